@@ -1,0 +1,3 @@
+//! Entry point of arm-server.
+
+fn main() {}

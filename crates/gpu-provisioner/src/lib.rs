@@ -1,0 +1,1 @@
+//! Reconciles Machines into AKS agent pools.

@@ -1,0 +1,3 @@
+//! Entry point of gpu-provisioner.
+
+fn main() {}

@@ -1,0 +1,197 @@
+//! The tables of instance types, read once and indexed.
+//!
+//! Reads only text that it is given or that is compiled in; a table that contradicts itself is refused whole.
+
+use std::collections::BTreeMap;
+use std::sync::OnceLock;
+
+use serde::Deserialize;
+
+use crate::did_you_mean;
+use crate::{Cloud, ComputeCapability, InstanceType, Vendor};
+
+/// The tables that are part of the program: label for messages, text.
+const EMBEDDED: [(&str, &str); 3] = [
+    ("azure.yaml", include_str!("../data/azure.yaml")),
+    ("aws.yaml", include_str!("../data/aws.yaml")),
+    ("arc.yaml", include_str!("../data/arc.yaml")),
+];
+
+/// At most this many names are suggested for one that is unknown.
+const SUGGESTIONS: usize = 3;
+
+/// A table of instance types that can't be used.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum CatalogError {
+    /// Not YAML of the expected form.
+    #[error("{table}: {message}")]
+    Malformed {
+        /// Which table.
+        table: String,
+        /// What the parser says, with the position.
+        message: String,
+    },
+    /// An entry contradicts itself or another one.
+    #[error("{table}: instance type `{name}` {problem}")]
+    Invalid {
+        /// Which table.
+        table: String,
+        /// The entry.
+        name: String,
+        /// What is wrong with it.
+        problem: &'static str,
+    },
+}
+
+/// One file of `data/`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Table {
+    cloud: Cloud,
+    instance_types: Vec<Row>,
+}
+
+/// One line of a table; the fields are those of [`InstanceType`], whose cloud is the table's.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Row {
+    name: String,
+    gpus: u32,
+    gpu_memory_gib_total: u32,
+    gpu_model: Option<String>,
+    vendor: Option<Vendor>,
+    nvme: bool,
+    compute_capability: Option<ComputeCapability>,
+    vcpus: Option<u32>,
+    memory_gib: Option<u32>,
+}
+
+impl Row {
+    fn on(self, cloud: Cloud) -> InstanceType {
+        InstanceType {
+            name: self.name,
+            cloud,
+            gpus: self.gpus,
+            gpu_memory_gib_total: self.gpu_memory_gib_total,
+            gpu_model: self.gpu_model,
+            vendor: self.vendor,
+            nvme: self.nvme,
+            compute_capability: self.compute_capability,
+            vcpus: self.vcpus,
+            memory_gib: self.memory_gib,
+        }
+    }
+
+    /// What is wrong with the entry itself.
+    fn problem(&self) -> Option<&'static str> {
+        let has_gpu = self.gpus > 0;
+        let nvidia = self.vendor == Some(Vendor::Nvidia);
+        let rules = [
+            (self.name.trim().is_empty(), "has no name"),
+            (
+                (self.gpu_memory_gib_total > 0) != has_gpu,
+                "must have GPU memory exactly when it has GPUs",
+            ),
+            (
+                self.gpu_model.is_some() != has_gpu,
+                "must name a GPU model exactly when it has GPUs",
+            ),
+            (
+                self.vendor.is_some() != has_gpu,
+                "must name a vendor exactly when it has GPUs",
+            ),
+            (
+                self.compute_capability.is_some() != nvidia,
+                "must have a compute capability exactly for NVIDIA",
+            ),
+            (
+                has_gpu && !self.gpu_memory_gib_total.is_multiple_of(self.gpus),
+                "has GPUs of unequal memory",
+            ),
+        ];
+        rules
+            .into_iter()
+            .find_map(|(broken, problem)| broken.then_some(problem))
+    }
+}
+
+/// Every known instance type, by cloud and name.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Catalog {
+    /// The name in the key is lower case.
+    types: BTreeMap<(Cloud, String), InstanceType>,
+}
+
+impl Catalog {
+    /// The tables that are part of the program; parsed at the first call.
+    ///
+    /// # Errors
+    /// When a table under `data/` is wrong, which the tests of this crate exclude.
+    pub fn embedded() -> Result<&'static Self, &'static CatalogError> {
+        static CATALOG: OnceLock<Result<Catalog, CatalogError>> = OnceLock::new();
+        CATALOG.get_or_init(|| Self::from_tables(EMBEDDED)).as_ref()
+    }
+
+    /// Reads tables: pairs of a label for messages and the YAML text of one cloud.
+    ///
+    /// # Errors
+    /// When a text is not such a table, an entry contradicts itself, or a name occurs twice in a cloud.
+    pub fn from_tables<'a>(
+        tables: impl IntoIterator<Item = (&'a str, &'a str)>,
+    ) -> Result<Self, CatalogError> {
+        let mut catalog = Self::default();
+        for (label, text) in tables {
+            catalog.add(label, text)?;
+        }
+        Ok(catalog)
+    }
+
+    fn add(&mut self, label: &str, text: &str) -> Result<(), CatalogError> {
+        let table: Table = serde_saphyr::from_str(text).map_err(|error| CatalogError::Malformed {
+            table: label.to_owned(),
+            message: error.to_string(),
+        })?;
+        for row in table.instance_types {
+            let name = row.name.clone();
+            let key = (table.cloud, name.to_lowercase());
+            let invalid = |problem| CatalogError::Invalid {
+                table: label.to_owned(),
+                name,
+                problem,
+            };
+            match row.problem() {
+                Some(problem) => return Err(invalid(problem)),
+                None if self.types.contains_key(&key) => return Err(invalid("is listed twice")),
+                None => self.types.insert(key, row.on(table.cloud)),
+            };
+        }
+        Ok(())
+    }
+
+    /// The instance type of that name; letter case is ignored.
+    #[must_use]
+    pub fn lookup(&self, cloud: Cloud, name: &str) -> Option<&InstanceType> {
+        self.types.get(&(cloud, name.to_lowercase()))
+    }
+
+    /// The instance types of one cloud, in name order.
+    pub fn of(&self, cloud: Cloud) -> impl Iterator<Item = &InstanceType> {
+        self.types
+            .values()
+            .filter(move |instance_type| instance_type.cloud == cloud)
+    }
+
+    /// Up to three names of that cloud that an unknown name may have meant, best first.
+    #[must_use]
+    pub fn near(&self, cloud: Cloud, name: &str) -> Vec<&str> {
+        did_you_mean::nearest(
+            name,
+            self.of(cloud).map(|instance_type| instance_type.name.as_str()),
+            SUGGESTIONS,
+        )
+    }
+}
+
+#[cfg(test)]
+#[path = "catalog_tests.rs"]
+mod tests;

@@ -1,0 +1,132 @@
+//! Tests of the embedded tables and of what is refused.
+
+use proptest::prelude::*;
+
+use super::*;
+
+fn catalog() -> &'static Catalog {
+    Catalog::embedded().expect("the embedded tables are valid")
+}
+
+fn azure(name: &str) -> &'static InstanceType {
+    catalog().lookup(Cloud::Azure, name).expect(name)
+}
+
+#[test]
+fn every_table_is_there() {
+    let count = |cloud| catalog().of(cloud).count();
+    // 14 current sizes, 8 with V100 or T4, 2 without a GPU.
+    assert_eq!(
+        [count(Cloud::Azure), count(Cloud::Aws), count(Cloud::Arc)],
+        [24, 35, 8]
+    );
+}
+
+#[test]
+fn lookup_ignores_case_but_not_the_cloud() {
+    let upper = azure("STANDARD_NC24ADS_A100_V4");
+    assert_eq!(upper.name, "Standard_NC24ads_A100_v4");
+    assert_eq!(catalog().lookup(Cloud::Aws, &upper.name), None);
+    assert_eq!(catalog().lookup(Cloud::Azure, "Standard_NC24ads_A100_v5"), None);
+}
+
+#[test]
+fn facts_of_one_of_each_kind() {
+    let v100 = azure("Standard_NC24rs_v3");
+    assert_eq!(
+        (v100.gpus, v100.gpu_memory_gib_total, v100.vcpus, v100.memory_gib),
+        (4, 64, Some(24), Some(448))
+    );
+    assert_eq!(v100.gpu_memory_bytes_each(), 16 << 30);
+    assert!(!v100.supports_bfloat16());
+
+    let h200 = azure("Standard_ND96isr_H200_v5");
+    assert_eq!((h200.nvidia_gpus(), h200.gpu_memory_bytes_each()), (8, 141 << 30));
+    assert!(h200.nvme && h200.supports_bfloat16());
+
+    let cpu = azure("Standard_D8s_v5");
+    assert_eq!((cpu.gpus, cpu.gpu_memory_bytes_each(), cpu.vendor), (0, 0, None));
+    assert!(!cpu.supports_bfloat16());
+}
+
+#[test]
+fn only_nvidia_types_offer_nvidia_gpus() {
+    for instance_type in Cloud::ALL.into_iter().flat_map(|cloud| catalog().of(cloud)) {
+        let nvidia = instance_type
+            .gpu_model
+            .as_deref()
+            .is_some_and(|model| model.starts_with("NVIDIA"));
+        assert_eq!(instance_type.nvidia_gpus() > 0, nvidia, "{}", instance_type.name);
+    }
+    let trainium = catalog().lookup(Cloud::Aws, "trn1.32xlarge").unwrap();
+    assert_eq!((trainium.gpus, trainium.nvidia_gpus()), (16, 0));
+}
+
+#[test]
+fn suggestions() {
+    assert_eq!(
+        catalog().near(Cloud::Azure, "Standard_NC24ads_A100_v5")[0],
+        "Standard_NC24ads_A100_v4"
+    );
+    assert_eq!(catalog().near(Cloud::Azure, "nc6s_v3"), ["Standard_NC6s_v3"]);
+    assert_eq!(catalog().near(Cloud::Aws, "g5.xlagre")[0], "g5.xlarge");
+    assert!(catalog().near(Cloud::Arc, "toaster").is_empty());
+}
+
+#[track_caller]
+fn refused(rows: &str, expected: &str) {
+    let text = format!("cloud: azure\ninstance_types:\n{rows}");
+    let error = Catalog::from_tables([("t.yaml", text.as_str())]).unwrap_err();
+    assert!(error.to_string().contains(expected), "{error}");
+}
+
+#[test]
+fn contradictions_are_refused() {
+    let gpu = "name: A, gpus: 2, gpu_memory_gib_total: 32, gpu_model: M, vendor: nvidia, nvme: false";
+    refused(&format!("- {{{gpu}}}"), "`A` must have a compute capability");
+    refused(
+        &format!(
+            "- {{{gpu}, compute_capability: '8.0'}}\n- {{name: a, gpus: 0, gpu_memory_gib_total: 0, nvme: false}}"
+        ),
+        "`a` is listed twice",
+    );
+    refused(
+        "- {name: A, gpus: 1, gpu_memory_gib_total: 0, nvme: false}",
+        "must have GPU memory",
+    );
+    refused(
+        "- {name: A, gpus: 0, gpu_memory_gib_total: 0, nvme: false, vendor: amd}",
+        "must name a vendor",
+    );
+    refused(
+        "- {name: '', gpus: 0, gpu_memory_gib_total: 0, nvme: false}",
+        "has no name",
+    );
+    refused(
+        "- {name: A, gpus: 0, gpu_memory_gib_total: 0, nvme: false, price: 3}",
+        "t.yaml: ",
+    );
+    refused(
+        "- {name: A, gpus: 3, gpu_memory_gib_total: 32, gpu_model: M, vendor: amd, nvme: false}",
+        "GPUs of unequal memory",
+    );
+}
+
+proptest! {
+    #[test]
+    fn any_spelling_of_a_name_is_found(index in 0usize..24, upper in any::<u64>()) {
+        let name = &catalog().of(Cloud::Azure).nth(index).unwrap().name;
+        let flip = |(i, c): (usize, char)| if upper >> (i % 64) & 1 == 1 { c.to_ascii_uppercase() } else { c.to_ascii_lowercase() };
+        let spelled: String = name.chars().enumerate().map(flip).collect();
+        prop_assert_eq!(&catalog().lookup(Cloud::Azure, &spelled).unwrap().name, name);
+    }
+
+    #[test]
+    fn suggestions_exist_and_are_few(asked in "\\PC{0,40}") {
+        for cloud in Cloud::ALL {
+            let near = catalog().near(cloud, &asked);
+            prop_assert!(near.len() <= SUGGESTIONS);
+            prop_assert!(near.iter().all(|name| catalog().lookup(cloud, name).is_some()));
+        }
+    }
+}

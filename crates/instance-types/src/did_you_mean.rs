@@ -1,0 +1,95 @@
+//! Near matches for a name that was not found.
+//!
+//! Pure text comparison: it knows nothing about what the names stand for.
+
+use std::collections::BTreeSet;
+
+/// A quarter of the letters may differ; short names may still have one typing error.
+const LETTERS_PER_ERROR: usize = 4;
+
+/// The names that `asked` may have meant, best first and at most `limit`; letter case is ignored.
+///
+/// A name is near when few letters differ, or when it has every part of what was asked (`llama-3-8b` finds
+/// `llama-3.1-8b-instruct`). Spelling errors rank before missing parts. Equal ranks are in name order, so the
+/// answer depends on the names alone and not on their order.
+#[must_use]
+pub fn nearest<'a>(asked: &str, names: impl IntoIterator<Item = &'a str>, limit: usize) -> Vec<&'a str> {
+    let asked = asked.to_lowercase();
+    let mut ranked: Vec<_> = names
+        .into_iter()
+        .filter_map(|name| Some((rank(&asked, name)?, name)))
+        .collect();
+    ranked.sort_unstable();
+    ranked.dedup();
+    ranked.into_iter().take(limit).map(|(_, name)| name).collect()
+}
+
+/// How far apart the two are: (kind of match, distance). `None` when they are not alike.
+fn rank(asked: &str, name: &str) -> Option<(u8, usize)> {
+    let name = name.to_lowercase();
+    let errors = strsim::osa_distance(asked, &name);
+    if errors <= (asked.len() / LETTERS_PER_ERROR).max(1) && errors < asked.len() {
+        return Some((0, errors));
+    }
+    let wanted = parts(asked);
+    let complete = !wanted.is_empty() && wanted.is_subset(&parts(&name));
+    complete.then(|| (1, name.len().abs_diff(asked.len())))
+}
+
+/// The words and numbers of a name, without what joins them.
+fn parts(name: &str) -> BTreeSet<&str> {
+    name.split(|c: char| !c.is_alphanumeric())
+        .filter(|part| !part.is_empty())
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NAMES: [&str; 6] = [
+        "phi-4",
+        "phi-4-mini-instruct",
+        "llama-3.1-8b-instruct",
+        "falcon-7b",
+        "falcon-40b",
+        "Qwen3-8B-AWQ",
+    ];
+
+    #[track_caller]
+    fn check(asked: &str, expected: &[&str]) {
+        assert_eq!(nearest(asked, NAMES, 3), expected, "asked for {asked}");
+    }
+
+    #[test]
+    fn typing_errors() {
+        check("phi4", &["phi-4"]);
+        check("Flacon-7b", &["falcon-7b"]);
+        check("falcon7b", &["falcon-7b"]);
+        check("qwen3-8b-awk", &["Qwen3-8B-AWQ"]);
+    }
+
+    #[test]
+    fn missing_parts() {
+        check("llama-3-8b", &["llama-3.1-8b-instruct"]);
+        check("phi-mini", &["phi-4-mini-instruct"]);
+        check("falcon", &["falcon-7b", "falcon-40b"]);
+    }
+
+    #[test]
+    fn nothing_is_better_than_anything() {
+        check("", &[]);
+        check("-", &[]);
+        check("x", &[]);
+        check("gpt-2", &[]);
+    }
+
+    #[test]
+    fn the_limit_holds_and_duplicates_are_dropped() {
+        assert_eq!(
+            nearest("falcon", NAMES.iter().chain(&NAMES).copied(), 1),
+            ["falcon-7b"]
+        );
+        assert_eq!(nearest("falcon", NAMES, 0), [""; 0]);
+    }
+}

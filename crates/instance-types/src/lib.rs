@@ -1,0 +1,12 @@
+//! Instance types of the supported clouds: which GPUs a node has, as data.
+//!
+//! The tables under `data/` are part of the program; adding an instance type is adding a line there. This crate
+//! answers questions about the tables and nothing else: it does not ask a cloud what is available, reads no
+//! files, and knows neither Kubernetes nor models.
+
+mod catalog;
+pub mod did_you_mean;
+mod instance_type;
+
+pub use catalog::{Catalog, CatalogError};
+pub use instance_type::{Cloud, ComputeCapability, InstanceType, ParseError, Vendor};

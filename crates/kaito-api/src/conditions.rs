@@ -1,0 +1,265 @@
+//! Condition types, the closed set of reasons, and how a condition list is updated.
+//!
+//! Every reason knows what to do about it ([`WorkspaceReason::remedy`], [`MachineReason::remedy`]), so that a
+//! status message can always say why something is stuck and what helps.
+
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+
+use crate::machine_status::MachineCondition;
+pub use crate::machine_status::MachineConditionType;
+pub use crate::workspace_reason::WorkspaceReason;
+
+/// The conditions of a Workspace.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum WorkspaceConditionType {
+    /// Enough claims are ready (absent when nodes are brought along).
+    MachineReady,
+    /// Enough nodes are ready and offer their GPUs.
+    NodesReady,
+    /// Everything the workload needs is there.
+    ResourceReady,
+    /// The model answers.
+    InferenceReady,
+    /// The tuning Job has started.
+    JobStarted,
+    /// The Workspace does what it was made for; the name of the Machine era.
+    WorkspaceReady,
+    /// The same; the name of `v1beta1`.
+    WorkspaceSucceeded,
+    /// The Workspace is being deleted.
+    WorkspaceDeleting,
+}
+
+impl WorkspaceConditionType {
+    /// The `type` in the object.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::MachineReady => "MachineReady",
+            Self::NodesReady => "NodesReady",
+            Self::ResourceReady => "ResourceReady",
+            Self::InferenceReady => "InferenceReady",
+            Self::JobStarted => "JobStarted",
+            Self::WorkspaceReady => "WorkspaceReady",
+            Self::WorkspaceSucceeded => "WorkspaceSucceeded",
+            Self::WorkspaceDeleting => "WorkspaceDeleting",
+        }
+    }
+}
+
+/// Status of a condition.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Status {
+    /// So.
+    True,
+    /// Not so.
+    False,
+    /// Not known yet.
+    Unknown,
+}
+
+impl Status {
+    /// The word in the object.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::True => "True",
+            Self::False => "False",
+            Self::Unknown => "Unknown",
+        }
+    }
+}
+
+/// Longest message we write: upstream KAITO cuts at 256 bytes, we leave room for the remedy.
+pub const MESSAGE_MAX: usize = 1000;
+
+/// Cuts a message to [`MESSAGE_MAX`] bytes at a character boundary, marking the cut by `...`.
+#[must_use]
+pub fn shorten(message: &str) -> String {
+    if message.len() <= MESSAGE_MAX {
+        return message.to_owned();
+    }
+    let mut end = MESSAGE_MAX - 3;
+    while !message.is_char_boundary(end) {
+        end -= 1;
+    }
+    format!("{}...", &message[..end])
+}
+
+/// A Workspace condition whose transition time is `now` unless `previous` already has this status.
+#[must_use]
+pub fn condition(
+    previous: &[Condition],
+    now: Timestamp,
+    generation: i64,
+    kind: WorkspaceConditionType,
+    status: Status,
+    reason: WorkspaceReason,
+    message: &str,
+) -> Condition {
+    let before = previous.iter().find(|c| c.type_ == kind.as_str() && c.status == status.as_str());
+    Condition {
+        type_: kind.as_str().to_owned(),
+        status: status.as_str().to_owned(),
+        reason: reason.as_str().to_owned(),
+        message: shorten(message),
+        observed_generation: Some(generation),
+        last_transition_time: before.map_or(Time(whole_seconds(now)), |c| c.last_transition_time.clone()),
+    }
+}
+
+/// A Machine condition whose transition time is `now` unless `previous` already has this status.
+#[must_use]
+pub fn machine_condition(
+    previous: &[MachineCondition],
+    now: Timestamp,
+    kind: MachineConditionType,
+    status: Status,
+    reason: Option<MachineReason>,
+    message: &str,
+) -> MachineCondition {
+    let before = previous.iter().find(|c| c.type_ == kind.as_str() && c.status == status.as_str());
+    MachineCondition {
+        type_: kind.as_str().to_owned(),
+        status: status.as_str().to_owned(),
+        severity: String::new(),
+        reason: reason.map_or_else(String::new, |r| r.as_str().to_owned()),
+        message: shorten(message),
+        last_transition_time: before
+            .map_or_else(|| whole_seconds(now).to_string(), |c| c.last_transition_time.clone()),
+    }
+}
+
+/// The API server keeps whole seconds; a finer time would differ from its own copy at every pass.
+#[must_use]
+pub fn whole_seconds(time: Timestamp) -> Timestamp {
+    Timestamp::from_second(time.as_second()).unwrap_or(time)
+}
+
+macro_rules! reasons {
+    ($(#[$meta:meta])* $name:ident { $($(#[$doc:meta])* $variant:ident = $text:literal => $remedy:literal,)+ }) => {
+        $(#[$meta])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub enum $name { $($(#[$doc])* $variant,)+ }
+
+        impl $name {
+            /// Every reason there is.
+            pub const ALL: &'static [Self] = &[$(Self::$variant,)+];
+
+            /// The word in the object.
+            #[must_use]
+            pub fn as_str(self) -> &'static str {
+                match self { $(Self::$variant => $text,)+ }
+            }
+
+            /// What helps; empty where nothing needs to be done.
+            #[must_use]
+            pub fn remedy(self) -> &'static str {
+                match self { $(Self::$variant => $remedy,)+ }
+            }
+
+            /// The reason spelled so.
+            #[must_use]
+            pub fn parse(text: &str) -> Option<Self> {
+                Self::ALL.iter().copied().find(|r| r.as_str() == text)
+            }
+        }
+    };
+}
+pub(crate) use reasons;
+
+reasons! {
+    /// Why a Machine condition is as it is.
+    MachineReason {
+        /// The step is done.
+        Done = "Done" => "",
+        /// Nothing was looked at yet.
+        AwaitingReconciliation = "AwaitingReconciliation" => "",
+        /// The cloud's answer is not known yet.
+        AwaitingCloud = "AwaitingCloud" => "",
+        /// The agent pool was asked for and is being made.
+        AgentPoolCreating = "AgentPoolCreating" => "",
+        /// Another operation holds the cluster; the request is repeated.
+        WaitingForCluster = "WaitingForCluster" => "",
+        /// Too many requests; the request is repeated later.
+        Throttled = "Throttled" => "Nothing to do: the request is repeated when the cloud allows it.",
+        /// The instance type can't be had here.
+        SkuNotAvailable = "SKUNotAvailable" => "Choose another instance type, another region, or ask the cloud to lift the restriction.",
+        /// The subscription's quota is used up.
+        SubscriptionQuotaReached = "SubscriptionQuotaReached" => "Ask for more quota of this family in this region, or delete what uses it.",
+        /// The cloud has no such machine free now.
+        AllocationFailure = "AllocationFailure" => "Nothing to do: it is tried again. Another instance type or region may have capacity.",
+        /// The cloud refuses our identity.
+        AuthorizationFailed = "AuthorizationFailed" => "Give the provisioner's identity the Contributor role on the managed cluster and check its federated credential.",
+        /// The managed cluster named in the configuration does not exist.
+        ClusterNotFound = "ClusterNotFound" => "Check subscription, resource group and cluster name in the provisioner's settings.",
+        /// The Machine asks for what can't be made.
+        InvalidMachine = "InvalidMachine" => "Correct the Machine's requirements; a Machine made by a Workspace follows its resource section.",
+        /// The cloud refuses the request as wrong.
+        InvalidRequest = "InvalidRequest" => "Correct what the message names; the request is not repeated until the Machine changes.",
+        /// A pool of this name belongs to somebody else.
+        AgentPoolNameConflict = "AgentPoolNameConflict" => "Rename or delete the agent pool of this name; it is not ours and is left alone.",
+        /// The pool failed; it is deleted and made again.
+        AgentPoolFailed = "AgentPoolFailed" => "Nothing to do: the pool is deleted and made again. See the message for the cloud's reason.",
+        /// The pool of a live Machine is being deleted.
+        AgentPoolDeleting = "AgentPoolDeleting" => "Nothing to do: it is made again when it is gone.",
+        /// The cloud failed without saying why.
+        LaunchFailed = "LaunchFailed" => "Nothing to do: it is tried again. If it lasts, look up the request id in the cloud's activity log.",
+        /// There is no instance yet.
+        MachineNotLaunched = "MachineNotLaunched" => "",
+        /// No Node has joined yet.
+        NodeNotFound = "NodeNotFound" => "If it lasts, look at the instance's boot log: network, API server address, bootstrap token.",
+        /// More than one Node claims to be this Machine's.
+        MultipleNodesFound = "MultipleNodesFound" => "Scale the agent pool back to one node.",
+        /// The Node is not ready.
+        NodeNotReady = "NodeNotReady" => "Look at the Node's conditions and its kubelet.",
+        /// A start-up taint is still there.
+        StartupTaintsExist = "StartupTaintsExist" => "The agent that removes the taint has not run on the Node yet.",
+        /// A taint of a starting Node is still there.
+        KnownEphemeralTaintsExist = "KnownEphemeralTaintsExist" => "The Node is still starting; look at its cloud controller and network plugin if it lasts.",
+        /// A requested resource is not offered.
+        ResourceNotRegistered = "ResourceNotRegistered" => "Install the device plugin, or look at its pod on this Node.",
+        /// The Node is being drained.
+        Draining = "Draining" => "If it lasts, look at the pod named in the message: a disruption budget or a long grace period holds it.",
+        /// Volumes are still attached.
+        AwaitingVolumeDetachment = "AwaitingVolumeDetachment" => "",
+        /// The agent pool is being deleted.
+        InstanceTerminating = "InstanceTerminating" => "",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reasons_read_back_and_are_one_word() {
+        for reason in MachineReason::ALL {
+            assert_eq!(MachineReason::parse(reason.as_str()), Some(*reason));
+        }
+        for reason in WorkspaceReason::ALL {
+            assert_eq!(WorkspaceReason::parse(reason.as_str()), Some(*reason));
+            assert!(reason.as_str().chars().all(|c| c.is_ascii_alphanumeric()));
+        }
+    }
+
+    #[test]
+    fn transition_time_moves_only_with_the_status() {
+        let kind = WorkspaceConditionType::ResourceReady;
+        let reason = WorkspaceReason::NodesNotReady;
+        let early = Timestamp::from_second(1_000).unwrap();
+        let late = Timestamp::from_second(2_000).unwrap();
+        let first = condition(&[], early, 1, kind, Status::False, reason, "a");
+        let same = condition(std::slice::from_ref(&first), late, 2, kind, Status::False, reason, "b");
+        assert_eq!(same.last_transition_time, Time(early));
+        let flipped = condition(&[same], late, 2, kind, Status::True, WorkspaceReason::ResourceReady, "");
+        assert_eq!(flipped.last_transition_time, Time(late));
+    }
+
+    #[test]
+    fn long_messages_are_cut_at_a_character() {
+        let cut = shorten(&"ä".repeat(MESSAGE_MAX));
+        assert!(cut.len() <= MESSAGE_MAX && cut.ends_with("..."));
+    }
+}

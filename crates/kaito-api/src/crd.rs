@@ -1,0 +1,134 @@
+//! The custom resource definitions, as the API server wants them.
+
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
+    CustomResourceColumnDefinition, CustomResourceDefinition, CustomResourceDefinitionVersion, JSONSchemaProps,
+    JSONSchemaPropsOrArray, ValidationRule,
+};
+use kube::CustomResourceExt;
+
+use crate::machine::Machine;
+use crate::workspace::Workspace;
+use crate::workspace_rules::{CelRule, RULES};
+
+/// Every CRD this project ships, ready to apply.
+#[must_use]
+pub fn all() -> Vec<CustomResourceDefinition> {
+    vec![workspace(), machine()]
+}
+
+/// `Workspace`, served as `v1alpha1` and `v1beta1` with one schema; `v1beta1` is stored.
+#[must_use]
+pub fn workspace() -> CustomResourceDefinition {
+    let mut crd = Workspace::crd();
+    let Some(mut current) = crd.spec.versions.pop() else { return crd };
+    if let Some(root) = root_schema(&mut current) {
+        RULES.iter().for_each(|rule| inject(root, rule));
+        root.required = None;
+    }
+    let mut old = current.clone();
+    current.additional_printer_columns = Some(columns_v1beta1());
+    old.name = "v1alpha1".to_owned();
+    old.storage = false;
+    old.additional_printer_columns = Some(columns_v1alpha1());
+    crd.spec.versions = vec![old, current];
+    crd
+}
+
+/// `Machine`, `v1alpha5`.
+#[must_use]
+pub fn machine() -> CustomResourceDefinition {
+    let mut crd = Machine::crd();
+    crd
+        .spec
+        .versions
+        .iter_mut()
+        .filter_map(root_schema)
+        // Karpenter's own definition requires nothing at the top level.
+        .for_each(|root| root.required = None);
+    crd
+}
+
+fn root_schema(version: &mut CustomResourceDefinitionVersion) -> Option<&mut JSONSchemaProps> {
+    version.schema.as_mut()?.open_api_v3_schema.as_mut()
+}
+
+fn inject(root: &mut JSONSchemaProps, rule: &CelRule) {
+    let target = rule.path.iter().try_fold(root, |schema, step| match *step {
+        "[]" => match schema.items.as_mut()? {
+            JSONSchemaPropsOrArray::Schema(item) => Some(item.as_mut()),
+            JSONSchemaPropsOrArray::Schemas(_) => None,
+        },
+        name => schema.properties.as_mut()?.get_mut(name),
+    });
+    debug_assert!(target.is_some(), "no schema at {:?}", rule.path);
+    if let Some(schema) = target {
+        schema.x_kubernetes_validations.get_or_insert_default().push(ValidationRule {
+            rule: rule.rule.to_owned(),
+            message: Some(rule.message.to_owned()),
+            ..ValidationRule::default()
+        });
+    }
+}
+
+fn column(name: &str, type_: &str, json_path: &str, wide: bool) -> CustomResourceColumnDefinition {
+    CustomResourceColumnDefinition {
+        name: name.to_owned(),
+        type_: type_.to_owned(),
+        json_path: json_path.to_owned(),
+        priority: wide.then_some(1),
+        ..CustomResourceColumnDefinition::default()
+    }
+}
+
+fn condition_column(name: &str, wide: bool) -> CustomResourceColumnDefinition {
+    column(name, "string", &format!(".status.conditions[?(@.type==\"{name}\")].status"), wide)
+}
+
+fn columns_v1alpha1() -> Vec<CustomResourceColumnDefinition> {
+    vec![
+        column("Instance", "string", ".resource.instanceType", false),
+        condition_column("ResourceReady", false),
+        condition_column("InferenceReady", false),
+        condition_column("JobStarted", true),
+        condition_column("WorkspaceReady", false),
+        column("Age", "date", ".metadata.creationTimestamp", false),
+    ]
+}
+
+fn columns_v1beta1() -> Vec<CustomResourceColumnDefinition> {
+    vec![
+        column("Instance", "string", ".resource.instanceType", false),
+        condition_column("ResourceReady", false),
+        condition_column("InferenceReady", false),
+        condition_column("JobStarted", false),
+        condition_column("WorkspaceSucceeded", false),
+        column("TargetNodeCount", "integer", ".status.targetNodeCount", false),
+        column("State", "string", ".status.state", false),
+        column("Age", "date", ".metadata.creationTimestamp", false),
+    ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_rule_finds_its_place() {
+        let crd = workspace();
+        assert_eq!(crd.spec.versions.len(), 2);
+        let text = serde_json::to_string(&crd.spec.versions[1]).unwrap();
+        for rule in RULES {
+            assert!(text.contains(&serde_json::to_string(rule.message).unwrap()), "{}", rule.message);
+        }
+    }
+
+    #[test]
+    fn the_examples_are_workspaces() {
+        let yaml = r#"{"apiVersion":"kaito.sh/v1alpha1","kind":"Workspace","metadata":{"name":"w"},
+            "resource":{"instanceType":"Standard_NC6s_v3","labelSelector":{"matchLabels":{"apps":"phi-3"}}},
+            "inference":{"preset":{"name":"phi-3-mini-4k-instruct"}}}"#;
+        let workspace: Workspace = serde_json::from_str(yaml).unwrap();
+        let resource = workspace.spec.resource.unwrap();
+        assert_eq!((resource.count, resource.instance_type.as_str()), (1, "Standard_NC6s_v3"));
+    }
+}

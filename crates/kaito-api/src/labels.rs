@@ -1,0 +1,106 @@
+//! Label, annotation, finalizer, taint and field-manager names, one constant each.
+//!
+//! Values that upstream KAITO, Karpenter or AKS also use are spelled exactly as they spell them.
+
+/// Name of the Workspace an object belongs to. On Machines, Nodes, pods and workloads.
+pub const WORKSPACE: &str = "kaito.sh/workspace";
+/// Namespace of that Workspace. On Machines and Nodes.
+pub const WORKSPACE_NAMESPACE: &str = "kaito.sh/workspacenamespace";
+/// UID of that Workspace. On Machines: tells two Workspaces of one name apart.
+pub const WORKSPACE_UID: &str = "kaito.sh/workspace-uid";
+/// Which slot of the Workspace a Machine fills, from 0. On Machines.
+pub const ORDINAL: &str = "kaito.sh/ordinal";
+/// `gpu` or `cpu`. On agent pools and Nodes.
+pub const MACHINE_TYPE: &str = "kaito.sh/machine-type";
+/// Creation time of the claim, UTC, in [`CREATION_TIMESTAMP_FORMAT`]. On agent pools and Nodes.
+pub const CREATION_TIMESTAMP: &str = "kaito.sh/creation-timestamp";
+/// `strftime` layout of [`CREATION_TIMESTAMP`]: a label value may not hold colons.
+pub const CREATION_TIMESTAMP_FORMAT: &str = "%Y-%m-%dT%H-%M-%SZ";
+/// Retrieval-augmentation owner; such claims are managed by the provisioner too.
+pub const RAG_ENGINE: &str = "kaito.sh/ragengine";
+
+/// Provisioner a Machine belongs to; the value is always [`PROVISIONER_DEFAULT`].
+pub const PROVISIONER_NAME: &str = "karpenter.sh/provisioner-name";
+/// Value of [`PROVISIONER_NAME`].
+pub const PROVISIONER_DEFAULT: &str = "default";
+/// Pool a NodeClaim belongs to, and the marker of agent pools made by any gpu-provisioner.
+pub const NODE_POOL: &str = "karpenter.sh/nodepool";
+/// Value of [`NODE_POOL`]: a pool that does not exist, so that Karpenter leaves the node alone.
+pub const NODE_POOL_KAITO: &str = "kaito";
+/// `true` on a Node that was joined to its claim.
+pub const REGISTERED: &str = "karpenter.sh/registered";
+/// `true` on a Node whose claim is initialized.
+pub const INITIALIZED: &str = "karpenter.sh/initialized";
+/// Annotation that keeps Karpenter from disrupting a node.
+pub const DO_NOT_DISRUPT: &str = "karpenter.sh/do-not-disrupt";
+/// Finalizer on Machines and their Nodes.
+pub const TERMINATION_FINALIZER: &str = "karpenter.sh/termination";
+/// Taint put on a Node that is being drained, with effect `NoSchedule`.
+pub const DISRUPTED_TAINT: &str = "karpenter.sh/disrupted";
+/// Taint of a Node that has not been registered, with effect `NoExecute`; AKS nodes never carry it.
+pub const UNREGISTERED_TAINT: &str = "karpenter.sh/unregistered";
+/// Label that takes a draining Node out of external load balancers.
+pub const EXCLUDE_FROM_LB: &str = "node.kubernetes.io/exclude-from-external-load-balancers";
+
+/// Finalizer of a Workspace.
+pub const WORKSPACE_FINALIZER: &str = "workspace.finalizer.kaito.sh";
+
+/// Instance type of a Node, and the requirement key that asks for one.
+pub const INSTANCE_TYPE: &str = "node.kubernetes.io/instance-type";
+/// Older spelling of [`INSTANCE_TYPE`].
+pub const INSTANCE_TYPE_BETA: &str = "beta.kubernetes.io/instance-type";
+/// Operating system of a Node.
+pub const OS: &str = "kubernetes.io/os";
+/// CPU architecture of a Node.
+pub const ARCH: &str = "kubernetes.io/arch";
+/// Agent pool of a Node, as AKS labels it.
+pub const AGENT_POOL: &str = "agentpool";
+/// Agent pool of a Node, as newer AKS versions label it.
+pub const AKS_AGENT_POOL: &str = "kubernetes.azure.com/agentpool";
+/// Spot taint and toleration key of AKS.
+pub const AKS_SPOT: &str = "kubernetes.azure.com/scalesetpriority";
+
+/// `ubuntu` or `azurelinux`. Annotation on Workspaces and claims.
+pub const NODE_IMAGE_FAMILY: &str = "kaito.sh/node-image-family";
+/// Which engine serves the model: `vllm`, `native` (alias `transformers`). Annotation on Workspaces.
+pub const RUNTIME: &str = "kaito.sh/runtime";
+/// `True` makes the Service a load balancer. Annotation on Workspaces.
+pub const ENABLE_LB: &str = "kaito.sh/enablelb";
+/// Present: a model that does not fit by our sums is deployed all the same. Annotation on Workspaces.
+pub const BYPASS_RESOURCE_CHECKS: &str = "kaito.sh/bypass-resource-checks";
+/// Wanted context length in tokens. Annotation on Workspaces.
+pub const MAX_CONTEXT: &str = "kaito.sh/max-context-tokens";
+/// Digest of the rendered object, so that a removed field is noticed. Annotation on what we apply.
+pub const RENDERED_HASH: &str = "kaito.sh/rendered-hash";
+/// How many nodes a workload was made for. Annotation on workloads; it fixes the size of a running one.
+pub const NODE_COUNT: &str = "kaito.sh/node-count";
+/// URL of the cloud operation that creates the pool. Annotation on Machines.
+pub const OPERATION_URL: &str = "kaito.sh/operation-url";
+/// Marks a Pod or Node as one that KWOK plays. Annotation on simulated Nodes.
+pub const KWOK_NODE: &str = "kwok.x-k8s.io/node";
+
+/// Taint key of GPU nodes made for KAITO; the value is [`GPU_TAINT_VALUE`], the effect `NoSchedule`.
+pub const GPU_TAINT: &str = "sku";
+/// Value of [`GPU_TAINT`].
+pub const GPU_TAINT_VALUE: &str = "gpu";
+/// Extended resource of NVIDIA GPUs, also a common taint key.
+pub const NVIDIA_GPU: &str = "nvidia.com/gpu";
+
+/// Field manager, Lease holder prefix and event source of the workspace controller.
+pub const WORKSPACE_CONTROLLER: &str = "workspace-controller";
+/// Field manager, Lease holder prefix and event source of the gpu-provisioner.
+pub const GPU_PROVISIONER: &str = "gpu-provisioner";
+/// Field manager of the preset registry.
+pub const PRESET_REGISTRY: &str = "preset-registry";
+
+/// Keys that a user's `labelSelector` may not use: they say who owns a node.
+pub const RESERVED_SELECTOR_KEYS: [&str; 8] = [
+    WORKSPACE,
+    RAG_ENGINE,
+    WORKSPACE_NAMESPACE,
+    "kaito.sh/ragenginenamespace",
+    "karpenter.kaito.sh/workspace-name",
+    "karpenter.kaito.sh/workspace-namespace",
+    "karpenter.kaito.sh/inferenceset",
+    "karpenter.kaito.sh/inferenceset-namespace",
+];

@@ -1,0 +1,27 @@
+//! The vocabulary of the operator: custom resource types and every string that appears in a cluster.
+//!
+//! Nothing here does I/O, reads a clock or knows a client. The CRD manifests under `deploy/crds` are
+//! generated from these types; nothing else in the repository spells a label, an annotation, a finalizer,
+//! a condition type or a reason.
+
+pub mod conditions;
+pub mod crd;
+pub mod labels;
+pub mod machine;
+pub mod machine_status;
+pub mod names;
+pub mod quantity;
+pub mod raw;
+pub mod selector;
+pub mod workspace;
+pub mod workspace_reason;
+pub mod workspace_rules;
+pub mod workspace_status;
+
+pub use machine::{Machine, MachineSpec};
+pub use machine_status::{MachineCondition, MachineStatus};
+pub use workspace::{
+    AdapterSpec, DataDestination, DataSource, InferenceSpec, PresetOptions, PresetSpec, ResourceSpec, TuningSpec,
+    Workspace, WorkspaceSpec,
+};
+pub use workspace_status::WorkspaceStatus;

@@ -1,0 +1,116 @@
+//! The `Machine` resource: one node that a Workspace wants.
+//!
+//! `karpenter.sh/v1alpha5`, as Karpenter core and gpu-provisioner defined it; this project ships the CRD. The
+//! Machine's own labels are the labels of its Node.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::api::core::v1::Taint;
+use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
+use kube::CustomResource;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::machine_status::MachineStatus;
+
+/// What the node must be.
+#[derive(CustomResource, JsonSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[kube(
+    group = "karpenter.sh",
+    version = "v1alpha5",
+    kind = "Machine",
+    plural = "machines",
+    singular = "machine",
+    category = "karpenter",
+    status = "MachineStatus",
+    derive = "Default",
+    derive = "PartialEq",
+    doc = "Machine asks for one node; the provisioner answers with an agent pool of one node.",
+    printcolumn(name = "Type", type_ = "string", json_path = ".metadata.labels.node\\.kubernetes\\.io/instance-type"),
+    printcolumn(name = "Zone", type_ = "string", json_path = ".metadata.labels.topology\\.kubernetes\\.io/zone"),
+    printcolumn(name = "Node", type_ = "string", json_path = ".status.nodeName"),
+    printcolumn(name = "Ready", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].status"),
+    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
+    printcolumn(
+        name = "Reason",
+        type_ = "string",
+        json_path = ".status.conditions[?(@.type==\"Ready\")].reason",
+        priority = 1
+    ),
+    printcolumn(
+        name = "Capacity",
+        type_ = "string",
+        json_path = ".metadata.labels.karpenter\\.sh/capacity-type",
+        priority = 1
+    ),
+    printcolumn(
+        name = "Provisioner",
+        type_ = "string",
+        json_path = ".metadata.labels.karpenter\\.sh/provisioner-name",
+        priority = 1
+    ),
+    printcolumn(name = "Template", type_ = "string", json_path = ".spec.machineTemplateRef.name", priority = 1)
+)]
+#[serde(rename_all = "camelCase")]
+pub struct MachineSpec {
+    /// Taints of the Node.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub taints: Vec<Taint>,
+    /// Taints that something on the Node removes once it is set up.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub startup_taints: Vec<Taint>,
+    /// What the Node must be: instance type, operating system, architecture.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub requirements: Vec<Requirement>,
+    /// What the Node must offer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resources: Option<ResourceRequests>,
+    /// Kubelet settings; accepted and not acted upon by this provisioner.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kubelet: Option<crate::raw::RawObject>,
+    /// Cloud-specific template; accepted and not acted upon by this provisioner.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub machine_template_ref: Option<MachineTemplateRef>,
+}
+
+/// One requirement on the Node's labels.
+#[derive(JsonSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Requirement {
+    /// Label key.
+    pub key: String,
+    /// `In`, `NotIn`, `Exists`, `DoesNotExist`, `Gt` or `Lt`.
+    pub operator: String,
+    /// Label values.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub values: Vec<String>,
+}
+
+impl Requirement {
+    /// `key In [value]`.
+    #[must_use]
+    pub fn is_in(key: &str, value: &str) -> Self {
+        Self { key: key.to_owned(), operator: "In".to_owned(), values: vec![value.to_owned()] }
+    }
+}
+
+/// Resources that the Node must offer; `storage` is the size of its disk.
+#[derive(JsonSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct ResourceRequests {
+    /// Quantity by resource name.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub requests: BTreeMap<String, Quantity>,
+}
+
+/// Reference to a cloud-specific template.
+#[derive(JsonSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct MachineTemplateRef {
+    /// API version of the template.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub api_version: Option<String>,
+    /// Kind of the template.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kind: Option<String>,
+    /// Name of the template.
+    pub name: String,
+}

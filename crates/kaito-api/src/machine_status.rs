@@ -1,0 +1,106 @@
+//! What the provisioner reports of a Machine.
+//!
+//! Conditions have the knative shape of `karpenter.sh/v1alpha5`: a failed step is `False` and is looked at
+//! again on every pass, and `Ready` follows from the three steps.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// Observed state of a Machine.
+#[derive(JsonSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct MachineStatus {
+    /// Name of the Node.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub node_name: String,
+    /// Provider id of the Node, as the Node spells it.
+    #[serde(default, rename = "providerID", skip_serializing_if = "String::is_empty")]
+    pub provider_id: String,
+    /// Resources of the Node.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub capacity: BTreeMap<String, Quantity>,
+    /// Resources of the Node that pods may use.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub allocatable: BTreeMap<String, Quantity>,
+    /// Conditions, one a type.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub conditions: Vec<MachineCondition>,
+}
+
+impl MachineStatus {
+    /// The condition of this type.
+    #[must_use]
+    pub fn condition(&self, kind: MachineConditionType) -> Option<&MachineCondition> {
+        self.conditions.iter().find(|c| c.type_ == kind.as_str())
+    }
+
+    /// Whether the condition of this type is `True`.
+    #[must_use]
+    pub fn is_true(&self, kind: MachineConditionType) -> bool {
+        self.condition(kind).is_some_and(|c| c.status == "True")
+    }
+}
+
+/// One condition, in the shape of `karpenter.sh/v1alpha5`: all strings.
+#[derive(JsonSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct MachineCondition {
+    /// Which condition.
+    #[serde(rename = "type")]
+    pub type_: String,
+    /// `True`, `False` or `Unknown`.
+    pub status: String,
+    /// How bad it is; empty means an error.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub severity: String,
+    /// One word of [`crate::conditions::MachineReason`].
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub reason: String,
+    /// What is so and what to do, for people.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub message: String,
+    /// When the status last changed, RFC 3339.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub last_transition_time: String,
+}
+
+impl MachineCondition {
+    /// When the status last changed.
+    #[must_use]
+    pub fn since(&self) -> Option<Timestamp> {
+        self.last_transition_time.parse().ok()
+    }
+}
+
+/// The conditions of a Machine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum MachineConditionType {
+    /// The instance exists.
+    Launched,
+    /// Its Node joined and is labelled.
+    Registered,
+    /// The Node is ready and offers what was asked for.
+    Initialized,
+    /// All three.
+    Ready,
+}
+
+impl MachineConditionType {
+    /// The steps on which `Ready` depends, in order.
+    pub const STEPS: [Self; 3] = [Self::Launched, Self::Registered, Self::Initialized];
+
+    /// The `type` in the object.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Launched => "MachineLaunched",
+            Self::Registered => "MachineRegistered",
+            Self::Initialized => "MachineInitialized",
+            Self::Ready => "Ready",
+        }
+    }
+}

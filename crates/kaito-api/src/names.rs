@@ -1,0 +1,74 @@
+//! Deterministic names of the objects we make.
+//!
+//! A name is a function of what the object is for, so that creating is applying: a stale cache can repeat
+//! a write but never double an object.
+
+use sha2::{Digest, Sha256};
+
+/// Longest Workspace name: a StatefulSet's pods carry a revision label of the name plus a dash and ten
+/// characters, and label values end at 63.
+pub const WORKSPACE_NAME_MAX: usize = 52;
+
+/// Name of the Machine, and so of the agent pool, that fills slot `ordinal` of a Workspace: `ws` and nine hex
+/// digits. AKS allows 12 lower-case letters and digits for a pool; KAITO has always used eleven.
+#[must_use]
+pub fn machine(namespace: &str, workspace: &str, workspace_uid: &str, ordinal: u32) -> String {
+    let ordinal = ordinal.to_string();
+    let digest = digest(&[namespace, workspace, workspace_uid, &ordinal]);
+    format!("ws{}", &digest[..9])
+}
+
+/// Name of the headless Service that gives the pods of a multi-node workload their names.
+#[must_use]
+pub fn headless_service(workspace: &str) -> String {
+    format!("{workspace}-headless")
+}
+
+/// Name of the ConfigMap with default training parameters that a tuning Workspace gets when it names none.
+#[must_use]
+pub fn tuning_config(workspace: &str) -> String {
+    format!("{workspace}-tuning-config")
+}
+
+/// Host name of pod 0 of a multi-node workload, as the other pods resolve it.
+#[must_use]
+pub fn leader_host(workspace: &str, namespace: &str) -> String {
+    format!("{workspace}-0.{}.{namespace}.svc.cluster.local", headless_service(workspace))
+}
+
+/// Hex SHA-256 over the parts, each ended by a zero byte so that no two lists of parts collide.
+#[must_use]
+pub fn digest(parts: &[&str]) -> String {
+    use std::fmt::Write as _;
+    let mut hasher = Sha256::new();
+    for part in parts {
+        hasher.update(part.as_bytes());
+        hasher.update([0]);
+    }
+    let mut hex = String::with_capacity(64);
+    for byte in hasher.finalize() {
+        let _ = write!(hex, "{byte:02x}");
+    }
+    hex
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn machine_names_fit_an_agent_pool_and_differ_by_slot() {
+        let names: std::collections::BTreeSet<_> = (0..100).map(|i| machine("default", "w", "uid", i)).collect();
+        assert_eq!(names.len(), 100);
+        for name in names {
+            assert_eq!(name.len(), 11);
+            assert!(name.starts_with("ws") && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit()));
+        }
+    }
+
+    #[test]
+    fn parts_do_not_run_into_each_other() {
+        assert_ne!(machine("ab", "c", "u", 1), machine("a", "bc", "u", 1));
+        assert_ne!(machine("a", "b", "u", 1), machine("a", "b", "u2", 1));
+    }
+}

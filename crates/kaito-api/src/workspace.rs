@@ -1,0 +1,236 @@
+//! The `Workspace` resource: one model on as many nodes as it needs.
+//!
+//! There is no `spec`: `resource`, `inference` and `tuning` sit beside `metadata`. One schema serves
+//! `v1alpha1` and `v1beta1`; see [`crate::crd`]. Rules that one object can check about itself are CEL rules in
+//! [`crate::workspace_rules`].
+
+#![allow(unreachable_pub, reason = "the schema derive makes a private copy of the type")]
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
+use kube::{CustomResource, KubeSchema};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::raw::RawObject;
+use crate::workspace_status::WorkspaceStatus;
+
+/// What the user asks for: nodes, and a model to serve or to tune on them.
+#[derive(CustomResource, KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[kube(
+    group = "kaito.sh",
+    version = "v1beta1",
+    kind = "Workspace",
+    plural = "workspaces",
+    singular = "workspace",
+    shortname = "wk",
+    shortname = "wks",
+    category = "workspace",
+    namespaced,
+    no_spec,
+    status = "WorkspaceStatus",
+    derive = "Default",
+    derive = "PartialEq",
+    doc = "Workspace runs one model: it names the GPU nodes it wants and the preset to serve or tune."
+)]
+#[serde(rename_all = "camelCase")]
+pub struct WorkspaceSpec {
+    /// The nodes the model runs on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resource: Option<ResourceSpec>,
+    /// Serve a model. Exactly one of `inference` and `tuning` is set.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub inference: Option<InferenceSpec>,
+    /// Fine-tune a model. Exactly one of `inference` and `tuning` is set.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tuning: Option<TuningSpec>,
+}
+
+/// The nodes the model runs on.
+#[derive(JsonSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ResourceSpec {
+    /// How many nodes. Only a hint: for a preset the number is computed from the model's size.
+    #[serde(default = "default_count")]
+    #[schemars(range(min = 1, max = 1000))]
+    pub count: i32,
+    /// Cloud instance type of the nodes, such as `Standard_NC24ads_A100_v4`. Empty when nodes are brought along.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    #[schemars(length(max = 256))]
+    pub instance_type: String,
+    /// Labels of the nodes: given to nodes that are made, required of nodes that exist.
+    #[serde(default)]
+    pub label_selector: LabelSelector,
+    /// Deprecated and ignored; kept so that old manifests apply.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub preferred_nodes: Vec<String>,
+}
+
+impl Default for ResourceSpec {
+    fn default() -> Self {
+        Self {
+            count: default_count(),
+            instance_type: String::new(),
+            label_selector: LabelSelector::default(),
+            preferred_nodes: Vec::new(),
+        }
+    }
+}
+
+fn default_count() -> i32 {
+    1
+}
+
+/// How a model is served: by a preset, or by a pod template of the user's own.
+#[derive(JsonSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct InferenceSpec {
+    /// The model to serve. Exactly one of `preset` and `template` is set.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub preset: Option<PresetSpec>,
+    /// A pod template (`core/v1 PodTemplateSpec`) to run instead of a preset.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub template: Option<RawObject>,
+    /// ConfigMap of this namespace with key `inference_config.yaml`: engine parameters.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    #[schemars(length(max = 253))]
+    pub config: String,
+    /// LoRA adapters to load beside the model.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 10))]
+    pub adapters: Vec<AdapterSpec>,
+}
+
+/// Which preset, and options for it.
+#[derive(JsonSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PresetSpec {
+    /// Short name, alias or hub id of a preset of the registry.
+    #[schemars(length(min = 1, max = 256))]
+    pub name: String,
+    /// Deprecated; has no effect.
+    #[serde(default, skip_serializing_if = "AccessMode::is_public")]
+    pub access_mode: AccessMode,
+    /// Options of the preset.
+    #[serde(default, skip_serializing_if = "PresetOptions::is_empty")]
+    pub preset_options: PresetOptions,
+}
+
+/// Where the model image may be pulled from; deprecated.
+#[derive(JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum AccessMode {
+    /// From the public registry.
+    #[default]
+    Public,
+    /// From a registry of the user's.
+    Private,
+}
+
+impl AccessMode {
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "signature that serde asks for")]
+    fn is_public(&self) -> bool {
+        *self == Self::Public
+    }
+}
+
+/// Options of a preset.
+#[derive(JsonSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PresetOptions {
+    /// Image to use instead of the preset's own.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    #[schemars(length(max = 1024))]
+    pub image: String,
+    /// Secrets of this namespace with which images are pulled.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 10))]
+    pub image_pull_secrets: Vec<String>,
+    /// Secret of this namespace whose key `HF_TOKEN` opens a gated model at the hub.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    #[schemars(length(max = 253))]
+    pub model_access_secret: String,
+}
+
+impl PresetOptions {
+    fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// A LoRA adapter.
+#[derive(JsonSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct AdapterSpec {
+    /// Where the adapter comes from: an image or a volume.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source: Option<DataSource>,
+    /// How strongly the adapter is merged, a decimal from 0 to 1; absent means 1.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    #[schemars(length(max = 16))]
+    pub strength: String,
+}
+
+/// How a model is tuned, on which data, and where the result goes.
+#[derive(JsonSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct TuningSpec {
+    /// The model to tune.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub preset: Option<PresetSpec>,
+    /// `lora` or `qlora`.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    #[schemars(length(max = 16))]
+    pub method: String,
+    /// ConfigMap of this namespace with key `training_config.yaml`; absent means sensible defaults.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    #[schemars(length(max = 253))]
+    pub config: String,
+    /// The data set.
+    #[serde(default)]
+    pub input: DataSource,
+    /// Where the adapter goes.
+    #[serde(default)]
+    pub output: DataDestination,
+}
+
+/// Where data comes from: URLs, a volume or an image; exactly one of them.
+#[derive(JsonSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct DataSource {
+    /// Name of the source; for an adapter also its directory and model name.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    #[schemars(length(max = 253))]
+    pub name: String,
+    /// Files to fetch over HTTPS (or HTTP).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 64), inner(length(max = 2048)))]
+    pub urls: Vec<String>,
+    /// A volume (`core/v1 Volume` without a name).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub volume_source: Option<RawObject>,
+    /// An image whose `/data` is the payload.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    #[schemars(length(max = 1024))]
+    pub image: String,
+    /// Secrets of this namespace with which the image is pulled.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 10))]
+    pub image_pull_secrets: Vec<String>,
+}
+
+/// Where a result goes: a volume or an image; exactly one of them.
+#[derive(JsonSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct DataDestination {
+    /// A volume (`core/v1 Volume` without a name).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub volume_source: Option<RawObject>,
+    /// Image reference to push the result to.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    #[schemars(length(max = 1024))]
+    pub image: String,
+    /// Secret of this namespace with which the image is pushed.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    #[schemars(length(max = 253))]
+    pub image_push_secret: String,
+}

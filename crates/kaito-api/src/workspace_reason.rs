@@ -1,0 +1,79 @@
+//! The closed set of reasons a Workspace condition can have, each with its remedy.
+
+use crate::conditions::reasons;
+
+reasons! {
+    /// Why a Workspace condition is as it is. Where upstream has a word for it, it is upstream's.
+    WorkspaceReason {
+        /// Enough claims are ready.
+        MachinesReady = "installNodePluginsSuccess" => "",
+        /// Claims are being served.
+        MachinesNotReady = "MachineNotReady" => "",
+        /// Enough nodes are ready.
+        NodesReady = "NodesReady" => "",
+        /// Not enough nodes are ready.
+        NodesNotReady = "NodeNotReady" => "",
+        /// Nodes are ready but offer no GPU.
+        NodePluginsNotReady = "NodePluginsNotReady" => "Check that the GPU device plugin runs on the node named in the message.",
+        /// All resources are there.
+        ResourceReady = "workspaceResourceStatusSuccess" => "",
+        /// Nodes brought along are missing.
+        ByoNodesMissing = "NodesMissing" => "Label enough ready nodes with resource.labelSelector, or switch the node provisioner on.",
+        /// The model answers.
+        InferenceReady = "WorkspaceInferenceStatusSuccess" => "",
+        /// The model does not answer yet.
+        InferencePending = "WorkspaceInferenceStatusPending" => "",
+        /// The tuning Job has started.
+        JobStarted = "WorkspaceTuningJobStatusStarted" => "",
+        /// The tuning Job has not started.
+        JobPending = "WorkspaceTuningJobStatusPending" => "",
+        /// The tuning Job failed.
+        JobFailed = "WorkspaceTuningJobStatusFailed" => "Read the Job's pod logs; delete the Workspace and create it again to retry.",
+        /// The Workspace of the Machine era is ready.
+        WorkspaceReady = "workspaceReady" => "",
+        /// The Workspace does what it was made for.
+        WorkspaceSucceeded = "workspaceSucceeded" => "",
+        /// Not there yet.
+        WorkspacePending = "workspacePending" => "",
+        /// The tuning failed.
+        WorkspaceFailed = "workspaceFailed" => "",
+        /// The Workspace is being deleted.
+        WorkspaceDeleted = "workspaceDeleted" => "",
+        /// A tuning Workspace serves nothing.
+        TuningHasNoInference = "TuningHasNoInference" => "",
+        /// The spec can't be carried out.
+        InvalidSpec = "InvalidSpec" => "Correct what the message names.",
+        /// The registry does not know the preset.
+        PresetUnknown = "PresetUnknown" => "Use a preset of `kubectl kaito presets list`, or add one to the registry.",
+        /// The preset must not be used any more.
+        PresetDeprecated = "PresetDeprecated" => "Choose another preset.",
+        /// The preset can't do what is asked.
+        PresetUnsuitable = "PresetUnsuitable" => "Choose a preset that supports it.",
+        /// The registry does not answer and its answer is needed.
+        PresetRegistryUnavailable = "PresetRegistryUnavailable" => "Check the preset-registry Deployment and Service; nothing that runs is affected.",
+        /// The instance type is not in the tables.
+        InstanceTypeUnknown = "InstanceTypeUnknown" => "Use an instance type of the tables, or the one suggested in the message.",
+        /// The model does not fit the instance type.
+        ModelDoesNotFit = "ModelDoesNotFit" => "Choose an instance type with more GPU memory, or a smaller context.",
+        /// A spec edit is not carried out on what runs.
+        UpdateBlocked = "UpdateBlocked" => "Delete the Workspace and create it again to apply the change.",
+        /// An object of the wanted name belongs to somebody else.
+        NameConflict = "NameConflict" => "Rename the Workspace, or delete the object named in the message.",
+        /// A container was killed for memory.
+        ContainerOOMKilled = "ContainerOOMKilled" => "Choose an instance type with more memory, or a smaller context.",
+        /// An image can't be pulled.
+        ImagePullError = "ImagePullError" => "Check the image name and the pull secret.",
+        /// A container can't be started.
+        ContainerStartError = "ContainerStartError" => "Check the ConfigMaps, Secrets and volumes that the message names.",
+        /// A container keeps crashing.
+        ContainerCrashLoopBackOff = "ContainerCrashLoopBackOff" => "Read the logs of the container that the message names.",
+        /// The node is short of disk.
+        NodeDiskPressure = "NodeDiskPressure" => "Choose an instance type with a larger disk.",
+        /// The node is short of memory.
+        NodeMemoryPressure = "NodeMemoryPressure" => "Choose an instance type with more memory.",
+        /// The pod was evicted.
+        PodEvicted = "PodEvicted" => "See the message for the reason of the eviction.",
+        /// No node takes the pod.
+        Unschedulable = "Unschedulable" => "See the scheduler's message: labels, taints or resources of the nodes do not match.",
+    }
+}

@@ -1,0 +1,131 @@
+//! CEL rules of the Workspace CRD: what one object, or one object and its predecessor, can tell.
+//!
+//! Kept apart from the types because [`crate::crd`] injects them into the generated schema at the paths
+//! named here; the same table will serve the offline linter. Upper bounds on strings and lists in
+//! [`crate::workspace`] keep every rule inside the API server's cost budget.
+
+/// One rule at one place of the schema.
+#[derive(Clone, Copy, Debug)]
+pub struct CelRule {
+    /// Path of property names from the root; `[]` steps into list items; empty is the root.
+    pub path: &'static [&'static str],
+    /// CEL expression over `self` (and `oldSelf` for transitions).
+    pub rule: &'static str,
+    /// What the user reads when it is false.
+    pub message: &'static str,
+}
+
+const fn rule(path: &'static [&'static str], rule: &'static str, message: &'static str) -> CelRule {
+    CelRule { path, rule, message }
+}
+
+/// Every rule, outermost first.
+pub const RULES: &[CelRule] = &[
+    rule(
+        &[],
+        "self.metadata.name.size() <= 52 && self.metadata.name.matches('^[a-z]([-a-z0-9]*[a-z0-9])?$')",
+        "metadata.name must be at most 52 lower-case letters, digits and dashes and start with a letter: the Service and the pods are named after it",
+    ),
+    rule(&[], "has(self.inference) || has(self.tuning)", "Either inference or tuning must be specified, not neither"),
+    rule(&[], "!(has(self.inference) && has(self.tuning))", "Either inference or tuning must be specified, but not both"),
+    rule(&[], "has(self.resource)", "resource must be specified: it says which nodes the model runs on"),
+    rule(
+        &[],
+        "has(self.inference) == has(oldSelf.inference)",
+        "inference can't be added or removed once set; delete the Workspace and create another",
+    ),
+    rule(
+        &[],
+        "has(self.tuning) == has(oldSelf.tuning)",
+        "tuning can't be added or removed once set; delete the Workspace and create another",
+    ),
+    rule(
+        &[],
+        "!has(self.tuning) || !has(self.resource) || self.resource.count <= 1",
+        "resource.count must be 1 for tuning: tuning runs on one node",
+    ),
+    rule(&["resource"], "self.count == oldSelf.count", "field is immutable: resource.count"),
+    rule(&["resource"], "self.labelSelector == oldSelf.labelSelector", "field is immutable: resource.labelSelector"),
+    rule(
+        &["resource"],
+        "!has(oldSelf.instanceType) || (has(self.instanceType) && self.instanceType == oldSelf.instanceType)",
+        "field is immutable: resource.instanceType can't be changed once set",
+    ),
+    rule(
+        &["resource", "labelSelector"],
+        "!has(self.matchExpressions) || self.matchExpressions.all(e, e.operator == 'In' && has(e.values) && e.values.size() == 1)",
+        "only matchLabels, or matchExpressions with operator In and one value, can name nodes",
+    ),
+    rule(
+        &["inference"],
+        "has(self.preset) || has(self.template)",
+        "inference.preset or inference.template must be specified",
+    ),
+    rule(
+        &["inference"],
+        "!(has(self.preset) && has(self.template))",
+        "inference.preset and inference.template can't be set at the same time",
+    ),
+    rule(&["inference"], "has(self.preset) == has(oldSelf.preset)", "inference.preset can't be set or unset later"),
+    rule(&["inference"], "!has(self.preset) || !has(oldSelf.preset) || self.preset == oldSelf.preset", "field is immutable: inference.preset"),
+    rule(
+        &["inference"],
+        "!has(self.adapters) || self.adapters.all(a, self.adapters.exists_one(b, has(a.source) && has(b.source) && has(a.source.name) && has(b.source.name) && a.source.name == b.source.name))",
+        "every adapter needs a source with a name of its own",
+    ),
+    rule(
+        &["inference", "adapters", "[]"],
+        "!has(self.source) || (has(self.source.image) != has(self.source.volumeSource))",
+        "either image or volumeSource must be specified for an adapter source",
+    ),
+    rule(&["inference", "adapters", "[]"], "!has(self.source) || !has(self.source.urls)", "urls are not supported as adapter source"),
+    rule(
+        &["inference", "adapters", "[]"],
+        "!has(self.source) || !has(self.source.name) || self.source.name.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?$') && self.source.name.size() <= 40",
+        "adapter source names must be at most 40 lower-case letters, digits and dashes: containers and directories are named after them",
+    ),
+    rule(
+        &["inference", "adapters", "[]"],
+        "!has(self.strength) || self.strength.matches('^(0(\\\\.[0-9]+)?|1(\\\\.0+)?|\\\\.[0-9]+)$')",
+        "adapter strength must be a decimal number from 0 to 1",
+    ),
+    rule(&["tuning"], "has(self.preset)", "tuning.preset must be specified"),
+    rule(&["tuning"], "has(self.method) && self.method in ['lora', 'qlora']", "tuning.method must be lora or qlora"),
+    rule(
+        &["tuning"],
+        "[has(self.input.urls), has(self.input.volumeSource), has(self.input.image)].filter(x, x).size() == 1",
+        "exactly one of urls, volumeSource or image must be specified in tuning.input",
+    ),
+    rule(
+        &["tuning"],
+        "has(self.output.volumeSource) != has(self.output.image)",
+        "exactly one of volumeSource or image must be specified in tuning.output",
+    ),
+    rule(
+        &["tuning"],
+        "!has(self.output.image) || has(self.output.imagePushSecret)",
+        "tuning.output.imagePushSecret must be specified with an image: without it the result can't be pushed",
+    ),
+    rule(&["tuning"], "self.preset == oldSelf.preset", "field is immutable: tuning.preset"),
+    rule(&["tuning"], "self.method == oldSelf.method", "field is immutable: tuning.method"),
+    rule(
+        &["tuning", "input"],
+        "!has(self.urls) || self.urls.all(u, isURL(u) && url(u).getScheme() in ['http', 'https'] && url(u).getHostname() != '')",
+        "tuning.input.urls must be absolute http or https URLs",
+    ),
+    rule(
+        &["tuning", "input"],
+        "!has(self.urls) || self.urls.all(u, !isURL(u) || !url(u).getHostname().matches('(?i)^(localhost|.*\\\\.localhost|metadata\\\\.google(\\\\.internal)?|instance-data\\\\.ec2\\\\.internal|.*\\\\.svc|.*\\\\.cluster\\\\.local)\\\\.?$'))",
+        "tuning.input.urls must not target a local, cluster or metadata endpoint",
+    ),
+    rule(
+        &["tuning", "input"],
+        "!has(self.urls) || self.urls.all(u, !isURL(u) || !url(u).getHostname().matches('(?i)^([0-9.]+|0x[0-9a-f.x]+|.*:.*)\\\\.?$') || (isIP(url(u).getHostname()) && ip(url(u).getHostname()).family() == 4 && ip(url(u).getHostname()).isGlobalUnicast() && !['10.0.0.0/8', '172.16.0.0/12', '192.168.0.0/16', '100.64.0.0/10', '0.0.0.0/8', '168.63.129.16/32'].exists(c, cidr(c).containsIP(url(u).getHostname()))))",
+        "tuning.input.urls must not use a loopback, private, link-local or oddly written address",
+    ),
+    rule(
+        &["tuning", "input"],
+        "has(self.name) == has(oldSelf.name) && (!has(self.name) || self.name == oldSelf.name)",
+        "field is immutable: tuning.input.name",
+    ),
+];

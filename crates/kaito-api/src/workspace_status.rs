@@ -1,0 +1,75 @@
+//! What the controller reports of a Workspace. Output only: nothing reads it back as authority.
+
+#![allow(unreachable_pub, reason = "the schema derive makes a private copy of the type")]
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use kube::KubeSchema;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// Observed state of a Workspace.
+#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct WorkspaceStatus {
+    /// Names of the nodes the Workspace runs on, sorted.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub worker_nodes: Vec<String>,
+    /// One word: `Pending`, `Ready`, `NotReady`, `Running`, `Succeeded` or `Failed`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub state: Option<WorkspaceState>,
+    /// Conditions, one a type.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
+    pub conditions: Vec<Condition>,
+    /// How many nodes the Workspace needs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub target_node_count: Option<i32>,
+    /// Generation of the spec that this status speaks of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub observed_generation: Option<i64>,
+    /// Results of the start-up benchmark, by metric.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub performance: Option<PerformanceStatus>,
+}
+
+/// Where a Workspace is, in one word.
+#[derive(JsonSchema, Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum WorkspaceState {
+    /// Not there yet.
+    Pending,
+    /// The model answers.
+    Ready,
+    /// The model answered before and does not now.
+    NotReady,
+    /// The tuning Job runs.
+    Running,
+    /// The tuning Job succeeded.
+    Succeeded,
+    /// The tuning Job failed.
+    Failed,
+}
+
+/// Results of the start-up benchmark.
+#[derive(JsonSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct PerformanceStatus {
+    /// By metric name.
+    #[serde(default)]
+    pub metrics: BTreeMap<String, PerformanceMetric>,
+}
+
+/// One measured value.
+#[derive(JsonSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct PerformanceMetric {
+    /// What was measured.
+    pub description: String,
+    /// The value, a decimal.
+    pub value: String,
+    /// Unit of the value.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unit: Option<String>,
+    /// Settings of the measurement.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub config: BTreeMap<String, String>,
+}

@@ -1,0 +1,116 @@
+//! Finds or makes the programs a cluster consists of. Starts none of them.
+//!
+//! Each program is looked for in this order: the directory named by `KUBEBUILDER_ASSETS`, `PATH` (only
+//! in the pinned version), the cache of earlier runs, a release mirror where one is configured, and at
+//! last a build of the Go module whose `go.mod` and `go.sum` are embedded in this crate.
+
+mod cache;
+mod go_build;
+mod installed;
+mod mirror;
+mod module;
+mod tool;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result};
+
+use crate::progress::Progress;
+use mirror::Mirror;
+
+pub use module::GoModule;
+pub use tool::Tool;
+
+/// The names a user sets to steer the look-up.
+pub mod variables {
+    /// A directory that holds ready programs; they are used whatever their version is.
+    pub const ASSETS_DIR: &str = "KUBEBUILDER_ASSETS";
+    /// Base address of a mirror of release files: `<base>/<version>/bin/<os>/<arch>/<name>[.sha256]`.
+    pub const RELEASE_MIRROR: &str = "KAITO_RELEASE_MIRROR";
+}
+
+/// Where each asked-for program is.
+#[derive(Debug, Clone, Default)]
+pub struct Assets {
+    paths: BTreeMap<Tool, PathBuf>,
+}
+
+impl Assets {
+    /// Finds every one of `tools`, or makes it, which may take minutes the first time.
+    ///
+    /// # Errors
+    /// When a program is nowhere and cannot be made; the error says what to install.
+    pub fn obtain(tools: &[Tool], progress: &dyn Progress) -> Result<Self> {
+        let mut assets = Self::default();
+        for &tool in tools {
+            if let Some(path) = ready(tool, progress) {
+                assets.paths.insert(tool, path);
+            }
+        }
+        let missing = tools
+            .iter()
+            .filter(|tool| !assets.paths.contains_key(tool))
+            .copied();
+        let made = make_all(missing.collect(), progress)?;
+        assets.paths.extend(made);
+        Ok(assets)
+    }
+
+    /// True when every one of `tools` is on this machine already, so that [`Assets::obtain`] is quick.
+    pub fn at_hand(tools: &[Tool]) -> bool {
+        tools
+            .iter()
+            .all(|&tool| ready(tool, &crate::progress::Silent).is_some())
+    }
+
+    /// The path of one program.
+    ///
+    /// # Errors
+    /// When the program was not among those asked for.
+    pub fn path(&self, tool: Tool) -> Result<&Path> {
+        self.paths
+            .get(&tool)
+            .map(PathBuf::as_path)
+            .with_context(|| format!("{} was not asked for when the assets were obtained", tool.name()))
+    }
+
+    /// All programs with their paths.
+    pub fn iter(&self) -> impl Iterator<Item = (Tool, &Path)> {
+        self.paths.iter().map(|(tool, path)| (*tool, path.as_path()))
+    }
+}
+
+/// Looks where programs are without making any.
+fn ready(tool: Tool, progress: &dyn Progress) -> Option<PathBuf> {
+    installed::in_assets_dir(tool)
+        .or_else(|| installed::on_path(tool, progress))
+        .or_else(|| cache::Slot::downloads(tool).and_then(|slot| slot.existing(tool)))
+        .or_else(|| cache::Slot::builds(tool.module()).and_then(|slot| slot.existing(tool)))
+}
+
+/// Downloads or builds programs into the cache.
+fn make_all(tools: Vec<Tool>, progress: &dyn Progress) -> Result<Vec<(Tool, PathBuf)>> {
+    let mirror = Mirror::from_environment();
+    if !tools.is_empty() && mirror.is_none() {
+        progress.say(&format!(
+            "no release mirror ({} is not set): building",
+            variables::RELEASE_MIRROR
+        ));
+    }
+    let make = |tool: Tool| {
+        let path = make(tool, mirror.as_ref(), progress)
+            .with_context(|| format!("cannot obtain {} {}", tool.name(), tool.version()))?;
+        Ok((tool, path))
+    };
+    tools.into_iter().map(make).collect()
+}
+
+fn make(tool: Tool, mirror: Option<&Mirror>, progress: &dyn Progress) -> Result<PathBuf> {
+    if let Some(mirror) = mirror
+        && let Some(path) = mirror.fetch(tool, progress)?
+    {
+        return Ok(path);
+    }
+    go_build::build(tool, progress)
+}

@@ -1,0 +1,287 @@
+//! Starts and stops a cluster: etcd, an API server, and in the second tier controllers, a scheduler and
+//! simulated nodes. Puts nothing into it.
+
+mod control_plane;
+mod credentials;
+mod detached;
+mod home;
+mod nodes;
+mod options;
+mod probe;
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, bail};
+
+use crate::assets::Assets;
+use crate::audit::AuditLog;
+use crate::kubeconfig::{self, Kubeconfig};
+use crate::process::{Attachment, Guard, Process, ProcessSpec, Roll};
+use crate::progress::Progress;
+use credentials::Credentials;
+use home::Home;
+use probe::Probe;
+
+pub use detached::Detached;
+pub use options::{ClusterOptions, Lifetime, Tier};
+
+/// How often fresh ports are tried when another program was quicker to take one.
+const ATTEMPTS: usize = 3;
+
+/// The parts of a cluster come up within seconds; a loaded machine gets more.
+const READY_LIMIT: Duration = Duration::from_secs(90);
+
+/// A running cluster. Dropping it stops it, unless it was started detached.
+#[derive(Debug)]
+pub struct Cluster {
+    tier: Tier,
+    server: String,
+    parts: Vec<Process>,
+    home: Home,
+    credentials: Credentials,
+    roll: Roll,
+    guard: Option<Guard>,
+    assets: Assets,
+    keep: bool,
+}
+
+impl Cluster {
+    /// Starts a cluster and waits until it is ready. Obtains the programs first, which may take minutes
+    /// the first time.
+    ///
+    /// # Errors
+    /// When a program cannot be obtained or a part does not come up; the error holds the end of its log.
+    pub fn start(options: &ClusterOptions, progress: &dyn Progress) -> Result<Self> {
+        let assets = Assets::obtain(options.tier.tools(), progress)?;
+        let home = Home::create(options.dir.as_deref())?;
+        let roll = Roll::open(home.roll())?;
+        let guard = match options.lifetime {
+            Lifetime::Owner => Some(Guard::start(&roll, home.dir()).context("cannot start the guard")?),
+            Lifetime::Detached => None,
+        };
+        let credentials = Credentials::create(&home.pki()).context("cannot create credentials")?;
+        let mut cluster = Self {
+            tier: options.tier,
+            server: String::new(),
+            parts: Vec::new(),
+            keep: options.keep,
+            home,
+            credentials,
+            roll,
+            guard,
+            assets,
+        };
+        if let (Some(guard), true) = (&mut cluster.guard, options.keep) {
+            guard.keep_files();
+        }
+        match cluster.start_parts(options) {
+            Ok(()) => Ok(cluster),
+            Err(error) => {
+                cluster.shut_down();
+                Err(error)
+            }
+        }
+    }
+
+    fn start_parts(&mut self, options: &ClusterOptions) -> Result<()> {
+        for _ in 1..ATTEMPTS {
+            let result = self.start_control_plane(options);
+            if result.is_ok() || !self.lost_a_port() {
+                return result.and_then(|()| self.start_nodes(options));
+            }
+            self.stop_parts();
+            self.home.forget_attempt()?;
+        }
+        self.start_control_plane(options)
+            .and_then(|()| self.start_nodes(options))
+    }
+
+    fn start_control_plane(&mut self, options: &ClusterOptions) -> Result<()> {
+        let ports = control_plane::Ports::pick()?;
+        self.server = ports.server();
+        self.start_part(&control_plane::etcd(
+            self.assets.path(crate::Tool::Etcd)?,
+            &self.home,
+            &ports,
+        ))?;
+        let probe = Probe::new(&self.credentials)?;
+        self.wait_for(|| probe.ok(&ports.etcd_health(), None))?;
+
+        AuditLog::write_policy(&self.home.audit_policy())?;
+        let program = self.assets.path(crate::Tool::KubeApiserver)?;
+        self.start_part(&control_plane::apiserver(program, &self.home, &ports, options))?;
+        let ready = format!("{}/readyz", self.server);
+        self.wait_for(|| probe.ok(&ready, None))?;
+        self.write_kubeconfigs()?;
+        self.home.write_state(self.tier, &self.server)
+    }
+
+    fn write_kubeconfigs(&self) -> Result<()> {
+        for user in &self.credentials.users {
+            self.kubeconfig_for(user.name, &user.token)?;
+        }
+        let admin = self.kubeconfig_text(&self.credentials.admin().token);
+        kubeconfig::write(&self.kubeconfig(), &admin)
+    }
+
+    fn start_nodes(&mut self, options: &ClusterOptions) -> Result<()> {
+        if self.tier == Tier::ControlPlaneOnly {
+            return Ok(());
+        }
+        for part in nodes::parts(&self.assets, &self.home, options)? {
+            self.start_part(&part)?;
+        }
+        // The controllers' first visible deed; no pod is admitted before it.
+        let account = format!(
+            "{}/api/v1/namespaces/default/serviceaccounts/default",
+            self.server
+        );
+        let probe = Probe::new(&self.credentials)?;
+        let token = self.credentials.admin().token.clone();
+        self.wait_for(|| probe.ok(&account, Some(&token)))
+    }
+
+    fn start_part(&mut self, spec: &ProcessSpec) -> Result<()> {
+        let attachment = if self.guard.is_some() {
+            Attachment::Guarded
+        } else {
+            Attachment::Detached
+        };
+        self.parts
+            .push(spec.start_on(&self.roll, &self.home.logs(), attachment)?);
+        Ok(())
+    }
+
+    /// Waits until `ready` says so, and fails as soon as one of the parts has ended.
+    fn wait_for(&mut self, ready: impl Fn() -> Result<(), String>) -> Result<()> {
+        let deadline = std::time::Instant::now() + READY_LIMIT;
+        loop {
+            let Err(reason) = ready() else { return Ok(()) };
+            for part in &mut self.parts {
+                if let Some(status) = part.exited()? {
+                    bail!("{} ended ({status}):\n{}", part.name(), part.log_tail(15));
+                }
+            }
+            if std::time::Instant::now() > deadline {
+                let logs = self.home.logs();
+                bail!(
+                    "not ready after {READY_LIMIT:?}: {reason} (logs were in {})",
+                    logs.display()
+                );
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+
+    fn lost_a_port(&self) -> bool {
+        self.parts
+            .iter()
+            .any(|part| part.log_tail(200).contains("address already in use"))
+    }
+
+    /// The directory with everything the cluster wrote.
+    pub fn dir(&self) -> &Path {
+        self.home.dir()
+    }
+
+    /// Which parts run.
+    pub fn tier(&self) -> Tier {
+        self.tier
+    }
+
+    /// The address of the API server.
+    pub fn server(&self) -> &str {
+        &self.server
+    }
+
+    /// The certificate authority that signed the API server's certificate.
+    pub fn ca_file(&self) -> PathBuf {
+        self.home.pki().join("ca.crt")
+    }
+
+    /// The kubeconfig of an administrator.
+    pub fn kubeconfig(&self) -> PathBuf {
+        self.home.admin_kubeconfig()
+    }
+
+    /// The programs the cluster was started from.
+    pub fn assets(&self) -> &Assets {
+        &self.assets
+    }
+
+    /// The log of every write.
+    pub fn audit(&self) -> AuditLog {
+        AuditLog::at(self.home.audit_log())
+    }
+
+    /// The directory of the log files, one a program.
+    pub fn logs(&self) -> PathBuf {
+        self.home.logs()
+    }
+
+    /// Writes a kubeconfig that speaks with `token`, for example a ServiceAccount's, and returns its path.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn kubeconfig_for(&self, name: &str, token: &str) -> Result<PathBuf> {
+        let path = self.home.kubeconfig_of(name);
+        kubeconfig::write(&path, &self.kubeconfig_text(token))?;
+        Ok(path)
+    }
+
+    fn kubeconfig_text(&self, token: &str) -> String {
+        Kubeconfig {
+            server: &self.server,
+            ca_file: &self.ca_file(),
+            token,
+        }
+        .to_yaml()
+    }
+
+    /// Starts another program that dies with the cluster, its output in [`Cluster::logs`].
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    pub fn spawn(&self, spec: &ProcessSpec) -> Result<Process> {
+        let attachment = if self.guard.is_some() {
+            Attachment::Guarded
+        } else {
+            Attachment::Detached
+        };
+        spec.start_on(&self.roll, &self.home.logs(), attachment)
+    }
+
+    /// Stops the cluster, detached or not, and removes its directory unless it is to be kept.
+    pub fn stop(mut self) {
+        self.shut_down();
+    }
+
+    fn shut_down(&mut self) {
+        self.stop_parts();
+        // Whatever others started on the roll and still hold a handle of.
+        let _ = Roll::kill_all(self.roll.dir());
+        if let Some(guard) = self.guard.take() {
+            guard.disarm();
+        }
+        if !self.keep {
+            self.home.remove();
+        }
+    }
+
+    /// The last started first: nothing then complains about a server that is gone.
+    fn stop_parts(&mut self) {
+        while let Some(mut part) = self.parts.pop() {
+            let _ = part.kill9();
+        }
+    }
+}
+
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        // A detached cluster has no guard and lives on.
+        if self.guard.is_some() {
+            self.shut_down();
+        }
+    }
+}

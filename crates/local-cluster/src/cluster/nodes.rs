@@ -1,0 +1,89 @@
+//! The command lines of the second tier: controllers, scheduler and the node simulator.
+
+use std::fs;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+
+use super::{ClusterOptions, home::Home};
+use crate::assets::{Assets, Tool};
+use crate::process::ProcessSpec;
+
+const STAGES: &str = include_str!("stages.yaml");
+
+pub(super) fn parts(assets: &Assets, home: &Home, options: &ClusterOptions) -> Result<[ProcessSpec; 3]> {
+    fs::write(home.stages(), stages(options)).context("cannot write the stages of the node simulator")?;
+    Ok([
+        controller_manager(assets, home)?,
+        scheduler(assets, home)?,
+        kwok(assets, home)?,
+    ])
+}
+
+fn controller_manager(assets: &Assets, home: &Home) -> Result<ProcessSpec> {
+    let pki = home.pki();
+    Ok(with_kubeconfig(Tool::KubeControllerManager, assets, home)?
+        .args([
+            format!(
+                "--service-account-private-key-file={}",
+                pki.join("sa.key").display()
+            ),
+            format!("--root-ca-file={}", pki.join("ca.crt").display()),
+        ])
+        .args([
+            "--use-service-account-credentials=true",
+            "--leader-elect=false",
+            "--secure-port=0",
+            "--allocate-node-cidrs=false",
+            "--node-monitor-period=1s",
+            "--node-monitor-grace-period=16s",
+            // Without these a lost node of a small cluster is tainted and its pods stay.
+            "--node-eviction-rate=10",
+            "--secondary-node-eviction-rate=10",
+            // What is measured here is our controllers: these must not be the slow part.
+            "--kube-api-qps=100",
+            "--kube-api-burst=200",
+        ]))
+}
+
+fn scheduler(assets: &Assets, home: &Home) -> Result<ProcessSpec> {
+    Ok(with_kubeconfig(Tool::KubeScheduler, assets, home)?.args(["--leader-elect=false", "--secure-port=0"]))
+}
+
+fn kwok(assets: &Assets, home: &Home) -> Result<ProcessSpec> {
+    Ok(with_kubeconfig(Tool::Kwok, assets, home)?
+        // It would read the user's own configuration otherwise.
+        .env("HOME", home.dir())
+        .args([format!("--config={}", home.stages().display())])
+        .args([
+            "--manage-nodes-with-annotation-selector=kwok.x-k8s.io/node=fake",
+            "--node-lease-duration-seconds=40",
+        ]))
+}
+
+fn with_kubeconfig(tool: Tool, assets: &Assets, home: &Home) -> Result<ProcessSpec> {
+    let kubeconfig = home.kubeconfig_of(tool.name());
+    Ok(ProcessSpec::new(tool.name(), assets.path(tool)?)
+        .args([format!("--kubeconfig={}", kubeconfig.display())]))
+}
+
+/// The stages with the delays filled in.
+fn stages(options: &ClusterOptions) -> String {
+    let text = |duration: Duration| duration.as_millis().to_string();
+    STAGES
+        .replace("POD_START_MILLISECONDS", &text(options.pod_start))
+        .replace("JOB_DURATION_MILLISECONDS", &text(options.job_duration))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cluster::Tier;
+
+    #[test]
+    fn every_delay_is_filled_in() {
+        let text = stages(&ClusterOptions::new(Tier::WithNodes));
+        assert!(text.contains("durationMilliseconds: 2000"));
+        assert!(!text.contains("MILLISECONDS"));
+    }
+}

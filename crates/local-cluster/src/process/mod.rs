@@ -1,0 +1,24 @@
+//! Programs that never outlive their owner, unless they are meant to.
+//!
+//! Every program signs in on a [`roll::Roll`] (a directory with one file a program, holding its pid and
+//! start time) before it becomes itself. Three readers use the roll: the owner that stops programs, a
+//! [`guard::Guard`] process that stops them when the owner dies without a word, and a later command that
+//! stops a detached cluster. Nothing is ever killed by name, nor by a pid that was given to another
+//! program since.
+
+mod guard;
+mod roll;
+mod spawn;
+
+pub use guard::Guard;
+pub use roll::{Member, Roll};
+pub use spawn::{Process, ProcessSpec};
+
+/// Whether programs die with their owner.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Attachment {
+    /// A guard process kills them once the owner is gone.
+    Guarded,
+    /// They live in a session of their own until somebody reads the roll and stops them.
+    Detached,
+}

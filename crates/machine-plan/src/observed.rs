@@ -1,0 +1,28 @@
+//! Everything a decision about one Machine may look at. Absence and failure are data.
+
+use std::sync::Arc;
+
+use cloudprovider::{CallOutcome, PoolLookup, ProviderError};
+use k8s_openapi::api::core::v1::{Node, Pod};
+use k8s_openapi::api::storage::v1::VolumeAttachment;
+use kaito_api::Machine;
+
+/// One Machine and what belongs to it.
+#[derive(Clone, Debug)]
+pub struct Observed {
+    /// The Machine.
+    pub machine: Arc<Machine>,
+    /// The agent pool of the Machine's name, by reads that started after the Machine was first seen.
+    pub pool: PoolLookup,
+    /// Nodes of that pool (label `agentpool` or `kubernetes.azure.com/agentpool`) and Nodes that carry the
+    /// Machine's provider id, each once, in any order.
+    pub nodes: Vec<Arc<Node>>,
+    /// Pods bound to those nodes, in any order. Empty unless the Machine or one of the Nodes is being deleted.
+    pub pods: Vec<Arc<Pod>>,
+    /// Volume attachments of those nodes, in any order. Empty under the same terms.
+    pub attachments: Vec<Arc<VolumeAttachment>>,
+    /// The last request about the pool that changed or tried to change something; `None` after a restart.
+    pub last_call: Option<CallOutcome>,
+    /// Why the pool failed, when the failed operation could be read.
+    pub failure: Option<ProviderError>,
+}

@@ -1,0 +1,1 @@
+//! Everything kube-shaped that the controllers share.

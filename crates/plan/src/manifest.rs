@@ -1,0 +1,167 @@
+//! The closed set of kinds we write.
+
+use k8s_openapi::api::apps::v1::{Deployment, StatefulSet};
+use k8s_openapi::api::batch::v1::Job;
+use k8s_openapi::api::core::v1::{ConfigMap, Service};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use kaito_api::Machine;
+use serde_json::Value;
+
+/// A whole object to apply.
+#[derive(Clone, Debug, PartialEq)]
+#[expect(missing_docs, reason = "each variant is the kind it is named after")]
+pub enum Manifest {
+    Machine(Machine),
+    ConfigMap(ConfigMap),
+    Service(Service),
+    Deployment(Deployment),
+    StatefulSet(StatefulSet),
+    Job(Job),
+}
+
+/// A kind that a plan may name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[expect(missing_docs, reason = "each variant is the kind it is named after")]
+pub enum Kind {
+    Workspace,
+    Machine,
+    ConfigMap,
+    Service,
+    Deployment,
+    StatefulSet,
+    Job,
+    Node,
+    Pod,
+}
+
+impl Kind {
+    /// The kind in an object.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Workspace => "Workspace",
+            Self::Machine => "Machine",
+            Self::ConfigMap => "ConfigMap",
+            Self::Service => "Service",
+            Self::Deployment => "Deployment",
+            Self::StatefulSet => "StatefulSet",
+            Self::Job => "Job",
+            Self::Node => "Node",
+            Self::Pod => "Pod",
+        }
+    }
+
+    /// The `apiVersion` of the kind.
+    #[must_use]
+    pub fn api_version(self) -> &'static str {
+        match self {
+            Self::Workspace => "kaito.sh/v1beta1",
+            Self::Machine => "karpenter.sh/v1alpha5",
+            Self::ConfigMap | Self::Service | Self::Node | Self::Pod => "v1",
+            Self::Deployment | Self::StatefulSet => "apps/v1",
+            Self::Job => "batch/v1",
+        }
+    }
+
+    /// The plural, as it stands in a URL.
+    #[must_use]
+    pub fn plural(self) -> &'static str {
+        match self {
+            Self::Workspace => "workspaces",
+            Self::Machine => "machines",
+            Self::ConfigMap => "configmaps",
+            Self::Service => "services",
+            Self::Deployment => "deployments",
+            Self::StatefulSet => "statefulsets",
+            Self::Job => "jobs",
+            Self::Node => "nodes",
+            Self::Pod => "pods",
+        }
+    }
+}
+
+/// Names one object.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ObjectRef {
+    /// Its kind.
+    pub kind: Kind,
+    /// Its namespace; `None` for cluster-scoped kinds.
+    pub namespace: Option<String>,
+    /// Its name.
+    pub name: String,
+}
+
+impl Manifest {
+    /// The kind of the object.
+    #[must_use]
+    pub fn kind(&self) -> Kind {
+        match self {
+            Self::Machine(_) => Kind::Machine,
+            Self::ConfigMap(_) => Kind::ConfigMap,
+            Self::Service(_) => Kind::Service,
+            Self::Deployment(_) => Kind::Deployment,
+            Self::StatefulSet(_) => Kind::StatefulSet,
+            Self::Job(_) => Kind::Job,
+        }
+    }
+
+    /// The metadata of the object.
+    #[must_use]
+    pub fn metadata(&self) -> &ObjectMeta {
+        match self {
+            Self::Machine(o) => &o.metadata,
+            Self::ConfigMap(o) => &o.metadata,
+            Self::Service(o) => &o.metadata,
+            Self::Deployment(o) => &o.metadata,
+            Self::StatefulSet(o) => &o.metadata,
+            Self::Job(o) => &o.metadata,
+        }
+    }
+
+    /// The metadata of the object, to change.
+    pub fn metadata_mut(&mut self) -> &mut ObjectMeta {
+        match self {
+            Self::Machine(o) => &mut o.metadata,
+            Self::ConfigMap(o) => &mut o.metadata,
+            Self::Service(o) => &mut o.metadata,
+            Self::Deployment(o) => &mut o.metadata,
+            Self::StatefulSet(o) => &mut o.metadata,
+            Self::Job(o) => &mut o.metadata,
+        }
+    }
+
+    /// Names the object.
+    #[must_use]
+    pub fn target(&self) -> ObjectRef {
+        let metadata = self.metadata();
+        ObjectRef {
+            kind: self.kind(),
+            namespace: metadata.namespace.clone(),
+            name: metadata.name.clone().unwrap_or_default(),
+        }
+    }
+
+    /// The object as JSON, with `apiVersion` and `kind`, as server-side apply wants it.
+    #[must_use]
+    pub fn to_value(&self) -> Value {
+        let value = match self {
+            Self::Machine(o) => serde_json::to_value(o),
+            Self::ConfigMap(o) => serde_json::to_value(o),
+            Self::Service(o) => serde_json::to_value(o),
+            Self::Deployment(o) => serde_json::to_value(o),
+            Self::StatefulSet(o) => serde_json::to_value(o),
+            Self::Job(o) => serde_json::to_value(o),
+        };
+        // These types hold only strings as map keys, so serialising them can't fail.
+        value.unwrap_or(Value::Null)
+    }
+}
+
+macro_rules! from_kind {
+    ($($kind:ident),+) => { $(impl From<$kind> for Manifest {
+        fn from(object: $kind) -> Self {
+            Self::$kind(object)
+        }
+    })+ };
+}
+from_kind!(Machine, ConfigMap, Service, Deployment, StatefulSet, Job);

@@ -1,0 +1,1 @@
+//! Model presets as data and the GPU memory estimator.

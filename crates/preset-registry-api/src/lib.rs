@@ -1,0 +1,1 @@
+//! Generated gRPC contract of the preset registry and its conversions.

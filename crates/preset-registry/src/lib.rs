@@ -1,0 +1,1 @@
+//! gRPC service that knows every model preset.

@@ -1,0 +1,3 @@
+//! Entry point of preset-registry.
+
+fn main() {}

@@ -1,0 +1,27 @@
+//! Which images our pods run; chart values.
+
+/// Image references, complete with registry and tag.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Images {
+    /// Registry and path under which preset images are found, without a trailing slash.
+    pub preset_registry: String,
+    /// vLLM and the Python tuning scripts.
+    pub base: String,
+    /// Our inference server.
+    pub inference_server: String,
+    /// Our fetch, pull and push tool.
+    pub artifact: String,
+}
+
+impl Default for Images {
+    /// The public names; the versions are upstream's base image and ours.
+    fn default() -> Self {
+        let registry = "mcr.microsoft.com/aks/kaito";
+        Self {
+            preset_registry: registry.to_owned(),
+            base: format!("{registry}/kaito-base:0.5.0"),
+            inference_server: format!("{registry}/inference-server:0.1.0"),
+            artifact: format!("{registry}/artifact:0.1.0"),
+        }
+    }
+}

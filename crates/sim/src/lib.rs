@@ -1,0 +1,1 @@
+//! In-memory cluster and cloud that play plans, for tests.

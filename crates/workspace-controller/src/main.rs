@@ -1,0 +1,3 @@
+//! Entry point of workspace-controller.
+
+fn main() {}
