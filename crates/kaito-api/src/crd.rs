@@ -22,6 +22,7 @@ pub fn workspace() -> CustomResourceDefinition {
     let mut crd = Workspace::crd();
     let Some(mut current) = crd.spec.versions.pop() else { return crd };
     if let Some(root) = root_schema(&mut current) {
+        bound_selector(root);
         RULES.iter().for_each(|rule| inject(root, rule));
         root.required = None;
     }
@@ -52,16 +53,40 @@ fn root_schema(version: &mut CustomResourceDefinitionVersion) -> Option<&mut JSO
     version.schema.as_mut()?.open_api_v3_schema.as_mut()
 }
 
-fn inject(root: &mut JSONSchemaProps, rule: &CelRule) {
-    let target = rule.path.iter().try_fold(root, |schema, step| match *step {
+fn at<'a>(root: &'a mut JSONSchemaProps, path: &[&str]) -> Option<&'a mut JSONSchemaProps> {
+    let found = path.iter().try_fold(root, |schema, step| match *step {
         "[]" => match schema.items.as_mut()? {
             JSONSchemaPropsOrArray::Schema(item) => Some(item.as_mut()),
             JSONSchemaPropsOrArray::Schemas(_) => None,
         },
         name => schema.properties.as_mut()?.get_mut(name),
     });
-    debug_assert!(target.is_some(), "no schema at {:?}", rule.path);
-    if let Some(schema) = target {
+    debug_assert!(found.is_some(), "no schema at {path:?}");
+    found
+}
+
+// The API server reckons with the longest object the schema allows, and Kubernetes' own selector has no bounds.
+fn bound_selector(root: &mut JSONSchemaProps) {
+    const MOST: i64 = 16;
+    let expressions = ["resource", "labelSelector", "matchExpressions"];
+    if let Some(labels) = at(root, &["resource", "labelSelector", "matchLabels"]) {
+        labels.max_properties = Some(MOST);
+    }
+    if let Some(list) = at(root, &expressions) {
+        list.max_items = Some(MOST);
+    }
+    for (name, longest) in [("key", 317), ("operator", 12)] {
+        if let Some(text) = at(root, &[&expressions[..], &["[]", name]].concat()) {
+            text.max_length = Some(longest);
+        }
+    }
+    if let Some(values) = at(root, &[&expressions[..], &["[]", "values"]].concat()) {
+        values.max_items = Some(MOST);
+    }
+}
+
+fn inject(root: &mut JSONSchemaProps, rule: &CelRule) {
+    if let Some(schema) = at(root, rule.path) {
         schema.x_kubernetes_validations.get_or_insert_default().push(ValidationRule {
             rule: rule.rule.to_owned(),
             message: Some(rule.message.to_owned()),

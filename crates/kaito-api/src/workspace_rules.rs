@@ -109,19 +109,24 @@ pub const RULES: &[CelRule] = &[
     rule(&["tuning"], "self.preset == oldSelf.preset", "field is immutable: tuning.preset"),
     rule(&["tuning"], "self.method == oldSelf.method", "field is immutable: tuning.method"),
     rule(
-        &["tuning", "input"],
-        "!has(self.urls) || self.urls.all(u, isURL(u) && url(u).getScheme() in ['http', 'https'] && url(u).getHostname() != '')",
-        "tuning.input.urls must be absolute http or https URLs",
+        &["tuning", "input", "urls", "[]"],
+        "self.matches('^https?://[^/@?#]+([/?#]|$)')",
+        "tuning.input.urls must be absolute http or https URLs without a user name",
     ),
     rule(
-        &["tuning", "input"],
-        "!has(self.urls) || self.urls.all(u, !isURL(u) || !url(u).getHostname().matches('(?i)^(localhost|.*\\\\.localhost|metadata\\\\.google(\\\\.internal)?|instance-data\\\\.ec2\\\\.internal|.*\\\\.svc|.*\\\\.cluster\\\\.local)\\\\.?$'))",
+        &["tuning", "input", "urls", "[]"],
+        "!self.matches('(?i)^https?://([^/?#:]*[.])?(localhost|metadata[.]google([.]internal)?|instance-data[.]ec2[.]internal|svc|cluster[.]local)[.]?(:|/|[?]|#|$)')",
         "tuning.input.urls must not target a local, cluster or metadata endpoint",
     ),
     rule(
-        &["tuning", "input"],
-        "!has(self.urls) || self.urls.all(u, !isURL(u) || !url(u).getHostname().matches('(?i)^([0-9.]+|0x[0-9a-f.x]+|.*:.*)\\\\.?$') || (isIP(url(u).getHostname()) && ip(url(u).getHostname()).family() == 4 && ip(url(u).getHostname()).isGlobalUnicast() && !['10.0.0.0/8', '172.16.0.0/12', '192.168.0.0/16', '100.64.0.0/10', '0.0.0.0/8', '168.63.129.16/32'].exists(c, cidr(c).containsIP(url(u).getHostname()))))",
-        "tuning.input.urls must not use a loopback, private, link-local or oddly written address",
+        &["tuning", "input", "urls", "[]"],
+        "!self.matches('(?i)^https?://([0-9]+([.][0-9]+){0,2}|[0-9x.]*0x[0-9a-fx.]*|([0-9]+[.])*0[0-9]+([.][0-9]+)*)[.]?(:|/|[?]|#|$)')",
+        "tuning.input.urls must not use an oddly written address",
+    ),
+    rule(
+        &["tuning", "input", "urls", "[]"],
+        "!self.matches('^https?://([[]|(0|10|127)[.][0-9]+[.][0-9]|169[.]254[.][0-9]|192[.]168[.][0-9]|172[.](1[6-9]|2[0-9]|3[01])[.][0-9]|100[.](6[4-9]|[7-9][0-9]|1[01][0-9]|12[0-7])[.][0-9]|168[.]63[.]129[.]16|(22[4-9]|2[3-5][0-9])[.][0-9])')",
+        "tuning.input.urls must not use a loopback, private, link-local or IPv6 literal address",
     ),
     rule(
         &["tuning", "input"],

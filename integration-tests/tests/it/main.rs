@@ -1,1 +1,3 @@
-//! Integration tests on a real control plane.
+//! Integration tests: our programs on a real control plane.
+
+mod crd;

@@ -1,0 +1,35 @@
+//! How the local system behaves.
+
+/// Times of the played cloud and settings of the programs.
+#[derive(Clone, Debug)]
+pub struct StackOptions {
+    /// How long an agent pool takes to be made, in seconds.
+    pub create_seconds: f64,
+    /// How long an agent pool takes to be deleted, in seconds.
+    pub delete_seconds: f64,
+    /// Pause between listings of agent pools, in seconds.
+    pub list_seconds: f64,
+    /// First pause after the cloud refused for quota or capacity, in seconds.
+    pub capacity_backoff_seconds: f64,
+    /// Requests a second that the provisioner allows itself; the cloud's real limits where `None`.
+    pub unlimited_requests: bool,
+    /// `RUST_LOG`-like filter of the programs.
+    pub log_filter: String,
+    /// How many objects each controller reconciles at once.
+    pub concurrency: u16,
+}
+
+impl Default for StackOptions {
+    /// Quick enough for tests: everything the cloud does takes a fraction of a second.
+    fn default() -> Self {
+        Self {
+            create_seconds: 0.3,
+            delete_seconds: 0.2,
+            list_seconds: 0.2,
+            capacity_backoff_seconds: 0.5,
+            unlimited_requests: true,
+            log_filter: "info,kube=warn".to_owned(),
+            concurrency: 16,
+        }
+    }
+}

@@ -1,0 +1,81 @@
+//! Everything, running.
+
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use testkit::{Running, TestEnv, eventually};
+
+use crate::helm::Helm;
+use crate::options::StackOptions;
+use crate::programs::Programs;
+
+const READY: Duration = Duration::from_secs(60);
+
+/// The chart and all programs on one cluster. Dropping it kills the programs; the cluster is the caller's.
+#[derive(Debug)]
+pub struct Stack {
+    /// How each program is started again.
+    pub programs: Programs,
+    /// The played cloud.
+    pub arm: Running,
+    /// The preset registry.
+    pub registry: Running,
+    /// The workspace controller.
+    pub controller: Running,
+    /// The gpu-provisioner.
+    pub provisioner: Running,
+}
+
+impl Stack {
+    /// Installs the chart and starts everything.
+    ///
+    /// # Errors
+    /// When something is not built or does not come up; the reason names it.
+    pub async fn start(env: &TestEnv, options: StackOptions) -> Result<Self> {
+        Helm::of(env)?.install().await?;
+        let programs = Programs::prepare(env, options).await?;
+        let mut stack = Self {
+            arm: programs.start_arm(env)?,
+            registry: programs.start_registry(env)?,
+            controller: programs.start_controller(env)?,
+            provisioner: programs.start_provisioner(env)?,
+            programs,
+        };
+        stack.await_ready().await?;
+        Ok(stack)
+    }
+
+    /// Waits until every program serves its metrics.
+    ///
+    /// # Errors
+    /// When one of them ends or takes too long.
+    pub async fn await_ready(&mut self) -> Result<()> {
+        for name in ["registry", "controller", "provisioner"] {
+            let url = self.programs.metrics_url(name);
+            eventually(&format!("{name} to serve {url}"), READY, async || {
+                self.ensure_running()?;
+                scrape(&url).await.map(drop)
+            })
+            .await?;
+        }
+        Ok(())
+    }
+
+    /// Fails, with the end of its log, if a program has ended.
+    ///
+    /// # Errors
+    /// When one has ended.
+    pub fn ensure_running(&mut self) -> Result<()> {
+        self.arm.ensure_running()?;
+        self.registry.ensure_running()?;
+        self.controller.ensure_running()?;
+        self.provisioner.ensure_running()
+    }
+}
+
+/// What a program says at its metrics address.
+pub(crate) async fn scrape(url: &str) -> Result<String> {
+    let client = reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(5)).build()?;
+    let response = client.get(url).send().await.with_context(|| format!("no answer from {url}"))?;
+    Ok(response.error_for_status()?.text().await?)
+}

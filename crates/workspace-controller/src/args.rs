@@ -1,0 +1,96 @@
+//! Command line of the workspace controller; every flag can also be an environment variable.
+
+use std::net::SocketAddr;
+
+use clap::{Parser, ValueEnum};
+use instance_types::Cloud;
+use render::Images;
+use workspace_plan::{ProvisionerMode, Settings};
+
+/// Reconciles Workspaces: nodes, model server or tuning Job, Service and status.
+#[derive(Clone, Debug, Parser)]
+#[command(name = "workspace-controller", version)]
+pub struct Args {
+    /// Address of the preset registry.
+    #[arg(long, env = "PRESET_REGISTRY", default_value = "http://preset-registry:50051")]
+    pub preset_registry: String,
+    /// Where nodes come from.
+    #[arg(long, env = "NODE_PROVISIONER", value_enum, default_value_t = Provisioner::Machine)]
+    pub node_provisioner: Provisioner,
+    /// Whose instance types are looked up: azure, aws or arc.
+    #[arg(long, env = "CLOUD_PROVIDER", default_value = "azure")]
+    pub cloud_provider: Cloud,
+    /// Image family of nodes whose Workspace does not say: ubuntu or azurelinux.
+    #[arg(long, env = "DEFAULT_NODE_IMAGE_FAMILY", default_value = "ubuntu", value_parser = ["ubuntu", "azurelinux"])]
+    pub default_node_image_family: String,
+    /// Where Prometheus metrics are served.
+    #[arg(long, env = "METRICS_BIND_ADDRESS", default_value = "0.0.0.0:8080")]
+    pub metrics_bind_address: SocketAddr,
+    /// Where `/healthz` and `/readyz` are served.
+    #[arg(long, env = "HEALTH_PROBE_BIND_ADDRESS", default_value = "0.0.0.0:8081")]
+    pub health_probe_bind_address: SocketAddr,
+    /// How many Workspaces are reconciled at once.
+    #[arg(long, env = "CONCURRENCY", default_value_t = 16)]
+    pub concurrency: u16,
+    /// Images of the containers that are deployed.
+    #[command(flatten)]
+    pub images: ImageArgs,
+    /// How the API server is reached.
+    #[command(flatten)]
+    pub client: operator_runtime::ClientArgs,
+    /// Leader election.
+    #[command(flatten)]
+    pub leader: operator_runtime::LeaderArgs,
+    /// Logs, traces.
+    #[command(flatten)]
+    pub telemetry: telemetry::TelemetryArgs,
+}
+
+/// Where nodes come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Provisioner {
+    /// Machines (`karpenter.sh/v1alpha5`) are created and a provisioner answers them.
+    Machine,
+    /// Nodes are brought along and found by label.
+    Byo,
+}
+
+/// Images of the containers that are deployed; absent means the built-in default.
+#[derive(Clone, Debug, clap::Args)]
+pub struct ImageArgs {
+    /// Registry and path of preset images.
+    #[arg(long, env = "PRESET_REGISTRY_NAME")]
+    pub preset_registry_name: Option<String>,
+    /// Image of vLLM and of the tuning scripts.
+    #[arg(long, env = "BASE_IMAGE")]
+    pub base_image: Option<String>,
+    /// Image of the inference server.
+    #[arg(long, env = "INFERENCE_SERVER_IMAGE")]
+    pub inference_server_image: Option<String>,
+    /// Image of the artifact tool.
+    #[arg(long, env = "ARTIFACT_IMAGE")]
+    pub artifact_image: Option<String>,
+}
+
+impl Args {
+    /// The planner's settings.
+    #[must_use]
+    pub fn settings(&self) -> Settings {
+        let defaults = Images::default();
+        let given = self.images.clone();
+        Settings {
+            mode: match self.node_provisioner {
+                Provisioner::Machine => ProvisionerMode::Machine,
+                Provisioner::Byo => ProvisionerMode::Byo,
+            },
+            cloud: self.cloud_provider,
+            node_image_family: self.default_node_image_family.clone(),
+            images: Images {
+                preset_registry: given.preset_registry_name.unwrap_or(defaults.preset_registry),
+                base: given.base_image.unwrap_or(defaults.base),
+                inference_server: given.inference_server_image.unwrap_or(defaults.inference_server),
+                artifact: given.artifact_image.unwrap_or(defaults.artifact),
+            },
+        }
+    }
+}

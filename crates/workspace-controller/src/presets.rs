@@ -1,0 +1,114 @@
+//! What the preset registry says, remembered.
+//!
+//! The one gRPC edge of the system. A reconcile asks at most once and mostly not at all: answers are kept for
+//! a while, concurrent questions for one name share one call, and the last good answer outlives a registry
+//! that is down. Decides nothing; a failure is returned as data.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use preset_catalog::Preset;
+use preset_registry_api::v1::GetPresetRequest;
+use preset_registry_api::v1::preset_registry_client::PresetRegistryClient;
+use tokio::sync::Mutex;
+use tonic::transport::{Channel, Endpoint};
+use tonic::{Code, Request, Status};
+use workspace_plan::PresetLookup;
+
+/// How long an answer that names a preset is used without asking again.
+const FRESH: Duration = Duration::from_secs(60);
+/// How long "unknown" is believed: a catalogue may just be growing.
+const UNKNOWN_FRESH: Duration = Duration::from_secs(5);
+/// How long a registry that did not answer is left alone.
+const DOWN_FRESH: Duration = Duration::from_secs(2);
+/// How long one question may take.
+const DEADLINE: Duration = Duration::from_secs(2);
+
+/// A preset registry and what it said last.
+#[derive(Debug)]
+pub struct Presets {
+    client: PresetRegistryClient<Channel>,
+    endpoint: String,
+    known: Mutex<HashMap<String, Arc<Mutex<Entry>>>>,
+}
+
+#[derive(Debug, Default)]
+struct Entry {
+    last_good: Option<Arc<Preset>>,
+    answer: Option<(PresetLookup, Instant)>,
+}
+
+impl Presets {
+    /// A registry at an `http://` or `https://` address. Nothing is connected yet.
+    ///
+    /// # Errors
+    /// When the address is not a URL.
+    pub fn new(endpoint: &str) -> anyhow::Result<Self> {
+        let channel = Endpoint::from_shared(endpoint.to_owned())
+            .map_err(|error| anyhow::anyhow!("--preset-registry {endpoint:?} is not a URL: {error}"))?
+            .connect_timeout(DEADLINE)
+            .timeout(DEADLINE)
+            .http2_keep_alive_interval(Duration::from_secs(30))
+            .connect_lazy();
+        let client = PresetRegistryClient::new(channel);
+        Ok(Self { client, endpoint: endpoint.to_owned(), known: Mutex::default() })
+    }
+
+    /// What is known of the preset of this name, asking the registry when the last answer is old.
+    pub async fn lookup(&self, name: &str) -> PresetLookup {
+        let entry = Arc::clone(self.known.lock().await.entry(name.to_lowercase()).or_default());
+        // Held across the call, so that a thousand Workspaces of one preset ask once.
+        let mut entry = entry.lock().await;
+        if let Some((answer, at)) = &entry.answer
+            && at.elapsed() < freshness(answer)
+        {
+            return answer.clone();
+        }
+        let answer = match self.ask(name).await {
+            Ok(preset) => {
+                let preset = Arc::new(preset);
+                entry.last_good = Some(Arc::clone(&preset));
+                PresetLookup::Found(preset)
+            }
+            Err(status) if status.code() == Code::NotFound => {
+                entry.last_good = None;
+                PresetLookup::Unknown { near: preset_registry_api::near_matches(&status) }
+            }
+            Err(status) => PresetLookup::Unavailable {
+                message: format!("preset registry at {}: {}", self.endpoint, describe(&status)),
+                last_good: entry.last_good.clone(),
+            },
+        };
+        entry.answer = Some((answer.clone(), Instant::now()));
+        answer
+    }
+
+    async fn ask(&self, name: &str) -> Result<Preset, Status> {
+        let mut request = Request::new(GetPresetRequest { name: name.to_owned() });
+        request.set_timeout(DEADLINE);
+        telemetry::grpc::inject(request.metadata_mut());
+        let response = self.client.clone().get_preset(request).await?.into_inner();
+        let preset = response.preset.ok_or_else(|| Status::internal("the answer holds no preset"))?;
+        Preset::try_from(preset).map_err(|error| Status::internal(format!("the answer can't be read: {error}")))
+    }
+}
+
+fn freshness(answer: &PresetLookup) -> Duration {
+    match answer {
+        PresetLookup::NotNeeded | PresetLookup::Found(_) => FRESH,
+        PresetLookup::Unknown { .. } => UNKNOWN_FRESH,
+        PresetLookup::Unavailable { .. } => DOWN_FRESH,
+    }
+}
+
+// One sentence that stays the same while the state stays the same: it lands in a condition.
+fn describe(status: &Status) -> &'static str {
+    match status.code() {
+        Code::Unavailable => "no connection",
+        Code::DeadlineExceeded | Code::Cancelled => "no answer in time",
+        Code::Unauthenticated | Code::PermissionDenied => "it refuses our identity",
+        Code::ResourceExhausted => "it has too much to do",
+        _ => "it answered with an error, see the controller's log",
+    }
+}
