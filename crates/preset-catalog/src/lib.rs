@@ -1,1 +1,18 @@
-//! Model presets as data and the GPU memory estimator.
+//! Model presets as data, and the estimator of the GPUs that they need.
+//!
+//! `data/presets.yaml` has one entry a model; `data/vllm_rules.yaml` says which engine flags follow from a
+//! model's name or architecture. Adding a model is adding an entry. This crate asks no model hub, reads no
+//! files, and knows neither Kubernetes nor gRPC.
+
+mod catalog;
+mod derive;
+mod entry;
+pub mod estimate;
+mod preset;
+mod rules;
+mod validate;
+mod weights;
+
+pub use catalog::{Catalog, CatalogError};
+pub use preset::{AttentionKind, InferenceProfile, ModelShape, Preset, Runtime, TuningMethod, TuningProfile};
+pub use validate::{Problem, Violation};

@@ -1,1 +1,30 @@
-//! Generated gRPC contract of the preset registry and its conversions.
+//! The gRPC contract of the preset registry, and the way from its messages to catalogue types and back.
+//!
+//! Generated from `proto/kaito/preset/v1/preset_registry.proto`. Both sides of the connection use this crate, so
+//! a client has the same [`preset_catalog::Preset`] that the server holds. It opens no connections.
+
+mod from_wire;
+mod not_found;
+mod to_wire;
+
+pub use from_wire::ConversionError;
+pub use not_found::{ERROR_DOMAIN, PRESET_NOT_FOUND, near_matches, not_found};
+
+/// The generated messages, client and server of `kaito.preset.v1`.
+#[allow(
+    missing_docs,
+    missing_debug_implementations,
+    unreachable_pub,
+    clippy::all,
+    clippy::unwrap_used,
+    clippy::needless_pass_by_value,
+    clippy::use_self,
+    clippy::str_to_string,
+    reason = "generated code; documented in the contract"
+)]
+pub mod v1 {
+    tonic::include_proto!("kaito.preset.v1");
+
+    /// The contract as an encoded `google.protobuf.FileDescriptorSet`, for server reflection.
+    pub const FILE_DESCRIPTOR_SET: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/preset_registry.bin"));
+}

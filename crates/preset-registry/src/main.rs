@@ -1,3 +1,9 @@
 //! Entry point of preset-registry.
 
-fn main() {}
+use clap::Parser as _;
+use preset_registry::Args;
+
+#[tokio::main]
+async fn main() -> anyhow::Result<()> {
+    preset_registry::run(Args::parse()).await
+}

@@ -1,0 +1,64 @@
+//! The tools a user has, run as a user would.
+
+use std::path::PathBuf;
+use std::process::Stdio;
+
+use anyhow::{Context as _, Result, ensure};
+use local_cluster::Tool;
+use local_stack::Stack;
+use serde_json::Value;
+use testkit::TestEnv;
+use tokio::process::Command;
+
+/// `kubectl` and `grpcurl` for one cluster.
+#[derive(Debug)]
+pub(crate) struct Tools {
+    kubectl: PathBuf,
+    grpcurl: PathBuf,
+    kubeconfig: PathBuf,
+}
+
+impl Tools {
+    pub(crate) fn of(env: &TestEnv) -> Result<Self> {
+        let assets = env.cluster().assets();
+        Ok(Self {
+            kubectl: assets.path(Tool::Kubectl)?.to_owned(),
+            grpcurl: assets.path(Tool::Grpcurl)?.to_owned(),
+            kubeconfig: env.cluster().kubeconfig(),
+        })
+    }
+
+    /// Runs `kubectl` and prints what it prints.
+    pub(crate) async fn show(&self, args: &[&str]) -> Result<()> {
+        let mut command = Command::new(&self.kubectl);
+        command.args(args).env("KUBECONFIG", &self.kubeconfig);
+        println!("{}", run(command).await?);
+        Ok(())
+    }
+
+    /// Asks the registry for one preset through server reflection and prints the answer.
+    pub(crate) async fn ask_registry(&self, address: &str, preset: &str) -> Result<()> {
+        let request = format!("{{\"name\":\"{preset}\"}}");
+        let mut command = Command::new(&self.grpcurl);
+        command.args(["-plaintext", "-d", &request, address, "kaito.preset.v1.PresetRegistry/GetPreset"]);
+        println!("{}", run(command).await?);
+        Ok(())
+    }
+}
+
+async fn run(mut command: Command) -> Result<String> {
+    let shown = format!("{:?}", command.as_std().get_program());
+    let output = command.env("NO_PROXY", "*").stdin(Stdio::null()).output().await.with_context(|| shown.clone())?;
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim_end().to_owned();
+    ensure!(output.status.success(), "{shown}: {}", text(&output.stderr));
+    Ok(text(&output.stdout))
+}
+
+/// Names of the agent pools that the played cloud has.
+pub(crate) async fn agent_pools(stack: &Stack) -> Result<Vec<String>> {
+    let url = format!("{}/_control/pools", stack.programs.arm().url);
+    let client = reqwest::Client::builder().no_proxy().build()?;
+    let pools: Value = client.get(url).send().await?.error_for_status()?.json().await?;
+    let list = pools.as_array().or_else(|| pools["pools"].as_array()).context("no list of pools")?;
+    Ok(list.iter().filter_map(|pool| pool["name"].as_str().map(str::to_owned)).collect())
+}

@@ -1,0 +1,104 @@
+//! Rules that give an engine flag or variable to a model by its name or architecture.
+//!
+//! A rule knows only those two texts; flags that depend on the node or the number of nodes are not made here.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+
+/// What `data/vllm_rules.yaml` says.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Rules {
+    flags: BTreeMap<String, Rule>,
+    env: BTreeMap<String, Rule>,
+}
+
+impl Rules {
+    /// The flags that the rules give this model: name without dashes, value.
+    pub(crate) fn flags(&self, name: &str, architecture: &str) -> BTreeMap<String, String> {
+        choose_all(&self.flags, name, architecture)
+    }
+
+    /// The environment that the rules give this model.
+    pub(crate) fn env(&self, name: &str, architecture: &str) -> BTreeMap<String, String> {
+        choose_all(&self.env, name, architecture)
+    }
+}
+
+fn choose_all(rules: &BTreeMap<String, Rule>, name: &str, architecture: &str) -> BTreeMap<String, String> {
+    let chosen = |rule: &Rule| rule.choose(name, architecture).map(str::to_owned);
+    rules
+        .iter()
+        .filter_map(|(key, rule)| Some((key.clone(), chosen(rule)?)))
+        .collect()
+}
+
+/// How one flag is chosen.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct Rule {
+    default: Option<String>,
+    /// By the beginning of the short name; no value means that the flag is left out.
+    by_prefix: BTreeMap<String, Option<String>>,
+    by_architecture: BTreeMap<String, String>,
+}
+
+impl Rule {
+    /// The longest prefix decides, else the architecture, else the default.
+    fn choose(&self, name: &str, architecture: &str) -> Option<&str> {
+        let matching = self
+            .by_prefix
+            .iter()
+            .filter(|(prefix, _)| name.starts_with(prefix.as_str()));
+        match matching.max_by_key(|(prefix, _)| prefix.len()) {
+            Some((_, value)) => value.as_deref(),
+            None => self
+                .by_architecture
+                .get(architecture)
+                .or(self.default.as_ref())
+                .map(String::as_str),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const RULES: &str = "
+flags:
+  parser:
+    default: plain
+    by_prefix: {qwen3: a, qwen3.5: b, qwen3.5-tiny: null}
+    by_architecture: {LlamaForCausalLM: c}
+  bare: {by_prefix: {qwen: ''}}
+env: {}
+";
+
+    #[track_caller]
+    fn check(name: &str, architecture: &str, parser: Option<&str>) {
+        let rules: Rules = serde_saphyr::from_str(RULES).unwrap();
+        assert_eq!(
+            rules.flags(name, architecture).get("parser").map(String::as_str),
+            parser,
+            "{name}"
+        );
+    }
+
+    #[test]
+    fn the_longest_prefix_decides_before_the_architecture() {
+        check("qwen3-8b", "LlamaForCausalLM", Some("a"));
+        check("qwen3.5-2b", "LlamaForCausalLM", Some("b"));
+        check("qwen3.5-tiny-1b", "LlamaForCausalLM", None);
+        check("smol", "LlamaForCausalLM", Some("c"));
+        check("smol", "Other", Some("plain"));
+    }
+
+    #[test]
+    fn a_bare_flag_has_an_empty_value() {
+        let rules: Rules = serde_saphyr::from_str(RULES).unwrap();
+        assert_eq!(rules.flags("qwen3", "").get("bare").map(String::as_str), Some(""));
+        assert!(!rules.flags("phi", "").contains_key("bare"));
+    }
+}

@@ -1,0 +1,200 @@
+//! What must hold for every preset, whoever wrote it.
+//!
+//! Reports everything it finds and repairs nothing.
+
+use std::collections::BTreeMap;
+
+use crate::preset::{InferenceProfile, Preset, Runtime, TuningProfile};
+
+/// Names become label values, whose length Kubernetes limits.
+const MAX_NAME_LENGTH: usize = 63;
+
+/// A preset that breaks a rule.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("preset `{preset}`: {problem}")]
+pub struct Violation {
+    /// Short name of the preset.
+    pub preset: String,
+    /// What is wrong with it.
+    pub problem: Problem,
+}
+
+/// What can be wrong with a preset.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Problem {
+    /// The hub id is not `owner/repository`.
+    #[error("hub id `{0}` is not of the form owner/repository")]
+    BadHubId(String),
+    /// A name can't be a label value.
+    #[error(
+        "name `{0}` must be 1 to 63 of a-z, 0-9, `-`, `_` and `.`, and begin and end with a letter or digit"
+    )]
+    BadName(String),
+    /// A name leads to two presets, or an alias repeats the preset's own name.
+    #[error("name `{name}` already belongs to `{owner}`")]
+    NameTaken {
+        /// The name, in lower case.
+        name: String,
+        /// Short name of the preset that has it.
+        owner: String,
+    },
+    /// A text that must say something is empty.
+    #[error("{0} is empty")]
+    Empty(&'static str),
+    /// A size that must be positive is zero.
+    #[error("{0} is zero")]
+    Zero(&'static str),
+    /// Runs without a GPU, yet no engine that can do that is listed.
+    #[error("runs on a CPU, which takes the native runtime")]
+    CpuWithoutNativeRuntime,
+    /// A list names something twice.
+    #[error("{0} are listed twice")]
+    Repeated(&'static str),
+    /// The image of the weights is not `repository:tag`.
+    #[error("weights image `{0}` is not of the form repository:tag")]
+    BadWeightsImage(String),
+}
+
+/// Everything that is wrong, in the order of the presets.
+pub(crate) fn violations(presets: &[Preset]) -> Vec<Violation> {
+    let mut owners = BTreeMap::new();
+    let mut found = Vec::new();
+    for preset in presets {
+        let mut problems = own_problems(preset);
+        problems.extend(name_problems(preset, &mut owners));
+        found.extend(problems.into_iter().map(|problem| Violation {
+            preset: preset.name.clone(),
+            problem,
+        }));
+    }
+    found
+}
+
+/// The names that lead to a preset, in lower case: short name, aliases, hub id.
+pub(crate) fn names(preset: &Preset) -> impl Iterator<Item = String> {
+    let aliases = preset.aliases.iter().map(|alias| alias.to_lowercase());
+    std::iter::once(preset.name.to_lowercase())
+        .chain(aliases)
+        .chain([preset.hub_id.to_lowercase()])
+}
+
+fn name_problems(preset: &Preset, owners: &mut BTreeMap<String, String>) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    for name in names(preset) {
+        if let Some(owner) = owners.get(&name) {
+            problems.push(Problem::NameTaken {
+                name,
+                owner: owner.clone(),
+            });
+        } else {
+            owners.insert(name, preset.name.clone());
+        }
+    }
+    problems
+}
+
+fn own_problems(preset: &Preset) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    if !is_hub_id(&preset.hub_id) {
+        problems.push(Problem::BadHubId(preset.hub_id.clone()));
+    }
+    let names = std::iter::once(&preset.name).chain(&preset.aliases);
+    problems.extend(
+        names
+            .filter(|name| !is_name(name))
+            .map(|name| Problem::BadName(name.clone())),
+    );
+    problems.extend(empty_texts(preset).map(Problem::Empty));
+    problems.extend(zero_sizes(preset).map(Problem::Zero));
+    problems.extend(preset.inference.iter().flat_map(inference_problems));
+    problems.extend(preset.tuning.iter().flat_map(tuning_problems));
+    problems
+}
+
+fn empty_texts(preset: &Preset) -> impl Iterator<Item = &'static str> {
+    let shape = &preset.shape;
+    let blank = |text: &Option<String>| text.as_ref().is_some_and(|text| text.trim().is_empty());
+    let checks = [
+        (preset.license.trim().is_empty(), "license"),
+        (shape.architecture.trim().is_empty(), "architecture"),
+        (blank(&preset.revision), "revision"),
+        (blank(&preset.deprecated), "deprecated"),
+        (blank(&shape.quantization), "quantization"),
+    ];
+    checks
+        .into_iter()
+        .filter_map(|(empty, field)| empty.then_some(field))
+}
+
+fn zero_sizes(preset: &Preset) -> impl Iterator<Item = &'static str> {
+    let shape = &preset.shape;
+    let checks = [
+        (shape.weights_bytes == 0, "weights"),
+        (shape.max_context_tokens == 0, "max_context_tokens"),
+        (shape.kv_bytes_per_token == 0, "kv_bytes_per_token"),
+        (
+            preset.tuning.as_ref().is_some_and(|tuning| tuning.disk_gib == 0),
+            "tuning.disk_gib",
+        ),
+    ];
+    checks
+        .into_iter()
+        .filter_map(|(zero, field)| zero.then_some(field))
+}
+
+fn inference_problems(profile: &InferenceProfile) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    if profile.runtimes.is_empty() {
+        problems.push(Problem::Empty("runtimes"));
+    }
+    if has_duplicates(&profile.runtimes) {
+        problems.push(Problem::Repeated("runtimes"));
+    }
+    if profile.cpu && !profile.runtimes.contains(&Runtime::Native) {
+        problems.push(Problem::CpuWithoutNativeRuntime);
+    }
+    problems
+}
+
+fn tuning_problems(profile: &TuningProfile) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    if profile.methods.is_empty() {
+        problems.push(Problem::Empty("tuning.methods"));
+    }
+    if has_duplicates(&profile.methods) {
+        problems.push(Problem::Repeated("tuning.methods"));
+    }
+    let image = &profile.weights_image;
+    if !image
+        .split_once(':')
+        .is_some_and(|(repository, tag)| is_name(repository) && !tag.is_empty())
+    {
+        problems.push(Problem::BadWeightsImage(image.clone()));
+    }
+    problems
+}
+
+fn has_duplicates<T: PartialEq>(items: &[T]) -> bool {
+    items
+        .iter()
+        .enumerate()
+        .any(|(index, item)| items[..index].contains(item))
+}
+
+fn is_hub_id(text: &str) -> bool {
+    text.split_once('/').is_some_and(|(owner, repository)| {
+        is_name(&owner.to_lowercase()) && is_name(&repository.to_lowercase())
+    })
+}
+
+/// A label value in lower case: <https://kubernetes.io/docs/concepts/overview/working-with-objects/labels/>.
+fn is_name(text: &str) -> bool {
+    let alphanumeric = |byte: &u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
+    let bytes = text.as_bytes();
+    bytes.len() <= MAX_NAME_LENGTH
+        && bytes.first().is_some_and(alphanumeric)
+        && bytes.last().is_some_and(alphanumeric)
+        && bytes
+            .iter()
+            .all(|byte| alphanumeric(byte) || b"-_.".contains(byte))
+}

@@ -1,0 +1,92 @@
+//! The answer to a name that no preset has: written by the server, read by its clients.
+//!
+//! A `google.rpc.Status` with an `ErrorInfo`, as <https://google.aip.dev/193> describes, so that clients need not
+//! read the sentence.
+
+use std::collections::HashMap;
+
+use tonic::{Code, Status};
+use tonic_types::{ErrorDetails, StatusExt as _};
+
+/// The `domain` of every `ErrorInfo` of this service.
+pub const ERROR_DOMAIN: &str = "kaito.sh";
+/// The `reason` of the `ErrorInfo` when no preset has the name.
+pub const PRESET_NOT_FOUND: &str = "PRESET_NOT_FOUND";
+
+const ASKED: &str = "name";
+const DID_YOU_MEAN: &str = "did_you_mean";
+/// No name has a comma.
+const SEPARATOR: &str = ",";
+
+/// The status for a name that no preset has, with the short names that it may have meant, best first.
+#[must_use]
+pub fn not_found(asked: &str, near: &[&str]) -> Status {
+    let metadata = HashMap::from([
+        (ASKED.to_owned(), asked.to_owned()),
+        (DID_YOU_MEAN.to_owned(), near.join(SEPARATOR)),
+    ]);
+    let details = ErrorDetails::with_error_info(PRESET_NOT_FOUND, ERROR_DOMAIN, metadata);
+    Status::with_error_details(Code::NotFound, sentence(asked, near), details)
+}
+
+fn sentence(asked: &str, near: &[&str]) -> String {
+    let quoted: Vec<_> = near.iter().map(|name| format!("`{name}`")).collect();
+    match quoted.as_slice() {
+        [] => format!("no preset is named `{asked}`"),
+        [rest @ .., last] if !rest.is_empty() => {
+            format!(
+                "no preset is named `{asked}`; did you mean {} or {last}?",
+                rest.join(", ")
+            )
+        }
+        [only, ..] => format!("no preset is named `{asked}`; did you mean {only}?"),
+    }
+}
+
+/// The near matches in a status that [`not_found`] made, best first; empty for any other status.
+#[must_use]
+pub fn near_matches(status: &Status) -> Vec<String> {
+    let Some(info) = status
+        .get_details_error_info()
+        .filter(|info| info.reason == PRESET_NOT_FOUND)
+    else {
+        return Vec::new();
+    };
+    let joined = info.metadata.get(DID_YOU_MEAN).map_or("", String::as_str);
+    joined
+        .split(SEPARATOR)
+        .filter(|name| !name.is_empty())
+        .map(str::to_owned)
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(near: &[&str], message: &str) {
+        let status = not_found("phi4", near);
+        assert_eq!((status.code(), status.message()), (Code::NotFound, message));
+        assert_eq!(near_matches(&status), near);
+        assert_eq!(status.get_details_error_info().unwrap().metadata[ASKED], "phi4");
+    }
+
+    #[test]
+    fn what_the_server_writes_the_client_reads() {
+        check(&[], "no preset is named `phi4`");
+        check(&["phi-4"], "no preset is named `phi4`; did you mean `phi-4`?");
+        check(
+            &["phi-4", "b", "c"],
+            "no preset is named `phi4`; did you mean `phi-4`, `b` or `c`?",
+        );
+    }
+
+    #[test]
+    fn another_status_has_no_near_matches() {
+        assert!(near_matches(&Status::not_found("no route")).is_empty());
+        let details =
+            ErrorDetails::with_error_info("OTHER", ERROR_DOMAIN, [(DID_YOU_MEAN.to_owned(), "x".to_owned())]);
+        assert!(near_matches(&Status::with_error_details(Code::NotFound, "", details)).is_empty());
+    }
+}

@@ -1,0 +1,95 @@
+//! From catalogue types to messages. Total: every preset has a message.
+//!
+//! Values that the contract has no presence for become its empty text or zero.
+
+use preset_catalog::{
+    AttentionKind, InferenceProfile, ModelShape, Preset, Runtime, TuningMethod, TuningProfile,
+};
+
+use crate::v1;
+
+impl From<&Preset> for v1::Preset {
+    fn from(preset: &Preset) -> Self {
+        Self {
+            name: preset.name.clone(),
+            aliases: preset.aliases.clone(),
+            hub_id: preset.hub_id.clone(),
+            revision: preset.revision.clone().unwrap_or_default(),
+            license: preset.license.clone(),
+            gated: preset.gated,
+            deprecated: preset.deprecated.clone().unwrap_or_default(),
+            shape: Some((&preset.shape).into()),
+            inference: preset.inference.as_ref().map(Into::into),
+            tuning: preset.tuning.as_ref().map(Into::into),
+        }
+    }
+}
+
+impl From<&ModelShape> for v1::ModelShape {
+    fn from(shape: &ModelShape) -> Self {
+        let attention = shape.attention.map_or(v1::AttentionKind::Unspecified, Into::into);
+        Self {
+            architecture: shape.architecture.clone(),
+            weights_bytes: shape.weights_bytes,
+            max_context_tokens: shape.max_context_tokens,
+            kv_bytes_per_token: shape.kv_bytes_per_token,
+            quantization: shape.quantization.clone().unwrap_or_default(),
+            attention: attention.into(),
+        }
+    }
+}
+
+impl From<AttentionKind> for v1::AttentionKind {
+    fn from(kind: AttentionKind) -> Self {
+        match kind {
+            AttentionKind::Mha => Self::Mha,
+            AttentionKind::Gqa => Self::Gqa,
+            AttentionKind::Mqa => Self::Mqa,
+            AttentionKind::Mla => Self::Mla,
+        }
+    }
+}
+
+impl From<Runtime> for v1::Runtime {
+    fn from(runtime: Runtime) -> Self {
+        match runtime {
+            Runtime::Vllm => Self::Vllm,
+            Runtime::Native => Self::Native,
+        }
+    }
+}
+
+impl From<&InferenceProfile> for v1::InferenceProfile {
+    fn from(profile: &InferenceProfile) -> Self {
+        Self {
+            runtimes: profile
+                .runtimes
+                .iter()
+                .map(|runtime| v1::Runtime::from(*runtime).into())
+                .collect(),
+            disk_gib: profile.disk_gib,
+            readiness_timeout_seconds: profile.readiness_timeout_seconds,
+            cpu: profile.cpu,
+            distributed: profile.distributed,
+            trust_remote_code: profile.trust_remote_code,
+            vllm_flags: profile.vllm_flags.clone(),
+            vllm_env: profile.vllm_env.clone(),
+        }
+    }
+}
+
+impl From<&TuningProfile> for v1::TuningProfile {
+    fn from(profile: &TuningProfile) -> Self {
+        Self {
+            methods: profile
+                .methods
+                .iter()
+                .copied()
+                .map(TuningMethod::as_str)
+                .map(str::to_owned)
+                .collect(),
+            disk_gib: profile.disk_gib,
+            weights_image: profile.weights_image.clone(),
+        }
+    }
+}
