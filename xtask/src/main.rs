@@ -1,3 +1,55 @@
-//! Every chore of this repository as a command.
+//! Every chore of this repository as a command: `cargo xtask <command>`. One file a command.
 
-fn main() {}
+#![allow(
+    clippy::print_stdout,
+    reason = "a command line tool speaks to the person at the terminal"
+)]
+
+mod cluster;
+mod generate;
+mod repository;
+mod test;
+mod tidy;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask", about = "Every chore of this repository as a command")]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run everything CI runs, in order, with times
+    Test(test::Args),
+    /// Write the generated files, or check that they are up to date
+    Gen(generate::Args),
+    /// Check the rules of the house that no compiler checks
+    Tidy,
+    /// Start, stop or look at a local Kubernetes cluster
+    #[command(subcommand)]
+    Cluster(cluster::Command),
+}
+
+fn main() -> ExitCode {
+    match run(Cli::parse().command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            println!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(command: Command) -> anyhow::Result<()> {
+    match command {
+        Command::Test(args) => test::run(&args),
+        Command::Gen(args) => generate::run(args),
+        Command::Tidy => tidy::run(),
+        Command::Cluster(command) => cluster::run(&command),
+    }
+}

@@ -98,7 +98,9 @@ pub fn condition(
     reason: WorkspaceReason,
     message: &str,
 ) -> Condition {
-    let before = previous.iter().find(|c| c.type_ == kind.as_str() && c.status == status.as_str());
+    let before = previous
+        .iter()
+        .find(|c| c.type_ == kind.as_str() && c.status == status.as_str());
     Condition {
         type_: kind.as_str().to_owned(),
         status: status.as_str().to_owned(),
@@ -119,15 +121,19 @@ pub fn machine_condition(
     reason: Option<MachineReason>,
     message: &str,
 ) -> MachineCondition {
-    let before = previous.iter().find(|c| c.type_ == kind.as_str() && c.status == status.as_str());
+    let before = previous
+        .iter()
+        .find(|c| c.type_ == kind.as_str() && c.status == status.as_str());
     MachineCondition {
         type_: kind.as_str().to_owned(),
         status: status.as_str().to_owned(),
         severity: String::new(),
         reason: reason.map_or_else(String::new, |r| r.as_str().to_owned()),
         message: shorten(message),
-        last_transition_time: before
-            .map_or_else(|| whole_seconds(now).to_string(), |c| c.last_transition_time.clone()),
+        last_transition_time: before.map_or_else(
+            || whole_seconds(now).to_string(),
+            |c| c.last_transition_time.clone(),
+        ),
     }
 }
 
@@ -251,9 +257,25 @@ mod tests {
         let early = Timestamp::from_second(1_000).unwrap();
         let late = Timestamp::from_second(2_000).unwrap();
         let first = condition(&[], early, 1, kind, Status::False, reason, "a");
-        let same = condition(std::slice::from_ref(&first), late, 2, kind, Status::False, reason, "b");
+        let same = condition(
+            std::slice::from_ref(&first),
+            late,
+            2,
+            kind,
+            Status::False,
+            reason,
+            "b",
+        );
         assert_eq!(same.last_transition_time, Time(early));
-        let flipped = condition(&[same], late, 2, kind, Status::True, WorkspaceReason::ResourceReady, "");
+        let flipped = condition(
+            &[same],
+            late,
+            2,
+            kind,
+            Status::True,
+            WorkspaceReason::ResourceReady,
+            "",
+        );
         assert_eq!(flipped.last_transition_time, Time(late));
     }
 

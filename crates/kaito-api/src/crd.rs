@@ -1,8 +1,8 @@
 //! The custom resource definitions, as the API server wants them.
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
-    CustomResourceColumnDefinition, CustomResourceDefinition, CustomResourceDefinitionVersion, JSONSchemaProps,
-    JSONSchemaPropsOrArray, ValidationRule,
+    CustomResourceColumnDefinition, CustomResourceDefinition, CustomResourceDefinitionVersion,
+    JSONSchemaProps, JSONSchemaPropsOrArray, ValidationRule,
 };
 use kube::CustomResourceExt;
 
@@ -20,7 +20,9 @@ pub fn all() -> Vec<CustomResourceDefinition> {
 #[must_use]
 pub fn workspace() -> CustomResourceDefinition {
     let mut crd = Workspace::crd();
-    let Some(mut current) = crd.spec.versions.pop() else { return crd };
+    let Some(mut current) = crd.spec.versions.pop() else {
+        return crd;
+    };
     if let Some(root) = root_schema(&mut current) {
         bound_selector(root);
         RULES.iter().for_each(|rule| inject(root, rule));
@@ -39,13 +41,16 @@ pub fn workspace() -> CustomResourceDefinition {
 #[must_use]
 pub fn machine() -> CustomResourceDefinition {
     let mut crd = Machine::crd();
-    crd
-        .spec
+    crd.spec
         .versions
         .iter_mut()
         .filter_map(root_schema)
         // Karpenter's own definition requires nothing at the top level.
         .for_each(|root| root.required = None);
+    crd.spec
+        .versions
+        .iter_mut()
+        .for_each(|version| version.additional_printer_columns = Some(columns_machine()));
     crd
 }
 
@@ -87,11 +92,14 @@ fn bound_selector(root: &mut JSONSchemaProps) {
 
 fn inject(root: &mut JSONSchemaProps, rule: &CelRule) {
     if let Some(schema) = at(root, rule.path) {
-        schema.x_kubernetes_validations.get_or_insert_default().push(ValidationRule {
-            rule: rule.rule.to_owned(),
-            message: Some(rule.message.to_owned()),
-            ..ValidationRule::default()
-        });
+        schema
+            .x_kubernetes_validations
+            .get_or_insert_default()
+            .push(ValidationRule {
+                rule: rule.rule.to_owned(),
+                message: Some(rule.message.to_owned()),
+                ..ValidationRule::default()
+            });
     }
 }
 
@@ -106,7 +114,12 @@ fn column(name: &str, type_: &str, json_path: &str, wide: bool) -> CustomResourc
 }
 
 fn condition_column(name: &str, wide: bool) -> CustomResourceColumnDefinition {
-    column(name, "string", &format!(".status.conditions[?(@.type==\"{name}\")].status"), wide)
+    column(
+        name,
+        "string",
+        &format!(".status.conditions[?(@.type==\"{name}\")].status"),
+        wide,
+    )
 }
 
 fn columns_v1alpha1() -> Vec<CustomResourceColumnDefinition> {
@@ -133,6 +146,41 @@ fn columns_v1beta1() -> Vec<CustomResourceColumnDefinition> {
     ]
 }
 
+fn columns_machine() -> Vec<CustomResourceColumnDefinition> {
+    let ready = |field: &str| format!(".status.conditions[?(@.type==\"Ready\")].{field}");
+    vec![
+        column(
+            "Type",
+            "string",
+            ".metadata.labels.node\\.kubernetes\\.io/instance-type",
+            false,
+        ),
+        column(
+            "Zone",
+            "string",
+            ".metadata.labels.topology\\.kubernetes\\.io/zone",
+            false,
+        ),
+        column("Node", "string", ".status.nodeName", false),
+        column("Ready", "string", &ready("status"), false),
+        column("Age", "date", ".metadata.creationTimestamp", false),
+        column("Reason", "string", &ready("reason"), true),
+        column(
+            "Capacity",
+            "string",
+            ".metadata.labels.karpenter\\.sh/capacity-type",
+            true,
+        ),
+        column(
+            "Provisioner",
+            "string",
+            ".metadata.labels.karpenter\\.sh/provisioner-name",
+            true,
+        ),
+        column("Template", "string", ".spec.machineTemplateRef.name", true),
+    ]
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -143,7 +191,11 @@ mod tests {
         assert_eq!(crd.spec.versions.len(), 2);
         let text = serde_json::to_string(&crd.spec.versions[1]).unwrap();
         for rule in RULES {
-            assert!(text.contains(&serde_json::to_string(rule.message).unwrap()), "{}", rule.message);
+            assert!(
+                text.contains(&serde_json::to_string(rule.message).unwrap()),
+                "{}",
+                rule.message
+            );
         }
     }
 
@@ -154,6 +206,9 @@ mod tests {
             "inference":{"preset":{"name":"phi-3-mini-4k-instruct"}}}"#;
         let workspace: Workspace = serde_json::from_str(yaml).unwrap();
         let resource = workspace.spec.resource.unwrap();
-        assert_eq!((resource.count, resource.instance_type.as_str()), (1, "Standard_NC6s_v3"));
+        assert_eq!(
+            (resource.count, resource.instance_type.as_str()),
+            (1, "Standard_NC6s_v3")
+        );
     }
 }

@@ -21,7 +21,7 @@ pub mod workspace_status;
 pub use machine::{Machine, MachineSpec};
 pub use machine_status::{MachineCondition, MachineStatus};
 pub use workspace::{
-    AdapterSpec, DataDestination, DataSource, InferenceSpec, PresetOptions, PresetSpec, ResourceSpec, TuningSpec,
-    Workspace, WorkspaceSpec,
+    AdapterSpec, DataDestination, DataSource, InferenceSpec, PresetOptions, PresetSpec, ResourceSpec,
+    TuningSpec, Workspace, WorkspaceSpec,
 };
 pub use workspace_status::WorkspaceStatus;

@@ -25,31 +25,7 @@ use crate::machine_status::MachineStatus;
     status = "MachineStatus",
     derive = "Default",
     derive = "PartialEq",
-    doc = "Machine asks for one node; the provisioner answers with an agent pool of one node.",
-    printcolumn(name = "Type", type_ = "string", json_path = ".metadata.labels.node\\.kubernetes\\.io/instance-type"),
-    printcolumn(name = "Zone", type_ = "string", json_path = ".metadata.labels.topology\\.kubernetes\\.io/zone"),
-    printcolumn(name = "Node", type_ = "string", json_path = ".status.nodeName"),
-    printcolumn(name = "Ready", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].status"),
-    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
-    printcolumn(
-        name = "Reason",
-        type_ = "string",
-        json_path = ".status.conditions[?(@.type==\"Ready\")].reason",
-        priority = 1
-    ),
-    printcolumn(
-        name = "Capacity",
-        type_ = "string",
-        json_path = ".metadata.labels.karpenter\\.sh/capacity-type",
-        priority = 1
-    ),
-    printcolumn(
-        name = "Provisioner",
-        type_ = "string",
-        json_path = ".metadata.labels.karpenter\\.sh/provisioner-name",
-        priority = 1
-    ),
-    printcolumn(name = "Template", type_ = "string", json_path = ".spec.machineTemplateRef.name", priority = 1)
+    doc = "Machine asks for one node; the provisioner answers with an agent pool of one node."
 )]
 #[serde(rename_all = "camelCase")]
 pub struct MachineSpec {
@@ -89,7 +65,11 @@ impl Requirement {
     /// `key In [value]`.
     #[must_use]
     pub fn is_in(key: &str, value: &str) -> Self {
-        Self { key: key.to_owned(), operator: "In".to_owned(), values: vec![value.to_owned()] }
+        Self {
+            key: key.to_owned(),
+            operator: "In".to_owned(),
+            values: vec![value.to_owned()],
+        }
     }
 }
 

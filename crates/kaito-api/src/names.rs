@@ -33,7 +33,10 @@ pub fn tuning_config(workspace: &str) -> String {
 /// Host name of pod 0 of a multi-node workload, as the other pods resolve it.
 #[must_use]
 pub fn leader_host(workspace: &str, namespace: &str) -> String {
-    format!("{workspace}-0.{}.{namespace}.svc.cluster.local", headless_service(workspace))
+    format!(
+        "{workspace}-0.{}.{namespace}.svc.cluster.local",
+        headless_service(workspace)
+    )
 }
 
 /// Hex SHA-256 over the parts, each ended by a zero byte so that no two lists of parts collide.
@@ -58,11 +61,14 @@ mod tests {
 
     #[test]
     fn machine_names_fit_an_agent_pool_and_differ_by_slot() {
-        let names: std::collections::BTreeSet<_> = (0..100).map(|i| machine("default", "w", "uid", i)).collect();
+        let names: std::collections::BTreeSet<_> =
+            (0..100).map(|i| machine("default", "w", "uid", i)).collect();
         assert_eq!(names.len(), 100);
         for name in names {
             assert_eq!(name.len(), 11);
-            assert!(name.starts_with("ws") && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit()));
+            assert!(
+                name.starts_with("ws") && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit())
+            );
         }
     }
 

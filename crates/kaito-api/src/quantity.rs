@@ -8,7 +8,9 @@
 #[must_use]
 pub fn ceil_units(text: &str) -> Option<u128> {
     let text = text.trim();
-    let end = text.find(|c: char| !(c.is_ascii_digit() || c == '.' || c == '+')).unwrap_or(text.len());
+    let end = text
+        .find(|c: char| !(c.is_ascii_digit() || c == '.' || c == '+'))
+        .unwrap_or(text.len());
     let (number, suffix) = text.split_at(end);
     let (numerator, denominator) = parse_decimal(number.strip_prefix('+').unwrap_or(number))?;
     let (multiply, divide) = scale(suffix)?;
@@ -29,7 +31,11 @@ fn parse_decimal(number: &str) -> Option<(u128, u128)> {
     }
     let denominator = 10u128.checked_pow(u32::try_from(fraction.len()).ok()?)?;
     let whole: u128 = if whole.is_empty() { 0 } else { whole.parse().ok()? };
-    let part: u128 = if fraction.is_empty() { 0 } else { fraction.parse().ok()? };
+    let part: u128 = if fraction.is_empty() {
+        0
+    } else {
+        fraction.parse().ok()?
+    };
     Some((whole.checked_mul(denominator)?.checked_add(part)?, denominator))
 }
 

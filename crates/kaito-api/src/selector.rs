@@ -31,13 +31,30 @@ mod tests {
     #[test]
     fn reserved_keys_are_dropped_and_single_values_kept() {
         let selector = LabelSelector {
-            match_labels: Some([("apps".into(), "phi-3".into()), ("kaito.sh/workspace".into(), "x".into())].into()),
+            match_labels: Some(
+                [
+                    ("apps".into(), "phi-3".into()),
+                    ("kaito.sh/workspace".into(), "x".into()),
+                ]
+                .into(),
+            ),
             match_expressions: Some(vec![
-                LabelSelectorRequirement { key: "a".into(), operator: "In".into(), values: Some(vec!["1".into()]) },
-                LabelSelectorRequirement { key: "b".into(), operator: "Exists".into(), values: None },
+                LabelSelectorRequirement {
+                    key: "a".into(),
+                    operator: "In".into(),
+                    values: Some(vec!["1".into()]),
+                },
+                LabelSelectorRequirement {
+                    key: "b".into(),
+                    operator: "Exists".into(),
+                    values: None,
+                },
             ]),
         };
         let got = labels(&selector);
-        assert_eq!(got.into_iter().collect::<Vec<_>>(), [("a".into(), "1".into()), ("apps".into(), "phi-3".into())]);
+        assert_eq!(
+            got.into_iter().collect::<Vec<_>>(),
+            [("a".into(), "1".into()), ("apps".into(), "phi-3".into())]
+        );
     }
 }

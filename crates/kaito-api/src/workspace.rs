@@ -4,7 +4,10 @@
 //! `v1alpha1` and `v1beta1`; see [`crate::crd`]. Rules that one object can check about itself are CEL rules in
 //! [`crate::workspace_rules`].
 
-#![allow(unreachable_pub, reason = "the schema derive makes a private copy of the type")]
+#![allow(
+    unreachable_pub,
+    reason = "the schema derive makes a private copy of the type"
+)]
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use kube::{CustomResource, KubeSchema};

@@ -26,9 +26,21 @@ pub const RULES: &[CelRule] = &[
         "self.metadata.name.size() <= 52 && self.metadata.name.matches('^[a-z]([-a-z0-9]*[a-z0-9])?$')",
         "metadata.name must be at most 52 lower-case letters, digits and dashes and start with a letter: the Service and the pods are named after it",
     ),
-    rule(&[], "has(self.inference) || has(self.tuning)", "Either inference or tuning must be specified, not neither"),
-    rule(&[], "!(has(self.inference) && has(self.tuning))", "Either inference or tuning must be specified, but not both"),
-    rule(&[], "has(self.resource)", "resource must be specified: it says which nodes the model runs on"),
+    rule(
+        &[],
+        "has(self.inference) || has(self.tuning)",
+        "Either inference or tuning must be specified, not neither",
+    ),
+    rule(
+        &[],
+        "!(has(self.inference) && has(self.tuning))",
+        "Either inference or tuning must be specified, but not both",
+    ),
+    rule(
+        &[],
+        "has(self.resource)",
+        "resource must be specified: it says which nodes the model runs on",
+    ),
     rule(
         &[],
         "has(self.inference) == has(oldSelf.inference)",
@@ -44,8 +56,16 @@ pub const RULES: &[CelRule] = &[
         "!has(self.tuning) || !has(self.resource) || self.resource.count <= 1",
         "resource.count must be 1 for tuning: tuning runs on one node",
     ),
-    rule(&["resource"], "self.count == oldSelf.count", "field is immutable: resource.count"),
-    rule(&["resource"], "self.labelSelector == oldSelf.labelSelector", "field is immutable: resource.labelSelector"),
+    rule(
+        &["resource"],
+        "self.count == oldSelf.count",
+        "field is immutable: resource.count",
+    ),
+    rule(
+        &["resource"],
+        "self.labelSelector == oldSelf.labelSelector",
+        "field is immutable: resource.labelSelector",
+    ),
     rule(
         &["resource"],
         "!has(oldSelf.instanceType) || (has(self.instanceType) && self.instanceType == oldSelf.instanceType)",
@@ -66,8 +86,16 @@ pub const RULES: &[CelRule] = &[
         "!(has(self.preset) && has(self.template))",
         "inference.preset and inference.template can't be set at the same time",
     ),
-    rule(&["inference"], "has(self.preset) == has(oldSelf.preset)", "inference.preset can't be set or unset later"),
-    rule(&["inference"], "!has(self.preset) || !has(oldSelf.preset) || self.preset == oldSelf.preset", "field is immutable: inference.preset"),
+    rule(
+        &["inference"],
+        "has(self.preset) == has(oldSelf.preset)",
+        "inference.preset can't be set or unset later",
+    ),
+    rule(
+        &["inference"],
+        "!has(self.preset) || !has(oldSelf.preset) || self.preset == oldSelf.preset",
+        "field is immutable: inference.preset",
+    ),
     rule(
         &["inference"],
         "!has(self.adapters) || self.adapters.all(a, self.adapters.exists_one(b, has(a.source) && has(b.source) && has(a.source.name) && has(b.source.name) && a.source.name == b.source.name))",
@@ -78,7 +106,11 @@ pub const RULES: &[CelRule] = &[
         "!has(self.source) || (has(self.source.image) != has(self.source.volumeSource))",
         "either image or volumeSource must be specified for an adapter source",
     ),
-    rule(&["inference", "adapters", "[]"], "!has(self.source) || !has(self.source.urls)", "urls are not supported as adapter source"),
+    rule(
+        &["inference", "adapters", "[]"],
+        "!has(self.source) || !has(self.source.urls)",
+        "urls are not supported as adapter source",
+    ),
     rule(
         &["inference", "adapters", "[]"],
         "!has(self.source) || !has(self.source.name) || self.source.name.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?$') && self.source.name.size() <= 40",
@@ -90,7 +122,11 @@ pub const RULES: &[CelRule] = &[
         "adapter strength must be a decimal number from 0 to 1",
     ),
     rule(&["tuning"], "has(self.preset)", "tuning.preset must be specified"),
-    rule(&["tuning"], "has(self.method) && self.method in ['lora', 'qlora']", "tuning.method must be lora or qlora"),
+    rule(
+        &["tuning"],
+        "has(self.method) && self.method in ['lora', 'qlora']",
+        "tuning.method must be lora or qlora",
+    ),
     rule(
         &["tuning"],
         "[has(self.input.urls), has(self.input.volumeSource), has(self.input.image)].filter(x, x).size() == 1",
@@ -106,8 +142,16 @@ pub const RULES: &[CelRule] = &[
         "!has(self.output.image) || has(self.output.imagePushSecret)",
         "tuning.output.imagePushSecret must be specified with an image: without it the result can't be pushed",
     ),
-    rule(&["tuning"], "self.preset == oldSelf.preset", "field is immutable: tuning.preset"),
-    rule(&["tuning"], "self.method == oldSelf.method", "field is immutable: tuning.method"),
+    rule(
+        &["tuning"],
+        "self.preset == oldSelf.preset",
+        "field is immutable: tuning.preset",
+    ),
+    rule(
+        &["tuning"],
+        "self.method == oldSelf.method",
+        "field is immutable: tuning.method",
+    ),
     rule(
         &["tuning", "input", "urls", "[]"],
         "self.matches('^https?://[^/@?#]+([/?#]|$)')",

@@ -1,6 +1,9 @@
 //! What the controller reports of a Workspace. Output only: nothing reads it back as authority.
 
-#![allow(unreachable_pub, reason = "the schema derive makes a private copy of the type")]
+#![allow(
+    unreachable_pub,
+    reason = "the schema derive makes a private copy of the type"
+)]
 
 use std::collections::BTreeMap;
 

@@ -121,7 +121,10 @@ fn wait_for(cluster: &Cluster, path: &str, pointer: &str, expected: &serde_json:
         if object.pointer(pointer) == Some(expected) {
             return;
         }
-        assert!(std::time::Instant::now() < deadline, "{path} never had {expected} at {pointer}: {object}");
+        assert!(
+            std::time::Instant::now() < deadline,
+            "{path} never had {expected} at {pointer}: {object}"
+        );
         std::thread::sleep(std::time::Duration::from_millis(100));
     }
 }

@@ -50,7 +50,15 @@ impl Helm {
     pub async fn install(&self) -> Result<()> {
         let chart = chart();
         let chart = chart.to_str().context("the chart's path is not UTF-8")?;
-        let mut args = vec!["upgrade", "--install", "kaito", chart, "--namespace", NAMESPACE, "--create-namespace"];
+        let mut args = vec![
+            "upgrade",
+            "--install",
+            "kaito",
+            chart,
+            "--namespace",
+            NAMESPACE,
+            "--create-namespace",
+        ];
         for setting in SETTINGS {
             args.extend(["--set", setting]);
         }
@@ -74,7 +82,12 @@ impl Helm {
             .await
             .with_context(|| format!("can't start {}", self.program.display()))?;
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim().to_owned();
-        ensure!(output.status.success(), "helm {}: {}", args.join(" "), text(&output.stderr));
+        ensure!(
+            output.status.success(),
+            "helm {}: {}",
+            args.join(" "),
+            text(&output.stderr)
+        );
         Ok(text(&output.stdout))
     }
 }

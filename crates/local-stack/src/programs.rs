@@ -67,15 +67,21 @@ impl Programs {
             admin_ports,
             token_file,
             admin_kubeconfig: env.cluster().kubeconfig(),
-            controller_kubeconfig: env.service_account_kubeconfig(NAMESPACE, "workspace-controller").await?,
-            provisioner_kubeconfig: env.service_account_kubeconfig(NAMESPACE, "gpu-provisioner").await?,
+            controller_kubeconfig: env
+                .service_account_kubeconfig(NAMESPACE, "workspace-controller")
+                .await?,
+            provisioner_kubeconfig: env
+                .service_account_kubeconfig(NAMESPACE, "gpu-provisioner")
+                .await?,
         })
     }
 
     /// Where the played cloud listens.
     #[must_use]
     pub fn arm(&self) -> ArmEndpoint {
-        ArmEndpoint { url: format!("http://127.0.0.1:{}", self.arm_port) }
+        ArmEndpoint {
+            url: format!("http://127.0.0.1:{}", self.arm_port),
+        }
     }
 
     /// `host:port` of the preset registry.
@@ -136,7 +142,10 @@ impl Programs {
     /// When the program is not built or can't be started.
     pub fn start_controller_with(&self, env: &TestEnv, kubeconfig: &Path) -> Result<Running> {
         self.with_admin(Program::named("workspace-controller"), 0)
-            .args(["--preset-registry", &format!("http://{}", self.registry_address())])
+            .args([
+                "--preset-registry",
+                &format!("http://{}", self.registry_address()),
+            ])
             .args(["--concurrency", &self.options.concurrency.to_string()])
             .args(["--leader-election-namespace", NAMESPACE])
             .kubeconfig(kubeconfig)
@@ -161,8 +170,14 @@ impl Programs {
             .with_admin(Program::named("gpu-provisioner"), 2)
             .args(["--leader-election-namespace", NAMESPACE])
             .args(["--list-interval-seconds", &self.options.list_seconds.to_string()])
-            .args(["--idle-list-interval-seconds", &(self.options.list_seconds * 10.0).to_string()])
-            .args(["--capacity-backoff-seconds", &self.options.capacity_backoff_seconds.to_string()])
+            .args([
+                "--idle-list-interval-seconds",
+                &(self.options.list_seconds * 10.0).to_string(),
+            ])
+            .args([
+                "--capacity-backoff-seconds",
+                &self.options.capacity_backoff_seconds.to_string(),
+            ])
             .arg("--allow-insecure-endpoints")
             .env("ARM_ENDPOINT", &arm)
             .env("AZURE_AUTHORITY_HOST", &arm)
@@ -183,7 +198,11 @@ impl Programs {
     /// The kubeconfig of one of our ServiceAccounts: `workspace-controller` or `gpu-provisioner`.
     #[must_use]
     pub fn kubeconfig(&self, account: &str) -> &Path {
-        if account == "gpu-provisioner" { &self.provisioner_kubeconfig } else { &self.controller_kubeconfig }
+        if account == "gpu-provisioner" {
+            &self.provisioner_kubeconfig
+        } else {
+            &self.controller_kubeconfig
+        }
     }
 
     fn with_admin(&self, program: Program, first_port: usize) -> Program {

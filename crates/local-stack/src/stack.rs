@@ -75,7 +75,14 @@ impl Stack {
 
 /// What a program says at its metrics address.
 pub(crate) async fn scrape(url: &str) -> Result<String> {
-    let client = reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(5)).build()?;
-    let response = client.get(url).send().await.with_context(|| format!("no answer from {url}"))?;
+    let client = reqwest::Client::builder()
+        .no_proxy()
+        .timeout(Duration::from_secs(5))
+        .build()?;
+    let response = client
+        .get(url)
+        .send()
+        .await
+        .with_context(|| format!("no answer from {url}"))?;
     Ok(response.error_for_status()?.text().await?)
 }

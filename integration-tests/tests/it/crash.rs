@@ -66,7 +66,9 @@ async fn a_kill_after_any_of_the_first_writes_changes_nothing() -> Result<()> {
 async fn one_crash(world: &World, stack: &mut Stack, victim: Victim, nth: usize) -> Result<()> {
     let env = world.env;
     victim.slot(stack).kill9()?;
-    let identity = env.client_with(stack.programs.kubeconfig(victim.account())).await?;
+    let identity = env
+        .client_with(stack.programs.kubeconfig(victim.account()))
+        .await?;
     let mut proxy = CrashProxy::start(identity, nth).await?;
     let kubeconfig = proxied(env, &format!("{}-{nth}", victim.account()), &proxy)?;
     *victim.slot(stack) = victim.start(env, stack, Some(&kubeconfig))?;
@@ -77,7 +79,10 @@ async fn one_crash(world: &World, stack: &mut Stack, victim: Victim, nth: usize)
         result = world.ready(&name) => { result?; None }
     };
     if died.is_none() {
-        world.workspaces().delete(&name, &kube::api::DeleteParams::default()).await?;
+        world
+            .workspaces()
+            .delete(&name, &kube::api::DeleteParams::default())
+            .await?;
         tokio::select! {
             line = proxy.struck.recv() => drop(line),
             result = world.gone(&name) => result?,
@@ -88,9 +93,17 @@ async fn one_crash(world: &World, stack: &mut Stack, victim: Victim, nth: usize)
     *victim.slot(stack) = victim.start(env, stack, None)?;
     if died.is_some() {
         world.ready(&name).await?;
-        let machines: Vec<String> = world.machines(&name).await?.iter().map(ResourceExt::name_any).collect();
+        let machines: Vec<String> = world
+            .machines(&name)
+            .await?
+            .iter()
+            .map(ResourceExt::name_any)
+            .collect();
         let pools = world.pools(&name).await?;
-        ensure!(machines.len() == 1 && pools == machines, "after {died:?}: Machines {machines:?}, pools {pools:?}");
+        ensure!(
+            machines.len() == 1 && pools == machines,
+            "after {died:?}: Machines {machines:?}, pools {pools:?}"
+        );
     }
     world.delete(&name).await?;
     Ok(())

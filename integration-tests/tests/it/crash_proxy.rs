@@ -15,11 +15,11 @@ use axum::response::{IntoResponse, Response};
 use tokio::sync::mpsc;
 
 /// A running proxy.
-pub struct CrashProxy {
+pub(crate) struct CrashProxy {
     /// Plain-HTTP address for the program's kubeconfig.
-    pub address: SocketAddr,
+    pub(crate) address: SocketAddr,
     /// Receives once, when the n-th write has been applied.
-    pub struck: mpsc::Receiver<String>,
+    pub(crate) struck: mpsc::Receiver<String>,
     task: tokio::task::JoinHandle<()>,
 }
 
@@ -33,16 +33,25 @@ struct Shared {
 
 impl CrashProxy {
     /// Forwards with `client`'s identity and strikes at the `strike_at`-th write.
-    pub async fn start(client: kube::Client, strike_at: usize) -> anyhow::Result<Self> {
+    pub(crate) async fn start(client: kube::Client, strike_at: usize) -> anyhow::Result<Self> {
         let (strike, struck) = mpsc::channel(1);
-        let shared = Shared { client, writes: Arc::default(), strike_at, strike };
+        let shared = Shared {
+            client,
+            writes: Arc::default(),
+            strike_at,
+            strike,
+        };
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
         let address = listener.local_addr()?;
         let router = Router::new().fallback(forward).with_state(shared);
         let task = tokio::spawn(async move {
             let _ = axum::serve(listener, router).await;
         });
-        Ok(Self { address, struck, task })
+        Ok(Self {
+            address,
+            struck,
+            task,
+        })
     }
 }
 
@@ -71,7 +80,10 @@ async fn relay(shared: &Shared, request: Request) -> anyhow::Result<Response> {
     let body = axum::body::to_bytes(body, 8 << 20).await?;
     let request = axum::http::Request::from_parts(parts, kube::client::Body::from(body));
     let response = shared.client.send(request).await?;
-    if counted && response.status().is_success() && shared.writes.fetch_add(1, Ordering::SeqCst) + 1 == shared.strike_at {
+    if counted
+        && response.status().is_success()
+        && shared.writes.fetch_add(1, Ordering::SeqCst) + 1 == shared.strike_at
+    {
         shared.strike.send(line).await?;
         // The program must not hear that its write was applied.
         std::future::pending::<()>().await;

@@ -29,9 +29,20 @@ async fn the_examples_become_ready_unchanged_and_give_their_nodes_back() -> Resu
         }
         let machines = world.machines(name).await?;
         let pools = world.pools(name).await?;
-        ensure!(machines.len() == 1 && pools == [machines[0].name_any()], "{pools:?}");
-        let service: Service = Api::namespaced(world.client.clone(), &world.namespace).get(name).await?;
-        let ports: Vec<i32> = service.spec.and_then(|s| s.ports).unwrap_or_default().iter().map(|p| p.port).collect();
+        ensure!(
+            machines.len() == 1 && pools == [machines[0].name_any()],
+            "{pools:?}"
+        );
+        let service: Service = Api::namespaced(world.client.clone(), &world.namespace)
+            .get(name)
+            .await?;
+        let ports: Vec<i32> = service
+            .spec
+            .and_then(|s| s.ports)
+            .unwrap_or_default()
+            .iter()
+            .map(|p| p.port)
+            .collect();
         ensure!(ports == [80, 29500], "{ports:?}");
     }
     for example in EXAMPLES {
@@ -49,7 +60,12 @@ async fn quiet(world: &world::World) -> Result<()> {
     let namespace = world.namespace.clone();
     eventually("three seconds without a write", LIMIT, async || {
         let mine = |write: &String| write.contains(&namespace);
-        let writes: Vec<String> = world.writes_during(Duration::from_secs(3)).await?.into_iter().filter(mine).collect();
+        let writes: Vec<String> = world
+            .writes_during(Duration::from_secs(3))
+            .await?
+            .into_iter()
+            .filter(mine)
+            .collect();
         ensure!(writes.is_empty(), "{writes:?}");
         Ok(())
     })
@@ -72,11 +88,27 @@ async fn deleting_in_any_phase_gives_everything_back() -> Result<()> {
     world.delete(&name).await?;
     // With a pool that is being made.
     let name = world.apply(&world.inference("with-pool")).await?;
-    eventually("a pool", LIMIT, async || world.pools("with-pool").await?.first().map(drop).context("no pool")).await?;
+    eventually("a pool", LIMIT, async || {
+        world
+            .pools("with-pool")
+            .await?
+            .first()
+            .map(drop)
+            .context("no pool")
+    })
+    .await?;
     world.delete(&name).await?;
     // With a node that is not ready.
     let name = world.apply(&world.inference("with-node")).await?;
-    eventually("a node", LIMIT, async || world.nodes("with-node").await?.first().map(drop).context("no node")).await?;
+    eventually("a node", LIMIT, async || {
+        world
+            .nodes("with-node")
+            .await?
+            .first()
+            .map(drop)
+            .context("no node")
+    })
+    .await?;
     world.delete(&name).await?;
     // With nodes, before the model answers.
     let name = world.apply(&world.inference("with-workload")).await?;
@@ -97,7 +129,9 @@ async fn a_preset_nobody_knows_is_a_condition_that_says_what_would_work() -> Res
     let mut object = world.inference("typo");
     object["inference"]["preset"]["name"] = "phi-4-mini-instrct".into();
     let name = world.apply(&object).await?;
-    let message = world.condition(&name, "ResourceReady", "False", Some("PresetUnknown")).await?;
+    let message = world
+        .condition(&name, "ResourceReady", "False", Some("PresetUnknown"))
+        .await?;
     ensure!(message.contains("phi-4-mini-instruct"), "{message}");
     ensure!(world.machines(&name).await?.is_empty(), "nothing may be paid for");
     world.delete(&name).await
@@ -109,7 +143,9 @@ async fn an_instance_type_that_does_not_fit_is_a_condition() -> Result<()> {
     let mut object = world.inference("tiny");
     object["resource"]["instanceType"] = "Standard_NC6s_v4".into();
     let name = world.apply(&object).await?;
-    let message = world.condition(&name, "ResourceReady", "False", Some("InstanceTypeUnknown")).await?;
+    let message = world
+        .condition(&name, "ResourceReady", "False", Some("InstanceTypeUnknown"))
+        .await?;
     ensure!(message.contains("Standard_NC6s_v3"), "{message}");
     world.delete(&name).await
 }
@@ -121,7 +157,10 @@ async fn a_model_that_spans_nodes_gets_all_of_them() -> Result<()> {
     object["inference"]["preset"]["name"] = "llama-3.3-70b-instruct".into();
     let name = world.apply(&object).await?;
     world.ready(&name).await?;
-    ensure!(world.machines(&name).await?.len() == 3, "llama-3.3-70b needs three A100-80");
+    ensure!(
+        world.machines(&name).await?.len() == 3,
+        "llama-3.3-70b needs three A100-80"
+    );
     ensure!(world.pools(&name).await?.len() == 3, "one pool a claim");
     world.delete(&name).await
 }

@@ -14,54 +14,68 @@ use testkit::{TestEnv, WriteFilter, eventually};
 use tokio::sync::OnceCell;
 
 /// How long anything may take on a busy machine.
-pub const LIMIT: Duration = Duration::from_secs(90);
+pub(crate) const LIMIT: Duration = Duration::from_secs(90);
 
 /// The running system that tests share; tests keep to a namespace of their own.
-pub async fn shared() -> Result<World> {
+pub(crate) async fn shared() -> Result<World> {
     static STACK: OnceCell<Stack> = OnceCell::const_new();
     let env = TestEnv::shared_with_nodes().await?;
-    let stack = STACK.get_or_try_init(|| Stack::start(env, StackOptions::default())).await?;
+    let stack = STACK
+        .get_or_try_init(|| Stack::start(env, StackOptions::default()))
+        .await?;
     World::on(env, &stack.programs).await
 }
 
 /// One test's view of a running system.
-pub struct World {
-    pub env: &'static TestEnv,
-    pub client: Client,
-    pub namespace: String,
-    pub arm: String,
+pub(crate) struct World {
+    pub(crate) env: &'static TestEnv,
+    pub(crate) client: Client,
+    pub(crate) namespace: String,
+    pub(crate) arm: String,
 }
 
 impl World {
     /// A namespace of a system that runs.
-    pub async fn on(env: &'static TestEnv, programs: &Programs) -> Result<Self> {
-        Ok(Self { env, client: env.client().await?, namespace: env.namespace().await?, arm: programs.arm().url })
+    pub(crate) async fn on(env: &'static TestEnv, programs: &Programs) -> Result<Self> {
+        Ok(Self {
+            env,
+            client: env.client().await?,
+            namespace: env.namespace().await?,
+            arm: programs.arm().url,
+        })
     }
 
-    pub fn workspaces(&self) -> Api<Workspace> {
+    pub(crate) fn workspaces(&self) -> Api<Workspace> {
         Api::namespaced(self.client.clone(), &self.namespace)
     }
 
     /// `kubectl apply --server-side` of one manifest of `examples/`, unchanged.
-    pub async fn apply_example(&self, path: &str) -> Result<String> {
-        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples").join(path);
+    pub(crate) async fn apply_example(&self, path: &str) -> Result<String> {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR"))
+            .join("../examples")
+            .join(path);
         let object: Value = serde_saphyr::from_str(&std::fs::read_to_string(path)?)?;
         self.apply(&object).await
     }
 
     /// Applies a Workspace and returns its name.
-    pub async fn apply(&self, object: &Value) -> Result<String> {
+    pub(crate) async fn apply(&self, object: &Value) -> Result<String> {
         let name = object["metadata"]["name"].as_str().context("no name")?.to_owned();
-        let version = object["apiVersion"].as_str().and_then(|v| v.strip_prefix("kaito.sh/")).context("no version")?;
+        let version = object["apiVersion"]
+            .as_str()
+            .and_then(|v| v.strip_prefix("kaito.sh/"))
+            .context("no version")?;
         let kind = kube::core::GroupVersionKind::gvk("kaito.sh", version, "Workspace");
         let kind = kube::core::ApiResource::from_gvk(&kind);
-        let api: Api<kube::core::DynamicObject> = Api::namespaced_with(self.client.clone(), &self.namespace, &kind);
-        api.patch(&name, &PatchParams::apply("user").force(), &Patch::Apply(object)).await?;
+        let api: Api<kube::core::DynamicObject> =
+            Api::namespaced_with(self.client.clone(), &self.namespace, &kind);
+        api.patch(&name, &PatchParams::apply("user").force(), &Patch::Apply(object))
+            .await?;
         Ok(name)
     }
 
     /// A Workspace that serves phi-4-mini on one A100.
-    pub fn inference(&self, name: &str) -> Value {
+    pub(crate) fn inference(&self, name: &str) -> Value {
         json!({
             "apiVersion": "kaito.sh/v1beta1", "kind": "Workspace", "metadata": {"name": name},
             "resource": {"instanceType": "Standard_NC24ads_A100_v4", "labelSelector": {"matchLabels": {"apps": name}}},
@@ -70,7 +84,13 @@ impl World {
     }
 
     /// Waits until a condition of a Workspace has this status and, if given, this reason; returns its message.
-    pub async fn condition(&self, name: &str, kind: &str, status: &str, reason: Option<&str>) -> Result<String> {
+    pub(crate) async fn condition(
+        &self,
+        name: &str,
+        kind: &str,
+        status: &str,
+        reason: Option<&str>,
+    ) -> Result<String> {
         let api = self.workspaces();
         eventually(&format!("{name} {kind}={status} {reason:?}"), LIMIT, async || {
             let workspace = api.get(name).await?;
@@ -78,43 +98,75 @@ impl World {
             let found = conditions.iter().find(|c| c.type_ == kind);
             let good = found.filter(|c| c.status == status && reason.is_none_or(|r| r == c.reason));
             good.map(|c| c.message.clone()).with_context(|| {
-                conditions.iter().map(|c| format!("{}={} {}: {}", c.type_, c.status, c.reason, c.message)).collect::<Vec<_>>().join("; ")
+                conditions
+                    .iter()
+                    .map(|c| format!("{}={} {}: {}", c.type_, c.status, c.reason, c.message))
+                    .collect::<Vec<_>>()
+                    .join("; ")
             })
         })
         .await
     }
 
-    pub async fn ready(&self, name: &str) -> Result<()> {
-        self.condition(name, "WorkspaceReady", "True", None).await.map(drop)
+    pub(crate) async fn ready(&self, name: &str) -> Result<()> {
+        self.condition(name, "WorkspaceReady", "True", None)
+            .await
+            .map(drop)
     }
 
     /// The Machines of one Workspace.
-    pub async fn machines(&self, name: &str) -> Result<Vec<Machine>> {
-        let selector = format!("kaito.sh/workspace={name},kaito.sh/workspacenamespace={}", self.namespace);
-        Ok(Api::all(self.client.clone()).list(&ListParams::default().labels(&selector)).await?.items)
+    pub(crate) async fn machines(&self, name: &str) -> Result<Vec<Machine>> {
+        let selector = format!(
+            "kaito.sh/workspace={name},kaito.sh/workspacenamespace={}",
+            self.namespace
+        );
+        Ok(Api::all(self.client.clone())
+            .list(&ListParams::default().labels(&selector))
+            .await?
+            .items)
     }
 
     /// The Nodes of one Workspace.
-    pub async fn nodes(&self, name: &str) -> Result<Vec<Node>> {
-        let selector = format!("kaito.sh/workspace={name},kaito.sh/workspacenamespace={}", self.namespace);
-        Ok(Api::all(self.client.clone()).list(&ListParams::default().labels(&selector)).await?.items)
+    pub(crate) async fn nodes(&self, name: &str) -> Result<Vec<Node>> {
+        let selector = format!(
+            "kaito.sh/workspace={name},kaito.sh/workspacenamespace={}",
+            self.namespace
+        );
+        Ok(Api::all(self.client.clone())
+            .list(&ListParams::default().labels(&selector))
+            .await?
+            .items)
     }
 
     /// Names of the cloud's agent pools for one Workspace.
-    pub async fn pools(&self, name: &str) -> Result<Vec<String>> {
+    pub(crate) async fn pools(&self, name: &str) -> Result<Vec<String>> {
         let mine = |pool: &Value| {
-            let labels = pool.pointer("/properties/nodeLabels").or_else(|| pool.pointer("/labels"));
-            labels.is_some_and(|l| l["kaito.sh/workspace"] == name && l["kaito.sh/workspacenamespace"] == self.namespace.as_str())
+            let labels = pool
+                .pointer("/properties/nodeLabels")
+                .or_else(|| pool.pointer("/labels"));
+            labels.is_some_and(|l| {
+                l["kaito.sh/workspace"] == name && l["kaito.sh/workspacenamespace"] == self.namespace.as_str()
+            })
         };
         let pools = self.control("GET", "pools", &Value::Null).await?;
-        let list = pools.as_array().or_else(|| pools["pools"].as_array()).context("no list of pools")?;
-        Ok(list.iter().filter(|p| mine(p)).filter_map(|p| p["name"].as_str().map(str::to_owned)).collect())
+        let list = pools
+            .as_array()
+            .or_else(|| pools["pools"].as_array())
+            .context("no list of pools")?;
+        Ok(list
+            .iter()
+            .filter(|p| mine(p))
+            .filter_map(|p| p["name"].as_str().map(str::to_owned))
+            .collect())
     }
 
     /// Talks to the played cloud's control surface.
-    pub async fn control(&self, method: &str, path: &str, body: &Value) -> Result<Value> {
+    pub(crate) async fn control(&self, method: &str, path: &str, body: &Value) -> Result<Value> {
         testkit::install_crypto_provider();
-        let client = reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(10)).build()?;
+        let client = reqwest::Client::builder()
+            .no_proxy()
+            .timeout(Duration::from_secs(10))
+            .build()?;
         let mut request = client.request(method.parse()?, format!("{}/_control/{path}", self.arm));
         if !body.is_null() {
             request = request.json(body);
@@ -127,7 +179,7 @@ impl World {
     }
 
     /// Deletes a Workspace and waits until nothing of it is left anywhere.
-    pub async fn delete(&self, name: &str) -> Result<()> {
+    pub(crate) async fn delete(&self, name: &str) -> Result<()> {
         match self.workspaces().delete(name, &DeleteParams::default()).await {
             Ok(_) => {}
             Err(kube::Error::Api(status)) if status.code == 404 => {}
@@ -137,14 +189,27 @@ impl World {
     }
 
     /// Waits until nothing of a Workspace is left anywhere.
-    pub async fn gone(&self, name: &str) -> Result<()> {
+    pub(crate) async fn gone(&self, name: &str) -> Result<()> {
         eventually(&format!("nothing of {name} to be left"), LIMIT, async || {
-            ensure!(self.workspaces().get_opt(name).await?.is_none(), "the Workspace is there");
-            let machines: Vec<String> = self.machines(name).await?.iter().map(ResourceExt::name_any).collect();
+            ensure!(
+                self.workspaces().get_opt(name).await?.is_none(),
+                "the Workspace is there"
+            );
+            let machines: Vec<String> = self
+                .machines(name)
+                .await?
+                .iter()
+                .map(ResourceExt::name_any)
+                .collect();
             ensure!(machines.is_empty(), "Machines {machines:?}");
             let pools = self.pools(name).await?;
             ensure!(pools.is_empty(), "pools {pools:?}");
-            let nodes: Vec<String> = self.nodes(name).await?.iter().map(ResourceExt::name_any).collect();
+            let nodes: Vec<String> = self
+                .nodes(name)
+                .await?
+                .iter()
+                .map(ResourceExt::name_any)
+                .collect();
             ensure!(nodes.is_empty(), "nodes {nodes:?}");
             Ok(())
         })
@@ -152,7 +217,7 @@ impl World {
     }
 
     /// How many writes our controllers make in a while, Leases and Events aside.
-    pub async fn writes_during(&self, while_: Duration) -> Result<Vec<String>> {
+    pub(crate) async fn writes_during(&self, while_: Duration) -> Result<Vec<String>> {
         let audit = self.env.audit();
         let mark = audit.mark()?;
         tokio::time::sleep(while_).await;
@@ -161,7 +226,12 @@ impl World {
         for program in ["workspace-controller", "gpu-provisioner"] {
             let filter = ours(WriteFilter::default().user_agent(program));
             let entries = audit.entries_since(mark)?;
-            writes.extend(entries.iter().filter(|e| filter.admits(e)).map(|e| format!("{e:?}")));
+            writes.extend(
+                entries
+                    .iter()
+                    .filter(|e| filter.admits(e))
+                    .map(|e| format!("{e:?}")),
+            );
         }
         Ok(writes)
     }

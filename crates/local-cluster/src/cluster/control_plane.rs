@@ -30,6 +30,12 @@ impl Ports {
         format!("https://127.0.0.1:{}", self.apiserver)
     }
 
+    /// Where in etcd this cluster lives. No other cluster has the same, so an API server that is wrongly
+    /// connected to another cluster's etcd does no harm there.
+    fn etcd_prefix(&self) -> String {
+        format!("/local-{}-{}", std::process::id(), self.apiserver)
+    }
+
     fn etcd(&self) -> String {
         format!("http://127.0.0.1:{}", self.etcd_client)
     }
@@ -61,6 +67,7 @@ pub(super) fn apiserver(program: &Path, home: &Home, ports: &Ports, options: &Cl
     ProcessSpec::new("kube-apiserver", program)
         .args([
             format!("--etcd-servers={}", ports.etcd()),
+            format!("--etcd-prefix={}", ports.etcd_prefix()),
             format!("--secure-port={}", ports.apiserver),
             format!("--tls-cert-file={}", file("apiserver.crt")),
             format!("--tls-private-key-file={}", file("apiserver.key")),

@@ -10,7 +10,7 @@ mod options;
 mod probe;
 
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
 
@@ -113,6 +113,8 @@ impl Cluster {
         self.start_part(&control_plane::apiserver(program, &self.home, &ports, options))?;
         let ready = format!("{}/readyz", self.server);
         self.wait_for(|| probe.ok(&ready, None))?;
+        // The etcd that said it is well may be another cluster's, on a port that ours did not get.
+        self.ensure_running()?;
         self.write_kubeconfigs()?;
         self.home.write_state(self.tier, &self.server)
     }
@@ -155,23 +157,29 @@ impl Cluster {
 
     /// Waits until `ready` says so, and fails as soon as one of the parts has ended.
     fn wait_for(&mut self, ready: impl Fn() -> Result<(), String>) -> Result<()> {
-        let deadline = std::time::Instant::now() + READY_LIMIT;
+        let deadline = Instant::now() + READY_LIMIT;
         loop {
+            self.ensure_running()?;
             let Err(reason) = ready() else { return Ok(()) };
-            for part in &mut self.parts {
-                if let Some(status) = part.exited()? {
-                    bail!("{} ended ({status}):\n{}", part.name(), part.log_tail(15));
-                }
-            }
-            if std::time::Instant::now() > deadline {
-                let logs = self.home.logs();
-                bail!(
-                    "not ready after {READY_LIMIT:?}: {reason} (logs were in {})",
-                    logs.display()
-                );
+            if Instant::now() > deadline {
+                let last = self
+                    .parts
+                    .last()
+                    .map(|part| part.log_tail(15))
+                    .unwrap_or_default();
+                bail!("not ready after {READY_LIMIT:?}: {reason}\n{last}");
             }
             std::thread::sleep(Duration::from_millis(50));
         }
+    }
+
+    fn ensure_running(&mut self) -> Result<()> {
+        for part in &mut self.parts {
+            if let Some(status) = part.exited()? {
+                bail!("{} ended ({status}):\n{}", part.name(), part.log_tail(15));
+            }
+        }
+        Ok(())
     }
 
     fn lost_a_port(&self) -> bool {

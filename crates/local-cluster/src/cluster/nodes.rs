@@ -58,6 +58,9 @@ fn kwok(assets: &Assets, home: &Home) -> Result<ProcessSpec> {
         .args([
             "--manage-nodes-with-annotation-selector=kwok.x-k8s.io/node=fake",
             "--node-lease-duration-seconds=40",
+            // Room for tens of thousands of pods; nothing ever listens on these addresses.
+            "--cidr=10.244.0.0/16",
+            "--node-ip=10.224.0.4",
         ]))
 }
 

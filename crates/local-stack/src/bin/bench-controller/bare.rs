@@ -20,7 +20,9 @@ pub(crate) async fn claims(client: &Client, count: usize, concurrency: usize) ->
             let api = api.clone();
             async move {
                 let name = machine.name_any();
-                api.patch(&name, &PatchParams::apply("bench"), &Patch::Apply(&machine)).await.map(drop)
+                api.patch(&name, &PatchParams::apply("bench"), &Patch::Apply(&machine))
+                    .await
+                    .map(drop)
             }
         })
         .buffer_unordered(concurrency)
@@ -33,7 +35,11 @@ pub(crate) async fn claims(client: &Client, count: usize, concurrency: usize) ->
 fn copy(machine: Machine) -> Machine {
     let mut copy = Machine::new(&format!("bare-{}", machine.name_any()), machine.spec);
     let labels = machine.metadata.labels.into_iter().flatten();
-    copy.metadata.labels = Some(labels.map(|(key, value)| (key.replace("kaito.sh/", "bench.kaito.sh/"), value)).collect());
+    copy.metadata.labels = Some(
+        labels
+            .map(|(key, value)| (key.replace("kaito.sh/", "bench.kaito.sh/"), value))
+            .collect(),
+    );
     copy.metadata.annotations = machine.metadata.annotations;
     copy
 }

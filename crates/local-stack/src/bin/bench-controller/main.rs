@@ -42,7 +42,13 @@ const CONCURRENCY: usize = 16;
 async fn main() -> Result<()> {
     let args = Args::parse();
     let env = TestEnv::start(ClusterOptions::new(Tier::WithNodes)).await?;
-    let options = StackOptions { create_seconds: 0.0, delete_seconds: 0.0, list_seconds: 1.0, log_filter: "warn".to_owned(), ..StackOptions::default() };
+    let options = StackOptions {
+        create_seconds: 0.0,
+        delete_seconds: 0.0,
+        list_seconds: 1.0,
+        log_filter: "warn".to_owned(),
+        ..StackOptions::default()
+    };
     let stack = Stack::start(&env, options).await?;
     let mark = env.audit().mark()?;
     let client = env.client().await?;
@@ -54,15 +60,30 @@ async fn main() -> Result<()> {
         watch::machines(&client, args.workspaces, started, limit),
         watch::ready(&client, args.workspaces, started, limit),
     )?;
-    let usage = [("workspace-controller", stack.controller.pid()), ("gpu-provisioner", stack.provisioner.pid())];
-    println!("all claims written after      {claims:8.1} s  {:8.1} /s", args.workspaces as f64 / claims);
-    println!("all Workspaces ready after    {ready:8.1} s  {:8.1} /s", args.workspaces as f64 / ready);
+    let usage = [
+        ("workspace-controller", stack.controller.pid()),
+        ("gpu-provisioner", stack.provisioner.pid()),
+    ];
+    println!(
+        "all claims written after      {claims:8.1} s  {:8.1} /s",
+        args.workspaces as f64 / claims
+    );
+    println!(
+        "all Workspaces ready after    {ready:8.1} s  {:8.1} /s",
+        args.workspaces as f64 / ready
+    );
     for (name, pid) in usage {
         report(&env, mark, name, &Usage::of(pid)?, args.workspaces)?;
     }
     let bare = bare::claims(&client, args.workspaces, CONCURRENCY).await?;
-    println!("bare writer of the same claims{bare:8.1} s  {:8.1} /s", args.workspaces as f64 / bare);
-    println!("claims, controller : bare     {:8.2} x the bare writer's time", claims / bare);
+    println!(
+        "bare writer of the same claims{bare:8.1} s  {:8.1} /s",
+        args.workspaces as f64 / bare
+    );
+    println!(
+        "claims, controller : bare     {:8.2} x the bare writer's time",
+        claims / bare
+    );
     Ok(())
 }
 
@@ -88,7 +109,10 @@ async fn create(client: &Client, count: usize) -> Result<()> {
 }
 
 fn report(env: &TestEnv, mark: Mark, name: &str, usage: &Usage, count: usize) -> Result<()> {
-    let filter = WriteFilter::default().user_agent(name).without("leases").without("events");
+    let filter = WriteFilter::default()
+        .user_agent(name)
+        .without("leases")
+        .without("events");
     let writes = env.audit().count_since(mark, &filter)?;
     let per_workspace = writes as f64 / count as f64;
     println!(

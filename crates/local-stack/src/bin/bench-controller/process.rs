@@ -17,12 +17,23 @@ const TICKS_PER_SECOND: f64 = 100.0;
 impl Usage {
     pub(crate) fn of(pid: u32) -> Result<Self> {
         let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
-        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).context("no VmHWM")?;
+        let peak = status
+            .lines()
+            .find_map(|line| line.strip_prefix("VmHWM:"))
+            .context("no VmHWM")?;
         let kib: f64 = peak.trim().trim_end_matches(" kB").trim().parse()?;
         let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"))?;
         // Fields are counted after the parenthesised name, which may hold spaces: utime is 14th, stime 15th.
-        let fields: Vec<&str> = stat.rsplit_once(')').context("no name")?.1.split_whitespace().collect();
+        let fields: Vec<&str> = stat
+            .rsplit_once(')')
+            .context("no name")?
+            .1
+            .split_whitespace()
+            .collect();
         let ticks: f64 = fields[11].parse::<f64>()? + fields[12].parse::<f64>()?;
-        Ok(Self { peak_rss_mb: kib * 1024.0 / 1e6, cpu_seconds: ticks / TICKS_PER_SECOND })
+        Ok(Self {
+            peak_rss_mb: kib * 1024.0 / 1e6,
+            cpu_seconds: ticks / TICKS_PER_SECOND,
+        })
     }
 }

@@ -3,7 +3,10 @@
 //! Shows what a user would see, with the tools a user has (`kubectl`, `helm`, `grpcurl`). Asserts only that it
 //! reaches its end.
 
-#![allow(clippy::print_stdout, reason = "a demonstration talks to the person who runs it")]
+#![allow(
+    clippy::print_stdout,
+    reason = "a demonstration talks to the person who runs it"
+)]
 
 mod progress;
 mod tools;
@@ -43,10 +46,19 @@ const PATIENCE: Duration = Duration::from_secs(180);
 async fn main() -> Result<()> {
     let args = Args::parse();
     let started = Instant::now();
-    say(started, "starting etcd, kube-apiserver, controller-manager, scheduler and KWOK");
+    say(
+        started,
+        "starting etcd, kube-apiserver, controller-manager, scheduler and KWOK",
+    );
     let env = TestEnv::start(ClusterOptions::new(Tier::WithNodes)).await?;
-    say(started, "installing the chart with helm, starting the cloud server and the three programs");
-    let options = StackOptions { create_seconds: args.pool_seconds, ..StackOptions::default() };
+    say(
+        started,
+        "installing the chart with helm, starting the cloud server and the three programs",
+    );
+    let options = StackOptions {
+        create_seconds: args.pool_seconds,
+        ..StackOptions::default()
+    };
     let mut stack = Stack::start(&env, options).await?;
     let tools = Tools::of(&env)?;
     for example in EXAMPLES {
@@ -56,12 +68,18 @@ async fn main() -> Result<()> {
         tools.show(&["apply", "--server-side", "-f", path]).await?;
     }
     println!();
-    Progress::new(&env, started).await?.until_ready(EXAMPLES.len(), PATIENCE, &mut stack).await?;
+    Progress::new(&env, started)
+        .await?
+        .until_ready(EXAMPLES.len(), PATIENCE, &mut stack)
+        .await?;
     show_result(&tools, &stack).await?;
     delete_one(&tools, &stack, started).await?;
     say(started, "done");
     if args.keep {
-        println!("\nEverything keeps running. In another terminal:\n\n  export KUBECONFIG={}\n  kubectl get workspaces,machines,nodes\n\nCtrl-C ends it.", env.cluster().kubeconfig().display());
+        println!(
+            "\nEverything keeps running. In another terminal:\n\n  export KUBECONFIG={}\n  kubectl get workspaces,machines,nodes\n\nCtrl-C ends it.",
+            env.cluster().kubeconfig().display()
+        );
         tokio::signal::ctrl_c().await?;
     }
     Ok(())
@@ -80,18 +98,32 @@ async fn show_result(tools: &Tools, stack: &Stack) -> Result<()> {
     tools.show(&["get", "workspaces.v1alpha1.kaito.sh"]).await?;
     println!("\n$ kubectl get machines,nodes,svc");
     tools.show(&["get", "machines,nodes,svc"]).await?;
-    println!("\n$ grpcurl -plaintext -d '{{\"name\":\"phi-3-mini-4k-instruct\"}}' preset-registry:50051 kaito.preset.v1.PresetRegistry/GetPreset");
-    tools.ask_registry(&stack.programs.registry_address(), "phi-3-mini-4k-instruct").await
+    println!(
+        "\n$ grpcurl -plaintext -d '{{\"name\":\"phi-3-mini-4k-instruct\"}}' preset-registry:50051 kaito.preset.v1.PresetRegistry/GetPreset"
+    );
+    tools
+        .ask_registry(&stack.programs.registry_address(), "phi-3-mini-4k-instruct")
+        .await
 }
 
 async fn delete_one(tools: &Tools, stack: &Stack, started: Instant) -> Result<()> {
     println!("\n$ kubectl delete workspace {DELETED}");
-    tools.show(&["delete", "workspace", DELETED, "--timeout=120s"]).await?;
+    tools
+        .show(&["delete", "workspace", DELETED, "--timeout=120s"])
+        .await?;
     let pools = tools::agent_pools(stack).await?;
-    say(started, "the Workspace is gone; its Machine, its Node and its agent pool went first");
+    say(
+        started,
+        "the Workspace is gone; its Machine, its Node and its agent pool went first",
+    );
     println!("\n$ kubectl get workspaces,machines,nodes");
-    tools.show(&["get", "workspaces.v1alpha1.kaito.sh,machines,nodes"]).await?;
+    tools
+        .show(&["get", "workspaces.v1alpha1.kaito.sh,machines,nodes"])
+        .await?;
     println!("\nagent pools at the cloud: {}", pools.join(", "));
-    anyhow::ensure!(pools.len() == EXAMPLES.len() - 1, "a pool is left behind: {pools:?}");
+    anyhow::ensure!(
+        pools.len() == EXAMPLES.len() - 1,
+        "a pool is left behind: {pools:?}"
+    );
     Ok(())
 }

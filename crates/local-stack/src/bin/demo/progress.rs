@@ -21,11 +21,20 @@ pub(crate) struct Progress {
 
 impl Progress {
     pub(crate) async fn new(env: &TestEnv, started: Instant) -> Result<Self> {
-        Ok(Self { api: Api::namespaced(env.client().await?, "default"), started, shown: BTreeMap::new() })
+        Ok(Self {
+            api: Api::namespaced(env.client().await?, "default"),
+            started,
+            shown: BTreeMap::new(),
+        })
     }
 
     /// Prints changes until `count` Workspaces are ready.
-    pub(crate) async fn until_ready(&mut self, count: usize, patience: Duration, stack: &mut Stack) -> Result<()> {
+    pub(crate) async fn until_ready(
+        &mut self,
+        count: usize,
+        patience: Duration,
+        stack: &mut Stack,
+    ) -> Result<()> {
         let deadline = Instant::now() + patience;
         loop {
             stack.ensure_running()?;
@@ -36,7 +45,10 @@ impl Progress {
                 return Ok(());
             }
             if Instant::now() > deadline {
-                bail!("only {ready} of {count} Workspaces are ready after {} s", patience.as_secs());
+                bail!(
+                    "only {ready} of {count} Workspaces are ready after {} s",
+                    patience.as_secs()
+                );
             }
             tokio::time::sleep(Duration::from_millis(200)).await;
         }
@@ -46,7 +58,10 @@ impl Progress {
         let line = describe(workspace);
         let name = workspace.name_any();
         if self.shown.get(&name) != Some(&line) {
-            println!("[{:>5.1}s] {name:<30} {line}", self.started.elapsed().as_secs_f64());
+            println!(
+                "[{:>5.1}s] {name:<30} {line}",
+                self.started.elapsed().as_secs_f64()
+            );
             self.shown.insert(name, line);
         }
     }
@@ -57,14 +72,24 @@ fn conditions(workspace: &Workspace) -> &[Condition] {
 }
 
 fn is_true(workspace: &Workspace, kind: &str) -> bool {
-    conditions(workspace).iter().any(|c| c.type_ == kind && c.status == "True")
+    conditions(workspace)
+        .iter()
+        .any(|c| c.type_ == kind && c.status == "True")
 }
 
 // The first thing that is not so yet tells where the Workspace is.
 fn describe(workspace: &Workspace) -> String {
     let order = ["ResourceReady", "InferenceReady", "JobStarted", "WorkspaceReady"];
-    let state = workspace.status.as_ref().and_then(|s| s.state).map_or_else(|| "New".to_owned(), |s| format!("{s:?}"));
-    let waiting = order.iter().find_map(|kind| conditions(workspace).iter().find(|c| c.type_ == *kind && c.status != "True"));
+    let state = workspace
+        .status
+        .as_ref()
+        .and_then(|s| s.state)
+        .map_or_else(|| "New".to_owned(), |s| format!("{s:?}"));
+    let waiting = order.iter().find_map(|kind| {
+        conditions(workspace)
+            .iter()
+            .find(|c| c.type_ == *kind && c.status != "True")
+    });
     match waiting {
         Some(condition) => format!("{state:<9} {}: {}", condition.reason, condition.message),
         None => state,

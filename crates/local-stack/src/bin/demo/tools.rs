@@ -40,7 +40,13 @@ impl Tools {
     pub(crate) async fn ask_registry(&self, address: &str, preset: &str) -> Result<()> {
         let request = format!("{{\"name\":\"{preset}\"}}");
         let mut command = Command::new(&self.grpcurl);
-        command.args(["-plaintext", "-d", &request, address, "kaito.preset.v1.PresetRegistry/GetPreset"]);
+        command.args([
+            "-plaintext",
+            "-d",
+            &request,
+            address,
+            "kaito.preset.v1.PresetRegistry/GetPreset",
+        ]);
         println!("{}", run(command).await?);
         Ok(())
     }
@@ -48,7 +54,12 @@ impl Tools {
 
 async fn run(mut command: Command) -> Result<String> {
     let shown = format!("{:?}", command.as_std().get_program());
-    let output = command.env("NO_PROXY", "*").stdin(Stdio::null()).output().await.with_context(|| shown.clone())?;
+    let output = command
+        .env("NO_PROXY", "*")
+        .stdin(Stdio::null())
+        .output()
+        .await
+        .with_context(|| shown.clone())?;
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim_end().to_owned();
     ensure!(output.status.success(), "{shown}: {}", text(&output.stderr));
     Ok(text(&output.stdout))
@@ -59,6 +70,12 @@ pub(crate) async fn agent_pools(stack: &Stack) -> Result<Vec<String>> {
     let url = format!("{}/_control/pools", stack.programs.arm().url);
     let client = reqwest::Client::builder().no_proxy().build()?;
     let pools: Value = client.get(url).send().await?.error_for_status()?.json().await?;
-    let list = pools.as_array().or_else(|| pools["pools"].as_array()).context("no list of pools")?;
-    Ok(list.iter().filter_map(|pool| pool["name"].as_str().map(str::to_owned)).collect())
+    let list = pools
+        .as_array()
+        .or_else(|| pools["pools"].as_array())
+        .context("no list of pools")?;
+    Ok(list
+        .iter()
+        .filter_map(|pool| pool["name"].as_str().map(str::to_owned))
+        .collect())
 }

@@ -1,0 +1,54 @@
+//! Where things lie in this repository, and how its cargo is called.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// The root of the repository.
+pub(crate) fn root() -> &'static Path {
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    here.parent().unwrap_or(here)
+}
+
+/// The directories of all packages.
+pub(crate) fn packages() -> std::io::Result<Vec<PathBuf>> {
+    let crates = std::fs::read_dir(root().join("crates"))?
+        .map(|entry| Ok(entry?.path()))
+        .collect::<std::io::Result<Vec<_>>>()?;
+    let others = ["integration-tests", "xtask"].map(|name| root().join(name));
+    let mut packages: Vec<PathBuf> = crates
+        .into_iter()
+        .chain(others)
+        .filter(|dir| dir.join("Cargo.toml").is_file())
+        .collect();
+    packages.sort();
+    Ok(packages)
+}
+
+/// A path as a person at the root of the repository would type it.
+pub(crate) fn shown(path: &Path) -> String {
+    path.strip_prefix(root()).unwrap_or(path).display().to_string()
+}
+
+/// What cargo tells the program it runs, which must not reach another cargo: build scripts that watch
+/// these variables (ring's does) would run again, and everything above them would be built again.
+const OF_THE_OUTER_CARGO: [&str; 6] = [
+    "CARGO_BIN_NAME",
+    "CARGO_CRATE_NAME",
+    "CARGO_MANIFEST_",
+    "CARGO_PKG_",
+    "CARGO_PRIMARY_",
+    "OUT_DIR",
+];
+
+/// Cargo at the root of the repository, as if called from the shell.
+pub(crate) fn cargo() -> Command {
+    let mut command = Command::new("cargo");
+    command.current_dir(root());
+    for (name, _) in std::env::vars_os() {
+        let outer = |name: &str| OF_THE_OUTER_CARGO.iter().any(|prefix| name.starts_with(prefix));
+        if name.to_str().is_some_and(outer) {
+            command.env_remove(&name);
+        }
+    }
+    command
+}

@@ -1,0 +1,158 @@
+//! The steps of `cargo xtask test`. Quick ones come first, so that a slip is told within seconds.
+
+use std::io::IsTerminal as _;
+use std::process::{Command, Stdio};
+
+use anyhow::{Context as _, Result, ensure};
+use local_cluster::{Assets, Stderr, Tier, Tool};
+
+use super::{Step, chart};
+use crate::{generate, repository, tidy};
+
+/// Makes a missing cluster program a failure instead of a skipped test.
+const CLUSTER_REQUIRED: (&str, &str) = ("KAITO_REQUIRE_CLUSTER", "1");
+
+pub(super) fn all() -> Vec<Step> {
+    vec![
+        step(
+            "tools",
+            "is everything here that the other steps need",
+            "cargo xtask test tools",
+            tools,
+        ),
+        cargo("format", "formatting of all sources", "fmt --all --check"),
+        step("tidy", "rules of the house", "cargo xtask tidy", tidy::run),
+        step(
+            "generated",
+            "are generated files up to date",
+            "cargo xtask gen --check",
+            generate::check,
+        ),
+        cargo(
+            "lints",
+            "clippy on everything",
+            "clippy --workspace --all-targets -- -D warnings",
+        ),
+        // One build of everything with one set of features: the steps below find all of it fresh.
+        cargo(
+            "build",
+            "programs and tests, minutes when cold",
+            "build --workspace --all-targets",
+        ),
+        cargo(
+            "tests",
+            "all tests but the integration tests",
+            "test --workspace --exclude integration-tests",
+        ),
+        step(
+            "cluster",
+            "programs of a Kubernetes cluster, ten minutes once",
+            CLUSTER,
+            cluster_programs,
+        ),
+        step(
+            "chart",
+            "lint and render the Helm chart",
+            "cargo xtask test chart",
+            chart::check,
+        ),
+        on_cluster(
+            "cluster-tests",
+            "tests that skip themselves where there is no cluster",
+            CLUSTER_TESTS,
+        ),
+        on_cluster(
+            "integration",
+            "our programs against real API servers",
+            INTEGRATION_TESTS,
+        ),
+    ]
+}
+
+const CLUSTER: &str = "cargo xtask test cluster";
+const CLUSTER_TESTS: &str = "test --workspace --test cluster --test env";
+// Chosen by name among all packages, not by `--package`, which would mean other features and a rebuild.
+const INTEGRATION_TESTS: &str = "test --workspace --test it";
+
+fn step(
+    name: &'static str,
+    what: &'static str,
+    again: &str,
+    action: impl Fn() -> Result<()> + 'static,
+) -> Step {
+    Step {
+        name,
+        what,
+        again: again.to_owned(),
+        action: Box::new(action),
+    }
+}
+
+fn cargo(name: &'static str, what: &'static str, line: &'static str) -> Step {
+    step(name, what, &format!("cargo {line}"), move || run_cargo(line, &[]))
+}
+
+fn on_cluster(name: &'static str, what: &'static str, line: &'static str) -> Step {
+    let (variable, value) = CLUSTER_REQUIRED;
+    let again = format!("{variable}={value} cargo {line}");
+    step(name, what, &again, move || run_cargo(line, &[CLUSTER_REQUIRED]))
+}
+
+fn run_cargo(line: &str, env: &[(&str, &str)]) -> Result<()> {
+    let mut command = repository::cargo();
+    command.args(line.split(' ')).envs(env.iter().copied());
+    if std::env::var_os("CARGO_TERM_COLOR").is_none() {
+        let color = if std::io::stdout().is_terminal() {
+            "always"
+        } else {
+            "never"
+        };
+        command.env("CARGO_TERM_COLOR", color);
+    }
+    let status = command.status().context("cannot run cargo")?;
+    ensure!(status.success(), "cargo ended with {status}");
+    Ok(())
+}
+
+fn tools() -> Result<()> {
+    let needed = [
+        ("cargo", ["fmt", "--version"], "rustup component add rustfmt"),
+        ("cargo", ["clippy", "--version"], "rustup component add clippy"),
+    ];
+    for (program, args, remedy) in needed {
+        let status = Command::new(program).args(args).stdout(Stdio::null()).status();
+        ensure!(
+            status.is_ok_and(|status| status.success()),
+            "no {program} {}: {remedy}",
+            args[0]
+        );
+    }
+    let go = Command::new("go").arg("version").stdout(Stdio::null()).status();
+    if go.is_err() && !Assets::at_hand(CLUSTER_TOOLS) {
+        anyhow::bail!("no Go toolchain and no programs of a cluster: install Go 1.26 or newer");
+    }
+    Ok(())
+}
+
+/// What the steps after it use.
+const CLUSTER_TOOLS: &[Tool] = &[
+    Tool::Etcd,
+    Tool::KubeApiserver,
+    Tool::KubeControllerManager,
+    Tool::KubeScheduler,
+    Tool::Kwok,
+    Tool::Helm,
+];
+
+fn cluster_programs() -> Result<()> {
+    debug_assert!(
+        Tier::WithNodes
+            .tools()
+            .iter()
+            .all(|tool| CLUSTER_TOOLS.contains(tool))
+    );
+    for (tool, path) in Assets::obtain(CLUSTER_TOOLS, &Stderr)?.iter() {
+        println!("{:<26} {:<10} {}", tool.name(), tool.version(), path.display());
+    }
+    Ok(())
+}

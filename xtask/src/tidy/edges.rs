@@ -1,0 +1,135 @@
+//! Which of our crates may use which. A new edge is a new line here, to be seen in review.
+
+/// What one crate may depend on among ours.
+#[derive(Debug)]
+pub(super) struct Allowed {
+    pub(super) package: &'static str,
+    /// In its library, programs and build script.
+    pub(super) uses: &'static [&'static str],
+    /// In its tests only.
+    pub(super) tests_use: &'static [&'static str],
+}
+
+const fn allow(package: &'static str, uses: &'static [&'static str]) -> Allowed {
+    Allowed {
+        package,
+        uses,
+        tests_use: &[],
+    }
+}
+
+/// The table. Upper lines know nothing of lower ones.
+pub(super) const TABLE: &[Allowed] = &[
+    // vocabulary
+    allow("kaito-api", &[]),
+    allow("instance-types", &[]),
+    allow("preset-catalog", &["instance-types"]),
+    allow("cloudprovider", &[]),
+    // decisions
+    allow("plan", &["kaito-api"]),
+    allow(
+        "render",
+        &["instance-types", "kaito-api", "plan", "preset-catalog"],
+    ),
+    allow(
+        "workspace-plan",
+        &["instance-types", "kaito-api", "plan", "preset-catalog", "render"],
+    ),
+    allow("machine-plan", &["cloudprovider", "kaito-api", "plan"]),
+    allow(
+        "sim",
+        &[
+            "cloudprovider",
+            "instance-types",
+            "kaito-api",
+            "machine-plan",
+            "plan",
+            "preset-catalog",
+            "workspace-plan",
+        ],
+    ),
+    // shells
+    allow("telemetry", &[]),
+    allow("preset-registry-api", &["preset-catalog"]),
+    Allowed {
+        package: "operator-runtime",
+        uses: &["plan", "telemetry"],
+        tests_use: &["kaito-api"],
+    },
+    Allowed {
+        package: "cloudprovider-azure",
+        uses: &["cloudprovider"],
+        tests_use: &["arm-server"],
+    },
+    // programs
+    allow(
+        "workspace-controller",
+        &[
+            "instance-types",
+            "kaito-api",
+            "operator-runtime",
+            "plan",
+            "preset-catalog",
+            "preset-registry-api",
+            "telemetry",
+            "workspace-plan",
+        ],
+    ),
+    allow(
+        "gpu-provisioner",
+        &[
+            "cloudprovider",
+            "cloudprovider-azure",
+            "kaito-api",
+            "machine-plan",
+            "operator-runtime",
+            "plan",
+            "telemetry",
+        ],
+    ),
+    allow(
+        "preset-registry",
+        &["preset-catalog", "preset-registry-api", "telemetry"],
+    ),
+    allow("arm-server", &["kaito-api"]),
+    // test support and chores
+    allow("local-cluster", &[]),
+    allow("testkit", &["kaito-api", "local-cluster"]),
+    allow("local-stack", &["kaito-api", "local-cluster", "testkit"]),
+    Allowed {
+        package: "integration-tests",
+        uses: &[],
+        tests_use: &[
+            "kaito-api",
+            "local-cluster",
+            "local-stack",
+            "preset-registry-api",
+            "testkit",
+        ],
+    },
+    allow("xtask", &["kaito-api", "local-cluster"]),
+];
+
+/// Crates that decide: values in, values out. Nothing in them may wait or speak to anybody.
+pub(super) const PURE: &[&str] = &[
+    "kaito-api",
+    "instance-types",
+    "preset-catalog",
+    "plan",
+    "render",
+    "workspace-plan",
+    "machine-plan",
+    "cloudprovider",
+    "sim",
+];
+
+/// What a pure crate must not reach, however indirectly.
+pub(super) const IMPURE: &[&str] = &[
+    "tokio",
+    "hyper",
+    "tonic",
+    "reqwest",
+    "kube-client",
+    "opentelemetry",
+    "azure_core",
+];

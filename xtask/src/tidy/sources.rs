@@ -1,0 +1,104 @@
+//! Checks Rust sources and documents: size, a module doc, nothing unfinished.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result};
+
+use super::Problem;
+use crate::repository;
+
+const SOURCE_LINES: usize = 400;
+const TEST_LINES: usize = 700;
+const ARCHITECTURE_LINES: usize = 300;
+
+/// Written in two parts, so that this file does not hold them itself.
+const UNFINISHED: &[&str] = &[
+    concat!("todo", "!("),
+    concat!("dbg", "!("),
+    concat!("unimplemented", "!("),
+];
+
+pub(super) fn check() -> Result<Vec<Problem>> {
+    let mut found = Vec::new();
+    for package in repository::packages()? {
+        for path in rust_files(&package)? {
+            let text =
+                fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
+            let shown = repository::shown(&path);
+            let limit = line_limit(path.strip_prefix(&package).unwrap_or(&path));
+            found.extend(
+                problems(&text, limit)
+                    .into_iter()
+                    .map(|problem| format!("{shown}: {problem}")),
+            );
+        }
+    }
+    let architecture = fs::read_to_string(repository::root().join("ARCHITECTURE.md")).unwrap_or_default();
+    found.extend(
+        too_long(&architecture, ARCHITECTURE_LINES).map(|problem| format!("ARCHITECTURE.md: {problem}")),
+    );
+    Ok(found)
+}
+
+fn rust_files(dir: &Path) -> Result<Vec<PathBuf>> {
+    let mut files = Vec::new();
+    for entry in fs::read_dir(dir).with_context(|| format!("cannot read {}", dir.display()))? {
+        let path = entry?.path();
+        if path.is_dir() {
+            files.extend(rust_files(&path)?);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            files.push(path);
+        }
+    }
+    files.sort();
+    Ok(files)
+}
+
+/// Tests may be longer: a file of tests is a list, not an idea.
+fn line_limit(path: &Path) -> usize {
+    let is_test =
+        path.starts_with("tests") || path.ends_with("tests.rs") || path.iter().any(|part| part == "tests");
+    if is_test { TEST_LINES } else { SOURCE_LINES }
+}
+
+fn problems(text: &str, limit: usize) -> Vec<Problem> {
+    let mut found: Vec<Problem> = too_long(text, limit).into_iter().collect();
+    if !text.trim_start().starts_with("//!") {
+        found.push("does not begin with a module doc (`//!`)".to_owned());
+    }
+    for (index, line) in text.lines().enumerate() {
+        let unfinished = UNFINISHED.iter().filter(|word| line.contains(**word));
+        found.extend(unfinished.map(|word| format!("line {}: {word}…)", index + 1)));
+    }
+    found
+}
+
+fn too_long(text: &str, limit: usize) -> Option<Problem> {
+    let lines = text.lines().count();
+    (lines > limit).then(|| format!("{lines} lines, at most {limit} are allowed"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_rule_is_checked() {
+        assert!(problems("//! Doc.\nfn f() {}\n", 2).is_empty());
+        assert_eq!(problems("//! Doc.\nfn f() {}\n", 1).len(), 1);
+        assert_eq!(problems("fn f() {}\n", 2).len(), 1);
+        assert_eq!(
+            problems(&format!("//! Doc.\nfn f() {{ {} }}\n", concat!("todo", "!()")), 2).len(),
+            1
+        );
+    }
+
+    #[test]
+    fn tests_may_be_longer() {
+        assert_eq!(line_limit(Path::new("src/lib.rs")), SOURCE_LINES);
+        assert_eq!(line_limit(Path::new("src/phase/tests.rs")), TEST_LINES);
+        assert_eq!(line_limit(Path::new("src/plan/tests/long.rs")), TEST_LINES);
+        assert_eq!(line_limit(Path::new("tests/it/main.rs")), TEST_LINES);
+    }
+}
