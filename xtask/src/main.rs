@@ -8,6 +8,7 @@
 mod cluster;
 mod generate;
 mod repository;
+mod stack;
 mod test;
 mod tidy;
 
@@ -30,6 +31,11 @@ enum Command {
     Gen(generate::Args),
     /// Check the rules of the house that no compiler checks
     Tidy,
+    /// Show the three examples become ready on a control plane of their own, and one deleted
+    Demo(stack::Args),
+    /// Measure
+    #[command(subcommand)]
+    Bench(stack::Bench),
     /// Start, stop or look at a local Kubernetes cluster
     #[command(subcommand)]
     Cluster(cluster::Command),
@@ -50,6 +56,8 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Test(args) => test::run(&args),
         Command::Gen(args) => generate::run(args),
         Command::Tidy => tidy::run(),
+        Command::Demo(args) => stack::demo(&args),
+        Command::Bench(bench) => stack::bench(&bench),
         Command::Cluster(command) => cluster::run(&command),
     }
 }

@@ -10,6 +10,8 @@ pub const TAG_MANAGED_BY: &str = "kaito-managed-by";
 pub const TAG_MANAGED_BY_VALUE: &str = "gpu-provisioner";
 /// Tag that holds the UID of the claim the pool was made for.
 pub const TAG_CLAIM_UID: &str = "kaito-claim-uid";
+/// Tag that holds the id of the Kubernetes cluster the pool was made from, where one is configured.
+pub const TAG_CLUSTER: &str = "kaito-cluster";
 
 /// A pool as the cloud reports it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -66,6 +68,12 @@ impl AgentPool {
             && has("karpenter.sh/nodepool")
             && (has("kaito.sh/workspace") || has("kaito.sh/ragengine"));
         if upstream { Ownership::Upstream } else { Ownership::Foreign }
+    }
+
+    /// Id of the Kubernetes cluster the pool was made from; `None` when it carries none.
+    #[must_use]
+    pub fn cluster_id(&self) -> Option<&str> {
+        self.tags.get(TAG_CLUSTER).map(String::as_str)
     }
 }
 

@@ -101,6 +101,18 @@ impl Snapshot {
         record.missed.len() < KEPT
     }
 
+    /// A request to make this pool ended at `at` without telling what became of it: the connection broke, or
+    /// the answer showed no pool. What was read before `at` then says nothing about its absence.
+    pub fn doubted(&mut self, at: Timestamp, name: &str) {
+        let record =
+            self.pools.entry(name.to_owned()).or_insert_with(|| Record { pool: None, at, missed: Vec::new() });
+        if record.missed.len() >= 2 {
+            record.pool = None;
+        }
+        record.at = record.at.max(at);
+        record.missed.retain(|missed| *missed > at);
+    }
+
     /// What is known of a pool by reads that started after `since` (a claim's creation, say).
     ///
     /// A pool that was seen stays found until two reads in a row have missed it: a listing may lag behind the
@@ -203,6 +215,25 @@ mod tests {
         snapshot.missed(at(1), "a");
         snapshot.missed(at(2), "a");
         assert!(snapshot.seen(at(3), pool("a")));
+        assert!(matches!(snapshot.lookup("a", at(0)), PoolLookup::Found(_)));
+    }
+
+    #[test]
+    fn a_request_of_unknown_outcome_makes_earlier_misses_worthless() {
+        let mut snapshot = Snapshot::default();
+        snapshot.listed(at(1), vec![]);
+        snapshot.listed(at(2), vec![]);
+        assert_eq!(snapshot.lookup("a", at(0)), PoolLookup::Absent { reads: 2 });
+        snapshot.doubted(at(3), "a");
+        assert_eq!(snapshot.lookup("a", at(0)), PoolLookup::Unknown);
+        snapshot.listed(at(4), vec![]);
+        assert_eq!(snapshot.lookup("a", at(0)), PoolLookup::Absent { reads: 1 });
+        snapshot.missed(at(5), "a");
+        assert_eq!(snapshot.lookup("a", at(0)), PoolLookup::Absent { reads: 2 });
+        snapshot.doubted(at(6), "a");
+        assert_eq!(snapshot.lookup("a", at(0)), PoolLookup::Unknown);
+        snapshot.seen(at(7), pool("a"));
+        snapshot.doubted(at(8), "a");
         assert!(matches!(snapshot.lookup("a", at(0)), PoolLookup::Found(_)));
     }
 

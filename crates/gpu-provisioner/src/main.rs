@@ -1,3 +1,8 @@
-//! Entry point of gpu-provisioner.
+//! Entry point of the gpu-provisioner.
 
-fn main() {}
+use clap::Parser as _;
+
+#[tokio::main]
+async fn main() -> anyhow::Result<()> {
+    gpu_provisioner::run(gpu_provisioner::Args::parse()).await
+}

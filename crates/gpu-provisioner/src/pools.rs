@@ -35,8 +35,8 @@ pub struct Pools {
 #[derive(Debug, Default)]
 struct State {
     snapshot: Snapshot,
-    /// When each claim, by UID, was first looked at in this process.
-    claims: HashMap<String, Timestamp>,
+    /// UID of the claim of each name, and when it was first looked at in this process.
+    claims: HashMap<String, (String, Timestamp)>,
     calls: HashMap<String, CallOutcome>,
     failures: HashMap<String, ProviderError>,
     /// When each pool was first seen in this process.
@@ -54,10 +54,11 @@ impl Pools {
     #[must_use]
     pub fn view(&self, name: &str, claim_uid: &str, now: Timestamp) -> PoolView {
         let mut state = self.lock();
-        let since = match state.claims.get(claim_uid) {
-            Some(since) => *since,
-            None => {
-                state.claims.insert(claim_uid.to_owned(), now);
+        let since = match state.claims.get(name) {
+            Some((uid, since)) if uid == claim_uid => *since,
+            _ => {
+                state.forget(name);
+                state.claims.insert(name.to_owned(), (claim_uid.to_owned(), now));
                 // A new claim waits for a listing that started after it.
                 self.nudge.notify_one();
                 now
@@ -70,12 +71,15 @@ impl Pools {
         }
     }
 
+    /// What is known of a pool, whoever asks.
+    #[must_use]
+    pub fn lookup(&self, name: &str) -> PoolLookup {
+        self.lock().snapshot.lookup(name, Timestamp::MIN)
+    }
+
     /// Forgets a claim that is gone.
-    pub fn forget(&self, name: &str, claim_uid: &str) {
-        let mut state = self.lock();
-        state.claims.remove(claim_uid);
-        state.calls.remove(name);
-        state.failures.remove(name);
+    pub fn forget(&self, name: &str) {
+        self.lock().forget(name);
     }
 
     /// Every pool that is there, and when each was first seen.
@@ -196,6 +200,14 @@ impl Pools {
     }
 }
 
+impl State {
+    fn forget(&mut self, name: &str) {
+        self.claims.remove(name);
+        self.calls.remove(name);
+        self.failures.remove(name);
+    }
+}
+
 fn matters_where_it_is(error: &ProviderError) -> bool {
     matches!(error.class, ErrorClass::Precondition | ErrorClass::Transient | ErrorClass::Busy)
         && !error.code.starts_with("Local")
@@ -225,3 +237,7 @@ fn unexplained() -> ProviderError {
         request_id: None,
     }
 }
+
+#[cfg(test)]
+#[path = "pools_tests.rs"]
+mod tests;

@@ -72,6 +72,8 @@ pub const BYPASS_RESOURCE_CHECKS: &str = "kaito.sh/bypass-resource-checks";
 pub const MAX_CONTEXT: &str = "kaito.sh/max-context-tokens";
 /// Digest of the rendered object, so that a removed field is noticed. Annotation on what we apply.
 pub const RENDERED_HASH: &str = "kaito.sh/rendered-hash";
+/// Digest of the part of the spec that a Job was made of: a Job can't be changed, so an edit is only reported.
+pub const SPEC_HASH: &str = "kaito.sh/spec-hash";
 /// How many nodes a workload was made for. Annotation on workloads; it fixes the size of a running one.
 pub const NODE_COUNT: &str = "kaito.sh/node-count";
 /// URL of the cloud operation that creates the pool. Annotation on Machines.
@@ -85,6 +87,25 @@ pub const GPU_TAINT: &str = "sku";
 pub const GPU_TAINT_VALUE: &str = "gpu";
 /// Extended resource of NVIDIA GPUs, also a common taint key.
 pub const NVIDIA_GPU: &str = "nvidia.com/gpu";
+
+/// What made an object; the value is the program's field manager.
+pub const MANAGED_BY: &str = "app.kubernetes.io/managed-by";
+/// Which container `kubectl logs` shows. Annotation on pods.
+pub const DEFAULT_CONTAINER: &str = "kubectl.kubernetes.io/default-container";
+/// Name of a StatefulSet's pod. Set by Kubernetes on such pods.
+pub const STATEFUL_SET_POD: &str = "statefulset.kubernetes.io/pod-name";
+/// Number of a StatefulSet's pod, from 0. Set by Kubernetes on such pods.
+pub const POD_INDEX: &str = "apps.kubernetes.io/pod-index";
+/// Product name of a Node's GPUs. Set by GPU feature discovery, like the next four.
+pub const NVIDIA_GPU_PRODUCT: &str = "nvidia.com/gpu.product";
+/// How many GPUs a Node has.
+pub const NVIDIA_GPU_COUNT: &str = "nvidia.com/gpu.count";
+/// Memory of one GPU, in MiB.
+pub const NVIDIA_GPU_MEMORY: &str = "nvidia.com/gpu.memory";
+/// First number of the GPUs' compute capability.
+pub const NVIDIA_COMPUTE_MAJOR: &str = "nvidia.com/gpu.compute.major";
+/// Second number of the GPUs' compute capability.
+pub const NVIDIA_COMPUTE_MINOR: &str = "nvidia.com/gpu.compute.minor";
 
 /// Field manager, Lease holder prefix and event source of the workspace controller.
 pub const WORKSPACE_CONTROLLER: &str = "workspace-controller";

@@ -7,14 +7,15 @@ use anyhow::{Context as _, Result, ensure};
 use testkit::TestEnv;
 use tokio::process::Command;
 
-use local_cluster::Tool;
+use local_cluster::{Assets, Stderr, Tool};
 
 /// Namespace the chart is installed in.
 pub const NAMESPACE: &str = "kaito-system";
 
 /// Names of the release's settings that the local system needs.
-const SETTINGS: [&str; 5] = [
+const SETTINGS: [&str; 6] = [
     "workloads.enabled=false",
+    "gpuProvisioner.workloadIdentity.clientId=00000000-0000-0000-0000-000000000003",
     "gpuProvisioner.azure.subscriptionId=00000000-0000-0000-0000-000000000001",
     "gpuProvisioner.azure.resourceGroup=local",
     "gpuProvisioner.azure.clusterName=local",
@@ -30,14 +31,15 @@ pub struct Helm {
 }
 
 impl Helm {
-    /// The pinned `helm`, as administrator of this cluster.
+    /// The pinned `helm`, as administrator of this cluster; built first where it is not at hand.
     ///
     /// # Errors
-    /// When the cluster was started without `helm`.
-    pub fn of(env: &TestEnv) -> Result<Self> {
+    /// When `helm` can't be had.
+    pub async fn of(env: &TestEnv) -> Result<Self> {
+        let assets = tokio::task::spawn_blocking(|| Assets::obtain(&[Tool::Helm], &Stderr)).await??;
         let cluster = env.cluster();
         Ok(Self {
-            program: cluster.assets().path(Tool::Helm)?.to_owned(),
+            program: assets.path(Tool::Helm)?.to_owned(),
             kubeconfig: cluster.kubeconfig(),
             home: cluster.dir().join("helm"),
         })

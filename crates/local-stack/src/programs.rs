@@ -147,7 +147,7 @@ impl Programs {
                 &format!("http://{}", self.registry_address()),
             ])
             .args(["--concurrency", &self.options.concurrency.to_string()])
-            .args(["--leader-election-namespace", NAMESPACE])
+            .args(["--leader-election-namespace", NAMESPACE, "--lease-duration-seconds", "3"])
             .kubeconfig(kubeconfig)
             .start(env)
     }
@@ -168,7 +168,7 @@ impl Programs {
         let arm = self.arm().url;
         let mut program = self
             .with_admin(Program::named("gpu-provisioner"), 2)
-            .args(["--leader-election-namespace", NAMESPACE])
+            .args(["--leader-election-namespace", NAMESPACE, "--lease-duration-seconds", "3"])
             .args(["--list-interval-seconds", &self.options.list_seconds.to_string()])
             .args([
                 "--idle-list-interval-seconds",

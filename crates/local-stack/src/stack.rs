@@ -32,7 +32,7 @@ impl Stack {
     /// # Errors
     /// When something is not built or does not come up; the reason names it.
     pub async fn start(env: &TestEnv, options: StackOptions) -> Result<Self> {
-        Helm::of(env)?.install().await?;
+        Helm::of(env).await?.install().await?;
         let programs = Programs::prepare(env, options).await?;
         let mut stack = Self {
             arm: programs.start_arm(env)?,

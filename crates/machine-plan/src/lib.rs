@@ -3,18 +3,60 @@
 //! Launch, registration, initialization and termination are derived from the world at every pass; nothing
 //! authoritative is kept in status. See `ARCHITECTURE.md` for the state table.
 
+mod backoff;
+mod create;
+mod ctx;
+mod drain;
+mod events;
+mod evictable;
+pub mod garbage;
+mod initialization;
+mod join;
+mod launch;
+mod launch_failure;
+mod live;
+mod machine_edit;
+pub mod managed;
+mod node_deletion;
+mod node_edit;
+pub mod node_orphan;
 pub mod observed;
+mod ownership;
+mod phase;
+pub mod pool_spec;
+mod recycle;
+mod registration;
+mod removal;
 pub mod settings;
+mod status;
+mod step;
+mod taxonomy;
+mod termination;
 
+pub use launch_failure::{LAUNCH_FAILURE, LAUNCH_STARTED};
 pub use observed::Observed;
 pub use settings::Settings;
 
 use cloudprovider::CloudCall;
 use jiff::Timestamp;
-use plan::Plan;
+use kaito_api::labels::TERMINATION_FINALIZER;
+use plan::{Finalizer, Plan};
+
+use crate::ctx::Ctx;
+use crate::phase::Phase;
 
 /// Decides the next step for one Machine.
 #[must_use]
-pub fn plan(_now: Timestamp, _observed: &Observed, _settings: &Settings) -> Plan<CloudCall> {
-    Plan::default()
+pub fn plan(now: Timestamp, observed: &Observed, settings: &Settings) -> Plan<CloudCall> {
+    let ctx = Ctx::new(now, observed, settings);
+    match phase::of(&ctx) {
+        Phase::NotOurs => Plan::default(),
+        Phase::Unprotected => Plan {
+            finalizer: Finalizer::Ensure(TERMINATION_FINALIZER),
+            ..Plan::default()
+        },
+        Phase::Terminating => termination::plan(&ctx),
+        Phase::NodeDeleted(node) => node_deletion::plan(&ctx, node),
+        Phase::Live => live::plan(&ctx),
+    }
 }

@@ -12,7 +12,8 @@ use kaito_api::Machine;
 pub struct Observed {
     /// The Machine.
     pub machine: Arc<Machine>,
-    /// The agent pool of the Machine's name, by reads that started after the Machine was first seen.
+    /// The agent pool of the Machine's name, by reads that started after the Machine was first seen. After a
+    /// Create of unknown outcome the snapshot must have been told so ([`cloudprovider::Snapshot::doubted`]).
     pub pool: PoolLookup,
     /// Nodes of that pool (label `agentpool` or `kubernetes.azure.com/agentpool`) and Nodes that carry the
     /// Machine's provider id, each once, in any order.
@@ -21,8 +22,10 @@ pub struct Observed {
     pub pods: Vec<Arc<Pod>>,
     /// Volume attachments of those nodes, in any order. Empty under the same terms.
     pub attachments: Vec<Arc<VolumeAttachment>>,
-    /// The last request about the pool that changed or tried to change something; `None` after a restart.
+    /// The last Create, Delete or Abort of the pool, whatever came of it; `None` after a restart. Reads do not
+    /// count.
     pub last_call: Option<CallOutcome>,
-    /// Why the pool failed, when the failed operation could be read.
+    /// Why the pool failed, when the failed operation was read. An answer without a reason is a reason too, or
+    /// it would be asked for again and again. Forgotten when a Create is accepted.
     pub failure: Option<ProviderError>,
 }

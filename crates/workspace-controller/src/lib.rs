@@ -1,1 +1,14 @@
-//! Reconciles Workspaces.
+//! The workspace controller: from a Workspace to nodes, a model server or a tuning Job, and a status line.
+//!
+//! A shell around `workspace_plan`: it watches, asks the preset registry, and hands plans to `operator_runtime`
+//! to carry out. It decides nothing.
+
+pub mod args;
+pub mod observe;
+pub mod presets;
+pub mod program;
+pub mod reconcile;
+pub mod trim;
+
+pub use args::Args;
+pub use program::run;

@@ -1,3 +1,8 @@
-//! Entry point of workspace-controller.
+//! Entry point of the workspace controller.
 
-fn main() {}
+use clap::Parser as _;
+
+#[tokio::main]
+async fn main() -> anyhow::Result<()> {
+    workspace_controller::run(workspace_controller::Args::parse()).await
+}

@@ -60,7 +60,7 @@ async fn main() -> Result<()> {
         ..StackOptions::default()
     };
     let mut stack = Stack::start(&env, options).await?;
-    let tools = Tools::of(&env)?;
+    let tools = Tools::of(&env).await?;
     for example in EXAMPLES {
         let path = examples().join(example);
         let path = path.to_str().context("the example's path is not UTF-8")?;

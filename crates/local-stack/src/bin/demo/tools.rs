@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::process::Stdio;
 
 use anyhow::{Context as _, Result, ensure};
-use local_cluster::Tool;
+use local_cluster::{Assets, Stderr, Tool};
 use local_stack::Stack;
 use serde_json::Value;
 use testkit::TestEnv;
@@ -19,8 +19,9 @@ pub(crate) struct Tools {
 }
 
 impl Tools {
-    pub(crate) fn of(env: &TestEnv) -> Result<Self> {
-        let assets = env.cluster().assets();
+    pub(crate) async fn of(env: &TestEnv) -> Result<Self> {
+        let wanted = || Assets::obtain(&[Tool::Kubectl, Tool::Grpcurl], &Stderr);
+        let assets = tokio::task::spawn_blocking(wanted).await??;
         Ok(Self {
             kubectl: assets.path(Tool::Kubectl)?.to_owned(),
             grpcurl: assets.path(Tool::Grpcurl)?.to_owned(),

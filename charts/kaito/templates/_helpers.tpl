@@ -1,0 +1,284 @@
+{{/* Prefix of object names. Room is left for the longest suffix, "-workspace-controller". */}}
+{{- define "kaito.fullname" -}}
+{{- .Values.fullnameOverride | default .Release.Name | replace "." "-" | trunc 42 | trimSuffix "-" -}}
+{{- end -}}
+
+{{/* Whether gpu-provisioner is part of this release: "true" or nothing. */}}
+{{- define "kaito.provisioner" -}}
+{{- if and .Values.gpuProvisioner.enabled (eq .Values.nodeProvisioner "machine") -}}true{{- end -}}
+{{- end -}}
+
+{{/* The helpers below take (dict "root" $ "component" "<name>" "values" <values of the component>). */}}
+
+{{- define "kaito.name" -}}
+{{ include "kaito.fullname" .root }}-{{ .component }}
+{{- end -}}
+
+{{- define "kaito.selectorLabels" -}}
+app.kubernetes.io/name: kaito
+app.kubernetes.io/instance: {{ .root.Release.Name }}
+app.kubernetes.io/component: {{ .component }}
+{{- end -}}
+
+{{- define "kaito.labels" -}}
+helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace "+" "_" }}
+app.kubernetes.io/managed-by: {{ .root.Release.Service }}
+{{ include "kaito.podLabels" . }}
+{{- end -}}
+
+{{/* Without the version of the chart: a chart that changes nothing in a pod must not restart it. */}}
+{{- define "kaito.podLabels" -}}
+{{ include "kaito.selectorLabels" . }}
+app.kubernetes.io/version: {{ .root.Chart.AppVersion | quote }}
+app.kubernetes.io/part-of: kaito
+{{- with .root.Values.commonLabels }}
+{{ toYaml . }}
+{{- end }}
+{{- end -}}
+
+{{- define "kaito.image" -}}
+{{- $image := .values.image -}}
+{{- $name := printf "%s/%s" (trimSuffix "/" .root.Values.image.registry) $image.name -}}
+{{- if $image.digest -}}
+{{ $name }}@{{ $image.digest }}
+{{- else -}}
+{{ $name }}:{{ $image.tag | default .root.Values.image.tag | default .root.Chart.AppVersion }}
+{{- end -}}
+{{- end -}}
+
+{{/* An image beside the programs': (dict "root" $ "name" "artifact"). */}}
+{{- define "kaito.sideImage" -}}
+{{ trimSuffix "/" .root.Values.image.registry }}/{{ .name }}:{{ .root.Values.image.tag | default .root.Chart.AppVersion }}
+{{- end -}}
+
+{{- define "kaito.podMetadata" -}}
+labels:
+  {{- include "kaito.podLabels" . | nindent 2 }}
+  {{- with .root.Values.podLabels }}
+  {{- toYaml . | nindent 2 }}
+  {{- end }}
+  {{- with .podLabels }}
+  {{- toYaml . | nindent 2 }}
+  {{- end }}
+{{- with .root.Values.podAnnotations }}
+annotations:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end -}}
+
+{{/* What the pods of all programs have in common, containers aside. */}}
+{{- define "kaito.podSpec" -}}
+serviceAccountName: {{ .values.serviceAccount.name }}
+enableServiceLinks: false
+terminationGracePeriodSeconds: 30
+{{- with .root.Values.priorityClassName }}
+priorityClassName: {{ . }}
+{{- end }}
+{{- with .root.Values.image.pullSecrets }}
+imagePullSecrets:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .root.Values.podSecurityContext }}
+securityContext:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .root.Values.nodeSelector }}
+nodeSelector:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .root.Values.tolerations }}
+tolerations:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .root.Values.affinity }}
+affinity:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .root.Values.topologySpreadConstraints }}
+topologySpreadConstraints:
+  {{- range . }}
+  - {{ toYaml . | indent 4 | trim }}
+    labelSelector:
+      matchLabels:
+        {{- include "kaito.selectorLabels" $ | nindent 8 }}
+    matchLabelKeys: [pod-template-hash]
+  {{- end }}
+{{- end }}
+{{- end -}}
+
+{{/* What the containers of all programs have in common, arguments, variables, ports and probes aside. */}}
+{{- define "kaito.container" -}}
+name: {{ .component }}
+image: {{ include "kaito.image" . | quote }}
+imagePullPolicy: {{ .root.Values.image.pullPolicy }}
+{{- with .root.Values.containerSecurityContext }}
+securityContext:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .values.resources }}
+resources:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end -}}
+
+{{/* Arguments that all programs take, then the administrator's. */}}
+{{- define "kaito.commonArgs" -}}
+{{- $v := .root.Values -}}
+- {{ printf "--metrics-bind-address=%s:8080" $v.bindAddress | quote }}
+- {{ printf "--health-probe-bind-address=%s:8081" $v.bindAddress | quote }}
+- --log-format={{ $v.log.format }}
+{{- with $v.log.filter }}
+- {{ printf "--log-filter=%s" . | quote }}
+{{- end }}
+{{- with $v.otlpEndpoint }}
+- {{ printf "--otlp-endpoint=%s" . | quote }}
+{{- end }}
+{{- range .values.extraArgs }}
+- {{ . | quote }}
+{{- end }}
+{{- end -}}
+
+{{- define "kaito.leaderArgs" -}}
+- --leader-elect=true
+- --leader-election-namespace=$(POD_NAMESPACE)
+{{- end -}}
+
+{{- define "kaito.podEnv" -}}
+- name: POD_NAMESPACE
+  valueFrom:
+    fieldRef:
+      fieldPath: metadata.namespace
+{{- end -}}
+
+{{- define "kaito.httpProbes" -}}
+startupProbe:
+  httpGet:
+    path: /healthz
+    port: health
+  periodSeconds: 2
+  timeoutSeconds: 2
+  failureThreshold: 30
+livenessProbe:
+  httpGet:
+    path: /healthz
+    port: health
+  periodSeconds: 20
+  timeoutSeconds: 5
+  failureThreshold: 3
+readinessProbe:
+  httpGet:
+    path: /readyz
+    port: health
+  periodSeconds: 10
+  timeoutSeconds: 5
+  failureThreshold: 3
+{{- end -}}
+
+{{/* A budget that never holds up a drain: one pod may always go, and an unhealthy one doesn't count. */}}
+{{- define "kaito.pdb" -}}
+{{- if and .root.Values.workloads.enabled (gt (int .values.replicas) 1) -}}
+apiVersion: policy/v1
+kind: PodDisruptionBudget
+metadata:
+  name: {{ include "kaito.name" . }}
+  namespace: {{ .root.Release.Namespace }}
+  labels:
+    {{- include "kaito.labels" . | nindent 4 }}
+spec:
+  maxUnavailable: 1
+  unhealthyPodEvictionPolicy: AlwaysAllow
+  selector:
+    matchLabels:
+      {{- include "kaito.selectorLabels" . | nindent 6 }}
+{{- end -}}
+{{- end -}}
+
+{{- define "kaito.serviceAccount" -}}
+apiVersion: v1
+kind: ServiceAccount
+metadata:
+  name: {{ .values.serviceAccount.name }}
+  namespace: {{ .root.Release.Namespace }}
+  labels:
+    {{- include "kaito.labels" . | nindent 4 }}
+  {{- with merge (dict) (.annotations | default dict) .values.serviceAccount.annotations }}
+  annotations:
+    {{- toYaml . | nindent 4 }}
+  {{- end }}
+# Pods that need a token ask for one.
+automountServiceAccountToken: false
+{{- end -}}
+
+{{/* Rights on the lease of a program, in the release's own namespace. */}}
+{{- define "kaito.leaseRole" -}}
+apiVersion: rbac.authorization.k8s.io/v1
+kind: Role
+metadata:
+  name: {{ include "kaito.name" . }}
+  namespace: {{ .root.Release.Namespace }}
+  labels:
+    {{- include "kaito.labels" . | nindent 4 }}
+rules:
+  # A name can't be required of what is created.
+  - apiGroups: [coordination.k8s.io]
+    resources: [leases]
+    verbs: [create]
+  - apiGroups: [coordination.k8s.io]
+    resources: [leases]
+    resourceNames: [{{ .component }}]
+    verbs: [get, list, watch, update, patch]
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: RoleBinding
+metadata:
+  name: {{ include "kaito.name" . }}
+  namespace: {{ .root.Release.Namespace }}
+  labels:
+    {{- include "kaito.labels" . | nindent 4 }}
+roleRef:
+  apiGroup: rbac.authorization.k8s.io
+  kind: Role
+  name: {{ include "kaito.name" . }}
+subjects:
+  - kind: ServiceAccount
+    name: {{ .values.serviceAccount.name }}
+    namespace: {{ .root.Release.Namespace }}
+{{- end -}}
+
+{{- define "kaito.clusterRoleBinding" -}}
+apiVersion: rbac.authorization.k8s.io/v1
+kind: ClusterRoleBinding
+metadata:
+  name: {{ include "kaito.name" . }}
+  labels:
+    {{- include "kaito.labels" . | nindent 4 }}
+roleRef:
+  apiGroup: rbac.authorization.k8s.io
+  kind: ClusterRole
+  name: {{ include "kaito.name" . }}
+subjects:
+  - kind: ServiceAccount
+    name: {{ .values.serviceAccount.name }}
+    namespace: {{ .root.Release.Namespace }}
+{{- end -}}
+
+{{/* Rights that both controllers need; `definitions` names the CRDs they wait for. */}}
+{{- define "kaito.sharedRules" -}}
+# An Event lies in the namespace of its object, and in `default` where that has none.
+- apiGroups: [events.k8s.io]
+  resources: [events]
+  verbs: [create, patch]
+# To wait until the definitions are there. List and watch work by name only.
+- apiGroups: [apiextensions.k8s.io]
+  resources: [customresourcedefinitions]
+  resourceNames: [{{ join ", " .definitions }}]
+  verbs: [get, list, watch]
+{{- end -}}
+
+{{- define "kaito.metricsPort" -}}
+- name: http-metrics
+  port: 8080
+  targetPort: http-metrics
+  protocol: TCP
+  appProtocol: http
+{{- end -}}

@@ -1,0 +1,39 @@
+{{/* What values.schema.json can't say: settings that don't go together, each with what to do about it. */}}
+{{- define "kaito.validate" -}}
+{{- if include "kaito.provisioner" . -}}
+{{- if ne .Values.cloudProvider "azure" -}}
+{{- fail (printf "gpu-provisioner makes AKS agent pools, but cloudProvider is %q: set nodeProvisioner=byo and bring GPU nodes along, or set gpuProvisioner.enabled=false when something else answers Machines." .Values.cloudProvider) -}}
+{{- end -}}
+{{- if .Values.workloads.enabled -}}
+{{- $g := .Values.gpuProvisioner -}}
+{{- $missing := list -}}
+{{- range $key := list "subscriptionId" "resourceGroup" "clusterName" -}}
+{{- if not (index $g.azure $key) -}}
+{{- $missing = append $missing (printf "gpuProvisioner.azure.%s" $key) -}}
+{{- end -}}
+{{- end -}}
+{{- if not $g.workloadIdentity.clientId -}}
+{{- $missing = append $missing "gpuProvisioner.workloadIdentity.clientId" -}}
+{{- end -}}
+{{- if $missing -}}
+{{- fail (printf "gpu-provisioner must know its AKS cluster and its identity: please set %s; or set nodeProvisioner=byo to use GPU nodes that the cluster has already." (join ", " $missing)) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- if and (eq .Values.nodeProvisioner "byo") (.Capabilities.APIVersions.Has "karpenter.sh/v1alpha5/Machine") -}}
+{{- /* Looks into the cluster; finds nothing when only rendering. */ -}}
+{{- $left := list -}}
+{{- range (lookup "karpenter.sh/v1alpha5" "Machine" "" "").items -}}
+{{- if hasKey (.metadata.labels | default dict) "kaito.sh/workspace" -}}
+{{- $left = append $left .metadata.name -}}
+{{- end -}}
+{{- end -}}
+{{- if $left -}}
+{{- fail (printf "with nodeProvisioner=byo nobody gives Machines back, but the cluster has %d of them for Workspaces (such as %s): delete those Workspaces first and wait until `kubectl get machines` shows none." (len $left) (join ", " (slice $left 0 (min 3 (len $left))))) -}}
+{{- end -}}
+{{- end -}}
+{{- $names := list .Values.workspaceController.serviceAccount.name .Values.gpuProvisioner.serviceAccount.name .Values.presetRegistry.serviceAccount.name -}}
+{{- if ne (len (uniq $names)) 3 -}}
+{{- fail (printf "each program needs a ServiceAccount of its own, so that it has only its own rights: the names %s must differ." (join ", " $names)) -}}
+{{- end -}}
+{{- end -}}

@@ -1,0 +1,146 @@
+//! A token bucket. Pure: time is an argument, counted from any fixed moment.
+
+use std::time::Duration;
+
+/// How much may be asked.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Rate {
+    /// Requests that may come at once.
+    pub burst: f64,
+    /// Requests a second that are gained back.
+    pub per_second: f64,
+}
+
+/// A token bucket that can also be closed for a while.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Bucket {
+    rate: Rate,
+    tokens: f64,
+    at: Duration,
+    closed_until: Duration,
+}
+
+impl Bucket {
+    /// A full bucket.
+    #[must_use]
+    pub fn new(rate: Rate, now: Duration) -> Self {
+        Self { rate, tokens: rate.burst, at: now, closed_until: Duration::ZERO }
+    }
+
+    /// Takes `cost` tokens if at least `cost + reserve` are there.
+    ///
+    /// # Errors
+    /// Otherwise, how long it takes until they are; nothing is taken.
+    pub fn take(&mut self, now: Duration, cost: f64, reserve: f64) -> Result<(), Duration> {
+        self.refill(now);
+        if now < self.closed_until {
+            return Err(self.closed_until - now);
+        }
+        let missing = cost + reserve - self.tokens;
+        if missing > 0.0 {
+            return Err(Duration::try_from_secs_f64(missing / self.rate.per_second).unwrap_or(Duration::MAX));
+        }
+        self.tokens -= cost;
+        Ok(())
+    }
+
+    /// Takes `cost` tokens that are needed to finish what was begun, into debt if need be.
+    pub fn charge(&mut self, now: Duration, cost: f64) {
+        self.refill(now);
+        self.tokens -= cost;
+    }
+
+    /// The other side says that its bucket is empty: so is this one, and it stays closed for `pause`.
+    pub fn exhausted(&mut self, now: Duration, pause: Duration) {
+        self.refill(now);
+        self.tokens = self.tokens.min(0.0);
+        self.closed_until = self.closed_until.max(now.saturating_add(pause));
+    }
+
+    /// Full and open, so that forgetting it changes nothing.
+    #[must_use]
+    pub fn is_idle(&mut self, now: Duration) -> bool {
+        self.refill(now);
+        self.tokens >= self.rate.burst && now >= self.closed_until
+    }
+
+    fn refill(&mut self, now: Duration) {
+        let passed = now.saturating_sub(self.at);
+        self.at = self.at.max(now);
+        self.tokens = (self.tokens + passed.as_secs_f64() * self.rate.per_second).min(self.rate.burst);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const RATE: Rate = Rate { burst: 3.0, per_second: 1.0 };
+
+    fn at(millis: u64) -> Duration {
+        Duration::from_millis(millis)
+    }
+
+    #[test]
+    fn a_burst_then_the_rate() {
+        let mut bucket = Bucket::new(RATE, at(0));
+        for _ in 0..3 {
+            assert_eq!(bucket.take(at(0), 1.0, 0.0), Ok(()));
+        }
+        assert_eq!(bucket.take(at(250), 1.0, 0.0), Err(at(750)));
+        assert_eq!(bucket.take(at(1000), 1.0, 0.0), Ok(()));
+    }
+
+    #[test]
+    fn a_reserve_is_left_for_others() {
+        let mut bucket = Bucket::new(RATE, at(0));
+        assert_eq!(bucket.take(at(0), 1.0, 2.0), Ok(()));
+        assert_eq!(bucket.take(at(0), 1.0, 2.0), Err(at(1000)));
+        assert_eq!(bucket.take(at(0), 2.0, 0.0), Ok(()));
+    }
+
+    #[test]
+    fn what_was_begun_may_go_into_debt() {
+        let mut bucket = Bucket::new(RATE, at(0));
+        bucket.charge(at(0), 5.0);
+        assert_eq!(bucket.take(at(0), 1.0, 0.0), Err(at(3000)));
+        assert!(!bucket.is_idle(at(4000)));
+        assert!(bucket.is_idle(at(5000)));
+    }
+
+    #[test]
+    fn exhausted_elsewhere_is_exhausted_here() {
+        let mut bucket = Bucket::new(RATE, at(0));
+        bucket.exhausted(at(0), at(30_000));
+        assert_eq!(bucket.take(at(10_000), 1.0, 0.0), Err(at(20_000)));
+        assert_eq!(bucket.take(at(30_000), 1.0, 0.0), Ok(()));
+    }
+
+    proptest! {
+        /// Whatever is asked whenever, no window sees more than a burst and what the rate adds.
+        #[test]
+        fn grants_stay_within_the_rate(steps in prop::collection::vec((0_u64..2_000, 1_u8..3), 1..80)) {
+            let mut bucket = Bucket::new(RATE, at(0));
+            let (mut now, mut granted) = (0_u64, Vec::new());
+            for (pause, cost) in steps {
+                now += pause;
+                match bucket.take(at(now), f64::from(cost), 0.0) {
+                    Ok(()) => granted.push((now, f64::from(cost))),
+                    Err(wait) => {
+                        let later = at(now) + wait + Duration::from_nanos(1000);
+                        prop_assert!(bucket.clone().take(later, f64::from(cost), 0.0).is_ok());
+                    }
+                }
+            }
+            for (index, (from, _)) in granted.iter().enumerate() {
+                let mut sum = 0.0;
+                for (to, cost) in &granted[index..] {
+                    sum += cost;
+                    let window = (at(*to) - at(*from)).as_secs_f64();
+                    prop_assert!(sum <= RATE.burst + window * RATE.per_second + 1e-6);
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,184 @@
+//! Bodies of ARM's agent-pool API. Reading is tolerant: unknown fields are skipped, and anything may be missing
+//! or null.
+
+use std::collections::BTreeMap;
+
+use cloudprovider::{AgentPool, AgentPoolSpec, ProvisioningState};
+use serde::{Deserialize, Deserializer, Serialize};
+
+/// What a PUT of a new pool says.
+#[derive(Debug, Serialize)]
+pub(crate) struct PoolRequest<'a> {
+    properties: RequestProperties<'a>,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct RequestProperties<'a> {
+    count: u32,
+    r#type: &'static str,
+    mode: &'static str,
+    os_type: &'static str,
+    #[serde(rename = "osSKU")]
+    os_sku: &'a str,
+    #[serde(rename = "osDiskSizeGB", skip_serializing_if = "Option::is_none")]
+    os_disk_gib: Option<u32>,
+    vm_size: &'a str,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    node_labels: &'a BTreeMap<String, String>,
+    #[serde(skip_serializing_if = "<[String]>::is_empty")]
+    node_taints: &'a [String],
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    tags: &'a BTreeMap<String, String>,
+}
+
+impl<'a> PoolRequest<'a> {
+    /// One Linux node of a scale set, as the port's specification means it.
+    pub(crate) fn new(spec: &'a AgentPoolSpec) -> Self {
+        Self {
+            properties: RequestProperties {
+                count: 1,
+                r#type: "VirtualMachineScaleSets",
+                mode: "User",
+                os_type: "Linux",
+                os_sku: &spec.os_sku,
+                os_disk_gib: spec.os_disk_gib,
+                vm_size: &spec.vm_size,
+                node_labels: &spec.labels,
+                node_taints: &spec.taints,
+                tags: &spec.tags,
+            },
+        }
+    }
+}
+
+/// One page of a listing.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub(crate) struct PoolPage {
+    #[serde(deserialize_with = "null_is_default")]
+    pub(crate) value: Vec<PoolBody>,
+    pub(crate) next_link: Option<String>,
+}
+
+/// A pool as ARM shows it.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct PoolBody {
+    pub(crate) name: Option<String>,
+    #[serde(deserialize_with = "null_is_default")]
+    properties: PoolProperties,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct PoolProperties {
+    count: Option<i32>,
+    vm_size: Option<String>,
+    #[serde(deserialize_with = "null_is_default")]
+    provisioning_state: String,
+    mode: Option<String>,
+    #[serde(deserialize_with = "text_values")]
+    node_labels: BTreeMap<String, String>,
+    #[serde(deserialize_with = "null_is_default")]
+    node_taints: Vec<Option<String>>,
+    #[serde(deserialize_with = "text_values")]
+    tags: BTreeMap<String, String>,
+    e_tag: Option<String>,
+    node_image_version: Option<String>,
+}
+
+impl PoolBody {
+    /// The port's view; `None` when the body names no pool.
+    pub(crate) fn into_pool(self) -> Option<AgentPool> {
+        let properties = self.properties;
+        Some(AgentPool {
+            name: self.name.filter(|name| !name.is_empty())?,
+            count: properties.count,
+            vm_size: properties.vm_size,
+            state: ProvisioningState::parse(&properties.provisioning_state),
+            mode: properties.mode,
+            labels: properties.node_labels,
+            // `[""]` was seen for no taints.
+            taints: properties.node_taints.into_iter().flatten().filter(|taint| !taint.is_empty()).collect(),
+            tags: properties.tags,
+            etag: properties.e_tag,
+            node_image: properties.node_image_version,
+        })
+    }
+}
+
+/// The document of a long-running operation.
+#[derive(Debug, Deserialize)]
+#[serde(default)]
+#[derive(Default)]
+pub(crate) struct OperationBody {
+    #[serde(deserialize_with = "null_is_default")]
+    pub(crate) status: String,
+    pub(crate) error: Option<serde_json::Value>,
+}
+
+fn null_is_default<'de, D, T>(deserializer: D) -> Result<T, D::Error>
+where
+    D: Deserializer<'de>,
+    T: Default + Deserialize<'de>,
+{
+    Ok(Option::<T>::deserialize(deserializer)?.unwrap_or_default())
+}
+
+fn text_values<'de, D>(deserializer: D) -> Result<BTreeMap<String, String>, D::Error>
+where
+    D: Deserializer<'de>,
+{
+    let map = Option::<BTreeMap<String, Option<String>>>::deserialize(deserializer)?.unwrap_or_default();
+    Ok(map.into_iter().map(|(key, value)| (key, value.unwrap_or_default())).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn pool(value: serde_json::Value) -> AgentPool {
+        serde_json::from_value::<PoolBody>(value).unwrap().into_pool().unwrap()
+    }
+
+    #[test]
+    fn anything_may_be_missing_or_null() {
+        for properties in [json!(null), json!({}), json!({"nodeLabels": null, "nodeTaints": null, "tags": null})] {
+            let pool = pool(json!({"name": "a", "properties": properties, "novel": {"x": 1}}));
+            assert_eq!((pool.count, pool.vm_size, pool.labels.len()), (None, None, 0));
+            assert!(matches!(pool.state, ProvisioningState::Changing(_)));
+        }
+        assert_eq!(serde_json::from_str::<PoolBody>("{}").unwrap().into_pool(), None);
+    }
+
+    #[test]
+    fn odd_values_are_read() {
+        let pool = pool(json!({"name": "a", "properties": {"nodeTaints": ["", null, "sku=gpu:NoSchedule"],
+            "tags": {"a": null}, "eTag": "e1", "provisioningState": "UpgradingNodeImageVersion"}}));
+        assert_eq!(pool.taints, ["sku=gpu:NoSchedule"]);
+        assert_eq!(pool.tags["a"], "");
+        assert_eq!(pool.etag.as_deref(), Some("e1"));
+        assert_eq!(pool.state, ProvisioningState::Changing("UpgradingNodeImageVersion".into()));
+    }
+
+    #[test]
+    fn a_request_says_what_upstream_says_and_the_mode() {
+        let spec = AgentPoolSpec {
+            name: "p".into(),
+            vm_size: "Standard_NC24ads_A100_v4".into(),
+            os_disk_gib: Some(1024),
+            os_sku: "Ubuntu".into(),
+            labels: BTreeMap::from([("kaito.sh/machine-type".into(), "gpu".into())]),
+            taints: vec!["sku=gpu:NoSchedule".into()],
+            tags: BTreeMap::new(),
+        };
+        assert_eq!(
+            serde_json::to_value(PoolRequest::new(&spec)).unwrap(),
+            json!({"properties": {"count": 1, "type": "VirtualMachineScaleSets", "mode": "User", "osType": "Linux",
+                "osSKU": "Ubuntu", "osDiskSizeGB": 1024, "vmSize": "Standard_NC24ads_A100_v4",
+                "nodeLabels": {"kaito.sh/machine-type": "gpu"}, "nodeTaints": ["sku=gpu:NoSchedule"]}})
+        );
+    }
+}

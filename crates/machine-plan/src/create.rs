@@ -1,0 +1,119 @@
+//! A live Machine without a pool: whether to ask for one now. The only place that asks for a pool.
+
+use cloudprovider::{CallKind, CloudCall, ErrorClass};
+use jiff::SignedDuration;
+use k8s_openapi::api::core::v1::Node;
+use kaito_api::conditions::MachineReason;
+use kube::ResourceExt as _;
+
+use crate::backoff;
+use crate::ctx::Ctx;
+use crate::initialization::is_ready;
+use crate::launch::{Join, Launch, forget_operation, poll};
+use crate::launch_failure::{self, Setback};
+use crate::node_edit;
+use crate::pool_spec::pool_spec;
+use crate::step::Step;
+use crate::taxonomy;
+
+/// How long after a request to make a pool the pool may still turn up, although reads miss it.
+const LANDING: SignedDuration = SignedDuration::from_mins(2);
+
+/// Until when a request of ours may still make the pool turn up: it was accepted, or nobody knows.
+pub(crate) fn may_land_until(ctx: &Ctx<'_>) -> Option<jiff::Timestamp> {
+    let call = ctx.last(CallKind::Create)?;
+    let class = call.error.as_ref().map(|error| error.class);
+    matches!(class, None | Some(ErrorClass::Transient)).then(|| backoff::after(call.at, LANDING))
+}
+
+/// Decides for a Machine whose pool was missed by `reads` live reads.
+pub(crate) fn decide<'a>(ctx: &Ctx<'a>, reads: u32) -> Launch<'a> {
+    let spec = match pool_spec(ctx.machine, ctx.settings) {
+        Ok(spec) => spec,
+        Err(why) => {
+            let step = Step::failed(MachineReason::InvalidMachine, &why.to_string());
+            return Launch::new("invalid", Join::NotLaunched(step));
+        }
+    };
+    if let Some(launch) = leftovers(ctx, reads) {
+        return launch;
+    }
+    if let Some(launch) = landing(ctx) {
+        return launch;
+    }
+    let mut launch = Launch::new("create", Join::NotLaunched(verdict(ctx)));
+    match launch_failure::setback(ctx) {
+        Some(setback) if backoff::remaining(setback.until, ctx.now).is_some() => {
+            held_back(ctx, &setback, launch)
+        }
+        _ => {
+            forget_operation(ctx, &mut launch.edit);
+            launch
+                .cloud(Some(CloudCall::Create(Box::new(spec))))
+                .requeue(poll(ctx))
+        }
+    }
+}
+
+/// What to say while there is no pool: the last failure, for as long as nothing newer is known.
+pub(crate) fn verdict(ctx: &Ctx<'_>) -> Step {
+    match launch_failure::setback(ctx) {
+        Some(setback) => taxonomy::step(&setback.error, setback.origin),
+        None => {
+            let cause = format!("agent pool {} is asked for", ctx.name());
+            Step::waiting(MachineReason::AgentPoolCreating, &cause)
+        }
+    }
+}
+
+fn held_back<'a>(ctx: &Ctx<'a>, setback: &Setback, mut launch: Launch<'a>) -> Launch<'a> {
+    launch.code = "backing_off";
+    if let Some(at) = setback.unrecorded {
+        launch_failure::note(ctx, at, &setback.error, &mut launch.edit);
+    }
+    // Such an answer leaves open whether the pool is there: look before asking again.
+    let unsure = matches!(
+        setback.error.class,
+        ErrorClass::Precondition | ErrorClass::Transient
+    );
+    let read = unsure.then(|| CloudCall::Read { name: ctx.name() });
+    launch
+        .cloud(read)
+        .requeue(backoff::remaining(setback.until, ctx.now))
+}
+
+/// An accepted request whose pool no read shows yet.
+fn landing<'a>(ctx: &Ctx<'a>) -> Option<Launch<'a>> {
+    launch_failure::accepted(ctx)?;
+    backoff::remaining(may_land_until(ctx)?, ctx.now)?;
+    let cause = format!("agent pool {} was asked for", ctx.name());
+    let launch = Launch::waiting("landing", MachineReason::AgentPoolCreating, &cause);
+    Some(
+        launch
+            .cloud(Some(CloudCall::Read { name: ctx.name() }))
+            .requeue(poll(ctx)),
+    )
+}
+
+/// Nodes of an instance that is gone go before a new pool is made, or there would be two Nodes.
+fn leftovers<'a>(ctx: &Ctx<'a>, reads: u32) -> Option<Launch<'a>> {
+    let nodes: Vec<&Node> = ctx.own_nodes().collect();
+    let first = nodes.first()?;
+    // A Ready Node contradicts an absent pool: perhaps we are looking at another cluster's pools.
+    if reads < 2 || nodes.iter().any(|node| is_ready(node)) {
+        let read = Some(CloudCall::Read { name: ctx.name() });
+        return Some(
+            Launch::new("pool_missing", Join::AsBefore)
+                .cloud(read)
+                .requeue(poll(ctx)),
+        );
+    }
+    let cause = format!(
+        "agent pool {} is gone; Node {} is removed",
+        ctx.name(),
+        first.name_any()
+    );
+    let mut launch = Launch::waiting("leftover_node", MachineReason::AwaitingCloud, &cause);
+    launch.writes = nodes.into_iter().flat_map(node_edit::dismiss).collect();
+    Some(launch.requeue(poll(ctx)))
+}

@@ -1,0 +1,105 @@
+//! A live Machine: launch, registration and initialization in order, each looked at on every pass.
+
+use cloudprovider::CloudCall;
+use k8s_openapi::api::core::v1::Node;
+use kaito_api::conditions::MachineReason;
+use plan::{Plan, Write};
+
+use crate::ctx::Ctx;
+use crate::launch::{self, Join};
+use crate::node_edit::NodeEdit;
+use crate::ownership::View;
+use crate::status::{self, NodeFacts, Report};
+use crate::step::Step;
+use crate::{initialization, registration};
+
+/// Decides for a Machine that is wanted and carries our finalizer.
+pub(crate) fn plan(ctx: &Ctx<'_>) -> Plan<CloudCall> {
+    let launch = launch::decide(ctx);
+    let mut plan = Plan {
+        cloud: launch.cloud,
+        requeue: launch.requeue,
+        ..Plan::default()
+    };
+    plan.because(launch.code, describe(&launch.join));
+    let (report, node_write) = report(ctx, launch.join);
+    plan.writes = launch.writes;
+    plan.writes.extend(launch.edit.into_write(ctx.machine));
+    plan.writes.extend(node_write);
+    status::conclude(ctx, report, &mut plan);
+    plan
+}
+
+fn report<'a>(ctx: &Ctx<'a>, join: Join<'a>) -> (Report<'a>, Option<Write>) {
+    let facts = || {
+        if matches!(ctx.pool, View::Absent(_)) {
+            NodeFacts::None
+        } else {
+            NodeFacts::AsBefore
+        }
+    };
+    match join {
+        Join::Node(node) => joined(ctx, node),
+        Join::AsBefore => (
+            Report {
+                steps: status::steps_as_before(ctx),
+                facts: NodeFacts::AsBefore,
+            },
+            None,
+        ),
+        Join::NotLaunched(launched) => {
+            let later = Step::waiting(MachineReason::MachineNotLaunched, "the Machine is not launched");
+            (
+                Report {
+                    steps: [launched, later.clone(), later],
+                    facts: facts(),
+                },
+                None,
+            )
+        }
+        Join::NoNode(cause) => {
+            let waiting = Step::waiting(MachineReason::NodeNotFound, &cause);
+            let registered = Step::failed(MachineReason::NodeNotFound, &cause);
+            (
+                Report {
+                    steps: [waiting.clone(), registered, waiting],
+                    facts: facts(),
+                },
+                None,
+            )
+        }
+        Join::Many(names) => {
+            let cause = format!("agent pool {} has several Nodes: {names}", ctx.name());
+            let registered = Step::failed(MachineReason::MultipleNodesFound, &cause);
+            let waiting = Step::waiting(MachineReason::MultipleNodesFound, &cause);
+            (
+                Report {
+                    steps: [waiting.clone(), registered, waiting],
+                    facts: NodeFacts::AsBefore,
+                },
+                None,
+            )
+        }
+    }
+}
+
+fn joined<'a>(ctx: &Ctx<'a>, node: &'a Node) -> (Report<'a>, Option<Write>) {
+    let mut edit = NodeEdit::new(node);
+    registration::register(ctx.machine, node, &mut edit);
+    let initialized = initialization::initialize(ctx.machine, node, &mut edit);
+    // The status is written after the Node, and only if that succeeded.
+    let report = Report {
+        steps: [Step::done(), Step::done(), initialized],
+        facts: NodeFacts::Of(node),
+    };
+    (report, edit.into_write())
+}
+
+fn describe(join: &Join<'_>) -> String {
+    match join {
+        Join::Node(node) => node.metadata.name.clone().unwrap_or_default(),
+        Join::NotLaunched(step) => step.message.clone(),
+        Join::NoNode(cause) | Join::Many(cause) => cause.clone(),
+        Join::AsBefore => String::new(),
+    }
+}

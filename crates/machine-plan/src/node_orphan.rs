@@ -1,0 +1,37 @@
+//! A Node that carries our finalizer although its Machine is gone. The pool, if there is one, is the garbage
+//! collector's; here the Node is let go once there is none.
+
+use cloudprovider::{AgentPool, CloudCall, Ownership, PoolLookup};
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::Node;
+use kube::ResourceExt as _;
+use plan::Plan;
+
+use crate::{managed, node_edit, ownership};
+
+/// Decides about one Node. `machine_exists` is whether the Machine that the Node names as owner is there;
+/// `pool` is the pool of the Node's label, by reads that started after the Machine was missed.
+#[must_use]
+pub fn plan_node(_now: Timestamp, node: &Node, machine_exists: bool, pool: &PoolLookup) -> Plan<CloudCall> {
+    let mut plan = Plan::default();
+    if machine_exists || !managed::is_managed_node(node) || !ownership::has_finalizer(node) {
+        return plan;
+    }
+    match pool {
+        PoolLookup::Absent { reads } if *reads >= 2 => {
+            plan.because("orphaned_node", node.name_any());
+            plan.writes = node_edit::dismiss(node);
+        }
+        // The pool became somebody else's: so did the Node, and nothing of ours may hold it up.
+        PoolLookup::Found(pool) if is_foreign(pool) && node.metadata.deletion_timestamp.is_some() => {
+            plan.because("foreign_node", node.name_any());
+            plan.writes = node_edit::dismiss(node);
+        }
+        PoolLookup::Unknown | PoolLookup::Absent { .. } | PoolLookup::Found(_) => {}
+    }
+    plan
+}
+
+fn is_foreign(pool: &AgentPool) -> bool {
+    pool.ownership() == Ownership::Foreign
+}

@@ -1,0 +1,300 @@
+//! Launching: what is asked of the cloud, and what people are told, for each thing the pool may be.
+
+use cloudprovider::{AgentPool, CallKind, CallOutcome, ErrorClass, PoolLookup, ProvisioningState};
+use kaito_api::conditions::MachineReason;
+use plan::Finalizer;
+
+use crate::fixtures::{
+    Case, NODE, PROVIDER_ID, conditions, deeds, error, foreign_pool, message, new_node, node, outcome, parse,
+    pool, requeue, t, upstream_pool,
+};
+
+const NOT_LAUNCHED: &str = "Unknown:MachineNotLaunched Unknown:MachineNotLaunched";
+
+#[track_caller]
+fn check(case: &Case, expected_deeds: &str, launched: &str) {
+    let plan = case.plan();
+    assert_eq!(deeds(&plan), expected_deeds, "{:?}", plan.because);
+    assert_eq!(conditions(&plan), format!("{launched} {NOT_LAUNCHED} {launched}"));
+}
+
+#[test]
+fn unmanaged_machines_are_invisible() {
+    let case = Case::absent(4).machine(|machine| drop(machine.metadata.labels.take()));
+    assert_eq!(case.plan(), plan::Plan::default());
+    let case = case.machine(|m| m.metadata.labels = Some([("kaito.sh/ragengine".into(), "r".into())].into()));
+    assert_eq!(deeds(&case.plan()), "cloud create");
+}
+
+#[test]
+fn nothing_is_launched_before_the_finalizer_is_stored() {
+    let plan = Case::absent(4)
+        .machine(|machine| machine.metadata.finalizers = None)
+        .plan();
+    assert_eq!(plan.finalizer, Finalizer::Ensure("karpenter.sh/termination"));
+    assert!(plan.writes.is_empty() && plan.cloud.is_none() && plan.status.is_none());
+}
+
+#[test]
+fn without_a_listing_nothing_is_asked() {
+    let case = Case::new(PoolLookup::Unknown);
+    let plan = case.plan();
+    assert_eq!(deeds(&plan), "");
+    assert_eq!(
+        conditions(&plan),
+        "Unknown:AwaitingCloud Unknown:AwaitingReconciliation Unknown:AwaitingReconciliation Unknown:AwaitingCloud"
+    );
+    assert_eq!(requeue(&plan), Some(15));
+}
+
+#[test]
+fn an_absent_pool_is_asked_for_once() {
+    check(&Case::absent(1), "cloud create", "Unknown:AgentPoolCreating");
+    // Accepted, and not shown yet: look, don't ask again.
+    let asked = Case::absent(2).last(outcome(CallKind::Create, t(-10), None));
+    check(&asked, "cloud get", "Unknown:AgentPoolCreating");
+    check(&asked.at(t(200)), "cloud create", "Unknown:AgentPoolCreating");
+}
+
+#[test]
+fn an_impossible_machine_is_never_asked_for() {
+    let case = Case::absent(1).machine(|machine| machine.spec.requirements.clear());
+    check(&case, "", "False:InvalidMachine");
+    let text = message(&case.plan(), "MachineLaunched");
+    assert!(
+        text.starts_with("No requirement names an instance type"),
+        "{text}"
+    );
+    assert_eq!(case.plan().events.len(), 1);
+}
+
+#[test]
+fn refusals_have_a_reason_each_and_a_pause() {
+    use ErrorClass as E;
+    for (class, failures, launched, pause) in [
+        (E::SkuUnavailable, 1, "False:SKUNotAvailable", 21600),
+        (E::Invalid, 1, "False:InvalidRequest", 21600),
+        (E::Quota, 1, "Unknown:SubscriptionQuotaReached", 60),
+        (E::Quota, 3, "Unknown:SubscriptionQuotaReached", 240),
+        (E::Capacity, 9, "Unknown:AllocationFailure", 600),
+        (E::Busy, 3, "Unknown:WaitingForCluster", 4),
+        (E::Throttled, 2, "Unknown:Throttled", 2),
+        (E::Unauthorized, 1, "Unknown:AuthorizationFailed", 60),
+        (E::ClusterNotFound, 1, "Unknown:ClusterNotFound", 60),
+        (E::Transient, 2, "Unknown:AwaitingCloud", 2),
+        (E::Transient, 5, "Unknown:LaunchFailed", 16),
+        (E::Precondition, 1, "Unknown:AwaitingCloud", 1),
+    ] {
+        let refused = outcome(
+            CallKind::Create,
+            t(0),
+            Some(error(class, "Code", "the cloud's words")),
+        );
+        let case = Case::absent(1).last(CallOutcome { failures, ..refused });
+        let lasting = class.is_terminal();
+        let unsure = matches!(class, E::Transient | E::Precondition);
+        let deeds = if lasting {
+            "patch Machine ws0a1b2c3d4"
+        } else if unsure {
+            "cloud get"
+        } else {
+            ""
+        };
+        check(&case, deeds, launched);
+        assert_eq!(requeue(&case.plan()), Some(pause), "{class:?}");
+        check(&case.clone().at(t(pause.cast_signed())), "cloud create", launched);
+        let text = message(&case.plan(), "MachineLaunched");
+        assert!(
+            !text.contains("req-1"),
+            "ids of requests change at every attempt: {text}"
+        );
+        if !matches!(class, E::Throttled) && !launched.ends_with("AwaitingCloud") {
+            assert!(text.starts_with("Code: the cloud's words"), "{text}");
+        }
+    }
+}
+
+#[test]
+fn kaito_recognises_an_instance_type_that_cannot_be_had() {
+    let refusal = error(ErrorClass::SkuUnavailable, "SkuNotAvailable", &"x".repeat(2000));
+    let plan = Case::absent(1)
+        .last(outcome(CallKind::Create, t(0), Some(refusal)))
+        .plan();
+    let text = message(&plan, "MachineLaunched");
+    assert!(
+        text.contains("all requested instance types were unavailable during launch"),
+        "{text}"
+    );
+    assert!(text.ends_with(MachineReason::SkuNotAvailable.remedy()), "{text}");
+    assert!(
+        plan.events
+            .iter()
+            .any(|event| event.warning && event.reason == "SKUNotAvailable")
+    );
+}
+
+#[test]
+fn a_lasting_refusal_outlives_a_restart_but_not_a_changed_machine() {
+    let refusal = error(ErrorClass::Invalid, "InvalidParameter", "no such size");
+    let case = Case::absent(1)
+        .last(outcome(CallKind::Create, t(0), Some(refusal)))
+        .stored();
+    assert_eq!(deeds(&case.plan()), "", "recorded, and quiet");
+    assert!(case.plan().is_quiet());
+    let mut restarted = case.clone();
+    restarted.observed.last_call = None;
+    assert!(restarted.plan().is_quiet());
+    assert_eq!(requeue(&restarted.plan()), Some(21600));
+    for case in [case, restarted] {
+        let changed = case.machine(|machine| machine.metadata.generation = Some(2));
+        assert_eq!(deeds(&changed.plan()), "cloud create");
+    }
+}
+
+#[test]
+fn the_operation_is_noted_once() {
+    let mut accepted = outcome(CallKind::Create, t(-5), None);
+    accepted.operation_url = Some("https://op/1".into());
+    let case = Case::found(pool(ProvisioningState::Creating)).last(accepted);
+    check(&case, "patch Machine ws0a1b2c3d4", "Unknown:AgentPoolCreating");
+    let stored = case.stored();
+    let annotations = stored.observed.machine.metadata.annotations.clone().unwrap();
+    assert_eq!(annotations["kaito.sh/operation-url"], "https://op/1");
+    assert!(stored.plan().is_quiet());
+}
+
+#[test]
+fn a_node_is_accepted_before_its_pool_is_done() {
+    for state in [
+        ProvisioningState::Creating,
+        ProvisioningState::Changing("Scaling".into()),
+    ] {
+        let plan = Case::found(pool(state)).node(new_node()).plan();
+        assert_eq!(deeds(&plan), format!("patch Node {NODE}"));
+        assert_eq!(conditions(&plan), "True: True: True: True:");
+        let status: kaito_api::machine_status::MachineStatus = parse(plan.status.unwrap());
+        assert_eq!(
+            (status.node_name.as_str(), status.provider_id.as_str()),
+            (NODE, PROVIDER_ID)
+        );
+        assert_eq!(
+            status.capacity.keys().collect::<Vec<_>>(),
+            ["cpu", "memory", "nvidia.com/gpu"]
+        );
+        assert!(
+            plan.events
+                .iter()
+                .any(|event| !event.warning && event.reason == "Ready")
+        );
+    }
+}
+
+#[test]
+fn a_node_must_bear_the_pools_name_in_its_provider_id() {
+    for id in [
+        None,
+        Some("azure:///x/virtualMachineScaleSets/aks-other-1-vmss/virtualMachines/0"),
+    ] {
+        let mut node = new_node();
+        node.spec.as_mut().unwrap().provider_id = id.map(str::to_owned);
+        let plan = Case::found(pool(ProvisioningState::Succeeded)).node(node).plan();
+        assert_eq!(deeds(&plan), "");
+        assert_eq!(
+            conditions(&plan),
+            "Unknown:NodeNotFound False:NodeNotFound Unknown:NodeNotFound False:NodeNotFound"
+        );
+    }
+}
+
+#[test]
+fn a_ready_machine_is_left_alone() {
+    let case = Case::found(pool(ProvisioningState::Succeeded))
+        .node(node())
+        .stored();
+    let plan = case.clone().at(t(86400)).plan();
+    assert!(plan.is_quiet() && plan.events.is_empty(), "{plan:?}");
+    assert_eq!(plan.requeue, None);
+    // A restart, or a cloud that does not answer, changes nothing.
+    let mut restarted = case;
+    restarted.observed.pool = PoolLookup::Unknown;
+    assert!(restarted.plan().is_quiet());
+    restarted.observed.nodes.clear();
+    assert!(restarted.plan().is_quiet());
+}
+
+#[test]
+fn pools_of_others_are_never_touched() {
+    let other_uid = |state| {
+        let mut pool = pool(state);
+        pool.tags.insert("kaito-claim-uid".into(), "other".into());
+        pool
+    };
+    let mut other_cluster = pool(ProvisioningState::Failed);
+    other_cluster.tags.insert("kaito-cluster".into(), "theirs".into());
+    let system = AgentPool {
+        mode: Some("System".into()),
+        ..pool(ProvisioningState::Failed)
+    };
+    let mut other_workspace = upstream_pool(ProvisioningState::Failed);
+    other_workspace
+        .labels
+        .insert("kaito.sh/workspace".into(), "other".into());
+    for theirs in [
+        foreign_pool(ProvisioningState::Failed),
+        foreign_pool(ProvisioningState::Succeeded),
+        other_uid(ProvisioningState::Succeeded),
+        other_cluster,
+        system,
+        other_workspace,
+    ] {
+        let mut case = Case::found(theirs).node(new_node());
+        case.settings.cluster_id = "ours".into();
+        check(&case, "", "False:AgentPoolNameConflict");
+    }
+    check(
+        &Case::found(other_uid(ProvisioningState::Deleting)),
+        "",
+        "Unknown:AgentPoolDeleting",
+    );
+}
+
+#[test]
+fn a_pool_made_by_upstream_for_the_same_workspace_is_adopted() {
+    let plan = Case::found(upstream_pool(ProvisioningState::Succeeded))
+        .node(new_node())
+        .plan();
+    assert_eq!(conditions(&plan), "True: True: True: True:");
+}
+
+#[test]
+fn a_vanishing_pool_is_made_again_after_its_node_is_gone() {
+    let mut dead = node();
+    dead.status = None;
+    let ready = Case::found(pool(ProvisioningState::Succeeded))
+        .node(node())
+        .stored();
+    let gone = |reads, node| {
+        let mut case = ready.clone().node(node);
+        case.observed.nodes.remove(0);
+        case.observed.pool = PoolLookup::Absent { reads };
+        case
+    };
+    // A Ready Node and an absent pool contradict each other; one read may lag.
+    assert_eq!(deeds(&gone(4, node()).plan()), "cloud get");
+    assert_eq!(gone(4, node()).plan().status, None);
+    assert_eq!(deeds(&gone(1, dead.clone()).plan()), "cloud get");
+    assert_eq!(
+        deeds(&gone(2, dead.clone()).plan()),
+        format!("patch Node {NODE}, delete Node {NODE}")
+    );
+    let mut case = gone(2, dead);
+    case.observed.nodes.clear();
+    check(&case, "cloud create", "Unknown:AgentPoolCreating");
+}
+
+#[test]
+fn a_pool_that_is_going_is_waited_for() {
+    let case = Case::found(pool(ProvisioningState::Deleting));
+    check(&case, "", "Unknown:AgentPoolDeleting");
+    assert_eq!(requeue(&case.plan()), Some(15));
+}

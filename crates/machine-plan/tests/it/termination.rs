@@ -1,0 +1,265 @@
+//! The end of a Machine: drain, delete, prove, let go.
+
+use cloudprovider::{CallKind, ErrorClass, PoolLookup, ProvisioningState};
+use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use kaito_api::labels::TERMINATION_FINALIZER;
+use plan::{Finalizer, Write};
+use serde_json::{Value, json};
+
+use crate::fixtures::{
+    Case, NODE, conditions, deeds, error, foreign_pool, merged, message, new_node, node, outcome, parse, pod,
+    pool, t, upstream_pool,
+};
+
+const RELEASE: Finalizer = Finalizer::Release(TERMINATION_FINALIZER);
+
+fn going(case: Case) -> Case {
+    case.deleted_at(t(0))
+}
+
+fn cordoned() -> k8s_openapi::api::core::v1::Node {
+    merged(
+        &node(),
+        &json!({
+            "metadata": {"labels": {"node.kubernetes.io/exclude-from-external-load-balancers": "karpenter"}},
+            "spec": {"taints": [{"key": "karpenter.sh/disrupted", "effect": "NoSchedule"}]},
+        }),
+    )
+}
+
+fn draining() -> Case {
+    going(Case::found(pool(ProvisioningState::Succeeded))).node(cordoned())
+}
+
+fn like(name: &str, body: Value) -> Pod {
+    merged(&pod(name), &body)
+}
+
+#[track_caller]
+fn check(case: &Case, expect: &str) {
+    let plan = case.plan();
+    assert_eq!(deeds(&plan), expect, "{:?}", plan.because);
+    assert_eq!(plan.finalizer, Finalizer::Leave);
+}
+
+#[track_caller]
+fn check_release(case: &Case) {
+    let plan = case.plan();
+    assert_eq!((plan.finalizer, deeds(&plan)), (RELEASE, String::new()));
+    assert_eq!(plan.status, None);
+}
+
+#[test]
+fn release_needs_proof() {
+    check(&going(Case::new(PoolLookup::Unknown)), "cloud get");
+    check(&going(Case::absent(1)), "cloud get");
+    check_release(&going(Case::absent(2)));
+    check(
+        &going(Case::absent(4)).last(outcome(CallKind::Create, t(-100), None)),
+        "cloud get",
+    );
+    let lost = outcome(
+        CallKind::Create,
+        t(-100),
+        Some(error(ErrorClass::Transient, "Timeout", "")),
+    );
+    check(&going(Case::absent(4)).last(lost.clone()), "cloud get");
+    check_release(&going(Case::absent(4)).last(lost).at(t(30)));
+    let refused = outcome(
+        CallKind::Create,
+        t(-1),
+        Some(error(ErrorClass::Quota, "Quota", "")),
+    );
+    check_release(&going(Case::absent(2)).last(refused));
+    let released = going(Case::absent(4)).machine(|machine| machine.metadata.finalizers = None);
+    assert_eq!(released.plan(), plan::Plan::default());
+}
+
+#[test]
+fn the_node_goes_before_the_machine() {
+    check(
+        &going(Case::absent(2)).node(cordoned()),
+        &format!("patch Node {NODE}, delete Node {NODE}"),
+    );
+    let mut deleted = cordoned();
+    deleted.metadata.deletion_timestamp = Some(Time(t(0)));
+    check(
+        &going(Case::absent(2)).node(deleted),
+        &format!("patch Node {NODE}"),
+    );
+    check_release(&going(Case::absent(2)).node(new_node()));
+}
+
+#[test]
+fn a_pool_of_somebody_else_stays() {
+    check_release(&going(Case::found(foreign_pool(ProvisioningState::Succeeded))).node(new_node()));
+    let case = going(Case::found(foreign_pool(ProvisioningState::Succeeded))).node(node());
+    check(&case, &format!("patch Node {NODE}"));
+    let adopted = going(Case::found(upstream_pool(ProvisioningState::Succeeded)));
+    check(&adopted, "cloud delete e1");
+}
+
+#[test]
+fn cordon_drain_delete() {
+    let case = going(Case::found(pool(ProvisioningState::Succeeded))).node(node());
+    let busy = case.clone().pod(pod("a"));
+    check(&busy, &format!("patch Node {NODE}, evict a"));
+    let plan = busy.plan();
+    let Write::Patch(patch) = &plan.writes[0] else {
+        panic!("{plan:?}")
+    };
+    insta::assert_yaml_snapshot!(patch.body, @r"
+    metadata:
+      labels:
+        node.kubernetes.io/exclude-from-external-load-balancers: karpenter
+    spec:
+      taints:
+        - effect: NoSchedule
+          key: sku
+          value: gpu
+        - effect: NoSchedule
+          key: karpenter.sh/disrupted
+    ");
+    assert!(conditions(&plan).ends_with("False:Draining"));
+    assert!(message(&plan, "Ready").starts_with("Waiting for pod default/a to end."));
+    check(&case, &format!("patch Node {NODE}"));
+    check(&draining(), "cloud delete e1");
+    check(&draining().pod(pod("a")), "evict a");
+    check(
+        &going(Case::found(pool(ProvisioningState::Succeeded)))
+            .node(new_node())
+            .pod(pod("a")),
+        "cloud delete e1",
+    );
+}
+
+#[test]
+fn pods_that_are_not_waited_for() {
+    for body in [
+        json!({"metadata": {"annotations": {"kubernetes.io/config.mirror": "x"}}}),
+        json!({"metadata": {"ownerReferences": [{"apiVersion": "v1", "kind": "Node", "name": "n", "uid": "u"}]}}),
+        json!({"status": {"phase": "Succeeded"}}),
+        json!({"status": {"phase": "Failed"}}),
+        json!({"spec": {"tolerations": [{"operator": "Exists"}]}}),
+        json!({"spec": {"tolerations": [{"key": "karpenter.sh/disrupted", "operator": "Exists"}]}}),
+        json!({"spec": {"tolerations": [{"key": "karpenter.sh/disrupted", "effect": "NoSchedule"}]}}),
+        json!({"metadata": {"deletionTimestamp": t(-61).to_string()}}),
+        json!({"spec": {"nodeName": "another"}}),
+    ] {
+        check(&draining().pod(like("a", body)), "cloud delete e1");
+    }
+    for body in [
+        json!({"spec": {"tolerations": [{"operator": "Exists", "effect": "NoExecute"}]}}),
+        json!({"spec": {"tolerations": [{"key": "sku", "operator": "Exists"}]}}),
+    ] {
+        check(&draining().pod(like("a", body)), "evict a");
+    }
+    check(
+        &draining().pod(like(
+            "a",
+            json!({"metadata": {"deletionTimestamp": t(-59).to_string()}}),
+        )),
+        "",
+    );
+}
+
+#[test]
+fn pods_go_in_four_groups() {
+    let daemon = json!({"metadata": {"ownerReferences": [{"apiVersion": "v1", "kind": "DaemonSet", "name": "n", "uid": "u"}]}});
+    let critical = json!({"spec": {"priorityClassName": "system-node-critical"}});
+    let both: Pod = merged(&like("d", daemon.clone()), &critical);
+    let mut pods = vec![like("c", critical), like("b", daemon), pod("a"), both, pod("a2")];
+    for expect in [
+        "evict a, evict a2",
+        "evict b",
+        "evict c",
+        "evict d",
+        "cloud delete e1",
+    ] {
+        let case = pods.iter().cloned().fold(draining(), Case::pod);
+        check(&case, expect);
+        pods.retain(|pod| !expect.contains(&format!("evict {}", pod.metadata.name.as_deref().unwrap())));
+    }
+}
+
+#[test]
+fn a_drain_is_bounded() {
+    let shy = like(
+        "shy",
+        json!({"metadata": {"annotations": {"karpenter.sh/do-not-disrupt": "true"}}}),
+    );
+    let case = draining().pod(shy).pod(pod("a"));
+    check(&case, "evict a");
+    assert!(message(&case.plan(), "Ready").starts_with("Pod default/shy asks not to be disrupted."));
+    check(&case.clone().at(t(600)), "delete Pod a, delete Pod shy");
+    let Write::Delete(delete) = &case.clone().at(t(600)).plan().writes[0] else {
+        panic!()
+    };
+    assert_eq!((delete.uid.as_str(), delete.grace_seconds), ("uid-a", Some(60)));
+    check(&case.at(t(720)), "cloud delete e1");
+}
+
+#[test]
+fn few_pods_are_evicted_at_a_time() {
+    let case = (0..30)
+        .map(|i| pod(&format!("p{i:02}")))
+        .fold(draining(), Case::pod);
+    let plan = case.plan();
+    assert_eq!(plan.writes.len(), 10);
+    assert!(deeds(&plan).starts_with("evict p00, evict p01"));
+}
+
+#[test]
+fn volumes_are_waited_for() {
+    let mut case = draining();
+    let attachment = json!({
+        "metadata": {"name": "csi-1"},
+        "spec": {"attacher": "disk.csi.azure.com", "nodeName": NODE, "source": {"persistentVolumeName": "pv-1"}},
+        "status": {"attached": true},
+    });
+    case.observed
+        .attachments
+        .push(std::sync::Arc::new(parse(attachment)));
+    check(&case, "");
+    assert!(conditions(&case.plan()).ends_with("False:AwaitingVolumeDetachment"));
+    check(&case.at(t(600)), "cloud delete e1");
+}
+
+#[test]
+fn deletion_is_asked_for_until_it_happens() {
+    let creating = going(Case::found(pool(ProvisioningState::Creating))).at(t(100));
+    let last = |kind, class: Option<ErrorClass>| {
+        creating.clone().last(outcome(
+            kind,
+            t(99),
+            class.map(|class| error(class, "Code", "words")),
+        ))
+    };
+    check(&creating, "cloud delete e1");
+    check(&last(CallKind::Create, None), "cloud delete e1");
+    check(&last(CallKind::Delete, None), "");
+    check(&last(CallKind::Delete, None).at(t(200)), "cloud delete e1");
+    check(&last(CallKind::Delete, Some(ErrorClass::Busy)), "cloud abort");
+    check(&last(CallKind::Abort, None), "");
+    check(&last(CallKind::Abort, Some(ErrorClass::Busy)), "cloud delete e1");
+    check(
+        &last(CallKind::Delete, Some(ErrorClass::Precondition)).at(t(99)),
+        "cloud get",
+    );
+    check(
+        &last(CallKind::Delete, Some(ErrorClass::Precondition)),
+        "cloud delete e1",
+    );
+    let denied = last(CallKind::Delete, Some(ErrorClass::Unauthorized));
+    check(&denied, "");
+    assert!(message(&denied.plan(), "Ready").starts_with("Code: words. Give the provisioner's identity"));
+    let mut cancelled = last(CallKind::Abort, None);
+    cancelled.observed.pool = Case::found(pool(ProvisioningState::Canceled)).observed.pool;
+    check(&cancelled, "cloud delete e1");
+    let deleting = going(Case::found(pool(ProvisioningState::Deleting)))
+        .node(cordoned())
+        .pod(pod("a"));
+    check(&deleting, "");
+    assert!(conditions(&deleting.plan()).ends_with("False:InstanceTerminating"));
+}

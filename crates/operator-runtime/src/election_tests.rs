@@ -1,0 +1,45 @@
+//! Whose lease it is.
+
+use serde_json::json;
+
+use super::*;
+
+fn lease(version: u64, holder: Option<&str>) -> Lease {
+    serde_json::from_value(json!({
+        "metadata": { "name": "l", "resourceVersion": version.to_string() },
+        "spec": { "holderIdentity": holder, "leaseDurationSeconds": 15, "leaseTransitions": 4 },
+    }))
+    .unwrap()
+}
+
+#[test]
+fn a_free_lease_and_our_own_are_taken() {
+    let now = Instant::now();
+    for holder in [None, Some(""), Some("me")] {
+        assert_eq!(Sighting::default().judge(&lease(1, holder), "me", now), Verdict::Take, "{holder:?}");
+    }
+}
+
+#[test]
+fn anothers_lease_lapses_when_it_has_not_changed_for_its_duration() {
+    let (start, mut sighting) = (Instant::now(), Sighting::default());
+    let mut at = |seconds, version| {
+        sighting.judge(&lease(version, Some("you")), "me", start + Duration::from_secs(seconds))
+    };
+    assert_eq!(at(0, 1), Verdict::Wait);
+    assert_eq!(at(14, 1), Verdict::Wait);
+    // Renewed: counted anew.
+    assert_eq!(at(15, 2), Verdict::Wait);
+    assert_eq!(at(29, 2), Verdict::Wait);
+    assert_eq!(at(30, 2), Verdict::Take);
+}
+
+#[test]
+fn transitions_count_changes_of_the_holder() {
+    let now = Timestamp::UNIX_EPOCH;
+    let spec = |lease: Option<&Lease>| taken(lease, "me", Duration::from_secs(15), now);
+    assert_eq!(spec(Some(&lease(1, Some("you")))).lease_transitions, Some(5));
+    assert_eq!(spec(Some(&lease(1, Some("me")))).lease_transitions, Some(4));
+    assert_eq!(spec(None).lease_duration_seconds, Some(15));
+    assert_eq!(released(&lease(1, Some("me")), now).holder_identity, None);
+}

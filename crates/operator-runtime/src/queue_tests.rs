@@ -1,0 +1,137 @@
+//! Each key once, never twice at a time, not before it is due.
+
+use std::collections::HashSet;
+
+use proptest::prelude::*;
+
+use super::*;
+
+const DEBOUNCE: Duration = Duration::from_millis(50);
+
+fn key(name: &str) -> Key {
+    Key::cluster(name)
+}
+
+async fn none_within(work: &Work, delay: Duration) -> bool {
+    tokio::time::timeout(delay, work.next()).await.is_err()
+}
+
+#[tokio::test(start_paused = true)]
+async fn triggers_within_the_debounce_are_one() {
+    let (trigger, work) = queue(DEBOUNCE);
+    let began = Instant::now();
+    for _ in 0..5 {
+        trigger.enqueue(key("a"));
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    assert_eq!(work.next().await, key("a"));
+    // Counted from the first: a busy object must not be put off for ever.
+    assert!(began.elapsed() >= DEBOUNCE && began.elapsed() < DEBOUNCE + Duration::from_millis(5));
+    work.done(key("a"), None);
+    assert!(none_within(&work, Duration::from_secs(60)).await);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_key_that_is_worked_on_waits_for_its_end() {
+    let (trigger, work) = queue(DEBOUNCE);
+    trigger.enqueue(key("a"));
+    assert_eq!(work.next().await, key("a"));
+    trigger.enqueue(key("a"));
+    assert!(none_within(&work, Duration::from_secs(60)).await);
+    work.done(key("a"), None);
+    assert_eq!(work.next().await, key("a"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_requeue_is_kept_and_a_trigger_is_sooner() {
+    let (trigger, work) = queue(DEBOUNCE);
+    trigger.enqueue(key("a"));
+    let a = work.next().await;
+    let began = Instant::now();
+    work.done(a, Some(Duration::from_secs(30)));
+    let a = work.next().await;
+    // Timers have a resolution of a millisecond.
+    assert!(began.elapsed().abs_diff(Duration::from_secs(30)) < Duration::from_millis(2));
+    let began = Instant::now();
+    work.done(a, Some(Duration::from_secs(30)));
+    trigger.enqueue(key("a"));
+    work.next().await;
+    assert!(began.elapsed().abs_diff(DEBOUNCE) < Duration::from_millis(2));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_trigger_from_elsewhere_wakes_a_waiting_worker() {
+    let (trigger, work) = queue(Duration::ZERO);
+    let waiting = tokio::spawn(async move { work.next().await });
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    trigger.enqueue(key("pool"));
+    assert_eq!(waiting.await.unwrap(), key("pool"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn depth_counts_what_is_due() {
+    let (trigger, work) = queue(Duration::ZERO);
+    trigger.enqueue(key("a"));
+    trigger.enqueue(key("b"));
+    trigger.enqueue_after(key("c"), Duration::from_secs(9));
+    assert_eq!(work.depth(), 2);
+}
+
+#[derive(Clone, Debug)]
+enum Op {
+    Add(u8, u64),
+    Take,
+    Done(u8, Option<u64>),
+    Pass(u64),
+}
+
+fn ops() -> impl Strategy<Value = Vec<Op>> {
+    let op = prop_oneof![
+        (0_u8..5, 0_u64..100).prop_map(|(key, after)| Op::Add(key, after)),
+        Just(Op::Take),
+        (0_u8..5, proptest::option::of(0_u64..100)).prop_map(|(key, after)| Op::Done(key, after)),
+        (0_u64..50).prop_map(Op::Pass),
+    ];
+    proptest::collection::vec(op, 0..80)
+}
+
+proptest! {
+    #[test]
+    fn no_key_is_lost_doubled_or_early(ops in ops()) {
+        let start = Instant::now();
+        let (mut state, mut now) = (State::default(), start);
+        let mut working = HashSet::new();
+        let mut wanted = HashSet::new();
+        for op in ops {
+            let at = |ms| now + Duration::from_millis(ms);
+            match op {
+                Op::Add(id, after) => {
+                    state.add(key(&id.to_string()), at(after));
+                    wanted.insert(key(&id.to_string()));
+                }
+                Op::Take => {
+                    let due = state.next_at().is_some_and(|first| first <= now);
+                    let taken = state.take(now);
+                    prop_assert_eq!(taken.is_some(), due);
+                    if let Some(taken) = taken {
+                        prop_assert!(wanted.remove(&taken));
+                        prop_assert!(working.insert(taken));
+                    }
+                }
+                Op::Done(id, after) => {
+                    let id = key(&id.to_string());
+                    if working.remove(&id) {
+                        if after.is_some() {
+                            wanted.insert(id.clone());
+                        }
+                        state.done(id, after.map(at));
+                    }
+                }
+                Op::Pass(ms) => now += Duration::from_millis(ms),
+            }
+            prop_assert_eq!(state.order.len(), state.waiting.len());
+            let held = state.waiting.len() + state.working.values().flatten().count();
+            prop_assert_eq!(held, wanted.len());
+        }
+    }
+}

@@ -1,0 +1,86 @@
+//! Starts logging and tracing for the whole process, once, and flushes at its end.
+
+use std::time::Duration;
+
+use anyhow::Context as _;
+use opentelemetry::trace::TracerProvider as _;
+use opentelemetry_otlp::{SpanExporter, WithExportConfig as _};
+use opentelemetry_sdk::Resource;
+use opentelemetry_sdk::propagation::TraceContextPropagator;
+use opentelemetry_sdk::trace::{Sampler, SdkTracerProvider};
+use tracing::Subscriber;
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::registry::LookupSpan;
+use tracing_subscriber::util::SubscriberInitExt as _;
+use tracing_subscriber::{EnvFilter, Layer, fmt};
+
+use crate::args::{LogFormat, TelemetryArgs};
+
+/// How long the last spans may take to leave at the end.
+const FLUSH: Duration = Duration::from_secs(2);
+
+/// Keeps traces flowing; what is still unsent leaves when it is dropped. Hold it until the end of `main`.
+#[derive(Debug)]
+#[must_use = "dropping the guard ends tracing"]
+pub struct Guard {
+    provider: Option<SdkTracerProvider>,
+}
+
+/// Starts logging, and tracing when an endpoint is given. Call it inside the runtime, first thing in `main`.
+///
+/// # Errors
+/// When the filter can't be read, the endpoint is no URL, or it was called before.
+pub fn init(args: &TelemetryArgs, service: &'static str) -> anyhow::Result<Guard> {
+    let filter = EnvFilter::try_new(&args.log_filter)
+        .with_context(|| format!("--log-filter {:?} can't be read", args.log_filter))?;
+    opentelemetry::global::set_text_map_propagator(TraceContextPropagator::new());
+    let provider = args
+        .otlp_endpoint
+        .as_deref()
+        .map(|endpoint| provider(endpoint, args.otlp_sample_ratio, service))
+        .transpose()?;
+    let traces =
+        provider.as_ref().map(|p| tracing_opentelemetry::layer().with_tracer(p.tracer(service)).with_location(false));
+    tracing_subscriber::registry()
+        .with(filter)
+        .with(logs(args.log_format))
+        .with(traces)
+        .try_init()
+        .context("logging was started before")?;
+    Ok(Guard { provider })
+}
+
+fn logs<S>(format: LogFormat) -> Box<dyn Layer<S> + Send + Sync>
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+{
+    // Standard error: standard output is for what a program was asked to print.
+    let layer = fmt::layer().with_writer(std::io::stderr);
+    match format {
+        LogFormat::Text => layer.with_ansi(false).boxed(),
+        LogFormat::Json => layer.json().flatten_event(true).with_span_list(false).boxed(),
+    }
+}
+
+fn provider(endpoint: &str, ratio: f64, service: &'static str) -> anyhow::Result<SdkTracerProvider> {
+    let exporter = SpanExporter::builder()
+        .with_tonic()
+        .with_endpoint(endpoint)
+        .build()
+        .with_context(|| format!("--otlp-endpoint {endpoint:?} can't be used"))?;
+    Ok(SdkTracerProvider::builder()
+        .with_resource(Resource::builder().with_service_name(service).build())
+        .with_sampler(Sampler::ParentBased(Box::new(Sampler::TraceIdRatioBased(ratio))))
+        .with_batch_exporter(exporter)
+        .build())
+}
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        if let Some(provider) = &self.provider
+            && let Err(error) = provider.shutdown_with_timeout(FLUSH)
+        {
+            tracing::warn!(%error, "the last spans were not sent");
+        }
+    }
+}

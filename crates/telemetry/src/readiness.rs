@@ -1,0 +1,71 @@
+//! Named gates that must all be open before a program is ready. Holds state only; [`crate::admin`] shows it.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// The gates of a program; clones share them.
+#[derive(Clone, Debug, Default)]
+pub struct Readiness {
+    gates: Arc<Mutex<BTreeMap<&'static str, State>>>,
+}
+
+#[derive(Clone, Debug)]
+struct State {
+    open: bool,
+    reason: String,
+}
+
+/// The handle of one gate.
+#[derive(Clone, Debug)]
+pub struct Gate {
+    name: &'static str,
+    readiness: Readiness,
+}
+
+impl Readiness {
+    /// No gates: ready.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds a gate; it is shut until it is set.
+    #[must_use]
+    pub fn gate(&self, name: &'static str) -> Gate {
+        self.lock().insert(name, State { open: false, reason: "starting".to_owned() });
+        Gate { name, readiness: self.clone() }
+    }
+
+    /// The gates that are shut, each with its reason; empty when the program is ready.
+    #[must_use]
+    pub fn shut(&self) -> Vec<(&'static str, String)> {
+        self.lock().iter().filter(|(_, s)| !s.open).map(|(name, s)| (*name, s.reason.clone())).collect()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<&'static str, State>> {
+        self.gates.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Gate {
+    /// Opens or shuts the gate. The reason is shown to anyone who can reach the probe: no secrets.
+    pub fn set(&self, open: bool, reason: impl Into<String>) {
+        self.readiness.lock().insert(self.name, State { open, reason: reason.into() });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_gate_has_to_be_open() {
+        let readiness = Readiness::new();
+        let (stores, crds) = (readiness.gate("stores"), readiness.gate("crds"));
+        stores.set(true, "");
+        crds.set(false, "machines.karpenter.sh is missing");
+        assert_eq!(readiness.shut(), [("crds", "machines.karpenter.sh is missing".to_owned())]);
+        crds.set(true, "");
+        assert_eq!(readiness.shut(), []);
+    }
+}

@@ -1,0 +1,172 @@
+//! The program: watches, leadership, listeners, and how they end together.
+
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use kaito_api::labels;
+use kube::Resource;
+use kube::runtime::watcher;
+use operator_runtime::{
+    Caches, Drive, DriveSettings, Key, Runtime, Store, Tasks, Touched, Trigger, Watch, Watched, leader,
+};
+use telemetry::{Admin, Metrics, Readiness};
+use tokio::net::TcpListener;
+use workspace_plan::ProvisionerMode;
+
+use crate::args::Args;
+use crate::observe::{Stores, concerned, owner_key, owner_value, owner_value_namespaced};
+use crate::presets::Presets;
+use crate::reconcile::Workspaces;
+use crate::trim;
+
+const NAME: &str = labels::WORKSPACE_CONTROLLER;
+/// How long a change waits for company: a node's joining touches many objects at once.
+const DEBOUNCE: Duration = Duration::from_millis(50);
+/// How long reconciles under way may take at the end.
+const GRACE: Duration = Duration::from_secs(20);
+
+/// Runs the program until SIGTERM or SIGINT, or until the lease is lost.
+///
+/// # Errors
+/// When an address can't be bound, the API server can't be asked, or a task fails.
+pub async fn run(args: Args) -> anyhow::Result<()> {
+    operator_runtime::install_tls_provider();
+    let _guard = telemetry::init(&args.telemetry, NAME)?;
+    let (metrics, readiness) = (Metrics::new(), Readiness::new());
+    let mut tasks = Tasks::new()?;
+    serve_admin(&mut tasks, &metrics, &readiness, [args.metrics_bind_address, args.health_probe_bind_address]).await?;
+    let client = operator_runtime::connect(&args.client, NAME, env!("CARGO_PKG_VERSION")).await?;
+    let runtime = Runtime::new(client, NAME, &metrics);
+    let settings = args.settings();
+    let presets = Presets::new(&args.preset_registry)?;
+    let token = tasks.token();
+    let (crds, listed) = (readiness.gate("crds"), readiness.gate("stores"));
+    operator_runtime::crd_gate::wait(runtime.client(), needed_crds(settings.mode), &crds, &token).await;
+    if token.is_cancelled() {
+        return tasks.run(GRACE).await;
+    }
+    let (trigger, work) = operator_runtime::queue(DEBOUNCE);
+    let (stores, caches) = start_watches(&runtime, &mut tasks, &trigger, settings.mode);
+    let drive = Drive {
+        store: stores.workspaces.clone(),
+        reconciler: Workspaces { stores, presets, settings },
+        caches: caches.clone(),
+        work,
+        settings: DriveSettings { concurrency: args.concurrency.into() },
+    };
+    tasks.spawn("reconcile", async move {
+        caches.ready(&listed, &token).await;
+        match leader::acquire(&args.leader, runtime.client(), NAME, &token).await {
+            Some(leadership) => leadership.hold(drive.run(&runtime, token)).await,
+            None => Ok(()),
+        }
+    });
+    tasks.run(GRACE).await
+}
+
+async fn serve_admin(
+    tasks: &mut Tasks,
+    metrics: &Metrics,
+    readiness: &Readiness,
+    addresses: [SocketAddr; 2],
+) -> anyhow::Result<()> {
+    let admin = Admin::new(metrics.clone(), readiness.clone());
+    for address in addresses {
+        let listener = TcpListener::bind(address).await.with_context(|| format!("{address} can't be bound"))?;
+        tasks.spawn("admin", admin.clone().serve(listener, tasks.token()));
+    }
+    Ok(())
+}
+
+fn needed_crds(mode: ProvisionerMode) -> &'static [&'static str] {
+    match mode {
+        ProvisionerMode::Machine => &["workspaces.kaito.sh", "machines.karpenter.sh"],
+        ProvisionerMode::Byo => &["workspaces.kaito.sh"],
+    }
+}
+
+fn start_watches(runtime: &Runtime, tasks: &mut Tasks, trigger: &Trigger, mode: ProvisionerMode) -> (Stores, Caches) {
+    let all = watcher::Config::default;
+    let ours = || watcher::Config::default().labels(labels::WORKSPACE);
+    let workspaces = runtime.watch(all(), trim::workspace);
+    let mut machines = runtime.watch(all(), trim::machine);
+    let mut nodes = runtime.watch(all(), trim::node);
+    let mut pods = runtime.watch(ours(), trim::pod);
+    let deployments = runtime.watch(all(), trim::deployment);
+    let stateful_sets = runtime.watch(all(), trim::stateful_set);
+    let jobs = runtime.watch(all(), trim::job);
+    let services = runtime.watch(all(), trim::service);
+    let config_maps = runtime.watch(ours(), trim::config_map);
+    let stores = Stores {
+        workspaces: workspaces.store(),
+        machines: machines.index(owner_value),
+        nodes: nodes.store(),
+        owned_nodes: nodes.index(owner_value),
+        pods: pods.index(owner_value_namespaced),
+        deployments: deployments.store(),
+        stateful_sets: stateful_sets.store(),
+        jobs: jobs.store(),
+        services: services.store(),
+        config_maps: config_maps.store(),
+    };
+    let mut caches = Caches::new()
+        .with(&stores.workspaces)
+        .with(&stores.nodes)
+        .with(&pods.store())
+        .with(&stores.deployments)
+        .with(&stores.stateful_sets)
+        .with(&stores.jobs)
+        .with(&stores.services)
+        .with(&stores.config_maps);
+    let mut start = Starter { tasks, trigger, workspaces: stores.workspaces.clone() };
+    start.watch("workspaces", workspaces, |w| [Key::of(w)].into());
+    if mode == ProvisionerMode::Machine {
+        caches = caches.with(&machines.store());
+        start.watch("machines", machines, |m| owner_key(m).into_iter().collect());
+        start.watch("nodes", nodes, |n| owner_key(n).into_iter().collect());
+    } else {
+        start.watch_for_all("nodes", nodes);
+    }
+    start.watch("pods", pods, concerned);
+    start.watch("deployments", deployments, concerned);
+    start.watch("statefulsets", stateful_sets, concerned);
+    start.watch("jobs", jobs, concerned);
+    start.watch("services", services, concerned);
+    start.watch("configmaps", config_maps, concerned);
+    (stores, caches)
+}
+
+struct Starter<'a> {
+    tasks: &'a mut Tasks,
+    trigger: &'a Trigger,
+    workspaces: Store<kaito_api::Workspace>,
+}
+
+impl Starter<'_> {
+    /// Runs a watch; a touched object wakes the Workspaces it concerns, as it was and as it is.
+    fn watch<K: Watched>(&mut self, name: &'static str, watch: Watch<K>, concerns: fn(&K) -> BTreeSet<Key>) {
+        let (trigger, workspaces) = (self.trigger.clone(), self.workspaces.clone());
+        let is_workspace = K::kind(&()) == kaito_api::Workspace::kind(&());
+        self.tasks.spawn(
+            name,
+            watch.run(self.tasks.token(), move |touched: &Touched<K>| {
+                let keys = touched.both().flat_map(|object| concerns(object));
+                // Most objects of a cluster have nothing to do with any Workspace.
+                keys.filter(|key| is_workspace || workspaces.get(key).is_some()).for_each(|key| trigger.enqueue(key));
+            }),
+        );
+    }
+
+    /// Runs a watch whose objects may concern any Workspace.
+    fn watch_for_all<K: Watched>(&mut self, name: &'static str, watch: Watch<K>) {
+        let (trigger, workspaces) = (self.trigger.clone(), self.workspaces.clone());
+        self.tasks.spawn(
+            name,
+            watch.run(self.tasks.token(), move |_: &Touched<K>| {
+                workspaces.all().iter().for_each(|workspace| trigger.enqueue(Key::of(workspace.as_ref())));
+            }),
+        );
+    }
+}

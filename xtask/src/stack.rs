@@ -1,0 +1,54 @@
+//! `cargo xtask demo` and `cargo xtask bench`: build the programs, then run one that uses all of them.
+//!
+//! What they do is in `crates/local-stack`; this file only builds and starts.
+
+use std::ffi::OsString;
+
+use anyhow::{Context as _, Result, ensure};
+
+use crate::repository;
+
+/// Our programs, as processes that the local stack starts.
+const PROGRAMS: [&str; 4] = ["workspace-controller", "gpu-provisioner", "preset-registry", "arm-server"];
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// Passed on; `--help` tells what there is
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+    args: Vec<OsString>,
+}
+
+#[derive(Debug, clap::Subcommand)]
+pub(crate) enum Bench {
+    /// How fast the controllers bring Workspaces to ready, and what it costs
+    Controller(Args),
+}
+
+pub(crate) fn demo(args: &Args) -> Result<()> {
+    println!("building the programs (minutes on a fresh machine, seconds afterwards)");
+    run("demo", "debug", &[], args)
+}
+
+pub(crate) fn bench(bench: &Bench) -> Result<()> {
+    let Bench::Controller(args) = bench;
+    println!("building the programs with optimisation (several minutes once)");
+    run("bench-controller", "release", &["--release"], args)
+}
+
+fn run(program: &str, profile: &str, flags: &[&str], args: &Args) -> Result<()> {
+    let mut build = repository::cargo();
+    build.arg("build").args(flags);
+    for name in PROGRAMS.iter().chain([&program]) {
+        build.args(["--bin", name]);
+    }
+    let status = build.status().context("cannot run cargo")?;
+    ensure!(status.success(), "cargo ended with {status}");
+    let path = repository::target().join(profile).join(program);
+    let status = std::process::Command::new(&path)
+        .args(&args.args)
+        .current_dir(repository::root())
+        .status()
+        .with_context(|| format!("cannot run {}", path.display()))?;
+    ensure!(status.success(), "{program} ended with {status}");
+    Ok(())
+}
