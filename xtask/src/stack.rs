@@ -9,7 +9,12 @@ use anyhow::{Context as _, Result, ensure};
 use crate::repository;
 
 /// Our programs, as processes that the local stack starts.
-const PROGRAMS: [&str; 4] = ["workspace-controller", "gpu-provisioner", "preset-registry", "arm-server"];
+const PROGRAMS: [&str; 4] = [
+    "workspace-controller",
+    "gpu-provisioner",
+    "preset-registry",
+    "arm-server",
+];
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {

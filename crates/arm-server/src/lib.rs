@@ -1,1 +1,26 @@
-//! A faithful Azure Resource Manager and token server for agent pools, over HTTP.
+//! An Azure Resource Manager and token server for the agent pools of one AKS cluster, over HTTP.
+//!
+//! Answers as the recorded service does, can be told to fail in every way the service fails, and boots simulated
+//! nodes. For tests and local runs; holds everything in memory and must never be reachable from outside.
+
+mod app;
+mod args;
+mod arm;
+mod auth;
+mod boot;
+pub mod config;
+pub mod control;
+mod driver;
+pub mod errors;
+pub mod faults;
+mod headers;
+mod listener;
+mod pattern;
+mod recorder;
+mod route;
+mod server;
+mod world;
+
+pub use args::Args;
+pub use config::Config;
+pub use server::{ServeError, ServerHandle, serve};

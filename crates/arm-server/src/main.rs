@@ -1,3 +1,30 @@
 //! Entry point of arm-server.
 
-fn main() {}
+use std::io::Write as _;
+
+use anyhow::{Context as _, Result};
+use arm_server::{Args, serve};
+use clap::Parser as _;
+use tokio::signal::unix::{SignalKind, signal};
+use tracing_subscriber::EnvFilter;
+
+#[tokio::main]
+async fn main() -> Result<()> {
+    // Fails only when a provider is there already, which is as good.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .init();
+    let mut terminate = signal(SignalKind::terminate()).context("cannot listen for SIGTERM")?;
+    let server = serve(Args::parse().config()).await?;
+    let line = serde_json::json!({"address": server.addr.to_string(), "url": server.url()});
+    writeln!(std::io::stdout(), "{line}").context("cannot print the address")?;
+    tokio::select! {
+        _ = terminate.recv() => {}
+        result = tokio::signal::ctrl_c() => result.context("cannot listen for SIGINT")?,
+    }
+    server.shutdown().await;
+    Ok(())
+}

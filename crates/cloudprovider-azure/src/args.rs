@@ -34,7 +34,11 @@ pub struct AzureArgs {
     #[arg(long, env = "AZURE_FEDERATED_TOKEN_FILE", default_value = "")]
     pub azure_federated_token_file: String,
     /// Where access tokens are issued.
-    #[arg(long, env = "AZURE_AUTHORITY_HOST", default_value = "https://login.microsoftonline.com/")]
+    #[arg(
+        long,
+        env = "AZURE_AUTHORITY_HOST",
+        default_value = "https://login.microsoftonline.com/"
+    )]
     pub azure_authority_host: String,
     /// Azure Resource Manager.
     #[arg(long, env = "ARM_ENDPOINT", default_value = "https://management.azure.com")]
@@ -106,7 +110,11 @@ impl AzureArgs {
         if !chosen.is_empty() {
             return chosen.to_owned();
         }
-        let place = [&self.arm_subscription_id, &self.arm_resource_group, &self.azure_cluster_name];
+        let place = [
+            &self.arm_subscription_id,
+            &self.arm_resource_group,
+            &self.azure_cluster_name,
+        ];
         place.map(|part| part.trim().to_ascii_lowercase()).join("/")
     }
 
@@ -158,32 +166,71 @@ mod tests {
     #[test]
     fn values_are_trimmed_and_keep_their_case() {
         let config = args().config().unwrap();
-        assert_eq!((config.subscription.as_str(), config.cluster.as_str()), ("Sub", "Kai"));
+        assert_eq!(
+            (config.subscription.as_str(), config.cluster.as_str()),
+            ("Sub", "Kai")
+        );
         assert_eq!(args().cluster_id(), "sub/rg/kai");
-        assert_eq!(AzureArgs { cluster_id: " mine ".to_owned(), ..args() }.cluster_id(), "mine");
+        assert_eq!(
+            AzureArgs {
+                cluster_id: " mine ".to_owned(),
+                ..args()
+            }
+            .cluster_id(),
+            "mine"
+        );
     }
 
     #[test]
     fn errors_name_the_variable() {
-        let missing = AzureArgs { arm_resource_group: "  ".to_owned(), ..args() };
-        assert_eq!(missing.config().unwrap_err(), ArgsError::Missing("ARM_RESOURCE_GROUP"));
-        let plain = AzureArgs { arm_endpoint: "http://127.0.0.1:1".to_owned(), ..args() };
+        let missing = AzureArgs {
+            arm_resource_group: "  ".to_owned(),
+            ..args()
+        };
+        assert_eq!(
+            missing.config().unwrap_err(),
+            ArgsError::Missing("ARM_RESOURCE_GROUP")
+        );
+        let plain = AzureArgs {
+            arm_endpoint: "http://127.0.0.1:1".to_owned(),
+            ..args()
+        };
         let error = plain.config().unwrap_err().to_string();
-        assert!(error.starts_with("ARM_ENDPOINT: `http://127.0.0.1:1` is not encrypted"), "{error}");
-        let allowed = AzureArgs { allow_insecure_endpoints: true, ..plain };
+        assert!(
+            error.starts_with("ARM_ENDPOINT: `http://127.0.0.1:1` is not encrypted"),
+            "{error}"
+        );
+        let allowed = AzureArgs {
+            allow_insecure_endpoints: true,
+            ..plain
+        };
         assert!(allowed.config().is_ok());
     }
 
     #[test]
     fn a_missing_token_file_is_told_with_advice() {
-        let args = AzureArgs { azure_federated_token_file: "/nowhere/token".to_owned(), ..args() };
+        let args = AzureArgs {
+            azure_federated_token_file: "/nowhere/token".to_owned(),
+            ..args()
+        };
         let error = args.provider().unwrap_err().to_string();
-        assert!(error.contains("/nowhere/token") && error.contains("azure.workload.identity"), "{error}");
+        assert!(
+            error.contains("/nowhere/token") && error.contains("azure.workload.identity"),
+            "{error}"
+        );
     }
 
     #[test]
     fn budgets_can_be_lifted() {
         assert!(args().settings().limits.is_some());
-        assert!(AzureArgs { unlimited_requests: true, ..args() }.settings().limits.is_none());
+        assert!(
+            AzureArgs {
+                unlimited_requests: true,
+                ..args()
+            }
+            .settings()
+            .limits
+            .is_none()
+        );
     }
 }

@@ -49,7 +49,12 @@ pub(crate) struct Call {
 
 impl Call {
     pub(crate) fn new(method: Method, url: Url) -> Self {
-        Self { method, url, condition: None, body: None }
+        Self {
+            method,
+            url,
+            condition: None,
+            body: None,
+        }
     }
 }
 
@@ -73,11 +78,14 @@ impl ArmClient {
             token_file: config.token_file,
         };
         let credential = Arc::new(RenewableCredential::new(identity, transport.clone())?);
-        let bearer = BearerTokenAuthorizationPolicy::new(Arc::clone(&credential) as Arc<dyn TokenCredential>, [scope]);
+        let bearer =
+            BearerTokenAuthorizationPolicy::new(Arc::clone(&credential) as Arc<dyn TokenCredential>, [scope]);
         let options = ClientOptions {
             transport: Some(transport),
             retry: RetryOptions::none(),
-            user_agent: UserAgentOptions { application_id: Some("kaito-gpu-provisioner".to_owned()) },
+            user_agent: UserAgentOptions {
+                application_id: Some("kaito-gpu-provisioner".to_owned()),
+            },
             ..ClientOptions::default()
         };
         let pipeline = Pipeline::new(
@@ -103,8 +111,15 @@ impl ArmClient {
         let [subscription, group, cluster] = &self.cluster;
         let mut url = self.endpoint.secure().clone();
         if let Ok(mut path) = url.path_segments_mut() {
-            path.clear().extend(["subscriptions", subscription, "resourceGroups", group, "providers"]);
-            path.extend(["Microsoft.ContainerService", "managedClusters", cluster]).extend(below);
+            path.clear().extend([
+                "subscriptions",
+                subscription,
+                "resourceGroups",
+                group,
+                "providers",
+            ]);
+            path.extend(["Microsoft.ContainerService", "managedClusters", cluster])
+                .extend(below);
         }
         url.query_pairs_mut().append_pair("api-version", API_VERSION);
         url
@@ -126,7 +141,11 @@ impl ArmClient {
     /// # Errors
     /// Any answer but a success, and no answer.
     pub(crate) async fn send(&self, call: &Call) -> Result<Answer, ProviderError> {
-        let limit = if call.method == Method::Put { self.put_timeout } else { self.timeout };
+        let limit = if call.method == Method::Put {
+            self.put_timeout
+        } else {
+            self.timeout
+        };
         match tokio::time::timeout(limit, self.send_authorized(call)).await {
             Ok(result) => result,
             Err(_) => {
@@ -157,8 +176,14 @@ impl ArmClient {
         } else if call.method == Method::Post {
             request.insert_header("content-length", "0");
         }
-        let options = PipelineSendOptions { skip_checks: true, ..PipelineSendOptions::default() };
-        let sent = self.pipeline.send(&Context::new(), &mut request, Some(options)).await;
+        let options = PipelineSendOptions {
+            skip_checks: true,
+            ..PipelineSendOptions::default()
+        };
+        let sent = self
+            .pipeline
+            .send(&Context::new(), &mut request, Some(options))
+            .await;
         sent.map_err(|error| error::from_transport(&error))
     }
 }
@@ -172,12 +197,22 @@ fn scope(endpoint: &Endpoint) -> String {
 
 fn answer(response: &RawResponse) -> Result<Answer, ProviderError> {
     let status = u16::from(response.status());
-    let header = |name: &'static str| response.headers().get_optional_str(&HeaderName::from_static(name));
+    let header = |name: &'static str| {
+        response
+            .headers()
+            .get_optional_str(&HeaderName::from_static(name))
+    };
     let body: &[u8] = response.body();
     let request_id = header("x-ms-request-id").or_else(|| header("x-ms-correlation-request-id"));
     if !error::is_success(status) {
         let (retry_after, date) = (header("retry-after"), header("date"));
-        return Err(error::from_refusal(Refusal { status, body, retry_after, date, request_id }));
+        return Err(error::from_refusal(Refusal {
+            status,
+            body,
+            retry_after,
+            date,
+            request_id,
+        }));
     }
     Ok(Answer {
         status,

@@ -39,7 +39,11 @@ impl RenewableCredential {
     /// When the token file can't be read or a name is malformed.
     pub(crate) fn new(identity: Identity, transport: Transport) -> Result<Self, ConnectError> {
         let current = exchange(&identity, &transport).map_err(|e| ConnectError::Identity(e.to_string()))?;
-        Ok(Self { identity, transport, current: RwLock::new(current) })
+        Ok(Self {
+            identity,
+            transport,
+            current: RwLock::new(current),
+        })
     }
 
     /// Drops every cached token. When the token file can't be read now, the old credential stays: it may still
@@ -67,7 +71,10 @@ impl TokenCredential for RenewableCredential {
     }
 }
 
-fn exchange(identity: &Identity, transport: &Transport) -> azure_core::Result<Arc<WorkloadIdentityCredential>> {
+fn exchange(
+    identity: &Identity,
+    transport: &Transport,
+) -> azure_core::Result<Arc<WorkloadIdentityCredential>> {
     let mut cloud = CustomConfiguration::default();
     cloud.authority_host = identity.authority.secure().to_string();
     let client_options = ClientOptions {

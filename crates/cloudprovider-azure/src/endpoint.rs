@@ -77,7 +77,10 @@ impl Endpoint {
 
 /// Host and port of a URL.
 pub(crate) fn authority(url: &Url) -> (&str, u16) {
-    (url.host_str().unwrap_or_default(), url.port_or_known_default().unwrap_or_default())
+    (
+        url.host_str().unwrap_or_default(),
+        url.port_or_known_default().unwrap_or_default(),
+    )
 }
 
 /// The same URL with another scheme and the same port number.
@@ -94,7 +97,10 @@ mod tests {
 
     #[test]
     fn plain_addresses_need_a_permission() {
-        assert!(matches!(Endpoint::parse("http://127.0.0.1:80", false), Err(EndpointError::Insecure(_))));
+        assert!(matches!(
+            Endpoint::parse("http://127.0.0.1:80", false),
+            Err(EndpointError::Insecure(_))
+        ));
         let endpoint = Endpoint::parse(" http://127.0.0.1:8080/ ", true).unwrap();
         assert!(endpoint.is_plain());
         assert_eq!(endpoint.secure().as_str(), "https://127.0.0.1:8080/");
@@ -105,16 +111,27 @@ mod tests {
     #[test]
     fn only_bare_addresses_are_taken() {
         for bad in ["ftp://a", "https://a/b", "https://a?x=1", "https://u:p@a"] {
-            assert!(matches!(Endpoint::parse(bad, true), Err(EndpointError::NotABase(_))), "{bad}");
+            assert!(
+                matches!(Endpoint::parse(bad, true), Err(EndpointError::NotABase(_))),
+                "{bad}"
+            );
         }
-        assert!(matches!(Endpoint::parse("management.azure.com", true), Err(EndpointError::NotAUrl(_))));
+        assert!(matches!(
+            Endpoint::parse("management.azure.com", true),
+            Err(EndpointError::NotAUrl(_))
+        ));
     }
 
     #[test]
     fn only_urls_of_the_same_origin_are_admitted() {
         let endpoint = Endpoint::parse("https://management.azure.com", false).unwrap();
-        let admitted = endpoint.admit("https://MANAGEMENT.azure.com:443/subscriptions/s?t=1").unwrap();
-        assert_eq!(admitted.as_str(), "https://management.azure.com/subscriptions/s?t=1");
+        let admitted = endpoint
+            .admit("https://MANAGEMENT.azure.com:443/subscriptions/s?t=1")
+            .unwrap();
+        assert_eq!(
+            admitted.as_str(),
+            "https://management.azure.com/subscriptions/s?t=1"
+        );
         for bad in [
             "http://management.azure.com/",
             "https://management.azure.com:8443/",

@@ -30,7 +30,10 @@ impl AzureProvider {
     /// When the token file can't be read or no HTTP client can be made.
     pub fn new(config: AzureConfig, settings: Settings) -> Result<Self, ConnectError> {
         let arm = ArmClient::new(config, &settings)?;
-        Ok(Self { arm, gate: Gate::new(settings.limits) })
+        Ok(Self {
+            arm,
+            gate: Gate::new(settings.limits),
+        })
     }
 
     async fn send(&self, ask: Ask<'_>, call: Call) -> Result<Answer, ProviderError> {
@@ -46,7 +49,9 @@ impl AzureProvider {
             let answer = self.arm.send(&Call::new(Method::Get, url.clone())).await?;
             let body: PoolPage = parse(&answer)?;
             pools.extend(body.value.into_iter().filter_map(PoolBody::into_pool));
-            let Some(next) = body.next_link.filter(|link| !link.is_empty()) else { return Ok(pools) };
+            let Some(next) = body.next_link.filter(|link| !link.is_empty()) else {
+                return Ok(pools);
+            };
             let next = self.arm.follow(&next)?;
             if next == url || page >= PAGES_MAX {
                 return Err(unreadable("the listing of pools runs in circles", &answer));
@@ -70,7 +75,9 @@ impl AzureProvider {
         });
         Accepted {
             // The write is accepted, whatever its body looks like.
-            pool: serde_json::from_slice::<PoolBody>(&answer.body).ok().and_then(PoolBody::into_pool),
+            pool: serde_json::from_slice::<PoolBody>(&answer.body)
+                .ok()
+                .and_then(PoolBody::into_pool),
             operation_url,
             request_id: answer.request_id,
         }
@@ -85,7 +92,9 @@ impl CloudProvider for AzureProvider {
 
     async fn list(&self) -> Result<Vec<AgentPool>, ProviderError> {
         let permit = self.gate.enter(Ask::List)?;
-        let result = self.pages(self.arm.url(&["agentPools"]), || permit.one_more_page()).await;
+        let result = self
+            .pages(self.arm.url(&["agentPools"]), || permit.one_more_page())
+            .await;
         permit.report(result.as_ref().err());
         result
     }
@@ -94,7 +103,8 @@ impl CloudProvider for AzureProvider {
         let call = Call::new(Method::Get, self.arm.url(&["agentPools", name]));
         let answer = self.send(Ask::Get, call).await?;
         let body: PoolBody = parse(&answer)?;
-        body.into_pool().ok_or_else(|| unreadable("the answer holds no pool", &answer))
+        body.into_pool()
+            .ok_or_else(|| unreadable("the answer holds no pool", &answer))
     }
 
     async fn create(&self, spec: &AgentPoolSpec) -> Result<Accepted, ProviderError> {
@@ -117,7 +127,10 @@ impl CloudProvider for AzureProvider {
         if answer.status == 204 {
             let message = format!("agent pool {name} is not there");
             let error = error::local(ErrorClass::NotFound, "NotFound", message);
-            return Err(ProviderError { request_id: answer.request_id, ..error });
+            return Err(ProviderError {
+                request_id: answer.request_id,
+                ..error
+            });
         }
         Ok(self.accepted(answer))
     }
@@ -139,7 +152,10 @@ impl CloudProvider for AzureProvider {
             "succeeded" => OperationStatus::Succeeded,
             "failed" | "canceled" | "cancelled" => {
                 let error = error::from_operation(&body.status, body.error.as_ref());
-                OperationStatus::Failed(ProviderError { request_id: answer.request_id, ..error })
+                OperationStatus::Failed(ProviderError {
+                    request_id: answer.request_id,
+                    ..error
+                })
             }
             // The words of a running operation are free text, and it may carry an error already.
             _ => OperationStatus::Running(body.status),
@@ -150,7 +166,10 @@ impl CloudProvider for AzureProvider {
 /// A 404 for an operation is about the operation, unless it names the cluster.
 fn forgotten(error: ProviderError) -> ProviderError {
     if error.class == ErrorClass::Transient && (error.code == "Http404" || error.code.ends_with("NotFound")) {
-        return ProviderError { class: ErrorClass::NotFound, ..error };
+        return ProviderError {
+            class: ErrorClass::NotFound,
+            ..error
+        };
     }
     error
 }
@@ -161,5 +180,8 @@ fn parse<T: DeserializeOwned>(answer: &Answer) -> Result<T, ProviderError> {
 
 fn unreadable(message: &str, answer: &Answer) -> ProviderError {
     let error = error::local(ErrorClass::Transient, "UnreadableAnswer", message.to_owned());
-    ProviderError { request_id: answer.request_id.clone(), ..error }
+    ProviderError {
+        request_id: answer.request_id.clone(),
+        ..error
+    }
 }

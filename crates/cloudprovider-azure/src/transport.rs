@@ -34,8 +34,13 @@ pub(crate) fn transport(endpoints: &[&Endpoint]) -> Result<Transport, ConnectErr
         // Plain endpoints are on this machine or beside it; a proxy would only lose them.
         builder = builder.no_proxy();
     }
-    let client = builder.build().map_err(|error| ConnectError::HttpClient(error.to_string()))?;
-    Ok(Transport::new(Arc::new(Client { client: Arc::new(client), plain })))
+    let client = builder
+        .build()
+        .map_err(|error| ConnectError::HttpClient(error.to_string()))?;
+    Ok(Transport::new(Arc::new(Client {
+        client: Arc::new(client),
+        plain,
+    })))
 }
 
 /// The HTTP client has no cryptography of its own; a program that installed one keeps it.

@@ -100,7 +100,12 @@ impl PoolBody {
             mode: properties.mode,
             labels: properties.node_labels,
             // `[""]` was seen for no taints.
-            taints: properties.node_taints.into_iter().flatten().filter(|taint| !taint.is_empty()).collect(),
+            taints: properties
+                .node_taints
+                .into_iter()
+                .flatten()
+                .filter(|taint| !taint.is_empty())
+                .collect(),
             tags: properties.tags,
             etag: properties.e_tag,
             node_image: properties.node_image_version,
@@ -131,7 +136,10 @@ where
     D: Deserializer<'de>,
 {
     let map = Option::<BTreeMap<String, Option<String>>>::deserialize(deserializer)?.unwrap_or_default();
-    Ok(map.into_iter().map(|(key, value)| (key, value.unwrap_or_default())).collect())
+    Ok(map
+        .into_iter()
+        .map(|(key, value)| (key, value.unwrap_or_default()))
+        .collect())
 }
 
 #[cfg(test)]
@@ -140,12 +148,19 @@ mod tests {
     use serde_json::json;
 
     fn pool(value: serde_json::Value) -> AgentPool {
-        serde_json::from_value::<PoolBody>(value).unwrap().into_pool().unwrap()
+        serde_json::from_value::<PoolBody>(value)
+            .unwrap()
+            .into_pool()
+            .unwrap()
     }
 
     #[test]
     fn anything_may_be_missing_or_null() {
-        for properties in [json!(null), json!({}), json!({"nodeLabels": null, "nodeTaints": null, "tags": null})] {
+        for properties in [
+            json!(null),
+            json!({}),
+            json!({"nodeLabels": null, "nodeTaints": null, "tags": null}),
+        ] {
             let pool = pool(json!({"name": "a", "properties": properties, "novel": {"x": 1}}));
             assert_eq!((pool.count, pool.vm_size, pool.labels.len()), (None, None, 0));
             assert!(matches!(pool.state, ProvisioningState::Changing(_)));
@@ -155,12 +170,17 @@ mod tests {
 
     #[test]
     fn odd_values_are_read() {
-        let pool = pool(json!({"name": "a", "properties": {"nodeTaints": ["", null, "sku=gpu:NoSchedule"],
-            "tags": {"a": null}, "eTag": "e1", "provisioningState": "UpgradingNodeImageVersion"}}));
+        let pool = pool(
+            json!({"name": "a", "properties": {"nodeTaints": ["", null, "sku=gpu:NoSchedule"],
+            "tags": {"a": null}, "eTag": "e1", "provisioningState": "UpgradingNodeImageVersion"}}),
+        );
         assert_eq!(pool.taints, ["sku=gpu:NoSchedule"]);
         assert_eq!(pool.tags["a"], "");
         assert_eq!(pool.etag.as_deref(), Some("e1"));
-        assert_eq!(pool.state, ProvisioningState::Changing("UpgradingNodeImageVersion".into()));
+        assert_eq!(
+            pool.state,
+            ProvisioningState::Changing("UpgradingNodeImageVersion".into())
+        );
     }
 
     #[test]

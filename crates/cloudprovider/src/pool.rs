@@ -59,15 +59,24 @@ impl AgentPool {
         if self.mode.as_deref() == Some("System") {
             return Ownership::Foreign;
         }
-        let ours = self.tags.get(TAG_MANAGED_BY).is_some_and(|v| v == TAG_MANAGED_BY_VALUE);
+        let ours = self
+            .tags
+            .get(TAG_MANAGED_BY)
+            .is_some_and(|v| v == TAG_MANAGED_BY_VALUE);
         if let (true, Some(uid)) = (ours, self.tags.get(TAG_CLAIM_UID)) {
-            return Ownership::Ours { claim_uid: uid.clone() };
+            return Ownership::Ours {
+                claim_uid: uid.clone(),
+            };
         }
         let has = |key: &str| self.labels.contains_key(key);
         let upstream = has("kaito.sh/creation-timestamp")
             && has("karpenter.sh/nodepool")
             && (has("kaito.sh/workspace") || has("kaito.sh/ragengine"));
-        if upstream { Ownership::Upstream } else { Ownership::Foreign }
+        if upstream {
+            Ownership::Upstream
+        } else {
+            Ownership::Foreign
+        }
     }
 
     /// Id of the Kubernetes cluster the pool was made from; `None` when it carries none.

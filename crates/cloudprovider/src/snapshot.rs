@@ -56,8 +56,12 @@ impl Snapshot {
                 touched.push(name);
             }
         }
-        let missing: Vec<String> =
-            self.pools.iter().filter(|(n, r)| !names.contains(*n) && r.at < started).map(|(n, _)| n.clone()).collect();
+        let missing: Vec<String> = self
+            .pools
+            .iter()
+            .filter(|(n, r)| !names.contains(*n) && r.at < started)
+            .map(|(n, _)| n.clone())
+            .collect();
         for name in missing {
             if self.missed(started, &name) {
                 touched.push(name);
@@ -75,11 +79,19 @@ impl Snapshot {
             Some(record) if record.at > started => false,
             Some(record) => {
                 let news = record.pool.as_deref() != Some(&pool);
-                *record = Record { pool: Some(Arc::new(pool)), at: started, missed: Vec::new() };
+                *record = Record {
+                    pool: Some(Arc::new(pool)),
+                    at: started,
+                    missed: Vec::new(),
+                };
                 news
             }
             None => {
-                let record = Record { pool: Some(Arc::new(pool.clone())), at: started, missed: Vec::new() };
+                let record = Record {
+                    pool: Some(Arc::new(pool.clone())),
+                    at: started,
+                    missed: Vec::new(),
+                };
                 self.pools.insert(pool.name, record);
                 true
             }
@@ -104,8 +116,11 @@ impl Snapshot {
     /// A request to make this pool ended at `at` without telling what became of it: the connection broke, or
     /// the answer showed no pool. What was read before `at` then says nothing about its absence.
     pub fn doubted(&mut self, at: Timestamp, name: &str) {
-        let record =
-            self.pools.entry(name.to_owned()).or_insert_with(|| Record { pool: None, at, missed: Vec::new() });
+        let record = self.pools.entry(name.to_owned()).or_insert_with(|| Record {
+            pool: None,
+            at,
+            missed: Vec::new(),
+        });
         if record.missed.len() >= 2 {
             record.pool = None;
         }
@@ -126,8 +141,16 @@ impl Snapshot {
             Some(pool) if record.missed.len() < 2 => PoolLookup::Found(Arc::clone(pool)),
             _ => {
                 let last = record.missed.first().copied().unwrap_or(record.at);
-                let later = self.listings.iter().filter(|at| **at > last && !record.missed.contains(at));
-                let reads = record.missed.iter().chain(later).filter(|at| **at > since).count();
+                let later = self
+                    .listings
+                    .iter()
+                    .filter(|at| **at > last && !record.missed.contains(at));
+                let reads = record
+                    .missed
+                    .iter()
+                    .chain(later)
+                    .filter(|at| **at > since)
+                    .count();
                 absent(reads)
             }
         }
@@ -135,7 +158,10 @@ impl Snapshot {
 
     /// Every pool that is there, by name.
     pub fn pools(&self) -> impl Iterator<Item = &Arc<AgentPool>> {
-        self.pools.values().filter(|r| r.missed.len() < 2).filter_map(|r| r.pool.as_ref())
+        self.pools
+            .values()
+            .filter(|r| r.missed.len() < 2)
+            .filter_map(|r| r.pool.as_ref())
     }
 
     /// Start of the newest complete listing.
@@ -173,7 +199,10 @@ mod tests {
     }
 
     fn pool(name: &str) -> AgentPool {
-        AgentPool { name: name.into(), ..AgentPool::default() }
+        AgentPool {
+            name: name.into(),
+            ..AgentPool::default()
+        }
     }
 
     #[test]

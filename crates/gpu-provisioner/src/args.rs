@@ -56,10 +56,16 @@ impl Args {
         Settings {
             cluster_id: self.azure.cluster_id(),
             drain_timeout: seconds(self.drain_timeout_seconds),
-            backoff: (seconds(self.backoff_seconds), defaults.backoff.1.max(seconds(self.backoff_seconds))),
+            backoff: (
+                seconds(self.backoff_seconds),
+                defaults.backoff.1.max(seconds(self.backoff_seconds)),
+            ),
             capacity_backoff: (
                 seconds(self.capacity_backoff_seconds),
-                defaults.capacity_backoff.1.max(seconds(self.capacity_backoff_seconds)),
+                defaults
+                    .capacity_backoff
+                    .1
+                    .max(seconds(self.capacity_backoff_seconds)),
             ),
             poll: seconds(self.list_interval_seconds),
             ..defaults

@@ -60,8 +60,16 @@ impl ListerMetrics {
     pub fn new(metrics: &Metrics) -> Self {
         Self {
             listings: metrics.counter("agent_pool_listings", "Listings of agent pools", ["result"]),
-            collected: metrics.counter("agent_pools_collected", "Agent pools deleted because no Machine claims them", []),
-            last: metrics.gauge("agent_pool_last_listing_seconds", "Unix time of the last complete listing", []),
+            collected: metrics.counter(
+                "agent_pools_collected",
+                "Agent pools deleted because no Machine claims them",
+                [],
+            ),
+            last: metrics.gauge(
+                "agent_pool_last_listing_seconds",
+                "Unix time of the last complete listing",
+                [],
+            ),
         }
     }
 }
@@ -96,10 +104,16 @@ impl Lister {
                 self.metrics.listings.inc(["ok"]);
                 #[expect(clippy::cast_precision_loss, reason = "seconds since 1970 fit")]
                 self.metrics.last.set([], Timestamp::now().as_second() as f64);
-                touched.into_iter().for_each(|name| self.trigger.enqueue(Key::cluster(name)));
+                touched
+                    .into_iter()
+                    .for_each(|name| self.trigger.enqueue(Key::cluster(name)));
                 let busy = self.wake_unsettled();
                 self.collect().await;
-                if busy { self.intervals.busy } else { self.intervals.idle }
+                if busy {
+                    self.intervals.busy
+                } else {
+                    self.intervals.idle
+                }
             }
             Err(error) => {
                 *failures = failures.saturating_add(1);
@@ -107,7 +121,10 @@ impl Lister {
                 tracing::warn!(class = error.class.label(), %error, "agent pools can't be listed");
                 self.wake_unsettled();
                 let backoff = self.intervals.busy * 2u32.saturating_pow((*failures).min(6));
-                let asked = error.retry_after.and_then(|after| Duration::try_from(after).ok()).unwrap_or_default();
+                let asked = error
+                    .retry_after
+                    .and_then(|after| Duration::try_from(after).ok())
+                    .unwrap_or_default();
                 backoff.min(self.intervals.idle).max(asked)
             }
         }
@@ -115,19 +132,33 @@ impl Lister {
 
     // Machines that wait for a listing, or whose pool may be on its way.
     fn wake_unsettled(&self) -> bool {
-        let unsettled = self.machines.filter(|machine| managed::is_managed(machine) && !is_settled(machine));
-        unsettled.iter().for_each(|machine| self.trigger.enqueue(Key::of(machine.as_ref())));
+        let unsettled = self
+            .machines
+            .filter(|machine| managed::is_managed(machine) && !is_settled(machine));
+        unsettled
+            .iter()
+            .for_each(|machine| self.trigger.enqueue(Key::of(machine.as_ref())));
         !unsettled.is_empty()
     }
 
     async fn collect(&self) {
         let (pools, first_seen) = self.pools.all();
         let machines = self.machines.all();
-        for call in garbage::collect(Timestamp::now(), &pools, &machines, &first_seen, &self.settings, true) {
+        for call in garbage::collect(
+            Timestamp::now(),
+            &pools,
+            &machines,
+            &first_seen,
+            &self.settings,
+            true,
+        ) {
             if self.is_claimed(&call).await {
                 continue;
             }
-            tracing::warn!(pool = call.pool(), "no Machine claims this agent pool: deleting it");
+            tracing::warn!(
+                pool = call.pool(),
+                "no Machine claims this agent pool: deleting it"
+            );
             match self.pools.carry_out(&call).await {
                 Ok(()) => self.metrics.collected.inc([]),
                 Err(error) => tracing::warn!(pool = call.pool(), %error, "the cloud refused"),
@@ -144,7 +175,13 @@ impl Lister {
 }
 
 fn is_settled(machine: &Machine) -> bool {
-    let ready = machine.status.as_ref().is_some_and(|status| status.is_true(MachineConditionType::Ready));
-    let protected = machine.finalizers().iter().any(|f| f == labels::TERMINATION_FINALIZER);
+    let ready = machine
+        .status
+        .as_ref()
+        .is_some_and(|status| status.is_true(MachineConditionType::Ready));
+    let protected = machine
+        .finalizers()
+        .iter()
+        .any(|f| f == labels::TERMINATION_FINALIZER);
     ready && protected && machine.metadata.deletion_timestamp.is_none()
 }

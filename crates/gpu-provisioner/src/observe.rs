@@ -35,8 +35,14 @@ impl Stores {
         let name = machine.name_any();
         let nodes = self.nodes(&machine, &name);
         let leaving = machine.metadata.deletion_timestamp.is_some()
-            || nodes.iter().any(|node| node.metadata.deletion_timestamp.is_some());
-        let (pods, attachments) = if leaving { self.guests(&nodes) } else { (Vec::new(), Vec::new()) };
+            || nodes
+                .iter()
+                .any(|node| node.metadata.deletion_timestamp.is_some());
+        let (pods, attachments) = if leaving {
+            self.guests(&nodes)
+        } else {
+            (Vec::new(), Vec::new())
+        };
         let view = pools.view(&name, &machine.uid().unwrap_or_default(), now);
         Observed {
             pool: view.pool,
@@ -50,8 +56,14 @@ impl Stores {
     }
 
     fn nodes(&self, machine: &Machine, name: &str) -> Vec<Arc<Node>> {
-        let provider_id = machine.status.as_ref().map(|s| s.provider_id.as_str()).filter(|id| !id.is_empty());
-        let by_id = provider_id.map(|id| self.nodes_by_provider_id.get(id)).unwrap_or_default();
+        let provider_id = machine
+            .status
+            .as_ref()
+            .map(|s| s.provider_id.as_str())
+            .filter(|id| !id.is_empty());
+        let by_id = provider_id
+            .map(|id| self.nodes_by_provider_id.get(id))
+            .unwrap_or_default();
         let all: BTreeMap<String, Arc<Node>> = self
             .nodes_by_pool
             .get(name)
@@ -66,7 +78,9 @@ impl Stores {
         let names = || nodes.iter().map(|node| node.name_any());
         (
             names().flat_map(|name| self.pods_by_node.get(&name)).collect(),
-            names().flat_map(|name| self.attachments_by_node.get(&name)).collect(),
+            names()
+                .flat_map(|name| self.attachments_by_node.get(&name))
+                .collect(),
         )
     }
 }
@@ -75,8 +89,10 @@ impl Stores {
 #[must_use]
 pub fn pool_names(node: &Node) -> Vec<String> {
     let labels = node.labels();
-    let mut names: Vec<String> =
-        [labels::AGENT_POOL, labels::AKS_AGENT_POOL].iter().filter_map(|key| labels.get(*key).cloned()).collect();
+    let mut names: Vec<String> = [labels::AGENT_POOL, labels::AKS_AGENT_POOL]
+        .iter()
+        .filter_map(|key| labels.get(*key).cloned())
+        .collect();
     names.dedup();
     names
 }
@@ -84,11 +100,17 @@ pub fn pool_names(node: &Node) -> Vec<String> {
 /// The provider id of a Node.
 #[must_use]
 pub fn provider_id(node: &Node) -> Vec<String> {
-    node.spec.iter().filter_map(|spec| spec.provider_id.clone()).collect()
+    node.spec
+        .iter()
+        .filter_map(|spec| spec.provider_id.clone())
+        .collect()
 }
 
 /// The node a pod is bound to.
 #[must_use]
 pub fn node_of_pod(pod: &Pod) -> Vec<String> {
-    pod.spec.iter().filter_map(|spec| spec.node_name.clone()).collect()
+    pod.spec
+        .iter()
+        .filter_map(|spec| spec.node_name.clone())
+        .collect()
 }

@@ -7,8 +7,8 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use cloudprovider::{
-    AgentPool, AgentPoolSpec, CallKind, CallOutcome, CloudCall, CloudProvider, ErrorClass, OperationStatus, PoolLookup,
-    ProviderError, ProvisioningState, Snapshot,
+    AgentPool, AgentPoolSpec, CallKind, CallOutcome, CloudCall, CloudProvider, ErrorClass, OperationStatus,
+    PoolLookup, ProviderError, ProvisioningState, Snapshot,
 };
 use jiff::Timestamp;
 use tokio::sync::Notify;
@@ -47,7 +47,11 @@ impl Pools {
     /// Nothing is known yet.
     #[must_use]
     pub fn new(provider: Arc<dyn CloudProvider>) -> Self {
-        Self { provider, state: Mutex::default(), nudge: Notify::new() }
+        Self {
+            provider,
+            state: Mutex::default(),
+            nudge: Notify::new(),
+        }
     }
 
     /// What is known of the pool of a claim.
@@ -86,7 +90,10 @@ impl Pools {
     #[must_use]
     pub fn all(&self) -> (Vec<Arc<AgentPool>>, BTreeMap<String, Timestamp>) {
         let state = self.lock();
-        (state.snapshot.pools().cloned().collect(), state.first_seen.clone())
+        (
+            state.snapshot.pools().cloned().collect(),
+            state.first_seen.clone(),
+        )
     }
 
     /// Waits until somebody wants a fresh listing.
@@ -141,7 +148,10 @@ impl Pools {
             }
             CloudCall::Delete { name, etag } => {
                 let result = self.provider.delete(name, etag.as_deref()).await;
-                let gone = result.as_ref().err().is_some_and(|e| e.class == ErrorClass::NotFound);
+                let gone = result
+                    .as_ref()
+                    .err()
+                    .is_some_and(|e| e.class == ErrorClass::NotFound);
                 self.record(name, call.kind(), result.as_ref().err().filter(|_| !gone), None);
                 if gone {
                     self.lock().snapshot.missed(started, name);
@@ -186,11 +196,27 @@ impl Pools {
         }
     }
 
-    fn record(&self, name: &str, kind: CallKind, error: Option<&ProviderError>, operation_url: Option<String>) {
+    fn record(
+        &self,
+        name: &str,
+        kind: CallKind,
+        error: Option<&ProviderError>,
+        operation_url: Option<String>,
+    ) {
         let mut state = self.lock();
-        let before = state.calls.get(name).filter(|call| call.kind == kind).map_or(0, |call| call.failures);
+        let before = state
+            .calls
+            .get(name)
+            .filter(|call| call.kind == kind)
+            .map_or(0, |call| call.failures);
         let failures = if error.is_some() { before + 1 } else { 0 };
-        let outcome = CallOutcome { at: Timestamp::now(), kind, error: error.cloned(), failures, operation_url };
+        let outcome = CallOutcome {
+            at: Timestamp::now(),
+            kind,
+            error: error.cloned(),
+            failures,
+            operation_url,
+        };
         state.calls.insert(name.to_owned(), outcome);
     }
 
@@ -209,8 +235,10 @@ impl State {
 }
 
 fn matters_where_it_is(error: &ProviderError) -> bool {
-    matches!(error.class, ErrorClass::Precondition | ErrorClass::Transient | ErrorClass::Busy)
-        && !error.code.starts_with("Local")
+    matches!(
+        error.class,
+        ErrorClass::Precondition | ErrorClass::Transient | ErrorClass::Busy
+    ) && !error.code.starts_with("Local")
 }
 
 fn promised(spec: &AgentPoolSpec) -> AgentPool {

@@ -18,7 +18,11 @@ struct Scripted {
 }
 
 fn next<T>(script: &Mutex<VecDeque<T>>) -> T {
-    script.lock().unwrap().pop_front().expect("a call that the script does not foresee")
+    script
+        .lock()
+        .unwrap()
+        .pop_front()
+        .expect("a call that the script does not foresee")
 }
 
 #[async_trait]
@@ -47,15 +51,27 @@ impl CloudProvider for Scripted {
 }
 
 fn error(class: ErrorClass) -> ProviderError {
-    ProviderError { class, code: "Code".into(), message: "text".into(), retry_after: None, request_id: None }
+    ProviderError {
+        class,
+        code: "Code".into(),
+        message: "text".into(),
+        retry_after: None,
+        request_id: None,
+    }
 }
 
 fn pool() -> AgentPool {
-    AgentPool { name: "ws1".into(), ..AgentPool::default() }
+    AgentPool {
+        name: "ws1".into(),
+        ..AgentPool::default()
+    }
 }
 
 fn create() -> CloudCall {
-    CloudCall::Create(Box::new(AgentPoolSpec { name: "ws1".into(), ..AgentPoolSpec::default() }))
+    CloudCall::Create(Box::new(AgentPoolSpec {
+        name: "ws1".into(),
+        ..AgentPoolSpec::default()
+    }))
 }
 
 fn pools(script: Scripted) -> Pools {
@@ -68,8 +84,14 @@ fn view(pools: &Pools) -> PoolView {
 
 #[tokio::test]
 async fn an_accepted_create_is_seen_before_any_listing() {
-    let accepted = Accepted { operation_url: Some("url".into()), ..Accepted::default() };
-    let pools = pools(Scripted { creates: Mutex::new([Ok(accepted)].into()), ..Scripted::default() });
+    let accepted = Accepted {
+        operation_url: Some("url".into()),
+        ..Accepted::default()
+    };
+    let pools = pools(Scripted {
+        creates: Mutex::new([Ok(accepted)].into()),
+        ..Scripted::default()
+    });
     assert_eq!(view(&pools).pool, PoolLookup::Unknown);
     pools.carry_out(&create()).await.unwrap();
     let seen = view(&pools);
@@ -107,9 +129,15 @@ async fn failures_of_one_kind_are_counted_until_a_success() {
 #[tokio::test]
 async fn a_delete_that_finds_nothing_is_a_live_read_and_no_failure() {
     let gone = || Err(error(ErrorClass::NotFound));
-    let pools = pools(Scripted { deletes: Mutex::new([gone(), gone()].into()), ..Scripted::default() });
+    let pools = pools(Scripted {
+        deletes: Mutex::new([gone(), gone()].into()),
+        ..Scripted::default()
+    });
     view(&pools);
-    let delete = CloudCall::Delete { name: "ws1".into(), etag: None };
+    let delete = CloudCall::Delete {
+        name: "ws1".into(),
+        etag: None,
+    };
     pools.carry_out(&delete).await.unwrap();
     pools.carry_out(&delete).await.unwrap();
     let seen = view(&pools);
@@ -127,17 +155,30 @@ async fn an_error_is_never_absence() {
     view(&pools);
     assert_eq!(pools.refresh().await.unwrap(), ["ws1"]);
     assert!(pools.refresh().await.is_err());
-    assert!(pools.carry_out(&CloudCall::Read { name: "ws1".into() }).await.is_err());
+    assert!(
+        pools
+            .carry_out(&CloudCall::Read { name: "ws1".into() })
+            .await
+            .is_err()
+    );
     assert!(matches!(view(&pools).pool, PoolLookup::Found(_)));
 }
 
 #[tokio::test]
 async fn a_new_claim_of_an_old_name_starts_afresh() {
-    let pools = pools(Scripted { creates: Mutex::new([Err(error(ErrorClass::Quota))].into()), ..Scripted::default() });
+    let pools = pools(Scripted {
+        creates: Mutex::new([Err(error(ErrorClass::Quota))].into()),
+        ..Scripted::default()
+    });
     view(&pools);
     let _ = pools.carry_out(&create()).await;
     assert!(view(&pools).last_call.is_some());
-    assert!(pools.view("ws1", "another uid", Timestamp::now()).last_call.is_none());
+    assert!(
+        pools
+            .view("ws1", "another uid", Timestamp::now())
+            .last_call
+            .is_none()
+    );
 }
 
 #[tokio::test]
@@ -147,6 +188,12 @@ async fn a_lost_operation_document_leaves_a_failure_without_words() {
         ..Scripted::default()
     });
     view(&pools);
-    pools.carry_out(&CloudCall::ReadOperation { name: "ws1".into(), url: "url".into() }).await.unwrap();
+    pools
+        .carry_out(&CloudCall::ReadOperation {
+            name: "ws1".into(),
+            url: "url".into(),
+        })
+        .await
+        .unwrap();
     assert_eq!(view(&pools).failure.unwrap().code, "Unexplained");
 }

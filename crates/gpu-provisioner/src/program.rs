@@ -35,7 +35,13 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
     let _guard = telemetry::init(&args.telemetry, NAME)?;
     let (metrics, readiness) = (Metrics::new(), Readiness::new());
     let mut tasks = Tasks::new()?;
-    serve_admin(&mut tasks, &metrics, &readiness, [args.metrics_bind_address, args.health_probe_bind_address]).await?;
+    serve_admin(
+        &mut tasks,
+        &metrics,
+        &readiness,
+        [args.metrics_bind_address, args.health_probe_bind_address],
+    )
+    .await?;
     let provider = args.azure.provider()?;
     let pools = Arc::new(Pools::new(Arc::new(provider)));
     let client = operator_runtime::connect(&args.client, NAME, env!("CARGO_PKG_VERSION")).await?;
@@ -58,10 +64,16 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
         intervals: intervals(&args),
         metrics: ListerMetrics::new(&metrics),
     };
-    let settings = DriveSettings { concurrency: args.concurrency.into() };
+    let settings = DriveSettings {
+        concurrency: args.concurrency.into(),
+    };
     let machines = Drive {
         store: stores.machines.clone(),
-        reconciler: Machines { stores: stores.clone(), pools: Arc::clone(&pools), settings: args.settings() },
+        reconciler: Machines {
+            stores: stores.clone(),
+            pools: Arc::clone(&pools),
+            settings: args.settings(),
+        },
         caches: caches.clone(),
         work,
         settings,
@@ -106,7 +118,9 @@ async fn serve_admin(
 ) -> anyhow::Result<()> {
     let admin = Admin::new(metrics.clone(), readiness.clone());
     for address in addresses {
-        let listener = TcpListener::bind(address).await.with_context(|| format!("{address} can't be bound"))?;
+        let listener = TcpListener::bind(address)
+            .await
+            .with_context(|| format!("{address} can't be bound"))?;
         tasks.spawn("admin", admin.clone().serve(listener, tasks.token()));
     }
     Ok(())
@@ -132,39 +146,69 @@ fn start_watches(
     };
     let node_store = nodes.store();
     let leaving = nodes.index(|node| {
-        if node.metadata.deletion_timestamp.is_some() || node.spec.as_ref().is_some_and(|s| s.taints.is_some()) {
+        if node.metadata.deletion_timestamp.is_some()
+            || node.spec.as_ref().is_some_and(|s| s.taints.is_some())
+        {
             vec![node.name_any()]
         } else {
             Vec::new()
         }
     });
-    let caches =
-        Caches::new().with(&stores.machines).with(&node_store).with(&pods.store()).with(&attachments.store());
+    let caches = Caches::new()
+        .with(&stores.machines)
+        .with(&node_store)
+        .with(&pods.store())
+        .with(&attachments.store());
     let token = tasks.token();
-    tasks.spawn("machines", machines.run(token.clone(), {
-        let (trigger, nodes, node_trigger) = (trigger.clone(), stores.nodes_by_pool.clone(), node_trigger.clone());
-        move |touched| {
-            trigger.enqueue(touched.key.clone());
-            if touched.after.is_none() {
-                nodes.get(&touched.key.name).iter().for_each(|node| node_trigger.enqueue(Key::of(node.as_ref())));
+    tasks.spawn(
+        "machines",
+        machines.run(token.clone(), {
+            let (trigger, nodes, node_trigger) = (
+                trigger.clone(),
+                stores.nodes_by_pool.clone(),
+                node_trigger.clone(),
+            );
+            move |touched| {
+                trigger.enqueue(touched.key.clone());
+                if touched.after.is_none() {
+                    nodes
+                        .get(&touched.key.name)
+                        .iter()
+                        .for_each(|node| node_trigger.enqueue(Key::of(node.as_ref())));
+                }
             }
-        }
-    }));
-    tasks.spawn("nodes", nodes.run(token.clone(), {
-        let (trigger, node_trigger) = (trigger.clone(), node_trigger.clone());
-        move |touched: &Touched<Node>| {
-            node_trigger.enqueue(touched.key.clone());
-            enqueue_machines(touched.both().flat_map(|node| pool_names(node)), &trigger);
-        }
-    }));
-    let of_pods = WakeByNode { leaving: leaving.clone(), trigger: trigger.clone() };
-    tasks.spawn("pods", pods.run(token.clone(), move |touched| {
-        of_pods.wake(touched.both().flat_map(|pod| node_of_pod(pod)));
-    }));
-    let of_attachments = WakeByNode { leaving, trigger: trigger.clone() };
-    tasks.spawn("volumeattachments", attachments.run(token, move |touched| {
-        of_attachments.wake(touched.both().map(|attachment| attachment.spec.node_name.clone()));
-    }));
+        }),
+    );
+    tasks.spawn(
+        "nodes",
+        nodes.run(token.clone(), {
+            let (trigger, node_trigger) = (trigger.clone(), node_trigger.clone());
+            move |touched: &Touched<Node>| {
+                node_trigger.enqueue(touched.key.clone());
+                enqueue_machines(touched.both().flat_map(|node| pool_names(node)), &trigger);
+            }
+        }),
+    );
+    let of_pods = WakeByNode {
+        leaving: leaving.clone(),
+        trigger: trigger.clone(),
+    };
+    tasks.spawn(
+        "pods",
+        pods.run(token.clone(), move |touched| {
+            of_pods.wake(touched.both().flat_map(|pod| node_of_pod(pod)));
+        }),
+    );
+    let of_attachments = WakeByNode {
+        leaving,
+        trigger: trigger.clone(),
+    };
+    tasks.spawn(
+        "volumeattachments",
+        attachments.run(token, move |touched| {
+            of_attachments.wake(touched.both().map(|attachment| attachment.spec.node_name.clone()));
+        }),
+    );
     (stores, node_store, caches)
 }
 
@@ -184,7 +228,8 @@ impl WakeByNode {
 
 fn is_draining(node: &Node) -> bool {
     let tainted = node.spec.iter().flat_map(|spec| spec.taints.iter().flatten());
-    node.metadata.deletion_timestamp.is_some() || tainted.into_iter().any(|t| t.key == labels::DISRUPTED_TAINT)
+    node.metadata.deletion_timestamp.is_some()
+        || tainted.into_iter().any(|t| t.key == labels::DISRUPTED_TAINT)
 }
 
 fn enqueue_machines(names: impl Iterator<Item = String>, trigger: &Trigger) {

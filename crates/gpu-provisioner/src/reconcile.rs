@@ -59,7 +59,10 @@ impl Reconciler for Machines {
 }
 
 fn pause_after(error: &ProviderError) -> Duration {
-    error.retry_after.and_then(|after| Duration::try_from(after).ok()).map_or(LATER, |after| after.max(SOON))
+    error
+        .retry_after
+        .and_then(|after| Duration::try_from(after).ok())
+        .map_or(LATER, |after| after.max(SOON))
 }
 
 /// Nodes whose Machine is gone: nobody else removes our finalizer from them.
@@ -103,4 +106,3 @@ impl Reconciler for OrphanNodes {
         Ok(Some(result.map_or_else(|error| pause_after(&error), |()| SOON)))
     }
 }
-

@@ -34,7 +34,10 @@ pub fn pod(pod: &mut Pod) {
             priority: spec.priority,
             termination_grace_period_seconds: spec.termination_grace_period_seconds,
             volumes: spec.volumes.map(|volumes| {
-                volumes.into_iter().filter(|volume| volume.persistent_volume_claim.is_some()).collect()
+                volumes
+                    .into_iter()
+                    .filter(|volume| volume.persistent_volume_claim.is_some())
+                    .collect()
             }),
             ..PodSpec::default()
         });

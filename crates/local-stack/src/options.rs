@@ -28,7 +28,7 @@ impl Default for StackOptions {
             list_seconds: 0.2,
             capacity_backoff_seconds: 0.5,
             unlimited_requests: true,
-            log_filter: "info,kube=warn".to_owned(),
+            log_filter: "info,kube=warn,typespec_client_core=warn".to_owned(),
             concurrency: 16,
         }
     }

@@ -112,6 +112,9 @@ impl Programs {
             .args(["--cluster", CLUSTER, "--location", LOCATION])
             .args(["--create-seconds", &self.options.create_seconds.to_string()])
             .args(["--delete-seconds", &self.options.delete_seconds.to_string()])
+            .args(["--tenant", TENANT, "--client-id", CLIENT])
+            .arg("--token-file")
+            .arg(&self.token_file)
             .arg("--kubeconfig")
             .arg(&self.admin_kubeconfig)
             .env("NO_PROXY", "*")
@@ -147,7 +150,12 @@ impl Programs {
                 &format!("http://{}", self.registry_address()),
             ])
             .args(["--concurrency", &self.options.concurrency.to_string()])
-            .args(["--leader-election-namespace", NAMESPACE, "--lease-duration-seconds", "3"])
+            .args([
+                "--leader-election-namespace",
+                NAMESPACE,
+                "--lease-duration-seconds",
+                "3",
+            ])
             .kubeconfig(kubeconfig)
             .start(env)
     }
@@ -168,7 +176,12 @@ impl Programs {
         let arm = self.arm().url;
         let mut program = self
             .with_admin(Program::named("gpu-provisioner"), 2)
-            .args(["--leader-election-namespace", NAMESPACE, "--lease-duration-seconds", "3"])
+            .args([
+                "--leader-election-namespace",
+                NAMESPACE,
+                "--lease-duration-seconds",
+                "3",
+            ])
             .args(["--list-interval-seconds", &self.options.list_seconds.to_string()])
             .args([
                 "--idle-list-interval-seconds",

@@ -1,16 +1,18 @@
 //! A live Machine without a pool: whether to ask for one now. The only place that asks for a pool.
 
-use cloudprovider::{CallKind, CloudCall, ErrorClass};
-use jiff::SignedDuration;
+use cloudprovider::{CallKind, CallOutcome, CloudCall, ErrorClass};
+use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::Node;
 use kaito_api::conditions::MachineReason;
+use kaito_api::labels::OPERATION_URL;
 use kube::ResourceExt as _;
 
 use crate::backoff;
 use crate::ctx::Ctx;
 use crate::initialization::is_ready;
-use crate::launch::{Join, Launch, forget_operation, poll};
-use crate::launch_failure::{self, Setback};
+use crate::launch::{Join, Launch, poll};
+use crate::launch_failure::{self, LAUNCH_STARTED, Setback};
+use crate::machine_edit::MachineEdit;
 use crate::node_edit;
 use crate::pool_spec::pool_spec;
 use crate::step::Step;
@@ -19,11 +21,25 @@ use crate::taxonomy;
 /// How long after a request to make a pool the pool may still turn up, although reads miss it.
 const LANDING: SignedDuration = SignedDuration::from_mins(2);
 
-/// Until when a request of ours may still make the pool turn up: it was accepted, or nobody knows.
-pub(crate) fn may_land_until(ctx: &Ctx<'_>) -> Option<jiff::Timestamp> {
-    let call = ctx.last(CallKind::Create)?;
-    let class = call.error.as_ref().map(|error| error.class);
-    matches!(class, None | Some(ErrorClass::Transient)).then(|| backoff::after(call.at, LANDING))
+/// Until when a request of ours may still make the pool turn up. The intent to ask is stored before it is asked,
+/// so neither a crash nor a later refusal hides a request whose answer was lost.
+pub(crate) fn may_land_until(ctx: &Ctx<'_>) -> Option<Timestamp> {
+    if ctx.last(CallKind::Create).is_some_and(is_settled) {
+        return None;
+    }
+    let asked = ctx.last(CallKind::Create).map(|call| call.at);
+    let latest = asked.max(launch_failure::intended(ctx))?;
+    Some(backoff::after(latest, LANDING))
+}
+
+/// Refused at the first try: this one made no pool, and no earlier one is open. With a refusal after other
+/// failures an earlier one may be.
+fn is_settled(call: &CallOutcome) -> bool {
+    let refused = call
+        .error
+        .as_ref()
+        .is_some_and(|error| error.class != ErrorClass::Transient);
+    refused && call.failures <= 1
 }
 
 /// Decides for a Machine whose pool was missed by `reads` live reads.
@@ -47,7 +63,7 @@ pub(crate) fn decide<'a>(ctx: &Ctx<'a>, reads: u32) -> Launch<'a> {
             held_back(ctx, &setback, launch)
         }
         _ => {
-            forget_operation(ctx, &mut launch.edit);
+            intend(ctx, &mut launch.edit);
             launch
                 .cloud(Some(CloudCall::Create(Box::new(spec))))
                 .requeue(poll(ctx))
@@ -82,9 +98,17 @@ fn held_back<'a>(ctx: &Ctx<'a>, setback: &Setback, mut launch: Launch<'a>) -> La
         .requeue(backoff::remaining(setback.until, ctx.now))
 }
 
-/// An accepted request whose pool no read shows yet.
+/// Stores that a pool is about to be asked for, and forgets the one before.
+fn intend(ctx: &Ctx<'_>, edit: &mut MachineEdit) {
+    edit.set(ctx.machine, LAUNCH_STARTED, Some(ctx.now.to_string()));
+    edit.set(ctx.machine, OPERATION_URL, None);
+}
+
+/// A request that was accepted, or of which a restart left only the intent, and whose pool no read shows yet.
 fn landing<'a>(ctx: &Ctx<'a>) -> Option<Launch<'a>> {
-    launch_failure::accepted(ctx)?;
+    if ctx.last_call.is_some() {
+        launch_failure::accepted(ctx)?;
+    }
     backoff::remaining(may_land_until(ctx)?, ctx.now)?;
     let cause = format!("agent pool {} was asked for", ctx.name());
     let launch = Launch::waiting("landing", MachineReason::AgentPoolCreating, &cause);

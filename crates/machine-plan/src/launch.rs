@@ -154,21 +154,15 @@ fn was_launched(ctx: &Ctx<'_>) -> bool {
         .is_some_and(|status| status.is_true(MachineConditionType::Launched))
 }
 
-/// Keeps what a restart would lose: where the operation can be followed, and when it began. A pool whose
-/// request went unanswered begins when it is first seen.
+/// Keeps what a restart would lose: where the operation can be followed. A pool that was there before us begins
+/// when it is first seen.
 fn note_operation(ctx: &Ctx<'_>, edit: &mut MachineEdit) {
     if let Some(call) = launch_failure::accepted(ctx) {
-        edit.set(ctx.machine, LAUNCH_STARTED, Some(call.at.to_string()));
         edit.set(ctx.machine, OPERATION_URL, call.operation_url.clone());
-    } else if launch_failure::started(ctx).is_none() {
+    }
+    if launch_failure::started(ctx).is_none() {
         edit.set(ctx.machine, LAUNCH_STARTED, Some(ctx.now.to_string()));
     }
-}
-
-/// Forgets the pool before this one.
-pub(crate) fn forget_operation(ctx: &Ctx<'_>, edit: &mut MachineEdit) {
-    edit.set(ctx.machine, LAUNCH_STARTED, None);
-    edit.set(ctx.machine, OPERATION_URL, None);
 }
 
 fn succeeded<'a>(ctx: &Ctx<'a>, pool: &'a AgentPool) -> Launch<'a> {

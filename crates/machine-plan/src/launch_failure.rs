@@ -18,7 +18,7 @@ use crate::taxonomy::{self, Origin};
 
 /// Annotation that holds the last failed launch as JSON.
 pub const LAUNCH_FAILURE: &str = "kaito.sh/launch-failure";
-/// Annotation that holds when the pool that exists was asked for, RFC 3339.
+/// Annotation that holds when a pool was last asked for, RFC 3339; stored before the request is sent.
 pub const LAUNCH_STARTED: &str = "kaito.sh/launch-started";
 
 /// One failed launch.
@@ -82,10 +82,14 @@ pub(crate) fn note(ctx: &Ctx<'_>, at: Timestamp, error: &ProviderError, edit: &m
     edit.set(ctx.machine, OPERATION_URL, None);
 }
 
+/// When we last set out to ask for a pool.
+pub(crate) fn intended(ctx: &Ctx<'_>) -> Option<Timestamp> {
+    ctx.machine.annotations().get(LAUNCH_STARTED)?.parse().ok()
+}
+
 /// When the pool that exists was asked for, as far as anybody knows.
 pub(crate) fn started(ctx: &Ctx<'_>) -> Option<Timestamp> {
-    let noted = || ctx.machine.annotations().get(LAUNCH_STARTED)?.parse().ok();
-    accepted(ctx).map(|call| call.at).or_else(noted)
+    intended(ctx).or_else(|| accepted(ctx).map(|call| call.at))
 }
 
 /// The last request, when it was an accepted Create.

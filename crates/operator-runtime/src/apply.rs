@@ -64,7 +64,10 @@ async fn delete(wire: &Wire, wanted: Delete) -> Result<Done, Error> {
     };
     let built = collection(&wanted.target).delete(&wanted.target.name, &params);
     match wire.send("delete", &wanted.target, built).await {
-        Ok(_) => Ok(Done::Wrote(Some(Wrote::Gone { target: wanted.target, uid: wanted.uid }))),
+        Ok(_) => Ok(Done::Wrote(Some(Wrote::Gone {
+            target: wanted.target,
+            uid: wanted.uid,
+        }))),
         // 409: the name belongs to another object by now.
         Err(error) if matches!(error.code(), Some(404 | 409)) => Ok(Done::Absent),
         Err(error) => Err(error),
@@ -72,12 +75,24 @@ async fn delete(wire: &Wire, wanted: Delete) -> Result<Done, Error> {
 }
 
 async fn patch(wire: &Wire, wanted: MergePatch) -> Result<Done, Error> {
-    let MergePatch { target, resource_version, mut body } = wanted;
-    match body.as_object_mut().map(|fields| fields.entry("metadata").or_insert_with(|| json!({}))) {
-        Some(Value::Object(metadata)) => metadata.insert("resourceVersion".to_owned(), resource_version.into()),
+    let MergePatch {
+        target,
+        resource_version,
+        mut body,
+    } = wanted;
+    match body
+        .as_object_mut()
+        .map(|fields| fields.entry("metadata").or_insert_with(|| json!({})))
+    {
+        Some(Value::Object(metadata)) => {
+            metadata.insert("resourceVersion".to_owned(), resource_version.into())
+        }
         _ => return Err(unlocked(&target)),
     };
-    let params = PatchParams { field_manager: Some(wire.program.to_owned()), ..PatchParams::default() };
+    let params = PatchParams {
+        field_manager: Some(wire.program.to_owned()),
+        ..PatchParams::default()
+    };
     let built = collection(&target).patch(&target.name, &params, &Patch::Merge(body));
     match wire.send("patch", &target, built).await {
         Ok(reply) => Ok(Done::Wrote(shown(target.kind, &reply))),
@@ -89,12 +104,19 @@ async fn patch(wire: &Wire, wanted: MergePatch) -> Result<Done, Error> {
 
 fn unlocked(target: &ObjectRef) -> Error {
     let source = "the patch is no object, so it can't carry a resource version".into();
-    Error::Unbuildable { what: format!("patch {}", target.name), source }
+    Error::Unbuildable {
+        what: format!("patch {}", target.name),
+        source,
+    }
 }
 
 async fn evict(wire: &Wire, wanted: Evict) -> Result<Done, Error> {
     let Evict { namespace, name, uid } = wanted;
-    let target = ObjectRef { kind: Kind::Pod, namespace: Some(namespace.clone()), name: name.clone() };
+    let target = ObjectRef {
+        kind: Kind::Pod,
+        namespace: Some(namespace.clone()),
+        name: name.clone(),
+    };
     // Built by hand: kube writes `delete_options`, which the API server does not know, and the UID would be lost.
     let body = json!({
         "apiVersion": "policy/v1",
@@ -102,8 +124,12 @@ async fn evict(wire: &Wire, wanted: Evict) -> Result<Done, Error> {
         "metadata": { "name": name, "namespace": namespace },
         "deleteOptions": { "preconditions": { "uid": uid } },
     });
-    let built =
-        collection(&target).create_subresource("eviction", &name, &PostParams::default(), body.to_string().into());
+    let built = collection(&target).create_subresource(
+        "eviction",
+        &name,
+        &PostParams::default(),
+        body.to_string().into(),
+    );
     match wire.send("evict", &target, built).await {
         Ok(_) => Ok(Done::Wrote(Some(Wrote::Gone { target, uid }))),
         Err(error) => match error.code() {
@@ -124,8 +150,12 @@ pub(crate) async fn status(wire: &Wire, root: &Root<'_>, status: Value) -> Resul
         "metadata": { "name": target.name, "namespace": target.namespace, "uid": root.meta.uid },
         "status": status,
     });
-    let built =
-        collection(target).patch_subresource("status", &target.name, &forced(wire), &Patch::Apply(without_nulls(body)));
+    let built = collection(target).patch_subresource(
+        "status",
+        &target.name,
+        &forced(wire),
+        &Patch::Apply(without_nulls(body)),
+    );
     match wire.send("status", target, built).await {
         Ok(reply) => Ok(Done::Wrote(shown(target.kind, &reply))),
         Err(error) if error.code() == Some(404) => Ok(Done::Absent),
@@ -146,7 +176,10 @@ fn forced(wire: &Wire) -> PatchParams {
 }
 
 fn only(uid: &str) -> Preconditions {
-    Preconditions { uid: Some(uid.to_owned()), resource_version: None }
+    Preconditions {
+        uid: Some(uid.to_owned()),
+        resource_version: None,
+    }
 }
 
 fn shown(kind: Kind, reply: &Reply) -> Option<Wrote> {

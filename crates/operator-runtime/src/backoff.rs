@@ -38,14 +38,31 @@ mod tests {
     #[test]
     fn each_class_has_its_pace() {
         let ms = |class, failures| delay(class, failures).as_millis();
-        assert_eq!([0, 1, 2, 9].map(|n| ms(Class::Conflict, n)), [50, 100, 200, 5_000]);
-        assert_eq!([0, 1, 2, 9].map(|n| ms(Class::Transient, n)), [500, 1_000, 2_000, 60_000]);
-        assert_eq!([0, 1, 2, 9].map(|n| ms(Class::Bug, n)), [5_000, 10_000, 20_000, 600_000]);
-        assert_eq!([0, 1, 2, 9].map(|n| ms(Class::Denied, n)), [30_000, 60_000, 120_000, 600_000]);
+        assert_eq!(
+            [0, 1, 2, 9].map(|n| ms(Class::Conflict, n)),
+            [50, 100, 200, 5_000]
+        );
+        assert_eq!(
+            [0, 1, 2, 9].map(|n| ms(Class::Transient, n)),
+            [500, 1_000, 2_000, 60_000]
+        );
+        assert_eq!(
+            [0, 1, 2, 9].map(|n| ms(Class::Bug, n)),
+            [5_000, 10_000, 20_000, 600_000]
+        );
+        assert_eq!(
+            [0, 1, 2, 9].map(|n| ms(Class::Denied, n)),
+            [30_000, 60_000, 120_000, 600_000]
+        );
     }
 
     fn classes() -> impl Strategy<Value = Class> {
-        prop_oneof![Just(Class::Conflict), Just(Class::Transient), Just(Class::Bug), Just(Class::Denied)]
+        prop_oneof![
+            Just(Class::Conflict),
+            Just(Class::Transient),
+            Just(Class::Bug),
+            Just(Class::Denied)
+        ]
     }
 
     proptest! {

@@ -18,7 +18,14 @@ use crate::store::{Index, IndexData, Inner, Shared, Store, read, write};
 
 /// A kind that can be kept in a [`Store`].
 pub trait Watched:
-    Resource<DynamicType = ()> + Clone + fmt::Debug + PartialEq + serde::de::DeserializeOwned + Send + Sync + 'static
+    Resource<DynamicType = ()>
+    + Clone
+    + fmt::Debug
+    + PartialEq
+    + serde::de::DeserializeOwned
+    + Send
+    + Sync
+    + 'static
 {
     /// The kind, as a metric label and a word for people.
     #[must_use]
@@ -31,7 +38,14 @@ pub trait Watched:
 }
 
 impl<K> Watched for K where
-    K: Resource<DynamicType = ()> + Clone + fmt::Debug + PartialEq + serde::de::DeserializeOwned + Send + Sync + 'static
+    K: Resource<DynamicType = ()>
+        + Clone
+        + fmt::Debug
+        + PartialEq
+        + serde::de::DeserializeOwned
+        + Send
+        + Sync
+        + 'static
 {
 }
 
@@ -63,7 +77,9 @@ pub struct Cache<K> {
 
 impl<K> fmt::Debug for Cache<K> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Cache").field("listing", &self.listing.len()).finish_non_exhaustive()
+        f.debug_struct("Cache")
+            .field("listing", &self.listing.len())
+            .finish_non_exhaustive()
     }
 }
 
@@ -77,8 +93,16 @@ impl<K: Watched> Cache<K> {
     /// Nothing is known.
     #[must_use]
     pub fn new() -> Self {
-        let inner = Inner { objects: BTreeMap::new(), indexes: Vec::new(), latest: 0 };
-        Self { shared: Arc::new(RwLock::new(inner)), ready: watch::Sender::new(false), listing: BTreeMap::new() }
+        let inner = Inner {
+            objects: BTreeMap::new(),
+            indexes: Vec::new(),
+            latest: 0,
+        };
+        Self {
+            shared: Arc::new(RwLock::new(inner)),
+            ready: watch::Sender::new(false),
+            listing: BTreeMap::new(),
+        }
     }
 
     /// A full listing of these objects: for tests of what reads a store.
@@ -96,18 +120,27 @@ impl<K: Watched> Cache<K> {
     /// The reading side.
     #[must_use]
     pub fn store(&self) -> Store<K> {
-        Store { shared: Arc::clone(&self.shared), ready: self.ready.subscribe() }
+        Store {
+            shared: Arc::clone(&self.shared),
+            ready: self.ready.subscribe(),
+        }
     }
 
     /// A new index by the values that `keys_of` finds in an object. `keys_of` must depend on the object alone.
     pub fn index(&mut self, keys_of: impl Fn(&K) -> Vec<String> + Send + Sync + 'static) -> Index<K> {
         let mut inner = write(&self.shared);
-        let mut data = IndexData { keys_of: Box::new(keys_of), entries: HashMap::new() };
+        let mut data = IndexData {
+            keys_of: Box::new(keys_of),
+            entries: HashMap::new(),
+        };
         for (key, object) in &inner.objects {
             data.add(key, object);
         }
         inner.indexes.push(data);
-        Index { shared: Arc::clone(&self.shared), position: inner.indexes.len() - 1 }
+        Index {
+            shared: Arc::clone(&self.shared),
+            position: inner.indexes.len() - 1,
+        }
     }
 
     /// Takes in one event and tells what it changed.
@@ -124,7 +157,9 @@ impl<K: Watched> Cache<K> {
             Event::InitDone => self.listed(),
             Event::Apply(DeserializeGuard(Ok(object))) => {
                 let (key, latest) = (Key::of(&object), version(object.meta()));
-                self.set(key, Some(Arc::new(object)), latest).into_iter().collect()
+                self.set(key, Some(Arc::new(object)), latest)
+                    .into_iter()
+                    .collect()
             }
             // Its last readable form stays: to us a claim that can't be read is not a claim that is gone.
             Event::Apply(DeserializeGuard(Err(invalid))) => {
@@ -155,9 +190,16 @@ impl<K: Watched> Cache<K> {
 
     fn listed(&mut self) -> Vec<Touched<K>> {
         let listing = std::mem::take(&mut self.listing);
-        let gone: Vec<Key> =
-            read(&self.shared).objects.keys().filter(|key| !listing.contains_key(key)).cloned().collect();
-        let mut touched: Vec<_> = gone.into_iter().filter_map(|key| self.set(key, None, 0)).collect();
+        let gone: Vec<Key> = read(&self.shared)
+            .objects
+            .keys()
+            .filter(|key| !listing.contains_key(key))
+            .cloned()
+            .collect();
+        let mut touched: Vec<_> = gone
+            .into_iter()
+            .filter_map(|key| self.set(key, None, 0))
+            .collect();
         for (key, object) in listing {
             let latest = version(object.meta());
             touched.extend(self.set(key, Some(object), latest));
@@ -193,17 +235,26 @@ fn is_same<K: Watched>(before: &K, after: &K) -> bool {
         return before.meta().uid == after.meta().uid;
     }
     let mut aligned = before.clone();
-    aligned.meta_mut().resource_version.clone_from(&after.meta().resource_version);
+    aligned
+        .meta_mut()
+        .resource_version
+        .clone_from(&after.meta().resource_version);
     aligned == *after
 }
 
 fn key_of(meta: &ObjectMeta) -> Key {
-    Key { namespace: meta.namespace.clone(), name: meta.name.clone().unwrap_or_default() }
+    Key {
+        namespace: meta.namespace.clone(),
+        name: meta.name.clone().unwrap_or_default(),
+    }
 }
 
 /// Resource versions of one kind can be compared as numbers; one that can't be read is older than all.
 pub(crate) fn version(meta: &ObjectMeta) -> u64 {
-    meta.resource_version.as_deref().and_then(|version| version.parse().ok()).unwrap_or(0)
+    meta.resource_version
+        .as_deref()
+        .and_then(|version| version.parse().ok())
+        .unwrap_or(0)
 }
 
 #[cfg(test)]

@@ -22,7 +22,10 @@ fn good(node: Node) -> DeserializeGuard<Node> {
 }
 
 fn bad(node: Node) -> DeserializeGuard<Node> {
-    DeserializeGuard(Err(InvalidObject { error: "no".to_owned(), metadata: node.metadata }))
+    DeserializeGuard(Err(InvalidObject {
+        error: "no".to_owned(),
+        metadata: node.metadata,
+    }))
 }
 
 fn list(cache: &mut Cache<Node>, nodes: Vec<DeserializeGuard<Node>>) -> Vec<Touched<Node>> {
@@ -34,11 +37,21 @@ fn list(cache: &mut Cache<Node>, nodes: Vec<DeserializeGuard<Node>>) -> Vec<Touc
 }
 
 fn names(nodes: &[Arc<Node>]) -> Vec<&str> {
-    nodes.iter().filter_map(|node| node.metadata.name.as_deref()).collect()
+    nodes
+        .iter()
+        .filter_map(|node| node.metadata.name.as_deref())
+        .collect()
 }
 
 fn by_pool(cache: &mut Cache<Node>) -> Index<Node> {
-    cache.index(|node: &Node| node.metadata.labels.iter().flatten().map(|(_, pool)| pool.clone()).collect())
+    cache.index(|node: &Node| {
+        node.metadata
+            .labels
+            .iter()
+            .flatten()
+            .map(|(_, pool)| pool.clone())
+            .collect()
+    })
 }
 
 #[test]
@@ -48,7 +61,10 @@ fn an_index_follows_its_objects() {
     cache.apply(Event::Apply(good(node("b", 2, "p"))));
     assert_eq!(names(&index.get("p")), ["a", "b"]);
     let touched = cache.apply(Event::Apply(good(node("a", 3, "q"))));
-    assert_eq!((names(&index.get("p")), names(&index.get("q"))), (vec!["b"], vec!["a"]));
+    assert_eq!(
+        (names(&index.get("p")), names(&index.get("q"))),
+        (vec!["b"], vec!["a"])
+    );
     // Both owners hear of an object that changes hands.
     assert_eq!(touched[0].both().count(), 2);
     cache.apply(Event::Delete(good(node("b", 4, "p"))));
@@ -70,9 +86,19 @@ fn the_store_shows_a_listing_only_when_it_is_complete() {
 
 #[test]
 fn a_relist_reports_what_vanished_and_what_changed_alone() {
-    let mut cache = Cache::of([node("same", 1, "p"), node("changed", 2, "p"), node("gone", 3, "p")]);
-    let touched = list(&mut cache, vec![good(node("same", 1, "p")), good(node("changed", 9, "q"))]);
-    let told: Vec<_> = touched.iter().map(|t| (t.key.name.as_str(), t.after.is_some())).collect();
+    let mut cache = Cache::of([
+        node("same", 1, "p"),
+        node("changed", 2, "p"),
+        node("gone", 3, "p"),
+    ]);
+    let touched = list(
+        &mut cache,
+        vec![good(node("same", 1, "p")), good(node("changed", 9, "q"))],
+    );
+    let told: Vec<_> = touched
+        .iter()
+        .map(|t| (t.key.name.as_str(), t.after.is_some()))
+        .collect();
     assert_eq!(told, [("gone", false), ("changed", true)]);
     assert_eq!(cache.store().latest(), 9);
 }
@@ -82,7 +108,13 @@ fn a_new_version_of_the_same_content_is_stored_and_not_reported() {
     let mut cache = Cache::of([node("a", 1, "p")]);
     assert!(cache.apply(Event::Apply(good(node("a", 2, "p")))).is_empty());
     let stored = cache.store().get(&Key::cluster("a")).unwrap();
-    assert_eq!((stored.metadata.resource_version.as_deref(), cache.store().latest()), (Some("2"), 2));
+    assert_eq!(
+        (
+            stored.metadata.resource_version.as_deref(),
+            cache.store().latest()
+        ),
+        (Some("2"), 2)
+    );
 }
 
 #[test]
@@ -90,7 +122,18 @@ fn an_object_that_cannot_be_read_keeps_its_last_form() {
     let mut cache = Cache::of([node("a", 1, "p")]);
     assert!(cache.apply(Event::Apply(bad(node("a", 2, "q")))).is_empty());
     assert_eq!(cache.store().latest(), 2);
-    assert!(list(&mut cache, vec![bad(node("a", 3, "q")), bad(node("b", 4, "q")), good(node("c", 5, "q"))]).len() == 1);
+    assert!(
+        list(
+            &mut cache,
+            vec![
+                bad(node("a", 3, "q")),
+                bad(node("b", 4, "q")),
+                good(node("c", 5, "q"))
+            ]
+        )
+        .len()
+            == 1
+    );
     assert_eq!(names(&cache.store().all()), ["a", "c"]);
     // Its deletion can be read all the same.
     assert_eq!(cache.apply(Event::Delete(bad(node("a", 6, "q")))).len(), 1);

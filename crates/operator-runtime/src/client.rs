@@ -44,17 +44,21 @@ pub async fn connect(args: &ClientArgs, program: &str, version: &str) -> anyhow:
     let server = config.cluster_url.clone();
     let builder = ClientBuilder::try_from(config).with_context(|| format!("client for {server}"))?;
     Ok(match args.kube_qps {
-        Some(qps) => builder.with_layer(&RateLimitLayer::new(qps.into(), Duration::from_secs(1))).build(),
+        Some(qps) => builder
+            .with_layer(&RateLimitLayer::new(qps.into(), Duration::from_secs(1)))
+            .build(),
         None => builder.build(),
     })
 }
 
 async fn configuration(args: &ClientArgs) -> anyhow::Result<Config> {
     let Some(path) = &args.kubeconfig else {
-        return Config::infer().await.context("no kubeconfig and no service account");
+        return Config::infer()
+            .await
+            .context("no kubeconfig and no service account");
     };
-    let kubeconfig =
-        Kubeconfig::read_from(path).with_context(|| format!("--kubeconfig {} can't be read", path.display()))?;
+    let kubeconfig = Kubeconfig::read_from(path)
+        .with_context(|| format!("--kubeconfig {} can't be read", path.display()))?;
     Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default())
         .await
         .with_context(|| format!("--kubeconfig {} can't be used", path.display()))

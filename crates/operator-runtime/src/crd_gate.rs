@@ -28,7 +28,9 @@ impl Missing {
         match self {
             Self::Absent => format!("{name} is not installed"),
             Self::NotEstablished => format!("{name} is not established"),
-            Self::Denied => format!("may not get customresourcedefinitions/{name}: the role of this program lacks it"),
+            Self::Denied => {
+                format!("may not get customresourcedefinitions/{name}: the role of this program lacks it")
+            }
             Self::Unknown(error) => format!("{name}: {error}"),
         }
     }
@@ -40,14 +42,20 @@ pub async fn wait(client: &Client, names: &[&str], gate: &Gate, token: &Cancella
     let api: Api<CustomResourceDefinition> = Api::all(client.clone());
     let mut told = String::new();
     loop {
-        let Some((name, missing)) = first_missing(&api, names).await else { break };
+        let Some((name, missing)) = first_missing(&api, names).await else {
+            break;
+        };
         let message = missing.describe(name);
         if message != told {
             tracing::warn!(reason = message, "waiting for custom resources");
             gate.set(false, message.clone());
             told = message;
         }
-        let pause = if missing == Missing::Denied { DENIED_RETRY } else { RETRY };
+        let pause = if missing == Missing::Denied {
+            DENIED_RETRY
+        } else {
+            RETRY
+        };
         tokio::select! {
             () = tokio::time::sleep(pause) => {}
             () = token.cancelled() => return,
@@ -56,7 +64,10 @@ pub async fn wait(client: &Client, names: &[&str], gate: &Gate, token: &Cancella
     gate.set(true, "");
 }
 
-async fn first_missing<'a>(api: &Api<CustomResourceDefinition>, names: &[&'a str]) -> Option<(&'a str, Missing)> {
+async fn first_missing<'a>(
+    api: &Api<CustomResourceDefinition>,
+    names: &[&'a str],
+) -> Option<(&'a str, Missing)> {
     for name in names {
         if let Some(missing) = missing(api, name).await {
             return Some((name, missing));
@@ -77,7 +88,10 @@ async fn missing(api: &Api<CustomResourceDefinition>, name: &str) -> Option<Miss
 
 fn is_established(crd: &CustomResourceDefinition) -> bool {
     let conditions = crd.status.as_ref().and_then(|status| status.conditions.as_ref());
-    conditions.into_iter().flatten().any(|condition| condition.type_ == "Established" && condition.status == "True")
+    conditions
+        .into_iter()
+        .flatten()
+        .any(|condition| condition.type_ == "Established" && condition.status == "True")
 }
 
 #[cfg(test)]

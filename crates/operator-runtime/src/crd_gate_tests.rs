@@ -27,7 +27,13 @@ async fn it_opens_when_everything_is_established() {
     let (client, log) = serve(move |_| answers.pop_front());
     let readiness = Readiness::new();
     let gate = readiness.gate("crds");
-    wait(&client, &["machines.karpenter.sh"], &gate, &CancellationToken::new()).await;
+    wait(
+        &client,
+        &["machines.karpenter.sh"],
+        &gate,
+        &CancellationToken::new(),
+    )
+    .await;
     assert_eq!(lines(&log).len(), 4);
     assert!(readiness.shut().is_empty());
 }
@@ -40,10 +46,20 @@ async fn a_missing_role_is_named_and_asked_for_slowly() {
     let gate = readiness.gate("crds");
     let began = Instant::now();
     let waiting = tokio::spawn(async move {
-        wait(&client, &["machines.karpenter.sh"], &gate, &CancellationToken::new()).await;
+        wait(
+            &client,
+            &["machines.karpenter.sh"],
+            &gate,
+            &CancellationToken::new(),
+        )
+        .await;
     });
     tokio::time::sleep(Duration::from_secs(1)).await;
-    assert!(readiness.shut()[0].1.contains("customresourcedefinitions/machines.karpenter.sh"));
+    assert!(
+        readiness.shut()[0]
+            .1
+            .contains("customresourcedefinitions/machines.karpenter.sh")
+    );
     waiting.await.unwrap();
     assert!(began.elapsed() >= DENIED_RETRY);
 }

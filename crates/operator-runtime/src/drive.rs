@@ -68,7 +68,11 @@ impl<R: Reconciler> Drive<R> {
             }
             driver.note_depth();
         }
-        tracing::info!(kind = R::KIND.as_str(), under_way = driver.running.len(), "taking no more work");
+        tracing::info!(
+            kind = R::KIND.as_str(),
+            under_way = driver.running.len(),
+            "taking no more work"
+        );
         while let Some(ended) = driver.running.join_next_with_id().await {
             driver.ended(ended);
         }
@@ -92,7 +96,13 @@ struct Driver<R: Reconciler> {
 
 impl<R: Reconciler> Driver<R> {
     fn new(drive: Drive<R>, runtime: &Runtime) -> Self {
-        let Drive { reconciler, store, caches, work, settings } = drive;
+        let Drive {
+            reconciler,
+            store,
+            caches,
+            work,
+            settings,
+        } = drive;
         Self {
             pass: Arc::new(Pass::new(reconciler, runtime)),
             store,
@@ -113,7 +123,9 @@ impl<R: Reconciler> Driver<R> {
 
     #[expect(clippy::cast_precision_loss, reason = "a queue is never that long")]
     fn note_depth(&self) {
-        self.metrics.depth.set([R::KIND.as_str()], self.work.depth() as f64);
+        self.metrics
+            .depth
+            .set([R::KIND.as_str()], self.work.depth() as f64);
     }
 
     fn start(&mut self, key: Key) {
@@ -129,7 +141,9 @@ impl<R: Reconciler> Driver<R> {
         let pass = Arc::clone(&self.pass);
         let first_failure = !self.failures.contains_key(&key);
         let named = key.clone();
-        let task = self.running.spawn(async move { pass.run(&named, object, first_failure).await });
+        let task = self
+            .running
+            .spawn(async move { pass.run(&named, object, first_failure).await });
         self.keys.insert(task.id(), key);
     }
 

@@ -74,7 +74,8 @@ struct Rig {
 }
 
 fn object(name: &str, version: u64) -> ConfigMap {
-    let meta = json!({ "name": name, "namespace": "ns", "uid": name, "resourceVersion": version.to_string() });
+    let meta =
+        json!({ "name": name, "namespace": "ns", "uid": name, "resourceVersion": version.to_string() });
     serde_json::from_value(json!({ "metadata": meta })).unwrap()
 }
 
@@ -101,7 +102,17 @@ fn rig(names: &[&str], concurrency: usize, script: Script) -> Rig {
     let token = CancellationToken::new();
     let (ground, end) = (runtime.clone(), token.clone());
     let driving = tokio::spawn(async move { drive.run(&ground, end).await });
-    Rig { cache, trigger, token, runtime, log, looks, most_at_once, gone, driving }
+    Rig {
+        cache,
+        trigger,
+        token,
+        runtime,
+        log,
+        looks,
+        most_at_once,
+        gone,
+        driving,
+    }
 }
 
 impl Rig {
@@ -147,14 +158,20 @@ async fn objects_run_beside_each_other_and_none_beside_itself() {
 async fn failures_back_off_and_success_forgets_them() {
     let script: Script = Box::new(|look| match look {
         1..=3 | 5 => Err(Error::other(Class::Transient, "asking", "down")),
-        4 => Ok(Plan { requeue: Some(Duration::from_secs(100)), ..Plan::default() }),
+        4 => Ok(Plan {
+            requeue: Some(Duration::from_secs(100)),
+            ..Plan::default()
+        }),
         _ => Ok(Plan::default()),
     });
     let rig = rig(&["a"], 1, script);
     rig.enqueue("a");
     sleep(Duration::from_secs(300)).await;
     let times: Vec<Instant> = rig.looks.lock().unwrap().iter().map(|(_, at)| *at).collect();
-    let gaps: Vec<f64> = times.windows(2).map(|pair| (pair[1] - pair[0]).as_secs_f64() - 1.0).collect();
+    let gaps: Vec<f64> = times
+        .windows(2)
+        .map(|pair| (pair[1] - pair[0]).as_secs_f64() - 1.0)
+        .collect();
     for (gap, wanted) in gaps.iter().zip([0.5, 1.0, 2.0, 100.0, 0.5]) {
         assert!((gap - wanted).abs() <= wanted / 4.0 + 0.01, "{gaps:?}");
     }
@@ -163,7 +180,13 @@ async fn failures_back_off_and_success_forgets_them() {
 
 #[tokio::test(start_paused = true)]
 async fn a_panic_costs_one_pass() {
-    let script: Script = Box::new(|look| if look == 1 { panic!("a bug") } else { Ok(Plan::default()) });
+    let script: Script = Box::new(|look| {
+        if look == 1 {
+            panic!("a bug")
+        } else {
+            Ok(Plan::default())
+        }
+    });
     let rig = rig(&["a", "b"], 2, script);
     rig.enqueue("a");
     sleep(Duration::from_secs(60)).await;
@@ -183,8 +206,15 @@ async fn a_key_without_an_object_is_forgotten() {
 #[tokio::test(start_paused = true)]
 async fn a_pass_waits_for_the_echo_of_the_last_ones_writes() {
     let script: Script = Box::new(|look| {
-        let finalizer = if look == 1 { Finalizer::Ensure("f") } else { Finalizer::Leave };
-        Ok(Plan { finalizer, ..Plan::default() })
+        let finalizer = if look == 1 {
+            Finalizer::Ensure("f")
+        } else {
+            Finalizer::Leave
+        };
+        Ok(Plan {
+            finalizer,
+            ..Plan::default()
+        })
     });
     let mut rig = rig(&["a"], 1, script);
     rig.enqueue("a");
@@ -194,7 +224,8 @@ async fn a_pass_waits_for_the_echo_of_the_last_ones_writes() {
     rig.enqueue("a");
     sleep(Duration::from_secs(1)).await;
     assert_eq!(rig.looks(), 1);
-    rig.cache.apply(Event::Apply(DeserializeGuard(Ok(object("a", 9)))));
+    rig.cache
+        .apply(Event::Apply(DeserializeGuard(Ok(object("a", 9)))));
     sleep(Duration::from_millis(200)).await;
     assert_eq!(rig.looks(), 2);
     assert!(rig.runtime.metrics.postponed.get(["ConfigMap"]) >= 5);
@@ -202,7 +233,12 @@ async fn a_pass_waits_for_the_echo_of_the_last_ones_writes() {
 
 #[tokio::test(start_paused = true)]
 async fn a_store_that_never_catches_up_does_not_stop_the_work() {
-    let script: Script = Box::new(|_| Ok(Plan { finalizer: Finalizer::Ensure("f"), ..Plan::default() }));
+    let script: Script = Box::new(|_| {
+        Ok(Plan {
+            finalizer: Finalizer::Ensure("f"),
+            ..Plan::default()
+        })
+    });
     let rig = rig(&["a"], 1, script);
     rig.enqueue("a");
     sleep(Duration::from_secs(2)).await;
@@ -219,5 +255,11 @@ async fn an_end_waits_for_what_is_under_way_and_begins_nothing() {
     sleep(Duration::from_millis(500)).await;
     rig.token.cancel();
     rig.driving.await.unwrap().unwrap();
-    assert_eq!((rig.looks.lock().unwrap().len(), rig.runtime.metrics.reconciles.count("ConfigMap", Outcome::Quiet)), (1, 1));
+    assert_eq!(
+        (
+            rig.looks.lock().unwrap().len(),
+            rig.runtime.metrics.reconciles.count("ConfigMap", Outcome::Quiet)
+        ),
+        (1, 1)
+    );
 }

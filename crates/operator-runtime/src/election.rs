@@ -33,7 +33,9 @@ impl Sighting {
             self.version.clone_from(&lease.metadata.resource_version);
             self.since = Some(now);
         }
-        let watched = self.since.map_or(Duration::ZERO, |since| now.duration_since(since));
+        let watched = self
+            .since
+            .map_or(Duration::ZERO, |since| now.duration_since(since));
         match holder(lease) {
             Some(holder) if holder != me && watched < duration(lease) => Verdict::Wait,
             _ => Verdict::Take,
@@ -43,11 +45,20 @@ impl Sighting {
 
 /// Who holds the lease.
 pub(crate) fn holder(lease: &Lease) -> Option<&str> {
-    lease.spec.as_ref()?.holder_identity.as_deref().filter(|holder| !holder.is_empty())
+    lease
+        .spec
+        .as_ref()?
+        .holder_identity
+        .as_deref()
+        .filter(|holder| !holder.is_empty())
 }
 
 fn duration(lease: &Lease) -> Duration {
-    let seconds = lease.spec.as_ref().and_then(|spec| spec.lease_duration_seconds).unwrap_or(0);
+    let seconds = lease
+        .spec
+        .as_ref()
+        .and_then(|spec| spec.lease_duration_seconds)
+        .unwrap_or(0);
     Duration::from_secs(u64::try_from(seconds).unwrap_or(0))
 }
 
@@ -59,9 +70,17 @@ pub(crate) fn taken(lease: Option<&Lease>, me: &str, duration: Duration, now: Ti
     LeaseSpec {
         holder_identity: Some(me.to_owned()),
         lease_duration_seconds: i32::try_from(duration.as_secs()).ok(),
-        acquire_time: if ours { before.acquire_time } else { Some(MicroTime(now)) },
+        acquire_time: if ours {
+            before.acquire_time
+        } else {
+            Some(MicroTime(now))
+        },
         renew_time: Some(MicroTime(now)),
-        lease_transitions: Some(if ours { transitions } else { transitions.saturating_add(1) }),
+        lease_transitions: Some(if ours {
+            transitions
+        } else {
+            transitions.saturating_add(1)
+        }),
         ..LeaseSpec::default()
     }
 }

@@ -16,7 +16,11 @@ fn lease(version: u64, holder: Option<&str>) -> Lease {
 fn a_free_lease_and_our_own_are_taken() {
     let now = Instant::now();
     for holder in [None, Some(""), Some("me")] {
-        assert_eq!(Sighting::default().judge(&lease(1, holder), "me", now), Verdict::Take, "{holder:?}");
+        assert_eq!(
+            Sighting::default().judge(&lease(1, holder), "me", now),
+            Verdict::Take,
+            "{holder:?}"
+        );
     }
 }
 
@@ -24,7 +28,11 @@ fn a_free_lease_and_our_own_are_taken() {
 fn anothers_lease_lapses_when_it_has_not_changed_for_its_duration() {
     let (start, mut sighting) = (Instant::now(), Sighting::default());
     let mut at = |seconds, version| {
-        sighting.judge(&lease(version, Some("you")), "me", start + Duration::from_secs(seconds))
+        sighting.judge(
+            &lease(version, Some("you")),
+            "me",
+            start + Duration::from_secs(seconds),
+        )
     };
     assert_eq!(at(0, 1), Verdict::Wait);
     assert_eq!(at(14, 1), Verdict::Wait);

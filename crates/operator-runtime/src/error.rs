@@ -91,7 +91,11 @@ impl Error {
     where
         E: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
-        Self::Other { what: what.into(), class, source: Some(source.into()) }
+        Self::Other {
+            what: what.into(),
+            class,
+            source: Some(source.into()),
+        }
     }
 
     /// What it means for the next attempt.
@@ -128,19 +132,34 @@ impl Error {
     pub(crate) fn from_kube(what: String, error: kube::Error) -> Self {
         match error {
             kube::Error::Api(status) => Self::refused(what, *status),
-            source => Self::Client { what, source: Box::new(source) },
+            source => Self::Client {
+                what,
+                source: Box::new(source),
+            },
         }
     }
 
     fn refused(what: String, status: Status) -> Self {
         let class = class_of(status.code);
-        Self::Refused { what, code: status.code, message: status.message, class }
+        Self::Refused {
+            what,
+            code: status.code,
+            message: status.message,
+            class,
+        }
     }
 
     /// The same refusal, meaning something else where the caller knows better.
     pub(crate) fn with_class(self, class: Class) -> Self {
         match self {
-            Self::Refused { what, code, message, .. } => Self::Refused { what, code, message, class },
+            Self::Refused {
+                what, code, message, ..
+            } => Self::Refused {
+                what,
+                code,
+                message,
+                class,
+            },
             other => other,
         }
     }
@@ -203,9 +222,18 @@ mod tests {
     fn a_chain_tells_each_cause_once() {
         let inner = std::io::Error::other("connection refused");
         let error = Error::other(Class::Transient, "asking the registry", inner);
-        assert_eq!(Chain(&error).to_string(), "asking the registry: connection refused");
+        assert_eq!(
+            Chain(&error).to_string(),
+            "asking the registry: connection refused"
+        );
         let quoting = kube::Error::Service("connection refused".into());
-        let error = Error::Client { what: "apply Machine a".to_owned(), source: Box::new(quoting) };
-        assert_eq!(Chain(&error).to_string(), "apply Machine a: ServiceError: connection refused");
+        let error = Error::Client {
+            what: "apply Machine a".to_owned(),
+            source: Box::new(quoting),
+        };
+        assert_eq!(
+            Chain(&error).to_string(),
+            "apply Machine a: ServiceError: connection refused"
+        );
     }
 }

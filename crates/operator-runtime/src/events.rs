@@ -27,14 +27,24 @@ pub(crate) struct Events {
 
 impl Events {
     pub(crate) fn new(client: Client, program: &'static str) -> Self {
-        let reporter = Reporter { controller: program.to_owned(), instance: None };
-        Self { recorder: Recorder::new(client, reporter), failing: Arc::default() }
+        let reporter = Reporter {
+            controller: program.to_owned(),
+            instance: None,
+        };
+        Self {
+            recorder: Recorder::new(client, reporter),
+            failing: Arc::default(),
+        }
     }
 
     /// Publishes one note.
     pub(crate) async fn publish(&self, root: &Root<'_>, note: EventNote) {
         let event = Event {
-            type_: if note.warning { EventType::Warning } else { EventType::Normal },
+            type_: if note.warning {
+                EventType::Warning
+            } else {
+                EventType::Normal
+            },
             reason: note.reason.to_owned(),
             note: Some(cut(note.note)),
             action: note.reason.to_owned(),
@@ -52,7 +62,11 @@ impl Events {
         if self.failing.swap(true, Ordering::Relaxed) {
             tracing::debug!(reason, error, "an event was not published");
         } else {
-            tracing::warn!(reason, error, "an event was not published; more of these are logged at debug");
+            tracing::warn!(
+                reason,
+                error,
+                "an event was not published; more of these are logged at debug"
+            );
         }
     }
 }

@@ -44,7 +44,10 @@ impl Executor {
             program: runtime.program,
             writes: runtime.metrics.writes.clone(),
         };
-        Self { wire, events: Events::new(runtime.client.clone(), runtime.program) }
+        Self {
+            wire,
+            events: Events::new(runtime.client.clone(), runtime.program),
+        }
     }
 
     /// Carries out `plan` for `root`. What was written is added to `wrote`, also when a later step fails.
@@ -59,8 +62,19 @@ impl Executor {
         F: FnOnce(C) -> Fut,
         Fut: Future<Output = Result<Option<Duration>, Error>>,
     {
-        let Plan { finalizer, writes, cloud, status, events, requeue, because: _ } = plan;
-        let mut report = Report { requeue, blocked: false };
+        let Plan {
+            finalizer,
+            writes,
+            cloud,
+            status,
+            events,
+            requeue,
+            because: _,
+        } = plan;
+        let mut report = Report {
+            requeue,
+            blocked: false,
+        };
         if let Finalizer::Ensure(name) = finalizer {
             wrote.extend(finalizer::ensure(&self.wire, root, name).await?);
         }
@@ -84,7 +98,12 @@ impl Executor {
         Ok(report)
     }
 
-    async fn write(&self, write: plan::Write, wrote: &mut Vec<Wrote>, report: &mut Report) -> Result<(), Error> {
+    async fn write(
+        &self,
+        write: plan::Write,
+        wrote: &mut Vec<Wrote>,
+        report: &mut Report,
+    ) -> Result<(), Error> {
         match apply::write(&self.wire, write).await? {
             Done::Wrote(shown) => wrote.extend(shown),
             Done::Absent => {}

@@ -51,16 +51,25 @@ async fn run(finalizers: &[&str], plan: Plan<NoCloud>, answers: Vec<(u16, Value)
     let (client, log) = serve(move |_| Some(answers.pop_front().unwrap_or_else(|| refusal(500))));
     let runtime = Runtime::new(client, "tester", &Metrics::new());
     let meta = meta(finalizers);
-    let target = ObjectRef { kind: Kind::Machine, namespace: None, name: "m".to_owned() };
+    let target = ObjectRef {
+        kind: Kind::Machine,
+        namespace: None,
+        name: "m".to_owned(),
+    };
     let root = Root { target, meta: &meta };
     let mut wrote = Vec::new();
     let executor = Executor::new(&runtime);
-    let result = executor.execute(&root, plan, |call| async move { match call {} }, &mut wrote).await;
+    let result = executor
+        .execute(&root, plan, |call| async move { match call {} }, &mut wrote)
+        .await;
     Ran { log, wrote, result }
 }
 
 fn writes(writes: Vec<Write>) -> Plan<NoCloud> {
-    Plan { writes, ..Plan::default() }
+    Plan {
+        writes,
+        ..Plan::default()
+    }
 }
 
 fn config_map() -> Write {
@@ -69,26 +78,53 @@ fn config_map() -> Write {
         namespace: Some("ns".to_owned()),
         ..ObjectMeta::default()
     };
-    Write::Apply(Box::new(ConfigMap { metadata, ..ConfigMap::default() }.into()))
+    Write::Apply(Box::new(
+        ConfigMap {
+            metadata,
+            ..ConfigMap::default()
+        }
+        .into(),
+    ))
 }
 
 fn pod() -> ObjectRef {
-    ObjectRef { kind: Kind::Pod, namespace: Some("ns".to_owned()), name: "p".to_owned() }
+    ObjectRef {
+        kind: Kind::Pod,
+        namespace: Some("ns".to_owned()),
+        name: "p".to_owned(),
+    }
 }
 
 fn delete() -> Write {
     let propagation = Propagation::Foreground;
-    Write::Delete(Delete { target: pod(), uid: "u2".to_owned(), propagation, grace_seconds: Some(0) })
+    Write::Delete(Delete {
+        target: pod(),
+        uid: "u2".to_owned(),
+        propagation,
+        grace_seconds: Some(0),
+    })
 }
 
 fn evict(name: &str) -> Write {
-    Write::Evict(Evict { namespace: "ns".to_owned(), name: name.to_owned(), uid: "u2".to_owned() })
+    Write::Evict(Evict {
+        namespace: "ns".to_owned(),
+        name: name.to_owned(),
+        uid: "u2".to_owned(),
+    })
 }
 
 fn patch() -> Write {
-    let target = ObjectRef { kind: Kind::Node, namespace: None, name: "n".to_owned() };
+    let target = ObjectRef {
+        kind: Kind::Node,
+        namespace: None,
+        name: "n".to_owned(),
+    };
     let body = json!({ "metadata": { "labels": { "a": "b" } }, "spec": { "taints": [] } });
-    Write::Patch(MergePatch { target, resource_version: "41".to_owned(), body })
+    Write::Patch(MergePatch {
+        target,
+        resource_version: "41".to_owned(),
+        body,
+    })
 }
 
 #[tokio::test]
@@ -113,7 +149,10 @@ async fn everything_happens_in_the_plans_order() {
             "POST /apis/events.k8s.io/v1/namespaces/default/events",
         ]
     );
-    let gone = Wrote::Gone { target: pod(), uid: "u2".to_owned() };
+    let gone = Wrote::Gone {
+        target: pod(),
+        uid: "u2".to_owned(),
+    };
     let at = |kind, version| Wrote::Version { kind, version };
     assert_eq!(
         ran.wrote,
@@ -133,7 +172,14 @@ async fn the_cloud_is_called_between_writes_and_status() {
     let (client, log) = serve(|_| Some(written(1)));
     let executor = Executor::new(&Runtime::new(client, "tester", &Metrics::new()));
     let meta = meta(&[]);
-    let root = Root { target: ObjectRef { kind: Kind::Machine, namespace: None, name: "m".to_owned() }, meta: &meta };
+    let root = Root {
+        target: ObjectRef {
+            kind: Kind::Machine,
+            namespace: None,
+            name: "m".to_owned(),
+        },
+        meta: &meta,
+    };
     let plan = Plan {
         writes: vec![config_map()],
         cloud: Some("create"),
@@ -146,8 +192,17 @@ async fn the_cloud_is_called_between_writes_and_status() {
         assert_eq!((asked, lines(&before).len()), ("create", 1));
         Ok(Some(Duration::from_secs(3)))
     };
-    let report = executor.execute(&root, plan, call, &mut Vec::new()).await.unwrap();
-    assert_eq!(report, Report { requeue: Some(Duration::from_secs(3)), blocked: false });
+    let report = executor
+        .execute(&root, plan, call, &mut Vec::new())
+        .await
+        .unwrap();
+    assert_eq!(
+        report,
+        Report {
+            requeue: Some(Duration::from_secs(3)),
+            blocked: false
+        }
+    );
     assert_eq!(lines(&log).len(), 2);
 }
 
@@ -155,11 +210,23 @@ async fn the_cloud_is_called_between_writes_and_status() {
 async fn an_apply_is_forced_under_the_programs_name_and_leaves_status_alone() {
     let mut machine = Machine::new("m1", MachineSpec::default());
     machine.status = Some(kaito_api::MachineStatus::default());
-    let ran = run(&[], writes(vec![Write::Apply(Box::new(machine.into()))]), vec![written(9)]).await;
+    let ran = run(
+        &[],
+        writes(vec![Write::Apply(Box::new(machine.into()))]),
+        vec![written(9)],
+    )
+    .await;
     let seen = ran.seen(0);
     assert_eq!(seen.content_type, "application/apply-patch+yaml");
-    assert!(seen.query.contains("force=true") && seen.query.contains("fieldManager=tester"), "{}", seen.query);
-    assert_eq!((&seen.body["kind"], &seen.body["apiVersion"]), (&json!("Machine"), &json!("karpenter.sh/v1alpha5")));
+    assert!(
+        seen.query.contains("force=true") && seen.query.contains("fieldManager=tester"),
+        "{}",
+        seen.query
+    );
+    assert_eq!(
+        (&seen.body["kind"], &seen.body["apiVersion"]),
+        (&json!("Machine"), &json!("karpenter.sh/v1alpha5"))
+    );
     assert!(seen.body.get("status").is_none());
 }
 
@@ -168,12 +235,18 @@ async fn a_deletion_means_one_uid() {
     let ran = run(&[], writes(vec![delete()]), vec![written(9)]).await;
     let body = ran.seen(0).body;
     assert_eq!(body["preconditions"], json!({ "uid": "u2" }));
-    assert_eq!((&body["propagationPolicy"], &body["gracePeriodSeconds"]), (&json!("Foreground"), &json!(0)));
+    assert_eq!(
+        (&body["propagationPolicy"], &body["gracePeriodSeconds"]),
+        (&json!("Foreground"), &json!(0))
+    );
     for code in [404, 409] {
         let ran = run(&[], writes(vec![delete()]), vec![refusal(code)]).await;
         assert!(ran.result.is_ok() && ran.wrote.is_empty(), "{code}");
     }
-    assert_eq!(run(&[], writes(vec![delete()]), vec![refusal(403)]).await.class(), Class::Denied);
+    assert_eq!(
+        run(&[], writes(vec![delete()]), vec![refusal(403)]).await.class(),
+        Class::Denied
+    );
 }
 
 #[tokio::test]
@@ -181,15 +254,24 @@ async fn a_patch_is_locked_to_the_version_observed() {
     let ran = run(&[], writes(vec![patch()]), vec![written(42)]).await;
     let seen = ran.seen(0);
     assert_eq!(seen.content_type, "application/merge-patch+json");
-    assert_eq!(seen.body["metadata"], json!({ "labels": { "a": "b" }, "resourceVersion": "41" }));
+    assert_eq!(
+        seen.body["metadata"],
+        json!({ "labels": { "a": "b" }, "resourceVersion": "41" })
+    );
     for code in [404, 409] {
-        assert_eq!(run(&[], writes(vec![patch()]), vec![refusal(code)]).await.class(), Class::Conflict, "{code}");
+        assert_eq!(
+            run(&[], writes(vec![patch()]), vec![refusal(code)]).await.class(),
+            Class::Conflict,
+            "{code}"
+        );
     }
 }
 
 #[tokio::test]
 async fn a_patch_that_is_no_object_is_never_sent() {
-    let Write::Patch(mut wanted) = patch() else { unreachable!() };
+    let Write::Patch(mut wanted) = patch() else {
+        unreachable!()
+    };
     wanted.body = json!([]);
     let ran = run(&[], writes(vec![Write::Patch(wanted)]), vec![]).await;
     assert_eq!((ran.class(), ran.lines().len()), (Class::Bug, 0));
@@ -199,40 +281,70 @@ async fn a_patch_that_is_no_object_is_never_sent() {
 async fn a_refused_eviction_holds_up_no_other() {
     let answers = vec![refusal(429), written(1), refusal(404), refusal(409)];
     let ran = run(&[], writes(["a", "b", "c", "d"].map(evict).into()), answers).await;
-    assert_eq!(ran.result.as_ref().unwrap(), &Report { requeue: Some(BLOCKED_RETRY), blocked: true });
+    assert_eq!(
+        ran.result.as_ref().unwrap(),
+        &Report {
+            requeue: Some(BLOCKED_RETRY),
+            blocked: true
+        }
+    );
     assert_eq!(ran.lines().len(), 4);
     assert_eq!(ran.wrote.len(), 1);
     let body = ran.seen(0).body;
-    assert_eq!((&body["kind"], &body["apiVersion"]), (&json!("Eviction"), &json!("policy/v1")));
+    assert_eq!(
+        (&body["kind"], &body["apiVersion"]),
+        (&json!("Eviction"), &json!("policy/v1"))
+    );
     assert_eq!(body["deleteOptions"], json!({ "preconditions": { "uid": "u2" } }));
 }
 
 #[tokio::test]
 async fn status_is_applied_to_the_object_of_this_uid() {
-    let plan = || Plan { status: Some(json!({ "phase": "x" })), ..Plan::default() };
+    let plan = || Plan {
+        status: Some(json!({ "phase": "x" })),
+        ..Plan::default()
+    };
     let ran = run(&[], plan(), vec![written(9)]).await;
     let seen = ran.seen(0);
     assert!(seen.query.contains("force=true") && seen.query.contains("fieldManager=tester"));
     assert_eq!(seen.body["metadata"], json!({ "name": "m", "uid": "u1" }));
     assert_eq!(seen.body["status"], json!({ "phase": "x" }));
     assert!(run(&[], plan(), vec![refusal(404)]).await.result.is_ok());
-    assert_eq!(run(&[], plan(), vec![refusal(409)]).await.class(), Class::Conflict);
+    assert_eq!(
+        run(&[], plan(), vec![refusal(409)]).await.class(),
+        Class::Conflict
+    );
 }
 
 #[tokio::test]
 async fn a_finalizer_is_added_to_the_others_once() {
-    let plan = || Plan { finalizer: Finalizer::Ensure(FINALIZER), ..Plan::default() };
+    let plan = || Plan {
+        finalizer: Finalizer::Ensure(FINALIZER),
+        ..Plan::default()
+    };
     let ran = run(&["theirs"], plan(), vec![written(8)]).await;
     let wanted = json!({ "metadata": { "resourceVersion": "7", "finalizers": ["theirs", FINALIZER] } });
     assert_eq!(ran.seen(0).body, wanted);
-    assert_eq!(ran.wrote, [Wrote::Version { kind: Kind::Machine, version: 8 }]);
+    assert_eq!(
+        ran.wrote,
+        [Wrote::Version {
+            kind: Kind::Machine,
+            version: 8
+        }]
+    );
     assert!(run(&[FINALIZER], plan(), vec![]).await.lines().is_empty());
-    assert_eq!(run(&[], plan(), vec![refusal(409)]).await.class(), Class::Conflict);
+    assert_eq!(
+        run(&[], plan(), vec![refusal(409)]).await.class(),
+        Class::Conflict
+    );
 }
 
 #[tokio::test]
 async fn a_finalizer_is_removed_by_place_and_uid() {
-    let plan = || Plan { finalizer: Finalizer::Release(FINALIZER), ..Plan::default() };
+    let plan = || Plan {
+        finalizer: Finalizer::Release(FINALIZER),
+        ..Plan::default()
+    };
     let ran = run(&["theirs", FINALIZER], plan(), vec![written(8)]).await;
     let seen = ran.seen(0);
     assert_eq!(seen.content_type, "application/json-patch+json");
@@ -246,7 +358,10 @@ async fn a_finalizer_is_removed_by_place_and_uid() {
     );
     assert!(run(&["theirs"], plan(), vec![]).await.lines().is_empty());
     assert!(run(&[FINALIZER], plan(), vec![refusal(404)]).await.result.is_ok());
-    assert_eq!(run(&[FINALIZER], plan(), vec![refusal(422)]).await.class(), Class::Conflict);
+    assert_eq!(
+        run(&[FINALIZER], plan(), vec![refusal(422)]).await.class(),
+        Class::Conflict
+    );
 }
 
 #[tokio::test]
@@ -258,17 +373,26 @@ async fn the_first_failure_ends_the_pass_and_what_was_written_is_known() {
         ..Plan::default()
     };
     let ran = run(&[], plan, vec![written(1), refusal(503)]).await;
-    assert_eq!((ran.class(), ran.lines().len(), ran.wrote.len()), (Class::Transient, 2, 1));
+    assert_eq!(
+        (ran.class(), ran.lines().len(), ran.wrote.len()),
+        (Class::Transient, 2, 1)
+    );
     let message = ran.result.unwrap_err().to_string();
     assert_eq!(message, "apply ConfigMap ns/c: refused by the script (503)");
 }
 
 #[tokio::test]
 async fn an_event_that_is_refused_fails_nothing() {
-    let plan = Plan { events: vec![EventNote::normal("Fine", "fine")], ..Plan::default() };
+    let plan = Plan {
+        events: vec![EventNote::normal("Fine", "fine")],
+        ..Plan::default()
+    };
     let ran = run(&[], plan, vec![refusal(403)]).await;
     assert!(ran.result.is_ok());
-    assert_eq!(ran.lines(), ["POST /apis/events.k8s.io/v1/namespaces/default/events"]);
+    assert_eq!(
+        ran.lines(),
+        ["POST /apis/events.k8s.io/v1/namespaces/default/events"]
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -276,10 +400,16 @@ async fn a_silent_server_is_not_waited_for_for_ever() {
     let (client, _log) = serve(|_| None);
     let executor = Executor::new(&Runtime::new(client, "tester", &Metrics::new()));
     let meta = meta(&[]);
-    let root = Root { target: pod(), meta: &meta };
+    let root = Root {
+        target: pod(),
+        meta: &meta,
+    };
     let began = tokio::time::Instant::now();
     let call = |call: NoCloud| async move { match call {} };
-    let error = executor.execute(&root, writes(vec![config_map()]), call, &mut Vec::new()).await.unwrap_err();
+    let error = executor
+        .execute(&root, writes(vec![config_map()]), call, &mut Vec::new())
+        .await
+        .unwrap_err();
     assert_eq!((error.label(), error.class()), ("timeout", Class::Transient));
     assert_eq!(began.elapsed(), Duration::from_secs(15));
 }

@@ -18,32 +18,48 @@ impl Key {
     /// The key of a cluster-scoped object.
     #[must_use]
     pub fn cluster(name: impl Into<String>) -> Self {
-        Self { namespace: None, name: name.into() }
+        Self {
+            namespace: None,
+            name: name.into(),
+        }
     }
 
     /// The key of a namespaced object.
     #[must_use]
     pub fn namespaced(namespace: impl Into<String>, name: impl Into<String>) -> Self {
-        Self { namespace: Some(namespace.into()), name: name.into() }
+        Self {
+            namespace: Some(namespace.into()),
+            name: name.into(),
+        }
     }
 
     /// The key of this object.
     #[must_use]
     pub fn of<K: Resource>(object: &K) -> Self {
         let meta = object.meta();
-        Self { namespace: meta.namespace.clone(), name: meta.name.clone().unwrap_or_default() }
+        Self {
+            namespace: meta.namespace.clone(),
+            name: meta.name.clone().unwrap_or_default(),
+        }
     }
 
     /// The key with its kind.
     #[must_use]
     pub fn target(&self, kind: Kind) -> ObjectRef {
-        ObjectRef { kind, namespace: self.namespace.clone(), name: self.name.clone() }
+        ObjectRef {
+            kind,
+            namespace: self.namespace.clone(),
+            name: self.name.clone(),
+        }
     }
 }
 
 impl From<&ObjectRef> for Key {
     fn from(target: &ObjectRef) -> Self {
-        Self { namespace: target.namespace.clone(), name: target.name.clone() }
+        Self {
+            namespace: target.namespace.clone(),
+            name: target.name.clone(),
+        }
     }
 }
 

@@ -51,7 +51,10 @@ pub async fn acquire(
     if !args.leader_elect {
         return Some(Leadership { holding: None });
     }
-    let namespace = args.leader_election_namespace.as_deref().unwrap_or_else(|| client.default_namespace());
+    let namespace = args
+        .leader_election_namespace
+        .as_deref()
+        .unwrap_or_else(|| client.default_namespace());
     let candidate = Candidate {
         api: Api::namespaced(client.clone(), namespace),
         lease: lease.to_owned(),
@@ -64,7 +67,13 @@ pub async fn acquire(
         () = token.cancelled() => return None,
     };
     tracing::info!(namespace, lease, "leading");
-    Some(Leadership { holding: Some(Holding { candidate, lease: won.0, renewed: won.1 }) })
+    Some(Leadership {
+        holding: Some(Holding {
+            candidate,
+            lease: won.0,
+            renewed: won.1,
+        }),
+    })
 }
 
 impl Leadership {
@@ -76,7 +85,9 @@ impl Leadership {
     where
         F: Future<Output = anyhow::Result<()>>,
     {
-        let Some(mut holding) = self.holding else { return work.await };
+        let Some(mut holding) = self.holding else {
+            return work.await;
+        };
         let result = tokio::select! {
             result = work => result,
             lost = holding.keep() => return Err(lost),
@@ -131,20 +142,34 @@ impl Candidate {
     }
 
     async fn take(&self, lease: &Lease) -> Result<Lease, kube::Error> {
-        self.api.replace(&self.lease, &PostParams::default(), &self.manifest(Some(lease))).await
+        self.api
+            .replace(&self.lease, &PostParams::default(), &self.manifest(Some(lease)))
+            .await
     }
 
     fn manifest(&self, lease: Option<&Lease>) -> Lease {
-        self.with_spec(lease, election::taken(lease, &self.me, self.duration, Timestamp::now()))
+        self.with_spec(
+            lease,
+            election::taken(lease, &self.me, self.duration, Timestamp::now()),
+        )
     }
 
     // Keeps the version: a replacement of what was not seen must fail.
     fn with_spec(&self, lease: Option<&Lease>, spec: LeaseSpec) -> Lease {
         let metadata = lease.map_or_else(
-            || ObjectMeta { name: Some(self.lease.clone()), ..ObjectMeta::default() },
-            |lease| ObjectMeta { managed_fields: None, ..lease.metadata.clone() },
+            || ObjectMeta {
+                name: Some(self.lease.clone()),
+                ..ObjectMeta::default()
+            },
+            |lease| ObjectMeta {
+                managed_fields: None,
+                ..lease.metadata.clone()
+            },
         );
-        Lease { metadata, spec: Some(spec) }
+        Lease {
+            metadata,
+            spec: Some(spec),
+        }
     }
 
     /// How long one request about the lease may take.
@@ -210,11 +235,15 @@ impl Holding {
     }
 
     async fn hand_on(&self) -> Result<(), kube::Error> {
-        let Candidate { api, lease: name, me, .. } = &self.candidate;
+        let Candidate {
+            api, lease: name, me, ..
+        } = &self.candidate;
         // Read again: a renewal that was cut short may have changed it.
         let lease = api.get(name).await?;
         if election::holder(&lease) == Some(me) {
-            let free = self.candidate.with_spec(Some(&lease), election::released(&lease, Timestamp::now()));
+            let free = self
+                .candidate
+                .with_spec(Some(&lease), election::released(&lease, Timestamp::now()));
             api.replace(name, &PostParams::default(), &free).await?;
         }
         Ok(())
@@ -226,7 +255,11 @@ fn identity() -> String {
     let host = std::fs::read_to_string("/proc/sys/kernel/hostname")
         .context("no host name")
         .map_or_else(|_| "unknown".to_owned(), |name| name.trim().to_owned());
-    format!("{host}_{}_{:x}", std::process::id(), Timestamp::now().as_microsecond())
+    format!(
+        "{host}_{}_{:x}",
+        std::process::id(),
+        Timestamp::now().as_microsecond()
+    )
 }
 
 #[cfg(test)]

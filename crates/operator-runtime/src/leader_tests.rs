@@ -24,7 +24,9 @@ impl Kept {
             ("GET", None) => refusal(404),
             ("GET", Some(lease)) => (200, lease.clone()),
             ("POST", Some(_)) => refusal(409),
-            ("PUT", Some(lease)) if lease["metadata"]["resourceVersion"] != seen.body["metadata"]["resourceVersion"] => {
+            ("PUT", Some(lease))
+                if lease["metadata"]["resourceVersion"] != seen.body["metadata"]["resourceVersion"] =>
+            {
                 refusal(409)
             }
             _ => (200, self.keep(seen.body.clone())),
@@ -47,11 +49,17 @@ fn server() -> (Client, Arc<Mutex<Kept>>) {
 }
 
 fn args() -> LeaderArgs {
-    LeaderArgs { leader_elect: true, leader_election_namespace: None, lease_duration_seconds: 15 }
+    LeaderArgs {
+        leader_elect: true,
+        leader_election_namespace: None,
+        lease_duration_seconds: 15,
+    }
 }
 
 async fn lead(client: &Client) -> Leadership {
-    acquire(&args(), client, "l", &CancellationToken::new()).await.unwrap()
+    acquire(&args(), client, "l", &CancellationToken::new())
+        .await
+        .unwrap()
 }
 
 #[tokio::test(start_paused = true)]
@@ -88,7 +96,11 @@ async fn a_silent_leader_is_replaced_after_it_has_stopped() {
     kept.lock().unwrap().silent = false;
     let began = Instant::now();
     lead(&client).await;
-    assert!(began.elapsed() >= Duration::from_secs(15), "{:?}", began.elapsed());
+    assert!(
+        began.elapsed() >= Duration::from_secs(15),
+        "{:?}",
+        began.elapsed()
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -125,8 +137,13 @@ async fn a_server_that_hiccups_costs_no_leadership() {
 #[tokio::test]
 async fn without_election_everybody_leads() {
     let (client, kept) = server();
-    let args = LeaderArgs { leader_elect: false, ..args() };
-    let leadership = acquire(&args, &client, "l", &CancellationToken::new()).await.unwrap();
+    let args = LeaderArgs {
+        leader_elect: false,
+        ..args()
+    };
+    let leadership = acquire(&args, &client, "l", &CancellationToken::new())
+        .await
+        .unwrap();
     leadership.hold(async { Ok(()) }).await.unwrap();
     assert!(kept.lock().unwrap().lease.is_none());
 }

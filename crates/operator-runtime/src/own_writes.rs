@@ -50,7 +50,9 @@ impl OwnWrites {
 
     /// Whether the stores show everything that was written for this object, or have had long enough to.
     pub(crate) fn are_visible(&mut self, key: &Key, caches: &Caches, now: Instant) -> bool {
-        let Some((since, wrote)) = self.pending.get_mut(key) else { return true };
+        let Some((since, wrote)) = self.pending.get_mut(key) else {
+            return true;
+        };
         wrote.retain(|wrote| !caches.shows(wrote));
         let settled = wrote.is_empty();
         if !settled && now.duration_since(*since) < PATIENCE {

@@ -18,11 +18,17 @@ fn show(cache: &mut Cache<Pod>, pod: Pod) {
 }
 
 fn at(version: u64) -> Wrote {
-    Wrote::Version { kind: Kind::Pod, version }
+    Wrote::Version {
+        kind: Kind::Pod,
+        version,
+    }
 }
 
 fn gone(uid: &str) -> Wrote {
-    Wrote::Gone { target: Key::namespaced("ns", "p").target(Kind::Pod), uid: uid.to_owned() }
+    Wrote::Gone {
+        target: Key::namespaced("ns", "p").target(Kind::Pod),
+        uid: uid.to_owned(),
+    }
 }
 
 #[test]

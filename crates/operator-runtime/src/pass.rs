@@ -35,13 +35,20 @@ pub(crate) struct Passed {
 impl Passed {
     /// The pass was cut short by a panic.
     pub(crate) fn panicked() -> Self {
-        Self { wrote: Vec::new(), result: Err(Error::Panicked) }
+        Self {
+            wrote: Vec::new(),
+            result: Err(Error::Panicked),
+        }
     }
 }
 
 impl<R: Reconciler> Pass<R> {
     pub(crate) fn new(reconciler: R, runtime: &Runtime) -> Self {
-        Self { reconciler, executor: Executor::new(runtime), steps: runtime.metrics.reconciles.clone() }
+        Self {
+            reconciler,
+            executor: Executor::new(runtime),
+            steps: runtime.metrics.reconciles.clone(),
+        }
     }
 
     /// Looks at the object and does what is to be done. Failures that a person should see become an event, the
@@ -55,7 +62,10 @@ impl<R: Reconciler> Pass<R> {
         );
         async {
             let step = self.steps.start(R::KIND.as_str());
-            let root = Root { target: key.target(R::KIND), meta: object.meta() };
+            let root = Root {
+                target: key.target(R::KIND),
+                meta: object.meta(),
+            };
             let mut wrote = Vec::new();
             let result = self.reconcile(&root, &object, &mut wrote).await;
             step.finish(match &result {
@@ -67,7 +77,10 @@ impl<R: Reconciler> Pass<R> {
             {
                 self.tell(&root, error).await;
             }
-            Passed { wrote, result: result.map(|(report, _)| report) }
+            Passed {
+                wrote,
+                result: result.map(|(report, _)| report),
+            }
         }
         .instrument(span)
         .await
@@ -84,8 +97,10 @@ impl<R: Reconciler> Pass<R> {
         drop(observed);
         let quiet = plan.is_quiet();
         note(&plan);
-        let report =
-            self.executor.execute(root, plan, |call| self.reconciler.call(object, call), wrote).await?;
+        let report = self
+            .executor
+            .execute(root, plan, |call| self.reconciler.call(object, call), wrote)
+            .await?;
         let outcome = match (quiet, report.blocked) {
             (true, _) => Outcome::Quiet,
             (false, true) => Outcome::Blocked,

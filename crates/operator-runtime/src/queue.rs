@@ -15,7 +15,11 @@ use crate::key::Key;
 /// A new queue: any number of triggers, one worker. `debounce` is how long a trigger waits for company.
 #[must_use]
 pub fn queue(debounce: Duration) -> (Trigger, Work) {
-    let shared = Arc::new(Shared { state: Mutex::default(), wake: Notify::new(), debounce });
+    let shared = Arc::new(Shared {
+        state: Mutex::default(),
+        wake: Notify::new(),
+        debounce,
+    });
     (Trigger(Arc::clone(&shared)), Work(shared))
 }
 
@@ -76,7 +80,9 @@ impl Work {
 
     /// The work on a key has ended; with a delay it is to be looked at again by then.
     pub fn done(&self, key: Key, again_after: Option<Duration>) {
-        self.0.lock().done(key, again_after.map(|delay| Instant::now() + delay));
+        self.0
+            .lock()
+            .done(key, again_after.map(|delay| Instant::now() + delay));
         self.0.wake.notify_one();
     }
 

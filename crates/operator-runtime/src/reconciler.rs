@@ -23,7 +23,10 @@ pub trait Reconciler: Send + Sync + 'static {
 
     /// Gathers what belongs to the object, from stores; absence and failed reads are data. An error is for what
     /// can't be data, and is retried.
-    fn observe(&self, object: Arc<Self::Object>) -> impl Future<Output = Result<Self::Observed, Error>> + Send;
+    fn observe(
+        &self,
+        object: Arc<Self::Object>,
+    ) -> impl Future<Output = Result<Self::Observed, Error>> + Send;
 
     /// Decides: a pure function.
     fn plan(&self, now: Timestamp, observed: &Self::Observed) -> Plan<Self::Cloud>;

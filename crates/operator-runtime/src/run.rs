@@ -38,7 +38,10 @@ impl Tasks {
     }
 
     fn without_signals() -> Self {
-        Self { set: JoinSet::new(), token: CancellationToken::new() }
+        Self {
+            set: JoinSet::new(),
+            token: CancellationToken::new(),
+        }
     }
 
     /// Tells when to end; cancelling it ends the program.
@@ -76,7 +79,9 @@ impl Tasks {
         .await;
         match drained {
             Ok(()) => result,
-            Err(_) => result.and_then(|()| anyhow::bail!("{} tasks did not end within {grace:?}", self.set.len())),
+            Err(_) => {
+                result.and_then(|()| anyhow::bail!("{} tasks did not end within {grace:?}", self.set.len()))
+            }
         }
     }
 
@@ -131,7 +136,10 @@ mod tests {
     async fn a_task_that_ends_early_is_an_error() {
         let mut tasks = Tasks::without_signals();
         tasks.spawn("short", async { Ok(()) });
-        assert_eq!(tasks.run(GRACE).await.unwrap_err().to_string(), "task \"short\" ended early");
+        assert_eq!(
+            tasks.run(GRACE).await.unwrap_err().to_string(),
+            "task \"short\" ended early"
+        );
     }
 
     #[tokio::test]
@@ -146,6 +154,13 @@ mod tests {
         let mut tasks = Tasks::without_signals();
         tasks.spawn("hangs", std::future::pending());
         tasks.token().cancel();
-        assert!(tasks.run(GRACE).await.unwrap_err().to_string().contains("1 tasks did not end"));
+        assert!(
+            tasks
+                .run(GRACE)
+                .await
+                .unwrap_err()
+                .to_string()
+                .contains("1 tasks did not end")
+        );
     }
 }

@@ -17,7 +17,9 @@ pub struct Runtime {
 
 impl std::fmt::Debug for Runtime {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Runtime").field("program", &self.program).finish_non_exhaustive()
+        f.debug_struct("Runtime")
+            .field("program", &self.program)
+            .finish_non_exhaustive()
     }
 }
 
@@ -26,7 +28,11 @@ impl Runtime {
     /// its metrics are registered here.
     #[must_use]
     pub fn new(client: Client, program: &'static str, metrics: &Metrics) -> Self {
-        Self { client, program, metrics: RuntimeMetrics::new(metrics) }
+        Self {
+            client,
+            program,
+            metrics: RuntimeMetrics::new(metrics),
+        }
     }
 
     /// The client, for what must be read before stores exist.
@@ -60,11 +66,27 @@ impl RuntimeMetrics {
         Self {
             reconciles: Steps::new(metrics, "reconcile", "Reconciles"),
             errors: metrics.counter("reconcile_errors", "Failed reconciles", ["kind", "class"]),
-            depth: metrics.gauge("queue_depth", "Objects that are due and wait for a worker", ["kind"]),
-            postponed: metrics.counter("reconcile_postponed", "Reconciles put off by a lagging store", ["kind"]),
-            writes: metrics.counter("api_writes", "Writes to the API server", ["kind", "verb", "result"]),
+            depth: metrics.gauge(
+                "queue_depth",
+                "Objects that are due and wait for a worker",
+                ["kind"],
+            ),
+            postponed: metrics.counter(
+                "reconcile_postponed",
+                "Reconciles put off by a lagging store",
+                ["kind"],
+            ),
+            writes: metrics.counter(
+                "api_writes",
+                "Writes to the API server",
+                ["kind", "verb", "result"],
+            ),
             watch_errors: metrics.counter("watch_errors", "Failed lists and watches", ["kind"]),
-            malformed: metrics.counter("malformed_objects", "Events about objects that can't be read", ["kind"]),
+            malformed: metrics.counter(
+                "malformed_objects",
+                "Events about objects that can't be read",
+                ["kind"],
+            ),
         }
     }
 }

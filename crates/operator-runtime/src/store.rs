@@ -78,7 +78,10 @@ pub struct Store<K> {
 
 impl<K> Clone for Store<K> {
     fn clone(&self) -> Self {
-        Self { shared: Arc::clone(&self.shared), ready: self.ready.clone() }
+        Self {
+            shared: Arc::clone(&self.shared),
+            ready: self.ready.clone(),
+        }
     }
 }
 
@@ -97,7 +100,12 @@ impl<K> Store<K> {
 
     /// The objects that fulfil a condition, by key. Looks at every one: prefer an [`Index`].
     pub fn filter(&self, wanted: impl Fn(&K) -> bool) -> Vec<Arc<K>> {
-        read(&self.shared).objects.values().filter(|object| wanted(object)).cloned().collect()
+        read(&self.shared)
+            .objects
+            .values()
+            .filter(|object| wanted(object))
+            .cloned()
+            .collect()
     }
 
     /// How many objects there are.
@@ -135,7 +143,9 @@ impl<K> Store<K> {
 
 impl<K> fmt::Debug for Store<K> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Store").field("len", &self.len()).finish_non_exhaustive()
+        f.debug_struct("Store")
+            .field("len", &self.len())
+            .finish_non_exhaustive()
     }
 }
 
@@ -147,7 +157,10 @@ pub struct Index<K> {
 
 impl<K> Clone for Index<K> {
     fn clone(&self) -> Self {
-        Self { shared: Arc::clone(&self.shared), position: self.position }
+        Self {
+            shared: Arc::clone(&self.shared),
+            position: self.position,
+        }
     }
 }
 
@@ -156,13 +169,21 @@ impl<K> Index<K> {
     #[must_use]
     pub fn get(&self, value: &str) -> Vec<Arc<K>> {
         let inner = read(&self.shared);
-        let keys = inner.indexes.get(self.position).and_then(|index| index.entries.get(value));
-        keys.into_iter().flatten().filter_map(|key| inner.objects.get(key).cloned()).collect()
+        let keys = inner
+            .indexes
+            .get(self.position)
+            .and_then(|index| index.entries.get(value));
+        keys.into_iter()
+            .flatten()
+            .filter_map(|key| inner.objects.get(key).cloned())
+            .collect()
     }
 }
 
 impl<K> fmt::Debug for Index<K> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Index").field("position", &self.position).finish_non_exhaustive()
+        f.debug_struct("Index")
+            .field("position", &self.position)
+            .finish_non_exhaustive()
     }
 }

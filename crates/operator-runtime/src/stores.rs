@@ -32,7 +32,9 @@ pub struct Watch<K> {
 
 impl<K> fmt::Debug for Watch<K> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Watch").field("cache", &self.cache).finish_non_exhaustive()
+        f.debug_struct("Watch")
+            .field("cache", &self.cache)
+            .finish_non_exhaustive()
     }
 }
 
@@ -46,7 +48,12 @@ pub(crate) fn watch<K: Watched>(
 ) -> Watch<K> {
     let api: Api<DeserializeGuard<K>> = Api::all(client.clone());
     let source = start_watcher(api, config).default_backoff().boxed();
-    Watch { cache: Cache::new(), source, trim, metrics }
+    Watch {
+        cache: Cache::new(),
+        source,
+        trim,
+        metrics,
+    }
 }
 
 impl<K: Watched> Watch<K> {
@@ -90,8 +97,11 @@ impl<K: Watched> Watch<K> {
         {
             self.metrics.malformed.inc([K::kind_name()]);
             tracing::error!(
-                kind = K::kind_name(), namespace = guard.meta().namespace, name = guard.meta().name,
-                error = invalid.error, "an object can't be read; its last readable form is kept"
+                kind = K::kind_name(),
+                namespace = guard.meta().namespace,
+                name = guard.meta().name,
+                error = invalid.error,
+                "an object can't be read; its last readable form is kept"
             );
         }
         let trim = self.trim;
@@ -165,10 +175,13 @@ impl Caches {
             Wrote::Version { kind, .. } => *kind,
             Wrote::Gone { target, .. } => target.kind,
         };
-        self.stores.iter().filter(|store| store.kind() == kind.as_str()).all(|store| match wrote {
-            Wrote::Version { version, .. } => store.latest_version() >= *version,
-            Wrote::Gone { target, uid } => !store.has_living(target, uid),
-        })
+        self.stores
+            .iter()
+            .filter(|store| store.kind() == kind.as_str())
+            .all(|store| match wrote {
+                Wrote::Version { version, .. } => store.latest_version() >= *version,
+                Wrote::Gone { target, uid } => !store.has_living(target, uid),
+            })
     }
 }
 

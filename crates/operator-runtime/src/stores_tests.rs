@@ -39,7 +39,11 @@ async fn one_bad_object_does_not_break_the_list() {
             return None;
         }
         lists += 1;
-        Some(if lists == 1 { crate::testing::refusal(403) } else { (200, listing()) })
+        Some(if lists == 1 {
+            crate::testing::refusal(403)
+        } else {
+            (200, listing())
+        })
     });
     let runtime = Runtime::new(client, "tester", &Metrics::new());
     let watch = runtime.watch::<ConfigMap>(watcher::Config::default(), trim);
@@ -54,7 +58,10 @@ async fn one_bad_object_does_not_break_the_list() {
         told.lock().unwrap().push(touched.key.to_string());
     }));
     let readiness = Readiness::new();
-    Caches::new().with(&store).ready(&readiness.gate("stores"), &token).await;
+    Caches::new()
+        .with(&store)
+        .ready(&readiness.gate("stores"), &token)
+        .await;
     tokio::time::sleep(Duration::from_millis(10)).await;
 
     assert_eq!(*touched.lock().unwrap(), ["ns/good"]);
@@ -70,7 +77,10 @@ async fn one_bad_object_does_not_break_the_list() {
 
 #[tokio::test]
 async fn readiness_names_the_kinds_that_are_missing() {
-    let (listed, unlisted) = (Cache::of([] as [ConfigMap; 0]), Cache::<k8s_openapi::api::core::v1::Node>::new());
+    let (listed, unlisted) = (
+        Cache::of([] as [ConfigMap; 0]),
+        Cache::<k8s_openapi::api::core::v1::Node>::new(),
+    );
     let readiness = Readiness::new();
     let (gate, token) = (readiness.gate("stores"), CancellationToken::new());
     let caches = Caches::new().with(&listed.store()).with(&unlisted.store());

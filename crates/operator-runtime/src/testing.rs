@@ -31,7 +31,9 @@ impl Seen {
             method: parts.method.to_string(),
             path: parts.uri.path().to_owned(),
             query: parts.uri.query().unwrap_or_default().to_owned(),
-            content_type: header.map(|value| value.to_str().unwrap().to_owned()).unwrap_or_default(),
+            content_type: header
+                .map(|value| value.to_str().unwrap().to_owned())
+                .unwrap_or_default(),
             body: serde_json::from_slice(&bytes).unwrap_or_default(),
         }
     }
@@ -65,21 +67,35 @@ where
 
 fn response(code: u16, body: &Value) -> Response<Body> {
     let body = Body::from(serde_json::to_vec(body).unwrap());
-    Response::builder().status(StatusCode::from_u16(code).unwrap()).body(body).unwrap()
+    Response::builder()
+        .status(StatusCode::from_u16(code).unwrap())
+        .body(body)
+        .unwrap()
 }
 
 /// The answer of a server that refuses.
 pub(crate) fn refusal(code: u16) -> (u16, Value) {
+    let reason = match code {
+        403 => "Forbidden",
+        404 => "NotFound",
+        409 => "Conflict",
+        422 => "Invalid",
+        429 => "TooManyRequests",
+        _ => "InternalError",
+    };
     let status = json!({
         "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure",
-        "message": "refused by the script", "reason": "Scripted", "code": code,
+        "message": "refused by the script", "reason": reason, "code": code,
     });
     (code, status)
 }
 
 /// The answer of a server that has written.
 pub(crate) fn written(version: u64) -> (u16, Value) {
-    (200, json!({ "metadata": { "name": "x", "resourceVersion": version.to_string() } }))
+    (
+        200,
+        json!({ "metadata": { "name": "x", "resourceVersion": version.to_string() } }),
+    )
 }
 
 /// The lines of a log.

@@ -33,7 +33,12 @@ pub(crate) type Built = Result<HttpRequest<Vec<u8>>, kube::core::request::Error>
 
 impl Wire {
     /// Sends one request and reads the metadata that comes back.
-    pub(crate) async fn send(&self, verb: &'static str, target: &ObjectRef, built: Built) -> Result<Reply, Error> {
+    pub(crate) async fn send(
+        &self,
+        verb: &'static str,
+        target: &ObjectRef,
+        built: Built,
+    ) -> Result<Reply, Error> {
         let result = self.exchange(verb, target, built).await;
         let label = match &result {
             Ok(_) => "ok",
@@ -45,7 +50,10 @@ impl Wire {
 
     async fn exchange(&self, verb: &'static str, target: &ObjectRef, built: Built) -> Result<Reply, Error> {
         let what = || format!("{verb} {}", describe(target));
-        let request = built.map_err(|source| Error::Unbuildable { what: what(), source: Box::new(source) })?;
+        let request = built.map_err(|source| Error::Unbuildable {
+            what: what(),
+            source: Box::new(source),
+        })?;
         match tokio::time::timeout(TIMEOUT, self.client.request::<Reply>(request)).await {
             Ok(answer) => answer.map_err(|error| Error::from_kube(what(), error)),
             Err(_) => Err(Error::Timeout { what: what() }),
@@ -82,7 +90,10 @@ mod tests {
     fn paths_follow_group_and_scope() {
         assert_eq!(path(Kind::Pod, Some("a")), "/api/v1/namespaces/a/pods");
         assert_eq!(path(Kind::Node, None), "/api/v1/nodes");
-        assert_eq!(path(Kind::Deployment, Some("a")), "/apis/apps/v1/namespaces/a/deployments");
+        assert_eq!(
+            path(Kind::Deployment, Some("a")),
+            "/apis/apps/v1/namespaces/a/deployments"
+        );
         assert_eq!(path(Kind::Machine, None), "/apis/karpenter.sh/v1alpha5/machines");
     }
 }

@@ -26,7 +26,9 @@ pub fn apply_if_needed<K: Serialize>(desired: impl Into<Manifest>, observed: Opt
 pub fn is_within(wanted: &Value, observed: &Value) -> bool {
     match (wanted, observed) {
         (Value::Object(wanted), Value::Object(observed)) => wanted.iter().all(|(key, value)| {
-            observed.get(key).map_or_else(|| is_empty(value), |other| is_within(value, other))
+            observed
+                .get(key)
+                .map_or_else(|| is_empty(value), |other| is_within(value, other))
         }),
         (Value::Array(wanted), Value::Array(observed)) => {
             wanted.len() == observed.len() && wanted.iter().zip(observed).all(|(a, b)| is_within(a, b))
@@ -54,19 +56,35 @@ mod tests {
     #[test]
     fn defaults_are_not_drift_and_changes_are() {
         let wanted = json!({"spec": {"ports": [{"port": 80}], "selector": {}}});
-        assert!(is_within(&wanted, &json!({"spec": {"ports": [{"port": 80, "protocol": "TCP"}], "type": "ClusterIP"}})));
+        assert!(is_within(
+            &wanted,
+            &json!({"spec": {"ports": [{"port": 80, "protocol": "TCP"}], "type": "ClusterIP"}})
+        ));
         assert!(!is_within(&wanted, &json!({"spec": {"ports": [{"port": 81}]}})));
-        assert!(!is_within(&wanted, &json!({"spec": {"ports": [{"port": 80}, {"port": 81}]}})));
+        assert!(!is_within(
+            &wanted,
+            &json!({"spec": {"ports": [{"port": 80}, {"port": 81}]}})
+        ));
         assert!(!is_within(&wanted, &json!({"spec": {}})));
     }
 
     #[test]
     fn a_field_we_stopped_writing_is_seen_by_the_digest() {
         use k8s_openapi::api::core::v1::ConfigMap;
-        let full = ConfigMap { data: Some([("a".into(), "1".into()), ("b".into(), "2".into())].into()), ..Default::default() };
-        let less = ConfigMap { data: Some([("a".into(), "1".into())].into()), ..Default::default() };
-        let Some(Write::Apply(stored)) = apply_if_needed(full, None::<&ConfigMap>) else { panic!("nothing there yet") };
-        let Manifest::ConfigMap(stored) = *stored else { panic!() };
+        let full = ConfigMap {
+            data: Some([("a".into(), "1".into()), ("b".into(), "2".into())].into()),
+            ..Default::default()
+        };
+        let less = ConfigMap {
+            data: Some([("a".into(), "1".into())].into()),
+            ..Default::default()
+        };
+        let Some(Write::Apply(stored)) = apply_if_needed(full, None::<&ConfigMap>) else {
+            panic!("nothing there yet")
+        };
+        let Manifest::ConfigMap(stored) = *stored else {
+            panic!()
+        };
         assert!(apply_if_needed(less, Some(&stored)).is_some());
     }
 }

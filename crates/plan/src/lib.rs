@@ -55,12 +55,18 @@ impl<C> Plan<C> {
     /// Whether carrying the plan out writes anything anywhere.
     #[must_use]
     pub fn is_quiet(&self) -> bool {
-        self.finalizer == Finalizer::Leave && self.writes.is_empty() && self.cloud.is_none() && self.status.is_none()
+        self.finalizer == Finalizer::Leave
+            && self.writes.is_empty()
+            && self.cloud.is_none()
+            && self.status.is_none()
     }
 
     /// Adds a reason.
     pub fn because(&mut self, code: &'static str, detail: impl Into<String>) {
-        self.because.push(Because { code, detail: detail.into() });
+        self.because.push(Because {
+            code,
+            detail: detail.into(),
+        });
     }
 }
 
@@ -103,12 +109,20 @@ impl EventNote {
     /// An event that tells of progress.
     #[must_use]
     pub fn normal(reason: &'static str, note: impl Into<String>) -> Self {
-        Self { warning: false, reason, note: note.into() }
+        Self {
+            warning: false,
+            reason,
+            note: note.into(),
+        }
     }
 
     /// An event that a person should look at.
     #[must_use]
     pub fn warning(reason: &'static str, note: impl Into<String>) -> Self {
-        Self { warning: true, reason, note: note.into() }
+        Self {
+            warning: true,
+            reason,
+            note: note.into(),
+        }
     }
 }

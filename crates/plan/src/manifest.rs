@@ -10,7 +10,10 @@ use serde_json::Value;
 /// A whole object to apply.
 #[derive(Clone, Debug, PartialEq)]
 #[expect(missing_docs, reason = "each variant is the kind it is named after")]
-#[expect(clippy::large_enum_variant, reason = "a plan boxes the manifest, so the variants need not be")]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "a plan boxes the manifest, so the variants need not be"
+)]
 pub enum Manifest {
     Machine(Machine),
     ConfigMap(ConfigMap),

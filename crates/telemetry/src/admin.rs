@@ -61,7 +61,10 @@ async fn readyz(State(admin): State<Admin>) -> Response {
     if shut.is_empty() {
         return "ok\n".into_response();
     }
-    let body: String = shut.iter().map(|(name, reason)| format!("{name}: {reason}\n")).collect();
+    let body: String = shut
+        .iter()
+        .map(|(name, reason)| format!("{name}: {reason}\n"))
+        .collect();
     (StatusCode::SERVICE_UNAVAILABLE, body).into_response()
 }
 
@@ -88,7 +91,13 @@ mod tests {
         let admin = Admin::new(Metrics::new(), readiness);
         gate.set(false, "Node not listed yet");
         let shut = ask(&admin, "/readyz").await;
-        assert_eq!(shut, (StatusCode::SERVICE_UNAVAILABLE, "stores: Node not listed yet\n".to_owned()));
+        assert_eq!(
+            shut,
+            (
+                StatusCode::SERVICE_UNAVAILABLE,
+                "stores: Node not listed yet\n".to_owned()
+            )
+        );
         gate.set(true, "");
         assert_eq!(ask(&admin, "/readyz").await.0, StatusCode::OK);
         assert_eq!(ask(&admin, "/healthz").await.0, StatusCode::OK);
@@ -100,6 +109,9 @@ mod tests {
         let token = CancellationToken::new();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         token.cancel();
-        Admin::new(Metrics::new(), Readiness::new()).serve(listener, token).await.unwrap();
+        Admin::new(Metrics::new(), Readiness::new())
+            .serve(listener, token)
+            .await
+            .unwrap();
     }
 }

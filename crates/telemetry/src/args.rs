@@ -21,7 +21,7 @@ pub struct TelemetryArgs {
 }
 
 /// What is logged unless flags say otherwise: our own lines, and the libraries' warnings.
-pub const DEFAULT_FILTER: &str = "info,kube=warn,kube_client=warn,kube_runtime=warn,hyper=warn,h2=warn,tower=warn,tonic=warn,azure_core=warn,azure_identity=warn,opentelemetry=warn,opentelemetry_sdk=warn";
+pub const DEFAULT_FILTER: &str = "info,kube=warn,typespec_client_core=warn,kube_client=warn,kube_runtime=warn,hyper=warn,h2=warn,tower=warn,tonic=warn,azure_core=warn,azure_identity=warn,opentelemetry=warn,opentelemetry_sdk=warn";
 
 /// Layout of log lines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

@@ -9,7 +9,9 @@ use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 /// Adds the `traceparent` of the current span to the metadata of a request that is about to be sent.
 pub fn inject(metadata: &mut MetadataMap) {
     let context = Span::current().context();
-    global::get_text_map_propagator(|propagator| propagator.inject_context(&context, &mut Outgoing(metadata)));
+    global::get_text_map_propagator(|propagator| {
+        propagator.inject_context(&context, &mut Outgoing(metadata))
+    });
 }
 
 /// [`inject`] as a client interceptor: `PresetRegistryClient::with_interceptor(channel, grpc::interceptor)`.
@@ -77,7 +79,8 @@ mod tests {
     fn a_trace_goes_on_at_the_other_side() {
         global::set_text_map_propagator(TraceContextPropagator::new());
         let tracer = SdkTracerProvider::builder().build().tracer("test");
-        let subscriber = tracing_subscriber::registry().with(tracing_opentelemetry::layer().with_tracer(tracer));
+        let subscriber =
+            tracing_subscriber::registry().with(tracing_opentelemetry::layer().with_tracer(tracer));
         tracing::subscriber::with_default(subscriber, || {
             let caller = tracing::info_span!("caller");
             let request = caller.in_scope(|| interceptor(tonic::Request::new(())).unwrap());

@@ -39,8 +39,11 @@ pub fn init(args: &TelemetryArgs, service: &'static str) -> anyhow::Result<Guard
         .as_deref()
         .map(|endpoint| provider(endpoint, args.otlp_sample_ratio, service))
         .transpose()?;
-    let traces =
-        provider.as_ref().map(|p| tracing_opentelemetry::layer().with_tracer(p.tracer(service)).with_location(false));
+    let traces = provider.as_ref().map(|p| {
+        tracing_opentelemetry::layer()
+            .with_tracer(p.tracer(service))
+            .with_location(false)
+    });
     tracing_subscriber::registry()
         .with(filter)
         .with(logs(args.log_format))

@@ -23,7 +23,9 @@ pub struct Metrics {
 }
 
 /// How long most things a controller does take: 1 ms to 30 s.
-pub const SECONDS: [f64; 14] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];
+pub const SECONDS: [f64; 14] = [
+    0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0,
+];
 
 impl Default for Metrics {
     fn default() -> Self {
@@ -37,7 +39,9 @@ impl Metrics {
     pub fn new() -> Self {
         let mut registry = Registry::default();
         registry.register_collector(Box::new(Process));
-        Self { registry: Arc::new(Mutex::new(registry)) }
+        Self {
+            registry: Arc::new(Mutex::new(registry)),
+        }
     }
 
     /// A counter with these label names. Its name is given without `_total`, which is added when it is read.
@@ -45,7 +49,10 @@ impl Metrics {
     pub fn counter<const N: usize>(&self, name: &str, help: &str, labels: [&'static str; N]) -> Counter<N> {
         let family = Family::<Labels<N>, counter::Counter>::default();
         self.lock().register(name, help, family.clone());
-        Counter { names: labels, family }
+        Counter {
+            names: labels,
+            family,
+        }
     }
 
     /// A gauge with these label names.
@@ -53,15 +60,26 @@ impl Metrics {
     pub fn gauge<const N: usize>(&self, name: &str, help: &str, labels: [&'static str; N]) -> Gauge<N> {
         let family = Family::<Labels<N>, FloatGauge>::default();
         self.lock().register(name, help, family.clone());
-        Gauge { names: labels, family }
+        Gauge {
+            names: labels,
+            family,
+        }
     }
 
     /// A histogram of seconds with these label names and the buckets [`SECONDS`].
     #[must_use]
-    pub fn histogram<const N: usize>(&self, name: &str, help: &str, labels: [&'static str; N]) -> Histogram<N> {
+    pub fn histogram<const N: usize>(
+        &self,
+        name: &str,
+        help: &str,
+        labels: [&'static str; N],
+    ) -> Histogram<N> {
         let family = HistogramFamily::<N>::new_with_constructor(seconds);
         self.lock().register(name, help, family.clone());
-        Histogram { names: labels, family }
+        Histogram {
+            names: labels,
+            family,
+        }
     }
 
     /// Everything, in the OpenMetrics text format.
@@ -133,7 +151,9 @@ pub struct Histogram<const N: usize> {
 impl<const N: usize> Histogram<N> {
     /// Notes one duration with these label values.
     pub fn observe(&self, values: [&'static str; N], took: Duration) {
-        self.family.get_or_create(&pairs(self.names, values)).observe(took.as_secs_f64());
+        self.family
+            .get_or_create(&pairs(self.names, values))
+            .observe(took.as_secs_f64());
     }
 }
 
@@ -156,11 +176,16 @@ mod tests {
         calls.inc(["get"]);
         calls.inc(["get"]);
         metrics.gauge("depth", "Depth", []).set([], 3.0);
-        metrics.histogram("took_seconds", "Time", ["kind"]).observe(["get"], Duration::from_millis(3));
+        metrics
+            .histogram("took_seconds", "Time", ["kind"])
+            .observe(["get"], Duration::from_millis(3));
         let text = metrics.encode().unwrap();
         assert!(text.contains("calls_total{kind=\"get\"} 2"), "{text}");
         assert!(text.contains("\ndepth 3.0"), "{text}");
-        assert!(text.contains("took_seconds_bucket{le=\"0.005\",kind=\"get\"} 1"), "{text}");
+        assert!(
+            text.contains("took_seconds_bucket{le=\"0.005\",kind=\"get\"} 1"),
+            "{text}"
+        );
         assert!(text.ends_with("# EOF\n"));
     }
 }

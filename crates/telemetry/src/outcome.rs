@@ -52,7 +52,12 @@ impl Steps {
 
     /// A piece of work of this kind begins.
     pub fn start(&self, kind: &'static str) -> Step {
-        Step { steps: self.clone(), kind, started: Instant::now(), outcome: Outcome::Abandoned }
+        Step {
+            steps: self.clone(),
+            kind,
+            started: Instant::now(),
+            outcome: Outcome::Abandoned,
+        }
     }
 
     /// How many pieces of work of this kind had this outcome.

@@ -14,32 +14,64 @@ pub(crate) struct Process;
 
 impl Collector for Process {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
-        let stat = fs::read_to_string("/proc/self/stat").ok().and_then(|text| Stat::parse(&text));
+        let stat = fs::read_to_string("/proc/self/stat")
+            .ok()
+            .and_then(|text| Stat::parse(&text));
         if let Some(stat) = stat {
             // The encoder adds `_total` to counters.
-            counter(&mut encoder, "process_cpu_seconds", "CPU time used, user and system", stat.cpu_seconds())?;
-            gauge(&mut encoder, "process_resident_memory_bytes", "Resident memory", stat.resident_bytes())?;
+            counter(
+                &mut encoder,
+                "process_cpu_seconds",
+                "CPU time used, user and system",
+                stat.cpu_seconds(),
+            )?;
+            gauge(
+                &mut encoder,
+                "process_resident_memory_bytes",
+                "Resident memory",
+                stat.resident_bytes(),
+            )?;
             gauge(&mut encoder, "process_threads", "Threads", stat.threads)?;
             if let Some(start) = stat.start_seconds() {
-                gauge(&mut encoder, "process_start_time_seconds", "Start of the process, Unix time", start)?;
+                gauge(
+                    &mut encoder,
+                    "process_start_time_seconds",
+                    "Start of the process, Unix time",
+                    start,
+                )?;
             }
         }
         if let Ok(entries) = fs::read_dir("/proc/self/fd") {
             // One of them is the directory being read.
             let open = entries.count().saturating_sub(1);
             #[expect(clippy::cast_precision_loss, reason = "no process has 2^52 files")]
-            gauge(&mut encoder, "process_open_fds", "Open file descriptors", open as f64)?;
+            gauge(
+                &mut encoder,
+                "process_open_fds",
+                "Open file descriptors",
+                open as f64,
+            )?;
         }
         Ok(())
     }
 }
 
-fn counter(encoder: &mut DescriptorEncoder<'_>, name: &str, help: &str, value: f64) -> Result<(), std::fmt::Error> {
+fn counter(
+    encoder: &mut DescriptorEncoder<'_>,
+    name: &str,
+    help: &str,
+    value: f64,
+) -> Result<(), std::fmt::Error> {
     let metric = ConstCounter::new(value);
     metric.encode(encoder.encode_descriptor(name, help, None, metric.metric_type())?)
 }
 
-fn gauge(encoder: &mut DescriptorEncoder<'_>, name: &str, help: &str, value: f64) -> Result<(), std::fmt::Error> {
+fn gauge(
+    encoder: &mut DescriptorEncoder<'_>,
+    name: &str,
+    help: &str,
+    value: f64,
+) -> Result<(), std::fmt::Error> {
     let metric = ConstGauge::new(value);
     metric.encode(encoder.encode_descriptor(name, help, None, metric.metric_type())?)
 }
@@ -77,7 +109,12 @@ impl Stat {
 
     fn start_seconds(&self) -> Option<f64> {
         let stat = fs::read_to_string("/proc/stat").ok()?;
-        let boot: f64 = stat.lines().find_map(|line| line.strip_prefix("btime "))?.trim().parse().ok()?;
+        let boot: f64 = stat
+            .lines()
+            .find_map(|line| line.strip_prefix("btime "))?
+            .trim()
+            .parse()
+            .ok()?;
         Some(boot + self.start_ticks / ticks_per_second())
     }
 }
@@ -93,9 +130,18 @@ mod tests {
 
     #[test]
     fn a_name_with_parentheses_does_not_shift_the_fields() {
-        let text = "42 (a) b (c) S 1 2 3 4 5 6 7 8 9 10 150 50 0 0 20 0 8 0 777 1000 256 18446744073709551615";
+        let text =
+            "42 (a) b (c) S 1 2 3 4 5 6 7 8 9 10 150 50 0 0 20 0 8 0 777 1000 256 18446744073709551615";
         let stat = Stat::parse(text).unwrap();
-        assert_eq!(stat, Stat { cpu_ticks: 200.0, threads: 8.0, start_ticks: 777.0, resident_pages: 256.0 });
+        assert_eq!(
+            stat,
+            Stat {
+                cpu_ticks: 200.0,
+                threads: 8.0,
+                start_ticks: 777.0,
+                resident_pages: 256.0
+            }
+        );
     }
 
     #[test]

@@ -32,14 +32,27 @@ impl Readiness {
     /// Adds a gate; it is shut until it is set.
     #[must_use]
     pub fn gate(&self, name: &'static str) -> Gate {
-        self.lock().insert(name, State { open: false, reason: "starting".to_owned() });
-        Gate { name, readiness: self.clone() }
+        self.lock().insert(
+            name,
+            State {
+                open: false,
+                reason: "starting".to_owned(),
+            },
+        );
+        Gate {
+            name,
+            readiness: self.clone(),
+        }
     }
 
     /// The gates that are shut, each with its reason; empty when the program is ready.
     #[must_use]
     pub fn shut(&self) -> Vec<(&'static str, String)> {
-        self.lock().iter().filter(|(_, s)| !s.open).map(|(name, s)| (*name, s.reason.clone())).collect()
+        self.lock()
+            .iter()
+            .filter(|(_, s)| !s.open)
+            .map(|(name, s)| (*name, s.reason.clone()))
+            .collect()
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<&'static str, State>> {
@@ -50,7 +63,13 @@ impl Readiness {
 impl Gate {
     /// Opens or shuts the gate. The reason is shown to anyone who can reach the probe: no secrets.
     pub fn set(&self, open: bool, reason: impl Into<String>) {
-        self.readiness.lock().insert(self.name, State { open, reason: reason.into() });
+        self.readiness.lock().insert(
+            self.name,
+            State {
+                open,
+                reason: reason.into(),
+            },
+        );
     }
 }
 
@@ -64,7 +83,10 @@ mod tests {
         let (stores, crds) = (readiness.gate("stores"), readiness.gate("crds"));
         stores.set(true, "");
         crds.set(false, "machines.karpenter.sh is missing");
-        assert_eq!(readiness.shut(), [("crds", "machines.karpenter.sh is missing".to_owned())]);
+        assert_eq!(
+            readiness.shut(),
+            [("crds", "machines.karpenter.sh is missing".to_owned())]
+        );
         crds.set(true, "");
         assert_eq!(readiness.shut(), []);
     }

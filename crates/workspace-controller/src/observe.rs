@@ -39,7 +39,12 @@ pub struct Stores {
 impl Stores {
     /// Everything about one Workspace.
     #[must_use]
-    pub fn observe(&self, workspace: Arc<Workspace>, preset: PresetLookup, mode: ProvisionerMode) -> Observed {
+    pub fn observe(
+        &self,
+        workspace: Arc<Workspace>,
+        preset: PresetLookup,
+        mode: ProvisionerMode,
+    ) -> Observed {
         let namespace = workspace.namespace().unwrap_or_default();
         let name = workspace.name_any();
         let owner = format!("{namespace}/{name}");
@@ -63,14 +68,28 @@ impl Stores {
             let status = machine.status.as_ref()?;
             self.nodes.get(&Key::cluster(status.node_name.clone()))
         });
-        let all: BTreeMap<String, Arc<Node>> =
-            self.owned_nodes.get(owner).into_iter().chain(named).map(|node| (node.name_any(), node)).collect();
+        let all: BTreeMap<String, Arc<Node>> = self
+            .owned_nodes
+            .get(owner)
+            .into_iter()
+            .chain(named)
+            .map(|node| (node.name_any(), node))
+            .collect();
         all.into_values().collect()
     }
 
     fn nodes_matching(&self, workspace: &Workspace) -> Vec<Arc<Node>> {
-        let wanted = workspace.spec.resource.as_ref().map(|r| selector::labels(&r.label_selector)).unwrap_or_default();
-        self.nodes.filter(|node| wanted.iter().all(|(key, value)| node.labels().get(key) == Some(value)))
+        let wanted = workspace
+            .spec
+            .resource
+            .as_ref()
+            .map(|r| selector::labels(&r.label_selector))
+            .unwrap_or_default();
+        self.nodes.filter(|node| {
+            wanted
+                .iter()
+                .all(|(key, value)| node.labels().get(key) == Some(value))
+        })
     }
 
     fn workloads(&self, namespace: &str, name: &str) -> Workloads {
@@ -80,8 +99,12 @@ impl Stores {
             stateful_set: self.stateful_sets.get(&key),
             job: self.jobs.get(&key),
             service: self.services.get(&key),
-            headless_service: self.services.get(&Key::namespaced(namespace, names::headless_service(name))),
-            tuning_config: self.config_maps.get(&Key::namespaced(namespace, names::tuning_config(name))),
+            headless_service: self
+                .services
+                .get(&Key::namespaced(namespace, names::headless_service(name))),
+            tuning_config: self
+                .config_maps
+                .get(&Key::namespaced(namespace, names::tuning_config(name))),
         }
     }
 }
@@ -96,14 +119,19 @@ pub fn owner_value<K: Resource>(object: &K) -> Vec<String> {
 #[must_use]
 pub fn owner_value_namespaced<K: Resource>(object: &K) -> Vec<String> {
     let name = object.labels().get(labels::WORKSPACE);
-    name.map(|name| format!("{}/{name}", object.namespace().unwrap_or_default())).into_iter().collect()
+    name.map(|name| format!("{}/{name}", object.namespace().unwrap_or_default()))
+        .into_iter()
+        .collect()
 }
 
 /// The Workspace that a cluster-scoped object's labels name.
 pub fn owner_key<K: Resource>(object: &K) -> Option<Key> {
     let labels = object.labels();
     let namespace = labels.get(labels::WORKSPACE_NAMESPACE)?;
-    Some(Key::namespaced(namespace.clone(), labels.get(labels::WORKSPACE)?.clone()))
+    Some(Key::namespaced(
+        namespace.clone(),
+        labels.get(labels::WORKSPACE)?.clone(),
+    ))
 }
 
 /// The Workspaces that a namespaced object may concern: the one its label names, and the one of its name.
@@ -113,5 +141,10 @@ pub fn concerned<K: Resource>(object: &K) -> BTreeSet<Key> {
     let name = object.name_any();
     let labelled = object.labels().get(labels::WORKSPACE).cloned();
     let base = name.strip_suffix("-headless").map(str::to_owned);
-    labelled.into_iter().chain(base).chain([name]).map(|name| Key::namespaced(namespace.clone(), name)).collect()
+    labelled
+        .into_iter()
+        .chain(base)
+        .chain([name])
+        .map(|name| Key::namespaced(namespace.clone(), name))
+        .collect()
 }

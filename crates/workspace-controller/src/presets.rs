@@ -52,7 +52,11 @@ impl Presets {
             .http2_keep_alive_interval(Duration::from_secs(30))
             .connect_lazy();
         let client = PresetRegistryClient::new(channel);
-        Ok(Self { client, endpoint: endpoint.to_owned(), known: Mutex::default() })
+        Ok(Self {
+            client,
+            endpoint: endpoint.to_owned(),
+            known: Mutex::default(),
+        })
     }
 
     /// What is known of the preset of this name, asking the registry when the last answer is old.
@@ -73,7 +77,9 @@ impl Presets {
             }
             Err(status) if status.code() == Code::NotFound => {
                 entry.last_good = None;
-                PresetLookup::Unknown { near: preset_registry_api::near_matches(&status) }
+                PresetLookup::Unknown {
+                    near: preset_registry_api::near_matches(&status),
+                }
             }
             Err(status) => PresetLookup::Unavailable {
                 message: format!("preset registry at {}: {}", self.endpoint, describe(&status)),
@@ -85,12 +91,17 @@ impl Presets {
     }
 
     async fn ask(&self, name: &str) -> Result<Preset, Status> {
-        let mut request = Request::new(GetPresetRequest { name: name.to_owned() });
+        let mut request = Request::new(GetPresetRequest {
+            name: name.to_owned(),
+        });
         request.set_timeout(DEADLINE);
         telemetry::grpc::inject(request.metadata_mut());
         let response = self.client.clone().get_preset(request).await?.into_inner();
-        let preset = response.preset.ok_or_else(|| Status::internal("the answer holds no preset"))?;
-        Preset::try_from(preset).map_err(|error| Status::internal(format!("the answer can't be read: {error}")))
+        let preset = response
+            .preset
+            .ok_or_else(|| Status::internal("the answer holds no preset"))?;
+        Preset::try_from(preset)
+            .map_err(|error| Status::internal(format!("the answer can't be read: {error}")))
     }
 }
 

@@ -36,7 +36,13 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
     let _guard = telemetry::init(&args.telemetry, NAME)?;
     let (metrics, readiness) = (Metrics::new(), Readiness::new());
     let mut tasks = Tasks::new()?;
-    serve_admin(&mut tasks, &metrics, &readiness, [args.metrics_bind_address, args.health_probe_bind_address]).await?;
+    serve_admin(
+        &mut tasks,
+        &metrics,
+        &readiness,
+        [args.metrics_bind_address, args.health_probe_bind_address],
+    )
+    .await?;
     let client = operator_runtime::connect(&args.client, NAME, env!("CARGO_PKG_VERSION")).await?;
     let runtime = Runtime::new(client, NAME, &metrics);
     let settings = args.settings();
@@ -51,10 +57,16 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
     let (stores, caches) = start_watches(&runtime, &mut tasks, &trigger, settings.mode);
     let drive = Drive {
         store: stores.workspaces.clone(),
-        reconciler: Workspaces { stores, presets, settings },
+        reconciler: Workspaces {
+            stores,
+            presets,
+            settings,
+        },
         caches: caches.clone(),
         work,
-        settings: DriveSettings { concurrency: args.concurrency.into() },
+        settings: DriveSettings {
+            concurrency: args.concurrency.into(),
+        },
     };
     tasks.spawn("reconcile", async move {
         caches.ready(&listed, &token).await;
@@ -74,7 +86,9 @@ async fn serve_admin(
 ) -> anyhow::Result<()> {
     let admin = Admin::new(metrics.clone(), readiness.clone());
     for address in addresses {
-        let listener = TcpListener::bind(address).await.with_context(|| format!("{address} can't be bound"))?;
+        let listener = TcpListener::bind(address)
+            .await
+            .with_context(|| format!("{address} can't be bound"))?;
         tasks.spawn("admin", admin.clone().serve(listener, tasks.token()));
     }
     Ok(())
@@ -87,7 +101,12 @@ fn needed_crds(mode: ProvisionerMode) -> &'static [&'static str] {
     }
 }
 
-fn start_watches(runtime: &Runtime, tasks: &mut Tasks, trigger: &Trigger, mode: ProvisionerMode) -> (Stores, Caches) {
+fn start_watches(
+    runtime: &Runtime,
+    tasks: &mut Tasks,
+    trigger: &Trigger,
+    mode: ProvisionerMode,
+) -> (Stores, Caches) {
     let all = watcher::Config::default;
     let ours = || watcher::Config::default().labels(labels::WORKSPACE);
     let workspaces = runtime.watch(all(), trim::workspace);
@@ -120,7 +139,11 @@ fn start_watches(runtime: &Runtime, tasks: &mut Tasks, trigger: &Trigger, mode: 
         .with(&stores.jobs)
         .with(&stores.services)
         .with(&stores.config_maps);
-    let mut start = Starter { tasks, trigger, workspaces: stores.workspaces.clone() };
+    let mut start = Starter {
+        tasks,
+        trigger,
+        workspaces: stores.workspaces.clone(),
+    };
     start.watch("workspaces", workspaces, |w| [Key::of(w)].into());
     if mode == ProvisionerMode::Machine {
         caches = caches.with(&machines.store());
@@ -154,7 +177,8 @@ impl Starter<'_> {
             watch.run(self.tasks.token(), move |touched: &Touched<K>| {
                 let keys = touched.both().flat_map(|object| concerns(object));
                 // Most objects of a cluster have nothing to do with any Workspace.
-                keys.filter(|key| is_workspace || workspaces.get(key).is_some()).for_each(|key| trigger.enqueue(key));
+                keys.filter(|key| is_workspace || workspaces.get(key).is_some())
+                    .for_each(|key| trigger.enqueue(key));
             }),
         );
     }
@@ -165,7 +189,10 @@ impl Starter<'_> {
         self.tasks.spawn(
             name,
             watch.run(self.tasks.token(), move |_: &Touched<K>| {
-                workspaces.all().iter().for_each(|workspace| trigger.enqueue(Key::of(workspace.as_ref())));
+                workspaces
+                    .all()
+                    .iter()
+                    .for_each(|workspace| trigger.enqueue(Key::of(workspace.as_ref())));
             }),
         );
     }

@@ -16,7 +16,11 @@ pub fn machine(_: &mut Machine) {}
 pub fn node(node: &mut Node) {
     node.metadata.annotations = None;
     if let Some(spec) = node.spec.take() {
-        node.spec = Some(NodeSpec { unschedulable: spec.unschedulable, taints: spec.taints, ..NodeSpec::default() });
+        node.spec = Some(NodeSpec {
+            unschedulable: spec.unschedulable,
+            taints: spec.taints,
+            ..NodeSpec::default()
+        });
     }
     if let Some(status) = node.status.as_mut() {
         status.images = None;
@@ -40,7 +44,10 @@ pub fn pod(pod: &mut Pod) {
 /// Deployments of others: only that the name is taken, and by whom.
 pub fn deployment(object: &mut Deployment) {
     if !is_ours(object) {
-        *object = Deployment { metadata: std::mem::take(&mut object.metadata), ..Deployment::default() };
+        *object = Deployment {
+            metadata: std::mem::take(&mut object.metadata),
+            ..Deployment::default()
+        };
         drop_texts(object);
     }
 }
@@ -48,7 +55,10 @@ pub fn deployment(object: &mut Deployment) {
 /// StatefulSets of others: only that the name is taken, and by whom.
 pub fn stateful_set(object: &mut StatefulSet) {
     if !is_ours(object) {
-        *object = StatefulSet { metadata: std::mem::take(&mut object.metadata), ..StatefulSet::default() };
+        *object = StatefulSet {
+            metadata: std::mem::take(&mut object.metadata),
+            ..StatefulSet::default()
+        };
         drop_texts(object);
     }
 }
@@ -56,7 +66,10 @@ pub fn stateful_set(object: &mut StatefulSet) {
 /// Jobs of others: only that the name is taken, and by whom.
 pub fn job(object: &mut Job) {
     if !is_ours(object) {
-        *object = Job { metadata: std::mem::take(&mut object.metadata), ..Job::default() };
+        *object = Job {
+            metadata: std::mem::take(&mut object.metadata),
+            ..Job::default()
+        };
         drop_texts(object);
     }
 }
@@ -64,7 +77,10 @@ pub fn job(object: &mut Job) {
 /// Services of others: only that the name is taken, and by whom.
 pub fn service(object: &mut Service) {
     if !is_ours(object) {
-        *object = Service { metadata: std::mem::take(&mut object.metadata), ..Service::default() };
+        *object = Service {
+            metadata: std::mem::take(&mut object.metadata),
+            ..Service::default()
+        };
         drop_texts(object);
     }
 }
@@ -73,7 +89,11 @@ pub fn service(object: &mut Service) {
 pub fn config_map(_: &mut ConfigMap) {}
 
 fn is_ours<K: Resource>(object: &K) -> bool {
-    object.meta().labels.as_ref().is_some_and(|l| l.contains_key(labels::WORKSPACE))
+    object
+        .meta()
+        .labels
+        .as_ref()
+        .is_some_and(|l| l.contains_key(labels::WORKSPACE))
 }
 
 fn drop_texts<K: Resource>(object: &mut K) {

@@ -5,5 +5,6 @@
 mod crash;
 mod crash_proxy;
 mod crd;
+mod faults;
 mod lifecycle;
 mod world;

@@ -4,6 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
+use arm_server::control::{ControlClient, PoolView};
 use k8s_openapi::api::core::v1::Node;
 use kaito_api::{Machine, Workspace};
 use kube::api::{DeleteParams, ListParams, Patch, PatchParams};
@@ -138,44 +139,21 @@ impl World {
             .items)
     }
 
-    /// Names of the cloud's agent pools for one Workspace.
-    pub(crate) async fn pools(&self, name: &str) -> Result<Vec<String>> {
-        let mine = |pool: &Value| {
-            let labels = pool
-                .pointer("/properties/nodeLabels")
-                .or_else(|| pool.pointer("/labels"));
-            labels.is_some_and(|l| {
-                l["kaito.sh/workspace"] == name && l["kaito.sh/workspacenamespace"] == self.namespace.as_str()
-            })
-        };
-        let pools = self.control("GET", "pools", &Value::Null).await?;
-        let list = pools
-            .as_array()
-            .or_else(|| pools["pools"].as_array())
-            .context("no list of pools")?;
-        Ok(list
-            .iter()
-            .filter(|p| mine(p))
-            .filter_map(|p| p["name"].as_str().map(str::to_owned))
-            .collect())
+    /// The played cloud's control surface.
+    pub(crate) fn cloud(&self) -> Result<ControlClient> {
+        testkit::install_crypto_provider();
+        Ok(ControlClient::new(&self.arm)?)
     }
 
-    /// Talks to the played cloud's control surface.
-    pub(crate) async fn control(&self, method: &str, path: &str, body: &Value) -> Result<Value> {
-        testkit::install_crypto_provider();
-        let client = reqwest::Client::builder()
-            .no_proxy()
-            .timeout(Duration::from_secs(10))
-            .build()?;
-        let mut request = client.request(method.parse()?, format!("{}/_control/{path}", self.arm));
-        if !body.is_null() {
-            request = request.json(body);
-        }
-        let response = request.send().await?;
-        let status = response.status();
-        let text = response.text().await?;
-        ensure!(status.is_success(), "{method} {path}: {status} {text}");
-        Ok(serde_json::from_str(&text).unwrap_or(Value::Null))
+    /// Names of the cloud's agent pools for one Workspace.
+    pub(crate) async fn pools(&self, name: &str) -> Result<Vec<String>> {
+        let mine = |pool: &PoolView| {
+            let labels = &pool.body["properties"]["nodeLabels"];
+            labels["kaito.sh/workspace"] == name
+                && labels["kaito.sh/workspacenamespace"] == self.namespace.as_str()
+        };
+        let pools = self.cloud()?.pools().await?;
+        Ok(pools.into_iter().filter(mine).map(|pool| pool.name).collect())
     }
 
     /// Deletes a Workspace and waits until nothing of it is left anywhere.
@@ -186,6 +164,20 @@ impl World {
             Err(error) => return Err(error.into()),
         }
         self.gone(name).await
+    }
+
+    /// Deletes a Workspace and waits until nothing of it is left in the cluster.
+    pub(crate) async fn delete_but_keep_pools(&self, name: &str) -> Result<()> {
+        self.workspaces().delete(name, &DeleteParams::default()).await?;
+        eventually(&format!("{name} to go"), LIMIT, async || {
+            ensure!(
+                self.workspaces().get_opt(name).await?.is_none(),
+                "the Workspace is there"
+            );
+            ensure!(self.machines(name).await?.is_empty(), "a Machine is there");
+            Ok(())
+        })
+        .await
     }
 
     /// Waits until nothing of a Workspace is left anywhere.

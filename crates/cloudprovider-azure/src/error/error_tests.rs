@@ -28,47 +28,202 @@ fn refusals() -> Vec<Example> {
     let etag = json!({"code": "EtagMismatch", "message": "Operation is not allowed: Another operation is in progress",
         "subcode": "PutAgentPool_FailedPrecondition"});
     vec![
-        ("throttled", 429, flat("Throttled", "limit exceeded, please retry again in 36 seconds"), Throttled, "Throttled"),
-        ("preempted", 409, flat("AKSOperationPreempted", "m"), Busy, "AKSOperationPreempted"),
+        (
+            "throttled",
+            429,
+            flat("Throttled", "limit exceeded, please retry again in 36 seconds"),
+            Throttled,
+            "Throttled",
+        ),
+        (
+            "preempted",
+            409,
+            flat("AKSOperationPreempted", "m"),
+            Busy,
+            "AKSOperationPreempted",
+        ),
         ("etag mismatch", 409, etag, Busy, "EtagMismatch"),
-        ("precondition status", 412, flat("PreconditionFailed", "Resource not found but ETag header is provided."),
-            Precondition, "PreconditionFailed"),
-        ("sku code", 400, flat("VMSizeNotSupported", "Virtual Machine size: 'X'"), SkuUnavailable, "VMSizeNotSupported"),
-        ("sku text", 400, flat("BadRequest", "The VM size of X is not allowed in your subscription in location 'y'."),
-            SkuUnavailable, "BadRequest"),
-        ("sku parameter", 400, json!({"code": "InvalidParameter", "message": "bad", "target": "agentPoolProfile.vmSize"}),
-            SkuUnavailable, "InvalidParameter"),
-        ("quota code", 400, flat("ErrCode_InsufficientVCPUQuota", "Insufficient vcpu quota requested 6, remaining 0 for \
-            family standardNCSv3Family for region x."), Quota, "ErrCode_InsufficientVCPUQuota"),
-        ("quota text", 403, nested("OperationNotAllowed", quota), Quota, "OperationNotAllowed"),
-        ("throttled code", 503, nested("SubscriptionRequestsThrottled", "m"), Throttled, "SubscriptionRequestsThrottled"),
-        ("unauthorized status", 401, nested("InvalidAuthenticationTokenTenant", "m"), Unauthorized,
-            "InvalidAuthenticationTokenTenant"),
-        ("unauthorized code", 403, nested("LinkedAuthorizationFailed", "m"), Unauthorized, "LinkedAuthorizationFailed"),
-        ("token service", 400, nested("BadRequest", "AADSTS70021: No matching record"), Unauthorized, "BadRequest"),
+        (
+            "precondition status",
+            412,
+            flat(
+                "PreconditionFailed",
+                "Resource not found but ETag header is provided.",
+            ),
+            Precondition,
+            "PreconditionFailed",
+        ),
+        (
+            "sku code",
+            400,
+            flat("VMSizeNotSupported", "Virtual Machine size: 'X'"),
+            SkuUnavailable,
+            "VMSizeNotSupported",
+        ),
+        (
+            "sku text",
+            400,
+            flat(
+                "BadRequest",
+                "The VM size of X is not allowed in your subscription in location 'y'.",
+            ),
+            SkuUnavailable,
+            "BadRequest",
+        ),
+        (
+            "sku parameter",
+            400,
+            json!({"code": "InvalidParameter", "message": "bad", "target": "agentPoolProfile.vmSize"}),
+            SkuUnavailable,
+            "InvalidParameter",
+        ),
+        (
+            "quota code",
+            400,
+            flat(
+                "ErrCode_InsufficientVCPUQuota",
+                "Insufficient vcpu quota requested 6, remaining 0 for \
+            family standardNCSv3Family for region x.",
+            ),
+            Quota,
+            "ErrCode_InsufficientVCPUQuota",
+        ),
+        (
+            "quota text",
+            403,
+            nested("OperationNotAllowed", quota),
+            Quota,
+            "OperationNotAllowed",
+        ),
+        (
+            "throttled code",
+            503,
+            nested("SubscriptionRequestsThrottled", "m"),
+            Throttled,
+            "SubscriptionRequestsThrottled",
+        ),
+        (
+            "unauthorized status",
+            401,
+            nested("InvalidAuthenticationTokenTenant", "m"),
+            Unauthorized,
+            "InvalidAuthenticationTokenTenant",
+        ),
+        (
+            "unauthorized code",
+            403,
+            nested("LinkedAuthorizationFailed", "m"),
+            Unauthorized,
+            "LinkedAuthorizationFailed",
+        ),
+        (
+            "token service",
+            400,
+            nested("BadRequest", "AADSTS70021: No matching record"),
+            Unauthorized,
+            "BadRequest",
+        ),
         ("pool subcode", 404, pool, NotFound, "NotFound"),
         ("pool text", 404, old_pool, NotFound, "NotFound"),
         ("cluster subcode", 404, cluster, ClusterNotFound, "NotFound"),
-        ("cluster text", 404, flat("NotFound", "Could not find managed cluster resource: c in subscription: s"),
-            ClusterNotFound, "NotFound"),
-        ("gateway on a pool", 404, nested("ResourceNotFound", "The Resource 'Microsoft.ContainerService/managedClusters/\
-            c/agentPools/p' was not found."), Transient, "ResourceNotFound"),
-        ("gateway on the cluster", 404, nested("ResourceNotFound", "The Resource 'Microsoft.ContainerService/\
-            managedClusters/c' under resource group 'rg' was not found."), ClusterNotFound, "ResourceNotFound"),
+        (
+            "cluster text",
+            404,
+            flat(
+                "NotFound",
+                "Could not find managed cluster resource: c in subscription: s",
+            ),
+            ClusterNotFound,
+            "NotFound",
+        ),
+        (
+            "gateway on a pool",
+            404,
+            nested(
+                "ResourceNotFound",
+                "The Resource 'Microsoft.ContainerService/managedClusters/\
+            c/agentPools/p' was not found.",
+            ),
+            Transient,
+            "ResourceNotFound",
+        ),
+        (
+            "gateway on the cluster",
+            404,
+            nested(
+                "ResourceNotFound",
+                "The Resource 'Microsoft.ContainerService/\
+            managedClusters/c' under resource group 'rg' was not found.",
+            ),
+            ClusterNotFound,
+            "ResourceNotFound",
+        ),
         ("other 404", 404, flat("NotFound", ""), Transient, "NotFound"),
-        ("last pool", 400, flat("OperationNotAllowed", "There has to be at least one agent pool."), Invalid,
-            "OperationNotAllowed"),
-        ("busy text", 400, flat("OperationNotAllowed", "Operation is not allowed because there's an in progress create \
-            node pool operation"), Busy, "OperationNotAllowed"),
-        ("busy code", 400, nested("AnotherOperationInProgress", "m"), Busy, "AnotherOperationInProgress"),
-        ("stopped", 400, flat("OperationNotAllowed", "managed cluster is in (Stopped) power state"), Busy,
-            "OperationNotAllowed"),
+        (
+            "last pool",
+            400,
+            flat("OperationNotAllowed", "There has to be at least one agent pool."),
+            Invalid,
+            "OperationNotAllowed",
+        ),
+        (
+            "busy text",
+            400,
+            flat(
+                "OperationNotAllowed",
+                "Operation is not allowed because there's an in progress create \
+            node pool operation",
+            ),
+            Busy,
+            "OperationNotAllowed",
+        ),
+        (
+            "busy code",
+            400,
+            nested("AnotherOperationInProgress", "m"),
+            Busy,
+            "AnotherOperationInProgress",
+        ),
+        (
+            "stopped",
+            400,
+            flat(
+                "OperationNotAllowed",
+                "managed cluster is in (Stopped) power state",
+            ),
+            Busy,
+            "OperationNotAllowed",
+        ),
         ("conflict", 409, json!({}), Busy, "Http409"),
-        ("not allowed", 400, flat("OperationNotAllowed", "Some new reason."), Transient, "OperationNotAllowed"),
-        ("forbidden", 403, nested("RequestDisallowedByPolicy", "m"), Unauthorized, "RequestDisallowedByPolicy"),
+        (
+            "not allowed",
+            400,
+            flat("OperationNotAllowed", "Some new reason."),
+            Transient,
+            "OperationNotAllowed",
+        ),
+        (
+            "forbidden",
+            403,
+            nested("RequestDisallowedByPolicy", "m"),
+            Unauthorized,
+            "RequestDisallowedByPolicy",
+        ),
         ("server", 502, json!({}), Transient, "Http502"),
-        ("invalid code", 400, flat("ValidationError", "m"), Invalid, "ValidationError"),
-        ("invalid status", 400, nested("InvalidRequestContent", "m"), Invalid, "InvalidRequestContent"),
+        (
+            "invalid code",
+            400,
+            flat("ValidationError", "m"),
+            Invalid,
+            "ValidationError",
+        ),
+        (
+            "invalid status",
+            400,
+            nested("InvalidRequestContent", "m"),
+            Invalid,
+            "InvalidRequestContent",
+        ),
     ]
 }
 
@@ -76,14 +231,41 @@ fn failures() -> Vec<Example> {
     let wrapped = json!({"code": "CreateVMSSAgentPoolFailed", "message": "Unable to create", "details": [
         {"code": "ZonalAllocationFailed", "message": "Allocation failed."}]});
     vec![
-        ("overridden", 0, flat("Canceled", "The operation was overriden and canceled by a later operation"), Busy,
-            "Canceled"),
-        ("precondition code", 0, flat("PreconditionFailed", "m"), Precondition, "PreconditionFailed"),
+        (
+            "overridden",
+            0,
+            flat(
+                "Canceled",
+                "The operation was overriden and canceled by a later operation",
+            ),
+            Busy,
+            "Canceled",
+        ),
+        (
+            "precondition code",
+            0,
+            flat("PreconditionFailed", "m"),
+            Precondition,
+            "PreconditionFailed",
+        ),
         ("capacity code", 0, wrapped, Capacity, "ZonalAllocationFailed"),
-        ("capacity text", 0, flat("ReconcileVMSSAgentPoolFailed", "We do not have sufficient capacity for X"), Capacity,
-            "ReconcileVMSSAgentPoolFailed"),
-        ("", 0, flat("VMExtensionProvisioningError", "vmssCSE exit status=50"), Transient,
-            "VMExtensionProvisioningError"),
+        (
+            "capacity text",
+            0,
+            flat(
+                "ReconcileVMSSAgentPoolFailed",
+                "We do not have sufficient capacity for X",
+            ),
+            Capacity,
+            "ReconcileVMSSAgentPoolFailed",
+        ),
+        (
+            "",
+            0,
+            flat("VMExtensionProvisioningError", "vmssCSE exit status=50"),
+            Transient,
+            "VMExtensionProvisioningError",
+        ),
     ]
 }
 
@@ -94,7 +276,11 @@ fn every_row_has_an_example_and_decides_it() {
         let layers = layers::of_value(&body);
         assert_eq!(table::decide(status, &layers).0.name, row, "{status} {body}");
         let error = from_layers(status, &layers);
-        assert_eq!((error.class, error.code.as_str()), (class, code), "{status} {body}");
+        assert_eq!(
+            (error.class, error.code.as_str()),
+            (class, code),
+            "{status} {body}"
+        );
         seen.insert(row);
     }
     for row in table::ROWS {
@@ -114,12 +300,33 @@ fn quota_is_seen_through_wrappers_and_both_codes() {
 
 #[test]
 fn bodies_without_an_error_are_the_gateways() {
-    for (status, class) in [(400, Transient), (403, Unauthorized), (404, Transient), (500, Transient), (504, Transient)] {
+    for (status, class) in [
+        (400, Transient),
+        (403, Unauthorized),
+        (404, Transient),
+        (500, Transient),
+        (504, Transient),
+    ] {
         let html = b"<html><head><title>Our services aren't available\n right now</title></head></html>";
-        let error = from_refusal(Refusal { status, body: html, ..Refusal::default() });
+        let error = from_refusal(Refusal {
+            status,
+            body: html,
+            ..Refusal::default()
+        });
         assert_eq!(error.class, class, "{status}");
-        assert!(error.message.ends_with("Our services aren't available right now"), "{}", error.message);
-        assert_eq!(from_refusal(Refusal { status, ..Refusal::default() }).class, class);
+        assert!(
+            error.message.ends_with("Our services aren't available right now"),
+            "{}",
+            error.message
+        );
+        assert_eq!(
+            from_refusal(Refusal {
+                status,
+                ..Refusal::default()
+            })
+            .class,
+            class
+        );
     }
 }
 
@@ -127,12 +334,24 @@ fn bodies_without_an_error_are_the_gateways() {
 fn the_header_wins_over_the_text_and_a_date_over_our_clock() {
     let body = flat("Throttled", "please retry again in 36 seconds").to_string();
     let with = |retry_after, date| {
-        let refusal = Refusal { status: 429, body: body.as_bytes(), retry_after, date, request_id: Some("r1") };
+        let refusal = Refusal {
+            status: 429,
+            body: body.as_bytes(),
+            retry_after,
+            date,
+            request_id: Some("r1"),
+        };
         from_refusal(refusal)
     };
     assert_eq!(with(None, None).retry_after, Some(SignedDuration::from_secs(36)));
-    assert_eq!(with(Some("5"), None).retry_after, Some(SignedDuration::from_secs(5)));
-    let dated = with(Some("Tue, 06 Jan 2026 10:01:00 GMT"), Some("Tue, 06 Jan 2026 10:00:00 GMT"));
+    assert_eq!(
+        with(Some("5"), None).retry_after,
+        Some(SignedDuration::from_secs(5))
+    );
+    let dated = with(
+        Some("Tue, 06 Jan 2026 10:01:00 GMT"),
+        Some("Tue, 06 Jan 2026 10:00:00 GMT"),
+    );
     assert_eq!(dated.retry_after, Some(SignedDuration::from_secs(60)));
     assert_eq!(dated.request_id.as_deref(), Some("r1"));
 }
@@ -164,5 +383,11 @@ fn a_refused_token_exchange_is_a_matter_of_identity() {
     assert_eq!(from_transport(&entra(401)).code, "AADSTS70021");
     assert_eq!(from_transport(&entra(503)).class, Transient);
     let broken = azure_core::Error::with_message(ErrorKind::Connection, "refused");
-    assert_eq!((from_transport(&broken).class, from_transport(&broken).code.as_str()), (Transient, "Transport"));
+    assert_eq!(
+        (
+            from_transport(&broken).class,
+            from_transport(&broken).code.as_str()
+        ),
+        (Transient, "Transport")
+    );
 }

@@ -18,7 +18,9 @@ const DEPTH: usize = 8;
 
 /// The errors of a body, outermost first; empty when it holds none, as HTML and an empty body do.
 pub(crate) fn of_body(body: &[u8]) -> Vec<Layer> {
-    serde_json::from_slice::<Value>(body).map(|value| of_value(&value)).unwrap_or_default()
+    serde_json::from_slice::<Value>(body)
+        .map(|value| of_value(&value))
+        .unwrap_or_default()
 }
 
 /// The errors of a JSON value, outermost first.
@@ -35,7 +37,13 @@ fn walk(value: &Value, layers: &mut Vec<Layer>, depth: usize) {
     match value {
         Value::Array(values) => values.iter().for_each(|value| walk(value, layers, depth + 1)),
         Value::Object(object) => {
-            let text = |key: &str| object.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
+            let text = |key: &str| {
+                object
+                    .get(key)
+                    .and_then(Value::as_str)
+                    .unwrap_or_default()
+                    .to_owned()
+            };
             let layer = Layer {
                 code: text("code"),
                 message: text("message"),
@@ -48,7 +56,10 @@ fn walk(value: &Value, layers: &mut Vec<Layer>, depth: usize) {
                 quoted(&message, layers, depth);
             }
             for key in ["error", "details", "innererror", "innerError"] {
-                object.get(key).into_iter().for_each(|inner| walk(inner, layers, depth + 1));
+                object
+                    .get(key)
+                    .into_iter()
+                    .for_each(|inner| walk(inner, layers, depth + 1));
             }
         }
         _ => {}
@@ -68,19 +79,31 @@ fn quoted(message: &str, layers: &mut Vec<Layer>, depth: usize) {
         let text = after.split_once("Message=\"").map_or(after, |(_, text)| text);
         let text = text.split_once("\" ").map_or(text, |(text, _)| text);
         let message = text.trim_end_matches('"').trim().to_owned();
-        layers.push(Layer { code: code.to_owned(), message, ..Layer::default() });
+        layers.push(Layer {
+            code: code.to_owned(),
+            message,
+            ..Layer::default()
+        });
         rest = after;
     }
 }
 
 /// The next `Code="X"`, `Code: X` or `ErrorCode: X`, and what follows it.
 fn next_quoted_code(text: &str) -> Option<(&str, &str)> {
-    let (marker, at) =
-        ["Code=\"", "Code: "].iter().filter_map(|m| text.find(m).map(|at| (*m, at))).min_by_key(|found| found.1)?;
+    let (marker, at) = ["Code=\"", "Code: "]
+        .iter()
+        .filter_map(|m| text.find(m).map(|at| (*m, at)))
+        .min_by_key(|found| found.1)?;
     let after = &text[at + marker.len()..];
-    let end = after.find(|c: char| !c.is_ascii_alphanumeric() && c != '_').unwrap_or(after.len());
+    let end = after
+        .find(|c: char| !c.is_ascii_alphanumeric() && c != '_')
+        .unwrap_or(after.len());
     let (code, after) = after.split_at(end);
-    if code.is_empty() { next_quoted_code(after) } else { Some((code, after.trim_start_matches(['"', '.', ',', ' ']))) }
+    if code.is_empty() {
+        next_quoted_code(after)
+    } else {
+        Some((code, after.trim_start_matches(['"', '.', ',', ' '])))
+    }
 }
 
 #[cfg(test)]
@@ -94,7 +117,10 @@ mod tests {
 
     #[test]
     fn both_envelopes_are_read() {
-        assert_eq!(codes(&json!({"error": {"code": "A", "message": "m", "target": null, "details": []}})), ["A"]);
+        assert_eq!(
+            codes(&json!({"error": {"code": "A", "message": "m", "target": null, "details": []}})),
+            ["A"]
+        );
         let flat = json!({"code": "B", "details": null, "message": "m", "subcode": "S"});
         assert_eq!(of_value(&flat)[0].subcode, "S");
     }
@@ -114,13 +140,26 @@ mod tests {
         let go = json!({"code": "ReconcileVMSSAgentPoolFailed", "message":
             "autorest/azure: Service returned an error. Status=409 Code=\"AllocationFailed\" Message=\"No room.\" Target=\"x\""});
         let layers = of_value(&go);
-        assert_eq!((layers[1].code.as_str(), layers[1].message.as_str()), ("AllocationFailed", "No room."));
-        assert_eq!(codes(&json!({"code": "A", "message": "Code: SkuNotAvailable. Message: none"})), ["A", "SkuNotAvailable"]);
+        assert_eq!(
+            (layers[1].code.as_str(), layers[1].message.as_str()),
+            ("AllocationFailed", "No room.")
+        );
+        assert_eq!(
+            codes(&json!({"code": "A", "message": "Code: SkuNotAvailable. Message: none"})),
+            ["A", "SkuNotAvailable"]
+        );
     }
 
     #[test]
     fn other_bodies_hold_no_errors() {
-        for body in ["", "<html><title>502</title></html>", "[]", "null", "\"text\"", "{\"code\":7}"] {
+        for body in [
+            "",
+            "<html><title>502</title></html>",
+            "[]",
+            "null",
+            "\"text\"",
+            "{\"code\":7}",
+        ] {
             assert_eq!(of_body(body.as_bytes()), [], "{body}");
         }
     }

@@ -38,8 +38,14 @@ pub(crate) fn from_refusal(refusal: Refusal<'_>) -> ProviderError {
     if layers.is_empty() {
         error.message = describe(refusal.status, refusal.body);
     }
-    let now = refusal.date.and_then(retry_after::date).unwrap_or_else(Timestamp::now);
-    error.retry_after = refusal.retry_after.and_then(|v| retry_after::from_header(v, now)).or(error.retry_after);
+    let now = refusal
+        .date
+        .and_then(retry_after::date)
+        .unwrap_or_else(Timestamp::now);
+    error.retry_after = refusal
+        .retry_after
+        .and_then(|v| retry_after::from_header(v, now))
+        .or(error.retry_after);
     error.request_id = refusal.request_id.map(str::to_owned);
     error
 }
@@ -57,15 +63,27 @@ pub(crate) fn from_operation(status: &str, error: Option<&Value>) -> ProviderErr
 
 fn from_layers(status: u16, layers: &[Layer]) -> ProviderError {
     let (row, decisive) = table::decide(status, layers);
-    tracing::debug!(status, row = row.name, class = row.class.label(), "Azure refused a request");
+    tracing::debug!(
+        status,
+        row = row.name,
+        class = row.class.label(),
+        "Azure refused a request"
+    );
     // Wrappers say little, `Unspecified` nothing: the innermost layer that means the same is shown.
     let spoken = |layer: &&Layer| !layer.code.is_empty() && layer.code != "Unspecified";
     let telling = |layer: &&Layer| {
         let alone = table::decide(status, std::slice::from_ref(*layer)).0;
         spoken(layer) && !layer.message.is_empty() && alone.class == row.class
     };
-    let shown = layers.iter().rev().find(telling).or(decisive.filter(|l| spoken(l))).or(layers.first());
-    let code = shown.map(|layer| layer.code.clone()).filter(|code| !code.is_empty());
+    let shown = layers
+        .iter()
+        .rev()
+        .find(telling)
+        .or(decisive.filter(|l| spoken(l)))
+        .or(layers.first());
+    let code = shown
+        .map(|layer| layer.code.clone())
+        .filter(|code| !code.is_empty());
     let message = [shown, decisive, layers.first()]
         .into_iter()
         .flatten()
@@ -82,7 +100,9 @@ fn from_layers(status: u16, layers: &[Layer]) -> ProviderError {
 
 fn wait(class: ErrorClass, layers: &[Layer]) -> Option<SignedDuration> {
     match class {
-        ErrorClass::Throttled => layers.iter().find_map(|layer| retry_after::from_text(&layer.message)),
+        ErrorClass::Throttled => layers
+            .iter()
+            .find_map(|layer| retry_after::from_text(&layer.message)),
         ErrorClass::Quota => layers
             .iter()
             .any(|layer| layer.message.contains("Current Limit: 0,"))
@@ -102,7 +122,11 @@ pub(crate) fn from_transport(error: &azure_core::Error) -> ProviderError {
         };
         return local(class, &code, text);
     }
-    let code = if matches!(error.kind(), ErrorKind::Credential) { "Credential" } else { "Transport" };
+    let code = if matches!(error.kind(), ErrorKind::Credential) {
+        "Credential"
+    } else {
+        "Transport"
+    };
     local(ErrorClass::Transient, code, text)
 }
 
@@ -110,9 +134,16 @@ pub(crate) fn from_transport(error: &azure_core::Error) -> ProviderError {
 fn token_refusal(error: &azure_core::Error) -> Option<(u16, String)> {
     let mut source: Option<&(dyn std::error::Error + 'static)> = Some(error);
     while let Some(error) = source {
-        let kind = error.downcast_ref::<azure_core::Error>().map(azure_core::Error::kind);
-        if let Some(ErrorKind::HttpResponse { status, error_code, .. }) = kind {
-            let code = error_code.as_ref().map_or_else(|| "Credential".to_owned(), |code| format!("AADSTS{code}"));
+        let kind = error
+            .downcast_ref::<azure_core::Error>()
+            .map(azure_core::Error::kind);
+        if let Some(ErrorKind::HttpResponse {
+            status, error_code, ..
+        }) = kind
+        {
+            let code = error_code
+                .as_ref()
+                .map_or_else(|| "Credential".to_owned(), |code| format!("AADSTS{code}"));
             return Some((u16::from(*status), code));
         }
         source = error.source();
@@ -122,7 +153,13 @@ fn token_refusal(error: &azure_core::Error) -> Option<(u16, String)> {
 
 /// An error of our own making.
 pub(crate) fn local(class: ErrorClass, code: &str, message: String) -> ProviderError {
-    ProviderError { class, code: code.to_owned(), message, retry_after: None, request_id: None }
+    ProviderError {
+        class,
+        code: code.to_owned(),
+        message,
+        retry_after: None,
+        request_id: None,
+    }
 }
 
 /// Whether a status is a success.
@@ -133,7 +170,10 @@ pub(crate) fn is_success(status: u16) -> bool {
 /// What an answer without an error in it looks like: a gateway's page, most often.
 fn describe(status: u16, body: &[u8]) -> String {
     let text = String::from_utf8_lossy(body);
-    let title = text.split_once("<title>").and_then(|(_, rest)| rest.split_once("</title>")).map(|(t, _)| one_line(t));
+    let title = text
+        .split_once("<title>")
+        .and_then(|(_, rest)| rest.split_once("</title>"))
+        .map(|(t, _)| one_line(t));
     match title {
         Some(title) if !title.is_empty() => format!("HTTP status {status}: {title}"),
         _ => format!("HTTP status {status} without a reason"),

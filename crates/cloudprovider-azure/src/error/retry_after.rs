@@ -24,11 +24,17 @@ pub(super) fn date(value: &str) -> Option<Timestamp> {
 /// `retry again in N seconds`, `try again after 'N' minutes`.
 pub(super) fn from_text(text: &str) -> Option<SignedDuration> {
     let lower = text.to_ascii_lowercase();
-    let start = ["retry again in ", "try again after "].iter().find_map(|m| lower.find(m).map(|at| at + m.len()))?;
+    let start = ["retry again in ", "try again after "]
+        .iter()
+        .find_map(|m| lower.find(m).map(|at| at + m.len()))?;
     let mut words = lower[start..].split_whitespace();
     let number: i64 = words.next()?.trim_matches('\'').parse().ok()?;
     let unit = words.next()?;
-    let seconds = if unit.starts_with("minute") { number.checked_mul(60)? } else { number };
+    let seconds = if unit.starts_with("minute") {
+        number.checked_mul(60)?
+    } else {
+        number
+    };
     (unit.starts_with("minute") || unit.starts_with("second"))
         .then(|| SignedDuration::from_secs(seconds).clamp(SignedDuration::ZERO, LONGEST))
 }
@@ -54,8 +60,14 @@ mod tests {
 
     #[test]
     fn texts_hold_it_too() {
-        assert_eq!(from_text("exceeded for SubID='s', please retry again in 36 seconds. For more"), seconds(36));
-        assert_eq!(from_text("exceeded the limit … please try again after '5' minutes."), seconds(300));
+        assert_eq!(
+            from_text("exceeded for SubID='s', please retry again in 36 seconds. For more"),
+            seconds(36)
+        );
+        assert_eq!(
+            from_text("exceeded the limit … please try again after '5' minutes."),
+            seconds(300)
+        );
         assert_eq!(from_text("please try again later"), None);
         assert_eq!(from_text("retry again in many seconds"), None);
     }

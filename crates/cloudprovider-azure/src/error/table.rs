@@ -24,20 +24,52 @@ pub(super) struct Row {
     texts: &'static [&'static str],
 }
 
-const ANY: Row = Row { name: "", class: Transient, status: &[], codes: &[], subcodes: &[], texts: &[] };
+const ANY: Row = Row {
+    name: "",
+    class: Transient,
+    status: &[],
+    codes: &[],
+    subcodes: &[],
+    texts: &[],
+};
 
 pub(super) const ROWS: &[Row] = &[
-    Row { name: "throttled", class: Throttled, status: &[429], ..ANY },
+    Row {
+        name: "throttled",
+        class: Throttled,
+        status: &[429],
+        ..ANY
+    },
     Row {
         name: "preempted",
         class: Busy,
         codes: &["AKSOperationPreempted", "AKSOperationPreemptedByDelete"],
         ..ANY
     },
-    Row { name: "overridden", class: Busy, texts: &["overriden and cancel", "overridden and cancel"], ..ANY },
-    Row { name: "etag mismatch", class: Busy, codes: &["EtagMismatch"], ..ANY },
-    Row { name: "precondition status", class: Precondition, status: &[412], ..ANY },
-    Row { name: "precondition code", class: Precondition, codes: &["PreconditionFailed"], ..ANY },
+    Row {
+        name: "overridden",
+        class: Busy,
+        texts: &["overriden and cancel", "overridden and cancel"],
+        ..ANY
+    },
+    Row {
+        name: "etag mismatch",
+        class: Busy,
+        codes: &["EtagMismatch"],
+        ..ANY
+    },
+    Row {
+        name: "precondition status",
+        class: Precondition,
+        status: &[412],
+        ..ANY
+    },
+    Row {
+        name: "precondition code",
+        class: Precondition,
+        codes: &["PreconditionFailed"],
+        ..ANY
+    },
     Row {
         name: "sku code",
         class: SkuUnavailable,
@@ -47,7 +79,10 @@ pub(super) const ROWS: &[Row] = &[
     Row {
         name: "sku text",
         class: SkuUnavailable,
-        texts: &["not allowed in your subscription in location", "is not supported for subscription"],
+        texts: &[
+            "not allowed in your subscription in location",
+            "is not supported for subscription",
+        ],
         ..ANY
     },
     Row {
@@ -93,14 +128,29 @@ pub(super) const ROWS: &[Row] = &[
         ],
         ..ANY
     },
-    Row { name: "capacity text", class: Capacity, texts: &["do not have sufficient capacity"], ..ANY },
+    Row {
+        name: "capacity text",
+        class: Capacity,
+        texts: &["do not have sufficient capacity"],
+        ..ANY
+    },
     Row {
         name: "throttled code",
         class: Throttled,
-        codes: &["Throttled", "TooManyRequests", "SubscriptionRequestsThrottled", "ResourceRequestsThrottled"],
+        codes: &[
+            "Throttled",
+            "TooManyRequests",
+            "SubscriptionRequestsThrottled",
+            "ResourceRequestsThrottled",
+        ],
         ..ANY
     },
-    Row { name: "unauthorized status", class: Unauthorized, status: &[401], ..ANY },
+    Row {
+        name: "unauthorized status",
+        class: Unauthorized,
+        status: &[401],
+        ..ANY
+    },
     Row {
         name: "unauthorized code",
         class: Unauthorized,
@@ -114,8 +164,19 @@ pub(super) const ROWS: &[Row] = &[
         ],
         ..ANY
     },
-    Row { name: "token service", class: Unauthorized, texts: &["aadsts"], ..ANY },
-    Row { name: "pool subcode", class: NotFound, status: &[404], subcodes: &["GetAgentPool_NotFound"], ..ANY },
+    Row {
+        name: "token service",
+        class: Unauthorized,
+        texts: &["aadsts"],
+        ..ANY
+    },
+    Row {
+        name: "pool subcode",
+        class: NotFound,
+        status: &[404],
+        subcodes: &["GetAgentPool_NotFound"],
+        ..ANY
+    },
     Row {
         name: "pool text",
         class: NotFound,
@@ -139,15 +200,31 @@ pub(super) const ROWS: &[Row] = &[
     },
     // The gateway names the cluster when that is missing. Of a pool it never spoke in the recordings; should it,
     // then that proves neither.
-    Row { name: "gateway on a pool", class: Transient, status: &[404], texts: &["/agentpools/"], ..ANY },
+    Row {
+        name: "gateway on a pool",
+        class: Transient,
+        status: &[404],
+        texts: &["/agentpools/"],
+        ..ANY
+    },
     Row {
         name: "gateway on the cluster",
         class: ClusterNotFound,
         status: &[404],
-        codes: &["ResourceNotFound", "ResourceGroupNotFound", "SubscriptionNotFound", "ParentResourceNotFound"],
+        codes: &[
+            "ResourceNotFound",
+            "ResourceGroupNotFound",
+            "SubscriptionNotFound",
+            "ParentResourceNotFound",
+        ],
         ..ANY
     },
-    Row { name: "other 404", class: Transient, status: &[404], ..ANY },
+    Row {
+        name: "other 404",
+        class: Transient,
+        status: &[404],
+        ..ANY
+    },
     Row {
         name: "last pool",
         class: Invalid,
@@ -158,11 +235,21 @@ pub(super) const ROWS: &[Row] = &[
     Row {
         name: "busy text",
         class: Busy,
-        codes: &["OperationNotAllowed", "AnotherOperationInProgress", "Conflict", "BadRequest"],
+        codes: &[
+            "OperationNotAllowed",
+            "AnotherOperationInProgress",
+            "Conflict",
+            "BadRequest",
+        ],
         texts: &["in progress", "another operation", "aks-pending-operation"],
         ..ANY
     },
-    Row { name: "busy code", class: Busy, codes: &["AnotherOperationInProgress", "Conflict"], ..ANY },
+    Row {
+        name: "busy code",
+        class: Busy,
+        codes: &["AnotherOperationInProgress", "Conflict"],
+        ..ANY
+    },
     Row {
         name: "stopped",
         class: Busy,
@@ -170,10 +257,25 @@ pub(super) const ROWS: &[Row] = &[
         texts: &["stopped", "power state", "powerstate"],
         ..ANY
     },
-    Row { name: "conflict", class: Busy, status: &[409], ..ANY },
+    Row {
+        name: "conflict",
+        class: Busy,
+        status: &[409],
+        ..ANY
+    },
     // Its meaning is in the text, and this text is new to us: neither final nor somebody's fault.
-    Row { name: "not allowed", class: Transient, codes: &["OperationNotAllowed"], ..ANY },
-    Row { name: "forbidden", class: Unauthorized, status: &[403], ..ANY },
+    Row {
+        name: "not allowed",
+        class: Transient,
+        codes: &["OperationNotAllowed"],
+        ..ANY
+    },
+    Row {
+        name: "forbidden",
+        class: Unauthorized,
+        status: &[403],
+        ..ANY
+    },
     Row {
         name: "server",
         class: Transient,
@@ -183,10 +285,20 @@ pub(super) const ROWS: &[Row] = &[
     Row {
         name: "invalid code",
         class: Invalid,
-        codes: &["InvalidParameter", "InvalidAgentPoolProfile", "ValidationError", "SystemPoolHasRestrictedTaint"],
+        codes: &[
+            "InvalidParameter",
+            "InvalidAgentPoolProfile",
+            "ValidationError",
+            "SystemPoolHasRestrictedTaint",
+        ],
         ..ANY
     },
-    Row { name: "invalid status", class: Invalid, status: &[400, 405, 411, 413, 414, 415, 422], ..ANY },
+    Row {
+        name: "invalid status",
+        class: Invalid,
+        status: &[400, 405, 411, 413, 414, 415, 422],
+        ..ANY
+    },
     ANY,
 ];
 
@@ -217,7 +329,11 @@ impl Row {
 
     fn fits(&self, layer: &Layer) -> bool {
         let text = format!("{}\n{}", layer.message, layer.target).to_ascii_lowercase();
-        let code = self.codes.is_empty() || self.codes.iter().any(|code| code.eq_ignore_ascii_case(&layer.code));
+        let code = self.codes.is_empty()
+            || self
+                .codes
+                .iter()
+                .any(|code| code.eq_ignore_ascii_case(&layer.code));
         let subcode =
             self.subcodes.is_empty() || self.subcodes.iter().any(|start| layer.subcode.starts_with(start));
         code && subcode && (self.texts.is_empty() || self.texts.iter().any(|part| text.contains(part)))

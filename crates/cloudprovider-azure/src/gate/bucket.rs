@@ -24,7 +24,12 @@ impl Bucket {
     /// A full bucket.
     #[must_use]
     pub fn new(rate: Rate, now: Duration) -> Self {
-        Self { rate, tokens: rate.burst, at: now, closed_until: Duration::ZERO }
+        Self {
+            rate,
+            tokens: rate.burst,
+            at: now,
+            closed_until: Duration::ZERO,
+        }
     }
 
     /// Takes `cost` tokens if at least `cost + reserve` are there.
@@ -76,7 +81,10 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    const RATE: Rate = Rate { burst: 3.0, per_second: 1.0 };
+    const RATE: Rate = Rate {
+        burst: 3.0,
+        per_second: 1.0,
+    };
 
     fn at(millis: u64) -> Duration {
         Duration::from_millis(millis)

@@ -3,7 +3,10 @@
 use super::*;
 
 fn limits() -> Limits {
-    let rate = |burst| Rate { burst, per_second: 0.001 };
+    let rate = |burst| Rate {
+        burst,
+        per_second: 0.001,
+    };
     Limits {
         reads: rate(6.0),
         puts: rate(2.0),
@@ -20,7 +23,13 @@ fn code(result: Result<Permit<'_>, ProviderError>) -> String {
 }
 
 fn busy(class: ErrorClass) -> ProviderError {
-    ProviderError { class, code: "x".into(), message: "x".into(), retry_after: None, request_id: None }
+    ProviderError {
+        class,
+        code: "x".into(),
+        message: "x".into(),
+        retry_after: None,
+        request_id: None,
+    }
 }
 
 #[test]
@@ -30,7 +39,10 @@ fn reads_leave_a_reserve_for_listings_and_deletions() {
         gate.enter(Ask::Get).unwrap().report(None);
     }
     let refused = gate.enter(Ask::Get).unwrap_err();
-    assert_eq!((refused.class, refused.code.as_str()), (ErrorClass::Throttled, "LocalRateLimit"));
+    assert_eq!(
+        (refused.class, refused.code.as_str()),
+        (ErrorClass::Throttled, "LocalRateLimit")
+    );
     assert!(refused.retry_after.unwrap() > SignedDuration::from_secs(900));
     gate.enter(Ask::List).unwrap().report(None);
     gate.enter(Ask::Delete).unwrap().report(None);
@@ -54,7 +66,10 @@ fn writes_at_once_are_limited_and_given_up_permits_come_back() {
     let first = gate.enter(Ask::Put("a")).unwrap();
     let second = gate.enter(Ask::Put("b")).unwrap();
     let refused = gate.enter(Ask::Put("c")).unwrap_err();
-    assert_eq!((refused.class, refused.code.as_str()), (ErrorClass::Busy, "LocalWriteGate"));
+    assert_eq!(
+        (refused.class, refused.code.as_str()),
+        (ErrorClass::Busy, "LocalWriteGate")
+    );
     assert_eq!(refused.retry_after, Some(SignedDuration::from_secs(7)));
     let third = gate.enter(Ask::Delete).unwrap();
     gate.enter(Ask::Abort).unwrap().report(None);
@@ -68,7 +83,10 @@ fn writes_at_once_are_limited_and_given_up_permits_come_back() {
 #[test]
 fn azures_throttling_closes_the_same_budget_here() {
     let gate = Gate::new(Some(limits()));
-    let error = ProviderError { retry_after: Some(SignedDuration::from_secs(50)), ..busy(ErrorClass::Throttled) };
+    let error = ProviderError {
+        retry_after: Some(SignedDuration::from_secs(50)),
+        ..busy(ErrorClass::Throttled)
+    };
     gate.enter(Ask::Put("a")).unwrap().report(Some(&error));
     assert!(gate.enter(Ask::Put("a")).unwrap_err().retry_after.unwrap() > SignedDuration::from_secs(40));
     gate.enter(Ask::Put("b")).unwrap().report(None);
@@ -83,7 +101,13 @@ fn without_limits_everything_goes() {
 
 #[test]
 fn memory_does_not_grow_with_pools() {
-    let gate = Gate::new(Some(Limits { puts: Rate { burst: 1.0, per_second: 1e9 }, ..limits() }));
+    let gate = Gate::new(Some(Limits {
+        puts: Rate {
+            burst: 1.0,
+            per_second: 1e9,
+        },
+        ..limits()
+    }));
     for number in 0..2_000 {
         gate.enter(Ask::Put(&format!("p{number}"))).unwrap().report(None);
     }

@@ -39,9 +39,18 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Self {
-            reads: Rate { burst: 60.0, per_second: 1.0 },
-            operations: Rate { burst: 200.0, per_second: 2.0 },
-            puts: Rate { burst: 20.0, per_second: 1.0 / 60.0 },
+            reads: Rate {
+                burst: 60.0,
+                per_second: 1.0,
+            },
+            operations: Rate {
+                burst: 200.0,
+                per_second: 2.0,
+            },
+            puts: Rate {
+                burst: 20.0,
+                per_second: 1.0 / 60.0,
+            },
             reserve: 10.0,
             writes_start: 4,
             writes_max: 16,
@@ -91,7 +100,11 @@ impl Gate {
             puts: BTreeMap::new(),
             writes: Width::new(shape.writes_start, shape.writes_max),
         };
-        Self { started: Instant::now(), limits, state: Mutex::new(state) }
+        Self {
+            started: Instant::now(),
+            limits,
+            state: Mutex::new(state),
+        }
     }
 
     /// The right to ask now.
@@ -100,7 +113,11 @@ impl Gate {
     /// `LocalRateLimit` (class `Throttled`) or `LocalWriteGate` (class `Busy`).
     pub(crate) fn enter<'a>(&'a self, ask: Ask<'a>) -> Result<Permit<'a>, ProviderError> {
         let Some(limits) = &self.limits else {
-            return Ok(Permit { gate: self, ask, ticket: None });
+            return Ok(Permit {
+                gate: self,
+                ask,
+                ticket: None,
+            });
         };
         let now = self.started.elapsed();
         let mut state = self.lock();
@@ -126,7 +143,11 @@ impl Gate {
             return Err(spent(wait));
         }
         drop(state);
-        Ok(Permit { gate: self, ask, ticket })
+        Ok(Permit {
+            gate: self,
+            ask,
+            ticket,
+        })
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -143,7 +164,9 @@ impl State {
                 if self.puts.len() >= POOLS_KEPT {
                     self.puts.retain(|_, bucket| !bucket.is_idle(now));
                 }
-                self.puts.entry(pool.to_owned()).or_insert_with(|| Bucket::new(limits.puts, now))
+                self.puts
+                    .entry(pool.to_owned())
+                    .or_insert_with(|| Bucket::new(limits.puts, now))
             }
             _ => &mut self.reads,
         }
@@ -172,7 +195,10 @@ impl Permit<'_> {
         let now = self.gate.started.elapsed();
         let mut state = self.gate.lock();
         if let Some(error) = error.filter(|error| error.class == ErrorClass::Throttled) {
-            let pause = error.retry_after.and_then(|pause| Duration::try_from(pause).ok()).unwrap_or_default();
+            let pause = error
+                .retry_after
+                .and_then(|pause| Duration::try_from(pause).ok())
+                .unwrap_or_default();
             state.bucket(self.ask, limits, now).exhausted(now, pause);
         }
         if let Some(ticket) = self.ticket.take() {
@@ -195,11 +221,21 @@ impl Drop for Permit<'_> {
 }
 
 fn spent(wait: Duration) -> ProviderError {
-    refusal(ErrorClass::Throttled, "LocalRateLimit", "our request budget for Azure is spent", wait)
+    refusal(
+        ErrorClass::Throttled,
+        "LocalRateLimit",
+        "our request budget for Azure is spent",
+        wait,
+    )
 }
 
 fn full(wait: Duration) -> ProviderError {
-    refusal(ErrorClass::Busy, "LocalWriteGate", "enough agent pools are being changed at once", wait)
+    refusal(
+        ErrorClass::Busy,
+        "LocalWriteGate",
+        "enough agent pools are being changed at once",
+        wait,
+    )
 }
 
 fn refusal(class: ErrorClass, code: &str, message: &str, wait: Duration) -> ProviderError {

@@ -33,7 +33,13 @@ impl Width {
     #[must_use]
     pub fn new(start: u32, max: u32) -> Self {
         let max = max.max(1);
-        Self { width: start.clamp(1, max), max, in_flight: 0, successes: 0, epoch: 0 }
+        Self {
+            width: start.clamp(1, max),
+            max,
+            in_flight: 0,
+            successes: 0,
+            epoch: 0,
+        }
     }
 
     /// Asks for the right to one write. `extra` permits beyond the width serve what must not wait.

@@ -9,6 +9,8 @@ use crate::fixtures::{
     pool, requeue, t, upstream_pool,
 };
 
+/// The intent to ask is stored before it is asked.
+const CREATE: &str = "patch Machine ws0a1b2c3d4, cloud create";
 const NOT_LAUNCHED: &str = "Unknown:MachineNotLaunched Unknown:MachineNotLaunched";
 
 #[track_caller]
@@ -23,7 +25,7 @@ fn unmanaged_machines_are_invisible() {
     let case = Case::absent(4).machine(|machine| drop(machine.metadata.labels.take()));
     assert_eq!(case.plan(), plan::Plan::default());
     let case = case.machine(|m| m.metadata.labels = Some([("kaito.sh/ragengine".into(), "r".into())].into()));
-    assert_eq!(deeds(&case.plan()), "cloud create");
+    assert_eq!(deeds(&case.plan()), CREATE);
 }
 
 #[test]
@@ -49,11 +51,11 @@ fn without_a_listing_nothing_is_asked() {
 
 #[test]
 fn an_absent_pool_is_asked_for_once() {
-    check(&Case::absent(1), "cloud create", "Unknown:AgentPoolCreating");
+    check(&Case::absent(1), CREATE, "Unknown:AgentPoolCreating");
     // Accepted, and not shown yet: look, don't ask again.
     let asked = Case::absent(2).last(outcome(CallKind::Create, t(-10), None));
     check(&asked, "cloud get", "Unknown:AgentPoolCreating");
-    check(&asked.at(t(200)), "cloud create", "Unknown:AgentPoolCreating");
+    check(&asked.at(t(200)), CREATE, "Unknown:AgentPoolCreating");
 }
 
 #[test]
@@ -102,7 +104,7 @@ fn refusals_have_a_reason_each_and_a_pause() {
         };
         check(&case, deeds, launched);
         assert_eq!(requeue(&case.plan()), Some(pause), "{class:?}");
-        check(&case.clone().at(t(pause.cast_signed())), "cloud create", launched);
+        check(&case.clone().at(t(pause.cast_signed())), CREATE, launched);
         let text = message(&case.plan(), "MachineLaunched");
         assert!(
             !text.contains("req-1"),
@@ -147,7 +149,7 @@ fn a_lasting_refusal_outlives_a_restart_but_not_a_changed_machine() {
     assert_eq!(requeue(&restarted.plan()), Some(21600));
     for case in [case, restarted] {
         let changed = case.machine(|machine| machine.metadata.generation = Some(2));
-        assert_eq!(deeds(&changed.plan()), "cloud create");
+        assert_eq!(deeds(&changed.plan()), CREATE);
     }
 }
 
@@ -289,7 +291,7 @@ fn a_vanishing_pool_is_made_again_after_its_node_is_gone() {
     );
     let mut case = gone(2, dead);
     case.observed.nodes.clear();
-    check(&case, "cloud create", "Unknown:AgentPoolCreating");
+    check(&case, CREATE, "Unknown:AgentPoolCreating");
 }
 
 #[test]

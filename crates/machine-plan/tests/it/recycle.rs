@@ -64,7 +64,10 @@ fn a_failed_pool_is_counted_once_and_the_pause_grows() {
         (deeds(&absent.plan()), requeue(&absent.plan())),
         (String::new(), Some(60))
     );
-    assert_eq!(deeds(&absent.clone().at(t(60)).plan()), "cloud create");
+    assert_eq!(
+        deeds(&absent.clone().at(t(60)).plan()),
+        format!("{PATCH}, cloud create")
+    );
     // The next pool fails too.
     let mut second = absent.at(t(300)).failure(allocation());
     second.observed.pool = failed().observed.pool;

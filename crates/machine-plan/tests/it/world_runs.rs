@@ -155,6 +155,15 @@ fn deleting_the_node_ends_the_machine() {
 }
 
 #[test]
+fn a_launch_that_nobody_answered_for_is_timed_out_too() {
+    let mut world = World::new(vec![Fate::NeverEnds]);
+    world.pass(Fault::Nothing);
+    world.pass(Fault::AnswerLost);
+    until(&mut world, "ready", is_ready);
+    assert_eq!(world.cluster.created, 2);
+}
+
+#[test]
 fn a_foreign_pool_of_the_name_survives_everything() {
     let mut world = World::new(vec![]);
     let mut theirs = pool(ProvisioningState::Succeeded);
@@ -171,7 +180,7 @@ fn a_foreign_pool_of_the_name_survives_everything() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(150))]
+    #![proptest_config(ProptestConfig::with_cases(1000))]
 
     #[test]
     fn a_wanted_machine_gets_ready_and_then_goes(start in starts(), fates in fates(), first in faults(false), last in faults(true)) {

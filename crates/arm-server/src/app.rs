@@ -1,0 +1,91 @@
+//! What every handler shares: the played cloud behind a lock, and the clock.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use jiff::Timestamp;
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+
+use crate::auth::Tokens;
+use crate::config::Config;
+use crate::faults::Faults;
+use crate::recorder::Recorder;
+use crate::world::World;
+
+/// Shared by every handler.
+#[derive(Clone, Debug)]
+pub(crate) struct App(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    config: Config,
+    started: Instant,
+    inner: Mutex<Inner>,
+    /// Something changed that the driver has to look at.
+    changed: Notify,
+    stop: CancellationToken,
+}
+
+/// Behind the lock.
+#[derive(Debug)]
+pub(crate) struct Inner {
+    pub(crate) world: World,
+    pub(crate) faults: Faults,
+    pub(crate) recorder: Recorder,
+    pub(crate) tokens: Tokens,
+}
+
+impl App {
+    pub(crate) fn new(config: Config) -> Self {
+        let world = World::new(&config, Timestamp::now());
+        let tokens = Tokens::new(&config);
+        let inner = Inner {
+            world,
+            faults: Faults::default(),
+            recorder: Recorder::default(),
+            tokens,
+        };
+        Self(Arc::new(Shared {
+            config,
+            started: Instant::now(),
+            inner: Mutex::new(inner),
+            changed: Notify::new(),
+            stop: CancellationToken::new(),
+        }))
+    }
+
+    pub(crate) fn config(&self) -> &Config {
+        &self.0.config
+    }
+
+    /// Time since the start.
+    pub(crate) fn now(&self) -> Duration {
+        self.0.started.elapsed()
+    }
+
+    pub(crate) fn lock(&self) -> MutexGuard<'_, Inner> {
+        // A test that panicked elsewhere must not take the server with it.
+        self.0.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Looks at or changes the played cloud as it is now.
+    pub(crate) fn change<T>(&self, change: impl FnOnce(&mut Inner, Duration) -> T) -> T {
+        let mut inner = self.lock();
+        let now = self.now();
+        inner.world.advance(now);
+        let result = change(&mut inner, now);
+        drop(inner);
+        self.0.changed.notify_one();
+        result
+    }
+
+    pub(crate) fn changed(&self) -> &Notify {
+        &self.0.changed
+    }
+
+    /// Ends the server.
+    pub(crate) fn stop(&self) -> &CancellationToken {
+        &self.0.stop
+    }
+}

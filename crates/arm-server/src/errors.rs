@@ -1,0 +1,463 @@
+//! The catalogue of errors, in the words of the recorded service.
+//!
+//! Builds bodies only; who gets one is the faults' and the world's business.
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+/// An error of the catalogue.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[expect(missing_docs, reason = "the words of each are below, beside its name")]
+pub enum Named {
+    QuotaSync,
+    QuotaRegionalSync,
+    QuotaAsync,
+    SkuNotSupported,
+    SkuNotAvailable,
+    Capacity,
+    ZonalCapacity,
+    BusyPool,
+    BusyCluster,
+    BusyEtag,
+    Preempted,
+    Throttled,
+    ThrottledWithoutHeader,
+    ThrottledUntilDate,
+    Unauthorized,
+    TokenExpired,
+    TokenMissing,
+    Forbidden,
+    ClusterMissing,
+    ClusterMissingAtProvider,
+    GroupMissing,
+    SubscriptionMissing,
+    PoolMissing,
+    Internal,
+    BadGatewayHtml,
+    Unavailable,
+    GatewayTimeoutHtml,
+    Empty500,
+    Precondition,
+    PreconditionOnCreate,
+    LastPool,
+    Stopped,
+    TooManyPools,
+    BootstrapFailed,
+    Canceled,
+}
+
+/// What the words speak of.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct About {
+    pub(crate) subscription: String,
+    pub(crate) group: String,
+    pub(crate) cluster: String,
+    pub(crate) location: String,
+    pub(crate) pool: String,
+    pub(crate) vm_size: String,
+}
+
+/// An error as it goes over the wire.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct ArmError {
+    pub(crate) status: u16,
+    pub(crate) body: ErrorBody,
+    /// Seconds, for `Retry-After`.
+    pub(crate) retry_after: Option<RetryAfter>,
+}
+
+/// How `Retry-After` is spelled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum RetryAfter {
+    Seconds(u64),
+    DateIn(u64),
+}
+
+/// The envelope.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum ErrorBody {
+    /// The gateway's: `{"error": {code, message}}`.
+    Nested(Value),
+    /// The resource provider's: `{code, details, message, subcode}`.
+    Flat(Value),
+    Html(&'static str),
+    Empty,
+}
+
+impl ArmError {
+    /// The error object of an operation document.
+    pub(crate) fn inner(&self) -> Value {
+        match &self.body {
+            ErrorBody::Nested(value) | ErrorBody::Flat(value) => value.clone(),
+            ErrorBody::Html(_) | ErrorBody::Empty => {
+                json!({"code": "InternalOperationError", "message": "Internal error"})
+            }
+        }
+    }
+}
+
+pub(crate) fn flat(status: u16, code: &str, message: &str, subcode: &str) -> ArmError {
+    let body = json!({"code": code, "details": null, "message": message, "subcode": subcode});
+    ArmError {
+        status,
+        body: ErrorBody::Flat(body),
+        retry_after: None,
+    }
+}
+
+pub(crate) fn nested(status: u16, code: &str, message: &str) -> ArmError {
+    let body = json!({"code": code, "message": message});
+    ArmError {
+        status,
+        body: ErrorBody::Nested(body),
+        retry_after: None,
+    }
+}
+
+fn html(status: u16, page: &'static str) -> ArmError {
+    ArmError {
+        status,
+        body: ErrorBody::Html(page),
+        retry_after: None,
+    }
+}
+
+fn wrapped(code: &str, message: &str) -> ArmError {
+    let text = format!("Unable to create the agent pool: {message}");
+    let body = json!({"code": "CreateVMSSAgentPoolFailed", "message": text,
+        "details": [{"code": code, "message": message}], "subcode": ""});
+    ArmError {
+        status: 400,
+        body: ErrorBody::Flat(body),
+        retry_after: None,
+    }
+}
+
+fn throttled(about: &About, retry_after: Option<RetryAfter>) -> ArmError {
+    let seconds = match retry_after {
+        Some(RetryAfter::Seconds(seconds) | RetryAfter::DateIn(seconds)) => seconds,
+        None => 1,
+    };
+    let message = format!(
+        "The PutAgentPoolHandler.PUT request limit has been exceeded for agentpool {}, please retry again in {seconds} \
+         seconds. For more information, please visit aka.ms/aks/throttling",
+        about.pool
+    );
+    ArmError {
+        retry_after,
+        ..flat(429, "Throttled", &message, "")
+    }
+}
+
+/// The service's answer to a request that finds its budget spent.
+pub(crate) fn budget_spent(about: &About, seconds: u64) -> ArmError {
+    throttled(about, Some(RetryAfter::Seconds(seconds)))
+}
+
+/// Another operation holds a pool.
+pub(crate) fn busy(pool: &str, state: &str) -> ArmError {
+    let message = format!(
+        "Operation is not allowed: Another agentpool operation ({pool} - {state}) is in progress, please wait for it to \
+         finish before starting a new operation. See https://aka.ms/aks-pending-operation for more details"
+    );
+    flat(409, "OperationNotAllowed", &message, "")
+}
+
+/// A parameter is wrong.
+pub(crate) fn invalid(target: &str, message: &str) -> ArmError {
+    let body = json!({"code": "InvalidParameter", "details": null, "message": message, "subcode": "", "target": target});
+    ArmError {
+        status: 400,
+        body: ErrorBody::Flat(body),
+        retry_after: None,
+    }
+}
+
+const HTML_502: &str =
+    "<html><head><title>502 Bad Gateway</title></head><body><h1>502 Bad Gateway</h1></body></html>";
+const HTML_504: &str = "<html><head><title>504 Gateway Time-out</title></head><body></body></html>";
+
+impl Named {
+    /// The error in its words.
+    pub(crate) fn build(self, about: &About) -> ArmError {
+        match self {
+            Self::QuotaSync | Self::QuotaRegionalSync | Self::QuotaAsync => self.quota(about),
+            Self::SkuNotSupported | Self::SkuNotAvailable | Self::Capacity | Self::ZonalCapacity => {
+                self.machines(about)
+            }
+            Self::BusyPool
+            | Self::BusyCluster
+            | Self::BusyEtag
+            | Self::Preempted
+            | Self::Canceled
+            | Self::Stopped => self.operations(about),
+            Self::Throttled | Self::ThrottledWithoutHeader | Self::ThrottledUntilDate => throttled(
+                about,
+                match self {
+                    Self::Throttled => Some(RetryAfter::Seconds(1)),
+                    Self::ThrottledUntilDate => Some(RetryAfter::DateIn(2)),
+                    _ => None,
+                },
+            ),
+            Self::Unauthorized | Self::TokenExpired | Self::TokenMissing | Self::Forbidden => {
+                self.identity(about)
+            }
+            Self::ClusterMissing
+            | Self::ClusterMissingAtProvider
+            | Self::GroupMissing
+            | Self::SubscriptionMissing
+            | Self::PoolMissing => self.missing(about),
+            Self::Internal => flat(500, "InternalOperationError", "Internal server error", ""),
+            Self::BadGatewayHtml => html(502, HTML_502),
+            Self::Unavailable => nested(
+                503,
+                "ServiceUnavailable",
+                "The service is temporarily unavailable.",
+            ),
+            Self::GatewayTimeoutHtml => html(504, HTML_504),
+            Self::Empty500 => ArmError {
+                status: 500,
+                body: ErrorBody::Empty,
+                retry_after: None,
+            },
+            Self::Precondition => flat(
+                412,
+                "PreconditionFailed",
+                "The ETag does not match the resource.",
+                "",
+            ),
+            Self::PreconditionOnCreate => flat(
+                412,
+                "PreconditionFailed",
+                "Resource not found but ETag header is provided. \
+                If this is a request to create, please do not provide ETag.",
+                "",
+            ),
+            Self::LastPool => flat(
+                400,
+                "OperationNotAllowed",
+                "There has to be at least one agent pool.",
+                "",
+            ),
+            Self::TooManyPools => flat(
+                400,
+                "MaxAgentPoolCountReached",
+                "The maximum number of agent pools is reached.",
+                "",
+            ),
+            Self::BootstrapFailed => wrapped(
+                "VMExtensionProvisioningError",
+                "VM has reported a failure when processing \
+                extension 'vmssCSE'. Error message: \"Enable failed: exit status=50\"",
+            ),
+        }
+    }
+
+    fn quota(self, about: &About) -> ArmError {
+        let place = &about.location;
+        let size = &about.vm_size;
+        match self {
+            Self::QuotaRegionalSync => flat(
+                400,
+                "ErrCode_InsufficientVCPUQuota",
+                &format!(
+                    "Insufficient regional vcpu \
+                quota left for location {place}. left regional vcpu quota 0, requested quota 24."
+                ),
+                "",
+            ),
+            Self::QuotaAsync => {
+                let message = format!(
+                    "Operation could not be completed as it results in exceeding approved {size}Family \
+                    Cores quota. Additional details - Deployment Model: Resource Manager, Location: {place}, Current \
+                    Limit: 6, Current Usage: 6, Additional Required: 6, (Minimum) New Limit Required: 12. Submit a request \
+                    for Quota increase at https://aka.ms/ProdportalCRP/#blade/Microsoft_Azure_Capacity/UsageAndQuota."
+                );
+                let body = json!({"code": "QuotaExceeded", "message": "The provisioning of the agent pool failed.",
+                    "details": [{"code": "OperationNotAllowed", "message": message}]});
+                ArmError {
+                    status: 400,
+                    body: ErrorBody::Flat(body),
+                    retry_after: None,
+                }
+            }
+            _ => flat(
+                400,
+                "ErrCode_InsufficientVCPUQuota",
+                &format!(
+                    "Insufficient vcpu quota requested 24, remaining 0 for \
+                family {size} for region {place}."
+                ),
+                "",
+            ),
+        }
+    }
+
+    fn machines(self, about: &About) -> ArmError {
+        let About {
+            location,
+            vm_size,
+            subscription,
+            ..
+        } = about;
+        match self {
+            Self::SkuNotSupported => flat(
+                400,
+                "VMSizeNotSupported",
+                &format!(
+                    "Virtual Machine size: '{vm_size}' is not \
+                supported for subscription {subscription} in location '{location}'. See aka.ms/aks/vm-size-selector"
+                ),
+                "",
+            ),
+            Self::SkuNotAvailable => wrapped(
+                "SkuNotAvailable",
+                &format!(
+                    "The requested VM size for resource 'Following SKUs \
+                have failed for Capacity Restrictions: {vm_size}' is currently not available in location '{location}'. \
+                Please try another size or deploy to a different location or different zone. See \
+                https://aka.ms/azureskunotavailable for details."
+                ),
+            ),
+            Self::ZonalCapacity => wrapped(
+                "ZonalAllocationFailed",
+                &format!(
+                    "Allocation failed. We do not have sufficient \
+                capacity for the requested VM size {vm_size} in this zone."
+                ),
+            ),
+            _ => wrapped(
+                "AllocationFailed",
+                &format!(
+                    "Allocation failed. We do not have sufficient capacity for the \
+                requested VM size {vm_size} in this region."
+                ),
+            ),
+        }
+    }
+
+    fn operations(self, about: &About) -> ArmError {
+        match self {
+            Self::BusyPool => busy(&about.pool, "Updating"),
+            Self::BusyEtag => flat(
+                409,
+                "EtagMismatch",
+                "Operation is not allowed: Another operation is in progress",
+                "PutAgentPool_FailedPrecondition",
+            ),
+            Self::Preempted => flat(
+                409,
+                "AKSOperationPreempted",
+                "The operation was preempted by another operation",
+                "",
+            ),
+            Self::Canceled => flat(409, "Canceled", "The operation was canceled.", ""),
+            Self::Stopped => flat(
+                400,
+                "OperationNotAllowed",
+                "The operation is not allowed: the managed cluster is in \
+                (Stopped) power state.",
+                "",
+            ),
+            _ => flat(
+                409,
+                "OperationNotAllowed",
+                "Operation is not allowed: Another operation (Updating) is in progress, \
+                please wait for it to finish before starting a new operation. See https://aka.ms/aks-pending-operation for \
+                more details",
+                "",
+            ),
+        }
+    }
+
+    fn identity(self, about: &About) -> ArmError {
+        let About {
+            subscription,
+            group,
+            cluster,
+            ..
+        } = about;
+        match self {
+            Self::Unauthorized => nested(401, "InvalidAuthenticationToken", "The access token is invalid."),
+            Self::TokenExpired => nested(
+                401,
+                "ExpiredAuthenticationToken",
+                "The access token expiry UTC time is earlier than \
+                current UTC time.",
+            ),
+            Self::TokenMissing => nested(
+                401,
+                "AuthenticationFailed",
+                "Authentication failed. The 'Authorization' header is \
+                missing.",
+            ),
+            _ => nested(
+                403,
+                "AuthorizationFailed",
+                &format!(
+                    "The client 'c' with object id 'o' does not have authorization to \
+                perform action 'Microsoft.ContainerService/managedClusters/agentPools/write' over scope '/subscriptions/\
+                {subscription}/resourceGroups/{group}/providers/Microsoft.ContainerService/managedClusters/{cluster}' or the \
+                scope is invalid. If access was recently granted, please refresh your credentials."
+                ),
+            ),
+        }
+    }
+
+    fn missing(self, about: &About) -> ArmError {
+        let About {
+            subscription,
+            group,
+            cluster,
+            pool,
+            ..
+        } = about;
+        let place =
+            format!("in subscription: {subscription}, resourceGroup: {group}, resourceName: {cluster}.");
+        match self {
+            Self::ClusterMissingAtProvider => flat(
+                404,
+                "NotFound",
+                &format!(
+                    "Could not find managed cluster resource: \
+                {cluster} {place}"
+                ),
+                "GetManagedCluster_NotFound_HCPServerError",
+            ),
+            Self::GroupMissing => nested(
+                404,
+                "ResourceGroupNotFound",
+                &format!("Resource group '{group}' could not be found."),
+            ),
+            Self::SubscriptionMissing => nested(
+                404,
+                "SubscriptionNotFound",
+                &format!(
+                    "The subscription '{subscription}' could \
+                not be found."
+                ),
+            ),
+            Self::PoolMissing => {
+                let body = json!({"code": "NotFound", "details": [{"code": "Unspecified",
+                    "message": "rpc error: code = NotFound desc = Agent Pool not found"}],
+                    "message": format!("Could not find the agentpool: {pool} {place}"),
+                    "subcode": "GetAgentPool_NotFound_HCPServerError"});
+                ArmError {
+                    status: 404,
+                    body: ErrorBody::Flat(body),
+                    retry_after: None,
+                }
+            }
+            _ => nested(
+                404,
+                "ResourceNotFound",
+                &format!(
+                    "The Resource 'Microsoft.ContainerService/managedClusters/{cluster}' \
+                under resource group '{group}' was not found. For more details please go to \
+                https://aka.ms/ARMResourceNotFoundFix"
+                ),
+            ),
+        }
+    }
+}

@@ -1,0 +1,106 @@
+//! Headers of ARM's answers: ids, what is left of the budgets, and where an operation can be followed.
+
+use std::time::Duration;
+
+use axum::http::{HeaderMap, HeaderName, HeaderValue};
+use jiff::Timestamp;
+
+use crate::errors::RetryAfter;
+use crate::faults::Verb;
+
+/// Version of the operations' own API.
+const OPERATIONS_VERSION: &str = "2025-03-01";
+
+/// The server's address as the client wrote it.
+pub(crate) fn base_url(headers: &HeaderMap) -> String {
+    let host = headers
+        .get("host")
+        .and_then(|value| value.to_str().ok())
+        .unwrap_or("localhost");
+    format!("http://{host}")
+}
+
+/// Sets a header whose value is text of ours.
+pub(crate) fn set(headers: &mut HeaderMap, name: &'static str, value: &str) {
+    if let Ok(value) = HeaderValue::from_str(value) {
+        headers.insert(HeaderName::from_static(name), value);
+    }
+}
+
+/// What every answer carries.
+pub(crate) fn common(headers: &mut HeaderMap, verb: Option<Verb>, request_id: &str) {
+    set(headers, "x-ms-request-id", request_id);
+    set(headers, "x-ms-correlation-request-id", request_id);
+    set(
+        headers,
+        "x-ms-routing-request-id",
+        &format!("EASTUS:20260101T000000Z:{request_id}"),
+    );
+    set(headers, "cache-control", "no-cache");
+    let left: &[(&'static str, &str)] = match verb {
+        Some(Verb::Put | Verb::Abort) => &[
+            ("x-ms-ratelimit-remaining-subscription-writes", "799"),
+            ("x-ms-ratelimit-remaining-subscription-global-writes", "11999"),
+        ],
+        Some(Verb::Delete) => &[
+            ("x-ms-ratelimit-remaining-subscription-deletes", "799"),
+            ("x-ms-ratelimit-remaining-subscription-global-deletes", "11999"),
+        ],
+        _ => &[("x-ms-ratelimit-remaining-subscription-global-reads", "16499")],
+    };
+    for (name, value) in left {
+        set(headers, name, value);
+    }
+}
+
+/// Where an operation can be followed: `operations` or `operationresults`.
+pub(crate) fn operation_url(
+    base: &str,
+    (subscription, location): (&str, &str),
+    kind: &str,
+    (id, seal): (&str, &str),
+) -> String {
+    format!(
+        "{base}/subscriptions/{subscription}/providers/Microsoft.ContainerService/locations/{location}/{kind}/{id}\
+         ?api-version={OPERATIONS_VERSION}&{seal}"
+    )
+}
+
+/// `Retry-After`, and the clock that a date is to be read by.
+pub(crate) fn retry_after(headers: &mut HeaderMap, retry_after: RetryAfter) {
+    match retry_after {
+        RetryAfter::Seconds(seconds) => set(headers, "retry-after", &seconds.to_string()),
+        RetryAfter::DateIn(seconds) => {
+            let now = Timestamp::now();
+            set(headers, "date", &http_date(now));
+            set(
+                headers,
+                "retry-after",
+                &http_date(now + Duration::from_secs(seconds)),
+            );
+        }
+    }
+}
+
+fn http_date(at: Timestamp) -> String {
+    at.strftime("%a, %d %b %Y %H:%M:%S GMT").to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn dates_are_spelled_as_http_does() {
+        assert_eq!(http_date(Timestamp::UNIX_EPOCH), "Thu, 01 Jan 1970 00:00:00 GMT");
+    }
+
+    #[test]
+    fn operation_urls_carry_the_seal() {
+        let url = operation_url("http://h:1", ("s", "eastus"), "operations", ("id", "t=1&s=2"));
+        assert!(
+            url.ends_with("/locations/eastus/operations/id?api-version=2025-03-01&t=1&s=2"),
+            "{url}"
+        );
+    }
+}

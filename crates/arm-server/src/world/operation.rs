@@ -1,0 +1,51 @@
+//! Long-running operations and their documents.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde_json::{Value, json};
+
+use crate::errors::ArmError;
+
+/// How an operation stands.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Progress {
+    Running,
+    Succeeded,
+    Failed(ArmError),
+    Canceled(ArmError),
+}
+
+/// An operation.
+#[derive(Clone, Debug)]
+pub(super) struct Operation {
+    pub(super) progress: Progress,
+    pub(super) started: Duration,
+    pub(super) ended: Option<Duration>,
+    /// Opaque part of its URL, which must come back unchanged.
+    pub(super) seal: String,
+}
+
+impl Operation {
+    /// The document; `epoch` is the wall time of the clock's zero.
+    pub(super) fn document(&self, id: &str, epoch: Timestamp, running: &str) -> Value {
+        let (status, error) = match &self.progress {
+            Progress::Running => (running, None),
+            Progress::Succeeded => ("Succeeded", None),
+            Progress::Failed(error) => ("Failed", Some(error.inner())),
+            Progress::Canceled(error) => ("Canceled", Some(error.inner())),
+        };
+        let mut document = json!({"name": id, "status": status, "startTime": wall(epoch, self.started)});
+        if let Some(ended) = self.ended {
+            document["endTime"] = json!(wall(epoch, ended));
+        }
+        if let Some(error) = error {
+            document["error"] = error;
+        }
+        document
+    }
+}
+
+fn wall(epoch: Timestamp, at: Duration) -> String {
+    (epoch + at).to_string()
+}

@@ -1,0 +1,121 @@
+//! GET, LIST, the cluster and operations.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::operation::Progress;
+use super::{Reply, World};
+use crate::errors::{ArmError, Named, nested};
+
+impl World {
+    /// The cluster's id, with the lower-case `resourcegroups` that the service writes.
+    pub(crate) fn cluster_id(&self) -> String {
+        let site = &self.site;
+        format!(
+            "/subscriptions/{}/resourcegroups/{}/providers/Microsoft.ContainerService/managedClusters/{}",
+            site.subscription, site.resource_group, site.cluster
+        )
+    }
+
+    /// One pool.
+    pub(crate) fn get(&self, now: Duration, name: &str, with_etag: bool) -> Result<Reply, ArmError> {
+        let lag = Duration::from_millis(self.behaviour.get_lag_ms);
+        match self.pools.get(name).filter(|pool| now >= pool.born + lag) {
+            Some(pool) => Ok(ok(pool.body(&self.cluster_id(), with_etag))),
+            None => Err(self.error(Named::PoolMissing, Some(name))),
+        }
+    }
+
+    /// One page of pools from `skip` on, and where the next begins. The last page is always empty.
+    pub(crate) fn list(&self, now: Duration, skip: usize, with_etag: bool) -> (Vec<Value>, Option<usize>) {
+        let lag = Duration::from_millis(self.behaviour.list_lag_ms);
+        let there = self.pools.values().filter(|pool| now >= pool.born + lag);
+        let gone = self
+            .ghosts
+            .iter()
+            .map(|ghost| &ghost.pool)
+            .filter(|pool| !self.pools.contains_key(&pool.name));
+        let mut pools: Vec<_> = there.chain(gone).collect();
+        pools.sort_by(|a, b| a.name.cmp(&b.name));
+        let size = self.behaviour.page_size.unwrap_or(usize::MAX).max(1);
+        let id = self.cluster_id();
+        let page: Vec<Value> = pools
+            .iter()
+            .skip(skip)
+            .take(size)
+            .map(|pool| pool.body(&id, with_etag))
+            .collect();
+        let next = (!page.is_empty() || skip == 0).then_some(skip + page.len().max(1));
+        (page, next)
+    }
+
+    /// The managed cluster.
+    pub(crate) fn cluster(&self) -> Reply {
+        let site = &self.site;
+        ok(json!({
+            "id": self.cluster_id(),
+            "name": site.cluster,
+            "location": site.location,
+            "type": "Microsoft.ContainerService/ManagedClusters",
+            "properties": {
+                "provisioningState": if self.state.busy { "Updating" } else { "Succeeded" },
+                "powerState": {"code": if self.state.stopped { "Stopped" } else { "Running" }},
+                "kubernetesVersion": "1.34",
+                "currentKubernetesVersion": "1.34.2",
+                "nodeResourceGroup": format!("MC_{}_{}_{}", site.resource_group, site.cluster, site.location),
+                "maxAgentPools": self.behaviour.max_pools,
+            },
+        }))
+    }
+
+    /// An operation's document; its URL must have come back as it was given out.
+    pub(crate) fn operation(&self, id: &str, query: &str) -> Result<Reply, ArmError> {
+        let operation = self
+            .operations
+            .get(id)
+            .filter(|operation| query.ends_with(&operation.seal));
+        let Some(operation) = operation else {
+            return Err(operation_missing(id));
+        };
+        let running = self.behaviour.running_status.as_deref().unwrap_or("InProgress");
+        Ok(ok(operation.document(id, self.epoch, running)))
+    }
+
+    /// The `location` of an operation: 202 until it is done.
+    pub(crate) fn operation_result(&self, id: &str, query: &str) -> Result<Reply, ArmError> {
+        let operation = self
+            .operations
+            .get(id)
+            .filter(|operation| query.ends_with(&operation.seal));
+        let Some(operation) = operation else {
+            return Err(operation_missing(id));
+        };
+        let status = if operation.progress == Progress::Running {
+            202
+        } else {
+            204
+        };
+        Ok(Reply {
+            status,
+            ..Reply::default()
+        })
+    }
+}
+
+fn ok(body: Value) -> Reply {
+    Reply {
+        status: 200,
+        body: Some(body),
+        operation: None,
+        location: false,
+    }
+}
+
+fn operation_missing(id: &str) -> ArmError {
+    nested(
+        404,
+        "OperationNotFound",
+        &format!("The operation '{id}' could not be found."),
+    )
+}

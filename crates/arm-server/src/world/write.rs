@@ -1,0 +1,248 @@
+//! PUT, DELETE and abort.
+
+use std::time::Duration;
+
+use serde_json::Value;
+
+use super::operation::Progress;
+use super::pool::{Ending, Pool, Running, completed};
+use super::{Reply, Scripted, World};
+use crate::errors::{ArmError, Named, busy, flat};
+
+/// The preconditions of a write, as the headers said them.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Condition {
+    pub(crate) if_match: Option<String>,
+    pub(crate) if_none_match: Option<String>,
+}
+
+impl World {
+    /// Creates or changes a pool.
+    pub(crate) fn put(
+        &mut self,
+        now: Duration,
+        name: &str,
+        sent: &Value,
+        condition: &Condition,
+        scripted: Option<Scripted>,
+        with_etag: bool,
+    ) -> Result<Reply, ArmError> {
+        let properties = completed(name, sent)?;
+        self.check_condition(name, condition, Some(Named::PreconditionOnCreate))?;
+        self.check_idle(name)?;
+        let size = properties
+            .get("vmSize")
+            .and_then(Value::as_str)
+            .unwrap_or_default()
+            .to_owned();
+        let is_new = !self.pools.contains_key(name);
+        let spent = if is_new {
+            self.check_room(name, &size)?
+        } else {
+            None
+        };
+        let lasting = self.lasting(if is_new {
+            self.behaviour.create_ms
+        } else {
+            self.behaviour.update_ms
+        });
+        let (id, seal) = self.start_operation(now);
+        let ending = match (&scripted, spent) {
+            (Some(Scripted::Fail(error)), _) => Ending::Fail(error.clone()),
+            (_, Some(error)) => Ending::Fail(error),
+            _ => Ending::Succeed,
+        };
+        let ends_at = (scripted != Some(Scripted::Stick)).then_some(now + lasting);
+        // Nodes that are there already are not made again.
+        let boots = ending == Ending::Succeed;
+        let boot_at = ends_at
+            .filter(|_| boots)
+            .and_then(|ends_at| self.boot_time(name, now, ends_at));
+        let number = self.ids.digits();
+        let etag = self.ids.guid();
+        let previous = self.pools.get(name);
+        let pool = Pool {
+            name: name.to_owned(),
+            properties,
+            state: if is_new { "Creating" } else { "Updating" }.to_owned(),
+            born: previous.map_or(now, |pool| pool.born),
+            number: previous.map_or(number, |pool| pool.number),
+            boot_at,
+            etag,
+            running: Some(Running {
+                operation: id.clone(),
+                ends_at,
+                ending,
+            }),
+        };
+        let body = pool.body(&self.cluster_id(), with_etag);
+        self.pools.insert(name.to_owned(), pool);
+        let status = if is_new { 201 } else { 200 };
+        Ok(Reply {
+            status,
+            body: Some(body),
+            operation: Some((id, seal)),
+            location: false,
+        })
+    }
+
+    /// Deletes a pool.
+    pub(crate) fn delete(
+        &mut self,
+        now: Duration,
+        name: &str,
+        condition: &Condition,
+        scripted: Option<Scripted>,
+    ) -> Result<Reply, ArmError> {
+        if !self.pools.contains_key(name) {
+            if self.behaviour.absent_delete_is_404 {
+                return Err(self.error(Named::PoolMissing, Some(name)));
+            }
+            return Ok(Reply {
+                status: 204,
+                ..Reply::default()
+            });
+        }
+        self.check_condition(name, condition, None)?;
+        let creating = self.pools.get(name).is_some_and(|pool| pool.state == "Creating");
+        if !(creating && self.behaviour.delete_while_creating) {
+            self.check_idle(name)?;
+        }
+        let lasting = self.lasting(self.behaviour.delete_ms);
+        let (id, seal) = self.start_operation(now);
+        let ending = match &scripted {
+            Some(Scripted::Fail(error)) => Ending::Fail(error.clone()),
+            _ => Ending::Remove,
+        };
+        let ends_at = (scripted != Some(Scripted::Stick)).then_some(now + lasting);
+        let etag = self.ids.guid();
+        let Some(pool) = self.pools.get_mut(name) else {
+            return Ok(Reply {
+                status: 204,
+                ..Reply::default()
+            });
+        };
+        let overtaken = pool.running.replace(Running {
+            operation: id.clone(),
+            ends_at,
+            ending,
+        });
+        (pool.state, pool.etag, pool.boot_at) = ("Deleting".to_owned(), etag, None);
+        if let Some(overtaken) = overtaken {
+            let error = flat(
+                409,
+                "AKSOperationPreemptedByDelete",
+                "The operation was preempted by a delete.",
+                "",
+            );
+            self.end_operation(&overtaken.operation, Progress::Canceled(error), now);
+        }
+        Ok(Reply {
+            status: 202,
+            body: None,
+            operation: Some((id, seal)),
+            location: true,
+        })
+    }
+
+    /// Cancels what runs on a pool.
+    pub(crate) fn abort(&mut self, now: Duration, name: &str, with_etag: bool) -> Result<Reply, ArmError> {
+        if !self.pools.contains_key(name) {
+            return Err(self.error(Named::PoolMissing, Some(name)));
+        }
+        let lasting = self.lasting(self.behaviour.abort_ms);
+        let cancelable = |pool: &Pool| pool.running.as_ref().is_some_and(|r| r.ending != Ending::Cancel);
+        if !self.pools.get(name).is_some_and(cancelable) {
+            return Err(flat(
+                409,
+                "OperationNotAllowed",
+                "There is no operation to abort on the agent pool.",
+                "",
+            ));
+        }
+        let canceled = self.error(Named::Canceled, Some(name));
+        let (id, seal) = self.start_operation(now);
+        let etag = self.ids.guid();
+        let cluster_id = self.cluster_id();
+        let Some(pool) = self.pools.get_mut(name) else {
+            return Err(canceled);
+        };
+        let running = Running {
+            operation: id.clone(),
+            ends_at: Some(now + lasting),
+            ending: Ending::Cancel,
+        };
+        let stopped = pool.running.replace(running);
+        (pool.state, pool.etag, pool.boot_at) = ("Canceling".to_owned(), etag, None);
+        let body = pool.body(&cluster_id, with_etag);
+        if let Some(stopped) = stopped {
+            self.end_operation(&stopped.operation, Progress::Canceled(canceled), now);
+        }
+        Ok(Reply {
+            status: 202,
+            body: Some(body),
+            operation: Some((id, seal)),
+            location: true,
+        })
+    }
+
+    fn check_condition(
+        &self,
+        name: &str,
+        condition: &Condition,
+        absent: Option<Named>,
+    ) -> Result<(), ArmError> {
+        let refuse = |named: Named| Err(self.error(named, Some(name)));
+        match (
+            self.pools.get(name),
+            &condition.if_match,
+            &condition.if_none_match,
+        ) {
+            (Some(_), _, Some(tag)) if tag == "*" => refuse(Named::Precondition),
+            (Some(pool), Some(tag), _) if tag != "*" && *tag != pool.etag => refuse(Named::Precondition),
+            (None, Some(_), _) => absent.map_or(Ok(()), refuse),
+            _ => Ok(()),
+        }
+    }
+
+    fn check_idle(&self, name: &str) -> Result<(), ArmError> {
+        if self.state.stopped {
+            return Err(self.error(Named::Stopped, Some(name)));
+        }
+        if self.state.busy {
+            return Err(self.error(Named::BusyCluster, Some(name)));
+        }
+        let own = self.pools.get(name).filter(|pool| pool.is_busy());
+        let other = self
+            .pools
+            .values()
+            .find(|pool| self.behaviour.one_write_at_a_time && pool.is_busy());
+        own.or(other)
+            .map_or(Ok(()), |pool| Err(busy(&pool.name, &pool.state)))
+    }
+
+    /// Refuses a new pool that has no room; the error with which it fails later where quota is found out late.
+    fn check_room(&self, name: &str, vm_size: &str) -> Result<Option<ArmError>, ArmError> {
+        let about = self.about(Some(name), Some(vm_size));
+        if self.pools.len() >= self.behaviour.max_pools {
+            return Err(Named::TooManyPools.build(&about));
+        }
+        let limit = self
+            .behaviour
+            .quota
+            .iter()
+            .find(|(size, _)| size.eq_ignore_ascii_case(vm_size))
+            .map(|q| *q.1);
+        let used = self
+            .pools
+            .values()
+            .filter(|pool| pool.vm_size().eq_ignore_ascii_case(vm_size))
+            .count();
+        let spent = limit.is_some_and(|limit| used >= usize::try_from(limit).unwrap_or(usize::MAX));
+        match (spent, self.behaviour.quota_async) {
+            (false, _) => Ok(None),
+            (true, true) => Ok(Some(Named::QuotaAsync.build(&about))),
+            (true, false) => Err(Named::QuotaSync.build(&about)),
+        }
+    }
+}

@@ -1,0 +1,253 @@
+//! Pools come, are listed, and go.
+
+use std::collections::BTreeMap;
+
+use arm_server::Config;
+use arm_server::control::{Behaviour, ClusterView, Named, PoolEdit, Verb};
+use cloudprovider::{CloudProvider as _, ErrorClass, OperationStatus, Ownership, ProvisioningState};
+
+use crate::harness::{SIZE, Stage, brief, spec};
+
+#[tokio::test]
+async fn a_pool_is_made_and_deleted() {
+    let stage = Stage::new().await;
+    let accepted = stage.provider.create(&spec("ws1")).await.unwrap();
+    let made = accepted.pool.unwrap();
+    assert_eq!(
+        (made.name.as_str(), &made.state),
+        ("ws1", &ProvisioningState::Creating)
+    );
+    let url = accepted.operation_url.unwrap();
+    assert!(url.contains(accepted.request_id.as_deref().unwrap()), "{url}");
+
+    let done = stage.until("ws1", &ProvisioningState::Succeeded).await;
+    assert_eq!(stage.outcome(&url).await, OperationStatus::Succeeded);
+    assert_eq!(
+        (done.count, done.vm_size.as_deref(), done.mode.as_deref()),
+        (Some(1), Some(SIZE), Some("User"))
+    );
+    assert_eq!(
+        (&done.labels, &done.taints, &done.tags),
+        (&spec("ws1").labels, &spec("ws1").taints, &spec("ws1").tags)
+    );
+    assert_eq!(
+        done.ownership(),
+        Ownership::Ours {
+            claim_uid: "u1".into()
+        }
+    );
+    assert_ne!(
+        done.etag, made.etag,
+        "the entity tag changes when the operation is done"
+    );
+    assert!(done.node_image.is_some());
+
+    let stale = stage
+        .provider
+        .delete("ws1", made.etag.as_deref())
+        .await
+        .unwrap_err();
+    assert_eq!(brief(&stale), (ErrorClass::Precondition, "PreconditionFailed"));
+    let deletion = stage.provider.delete("ws1", done.etag.as_deref()).await.unwrap();
+    assert_eq!(
+        stage.provider.get("ws1").await.unwrap().state,
+        ProvisioningState::Deleting
+    );
+    assert_eq!(
+        stage.outcome(&deletion.operation_url.unwrap()).await,
+        OperationStatus::Succeeded
+    );
+    let gone = stage.until_gone("ws1").await;
+    assert_eq!(brief(&gone), (ErrorClass::NotFound, "NotFound"));
+    assert!(
+        gone.message.starts_with("Could not find the agentpool: ws1"),
+        "{gone}"
+    );
+    assert_eq!(
+        stage.provider.delete("ws1", None).await.unwrap_err().class,
+        ErrorClass::NotFound
+    );
+    assert_eq!(stage.control.counters().await.unwrap().puts["ws1"], 1);
+}
+
+#[tokio::test]
+async fn an_existing_pool_is_never_overwritten() {
+    let stage = Stage::new().await;
+    let foreign = PoolEdit {
+        mode: Some("System".into()),
+        tags: Some(BTreeMap::new()),
+        ..PoolEdit::default()
+    };
+    stage.control.edit_pool("ws1", &foreign).await.unwrap();
+    let before = stage.control.pools().await.unwrap();
+    assert_eq!(
+        brief(&stage.refused("ws1").await),
+        (ErrorClass::Precondition, "PreconditionFailed")
+    );
+    assert_eq!(stage.control.pools().await.unwrap(), before);
+    assert_eq!(
+        stage.provider.get("ws1").await.unwrap().ownership(),
+        Ownership::Foreign
+    );
+}
+
+#[tokio::test]
+async fn every_page_is_listed_and_the_last_is_empty() {
+    let stage = Stage::with(
+        Behaviour {
+            page_size: Some(2),
+            ..Behaviour::quick(0)
+        },
+        Config::default(),
+    )
+    .await;
+    assert_eq!(stage.provider.list().await.unwrap(), []);
+    assert_eq!(stage.control.counters().await.unwrap().by_verb[&Verb::List], 2);
+    for name in ["a", "b", "c", "d", "e"] {
+        stage.control.edit_pool(name, &PoolEdit::default()).await.unwrap();
+    }
+    let names: Vec<String> = stage
+        .provider
+        .list()
+        .await
+        .unwrap()
+        .into_iter()
+        .map(|pool| pool.name)
+        .collect();
+    assert_eq!(names, ["a", "b", "c", "d", "e"]);
+    assert_eq!(stage.control.counters().await.unwrap().by_verb[&Verb::List], 6);
+}
+
+#[tokio::test]
+async fn a_page_that_fails_fails_the_listing() {
+    use arm_server::control::{Action, FaultRule};
+    let stage = Stage::new().await;
+    let rule = FaultRule {
+        skip: 1,
+        ..FaultRule::once(Verb::List, Action::respond(Named::BadGatewayHtml))
+    };
+    stage.control.add_fault(&rule).await.unwrap();
+    assert_eq!(
+        stage.provider.list().await.unwrap_err().class,
+        ErrorClass::Transient
+    );
+    assert!(stage.provider.list().await.is_ok());
+}
+
+#[tokio::test]
+async fn a_missing_cluster_is_not_a_missing_pool() {
+    let stage = Stage::new().await;
+    let absent = stage.provider.get("ws1").await.unwrap_err();
+    assert_eq!(absent.class, ErrorClass::NotFound);
+    stage
+        .control
+        .set_cluster(&ClusterView {
+            missing: true,
+            ..ClusterView::default()
+        })
+        .await
+        .unwrap();
+    let calls = [
+        stage.provider.get("ws1").await.unwrap_err(),
+        stage.provider.list().await.unwrap_err(),
+        stage.provider.delete("ws1", None).await.unwrap_err(),
+        stage.refused("ws1").await,
+    ];
+    for error in calls {
+        assert_eq!(brief(&error), (ErrorClass::ClusterNotFound, "ResourceNotFound"));
+    }
+}
+
+#[tokio::test]
+async fn what_runs_can_be_aborted() {
+    let stage = Stage::with(
+        Behaviour {
+            create_ms: 60_000,
+            ..Behaviour::quick(20)
+        },
+        Config::default(),
+    )
+    .await;
+    let creation = stage
+        .provider
+        .create(&spec("ws1"))
+        .await
+        .unwrap()
+        .operation_url
+        .unwrap();
+    assert_eq!(
+        stage.provider.operation(&creation).await.unwrap(),
+        OperationStatus::Running("InProgress".into())
+    );
+    let abort = stage.provider.abort("ws1").await.unwrap();
+    assert_eq!(abort.pool.unwrap().name, "ws1");
+    stage.until("ws1", &ProvisioningState::Canceled).await;
+    let OperationStatus::Failed(error) = stage.outcome(&creation).await else {
+        panic!("it did not fail")
+    };
+    assert_eq!(error.code, "Canceled");
+    assert_eq!(
+        stage.provider.abort("ws1").await.unwrap_err().class,
+        ErrorClass::Busy
+    );
+    assert_eq!(
+        stage.provider.abort("none").await.unwrap_err().class,
+        ErrorClass::NotFound
+    );
+}
+
+#[tokio::test]
+async fn a_deletion_may_overtake_a_creation() {
+    let stage = Stage::with(
+        Behaviour {
+            create_ms: 60_000,
+            ..Behaviour::quick(20)
+        },
+        Config::default(),
+    )
+    .await;
+    let creation = stage
+        .provider
+        .create(&spec("ws1"))
+        .await
+        .unwrap()
+        .operation_url
+        .unwrap();
+    stage.provider.delete("ws1", None).await.unwrap();
+    let OperationStatus::Failed(error) = stage.outcome(&creation).await else {
+        panic!("it did not fail")
+    };
+    assert_eq!(brief(&error), (ErrorClass::Busy, "AKSOperationPreemptedByDelete"));
+    stage.until_gone("ws1").await;
+}
+
+#[tokio::test]
+async fn answers_that_point_elsewhere_are_not_followed() {
+    use arm_server::control::{Action, FaultRule};
+    let stage = Stage::new().await;
+    let body = r#"{"value":[],"nextLink":"http://127.0.0.1:1/steal"}"#.to_owned();
+    let rule = FaultRule::once(Verb::List, Action::Raw { status: 200, body });
+    stage.control.add_fault(&rule).await.unwrap();
+    let error = stage.provider.list().await.unwrap_err();
+    assert_eq!(brief(&error), (ErrorClass::Invalid, "ForeignUrl"));
+    let error = stage
+        .provider
+        .operation("http://127.0.0.1:1/operations/x")
+        .await
+        .unwrap_err();
+    assert_eq!(error.code, "ForeignUrl");
+}
+
+#[tokio::test]
+async fn an_operation_that_is_forgotten_is_not_found() {
+    let stage = Stage::new().await;
+    let url = format!(
+        "{}/subscriptions/{}/providers/Microsoft.ContainerService/locations/eastus/operations/gone?api-version=2025-03-01",
+        stage.server.url(),
+        stage.args.arm_subscription_id
+    );
+    assert_eq!(
+        stage.provider.operation(&url).await.unwrap_err().class,
+        ErrorClass::NotFound
+    );
+}

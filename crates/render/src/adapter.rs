@@ -1,0 +1,78 @@
+//! LoRA adapters of an inference workload: each in a directory of its name.
+
+use k8s_openapi::api::core::v1::{Container, EnvVar, Volume, VolumeMount};
+
+use crate::artifact::{self, Payload};
+use crate::platform::Platform;
+use crate::{paths, pod, volume};
+
+/// The volume that pulled adapters share.
+const VOLUME: &str = "adapter-volume";
+
+/// One adapter.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Adapter {
+    /// Its name: a DNS label of at most 40 characters.
+    pub name: String,
+    /// How strongly it is merged, a decimal; empty means fully.
+    pub strength: String,
+    /// Where it comes from.
+    pub payload: Payload,
+}
+
+/// What the adapters add to a pod.
+#[derive(Debug, Default)]
+pub(crate) struct Parts {
+    pub(crate) volumes: Vec<Volume>,
+    pub(crate) mounts: Vec<VolumeMount>,
+    pub(crate) init: Vec<Container>,
+}
+
+/// The volumes, mounts and pullers of all adapters.
+pub(crate) fn parts(adapters: &[Adapter], platform: &Platform) -> Parts {
+    let mut parts = Parts::default();
+    if adapters
+        .iter()
+        .any(|adapter| matches!(adapter.payload, Payload::Image { .. }))
+    {
+        parts.volumes.push(volume::empty(VOLUME));
+        parts.mounts.push(volume::mount(VOLUME, paths::ADAPTERS));
+    }
+    for adapter in adapters {
+        add(&mut parts, adapter, platform);
+    }
+    parts
+}
+
+fn add(parts: &mut Parts, adapter: &Adapter, platform: &Platform) {
+    let directory = format!("{}/{}", paths::ADAPTERS, adapter.name);
+    match &adapter.payload {
+        Payload::Image {
+            reference,
+            pull_secrets,
+        } => {
+            let name = format!("puller-{}", adapter.name);
+            let into = volume::mount(VOLUME, paths::ADAPTERS);
+            let (container, secrets) =
+                artifact::puller(&name, (reference, pull_secrets), (&directory, into), platform);
+            parts.init.push(container);
+            parts.volumes.extend(secrets);
+        }
+        Payload::Volume(source) => {
+            let name = format!("{VOLUME}-{}", adapter.name);
+            parts.volumes.push(volume::named(&name, source));
+            parts.mounts.push(volume::mount_read_only(&name, directory));
+        }
+    }
+}
+
+/// Strengths as the base image reads them: variables named after the adapters. A variable can't begin with a
+/// digit; such an adapter has full strength there.
+pub(crate) fn strength_env(adapters: &[Adapter]) -> impl Iterator<Item = EnvVar> {
+    adapters
+        .iter()
+        .filter(|adapter| {
+            !adapter.strength.is_empty() && !adapter.name.starts_with(|c: char| c.is_ascii_digit())
+        })
+        .map(|adapter| pod::env(&adapter.name, &adapter.strength))
+}

@@ -1,0 +1,45 @@
+//! What the nodes of a workload have, as far as what we render depends on it.
+
+use instance_types::InstanceType;
+use preset_catalog::estimate::GpuNode;
+
+/// The hardware of each node.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Hardware {
+    /// The cloud's name for it; empty for nodes that are brought along.
+    pub instance_type: String,
+    /// NVIDIA GPUs and their memory.
+    pub gpu: GpuNode,
+    /// There is an accelerator of whatever maker.
+    pub accelerated: bool,
+    /// Product name of the accelerator; empty when there is none or it is not known.
+    pub gpu_model: String,
+    /// The GPUs compute in bfloat16; assumed where it is not known.
+    pub bfloat16: bool,
+}
+
+impl Hardware {
+    /// A node without accelerators.
+    #[must_use]
+    pub fn cpu(instance_type: &str) -> Self {
+        Self {
+            instance_type: instance_type.to_owned(),
+            gpu: GpuNode::CPU_ONLY,
+            accelerated: false,
+            gpu_model: String::new(),
+            bfloat16: true,
+        }
+    }
+}
+
+impl From<&InstanceType> for Hardware {
+    fn from(instance_type: &InstanceType) -> Self {
+        Self {
+            instance_type: instance_type.name.clone(),
+            gpu: GpuNode::from(instance_type),
+            accelerated: instance_type.gpus > 0,
+            gpu_model: instance_type.gpu_model.clone().unwrap_or_default(),
+            bfloat16: instance_type.compute_capability.is_none() || instance_type.supports_bfloat16(),
+        }
+    }
+}

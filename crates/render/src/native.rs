@@ -1,0 +1,66 @@
+//! Our inference server's container.
+//!
+//! | argument | meaning |
+//! |---|---|
+//! | `--model` | model hub repository, in the hub's spelling |
+//! | `--revision` | hub commit; absent for the default branch |
+//! | `--weights-dir` | where weights are looked for, and downloaded to |
+//! | `--served-model-name` | name of the model in requests |
+//! | `--port` | where it listens |
+//! | `--max-context-tokens` | longest context; absent leaves it to the server |
+//! | `--adapters-dir` | each directory in it is an adapter of that name; absent without adapters |
+//! | `--adapter-strength=NAME=NUMBER` | how strongly that adapter is merged; once an adapter |
+//! | `--config-file` | the user's `inference_config.yaml` |
+//!
+//! `HF_TOKEN` opens gated models.
+
+use k8s_openapi::api::core::v1::Container;
+
+use crate::inference::{self, Inference};
+use crate::{paths, pod, probe};
+
+/// The server's container, without its mounts.
+pub(crate) fn container(inference: &Inference<'_>) -> Container {
+    let mut env = pod::home_env();
+    env.push(pod::env("TMPDIR", paths::HOME));
+    env.extend(pod::hub_token(inference.options()));
+    let base = inference::server(inference, &inference.platform.images.inference_server, env);
+    let container = Container {
+        args: Some(arguments(inference)),
+        ..base
+    };
+    probe::http(container, inference.profile.readiness_timeout_seconds)
+}
+
+fn arguments(inference: &Inference<'_>) -> Vec<String> {
+    let preset = inference.preset;
+    let mut args = vec![format!("--model={}", preset.hub_id)];
+    args.extend(
+        preset
+            .revision
+            .as_ref()
+            .map(|commit| format!("--revision={commit}")),
+    );
+    args.push(format!("--weights-dir={}", paths::WEIGHTS));
+    args.push(format!("--served-model-name={}", preset.name));
+    args.push(format!("--port={}", paths::HTTP_PORT));
+    args.extend(
+        inference
+            .max_context
+            .map(|tokens| format!("--max-context-tokens={tokens}")),
+    );
+    if !inference.adapters.is_empty() {
+        args.push(format!("--adapters-dir={}", paths::ADAPTERS));
+    }
+    let weighted = inference
+        .adapters
+        .iter()
+        .filter(|adapter| !adapter.strength.is_empty());
+    args.extend(weighted.map(|adapter| format!("--adapter-strength={}={}", adapter.name, adapter.strength)));
+    args.extend(
+        inference
+            .config_file()
+            .map(|file| format!("--config-file={file}")),
+    );
+    args
+}

@@ -1,0 +1,117 @@
+//! What all pods of ours have in common: they pass the Pod Security level `restricted`.
+
+use k8s_openapi::api::core::v1::{
+    Capabilities, Container, EnvVar, EnvVarSource, LocalObjectReference, PodSecurityContext, PodSpec,
+    ResourceRequirements, SeccompProfile, SecretKeySelector, SecurityContext,
+};
+use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
+use kaito_api::{PresetOptions, labels};
+
+use crate::paths;
+
+/// User of pods that run the base image.
+pub(crate) const BASE_USER: i64 = 1000;
+/// User of pods that run only our images.
+pub(crate) const OUR_USER: i64 = 65532;
+
+/// The Secret key that opens a gated model.
+const HUB_TOKEN: &str = "HF_TOKEN";
+
+/// The pod, closed up: no token, no foreign Services in its environment, no privileges.
+pub(crate) fn restricted(spec: PodSpec, user: i64) -> PodSpec {
+    PodSpec {
+        automount_service_account_token: Some(false),
+        enable_service_links: Some(false),
+        security_context: Some(PodSecurityContext {
+            run_as_non_root: Some(true),
+            run_as_user: Some(user),
+            run_as_group: Some(user),
+            fs_group: Some(user),
+            // A large volume would otherwise be walked file by file at every start.
+            fs_group_change_policy: Some("OnRootMismatch".to_owned()),
+            seccomp_profile: Some(SeccompProfile {
+                type_: "RuntimeDefault".to_owned(),
+                ..SeccompProfile::default()
+            }),
+            ..PodSecurityContext::default()
+        }),
+        containers: spec.containers.into_iter().map(closed).collect(),
+        init_containers: spec
+            .init_containers
+            .map(|all| all.into_iter().map(closed).collect()),
+        ..spec
+    }
+}
+
+fn closed(container: Container) -> Container {
+    Container {
+        security_context: Some(SecurityContext {
+            allow_privilege_escalation: Some(false),
+            capabilities: Some(Capabilities {
+                drop: Some(vec!["ALL".to_owned()]),
+                ..Capabilities::default()
+            }),
+            ..SecurityContext::default()
+        }),
+        ..container
+    }
+}
+
+/// A variable with a value; an empty value is left out, as the API server would.
+pub(crate) fn env(name: &str, value: &str) -> EnvVar {
+    EnvVar {
+        name: name.to_owned(),
+        value: (!value.is_empty()).then(|| value.to_owned()),
+        ..EnvVar::default()
+    }
+}
+
+/// A place to write, and a user name for programs that look one up.
+pub(crate) fn home_env() -> Vec<EnvVar> {
+    vec![env("HOME", paths::HOME), env("USER", "kaito")]
+}
+
+/// The token for the model hub, if the Workspace names a Secret.
+pub(crate) fn hub_token(options: Option<&PresetOptions>) -> Option<EnvVar> {
+    let secret = &options?.model_access_secret;
+    let key = SecretKeySelector {
+        name: secret.clone(),
+        key: HUB_TOKEN.to_owned(),
+        optional: Some(true),
+    };
+    (!secret.is_empty()).then(|| EnvVar {
+        name: HUB_TOKEN.to_owned(),
+        value_from: Some(EnvVarSource {
+            secret_key_ref: Some(key),
+            ..EnvVarSource::default()
+        }),
+        ..EnvVar::default()
+    })
+}
+
+/// Secrets with which the kubelet pulls the images of the pod.
+pub(crate) fn pull_secrets(options: Option<&PresetOptions>) -> Option<Vec<LocalObjectReference>> {
+    let names = &options?.image_pull_secrets;
+    let reference = |name: &String| LocalObjectReference { name: name.clone() };
+    (!names.is_empty()).then(|| names.iter().map(reference).collect())
+}
+
+/// The image a user wants instead of ours, if any.
+pub(crate) fn image(options: Option<&PresetOptions>, ours: &str) -> String {
+    let theirs = options.map(|options| options.image.trim()).unwrap_or_default();
+    if theirs.is_empty() {
+        ours.to_owned()
+    } else {
+        theirs.to_owned()
+    }
+}
+
+/// That many GPUs, and nothing else: processor and memory are the whole node's.
+pub(crate) fn gpus(count: u32) -> Option<ResourceRequirements> {
+    let amount = || [(labels::NVIDIA_GPU.to_owned(), Quantity(count.to_string()))].into();
+    (count > 0).then(|| ResourceRequirements {
+        limits: Some(amount()),
+        requests: Some(amount()),
+        ..ResourceRequirements::default()
+    })
+}

@@ -1,0 +1,85 @@
+//! When a model server has started, lives and is ready.
+
+use k8s_openapi::api::core::v1::{Container, ExecAction, HTTPGetAction, Probe};
+use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
+
+use crate::paths;
+
+/// Seconds between two looks.
+const PERIOD: u32 = 10;
+/// Seconds a script may take: it starts an interpreter.
+const SCRIPT_TIMEOUT: i32 = 5;
+
+/// Probes of a server that answers `/health` itself.
+pub(crate) fn http(container: Container, readiness_timeout: u32) -> Container {
+    Container {
+        startup_probe: Some(Probe {
+            failure_threshold: Some(failures(readiness_timeout)),
+            ..health()
+        }),
+        liveness_probe: Some(Probe {
+            failure_threshold: Some(3),
+            ..health()
+        }),
+        readiness_probe: Some(health()),
+        ..container
+    }
+}
+
+/// Probes of one member of a group of servers: only the leader answers, and a member that lost the others
+/// must start over at once.
+pub(crate) fn group(container: Container, leader: &str, readiness_timeout: u32) -> Container {
+    let ready = || script("readiness", leader, &format!("--vllm-port={}", paths::HTTP_PORT));
+    Container {
+        startup_probe: Some(Probe {
+            failure_threshold: Some(failures(readiness_timeout)),
+            ..ready()
+        }),
+        liveness_probe: Some(Probe {
+            initial_delay_seconds: Some(60),
+            failure_threshold: Some(1),
+            termination_grace_period_seconds: Some(1),
+            ..script("liveness", leader, &format!("--ray-port={}", paths::RAY_PORT))
+        }),
+        readiness_probe: Some(Probe {
+            failure_threshold: Some(1),
+            ..ready()
+        }),
+        ..container
+    }
+}
+
+fn failures(readiness_timeout: u32) -> i32 {
+    i32::try_from(readiness_timeout.div_ceil(PERIOD).max(1)).unwrap_or(i32::MAX)
+}
+
+fn health() -> Probe {
+    Probe {
+        http_get: Some(HTTPGetAction {
+            path: Some("/health".to_owned()),
+            port: IntOrString::Int(paths::HTTP_PORT),
+            ..HTTPGetAction::default()
+        }),
+        period_seconds: i32::try_from(PERIOD).ok(),
+        ..Probe::default()
+    }
+}
+
+fn script(check: &str, leader: &str, port: &str) -> Probe {
+    let leader = format!("--leader-address={leader}");
+    let command = [
+        "python3",
+        "/workspace/vllm/multi-node-health-check.py",
+        check,
+        &leader,
+        port,
+    ];
+    Probe {
+        exec: Some(ExecAction {
+            command: Some(command.map(str::to_owned).to_vec()),
+        }),
+        period_seconds: i32::try_from(PERIOD).ok(),
+        timeout_seconds: Some(SCRIPT_TIMEOUT),
+        ..Probe::default()
+    }
+}

@@ -1,0 +1,88 @@
+//! Which nodes a pod may go to.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::api::core::v1::{
+    Affinity, NodeAffinity, NodeSelector, NodeSelectorRequirement, NodeSelectorTerm, Toleration,
+};
+use kaito_api::{Workspace, labels, selector};
+
+use crate::meta;
+use crate::platform::Platform;
+
+/// Labels that a node of the Workspace carries: the user's selector, and the Workspace's name where nodes are
+/// made for it.
+#[must_use]
+pub fn node_labels(workspace: &Workspace, claimed: bool) -> BTreeMap<String, String> {
+    let resource = workspace.spec.resource.as_ref();
+    let mut wanted = resource
+        .map(|resource| selector::labels(&resource.label_selector))
+        .unwrap_or_default();
+    if claimed {
+        wanted.insert(labels::WORKSPACE.to_owned(), meta::name(workspace).to_owned());
+        wanted.insert(
+            labels::WORKSPACE_NAMESPACE.to_owned(),
+            meta::namespace(workspace).to_owned(),
+        );
+    }
+    wanted
+}
+
+/// Taints that our pods bear, in a fixed order.
+pub(crate) fn tolerations(platform: &Platform) -> Vec<Toleration> {
+    let toleration = |key: &str, value: Option<&str>| Toleration {
+        key: Some(key.to_owned()),
+        operator: Some(value.map_or("Exists", |_| "Equal").to_owned()),
+        value: value.map(str::to_owned),
+        effect: Some("NoSchedule".to_owned()),
+        ..Toleration::default()
+    };
+    let mut all = vec![
+        toleration(labels::NVIDIA_GPU, None),
+        toleration(labels::GPU_TAINT, Some(labels::GPU_TAINT_VALUE)),
+    ];
+    if platform.aks {
+        all.push(toleration(labels::AKS_SPOT, Some("spot")));
+    }
+    all
+}
+
+/// The nodes of the Workspace and no others; nothing where any node will do.
+pub(crate) fn affinity(workspace: &Workspace, platform: &Platform) -> Option<Affinity> {
+    with_nodes(None, workspace, platform)
+}
+
+/// The same, on top of what a user asks for: every alternative of theirs gets our conditions too.
+pub(crate) fn with_nodes(
+    base: Option<Affinity>,
+    workspace: &Workspace,
+    platform: &Platform,
+) -> Option<Affinity> {
+    let wanted = requirements(node_labels(workspace, platform.claimed));
+    if wanted.is_empty() {
+        return base;
+    }
+    let mut affinity = base.unwrap_or_default();
+    let node = affinity.node_affinity.get_or_insert_with(NodeAffinity::default);
+    let required = node
+        .required_during_scheduling_ignored_during_execution
+        .get_or_insert_with(NodeSelector::default);
+    if required.node_selector_terms.is_empty() {
+        required.node_selector_terms.push(NodeSelectorTerm::default());
+    }
+    for term in &mut required.node_selector_terms {
+        term.match_expressions
+            .get_or_insert_default()
+            .extend(wanted.iter().cloned());
+    }
+    Some(affinity)
+}
+
+fn requirements(wanted: BTreeMap<String, String>) -> Vec<NodeSelectorRequirement> {
+    let requirement = |(key, value)| NodeSelectorRequirement {
+        key,
+        operator: "In".to_owned(),
+        values: Some(vec![value]),
+    };
+    wanted.into_iter().map(requirement).collect()
+}

@@ -1,0 +1,62 @@
+//! The Services of a Workspace.
+
+use k8s_openapi::api::core::v1::{Service, ServicePort, ServiceSpec};
+use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
+use kaito_api::{Workspace, labels, names};
+
+use crate::{meta, paths};
+
+/// The Service by which a Workspace is used; it has the Workspace's name. Where the model spans nodes, only the
+/// first pod answers.
+#[must_use]
+pub fn service(workspace: &Workspace, spans_nodes: bool) -> Service {
+    let mut selector = meta::pod_labels(workspace);
+    if spans_nodes {
+        selector.insert(
+            labels::STATEFUL_SET_POD.to_owned(),
+            format!("{}-0", meta::name(workspace)),
+        );
+    }
+    let wide = meta::annotation(workspace, labels::ENABLE_LB)
+        .is_some_and(|value| value.eq_ignore_ascii_case("true"));
+    Service {
+        metadata: meta::owned(workspace, meta::name(workspace).to_owned()),
+        spec: Some(ServiceSpec {
+            type_: Some(if wide { "LoadBalancer" } else { "ClusterIP" }.to_owned()),
+            ports: Some(vec![
+                port("http", 80, paths::HTTP_PORT),
+                port("torch", paths::TORCH_PORT, paths::TORCH_PORT),
+            ]),
+            selector: Some(selector),
+            // A tuning pod is never ready in the sense of a Service, yet its metrics are read.
+            publish_not_ready_addresses: workspace.spec.tuning.is_some().then_some(true),
+            ..ServiceSpec::default()
+        }),
+        status: None,
+    }
+}
+
+/// The Service that gives the pods of a group their host names, before they are ready.
+#[must_use]
+pub fn headless_service(workspace: &Workspace) -> Service {
+    Service {
+        metadata: meta::owned(workspace, names::headless_service(meta::name(workspace))),
+        spec: Some(ServiceSpec {
+            cluster_ip: Some("None".to_owned()),
+            publish_not_ready_addresses: Some(true),
+            selector: Some(meta::pod_labels(workspace)),
+            ..ServiceSpec::default()
+        }),
+        status: None,
+    }
+}
+
+fn port(name: &str, port: i32, target: i32) -> ServicePort {
+    ServicePort {
+        name: Some(name.to_owned()),
+        port,
+        protocol: Some("TCP".to_owned()),
+        target_port: Some(IntOrString::Int(target)),
+        ..ServicePort::default()
+    }
+}

@@ -1,0 +1,129 @@
+//! A pod template of the user's own.
+//!
+//! It is run as it is: labels, tolerations and node affinity are added to what is there, nothing is taken away,
+//! and its security settings are the user's.
+
+use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::core::v1::{PodSpec, PodTemplateSpec};
+use kaito_api::Workspace;
+use kaito_api::raw::RawObject;
+
+use crate::platform::Platform;
+use crate::{canonical, deployment, meta, scheduling};
+
+/// A user's template to run.
+#[derive(Clone, Debug)]
+pub struct Custom<'a> {
+    /// Who wants it.
+    pub workspace: &'a Workspace,
+    /// The template; see [`parse`].
+    pub template: &'a PodTemplateSpec,
+    /// On how many nodes, one pod each.
+    pub nodes: u32,
+    /// The installation.
+    pub platform: &'a Platform,
+}
+
+impl Custom<'_> {
+    /// The Deployment that runs the template.
+    #[must_use]
+    pub fn deployment(&self) -> Deployment {
+        let mut template = self.template.clone();
+        let labels = &mut template.metadata.get_or_insert_default().labels;
+        labels
+            .get_or_insert_default()
+            .extend(meta::pod_labels(self.workspace));
+        let spec = template.spec.get_or_insert_default();
+        spec.affinity = scheduling::with_nodes(spec.affinity.take(), self.workspace, self.platform);
+        add_tolerations(spec, self.platform);
+        deployment::deployment(self.workspace, self.nodes, template)
+    }
+}
+
+fn add_tolerations(spec: &mut PodSpec, platform: &Platform) {
+    let all = spec.tolerations.get_or_insert_default();
+    for toleration in scheduling::tolerations(platform) {
+        if !all.contains(&toleration) {
+            all.push(toleration);
+        }
+    }
+}
+
+/// A user's template, spelled as the API server stores it.
+///
+/// # Errors
+/// What is wrong with it, for people.
+pub fn parse(raw: &RawObject) -> Result<PodTemplateSpec, String> {
+    let pruned = RawObject(canonical::pruned(raw));
+    let mut template: PodTemplateSpec = pruned.parse().map_err(|error| error.to_string())?;
+    let spec = template.spec.as_mut().ok_or("spec is missing")?;
+    canonical::quantities(spec);
+    judge(spec)?;
+    Ok(template)
+}
+
+fn judge(spec: &PodSpec) -> Result<(), String> {
+    if spec.containers.is_empty() {
+        return Err("spec.containers is empty".to_owned());
+    }
+    if let Some(policy) = spec
+        .restart_policy
+        .as_deref()
+        .filter(|policy| *policy != "Always")
+    {
+        return Err(format!("spec.restartPolicy is {policy} and must be Always"));
+    }
+    let init = spec.init_containers.iter().flatten();
+    for container in spec.containers.iter().chain(init) {
+        if container.name.is_empty() {
+            return Err("a container has no name".to_owned());
+        }
+        if container.image.is_none() {
+            return Err(format!("container {} has no image", container.name));
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    #[track_caller]
+    fn check(template: Value, problem: &str) {
+        let Value::Object(fields) = template else {
+            panic!("an object")
+        };
+        let answer = parse(&RawObject(fields)).err().unwrap_or_default();
+        assert!(
+            if problem.is_empty() {
+                answer.is_empty()
+            } else {
+                answer.contains(problem)
+            },
+            "{answer}"
+        );
+    }
+
+    #[test]
+    fn what_can_run_is_accepted() {
+        check(
+            json!({"spec": {"containers": [{"name": "a", "image": "i", "resources": {"limits": {"x": 1}}}]}}),
+            "",
+        );
+        check(json!({}), "spec is missing");
+        check(json!({"spec": {"containers": []}}), "is empty");
+        check(json!({"spec": {"containers": "a"}}), "invalid type");
+        check(json!({"spec": {"containers": [{"image": "i"}]}}), "no name");
+        check(
+            json!({"spec": {"containers": [{"name": "a"}]}}),
+            "container a has no image",
+        );
+        check(
+            json!({"spec": {"restartPolicy": "Never", "containers": [{"name": "a", "image": "i"}]}}),
+            "Never",
+        );
+    }
+}

@@ -1,0 +1,178 @@
+//! The vLLM engine's container: command line, environment, probes.
+//!
+//! The command is the base image's wrapper `inference_api.py`, which hands what it does not know to vLLM.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::api::core::v1::{Container, EnvVar, EnvVarSource, ObjectFieldSelector};
+use kaito_api::{labels, names};
+
+use crate::inference::{self, Inference};
+use crate::{adapter, meta, paths, pod, probe};
+
+/// Share of a GPU's memory that the engine takes.
+const GPU_MEMORY: &str = "0.84";
+/// The same on a GPU whose driver leaves less.
+const GPU_MEMORY_A10: &str = "0.82";
+
+/// Starts the engine on the first pod and a Ray worker on the others. What to start comes as arguments, so that
+/// nothing needs quoting.
+const GROUP_SCRIPT: &str = r#"if [ "$POD_INDEX" = "0" ]; then
+  /workspace/vllm/multi-node-serving.sh leader --ray_cluster_size="$NODES" --ray_port=6379 && exec "$@"
+else
+  exec /workspace/vllm/multi-node-serving.sh worker --ray_address="$LEADER" --ray_port=6379
+fi"#;
+
+/// The engine's container, without its mounts.
+pub(crate) fn container(inference: &Inference<'_>) -> Container {
+    let base = inference::server(inference, &inference.platform.images.base, environment(inference));
+    let engine = ["python3", "/workspace/vllm/inference_api.py"].map(str::to_owned);
+    let timeout = inference.profile.readiness_timeout_seconds;
+    if !inference.spans_nodes() {
+        let container = Container {
+            command: Some(engine.to_vec()),
+            args: Some(arguments(inference)),
+            ..base
+        };
+        return probe::http(container, timeout);
+    }
+    let shell = ["/bin/sh", "-c", GROUP_SCRIPT, "vllm"].map(str::to_owned);
+    let args = engine.into_iter().chain(arguments(inference)).collect();
+    probe::group(
+        Container {
+            command: Some(shell.to_vec()),
+            args: Some(args),
+            ..base
+        },
+        &leader(inference),
+        timeout,
+    )
+}
+
+fn leader(inference: &Inference<'_>) -> String {
+    names::leader_host(
+        meta::name(inference.workspace),
+        meta::namespace(inference.workspace),
+    )
+}
+
+fn environment(inference: &Inference<'_>) -> Vec<EnvVar> {
+    let mut extra = inference.profile.vllm_env.clone();
+    extra
+        .entry("VLLM_USE_FLASHINFER_SAMPLER".to_owned())
+        .or_insert_with(|| "0".to_owned());
+    let mut env = pod::home_env();
+    env.extend(extra.iter().map(|(name, value)| pod::env(name, value)));
+    env.extend(pod::hub_token(inference.options()));
+    env.extend(adapter::strength_env(&inference.adapters));
+    if inference.spans_nodes() {
+        env.push(pod::env("LEADER", &leader(inference)));
+        env.push(pod::env("NODES", &inference.placement.nodes.to_string()));
+        env.push(pod_index());
+    }
+    env
+}
+
+fn pod_index() -> EnvVar {
+    let field_ref = ObjectFieldSelector {
+        field_path: format!("metadata.labels['{}']", labels::POD_INDEX),
+        ..ObjectFieldSelector::default()
+    };
+    EnvVar {
+        name: "POD_INDEX".to_owned(),
+        value_from: Some(EnvVarSource {
+            field_ref: Some(field_ref),
+            ..EnvVarSource::default()
+        }),
+        ..EnvVar::default()
+    }
+}
+
+/// `--name=value` in name order, `--name` where there is no value.
+fn arguments(inference: &Inference<'_>) -> Vec<String> {
+    let argument = |(name, value): (String, String)| {
+        if value.is_empty() {
+            format!("--{name}")
+        } else {
+            format!("--{name}={}", literally(&value))
+        }
+    };
+    flags(inference).into_iter().map(argument).collect()
+}
+
+// Kubernetes replaces `$(NAME)` in arguments; a doubled dollar stands for itself.
+fn literally(value: &str) -> String {
+    value.replace("$(", "$$(")
+}
+
+/// What every model gets, then the preset's own, then what follows from this Workspace and its nodes.
+fn flags(inference: &Inference<'_>) -> BTreeMap<String, String> {
+    let preset = inference.preset;
+    let memory = if inference.hardware.gpu_model == "NVIDIA A10" {
+        GPU_MEMORY_A10
+    } else {
+        GPU_MEMORY
+    };
+    let base = [
+        ("compilation-config.pass_config.fuse_allreduce_rms", "False"),
+        ("download-dir", paths::WEIGHTS),
+        ("gpu-memory-utilization", memory),
+        ("max-model-len", "auto"),
+        ("served-model-name", &preset.name),
+    ];
+    let mut flags: BTreeMap<String, String> =
+        base.map(|(key, value)| (key.to_owned(), value.to_owned())).into();
+    flags.extend(inference.profile.vllm_flags.clone());
+    flags.insert("model".to_owned(), preset.hub_id.to_lowercase());
+    flags.extend(chosen(inference));
+    flags.extend(parallel(inference));
+    flags
+}
+
+fn chosen(inference: &Inference<'_>) -> BTreeMap<String, String> {
+    let revision = inference.preset.revision.as_ref();
+    let flag = |wanted: bool, name: &'static str| wanted.then(|| (name, String::new()));
+    let valued = |value: Option<String>, name: &'static str| value.map(|value| (name, value));
+    [
+        flag(inference.profile.trust_remote_code, "trust-remote-code"),
+        flag(!inference.adapters.is_empty(), "enable-lora"),
+        // Older GPUs can't compute in bfloat16, in which most models are published.
+        valued(
+            (!inference.hardware.bfloat16).then(|| "float16".to_owned()),
+            "dtype",
+        ),
+        valued(
+            inference.max_context.map(|tokens| tokens.to_string()),
+            "max-model-len",
+        ),
+        valued(inference.config_file(), "kaito-config-file"),
+        // The wrapper passes one to the weights and one to the model's own code.
+        valued(revision.cloned(), "revision"),
+        valued(revision.cloned(), "code-revision"),
+    ]
+    .into_iter()
+    .flatten()
+    .map(|(name, value)| (name.to_owned(), value))
+    .collect()
+}
+
+/// How the model is divided over GPUs and nodes.
+fn parallel(inference: &Inference<'_>) -> BTreeMap<String, String> {
+    let placement = &inference.placement;
+    let mut flags = BTreeMap::from([("tensor-parallel-size", placement.tensor_parallel.to_string())]);
+    if placement.data_parallel > 1 {
+        flags.insert("data-parallel-size", placement.data_parallel.to_string());
+    }
+    if inference.spans_nodes() {
+        flags.insert("pipeline-parallel-size", placement.pipeline_parallel.to_string());
+        flags.insert("distributed-executor-backend", "ray".to_owned());
+    }
+    if inference.spans_nodes() || placement.data_parallel > 1 {
+        // The cache in host memory is made for one engine process on one node.
+        flags.insert("kaito-kv-cache-cpu-memory-utilization", "0".to_owned());
+    }
+    flags
+        .into_iter()
+        .map(|(name, value)| (name.to_owned(), value))
+        .collect()
+}

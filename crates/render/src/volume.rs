@@ -1,0 +1,176 @@
+//! Volumes and where they are mounted; each constructor gives one volume.
+
+use k8s_openapi::api::core::v1::{
+    ConfigMapVolumeSource, EmptyDirVolumeSource, KeyToPath, ProjectedVolumeSource, SecretProjection, Volume,
+    VolumeMount, VolumeProjection,
+};
+use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
+use kaito_api::raw::RawObject;
+
+use crate::{canonical, paths};
+
+/// Shared memory of one GPU's worth of worker processes, in GiB. It is limited because it is the node's memory.
+const SHM_GIB_PER_GPU: u32 = 8;
+/// Credentials are read only by the pod's own user and group.
+const SECRET_MODE: i32 = 0o440;
+
+/// A user's volume, unnamed.
+///
+/// # Errors
+/// What is wrong with it, for people.
+pub fn parse(raw: &RawObject) -> Result<Volume, String> {
+    let mut fields = canonical::pruned(raw);
+    fields.remove("name");
+    let kinds: Vec<String> = fields.keys().cloned().collect();
+    let [kind] = kinds.as_slice() else {
+        return Err(format!(
+            "a volumeSource names exactly one kind of volume, not {}",
+            kinds.len()
+        ));
+    };
+    let volume: Volume = RawObject(fields).parse().map_err(|error| error.to_string())?;
+    // Kinds that the parser does not know are dropped by it.
+    let known = serde_json::to_value(&volume).is_ok_and(|value| value.get(kind).is_some());
+    if known {
+        Ok(volume)
+    } else {
+        Err(format!("{kind} is no kind of volume"))
+    }
+}
+
+/// The user's volume under our name.
+pub(crate) fn named(name: &str, volume: &Volume) -> Volume {
+    Volume {
+        name: name.to_owned(),
+        ..volume.clone()
+    }
+}
+
+/// An empty directory on the node's disk.
+pub(crate) fn empty(name: &str) -> Volume {
+    let empty_dir = Some(EmptyDirVolumeSource::default());
+    Volume {
+        name: name.to_owned(),
+        empty_dir,
+        ..Volume::default()
+    }
+}
+
+/// Shared memory for this many GPUs.
+pub(crate) fn shm(gpus: u32) -> Volume {
+    let source = EmptyDirVolumeSource {
+        medium: Some("Memory".to_owned()),
+        size_limit: Some(Quantity(format!(
+            "{}Gi",
+            SHM_GIB_PER_GPU.saturating_mul(gpus.max(1))
+        ))),
+        ..EmptyDirVolumeSource::default()
+    };
+    Volume {
+        name: "dshm".to_owned(),
+        empty_dir: Some(source),
+        ..Volume::default()
+    }
+}
+
+/// A ConfigMap.
+pub(crate) fn config(name: &str, config_map: &str) -> Volume {
+    let source = ConfigMapVolumeSource {
+        name: config_map.to_owned(),
+        ..ConfigMapVolumeSource::default()
+    };
+    Volume {
+        name: name.to_owned(),
+        config_map: Some(source),
+        ..Volume::default()
+    }
+}
+
+/// Docker credentials of several Secrets, each as `<secret>.json`.
+pub(crate) fn docker_configs(name: &str, secrets: &[String]) -> Volume {
+    let projection = |secret: &String| VolumeProjection {
+        secret: Some(SecretProjection {
+            name: secret.clone(),
+            items: Some(vec![KeyToPath {
+                key: ".dockerconfigjson".to_owned(),
+                path: format!("{secret}.json"),
+                ..KeyToPath::default()
+            }]),
+            ..SecretProjection::default()
+        }),
+        ..VolumeProjection::default()
+    };
+    let source = ProjectedVolumeSource {
+        sources: Some(secrets.iter().map(projection).collect()),
+        default_mode: Some(SECRET_MODE),
+        ..ProjectedVolumeSource::default()
+    };
+    Volume {
+        name: name.to_owned(),
+        projected: Some(source),
+        ..Volume::default()
+    }
+}
+
+/// Mounted to be written to.
+pub(crate) fn mount(name: &str, path: impl Into<String>) -> VolumeMount {
+    VolumeMount {
+        name: name.to_owned(),
+        mount_path: path.into(),
+        ..VolumeMount::default()
+    }
+}
+
+/// Mounted to be read.
+pub(crate) fn mount_read_only(name: &str, path: impl Into<String>) -> VolumeMount {
+    VolumeMount {
+        read_only: Some(true),
+        ..mount(name, path)
+    }
+}
+
+/// The home directory.
+pub(crate) fn home() -> (Volume, VolumeMount) {
+    (empty("home"), mount("home", paths::HOME))
+}
+
+/// Weights that are downloaded at every start of the pod.
+pub(crate) fn weights() -> (Volume, VolumeMount) {
+    (
+        empty("model-weights-volume"),
+        mount("model-weights-volume", paths::WEIGHTS),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    #[track_caller]
+    fn check(source: Value, problem: Option<&str>) {
+        let Value::Object(fields) = source else {
+            panic!("an object")
+        };
+        let answer = parse(&RawObject(fields)).err();
+        match (problem, answer) {
+            (None, None) => {}
+            (Some(part), Some(text)) if text.contains(part) => {}
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn one_known_kind_is_a_volume() {
+        check(
+            json!({"persistentVolumeClaim": {"claimName": "data", "readOnly": false}}),
+            None,
+        );
+        check(json!({"name": "x", "emptyDir": {}}), None);
+        check(json!({}), Some("exactly one kind"));
+        check(json!({"emptyDir": {}, "hostPath": {"path": "/"}}), Some("not 2"));
+        check(json!({"floppy": {}}), Some("floppy is no kind"));
+        check(json!({"hostPath": "/x"}), Some("invalid type"));
+    }
+}

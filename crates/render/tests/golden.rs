@@ -1,0 +1,312 @@
+//! One golden object a kind: `tests/snapshots/*.snap` is what we would apply.
+
+use instance_types::Cloud;
+use kaito_api::Workspace;
+use plan::Manifest;
+use preset_catalog::estimate::{self, GpuNode, Work};
+use preset_catalog::{Preset, Runtime, TuningMethod};
+use render::{
+    Adapter, Custom, Destination, Hardware, Images, Inference, MachineRequest, Payload, Platform, Source,
+    Tuning,
+};
+use serde_json::{Value, json};
+
+fn preset(name: &str) -> Preset {
+    preset_catalog::Catalog::embedded()
+        .unwrap()
+        .find(name)
+        .unwrap()
+        .clone()
+}
+
+fn hardware(name: &str) -> Hardware {
+    instance_types::Catalog::embedded()
+        .unwrap()
+        .lookup(Cloud::Azure, name)
+        .unwrap()
+        .into()
+}
+
+fn platform() -> Platform {
+    Platform {
+        images: Images::default(),
+        claimed: true,
+        aks: true,
+    }
+}
+
+fn workspace(spec: &Value) -> Workspace {
+    let mut object = json!({
+        "apiVersion": "kaito.sh/v1beta1",
+        "kind": "Workspace",
+        "metadata": {"name": "w", "namespace": "team", "uid": "u1"},
+        "resource": {"instanceType": "x", "labelSelector": {"matchLabels": {"apps": "w"}}},
+    });
+    for (key, value) in spec.as_object().unwrap() {
+        match object.get_mut(key) {
+            Some(Value::Object(known)) => known.extend(value.as_object().unwrap().clone()),
+            _ => object[key] = value.clone(),
+        }
+    }
+    serde_json::from_value(object).unwrap()
+}
+
+#[track_caller]
+fn golden(name: &str, manifest: impl Into<Manifest>) {
+    let manifest = manifest.into();
+    let plan = plan::Plan::<plan::NoCloud> {
+        writes: vec![plan::Write::Apply(Box::new(manifest.clone()))],
+        ..plan::Plan::default()
+    };
+    assert_eq!(plan::check::check(&plan), [], "{name}");
+    insta::with_settings!({ prepend_module_to_snapshot => false, omit_expression => true }, {
+        insta::assert_yaml_snapshot!(name, manifest.to_value());
+    });
+}
+
+/// Renders a preset served on nodes of an instance type; `change` has the last word.
+fn served(
+    (workspace, preset, hardware): (&Workspace, &Preset, &Hardware),
+    engine: Runtime,
+    change: impl FnOnce(&mut Inference<'_>),
+) -> Manifest {
+    let work = Work::Inference {
+        context_tokens: estimate::DEFAULT_CONTEXT_TOKENS,
+    };
+    let mut inference = Inference {
+        workspace,
+        preset,
+        profile: preset.inference.as_ref().unwrap(),
+        engine,
+        placement: estimate::place(preset, hardware.gpu, work).unwrap(),
+        hardware,
+        max_context: None,
+        adapters: Vec::new(),
+        platform: &platform(),
+    };
+    change(&mut inference);
+    inference.workload()
+}
+
+#[test]
+fn machine() {
+    let gpu = hardware("Standard_NC6s_v3");
+    let request = |hardware, disk_gib| {
+        MachineRequest {
+            workspace: &workspace(&json!({})),
+            ordinal: 1,
+            hardware,
+            disk_gib,
+            image_family: "ubuntu",
+        }
+        .pipe(render::machine)
+    };
+    golden("machine_gpu", request(&gpu, 87));
+    golden("machine_cpu", request(&hardware("Standard_D8s_v5"), 0));
+}
+
+trait Pipe: Sized {
+    fn pipe<T>(self, step: impl FnOnce(&Self) -> T) -> T {
+        step(&self)
+    }
+}
+impl Pipe for MachineRequest<'_> {}
+
+#[test]
+fn vllm_on_one_old_gpu() {
+    let workspace = workspace(&json!({"inference": {"preset": {"name": "phi-3-mini-4k-instruct"}}}));
+    let subject = (
+        &workspace,
+        &preset("phi-3-mini-4k-instruct"),
+        &hardware("Standard_NC6s_v3"),
+    );
+    golden("deployment_vllm", served(subject, Runtime::Vllm, |_| {}));
+}
+
+#[test]
+fn vllm_with_everything() {
+    let workspace = workspace(&json!({"inference": {
+        "preset": {"name": "phi-4", "presetOptions": {
+            "modelAccessSecret": "hub", "image": "mine/vllm:1", "imagePullSecrets": ["pull"],
+        }},
+        "config": "settings",
+    }}));
+    let mut preset = preset("phi-4");
+    preset.revision = Some("abc".into());
+    preset.inference.as_mut().unwrap().trust_remote_code = true;
+    let volume = render::parse_volume(&serde_json::from_value(json!({"emptyDir": {}})).unwrap()).unwrap();
+    let subject = (&workspace, &preset, &hardware("Standard_NC48ads_A100_v4"));
+    golden(
+        "deployment_vllm_everything",
+        served(subject, Runtime::Vllm, |inference| {
+            inference.max_context = Some(4096);
+            inference.adapters = vec![
+                Adapter {
+                    name: "legal".into(),
+                    strength: "0.5".into(),
+                    payload: Payload::Image {
+                        reference: "r.io/legal:1".into(),
+                        pull_secrets: vec!["s1".into(), "s2".into()],
+                    },
+                },
+                Adapter {
+                    name: "tone".into(),
+                    strength: String::new(),
+                    payload: Payload::Volume(Box::new(volume)),
+                },
+            ];
+        }),
+    );
+}
+
+#[test]
+fn vllm_on_several_nodes() {
+    let workspace = workspace(&json!({"inference": {"preset": {"name": "phi-4"}}}));
+    let subject = (&workspace, &preset("phi-4"), &hardware("Standard_NV36ads_A10_v5"));
+    golden("stateful_set_vllm", served(subject, Runtime::Vllm, |_| {}));
+    golden("service_headless", render::headless_service(&workspace));
+    golden("service_several_nodes", render::service(&workspace, true));
+}
+
+#[test]
+fn native_without_gpu() {
+    let workspace = workspace(&json!({
+        "inference": {"preset": {"name": "smollm2-135m-instruct"}},
+        "metadata": {"annotations": {"kaito.sh/enablelb": "True"}},
+    }));
+    let subject = (
+        &workspace,
+        &preset("smollm2-135m-instruct"),
+        &hardware("Standard_D8s_v5"),
+    );
+    golden(
+        "deployment_native",
+        served(subject, Runtime::Native, |inference| {
+            inference.adapters = vec![Adapter {
+                name: "tone".into(),
+                strength: "0.25".into(),
+                payload: Payload::Image {
+                    reference: "r.io/tone:1".into(),
+                    pull_secrets: Vec::new(),
+                },
+            }];
+        }),
+    );
+    golden("service_load_balancer", render::service(&workspace, false));
+}
+
+#[test]
+fn custom_template() {
+    let workspace = workspace(&json!({}));
+    let template = render::parse_template(
+        &serde_json::from_value(json!({
+            "metadata": {"labels": {"mine": "yes"}},
+            "spec": {
+                "securityContext": {"runAsNonRoot": true, "seccompProfile": {"type": "RuntimeDefault"}},
+                "affinity": {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": [
+                    {"matchExpressions": [{"key": "zone", "operator": "In", "values": ["1"]}]},
+                    {"matchExpressions": [{"key": "zone", "operator": "In", "values": ["2"]}]},
+                ]}}},
+                "tolerations": [{"key": "mine", "operator": "Exists"}],
+                "containers": [{
+                    "name": "server",
+                    "image": "mine/server:1",
+                    "resources": {"limits": {"nvidia.com/gpu": 1, "memory": "2048Mi"}},
+                    "securityContext": {"allowPrivilegeEscalation": false, "capabilities": {"drop": ["ALL"]}},
+                }],
+            },
+        }))
+        .unwrap(),
+    )
+    .unwrap();
+    let platform = platform();
+    let custom = Custom {
+        workspace: &workspace,
+        template: &template,
+        nodes: 2,
+        platform: &platform,
+    };
+    golden("deployment_template", custom.deployment());
+}
+
+/// Renders a tuning Job and its parameters.
+fn tuned(name: &str, output: &Value, input: Source, destination: Destination) {
+    let spec = json!({"tuning": {"preset": {"name": name}, "method": "qlora", "input": {"urls": []}, "output": output}});
+    let workspace = workspace(&spec);
+    let preset = preset(name);
+    let platform = Platform {
+        claimed: false,
+        aks: false,
+        ..platform()
+    };
+    let tuning = Tuning {
+        workspace: &workspace,
+        preset: &preset,
+        profile: preset.tuning.as_ref().unwrap(),
+        method: TuningMethod::Qlora,
+        hardware: &hardware("Standard_NC6s_v3"),
+        input,
+        output: destination,
+        platform: &platform,
+    };
+    golden(&format!("job_{name}"), tuning.job());
+    golden(&format!("tuning_config_{name}"), render::tuning_config(&tuning));
+}
+
+#[test]
+fn tuning_from_urls_to_an_image() {
+    tuned(
+        "phi-3-mini-128k-instruct",
+        &json!({"image": "r.io/out:1", "imagePushSecret": "push"}),
+        Source::Urls(vec![
+            "https://example.com/a.parquet?x=1".into(),
+            "https://example.com/b".into(),
+        ]),
+        Destination::Image {
+            reference: "r.io/out:1".into(),
+            push_secret: "push".into(),
+        },
+    );
+}
+
+#[test]
+fn tuning_from_an_image_to_a_volume() {
+    let source = json!({"persistentVolumeClaim": {"claimName": "out"}});
+    let volume = render::parse_volume(&serde_json::from_value(source.clone()).unwrap()).unwrap();
+    tuned(
+        "phi-4",
+        &json!({"volumeSource": source}),
+        Source::Payload(Payload::Image {
+            reference: "r.io/data:1".into(),
+            pull_secrets: vec!["pull".into()],
+        }),
+        Destination::Volume(Box::new(volume)),
+    );
+}
+
+#[test]
+fn hardware_brought_along_is_not_judged() {
+    let unknown = Hardware {
+        gpu: GpuNode {
+            gpus: 1,
+            memory_bytes_total: 80 << 30,
+        },
+        ..Hardware::cpu("")
+    };
+    let workspace = workspace(&json!({"inference": {"preset": {"name": "phi-4"}}}));
+    let subject = (&workspace, &preset("phi-4"), &unknown);
+    let Manifest::Deployment(deployment) = served(subject, Runtime::Vllm, |_| {}) else {
+        panic!("a Deployment")
+    };
+    let args = deployment
+        .spec
+        .template
+        .spec
+        .unwrap()
+        .containers
+        .remove(0)
+        .args
+        .unwrap();
+    assert!(args.contains(&"--dtype=bfloat16".to_owned()), "{args:?}");
+    assert!(args.is_sorted());
+}

@@ -1,0 +1,254 @@
+//! An in-memory model of the API server, as far as plans touch it.
+//!
+//! Objects are JSON; versions, generations, uids, finalizers, field ownership and the history that watches
+//! replay are kept as the real one keeps them. It decides nothing and knows no planner.
+
+pub mod admission;
+pub mod apply;
+pub mod defaults;
+pub mod delete;
+pub mod fields;
+pub mod garbage;
+pub mod patch;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use plan::{Kind, ObjectRef};
+use serde_json::{Value, json};
+
+use crate::json;
+use fields::FieldSet;
+
+/// Why the server refused a request.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ApiError {
+    /// The object is not there.
+    #[error("404 not found: {0}")]
+    NotFound(String),
+    /// A precondition on version or uid does not hold.
+    #[error("409 conflict: {0}")]
+    Conflict(String),
+    /// The object would be wrong.
+    #[error("422 invalid: {0}")]
+    Invalid(String),
+    /// A disruption budget forbids it now.
+    #[error("429 too many requests: {0}")]
+    Refused(String),
+}
+
+/// One change of one object, as a watch reports it.
+#[derive(Clone, Debug)]
+pub struct Event {
+    /// Which object.
+    pub key: ObjectRef,
+    /// What it is now; `None` when it is gone.
+    pub value: Option<Arc<Value>>,
+}
+
+/// One line of the write log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LogLine {
+    /// When.
+    pub at: Timestamp,
+    /// Field manager, or the part of the simulation that wrote.
+    pub actor: &'static str,
+    /// `create`, `apply`, `status`, `patch`, `delete`, `evict` or `gone`.
+    pub verb: &'static str,
+    /// Which object.
+    pub key: ObjectRef,
+}
+
+#[derive(Clone, Debug)]
+struct Stored {
+    value: Arc<Value>,
+    owners: BTreeMap<&'static str, FieldSet>,
+}
+
+/// The server: what is stored, and what was.
+#[derive(Clone, Debug)]
+pub struct ApiServer {
+    now: Timestamp,
+    objects: BTreeMap<ObjectRef, Stored>,
+    version: u64,
+    uids: u64,
+    events: Vec<Event>,
+    log: Vec<LogLine>,
+    budgets: BTreeSet<(String, String)>,
+}
+
+impl ApiServer {
+    /// An empty server at this time.
+    #[must_use]
+    pub fn new(now: Timestamp) -> Self {
+        Self {
+            now,
+            objects: BTreeMap::new(),
+            version: 1,
+            uids: 0,
+            events: Vec::new(),
+            log: Vec::new(),
+            budgets: BTreeSet::new(),
+        }
+    }
+
+    /// Moves the server's clock.
+    pub fn set_now(&mut self, now: Timestamp) {
+        self.now = now;
+    }
+
+    /// Everything that changed since the beginning, in order.
+    #[must_use]
+    pub fn events(&self) -> &[Event] {
+        &self.events
+    }
+
+    /// Every write that changed something, in order.
+    #[must_use]
+    pub fn log(&self) -> &[LogLine] {
+        &self.log
+    }
+
+    /// One object.
+    #[must_use]
+    pub fn get(&self, key: &ObjectRef) -> Option<&Arc<Value>> {
+        self.objects.get(key).map(|stored| &stored.value)
+    }
+
+    /// Every object of a kind, by namespace and name.
+    pub fn list(&self, kind: Kind) -> impl Iterator<Item = (&ObjectRef, &Arc<Value>)> {
+        let start = ObjectRef {
+            kind,
+            namespace: None,
+            name: String::new(),
+        };
+        self.objects
+            .range(start..)
+            .take_while(move |(key, _)| key.kind == kind)
+            .map(|(k, s)| (k, &s.value))
+    }
+
+    /// Every object, by kind, namespace and name.
+    pub fn all(&self) -> impl Iterator<Item = (&ObjectRef, &Arc<Value>)> {
+        self.objects.iter().map(|(key, stored)| (key, &stored.value))
+    }
+
+    /// Forbids evictions of a pod while `held`.
+    pub fn hold_pod(&mut self, namespace: &str, name: &str, held: bool) {
+        let key = (namespace.to_owned(), name.to_owned());
+        if held {
+            self.budgets.insert(key);
+        } else {
+            self.budgets.remove(&key);
+        }
+    }
+
+    /// Makes an object that must not be there yet.
+    ///
+    /// # Errors
+    /// When an object of the name is there, or it has no name.
+    pub fn create(&mut self, actor: &'static str, key: &ObjectRef, value: Value) -> Result<(), ApiError> {
+        if self.objects.contains_key(key) {
+            return Err(ApiError::Conflict(format!("{} exists", shown(key))));
+        }
+        if key.name.is_empty() {
+            return Err(ApiError::Invalid("metadata.name is empty".to_owned()));
+        }
+        let owned = fields::fields(&apply::configuration(&value));
+        let owners = BTreeMap::from([(actor, owned)]);
+        let mut value = json::without_nulls(value);
+        self.uids += 1;
+        json::set(&mut value, &["apiVersion"], json!(key.kind.api_version()));
+        json::set(&mut value, &["kind"], json!(key.kind.as_str()));
+        json::set(&mut value, &["metadata", "name"], json!(key.name));
+        if let Some(namespace) = &key.namespace {
+            json::set(&mut value, &["metadata", "namespace"], json!(namespace));
+        }
+        json::set(
+            &mut value,
+            &["metadata", "uid"],
+            json!(format!("uid-{:04}", self.uids)),
+        );
+        json::set(
+            &mut value,
+            &["metadata", "creationTimestamp"],
+            json::stamp(self.now),
+        );
+        json::set(&mut value, &["metadata", "generation"], json!(1));
+        defaults::fill(key.kind, &mut value);
+        self.store(actor, "create", key, value, owners);
+        Ok(())
+    }
+
+    fn store(
+        &mut self,
+        actor: &'static str,
+        verb: &'static str,
+        key: &ObjectRef,
+        mut value: Value,
+        owners: BTreeMap<&'static str, FieldSet>,
+    ) {
+        self.version += 1;
+        json::set(
+            &mut value,
+            &["metadata", "resourceVersion"],
+            json!(self.version.to_string()),
+        );
+        let value = Arc::new(value);
+        self.objects.insert(
+            key.clone(),
+            Stored {
+                value: Arc::clone(&value),
+                owners,
+            },
+        );
+        self.events.push(Event {
+            key: key.clone(),
+            value: Some(value),
+        });
+        self.note(actor, verb, key);
+    }
+
+    fn note(&mut self, actor: &'static str, verb: &'static str, key: &ObjectRef) {
+        self.log.push(LogLine {
+            at: self.now,
+            actor,
+            verb,
+            key: key.clone(),
+        });
+    }
+
+    fn found(&self, key: &ObjectRef) -> Result<Stored, ApiError> {
+        self.objects
+            .get(key)
+            .cloned()
+            .ok_or_else(|| ApiError::NotFound(shown(key)))
+    }
+}
+
+/// An object's kind and name, for people.
+#[must_use]
+pub fn shown(key: &ObjectRef) -> String {
+    match &key.namespace {
+        Some(namespace) => format!("{} {namespace}/{}", key.kind.as_str(), key.name),
+        None => format!("{} {}", key.kind.as_str(), key.name),
+    }
+}
+
+/// The key of an object; `namespace` is empty for cluster-scoped kinds.
+#[must_use]
+pub fn key(kind: Kind, namespace: &str, name: &str) -> ObjectRef {
+    let namespace = (!namespace.is_empty()).then(|| namespace.to_owned());
+    ObjectRef {
+        kind,
+        namespace,
+        name: name.to_owned(),
+    }
+}
+
+/// Whether an object is being deleted.
+#[must_use]
+pub fn is_deleting(value: &Value) -> bool {
+    !json::text(value, &["metadata", "deletionTimestamp"]).is_empty()
+}

@@ -1,0 +1,92 @@
+//! What the API server refuses to change: immutable fields, and finalizers on what is being deleted.
+
+use plan::Kind;
+use serde_json::Value;
+
+use super::{ApiError, is_deleting};
+use crate::json;
+
+/// Refuses an update that the real server would refuse.
+///
+/// # Errors
+/// `Invalid`, naming the field.
+pub fn check_update(kind: Kind, before: &Value, after: &Value) -> Result<(), ApiError> {
+    for path in immutable(kind) {
+        if json::at(before, path) != json::at(after, path) {
+            return Err(invalid(kind, path));
+        }
+    }
+    if kind == Kind::StatefulSet {
+        check_stateful_set(before, after)?;
+    }
+    check_finalizers(before, after)
+}
+
+fn immutable(kind: Kind) -> &'static [&'static [&'static str]] {
+    match kind {
+        Kind::Deployment => &[&["spec", "selector"]],
+        Kind::Job => &[
+            &["spec", "selector"],
+            &["spec", "template"],
+            &["spec", "completions"],
+            &["spec", "completionMode"],
+        ],
+        Kind::Service => &[&["spec", "clusterIP"]],
+        Kind::Workspace => &[
+            &["resource", "count"],
+            &["resource", "instanceType"],
+            &["resource", "labelSelector"],
+            &["tuning"],
+        ],
+        _ => &[],
+    }
+}
+
+const STATEFUL_SET_MUTABLE: [&str; 7] = [
+    "replicas",
+    "ordinals",
+    "template",
+    "updateStrategy",
+    "revisionHistoryLimit",
+    "persistentVolumeClaimRetentionPolicy",
+    "minReadySeconds",
+];
+
+fn check_stateful_set(before: &Value, after: &Value) -> Result<(), ApiError> {
+    let fixed = |value: &Value| {
+        let mut spec = value
+            .get("spec")
+            .and_then(Value::as_object)
+            .cloned()
+            .unwrap_or_default();
+        spec.retain(|field, _| !STATEFUL_SET_MUTABLE.contains(&field.as_str()));
+        spec
+    };
+    if fixed(before) == fixed(after) {
+        Ok(())
+    } else {
+        Err(invalid(Kind::StatefulSet, &["spec"]))
+    }
+}
+
+fn check_finalizers(before: &Value, after: &Value) -> Result<(), ApiError> {
+    let path = ["metadata", "finalizers"];
+    let had = json::list(before, &path);
+    let added = json::list(after, &path)
+        .iter()
+        .any(|finalizer| !had.contains(finalizer));
+    if is_deleting(before) && added {
+        return Err(ApiError::Invalid(
+            "no new finalizers can be added if the object is being deleted".to_owned(),
+        ));
+    }
+    Ok(())
+}
+
+fn invalid(kind: Kind, path: &[&str]) -> ApiError {
+    ApiError::Invalid(format!(
+        "{}: field is immutable: {}",
+        kind.as_str(),
+        path.join(".")
+    ))
+}

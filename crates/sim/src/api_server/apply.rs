@@ -1,0 +1,189 @@
+//! Server-side apply with force, on the object and on its status.
+
+use std::collections::BTreeMap;
+
+use plan::ObjectRef;
+use serde_json::{Map, Value, json};
+
+use super::fields::{self, FieldSet};
+use super::{ApiError, ApiServer, Stored, admission, defaults, is_deleting, shown};
+use crate::json;
+
+impl ApiServer {
+    /// Applies an object: fields that `actor` set before and sets no more are removed.
+    ///
+    /// # Errors
+    /// When the result would be wrong, or names another object by uid.
+    pub fn apply(&mut self, actor: &'static str, key: &ObjectRef, value: &Value) -> Result<(), ApiError> {
+        let uid = json::text(value, &["metadata", "uid"]).to_owned();
+        let Some(stored) = self.objects.get(key).cloned() else {
+            return self.create_applied(actor, key, value, &uid);
+        };
+        if !uid.is_empty() && uid != json::text(&stored.value, &["metadata", "uid"]) {
+            return Err(ApiError::Conflict(format!("{}: another uid", shown(key))));
+        }
+        let applied = configuration(value);
+        let (mut merged, owners) = merged(actor, &stored, &applied);
+        defaults::fill(key.kind, &mut merged);
+        admission::check_update(key.kind, &stored.value, &merged)?;
+        self.replace(actor, "apply", key, &stored, merged, owners);
+        Ok(())
+    }
+
+    /// Applies the status of an object; everything else in `status` that others set stays.
+    ///
+    /// # Errors
+    /// When the object is not there, or `uid` is not its own.
+    pub fn apply_status(
+        &mut self,
+        actor: &'static str,
+        key: &ObjectRef,
+        uid: &str,
+        status: &Value,
+    ) -> Result<(), ApiError> {
+        let stored = self.found(key)?;
+        if uid != json::text(&stored.value, &["metadata", "uid"]) {
+            return Err(ApiError::Conflict(format!("{}: another uid", shown(key))));
+        }
+        let applied = json::without_nulls(json!({ "status": status }));
+        let actor_status = status_owner(actor);
+        let (merged, owners) = merged(actor_status, &stored, &applied);
+        self.replace(actor, "status", key, &stored, merged, owners);
+        Ok(())
+    }
+
+    /// Replaces the status of an object, as controllers that are not ours do.
+    ///
+    /// # Errors
+    /// When the object is not there.
+    pub fn put_status(
+        &mut self,
+        actor: &'static str,
+        key: &ObjectRef,
+        status: Value,
+    ) -> Result<(), ApiError> {
+        let stored = self.found(key)?;
+        let mut value = (*stored.value).clone();
+        json::set(&mut value, &["status"], json::without_nulls(status));
+        let owners = stored.owners.clone();
+        self.replace(actor, "status", key, &stored, value, owners);
+        Ok(())
+    }
+
+    fn create_applied(
+        &mut self,
+        actor: &'static str,
+        key: &ObjectRef,
+        value: &Value,
+        uid: &str,
+    ) -> Result<(), ApiError> {
+        if !uid.is_empty() {
+            return Err(ApiError::Conflict(format!(
+                "{}: uid given and object gone",
+                shown(key)
+            )));
+        }
+        let mut value = value.clone();
+        json::remove(&mut value, &["status"]);
+        self.create(actor, key, value)
+    }
+
+    // Nothing is stored when nothing changes; the generation counts changes of what users set.
+    pub(super) fn replace(
+        &mut self,
+        actor: &'static str,
+        verb: &'static str,
+        key: &ObjectRef,
+        before: &Stored,
+        mut value: Value,
+        owners: BTreeMap<&'static str, FieldSet>,
+    ) {
+        if value == *before.value {
+            if let Some(stored) = self.objects.get_mut(key) {
+                stored.owners = owners;
+            }
+            return;
+        }
+        if verb != "status" && wanted(&value) != wanted(&before.value) {
+            let generation = json::number(&before.value, &["metadata", "generation"]).unwrap_or(1);
+            json::set(&mut value, &["metadata", "generation"], json!(generation + 1));
+        }
+        let done = is_deleting(&value) && json::list(&value, &["metadata", "finalizers"]).is_empty();
+        if done && key.kind != plan::Kind::Pod {
+            self.objects.remove(key);
+            self.version += 1;
+            self.events.push(super::Event {
+                key: key.clone(),
+                value: None,
+            });
+            self.note(actor, "gone", key);
+        } else {
+            self.store(actor, verb, key, value, owners);
+        }
+    }
+}
+
+/// What an apply speaks of: no status, no type, no name, no server-side metadata.
+#[must_use]
+pub fn configuration(value: &Value) -> Value {
+    let mut value = json::without_nulls(value.clone());
+    for path in [&["status"][..], &["apiVersion"], &["kind"]] {
+        json::remove(&mut value, path);
+    }
+    for field in [
+        "name",
+        "namespace",
+        "uid",
+        "resourceVersion",
+        "generation",
+        "creationTimestamp",
+        "deletionTimestamp",
+    ] {
+        json::remove(&mut value, &["metadata", field]);
+    }
+    value
+}
+
+fn merged(
+    actor: &'static str,
+    stored: &Stored,
+    applied: &Value,
+) -> (Value, BTreeMap<&'static str, FieldSet>) {
+    let mut owners = stored.owners.clone();
+    let new = fields::fields(applied);
+    let old = owners.insert(actor, new.clone()).unwrap_or_default();
+    let kept = owners.values().fold(FieldSet::new(), |all, set| &all | set);
+    let mut value = (*stored.value).clone();
+    fields::remove(&mut value, &(&old - &kept), &kept);
+    // Force: whoever set another value loses the field.
+    for (other, set) in &mut owners {
+        if *other != actor {
+            set.retain(|path| !new.contains(path) || at(&stored.value, path) == at(applied, path));
+        }
+    }
+    fields::merge(&mut value, applied);
+    (value, owners)
+}
+
+fn at<'a>(value: &'a Value, path: &[fields::Step]) -> Option<&'a Value> {
+    // Items of keyed lists are compared as a whole path would be: only plain members matter for ownership here.
+    path.iter().try_fold(value, |value, step| match step {
+        fields::Step::Field(field) => value.get(field),
+        fields::Step::Item(_) => None,
+    })
+}
+
+fn status_owner(actor: &'static str) -> &'static str {
+    match actor {
+        kaito_api::labels::WORKSPACE_CONTROLLER => "workspace-controller/status",
+        kaito_api::labels::GPU_PROVISIONER => "gpu-provisioner/status",
+        other => other,
+    }
+}
+
+fn wanted(value: &Value) -> Map<String, Value> {
+    let mut map = value.as_object().cloned().unwrap_or_default();
+    map.remove("metadata");
+    map.remove("status");
+    map
+}

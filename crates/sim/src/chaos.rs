@@ -1,0 +1,210 @@
+//! What goes wrong in a seeded run, and what people do meanwhile.
+
+use jiff::SignedDuration;
+use plan::{Kind, ObjectRef};
+use serde_json::json;
+
+use crate::api_server::{is_deleting, key};
+use crate::cloud::Fault;
+use crate::controllers::Program;
+use crate::fixtures;
+use crate::json;
+use crate::rng::Rng;
+use crate::world::World;
+
+/// Faults that pass by themselves once they stop.
+const PASSING: [Fault; 8] = [
+    Fault::Quota,
+    Fault::Capacity,
+    Fault::Busy,
+    Fault::Throttled,
+    Fault::Lost,
+    Fault::Broken,
+    Fault::NoNode,
+    Fault::DeleteFails,
+];
+
+/// What is applied in a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Subject {
+    /// Machines alone, as if Workspaces had asked for them.
+    Machines,
+    /// Workspaces.
+    Workspaces,
+}
+
+/// Makes the world as unreliable as the dice want.
+pub fn trouble(world: &mut World, rng: &mut Rng) {
+    world.trouble.behind = rng.between(0, 4);
+    world.trouble.delay_ms = *rng.pick(&[0, 500, 3_000, 15_000]).unwrap_or(&0);
+    world.trouble.crash_permille = *rng.pick(&[0, 0, 20, 80]).unwrap_or(&0);
+    world.cloud.faults.chance = (*rng.pick(&[0, 50, 200]).unwrap_or(&0), PASSING.to_vec());
+    let seconds = |rng: &mut Rng, low, high| {
+        SignedDuration::from_secs(i64::try_from(rng.between(low, high)).unwrap_or(60))
+    };
+    let pace = &mut world.cloud.pace;
+    pace.create = seconds(rng, 20, 400);
+    pace.delete = seconds(rng, 5, 120);
+    pace.join = seconds(rng, 15, 450);
+    pace.devices = seconds(rng, 0, 90);
+    pace.forget_node = seconds(rng, 0, 120);
+    pace.list_lag = seconds(rng, 0, 8);
+    pace.refuses_early_delete = rng.permille(300);
+}
+
+/// The world becomes reliable again, and nothing stands in anybody's way.
+pub fn calm(world: &mut World) {
+    world.note("--- faults stop ---");
+    world.trouble = crate::world::Trouble::default();
+    world.cloud.faults.clear();
+    world.cloud.pace.list_lag = SignedDuration::ZERO;
+    world.registry.down = false;
+    world.kubelet.pods.crash = false;
+    let pods: Vec<ObjectRef> = world.api.list(Kind::Pod).map(|(key, _)| key.clone()).collect();
+    for pod in pods {
+        world
+            .api
+            .hold_pod(pod.namespace.as_deref().unwrap_or_default(), &pod.name, false);
+    }
+    let taken: Vec<String> = world
+        .cloud
+        .pools()
+        .filter(|pool| pool.name.starts_with("ws") && pool.tags.is_empty())
+        .map(|p| p.name.clone())
+        .collect();
+    for pool in taken {
+        world.uproot_pool(&pool);
+    }
+}
+
+/// Does one thing that people or bad luck do.
+pub fn act(world: &mut World, subject: Subject, rng: &mut Rng) {
+    match rng.below(14) {
+        0..=2 => apply(world, subject, rng),
+        3 => delete(world, subject, rng),
+        4 => lose_pool(world, rng),
+        5 => break_machine(world, rng),
+        6 => remove(world, Kind::Node, rng),
+        7 => remove(world, Kind::Pod, rng),
+        8 => remove(
+            world,
+            *rng.pick(&[Kind::Deployment, Kind::Service, Kind::StatefulSet])
+                .unwrap_or(&Kind::Service),
+            rng,
+        ),
+        9 => remove(world, Kind::Machine, rng),
+        10 => world.kill(*rng.pick(&Program::ALL).unwrap_or(&Program::Provisioner)),
+        11 => fault(world, rng),
+        12 => hold(world, rng),
+        _ => switch(world, rng),
+    }
+}
+
+/// Applies one of a few objects, new or not.
+pub fn apply(world: &mut World, subject: Subject, rng: &mut Rng) {
+    match subject {
+        Subject::Machines => {
+            let ordinal = u32::try_from(rng.below(3)).unwrap_or(0);
+            let name = format!("ws00000000{ordinal}");
+            squat(world, &name, rng);
+            let mut value = fixtures::machine("w", "uid-of-w", ordinal);
+            json::set(&mut value, &["metadata", "labels", "by"], json!("user"));
+            let _ = world.apply(&key(Kind::Machine, "", &name), &value);
+        }
+        Subject::Workspaces => {
+            let (name, value, slots) = match rng.below(4) {
+                0 => ("one", fixtures::inference("one", fixtures::SMALL_PRESET, 1), 1),
+                1 => ("two", fixtures::template("two", 2), 2),
+                2 => ("tune", fixtures::tuning("tune"), 1),
+                _ => (
+                    "large",
+                    fixtures::inference("large", fixtures::LARGE_PRESET, 2),
+                    fixtures::LARGE_SLOTS,
+                ),
+            };
+            let _ = world.apply_workspace("default", name, &value, slots);
+        }
+    }
+}
+
+// Somebody has a pool of the very name.
+fn squat(world: &mut World, name: &str, rng: &mut Rng) {
+    if world.cloud.pool(name).is_none() && rng.permille(80) {
+        world.plant_pool(fixtures::foreign_pool(name));
+    }
+}
+
+fn delete(world: &mut World, subject: Subject, rng: &mut Rng) {
+    match subject {
+        Subject::Machines => remove(world, Kind::Machine, rng),
+        Subject::Workspaces => remove(world, Kind::Workspace, rng),
+    }
+}
+
+fn remove(world: &mut World, kind: Kind, rng: &mut Rng) {
+    let all: Vec<ObjectRef> = world
+        .api
+        .list(kind)
+        .filter(|(key, value)| key.name != "theirs" && !is_deleting(value))
+        .map(|(key, _)| key.clone())
+        .collect();
+    if let Some(key) = rng.pick(&all) {
+        world.delete(key);
+    }
+}
+
+fn lose_pool(world: &mut World, rng: &mut Rng) {
+    if let Some(name) = own_pool(world, rng) {
+        world.lose_pool(&name);
+    }
+}
+
+fn break_machine(world: &mut World, rng: &mut Rng) {
+    if let Some(name) = own_pool(world, rng) {
+        world.break_machine(&name);
+    }
+}
+
+fn own_pool(world: &World, rng: &mut Rng) -> Option<String> {
+    let all: Vec<String> = world
+        .cloud
+        .pools()
+        .filter(|pool| !pool.tags.is_empty())
+        .map(|p| p.name.clone())
+        .collect();
+    rng.pick(&all).cloned()
+}
+
+fn fault(world: &mut World, rng: &mut Rng) {
+    let all = [&PASSING[..], &[Fault::Stuck]].concat();
+    if let Some(fault) = rng.pick(&all) {
+        world.note(format!("next: {}", fault.word()));
+        world.cloud.faults.once(*fault);
+    }
+}
+
+fn hold(world: &mut World, rng: &mut Rng) {
+    let all: Vec<ObjectRef> = world.api.list(Kind::Pod).map(|(key, _)| key.clone()).collect();
+    if let Some(pod) = rng.pick(&all) {
+        world.note(format!("a disruption budget holds pod {}", pod.name));
+        world
+            .api
+            .hold_pod(pod.namespace.as_deref().unwrap_or_default(), &pod.name, true);
+    }
+}
+
+fn switch(world: &mut World, rng: &mut Rng) {
+    if rng.permille(500) {
+        world.registry.down = !world.registry.down;
+        world.note(format!(
+            "the registry is {}",
+            if world.registry.down { "down" } else { "up" }
+        ));
+    } else {
+        world.kubelet.pods.crash = !world.kubelet.pods.crash;
+        world.note(format!(
+            "containers {}",
+            if world.kubelet.pods.crash { "crash" } else { "run" }
+        ));
+    }
+}

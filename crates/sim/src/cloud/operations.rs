@@ -1,0 +1,102 @@
+//! What accepted requests set going.
+
+use cloudprovider::{AgentPool, AgentPoolSpec, ErrorClass, ProvisioningState};
+use jiff::{SignedDuration, Timestamp};
+
+use super::faults::error;
+use super::{Cloud, Ending, Fault, Happening, Work};
+
+impl Cloud {
+    /// Starts making a pool; returns where it can be followed, and the pool.
+    pub(super) fn begin(&mut self, spec: &AgentPoolSpec, fault: Option<Fault>) -> (String, AgentPool) {
+        let facts = self.facts(spec);
+        let ends = match fault {
+            Some(Fault::Capacity) => Ending::Failed(error(
+                ErrorClass::Capacity,
+                "AllocationFailed",
+                "Allocation failed: no capacity.",
+            )),
+            Some(Fault::NoNode) => Ending::MadeWithoutNode,
+            _ => Ending::Made,
+        };
+        let stuck = fault == Some(Fault::Stuck);
+        let until = if stuck {
+            Timestamp::MAX
+        } else {
+            after(self.now, self.pace.create)
+        };
+        if matches!(ends, Ending::Made) && !stuck {
+            let joins = after(self.now, self.pace.join);
+            self.happenings.push(Happening::Boots {
+                pool: Box::new(facts.clone()),
+                joins,
+            });
+        }
+        let url = self.url();
+        self.put(
+            facts.clone(),
+            Work {
+                until,
+                ends,
+                url: url.clone(),
+            },
+        );
+        (url, facts)
+    }
+
+    /// Starts deleting a pool; whatever ran on it is overridden.
+    pub(super) fn begin_delete(&mut self, name: &str, fault: Option<Fault>) {
+        let Some(mut facts) = self.pool(name).cloned() else {
+            return;
+        };
+        let ends = match fault {
+            Some(Fault::DeleteFails) => Ending::Failed(error(
+                ErrorClass::Transient,
+                "InternalError",
+                "The deletion failed.",
+            )),
+            _ => Ending::Gone,
+        };
+        facts.state = ProvisioningState::Deleting;
+        facts.etag = Some(self.etag());
+        let work = Work {
+            until: after(self.now, self.pace.delete),
+            ends,
+            url: self.url(),
+        };
+        self.happenings.push(Happening::Ends {
+            pool: name.to_owned(),
+        });
+        self.put(facts, work);
+    }
+
+    fn facts(&mut self, spec: &AgentPoolSpec) -> AgentPool {
+        AgentPool {
+            name: spec.name.clone(),
+            count: Some(1),
+            vm_size: Some(spec.vm_size.clone()),
+            state: ProvisioningState::Creating,
+            mode: Some("User".to_owned()),
+            labels: spec.labels.clone(),
+            taints: spec.taints.clone(),
+            tags: spec.tags.clone(),
+            etag: Some(self.etag()),
+            node_image: Some("AKSUbuntu-2204gen2containerd-202601.01.0".to_owned()),
+        }
+    }
+
+    fn url(&mut self) -> String {
+        self.counter += 1;
+        format!("https://arm.example/operations/{}", self.counter)
+    }
+}
+
+/// A number of seconds later.
+#[must_use]
+pub fn later(now: Timestamp, seconds: i64) -> Timestamp {
+    after(now, SignedDuration::from_secs(seconds))
+}
+
+fn after(now: Timestamp, pause: SignedDuration) -> Timestamp {
+    now.saturating_add(pause).unwrap_or(Timestamp::MAX)
+}

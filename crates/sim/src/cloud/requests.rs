@@ -1,0 +1,178 @@
+//! What can be asked of the cloud: the port's requests, answered at once.
+
+use cloudprovider::{
+    Accepted, AgentPool, AgentPoolSpec, CallKind, ErrorClass, OperationStatus, ProviderError,
+    ProvisioningState,
+};
+
+use super::faults::error;
+use super::{Cloud, Ending, Fault, Happening, Pool, Work};
+
+impl Cloud {
+    /// Every pool, as it was some time ago where listings lag.
+    ///
+    /// # Errors
+    /// By fault.
+    pub fn list(&mut self) -> Result<Vec<AgentPool>, ProviderError> {
+        self.refused(CallKind::Read)?;
+        let moment = self.now.saturating_sub(self.pace.list_lag).unwrap_or(self.now);
+        let then = self
+            .history
+            .iter()
+            .rev()
+            .find(|(at, _)| *at <= moment)
+            .or(self.history.first());
+        Ok(then.map(|(_, pools)| pools.clone()).unwrap_or_default())
+    }
+
+    /// One pool.
+    ///
+    /// # Errors
+    /// `NotFound`, or by fault.
+    pub fn get(&mut self, name: &str) -> Result<AgentPool, ProviderError> {
+        self.refused(CallKind::Read)?;
+        self.pool(name).cloned().ok_or_else(|| not_found(name))
+    }
+
+    /// Asks for a pool that does not exist.
+    ///
+    /// # Errors
+    /// `Precondition` when it does, or by fault.
+    pub fn create(&mut self, spec: &AgentPoolSpec) -> Result<Accepted, ProviderError> {
+        let fault = self.refused(CallKind::Create)?;
+        if self.pools.contains_key(&spec.name) {
+            return Err(error(
+                ErrorClass::Precondition,
+                "PreconditionFailed",
+                "an agent pool of the name exists",
+            ));
+        }
+        let (url, facts) = self.begin(spec, fault);
+        self.note(format!("create {}", spec.name));
+        if fault == Some(Fault::Lost) {
+            return Err(error(ErrorClass::Transient, "Transport", "the answer was lost"));
+        }
+        Ok(Accepted {
+            pool: Some(facts),
+            operation_url: Some(url),
+            request_id: None,
+        })
+    }
+
+    /// Asks for a pool to be deleted.
+    ///
+    /// # Errors
+    /// `NotFound` when it is gone, `Precondition` when it has changed, or by fault.
+    pub fn delete(&mut self, name: &str, etag: Option<&str>) -> Result<Accepted, ProviderError> {
+        let fault = self.refused(CallKind::Delete)?;
+        let pool = self.pool(name).ok_or_else(|| not_found(name))?;
+        if etag.is_some_and(|etag| pool.etag.as_deref() != Some(etag)) {
+            return Err(error(
+                ErrorClass::Precondition,
+                "PreconditionFailed",
+                "the agent pool has changed",
+            ));
+        }
+        if pool.state == ProvisioningState::Creating && self.pace.refuses_early_delete {
+            return Err(error(
+                ErrorClass::Busy,
+                "OperationNotAllowed",
+                "the agent pool is being created",
+            ));
+        }
+        self.note(format!("delete {name}"));
+        let already = pool_is(self.pool(name), &ProvisioningState::Deleting);
+        if !already {
+            self.begin_delete(name, fault);
+        }
+        match fault {
+            Some(Fault::Lost) => Err(error(ErrorClass::Transient, "Transport", "the answer was lost")),
+            _ => Ok(Accepted::default()),
+        }
+    }
+
+    /// Asks for the operation on a pool to be cancelled.
+    ///
+    /// # Errors
+    /// `Busy` when nothing runs that can be cancelled, or by fault.
+    pub fn abort(&mut self, name: &str) -> Result<Accepted, ProviderError> {
+        let fault = self.refused(CallKind::Abort)?;
+        self.note(format!("abort {name}"));
+        let until = super::operations::later(self.now, 5);
+        let Some(pool) = self.pools.get_mut(name) else {
+            return Err(not_found(name));
+        };
+        if pool.facts.state != ProvisioningState::Creating {
+            return Err(error(
+                ErrorClass::Busy,
+                "OperationNotAllowed",
+                "nothing runs that can be cancelled",
+            ));
+        }
+        if let Some(work) = &mut pool.work {
+            work.until = until;
+            work.ends = Ending::Canceled;
+        }
+        pool.facts.state = ProvisioningState::Changing("Canceling".to_owned());
+        self.happenings.push(Happening::Ends {
+            pool: name.to_owned(),
+        });
+        self.remember();
+        match fault {
+            Some(Fault::Lost) => Err(error(ErrorClass::Transient, "Transport", "the answer was lost")),
+            _ => Ok(Accepted::default()),
+        }
+    }
+
+    /// Where an operation is.
+    ///
+    /// # Errors
+    /// `NotFound` when it is not known, or by fault.
+    pub fn operation(&mut self, url: &str) -> Result<OperationStatus, ProviderError> {
+        self.refused(CallKind::ReadOperation)?;
+        self.operations
+            .get(url)
+            .cloned()
+            .ok_or_else(|| error(ErrorClass::NotFound, "NotFound", "no such operation"))
+    }
+
+    // The fault that strikes, if it lets the request through.
+    fn refused(&mut self, kind: CallKind) -> Result<Option<Fault>, ProviderError> {
+        let fault = self.faults.strike(kind);
+        match fault.and_then(Fault::refusal) {
+            Some(refusal) => Err(refusal),
+            None => Ok(fault),
+        }
+    }
+
+    fn note(&mut self, what: String) {
+        self.requests.push((self.now, what));
+    }
+
+    pub(super) fn put(&mut self, facts: AgentPool, work: Work) {
+        self.operations.insert(
+            work.url.clone(),
+            OperationStatus::Running("InProgress".to_owned()),
+        );
+        self.pools.insert(
+            facts.name.clone(),
+            Pool {
+                facts,
+                work: Some(work),
+            },
+        );
+        self.remember();
+    }
+}
+
+fn pool_is(pool: Option<&AgentPool>, state: &ProvisioningState) -> bool {
+    pool.is_some_and(|pool| pool.state == *state)
+}
+
+fn not_found(name: &str) -> ProviderError {
+    error(
+        ErrorClass::NotFound,
+        "NotFound",
+        &format!("Could not find the agentpool: {name}"),
+    )
+}

@@ -1,0 +1,149 @@
+//! Objects and settings that tests begin with.
+
+use cloudprovider::AgentPool;
+use cloudprovider::ProvisioningState;
+use instance_types::Cloud;
+use kaito_api::labels;
+use serde_json::{Value, json};
+use workspace_plan::ProvisionerMode;
+
+use crate::cloud::Pace;
+use crate::kubelet::PodPace;
+use crate::world::Setup;
+
+/// An instance type with one GPU that the small presets fit.
+pub const INSTANCE_TYPE: &str = "Standard_NC24ads_A100_v4";
+/// A preset for one node.
+pub const SMALL_PRESET: &str = "phi-3-mini-4k-instruct";
+/// A preset that needs two nodes of [`INSTANCE_TYPE`].
+pub const LARGE_PRESET: &str = "llama-3.3-70b-instruct";
+/// How many nodes of [`INSTANCE_TYPE`] the large preset may take at most.
+pub const LARGE_SLOTS: usize = 3;
+
+/// Settings of a world of this seed in which everything takes its usual time.
+#[must_use]
+pub fn setup(seed: u64) -> Setup {
+    Setup {
+        seed,
+        pace: Pace::default(),
+        pods: PodPace::default(),
+        workspaces: workspace_plan::Settings {
+            mode: ProvisionerMode::Machine,
+            cloud: Cloud::Azure,
+            node_image_family: "ubuntu".to_owned(),
+            images: Default::default(),
+        },
+        provisioner: machine_plan::Settings::default(),
+        waits_for_own_writes: true,
+    }
+}
+
+/// A Workspace that serves a preset.
+#[must_use]
+pub fn inference(name: &str, preset: &str, count: u32) -> Value {
+    json!({
+        "metadata": {"annotations": {"example.com/note": "kept"}},
+        "resource": {
+            "count": count, "instanceType": INSTANCE_TYPE,
+            "labelSelector": {"matchLabels": {"apps": name}},
+            "futureField": "kept",
+        },
+        "inference": {"preset": {"name": preset}},
+    })
+}
+
+/// A Workspace that serves a pod template of the user's own.
+#[must_use]
+pub fn template(name: &str, count: u32) -> Value {
+    let pod = json!({
+        "metadata": {"labels": {"app": name}},
+        "spec": {"containers": [{
+            "name": "server", "image": "example.com/server:1", "resources": {"limits": {"nvidia.com/gpu": "1"}},
+        }]},
+    });
+    let mut value = inference(name, "", count);
+    value["inference"] = json!({ "template": pod });
+    value
+}
+
+/// A Workspace that tunes a preset.
+#[must_use]
+pub fn tuning(name: &str) -> Value {
+    let mut value = inference(name, "", 1);
+    if let Some(fields) = value.as_object_mut() {
+        fields.remove("inference");
+    }
+    value["tuning"] = json!({
+        "preset": {"name": SMALL_PRESET},
+        "method": "qlora",
+        "input": {"urls": ["https://example.com/data.parquet"]},
+        "output": {"image": "example.com/adapter:1", "imagePushSecret": "push"},
+    });
+    value
+}
+
+/// A Machine as a Workspace of this uid asks for it.
+#[must_use]
+pub fn machine(workspace: &str, uid: &str, ordinal: u32) -> Value {
+    json!({
+        "metadata": {
+            "labels": {
+                labels::WORKSPACE: workspace,
+                labels::WORKSPACE_NAMESPACE: "default",
+                labels::WORKSPACE_UID: uid,
+                labels::ORDINAL: ordinal.to_string(),
+                labels::PROVISIONER_NAME: labels::PROVISIONER_DEFAULT,
+            },
+            "annotations": {"example.com/note": "kept"},
+        },
+        "spec": {
+            "requirements": [
+                {"key": labels::INSTANCE_TYPE, "operator": "In", "values": [INSTANCE_TYPE]},
+                {"key": labels::OS, "operator": "In", "values": ["linux"]},
+            ],
+            "resources": {"requests": {"storage": "100Gi", labels::NVIDIA_GPU: "1"}},
+            "taints": [{"key": labels::GPU_TAINT, "value": labels::GPU_TAINT_VALUE, "effect": "NoSchedule"}],
+            "futureField": "kept",
+        },
+    })
+}
+
+/// A pool that somebody else made.
+#[must_use]
+pub fn foreign_pool(name: &str) -> AgentPool {
+    AgentPool {
+        name: name.to_owned(),
+        count: Some(3),
+        vm_size: Some("Standard_D4s_v5".to_owned()),
+        state: ProvisioningState::Succeeded,
+        mode: Some("User".to_owned()),
+        ..AgentPool::default()
+    }
+}
+
+/// Objects that belong to nobody we know, by kind and name.
+#[must_use]
+pub fn foreign_objects() -> Vec<(plan::ObjectRef, Value)> {
+    use crate::api_server::key;
+    use plan::Kind;
+    let pod =
+        json!({"metadata": {"labels": {"app": "x"}}, "spec": {"containers": [{"name": "x", "image": "x"}]}});
+    vec![
+        (
+            key(Kind::ConfigMap, "default", "theirs"),
+            json!({"data": {"a": "1"}}),
+        ),
+        (
+            key(Kind::Deployment, "default", "theirs"),
+            json!({"spec": {"replicas": 0, "selector": {"matchLabels": {"app": "x"}}, "template": pod}}),
+        ),
+        (
+            key(Kind::Machine, "", "theirs"),
+            json!({"spec": {"requirements": []}}),
+        ),
+        (
+            key(Kind::Node, "", "theirs"),
+            json!({"metadata": {"labels": {"agentpool": "system"}}, "spec": {"providerID": "azure:///theirs"}}),
+        ),
+    ]
+}

@@ -1,0 +1,99 @@
+//! The rest of a cluster: nodes that join, a scheduler, kubelets, and the controllers of Deployments,
+//! StatefulSets and Jobs, as far as anybody can see them through the API server.
+//!
+//! No container runs; pods get ready, jobs complete and pods end after a pause. Anti-affinity, volumes and
+//! priorities are not modelled.
+
+pub mod machines;
+pub mod nodes;
+pub mod pods;
+pub mod schedule;
+pub mod workloads;
+
+use std::collections::BTreeMap;
+
+use jiff::{SignedDuration, Timestamp};
+
+use crate::api_server::ApiServer;
+use crate::cloud::{Happening, Pace};
+use machines::Vm;
+
+/// How pods behave.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PodPace {
+    /// From binding to readiness.
+    pub start: SignedDuration,
+    /// From readiness to the end, for pods of Jobs.
+    pub run: SignedDuration,
+    /// From deletion to the end.
+    pub stop: SignedDuration,
+    /// Containers of long-running pods crash instead of getting ready.
+    pub crash: bool,
+    /// Pods of Jobs fail.
+    pub fail_jobs: bool,
+}
+
+impl Default for PodPace {
+    fn default() -> Self {
+        Self {
+            start: SignedDuration::from_secs(60),
+            run: SignedDuration::from_secs(300),
+            stop: SignedDuration::from_secs(3),
+            crash: false,
+            fail_jobs: false,
+        }
+    }
+}
+
+/// The rest of the cluster.
+#[derive(Clone, Debug)]
+pub struct Kubelet {
+    /// How pods behave; may be changed at any time.
+    pub pods: PodPace,
+    vms: BTreeMap<String, Vm>,
+    names: u64,
+}
+
+impl Kubelet {
+    /// A cluster without nodes.
+    #[must_use]
+    pub fn new(pods: PodPace) -> Self {
+        Self {
+            pods,
+            vms: BTreeMap::new(),
+            names: 0,
+        }
+    }
+
+    /// Takes notice of what happened to machines.
+    pub fn take(&mut self, now: Timestamp, happenings: Vec<Happening>) {
+        for happening in happenings {
+            match happening {
+                Happening::Boots { pool, joins } => {
+                    self.vms.insert(pool.name.clone(), Vm::boots(&pool, joins));
+                }
+                Happening::Ends { pool } => {
+                    if let Some(vm) = self.vms.get_mut(&pool) {
+                        vm.ended.get_or_insert(now);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Does everything that is due; returns when something is due next.
+    pub fn tick(&mut self, now: Timestamp, pace: &Pace, api: &mut ApiServer) -> Option<Timestamp> {
+        let mut due = Vec::new();
+        self.tick_nodes(now, pace, api, &mut due);
+        self.tick_workloads(api);
+        schedule::tick(now, api);
+        self.tick_pods(now, api, &mut due);
+        self.tick_statuses(now, api);
+        due.into_iter().filter(|at| *at > now).min()
+    }
+
+    fn fresh_name(&mut self) -> String {
+        self.names += 1;
+        format!("{:05x}", self.names.wrapping_mul(0x9e37_79b9) & 0xf_ffff)
+    }
+}

@@ -1,0 +1,120 @@
+//! The virtual machines behind pools, and the Node objects that their kubelets register.
+
+use cloudprovider::AgentPool;
+use instance_types::{Catalog, Cloud};
+use jiff::Timestamp;
+use kaito_api::labels;
+use serde_json::{Map, Value, json};
+
+/// One virtual machine.
+#[derive(Clone, Debug)]
+pub struct Vm {
+    /// The pool as it was asked for.
+    pub pool: AgentPool,
+    /// When its kubelet registers.
+    pub joins: Timestamp,
+    /// Whether it has.
+    pub joined: bool,
+    /// When it ended, if it did.
+    pub ended: Option<Timestamp>,
+    /// Whether the cloud's node controller has removed its Node.
+    pub forgotten: bool,
+}
+
+impl Vm {
+    /// A machine that boots.
+    #[must_use]
+    pub fn boots(pool: &AgentPool, joins: Timestamp) -> Self {
+        Self {
+            pool: pool.clone(),
+            joins,
+            joined: false,
+            ended: None,
+            forgotten: false,
+        }
+    }
+
+    /// Name of its Node; a pool that is made again gets the same.
+    #[must_use]
+    pub fn node_name(&self) -> String {
+        node_name(&self.pool.name)
+    }
+
+    /// Number of GPUs that its device plugin offers.
+    #[must_use]
+    pub fn gpus(&self) -> u32 {
+        let size = self.pool.vm_size.as_deref().unwrap_or_default();
+        Catalog::embedded()
+            .ok()
+            .and_then(|catalog| catalog.lookup(Cloud::Azure, size))
+            .map_or(0, instance_types::InstanceType::nvidia_gpus)
+    }
+
+    /// The Node as its kubelet registers it.
+    #[must_use]
+    pub fn node(&self) -> Value {
+        let name = self.node_name();
+        let mut taints: Vec<Value> = self.pool.taints.iter().filter_map(|text| taint(text)).collect();
+        taints.push(json!({"key": "node.kubernetes.io/not-ready", "effect": "NoSchedule"}));
+        json!({
+            "metadata": {"name": name, "labels": self.labels(&name)},
+            "spec": {"providerID": provider_id(&self.pool.name), "taints": taints},
+            "status": {
+                "capacity": {"cpu": "24", "memory": "220Gi", "pods": "110"},
+                "allocatable": {"cpu": "23", "memory": "200Gi", "pods": "110"},
+                "conditions": [ready("False", "KubeletNotReady", self.joins)],
+                "futureField": {"kept": true},
+            },
+        })
+    }
+
+    fn labels(&self, name: &str) -> Value {
+        let own = [
+            (labels::AGENT_POOL, self.pool.name.as_str()),
+            (labels::AKS_AGENT_POOL, &self.pool.name),
+            (
+                labels::INSTANCE_TYPE,
+                self.pool.vm_size.as_deref().unwrap_or_default(),
+            ),
+            (labels::OS, "linux"),
+            (labels::ARCH, "amd64"),
+            ("kubernetes.io/hostname", name),
+            ("kubernetes.azure.com/mode", "user"),
+        ];
+        let mut all: Map<String, Value> = self
+            .pool
+            .labels
+            .iter()
+            .map(|(k, v)| (k.clone(), json!(v)))
+            .collect();
+        all.extend(own.into_iter().map(|(key, value)| (key.to_owned(), json!(value))));
+        Value::Object(all)
+    }
+}
+
+/// Name of the Node of a pool.
+#[must_use]
+pub fn node_name(pool: &str) -> String {
+    format!("aks-{pool}-10000000-vmss000000")
+}
+
+fn provider_id(pool: &str) -> String {
+    format!(
+        "azure:///subscriptions/s/resourceGroups/mc_g/providers/Microsoft.Compute/virtualMachineScaleSets/aks-{pool}-10000000-vmss/virtualMachines/0"
+    )
+}
+
+/// The `Ready` condition of a Node.
+#[must_use]
+pub fn ready(status: &str, reason: &str, since: Timestamp) -> Value {
+    json!({
+        "type": "Ready", "status": status, "reason": reason,
+        "lastTransitionTime": crate::json::stamp(since), "lastHeartbeatTime": crate::json::stamp(since),
+    })
+}
+
+fn taint(text: &str) -> Option<Value> {
+    let (pair, effect) = text.rsplit_once(':')?;
+    let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
+    Some(json!({"key": key, "value": value, "effect": effect}))
+}

@@ -1,0 +1,146 @@
+//! One seeded run from an empty world to an empty world: chaos, calm, convergence, quiet, deletion.
+
+use jiff::SignedDuration;
+use plan::{Kind, ObjectRef};
+
+use crate::chaos::{self, Subject};
+use crate::failure::Failure;
+use crate::fixtures;
+use crate::rng::Rng;
+use crate::world::{Setup, World};
+
+/// How long everything may take to be ready once faults have stopped: a launch that is stuck, and a Node that
+/// does not join, are given up one after the other.
+const TO_READY: SignedDuration = SignedDuration::from_mins(180);
+/// How long everything may take to be gone.
+const TO_NOTHING: SignedDuration = SignedDuration::from_mins(90);
+/// How long nothing may be written in a settled world.
+const QUIET: SignedDuration = SignedDuration::from_mins(60);
+
+/// What a run came to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Summary {
+    /// Simulated time from the end of faults until everything was ready.
+    pub to_ready: SignedDuration,
+    /// Writes and requests of the programs.
+    pub work: usize,
+    /// What happened.
+    pub trace: Vec<String>,
+}
+
+/// Plays the run of a seed.
+///
+/// # Errors
+/// The first broken promise.
+pub fn run(seed: u64, subject: Subject, setup: impl FnOnce(&mut Setup)) -> Result<Summary, Failure> {
+    let mut rng = Rng::new(seed ^ 0x5eed);
+    let mut settings = fixtures::setup(seed);
+    settings.waits_for_own_writes = !rng.permille(250);
+    setup(&mut settings);
+    let mut world = World::new(settings);
+    plant(&mut world)?;
+    chaos::trouble(&mut world, &mut rng);
+    chaos::apply(&mut world, subject, &mut rng);
+    for _ in 0..rng.between(2, 14) {
+        let pause = i64::try_from(rng.between(1, 300)).unwrap_or(1);
+        world.advance(SignedDuration::from_secs(pause))?;
+        chaos::act(&mut world, subject, &mut rng);
+        if rng.permille(250) {
+            world.check_fixpoint()?;
+        }
+    }
+    chaos::calm(&mut world);
+    let to_ready = settle(&mut world)?;
+    stay_quiet(&mut world)?;
+    end(&mut world)?;
+    Ok(Summary {
+        to_ready,
+        work: world.work_done(),
+        trace: world.trace().to_vec(),
+    })
+}
+
+/// Puts objects and pools of others into the world.
+///
+/// # Errors
+/// When the server refuses them.
+pub fn plant(world: &mut World) -> Result<(), Failure> {
+    for (key, value) in fixtures::foreign_objects() {
+        if let Err(error) = world.plant(&key, value) {
+            return Err(world.failure(error.to_string()));
+        }
+    }
+    world.plant_pool(fixtures::foreign_pool("system"));
+    Ok(())
+}
+
+/// Plays until everything is ready; tells how long that took.
+///
+/// # Errors
+/// When it takes too long, or a promise is broken.
+pub fn settle(world: &mut World) -> Result<SignedDuration, Failure> {
+    let begin = world.now();
+    if !world.advance_until(TO_READY, |world| world.unsettled().is_none())? {
+        let why = world.unsettled().unwrap_or_default();
+        return Err(world.failure(format!(
+            "not settled {} minutes after faults stopped: {why}",
+            TO_READY.as_mins()
+        )));
+    }
+    Ok(world.now().duration_since(begin))
+}
+
+/// Plays a settled world on: nothing may be written, and nothing may be lost.
+///
+/// # Errors
+/// When something is.
+pub fn stay_quiet(world: &mut World) -> Result<(), Failure> {
+    world.advance(SignedDuration::from_mins(20))?;
+    if let Some(why) = world.unsettled() {
+        return Err(world.failure(format!("settled once, and then not: {why}")));
+    }
+    world.check_quiet()?;
+    let before = world.work_done();
+    world.advance(QUIET)?;
+    if world.work_done() != before {
+        let writes: Vec<String> = world
+            .api
+            .log()
+            .iter()
+            .rev()
+            .take(5)
+            .map(|line| format!("{} {} {:?}", line.actor, line.verb, line.key))
+            .collect();
+        return Err(world.failure(format!("a settled world is written to: {}", writes.join("; "))));
+    }
+    match world.lost_field() {
+        Some(object) => Err(world.failure(format!("a field of {object} was lost"))),
+        None => Ok(()),
+    }
+}
+
+/// Deletes everything and plays until nothing is left.
+///
+/// # Errors
+/// When something stays, or a promise is broken.
+pub fn end(world: &mut World) -> Result<(), Failure> {
+    world.note("--- everything is deleted ---");
+    let mut all: Vec<ObjectRef> = world
+        .api
+        .list(Kind::Workspace)
+        .map(|(key, _)| key.clone())
+        .collect();
+    let users = |(_, value): &(_, &std::sync::Arc<serde_json::Value>)| {
+        crate::json::text(value, &["metadata", "labels", "by"]) == "user"
+    };
+    all.extend(world.managed_machines().filter(users).map(|(key, _)| key.clone()));
+    all.iter().for_each(|key| world.delete(key));
+    if !world.advance_until(TO_NOTHING, |world| world.leftover().is_none())? {
+        let what = world.leftover().unwrap_or_default();
+        return Err(world.failure(format!(
+            "{what} is left {} minutes after deletion",
+            TO_NOTHING.as_mins()
+        )));
+    }
+    Ok(())
+}

@@ -1,0 +1,243 @@
+//! Scenarios as text: one command a line, and a transcript of what the programs did and what is there.
+//!
+//! | command | what it does |
+//! |---|---|
+//! | `apply workspace NAME inference\|large\|template\|tuning [COUNT]` | as a user |
+//! | `apply machine NAME` | a Machine alone |
+//! | `delete workspace\|machine\|node NAME` | as a user; a Node is named by its pool |
+//! | `advance 5m` | plays on |
+//! | `until ready\|gone 90m` | plays on until everything is ready, or nothing is left |
+//! | `fault WORD [once]`, `faults clear` | see [`crate::cloud::Fault`] |
+//! | `registry down\|up`, `containers crash\|run` | |
+//! | `foreign pool NAME`, `remove foreign pool NAME` | a pool of somebody else |
+//! | `lose pool NAME`, `break machine NAME` | bad luck |
+//! | `kill PROGRAM` | it forgets everything and starts again |
+//! | `show` | what is there |
+//! | `quiet` | checks that nothing would be written |
+//!
+//! `WORKSPACE/ORDINAL` stands for the name of the Machine in that slot.
+
+mod show;
+
+use jiff::SignedDuration;
+use plan::Kind;
+use serde_json::Value;
+
+use crate::api_server::{key, shown};
+use crate::cloud::Fault;
+use crate::controllers::Program;
+use crate::fixtures;
+use crate::kubelet::machines::node_name;
+use crate::world::{BEGIN, World};
+
+const NAMESPACE: &str = "default";
+
+/// Plays a scenario; the transcript holds the commands and what came of them.
+///
+/// # Errors
+/// The line that can't be read or whose promise is broken, and why.
+pub fn play(text: &str) -> Result<String, String> {
+    let mut world = World::new(fixtures::setup(1));
+    let mut told = Told::default();
+    let mut transcript = String::new();
+    for line in text.lines() {
+        transcript.push_str(line);
+        transcript.push('\n');
+        let words: Vec<&str> = line.split_whitespace().collect();
+        if words.is_empty() || line.starts_with('#') {
+            continue;
+        }
+        let output = command(&mut world, &words).map_err(|why| format!("{transcript}{line}: {why}"))?;
+        transcript.push_str(&told.news(&world));
+        transcript.push_str(&output);
+    }
+    Ok(transcript)
+}
+
+fn command(world: &mut World, words: &[&str]) -> Result<String, String> {
+    match words {
+        ["apply", "workspace", name, what] => apply_workspace(world, name, what, "1"),
+        ["apply", "workspace", name, what, count] => apply_workspace(world, name, what, count),
+        ["apply", "machine", name] => {
+            let value = fixtures::machine("w", "uid-of-w", 0);
+            world
+                .apply(&key(Kind::Machine, "", name), &value)
+                .map_err(|e| e.to_string())
+                .map(|()| String::new())
+        }
+        ["delete", "workspace", name] => done(world.delete(&key(Kind::Workspace, NAMESPACE, name))),
+        ["delete", "machine", name] => {
+            let name = machine(world, name);
+            done(world.delete(&key(Kind::Machine, "", &name)))
+        }
+        ["delete", "node", name] => {
+            let name = node_name(&machine(world, name));
+            done(world.delete(&key(Kind::Node, "", &name)))
+        }
+        ["advance", time] => world
+            .advance(duration(time)?)
+            .map_err(|f| f.to_string())
+            .map(|()| String::new()),
+        ["until", goal, time] => until(world, goal, duration(time)?),
+        ["show"] => Ok(show::show(world)),
+        ["quiet"] => world
+            .check_quiet()
+            .map_err(|f| f.to_string())
+            .map(|()| "  nothing would be written\n".to_owned()),
+        other => trouble(world, other),
+    }
+}
+
+fn trouble(world: &mut World, words: &[&str]) -> Result<String, String> {
+    match words {
+        ["fault", word] => fault(word)
+            .map(|fault| world.cloud.faults.stand(fault))
+            .and_then(done_ok),
+        ["fault", word, "once"] => fault(word)
+            .map(|fault| world.cloud.faults.once(fault))
+            .and_then(done_ok),
+        ["faults", "clear"] => done(world.cloud.faults.clear()),
+        ["registry", state] => done(world.registry.down = *state == "down"),
+        ["containers", state] => done(world.kubelet.pods.crash = *state == "crash"),
+        ["foreign", "pool", name] => {
+            let name = machine(world, name);
+            done(world.plant_pool(fixtures::foreign_pool(&name)))
+        }
+        ["remove", "foreign", "pool", name] => {
+            let name = machine(world, name);
+            done(world.uproot_pool(&name))
+        }
+        ["lose", "pool", name] => {
+            let name = machine(world, name);
+            done(world.lose_pool(&name))
+        }
+        ["break", "machine", name] => {
+            let name = machine(world, name);
+            done(world.break_machine(&name))
+        }
+        ["kill", name] => {
+            let program = Program::ALL.into_iter().find(|program| program.name() == *name);
+            program
+                .map(|program| world.kill(program))
+                .ok_or_else(|| "no such program".to_owned())
+                .and_then(done_ok)
+        }
+        _ => Err("no such command".to_owned()),
+    }
+}
+
+fn done(_: ()) -> Result<String, String> {
+    Ok(String::new())
+}
+
+fn done_ok(_: ()) -> Result<String, String> {
+    Ok(String::new())
+}
+
+fn fault(word: &str) -> Result<Fault, String> {
+    Fault::parse(word).ok_or_else(|| format!("no fault is called {word}"))
+}
+
+fn apply_workspace(world: &mut World, name: &str, what: &str, count: &str) -> Result<String, String> {
+    let count: u32 = count.parse().map_err(|_| format!("{count} is no number"))?;
+    let (value, slots): (Value, usize) = match what {
+        "inference" => (fixtures::inference(name, fixtures::SMALL_PRESET, count), 1),
+        "large" => (
+            fixtures::inference(name, fixtures::LARGE_PRESET, count),
+            fixtures::LARGE_SLOTS,
+        ),
+        "template" => (
+            fixtures::template(name, count),
+            usize::try_from(count).unwrap_or(1),
+        ),
+        "tuning" => (fixtures::tuning(name), 1),
+        _ => return Err(format!("no Workspace is called {what}")),
+    };
+    world
+        .apply_workspace(NAMESPACE, name, &value, slots)
+        .map_err(|e| e.to_string())
+        .map(|()| String::new())
+}
+
+fn until(world: &mut World, goal: &str, time: SignedDuration) -> Result<String, String> {
+    let missing = |world: &World| match goal {
+        "ready" => world.unsettled(),
+        _ => world.leftover(),
+    };
+    let reached = world
+        .advance_until(time, |world| missing(world).is_none())
+        .map_err(|f| f.to_string())?;
+    let elapsed = clock(world.now().as_second() - BEGIN);
+    if reached {
+        return Ok(format!("  {goal} at {elapsed}\n"));
+    }
+    Ok(format!(
+        "  not {goal} at {elapsed}: {}\n",
+        missing(world).unwrap_or_default()
+    ))
+}
+
+// `WORKSPACE/ORDINAL`, or the name itself.
+fn machine(world: &World, name: &str) -> String {
+    match name.split_once('/') {
+        Some((workspace, ordinal)) => world.machine_name(NAMESPACE, workspace, ordinal.parse().unwrap_or(0)),
+        None => name.to_owned(),
+    }
+}
+
+fn duration(text: &str) -> Result<SignedDuration, String> {
+    let (number, unit) = text.split_at(text.len().saturating_sub(1));
+    let number: i64 = number.parse().map_err(|_| format!("{text} is no duration"))?;
+    match unit {
+        "s" => Ok(SignedDuration::from_secs(number)),
+        "m" => Ok(SignedDuration::from_mins(number)),
+        "h" => Ok(SignedDuration::from_hours(number)),
+        _ => Err(format!("{text} is no duration")),
+    }
+}
+
+fn clock(seconds: i64) -> String {
+    format!(
+        "{:02}:{:02}:{:02}",
+        seconds / 3600,
+        seconds / 60 % 60,
+        seconds % 60
+    )
+}
+
+/// How much of the logs was told already.
+#[derive(Debug, Default)]
+struct Told {
+    writes: usize,
+    requests: usize,
+}
+
+impl Told {
+    // Writes of the programs and requests to the cloud since the last time, in order of time.
+    fn news(&mut self, world: &World) -> String {
+        let names = [Program::Workspaces.name(), Program::Provisioner.name()];
+        let writes = world
+            .api
+            .log()
+            .iter()
+            .skip(self.writes)
+            .filter(|line| names.contains(&line.actor));
+        let mut lines: Vec<(jiff::Timestamp, String)> = writes
+            .map(|line| {
+                (
+                    line.at,
+                    format!("{} {} {}", line.actor, line.verb, shown(&line.key)),
+                )
+            })
+            .collect();
+        let requests = world.cloud.requests().iter().skip(self.requests);
+        lines.extend(requests.map(|(at, what)| (*at, format!("gpu-provisioner asks the cloud: {what}"))));
+        lines.sort_by_key(|(at, _)| *at);
+        self.writes = world.api.log().len();
+        self.requests = world.cloud.requests().len();
+        lines
+            .into_iter()
+            .map(|(at, line)| format!("  {} {line}\n", clock(at.as_second() - BEGIN)))
+            .collect()
+    }
+}

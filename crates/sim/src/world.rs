@@ -1,0 +1,300 @@
+//! A whole world in one value: API server, cloud, nodes, registry and both programs, moved by one agenda.
+//!
+//! Cloning a world branches history: the same world played twice gives the same end.
+
+pub mod checks;
+pub mod frozen;
+pub mod goals;
+pub mod invariants;
+pub mod passes;
+pub mod restart;
+pub mod users;
+
+use std::collections::BTreeMap;
+
+use jiff::{SignedDuration, Timestamp};
+use plan::{Kind, ObjectRef};
+
+use crate::agenda::{Agenda, Due};
+use crate::api_server::ApiServer;
+use crate::cloud::{Cloud, Pace};
+use crate::controllers::presets::Registry;
+use crate::controllers::provisioner::Provisioner;
+use crate::controllers::workspaces::Workspaces;
+use crate::controllers::{Fuse, Program};
+use crate::failure::Failure;
+use crate::kubelet::{Kubelet, PodPace};
+use crate::rng::Rng;
+use invariants::Ledger;
+
+/// When every simulation begins.
+pub const BEGIN: i64 = 1_767_225_600;
+
+/// How unreliable the programs' world is; all zero is a perfect one.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Trouble {
+    /// Most events that a store may be behind, by kind.
+    pub behind: u64,
+    /// Longest delay of a watch, in milliseconds.
+    pub delay_ms: u64,
+    /// How often in a thousand passes a program dies in the middle.
+    pub crash_permille: u64,
+}
+
+/// Settings of a world.
+#[derive(Clone, Debug)]
+pub struct Setup {
+    /// Decides everything that is left to chance.
+    pub seed: u64,
+    /// How long the cloud takes.
+    pub pace: Pace,
+    /// How pods behave.
+    pub pods: PodPace,
+    /// Settings of the workspace controller.
+    pub workspaces: workspace_plan::Settings,
+    /// Settings of the provisioner.
+    pub provisioner: machine_plan::Settings,
+    /// Shells wait until stores show their own writes.
+    pub waits_for_own_writes: bool,
+}
+
+/// Everything there is.
+#[derive(Clone, Debug)]
+pub struct World {
+    now: Timestamp,
+    setup: Setup,
+    /// The API server.
+    pub api: ApiServer,
+    /// The cloud.
+    pub cloud: Cloud,
+    /// Nodes and pods.
+    pub kubelet: Kubelet,
+    /// The preset registry.
+    pub registry: Registry,
+    /// How unreliable everything is.
+    pub trouble: Trouble,
+    /// When each program dies.
+    pub fuses: BTreeMap<Program, Fuse>,
+    workspaces: Option<Workspaces>,
+    provisioner: Option<Provisioner>,
+    agenda: Agenda,
+    rng: Rng,
+    seen_events: usize,
+    ledger: Ledger,
+    trace: Vec<String>,
+}
+
+impl World {
+    /// An empty world, both programs just started.
+    #[must_use]
+    pub fn new(setup: Setup) -> Self {
+        let now = Timestamp::from_second(BEGIN).unwrap_or(Timestamp::UNIX_EPOCH);
+        let mut rng = Rng::new(setup.seed);
+        let mut cloud = Cloud::new(now, setup.pace.clone());
+        cloud.faults.rng = Rng::new(rng.draw());
+        let mut world = Self {
+            now,
+            api: ApiServer::new(now),
+            cloud,
+            kubelet: Kubelet::new(setup.pods.clone()),
+            registry: Registry::default(),
+            trouble: Trouble::default(),
+            fuses: Program::ALL
+                .into_iter()
+                .map(|program| (program, Fuse::default()))
+                .collect(),
+            workspaces: None,
+            provisioner: None,
+            agenda: Agenda::default(),
+            rng,
+            seen_events: 0,
+            ledger: Ledger::default(),
+            trace: Vec::new(),
+            setup,
+        };
+        Program::ALL.into_iter().for_each(|program| world.start(program));
+        world
+    }
+
+    /// The simulated time.
+    #[must_use]
+    pub fn now(&self) -> Timestamp {
+        self.now
+    }
+
+    /// What happened, a line a thing.
+    #[must_use]
+    pub fn trace(&self) -> &[String] {
+        &self.trace
+    }
+
+    /// Plays everything due within `time`.
+    ///
+    /// # Errors
+    /// The first broken promise.
+    pub fn advance(&mut self, time: SignedDuration) -> Result<(), Failure> {
+        self.advance_until(time, |_| false).map(|_| ())
+    }
+
+    /// Plays until `done`, for at most `time`; tells whether it is.
+    ///
+    /// # Errors
+    /// The first broken promise.
+    pub fn advance_until(
+        &mut self,
+        time: SignedDuration,
+        done: impl Fn(&Self) -> bool,
+    ) -> Result<bool, Failure> {
+        let end = self.after(time);
+        self.notice();
+        loop {
+            if done(self) {
+                return Ok(true);
+            }
+            let Some((at, due)) = self.agenda.next(end) else {
+                break;
+            };
+            self.set_now(at.max(self.now));
+            self.happen(due)?;
+            self.notice();
+            self.check_invariants()?;
+        }
+        self.set_now(end);
+        Ok(done(self))
+    }
+
+    /// Adds a line to the trace.
+    pub fn note(&mut self, line: impl AsRef<str>) {
+        let elapsed = self.now.as_millisecond() - BEGIN * 1000;
+        let (seconds, millis) = (elapsed / 1000, elapsed % 1000);
+        let (hours, minutes) = (seconds / 3600, seconds / 60 % 60);
+        self.trace.push(format!(
+            "+{hours:02}:{minutes:02}:{:02}.{millis:03} {}",
+            seconds % 60,
+            line.as_ref()
+        ));
+    }
+
+    /// A broken promise, now.
+    #[must_use]
+    pub fn failure(&self, what: impl Into<String>) -> Failure {
+        Failure {
+            at: self.now,
+            what: what.into(),
+            trace: self.trace.clone(),
+        }
+    }
+
+    fn happen(&mut self, due: Due) -> Result<(), Failure> {
+        match due {
+            Due::Cloud => self.tick_cloud(),
+            Due::Kubelet => self.tick_kubelet(),
+            Due::Collect => {
+                self.api.collect_garbage();
+            }
+            Due::Watch(program) => self.bring_news(program),
+            Due::Pass(program, key) => return self.pass(program, &key),
+            Due::List => return self.list_pools(),
+            Due::Restart(program) => self.start(program),
+        }
+        Ok(())
+    }
+
+    fn tick_cloud(&mut self) {
+        let happenings = self.cloud.advance(self.now);
+        self.kubelet.take(self.now, happenings);
+        self.schedule(Due::Kubelet, SignedDuration::ZERO);
+    }
+
+    fn tick_kubelet(&mut self) {
+        let next = self.kubelet.tick(self.now, &self.cloud.pace, &mut self.api);
+        if let Some(at) = next {
+            self.agenda.add(Due::Kubelet, at, &mut self.rng);
+        }
+    }
+
+    // Whatever changed wakes those who watch it.
+    fn notice(&mut self) {
+        // Requests start and end machines at once; only operations take time.
+        self.agenda.add(
+            Due::Cloud,
+            self.cloud
+                .next_due()
+                .unwrap_or(Timestamp::MAX)
+                .min(self.after(MINUTE)),
+            &mut self.rng,
+        );
+        let news = self.api.events().len();
+        if news == self.seen_events {
+            return;
+        }
+        let deleted = self
+            .api
+            .events()
+            .iter()
+            .skip(self.seen_events)
+            .any(|event| event.value.is_none());
+        self.seen_events = news;
+        self.schedule(Due::Kubelet, SignedDuration::from_millis(200));
+        if deleted {
+            self.schedule(Due::Collect, SignedDuration::from_millis(500));
+        }
+        for program in Program::ALL {
+            let delay = self.rng.below(self.trouble.delay_ms + 1) + 20;
+            self.schedule(
+                Due::Watch(program),
+                SignedDuration::from_millis(i64::try_from(delay).unwrap_or(20)),
+            );
+        }
+    }
+
+    fn bring_news(&mut self, program: Program) {
+        let mut touched = Vec::new();
+        for kind in program.kinds() {
+            let behind = usize::try_from(self.rng.below(self.trouble.behind + 1)).unwrap_or(0);
+            touched.extend(self.advance_view(program, *kind, behind));
+        }
+        for key in touched {
+            for root in self.concerned(program, &key) {
+                self.schedule(Due::Pass(program, root), SignedDuration::from_millis(250));
+            }
+        }
+        if !self.is_current(program) {
+            let delay = i64::try_from(self.rng.between(200, self.trouble.delay_ms.max(200))).unwrap_or(200);
+            self.schedule(Due::Watch(program), SignedDuration::from_millis(delay));
+        }
+    }
+
+    fn advance_view(&mut self, program: Program, kind: Kind, behind: usize) -> Vec<ObjectRef> {
+        let view = match program {
+            Program::Workspaces => self.workspaces.as_mut().map(|shell| &mut shell.view),
+            Program::Provisioner => self.provisioner.as_mut().map(|shell| &mut shell.view),
+        };
+        view.map(|view| view.advance(&self.api, kind, behind))
+            .unwrap_or_default()
+    }
+
+    fn is_current(&self, program: Program) -> bool {
+        let view = match program {
+            Program::Workspaces => self.workspaces.as_ref().map(|shell| &shell.view),
+            Program::Provisioner => self.provisioner.as_ref().map(|shell| &shell.view),
+        };
+        view.is_none_or(|view| view.is_current(&self.api))
+    }
+
+    fn schedule(&mut self, due: Due, pause: SignedDuration) {
+        let at = self.after(pause);
+        self.agenda.add(due, at, &mut self.rng);
+    }
+
+    fn after(&self, pause: SignedDuration) -> Timestamp {
+        self.now.saturating_add(pause).unwrap_or(Timestamp::MAX)
+    }
+
+    fn set_now(&mut self, now: Timestamp) {
+        self.now = now;
+        self.api.set_now(now);
+    }
+}
+
+const MINUTE: SignedDuration = SignedDuration::from_mins(1);

@@ -1,0 +1,264 @@
+//! What every single plan must keep to, whatever the world looks like.
+//!
+//! Plans are judged against the observation they were made from, and, where only truth can tell, against the
+//! true state of cloud and API server.
+
+use std::fmt::Debug;
+
+use cloudprovider::{CloudCall, Ownership, ProvisioningState};
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::{Node, Pod};
+use kaito_api::labels::{DISRUPTED_TAINT, WORKSPACE_UID};
+use plan::{Delete, Finalizer, Kind, Plan, Write};
+
+use crate::api_server::{ApiServer, garbage, key, shown};
+use crate::cloud::Cloud;
+use crate::json;
+
+type Verdict = Result<(), String>;
+
+/// Rules for every plan.
+///
+/// # Errors
+/// The first broken one.
+pub fn common<C>(plan: &Plan<C>) -> Verdict {
+    match plan::check::check(plan).first() {
+        Some(violation) => Err(format!(
+            "the plan is wrong: {}: {}",
+            violation.place, violation.what
+        )),
+        None => Ok(()),
+    }
+}
+
+fn same<C: PartialEq + Debug>(what: &str, plan: &Plan<C>, again: &Plan<C>) -> Verdict {
+    if plan == again {
+        Ok(())
+    } else {
+        Err(format!("{what} gives another plan:\n  {plan:?}\n  {again:?}"))
+    }
+}
+
+/// Rules for plans about Workspaces.
+///
+/// # Errors
+/// The first broken one.
+pub fn workspace(
+    now: Timestamp,
+    observed: &workspace_plan::Observed,
+    settings: &workspace_plan::Settings,
+    plan: &Plan,
+    api: &ApiServer,
+) -> Verdict {
+    common(plan)?;
+    same(
+        "planning again",
+        plan,
+        &workspace_plan::plan(now, observed, settings),
+    )?;
+    let mut other = observed.clone();
+    other.machines.reverse();
+    other.nodes.reverse();
+    other.pods.reverse();
+    same(
+        "another order",
+        plan,
+        &workspace_plan::plan(now, &other, settings),
+    )?;
+    let uid = observed.workspace.metadata.uid.as_deref().unwrap_or_default();
+    for write in &plan.writes {
+        owned_by_workspace(write, uid, api)?;
+    }
+    if matches!(plan.finalizer, Finalizer::Release(_)) {
+        nothing_left(uid, api)?;
+    }
+    Ok(())
+}
+
+fn owned_by_workspace(write: &Write, uid: &str, api: &ApiServer) -> Verdict {
+    let Write::Delete(Delete {
+        target, uid: meant, ..
+    }) = write
+    else {
+        return Ok(());
+    };
+    let Some(value) = api
+        .get(target)
+        .filter(|value| json::text(value, &["metadata", "uid"]) == meant)
+    else {
+        return Ok(());
+    };
+    let labelled = json::text(value, &["metadata", "labels", WORKSPACE_UID]);
+    let of_the_dead = !labelled.is_empty() && !is_living_workspace(labelled, api);
+    if labelled == uid || of_the_dead || garbage::is_owned_by(value, uid) {
+        return Ok(());
+    }
+    Err(format!(
+        "{} is deleted and does not belong to the Workspace",
+        shown(target)
+    ))
+}
+
+fn is_living_workspace(uid: &str, api: &ApiServer) -> bool {
+    api.list(Kind::Workspace)
+        .any(|(_, value)| json::text(value, &["metadata", "uid"]) == uid)
+}
+
+fn nothing_left(uid: &str, api: &ApiServer) -> Verdict {
+    let left = api
+        .list(Kind::Machine)
+        .find(|(_, v)| json::text(v, &["metadata", "labels", WORKSPACE_UID]) == uid);
+    match left {
+        Some((machine, _)) => Err(format!(
+            "the Workspace is released and {} is there",
+            shown(machine)
+        )),
+        None => Ok(()),
+    }
+}
+
+/// Rules for plans about Machines.
+///
+/// # Errors
+/// The first broken one.
+pub fn machine(
+    now: Timestamp,
+    observed: &machine_plan::Observed,
+    settings: &machine_plan::Settings,
+    plan: &Plan<CloudCall>,
+    cloud: &Cloud,
+) -> Verdict {
+    common(plan)?;
+    same(
+        "planning again",
+        plan,
+        &machine_plan::plan(now, observed, settings),
+    )?;
+    let mut other = observed.clone();
+    other.nodes.reverse();
+    other.pods.reverse();
+    other.attachments.reverse();
+    same("another order", plan, &machine_plan::plan(now, &other, settings))?;
+    let uid = observed.machine.metadata.uid.as_deref().unwrap_or_default();
+    let name = observed.machine.metadata.name.as_deref().unwrap_or_default();
+    if let Some(call) = &plan.cloud {
+        only_own_pool(call, name, uid, cloud)?;
+        drained_first(now, call, observed, settings, cloud)?;
+    }
+    if matches!(plan.finalizer, Finalizer::Release(_)) && is_pool_of(name, uid, cloud) {
+        return Err(format!(
+            "the Machine is released and its agent pool {name} is there"
+        ));
+    }
+    Ok(())
+}
+
+fn is_pool_of(name: &str, uid: &str, cloud: &Cloud) -> bool {
+    cloud
+        .pool(name)
+        .is_some_and(|pool| matches!(pool.ownership(), Ownership::Ours { claim_uid } if claim_uid == uid))
+}
+
+fn only_own_pool(call: &CloudCall, name: &str, uid: &str, cloud: &Cloud) -> Verdict {
+    if call.pool() != name {
+        return Err(format!(
+            "a call about agent pool {}, which is not the Machine's",
+            call.pool()
+        ));
+    }
+    let changes = matches!(call, CloudCall::Delete { .. } | CloudCall::Abort { .. });
+    if changes && cloud.pool(name).is_some() && !is_pool_of(name, uid, cloud) {
+        return Err(format!(
+            "agent pool {name} is not this Machine's and is deleted or cancelled"
+        ));
+    }
+    Ok(())
+}
+
+fn drained_first(
+    now: Timestamp,
+    call: &CloudCall,
+    observed: &machine_plan::Observed,
+    settings: &machine_plan::Settings,
+    cloud: &Cloud,
+) -> Verdict {
+    let CloudCall::Delete { name, .. } = call else {
+        return Ok(());
+    };
+    let Some(deleted) = &observed.machine.metadata.deletion_timestamp else {
+        return Ok(());
+    };
+    let running = cloud
+        .pool(name)
+        .is_some_and(|pool| pool.state == ProvisioningState::Succeeded);
+    let late = now
+        >= deleted
+            .0
+            .saturating_add(settings.drain_timeout)
+            .unwrap_or(Timestamp::MAX);
+    if !running || late {
+        return Ok(());
+    }
+    let ready: Vec<&str> = observed
+        .nodes
+        .iter()
+        .filter(|node| is_ready(node))
+        .filter_map(|n| n.metadata.name.as_deref())
+        .collect();
+    match observed.pods.iter().find(|pod| is_undrained(pod, &ready)) {
+        Some(pod) => Err(format!(
+            "agent pool {name} is deleted and pod {:?} still runs",
+            pod.metadata.name
+        )),
+        None => Ok(()),
+    }
+}
+
+fn is_ready(node: &Node) -> bool {
+    let conditions = node
+        .status
+        .as_ref()
+        .and_then(|status| status.conditions.as_deref())
+        .unwrap_or_default();
+    conditions
+        .iter()
+        .any(|condition| condition.type_ == "Ready" && condition.status == "True")
+}
+
+fn is_undrained(pod: &Pod, nodes: &[&str]) -> bool {
+    let Some(spec) = &pod.spec else { return false };
+    let phase = pod
+        .status
+        .as_ref()
+        .and_then(|status| status.phase.as_deref())
+        .unwrap_or_default();
+    let tolerates = spec.tolerations.iter().flatten().any(|toleration| {
+        let key = toleration.key.as_deref();
+        toleration.operator.as_deref() == Some("Exists") && key.is_none_or(|key| key == DISRUPTED_TAINT)
+    });
+    spec.node_name
+        .as_deref()
+        .is_some_and(|name| nodes.contains(&name))
+        && pod.metadata.deletion_timestamp.is_none()
+        && !["Succeeded", "Failed"].contains(&phase)
+        && !tolerates
+}
+
+/// Rules for pools that were collected as garbage.
+///
+/// # Errors
+/// When the pool is not ours, or its Machine is there.
+pub fn collected(name: &str, cloud: &Cloud, api: &ApiServer) -> Verdict {
+    let Some(pool) = cloud.pool(name) else {
+        return Ok(());
+    };
+    let Ownership::Ours { claim_uid } = pool.ownership() else {
+        return Err(format!("agent pool {name} is not ours and is collected"));
+    };
+    match api.get(&key(Kind::Machine, "", name)) {
+        Some(machine) if json::text(machine, &["metadata", "uid"]) == claim_uid => {
+            Err(format!("agent pool {name} is collected and its Machine is there"))
+        }
+        _ => Ok(()),
+    }
+}

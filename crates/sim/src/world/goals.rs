@@ -1,0 +1,123 @@
+//! What a world is to come to: everything ready, everything quiet, or nothing left.
+
+use cloudprovider::Ownership;
+use kaito_api::labels::{GPU_PROVISIONER, WORKSPACE, WORKSPACE_CONTROLLER};
+use plan::Kind;
+use serde_json::Value;
+
+use super::World;
+use crate::api_server::{is_deleting, key, shown};
+use crate::json;
+
+impl World {
+    /// Why not everything is as its owner wants it; `None` when it is.
+    #[must_use]
+    pub fn unsettled(&self) -> Option<String> {
+        for (key, value) in self.api.list(Kind::Workspace).chain(self.api.list(Kind::Machine)) {
+            if is_deleting(value) {
+                return Some(format!("{} is being deleted", shown(key)));
+            }
+        }
+        for (key, value) in self.api.list(Kind::Workspace) {
+            let state = json::text(value, &["status", "state"]);
+            if !["Ready", "Succeeded"].contains(&state) {
+                return Some(format!("{} is {state:?}", shown(key)));
+            }
+        }
+        for (key, value) in self.managed_machines() {
+            if !is_ready(value) {
+                return Some(format!("{} is not ready", shown(key)));
+            }
+        }
+        self.unclaimed_pool()
+            .map(|name| format!("agent pool {name} is claimed by no Machine"))
+    }
+
+    /// What is left of what the programs made, besides what belongs to others.
+    #[must_use]
+    pub fn leftover(&self) -> Option<String> {
+        let object = self.api.all().find(|(key, value)| match key.kind {
+            Kind::Workspace => true,
+            Kind::Machine | Kind::Node => is_managed(value),
+            Kind::Pod => key.namespace.as_deref() != Some("kube-system") && is_owned(value),
+            _ => is_owned(value),
+        });
+        let ours = |pool: &&cloudprovider::AgentPool| matches!(pool.ownership(), Ownership::Ours { .. });
+        let pool = self.cloud.pools().find(ours);
+        object
+            .map(|(key, _)| shown(key))
+            .or_else(|| pool.map(|pool| format!("agent pool {}", pool.name)))
+    }
+
+    /// How many writes and requests the programs have made so far.
+    #[must_use]
+    pub fn work_done(&self) -> usize {
+        let ours = [WORKSPACE_CONTROLLER, GPU_PROVISIONER];
+        let writes = self
+            .api
+            .log()
+            .iter()
+            .filter(|line| ours.contains(&line.actor))
+            .count();
+        writes + self.cloud.requests().len()
+    }
+
+    /// A field of a user's, or of a later version, that somebody dropped.
+    #[must_use]
+    pub fn lost_field(&self) -> Option<String> {
+        let kept = |kind: Kind, value: &Value| match kind {
+            Kind::Workspace => json::text(value, &["resource", "futureField"]) == "kept" && is_noted(value),
+            Kind::Machine => {
+                json::text(value, &["metadata", "labels", "by"]) != "user"
+                    || json::text(value, &["spec", "futureField"]) == "kept" && is_noted(value)
+            }
+            _ => json::at(value, &["status", "futureField", "kept"]) == Some(&Value::Bool(true)),
+        };
+        let all = [Kind::Workspace, Kind::Machine, Kind::Node]
+            .into_iter()
+            .flat_map(|kind| self.api.list(kind));
+        all.filter(|(key, _)| key.name != "theirs")
+            .find(|(key, value)| !kept(key.kind, value))
+            .map(|(k, _)| shown(k))
+    }
+
+    /// Machines that the provisioner is to serve.
+    pub fn managed_machines(&self) -> impl Iterator<Item = (&plan::ObjectRef, &std::sync::Arc<Value>)> {
+        self.api
+            .list(Kind::Machine)
+            .filter(|(_, value)| is_managed(value))
+    }
+
+    fn unclaimed_pool(&self) -> Option<String> {
+        let claimed = |uid: &str, name: &str| {
+            self.api
+                .get(&key(Kind::Machine, "", name))
+                .is_some_and(|m| json::text(m, &["metadata", "uid"]) == uid)
+        };
+        self.cloud
+            .pools()
+            .find(|pool| match pool.ownership() {
+                Ownership::Ours { claim_uid } => !claimed(&claim_uid, &pool.name),
+                Ownership::Upstream | Ownership::Foreign => false,
+            })
+            .map(|pool| pool.name.clone())
+    }
+}
+
+fn is_noted(value: &Value) -> bool {
+    json::text(value, &["metadata", "annotations", "example.com/note"]) == "kept"
+}
+
+fn is_managed(value: &Value) -> bool {
+    !json::text(value, &["metadata", "labels", WORKSPACE]).is_empty()
+}
+
+fn is_owned(value: &Value) -> bool {
+    !json::list(value, &["metadata", "ownerReferences"]).is_empty()
+}
+
+fn is_ready(machine: &Value) -> bool {
+    json::list(machine, &["status", "conditions"])
+        .iter()
+        .any(|c| json::text(c, &["type"]) == "Ready" && json::text(c, &["status"]) == "True")
+}

@@ -1,0 +1,202 @@
+//! What must hold of the whole world after every event.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use cloudprovider::{AgentPool, Ownership, ProvisioningState};
+use jiff::{SignedDuration, Timestamp};
+use kaito_api::labels::{GPU_PROVISIONER, ORDINAL, WORKSPACE_CONTROLLER, WORKSPACE_UID};
+use plan::{Kind, ObjectRef};
+
+use super::World;
+use crate::api_server::{is_deleting, shown};
+use crate::controllers::Program;
+use crate::failure::Failure;
+use crate::json;
+
+/// In this time ...
+const WINDOW: SignedDuration = SignedDuration::from_mins(10);
+/// ... a program may look at one object this often ...
+const MOST_PASSES: usize = 600;
+/// ... write one object this often ...
+const MOST_WRITES: usize = 80;
+/// ... and ask the cloud to change one pool this often.
+const MOST_REQUESTS: usize = 60;
+
+/// What the invariants remember.
+#[derive(Clone, Debug, Default)]
+pub struct Ledger {
+    foreign: Vec<ObjectRef>,
+    foreign_pools: Vec<AgentPool>,
+    slots: BTreeMap<String, usize>,
+    read_log: usize,
+    read_requests: usize,
+    passes: BTreeMap<(Program, ObjectRef), VecDeque<Timestamp>>,
+    writes: BTreeMap<(&'static str, ObjectRef), VecDeque<Timestamp>>,
+    requests: BTreeMap<String, VecDeque<Timestamp>>,
+}
+
+impl Ledger {
+    /// A program looked at an object.
+    pub fn passed(&mut self, now: Timestamp, program: Program, key: &ObjectRef) {
+        push(self.passes.entry((program, key.clone())).or_default(), now);
+    }
+
+    /// An object that no program may write.
+    pub fn protect(&mut self, key: ObjectRef) {
+        self.foreign.push(key);
+    }
+
+    /// A pool that no program may change.
+    pub fn protect_pool(&mut self, pool: AgentPool) {
+        self.foreign_pools.push(pool);
+    }
+
+    /// Its owner takes a pool away.
+    pub fn release_pool(&mut self, name: &str) {
+        self.foreign_pools.retain(|pool| pool.name != name);
+    }
+
+    /// A Workspace, by uid, may have this many Machines.
+    pub fn allow(&mut self, uid: &str, slots: usize) {
+        self.slots.insert(uid.to_owned(), slots);
+    }
+}
+
+fn push(times: &mut VecDeque<Timestamp>, now: Timestamp) {
+    times.push_back(now);
+    while times
+        .front()
+        .is_some_and(|first| now.duration_since(*first) > WINDOW)
+    {
+        times.pop_front();
+    }
+}
+
+impl World {
+    /// Checks everything that must always hold.
+    pub(super) fn check_invariants(&mut self) -> Result<(), Failure> {
+        let found = self
+            .read_news()
+            .and_then(|()| one_pool_a_slot(self))
+            .and_then(|()| one_machine_a_slot(self))
+            .and_then(|()| foreign_pools_stay(self));
+        found.map_err(|what| self.failure(what))
+    }
+
+    fn read_news(&mut self) -> Result<(), String> {
+        for line in self.api.log().iter().skip(self.ledger.read_log) {
+            let ours = [WORKSPACE_CONTROLLER, GPU_PROVISIONER].contains(&line.actor);
+            if ours && self.ledger.foreign.contains(&line.key) {
+                return Err(format!(
+                    "{} wrote {}, which is not its own",
+                    line.actor,
+                    shown(&line.key)
+                ));
+            }
+            if ours {
+                push(
+                    self.ledger
+                        .writes
+                        .entry((line.actor, line.key.clone()))
+                        .or_default(),
+                    line.at,
+                );
+            }
+        }
+        for (at, what) in self.cloud.requests().iter().skip(self.ledger.read_requests) {
+            push(self.ledger.requests.entry(what.clone()).or_default(), *at);
+        }
+        self.ledger.read_log = self.api.log().len();
+        self.ledger.read_requests = self.cloud.requests().len();
+        self.bounded()
+    }
+
+    fn bounded(&self) -> Result<(), String> {
+        for ((program, key), times) in &self.ledger.passes {
+            within(times, MOST_PASSES, || {
+                format!("{} looks at {}", program.name(), shown(key))
+            })?;
+        }
+        for ((actor, key), times) in &self.ledger.writes {
+            within(times, MOST_WRITES, || format!("{actor} writes {}", shown(key)))?;
+        }
+        for (what, times) in &self.ledger.requests {
+            within(times, MOST_REQUESTS, || format!("the cloud is asked to {what}"))?;
+        }
+        Ok(())
+    }
+}
+
+fn within(times: &VecDeque<Timestamp>, most: usize, what: impl Fn() -> String) -> Result<(), String> {
+    if times.len() <= most {
+        return Ok(());
+    }
+    Err(format!(
+        "{} {} times in {} minutes",
+        what(),
+        times.len(),
+        WINDOW.as_mins()
+    ))
+}
+
+fn one_pool_a_slot(world: &World) -> Result<(), String> {
+    let mut claims: BTreeMap<String, &str> = BTreeMap::new();
+    let mut slots: BTreeMap<(&str, &str), &str> = BTreeMap::new();
+    for pool in world
+        .cloud
+        .pools()
+        .filter(|pool| pool.state != ProvisioningState::Deleting)
+    {
+        let Ownership::Ours { claim_uid } = pool.ownership() else {
+            continue;
+        };
+        if let Some(other) = claims.insert(claim_uid, &pool.name) {
+            return Err(format!(
+                "agent pools {other} and {} are of one Machine",
+                pool.name
+            ));
+        }
+        if let (Some(uid), Some(ordinal)) = (pool.labels.get(WORKSPACE_UID), pool.labels.get(ORDINAL))
+            && let Some(other) = slots.insert((uid, ordinal), &pool.name)
+        {
+            return Err(format!("agent pools {other} and {} are of one slot", pool.name));
+        }
+    }
+    Ok(())
+}
+
+fn one_machine_a_slot(world: &World) -> Result<(), String> {
+    let mut slots: BTreeMap<(&str, &str), &str> = BTreeMap::new();
+    let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
+    for (key, machine) in world
+        .api
+        .list(Kind::Machine)
+        .filter(|(_, machine)| !is_deleting(machine))
+    {
+        let uid = json::text(machine, &["metadata", "labels", WORKSPACE_UID]);
+        let ordinal = json::text(machine, &["metadata", "labels", ORDINAL]);
+        if uid.is_empty() {
+            continue;
+        }
+        if let Some(other) = slots.insert((uid, ordinal), &key.name) {
+            return Err(format!("Machines {other} and {} are of one slot", key.name));
+        }
+        *counts.entry(uid).or_default() += 1;
+    }
+    for (uid, count) in counts {
+        if world.ledger.slots.get(uid).is_some_and(|slots| count > *slots) {
+            return Err(format!("Workspace {uid} has {count} Machines"));
+        }
+    }
+    Ok(())
+}
+
+fn foreign_pools_stay(world: &World) -> Result<(), String> {
+    for pool in &world.ledger.foreign_pools {
+        let now = world.cloud.pool(&pool.name);
+        if now != Some(pool) {
+            return Err(format!("foreign agent pool {} was changed: {now:?}", pool.name));
+        }
+    }
+    Ok(())
+}

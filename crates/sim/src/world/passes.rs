@@ -1,0 +1,304 @@
+//! One pass of a program over one object, as its driver runs it: observe, plan, judge, carry out, come again.
+
+use std::time::Duration;
+
+use cloudprovider::CloudCall;
+use jiff::SignedDuration;
+use plan::{Kind, NoCloud, ObjectRef, Plan};
+
+use super::{World, checks};
+use crate::agenda::Due;
+use crate::api_server::key;
+use crate::controllers::execute::{Executor, Root, told};
+use crate::controllers::{Fuse, Halt, Program};
+use crate::failure::Failure;
+
+/// How soon a postponed pass is tried again, and a pass after an answer of the cloud.
+const SOON: SignedDuration = SignedDuration::from_millis(100);
+
+impl World {
+    pub(super) fn pass(&mut self, program: Program, key: &ObjectRef) -> Result<(), Failure> {
+        if !self.may_look(program, key) {
+            self.schedule(Due::Pass(program, key.clone()), SOON);
+            return Ok(());
+        }
+        let dies = self.rng.permille(self.trouble.crash_permille);
+        if dies && let Some(fuse) = self.fuses.get_mut(&program) {
+            fuse.left = Some(1 + self.rng.below(3));
+        }
+        let result = match (program, key.kind) {
+            (Program::Workspaces, _) => self.pass_workspace(key),
+            (Program::Provisioner, Kind::Node) => self.pass_node(key),
+            (Program::Provisioner, _) => self.pass_machine(key),
+        };
+        // It dies at the end of the pass at the latest.
+        if dies
+            && self
+                .fuses
+                .get_mut(&program)
+                .is_some_and(|fuse| fuse.left.take().is_some())
+        {
+            self.kill(program);
+        }
+        result
+    }
+
+    fn may_look(&mut self, program: Program, key: &ObjectRef) -> bool {
+        if !self.setup.waits_for_own_writes {
+            return true;
+        }
+        let now = self.now;
+        match program {
+            Program::Workspaces => self
+                .workspaces
+                .as_mut()
+                .is_none_or(|shell| shell.own_writes.are_visible(key, now, &shell.view)),
+            Program::Provisioner => self
+                .provisioner
+                .as_mut()
+                .is_none_or(|shell| shell.own_writes.are_visible(key, now, &shell.view)),
+        }
+    }
+
+    fn pass_workspace(&mut self, key: &ObjectRef) -> Result<(), Failure> {
+        let now = self.now;
+        let Some(shell) = self.workspaces.as_mut() else {
+            return Ok(());
+        };
+        let namespace = key.namespace.clone().unwrap_or_default();
+        let Some(observed) = shell.observe(&namespace, &key.name, &self.registry) else {
+            return Ok(());
+        };
+        let plan = workspace_plan::plan(now, &observed, &shell.settings);
+        let verdict = checks::workspace(now, &observed, &shell.settings, &plan, &self.api);
+        self.judged(Program::Workspaces, key, &told(&plan), verdict)?;
+        let root = Root::of(key, &observed.workspace.metadata);
+        self.carry_out(
+            Program::Workspaces,
+            &root,
+            plan,
+            |_, none: NoCloud, _| match none {},
+        );
+        Ok(())
+    }
+
+    fn pass_machine(&mut self, key: &ObjectRef) -> Result<(), Failure> {
+        let now = self.now;
+        let Some(shell) = self.provisioner.as_mut() else {
+            return Ok(());
+        };
+        let Some((observed, new)) = shell.observe(&key.name, now) else {
+            shell.pools.forget(&key.name);
+            return Ok(());
+        };
+        let plan = machine_plan::plan(now, &observed, &shell.settings);
+        let verdict = checks::machine(now, &observed, &shell.settings, &plan, &self.cloud);
+        if new {
+            self.schedule(Due::List, SignedDuration::from_secs(1));
+        }
+        self.judged(Program::Provisioner, key, &told(&plan), verdict)?;
+        let root = Root::of(key, &observed.machine.metadata);
+        self.carry_out(Program::Provisioner, &root, plan, call_cloud);
+        Ok(())
+    }
+
+    fn pass_node(&mut self, key: &ObjectRef) -> Result<(), Failure> {
+        let now = self.now;
+        let Some(shell) = self.provisioner.as_mut() else {
+            return Ok(());
+        };
+        let Some((node, exists, pool)) = shell.observe_node(&key.name) else {
+            return Ok(());
+        };
+        let plan = machine_plan::node_orphan::plan_node(now, &node, exists, &pool);
+        if plan.is_quiet() && plan.requeue.is_none() {
+            return Ok(());
+        }
+        let verdict = checks::common(&plan);
+        self.judged(Program::Provisioner, key, &told(&plan), verdict)?;
+        let root = Root::of(key, &node.metadata);
+        self.carry_out(Program::Provisioner, &root, plan, call_cloud);
+        Ok(())
+    }
+
+    fn judged(
+        &mut self,
+        program: Program,
+        key: &ObjectRef,
+        told: &str,
+        verdict: Result<(), String>,
+    ) -> Result<(), Failure> {
+        self.note(format!("{}: {told}", Self::told(program, key)));
+        self.ledger.passed(self.now, program, key);
+        verdict.map_err(|what| self.failure(format!("{}: {what}", Self::told(program, key))))
+    }
+
+    fn carry_out<C>(
+        &mut self,
+        program: Program,
+        root: &Root,
+        plan: Plan<C>,
+        call: impl FnOnce(&mut Self, C, &mut Fuse) -> (String, Result<bool, Halt>),
+    ) {
+        let mut fuse = self.fuses.remove(&program).unwrap_or_default();
+        let mut api = std::mem::replace(&mut self.api, crate::api_server::ApiServer::new(self.now));
+        let mut executor = Executor {
+            program: program.name(),
+            api: &mut api,
+            fuse: &mut fuse,
+            wrote: Vec::new(),
+            lines: Vec::new(),
+        };
+        let mut news = false;
+        let result = executor.execute(root, plan, |asked, fuse| {
+            let (line, answer) = call(self, asked, fuse);
+            (line, answer.map(|worth| news = worth))
+        });
+        let (wrote, lines) = (
+            std::mem::take(&mut executor.wrote),
+            std::mem::take(&mut executor.lines),
+        );
+        self.api = api;
+        self.fuses.insert(program, fuse);
+        for line in lines {
+            self.note(format!("    {line}"));
+        }
+        self.conclude(program, &root.key, result, wrote, news);
+    }
+
+    fn conclude(
+        &mut self,
+        program: Program,
+        key: &ObjectRef,
+        result: Result<Option<Duration>, Halt>,
+        wrote: Vec<(Kind, usize)>,
+        news: bool,
+    ) {
+        if result == Err(Halt::Crashed) {
+            self.kill(program);
+            return;
+        }
+        let now = self.now;
+        let (own_writes, failures) = match program {
+            Program::Workspaces => match self.workspaces.as_mut() {
+                Some(shell) => (&mut shell.own_writes, &mut shell.failures),
+                None => return,
+            },
+            Program::Provisioner => match self.provisioner.as_mut() {
+                Some(shell) => (&mut shell.own_writes, &mut shell.failures),
+                None => return,
+            },
+        };
+        own_writes.record(key, now, wrote);
+        let pause = match &result {
+            Ok(requeue) => {
+                failures.remove(key);
+                let asked = requeue.and_then(|pause| SignedDuration::try_from(pause).ok());
+                if news { Some(SOON) } else { asked }
+            }
+            Err(_) => {
+                let count = failures.entry(key.clone()).or_insert(0);
+                *count += 1;
+                Some(SignedDuration::from_millis(100 << (*count).min(9)))
+            }
+        };
+        if let Some(pause) = pause {
+            self.schedule(
+                Due::Pass(program, key.clone()),
+                pause.max(SignedDuration::from_millis(1)),
+            );
+        }
+    }
+
+    pub(super) fn list_pools(&mut self) -> Result<(), Failure> {
+        let now = self.now;
+        let Some(shell) = self.provisioner.as_mut() else {
+            return Ok(());
+        };
+        let busy = !shell.unsettled().is_empty();
+        let Some(touched) = shell.list(now, &mut self.cloud) else {
+            let woken = shell.unsettled();
+            self.note("gpu-provisioner: pools can't be listed");
+            self.wake(woken);
+            self.schedule(Due::List, SignedDuration::from_secs(20));
+            return Ok(());
+        };
+        self.wake(touched);
+        let mut fuse = self.fuses.remove(&Program::Provisioner).unwrap_or_default();
+        let collected = match self.provisioner.as_mut() {
+            Some(shell) => shell.collect(now, &self.api, &mut self.cloud, &mut fuse),
+            None => Ok(Vec::new()),
+        };
+        self.fuses.insert(Program::Provisioner, fuse);
+        match collected {
+            Ok(calls) => self.collected(&calls)?,
+            Err(_) => {
+                self.kill(Program::Provisioner);
+                return Ok(());
+            }
+        }
+        self.schedule(Due::List, SignedDuration::from_secs(if busy { 10 } else { 60 }));
+        Ok(())
+    }
+
+    fn wake(&mut self, keys: Vec<ObjectRef>) {
+        for key in keys {
+            self.schedule(
+                Due::Pass(Program::Provisioner, key),
+                SignedDuration::from_millis(250),
+            );
+        }
+        // Nodes whose Machine is gone wait for the same listing.
+        let orphans: Vec<ObjectRef> = self
+            .api
+            .list(Kind::Node)
+            .filter(|(node, _)| self.is_orphan(&node.name))
+            .map(|(k, _)| k.clone())
+            .collect();
+        for node in orphans {
+            self.schedule(
+                Due::Pass(Program::Provisioner, node),
+                SignedDuration::from_millis(250),
+            );
+        }
+    }
+
+    fn is_orphan(&self, node: &str) -> bool {
+        let machine = node.split('-').nth(1).unwrap_or_default();
+        self.api.get(&key(Kind::Machine, "", machine)).is_none()
+    }
+
+    fn collected(&mut self, calls: &[CloudCall]) -> Result<(), Failure> {
+        for call in calls {
+            self.note(format!("gpu-provisioner: collects pool {}", call.pool()));
+            if let Err(what) = checks::collected(call.pool(), &self.cloud, &self.api) {
+                return Err(self.failure(what));
+            }
+        }
+        Ok(())
+    }
+}
+
+fn call_cloud(world: &mut World, call: CloudCall, fuse: &mut Fuse) -> (String, Result<bool, Halt>) {
+    let now = world.now;
+    let name = call.pool().to_owned();
+    let Some(shell) = world.provisioner.as_mut() else {
+        return (String::new(), Ok(false));
+    };
+    let result = shell.pools.carry_out(now, &call, &mut world.cloud, fuse);
+    let answer = shell
+        .pools
+        .last_call(&name)
+        .filter(|last| last.at == now && last.kind == call.kind());
+    let refusal = answer
+        .and_then(|last| last.error)
+        .map(|error| format!(" -> {}", error.class.label()));
+    (
+        format!(
+            "cloud: {} {name}{}",
+            call.kind().label(),
+            refusal.unwrap_or_default()
+        ),
+        result,
+    )
+}

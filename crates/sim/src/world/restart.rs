@@ -1,0 +1,108 @@
+//! Starting and killing programs, and which objects an event concerns.
+
+use jiff::SignedDuration;
+use plan::{Kind, ObjectRef};
+
+use super::World;
+use crate::agenda::Due;
+use crate::api_server::{key, shown};
+use crate::controllers::Program;
+use crate::controllers::provisioner::Provisioner;
+use crate::controllers::workspaces::Workspaces;
+use crate::json;
+
+impl World {
+    /// Starts a program: it lists everything and looks at every object.
+    pub(super) fn start(&mut self, program: Program) {
+        self.note(format!("{} starts", program.name()));
+        match program {
+            Program::Workspaces => {
+                self.workspaces = Some(Workspaces::start(self.setup.workspaces.clone(), &self.api));
+            }
+            Program::Provisioner => {
+                self.provisioner = Some(Provisioner::start(self.setup.provisioner.clone(), &self.api));
+                self.schedule(Due::List, SignedDuration::from_millis(100));
+                self.wake_all(program, Kind::Node);
+            }
+        }
+        self.wake_all(program, program.root());
+    }
+
+    /// Kills a program: everything it remembered is lost; it starts again after a while.
+    pub fn kill(&mut self, program: Program) {
+        self.note(format!("{} dies", program.name()));
+        match program {
+            Program::Workspaces => self.workspaces = None,
+            Program::Provisioner => self.provisioner = None,
+        }
+        self.agenda.forget(program);
+        let pause = i64::try_from(self.rng.between(1, 20)).unwrap_or(1);
+        self.schedule(Due::Restart(program), SignedDuration::from_secs(pause));
+    }
+
+    fn wake_all(&mut self, program: Program, kind: Kind) {
+        let keys: Vec<ObjectRef> = self.api.list(kind).map(|(key, _)| key.clone()).collect();
+        for key in keys {
+            self.schedule(Due::Pass(program, key), SignedDuration::from_millis(250));
+        }
+    }
+
+    /// The objects that a program looks at again because of a change of this one.
+    pub(super) fn concerned(&self, program: Program, changed: &ObjectRef) -> Vec<ObjectRef> {
+        match program {
+            Program::Workspaces => self.workspaces_of(changed),
+            Program::Provisioner => self.machines_of(changed),
+        }
+    }
+
+    // By name, label or owner, as index and mappers of the real program find them; all of them for Nodes, whose
+    // labels a user's selector may name.
+    fn workspaces_of(&self, changed: &ObjectRef) -> Vec<ObjectRef> {
+        let all = || self.api.list(Kind::Workspace).map(|(key, _)| key.clone());
+        match changed.kind {
+            Kind::Workspace => vec![changed.clone()],
+            Kind::Node | Kind::Machine => all().collect(),
+            _ => all().filter(|key| key.namespace == changed.namespace).collect(),
+        }
+    }
+
+    fn machines_of(&self, changed: &ObjectRef) -> Vec<ObjectRef> {
+        match changed.kind {
+            Kind::Machine => {
+                let nodes = self.api.list(Kind::Node).map(|(key, _)| key.clone());
+                nodes.chain([changed.clone()]).collect()
+            }
+            Kind::Node => {
+                let label = self.api.get(changed).map(|node| {
+                    json::text(node, &["metadata", "labels", kaito_api::labels::AGENT_POOL]).to_owned()
+                });
+                let by_name = changed.name.split('-').nth(1).map(str::to_owned);
+                let machine = label
+                    .filter(|name| !name.is_empty())
+                    .or(by_name)
+                    .unwrap_or_default();
+                vec![key(Kind::Machine, "", &machine), changed.clone()]
+            }
+            Kind::Pod => {
+                let node = self
+                    .api
+                    .get(changed)
+                    .map(|pod| json::text(pod, &["spec", "nodeName"]).to_owned());
+                let name = node.unwrap_or_default();
+                // A pod that is gone no longer tells where it ran; the drain asks again by itself.
+                let machine = name.split('-').nth(1).unwrap_or_default();
+                if machine.is_empty() {
+                    Vec::new()
+                } else {
+                    vec![key(Kind::Machine, "", machine)]
+                }
+            }
+            _ => Vec::new(),
+        }
+    }
+
+    /// Name of a key, for the trace.
+    pub(super) fn told(program: Program, key: &ObjectRef) -> String {
+        format!("{}: {}", program.name(), shown(key))
+    }
+}

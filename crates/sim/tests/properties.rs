@@ -1,0 +1,44 @@
+//! Seeded runs of whole worlds. `SIM_SEEDS` says how many, `SIM_SEED` replays one and prints its trace.
+
+use sim::chaos::Subject;
+use sim::runner;
+
+fn seeds(default: u64) -> std::ops::Range<u64> {
+    let number = |name: &str| std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
+    match number("SIM_SEED") {
+        Some(seed) => seed..seed + 1,
+        None => 0..number("SIM_SEEDS").unwrap_or(default),
+    }
+}
+
+fn campaign(subject: Subject, default: u64) {
+    let mut failed = Vec::new();
+    for seed in seeds(default) {
+        match runner::run(seed, subject, |_| ()) {
+            Ok(summary) => {
+                if std::env::var_os("SIM_SEED").is_some() {
+                    println!("{}", summary.trace.join("\n"));
+                }
+            }
+            Err(failure) => {
+                if failed.is_empty() {
+                    println!("{failure}");
+                }
+                failed.push((seed, failure.what));
+            }
+        }
+    }
+    for (seed, what) in &failed {
+        println!("SIM_SEED={seed} {subject:?}: {what}");
+    }
+    assert!(
+        failed.is_empty(),
+        "{} of the seeds failed; replay one with SIM_SEED=<seed>",
+        failed.len()
+    );
+}
+
+#[test]
+fn machines_survive_chaos() {
+    campaign(Subject::Machines, 150);
+}
