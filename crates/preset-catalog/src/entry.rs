@@ -24,8 +24,13 @@ pub(crate) struct Entry {
     pub(crate) architecture: String,
     pub(crate) attention: Option<AttentionKind>,
     pub(crate) weights: Weights,
+    pub(crate) download: Option<Weights>,
     pub(crate) max_context_tokens: u32,
     pub(crate) kv_bytes_per_token: u64,
+    pub(crate) layers: Option<u32>,
+    pub(crate) attention_heads: Option<u32>,
+    pub(crate) kv_heads: Option<u32>,
+    pub(crate) hybrid_cache: Option<HybridCacheEntry>,
     pub(crate) quantization: Option<String>,
     pub(crate) weights_format: Option<String>,
     #[serde(default = "vllm_only")]
@@ -39,6 +44,18 @@ pub(crate) struct Entry {
     #[serde(default)]
     pub(crate) vllm_flags: BTreeMap<String, Option<String>>,
     pub(crate) tuning: Option<TuningEntry>,
+}
+
+/// What layers keep when they differ, as written.
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct HybridCacheEntry {
+    pub(crate) full_layers: u32,
+    #[serde(default)]
+    pub(crate) window_layers: u32,
+    #[serde(default)]
+    pub(crate) window_tokens: u32,
+    pub(crate) state: Option<Weights>,
 }
 
 /// How a model is tuned, as written.
