@@ -214,6 +214,9 @@ impl Question<'_> {
     /// More nodes never hold less, so the smallest number is found by halving.
     fn on_several_nodes(&self) -> Option<Placement> {
         let most = division::most_nodes(self.shape, self.node.gpus);
+        if most < 2 {
+            return None;
+        }
         let mut best = self.on_nodes(most)?;
         let (mut too_few, mut enough) = (1, most);
         while enough - too_few > 1 {
@@ -228,14 +231,17 @@ impl Question<'_> {
 
     fn on_nodes(&self, nodes: u32) -> Option<Placement> {
         let division = division::of_nodes(self.shape, self.node.gpus, nodes)?;
-        self.placement(nodes, division).filter(|_| nodes > 1)
+        self.placement(nodes, division)
     }
 
     fn placement(&self, nodes: u32, division: Division) -> Option<Placement> {
         let memory = self.memory(division);
         let even = memory.weights_bytes.checked_div(memory.usable_bytes_per_gpu)?;
         // One node fewer was not enough, whatever an even division would say.
-        let least = (nodes - 1).saturating_mul(self.node.gpus).saturating_add(1);
+        let least = nodes
+            .saturating_sub(1)
+            .saturating_mul(self.node.gpus)
+            .saturating_add(1);
         let most = division.tensor.saturating_mul(division.stages).max(least);
         memory.fit().then(|| Placement {
             nodes,

@@ -3,6 +3,7 @@
 //! A new kind of generated file is one more module with a function that gives [`Generated`] files.
 
 mod crds;
+mod presets;
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -30,7 +31,9 @@ pub(crate) struct Generated {
 const OWNED: [&str; 2] = ["deploy/crds", "charts/kaito/crds"];
 
 fn files() -> Result<Vec<Generated>> {
-    crds::files()
+    let mut files = crds::files()?;
+    files.extend(presets::files()?);
+    Ok(files)
 }
 
 pub(crate) fn run(args: Args) -> Result<()> {

@@ -107,7 +107,10 @@ pub(super) const TABLE: &[Allowed] = &[
             "testkit",
         ],
     },
-    allow("xtask", &["kaito-api", "local-cluster"]),
+    allow(
+        "xtask",
+        &["instance-types", "kaito-api", "local-cluster", "preset-catalog"],
+    ),
 ];
 
 /// Crates that decide: values in, values out. Nothing in them may wait or speak to anybody.
