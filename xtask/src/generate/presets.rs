@@ -55,10 +55,12 @@ pub(super) fn files() -> Result<Vec<Generated>> {
 
 fn document() -> Result<String> {
     let presets = Catalog::embedded().map_err(|error| anyhow!("presets: {error}"))?;
-    let types =
-        instance_types::Catalog::embedded().map_err(|error| anyhow!("instance types: {error}"))?;
+    let types = instance_types::Catalog::embedded().map_err(|error| anyhow!("instance types: {error}"))?;
     let columns = columns(types)?;
-    let served: Vec<&Preset> = presets.iter().filter(|preset| preset.inference.is_some()).collect();
+    let served: Vec<&Preset> = presets
+        .iter()
+        .filter(|preset| preset.inference.is_some())
+        .collect();
     let parts = [
         INTRODUCTION.to_owned(),
         preset_table(presets.iter()),
@@ -80,7 +82,14 @@ fn columns(types: &instance_types::Catalog) -> Result<Vec<(&'static str, &Instan
 
 fn preset_table<'a>(presets: impl Iterator<Item = &'a Preset>) -> String {
     let header = [
-        "preset", "alias", "model hub", "licence", "gated", "weights GiB", "context", "tuning",
+        "preset",
+        "alias",
+        "model hub",
+        "licence",
+        "gated",
+        "weights GiB",
+        "context",
+        "tuning",
     ];
     let rows = presets.map(|preset| {
         let tuning = preset.tuning.as_ref().map_or(String::new(), |tuning| {
@@ -120,7 +129,9 @@ fn node_table(presets: &[&Preset], columns: &[(&str, &InstanceType)]) -> String 
     let titles = columns.iter().map(|(title, _)| *title);
     let header: Vec<_> = std::iter::once("preset").chain(titles).collect();
     let rows = presets.iter().map(|preset| {
-        let cells = columns.iter().map(|(_, instance_type)| cell(preset, instance_type));
+        let cells = columns
+            .iter()
+            .map(|(_, instance_type)| cell(preset, instance_type));
         std::iter::once(preset.name.clone()).chain(cells).collect()
     });
     table(&header, rows)
@@ -129,7 +140,8 @@ fn node_table(presets: &[&Preset], columns: &[(&str, &InstanceType)]) -> String 
 fn cell(preset: &Preset, instance_type: &InstanceType) -> String {
     let options = PlanOptions::default();
     let plan = plan_resources(preset, &[instance_type], DEFAULT_CONTEXT_TOKENS, &options);
-    plan.best().map_or("–".to_owned(), |(_, fit)| nodes_and_context(fit))
+    plan.best()
+        .map_or("–".to_owned(), |(_, fit)| nodes_and_context(fit))
 }
 
 fn nodes_and_context(fit: &Fit) -> String {
@@ -146,7 +158,9 @@ fn instance_type_tables(types: &instance_types::Catalog) -> String {
         .to_owned();
     for cloud in Cloud::ALL {
         let of_cloud: Vec<_> = types.of(cloud).collect();
-        let price = of_cloud.iter().find_map(|instance_type| instance_type.list_price.as_ref());
+        let price = of_cloud
+            .iter()
+            .find_map(|instance_type| instance_type.list_price.as_ref());
         let source = price.map_or("No prices are known.".to_owned(), |price| {
             format!("Prices as of {}: {}.", price.as_of, price.source)
         });
@@ -159,7 +173,14 @@ fn instance_type_tables(types: &instance_types::Catalog) -> String {
 
 fn instance_type_table(types: &[&InstanceType]) -> String {
     let header = [
-        "instance type", "GPUs", "GPU", "GPU GiB", "vCPUs", "memory GiB", "$/h", "region",
+        "instance type",
+        "GPUs",
+        "GPU",
+        "GPU GiB",
+        "vCPUs",
+        "memory GiB",
+        "$/h",
+        "region",
     ];
     let known = |number: Option<u32>| number.map_or(String::new(), |number| number.to_string());
     let rows = types.iter().map(|instance_type| {
