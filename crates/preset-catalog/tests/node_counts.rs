@@ -184,6 +184,13 @@ fn each_kind_of_attention_has_its_cache() {
         cache("gpt-oss-20b", A100, 4096),
         (12 * 4096 + 12 * 128) * (49_152 / 24)
     );
+    // Two stages: half of the 8 layers that keep the context and one more, over 2 GPUs; and half of the state.
+    let name = "nvidia-nemotron-3-super-120b-a12b-bf16";
+    let state = preset(name).shape.hybrid_cache.unwrap().state_bytes;
+    assert_eq!(
+        cache(name, "Standard_NC48ads_A100_v4", 4096),
+        5 * 4096 * (90_112 / 88) / 2 + state.div_ceil(4)
+    );
     // 4 of 56 layers, and 0.14 GiB of state.
     let state = preset("nvidia-nemotron-nano-9b-v2")
         .shape

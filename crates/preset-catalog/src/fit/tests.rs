@@ -112,11 +112,11 @@ fn an_unknown_price_ranks_after_known_ones() {
     assert_eq!(plan.fits().nth(1).unwrap().1.usd_micros_per_hour, None);
 }
 
-/// (name of the term, its formula) of one kind.
+/// The formula of the term of one kind.
 #[track_caller]
 fn formula(fit: &Fit, kind: TermKind) -> &str {
     let term = fit.explanation.iter().find(|term| term.kind == kind);
-    &term.expect(kind.as_str()).formula
+    &term.expect("every placement on GPUs has all terms").formula
 }
 
 #[test]
@@ -152,7 +152,17 @@ fn the_explanation_names_what_decides() {
     let fit = fit_on("qwen3.5-9b", A100, 4096);
     assert_eq!(
         formula(&fit, TermKind::KvCache),
-        "4096 bytes a token in 8 of 32 layers x 4096 tokens, and 0.10 GiB of state"
+        "4096 bytes a token in 8 of 32 layers x 4096 tokens, and 0.10 GiB of state in all layers"
+    );
+    let fit = fit_on(
+        "nvidia-nemotron-3-super-120b-a12b-bf16",
+        "Standard_NC48ads_A100_v4",
+        4096,
+    );
+    assert_eq!(
+        formula(&fit, TermKind::KvCache),
+        "1024 bytes a token in 5 of the 44 layers of the largest of 2 stages x 4096 tokens, and 0.16 GiB of state in \
+         all layers, over 2 GPUs"
     );
     assert!(fit.explanation.iter().all(|term| !term.source.is_empty()));
 }
