@@ -8,8 +8,10 @@
 )]
 
 use instance_types::Cloud;
-use preset_catalog::estimate::{DEFAULT_CONTEXT_TOKENS, GpuNode, Misfit, Placement, Work, place};
-use preset_catalog::{Catalog, Preset};
+use preset_catalog::estimate::{
+    DEFAULT_CONTEXT_TOKENS, EngineMemory, GpuNode, Misfit, Placement, Work, estimate_for, place,
+};
+use preset_catalog::{Catalog, ModelShape, Preset};
 
 const UPSTREAM: &str = include_str!("data/node_counts.tsv");
 const DIFFERENCES: &str = include_str!("data/node_count_differences.tsv");
@@ -201,6 +203,26 @@ fn each_kind_of_attention_has_its_cache() {
         cache("nvidia-nemotron-nano-9b-v2", A100, 4096),
         4 * 4096 * (229_376 / 56) + state
     );
+}
+
+#[test]
+fn an_exact_fit_is_none() {
+    let engine = EngineMemory {
+        available_percent: 100,
+        weights_percent: 100,
+        activations_percent: 0,
+        base_overhead_bytes: 0,
+    };
+    let mut shape = preset("phi-4").shape.clone();
+    let gpu = GpuNode {
+        gpus: 1,
+        memory_bytes_total: 8 * GIB,
+    };
+    let nodes = |shape: &ModelShape| estimate_for(&engine, shape, gpu, 0).unwrap().nodes;
+    shape.weights_bytes = 8 * GIB - 1;
+    assert_eq!(nodes(&shape), 1);
+    shape.weights_bytes = 8 * GIB;
+    assert_eq!(nodes(&shape), 2);
 }
 
 #[test]

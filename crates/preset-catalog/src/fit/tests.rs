@@ -112,6 +112,39 @@ fn an_unknown_price_ranks_after_known_ones() {
     assert_eq!(plan.fits().nth(1).unwrap().1.usd_micros_per_hour, None);
 }
 
+#[test]
+fn equal_prices_rank_by_nodes_then_headroom_then_name() {
+    let like_a100 = |name: &str, gib, usd_micros_per_hour| {
+        let mut instance_type = azure(A100).clone();
+        instance_type.name = name.to_owned();
+        instance_type.gpu_memory_gib_total = gib;
+        let price = instance_type.list_price.as_mut().unwrap();
+        price.usd_micros_per_hour = usd_micros_per_hour;
+        instance_type
+    };
+    let types = [
+        like_a100("a", 24, 4_000_000),
+        like_a100("b", 80, 8_000_000),
+        like_a100("d", 90, 8_000_000),
+        like_a100("c", 90, 8_000_000),
+    ];
+    let plan = plan_resources(
+        preset("phi-4"),
+        &types.iter().collect::<Vec<_>>(),
+        2048,
+        &PlanOptions::default(),
+    );
+    let rows: Vec<_> = plan
+        .fits()
+        .map(|(instance_type, fit)| (instance_type.name.as_str(), fit.placement.nodes))
+        .collect();
+    assert_eq!(rows, [("c", 1), ("d", 1), ("b", 1), ("a", 2)]);
+    assert!(
+        plan.fits()
+            .all(|(_, fit)| fit.usd_micros_per_hour == Some(8_000_000))
+    );
+}
+
 /// The formula of the term of one kind.
 #[track_caller]
 fn formula(fit: &Fit, kind: TermKind) -> &str {
@@ -275,6 +308,13 @@ fn a_misfit_says_what_would_help() {
             limit: 16_384
         }]
     );
+    assert_eq!(
+        unfit.remedies,
+        [Remedy::SmallerContext {
+            context_tokens: 16_384
+        }]
+    );
+    let unfit = unfit_on("phi-4", &[A100], 16_385, PlanOptions::default());
     assert_eq!(
         unfit.remedies,
         [Remedy::SmallerContext {
