@@ -76,7 +76,7 @@ pub(crate) fn verdict(ctx: &Ctx<'_>) -> Step {
     match launch_failure::setback(ctx) {
         Some(setback) => taxonomy::step(&setback.error, setback.origin),
         None => {
-            let cause = format!("agent pool {} is asked for", ctx.name());
+            let cause = format!("agent pool {} was asked for", ctx.name());
             Step::waiting(MachineReason::AgentPoolCreating, &cause)
         }
     }
