@@ -11,7 +11,7 @@ use crate::backoff;
 use crate::ctx::Ctx;
 use crate::initialization::is_ready;
 use crate::launch::{Join, Launch, poll};
-use crate::launch_failure::{self, LAUNCH_STARTED, Setback};
+use crate::launch_failure::{self, LAUNCH_STARTED, LAUNCH_UNANSWERED, Setback};
 use crate::machine_edit::MachineEdit;
 use crate::node_edit;
 use crate::pool_spec::pool_spec;
@@ -22,13 +22,15 @@ use crate::taxonomy;
 const LANDING: SignedDuration = SignedDuration::from_mins(2);
 
 /// Until when a request of ours may still make the pool turn up. The intent to ask is stored before it is asked,
-/// so neither a crash nor a later refusal hides a request whose answer was lost.
+/// and so is that an earlier request went unanswered: neither a crash nor a later answer hides such a request.
 pub(crate) fn may_land_until(ctx: &Ctx<'_>) -> Option<Timestamp> {
     if ctx.last(CallKind::Create).is_some_and(is_settled) {
         return None;
     }
     let asked = ctx.last(CallKind::Create).map(|call| call.at);
-    let latest = asked.max(launch_failure::intended(ctx))?;
+    let latest = asked
+        .max(launch_failure::intended(ctx))
+        .max(launch_failure::unanswered(ctx))?;
     Some(backoff::after(latest, LANDING))
 }
 
@@ -40,6 +42,12 @@ fn is_settled(call: &CallOutcome) -> bool {
         .as_ref()
         .is_some_and(|error| error.class != ErrorClass::Transient);
     refused && call.failures <= 1
+}
+
+fn is_unanswered(call: &CallOutcome) -> bool {
+    call.error
+        .as_ref()
+        .is_some_and(|error| error.class == ErrorClass::Transient)
 }
 
 /// Decides for a Machine whose pool was missed by `reads` live reads.
@@ -76,7 +84,7 @@ pub(crate) fn verdict(ctx: &Ctx<'_>) -> Step {
     match launch_failure::setback(ctx) {
         Some(setback) => taxonomy::step(&setback.error, setback.origin),
         None => {
-            let cause = format!("agent pool {} is asked for", ctx.name());
+            let cause = format!("agent pool {} was asked for", ctx.name());
             Step::waiting(MachineReason::AgentPoolCreating, &cause)
         }
     }
@@ -98,8 +106,11 @@ fn held_back<'a>(ctx: &Ctx<'a>, setback: &Setback, mut launch: Launch<'a>) -> La
         .requeue(backoff::remaining(setback.until, ctx.now))
 }
 
-/// Stores that a pool is about to be asked for, and forgets the one before.
+/// Stores that a pool is about to be asked for, and forgets the one before unless its request may still land.
 fn intend(ctx: &Ctx<'_>, edit: &mut MachineEdit) {
+    if let Some(call) = ctx.last(CallKind::Create).filter(|call| is_unanswered(call)) {
+        edit.set(ctx.machine, LAUNCH_UNANSWERED, Some(call.at.to_string()));
+    }
     edit.set(ctx.machine, LAUNCH_STARTED, Some(ctx.now.to_string()));
     edit.set(ctx.machine, OPERATION_URL, None);
 }

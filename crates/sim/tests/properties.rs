@@ -42,3 +42,8 @@ fn campaign(subject: Subject, default: u64) {
 fn machines_survive_chaos() {
     campaign(Subject::Machines, 150);
 }
+
+#[test]
+fn workspaces_survive_chaos() {
+    campaign(Subject::Workspaces, 100);
+}
