@@ -3,6 +3,7 @@
 //! A new kind of generated file is one more module with a function that gives [`Generated`] files.
 
 mod crds;
+mod schemas;
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -27,10 +28,10 @@ pub(crate) struct Generated {
 }
 
 /// Directories in which every file is generated: what nobody generates any more is removed.
-const OWNED: [&str; 2] = ["deploy/crds", "charts/kaito/crds"];
+const OWNED: [&str; 3] = ["deploy/crds", "charts/kaito/crds", "deploy/schemas"];
 
 fn files() -> Result<Vec<Generated>> {
-    crds::files()
+    Ok([crds::files()?, schemas::files()?].into_iter().flatten().collect())
 }
 
 pub(crate) fn run(args: Args) -> Result<()> {

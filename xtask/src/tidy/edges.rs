@@ -24,6 +24,7 @@ pub(super) const TABLE: &[Allowed] = &[
     allow("kaito-api", &[]),
     allow("instance-types", &[]),
     allow("preset-catalog", &["instance-types"]),
+    allow("hub-metadata", &["preset-catalog"]),
     allow("cloudprovider", &[]),
     // decisions
     allow("plan", &["kaito-api"]),
@@ -89,7 +90,7 @@ pub(super) const TABLE: &[Allowed] = &[
     ),
     allow(
         "preset-registry",
-        &["preset-catalog", "preset-registry-api", "telemetry"],
+        &["hub-metadata", "instance-types", "preset-catalog", "preset-registry-api", "telemetry"],
     ),
     allow("arm-server", &["kaito-api"]),
     // test support and chores
@@ -107,7 +108,7 @@ pub(super) const TABLE: &[Allowed] = &[
             "testkit",
         ],
     },
-    allow("xtask", &["kaito-api", "local-cluster"]),
+    allow("xtask", &["kaito-api", "local-cluster", "preset-catalog"]),
 ];
 
 /// Crates that decide: values in, values out. Nothing in them may wait or speak to anybody.
@@ -115,6 +116,7 @@ pub(super) const PURE: &[&str] = &[
     "kaito-api",
     "instance-types",
     "preset-catalog",
+    "hub-metadata",
     "plan",
     "render",
     "workspace-plan",

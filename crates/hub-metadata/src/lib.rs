@@ -1,0 +1,1 @@
+//! From what a model hub says about a model to its preset.
