@@ -41,11 +41,21 @@ pub(crate) struct Entry {
     pub(crate) attention: Option<AttentionKind>,
     /// All weight files together.
     pub(crate) weights: Weights,
+    /// What is fetched, where that differs from the weights: sizes disk and readiness timeout.
+    pub(crate) download: Option<Weights>,
     /// Longest context in tokens: `max_position_embeddings` of config.json or its equivalent.
     pub(crate) max_context_tokens: u32,
     /// Key and value cache of one token, all layers, two bytes an element. MLA: layers × (latent + rope) × 2,
     /// else layers × 2 × KV heads × head size × 2.
     pub(crate) kv_bytes_per_token: u64,
+    /// Hidden layers, which a pipeline divides whole.
+    pub(crate) layers: Option<u32>,
+    /// Query heads of a layer, which tensor parallelism divides whole.
+    pub(crate) attention_heads: Option<u32>,
+    /// Heads of a layer that hold keys and values; not written for latent attention.
+    pub(crate) kv_heads: Option<u32>,
+    /// Set when not every layer keeps the whole context.
+    pub(crate) hybrid_cache: Option<HybridCacheEntry>,
     /// Method of the published weights; absent when they are not quantised.
     pub(crate) quantization: Option<String>,
     /// Set when the files are in the vendor's own layout instead of the hub's, such as `mistral`.
@@ -67,6 +77,22 @@ pub(crate) struct Entry {
     pub(crate) vllm_flags: BTreeMap<String, Option<String>>,
     /// Absent when the preset can't be tuned.
     pub(crate) tuning: Option<TuningEntry>,
+}
+
+/// What layers keep when they differ, as written.
+#[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct HybridCacheEntry {
+    /// Layers that keep keys and values of the whole context.
+    pub(crate) full_layers: u32,
+    /// Layers that keep them for the last `window_tokens` only.
+    #[serde(default)]
+    pub(crate) window_layers: u32,
+    /// Length of the window in tokens.
+    #[serde(default)]
+    pub(crate) window_tokens: u32,
+    /// State of one sequence, all layers together, whatever its length.
+    pub(crate) state: Option<Weights>,
 }
 
 /// How a model is tuned, as written.

@@ -48,6 +48,28 @@ pub struct ModelShape {
     pub kv_bytes_per_token: u64,
     /// Quantisation method of the weights; absent when they are not quantised.
     pub quantization: Option<String>,
+    /// Hidden layers, which a pipeline divides whole; absent when not known.
+    pub layers: Option<u32>,
+    /// Query heads of a layer, which tensor parallelism divides whole; absent when not known.
+    pub attention_heads: Option<u32>,
+    /// Heads of a layer that hold keys and values; absent when not known, and with latent attention.
+    pub kv_heads: Option<u32>,
+    /// Present when not every layer keeps the whole context.
+    pub hybrid_cache: Option<HybridCache>,
+}
+
+/// What a model keeps for its context when its layers differ. Layers that are in neither count keep a state of
+/// fixed size (state space, linear attention) or nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct HybridCache {
+    /// Layers that keep keys and values of the whole context.
+    pub full_layers: u32,
+    /// Layers that keep them for the last `window_tokens` only.
+    pub window_layers: u32,
+    /// Length of the window in tokens; 0 without such layers.
+    pub window_tokens: u32,
+    /// Bytes of state for one sequence, all layers together, whatever its length.
+    pub state_bytes: u64,
 }
 
 /// How the attention heads of a layer share keys and values.

@@ -3,6 +3,7 @@
 //! A new kind of generated file is one more module with a function that gives [`Generated`] files.
 
 mod crds;
+mod presets;
 mod schemas;
 
 use std::collections::BTreeSet;
@@ -31,7 +32,10 @@ pub(crate) struct Generated {
 const OWNED: [&str; 3] = ["deploy/crds", "charts/kaito/crds", "deploy/schemas"];
 
 fn files() -> Result<Vec<Generated>> {
-    Ok([crds::files()?, schemas::files()?].into_iter().flatten().collect())
+    let mut files = crds::files()?;
+    files.extend(presets::files()?);
+    files.extend(schemas::files()?);
+    Ok(files)
 }
 
 pub(crate) fn run(args: Args) -> Result<()> {

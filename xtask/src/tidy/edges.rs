@@ -90,7 +90,13 @@ pub(super) const TABLE: &[Allowed] = &[
     ),
     allow(
         "preset-registry",
-        &["hub-metadata", "instance-types", "preset-catalog", "preset-registry-api", "telemetry"],
+        &[
+            "hub-metadata",
+            "instance-types",
+            "preset-catalog",
+            "preset-registry-api",
+            "telemetry",
+        ],
     ),
     allow("arm-server", &["kaito-api"]),
     // test support and chores
@@ -108,7 +114,10 @@ pub(super) const TABLE: &[Allowed] = &[
             "testkit",
         ],
     },
-    allow("xtask", &["kaito-api", "local-cluster", "preset-catalog"]),
+    allow(
+        "xtask",
+        &["instance-types", "kaito-api", "local-cluster", "preset-catalog"],
+    ),
 ];
 
 /// Crates that decide: values in, values out. Nothing in them may wait or speak to anybody.
