@@ -11,6 +11,7 @@ mod files;
 mod incoming;
 mod library;
 mod paging;
+mod plan;
 mod program;
 mod server;
 mod service;

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use futures::Stream;
 use preset_catalog::{Catalog, FileReport, Preset, Runtime};
+use preset_registry_api::v1::plan_resources_request::Model;
 use preset_registry_api::v1::preset_registry_server::PresetRegistry;
 use preset_registry_api::{not_found, v1};
 use tokio_util::sync::CancellationToken;
@@ -17,6 +18,7 @@ use crate::call::Calls;
 use crate::deadline;
 use crate::library::Library;
 use crate::paging::{BadPage, Filter, List};
+use crate::plan::Question;
 use crate::watch::{Subscriber, Watchers};
 
 /// No name is longer; comparing with every known name takes time in proportion.
@@ -72,6 +74,21 @@ impl Service {
         Err(not_found(name, &catalog.near(name)))
     }
 
+    async fn plan(&self, mut request: v1::PlanResourcesRequest) -> Result<v1::PlanResourcesResponse, Status> {
+        let question = Question::of(&request)?;
+        let now = self.library.current();
+        let (preset, origin) = match request.model.take() {
+            Some(Model::Name(name)) => self.find(&now.catalog, &name).await?,
+            Some(Model::Preset(message)) => (given(message)?, v1::PresetOrigin::Unspecified),
+            None => return Err(invalid("model", "must name a preset or hold one")),
+        };
+        Ok(v1::PlanResourcesResponse {
+            plan: Some((&question.answer(&preset)).into()),
+            catalog_version: now.catalog.version().to_owned(),
+            origin: origin.into(),
+        })
+    }
+
     fn catalog_status(&self) -> v1::GetCatalogStatusResponse {
         let now = self.library.current();
         let is_users = |preset: &&Preset| now.catalog.is_users(&preset.name);
@@ -107,6 +124,15 @@ impl PresetRegistry for Service {
             .map(Response::new)
     }
 
+    async fn plan_resources(
+        &self,
+        request: Request<v1::PlanResourcesRequest>,
+    ) -> Result<Response<v1::PlanResourcesResponse>, Status> {
+        let call = self.calls.begin("PlanResources");
+        call.end_with(self.plan(request.into_inner()).await)
+            .map(Response::new)
+    }
+
     async fn watch_presets(
         &self,
         request: Request<v1::WatchPresetsRequest>,
@@ -137,6 +163,11 @@ impl PresetRegistry for Service {
         let call = self.calls.begin("GetCatalogStatus");
         call.end_with(Ok(self.catalog_status())).map(Response::new)
     }
+}
+
+/// The preset that a request brings.
+fn given(message: v1::Preset) -> Result<Preset, Status> {
+    Preset::try_from(message).map_err(|error| invalid("preset", &format!("can't be read: {error}")))
 }
 
 fn filter(request: v1::ListPresetsRequest) -> Result<Filter, Status> {

@@ -51,7 +51,7 @@ pub(super) const TABLE: &[Allowed] = &[
     ),
     // shells
     allow("telemetry", &[]),
-    allow("preset-registry-api", &["preset-catalog"]),
+    allow("preset-registry-api", &["instance-types", "preset-catalog"]),
     Allowed {
         package: "operator-runtime",
         uses: &["plan", "telemetry"],

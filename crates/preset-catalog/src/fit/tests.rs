@@ -116,7 +116,7 @@ fn an_unknown_price_ranks_after_known_ones() {
 #[track_caller]
 fn formula(fit: &Fit, kind: TermKind) -> &str {
     let term = fit.explanation.iter().find(|term| term.kind == kind);
-    &term.expect(kind.as_str()).formula
+    &term.unwrap_or_else(|| panic!("{}", kind.as_str())).formula
 }
 
 #[test]

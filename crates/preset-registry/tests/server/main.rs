@@ -7,6 +7,7 @@
     reason = "a test fails by panicking"
 )]
 
+mod plans;
 mod presets;
 mod running;
 mod tls;
