@@ -160,7 +160,7 @@ impl Reader<'_> {
         if message.reasons.is_empty() {
             return Err(self.missing("unfit.reasons"));
         }
-        let reasons = message.reasons.into_iter().map(|reason| self.reason(reason));
+        let reasons = message.reasons.iter().map(|reason| self.reason(reason));
         let remedies = message.remedies.into_iter().map(|remedy| self.remedy(remedy));
         Ok(Unfit {
             reasons: reasons.collect::<Result<_, _>>()?,
@@ -168,7 +168,7 @@ impl Reader<'_> {
         })
     }
 
-    fn reason(self, message: v1::Reason) -> Result<Reason, ConversionError> {
+    fn reason(self, message: &v1::Reason) -> Result<Reason, ConversionError> {
         Ok(match self.need("reason.detail", message.detail)? {
             Detail::NotServed(_) => Misfit::NotServed.into(),
             Detail::NotTunable(_) => Misfit::NotTunable.into(),

@@ -89,7 +89,7 @@ fn reasons_that_the_catalogue_does_not_give_survive_too() {
         },
     ];
     for reason in reasons {
-        assert_eq!(reader.reason(v1::Reason::from(&reason)).unwrap(), reason);
+        assert_eq!(reader.reason(&v1::Reason::from(&reason)).unwrap(), reason);
     }
 }
 
