@@ -4,6 +4,7 @@
 //! a client has the same [`preset_catalog::Preset`] that the server holds. It opens no connections.
 
 mod from_wire;
+mod hub_refusal;
 mod not_found;
 mod plan_from_wire;
 mod plan_to_wire;
@@ -11,7 +12,8 @@ mod to_wire;
 mod vendor;
 
 pub use from_wire::ConversionError;
-pub use not_found::{ERROR_DOMAIN, PRESET_NOT_FOUND, near_matches, not_found};
+pub use hub_refusal::{HubRefusal, hub_reason, hub_refusal};
+pub use not_found::{ERROR_DOMAIN, PRESET_NOT_FOUND, near_matches, not_found, not_found_on_hub};
 pub use plan_from_wire::purpose;
 
 /// The generated messages, client and server of `kaito.preset.v1`.

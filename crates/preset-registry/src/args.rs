@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use clap::Parser;
 
+use crate::hub::HubOptions;
 use crate::server::ServerOptions;
 use crate::tls::TlsFiles;
 
@@ -27,12 +28,44 @@ pub struct Args {
     /// gRPC connections that may be open at once; more wait to be accepted.
     #[arg(long, env = "MAX_CONNECTIONS", default_value = "1024", value_parser = connections)]
     pub max_connections: usize,
+    /// Model hub.
+    #[command(flatten)]
+    pub hub: HubArgs,
     /// Certificates.
     #[command(flatten)]
     pub tls: TlsArgs,
     /// Logs, traces.
     #[command(flatten)]
     pub telemetry: telemetry::TelemetryArgs,
+}
+
+/// Flags about a model hub that is asked for names outside the catalogue.
+#[derive(Clone, Debug, Default, clap::Args)]
+#[command(next_help_heading = "Model hub")]
+pub struct HubArgs {
+    /// Where the hub is, such as https://huggingface.co; none is asked without.
+    #[arg(long, env = "HUB_ENDPOINT")]
+    pub hub_endpoint: Option<String>,
+    /// File with a token of the hub, such as a mounted Secret; read again for every request.
+    #[arg(long, env = "HUB_TOKEN_FILE", requires = "hub_endpoint")]
+    pub hub_token_file: Option<PathBuf>,
+    /// PEM file of further authorities that the hub's certificate may be of.
+    #[arg(long, env = "HUB_CA_FILE", requires = "hub_endpoint")]
+    pub hub_ca_file: Option<PathBuf>,
+    /// Directory in which answers are kept across restarts.
+    #[arg(long, env = "HUB_CACHE_DIR", requires = "hub_endpoint")]
+    pub hub_cache_dir: Option<PathBuf>,
+    /// Host that the hub may redirect to; may be repeated, and begin with `*.` for all hosts below.
+    #[arg(
+        long,
+        env = "HUB_REDIRECT_HOST",
+        value_delimiter = ',',
+        default_value = "*.hf.co,*.huggingface.co"
+    )]
+    pub hub_redirect_host: Vec<String>,
+    /// The hub's name may lead to an address that is not public; implied when the endpoint is written as one.
+    #[arg(long, env = "HUB_ALLOW_PRIVATE_ENDPOINT", requires = "hub_endpoint")]
+    pub hub_allow_private_endpoint: bool,
 }
 
 /// Flags about encryption; all files are PEM and read again when they change.
@@ -52,21 +85,28 @@ pub struct TlsArgs {
 
 impl Args {
     /// What the flags mean for the server.
-    ///
-    /// # Errors
-    /// When they contradict each other.
-    pub fn server_options(&self) -> anyhow::Result<ServerOptions> {
+    #[must_use]
+    pub fn server_options(&self) -> ServerOptions {
         let pair = self.tls.tls_cert_file.clone().zip(self.tls.tls_key_file.clone());
         let tls = pair.map(|(certificate, key)| TlsFiles {
             certificate,
             key,
             client_authorities: self.tls.tls_client_ca_file.clone(),
         });
-        Ok(ServerOptions {
+        let hub = self.hub.hub_endpoint.clone().map(|endpoint| HubOptions {
+            endpoint,
+            token_file: self.hub.hub_token_file.clone(),
+            ca_file: self.hub.hub_ca_file.clone(),
+            cache_dir: self.hub.hub_cache_dir.clone(),
+            redirect_hosts: self.hub.hub_redirect_host.clone(),
+            allow_private_endpoint: self.hub.hub_allow_private_endpoint,
+        });
+        ServerOptions {
+            hub,
             presets_dir: self.presets_dir.clone(),
             tls,
             max_connections: self.max_connections,
-        })
+        }
     }
 }
 
@@ -91,17 +131,18 @@ mod tests {
         for bad in [&[cert][..], &[key], &[ca], &[cert, ca]] {
             assert!(parse(bad).is_err(), "{bad:?}");
         }
-        let tls = parse(&[cert, key, ca])
-            .unwrap()
-            .server_options()
-            .unwrap()
-            .tls
-            .unwrap();
+        let tls = parse(&[cert, key, ca]).unwrap().server_options().tls.unwrap();
         assert_eq!(tls.client_authorities, Some("a".into()));
-        assert_eq!(
-            parse(&[]).unwrap().server_options().unwrap(),
-            ServerOptions::default()
-        );
+        assert_eq!(parse(&[]).unwrap().server_options(), ServerOptions::default());
+    }
+
+    #[test]
+    fn nothing_about_a_hub_without_an_endpoint() {
+        assert!(parse(&["--hub-token-file=t"]).is_err() && parse(&["--hub-cache-dir=c"]).is_err());
+        let args = parse(&["--hub-endpoint=https://h.co", "--hub-token-file=t"]).unwrap();
+        let hub = args.server_options().hub.unwrap();
+        assert_eq!(hub.redirect_hosts, ["*.hf.co", "*.huggingface.co"]);
+        assert!(hub.token_file.is_some() && !hub.allow_private_endpoint);
     }
 
     #[test]

@@ -8,6 +8,7 @@ mod call;
 mod deadline;
 mod delta;
 mod files;
+mod hub;
 mod incoming;
 mod library;
 mod paging;
@@ -19,7 +20,8 @@ mod tls;
 mod users;
 mod watch;
 
-pub use args::{Args, TlsArgs};
+pub use args::{Args, HubArgs, TlsArgs};
+pub use hub::{BadEndpoint, HubError, HubOptions};
 pub use program::run;
 pub use server::{PresetServer, ServeError, ServerOptions};
 pub use tls::{TlsError, TlsFiles};

@@ -16,13 +16,13 @@ use crate::server::PresetServer;
 /// Runs the program until SIGTERM or SIGINT.
 ///
 /// # Errors
-/// When the flags contradict each other, a certificate can't be used, an address can't be bound, or a server fails.
+/// When a hub or a certificate can't be used, an address can't be bound, or a server fails.
 pub async fn run(args: Args) -> anyhow::Result<()> {
     let _guard = telemetry::init(&args.telemetry, "preset-registry")?;
     let (metrics, readiness) = (Metrics::new(), Readiness::new());
     let gate = readiness.gate("grpc");
     let admin = Admin::new(metrics.clone(), readiness);
-    let server = PresetServer::prepare(args.server_options()?, &metrics).await?;
+    let server = PresetServer::prepare(args.server_options(), &metrics).await?;
     let grpc_listener = bind(args.grpc_bind_address).await?;
     let metrics_listener = bind(args.metrics_bind_address).await?;
     let probe_listener = bind(args.health_probe_bind_address).await?;

@@ -15,6 +15,7 @@ use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
 
 use crate::call::Calls;
+use crate::hub::{Hub, HubError, HubOptions};
 use crate::incoming;
 use crate::library::Library;
 use crate::service::Service;
@@ -41,6 +42,8 @@ const MAX_WATCHERS: usize = 4096;
 pub struct ServerOptions {
     /// A directory of users' preset files.
     pub presets_dir: Option<PathBuf>,
+    /// A model hub for names outside the catalogue; none is asked without.
+    pub hub: Option<HubOptions>,
     /// Certificates; plain text without.
     pub tls: Option<TlsFiles>,
     /// Connections that may be open at once; more wait to be accepted.
@@ -51,6 +54,7 @@ impl Default for ServerOptions {
     fn default() -> Self {
         Self {
             presets_dir: None,
+            hub: None,
             tls: None,
             max_connections: 1024,
         }
@@ -63,6 +67,9 @@ pub enum ServeError {
     /// The built-in catalogue is broken, which tests exclude.
     #[error("the built-in catalogue of presets is broken")]
     Catalog(#[source] preset_catalog::CatalogError),
+    /// The hub can't be asked as the options want it.
+    #[error(transparent)]
+    Hub(#[from] HubError),
     /// The certificate files can't be used.
     #[error("TLS can't be served")]
     Tls(#[from] TlsError),
@@ -79,6 +86,7 @@ pub enum ServeError {
 pub struct PresetServer {
     library: Arc<Library>,
     users: Option<Users>,
+    hub: Option<Hub>,
     tls: Option<Tls>,
     max_connections: usize,
     metrics: Metrics,
@@ -103,10 +111,12 @@ impl PresetServer {
         if let Some(users) = &users {
             users.reload().await;
         }
+        let hub = options.hub.map(|hub| Hub::new(hub, metrics)).transpose()?;
         let tls = options.tls.map(|files| Tls::new(files, metrics)).transpose()?;
         Ok(Self {
             library,
             users,
+            hub,
             tls,
             max_connections: options.max_connections,
             metrics: metrics.clone(),
@@ -128,6 +138,7 @@ impl PresetServer {
     ) -> Result<(), ServeError> {
         let service = Service {
             library: Arc::clone(&self.library),
+            hub: self.hub.clone(),
             calls: Calls::new(&self.metrics),
             watchers: Watchers::new(&self.metrics, MAX_WATCHERS),
             stop: token.clone(),

@@ -16,6 +16,7 @@ use tonic_types::{ErrorDetails, StatusExt as _};
 
 use crate::call::Calls;
 use crate::deadline;
+use crate::hub::Hub;
 use crate::library::Library;
 use crate::paging::{BadPage, Filter, List};
 use crate::plan::Question;
@@ -28,6 +29,7 @@ const MAX_NAME_BYTES: usize = 256;
 #[derive(Debug)]
 pub(crate) struct Service {
     pub(crate) library: Arc<Library>,
+    pub(crate) hub: Option<Hub>,
     pub(crate) calls: Calls,
     pub(crate) watchers: Watchers,
     /// Cancelled when streams must end.
@@ -71,7 +73,13 @@ impl Service {
             };
             return Ok((preset.clone(), origin));
         }
-        Err(not_found(name, &catalog.near(name)))
+        let Some(hub) = self.hub.as_ref().filter(|_| name.contains('/')) else {
+            return Err(not_found(name, &catalog.near(name)));
+        };
+        match hub.preset(name).await {
+            Ok(preset) => Ok((Preset::clone(&preset), v1::PresetOrigin::Hub)),
+            Err(problem) => Err(problem.status(hub.endpoint(), name, &catalog.near(name))),
+        }
     }
 
     async fn plan(&self, mut request: v1::PlanResourcesRequest) -> Result<v1::PlanResourcesResponse, Status> {
@@ -98,7 +106,10 @@ impl Service {
             user_presets: count(now.catalog.iter().filter(is_users).count()),
             user_files: now.files.reports.iter().map(user_file).collect(),
             user_files_error: now.files.error.clone().unwrap_or_default(),
-            hub_endpoint: String::new(),
+            hub_endpoint: self
+                .hub
+                .as_ref()
+                .map_or_else(String::new, |hub| hub.endpoint().to_owned()),
         }
     }
 }

@@ -7,6 +7,8 @@
     reason = "a test fails by panicking"
 )]
 
+mod hub;
+mod hub_server;
 mod plans;
 mod presets;
 mod running;
