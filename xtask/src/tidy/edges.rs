@@ -102,6 +102,7 @@ pub(super) const TABLE: &[Allowed] = &[
     // test support and chores
     allow("local-cluster", &[]),
     allow("testkit", &["kaito-api", "local-cluster"]),
+    allow("registry-bench", &["preset-catalog", "preset-registry-api"]),
     allow("local-stack", &["kaito-api", "local-cluster", "testkit"]),
     Allowed {
         package: "integration-tests",

@@ -156,7 +156,7 @@ mod tests {
         assert_eq!((store.load(&id, &revision), store.latest(&id)), (None, None));
         store.save(&one);
         let lower = HubId::parse("acme/model").unwrap();
-        assert_eq!(store.load(&lower, &revision), Some(one.clone()));
+        assert_eq!(store.load(&lower, &revision), Some(one));
         store.save(&two);
         assert_eq!(store.load(&id, &revision), None);
         assert_eq!(store.latest(&id), Some(two));
