@@ -164,8 +164,8 @@ fn suggestions() {
 #[test]
 fn the_version_names_the_data() {
     assert_eq!(catalog().version().len(), 2 * VERSION_BYTES);
-    assert_ne!(version("ab", "c"), version("a", "bc"));
-    assert_eq!(version("ab", "c"), version("ab", "c"));
+    assert_ne!(digest(["ab", "c"]), digest(["a", "bc"]));
+    assert_eq!(digest(["ab", "c"]), digest(["ab", "c"]));
 }
 
 const ENTRY: &str = "hub_id: A/Model, license: mit, architecture: X, weights: 1Gi, max_context_tokens: 8, kv_bytes_per_token: 4";

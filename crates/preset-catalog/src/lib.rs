@@ -6,15 +6,21 @@
 
 mod catalog;
 mod derive;
+mod document;
 mod entry;
 pub mod estimate;
+mod facts;
 pub mod fit;
+mod overlay;
 mod preset;
 mod rules;
 mod validate;
 mod weights;
 
 pub use catalog::{Catalog, CatalogError};
+pub use document::{FileProblem, Position, file_schema};
+pub use facts::{FactsError, ModelFacts};
+pub use overlay::{FileReport, Overlay};
 pub use preset::{
     AttentionKind, HybridCache, InferenceProfile, ModelShape, Preset, Runtime, TuningMethod, TuningProfile,
 };

@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 /// A model that can be served, and possibly tuned, without the user choosing parameters.
@@ -72,7 +73,7 @@ pub struct HybridCache {
 }
 
 /// How the attention heads of a layer share keys and values.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Deserialize, JsonSchema)]
 #[serde(rename_all = "UPPERCASE")]
 pub enum AttentionKind {
     /// Multi-head: every head has its own.
@@ -86,7 +87,7 @@ pub enum AttentionKind {
 }
 
 /// An engine that can serve a preset.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Runtime {
     /// vLLM in a GPU pod.
@@ -140,7 +141,7 @@ pub struct TuningProfile {
 }
 
 /// A way to tune a model.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum TuningMethod {
     /// Low-rank adapters beside the weights as they are.

@@ -3,8 +3,11 @@
 //! A rule knows only those two texts; flags that depend on the node or the number of nodes are not made here.
 
 use std::collections::BTreeMap;
+use std::sync::OnceLock;
 
 use serde::Deserialize;
+
+use crate::catalog::VLLM_RULES;
 
 /// What `data/vllm_rules.yaml` says.
 #[derive(Debug, Clone, Deserialize)]
@@ -15,6 +18,15 @@ pub(crate) struct Rules {
 }
 
 impl Rules {
+    /// The rules that are part of the program; parsed at the first call.
+    pub(crate) fn embedded() -> Result<&'static Self, &'static str> {
+        static RULES: OnceLock<Result<Rules, String>> = OnceLock::new();
+        RULES
+            .get_or_init(|| serde_saphyr::from_str(VLLM_RULES).map_err(|error| error.to_string()))
+            .as_ref()
+            .map_err(String::as_str)
+    }
+
     /// The flags that the rules give this model: name without dashes, value.
     pub(crate) fn flags(&self, name: &str, architecture: &str) -> BTreeMap<String, String> {
         choose_all(&self.flags, name, architecture)

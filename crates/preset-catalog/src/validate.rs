@@ -96,7 +96,8 @@ fn name_problems(preset: &Preset, owners: &mut BTreeMap<String, String>) -> Vec<
     problems
 }
 
-fn own_problems(preset: &Preset) -> Vec<Problem> {
+/// What is wrong with a preset whatever others there are.
+pub(crate) fn own_problems(preset: &Preset) -> Vec<Problem> {
     let mut problems = Vec::new();
     if !is_hub_id(&preset.hub_id) {
         problems.push(Problem::BadHubId(preset.hub_id.clone()));

@@ -4,6 +4,7 @@
 
 mod crds;
 mod presets;
+mod schemas;
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -28,11 +29,12 @@ pub(crate) struct Generated {
 }
 
 /// Directories in which every file is generated: what nobody generates any more is removed.
-const OWNED: [&str; 2] = ["deploy/crds", "charts/kaito/crds"];
+const OWNED: [&str; 3] = ["deploy/crds", "charts/kaito/crds", "deploy/schemas"];
 
 fn files() -> Result<Vec<Generated>> {
     let mut files = crds::files()?;
     files.extend(presets::files()?);
+    files.extend(schemas::files()?);
     Ok(files)
 }
 

@@ -2,6 +2,7 @@
 //!
 //! The bytes are those that decided, taken from the placement; only the words are made here.
 
+use std::borrow::Cow;
 use std::fmt::Write as _;
 
 use instance_types::InstanceType;
@@ -21,7 +22,7 @@ pub struct Term {
     /// The formula in words, with its numbers.
     pub formula: String,
     /// Where the formula comes from.
-    pub source: &'static str,
+    pub source: Cow<'static, str>,
 }
 
 /// What memory is used for.
@@ -87,11 +88,11 @@ pub(super) fn terms(
 fn on_gpu(shape: &ModelShape, context_tokens: u32, placement: &Placement) -> Vec<Term> {
     let memory = &placement.memory;
     let engine = EngineMemory::VLLM;
-    let term = |kind, bytes, formula: String, source| Term {
+    let term = |kind, bytes, formula: String, source: &'static str| Term {
         kind,
         bytes,
         formula,
-        source,
+        source: source.into(),
     };
     vec![
         term(
@@ -269,7 +270,7 @@ fn on_host(shape: &ModelShape, instance_type: &InstanceType, context_tokens: u32
         kind,
         bytes,
         formula,
-        source: OURS,
+        source: OURS.into(),
     };
     let mut terms = vec![
         term(
