@@ -1,9 +1,6 @@
 //! One golden object a kind: `tests/snapshots/*.snap` is what we would apply.
 
-#![allow(
-    clippy::unwrap_used,
-    reason = "helpers of tests fail their test"
-)]
+#![allow(clippy::unwrap_used, reason = "helpers of tests fail their test")]
 
 use instance_types::Cloud;
 use kaito_api::Workspace;
