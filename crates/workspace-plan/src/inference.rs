@@ -131,7 +131,7 @@ pub(crate) fn plan(subject: &Subject<'_>, serving: &Serving<'_>) -> Plan {
         notes,
         ..Report::of_inference(subject, fleet.resource(), Some(fleet))
     };
-    status::conclude(subject, report, &mut plan);
+    status::conclude(subject, &report, &mut plan);
     plan
 }
 

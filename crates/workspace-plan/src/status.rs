@@ -128,7 +128,7 @@ fn with_notes(message: &str, notes: &[Problem]) -> String {
 }
 
 /// Puts the status of a live Workspace and its events into the plan, and when to look again.
-pub(crate) fn conclude(subject: &Subject<'_>, report: Report<'_>, plan: &mut Plan) {
+pub(crate) fn conclude(subject: &Subject<'_>, report: &Report<'_>, plan: &mut Plan) {
     let old = subject.status();
     let findings = report.conditions();
     let workers = report
