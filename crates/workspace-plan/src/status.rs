@@ -32,7 +32,7 @@ pub(crate) struct Report<'a> {
 impl<'a> Report<'a> {
     /// Of a Workspace that serves.
     pub(crate) fn of_inference(subject: &Subject<'a>, resource: Finding, fleet: Option<Fleet<'a>>) -> Self {
-        let inference = inference::finding(subject);
+        let inference = inference::finding(subject, resource.is_true());
         let state = match subject.status().and_then(|status| status.state) {
             _ if resource.is_true() && inference.is_true() => WorkspaceState::Ready,
             Some(WorkspaceState::Ready | WorkspaceState::NotReady) => WorkspaceState::NotReady,
@@ -57,11 +57,12 @@ impl<'a> Report<'a> {
             Progress::Succeeded => WorkspaceState::Succeeded,
             Progress::Failed => WorkspaceState::Failed,
         };
+        let job = tuning::finding(subject, resource.is_true());
         Self {
             fleet,
             resource,
             inference: Finding::yes(WorkspaceReason::TuningHasNoInference, nothing),
-            job: Some(tuning::finding(subject)),
+            job: Some(job),
             state,
             notes: Vec::new(),
         }

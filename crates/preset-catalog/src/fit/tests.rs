@@ -326,6 +326,47 @@ fn a_misfit_says_what_would_help() {
 }
 
 #[test]
+fn gpus_without_kernels_are_refused() {
+    let on_t4 = unfit_on(
+        "gpt-oss-20b",
+        &["Standard_NC4as_T4_v3", A10],
+        2048,
+        PlanOptions::default(),
+    );
+    let words: Vec<_> = on_t4.reasons.iter().map(ToString::to_string).collect();
+    assert_eq!(words, ["needs GPUs of compute capability 8.0 and these have 7.5"]);
+    assert_eq!(
+        on_t4.remedies[0].to_string(),
+        "use 1 node of Standard_NV36ads_A10_v5"
+    );
+    // Sparse attention has kernels for Hopper and later only.
+    let on_a100 = unfit_on(
+        "deepseek-v3.2",
+        &["Standard_ND96amsr_A100_v4"],
+        2048,
+        PlanOptions::default(),
+    );
+    assert_eq!(on_a100.reasons.len(), 1);
+    assert_eq!(
+        fit_on("deepseek-v3.2", "Standard_ND96isr_H200_v5", 2048)
+            .placement
+            .nodes,
+        1
+    );
+    // What is not quantised runs on any GPU.
+    assert_eq!(
+        fit_on("phi-4-mini-instruct", "Standard_NC6s_v3", 2048)
+            .placement
+            .nodes,
+        1
+    );
+    let mut unknown = azure("Standard_NC4as_T4_v3").clone();
+    unknown.compute_capability = None;
+    let plan = plan_resources(preset("gpt-oss-20b"), &[&unknown], 2048, &PlanOptions::default());
+    assert!(plan.best().is_some(), "what is not known does not refuse");
+}
+
+#[test]
 fn every_preset_that_is_served_fits_somewhere() {
     let types = all_types();
     for preset in Catalog::embedded().unwrap().iter() {
