@@ -58,6 +58,7 @@ pub enum LintError {
 pub struct Linter<'a> {
     settings: Settings<'a>,
     schema: Value,
+    validator: Validator,
     definition: CompiledSchema,
     policies: [Compiled; 2],
     parameters: Value,
@@ -78,6 +79,7 @@ impl<'a> Linter<'a> {
         let schema = schema_of_workspaces()?;
         let data = table(settings.presets, settings.instance_types, settings.cloud, settings.unlisted);
         Ok(Self {
+            validator: Validator::new(),
             definition: compile_schema(&schema),
             schema,
             policies: [
@@ -124,7 +126,7 @@ impl<'a> Linter<'a> {
     }
 
     fn definition_violations(&self, object: &Value, old: Option<&Value>) -> Vec<Violation> {
-        let checked = Validator::new().validate_compiled(&self.definition, object, old);
+        let checked = self.validator.validate_compiled(&self.definition, object, old);
         let errors = checked.err().into_iter().flatten();
         errors
             .map(|error| Violation {

@@ -37,6 +37,8 @@ pub(super) const TABLE: &[Allowed] = &[
         &["instance-types", "kaito-api", "plan", "preset-catalog", "render"],
     ),
     allow("machine-plan", &["cloudprovider", "kaito-api", "plan"]),
+    allow("admission", &["instance-types", "kaito-api", "preset-catalog"]),
+    allow("lint", &["admission", "instance-types", "kaito-api", "preset-catalog"]),
     allow(
         "sim",
         &[
@@ -92,13 +94,28 @@ pub(super) const TABLE: &[Allowed] = &[
     allow(
         "preset-registry",
         &[
+            "admission",
             "hub-metadata",
             "instance-types",
+            "kaito-api",
+            "operator-runtime",
             "preset-catalog",
             "preset-registry-api",
             "telemetry",
         ],
     ),
+    Allowed {
+        package: "kubectl-kaito",
+        uses: &[
+            "admission",
+            "instance-types",
+            "kaito-api",
+            "lint",
+            "preset-catalog",
+            "preset-registry-api",
+        ],
+        tests_use: &["preset-registry", "telemetry"],
+    },
     allow("arm-server", &["instance-types", "kaito-api"]),
     // test support and chores
     allow("local-cluster", &[]),
@@ -109,17 +126,21 @@ pub(super) const TABLE: &[Allowed] = &[
         package: "integration-tests",
         uses: &[],
         tests_use: &[
+            "admission",
             "arm-server",
+            "instance-types",
             "kaito-api",
+            "lint",
             "local-cluster",
             "local-stack",
+            "preset-catalog",
             "preset-registry-api",
             "testkit",
         ],
     },
     allow(
         "xtask",
-        &["instance-types", "kaito-api", "local-cluster", "preset-catalog"],
+        &["admission", "instance-types", "kaito-api", "local-cluster", "preset-catalog"],
     ),
 ];
 
@@ -133,6 +154,8 @@ pub(super) const PURE: &[&str] = &[
     "render",
     "workspace-plan",
     "machine-plan",
+    "admission",
+    "lint",
     "cloudprovider",
     "sim",
 ];
