@@ -194,7 +194,8 @@ const RULES: &[Rule] = &[
         "!variables.isSizedAnew || !variables.isTypeKnown || variables.gpus > 0 || variables.wanted == '' \
          || (!variables.isTuning && variables.isKnown && (variables.runsOnCpu || variables.runtimes.size() == 0))",
         "'preset ' + variables.wanted + ' needs an NVIDIA GPU and instance type ' + variables.instanceType \
-         + ' has none; GPUs have ' + variables.data['gpu-instance-types'].split(',').join(', ')",
+         + ' has none; the least costly that have one are ' + variables.data['gpu-instance-types'].split(',').filter(t, \
+         variables.data['gpu-instance-types'].split(',').indexOf(t) < 5).join(', ')",
     ),
     rule(
         "resource.instanceType",
@@ -208,7 +209,8 @@ const RULES: &[Rule] = &[
          + (variables.longest > 0 ? '; at most ' + string(variables.longest) + ' tokens fit there' : '') \
          + (('memory.' + variables.preset) in variables.data \
             ? '; it needs at least ' + variables.data['memory.' + variables.preset] + ' GiB of GPU memory' : '') \
-         + (variables.fitting.size() > 0 ? '; it fits ' + variables.fitting.join(', ') \
+         + (variables.fitting.size() > 0 ? '; it fits ' + variables.fitting.filter(t, variables.fitting.indexOf(t) < 5).join(', ') \
+            + (variables.fitting.size() > 5 ? ' and others' : '') \
             : '; no instance type of cloud ' + variables.data['cloud'] + ' holds so long a context')",
     ),
 ];
@@ -221,9 +223,18 @@ mod tests {
 
     #[test]
     fn names_are_those_of_the_vocabulary() {
-        for name in [labels::RUNTIME, labels::MAX_CONTEXT, labels::BYPASS_RESOURCE_CHECKS] {
+        for name in [
+            labels::RUNTIME,
+            labels::MAX_CONTEXT,
+            labels::BYPASS_RESOURCE_CHECKS,
+        ] {
             let quoted = format!("'{name}'");
-            assert!(VARIABLES.iter().any(|variable| variable.expression.contains(&quoted)), "{name}");
+            assert!(
+                VARIABLES
+                    .iter()
+                    .any(|variable| variable.expression.contains(&quoted)),
+                "{name}"
+            );
         }
     }
 }

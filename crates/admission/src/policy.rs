@@ -68,7 +68,8 @@ pub const MATCH_CONDITIONS: [(&str, &str); 2] = [
 /// `variables` but for `makesNodes`, `validations`.
 #[must_use]
 pub fn spec(policy: &Policy) -> Value {
-    let conditions = MATCH_CONDITIONS.map(|(name, expression)| json!({"name": name, "expression": expression}));
+    let conditions =
+        MATCH_CONDITIONS.map(|(name, expression)| json!({"name": name, "expression": expression}));
     let variables: Vec<Value> = policy
         .variables
         .iter()

@@ -194,7 +194,9 @@ mod tests {
     fn has(needle: &str) -> bool {
         let variables = VARIABLES.iter().map(|variable| variable.expression);
         let rules = RULES.iter().map(|rule| rule.expression);
-        variables.chain(rules).any(|text| text.contains(&format!("'{needle}'")))
+        variables
+            .chain(rules)
+            .any(|text| text.contains(&format!("'{needle}'")))
     }
 
     #[test]

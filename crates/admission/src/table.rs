@@ -62,7 +62,10 @@ pub fn table(
     }
     let usable = || presets.iter().filter(|preset| preset.deprecated.is_none());
     table.insert("presets".to_owned(), names(usable()));
-    table.insert("tunable".to_owned(), names(usable().filter(|preset| preset.tuning.is_some())));
+    table.insert(
+        "tunable".to_owned(),
+        names(usable().filter(|preset| preset.tuning.is_some())),
+    );
     if bytes(&table) <= MAX_BYTES {
         return table;
     }
@@ -85,7 +88,10 @@ fn names<'a>(presets: impl Iterator<Item = &'a Preset>) -> String {
 fn ranked(instance_types: &instance_types::Catalog, cloud: Cloud) -> Vec<&InstanceType> {
     let mut types: Vec<&InstanceType> = instance_types.of(cloud).collect();
     types.sort_by_key(|instance_type| {
-        let price = instance_type.list_price.as_ref().map(|price| price.usd_micros_per_hour);
+        let price = instance_type
+            .list_price
+            .as_ref()
+            .map(|price| price.usd_micros_per_hour);
         let without_gpu = instance_type.nvidia_gpus() == 0;
         (without_gpu, price.is_none(), price, instance_type.name.clone())
     });
@@ -105,14 +111,22 @@ fn head(presets: &Catalog, types: &[&InstanceType], cloud: Cloud) -> BTreeMap<St
         ("instance-types", joined(&mut types.iter())),
         (
             "gpu-instance-types",
-            joined(&mut types.iter().filter(|instance_type| instance_type.nvidia_gpus() > 0)),
+            joined(
+                &mut types
+                    .iter()
+                    .filter(|instance_type| instance_type.nvidia_gpus() > 0),
+            ),
         ),
     ]
     .map(|(key, value)| (key.to_owned(), value))
     .into();
     table.extend(types.iter().enumerate().map(|(place, instance_type)| {
         let gpus = instance_type.nvidia_gpus();
-        let memory = if gpus > 0 { instance_type.gpu_memory_gib_total } else { 0 };
+        let memory = if gpus > 0 {
+            instance_type.gpu_memory_gib_total
+        } else {
+            0
+        };
         let key = format!("instance-type.{}", instance_type.name.to_lowercase());
         (key, format!("{place} {gpus} {memory}"))
     }));
@@ -121,9 +135,16 @@ fn head(presets: &Catalog, types: &[&InstanceType], cloud: Cloud) -> BTreeMap<St
 
 fn entries(preset: &Preset, types: &[&InstanceType]) -> Vec<(String, String)> {
     let short = preset.name.as_str();
-    let names = [short, preset.hub_id.as_str()].into_iter().chain(preset.aliases.iter().map(String::as_str));
+    let names = [short, preset.hub_id.as_str()]
+        .into_iter()
+        .chain(preset.aliases.iter().map(String::as_str));
     let mut entries: Vec<(String, String)> = names
-        .map(|name| (format!("preset.{}", name.to_lowercase().replace('/', "..")), short.to_owned()))
+        .map(|name| {
+            (
+                format!("preset.{}", name.to_lowercase().replace('/', "..")),
+                short.to_owned(),
+            )
+        })
         .collect();
     let mut add = |key: &str, value: String| entries.push((format!("{key}.{short}"), value));
     if let Some(why) = &preset.deprecated {
@@ -162,14 +183,18 @@ fn contexts(preset: &Preset, runtime: Runtime, types: &[&InstanceType]) -> Strin
     let plan = plan_resources(preset, types, limit, &options);
     let longest = |instance_type: &&InstanceType| {
         let usable = runtime == Runtime::Native || instance_type.nvidia_gpus() > 0;
-        let tokens = of(&plan, instance_type).filter(|_| usable).map_or(0, |candidate| longest(candidate, limit));
+        let tokens = of(&plan, instance_type)
+            .filter(|_| usable)
+            .map_or(0, |candidate| longest(candidate, limit));
         tokens.to_string()
     };
     types.iter().map(longest).collect::<Vec<_>>().join(",")
 }
 
 fn of<'a>(plan: &'a ResourcePlan, instance_type: &InstanceType) -> Option<&'a Candidate> {
-    plan.candidates.iter().find(|candidate| candidate.instance_type.name == instance_type.name)
+    plan.candidates
+        .iter()
+        .find(|candidate| candidate.instance_type.name == instance_type.name)
 }
 
 /// The planner names the longest context that fits as the remedy of one that does not.
@@ -192,7 +217,11 @@ fn least_gpu_memory_gib(preset: &Preset, types: &[&InstanceType]) -> Option<u32>
     let plan = plan_resources(preset, types, DEFAULT_CONTEXT_TOKENS, &PlanOptions::default());
     plan.fits()
         .filter(|(_, fit)| fit.gpus > 0)
-        .map(|(instance_type, fit)| instance_type.gpu_memory_gib_total.saturating_mul(fit.placement.nodes))
+        .map(|(instance_type, fit)| {
+            instance_type
+                .gpu_memory_gib_total
+                .saturating_mul(fit.placement.nodes)
+        })
         .min()
 }
 
@@ -239,7 +268,9 @@ mod tests {
         let order: Vec<&str> = table["instance-types"].split(',').collect();
         let mut checked = 0;
         for preset in Catalog::embedded().unwrap().iter() {
-            let Some(row) = table.get(&format!("vllm.{}", preset.name)) else { continue };
+            let Some(row) = table.get(&format!("vllm.{}", preset.name)) else {
+                continue;
+            };
             let limit = preset.shape.max_context_tokens;
             for (name, longest) in order.iter().zip(row.split(',')) {
                 let instance_type = types.lookup(Cloud::Azure, name).unwrap();
@@ -252,7 +283,11 @@ mod tests {
                 let longest: u32 = longest.parse().unwrap();
                 let fits = |context_tokens| place(preset, node, Work::Inference { context_tokens }).is_ok();
                 assert!(longest == 0 || fits(longest), "{} on {name}", preset.name);
-                assert!(node.gpus == 0 || longest >= limit || !fits(longest + 1), "{} on {name}", preset.name);
+                assert!(
+                    node.gpus == 0 || longest >= limit || !fits(longest + 1),
+                    "{} on {name}",
+                    preset.name
+                );
                 checked += 1;
             }
         }
@@ -272,7 +307,9 @@ mod tests {
             })
             .collect();
         let built_in = Catalog::embedded().unwrap();
-        let overlay = built_in.overlay(many.iter().map(|(name, text)| (name.as_str(), text.as_str()))).unwrap();
+        let overlay = built_in
+            .overlay(many.iter().map(|(name, text)| (name.as_str(), text.as_str())))
+            .unwrap();
         let types = instance_types::Catalog::embedded().unwrap();
         let table = table(&overlay.catalog, types, Cloud::Aws, Unlisted::Refused);
         assert_eq!(table["open"], "all");

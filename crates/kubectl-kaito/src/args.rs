@@ -7,7 +7,12 @@ use instance_types::Cloud;
 
 /// What a model needs and costs, and whether a Workspace would be taken, before it is applied.
 #[derive(Clone, Debug, Parser)]
-#[command(name = "kubectl-kaito", bin_name = "kubectl kaito", version, propagate_version = true)]
+#[command(
+    name = "kubectl-kaito",
+    bin_name = "kubectl kaito",
+    version,
+    propagate_version = true
+)]
 pub struct Args {
     #[command(flatten)]
     pub(crate) registry: RegistryArgs,

@@ -16,7 +16,8 @@ const MAX_BYTES: u64 = 4 << 20;
 pub(crate) fn read(path: &Path) -> anyhow::Result<Vec<Value>> {
     let shown = name(path);
     let text = text(path).with_context(|| format!("{shown} can't be read"))?;
-    let documents: Vec<Value> = serde_saphyr::from_multiple(&text).with_context(|| format!("{shown} is not YAML"))?;
+    let documents: Vec<Value> =
+        serde_saphyr::from_multiple(&text).with_context(|| format!("{shown} is not YAML"))?;
     Ok(documents.into_iter().flat_map(items).collect())
 }
 
@@ -27,11 +28,20 @@ pub(crate) fn read(path: &Path) -> anyhow::Result<Vec<Value>> {
 pub(crate) fn text(path: &Path) -> anyhow::Result<String> {
     let mut text = String::new();
     if path == Path::new("-") {
-        std::io::stdin().lock().take(MAX_BYTES + 1).read_to_string(&mut text)?;
+        std::io::stdin()
+            .lock()
+            .take(MAX_BYTES + 1)
+            .read_to_string(&mut text)?;
     } else {
-        std::fs::File::open(path)?.take(MAX_BYTES + 1).read_to_string(&mut text)?;
+        std::fs::File::open(path)?
+            .take(MAX_BYTES + 1)
+            .read_to_string(&mut text)?;
     }
-    ensure!(text.len() as u64 <= MAX_BYTES, "it is larger than {} MiB", MAX_BYTES >> 20);
+    ensure!(
+        text.len() as u64 <= MAX_BYTES,
+        "it is larger than {} MiB",
+        MAX_BYTES >> 20
+    );
     Ok(text)
 }
 
@@ -46,7 +56,9 @@ pub(crate) fn name(path: &Path) -> String {
 
 /// It says that it is a Workspace, whatever else it says.
 pub(crate) fn is_workspace(document: &Value) -> bool {
-    let group = document["apiVersion"].as_str().and_then(|version| version.split_once('/'));
+    let group = document["apiVersion"]
+        .as_str()
+        .and_then(|version| version.split_once('/'));
     document["kind"] == "Workspace" && group.is_some_and(|(group, _)| group == "kaito.sh")
 }
 

@@ -21,7 +21,10 @@ const TIMEOUT: Duration = Duration::from_secs(15);
 /// Reads the Workspace and says where it stands. Something that needs doing is a finding.
 pub(crate) async fn run(args: &ExplainArgs) -> anyhow::Result<Answer> {
     let config = configuration(args).await?;
-    let namespace = args.namespace.clone().unwrap_or_else(|| config.default_namespace.clone());
+    let namespace = args
+        .namespace
+        .clone()
+        .unwrap_or_else(|| config.default_namespace.clone());
     let client = Client::try_from(config).context("the kubeconfig can't be used")?;
     let api: Api<Workspace> = Api::namespaced(client, &namespace);
     let workspace = tokio::time::timeout(TIMEOUT, api.get(&args.workspace)).await;
@@ -33,17 +36,24 @@ pub(crate) async fn run(args: &ExplainArgs) -> anyhow::Result<Answer> {
 
 /// By the rules of kubectl: flag, `$KUBECONFIG`, `~/.kube/config`, service account.
 async fn configuration(args: &ExplainArgs) -> anyhow::Result<Config> {
-    let options = KubeConfigOptions { context: args.context.clone(), ..KubeConfigOptions::default() };
+    let options = KubeConfigOptions {
+        context: args.context.clone(),
+        ..KubeConfigOptions::default()
+    };
     let mut config = match &args.kubeconfig {
         Some(path) => {
             let read = Kubeconfig::read_from(path);
             let kubeconfig = read.with_context(|| format!("{} can't be read", path.display()))?;
-            Config::from_custom_kubeconfig(kubeconfig, &options).await.context("the kubeconfig can't be used")?
+            Config::from_custom_kubeconfig(kubeconfig, &options)
+                .await
+                .context("the kubeconfig can't be used")?
         }
-        None if args.context.is_some() => {
-            Config::from_kubeconfig(&options).await.context("the kubeconfig can't be used")?
-        }
-        None => Config::infer().await.context("there is no kubeconfig: set $KUBECONFIG, or --kubeconfig")?,
+        None if args.context.is_some() => Config::from_kubeconfig(&options)
+            .await
+            .context("the kubeconfig can't be used")?,
+        None => Config::infer()
+            .await
+            .context("there is no kubeconfig: set $KUBECONFIG, or --kubeconfig")?,
     };
     config.connect_timeout = Some(Duration::from_secs(5));
     Ok(config)
@@ -72,16 +82,25 @@ fn explained(namespace: &str, workspace: &Workspace) -> Answer {
             printable(&condition.message),
         ]
     });
-    let _ = write!(text, "\n{}", table(&["CONDITION", "STATUS", "REASON", "MESSAGE"], rows));
+    let _ = write!(
+        text,
+        "\n{}",
+        table(&["CONDITION", "STATUS", "REASON", "~MESSAGE"], rows)
+    );
     let helps = remedies(&status.conditions);
     for (reason, remedy) in &helps {
         let _ = write!(text, "\n{reason}: {remedy}\n");
     }
-    Answer { text, findings: !helps.is_empty() }
+    Answer {
+        text,
+        findings: !helps.is_empty(),
+    }
 }
 
 fn headline(status: &WorkspaceStatus) -> String {
-    let state = status.state.map_or_else(|| "no state yet".to_owned(), |state| format!("{state:?}"));
+    let state = status
+        .state
+        .map_or_else(|| "no state yet".to_owned(), |state| format!("{state:?}"));
     match status.target_node_count {
         Some(count) => format!("{state}, on {count} node{}", if count == 1 { "" } else { "s" }),
         None => state,
@@ -138,8 +157,19 @@ mod tests {
         });
         let answer = explained("default", &workspace(status));
         assert!(answer.findings);
-        assert!(answer.text.starts_with("Workspace default/w: Pending, on 2 nodes\nNodes: n1\n"), "{}", answer.text);
-        assert_eq!(answer.text.matches("Ask for more quota").count(), 1, "{}", answer.text);
+        assert!(
+            answer
+                .text
+                .starts_with("Workspace default/w: Pending, on 2 nodes\nNodes: n1\n"),
+            "{}",
+            answer.text
+        );
+        assert_eq!(
+            answer.text.matches("Ask for more quota").count(),
+            1,
+            "{}",
+            answer.text
+        );
     }
 
     #[test]
@@ -150,12 +180,20 @@ mod tests {
         });
         let answer = explained("default", &workspace(status));
         assert!(!answer.findings);
-        assert!(answer.text.contains("The last edit has not been looked at yet."), "{}", answer.text);
+        assert!(
+            answer.text.contains("The last edit has not been looked at yet."),
+            "{}",
+            answer.text
+        );
     }
 
     #[test]
     fn nothing_is_known() {
         let answer = explained("default", &workspace(serde_json::Value::Null));
-        assert!(answer.findings && answer.text.contains("workspace-controller"), "{}", answer.text);
+        assert!(
+            answer.findings && answer.text.contains("workspace-controller"),
+            "{}",
+            answer.text
+        );
     }
 }

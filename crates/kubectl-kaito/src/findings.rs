@@ -29,7 +29,8 @@ pub(crate) async fn run(source: &Source, args: &LintArgs) -> anyhow::Result<Answ
     let (catalog, unlisted) = catalog(source, args).await?;
     let linter = Linter::new(Settings {
         presets: &catalog,
-        instance_types: instance_types::Catalog::embedded().context("the tables of instance types are broken")?,
+        instance_types: instance_types::Catalog::embedded()
+            .context("the tables of instance types are broken")?,
         cloud: args.cloud,
         nodes: match args.node_provisioner {
             NodeProvisioner::Machine => NodeSource::Made,
@@ -44,7 +45,10 @@ pub(crate) async fn run(source: &Source, args: &LintArgs) -> anyhow::Result<Answ
                 found.push(Finding {
                     file: documents::name(path),
                     document: index + 1,
-                    name: document["metadata"]["name"].as_str().unwrap_or("(without a name)").to_owned(),
+                    name: document["metadata"]["name"]
+                        .as_str()
+                        .unwrap_or("(without a name)")
+                        .to_owned(),
                     violations: linter.create(document),
                 });
             }
@@ -71,7 +75,8 @@ async fn catalog(source: &Source, args: &LintArgs) -> anyhow::Result<(Catalog, U
     let (catalog, unlisted) = source.catalog().await?;
     let mut texts = BTreeMap::new();
     for path in &args.presets {
-        let text = documents::text(path).with_context(|| format!("{} can't be read", documents::name(path)))?;
+        let text =
+            documents::text(path).with_context(|| format!("{} can't be read", documents::name(path)))?;
         texts.insert(documents::name(path), text);
     }
     let overlay = catalog.overlay(texts.iter().map(|(name, text)| (name.as_str(), text.as_str())))?;

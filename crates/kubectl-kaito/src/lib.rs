@@ -33,7 +33,10 @@ pub(crate) struct Answer {
 
 impl Answer {
     pub(crate) const fn fine(text: String) -> Self {
-        Self { text, findings: false }
+        Self {
+            text,
+            findings: false,
+        }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use anyhow::Context as _;
 use comfy_table::presets::NOTHING;
-use comfy_table::{Cell, CellAlignment, ContentArrangement, Table};
+use comfy_table::{Cell, CellAlignment, ColumnConstraint, ContentArrangement, Table};
 use serde_json::Value;
 
 use crate::args::Format;
@@ -24,8 +24,8 @@ pub(crate) fn serialized(format: Format, value: &Value) -> anyhow::Result<String
     }
 }
 
-/// Rows under a header, in at most 100 columns; cells that are too long are wrapped. Columns whose header begins with `>`
-/// are aligned to the right.
+/// Rows under a header, in at most 100 columns. Columns whose header begins with `>` are aligned to the right; those whose
+/// header begins with `~` are wrapped when they are too long, others never.
 pub(crate) fn table(header: &[&str], rows: impl IntoIterator<Item = Vec<String>>) -> String {
     let mut table = Table::new();
     table
@@ -33,18 +33,30 @@ pub(crate) fn table(header: &[&str], rows: impl IntoIterator<Item = Vec<String>>
         .set_content_arrangement(ContentArrangement::Dynamic)
         .set_width(WIDTH);
     if !header.is_empty() {
-        table.set_header(header.iter().map(|name| name.trim_start_matches('>')).map(Cell::new));
+        table.set_header(
+            header
+                .iter()
+                .map(|name| name.trim_start_matches(['>', '~']))
+                .map(Cell::new),
+        );
     }
     table.add_rows(rows);
     for (index, column) in table.column_iter_mut().enumerate() {
         if index == 0 {
             column.set_padding((0, 1));
         }
-        if header.get(index).is_some_and(|name| name.starts_with('>')) {
+        let name = header.get(index).copied().unwrap_or("~");
+        if name.starts_with('>') {
             column.set_cell_alignment(CellAlignment::Right);
         }
+        if !name.starts_with('~') {
+            column.set_constraint(ColumnConstraint::ContentWidth);
+        }
     }
-    let mut text: String = table.lines().map(|line| format!("{}\n", line.trim_end())).collect();
+    let mut text: String = table
+        .lines()
+        .map(|line| format!("{}\n", line.trim_end()))
+        .collect();
     text.truncate(text.trim_end().len());
     text.push('\n');
     text
@@ -64,7 +76,9 @@ pub(crate) fn dollars(micros: u64) -> String {
 
 /// A text of somebody else's on a terminal: without what could steer it.
 pub(crate) fn printable(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+    text.chars()
+        .map(|c| if c.is_control() { ' ' } else { c })
+        .collect()
 }
 
 #[cfg(test)]
@@ -73,14 +87,23 @@ mod tests {
 
     #[test]
     fn numbers_for_people() {
-        assert_eq!((gib(1 << 30), gib(3 << 29)), ("1.00".to_owned(), "1.50".to_owned()));
-        assert_eq!((dollars(3_673_000), dollars(1)), ("3.68".to_owned(), "0.01".to_owned()));
+        assert_eq!(
+            (gib(1 << 30), gib(3 << 29)),
+            ("1.00".to_owned(), "1.50".to_owned())
+        );
+        assert_eq!(
+            (dollars(3_673_000), dollars(1)),
+            ("3.68".to_owned(), "0.01".to_owned())
+        );
     }
 
     #[test]
     fn long_cells_are_wrapped() {
-        let text = table(&["A", ">B"], [vec!["word ".repeat(60), "1".to_owned()]]);
-        assert!(text.lines().count() > 3 && text.lines().all(|line| line.len() <= 100), "{text}");
+        let text = table(&["~A", ">B"], [vec!["word ".repeat(60), "1".to_owned()]]);
+        assert!(
+            text.lines().count() > 3 && text.lines().all(|line| line.len() <= 100),
+            "{text}"
+        );
     }
 
     #[test]

@@ -13,7 +13,14 @@ pub(crate) fn plan(plan: &ResourcePlan, workspace: Option<(&str, &str)>) -> Valu
     };
     known([
         ("workspace", json!(workspace.map(|(name, _)| name))),
-        ("instanceType", json!(workspace.map(|(_, chosen)| chosen).filter(|chosen| !chosen.is_empty()))),
+        (
+            "instanceType",
+            json!(
+                workspace
+                    .map(|(_, chosen)| chosen)
+                    .filter(|chosen| !chosen.is_empty())
+            ),
+        ),
         ("preset", json!(plan.preset)),
         ("purpose", json!(purpose)),
         ("contextTokens", json!(plan.context_tokens)),

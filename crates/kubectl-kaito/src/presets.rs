@@ -44,7 +44,15 @@ fn wanted(preset: &Preset, args: &ListArgs) -> bool {
 }
 
 fn listed(presets: &[Preset]) -> String {
-    let header = ["PRESET", ">WEIGHTS GiB", ">CONTEXT", "RUNTIMES", "TUNING", "GATED", "LICENCE"];
+    let header = [
+        "PRESET",
+        ">WEIGHTS GiB",
+        ">CONTEXT",
+        "~RUNTIMES",
+        "~TUNING",
+        "GATED",
+        "~LICENCE",
+    ];
     let row = |preset: &Preset| {
         let name = match &preset.deprecated {
             Some(_) => format!("{} (deprecated)", preset.name),
@@ -65,7 +73,11 @@ fn listed(presets: &[Preset]) -> String {
 
 fn runtimes(preset: &Preset) -> String {
     let profile = preset.inference.as_ref();
-    let names: Vec<&str> = profile.into_iter().flat_map(|profile| &profile.runtimes).map(|r| r.as_str()).collect();
+    let names: Vec<&str> = profile
+        .into_iter()
+        .flat_map(|profile| &profile.runtimes)
+        .map(|r| r.as_str())
+        .collect();
     match profile {
         Some(profile) if profile.cpu => format!("{} (CPU)", names.join(", ")),
         _ => names.join(", "),
@@ -74,7 +86,10 @@ fn runtimes(preset: &Preset) -> String {
 
 fn methods(preset: &Preset) -> String {
     let methods = preset.tuning.iter().flat_map(|tuning| &tuning.methods);
-    methods.map(|method| method.as_str()).collect::<Vec<_>>().join(", ")
+    methods
+        .map(|method| method.as_str())
+        .collect::<Vec<_>>()
+        .join(", ")
 }
 
 fn shown(preset: &Preset) -> String {
@@ -93,7 +108,14 @@ fn shown(preset: &Preset) -> String {
     row("revision", preset.revision.clone().unwrap_or_default());
     row("licence", preset.license.clone());
     let gated = "yes: an account that accepted the licence, and its token in presetOptions.modelAccessSecret";
-    row("gated", if preset.gated { gated.to_owned() } else { String::new() });
+    row(
+        "gated",
+        if preset.gated {
+            gated.to_owned()
+        } else {
+            String::new()
+        },
+    );
     row("architecture", shape.architecture.clone());
     row("weights", format!("{} GiB", gib(shape.weights_bytes)));
     row("quantisation", shape.quantization.clone().unwrap_or_default());

@@ -68,5 +68,9 @@ pub(crate) fn preset(preset: &Preset) -> Value {
 /// An object of the fields that have a value.
 pub(crate) fn known<const N: usize>(fields: [(&str, Value); N]) -> Value {
     let known = fields.into_iter().filter(|(_, value)| !value.is_null());
-    Value::Object(known.map(|(name, value)| (name.to_owned(), value)).collect::<Map<_, _>>())
+    Value::Object(
+        known
+            .map(|(name, value)| (name.to_owned(), value))
+            .collect::<Map<_, _>>(),
+    )
 }

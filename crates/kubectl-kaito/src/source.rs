@@ -55,7 +55,9 @@ impl Source {
         if let Some(path) = &args.registry_ca_file {
             let pem = std::fs::read(path).with_context(|| format!("{} can't be read", path.display()))?;
             let tls = ClientTlsConfig::new().ca_certificate(Certificate::from_pem(pem));
-            endpoint = endpoint.tls_config(tls).context("--registry-ca-file can't be used")?;
+            endpoint = endpoint
+                .tls_config(tls)
+                .context("--registry-ca-file can't be used")?;
         } else if address.starts_with("https:") {
             bail!("an https registry needs --registry-ca-file, the authorities of its certificate");
         }
@@ -81,8 +83,15 @@ impl Source {
         match self {
             Self::Embedded => found(name).cloned(),
             Self::Registry(client) => {
-                let request = v1::GetPresetRequest { name: name.to_owned() };
-                let answer = client.clone().get_preset(request).await.map_err(refusal)?.into_inner();
+                let request = v1::GetPresetRequest {
+                    name: name.to_owned(),
+                };
+                let answer = client
+                    .clone()
+                    .get_preset(request)
+                    .await
+                    .map_err(refusal)?
+                    .into_inner();
                 let preset = answer.preset.context("the registry's answer holds no preset")?;
                 Ok(Preset::try_from(preset)?)
             }
@@ -98,11 +107,21 @@ impl Source {
             Self::Embedded => {
                 let types = instance_types(question.cloud, question.instance_types)?;
                 let preset = found(question.preset)?;
-                Ok(plan_resources(preset, &types, question.context_tokens, &question.options))
+                Ok(plan_resources(
+                    preset,
+                    &types,
+                    question.context_tokens,
+                    &question.options,
+                ))
             }
             Self::Registry(client) => {
                 let request = request(question);
-                let answer = client.clone().plan_resources(request).await.map_err(refusal)?.into_inner();
+                let answer = client
+                    .clone()
+                    .plan_resources(request)
+                    .await
+                    .map_err(refusal)?
+                    .into_inner();
                 let plan = answer.plan.context("the registry's answer holds no plan")?;
                 Ok(ResourcePlan::try_from(plan)?)
             }
@@ -118,7 +137,12 @@ impl Source {
             Self::Embedded => Ok((embedded()?.clone(), Unlisted::Refused)),
             Self::Registry(client) => {
                 let request = v1::GetCatalogStatusRequest {};
-                let status = client.clone().get_catalog_status(request).await.map_err(refusal)?.into_inner();
+                let status = client
+                    .clone()
+                    .get_catalog_status(request)
+                    .await
+                    .map_err(refusal)?
+                    .into_inner();
                 let catalog = Catalog::from_presets(listed(client).await?, status.catalog_version)?;
                 let unlisted = if status.hub_endpoint.is_empty() {
                     Unlisted::Refused
@@ -137,7 +161,9 @@ fn embedded() -> anyhow::Result<&'static Catalog> {
 
 fn found(name: &str) -> anyhow::Result<&'static Preset> {
     let catalog = embedded()?;
-    catalog.find(name).ok_or_else(|| unknown("preset", name, &catalog.near(name)))
+    catalog
+        .find(name)
+        .ok_or_else(|| unknown("preset", name, &catalog.near(name)))
 }
 
 fn unknown(what: &str, name: &str, near: &[&str]) -> anyhow::Error {
@@ -156,7 +182,13 @@ fn instance_types(cloud: Cloud, names: &[String]) -> anyhow::Result<Vec<&'static
     }
     let lookup = |name: &String| {
         let found = known.lookup(cloud, name);
-        found.ok_or_else(|| unknown(&format!("instance type of {cloud} named"), name, &known.near(cloud, name)))
+        found.ok_or_else(|| {
+            unknown(
+                &format!("instance type of {cloud} named"),
+                name,
+                &known.near(cloud, name),
+            )
+        })
     };
     names.iter().map(lookup).collect()
 }
@@ -167,7 +199,9 @@ fn request(question: &Question<'_>) -> v1::PlanResourcesRequest {
         Purpose::Tuning => v1::PlanPurpose::Tuning,
     };
     v1::PlanResourcesRequest {
-        model: Some(v1::plan_resources_request::Model::Name(question.preset.to_owned())),
+        model: Some(v1::plan_resources_request::Model::Name(
+            question.preset.to_owned(),
+        )),
         cloud: question.cloud.to_string(),
         instance_types: question.instance_types.to_vec(),
         context_tokens: question.context_tokens,
@@ -178,9 +212,17 @@ fn request(question: &Question<'_>) -> v1::PlanResourcesRequest {
 
 async fn listed(client: &PresetRegistryClient<Channel>) -> anyhow::Result<Vec<Preset>> {
     let mut presets = Vec::new();
-    let mut request = v1::ListPresetsRequest { page_size: PAGE, ..v1::ListPresetsRequest::default() };
+    let mut request = v1::ListPresetsRequest {
+        page_size: PAGE,
+        ..v1::ListPresetsRequest::default()
+    };
     loop {
-        let page = client.clone().list_presets(request.clone()).await.map_err(refusal)?.into_inner();
+        let page = client
+            .clone()
+            .list_presets(request.clone())
+            .await
+            .map_err(refusal)?
+            .into_inner();
         for preset in page.presets {
             presets.push(Preset::try_from(preset)?);
         }

@@ -72,36 +72,115 @@ fn presets() {
     golden("presets-list-cpu.txt", 0, &["presets", "list", "--cpu"]);
     golden("presets-list-none.txt", 0, &["presets", "list", "unheard-of"]);
     golden("presets-show.txt", 0, &["presets", "show", "microsoft/Phi-4"]);
-    golden("presets-show.yaml", 0, &["presets", "show", "gemma-3-4b-instruct", "-o", "yaml"]);
-    golden("presets-list.json", 0, &["presets", "list", "smollm2", "-o", "json"]);
+    golden(
+        "presets-show.yaml",
+        0,
+        &["presets", "show", "gemma-3-4b-instruct", "-o", "yaml"],
+    );
+    golden(
+        "presets-list.json",
+        0,
+        &["presets", "list", "smollm2", "-o", "json"],
+    );
 }
 
 #[test]
 fn plans() {
     golden("plan.txt", 0, &["plan", "llama-3.3-70b-instruct"]);
-    golden("plan-aws.txt", 0, &["plan", "phi-4", "--cloud", "aws", "--context", "16384"]);
+    golden(
+        "plan-aws.txt",
+        0,
+        &["plan", "phi-4", "--cloud", "aws", "--context", "16384"],
+    );
     golden("plan-tuning.txt", 0, &["plan", "phi-4", "--tuning", "--explain"]);
-    golden("plan-cpu.txt", 0, &["plan", "smollm2-135m-instruct", "--instance-type", "Standard_D8s_v5", "--explain"]);
+    golden(
+        "plan-cpu.txt",
+        0,
+        &[
+            "plan",
+            "smollm2-135m-instruct",
+            "--instance-type",
+            "Standard_D8s_v5",
+            "--explain",
+        ],
+    );
     let one = ["--instance-type", "standard_nd96isr_h100_v5"];
-    golden("plan-explain.txt", 0, &["plan", "deepseek-r1-0528", "--explain", one[0], one[1]]);
-    golden("plan.json", 0, &["plan", "phi-4-mini-instruct", "-o", "json", one[0], one[1]]);
-    golden("plan-max-nodes.txt", 1, &["plan", "deepseek-r1-0528", "--max-nodes", "1", one[0], one[1]]);
-    golden("plan-file.txt", 1, &["plan", "-f", "manifests/wrong.yaml", "--max-nodes", "2"]);
-    golden("plan-file.yaml", 0, &["plan", "-f", "manifests/good.yaml", "-o", "yaml", one[0], one[1], "--instance-type", "Standard_NC24ads_A100_v4"]);
+    golden(
+        "plan-explain.txt",
+        0,
+        &["plan", "deepseek-r1-0528", "--explain", one[0], one[1]],
+    );
+    golden(
+        "plan.json",
+        0,
+        &["plan", "phi-4-mini-instruct", "-o", "json", one[0], one[1]],
+    );
+    golden(
+        "plan-max-nodes.txt",
+        1,
+        &["plan", "deepseek-r1-0528", "--max-nodes", "1", one[0], one[1]],
+    );
+    golden(
+        "plan-file.txt",
+        1,
+        &["plan", "-f", "manifests/wrong.yaml", "--max-nodes", "2"],
+    );
+    golden(
+        "plan-file.yaml",
+        0,
+        &[
+            "plan",
+            "-f",
+            "manifests/good.yaml",
+            "-o",
+            "yaml",
+            one[0],
+            one[1],
+            "--instance-type",
+            "Standard_NC24ads_A100_v4",
+        ],
+    );
 }
 
 #[test]
 fn lint() {
     golden("lint-good.txt", 0, &["lint", "-f", "manifests/good.yaml"]);
-    golden("lint-wrong.txt", 1, &["lint", "-f", "manifests/good.yaml", "manifests/wrong.yaml"]);
-    golden("lint-wrong.json", 1, &["lint", "-f", "manifests/wrong.yaml", "-o", "json"]);
-    golden("lint-byo.txt", 1, &["lint", "-f", "manifests/good.yaml", "--node-provisioner", "byo"]);
-    golden("lint-presets.txt", 0, &["lint", "-f", "manifests/ours.yaml", "--presets", "manifests/presets.yaml"]);
+    golden(
+        "lint-wrong.txt",
+        1,
+        &["lint", "-f", "manifests/good.yaml", "manifests/wrong.yaml"],
+    );
+    golden(
+        "lint-wrong.json",
+        1,
+        &["lint", "-f", "manifests/wrong.yaml", "-o", "json"],
+    );
+    golden(
+        "lint-byo.txt",
+        1,
+        &["lint", "-f", "manifests/good.yaml", "--node-provisioner", "byo"],
+    );
+    golden(
+        "lint-presets.txt",
+        0,
+        &[
+            "lint",
+            "-f",
+            "manifests/ours.yaml",
+            "--presets",
+            "manifests/presets.yaml",
+        ],
+    );
     golden("lint-no-presets.txt", 1, &["lint", "-f", "manifests/ours.yaml"]);
     let good = std::fs::read_to_string(tests().join("manifests/good.yaml")).unwrap();
     let ran = run_with(&["lint", "-f", "-"], &good);
     assert_eq!((ran.code, ran.err.as_str()), (0, ""));
-    assert!(ran.out.starts_with("standard input: Workspace phi-4-mini is fine"), "{}", ran.out);
+    assert!(
+        ran.out
+            .starts_with("standard input: Workspace phi-4-mini is fine"),
+        "{}",
+        ran.out
+    );
 }
 
 #[test]
@@ -123,34 +202,69 @@ fn the_examples_are_fine() {
 #[test]
 fn what_can_t_be_answered_ends_with_2() {
     let cases: [(&[&str], &str); 12] = [
-        (&["plan", "phi-44"], "there is no preset phi-44; did you mean phi-4"),
+        (
+            &["plan", "phi-44"],
+            "there is no preset phi-44; did you mean phi-4",
+        ),
         (&["presets", "show", "nonsense"], "there is no preset nonsense"),
-        (&["plan", "phi-4", "--instance-type", "Standard_NC24ads_A100_v5"], "did you mean Standard_NC"),
+        (
+            &["plan", "phi-4", "--instance-type", "Standard_NC24ads_A100_v5"],
+            "did you mean Standard_NC",
+        ),
         (&["plan", "phi-4", "--cloud", "gcp"], "unknown cloud"),
         (&["plan"], "required"),
         (&["plan", "-f", "golden/presets-show.yaml"], "holds no Workspace"),
         (&["lint", "-f", "nowhere.yaml"], "nowhere.yaml can't be read"),
-        (&["lint", "-f", "golden/presets-show.yaml"], "there is no Workspace in"),
-        (&["lint", "-f", "manifests/good.yaml", "--presets", "manifests/good.yaml"], "good.yaml: "),
+        (
+            &["lint", "-f", "golden/presets-show.yaml"],
+            "there is no Workspace in",
+        ),
+        (
+            &[
+                "lint",
+                "-f",
+                "manifests/good.yaml",
+                "--presets",
+                "manifests/good.yaml",
+            ],
+            "good.yaml: ",
+        ),
         (&["presets", "list", "--registry", "not a url"], "is not a URL"),
-        (&["presets", "list", "--registry", "https://localhost:1"], "--registry-ca-file"),
-        (&["explain", "w", "--kubeconfig", "nowhere"], "nowhere can't be read"),
+        (
+            &["presets", "list", "--registry", "https://localhost:1"],
+            "--registry-ca-file",
+        ),
+        (
+            &["explain", "w", "--kubeconfig", "nowhere"],
+            "nowhere can't be read",
+        ),
     ];
     for (args, part) in cases {
         let ran = run(args);
         assert_eq!(ran.code, 2, "{args:?}: {}{}", ran.out, ran.err);
-        assert!(ran.err.contains(part) && ran.out.is_empty(), "{args:?}: {}", ran.err);
+        assert!(
+            ran.err.contains(part) && ran.out.is_empty(),
+            "{args:?}: {}",
+            ran.err
+        );
     }
 }
 
 /// A registry in this process; it ends with the runtime of the test.
 async fn registry() -> String {
     let metrics = Metrics::new();
-    let server = PresetServer::prepare(ServerOptions::default(), &metrics).await.unwrap();
+    let server = PresetServer::prepare(ServerOptions::default(), &metrics)
+        .await
+        .unwrap();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = format!("http://{}", listener.local_addr().unwrap());
     let gate = Readiness::new().gate("grpc");
-    tokio::spawn(async move { server.serve(listener, &gate, CancellationToken::new()).await.unwrap() });
+    tokio::spawn(async move {
+        server
+            .serve(listener, &gate, CancellationToken::new())
+            .await
+            .unwrap()
+    });
     address
 }
 
@@ -169,7 +283,11 @@ async fn a_registry_gives_the_same_answers() {
     for question in questions {
         let offline = run(question);
         let online = run(&[question, &["--registry", &address]].concat());
-        assert_eq!((online.code, &online.err), (offline.code, &offline.err), "{question:?}");
+        assert_eq!(
+            (online.code, &online.err),
+            (offline.code, &offline.err),
+            "{question:?}"
+        );
         assert_eq!(online.out, offline.out, "{question:?}");
     }
     let ran = run(&["presets", "show", "phi-44", "--registry", &address]);
@@ -179,5 +297,9 @@ async fn a_registry_gives_the_same_answers() {
 #[test]
 fn a_registry_that_is_down_is_said() {
     let ran = run(&["presets", "list", "--registry", "http://127.0.0.1:1"]);
-    assert!(ran.code == 2 && ran.err.contains("the registry does not answer"), "{}", ran.err);
+    assert!(
+        ran.code == 2 && ran.err.contains("the registry does not answer"),
+        "{}",
+        ran.err
+    );
 }

@@ -117,7 +117,9 @@ fn key(name: &str) -> Key {
 }
 
 fn map(entries: HashMap<Key, Cel>) -> Cel {
-    Cel::Map(Map { map: Arc::new(entries) })
+    Cel::Map(Map {
+        map: Arc::new(entries),
+    })
 }
 
 // Keys stay as they are: annotations are looked up by their names.
@@ -132,7 +134,10 @@ fn cel(value: &Value) -> Cel {
         },
         Value::String(text) => Cel::String(Arc::new(text.clone())),
         Value::Array(items) => Cel::List(Arc::new(items.iter().map(cel).collect())),
-        Value::Object(fields) => map(fields.iter().map(|(name, value)| (key(name), cel(value))).collect()),
+        Value::Object(fields) => map(fields
+            .iter()
+            .map(|(name, value)| (key(name), cel(value)))
+            .collect()),
     }
 }
 

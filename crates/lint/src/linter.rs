@@ -66,7 +66,9 @@ pub struct Linter<'a> {
 
 impl fmt::Debug for Linter<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Linter").field("cloud", &self.settings.cloud).finish_non_exhaustive()
+        f.debug_struct("Linter")
+            .field("cloud", &self.settings.cloud)
+            .finish_non_exhaustive()
     }
 }
 
@@ -77,7 +79,12 @@ impl<'a> Linter<'a> {
     /// When they can't be read, which the tests of this crate exclude.
     pub fn new(settings: Settings<'a>) -> Result<Self, LintError> {
         let schema = schema_of_workspaces()?;
-        let data = table(settings.presets, settings.instance_types, settings.cloud, settings.unlisted);
+        let data = table(
+            settings.presets,
+            settings.instance_types,
+            settings.cloud,
+            settings.unlisted,
+        );
         Ok(Self {
             validator: Validator::new(),
             definition: compile_schema(&schema),
@@ -170,9 +177,14 @@ fn identity(object: &Value) -> Vec<Violation> {
     }
     for field in ["labels", "annotations"] {
         let entries = &object["metadata"][field];
-        let strings = entries.as_object().is_some_and(|all| all.values().all(Value::is_string));
+        let strings = entries
+            .as_object()
+            .is_some_and(|all| all.values().all(Value::is_string));
         if !entries.is_null() && !strings {
-            add(&format!("metadata.{field}"), "must map names to strings; numbers and booleans need quotes");
+            add(
+                &format!("metadata.{field}"),
+                "must map names to strings; numbers and booleans need quotes",
+            );
         }
     }
     found

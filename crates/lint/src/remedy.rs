@@ -12,7 +12,10 @@ use crate::violation::{Origin, Violation};
 
 /// Adds what is known to the violations of the catalogue.
 pub(crate) fn add(settings: &Settings<'_>, object: &Value, violations: &mut [Violation]) {
-    for violation in violations.iter_mut().filter(|found| found.origin == Origin::CataloguePolicy) {
+    for violation in violations
+        .iter_mut()
+        .filter(|found| found.origin == Origin::CataloguePolicy)
+    {
         violation.remedy = match violation.path.as_str() {
             "preset.name" => near_presets(settings, object),
             "resource.instanceType" => near_types(settings, object).or_else(|| best(settings, object)),
@@ -47,16 +50,29 @@ fn did_you_mean(names: &[&str]) -> Option<String> {
 fn best(settings: &Settings<'_>, object: &Value) -> Option<String> {
     let preset: &Preset = settings.presets.find(wanted(object)?)?;
     let types: Vec<_> = settings.instance_types.of(settings.cloud).collect();
-    let purpose = if object["tuning"].is_object() { Purpose::Tuning } else { Purpose::Inference };
-    let options = PlanOptions { purpose, ..PlanOptions::default() };
+    let purpose = if object["tuning"].is_object() {
+        Purpose::Tuning
+    } else {
+        Purpose::Inference
+    };
+    let options = PlanOptions {
+        purpose,
+        ..PlanOptions::default()
+    };
     let asked = object["metadata"]["annotations"][kaito_api::labels::MAX_CONTEXT].as_str();
-    let context = asked.and_then(|text| text.trim().parse().ok()).unwrap_or(DEFAULT_CONTEXT_TOKENS);
+    let context = asked
+        .and_then(|text| text.trim().parse().ok())
+        .unwrap_or(DEFAULT_CONTEXT_TOKENS);
     let plan = plan_resources(preset, &types, context, &options);
     let (instance_type, fit) = plan.best()?;
     let nodes = fit.placement.nodes;
     let plural = if nodes == 1 { "" } else { "s" };
     let name = &instance_type.name;
     let cents = fit.usd_micros_per_hour.map(|micros| micros.div_ceil(10_000));
-    let price = cents.map_or_else(String::new, |cents| format!(", ${}.{:02} an hour", cents / 100, cents % 100));
-    Some(format!("the least costly that fits is {nodes} node{plural} of {name}{price}"))
+    let price = cents.map_or_else(String::new, |cents| {
+        format!(", ${}.{:02} an hour", cents / 100, cents % 100)
+    });
+    Some(format!(
+        "the least costly that fits is {nodes} node{plural} of {name}{price}"
+    ))
 }

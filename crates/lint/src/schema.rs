@@ -53,7 +53,10 @@ impl Found {
             return self.add(path, format!("must be of type object and is {}", kind(value)));
         };
         let missing = schema["required"].as_array().into_iter().flatten();
-        for name in missing.filter_map(Value::as_str).filter(|name| !fields.contains_key(*name)) {
+        for name in missing
+            .filter_map(Value::as_str)
+            .filter(|name| !fields.contains_key(*name))
+        {
             self.add(&join(path, name), "must be specified");
         }
         if let Some(most) = schema["maxProperties"].as_u64()
@@ -153,30 +156,54 @@ mod tests {
                 "raw": {"type": "object", "x-kubernetes-preserve-unknown-fields": true},
             }
         });
-        let found: Vec<String> = violations(&schema, &object).iter().map(Violation::to_string).collect();
+        let found: Vec<String> = violations(&schema, &object)
+            .iter()
+            .map(Violation::to_string)
+            .collect();
         assert_eq!(found, expected, "{object}");
     }
 
     #[test]
     fn each_keyword() {
-        check(json!({"name": "abc", "count": 9, "list": [null], "map": {"a": true}, "raw": {"x": 1}}), &[]);
+        check(
+            json!({"name": "abc", "count": 9, "list": [null], "map": {"a": true}, "raw": {"x": 1}}),
+            &[],
+        );
         check(json!({}), &["name: must be specified"]);
         check(json!({"name": "b", "nme": 1}), &["nme: there is no such field"]);
-        check(json!({"name": 1}), &["name: must be of type string and is number"]);
+        check(
+            json!({"name": 1}),
+            &["name: must be of type string and is number"],
+        );
         check(json!({"name": null}), &["name: must not be null"]);
         check(json!({"name": ""}), &["name: must have at least 1 characters"]);
         check(json!({"name": "abcd"}), &["name: must have at most 3 characters"]);
         check(json!({"name": "c"}), &["name: must be one of abc, b, , abcd"]);
         check(json!({"name": "b", "count": 0}), &["count: must be at least 1"]);
         check(json!({"name": "b", "count": 10}), &["count: must be at most 9"]);
-        check(json!({"name": "b", "count": 1.5}), &["count: must be of type integer and is number"]);
-        check(json!({"name": "b", "list": ["a", "b"]}), &["list: must have at most 1 items"]);
-        check(json!({"name": "b", "list": [true]}), &["list[0]: must be of type string and is boolean"]);
-        check(json!({"name": "b", "map": {"a": 1}}), &["map.a: must be of type boolean and is number"]);
+        check(
+            json!({"name": "b", "count": 1.5}),
+            &["count: must be of type integer and is number"],
+        );
+        check(
+            json!({"name": "b", "list": ["a", "b"]}),
+            &["list: must have at most 1 items"],
+        );
+        check(
+            json!({"name": "b", "list": [true]}),
+            &["list[0]: must be of type string and is boolean"],
+        );
+        check(
+            json!({"name": "b", "map": {"a": 1}}),
+            &["map.a: must be of type boolean and is number"],
+        );
         check(
             json!({"name": "b", "map": {"a": true, "b": true}}),
             &["map: must have at most 1 entries"],
         );
-        check(json!([]), &[": must be of type object and is array".trim_start_matches(": ")]);
+        check(
+            json!([]),
+            &[": must be of type object and is array".trim_start_matches(": ")],
+        );
     }
 }

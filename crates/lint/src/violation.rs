@@ -30,7 +30,8 @@ pub struct Violation {
 
 impl fmt::Display for Violation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if !self.path.is_empty() {
+        // Many sentences begin with the field themselves.
+        if !self.path.is_empty() && !self.message.starts_with(&self.path) {
             write!(f, "{}: ", self.path)?;
         }
         f.write_str(&self.message)?;

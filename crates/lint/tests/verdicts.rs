@@ -27,14 +27,22 @@ fn settings() -> Settings<'static> {
 
 fn planned(object: &Value) -> bool {
     let settings = settings();
-    let preset = settings.presets.find(object["inference"]["preset"]["name"].as_str().unwrap()).unwrap();
+    let preset = settings
+        .presets
+        .find(object["inference"]["preset"]["name"].as_str().unwrap())
+        .unwrap();
     let name = object["resource"]["instanceType"].as_str().unwrap();
     let instance_type = settings.instance_types.lookup(Cloud::Azure, name).unwrap();
     let asked = object["metadata"]["annotations"]["kaito.sh/max-context-tokens"].as_str();
     let context = asked.map_or(DEFAULT_CONTEXT_TOKENS, |text| text.parse().unwrap());
     let native = preset.inference.as_ref().unwrap().runtimes[0] == preset_catalog::Runtime::Native;
-    let options = PlanOptions { max_nodes: native.then_some(1), ..PlanOptions::default() };
-    plan_resources(preset, &[instance_type], context, &options).best().is_some()
+    let options = PlanOptions {
+        max_nodes: native.then_some(1),
+        ..PlanOptions::default()
+    };
+    plan_resources(preset, &[instance_type], context, &options)
+        .best()
+        .is_some()
 }
 
 fn verdict(linter: &Linter<'_>, case: &Case) -> Vec<Violation> {
@@ -66,8 +74,18 @@ fn every_case_is_as_written() {
             wrong.push(format!("{:?}\n  {}\n  {texts:?}", case.expect, case.object));
         }
     }
-    assert!(wrong.is_empty(), "{} of {}:\n{}", wrong.len(), cases.len(), wrong.join("\n"));
-    assert!(accepted > 100 && cases.len() - accepted > 200, "{accepted} of {}", cases.len());
+    assert!(
+        wrong.is_empty(),
+        "{} of {}:\n{}",
+        wrong.len(),
+        cases.len(),
+        wrong.join("\n")
+    );
+    assert!(
+        accepted > 100 && cases.len() - accepted > 200,
+        "{accepted} of {}",
+        cases.len()
+    );
 }
 
 #[test]
@@ -76,15 +94,31 @@ fn a_refusal_says_what_would_work() {
     let remedy = |object: &Value| linter.create(object).remove(0).remedy;
     let wrong = corpus::with(corpus::inference(), "/inference/preset/name", json!("phi4"));
     assert_eq!(remedy(&wrong).unwrap(), "did you mean phi-4?");
-    let wrong = corpus::with(corpus::inference(), "/resource/instanceType", json!("Standard_NC24ads_A100_v5"));
+    let wrong = corpus::with(
+        corpus::inference(),
+        "/resource/instanceType",
+        json!("Standard_NC24ads_A100_v5"),
+    );
     assert!(remedy(&wrong).unwrap().starts_with("did you mean Standard_NC"));
-    let wrong = corpus::with(corpus::inference(), "/resource/instanceType", json!("Standard_D8s_v5"));
-    assert!(remedy(&wrong).unwrap().starts_with("the least costly that fits is 1 node of Standard_N"));
+    let wrong = corpus::with(
+        corpus::inference(),
+        "/resource/instanceType",
+        json!("Standard_D8s_v5"),
+    );
+    assert!(
+        remedy(&wrong)
+            .unwrap()
+            .starts_with("the least costly that fits is 1 node of Standard_N")
+    );
 }
 
 #[test]
 fn nodes_that_are_brought_along() {
-    let linter = Linter::new(Settings { nodes: NodeSource::BroughtAlong, ..settings() }).unwrap();
+    let linter = Linter::new(Settings {
+        nodes: NodeSource::BroughtAlong,
+        ..settings()
+    })
+    .unwrap();
     let without = corpus::with(corpus::inference(), "/resource/instanceType", Value::Null);
     assert_eq!(linter.create(&without), []);
     let found = linter.create(&corpus::inference());
@@ -96,7 +130,11 @@ fn nodes_that_are_brought_along() {
 
 #[test]
 fn a_hub_may_know_more() {
-    let linter = Linter::new(Settings { unlisted: Unlisted::MayBeOnHub, ..settings() }).unwrap();
+    let linter = Linter::new(Settings {
+        unlisted: Unlisted::MayBeOnHub,
+        ..settings()
+    })
+    .unwrap();
     let named = |name: &str| corpus::with(corpus::inference(), "/inference/preset/name", name.into());
     assert_eq!(linter.create(&named("acme/unheard-of")), []);
     assert_eq!(linter.create(&named("unheard-of")).len(), 1);
@@ -105,7 +143,11 @@ fn a_hub_may_know_more() {
 #[test]
 fn what_is_being_deleted_is_left_alone() {
     let linter = Linter::new(settings()).unwrap();
-    let stored = corpus::with(corpus::inference(), "/inference/preset/name", json!("gone-from-the-catalogue"));
+    let stored = corpus::with(
+        corpus::inference(),
+        "/inference/preset/name",
+        json!("gone-from-the-catalogue"),
+    );
     let mut edited = corpus::annotated(stored.clone(), "performance-mode", "fast");
     assert!(!linter.update(&stored, &edited).is_empty());
     edited["metadata"]["deletionTimestamp"] = json!("2026-01-01T00:00:00Z");
@@ -115,7 +157,11 @@ fn what_is_being_deleted_is_left_alone() {
 #[test]
 fn what_left_the_catalogue_can_still_be_edited() {
     let linter = Linter::new(settings()).unwrap();
-    let stored = corpus::with(corpus::inference(), "/inference/preset/name", json!("gone-from-the-catalogue"));
+    let stored = corpus::with(
+        corpus::inference(),
+        "/inference/preset/name",
+        json!("gone-from-the-catalogue"),
+    );
     let edited = corpus::with(stored.clone(), "/inference/config", json!("c"));
     assert_eq!(linter.update(&stored, &edited), []);
 }
@@ -128,8 +174,18 @@ fn json_value() -> impl Strategy<Value = Value> {
         "[ -~]{0,12}".prop_map(Value::from),
     ];
     let field = prop_oneof![
-        Just("preset"), Just("name"), Just("template"), Just("spec"), Just("containers"), Just("adapters"),
-        Just("source"), Just("image"), Just("urls"), Just("matchLabels"), Just("instanceType"), Just("count"),
+        Just("preset"),
+        Just("name"),
+        Just("template"),
+        Just("spec"),
+        Just("containers"),
+        Just("adapters"),
+        Just("source"),
+        Just("image"),
+        Just("urls"),
+        Just("matchLabels"),
+        Just("instanceType"),
+        Just("count"),
     ];
     leaf.prop_recursive(4, 24, 4, move |inner| {
         prop_oneof![

@@ -187,11 +187,21 @@ mod tests {
         assert_eq!(parse(&[]).unwrap().publish_options(), None);
         assert!(parse(&["--publish-config-map=name"]).is_err());
         assert!(parse(&["--publish-config-map=a/b", "--publish-cloud=gcp"]).is_err());
-        let flags = ["--publish-config-map=a/b", "--publish-cloud=aws", "--hub-endpoint=https://h.co"];
+        let flags = [
+            "--publish-config-map=a/b",
+            "--publish-cloud=aws",
+            "--hub-endpoint=https://h.co",
+        ];
         let options = parse(&flags).unwrap().publish_options().unwrap();
-        assert_eq!((options.cloud, options.unlisted), (Cloud::Aws, Unlisted::MayBeOnHub));
+        assert_eq!(
+            (options.cloud, options.unlisted),
+            (Cloud::Aws, Unlisted::MayBeOnHub)
+        );
         let options = parse(&flags[..1]).unwrap().publish_options().unwrap();
-        assert_eq!((options.cloud, options.unlisted), (Cloud::Azure, Unlisted::Refused));
+        assert_eq!(
+            (options.cloud, options.unlisted),
+            (Cloud::Azure, Unlisted::Refused)
+        );
     }
 
     #[test]

@@ -22,7 +22,7 @@ mod tls;
 mod users;
 mod watch;
 
-pub use args::{Args, AdmissionArgs, HubArgs, TlsArgs};
+pub use args::{AdmissionArgs, Args, HubArgs, TlsArgs};
 pub use hub::{BadEndpoint, HubError, HubOptions};
 pub use program::run;
 pub use publish::{BadPlace, Place, PublishOptions};

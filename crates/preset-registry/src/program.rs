@@ -55,7 +55,8 @@ async fn publisher(
         return Ok(None);
     };
     operator_runtime::install_tls_provider();
-    let client = operator_runtime::connect(&args.client, "preset-registry", env!("CARGO_PKG_VERSION")).await?;
+    let client =
+        operator_runtime::connect(&args.client, "preset-registry", env!("CARGO_PKG_VERSION")).await?;
     Ok(Some(server.publisher(options, client, metrics)))
 }
 

@@ -111,7 +111,9 @@ impl Publisher {
                 REPAIR
             } else {
                 failures += 1;
-                FIRST_RETRY.saturating_mul(2_u32.saturating_pow(failures - 1)).min(REPAIR)
+                FIRST_RETRY
+                    .saturating_mul(2_u32.saturating_pow(failures - 1))
+                    .min(REPAIR)
             };
             published = Some(current);
             // An error would mean that the library is gone, and it is held here.
@@ -154,12 +156,23 @@ impl Publisher {
         match failure {
             None => {
                 if !published.told.swap(true, Ordering::Relaxed) {
-                    tracing::info!(namespace, name, version, "the catalogue is published for admission");
+                    tracing::info!(
+                        namespace,
+                        name,
+                        version,
+                        "the catalogue is published for admission"
+                    );
                 }
                 true
             }
             Some(error) => {
-                tracing::warn!(namespace, name, version, error, "the catalogue can't be published, trying again");
+                tracing::warn!(
+                    namespace,
+                    name,
+                    version,
+                    error,
+                    "the catalogue can't be published, trying again"
+                );
                 false
             }
         }
@@ -195,7 +208,10 @@ mod tests {
     #[test]
     fn a_place_is_a_namespace_and_a_name() {
         let place: Place = "kaito-system/catalogue".parse().unwrap();
-        assert_eq!((place.namespace.as_str(), place.name.as_str()), ("kaito-system", "catalogue"));
+        assert_eq!(
+            (place.namespace.as_str(), place.name.as_str()),
+            ("kaito-system", "catalogue")
+        );
         for bad in ["", "a", "/a", "a/", "a/b/c"] {
             assert_eq!(bad.parse::<Place>(), Err(BadPlace(bad.to_owned())));
         }

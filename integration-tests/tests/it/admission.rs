@@ -41,19 +41,38 @@ impl World {
         helm.install().await?;
         let client = env.client().await?;
         let namespace = env.namespace().await?;
-        Ok(Self { env, helm, client, namespace })
+        Ok(Self {
+            env,
+            helm,
+            client,
+            namespace,
+        })
     }
 
     fn workspaces(&self, version: &str) -> Api<DynamicObject> {
         let kind = GroupVersionKind::gvk("kaito.sh", version, "Workspace");
-        Api::namespaced_with(self.client.clone(), &self.namespace, &ApiResource::from_gvk(&kind))
+        Api::namespaced_with(
+            self.client.clone(),
+            &self.namespace,
+            &ApiResource::from_gvk(&kind),
+        )
     }
 
     async fn apply(&self, object: &Value, dry_run: bool) -> Result<Result<(), String>> {
-        let version = object["apiVersion"].as_str().context("no version")?.trim_start_matches("kaito.sh/");
+        let version = object["apiVersion"]
+            .as_str()
+            .context("no version")?
+            .trim_start_matches("kaito.sh/");
         let name = object["metadata"]["name"].as_str().context("no name")?;
-        let params = PatchParams { dry_run, ..PatchParams::apply("kubectl").force() };
-        match self.workspaces(version).patch(name, &params, &Patch::Apply(object)).await {
+        let params = PatchParams {
+            dry_run,
+            ..PatchParams::apply("kubectl").force()
+        };
+        match self
+            .workspaces(version)
+            .patch(name, &params, &Patch::Apply(object))
+            .await
+        {
             Ok(_) => Ok(Ok(())),
             Err(Error::Api(status)) => Ok(Err(status.message)),
             Err(error) => Err(error.into()),
@@ -61,11 +80,13 @@ impl World {
     }
 
     async fn eventually_refused(&self, object: &Value, part: &str) -> Result<()> {
-        eventually("a refusal", IN_FORCE, async || match self.apply(object, true).await? {
-            Ok(()) => bail!("accepted {object}"),
-            Err(message) => {
-                ensure!(message.contains(part), "{message}");
-                Ok(())
+        eventually("a refusal", IN_FORCE, async || {
+            match self.apply(object, true).await? {
+                Ok(()) => bail!("accepted {object}"),
+                Err(message) => {
+                    ensure!(message.contains(part), "{message}");
+                    Ok(())
+                }
             }
         })
         .await
@@ -80,9 +101,16 @@ impl World {
 
     /// The registry under the chart's own account.
     async fn start_registry(&self, presets: &Path) -> Result<Running> {
-        let kubeconfig = self.env.service_account_kubeconfig(NAMESPACE, "preset-registry").await?;
+        let kubeconfig = self
+            .env
+            .service_account_kubeconfig(NAMESPACE, "preset-registry")
+            .await?;
         let mut program = Program::named("preset-registry");
-        for flag in ["--grpc-bind-address", "--metrics-bind-address", "--health-probe-bind-address"] {
+        for flag in [
+            "--grpc-bind-address",
+            "--metrics-bind-address",
+            "--health-probe-bind-address",
+        ] {
             program = program.args([flag, &format!("127.0.0.1:{}", testkit::free_port()?)]);
         }
         program
@@ -97,7 +125,16 @@ impl World {
     async fn upgrade(&self, setting: &str) -> Result<()> {
         let chart = Path::new(env!("CARGO_MANIFEST_DIR")).join("../charts/kaito");
         let chart = chart.to_str().context("the chart's path is not UTF-8")?;
-        let args = ["upgrade", "kaito", chart, "--namespace", NAMESPACE, "--reuse-values", "--set", setting];
+        let args = [
+            "upgrade",
+            "kaito",
+            chart,
+            "--namespace",
+            NAMESPACE,
+            "--reuse-values",
+            "--set",
+            setting,
+        ];
         self.helm.run(&args).await.map(drop)
     }
 }
@@ -123,13 +160,20 @@ fn named(object: Value, name: &str) -> Value {
 #[tokio::test]
 async fn policies_refuse_what_lint_refuses_and_follow_the_catalogue() -> Result<()> {
     let world = World::start().await?;
-    world.eventually_refused(&annotated(inference(), "runtime", "tgi"), "must be vllm or native").await?;
+    world
+        .eventually_refused(
+            &annotated(inference(), "runtime", "tgi"),
+            "must be vllm or native",
+        )
+        .await?;
     without_a_catalogue_no_name_is_refused(&world).await?;
 
     let presets = world.env.cluster().dir().join("presets");
     std::fs::create_dir_all(&presets)?;
     let registry = world.start_registry(&presets).await?;
-    world.eventually_refused(&unknown_preset(), "there is no preset acme/unheard-of").await?;
+    world
+        .eventually_refused(&unknown_preset(), "there is no preset acme/unheard-of")
+        .await?;
     let compared = verdicts_are_equal(&world, &settings()?, corpus::cases()).await?;
     ensure!(compared >= 500, "only {compared} objects were compared");
 
@@ -137,12 +181,17 @@ async fn policies_refuse_what_lint_refuses_and_follow_the_catalogue() -> Result<
     a_lost_catalogue_is_published_again(&world, &registry).await?;
 
     drop(registry);
-    world.eventually_refused(&unknown_preset(), "there is no preset").await?;
+    world
+        .eventually_refused(&unknown_preset(), "there is no preset")
+        .await?;
     what_is_stored_is_not_held_up(&world).await?;
 
     world.upgrade("nodeProvisioner=byo").await?;
     world.eventually_refused(&inference(), "must be empty").await?;
-    let brought = Settings { nodes: NodeSource::BroughtAlong, ..settings()? };
+    let brought = Settings {
+        nodes: NodeSource::BroughtAlong,
+        ..settings()?
+    };
     verdicts_are_equal(&world, &brought, brought_along()).await?;
 
     world.upgrade("admission.enabled=false").await?;
@@ -153,7 +202,9 @@ async fn without_a_catalogue_no_name_is_refused(world: &World) -> Result<()> {
     let mut stored = named(unknown_preset(), "stored");
     stored["metadata"]["finalizers"] = json!(["example.com/held"]);
     let answer = world.apply(&stored, false).await?;
-    answer.map_err(anyhow::Error::msg).context("nothing is published yet")
+    answer
+        .map_err(anyhow::Error::msg)
+        .context("nothing is published yet")
 }
 
 /// Returns how many objects were compared.
@@ -165,14 +216,21 @@ async fn verdicts_are_equal(world: &World, settings: &Settings<'_>, cases: Vec<C
         let offline = match &old {
             None => linter.create(&object),
             Some(old) => {
-                world.apply(old, false).await?.map_err(anyhow::Error::msg).with_context(|| old.to_string())?;
+                world
+                    .apply(old, false)
+                    .await?
+                    .map_err(anyhow::Error::msg)
+                    .with_context(|| old.to_string())?;
                 linter.update(old, &object)
             }
         };
         let online = world.apply(&object, true).await?;
         if let Some(old) = &old {
             let name = old["metadata"]["name"].as_str().context("no name")?;
-            world.workspaces("v1beta1").delete(name, &DeleteParams::default()).await?;
+            world
+                .workspaces("v1beta1")
+                .delete(name, &DeleteParams::default())
+                .await?;
         }
         let same = match &online {
             Ok(()) => offline.is_empty(),
@@ -185,7 +243,12 @@ async fn verdicts_are_equal(world: &World, settings: &Settings<'_>, cases: Vec<C
             different.push(format!("{object}\n  server: {online:?}\n  lint: {offline:?}"));
         }
     }
-    ensure!(different.is_empty(), "{} of {count} differ:\n{}", different.len(), different.join("\n"));
+    ensure!(
+        different.is_empty(),
+        "{} of {count} differ:\n{}",
+        different.len(),
+        different.join("\n")
+    );
     Ok(count)
 }
 
@@ -197,23 +260,47 @@ async fn the_policy_follows_the_catalogue(world: &World, presets: &Path) -> Resu
          max_context_tokens: 8192\nkv_bytes_per_token: 131072\n",
     )?;
     world.eventually_accepted(&unknown_preset()).await?;
-    let on_a_small_gpu = with(unknown_preset(), "/resource/instanceType", json!("Standard_NC4as_T4_v3"));
+    let on_a_small_gpu = with(
+        unknown_preset(),
+        "/resource/instanceType",
+        json!("Standard_NC4as_T4_v3"),
+    );
     let too_long = annotated(unknown_preset(), "max-context-tokens", "8193");
     let overlay = Catalog::embedded()?.overlay([("acme.yaml", std::fs::read_to_string(&file)?.as_str())])?;
-    let known = Settings { presets: &overlay.catalog, ..settings()? };
-    let case = |object| Case { old: None, object, expect: corpus::Expect::AsPlanned };
-    verdicts_are_equal(world, &known, [on_a_small_gpu, too_long, unknown_preset()].map(case).into()).await?;
+    let known = Settings {
+        presets: &overlay.catalog,
+        ..settings()?
+    };
+    let case = |object| Case {
+        old: None,
+        object,
+        expect: corpus::Expect::AsPlanned,
+    };
+    verdicts_are_equal(
+        world,
+        &known,
+        [on_a_small_gpu, too_long, unknown_preset()].map(case).into(),
+    )
+    .await?;
     std::fs::remove_file(&file)?;
-    world.eventually_refused(&unknown_preset(), "there is no preset").await
+    world
+        .eventually_refused(&unknown_preset(), "there is no preset")
+        .await
 }
 
 async fn a_lost_catalogue_is_published_again(world: &World, registry: &Running) -> Result<()> {
     let maps: Api<ConfigMap> = Api::namespaced(world.client.clone(), NAMESPACE);
     let before = maps.get(CATALOGUE).await?;
     maps.delete(CATALOGUE, &DeleteParams::default()).await?;
-    let again = eventually("the ConfigMap", Duration::from_secs(60), async || Ok(maps.get(CATALOGUE).await?));
+    let again = eventually("the ConfigMap", Duration::from_secs(60), async || {
+        Ok(maps.get(CATALOGUE).await?)
+    });
     ensure!(again.await?.data == before.data, "another table");
-    ensure!(!registry.log_text()?.contains("can't be published"), "{}", registry.log_text()?);
+    ensure!(
+        !registry.log_text()?.contains("can't be published"),
+        "{}",
+        registry.log_text()?
+    );
     Ok(())
 }
 
@@ -222,18 +309,32 @@ async fn what_is_stored_is_not_held_up(world: &World) -> Result<()> {
     let api = world.workspaces("v1beta1");
     let merge = |body: Value| {
         let api = api.clone();
-        async move { api.patch("stored", &PatchParams::default(), &Patch::Merge(&body)).await }
+        async move {
+            api.patch("stored", &PatchParams::default(), &Patch::Merge(&body))
+                .await
+        }
     };
-    merge(json!({"metadata": {"labels": {"a": "b"}}})).await.context("a label")?;
-    merge(json!({"inference": {"config": "c"}})).await.context("an edit of something else")?;
+    merge(json!({"metadata": {"labels": {"a": "b"}}}))
+        .await
+        .context("a label")?;
+    merge(json!({"inference": {"config": "c"}}))
+        .await
+        .context("an edit of something else")?;
     let status = json!({"status": {"state": "Pending"}});
     let patch = Patch::Merge(&status);
-    api.patch_status("stored", &PatchParams::default(), &patch).await.context("the status")?;
+    api.patch_status("stored", &PatchParams::default(), &patch)
+        .await
+        .context("the status")?;
     let wrong = json!({"metadata": {"annotations": {"kaito.sh/runtime": "tgi"}}});
-    ensure!(merge(wrong.clone()).await.is_err(), "a wrong annotation was accepted");
+    ensure!(
+        merge(wrong.clone()).await.is_err(),
+        "a wrong annotation was accepted"
+    );
     api.delete("stored", &DeleteParams::default()).await?;
     merge(wrong).await.context("while it is being deleted")?;
-    merge(json!({"metadata": {"finalizers": null}})).await.context("the end of the deletion")?;
+    merge(json!({"metadata": {"finalizers": null}}))
+        .await
+        .context("the end of the deletion")?;
     ensure!(api.get_opt("stored").await?.is_none(), "it is still there");
     Ok(())
 }
@@ -254,6 +355,10 @@ fn brought_along() -> Vec<Case> {
         with(tuning.clone(), "/tuning/preset/name", json!("gpt-oss-20b")),
         tuning,
     ];
-    let case = |object| Case { old: None, object, expect: corpus::Expect::AsPlanned };
+    let case = |object| Case {
+        old: None,
+        object,
+        expect: corpus::Expect::AsPlanned,
+    };
     objects.into_iter().map(case).collect()
 }

@@ -38,7 +38,10 @@ pub(super) const TABLE: &[Allowed] = &[
     ),
     allow("machine-plan", &["cloudprovider", "kaito-api", "plan"]),
     allow("admission", &["instance-types", "kaito-api", "preset-catalog"]),
-    allow("lint", &["admission", "instance-types", "kaito-api", "preset-catalog"]),
+    allow(
+        "lint",
+        &["admission", "instance-types", "kaito-api", "preset-catalog"],
+    ),
     allow(
         "sim",
         &[
@@ -140,7 +143,13 @@ pub(super) const TABLE: &[Allowed] = &[
     },
     allow(
         "xtask",
-        &["admission", "instance-types", "kaito-api", "local-cluster", "preset-catalog"],
+        &[
+            "admission",
+            "instance-types",
+            "kaito-api",
+            "local-cluster",
+            "preset-catalog",
+        ],
     ),
 ];
 
