@@ -1,7 +1,7 @@
 //! A live Machine without a pool: whether to ask for one now. The only place that asks for a pool.
 
 use cloudprovider::{CallKind, CallOutcome, CloudCall, ErrorClass};
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Node;
 use kaito_api::conditions::MachineReason;
 use kaito_api::labels::OPERATION_URL;
@@ -18,9 +18,6 @@ use crate::pool_spec::pool_spec;
 use crate::step::Step;
 use crate::taxonomy;
 
-/// How long after a request to make a pool the pool may still turn up, although reads miss it.
-const LANDING: SignedDuration = SignedDuration::from_mins(2);
-
 /// Until when a request of ours may still make the pool turn up. The intent to ask is stored before it is asked,
 /// and so is that an earlier request went unanswered: neither a crash nor a later answer hides such a request.
 pub(crate) fn may_land_until(ctx: &Ctx<'_>) -> Option<Timestamp> {
@@ -31,7 +28,7 @@ pub(crate) fn may_land_until(ctx: &Ctx<'_>) -> Option<Timestamp> {
     let latest = asked
         .max(launch_failure::intended(ctx))
         .max(launch_failure::unanswered(ctx))?;
-    Some(backoff::after(latest, LANDING))
+    Some(backoff::after(latest, ctx.settings.landing))
 }
 
 /// Refused at the first try: this one made no pool, and no earlier one is open. With a refusal after other
@@ -108,18 +105,24 @@ fn held_back<'a>(ctx: &Ctx<'a>, setback: &Setback, mut launch: Launch<'a>) -> La
 
 /// Stores that a pool is about to be asked for, and forgets the one before unless its request may still land.
 fn intend(ctx: &Ctx<'_>, edit: &mut MachineEdit) {
-    if let Some(call) = ctx.last(CallKind::Create).filter(|call| is_unanswered(call)) {
-        edit.set(ctx.machine, LAUNCH_UNANSWERED, Some(call.at.to_string()));
+    let earlier = match ctx.last_call {
+        None => launch_failure::intended(ctx),
+        Some(_) => ctx
+            .last(CallKind::Create)
+            .filter(|call| is_unanswered(call))
+            .map(|call| call.at),
+    };
+    if let Some(at) = earlier {
+        edit.set(ctx.machine, LAUNCH_UNANSWERED, Some(at.to_string()));
     }
     edit.set(ctx.machine, LAUNCH_STARTED, Some(ctx.now.to_string()));
     edit.set(ctx.machine, OPERATION_URL, None);
 }
 
-/// A request that was accepted, or of which a restart left only the intent, and whose pool no read shows yet.
+/// A request that was accepted and whose pool no read shows yet. One of which a restart left only the intent is
+/// repeated: the same name and body make the same pool.
 fn landing<'a>(ctx: &Ctx<'a>) -> Option<Launch<'a>> {
-    if ctx.last_call.is_some() {
-        launch_failure::accepted(ctx)?;
-    }
+    launch_failure::accepted(ctx)?;
     backoff::remaining(may_land_until(ctx)?, ctx.now)?;
     let cause = format!("agent pool {} was asked for", ctx.name());
     let launch = Launch::waiting("landing", MachineReason::AgentPoolCreating, &cause);

@@ -21,7 +21,7 @@ pub const LAUNCH_FAILURE: &str = "kaito.sh/launch-failure";
 /// Annotation that holds when a pool was last asked for, RFC 3339; stored before the request is sent.
 pub const LAUNCH_STARTED: &str = "kaito.sh/launch-started";
 /// Annotation that holds when the last request for a pool was sent that nobody answered, RFC 3339.
-pub const LAUNCH_UNANSWERED: &str = "kaito.sh/launch-unanswered";
+pub(crate) const LAUNCH_UNANSWERED: &str = "kaito.sh/launch-unanswered";
 
 /// One failed launch.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

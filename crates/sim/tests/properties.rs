@@ -1,5 +1,7 @@
 //! Seeded runs of whole worlds. `SIM_SEEDS` says how many, `SIM_SEED` replays one and prints its trace.
 
+#![allow(clippy::print_stdout, reason = "a failed seed is told with its trace")]
+
 use sim::chaos::Subject;
 use sim::runner;
 

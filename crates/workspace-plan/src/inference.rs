@@ -131,20 +131,22 @@ pub(crate) fn plan(subject: &Subject<'_>, serving: &Serving<'_>) -> Plan {
         notes,
         ..Report::of_inference(subject, fleet.resource(), Some(fleet))
     };
-    status::conclude(subject, report, &mut plan);
+    status::conclude(subject, &report, &mut plan);
     plan
 }
 
-/// Whether the model answers.
-pub(crate) fn finding(subject: &Subject<'_>) -> Finding {
+/// Whether the model answers. What this pass deploys counts as deployed, so that the next has nothing new to say.
+pub(crate) fn finding(subject: &Subject<'_>, nodes_ready: bool) -> Finding {
     let pending = |what: &str| Finding::no(WorkspaceReason::InferencePending, what);
     match workloads::current(subject) {
         Some(workload) if workload.serves() => Finding::yes(
             WorkspaceReason::InferenceReady,
             format!("The model answers at Service {}.", subject.name()),
         ),
-        Some(Workload::Job(_)) | None => pending("the model is deployed when its nodes are ready"),
-        Some(_) => match pods::problem(subject) {
+        Some(Workload::Job(_)) | None if !nodes_ready => {
+            pending("the model is deployed when its nodes are ready")
+        }
+        Some(_) | None => match pods::problem(subject) {
             Some(problem) => problem.finding(),
             None => pending("the model is being loaded"),
         },

@@ -45,7 +45,7 @@ pub fn plan(now: Timestamp, observed: &Observed, settings: &Settings) -> Plan {
             finalizer: Finalizer::Ensure(WORKSPACE_FINALIZER),
             ..Plan::default()
         },
-        Phase::Refused(problem) => waiting::refused(&subject, problem),
+        Phase::Refused(problem) => waiting::refused(&subject, &problem),
         Phase::Kept(problem) => waiting::kept(&subject, problem),
         Phase::Serving(serving) => inference::plan(&subject, &serving),
         Phase::Tuning(tuning) => tuning::plan(&subject, &tuning),

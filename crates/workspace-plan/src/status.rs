@@ -32,7 +32,7 @@ pub(crate) struct Report<'a> {
 impl<'a> Report<'a> {
     /// Of a Workspace that serves.
     pub(crate) fn of_inference(subject: &Subject<'a>, resource: Finding, fleet: Option<Fleet<'a>>) -> Self {
-        let inference = inference::finding(subject);
+        let inference = inference::finding(subject, resource.is_true());
         let state = match subject.status().and_then(|status| status.state) {
             _ if resource.is_true() && inference.is_true() => WorkspaceState::Ready,
             Some(WorkspaceState::Ready | WorkspaceState::NotReady) => WorkspaceState::NotReady,
@@ -57,11 +57,12 @@ impl<'a> Report<'a> {
             Progress::Succeeded => WorkspaceState::Succeeded,
             Progress::Failed => WorkspaceState::Failed,
         };
+        let job = tuning::finding(subject, resource.is_true());
         Self {
             fleet,
             resource,
             inference: Finding::yes(WorkspaceReason::TuningHasNoInference, nothing),
-            job: Some(tuning::finding(subject)),
+            job: Some(job),
             state,
             notes: Vec::new(),
         }
@@ -128,7 +129,7 @@ fn with_notes(message: &str, notes: &[Problem]) -> String {
 }
 
 /// Puts the status of a live Workspace and its events into the plan, and when to look again.
-pub(crate) fn conclude(subject: &Subject<'_>, report: Report<'_>, plan: &mut Plan) {
+pub(crate) fn conclude(subject: &Subject<'_>, report: &Report<'_>, plan: &mut Plan) {
     let old = subject.status();
     let findings = report.conditions();
     let workers = report

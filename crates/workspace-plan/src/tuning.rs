@@ -131,7 +131,7 @@ pub(crate) fn plan(subject: &Subject<'_>, tuned: &Tuned<'_>) -> Plan {
         notes,
         ..Report::of_tuning(subject, fleet.resource(), Some(fleet))
     };
-    status::conclude(subject, report, &mut plan);
+    status::conclude(subject, &report, &mut plan);
     plan
 }
 
@@ -145,13 +145,13 @@ fn edited(subject: &Subject<'_>, tuned: &Tuned<'_>) -> Option<Problem> {
     (*made_of != render::spec_digest(tuned.spec)).then(|| Problem::new(WorkspaceReason::UpdateBlocked, what))
 }
 
-/// Whether the Job has started.
-pub(crate) fn finding(subject: &Subject<'_>) -> Finding {
+/// Whether the Job has started. One that this pass makes counts as made, so that the next has nothing new to say.
+pub(crate) fn finding(subject: &Subject<'_>, nodes_ready: bool) -> Finding {
     let started = |what: &str| Finding::yes(WorkspaceReason::JobStarted, what);
     let pending = |what: &str| Finding::no(WorkspaceReason::JobPending, what);
     match progress(subject) {
-        Progress::Absent => pending("the Job is made when its node is ready"),
-        Progress::Pending => match pods::problem(subject) {
+        Progress::Absent if !nodes_ready => pending("the Job is made when its node is ready"),
+        Progress::Absent | Progress::Pending => match pods::problem(subject) {
             Some(problem) => problem.finding(),
             None => pending("the Job's pod is starting"),
         },

@@ -10,11 +10,11 @@ use crate::subject::Subject;
 use crate::workloads;
 
 /// Says why the Workspace is not carried out.
-pub(crate) fn refused(subject: &Subject<'_>, problem: Problem) -> Plan {
+pub(crate) fn refused(subject: &Subject<'_>, problem: &Problem) -> Plan {
     let mut plan = Plan::default();
     plan.because("refused", problem.note());
     let report = report(subject, problem.finding(), running(subject));
-    status::conclude(subject, report, &mut plan);
+    status::conclude(subject, &report, &mut plan);
     plan
 }
 
@@ -28,7 +28,7 @@ pub(crate) fn kept(subject: &Subject<'_>, problem: Problem) -> Plan {
         notes: vec![problem],
         ..report(subject, resource, fleet)
     };
-    status::conclude(subject, report, &mut plan);
+    status::conclude(subject, &report, &mut plan);
     plan
 }
 

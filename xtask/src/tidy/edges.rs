@@ -72,6 +72,7 @@ pub(super) const TABLE: &[Allowed] = &[
             "plan",
             "preset-catalog",
             "preset-registry-api",
+            "render",
             "telemetry",
             "workspace-plan",
         ],
@@ -98,7 +99,7 @@ pub(super) const TABLE: &[Allowed] = &[
             "telemetry",
         ],
     ),
-    allow("arm-server", &["kaito-api"]),
+    allow("arm-server", &["instance-types", "kaito-api"]),
     // test support and chores
     allow("local-cluster", &[]),
     allow("testkit", &["kaito-api", "local-cluster"]),
@@ -108,6 +109,7 @@ pub(super) const TABLE: &[Allowed] = &[
         package: "integration-tests",
         uses: &[],
         tests_use: &[
+            "arm-server",
             "kaito-api",
             "local-cluster",
             "local-stack",
