@@ -11,7 +11,7 @@ const INCLUDE: &str = "../../proto";
 const CONTRACT: &str = "../../proto/kaito/preset/v1/preset_registry.proto";
 
 fn main() -> Result<(), Box<dyn Error>> {
-    println!("cargo::rerun-if-changed={CONTRACT}");
+    println!("cargo::rerun-if-changed={INCLUDE}");
     let descriptors = protox::compile([CONTRACT], [INCLUDE])?;
     let out = PathBuf::from(env::var("OUT_DIR")?);
     fs::write(out.join("preset_registry.bin"), descriptors.encode_to_vec())?;

@@ -1,6 +1,6 @@
-//! `cargo xtask demo` and `cargo xtask bench`: build the programs, then run one that uses all of them.
+//! `cargo xtask demo` and `cargo xtask bench`: build the programs, then run one that uses them.
 //!
-//! What they do is in `crates/local-stack`; this file only builds and starts.
+//! What they do is in `crates/local-stack` and `crates/registry-bench`; this file only builds and starts.
 
 use std::ffi::OsString;
 
@@ -27,23 +27,28 @@ pub(crate) struct Args {
 pub(crate) enum Bench {
     /// How fast the controllers bring Workspaces to ready, and what it costs
     Controller(Args),
+    /// How fast the preset registry answers beside a bare server, and what watching it costs
+    Registry(Args),
 }
 
 pub(crate) fn demo(args: &Args) -> Result<()> {
     println!("building the programs (minutes on a fresh machine, seconds afterwards)");
-    run("demo", "debug", &[], args)
+    run("demo", &PROGRAMS, "debug", &[], args)
 }
 
 pub(crate) fn bench(bench: &Bench) -> Result<()> {
-    let Bench::Controller(args) = bench;
     println!("building the programs with optimisation (several minutes once)");
-    run("bench-controller", "release", &["--release"], args)
+    let (program, needs, args): (_, &[&str], _) = match bench {
+        Bench::Controller(args) => ("bench-controller", &PROGRAMS, args),
+        Bench::Registry(args) => ("bench-registry", &["preset-registry"], args),
+    };
+    run(program, needs, "release", &["--release"], args)
 }
 
-fn run(program: &str, profile: &str, flags: &[&str], args: &Args) -> Result<()> {
+fn run(program: &str, needs: &[&str], profile: &str, flags: &[&str], args: &Args) -> Result<()> {
     let mut build = repository::cargo();
     build.arg("build").args(flags);
-    for name in PROGRAMS.iter().chain([&program]) {
+    for name in needs.iter().chain([&program]) {
         build.args(["--bin", name]);
     }
     let status = build.status().context("cannot run cargo")?;

@@ -8,6 +8,7 @@ use std::sync::OnceLock;
 use serde::Deserialize;
 
 use crate::did_you_mean;
+use crate::price::{PriceSource, UsdPerHour};
 use crate::{Cloud, ComputeCapability, InstanceType, Vendor};
 
 /// The tables that are part of the program: label for messages, text.
@@ -48,6 +49,8 @@ pub enum CatalogError {
 #[serde(deny_unknown_fields)]
 struct Table {
     cloud: Cloud,
+    /// Needed where a line has a price.
+    prices: Option<PriceSource>,
     instance_types: Vec<Row>,
 }
 
@@ -64,10 +67,17 @@ struct Row {
     compute_capability: Option<ComputeCapability>,
     vcpus: Option<u32>,
     memory_gib: Option<u32>,
+    usd_per_hour: Option<UsdPerHour>,
+    /// Where the price holds, if not in the region of the table.
+    price_region: Option<String>,
 }
 
 impl Row {
-    fn on(self, cloud: Cloud) -> InstanceType {
+    fn on(self, cloud: Cloud, prices: Option<&PriceSource>) -> InstanceType {
+        let list_price = self
+            .usd_per_hour
+            .zip(prices)
+            .map(|(usd, prices)| prices.price(usd, self.price_region));
         InstanceType {
             name: self.name,
             cloud,
@@ -79,11 +89,12 @@ impl Row {
             compute_capability: self.compute_capability,
             vcpus: self.vcpus,
             memory_gib: self.memory_gib,
+            list_price,
         }
     }
 
     /// What is wrong with the entry itself.
-    fn problem(&self) -> Option<&'static str> {
+    fn problem(&self, prices: Option<&PriceSource>) -> Option<&'static str> {
         let has_gpu = self.gpus > 0;
         let nvidia = self.vendor == Some(Vendor::Nvidia);
         let rules = [
@@ -107,6 +118,14 @@ impl Row {
             (
                 has_gpu && !self.gpu_memory_gib_total.is_multiple_of(self.gpus),
                 "has GPUs of unequal memory",
+            ),
+            (
+                self.usd_per_hour.is_some() && prices.is_none(),
+                "has a price, and the table does not say where and when it was read",
+            ),
+            (
+                self.price_region.is_some() && self.usd_per_hour.is_none(),
+                "has the region of a price and no price",
             ),
         ];
         rules
@@ -151,6 +170,7 @@ impl Catalog {
             table: label.to_owned(),
             message: error.to_string(),
         })?;
+        let prices = table.prices.as_ref();
         for row in table.instance_types {
             let name = row.name.clone();
             let key = (table.cloud, name.to_lowercase());
@@ -159,10 +179,10 @@ impl Catalog {
                 name,
                 problem,
             };
-            match row.problem() {
+            match row.problem(prices) {
                 Some(problem) => return Err(invalid(problem)),
                 None if self.types.contains_key(&key) => return Err(invalid("is listed twice")),
-                None => self.types.insert(key, row.on(table.cloud)),
+                None => self.types.insert(key, row.on(table.cloud, prices)),
             };
         }
         Ok(())

@@ -50,6 +50,46 @@ fn facts_of_one_of_each_kind() {
 }
 
 #[test]
+fn prices_say_where_and_when_they_were_read() {
+    let a100 = azure("Standard_NC24ads_A100_v4").list_price.as_ref().unwrap();
+    assert_eq!(
+        (a100.usd_micros_per_hour, a100.region.as_str()),
+        (3_673_000, "eastus2")
+    );
+    let elsewhere = azure("Standard_ND96asr_v4").list_price.as_ref().unwrap();
+    assert_eq!(
+        (elsewhere.usd_micros_per_hour, elsewhere.region.as_str()),
+        (27_197_000, "eastus")
+    );
+    let p5 = catalog().lookup(Cloud::Aws, "p5.48xlarge").unwrap();
+    assert_eq!(
+        p5.list_price.as_ref().map(|price| price.usd_micros_per_hour),
+        Some(55_040_000)
+    );
+    for instance_type in Cloud::ALL.into_iter().flat_map(|cloud| catalog().of(cloud)) {
+        if let Some(price) = &instance_type.list_price {
+            assert!(!price.source.is_empty() && price.as_of.starts_with("2026-"));
+        }
+    }
+}
+
+#[test]
+fn a_price_that_is_not_known_is_absent() {
+    let unknown: Vec<_> = Cloud::ALL
+        .into_iter()
+        .flat_map(|cloud| catalog().of(cloud))
+        .filter(|instance_type| instance_type.list_price.is_none() && instance_type.cloud != Cloud::Arc)
+        .map(|instance_type| instance_type.name.as_str())
+        .collect();
+    assert_eq!(unknown, ["Standard_NG32adms_V620_v1", "p5e.48xlarge"]);
+    assert!(
+        catalog()
+            .of(Cloud::Arc)
+            .all(|instance_type| instance_type.list_price.is_none())
+    );
+}
+
+#[test]
 fn only_nvidia_types_offer_nvidia_gpus() {
     for instance_type in Cloud::ALL.into_iter().flat_map(|cloud| catalog().of(cloud)) {
         let nvidia = instance_type
@@ -105,6 +145,18 @@ fn contradictions_are_refused() {
     refused(
         "- {name: A, gpus: 0, gpu_memory_gib_total: 0, nvme: false, price: 3}",
         "t.yaml: ",
+    );
+    refused(
+        "- {name: A, gpus: 0, gpu_memory_gib_total: 0, nvme: false, usd_per_hour: '3'}",
+        "does not say where and when",
+    );
+    refused(
+        "- {name: A, gpus: 0, gpu_memory_gib_total: 0, nvme: false, price_region: x}",
+        "has the region of a price and no price",
+    );
+    refused(
+        "- {name: A, gpus: 0, gpu_memory_gib_total: 0, nvme: false, usd_per_hour: '3 USD'}",
+        "is not a price in dollars an hour",
     );
     refused(
         "- {name: A, gpus: 3, gpu_memory_gib_total: 32, gpu_model: M, vendor: amd, nvme: false}",

@@ -10,8 +10,9 @@ const LETTERS_PER_ERROR: usize = 4;
 /// The names that `asked` may have meant, best first and at most `limit`; letter case is ignored.
 ///
 /// A name is near when few letters differ, or when it has every part of what was asked (`llama-3-8b` finds
-/// `llama-3.1-8b-instruct`). Spelling errors rank before missing parts. Equal ranks are in name order, so the
-/// answer depends on the names alone and not on their order.
+/// `llama-3.1-8b-instruct`). Spelling errors rank before missing parts, and those before other numbers: a size or a
+/// version is seldom a slip of the finger. Equal ranks are in name order, so the answer depends on the names alone and
+/// not on their order.
 #[must_use]
 pub fn nearest<'a>(asked: &str, names: impl IntoIterator<Item = &'a str>, limit: usize) -> Vec<&'a str> {
     let asked = asked.to_lowercase();
@@ -29,11 +30,25 @@ fn rank(asked: &str, name: &str) -> Option<(u8, usize)> {
     let name = name.to_lowercase();
     let errors = strsim::osa_distance(asked, &name);
     if errors <= (asked.len() / LETTERS_PER_ERROR).max(1) && errors < asked.len() {
-        return Some((0, errors));
+        let slip = numbers(asked).eq(numbers(&name));
+        return match (slip, has_all_parts(asked, &name)) {
+            (true, _) => Some((0, errors)),
+            (false, true) => Some((1, errors)),
+            (false, false) => Some((2, errors)),
+        };
     }
+    has_all_parts(asked, &name).then(|| (1, name.len().abs_diff(asked.len())))
+}
+
+fn has_all_parts(asked: &str, name: &str) -> bool {
     let wanted = parts(asked);
-    let complete = !wanted.is_empty() && wanted.is_subset(&parts(&name));
-    complete.then(|| (1, name.len().abs_diff(asked.len())))
+    !wanted.is_empty() && wanted.is_subset(&parts(name))
+}
+
+/// The numbers in a name, in order.
+fn numbers(name: &str) -> impl Iterator<Item = &str> {
+    name.split(|c: char| !c.is_ascii_digit())
+        .filter(|digits| !digits.is_empty())
 }
 
 /// The words and numbers of a name, without what joins them.
@@ -74,6 +89,15 @@ mod tests {
         check("llama-3-8b", &["llama-3.1-8b-instruct"]);
         check("phi-mini", &["phi-4-mini-instruct"]);
         check("falcon", &["falcon-7b", "falcon-40b"]);
+    }
+
+    #[test]
+    fn other_numbers_come_last() {
+        let names = ["llama-2-7b", "llama-3.1-8b-instruct", "llama-3-9b"];
+        assert_eq!(
+            nearest("llama-3-8b", names, 3),
+            ["llama-3.1-8b-instruct", "llama-3-9b", "llama-2-7b"]
+        );
     }
 
     #[test]

@@ -145,6 +145,21 @@ pub struct InstanceType {
     pub vcpus: Option<u32>,
     /// GiB of host memory of one node, where known.
     pub memory_gib: Option<u32>,
+    /// What one node costs, where known.
+    pub list_price: Option<ListPrice>,
+}
+
+/// What a node costs on demand, with Linux and without discounts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ListPrice {
+    /// Millionths of a US dollar an hour.
+    pub usd_micros_per_hour: u64,
+    /// The region of the cloud for which that holds; others may cost more.
+    pub region: String,
+    /// The day on which it was read, as `YYYY-MM-DD`.
+    pub as_of: String,
+    /// Where it was read.
+    pub source: String,
 }
 
 impl InstanceType {

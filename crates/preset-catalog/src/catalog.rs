@@ -2,7 +2,7 @@
 //!
 //! Read from text that is given or compiled in; a catalogue with any violation is refused whole.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::sync::OnceLock;
 
@@ -16,7 +16,7 @@ use crate::rules::Rules;
 use crate::validate::{self, Violation};
 
 const PRESETS: &str = include_str!("../data/presets.yaml");
-const VLLM_RULES: &str = include_str!("../data/vllm_rules.yaml");
+pub(crate) const VLLM_RULES: &str = include_str!("../data/vllm_rules.yaml");
 
 /// At most this many names are suggested for one that is unknown.
 const SUGGESTIONS: usize = 3;
@@ -56,6 +56,8 @@ pub struct Catalog {
     presets: BTreeMap<String, Preset>,
     /// Lower-case name of any kind to short name.
     index: BTreeMap<String, String>,
+    /// Short names of the presets that users brought.
+    users: BTreeSet<String>,
 }
 
 impl Catalog {
@@ -91,7 +93,7 @@ impl Catalog {
             .into_iter()
             .map(|entry| derive::preset(entry, &parsed))
             .collect();
-        Self::from_presets(derived, version(presets, rules))
+        Self::from_presets(derived, digest([presets, rules]))
     }
 
     fn from_presets(presets: Vec<Preset>, version: String) -> Result<Self, CatalogError> {
@@ -99,6 +101,10 @@ impl Catalog {
         if !violations.is_empty() {
             return Err(CatalogError::Invalid(violations));
         }
+        Ok(Self::indexed(presets, version))
+    }
+
+    fn indexed(presets: Vec<Preset>, version: String) -> Self {
         let index = presets
             .iter()
             .flat_map(|preset| validate::names(preset).map(|name| (name, preset.name.clone())))
@@ -107,11 +113,43 @@ impl Catalog {
             .into_iter()
             .map(|preset| (preset.name.clone(), preset))
             .collect();
-        Ok(Self {
+        Self {
             version,
             presets,
             index,
-        })
+            users: BTreeSet::new(),
+        }
+    }
+
+    /// The same presets and `brought` by users, without the built-in ones named in `replaced`; the version is a
+    /// digest of this one's and of `texts`. No name may lead to two presets.
+    pub(crate) fn with_users(
+        &self,
+        replaced: &BTreeSet<String>,
+        brought: Vec<Preset>,
+        texts: &[&str],
+    ) -> Self {
+        let users = brought.iter().map(|preset| preset.name.clone()).collect();
+        let kept = self
+            .presets
+            .values()
+            .filter(|preset| !replaced.contains(&preset.name));
+        let presets: Vec<Preset> = kept.cloned().chain(brought).collect();
+        let version = if texts.is_empty() {
+            self.version.clone()
+        } else {
+            digest(std::iter::once(self.version.as_str()).chain(texts.iter().copied()))
+        };
+        Self {
+            users,
+            ..Self::indexed(presets, version)
+        }
+    }
+
+    /// Whether a user brought the preset with this short name.
+    #[must_use]
+    pub fn is_users(&self, short_name: &str) -> bool {
+        self.users.contains(short_name)
     }
 
     /// Identifies the data: equal versions give equal answers. Twelve hex digits.
@@ -157,12 +195,14 @@ impl Catalog {
     }
 }
 
-fn version(presets: &str, rules: &str) -> String {
-    // The separator can't occur in YAML, so moving text from one document to the other changes the digest.
-    let digest = Sha256::new()
-        .chain_update(presets)
-        .chain_update([0])
-        .chain_update(rules)
+/// Twelve hex digits over the texts and where one ends.
+fn digest<'a>(texts: impl IntoIterator<Item = &'a str>) -> String {
+    // The separator can't occur in YAML, so moving words from one text to the next changes the digest.
+    let digest = texts
+        .into_iter()
+        .fold(Sha256::new(), |digest, text| {
+            digest.chain_update(text).chain_update([0])
+        })
         .finalize();
     digest
         .iter()

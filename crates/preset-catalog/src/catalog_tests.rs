@@ -76,7 +76,8 @@ fn every_alias_leads_to_its_model() {
 
 #[test]
 fn presets_are_complete_and_in_name_order() {
-    assert_eq!(catalog().len(), 66);
+    // 60 of upstream, 5 of its legacy list, 6 of the Machine era, 3 for the CPU.
+    assert_eq!(catalog().len(), 74);
     assert!(catalog().iter().map(|preset| &preset.name).is_sorted());
     for preset in catalog().iter() {
         assert_eq!(
@@ -163,8 +164,8 @@ fn suggestions() {
 #[test]
 fn the_version_names_the_data() {
     assert_eq!(catalog().version().len(), 2 * VERSION_BYTES);
-    assert_ne!(version("ab", "c"), version("a", "bc"));
-    assert_eq!(version("ab", "c"), version("ab", "c"));
+    assert_ne!(digest(["ab", "c"]), digest(["a", "bc"]));
+    assert_eq!(digest(["ab", "c"]), digest(["ab", "c"]));
 }
 
 const ENTRY: &str = "hub_id: A/Model, license: mit, architecture: X, weights: 1Gi, max_context_tokens: 8, kv_bytes_per_token: 4";
@@ -250,6 +251,49 @@ fn facts_must_make_sense() {
 }
 
 #[test]
+fn layers_and_heads_must_agree() {
+    let contradiction = |what| [Problem::Contradiction(what)];
+    let entry = ENTRY.replace("kv_bytes_per_token: 4", "kv_bytes_per_token: 12");
+    let with = |more: &str| problems(&[&format!("{entry}, {more}")]);
+    assert_eq!(
+        with("layers: 0, attention_heads: 0, kv_heads: 0"),
+        ["layers", "attention_heads", "kv_heads"].map(Problem::Zero)
+    );
+    assert_eq!(
+        with("layers: 5"),
+        contradiction("kv_bytes_per_token is not a multiple of layers")
+    );
+    assert_eq!(
+        with("attention_heads: 8, kv_heads: 3"),
+        contradiction("attention_heads is not a multiple of kv_heads")
+    );
+    assert_eq!(
+        with("attention: MLA, kv_heads: 1"),
+        contradiction("latent attention (MLA) has no kv_heads")
+    );
+    assert_eq!(
+        with("attention: MQA, kv_heads: 2"),
+        contradiction("multi-query attention (MQA) has one of kv_heads")
+    );
+    assert_eq!(
+        with("hybrid_cache: {full_layers: 1}"),
+        contradiction("hybrid_cache takes the number of layers")
+    );
+    assert_eq!(
+        with("layers: 4, hybrid_cache: {full_layers: 3, window_layers: 2, window_tokens: 8}"),
+        contradiction("hybrid_cache has more layers than the model")
+    );
+    assert_eq!(
+        with("layers: 4, hybrid_cache: {full_layers: 3, window_layers: 1}"),
+        contradiction("hybrid_cache must have window_tokens exactly when it has window_layers")
+    );
+    let yaml = format!("- {{{entry}, layers: 4, hybrid_cache: {{full_layers: 1, state: 0.5Gi}}}}");
+    let catalog = Catalog::from_presets_yaml(&yaml).unwrap();
+    let shape = &catalog.find("model").unwrap().shape;
+    assert_eq!(shape.hybrid_cache.unwrap().state_bytes, 1 << 29);
+}
+
+#[test]
 fn malformed_entries_say_where() {
     for bad in [
         format!("{ENTRY}, price: 3"),
@@ -271,7 +315,37 @@ fn malformed_entries_say_where() {
     assert!(Catalog::from_presets_yaml("[]").unwrap().is_empty());
 }
 
+/// Lines of a preset file, right and wrong, in any order.
+fn yaml_like() -> impl Strategy<Value = String> {
+    let line = prop_oneof![
+        Just("- hub_id: A/Model".to_owned()),
+        Just(format!("- {{{ENTRY}}}")),
+        Just("  weights: 1Gi".to_owned()),
+        Just("  tuning: {methods: [lora], disk_gib: 1, weights_image: 'a:b'}".to_owned()),
+        Just("  hybrid_cache: {full_layers: 1, state: 1Gi}".to_owned()),
+        Just("- &a [*a, *a]".to_owned()),
+        Just("? !!binary |".to_owned()),
+        "[ ]{0,4}[a-z_]{1,12}: [-0-9.eEGi]{0,24}",
+        "[- ]{0,4}[\\[\\]{}&*!|>'\"%@`#,:?-]{0,8}",
+        "\\PC{0,30}",
+    ];
+    prop::collection::vec(line, 0..12).prop_map(|lines| lines.join("\n"))
+}
+
 proptest! {
+    #[test]
+    fn no_text_makes_the_reader_panic(yaml in yaml_like()) {
+        match Catalog::from_presets_yaml(&yaml) {
+            Ok(catalog) => prop_assert!(catalog.iter().all(|preset| catalog.find(&preset.name).is_some())),
+            Err(error) => prop_assert!(!error.to_string().is_empty()),
+        }
+    }
+
+    #[test]
+    fn no_bytes_make_the_reader_panic(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+        let _ = Catalog::from_presets_yaml(&String::from_utf8_lossy(&bytes));
+    }
+
     #[test]
     fn any_question_is_answered(asked in "\\PC{0,60}") {
         for name in catalog().near(&asked) {

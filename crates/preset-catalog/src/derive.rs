@@ -4,8 +4,8 @@
 
 use std::collections::BTreeMap;
 
-use crate::entry::{Entry, TuningEntry};
-use crate::preset::{InferenceProfile, ModelShape, Preset, TuningProfile};
+use crate::entry::{Entry, HybridCacheEntry, TuningEntry};
+use crate::preset::{HybridCache, InferenceProfile, ModelShape, Preset, TuningProfile};
 use crate::rules::Rules;
 
 const GIB: u64 = 1 << 30;
@@ -42,6 +42,10 @@ pub(crate) fn preset(entry: Entry, rules: &Rules) -> Preset {
             max_context_tokens: entry.max_context_tokens,
             kv_bytes_per_token: entry.kv_bytes_per_token,
             quantization: entry.quantization,
+            layers: entry.layers,
+            attention_heads: entry.attention_heads,
+            kv_heads: entry.kv_heads,
+            hybrid_cache: entry.hybrid_cache.map(hybrid_cache),
         },
         inference,
         tuning,
@@ -52,14 +56,26 @@ fn short_name(hub_id: &str) -> String {
     hub_id.rsplit('/').next().unwrap_or(hub_id).to_lowercase()
 }
 
+fn hybrid_cache(entry: HybridCacheEntry) -> HybridCache {
+    HybridCache {
+        full_layers: entry.full_layers,
+        window_layers: entry.window_layers,
+        window_tokens: entry.window_tokens,
+        state_bytes: entry.state.map_or(0, |state| state.bytes),
+    }
+}
+
 fn inference_profile(name: &str, entry: &Entry, rules: &Rules) -> InferenceProfile {
+    let fetched = entry.download.unwrap_or(entry.weights).bytes;
     InferenceProfile {
         runtimes: entry.runtimes.clone(),
-        disk_gib: disk_gib(entry.weights.bytes),
-        readiness_timeout_seconds: readiness_timeout_seconds(entry.weights.bytes),
+        disk_gib: disk_gib(fetched),
+        readiness_timeout_seconds: readiness_timeout_seconds(fetched),
         cpu: entry.cpu,
         distributed: entry.distributed,
         trust_remote_code: entry.trust_remote_code,
+        min_compute_capability: rules
+            .min_compute_capability(&entry.architecture, entry.quantization.as_deref()),
         vllm_flags: vllm_flags(name, entry, rules),
         vllm_env: rules.env(name, &entry.architecture),
     }
@@ -106,14 +122,14 @@ fn vllm_flags(name: &str, entry: &Entry, rules: &Rules) -> BTreeMap<String, Stri
     flags
 }
 
-/// Weights plus the fixed share, in whole GiB rounded down.
-fn disk_gib(weights_bytes: u64) -> u32 {
-    u32::try_from(weights_bytes / GIB + DISK_BESIDE_WEIGHTS_GIB).unwrap_or(u32::MAX)
+/// What is fetched plus the fixed share, in whole GiB rounded down.
+fn disk_gib(fetched_bytes: u64) -> u32 {
+    u32::try_from(fetched_bytes / GIB + DISK_BESIDE_WEIGHTS_GIB).unwrap_or(u32::MAX)
 }
 
 /// Base plus loading time, within half an hour and three hours; whole seconds, rounded down.
-fn readiness_timeout_seconds(weights_bytes: u64) -> u32 {
-    let loading = weights_bytes.saturating_mul(READINESS_SECONDS_PER_GIB) / GIB;
+fn readiness_timeout_seconds(fetched_bytes: u64) -> u32 {
+    let loading = fetched_bytes.saturating_mul(READINESS_SECONDS_PER_GIB) / GIB;
     let seconds = (READINESS_BASE_SECONDS + loading).clamp(READINESS_MIN_SECONDS, READINESS_MAX_SECONDS);
     u32::try_from(seconds).unwrap_or(u32::MAX)
 }

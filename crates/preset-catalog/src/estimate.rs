@@ -1,38 +1,35 @@
-//! How many nodes of a kind a model needs, and how it is spread over their GPUs.
+//! How many nodes of a kind a model needs, and how it is divided over their GPUs.
 //!
-//! Whole-number arithmetic on bytes, rounded to the safe side, so the same question has the same answer
-//! everywhere and the terms that are reported are the terms that decided. It plans one replica for the vLLM
-//! engine's memory model and looks at nothing but its arguments.
+//! Whole-number arithmetic on bytes, so the same question has the same answer everywhere. It plans one replica for
+//! the vLLM engine's memory model and looks at nothing but its arguments. The smallest number of nodes is taken for
+//! which, on the GPU that holds the most,
 //!
-//! For a GPU with `g` bytes, `n` of them a node, and a context of `t` tokens:
+//! > weights + activations + engine + KV cache < what the engine may use
 //!
-//! | term | bytes |
+//! | term | bytes on one GPU |
 //! |---|---|
-//! | available | `g` × 84 % |
-//! | KV cache | `t` × bytes a token ÷ `n` |
-//! | usable | (available − 2.3 GiB − KV cache) ÷ 1.05 |
-//! | weights | all files × 102 % |
-//! | GPUs | ⌊weights ÷ usable⌋ + 1 |
-//! | nodes | ⌈GPUs ÷ `n`⌉ |
+//! | may use | memory × 84 % |
+//! | weights | all files × 102 % × layers of the largest stage ÷ all layers ÷ tensor parallelism |
+//! | activations | weights × 5 % |
+//! | engine | 2.3 GiB |
+//! | KV cache | tokens × bytes a token × the same share of layers ÷ the parts into which heads can be divided |
 //!
-//! Source of the formula and its constants: the node estimator of KAITO 0.12. One GPU more than the quotient is
-//! taken even on an exact fit.
+//! Source: the node estimator of KAITO 0.12, which divides everything evenly. `docs/estimator.md` lists where this
+//! one differs and why. One sequence of the wanted length is sized for.
+
+mod division;
+mod memory;
 
 use instance_types::InstanceType;
 
 use crate::preset::{InferenceProfile, ModelShape, Preset};
 
+use division::Division;
+pub(crate) use memory::cache_parts;
+pub use memory::{EngineMemory, MemoryTerms};
+
 /// Context to size for when nobody says otherwise, in tokens.
 pub const DEFAULT_CONTEXT_TOKENS: u32 = 2048;
-
-/// Share of a GPU's memory that the engine may use; vLLM's `gpu-memory-utilization`.
-const AVAILABLE_PERCENT: u64 = 84;
-/// Weights in memory against weights on disk: alignment and buffers.
-const WEIGHTS_PERCENT: u64 = 102;
-/// Usable memory is divided by this to leave room for activations.
-const ACTIVATIONS_PERCENT: u64 = 105;
-/// What the engine and its CUDA graphs take on each GPU: 2.3 GiB.
-const BASE_OVERHEAD_BYTES: u64 = (23_u64 << 30).div_ceil(10);
 
 /// The GPUs of one node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -93,7 +90,8 @@ pub struct Placement {
     pub min_gpus: u32,
     /// GPUs of one node that share every layer.
     pub tensor_parallel: u32,
-    /// Nodes that share the layers among them.
+    /// Stages that share the layers among them: one a node, or more where the heads can't be divided over all GPUs of
+    /// a node.
     pub pipeline_parallel: u32,
     /// Whole copies of the model in one node.
     pub data_parallel: u32,
@@ -112,58 +110,6 @@ impl Placement {
             data_parallel: 1,
             memory: MemoryTerms::NONE,
         }
-    }
-}
-
-/// The terms of the estimate in bytes, in the order in which they are computed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct MemoryTerms {
-    /// All weights as they are in memory, over all GPUs.
-    pub weights_bytes: u64,
-    /// Memory of one GPU.
-    pub gpu_bytes: u64,
-    /// What the engine may use of one GPU.
-    pub available_bytes_per_gpu: u64,
-    /// What the engine itself takes on one GPU.
-    pub base_overhead_bytes_per_gpu: u64,
-    /// Key and value cache of the context on one GPU.
-    pub kv_cache_bytes_per_gpu: u64,
-    /// What is left for weights on one GPU, after room for activations.
-    pub usable_bytes_per_gpu: u64,
-}
-
-impl MemoryTerms {
-    const NONE: Self = Self {
-        weights_bytes: 0,
-        gpu_bytes: 0,
-        available_bytes_per_gpu: 0,
-        base_overhead_bytes_per_gpu: 0,
-        kv_cache_bytes_per_gpu: 0,
-        usable_bytes_per_gpu: 0,
-    };
-
-    fn of(shape: &ModelShape, node: GpuNode, context_tokens: u32) -> Self {
-        let gpu_bytes = node.memory_bytes_each();
-        let available_bytes_per_gpu = percent(gpu_bytes, AVAILABLE_PERCENT);
-        let cache = u128::from(context_tokens) * u128::from(shape.kv_bytes_per_token);
-        let kv_cache_bytes_per_gpu = saturate(cache.div_ceil(u128::from(node.gpus.max(1))));
-        let overhead = BASE_OVERHEAD_BYTES.saturating_add(kv_cache_bytes_per_gpu);
-        let left = u128::from(available_bytes_per_gpu.saturating_sub(overhead));
-        Self {
-            weights_bytes: percent(shape.weights_bytes, WEIGHTS_PERCENT),
-            gpu_bytes,
-            available_bytes_per_gpu,
-            base_overhead_bytes_per_gpu: BASE_OVERHEAD_BYTES,
-            kv_cache_bytes_per_gpu,
-            usable_bytes_per_gpu: saturate(left * 100 / u128::from(ACTIVATIONS_PERCENT)),
-        }
-    }
-
-    /// What one GPU must hold beside weights.
-    #[must_use]
-    pub const fn overhead_bytes_per_gpu(&self) -> u64 {
-        self.base_overhead_bytes_per_gpu
-            .saturating_add(self.kv_cache_bytes_per_gpu)
     }
 }
 
@@ -194,6 +140,19 @@ pub enum Misfit {
         /// The terms; nothing is usable for weights.
         memory: MemoryTerms,
     },
+    /// The model can't be cut small enough: layers stay whole.
+    #[error(
+        "divided over as many GPUs as its layers allow ({parts}), the model still needs {} GiB of each, which has {} \
+         GiB for use",
+        gib(.memory.needed_bytes_per_gpu()),
+        gib(.memory.available_bytes_per_gpu)
+    )]
+    PartTooLarge {
+        /// GPUs over which it would be divided.
+        parts: u32,
+        /// The terms of one of them.
+        memory: MemoryTerms,
+    },
     /// The model takes several nodes and can't be divided.
     #[error("needs {min_gpus} GPUs, one node has {gpus_per_node}, and the model can't span nodes")]
     NotDistributed {
@@ -207,30 +166,121 @@ pub enum Misfit {
 /// Nodes of this kind for one replica of the model, ignoring whether it may span nodes.
 ///
 /// # Errors
-/// [`Misfit::NoGpu`] without GPUs; [`Misfit::GpuTooSmall`] when nothing of a GPU is left for weights.
+/// [`Misfit::NoGpu`] without GPUs; [`Misfit::GpuTooSmall`] when nothing of a GPU is left for weights;
+/// [`Misfit::PartTooLarge`] when the model can't be cut small enough.
 pub fn estimate(shape: &ModelShape, node: GpuNode, context_tokens: u32) -> Result<Placement, Misfit> {
+    estimate_for(&EngineMemory::VLLM, shape, node, context_tokens)
+}
+
+/// [`estimate`] for an engine that uses memory in its own way.
+///
+/// # Errors
+/// As for [`estimate`].
+pub fn estimate_for(
+    engine: &EngineMemory,
+    shape: &ModelShape,
+    node: GpuNode,
+    context_tokens: u32,
+) -> Result<Placement, Misfit> {
     if node.gpus == 0 {
         return Err(Misfit::NoGpu);
     }
-    let memory = MemoryTerms::of(shape, node, context_tokens);
-    let Some(quotient) = memory.weights_bytes.checked_div(memory.usable_bytes_per_gpu) else {
-        return Err(Misfit::GpuTooSmall {
-            context_tokens,
-            memory,
-        });
+    let question = Question {
+        engine,
+        shape,
+        node,
+        context_tokens,
     };
-    let min_gpus = u32::try_from(quotient.saturating_add(1)).unwrap_or(u32::MAX);
-    let nodes = min_gpus.div_ceil(node.gpus);
-    let (tensor_parallel, data_parallel) = within_node(shape, node, nodes);
-    Ok(Placement {
-        nodes,
-        gpus_per_node: node.gpus,
-        min_gpus,
-        tensor_parallel,
-        pipeline_parallel: nodes,
-        data_parallel,
-        memory,
-    })
+    question
+        .on_one_node()
+        .or_else(|| question.on_several_nodes())
+        .ok_or_else(|| question.misfit())
+}
+
+struct Question<'a> {
+    engine: &'a EngineMemory,
+    shape: &'a ModelShape,
+    node: GpuNode,
+    context_tokens: u32,
+}
+
+impl Question<'_> {
+    fn on_one_node(&self) -> Option<Placement> {
+        division::of_one_node(self.shape, self.node)
+            .into_iter()
+            .find_map(|division| self.placement(1, division))
+    }
+
+    /// More nodes never hold less, so the smallest number is found by halving.
+    fn on_several_nodes(&self) -> Option<Placement> {
+        let most = division::most_nodes(self.shape, self.node.gpus);
+        if most < 2 {
+            return None;
+        }
+        let mut best = self.on_nodes(most)?;
+        let (mut too_few, mut enough) = (1, most);
+        while enough - too_few > 1 {
+            let middle = too_few + (enough - too_few) / 2;
+            match self.on_nodes(middle) {
+                Some(placement) => (best, enough) = (placement, middle),
+                None => too_few = middle,
+            }
+        }
+        Some(best)
+    }
+
+    fn on_nodes(&self, nodes: u32) -> Option<Placement> {
+        let division = division::of_nodes(self.shape, self.node.gpus, nodes)?;
+        self.placement(nodes, division)
+    }
+
+    fn placement(&self, nodes: u32, division: Division) -> Option<Placement> {
+        let memory = self.memory(division);
+        let even = memory.weights_bytes.checked_div(memory.usable_bytes_per_gpu)?;
+        // One node fewer was not enough, whatever an even division would say.
+        let least = nodes
+            .saturating_sub(1)
+            .saturating_mul(self.node.gpus)
+            .saturating_add(1);
+        let most = division.tensor.saturating_mul(division.stages).max(least);
+        memory.fit().then(|| Placement {
+            nodes,
+            gpus_per_node: self.node.gpus,
+            min_gpus: u32::try_from(even.saturating_add(1))
+                .unwrap_or(u32::MAX)
+                .clamp(least, most),
+            tensor_parallel: division.tensor,
+            pipeline_parallel: division.stages,
+            data_parallel: division.copies,
+            memory,
+        })
+    }
+
+    fn memory(&self, division: Division) -> MemoryTerms {
+        let gpu_bytes = self.node.memory_bytes_each();
+        MemoryTerms::of(self.shape, gpu_bytes, division, self.context_tokens, self.engine)
+    }
+
+    /// Why not even the most nodes that make sense are enough.
+    fn misfit(&self) -> Misfit {
+        let most = division::most_nodes(self.shape, self.node.gpus).max(1);
+        let division = division::of_nodes(self.shape, self.node.gpus, most).unwrap_or(Division {
+            tensor: 1,
+            stages: 1,
+            copies: self.node.gpus,
+        });
+        let memory = self.memory(division);
+        if memory.usable_bytes_per_gpu == 0 {
+            return Misfit::GpuTooSmall {
+                context_tokens: self.context_tokens,
+                memory,
+            };
+        }
+        Misfit::PartTooLarge {
+            parts: division.tensor.saturating_mul(division.stages),
+            memory,
+        }
+    }
 }
 
 /// Nodes of this kind for one replica of the preset, or for one tuning job.
@@ -276,27 +326,8 @@ fn place_inference(
     Ok(placement)
 }
 
-/// (tensor parallel, data parallel): whole copies when each GPU has twice the room of the weights, else every
-/// layer divided over all GPUs of the node.
-fn within_node(shape: &ModelShape, node: GpuNode, nodes: u32) -> (u32, u32) {
-    let copies = u128::from(shape.weights_bytes) * u128::from(node.gpus) * 2;
-    if nodes == 1 && node.gpus > 1 && copies < u128::from(node.memory_bytes_total) {
-        (1, node.gpus)
-    } else {
-        (node.gpus, 1)
-    }
-}
-
-fn percent(bytes: u64, percent: u64) -> u64 {
-    saturate(u128::from(bytes) * u128::from(percent) / 100)
-}
-
-fn saturate(bytes: u128) -> u64 {
-    u64::try_from(bytes).unwrap_or(u64::MAX)
-}
-
 /// For messages: GiB to the nearest hundredth.
-fn gib(bytes: u64) -> String {
+pub(crate) fn gib(bytes: u64) -> String {
     let hundredths = (u128::from(bytes) * 100 + (1 << 29)) >> 30;
     format!("{}.{:02}", hundredths / 100, hundredths % 100)
 }

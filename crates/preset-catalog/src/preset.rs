@@ -5,6 +5,8 @@
 
 use std::collections::BTreeMap;
 
+use instance_types::ComputeCapability;
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 /// A model that can be served, and possibly tuned, without the user choosing parameters.
@@ -47,10 +49,32 @@ pub struct ModelShape {
     pub kv_bytes_per_token: u64,
     /// Quantisation method of the weights; absent when they are not quantised.
     pub quantization: Option<String>,
+    /// Hidden layers, which a pipeline divides whole; absent when not known.
+    pub layers: Option<u32>,
+    /// Query heads of a layer, which tensor parallelism divides whole; absent when not known.
+    pub attention_heads: Option<u32>,
+    /// Heads of a layer that hold keys and values; absent when not known, and with latent attention.
+    pub kv_heads: Option<u32>,
+    /// Present when not every layer keeps the whole context.
+    pub hybrid_cache: Option<HybridCache>,
+}
+
+/// What a model keeps for its context when its layers differ. Layers that are in neither count keep a state of
+/// fixed size (state space, linear attention) or nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct HybridCache {
+    /// Layers that keep keys and values of the whole context.
+    pub full_layers: u32,
+    /// Layers that keep them for the last `window_tokens` only.
+    pub window_layers: u32,
+    /// Length of the window in tokens; 0 without such layers.
+    pub window_tokens: u32,
+    /// Bytes of state for one sequence, all layers together, whatever its length.
+    pub state_bytes: u64,
 }
 
 /// How the attention heads of a layer share keys and values.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Deserialize, JsonSchema)]
 #[serde(rename_all = "UPPERCASE")]
 pub enum AttentionKind {
     /// Multi-head: every head has its own.
@@ -64,7 +88,7 @@ pub enum AttentionKind {
 }
 
 /// An engine that can serve a preset.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Runtime {
     /// vLLM in a GPU pod.
@@ -99,6 +123,8 @@ pub struct InferenceProfile {
     pub distributed: bool,
     /// The model's own code must be run to load it. Not repeated in `vllm_flags`.
     pub trust_remote_code: bool,
+    /// CUDA compute capability below which the engine has no kernels for the model; absent where any GPU will do.
+    pub min_compute_capability: Option<ComputeCapability>,
     /// Engine flags by name without dashes, as far as they depend on the model alone; an empty value is a bare
     /// flag.
     pub vllm_flags: BTreeMap<String, String>,
@@ -118,7 +144,7 @@ pub struct TuningProfile {
 }
 
 /// A way to tune a model.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum TuningMethod {
     /// Low-rank adapters beside the weights as they are.

@@ -3,8 +3,12 @@
 //! A rule knows only those two texts; flags that depend on the node or the number of nodes are not made here.
 
 use std::collections::BTreeMap;
+use std::sync::OnceLock;
 
+use instance_types::ComputeCapability;
 use serde::Deserialize;
+
+use crate::catalog::VLLM_RULES;
 
 /// What `data/vllm_rules.yaml` says.
 #[derive(Debug, Clone, Deserialize)]
@@ -12,12 +16,43 @@ use serde::Deserialize;
 pub(crate) struct Rules {
     flags: BTreeMap<String, Rule>,
     env: BTreeMap<String, Rule>,
+    #[serde(default)]
+    min_compute_capability: Kernels,
+}
+
+/// The oldest GPUs for which the engine has kernels.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct Kernels {
+    by_architecture: BTreeMap<String, ComputeCapability>,
+    by_quantization: BTreeMap<String, ComputeCapability>,
 }
 
 impl Rules {
+    /// The rules that are part of the program; parsed at the first call.
+    pub(crate) fn embedded() -> Result<&'static Self, &'static str> {
+        static RULES: OnceLock<Result<Rules, String>> = OnceLock::new();
+        RULES
+            .get_or_init(|| serde_saphyr::from_str(VLLM_RULES).map_err(|error| error.to_string()))
+            .as_ref()
+            .map_err(String::as_str)
+    }
+
     /// The flags that the rules give this model: name without dashes, value.
     pub(crate) fn flags(&self, name: &str, architecture: &str) -> BTreeMap<String, String> {
         choose_all(&self.flags, name, architecture)
+    }
+
+    /// What a GPU must be able to do for this model: the higher of what architecture and quantisation take.
+    pub(crate) fn min_compute_capability(
+        &self,
+        architecture: &str,
+        quantization: Option<&str>,
+    ) -> Option<ComputeCapability> {
+        let kernels = &self.min_compute_capability;
+        let of_architecture = kernels.by_architecture.get(architecture);
+        let of_quantization = quantization.and_then(|method| kernels.by_quantization.get(method));
+        of_architecture.max(of_quantization).copied()
     }
 
     /// The environment that the rules give this model.
@@ -93,6 +128,22 @@ env: {}
         check("qwen3.5-tiny-1b", "LlamaForCausalLM", None);
         check("smol", "LlamaForCausalLM", Some("c"));
         check("smol", "Other", Some("plain"));
+    }
+
+    #[test]
+    fn the_higher_of_two_compute_capabilities_counts() {
+        let rules: Rules = serde_saphyr::from_str(
+            "{flags: {}, env: {}, min_compute_capability: {by_architecture: {Sparse: '9.0'}, by_quantization: {fp8: '8.0'}}}",
+        )
+        .unwrap();
+        let least = |architecture, method| {
+            let least = rules.min_compute_capability(architecture, method);
+            least.map(|capability| capability.to_string())
+        };
+        assert_eq!(least("Sparse", Some("fp8")).as_deref(), Some("9.0"));
+        assert_eq!(least("Sparse", None).as_deref(), Some("9.0"));
+        assert_eq!(least("Other", Some("fp8")).as_deref(), Some("8.0"));
+        assert_eq!(least("Other", Some("awq")), None);
     }
 
     #[test]

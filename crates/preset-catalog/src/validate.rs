@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::preset::{InferenceProfile, Preset, Runtime, TuningProfile};
+use crate::preset::{AttentionKind, InferenceProfile, ModelShape, Preset, Runtime, TuningProfile};
 
 /// Names become label values, whose length Kubernetes limits.
 const MAX_NAME_LENGTH: usize = 63;
@@ -47,6 +47,9 @@ pub enum Problem {
     /// Runs without a GPU, yet no engine that can do that is listed.
     #[error("runs on a CPU, which takes the native runtime")]
     CpuWithoutNativeRuntime,
+    /// What is said about layers and heads contradicts itself.
+    #[error("{0}")]
+    Contradiction(&'static str),
     /// A list names something twice.
     #[error("{0} are listed twice")]
     Repeated(&'static str),
@@ -93,7 +96,8 @@ fn name_problems(preset: &Preset, owners: &mut BTreeMap<String, String>) -> Vec<
     problems
 }
 
-fn own_problems(preset: &Preset) -> Vec<Problem> {
+/// What is wrong with a preset whatever others there are.
+pub(crate) fn own_problems(preset: &Preset) -> Vec<Problem> {
     let mut problems = Vec::new();
     if !is_hub_id(&preset.hub_id) {
         problems.push(Problem::BadHubId(preset.hub_id.clone()));
@@ -106,6 +110,7 @@ fn own_problems(preset: &Preset) -> Vec<Problem> {
     );
     problems.extend(empty_texts(preset).map(Problem::Empty));
     problems.extend(zero_sizes(preset).map(Problem::Zero));
+    problems.extend(contradictions(&preset.shape).map(Problem::Contradiction));
     problems.extend(preset.inference.iter().flat_map(inference_problems));
     problems.extend(preset.tuning.iter().flat_map(tuning_problems));
     problems
@@ -126,12 +131,57 @@ fn empty_texts(preset: &Preset) -> impl Iterator<Item = &'static str> {
         .filter_map(|(empty, field)| empty.then_some(field))
 }
 
+fn contradictions(shape: &ModelShape) -> impl Iterator<Item = &'static str> {
+    let hybrid = shape.hybrid_cache;
+    let layers = shape.layers.unwrap_or_default();
+    let kept = hybrid.map_or(0, |cache| {
+        u64::from(cache.full_layers) + u64::from(cache.window_layers)
+    });
+    let heads = shape.attention_heads.zip(shape.kv_heads);
+    let checks = [
+        (
+            layers > 0 && !shape.kv_bytes_per_token.is_multiple_of(u64::from(layers)),
+            "kv_bytes_per_token is not a multiple of layers",
+        ),
+        (
+            heads.is_some_and(|(heads, kv_heads)| kv_heads > 0 && !heads.is_multiple_of(kv_heads)),
+            "attention_heads is not a multiple of kv_heads",
+        ),
+        (
+            shape.attention == Some(AttentionKind::Mla) && shape.kv_heads.is_some(),
+            "latent attention (MLA) has no kv_heads",
+        ),
+        (
+            shape.attention == Some(AttentionKind::Mqa) && shape.kv_heads.is_some_and(|heads| heads != 1),
+            "multi-query attention (MQA) has one of kv_heads",
+        ),
+        (
+            hybrid.is_some() && layers == 0,
+            "hybrid_cache takes the number of layers",
+        ),
+        (
+            layers > 0 && kept > u64::from(layers),
+            "hybrid_cache has more layers than the model",
+        ),
+        (
+            hybrid.is_some_and(|cache| (cache.window_layers > 0) != (cache.window_tokens > 0)),
+            "hybrid_cache must have window_tokens exactly when it has window_layers",
+        ),
+    ];
+    checks
+        .into_iter()
+        .filter_map(|(broken, what)| broken.then_some(what))
+}
+
 fn zero_sizes(preset: &Preset) -> impl Iterator<Item = &'static str> {
     let shape = &preset.shape;
     let checks = [
         (shape.weights_bytes == 0, "weights"),
         (shape.max_context_tokens == 0, "max_context_tokens"),
         (shape.kv_bytes_per_token == 0, "kv_bytes_per_token"),
+        (shape.layers == Some(0), "layers"),
+        (shape.attention_heads == Some(0), "attention_heads"),
+        (shape.kv_heads == Some(0), "kv_heads"),
         (
             preset.tuning.as_ref().is_some_and(|tuning| tuning.disk_gib == 0),
             "tuning.disk_gib",

@@ -2,6 +2,7 @@
 //!
 //! The one unit that the catalogue uses. Exact: no floating point between the text and the bytes.
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 /// More digits than this after the point would be less than a byte.
@@ -13,11 +14,18 @@ const MAX_DECIMALS: usize = 10;
 pub(crate) struct BadSize(String);
 
 /// Bytes, read from decimal GiB and rounded up to a whole byte.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(try_from = "String")]
+#[schemars(with = "SizeText", description = "A size in GiB, such as `27.31Gi`")]
 pub(crate) struct Weights {
     pub(crate) bytes: u64,
 }
+
+/// The text as it is written.
+#[derive(JsonSchema)]
+#[schemars(transparent)]
+#[expect(dead_code, reason = "exists for its schema")]
+struct SizeText(#[schemars(regex(pattern = r"^[0-9]+(\.[0-9]{1,10})?Gi$"))] String);
 
 impl TryFrom<String> for Weights {
     type Error = BadSize;

@@ -3,7 +3,7 @@
 //! Only the form is judged: the server has validated what it sends.
 
 use preset_catalog::{
-    AttentionKind, InferenceProfile, ModelShape, Preset, Runtime, TuningMethod, TuningProfile,
+    AttentionKind, HybridCache, InferenceProfile, ModelShape, Preset, Runtime, TuningMethod, TuningProfile,
 };
 
 use crate::v1;
@@ -97,6 +97,10 @@ impl Reader {
             max_context_tokens: message.max_context_tokens,
             kv_bytes_per_token: message.kv_bytes_per_token,
             quantization: optional(message.quantization),
+            layers: known(message.layers),
+            attention_heads: known(message.attention_heads),
+            kv_heads: known(message.kv_heads),
+            hybrid_cache: message.hybrid_cache.map(hybrid_cache),
         })
     }
 
@@ -123,7 +127,12 @@ impl Reader {
         if message.runtimes.is_empty() {
             return Err(self.missing("inference.runtimes"));
         }
+        let capability = optional(message.min_compute_capability).map(|text| {
+            let parsed = text.parse();
+            parsed.map_err(|_| self.unknown("inference.min_compute_capability", &text))
+        });
         Ok(InferenceProfile {
+            min_compute_capability: capability.transpose()?,
             runtimes: message
                 .runtimes
                 .into_iter()
@@ -160,6 +169,19 @@ impl Reader {
             .find(|method| method.as_str() == name);
         found.ok_or_else(|| self.unknown("tuning.methods", &name))
     }
+}
+
+const fn hybrid_cache(message: v1::HybridCache) -> HybridCache {
+    HybridCache {
+        full_layers: message.full_layers,
+        window_layers: message.window_layers,
+        window_tokens: message.window_tokens,
+        state_bytes: message.state_bytes,
+    }
+}
+
+fn known(number: u32) -> Option<u32> {
+    (number > 0).then_some(number)
 }
 
 fn optional(text: String) -> Option<String> {

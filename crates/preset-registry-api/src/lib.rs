@@ -1,14 +1,20 @@
 //! The gRPC contract of the preset registry, and the way from its messages to catalogue types and back.
 //!
-//! Generated from `proto/kaito/preset/v1/preset_registry.proto`. Both sides of the connection use this crate, so
+//! Generated from `proto/kaito/preset/v1`. Both sides of the connection use this crate, so
 //! a client has the same [`preset_catalog::Preset`] that the server holds. It opens no connections.
 
 mod from_wire;
+mod hub_refusal;
 mod not_found;
+mod plan_from_wire;
+mod plan_to_wire;
 mod to_wire;
+mod vendor;
 
 pub use from_wire::ConversionError;
-pub use not_found::{ERROR_DOMAIN, PRESET_NOT_FOUND, near_matches, not_found};
+pub use hub_refusal::{HubRefusal, hub_reason, hub_refusal};
+pub use not_found::{ERROR_DOMAIN, PRESET_NOT_FOUND, near_matches, not_found, not_found_on_hub};
+pub use plan_from_wire::purpose;
 
 /// The generated messages, client and server of `kaito.preset.v1`.
 #[allow(

@@ -21,12 +21,27 @@ const SEPARATOR: &str = ",";
 /// The status for a name that no preset has, with the short names that it may have meant, best first.
 #[must_use]
 pub fn not_found(asked: &str, near: &[&str]) -> Status {
+    status(asked, near, sentence(asked, near))
+}
+
+/// The same where a model hub was asked too.
+#[must_use]
+pub fn not_found_on_hub(asked: &str, near: &[&str], endpoint: &str) -> Status {
+    let sentence = sentence(asked, near);
+    status(
+        asked,
+        near,
+        format!("the hub at {endpoint} has no such model, and {sentence}"),
+    )
+}
+
+fn status(asked: &str, near: &[&str], sentence: String) -> Status {
     let metadata = HashMap::from([
         (ASKED.to_owned(), asked.to_owned()),
         (DID_YOU_MEAN.to_owned(), near.join(SEPARATOR)),
     ]);
     let details = ErrorDetails::with_error_info(PRESET_NOT_FOUND, ERROR_DOMAIN, metadata);
-    Status::with_error_details(Code::NotFound, sentence(asked, near), details)
+    Status::with_error_details(Code::NotFound, sentence, details)
 }
 
 fn sentence(asked: &str, near: &[&str]) -> String {

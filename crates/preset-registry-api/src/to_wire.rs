@@ -3,7 +3,7 @@
 //! Values that the contract has no presence for become its empty text or zero.
 
 use preset_catalog::{
-    AttentionKind, InferenceProfile, ModelShape, Preset, Runtime, TuningMethod, TuningProfile,
+    AttentionKind, HybridCache, InferenceProfile, ModelShape, Preset, Runtime, TuningMethod, TuningProfile,
 };
 
 use crate::v1;
@@ -35,6 +35,21 @@ impl From<&ModelShape> for v1::ModelShape {
             kv_bytes_per_token: shape.kv_bytes_per_token,
             quantization: shape.quantization.clone().unwrap_or_default(),
             attention: attention.into(),
+            layers: shape.layers.unwrap_or_default(),
+            attention_heads: shape.attention_heads.unwrap_or_default(),
+            kv_heads: shape.kv_heads.unwrap_or_default(),
+            hybrid_cache: shape.hybrid_cache.map(Into::into),
+        }
+    }
+}
+
+impl From<HybridCache> for v1::HybridCache {
+    fn from(cache: HybridCache) -> Self {
+        Self {
+            full_layers: cache.full_layers,
+            window_layers: cache.window_layers,
+            window_tokens: cache.window_tokens,
+            state_bytes: cache.state_bytes,
         }
     }
 }
@@ -74,6 +89,10 @@ impl From<&InferenceProfile> for v1::InferenceProfile {
             trust_remote_code: profile.trust_remote_code,
             vllm_flags: profile.vllm_flags.clone(),
             vllm_env: profile.vllm_env.clone(),
+            min_compute_capability: profile
+                .min_compute_capability
+                .map(|capability| capability.to_string())
+                .unwrap_or_default(),
         }
     }
 }

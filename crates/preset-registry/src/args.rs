@@ -1,8 +1,13 @@
 //! Command line of the preset registry; every flag can also be an environment variable.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 
 use clap::Parser;
+
+use crate::hub::HubOptions;
+use crate::server::ServerOptions;
+use crate::tls::TlsFiles;
 
 /// Answers questions about model presets over gRPC.
 #[derive(Clone, Debug, Parser)]
@@ -17,14 +22,134 @@ pub struct Args {
     /// Where `/healthz` and `/readyz` are served.
     #[arg(long, env = "HEALTH_PROBE_BIND_ADDRESS", default_value = "0.0.0.0:8081")]
     pub health_probe_bind_address: SocketAddr,
+    /// Directory of users' preset files, such as a mounted ConfigMap; followed as it changes.
+    #[arg(long, env = "PRESETS_DIR")]
+    pub presets_dir: Option<PathBuf>,
+    /// gRPC connections that may be open at once; more wait to be accepted.
+    #[arg(long, env = "MAX_CONNECTIONS", default_value = "1024", value_parser = connections)]
+    pub max_connections: usize,
+    /// Model hub.
+    #[command(flatten)]
+    pub hub: HubArgs,
+    /// Certificates.
+    #[command(flatten)]
+    pub tls: TlsArgs,
     /// Logs, traces.
     #[command(flatten)]
     pub telemetry: telemetry::TelemetryArgs,
 }
 
+/// Flags about a model hub that is asked for names outside the catalogue.
+#[derive(Clone, Debug, Default, clap::Args)]
+#[command(next_help_heading = "Model hub")]
+pub struct HubArgs {
+    /// Where the hub is, such as https://huggingface.co; none is asked without.
+    #[arg(long, env = "HUB_ENDPOINT")]
+    pub hub_endpoint: Option<String>,
+    /// File with a token of the hub, such as a mounted Secret; read again for every request.
+    #[arg(long, env = "HUB_TOKEN_FILE", requires = "hub_endpoint")]
+    pub hub_token_file: Option<PathBuf>,
+    /// PEM file of further authorities that the hub's certificate may be of.
+    #[arg(long, env = "HUB_CA_FILE", requires = "hub_endpoint")]
+    pub hub_ca_file: Option<PathBuf>,
+    /// Directory in which answers are kept across restarts.
+    #[arg(long, env = "HUB_CACHE_DIR", requires = "hub_endpoint")]
+    pub hub_cache_dir: Option<PathBuf>,
+    /// Host that the hub may redirect to; may be repeated, and begin with `*.` for all hosts below.
+    #[arg(
+        long,
+        env = "HUB_REDIRECT_HOST",
+        value_delimiter = ',',
+        default_value = "*.hf.co,*.huggingface.co"
+    )]
+    pub hub_redirect_host: Vec<String>,
+    /// The hub's name may lead to an address that is not public; implied when the endpoint is written as one.
+    #[arg(long, env = "HUB_ALLOW_PRIVATE_ENDPOINT", requires = "hub_endpoint")]
+    pub hub_allow_private_endpoint: bool,
+}
+
+/// Flags about encryption; all files are PEM and read again when they change.
+#[derive(Clone, Debug, Default, clap::Args)]
+#[command(next_help_heading = "TLS")]
+pub struct TlsArgs {
+    /// Certificate of the gRPC server; plain text is served without.
+    #[arg(long, env = "TLS_CERT_FILE", requires = "tls_key_file")]
+    pub tls_cert_file: Option<PathBuf>,
+    /// Key of the certificate.
+    #[arg(long, env = "TLS_KEY_FILE", requires = "tls_cert_file")]
+    pub tls_key_file: Option<PathBuf>,
+    /// Authorities of clients; with it, clients must show a certificate of one of them.
+    #[arg(long, env = "TLS_CLIENT_CA_FILE", requires = "tls_cert_file")]
+    pub tls_client_ca_file: Option<PathBuf>,
+}
+
+impl Args {
+    /// What the flags mean for the server.
+    #[must_use]
+    pub fn server_options(&self) -> ServerOptions {
+        let pair = self.tls.tls_cert_file.clone().zip(self.tls.tls_key_file.clone());
+        let tls = pair.map(|(certificate, key)| TlsFiles {
+            certificate,
+            key,
+            client_authorities: self.tls.tls_client_ca_file.clone(),
+        });
+        let hub = self.hub.hub_endpoint.clone().map(|endpoint| HubOptions {
+            endpoint,
+            token_file: self.hub.hub_token_file.clone(),
+            ca_file: self.hub.hub_ca_file.clone(),
+            cache_dir: self.hub.hub_cache_dir.clone(),
+            redirect_hosts: self.hub.hub_redirect_host.clone(),
+            allow_private_endpoint: self.hub.hub_allow_private_endpoint,
+        });
+        ServerOptions {
+            hub,
+            presets_dir: self.presets_dir.clone(),
+            tls,
+            max_connections: self.max_connections,
+        }
+    }
+}
+
+fn connections(text: &str) -> Result<usize, String> {
+    match text.parse::<usize>() {
+        Ok(number @ 1..=100_000) => Ok(number),
+        _ => Err("a number from 1 to 100000 is wanted".to_owned()),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn parse(flags: &[&str]) -> Result<Args, clap::Error> {
+        Args::try_parse_from(["preset-registry"].iter().chain(flags))
+    }
+
+    #[test]
+    fn a_certificate_takes_a_key_and_clients_take_a_certificate() {
+        let (cert, key, ca) = ("--tls-cert-file=c", "--tls-key-file=k", "--tls-client-ca-file=a");
+        for bad in [&[cert][..], &[key], &[ca], &[cert, ca]] {
+            assert!(parse(bad).is_err(), "{bad:?}");
+        }
+        let tls = parse(&[cert, key, ca]).unwrap().server_options().tls.unwrap();
+        assert_eq!(tls.client_authorities, Some("a".into()));
+        assert_eq!(parse(&[]).unwrap().server_options(), ServerOptions::default());
+    }
+
+    #[test]
+    fn nothing_about_a_hub_without_an_endpoint() {
+        assert!(parse(&["--hub-token-file=t"]).is_err() && parse(&["--hub-cache-dir=c"]).is_err());
+        let args = parse(&["--hub-endpoint=https://h.co", "--hub-token-file=t"]).unwrap();
+        let hub = args.server_options().hub.unwrap();
+        assert_eq!(hub.redirect_hosts, ["*.hf.co", "*.huggingface.co"]);
+        assert!(hub.token_file.is_some() && !hub.allow_private_endpoint);
+    }
+
+    #[test]
+    fn at_least_one_connection() {
+        assert!(parse(&["--max-connections=0"]).is_err() && parse(&["--max-connections=x"]).is_err());
+        assert_eq!(parse(&["--max-connections=7"]).unwrap().max_connections, 7);
+    }
 
     #[test]
     fn defaults_are_the_documented_ports() {

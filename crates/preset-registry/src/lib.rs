@@ -1,14 +1,27 @@
 //! The preset registry: a gRPC service that knows every model preset.
 //!
-//! Serves one loaded catalogue. It decides nothing about clusters and never speaks to Kubernetes or a cloud.
+//! Serves the built-in catalogue, the presets of users' files over it, and where it is told to, what a model hub
+//! says. It decides nothing about clusters and never speaks to Kubernetes or a cloud.
 
 mod args;
-mod metrics;
+mod call;
+mod deadline;
+mod delta;
+mod files;
+mod hub;
+mod incoming;
+mod library;
 mod paging;
+mod plan;
 mod program;
 mod server;
 mod service;
+mod tls;
+mod users;
+mod watch;
 
-pub use args::Args;
+pub use args::{Args, HubArgs, TlsArgs};
+pub use hub::{BadEndpoint, HubError, HubOptions};
 pub use program::run;
-pub use server::{ServeError, serve, serve_measured};
+pub use server::{PresetServer, ServeError, ServerOptions};
+pub use tls::{TlsError, TlsFiles};

@@ -3,7 +3,7 @@
 //! A page token names the last preset of the page before, and carries a digest of the question and of the
 //! catalogue, so that a token can't continue another list than the one it came from. The server keeps nothing.
 
-use preset_catalog::{Catalog, Preset};
+use preset_catalog::{Catalog, Preset, Runtime};
 use sha2::{Digest as _, Sha256};
 
 const DEFAULT_PAGE_SIZE: usize = 100;
@@ -24,21 +24,50 @@ pub(crate) enum BadPage {
     Token,
 }
 
-/// What is listed: the presets whose names contain a text.
+/// Which presets are listed. The default lets all pass.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Filter {
+    /// A part of the name, an alias or the hub id; letter case is ignored.
+    pub(crate) name_contains: String,
+    /// Letter case is ignored; empty lets all pass.
+    pub(crate) architecture: String,
+    pub(crate) runtime: Option<Runtime>,
+    pub(crate) cpu_only: bool,
+    pub(crate) tunable_only: bool,
+    pub(crate) hide_deprecated: bool,
+    pub(crate) max_weights_bytes: Option<u64>,
+}
+
+impl Filter {
+    fn passes(&self, preset: &Preset) -> bool {
+        let wanted = self.name_contains.to_lowercase();
+        let mut names = [&preset.name, &preset.hub_id].into_iter().chain(&preset.aliases);
+        let inference = preset.inference.as_ref();
+        names.any(|name| name.to_lowercase().contains(&wanted))
+            && (self.architecture.is_empty()
+                || preset.shape.architecture.eq_ignore_ascii_case(&self.architecture))
+            && self
+                .runtime
+                .is_none_or(|runtime| inference.is_some_and(|profile| profile.runtimes.contains(&runtime)))
+            && (!self.cpu_only || inference.is_some_and(|profile| profile.cpu))
+            && (!self.tunable_only || preset.tuning.is_some())
+            && (!self.hide_deprecated || preset.deprecated.is_none())
+            && self
+                .max_weights_bytes
+                .is_none_or(|most| preset.shape.weights_bytes <= most)
+    }
+}
+
+/// The presets of a catalogue that pass a filter.
 #[derive(Debug)]
 pub(crate) struct List<'a> {
     catalog: &'a Catalog,
-    /// Lower case.
-    name_contains: String,
+    filter: Filter,
 }
 
 impl<'a> List<'a> {
-    /// The presets with this text in their name, an alias or the hub id; letter case is ignored.
-    pub(crate) fn new(catalog: &'a Catalog, name_contains: &str) -> Self {
-        Self {
-            catalog,
-            name_contains: name_contains.to_lowercase(),
-        }
+    pub(crate) const fn new(catalog: &'a Catalog, filter: Filter) -> Self {
+        Self { catalog, filter }
     }
 
     /// One page and the token of the next one, which is empty after the last.
@@ -50,7 +79,7 @@ impl<'a> List<'a> {
             .catalog
             .iter()
             .filter(|preset| after.is_none_or(|after| preset.name.as_str() > after))
-            .filter(|preset| self.includes(preset))
+            .filter(|preset| self.filter.passes(preset))
             .take(size + 1)
             .collect();
         let more = page.len() > size;
@@ -60,11 +89,6 @@ impl<'a> List<'a> {
             .filter(|_| more)
             .map_or_else(String::new, |last| self.token(&last.name));
         Ok((page, next))
-    }
-
-    fn includes(&self, preset: &Preset) -> bool {
-        let mut names = [&preset.name, &preset.hub_id].into_iter().chain(&preset.aliases);
-        names.any(|name| name.to_lowercase().contains(&self.name_contains))
     }
 
     fn last_name<'t>(&self, token: &'t str) -> Result<Option<&'t str>, BadPage> {
@@ -81,7 +105,9 @@ impl<'a> List<'a> {
 
     fn token(&self, last_name: &str) -> String {
         let mut digest = Sha256::new();
-        for part in [self.catalog.version(), &self.name_contains, last_name] {
+        // The form in which it is written for debugging names every field, also those to come.
+        let filter = format!("{:?}", self.filter);
+        for part in [self.catalog.version(), &filter, last_name] {
             digest.update(part);
             digest.update([0]);
         }
@@ -108,7 +134,11 @@ mod tests {
     use super::*;
 
     fn list(name_contains: &str) -> List<'static> {
-        List::new(Catalog::embedded().unwrap(), name_contains)
+        let filter = Filter {
+            name_contains: name_contains.to_owned(),
+            ..Filter::default()
+        };
+        List::new(Catalog::embedded().unwrap(), filter)
     }
 
     fn names(name_contains: &str, size: i32) -> Vec<Vec<&'static str>> {
@@ -134,7 +164,9 @@ mod tests {
         for size in [0, 1, 2, 7, 65, 66, 67, 500, i32::MAX] {
             assert_eq!(names("", size).concat(), everything);
         }
-        assert_eq!(names("", 33).len(), 2, "no empty page after a full one");
+        let half = i32::try_from(everything.len() / 2).unwrap();
+        assert_eq!(everything.len() % 2, 0, "or the next line shows nothing");
+        assert_eq!(names("", half).len(), 2, "no empty page after a full one");
     }
 
     #[test]
@@ -143,6 +175,69 @@ mod tests {
         assert_eq!(names("tiiuae/", 0).concat().len(), 4);
         assert_eq!(names("gemma-3-4b-instruct", 0), [["gemma-3-4b-it"]]);
         assert_eq!(names("no such thing", 0), [[""; 0]]);
+    }
+
+    #[test]
+    fn each_filter_leaves_out_what_it_says() {
+        let everything: Vec<_> = Catalog::embedded().unwrap().iter().collect();
+        let check = |filter: Filter, expected: &dyn Fn(&Preset) -> bool| {
+            let (page, _) = List::new(Catalog::embedded().unwrap(), filter)
+                .page(500, "")
+                .unwrap();
+            let expected: Vec<_> = everything
+                .iter()
+                .copied()
+                .filter(|preset| expected(preset))
+                .collect();
+            assert!(!expected.is_empty() && expected.len() < everything.len());
+            assert_eq!(page, expected);
+        };
+        let all = Filter::default;
+        check(
+            Filter {
+                cpu_only: true,
+                ..all()
+            },
+            &|preset| preset.inference.as_ref().is_some_and(|profile| profile.cpu),
+        );
+        check(
+            Filter {
+                tunable_only: true,
+                ..all()
+            },
+            &|preset| preset.tuning.is_some(),
+        );
+        check(
+            Filter {
+                hide_deprecated: true,
+                ..all()
+            },
+            &|preset| preset.deprecated.is_none(),
+        );
+        check(
+            Filter {
+                runtime: Some(Runtime::Native),
+                ..all()
+            },
+            &|preset| {
+                let profile = preset.inference.as_ref();
+                profile.is_some_and(|profile| profile.runtimes.contains(&Runtime::Native))
+            },
+        );
+        check(
+            Filter {
+                architecture: "llamaforcausallm".to_owned(),
+                ..all()
+            },
+            &|preset| preset.shape.architecture == "LlamaForCausalLM",
+        );
+        check(
+            Filter {
+                max_weights_bytes: Some(10 << 30),
+                ..all()
+            },
+            &|preset| preset.shape.weights_bytes <= 10 << 30,
+        );
     }
 
     #[test]
@@ -157,7 +252,7 @@ mod tests {
     #[test]
     fn a_token_continues_only_its_own_list() {
         let (_, token) = list("phi").page(1, "").unwrap();
-        assert!(list("PHI").page(1, &token).is_ok());
+        assert!(list("phi").page(1, &token).is_ok());
         let other = token.replace("phi", "chi");
         for (list, token) in [
             (list(""), token.as_str()),

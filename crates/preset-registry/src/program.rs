@@ -3,40 +3,33 @@
 //! What it serves is in `server`; this file only starts and stops.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 
 use anyhow::Context as _;
-use preset_catalog::Catalog;
-use telemetry::{Admin, Gate, Metrics, Readiness};
+use telemetry::{Admin, Metrics, Readiness};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use crate::args::Args;
-use crate::server::serve_measured;
+use crate::server::PresetServer;
 
 /// Runs the program until SIGTERM or SIGINT.
 ///
 /// # Errors
-/// When the catalogue is broken, an address can't be bound, or a server fails.
+/// When a hub or a certificate can't be used, an address can't be bound, or a server fails.
 pub async fn run(args: Args) -> anyhow::Result<()> {
     let _guard = telemetry::init(&args.telemetry, "preset-registry")?;
-    let catalog = Arc::new(
-        Catalog::embedded()
-            .context("the catalogue of presets is broken")?
-            .clone(),
-    );
     let (metrics, readiness) = (Metrics::new(), Readiness::new());
     let gate = readiness.gate("grpc");
     let admin = Admin::new(metrics.clone(), readiness);
+    let server = PresetServer::prepare(args.server_options(), &metrics).await?;
     let grpc_listener = bind(args.grpc_bind_address).await?;
     let metrics_listener = bind(args.metrics_bind_address).await?;
     let probe_listener = bind(args.health_probe_bind_address).await?;
     // Probes and metrics answer until the last RPC has ended.
     let (stop, stopped) = (CancellationToken::new(), CancellationToken::new());
     let grpc = async {
-        gate.set(true, "");
-        serve_measured(grpc_listener, catalog, &metrics, stop.clone()).await?;
+        server.serve(grpc_listener, &gate, stop.clone()).await?;
         stopped.cancel();
         Ok(())
     };
@@ -44,7 +37,7 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
         grpc,
         admin.clone().serve(metrics_listener, stopped.clone()),
         admin.serve(probe_listener, stopped.clone()),
-        stop_on_signal(&gate, &stop, &stopped),
+        stop_on_signal(&stop, &stopped),
     )?;
     Ok(())
 }
@@ -56,11 +49,7 @@ async fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
 }
 
 /// Cancels `stop` at the first signal; ends then, or when the server has ended without one.
-async fn stop_on_signal(
-    gate: &Gate,
-    stop: &CancellationToken,
-    stopped: &CancellationToken,
-) -> anyhow::Result<()> {
+async fn stop_on_signal(stop: &CancellationToken, stopped: &CancellationToken) -> anyhow::Result<()> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     tokio::select! {
@@ -68,7 +57,6 @@ async fn stop_on_signal(
         _ = interrupt.recv() => tracing::info!(signal = "SIGINT", "stopping"),
         () = stopped.cancelled() => return Ok(()),
     }
-    gate.set(false, "stopping");
     stop.cancel();
     Ok(())
 }

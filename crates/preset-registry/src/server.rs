@@ -1,37 +1,78 @@
 //! The gRPC server around the RPCs: health, reflection, limits, and an orderly end.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use preset_catalog::Catalog;
 use preset_registry_api::v1;
 use preset_registry_api::v1::preset_registry_server::PresetRegistryServer;
-use telemetry::Metrics;
+use telemetry::{Gate, Metrics};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tonic::transport::Server;
-use tonic::transport::server::TcpIncoming;
 use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
 
-use crate::metrics::Requests;
+use crate::call::Calls;
+use crate::hub::{Hub, HubError, HubOptions};
+use crate::incoming;
+use crate::library::Library;
 use crate::service::Service;
+use crate::tls::{Tls, TlsError, TlsFiles};
+use crate::users::Users;
+use crate::watch::Watchers;
 
-/// Every answer comes from memory; whatever takes this long is stuck.
-const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
+/// Answers from memory take far less, and those of a hub have a limit of their own below this.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 /// Requests of one connection that are worked on at once; more wait with the client.
 const CONCURRENCY_PER_CONNECTION: u32 = 64;
-/// Requests are names and page tokens.
-const MAX_REQUEST_BYTES: usize = 16 * 1024;
+/// Requests are names and page tokens, and at most one preset.
+const MAX_REQUEST_BYTES: usize = 64 * 1024;
 const MAX_HEADER_BYTES: u32 = 16 * 1024;
 /// Finds connections whose other end is gone.
 const KEEPALIVE: Duration = Duration::from_secs(30);
 /// How long open requests may take to end. Health watches never end by themselves.
 const SHUTDOWN_GRACE: Duration = Duration::from_secs(5);
+/// Streams of `WatchPresets` that may be open.
+const MAX_WATCHERS: usize = 4096;
 
-/// Why the server ended, other than by being asked to.
+/// What is served and how. The default serves the built-in presets in plain text.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ServerOptions {
+    /// A directory of users' preset files.
+    pub presets_dir: Option<PathBuf>,
+    /// A model hub for names outside the catalogue; none is asked without.
+    pub hub: Option<HubOptions>,
+    /// Certificates; plain text without.
+    pub tls: Option<TlsFiles>,
+    /// Connections that may be open at once; more wait to be accepted.
+    pub max_connections: usize,
+}
+
+impl Default for ServerOptions {
+    fn default() -> Self {
+        Self {
+            presets_dir: None,
+            hub: None,
+            tls: None,
+            max_connections: 1024,
+        }
+    }
+}
+
+/// Why the server did not start, or ended other than by being asked to.
 #[derive(Debug, thiserror::Error)]
 pub enum ServeError {
+    /// The built-in catalogue is broken, which tests exclude.
+    #[error("the built-in catalogue of presets is broken")]
+    Catalog(#[source] preset_catalog::CatalogError),
+    /// The hub can't be asked as the options want it.
+    #[error(transparent)]
+    Hub(#[from] HubError),
+    /// The certificate files can't be used.
+    #[error("TLS can't be served")]
+    Tls(#[from] TlsError),
     /// The descriptor of the contract can't be read.
     #[error("reflection can't be offered")]
     Reflection(#[from] tonic_reflection::server::Error),
@@ -40,60 +81,115 @@ pub enum ServeError {
     Transport(#[from] tonic::transport::Error),
 }
 
-/// Serves the catalogue on the listener until the token is cancelled.
-///
-/// Health answers `SERVING` as long as requests are welcome, and `NOT_SERVING` from the cancellation on. Open
-/// requests are given five seconds to end.
-///
-/// # Errors
-/// When the server can't be set up or its transport fails; cancellation is no error.
-pub async fn serve(
-    listener: TcpListener,
-    catalog: Arc<Catalog>,
-    token: CancellationToken,
-) -> Result<(), ServeError> {
-    serve_measured(listener, catalog, &Metrics::new(), token).await
+/// A server that is ready to serve: everything it needs was read.
+#[derive(Debug)]
+pub struct PresetServer {
+    library: Arc<Library>,
+    users: Option<Users>,
+    hub: Option<Hub>,
+    tls: Option<Tls>,
+    max_connections: usize,
+    metrics: Metrics,
 }
 
-/// [`serve`], counting requests by method and code in these metrics.
-///
-/// # Errors
-/// Like [`serve`].
-pub async fn serve_measured(
-    listener: TcpListener,
-    catalog: Arc<Catalog>,
-    metrics: &Metrics,
-    token: CancellationToken,
-) -> Result<(), ServeError> {
-    tracing::info!(
-        version = catalog.version(),
-        presets = catalog.len(),
-        "catalogue loaded"
-    );
-    let registry = PresetRegistryServer::new(Service::new(catalog, Requests::new(metrics)))
-        .max_decoding_message_size(MAX_REQUEST_BYTES);
-    let reflection = tonic_reflection::server::Builder::configure()
-        .register_encoded_file_descriptor_set(v1::FILE_DESCRIPTOR_SET)
-        .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
-        .build_v1()?;
-    let (health, health_service) = tonic_health::server::health_reporter();
-    set_health(&health, ServingStatus::Serving).await;
-    let server = limited()
-        .trace_fn(telemetry::grpc::server_span)
-        .add_service(registry)
-        .add_service(reflection)
-        .add_service(health_service)
-        .serve_with_incoming_shutdown(
-            TcpIncoming::from(listener).with_nodelay(Some(true)),
-            refuse_when_cancelled(health, token.clone()),
+impl PresetServer {
+    /// Reads what the options name. Users' files that are bad are no error, they are told and left out.
+    ///
+    /// # Errors
+    /// When the built-in catalogue is broken or the certificate files can't be used.
+    pub async fn prepare(options: ServerOptions, metrics: &Metrics) -> Result<Self, ServeError> {
+        let built_in = Catalog::embedded().map_err(|error| ServeError::Catalog(error.clone()))?;
+        tracing::info!(
+            version = built_in.version(),
+            presets = built_in.len(),
+            "built-in presets loaded"
         );
-    tokio::select! {
-        ended = server => Ok(ended?),
-        () = grace_is_over(&token) => {
-            tracing::warn!("open requests are cut off");
-            Ok(())
+        let library = Arc::new(Library::new(built_in.clone()));
+        let users = options
+            .presets_dir
+            .map(|directory| Users::new(directory, built_in.clone(), Arc::clone(&library), metrics));
+        if let Some(users) = &users {
+            users.reload().await;
+        }
+        let hub = options.hub.map(|hub| Hub::new(hub, metrics)).transpose()?;
+        let tls = options.tls.map(|files| Tls::new(files, metrics)).transpose()?;
+        Ok(Self {
+            library,
+            users,
+            hub,
+            tls,
+            max_connections: options.max_connections,
+            metrics: metrics.clone(),
+        })
+    }
+
+    /// Serves on the listener until the token is cancelled. The gate is open meanwhile.
+    ///
+    /// Health answers `SERVING` as long as requests are welcome, and `NOT_SERVING` from the cancellation on.
+    /// `WatchPresets` streams end then; open requests are given five seconds to.
+    ///
+    /// # Errors
+    /// When the server can't be set up or its transport fails; cancellation is no error.
+    pub async fn serve(
+        self,
+        listener: TcpListener,
+        gate: &Gate,
+        token: CancellationToken,
+    ) -> Result<(), ServeError> {
+        let service = Service {
+            library: Arc::clone(&self.library),
+            hub: self.hub.clone(),
+            calls: Calls::new(&self.metrics),
+            watchers: Watchers::new(&self.metrics, MAX_WATCHERS),
+            stop: token.clone(),
+        };
+        let registry = PresetRegistryServer::new(service).max_decoding_message_size(MAX_REQUEST_BYTES);
+        let (health, health_service) = tonic_health::server::health_reporter();
+        set_health(&health, ServingStatus::Serving).await;
+        let encryption = self.tls.as_ref().map(Tls::subscribe);
+        let server = limited()
+            .trace_fn(telemetry::grpc::server_span)
+            .add_service(registry)
+            .add_service(reflection().build_v1()?)
+            .add_service(reflection().build_v1alpha()?)
+            .add_service(health_service)
+            .serve_with_incoming_shutdown(
+                incoming::connections(listener, encryption, self.max_connections, &self.metrics),
+                refuse_when_cancelled(health, gate.clone(), token.clone()),
+            );
+        gate.set(true, "");
+        tokio::select! {
+            ended = server => Ok(ended?),
+            () = follow(self.users.as_ref(), self.tls.as_ref()) => Ok(()),
+            () = grace_is_over(&token) => {
+                tracing::warn!("open requests are cut off");
+                Ok(())
+            }
         }
     }
+}
+
+/// Follows the files for ever.
+async fn follow(users: Option<&Users>, tls: Option<&Tls>) {
+    let users = async {
+        match users {
+            Some(users) => users.follow().await,
+            None => std::future::pending().await,
+        }
+    };
+    let tls = async {
+        match tls {
+            Some(tls) => tls.follow().await,
+            None => std::future::pending().await,
+        }
+    };
+    tokio::join!(users, tls);
+}
+
+fn reflection() -> tonic_reflection::server::Builder<'static> {
+    tonic_reflection::server::Builder::configure()
+        .register_encoded_file_descriptor_set(v1::FILE_DESCRIPTOR_SET)
+        .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
 }
 
 fn limited() -> Server {
@@ -113,8 +209,9 @@ async fn set_health(reporter: &HealthReporter, status: ServingStatus) {
 }
 
 /// Ends when the server must: load balancers that watch the health learn of it first.
-async fn refuse_when_cancelled(health: HealthReporter, token: CancellationToken) {
+async fn refuse_when_cancelled(health: HealthReporter, gate: Gate, token: CancellationToken) {
     token.cancelled().await;
+    gate.set(false, "stopping");
     set_health(&health, ServingStatus::NotServing).await;
 }
 

@@ -1,98 +1,225 @@
-//! The RPCs: each answer is a function of the request and the loaded catalogue.
+//! The RPCs: what is asked, who answers, and how a refusal is put.
 //!
-//! Knows no transport and keeps no state.
+//! Knows no transport.
 
+use std::pin::Pin;
 use std::sync::Arc;
-use std::time::Instant;
 
-use preset_catalog::Catalog;
-use preset_registry_api::not_found;
+use futures::Stream;
+use preset_catalog::{Catalog, FileReport, Preset, Runtime};
+use preset_registry_api::v1::plan_resources_request::Model;
 use preset_registry_api::v1::preset_registry_server::PresetRegistry;
-use preset_registry_api::v1::{
-    GetPresetRequest, GetPresetResponse, ListPresetsRequest, ListPresetsResponse, Preset,
-};
-use tonic::{Code, Request, Response, Status};
+use preset_registry_api::{not_found, v1};
+use tokio_util::sync::CancellationToken;
+use tonic::{Request, Response, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
 
-use crate::metrics::Requests;
-use crate::paging::{BadPage, List};
+use crate::call::Calls;
+use crate::deadline;
+use crate::hub::Hub;
+use crate::library::Library;
+use crate::paging::{BadPage, Filter, List};
+use crate::plan::Question;
+use crate::watch::{Subscriber, Watchers};
 
 /// No name is longer; comparing with every known name takes time in proportion.
 const MAX_NAME_BYTES: usize = 256;
 
-/// Answers from one catalogue.
-#[derive(Debug, Clone)]
+/// Answers from the library, and from a hub where there is one.
+#[derive(Debug)]
 pub(crate) struct Service {
-    catalog: Arc<Catalog>,
-    requests: Requests,
+    pub(crate) library: Arc<Library>,
+    pub(crate) hub: Option<Hub>,
+    pub(crate) calls: Calls,
+    pub(crate) watchers: Watchers,
+    /// Cancelled when streams must end.
+    pub(crate) stop: CancellationToken,
 }
 
 impl Service {
-    pub(crate) const fn new(catalog: Arc<Catalog>, requests: Requests) -> Self {
-        Self { catalog, requests }
-    }
-
-    /// Answers, and notes how that went.
-    fn answer<T>(
-        &self,
-        method: &'static str,
-        answer: impl FnOnce(&Self) -> Result<T, Status>,
-    ) -> Result<Response<T>, Status> {
-        let started = Instant::now();
-        let result = answer(self);
-        let code = result.as_ref().err().map_or(Code::Ok, Status::code);
-        self.requests.answered(method, code, started.elapsed());
-        match &result {
-            Ok(_) => tracing::debug!(method, "answered"),
-            Err(status) => tracing::info!(method, ?code, message = status.message(), "refused"),
-        }
-        result.map(Response::new)
-    }
-
-    fn list(&self, request: &ListPresetsRequest) -> Result<ListPresetsResponse, Status> {
-        check_length("name_contains", &request.name_contains)?;
-        let list = List::new(&self.catalog, &request.name_contains);
-        let (page, next_page_token) = list
-            .page(request.page_size, &request.page_token)
-            .map_err(|problem| bad_page(&problem))?;
-        Ok(ListPresetsResponse {
-            presets: page.into_iter().map(Preset::from).collect(),
+    fn list(&self, request: v1::ListPresetsRequest) -> Result<v1::ListPresetsResponse, Status> {
+        let now = self.library.current();
+        let (size, token) = (request.page_size, request.page_token.clone());
+        let list = List::new(&now.catalog, filter(request)?);
+        let (page, next_page_token) = list.page(size, &token).map_err(|problem| bad_page(&problem))?;
+        Ok(v1::ListPresetsResponse {
+            presets: page.into_iter().map(v1::Preset::from).collect(),
             next_page_token,
-            catalog_version: self.catalog.version().to_owned(),
+            catalog_version: now.catalog.version().to_owned(),
         })
     }
 
-    fn get(&self, name: &str) -> Result<GetPresetResponse, Status> {
+    async fn get(&self, name: &str) -> Result<v1::GetPresetResponse, Status> {
+        let now = self.library.current();
+        let (preset, origin) = self.find(&now.catalog, name).await?;
+        Ok(v1::GetPresetResponse {
+            preset: Some((&preset).into()),
+            catalog_version: now.catalog.version().to_owned(),
+            origin: origin.into(),
+        })
+    }
+
+    /// The preset of this name in the catalogue, else on the hub.
+    async fn find(&self, catalog: &Catalog, name: &str) -> Result<(Preset, v1::PresetOrigin), Status> {
         check_length("name", name)?;
         if name.is_empty() {
             return Err(invalid("name", "must not be empty"));
         }
-        let preset = self
-            .catalog
-            .find(name)
-            .ok_or_else(|| not_found(name, &self.catalog.near(name)))?;
-        Ok(GetPresetResponse {
-            preset: Some(preset.into()),
-            catalog_version: self.catalog.version().to_owned(),
+        if let Some(preset) = catalog.find(name) {
+            let origin = if catalog.is_users(&preset.name) {
+                v1::PresetOrigin::User
+            } else {
+                v1::PresetOrigin::BuiltIn
+            };
+            return Ok((preset.clone(), origin));
+        }
+        let Some(hub) = self.hub.as_ref().filter(|_| name.contains('/')) else {
+            return Err(not_found(name, &catalog.near(name)));
+        };
+        match hub.preset(name).await {
+            Ok(preset) => Ok((Preset::clone(&preset), v1::PresetOrigin::Hub)),
+            Err(problem) => Err(problem.status(hub.endpoint(), name, &catalog.near(name))),
+        }
+    }
+
+    async fn plan(&self, mut request: v1::PlanResourcesRequest) -> Result<v1::PlanResourcesResponse, Status> {
+        let question = Question::of(&request)?;
+        let now = self.library.current();
+        let (preset, origin) = match request.model.take() {
+            Some(Model::Name(name)) => self.find(&now.catalog, &name).await?,
+            Some(Model::Preset(message)) => (given(message)?, v1::PresetOrigin::Unspecified),
+            None => return Err(invalid("model", "must name a preset or hold one")),
+        };
+        Ok(v1::PlanResourcesResponse {
+            plan: Some((&question.answer(&preset)).into()),
+            catalog_version: now.catalog.version().to_owned(),
+            origin: origin.into(),
         })
+    }
+
+    fn catalog_status(&self) -> v1::GetCatalogStatusResponse {
+        let now = self.library.current();
+        let is_users = |preset: &&Preset| now.catalog.is_users(&preset.name);
+        v1::GetCatalogStatusResponse {
+            catalog_version: now.catalog.version().to_owned(),
+            presets: count(now.catalog.len()),
+            user_presets: count(now.catalog.iter().filter(is_users).count()),
+            user_files: now.files.reports.iter().map(user_file).collect(),
+            user_files_error: now.files.error.clone().unwrap_or_default(),
+            hub_endpoint: self
+                .hub
+                .as_ref()
+                .map_or_else(String::new, |hub| hub.endpoint().to_owned()),
+        }
     }
 }
 
 #[tonic::async_trait]
 impl PresetRegistry for Service {
+    type WatchPresetsStream = Pin<Box<dyn Stream<Item = Result<v1::WatchPresetsResponse, Status>> + Send>>;
+
     async fn list_presets(
         &self,
-        request: Request<ListPresetsRequest>,
-    ) -> Result<Response<ListPresetsResponse>, Status> {
-        self.answer("ListPresets", |service| service.list(request.get_ref()))
+        request: Request<v1::ListPresetsRequest>,
+    ) -> Result<Response<v1::ListPresetsResponse>, Status> {
+        let call = self.calls.begin("ListPresets");
+        call.end_with(self.list(request.into_inner())).map(Response::new)
     }
 
     async fn get_preset(
         &self,
-        request: Request<GetPresetRequest>,
-    ) -> Result<Response<GetPresetResponse>, Status> {
-        self.answer("GetPreset", |service| service.get(&request.get_ref().name))
+        request: Request<v1::GetPresetRequest>,
+    ) -> Result<Response<v1::GetPresetResponse>, Status> {
+        let call = self.calls.begin("GetPreset");
+        call.end_with(self.get(&request.get_ref().name).await)
+            .map(Response::new)
     }
+
+    async fn plan_resources(
+        &self,
+        request: Request<v1::PlanResourcesRequest>,
+    ) -> Result<Response<v1::PlanResourcesResponse>, Status> {
+        let call = self.calls.begin("PlanResources");
+        call.end_with(self.plan(request.into_inner()).await)
+            .map(Response::new)
+    }
+
+    async fn watch_presets(
+        &self,
+        request: Request<v1::WatchPresetsRequest>,
+    ) -> Result<Response<Self::WatchPresetsStream>, Status> {
+        let call = self.calls.begin("WatchPresets");
+        let deadline = deadline::of(request.metadata());
+        let known_version = request.into_inner().known_version;
+        let place = check_length("known_version", &known_version).and_then(|()| self.watchers.place());
+        let place = match place {
+            Ok(place) => place,
+            Err(status) => return call.end_with(Err(status)),
+        };
+        let subscriber = Subscriber {
+            known_version,
+            library: self.library.subscribe(),
+            stop: self.stop.clone(),
+            deadline,
+            place,
+            call,
+        };
+        Ok(Response::new(Box::pin(subscriber.stream())))
+    }
+
+    async fn get_catalog_status(
+        &self,
+        _request: Request<v1::GetCatalogStatusRequest>,
+    ) -> Result<Response<v1::GetCatalogStatusResponse>, Status> {
+        let call = self.calls.begin("GetCatalogStatus");
+        call.end_with(Ok(self.catalog_status())).map(Response::new)
+    }
+}
+
+/// The preset that a request brings.
+fn given(message: v1::Preset) -> Result<Preset, Status> {
+    Preset::try_from(message).map_err(|error| invalid("preset", &format!("can't be read: {error}")))
+}
+
+fn filter(request: v1::ListPresetsRequest) -> Result<Filter, Status> {
+    check_length("name_contains", &request.name_contains)?;
+    check_length("architecture", &request.architecture)?;
+    let runtime = match v1::Runtime::try_from(request.runtime) {
+        Ok(v1::Runtime::Unspecified) => None,
+        Ok(v1::Runtime::Vllm) => Some(Runtime::Vllm),
+        Ok(v1::Runtime::Native) => Some(Runtime::Native),
+        Err(_) => return Err(invalid("runtime", "is not one that this server knows")),
+    };
+    Ok(Filter {
+        name_contains: request.name_contains,
+        architecture: request.architecture,
+        runtime,
+        cpu_only: request.cpu_only,
+        tunable_only: request.tunable_only,
+        hide_deprecated: request.hide_deprecated,
+        max_weights_bytes: Some(request.max_weights_bytes).filter(|bytes| *bytes > 0),
+    })
+}
+
+fn user_file(report: &FileReport) -> v1::UserFile {
+    let number = |number: Option<u64>| u32::try_from(number.unwrap_or(0)).unwrap_or(u32::MAX);
+    v1::UserFile {
+        name: report.file.clone(),
+        presets: report.presets.clone(),
+        problems: report
+            .problems
+            .iter()
+            .map(|problem| v1::FileProblem {
+                line: number(problem.position.map(|position| position.line)),
+                column: number(problem.position.map(|position| position.column)),
+                message: problem.message.clone(),
+            })
+            .collect(),
+    }
+}
+
+fn count(items: usize) -> u32 {
+    u32::try_from(items).unwrap_or(u32::MAX)
 }
 
 fn check_length(field: &'static str, text: &str) -> Result<(), Status> {
@@ -113,7 +240,11 @@ fn bad_page(problem: &BadPage) -> Status {
     invalid(field, &problem.to_string())
 }
 
-fn invalid(field: &'static str, problem: &str) -> Status {
+pub(crate) fn invalid(field: &'static str, problem: &str) -> Status {
     let details = ErrorDetails::with_bad_request_violation(field, problem);
-    Status::with_error_details(Code::InvalidArgument, format!("{field} {problem}"), details)
+    Status::with_error_details(
+        tonic::Code::InvalidArgument,
+        format!("{field} {problem}"),
+        details,
+    )
 }

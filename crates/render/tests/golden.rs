@@ -126,6 +126,18 @@ fn vllm_on_one_old_gpu() {
 }
 
 #[test]
+fn a_model_whose_heads_cannot_be_divided_runs_in_stages() {
+    let workspace = workspace(&json!({"inference": {"preset": {"name": "falcon-7b"}}}));
+    let subject = (&workspace, &preset("falcon-7b"), &hardware("Standard_NC12s_v3"));
+    let value = served(subject, Runtime::Vllm, |_| {}).to_value();
+    let args = value["spec"]["template"]["spec"]["containers"][0]["args"].to_string();
+    for expected in ["--tensor-parallel-size=1", "--pipeline-parallel-size=2"] {
+        assert!(args.contains(expected), "{args}");
+    }
+    assert!(!args.contains("ray"), "one node needs no cluster: {args}");
+}
+
+#[test]
 fn vllm_with_everything() {
     let workspace = workspace(&json!({"inference": {
         "preset": {"name": "phi-4", "presetOptions": {

@@ -97,7 +97,7 @@ fn bypassed(
     let nodes = running.or(asked).unwrap_or(1).max(1);
     match why {
         _ if !subject.is_annotated(labels::BYPASS_RESOURCE_CHECKS) => Err(why),
-        Misfit::GpuTooSmall { .. } => Ok(divided(hardware.gpu, nodes)),
+        Misfit::GpuTooSmall { .. } | Misfit::PartTooLarge { .. } => Ok(divided(hardware.gpu, nodes)),
         Misfit::NotDistributed { .. } => Ok(divided(hardware.gpu, 1)),
         Misfit::NotServed | Misfit::NotTunable | Misfit::NoGpu => Err(why),
     }
@@ -113,12 +113,8 @@ fn divided(node: GpuNode, nodes: u32) -> Placement {
         pipeline_parallel: nodes,
         data_parallel: 1,
         memory: MemoryTerms {
-            weights_bytes: 0,
             gpu_bytes: node.memory_bytes_each(),
-            available_bytes_per_gpu: 0,
-            base_overhead_bytes_per_gpu: 0,
-            kv_cache_bytes_per_gpu: 0,
-            usable_bytes_per_gpu: 0,
+            ..MemoryTerms::NONE
         },
     }
 }

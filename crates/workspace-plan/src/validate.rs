@@ -204,9 +204,10 @@ pub(crate) fn unsuitable(preset: &Preset, what: &str) -> Problem {
 pub(crate) fn misfit(preset: &Preset, hardware: &Hardware, misfit: &Misfit) -> Problem {
     let reason = match misfit {
         Misfit::NotServed | Misfit::NotTunable => WorkspaceReason::PresetUnsuitable,
-        Misfit::NoGpu | Misfit::GpuTooSmall { .. } | Misfit::NotDistributed { .. } => {
-            WorkspaceReason::ModelDoesNotFit
-        }
+        Misfit::NoGpu
+        | Misfit::GpuTooSmall { .. }
+        | Misfit::PartTooLarge { .. }
+        | Misfit::NotDistributed { .. } => WorkspaceReason::ModelDoesNotFit,
     };
     let on = if hardware.instance_type.is_empty() {
         "the nodes"

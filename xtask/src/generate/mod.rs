@@ -3,6 +3,8 @@
 //! A new kind of generated file is one more module with a function that gives [`Generated`] files.
 
 mod crds;
+mod presets;
+mod schemas;
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -27,10 +29,13 @@ pub(crate) struct Generated {
 }
 
 /// Directories in which every file is generated: what nobody generates any more is removed.
-const OWNED: [&str; 2] = ["deploy/crds", "charts/kaito/crds"];
+const OWNED: [&str; 3] = ["deploy/crds", "charts/kaito/crds", "deploy/schemas"];
 
 fn files() -> Result<Vec<Generated>> {
-    crds::files()
+    let mut files = crds::files()?;
+    files.extend(presets::files()?);
+    files.extend(schemas::files()?);
+    Ok(files)
 }
 
 pub(crate) fn run(args: Args) -> Result<()> {

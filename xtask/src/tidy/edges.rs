@@ -24,6 +24,7 @@ pub(super) const TABLE: &[Allowed] = &[
     allow("kaito-api", &[]),
     allow("instance-types", &[]),
     allow("preset-catalog", &["instance-types"]),
+    allow("hub-metadata", &["preset-catalog"]),
     allow("cloudprovider", &[]),
     // decisions
     allow("plan", &["kaito-api"]),
@@ -50,7 +51,7 @@ pub(super) const TABLE: &[Allowed] = &[
     ),
     // shells
     allow("telemetry", &[]),
-    allow("preset-registry-api", &["preset-catalog"]),
+    allow("preset-registry-api", &["instance-types", "preset-catalog"]),
     Allowed {
         package: "operator-runtime",
         uses: &["plan", "telemetry"],
@@ -90,12 +91,19 @@ pub(super) const TABLE: &[Allowed] = &[
     ),
     allow(
         "preset-registry",
-        &["preset-catalog", "preset-registry-api", "telemetry"],
+        &[
+            "hub-metadata",
+            "instance-types",
+            "preset-catalog",
+            "preset-registry-api",
+            "telemetry",
+        ],
     ),
     allow("arm-server", &["instance-types", "kaito-api"]),
     // test support and chores
     allow("local-cluster", &[]),
     allow("testkit", &["kaito-api", "local-cluster"]),
+    allow("registry-bench", &["preset-catalog", "preset-registry-api"]),
     allow("local-stack", &["kaito-api", "local-cluster", "testkit"]),
     Allowed {
         package: "integration-tests",
@@ -109,7 +117,10 @@ pub(super) const TABLE: &[Allowed] = &[
             "testkit",
         ],
     },
-    allow("xtask", &["kaito-api", "local-cluster"]),
+    allow(
+        "xtask",
+        &["instance-types", "kaito-api", "local-cluster", "preset-catalog"],
+    ),
 ];
 
 /// Crates that decide: values in, values out. Nothing in them may wait or speak to anybody.
@@ -117,6 +128,7 @@ pub(super) const PURE: &[&str] = &[
     "kaito-api",
     "instance-types",
     "preset-catalog",
+    "hub-metadata",
     "plan",
     "render",
     "workspace-plan",

@@ -1,21 +1,11 @@
-//! The whole server on a local port, asked by gRPC clients.
+//! Asking for presets, health and reflection.
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
-
-use std::sync::Arc;
 use std::time::Duration;
 
-use preset_catalog::{Catalog, Preset};
-use preset_registry::{ServeError, serve_measured};
+use preset_catalog::Catalog;
 use preset_registry_api::near_matches;
-use preset_registry_api::v1::preset_registry_client::PresetRegistryClient;
-use preset_registry_api::v1::{GetPresetRequest, ListPresetsRequest};
-use telemetry::Metrics;
-use tokio::net::TcpListener;
-use tokio::task::JoinHandle;
+use preset_registry_api::v1::{GetPresetRequest, ListPresetsRequest, PresetOrigin, Runtime};
 use tokio_stream::StreamExt as _;
-use tokio_util::sync::CancellationToken;
-use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Request, Status};
 use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_check_response::ServingStatus;
@@ -26,88 +16,7 @@ use tonic_reflection::pb::v1::server_reflection_request::MessageRequest;
 use tonic_reflection::pb::v1::server_reflection_response::MessageResponse;
 use tonic_types::StatusExt as _;
 
-const SERVICE: &str = "kaito.preset.v1.PresetRegistry";
-
-struct Running {
-    channel: Channel,
-    metrics: Metrics,
-    token: CancellationToken,
-    server: JoinHandle<Result<(), ServeError>>,
-}
-
-impl Running {
-    async fn start() -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let endpoint = Endpoint::from_shared(format!("http://{}", listener.local_addr().unwrap())).unwrap();
-        let catalog = Arc::new(Catalog::embedded().unwrap().clone());
-        let (metrics, token) = (Metrics::new(), CancellationToken::new());
-        let (served, stop) = (metrics.clone(), token.clone());
-        let server = tokio::spawn(async move { serve_measured(listener, catalog, &served, stop).await });
-        Self {
-            channel: endpoint.connect().await.unwrap(),
-            metrics,
-            token,
-            server,
-        }
-    }
-
-    fn presets(&self) -> PresetRegistryClient<Channel> {
-        PresetRegistryClient::new(self.channel.clone())
-    }
-
-    async fn get(&self, name: &str) -> Result<Preset, Status> {
-        let response = self
-            .presets()
-            .get_preset(GetPresetRequest {
-                name: name.to_owned(),
-            })
-            .await?
-            .into_inner();
-        assert_eq!(response.catalog_version, Catalog::embedded().unwrap().version());
-        Ok(response.preset.unwrap().try_into().unwrap())
-    }
-
-    /// All presets, page by page, and how many pages there were.
-    async fn list(&self, name_contains: &str, page_size: i32) -> (Vec<Preset>, usize) {
-        let mut request = ListPresetsRequest {
-            name_contains: name_contains.to_owned(),
-            page_size,
-            page_token: String::new(),
-        };
-        let (mut presets, mut pages) = (Vec::new(), 0);
-        loop {
-            let page = self
-                .presets()
-                .list_presets(request.clone())
-                .await
-                .unwrap()
-                .into_inner();
-            assert_eq!(page.catalog_version, Catalog::embedded().unwrap().version());
-            pages += 1;
-            presets.extend(
-                page.presets
-                    .into_iter()
-                    .map(|preset| Preset::try_from(preset).unwrap()),
-            );
-            if page.next_page_token.is_empty() {
-                return (presets, pages);
-            }
-            request.page_token = page.next_page_token;
-        }
-    }
-
-    async fn health(&self, service: &str) -> ServingStatus {
-        let request = HealthCheckRequest {
-            service: service.to_owned(),
-        };
-        HealthClient::new(self.channel.clone())
-            .check(request)
-            .await
-            .unwrap()
-            .into_inner()
-            .status()
-    }
-}
+use crate::running::{Running, SERVICE};
 
 #[tokio::test]
 async fn paging_over_everything_gives_the_catalogue() {
@@ -144,6 +53,48 @@ async fn a_preset_is_found_by_every_name() {
     for name in names {
         assert_eq!(&running.get(name).await.unwrap(), expected);
     }
+}
+
+#[tokio::test]
+async fn the_answer_says_where_the_preset_comes_from() {
+    let running = Running::start().await;
+    let request = GetPresetRequest {
+        name: "phi-4".to_owned(),
+    };
+    let response = running.presets().get_preset(request).await.unwrap().into_inner();
+    assert_eq!(response.origin(), PresetOrigin::BuiltIn);
+    assert_eq!(response.catalog_version, Catalog::embedded().unwrap().version());
+}
+
+#[tokio::test]
+async fn filters_are_carried_out() {
+    let running = Running::start().await;
+    let request = ListPresetsRequest {
+        runtime: Runtime::Native.into(),
+        cpu_only: true,
+        hide_deprecated: true,
+        ..ListPresetsRequest::default()
+    };
+    let page = running
+        .presets()
+        .list_presets(request)
+        .await
+        .unwrap()
+        .into_inner();
+    assert!(!page.presets.is_empty());
+    assert!(
+        page.presets
+            .iter()
+            .all(|preset| preset.inference.as_ref().unwrap().cpu)
+    );
+    let unknown = ListPresetsRequest {
+        runtime: 9,
+        ..ListPresetsRequest::default()
+    };
+    assert_eq!(
+        blamed(&running.presets().list_presets(unknown).await.unwrap_err()),
+        "runtime"
+    );
 }
 
 #[tokio::test]
@@ -244,6 +195,7 @@ async fn requests_are_counted() {
 async fn health_follows_the_life_of_the_server() {
     let running = Running::start().await;
     assert_eq!(running.health("").await, ServingStatus::Serving);
+    assert!(running.readiness.shut().is_empty());
     assert_eq!(running.health(SERVICE).await, ServingStatus::Serving);
     let request = HealthCheckRequest {
         service: SERVICE.to_owned(),
@@ -262,6 +214,7 @@ async fn health_follows_the_life_of_the_server() {
         watch.next().await.unwrap().unwrap().status(),
         ServingStatus::NotServing
     );
+    assert_eq!(running.readiness.shut(), [("grpc", "stopping".to_owned())]);
     // The watch is an open request; once it is gone nothing keeps the server.
     drop((watch, running.channel));
     tokio::time::timeout(Duration::from_secs(5), running.server)

@@ -1,0 +1,143 @@
+//! Ways to divide one replica of a model over the GPUs of its nodes, best first.
+//!
+//! Knows heads and layers, not bytes: whether a division fits is for `memory` to say.
+
+use crate::preset::{AttentionKind, ModelShape};
+
+use super::GpuNode;
+
+/// How a model is divided: `tensor` × `stages` × `copies` is the number of GPUs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Division {
+    /// GPUs that share every layer.
+    pub(super) tensor: u32,
+    /// Parts into which the layers are cut.
+    pub(super) stages: u32,
+    /// Whole copies of the model.
+    pub(super) copies: u32,
+}
+
+/// What one node allows: whole copies on single GPUs where each GPU has twice the room of the weights; else every
+/// layer over all GPUs; else, when the heads can't be divided so far, copies over fewer GPUs, and last stages.
+pub(super) fn of_one_node(shape: &ModelShape, node: GpuNode) -> Vec<Division> {
+    let gpus = node.gpus;
+    let mut found = Vec::new();
+    if gpus > 1 && has_room_for_copies(shape, node) {
+        found.push(Division {
+            tensor: 1,
+            stages: 1,
+            copies: gpus,
+        });
+    }
+    let widths = tensor_widths(shape, gpus);
+    let all_gpus = widths.first() == Some(&gpus);
+    // The widest division leaves the most room: narrower ones repeat a larger part of the weights.
+    let tried = if all_gpus { 1 } else { widths.len() };
+    found.extend(widths.iter().take(tried).map(|tensor| Division {
+        tensor: *tensor,
+        stages: 1,
+        copies: gpus / tensor,
+    }));
+    if !all_gpus {
+        found.extend(of_nodes(shape, gpus, 1));
+    }
+    found
+}
+
+/// The division over `nodes` nodes: layers as wide as the heads allow, and the rest in stages. `None` when there
+/// are more stages than layers.
+pub(super) fn of_nodes(shape: &ModelShape, gpus: u32, nodes: u32) -> Option<Division> {
+    let tensor = tensor_widths(shape, gpus).first().copied()?;
+    let stages = nodes.checked_mul(gpus / tensor)?;
+    (stages <= most_stages(shape)).then_some(Division {
+        tensor,
+        stages,
+        copies: 1,
+    })
+}
+
+/// More nodes than this have nothing to do.
+pub(super) fn most_nodes(shape: &ModelShape, gpus: u32) -> u32 {
+    let Some(tensor) = tensor_widths(shape, gpus).first().copied() else {
+        return 1;
+    };
+    most_stages(shape) / (gpus / tensor)
+}
+
+fn most_stages(shape: &ModelShape) -> u32 {
+    shape.layers.unwrap_or(u32::MAX)
+}
+
+/// Source of the rule: KAITO 0.12 starts data parallelism on these terms.
+fn has_room_for_copies(shape: &ModelShape, node: GpuNode) -> bool {
+    let copies = u128::from(shape.weights_bytes) * u128::from(node.gpus) * 2;
+    copies < u128::from(node.memory_bytes_total)
+}
+
+/// Numbers of GPUs of a node that can share a layer, widest first; never empty when there is a GPU.
+fn tensor_widths(shape: &ModelShape, gpus: u32) -> Vec<u32> {
+    divisors(gpus)
+        .into_iter()
+        .rev()
+        .filter(|tensor| heads_divide(shape, *tensor))
+        .collect()
+}
+
+/// vLLM refuses to start otherwise: every GPU gets the same number of query heads, and either whole heads of keys
+/// and values or one that it shares with a whole number of others.
+fn heads_divide(shape: &ModelShape, tensor: u32) -> bool {
+    let query = shape
+        .attention_heads
+        .is_none_or(|heads| heads.is_multiple_of(tensor));
+    let latent = shape.attention == Some(AttentionKind::Mla);
+    let kv_heads = shape.kv_heads.filter(|heads| *heads > 0 && !latent);
+    query && kv_heads.is_none_or(|heads| heads.is_multiple_of(tensor) || tensor.is_multiple_of(heads))
+}
+
+/// In rising order.
+fn divisors(number: u32) -> Vec<u32> {
+    let small: Vec<u32> = (1..=number.isqrt())
+        .filter(|divisor| number.is_multiple_of(*divisor))
+        .collect();
+    let large = small.iter().rev().map(|divisor| number / divisor);
+    let mut all: Vec<u32> = small.iter().copied().chain(large).collect();
+    all.dedup();
+    all
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Catalog;
+
+    fn shape(name: &str) -> &'static ModelShape {
+        &Catalog::embedded().unwrap().find(name).expect(name).shape
+    }
+
+    #[test]
+    fn divisors_rise() {
+        assert_eq!(divisors(1), [1]);
+        assert_eq!(divisors(8), [1, 2, 4, 8]);
+        assert_eq!(divisors(36), [1, 2, 3, 4, 6, 9, 12, 18, 36]);
+        assert!(divisors(0).is_empty());
+    }
+
+    #[test]
+    fn heads_stay_whole() {
+        // 40 query heads and 10 of keys and values.
+        assert_eq!(tensor_widths(shape("phi-4"), 8), [2, 1]);
+        // 71 query heads.
+        assert_eq!(tensor_widths(shape("falcon-7b"), 4), [1]);
+        // 24 query heads, 4 of keys and values: two GPUs share one.
+        assert_eq!(tensor_widths(shape("qwen3.6-27b"), 8), [8, 4, 2, 1]);
+        assert_eq!(tensor_widths(shape("deepseek-r1-0528"), 8), [8, 4, 2, 1]);
+    }
+
+    #[test]
+    fn stages_never_outnumber_layers() {
+        let falcon = shape("falcon-7b");
+        assert_eq!(most_nodes(falcon, 2), 16);
+        assert_eq!(of_nodes(falcon, 2, 16).map(|division| division.stages), Some(32));
+        assert_eq!(of_nodes(falcon, 2, 17), None);
+    }
+}

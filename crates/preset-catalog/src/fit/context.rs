@@ -1,0 +1,62 @@
+//! The longest context that fits, found by asking the same question again.
+
+use instance_types::InstanceType;
+
+use super::verdict::Question;
+
+/// The longest context for which `nodes` nodes are enough; `from` is known to fit. `None` for tuning.
+pub(super) fn largest(
+    question: Question<'_>,
+    instance_type: &InstanceType,
+    from: u32,
+    nodes: u32,
+) -> Option<u32> {
+    let limit = question.preset.shape.max_context_tokens;
+    let fits = |tokens| {
+        let verdict = question.verdict(instance_type, tokens);
+        verdict.is_ok_and(|placement| placement.nodes <= nodes)
+    };
+    question.is_inference().then(|| last(from, limit, fits))
+}
+
+/// The longest context below `wanted`, which does not fit, that does; `None` when not even one token does.
+pub(super) fn largest_below(
+    question: Question<'_>,
+    instance_type: &InstanceType,
+    wanted: u32,
+) -> Option<u32> {
+    let fits = |tokens| question.verdict(instance_type, tokens).is_ok();
+    (question.is_inference() && wanted > 1 && fits(1)).then(|| last(1, wanted - 1, fits))
+}
+
+/// The last number from `first` (for which it holds) to `limit` for which a property holds that, once lost, stays so.
+fn last(first: u32, limit: u32, holds: impl Fn(u32) -> bool) -> u32 {
+    if first >= limit || holds(limit) {
+        return first.max(limit);
+    }
+    let (mut good, mut bad) = (first, limit);
+    while bad - good > 1 {
+        let middle = good + (bad - good) / 2;
+        if holds(middle) {
+            good = middle;
+        } else {
+            bad = middle;
+        }
+    }
+    good
+}
+
+#[cfg(test)]
+mod tests {
+    use super::last;
+
+    #[test]
+    fn the_last_that_holds() {
+        for edge in 1..40 {
+            for limit in 1..40 {
+                assert_eq!(last(1, limit, |number| number <= edge), edge.min(limit));
+            }
+        }
+        assert_eq!(last(0, u32::MAX, |number| number <= 7), 7);
+    }
+}

@@ -1,0 +1,318 @@
+//! What fills a GPU, or the memory of a node without one: each term with its formula, its source and its bytes.
+//!
+//! The bytes are those that decided, taken from the placement; only the words are made here.
+
+use std::borrow::Cow;
+use std::fmt::Write as _;
+
+use instance_types::InstanceType;
+
+use crate::estimate::{EngineMemory, Placement, cache_parts, gib};
+use crate::preset::{AttentionKind, HybridCache, ModelShape};
+
+use super::verdict::Question;
+
+/// One part of the sum.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Term {
+    /// What it is.
+    pub kind: TermKind,
+    /// Bytes on the fullest GPU; on the CPU, of the node's memory.
+    pub bytes: u64,
+    /// The formula in words, with its numbers.
+    pub formula: String,
+    /// Where the formula comes from.
+    pub source: Cow<'static, str>,
+}
+
+/// What memory is used for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum TermKind {
+    /// What the engine is not given.
+    Reserved,
+    /// The weights of the model.
+    Weights,
+    /// Working memory of the computation.
+    Activations,
+    /// The engine itself.
+    Engine,
+    /// Keys, values and states of the context.
+    KvCache,
+    /// What is left.
+    Headroom,
+}
+
+impl TermKind {
+    /// A name for people and for messages.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Reserved => "reserved",
+            Self::Weights => "weights",
+            Self::Activations => "activations",
+            Self::Engine => "engine",
+            Self::KvCache => "KV cache",
+            Self::Headroom => "headroom",
+        }
+    }
+}
+
+const UPSTREAM: &str = "node estimator of KAITO 0.12";
+const OURS: &str = "docs/estimator.md";
+
+/// Share of a node's memory that pods may use, in percent: AKS keeps at most a quarter for itself.
+/// Source: <https://learn.microsoft.com/azure/aks/node-resource-reservations>.
+const HOST_AVAILABLE_PERCENT: u64 = 75;
+/// On the CPU the native engine computes in 32-bit numbers, twice as wide as those that are published.
+const HOST_WIDENING: u64 = 2;
+/// Tokenizer, server and buffers of the native engine: half a GiB, an allowance.
+const HOST_ENGINE_BYTES: u64 = 1 << 29;
+
+/// The terms of a placement, in the order in which they fill the memory; none for tuning.
+pub(super) fn terms(
+    question: Question<'_>,
+    instance_type: &InstanceType,
+    context_tokens: u32,
+    placement: &Placement,
+) -> Vec<Term> {
+    let shape = &question.preset.shape;
+    if !question.is_inference() {
+        Vec::new()
+    } else if placement.gpus_per_node == 0 {
+        on_host(shape, instance_type, context_tokens)
+    } else {
+        on_gpu(shape, context_tokens, placement)
+    }
+}
+
+fn on_gpu(shape: &ModelShape, context_tokens: u32, placement: &Placement) -> Vec<Term> {
+    let memory = &placement.memory;
+    let engine = EngineMemory::VLLM;
+    let term = |kind, bytes, formula: String, source: &'static str| Term {
+        kind,
+        bytes,
+        formula,
+        source: source.into(),
+    };
+    vec![
+        term(
+            TermKind::Reserved,
+            memory.gpu_bytes - memory.available_bytes_per_gpu,
+            format!(
+                "{} GiB of the GPU less the {} % that the engine may use",
+                gib(memory.gpu_bytes),
+                engine.available_percent
+            ),
+            UPSTREAM,
+        ),
+        term(
+            TermKind::Weights,
+            memory.weights_bytes_per_gpu,
+            weights_formula(shape, placement),
+            if placement.pipeline_parallel > 1 {
+                OURS
+            } else {
+                UPSTREAM
+            },
+        ),
+        term(
+            TermKind::Activations,
+            memory.activations_bytes_per_gpu,
+            format!("{} % of the weights on the GPU", engine.activations_percent),
+            UPSTREAM,
+        ),
+        term(
+            TermKind::Engine,
+            memory.base_overhead_bytes_per_gpu,
+            "fixed: 1.7 GiB of working memory and 0.6 GiB outside PyTorch".to_owned(),
+            UPSTREAM,
+        ),
+        term(
+            TermKind::KvCache,
+            memory.kv_cache_bytes_per_gpu,
+            cache_formula(shape, context_tokens, placement),
+            OURS,
+        ),
+        term(
+            TermKind::Headroom,
+            memory.headroom_bytes_per_gpu(),
+            "what is left for further sequences".to_owned(),
+            OURS,
+        ),
+    ]
+}
+
+fn weights_formula(shape: &ModelShape, placement: &Placement) -> String {
+    let mut text = format!("{} GiB of weight files", gib(shape.weights_bytes));
+    if let Some(method) = &shape.quantization {
+        push(&mut text, format_args!(" ({method})"));
+    }
+    push(
+        &mut text,
+        format_args!(" x {} %", EngineMemory::VLLM.weights_percent),
+    );
+    push_stage(&mut text, shape, placement);
+    push_tensor(&mut text, placement.tensor_parallel);
+    text
+}
+
+fn cache_formula(shape: &ModelShape, context_tokens: u32, placement: &Placement) -> String {
+    let mut text = match (shape.hybrid_cache, shape.layers) {
+        (Some(hybrid), Some(layers)) => hybrid_formula(shape, hybrid, layers, context_tokens, placement),
+        _ => {
+            let per_token = shape.kv_bytes_per_token;
+            let mut text = format!("{context_tokens} tokens x {per_token} bytes a token");
+            push_stage(&mut text, shape, placement);
+            text
+        }
+    };
+    push_heads(&mut text, shape, placement.tensor_parallel);
+    text
+}
+
+fn hybrid_formula(
+    shape: &ModelShape,
+    hybrid: HybridCache,
+    layers: u32,
+    context_tokens: u32,
+    placement: &Placement,
+) -> String {
+    let stages = placement.pipeline_parallel;
+    let held = hybrid.in_stage(layers, stages);
+    let per_layer = shape.kv_bytes_per_token / u64::from(layers.max(1));
+    let mut text = format!("{per_layer} bytes a token in {}", held.full_layers);
+    if stages > 1 {
+        let stage = layers.div_ceil(stages);
+        push(
+            &mut text,
+            format_args!(" of the {stage} layers of the largest of {stages} stages"),
+        );
+    } else {
+        push(&mut text, format_args!(" of {layers} layers"));
+    }
+    push(&mut text, format_args!(" x {context_tokens} tokens"));
+    if held.window_layers > 0 {
+        let (count, window) = (held.window_layers, held.window_tokens);
+        push(&mut text, format_args!(", in {count} x the last {window}"));
+    }
+    if held.state_bytes > 0 {
+        let state = gib(held.state_bytes);
+        push(
+            &mut text,
+            format_args!(", and {state} GiB of state in all layers"),
+        );
+    }
+    text
+}
+
+fn push_stage(text: &mut String, shape: &ModelShape, placement: &Placement) {
+    let stages = placement.pipeline_parallel;
+    if stages < 2 {
+        return;
+    }
+    match shape.layers {
+        Some(layers) => push(
+            text,
+            format_args!(
+                ", {} of {layers} layers in the largest of {stages} stages",
+                layers.div_ceil(stages)
+            ),
+        ),
+        None => push(text, format_args!(", over {stages} stages")),
+    }
+}
+
+fn push_tensor(text: &mut String, tensor: u32) {
+    if tensor > 1 {
+        push(text, format_args!(", over {tensor} GPUs"));
+    }
+}
+
+/// How tensor parallelism divides the cache, and why not further.
+fn push_heads(text: &mut String, shape: &ModelShape, tensor: u32) {
+    let parts = cache_parts(shape, tensor);
+    if parts == tensor {
+        push_tensor(text, tensor);
+    } else if shape.attention == Some(AttentionKind::Mla) {
+        push(
+            text,
+            format_args!(", whole on each of {tensor} GPUs since the latent vector can't be divided"),
+        );
+    } else {
+        let heads = if parts == 1 { "head" } else { "heads" };
+        push(
+            text,
+            format_args!(", {parts} KV {heads} over {tensor} GPUs, so each is kept more than once"),
+        );
+    }
+}
+
+/// Bytes of a node's memory that pods may use; `None` where its memory is not known.
+pub(super) fn host_bytes(instance_type: &InstanceType) -> Option<u64> {
+    let total = u64::from(instance_type.memory_gib?) << 30;
+    Some(total / 100 * HOST_AVAILABLE_PERCENT)
+}
+
+/// Bytes of memory that the model takes on the CPU.
+pub(super) fn host_need(shape: &ModelShape, context_tokens: u32) -> u64 {
+    let [weights, cache] = host_parts(shape, context_tokens);
+    weights.saturating_add(cache).saturating_add(HOST_ENGINE_BYTES)
+}
+
+fn host_parts(shape: &ModelShape, context_tokens: u32) -> [u64; 2] {
+    let cache = shape.kv_bytes_per_token.saturating_mul(u64::from(context_tokens));
+    [shape.weights_bytes, cache].map(|bytes| bytes.saturating_mul(HOST_WIDENING))
+}
+
+fn on_host(shape: &ModelShape, instance_type: &InstanceType, context_tokens: u32) -> Vec<Term> {
+    let [weights, cache] = host_parts(shape, context_tokens);
+    let term = |kind, bytes, formula: String| Term {
+        kind,
+        bytes,
+        formula,
+        source: OURS.into(),
+    };
+    let mut terms = vec![
+        term(
+            TermKind::Weights,
+            weights,
+            format!(
+                "{} GiB of weight files x {HOST_WIDENING}: computed in 32-bit numbers",
+                gib(shape.weights_bytes)
+            ),
+        ),
+        term(
+            TermKind::Engine,
+            HOST_ENGINE_BYTES,
+            "fixed: tokenizer, server and buffers".to_owned(),
+        ),
+        term(
+            TermKind::KvCache,
+            cache,
+            format!(
+                "{context_tokens} tokens x {} bytes a token x {HOST_WIDENING}",
+                shape.kv_bytes_per_token
+            ),
+        ),
+    ];
+    if let (Some(available), Some(total)) = (host_bytes(instance_type), instance_type.memory_gib) {
+        let total = u64::from(total) << 30;
+        let reserved = format!(
+            "{} GiB of the node less the {HOST_AVAILABLE_PERCENT} % that pods may use",
+            gib(total)
+        );
+        terms.insert(0, term(TermKind::Reserved, total - available, reserved));
+        let left = available.saturating_sub(host_need(shape, context_tokens));
+        terms.push(term(
+            TermKind::Headroom,
+            left,
+            "what is left for further sequences".to_owned(),
+        ));
+    }
+    terms
+}
+
+// Writing to a String can't fail.
+fn push(text: &mut String, words: std::fmt::Arguments<'_>) {
+    let _ = text.write_fmt(words);
+}

@@ -1,0 +1,101 @@
+//! Whether a preset fits nodes of a kind: the placement, and the limits that come on top of it.
+//!
+//! The only place of this module that asks `place`.
+
+use instance_types::InstanceType;
+
+use crate::estimate::{GpuNode, Placement, Work, place};
+use crate::preset::Preset;
+
+use super::explain;
+use super::{PlanOptions, Purpose, Reason};
+
+/// What is asked about every instance type.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Question<'a> {
+    pub(super) preset: &'a Preset,
+    pub(super) options: &'a PlanOptions,
+}
+
+impl Question<'_> {
+    /// The placement, or everything that stands in the way.
+    pub(super) fn verdict(
+        self,
+        instance_type: &InstanceType,
+        context_tokens: u32,
+    ) -> Result<Placement, Vec<Reason>> {
+        let placed = place(
+            self.preset,
+            GpuNode::from(instance_type),
+            self.work(context_tokens),
+        );
+        let mut reasons: Vec<Reason> = self.no_kernels(instance_type).into_iter().collect();
+        reasons.extend(self.beyond_model(context_tokens));
+        match placed {
+            Ok(placement) => {
+                reasons.extend(self.too_many_nodes(&placement));
+                reasons.extend(self.host_too_small(instance_type, context_tokens, &placement));
+                if reasons.is_empty() {
+                    Ok(placement)
+                } else {
+                    Err(reasons)
+                }
+            }
+            Err(misfit) => {
+                reasons.insert(0, Reason::Misfit(misfit));
+                Err(reasons)
+            }
+        }
+    }
+
+    pub(super) fn is_inference(self) -> bool {
+        self.options.purpose == Purpose::Inference
+    }
+
+    fn work(self, context_tokens: u32) -> Work {
+        match self.options.purpose {
+            Purpose::Inference => Work::Inference { context_tokens },
+            Purpose::Tuning => Work::Tuning,
+        }
+    }
+
+    /// Where the capability is not known, nothing is refused.
+    fn no_kernels(self, instance_type: &InstanceType) -> Option<Reason> {
+        let profile = self.preset.inference.as_ref().filter(|_| self.is_inference())?;
+        let needed = profile.min_compute_capability?;
+        let available = instance_type.compute_capability?;
+        (available < needed).then_some(Reason::ComputeCapabilityTooLow { needed, available })
+    }
+
+    fn beyond_model(self, context_tokens: u32) -> Option<Reason> {
+        let limit = self.preset.shape.max_context_tokens;
+        (self.is_inference() && context_tokens > limit).then_some(Reason::ContextBeyondModel {
+            wanted: context_tokens,
+            limit,
+        })
+    }
+
+    fn too_many_nodes(self, placement: &Placement) -> Option<Reason> {
+        let allowed = self.options.max_nodes?;
+        let needed = placement.nodes;
+        (needed > allowed).then_some(Reason::TooManyNodes { needed, allowed })
+    }
+
+    /// On the CPU the memory of the node takes the place of the GPU's.
+    fn host_too_small(
+        self,
+        instance_type: &InstanceType,
+        context_tokens: u32,
+        placement: &Placement,
+    ) -> Option<Reason> {
+        if placement.gpus_per_node > 0 || !self.is_inference() {
+            return None;
+        }
+        let available_bytes = explain::host_bytes(instance_type)?;
+        let needed_bytes = explain::host_need(&self.preset.shape, context_tokens);
+        (needed_bytes > available_bytes).then_some(Reason::HostMemoryTooSmall {
+            needed_bytes,
+            available_bytes,
+        })
+    }
+}

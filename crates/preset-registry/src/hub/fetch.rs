@@ -1,0 +1,85 @@
+//! Which of a hub's answers are read for a model, and in which order. Keeps nothing.
+
+use hub_metadata::{HubId, ModelInfo, Sources, WeightFiles, index_total};
+
+use super::http::Http;
+use super::problem::Problem;
+
+/// Bytes of the answer about a model, which lists its files.
+const MAX_INFO: usize = 4 << 20;
+const MAX_CONFIG: usize = 1 << 20;
+/// Bytes of an index: the largest models have some hundred thousand tensors.
+const MAX_INDEX: usize = 32 << 20;
+
+/// The model and the commit at the head of its default branch.
+pub(crate) async fn info(http: &Http, id: &HubId) -> Result<ModelInfo, Problem> {
+    let path = ["api", "models", id.owner(), id.repository()];
+    let json = http.get(&path, MAX_INFO).await?.ok_or(Problem::NotFound)?;
+    Ok(ModelInfo::parse(&json)?)
+}
+
+/// Everything that is needed about the model at that commit.
+pub(crate) async fn sources(http: &Http, info: &ModelInfo) -> Result<Sources, Problem> {
+    let repository = Repository { http, info };
+    let files = info.weight_files()?;
+    let mistral = matches!(&files, WeightFiles::Files { mistral: true, .. });
+    let config = match repository.text("config.json").await? {
+        None if mistral => repository.text("params.json").await?,
+        config => config,
+    };
+    Ok(Sources {
+        id: info.id.as_str().to_owned(),
+        revision: info.revision.as_str().to_owned(),
+        license: info.license.clone(),
+        gated: info.gated,
+        mistral,
+        config: config.ok_or(hub_metadata::MetadataError::Missing {
+            file: "the repository",
+            what: "what the model is: it has no config.json",
+        })?,
+        generation_config: repository.text("generation_config.json").await?,
+        weights_bytes: repository.weights(&files).await?,
+    })
+}
+
+/// A repository at one commit.
+struct Repository<'a> {
+    http: &'a Http,
+    info: &'a ModelInfo,
+}
+
+impl Repository<'_> {
+    fn path<'p>(&'p self, file: &'p str) -> [&'p str; 5] {
+        let id = &self.info.id;
+        [
+            id.owner(),
+            id.repository(),
+            "resolve",
+            self.info.revision.as_str(),
+            file,
+        ]
+    }
+
+    async fn text(&self, file: &str) -> Result<Option<String>, Problem> {
+        let bytes = self.http.get(&self.path(file), MAX_CONFIG).await?;
+        // What is no UTF-8 is no JSON either, which the reader will say.
+        Ok(bytes.map(|bytes| String::from_utf8_lossy(&bytes).into_owned()))
+    }
+
+    async fn weights(&self, files: &WeightFiles) -> Result<u64, Problem> {
+        match files {
+            WeightFiles::Index(name) => {
+                let index = self.http.get(&self.path(name), MAX_INDEX).await?;
+                Ok(index_total(&index.ok_or(Problem::NotFound)?)?)
+            }
+            WeightFiles::Files { names, .. } => {
+                let mut total: u64 = 0;
+                for name in names {
+                    let size = self.http.size(&self.path(name)).await?.ok_or(Problem::NotFound)?;
+                    total = total.saturating_add(size);
+                }
+                Ok(total)
+            }
+        }
+    }
+}

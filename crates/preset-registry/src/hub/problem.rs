@@ -1,0 +1,133 @@
+//! Why the hub gave no preset, and how a client is told: each with what helps.
+
+use std::time::Duration;
+
+use hub_metadata::MetadataError;
+use preset_registry_api::{HubRefusal, hub_refusal, not_found_on_hub};
+use tonic::{Code, Status};
+
+use super::access::Refused;
+
+/// Why there is no preset. Can be kept, and told to several clients.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Problem {
+    /// The hub has no such model.
+    #[error("not found")]
+    NotFound,
+    /// 401 or 403.
+    #[error("access denied ({code})")]
+    Denied { code: u16, with_token: bool },
+    /// 429.
+    #[error("too many requests")]
+    Limited { retry_after: Option<Duration> },
+    /// It can't be reached, is too slow, or answers with an error.
+    #[error("{0}")]
+    Unavailable(String),
+    /// Something it sent is larger than it may be.
+    #[error("{what} is larger than {limit} bytes")]
+    TooLarge { what: String, limit: usize },
+    /// It redirects to where the registry does not go.
+    #[error("{0}")]
+    Refused(#[from] Refused),
+    /// It has the model, and no preset can be made of it.
+    #[error("{0}")]
+    Unsupported(#[from] MetadataError),
+    /// The token can't be read.
+    #[error("the hub's token can't be read: {0}")]
+    Token(String),
+    /// Too many other models are being read.
+    #[error("too many models are being read")]
+    Busy,
+}
+
+/// When a client may ask again after a failure that passes.
+const RETRY: Duration = Duration::from_secs(5);
+
+impl Problem {
+    /// It may pass by itself, so what was known before is still good.
+    pub(crate) const fn passes(&self) -> bool {
+        matches!(
+            self,
+            Self::Limited { .. } | Self::Unavailable(_) | Self::Token(_) | Self::Busy
+        )
+    }
+
+    /// Stable word for metrics.
+    pub(crate) const fn label(&self) -> &'static str {
+        match self {
+            Self::NotFound => "not_found",
+            Self::Denied { .. } => "denied",
+            Self::Limited { .. } => "limited",
+            Self::Unavailable(_) => "unavailable",
+            Self::TooLarge { .. } => "too_large",
+            Self::Refused(_) => "refused",
+            Self::Unsupported(_) => "unsupported",
+            Self::Token(_) => "token",
+            Self::Busy => "busy",
+        }
+    }
+
+    /// What the client that asked for this name is told. `near` are names of the catalogue that it may have meant.
+    pub(crate) fn status(&self, endpoint: &str, name: &str, near: &[&str]) -> Status {
+        let refusal = |code, reason, sentence: String, retry| {
+            hub_refusal(&HubRefusal {
+                code,
+                reason,
+                name,
+                sentence: &sentence,
+                retry,
+            })
+        };
+        match self {
+            Self::NotFound | Self::Unsupported(MetadataError::BadId(_)) => {
+                not_found_on_hub(name, near, endpoint)
+            }
+            Self::Denied { code, with_token } => refusal(
+                Code::FailedPrecondition,
+                HubRefusal::ACCESS_DENIED,
+                denied(endpoint, name, *code, *with_token),
+                None,
+            ),
+            Self::Limited { retry_after } => refusal(
+                Code::Unavailable,
+                HubRefusal::LIMITED,
+                format!(
+                    "the hub at {endpoint} allows no more requests for now; it is asked again for `{name}` later. A token \
+                     (--hub-token-file) allows more"
+                ),
+                Some(retry_after.unwrap_or(RETRY)),
+            ),
+            Self::Unavailable(_) | Self::Token(_) => refusal(
+                Code::Unavailable,
+                HubRefusal::UNAVAILABLE,
+                format!("the hub at {endpoint} can't be asked for `{name}`: {self}"),
+                Some(RETRY),
+            ),
+            Self::Busy => refusal(
+                Code::ResourceExhausted,
+                HubRefusal::LIMITED,
+                format!("{self}, ask again for `{name}` in a moment"),
+                Some(RETRY),
+            ),
+            Self::TooLarge { .. } | Self::Refused(_) | Self::Unsupported(_) => refusal(
+                Code::FailedPrecondition,
+                HubRefusal::UNSUPPORTED,
+                format!(
+                    "no preset can be made of `{name}` at {endpoint}: {self}; write one in a preset file"
+                ),
+                None,
+            ),
+        }
+    }
+}
+
+fn denied(endpoint: &str, name: &str, code: u16, with_token: bool) -> String {
+    let help = if with_token {
+        "the registry's token may not read it: accept the model's licence with the account of the token, or use the token \
+         of an account that has access"
+    } else {
+        "it is gated or private, or does not exist: give the registry a token that may read it (--hub-token-file; in the \
+         chart presetRegistry.hub.tokenSecret), and accept the model's licence with the account of the token"
+    };
+    format!("the hub at {endpoint} refuses `{name}` ({code}): {help}")
+}

@@ -1,0 +1,149 @@
+//! `PlanResources`: from the request's words to the planner's question. Counts nothing itself.
+
+use instance_types::{Cloud, InstanceType};
+use preset_catalog::Preset;
+use preset_catalog::estimate::DEFAULT_CONTEXT_TOKENS;
+use preset_catalog::fit::{PlanOptions, ResourcePlan, plan_resources};
+use preset_registry_api::v1;
+use tonic::Status;
+
+use crate::service::invalid;
+
+/// A cloud has fewer; more in a request are a mistake.
+const MAX_INSTANCE_TYPES: usize = 1000;
+
+/// What is asked of the planner, whatever the preset.
+#[derive(Debug)]
+pub(crate) struct Question {
+    instance_types: Vec<&'static InstanceType>,
+    context_tokens: u32,
+    options: PlanOptions,
+}
+
+impl Question {
+    /// The question that the request asks.
+    pub(crate) fn of(request: &v1::PlanResourcesRequest) -> Result<Self, Status> {
+        let cloud: Cloud = request
+            .cloud
+            .parse()
+            .map_err(|error: instance_types::ParseError| invalid("cloud", &format!("is refused: {error}")))?;
+        let purpose = preset_registry_api::purpose(request.purpose)
+            .map_err(|_| invalid("purpose", "is not one that this server knows"))?;
+        let context_tokens = match request.context_tokens {
+            0 => DEFAULT_CONTEXT_TOKENS,
+            tokens => tokens,
+        };
+        Ok(Self {
+            instance_types: instance_types(cloud, &request.instance_types)?,
+            context_tokens,
+            options: PlanOptions {
+                purpose,
+                max_nodes: Some(request.max_nodes).filter(|nodes| *nodes > 0),
+            },
+        })
+    }
+
+    /// The answer for this preset.
+    pub(crate) fn answer(&self, preset: &Preset) -> ResourcePlan {
+        plan_resources(preset, &self.instance_types, self.context_tokens, &self.options)
+    }
+}
+
+fn instance_types(cloud: Cloud, names: &[String]) -> Result<Vec<&'static InstanceType>, Status> {
+    let known = instance_types::Catalog::embedded()
+        .map_err(|error| Status::internal(format!("the instance types are broken: {error}")))?;
+    if names.len() > MAX_INSTANCE_TYPES {
+        let problem = format!("must not be more than {MAX_INSTANCE_TYPES}");
+        return Err(invalid("instance_types", &problem));
+    }
+    if names.is_empty() {
+        return Ok(known.of(cloud).collect());
+    }
+    let mut found: Vec<&InstanceType> = Vec::new();
+    for name in names {
+        let instance_type = known
+            .lookup(cloud, name)
+            .ok_or_else(|| unknown_type(cloud, name, &known.near(cloud, name)))?;
+        if !found.iter().any(|other| other.name == instance_type.name) {
+            found.push(instance_type);
+        }
+    }
+    Ok(found)
+}
+
+fn unknown_type(cloud: Cloud, name: &str, near: &[&str]) -> Status {
+    let mut shown: String = name.chars().take(80).collect();
+    shown.retain(|c| !c.is_control());
+    let hint = if near.is_empty() {
+        String::new()
+    } else {
+        format!("; did you mean {}?", near.join(", "))
+    };
+    invalid(
+        "instance_types",
+        &format!("holds `{shown}`, which is no instance type of {cloud} that is known here{hint}"),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use preset_catalog::{Catalog, HybridCache, ModelShape};
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn number() -> impl Strategy<Value = u32> {
+        prop_oneof![Just(0), Just(1), Just(u32::MAX), any::<u32>()]
+    }
+
+    fn bytes() -> impl Strategy<Value = u64> {
+        prop_oneof![Just(0), Just(1), Just(u64::MAX), any::<u64>()]
+    }
+
+    prop_compose! {
+        fn shape()(
+            weights_bytes in bytes(),
+            kv_bytes_per_token in bytes(),
+            state_bytes in bytes(),
+            max_context_tokens in number(),
+            [layers, attention_heads, kv_heads] in [prop::option::of(number()), prop::option::of(number()), prop::option::of(number())],
+            [full_layers, window_layers, window_tokens] in [number(), number(), number()],
+            hybrid in any::<bool>(),
+        ) -> ModelShape {
+            ModelShape {
+                weights_bytes,
+                kv_bytes_per_token,
+                max_context_tokens,
+                layers,
+                attention_heads,
+                kv_heads,
+                hybrid_cache: hybrid.then_some(HybridCache { full_layers, window_layers, window_tokens, state_bytes }),
+                ..Catalog::embedded().unwrap().find("phi-4").unwrap().shape.clone()
+            }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_numbers_of_a_request_break_the_planner(
+            shape in shape(),
+            context_tokens in number(),
+            max_nodes in number(),
+            cpu in any::<bool>(),
+            purpose in 0..3,
+        ) {
+            let mut preset = Catalog::embedded().unwrap().find("phi-4").unwrap().clone();
+            preset.shape = shape;
+            preset.inference.as_mut().unwrap().cpu = cpu;
+            let request = v1::PlanResourcesRequest {
+                cloud: "azure".to_owned(),
+                context_tokens,
+                max_nodes,
+                purpose,
+                ..v1::PlanResourcesRequest::default()
+            };
+            let plan = Question::of(&request).unwrap().answer(&preset);
+            prop_assert_eq!(plan.candidates.len(), instance_types::Catalog::embedded().unwrap().of(Cloud::Azure).count());
+        }
+    }
+}

@@ -1,0 +1,155 @@
+//! Reading the directory of users' preset files, as it is at one moment.
+//!
+//! Reads and does not judge, other than by size and encoding. A mounted ConfigMap is a directory of links through
+//! `..data`, which is replaced as a whole; what is read is never half of one and half of the other.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io::{self, Read as _};
+use std::path::{Path, PathBuf};
+
+/// Kubernetes allows a ConfigMap of this size.
+const MAX_FILE_BYTES: u64 = 1 << 20;
+const MAX_TOTAL_BYTES: u64 = 4 << 20;
+const MAX_FILES: usize = 1000;
+/// How often the directory may be replaced while it is read.
+const ATTEMPTS: usize = 5;
+/// The link that Kubernetes replaces.
+const DATA: &str = "..data";
+
+/// The texts of the files by name, or why one can't be read.
+pub(crate) type Texts = BTreeMap<String, Result<String, String>>;
+
+/// Reads all files whose names end in `.yaml` or `.yml`; hidden files and subdirectories are left out.
+///
+/// # Errors
+/// When the directory can't be read, holds too much, or changes all the time.
+pub(crate) fn read(directory: &Path) -> io::Result<Texts> {
+    for _ in 0..ATTEMPTS {
+        let before = target(directory);
+        let texts = read_once(before.as_deref().unwrap_or(directory));
+        if target(directory) == before {
+            return texts;
+        }
+    }
+    Err(io::Error::other("it changes faster than it can be read"))
+}
+
+/// Where `..data` leads, if there is one.
+fn target(directory: &Path) -> Option<PathBuf> {
+    fs::canonicalize(directory.join(DATA)).ok()
+}
+
+fn read_once(directory: &Path) -> io::Result<Texts> {
+    let mut names = Vec::new();
+    for entry in fs::read_dir(directory)? {
+        let name = entry?.file_name().to_string_lossy().into_owned();
+        let is_yaml = name.ends_with(".yaml") || name.ends_with(".yml");
+        if is_yaml && !name.starts_with('.') {
+            names.push(name);
+        }
+        if names.len() > MAX_FILES {
+            return Err(io::Error::other(format!("it holds more than {MAX_FILES} files")));
+        }
+    }
+    names.sort();
+    let (mut texts, mut total) = (Texts::new(), 0);
+    for name in names {
+        let text = read_file(&directory.join(&name)).map_err(|error| error.to_string());
+        total += text.as_ref().map_or(0, |text| text.len() as u64);
+        if total > MAX_TOTAL_BYTES {
+            return Err(io::Error::other(format!(
+                "its files have more than {} MiB together",
+                MAX_TOTAL_BYTES >> 20
+            )));
+        }
+        texts.insert(name, text);
+    }
+    Ok(texts)
+}
+
+fn read_file(path: &Path) -> io::Result<String> {
+    // Looked at first: opening a pipe would wait for its other end.
+    if !fs::metadata(path)?.is_file() {
+        return Err(io::Error::other("it is not a file"));
+    }
+    let mut text = String::new();
+    let read = File::open(path)?
+        .take(MAX_FILE_BYTES + 1)
+        .read_to_string(&mut text)?;
+    if read as u64 > MAX_FILE_BYTES {
+        return Err(io::Error::other(format!(
+            "it is larger than {} MiB",
+            MAX_FILE_BYTES >> 20
+        )));
+    }
+    Ok(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    #[test]
+    fn what_is_read_and_what_is_not() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = |name: &str| directory.path().join(name);
+        fs::write(path("b.yaml"), "b").unwrap();
+        fs::write(path("a.yml"), "a").unwrap();
+        fs::write(path("notes.txt"), "").unwrap();
+        fs::write(path(".hidden.yaml"), "").unwrap();
+        fs::write(path("latin.yaml"), b"\xe9").unwrap();
+        fs::write(path("large.yaml"), " ".repeat(MAX_FILE_BYTES as usize + 1)).unwrap();
+        fs::create_dir(path("directory.yaml")).unwrap();
+        symlink("nowhere", path("dangling.yaml")).unwrap();
+        let texts = read(directory.path()).unwrap();
+        let names: Vec<_> = texts.keys().map(String::as_str).collect();
+        assert_eq!(
+            names,
+            [
+                "a.yml",
+                "b.yaml",
+                "dangling.yaml",
+                "directory.yaml",
+                "large.yaml",
+                "latin.yaml"
+            ]
+        );
+        assert_eq!(texts["a.yml"].as_deref(), Ok("a"));
+        assert_eq!(texts.values().filter(|text| text.is_err()).count(), 4);
+    }
+
+    #[test]
+    fn too_much_and_nothing_are_errors() {
+        let directory = tempfile::tempdir().unwrap();
+        assert!(read(&directory.path().join("missing")).is_err());
+        for index in 0..5 {
+            let name = format!("{index}.yaml");
+            fs::write(directory.path().join(name), " ".repeat(MAX_FILE_BYTES as usize)).unwrap();
+        }
+        assert!(
+            read(directory.path())
+                .unwrap_err()
+                .to_string()
+                .contains("4 MiB together")
+        );
+    }
+
+    #[test]
+    fn a_mounted_config_map_is_read_through_its_link() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = |name: &str| directory.path().join(name);
+        for (version, text) in [("..1", "one"), ("..2", "two")] {
+            fs::create_dir(path(version)).unwrap();
+            fs::write(path(version).join("a.yaml"), text).unwrap();
+        }
+        symlink("..1", path(DATA)).unwrap();
+        symlink("..data/a.yaml", path("a.yaml")).unwrap();
+        assert_eq!(read(directory.path()).unwrap()["a.yaml"].as_deref(), Ok("one"));
+        symlink("..2", path("..data_tmp")).unwrap();
+        fs::rename(path("..data_tmp"), path(DATA)).unwrap();
+        assert_eq!(read(directory.path()).unwrap()["a.yaml"].as_deref(), Ok("two"));
+    }
+}

@@ -1,0 +1,17 @@
+//! The whole server on a local port, asked by gRPC clients.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test fails by panicking"
+)]
+
+mod hub;
+mod hub_server;
+mod plans;
+mod presets;
+mod running;
+mod tls;
+mod users;
+mod watching;
