@@ -91,8 +91,11 @@ pub(super) const TABLE: &[Allowed] = &[
         "preset-registry",
         &["preset-catalog", "preset-registry-api", "telemetry"],
     ),
-    allow("arm-server", &["kaito-api"]),
+    // data plane
+    allow("oci-image", &[]),
+    allow("artifact", &["oci-image"]),
     // test support and chores
+    allow("arm-server", &["kaito-api"]),
     allow("local-cluster", &[]),
     allow("testkit", &["kaito-api", "local-cluster"]),
     allow("local-stack", &["kaito-api", "local-cluster", "testkit"]),
@@ -107,7 +110,7 @@ pub(super) const TABLE: &[Allowed] = &[
             "testkit",
         ],
     },
-    allow("xtask", &["kaito-api", "local-cluster"]),
+    allow("xtask", &["kaito-api", "local-cluster", "oci-image"]),
 ];
 
 /// Crates that decide: values in, values out. Nothing in them may wait or speak to anybody.
