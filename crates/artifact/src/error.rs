@@ -60,7 +60,7 @@ impl Error {
     /// |---|---|
     /// | 1 | the file system failed |
     /// | 2 | wrong arguments |
-    /// | 3 | a rule forbids it |
+    /// | 3 | a rule of ours or of the other side forbids it |
     /// | 4 | credentials are missing or refused |
     /// | 5 | not found |
     /// | 6 | the other side fails or cannot be reached, after all attempts |

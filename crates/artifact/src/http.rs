@@ -12,25 +12,41 @@ use crate::error::{Error, Result};
 use crate::guard::{Guard, Refusal, Resolver};
 
 const CONNECT: Duration = Duration::from_secs(15);
-/// Between two pieces of an answer.
-const SILENCE: Duration = Duration::from_secs(60);
+
+/// Whom a client speaks to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Use {
+    /// Web servers named by a Workspace. No proxy is used, for it would resolve names itself, behind the guard's
+    /// back.
+    Web,
+    /// Registries, through the proxy of the environment, if there is one.
+    Registry,
+}
+
+impl Use {
+    /// How long the other side may be silent. Registries get more, for while they are sent a chunk, and while
+    /// they put a large blob together, they say nothing.
+    fn silence(self) -> Duration {
+        match self {
+            Self::Web => Duration::from_secs(60),
+            Self::Registry => Duration::from_secs(600),
+        }
+    }
+}
 
 /// A client that reaches only what the guard permits and follows no redirects by itself.
 ///
-/// Only registries are reached through a proxy of the environment: a proxy resolves names itself, behind the
-/// guard's back.
-///
 /// # Errors
 /// When the certificates cannot be read.
-pub(crate) fn client(guard: &Arc<Guard>, ca_file: Option<&Path>, use_proxy: bool) -> Result<Client> {
+pub(crate) fn client(guard: &Arc<Guard>, ca_file: Option<&Path>, purpose: Use) -> Result<Client> {
     let mut builder = Client::builder()
         .redirect(reqwest::redirect::Policy::none())
         .dns_resolver(Resolver(Arc::clone(guard)))
         .tls_certs_only(roots(ca_file)?)
         .connect_timeout(CONNECT)
-        .read_timeout(SILENCE)
+        .read_timeout(purpose.silence())
         .user_agent(concat!("kaito-artifact/", env!("CARGO_PKG_VERSION")));
-    if !use_proxy {
+    if purpose == Use::Web {
         builder = builder.no_proxy();
     }
     builder
@@ -66,6 +82,18 @@ pub(crate) fn failure(doing: &str, error: &reqwest::Error) -> Error {
         source = inner.source();
     }
     Error::unavailable(format!("cannot {doing}: {}", chain(error)))
+}
+
+/// The other side speaks TLS and has a certificate that is not trusted.
+pub(crate) fn is_untrusted(error: &(dyn std::error::Error + 'static)) -> bool {
+    if let Some(rustls::Error::InvalidCertificate(_)) = error.downcast_ref() {
+        return true;
+    }
+    // Input errors name what they hold as their source only from the second level on.
+    let held = error
+        .downcast_ref::<std::io::Error>()
+        .and_then(std::io::Error::get_ref);
+    held.is_some_and(|held| is_untrusted(held)) || error.source().is_some_and(is_untrusted)
 }
 
 /// What an answer that is no success means.
@@ -194,7 +222,7 @@ mod tests {
     #[tokio::test]
     async fn a_name_is_refused_by_the_address_it_has() {
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let client = client(&Arc::new(Guard::default()), None, false).unwrap();
+        let client = client(&Arc::new(Guard::default()), None, Use::Web).unwrap();
         // Not checked before it is sent, as a name of the internet would not be found out either.
         let error = client.get("https://localhost:1/").send().await.unwrap_err();
         assert!(matches!(failure("fetch", &error), Error::Refused(_)), "{error:?}");
@@ -202,7 +230,7 @@ mod tests {
             allow_private: true,
             ..Guard::default()
         };
-        let client = super::client(&Arc::new(private), None, false).unwrap();
+        let client = super::client(&Arc::new(private), None, Use::Web).unwrap();
         let error = client.get("https://localhost:1/").send().await.unwrap_err();
         assert!(
             matches!(failure("fetch", &error), Error::Unavailable { .. }),

@@ -3,7 +3,7 @@
 use std::fs::{File, OpenOptions};
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use futures::{StreamExt as _, TryStreamExt as _};
@@ -11,6 +11,7 @@ use oci_image::{Hashing, digest_of};
 use reqwest::header::CONTENT_RANGE;
 use reqwest::{Response, StatusCode};
 
+use super::job::Job;
 use super::parts::{Parts, Span, content_range};
 use super::request::{Requester, Wanted, validator};
 use super::source::Source;
@@ -34,71 +35,16 @@ pub(crate) struct Fetcher {
     pub(crate) reserved: AtomicU64,
 }
 
-/// One file on its way.
-#[derive(Debug)]
-struct Job<'a> {
-    source: &'a Source,
-    /// The bytes so far.
-    data: PathBuf,
-    /// What is known of them.
-    notes: PathBuf,
-    /// Where they go in the end.
-    done: PathBuf,
-    /// Its share of [`Fetcher::reserved`].
-    held: AtomicU64,
-    /// The server has another version than the one that was begun.
-    changed: AtomicBool,
-    /// A part failed as often as it may.
-    spent: AtomicBool,
-}
-
-impl<'a> Job<'a> {
-    fn new(source: &'a Source, directory: &Path) -> Self {
-        let hidden = |ending: &str| directory.join(format!(".{}{ending}", source.name));
-        Self {
-            source,
-            data: hidden(".partial"),
-            notes: hidden(".partial.json"),
-            done: directory.join(&source.name),
-            held: AtomicU64::new(0),
-            changed: AtomicBool::new(false),
-            spent: AtomicBool::new(false),
-        }
-    }
-
-    fn doing(&self) -> String {
-        format!("fetch {}", shown(&self.source.url))
-    }
-
-    fn has_changed(&self) -> Error {
-        self.changed.store(true, Ordering::Relaxed);
-        Error::unavailable(format!(
-            "{} changed while it was fetched",
-            shown(&self.source.url)
-        ))
-    }
-
-    fn broke_off(&self) -> Error {
-        Error::unavailable(format!("cannot {}: the answer broke off", self.doing()))
-    }
-
-    fn is_empty(&self) -> Error {
-        Error::NotFound(format!("{} is empty", shown(&self.source.url)))
-    }
-
-    async fn refused(&self, response: Response) -> Error {
-        let (code, headers) = (response.status(), response.headers().clone());
-        let said = http::body(&self.doing(), response, 2048)
-            .await
-            .unwrap_or_default();
-        http::status(&self.doing(), code, &headers, &String::from_utf8_lossy(&said))
-    }
-}
-
 impl Fetcher {
     /// Fetches one file; gives a line about it.
     pub(crate) async fn file(&self, source: &Source) -> Result<String> {
         let job = Job::new(source, &self.directory);
+        if is_there(&job).await? {
+            return Ok(format!(
+                "{} is there already, with the right checksum",
+                source.name
+            ));
+        }
         let mut attempts = self.retry.begin();
         while let Err(error) = self.attempt(&job).await {
             if job.spent.load(Ordering::Relaxed) {
@@ -224,9 +170,11 @@ impl Fetcher {
             });
         };
         let length = last - start + 1;
-        let known = lock().clone();
-        let fits = |span: &Span| span.start == start && span.length == length && total == known.total;
-        let Some(span) = known.missing().into_iter().find(fits) else {
+        let span = {
+            let known = lock();
+            known.find(start, length).filter(|_| total == known.total)
+        };
+        let Some(span) = span else {
             return Err(job.has_changed());
         };
         let file = Arc::new(open(&job.data)?);
@@ -308,16 +256,15 @@ impl Fetcher {
 
 /// Checks the complete file and gives it its name; its size in bytes.
 async fn finish(job: &Job<'_>) -> Result<u64> {
-    let file = File::open(&job.data).map_err(Error::local("open", &job.data))?;
-    let size = file.metadata().map_err(Error::local("look at", &job.data))?.len();
+    let size = std::fs::metadata(&job.data)
+        .map_err(Error::local("look at", &job.data))?
+        .len();
     if size == 0 {
         remove(&job.data)?;
         return Err(job.is_empty());
     }
     if let Some(expected) = &job.source.sha256 {
-        let path = job.data.clone();
-        let actual = tokio::task::spawn_blocking(move || sha256(file, &path)).await;
-        let actual = actual.map_err(|error| Error::task(&error))??;
+        let actual = sha256(&job.data).await?;
         if actual != *expected {
             remove(&job.notes)?;
             remove(&job.data)?;
@@ -332,10 +279,23 @@ async fn finish(job: &Job<'_>) -> Result<u64> {
     Ok(size)
 }
 
-fn sha256(file: File, path: &Path) -> Result<String> {
-    let mut hashing = Hashing::new(file);
-    std::io::copy(&mut hashing, &mut std::io::sink()).map_err(Error::local("read", path))?;
-    Ok(hashing.finish()?.1.digest().to_owned())
+/// The file is complete from an earlier run, which only a checksum can tell.
+async fn is_there(job: &Job<'_>) -> Result<bool> {
+    match &job.source.sha256 {
+        Some(expected) if job.done.is_file() => Ok(sha256(&job.done).await? == *expected),
+        _ => Ok(false),
+    }
+}
+
+async fn sha256(path: &Path) -> Result<String> {
+    let path = path.to_owned();
+    let hashed = tokio::task::spawn_blocking(move || {
+        let file = File::open(&path).map_err(Error::local("open", &path))?;
+        let mut hashing = Hashing::new(file);
+        std::io::copy(&mut hashing, &mut std::io::sink()).map_err(Error::local("read", &path))?;
+        Ok(hashing.finish()?.1.digest().to_owned())
+    });
+    hashed.await.map_err(|error| Error::task(&error))?
 }
 
 /// What an answer with a part says it holds.

@@ -4,6 +4,7 @@
 //! a hidden file, with notes beside it, from which a restarted container goes on.
 
 mod download;
+mod job;
 mod parts;
 mod request;
 mod source;
@@ -39,7 +40,7 @@ pub(crate) async fn run(args: &Fetch, common: &Common) -> Result<String> {
     std::fs::create_dir_all(&args.to).map_err(Error::local("create", &args.to))?;
     let count = Arc::new(Count::default());
     let requester = request::Requester {
-        client: crate::http::client(&guard, common.ca_file.as_deref(), false)?,
+        client: crate::http::client(&guard, common.ca_file.as_deref(), crate::http::Use::Web)?,
         guard,
         permits: Semaphore::new(usize::from(args.connections)),
     };

@@ -1,5 +1,6 @@
 //! A file as parts that are fetched one by one, and what is known of them after a restart.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -17,8 +18,8 @@ pub(crate) struct Parts {
     pub(crate) total: u64,
     /// Bytes of a part; the last one may be shorter.
     size: u64,
-    /// Parts that are complete, in no order.
-    done: Vec<u64>,
+    /// Numbers of the parts that are complete.
+    done: BTreeSet<u64>,
 }
 
 /// Bytes of a file: the first, and how many.
@@ -47,7 +48,7 @@ impl Parts {
             validator,
             total,
             size: size.max(1),
-            done: Vec::new(),
+            done: BTreeSet::new(),
         }
     }
 
@@ -60,10 +61,14 @@ impl Parts {
             .collect()
     }
 
+    /// The part that begins there and is so long; `None` if these are the bounds of none.
+    pub(crate) fn find(&self, start: u64, length: u64) -> Option<Span> {
+        let span = self.span(start / self.size);
+        (span.start == start && span.length == length && length > 0).then_some(span)
+    }
+
     pub(crate) fn complete(&mut self, span: Span) {
-        if !self.done.contains(&span.index) {
-            self.done.push(span.index);
-        }
+        self.done.insert(span.index);
     }
 
     fn span(&self, index: u64) -> Span {
@@ -123,7 +128,8 @@ mod tests {
             let mut at = 0;
             for span in parts(total, size).missing() {
                 prop_assert_eq!(span.start, at);
-                prop_assert!(span.length > 0);
+                prop_assert_eq!(parts(total, size).find(span.start, span.length), Some(span));
+                prop_assert_eq!(parts(total, size).find(span.start, span.length + 1), None);
                 at += span.length;
             }
             prop_assert_eq!(at, total);

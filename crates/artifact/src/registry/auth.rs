@@ -17,7 +17,7 @@ use crate::http;
 const ANSWER_BYTES: usize = 1 << 20;
 
 /// The credentials for one repository, tried in order; the first is to have none.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Authorizer {
     candidates: Vec<Option<Credential>>,
     current: usize,

@@ -21,8 +21,8 @@ const REDIRECTS: usize = 5;
 /// Of an error's body.
 const SAID_BYTES: usize = 8 << 10;
 
-/// One repository of a registry.
-#[derive(Debug)]
+/// One repository of a registry. Clones work side by side, each with the credentials that were found so far.
+#[derive(Clone, Debug)]
 pub(crate) struct Registry {
     client: Client,
     guard: Arc<Guard>,
@@ -98,7 +98,7 @@ impl Registry {
                 allowed_hosts: Vec::new(),
             })
         };
-        let client = http::client(&guard(plain), common.ca_file.as_deref(), true)?;
+        let client = http::client(&guard(plain), common.ca_file.as_deref(), http::Use::Registry)?;
         let plain = plain || (target.is_loopback() && !knows_tls(&client, &target).await);
         let scheme = if plain { "http" } else { "https" };
         let base = Url::parse(&format!("{scheme}://{}/v2/{repository}/", target.host))
@@ -263,13 +263,12 @@ fn is_secondary(call: &Call) -> bool {
     call.method == Method::HEAD || call.url.path().contains("/blobs/") && call.method != Method::POST
 }
 
-/// Asked of registries on this machine only, which often have no TLS.
+/// Asked of registries on this machine only, which often have no TLS. A certificate that is not trusted is TLS.
 async fn knows_tls(client: &Client, target: &Target) -> bool {
     let answer = client.get(format!("https://{}/v2/", target.host)).send().await;
     let knows = match &answer {
         Ok(_) => true,
-        // Nobody there is no reason to fall back, but makes no difference either.
-        Err(error) => !error.is_connect(),
+        Err(error) => !error.is_connect() || http::is_untrusted(error),
     };
     if !knows {
         say(&format!(

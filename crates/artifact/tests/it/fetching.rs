@@ -27,7 +27,7 @@ async fn a_large_file_comes_in_parts_and_is_checked() {
     let outcome = fetch(to.path(), &[&FREE[..], &["--part-bytes=65536"]].concat(), &[&url])
         .await
         .good();
-    assert_eq!(files(to.path()), [("big.bin".to_owned(), content)]);
+    assert_eq!(files(to.path()), [("big.bin".to_owned(), content.clone())]);
     let mut ranges: Vec<_> = web
         .seen()
         .into_iter()
@@ -45,6 +45,13 @@ async fn a_large_file_comes_in_parts_and_is_checked() {
         ]
     );
     assert!(!outcome.said.contains("s3cret"), "{}", outcome.said);
+
+    // With a checksum, a second run can tell that there is nothing to do; and that there is.
+    fetch(to.path(), &FREE, &[&url]).await.good();
+    assert_eq!(web.seen(), []);
+    std::fs::write(to.path().join("big.bin"), "damaged").unwrap();
+    fetch(to.path(), &FREE, &[&url]).await.good();
+    assert_eq!(files(to.path()), [("big.bin".to_owned(), content)]);
 }
 
 #[tokio::test]
