@@ -99,8 +99,11 @@ pub(super) const TABLE: &[Allowed] = &[
             "telemetry",
         ],
     ),
-    allow("arm-server", &["instance-types", "kaito-api"]),
+    // data plane
+    allow("oci-image", &[]),
+    allow("artifact", &["oci-image"]),
     // test support and chores
+    allow("arm-server", &["instance-types", "kaito-api"]),
     allow("local-cluster", &[]),
     allow("testkit", &["kaito-api", "local-cluster"]),
     allow("registry-bench", &["preset-catalog", "preset-registry-api"]),
@@ -119,7 +122,7 @@ pub(super) const TABLE: &[Allowed] = &[
     },
     allow(
         "xtask",
-        &["instance-types", "kaito-api", "local-cluster", "preset-catalog"],
+        &["instance-types", "kaito-api", "local-cluster", "oci-image", "preset-catalog"],
     ),
 ];
 
