@@ -1,0 +1,1 @@
+//! llama.cpp's GGUF files → a directory in the Hugging Face layout.
