@@ -12,6 +12,7 @@ pub mod chat;
 pub mod config;
 mod decoder;
 mod error;
+pub mod example;
 pub mod gguf;
 mod kernels;
 mod layer;

@@ -144,21 +144,38 @@ fn candidates(logits: &[f32], settings: &Settings) -> Vec<(u32, f32)> {
         kept.select_nth_unstable_by(settings.top_k, by_weight);
         kept.truncate(settings.top_k);
     }
-    if settings.top_k > 0 || settings.top_p < 1.0 {
+    if settings.top_p < 1.0 {
+        nucleus(&mut kept, settings.top_p, by_weight);
+    } else if settings.top_k > 0 {
         kept.sort_unstable_by(by_weight);
     }
-    if settings.top_p < 1.0 {
-        let limit = settings.top_p * kept.iter().map(|(_, weight)| weight).sum::<f32>();
-        let mut sum = 0.0;
-        let needed = kept.iter().take_while(|(_, weight)| {
-            let wanted = sum < limit;
-            sum += weight;
-            wanted
-        });
-        let count = needed.count().max(1);
-        kept.truncate(count);
-    }
     kept
+}
+
+/// Leaves the likeliest tokens that together have the share `top_p`, in order.
+fn nucleus(
+    kept: &mut Vec<(u32, f32)>,
+    top_p: f32,
+    by_weight: impl Fn(&(u32, f32), &(u32, f32)) -> Ordering + Copy,
+) {
+    /// The share is nearly always among so few, and sorting a whole vocabulary takes milliseconds.
+    const FEW: usize = 512;
+    let limit = top_p * kept.iter().map(|(_, weight)| weight).sum::<f32>();
+    if kept.len() > FEW {
+        kept.select_nth_unstable_by(FEW, by_weight);
+        if kept[..FEW].iter().map(|(_, weight)| weight).sum::<f32>() >= limit {
+            kept.truncate(FEW);
+        }
+    }
+    kept.sort_unstable_by(by_weight);
+    let mut sum = 0.0;
+    let needed = kept.iter().take_while(|(_, weight)| {
+        let wanted = sum < limit;
+        sum += weight;
+        wanted
+    });
+    let count = needed.count().max(1);
+    kept.truncate(count);
 }
 
 /// Natural logarithms of probabilities.

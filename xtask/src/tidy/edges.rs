@@ -92,6 +92,9 @@ pub(super) const TABLE: &[Allowed] = &[
         &["preset-catalog", "preset-registry-api", "telemetry"],
     ),
     allow("arm-server", &["kaito-api"]),
+    // data plane
+    allow("model", &[]),
+    allow("inference-server", &["model", "telemetry"]),
     // test support and chores
     allow("local-cluster", &[]),
     allow("testkit", &["kaito-api", "local-cluster"]),

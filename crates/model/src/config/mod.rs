@@ -149,6 +149,12 @@ impl Spec {
         2 * self.layers.len() * self.kv_heads * self.head * size_of::<f32>()
     }
 
+    /// Whether sequences planned for so many positions use the angles of long ones. Those that differ can't share a cache.
+    #[must_use]
+    pub fn has_long_angles(&self, planned: usize) -> bool {
+        self.ropes.iter().any(|rope| rope.long.as_ref().is_some_and(|(above, _)| planned > *above))
+    }
+
     /// Number of weights in the matrices.
     #[must_use]
     pub fn parameters(&self) -> u64 {
