@@ -9,7 +9,7 @@ use axum::Json;
 use axum::Router;
 use axum::body::{Body as HttpBody, Bytes};
 use axum::extract::{OriginalUri, State};
-use axum::http::{HeaderMap, HeaderName, Method, StatusCode, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{any, get, post};
 use serde_json::{Value, json};
@@ -134,7 +134,8 @@ async fn metrics(State(front): State<Front>, headers: HeaderMap) -> Result<Respo
 }
 
 async fn prometheus(State(front): State<Front>) -> Result<Response, ApiError> {
-    send(&front, Method::GET, "/metrics", &HeaderMap::new(), Bytes::new()).await
+    let text = HeaderMap::from_iter([(header::ACCEPT, HeaderValue::from_static("text/plain"))]);
+    send(&front, Method::GET, "/metrics", &text, Bytes::new()).await
 }
 
 /// `/chat` in terms of the other server's API.

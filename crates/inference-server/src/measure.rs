@@ -29,7 +29,7 @@ pub(crate) struct Measure {
 
 impl Measure {
     pub(crate) fn new(metrics: &Metrics) -> Self {
-        Self {
+        let measure = Self {
             running: metrics.gauge("vllm:num_requests_running", "Requests that generate", []),
             waiting: metrics.gauge("vllm:num_requests_waiting", "Requests that wait", []),
             cache: metrics.gauge("vllm:kv_cache_usage_perc", "Share of the cache that is promised, 0 to 1", []),
@@ -46,6 +46,23 @@ impl Measure {
             step: metrics.histogram("kaito_step_seconds", "One step of the model", []),
             step_tokens: metrics.counter("kaito_step_tokens", "Tokens computed, of prompts and answers", []),
             metrics: metrics.clone(),
+        };
+        measure.begin();
+        measure
+    }
+
+    /// Shows everything from the start, with zeros: a series that appears later looks like a jump.
+    fn begin(&self) {
+        for gauge in [&self.running, &self.waiting, &self.cache, &self.load] {
+            gauge.set([], 0.0);
+        }
+        let counters =
+            [&self.prompt_tokens, &self.generated_tokens, &self.cancelled, &self.rejected, &self.step_tokens];
+        for counter in counters {
+            counter.add([], 0);
+        }
+        for reason in [Reason::Stop, Reason::Length, Reason::Failed] {
+            self.ended.add([reason.as_str()], 0);
         }
     }
 

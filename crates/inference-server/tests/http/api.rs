@@ -214,7 +214,8 @@ async fn the_first_api_still_works() {
     let (_, new) = server.ask("/chat", &json!({"prompt": "the quick", "return_full_text": false, "generate_kwargs": kwargs})).await;
     assert_eq!(format!("the quick{}", new["Result"].as_str().unwrap()), full);
     let (_, several) = server.ask("/chat", &json!({"prompt": "a", "generate_kwargs": {"num_return_sequences": 2, "max_length": 9}})).await;
-    assert_eq!(several["Result"].as_str().unwrap().matches('a').count().max(2) >= 2, true);
+    let first = several["Result"].as_str().unwrap();
+    assert!(first.starts_with('a') && first[1..].contains('a'), "{first}");
     let detail = async |body: Value| server.ask("/chat", &body).await;
     assert_eq!(detail(json!({})).await, (400, json!({"detail": "Text generation parameter prompt required"})));
     assert_eq!(detail(json!({"prompt": ""})).await.0, 400);
