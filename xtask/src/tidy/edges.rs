@@ -102,6 +102,8 @@ pub(super) const TABLE: &[Allowed] = &[
     // data plane
     allow("oci-image", &[]),
     allow("artifact", &["oci-image"]),
+    allow("model", &[]),
+    allow("inference-server", &["model", "telemetry"]),
     // test support and chores
     allow("arm-server", &["instance-types", "kaito-api"]),
     allow("local-cluster", &[]),
