@@ -172,6 +172,11 @@ impl Cloud {
             .min()
     }
 
+    /// Moves the clock; what is due is told by [`Self::advance`].
+    pub fn set_now(&mut self, now: Timestamp) {
+        self.now = now;
+    }
+
     /// Moves the clock and tells what happened to machines since the last call.
     pub fn advance(&mut self, now: Timestamp) -> Vec<Happening> {
         self.now = now;

@@ -294,6 +294,7 @@ impl World {
     fn set_now(&mut self, now: Timestamp) {
         self.now = now;
         self.api.set_now(now);
+        self.cloud.set_now(now);
     }
 }
 

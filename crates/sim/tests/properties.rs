@@ -47,5 +47,5 @@ fn machines_survive_chaos() {
 
 #[test]
 fn workspaces_survive_chaos() {
-    campaign(Subject::Workspaces, 100);
+    campaign(Subject::Workspaces, 40);
 }

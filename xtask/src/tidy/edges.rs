@@ -119,8 +119,13 @@ pub(super) const TABLE: &[Allowed] = &[
         ],
         tests_use: &["preset-registry", "telemetry"],
     },
-    allow("arm-server", &["instance-types", "kaito-api"]),
+    // data plane
+    allow("oci-image", &[]),
+    allow("artifact", &["oci-image"]),
+    allow("model", &[]),
+    allow("inference-server", &["model", "telemetry"]),
     // test support and chores
+    allow("arm-server", &["instance-types", "kaito-api"]),
     allow("local-cluster", &[]),
     allow("testkit", &["kaito-api", "local-cluster"]),
     allow("registry-bench", &["preset-catalog", "preset-registry-api"]),
@@ -148,6 +153,7 @@ pub(super) const TABLE: &[Allowed] = &[
             "instance-types",
             "kaito-api",
             "local-cluster",
+            "oci-image",
             "preset-catalog",
         ],
     ),

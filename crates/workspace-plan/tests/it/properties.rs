@@ -127,7 +127,7 @@ proptest! {
     fn plans_are_well_formed_and_depend_on_nothing_but_what_was_observed(case in cases()) {
         let plan = case.plan();
         prop_assert_eq!(plan::check::check(&plan), vec![]);
-        let mut shuffled = case.clone();
+        let mut shuffled = case;
         shuffled.observed.machines.reverse();
         shuffled.observed.nodes.reverse();
         shuffled.observed.pods.reverse();
