@@ -139,12 +139,14 @@ impl<'a> Merge<'a> {
 
     /// Takes a file whole, or nothing of it. Returns the short names that it brought.
     fn take(&mut self, file: &str, brought: Vec<Brought>) -> Result<Vec<String>, Vec<FileProblem>> {
-        let mut owners = self.owners.clone();
+        let mut owners: BTreeMap<String, String> = BTreeMap::new();
         let mut replaced = BTreeSet::new();
         let mut problems = Vec::new();
         for one in &brought {
             for name in validate::names(&one.preset) {
-                if let Some((owner_file, owner)) = owners.get(&name) {
+                let earlier = self.owners.get(&name).map(|(file, owner)| (file.as_str(), owner));
+                let taken = earlier.or_else(|| owners.get(&name).map(|owner| (file, owner)));
+                if let Some((owner_file, owner)) = taken {
                     problems.push(one.problem(&format!(
                         "name `{name}` already belongs to `{owner}` of {owner_file}"
                     )));
@@ -156,7 +158,7 @@ impl<'a> Merge<'a> {
                     )));
                 } else {
                     replaced.extend(self.built_in.find(&name).map(|owner| owner.name.clone()));
-                    owners.insert(name, (file.to_owned(), one.preset.name.clone()));
+                    owners.insert(name, one.preset.name.clone());
                 }
             }
         }
@@ -164,7 +166,8 @@ impl<'a> Merge<'a> {
             return Err(problems);
         }
         let names = brought.iter().map(|one| one.preset.name.clone()).collect();
-        self.owners = owners;
+        let of_file = |(name, owner)| (name, (file.to_owned(), owner));
+        self.owners.extend(owners.into_iter().map(of_file));
         self.replaced.extend(replaced);
         self.presets.extend(brought.into_iter().map(|one| one.preset));
         Ok(names)
