@@ -74,6 +74,8 @@ fn inference_profile(name: &str, entry: &Entry, rules: &Rules) -> InferenceProfi
         cpu: entry.cpu,
         distributed: entry.distributed,
         trust_remote_code: entry.trust_remote_code,
+        min_compute_capability: rules
+            .min_compute_capability(&entry.architecture, entry.quantization.as_deref()),
         vllm_flags: vllm_flags(name, entry, rules),
         vllm_env: rules.env(name, &entry.architecture),
     }

@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 
+use instance_types::ComputeCapability;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -122,6 +123,8 @@ pub struct InferenceProfile {
     pub distributed: bool,
     /// The model's own code must be run to load it. Not repeated in `vllm_flags`.
     pub trust_remote_code: bool,
+    /// CUDA compute capability below which the engine has no kernels for the model; absent where any GPU will do.
+    pub min_compute_capability: Option<ComputeCapability>,
     /// Engine flags by name without dashes, as far as they depend on the model alone; an empty value is a bare
     /// flag.
     pub vllm_flags: BTreeMap<String, String>,

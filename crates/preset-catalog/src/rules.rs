@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 use std::sync::OnceLock;
 
+use instance_types::ComputeCapability;
 use serde::Deserialize;
 
 use crate::catalog::VLLM_RULES;
@@ -15,6 +16,16 @@ use crate::catalog::VLLM_RULES;
 pub(crate) struct Rules {
     flags: BTreeMap<String, Rule>,
     env: BTreeMap<String, Rule>,
+    #[serde(default)]
+    min_compute_capability: Kernels,
+}
+
+/// The oldest GPUs for which the engine has kernels.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct Kernels {
+    by_architecture: BTreeMap<String, ComputeCapability>,
+    by_quantization: BTreeMap<String, ComputeCapability>,
 }
 
 impl Rules {
@@ -30,6 +41,18 @@ impl Rules {
     /// The flags that the rules give this model: name without dashes, value.
     pub(crate) fn flags(&self, name: &str, architecture: &str) -> BTreeMap<String, String> {
         choose_all(&self.flags, name, architecture)
+    }
+
+    /// What a GPU must be able to do for this model: the higher of what architecture and quantisation take.
+    pub(crate) fn min_compute_capability(
+        &self,
+        architecture: &str,
+        quantization: Option<&str>,
+    ) -> Option<ComputeCapability> {
+        let kernels = &self.min_compute_capability;
+        let of_architecture = kernels.by_architecture.get(architecture);
+        let of_quantization = quantization.and_then(|method| kernels.by_quantization.get(method));
+        of_architecture.max(of_quantization).copied()
     }
 
     /// The environment that the rules give this model.
@@ -105,6 +128,22 @@ env: {}
         check("qwen3.5-tiny-1b", "LlamaForCausalLM", None);
         check("smol", "LlamaForCausalLM", Some("c"));
         check("smol", "Other", Some("plain"));
+    }
+
+    #[test]
+    fn the_higher_of_two_compute_capabilities_counts() {
+        let rules: Rules = serde_saphyr::from_str(
+            "{flags: {}, env: {}, min_compute_capability: {by_architecture: {Sparse: '9.0'}, by_quantization: {fp8: '8.0'}}}",
+        )
+        .unwrap();
+        let least = |architecture, method| {
+            let least = rules.min_compute_capability(architecture, method);
+            least.map(|capability| capability.to_string())
+        };
+        assert_eq!(least("Sparse", Some("fp8")).as_deref(), Some("9.0"));
+        assert_eq!(least("Sparse", None).as_deref(), Some("9.0"));
+        assert_eq!(least("Other", Some("fp8")).as_deref(), Some("8.0"));
+        assert_eq!(least("Other", Some("awq")), None);
     }
 
     #[test]

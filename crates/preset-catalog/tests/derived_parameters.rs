@@ -10,6 +10,7 @@
 use preset_catalog::{Catalog, Preset};
 
 const EXPECTED: &str = include_str!("data/derived.tsv");
+const LEGACY: &str = include_str!("data/legacy_presets.tsv");
 
 /// The table's last column: what a model has beyond the usual flags.
 fn extras(preset: &Preset) -> Vec<String> {
@@ -118,5 +119,76 @@ fn sixty_models_have_the_expected_parameters() {
     assert_eq!(lines.len(), 60);
     for line in lines {
         check(&line.split('\t').collect::<Vec<_>>());
+    }
+}
+
+#[test]
+fn every_legacy_name_leads_to_its_model() {
+    let lines: Vec<_> = LEGACY.lines().skip(1).collect();
+    assert_eq!(lines.len(), 30);
+    for line in lines {
+        let [name, hub_id, tag, flags] = line.split('\t').collect::<Vec<_>>()[..] else {
+            panic!("four columns: {line}");
+        };
+        let preset = Catalog::embedded().unwrap().find(name).expect(name);
+        assert_eq!(preset.hub_id, hub_id);
+        assert_eq!(
+            preset.deprecated.is_some(),
+            flags.contains("deprecated"),
+            "{name}"
+        );
+        assert!(preset.gated || !flags.contains("gated"), "{name}");
+        if let Some(tuning) = &preset.tuning {
+            assert_eq!(tuning.weights_image, format!("kaito-{name}:{tag}"));
+        }
+    }
+}
+
+#[test]
+fn names_of_the_machine_era_are_known() {
+    let sizes = [("7b", 32, 32), ("13b", 40, 40), ("70b", 80, 8)];
+    for (size, layers, kv_heads) in sizes {
+        for kind in ["", "-chat"] {
+            let name = format!("llama-2-{size}{kind}");
+            let preset = Catalog::embedded().unwrap().find(&name).expect(&name);
+            assert_eq!(preset.hub_id, format!("meta-llama/Llama-2-{size}{kind}-hf"));
+            assert!(preset.gated && preset.inference.is_some());
+            let shape = &preset.shape;
+            assert_eq!((shape.layers, shape.kv_heads), (Some(layers), Some(kv_heads)));
+            assert_eq!(
+                shape.kv_bytes_per_token,
+                u64::from(layers * kv_heads) * 2 * 128 * 2
+            );
+            let flags = &preset.inference.as_ref().unwrap().vllm_flags;
+            assert!(
+                !flags.contains_key("tool-call-parser"),
+                "its template has no tools"
+            );
+        }
+    }
+}
+
+/// Two bytes a weight: the sizes of models that are not quantised follow from the number of their weights.
+#[test]
+fn sizes_agree_with_the_number_of_weights() {
+    let millions = [
+        ("llama-2-7b", 6738),
+        ("llama-2-13b", 13_016),
+        ("llama-2-70b", 68_977),
+        ("smollm2-135m-instruct", 135),
+        ("smollm2-360m-instruct", 362),
+        ("tinyllama-1.1b-chat-v1.0", 1100),
+        ("llama-3.1-8b-instruct", 8030),
+    ];
+    for (name, millions) in millions {
+        let bytes = Catalog::embedded()
+            .unwrap()
+            .find(name)
+            .unwrap()
+            .shape
+            .weights_bytes;
+        let expected = f64::from(millions) * 2e6;
+        let error = (bytes as f64 - expected).abs() / expected;
+        assert!(error < 0.015, "{name}: {bytes} bytes");
     }
 }

@@ -8,8 +8,10 @@
 )]
 
 use instance_types::Cloud;
-use preset_catalog::estimate::{DEFAULT_CONTEXT_TOKENS, GpuNode, Misfit, Placement, Work, place};
-use preset_catalog::{Catalog, Preset};
+use preset_catalog::estimate::{
+    DEFAULT_CONTEXT_TOKENS, EngineMemory, GpuNode, Misfit, Placement, Work, estimate_for, place,
+};
+use preset_catalog::{Catalog, ModelShape, Preset};
 
 const UPSTREAM: &str = include_str!("data/node_counts.tsv");
 const DIFFERENCES: &str = include_str!("data/node_count_differences.tsv");
@@ -184,6 +186,13 @@ fn each_kind_of_attention_has_its_cache() {
         cache("gpt-oss-20b", A100, 4096),
         (12 * 4096 + 12 * 128) * (49_152 / 24)
     );
+    // Two stages: half of the 8 layers that keep the context and one more, over 2 GPUs; and half of the state.
+    let name = "nvidia-nemotron-3-super-120b-a12b-bf16";
+    let state = preset(name).shape.hybrid_cache.unwrap().state_bytes;
+    assert_eq!(
+        cache(name, "Standard_NC48ads_A100_v4", 4096),
+        5 * 4096 * (90_112 / 88) / 2 + state.div_ceil(4)
+    );
     // 4 of 56 layers, and 0.14 GiB of state.
     let state = preset("nvidia-nemotron-nano-9b-v2")
         .shape
@@ -194,6 +203,26 @@ fn each_kind_of_attention_has_its_cache() {
         cache("nvidia-nemotron-nano-9b-v2", A100, 4096),
         4 * 4096 * (229_376 / 56) + state
     );
+}
+
+#[test]
+fn an_exact_fit_is_none() {
+    let engine = EngineMemory {
+        available_percent: 100,
+        weights_percent: 100,
+        activations_percent: 0,
+        base_overhead_bytes: 0,
+    };
+    let mut shape = preset("phi-4").shape.clone();
+    let gpu = GpuNode {
+        gpus: 1,
+        memory_bytes_total: 8 * GIB,
+    };
+    let nodes = |shape: &ModelShape| estimate_for(&engine, shape, gpu, 0).unwrap().nodes;
+    shape.weights_bytes = 8 * GIB - 1;
+    assert_eq!(nodes(&shape), 1);
+    shape.weights_bytes = 8 * GIB;
+    assert_eq!(nodes(&shape), 2);
 }
 
 #[test]

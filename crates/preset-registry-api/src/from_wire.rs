@@ -127,7 +127,12 @@ impl Reader {
         if message.runtimes.is_empty() {
             return Err(self.missing("inference.runtimes"));
         }
+        let capability = optional(message.min_compute_capability).map(|text| {
+            let parsed = text.parse();
+            parsed.map_err(|_| self.unknown("inference.min_compute_capability", &text))
+        });
         Ok(InferenceProfile {
+            min_compute_capability: capability.transpose()?,
             runtimes: message
                 .runtimes
                 .into_iter()

@@ -2,7 +2,7 @@
 //!
 //! Only the form is judged.
 
-use instance_types::{InstanceType, ListPrice};
+use instance_types::{ComputeCapability, InstanceType, ListPrice};
 use preset_catalog::estimate::{MemoryTerms, Misfit, Placement};
 use preset_catalog::fit::{
     Candidate, Fit, Outcome, Purpose, Reason, Remedy, ResourcePlan, Term, TermKind, Unfit,
@@ -10,7 +10,7 @@ use preset_catalog::fit::{
 
 use crate::from_wire::ConversionError;
 use crate::v1;
-use crate::v1::reason::Detail;
+use crate::v1::reason::{self, Detail};
 use crate::v1::remedy;
 use crate::vendor;
 
@@ -200,6 +200,23 @@ impl Reader<'_> {
                 needed_bytes: detail.needed_bytes,
                 available_bytes: detail.available_bytes,
             },
+            Detail::ComputeCapabilityTooLow(detail) => Reason::ComputeCapabilityTooLow {
+                needed: self.capability(detail.needed)?,
+                available: self.capability(detail.available)?,
+            },
+        })
+    }
+
+    fn capability(
+        self,
+        message: Option<reason::ComputeCapability>,
+    ) -> Result<ComputeCapability, ConversionError> {
+        const FIELD: &str = "reason.compute_capability";
+        let message = self.need(FIELD, message)?;
+        let digit = |number: u32| u8::try_from(number).map_err(|_| self.unknown(FIELD, &number));
+        Ok(ComputeCapability {
+            major: digit(message.major)?,
+            minor: digit(message.minor)?,
         })
     }
 

@@ -71,7 +71,12 @@ fn reasons_that_the_catalogue_does_not_give_survive_too() {
         weights_bytes: 7,
         ..v1::MemoryTerms::default()
     });
-    let reasons: [Reason; 4] = [
+    let capability = |major| ComputeCapability { major, minor: 5 };
+    let reasons: [Reason; 5] = [
+        Reason::ComputeCapabilityTooLow {
+            needed: capability(9),
+            available: capability(7),
+        },
         Misfit::GpuTooSmall {
             context_tokens: 1,
             memory,

@@ -2,7 +2,7 @@
 //!
 //! Values that the contract has no presence for become its empty text or zero.
 
-use instance_types::{InstanceType, ListPrice};
+use instance_types::{ComputeCapability, InstanceType, ListPrice};
 use preset_catalog::estimate::{MemoryTerms, Misfit, Placement};
 use preset_catalog::fit::{
     Candidate, Fit, Outcome, Purpose, Reason, Remedy, ResourcePlan, Term, TermKind, Unfit,
@@ -174,10 +174,25 @@ impl From<&Reason> for v1::Reason {
                 needed_bytes: *needed_bytes,
                 available_bytes: *available_bytes,
             }),
+            Reason::ComputeCapabilityTooLow { needed, available } => {
+                Detail::ComputeCapabilityTooLow(reason::ComputeCapabilityTooLow {
+                    needed: Some((*needed).into()),
+                    available: Some((*available).into()),
+                })
+            }
         };
         Self {
             message: reason.to_string(),
             detail: Some(detail),
+        }
+    }
+}
+
+impl From<ComputeCapability> for reason::ComputeCapability {
+    fn from(capability: ComputeCapability) -> Self {
+        Self {
+            major: capability.major.into(),
+            minor: capability.minor.into(),
         }
     }
 }

@@ -163,8 +163,10 @@ fn parallel(inference: &Inference<'_>) -> BTreeMap<String, String> {
     if placement.data_parallel > 1 {
         flags.insert("data-parallel-size", placement.data_parallel.to_string());
     }
-    if inference.spans_nodes() {
+    if placement.pipeline_parallel > 1 {
         flags.insert("pipeline-parallel-size", placement.pipeline_parallel.to_string());
+    }
+    if inference.spans_nodes() {
         flags.insert("distributed-executor-backend", "ray".to_owned());
     }
     if inference.spans_nodes() || placement.data_parallel > 1 {

@@ -1,5 +1,7 @@
 //! One golden object a kind: `tests/snapshots/*.snap` is what we would apply.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests fail their test")]
+
 use instance_types::Cloud;
 use kaito_api::Workspace;
 use plan::Manifest;
@@ -121,6 +123,18 @@ fn vllm_on_one_old_gpu() {
         &hardware("Standard_NC6s_v3"),
     );
     golden("deployment_vllm", served(subject, Runtime::Vllm, |_| {}));
+}
+
+#[test]
+fn a_model_whose_heads_cannot_be_divided_runs_in_stages() {
+    let workspace = workspace(&json!({"inference": {"preset": {"name": "falcon-7b"}}}));
+    let subject = (&workspace, &preset("falcon-7b"), &hardware("Standard_NC12s_v3"));
+    let value = served(subject, Runtime::Vllm, |_| {}).to_value();
+    let args = value["spec"]["template"]["spec"]["containers"][0]["args"].to_string();
+    for expected in ["--tensor-parallel-size=1", "--pipeline-parallel-size=2"] {
+        assert!(args.contains(expected), "{args}");
+    }
+    assert!(!args.contains("ray"), "one node needs no cluster: {args}");
 }
 
 #[test]

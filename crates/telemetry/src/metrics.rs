@@ -110,6 +110,13 @@ impl<const N: usize> Counter<N> {
         self.family.get_or_create(&pairs(self.names, values)).inc();
     }
 
+    /// Adds `number` to the count with these label values.
+    pub fn add(&self, values: [&'static str; N], number: u64) {
+        self.family
+            .get_or_create(&pairs(self.names, values))
+            .inc_by(number);
+    }
+
     /// The count with these label values.
     #[must_use]
     pub fn get(&self, values: [&'static str; N]) -> u64 {
@@ -174,7 +181,7 @@ mod tests {
         let metrics = Metrics::new();
         let calls = metrics.counter("calls", "Calls", ["kind"]);
         calls.inc(["get"]);
-        calls.inc(["get"]);
+        calls.add(["get"], 1);
         metrics.gauge("depth", "Depth", []).set([], 3.0);
         metrics
             .histogram("took_seconds", "Time", ["kind"])

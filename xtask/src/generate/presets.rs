@@ -41,8 +41,8 @@ const NODES: &str = "\
 ## Nodes
 
 Nodes for one replica with room for a sequence of 2048 tokens, and the longest context (Ki = 1024 tokens) that fits the
-same nodes. A dash: it does not fit. Many nodes of small GPUs are listed because they would work, not because anybody
-should want them.
+same nodes. A dash: it does not fit, or the engine has no kernels for the model on such GPUs. Many nodes of small GPUs are
+listed because they would work, not because anybody should want them.
 
 ";
 

@@ -72,6 +72,7 @@ pub(super) const TABLE: &[Allowed] = &[
             "plan",
             "preset-catalog",
             "preset-registry-api",
+            "render",
             "telemetry",
             "workspace-plan",
         ],
@@ -98,8 +99,13 @@ pub(super) const TABLE: &[Allowed] = &[
             "telemetry",
         ],
     ),
-    allow("arm-server", &["kaito-api"]),
+    // data plane
+    allow("oci-image", &[]),
+    allow("artifact", &["oci-image"]),
+    allow("model", &[]),
+    allow("inference-server", &["model", "telemetry"]),
     // test support and chores
+    allow("arm-server", &["instance-types", "kaito-api"]),
     allow("local-cluster", &[]),
     allow("testkit", &["kaito-api", "local-cluster"]),
     allow("registry-bench", &["preset-catalog", "preset-registry-api"]),
@@ -108,6 +114,7 @@ pub(super) const TABLE: &[Allowed] = &[
         package: "integration-tests",
         uses: &[],
         tests_use: &[
+            "arm-server",
             "kaito-api",
             "local-cluster",
             "local-stack",
@@ -117,7 +124,7 @@ pub(super) const TABLE: &[Allowed] = &[
     },
     allow(
         "xtask",
-        &["instance-types", "kaito-api", "local-cluster", "preset-catalog"],
+        &["instance-types", "kaito-api", "local-cluster", "oci-image", "preset-catalog"],
     ),
 ];
 

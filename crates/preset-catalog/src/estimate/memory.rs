@@ -54,7 +54,7 @@ pub struct MemoryTerms {
 
 impl MemoryTerms {
     /// Nothing was sized.
-    pub(super) const NONE: Self = Self {
+    pub const NONE: Self = Self {
         weights_bytes: 0,
         gpu_bytes: 0,
         available_bytes_per_gpu: 0,
@@ -157,28 +157,46 @@ impl Share {
 
 fn cache_per_gpu(shape: &ModelShape, division: Division, context_tokens: u32) -> u64 {
     let stage = Share::of_stage(shape.layers, division.stages);
-    let (growing, state) = cache(shape, context_tokens);
     let heads = u128::from(cache_parts(shape, division.tensor));
-    let growing = stage.divided_by(heads).of(growing);
-    growing.saturating_add(stage.divided_by(u128::from(division.tensor)).of(state))
-}
-
-/// (keys and values, state) of one sequence of that length in all layers.
-fn cache(shape: &ModelShape, context_tokens: u32) -> (u128, u128) {
     let tokens = u128::from(context_tokens);
     let per_token = u128::from(shape.kv_bytes_per_token);
     let (Some(hybrid), Some(layers)) = (shape.hybrid_cache, shape.layers.filter(|layers| *layers > 0)) else {
-        return (tokens * per_token, 0);
+        return stage.divided_by(heads).of(tokens * per_token);
     };
-    let kept = kept_tokens(hybrid, tokens);
-    let growing = kept.saturating_mul(per_token).div_ceil(u128::from(layers));
-    (growing, u128::from(hybrid.state_bytes))
+    let kept = kept_tokens(hybrid.in_stage(layers, division.stages), tokens);
+    let a_layer = Share {
+        part: 1,
+        whole: u128::from(layers),
+    };
+    let growing = a_layer.divided_by(heads).of(kept.saturating_mul(per_token));
+    let state = stage
+        .divided_by(u128::from(division.tensor))
+        .of(u128::from(hybrid.state_bytes));
+    growing.saturating_add(state)
 }
 
 /// Tokens that are kept, counted once for each layer that keeps them.
 fn kept_tokens(hybrid: HybridCache, tokens: u128) -> u128 {
     let windowed = tokens.min(u128::from(hybrid.window_tokens));
     u128::from(hybrid.full_layers) * tokens + u128::from(hybrid.window_layers) * windowed
+}
+
+impl HybridCache {
+    /// What the largest of `stages` stages may keep. Layers of a kind are spread over the model, so a stage has its
+    /// part of them and, where they are not evenly spread, one more.
+    #[must_use]
+    pub(crate) fn in_stage(self, layers: u32, stages: u32) -> Self {
+        let stage = layers.div_ceil(stages.max(1));
+        let most = |kind: u32| {
+            let part = (u64::from(kind) * u64::from(stage)).div_ceil(u64::from(layers.max(1)));
+            u32::try_from(part + 1).map_or(kind, |part| part.min(kind).min(stage))
+        };
+        Self {
+            full_layers: most(self.full_layers),
+            window_layers: most(self.window_layers),
+            ..self
+        }
+    }
 }
 
 /// Into how many parts tensor parallelism divides the keys and values: heads stay whole, so GPUs beyond the number

@@ -8,7 +8,7 @@ use std::fmt::Write as _;
 use instance_types::InstanceType;
 
 use crate::estimate::{EngineMemory, Placement, cache_parts, gib};
-use crate::preset::{AttentionKind, ModelShape};
+use crate::preset::{AttentionKind, HybridCache, ModelShape};
 
 use super::verdict::Question;
 
@@ -158,36 +158,50 @@ fn weights_formula(shape: &ModelShape, placement: &Placement) -> String {
 
 fn cache_formula(shape: &ModelShape, context_tokens: u32, placement: &Placement) -> String {
     let mut text = match (shape.hybrid_cache, shape.layers) {
-        (Some(hybrid), Some(layers)) => {
-            let per_layer = shape.kv_bytes_per_token / u64::from(layers.max(1));
-            let mut text = format!(
-                "{per_layer} bytes a token in {} of {layers} layers x {context_tokens} tokens",
-                hybrid.full_layers
-            );
-            if hybrid.window_layers > 0 {
-                push(
-                    &mut text,
-                    format_args!(
-                        ", in {} x the last {}",
-                        hybrid.window_layers, hybrid.window_tokens
-                    ),
-                );
-            }
-            if hybrid.state_bytes > 0 {
-                push(
-                    &mut text,
-                    format_args!(", and {} GiB of state", gib(hybrid.state_bytes)),
-                );
-            }
+        (Some(hybrid), Some(layers)) => hybrid_formula(shape, hybrid, layers, context_tokens, placement),
+        _ => {
+            let per_token = shape.kv_bytes_per_token;
+            let mut text = format!("{context_tokens} tokens x {per_token} bytes a token");
+            push_stage(&mut text, shape, placement);
             text
         }
-        _ => format!(
-            "{context_tokens} tokens x {} bytes a token",
-            shape.kv_bytes_per_token
-        ),
     };
-    push_stage(&mut text, shape, placement);
     push_heads(&mut text, shape, placement.tensor_parallel);
+    text
+}
+
+fn hybrid_formula(
+    shape: &ModelShape,
+    hybrid: HybridCache,
+    layers: u32,
+    context_tokens: u32,
+    placement: &Placement,
+) -> String {
+    let stages = placement.pipeline_parallel;
+    let held = hybrid.in_stage(layers, stages);
+    let per_layer = shape.kv_bytes_per_token / u64::from(layers.max(1));
+    let mut text = format!("{per_layer} bytes a token in {}", held.full_layers);
+    if stages > 1 {
+        let stage = layers.div_ceil(stages);
+        push(
+            &mut text,
+            format_args!(" of the {stage} layers of the largest of {stages} stages"),
+        );
+    } else {
+        push(&mut text, format_args!(" of {layers} layers"));
+    }
+    push(&mut text, format_args!(" x {context_tokens} tokens"));
+    if held.window_layers > 0 {
+        let (count, window) = (held.window_layers, held.window_tokens);
+        push(&mut text, format_args!(", in {count} x the last {window}"));
+    }
+    if held.state_bytes > 0 {
+        let state = gib(held.state_bytes);
+        push(
+            &mut text,
+            format_args!(", and {state} GiB of state in all layers"),
+        );
+    }
     text
 }
 

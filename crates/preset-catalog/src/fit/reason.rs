@@ -2,7 +2,7 @@
 //!
 //! A remedy is only named after the question was asked again with it.
 
-use instance_types::InstanceType;
+use instance_types::{ComputeCapability, InstanceType};
 
 use crate::estimate::{Misfit, gib};
 
@@ -22,6 +22,14 @@ pub enum Reason {
         wanted: u32,
         /// Tokens that the model was made for.
         limit: u32,
+    },
+    /// The engine has no kernels for the model on such GPUs.
+    #[error("needs GPUs of compute capability {needed} and these have {available}")]
+    ComputeCapabilityTooLow {
+        /// The lowest that will do.
+        needed: ComputeCapability,
+        /// That of the GPUs.
+        available: ComputeCapability,
     },
     /// It fits, on more nodes than are wanted.
     #[error("needs {needed} nodes and at most {allowed} are allowed")]

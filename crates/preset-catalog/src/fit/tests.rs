@@ -112,11 +112,44 @@ fn an_unknown_price_ranks_after_known_ones() {
     assert_eq!(plan.fits().nth(1).unwrap().1.usd_micros_per_hour, None);
 }
 
-/// (name of the term, its formula) of one kind.
+#[test]
+fn equal_prices_rank_by_nodes_then_headroom_then_name() {
+    let like_a100 = |name: &str, gib, usd_micros_per_hour| {
+        let mut instance_type = azure(A100).clone();
+        instance_type.name = name.to_owned();
+        instance_type.gpu_memory_gib_total = gib;
+        let price = instance_type.list_price.as_mut().unwrap();
+        price.usd_micros_per_hour = usd_micros_per_hour;
+        instance_type
+    };
+    let types = [
+        like_a100("a", 24, 4_000_000),
+        like_a100("b", 80, 8_000_000),
+        like_a100("d", 90, 8_000_000),
+        like_a100("c", 90, 8_000_000),
+    ];
+    let plan = plan_resources(
+        preset("phi-4"),
+        &types.iter().collect::<Vec<_>>(),
+        2048,
+        &PlanOptions::default(),
+    );
+    let rows: Vec<_> = plan
+        .fits()
+        .map(|(instance_type, fit)| (instance_type.name.as_str(), fit.placement.nodes))
+        .collect();
+    assert_eq!(rows, [("c", 1), ("d", 1), ("b", 1), ("a", 2)]);
+    assert!(
+        plan.fits()
+            .all(|(_, fit)| fit.usd_micros_per_hour == Some(8_000_000))
+    );
+}
+
+/// The formula of the term of one kind.
 #[track_caller]
 fn formula(fit: &Fit, kind: TermKind) -> &str {
     let term = fit.explanation.iter().find(|term| term.kind == kind);
-    &term.unwrap_or_else(|| panic!("{}", kind.as_str())).formula
+    &term.expect("every placement on GPUs has all terms").formula
 }
 
 #[test]
@@ -152,7 +185,17 @@ fn the_explanation_names_what_decides() {
     let fit = fit_on("qwen3.5-9b", A100, 4096);
     assert_eq!(
         formula(&fit, TermKind::KvCache),
-        "4096 bytes a token in 8 of 32 layers x 4096 tokens, and 0.10 GiB of state"
+        "4096 bytes a token in 8 of 32 layers x 4096 tokens, and 0.10 GiB of state in all layers"
+    );
+    let fit = fit_on(
+        "nvidia-nemotron-3-super-120b-a12b-bf16",
+        "Standard_NC48ads_A100_v4",
+        4096,
+    );
+    assert_eq!(
+        formula(&fit, TermKind::KvCache),
+        "1024 bytes a token in 5 of the 44 layers of the largest of 2 stages x 4096 tokens, and 0.16 GiB of state in \
+         all layers, over 2 GPUs"
     );
     assert!(fit.explanation.iter().all(|term| !term.source.is_empty()));
 }
@@ -271,8 +314,56 @@ fn a_misfit_says_what_would_help() {
             context_tokens: 16_384
         }]
     );
+    let unfit = unfit_on("phi-4", &[A100], 16_385, PlanOptions::default());
+    assert_eq!(
+        unfit.remedies,
+        [Remedy::SmallerContext {
+            context_tokens: 16_384
+        }]
+    );
     let unfit = unfit_on("phi-2", &[A100], 2048, PlanOptions::default());
     assert_eq!((unfit.reasons.len(), unfit.remedies.len()), (1, 0));
+}
+
+#[test]
+fn gpus_without_kernels_are_refused() {
+    let on_t4 = unfit_on(
+        "gpt-oss-20b",
+        &["Standard_NC4as_T4_v3", A10],
+        2048,
+        PlanOptions::default(),
+    );
+    let words: Vec<_> = on_t4.reasons.iter().map(ToString::to_string).collect();
+    assert_eq!(words, ["needs GPUs of compute capability 8.0 and these have 7.5"]);
+    assert_eq!(
+        on_t4.remedies[0].to_string(),
+        "use 1 node of Standard_NV36ads_A10_v5"
+    );
+    // Sparse attention has kernels for Hopper and later only.
+    let on_a100 = unfit_on(
+        "deepseek-v3.2",
+        &["Standard_ND96amsr_A100_v4"],
+        2048,
+        PlanOptions::default(),
+    );
+    assert_eq!(on_a100.reasons.len(), 1);
+    assert_eq!(
+        fit_on("deepseek-v3.2", "Standard_ND96isr_H200_v5", 2048)
+            .placement
+            .nodes,
+        1
+    );
+    // What is not quantised runs on any GPU.
+    assert_eq!(
+        fit_on("phi-4-mini-instruct", "Standard_NC6s_v3", 2048)
+            .placement
+            .nodes,
+        1
+    );
+    let mut unknown = azure("Standard_NC4as_T4_v3").clone();
+    unknown.compute_capability = None;
+    let plan = plan_resources(preset("gpt-oss-20b"), &[&unknown], 2048, &PlanOptions::default());
+    assert!(plan.best().is_some(), "what is not known does not refuse");
 }
 
 #[test]

@@ -29,7 +29,8 @@ impl Question<'_> {
             GpuNode::from(instance_type),
             self.work(context_tokens),
         );
-        let mut reasons: Vec<Reason> = self.beyond_model(context_tokens).into_iter().collect();
+        let mut reasons: Vec<Reason> = self.no_kernels(instance_type).into_iter().collect();
+        reasons.extend(self.beyond_model(context_tokens));
         match placed {
             Ok(placement) => {
                 reasons.extend(self.too_many_nodes(&placement));
@@ -56,6 +57,14 @@ impl Question<'_> {
             Purpose::Inference => Work::Inference { context_tokens },
             Purpose::Tuning => Work::Tuning,
         }
+    }
+
+    /// Where the capability is not known, nothing is refused.
+    fn no_kernels(self, instance_type: &InstanceType) -> Option<Reason> {
+        let profile = self.preset.inference.as_ref().filter(|_| self.is_inference())?;
+        let needed = profile.min_compute_capability?;
+        let available = instance_type.compute_capability?;
+        (available < needed).then_some(Reason::ComputeCapabilityTooLow { needed, available })
     }
 
     fn beyond_model(self, context_tokens: u32) -> Option<Reason> {

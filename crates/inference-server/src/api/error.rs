@@ -1,0 +1,118 @@
+//! Errors as clients of OpenAI's API expect them.
+
+use axum::Json;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde_json::{Value, json};
+
+/// Seconds after which a refused client should come again.
+const RETRY_AFTER: HeaderValue = HeaderValue::from_static("1");
+
+/// What went wrong with a request.
+#[derive(Clone, Debug)]
+pub(crate) struct ApiError {
+    pub(crate) status: StatusCode,
+    pub(crate) message: String,
+    pub(crate) kind: &'static str,
+    /// The field that is wrong.
+    pub(crate) param: Option<String>,
+    pub(crate) code: Option<&'static str>,
+}
+
+impl ApiError {
+    /// A field that is missing or wrong.
+    pub(crate) fn field(name: impl Into<String>, problem: impl std::fmt::Display) -> Self {
+        let name = name.into();
+        Self {
+            status: StatusCode::BAD_REQUEST,
+            message: format!("`{name}` {problem}"),
+            kind: "invalid_request_error",
+            param: Some(name),
+            code: None,
+        }
+    }
+
+    /// A body that is no JSON object.
+    pub(crate) fn body(problem: impl std::fmt::Display) -> Self {
+        Self {
+            status: StatusCode::BAD_REQUEST,
+            message: format!("the body is not the JSON object it should be: {problem}"),
+            kind: "invalid_request_error",
+            param: None,
+            code: Some("invalid_json"),
+        }
+    }
+
+    pub(crate) fn too_long(name: &str, prompt: usize, answer: usize, context: usize) -> Self {
+        Self {
+            code: Some("context_length_exceeded"),
+            ..Self::field(
+                name,
+                format!("has {prompt} tokens and {answer} are to be generated: the context has {context}"),
+            )
+        }
+    }
+
+    pub(crate) fn unknown_model(asked: &str, served: &str) -> Self {
+        Self {
+            status: StatusCode::NOT_FOUND,
+            code: Some("model_not_found"),
+            ..Self::field("model", format!("is `{asked}`: this server has `{served}`"))
+        }
+    }
+
+    pub(crate) fn too_many() -> Self {
+        Self {
+            status: StatusCode::TOO_MANY_REQUESTS,
+            message: "Too many requests: the queue is full, try again later.".to_owned(),
+            kind: "requests",
+            param: None,
+            code: Some("rate_limit_exceeded"),
+        }
+    }
+
+    pub(crate) fn unavailable(message: &str) -> Self {
+        Self {
+            status: StatusCode::SERVICE_UNAVAILABLE,
+            message: message.to_owned(),
+            kind: "server_error",
+            param: None,
+            code: Some("not_ready"),
+        }
+    }
+
+    pub(crate) fn internal(message: impl std::fmt::Display) -> Self {
+        Self {
+            status: StatusCode::INTERNAL_SERVER_ERROR,
+            message: message.to_string(),
+            kind: "server_error",
+            param: None,
+            code: None,
+        }
+    }
+
+    pub(crate) fn json(&self) -> Value {
+        json!({"error": {"message": self.message, "type": self.kind, "param": self.param, "code": self.code}})
+    }
+
+    /// The shape of FastAPI, which the older endpoints have.
+    pub(crate) fn into_detail(self) -> Response {
+        let body = json!({"detail": self.message});
+        self.respond(body)
+    }
+
+    fn respond(&self, body: Value) -> Response {
+        let mut response = (self.status, Json(body)).into_response();
+        if matches!(self.status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE) {
+            response.headers_mut().insert(header::RETRY_AFTER, RETRY_AFTER);
+        }
+        response
+    }
+}
+
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        let body = self.json();
+        self.respond(body)
+    }
+}

@@ -1,0 +1,65 @@
+//! What tells about the server: `/`, `/health`, `/version`, `/v1/models`, `/metrics` and the page at `/ui`.
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{Html, IntoResponse, Response};
+use serde_json::{Value, json};
+
+use super::error::ApiError;
+use super::{App, system};
+use crate::state::Phase;
+
+const PAGE: &str = include_str!("ui.html");
+const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+pub(crate) async fn root() -> Json<Value> {
+    Json(json!({"message": "Server is running"}))
+}
+
+/// 200 when requests are answered; probes of all three kinds ask here.
+pub(crate) async fn health(State(app): State<App>) -> Response {
+    match app.state.get() {
+        Phase::Ready(_) => Json(json!({"status": "Healthy"})).into_response(),
+        Phase::Loading(progress) => {
+            let body = json!({"detail": "Model not initialized", "status": "Loading", "progress": progress});
+            (StatusCode::INTERNAL_SERVER_ERROR, Json(body)).into_response()
+        }
+        Phase::Draining => {
+            let body = json!({"detail": "Server is stopping", "status": "Draining"});
+            (StatusCode::SERVICE_UNAVAILABLE, Json(body)).into_response()
+        }
+    }
+}
+
+pub(crate) async fn version() -> Json<Value> {
+    Json(json!({"version": env!("CARGO_PKG_VERSION")}))
+}
+
+pub(crate) async fn models(State(app): State<App>) -> Result<Json<Value>, ApiError> {
+    let served = app.served()?;
+    Ok(Json(json!({"object": "list", "data": [{
+        "id": served.name, "object": "model", "created": app.started, "owned_by": "kaito",
+        "max_model_len": served.context, "adapters": served.adapters,
+    }]})))
+}
+
+/// JSON as this path always had it; Prometheus' text for whoever asks for text.
+pub(crate) async fn metrics(State(app): State<App>, headers: HeaderMap) -> Response {
+    let accept = headers.get(header::ACCEPT).and_then(|accept| accept.to_str().ok()).unwrap_or_default();
+    if accept.contains("openmetrics") || accept.contains("text/plain") {
+        return prometheus(State(app)).await;
+    }
+    Json(system::report().await).into_response()
+}
+
+pub(crate) async fn prometheus(State(app): State<App>) -> Response {
+    match app.measure.metrics.encode() {
+        Ok(text) => ([(header::CONTENT_TYPE, OPENMETRICS)], text).into_response(),
+        Err(error) => ApiError::internal(error).into_detail(),
+    }
+}
+
+pub(crate) async fn ui() -> Html<&'static str> {
+    Html(PAGE)
+}

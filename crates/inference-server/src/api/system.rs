@@ -1,0 +1,91 @@
+//! The JSON of `/metrics`: load and memory of the machine, as the first KAITO printed them.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::memory::meminfo;
+
+/// How long the processors are watched.
+const WATCHED: Duration = Duration::from_millis(250);
+const GIB: f64 = 1_073_741_824.0;
+
+/// `gpu_info` is null: this server computes on processors.
+pub(crate) async fn report() -> Value {
+    let before = times();
+    tokio::time::sleep(WATCHED).await;
+    let load = before.zip(times()).map_or(0.0, |(before, after)| load(before, after));
+    let memory = fs::read_to_string("/proc/meminfo").unwrap_or_default();
+    let total = meminfo(&memory, "MemTotal").unwrap_or(0);
+    let used = total.saturating_sub(meminfo(&memory, "MemAvailable").unwrap_or(0));
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    let cores = fs::read_to_string("/proc/cpuinfo").ok().and_then(|text| cores(&text)).unwrap_or(threads);
+    json!({
+        "gpu_info": null,
+        "cpu_info": {
+            "load_percentage": load, "physical_cores": cores, "total_cores": threads,
+            "memory": {"used": gib(used), "total": gib(total)},
+        },
+    })
+}
+
+fn gib(bytes: u64) -> String {
+    format!("{:.2} GB", bytes as f64 / GIB)
+}
+
+/// Busy and total time of all processors, in ticks.
+fn times() -> Option<(u64, u64)> {
+    ticks(&fs::read_to_string("/proc/stat").ok()?)
+}
+
+fn ticks(stat: &str) -> Option<(u64, u64)> {
+    let line = stat.lines().find(|line| line.starts_with("cpu "))?;
+    let all: Vec<u64> = line.split_whitespace().skip(1).take(8).filter_map(|field| field.parse().ok()).collect();
+    let total: u64 = all.iter().sum();
+    let idle = all.get(3)? + all.get(4)?;
+    Some((total - idle, total))
+}
+
+fn load(before: (u64, u64), after: (u64, u64)) -> f64 {
+    let total = after.1.saturating_sub(before.1);
+    if total == 0 {
+        return 0.0;
+    }
+    (after.0.saturating_sub(before.0) as f64 / total as f64 * 1000.0).round() / 10.0
+}
+
+/// Distinct pairs of socket and core.
+fn cores(cpuinfo: &str) -> Option<usize> {
+    let field = |block: &str, name: &str| {
+        let line = block.lines().find(|line| line.starts_with(name))?;
+        line.split(':').nth(1).map(|value| value.trim().to_owned())
+    };
+    let pairs: BTreeSet<(String, String)> = cpuinfo
+        .split("\n\n")
+        .filter_map(|block| Some((field(block, "physical id")?, field(block, "core id")?)))
+        .collect();
+    (!pairs.is_empty()).then_some(pairs.len())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn loads_are_shares_of_the_time_between() {
+        let stat = |user: u64, idle: u64| format!("cpu  {user} 0 0 {idle} 0 0 0 0 0 0\ncpu0 1 1\n");
+        let (before, after) = (ticks(&stat(100, 100)).unwrap(), ticks(&stat(120, 180)).unwrap());
+        assert!((load(before, after) - 20.0).abs() < 1e-9);
+        assert!(load(after, after).abs() < 1e-9);
+    }
+
+    #[test]
+    fn cores_are_counted_once() {
+        let cpuinfo = "physical id\t: 0\ncore id\t: 0\n\nphysical id\t: 0\ncore id\t: 0\n\nphysical id\t: 0\ncore id\t: 1\n";
+        assert_eq!(cores(cpuinfo), Some(2));
+        assert_eq!(cores(""), None);
+        assert_eq!(gib(4 << 30), "4.00 GB");
+    }
+}

@@ -1,0 +1,135 @@
+//! The model on a thread of its own: requests in, tokens out.
+//!
+//! The thread repeats: take requests, let sequences in, run one step for all of them, hand out tokens. Whom nobody listens to
+//! any more is forgotten before the next step. What goes into a step is `scheduler`'s decision.
+
+mod sequence;
+mod worker;
+
+use std::sync::Arc;
+use std::sync::mpsc;
+
+use model::sampling::{LogProbs, Settings};
+use model::{Decoder, Tokenizer};
+use tokio::sync::mpsc::UnboundedReceiver;
+use tokio::sync::oneshot;
+
+use crate::measure::Measure;
+use crate::scheduler::{Limits, Refusal};
+
+/// What to generate.
+#[derive(Clone, Debug)]
+pub(crate) struct Request {
+    /// At least one token.
+    pub(crate) prompt: Vec<u32>,
+    pub(crate) settings: Settings,
+    pub(crate) seed: u64,
+    /// Most tokens of the answer, at least one.
+    pub(crate) most: usize,
+    /// Tokens that end the answer are not picked before it has so many.
+    pub(crate) least: usize,
+    pub(crate) stops: Vec<String>,
+    /// Tokens that end the answer.
+    pub(crate) end: Vec<u32>,
+    /// How many of the likeliest tokens to name beside each one; none at all when absent.
+    pub(crate) log_probs: Option<usize>,
+}
+
+/// What happens to a request, in order.
+#[derive(Clone, Debug)]
+pub(crate) enum Event {
+    /// A token; its text may come with a later one.
+    Token(Token),
+    /// The last event.
+    End(End),
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct Token {
+    pub(crate) id: u32,
+    pub(crate) text: String,
+    pub(crate) log_probs: Option<LogProbs>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct End {
+    pub(crate) reason: Reason,
+    /// What was held back until now.
+    pub(crate) text: String,
+    pub(crate) generated: usize,
+    /// Tokens of the prompt that were known from an earlier request.
+    pub(crate) cached: usize,
+}
+
+/// Why an answer is over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Reason {
+    /// An end token or a stop string.
+    Stop,
+    /// It has as many tokens as were asked for.
+    Length,
+    /// The model failed; the log says why.
+    Failed,
+}
+
+impl Reason {
+    /// As OpenAI spells it.
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Stop => "stop",
+            Self::Length => "length",
+            Self::Failed => "error",
+        }
+    }
+}
+
+/// Why a request was not taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Rejected {
+    /// See [`Refusal`].
+    Refused(Refusal),
+    /// The thread has ended.
+    Gone,
+}
+
+struct Command {
+    request: Request,
+    reply: oneshot::Sender<Result<UnboundedReceiver<Event>, Refusal>>,
+}
+
+/// Handle on the thread; it ends when the last handle is gone and all answers are given.
+#[derive(Clone, Debug)]
+pub(crate) struct Engine {
+    commands: mpsc::Sender<Command>,
+}
+
+impl std::fmt::Debug for Command {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Command").field("request", &self.request).finish_non_exhaustive()
+    }
+}
+
+impl Engine {
+    /// Starts the thread.
+    pub(crate) fn start(
+        decoder: Decoder,
+        tokenizer: Arc<Tokenizer>,
+        pool: rayon::ThreadPool,
+        limits: Limits,
+        measure: Measure,
+    ) -> std::io::Result<Self> {
+        let (commands, inbox) = mpsc::channel();
+        let worker = worker::Worker::new(decoder, tokenizer, limits, measure, inbox);
+        std::thread::Builder::new()
+            .name("engine".to_owned())
+            .spawn(move || pool.install(|| worker.run()))?;
+        Ok(Self { commands })
+    }
+
+    /// Hands a request over. Dropping the receiver cancels it. The channel holds at most the tokens of one answer.
+    pub(crate) async fn submit(&self, request: Request) -> Result<UnboundedReceiver<Event>, Rejected> {
+        let (reply, answer) = oneshot::channel();
+        self.commands.send(Command { request, reply }).map_err(|_| Rejected::Gone)?;
+        answer.await.map_err(|_| Rejected::Gone)?.map_err(Rejected::Refused)
+    }
+}

@@ -1,0 +1,186 @@
+//! The loop of the engine's thread.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use std::sync::mpsc::Receiver;
+use std::time::Instant;
+
+use model::{Cache, Decoder, Segment, Tokenizer, Want};
+use tokio::sync::mpsc::unbounded_channel;
+
+use super::sequence::Sequence;
+use super::{Command, Reason};
+use crate::measure::Measure;
+use crate::prefix::Prefixes;
+use crate::scheduler::{Id, Job, Limits, Scheduler, Share};
+
+/// One part in so many of the cache is for sequences that are over.
+const KEPT_SHARE: usize = 4;
+
+pub(super) struct Worker {
+    decoder: Decoder,
+    tokenizer: Arc<Tokenizer>,
+    measure: Measure,
+    inbox: Receiver<Command>,
+    scheduler: Scheduler,
+    sequences: BTreeMap<Id, Sequence>,
+    prefixes: Prefixes<Cache>,
+    next_id: Id,
+}
+
+impl Worker {
+    pub(super) fn new(
+        decoder: Decoder,
+        tokenizer: Arc<Tokenizer>,
+        limits: Limits,
+        measure: Measure,
+        inbox: Receiver<Command>,
+    ) -> Self {
+        Self {
+            decoder,
+            tokenizer,
+            measure,
+            inbox,
+            prefixes: Prefixes::new(limits.cache / KEPT_SHARE),
+            scheduler: Scheduler::new(limits),
+            sequences: BTreeMap::new(),
+            next_id: 0,
+        }
+    }
+
+    /// Runs until all handles are gone and all answers are given.
+    pub(super) fn run(mut self) {
+        loop {
+            if self.scheduler.is_idle() {
+                match self.inbox.recv() {
+                    Ok(command) => self.take(command),
+                    Err(_) => return,
+                }
+            }
+            while let Ok(command) = self.inbox.try_recv() {
+                self.take(command);
+            }
+            self.forget_abandoned();
+            for id in self.scheduler.admit() {
+                self.begin(id);
+            }
+            let shares = self.scheduler.plan();
+            self.step(&shares);
+            self.measure.load(self.scheduler.running(), self.scheduler.waiting(), self.scheduler.cache_use());
+        }
+    }
+
+    fn take(&mut self, command: Command) {
+        let Command { request, reply } = command;
+        let id = self.next_id;
+        self.next_id += 1;
+        let job = Job {
+            id,
+            prompt: request.prompt.len(),
+            planned: request.prompt.len() + request.most,
+        };
+        let answer = self.scheduler.submit(job).map(|()| {
+            let (events, receiver) = unbounded_channel();
+            // Memory is only touched once the sequence runs.
+            let cache = Cache::new(self.decoder.spec(), job.planned);
+            self.sequences.insert(id, Sequence::new(request, cache, events));
+            receiver
+        });
+        // A caller that is gone is noticed by its closed channel.
+        let _ = reply.send(answer);
+    }
+
+    fn forget_abandoned(&mut self) {
+        let abandoned: Vec<Id> =
+            self.sequences.iter().filter(|(_, sequence)| sequence.is_abandoned()).map(|(id, _)| *id).collect();
+        for id in abandoned {
+            self.scheduler.remove(id);
+            if let Some(sequence) = self.sequences.remove(&id) {
+                self.keep(sequence);
+            }
+            self.measure.cancelled();
+        }
+    }
+
+    /// Takes over what an earlier sequence had computed.
+    fn begin(&mut self, id: Id) {
+        let Some(sequence) = self.sequences.get_mut(&id) else {
+            return;
+        };
+        self.measure.queued(sequence.submitted.elapsed());
+        let kind = u32::from(self.decoder.spec().has_long_angles(sequence.cache.planned()));
+        if let Some((length, cache)) = self.prefixes.find(kind, &sequence.tokens) {
+            sequence.cache.take_prefix(cache, length);
+            sequence.cached = sequence.cache.len();
+            self.scheduler.skip(id, sequence.cached);
+        }
+    }
+
+    fn step(&mut self, shares: &[Share]) {
+        let mut by_id: HashMap<Id, &mut Sequence> = self.sequences.iter_mut().map(|(id, s)| (*id, s)).collect();
+        let mut chosen: Vec<(Share, &mut Sequence)> =
+            shares.iter().filter_map(|share| Some((*share, by_id.remove(&share.id)?))).collect();
+        if chosen.is_empty() {
+            return;
+        }
+        let began = Instant::now();
+        let tokens: Vec<Vec<u32>> = chosen.iter().map(|(share, sequence)| sequence.next(share.tokens).to_vec()).collect();
+        let mut segments: Vec<Segment<'_>> = chosen
+            .iter_mut()
+            .zip(&tokens)
+            .map(|((share, sequence), tokens)| Segment {
+                tokens,
+                cache: &mut sequence.cache,
+                want: if share.picks { Want::Last } else { Want::Nothing },
+            })
+            .collect();
+        let outcome = self.decoder.step(&mut segments);
+        self.measure.step(began.elapsed(), tokens.iter().map(Vec::len).sum());
+        let mut ended = Vec::new();
+        match outcome {
+            Ok(logits) => {
+                for ((share, sequence), logits) in chosen.iter_mut().zip(logits).filter(|((share, _), _)| share.picks) {
+                    ended.extend(picked(sequence, &self.tokenizer, logits, &self.measure).map(|why| (share.id, why)));
+                }
+                self.scheduler.advance(shares);
+            }
+            Err(error) => {
+                tracing::error!(%error, sequences = chosen.len(), "the model refused a step");
+                ended.extend(chosen.iter().map(|(share, _)| (share.id, Reason::Failed)));
+            }
+        }
+        for (id, reason) in ended {
+            self.end(id, reason);
+        }
+    }
+
+    fn end(&mut self, id: Id, reason: Reason) {
+        self.scheduler.remove(id);
+        if let Some(mut sequence) = self.sequences.remove(&id) {
+            sequence.end(&self.tokenizer, reason);
+            let prompt = sequence.tokens.len() - sequence.generated();
+            self.measure.ended(reason, prompt, sequence.generated(), sequence.submitted.elapsed());
+            self.keep(sequence);
+        }
+    }
+
+    fn keep(&mut self, mut sequence: Sequence) {
+        sequence.tokens.truncate(sequence.cache.len());
+        let kind = u32::from(self.decoder.spec().has_long_angles(sequence.cache.planned()));
+        self.prefixes.keep(kind, sequence.tokens, sequence.cache);
+    }
+}
+
+/// Picks a token, with its time.
+fn picked(sequence: &mut Sequence, tokenizer: &Tokenizer, logits: Vec<f32>, measure: &Measure) -> Option<Reason> {
+    let before = sequence.last_token;
+    let reason = sequence.pick(tokenizer, logits).unwrap_or_else(|error| {
+        tracing::error!(%error, "a token has no text");
+        Some(Reason::Failed)
+    });
+    match before {
+        None => measure.first_token(sequence.submitted.elapsed()),
+        Some(before) => measure.next_token(before.elapsed()),
+    }
+    reason
+}

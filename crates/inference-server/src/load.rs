@@ -1,0 +1,158 @@
+//! From a directory to a model that answers.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use anyhow::{Context as _, ensure};
+use model::{Adapter, ChatTemplate, Decoder, Generation, Precision, Spec, Store, Tokenizer};
+
+use crate::args::{Args, Dtype, Pipeline};
+use crate::engine::Engine;
+use crate::measure::Measure;
+use crate::memory;
+use crate::scheduler::Limits;
+
+/// Tokens of one step unless flags say otherwise: a piece of a prompt this long keeps those who generate waiting for less
+/// than a second on slow machines.
+const STEP_TOKENS: usize = 256;
+const SEQUENCES: usize = 16;
+const WAITING: usize = 64;
+
+/// A model that answers, and what handlers need to know of it.
+#[derive(Debug)]
+pub(crate) struct Served {
+    pub(crate) name: String,
+    pub(crate) engine: Engine,
+    pub(crate) tokenizer: Arc<Tokenizer>,
+    pub(crate) template: Option<ChatTemplate>,
+    pub(crate) generation: Generation,
+    /// Most positions of a request.
+    pub(crate) context: usize,
+    pub(crate) vocabulary: usize,
+    pub(crate) pipeline: Pipeline,
+    pub(crate) adapters: Vec<String>,
+}
+
+/// Loads everything; takes from a second to minutes and tells `measure` and `progress` how far it is.
+pub(crate) fn load(args: &Args, measure: &Measure, progress: &(dyn Fn(f32) + Sync)) -> anyhow::Result<Served> {
+    let dir = args.weights_dir.as_path();
+    let spec = Spec::open(dir).with_context(|| missing_weights(args))?;
+    let store = Store::open(dir)?;
+    let precision = Precision::from(args.dtype.unwrap_or(Dtype::Auto));
+    check_memory(&spec, &store, precision)?;
+    let tokenizer = Arc::new(Tokenizer::open(dir)?);
+    let template = template(args, dir)?;
+    let generation = Generation::open(dir)?;
+    let adapters = adapters(args)?;
+    let threads = args.threads.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from));
+    let pool = rayon::ThreadPoolBuilder::new()
+        .num_threads(threads.max(1))
+        .thread_name(|index| format!("compute-{index}"))
+        .build()
+        .context("threads can't be started")?;
+    let told = |share: f32| {
+        measure.loaded(share);
+        progress(share);
+    };
+    let decoder = pool.install(|| Decoder::load(spec, &store, precision, &adapters, &told))?;
+    let spec = decoder.spec().clone();
+    let context = args.max_context_tokens.map_or(spec.positions, |asked| asked.min(spec.positions)).max(1);
+    let sequences = args.max_sequences.unwrap_or(SEQUENCES).max(1);
+    let cache = memory::cache_positions(
+        args.cache_mib,
+        memory::available(),
+        spec.cache_bytes_per_position(),
+        context,
+        sequences,
+    );
+    let limits = Limits {
+        sequences,
+        queue: args.max_waiting.unwrap_or(WAITING),
+        step_tokens: args.step_tokens.unwrap_or(STEP_TOKENS).max(1),
+        cache,
+    };
+    tracing::info!(
+        weights_mb = decoder.bytes() / 1_000_000, family = ?spec.family, threads, context, cache_positions = cache,
+        "model loaded"
+    );
+    let engine = Engine::start(decoder, Arc::clone(&tokenizer), pool, limits, measure.clone())?;
+    Ok(Served {
+        name: args.served_name(),
+        engine,
+        tokenizer,
+        template,
+        generation,
+        context,
+        vocabulary: spec.vocabulary,
+        pipeline: args.pipeline,
+        adapters: adapters.iter().map(|adapter| adapter.name().to_owned()).collect(),
+    })
+}
+
+fn missing_weights(args: &Args) -> String {
+    let dir = args.weights_dir.display();
+    match &args.model {
+        Some(model) => format!(
+            "no model in {dir}: put the files of {model} (config.json, *.safetensors, tokenizer.json) there, \
+             or name their directory with --weights-dir"
+        ),
+        None => format!("no model in {dir}: name its directory with --weights-dir"),
+    }
+}
+
+/// Refuses before memory is taken: being killed half-way says nothing to anybody.
+fn check_memory(spec: &Spec, store: &Store, precision: Precision) -> anyhow::Result<()> {
+    let parameters = spec.parameters();
+    let needed = match precision {
+        Precision::Stored => store.bytes(),
+        Precision::F32 => parameters * 4,
+        Precision::Bf16 => parameters * 2,
+        Precision::Q8 => parameters * 9 / 8,
+    };
+    if let Some(free) = memory::available() {
+        ensure!(
+            needed <= free,
+            "the weights take {} MB and {} MB are free: raise the memory limit, or try --dtype q8",
+            needed / 1_000_000,
+            free / 1_000_000
+        );
+    }
+    Ok(())
+}
+
+fn template(args: &Args, dir: &Path) -> anyhow::Result<Option<ChatTemplate>> {
+    let Some(given) = &args.chat_template else {
+        return Ok(ChatTemplate::open(dir)?);
+    };
+    let source = if given.contains('{') || given.contains('\n') {
+        given.replace("\\n", "\n").replace("\\t", "\t")
+    } else {
+        std::fs::read_to_string(given).with_context(|| format!("--chat-template {given} can't be read"))?
+    };
+    Ok(Some(ChatTemplate::with_source(dir, source)?))
+}
+
+/// All adapters of the directory, by name.
+fn adapters(args: &Args) -> anyhow::Result<Vec<Adapter>> {
+    let Ok(entries) = std::fs::read_dir(&args.adapters_dir) else {
+        tracing::info!(dir = %args.adapters_dir.display(), "no adapters directory found");
+        return Ok(Vec::new());
+    };
+    let mut dirs: Vec<_> = entries
+        .filter_map(|entry| Some(entry.ok()?.path()))
+        .filter(|path| path.join("adapter_config.json").exists())
+        .collect();
+    dirs.sort();
+    let mut adapters = Vec::new();
+    for dir in dirs {
+        let name = dir.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+        let strength = args.adapter_strength.iter().find(|(named, _)| *named == name).map_or(1.0, |(_, strength)| *strength);
+        adapters.push(Adapter::open(&dir, strength)?);
+        tracing::info!(strength, "Adapter added: {name}");
+    }
+    let unknown = |name: &str| adapters.iter().all(|adapter| adapter.name() != name);
+    if let Some((name, _)) = args.adapter_strength.iter().find(|(name, _)| unknown(name)) {
+        anyhow::bail!("--adapter-strength names `{name}`, and {} holds no such adapter", args.adapters_dir.display());
+    }
+    Ok(adapters)
+}

@@ -1,0 +1,110 @@
+//! The metrics of the server, under the names that vLLM has: dashboards and scalers know them.
+
+use std::time::Duration;
+
+use telemetry::{Counter, Gauge, Histogram, Metrics};
+
+use crate::engine::Reason;
+
+/// Everything that is counted; clones share it.
+#[derive(Clone, Debug)]
+pub(crate) struct Measure {
+    pub(crate) metrics: Metrics,
+    running: Gauge<0>,
+    waiting: Gauge<0>,
+    cache: Gauge<0>,
+    load: Gauge<0>,
+    prompt_tokens: Counter<0>,
+    generated_tokens: Counter<0>,
+    ended: Counter<1>,
+    cancelled: Counter<0>,
+    rejected: Counter<0>,
+    first_token: Histogram<0>,
+    next_token: Histogram<0>,
+    whole: Histogram<0>,
+    queued: Histogram<0>,
+    step: Histogram<0>,
+    step_tokens: Counter<0>,
+}
+
+impl Measure {
+    pub(crate) fn new(metrics: &Metrics) -> Self {
+        let measure = Self {
+            running: metrics.gauge("vllm:num_requests_running", "Requests that generate", []),
+            waiting: metrics.gauge("vllm:num_requests_waiting", "Requests that wait", []),
+            cache: metrics.gauge("vllm:kv_cache_usage_perc", "Share of the cache that is promised, 0 to 1", []),
+            load: metrics.gauge("kaito_model_load_progress", "Share of the weights that is loaded, 0 to 1", []),
+            prompt_tokens: metrics.counter("vllm:prompt_tokens", "Tokens of prompts", []),
+            generated_tokens: metrics.counter("vllm:generation_tokens", "Tokens generated", []),
+            ended: metrics.counter("vllm:request_success", "Answers given, by why they ended", ["finished_reason"]),
+            cancelled: metrics.counter("kaito_requests_cancelled", "Requests whose caller went away", []),
+            rejected: metrics.counter("kaito_ratelimit_rejected", "Requests refused because too many waited", []),
+            first_token: metrics.histogram("vllm:time_to_first_token_seconds", "From request to first token", []),
+            next_token: metrics.histogram("vllm:time_per_output_token_seconds", "From token to token", []),
+            whole: metrics.histogram("vllm:e2e_request_latency_seconds", "From request to last token", []),
+            queued: metrics.histogram("vllm:request_queue_time_seconds", "From request to its first step", []),
+            step: metrics.histogram("kaito_step_seconds", "One step of the model", []),
+            step_tokens: metrics.counter("kaito_step_tokens", "Tokens computed, of prompts and answers", []),
+            metrics: metrics.clone(),
+        };
+        measure.begin();
+        measure
+    }
+
+    /// Shows everything from the start, with zeros: a series that appears later looks like a jump.
+    fn begin(&self) {
+        for gauge in [&self.running, &self.waiting, &self.cache, &self.load] {
+            gauge.set([], 0.0);
+        }
+        let counters =
+            [&self.prompt_tokens, &self.generated_tokens, &self.cancelled, &self.rejected, &self.step_tokens];
+        for counter in counters {
+            counter.add([], 0);
+        }
+        for reason in [Reason::Stop, Reason::Length, Reason::Failed] {
+            self.ended.add([reason.as_str()], 0);
+        }
+    }
+
+    pub(crate) fn load(&self, running: usize, waiting: usize, cache: f64) {
+        self.running.set([], running as f64);
+        self.waiting.set([], waiting as f64);
+        self.cache.set([], cache);
+    }
+
+    pub(crate) fn loaded(&self, share: f32) {
+        self.load.set([], f64::from(share));
+    }
+
+    pub(crate) fn queued(&self, took: Duration) {
+        self.queued.observe([], took);
+    }
+
+    pub(crate) fn first_token(&self, took: Duration) {
+        self.first_token.observe([], took);
+    }
+
+    pub(crate) fn next_token(&self, took: Duration) {
+        self.next_token.observe([], took);
+    }
+
+    pub(crate) fn step(&self, took: Duration, tokens: usize) {
+        self.step.observe([], took);
+        self.step_tokens.add([], tokens as u64);
+    }
+
+    pub(crate) fn ended(&self, reason: Reason, prompt: usize, generated: usize, took: Duration) {
+        self.ended.inc([reason.as_str()]);
+        self.prompt_tokens.add([], prompt as u64);
+        self.generated_tokens.add([], generated as u64);
+        self.whole.observe([], took);
+    }
+
+    pub(crate) fn cancelled(&self) {
+        self.cancelled.inc([]);
+    }
+
+    pub(crate) fn rejected(&self) {
+        self.rejected.inc([]);
+    }
+}

@@ -1,0 +1,131 @@
+//! The program: listener, loading beside it, signals, and how they end together.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use axum::Router;
+use telemetry::Metrics;
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+
+use crate::api::{self, App};
+use crate::args::Args;
+use crate::config_file;
+use crate::front::Front;
+use crate::load;
+use crate::measure::Measure;
+use crate::state::{Phase, State};
+
+/// Runs the program until SIGTERM or SIGINT.
+///
+/// # Errors
+/// When flags or files can't be used, the address can't be bound, or the model can't be loaded.
+pub async fn run(args: Args) -> anyhow::Result<()> {
+    let _guard = telemetry::init(&args.telemetry, "inference-server")?;
+    // Fails only when a provider was installed before, which is as good.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let args = config_file::complete(args)?;
+    let listener = bind(&args).await?;
+    let stop = CancellationToken::new();
+    let signals = stop_on_signal(stop.clone());
+    tokio::select! {
+        result = serve(args, listener, stop) => result,
+        Err(error) = signals => Err(error),
+    }
+}
+
+/// Binds the address that flags name.
+///
+/// # Errors
+/// When the address is taken.
+pub async fn bind(args: &Args) -> anyhow::Result<TcpListener> {
+    let address = SocketAddr::new(args.bind_address, args.port.saturating_add(args.local_rank));
+    TcpListener::bind(address).await.with_context(|| format!("{address} can't be bound"))
+}
+
+/// Serves until `stop`, and then until all answers are given or the time for that is over.
+///
+/// # Errors
+/// When the model can't be loaded or the server fails.
+pub async fn serve(args: Args, listener: TcpListener, stop: CancellationToken) -> anyhow::Result<()> {
+    let state = State::new();
+    let drain = Duration::from_secs(args.drain_seconds);
+    tracing::info!(address = %listener.local_addr()?, model = args.served_name(), "listening");
+    if let Some(url) = &args.engine_url {
+        let router = Front::new(url, args.pipeline)?.router();
+        return answer(listener, router, &state, stop, drain).await;
+    }
+    let measure = Measure::new(&Metrics::new());
+    let router = api::router(App::new(state.clone(), measure.clone()));
+    let loading = load_model(args, measure, state.clone());
+    let answering = answer(listener, router, &state, stop.clone(), drain);
+    let (loaded, answered) = tokio::join!(
+        async {
+            // Probes are answered while the model is loaded; a stop does not wait for it.
+            let loaded = tokio::select! {
+                loaded = loading => loaded,
+                () = stop.cancelled() => Ok(()),
+            };
+            if loaded.is_err() {
+                stop.cancel();
+            }
+            loaded
+        },
+        answering
+    );
+    loaded.and(answered)
+}
+
+async fn load_model(args: Args, measure: Measure, state: State) -> anyhow::Result<()> {
+    let told = state.clone();
+    let loading = tokio::task::spawn_blocking(move || {
+        load::load(&args, &measure, &|share| told.set(Phase::Loading(share)))
+    });
+    let served = loading.await.context("loading broke off")??;
+    state.set(Phase::Ready(std::sync::Arc::new(served)));
+    Ok(())
+}
+
+async fn answer(
+    listener: TcpListener,
+    router: Router,
+    state: &State,
+    stop: CancellationToken,
+    drain: Duration,
+) -> anyhow::Result<()> {
+    let late = {
+        let stop = stop.clone();
+        async move {
+            stop.cancelled().await;
+            tokio::time::sleep(drain).await;
+        }
+    };
+    let draining = {
+        let state = state.clone();
+        async move {
+            stop.cancelled().await;
+            state.set(Phase::Draining);
+        }
+    };
+    tokio::select! {
+        served = axum::serve(listener, router).with_graceful_shutdown(draining) => served.context("the server failed"),
+        () = late => {
+            tracing::warn!(seconds = drain.as_secs(), "answers were cut off: they took too long after the stop");
+            Ok(())
+        }
+    }
+}
+
+/// Cancels `stop` at the first signal, and waits for ever after that.
+async fn stop_on_signal(stop: CancellationToken) -> anyhow::Result<()> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    tokio::select! {
+        _ = terminate.recv() => tracing::info!(signal = "SIGTERM", "stopping"),
+        _ = interrupt.recv() => tracing::info!(signal = "SIGINT", "stopping"),
+    }
+    stop.cancel();
+    std::future::pending().await
+}

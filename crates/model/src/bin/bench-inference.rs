@@ -1,0 +1,170 @@
+//! Compares this decoder with llama.cpp and transformers on the same machine in one run.
+//!
+//! Every engine and precision runs in a process of its own, one after the other, and measures the same four things: reading a
+//! prompt, one answer, eight answers at once, and its peak memory. The Python side is `tools/bench_peers.py`.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Instant;
+
+use anyhow::{Context as _, bail, ensure};
+use clap::Parser;
+use model::sampling::likeliest;
+use model::{Cache, Decoder, Precision, Segment, Spec, Store, Want, example};
+use serde::{Deserialize, Serialize};
+
+/// Tokens of the prompt, of the answer, and of each of the answers given at once.
+const PROMPT: usize = 256;
+const ANSWER: usize = 64;
+const TOGETHER: usize = 32;
+/// Answers given at once, each to a prompt of so many tokens.
+const STREAMS: usize = 8;
+const SHORT: usize = 32;
+/// Repetitions; the best one counts, as the others were disturbed.
+const RUNS: usize = 3;
+
+/// Compares engines on SmolLM2-135M-Instruct.
+#[derive(Debug, Parser)]
+struct Args {
+    /// Python with llama-cpp-python, torch and transformers; engines that are missing there are left out.
+    #[arg(long, default_value = "python3")]
+    python: PathBuf,
+    /// Threads of every engine.
+    #[arg(long, default_value_t = 2)]
+    threads: usize,
+    /// Leave the Python engines out.
+    #[arg(long)]
+    own_only: bool,
+    /// Run one of our own precisions in this process: f32, bf16 or q8.
+    #[arg(long, hide = true)]
+    own: Option<String>,
+}
+
+/// What one engine reached.
+#[derive(Debug, Serialize, Deserialize)]
+struct Reached {
+    /// Tokens a second.
+    prefill: f64,
+    decode: f64,
+    together: f64,
+    /// Peak resident memory, in MB.
+    memory: f64,
+}
+
+#[expect(clippy::print_stdout, reason = "what this program was asked for")]
+fn main() -> anyhow::Result<()> {
+    let args = Args::parse();
+    let example = example::smollm2(&example::cache(), &|what| println!("# {what}"))?;
+    if let Some(precision) = &args.own {
+        println!("{}", serde_json::to_string(&own(&example.dir, precision, args.threads)?)?);
+        return Ok(());
+    }
+    println!("SmolLM2-135M-Instruct, {} threads, best of {RUNS}", args.threads);
+    println!("{:<22} {:>12} {:>12} {:>12} {:>9}", "", "prefill/s", "decode/s", "8 streams/s", "peak MB");
+    let me = std::env::current_exe()?;
+    let threads = args.threads.to_string();
+    for precision in ["f32", "bf16", "q8"] {
+        let mut command = Command::new(&me);
+        show(&format!("ours {precision}"), command.args(["--own", precision, "--threads", &threads]));
+    }
+    if args.own_only {
+        return Ok(());
+    }
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tools/bench_peers.py");
+    for engine in ["llama.cpp-f16", "llama.cpp-q8_0", "transformers-f32", "transformers-bf16"] {
+        let mut command = Command::new(&args.python);
+        let sizes = [PROMPT, ANSWER, TOGETHER, STREAMS, SHORT, RUNS].map(|size| size.to_string());
+        command.arg(&script).args([engine, &threads]).args(sizes).args([&example.gguf, &example.dir]);
+        show(engine, &mut command);
+    }
+    Ok(())
+}
+
+#[expect(clippy::print_stdout, reason = "what this program was asked for")]
+fn show(name: &str, command: &mut Command) {
+    match measured(command) {
+        Ok(reached) => println!(
+            "{name:<22} {:>12.1} {:>12.1} {:>12.1} {:>9.0}",
+            reached.prefill, reached.decode, reached.together, reached.memory
+        ),
+        Err(error) => println!("{name:<22} left out: {error:#}"),
+    }
+}
+
+fn measured(command: &mut Command) -> anyhow::Result<Reached> {
+    let output = command.output().context("can't be started")?;
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    ensure!(output.status.success(), "{}: {}", output.status, stderr.lines().last().unwrap_or_default());
+    let stdout = String::from_utf8(output.stdout)?;
+    serde_json::from_str(stdout.lines().last().unwrap_or_default()).context("no result")
+}
+
+fn own(dir: &Path, precision: &str, threads: usize) -> anyhow::Result<Reached> {
+    let precision = match precision {
+        "f32" => Precision::F32,
+        "bf16" => Precision::Bf16,
+        "q8" => Precision::Q8,
+        other => bail!("no precision {other}"),
+    };
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build()?;
+    pool.install(|| {
+        let decoder = Decoder::load(Spec::open(dir)?, &Store::open(dir)?, precision, &[], &|_| {})?;
+        let mut best = Reached {
+            prefill: 0.0,
+            decode: 0.0,
+            together: 0.0,
+            memory: 0.0,
+        };
+        for _ in 0..RUNS {
+            let (prefill, decode) = single(&decoder)?;
+            best.prefill = best.prefill.max(prefill);
+            best.decode = best.decode.max(decode);
+            best.together = best.together.max(together(&decoder)?);
+        }
+        best.memory = peak_memory()?;
+        Ok(best)
+    })
+}
+
+fn prompt(seed: usize, length: usize) -> Vec<u32> {
+    (0..length).map(|at| ((seed * 7919 + at * 104_729) % 40_000 + 100) as u32).collect()
+}
+
+fn step(decoder: &Decoder, caches: &mut [Cache], tokens: &[Vec<u32>]) -> anyhow::Result<Vec<Vec<u32>>> {
+    let segments = caches.iter_mut().zip(tokens).map(|(cache, tokens)| Segment {
+        tokens,
+        cache,
+        want: Want::Last,
+    });
+    let logits = decoder.step(&mut segments.collect::<Vec<_>>())?;
+    Ok(logits.iter().map(|logits| vec![likeliest(logits)]).collect())
+}
+
+fn single(decoder: &Decoder) -> anyhow::Result<(f64, f64)> {
+    let mut caches = [Cache::new(decoder.spec(), PROMPT + ANSWER)];
+    let began = Instant::now();
+    let mut next = step(decoder, &mut caches, &[prompt(1, PROMPT)])?;
+    let prefill = PROMPT as f64 / began.elapsed().as_secs_f64();
+    let began = Instant::now();
+    for _ in 0..ANSWER {
+        next = step(decoder, &mut caches, &next)?;
+    }
+    Ok((prefill, ANSWER as f64 / began.elapsed().as_secs_f64()))
+}
+
+fn together(decoder: &Decoder) -> anyhow::Result<f64> {
+    let mut caches: Vec<Cache> = (0..STREAMS).map(|_| Cache::new(decoder.spec(), SHORT + TOGETHER)).collect();
+    let prompts: Vec<Vec<u32>> = (0..STREAMS).map(|seed| prompt(seed, SHORT)).collect();
+    let mut next = step(decoder, &mut caches, &prompts)?;
+    let began = Instant::now();
+    for _ in 0..TOGETHER {
+        next = step(decoder, &mut caches, &next)?;
+    }
+    Ok((STREAMS * TOGETHER) as f64 / began.elapsed().as_secs_f64())
+}
+
+fn peak_memory() -> anyhow::Result<f64> {
+    let status = std::fs::read_to_string("/proc/self/status")?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).context("no VmHWM")?;
+    Ok(line.trim().trim_end_matches("kB").trim().parse::<f64>()? / 1000.0)
+}

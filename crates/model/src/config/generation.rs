@@ -1,0 +1,71 @@
+//! `generation_config.json`: how the makers of a model want it to be sampled, and which tokens end a text.
+
+use std::path::Path;
+
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::CONFIG_BYTES;
+use crate::error::Result;
+use crate::read;
+
+/// Defaults for requests that do not say otherwise; all absent when the model's makers said nothing.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Generation {
+    /// Tokens that end a text.
+    pub end: Vec<u32>,
+    /// Whether to sample at all.
+    pub do_sample: Option<bool>,
+    /// See [`crate::sampling::Settings`].
+    pub temperature: Option<f32>,
+    /// See [`crate::sampling::Settings`].
+    pub top_p: Option<f32>,
+    /// See [`crate::sampling::Settings`].
+    pub top_k: Option<usize>,
+    /// See [`crate::sampling::Settings`].
+    pub repetition_penalty: Option<f32>,
+}
+
+#[derive(Default, Deserialize)]
+struct File {
+    eos_token_id: Option<Value>,
+    do_sample: Option<bool>,
+    temperature: Option<f32>,
+    top_p: Option<f32>,
+    top_k: Option<usize>,
+    repetition_penalty: Option<f32>,
+}
+
+impl Generation {
+    /// Reads `generation_config.json`, and the end tokens of `config.json` where it names none.
+    ///
+    /// # Errors
+    /// When a file is malformed; a missing `generation_config.json` is fine.
+    pub fn open(dir: &Path) -> Result<Self> {
+        let path = dir.join("generation_config.json");
+        let file: File = if path.exists() { read::json(&path, CONFIG_BYTES)? } else { File::default() };
+        let mut end = ids(file.eos_token_id.as_ref());
+        if end.is_empty() {
+            let config: Value = read::json(&dir.join("config.json"), CONFIG_BYTES)?;
+            end = ids(config.get("eos_token_id").or_else(|| config.get("text_config")?.get("eos_token_id")));
+        }
+        Ok(Self {
+            end,
+            do_sample: file.do_sample,
+            temperature: file.temperature,
+            top_p: file.top_p,
+            top_k: file.top_k,
+            repetition_penalty: file.repetition_penalty,
+        })
+    }
+}
+
+/// One id or a list of them.
+fn ids(value: Option<&Value>) -> Vec<u32> {
+    let one = |value: &Value| value.as_u64().and_then(|id| u32::try_from(id).ok());
+    match value {
+        Some(Value::Array(list)) => list.iter().filter_map(one).collect(),
+        Some(value) => one(value).into_iter().collect(),
+        None => Vec::new(),
+    }
+}

@@ -1,0 +1,177 @@
+//! From tensors to a decoder: names, shapes, fusing, merging of adapters, precision.
+
+use super::Decoder;
+use crate::adapter::Adapter;
+use crate::config::{LayerSpec, Spec};
+use crate::error::{Error, Result};
+use crate::kernels::Encoded;
+use crate::layer::Layer;
+use crate::linear::{Linear, Precision};
+use crate::weights::Store;
+
+/// Told how far loading is, from 0 to 1.
+pub type Progress<'a> = &'a (dyn Fn(f32) + Sync);
+
+/// The name of the embeddings below the prefix that a family puts before everything.
+const EMBEDDINGS: &str = "embed_tokens.weight";
+
+impl Decoder {
+    /// Loads a model and merges adapters into it: `W + Σ strength · scale · B A`, exactly.
+    ///
+    /// # Errors
+    /// When a tensor is missing or has another shape than `spec` says, reading fails, or an adapter does not fit.
+    pub fn load(
+        spec: Spec,
+        store: &Store,
+        precision: Precision,
+        adapters: &[Adapter],
+        progress: Progress<'_>,
+    ) -> Result<Self> {
+        let prefix = prefix(store)?;
+        let loader = Loader {
+            spec: &spec,
+            store,
+            precision,
+            adapters,
+            prefix: &prefix,
+        };
+        loader.check_adapters()?;
+        let steps = (spec.layers.len() + 2) as f32;
+        let embeddings = loader.linear(&[("embed_tokens", spec.vocabulary)], spec.hidden, false)?;
+        progress(1.0 / steps);
+        let mut layers = Vec::with_capacity(spec.layers.len());
+        for (index, layer) in spec.layers.iter().enumerate() {
+            layers.push(loader.layer(index, *layer)?);
+            progress((index + 2) as f32 / steps);
+        }
+        let head = (!spec.tied).then(|| loader.head()).transpose()?;
+        let norm = loader.norm("norm", spec.hidden)?;
+        progress(1.0);
+        Ok(Self {
+            embeddings,
+            layers,
+            norm,
+            head,
+            spec,
+        })
+    }
+}
+
+fn prefix(store: &Store) -> Result<String> {
+    let mut names: Vec<&str> = store.names().filter_map(|name| name.strip_suffix(EMBEDDINGS)).collect();
+    names.sort_by_key(|name| name.len());
+    names.first().map(|name| (*name).to_owned()).ok_or_else(|| Error::MissingTensor {
+        name: format!("model.{EMBEDDINGS}"),
+    })
+}
+
+struct Loader<'a> {
+    spec: &'a Spec,
+    store: &'a Store,
+    precision: Precision,
+    adapters: &'a [Adapter],
+    prefix: &'a str,
+}
+
+impl Loader<'_> {
+    fn layer(&self, index: usize, layer: LayerSpec) -> Result<Layer> {
+        let spec = self.spec;
+        let name = |part: &str| format!("layers.{index}.{part}");
+        let (queries, keys) = (spec.heads * spec.head, spec.kv_heads * spec.head);
+        let [q, k, v] = ["q_proj", "k_proj", "v_proj"].map(|part| name(&format!("self_attn.{part}")));
+        let [gate, up] = ["gate_proj", "up_proj"].map(|part| name(&format!("mlp.{part}")));
+        let (qkv_fused, gate_up_fused) = (name("self_attn.qkv_proj"), name("mlp.gate_up_proj"));
+        let qkv: &[(&str, usize)] = if spec.fused {
+            &[(&qkv_fused, queries + 2 * keys)]
+        } else {
+            &[(&q, queries), (&k, keys), (&v, keys)]
+        };
+        let gate_up: &[(&str, usize)] = if spec.fused {
+            &[(&gate_up_fused, 2 * spec.intermediate)]
+        } else {
+            &[(&gate, spec.intermediate), (&up, spec.intermediate)]
+        };
+        let norm = |part: &str| self.norm(&name(part), spec.hidden);
+        let head_norm = |part: &str| self.norm(&name(part), spec.head);
+        // With norms on both sides of a block the names shift: Gemma 2 calls the second one what others call the first.
+        let before_mlp = if spec.sandwich { "pre_feedforward_layernorm" } else { "post_attention_layernorm" };
+        let sandwich = |part: &str| spec.sandwich.then(|| norm(part)).transpose();
+        Ok(Layer {
+            spec: layer,
+            before_attention: norm("input_layernorm")?,
+            qkv: self.linear(qkv, spec.hidden, spec.qkv_bias)?,
+            qk_norms: spec
+                .qk_norm
+                .then(|| Ok::<_, Error>((head_norm("self_attn.q_norm")?, head_norm("self_attn.k_norm")?)))
+                .transpose()?,
+            output: self.linear(&[(&name("self_attn.o_proj"), spec.hidden)], queries, spec.output_bias)?,
+            after_attention: sandwich("post_attention_layernorm")?,
+            before_mlp: norm(before_mlp)?,
+            gate_up: self.linear(gate_up, spec.hidden, spec.mlp_bias)?,
+            down: self.linear(&[(&name("mlp.down_proj"), spec.hidden)], spec.intermediate, spec.mlp_bias)?,
+            after_mlp: sandwich("post_feedforward_layernorm")?,
+        })
+    }
+
+    /// The output embeddings; they lie beside what has the prefix, not below it.
+    fn head(&self) -> Result<Linear> {
+        let beside = self.prefix.strip_suffix("model.").unwrap_or(self.prefix);
+        let name = format!("{beside}lm_head");
+        let name = if self.store.contains(&format!("{name}.weight")) { name } else { "lm_head".to_owned() };
+        self.stacked(&[(name, self.spec.vocabulary)], self.spec.hidden, false)
+    }
+
+    fn norm(&self, name: &str, size: usize) -> Result<Vec<f32>> {
+        let name = format!("{}{name}.weight", self.prefix);
+        let mut weight = self.store.read_shaped(&name, &[size])?.into_f32();
+        weight.iter_mut().for_each(|value| *value += self.spec.norm_offset);
+        Ok(weight)
+    }
+
+    fn linear(&self, modules: &[(&str, usize)], inputs: usize, biased: bool) -> Result<Linear> {
+        let full: Vec<(String, usize)> =
+            modules.iter().map(|(name, outputs)| (format!("{}{name}", self.prefix), *outputs)).collect();
+        self.stacked(&full, inputs, biased)
+    }
+
+    /// One map out of several modules with the same inputs.
+    fn stacked(&self, modules: &[(String, usize)], inputs: usize, biased: bool) -> Result<Linear> {
+        let outputs = modules.iter().map(|(_, outputs)| outputs).sum();
+        let mut weights = self.empty(&modules[0].0);
+        let mut bias = Vec::new();
+        for (module, outputs) in modules {
+            let mut rows = self.store.read_shaped(&format!("{module}.weight"), &[*outputs, inputs])?.into_f32();
+            for adapter in self.adapters {
+                adapter.merge(module, &mut rows, *outputs, inputs)?;
+            }
+            weights.push_rows(&rows, inputs);
+            if biased {
+                bias.extend(self.store.read_shaped(&format!("{module}.bias"), &[*outputs])?.into_f32());
+            }
+        }
+        Ok(Linear::new(weights, biased.then_some(bias), inputs, outputs))
+    }
+
+    fn empty(&self, module: &str) -> Encoded {
+        let is_wide = self.store.is_wide(&format!("{module}.weight"));
+        match (self.precision, is_wide) {
+            (Precision::F32, _) | (Precision::Stored, true) => Encoded::F32(Vec::new()),
+            (Precision::Bf16, _) | (Precision::Stored, false) => Encoded::Bf16(Vec::new()),
+            (Precision::Q8, _) => Encoded::Q8 {
+                values: Vec::new(),
+                scales: Vec::new(),
+            },
+        }
+    }
+
+    /// An adapter for another model would otherwise do nothing, silently.
+    fn check_adapters(&self) -> Result<()> {
+        for adapter in self.adapters {
+            let known = |module: &str| self.store.contains(&format!("{module}.weight"));
+            if let Some(stranger) = adapter.modules().find(|module| !known(module)) {
+                return Err(adapter.error(format!("module `{stranger}` is not in this model: it was trained for another one")));
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,159 @@
+//! Attention of some queries over the cached keys and values of one head.
+
+use pulp::{Simd, WithSimd};
+
+use super::elementwise::{exp, softcap};
+
+/// Queries of consecutive positions that share one key head, `group` of them a position.
+#[derive(Debug)]
+pub(crate) struct Attention<'a> {
+    /// Position after position, and within one head after head; `head` elements each.
+    pub(crate) queries: &'a [f32],
+    /// Keys of positions 0…, `head` elements each.
+    pub(crate) keys: &'a [f32],
+    pub(crate) values: &'a [f32],
+    pub(crate) head: usize,
+    pub(crate) group: usize,
+    /// Position of the first query.
+    pub(crate) first: usize,
+    pub(crate) window: Option<usize>,
+    pub(crate) scale: f32,
+    pub(crate) softcap: Option<f32>,
+    /// Laid out as `queries`.
+    pub(crate) out: &'a mut [f32],
+    /// Room for scores of one position: `group` times the positions that are cached.
+    pub(crate) scores: &'a mut [f32],
+}
+
+pub(crate) fn attend(attention: Attention<'_>) {
+    super::arch().dispatch(attention);
+}
+
+impl WithSimd for Attention<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let (head, width) = (self.head, self.group * self.head);
+        let tokens = self.queries.chunks_exact(width).zip(self.out.chunks_exact_mut(width));
+        for (token, (queries, out)) in tokens.enumerate() {
+            let end = self.first + token + 1;
+            let start = self.window.map_or(0, |window| end.saturating_sub(window));
+            let keys = &self.keys[start * head..end * head];
+            let values = &self.values[start * head..end * head];
+            let seen = end - start;
+            for (queries, out, scores) in heads(queries, out, self.scores, head, seen) {
+                dots(simd, queries, keys, self.scale, scores);
+                if let Some(cap) = self.softcap {
+                    softcap(scores, cap);
+                }
+                softmax(scores);
+                weighted(simd, scores, values, out);
+            }
+        }
+    }
+}
+
+/// One query head, its output and its scores after the other.
+#[inline(always)]
+fn heads<'a>(
+    queries: &'a [f32],
+    out: &'a mut [f32],
+    scores: &'a mut [f32],
+    head: usize,
+    seen: usize,
+) -> impl Iterator<Item = (&'a [f32], &'a mut [f32], &'a mut [f32])> {
+    let pairs = queries.chunks_exact(head).zip(out.chunks_exact_mut(head));
+    pairs.zip(scores.chunks_exact_mut(seen)).map(|((queries, out), scores)| (queries, out, scores))
+}
+
+/// `scores[i] = scale · query · keys[i]`, four keys at a time.
+#[inline(always)]
+fn dots<S: Simd>(simd: S, query: &[f32], keys: &[f32], scale: f32, scores: &mut [f32]) {
+    let head = query.len();
+    let fours = scores.len() / 4 * 4;
+    let (in_fours, rest) = scores.split_at_mut(fours);
+    for (scores, keys) in in_fours.chunks_exact_mut(4).zip(keys.chunks_exact(4 * head)) {
+        let sums = dot::<S, 4>(simd, query, std::array::from_fn(|i| &keys[i * head..][..head]));
+        scores.iter_mut().zip(sums).for_each(|(score, sum)| *score = sum * scale);
+    }
+    for (score, key) in rest.iter_mut().zip(keys[fours * head..].chunks_exact(head)) {
+        *score = dot::<S, 1>(simd, query, [key])[0] * scale;
+    }
+}
+
+#[inline(always)]
+fn dot<S: Simd, const N: usize>(simd: S, query: &[f32], keys: [&[f32]; N]) -> [f32; N] {
+    let (vectors, query_tail) = S::as_simd_f32s(query);
+    let parts: [(&[S::f32s], &[f32]); N] = std::array::from_fn(|n| S::as_simd_f32s(keys[n]));
+    let mut sums = [simd.splat_f32s(0.0); N];
+    for (i, q) in vectors.iter().enumerate() {
+        for n in 0..N {
+            sums[n] = simd.mul_add_e_f32s(*q, parts[n].0[i], sums[n]);
+        }
+    }
+    std::array::from_fn(|n| {
+        let tail = query_tail.iter().zip(parts[n].1).map(|(q, k)| q * k).sum::<f32>();
+        simd.reduce_sum_f32s(sums[n]) + tail
+    })
+}
+
+#[inline(always)]
+fn softmax(scores: &mut [f32]) {
+    let mut most = [f32::NEG_INFINITY; 16];
+    let (chunks, rest) = scores.as_chunks::<16>();
+    for chunk in chunks {
+        for (most, score) in most.iter_mut().zip(chunk) {
+            *most = if *score > *most { *score } else { *most };
+        }
+    }
+    let most = rest.iter().chain(&most).fold(f32::NEG_INFINITY, |most, score| most.max(*score));
+    let mut sums = [0.0_f32; 16];
+    let (chunks, rest) = scores.as_chunks_mut::<16>();
+    for chunk in chunks {
+        for (sum, score) in sums.iter_mut().zip(chunk) {
+            *score = exp(*score - most);
+            *sum += *score;
+        }
+    }
+    let mut sum = sums.iter().sum::<f32>();
+    for score in rest {
+        *score = exp(*score - most);
+        sum += *score;
+    }
+    let scale = sum.recip();
+    scores.iter_mut().for_each(|score| *score *= scale);
+}
+
+/// `out = Σ scores[i] · values[i]`, four vectors of `out` in registers at a time.
+#[inline(always)]
+fn weighted<S: Simd>(simd: S, scores: &[f32], values: &[f32], out: &mut [f32]) {
+    let head = out.len();
+    let (vectors, tail) = S::as_mut_simd_f32s(out);
+    let mut at = 0;
+    macro_rules! strips {
+        ($size:expr) => {
+            while at + $size <= vectors.len() {
+                let mut sums = [simd.splat_f32s(0.0); $size];
+                for (score, value) in scores.iter().zip(values.chunks_exact(head)) {
+                    let strip = &S::as_simd_f32s(value).0[at..at + $size];
+                    let score = simd.splat_f32s(*score);
+                    for i in 0..$size {
+                        sums[i] = simd.mul_add_e_f32s(score, strip[i], sums[i]);
+                    }
+                }
+                vectors[at..at + $size].copy_from_slice(&sums);
+                at += $size;
+            }
+        };
+    }
+    strips!(4);
+    strips!(1);
+    let from = head - tail.len();
+    tail.fill(0.0);
+    for (score, value) in scores.iter().zip(values.chunks_exact(head)) {
+        for (out, value) in tail.iter_mut().zip(&value[from..]) {
+            *out += score * value;
+        }
+    }
+}

@@ -1,0 +1,157 @@
+//! One block of the decoder, and the products around them, as loaded.
+
+use rayon::prelude::*;
+
+use crate::cache::Cache;
+use crate::config::{LayerSpec, Spec};
+use crate::kernels::{self, Attention};
+use crate::linear::Linear;
+
+/// Below so many multiplications attention stays on one thread.
+const PARALLEL_WORK: usize = 1 << 17;
+
+/// Weights of one block.
+#[derive(Debug)]
+pub(crate) struct Layer {
+    pub(crate) spec: LayerSpec,
+    pub(crate) before_attention: Vec<f32>,
+    /// Queries, keys and values in one map.
+    pub(crate) qkv: Linear,
+    pub(crate) qk_norms: Option<(Vec<f32>, Vec<f32>)>,
+    pub(crate) output: Linear,
+    pub(crate) after_attention: Option<Vec<f32>>,
+    pub(crate) before_mlp: Vec<f32>,
+    /// Gate and up in one map.
+    pub(crate) gate_up: Linear,
+    pub(crate) down: Linear,
+    pub(crate) after_mlp: Option<Vec<f32>>,
+}
+
+/// One sequence's share of a step: which rows of the activations are its own.
+#[derive(Debug)]
+pub(crate) struct Part<'a> {
+    pub(crate) cache: &'a mut Cache,
+    pub(crate) tokens: usize,
+    /// For each kind of angles, cosines and sines of each token.
+    pub(crate) angles: Vec<(Vec<f32>, Vec<f32>)>,
+}
+
+impl Layer {
+    pub(crate) fn bytes(&self) -> usize {
+        self.qkv.bytes() + self.output.bytes() + self.gate_up.bytes() + self.down.bytes()
+    }
+
+    /// Adds what the block has to say to the residual stream `x`.
+    pub(crate) fn forward(&self, spec: &Spec, index: usize, x: &mut [f32], parts: &mut [Part<'_>]) {
+        let mut qkv = self.qkv.apply(&normed(spec, x, &self.before_attention));
+        self.place(spec, index, &mut qkv, parts);
+        let attended = self.attend(spec, index, &qkv, parts);
+        let mut update = self.output.apply(&attended);
+        self.add(spec, x, &mut update, self.after_attention.as_deref());
+
+        let gate_up = self.gate_up.apply(&normed(spec, x, &self.before_mlp));
+        let mut inner = vec![0.0; gate_up.len() / 2];
+        let tokens = gate_up.par_chunks(2 * spec.intermediate).zip(inner.par_chunks_mut(spec.intermediate));
+        tokens.with_min_len(8).for_each(|(both, inner)| {
+            let (gate, up) = both.split_at(spec.intermediate);
+            kernels::gated(spec.activation, gate, up, inner);
+        });
+        let mut update = self.down.apply(&inner);
+        self.add(spec, x, &mut update, self.after_mlp.as_deref());
+    }
+
+    /// Norms and turns queries and keys, and puts keys and values into the caches.
+    fn place(&self, spec: &Spec, index: usize, qkv: &mut [f32], parts: &mut [Part<'_>]) {
+        let (queries, keys) = (spec.heads * spec.head, spec.kv_heads * spec.head);
+        let mut rows = qkv.chunks_exact_mut(queries + 2 * keys);
+        for part in parts {
+            let (cos, sin) = &part.angles[self.spec.rope];
+            let pairs = cos.len() / part.tokens;
+            for (token, row) in rows.by_ref().take(part.tokens).enumerate() {
+                let at = token * pairs..(token + 1) * pairs;
+                for (head, values) in row[..queries + keys].chunks_exact_mut(spec.head).enumerate() {
+                    if let Some((query_norm, key_norm)) = &self.qk_norms {
+                        let weight = if head < spec.heads { query_norm } else { key_norm };
+                        kernels::rms_norm(values, weight, spec.norm_epsilon);
+                    }
+                    kernels::rotate(values, &cos[at.clone()], &sin[at.clone()]);
+                }
+                let (keys, values) = row[queries..].split_at(keys);
+                part.cache.push(index, keys, values);
+            }
+        }
+    }
+
+    /// All heads of all sequences; `qkv` holds a row for each token, of which the queries are read.
+    fn attend(&self, spec: &Spec, index: usize, qkv: &[f32], parts: &[Part<'_>]) -> Vec<f32> {
+        let row = (spec.heads + 2 * spec.kv_heads) * spec.head;
+        let width = spec.heads / spec.kv_heads * spec.head;
+        let mut first_row = 0;
+        let mut jobs = Vec::with_capacity(parts.len() * spec.kv_heads);
+        let mut work = 0;
+        for part in parts {
+            jobs.extend((0..spec.kv_heads).map(|head| (part, head, first_row)));
+            first_row += part.tokens;
+            work += part.tokens * (part.cache.len() + part.tokens) * spec.heads * spec.head;
+        }
+        let job = |(part, head, first): &(&Part<'_>, usize, usize)| {
+            let rows = qkv[first * row..].chunks_exact(row).take(part.tokens);
+            let queries: Vec<f32> = rows.flat_map(|row| &row[head * width..(head + 1) * width]).copied().collect();
+            self.head(spec, index, part, *head, &queries)
+        };
+        let heads: Vec<Vec<f32>> = if work < PARALLEL_WORK {
+            jobs.iter().map(job).collect()
+        } else {
+            jobs.par_iter().map(job).collect()
+        };
+        let mut out = vec![0.0; first_row * spec.heads * spec.head];
+        for ((part, head, first), values) in jobs.iter().zip(&heads) {
+            let rows = out[first * spec.heads * spec.head..].chunks_exact_mut(spec.heads * spec.head);
+            for (out, values) in rows.take(part.tokens).zip(values.chunks_exact(width)) {
+                out[head * width..(head + 1) * width].copy_from_slice(values);
+            }
+        }
+        out
+    }
+
+    fn head(&self, spec: &Spec, index: usize, part: &Part<'_>, head: usize, queries: &[f32]) -> Vec<f32> {
+        let (keys, values) = part.cache.head(index, head);
+        let group = spec.heads / spec.kv_heads;
+        let mut out = vec![0.0; queries.len()];
+        let mut scores = vec![0.0; group * keys.len() / spec.head];
+        kernels::attend(Attention {
+            queries,
+            keys,
+            values,
+            head: spec.head,
+            group,
+            first: part.cache.len(),
+            window: self.spec.window,
+            scale: spec.attention_scale,
+            softcap: spec.attention_softcap,
+            out: &mut out,
+            scores: &mut scores,
+        });
+        out
+    }
+
+    fn add(&self, spec: &Spec, x: &mut [f32], update: &mut [f32], norm: Option<&[f32]>) {
+        if let Some(weight) = norm {
+            for token in update.chunks_exact_mut(spec.hidden) {
+                kernels::rms_norm(token, weight, spec.norm_epsilon);
+            }
+        }
+        for (x, update) in x.iter_mut().zip(update) {
+            *x += *update * spec.residual_scale;
+        }
+    }
+}
+
+/// A normalised copy of all tokens.
+pub(crate) fn normed(spec: &Spec, x: &[f32], weight: &[f32]) -> Vec<f32> {
+    let mut out = x.to_vec();
+    for token in out.chunks_exact_mut(spec.hidden) {
+        kernels::rms_norm(token, weight, spec.norm_epsilon);
+    }
+    out
+}

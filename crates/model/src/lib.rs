@@ -1,0 +1,33 @@
+//! Language models on the CPU: a directory in the Hugging Face layout in, logits out.
+//!
+//! [`Spec`] describes any supported family as data, [`Decoder`] is the one forward pass that carries such a description out,
+//! [`Tokenizer`] and [`ChatTemplate`] turn texts into tokens and back, [`gguf`] converts a llama.cpp file to this layout.
+//!
+//! The crate knows nothing of HTTP, schedulers or clusters, and has no async code. Files are hostile until checked: sizes
+//! are bounded before memory is taken for them, and every failure is an [`Error`] that names the file and the field.
+
+pub mod adapter;
+pub mod cache;
+pub mod chat;
+pub mod config;
+mod decoder;
+mod error;
+pub mod example;
+pub mod gguf;
+mod kernels;
+mod layer;
+mod linear;
+mod read;
+pub mod sampling;
+mod tokenizer;
+pub mod weights;
+
+pub use adapter::Adapter;
+pub use cache::Cache;
+pub use chat::ChatTemplate;
+pub use config::{Generation, Spec};
+pub use decoder::{Decoder, Progress, Segment, Want};
+pub use error::{Error, Result};
+pub use linear::Precision;
+pub use tokenizer::{TextStream, Tokenizer};
+pub use weights::Store;

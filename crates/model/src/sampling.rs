@@ -1,0 +1,275 @@
+//! From logits to the next token.
+//!
+//! Values in, values out; the random numbers of a sequence come from its seed alone, so a request with a seed gives the
+//! same text whatever is served beside it.
+
+use std::cmp::Ordering;
+use std::collections::HashMap;
+
+/// How the next token is picked. The defaults change nothing: the distribution of the model itself.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Settings {
+    /// Logits are divided by it; 0 always takes the likeliest token.
+    pub temperature: f32,
+    /// Only so many of the likeliest tokens; 0 for all.
+    pub top_k: usize,
+    /// Only the likeliest tokens that together have this probability.
+    pub top_p: f32,
+    /// Only tokens with this share of the likeliest one's probability.
+    pub min_p: f32,
+    /// Logits of tokens that were there before are divided (or, below 0, multiplied) by it.
+    pub repetition_penalty: f32,
+    /// Taken from the logits of tokens that were generated before.
+    pub presence_penalty: f32,
+    /// Taken from the logits of generated tokens, once for each time.
+    pub frequency_penalty: f32,
+    /// Added to the logits of single tokens.
+    pub bias: Vec<(u32, f32)>,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            temperature: 1.0,
+            top_k: 0,
+            top_p: 1.0,
+            min_p: 0.0,
+            repetition_penalty: 1.0,
+            presence_penalty: 0.0,
+            frequency_penalty: 0.0,
+            bias: Vec::new(),
+        }
+    }
+}
+
+/// Picks tokens for one sequence.
+#[derive(Clone, Debug)]
+pub struct Sampler {
+    settings: Settings,
+    random: fastrand::Rng,
+    /// How often a token was there: in the prompt, and generated.
+    seen: HashMap<u32, (u32, u32)>,
+}
+
+impl Sampler {
+    /// A sampler of a sequence that begins with `prompt`.
+    #[must_use]
+    pub fn new(settings: Settings, seed: u64, prompt: &[u32]) -> Self {
+        let mut seen: HashMap<u32, (u32, u32)> = HashMap::new();
+        if needs_history(&settings) {
+            prompt.iter().for_each(|token| seen.entry(*token).or_default().0 += 1);
+        }
+        Self {
+            settings,
+            random: fastrand::Rng::with_seed(seed),
+            seen,
+        }
+    }
+
+    /// Picks the next token and notes it. `forbidden` tokens are not picked.
+    pub fn pick(&mut self, logits: &mut [f32], forbidden: &[u32]) -> u32 {
+        self.adjust(logits);
+        for token in forbidden {
+            if let Some(logit) = logits.get_mut(*token as usize) {
+                *logit = f32::NEG_INFINITY;
+            }
+        }
+        let token = if self.settings.temperature <= 0.0 { likeliest(logits) } else { self.draw(logits) };
+        if needs_history(&self.settings) {
+            self.seen.entry(token).or_default().1 += 1;
+        }
+        token
+    }
+
+    fn adjust(&self, logits: &mut [f32]) {
+        let settings = &self.settings;
+        for (token, (_, generated)) in &self.seen {
+            let Some(logit) = logits.get_mut(*token as usize) else {
+                continue;
+            };
+            let penalty = settings.repetition_penalty;
+            *logit = if *logit > 0.0 { *logit / penalty } else { *logit * penalty };
+            if *generated > 0 {
+                *logit -= settings.presence_penalty + settings.frequency_penalty * *generated as f32;
+            }
+        }
+        for (token, bias) in &settings.bias {
+            if let Some(logit) = logits.get_mut(*token as usize) {
+                *logit += bias;
+            }
+        }
+    }
+
+    fn draw(&mut self, logits: &[f32]) -> u32 {
+        let candidates = candidates(logits, &self.settings);
+        let total: f32 = candidates.iter().map(|(_, weight)| weight).sum();
+        let mut at = self.random.f32() * total;
+        for (token, weight) in &candidates {
+            at -= weight;
+            if at < 0.0 {
+                return *token;
+            }
+        }
+        candidates.first().map_or(0, |(token, _)| *token)
+    }
+}
+
+fn needs_history(settings: &Settings) -> bool {
+    let neutral = Settings::default();
+    settings.repetition_penalty != neutral.repetition_penalty
+        || settings.presence_penalty != neutral.presence_penalty
+        || settings.frequency_penalty != neutral.frequency_penalty
+}
+
+/// The token with the highest logit; the first of several. Not-a-number never wins.
+#[must_use]
+pub fn likeliest(logits: &[f32]) -> u32 {
+    let mut best = (0, f32::NEG_INFINITY);
+    for (token, logit) in logits.iter().enumerate() {
+        if *logit > best.1 {
+            best = (token, *logit);
+        }
+    }
+    u32::try_from(best.0).unwrap_or_default()
+}
+
+/// Tokens that may be drawn with their unnormalised probabilities, likeliest first where a limit needs that order.
+fn candidates(logits: &[f32], settings: &Settings) -> Vec<(u32, f32)> {
+    let most = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    let weight = |logit: f32| ((logit - most) / settings.temperature).exp();
+    let all = (0_u32..).zip(logits).map(|(token, logit)| (token, weight(*logit)));
+    let mut kept: Vec<(u32, f32)> = all.filter(|(_, weight)| *weight > 0.0 && *weight >= settings.min_p).collect();
+    let by_weight = |a: &(u32, f32), b: &(u32, f32)| b.1.partial_cmp(&a.1).unwrap_or(Ordering::Equal).then(a.0.cmp(&b.0));
+    if settings.top_k > 0 && settings.top_k < kept.len() {
+        kept.select_nth_unstable_by(settings.top_k, by_weight);
+        kept.truncate(settings.top_k);
+    }
+    if settings.top_p < 1.0 {
+        nucleus(&mut kept, settings.top_p, by_weight);
+    } else if settings.top_k > 0 {
+        kept.sort_unstable_by(by_weight);
+    }
+    kept
+}
+
+/// Leaves the likeliest tokens that together have the share `top_p`, in order.
+fn nucleus(
+    kept: &mut Vec<(u32, f32)>,
+    top_p: f32,
+    by_weight: impl Fn(&(u32, f32), &(u32, f32)) -> Ordering + Copy,
+) {
+    /// The share is nearly always among so few, and sorting a whole vocabulary takes milliseconds.
+    const FEW: usize = 512;
+    let limit = top_p * kept.iter().map(|(_, weight)| weight).sum::<f32>();
+    if kept.len() > FEW {
+        kept.select_nth_unstable_by(FEW, by_weight);
+        if kept[..FEW].iter().map(|(_, weight)| weight).sum::<f32>() >= limit {
+            kept.truncate(FEW);
+        }
+    }
+    kept.sort_unstable_by(by_weight);
+    let mut sum = 0.0;
+    let needed = kept.iter().take_while(|(_, weight)| {
+        let wanted = sum < limit;
+        sum += weight;
+        wanted
+    });
+    let count = needed.count().max(1);
+    kept.truncate(count);
+}
+
+/// Natural logarithms of probabilities.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LogProbs {
+    /// That of the token asked for.
+    pub chosen: f32,
+    /// The likeliest tokens and theirs.
+    pub top: Vec<(u32, f32)>,
+}
+
+/// Log-probabilities of `token` and of the `top` likeliest, by the model itself.
+#[must_use]
+pub fn log_probs(logits: &[f32], token: u32, top: usize) -> LogProbs {
+    let most = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    let sum: f64 = logits.iter().map(|logit| f64::from(logit - most).exp()).sum();
+    let normal = f64::from(most) + sum.ln();
+    let log_prob = |logit: f32| (f64::from(logit) - normal) as f32;
+    let mut order: Vec<(u32, f32)> = (0_u32..).zip(logits).map(|(token, logit)| (token, *logit)).collect();
+    let by_logit = |a: &(u32, f32), b: &(u32, f32)| b.1.partial_cmp(&a.1).unwrap_or(Ordering::Equal).then(a.0.cmp(&b.0));
+    if top > 0 && top < order.len() {
+        order.select_nth_unstable_by(top, by_logit);
+    }
+    order.truncate(top);
+    order.sort_unstable_by(by_logit);
+    LogProbs {
+        chosen: logits.get(token as usize).map_or(f32::NEG_INFINITY, |logit| log_prob(*logit)),
+        top: order.into_iter().map(|(token, logit)| (token, log_prob(logit))).collect(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn counts(settings: Settings, logits: &[f32]) -> Vec<usize> {
+        let mut sampler = Sampler::new(settings, 1, &[]);
+        let mut counts = vec![0; logits.len()];
+        (0..4000).for_each(|_| counts[sampler.pick(&mut logits.to_vec(), &[]) as usize] += 1);
+        counts
+    }
+
+    const LOGITS: [f32; 4] = [0.0, 1.098_612_3, 0.0, f32::NEG_INFINITY]; // probabilities 0.2, 0.6, 0.2, 0
+
+    #[test]
+    fn draws_follow_the_probabilities() {
+        let counts = counts(Settings::default(), &LOGITS);
+        assert!((700..900).contains(&counts[0]) && (2250..2550).contains(&counts[1]) && counts[3] == 0, "{counts:?}");
+    }
+
+    #[test]
+    fn limits_leave_the_likeliest() {
+        let cases = [
+            Settings { top_k: 1, ..Settings::default() },
+            Settings { top_p: 0.5, ..Settings::default() },
+            Settings { min_p: 0.5, ..Settings::default() },
+            Settings { temperature: 0.0, ..Settings::default() },
+        ];
+        for settings in cases {
+            assert_eq!(counts(settings.clone(), &LOGITS)[1], 4000, "{settings:?}");
+        }
+        let two = counts(Settings { top_p: 0.7, ..Settings::default() }, &LOGITS);
+        assert!(two[0] > 0 && two[2] == 0, "{two:?}");
+    }
+
+    #[test]
+    fn penalties_and_biases_move_the_choice() {
+        let greedy = Settings { temperature: 0.0, ..Settings::default() };
+        let pick = |settings: Settings, prompt: &[u32]| Sampler::new(settings, 0, prompt).pick(&mut [2.0, 1.9, -1.0], &[]);
+        assert_eq!(pick(greedy.clone(), &[0]), 0);
+        assert_eq!(pick(Settings { repetition_penalty: 1.2, ..greedy.clone() }, &[0]), 1);
+        // Presence counts what was generated, not the prompt.
+        assert_eq!(pick(Settings { presence_penalty: 1.0, ..greedy.clone() }, &[0]), 0);
+        assert_eq!(pick(Settings { bias: vec![(2, 5.0), (99, 1.0)], ..greedy.clone() }, &[]), 2);
+        let mut sampler = Sampler::new(Settings { presence_penalty: 1.0, ..greedy }, 0, &[]);
+        assert_eq!([0; 2].map(|_| sampler.pick(&mut [2.0, 1.9, -1.0], &[])), [0, 1]);
+    }
+
+    #[test]
+    fn a_seed_fixes_the_draws_and_forbidden_tokens_never_come() {
+        let draw = |seed| {
+            let mut sampler = Sampler::new(Settings::default(), seed, &[]);
+            (0..20).map(|_| sampler.pick(&mut LOGITS.to_vec(), &[1])).collect::<Vec<_>>()
+        };
+        assert_eq!(draw(5), draw(5));
+        assert_ne!(draw(5), draw(6));
+        assert!(!draw(5).contains(&1));
+    }
+
+    #[test]
+    fn log_probs_are_logarithms_of_probabilities() {
+        let found = log_probs(&LOGITS, 0, 2);
+        assert!((found.chosen.exp() - 0.2).abs() < 1e-6);
+        assert_eq!(found.top.iter().map(|(token, _)| *token).collect::<Vec<_>>(), [1, 0]);
+        assert!((found.top[0].1.exp() - 0.6).abs() < 1e-6);
+    }
+}

@@ -1,0 +1,150 @@
+//! Tensors of a model's directory: one safetensors file or an index over shards.
+//!
+//! Headers are checked before anything is read, and tensors are read one by one with positioned reads. Files are not mapped:
+//! each weight is converted or fused anyway, and a mapped file that somebody truncates kills the process.
+
+mod shard;
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+
+pub use shard::Tensor;
+use shard::Shard;
+
+use crate::error::{Error, Result};
+use crate::read;
+
+/// Largest `model.safetensors.index.json`, in bytes.
+const INDEX_BYTES: u64 = 64 << 20;
+/// Most shards of a model.
+const SHARDS: usize = 1024;
+
+/// All tensors of a directory, by name.
+#[derive(Debug)]
+pub struct Store {
+    dir: PathBuf,
+    shards: Vec<Shard>,
+    place: HashMap<String, usize>,
+}
+
+#[derive(Deserialize)]
+struct Index {
+    weight_map: BTreeMap<String, String>,
+}
+
+impl Store {
+    /// Opens `model.safetensors`, or the shards that `model.safetensors.index.json` lists.
+    ///
+    /// # Errors
+    /// When files are missing, truncated or malformed, or a shard lies outside the directory.
+    pub fn open(dir: &Path) -> Result<Self> {
+        let index_path = dir.join("model.safetensors.index.json");
+        let files = if index_path.exists() {
+            shard_names(&index_path)?
+        } else {
+            vec!["model.safetensors".to_owned()]
+        };
+        Self::of_files(dir, &files)
+    }
+
+    /// Opens exactly one file.
+    pub(crate) fn of_file(dir: &Path, file: &str) -> Result<Self> {
+        Self::of_files(dir, &[file.to_owned()])
+    }
+
+    fn of_files(dir: &Path, files: &[String]) -> Result<Self> {
+        let shards: Vec<Shard> = files.iter().map(|file| Shard::open(&dir.join(file))).collect::<Result<_>>()?;
+        let mut place = HashMap::new();
+        for (index, shard) in shards.iter().enumerate() {
+            place.extend(shard.names().map(|name| (name, index)));
+        }
+        Ok(Self {
+            dir: dir.to_owned(),
+            shards,
+            place,
+        })
+    }
+
+    /// Where the files are.
+    #[must_use]
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// Names of all tensors, in no order.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.place.keys().map(String::as_str)
+    }
+
+    /// Whether there is such a tensor.
+    #[must_use]
+    pub fn contains(&self, name: &str) -> bool {
+        self.place.contains_key(name)
+    }
+
+    /// Bytes of all tensors as they are stored.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        self.shards.iter().map(Shard::bytes).sum()
+    }
+
+    /// Whether the tensor has more digits than bfloat16 can keep.
+    #[must_use]
+    pub fn is_wide(&self, name: &str) -> bool {
+        self.place.get(name).is_some_and(|shard| self.shards[*shard].is_wide(name))
+    }
+
+    /// Shape of a tensor.
+    ///
+    /// # Errors
+    /// When there is no such tensor.
+    pub fn shape(&self, name: &str) -> Result<Vec<usize>> {
+        self.shard(name)?.shape(name)
+    }
+
+    /// Reads a tensor, whatever its shape.
+    ///
+    /// # Errors
+    /// When there is no such tensor, it is of a kind that is not supported, or reading fails.
+    pub fn read(&self, name: &str) -> Result<Tensor> {
+        self.shard(name)?.read(name)
+    }
+
+    /// Reads a tensor that must have this shape.
+    ///
+    /// # Errors
+    /// As [`Store::read`], and when the shape is another one.
+    pub fn read_shaped(&self, name: &str, expected: &[usize]) -> Result<Tensor> {
+        let found = self.shape(name)?;
+        if found != expected {
+            return Err(Error::Shape {
+                name: name.to_owned(),
+                expected: expected.to_vec(),
+                found,
+            });
+        }
+        self.read(name)
+    }
+
+    fn shard(&self, name: &str) -> Result<&Shard> {
+        let missing = || Error::MissingTensor { name: name.to_owned() };
+        self.place.get(name).map(|shard| &self.shards[*shard]).ok_or_else(missing)
+    }
+}
+
+fn shard_names(index_path: &Path) -> Result<Vec<String>> {
+    let index: Index = read::json(index_path, INDEX_BYTES)?;
+    let mut files: Vec<String> = index.weight_map.into_values().collect();
+    files.sort();
+    files.dedup();
+    if files.is_empty() || files.len() > SHARDS {
+        return Err(Error::file(index_path, format!("names {} shards, 1 to {SHARDS} are supported", files.len())));
+    }
+    let is_plain = |file: &String| !file.contains('/') && !file.contains('\\') && file.ends_with(".safetensors");
+    match files.iter().find(|file| !is_plain(file)) {
+        Some(odd) => Err(Error::file(index_path, format!("names `{odd}`, which is no file of this directory"))),
+        None => Ok(files),
+    }
+}

@@ -1,0 +1,180 @@
+//! The forward pass against what torch and transformers recorded (`tools/record.py`), for every family.
+
+use std::path::{Path, PathBuf};
+
+use model::{Adapter, Cache, Decoder, Precision, Segment, Spec, Store, Want, sampling::likeliest};
+
+/// Largest difference of a logit; logits are around 10.
+const TOLERANCE: f32 = 1e-3;
+
+const FAMILIES: [&str; 14] = [
+    "llama", "llama3", "linear", "mistral", "qwen2", "qwen2-yarn", "qwen3", "phi3", "phi3-longrope", "phi4", "gemma", "gemma2",
+    "gemma3", "granite",
+];
+
+fn data(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data").join(name)
+}
+
+fn load(name: &str, precision: Precision, adapters: &[Adapter]) -> Decoder {
+    let dir = data(name);
+    let spec = Spec::open(&dir).unwrap();
+    Decoder::load(spec, &Store::open(&dir).unwrap(), precision, adapters, &|_| {}).unwrap()
+}
+
+/// What was recorded.
+struct Expected {
+    tokens: Vec<u32>,
+    logits: Vec<f32>,
+    greedy: Vec<u32>,
+    short_logits: Vec<f32>,
+}
+
+fn expected(name: &str) -> Expected {
+    let bytes = std::fs::read(data(name).join("expected.safetensors")).unwrap();
+    let tensors = safetensors::SafeTensors::deserialize(&bytes).unwrap();
+    let words = |name: &str| -> Vec<[u8; 4]> {
+        let tensor = tensors.tensor(name);
+        tensor.map_or_else(|_| vec![], |tensor| tensor.data().as_chunks::<4>().0.to_vec())
+    };
+    let tokens = |name: &str| words(name).into_iter().map(u32::from_le_bytes).collect();
+    let floats = |name: &str| words(name).into_iter().map(f32::from_le_bytes).collect();
+    Expected {
+        tokens: tokens("tokens"),
+        logits: floats("logits"),
+        greedy: tokens("greedy"),
+        short_logits: floats("short_logits"),
+    }
+}
+
+fn run(decoder: &Decoder, cache: &mut Cache, tokens: &[u32], want: Want) -> Vec<f32> {
+    let mut segments = [Segment { tokens, cache, want }];
+    decoder.step(&mut segments).unwrap().remove(0)
+}
+
+fn all_logits(decoder: &Decoder, tokens: &[u32], planned: usize) -> Vec<f32> {
+    run(decoder, &mut Cache::new(decoder.spec(), planned), tokens, Want::All)
+}
+
+fn worst(found: &[f32], expected: &[f32]) -> f32 {
+    assert_eq!(found.len(), expected.len());
+    found.iter().zip(expected).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max)
+}
+
+#[test]
+fn logits_are_those_of_torch() {
+    for name in FAMILIES {
+        let (decoder, expected) = (load(name, Precision::Stored, &[]), expected(name));
+        let long = worst(&all_logits(&decoder, &expected.tokens, 64), &expected.logits);
+        let short = worst(&all_logits(&decoder, &expected.tokens[..10], 10), &expected.short_logits);
+        let most = expected.logits.iter().fold(0.0_f32, |most, logit| most.max(logit.abs()));
+        println!("{name:14} {long:.1e} {short:.1e} of {most:.1}");
+        assert!(long < TOLERANCE && short < TOLERANCE, "{name}: {long} {short}");
+    }
+}
+
+#[test]
+fn greedy_continuations_are_those_of_torch() {
+    for name in FAMILIES {
+        let (decoder, expected) = (load(name, Precision::Stored, &[]), expected(name));
+        let mut cache = Cache::new(decoder.spec(), 64);
+        let mut next = likeliest(&run(&decoder, &mut cache, &expected.tokens, Want::Last));
+        let mut greedy = Vec::new();
+        while greedy.len() < expected.greedy.len() {
+            greedy.push(next);
+            next = likeliest(&run(&decoder, &mut cache, &[next], Want::Last));
+        }
+        assert_eq!(greedy, expected.greedy, "{name}");
+    }
+}
+
+#[test]
+fn a_sequence_gets_the_same_bits_in_pieces_and_in_a_batch() {
+    for name in ["llama", "gemma3", "phi3"] {
+        let (decoder, tokens) = (load(name, Precision::Stored, &[]), expected(name).tokens);
+        let whole = all_logits(&decoder, &tokens, 64);
+        let vocabulary = decoder.spec().vocabulary;
+        let mut cache = Cache::new(decoder.spec(), 64);
+        let mut pieces = Vec::new();
+        for piece in tokens.chunks(5) {
+            pieces.extend(run(&decoder, &mut cache, piece, Want::All));
+        }
+        assert_eq!(pieces, whole, "{name} in pieces");
+        // Beside others, each at another position.
+        let mut caches: Vec<Cache> = (0..6).map(|_| Cache::new(decoder.spec(), 64)).collect();
+        for (skip, cache) in caches.iter_mut().enumerate().skip(1) {
+            run(&decoder, cache, &tokens[..skip], Want::Nothing);
+        }
+        let mut segments: Vec<Segment<'_>> = caches
+            .iter_mut()
+            .enumerate()
+            .map(|(skip, cache)| Segment {
+                tokens: &tokens[skip..],
+                cache,
+                want: Want::All,
+            })
+            .collect();
+        let batch = decoder.step(&mut segments).unwrap();
+        for (skip, logits) in batch.iter().enumerate() {
+            assert_eq!(logits, &whole[skip * vocabulary..], "{name} beside others");
+        }
+    }
+}
+
+#[test]
+fn a_prefix_taken_from_another_sequence_gives_the_same_bits() {
+    let (decoder, tokens) = (load("llama", Precision::Stored, &[]), expected("llama").tokens);
+    let mut first = Cache::new(decoder.spec(), 64);
+    run(&decoder, &mut first, &tokens, Want::Nothing);
+    let mut second = Cache::new(decoder.spec(), 32);
+    second.take_prefix(&first, 9);
+    let found = run(&decoder, &mut second, &tokens[9..], Want::Last);
+    assert_eq!(found, all_logits(&decoder, &tokens, 64)[(tokens.len() - 1) * decoder.spec().vocabulary..]);
+}
+
+#[test]
+fn eight_bits_stay_near() {
+    let (exact, rounded) = (load("llama", Precision::F32, &[]), load("llama", Precision::Q8, &[]));
+    let tokens = expected("llama").tokens;
+    let found = worst(&all_logits(&rounded, &tokens, 64), &all_logits(&exact, &tokens, 64));
+    assert!(found > 1e-4 && found < 1.0, "{found}");
+    assert!(rounded.bytes() * 3 < exact.bytes(), "{} {}", rounded.bytes(), exact.bytes());
+}
+
+#[test]
+fn merged_adapters_are_those_of_peft() {
+    let adapter = |name: &str, strength| Adapter::open(&data("adapters").join(name), strength).unwrap();
+    let adapters = [adapter("first", 0.7), adapter("second", 0.4)];
+    let decoder = load("llama", Precision::F32, &adapters);
+    let expected = expected("adapters");
+    let difference = worst(&all_logits(&decoder, &expected.tokens, 64), &expected.logits);
+    assert!(difference < TOLERANCE, "{difference}");
+    let without = load("llama", Precision::F32, &[]);
+    assert!(worst(&all_logits(&without, &expected.tokens, 64), &expected.logits) > 0.1);
+}
+
+#[test]
+fn an_adapter_of_another_model_is_refused() {
+    let adapter = Adapter::open(&data("adapters").join("first"), 1.0).unwrap();
+    let dir = data("phi3");
+    let store = Store::open(&dir).unwrap();
+    let error = Decoder::load(Spec::open(&dir).unwrap(), &store, Precision::F32, &[adapter], &|_| {}).unwrap_err();
+    assert!(error.to_string().contains("trained for another one"), "{error}");
+}
+
+#[test]
+fn wrong_tokens_and_too_long_sequences_are_refused() {
+    let decoder = load("llama", Precision::Stored, &[]);
+    let mut cache = Cache::new(decoder.spec(), 4);
+    let mut refused = |tokens: &[u32]| {
+        let mut segments = [Segment {
+            tokens,
+            cache: &mut cache,
+            want: Want::Last,
+        }];
+        decoder.step(&mut segments).unwrap_err().to_string()
+    };
+    assert!(refused(&[3, 160]).contains("token 160"));
+    assert!(refused(&[3; 5]).contains("5 positions"));
+    assert_eq!(run(&decoder, &mut cache, &[3; 4], Want::Last).len(), 160);
+}

@@ -1,0 +1,233 @@
+//! One Workspace with its surroundings, and short words for what is planned.
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use kaito_api::{Workspace, WorkspaceStatus};
+use plan::{Finalizer, Manifest, Plan, Write};
+use serde_json::Value;
+use workspace_plan::{Observed, PresetLookup, ProvisionerMode, Settings, Workloads};
+
+use crate::objects::{self, machine, node, parse, preset, slot, t};
+
+#[derive(Clone, Debug)]
+pub(crate) struct Case {
+    pub(crate) observed: Observed,
+    pub(crate) settings: Settings,
+    pub(crate) now: Timestamp,
+}
+
+impl Case {
+    pub(crate) fn new(workspace: Value, preset: PresetLookup) -> Self {
+        Self {
+            observed: Observed {
+                workspace: Arc::new(parse(workspace)),
+                preset,
+                machines: Vec::new(),
+                nodes: Vec::new(),
+                workloads: Workloads::default(),
+                pods: Vec::new(),
+            },
+            settings: Settings {
+                mode: ProvisionerMode::Machine,
+                cloud: instance_types::Cloud::Azure,
+                node_image_family: "ubuntu".to_owned(),
+                images: render::Images::default(),
+            },
+            now: t(0),
+        }
+    }
+
+    /// A Workspace that serves a preset of the catalogue.
+    pub(crate) fn serving(name: &str) -> Self {
+        Self::new(objects::inference(name), PresetLookup::Found(preset(name)))
+    }
+
+    /// A Workspace that tunes.
+    pub(crate) fn tuning() -> Self {
+        Self::new(
+            objects::tuning(),
+            PresetLookup::Found(preset("phi-3-mini-4k-instruct")),
+        )
+    }
+
+    pub(crate) fn byo(mut self) -> Self {
+        self.settings.mode = ProvisionerMode::Byo;
+        self.edit(|workspace| {
+            if let Some(resource) = &mut workspace.spec.resource {
+                resource.instance_type = String::new();
+            }
+        })
+    }
+
+    pub(crate) fn edit(mut self, change: impl FnOnce(&mut Workspace)) -> Self {
+        change(Arc::make_mut(&mut self.observed.workspace));
+        self
+    }
+
+    pub(crate) fn annotated(self, key: &str, value: &str) -> Self {
+        self.edit(|workspace| {
+            let annotations = workspace.metadata.annotations.get_or_insert_default();
+            annotations.insert(key.to_owned(), value.to_owned());
+        })
+    }
+
+    pub(crate) fn deleted(self) -> Self {
+        let now = self.now;
+        self.edit(|workspace| workspace.metadata.deletion_timestamp = Some(Time(now)))
+    }
+
+    /// With ready Machines and Nodes for so many slots.
+    pub(crate) fn with_nodes(mut self, slots: u32, gpus: u32) -> Self {
+        self.observed.machines = (0..slots)
+            .map(|ordinal| Arc::new(machine(ordinal, None)))
+            .collect();
+        self.observed.nodes = (0..slots)
+            .map(|ordinal| Arc::new(node(&slot(ordinal), true, gpus)))
+            .collect();
+        self
+    }
+
+    pub(crate) fn plan(&self) -> Plan {
+        workspace_plan::plan(self.now, &self.observed, &self.settings)
+    }
+
+    /// After the plan was carried out: objects and status are as planned, and controllers have done nothing yet.
+    pub(crate) fn stored(mut self) -> Self {
+        let plan = self.plan();
+        for write in &plan.writes {
+            self.carry_out(write);
+        }
+        if let Some(status) = plan.status {
+            let status: WorkspaceStatus = parse(status);
+            self = self.edit(|workspace| workspace.status = Some(status));
+        }
+        self
+    }
+
+    fn carry_out(&mut self, write: &Write) {
+        match write {
+            Write::Apply(manifest) => self.store(manifest),
+            Write::Delete(delete) => {
+                let workloads = &mut self.observed.workloads;
+                self.observed
+                    .machines
+                    .retain(|m| m.metadata.uid.as_deref() != Some(&delete.uid));
+                let gone = |metadata: &k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta| {
+                    metadata.uid.as_deref() == Some(&delete.uid)
+                };
+                workloads.deployment.take_if(|object| gone(&object.metadata));
+                workloads.stateful_set.take_if(|object| gone(&object.metadata));
+                workloads.job.take_if(|object| gone(&object.metadata));
+                workloads.service.take_if(|object| gone(&object.metadata));
+                workloads
+                    .headless_service
+                    .take_if(|object| gone(&object.metadata));
+                workloads.tuning_config.take_if(|object| gone(&object.metadata));
+            }
+            Write::Patch(_) | Write::Evict(_) => panic!("a Workspace patches and evicts nothing"),
+        }
+    }
+
+    fn store(&mut self, manifest: &Manifest) {
+        let mut value = manifest.to_value();
+        let name = value["metadata"]["name"].as_str().unwrap().to_owned();
+        let uid = format!("uid-of-{}-{name}", manifest.kind().as_str());
+        value["metadata"]["uid"] = uid.into();
+        value["metadata"]["generation"] = 1.into();
+        let workloads = &mut self.observed.workloads;
+        match manifest.kind() {
+            plan::Kind::Machine => {
+                let status = self
+                    .observed
+                    .machines
+                    .iter()
+                    .find(|m| m.metadata.name.as_ref() == Some(&name));
+                let status = status.and_then(|machine| machine.status.clone());
+                let mut machine: kaito_api::Machine = parse(value);
+                machine.status = status;
+                self.observed
+                    .machines
+                    .retain(|m| m.metadata.name.as_ref() != Some(&name));
+                self.observed.machines.push(Arc::new(machine));
+            }
+            plan::Kind::Deployment => workloads.deployment = Some(Arc::new(parse(value))),
+            plan::Kind::StatefulSet => workloads.stateful_set = Some(Arc::new(parse(value))),
+            plan::Kind::Job => workloads.job = Some(Arc::new(parse(value))),
+            plan::Kind::ConfigMap => workloads.tuning_config = Some(Arc::new(parse(value))),
+            plan::Kind::Service if name.ends_with("-headless") => {
+                workloads.headless_service = Some(Arc::new(parse(value)));
+            }
+            plan::Kind::Service => workloads.service = Some(Arc::new(parse(value))),
+            other => panic!("{other:?} is not applied"),
+        }
+    }
+
+    /// The controllers have made what was deployed answer.
+    pub(crate) fn answering(mut self) -> Self {
+        let workloads = &mut self.observed.workloads;
+        if let Some(deployment) = &mut workloads.deployment {
+            let deployment = Arc::make_mut(deployment);
+            let replicas = deployment.spec.replicas;
+            let status = deployment.status.get_or_insert_default();
+            (status.observed_generation, status.available_replicas) = (Some(1), replicas);
+        }
+        if let Some(set) = &mut workloads.stateful_set {
+            let set = Arc::make_mut(set);
+            let replicas = set.spec.replicas;
+            let status = set.status.get_or_insert_default();
+            (status.observed_generation, status.ready_replicas) = (Some(1), replicas);
+        }
+        self
+    }
+}
+
+/// What a plan does, a word each.
+pub(crate) fn deeds(plan: &Plan) -> Vec<String> {
+    let mut all: Vec<String> = plan.writes.iter().map(deed).collect();
+    match plan.finalizer {
+        Finalizer::Leave => {}
+        Finalizer::Ensure(_) => all.push("claim".to_owned()),
+        Finalizer::Release(_) => all.push("release".to_owned()),
+    }
+    all
+}
+
+fn deed(write: &Write) -> String {
+    match write {
+        Write::Apply(manifest) => format!("apply {}", manifest.kind().as_str()),
+        Write::Delete(delete) => format!("delete {} {}", delete.target.kind.as_str(), delete.target.name),
+        Write::Patch(patch) => format!("patch {}", patch.target.name),
+        Write::Evict(evict) => format!("evict {}", evict.name),
+    }
+}
+
+/// A condition of the planned status: `Status/Reason: message`.
+pub(crate) fn condition(plan: &Plan, kind: &str) -> String {
+    let status = plan.status.as_ref().expect("a status is written");
+    let all = status["conditions"].as_array().unwrap();
+    let found = all.iter().find(|condition| condition["type"] == kind);
+    found.map_or_else(String::new, |condition| {
+        let text = |key: &str| condition[key].as_str().unwrap().to_owned();
+        format!("{}/{}: {}", text("status"), text("reason"), text("message"))
+    })
+}
+
+/// The word of the planned status.
+pub(crate) fn state(plan: &Plan) -> String {
+    plan.status.as_ref().unwrap()["state"]
+        .as_str()
+        .unwrap()
+        .to_owned()
+}
+
+/// The plan is one that the API server would take, says this of a condition, and does this.
+#[track_caller]
+pub(crate) fn check(case: &Case, kind: &str, starts: &str, does: &[&str]) {
+    let plan = case.plan();
+    assert_eq!(plan::check::check(&plan), vec![], "{:?}", plan.because);
+    let says = condition(&plan, kind);
+    assert!(says.starts_with(starts), "{kind} is {says}");
+    assert_eq!(deeds(&plan), does, "{:?}", plan.because);
+}

@@ -1,0 +1,20 @@
+//! Decisions about Workspaces, from single tables to arbitrary surroundings. Whole lives are played in `sim`.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::needless_pass_by_value,
+    reason = "helpers of tests fail their test"
+)]
+
+mod byo;
+mod case;
+mod deletion;
+mod events;
+mod objects;
+mod pods;
+mod properties;
+mod refusals;
+mod serving;
+mod tuning;

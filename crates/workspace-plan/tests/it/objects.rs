@@ -1,0 +1,132 @@
+//! Objects that tests begin with, as the API server would show them.
+
+use std::sync::Arc;
+
+use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::api::core::v1::{Node, Pod};
+use kaito_api::{Machine, names};
+use preset_catalog::{Catalog, Preset};
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+
+pub(crate) const NAME: &str = "w";
+pub(crate) const UID: &str = "uid-of-w";
+pub(crate) const A100: &str = "Standard_NC24ads_A100_v4";
+
+pub(crate) fn t(seconds: i64) -> Timestamp {
+    "2026-01-05T10:00:00Z".parse::<Timestamp>().unwrap() + SignedDuration::from_secs(seconds)
+}
+
+pub(crate) fn parse<T: DeserializeOwned>(value: Value) -> T {
+    serde_json::from_value(value).unwrap()
+}
+
+pub(crate) fn preset(name: &str) -> Arc<Preset> {
+    Arc::new(Catalog::embedded().unwrap().find(name).unwrap().clone())
+}
+
+fn workspace(parts: Value) -> Value {
+    let mut value = json!({
+        "apiVersion": "kaito.sh/v1beta1",
+        "kind": "Workspace",
+        "metadata": {
+            "name": NAME, "namespace": "default", "uid": UID, "generation": 1, "resourceVersion": "5",
+            "creationTimestamp": t(-60).to_string(),
+            "finalizers": ["workspace.finalizer.kaito.sh"],
+        },
+        "resource": {"count": 1, "instanceType": A100, "labelSelector": {"matchLabels": {"apps": "w"}}},
+    });
+    value
+        .as_object_mut()
+        .unwrap()
+        .extend(parts.as_object().unwrap().clone());
+    value
+}
+
+pub(crate) fn inference(preset: &str) -> Value {
+    workspace(json!({"inference": {"preset": {"name": preset}}}))
+}
+
+pub(crate) fn template(container: Value) -> Value {
+    workspace(json!({"inference": {"template": {"spec": {"containers": [container]}}}}))
+}
+
+pub(crate) fn tuning() -> Value {
+    workspace(json!({"tuning": {
+        "preset": {"name": "phi-3-mini-4k-instruct"},
+        "method": "qlora",
+        "input": {"urls": ["https://example.com/data.parquet"]},
+        "output": {"image": "example.com/adapter:1", "imagePushSecret": "push"},
+    }}))
+}
+
+/// Name of the Machine of one slot.
+pub(crate) fn slot(ordinal: u32) -> String {
+    names::machine("default", NAME, UID, ordinal)
+}
+
+pub(crate) fn node_of(machine: &str) -> String {
+    format!("aks-{machine}-1-vmss000000")
+}
+
+/// A Machine of the Workspace whose `Ready` and first unfinished step have this reason; ready without one.
+pub(crate) fn machine(ordinal: u32, stuck: Option<(&str, &str)>) -> Machine {
+    let name = slot(ordinal);
+    let condition = |kind: &str, good: bool| match stuck {
+        Some((reason, message)) if !good => {
+            json!({"type": kind, "status": "False", "reason": reason, "message": message})
+        }
+        _ => json!({"type": kind, "status": "True"}),
+    };
+    let good = stuck.is_none();
+    parse(json!({
+        "apiVersion": "karpenter.sh/v1alpha5",
+        "kind": "Machine",
+        "metadata": {
+            "name": name, "uid": format!("uid-of-{name}"), "resourceVersion": "7",
+            "creationTimestamp": t(-50).to_string(),
+            "labels": {
+                "kaito.sh/workspace": NAME, "kaito.sh/workspacenamespace": "default",
+                "kaito.sh/workspace-uid": UID, "kaito.sh/ordinal": ordinal.to_string(),
+            },
+        },
+        "spec": {},
+        "status": {
+            "nodeName": if good { node_of(&name) } else { String::new() },
+            "conditions": [
+                condition("MachineLaunched", good), condition("MachineRegistered", good),
+                condition("MachineInitialized", good), condition("Ready", good),
+            ],
+        },
+    }))
+}
+
+/// The Node of a Machine.
+pub(crate) fn node(machine: &str, ready: bool, gpus: u32) -> Node {
+    brought(&node_of(machine), ready, json!({}), gpus)
+}
+
+/// A Node with these labels beside the Workspace's selector.
+pub(crate) fn brought(name: &str, ready: bool, labels: Value, gpus: u32) -> Node {
+    let mut all = json!({"apps": "w"});
+    all.as_object_mut()
+        .unwrap()
+        .extend(labels.as_object().unwrap().clone());
+    let ready = if ready { "True" } else { "False" };
+    parse(json!({
+        "metadata": {"name": name, "uid": format!("uid-of-{name}"), "labels": all},
+        "status": {
+            "allocatable": {"cpu": "24", "nvidia.com/gpu": gpus.to_string()},
+            "conditions": [{"type": "Ready", "status": ready}],
+        },
+    }))
+}
+
+/// A pod of the Workspace with this status.
+pub(crate) fn pod(name: &str, status: Value) -> Pod {
+    parse(json!({
+        "metadata": {"name": name, "namespace": "default", "labels": {"kaito.sh/workspace": NAME}},
+        "spec": {"containers": [], "nodeName": "n"},
+        "status": status,
+    }))
+}

@@ -1,0 +1,188 @@
+//! What holds of every plan, whatever the surroundings look like.
+
+use std::sync::Arc;
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use kaito_api::Machine;
+use plan::{Finalizer, Kind, Write};
+use proptest::prelude::*;
+use serde_json::json;
+use workspace_plan::{PresetLookup, ProvisionerMode};
+
+use crate::case::Case;
+use crate::objects::{self, UID, brought, machine, node, parse, pod, preset, slot};
+
+const PRESETS: [&str; 4] = [
+    "phi-4",
+    "llama-3.3-70b-instruct",
+    "smollm2-135m-instruct",
+    "phi-3-mini-4k-instruct",
+];
+
+fn lookups(name: &'static str) -> impl Strategy<Value = PresetLookup> {
+    prop_oneof![
+        4 => Just(PresetLookup::Found(preset(name))),
+        1 => Just(PresetLookup::Unknown { near: vec!["b".into(), "a".into()] }),
+        1 => Just(PresetLookup::Unavailable { message: "down".into(), last_good: None }),
+        1 => Just(PresetLookup::Unavailable { message: "down".into(), last_good: Some(preset(name)) }),
+    ]
+}
+
+fn specs() -> impl Strategy<Value = Case> {
+    let serving = proptest::sample::select(&PRESETS[..]).prop_flat_map(|name| {
+        lookups(name).prop_map(move |lookup| Case::new(objects::inference(name), lookup))
+    });
+    let tuning = lookups("phi-3-mini-4k-instruct").prop_map(|lookup| Case::new(objects::tuning(), lookup));
+    prop_oneof![3 => serving, 1 => tuning]
+}
+
+fn machines() -> impl Strategy<Value = Vec<Machine>> {
+    let one = (0_u32..5, 0_usize..4, any::<bool>(), 0_usize..4).prop_map(|(ordinal, stage, going, owner)| {
+        let stuck = [
+            None,
+            Some(("AgentPoolCreating", "made")),
+            Some(("Throttled", "slow")),
+            Some(("Odd", "other")),
+        ];
+        let mut machine = machine(ordinal, stuck[stage]);
+        let labels = machine.metadata.labels.as_mut().unwrap();
+        match owner {
+            0 => drop(labels.remove("kaito.sh/workspace-uid")),
+            1 => drop(labels.insert("kaito.sh/workspace-uid".into(), "uid-of-another".into())),
+            _ => {}
+        }
+        if going {
+            machine.metadata.deletion_timestamp = Some(parse(json!(objects::t(-5).to_string())));
+        }
+        machine
+    });
+    proptest::collection::vec(one, 0..5).prop_map(|mut all| {
+        all.sort_by_key(|machine| machine.metadata.name.clone());
+        all.dedup_by_key(|machine| machine.metadata.name.clone());
+        all
+    })
+}
+
+fn cases() -> impl Strategy<Value = Case> {
+    let world = (specs(), machines(), any::<[bool; 5]>(), 0_u32..2, 0_usize..3);
+    let kind = (any::<bool>(), any::<bool>(), any::<bool>(), any::<bool>());
+    (world, kind).prop_map(|((case, machines, ready, gpus, stored), (byo, deleted, answering, unclaimed))| {
+        let mut case = if byo { case.byo() } else { case };
+        case.observed.machines = machines.into_iter().map(Arc::new).collect();
+        let nodes = ready.iter().zip(0_u32..).map(|(ready, ordinal)| node(&slot(ordinal), *ready, gpus));
+        let labels = json!({"nvidia.com/gpu.product": "A100", "nvidia.com/gpu.count": "1", "nvidia.com/gpu.memory": "81920"});
+        let extra = brought("x", ready[0], labels, gpus);
+        case.observed.nodes = nodes.chain([extra]).map(Arc::new).collect();
+        case.observed.pods = vec![Arc::new(pod("a", json!({}))), Arc::new(pod("b", json!({"phase": "Failed", "reason": "Evicted"})))];
+        // Half of the worlds have a past.
+        for _ in 0..stored {
+            case = case.stored();
+        }
+        let mut case = if answering { case.answering() } else { case };
+        if deleted {
+            case = case.deleted();
+        }
+        if unclaimed { case.edit(|w| w.metadata.finalizers = None) } else { case }
+    })
+}
+
+fn owned(metadata: &ObjectMeta) -> bool {
+    metadata
+        .owner_references
+        .iter()
+        .flatten()
+        .any(|owner| owner.uid == UID)
+}
+
+fn may_be_deleted(case: &Case, uid: &str) -> bool {
+    let workloads = &case.observed.workloads;
+    let metadata = [
+        workloads.deployment.as_ref().map(|object| &object.metadata),
+        workloads.stateful_set.as_ref().map(|object| &object.metadata),
+        workloads.job.as_ref().map(|object| &object.metadata),
+        workloads.service.as_ref().map(|object| &object.metadata),
+        workloads.headless_service.as_ref().map(|object| &object.metadata),
+        workloads.tuning_config.as_ref().map(|object| &object.metadata),
+    ];
+    let mine = metadata
+        .into_iter()
+        .flatten()
+        .any(|metadata| metadata.uid.as_deref() == Some(uid) && owned(metadata));
+    let is_mine = |machine: &Arc<Machine>| {
+        let label = machine
+            .metadata
+            .labels
+            .as_ref()
+            .unwrap()
+            .get("kaito.sh/workspace-uid");
+        machine.metadata.uid.as_deref() == Some(uid) && label.is_none_or(|label| label == UID)
+    };
+    mine || case.observed.machines.iter().any(is_mine)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(1500))]
+
+    #[test]
+    fn plans_are_well_formed_and_depend_on_nothing_but_what_was_observed(case in cases()) {
+        let plan = case.plan();
+        prop_assert_eq!(plan::check::check(&plan), vec![]);
+        let mut shuffled = case;
+        shuffled.observed.machines.reverse();
+        shuffled.observed.nodes.reverse();
+        shuffled.observed.pods.reverse();
+        prop_assert_eq!(&plan, &shuffled.plan());
+    }
+
+    #[test]
+    fn only_what_is_ours_is_deleted_and_slots_are_never_doubled(case in cases()) {
+        let plan = case.plan();
+        let mut applied = Vec::new();
+        for write in &plan.writes {
+            match write {
+                Write::Delete(delete) => prop_assert!(may_be_deleted(&case, &delete.uid), "{:?}", delete),
+                Write::Apply(manifest) if manifest.kind() == Kind::Machine => applied.push(manifest.target().name),
+                _ => {}
+            }
+        }
+        let slots: Vec<String> = (0..8).map(slot).collect();
+        prop_assert!(applied.iter().all(|name| slots.contains(name)));
+        if case.settings.mode == ProvisionerMode::Byo {
+            prop_assert!(applied.is_empty());
+        }
+    }
+
+    #[test]
+    fn the_finalizer_comes_first_and_goes_last(case in cases()) {
+        let plan = case.plan();
+        let metadata = &case.observed.workspace.metadata;
+        let claimed = metadata.finalizers.is_some();
+        let live = metadata.deletion_timestamp.is_none();
+        match plan.finalizer {
+            Finalizer::Ensure(_) => prop_assert!(live && !claimed && plan.writes.is_empty()),
+            Finalizer::Release(_) => {
+                prop_assert!(!live && claimed);
+                let mine = |m: &Arc<Machine>| m.metadata.labels.as_ref().unwrap().get("kaito.sh/workspace-uid").is_none_or(|uid| uid == UID);
+                prop_assert!(!case.observed.machines.iter().any(mine));
+            }
+            Finalizer::Leave => prop_assert!(claimed || plan.is_quiet()),
+        }
+        if !live {
+            prop_assert!(!plan.writes.iter().any(|write| matches!(write, Write::Apply(_))));
+        }
+    }
+
+    #[test]
+    fn what_was_carried_out_is_not_done_again(case in cases()) {
+        let mut case = case;
+        // A workload may take a pass to give way to another, a status one to see what was made.
+        for _ in 0..4 {
+            case = case.stored();
+        }
+        let plan = case.plan();
+        let writes = plan.writes.iter().filter(|write| !matches!(write, Write::Delete(_)));
+        prop_assert_eq!(writes.count(), 0, "{:?}", plan.writes);
+        prop_assert_eq!(plan.status, None);
+        prop_assert_eq!(plan.events, vec![]);
+    }
+}

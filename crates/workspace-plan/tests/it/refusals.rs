@@ -1,0 +1,153 @@
+//! What can't be carried out is told with what helps, and nothing is written or paid for.
+
+use preset_catalog::Preset;
+use serde_json::json;
+use workspace_plan::PresetLookup;
+
+use crate::case::{Case, check, condition, deeds};
+use crate::objects::{self, preset};
+
+const RESOURCE: &str = "ResourceReady";
+
+#[track_caller]
+fn refused(case: &Case, starts: &str) {
+    check(case, RESOURCE, starts, &[]);
+    let plan = case.plan();
+    assert!(condition(&plan, "WorkspaceReady").starts_with("False/workspacePending"));
+    assert!(
+        !plan.events.is_empty() || starts.contains("Machine"),
+        "nobody is told"
+    );
+}
+
+#[test]
+fn every_refusal_has_its_reason_and_remedy() {
+    let phi = "phi-3-mini-4k-instruct";
+    let unknown = PresetLookup::Unknown {
+        near: vec!["phi-4".into(), "phi-3-mini-4k-instruct".into()],
+    };
+    refused(
+        &Case::new(objects::inference("phi-3-mini"), unknown),
+        "False/PresetUnknown: there is no preset phi-3-mini; did you mean phi-3-mini-4k-instruct, phi-4? Use",
+    );
+    let down = PresetLookup::Unavailable {
+        message: "preset registry at x: refused".into(),
+        last_good: None,
+    };
+    refused(
+        &Case::new(objects::inference(phi), down),
+        "False/PresetRegistryUnavailable: preset registry at x: refused. Check the preset-registry",
+    );
+    let old = Preset {
+        deprecated: Some("superseded".into()),
+        ..(*preset(phi)).clone()
+    };
+    refused(
+        &Case::new(objects::inference(phi), PresetLookup::Found(old.into())),
+        "False/PresetDeprecated: preset phi-3-mini-4k-instruct: superseded. Choose another preset.",
+    );
+    refused(
+        &Case::serving(phi)
+            .edit(|w| w.spec.resource.as_mut().unwrap().instance_type = "Standard_NC6s_v4".into()),
+        "False/InstanceTypeUnknown: instance type Standard_NC6s_v4 is not known in cloud azure; did you mean Standard_NC6s_v3",
+    );
+    refused(
+        &Case::serving(phi).edit(|w| w.spec.resource.as_mut().unwrap().instance_type = String::new()),
+        "False/InvalidSpec: resource.instanceType must be set",
+    );
+    refused(
+        &Case::serving(phi)
+            .edit(|w| w.spec.resource.as_mut().unwrap().instance_type = "Standard_D4s_v5".into()),
+        "False/InstanceTypeUnknown: instance type Standard_D4s_v5",
+    );
+    refused(
+        &Case::serving(phi).annotated("kaito.sh/runtime", "tgi"),
+        "False/InvalidSpec: annotation kaito.sh/runtime is \"tgi\", neither vllm nor native. Correct",
+    );
+    refused(
+        &Case::serving(phi).annotated("kaito.sh/max-context-tokens", "a lot"),
+        "False/InvalidSpec: annotation kaito.sh/max-context-tokens is \"a lot\" and must be a number from 1 to 4096",
+    );
+    refused(
+        &Case::serving("falcon-7b").edit(|w| w.spec.inference = None),
+        "False/InvalidSpec: exactly one of",
+    );
+}
+
+#[test]
+fn a_template_that_is_none_is_refused() {
+    let case = Case::new(
+        objects::template(json!({"name": "server"})),
+        PresetLookup::NotNeeded,
+    );
+    refused(
+        &case,
+        "False/InvalidSpec: inference.template is not a pod template: container server has no image",
+    );
+}
+
+#[test]
+fn a_preset_that_cannot_be_tuned_is_refused() {
+    let found = PresetLookup::Found(preset("smollm2-135m-instruct"));
+    let case = Case {
+        observed: Case::new(objects::tuning(), found).observed,
+        ..Case::tuning()
+    };
+    refused(
+        &case,
+        "False/PresetUnsuitable: preset smollm2-135m-instruct can't be tuned",
+    );
+}
+
+#[test]
+fn what_runs_is_left_alone_when_its_preset_cannot_be_told() {
+    let running = Case::serving("phi-4")
+        .with_nodes(1, 1)
+        .stored()
+        .answering()
+        .stored();
+    let down = |last_good| PresetLookup::Unavailable {
+        message: "no answer".into(),
+        last_good,
+    };
+    let mut kept = running.clone();
+    kept.observed.preset = down(None);
+    let plan = kept.plan();
+    assert_eq!(deeds(&plan), [""; 0]);
+    let says = condition(&plan, "WorkspaceReady");
+    assert!(
+        says.starts_with("True/workspaceReady: The model answers. PresetRegistryUnavailable: no answer"),
+        "{says}"
+    );
+    assert!(plan.requeue.is_some(), "the registry is asked again");
+    // The last good answer is as good as a fresh one, and the registry is named all the same.
+    let mut known = running;
+    known.observed.preset = down(Some(preset("phi-4")));
+    assert!(condition(&known.plan(), "WorkspaceReady").contains("PresetRegistryUnavailable"));
+}
+
+#[test]
+fn names_of_others_are_not_taken() {
+    let mut case = Case::serving("phi-4").with_nodes(1, 1);
+    let mut foreign = case.clone().stored().observed.workloads;
+    for owner in ["", "uid-of-another"] {
+        let deployment = std::sync::Arc::make_mut(foreign.deployment.as_mut().unwrap());
+        let owners = deployment.metadata.owner_references.as_mut().unwrap();
+        owners[0].uid = owner.to_owned();
+        case.observed.workloads.deployment = foreign.deployment.clone();
+        check(
+            &case,
+            RESOURCE,
+            "False/NameConflict: Deployment w belongs to an earlier Workspace of this name",
+            &[],
+        );
+    }
+    let deployment = std::sync::Arc::make_mut(case.observed.workloads.deployment.as_mut().unwrap());
+    deployment.metadata.owner_references = None;
+    check(
+        &case,
+        RESOURCE,
+        "False/NameConflict: there is a Deployment w which this Workspace did not make",
+        &[],
+    );
+}

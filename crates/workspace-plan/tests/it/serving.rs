@@ -1,0 +1,285 @@
+//! A model that is served: from the finalizer to an answer, and what may change afterwards.
+
+use std::sync::Arc;
+
+use plan::Write;
+use serde_json::json;
+use workspace_plan::PresetLookup;
+
+use crate::case::{Case, check, condition, deeds, state};
+use crate::objects::{self, machine, node, parse, slot};
+
+#[test]
+fn the_finalizer_is_stored_before_anything_is_made() {
+    let case = Case::serving("phi-4").edit(|workspace| workspace.metadata.finalizers = None);
+    let plan = case.plan();
+    assert_eq!(deeds(&plan), ["claim"]);
+    assert_eq!(plan.status, None);
+}
+
+#[test]
+fn a_life_from_claim_to_answer() {
+    let asked = Case::serving("phi-4");
+    check(
+        &asked,
+        "ResourceReady",
+        "False/MachineNotReady: 0 of 1 Machines",
+        &["apply Machine", "apply Service"],
+    );
+    let mut launching = asked.clone().stored();
+    launching.observed.machines = vec![Arc::new(machine(
+        0,
+        Some(("AgentPoolCreating", "The pool is made.")),
+    ))];
+    check(
+        &launching,
+        "ResourceReady",
+        "False/AgentPoolCreating: 0 of 1 Machines are ready; Machine ws",
+        &["apply Machine"],
+    );
+    let there = asked.with_nodes(1, 1);
+    let plan = there.plan();
+    assert_eq!(
+        deeds(&plan),
+        ["apply Machine", "apply Service", "apply Deployment"]
+    );
+    assert!(condition(&plan, "InferenceReady").starts_with("False/WorkspaceInferenceStatusPending"));
+    let deployed = there.stored();
+    assert_eq!((deeds(&deployed.plan()), deployed.plan().status), (vec![], None));
+    let answering = deployed.answering();
+    let plan = answering.plan();
+    assert_eq!((deeds(&plan), state(&plan)), (vec![], "Ready".to_owned()));
+    for kind in [
+        "MachineReady",
+        "NodesReady",
+        "ResourceReady",
+        "InferenceReady",
+        "WorkspaceReady",
+        "WorkspaceSucceeded",
+    ] {
+        assert!(condition(&plan, kind).starts_with("True/"), "{kind}");
+    }
+    assert!(answering.stored().plan().is_quiet());
+}
+
+#[test]
+fn a_model_that_spans_nodes_is_a_stateful_set_that_waits_for_all_of_them() {
+    let case = Case::serving("llama-3.3-70b-instruct");
+    let wanted = deeds(&case.plan());
+    assert_eq!(
+        wanted,
+        [
+            "apply Machine",
+            "apply Machine",
+            "apply Machine",
+            "apply Service",
+            "apply Service"
+        ]
+    );
+    let two = case.clone().with_nodes(2, 1);
+    assert!(condition(&two.plan(), "NodesReady").starts_with("False/NodeNotReady: 2 of 3 nodes are ready"));
+    let all = case.with_nodes(3, 1);
+    assert_eq!(deeds(&all.plan()).last().unwrap(), "apply StatefulSet");
+}
+
+#[test]
+fn a_problem_of_a_machine_is_the_workspaces_problem_in_the_same_word() {
+    let mut case = Case::serving("llama-3.3-70b-instruct").with_nodes(3, 1);
+    case.observed.machines[0] = Arc::new(machine(0, Some(("AgentPoolCreating", "The pool is made."))));
+    case.observed.machines[2] = Arc::new(machine(2, Some(("SubscriptionQuotaReached", "No quota left."))));
+    let says = condition(&case.plan(), "ResourceReady");
+    assert!(
+        says.starts_with("False/SubscriptionQuotaReached: 1 of 3 Machines are ready; Machine ws"),
+        "{says}"
+    );
+    assert!(
+        says.ends_with(
+            "No quota left. Ask for more quota of this family in this region, or delete what uses it."
+        ),
+        "{says}"
+    );
+    // Another provisioner's word goes into the message.
+    case.observed.machines[2] = Arc::new(machine(2, Some(("SpotInterrupted", "Gone."))));
+    assert!(
+        condition(&case.plan(), "ResourceReady").contains("Machine"),
+        "no word is lost"
+    );
+}
+
+#[test]
+fn nodes_without_their_gpus_are_waited_for() {
+    let case = Case::serving("phi-4").with_nodes(1, 0);
+    let says = condition(&case.plan(), "ResourceReady");
+    assert!(
+        says.starts_with("False/NodePluginsNotReady: 0 of 1 nodes are ready: node aks-ws"),
+        "{says}"
+    );
+    let mut unready = Case::serving("phi-4").with_nodes(1, 1);
+    unready.observed.nodes = vec![Arc::new(node(&slot(0), false, 1))];
+    assert!(
+        condition(&unready.plan(), "NodesReady")
+            .starts_with("False/NodeNotReady: 0 of 1 nodes are ready: node")
+    );
+}
+
+#[test]
+fn a_node_that_is_lost_takes_nothing_else_along() {
+    let running = Case::serving("phi-4")
+        .with_nodes(1, 1)
+        .stored()
+        .answering()
+        .stored();
+    let mut lost = running;
+    lost.observed.nodes.clear();
+    let plan = lost.plan();
+    assert_eq!((deeds(&plan), state(&plan)), (vec![], "NotReady".to_owned()));
+    // Whatever drifts is put back all the same.
+    Arc::make_mut(lost.observed.workloads.deployment.as_mut().unwrap())
+        .spec
+        .replicas = Some(0);
+    assert_eq!(deeds(&lost.plan()), ["apply Deployment"]);
+}
+
+#[test]
+fn the_size_of_what_runs_is_fixed() {
+    let running = Case::serving("phi-4")
+        .with_nodes(1, 1)
+        .stored()
+        .answering()
+        .stored();
+    let mut grown = running.clone();
+    let big = objects::preset("llama-3.3-70b-instruct");
+    grown.observed.preset = PresetLookup::Found(big);
+    let plan = grown.plan();
+    let none_is_new = |write: &Write| match write {
+        Write::Apply(manifest) => manifest.target().name == slot(0),
+        _ => false,
+    };
+    assert!(
+        plan.writes.iter().all(none_is_new),
+        "three nodes are needed now, and none more is asked for"
+    );
+    let says = condition(&plan, "WorkspaceReady");
+    assert!(
+        says.contains("UpdateBlocked: the model needs 3 nodes now; what runs was made for 1"),
+        "{says}"
+    );
+    // The number of nodes stands on the workload, and counts even when somebody scales it.
+    let mut scaled = running;
+    Arc::make_mut(scaled.observed.workloads.deployment.as_mut().unwrap())
+        .spec
+        .replicas = Some(7);
+    assert_eq!(deeds(&scaled.plan()), ["apply Deployment"]);
+}
+
+#[test]
+fn surplus_machines_go_only_while_nothing_runs() {
+    let mut waiting = Case::serving("phi-4").with_nodes(1, 1);
+    waiting.observed.machines.push(Arc::new(machine(5, None)));
+    let surplus = format!("delete Machine {}", slot(5));
+    assert_eq!(deeds(&waiting.plan())[0], surplus);
+    let mut running = Case::serving("phi-4").with_nodes(1, 1).stored();
+    running.observed.machines.push(Arc::new(machine(5, None)));
+    assert_eq!(deeds(&running.plan()), [""; 0]);
+}
+
+#[test]
+fn machines_of_a_dead_workspace_of_this_name_go_and_those_of_a_living_one_stay() {
+    let mut case = Case::serving("phi-4").with_nodes(1, 1).stored();
+    let mut other = machine(9, None);
+    other
+        .metadata
+        .labels
+        .as_mut()
+        .unwrap()
+        .insert("kaito.sh/workspace-uid".into(), "uid-of-another".into());
+    case.observed.machines.push(Arc::new(other.clone()));
+    assert_eq!(
+        deeds(&case.plan()),
+        [""; 0],
+        "it is younger than the Workspace that was observed"
+    );
+    other.metadata.creation_timestamp = Some(parse(json!(objects::t(-600).to_string())));
+    *case.observed.machines.last_mut().unwrap() = Arc::new(other);
+    assert_eq!(deeds(&case.plan()), [format!("delete Machine {}", slot(9))]);
+}
+
+#[test]
+fn a_machine_that_goes_is_waited_for() {
+    let mut case = Case::serving("phi-4").with_nodes(1, 1).stored();
+    let going = Arc::make_mut(&mut case.observed.machines[0]);
+    going.metadata.deletion_timestamp = Some(parse(json!(objects::t(0).to_string())));
+    let plan = case.plan();
+    assert_eq!(deeds(&plan), [""; 0]);
+    assert!(condition(&plan, "MachineReady").starts_with("False/MachineNotReady: 0 of 1"));
+}
+
+#[test]
+fn a_machine_of_upstreams_fills_a_slot() {
+    let mut case = Case::serving("phi-4").with_nodes(1, 1);
+    let legacy = Arc::make_mut(&mut case.observed.machines[0]);
+    legacy.metadata.name = Some("ws0123456789".into());
+    legacy
+        .metadata
+        .labels
+        .as_mut()
+        .unwrap()
+        .remove("kaito.sh/workspace-uid");
+    assert_eq!(deeds(&case.plan()), ["apply Service", "apply Deployment"]);
+    assert_eq!(deeds(&case.deleted().plan()), ["delete Machine ws0123456789"]);
+}
+
+#[test]
+fn a_workload_of_another_kind_gives_way_once_the_nodes_are_there() {
+    let mut case = Case::serving("phi-4");
+    let owners = json!([{"apiVersion": "kaito.sh/v1beta1", "kind": "Workspace", "name": "w", "uid": objects::UID, "controller": true}]);
+    case.observed.workloads.stateful_set = Some(Arc::new(parse(json!({
+        "metadata": {"name": "w", "namespace": "default", "uid": "uid-of-old", "ownerReferences": owners},
+        "spec": {"replicas": 1, "selector": {}, "template": {}, "serviceName": "w"},
+    }))));
+    assert_eq!(
+        deeds(&case.plan()),
+        ["apply Machine", "apply Service"],
+        "it serves until then"
+    );
+    let there = case.with_nodes(1, 1);
+    assert_eq!(
+        deeds(&there.plan()),
+        ["apply Machine", "apply Service", "delete StatefulSet w"]
+    );
+    let gone = there.stored();
+    assert_eq!(deeds(&gone.plan()), ["apply Deployment"]);
+}
+
+#[test]
+fn a_template_is_run_on_as_many_nodes_as_the_user_says() {
+    let container = json!({
+        "name": "server", "image": "example.com/server:1",
+        "securityContext": {"runAsNonRoot": true, "allowPrivilegeEscalation": false, "capabilities": {"drop": ["ALL"]},
+            "seccompProfile": {"type": "RuntimeDefault"}},
+    });
+    let case = Case::new(objects::template(container), PresetLookup::NotNeeded)
+        .edit(|w| w.spec.resource.as_mut().unwrap().count = 2);
+    assert_eq!(
+        deeds(&case.plan()),
+        ["apply Machine", "apply Machine", "apply Service"]
+    );
+    let running = case.with_nodes(2, 1).stored();
+    let workload = running.observed.workloads.deployment.as_ref().unwrap();
+    assert_eq!(workload.spec.replicas, Some(2));
+    let edited = running.edit(|w| w.spec.resource.as_mut().unwrap().count = 3);
+    assert!(condition(&edited.plan(), "WorkspaceReady").contains("UpdateBlocked: resource.count is 3 now"));
+}
+
+#[test]
+fn a_cpu_preset_runs_without_gpus() {
+    let case = Case::serving("smollm2-135m-instruct")
+        .edit(|w| w.spec.resource.as_mut().unwrap().instance_type = "Standard_D4s_v5".into())
+        .with_nodes(1, 0);
+    let plan = case.plan();
+    assert_eq!(
+        deeds(&plan),
+        ["apply Machine", "apply Service", "apply Deployment"]
+    );
+    assert_eq!(plan::check::check(&plan), vec![]);
+}

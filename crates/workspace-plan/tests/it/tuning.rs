@@ -1,0 +1,119 @@
+//! A model that is tuned: the Job is made once, and what becomes of it is told.
+
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+
+use crate::case::{Case, check, condition, deeds, state};
+use crate::objects::{self, parse};
+
+fn started() -> Case {
+    Case::tuning().with_nodes(1, 1).stored()
+}
+
+fn with_status(status: Value) -> Case {
+    let mut case = started();
+    Arc::make_mut(case.observed.workloads.job.as_mut().unwrap()).status = Some(parse(status));
+    case
+}
+
+#[test]
+fn the_job_is_made_when_its_node_is_there() {
+    check(
+        &Case::tuning(),
+        "JobStarted",
+        "False/WorkspaceTuningJobStatusPending: the Job is made when its node is ready",
+        &["apply Machine", "apply ConfigMap", "apply Service"],
+    );
+    let there = Case::tuning().with_nodes(1, 1);
+    assert_eq!(
+        deeds(&there.plan()),
+        ["apply Machine", "apply ConfigMap", "apply Service", "apply Job"]
+    );
+    assert!(there.stored().plan().is_quiet());
+}
+
+#[test]
+fn a_users_own_parameters_replace_ours() {
+    let case = Case::tuning().edit(|w| w.spec.tuning.as_mut().unwrap().config = "mine".into());
+    assert_eq!(deeds(&case.plan()), ["apply Machine", "apply Service"]);
+}
+
+#[test]
+fn the_jobs_own_verdict_counts() {
+    for (status, word, job) in [
+        (json!({}), "Pending", "False/WorkspaceTuningJobStatusPending"),
+        (
+            json!({"active": 1, "ready": 1}),
+            "Running",
+            "True/WorkspaceTuningJobStatusStarted",
+        ),
+        (
+            json!({"active": 1, "ready": 1, "failed": 1}),
+            "Running",
+            "True/WorkspaceTuningJobStatusStarted",
+        ),
+        (
+            json!({"succeeded": 1, "failed": 1, "conditions": [{"type": "Complete", "status": "True"}]}),
+            "Succeeded",
+            "True/WorkspaceTuningJobStatusStarted",
+        ),
+        (
+            json!({"failed": 2, "conditions": [{"type": "Failed", "status": "True", "message": "too many retries"}]}),
+            "Failed",
+            "False/WorkspaceTuningJobStatusFailed: the tuning Job failed: too many retries. Read the Job's pod logs",
+        ),
+    ] {
+        let case = with_status(status.clone());
+        // What is stored already is what a Job without status gives.
+        let plan = if word == "Pending" {
+            Case::tuning().with_nodes(1, 1).plan()
+        } else {
+            case.plan()
+        };
+        assert_eq!(state(&plan), word, "{status}");
+        assert!(
+            condition(&plan, "JobStarted").starts_with(job),
+            "{}",
+            condition(&plan, "JobStarted")
+        );
+        let good = condition(&plan, "WorkspaceSucceeded").starts_with("True");
+        assert_eq!(good, word == "Succeeded");
+    }
+}
+
+#[test]
+fn a_job_that_ended_needs_no_node() {
+    let done = json!({"succeeded": 1, "conditions": [{"type": "Complete", "status": "True"}]});
+    let mut case = with_status(done);
+    case.observed.machines.clear();
+    case.observed.nodes.clear();
+    let plan = case.plan();
+    assert_eq!((deeds(&plan), state(&plan)), (vec![], "Succeeded".to_owned()));
+}
+
+#[test]
+fn an_edit_is_reported_and_the_job_left_alone() {
+    let case =
+        started().edit(|w| w.spec.tuning.as_mut().unwrap().output.image = "example.com/adapter:2".into());
+    let plan = case.plan();
+    assert_eq!(deeds(&plan), [""; 0]);
+    assert!(condition(&plan, "WorkspaceReady").contains("UpdateBlocked: tuning was edited"));
+    assert_eq!(plan.events.len(), 1);
+}
+
+#[test]
+fn a_pod_that_cannot_start_says_why() {
+    let mut case = with_status(json!({"active": 1}));
+    let waiting = json!({"name": "data-downloader", "image": "i", "imageID": "", "ready": false, "restartCount": 3,
+        "state": {"waiting": {"reason": "CreateContainerConfigError", "message": "secret \"push\" not found"}}});
+    let status = json!({"phase": "Pending", "initContainerStatuses": [waiting]});
+    case.observed.pods = vec![Arc::new(objects::pod("w-abc", status))];
+    let says = condition(&case.plan(), "JobStarted");
+    assert!(
+        says.starts_with(
+            "False/ContainerStartError: container data-downloader of pod w-abc can't be started"
+        ),
+        "{says}"
+    );
+}
