@@ -4,6 +4,7 @@
 //! a while, concurrent questions for one name share one call, and the last good answer outlives a registry
 //! that is down. Decides nothing; a failure is returned as data.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -127,12 +128,17 @@ fn freshness(answer: &PresetLookup) -> Duration {
 }
 
 // One sentence that stays the same while the state stays the same: it lands in a condition.
-fn describe(status: &Status) -> &'static str {
-    match status.code() {
+fn describe(status: &Status) -> Cow<'static, str> {
+    if preset_registry_api::hub_reason(status).is_some() {
+        // What the registry says of a hub tells what helps.
+        return status.message().to_owned().into();
+    }
+    let sentence = match status.code() {
         Code::Unavailable => "no connection",
         Code::DeadlineExceeded | Code::Cancelled => "no answer in time",
         Code::Unauthenticated | Code::PermissionDenied => "it refuses our identity",
         Code::ResourceExhausted => "it has too much to do",
         _ => "it answered with an error, see the controller's log",
-    }
+    };
+    sentence.into()
 }

@@ -159,7 +159,7 @@ fn tell(files: &UserFiles) {
         if report.problems.is_empty() {
             tracing::info!(
                 file = report.file,
-                presets = report.presets.join(","),
+                presets = report.presets.len(),
                 "the file is served"
             );
         }

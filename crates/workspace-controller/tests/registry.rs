@@ -1,4 +1,4 @@
-//! The controller's connection to a registry that demands certificates: the real server on a local port.
+//! What the controller understands of a registry: the real server on a local port.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
@@ -6,7 +6,7 @@ use std::fs;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use preset_registry::{PresetServer, ServerOptions, TlsFiles};
+use preset_registry::{HubOptions, PresetServer, ServerOptions, TlsFiles};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use telemetry::{Metrics, Readiness};
 use tokio::net::TcpListener;
@@ -41,21 +41,15 @@ impl Files {
         self.directory.path().join(name)
     }
 
-    async fn serve(&self) -> SocketAddr {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
-        let options = ServerOptions {
+    fn options(&self) -> ServerOptions {
+        ServerOptions {
             tls: Some(TlsFiles {
                 certificate: self.path("server.crt"),
                 key: self.path("server.key"),
                 client_authorities: Some(self.path("ca.crt")),
             }),
             ..ServerOptions::default()
-        };
-        let server = PresetServer::prepare(options, &Metrics::new()).await.unwrap();
-        let gate = Readiness::new().gate("grpc");
-        tokio::spawn(async move { server.serve(listener, &gate, CancellationToken::new()).await });
-        address
+        }
     }
 
     fn args(&self, identity: bool) -> RegistryTlsArgs {
@@ -67,10 +61,19 @@ impl Files {
     }
 }
 
+async fn serve(options: ServerOptions) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let server = PresetServer::prepare(options, &Metrics::new()).await.unwrap();
+    let gate = Readiness::new().gate("grpc");
+    tokio::spawn(async move { server.serve(listener, &gate, CancellationToken::new()).await });
+    address
+}
+
 #[tokio::test]
 async fn who_shows_a_certificate_is_answered() {
     let files = Files::new();
-    let endpoint = format!("https://localhost:{}", files.serve().await.port());
+    let endpoint = format!("https://localhost:{}", serve(files.options()).await.port());
     let ask = |identity| {
         let presets = Presets::new(&endpoint, files.args(identity).config().unwrap()).unwrap();
         async move { presets.lookup("phi-4").await }
@@ -87,4 +90,32 @@ async fn an_encrypted_registry_wants_an_authority() {
     let error = Presets::new("https://localhost:1", None).unwrap_err().to_string();
     assert!(error.contains("--preset-registry-ca-file"), "{error}");
     assert!(Presets::new("http://localhost:1", None).is_ok());
+}
+
+#[tokio::test]
+async fn what_the_registry_says_of_a_hub_is_passed_on() {
+    let nobody = TcpListener::bind("127.0.0.1:0")
+        .await
+        .unwrap()
+        .local_addr()
+        .unwrap();
+    let hub = HubOptions {
+        endpoint: format!("http://{nobody}"),
+        token_file: None,
+        ca_file: None,
+        cache_dir: None,
+        redirect_hosts: Vec::new(),
+        allow_private_endpoint: false,
+    };
+    let address = serve(ServerOptions {
+        hub: Some(hub),
+        ..ServerOptions::default()
+    })
+    .await;
+    let presets = Presets::new(&format!("http://{address}"), None).unwrap();
+    let PresetLookup::Unavailable { message, .. } = presets.lookup("acme/model").await else {
+        panic!("a hub that is not there has a model");
+    };
+    let expected = format!("the hub at http://{nobody} can't be asked for `acme/model`: no connection");
+    assert!(message.contains(&expected), "{message}");
 }
