@@ -12,6 +12,11 @@ use crate::preset::Preset;
 use crate::rules::Rules;
 use crate::validate;
 
+/// Problems of one file that are told; a file written by a broken program has thousands.
+const MAX_PROBLEMS: usize = 20;
+/// Characters of one that are told.
+const MAX_MESSAGE: usize = 500;
+
 /// What became of users' files.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Overlay {
@@ -64,7 +69,7 @@ impl Catalog {
                 Err(problems) => FileReport {
                     file: file.to_owned(),
                     presets: Vec::new(),
-                    problems,
+                    problems: shortened(problems),
                 },
             };
             reports.push(report);
@@ -74,6 +79,25 @@ impl Catalog {
             files: reports,
         })
     }
+}
+
+/// What a person would read of it.
+fn shortened(mut problems: Vec<FileProblem>) -> Vec<FileProblem> {
+    let more = problems.len().saturating_sub(MAX_PROBLEMS);
+    problems.truncate(MAX_PROBLEMS);
+    for problem in &mut problems {
+        if let Some((end, _)) = problem.message.char_indices().nth(MAX_MESSAGE) {
+            problem.message.truncate(end);
+            problem.message.push('…');
+        }
+    }
+    if more > 0 {
+        problems.push(FileProblem {
+            position: None,
+            message: format!("and {more} more"),
+        });
+    }
+    problems
 }
 
 /// A preset of a file.
