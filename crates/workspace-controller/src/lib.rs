@@ -8,6 +8,7 @@ pub mod observe;
 pub mod presets;
 pub mod program;
 pub mod reconcile;
+pub mod registry_tls;
 pub mod trim;
 
 pub use args::Args;
