@@ -289,7 +289,7 @@ fn room(instance_type: &InstanceType, fit: &Fit) -> String {
         None => "on the CPU".to_owned(),
     };
     match fit.headroom_bytes {
-        Some(bytes) => format!("{hardware}, {} GiB to spare", gib(bytes)),
+        Some(bytes) => format!("{hardware}, {} GiB free", gib(bytes)),
         None => hardware,
     }
 }

@@ -44,28 +44,20 @@ fn wanted(preset: &Preset, args: &ListArgs) -> bool {
 }
 
 fn listed(presets: &[Preset]) -> String {
-    let header = [
-        "PRESET",
-        ">WEIGHTS GiB",
-        ">CONTEXT",
-        "~RUNTIMES",
-        "~TUNING",
-        "GATED",
-        "~LICENCE",
-    ];
+    let header = ["PRESET", ">GiB", ">CONTEXT", "~RUNTIMES", "TUNING", "~LICENCE"];
     let row = |preset: &Preset| {
         let name = match &preset.deprecated {
             Some(_) => format!("{} (deprecated)", preset.name),
             None => preset.name.clone(),
         };
+        let gated = if preset.gated { ", gated" } else { "" };
         vec![
             printable(&name),
             gib(preset.shape.weights_bytes),
             preset.shape.max_context_tokens.to_string(),
-            runtimes(preset),
-            methods(preset),
-            if preset.gated { "yes" } else { "" }.to_owned(),
-            printable(&preset.license),
+            runtimes(preset).replace(", ", " "),
+            methods(preset).replace(", ", " "),
+            printable(&format!("{}{gated}", preset.license)),
         ]
     };
     table(&header, presets.iter().map(row))

@@ -26,7 +26,7 @@ pub enum Expect {
     AsPlanned,
 }
 
-use Expect::{Accepted, AsPlanned, Refused};
+use Expect::AsPlanned;
 
 /// One object, to be created or to replace another.
 #[derive(Debug, Clone)]
