@@ -131,7 +131,7 @@ mod tests {
 
     use super::*;
 
-    fn workspace(status: serde_json::Value) -> Workspace {
+    fn workspace(status: &serde_json::Value) -> Workspace {
         let object = json!({
             "apiVersion": "kaito.sh/v1beta1", "kind": "Workspace",
             "metadata": {"name": "w", "generation": 2}, "status": status
@@ -155,7 +155,7 @@ mod tests {
                 condition("WorkspaceSucceeded", "False", "SubscriptionQuotaReached", "no quota for 24 vCPUs"),
             ]
         });
-        let answer = explained("default", &workspace(status));
+        let answer = explained("default", &workspace(&status));
         assert!(answer.findings);
         assert!(
             answer
@@ -178,7 +178,7 @@ mod tests {
             "state": "Ready", "targetNodeCount": 1, "observedGeneration": 1,
             "conditions": [condition("WorkspaceSucceeded", "True", "workspaceSucceeded", "it answers")]
         });
-        let answer = explained("default", &workspace(status));
+        let answer = explained("default", &workspace(&status));
         assert!(!answer.findings);
         assert!(
             answer.text.contains("The last edit has not been looked at yet."),
@@ -189,7 +189,7 @@ mod tests {
 
     #[test]
     fn nothing_is_known() {
-        let answer = explained("default", &workspace(serde_json::Value::Null));
+        let answer = explained("default", &workspace(&serde_json::Value::Null));
         assert!(
             answer.findings && answer.text.contains("workspace-controller"),
             "{}",

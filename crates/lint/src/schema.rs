@@ -145,7 +145,7 @@ mod tests {
     use super::*;
 
     #[track_caller]
-    fn check(object: Value, expected: &[&str]) {
+    fn check(object: &Value, expected: &[&str]) {
         let schema = json!({
             "type": "object", "required": ["name"],
             "properties": {
@@ -156,7 +156,7 @@ mod tests {
                 "raw": {"type": "object", "x-kubernetes-preserve-unknown-fields": true},
             }
         });
-        let found: Vec<String> = violations(&schema, &object)
+        let found: Vec<String> = violations(&schema, object)
             .iter()
             .map(Violation::to_string)
             .collect();
@@ -166,44 +166,44 @@ mod tests {
     #[test]
     fn each_keyword() {
         check(
-            json!({"name": "abc", "count": 9, "list": [null], "map": {"a": true}, "raw": {"x": 1}}),
+            &json!({"name": "abc", "count": 9, "list": [null], "map": {"a": true}, "raw": {"x": 1}}),
             &[],
         );
-        check(json!({}), &["name: must be specified"]);
-        check(json!({"name": "b", "nme": 1}), &["nme: there is no such field"]);
+        check(&json!({}), &["name: must be specified"]);
+        check(&json!({"name": "b", "nme": 1}), &["nme: there is no such field"]);
         check(
-            json!({"name": 1}),
+            &json!({"name": 1}),
             &["name: must be of type string and is number"],
         );
-        check(json!({"name": null}), &["name: must not be null"]);
-        check(json!({"name": ""}), &["name: must have at least 1 characters"]);
-        check(json!({"name": "abcd"}), &["name: must have at most 3 characters"]);
-        check(json!({"name": "c"}), &["name: must be one of abc, b, , abcd"]);
-        check(json!({"name": "b", "count": 0}), &["count: must be at least 1"]);
-        check(json!({"name": "b", "count": 10}), &["count: must be at most 9"]);
+        check(&json!({"name": null}), &["name: must not be null"]);
+        check(&json!({"name": ""}), &["name: must have at least 1 characters"]);
         check(
-            json!({"name": "b", "count": 1.5}),
+            &json!({"name": "abcd"}),
+            &["name: must have at most 3 characters"],
+        );
+        check(&json!({"name": "c"}), &["name: must be one of abc, b, , abcd"]);
+        check(&json!({"name": "b", "count": 0}), &["count: must be at least 1"]);
+        check(&json!({"name": "b", "count": 10}), &["count: must be at most 9"]);
+        check(
+            &json!({"name": "b", "count": 1.5}),
             &["count: must be of type integer and is number"],
         );
         check(
-            json!({"name": "b", "list": ["a", "b"]}),
+            &json!({"name": "b", "list": ["a", "b"]}),
             &["list: must have at most 1 items"],
         );
         check(
-            json!({"name": "b", "list": [true]}),
+            &json!({"name": "b", "list": [true]}),
             &["list[0]: must be of type string and is boolean"],
         );
         check(
-            json!({"name": "b", "map": {"a": 1}}),
+            &json!({"name": "b", "map": {"a": 1}}),
             &["map.a: must be of type boolean and is number"],
         );
         check(
-            json!({"name": "b", "map": {"a": true, "b": true}}),
+            &json!({"name": "b", "map": {"a": true, "b": true}}),
             &["map: must have at most 1 entries"],
         );
-        check(
-            json!([]),
-            &[": must be of type object and is array".trim_start_matches(": ")],
-        );
+        check(&json!([]), &["must be of type object and is array"]);
     }
 }

@@ -335,7 +335,7 @@ pub(super) fn selectors() -> Cases {
         (labels(json!({})), Accepted),
         (labels(json!({"example.com/a_b": "x.y"})), Accepted),
         (labels(json!({"a": ""})), Accepted),
-        (labels(reserved.clone()), Refused("not reserved")),
+        (labels(reserved), Refused("not reserved")),
         (labels(json!({"kaito.sh/workspace": "w", "a": "b"})), Accepted),
         (with(inference(), "/resource/labelSelector", beside), Accepted),
         (

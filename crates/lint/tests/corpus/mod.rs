@@ -8,6 +8,10 @@
     dead_code,
     reason = "two test binaries include this file and use different parts"
 )]
+#![allow(
+    clippy::needless_pass_by_value,
+    reason = "values are written where they are passed"
+)]
 
 mod created;
 mod parts;
