@@ -130,6 +130,16 @@ const VARIABLES: &[Variable] = &[
         "variables.data['instance-types'].split(',').filter(t, \
          int(variables.fits[int(variables.data['instance-type.' + t.lowerAscii()].split(' ')[0])]) >= variables.context)",
     ),
+    variable("best", "'best-' + variables.runtime + '.' + variables.preset"),
+    variable("gpuTypes", "variables.data['gpu-instance-types'].split(',')"),
+    variable(
+        "wouldWork",
+        "variables.isTuning || variables.fits.size() == 0 \
+         ? variables.gpuTypes.filter(t, variables.gpuTypes.indexOf(t) < 5).join(', ') \
+         : (variables.best in variables.data && variables.context <= int(variables.data['default-context']) \
+            ? variables.data[variables.best] \
+            : variables.fitting.filter(t, variables.fitting.indexOf(t) < 5).join(', '))",
+    ),
     variable(
         "bypasses",
         "'kaito.sh/bypass-resource-checks' in variables.annotations",
@@ -194,8 +204,7 @@ const RULES: &[Rule] = &[
         "!variables.isSizedAnew || !variables.isTypeKnown || variables.gpus > 0 || variables.wanted == '' \
          || (!variables.isTuning && variables.isKnown && (variables.runsOnCpu || variables.runtimes.size() == 0))",
         "'preset ' + variables.wanted + ' needs an NVIDIA GPU and instance type ' + variables.instanceType \
-         + ' has none; the least costly that have one are ' + variables.data['gpu-instance-types'].split(',').filter(t, \
-         variables.data['gpu-instance-types'].split(',').indexOf(t) < 5).join(', ')",
+         + ' has none; what would work is ' + variables.wouldWork",
     ),
     rule(
         "resource.instanceType",
@@ -209,8 +218,7 @@ const RULES: &[Rule] = &[
          + (variables.longest > 0 ? '; at most ' + string(variables.longest) + ' tokens fit there' : '') \
          + (('memory.' + variables.preset) in variables.data \
             ? '; it needs at least ' + variables.data['memory.' + variables.preset] + ' GiB of GPU memory' : '') \
-         + (variables.fitting.size() > 0 ? '; it fits ' + variables.fitting.filter(t, variables.fitting.indexOf(t) < 5).join(', ') \
-            + (variables.fitting.size() > 5 ? ' and others' : '') \
+         + (variables.wouldWork != '' ? '; what would work is ' + variables.wouldWork \
             : '; no instance type of cloud ' + variables.data['cloud'] + ' holds so long a context')",
     ),
 ];

@@ -14,6 +14,7 @@
 //! | `preset.NAME` | short name of the preset with that name, alias or hub id, in lower case with `..` for `/` |
 //! | `runtimes.SHORT`, `tuning.SHORT` | engines that serve it, methods that tune it; absent where there are none |
 //! | `vllm.SHORT`, `native.SHORT` | for each instance type the longest context that fits, 0 for none |
+//! | `best-vllm.SHORT`, `best-native.SHORT` | the least costly nodes that hold the default context, in words |
 //! | `context.SHORT`, `memory.SHORT` | longest context it was made for; least GiB of GPU memory that any type offers it |
 //! | `cpu.SHORT`, `deprecated.SHORT` | `true` where it runs without a GPU; why it must not be used any more |
 
@@ -166,21 +167,42 @@ fn entries(preset: &Preset, types: &[&InstanceType]) -> Vec<(String, String)> {
     }
     for runtime in &profile.runtimes {
         add(runtime.as_str(), contexts(preset, *runtime, types));
+        let best = best(preset, *runtime, types);
+        if !best.is_empty() {
+            add(&format!("best-{}", runtime.as_str()), best);
+        }
     }
     let memory = least_gpu_memory_gib(preset, types);
     entries.extend(memory.map(|gib| (format!("memory.{short}"), gib.to_string())));
     entries
 }
 
-/// The longest context that fits each instance type, in the order of the types.
-fn contexts(preset: &Preset, runtime: Runtime, types: &[&InstanceType]) -> String {
-    let limit = preset.shape.max_context_tokens;
-    let options = PlanOptions {
+fn options(runtime: Runtime) -> PlanOptions {
+    PlanOptions {
         // Ours serves from one node.
         max_nodes: (runtime == Runtime::Native).then_some(1),
         ..PlanOptions::default()
-    };
-    let plan = plan_resources(preset, types, limit, &options);
+    }
+}
+
+/// The first three of the planner's order that this runtime can use.
+fn best(preset: &Preset, runtime: Runtime, types: &[&InstanceType]) -> String {
+    let plan = plan_resources(preset, types, DEFAULT_CONTEXT_TOKENS, &options(runtime));
+    let usable = plan
+        .fits()
+        .filter(|(_, fit)| runtime == Runtime::Native || fit.gpus > 0);
+    let words = usable.take(3).map(|(instance_type, fit)| {
+        let nodes = fit.placement.nodes;
+        let plural = if nodes == 1 { "" } else { "s" };
+        format!("{nodes} node{plural} of {}", instance_type.name)
+    });
+    words.collect::<Vec<_>>().join(" or ")
+}
+
+/// The longest context that fits each instance type, in the order of the types.
+fn contexts(preset: &Preset, runtime: Runtime, types: &[&InstanceType]) -> String {
+    let limit = preset.shape.max_context_tokens;
+    let plan = plan_resources(preset, types, limit, &options(runtime));
     let longest = |instance_type: &&InstanceType| {
         let usable = runtime == Runtime::Native || instance_type.nvidia_gpus() > 0;
         let tokens = of(&plan, instance_type)
