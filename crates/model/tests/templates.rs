@@ -24,7 +24,8 @@ fn renderings_are_those_of_transformers() {
     let cases: Vec<Case> = serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
     let mut different = Vec::new();
     for case in &cases {
-        let template = ChatTemplate::parse(case.template.clone(), "<s>".to_owned(), "</s>".to_owned()).unwrap();
+        let template =
+            ChatTemplate::parse(case.template.clone(), "<s>".to_owned(), "</s>".to_owned()).unwrap();
         let conversation = Conversation {
             messages: case.messages.clone(),
             tools: case.tools.clone(),
@@ -33,9 +34,18 @@ fn renderings_are_those_of_transformers() {
         };
         let rendered = template.render(&conversation);
         if rendered.as_ref().ok() != case.rendered.as_ref() {
-            different.push(format!("{}\n  theirs {:?}\n  ours   {rendered:?}", case.name, case.rendered));
+            different.push(format!(
+                "{}\n  theirs {:?}\n  ours   {rendered:?}",
+                case.name, case.rendered
+            ));
         }
     }
     assert!(cases.len() > 30);
-    assert!(different.is_empty(), "{} of {}:\n{}", different.len(), cases.len(), different.join("\n"));
+    assert!(
+        different.is_empty(),
+        "{} of {}:\n{}",
+        different.len(),
+        cases.len(),
+        different.join("\n")
+    );
 }

@@ -124,7 +124,13 @@ pub(super) const TABLE: &[Allowed] = &[
     },
     allow(
         "xtask",
-        &["instance-types", "kaito-api", "local-cluster", "oci-image", "preset-catalog"],
+        &[
+            "instance-types",
+            "kaito-api",
+            "local-cluster",
+            "oci-image",
+            "preset-catalog",
+        ],
     ),
 ];
 

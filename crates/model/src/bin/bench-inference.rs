@@ -56,25 +56,43 @@ fn main() -> anyhow::Result<()> {
     let args = Args::parse();
     let example = example::smollm2(&example::cache(), &|what| println!("# {what}"))?;
     if let Some(precision) = &args.own {
-        println!("{}", serde_json::to_string(&own(&example.dir, precision, args.threads)?)?);
+        println!(
+            "{}",
+            serde_json::to_string(&own(&example.dir, precision, args.threads)?)?
+        );
         return Ok(());
     }
     println!("SmolLM2-135M-Instruct, {} threads, best of {RUNS}", args.threads);
-    println!("{:<22} {:>12} {:>12} {:>12} {:>9}", "", "prefill/s", "decode/s", "8 streams/s", "peak MB");
+    println!(
+        "{:<22} {:>12} {:>12} {:>12} {:>9}",
+        "", "prefill/s", "decode/s", "8 streams/s", "peak MB"
+    );
     let me = std::env::current_exe()?;
     let threads = args.threads.to_string();
     for precision in ["f32", "bf16", "q8"] {
         let mut command = Command::new(&me);
-        show(&format!("ours {precision}"), command.args(["--own", precision, "--threads", &threads]));
+        show(
+            &format!("ours {precision}"),
+            command.args(["--own", precision, "--threads", &threads]),
+        );
     }
     if args.own_only {
         return Ok(());
     }
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tools/bench_peers.py");
-    for engine in ["llama.cpp-f16", "llama.cpp-q8_0", "transformers-f32", "transformers-bf16"] {
+    for engine in [
+        "llama.cpp-f16",
+        "llama.cpp-q8_0",
+        "transformers-f32",
+        "transformers-bf16",
+    ] {
         let mut command = Command::new(&args.python);
         let sizes = [PROMPT, ANSWER, TOGETHER, STREAMS, SHORT, RUNS].map(|size| size.to_string());
-        command.arg(&script).args([engine, &threads]).args(sizes).args([&example.gguf, &example.dir]);
+        command
+            .arg(&script)
+            .args([engine, &threads])
+            .args(sizes)
+            .args([&example.gguf, &example.dir]);
         show(engine, &mut command);
     }
     Ok(())
@@ -94,7 +112,12 @@ fn show(name: &str, command: &mut Command) {
 fn measured(command: &mut Command) -> anyhow::Result<Reached> {
     let output = command.output().context("can't be started")?;
     let stderr = String::from_utf8_lossy(&output.stderr);
-    ensure!(output.status.success(), "{}: {}", output.status, stderr.lines().last().unwrap_or_default());
+    ensure!(
+        output.status.success(),
+        "{}: {}",
+        output.status,
+        stderr.lines().last().unwrap_or_default()
+    );
     let stdout = String::from_utf8(output.stdout)?;
     serde_json::from_str(stdout.lines().last().unwrap_or_default()).context("no result")
 }
@@ -127,7 +150,9 @@ fn own(dir: &Path, precision: &str, threads: usize) -> anyhow::Result<Reached> {
 }
 
 fn prompt(seed: usize, length: usize) -> Vec<u32> {
-    (0..length).map(|at| ((seed * 7919 + at * 104_729) % 40_000 + 100) as u32).collect()
+    (0..length)
+        .map(|at| ((seed * 7919 + at * 104_729) % 40_000 + 100) as u32)
+        .collect()
 }
 
 fn step(decoder: &Decoder, caches: &mut [Cache], tokens: &[Vec<u32>]) -> anyhow::Result<Vec<Vec<u32>>> {
@@ -153,7 +178,9 @@ fn single(decoder: &Decoder) -> anyhow::Result<(f64, f64)> {
 }
 
 fn together(decoder: &Decoder) -> anyhow::Result<f64> {
-    let mut caches: Vec<Cache> = (0..STREAMS).map(|_| Cache::new(decoder.spec(), SHORT + TOGETHER)).collect();
+    let mut caches: Vec<Cache> = (0..STREAMS)
+        .map(|_| Cache::new(decoder.spec(), SHORT + TOGETHER))
+        .collect();
     let prompts: Vec<Vec<u32>> = (0..STREAMS).map(|seed| prompt(seed, SHORT)).collect();
     let mut next = step(decoder, &mut caches, &prompts)?;
     let began = Instant::now();
@@ -165,6 +192,9 @@ fn together(decoder: &Decoder) -> anyhow::Result<f64> {
 
 fn peak_memory() -> anyhow::Result<f64> {
     let status = std::fs::read_to_string("/proc/self/status")?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).context("no VmHWM")?;
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmHWM:"))
+        .context("no VmHWM")?;
     Ok(line.trim().trim_end_matches("kB").trim().parse::<f64>()? / 1000.0)
 }

@@ -35,7 +35,10 @@ impl WithSimd for Attention<'_> {
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
         let (head, width) = (self.head, self.group * self.head);
-        let tokens = self.queries.chunks_exact(width).zip(self.out.chunks_exact_mut(width));
+        let tokens = self
+            .queries
+            .chunks_exact(width)
+            .zip(self.out.chunks_exact_mut(width));
         for (token, (queries, out)) in tokens.enumerate() {
             let end = self.first + token + 1;
             let start = self.window.map_or(0, |window| end.saturating_sub(window));
@@ -64,7 +67,9 @@ fn heads<'a>(
     seen: usize,
 ) -> impl Iterator<Item = (&'a [f32], &'a mut [f32], &'a mut [f32])> {
     let pairs = queries.chunks_exact(head).zip(out.chunks_exact_mut(head));
-    pairs.zip(scores.chunks_exact_mut(seen)).map(|((queries, out), scores)| (queries, out, scores))
+    pairs
+        .zip(scores.chunks_exact_mut(seen))
+        .map(|((queries, out), scores)| (queries, out, scores))
 }
 
 /// `scores[i] = scale · query · keys[i]`, four keys at a time.
@@ -75,7 +80,10 @@ fn dots<S: Simd>(simd: S, query: &[f32], keys: &[f32], scale: f32, scores: &mut 
     let (in_fours, rest) = scores.split_at_mut(fours);
     for (scores, keys) in in_fours.chunks_exact_mut(4).zip(keys.chunks_exact(4 * head)) {
         let sums = dot::<S, 4>(simd, query, std::array::from_fn(|i| &keys[i * head..][..head]));
-        scores.iter_mut().zip(sums).for_each(|(score, sum)| *score = sum * scale);
+        scores
+            .iter_mut()
+            .zip(sums)
+            .for_each(|(score, sum)| *score = sum * scale);
     }
     for (score, key) in rest.iter_mut().zip(keys[fours * head..].chunks_exact(head)) {
         *score = dot::<S, 1>(simd, query, [key])[0] * scale;
@@ -107,7 +115,10 @@ fn softmax(scores: &mut [f32]) {
             *most = if *score > *most { *score } else { *most };
         }
     }
-    let most = rest.iter().chain(&most).fold(f32::NEG_INFINITY, |most, score| most.max(*score));
+    let most = rest
+        .iter()
+        .chain(&most)
+        .fold(f32::NEG_INFINITY, |most, score| most.max(*score));
     let mut sums = [0.0_f32; 16];
     let (chunks, rest) = scores.as_chunks_mut::<16>();
     for chunk in chunks {

@@ -78,12 +78,14 @@ impl Product<'_> {
         macro_rules! tiles {
             ($size:expr) => {
                 while token + $size <= tokens {
-                    let x: [&[f32]; $size] = std::array::from_fn(|t| &self.x[(token + t) * columns..][..columns]);
+                    let x: [&[f32]; $size] =
+                        std::array::from_fn(|t| &self.x[(token + t) * columns..][..columns]);
                     let sums = tile::<S, R, { $size }>(simd, weights, x);
                     for r in 0..R {
                         let bias = self.bias.map_or(0.0, |bias| bias[first + row + r]);
                         for t in 0..$size {
-                            self.out[(token + t) * self.token_stride + (row + r) * self.row_stride] = sums[r][t] + bias;
+                            self.out[(token + t) * self.token_stride + (row + r) * self.row_stride] =
+                                sums[r][t] + bias;
                         }
                     }
                     token += $size;
@@ -102,7 +104,11 @@ impl Product<'_> {
 
 /// Dot products of `R` rows with `T` tokens; all slices have one length.
 #[inline(always)]
-fn tile<S: Simd, const R: usize, const T: usize>(simd: S, rows: [&[f32]; R], tokens: [&[f32]; T]) -> [[f32; T]; R] {
+fn tile<S: Simd, const R: usize, const T: usize>(
+    simd: S,
+    rows: [&[f32]; R],
+    tokens: [&[f32]; T],
+) -> [[f32; T]; R] {
     let length = rows[0].len() / S::F32_LANES;
     let row_vectors: [&[S::f32s]; R] = std::array::from_fn(|r| &S::as_simd_f32s(rows[r]).0[..length]);
     let token_vectors: [&[S::f32s]; T] = std::array::from_fn(|t| &S::as_simd_f32s(tokens[t]).0[..length]);
