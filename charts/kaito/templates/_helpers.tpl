@@ -8,6 +8,17 @@
 {{- if and .Values.gpuProvisioner.enabled (eq .Values.nodeProvisioner "machine") -}}true{{- end -}}
 {{- end -}}
 
+{{/* ConfigMap with users' presets, the administrator's or the chart's own; nothing when there are none. */}}
+{{- define "kaito.userPresets" -}}
+{{- with .Values.presetRegistry.userPresets -}}
+{{- if .files -}}
+{{ include "kaito.fullname" $ }}-user-presets
+{{- else -}}
+{{ .configMap }}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
 {{/* The helpers below take (dict "root" $ "component" "<name>" "values" <values of the component>). */}}
 
 {{- define "kaito.name" -}}

@@ -32,6 +32,20 @@
 {{- fail (printf "with nodeProvisioner=byo nobody gives Machines back, but the cluster has %d of them for Workspaces (such as %s): delete those Workspaces first and wait until `kubectl get machines` shows none." (len $left) (join ", " (slice $left 0 (min 3 (len $left))))) -}}
 {{- end -}}
 {{- end -}}
+{{- with .Values.presetRegistry -}}
+{{- if and .userPresets.configMap .userPresets.files -}}
+{{- fail "presets of your own are either in a ConfigMap of yours or in these values: set presetRegistry.userPresets.configMap or presetRegistry.userPresets.files, not both." -}}
+{{- end -}}
+{{- if and .tls.clientSecretName (not .tls.secretName) -}}
+{{- fail "clients show certificates only where the registry has one too: set presetRegistry.tls.secretName beside presetRegistry.tls.clientSecretName." -}}
+{{- end -}}
+{{- if and .hub.tokenSecret.name (not .hub.endpoint) -}}
+{{- fail "a token is of no use without a hub: set presetRegistry.hub.endpoint, such as https://huggingface.co, beside presetRegistry.hub.tokenSecret.name." -}}
+{{- end -}}
+{{- if and .hub.tokenSecret.name (hasPrefix "http://" .hub.endpoint) (not .hub.allowPrivateEndpoint) -}}
+{{- fail "without encryption everybody on the way reads the hub's token: set presetRegistry.hub.endpoint to an https:// address." -}}
+{{- end -}}
+{{- end -}}
 {{- $names := list .Values.workspaceController.serviceAccount.name .Values.gpuProvisioner.serviceAccount.name .Values.presetRegistry.serviceAccount.name -}}
 {{- if ne (len (uniq $names)) 3 -}}
 {{- fail (printf "each program needs a ServiceAccount of its own, so that it has only its own rights: the names %s must differ." (join ", " $names)) -}}

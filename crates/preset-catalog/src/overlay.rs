@@ -12,6 +12,11 @@ use crate::preset::Preset;
 use crate::rules::Rules;
 use crate::validate;
 
+/// Problems of one file that are told; a file written by a broken program has thousands.
+const MAX_PROBLEMS: usize = 20;
+/// Characters of one that are told.
+const MAX_MESSAGE: usize = 500;
+
 /// What became of users' files.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Overlay {
@@ -64,7 +69,7 @@ impl Catalog {
                 Err(problems) => FileReport {
                     file: file.to_owned(),
                     presets: Vec::new(),
-                    problems,
+                    problems: shortened(problems),
                 },
             };
             reports.push(report);
@@ -74,6 +79,25 @@ impl Catalog {
             files: reports,
         })
     }
+}
+
+/// What a person would read of it.
+fn shortened(mut problems: Vec<FileProblem>) -> Vec<FileProblem> {
+    let more = problems.len().saturating_sub(MAX_PROBLEMS);
+    problems.truncate(MAX_PROBLEMS);
+    for problem in &mut problems {
+        if let Some((end, _)) = problem.message.char_indices().nth(MAX_MESSAGE) {
+            problem.message.truncate(end);
+            problem.message.push('…');
+        }
+    }
+    if more > 0 {
+        problems.push(FileProblem {
+            position: None,
+            message: format!("and {more} more"),
+        });
+    }
+    problems
 }
 
 /// A preset of a file.
@@ -139,12 +163,14 @@ impl<'a> Merge<'a> {
 
     /// Takes a file whole, or nothing of it. Returns the short names that it brought.
     fn take(&mut self, file: &str, brought: Vec<Brought>) -> Result<Vec<String>, Vec<FileProblem>> {
-        let mut owners = self.owners.clone();
+        let mut owners: BTreeMap<String, String> = BTreeMap::new();
         let mut replaced = BTreeSet::new();
         let mut problems = Vec::new();
         for one in &brought {
             for name in validate::names(&one.preset) {
-                if let Some((owner_file, owner)) = owners.get(&name) {
+                let earlier = self.owners.get(&name).map(|(file, owner)| (file.as_str(), owner));
+                let taken = earlier.or_else(|| owners.get(&name).map(|owner| (file, owner)));
+                if let Some((owner_file, owner)) = taken {
                     problems.push(one.problem(&format!(
                         "name `{name}` already belongs to `{owner}` of {owner_file}"
                     )));
@@ -156,7 +182,7 @@ impl<'a> Merge<'a> {
                     )));
                 } else {
                     replaced.extend(self.built_in.find(&name).map(|owner| owner.name.clone()));
-                    owners.insert(name, (file.to_owned(), one.preset.name.clone()));
+                    owners.insert(name, one.preset.name.clone());
                 }
             }
         }
@@ -164,7 +190,8 @@ impl<'a> Merge<'a> {
             return Err(problems);
         }
         let names = brought.iter().map(|one| one.preset.name.clone()).collect();
-        self.owners = owners;
+        let of_file = |(name, owner)| (name, (file.to_owned(), owner));
+        self.owners.extend(owners.into_iter().map(of_file));
         self.replaced.extend(replaced);
         self.presets.extend(brought.into_iter().map(|one| one.preset));
         Ok(names)

@@ -107,6 +107,23 @@ fn the_first_file_in_name_order_has_the_name() {
 }
 
 #[test]
+fn a_file_of_mistakes_is_told_in_short() {
+    let text = entry(&"é".repeat(2000), "");
+    let overlay = over(&[("a.yaml", &text)]);
+    let problems = &overlay.files[0].problems;
+    let longest = problems
+        .iter()
+        .map(|problem| problem.message.chars().count())
+        .max();
+    assert_eq!(longest, Some(MAX_MESSAGE + 1));
+    let overlay = over(&[("a.yaml", &entry("acme/x", "").repeat(30))]);
+    let problems = &overlay.files[0].problems;
+    // Short name and hub id of all but the first are taken.
+    assert_eq!(problems.len(), MAX_PROBLEMS + 1);
+    assert_eq!(problems[MAX_PROBLEMS].message, "and 38 more");
+}
+
+#[test]
 fn a_refused_file_holds_no_names() {
     let bad = format!("{}{}", entry("acme/x", ""), entry("acme/phi-4", ""));
     let good = entry("other/x", "");

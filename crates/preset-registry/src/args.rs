@@ -106,6 +106,7 @@ impl Args {
             presets_dir: self.presets_dir.clone(),
             tls,
             max_connections: self.max_connections,
+            ..ServerOptions::default()
         }
     }
 }

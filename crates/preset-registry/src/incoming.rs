@@ -1,6 +1,6 @@
 //! From a listener to connections that HTTP/2 is spoken on: accepted, counted, and encrypted where that is wanted.
 //!
-//! A client that connects and says nothing holds one place for ten seconds and delays nobody.
+//! A client that connects and says nothing is let go after a while and delays nobody meanwhile.
 
 use std::io;
 use std::pin::Pin;
@@ -18,39 +18,46 @@ use tokio_rustls::TlsAcceptor;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::server::{Connected, TcpConnectInfo};
 
-/// How long a client may take to agree on encryption.
-const HANDSHAKE: Duration = Duration::from_secs(10);
 /// Pause after the system refused to accept, as it does when no file descriptors are left.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// Which certificate the next connection gets; `None` is plain text.
 pub(crate) type Encryption = Option<watch::Receiver<Arc<ServerConfig>>>;
 
-/// Accepts until the stream is dropped; no more than `limit` connections are open at once, more wait unaccepted.
+/// Bounds on connections.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Limits {
+    /// Open at once; more wait unaccepted.
+    pub(crate) open: usize,
+    /// How long a client may take to say something, and to agree on encryption.
+    pub(crate) greeting: Duration,
+}
+
+/// Accepts until the stream is dropped.
 pub(crate) fn connections(
     listener: TcpListener,
     encryption: Encryption,
-    limit: usize,
+    limits: Limits,
     metrics: &Metrics,
 ) -> ReceiverStream<io::Result<Connection>> {
     let (ready, connections) = mpsc::channel(16);
     let failures = metrics.counter(
-        "preset_registry_tls_handshake_failures",
-        "Connections that agreed on no encryption",
+        "preset_registry_handshake_failures",
+        "Connections whose client said nothing or agreed on no encryption",
         [],
     );
-    tokio::spawn(accept(listener, encryption, limit, ready, failures));
+    tokio::spawn(accept(listener, encryption, limits, ready, failures));
     ReceiverStream::new(connections)
 }
 
 async fn accept(
     listener: TcpListener,
     encryption: Encryption,
-    limit: usize,
+    limits: Limits,
     ready: mpsc::Sender<io::Result<Connection>>,
     failures: Counter<0>,
 ) {
-    let places = Arc::new(Semaphore::new(limit));
+    let places = Arc::new(Semaphore::new(limits.open));
     let mut handshakes = JoinSet::new();
     loop {
         while handshakes.try_join_next().is_some() {}
@@ -67,24 +74,19 @@ async fn accept(
             accepted = accepted => accepted,
             () = ready.closed() => return,
         };
-        match (accepted, &encryption) {
-            (Ok((socket, place)), None) => {
-                let _ = ready.send(Ok(Connection::new(socket, place))).await;
-            }
-            (Ok((socket, place)), Some(config)) => {
-                let config = Arc::clone(&config.borrow());
+        match accepted {
+            Ok((socket, place)) => {
+                let config = encryption.as_ref().map(|config| Arc::clone(&config.borrow()));
                 let (ready, failures) = (ready.clone(), failures.clone());
                 handshakes.spawn(async move {
-                    match encrypt(socket, config).await {
-                        Ok(stream) => drop(ready.send(Ok(Connection::encrypted(stream, place))).await),
-                        Err(error) => {
-                            failures.inc([]);
-                            tracing::debug!(%error, "no encryption was agreed on");
-                        }
+                    match tokio::time::timeout(limits.greeting, greet(socket, config)).await {
+                        Ok(Ok(io)) => drop(ready.send(Ok(Connection::new(io, place))).await),
+                        Ok(Err(error)) => failed(&failures, &error),
+                        Err(_) => failed(&failures, &io::ErrorKind::TimedOut.into()),
                     }
                 });
             }
-            (Err(error), _) => {
+            Err(error) => {
                 tracing::warn!(%error, "a connection was not accepted");
                 tokio::time::sleep(ACCEPT_PAUSE).await;
             }
@@ -92,12 +94,23 @@ async fn accept(
     }
 }
 
+fn failed(failures: &Counter<0>, error: &io::Error) {
+    failures.inc([]);
+    tracing::debug!(%error, "a connection came to nothing");
+}
+
 type TlsStream = tokio_rustls::server::TlsStream<TcpStream>;
 
-async fn encrypt(socket: TcpStream, config: Arc<ServerConfig>) -> io::Result<TlsStream> {
-    tokio::time::timeout(HANDSHAKE, TlsAcceptor::from(config).accept(socket))
-        .await
-        .unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
+/// Waits until the client says something, and encrypts if that is wanted.
+async fn greet(socket: TcpStream, config: Option<Arc<ServerConfig>>) -> io::Result<Io> {
+    match config {
+        Some(config) => {
+            let stream = TlsAcceptor::from(config).accept(socket).await?;
+            Ok(Io::Encrypted(Box::new(stream)))
+        }
+        None if socket.peek(&mut [0]).await? == 0 => Err(io::ErrorKind::UnexpectedEof.into()),
+        None => Ok(Io::Plain(socket)),
+    }
 }
 
 /// An open connection; its place is free again when it is dropped.
@@ -115,18 +128,14 @@ enum Io {
 }
 
 impl Connection {
-    fn new(socket: TcpStream, place: OwnedSemaphorePermit) -> Self {
+    fn new(io: Io, place: OwnedSemaphorePermit) -> Self {
+        let info = match &io {
+            Io::Plain(socket) => socket.connect_info(),
+            Io::Encrypted(stream) => stream.get_ref().0.connect_info(),
+        };
         Self {
-            info: socket.connect_info(),
-            io: Io::Plain(socket),
-            _place: place,
-        }
-    }
-
-    fn encrypted(stream: TlsStream, place: OwnedSemaphorePermit) -> Self {
-        Self {
-            info: stream.get_ref().0.connect_info(),
-            io: Io::Encrypted(Box::new(stream)),
+            io,
+            info,
             _place: place,
         }
     }

@@ -16,7 +16,7 @@ use tonic_health::server::HealthReporter;
 
 use crate::call::Calls;
 use crate::hub::{Hub, HubError, HubOptions};
-use crate::incoming;
+use crate::incoming::{self, Limits};
 use crate::library::Library;
 use crate::service::Service;
 use crate::tls::{Tls, TlsError, TlsFiles};
@@ -48,6 +48,8 @@ pub struct ServerOptions {
     pub tls: Option<TlsFiles>,
     /// Connections that may be open at once; more wait to be accepted.
     pub max_connections: usize,
+    /// How long a client that has connected may take to say something.
+    pub greeting_timeout: Duration,
 }
 
 impl Default for ServerOptions {
@@ -57,6 +59,7 @@ impl Default for ServerOptions {
             hub: None,
             tls: None,
             max_connections: 1024,
+            greeting_timeout: Duration::from_secs(10),
         }
     }
 }
@@ -88,7 +91,7 @@ pub struct PresetServer {
     users: Option<Users>,
     hub: Option<Hub>,
     tls: Option<Tls>,
-    max_connections: usize,
+    connections: Limits,
     metrics: Metrics,
 }
 
@@ -118,7 +121,10 @@ impl PresetServer {
             users,
             hub,
             tls,
-            max_connections: options.max_connections,
+            connections: Limits {
+                open: options.max_connections,
+                greeting: options.greeting_timeout,
+            },
             metrics: metrics.clone(),
         })
     }
@@ -154,7 +160,7 @@ impl PresetServer {
             .add_service(reflection().build_v1alpha()?)
             .add_service(health_service)
             .serve_with_incoming_shutdown(
-                incoming::connections(listener, encryption, self.max_connections, &self.metrics),
+                incoming::connections(listener, encryption, self.connections, &self.metrics),
                 refuse_when_cancelled(health, gate.clone(), token.clone()),
             );
         gate.set(true, "");

@@ -2,6 +2,7 @@
 //!
 //! Knows no transport.
 
+use std::borrow::Cow;
 use std::pin::Pin;
 use std::sync::Arc;
 
@@ -53,14 +54,18 @@ impl Service {
         let now = self.library.current();
         let (preset, origin) = self.find(&now.catalog, name).await?;
         Ok(v1::GetPresetResponse {
-            preset: Some((&preset).into()),
+            preset: Some(preset.as_ref().into()),
             catalog_version: now.catalog.version().to_owned(),
             origin: origin.into(),
         })
     }
 
     /// The preset of this name in the catalogue, else on the hub.
-    async fn find(&self, catalog: &Catalog, name: &str) -> Result<(Preset, v1::PresetOrigin), Status> {
+    async fn find<'c>(
+        &self,
+        catalog: &'c Catalog,
+        name: &str,
+    ) -> Result<(Cow<'c, Preset>, v1::PresetOrigin), Status> {
         check_length("name", name)?;
         if name.is_empty() {
             return Err(invalid("name", "must not be empty"));
@@ -71,13 +76,13 @@ impl Service {
             } else {
                 v1::PresetOrigin::BuiltIn
             };
-            return Ok((preset.clone(), origin));
+            return Ok((Cow::Borrowed(preset), origin));
         }
         let Some(hub) = self.hub.as_ref().filter(|_| name.contains('/')) else {
             return Err(not_found(name, &catalog.near(name)));
         };
         match hub.preset(name).await {
-            Ok(preset) => Ok((Preset::clone(&preset), v1::PresetOrigin::Hub)),
+            Ok(preset) => Ok((Cow::Owned(Arc::unwrap_or_clone(preset)), v1::PresetOrigin::Hub)),
             Err(problem) => Err(problem.status(hub.endpoint(), name, &catalog.near(name))),
         }
     }
@@ -87,7 +92,7 @@ impl Service {
         let now = self.library.current();
         let (preset, origin) = match request.model.take() {
             Some(Model::Name(name)) => self.find(&now.catalog, &name).await?,
-            Some(Model::Preset(message)) => (given(message)?, v1::PresetOrigin::Unspecified),
+            Some(Model::Preset(message)) => (Cow::Owned(given(message)?), v1::PresetOrigin::Unspecified),
             None => return Err(invalid("model", "must name a preset or hold one")),
         };
         Ok(v1::PlanResourcesResponse {

@@ -14,6 +14,9 @@ pub struct Args {
     /// Address of the preset registry.
     #[arg(long, env = "PRESET_REGISTRY", default_value = "http://preset-registry:50051")]
     pub preset_registry: String,
+    /// Encryption of the preset registry.
+    #[command(flatten)]
+    pub registry_tls: crate::registry_tls::RegistryTlsArgs,
     /// Where nodes come from.
     #[arg(long, env = "NODE_PROVISIONER", value_enum, default_value_t = Provisioner::Machine)]
     pub node_provisioner: Provisioner,

@@ -10,6 +10,7 @@ mod preset_watch;
 pub mod presets;
 pub mod program;
 pub mod reconcile;
+pub mod registry_tls;
 pub mod trim;
 
 pub use args::Args;

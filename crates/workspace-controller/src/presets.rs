@@ -4,15 +4,17 @@
 //! it, such as a model of a hub: such answers are kept for a while, concurrent questions for one name share one call,
 //! and the last good answer outlives a registry that is down. Decides nothing; a failure is returned as data.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use anyhow::Context as _;
 use preset_catalog::Preset;
 use preset_registry_api::v1::GetPresetRequest;
 use preset_registry_api::v1::preset_registry_client::PresetRegistryClient;
 use tokio::sync::Mutex;
-use tonic::transport::{Channel, Endpoint};
+use tonic::transport::{Channel, ClientTlsConfig, Endpoint};
 use tonic::{Code, Request, Status};
 use workspace_plan::PresetLookup;
 
@@ -43,13 +45,25 @@ struct Entry {
 }
 
 impl Presets {
-    /// A registry at an `http://` or `https://` address. Nothing is connected yet.
+    /// A registry at an `http://` address, or with TLS at an `https://` one. Nothing is connected yet.
     ///
     /// # Errors
-    /// When the address is not a URL.
-    pub fn new(endpoint: &str) -> anyhow::Result<Self> {
-        let channel = Endpoint::from_shared(endpoint.to_owned())
-            .map_err(|error| anyhow::anyhow!("--preset-registry {endpoint:?} is not a URL: {error}"))?
+    /// When the address is not a URL, an `https://` one comes without TLS, or the certificates can't be used.
+    pub fn new(endpoint: &str, tls: Option<ClientTlsConfig>) -> anyhow::Result<Self> {
+        let mut transport = Endpoint::from_shared(endpoint.to_owned())
+            .map_err(|error| anyhow::anyhow!("--preset-registry {endpoint:?} is not a URL: {error}"))?;
+        match tls {
+            Some(tls) => {
+                transport = transport
+                    .tls_config(tls)
+                    .context("the preset registry's certificates")?
+            }
+            None if endpoint.starts_with("https:") => {
+                anyhow::bail!("--preset-registry {endpoint:?} needs --preset-registry-ca-file")
+            }
+            None => {}
+        }
+        let channel = transport
             .connect_timeout(DEADLINE)
             .http2_keep_alive_interval(Duration::from_secs(30))
             .connect_lazy();
@@ -129,12 +143,17 @@ fn freshness(answer: &PresetLookup) -> Duration {
 }
 
 // One sentence that stays the same while the state stays the same: it lands in a condition.
-fn describe(status: &Status) -> &'static str {
-    match status.code() {
+fn describe(status: &Status) -> Cow<'static, str> {
+    if preset_registry_api::hub_reason(status).is_some() {
+        // What the registry says of a hub tells what helps.
+        return status.message().to_owned().into();
+    }
+    let sentence = match status.code() {
         Code::Unavailable => "no connection",
         Code::DeadlineExceeded | Code::Cancelled => "no answer in time",
         Code::Unauthenticated | Code::PermissionDenied => "it refuses our identity",
         Code::ResourceExhausted => "it has too much to do",
         _ => "it answered with an error, see the controller's log",
-    }
+    };
+    sentence.into()
 }

@@ -46,7 +46,7 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
     let client = operator_runtime::connect(&args.client, NAME, env!("CARGO_PKG_VERSION")).await?;
     let runtime = Runtime::new(client, NAME, &metrics);
     let settings = args.settings();
-    let presets = Presets::new(&args.preset_registry)?;
+    let presets = Presets::new(&args.preset_registry, args.registry_tls.config()?)?;
     let token = tasks.token();
     let (crds, listed) = (readiness.gate("crds"), readiness.gate("stores"));
     operator_runtime::crd_gate::wait(runtime.client(), needed_crds(settings.mode), &crds, &token).await;

@@ -63,9 +63,9 @@ pub(super) const TABLE: &[Allowed] = &[
         tests_use: &["arm-server"],
     },
     // programs
-    allow(
-        "workspace-controller",
-        &[
+    Allowed {
+        package: "workspace-controller",
+        uses: &[
             "instance-types",
             "kaito-api",
             "operator-runtime",
@@ -76,7 +76,8 @@ pub(super) const TABLE: &[Allowed] = &[
             "telemetry",
             "workspace-plan",
         ],
-    ),
+        tests_use: &["preset-registry"],
+    },
     allow(
         "gpu-provisioner",
         &[

@@ -64,7 +64,11 @@ impl Access {
             literal(&host).is_some_and(|address| !is_public(address)) || host == "localhost";
         Ok(Self {
             private: private || written_private,
-            redirect_hosts: redirect_hosts.iter().map(|host| host.to_lowercase()).collect(),
+            redirect_hosts: redirect_hosts
+                .iter()
+                .filter(|host| !host.is_empty())
+                .map(|host| host.to_lowercase())
+                .collect(),
             endpoint: url,
             host,
         })

@@ -190,7 +190,9 @@ fn problem(error: reqwest::Error, url: &Url) -> Problem {
     } else {
         innermost(&error)
     };
-    tracing::debug!(%url, error = %error.without_url(), "the hub was not read");
+    // Without the query, in which hosts that files are redirected to expect signatures.
+    let (host, path) = (url.host_str(), url.path());
+    tracing::debug!(host, path, error = %error.without_url(), "the hub was not read");
     Problem::Unavailable(what)
 }
 

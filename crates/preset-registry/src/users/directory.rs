@@ -10,7 +10,8 @@ use std::path::{Path, PathBuf};
 
 /// Kubernetes allows a ConfigMap of this size.
 const MAX_FILE_BYTES: u64 = 1 << 20;
-const MAX_TOTAL_BYTES: u64 = 4 << 20;
+/// About 16,000 presets, which take some 140 MB of memory.
+const MAX_TOTAL_BYTES: u64 = 2 << 20;
 const MAX_FILES: usize = 1000;
 /// How often the directory may be replaced while it is read.
 const ATTEMPTS: usize = 5;
@@ -133,7 +134,7 @@ mod tests {
             read(directory.path())
                 .unwrap_err()
                 .to_string()
-                .contains("4 MiB together")
+                .contains("2 MiB together")
         );
     }
 

@@ -18,6 +18,7 @@ use tonic_types::StatusExt as _;
 
 use crate::hub_server::{Hub, Mood, Repository};
 use crate::running::Running;
+use crate::tls::Authority;
 
 const CONFIG: &str = r#"{"architectures": ["Qwen3ForCausalLM"], "hidden_size": 4096, "num_hidden_layers": 36,
     "num_attention_heads": 32, "num_key_value_heads": 8, "head_dim": 128, "max_position_embeddings": 40960,
@@ -458,6 +459,33 @@ async fn a_reading_is_shared_and_outlives_its_client() {
         text.contains("preset_registry_hub_lookups_total{result=\"read\"} 1"),
         "{text}"
     );
+}
+
+#[tokio::test]
+async fn an_encrypted_hub_is_trusted_by_its_authority() {
+    let authority = Authority::new();
+    let (certificate, key) = authority.sign("127.0.0.1");
+    let hub = Hub::start_encrypted(&certificate, &key).await;
+    hub.add("acme/model", qwen('a'));
+    let directory = tempfile::tempdir().unwrap();
+    let authorities = directory.path().join("ca.crt");
+    std::fs::write(&authorities, authority.pem()).unwrap();
+    let serve = |ca_file| {
+        Running::with(ServerOptions {
+            hub: Some(HubOptions {
+                endpoint: format!("https://{}", hub.address),
+                token_file: None,
+                ca_file,
+                cache_dir: None,
+                redirect_hosts: Vec::new(),
+                allow_private_endpoint: false,
+            }),
+            ..ServerOptions::default()
+        })
+    };
+    serve(Some(authorities)).await.get("acme/model").await.unwrap();
+    let stranger = serve(None).await.get("acme/model").await;
+    check(stranger, Code::Unavailable, "HUB_UNAVAILABLE", "no connection");
 }
 
 #[tokio::test]

@@ -11,7 +11,12 @@ use axum::extract::{Path, State};
 use axum::http::{HeaderMap, Method, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::get;
-use tokio::net::TcpListener;
+use rustls::ServerConfig;
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use tokio::net::{TcpListener, TcpStream};
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
 
 /// A repository: the commit at its head and its files.
 #[derive(Clone, Default)]
@@ -60,13 +65,43 @@ impl Hub {
             inside: Arc::default(),
             address: listener.local_addr().unwrap(),
         };
-        let router = Router::new()
+        let router = hub.router();
+        tokio::spawn(async move { axum::serve(listener, router).await });
+        hub
+    }
+
+    /// The same, encrypted with this certificate and key in PEM.
+    pub(crate) async fn start_encrypted(certificate: &str, key: &str) -> Self {
+        let chain = CertificateDer::pem_slice_iter(certificate.as_bytes());
+        let chain = chain.collect::<Result<_, _>>().unwrap();
+        let key = PrivateKeyDer::from_pem_slice(key.as_bytes()).unwrap();
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let config = ServerConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(chain, key)
+            .unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let hub = Self {
+            inside: Arc::default(),
+            address: listener.local_addr().unwrap(),
+        };
+        let encrypted = Encrypted {
+            listener,
+            acceptor: TlsAcceptor::from(Arc::new(config)),
+        };
+        let router = hub.router();
+        tokio::spawn(async move { axum::serve(encrypted, router).await });
+        hub
+    }
+
+    fn router(&self) -> Router {
+        Router::new()
             .route("/api/models/{owner}/{name}", get(about))
             .route("/{owner}/{name}/resolve/{commit}/{file}", get(file))
             .route("/cdn/{owner}/{name}/resolve/{commit}/{file}", get(plain_file))
-            .with_state(hub.clone());
-        tokio::spawn(async move { axum::serve(listener, router).await });
-        hub
+            .with_state(self.clone())
     }
 
     pub(crate) fn endpoint(&self) -> String {
@@ -137,6 +172,30 @@ impl Hub {
             .iter()
             .find(|(id, _)| id.eq_ignore_ascii_case(&wanted));
         found.map(|(id, repository)| (id.clone(), repository.clone()))
+    }
+}
+
+/// Accepts encrypted connections; those that fail are dropped.
+struct Encrypted {
+    listener: TcpListener,
+    acceptor: TlsAcceptor,
+}
+
+impl axum::serve::Listener for Encrypted {
+    type Io = TlsStream<TcpStream>;
+    type Addr = SocketAddr;
+
+    async fn accept(&mut self) -> (Self::Io, Self::Addr) {
+        loop {
+            let (socket, address) = self.listener.accept().await.unwrap();
+            if let Ok(stream) = self.acceptor.accept(socket).await {
+                return (stream, address);
+            }
+        }
+    }
+
+    fn local_addr(&self) -> std::io::Result<Self::Addr> {
+        self.listener.local_addr()
     }
 }
 

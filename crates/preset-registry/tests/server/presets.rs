@@ -3,8 +3,10 @@
 use std::time::Duration;
 
 use preset_catalog::Catalog;
+use preset_registry::ServerOptions;
 use preset_registry_api::near_matches;
 use preset_registry_api::v1::{GetPresetRequest, ListPresetsRequest, PresetOrigin, Runtime};
+use tokio::net::TcpStream;
 use tokio_stream::StreamExt as _;
 use tonic::{Code, Request, Status};
 use tonic_health::pb::HealthCheckRequest;
@@ -240,6 +242,24 @@ async fn an_open_watch_does_not_keep_the_server() {
         .unwrap()
         .unwrap()
         .unwrap();
+}
+
+#[tokio::test]
+async fn who_connects_and_says_nothing_makes_room() {
+    let running = Running::with(ServerOptions {
+        max_connections: 1,
+        greeting_timeout: Duration::from_millis(100),
+        ..ServerOptions::default()
+    })
+    .await;
+    let _silent = TcpStream::connect(running.address).await.unwrap();
+    let _also_silent = TcpStream::connect(running.address).await.unwrap();
+    assert_eq!(running.get("phi-4").await.unwrap().name, "phi-4");
+    let text = running.metrics.encode().unwrap();
+    assert!(
+        text.contains("preset_registry_handshake_failures_total 2"),
+        "{text}"
+    );
 }
 
 #[tokio::test]

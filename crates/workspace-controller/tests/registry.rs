@@ -1,0 +1,121 @@
+//! What the controller understands of a registry: the real server on a local port.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+
+use std::fs;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use preset_registry::{HubOptions, PresetServer, ServerOptions, TlsFiles};
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+use telemetry::{Metrics, Readiness};
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+use workspace_controller::presets::Presets;
+use workspace_controller::registry_tls::RegistryTlsArgs;
+use workspace_plan::PresetLookup;
+
+/// Certificates of an authority and two that it signed, as files.
+struct Files {
+    directory: tempfile::TempDir,
+}
+
+impl Files {
+    fn new() -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let mut params = CertificateParams::new(Vec::new()).unwrap();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let authority = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
+        fs::write(directory.path().join("ca.crt"), authority.pem()).unwrap();
+        for (name, host) in [("server", "localhost"), ("client", "controller")] {
+            let key = KeyPair::generate().unwrap();
+            let params = CertificateParams::new(vec![host.to_owned()]).unwrap();
+            let certificate = params.signed_by(&key, &authority).unwrap();
+            fs::write(directory.path().join(format!("{name}.crt")), certificate.pem()).unwrap();
+            fs::write(directory.path().join(format!("{name}.key")), key.serialize_pem()).unwrap();
+        }
+        Self { directory }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
+    }
+
+    fn options(&self) -> ServerOptions {
+        ServerOptions {
+            tls: Some(TlsFiles {
+                certificate: self.path("server.crt"),
+                key: self.path("server.key"),
+                client_authorities: Some(self.path("ca.crt")),
+            }),
+            ..ServerOptions::default()
+        }
+    }
+
+    fn args(&self, identity: bool) -> RegistryTlsArgs {
+        RegistryTlsArgs {
+            preset_registry_ca_file: Some(self.path("ca.crt")),
+            preset_registry_cert_file: identity.then(|| self.path("client.crt")),
+            preset_registry_key_file: identity.then(|| self.path("client.key")),
+        }
+    }
+}
+
+async fn serve(options: ServerOptions) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let server = PresetServer::prepare(options, &Metrics::new()).await.unwrap();
+    let gate = Readiness::new().gate("grpc");
+    tokio::spawn(async move { server.serve(listener, &gate, CancellationToken::new()).await });
+    address
+}
+
+#[tokio::test]
+async fn who_shows_a_certificate_is_answered() {
+    let files = Files::new();
+    let endpoint = format!("https://localhost:{}", serve(files.options()).await.port());
+    let ask = |identity| {
+        let presets = Presets::new(&endpoint, files.args(identity).config().unwrap()).unwrap();
+        async move { presets.lookup("phi-4").await }
+    };
+    assert!(matches!(ask(true).await, PresetLookup::Found(preset) if preset.name == "phi-4"));
+    assert!(matches!(
+        ask(false).await,
+        PresetLookup::Unavailable { last_good: None, .. }
+    ));
+}
+
+#[tokio::test]
+async fn an_encrypted_registry_wants_an_authority() {
+    let error = Presets::new("https://localhost:1", None).unwrap_err().to_string();
+    assert!(error.contains("--preset-registry-ca-file"), "{error}");
+    assert!(Presets::new("http://localhost:1", None).is_ok());
+}
+
+#[tokio::test]
+async fn what_the_registry_says_of_a_hub_is_passed_on() {
+    let nobody = TcpListener::bind("127.0.0.1:0")
+        .await
+        .unwrap()
+        .local_addr()
+        .unwrap();
+    let hub = HubOptions {
+        endpoint: format!("http://{nobody}"),
+        token_file: None,
+        ca_file: None,
+        cache_dir: None,
+        redirect_hosts: Vec::new(),
+        allow_private_endpoint: false,
+    };
+    let address = serve(ServerOptions {
+        hub: Some(hub),
+        ..ServerOptions::default()
+    })
+    .await;
+    let presets = Presets::new(&format!("http://{address}"), None).unwrap();
+    let PresetLookup::Unavailable { message, .. } = presets.lookup("acme/model").await else {
+        panic!("a hub that is not there has a model");
+    };
+    let expected = format!("the hub at http://{nobody} can't be asked for `acme/model`: no connection");
+    assert!(message.contains(&expected), "{message}");
+}
