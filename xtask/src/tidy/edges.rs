@@ -91,11 +91,11 @@ pub(super) const TABLE: &[Allowed] = &[
         "preset-registry",
         &["preset-catalog", "preset-registry-api", "telemetry"],
     ),
+    allow("arm-server", &["kaito-api"]),
     // data plane
     allow("oci-image", &[]),
     allow("artifact", &["oci-image"]),
     // test support and chores
-    allow("arm-server", &["kaito-api"]),
     allow("local-cluster", &[]),
     allow("testkit", &["kaito-api", "local-cluster"]),
     allow("local-stack", &["kaito-api", "local-cluster", "testkit"]),
