@@ -67,6 +67,13 @@ impl Authorizer {
         self.proven = true;
     }
 
+    /// Forgets what was found out.
+    pub(crate) fn begin_anew(&mut self) {
+        self.current = 0;
+        self.header = None;
+        self.proven = false;
+    }
+
     /// Goes on to the next credentials that can answer; false when there are none.
     ///
     /// # Errors
