@@ -31,7 +31,7 @@ def llama(kind):
         assert lib.llama_model_quantize(gguf.encode(), path.encode(), params) == 0
     model = lib.llama_model_load_from_file(path.encode(), lib.llama_model_default_params())
     context_params = lib.llama_context_default_params()
-    context_params.n_ctx = 1024
+    context_params.n_ctx = STREAMS * (PROMPT + ANSWER)  # it is split among the sequences
     context_params.n_batch = context_params.n_ubatch = 512
     context_params.n_seq_max = STREAMS
     context_params.n_threads = context_params.n_threads_batch = threads
