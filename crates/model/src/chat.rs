@@ -177,10 +177,6 @@ fn describe(error: &JinjaError) -> String {
     }
 }
 
-#[expect(
-    clippy::needless_pass_by_value,
-    reason = "the signature of a template function"
-)]
 fn raise(message: String) -> std::result::Result<String, JinjaError> {
     Err(JinjaError::new(ErrorKind::InvalidOperation, message))
 }
@@ -207,7 +203,10 @@ fn length(value: Jinja) -> std::result::Result<usize, JinjaError> {
 }
 
 /// `json.dumps(ensure_ascii=False)`: a space after `,` and `:`, keys in their order, nothing escaped for HTML.
-#[expect(clippy::needless_pass_by_value, reason = "the signature of a template filter")]
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "the signature of a template function"
+)]
 fn to_json(value: Jinja, options: minijinja::value::Kwargs) -> std::result::Result<Jinja, JinjaError> {
     let indent: Option<usize> = options.get("indent")?;
     let failed = |error: serde_json::Error| JinjaError::new(ErrorKind::BadSerialization, error.to_string());

@@ -2,7 +2,7 @@
 
 use rayon::prelude::*;
 
-use crate::kernels::{Encoded, Product, Rows, product};
+use crate::kernels::{self, CopyRow, Encoded, Product, Rows, product};
 
 /// How weights are kept in memory. Activations and sums are 32-bit floats in all of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,7 +63,12 @@ impl Linear {
     /// Row `row` as 32-bit floats into `out`: an embedding.
     pub(crate) fn copy_row(&self, row: usize, out: &mut [f32]) {
         let mut buffer = vec![0.0; self.rows().buffer()];
-        out.copy_from_slice(self.rows().row(row, &mut buffer));
+        kernels::arch().dispatch(CopyRow {
+            rows: self.rows(),
+            row,
+            buffer: &mut buffer,
+            out,
+        });
     }
 
     /// Applies the map to tokens one after the other.

@@ -327,7 +327,7 @@ mod tests {
             pick(
                 Settings {
                     bias: vec![(2, 5.0), (99, 1.0)],
-                    ..greedy.clone()
+                    ..greedy
                 },
                 &[]
             ),

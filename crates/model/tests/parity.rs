@@ -1,5 +1,12 @@
 //! The forward pass against what torch and transformers recorded (`tools/record.py`), for every family.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "a test fails by panicking, and says what it fetches"
+)]
+
 use std::path::{Path, PathBuf};
 
 use model::{Adapter, Cache, Decoder, Precision, Segment, Spec, Store, Want, sampling::likeliest};

@@ -2,6 +2,13 @@
 //!
 //! Fetches the model with pip once; see `model::example`.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "a test fails by panicking, and says what it fetches"
+)]
+
 use std::path::Path;
 
 use model::chat::Conversation;

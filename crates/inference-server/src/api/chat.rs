@@ -171,7 +171,7 @@ impl Reply {
         })
     }
 
-    fn delta(&self, index: usize, delta: Value, log_probs: Value, reason: Option<Reason>) -> Value {
+    fn delta(&self, index: usize, delta: &Value, log_probs: &Value, reason: Option<Reason>) -> Value {
         self.chunk(&json!([{
             "index": index, "delta": delta, "logprobs": log_probs, "finish_reason": reason.map(Reason::as_str),
         }]))
@@ -189,8 +189,8 @@ fn stream(
         .map(|index| {
             reply.delta(
                 index,
-                json!({"role": "assistant", "content": ""}),
-                Value::Null,
+                &json!({"role": "assistant", "content": ""}),
+                &Value::Null,
                 None,
             )
         })
@@ -203,16 +203,16 @@ fn stream(
                 let log_probs = log_probs(&served, std::slice::from_ref(&token));
                 // A token whose text is held back says nothing, unless somebody counts.
                 if !token.text.is_empty() || !log_probs.is_null() {
-                    chunks.push(reply.delta(index, json!({"content": token.text}), log_probs, None));
+                    chunks.push(reply.delta(index, &json!({"content": token.text}), &log_probs, None));
                 }
             }
             Event::End(end) => {
                 usage.add(&end);
                 open -= 1;
                 if !end.text.is_empty() {
-                    chunks.push(reply.delta(index, json!({"content": end.text}), Value::Null, None));
+                    chunks.push(reply.delta(index, &json!({"content": end.text}), &Value::Null, None));
                 }
-                chunks.push(reply.delta(index, json!({}), Value::Null, Some(end.reason)));
+                chunks.push(reply.delta(index, &json!({}), &Value::Null, Some(end.reason)));
                 if open == 0 && with_usage {
                     let mut last = reply.chunk(&json!([]));
                     last["usage"] = usage.json();

@@ -222,7 +222,7 @@ fn head_rows(gguf: &Gguf, name: &str, info: &Info) -> Result<usize> {
         .or_else(|| gguf.number("llama.attention.head_count"))
         .unwrap_or(0.0) as usize;
     let rows = info.shape[0];
-    if heads == 0 || rows % (2 * heads) != 0 {
+    if heads == 0 || !rows.is_multiple_of(2 * heads) {
         return Err(Error::file(
             &gguf.path,
             format!("has {rows} rows in `{name}` for {heads} heads"),

@@ -24,7 +24,7 @@ pub(super) enum Meta {
     Number(f64),
     Flag(bool),
     Text(String),
-    List(Vec<Meta>),
+    List(Vec<Self>),
 }
 
 /// A tensor of the file.
@@ -129,7 +129,7 @@ impl Info {
     fn bytes(&self) -> Option<u64> {
         let (block, bytes) = self.kind.block();
         let row = *self.shape.last()? as u64;
-        (row % block == 0).then(|| self.elements() / block * bytes)
+        row.is_multiple_of(block).then(|| self.elements() / block * bytes)
     }
 }
 
