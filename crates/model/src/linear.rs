@@ -23,6 +23,8 @@ const TOKENS_PER_THREAD: usize = 16;
 const TOKEN_BLOCK: usize = 96;
 /// Rows of one piece of work when threads share rows: enough that taking a piece costs nothing beside it.
 const ROW_PIECE: usize = 64;
+/// Elements of a line of the cache.
+const LINE: usize = 16;
 /// Rows that are widened at a time.
 const TILE_ROWS: usize = 4;
 
@@ -78,6 +80,10 @@ impl Linear {
         if tokens == 0 {
             return out;
         }
+        let mut space = vec![0.0; x.len() + LINE];
+        let own = aligned(&mut space, x.len());
+        own.copy_from_slice(x);
+        let x = &*own;
         let threads = rayon::current_num_threads();
         if tokens >= threads * TOKENS_PER_THREAD {
             let share = tokens.div_ceil(threads).min(TOKEN_BLOCK);
@@ -100,7 +106,8 @@ impl Linear {
     }
 
     fn part(&self, first: usize, count: usize, x: &[f32], out: &mut [f32], strides: (usize, usize)) {
-        let mut buffer = vec![0.0; TILE_ROWS * self.rows().buffer()];
+        let size = TILE_ROWS * self.rows().buffer();
+        let mut space = vec![0.0; size + LINE];
         product(Product {
             rows: self.rows(),
             first,
@@ -110,9 +117,17 @@ impl Linear {
             out,
             token_stride: strides.0,
             row_stride: strides.1,
-            buffer: &mut buffer,
+            buffer: aligned(&mut space, size),
         });
     }
+}
+
+/// `length` elements of `space` that begin with a line of the cache. A vector that straddles two lines takes two loads, and
+/// what the allocator gives out begins 16 bytes into a line.
+fn aligned(space: &mut [f32], length: usize) -> &mut [f32] {
+    let offset = space.as_ptr().align_offset(LINE * size_of::<f32>());
+    let offset = offset.min(space.len() - length);
+    &mut space[offset..][..length]
 }
 
 /// From a row after the other to a token after the other.
