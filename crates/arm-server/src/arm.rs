@@ -11,7 +11,7 @@ use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 
 use crate::app::App;
-use crate::errors::{ArmError, ErrorBody, RetryAfter, nested};
+use crate::envelope::{ArmError, ErrorBody, RetryAfter, nested};
 use crate::faults::{Action, Verb};
 use crate::headers;
 use crate::listener::Breaker;
@@ -212,9 +212,9 @@ fn carry_out(app: &App, asked: &Asked, actions: &[Action]) -> Result<Reply, ArmE
                         "The request content was invalid and could not be deserialized.",
                     )
                 })?;
-                world.put(now, name, &sent, &condition, scripted, asked.etags)
+                world.put(now, name, &sent, &condition, scripted.as_ref(), asked.etags)
             }
-            (Thing::Pool(name), Verb::Delete) => world.delete(now, name, &condition, scripted),
+            (Thing::Pool(name), Verb::Delete) => world.delete(now, name, &condition, scripted.as_ref()),
             (Thing::Pool(name), _) => world.get(now, name, asked.etags),
             (Thing::Abort(name), _) => world.abort(now, name, asked.etags),
             (Thing::Cluster, _) => Ok(world.cluster()),
@@ -223,7 +223,7 @@ fn carry_out(app: &App, asked: &Asked, actions: &[Action]) -> Result<Reply, ArmE
             (Thing::Pools, _) => {
                 let (page, next) = world.list(now, skip(&asked.query), asked.etags);
                 Ok(page_of(
-                    page,
+                    &page,
                     next.map(|next| next_link(&base, &asked.query, next)),
                 ))
             }
@@ -265,7 +265,7 @@ fn next_link(base: &str, query: &str, next: usize) -> String {
     format!("{base}?%24skipToken={next}&api-version={version}&skipToken={next}")
 }
 
-fn page_of(page: Vec<Value>, next_link: Option<String>) -> Reply {
+fn page_of(page: &[Value], next_link: Option<String>) -> Reply {
     let mut body = json!({"value": page});
     if let Some(next_link) = next_link {
         body["nextLink"] = json!(next_link);

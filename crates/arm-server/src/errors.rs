@@ -3,7 +3,9 @@
 //! Builds bodies only; who gets one is the faults' and the world's business.
 
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::json;
+
+use crate::envelope::{ArmError, ErrorBody, RetryAfter, flat, html, nested, wrapped};
 
 /// An error of the catalogue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -56,82 +58,6 @@ pub(crate) struct About {
     pub(crate) location: String,
     pub(crate) pool: String,
     pub(crate) vm_size: String,
-}
-
-/// An error as it goes over the wire.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct ArmError {
-    pub(crate) status: u16,
-    pub(crate) body: ErrorBody,
-    /// Seconds, for `Retry-After`.
-    pub(crate) retry_after: Option<RetryAfter>,
-}
-
-/// How `Retry-After` is spelled.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum RetryAfter {
-    Seconds(u64),
-    DateIn(u64),
-}
-
-/// The envelope.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum ErrorBody {
-    /// The gateway's: `{"error": {code, message}}`.
-    Nested(Value),
-    /// The resource provider's: `{code, details, message, subcode}`.
-    Flat(Value),
-    Html(&'static str),
-    Empty,
-}
-
-impl ArmError {
-    /// The error object of an operation document.
-    pub(crate) fn inner(&self) -> Value {
-        match &self.body {
-            ErrorBody::Nested(value) | ErrorBody::Flat(value) => value.clone(),
-            ErrorBody::Html(_) | ErrorBody::Empty => {
-                json!({"code": "InternalOperationError", "message": "Internal error"})
-            }
-        }
-    }
-}
-
-pub(crate) fn flat(status: u16, code: &str, message: &str, subcode: &str) -> ArmError {
-    let body = json!({"code": code, "details": null, "message": message, "subcode": subcode});
-    ArmError {
-        status,
-        body: ErrorBody::Flat(body),
-        retry_after: None,
-    }
-}
-
-pub(crate) fn nested(status: u16, code: &str, message: &str) -> ArmError {
-    let body = json!({"code": code, "message": message});
-    ArmError {
-        status,
-        body: ErrorBody::Nested(body),
-        retry_after: None,
-    }
-}
-
-fn html(status: u16, page: &'static str) -> ArmError {
-    ArmError {
-        status,
-        body: ErrorBody::Html(page),
-        retry_after: None,
-    }
-}
-
-fn wrapped(code: &str, message: &str) -> ArmError {
-    let text = format!("Unable to create the agent pool: {message}");
-    let body = json!({"code": "CreateVMSSAgentPoolFailed", "message": text,
-        "details": [{"code": code, "message": message}], "subcode": ""});
-    ArmError {
-        status: 400,
-        body: ErrorBody::Flat(body),
-        retry_after: None,
-    }
 }
 
 fn throttled(about: &About, retry_after: Option<RetryAfter>) -> ArmError {

@@ -205,7 +205,7 @@ mod tests {
         let stick = Action::StickOperation;
         faults.add(FaultRule {
             skip: 1,
-            ..FaultRule::once(Verb::Put, stick.clone()).on("a*").times(2)
+            ..FaultRule::once(Verb::Put, stick).on("a*").times(2)
         });
         let mut strike = |verb, pool| faults.strike(verb, Some(pool)).len();
         assert_eq!(strike(Verb::Put, "b"), 0);

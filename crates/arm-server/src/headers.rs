@@ -5,7 +5,7 @@ use std::time::Duration;
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use jiff::Timestamp;
 
-use crate::errors::RetryAfter;
+use crate::envelope::RetryAfter;
 use crate::faults::Verb;
 
 /// Version of the operations' own API.

@@ -22,6 +22,10 @@ pub struct Args {
     /// How long a drain may take before pods are deleted rather than evicted, in seconds.
     #[arg(long, env = "DRAIN_TIMEOUT_SECONDS", default_value_t = 600.0, value_parser = positive)]
     pub drain_timeout_seconds: f64,
+    /// How long a request for a pool that nobody answered may still take effect, in seconds; a Machine that is deleted
+    /// meanwhile waits as long.
+    #[arg(long, env = "LANDING_SECONDS", default_value_t = 120.0, value_parser = positive)]
+    pub landing_seconds: f64,
     /// First pause after a failed request to the cloud, in seconds; doubled at each failure.
     #[arg(long, env = "BACKOFF_SECONDS", default_value_t = 1.0, value_parser = positive)]
     pub backoff_seconds: f64,
@@ -56,6 +60,7 @@ impl Args {
         Settings {
             cluster_id: self.azure.cluster_id(),
             drain_timeout: seconds(self.drain_timeout_seconds),
+            landing: seconds(self.landing_seconds),
             backoff: (
                 seconds(self.backoff_seconds),
                 defaults.backoff.1.max(seconds(self.backoff_seconds)),

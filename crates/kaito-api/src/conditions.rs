@@ -87,7 +87,8 @@ pub fn shorten(message: &str) -> String {
     format!("{}...", &message[..end])
 }
 
-/// A Workspace condition whose transition time is `now` unless `previous` already has this status.
+/// A Workspace condition whose transition time is `now` unless `previous` already has this status. The reason is a
+/// word of either closed set: what ails a Machine is told of its Workspace in the same word.
 #[must_use]
 pub fn condition(
     previous: &[Condition],
@@ -95,7 +96,7 @@ pub fn condition(
     generation: i64,
     kind: WorkspaceConditionType,
     status: Status,
-    reason: WorkspaceReason,
+    reason: &str,
     message: &str,
 ) -> Condition {
     let before = previous
@@ -104,7 +105,7 @@ pub fn condition(
     Condition {
         type_: kind.as_str().to_owned(),
         status: status.as_str().to_owned(),
-        reason: reason.as_str().to_owned(),
+        reason: reason.to_owned(),
         message: shorten(message),
         observed_generation: Some(generation),
         last_transition_time: before.map_or(Time(whole_seconds(now)), |c| c.last_transition_time.clone()),
@@ -253,7 +254,7 @@ mod tests {
     #[test]
     fn transition_time_moves_only_with_the_status() {
         let kind = WorkspaceConditionType::ResourceReady;
-        let reason = WorkspaceReason::NodesNotReady;
+        let reason = WorkspaceReason::NodesNotReady.as_str();
         let early = Timestamp::from_second(1_000).unwrap();
         let late = Timestamp::from_second(2_000).unwrap();
         let first = condition(&[], early, 1, kind, Status::False, reason, "a");
@@ -273,7 +274,7 @@ mod tests {
             2,
             kind,
             Status::True,
-            WorkspaceReason::ResourceReady,
+            WorkspaceReason::ResourceReady.as_str(),
             "",
         );
         assert_eq!(flipped.last_transition_time, Time(late));

@@ -11,6 +11,8 @@ pub struct StackOptions {
     pub list_seconds: f64,
     /// First pause after the cloud refused for quota or capacity, in seconds.
     pub capacity_backoff_seconds: f64,
+    /// How long an unanswered request for a pool may still take effect, in seconds.
+    pub landing_seconds: f64,
     /// Requests a second that the provisioner allows itself; the cloud's real limits where `None`.
     pub unlimited_requests: bool,
     /// `RUST_LOG`-like filter of the programs.
@@ -27,6 +29,7 @@ impl Default for StackOptions {
             delete_seconds: 0.2,
             list_seconds: 0.2,
             capacity_backoff_seconds: 0.5,
+            landing_seconds: 5.0,
             unlimited_requests: true,
             log_filter: "info,kube=warn,typespec_client_core=warn".to_owned(),
             concurrency: 16,

@@ -1,7 +1,7 @@
 //! A live Machine without a pool: whether to ask for one now. The only place that asks for a pool.
 
 use cloudprovider::{CallKind, CallOutcome, CloudCall, ErrorClass};
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Node;
 use kaito_api::conditions::MachineReason;
 use kaito_api::labels::OPERATION_URL;
@@ -11,25 +11,24 @@ use crate::backoff;
 use crate::ctx::Ctx;
 use crate::initialization::is_ready;
 use crate::launch::{Join, Launch, poll};
-use crate::launch_failure::{self, LAUNCH_STARTED, Setback};
+use crate::launch_failure::{self, LAUNCH_STARTED, LAUNCH_UNANSWERED, Setback};
 use crate::machine_edit::MachineEdit;
 use crate::node_edit;
 use crate::pool_spec::pool_spec;
 use crate::step::Step;
 use crate::taxonomy;
 
-/// How long after a request to make a pool the pool may still turn up, although reads miss it.
-const LANDING: SignedDuration = SignedDuration::from_mins(2);
-
 /// Until when a request of ours may still make the pool turn up. The intent to ask is stored before it is asked,
-/// so neither a crash nor a later refusal hides a request whose answer was lost.
+/// and so is that an earlier request went unanswered: neither a crash nor a later answer hides such a request.
 pub(crate) fn may_land_until(ctx: &Ctx<'_>) -> Option<Timestamp> {
     if ctx.last(CallKind::Create).is_some_and(is_settled) {
         return None;
     }
     let asked = ctx.last(CallKind::Create).map(|call| call.at);
-    let latest = asked.max(launch_failure::intended(ctx))?;
-    Some(backoff::after(latest, LANDING))
+    let latest = asked
+        .max(launch_failure::intended(ctx))
+        .max(launch_failure::unanswered(ctx))?;
+    Some(backoff::after(latest, ctx.settings.landing))
 }
 
 /// Refused at the first try: this one made no pool, and no earlier one is open. With a refusal after other
@@ -40,6 +39,12 @@ fn is_settled(call: &CallOutcome) -> bool {
         .as_ref()
         .is_some_and(|error| error.class != ErrorClass::Transient);
     refused && call.failures <= 1
+}
+
+fn is_unanswered(call: &CallOutcome) -> bool {
+    call.error
+        .as_ref()
+        .is_some_and(|error| error.class == ErrorClass::Transient)
 }
 
 /// Decides for a Machine whose pool was missed by `reads` live reads.
@@ -76,7 +81,7 @@ pub(crate) fn verdict(ctx: &Ctx<'_>) -> Step {
     match launch_failure::setback(ctx) {
         Some(setback) => taxonomy::step(&setback.error, setback.origin),
         None => {
-            let cause = format!("agent pool {} is asked for", ctx.name());
+            let cause = format!("agent pool {} was asked for", ctx.name());
             Step::waiting(MachineReason::AgentPoolCreating, &cause)
         }
     }
@@ -98,17 +103,26 @@ fn held_back<'a>(ctx: &Ctx<'a>, setback: &Setback, mut launch: Launch<'a>) -> La
         .requeue(backoff::remaining(setback.until, ctx.now))
 }
 
-/// Stores that a pool is about to be asked for, and forgets the one before.
+/// Stores that a pool is about to be asked for, and forgets the one before unless its request may still land.
 fn intend(ctx: &Ctx<'_>, edit: &mut MachineEdit) {
+    let earlier = match ctx.last_call {
+        None => launch_failure::intended(ctx),
+        Some(_) => ctx
+            .last(CallKind::Create)
+            .filter(|call| is_unanswered(call))
+            .map(|call| call.at),
+    };
+    if let Some(at) = earlier {
+        edit.set(ctx.machine, LAUNCH_UNANSWERED, Some(at.to_string()));
+    }
     edit.set(ctx.machine, LAUNCH_STARTED, Some(ctx.now.to_string()));
     edit.set(ctx.machine, OPERATION_URL, None);
 }
 
-/// A request that was accepted, or of which a restart left only the intent, and whose pool no read shows yet.
+/// A request that was accepted and whose pool no read shows yet. One of which a restart left only the intent is
+/// repeated: the same name and body make the same pool.
 fn landing<'a>(ctx: &Ctx<'a>) -> Option<Launch<'a>> {
-    if ctx.last_call.is_some() {
-        launch_failure::accepted(ctx)?;
-    }
+    launch_failure::accepted(ctx)?;
     backoff::remaining(may_land_until(ctx)?, ctx.now)?;
     let cause = format!("agent pool {} was asked for", ctx.name());
     let launch = Launch::waiting("landing", MachineReason::AgentPoolCreating, &cause);

@@ -20,6 +20,8 @@ use crate::taxonomy::{self, Origin};
 pub const LAUNCH_FAILURE: &str = "kaito.sh/launch-failure";
 /// Annotation that holds when a pool was last asked for, RFC 3339; stored before the request is sent.
 pub const LAUNCH_STARTED: &str = "kaito.sh/launch-started";
+/// Annotation that holds when the last request for a pool was sent that nobody answered, RFC 3339.
+pub(crate) const LAUNCH_UNANSWERED: &str = "kaito.sh/launch-unanswered";
 
 /// One failed launch.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -85,6 +87,11 @@ pub(crate) fn note(ctx: &Ctx<'_>, at: Timestamp, error: &ProviderError, edit: &m
 /// When we last set out to ask for a pool.
 pub(crate) fn intended(ctx: &Ctx<'_>) -> Option<Timestamp> {
     ctx.machine.annotations().get(LAUNCH_STARTED)?.parse().ok()
+}
+
+/// When a request for a pool last went unanswered.
+pub(crate) fn unanswered(ctx: &Ctx<'_>) -> Option<Timestamp> {
+    ctx.machine.annotations().get(LAUNCH_UNANSWERED)?.parse().ok()
 }
 
 /// When the pool that exists was asked for, as far as anybody knows.

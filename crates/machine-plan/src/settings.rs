@@ -14,6 +14,9 @@ pub struct Settings {
     pub registration_timeout: SignedDuration,
     /// How long a pool may be in `Creating` before its operation is cancelled and it is made again.
     pub launch_timeout: SignedDuration,
+    /// How long after a request to make a pool the pool may still turn up, although reads miss it. A Machine that is
+    /// deleted meanwhile waits for it.
+    pub landing: SignedDuration,
     /// First and longest pause after a failed request; doubled at each failure.
     pub backoff: (SignedDuration, SignedDuration),
     /// First and longest pause after a quota or capacity refusal; doubled at each failure.
@@ -29,6 +32,7 @@ impl Default for Settings {
             drain_timeout: SignedDuration::from_mins(10),
             registration_timeout: SignedDuration::from_mins(15),
             launch_timeout: SignedDuration::from_mins(60),
+            landing: SignedDuration::from_mins(2),
             backoff: (SignedDuration::from_secs(1), SignedDuration::from_mins(1)),
             capacity_backoff: (SignedDuration::from_mins(1), SignedDuration::from_mins(10)),
             poll: SignedDuration::from_secs(15),

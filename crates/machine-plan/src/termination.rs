@@ -10,6 +10,8 @@ use plan::{Finalizer, Plan, Write};
 
 use crate::ctx::Ctx;
 use crate::drain::{self, Drain};
+use crate::launch_failure::LAUNCH_STARTED;
+use crate::machine_edit::MachineEdit;
 use crate::ownership::{self, View};
 use crate::step::Step;
 use crate::taxonomy::{self, Origin};
@@ -84,7 +86,16 @@ fn release(code: &'static str, pool: &str) -> Plan<CloudCall> {
     plan
 }
 
+/// The pool is there, so the request for it has landed: stored, lest its absence later be doubted for nothing.
 fn remove(ctx: &Ctx<'_>, pool: &AgentPool) -> Plan<CloudCall> {
+    let mut edit = MachineEdit::default();
+    edit.set(ctx.machine, LAUNCH_STARTED, None);
+    let mut plan = remove_pool(ctx, pool);
+    plan.writes.extend(edit.into_write(ctx.machine));
+    plan
+}
+
+fn remove_pool(ctx: &Ctx<'_>, pool: &AgentPool) -> Plan<CloudCall> {
     if pool.state == ProvisioningState::Deleting {
         let cause = format!("agent pool {} is being deleted", pool.name);
         let mut plan = going(ctx, "pool_deleting", MachineReason::InstanceTerminating, &cause);

@@ -24,8 +24,7 @@ pub(crate) fn spread(delay: Duration, key: &Key, failures: u32) -> Duration {
     let mut hasher = DefaultHasher::new();
     (key, failures).hash(&mut hasher);
     // 0 to 1023 shares of half the delay, on top of three quarters of it.
-    #[expect(clippy::cast_possible_truncation, reason = "below 1024")]
-    let share = (hasher.finish() % 1024) as u32;
+    let share = u32::try_from(hasher.finish() % 1024).unwrap_or_default();
     delay.saturating_mul(3) / 4 + (delay / 2 / 1024).saturating_mul(share)
 }
 

@@ -212,7 +212,7 @@ impl<K: Watched> Cache<K> {
         let before = {
             let mut inner = write(&self.shared);
             inner.latest = inner.latest.max(latest);
-            inner.put(&key, after.clone())
+            inner.put(&key, after.as_ref())
         };
         let same = match (&before, &after) {
             (None, None) => true,

@@ -118,5 +118,8 @@ impl Executor {
 }
 
 #[cfg(test)]
+#[path = "execute_fixtures.rs"]
+mod fixtures;
+#[cfg(test)]
 #[path = "execute_tests.rs"]
 mod tests;

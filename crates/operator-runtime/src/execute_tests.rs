@@ -1,131 +1,14 @@
 //! What goes over the wire for a plan, and what the answers mean.
 
-use std::collections::VecDeque;
-
-use k8s_openapi::api::core::v1::ConfigMap;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kaito_api::{Machine, MachineSpec};
-use plan::{Delete, EventNote, Evict, Kind, MergePatch, NoCloud, ObjectRef, Propagation, Write};
-use serde_json::{Value, json};
+use plan::{EventNote, Kind, NoCloud, ObjectRef, Write};
+use serde_json::json;
 use telemetry::Metrics;
 
+use super::fixtures::*;
 use super::*;
 use crate::error::Class;
-use crate::testing::{Log, Seen, lines, refusal, serve, written};
-
-const FINALIZER: &str = "kaito.sh/test";
-
-struct Ran {
-    log: Log,
-    wrote: Vec<Wrote>,
-    result: Result<Report, Error>,
-}
-
-impl Ran {
-    fn seen(&self, at: usize) -> Seen {
-        self.log.lock().unwrap()[at].clone()
-    }
-
-    fn lines(&self) -> Vec<String> {
-        lines(&self.log)
-    }
-
-    fn class(&self) -> Class {
-        self.result.as_ref().unwrap_err().class()
-    }
-}
-
-fn meta(finalizers: &[&str]) -> ObjectMeta {
-    ObjectMeta {
-        name: Some("m".to_owned()),
-        uid: Some("u1".to_owned()),
-        resource_version: Some("7".to_owned()),
-        finalizers: Some(finalizers.iter().map(|f| (*f).to_owned()).collect()),
-        ..ObjectMeta::default()
-    }
-}
-
-/// Executes a plan for the Machine `m` against a server with these answers, and then only refusals.
-async fn run(finalizers: &[&str], plan: Plan<NoCloud>, answers: Vec<(u16, Value)>) -> Ran {
-    let mut answers = VecDeque::from(answers);
-    let (client, log) = serve(move |_| Some(answers.pop_front().unwrap_or_else(|| refusal(500))));
-    let runtime = Runtime::new(client, "tester", &Metrics::new());
-    let meta = meta(finalizers);
-    let target = ObjectRef {
-        kind: Kind::Machine,
-        namespace: None,
-        name: "m".to_owned(),
-    };
-    let root = Root { target, meta: &meta };
-    let mut wrote = Vec::new();
-    let executor = Executor::new(&runtime);
-    let result = executor
-        .execute(&root, plan, |call| async move { match call {} }, &mut wrote)
-        .await;
-    Ran { log, wrote, result }
-}
-
-fn writes(writes: Vec<Write>) -> Plan<NoCloud> {
-    Plan {
-        writes,
-        ..Plan::default()
-    }
-}
-
-fn config_map() -> Write {
-    let metadata = ObjectMeta {
-        name: Some("c".to_owned()),
-        namespace: Some("ns".to_owned()),
-        ..ObjectMeta::default()
-    };
-    Write::Apply(Box::new(
-        ConfigMap {
-            metadata,
-            ..ConfigMap::default()
-        }
-        .into(),
-    ))
-}
-
-fn pod() -> ObjectRef {
-    ObjectRef {
-        kind: Kind::Pod,
-        namespace: Some("ns".to_owned()),
-        name: "p".to_owned(),
-    }
-}
-
-fn delete() -> Write {
-    let propagation = Propagation::Foreground;
-    Write::Delete(Delete {
-        target: pod(),
-        uid: "u2".to_owned(),
-        propagation,
-        grace_seconds: Some(0),
-    })
-}
-
-fn evict(name: &str) -> Write {
-    Write::Evict(Evict {
-        namespace: "ns".to_owned(),
-        name: name.to_owned(),
-        uid: "u2".to_owned(),
-    })
-}
-
-fn patch() -> Write {
-    let target = ObjectRef {
-        kind: Kind::Node,
-        namespace: None,
-        name: "n".to_owned(),
-    };
-    let body = json!({ "metadata": { "labels": { "a": "b" } }, "spec": { "taints": [] } });
-    Write::Patch(MergePatch {
-        target,
-        resource_version: "41".to_owned(),
-        body,
-    })
-}
+use crate::testing::{lines, refusal, serve, written};
 
 #[tokio::test]
 async fn everything_happens_in_the_plans_order() {

@@ -24,8 +24,8 @@ pub(crate) struct Inner<K> {
 }
 
 impl<K> Inner<K> {
-    pub(crate) fn put(&mut self, key: &Key, object: Option<Arc<K>>) -> Option<Arc<K>> {
-        let before = match &object {
+    pub(crate) fn put(&mut self, key: &Key, object: Option<&Arc<K>>) -> Option<Arc<K>> {
+        let before = match object {
             Some(object) => self.objects.insert(key.clone(), Arc::clone(object)),
             None => self.objects.remove(key),
         };
@@ -33,7 +33,7 @@ impl<K> Inner<K> {
             if let Some(before) = &before {
                 index.remove(key, before);
             }
-            if let Some(after) = &object {
+            if let Some(after) = object {
                 index.add(key, after);
             }
         }

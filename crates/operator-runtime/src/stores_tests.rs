@@ -11,7 +11,7 @@ use super::*;
 use crate::runtime::Runtime;
 use crate::testing::serve;
 
-fn item(name: &str, data: Value) -> Value {
+fn item(name: &str, data: &Value) -> Value {
     let metadata = json!({
         "name": name, "namespace": "ns", "uid": name, "resourceVersion": "5",
         "managedFields": [{ "manager": "x" }],
@@ -22,7 +22,7 @@ fn item(name: &str, data: Value) -> Value {
 fn listing() -> Value {
     json!({
         "kind": "ConfigMapList", "apiVersion": "v1", "metadata": { "resourceVersion": "7" },
-        "items": [item("good", json!({ "a": "b", "big": "x" })), item("bad", json!("not a map"))],
+        "items": [item("good", &json!({ "a": "b", "big": "x" })), item("bad", &json!("not a map"))],
     })
 }
 

@@ -1,5 +1,7 @@
 //! One golden object a kind: `tests/snapshots/*.snap` is what we would apply.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests fail their test")]
+
 use instance_types::Cloud;
 use kaito_api::Workspace;
 use plan::Manifest;

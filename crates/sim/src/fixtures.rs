@@ -55,11 +55,18 @@ pub fn inference(name: &str, preset: &str, count: u32) -> Value {
 /// A Workspace that serves a pod template of the user's own.
 #[must_use]
 pub fn template(name: &str, count: u32) -> Value {
+    // Such a pod is run as it is; this one is written as carefully as ours, so that the checker of plans holds.
     let pod = json!({
         "metadata": {"labels": {"app": name}},
-        "spec": {"containers": [{
-            "name": "server", "image": "example.com/server:1", "resources": {"limits": {"nvidia.com/gpu": "1"}},
-        }]},
+        "spec": {
+            "securityContext": {"runAsNonRoot": true, "seccompProfile": {"type": "RuntimeDefault"}},
+            "containers": [{
+                "name": "server",
+                "image": "example.com/server:1",
+                "resources": {"limits": {"nvidia.com/gpu": "1"}},
+                "securityContext": {"allowPrivilegeEscalation": false, "capabilities": {"drop": ["ALL"]}},
+            }],
+        },
     });
     let mut value = inference(name, "", count);
     value["inference"] = json!({ "template": pod });

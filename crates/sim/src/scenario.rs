@@ -65,14 +65,19 @@ fn command(world: &mut World, words: &[&str]) -> Result<String, String> {
                 .map_err(|e| e.to_string())
                 .map(|()| String::new())
         }
-        ["delete", "workspace", name] => done(world.delete(&key(Kind::Workspace, NAMESPACE, name))),
+        ["delete", "workspace", name] => {
+            world.delete(&key(Kind::Workspace, NAMESPACE, name));
+            Ok(String::new())
+        }
         ["delete", "machine", name] => {
             let name = machine(world, name);
-            done(world.delete(&key(Kind::Machine, "", &name)))
+            world.delete(&key(Kind::Machine, "", &name));
+            Ok(String::new())
         }
         ["delete", "node", name] => {
             let name = node_name(&machine(world, name));
-            done(world.delete(&key(Kind::Node, "", &name)))
+            world.delete(&key(Kind::Node, "", &name));
+            Ok(String::new())
         }
         ["advance", time] => world
             .advance(duration(time)?)
@@ -92,45 +97,54 @@ fn trouble(world: &mut World, words: &[&str]) -> Result<String, String> {
     match words {
         ["fault", word] => fault(word)
             .map(|fault| world.cloud.faults.stand(fault))
-            .and_then(done_ok),
+            .and_then(nothing),
         ["fault", word, "once"] => fault(word)
             .map(|fault| world.cloud.faults.once(fault))
-            .and_then(done_ok),
-        ["faults", "clear"] => done(world.cloud.faults.clear()),
-        ["registry", state] => done(world.registry.down = *state == "down"),
-        ["containers", state] => done(world.kubelet.pods.crash = *state == "crash"),
+            .and_then(nothing),
+        ["faults", "clear"] => {
+            world.cloud.faults.clear();
+            Ok(String::new())
+        }
+        ["registry", state] => {
+            world.registry.down = *state == "down";
+            Ok(String::new())
+        }
+        ["containers", state] => {
+            world.kubelet.pods.crash = *state == "crash";
+            Ok(String::new())
+        }
         ["foreign", "pool", name] => {
             let name = machine(world, name);
-            done(world.plant_pool(fixtures::foreign_pool(&name)))
+            world.plant_pool(fixtures::foreign_pool(&name));
+            Ok(String::new())
         }
         ["remove", "foreign", "pool", name] => {
             let name = machine(world, name);
-            done(world.uproot_pool(&name))
+            world.uproot_pool(&name);
+            Ok(String::new())
         }
         ["lose", "pool", name] => {
             let name = machine(world, name);
-            done(world.lose_pool(&name))
+            world.lose_pool(&name);
+            Ok(String::new())
         }
         ["break", "machine", name] => {
             let name = machine(world, name);
-            done(world.break_machine(&name))
+            world.break_machine(&name);
+            Ok(String::new())
         }
         ["kill", name] => {
             let program = Program::ALL.into_iter().find(|program| program.name() == *name);
             program
                 .map(|program| world.kill(program))
                 .ok_or_else(|| "no such program".to_owned())
-                .and_then(done_ok)
+                .and_then(nothing)
         }
         _ => Err("no such command".to_owned()),
     }
 }
 
-fn done(_: ()) -> Result<String, String> {
-    Ok(String::new())
-}
-
-fn done_ok(_: ()) -> Result<String, String> {
+fn nothing((): ()) -> Result<String, String> {
     Ok(String::new())
 }
 

@@ -1,5 +1,7 @@
 //! Seeded runs of whole worlds. `SIM_SEEDS` says how many, `SIM_SEED` replays one and prints its trace.
 
+#![allow(clippy::print_stdout, reason = "a failed seed is told with its trace")]
+
 use sim::chaos::Subject;
 use sim::runner;
 
@@ -41,4 +43,9 @@ fn campaign(subject: Subject, default: u64) {
 #[test]
 fn machines_survive_chaos() {
     campaign(Subject::Machines, 150);
+}
+
+#[test]
+fn workspaces_survive_chaos() {
+    campaign(Subject::Workspaces, 100);
 }

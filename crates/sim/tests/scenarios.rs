@@ -1,5 +1,12 @@
 //! Golden transcripts of the scenarios in `scenarios/`; `UPDATE_GOLDEN=1` writes them anew.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "helpers of tests fail their test"
+)]
+
 use std::path::{Path, PathBuf};
 
 fn scenarios() -> Vec<PathBuf> {

@@ -1,16 +1,53 @@
 //! What to do about one Workspace: a pure function of what was observed.
+//!
+//! The order of a Workspace's life: finalizer, judgement of the spec, Machines, workload, status. Every plan
+//! derives from the world where the Workspace stands; nothing is remembered between plans but what the
+//! cluster holds. The number of nodes is decided once and then stands on the workload.
 
+mod byo;
+mod deletion;
+mod events;
+mod finding;
+mod inference;
+mod machines;
+mod nodes;
 pub mod observed;
+mod phase;
+mod pods;
 pub mod settings;
+mod sizing;
+mod sources;
+mod status;
+mod subject;
+mod tuning;
+mod validate;
+mod waiting;
+mod workloads;
 
 pub use observed::{Observed, PresetLookup, Workloads};
 pub use settings::{ProvisionerMode, Settings};
 
 use jiff::Timestamp;
-use plan::Plan;
+use kaito_api::labels::WORKSPACE_FINALIZER;
+use plan::{Finalizer, Plan};
+
+use phase::Phase;
+use subject::Subject;
 
 /// Decides the next step for one Workspace.
 #[must_use]
-pub fn plan(_now: Timestamp, _observed: &Observed, _settings: &Settings) -> Plan {
-    Plan::default()
+pub fn plan(now: Timestamp, observed: &Observed, settings: &Settings) -> Plan {
+    let subject = Subject::new(now, observed, settings);
+    match phase::of(&subject) {
+        Phase::Gone => Plan::default(),
+        Phase::Deleting => deletion::plan(&subject),
+        Phase::Unclaimed => Plan {
+            finalizer: Finalizer::Ensure(WORKSPACE_FINALIZER),
+            ..Plan::default()
+        },
+        Phase::Refused(problem) => waiting::refused(&subject, &problem),
+        Phase::Kept(problem) => waiting::kept(&subject, problem),
+        Phase::Serving(serving) => inference::plan(&subject, &serving),
+        Phase::Tuning(tuning) => tuning::plan(&subject, &tuning),
+    }
 }

@@ -71,6 +71,7 @@ pub(super) const TABLE: &[Allowed] = &[
             "plan",
             "preset-catalog",
             "preset-registry-api",
+            "render",
             "telemetry",
             "workspace-plan",
         ],
@@ -91,7 +92,7 @@ pub(super) const TABLE: &[Allowed] = &[
         "preset-registry",
         &["preset-catalog", "preset-registry-api", "telemetry"],
     ),
-    allow("arm-server", &["kaito-api"]),
+    allow("arm-server", &["instance-types", "kaito-api"]),
     // data plane
     allow("model", &[]),
     allow("inference-server", &["model", "telemetry"]),
@@ -103,6 +104,7 @@ pub(super) const TABLE: &[Allowed] = &[
         package: "integration-tests",
         uses: &[],
         tests_use: &[
+            "arm-server",
             "kaito-api",
             "local-cluster",
             "local-stack",

@@ -18,7 +18,8 @@ use serde_json::Value;
 
 use crate::config::{Behaviour, Config};
 use crate::control::ClusterView;
-use crate::errors::{About, ArmError, Named, budget_spent};
+use crate::envelope::ArmError;
+use crate::errors::{About, Named, budget_spent};
 use crate::faults::{Action, Verb};
 use budget::Budgets;
 use operation::{Operation, Progress};
@@ -127,10 +128,10 @@ impl World {
         let Some(pool) = self.pools.get_mut(name) else {
             return;
         };
-        if !pool
+        if pool
             .running
             .as_ref()
-            .is_some_and(|running| running.ends_at.is_some_and(|at| at <= now))
+            .is_none_or(|running| running.ends_at.is_none_or(|at| at > now))
         {
             return;
         }

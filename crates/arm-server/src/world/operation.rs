@@ -5,7 +5,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use crate::errors::ArmError;
+use crate::envelope::ArmError;
 
 /// How an operation stands.
 #[derive(Clone, Debug, PartialEq)]

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use serde_json::{Map, Value, json};
 
-use crate::errors::{ArmError, invalid};
+use crate::envelope::ArmError;
+use crate::errors::invalid;
 
 /// What becomes of a pool when its operation ends.
 #[derive(Clone, Debug, PartialEq)]

@@ -6,7 +6,8 @@ use serde_json::{Value, json};
 
 use super::operation::Progress;
 use super::{Reply, World};
-use crate::errors::{ArmError, Named, nested};
+use crate::envelope::{ArmError, nested};
+use crate::errors::Named;
 
 impl World {
     /// The cluster's id, with the lower-case `resourcegroups` that the service writes.

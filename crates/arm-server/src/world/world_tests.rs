@@ -1,7 +1,7 @@
 //! Tests of the played cloud with a clock of their own.
 
 use super::*;
-use crate::errors::ErrorBody;
+use crate::envelope::ErrorBody;
 use serde_json::json;
 
 const CREATE: u64 = 100;

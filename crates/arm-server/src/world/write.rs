@@ -7,7 +7,8 @@ use serde_json::Value;
 use super::operation::Progress;
 use super::pool::{Ending, Pool, Running, completed};
 use super::{Reply, Scripted, World};
-use crate::errors::{ArmError, Named, busy, flat};
+use crate::envelope::{ArmError, flat};
+use crate::errors::{Named, busy};
 
 /// The preconditions of a write, as the headers said them.
 #[derive(Clone, Debug, Default)]
@@ -24,7 +25,7 @@ impl World {
         name: &str,
         sent: &Value,
         condition: &Condition,
-        scripted: Option<Scripted>,
+        scripted: Option<&Scripted>,
         with_etag: bool,
     ) -> Result<Reply, ArmError> {
         let properties = completed(name, sent)?;
@@ -47,12 +48,12 @@ impl World {
             self.behaviour.update_ms
         });
         let (id, seal) = self.start_operation(now);
-        let ending = match (&scripted, spent) {
+        let ending = match (scripted, spent) {
             (Some(Scripted::Fail(error)), _) => Ending::Fail(error.clone()),
             (_, Some(error)) => Ending::Fail(error),
             _ => Ending::Succeed,
         };
-        let ends_at = (scripted != Some(Scripted::Stick)).then_some(now + lasting);
+        let ends_at = (scripted != Some(&Scripted::Stick)).then_some(now + lasting);
         // Nodes that are there already are not made again.
         let boots = ending == Ending::Succeed;
         let boot_at = ends_at
@@ -92,7 +93,7 @@ impl World {
         now: Duration,
         name: &str,
         condition: &Condition,
-        scripted: Option<Scripted>,
+        scripted: Option<&Scripted>,
     ) -> Result<Reply, ArmError> {
         if !self.pools.contains_key(name) {
             if self.behaviour.absent_delete_is_404 {
@@ -110,11 +111,11 @@ impl World {
         }
         let lasting = self.lasting(self.behaviour.delete_ms);
         let (id, seal) = self.start_operation(now);
-        let ending = match &scripted {
+        let ending = match scripted {
             Some(Scripted::Fail(error)) => Ending::Fail(error.clone()),
             _ => Ending::Remove,
         };
-        let ends_at = (scripted != Some(Scripted::Stick)).then_some(now + lasting);
+        let ends_at = (scripted != Some(&Scripted::Stick)).then_some(now + lasting);
         let etag = self.ids.guid();
         let Some(pool) = self.pools.get_mut(name) else {
             return Ok(Reply {

@@ -98,7 +98,9 @@ impl World {
         }
         self.judged(Program::Provisioner, key, &told(&plan), verdict)?;
         let root = Root::of(key, &observed.machine.metadata);
-        self.carry_out(Program::Provisioner, &root, plan, call_cloud);
+        self.carry_out(Program::Provisioner, &root, plan, |world, call, fuse| {
+            call_cloud(world, &call, fuse)
+        });
         Ok(())
     }
 
@@ -117,7 +119,9 @@ impl World {
         let verdict = checks::common(&plan);
         self.judged(Program::Provisioner, key, &told(&plan), verdict)?;
         let root = Root::of(key, &node.metadata);
-        self.carry_out(Program::Provisioner, &root, plan, call_cloud);
+        self.carry_out(Program::Provisioner, &root, plan, |world, call, fuse| {
+            call_cloud(world, &call, fuse)
+        });
         Ok(())
     }
 
@@ -163,18 +167,18 @@ impl World {
         for line in lines {
             self.note(format!("    {line}"));
         }
-        self.conclude(program, &root.key, result, wrote, news);
+        self.conclude(program, &root.key, &result, wrote, news);
     }
 
     fn conclude(
         &mut self,
         program: Program,
         key: &ObjectRef,
-        result: Result<Option<Duration>, Halt>,
+        result: &Result<Option<Duration>, Halt>,
         wrote: Vec<(Kind, usize)>,
         news: bool,
     ) {
-        if result == Err(Halt::Crashed) {
+        if *result == Err(Halt::Crashed) {
             self.kill(program);
             return;
         }
@@ -279,13 +283,13 @@ impl World {
     }
 }
 
-fn call_cloud(world: &mut World, call: CloudCall, fuse: &mut Fuse) -> (String, Result<bool, Halt>) {
+fn call_cloud(world: &mut World, call: &CloudCall, fuse: &mut Fuse) -> (String, Result<bool, Halt>) {
     let now = world.now;
     let name = call.pool().to_owned();
     let Some(shell) = world.provisioner.as_mut() else {
         return (String::new(), Ok(false));
     };
-    let result = shell.pools.carry_out(now, &call, &mut world.cloud, fuse);
+    let result = shell.pools.carry_out(now, call, &mut world.cloud, fuse);
     let answer = shell
         .pools
         .last_call(&name)

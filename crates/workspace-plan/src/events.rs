@@ -1,0 +1,89 @@
+//! Events that follow from a change: a Machine is asked for, something became a problem, or the Workspace became
+//! ready. What did not change is not told again.
+
+use kaito_api::conditions::WorkspaceConditionType;
+use plan::{EventNote, Kind, Manifest, Write};
+
+use crate::finding::{Finding, Problem};
+use crate::subject::Subject;
+
+/// Conditions whose problems are told; the others repeat them.
+const TOLD: [WorkspaceConditionType; 3] = [
+    WorkspaceConditionType::ResourceReady,
+    WorkspaceConditionType::InferenceReady,
+    WorkspaceConditionType::JobStarted,
+];
+
+/// What is to be told of one pass.
+pub(crate) fn of(
+    subject: &Subject<'_>,
+    findings: &[(WorkspaceConditionType, Finding)],
+    notes: &[Problem],
+    writes: &[Write],
+) -> Vec<EventNote> {
+    let mut events: Vec<EventNote> = writes
+        .iter()
+        .filter_map(|write| of_write(subject, write))
+        .collect();
+    events.extend(
+        findings
+            .iter()
+            .filter_map(|(kind, finding)| of_finding(subject, *kind, finding)),
+    );
+    let is_new = |note: &&Problem| {
+        !before(subject, WorkspaceConditionType::WorkspaceReady, |m| {
+            m.contains(&note.note())
+        })
+    };
+    events.extend(
+        notes
+            .iter()
+            .filter(is_new)
+            .map(|note| EventNote::warning(note.reason.as_str(), note.finding().message)),
+    );
+    events
+}
+
+fn of_write(subject: &Subject<'_>, write: &Write) -> Option<EventNote> {
+    match write {
+        Write::Apply(manifest) => {
+            let Manifest::Machine(machine) = manifest.as_ref() else {
+                return None;
+            };
+            let name = machine.metadata.name.as_deref().unwrap_or_default();
+            let is_new = !subject.machines.contains_key(name);
+            is_new
+                .then(|| EventNote::normal("MachineCreated", format!("Asked for a node by Machine {name}.")))
+        }
+        Write::Delete(delete) if delete.target.kind == Kind::Machine => {
+            let note = format!(
+                "Machine {} is not needed any more and is deleted.",
+                delete.target.name
+            );
+            Some(EventNote::normal("MachineDeleted", note))
+        }
+        Write::Delete(_) | Write::Patch(_) | Write::Evict(_) => None,
+    }
+}
+
+fn of_finding(subject: &Subject<'_>, kind: WorkspaceConditionType, finding: &Finding) -> Option<EventNote> {
+    let was = subject
+        .conditions()
+        .iter()
+        .find(|condition| condition.type_ == kind.as_str());
+    if finding.is_true() {
+        let news =
+            kind == WorkspaceConditionType::WorkspaceReady && was.is_none_or(|was| was.status != "True");
+        return news.then(|| EventNote::normal("Ready", finding.message.clone()));
+    }
+    let news = was.is_none_or(|was| was.status == "True" || was.reason != finding.reason.as_str());
+    let told = news && TOLD.contains(&kind) && finding.reason.is_problem();
+    told.then(|| EventNote::warning(finding.reason.as_str(), finding.message.clone()))
+}
+
+fn before(subject: &Subject<'_>, kind: WorkspaceConditionType, is: impl Fn(&str) -> bool) -> bool {
+    subject
+        .conditions()
+        .iter()
+        .any(|condition| condition.type_ == kind.as_str() && is(&condition.message))
+}

@@ -1,0 +1,185 @@
+//! Why a pod does not run, in one of our words.
+//!
+//! Messages name the container and the cause, and hold nothing that counts up: a status that changes by itself
+//! would be written for ever.
+
+use k8s_openapi::api::core::v1::{ContainerState, ContainerStatus, Pod};
+use kaito_api::conditions::WorkspaceReason;
+
+use crate::finding::Problem;
+use crate::subject::Subject;
+
+const PULL: [&str; 6] = [
+    "ImagePullBackOff",
+    "ErrImagePull",
+    "InvalidImageName",
+    "ErrImageNeverPull",
+    "ImageInspectError",
+    "RegistryUnavailable",
+];
+const START: [&str; 6] = [
+    "CreateContainerConfigError",
+    "PreCreateHookError",
+    "CreateContainerError",
+    "PreStartHookError",
+    "RunContainerError",
+    "PostStartHookError",
+];
+
+/// What ails the Workspace's pods: the worst of it, in upstream's order.
+pub(crate) fn problem(subject: &Subject<'_>) -> Option<Problem> {
+    let pods = || subject.pods.values().copied();
+    let containers = || pods().flat_map(containers);
+    let first = |of: fn(&Pod, &ContainerStatus) -> Option<Problem>| {
+        containers().find_map(|(pod, container)| of(pod, container))
+    };
+    first(out_of_memory)
+        .or_else(|| first(not_pulled))
+        .or_else(|| first(not_started))
+        .or_else(|| first(crashing))
+        .or_else(|| pods().find_map(evicted))
+        .or_else(|| pods().find_map(unschedulable))
+}
+
+// Init containers first: nothing else starts before them.
+fn containers(pod: &Pod) -> impl Iterator<Item = (&Pod, &ContainerStatus)> {
+    let status = pod.status.iter();
+    let all = status.flat_map(|status| {
+        status
+            .init_container_statuses
+            .iter()
+            .flatten()
+            .chain(status.container_statuses.iter().flatten())
+    });
+    all.map(move |container| (pod, container))
+}
+
+fn found(reason: WorkspaceReason, pod: &Pod, container: &ContainerStatus, what: &str) -> Problem {
+    Problem::new(
+        reason,
+        format!("container {} of pod {} {what}", container.name, name(pod)),
+    )
+}
+
+fn name(pod: &Pod) -> &str {
+    pod.metadata.name.as_deref().unwrap_or_default()
+}
+
+fn states(container: &ContainerStatus) -> impl Iterator<Item = &ContainerState> {
+    container.state.iter().chain(container.last_state.iter())
+}
+
+fn waiting(container: &ContainerStatus) -> Option<(&str, &str)> {
+    let waiting = container.state.as_ref()?.waiting.as_ref()?;
+    Some((
+        waiting.reason.as_deref().unwrap_or_default(),
+        waiting.message.as_deref().unwrap_or_default(),
+    ))
+}
+
+fn out_of_memory(pod: &Pod, container: &ContainerStatus) -> Option<Problem> {
+    let killed = |state: &ContainerState| {
+        state.terminated.as_ref().and_then(|t| t.reason.as_deref()) == Some("OOMKilled")
+    };
+    // One that runs again has survived.
+    let runs = container.ready
+        && container
+            .state
+            .as_ref()
+            .is_some_and(|state| state.running.is_some());
+    let out = !runs && states(container).any(killed);
+    out.then(|| {
+        found(
+            WorkspaceReason::ContainerOOMKilled,
+            pod,
+            container,
+            "was killed for memory",
+        )
+    })
+}
+
+fn not_pulled(pod: &Pod, container: &ContainerStatus) -> Option<Problem> {
+    let (reason, _) = waiting(container)?;
+    let what = format!("can't get its image {} ({})", container.image, settled(reason));
+    PULL.contains(&reason)
+        .then(|| found(WorkspaceReason::ImagePullError, pod, container, &what))
+}
+
+// The kubelet alternates between the error and the pause after it.
+fn settled(reason: &str) -> &str {
+    if reason == "ErrImagePull" {
+        "ImagePullBackOff"
+    } else {
+        reason
+    }
+}
+
+fn not_started(pod: &Pod, container: &ContainerStatus) -> Option<Problem> {
+    let (reason, message) = waiting(container)?;
+    let what = format!("can't be started ({reason}): {}", cut(message));
+    START
+        .contains(&reason)
+        .then(|| found(WorkspaceReason::ContainerStartError, pod, container, &what))
+}
+
+fn crashing(pod: &Pod, container: &ContainerStatus) -> Option<Problem> {
+    let (reason, _) = waiting(container)?;
+    let last = container
+        .last_state
+        .as_ref()
+        .and_then(|state| state.terminated.as_ref());
+    let end = last.map_or_else(String::new, |end| {
+        let message = end
+            .message
+            .as_deref()
+            .map(|message| format!(": {}", cut(message)))
+            .unwrap_or_default();
+        format!(", last with exit code {}{message}", end.exit_code)
+    });
+    let what = format!("keeps crashing{end}");
+    (reason == "CrashLoopBackOff")
+        .then(|| found(WorkspaceReason::ContainerCrashLoopBackOff, pod, container, &what))
+}
+
+fn evicted(pod: &Pod) -> Option<Problem> {
+    let status = pod.status.as_ref()?;
+    let is = status.phase.as_deref() == Some("Failed") && status.reason.as_deref() == Some("Evicted");
+    let message = status.message.as_deref().unwrap_or_default();
+    let says = |word: &str| message.contains(word);
+    let reason = if says("ephemeral-storage") || says("disk") {
+        WorkspaceReason::NodeDiskPressure
+    } else if says("memory") {
+        WorkspaceReason::NodeMemoryPressure
+    } else {
+        WorkspaceReason::PodEvicted
+    };
+    is.then(|| Problem::new(reason, format!("pod {} was evicted: {}", name(pod), cut(message))))
+}
+
+fn unschedulable(pod: &Pod) -> Option<Problem> {
+    let status = pod.status.as_ref()?;
+    let conditions = status.conditions.iter().flatten();
+    let refused = conditions.into_iter().find(|condition| {
+        condition.type_ == "PodScheduled"
+            && condition.status == "False"
+            && condition.reason.as_deref() == Some("Unschedulable")
+    })?;
+    let message = refused.message.as_deref().unwrap_or_default();
+    let pending = status.phase.as_deref() == Some("Pending");
+    pending.then(|| {
+        Problem::new(
+            WorkspaceReason::Unschedulable,
+            format!("pod {}: {}", name(pod), cut(message)),
+        )
+    })
+}
+
+// Long enough to tell, short enough to leave room for the remedy.
+fn cut(message: &str) -> String {
+    const MOST: usize = 256;
+    let message = message.trim();
+    match message.char_indices().nth(MOST) {
+        Some((end, _)) => format!("{}...", &message[..end]),
+        None => message.to_owned(),
+    }
+}
