@@ -96,6 +96,7 @@ pub(super) const TABLE: &[Allowed] = &[
     // data plane
     allow("model", &[]),
     allow("inference-server", &["model", "telemetry"]),
+    allow("tuning-job", &["model", "telemetry"]),
     // test support and chores
     allow("local-cluster", &[]),
     allow("testkit", &["kaito-api", "local-cluster"]),
