@@ -3,7 +3,7 @@
     pip install torch numpy bitsandbytes
     python3 crates/tuning-job/tools/record_quantised.py crates/tuning-job/tests/data/quantised.safetensors
 
-Weights are drawn as float32 and cut to bfloat16, so that every precision can hold them. Recorded for NF4 and FP4: codes, scales,
+Rows of the whole one are whole blocks: the CPU kernel that decodes misreads others. Weights are drawn as float32 and cut to bfloat16, so that every precision can hold them. Recorded for NF4 and FP4: codes, scales,
 the scales' own codes, scales and offset under double quantisation, and the values that come back.
 """
 
@@ -15,7 +15,7 @@ from safetensors.torch import save_file
 
 torch.manual_seed(20)
 out = {}
-for name, shape, spread in [("whole", (64, 288), 0.05), ("odd", (7, 65), 1.0)]:
+for name, shape, spread in [("whole", (64, 320), 0.05), ("odd", (7, 65), 1.0)]:
     weight = (torch.randn(shape) * spread * (1 + torch.rand(shape[0], 1) * 3)).bfloat16().float()
     weight[0, :5] = 0
     out[f"{name}.weight"] = weight
