@@ -7,6 +7,7 @@
 
 mod cluster;
 mod generate;
+mod image;
 mod repository;
 mod stack;
 mod test;
@@ -31,6 +32,8 @@ enum Command {
     Gen(generate::Args),
     /// Check the rules of the house that no compiler checks
     Tidy,
+    /// Make small images of our programs, without a container engine
+    Image(image::Args),
     /// Show the three examples become ready on a control plane of their own, and one deleted
     Demo(stack::Args),
     /// Measure
@@ -56,6 +59,7 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Test(args) => test::run(&args),
         Command::Gen(args) => generate::run(args),
         Command::Tidy => tidy::run(),
+        Command::Image(args) => image::run(&args),
         Command::Demo(args) => stack::demo(&args),
         Command::Bench(bench) => stack::bench(&bench),
         Command::Cluster(command) => cluster::run(&command),

@@ -97,6 +97,8 @@ pub(super) const TABLE: &[Allowed] = &[
     allow("model", &[]),
     allow("inference-server", &["model", "telemetry"]),
     allow("tuning-job", &["model", "telemetry"]),
+    allow("oci-image", &[]),
+    allow("artifact", &["oci-image"]),
     // test support and chores
     allow("local-cluster", &[]),
     allow("testkit", &["kaito-api", "local-cluster"]),
@@ -113,7 +115,12 @@ pub(super) const TABLE: &[Allowed] = &[
             "testkit",
         ],
     },
-    allow("xtask", &["kaito-api", "local-cluster"]),
+    Allowed {
+        package: "data-plane-tests",
+        uses: &[],
+        tests_use: &["model"],
+    },
+    allow("xtask", &["kaito-api", "local-cluster", "oci-image"]),
 ];
 
 /// Crates that decide: values in, values out. Nothing in them may wait or speak to anybody.

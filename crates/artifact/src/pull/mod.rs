@@ -1,0 +1,161 @@
+//! `pull`: an image or an artifact to a directory.
+//!
+//! Everything is unpacked to a hidden directory inside the target first. It moves to its place when every digest
+//! is right; until then nothing is to be seen of it.
+
+mod pipe;
+mod plan;
+mod staging;
+
+use std::path::Path;
+use std::sync::Arc;
+
+use futures::{StreamExt as _, TryStreamExt as _};
+use oci_image::{Descriptor, Limits, Unpacker};
+use tokio::sync::mpsc;
+
+use self::pipe::Pipe;
+use self::plan::{Form, Wanted, plan, total};
+use self::staging::Staging;
+use crate::args::{Common, Pull};
+use crate::error::{Error, Result};
+use crate::progress::{Count, Reporter, bytes, say};
+use crate::registry::{Registry, parse};
+
+/// The directory of an image that holds the payload.
+const PAYLOAD: &str = "data";
+/// Files of an artifact that are read at the same time.
+const FILES: usize = 4;
+/// Pieces of a blob between the network and the disk; each is some kibibytes.
+const PIECES: usize = 64;
+
+/// Pulls.
+///
+/// # Errors
+/// See [`Error`].
+pub(crate) async fn run(args: &Pull, common: &Common) -> Result<String> {
+    let target = parse(&args.reference)?;
+    let whole = target.reference.whole();
+    let mut registry = Registry::open(target, &args.access, common, "pull", &[]).await?;
+    let manifest = registry.manifest().await?;
+    let blobs = plan(&manifest.image).map_err(|why| Error::Refused(format!("{whole} {why}")))?;
+    let size = total(&blobs);
+    if size > common.max_bytes {
+        return Err(Error::TooMuch(format!(
+            "{whole} has {}, more than is allowed (--max-bytes)",
+            bytes(size as f64)
+        )));
+    }
+    say(&format!(
+        "pulling {whole} ({}, {})",
+        manifest.digest,
+        bytes(size as f64)
+    ));
+    std::fs::create_dir_all(&args.to).map_err(Error::local("create", &args.to))?;
+    let staging = Staging::create(&args.to)?;
+    let limits = Limits {
+        entries: args.max_entries,
+        bytes: common.max_bytes,
+    };
+    let count = Arc::new(Count::default());
+    count.expect(size);
+    let reporter = Reporter::start("pulled", Arc::clone(&count));
+    let files = fill(&mut registry, blobs, staging.place(), limits, &count).await?;
+    drop(reporter);
+    if files == 0 {
+        return Err(Error::NotFound(format!(
+            "{whole} has nothing in /{PAYLOAD}: no payload is there to be used"
+        )));
+    }
+    staging.publish(&args.to)?;
+    Ok(format!(
+        "pulled {files} files of {whole} to {}",
+        args.to.display()
+    ))
+}
+
+/// Brings all blobs into the directory: files some at a time, layers one after the other, as they must; the
+/// number of files.
+async fn fill(
+    registry: &mut Registry,
+    blobs: Vec<Wanted>,
+    to: &Path,
+    limits: Limits,
+    count: &Count,
+) -> Result<u64> {
+    let mut layers = Unpacker::new(to, Some(PAYLOAD), limits);
+    let mut archives = Unpacker::new(to, None, limits);
+    let mut single = Vec::new();
+    for blob in blobs {
+        match blob.form {
+            Form::Layer => layers = unpack(registry, &blob.descriptor, layers, count).await?,
+            Form::Archive => archives = unpack(registry, &blob.descriptor, archives, count).await?,
+            Form::File(path) => single.push((blob.descriptor, to.join(path))),
+        }
+    }
+    let files = single.len() as u64 + layers.files() + archives.files();
+    futures::stream::iter(single)
+        .map(|(descriptor, path)| {
+            let mut registry = registry.clone();
+            async move {
+                stream(&mut registry, &descriptor, count, move |source| {
+                    write(source, &path)
+                })
+                .await
+            }
+        })
+        .buffer_unordered(FILES)
+        .try_collect::<()>()
+        .await?;
+    Ok(files)
+}
+
+async fn unpack(
+    registry: &mut Registry,
+    descriptor: &Descriptor,
+    unpacker: Unpacker,
+    count: &Count,
+) -> Result<Unpacker> {
+    stream(registry, descriptor, count, move |source| {
+        let mut unpacker = unpacker;
+        unpacker.apply(source)?;
+        Ok(unpacker)
+    })
+    .await
+}
+
+/// Runs `consume` on a thread of its own over the blob's bytes while they arrive. What it gives counts only if
+/// the digest was right in the end.
+async fn stream<T: Send + 'static>(
+    registry: &mut Registry,
+    descriptor: &Descriptor,
+    count: &Count,
+    consume: impl FnOnce(&mut Pipe) -> Result<T> + Send + 'static,
+) -> Result<T> {
+    let (sink, source) = mpsc::channel(PIECES);
+    let consumer = tokio::task::spawn_blocking(move || {
+        let mut pipe = Pipe::new(source);
+        consume(&mut pipe)
+    });
+    let delivered = registry.blob(descriptor, sink, count).await;
+    let consumed = consumer.await.map_err(|error| Error::task(&error))?;
+    // An error of the transfer is the cause of whatever the consumer then made of half a blob.
+    match (delivered?, consumed) {
+        (false, Ok(_)) => Err(Error::Corrupt(format!(
+            "{} was not read to its end, so its digest is not known to be right",
+            descriptor.digest()
+        ))),
+        (_, consumed) => consumed,
+    }
+}
+
+fn write(source: &mut Pipe, path: &Path) -> Result<()> {
+    if let Some(parent) = path.parent() {
+        std::fs::create_dir_all(parent).map_err(Error::local("create", parent))?;
+    }
+    // Two files of one title make no sense; the first is kept from being written over through a link.
+    let file = std::fs::File::create_new(path).map_err(Error::local("create", path));
+    std::io::copy(source, &mut file?)
+        .map(drop)
+        .map_err(Error::local("write", path))
+}

@@ -1,0 +1,153 @@
+//! What is to be done with the blobs of a manifest. Pure.
+
+use std::path::{Path, PathBuf};
+
+use oci_image::{Descriptor, ImageManifest};
+
+const TITLE: &str = "org.opencontainers.image.title";
+/// Says that a titled layer is an archive of a directory.
+const UNPACK: &str = "io.deis.oras.content.unpack";
+
+/// A blob, and what becomes of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Wanted {
+    pub(super) descriptor: Descriptor,
+    pub(super) form: Form,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Form {
+    /// A layer of an image, of which `/data` is wanted.
+    Layer,
+    /// An archive of files.
+    Archive,
+    /// One file, by its name relative to the target.
+    File(PathBuf),
+}
+
+/// What is to be done with which blob. Pure.
+pub(super) fn plan(manifest: &ImageManifest) -> std::result::Result<Vec<Wanted>, String> {
+    let annotation = |layer: &Descriptor, name: &str| -> Option<String> {
+        layer.annotations().as_ref()?.get(name).cloned()
+    };
+    let titled: Vec<_> = manifest
+        .layers()
+        .iter()
+        .filter_map(|layer| annotation(layer, TITLE).map(|title| (layer, title)))
+        .collect();
+    if titled.is_empty() {
+        let config = manifest.config().media_type().to_string();
+        let is_image =
+            config.ends_with(".image.config.v1+json") || config.ends_with(".container.image.v1+json");
+        if !is_image {
+            return Err(format!(
+                "is neither an image nor has it titled files; it is {config:?}"
+            ));
+        }
+        let layer = |descriptor: &Descriptor| Wanted {
+            descriptor: descriptor.clone(),
+            form: Form::Layer,
+        };
+        return Ok(manifest.layers().iter().map(layer).collect());
+    }
+    let wanted = titled.into_iter().map(|(layer, title)| {
+        let form = if annotation(layer, UNPACK).as_deref() == Some("true") {
+            Form::Archive
+        } else {
+            Form::File(plain(&title).ok_or_else(|| format!("has a file with the unsafe title {title:?}"))?)
+        };
+        Ok(Wanted {
+            descriptor: layer.clone(),
+            form,
+        })
+    });
+    wanted.collect()
+}
+
+/// Bytes of all blobs. A manifest may say anything, and a sum that wraps around would pass for small.
+pub(super) fn total(blobs: &[Wanted]) -> u64 {
+    let sizes = blobs.iter().map(|blob| blob.descriptor.size());
+    sizes.fold(0, u64::saturating_add)
+}
+
+/// The title as a path that stays below the target.
+fn plain(title: &str) -> Option<PathBuf> {
+    use std::path::Component;
+    let mut path = PathBuf::new();
+    for component in Path::new(title).components() {
+        match component {
+            Component::Normal(part) => path.push(part),
+            Component::CurDir => {}
+            _ => return None,
+        }
+    }
+    let sensible = !path.as_os_str().is_empty() && !title.contains('\0') && !title.ends_with('/');
+    sensible.then_some(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn manifest(config: &str, layers: &[(&str, Option<&str>)]) -> ImageManifest {
+        let digest = format!("sha256:{}", "a".repeat(64));
+        let layers = layers.iter().map(|(kind, title)| {
+            let mut layer = serde_json::json!({"mediaType": kind, "digest": digest, "size": 1});
+            if let Some(title) = title {
+                layer["annotations"] = serde_json::json!({TITLE: title});
+            }
+            layer
+        });
+        let value = serde_json::json!({
+            "schemaVersion": 2, "layers": layers.collect::<Vec<_>>(),
+            "config": {"mediaType": config, "digest": digest, "size": 1},
+        });
+        serde_json::from_value(value).unwrap()
+    }
+
+    const IMAGE: &str = "application/vnd.oci.image.config.v1+json";
+    const LAYER: &str = "application/vnd.oci.image.layer.v1.tar+gzip";
+
+    #[track_caller]
+    fn forms(config: &str, layers: &[(&str, Option<&str>)]) -> Vec<Form> {
+        plan(&manifest(config, layers))
+            .unwrap()
+            .into_iter()
+            .map(|wanted| wanted.form)
+            .collect()
+    }
+
+    #[test]
+    fn images_and_artifacts_are_told_apart() {
+        let docker = "application/vnd.docker.container.image.v1+json";
+        assert_eq!(forms(IMAGE, &[(LAYER, None)]), [Form::Layer]);
+        assert_eq!(
+            forms(docker, &[(LAYER, None), (LAYER, None)]),
+            [Form::Layer, Form::Layer]
+        );
+        let weights = "application/vnd.cncf.model.weight.v1.raw";
+        let titled = [(weights, Some("./sub/a.safetensors")), (weights, None)];
+        assert_eq!(
+            forms("application/vnd.cncf.model.config.v1+json", &titled),
+            [Form::File("sub/a.safetensors".into())]
+        );
+        let error = plan(&manifest("application/vnd.oci.empty.v1+json", &[(LAYER, None)])).unwrap_err();
+        assert!(error.contains("neither an image"), "{error}");
+    }
+
+    #[test]
+    fn sizes_cannot_add_up_to_little() {
+        let mut blobs = plan(&manifest(IMAGE, &[(LAYER, None), (LAYER, None)])).unwrap();
+        assert_eq!(total(&blobs), 2);
+        blobs[0].descriptor.set_size(u64::MAX);
+        assert_eq!(total(&blobs), u64::MAX);
+    }
+
+    #[test]
+    fn titles_stay_below_the_target() {
+        for title in ["../a", "/a", "a/../../b", "", ".", "a\0b", "a/"] {
+            assert_eq!(plain(title), None, "{title:?}");
+        }
+        assert_eq!(plain("./a//b"), Some("a/b".into()));
+    }
+}

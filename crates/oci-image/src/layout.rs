@@ -1,0 +1,99 @@
+//! Writes image layouts: the directory form of images that every tool for images reads.
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+
+use oci_spec::image::{Descriptor, Digest, ImageIndexBuilder, MediaType, SCHEMA_VERSION};
+
+use crate::error::{Error, Result};
+use crate::image::Image;
+use crate::json::canonical;
+use crate::layer::LayerWriter;
+
+/// The annotation by which tools call an image in a layout.
+const REFERENCE_NAME: &str = "org.opencontainers.image.ref.name";
+
+/// A layout that is being written.
+#[derive(Debug)]
+pub struct Layout {
+    directory: PathBuf,
+}
+
+impl Layout {
+    /// A layout in `directory`, which is emptied of what an older one left there.
+    ///
+    /// # Errors
+    /// When the directory cannot be written.
+    pub fn create(directory: impl Into<PathBuf>) -> Result<Self> {
+        let layout = Self {
+            directory: directory.into(),
+        };
+        let blobs = layout.blobs();
+        if blobs.exists() {
+            fs::remove_dir_all(&blobs).map_err(Error::io("empty", &blobs))?;
+        }
+        fs::create_dir_all(&blobs).map_err(Error::io("create", &blobs))?;
+        layout.write("oci-layout", br#"{"imageLayoutVersion":"1.0.0"}"#)?;
+        Ok(layout)
+    }
+
+    /// Packs a layer into the layout, with what `fill` adds.
+    ///
+    /// # Errors
+    /// Those of `fill`, and when the directory cannot be written.
+    pub fn layer(
+        &self,
+        effort: u32,
+        fill: impl FnOnce(&mut LayerWriter<File>) -> Result<()>,
+    ) -> Result<crate::layer::Layer> {
+        let temporary = self.blobs().join("unfinished");
+        let file = File::create(&temporary).map_err(Error::io("create", &temporary))?;
+        let mut writer = LayerWriter::new(file, effort);
+        fill(&mut writer)?;
+        let (_, layer) = writer.finish()?;
+        let place = self.blob(layer.descriptor.digest());
+        fs::rename(&temporary, &place).map_err(Error::io("rename", &temporary))?;
+        Ok(layer)
+    }
+
+    /// Stores the image, the only one of the layout, under a name; its layers must be there already.
+    /// Gives the manifest's descriptor.
+    ///
+    /// # Errors
+    /// When the directory cannot be written.
+    pub fn image(&self, image: &Image, name: &str) -> Result<Descriptor> {
+        let assembled = image.assemble()?;
+        self.put(assembled.config_descriptor.digest(), &assembled.config)?;
+        self.put(assembled.manifest_descriptor.digest(), &assembled.manifest)?;
+        let mut descriptor = assembled.manifest_descriptor.clone();
+        descriptor.set_annotations(Some([(REFERENCE_NAME.to_owned(), name.to_owned())].into()));
+        let index = ImageIndexBuilder::default()
+            .schema_version(SCHEMA_VERSION)
+            .media_type(MediaType::ImageIndex)
+            .manifests([descriptor])
+            .build()?;
+        self.write("index.json", &canonical(&index)?)?;
+        Ok(assembled.manifest_descriptor)
+    }
+
+    /// Where a blob is.
+    pub fn blob(&self, digest: &Digest) -> PathBuf {
+        self.blobs().join(digest.digest())
+    }
+
+    fn blobs(&self) -> PathBuf {
+        self.directory.join("blobs").join("sha256")
+    }
+
+    fn put(&self, digest: &Digest, bytes: &[u8]) -> Result<()> {
+        write(&self.blob(digest), bytes)
+    }
+
+    fn write(&self, name: &str, bytes: &[u8]) -> Result<()> {
+        write(&self.directory.join(name), bytes)
+    }
+}
+
+fn write(path: &Path, bytes: &[u8]) -> Result<()> {
+    fs::write(path, bytes).map_err(Error::io("write", path))
+}
