@@ -2,7 +2,7 @@
 
 use rayon::prelude::*;
 
-use crate::kernels::{Encoded, Product, Rows, product};
+use crate::kernels::{self, CopyRow, Encoded, Product, Rows, product};
 
 /// How weights are kept in memory. Activations and sums are 32-bit floats in all of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,7 +63,12 @@ impl Linear {
     /// Row `row` as 32-bit floats into `out`: an embedding.
     pub(crate) fn copy_row(&self, row: usize, out: &mut [f32]) {
         let mut buffer = vec![0.0; self.rows().buffer()];
-        out.copy_from_slice(self.rows().row(row, &mut buffer));
+        kernels::arch().dispatch(CopyRow {
+            rows: self.rows(),
+            row,
+            buffer: &mut buffer,
+            out,
+        });
     }
 
     /// Applies the map to tokens one after the other.
@@ -76,7 +81,9 @@ impl Linear {
         let threads = rayon::current_num_threads();
         if tokens >= threads * TOKENS_PER_THREAD {
             let share = tokens.div_ceil(threads).min(TOKEN_BLOCK);
-            let shares = x.par_chunks(share * self.inputs).zip(out.par_chunks_mut(share * self.outputs));
+            let shares = x
+                .par_chunks(share * self.inputs)
+                .zip(out.par_chunks_mut(share * self.outputs));
             shares.for_each(|(x, out)| self.part(0, self.outputs, x, out, (self.outputs, 1)));
         } else if tokens == 1 {
             let pieces = out.par_chunks_mut(ROW_PIECE).enumerate();
@@ -84,7 +91,9 @@ impl Linear {
         } else {
             let mut by_row = vec![0.0; out.len()];
             let pieces = by_row.par_chunks_mut(ROW_PIECE * tokens).enumerate();
-            pieces.for_each(|(piece, out)| self.part(piece * ROW_PIECE, out.len() / tokens, x, out, (1, tokens)));
+            pieces.for_each(|(piece, out)| {
+                self.part(piece * ROW_PIECE, out.len() / tokens, x, out, (1, tokens))
+            });
             transpose(&by_row, tokens, &mut out);
         }
         out
@@ -133,9 +142,16 @@ mod tests {
     fn naive(inputs: usize, outputs: usize, x: &[f32]) -> Vec<f32> {
         let (weights, bias) = (numbers(inputs * outputs, 1), numbers(outputs, 2));
         let row = |x: &[f32], row: usize| -> f32 {
-            weights[row * inputs..][..inputs].iter().zip(x).map(|(w, x)| w * x).sum::<f32>() + bias[row]
+            weights[row * inputs..][..inputs]
+                .iter()
+                .zip(x)
+                .map(|(w, x)| w * x)
+                .sum::<f32>()
+                + bias[row]
         };
-        x.chunks(inputs).flat_map(|x| (0..outputs).map(|r| row(x, r)).collect::<Vec<_>>()).collect()
+        x.chunks(inputs)
+            .flat_map(|x| (0..outputs).map(|r| row(x, r)).collect::<Vec<_>>())
+            .collect()
     }
 
     #[test]
@@ -148,11 +164,17 @@ mod tests {
                     values: vec![],
                     scales: vec![],
                 };
-                for (weights, tolerance) in
-                    [(Encoded::F32(vec![]), 1e-5), (Encoded::Bf16(vec![]), 2e-2), (empty_q8, 2e-2)]
-                {
+                for (weights, tolerance) in [
+                    (Encoded::F32(vec![]), 1e-5),
+                    (Encoded::Bf16(vec![]), 2e-2),
+                    (empty_q8, 2e-2),
+                ] {
                     let found = linear(weights, inputs, outputs).apply(&x);
-                    let worst = found.iter().zip(&expected).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+                    let worst = found
+                        .iter()
+                        .zip(&expected)
+                        .map(|(a, b)| (a - b).abs())
+                        .fold(0.0, f32::max);
                     assert!(worst < tolerance, "{inputs}×{outputs}, {tokens} tokens: {worst}");
                 }
             }

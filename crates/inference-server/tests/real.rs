@@ -1,0 +1,205 @@
+//! The server with a real model, SmolLM2-135M-Instruct: what torch recorded comes back over HTTP, alone and together, and the
+//! `openai` client of Python can talk to it.
+//!
+//! The model and the client are fetched with pip once and cached; see `model::example`.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "a test fails by panicking, and says what it fetches"
+)]
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use clap::Parser as _;
+use futures::future::join_all;
+use inference_server::Args;
+use model::example;
+use reqwest::Client;
+use serde_json::{Value, json};
+use tokio_util::sync::CancellationToken;
+
+/// Version of the Python client.
+const OPENAI: &str = "openai==3.57.0";
+
+/// Starts the server and waits until the model is loaded; returns where it is.
+async fn start(flags: &[&str]) -> String {
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let dir = example::smollm2(&example::cache(), &|what| println!("{what}"))
+        .unwrap()
+        .dir;
+    let dir = dir.to_string_lossy();
+    let fixed = [
+        "inference-server",
+        "--served-model-name=smollm2",
+        "--bind-address=127.0.0.1",
+        "--port=0",
+        "--weights-dir",
+        &dir,
+    ];
+    let args = Args::parse_from(fixed.iter().chain(flags));
+    let listener = inference_server::bind(&args).await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    tokio::spawn(inference_server::serve(args, listener, CancellationToken::new()));
+    let health = format!("{url}/health");
+    let mut seen_loading = false;
+    loop {
+        let response = reqwest::get(&health).await.unwrap();
+        if response.status() == 200 {
+            break;
+        }
+        let body: Value = response.json().await.unwrap();
+        seen_loading |= body["progress"]
+            .as_f64()
+            .is_some_and(|progress| (0.0..=1.0).contains(&progress));
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert!(seen_loading, "loading takes long enough to be seen");
+    url
+}
+
+/// Conversations with their greedy answers by torch.
+fn recorded() -> Vec<(Value, String)> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../model/tests/data/smollm2.json");
+    let file: Value = serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
+    let chats = file["chats"].as_array().unwrap().iter();
+    chats
+        .map(|chat| {
+            (
+                chat["messages"].clone(),
+                chat["text"].as_str().unwrap().to_owned(),
+            )
+        })
+        .collect()
+}
+
+async fn ask(url: &str, messages: &Value, stream: bool) -> String {
+    let body = json!({"messages": messages, "temperature": 0, "max_tokens": 40, "stream": stream});
+    let response = Client::new()
+        .post(format!("{url}/v1/chat/completions"))
+        .json(&body)
+        .send()
+        .await
+        .unwrap();
+    assert_eq!(response.status(), 200);
+    let text = response.text().await.unwrap();
+    if !stream {
+        let reply: Value = serde_json::from_str(&text).unwrap();
+        return reply["choices"][0]["message"]["content"]
+            .as_str()
+            .unwrap()
+            .to_owned();
+    }
+    let data = text
+        .lines()
+        .filter_map(|line| line.strip_prefix("data: "))
+        .filter(|data| *data != "[DONE]");
+    let chunks = data.map(|data| serde_json::from_str::<Value>(data).unwrap());
+    chunks
+        .filter_map(|chunk| {
+            chunk["choices"][0]["delta"]["content"]
+                .as_str()
+                .map(str::to_owned)
+        })
+        .collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_real_model_answers() {
+    let url = start(&[]).await;
+    let recorded = recorded();
+    for (messages, text) in &recorded {
+        assert_eq!(&ask(&url, messages, false).await, text);
+    }
+    // Each of them twice at the same time, with pieces of prompts between tokens of answers.
+    let twice = recorded
+        .iter()
+        .chain(&recorded)
+        .map(|(messages, _)| ask(&url, messages, true));
+    let expected: Vec<String> = recorded
+        .iter()
+        .chain(&recorded)
+        .map(|(_, text)| text.clone())
+        .collect();
+    assert_eq!(join_all(twice).await, expected);
+
+    let kwargs = json!({"do_sample": false, "max_length": 64});
+    let prompt = "<|im_start|>user\nWhat is the capital of France?<|im_end|>\n<|im_start|>assistant\n";
+    let body = json!({"prompt": prompt, "return_full_text": false, "generate_kwargs": kwargs});
+    let reply: Value = Client::new()
+        .post(format!("{url}/chat"))
+        .json(&body)
+        .send()
+        .await
+        .unwrap()
+        .json()
+        .await
+        .unwrap();
+    assert_eq!(reply["Result"], "The capital of France is Paris.");
+
+    let output = tokio::task::spawn_blocking(move || openai_client(&url))
+        .await
+        .unwrap();
+    assert_eq!(
+        output,
+        format!("{}\nstop smollm2\nBadRequestError temperature\n", recorded[0].1)
+    );
+}
+
+const CLIENT: &str = r#"
+import sys, openai
+client = openai.OpenAI(base_url=sys.argv[1] + "/v1", api_key="none", max_retries=0)
+messages = [{"role": "user", "content": "What is the capital of France?"}]
+ask = dict(model="smollm2", messages=messages, temperature=0, max_tokens=40)
+reason = None
+for chunk in client.chat.completions.create(stream=True, **ask):
+    print(chunk.choices[0].delta.content or "", end="")
+    reason = chunk.choices[0].finish_reason or reason
+print()
+print(reason, client.models.list().data[0].id)
+try:
+    client.chat.completions.create(**{**ask, "temperature": 9})
+except openai.BadRequestError as error:
+    print(type(error).__name__, error.param)
+"#;
+
+/// What the script prints, with the client that pip has fetched into the cache.
+fn openai_client(url: &str) -> String {
+    let packages = python_packages();
+    let output = Command::new("python3")
+        .env("PYTHONPATH", packages)
+        .args(["-c", CLIENT, url])
+        .output()
+        .unwrap();
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    String::from_utf8(output.stdout).unwrap()
+}
+
+fn python_packages() -> PathBuf {
+    let home = example::cache().join(format!("python-{OPENAI}"));
+    if !home.exists() {
+        println!("fetching {OPENAI} with pip into {}", home.display());
+        let aside = home.with_extension(std::process::id().to_string());
+        let pip = ["-m", "pip", "install", "--quiet", "--target"];
+        let output = Command::new("python3")
+            .args(pip)
+            .arg(&aside)
+            .arg(OPENAI)
+            .output()
+            .unwrap();
+        assert!(
+            output.status.success(),
+            "pip did not fetch it: {}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+        let _ = std::fs::rename(&aside, &home);
+    }
+    home
+}
