@@ -61,33 +61,56 @@ fn main() -> anyhow::Result<()> {
     }
     let model = example::smollm2(&example::cache(), &|what| println!("# {what}"))?.dir;
     let file = std::env::temp_dir().join(format!("bench-tuning-{}.json", std::process::id()));
-    let tokens: Vec<Vec<Vec<u32>>> = batches(&args).iter().map(|batch| batch.iter().map(|e| e.tokens.clone()).collect()).collect();
+    let tokens: Vec<Vec<Vec<u32>>> = batches(&args)
+        .iter()
+        .map(|batch| batch.iter().map(|e| e.tokens.clone()).collect())
+        .collect();
     std::fs::write(&file, serde_json::to_vec(&tokens)?)?;
     let mut contenders: Vec<(String, Vec<String>)> = Vec::new();
     if args.python.is_some() {
-        for (name, dtype, checkpointing) in
-            [("PEFT f32", "float32", "false"), ("PEFT f32 checkpointing", "float32", "true"), ("PEFT bf16", "bfloat16", "false")]
-        {
+        for (name, dtype, checkpointing) in [
+            ("PEFT f32", "float32", "false"),
+            ("PEFT f32 checkpointing", "float32", "true"),
+            ("PEFT bf16", "bfloat16", "false"),
+        ] {
             let threads = args.threads.to_string();
-            let all = [SCRIPT, &model.display().to_string(), &file.display().to_string(), &threads, dtype, checkpointing];
+            let all = [
+                SCRIPT,
+                &model.display().to_string(),
+                &file.display().to_string(),
+                &threads,
+                dtype,
+                checkpointing,
+            ];
             contenders.push((name.to_owned(), all.map(str::to_owned).to_vec()));
         }
     }
     for name in ["f32", "f32 checkpointing", "bf16", "nf4 checkpointing"] {
         contenders.push((format!("tuning-job {name}"), vec![name.to_owned()]));
     }
-    println!("{:28} {:>9} {:>9} {:>9} {:>9}", "", "s/step", "cpu s", "peak MB", "last loss");
+    println!(
+        "{:28} {:>9} {:>9} {:>9} {:>9}",
+        "", "s/step", "cpu s", "peak MB", "last loss"
+    );
     for (name, arguments) in &contenders {
         let mut best: Option<Numbers> = None;
         for _ in 0..args.rounds {
             let numbers = run(&args, arguments).with_context(|| format!("{name} did not run"))?;
-            if best.as_ref().is_none_or(|best| mean(&numbers.cpu) < mean(&best.cpu)) {
+            if best
+                .as_ref()
+                .is_none_or(|best| mean(&numbers.cpu) < mean(&best.cpu))
+            {
                 best = Some(numbers);
             }
         }
         let best = best.unwrap_or_default();
         let last = best.losses.last().copied().unwrap_or(f64::NAN);
-        println!("{name:28} {:9.2} {:9.2} {:9.0} {last:9.4}", mean(&best.seconds), mean(&best.cpu), best.peak_mb);
+        println!(
+            "{name:28} {:9.2} {:9.2} {:9.0} {last:9.4}",
+            mean(&best.seconds),
+            mean(&best.cpu),
+            best.peak_mb
+        );
     }
     let _ = std::fs::remove_file(file);
     Ok(())
@@ -102,15 +125,25 @@ fn run(args: &Args, arguments: &[String]) -> anyhow::Result<Numbers> {
     let output = match (&args.python, arguments) {
         (Some(python), [script, ..]) if script == SCRIPT => Command::new(python).args(arguments).output()?,
         _ => {
-            let numbers = [args.steps, args.batch, args.length, args.threads].map(|number| number.to_string());
+            let numbers =
+                [args.steps, args.batch, args.length, args.threads].map(|number| number.to_string());
             let flags = ["--steps", "--batch", "--length", "--threads"];
             let mut command = Command::new(std::env::current_exe()?);
             command.arg("--contender").arg(&arguments[0]);
-            command.args(flags.iter().zip(&numbers).flat_map(|(flag, number)| [*flag, number]));
+            command.args(
+                flags
+                    .iter()
+                    .zip(&numbers)
+                    .flat_map(|(flag, number)| [*flag, number]),
+            );
             command.output()?
         }
     };
-    ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    ensure!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
     Ok(serde_json::from_slice(&output.stdout)?)
 }
 
@@ -122,7 +155,11 @@ fn batches(args: &Args) -> Vec<Vec<Example>> {
             .collect(),
         learnt: Vec::new(),
     };
-    let batch = |step: usize| (0..args.batch).map(|at| example(step * args.batch + at)).collect();
+    let batch = |step: usize| {
+        (0..args.batch)
+            .map(|at| example(step * args.batch + at))
+            .collect()
+    };
     (0..args.steps).map(batch).collect()
 }
 
@@ -150,15 +187,28 @@ impl Listener for Watch {
 /// User and system time of this process; Linux counts it in hundredths.
 fn cpu_seconds() -> f64 {
     let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
-    let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
-    let ticks = |at: usize| fields.get(at).and_then(|field| field.parse::<f64>().ok()).unwrap_or(0.0);
+    let fields: Vec<&str> = stat
+        .rsplit(')')
+        .next()
+        .unwrap_or_default()
+        .split_whitespace()
+        .collect();
+    let ticks = |at: usize| {
+        fields
+            .get(at)
+            .and_then(|field| field.parse::<f64>().ok())
+            .unwrap_or(0.0)
+    };
     (ticks(11) + ticks(12)) / 100.0
 }
 
 fn ours(args: &Args, contender: &str) -> anyhow::Result<Numbers> {
     let dir = example::smollm2(&example::cache(), &|_| {})?.dir;
     Tokenizer::open(&dir).context("the example model is not whole")?;
-    let nf4 = Precision::Quantised { table: Table::Nf4, double: true };
+    let nf4 = Precision::Quantised {
+        table: Table::Nf4,
+        double: true,
+    };
     let precision = match contender.split(' ').next() {
         Some("bf16") => Precision::Bf16,
         Some("nf4") => nf4,
@@ -166,7 +216,11 @@ fn ours(args: &Args, contender: &str) -> anyhow::Result<Numbers> {
     };
     let settings = LoadSettings {
         linear: Some(precision),
-        rest: Some(if precision == nf4 { Precision::Bf16 } else { precision }),
+        rest: Some(if precision == nf4 {
+            Precision::Bf16
+        } else {
+            precision
+        }),
         skip: Vec::new(),
         lora: LoraSettings {
             targets: Targets::All,
@@ -179,7 +233,9 @@ fn ours(args: &Args, contender: &str) -> anyhow::Result<Numbers> {
         },
         seed: 1,
     };
-    let pool = rayon::ThreadPoolBuilder::new().num_threads(args.threads).build()?;
+    let pool = rayon::ThreadPoolBuilder::new()
+        .num_threads(args.threads)
+        .build()?;
     pool.install(|| {
         let (network, values) = Network::load(Spec::open(&dir)?, &Store::open(&dir)?, &settings, &|_| {})?;
         let examples = batches(args).concat();
@@ -196,10 +252,21 @@ fn ours(args: &Args, contender: &str) -> anyhow::Result<Numbers> {
             order: &order,
             settings: run_settings(args.steps as u64, contender.ends_with("checkpointing")),
         };
-        let mut watch = Watch { numbers: Numbers::default(), began: Instant::now(), cpu: cpu_seconds() };
-        trainer.run(&mut Checkpoint::begin(values), &AtomicBool::new(false), &mut watch)?;
+        let mut watch = Watch {
+            numbers: Numbers::default(),
+            began: Instant::now(),
+            cpu: cpu_seconds(),
+        };
+        trainer.run(
+            &mut Checkpoint::begin(values),
+            &AtomicBool::new(false),
+            &mut watch,
+        )?;
         let status = std::fs::read_to_string("/proc/self/status")?;
-        let peak = status.split("VmHWM:").nth(1).and_then(|rest| rest.split_whitespace().next()?.parse::<f64>().ok());
+        let peak = status
+            .split("VmHWM:")
+            .nth(1)
+            .and_then(|rest| rest.split_whitespace().next()?.parse::<f64>().ok());
         watch.numbers.peak_mb = peak.unwrap_or(f64::NAN) / 1000.0;
         Ok(watch.numbers)
     })
@@ -207,8 +274,19 @@ fn ours(args: &Args, contender: &str) -> anyhow::Result<Numbers> {
 
 fn run_settings(steps: u64, checkpointing: bool) -> Settings {
     Settings {
-        adam: AdamW { beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weight_decay: 0.0, max_norm: 1.0 },
-        rate: LearningRate { schedule: Schedule::Constant, peak: 2e-4, warmup: 0, steps },
+        adam: AdamW {
+            beta1: 0.9,
+            beta2: 0.999,
+            epsilon: 1e-8,
+            weight_decay: 0.0,
+            max_norm: 1.0,
+        },
+        rate: LearningRate {
+            schedule: Schedule::Constant,
+            peak: 2e-4,
+            warmup: 0,
+            steps,
+        },
         accumulation: 1,
         checkpointing,
         seed: 1,

@@ -41,17 +41,38 @@ fn run_here(args: &Args, shown: &Shown, stop: &AtomicBool) -> anyhow::Result<End
     }
     let output = PathBuf::from(&config.training.output_dir);
     withdraw(&output)?;
+    let ended = tune(args, &config, output.clone(), shown, stop);
+    if let Err(error) = &ended {
+        shown.phase("failed");
+        // Only where somebody could wait for a result; the reason is also what this program ends with.
+        if let Err(unwritten) = std::fs::create_dir_all(&output)
+            .map_err(anyhow::Error::from)
+            .and_then(|()| Ok(fail(&output, &format!("{error:#}"))?))
+        {
+            tracing::warn!(%unwritten, "the failure could not be marked");
+        }
+    }
+    ended
+}
+
+fn tune(
+    args: &Args,
+    config: &Config,
+    output: PathBuf,
+    shown: &Shown,
+    stop: &AtomicBool,
+) -> anyhow::Result<Ended> {
     shown.phase("reading");
     let inputs = Inputs::read(args, &config)?;
-    let settings = settings(&config, &inputs);
-    check_memory(args, &config, &inputs)?;
+    let settings = settings(config, &inputs);
+    check_memory(args, config, &inputs)?;
     if stop.load(std::sync::atomic::Ordering::Relaxed) {
         return Ok(Ended::Stopped);
     }
 
     shown.phase("loading");
     let store = Store::open(&inputs.model)?;
-    let load = inputs.load_settings(&config, args);
+    let load = inputs.load_settings(config, args);
     let (network, values) = Network::load(inputs.spec.clone(), &store, &load, &|share| shown.loaded(share))?;
     tracing::info!(
         weights_mb = network.bytes() / 1_000_000,
@@ -59,8 +80,8 @@ fn run_here(args: &Args, shown: &Shown, stop: &AtomicBool) -> anyhow::Result<End
         trained = network.trained(),
         "model loaded"
     );
-    let keeper = keeper(args, &config, &inputs, &network, &load, output);
-    let mut state = resume(&config, &keeper, network.trained())?.unwrap_or_else(|| Checkpoint::begin(values));
+    let keeper = keeper(args, config, &inputs, &network, &load, output);
+    let mut state = resume(config, &keeper, network.trained())?.unwrap_or_else(|| Checkpoint::begin(values));
 
     shown.phase("training");
     let trainer = Trainer {

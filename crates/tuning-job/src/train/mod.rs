@@ -10,6 +10,6 @@ mod trainer;
 pub use adamw::{AdamW, Moments};
 pub use checkpoint::{Checkpoint, CheckpointError, Keeper};
 pub use memory::{Estimate, estimate};
-pub use output::{AdapterConfig, MARKER, OutputError, complete, save_adapter, withdraw};
+pub use output::{AdapterConfig, MARKER, OutputError, complete, fail, save_adapter, withdraw};
 pub use schedule::LearningRate;
 pub use trainer::{Ended, Listener, Progress, Settings, Trainer};

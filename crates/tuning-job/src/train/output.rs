@@ -12,6 +12,8 @@ use crate::network::Module;
 
 /// What is written last, and what a pusher waits for.
 pub const MARKER: &str = "fine_tuning_completed.txt";
+/// What is written when there will be no result; a pusher gives up then.
+const FAILURE: &str = "fine_tuning_failed.txt";
 /// What PEFT writes before the name of each module.
 const PREFIX: &str = "base_model.model.";
 
@@ -167,14 +169,27 @@ pub fn complete(dir: &Path, now: &str) -> Result<(), OutputError> {
     )
 }
 
-/// Takes the marker of an earlier run away: a pusher would take it for this run's.
+/// Says that there will be no result, and why.
 ///
 /// # Errors
-/// When it can't be removed.
+/// When the marker can't be written.
+pub fn fail(dir: &Path, reason: &str) -> Result<(), OutputError> {
+    write(&dir.join(FAILURE), reason.as_bytes())
+}
+
+/// Takes the markers of an earlier run away: a pusher would take them for this run's.
+///
+/// # Errors
+/// When one can't be removed.
 pub fn withdraw(dir: &Path) -> Result<(), OutputError> {
-    let path = dir.join(MARKER);
-    match fs::remove_file(&path) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(OutputError::write(&path)(error)),
-        _ => Ok(()),
+    for name in [MARKER, FAILURE] {
+        let path = dir.join(name);
+        match fs::remove_file(&path) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                return Err(OutputError::write(&path)(error));
+            }
+            _ => {}
+        }
     }
+    Ok(())
 }

@@ -277,6 +277,10 @@ fn what_is_wrong_is_said() {
             text(&output)
         );
         assert!(!text(&output).contains("panicked"), "{}", text(&output));
+        if !part.contains("unknown field") {
+            let marked = fs::read_to_string(place.path("out/fine_tuning_failed.txt")).unwrap();
+            assert!(marked.contains(part), "{marked}");
+        }
     }
     fs::write(place.path("data/chats.jsonl"), "{\"messages\": 3}\n").unwrap();
     assert!(text(&place.run("out", &config(1, ""))).contains("row 1"));

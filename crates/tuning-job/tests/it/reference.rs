@@ -4,12 +4,16 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 
-use model::{Spec, Store};
+use model::{Adapter, Cache, Decoder, Segment, Spec, Store, Want};
 use safetensors::SafeTensors;
 use tuning_job::config::{Schedule, WhenToSave};
 use tuning_job::data::{Example, Order};
-use tuning_job::network::{Batch, LoadSettings, LoraSettings, Mode, Network, Precision, Table, Targets};
-use tuning_job::train::{AdamW, Checkpoint, LearningRate, Listener, Progress, Settings, Trainer};
+use tuning_job::network::{
+    Batch, LoadSettings, LoraSettings, Mode, Network, Precision, Table, Targets, trained_modules,
+};
+use tuning_job::train::{
+    AdamW, AdapterConfig, Checkpoint, LearningRate, Listener, Progress, Settings, Trainer, save_adapter,
+};
 
 const FAMILIES: [&str; 9] = [
     "llama",
@@ -236,6 +240,52 @@ fn training_is_that_of_peft() {
             "{name}: {far} of {} values are elsewhere",
             state.values.len()
         );
+    }
+}
+
+#[test]
+fn an_adapter_answers_as_with_peft() {
+    for name in FAMILIES {
+        let (recorded, (network, _)) = (Recorded::open(name), load(name, &settings(None, 0.0)));
+        let dir = tempfile::tempdir().unwrap();
+        let config = AdapterConfig {
+            base_model: name.to_owned(),
+            r: 4,
+            alpha: 8.0,
+            dropout: 0.0,
+            targets: trained_modules(network.spec(), &Targets::All).unwrap(),
+            rank_pattern: BTreeMap::new(),
+            alpha_pattern: BTreeMap::new(),
+            layers: None,
+            rslora: false,
+        };
+        save_adapter(
+            dir.path(),
+            &config,
+            network.modules(),
+            &recorded.values(&network, "after"),
+        )
+        .unwrap();
+        let adapter = Adapter::open(dir.path(), 1.0).unwrap();
+        let store = Store::open(&model(name)).unwrap();
+        let decoder = Decoder::load(
+            network.spec().clone(),
+            &store,
+            model::Precision::F32,
+            &[adapter],
+            &|_| {},
+        )
+        .unwrap();
+        let mut cache = Cache::new(decoder.spec(), 12);
+        let tokens = recorded.examples().remove(0).tokens;
+        let segment = Segment {
+            tokens: &tokens,
+            cache: &mut cache,
+            want: Want::All,
+        };
+        let logits = decoder.step(&mut [segment]).unwrap().remove(0);
+        let off = worst(&logits, &recorded.floats("logits"));
+        assert!(off < 1e-3, "{name}: {off}");
     }
 }
 
