@@ -3,6 +3,11 @@
 {{- .Values.fullnameOverride | default .Release.Name | replace "." "-" | trunc 42 | trimSuffix "-" -}}
 {{- end -}}
 
+{{/* The ConfigMap in which preset-registry publishes the catalogue for admission. */}}
+{{- define "kaito.catalogueName" -}}
+{{ include "kaito.fullname" . }}-catalogue
+{{- end -}}
+
 {{/* Whether gpu-provisioner is part of this release: "true" or nothing. */}}
 {{- define "kaito.provisioner" -}}
 {{- if and .Values.gpuProvisioner.enabled (eq .Values.nodeProvisioner "machine") -}}true{{- end -}}

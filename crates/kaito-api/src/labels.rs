@@ -70,6 +70,10 @@ pub const ENABLE_LB: &str = "kaito.sh/enablelb";
 pub const BYPASS_RESOURCE_CHECKS: &str = "kaito.sh/bypass-resource-checks";
 /// Wanted context length in tokens. Annotation on Workspaces.
 pub const MAX_CONTEXT: &str = "kaito.sh/max-context-tokens";
+/// `balanced`, `interactivity` or `throughput`. Annotation on Workspaces; checked, without effect so far.
+pub const PERFORMANCE_MODE: &str = "kaito.sh/performance-mode";
+/// `true` or `false`. Annotation on Workspaces; checked, without effect so far.
+pub const USE_LOCAL_WEIGHTS: &str = "kaito.sh/use-local-weights";
 /// Digest of the rendered object, so that a removed field is noticed. Annotation on what we apply.
 pub const RENDERED_HASH: &str = "kaito.sh/rendered-hash";
 /// Digest of the part of the spec that a Job was made of: a Job can't be changed, so an edit is only reported.

@@ -96,7 +96,11 @@ impl Catalog {
         Self::from_presets(derived, digest([presets, rules]))
     }
 
-    fn from_presets(presets: Vec<Preset>, version: String) -> Result<Self, CatalogError> {
+    /// A catalogue of presets that are known already, such as those that a registry lists, under its version.
+    ///
+    /// # Errors
+    /// When a preset breaks a rule, or a name leads to two.
+    pub fn from_presets(presets: Vec<Preset>, version: String) -> Result<Self, CatalogError> {
         let violations = validate::violations(&presets);
         if !violations.is_empty() {
             return Err(CatalogError::Invalid(violations));

@@ -3,9 +3,13 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use admission::table::Unlisted;
 use clap::Parser;
+use instance_types::Cloud;
+use operator_runtime::ClientArgs;
 
 use crate::hub::HubOptions;
+use crate::publish::{Place, PublishOptions};
 use crate::server::ServerOptions;
 use crate::tls::TlsFiles;
 
@@ -34,6 +38,12 @@ pub struct Args {
     /// Certificates.
     #[command(flatten)]
     pub tls: TlsArgs,
+    /// Publication for admission.
+    #[command(flatten)]
+    pub admission: AdmissionArgs,
+    /// API server, where something is published.
+    #[command(flatten)]
+    pub client: ClientArgs,
     /// Logs, traces.
     #[command(flatten)]
     pub telemetry: telemetry::TelemetryArgs,
@@ -83,7 +93,34 @@ pub struct TlsArgs {
     pub tls_client_ca_file: Option<PathBuf>,
 }
 
+/// Flags about the ConfigMap that the admission policy of the chart reads.
+#[derive(Clone, Debug, clap::Args)]
+#[command(next_help_heading = "Admission")]
+pub struct AdmissionArgs {
+    /// ConfigMap, as NAMESPACE/NAME, that is kept at what the catalogue says; nothing is published without.
+    #[arg(long, env = "PUBLISH_CONFIG_MAP")]
+    pub publish_config_map: Option<Place>,
+    /// Cloud whose instance types are published: azure, aws or arc.
+    #[arg(long, env = "PUBLISH_CLOUD", default_value = "azure")]
+    pub publish_cloud: Cloud,
+}
+
 impl Args {
+    /// What is to be published for admission.
+    #[must_use]
+    pub fn publish_options(&self) -> Option<PublishOptions> {
+        let unlisted = if self.hub.hub_endpoint.is_some() {
+            Unlisted::MayBeOnHub
+        } else {
+            Unlisted::Refused
+        };
+        Some(PublishOptions {
+            place: self.admission.publish_config_map.clone()?,
+            cloud: self.admission.publish_cloud,
+            unlisted,
+        })
+    }
+
     /// What the flags mean for the server.
     #[must_use]
     pub fn server_options(&self) -> ServerOptions {
@@ -144,6 +181,28 @@ mod tests {
         let hub = args.server_options().hub.unwrap();
         assert_eq!(hub.redirect_hosts, ["*.hf.co", "*.huggingface.co"]);
         assert!(hub.token_file.is_some() && !hub.allow_private_endpoint);
+    }
+
+    #[test]
+    fn nothing_is_published_unless_told() {
+        assert_eq!(parse(&[]).unwrap().publish_options(), None);
+        assert!(parse(&["--publish-config-map=name"]).is_err());
+        assert!(parse(&["--publish-config-map=a/b", "--publish-cloud=gcp"]).is_err());
+        let flags = [
+            "--publish-config-map=a/b",
+            "--publish-cloud=aws",
+            "--hub-endpoint=https://h.co",
+        ];
+        let options = parse(&flags).unwrap().publish_options().unwrap();
+        assert_eq!(
+            (options.cloud, options.unlisted),
+            (Cloud::Aws, Unlisted::MayBeOnHub)
+        );
+        let options = parse(&flags[..1]).unwrap().publish_options().unwrap();
+        assert_eq!(
+            (options.cloud, options.unlisted),
+            (Cloud::Azure, Unlisted::Refused)
+        );
     }
 
     #[test]

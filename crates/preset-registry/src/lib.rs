@@ -1,7 +1,8 @@
 //! The preset registry: a gRPC service that knows every model preset.
 //!
 //! Serves the built-in catalogue, the presets of users' files over it, and where it is told to, what a model hub
-//! says. It decides nothing about clusters and never speaks to Kubernetes or a cloud.
+//! says. It decides nothing about clusters and never speaks to a cloud; to the API server only where it is told to publish
+//! the catalogue for admission.
 
 mod args;
 mod call;
@@ -14,14 +15,16 @@ mod library;
 mod paging;
 mod plan;
 mod program;
+mod publish;
 mod server;
 mod service;
 mod tls;
 mod users;
 mod watch;
 
-pub use args::{Args, HubArgs, TlsArgs};
+pub use args::{AdmissionArgs, Args, HubArgs, TlsArgs};
 pub use hub::{BadEndpoint, HubError, HubOptions};
 pub use program::run;
+pub use publish::{BadPlace, Place, PublishOptions};
 pub use server::{PresetServer, ServeError, ServerOptions};
 pub use tls::{TlsError, TlsFiles};

@@ -11,18 +11,20 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use crate::args::Args;
+use crate::publish::Publisher;
 use crate::server::PresetServer;
 
 /// Runs the program until SIGTERM or SIGINT.
 ///
 /// # Errors
-/// When a hub or a certificate can't be used, an address can't be bound, or a server fails.
+/// When the API server is to be used and no way to it is configured, a hub or a certificate can't be used, an address can't be bound, or a server fails.
 pub async fn run(args: Args) -> anyhow::Result<()> {
     let _guard = telemetry::init(&args.telemetry, "preset-registry")?;
     let (metrics, readiness) = (Metrics::new(), Readiness::new());
     let gate = readiness.gate("grpc");
     let admin = Admin::new(metrics.clone(), readiness);
     let server = PresetServer::prepare(args.server_options(), &metrics).await?;
+    let publisher = publisher(&args, &server, &metrics).await?;
     let grpc_listener = bind(args.grpc_bind_address).await?;
     let metrics_listener = bind(args.metrics_bind_address).await?;
     let probe_listener = bind(args.health_probe_bind_address).await?;
@@ -38,8 +40,35 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
         admin.clone().serve(metrics_listener, stopped.clone()),
         admin.serve(probe_listener, stopped.clone()),
         stop_on_signal(&stop, &stopped),
+        publish(publisher, &stopped),
     )?;
     Ok(())
+}
+
+/// What publishes the catalogue, where that is wanted.
+async fn publisher(
+    args: &Args,
+    server: &PresetServer,
+    metrics: &Metrics,
+) -> anyhow::Result<Option<Publisher>> {
+    let Some(options) = args.publish_options() else {
+        return Ok(None);
+    };
+    operator_runtime::install_tls_provider();
+    let client =
+        operator_runtime::connect(&args.client, "preset-registry", env!("CARGO_PKG_VERSION")).await?;
+    Ok(Some(server.publisher(options, client, metrics)))
+}
+
+/// Publishes until the program ends.
+async fn publish(publisher: Option<Publisher>, stopped: &CancellationToken) -> anyhow::Result<()> {
+    let Some(publisher) = publisher else {
+        return Ok(());
+    };
+    tokio::select! {
+        () = publisher.follow() => Ok(()),
+        () = stopped.cancelled() => Ok(()),
+    }
 }
 
 async fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {

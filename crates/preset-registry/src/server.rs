@@ -18,6 +18,7 @@ use crate::call::Calls;
 use crate::hub::{Hub, HubError, HubOptions};
 use crate::incoming::{self, Limits};
 use crate::library::Library;
+use crate::publish::{PublishOptions, Publisher};
 use crate::service::Service;
 use crate::tls::{Tls, TlsError, TlsFiles};
 use crate::users::Users;
@@ -127,6 +128,16 @@ impl PresetServer {
             },
             metrics: metrics.clone(),
         })
+    }
+
+    /// What publishes the catalogue that is served.
+    pub(crate) fn publisher(
+        &self,
+        options: PublishOptions,
+        client: kube::Client,
+        metrics: &Metrics,
+    ) -> Publisher {
+        Publisher::new(options, client, Arc::clone(&self.library), metrics)
     }
 
     /// Serves on the listener until the token is cancelled. The gate is open meanwhile.

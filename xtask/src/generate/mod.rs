@@ -3,6 +3,7 @@
 //! A new kind of generated file is one more module with a function that gives [`Generated`] files.
 
 mod crds;
+mod policies;
 mod presets;
 mod schemas;
 
@@ -29,10 +30,16 @@ pub(crate) struct Generated {
 }
 
 /// Directories in which every file is generated: what nobody generates any more is removed.
-const OWNED: [&str; 3] = ["deploy/crds", "charts/kaito/crds", "deploy/schemas"];
+const OWNED: [&str; 4] = [
+    "deploy/crds",
+    "charts/kaito/crds",
+    "charts/kaito/policies",
+    "deploy/schemas",
+];
 
 fn files() -> Result<Vec<Generated>> {
     let mut files = crds::files()?;
+    files.extend(policies::files()?);
     files.extend(presets::files()?);
     files.extend(schemas::files()?);
     Ok(files)

@@ -37,6 +37,11 @@ pub(super) const TABLE: &[Allowed] = &[
         &["instance-types", "kaito-api", "plan", "preset-catalog", "render"],
     ),
     allow("machine-plan", &["cloudprovider", "kaito-api", "plan"]),
+    allow("admission", &["instance-types", "kaito-api", "preset-catalog"]),
+    allow(
+        "lint",
+        &["admission", "instance-types", "kaito-api", "preset-catalog"],
+    ),
     allow(
         "sim",
         &[
@@ -93,13 +98,28 @@ pub(super) const TABLE: &[Allowed] = &[
     allow(
         "preset-registry",
         &[
+            "admission",
             "hub-metadata",
             "instance-types",
+            "kaito-api",
+            "operator-runtime",
             "preset-catalog",
             "preset-registry-api",
             "telemetry",
         ],
     ),
+    Allowed {
+        package: "kubectl-kaito",
+        uses: &[
+            "admission",
+            "instance-types",
+            "kaito-api",
+            "lint",
+            "preset-catalog",
+            "preset-registry-api",
+        ],
+        tests_use: &["preset-registry", "telemetry"],
+    },
     // data plane
     allow("oci-image", &[]),
     allow("artifact", &["oci-image"]),
@@ -116,10 +136,14 @@ pub(super) const TABLE: &[Allowed] = &[
         package: "integration-tests",
         uses: &[],
         tests_use: &[
+            "admission",
             "arm-server",
+            "instance-types",
             "kaito-api",
+            "lint",
             "local-cluster",
             "local-stack",
+            "preset-catalog",
             "preset-registry-api",
             "testkit",
         ],
@@ -132,6 +156,7 @@ pub(super) const TABLE: &[Allowed] = &[
     allow(
         "xtask",
         &[
+            "admission",
             "instance-types",
             "kaito-api",
             "local-cluster",
@@ -151,6 +176,8 @@ pub(super) const PURE: &[&str] = &[
     "render",
     "workspace-plan",
     "machine-plan",
+    "admission",
+    "lint",
     "cloudprovider",
     "sim",
 ];

@@ -1,0 +1,215 @@
+//! Rules that need the object alone and that the CRD can't hold: its CEL sees neither annotations nor how nodes are
+//! provided, and can't look into schemaless fields.
+
+use crate::policy::{Policy, Rule, Variable, rule, variable};
+
+/// The policy without a parameter.
+pub const SHAPE: Policy = Policy {
+    fail_closed: true,
+    variables: VARIABLES,
+    rules: RULES,
+};
+
+const VARIABLES: &[Variable] = &[
+    variable(
+        "annotations",
+        "has(object.metadata.annotations) ? object.metadata.annotations : {}",
+    ),
+    variable(
+        "instanceType",
+        "has(object.resource) && has(object.resource.instanceType) ? object.resource.instanceType : ''",
+    ),
+    variable(
+        "oldInstanceType",
+        "oldObject != null && has(oldObject.resource) && has(oldObject.resource.instanceType) \
+         ? oldObject.resource.instanceType : ''",
+    ),
+    variable(
+        "matchLabels",
+        "has(object.resource) && has(object.resource.labelSelector) && has(object.resource.labelSelector.matchLabels) \
+         ? object.resource.labelSelector.matchLabels : {}",
+    ),
+    variable(
+        "matchExpressions",
+        "has(object.resource) && has(object.resource.labelSelector) \
+         && has(object.resource.labelSelector.matchExpressions) \
+         ? object.resource.labelSelector.matchExpressions : []",
+    ),
+    variable(
+        "selectorKeys",
+        "variables.matchLabels.map(k, k) + variables.matchExpressions.map(e, e.key)",
+    ),
+    // Those of `kaito_api::labels::RESERVED_SELECTOR_KEYS`.
+    variable(
+        "reserved",
+        "['kaito.sh/workspace', 'kaito.sh/ragengine', 'kaito.sh/workspacenamespace', 'kaito.sh/ragenginenamespace', \
+         'karpenter.kaito.sh/workspace-name', 'karpenter.kaito.sh/workspace-namespace', \
+         'karpenter.kaito.sh/inferenceset', 'karpenter.kaito.sh/inferenceset-namespace']",
+    ),
+    // Source of the form: Kubernetes' `IsQualifiedName` and, below, `IsValidLabelValue`.
+    variable(
+        "badKeys",
+        "variables.selectorKeys.filter(k, k.size() > 317 \
+         || !k.matches('^([a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$'))",
+    ),
+    variable(
+        "selectorValues",
+        "variables.matchLabels.map(k, variables.matchLabels[k]) \
+         + variables.matchExpressions.filter(e, has(e.values)).map(e, e.values.size() > 0 ? e.values[0] : '')",
+    ),
+    variable(
+        "adapters",
+        "has(object.inference) && has(object.inference.adapters) ? object.inference.adapters : []",
+    ),
+    variable(
+        "input",
+        "has(object.tuning) && has(object.tuning.input) ? object.tuning.input : {}",
+    ),
+    variable(
+        "output",
+        "has(object.tuning) && has(object.tuning.output) ? object.tuning.output : {}",
+    ),
+    variable(
+        "images",
+        "variables.adapters.filter(a, has(a.source) && has(a.source.image)).map(a, a.source.image) \
+         + (has(variables.input.image) ? [variables.input.image] : []) \
+         + (has(variables.output.image) ? [variables.output.image] : []) \
+         + (has(object.inference) && has(object.inference.preset) && has(object.inference.preset.presetOptions) \
+            && has(object.inference.preset.presetOptions.image) ? [object.inference.preset.presetOptions.image] : [])",
+    ),
+    // Source of the form: the grammar of references of github.com/distribution/reference.
+    variable(
+        "badImages",
+        "variables.images.filter(i, i != '' && !i.matches('^([A-Za-z0-9]([-A-Za-z0-9.]*[A-Za-z0-9])?(:[0-9]+)?/)?[a-z0-9]+(([.]|_|__|-+)[a-z0-9]+)*(/[a-z0-9]+(([.]|_|__|-+)[a-z0-9]+)*)*(:[A-Za-z0-9_][-A-Za-z0-9_.]{0,127})?(@[A-Za-z][A-Za-z0-9]*([-_+.][A-Za-z][A-Za-z0-9]*)*:[0-9a-fA-F]{32,128})?$'))",
+    ),
+    variable(
+        "volumes",
+        "variables.adapters.filter(a, has(a.source) && has(a.source.volumeSource)).map(a, a.source.volumeSource) \
+         + (has(variables.input.volumeSource) ? [variables.input.volumeSource] : []) \
+         + (has(variables.output.volumeSource) ? [variables.output.volumeSource] : [])",
+    ),
+    variable(
+        "hasTemplate",
+        "has(object.inference) && has(object.inference.template)",
+    ),
+    variable(
+        "containers",
+        "variables.hasTemplate && has(object.inference.template.spec) \
+         && has(object.inference.template.spec.containers) ? object.inference.template.spec.containers : []",
+    ),
+];
+
+const RULES: &[Rule] = &[
+    rule(
+        "resource.instanceType",
+        "!variables.makesNodes || variables.instanceType != ''",
+        "'resource.instanceType must be set: nodes are made for this Workspace; `kubectl kaito plan` compares instance types'",
+    ),
+    // What was set before nodes were brought along may stay.
+    rule(
+        "resource.instanceType",
+        "variables.makesNodes || variables.instanceType == '' \
+         || variables.instanceType == variables.oldInstanceType",
+        "'resource.instanceType must be empty: nodes are brought along here, and found by resource.labelSelector'",
+    ),
+    rule(
+        "resource.labelSelector",
+        "variables.selectorKeys.size() == 0 || variables.selectorKeys.exists(k, !(k in variables.reserved))",
+        "'resource.labelSelector must hold a label that is not reserved; reserved are ' + variables.reserved.join(', ')",
+    ),
+    rule(
+        "resource.labelSelector",
+        "variables.badKeys.size() == 0",
+        "'resource.labelSelector has a key that no label can have: ' + variables.badKeys.join(', ')",
+    ),
+    rule(
+        "resource.labelSelector",
+        "variables.selectorValues.all(v, v.matches('^([A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?$'))",
+        "'resource.labelSelector has a value that no label can have: at most 63 letters, digits, dashes, underscores and dots, with a letter or digit at both ends'",
+    ),
+    rule(
+        "metadata.annotations[kaito.sh/runtime]",
+        "!('kaito.sh/runtime' in variables.annotations) \
+         || variables.annotations['kaito.sh/runtime'].trim().lowerAscii() in ['', 'vllm', 'native', 'transformers']",
+        "'annotation kaito.sh/runtime must be vllm or native (transformers is another word for native)'",
+    ),
+    rule(
+        "metadata.annotations[kaito.sh/max-context-tokens]",
+        "!('kaito.sh/max-context-tokens' in variables.annotations) \
+         || variables.annotations['kaito.sh/max-context-tokens'].trim().matches('^([1-9][0-9]{0,8})?$')",
+        "'annotation kaito.sh/max-context-tokens must be a number of tokens, such as 8192'",
+    ),
+    rule(
+        "metadata.annotations[kaito.sh/node-image-family]",
+        "!('kaito.sh/node-image-family' in variables.annotations) \
+         || variables.annotations['kaito.sh/node-image-family'].trim().lowerAscii() in ['', 'ubuntu', 'azurelinux']",
+        "'annotation kaito.sh/node-image-family must be ubuntu or azurelinux'",
+    ),
+    rule(
+        "metadata.annotations[kaito.sh/performance-mode]",
+        "!('kaito.sh/performance-mode' in variables.annotations) \
+         || variables.annotations['kaito.sh/performance-mode'] in ['', 'balanced', 'interactivity', 'throughput']",
+        "'annotation kaito.sh/performance-mode must be balanced, interactivity or throughput'",
+    ),
+    rule(
+        "metadata.annotations[kaito.sh/use-local-weights]",
+        "!('kaito.sh/use-local-weights' in variables.annotations) \
+         || variables.annotations['kaito.sh/use-local-weights'] in ['true', 'false']",
+        "'annotation kaito.sh/use-local-weights must be true or false'",
+    ),
+    rule(
+        "inference.template",
+        "!variables.hasTemplate || variables.containers.size() > 0",
+        "'inference.template.spec.containers must hold a container: without one no pod can be made'",
+    ),
+    rule(
+        "inference.template",
+        "variables.containers.all(c, has(c.name) && c.name.matches('^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$') \
+         && has(c.image) && c.image != '')",
+        "'every container of inference.template needs an image and a name of at most 63 lower-case letters, digits and dashes'",
+    ),
+    rule(
+        "volumeSource",
+        "variables.volumes.all(v, v.filter(k, k != 'name').size() == 1)",
+        "'a volumeSource must name exactly one kind of volume, such as persistentVolumeClaim'",
+    ),
+    rule(
+        "tuning.input.name",
+        "!has(variables.input.name) || variables.input.name.matches('^([a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?)?$')",
+        "'tuning.input.name must be at most 63 lower-case letters, digits and dashes'",
+    ),
+    rule(
+        "image",
+        "variables.badImages.size() == 0",
+        "'not an image reference such as registry.example.com/name:tag: ' + variables.badImages.join(', ')",
+    ),
+];
+
+#[cfg(test)]
+mod tests {
+    use kaito_api::labels;
+
+    use super::*;
+
+    fn has(needle: &str) -> bool {
+        let variables = VARIABLES.iter().map(|variable| variable.expression);
+        let rules = RULES.iter().map(|rule| rule.expression);
+        variables
+            .chain(rules)
+            .any(|text| text.contains(&format!("'{needle}'")))
+    }
+
+    #[test]
+    fn names_are_those_of_the_vocabulary() {
+        let annotations = [
+            labels::RUNTIME,
+            labels::MAX_CONTEXT,
+            labels::NODE_IMAGE_FAMILY,
+            labels::PERFORMANCE_MODE,
+            labels::USE_LOCAL_WEIGHTS,
+        ];
+        for name in annotations.iter().chain(&labels::RESERVED_SELECTOR_KEYS) {
+            assert!(has(name), "{name}");
+        }
+    }
+}

@@ -1,0 +1,199 @@
+//! `explain`: where a Workspace of the cluster stands, why, and what helps.
+//!
+//! Reads the one object. Reasons and remedies are the closed set of `kaito_api`.
+
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use kaito_api::conditions::{MachineReason, WorkspaceReason};
+use kaito_api::{Workspace, WorkspaceStatus};
+use kube::config::{KubeConfigOptions, Kubeconfig};
+use kube::{Api, Client, Config};
+
+use crate::Answer;
+use crate::args::ExplainArgs;
+use crate::output::{printable, table};
+
+const TIMEOUT: Duration = Duration::from_secs(15);
+
+/// Reads the Workspace and says where it stands. Something that needs doing is a finding.
+pub(crate) async fn run(args: &ExplainArgs) -> anyhow::Result<Answer> {
+    let config = configuration(args).await?;
+    let namespace = args
+        .namespace
+        .clone()
+        .unwrap_or_else(|| config.default_namespace.clone());
+    let client = Client::try_from(config).context("the kubeconfig can't be used")?;
+    let api: Api<Workspace> = Api::namespaced(client, &namespace);
+    let workspace = tokio::time::timeout(TIMEOUT, api.get(&args.workspace)).await;
+    let workspace = workspace
+        .with_context(|| format!("the API server did not answer in {} s", TIMEOUT.as_secs()))?
+        .with_context(|| format!("Workspace {namespace}/{} can't be read", args.workspace))?;
+    Ok(explained(&namespace, &workspace))
+}
+
+/// By the rules of kubectl: flag, `$KUBECONFIG`, `~/.kube/config`, service account.
+async fn configuration(args: &ExplainArgs) -> anyhow::Result<Config> {
+    let options = KubeConfigOptions {
+        context: args.context.clone(),
+        ..KubeConfigOptions::default()
+    };
+    let mut config = match &args.kubeconfig {
+        Some(path) => {
+            let read = Kubeconfig::read_from(path);
+            let kubeconfig = read.with_context(|| format!("{} can't be read", path.display()))?;
+            Config::from_custom_kubeconfig(kubeconfig, &options)
+                .await
+                .context("the kubeconfig can't be used")?
+        }
+        None if args.context.is_some() => Config::from_kubeconfig(&options)
+            .await
+            .context("the kubeconfig can't be used")?,
+        None => Config::infer()
+            .await
+            .context("there is no kubeconfig: set $KUBECONFIG, or --kubeconfig")?,
+    };
+    config.connect_timeout = Some(Duration::from_secs(5));
+    Ok(config)
+}
+
+fn explained(namespace: &str, workspace: &Workspace) -> Answer {
+    let name = workspace.metadata.name.as_deref().unwrap_or_default();
+    let mut text = format!("Workspace {namespace}/{name}");
+    // Writing to a String can't fail.
+    let Some(status) = &workspace.status else {
+        text.push_str(": nothing is reported of it yet. Is workspace-controller running?\n");
+        return Answer { text, findings: true };
+    };
+    let _ = writeln!(text, ": {}", headline(status));
+    if status.observed_generation < workspace.metadata.generation {
+        text.push_str("The last edit has not been looked at yet.\n");
+    }
+    if !status.worker_nodes.is_empty() {
+        let _ = writeln!(text, "Nodes: {}", printable(&status.worker_nodes.join(", ")));
+    }
+    let rows = status.conditions.iter().map(|condition| {
+        vec![
+            printable(&condition.type_),
+            printable(&condition.status),
+            printable(&condition.reason),
+            printable(&condition.message),
+        ]
+    });
+    let _ = write!(
+        text,
+        "\n{}",
+        table(&["CONDITION", "STATUS", "REASON", "~MESSAGE"], rows)
+    );
+    let helps = remedies(&status.conditions);
+    for (reason, remedy) in &helps {
+        let _ = write!(text, "\n{reason}: {remedy}\n");
+    }
+    Answer {
+        text,
+        findings: !helps.is_empty(),
+    }
+}
+
+fn headline(status: &WorkspaceStatus) -> String {
+    let state = status
+        .state
+        .map_or_else(|| "no state yet".to_owned(), |state| format!("{state:?}"));
+    match status.target_node_count {
+        Some(count) => format!("{state}, on {count} node{}", if count == 1 { "" } else { "s" }),
+        None => state,
+    }
+}
+
+/// Each reason of a condition that is not as it should be, once, with what helps.
+fn remedies(conditions: &[Condition]) -> Vec<(String, &'static str)> {
+    let mut found: Vec<(String, &'static str)> = Vec::new();
+    for condition in conditions.iter().filter(|condition| condition.status != "True") {
+        let reason = condition.reason.as_str();
+        let remedy = WorkspaceReason::parse(reason)
+            .map(WorkspaceReason::remedy)
+            .or_else(|| MachineReason::parse(reason).map(MachineReason::remedy))
+            .filter(|remedy| !remedy.is_empty());
+        if let Some(remedy) = remedy
+            && !found.iter().any(|(known, _)| known == reason)
+        {
+            found.push((reason.to_owned(), remedy));
+        }
+    }
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn workspace(status: &serde_json::Value) -> Workspace {
+        let object = json!({
+            "apiVersion": "kaito.sh/v1beta1", "kind": "Workspace",
+            "metadata": {"name": "w", "generation": 2}, "status": status
+        });
+        serde_json::from_value(object).unwrap()
+    }
+
+    fn condition(kind: &str, status: &str, reason: &str, message: &str) -> serde_json::Value {
+        json!({
+            "type": kind, "status": status, "reason": reason, "message": message,
+            "lastTransitionTime": "2026-01-01T00:00:00Z"
+        })
+    }
+
+    #[test]
+    fn what_helps_is_said_once() {
+        let status = json!({
+            "state": "Pending", "targetNodeCount": 2, "observedGeneration": 2, "workerNodes": ["n1"],
+            "conditions": [
+                condition("ResourceReady", "False", "SubscriptionQuotaReached", "no quota for 24 vCPUs"),
+                condition("WorkspaceSucceeded", "False", "SubscriptionQuotaReached", "no quota for 24 vCPUs"),
+            ]
+        });
+        let answer = explained("default", &workspace(&status));
+        assert!(answer.findings);
+        assert!(
+            answer
+                .text
+                .starts_with("Workspace default/w: Pending, on 2 nodes\nNodes: n1\n"),
+            "{}",
+            answer.text
+        );
+        assert_eq!(
+            answer.text.matches("Ask for more quota").count(),
+            1,
+            "{}",
+            answer.text
+        );
+    }
+
+    #[test]
+    fn all_is_well() {
+        let status = json!({
+            "state": "Ready", "targetNodeCount": 1, "observedGeneration": 1,
+            "conditions": [condition("WorkspaceSucceeded", "True", "workspaceSucceeded", "it answers")]
+        });
+        let answer = explained("default", &workspace(&status));
+        assert!(!answer.findings);
+        assert!(
+            answer.text.contains("The last edit has not been looked at yet."),
+            "{}",
+            answer.text
+        );
+    }
+
+    #[test]
+    fn nothing_is_known() {
+        let answer = explained("default", &workspace(&serde_json::Value::Null));
+        assert!(
+            answer.findings && answer.text.contains("workspace-controller"),
+            "{}",
+            answer.text
+        );
+    }
+}

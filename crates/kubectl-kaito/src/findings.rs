@@ -1,0 +1,128 @@
+//! `lint`: what the API server would say of manifests.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+use admission::table::Unlisted;
+use anyhow::{Context as _, bail};
+use lint::{Linter, NodeSource, Origin, Settings, Violation};
+use preset_catalog::Catalog;
+use serde_json::{Value, json};
+
+use crate::args::{Format, LintArgs, NodeProvisioner};
+use crate::output::{printable, serialized};
+use crate::presets_json::known;
+use crate::source::Source;
+use crate::{Answer, documents};
+
+/// One Workspace and what is wrong with it.
+struct Finding {
+    file: String,
+    /// Counted from 1.
+    document: usize,
+    name: String,
+    violations: Vec<Violation>,
+}
+
+/// Looks at every Workspace of the files.
+pub(crate) async fn run(source: &Source, args: &LintArgs) -> anyhow::Result<Answer> {
+    let (catalog, unlisted) = catalog(source, args).await?;
+    let linter = Linter::new(Settings {
+        presets: &catalog,
+        instance_types: instance_types::Catalog::embedded()
+            .context("the tables of instance types are broken")?,
+        cloud: args.cloud,
+        nodes: match args.node_provisioner {
+            NodeProvisioner::Machine => NodeSource::Made,
+            NodeProvisioner::Byo => NodeSource::BroughtAlong,
+        },
+        unlisted,
+    })?;
+    let mut found = Vec::new();
+    for path in &args.filenames {
+        for (index, document) in documents::read(path)?.iter().enumerate() {
+            if documents::is_workspace(document) {
+                found.push(Finding {
+                    file: documents::name(path),
+                    document: index + 1,
+                    name: document["metadata"]["name"]
+                        .as_str()
+                        .unwrap_or("(without a name)")
+                        .to_owned(),
+                    violations: linter.create(document),
+                });
+            }
+        }
+    }
+    if found.is_empty() {
+        bail!("there is no Workspace in {}", files(args));
+    }
+    let text = match args.output {
+        Format::Table => told(&found),
+        format => serialized(format, &found.iter().map(of_finding).collect())?,
+    };
+    let findings = found.iter().any(|finding| !finding.violations.is_empty());
+    Ok(Answer { text, findings })
+}
+
+fn files(args: &LintArgs) -> String {
+    let names: Vec<String> = args.filenames.iter().map(|path| documents::name(path)).collect();
+    names.join(", ")
+}
+
+/// The catalogue of the source and, over it, the presets of files.
+async fn catalog(source: &Source, args: &LintArgs) -> anyhow::Result<(Catalog, Unlisted)> {
+    let (catalog, unlisted) = source.catalog().await?;
+    let mut texts = BTreeMap::new();
+    for path in &args.presets {
+        let text =
+            documents::text(path).with_context(|| format!("{} can't be read", documents::name(path)))?;
+        texts.insert(documents::name(path), text);
+    }
+    let overlay = catalog.overlay(texts.iter().map(|(name, text)| (name.as_str(), text.as_str())))?;
+    for report in &overlay.files {
+        if let Some(problem) = report.problems.first() {
+            bail!("{}: {problem}", report.file);
+        }
+    }
+    Ok((overlay.catalog, unlisted))
+}
+
+fn told(found: &[Finding]) -> String {
+    let mut text = String::new();
+    // Writing to a String can't fail.
+    for finding in found {
+        let name = printable(&finding.name);
+        if finding.violations.is_empty() {
+            let _ = writeln!(text, "{}: Workspace {name} is fine", finding.file);
+        }
+        for violation in &finding.violations {
+            let words = printable(&violation.to_string());
+            let _ = writeln!(text, "{}: Workspace {name}: {words}", finding.file);
+        }
+    }
+    text
+}
+
+fn of_finding(finding: &Finding) -> Value {
+    let violation = |violation: &Violation| {
+        let origin = match violation.origin {
+            Origin::Schema => "schema",
+            Origin::Definition => "definition",
+            Origin::ShapePolicy => "policy",
+            Origin::CataloguePolicy => "catalogue",
+        };
+        known([
+            ("path", json!(violation.path)),
+            ("message", json!(violation.message)),
+            ("remedy", json!(violation.remedy)),
+            ("origin", json!(origin)),
+        ])
+    };
+    json!({
+        "file": finding.file,
+        "document": finding.document,
+        "workspace": finding.name,
+        "violations": finding.violations.iter().map(violation).collect::<Vec<_>>(),
+    })
+}

@@ -1,0 +1,366 @@
+//! `plan`: the candidates for a model, best first, and what fills their memory.
+
+use std::fmt::Write as _;
+
+use anyhow::{Context as _, bail};
+use instance_types::InstanceType;
+use kaito_api::labels;
+use preset_catalog::estimate::{DEFAULT_CONTEXT_TOKENS, Placement};
+use preset_catalog::fit::{Candidate, Fit, Outcome, PlanOptions, Purpose, Remedy, ResourcePlan};
+use serde_json::Value;
+
+use crate::args::{Format, PlanArgs};
+use crate::output::{dollars, gib, printable, serialized, table};
+use crate::source::{Question, Source};
+use crate::{Answer, documents, plan_json};
+
+/// What is planned for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Subject {
+    /// Name of the Workspace, if it is one.
+    workspace: Option<String>,
+    preset: String,
+    purpose: Purpose,
+    context_tokens: Option<u32>,
+    /// What the Workspace chose; empty when nothing.
+    instance_type: String,
+}
+
+/// Plans for the preset, or for every Workspace of the file. A finding is a plan in which nothing fits, or not what the
+/// Workspace chose.
+pub(crate) async fn run(source: &Source, args: &PlanArgs) -> anyhow::Result<Answer> {
+    let subjects = subjects(args)?;
+    let mut findings = false;
+    let mut plans = Vec::new();
+    for subject in &subjects {
+        let plan = source.plan(&question(subject, args)).await?;
+        findings |= !satisfied(subject, &plan);
+        plans.push(plan);
+    }
+    let described = subjects.iter().zip(&plans);
+    let text = match args.output {
+        Format::Table => described
+            .map(|(subject, plan)| shown(subject, plan, args))
+            .collect::<Vec<_>>()
+            .join("\n"),
+        format => {
+            let mut values: Vec<Value> = described
+                .map(|(subject, plan)| {
+                    let workspace = subject.workspace.as_deref();
+                    plan_json::plan(plan, workspace.map(|name| (name, subject.instance_type.as_str())))
+                })
+                .collect();
+            // One question, one answer; several in a list.
+            let value = if values.len() == 1 {
+                values.remove(0)
+            } else {
+                values.into()
+            };
+            serialized(format, &value)?
+        }
+    };
+    Ok(Answer { text, findings })
+}
+
+fn question<'a>(subject: &'a Subject, args: &'a PlanArgs) -> Question<'a> {
+    Question {
+        preset: &subject.preset,
+        cloud: args.cloud,
+        instance_types: &args.instance_types,
+        context_tokens: args
+            .context
+            .or(subject.context_tokens)
+            .unwrap_or(DEFAULT_CONTEXT_TOKENS),
+        options: PlanOptions {
+            purpose: subject.purpose,
+            max_nodes: args.max_nodes,
+        },
+    }
+}
+
+fn subjects(args: &PlanArgs) -> anyhow::Result<Vec<Subject>> {
+    let (preset, path) = match (&args.preset, &args.filename) {
+        (Some(preset), _) => (preset, None),
+        (None, Some(path)) => (&String::new(), Some(path)),
+        (None, None) => bail!("name a preset, or a file with -f"),
+    };
+    let Some(path) = path else {
+        return Ok(vec![Subject {
+            workspace: None,
+            preset: preset.clone(),
+            purpose: if args.tuning {
+                Purpose::Tuning
+            } else {
+                Purpose::Inference
+            },
+            context_tokens: None,
+            instance_type: String::new(),
+        }]);
+    };
+    let documents = documents::read(path)?;
+    let workspaces = documents
+        .iter()
+        .filter(|document| documents::is_workspace(document));
+    let subjects: Vec<Subject> = workspaces.map(of_workspace).collect::<anyhow::Result<_>>()?;
+    if subjects.is_empty() {
+        bail!("{} holds no Workspace", documents::name(path));
+    }
+    Ok(subjects)
+}
+
+fn of_workspace(document: &Value) -> anyhow::Result<Subject> {
+    let name = document["metadata"]["name"]
+        .as_str()
+        .unwrap_or("(without a name)");
+    let purpose = if document["tuning"].is_object() {
+        Purpose::Tuning
+    } else {
+        Purpose::Inference
+    };
+    let section = if purpose == Purpose::Tuning {
+        "tuning"
+    } else {
+        "inference"
+    };
+    let preset = document[section]["preset"]["name"].as_str();
+    let preset =
+        preset.with_context(|| format!("Workspace {name} names no preset: there is nothing to size"))?;
+    let context = document["metadata"]["annotations"][labels::MAX_CONTEXT].as_str();
+    let context = context.map(str::trim).filter(|text| !text.is_empty());
+    let context_tokens = context.map(|text| {
+        let tokens = text.parse().ok().filter(|tokens| *tokens > 0);
+        tokens.with_context(|| {
+            format!(
+                "Workspace {name}: annotation {} is not a number",
+                labels::MAX_CONTEXT
+            )
+        })
+    });
+    Ok(Subject {
+        workspace: Some(name.to_owned()),
+        preset: preset.to_owned(),
+        purpose,
+        context_tokens: context_tokens.transpose()?,
+        instance_type: document["resource"]["instanceType"]
+            .as_str()
+            .unwrap_or_default()
+            .to_owned(),
+    })
+}
+
+/// Something fits, and what was chosen is among it.
+fn satisfied(subject: &Subject, plan: &ResourcePlan) -> bool {
+    let chosen = |instance_type: &InstanceType| {
+        subject.instance_type.is_empty() || instance_type.name.eq_ignore_ascii_case(&subject.instance_type)
+    };
+    plan.fits().any(|(instance_type, _)| chosen(instance_type))
+}
+
+fn shown(subject: &Subject, plan: &ResourcePlan, args: &PlanArgs) -> String {
+    let mut text = String::new();
+    // Writing to a String can't fail.
+    if let Some(name) = &subject.workspace {
+        let _ = write!(text, "Workspace {}: ", printable(name));
+    }
+    let preset = printable(&plan.preset);
+    let _ = match plan.purpose {
+        Purpose::Inference => writeln!(text, "{preset}, room for {} tokens", plan.context_tokens),
+        Purpose::Tuning => writeln!(text, "{preset}, fine-tuning"),
+    };
+    text.push_str(&fitting(subject, plan));
+    text.push_str(&unfitting(subject, plan));
+    if !subject.instance_type.is_empty() {
+        let known = plan
+            .candidates
+            .iter()
+            .any(|candidate| is_chosen(subject, candidate));
+        let _ = if known {
+            writeln!(text, "* what the Workspace asks for")
+        } else {
+            let name = printable(&subject.instance_type);
+            writeln!(text, "The Workspace asks for {name}, which is not among these.")
+        };
+    }
+    text.push_str(&legend(plan));
+    if args.explain {
+        text.push_str(&sums(subject, plan, args));
+    }
+    text
+}
+
+fn is_chosen(subject: &Subject, candidate: &Candidate) -> bool {
+    candidate
+        .instance_type
+        .name
+        .eq_ignore_ascii_case(&subject.instance_type)
+}
+
+fn name_of(subject: &Subject, candidate: &Candidate) -> String {
+    let mark = if is_chosen(subject, candidate) { "*" } else { " " };
+    format!("{mark}{}", printable(&candidate.instance_type.name))
+}
+
+fn fitting(subject: &Subject, plan: &ResourcePlan) -> String {
+    let header = [
+        " INSTANCE TYPE",
+        ">NODES",
+        ">GPUS",
+        "PARALLEL",
+        ">CONTEXT",
+        ">$/HOUR",
+        "~ON EACH GPU",
+    ];
+    let row = |candidate: &Candidate| {
+        let (instance_type, fit) = candidate.fit()?;
+        Some(vec![
+            name_of(subject, candidate),
+            fit.placement.nodes.to_string(),
+            fit.gpus.to_string(),
+            parallel(&fit.placement),
+            fit.max_context_tokens
+                .map(|tokens| tokens.to_string())
+                .unwrap_or_default(),
+            fit.usd_micros_per_hour.map_or_else(|| "?".to_owned(), dollars),
+            room(instance_type, fit),
+        ])
+    };
+    let rows: Vec<_> = plan.candidates.iter().filter_map(row).collect();
+    if rows.is_empty() {
+        "Nothing fits.\n".to_owned()
+    } else {
+        table(&header, rows)
+    }
+}
+
+fn unfitting(subject: &Subject, plan: &ResourcePlan) -> String {
+    // The best of the others is the first row above.
+    let is_news =
+        |remedy: &&Remedy| !matches!(remedy, Remedy::OtherInstanceType { .. }) || plan.best().is_none();
+    let row = |candidate: &Candidate| {
+        let Outcome::Unfit(unfit) = &candidate.outcome else {
+            return None;
+        };
+        let reasons: Vec<String> = unfit.reasons.iter().map(ToString::to_string).collect();
+        let remedies: Vec<String> = unfit
+            .remedies
+            .iter()
+            .filter(is_news)
+            .map(ToString::to_string)
+            .collect();
+        let helps = if remedies.is_empty() {
+            String::new()
+        } else {
+            format!(": {}", remedies.join(", or "))
+        };
+        let words = printable(&format!("{}{helps}", reasons.join("; ")));
+        Some(vec![name_of(subject, candidate), words])
+    };
+    let rows: Vec<_> = plan.candidates.iter().filter_map(row).collect();
+    if rows.is_empty() {
+        String::new()
+    } else {
+        format!(
+            "\n{}",
+            table(&[" DOES NOT FIT", "~WHY, AND WHAT WOULD HELP"], rows)
+        )
+    }
+}
+
+/// In the engine's own short words: tensor, pipeline, data parallel.
+fn parallel(placement: &Placement) -> String {
+    let parts = [
+        ("tp", placement.tensor_parallel),
+        ("pp", placement.pipeline_parallel),
+        ("dp", placement.data_parallel),
+    ];
+    let parts = parts.iter().filter(|(_, ways)| *ways > 1);
+    parts
+        .map(|(name, ways)| format!("{name}{ways}"))
+        .collect::<Vec<_>>()
+        .join(" ")
+}
+
+fn room(instance_type: &InstanceType, fit: &Fit) -> String {
+    let hardware = match &instance_type.gpu_model {
+        Some(model) => {
+            let gib = instance_type.gpu_memory_bytes_each() >> 30;
+            format!("{gib} GiB {}", model.trim_start_matches("NVIDIA "))
+        }
+        None => "on the CPU".to_owned(),
+    };
+    match fit.headroom_bytes {
+        Some(bytes) => format!("{hardware}, {} GiB free", gib(bytes)),
+        None => hardware,
+    }
+}
+
+/// What the short words mean and where the prices come from; nothing where there is neither.
+fn legend(plan: &ResourcePlan) -> String {
+    let divided = plan.fits().any(|(_, fit)| !parallel(&fit.placement).is_empty());
+    let words = if divided {
+        "tp, pp, dp: tensor, pipeline and data parallel. "
+    } else {
+        ""
+    };
+    let prices = plan
+        .candidates
+        .iter()
+        .find_map(|candidate| candidate.instance_type.list_price.as_ref());
+    let prices = prices.map_or_else(String::new, |price| {
+        let (region, day) = (printable(&price.region), printable(&price.as_of));
+        format!("Prices: list, {region}, {day}; ? if unknown.")
+    });
+    match format!("{words}{prices}").trim_end() {
+        "" => String::new(),
+        line => format!("\n{line}\n"),
+    }
+}
+
+/// What fills the memory: for the candidates that were named or chosen, else for the best.
+fn sums(subject: &Subject, plan: &ResourcePlan, args: &PlanArgs) -> String {
+    let named = |candidate: &&Candidate| !args.instance_types.is_empty() || is_chosen(subject, candidate);
+    let mut wanted: Vec<_> = plan
+        .candidates
+        .iter()
+        .filter(named)
+        .filter_map(Candidate::fit)
+        .collect();
+    if wanted.is_empty() {
+        wanted.extend(plan.best());
+    }
+    wanted
+        .into_iter()
+        .map(|(instance_type, fit)| sum(instance_type, fit))
+        .collect()
+}
+
+fn sum(instance_type: &InstanceType, fit: &Fit) -> String {
+    let where_ = if fit.gpus > 0 {
+        "the fullest GPU"
+    } else {
+        "the memory of the node"
+    };
+    let name = &instance_type.name;
+    if fit.explanation.is_empty() {
+        return format!("\n{name}: nothing had to be sized.\n");
+    }
+    let row = |name: &str, bytes: u64, formula: &str| vec![name.to_owned(), gib(bytes), printable(formula)];
+    let total = fit.explanation.iter().map(|term| term.bytes).sum();
+    let terms = fit.explanation.iter().map(|term| {
+        let source = if term.source.is_empty() {
+            String::new()
+        } else {
+            format!(" [{}]", term.source)
+        };
+        row(
+            term.kind.as_str(),
+            term.bytes,
+            &format!("{}{source}", term.formula),
+        )
+    });
+    let rows = terms.chain([row("together", total, "")]);
+    format!(
+        "\n{name}: what fills {where_}\n{}",
+        table(&["TERM", ">GiB", "~HOW [SOURCE]"], rows)
+    )
+}

@@ -1,0 +1,80 @@
+//! Plans for programs. The field names are those of the gRPC contract, in camel case; sentences are added to them.
+
+use preset_catalog::fit::{Candidate, Fit, Outcome, Purpose, ResourcePlan, Term};
+use serde_json::{Value, json};
+
+use crate::presets_json::known;
+
+/// The whole plan. Of `workspace`, where it is for one, the name and what it chose.
+pub(crate) fn plan(plan: &ResourcePlan, workspace: Option<(&str, &str)>) -> Value {
+    let purpose = match plan.purpose {
+        Purpose::Inference => "inference",
+        Purpose::Tuning => "tuning",
+    };
+    known([
+        ("workspace", json!(workspace.map(|(name, _)| name))),
+        (
+            "instanceType",
+            json!(
+                workspace
+                    .map(|(_, chosen)| chosen)
+                    .filter(|chosen| !chosen.is_empty())
+            ),
+        ),
+        ("preset", json!(plan.preset)),
+        ("purpose", json!(purpose)),
+        ("contextTokens", json!(plan.context_tokens)),
+        ("candidates", plan.candidates.iter().map(candidate).collect()),
+    ])
+}
+
+fn candidate(candidate: &Candidate) -> Value {
+    let instance_type = &candidate.instance_type;
+    let price = instance_type.list_price.as_ref().map(|price| {
+        json!({
+            "usdMicrosPerHour": price.usd_micros_per_hour, "region": price.region, "asOf": price.as_of,
+            "source": price.source,
+        })
+    });
+    let (fits, unfit) = match &candidate.outcome {
+        Outcome::Fits(found) => (fit(found), Value::Null),
+        Outcome::Unfit(unfit) => {
+            let reasons: Vec<String> = unfit.reasons.iter().map(ToString::to_string).collect();
+            let remedies: Vec<String> = unfit.remedies.iter().map(ToString::to_string).collect();
+            (Value::Null, json!({"reasons": reasons, "remedies": remedies}))
+        }
+    };
+    known([
+        ("instanceType", json!(instance_type.name)),
+        ("cloud", json!(instance_type.cloud.as_str())),
+        ("gpusOfNode", json!(instance_type.gpus)),
+        ("gpuModel", json!(instance_type.gpu_model)),
+        ("gpuMemoryGibOfNode", json!(instance_type.gpu_memory_gib_total)),
+        ("listPriceOfNode", json!(price)),
+        ("fit", fits),
+        ("unfit", unfit),
+    ])
+}
+
+fn fit(fit: &Fit) -> Value {
+    let placement = &fit.placement;
+    known([
+        ("nodes", json!(placement.nodes)),
+        ("gpus", json!(fit.gpus)),
+        ("gpusPerNode", json!(placement.gpus_per_node)),
+        ("minGpus", json!(placement.min_gpus)),
+        ("tensorParallel", json!(placement.tensor_parallel)),
+        ("pipelineParallel", json!(placement.pipeline_parallel)),
+        ("dataParallel", json!(placement.data_parallel)),
+        ("maxContextTokens", json!(fit.max_context_tokens)),
+        ("usdMicrosPerHour", json!(fit.usd_micros_per_hour)),
+        ("headroomBytes", json!(fit.headroom_bytes)),
+        ("explanation", fit.explanation.iter().map(term).collect()),
+    ])
+}
+
+fn term(term: &Term) -> Value {
+    json!({
+        "term": term.kind.as_str(), "bytes": term.bytes, "formula": term.formula, "source": term.source,
+    })
+}

@@ -1,0 +1,243 @@
+//! Whose catalogue answers: the one that is part of the program, or a registry's.
+
+use std::time::Duration;
+
+use admission::table::Unlisted;
+use anyhow::{Context as _, anyhow, bail};
+use instance_types::{Cloud, InstanceType};
+use preset_catalog::fit::{PlanOptions, Purpose, ResourcePlan, plan_resources};
+use preset_catalog::{Catalog, Preset};
+use preset_registry_api::v1;
+use preset_registry_api::v1::preset_registry_client::PresetRegistryClient;
+use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint};
+use tonic::{Code, Status};
+
+use crate::args::RegistryArgs;
+
+/// A registry that asks a hub may take a while.
+const TIMEOUT: Duration = Duration::from_secs(30);
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+const PAGE: i32 = 200;
+
+/// Where presets and plans come from.
+#[derive(Debug)]
+pub(crate) enum Source {
+    /// The catalogue of the program.
+    Embedded,
+    /// A registry.
+    Registry(PresetRegistryClient<Channel>),
+}
+
+/// What is asked of a plan.
+#[derive(Debug)]
+pub(crate) struct Question<'a> {
+    pub(crate) preset: &'a str,
+    pub(crate) cloud: Cloud,
+    /// All of the cloud when empty.
+    pub(crate) instance_types: &'a [String],
+    pub(crate) context_tokens: u32,
+    pub(crate) options: PlanOptions,
+}
+
+impl Source {
+    /// The source that the flags name. Nothing is connected yet.
+    ///
+    /// # Errors
+    /// When the address is none or the file of authorities can't be read.
+    pub(crate) fn of(args: &RegistryArgs) -> anyhow::Result<Self> {
+        let Some(address) = &args.registry else {
+            return Ok(Self::Embedded);
+        };
+        let mut endpoint = Endpoint::from_shared(address.clone())
+            .with_context(|| format!("--registry {address} is not a URL"))?
+            .connect_timeout(CONNECT_TIMEOUT)
+            .timeout(TIMEOUT);
+        if let Some(path) = &args.registry_ca_file {
+            let pem = std::fs::read(path).with_context(|| format!("{} can't be read", path.display()))?;
+            let tls = ClientTlsConfig::new().ca_certificate(Certificate::from_pem(pem));
+            endpoint = endpoint
+                .tls_config(tls)
+                .context("--registry-ca-file can't be used")?;
+        } else if address.starts_with("https:") {
+            bail!("an https registry needs --registry-ca-file, the authorities of its certificate");
+        }
+        Ok(Self::Registry(PresetRegistryClient::new(endpoint.connect_lazy())))
+    }
+
+    /// Every preset, in the order of names.
+    ///
+    /// # Errors
+    /// When the registry does not answer.
+    pub(crate) async fn presets(&self) -> anyhow::Result<Vec<Preset>> {
+        match self {
+            Self::Embedded => Ok(embedded()?.iter().cloned().collect()),
+            Self::Registry(client) => listed(client).await,
+        }
+    }
+
+    /// The preset of that name.
+    ///
+    /// # Errors
+    /// When there is none, or the registry does not answer.
+    pub(crate) async fn preset(&self, name: &str) -> anyhow::Result<Preset> {
+        match self {
+            Self::Embedded => found(name).cloned(),
+            Self::Registry(client) => {
+                let request = v1::GetPresetRequest {
+                    name: name.to_owned(),
+                };
+                let answer = client
+                    .clone()
+                    .get_preset(request)
+                    .await
+                    .map_err(refusal)?
+                    .into_inner();
+                let preset = answer.preset.context("the registry's answer holds no preset")?;
+                Ok(Preset::try_from(preset)?)
+            }
+        }
+    }
+
+    /// The plan for a preset.
+    ///
+    /// # Errors
+    /// When there is no such preset or instance type, or the registry does not answer.
+    pub(crate) async fn plan(&self, question: &Question<'_>) -> anyhow::Result<ResourcePlan> {
+        match self {
+            Self::Embedded => {
+                let types = instance_types(question.cloud, question.instance_types)?;
+                let preset = found(question.preset)?;
+                Ok(plan_resources(
+                    preset,
+                    &types,
+                    question.context_tokens,
+                    &question.options,
+                ))
+            }
+            Self::Registry(client) => {
+                let request = request(question);
+                let answer = client
+                    .clone()
+                    .plan_resources(request)
+                    .await
+                    .map_err(refusal)?
+                    .into_inner();
+                let plan = answer.plan.context("the registry's answer holds no plan")?;
+                Ok(ResourcePlan::try_from(plan)?)
+            }
+        }
+    }
+
+    /// All presets as a catalogue, and what becomes of names outside it.
+    ///
+    /// # Errors
+    /// When the registry does not answer.
+    pub(crate) async fn catalog(&self) -> anyhow::Result<(Catalog, Unlisted)> {
+        match self {
+            Self::Embedded => Ok((embedded()?.clone(), Unlisted::Refused)),
+            Self::Registry(client) => {
+                let request = v1::GetCatalogStatusRequest {};
+                let status = client
+                    .clone()
+                    .get_catalog_status(request)
+                    .await
+                    .map_err(refusal)?
+                    .into_inner();
+                let catalog = Catalog::from_presets(listed(client).await?, status.catalog_version)?;
+                let unlisted = if status.hub_endpoint.is_empty() {
+                    Unlisted::Refused
+                } else {
+                    Unlisted::MayBeOnHub
+                };
+                Ok((catalog, unlisted))
+            }
+        }
+    }
+}
+
+fn embedded() -> anyhow::Result<&'static Catalog> {
+    Catalog::embedded().context("the built-in catalogue is broken")
+}
+
+fn found(name: &str) -> anyhow::Result<&'static Preset> {
+    let catalog = embedded()?;
+    catalog
+        .find(name)
+        .ok_or_else(|| unknown("preset", name, &catalog.near(name)))
+}
+
+fn unknown(what: &str, name: &str, near: &[&str]) -> anyhow::Error {
+    let hint = if near.is_empty() {
+        String::new()
+    } else {
+        format!("; did you mean {}?", near.join(", "))
+    };
+    anyhow!("there is no {what} {name}{hint}")
+}
+
+fn instance_types(cloud: Cloud, names: &[String]) -> anyhow::Result<Vec<&'static InstanceType>> {
+    let known = instance_types::Catalog::embedded().context("the tables of instance types are broken")?;
+    if names.is_empty() {
+        return Ok(known.of(cloud).collect());
+    }
+    let lookup = |name: &String| {
+        let found = known.lookup(cloud, name);
+        found.ok_or_else(|| {
+            unknown(
+                &format!("instance type of {cloud} named"),
+                name,
+                &known.near(cloud, name),
+            )
+        })
+    };
+    names.iter().map(lookup).collect()
+}
+
+fn request(question: &Question<'_>) -> v1::PlanResourcesRequest {
+    let purpose = match question.options.purpose {
+        Purpose::Inference => v1::PlanPurpose::Inference,
+        Purpose::Tuning => v1::PlanPurpose::Tuning,
+    };
+    v1::PlanResourcesRequest {
+        model: Some(v1::plan_resources_request::Model::Name(
+            question.preset.to_owned(),
+        )),
+        cloud: question.cloud.to_string(),
+        instance_types: question.instance_types.to_vec(),
+        context_tokens: question.context_tokens,
+        max_nodes: question.options.max_nodes.unwrap_or(0),
+        purpose: purpose.into(),
+    }
+}
+
+async fn listed(client: &PresetRegistryClient<Channel>) -> anyhow::Result<Vec<Preset>> {
+    let mut presets = Vec::new();
+    let mut request = v1::ListPresetsRequest {
+        page_size: PAGE,
+        ..v1::ListPresetsRequest::default()
+    };
+    loop {
+        let page = client
+            .clone()
+            .list_presets(request.clone())
+            .await
+            .map_err(refusal)?
+            .into_inner();
+        for preset in page.presets {
+            presets.push(Preset::try_from(preset)?);
+        }
+        if page.next_page_token.is_empty() {
+            return Ok(presets);
+        }
+        request.page_token = page.next_page_token;
+    }
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "the signature that map_err wants")]
+fn refusal(status: Status) -> anyhow::Error {
+    match status.code() {
+        // The registry's own sentence, which says what is near.
+        Code::NotFound | Code::InvalidArgument | Code::FailedPrecondition => anyhow!("{}", status.message()),
+        code => anyhow!("the registry does not answer: {} ({code:?})", status.message()),
+    }
+}

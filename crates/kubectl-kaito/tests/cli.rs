@@ -1,0 +1,305 @@
+//! The program as its users run it: output word for word, exit codes, and the same answers from a registry.
+//!
+//! `UPDATE_GOLDEN=1 cargo test -p kubectl-kaito` writes the expected outputs anew; look at the difference before it is
+//! committed.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use preset_registry::{PresetServer, ServerOptions};
+use telemetry::{Metrics, Readiness};
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+struct Ran {
+    code: i32,
+    out: String,
+    err: String,
+}
+
+fn run_with(args: &[&str], input: &str) -> Ran {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_kubectl-kaito"))
+        .args(args)
+        .current_dir(tests())
+        .env_remove("KAITO_REGISTRY")
+        .env("NO_PROXY", "*")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    // A program that does not read its input may have ended.
+    let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
+    let output = child.wait_with_output().unwrap();
+    Ran {
+        code: output.status.code().unwrap(),
+        out: String::from_utf8(output.stdout).unwrap(),
+        err: String::from_utf8(output.stderr).unwrap(),
+    }
+}
+
+fn run(args: &[&str]) -> Ran {
+    run_with(args, "")
+}
+
+fn tests() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests")
+}
+
+#[track_caller]
+fn golden(name: &str, code: i32, args: &[&str]) {
+    let ran = run(args);
+    assert_eq!((ran.code, ran.err.as_str()), (code, ""), "{args:?}: {}", ran.out);
+    let path = tests().join("golden").join(name);
+    if std::env::var_os("UPDATE_GOLDEN").is_some() {
+        std::fs::write(&path, &ran.out).unwrap();
+    }
+    let expected = std::fs::read_to_string(&path).unwrap_or_default();
+    assert_eq!(ran.out, expected, "{args:?} differs from {}", path.display());
+    if name.ends_with(".txt") {
+        let longest = ran.out.lines().map(|line| line.chars().count()).max().unwrap();
+        let told = name.starts_with("lint");
+        assert!(longest <= 100 || told, "{longest} columns:\n{}", ran.out);
+    }
+}
+
+#[test]
+fn presets() {
+    golden("presets-list.txt", 0, &["presets", "list"]);
+    golden("presets-list-cpu.txt", 0, &["presets", "list", "--cpu"]);
+    golden("presets-list-none.txt", 0, &["presets", "list", "unheard-of"]);
+    golden("presets-show.txt", 0, &["presets", "show", "microsoft/Phi-4"]);
+    golden(
+        "presets-show.yaml",
+        0,
+        &["presets", "show", "gemma-3-4b-instruct", "-o", "yaml"],
+    );
+    golden(
+        "presets-list.json",
+        0,
+        &["presets", "list", "smollm2", "-o", "json"],
+    );
+}
+
+#[test]
+fn plans() {
+    golden("plan.txt", 0, &["plan", "llama-3.3-70b-instruct"]);
+    golden(
+        "plan-aws.txt",
+        0,
+        &["plan", "phi-4", "--cloud", "aws", "--context", "16384"],
+    );
+    golden("plan-tuning.txt", 0, &["plan", "phi-4", "--tuning", "--explain"]);
+    golden(
+        "plan-cpu.txt",
+        0,
+        &[
+            "plan",
+            "smollm2-135m-instruct",
+            "--instance-type",
+            "Standard_D8s_v5",
+            "--explain",
+        ],
+    );
+    let one = ["--instance-type", "standard_nd96isr_h100_v5"];
+    golden(
+        "plan-explain.txt",
+        0,
+        &["plan", "deepseek-r1-0528", "--explain", one[0], one[1]],
+    );
+    golden(
+        "plan.json",
+        0,
+        &["plan", "phi-4-mini-instruct", "-o", "json", one[0], one[1]],
+    );
+    golden(
+        "plan-max-nodes.txt",
+        1,
+        &["plan", "deepseek-r1-0528", "--max-nodes", "1", one[0], one[1]],
+    );
+    golden(
+        "plan-file.txt",
+        1,
+        &["plan", "-f", "manifests/wrong.yaml", "--max-nodes", "2"],
+    );
+    golden(
+        "plan-file.yaml",
+        0,
+        &[
+            "plan",
+            "-f",
+            "manifests/good.yaml",
+            "-o",
+            "yaml",
+            one[0],
+            one[1],
+            "--instance-type",
+            "Standard_NC24ads_A100_v4",
+        ],
+    );
+}
+
+#[test]
+fn lint() {
+    golden("lint-good.txt", 0, &["lint", "-f", "manifests/good.yaml"]);
+    golden(
+        "lint-wrong.txt",
+        1,
+        &["lint", "-f", "manifests/good.yaml", "manifests/wrong.yaml"],
+    );
+    golden(
+        "lint-wrong.json",
+        1,
+        &["lint", "-f", "manifests/wrong.yaml", "-o", "json"],
+    );
+    golden(
+        "lint-byo.txt",
+        1,
+        &["lint", "-f", "manifests/good.yaml", "--node-provisioner", "byo"],
+    );
+    golden(
+        "lint-presets.txt",
+        0,
+        &[
+            "lint",
+            "-f",
+            "manifests/ours.yaml",
+            "--presets",
+            "manifests/presets.yaml",
+        ],
+    );
+    golden("lint-no-presets.txt", 1, &["lint", "-f", "manifests/ours.yaml"]);
+    let good = std::fs::read_to_string(tests().join("manifests/good.yaml")).unwrap();
+    let ran = run_with(&["lint", "-f", "-"], &good);
+    assert_eq!((ran.code, ran.err.as_str()), (0, ""));
+    assert!(
+        ran.out
+            .starts_with("standard input: Workspace phi-4-mini is fine"),
+        "{}",
+        ran.out
+    );
+}
+
+#[test]
+fn the_examples_are_fine() {
+    let examples = tests().join("../../../examples");
+    let mut files: Vec<PathBuf> = ["inference", "fine-tuning"]
+        .iter()
+        .flat_map(|dir| std::fs::read_dir(examples.join(dir)).unwrap())
+        .map(|entry| entry.unwrap().path())
+        .collect();
+    files.sort();
+    let mut args = vec!["lint", "-f"];
+    args.extend(files.iter().map(|path| path.to_str().unwrap()));
+    let ran = run(&args);
+    assert_eq!(ran.code, 0, "{}{}", ran.out, ran.err);
+    assert!(files.len() >= 3);
+}
+
+#[test]
+fn what_can_t_be_answered_ends_with_2() {
+    let cases: [(&[&str], &str); 12] = [
+        (
+            &["plan", "phi-44"],
+            "there is no preset phi-44; did you mean phi-4",
+        ),
+        (&["presets", "show", "nonsense"], "there is no preset nonsense"),
+        (
+            &["plan", "phi-4", "--instance-type", "Standard_NC24ads_A100_v5"],
+            "did you mean Standard_NC",
+        ),
+        (&["plan", "phi-4", "--cloud", "gcp"], "unknown cloud"),
+        (&["plan"], "required"),
+        (&["plan", "-f", "golden/presets-show.yaml"], "holds no Workspace"),
+        (&["lint", "-f", "nowhere.yaml"], "nowhere.yaml can't be read"),
+        (
+            &["lint", "-f", "golden/presets-show.yaml"],
+            "there is no Workspace in",
+        ),
+        (
+            &[
+                "lint",
+                "-f",
+                "manifests/good.yaml",
+                "--presets",
+                "manifests/good.yaml",
+            ],
+            "good.yaml: ",
+        ),
+        (&["presets", "list", "--registry", "not a url"], "is not a URL"),
+        (
+            &["presets", "list", "--registry", "https://localhost:1"],
+            "--registry-ca-file",
+        ),
+        (
+            &["explain", "w", "--kubeconfig", "nowhere"],
+            "nowhere can't be read",
+        ),
+    ];
+    for (args, part) in cases {
+        let ran = run(args);
+        assert_eq!(ran.code, 2, "{args:?}: {}{}", ran.out, ran.err);
+        assert!(
+            ran.err.contains(part) && ran.out.is_empty(),
+            "{args:?}: {}",
+            ran.err
+        );
+    }
+}
+
+/// A registry in this process; it ends with the runtime of the test.
+async fn registry() -> String {
+    let metrics = Metrics::new();
+    let server = PresetServer::prepare(ServerOptions::default(), &metrics)
+        .await
+        .unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = format!("http://{}", listener.local_addr().unwrap());
+    let gate = Readiness::new().gate("grpc");
+    tokio::spawn(async move {
+        server
+            .serve(listener, &gate, CancellationToken::new())
+            .await
+            .unwrap()
+    });
+    address
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_registry_gives_the_same_answers() {
+    let address = registry().await;
+    let questions: [&[&str]; 7] = [
+        &["presets", "list", "-o", "json"],
+        &["presets", "show", "phi-4"],
+        &["plan", "llama-3.3-70b-instruct", "--explain"],
+        &["plan", "phi-4", "--tuning", "-o", "yaml"],
+        &["plan", "-f", "manifests/wrong.yaml", "--max-nodes", "2"],
+        &["lint", "-f", "manifests/good.yaml", "manifests/wrong.yaml"],
+        &["lint", "-f", "manifests/good.yaml", "-o", "json"],
+    ];
+    for question in questions {
+        let offline = run(question);
+        let online = run(&[question, &["--registry", &address]].concat());
+        assert_eq!(
+            (online.code, &online.err),
+            (offline.code, &offline.err),
+            "{question:?}"
+        );
+        assert_eq!(online.out, offline.out, "{question:?}");
+    }
+    let ran = run(&["presets", "show", "phi-44", "--registry", &address]);
+    assert!(ran.code == 2 && ran.err.contains("phi-4"), "{}", ran.err);
+}
+
+#[test]
+fn a_registry_that_is_down_is_said() {
+    let ran = run(&["presets", "list", "--registry", "http://127.0.0.1:1"]);
+    assert!(
+        ran.code == 2 && ran.err.contains("the registry does not answer"),
+        "{}",
+        ran.err
+    );
+}

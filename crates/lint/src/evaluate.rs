@@ -1,0 +1,155 @@
+//! Evaluates the policies of `admission` as the API server does.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use admission::{MATCH_CONDITIONS, Policy};
+use kube_cel::KubeCelExt as _;
+use kube_cel::cel::objects::{Key, Map};
+use kube_cel::cel::{Context, Program, Value as Cel};
+use serde_json::Value;
+
+use crate::linter::LintError;
+use crate::violation::{Origin, Violation};
+
+/// A policy whose expressions were read.
+#[derive(Debug)]
+pub(crate) struct Compiled {
+    origin: Origin,
+    fail_closed: bool,
+    conditions: Vec<Program>,
+    variables: Vec<(&'static str, Program)>,
+    rules: Vec<CompiledRule>,
+}
+
+#[derive(Debug)]
+struct CompiledRule {
+    path: &'static str,
+    expression: Program,
+    message: Program,
+}
+
+/// What a request brings.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Request<'a> {
+    pub(crate) object: &'a Value,
+    pub(crate) old: Option<&'a Value>,
+    pub(crate) parameters: &'a Value,
+    pub(crate) makes_nodes: bool,
+}
+
+impl Compiled {
+    pub(crate) fn of(policy: &Policy, origin: Origin) -> Result<Self, LintError> {
+        let conditions = MATCH_CONDITIONS.iter().map(|(_, expression)| compile(expression));
+        let variables = policy
+            .variables
+            .iter()
+            .map(|variable| Ok((variable.name, compile(variable.expression)?)));
+        let rules = policy.rules.iter().map(|rule| {
+            Ok(CompiledRule {
+                path: rule.path,
+                expression: compile(rule.expression)?,
+                message: compile(rule.message)?,
+            })
+        });
+        Ok(Self {
+            origin,
+            fail_closed: policy.fail_closed,
+            conditions: conditions.collect::<Result<_, _>>()?,
+            variables: variables.collect::<Result<_, LintError>>()?,
+            rules: rules.collect::<Result<_, LintError>>()?,
+        })
+    }
+
+    /// The rules that the object breaks, in the order of the policy.
+    pub(crate) fn violations(&self, request: Request<'_>) -> Vec<Violation> {
+        let mut context = Context::default().with_all();
+        context.add_variable_from_value("object", cel(request.object));
+        context.add_variable_from_value("oldObject", request.old.map_or(Cel::Null, cel));
+        context.add_variable_from_value("params", cel(request.parameters));
+        let applies = |condition: &Program| matches!(condition.execute(&context), Ok(Cel::Bool(true)));
+        if !self.conditions.iter().all(applies) {
+            return Vec::new();
+        }
+        let mut variables = HashMap::from([(key("makesNodes"), Cel::Bool(request.makes_nodes))]);
+        for (name, program) in &self.variables {
+            context.add_variable_from_value("variables", map(variables.clone()));
+            // One that can't be evaluated is an error where it is used, and only there.
+            if let Ok(value) = program.execute(&context) {
+                variables.insert(key(name), value);
+            }
+        }
+        context.add_variable_from_value("variables", map(variables));
+        self.rules
+            .iter()
+            .filter_map(|rule| self.violation(rule, &context))
+            .collect()
+    }
+
+    fn violation(&self, rule: &CompiledRule, context: &Context<'_>) -> Option<Violation> {
+        let message = match rule.expression.execute(context) {
+            Ok(Cel::Bool(true)) => return None,
+            Ok(_) => match rule.message.execute(context) {
+                Ok(Cel::String(text)) => text.as_ref().clone(),
+                _ => "a rule of this field is broken".to_owned(),
+            },
+            Err(_) if !self.fail_closed => return None,
+            Err(error) => format!("can't be checked: {error}"),
+        };
+        Some(Violation {
+            origin: self.origin,
+            path: rule.path.to_owned(),
+            message,
+            remedy: None,
+        })
+    }
+}
+
+fn compile(expression: &str) -> Result<Program, LintError> {
+    Program::compile(expression).map_err(|error| LintError::Expression {
+        expression: expression.to_owned(),
+        message: error.to_string(),
+    })
+}
+
+fn key(name: &str) -> Key {
+    Key::String(Arc::new(name.to_owned()))
+}
+
+fn map(entries: HashMap<Key, Cel>) -> Cel {
+    Cel::Map(Map {
+        map: Arc::new(entries),
+    })
+}
+
+// Keys stay as they are: annotations are looked up by their names.
+fn cel(value: &Value) -> Cel {
+    match value {
+        Value::Null => Cel::Null,
+        Value::Bool(truth) => Cel::Bool(*truth),
+        Value::Number(number) => match (number.as_i64(), number.as_f64()) {
+            (Some(whole), _) => Cel::Int(whole),
+            (None, Some(float)) => Cel::Float(float),
+            (None, None) => Cel::Null,
+        },
+        Value::String(text) => Cel::String(Arc::new(text.clone())),
+        Value::Array(items) => Cel::List(Arc::new(items.iter().map(cel).collect())),
+        Value::Object(fields) => map(fields
+            .iter()
+            .map(|(name, value)| (key(name), cel(value)))
+            .collect()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use admission::{CATALOGUE, SHAPE};
+
+    use super::*;
+
+    #[test]
+    fn every_expression_is_read() {
+        Compiled::of(&SHAPE, Origin::ShapePolicy).unwrap();
+        Compiled::of(&CATALOGUE, Origin::CataloguePolicy).unwrap();
+    }
+}

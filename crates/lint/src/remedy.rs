@@ -1,0 +1,78 @@
+//! What would work, said by the catalogue and the planner, for violations whose sentence leaves it open.
+//!
+//! Adds words and no verdict.
+
+use preset_catalog::Preset;
+use preset_catalog::estimate::DEFAULT_CONTEXT_TOKENS;
+use preset_catalog::fit::{PlanOptions, Purpose, plan_resources};
+use serde_json::Value;
+
+use crate::linter::Settings;
+use crate::violation::{Origin, Violation};
+
+/// Adds what is known to the violations of the catalogue.
+pub(crate) fn add(settings: &Settings<'_>, object: &Value, violations: &mut [Violation]) {
+    for violation in violations
+        .iter_mut()
+        .filter(|found| found.origin == Origin::CataloguePolicy)
+    {
+        violation.remedy = match violation.path.as_str() {
+            "preset.name" => near_presets(settings, object),
+            "resource.instanceType" => near_types(settings, object).or_else(|| best(settings, object)),
+            _ => None,
+        };
+    }
+}
+
+fn wanted(object: &Value) -> Option<&str> {
+    ["inference", "tuning"]
+        .into_iter()
+        .find_map(|section| object[section]["preset"]["name"].as_str())
+}
+
+fn near_presets(settings: &Settings<'_>, object: &Value) -> Option<String> {
+    did_you_mean(&settings.presets.near(wanted(object)?))
+}
+
+fn near_types(settings: &Settings<'_>, object: &Value) -> Option<String> {
+    let name = object["resource"]["instanceType"].as_str()?;
+    match settings.instance_types.lookup(settings.cloud, name) {
+        Some(_) => None,
+        None => did_you_mean(&settings.instance_types.near(settings.cloud, name)),
+    }
+}
+
+fn did_you_mean(names: &[&str]) -> Option<String> {
+    (!names.is_empty()).then(|| format!("did you mean {}?", names.join(", ")))
+}
+
+/// The instance type that costs least for what is asked.
+fn best(settings: &Settings<'_>, object: &Value) -> Option<String> {
+    let preset: &Preset = settings.presets.find(wanted(object)?)?;
+    let types: Vec<_> = settings.instance_types.of(settings.cloud).collect();
+    let purpose = if object["tuning"].is_object() {
+        Purpose::Tuning
+    } else {
+        Purpose::Inference
+    };
+    let options = PlanOptions {
+        purpose,
+        ..PlanOptions::default()
+    };
+    let asked = object["metadata"]["annotations"][kaito_api::labels::MAX_CONTEXT].as_str();
+    let context = asked
+        .and_then(|text| text.trim().parse().ok())
+        .unwrap_or(DEFAULT_CONTEXT_TOKENS);
+    let plan = plan_resources(preset, &types, context, &options);
+    let (instance_type, fit) = plan.best()?;
+    let nodes = fit.placement.nodes;
+    let plural = if nodes == 1 { "" } else { "s" };
+    let name = &instance_type.name;
+    let cents = fit.usd_micros_per_hour.map(|micros| micros.div_ceil(10_000));
+    let price = cents.map_or_else(String::new, |cents| {
+        format!(", ${}.{:02} an hour", cents / 100, cents % 100)
+    });
+    Some(format!(
+        "the least costly that fits is {nodes} node{plural} of {name}{price}"
+    ))
+}

@@ -1,0 +1,209 @@
+//! Whether an object has the shape of a structural schema: what the API server checks before any rule.
+//!
+//! Covers the keywords that our CRD uses and, as for `kubectl`, refuses unknown fields. Rules are not evaluated here.
+
+use serde_json::Value;
+
+use crate::violation::{Origin, Violation};
+
+/// Everything in which the object departs from the schema.
+pub(crate) fn violations(schema: &Value, object: &Value) -> Vec<Violation> {
+    let mut found = Found(Vec::new());
+    found.fields(schema, object, "", &["apiVersion", "kind", "metadata"]);
+    found.0
+}
+
+struct Found(Vec<Violation>);
+
+impl Found {
+    fn add(&mut self, path: &str, message: impl Into<String>) {
+        self.0.push(Violation {
+            origin: Origin::Schema,
+            path: path.to_owned(),
+            message: message.into(),
+            remedy: None,
+        });
+    }
+
+    fn value(&mut self, schema: &Value, value: &Value, path: &str) {
+        let wanted = schema["type"].as_str().unwrap_or_default();
+        match (wanted, value) {
+            (_, Value::Null) => {
+                if schema["nullable"] != Value::Bool(true) {
+                    self.add(path, "must not be null");
+                }
+            }
+            ("object", Value::Object(_)) => self.fields(schema, value, path, &[]),
+            ("array", Value::Array(items)) => self.items(schema, items, path),
+            ("string", Value::String(text)) => self.text(schema, text, path),
+            ("integer", Value::Number(number)) if number.is_i64() || number.is_u64() => {
+                self.number(schema, number.as_f64().unwrap_or(f64::MAX), path);
+            }
+            ("number", Value::Number(number)) => {
+                self.number(schema, number.as_f64().unwrap_or(f64::MAX), path);
+            }
+            ("boolean", Value::Bool(_)) | ("", _) => {}
+            (wanted, other) => self.add(path, format!("must be of type {wanted} and is {}", kind(other))),
+        }
+    }
+
+    /// `known` are fields that need no schema.
+    fn fields(&mut self, schema: &Value, value: &Value, path: &str, known: &[&str]) {
+        let Some(fields) = value.as_object() else {
+            return self.add(path, format!("must be of type object and is {}", kind(value)));
+        };
+        let missing = schema["required"].as_array().into_iter().flatten();
+        for name in missing
+            .filter_map(Value::as_str)
+            .filter(|name| !fields.contains_key(*name))
+        {
+            self.add(&join(path, name), "must be specified");
+        }
+        if let Some(most) = schema["maxProperties"].as_u64()
+            && fields.len() as u64 > most
+        {
+            self.add(path, format!("must have at most {most} entries"));
+        }
+        let open = schema["x-kubernetes-preserve-unknown-fields"] == Value::Bool(true);
+        for (name, value) in fields {
+            match (&schema["properties"][name], &schema["additionalProperties"]) {
+                (Value::Null, Value::Null) if open || known.contains(&name.as_str()) => {}
+                (Value::Null, Value::Null) => self.add(&join(path, name), "there is no such field"),
+                (Value::Null, schema) | (schema, _) => self.value(schema, value, &join(path, name)),
+            }
+        }
+    }
+
+    fn items(&mut self, schema: &Value, items: &[Value], path: &str) {
+        if let Some(most) = schema["maxItems"].as_u64()
+            && items.len() as u64 > most
+        {
+            self.add(path, format!("must have at most {most} items"));
+        }
+        for (index, item) in items.iter().enumerate() {
+            self.value(&schema["items"], item, &format!("{path}[{index}]"));
+        }
+    }
+
+    fn text(&mut self, schema: &Value, text: &str, path: &str) {
+        let length = text.chars().count() as u64;
+        if let Some(least) = schema["minLength"].as_u64()
+            && length < least
+        {
+            self.add(path, format!("must have at least {least} characters"));
+        }
+        if let Some(most) = schema["maxLength"].as_u64()
+            && length > most
+        {
+            self.add(path, format!("must have at most {most} characters"));
+        }
+        if let Some(allowed) = schema["enum"].as_array()
+            && !allowed.iter().any(|value| value == text)
+        {
+            let allowed: Vec<&str> = allowed.iter().filter_map(Value::as_str).collect();
+            self.add(path, format!("must be one of {}", allowed.join(", ")));
+        }
+    }
+
+    fn number(&mut self, schema: &Value, number: f64, path: &str) {
+        if let Some(least) = schema["minimum"].as_f64()
+            && number < least
+        {
+            self.add(path, format!("must be at least {least}"));
+        }
+        if let Some(most) = schema["maximum"].as_f64()
+            && number > most
+        {
+            self.add(path, format!("must be at most {most}"));
+        }
+    }
+}
+
+fn join(path: &str, name: &str) -> String {
+    if path.is_empty() {
+        name.to_owned()
+    } else {
+        format!("{path}.{name}")
+    }
+}
+
+const fn kind(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "null",
+        Value::Bool(_) => "boolean",
+        Value::Number(_) => "number",
+        Value::String(_) => "string",
+        Value::Array(_) => "array",
+        Value::Object(_) => "object",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[track_caller]
+    fn check(object: &Value, expected: &[&str]) {
+        let schema = json!({
+            "type": "object", "required": ["name"],
+            "properties": {
+                "name": {"type": "string", "minLength": 1, "maxLength": 3, "enum": ["abc", "b", "", "abcd"]},
+                "count": {"type": "integer", "minimum": 1.0, "maximum": 9.0},
+                "list": {"type": "array", "maxItems": 1, "items": {"type": "string", "nullable": true}},
+                "map": {"type": "object", "maxProperties": 1, "additionalProperties": {"type": "boolean"}},
+                "raw": {"type": "object", "x-kubernetes-preserve-unknown-fields": true},
+            }
+        });
+        let found: Vec<String> = violations(&schema, object)
+            .iter()
+            .map(Violation::to_string)
+            .collect();
+        assert_eq!(found, expected, "{object}");
+    }
+
+    #[test]
+    fn each_keyword() {
+        check(
+            &json!({"name": "abc", "count": 9, "list": [null], "map": {"a": true}, "raw": {"x": 1}}),
+            &[],
+        );
+        check(&json!({}), &["name: must be specified"]);
+        check(&json!({"name": "b", "nme": 1}), &["nme: there is no such field"]);
+        check(
+            &json!({"name": 1}),
+            &["name: must be of type string and is number"],
+        );
+        check(&json!({"name": null}), &["name: must not be null"]);
+        check(&json!({"name": ""}), &["name: must have at least 1 characters"]);
+        check(
+            &json!({"name": "abcd"}),
+            &["name: must have at most 3 characters"],
+        );
+        check(&json!({"name": "c"}), &["name: must be one of abc, b, , abcd"]);
+        check(&json!({"name": "b", "count": 0}), &["count: must be at least 1"]);
+        check(&json!({"name": "b", "count": 10}), &["count: must be at most 9"]);
+        check(
+            &json!({"name": "b", "count": 1.5}),
+            &["count: must be of type integer and is number"],
+        );
+        check(
+            &json!({"name": "b", "list": ["a", "b"]}),
+            &["list: must have at most 1 items"],
+        );
+        check(
+            &json!({"name": "b", "list": [true]}),
+            &["list[0]: must be of type string and is boolean"],
+        );
+        check(
+            &json!({"name": "b", "map": {"a": 1}}),
+            &["map.a: must be of type boolean and is number"],
+        );
+        check(
+            &json!({"name": "b", "map": {"a": true, "b": true}}),
+            &["map: must have at most 1 entries"],
+        );
+        check(&json!([]), &["must be of type object and is array"]);
+    }
+}
