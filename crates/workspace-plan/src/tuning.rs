@@ -160,7 +160,10 @@ pub(crate) fn finding(subject: &Subject<'_>, nodes_ready: bool) -> Finding {
             None => pending("the Job's pod is starting"),
         },
         Progress::Running => started("The tuning Job runs."),
-        Progress::Succeeded => started("The tuning Job succeeded."),
+        Progress::Succeeded => match pods::pushed(subject) {
+            Some(reference) => started(&format!("The tuning Job succeeded and pushed {reference}.")),
+            None => started("The tuning Job succeeded."),
+        },
         Progress::Failed => Finding::no(WorkspaceReason::JobFailed, failure(subject)),
     }
 }
