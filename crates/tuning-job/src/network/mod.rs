@@ -8,12 +8,13 @@ mod layer;
 mod linear;
 mod load;
 mod quantise;
+mod settings;
 
 use model::Spec;
 
 pub use frozen::Precision;
-pub use load::{LoadError, LoadSettings, Lora as LoraSettings, Targets, planned, trained_modules};
 pub use quantise::{Quantised, Scales, Table};
+pub use settings::{LoadError, LoadSettings, Lora as LoraSettings, Targets, planned, trained_modules};
 
 use crate::maths::cross_entropy::Head;
 use crate::maths::elementwise::{norm, norm_backward};
