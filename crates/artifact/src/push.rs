@@ -19,7 +19,7 @@ const PAYLOAD: &str = "data";
 const BASE_MODEL: &str = "sh.kaito.model.name";
 const ADAPTER_CONFIG: &str = "adapter_config.json";
 /// Weights hardly shrink, and slower efforts take minutes for nothing.
-const EFFORT: u32 = 3;
+const EFFORT: u32 = 1;
 
 /// Waits until the result is there.
 ///

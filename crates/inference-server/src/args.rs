@@ -121,7 +121,11 @@ impl Args {
     /// Name of the model in requests.
     #[must_use]
     pub fn served_name(&self) -> String {
-        let by_dir = || self.weights_dir.file_name().map(|name| name.to_string_lossy().into_owned());
+        let by_dir = || {
+            self.weights_dir
+                .file_name()
+                .map(|name| name.to_string_lossy().into_owned())
+        };
         let name = self.served_model_name.clone().or_else(|| self.model.clone());
         name.or_else(by_dir).unwrap_or_else(|| "model".to_owned())
     }

@@ -64,7 +64,10 @@ fn merged(args: Args, file: &File) -> Args {
     let native = &file.native;
     Args {
         dtype: args.dtype.or(native.dtype),
-        max_context_tokens: args.max_context_tokens.or(native.max_context_tokens).or(file.vllm.max_model_len),
+        max_context_tokens: args
+            .max_context_tokens
+            .or(native.max_context_tokens)
+            .or(file.vllm.max_model_len),
         threads: args.threads.or(native.threads),
         max_sequences: args.max_sequences.or(native.max_sequences),
         max_waiting: args.max_waiting.or(native.max_waiting),
@@ -83,14 +86,24 @@ mod tests {
     #[test]
     fn flags_win_over_the_file() {
         let args = Args::parse_from(["inference-server", "--threads=3"]);
-        let file = parse("vllm: {max-model-len: 100, cpu-offload-gb: 0}\nnative: {threads: 2, dtype: bfloat16}").unwrap();
+        let file =
+            parse("vllm: {max-model-len: 100, cpu-offload-gb: 0}\nnative: {threads: 2, dtype: bfloat16}")
+                .unwrap();
         let args = merged(args, &file);
-        assert_eq!((args.threads, args.max_context_tokens, args.dtype), (Some(3), Some(100), Some(Dtype::Bf16)));
+        assert_eq!(
+            (args.threads, args.max_context_tokens, args.dtype),
+            (Some(3), Some(100), Some(Dtype::Bf16))
+        );
     }
 
     #[test]
     fn a_slip_is_told() {
-        assert!(parse("native: {thread: 2}").unwrap_err().to_string().contains("thread"));
+        assert!(
+            parse("native: {thread: 2}")
+                .unwrap_err()
+                .to_string()
+                .contains("thread")
+        );
         assert!(parse("").is_ok());
     }
 }

@@ -47,8 +47,15 @@ impl Front {
             "--engine-url {url} does not begin with http:// or https://"
         );
         // Answers take as long as they take.
-        let client = reqwest::Client::builder().connect_timeout(CONNECT).build().context("no HTTP client")?;
-        Ok(Self { client, url, pipeline })
+        let client = reqwest::Client::builder()
+            .connect_timeout(CONNECT)
+            .build()
+            .context("no HTTP client")?;
+        Ok(Self {
+            client,
+            url,
+            pipeline,
+        })
     }
 
     pub(crate) fn router(self) -> Router {
@@ -78,7 +85,10 @@ impl Front {
         if status.is_success() {
             return Ok(reply);
         }
-        let message = reply.pointer("/error/message").or_else(|| reply.get("message")).and_then(Value::as_str);
+        let message = reply
+            .pointer("/error/message")
+            .or_else(|| reply.get("message"))
+            .and_then(Value::as_str);
         Err(ApiError {
             status,
             message: message.unwrap_or("the engine refused the request").to_owned(),
@@ -105,7 +115,10 @@ async fn send(
     headers: &HeaderMap,
     body: Bytes,
 ) -> Result<Response, ApiError> {
-    let mut request = front.client.request(method, format!("{}{path}", front.url)).body(body);
+    let mut request = front
+        .client
+        .request(method, format!("{}{path}", front.url))
+        .body(body);
     for (name, value) in headers.iter().filter(|(name, _)| !OWN.contains(name)) {
         request = request.header(name, value);
     }
@@ -114,19 +127,33 @@ async fn send(
     for (name, value) in response.headers().iter().filter(|(name, _)| !OWN.contains(name)) {
         reply = reply.header(name, value);
     }
-    reply.body(HttpBody::from_stream(response.bytes_stream())).map_err(ApiError::internal)
+    reply
+        .body(HttpBody::from_stream(response.bytes_stream()))
+        .map_err(ApiError::internal)
 }
 
 async fn health(State(front): State<Front>) -> Response {
-    let asked = front.client.get(format!("{}/health", front.url)).timeout(HEALTH).send().await;
+    let asked = front
+        .client
+        .get(format!("{}/health", front.url))
+        .timeout(HEALTH)
+        .send()
+        .await;
     match asked {
         Ok(response) if response.status().is_success() => Json(json!({"status": "Healthy"})).into_response(),
-        _ => (StatusCode::INTERNAL_SERVER_ERROR, Json(json!({"detail": "Model not initialized"}))).into_response(),
+        _ => (
+            StatusCode::INTERNAL_SERVER_ERROR,
+            Json(json!({"detail": "Model not initialized"})),
+        )
+            .into_response(),
     }
 }
 
 async fn metrics(State(front): State<Front>, headers: HeaderMap) -> Result<Response, ApiError> {
-    let accept = headers.get(header::ACCEPT).and_then(|accept| accept.to_str().ok()).unwrap_or_default();
+    let accept = headers
+        .get(header::ACCEPT)
+        .and_then(|accept| accept.to_str().ok())
+        .unwrap_or_default();
     if accept.contains("openmetrics") || accept.contains("text/plain") {
         return prometheus(State(front)).await;
     }
@@ -158,7 +185,11 @@ async fn translated(front: &Front, bytes: &[u8]) -> Result<String, ApiError> {
     let reply = front.ask(path, &request).await?;
     let text = reply.pointer(text_at).and_then(Value::as_str).unwrap_or_default();
     let full = front.pipeline == Pipeline::TextGeneration && body.flag("return_full_text", true)?;
-    let head = if full { asked.as_str().unwrap_or_default() } else { "" };
+    let head = if full {
+        asked.as_str().unwrap_or_default()
+    } else {
+        ""
+    };
     Ok(format!("{head}{text}"))
 }
 

@@ -34,7 +34,11 @@ pub(crate) struct Served {
 }
 
 /// Loads everything; takes from a second to minutes and tells `measure` and `progress` how far it is.
-pub(crate) fn load(args: &Args, measure: &Measure, progress: &(dyn Fn(f32) + Sync)) -> anyhow::Result<Served> {
+pub(crate) fn load(
+    args: &Args,
+    measure: &Measure,
+    progress: &(dyn Fn(f32) + Sync),
+) -> anyhow::Result<Served> {
     let dir = args.weights_dir.as_path();
     let spec = Spec::open(dir).with_context(|| missing_weights(args))?;
     let store = Store::open(dir)?;
@@ -44,7 +48,9 @@ pub(crate) fn load(args: &Args, measure: &Measure, progress: &(dyn Fn(f32) + Syn
     let template = template(args, dir)?;
     let generation = Generation::open(dir)?;
     let adapters = adapters(args)?;
-    let threads = args.threads.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from));
+    let threads = args
+        .threads
+        .unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from));
     let pool = rayon::ThreadPoolBuilder::new()
         .num_threads(threads.max(1))
         .thread_name(|index| format!("compute-{index}"))
@@ -56,7 +62,10 @@ pub(crate) fn load(args: &Args, measure: &Measure, progress: &(dyn Fn(f32) + Syn
     };
     let decoder = pool.install(|| Decoder::load(spec, &store, precision, &adapters, &told))?;
     let spec = decoder.spec().clone();
-    let context = args.max_context_tokens.map_or(spec.positions, |asked| asked.min(spec.positions)).max(1);
+    let context = args
+        .max_context_tokens
+        .map_or(spec.positions, |asked| asked.min(spec.positions))
+        .max(1);
     let sequences = args.max_sequences.unwrap_or(SEQUENCES).max(1);
     let cache = memory::cache_positions(
         args.cache_mib,
@@ -145,14 +154,24 @@ fn adapters(args: &Args) -> anyhow::Result<Vec<Adapter>> {
     dirs.sort();
     let mut adapters = Vec::new();
     for dir in dirs {
-        let name = dir.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-        let strength = args.adapter_strength.iter().find(|(named, _)| *named == name).map_or(1.0, |(_, strength)| *strength);
+        let name = dir
+            .file_name()
+            .map(|name| name.to_string_lossy().into_owned())
+            .unwrap_or_default();
+        let strength = args
+            .adapter_strength
+            .iter()
+            .find(|(named, _)| *named == name)
+            .map_or(1.0, |(_, strength)| *strength);
         adapters.push(Adapter::open(&dir, strength)?);
         tracing::info!(strength, "Adapter added: {name}");
     }
     let unknown = |name: &str| adapters.iter().all(|adapter| adapter.name() != name);
     if let Some((name, _)) = args.adapter_strength.iter().find(|(name, _)| unknown(name)) {
-        anyhow::bail!("--adapter-strength names `{name}`, and {} holds no such adapter", args.adapters_dir.display());
+        anyhow::bail!(
+            "--adapter-strength names `{name}`, and {} holds no such adapter",
+            args.adapters_dir.display()
+        );
     }
     Ok(adapters)
 }

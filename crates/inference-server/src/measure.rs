@@ -32,17 +32,45 @@ impl Measure {
         let measure = Self {
             running: metrics.gauge("vllm:num_requests_running", "Requests that generate", []),
             waiting: metrics.gauge("vllm:num_requests_waiting", "Requests that wait", []),
-            cache: metrics.gauge("vllm:kv_cache_usage_perc", "Share of the cache that is promised, 0 to 1", []),
-            load: metrics.gauge("kaito_model_load_progress", "Share of the weights that is loaded, 0 to 1", []),
+            cache: metrics.gauge(
+                "vllm:kv_cache_usage_perc",
+                "Share of the cache that is promised, 0 to 1",
+                [],
+            ),
+            load: metrics.gauge(
+                "kaito_model_load_progress",
+                "Share of the weights that is loaded, 0 to 1",
+                [],
+            ),
             prompt_tokens: metrics.counter("vllm:prompt_tokens", "Tokens of prompts", []),
             generated_tokens: metrics.counter("vllm:generation_tokens", "Tokens generated", []),
-            ended: metrics.counter("vllm:request_success", "Answers given, by why they ended", ["finished_reason"]),
+            ended: metrics.counter(
+                "vllm:request_success",
+                "Answers given, by why they ended",
+                ["finished_reason"],
+            ),
             cancelled: metrics.counter("kaito_requests_cancelled", "Requests whose caller went away", []),
-            rejected: metrics.counter("kaito_ratelimit_rejected", "Requests refused because too many waited", []),
-            first_token: metrics.histogram("vllm:time_to_first_token_seconds", "From request to first token", []),
+            rejected: metrics.counter(
+                "kaito_ratelimit_rejected",
+                "Requests refused because too many waited",
+                [],
+            ),
+            first_token: metrics.histogram(
+                "vllm:time_to_first_token_seconds",
+                "From request to first token",
+                [],
+            ),
             next_token: metrics.histogram("vllm:time_per_output_token_seconds", "From token to token", []),
-            whole: metrics.histogram("vllm:e2e_request_latency_seconds", "From request to last token", []),
-            queued: metrics.histogram("vllm:request_queue_time_seconds", "From request to its first step", []),
+            whole: metrics.histogram(
+                "vllm:e2e_request_latency_seconds",
+                "From request to last token",
+                [],
+            ),
+            queued: metrics.histogram(
+                "vllm:request_queue_time_seconds",
+                "From request to its first step",
+                [],
+            ),
             step: metrics.histogram("kaito_step_seconds", "One step of the model", []),
             step_tokens: metrics.counter("kaito_step_tokens", "Tokens computed, of prompts and answers", []),
             metrics: metrics.clone(),
@@ -56,8 +84,13 @@ impl Measure {
         for gauge in [&self.running, &self.waiting, &self.cache, &self.load] {
             gauge.set([], 0.0);
         }
-        let counters =
-            [&self.prompt_tokens, &self.generated_tokens, &self.cancelled, &self.rejected, &self.step_tokens];
+        let counters = [
+            &self.prompt_tokens,
+            &self.generated_tokens,
+            &self.cancelled,
+            &self.rejected,
+            &self.step_tokens,
+        ];
         for counter in counters {
             counter.add([], 0);
         }

@@ -6,15 +6,27 @@ use std::fs;
 
 /// Bytes this process may still take: the smaller of what the machine has and what its control group leaves.
 pub(crate) fn available() -> Option<u64> {
-    let machine = fs::read_to_string("/proc/meminfo").ok().and_then(|text| meminfo(&text, "MemAvailable"));
-    let group = |name: &str| fs::read_to_string(format!("/sys/fs/cgroup/{name}")).ok()?.trim().parse::<u64>().ok();
-    let left = group("memory.max").zip(group("memory.current")).map(|(most, now)| most.saturating_sub(now));
+    let machine = fs::read_to_string("/proc/meminfo")
+        .ok()
+        .and_then(|text| meminfo(&text, "MemAvailable"));
+    let group = |name: &str| {
+        fs::read_to_string(format!("/sys/fs/cgroup/{name}"))
+            .ok()?
+            .trim()
+            .parse::<u64>()
+            .ok()
+    };
+    let left = group("memory.max")
+        .zip(group("memory.current"))
+        .map(|(most, now)| most.saturating_sub(now));
     [machine, left].into_iter().flatten().min()
 }
 
 /// A line of `/proc/meminfo`, in bytes.
 pub(crate) fn meminfo(text: &str, name: &str) -> Option<u64> {
-    let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))?;
+    let line = text
+        .lines()
+        .find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))?;
     let kibibytes: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
     Some(kibibytes * 1024)
 }

@@ -36,7 +36,8 @@ impl<T> Prefixes<T> {
         if tokens.len() < SHORTEST || tokens.len() > self.capacity {
             return;
         }
-        self.kept.retain(|old| old.kind != kind || !tokens.starts_with(&old.tokens));
+        self.kept
+            .retain(|old| old.kind != kind || !tokens.starts_with(&old.tokens));
         self.kept.push_back(Kept { tokens, kind, what });
         while self.kept.iter().map(|kept| kept.tokens.len()).sum::<usize>() > self.capacity {
             self.kept.pop_front();
@@ -51,7 +52,9 @@ impl<T> Prefixes<T> {
             same.min(prompt.len().saturating_sub(1))
         };
         let candidates = self.kept.iter().enumerate().filter(|(_, kept)| kept.kind == kind);
-        let (index, length) = candidates.map(|(index, kept)| (index, shared(kept))).max_by_key(|(_, length)| *length)?;
+        let (index, length) = candidates
+            .map(|(index, kept)| (index, shared(kept)))
+            .max_by_key(|(_, length)| *length)?;
         if length < SHORTEST {
             return None;
         }
@@ -75,7 +78,10 @@ mod tests {
         prefixes.keep(0, tokens(0..20), "short");
         prefixes.keep(0, [tokens(0..18), tokens(50..70)].concat(), "other");
         assert_eq!(prefixes.find(0, &tokens(0..30)), Some((20, &"short")));
-        assert_eq!(prefixes.find(0, &[tokens(0..18), tokens(50..60)].concat()), Some((27, &"other")));
+        assert_eq!(
+            prefixes.find(0, &[tokens(0..18), tokens(50..60)].concat()),
+            Some((27, &"other"))
+        );
         assert_eq!(prefixes.find(0, &tokens(0..10)), None);
         assert_eq!(prefixes.find(0, &tokens(0..20)), Some((19, &"short")));
         assert_eq!(prefixes.find(1, &tokens(0..20)), None);

@@ -42,7 +42,9 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
 /// When the address is taken.
 pub async fn bind(args: &Args) -> anyhow::Result<TcpListener> {
     let address = SocketAddr::new(args.bind_address, args.port.saturating_add(args.local_rank));
-    TcpListener::bind(address).await.with_context(|| format!("{address} can't be bound"))
+    TcpListener::bind(address)
+        .await
+        .with_context(|| format!("{address} can't be bound"))
 }
 
 /// Serves until `stop`, and then until all answers are given or the time for that is over.

@@ -139,7 +139,10 @@ impl Scheduler {
 
     /// The next step; empty when nothing runs.
     pub(crate) fn plan(&self) -> Vec<Share> {
-        let generating = self.running.iter().filter(|running| running.done >= running.job.prompt);
+        let generating = self
+            .running
+            .iter()
+            .filter(|running| running.done >= running.job.prompt);
         let mut shares: Vec<Share> = generating
             .map(|running| Share {
                 id: running.job.id,
@@ -148,7 +151,11 @@ impl Scheduler {
             })
             .collect();
         let mut budget = self.limits.step_tokens.saturating_sub(shares.len());
-        for running in self.running.iter().filter(|running| running.done < running.job.prompt) {
+        for running in self
+            .running
+            .iter()
+            .filter(|running| running.done < running.job.prompt)
+        {
             let left = running.job.prompt - running.done;
             // Even beside many that generate prompts go on, if slowly.
             let tokens = left.min(budget.max(usize::from(shares.is_empty())));
@@ -237,7 +244,10 @@ mod tests {
             scheduler.submit(job(id, 1, 20)).unwrap();
             scheduler.admit();
         }
-        assert_eq!((scheduler.submit(job(2, 1, 5)), scheduler.submit(job(3, 1, 5))), (Ok(()), Ok(())));
+        assert_eq!(
+            (scheduler.submit(job(2, 1, 5)), scheduler.submit(job(3, 1, 5))),
+            (Ok(()), Ok(()))
+        );
         assert_eq!(scheduler.submit(job(4, 1, 5)), Err(Refusal::QueueFull));
         scheduler.remove(2);
         assert_eq!(scheduler.submit(job(4, 1, 5)), Ok(()));

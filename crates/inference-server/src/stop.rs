@@ -28,14 +28,24 @@ impl Stops {
     /// Adds a piece.
     pub(crate) fn push(&mut self, piece: &str) -> Shown {
         self.held.push_str(piece);
-        if let Some(at) = self.stops.iter().filter_map(|stop| self.held.find(stop.as_str())).min() {
+        if let Some(at) = self
+            .stops
+            .iter()
+            .filter_map(|stop| self.held.find(stop.as_str()))
+            .min()
+        {
             self.held.truncate(at);
             return Shown {
                 text: std::mem::take(&mut self.held),
                 stopped: true,
             };
         }
-        let keep = self.stops.iter().map(|stop| overlap(&self.held, stop)).max().unwrap_or(0);
+        let keep = self
+            .stops
+            .iter()
+            .map(|stop| overlap(&self.held, stop))
+            .max()
+            .unwrap_or(0);
         let rest = self.held.split_off(self.held.len() - keep);
         Shown {
             text: std::mem::replace(&mut self.held, rest),
@@ -85,7 +95,11 @@ mod tests {
             (&[""], &["ab"], "ab", false),
         ];
         for (stops, pieces, text, stopped) in cases {
-            assert_eq!(run(stops, pieces), (text.to_owned(), stopped), "{stops:?} {pieces:?}");
+            assert_eq!(
+                run(stops, pieces),
+                (text.to_owned(), stopped),
+                "{stops:?} {pieces:?}"
+            );
         }
     }
 

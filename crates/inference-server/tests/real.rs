@@ -3,6 +3,13 @@
 //!
 //! The model and the client are fetched with pip once and cached; see `model::example`.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "a test fails by panicking, and says what it fetches"
+)]
+
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -21,9 +28,18 @@ const OPENAI: &str = "openai==3.57.0";
 /// Starts the server and waits until the model is loaded; returns where it is.
 async fn start(flags: &[&str]) -> String {
     let _ = rustls::crypto::ring::default_provider().install_default();
-    let dir = example::smollm2(&example::cache(), &|what| println!("{what}")).unwrap().dir;
+    let dir = example::smollm2(&example::cache(), &|what| println!("{what}"))
+        .unwrap()
+        .dir;
     let dir = dir.to_string_lossy();
-    let fixed = ["inference-server", "--served-model-name=smollm2", "--bind-address=127.0.0.1", "--port=0", "--weights-dir", &dir];
+    let fixed = [
+        "inference-server",
+        "--served-model-name=smollm2",
+        "--bind-address=127.0.0.1",
+        "--port=0",
+        "--weights-dir",
+        &dir,
+    ];
     let args = Args::parse_from(fixed.iter().chain(flags));
     let listener = inference_server::bind(&args).await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
@@ -36,7 +52,9 @@ async fn start(flags: &[&str]) -> String {
             break;
         }
         let body: Value = response.json().await.unwrap();
-        seen_loading |= body["progress"].as_f64().is_some_and(|progress| (0.0..=1.0).contains(&progress));
+        seen_loading |= body["progress"]
+            .as_f64()
+            .is_some_and(|progress| (0.0..=1.0).contains(&progress));
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     assert!(seen_loading, "loading takes long enough to be seen");
@@ -48,21 +66,45 @@ fn recorded() -> Vec<(Value, String)> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../model/tests/data/smollm2.json");
     let file: Value = serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
     let chats = file["chats"].as_array().unwrap().iter();
-    chats.map(|chat| (chat["messages"].clone(), chat["text"].as_str().unwrap().to_owned())).collect()
+    chats
+        .map(|chat| {
+            (
+                chat["messages"].clone(),
+                chat["text"].as_str().unwrap().to_owned(),
+            )
+        })
+        .collect()
 }
 
 async fn ask(url: &str, messages: &Value, stream: bool) -> String {
     let body = json!({"messages": messages, "temperature": 0, "max_tokens": 40, "stream": stream});
-    let response = Client::new().post(format!("{url}/v1/chat/completions")).json(&body).send().await.unwrap();
+    let response = Client::new()
+        .post(format!("{url}/v1/chat/completions"))
+        .json(&body)
+        .send()
+        .await
+        .unwrap();
     assert_eq!(response.status(), 200);
     let text = response.text().await.unwrap();
     if !stream {
         let reply: Value = serde_json::from_str(&text).unwrap();
-        return reply["choices"][0]["message"]["content"].as_str().unwrap().to_owned();
+        return reply["choices"][0]["message"]["content"]
+            .as_str()
+            .unwrap()
+            .to_owned();
     }
-    let data = text.lines().filter_map(|line| line.strip_prefix("data: ")).filter(|data| *data != "[DONE]");
+    let data = text
+        .lines()
+        .filter_map(|line| line.strip_prefix("data: "))
+        .filter(|data| *data != "[DONE]");
     let chunks = data.map(|data| serde_json::from_str::<Value>(data).unwrap());
-    chunks.filter_map(|chunk| chunk["choices"][0]["delta"]["content"].as_str().map(str::to_owned)).collect()
+    chunks
+        .filter_map(|chunk| {
+            chunk["choices"][0]["delta"]["content"]
+                .as_str()
+                .map(str::to_owned)
+        })
+        .collect()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -73,19 +115,38 @@ async fn a_real_model_answers() {
         assert_eq!(&ask(&url, messages, false).await, text);
     }
     // Each of them twice at the same time, with pieces of prompts between tokens of answers.
-    let twice = recorded.iter().chain(&recorded).map(|(messages, _)| ask(&url, messages, true));
-    let expected: Vec<String> = recorded.iter().chain(&recorded).map(|(_, text)| text.clone()).collect();
+    let twice = recorded
+        .iter()
+        .chain(&recorded)
+        .map(|(messages, _)| ask(&url, messages, true));
+    let expected: Vec<String> = recorded
+        .iter()
+        .chain(&recorded)
+        .map(|(_, text)| text.clone())
+        .collect();
     assert_eq!(join_all(twice).await, expected);
 
     let kwargs = json!({"do_sample": false, "max_length": 64});
     let prompt = "<|im_start|>user\nWhat is the capital of France?<|im_end|>\n<|im_start|>assistant\n";
     let body = json!({"prompt": prompt, "return_full_text": false, "generate_kwargs": kwargs});
-    let reply: Value =
-        Client::new().post(format!("{url}/chat")).json(&body).send().await.unwrap().json().await.unwrap();
+    let reply: Value = Client::new()
+        .post(format!("{url}/chat"))
+        .json(&body)
+        .send()
+        .await
+        .unwrap()
+        .json()
+        .await
+        .unwrap();
     assert_eq!(reply["Result"], "The capital of France is Paris.");
 
-    let output = tokio::task::spawn_blocking(move || openai_client(&url)).await.unwrap();
-    assert_eq!(output, format!("{}\nstop smollm2\nBadRequestError temperature\n", recorded[0].1));
+    let output = tokio::task::spawn_blocking(move || openai_client(&url))
+        .await
+        .unwrap();
+    assert_eq!(
+        output,
+        format!("{}\nstop smollm2\nBadRequestError temperature\n", recorded[0].1)
+    );
 }
 
 const CLIENT: &str = r#"
@@ -108,8 +169,16 @@ except openai.BadRequestError as error:
 /// What the script prints, with the client that pip has fetched into the cache.
 fn openai_client(url: &str) -> String {
     let packages = python_packages();
-    let output = Command::new("python3").env("PYTHONPATH", packages).args(["-c", CLIENT, url]).output().unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let output = Command::new("python3")
+        .env("PYTHONPATH", packages)
+        .args(["-c", CLIENT, url])
+        .output()
+        .unwrap();
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
     String::from_utf8(output.stdout).unwrap()
 }
 
@@ -119,8 +188,17 @@ fn python_packages() -> PathBuf {
         println!("fetching {OPENAI} with pip into {}", home.display());
         let aside = home.with_extension(std::process::id().to_string());
         let pip = ["-m", "pip", "install", "--quiet", "--target"];
-        let output = Command::new("python3").args(pip).arg(&aside).arg(OPENAI).output().unwrap();
-        assert!(output.status.success(), "pip did not fetch it: {}", String::from_utf8_lossy(&output.stderr));
+        let output = Command::new("python3")
+            .args(pip)
+            .arg(&aside)
+            .arg(OPENAI)
+            .output()
+            .unwrap();
+        assert!(
+            output.status.success(),
+            "pip did not fetch it: {}",
+            String::from_utf8_lossy(&output.stderr)
+        );
         let _ = std::fs::rename(&aside, &home);
     }
     home

@@ -55,6 +55,8 @@ reasons! {
         InstanceTypeUnknown = "InstanceTypeUnknown" => "Use an instance type of the tables, or the one suggested in the message.",
         /// The model does not fit the instance type.
         ModelDoesNotFit = "ModelDoesNotFit" => "Choose an instance type with more GPU memory, or a smaller context.",
+        /// The engine has no kernels of this model for GPUs that old.
+        GpuTooOld = "GPUTooOld" => "Choose an instance type with newer GPUs; `kubectl kaito plan` lists those that work.",
         /// A spec edit is not carried out on what runs.
         UpdateBlocked = "UpdateBlocked" => "Delete the Workspace and create it again to apply the change.",
         /// An object of the wanted name belongs to somebody else.

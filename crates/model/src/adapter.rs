@@ -63,7 +63,10 @@ impl Adapter {
     /// # Errors
     /// When files are missing or malformed, or the adapter is of a kind that can't be merged.
     pub fn open(dir: &Path, strength: f32) -> Result<Self> {
-        let name = dir.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+        let name = dir
+            .file_name()
+            .map(|name| name.to_string_lossy().into_owned())
+            .unwrap_or_default();
         let config: Config = read::json(&dir.join("adapter_config.json"), CONFIG_BYTES)?;
         let mut adapter = Self {
             name,
@@ -80,7 +83,11 @@ impl Adapter {
                     adapter.modules.insert(module, factors);
                 }
                 None if tensor.ends_with(".lora_B.weight") => {}
-                None => return Err(adapter.error(format!("tensor `{tensor}` is no LoRA factor of a linear module"))),
+                None => {
+                    return Err(
+                        adapter.error(format!("tensor `{tensor}` is no LoRA factor of a linear module"))
+                    );
+                }
             }
         }
         if adapter.modules.is_empty() {
@@ -109,10 +116,16 @@ impl Adapter {
 
     fn check(&self, config: &Config) -> Result<()> {
         let refused = [
-            (config.peft_type.as_deref().is_some_and(|kind| kind != "LORA"), "only peft_type LORA can be merged"),
+            (
+                config.peft_type.as_deref().is_some_and(|kind| kind != "LORA"),
+                "only peft_type LORA can be merged",
+            ),
             (config.use_dora, "use_dora is not supported"),
             (config.fan_in_fan_out, "fan_in_fan_out is not supported"),
-            (config.bias.as_deref().is_some_and(|bias| bias != "none"), "trained biases are not supported"),
+            (
+                config.bias.as_deref().is_some_and(|bias| bias != "none"),
+                "trained biases are not supported",
+            ),
             (config.r == 0 || config.r > RANK, "r is out of bounds"),
             (!config.lora_alpha.is_finite(), "lora_alpha is no number"),
             (!self.strength.is_finite(), "the strength is no number"),
@@ -131,10 +144,16 @@ impl Adapter {
         };
         let expected = pattern(&config.rank_pattern, module).unwrap_or(config.r);
         if rank != b_rank || *rank != expected {
-            return Err(self.error(format!("factors of `{module}` have ranks {rank} and {b_rank}, {expected} is configured")));
+            return Err(self.error(format!(
+                "factors of `{module}` have ranks {rank} and {b_rank}, {expected} is configured"
+            )));
         }
         let alpha = pattern(&config.alpha_pattern, module).unwrap_or(config.lora_alpha);
-        let divisor = if config.use_rslora { (*rank as f64).sqrt() } else { *rank as f64 };
+        let divisor = if config.use_rslora {
+            (*rank as f64).sqrt()
+        } else {
+            *rank as f64
+        };
         Ok(Factors {
             rank: *rank,
             scale: (alpha / divisor) as f32,
@@ -144,18 +163,30 @@ impl Adapter {
     }
 
     /// Adds the change of `module`, if there is one, to its weight.
-    pub(crate) fn merge(&self, module: &str, weight: &mut [f32], outputs: usize, inputs: usize) -> Result<()> {
+    pub(crate) fn merge(
+        &self,
+        module: &str,
+        weight: &mut [f32],
+        outputs: usize,
+        inputs: usize,
+    ) -> Result<()> {
         let Some(factors) = self.modules.get(module) else {
             return Ok(());
         };
         if factors.a.len() != factors.rank * inputs || factors.b.len() != outputs * factors.rank {
-            return Err(self.error(format!("factors of `{module}` do not fit a weight of {outputs} × {inputs}")));
+            return Err(self.error(format!(
+                "factors of `{module}` do not fit a weight of {outputs} × {inputs}"
+            )));
         }
-        let rows = weight.par_chunks_mut(inputs).zip(factors.b.par_chunks(factors.rank));
+        let rows = weight
+            .par_chunks_mut(inputs)
+            .zip(factors.b.par_chunks(factors.rank));
         rows.for_each(|(row, b)| {
             for (b, a) in b.iter().zip(factors.a.chunks(inputs)) {
                 let factor = self.strength * factors.scale * b;
-                row.iter_mut().zip(a).for_each(|(weight, a)| *weight += factor * a);
+                row.iter_mut()
+                    .zip(a)
+                    .for_each(|(weight, a)| *weight += factor * a);
             }
         });
         Ok(())
@@ -165,8 +196,17 @@ impl Adapter {
 /// The value of the first pattern that is the end of the module's name, at a dot.
 fn pattern<T: Copy>(patterns: &BTreeMap<String, T>, module: &str) -> Option<T> {
     let matches = |pattern: &str| {
-        let pattern = pattern.trim_start_matches('^').trim_start_matches(".*").trim_end_matches('$').replace("\\.", ".");
-        module.strip_suffix(&pattern).is_some_and(|rest| rest.is_empty() || rest.ends_with('.') || pattern.starts_with('.'))
+        let pattern = pattern
+            .trim_start_matches('^')
+            .trim_start_matches(".*")
+            .trim_end_matches('$')
+            .replace("\\.", ".");
+        module
+            .strip_suffix(&pattern)
+            .is_some_and(|rest| rest.is_empty() || rest.ends_with('.') || pattern.starts_with('.'))
     };
-    patterns.iter().find(|(name, _)| matches(name)).map(|(_, value)| *value)
+    patterns
+        .iter()
+        .find(|(name, _)| matches(name))
+        .map(|(_, value)| *value)
 }

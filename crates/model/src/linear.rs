@@ -2,7 +2,7 @@
 
 use rayon::prelude::*;
 
-use crate::kernels::{Encoded, Product, Rows, product};
+use crate::kernels::{self, CopyRow, Encoded, Product, Rows, product};
 
 /// How weights are kept in memory. Activations and sums are 32-bit floats in all of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,6 +23,8 @@ const TOKENS_PER_THREAD: usize = 16;
 const TOKEN_BLOCK: usize = 96;
 /// Rows of one piece of work when threads share rows: enough that taking a piece costs nothing beside it.
 const ROW_PIECE: usize = 64;
+/// Elements of a line of the cache.
+const LINE: usize = 16;
 /// Rows that are widened at a time.
 const TILE_ROWS: usize = 4;
 
@@ -63,7 +65,12 @@ impl Linear {
     /// Row `row` as 32-bit floats into `out`: an embedding.
     pub(crate) fn copy_row(&self, row: usize, out: &mut [f32]) {
         let mut buffer = vec![0.0; self.rows().buffer()];
-        out.copy_from_slice(self.rows().row(row, &mut buffer));
+        kernels::arch().dispatch(CopyRow {
+            rows: self.rows(),
+            row,
+            buffer: &mut buffer,
+            out,
+        });
     }
 
     /// Applies the map to tokens one after the other.
@@ -73,10 +80,16 @@ impl Linear {
         if tokens == 0 {
             return out;
         }
+        let mut space = vec![0.0; x.len() + LINE];
+        let own = aligned(&mut space, x.len());
+        own.copy_from_slice(x);
+        let x = &*own;
         let threads = rayon::current_num_threads();
         if tokens >= threads * TOKENS_PER_THREAD {
             let share = tokens.div_ceil(threads).min(TOKEN_BLOCK);
-            let shares = x.par_chunks(share * self.inputs).zip(out.par_chunks_mut(share * self.outputs));
+            let shares = x
+                .par_chunks(share * self.inputs)
+                .zip(out.par_chunks_mut(share * self.outputs));
             shares.for_each(|(x, out)| self.part(0, self.outputs, x, out, (self.outputs, 1)));
         } else if tokens == 1 {
             let pieces = out.par_chunks_mut(ROW_PIECE).enumerate();
@@ -84,14 +97,17 @@ impl Linear {
         } else {
             let mut by_row = vec![0.0; out.len()];
             let pieces = by_row.par_chunks_mut(ROW_PIECE * tokens).enumerate();
-            pieces.for_each(|(piece, out)| self.part(piece * ROW_PIECE, out.len() / tokens, x, out, (1, tokens)));
+            pieces.for_each(|(piece, out)| {
+                self.part(piece * ROW_PIECE, out.len() / tokens, x, out, (1, tokens))
+            });
             transpose(&by_row, tokens, &mut out);
         }
         out
     }
 
     fn part(&self, first: usize, count: usize, x: &[f32], out: &mut [f32], strides: (usize, usize)) {
-        let mut buffer = vec![0.0; TILE_ROWS * self.rows().buffer()];
+        let size = TILE_ROWS * self.rows().buffer();
+        let mut space = vec![0.0; size + LINE];
         product(Product {
             rows: self.rows(),
             first,
@@ -101,9 +117,17 @@ impl Linear {
             out,
             token_stride: strides.0,
             row_stride: strides.1,
-            buffer: &mut buffer,
+            buffer: aligned(&mut space, size),
         });
     }
+}
+
+/// `length` elements of `space` that begin with a line of the cache. A vector that straddles two lines takes two loads, and
+/// what the allocator gives out begins 16 bytes into a line.
+fn aligned(space: &mut [f32], length: usize) -> &mut [f32] {
+    let offset = space.as_ptr().align_offset(LINE * size_of::<f32>());
+    let offset = offset.min(space.len() - length);
+    &mut space[offset..][..length]
 }
 
 /// From a row after the other to a token after the other.
@@ -133,9 +157,16 @@ mod tests {
     fn naive(inputs: usize, outputs: usize, x: &[f32]) -> Vec<f32> {
         let (weights, bias) = (numbers(inputs * outputs, 1), numbers(outputs, 2));
         let row = |x: &[f32], row: usize| -> f32 {
-            weights[row * inputs..][..inputs].iter().zip(x).map(|(w, x)| w * x).sum::<f32>() + bias[row]
+            weights[row * inputs..][..inputs]
+                .iter()
+                .zip(x)
+                .map(|(w, x)| w * x)
+                .sum::<f32>()
+                + bias[row]
         };
-        x.chunks(inputs).flat_map(|x| (0..outputs).map(|r| row(x, r)).collect::<Vec<_>>()).collect()
+        x.chunks(inputs)
+            .flat_map(|x| (0..outputs).map(|r| row(x, r)).collect::<Vec<_>>())
+            .collect()
     }
 
     #[test]
@@ -148,11 +179,17 @@ mod tests {
                     values: vec![],
                     scales: vec![],
                 };
-                for (weights, tolerance) in
-                    [(Encoded::F32(vec![]), 1e-5), (Encoded::Bf16(vec![]), 2e-2), (empty_q8, 2e-2)]
-                {
+                for (weights, tolerance) in [
+                    (Encoded::F32(vec![]), 1e-5),
+                    (Encoded::Bf16(vec![]), 2e-2),
+                    (empty_q8, 2e-2),
+                ] {
                     let found = linear(weights, inputs, outputs).apply(&x);
-                    let worst = found.iter().zip(&expected).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+                    let worst = found
+                        .iter()
+                        .zip(&expected)
+                        .map(|(a, b)| (a - b).abs())
+                        .fold(0.0, f32::max);
                     assert!(worst < tolerance, "{inputs}×{outputs}, {tokens} tokens: {worst}");
                 }
             }

@@ -56,10 +56,19 @@ fn main() -> anyhow::Result<()> {
         }
         Command::Describe { dir } => {
             let (spec, store) = (Spec::open(&dir)?, Store::open(&dir)?);
-            println!("family       {:?}, {} layers, {} wide", spec.family, spec.layers.len(), spec.hidden);
+            println!(
+                "family       {:?}, {} layers, {} wide",
+                spec.family,
+                spec.layers.len(),
+                spec.hidden
+            );
             println!("parameters   {:.1} M", spec.parameters() as f64 / 1e6);
             println!("weights      {:.0} MB on disk", store.bytes() as f64 / 1e6);
-            println!("context      {} positions, {} bytes each", spec.positions, spec.cache_bytes_per_position());
+            println!(
+                "context      {} positions, {} bytes each",
+                spec.positions,
+                spec.cache_bytes_per_position()
+            );
         }
     }
     Ok(())

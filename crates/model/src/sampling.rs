@@ -57,7 +57,9 @@ impl Sampler {
     pub fn new(settings: Settings, seed: u64, prompt: &[u32]) -> Self {
         let mut seen: HashMap<u32, (u32, u32)> = HashMap::new();
         if needs_history(&settings) {
-            prompt.iter().for_each(|token| seen.entry(*token).or_default().0 += 1);
+            prompt
+                .iter()
+                .for_each(|token| seen.entry(*token).or_default().0 += 1);
         }
         Self {
             settings,
@@ -74,7 +76,11 @@ impl Sampler {
                 *logit = f32::NEG_INFINITY;
             }
         }
-        let token = if self.settings.temperature <= 0.0 { likeliest(logits) } else { self.draw(logits) };
+        let token = if self.settings.temperature <= 0.0 {
+            likeliest(logits)
+        } else {
+            self.draw(logits)
+        };
         if needs_history(&self.settings) {
             self.seen.entry(token).or_default().1 += 1;
         }
@@ -88,7 +94,11 @@ impl Sampler {
                 continue;
             };
             let penalty = settings.repetition_penalty;
-            *logit = if *logit > 0.0 { *logit / penalty } else { *logit * penalty };
+            *logit = if *logit > 0.0 {
+                *logit / penalty
+            } else {
+                *logit * penalty
+            };
             if *generated > 0 {
                 *logit -= settings.presence_penalty + settings.frequency_penalty * *generated as f32;
             }
@@ -137,9 +147,17 @@ pub fn likeliest(logits: &[f32]) -> u32 {
 fn candidates(logits: &[f32], settings: &Settings) -> Vec<(u32, f32)> {
     let most = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
     let weight = |logit: f32| ((logit - most) / settings.temperature).exp();
-    let all = (0_u32..).zip(logits).map(|(token, logit)| (token, weight(*logit)));
-    let mut kept: Vec<(u32, f32)> = all.filter(|(_, weight)| *weight > 0.0 && *weight >= settings.min_p).collect();
-    let by_weight = |a: &(u32, f32), b: &(u32, f32)| b.1.partial_cmp(&a.1).unwrap_or(Ordering::Equal).then(a.0.cmp(&b.0));
+    let all = (0_u32..)
+        .zip(logits)
+        .map(|(token, logit)| (token, weight(*logit)));
+    let mut kept: Vec<(u32, f32)> = all
+        .filter(|(_, weight)| *weight > 0.0 && *weight >= settings.min_p)
+        .collect();
+    let by_weight = |a: &(u32, f32), b: &(u32, f32)| {
+        b.1.partial_cmp(&a.1)
+            .unwrap_or(Ordering::Equal)
+            .then(a.0.cmp(&b.0))
+    };
     if settings.top_k > 0 && settings.top_k < kept.len() {
         kept.select_nth_unstable_by(settings.top_k, by_weight);
         kept.truncate(settings.top_k);
@@ -194,16 +212,28 @@ pub fn log_probs(logits: &[f32], token: u32, top: usize) -> LogProbs {
     let sum: f64 = logits.iter().map(|logit| f64::from(logit - most).exp()).sum();
     let normal = f64::from(most) + sum.ln();
     let log_prob = |logit: f32| (f64::from(logit) - normal) as f32;
-    let mut order: Vec<(u32, f32)> = (0_u32..).zip(logits).map(|(token, logit)| (token, *logit)).collect();
-    let by_logit = |a: &(u32, f32), b: &(u32, f32)| b.1.partial_cmp(&a.1).unwrap_or(Ordering::Equal).then(a.0.cmp(&b.0));
+    let mut order: Vec<(u32, f32)> = (0_u32..)
+        .zip(logits)
+        .map(|(token, logit)| (token, *logit))
+        .collect();
+    let by_logit = |a: &(u32, f32), b: &(u32, f32)| {
+        b.1.partial_cmp(&a.1)
+            .unwrap_or(Ordering::Equal)
+            .then(a.0.cmp(&b.0))
+    };
     if top > 0 && top < order.len() {
         order.select_nth_unstable_by(top, by_logit);
     }
     order.truncate(top);
     order.sort_unstable_by(by_logit);
     LogProbs {
-        chosen: logits.get(token as usize).map_or(f32::NEG_INFINITY, |logit| log_prob(*logit)),
-        top: order.into_iter().map(|(token, logit)| (token, log_prob(logit))).collect(),
+        chosen: logits
+            .get(token as usize)
+            .map_or(f32::NEG_INFINITY, |logit| log_prob(*logit)),
+        top: order
+            .into_iter()
+            .map(|(token, logit)| (token, log_prob(logit)))
+            .collect(),
     }
 }
 
@@ -223,34 +253,94 @@ mod tests {
     #[test]
     fn draws_follow_the_probabilities() {
         let counts = counts(Settings::default(), &LOGITS);
-        assert!((700..900).contains(&counts[0]) && (2250..2550).contains(&counts[1]) && counts[3] == 0, "{counts:?}");
+        assert!(
+            (700..900).contains(&counts[0]) && (2250..2550).contains(&counts[1]) && counts[3] == 0,
+            "{counts:?}"
+        );
     }
 
     #[test]
     fn limits_leave_the_likeliest() {
         let cases = [
-            Settings { top_k: 1, ..Settings::default() },
-            Settings { top_p: 0.5, ..Settings::default() },
-            Settings { min_p: 0.5, ..Settings::default() },
-            Settings { temperature: 0.0, ..Settings::default() },
+            Settings {
+                top_k: 1,
+                ..Settings::default()
+            },
+            Settings {
+                top_p: 0.5,
+                ..Settings::default()
+            },
+            Settings {
+                min_p: 0.5,
+                ..Settings::default()
+            },
+            Settings {
+                temperature: 0.0,
+                ..Settings::default()
+            },
         ];
         for settings in cases {
             assert_eq!(counts(settings.clone(), &LOGITS)[1], 4000, "{settings:?}");
         }
-        let two = counts(Settings { top_p: 0.7, ..Settings::default() }, &LOGITS);
+        let two = counts(
+            Settings {
+                top_p: 0.7,
+                ..Settings::default()
+            },
+            &LOGITS,
+        );
         assert!(two[0] > 0 && two[2] == 0, "{two:?}");
     }
 
     #[test]
     fn penalties_and_biases_move_the_choice() {
-        let greedy = Settings { temperature: 0.0, ..Settings::default() };
-        let pick = |settings: Settings, prompt: &[u32]| Sampler::new(settings, 0, prompt).pick(&mut [2.0, 1.9, -1.0], &[]);
+        let greedy = Settings {
+            temperature: 0.0,
+            ..Settings::default()
+        };
+        let pick = |settings: Settings, prompt: &[u32]| {
+            Sampler::new(settings, 0, prompt).pick(&mut [2.0, 1.9, -1.0], &[])
+        };
         assert_eq!(pick(greedy.clone(), &[0]), 0);
-        assert_eq!(pick(Settings { repetition_penalty: 1.2, ..greedy.clone() }, &[0]), 1);
+        assert_eq!(
+            pick(
+                Settings {
+                    repetition_penalty: 1.2,
+                    ..greedy.clone()
+                },
+                &[0]
+            ),
+            1
+        );
         // Presence counts what was generated, not the prompt.
-        assert_eq!(pick(Settings { presence_penalty: 1.0, ..greedy.clone() }, &[0]), 0);
-        assert_eq!(pick(Settings { bias: vec![(2, 5.0), (99, 1.0)], ..greedy.clone() }, &[]), 2);
-        let mut sampler = Sampler::new(Settings { presence_penalty: 1.0, ..greedy }, 0, &[]);
+        assert_eq!(
+            pick(
+                Settings {
+                    presence_penalty: 1.0,
+                    ..greedy.clone()
+                },
+                &[0]
+            ),
+            0
+        );
+        assert_eq!(
+            pick(
+                Settings {
+                    bias: vec![(2, 5.0), (99, 1.0)],
+                    ..greedy
+                },
+                &[]
+            ),
+            2
+        );
+        let mut sampler = Sampler::new(
+            Settings {
+                presence_penalty: 1.0,
+                ..greedy
+            },
+            0,
+            &[],
+        );
         assert_eq!([0; 2].map(|_| sampler.pick(&mut [2.0, 1.9, -1.0], &[])), [0, 1]);
     }
 
@@ -258,7 +348,9 @@ mod tests {
     fn a_seed_fixes_the_draws_and_forbidden_tokens_never_come() {
         let draw = |seed| {
             let mut sampler = Sampler::new(Settings::default(), seed, &[]);
-            (0..20).map(|_| sampler.pick(&mut LOGITS.to_vec(), &[1])).collect::<Vec<_>>()
+            (0..20)
+                .map(|_| sampler.pick(&mut LOGITS.to_vec(), &[1]))
+                .collect::<Vec<_>>()
         };
         assert_eq!(draw(5), draw(5));
         assert_ne!(draw(5), draw(6));
@@ -269,7 +361,10 @@ mod tests {
     fn log_probs_are_logarithms_of_probabilities() {
         let found = log_probs(&LOGITS, 0, 2);
         assert!((found.chosen.exp() - 0.2).abs() < 1e-6);
-        assert_eq!(found.top.iter().map(|(token, _)| *token).collect::<Vec<_>>(), [1, 0]);
+        assert_eq!(
+            found.top.iter().map(|(token, _)| *token).collect::<Vec<_>>(),
+            [1, 0]
+        );
         assert!((found.top[0].1.exp() - 0.6).abs() < 1e-6);
     }
 }

@@ -24,10 +24,13 @@ impl Tokenizer {
     pub fn open(dir: &Path) -> Result<Self> {
         let path = dir.join("tokenizer.json");
         let bytes = read::bytes(&path, TOKENIZER_BYTES)?;
-        let mut inner = parse(&bytes).map_err(|problem| Error::file(&path, format!("is no tokenizer: {problem}")))?;
+        let mut inner =
+            parse(&bytes).map_err(|problem| Error::file(&path, format!("is no tokenizer: {problem}")))?;
         // A file may ask for texts to be cut or filled to a length, which only training wants.
         inner.with_padding(None);
-        inner.with_truncation(None).map_err(|error| Error::file(&path, error.to_string()))?;
+        inner
+            .with_truncation(None)
+            .map_err(|error| Error::file(&path, error.to_string()))?;
         Ok(Self { inner })
     }
 
@@ -36,7 +39,10 @@ impl Tokenizer {
     /// # Errors
     /// When the tokenizer can't split the text.
     pub fn encode(&self, text: &str, special: bool) -> Result<Vec<u32>> {
-        let encoding = self.inner.encode_fast(text, special).map_err(|error| Error::Tokenizer(error.to_string()))?;
+        let encoding = self
+            .inner
+            .encode_fast(text, special)
+            .map_err(|error| Error::Tokenizer(error.to_string()))?;
         Ok(encoding.get_ids().to_vec())
     }
 
@@ -45,7 +51,9 @@ impl Tokenizer {
     /// # Errors
     /// When the tokenizer can't join the tokens.
     pub fn decode(&self, tokens: &[u32], skip_special: bool) -> Result<String> {
-        self.inner.decode(tokens, skip_special).map_err(|error| Error::Tokenizer(error.to_string()))
+        self.inner
+            .decode(tokens, skip_special)
+            .map_err(|error| Error::Tokenizer(error.to_string()))
     }
 
     /// How a token is spelled in the vocabulary.

@@ -1,5 +1,12 @@
 //! Broken and hostile files: a clear error, no panic, and no memory taken for what a file merely claims.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "a test fails by panicking, and says what it fetches"
+)]
+
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -9,7 +16,9 @@ use serde_json::{Map, Value, json};
 use tempfile::TempDir;
 
 fn data(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data").join(name)
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/data")
+        .join(name)
 }
 
 fn dir_with(file: &str, bytes: &[u8]) -> TempDir {
@@ -20,7 +29,12 @@ fn dir_with(file: &str, bytes: &[u8]) -> TempDir {
 
 /// A safetensors file of this header and so many bytes of data.
 fn safetensors(header: &str, bytes: usize) -> Vec<u8> {
-    [&(header.len() as u64).to_le_bytes()[..], header.as_bytes(), &vec![0; bytes]].concat()
+    [
+        &(header.len() as u64).to_le_bytes()[..],
+        header.as_bytes(),
+        &vec![0; bytes],
+    ]
+    .concat()
 }
 
 fn open(bytes: &[u8]) -> Result<Store, String> {
@@ -29,7 +43,9 @@ fn open(bytes: &[u8]) -> Result<Store, String> {
 
 #[test]
 fn odd_safetensors_are_refused_with_a_reason() {
-    let one = |shape: &str, offsets: &str| format!(r#"{{"a":{{"dtype":"F32","shape":{shape},"data_offsets":{offsets}}}}}"#);
+    let one = |shape: &str, offsets: &str| {
+        format!(r#"{{"a":{{"dtype":"F32","shape":{shape},"data_offsets":{offsets}}}}}"#)
+    };
     let cases = [
         (vec![], "truncated"),
         (b"{}".to_vec(), "truncated"),
@@ -39,21 +55,33 @@ fn odd_safetensors_are_refused_with_a_reason() {
         (safetensors(&one("[4]", "[0,16]"), 8), "truncated"),
         (safetensors(&one("[5]", "[0,16]"), 16), "broken header"),
         (safetensors(&one("[4]", "[4,20]"), 20), "broken header"),
-        (safetensors(&one("[18446744073709551615,2]", "[0,16]"), 16), "broken header"),
+        (
+            safetensors(&one("[18446744073709551615,2]", "[0,16]"), 16),
+            "broken header",
+        ),
         (safetensors(&one("[-1]", "[0,16]"), 16), "broken header"),
     ];
     for (bytes, reason) in cases {
         let error = open(&bytes).unwrap_err();
         assert!(error.contains(reason), "{error}");
     }
-    let store = open(&safetensors(r#"{"a":{"dtype":"I64","shape":[1],"data_offsets":[0,8]}}"#, 8)).unwrap();
+    let store = open(&safetensors(
+        r#"{"a":{"dtype":"I64","shape":[1],"data_offsets":[0,8]}}"#,
+        8,
+    ))
+    .unwrap();
     assert!(store.read("a").unwrap_err().to_string().contains("I64"));
     assert!(store.read("b").unwrap_err().to_string().contains("`b`"));
 }
 
 #[test]
 fn an_index_cannot_leave_its_directory() {
-    for file in ["../model.safetensors", "/etc/passwd", "a/b.safetensors", "weights.bin"] {
+    for file in [
+        "../model.safetensors",
+        "/etc/passwd",
+        "a/b.safetensors",
+        "weights.bin",
+    ] {
         let index = json!({"weight_map": {"a": file}}).to_string();
         let dir = dir_with("model.safetensors.index.json", index.as_bytes());
         let error = Store::open(dir.path()).unwrap_err().to_string();
@@ -64,10 +92,18 @@ fn an_index_cannot_leave_its_directory() {
 #[test]
 fn a_configuration_that_does_not_fit_the_weights_is_told_before_memory_is_taken() {
     let store = Store::open(&data("llama")).unwrap();
-    let mut config: Map<String, Value> = serde_json::from_slice(&fs::read(data("llama/config.json")).unwrap()).unwrap();
+    let mut config: Map<String, Value> =
+        serde_json::from_slice(&fs::read(data("llama/config.json")).unwrap()).unwrap();
     config.insert("vocab_size".to_owned(), 4_000_000.into());
     config.insert("hidden_size".to_owned(), 65_536.into());
-    let error = Decoder::load(Spec::parse(&config).unwrap(), &store, Precision::F32, &[], &|_| {}).unwrap_err();
+    let error = Decoder::load(
+        Spec::parse(&config).unwrap(),
+        &store,
+        Precision::F32,
+        &[],
+        &|_| {},
+    )
+    .unwrap_err();
     assert_eq!(
         error.to_string(),
         "tensor `model.embed_tokens.weight` has shape [160, 32], config.json asks for [4000000, 65536]"
@@ -76,7 +112,8 @@ fn a_configuration_that_does_not_fit_the_weights_is_told_before_memory_is_taken(
 
 #[test]
 fn absurd_configurations_name_the_field() {
-    let base: Map<String, Value> = serde_json::from_slice(&fs::read(data("llama/config.json")).unwrap()).unwrap();
+    let base: Map<String, Value> =
+        serde_json::from_slice(&fs::read(data("llama/config.json")).unwrap()).unwrap();
     let cases = [
         ("hidden_size", json!(0)),
         ("hidden_size", json!(1_u64 << 40)),
@@ -117,9 +154,20 @@ fn absurd_configurations_name_the_field() {
 
 #[test]
 fn broken_tokenizers_and_templates_are_told() {
-    for text in ["", "{}", "[1]", r#"{"model":{"type":"BPE","vocab":{"a":0},"merges":["x y"]}}"#] {
+    for text in [
+        "",
+        "{}",
+        "[1]",
+        r#"{"model":{"type":"BPE","vocab":{"a":0},"merges":["x y"]}}"#,
+    ] {
         let dir = dir_with("tokenizer.json", text.as_bytes());
-        assert!(Tokenizer::open(dir.path()).unwrap_err().to_string().contains("is no tokenizer"), "{text}");
+        assert!(
+            Tokenizer::open(dir.path())
+                .unwrap_err()
+                .to_string()
+                .contains("is no tokenizer"),
+            "{text}"
+        );
     }
     let endless = "{% for a in range(100000) %}{% for b in range(100000) %}{% endfor %}{% endfor %}";
     let template = ChatTemplate::parse(endless.to_owned(), String::new(), String::new()).unwrap();
@@ -136,7 +184,8 @@ fn broken_tokenizers_and_templates_are_told() {
 #[test]
 fn adapters_that_cannot_be_merged_are_refused() {
     let source = data("adapters/first");
-    let config: Value = serde_json::from_slice(&fs::read(source.join("adapter_config.json")).unwrap()).unwrap();
+    let config: Value =
+        serde_json::from_slice(&fs::read(source.join("adapter_config.json")).unwrap()).unwrap();
     let cases = [
         ("r", json!(5)),
         ("r", json!(0)),
@@ -149,7 +198,11 @@ fn adapters_that_cannot_be_merged_are_refused() {
         let mut config = config.clone();
         config[field] = value;
         let dir = dir_with("adapter_config.json", config.to_string().as_bytes());
-        fs::copy(source.join("adapter_model.safetensors"), dir.path().join("adapter_model.safetensors")).unwrap();
+        fs::copy(
+            source.join("adapter_model.safetensors"),
+            dir.path().join("adapter_model.safetensors"),
+        )
+        .unwrap();
         assert!(Adapter::open(dir.path(), 1.0).is_err(), "{field}");
     }
     assert!(Adapter::open(&source, f32::NAN).is_err());
@@ -163,16 +216,35 @@ fn small_gguf() -> Vec<u8> {
     out.extend(text("general.architecture"));
     out.extend([&8_u32.to_le_bytes()[..], &text("llama")].concat());
     out.extend(text("list"));
-    out.extend([&9_u32.to_le_bytes()[..], &4_u32.to_le_bytes(), &2_u64.to_le_bytes(), &[1, 0, 0, 0, 2, 0, 0, 0]].concat());
+    out.extend(
+        [
+            &9_u32.to_le_bytes()[..],
+            &4_u32.to_le_bytes(),
+            &2_u64.to_le_bytes(),
+            &[1, 0, 0, 0, 2, 0, 0, 0],
+        ]
+        .concat(),
+    );
     out.extend(text("token_embd.weight"));
-    out.extend([&2_u32.to_le_bytes()[..], &32_u64.to_le_bytes(), &2_u64.to_le_bytes(), &8_u32.to_le_bytes(), &0_u64.to_le_bytes()].concat());
+    out.extend(
+        [
+            &2_u32.to_le_bytes()[..],
+            &32_u64.to_le_bytes(),
+            &2_u64.to_le_bytes(),
+            &8_u32.to_le_bytes(),
+            &0_u64.to_le_bytes(),
+        ]
+        .concat(),
+    );
     out.resize(out.len().next_multiple_of(32) + 68, 0);
     out
 }
 
 fn convert(bytes: &[u8]) -> String {
     let dir = dir_with("a.gguf", bytes);
-    gguf::convert(&dir.path().join("a.gguf"), &dir.path().join("out"), false).unwrap_err().to_string()
+    gguf::convert(&dir.path().join("a.gguf"), &dir.path().join("out"), false)
+        .unwrap_err()
+        .to_string()
 }
 
 #[test]
@@ -180,7 +252,7 @@ fn gguf_files_are_bounded() {
     let whole = small_gguf();
     assert!(convert(&whole).contains("has no usable"), "{}", convert(&whole));
     assert!(convert(&whole[..whole.len() - 1]).contains("truncated"));
-    let mut absurd = whole.clone();
+    let mut absurd = whole;
     absurd[8..16].copy_from_slice(&u64::MAX.to_le_bytes());
     assert!(convert(&absurd).contains("tensors"));
 }

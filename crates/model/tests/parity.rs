@@ -1,5 +1,12 @@
 //! The forward pass against what torch and transformers recorded (`tools/record.py`), for every family.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "a test fails by panicking, and says what it fetches"
+)]
+
 use std::path::{Path, PathBuf};
 
 use model::{Adapter, Cache, Decoder, Precision, Segment, Spec, Store, Want, sampling::likeliest};
@@ -8,12 +15,26 @@ use model::{Adapter, Cache, Decoder, Precision, Segment, Spec, Store, Want, samp
 const TOLERANCE: f32 = 1e-3;
 
 const FAMILIES: [&str; 14] = [
-    "llama", "llama3", "linear", "mistral", "qwen2", "qwen2-yarn", "qwen3", "phi3", "phi3-longrope", "phi4", "gemma", "gemma2",
-    "gemma3", "granite",
+    "llama",
+    "llama3",
+    "linear",
+    "mistral",
+    "qwen2",
+    "qwen2-yarn",
+    "qwen3",
+    "phi3",
+    "phi3-longrope",
+    "phi4",
+    "gemma",
+    "gemma2",
+    "gemma3",
+    "granite",
 ];
 
 fn data(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data").join(name)
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/data")
+        .join(name)
 }
 
 fn load(name: &str, precision: Precision, adapters: &[Adapter]) -> Decoder {
@@ -53,12 +74,21 @@ fn run(decoder: &Decoder, cache: &mut Cache, tokens: &[u32], want: Want) -> Vec<
 }
 
 fn all_logits(decoder: &Decoder, tokens: &[u32], planned: usize) -> Vec<f32> {
-    run(decoder, &mut Cache::new(decoder.spec(), planned), tokens, Want::All)
+    run(
+        decoder,
+        &mut Cache::new(decoder.spec(), planned),
+        tokens,
+        Want::All,
+    )
 }
 
 fn worst(found: &[f32], expected: &[f32]) -> f32 {
     assert_eq!(found.len(), expected.len());
-    found.iter().zip(expected).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max)
+    found
+        .iter()
+        .zip(expected)
+        .map(|(a, b)| (a - b).abs())
+        .fold(0.0, f32::max)
 }
 
 #[test]
@@ -66,8 +96,14 @@ fn logits_are_those_of_torch() {
     for name in FAMILIES {
         let (decoder, expected) = (load(name, Precision::Stored, &[]), expected(name));
         let long = worst(&all_logits(&decoder, &expected.tokens, 64), &expected.logits);
-        let short = worst(&all_logits(&decoder, &expected.tokens[..10], 10), &expected.short_logits);
-        let most = expected.logits.iter().fold(0.0_f32, |most, logit| most.max(logit.abs()));
+        let short = worst(
+            &all_logits(&decoder, &expected.tokens[..10], 10),
+            &expected.short_logits,
+        );
+        let most = expected
+            .logits
+            .iter()
+            .fold(0.0_f32, |most, logit| most.max(logit.abs()));
         println!("{name:14} {long:.1e} {short:.1e} of {most:.1}");
         assert!(long < TOLERANCE && short < TOLERANCE, "{name}: {long} {short}");
     }
@@ -129,16 +165,30 @@ fn a_prefix_taken_from_another_sequence_gives_the_same_bits() {
     let mut second = Cache::new(decoder.spec(), 32);
     second.take_prefix(&first, 9);
     let found = run(&decoder, &mut second, &tokens[9..], Want::Last);
-    assert_eq!(found, all_logits(&decoder, &tokens, 64)[(tokens.len() - 1) * decoder.spec().vocabulary..]);
+    assert_eq!(
+        found,
+        all_logits(&decoder, &tokens, 64)[(tokens.len() - 1) * decoder.spec().vocabulary..]
+    );
 }
 
 #[test]
 fn eight_bits_stay_near() {
-    let (exact, rounded) = (load("llama", Precision::F32, &[]), load("llama", Precision::Q8, &[]));
+    let (exact, rounded) = (
+        load("llama", Precision::F32, &[]),
+        load("llama", Precision::Q8, &[]),
+    );
     let tokens = expected("llama").tokens;
-    let found = worst(&all_logits(&rounded, &tokens, 64), &all_logits(&exact, &tokens, 64));
+    let found = worst(
+        &all_logits(&rounded, &tokens, 64),
+        &all_logits(&exact, &tokens, 64),
+    );
     assert!(found > 1e-4 && found < 1.0, "{found}");
-    assert!(rounded.bytes() * 3 < exact.bytes(), "{} {}", rounded.bytes(), exact.bytes());
+    assert!(
+        rounded.bytes() * 3 < exact.bytes(),
+        "{} {}",
+        rounded.bytes(),
+        exact.bytes()
+    );
 }
 
 #[test]
@@ -158,7 +208,14 @@ fn an_adapter_of_another_model_is_refused() {
     let adapter = Adapter::open(&data("adapters").join("first"), 1.0).unwrap();
     let dir = data("phi3");
     let store = Store::open(&dir).unwrap();
-    let error = Decoder::load(Spec::open(&dir).unwrap(), &store, Precision::F32, &[adapter], &|_| {}).unwrap_err();
+    let error = Decoder::load(
+        Spec::open(&dir).unwrap(),
+        &store,
+        Precision::F32,
+        &[adapter],
+        &|_| {},
+    )
+    .unwrap_err();
     assert!(error.to_string().contains("trained for another one"), "{error}");
 }
 

@@ -2,6 +2,13 @@
 //!
 //! Fetches the model with pip once; see `model::example`.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "a test fails by panicking, and says what it fetches"
+)]
+
 use std::path::Path;
 
 use model::chat::Conversation;
@@ -38,12 +45,22 @@ fn recorded() -> Recorded {
 }
 
 fn load(dir: &Path, precision: Precision) -> Decoder {
-    Decoder::load(Spec::open(dir).unwrap(), &Store::open(dir).unwrap(), precision, &[], &|_| {}).unwrap()
+    Decoder::load(
+        Spec::open(dir).unwrap(),
+        &Store::open(dir).unwrap(),
+        precision,
+        &[],
+        &|_| {},
+    )
+    .unwrap()
 }
 
 /// Greedy answers of all prompts at once, and the first logits of each.
 fn greedy(decoder: &Decoder, prompts: &[&[u32]], count: usize) -> Vec<(Vec<u32>, Vec<f32>)> {
-    let mut caches: Vec<Cache> = prompts.iter().map(|prompt| Cache::new(decoder.spec(), prompt.len() + count)).collect();
+    let mut caches: Vec<Cache> = prompts
+        .iter()
+        .map(|prompt| Cache::new(decoder.spec(), prompt.len() + count))
+        .collect();
     let mut next: Vec<Vec<u32>> = prompts.iter().map(|prompt| prompt.to_vec()).collect();
     let mut out: Vec<(Vec<u32>, Vec<f32>)> = vec![(vec![], vec![]); prompts.len()];
     for step in 0..count {
@@ -70,11 +87,21 @@ fn greedy(decoder: &Decoder, prompts: &[&[u32]], count: usize) -> Vec<(Vec<u32>,
 
 #[test]
 fn a_converted_model_answers_as_with_torch() {
-    let dir = example::smollm2(&example::cache(), &|what| println!("{what}")).unwrap().dir;
-    let (tokenizer, template) = (Tokenizer::open(&dir).unwrap(), ChatTemplate::open(&dir).unwrap().unwrap());
+    let dir = example::smollm2(&example::cache(), &|what| println!("{what}"))
+        .unwrap()
+        .dir;
+    let (tokenizer, template) = (
+        Tokenizer::open(&dir).unwrap(),
+        ChatTemplate::open(&dir).unwrap().unwrap(),
+    );
     let recorded = recorded();
     for text in &recorded.texts {
-        assert_eq!(tokenizer.encode(&text.text, false).unwrap(), text.ids, "{:?}", text.text);
+        assert_eq!(
+            tokenizer.encode(&text.text, false).unwrap(),
+            text.ids,
+            "{:?}",
+            text.text
+        );
         assert_eq!(tokenizer.decode(&text.ids, false).unwrap(), text.text);
     }
     for chat in &recorded.chats {
@@ -92,10 +119,16 @@ fn a_converted_model_answers_as_with_torch() {
     let most = recorded.chats.iter().map(|chat| chat.greedy.len()).max().unwrap();
     for (chat, (tokens, first)) in recorded.chats.iter().zip(greedy(&decoder, &prompts, most)) {
         assert_eq!(tokens[..chat.greedy.len()], chat.greedy);
-        assert_eq!(tokenizer.decode(&tokens[..chat.greedy.len()], true).unwrap(), chat.text);
+        assert_eq!(
+            tokenizer.decode(&tokens[..chat.greedy.len()], true).unwrap(),
+            chat.text
+        );
         for (token, logit) in &chat.top {
             let found = first[*token as usize];
-            assert!((found - logit).abs() < 1e-3 * logit.abs().max(1.0), "{token}: {found} {logit}");
+            assert!(
+                (found - logit).abs() < 1e-3 * logit.abs().max(1.0),
+                "{token}: {found} {logit}"
+            );
         }
     }
     // Less memory, nearly the same model.

@@ -1,5 +1,12 @@
 //! Chat templates, byte for byte as transformers renders them (`tools/record_templates.py`).
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "a test fails by panicking, and says what it fetches"
+)]
+
 use std::path::Path;
 
 use model::ChatTemplate;
@@ -24,7 +31,8 @@ fn renderings_are_those_of_transformers() {
     let cases: Vec<Case> = serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
     let mut different = Vec::new();
     for case in &cases {
-        let template = ChatTemplate::parse(case.template.clone(), "<s>".to_owned(), "</s>".to_owned()).unwrap();
+        let template =
+            ChatTemplate::parse(case.template.clone(), "<s>".to_owned(), "</s>".to_owned()).unwrap();
         let conversation = Conversation {
             messages: case.messages.clone(),
             tools: case.tools.clone(),
@@ -33,9 +41,18 @@ fn renderings_are_those_of_transformers() {
         };
         let rendered = template.render(&conversation);
         if rendered.as_ref().ok() != case.rendered.as_ref() {
-            different.push(format!("{}\n  theirs {:?}\n  ours   {rendered:?}", case.name, case.rendered));
+            different.push(format!(
+                "{}\n  theirs {:?}\n  ours   {rendered:?}",
+                case.name, case.rendered
+            ));
         }
     }
     assert!(cases.len() > 30);
-    assert!(different.is_empty(), "{} of {}:\n{}", different.len(), cases.len(), different.join("\n"));
+    assert!(
+        different.is_empty(),
+        "{} of {}:\n{}",
+        different.len(),
+        cases.len(),
+        different.join("\n")
+    );
 }

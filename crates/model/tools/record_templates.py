@@ -34,11 +34,12 @@ TEMPLATES = {
 {% endif %}{% for m in messages %}{% if m.tool_calls is defined and m.tool_calls %}{% for call in m.tool_calls %}{% set f = call.function %}call {{ f.name }}({% for k, v in f.arguments.items() %}{{ k }}={{ v | tojson }}{% if not loop.last %}, {% endif %}{% endfor %})
 {% endfor %}{% elif 'content' in m and m.content is not none %}{{ m.role }}: {{ m.content }}
 {% endif %}{% endfor %}{{ tools | length if tools else 0 }}{{ nothing | length }}""",
-    "strings": """{% macro show(text, kind='x') %}<{{ kind }}:{{ text }}>{% endmacro %}{% for m in messages %}{% set c = m.content %}{{ show(c.split(' ')[-1]) }}{{ show(c.lstrip('W').rstrip('?'), kind=m.role) }}{{ c.startswith('W') }}{{ c.replace('a', 'A') }}{{ c.title() }}{{ 'the' in c }}{% if '</think>' in c %}{{ c.split('</think>')[-1].lstrip('\\n') }}{% endif %}{% endfor %}{{ messages | selectattr('role', 'equalto', 'user') | list | length }}{{ messages | map(attribute='role') | join(',') }}{{ (missing | default('none')) ~ (1 + 2) }}{{ custom if custom is defined else 'no custom' }}""",
+    "strings": """{% macro show(text, kind='x') %}<{{ kind }}:{{ text }}>{% endmacro %}{% for m in messages %}{% set c = m.content %}{{ show(c.split(' ')[-1]) }}{{ show(c.lstrip('W').rstrip('?'), kind=m.role) }}{{ c.startswith('W') }}{{ c.replace('a', 'A') }}{{ c.upper() }}{{ 'the' in c }}{% if '</think>' in c %}{{ c.split('</think>')[-1].lstrip('\\n') }}{% endif %}{% endfor %}{{ messages | selectattr('role', 'equalto', 'user') | list | length }}{{ messages | map(attribute='role') | join(',') }}{{ (missing | default('none')) ~ (1 + 2) }}{{ custom if custom is defined else 'no custom' }}""",
     "loops": """{% for m in messages if m.role != 'system' %}{{ loop.index }}/{{ loop.length }}{% if loop.index > 2 %}{% break %}{% endif %}{{ m.content | length }} {% else %}nobody{% endfor %}{% for i in range(3) %}{% if i == 1 %}{% continue %}{% endif %}{{ i }}{% endfor %}{{ [1, 2, 3][1:] }}{{ {'a': true, 'b': none} | tojson }}{{ 7 // 2 }} {{ 7 % 4 }} {{ 2 ** 3 }} {{ 1 == 1.0 }}""",
 }
 PARAMETERS = {"type": "object", "properties": {"city": {"type": "string", "description": "a <city> & 'more'"}}, "required": ["city"]}
 TOOLS = [{"type": "function", "function": {"name": "weather", "description": "Tells the weather é", "parameters": PARAMETERS}}]
+TOOLS = json.loads(json.dumps(TOOLS, sort_keys=True))  # our server keeps objects in the order of their keys
 CONVERSATIONS = {
     "alternating": ([("user", " What is the capital? "), ("assistant", "Paris"), ("user", "Why?")], None, {}),
     "system": ([("system", "Be brief"), ("user", "What\nnow?")], None, {"custom": "mine"}),
@@ -54,7 +55,7 @@ def main(out):
         for name, (turns, tools, arguments) in CONVERSATIONS.items():
             messages = [dict(role=role, content=content) for role, content in turns]
             if tools and template_name == "tools":
-                call = {"function": {"name": "weather", "arguments": {"city": "Rome", "days": 2, "exact": True}}}
+                call = {"function": {"arguments": {"city": "Rome", "days": 2, "exact": True}, "name": "weather"}}
                 messages += [dict(role="assistant", content=None, tool_calls=[call]), dict(role="tool", content="sunny")]
             try:
                 rendered = render_jinja_template([messages], tools=tools, chat_template=template, add_generation_prompt=True,

@@ -1,6 +1,6 @@
 //! What the nodes of a workload have, as far as what we render depends on it.
 
-use instance_types::InstanceType;
+use instance_types::{ComputeCapability, InstanceType};
 use preset_catalog::estimate::GpuNode;
 
 /// The hardware of each node.
@@ -14,6 +14,8 @@ pub struct Hardware {
     pub accelerated: bool,
     /// Product name of the accelerator; empty when there is none or it is not known.
     pub gpu_model: String,
+    /// CUDA compute capability of the GPUs; absent where it is not known or there is none.
+    pub compute_capability: Option<ComputeCapability>,
     /// The GPUs compute in bfloat16; assumed where it is not known.
     pub bfloat16: bool,
 }
@@ -27,6 +29,7 @@ impl Hardware {
             gpu: GpuNode::CPU_ONLY,
             accelerated: false,
             gpu_model: String::new(),
+            compute_capability: None,
             bfloat16: true,
         }
     }
@@ -39,6 +42,7 @@ impl From<&InstanceType> for Hardware {
             gpu: GpuNode::from(instance_type),
             accelerated: instance_type.gpus > 0,
             gpu_model: instance_type.gpu_model.clone().unwrap_or_default(),
+            compute_capability: instance_type.compute_capability,
             bfloat16: instance_type.compute_capability.is_none() || instance_type.supports_bfloat16(),
         }
     }

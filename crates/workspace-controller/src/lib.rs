@@ -4,7 +4,9 @@
 //! to carry out. It decides nothing.
 
 pub mod args;
+mod catalogue;
 pub mod observe;
+mod preset_watch;
 pub mod presets;
 pub mod program;
 pub mod reconcile;

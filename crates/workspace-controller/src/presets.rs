@@ -1,8 +1,8 @@
 //! What the preset registry says, remembered.
 //!
-//! The one gRPC edge of the system. A reconcile asks at most once and mostly not at all: answers are kept for
-//! a while, concurrent questions for one name share one call, and the last good answer outlives a registry
-//! that is down. Decides nothing; a failure is returned as data.
+//! The one gRPC edge of the system. The catalogue is followed by a watch, so a reconcile asks only for what is not in
+//! it, such as a model of a hub: such answers are kept for a while, concurrent questions for one name share one call,
+//! and the last good answer outlives a registry that is down. Decides nothing; a failure is returned as data.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -18,6 +18,8 @@ use tonic::transport::{Channel, ClientTlsConfig, Endpoint};
 use tonic::{Code, Request, Status};
 use workspace_plan::PresetLookup;
 
+use crate::preset_watch::{PresetWatch, Told};
+
 /// How long an answer that names a preset is used without asking again.
 const FRESH: Duration = Duration::from_secs(60);
 /// How long "unknown" is believed: a catalogue may just be growing.
@@ -32,6 +34,7 @@ const DEADLINE: Duration = Duration::from_secs(2);
 pub struct Presets {
     client: PresetRegistryClient<Channel>,
     endpoint: String,
+    told: Told,
     known: Mutex<HashMap<String, Arc<Mutex<Entry>>>>,
 }
 
@@ -62,19 +65,31 @@ impl Presets {
         }
         let channel = transport
             .connect_timeout(DEADLINE)
-            .timeout(DEADLINE)
             .http2_keep_alive_interval(Duration::from_secs(30))
             .connect_lazy();
         let client = PresetRegistryClient::new(channel);
         Ok(Self {
             client,
             endpoint: endpoint.to_owned(),
+            told: Told::default(),
             known: Mutex::default(),
         })
     }
 
-    /// What is known of the preset of this name, asking the registry when the last answer is old.
+    /// The watch that keeps this up to date; to be run.
+    pub(crate) fn watch(&self) -> PresetWatch {
+        PresetWatch {
+            client: self.client.clone(),
+            told: self.told.clone(),
+        }
+    }
+
+    /// What is known of the preset of this name, asking the registry when its catalogue has it not and the last answer
+    /// is old.
     pub async fn lookup(&self, name: &str) -> PresetLookup {
+        if let Some(preset) = self.told.now(name) {
+            return PresetLookup::Found(preset);
+        }
         let entry = Arc::clone(self.known.lock().await.entry(name.to_lowercase()).or_default());
         // Held across the call, so that a thousand Workspaces of one preset ask once.
         let mut entry = entry.lock().await;
@@ -97,7 +112,7 @@ impl Presets {
             }
             Err(status) => PresetLookup::Unavailable {
                 message: format!("preset registry at {}: {}", self.endpoint, describe(&status)),
-                last_good: entry.last_good.clone(),
+                last_good: entry.last_good.clone().or_else(|| self.told.last(name)),
             },
         };
         entry.answer = Some((answer.clone(), Instant::now()));

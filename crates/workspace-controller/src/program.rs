@@ -55,6 +55,12 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
     }
     let (trigger, work) = operator_runtime::queue(DEBOUNCE);
     let (stores, caches) = start_watches(&runtime, &mut tasks, &trigger, settings.mode);
+    let (watch, workspaces) = (presets.watch(), stores.workspaces.clone());
+    let presets_token = token.clone();
+    tasks.spawn("presets", async move {
+        watch.run(presets_token, || wake_all(&workspaces, &trigger)).await;
+        Ok(())
+    });
     let drive = Drive {
         store: stores.workspaces.clone(),
         reconciler: Workspaces {
@@ -189,11 +195,14 @@ impl Starter<'_> {
         self.tasks.spawn(
             name,
             watch.run(self.tasks.token(), move |_: &Touched<K>| {
-                workspaces
-                    .all()
-                    .iter()
-                    .for_each(|workspace| trigger.enqueue(Key::of(workspace.as_ref())));
+                wake_all(&workspaces, &trigger)
             }),
         );
+    }
+}
+
+fn wake_all(workspaces: &Store<kaito_api::Workspace>, trigger: &Trigger) {
+    for workspace in workspaces.all() {
+        trigger.enqueue(Key::of(workspace.as_ref()));
     }
 }

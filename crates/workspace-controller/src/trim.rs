@@ -2,7 +2,7 @@
 
 use k8s_openapi::api::apps::v1::{Deployment, StatefulSet};
 use k8s_openapi::api::batch::v1::Job;
-use k8s_openapi::api::core::v1::{ConfigMap, Node, NodeSpec, Pod, Service};
+use k8s_openapi::api::core::v1::{ConfigMap, Node, NodeSpec, Pod, PodSpec, Service};
 use kaito_api::{Machine, Workspace, labels};
 use kube::Resource;
 
@@ -35,9 +35,14 @@ pub fn node(node: &mut Node) {
     }
 }
 
-/// Of pods the status, by which failures are told.
+/// Of pods the status, by which failures are told, and the node, whose hardware is theirs.
 pub fn pod(pod: &mut Pod) {
-    pod.spec = None;
+    if let Some(spec) = pod.spec.take() {
+        pod.spec = Some(PodSpec {
+            node_name: spec.node_name,
+            ..PodSpec::default()
+        });
+    }
     pod.metadata.annotations = None;
 }
 

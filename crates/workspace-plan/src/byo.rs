@@ -2,6 +2,7 @@
 //!
 //! Labels are those of NVIDIA's GPU feature discovery; without them the node's instance type is looked up.
 
+use instance_types::ComputeCapability;
 use k8s_openapi::api::core::v1::Node;
 use kaito_api::conditions::WorkspaceReason;
 use kaito_api::labels;
@@ -55,16 +56,14 @@ fn of_node(subject: &Subject<'_>, node: &Node) -> Option<Hardware> {
     let Some((gpu, product)) = discovered(node) else {
         return known;
     };
-    let bfloat16 = compute_major(node)
-        .map(|major| major >= 8)
-        .or_else(|| known.as_ref().map(|known| known.bfloat16))
-        .unwrap_or(true);
+    let compute_capability = capability(node).or_else(|| known.as_ref()?.compute_capability);
     Some(Hardware {
         instance_type: instance_type.to_owned(),
         gpu,
         accelerated: true,
         gpu_model: product.to_owned(),
-        bfloat16,
+        compute_capability,
+        bfloat16: compute_capability.is_none_or(|capability| capability >= ComputeCapability::BFLOAT16),
     })
 }
 
@@ -81,8 +80,11 @@ fn discovered(node: &Node) -> Option<(GpuNode, &str)> {
     Some((gpu, product))
 }
 
-fn compute_major(node: &Node) -> Option<u32> {
-    label(&node.metadata, labels::NVIDIA_COMPUTE_MAJOR)?.parse().ok()
+fn capability(node: &Node) -> Option<ComputeCapability> {
+    let number = |key: &str| label(&node.metadata, key)?.parse::<u8>().ok();
+    let major = number(labels::NVIDIA_COMPUTE_MAJOR)?;
+    let minor = number(labels::NVIDIA_COMPUTE_MINOR).unwrap_or_default();
+    Some(ComputeCapability { major, minor })
 }
 
 fn missing(subject: &Subject<'_>) -> Problem {

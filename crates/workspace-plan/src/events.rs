@@ -5,6 +5,7 @@ use kaito_api::conditions::WorkspaceConditionType;
 use plan::{EventNote, Kind, Manifest, Write};
 
 use crate::finding::{Finding, Problem};
+use crate::status::Report;
 use crate::subject::Subject;
 
 /// Conditions whose problems are told; the others repeat them.
@@ -18,12 +19,12 @@ const TOLD: [WorkspaceConditionType; 3] = [
 pub(crate) fn of(
     subject: &Subject<'_>,
     findings: &[(WorkspaceConditionType, Finding)],
-    notes: &[Problem],
+    report: &Report<'_>,
     writes: &[Write],
 ) -> Vec<EventNote> {
     let mut events: Vec<EventNote> = writes
         .iter()
-        .filter_map(|write| of_write(subject, write))
+        .filter_map(|write| of_write(subject, report.sum, write))
         .collect();
     events.extend(
         findings
@@ -36,7 +37,8 @@ pub(crate) fn of(
         })
     };
     events.extend(
-        notes
+        report
+            .notes
             .iter()
             .filter(is_new)
             .map(|note| EventNote::warning(note.reason.as_str(), note.finding().message)),
@@ -44,7 +46,7 @@ pub(crate) fn of(
     events
 }
 
-fn of_write(subject: &Subject<'_>, write: &Write) -> Option<EventNote> {
+fn of_write(subject: &Subject<'_>, sum: Option<&str>, write: &Write) -> Option<EventNote> {
     match write {
         Write::Apply(manifest) => {
             let Manifest::Machine(machine) = manifest.as_ref() else {
@@ -52,8 +54,13 @@ fn of_write(subject: &Subject<'_>, write: &Write) -> Option<EventNote> {
             };
             let name = machine.metadata.name.as_deref().unwrap_or_default();
             let is_new = !subject.machines.contains_key(name);
-            is_new
-                .then(|| EventNote::normal("MachineCreated", format!("Asked for a node by Machine {name}.")))
+            let why = sum.map(|sum| format!(" {sum}")).unwrap_or_default();
+            is_new.then(|| {
+                EventNote::normal(
+                    "MachineCreated",
+                    format!("Asked for a node by Machine {name}.{why}"),
+                )
+            })
         }
         Write::Delete(delete) if delete.target.kind == Kind::Machine => {
             let note = format!(

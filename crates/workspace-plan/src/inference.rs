@@ -101,7 +101,8 @@ impl Serving<'_> {
 /// Decides for a Workspace that serves.
 pub(crate) fn plan(subject: &Subject<'_>, serving: &Serving<'_>) -> Plan {
     let nodes = serving.size.placement.nodes;
-    let fleet = Fleet::of(subject, nodes, serving.gpus_per_node());
+    let sum = serving.size.sum.as_deref();
+    let fleet = Fleet::of(subject, nodes, serving.gpus_per_node()).explained(sum);
     let mut plan = Plan::default();
     if subject.makes_nodes() {
         plan.writes = machines::writes(subject, nodes, &serving.hardware, serving.disk_gib);
@@ -129,6 +130,7 @@ pub(crate) fn plan(subject: &Subject<'_>, serving: &Serving<'_>) -> Plan {
         .collect();
     let report = Report {
         notes,
+        sum,
         ..Report::of_inference(subject, fleet.resource(), Some(fleet))
     };
     status::conclude(subject, &report, &mut plan);

@@ -97,6 +97,14 @@ impl<'a> Fleet<'a> {
         }
     }
 
+    /// With the sum that decided how many nodes there are to be.
+    pub(crate) fn explained(mut self, sum: Option<&str>) -> Self {
+        if let Some(sum) = sum {
+            self.nodes.message = format!("{} {sum}", self.nodes.message);
+        }
+        self
+    }
+
     /// Whether everything that the workload needs is there.
     pub(crate) fn resource(&self) -> Finding {
         let missing = self

@@ -41,6 +41,18 @@ pub(crate) fn problem(subject: &Subject<'_>) -> Option<Problem> {
         .or_else(|| pods().find_map(unschedulable))
 }
 
+/// What the Workspace's pod pushed, by digest: the message with which the container that pushes ended.
+pub(crate) fn pushed<'a>(subject: &Subject<'a>) -> Option<&'a str> {
+    let statuses = subject.pods.values().copied().flat_map(containers);
+    let ended = statuses.filter_map(|(_, container)| container.state.as_ref()?.terminated.as_ref());
+    let messages = ended
+        .filter(|end| end.exit_code == 0)
+        .filter_map(|end| end.message.as_deref());
+    messages
+        .map(str::trim)
+        .find(|message| message.contains("@sha256:") && !message.contains(char::is_whitespace))
+}
+
 // Init containers first: nothing else starts before them.
 fn containers(pod: &Pod) -> impl Iterator<Item = (&Pod, &ContainerStatus)> {
     let status = pod.status.iter();

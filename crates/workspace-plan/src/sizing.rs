@@ -21,6 +21,39 @@ pub(crate) struct Size {
     pub(crate) placement: Placement,
     /// Why the running workload is left as it is.
     pub(crate) blocked: Option<Problem>,
+    /// The sum in one line; absent where nothing was summed.
+    pub(crate) sum: Option<String>,
+}
+
+/// What decided how many nodes, for people. The whole sum is `kubectl kaito plan --explain`.
+fn sum(preset: &Preset, hardware: &Hardware, work: Work, placement: &Placement) -> Option<String> {
+    let memory = &placement.memory;
+    let context = match work {
+        Work::Inference { context_tokens } => format!(" with {context_tokens} tokens of context"),
+        Work::Tuning => String::new(),
+    };
+    (memory.weights_bytes > 0).then(|| {
+        format!(
+            "{}{context} takes {} x {} ({} of {} GiB of each of {} GPUs).",
+            preset.name,
+            placement.nodes,
+            if hardware.instance_type.is_empty() {
+                "node"
+            } else {
+                &hardware.instance_type
+            },
+            tenths_of_gib(memory.needed_bytes_per_gpu()),
+            tenths_of_gib(memory.gpu_bytes),
+            placement
+                .tensor_parallel
+                .saturating_mul(placement.pipeline_parallel),
+        )
+    })
+}
+
+fn tenths_of_gib(bytes: u64) -> String {
+    let tenths = (u128::from(bytes) * 10).div_ceil(1 << 30);
+    format!("{}.{}", tenths / 10, tenths % 10)
 }
 
 /// The size of a user's template: what the user says.
@@ -31,6 +64,7 @@ pub(crate) fn of_template(subject: &Subject<'_>, count: u32, hardware: &Hardware
         _ => Size {
             placement,
             blocked: None,
+            sum: None,
         },
     }
 }
@@ -62,6 +96,7 @@ pub(crate) fn of_preset(
         (Ok(placement), _) => Ok(Size {
             placement,
             blocked: None,
+            sum: sum(preset, hardware, work, &placement),
         }),
         (Err(why), Some(nodes)) => Ok(kept(hardware, nodes, &misfit(preset, hardware, &why).what)),
         (Err(why), None) => Err(misfit(preset, hardware, &why)),
@@ -78,6 +113,7 @@ fn kept(hardware: &Hardware, nodes: u32, why: &str) -> Size {
     Size {
         placement: divided(hardware.gpu, nodes),
         blocked: Some(Problem::new(WorkspaceReason::UpdateBlocked, what)),
+        sum: None,
     }
 }
 

@@ -27,6 +27,8 @@ pub(crate) struct Report<'a> {
     pub(crate) state: WorkspaceState,
     /// What has to be said beside everything else.
     pub(crate) notes: Vec<Problem>,
+    /// The sum that decided how many nodes there are to be, in one line.
+    pub(crate) sum: Option<&'a str>,
 }
 
 impl<'a> Report<'a> {
@@ -45,6 +47,7 @@ impl<'a> Report<'a> {
             job: None,
             state,
             notes: Vec::new(),
+            sum: None,
         }
     }
 
@@ -65,6 +68,7 @@ impl<'a> Report<'a> {
             job: Some(job),
             state,
             notes: Vec::new(),
+            sum: None,
         }
     }
 
@@ -148,7 +152,7 @@ pub(crate) fn conclude(subject: &Subject<'_>, report: &Report<'_>, plan: &mut Pl
         performance: old.and_then(|old| old.performance.clone()),
     };
     plan.requeue = subject.look_again();
-    plan.events = events::of(subject, &findings, &report.notes, &plan.writes);
+    plan.events = events::of(subject, &findings, report, &plan.writes);
     write(subject, &status, plan);
 }
 

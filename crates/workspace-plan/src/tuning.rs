@@ -29,6 +29,8 @@ pub(crate) struct Tuned<'a> {
     pub(crate) output: Destination,
     pub(crate) hardware: Hardware,
     pub(crate) nodes: u32,
+    /// The sum that decided, in one line.
+    pub(crate) sum: Option<String>,
     /// What has to be said beside everything else.
     pub(crate) notes: Vec<Problem>,
 }
@@ -102,7 +104,8 @@ fn job<'a>(subject: &Subject<'a>) -> Option<&'a Job> {
 
 /// Decides for a Workspace that tunes.
 pub(crate) fn plan(subject: &Subject<'_>, tuned: &Tuned<'_>) -> Plan {
-    let fleet = Fleet::of(subject, tuned.nodes, tuned.hardware.gpu.gpus);
+    let sum = tuned.sum.as_deref();
+    let fleet = Fleet::of(subject, tuned.nodes, tuned.hardware.gpu.gpus).explained(sum);
     let ended = matches!(progress(subject), Progress::Succeeded | Progress::Failed);
     let mut plan = Plan::default();
     if subject.makes_nodes() && !ended {
@@ -129,6 +132,7 @@ pub(crate) fn plan(subject: &Subject<'_>, tuned: &Tuned<'_>) -> Plan {
         .collect();
     let report = Report {
         notes,
+        sum,
         ..Report::of_tuning(subject, fleet.resource(), Some(fleet))
     };
     status::conclude(subject, &report, &mut plan);
@@ -156,7 +160,10 @@ pub(crate) fn finding(subject: &Subject<'_>, nodes_ready: bool) -> Finding {
             None => pending("the Job's pod is starting"),
         },
         Progress::Running => started("The tuning Job runs."),
-        Progress::Succeeded => started("The tuning Job succeeded."),
+        Progress::Succeeded => match pods::pushed(subject) {
+            Some(reference) => started(&format!("The tuning Job succeeded and pushed {reference}.")),
+            None => started("The tuning Job succeeded."),
+        },
         Progress::Failed => Finding::no(WorkspaceReason::JobFailed, failure(subject)),
     }
 }

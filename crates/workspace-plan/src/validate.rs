@@ -86,6 +86,9 @@ fn preset_serving<'a>(
     let max_context = max_context(subject, preset)?;
     let hardware = nodes::hardware(subject, !profile.cpu)?;
     let engine = engine(subject, preset, profile, &hardware)?;
+    if engine == Runtime::Vllm {
+        check_kernels(subject, preset, profile, &hardware)?;
+    }
     let context_tokens = max_context.unwrap_or(DEFAULT_CONTEXT_TOKENS);
     let size = sizing::of_preset(
         subject,
@@ -110,6 +113,27 @@ fn preset_serving<'a>(
         disk_gib: profile.disk_gib,
         notes,
     })
+}
+
+/// The GPUs are new enough for the engine's kernels, as far as that is known. What runs has proved it.
+fn check_kernels(
+    subject: &Subject<'_>,
+    preset: &Preset,
+    profile: &InferenceProfile,
+    hardware: &Hardware,
+) -> Result<(), Problem> {
+    let known = profile.min_compute_capability.zip(hardware.compute_capability);
+    let Some((needed, available)) = known.filter(|(needed, available)| available < needed) else {
+        return Ok(());
+    };
+    if workloads::current(subject).is_some() || subject.is_annotated(labels::BYPASS_RESOURCE_CHECKS) {
+        return Ok(());
+    }
+    let what = format!(
+        "preset {} needs GPUs of compute capability {needed}, and {} has {available}",
+        preset.name, hardware.instance_type
+    );
+    Err(Problem::new(WorkspaceReason::GpuTooOld, what))
 }
 
 fn tuned<'a>(subject: &Subject<'a>, spec: &'a TuningSpec) -> Result<Tuned<'a>, Problem> {
@@ -140,7 +164,8 @@ fn tuned<'a>(subject: &Subject<'a>, spec: &'a TuningSpec) -> Result<Tuned<'a>, P
         ));
     }
     let hardware = nodes::hardware(subject, true)?;
-    let Size { placement, .. } = sizing::of_preset(subject, preset, &hardware, Work::Tuning, Runtime::Vllm)?;
+    let Size { placement, sum, .. } =
+        sizing::of_preset(subject, preset, &hardware, Work::Tuning, Runtime::Vllm)?;
     Ok(Tuned {
         spec,
         preset,
@@ -150,6 +175,7 @@ fn tuned<'a>(subject: &Subject<'a>, spec: &'a TuningSpec) -> Result<Tuned<'a>, P
         output,
         hardware,
         nodes: placement.nodes,
+        sum,
         notes,
     })
 }

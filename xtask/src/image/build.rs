@@ -95,23 +95,17 @@ impl Target {
 /// what else was asked for.
 pub(super) fn program(name: &str, target: &Target, directory: &Path) -> Result<PathBuf> {
     let status = repository::cargo()
-        .args([
-            "build",
-            "--release",
-            "--locked",
-            "--quiet",
-            "--package",
-            name,
-            "--bin",
-            name,
-        ])
+        .args(["build", "--release", "--locked", "--package", name, "--bin", name])
         .args(["--target", &target.triple])
         .env("CARGO_TARGET_DIR", directory)
         .env("CARGO_ENCODED_RUSTFLAGS", flags()?.join("\u{1f}"))
         .env_remove("RUSTFLAGS")
         .status()
         .context("cannot run cargo")?;
-    ensure!(status.success(), "cargo could not build {name}");
+    ensure!(
+        status.success(),
+        "cargo could not build {name}: it ended with {status}"
+    );
     Ok(directory.join(&target.triple).join("release").join(name))
 }
 

@@ -1,8 +1,8 @@
 //! `cargo xtask image`: images of our programs, without a container engine.
 //!
 //! An image is one static program and, where the program needs them, the certificates of the web's authorities.
-//! It has no shell and no other files, runs as the user 65532, and depends on nothing but the sources: the same
-//! sources give the same digest.
+//! It has no shell and no other files, runs as the user 65532, and depends on nothing but the sources and the
+//! compilers: the same of both give the same digest.
 
 mod build;
 mod certificates;

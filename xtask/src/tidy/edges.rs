@@ -125,6 +125,7 @@ pub(super) const TABLE: &[Allowed] = &[
     allow("artifact", &["oci-image"]),
     allow("model", &[]),
     allow("inference-server", &["model", "telemetry"]),
+    allow("tuning-job", &["model", "telemetry"]),
     // test support and chores
     allow("arm-server", &["instance-types", "kaito-api"]),
     allow("local-cluster", &[]),
@@ -146,6 +147,11 @@ pub(super) const TABLE: &[Allowed] = &[
             "preset-registry-api",
             "testkit",
         ],
+    },
+    Allowed {
+        package: "data-plane-tests",
+        uses: &[],
+        tests_use: &["model"],
     },
     allow(
         "xtask",

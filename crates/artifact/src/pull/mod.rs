@@ -15,7 +15,7 @@ use oci_image::{Descriptor, Limits, Unpacker};
 use tokio::sync::mpsc;
 
 use self::pipe::Pipe;
-use self::plan::{Form, Wanted, plan};
+use self::plan::{Form, Wanted, plan, total};
 use self::staging::Staging;
 use crate::args::{Common, Pull};
 use crate::error::{Error, Result};
@@ -39,7 +39,7 @@ pub(crate) async fn run(args: &Pull, common: &Common) -> Result<String> {
     let mut registry = Registry::open(target, &args.access, common, "pull", &[]).await?;
     let manifest = registry.manifest().await?;
     let blobs = plan(&manifest.image).map_err(|why| Error::Refused(format!("{whole} {why}")))?;
-    let size: u64 = blobs.iter().map(|blob| blob.descriptor.size()).sum();
+    let size = total(&blobs);
     if size > common.max_bytes {
         return Err(Error::TooMuch(format!(
             "{whole} has {}, more than is allowed (--max-bytes)",
@@ -140,8 +140,13 @@ async fn stream<T: Send + 'static>(
     let delivered = registry.blob(descriptor, sink, count).await;
     let consumed = consumer.await.map_err(|error| Error::task(&error))?;
     // An error of the transfer is the cause of whatever the consumer then made of half a blob.
-    delivered?;
-    consumed
+    match (delivered?, consumed) {
+        (false, Ok(_)) => Err(Error::Corrupt(format!(
+            "{} was not read to its end, so its digest is not known to be right",
+            descriptor.digest()
+        ))),
+        (_, consumed) => consumed,
+    }
 }
 
 fn write(source: &mut Pipe, path: &Path) -> Result<()> {

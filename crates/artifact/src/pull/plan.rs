@@ -64,6 +64,12 @@ pub(super) fn plan(manifest: &ImageManifest) -> std::result::Result<Vec<Wanted>,
     wanted.collect()
 }
 
+/// Bytes of all blobs. A manifest may say anything, and a sum that wraps around would pass for small.
+pub(super) fn total(blobs: &[Wanted]) -> u64 {
+    let sizes = blobs.iter().map(|blob| blob.descriptor.size());
+    sizes.fold(0, u64::saturating_add)
+}
+
 /// The title as a path that stays below the target.
 fn plain(title: &str) -> Option<PathBuf> {
     use std::path::Component;
@@ -127,6 +133,14 @@ mod tests {
         );
         let error = plan(&manifest("application/vnd.oci.empty.v1+json", &[(LAYER, None)])).unwrap_err();
         assert!(error.contains("neither an image"), "{error}");
+    }
+
+    #[test]
+    fn sizes_cannot_add_up_to_little() {
+        let mut blobs = plan(&manifest(IMAGE, &[(LAYER, None), (LAYER, None)])).unwrap();
+        assert_eq!(total(&blobs), 2);
+        blobs[0].descriptor.set_size(u64::MAX);
+        assert_eq!(total(&blobs), u64::MAX);
     }
 
     #[test]

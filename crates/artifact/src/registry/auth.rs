@@ -67,6 +67,13 @@ impl Authorizer {
         self.proven = true;
     }
 
+    /// Forgets what was found out.
+    pub(crate) fn begin_anew(&mut self) {
+        self.current = 0;
+        self.header = None;
+        self.proven = false;
+    }
+
     /// Goes on to the next credentials that can answer; false when there are none.
     ///
     /// # Errors
@@ -214,12 +221,28 @@ impl Authorizer {
         form.finish()
     }
 
-    /// Ours and the one the registry asks for, if that is another.
+    /// Ours and the one the registry asks for, if that is more.
     fn scopes_for(&self, bearer: &Bearer) -> Vec<String> {
         let mut scopes = self.scopes.clone();
-        scopes.extend(bearer.scope.clone().filter(|scope| !self.scopes.contains(scope)));
+        let asked = bearer
+            .scope
+            .as_deref()
+            .filter(|asked| !self.scopes.iter().any(|ours| covers(ours, asked)));
+        scopes.extend(asked.map(str::to_owned));
         scopes
     }
+}
+
+/// A scope (`repository:NAME:ACTION,ACTION`) allows all that another does; registries name actions in any order.
+fn covers(scope: &str, other: &str) -> bool {
+    let (Some((resource, actions)), Some((same, wanted))) = (scope.rsplit_once(':'), other.rsplit_once(':'))
+    else {
+        return scope == other;
+    };
+    resource == same
+        && wanted
+            .split(',')
+            .all(|wanted| actions.split(',').any(|action| action == wanted))
 }
 
 fn basic_header(user: &str, password: &str) -> Result<HeaderValue> {
@@ -235,4 +258,18 @@ fn secret(text: String) -> Result<HeaderValue> {
         .map_err(|_| Error::Unauthorized("a token holds characters that no header may".to_owned()))?;
     value.set_sensitive(true);
     Ok(value)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::covers;
+
+    #[test]
+    fn actions_count_in_any_order() {
+        assert!(covers("repository:a/b:pull,push", "repository:a/b:push,pull"));
+        assert!(covers("repository:a/b:pull,push", "repository:a/b:pull"));
+        assert!(!covers("repository:a/b:pull", "repository:a/b:pull,push"));
+        assert!(!covers("repository:a/b:pull", "repository:a/c:pull"));
+        assert!(!covers("repository:a/b:pull", "registry:catalog:*"));
+    }
 }

@@ -123,6 +123,11 @@ impl Registry {
         self.target.version()
     }
 
+    /// For a request of another kind: credentials that were refused for the last one may do for it.
+    pub(super) fn begin_credentials_anew(&mut self) {
+        self.auth.begin_anew();
+    }
+
     /// The URL of something in the repository.
     pub(super) fn url(&self, path: &str) -> Result<Url> {
         let bad = |error| Error::Usage(format!("{path} is no path of a registry: {error}"));

@@ -21,17 +21,17 @@ struct Transfer<'a> {
 }
 
 impl Registry {
-    /// Sends the blob's bytes to `sink`, in order. What the receiver made of them is good only if this succeeds.
+    /// Sends the blob's bytes to `sink`, in order. What the receiver made of them is good only if this is true in
+    /// the end; it is false when the receiver went away before.
     ///
     /// # Errors
-    /// When the blob cannot be read, or is not what its descriptor says. Ends early, without error, when the
-    /// receiver is gone.
+    /// When the blob cannot be read, or is not what its descriptor says.
     pub(crate) async fn blob(
         &mut self,
         descriptor: &Descriptor,
         sink: Sender<Bytes>,
         count: &Count,
-    ) -> Result<()> {
+    ) -> Result<bool> {
         if descriptor.digest().algorithm().as_ref() != "sha256" {
             return Err(Error::Refused(format!(
                 "{}: only SHA-256 digests are supported",
@@ -50,7 +50,7 @@ impl Registry {
             let before = transfer.hashing.passed();
             match self.rest_of(&mut transfer).await {
                 Ok(true) => {}
-                Ok(false) => return Ok(()),
+                Ok(false) => return Ok(false),
                 Err(error) => {
                     if transfer.hashing.passed() > before {
                         attempts.reset();
@@ -59,7 +59,8 @@ impl Registry {
                 }
             }
         }
-        transfer.verdict()
+        transfer.verdict()?;
+        Ok(true)
     }
 
     /// One request for what is missing; false when the receiver is gone.

@@ -71,7 +71,11 @@ impl Registry {
                 Some(session) => self.send_next(blob, session).await,
             };
             match step {
-                Ok(Step::Done) => return Ok(sent),
+                Ok(Step::Done) => {
+                    let rest = if sent { blob.descriptor.size() - before } else { 0 };
+                    count.add(rest);
+                    return Ok(sent);
+                }
                 Ok(Step::Going(going)) => {
                     sent = true;
                     if going.offset > before {
@@ -101,7 +105,10 @@ impl Registry {
         match self.execute(&call).await {
             Ok(response) => Ok(response.status() == StatusCode::OK),
             // Some registries let one push and not look.
-            Err(Error::Unauthorized(_)) => Ok(false),
+            Err(Error::Unauthorized(_)) => {
+                self.begin_credentials_anew();
+                Ok(false)
+            }
             Err(error) => Err(error),
         }
     }

@@ -27,7 +27,11 @@ pub(crate) async fn start(
     let mut receivers = Vec::with_capacity(requests.len());
     for request in requests {
         // Those that were started are cancelled by dropping their receivers.
-        let receiver = served.engine.submit(request).await.map_err(|rejected| refusal(app, rejected))?;
+        let receiver = served
+            .engine
+            .submit(request)
+            .await
+            .map_err(|rejected| refusal(app, rejected))?;
         receivers.push(receiver);
     }
     Ok(receivers)
@@ -75,7 +79,11 @@ type Indexed = futures::stream::BoxStream<'static, (usize, Event)>;
 /// Events of all choices as they come, each with the number of its choice.
 pub(crate) fn merged(receivers: Vec<UnboundedReceiver<Event>>) -> SelectAll<Indexed> {
     let numbered = receivers.into_iter().enumerate();
-    select_all(numbered.map(|(index, receiver)| UnboundedReceiverStream::new(receiver).map(move |event| (index, event)).boxed()))
+    select_all(numbered.map(|(index, receiver)| {
+        UnboundedReceiverStream::new(receiver)
+            .map(move |event| (index, event))
+            .boxed()
+    }))
 }
 
 /// Sums up how many tokens there were.
@@ -105,7 +113,8 @@ impl Usage {
 /// A stream of server-sent events that ends with `[DONE]`.
 pub(crate) fn sse(
     chunks: impl Stream<Item = serde_json::Value> + Send + 'static,
-) -> axum::response::sse::Sse<impl Stream<Item = Result<axum::response::sse::Event, std::convert::Infallible>>> {
+) -> axum::response::sse::Sse<impl Stream<Item = Result<axum::response::sse::Event, std::convert::Infallible>>>
+{
     use axum::response::sse::{Event as Sent, KeepAlive, Sse};
     let data = chunks.map(|chunk| Sent::default().data(chunk.to_string()));
     let done = futures::stream::once(async { Sent::default().data("[DONE]") });

@@ -49,7 +49,9 @@ impl Body {
 
     pub(crate) fn flag(&self, name: &str, default: bool) -> Parsed<bool> {
         self.get(name).map_or(Ok(default), |value| {
-            value.as_bool().ok_or_else(|| self.error(name, "is neither true nor false"))
+            value
+                .as_bool()
+                .ok_or_else(|| self.error(name, "is neither true nor false"))
         })
     }
 
@@ -69,7 +71,14 @@ impl Body {
         match value.as_f64().filter(|number| range.contains(number)) {
             #[expect(clippy::cast_possible_truncation, reason = "all ranges are small")]
             Some(number) => Ok(Some(number as f32)),
-            None => Err(self.error(name, format!("is {value}, a number from {} to {} is needed", range.start(), range.end()))),
+            None => Err(self.error(
+                name,
+                format!(
+                    "is {value}, a number from {} to {} is needed",
+                    range.start(),
+                    range.end()
+                ),
+            )),
         }
     }
 
@@ -79,24 +88,39 @@ impl Body {
         };
         let number = value.as_i64().filter(|number| range.contains(number));
         number.map(Some).ok_or_else(|| {
-            self.error(name, format!("is {value}, a whole number from {} to {} is needed", range.start(), range.end()))
+            self.error(
+                name,
+                format!(
+                    "is {value}, a whole number from {} to {} is needed",
+                    range.start(),
+                    range.end()
+                ),
+            )
         })
     }
 
     /// A whole number that counts something.
     pub(crate) fn count(&self, name: &str, range: RangeInclusive<i64>) -> Parsed<Option<usize>> {
-        Ok(self.whole(name, range)?.and_then(|number| usize::try_from(number).ok()))
+        Ok(self
+            .whole(name, range)?
+            .and_then(|number| usize::try_from(number).ok()))
     }
 
     /// One string or a list of at most `most`.
     pub(crate) fn texts(&self, name: &str, most: usize) -> Parsed<Vec<String>> {
-        let wrong = || self.error(name, format!("is neither a string nor a list of at most {most} strings"));
+        let wrong = || {
+            self.error(
+                name,
+                format!("is neither a string nor a list of at most {most} strings"),
+            )
+        };
         match self.get(name) {
             None => Ok(Vec::new()),
             Some(Value::String(text)) => Ok(vec![text.clone()]),
-            Some(Value::Array(list)) if list.len() <= most => {
-                list.iter().map(|value| value.as_str().map(str::to_owned).ok_or_else(wrong)).collect()
-            }
+            Some(Value::Array(list)) if list.len() <= most => list
+                .iter()
+                .map(|value| value.as_str().map(str::to_owned).ok_or_else(wrong))
+                .collect(),
             Some(_) => Err(wrong()),
         }
     }
@@ -106,15 +130,24 @@ impl Body {
         let wrong = || self.error(name, "is no list of token numbers");
         match self.get(name) {
             None => Ok(None),
-            Some(Value::Array(list)) => list.iter().map(|value| token(value).ok_or_else(wrong)).collect::<Parsed<_>>().map(Some),
+            Some(Value::Array(list)) => list
+                .iter()
+                .map(|value| token(value).ok_or_else(wrong))
+                .collect::<Parsed<_>>()
+                .map(Some),
             Some(_) => Err(wrong()),
         }
     }
 
     /// Refuses fields that would change the answer and are not carried out, unless they have the value that changes nothing.
     pub(crate) fn refuse(&self, fields: &[(&str, Value)]) -> Parsed<()> {
-        match fields.iter().find(|(name, neutral)| self.get(name).is_some_and(|value| value != neutral)) {
-            Some((name, neutral)) => Err(self.error(name, format!("is not supported here, other than {neutral}"))),
+        match fields
+            .iter()
+            .find(|(name, neutral)| self.get(name).is_some_and(|value| value != neutral))
+        {
+            Some((name, neutral)) => {
+                Err(self.error(name, format!("is not supported here, other than {neutral}")))
+            }
             None => Ok(()),
         }
     }
@@ -130,11 +163,14 @@ mod tests {
 
     #[test]
     fn mistakes_name_their_field() {
-        let body = Body::parse(br#"{"a": "x", "n": 3, "t": 2.5, "s": ["p", 1], "o": {"k": 1}, "z": null}"#).unwrap();
+        let body =
+            Body::parse(br#"{"a": "x", "n": 3, "t": 2.5, "s": ["p", 1], "o": {"k": 1}, "z": null}"#).unwrap();
         let message = |error: ApiError| error.message;
         assert_eq!(body.whole("n", 1..=8).unwrap(), Some(3));
         assert_eq!(body.whole("z", 1..=8).unwrap(), None);
-        assert!(message(body.whole("n", 5..=8).unwrap_err()).contains("`n` is 3, a whole number from 5 to 8"));
+        assert!(
+            message(body.whole("n", 5..=8).unwrap_err()).contains("`n` is 3, a whole number from 5 to 8")
+        );
         assert!(message(body.number("t", 0.0..=2.0).unwrap_err()).contains("`t` is 2.5"));
         assert!(message(body.flag("a", true).unwrap_err()).starts_with("`a`"));
         assert!(message(body.texts("s", 4).unwrap_err()).starts_with("`s`"));

@@ -42,7 +42,10 @@ pub(crate) async fn handle(
         false => None,
     };
     let prompt = prompt(&served, &body)?;
-    let tokens = served.tokenizer.encode(&prompt, false).map_err(ApiError::internal)?;
+    let tokens = served
+        .tokenizer
+        .encode(&prompt, false)
+        .map_err(ApiError::internal)?;
     let requests = options.requests(&served, "messages", &tokens, log_probs, options::chat_answer())?;
     let usage = Usage {
         prompt: tokens.len(),
@@ -65,7 +68,8 @@ pub(crate) async fn handle(
 /// The text the model gets for a conversation.
 pub(crate) fn prompt(served: &Served, body: &Body) -> Result<String, ApiError> {
     let template = served.template.as_ref();
-    let template = template.ok_or_else(|| ApiError::field("messages", "can't be used: the model has no chat template"))?;
+    let template = template
+        .ok_or_else(|| ApiError::field("messages", "can't be used: the model has no chat template"))?;
     let conversation = Conversation {
         messages: messages(body)?,
         tools: match body.get("tools") {
@@ -81,17 +85,24 @@ pub(crate) fn prompt(served: &Served, body: &Body) -> Result<String, ApiError> {
             Some(_) => return Err(body.error("chat_template_kwargs", "is no object")),
         },
     };
-    template.render(&conversation).map_err(|error| ApiError::field("messages", format!("does not fit: {error}")))
+    template
+        .render(&conversation)
+        .map_err(|error| ApiError::field("messages", format!("does not fit: {error}")))
 }
 
 fn messages(body: &Body) -> Result<Vec<Value>, ApiError> {
     let list = match body.get("messages") {
         Some(Value::Array(list)) if !list.is_empty() && list.len() <= MESSAGES => list,
-        Some(Value::Array(_)) => return Err(body.error("messages", format!("has to hold 1 to {MESSAGES} messages"))),
+        Some(Value::Array(_)) => {
+            return Err(body.error("messages", format!("has to hold 1 to {MESSAGES} messages")));
+        }
         Some(_) => return Err(body.error("messages", "is no list")),
         None => return Err(body.error("messages", "is missing")),
     };
-    list.iter().enumerate().map(|(index, message)| self::message(index, message)).collect()
+    list.iter()
+        .enumerate()
+        .map(|(index, message)| self::message(index, message))
+        .collect()
 }
 
 /// A message with its content as one string, as templates want it.
@@ -112,7 +123,14 @@ fn message(index: usize, message: &Value) -> Result<Value, ApiError> {
                 _ => None,
             };
             let texts: Option<Vec<String>> = parts.iter().map(text).collect();
-            texts.ok_or_else(|| error(".content", "holds something else than text: this model reads text only"))?.concat()
+            texts
+                .ok_or_else(|| {
+                    error(
+                        ".content",
+                        "holds something else than text: this model reads text only",
+                    )
+                })?
+                .concat()
         }
         Some(_) => return Err(error(".content", "is neither a string nor a list of parts")),
     };
@@ -153,7 +171,7 @@ impl Reply {
         })
     }
 
-    fn delta(&self, index: usize, delta: Value, log_probs: Value, reason: Option<Reason>) -> Value {
+    fn delta(&self, index: usize, delta: &Value, log_probs: &Value, reason: Option<Reason>) -> Value {
         self.chunk(&json!([{
             "index": index, "delta": delta, "logprobs": log_probs, "finish_reason": reason.map(Reason::as_str),
         }]))
@@ -168,7 +186,14 @@ fn stream(
     with_usage: bool,
 ) -> impl futures::Stream<Item = Value> + Send + 'static {
     let first: Vec<Value> = (0..receivers.len())
-        .map(|index| reply.delta(index, json!({"role": "assistant", "content": ""}), Value::Null, None))
+        .map(|index| {
+            reply.delta(
+                index,
+                &json!({"role": "assistant", "content": ""}),
+                &Value::Null,
+                None,
+            )
+        })
         .collect();
     let mut open = receivers.len();
     let events = answer::merged(receivers).flat_map(move |(index, event)| {
@@ -178,16 +203,16 @@ fn stream(
                 let log_probs = log_probs(&served, std::slice::from_ref(&token));
                 // A token whose text is held back says nothing, unless somebody counts.
                 if !token.text.is_empty() || !log_probs.is_null() {
-                    chunks.push(reply.delta(index, json!({"content": token.text}), log_probs, None));
+                    chunks.push(reply.delta(index, &json!({"content": token.text}), &log_probs, None));
                 }
             }
             Event::End(end) => {
                 usage.add(&end);
                 open -= 1;
                 if !end.text.is_empty() {
-                    chunks.push(reply.delta(index, json!({"content": end.text}), Value::Null, None));
+                    chunks.push(reply.delta(index, &json!({"content": end.text}), &Value::Null, None));
                 }
-                chunks.push(reply.delta(index, json!({}), Value::Null, Some(end.reason)));
+                chunks.push(reply.delta(index, &json!({}), &Value::Null, Some(end.reason)));
                 if open == 0 && with_usage {
                     let mut last = reply.chunk(&json!([]));
                     last["usage"] = usage.json();
@@ -204,7 +229,11 @@ fn log_probs(served: &Served, tokens: &[Token]) -> Value {
     let entry = |token: &Token| {
         let probs: &LogProbs = token.log_probs.as_ref()?;
         let mut own = spelled(served, token.id, probs.chosen);
-        own["top_logprobs"] = probs.top.iter().map(|(id, log_prob)| spelled(served, *id, *log_prob)).collect();
+        own["top_logprobs"] = probs
+            .top
+            .iter()
+            .map(|(id, log_prob)| spelled(served, *id, *log_prob))
+            .collect();
         Some(own)
     };
     let entries: Option<Vec<Value>> = tokens.iter().map(entry).collect();

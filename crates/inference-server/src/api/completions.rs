@@ -28,7 +28,10 @@ pub(crate) async fn handle(
     let served = app.served()?;
     let body = Body::parse(&bytes)?;
     app.check_model(&served, &body)?;
-    body.refuse(&[("suffix", "".into()), ("best_of", body.get("n").cloned().unwrap_or_else(|| 1.into()))])?;
+    body.refuse(&[
+        ("suffix", "".into()),
+        ("best_of", body.get("n").cloned().unwrap_or_else(|| 1.into())),
+    ])?;
     let options = Options::parse(&body, &served.generation)?;
     let log_probs = body.count("logprobs", 0..=20)?;
     let echo = body.flag("echo", false)?;
@@ -39,10 +42,18 @@ pub(crate) async fn handle(
     for prompt in &prompts {
         usage.prompt += prompt.len();
         requests.extend(options.requests(&served, "prompt", prompt, log_probs, ANSWER)?);
-        let head = if echo { served.tokenizer.decode(prompt, true).map_err(ApiError::internal)? } else { String::new() };
+        let head = if echo {
+            served
+                .tokenizer
+                .decode(prompt, true)
+                .map_err(ApiError::internal)?
+        } else {
+            String::new()
+        };
         heads.extend(std::iter::repeat_n(head, options.choices));
     }
-    let base = json!({"id": id.0, "object": "text_completion", "created": super::now(), "model": served.name});
+    let base =
+        json!({"id": id.0, "object": "text_completion", "created": super::now(), "model": served.name});
     let receivers = answer::start(&app, &served, requests).await?;
     if options.stream {
         let chunks = stream(base, served, receivers, heads, usage, options.stream_usage);
@@ -50,14 +61,18 @@ pub(crate) async fn handle(
     }
     let answers = answer::collect(receivers).await?;
     let mut reply = base;
-    let choices = answers.iter().zip(&heads).enumerate().map(|(index, (answer, head))| {
-        usage.add(&answer.end);
-        json!({
-            "index": index, "text": format!("{head}{}", answer.text),
-            "logprobs": self::log_probs(&served, &answer.tokens, head.len()),
-            "finish_reason": answer.end.reason.as_str(),
-        })
-    });
+    let choices = answers
+        .iter()
+        .zip(&heads)
+        .enumerate()
+        .map(|(index, (answer, head))| {
+            usage.add(&answer.end);
+            json!({
+                "index": index, "text": format!("{head}{}", answer.text),
+                "logprobs": self::log_probs(&served, &answer.tokens, head.len()),
+                "finish_reason": answer.end.reason.as_str(),
+            })
+        });
     reply["choices"] = choices.collect();
     reply["usage"] = usage.json();
     Ok(Json(reply).into_response())
@@ -65,7 +80,12 @@ pub(crate) async fn handle(
 
 /// A string, several, tokens, or several lists of tokens.
 fn prompts(served: &Served, body: &Body) -> Result<Vec<Vec<u32>>, ApiError> {
-    let wrong = || body.error("prompt", format!("is neither text nor tokens, nor a list of at most {PROMPTS} of them"));
+    let wrong = || {
+        body.error(
+            "prompt",
+            format!("is neither text nor tokens, nor a list of at most {PROMPTS} of them"),
+        )
+    };
     let encode = |text: &str| served.tokenizer.encode(text, true).map_err(ApiError::internal);
     let tokens = |list: &[Value]| list.iter().map(token).collect::<Option<Vec<u32>>>();
     match body.get("prompt") {
@@ -100,12 +120,12 @@ fn stream(
         chunk["choices"] = choices;
         chunk
     };
-    let choice = |index: usize, text: &str, log_probs: Value, reason: Option<&str>| {
-        json!([{"index": index, "text": text, "logprobs": log_probs, "finish_reason": reason}])
-    };
+    let choice = |index: usize, text: &str, log_probs: Value, reason: Option<&str>| json!([{"index": index, "text": text, "logprobs": log_probs, "finish_reason": reason}]);
     let mut written: Vec<usize> = heads.iter().map(String::len).collect();
     let echoed = heads.into_iter().enumerate().filter(|(_, head)| !head.is_empty());
-    let first: Vec<Value> = echoed.map(|(index, head)| chunk(choice(index, &head, Value::Null, None))).collect();
+    let first: Vec<Value> = echoed
+        .map(|(index, head)| chunk(choice(index, &head, Value::Null, None)))
+        .collect();
     let mut open = receivers.len();
     let events = answer::merged(receivers).flat_map(move |(index, event)| {
         let mut chunks = Vec::new();
@@ -120,7 +140,12 @@ fn stream(
             Event::End(end) => {
                 usage.add(&end);
                 open -= 1;
-                chunks.push(chunk(choice(index, &end.text, Value::Null, Some(end.reason.as_str()))));
+                chunks.push(chunk(choice(
+                    index,
+                    &end.text,
+                    Value::Null,
+                    Some(end.reason.as_str()),
+                )));
                 if open == 0 && with_usage {
                     let mut last = chunk(json!([]));
                     last["usage"] = usage.json();
@@ -147,7 +172,10 @@ fn log_probs(served: &Served, tokens: &[Token], from: usize) -> Value {
         offset += name.len();
         names.push(name);
         own.push(probs.chosen);
-        let likeliest = probs.top.iter().map(|(id, log_prob)| (spelled(*id), Value::from(*log_prob)));
+        let likeliest = probs
+            .top
+            .iter()
+            .map(|(id, log_prob)| (spelled(*id), Value::from(*log_prob)));
         top.push(Value::Object(likeliest.collect::<Map<_, _>>()));
     }
     if names.is_empty() {

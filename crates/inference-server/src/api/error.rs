@@ -103,7 +103,10 @@ impl ApiError {
 
     fn respond(&self, body: Value) -> Response {
         let mut response = (self.status, Json(body)).into_response();
-        if matches!(self.status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE) {
+        if matches!(
+            self.status,
+            StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE
+        ) {
             response.headers_mut().insert(header::RETRY_AFTER, RETRY_AFTER);
         }
         response

@@ -46,7 +46,10 @@ pub(crate) async fn models(State(app): State<App>) -> Result<Json<Value>, ApiErr
 
 /// JSON as this path always had it; Prometheus' text for whoever asks for text.
 pub(crate) async fn metrics(State(app): State<App>, headers: HeaderMap) -> Response {
-    let accept = headers.get(header::ACCEPT).and_then(|accept| accept.to_str().ok()).unwrap_or_default();
+    let accept = headers
+        .get(header::ACCEPT)
+        .and_then(|accept| accept.to_str().ok())
+        .unwrap_or_default();
     if accept.contains("openmetrics") || accept.contains("text/plain") {
         return prometheus(State(app)).await;
     }

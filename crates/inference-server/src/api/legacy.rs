@@ -38,7 +38,11 @@ async fn respond(app: &App, bytes: &[u8]) -> Result<String, ApiError> {
     };
     let (prompt, special, is_text) = match served.pipeline {
         Pipeline::TextGeneration => match body.text("prompt")?.filter(|prompt| !prompt.is_empty()) {
-            Some(prompt) => (format!("{}{prompt}", body.text("prefix")?.unwrap_or_default()), true, true),
+            Some(prompt) => (
+                format!("{}{prompt}", body.text("prefix")?.unwrap_or_default()),
+                true,
+                true,
+            ),
             None => return Err(wanted("Text generation parameter prompt required")),
         },
         Pipeline::Conversational => match body.get("messages") {
@@ -49,12 +53,21 @@ async fn respond(app: &App, bytes: &[u8]) -> Result<String, ApiError> {
     };
     body.refuse(&[("handle_long_generation", Value::Null)])?;
     let full = is_text && body.flag("return_full_text", true)?;
-    let tokens = served.tokenizer.encode(&prompt, special).map_err(ApiError::internal)?;
+    let tokens = served
+        .tokenizer
+        .encode(&prompt, special)
+        .map_err(ApiError::internal)?;
     let options = options(&served, &body, tokens.len())?;
     let name = if is_text { "prompt" } else { "messages" };
     let requests = options.requests(&served, name, &tokens, None, MAX_LENGTH)?;
     let answers = answer::collect(answer::start(app, &served, requests).await?).await?;
-    let one = |answer: &answer::Answer| if full { format!("{prompt}{}", answer.text) } else { answer.text.clone() };
+    let one = |answer: &answer::Answer| {
+        if full {
+            format!("{prompt}{}", answer.text)
+        } else {
+            answer.text.clone()
+        }
+    };
     Ok(answers.iter().map(one).collect())
 }
 
@@ -69,7 +82,9 @@ fn options(served: &Served, body: &Body, prompt: usize) -> Result<Options, ApiEr
     ])?;
     kwargs.number("typical_p", 1.0..=1.0)?;
     let longest = i64::try_from(served.context).unwrap_or(i64::MAX);
-    let max_length = kwargs.count("max_length", 1..=longest)?.unwrap_or(MAX_LENGTH.min(served.context));
+    let max_length = kwargs
+        .count("max_length", 1..=longest)?
+        .unwrap_or(MAX_LENGTH.min(served.context));
     let most = match kwargs.count("max_new_tokens", 1..=longest)? {
         Some(most) => most,
         None if max_length > prompt => max_length - prompt,
@@ -80,9 +95,14 @@ fn options(served: &Served, body: &Body, prompt: usize) -> Result<Options, ApiEr
     };
     let min_length = kwargs.count("min_length", 0..=longest)?.unwrap_or(0);
     let greedy = !kwargs.flag("do_sample", true)?;
-    let number = |name: &str, range, default: f32| Ok::<_, ApiError>(kwargs.number(name, range)?.unwrap_or(default));
+    let number =
+        |name: &str, range, default: f32| Ok::<_, ApiError>(kwargs.number(name, range)?.unwrap_or(default));
     let settings = Settings {
-        temperature: if greedy { 0.0 } else { number("temperature", 0.0..=100.0, 1.0)? },
+        temperature: if greedy {
+            0.0
+        } else {
+            number("temperature", 0.0..=100.0, 1.0)?
+        },
         top_k: kwargs.count("top_k", 0..=i64::from(u32::MAX))?.unwrap_or(TOP_K),
         top_p: number("top_p", 0.0..=1.0, 1.0)?,
         repetition_penalty: number("repetition_penalty", 0.01..=10.0, 1.0)?,
@@ -90,7 +110,14 @@ fn options(served: &Served, body: &Body, prompt: usize) -> Result<Options, ApiEr
     };
     let end = match kwargs.get("eos_token_id") {
         Some(Value::Array(_)) => kwargs.tokens("eos_token_id")?.unwrap_or_default(),
-        Some(_) => vec![u32::try_from(kwargs.whole("eos_token_id", 0..=i64::from(u32::MAX))?.unwrap_or(0)).unwrap_or(0)],
+        Some(_) => vec![
+            u32::try_from(
+                kwargs
+                    .whole("eos_token_id", 0..=i64::from(u32::MAX))?
+                    .unwrap_or(0),
+            )
+            .unwrap_or(0),
+        ],
         None => served.generation.end.clone(),
     };
     Ok(Options {
@@ -98,7 +125,9 @@ fn options(served: &Served, body: &Body, prompt: usize) -> Result<Options, ApiEr
         most: Some(most),
         least: min_length.saturating_sub(prompt),
         settings,
-        seed: kwargs.whole("seed", i64::MIN..=i64::MAX)?.map_or_else(|| fastrand::u64(..), i64::cast_unsigned),
+        seed: kwargs
+            .whole("seed", i64::MIN..=i64::MAX)?
+            .map_or_else(|| fastrand::u64(..), i64::cast_unsigned),
         stops: kwargs.texts("stop_strings", 16)?,
         end,
         stream: false,

@@ -77,7 +77,9 @@ impl App {
 
 /// Unix time in seconds.
 pub(crate) fn now() -> u64 {
-    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs())
+    SystemTime::now()
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .map_or(0, |since| since.as_secs())
 }
 
 /// All routes of a server with a model.
@@ -109,7 +111,9 @@ pub(crate) fn body_limit() -> DefaultBodyLimit {
 /// Gives every request an id and every reply that id.
 async fn with_id(mut request: Request, next: Next) -> Response {
     let given = request.headers().get(&REQUEST_ID).and_then(|id| id.to_str().ok());
-    let given = given.filter(|id| !id.is_empty() && id.len() <= ID_BYTES).map(str::to_owned);
+    let given = given
+        .filter(|id| !id.is_empty() && id.len() <= ID_BYTES)
+        .map(str::to_owned);
     let id = given.unwrap_or_else(|| format!("{:032x}", fastrand::u128(..)));
     request.extensions_mut().insert(RequestId(id.clone()));
     let mut response = next.run(request).await;

@@ -40,14 +40,20 @@ impl Options {
             Some(most) => Some(most),
             None => body.count("max_tokens", 1..=MOST_TOKENS)?,
         };
-        let mut end = if body.flag("ignore_eos", false)? { Vec::new() } else { generation.end.clone() };
+        let mut end = if body.flag("ignore_eos", false)? {
+            Vec::new()
+        } else {
+            generation.end.clone()
+        };
         end.extend(body.tokens("stop_token_ids")?.unwrap_or_default());
         Ok(Self {
             choices: body.count("n", 1..=CHOICES)?.unwrap_or(1),
             most,
             least: body.count("min_tokens", 0..=MOST_TOKENS)?.unwrap_or(0),
             settings: settings(body, generation)?,
-            seed: body.whole("seed", i64::MIN..=i64::MAX)?.map_or_else(|| fastrand::u64(..), i64::cast_unsigned),
+            seed: body
+                .whole("seed", i64::MIN..=i64::MAX)?
+                .map_or_else(|| fastrand::u64(..), i64::cast_unsigned),
             stops: body.texts("stop", STOPS)?,
             end,
             stream: body.flag("stream", false)?,
@@ -68,12 +74,20 @@ impl Options {
             return Err(ApiError::field(name, "is empty"));
         }
         if let Some(token) = prompt.iter().find(|token| **token as usize >= served.vocabulary) {
-            return Err(ApiError::field(name, format!("holds token {token}: the model has {}", served.vocabulary)));
+            return Err(ApiError::field(
+                name,
+                format!("holds token {token}: the model has {}", served.vocabulary),
+            ));
         }
         let room = served.context.saturating_sub(prompt.len());
         let most = self.most.unwrap_or(answer.min(room));
         if room == 0 || most > room {
-            return Err(ApiError::too_long(name, prompt.len(), most.max(1), served.context));
+            return Err(ApiError::too_long(
+                name,
+                prompt.len(),
+                most.max(1),
+                served.context,
+            ));
         }
         let request = |choice: u64| Request {
             prompt: prompt.to_vec(),
@@ -96,16 +110,23 @@ fn settings(body: &Body, generation: &Generation) -> Result<Settings, ApiError> 
         Some(asked) => usize::try_from(asked).unwrap_or(0),
         None => generation.top_k.unwrap_or(neutral.top_k),
     };
-    let number = |name: &str, range, default: f32| Ok::<_, ApiError>(body.number(name, range)?.unwrap_or(default));
+    let number =
+        |name: &str, range, default: f32| Ok::<_, ApiError>(body.number(name, range)?.unwrap_or(default));
     Ok(Settings {
-        temperature: number("temperature", 0.0..=2.0, generation.temperature.unwrap_or(neutral.temperature))?,
+        temperature: number(
+            "temperature",
+            0.0..=2.0,
+            generation.temperature.unwrap_or(neutral.temperature),
+        )?,
         top_k,
         top_p: number("top_p", 0.0..=1.0, generation.top_p.unwrap_or(neutral.top_p))?,
         min_p: number("min_p", 0.0..=1.0, neutral.min_p)?,
         repetition_penalty: number(
             "repetition_penalty",
             0.01..=10.0,
-            generation.repetition_penalty.unwrap_or(neutral.repetition_penalty),
+            generation
+                .repetition_penalty
+                .unwrap_or(neutral.repetition_penalty),
         )?,
         presence_penalty: number("presence_penalty", -2.0..=2.0, 0.0)?,
         frequency_penalty: number("frequency_penalty", -2.0..=2.0, 0.0)?,
@@ -114,7 +135,12 @@ fn settings(body: &Body, generation: &Generation) -> Result<Settings, ApiError> 
 }
 
 fn biases(body: &Body) -> Result<Vec<(u32, f32)>, ApiError> {
-    let wrong = || body.error("logit_bias", "is no object of at most 1024 token numbers with numbers from -100 to 100");
+    let wrong = || {
+        body.error(
+            "logit_bias",
+            "is no object of at most 1024 token numbers with numbers from -100 to 100",
+        )
+    };
     match body.get("logit_bias") {
         None => Ok(Vec::new()),
         Some(Value::Object(map)) if map.len() <= BIASES => {

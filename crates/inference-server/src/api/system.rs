@@ -16,12 +16,17 @@ const GIB: f64 = 1_073_741_824.0;
 pub(crate) async fn report() -> Value {
     let before = times();
     tokio::time::sleep(WATCHED).await;
-    let load = before.zip(times()).map_or(0.0, |(before, after)| load(before, after));
+    let load = before
+        .zip(times())
+        .map_or(0.0, |(before, after)| load(before, after));
     let memory = fs::read_to_string("/proc/meminfo").unwrap_or_default();
     let total = meminfo(&memory, "MemTotal").unwrap_or(0);
     let used = total.saturating_sub(meminfo(&memory, "MemAvailable").unwrap_or(0));
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
-    let cores = fs::read_to_string("/proc/cpuinfo").ok().and_then(|text| cores(&text)).unwrap_or(threads);
+    let cores = fs::read_to_string("/proc/cpuinfo")
+        .ok()
+        .and_then(|text| cores(&text))
+        .unwrap_or(threads);
     json!({
         "gpu_info": null,
         "cpu_info": {
@@ -42,7 +47,12 @@ fn times() -> Option<(u64, u64)> {
 
 fn ticks(stat: &str) -> Option<(u64, u64)> {
     let line = stat.lines().find(|line| line.starts_with("cpu "))?;
-    let all: Vec<u64> = line.split_whitespace().skip(1).take(8).filter_map(|field| field.parse().ok()).collect();
+    let all: Vec<u64> = line
+        .split_whitespace()
+        .skip(1)
+        .take(8)
+        .filter_map(|field| field.parse().ok())
+        .collect();
     let total: u64 = all.iter().sum();
     let idle = all.get(3)? + all.get(4)?;
     Some((total - idle, total))

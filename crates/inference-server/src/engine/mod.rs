@@ -105,7 +105,9 @@ pub(crate) struct Engine {
 
 impl std::fmt::Debug for Command {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Command").field("request", &self.request).finish_non_exhaustive()
+        f.debug_struct("Command")
+            .field("request", &self.request)
+            .finish_non_exhaustive()
     }
 }
 
@@ -129,7 +131,12 @@ impl Engine {
     /// Hands a request over. Dropping the receiver cancels it. The channel holds at most the tokens of one answer.
     pub(crate) async fn submit(&self, request: Request) -> Result<UnboundedReceiver<Event>, Rejected> {
         let (reply, answer) = oneshot::channel();
-        self.commands.send(Command { request, reply }).map_err(|_| Rejected::Gone)?;
-        answer.await.map_err(|_| Rejected::Gone)?.map_err(Rejected::Refused)
+        self.commands
+            .send(Command { request, reply })
+            .map_err(|_| Rejected::Gone)?;
+        answer
+            .await
+            .map_err(|_| Rejected::Gone)?
+            .map_err(Rejected::Refused)
     }
 }

@@ -56,9 +56,17 @@ impl Sequence {
     }
 
     /// Picks the next token; returns why the answer is over, if it is.
-    pub(super) fn pick(&mut self, tokenizer: &Tokenizer, mut logits: Vec<f32>) -> model::Result<Option<Reason>> {
+    pub(super) fn pick(
+        &mut self,
+        tokenizer: &Tokenizer,
+        mut logits: Vec<f32>,
+    ) -> model::Result<Option<Reason>> {
         let original = self.request.log_probs.map(|_| logits.clone());
-        let forbidden: &[u32] = if self.generated() < self.request.least { &self.request.end } else { &[] };
+        let forbidden: &[u32] = if self.generated() < self.request.least {
+            &self.request.end
+        } else {
+            &[]
+        };
         let token = self.sampler.pick(&mut logits, forbidden);
         self.tokens.push(token);
         self.last_token = Some(Instant::now());
@@ -83,7 +91,11 @@ impl Sequence {
     pub(super) fn end(&mut self, tokenizer: &Tokenizer, reason: Reason) {
         let held = self.text.finish(tokenizer).unwrap_or_default();
         let shown = self.stops.push(&held);
-        let text = if shown.stopped { shown.text } else { shown.text + &self.stops.finish() };
+        let text = if shown.stopped {
+            shown.text
+        } else {
+            shown.text + &self.stops.finish()
+        };
         self.send(Event::End(End {
             reason,
             text,

@@ -66,7 +66,11 @@ impl Worker {
             }
             let shares = self.scheduler.plan();
             self.step(&shares);
-            self.measure.load(self.scheduler.running(), self.scheduler.waiting(), self.scheduler.cache_use());
+            self.measure.load(
+                self.scheduler.running(),
+                self.scheduler.waiting(),
+                self.scheduler.cache_use(),
+            );
         }
     }
 
@@ -91,8 +95,12 @@ impl Worker {
     }
 
     fn forget_abandoned(&mut self) {
-        let abandoned: Vec<Id> =
-            self.sequences.iter().filter(|(_, sequence)| sequence.is_abandoned()).map(|(id, _)| *id).collect();
+        let abandoned: Vec<Id> = self
+            .sequences
+            .iter()
+            .filter(|(_, sequence)| sequence.is_abandoned())
+            .map(|(id, _)| *id)
+            .collect();
         for id in abandoned {
             self.scheduler.remove(id);
             if let Some(sequence) = self.sequences.remove(&id) {
@@ -117,14 +125,20 @@ impl Worker {
     }
 
     fn step(&mut self, shares: &[Share]) {
-        let mut by_id: HashMap<Id, &mut Sequence> = self.sequences.iter_mut().map(|(id, s)| (*id, s)).collect();
-        let mut chosen: Vec<(Share, &mut Sequence)> =
-            shares.iter().filter_map(|share| Some((*share, by_id.remove(&share.id)?))).collect();
+        let mut by_id: HashMap<Id, &mut Sequence> =
+            self.sequences.iter_mut().map(|(id, s)| (*id, s)).collect();
+        let mut chosen: Vec<(Share, &mut Sequence)> = shares
+            .iter()
+            .filter_map(|share| Some((*share, by_id.remove(&share.id)?)))
+            .collect();
         if chosen.is_empty() {
             return;
         }
         let began = Instant::now();
-        let tokens: Vec<Vec<u32>> = chosen.iter().map(|(share, sequence)| sequence.next(share.tokens).to_vec()).collect();
+        let tokens: Vec<Vec<u32>> = chosen
+            .iter()
+            .map(|(share, sequence)| sequence.next(share.tokens).to_vec())
+            .collect();
         let mut segments: Vec<Segment<'_>> = chosen
             .iter_mut()
             .zip(&tokens)
@@ -135,12 +149,19 @@ impl Worker {
             })
             .collect();
         let outcome = self.decoder.step(&mut segments);
-        self.measure.step(began.elapsed(), tokens.iter().map(Vec::len).sum());
+        self.measure
+            .step(began.elapsed(), tokens.iter().map(Vec::len).sum());
         let mut ended = Vec::new();
         match outcome {
             Ok(logits) => {
-                for ((share, sequence), logits) in chosen.iter_mut().zip(logits).filter(|((share, _), _)| share.picks) {
-                    ended.extend(picked(sequence, &self.tokenizer, logits, &self.measure).map(|why| (share.id, why)));
+                for ((share, sequence), logits) in chosen
+                    .iter_mut()
+                    .zip(logits)
+                    .filter(|((share, _), _)| share.picks)
+                {
+                    ended.extend(
+                        picked(sequence, &self.tokenizer, logits, &self.measure).map(|why| (share.id, why)),
+                    );
                 }
                 self.scheduler.advance(shares);
             }
@@ -159,7 +180,8 @@ impl Worker {
         if let Some(mut sequence) = self.sequences.remove(&id) {
             sequence.end(&self.tokenizer, reason);
             let prompt = sequence.tokens.len() - sequence.generated();
-            self.measure.ended(reason, prompt, sequence.generated(), sequence.submitted.elapsed());
+            self.measure
+                .ended(reason, prompt, sequence.generated(), sequence.submitted.elapsed());
             self.keep(sequence);
         }
     }
@@ -172,7 +194,12 @@ impl Worker {
 }
 
 /// Picks a token, with its time.
-fn picked(sequence: &mut Sequence, tokenizer: &Tokenizer, logits: Vec<f32>, measure: &Measure) -> Option<Reason> {
+fn picked(
+    sequence: &mut Sequence,
+    tokenizer: &Tokenizer,
+    logits: Vec<f32>,
+    measure: &Measure,
+) -> Option<Reason> {
     let before = sequence.last_token;
     let reason = sequence.pick(tokenizer, logits).unwrap_or_else(|error| {
         tracing::error!(%error, "a token has no text");

@@ -19,22 +19,37 @@ async fn the_server_says_what_it_is() {
     assert_eq!(json("/").await, json!({"message": "Server is running"}));
     assert_eq!(json("/health").await, json!({"status": "Healthy"}));
     let models = json("/v1/models").await;
-    assert_eq!((&models["data"][0]["id"], &models["data"][0]["owned_by"]), (&json!("tiny"), &json!("kaito")));
+    assert_eq!(
+        (&models["data"][0]["id"], &models["data"][0]["owned_by"]),
+        (&json!("tiny"), &json!("kaito"))
+    );
     assert_eq!(models["data"][0]["max_model_len"], 128);
     let metrics = json("/metrics").await;
     assert_eq!(metrics["gpu_info"], Value::Null);
-    assert!(metrics["cpu_info"]["memory"]["total"].as_str().unwrap().ends_with(" GB"));
+    assert!(
+        metrics["cpu_info"]["memory"]["total"]
+            .as_str()
+            .unwrap()
+            .ends_with(" GB")
+    );
     assert!(metrics["cpu_info"]["total_cores"].as_u64().unwrap() > 0);
     let page = server.get("/ui").await.text().await.unwrap();
     assert!(page.contains("<title>Chat</title>") && !page.contains("http://") && !page.contains("https://"));
-    let accept = server.client.get(format!("{}/metrics", server.url)).header("accept", "text/plain").send().await.unwrap();
+    let accept = server
+        .client
+        .get(format!("{}/metrics", server.url))
+        .header("accept", "text/plain")
+        .send()
+        .await
+        .unwrap();
     assert!(accept.text().await.unwrap().contains("vllm:num_requests_waiting"));
 }
 
 #[tokio::test]
 async fn a_chat_is_answered_whole_and_in_pieces() {
     let server = Server::start(&[]).await;
-    let mut request = json!({"model": "tiny", "messages": user("the quick brown fox"), "temperature": 0, "max_tokens": 12});
+    let mut request =
+        json!({"model": "tiny", "messages": user("the quick brown fox"), "temperature": 0, "max_tokens": 12});
     let (status, whole) = server.ask("/v1/chat/completions", &request).await;
     assert_eq!(status, 200, "{whole}");
     assert_eq!(whole["object"], "chat.completion");
@@ -52,11 +67,18 @@ async fn a_chat_is_answered_whole_and_in_pieces() {
     request["stream_options"] = json!({"include_usage": true});
     let chunks = server.stream("/v1/chat/completions", &request).await;
     assert_eq!(chunks[0]["choices"][0]["delta"]["role"], "assistant");
-    let pieces = chunks.iter().filter_map(|chunk| chunk["choices"][0]["delta"]["content"].as_str());
+    let pieces = chunks
+        .iter()
+        .filter_map(|chunk| chunk["choices"][0]["delta"]["content"].as_str());
     assert_eq!(pieces.collect::<String>(), text_of(&whole));
-    let [.., last, with_usage] = chunks.as_slice() else { panic!("{chunks:?}") };
+    let [.., last, with_usage] = chunks.as_slice() else {
+        panic!("{chunks:?}")
+    };
     assert_eq!(last["choices"][0]["finish_reason"], reason);
-    assert_eq!(with_usage["usage"]["completion_tokens"], usage["completion_tokens"]);
+    assert_eq!(
+        with_usage["usage"]["completion_tokens"],
+        usage["completion_tokens"]
+    );
     assert_eq!(with_usage["choices"], json!([]));
 }
 
@@ -65,12 +87,24 @@ async fn content_may_be_parts_and_ids_come_back() {
     let server = Server::start(&[]).await;
     let parts = json!([{"role": "user", "content": [{"type": "text", "text": "the quick"}, {"type": "text", "text": " brown fox"}]}]);
     let body = |messages: Value| json!({"messages": messages, "temperature": 0, "max_tokens": 5});
-    let (_, plain) = server.ask("/v1/chat/completions", &body(user("the quick brown fox"))).await;
+    let (_, plain) = server
+        .ask("/v1/chat/completions", &body(user("the quick brown fox")))
+        .await;
     let url = format!("{}/v1/chat/completions", server.url);
-    let response = server.client.post(url).header("x-request-id", "mine").json(&body(parts)).send().await.unwrap();
+    let response = server
+        .client
+        .post(url)
+        .header("x-request-id", "mine")
+        .json(&body(parts))
+        .send()
+        .await
+        .unwrap();
     assert_eq!(response.headers()["x-request-id"], "mine");
     let reply: Value = response.json().await.unwrap();
-    assert_eq!((reply["id"].as_str(), text_of(&reply)), (Some("mine"), text_of(&plain)));
+    assert_eq!(
+        (reply["id"].as_str(), text_of(&reply)),
+        (Some("mine"), text_of(&plain))
+    );
     assert_eq!(server.get("/").await.headers()["x-request-id"].len(), 32);
 }
 
@@ -79,20 +113,30 @@ async fn completions_take_texts_tokens_and_several() {
     let server = Server::start(&[]).await;
     let (_, tokens) = server.ask("/tokenize", &json!({"prompt": "the quick"})).await;
     let ids = tokens["tokens"].clone();
-    assert_eq!(tokens["count"].as_u64().unwrap() as usize, ids.as_array().unwrap().len());
+    assert_eq!(
+        tokens["count"].as_u64().unwrap() as usize,
+        ids.as_array().unwrap().len()
+    );
     let (_, back) = server.ask("/detokenize", &json!({"tokens": ids})).await;
     assert_eq!(back, json!({"prompt": "the quick"}));
 
     let ask = async |prompt: Value, more: Value| {
         let mut body = json!({"prompt": prompt, "temperature": 0, "max_tokens": 6});
-        body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        body.as_object_mut()
+            .unwrap()
+            .extend(more.as_object().unwrap().clone());
         server.ask("/v1/completions", &body).await.1
     };
     let one = ask(json!("the quick"), json!({})).await;
     let text = one["choices"][0]["text"].as_str().unwrap();
     assert_eq!(ask(ids.clone(), json!({})).await["choices"][0]["text"], text);
     let several = ask(json!(["the quick", "lazy dog"]), json!({"n": 2})).await;
-    let texts: Vec<&str> = several["choices"].as_array().unwrap().iter().map(|c| c["text"].as_str().unwrap()).collect();
+    let texts: Vec<&str> = several["choices"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|c| c["text"].as_str().unwrap())
+        .collect();
     assert_eq!((texts.len(), texts[0], texts[1]), (4, text, text));
     assert_eq!(texts[2], texts[3]);
     let echoed = ask(json!("the quick"), json!({"echo": true})).await;
@@ -100,7 +144,10 @@ async fn completions_take_texts_tokens_and_several() {
 
     let body = json!({"prompt": "the quick", "temperature": 0, "max_tokens": 6, "stream": true});
     let chunks = server.stream("/v1/completions", &body).await;
-    let streamed: String = chunks.iter().map(|chunk| chunk["choices"][0]["text"].as_str().unwrap()).collect();
+    let streamed: String = chunks
+        .iter()
+        .map(|chunk| chunk["choices"][0]["text"].as_str().unwrap())
+        .collect();
     assert_eq!(streamed, text);
 }
 
@@ -109,7 +156,9 @@ async fn a_stop_string_ends_the_text_and_a_seed_repeats_it() {
     let server = Server::start(&[]).await;
     let ask = async |more: Value| {
         let mut body = json!({"prompt": "the quick brown", "max_tokens": 24, "ignore_eos": true});
-        body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        body.as_object_mut()
+            .unwrap()
+            .extend(more.as_object().unwrap().clone());
         server.ask("/v1/completions", &body).await.1["choices"][0].clone()
     };
     let full = ask(json!({"temperature": 0})).await;
@@ -118,7 +167,10 @@ async fn a_stop_string_ends_the_text_and_a_seed_repeats_it() {
     let stop: String = text[5..8].iter().collect();
     let before = full["text"].as_str().unwrap().split(&stop).next().unwrap();
     let stopped = ask(json!({"temperature": 0, "stop": [stop]})).await;
-    assert_eq!((stopped["text"].as_str(), stopped["finish_reason"].as_str()), (Some(before), Some("stop")));
+    assert_eq!(
+        (stopped["text"].as_str(), stopped["finish_reason"].as_str()),
+        (Some(before), Some("stop"))
+    );
 
     let drawn = async |seed: i64| ask(json!({"temperature": 2, "seed": seed})).await["text"].clone();
     assert_eq!(drawn(7).await, drawn(7).await);
@@ -136,14 +188,24 @@ async fn log_probabilities_are_told() {
         let top = entry["top_logprobs"].as_array().unwrap();
         assert_eq!(top.len(), 2);
         // Greedy: the likeliest is the one that was taken.
-        assert_eq!((&top[0]["token"], &top[0]["logprob"]), (&entry["token"], &entry["logprob"]));
-        assert!(top[0]["logprob"].as_f64() >= top[1]["logprob"].as_f64() && entry["logprob"].as_f64().unwrap() <= 0.0);
+        assert_eq!(
+            (&top[0]["token"], &top[0]["logprob"]),
+            (&entry["token"], &entry["logprob"])
+        );
+        assert!(
+            top[0]["logprob"].as_f64() >= top[1]["logprob"].as_f64()
+                && entry["logprob"].as_f64().unwrap() <= 0.0
+        );
     }
     let body = json!({"prompt": "hi", "temperature": 0, "max_tokens": 3, "logprobs": 1});
     let (_, reply) = server.ask("/v1/completions", &body).await;
     let lists = &reply["choices"][0]["logprobs"];
     let length = lists["tokens"].as_array().unwrap().len();
-    assert!(length > 0 && lists["token_logprobs"].as_array().unwrap().len() == length && lists["text_offset"][0] == 0);
+    assert!(
+        length > 0
+            && lists["token_logprobs"].as_array().unwrap().len() == length
+            && lists["text_offset"][0] == 0
+    );
 }
 
 #[tokio::test]
@@ -151,14 +213,24 @@ async fn mistakes_are_told_with_their_field() {
     let server = Server::start(&["--max-context-tokens=64"]).await;
     let chat = |more: Value| {
         let mut body = json!({"messages": user("hi"), "max_tokens": 2});
-        body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        body.as_object_mut()
+            .unwrap()
+            .extend(more.as_object().unwrap().clone());
         body
     };
     let cases = [
         (chat(json!({"messages": null})), 400, "messages"),
         (chat(json!({"messages": "hi"})), 400, "messages"),
-        (chat(json!({"messages": [{"content": "hi"}]})), 400, "messages[0].role"),
-        (chat(json!({"messages": [{"role": "user", "content": [{"type": "image_url"}]}]})), 400, "messages[0].content"),
+        (
+            chat(json!({"messages": [{"content": "hi"}]})),
+            400,
+            "messages[0].role",
+        ),
+        (
+            chat(json!({"messages": [{"role": "user", "content": [{"type": "image_url"}]}]})),
+            400,
+            "messages[0].content",
+        ),
         (chat(json!({"temperature": 3})), 400, "temperature"),
         (chat(json!({"temperature": "hot"})), 400, "temperature"),
         (chat(json!({"top_p": -1})), 400, "top_p"),
@@ -168,16 +240,32 @@ async fn mistakes_are_told_with_their_field() {
         (chat(json!({"max_tokens": 100})), 400, "messages"),
         (chat(json!({"stop": [1]})), 400, "stop"),
         (chat(json!({"stream": "yes"})), 400, "stream"),
-        (chat(json!({"stream_options": {"include_usage": 1}})), 400, "stream_options.include_usage"),
-        (chat(json!({"logprobs": true, "top_logprobs": 21})), 400, "top_logprobs"),
+        (
+            chat(json!({"stream_options": {"include_usage": 1}})),
+            400,
+            "stream_options.include_usage",
+        ),
+        (
+            chat(json!({"logprobs": true, "top_logprobs": 21})),
+            400,
+            "top_logprobs",
+        ),
         (chat(json!({"logit_bias": {"a": 1}})), 400, "logit_bias"),
-        (chat(json!({"response_format": {"type": "json_object"}})), 400, "response_format"),
+        (
+            chat(json!({"response_format": {"type": "json_object"}})),
+            400,
+            "response_format",
+        ),
         (chat(json!({"tools": {}})), 400, "tools"),
         (chat(json!({"model": "other"})), 404, "model"),
     ];
     for (body, status, field) in cases {
         let (found, reply) = server.ask("/v1/chat/completions", &body).await;
-        assert_eq!((found, reply["error"]["param"].as_str()), (status, Some(field)), "{body} {reply}");
+        assert_eq!(
+            (found, reply["error"]["param"].as_str()),
+            (status, Some(field)),
+            "{body} {reply}"
+        );
         assert!(reply["error"]["message"].as_str().unwrap().len() > field.len());
     }
     for (path, body, field) in [
@@ -191,11 +279,26 @@ async fn mistakes_are_told_with_their_field() {
         ("/detokenize", json!({"tokens": [100_000]}), "tokens"),
     ] {
         let (status, reply) = server.ask(path, &body).await;
-        assert_eq!((status, reply["error"]["param"].as_str()), (400, Some(field)), "{path} {body} {reply}");
+        assert_eq!(
+            (status, reply["error"]["param"].as_str()),
+            (400, Some(field)),
+            "{path} {body} {reply}"
+        );
     }
-    let broken = server.client.post(format!("{}/v1/completions", server.url)).body("{").send().await.unwrap();
+    let broken = server
+        .client
+        .post(format!("{}/v1/completions", server.url))
+        .body("{")
+        .send()
+        .await
+        .unwrap();
     assert_eq!(broken.status(), 400);
-    let large = server.client.post(format!("{}/v1/completions", server.url)).body(vec![b' '; 9 << 20]).send().await;
+    let large = server
+        .client
+        .post(format!("{}/v1/completions", server.url))
+        .body(vec![b' '; 9 << 20])
+        .send()
+        .await;
     assert!(large.is_err() || large.unwrap().status() == 413);
     assert_eq!(server.get("/v1/nothing").await.status(), 404);
     assert_eq!(server.get("/v1/completions").await.status(), 405);
@@ -205,26 +308,71 @@ async fn mistakes_are_told_with_their_field() {
 async fn the_first_api_still_works() {
     let server = Server::start(&[]).await;
     let kwargs = json!({"do_sample": false, "max_length": 40});
-    let (status, full) = server.ask("/chat", &json!({"prompt": "the quick", "generate_kwargs": kwargs})).await;
+    let (status, full) = server
+        .ask(
+            "/chat",
+            &json!({"prompt": "the quick", "generate_kwargs": kwargs}),
+        )
+        .await;
     assert_eq!(status, 200, "{full}");
     let full = full["Result"].as_str().unwrap();
     assert!(full.starts_with("the quick"));
     let (_, tokens) = server.ask("/tokenize", &json!({"prompt": full})).await;
-    assert!(tokens["count"].as_u64().unwrap() <= 41, "prompt and answer have max_length tokens together");
-    let (_, new) = server.ask("/chat", &json!({"prompt": "the quick", "return_full_text": false, "generate_kwargs": kwargs})).await;
+    assert!(
+        tokens["count"].as_u64().unwrap() <= 41,
+        "prompt and answer have max_length tokens together"
+    );
+    let (_, new) = server
+        .ask(
+            "/chat",
+            &json!({"prompt": "the quick", "return_full_text": false, "generate_kwargs": kwargs}),
+        )
+        .await;
     assert_eq!(format!("the quick{}", new["Result"].as_str().unwrap()), full);
-    let (_, several) = server.ask("/chat", &json!({"prompt": "a", "generate_kwargs": {"num_return_sequences": 2, "max_length": 9}})).await;
+    let (_, several) = server
+        .ask(
+            "/chat",
+            &json!({"prompt": "a", "generate_kwargs": {"num_return_sequences": 2, "max_length": 9}}),
+        )
+        .await;
     let first = several["Result"].as_str().unwrap();
     assert!(first.starts_with('a') && first[1..].contains('a'), "{first}");
     let detail = async |body: Value| server.ask("/chat", &body).await;
-    assert_eq!(detail(json!({})).await, (400, json!({"detail": "Text generation parameter prompt required"})));
+    assert_eq!(
+        detail(json!({})).await,
+        (
+            400,
+            json!({"detail": "Text generation parameter prompt required"})
+        )
+    );
     assert_eq!(detail(json!({"prompt": ""})).await.0, 400);
     let (status, reply) = detail(json!({"prompt": "a", "generate_kwargs": {"num_beams": 4}})).await;
-    assert!(status == 400 && reply["detail"].as_str().unwrap().contains("generate_kwargs.num_beams"), "{reply}");
+    assert!(
+        status == 400
+            && reply["detail"]
+                .as_str()
+                .unwrap()
+                .contains("generate_kwargs.num_beams"),
+        "{reply}"
+    );
 
     let server = Server::start(&["--pipeline=conversational"]).await;
-    let (status, reply) = server.ask("/chat", &json!({"messages": user("hi"), "generate_kwargs": {"max_length": 20}})).await;
-    assert!(status == 200 && !reply["Result"].as_str().unwrap().contains("generated_text"), "{reply}");
+    let (status, reply) = server
+        .ask(
+            "/chat",
+            &json!({"messages": user("hi"), "generate_kwargs": {"max_length": 20}}),
+        )
+        .await;
+    assert!(
+        status == 200 && !reply["Result"].as_str().unwrap().contains("generated_text"),
+        "{reply}"
+    );
     let (status, reply) = server.ask("/chat", &json!({"prompt": "a"})).await;
-    assert_eq!((status, reply), (400, json!({"detail": "Conversational parameter messages required"})));
+    assert_eq!(
+        (status, reply),
+        (
+            400,
+            json!({"detail": "Conversational parameter messages required"})
+        )
+    );
 }

@@ -13,22 +13,49 @@ async fn everything_goes_through() {
     let (status, reply) = front.ask("/v1/completions", &body).await;
     assert_eq!(status, 200);
     let text = reply["choices"][0]["text"].as_str().unwrap().to_owned();
-    assert_eq!(text, engine.ask("/v1/completions", &body).await.1["choices"][0]["text"]);
+    assert_eq!(
+        text,
+        engine.ask("/v1/completions", &body).await.1["choices"][0]["text"]
+    );
     let mut streamed = body.clone();
     streamed["stream"] = true.into();
     let chunks = front.stream("/v1/completions", &streamed).await;
-    assert_eq!(chunks.iter().map(|chunk| chunk["choices"][0]["text"].as_str().unwrap()).collect::<String>(), text);
+    assert_eq!(
+        chunks
+            .iter()
+            .map(|chunk| chunk["choices"][0]["text"].as_str().unwrap())
+            .collect::<String>(),
+        text
+    );
 
     let kwargs = json!({"do_sample": false, "max_new_tokens": 6, "top_k": 0});
-    let (_, reply) = front.ask("/chat", &json!({"prompt": "the quick", "generate_kwargs": kwargs})).await;
+    let (_, reply) = front
+        .ask(
+            "/chat",
+            &json!({"prompt": "the quick", "generate_kwargs": kwargs}),
+        )
+        .await;
     assert_eq!(reply["Result"], format!("the quick{text}"));
-    let (status, reply) = front.ask("/v1/completions", &json!({"prompt": "a", "n": 0})).await;
+    let (status, reply) = front
+        .ask("/v1/completions", &json!({"prompt": "a", "n": 0}))
+        .await;
     assert_eq!((status, &reply["error"]["param"]), (400, &json!("n")));
     let (status, reply) = front.ask("/chat", &json!({})).await;
-    assert!(status == 400 && reply["detail"].as_str().unwrap().contains("prompt"), "{reply}");
+    assert!(
+        status == 400 && reply["detail"].as_str().unwrap().contains("prompt"),
+        "{reply}"
+    );
     let models: Value = front.get("/v1/models").await.json().await.unwrap();
     assert_eq!(models["data"][0]["id"], "tiny");
-    assert!(front.get("/metrics/prometheus").await.text().await.unwrap().contains("vllm:num_requests_running"));
+    assert!(
+        front
+            .get("/metrics/prometheus")
+            .await
+            .text()
+            .await
+            .unwrap()
+            .contains("vllm:num_requests_running")
+    );
     assert!(front.get("/metrics").await.json::<Value>().await.unwrap()["cpu_info"].is_object());
 }
 
@@ -40,5 +67,8 @@ async fn an_engine_that_is_gone_is_told() {
     let front = Server::start_cold(&[&url]).await;
     assert_eq!(front.get("/health").await.status(), 500);
     let (status, reply) = front.ask("/v1/completions", &json!({"prompt": "a"})).await;
-    assert_eq!((status, reply["error"]["code"].as_str()), (503, Some("not_ready")));
+    assert_eq!(
+        (status, reply["error"]["code"].as_str()),
+        (503, Some("not_ready"))
+    );
 }

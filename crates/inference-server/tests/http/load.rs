@@ -17,7 +17,9 @@ fn text(reply: &Value) -> String {
 #[tokio::test]
 async fn together_everybody_gets_what_they_get_alone() {
     let server = Server::start(&["--step-tokens=7", "--max-sequences=5"]).await;
-    let prompts: Vec<String> = (0..12).map(|i| format!("the {} brown fox {i}", "very ".repeat(i))).collect();
+    let prompts: Vec<String> = (0..12)
+        .map(|i| format!("the {} brown fox {i}", "very ".repeat(i)))
+        .collect();
     let mut alone = Vec::new();
     for prompt in &prompts {
         let mut body = long(prompt);
@@ -25,9 +27,13 @@ async fn together_everybody_gets_what_they_get_alone() {
         alone.push(text(&server.ask("/v1/completions", &body).await.1));
     }
     let together = prompts.iter().map(async |prompt| {
-        let body = json!({"prompt": prompt, "temperature": 0, "max_tokens": 20, "ignore_eos": true, "stream": true});
+        let body =
+            json!({"prompt": prompt, "temperature": 0, "max_tokens": 20, "ignore_eos": true, "stream": true});
         let chunks = server.stream("/v1/completions", &body).await;
-        chunks.iter().map(|chunk| chunk["choices"][0]["text"].as_str().unwrap()).collect::<String>()
+        chunks
+            .iter()
+            .map(|chunk| chunk["choices"][0]["text"].as_str().unwrap())
+            .collect::<String>()
     });
     assert_eq!(join_all(together).await, alone);
 }
@@ -41,25 +47,44 @@ async fn a_known_beginning_is_not_computed_again() {
     let again = server.ask("/v1/completions", &body).await.1;
     assert_eq!(text(&first), text(&again));
     assert_eq!(first["usage"]["prompt_tokens_details"]["cached_tokens"], 0);
-    assert!(again["usage"]["prompt_tokens_details"]["cached_tokens"].as_u64().unwrap() >= 16);
+    assert!(
+        again["usage"]["prompt_tokens_details"]["cached_tokens"]
+            .as_u64()
+            .unwrap()
+            >= 16
+    );
 }
 
 #[tokio::test]
 async fn too_many_are_refused_and_those_who_leave_are_forgotten() {
     // One place, nobody waits, and an answer that would go on for long.
-    let server = Server::start(&["--max-sequences=1", "--max-waiting=0", "--weights-dir", &endless()]).await;
+    let server = Server::start(&[
+        "--max-sequences=1",
+        "--max-waiting=0",
+        "--weights-dir",
+        &endless(),
+    ])
+    .await;
     let body = json!({"prompt": "a", "max_tokens": 1_000_000, "ignore_eos": true, "stream": true});
     let mut running = server.post("/v1/completions", &body).await;
     assert!(running.chunk().await.unwrap().is_some());
     let refused = server.post("/v1/completions", &long("b")).await;
-    assert_eq!((refused.status().as_u16(), refused.headers()["retry-after"].to_str().unwrap()), (429, "1"));
+    assert_eq!(
+        (
+            refused.status().as_u16(),
+            refused.headers()["retry-after"].to_str().unwrap()
+        ),
+        (429, "1")
+    );
     let reply: Value = refused.json().await.unwrap();
     assert_eq!(reply["error"]["code"], "rate_limit_exceeded");
     assert!((server.metric("kaito_ratelimit_rejected_total").await - 1.0).abs() < 1e-9);
 
     drop(running);
     server.wait_metric("kaito_requests_cancelled_total", 1.0).await;
-    let (status, reply) = server.ask("/v1/completions", &json!({"prompt": "b", "max_tokens": 3})).await;
+    let (status, reply) = server
+        .ask("/v1/completions", &json!({"prompt": "b", "max_tokens": 3}))
+        .await;
     assert_eq!(status, 200, "{reply}");
 }
 
@@ -71,7 +96,10 @@ fn endless() -> String {
         std::fs::copy(&path, dir.join(path.file_name().unwrap())).unwrap();
     }
     let config = std::fs::read_to_string(dir.join("config.json")).unwrap();
-    let config = config.replace("\"max_position_embeddings\": 128", "\"max_position_embeddings\": 2000000");
+    let config = config.replace(
+        "\"max_position_embeddings\": 128",
+        "\"max_position_embeddings\": 2000000",
+    );
     std::fs::write(dir.join("config.json"), config).unwrap();
     dir.to_string_lossy().into_owned()
 }
@@ -82,11 +110,19 @@ async fn adapters_are_merged_with_their_strength() {
     let answers = async |flags: &[&str]| {
         let server = Server::start(flags).await;
         let models: Value = server.get("/v1/models").await.json().await.unwrap();
-        (text(&server.ask("/v1/completions", &long("the quick")).await.1), models["data"][0]["adapters"].clone())
+        (
+            text(&server.ask("/v1/completions", &long("the quick")).await.1),
+            models["data"][0]["adapters"].clone(),
+        )
     };
     let (without, none) = answers(&["--adapters-dir=/nowhere"]).await;
     let (full, both) = answers(&[&adapters]).await;
-    let (off, _) = answers(&[&adapters, "--adapter-strength=first=0", "--adapter-strength=second=0"]).await;
+    let (off, _) = answers(&[
+        &adapters,
+        "--adapter-strength=first=0",
+        "--adapter-strength=second=0",
+    ])
+    .await;
     assert_eq!((none, both), (json!([]), json!(["first", "second"])));
     assert_ne!(full, without);
     assert_eq!(off, without);
@@ -96,9 +132,13 @@ async fn adapters_are_merged_with_their_strength() {
 async fn a_server_that_cannot_load_says_why() {
     let dir = tempfile::tempdir().unwrap();
     let empty = format!("--weights-dir={}", dir.path().display());
-    let end = async |flags: &[&str]| format!("{:#}", Server::start_cold(flags).await.ended().await.unwrap_err());
+    let end =
+        async |flags: &[&str]| format!("{:#}", Server::start_cold(flags).await.ended().await.unwrap_err());
     let message = end(&[&empty, "--model=org/name"]).await;
-    assert!(message.contains("org/name") && message.contains("--weights-dir"), "{message}");
+    assert!(
+        message.contains("org/name") && message.contains("--weights-dir"),
+        "{message}"
+    );
     let adapters = format!("--adapters-dir={}", data("adapters").display());
     let message = end(&[&adapters, "--adapter-strength=third=0.5"]).await;
     assert!(message.contains("third"), "{message}");
@@ -106,7 +146,11 @@ async fn a_server_that_cannot_load_says_why() {
         std::fs::copy(data("llama").join(name), dir.path().join(name)).unwrap();
     }
     let weights = std::fs::read(data("llama").join("model.safetensors")).unwrap();
-    std::fs::write(dir.path().join("model.safetensors"), &weights[..weights.len() / 2]).unwrap();
+    std::fs::write(
+        dir.path().join("model.safetensors"),
+        &weights[..weights.len() / 2],
+    )
+    .unwrap();
     let message = end(&[&empty]).await;
     assert!(message.contains("truncated"), "{message}");
 }

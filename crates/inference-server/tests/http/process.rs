@@ -7,7 +7,9 @@ use crate::server::data;
 
 fn program() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_inference-server"));
-    command.args(["--bind-address=127.0.0.1", "--port=0"]).stderr(Stdio::piped());
+    command
+        .args(["--bind-address=127.0.0.1", "--port=0"])
+        .stderr(Stdio::piped());
     command
 }
 

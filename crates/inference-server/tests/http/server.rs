@@ -15,7 +15,9 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Files of the tiny model.
 pub(crate) fn data(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../model/tests/data").join(name)
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../model/tests/data")
+        .join(name)
 }
 
 /// A running server.
@@ -28,10 +30,19 @@ pub(crate) struct Server {
 
 pub(crate) fn args(flags: &[&str]) -> Args {
     let dir = format!("--weights-dir={}", data("llama").display());
-    let fixed = ["inference-server", &dir, "--bind-address=127.0.0.1", "--port=0", "--threads=2", "--served-model-name=tiny"];
+    let fixed = [
+        "inference-server",
+        &dir,
+        "--bind-address=127.0.0.1",
+        "--port=0",
+        "--threads=2",
+        "--served-model-name=tiny",
+    ];
     // The last of a repeated flag counts for none, so tests that bring their own directory leave ours out.
     let own = flags.iter().any(|flag| flag.starts_with("--weights-dir"));
-    let fixed = fixed.iter().filter(|flag| !own || !flag.starts_with("--weights-dir"));
+    let fixed = fixed
+        .iter()
+        .filter(|flag| !own || !flag.starts_with("--weights-dir"));
     Args::parse_from(fixed.copied().chain(flags.iter().copied()))
 }
 
@@ -69,11 +80,20 @@ impl Server {
     }
 
     pub(crate) async fn get(&self, path: &str) -> Response {
-        self.client.get(format!("{}{path}", self.url)).send().await.unwrap()
+        self.client
+            .get(format!("{}{path}", self.url))
+            .send()
+            .await
+            .unwrap()
     }
 
     pub(crate) async fn post(&self, path: &str, body: &Value) -> Response {
-        self.client.post(format!("{}{path}", self.url)).json(body).send().await.unwrap()
+        self.client
+            .post(format!("{}{path}", self.url))
+            .json(body)
+            .send()
+            .await
+            .unwrap()
     }
 
     /// Status and JSON of a reply.
@@ -94,7 +114,8 @@ impl Server {
     pub(crate) async fn metric(&self, name: &str) -> f64 {
         let text = self.get("/metrics/prometheus").await.text().await.unwrap();
         let line = text.lines().find(|line| line.starts_with(&format!("{name} ")));
-        line.and_then(|line| line.rsplit(' ').next()?.parse().ok()).unwrap_or_else(|| panic!("no {name} in {text}"))
+        line.and_then(|line| line.rsplit(' ').next()?.parse().ok())
+            .unwrap_or_else(|| panic!("no {name} in {text}"))
     }
 
     /// Waits until a metric has a value.
@@ -104,7 +125,9 @@ impl Server {
                 tokio::time::sleep(Duration::from_millis(5)).await;
             }
         };
-        tokio::time::timeout(PATIENCE, reached).await.unwrap_or_else(|_| panic!("{name} never was {value}"));
+        tokio::time::timeout(PATIENCE, reached)
+            .await
+            .unwrap_or_else(|_| panic!("{name} never was {value}"));
     }
 
     /// Stops the server as a signal does.
@@ -119,8 +142,13 @@ impl Server {
 }
 
 pub(crate) fn events(text: &str) -> Vec<Value> {
-    let lines: Vec<&str> = text.lines().filter_map(|line| line.strip_prefix("data: ")).collect();
+    let lines: Vec<&str> = text
+        .lines()
+        .filter_map(|line| line.strip_prefix("data: "))
+        .collect();
     let (last, rest) = lines.split_last().unwrap();
     assert_eq!(*last, "[DONE]");
-    rest.iter().map(|line| serde_json::from_str(line).unwrap()).collect()
+    rest.iter()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect()
 }

@@ -32,8 +32,17 @@ pub enum Family {
 
 impl Family {
     /// Names of all families, as `model_type` spells them.
-    pub const NAMES: [&'static str; 9] =
-        ["llama", "mistral", "qwen2", "qwen3", "phi3", "gemma", "gemma2", "gemma3_text", "granite"];
+    pub const NAMES: [&'static str; 9] = [
+        "llama",
+        "mistral",
+        "qwen2",
+        "qwen3",
+        "phi3",
+        "gemma",
+        "gemma2",
+        "gemma3_text",
+        "granite",
+    ];
 
     fn of(name: &str) -> Option<Self> {
         Some(match name {
@@ -68,28 +77,46 @@ pub(super) fn spec(fields: Fields<'_>) -> Result<Spec> {
     let name = fields.text("model_type")?.unwrap_or_default();
     let family = Family::of(name).ok_or_else(|| {
         let known = Family::NAMES.join(", ");
-        fields.error("model_type", format!("is `{name}`, which is not supported; supported are {known}"))
+        fields.error(
+            "model_type",
+            format!("is `{name}`, which is not supported; supported are {known}"),
+        )
     })?;
     let hidden = fields.needed_size("hidden_size", limit::HIDDEN)?;
     let heads = fields.needed_size("num_attention_heads", limit::HEADS)?;
     let kv_heads = fields.size("num_key_value_heads", limit::HEADS)?.unwrap_or(heads);
     let layer_count = fields.needed_size("num_hidden_layers", limit::LAYERS)?;
     if heads % kv_heads != 0 {
-        return Err(fields.error("num_key_value_heads", format!("is {kv_heads}, which does not divide {heads} heads")));
+        return Err(fields.error(
+            "num_key_value_heads",
+            format!("is {kv_heads}, which does not divide {heads} heads"),
+        ));
     }
     let head = match fields.size("head_dim", limit::HEAD)? {
         Some(head) => head,
         None if hidden % heads == 0 && hidden / heads <= limit::HEAD => hidden / heads,
-        None => return Err(fields.error("num_attention_heads", format!("is {heads}, which does not divide {hidden}"))),
+        None => {
+            return Err(fields.error(
+                "num_attention_heads",
+                format!("is {heads}, which does not divide {hidden}"),
+            ));
+        }
     };
     if head % 2 != 0 {
         return Err(fields.error("head_dim", format!("is {head}, an even number is needed")));
     }
-    let positions = fields.size("max_position_embeddings", limit::POSITIONS)?.unwrap_or(2048);
+    let positions = fields
+        .size("max_position_embeddings", limit::POSITIONS)?
+        .unwrap_or(2048);
     let (ropes, layers) = layers(family, &fields, layer_count, head, positions)?;
-    let number = |name: &str, default: f64| -> Result<f32> { Ok(fields.number(name)?.unwrap_or(default) as f32) };
+    let number =
+        |name: &str, default: f64| -> Result<f32> { Ok(fields.number(name)?.unwrap_or(default) as f32) };
     let granite = |name: &str, default: f64| -> Result<f32> {
-        if family == Family::Granite { number(name, default) } else { Ok(default as f32) }
+        if family == Family::Granite {
+            number(name, default)
+        } else {
+            Ok(default as f32)
+        }
     };
     Ok(Spec {
         family,
@@ -141,7 +168,9 @@ fn attention_scale(family: Family, fields: &Fields<'_>, head: usize) -> Result<f
     let by_width = 1.0 / (head as f64).sqrt();
     let scale = match family {
         Family::Granite => fields.positive("attention_multiplier")?,
-        Family::Gemma2 | Family::Gemma3 => fields.positive("query_pre_attn_scalar")?.map(|scalar| 1.0 / scalar.sqrt()),
+        Family::Gemma2 | Family::Gemma3 => fields
+            .positive("query_pre_attn_scalar")?
+            .map(|scalar| 1.0 / scalar.sqrt()),
         _ => None,
     };
     Ok(scale.unwrap_or(by_width) as f32)
@@ -170,7 +199,10 @@ fn layers(
 fn windowed(family: Family, fields: &Fields<'_>, count: usize) -> Result<Vec<bool>> {
     if let Some(types) = fields.get("layer_types").and_then(Value::as_array) {
         if types.len() != count {
-            return Err(fields.error("layer_types", format!("has {} entries for {count} layers", types.len())));
+            return Err(fields.error(
+                "layer_types",
+                format!("has {} entries for {count} layers", types.len()),
+            ));
         }
         let one = |value: &Value| match value.as_str() {
             Some("sliding_attention") => Some(true),
@@ -200,14 +232,19 @@ fn ropes(family: Family, fields: &Fields<'_>, head: usize, positions: usize) -> 
     let base = fields.positive("rope_theta")?.unwrap_or(10_000.0);
     let native = Native {
         head,
-        base: if family == Family::Gemma3 && fields.get("rope_theta").is_none() { 1_000_000.0 } else { base },
+        base: if family == Family::Gemma3 && fields.get("rope_theta").is_none() {
+            1_000_000.0
+        } else {
+            base
+        },
         partial: partial(fields)?.unwrap_or(1.0),
         positions,
         original: fields.size("original_max_position_embeddings", limit::POSITIONS)?,
     };
     if let Some(parameters) = fields.object("rope_parameters")? {
         // A model with two kinds of layers has one object for each.
-        let kinds = ["full_attention", "sliding_attention"].map(|kind| parameters.get(kind).and_then(Value::as_object));
+        let kinds = ["full_attention", "sliding_attention"]
+            .map(|kind| parameters.get(kind).and_then(Value::as_object));
         return match kinds {
             [Some(full), Some(sliding)] => Ok(vec![normalised(native, full)?, normalised(native, sliding)?]),
             [Some(only), None] | [None, Some(only)] => Ok(vec![normalised(native, only)?]),
@@ -242,7 +279,9 @@ fn normalised(native: Native, parameters: &Map<String, Value>) -> Result<Rope> {
 
 fn partial(fields: &Fields<'_>) -> Result<Option<f64>> {
     match fields.positive("partial_rotary_factor")? {
-        Some(share) if share > 1.0 => Err(fields.error("partial_rotary_factor", format!("is {share}, which is above 1"))),
+        Some(share) if share > 1.0 => {
+            Err(fields.error("partial_rotary_factor", format!("is {share}, which is above 1")))
+        }
         share => Ok(share),
     }
 }

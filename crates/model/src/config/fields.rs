@@ -35,7 +35,9 @@ impl<'a> Fields<'a> {
 
     pub(super) fn flag(&self, name: &str, default: bool) -> Result<bool> {
         self.get(name).map_or(Ok(default), |value| {
-            value.as_bool().ok_or_else(|| self.error(name, "is neither true nor false"))
+            value
+                .as_bool()
+                .ok_or_else(|| self.error(name, "is neither true nor false"))
         })
     }
 
@@ -49,11 +51,17 @@ impl<'a> Fields<'a> {
             .and_then(|number| usize::try_from(number).ok())
             .filter(|number| (1..=limit).contains(number))
             .map(Some)
-            .ok_or_else(|| self.error(name, format!("is {value}, a whole number from 1 to {limit} is needed")))
+            .ok_or_else(|| {
+                self.error(
+                    name,
+                    format!("is {value}, a whole number from 1 to {limit} is needed"),
+                )
+            })
     }
 
     pub(super) fn needed_size(&self, name: &str, limit: usize) -> Result<usize> {
-        self.size(name, limit)?.ok_or_else(|| self.error(name, "is missing"))
+        self.size(name, limit)?
+            .ok_or_else(|| self.error(name, "is missing"))
     }
 
     /// A finite number.
@@ -71,7 +79,9 @@ impl<'a> Fields<'a> {
     /// A finite number above zero.
     pub(super) fn positive(&self, name: &str) -> Result<Option<f64>> {
         match self.number(name)? {
-            Some(number) if number <= 0.0 => Err(self.error(name, format!("is {number}, a number above 0 is needed"))),
+            Some(number) if number <= 0.0 => {
+                Err(self.error(name, format!("is {number}, a number above 0 is needed")))
+            }
             number => Ok(number),
         }
     }
@@ -83,7 +93,11 @@ impl<'a> Fields<'a> {
         if list.len() != length {
             return Err(self.error(name, format!("has {} numbers, {length} are needed", list.len())));
         }
-        let number = |value: &Value| value.as_f64().filter(|number| number.is_finite() && *number > 0.0);
+        let number = |value: &Value| {
+            value
+                .as_f64()
+                .filter(|number| number.is_finite() && *number > 0.0)
+        };
         list.iter()
             .map(number)
             .collect::<Option<_>>()

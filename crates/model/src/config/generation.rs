@@ -43,11 +43,17 @@ impl Generation {
     /// When a file is malformed; a missing `generation_config.json` is fine.
     pub fn open(dir: &Path) -> Result<Self> {
         let path = dir.join("generation_config.json");
-        let file: File = if path.exists() { read::json(&path, CONFIG_BYTES)? } else { File::default() };
+        let file: File = if path.exists() {
+            read::json(&path, CONFIG_BYTES)?
+        } else {
+            File::default()
+        };
         let mut end = ids(file.eos_token_id.as_ref());
         if end.is_empty() {
             let config: Value = read::json(&dir.join("config.json"), CONFIG_BYTES)?;
-            end = ids(config.get("eos_token_id").or_else(|| config.get("text_config")?.get("eos_token_id")));
+            end = ids(config
+                .get("eos_token_id")
+                .or_else(|| config.get("text_config")?.get("eos_token_id")));
         }
         Ok(Self {
             end,

@@ -124,7 +124,10 @@ impl Spec {
     /// # Errors
     /// When a field is missing or out of bounds, or the family is not supported.
     pub fn parse(config: &Map<String, Value>) -> Result<Self> {
-        if config.get("quantization_config").is_some_and(|value| !value.is_null()) {
+        if config
+            .get("quantization_config")
+            .is_some_and(|value| !value.is_null())
+        {
             return Err(Error::config(
                 "quantization_config",
                 "is set: quantised checkpoints are not supported, take the unquantised one and `--dtype q8`",
@@ -152,7 +155,9 @@ impl Spec {
     /// Whether sequences planned for so many positions use the angles of long ones. Those that differ can't share a cache.
     #[must_use]
     pub fn has_long_angles(&self, planned: usize) -> bool {
-        self.ropes.iter().any(|rope| rope.long.as_ref().is_some_and(|(above, _)| planned > *above))
+        self.ropes
+            .iter()
+            .any(|rope| rope.long.as_ref().is_some_and(|(above, _)| planned > *above))
     }
 
     /// Number of weights in the matrices.

@@ -45,7 +45,11 @@ pub(super) struct Native {
 }
 
 pub(super) fn rope(native: Native, scaling: Option<Fields<'_>>) -> Result<Rope> {
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a share of a head")]
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "a share of a head"
+    )]
     let dimensions = ((native.head as f64 * native.partial) as usize) & !1;
     let plain = |base: f64| -> Vec<f64> {
         let pairs = (0..dimensions / 2).map(|pair| base.powf(-((2 * pair) as f64) / dimensions as f64));
@@ -66,7 +70,9 @@ pub(super) fn rope(native: Native, scaling: Option<Fields<'_>>) -> Result<Rope> 
         None => fields.text("type")?.unwrap_or("default"),
     };
     let factor = || -> Result<f64> {
-        fields.positive("factor")?.ok_or_else(|| fields.error("factor", "is missing"))
+        fields
+            .positive("factor")?
+            .ok_or_else(|| fields.error("factor", "is missing"))
     };
     match kind {
         // Dynamic scaling differs from the default beyond the native length only, which we do not go beyond.
@@ -75,7 +81,12 @@ pub(super) fn rope(native: Native, scaling: Option<Fields<'_>>) -> Result<Rope> 
             let factor = factor()?;
             Ok(unscaled(&default.iter().map(|f| f / factor).collect::<Vec<_>>()))
         }
-        "llama3" => Ok(unscaled(&llama3(&default, factor()?, original(&fields, native)?, &fields)?)),
+        "llama3" => Ok(unscaled(&llama3(
+            &default,
+            factor()?,
+            original(&fields, native)?,
+            &fields,
+        )?)),
         "yarn" => {
             let original = original(&fields, native)?;
             let factor = match fields.positive("factor")? {
@@ -84,7 +95,14 @@ pub(super) fn rope(native: Native, scaling: Option<Fields<'_>>) -> Result<Rope> 
             };
             Ok(Rope {
                 magnitude: yarn_magnitude(factor, &fields)? as f32,
-                ..unscaled(&yarn(&default, native.base, dimensions, factor, original, &fields)?)
+                ..unscaled(&yarn(
+                    &default,
+                    native.base,
+                    dimensions,
+                    factor,
+                    original,
+                    &fields,
+                )?)
             })
         }
         "longrope" | "su" => longrope(&default, dimensions, native, &fields),
@@ -150,7 +168,13 @@ fn yarn_magnitude(factor: f64, fields: &Fields<'_>) -> Result<f64> {
     if let Some(given) = fields.positive("attention_factor")? {
         return Ok(given);
     }
-    let scale = |m: f64| if factor <= 1.0 { 1.0 } else { 0.1 * m * factor.ln() + 1.0 };
+    let scale = |m: f64| {
+        if factor <= 1.0 {
+            1.0
+        } else {
+            0.1 * m * factor.ln() + 1.0
+        }
+    };
     let (mscale, all) = (fields.number("mscale")?, fields.number("mscale_all_dim")?);
     Ok(match (mscale, all) {
         (Some(mscale), Some(all)) if mscale != 0.0 && all != 0.0 => scale(mscale) / scale(all),
@@ -162,11 +186,17 @@ fn longrope(default: &[f64], dimensions: usize, native: Native, fields: &Fields<
     let original = original(fields, native)?;
     let stretched = |name: &str| -> Result<Vec<f32>> {
         let factors = fields.numbers(name, dimensions / 2)?;
-        let divided = default.iter().zip(&factors).map(|(frequency, factor)| frequency / factor);
+        let divided = default
+            .iter()
+            .zip(&factors)
+            .map(|(frequency, factor)| frequency / factor);
         Ok(narrow(&divided.collect::<Vec<_>>()))
     };
     let ratio = native.positions as f64 / original as f64;
-    let factor = fields.positive("factor")?.filter(|_| native.original.is_none()).unwrap_or(ratio);
+    let factor = fields
+        .positive("factor")?
+        .filter(|_| native.original.is_none())
+        .unwrap_or(ratio);
     let magnitude = match fields.positive("attention_factor")? {
         Some(given) => given,
         None if factor <= 1.0 || original < 2 => 1.0,
@@ -180,7 +210,10 @@ fn longrope(default: &[f64], dimensions: usize, native: Native, fields: &Fields<
     })
 }
 
-#[expect(clippy::cast_possible_truncation, reason = "angles are computed in f32, as torch does")]
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "angles are computed in f32, as torch does"
+)]
 fn narrow(frequencies: &[f64]) -> Vec<f32> {
     frequencies.iter().map(|frequency| *frequency as f32).collect()
 }

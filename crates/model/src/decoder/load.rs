@@ -58,11 +58,17 @@ impl Decoder {
 }
 
 fn prefix(store: &Store) -> Result<String> {
-    let mut names: Vec<&str> = store.names().filter_map(|name| name.strip_suffix(EMBEDDINGS)).collect();
+    let mut names: Vec<&str> = store
+        .names()
+        .filter_map(|name| name.strip_suffix(EMBEDDINGS))
+        .collect();
     names.sort_by_key(|name| name.len());
-    names.first().map(|name| (*name).to_owned()).ok_or_else(|| Error::MissingTensor {
-        name: format!("model.{EMBEDDINGS}"),
-    })
+    names
+        .first()
+        .map(|name| (*name).to_owned())
+        .ok_or_else(|| Error::MissingTensor {
+            name: format!("model.{EMBEDDINGS}"),
+        })
 }
 
 struct Loader<'a> {
@@ -94,7 +100,11 @@ impl Loader<'_> {
         let norm = |part: &str| self.norm(&name(part), spec.hidden);
         let head_norm = |part: &str| self.norm(&name(part), spec.head);
         // With norms on both sides of a block the names shift: Gemma 2 calls the second one what others call the first.
-        let before_mlp = if spec.sandwich { "pre_feedforward_layernorm" } else { "post_attention_layernorm" };
+        let before_mlp = if spec.sandwich {
+            "pre_feedforward_layernorm"
+        } else {
+            "post_attention_layernorm"
+        };
         let sandwich = |part: &str| spec.sandwich.then(|| norm(part)).transpose();
         Ok(Layer {
             spec: layer,
@@ -104,11 +114,19 @@ impl Loader<'_> {
                 .qk_norm
                 .then(|| Ok::<_, Error>((head_norm("self_attn.q_norm")?, head_norm("self_attn.k_norm")?)))
                 .transpose()?,
-            output: self.linear(&[(&name("self_attn.o_proj"), spec.hidden)], queries, spec.output_bias)?,
+            output: self.linear(
+                &[(&name("self_attn.o_proj"), spec.hidden)],
+                queries,
+                spec.output_bias,
+            )?,
             after_attention: sandwich("post_attention_layernorm")?,
             before_mlp: norm(before_mlp)?,
             gate_up: self.linear(gate_up, spec.hidden, spec.mlp_bias)?,
-            down: self.linear(&[(&name("mlp.down_proj"), spec.hidden)], spec.intermediate, spec.mlp_bias)?,
+            down: self.linear(
+                &[(&name("mlp.down_proj"), spec.hidden)],
+                spec.intermediate,
+                spec.mlp_bias,
+            )?,
             after_mlp: sandwich("post_feedforward_layernorm")?,
         })
     }
@@ -117,20 +135,28 @@ impl Loader<'_> {
     fn head(&self) -> Result<Linear> {
         let beside = self.prefix.strip_suffix("model.").unwrap_or(self.prefix);
         let name = format!("{beside}lm_head");
-        let name = if self.store.contains(&format!("{name}.weight")) { name } else { "lm_head".to_owned() };
+        let name = if self.store.contains(&format!("{name}.weight")) {
+            name
+        } else {
+            "lm_head".to_owned()
+        };
         self.stacked(&[(name, self.spec.vocabulary)], self.spec.hidden, false)
     }
 
     fn norm(&self, name: &str, size: usize) -> Result<Vec<f32>> {
         let name = format!("{}{name}.weight", self.prefix);
         let mut weight = self.store.read_shaped(&name, &[size])?.into_f32();
-        weight.iter_mut().for_each(|value| *value += self.spec.norm_offset);
+        weight
+            .iter_mut()
+            .for_each(|value| *value += self.spec.norm_offset);
         Ok(weight)
     }
 
     fn linear(&self, modules: &[(&str, usize)], inputs: usize, biased: bool) -> Result<Linear> {
-        let full: Vec<(String, usize)> =
-            modules.iter().map(|(name, outputs)| (format!("{}{name}", self.prefix), *outputs)).collect();
+        let full: Vec<(String, usize)> = modules
+            .iter()
+            .map(|(name, outputs)| (format!("{}{name}", self.prefix), *outputs))
+            .collect();
         self.stacked(&full, inputs, biased)
     }
 
@@ -140,13 +166,20 @@ impl Loader<'_> {
         let mut weights = self.empty(&modules[0].0);
         let mut bias = Vec::new();
         for (module, outputs) in modules {
-            let mut rows = self.store.read_shaped(&format!("{module}.weight"), &[*outputs, inputs])?.into_f32();
+            let mut rows = self
+                .store
+                .read_shaped(&format!("{module}.weight"), &[*outputs, inputs])?
+                .into_f32();
             for adapter in self.adapters {
                 adapter.merge(module, &mut rows, *outputs, inputs)?;
             }
             weights.push_rows(&rows, inputs);
             if biased {
-                bias.extend(self.store.read_shaped(&format!("{module}.bias"), &[*outputs])?.into_f32());
+                bias.extend(
+                    self.store
+                        .read_shaped(&format!("{module}.bias"), &[*outputs])?
+                        .into_f32(),
+                );
             }
         }
         Ok(Linear::new(weights, biased.then_some(bias), inputs, outputs))
@@ -169,7 +202,9 @@ impl Loader<'_> {
         for adapter in self.adapters {
             let known = |module: &str| self.store.contains(&format!("{module}.weight"));
             if let Some(stranger) = adapter.modules().find(|module| !known(module)) {
-                return Err(adapter.error(format!("module `{stranger}` is not in this model: it was trained for another one")));
+                return Err(adapter.error(format!(
+                    "module `{stranger}` is not in this model: it was trained for another one"
+                )));
             }
         }
         Ok(())

@@ -70,7 +70,10 @@ impl Decoder {
     pub fn step(&self, segments: &mut [Segment<'_>]) -> Result<Vec<Vec<f32>>> {
         self.check(segments)?;
         let mut x = self.embed(segments);
-        let wants: Vec<(usize, Want)> = segments.iter().map(|segment| (segment.tokens.len(), segment.want)).collect();
+        let wants: Vec<(usize, Want)> = segments
+            .iter()
+            .map(|segment| (segment.tokens.len(), segment.want))
+            .collect();
         let mut parts: Vec<Part<'_>> = segments
             .iter_mut()
             .map(|segment| Part {
@@ -90,7 +93,11 @@ impl Decoder {
 
     fn check(&self, segments: &[Segment<'_>]) -> Result<()> {
         for segment in segments {
-            if let Some(token) = segment.tokens.iter().find(|token| **token as usize >= self.spec.vocabulary) {
+            if let Some(token) = segment
+                .tokens
+                .iter()
+                .find(|token| **token as usize >= self.spec.vocabulary)
+            {
                 return Err(Error::Token {
                     token: *token,
                     vocabulary: self.spec.vocabulary,
@@ -106,11 +113,16 @@ impl Decoder {
     }
 
     fn embed(&self, segments: &[Segment<'_>]) -> Vec<f32> {
-        let tokens: Vec<u32> = segments.iter().flat_map(|segment| segment.tokens).copied().collect();
+        let tokens: Vec<u32> = segments
+            .iter()
+            .flat_map(|segment| segment.tokens)
+            .copied()
+            .collect();
         let mut x = vec![0.0; tokens.len() * self.spec.hidden];
         for (token, out) in tokens.iter().zip(x.chunks_exact_mut(self.spec.hidden)) {
             self.embeddings.copy_row(*token as usize, out);
-            out.iter_mut().for_each(|value| *value *= self.spec.embedding_scale);
+            out.iter_mut()
+                .for_each(|value| *value *= self.spec.embedding_scale);
         }
         x
     }
@@ -133,7 +145,9 @@ impl Decoder {
         let head = self.head.as_ref().unwrap_or(&self.embeddings);
         let mut logits = head.apply(&layer::normed(&self.spec, &rows, &self.norm));
         if self.spec.logit_scale.to_bits() != 1.0_f32.to_bits() {
-            logits.iter_mut().for_each(|logit| *logit *= self.spec.logit_scale);
+            logits
+                .iter_mut()
+                .for_each(|logit| *logit *= self.spec.logit_scale);
         }
         if let Some(cap) = self.spec.logit_softcap {
             kernels::softcap(&mut logits, cap);
@@ -153,8 +167,11 @@ fn angles(spec: &Spec, cache: &Cache, tokens: usize) -> Vec<(Vec<f32>, Vec<f32>)
     let first = cache.len();
     let of = |rope: &crate::config::Rope| {
         let frequencies = rope.frequencies_for(cache.planned());
-        let angles = (first..first + tokens).flat_map(|position| frequencies.iter().map(move |f| position as f32 * f));
-        angles.map(|angle| (angle.cos() * rope.magnitude, angle.sin() * rope.magnitude)).unzip()
+        let angles =
+            (first..first + tokens).flat_map(|position| frequencies.iter().map(move |f| position as f32 * f));
+        angles
+            .map(|angle| (angle.cos() * rope.magnitude, angle.sin() * rope.magnitude))
+            .unzip()
     };
     spec.ropes.iter().map(of).collect()
 }

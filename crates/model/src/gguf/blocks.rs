@@ -54,10 +54,18 @@ impl Kind {
             Self::F32 => each(data, |b| [f32::from_le_bytes(*b)]),
             Self::F16 => each(data, |b| [f16::from_le_bytes(*b).to_f32()]),
             Self::Bf16 => each(data, |b| [bf16::from_le_bytes(*b).to_f32()]),
-            Self::Q4_0 => each(data, |b: &[u8; 18]| nibbles(&b[2..], |q, _| half(b, 0) * (q - 8.0))),
-            Self::Q4_1 => each(data, |b: &[u8; 20]| nibbles(&b[4..], |q, _| half(b, 0) * q + half(b, 2))),
-            Self::Q5_0 => each(data, |b: &[u8; 22]| nibbles(&b[6..], |q, i| half(b, 0) * (q + fifth(&b[2..], i) - 16.0))),
-            Self::Q5_1 => each(data, |b: &[u8; 24]| nibbles(&b[8..], |q, i| half(b, 0) * (q + fifth(&b[4..], i)) + half(b, 2))),
+            Self::Q4_0 => each(data, |b: &[u8; 18]| {
+                nibbles(&b[2..], |q, _| half(b, 0) * (q - 8.0))
+            }),
+            Self::Q4_1 => each(data, |b: &[u8; 20]| {
+                nibbles(&b[4..], |q, _| half(b, 0) * q + half(b, 2))
+            }),
+            Self::Q5_0 => each(data, |b: &[u8; 22]| {
+                nibbles(&b[6..], |q, i| half(b, 0) * (q + fifth(&b[2..], i) - 16.0))
+            }),
+            Self::Q5_1 => each(data, |b: &[u8; 24]| {
+                nibbles(&b[8..], |q, i| half(b, 0) * (q + fifth(&b[4..], i)) + half(b, 2))
+            }),
             Self::Q8_0 => each(data, |b: &[u8; 34]| {
                 std::array::from_fn::<_, BLOCK, _>(|i| half(b, 0) * f32::from(b[2 + i].cast_signed()))
             }),
@@ -65,7 +73,10 @@ impl Kind {
     }
 }
 
-fn each<const BYTES: usize, const WEIGHTS: usize>(data: &[u8], block: impl Fn(&[u8; BYTES]) -> [f32; WEIGHTS]) -> Vec<f32> {
+fn each<const BYTES: usize, const WEIGHTS: usize>(
+    data: &[u8],
+    block: impl Fn(&[u8; BYTES]) -> [f32; WEIGHTS],
+) -> Vec<f32> {
     data.as_chunks::<BYTES>().0.iter().flat_map(block).collect()
 }
 

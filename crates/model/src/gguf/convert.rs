@@ -30,7 +30,10 @@ pub fn convert(file: &Path, out: &Path, short: bool) -> Result<Converted> {
     let gguf = Gguf::open(file)?;
     let architecture = gguf.text("general.architecture").unwrap_or_default();
     if !["llama", "qwen2"].contains(&architecture) {
-        return Err(Error::file(file, format!("is a `{architecture}`: only llama and qwen2 can be converted")));
+        return Err(Error::file(
+            file,
+            format!("is a `{architecture}`: only llama and qwen2 can be converted"),
+        ));
     }
     let config = config(&gguf, architecture)?;
     let vocabulary = vocabulary::vocabulary(&gguf)?;
@@ -41,8 +44,16 @@ pub fn convert(file: &Path, out: &Path, short: bool) -> Result<Converted> {
     write_json(&out.join("tokenizer.json"), &vocabulary.tokenizer)?;
     write_json(&out.join("tokenizer_config.json"), &vocabulary.config)?;
     let end = vocabulary::special(&gguf, "eos");
-    write_json(&out.join("generation_config.json"), &json!({"eos_token_id": end, "bos_token_id": config["bos_token_id"]}))?;
-    let converted = write_weights(&gguf, &out.join("model.safetensors"), architecture == "llama", short)?;
+    write_json(
+        &out.join("generation_config.json"),
+        &json!({"eos_token_id": end, "bos_token_id": config["bos_token_id"]}),
+    )?;
+    let converted = write_weights(
+        &gguf,
+        &out.join("model.safetensors"),
+        architecture == "llama",
+        short,
+    )?;
     // Last: a directory with a configuration is complete.
     write_json(&out.join("config.json"), &config)?;
     Ok(converted)
@@ -57,11 +68,24 @@ fn config(gguf: &Gguf, architecture: &str) -> Result<Value> {
             .map(|number| number as u64)
             .ok_or_else(|| Error::file(&gguf.path, format!("has no usable `{architecture}.{name}`")))
     };
-    if gguf.text(&format!("{architecture}.rope.scaling.type")).is_some_and(|kind| kind != "none") {
-        return Err(Error::file(&gguf.path, "stretches its context, which is not converted"));
+    if gguf
+        .text(&format!("{architecture}.rope.scaling.type"))
+        .is_some_and(|kind| kind != "none")
+    {
+        return Err(Error::file(
+            &gguf.path,
+            "stretches its context, which is not converted",
+        ));
     }
-    let vocabulary = gguf.tensors.get("token_embd.weight").and_then(|info| info.shape.first());
-    let (class, kind) = if architecture == "llama" { ("LlamaForCausalLM", "llama") } else { ("Qwen2ForCausalLM", "qwen2") };
+    let vocabulary = gguf
+        .tensors
+        .get("token_embd.weight")
+        .and_then(|info| info.shape.first());
+    let (class, kind) = if architecture == "llama" {
+        ("LlamaForCausalLM", "llama")
+    } else {
+        ("Qwen2ForCausalLM", "qwen2")
+    };
     let heads = needed("attention.head_count")?;
     Ok(json!({
         "architectures": [class],
@@ -113,9 +137,17 @@ fn unpermute(rows: &[f32], head_rows: usize, columns: usize) -> Vec<f32> {
     let half = head_rows / 2;
     let source = |row: usize| {
         let (head, within) = (row / head_rows, row % head_rows);
-        head * head_rows + if within < half { 2 * within } else { 2 * (within - half) + 1 }
+        head * head_rows
+            + if within < half {
+                2 * within
+            } else {
+                2 * (within - half) + 1
+            }
     };
-    (0..rows.len() / columns).flat_map(|row| &rows[source(row) * columns..][..columns]).copied().collect()
+    (0..rows.len() / columns)
+        .flat_map(|row| &rows[source(row) * columns..][..columns])
+        .copied()
+        .collect()
 }
 
 fn write_weights(gguf: &Gguf, path: &Path, permuted: bool, short: bool) -> Result<Converted> {
@@ -124,21 +156,31 @@ fn write_weights(gguf: &Gguf, path: &Path, permuted: bool, short: bool) -> Resul
         source,
     };
     let width = if short { 2 } else { 4 };
-    let tensors: Vec<(String, &String, &Info)> =
-        gguf.tensors.iter().filter_map(|(own, info)| Some((name(own)?, own, info))).collect();
+    let tensors: Vec<(String, &String, &Info)> = gguf
+        .tensors
+        .iter()
+        .filter_map(|(own, info)| Some((name(own)?, own, info)))
+        .collect();
     let mut header = Map::new();
     header.insert("__metadata__".to_owned(), json!({"format": "pt"}));
     let mut at = 0;
     for (name, _, info) in &tensors {
         let end = at + info.elements() * width;
         let dtype = if short { "BF16" } else { "F32" };
-        header.insert(name.clone(), json!({"dtype": dtype, "shape": info.shape, "data_offsets": [at, end]}));
+        header.insert(
+            name.clone(),
+            json!({"dtype": dtype, "shape": info.shape, "data_offsets": [at, end]}),
+        );
         at = end;
     }
     let mut header = Value::Object(header).to_string();
-    header.extend(std::iter::repeat_n(' ', header.len().next_multiple_of(8) - header.len()));
+    header.extend(std::iter::repeat_n(
+        ' ',
+        header.len().next_multiple_of(8) - header.len(),
+    ));
     let mut file = BufWriter::new(File::create(path).map_err(failed)?);
-    file.write_all(&(header.len() as u64).to_le_bytes()).map_err(failed)?;
+    file.write_all(&(header.len() as u64).to_le_bytes())
+        .map_err(failed)?;
     file.write_all(header.as_bytes()).map_err(failed)?;
     for (name, own, info) in &tensors {
         let mut values = gguf.read(info)?;
@@ -147,7 +189,10 @@ fn write_weights(gguf: &Gguf, path: &Path, permuted: bool, short: bool) -> Resul
             values = unpermute(&values, head_rows(gguf, name, info)?, columns);
         }
         let bytes: Vec<u8> = if short {
-            values.iter().flat_map(|value| bf16::from_f32(*value).to_le_bytes()).collect()
+            values
+                .iter()
+                .flat_map(|value| bf16::from_f32(*value).to_le_bytes())
+                .collect()
         } else {
             values.iter().flat_map(|value| value.to_le_bytes()).collect()
         };
@@ -162,12 +207,26 @@ fn write_weights(gguf: &Gguf, path: &Path, permuted: bool, short: bool) -> Resul
 
 /// Rows of one head of a query or key tensor.
 fn head_rows(gguf: &Gguf, name: &str, info: &Info) -> Result<usize> {
-    let key = if name.contains("q_proj") { "llama.attention.head_count" } else { "llama.attention.head_count_kv" };
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "checked to divide")]
-    let heads = gguf.number(key).or_else(|| gguf.number("llama.attention.head_count")).unwrap_or(0.0) as usize;
+    let key = if name.contains("q_proj") {
+        "llama.attention.head_count"
+    } else {
+        "llama.attention.head_count_kv"
+    };
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "checked to divide"
+    )]
+    let heads = gguf
+        .number(key)
+        .or_else(|| gguf.number("llama.attention.head_count"))
+        .unwrap_or(0.0) as usize;
     let rows = info.shape[0];
-    if heads == 0 || rows % (2 * heads) != 0 {
-        return Err(Error::file(&gguf.path, format!("has {rows} rows in `{name}` for {heads} heads")));
+    if heads == 0 || !rows.is_multiple_of(2 * heads) {
+        return Err(Error::file(
+            &gguf.path,
+            format!("has {rows} rows in `{name}` for {heads} heads"),
+        ));
     }
     Ok(rows / heads)
 }
@@ -188,8 +247,14 @@ mod tests {
     fn names_are_translated() {
         let cases = [
             ("token_embd.weight", Some("model.embed_tokens.weight")),
-            ("blk.12.attn_q.bias", Some("model.layers.12.self_attn.q_proj.bias")),
-            ("blk.0.ffn_down.weight", Some("model.layers.0.mlp.down_proj.weight")),
+            (
+                "blk.12.attn_q.bias",
+                Some("model.layers.12.self_attn.q_proj.bias"),
+            ),
+            (
+                "blk.0.ffn_down.weight",
+                Some("model.layers.0.mlp.down_proj.weight"),
+            ),
             ("rope_freqs.weight", None),
         ];
         for (own, expected) in cases {
@@ -201,6 +266,9 @@ mod tests {
     fn neighbours_become_halves() {
         // Two heads of four rows with one column; llama.cpp stores 0 2 1 3 of each.
         let stored = [0.0, 2.0, 1.0, 3.0, 10.0, 12.0, 11.0, 13.0];
-        assert_eq!(unpermute(&stored, 4, 1), [0.0, 1.0, 2.0, 3.0, 10.0, 11.0, 12.0, 13.0]);
+        assert_eq!(
+            unpermute(&stored, 4, 1),
+            [0.0, 1.0, 2.0, 3.0, 10.0, 11.0, 12.0, 13.0]
+        );
     }
 }

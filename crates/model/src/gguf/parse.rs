@@ -24,7 +24,7 @@ pub(super) enum Meta {
     Number(f64),
     Flag(bool),
     Text(String),
-    List(Vec<Meta>),
+    List(Vec<Self>),
 }
 
 /// A tensor of the file.
@@ -58,13 +58,20 @@ impl Gguf {
             at: 0,
             length,
         };
-        let header = source.header().map_err(|problem| Error::file(path, format!("is no usable GGUF file: {problem}")))?;
+        let header = source
+            .header()
+            .map_err(|problem| Error::file(path, format!("is no usable GGUF file: {problem}")))?;
         let (metadata, tensors, alignment) = header;
         let start = source.at.next_multiple_of(alignment);
         for (name, info) in &tensors {
-            let end = info.bytes().and_then(|bytes| bytes.checked_add(info.offset)?.checked_add(start));
+            let end = info
+                .bytes()
+                .and_then(|bytes| bytes.checked_add(info.offset)?.checked_add(start));
             if end.is_none_or(|end| end > length) {
-                return Err(Error::file(path, format!("is truncated: tensor `{name}` ends beyond its {length} bytes")));
+                return Err(Error::file(
+                    path,
+                    format!("is truncated: tensor `{name}` ends beyond its {length} bytes"),
+                ));
             }
         }
         Ok(Self {
@@ -78,12 +85,17 @@ impl Gguf {
 
     /// A tensor as 32-bit floats.
     pub(super) fn read(&self, info: &Info) -> Result<Vec<f32>> {
-        let bytes = info.bytes().and_then(|bytes| usize::try_from(bytes).ok()).unwrap_or_default();
+        let bytes = info
+            .bytes()
+            .and_then(|bytes| usize::try_from(bytes).ok())
+            .unwrap_or_default();
         let mut data = vec![0; bytes];
-        self.file.read_exact_at(&mut data, self.start + info.offset).map_err(|source| Error::Read {
-            path: self.path.clone(),
-            source,
-        })?;
+        self.file
+            .read_exact_at(&mut data, self.start + info.offset)
+            .map_err(|source| Error::Read {
+                path: self.path.clone(),
+                source,
+            })?;
         Ok(info.kind.expand(&data))
     }
 
@@ -117,7 +129,7 @@ impl Info {
     fn bytes(&self) -> Option<u64> {
         let (block, bytes) = self.kind.block();
         let row = *self.shape.last()? as u64;
-        (row % block == 0).then(|| self.elements() / block * bytes)
+        row.is_multiple_of(block).then(|| self.elements() / block * bytes)
     }
 }
 
@@ -153,7 +165,11 @@ impl Source {
             tensors.insert(name, info);
         }
         let alignment = match metadata.get("general.alignment") {
-            #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "in the range")]
+            #[expect(
+                clippy::cast_possible_truncation,
+                clippy::cast_sign_loss,
+                reason = "in the range"
+            )]
             Some(Meta::Number(number)) if (1.0..=65_536.0).contains(number) => *number as u64,
             Some(_) => return Err("general.alignment is out of bounds".to_owned()),
             None => 32,
@@ -171,13 +187,15 @@ impl Source {
         let mut elements = 1_u64;
         for _ in 0..dimensions {
             let size = self.u64()?;
-            elements = elements.checked_mul(size).filter(|elements| (1..=SIZE).contains(elements)).ok_or_else(|| {
-                format!("tensor `{name}` has an absurd size")
-            })?;
+            elements = elements
+                .checked_mul(size)
+                .filter(|elements| (1..=SIZE).contains(elements))
+                .ok_or_else(|| format!("tensor `{name}` has an absurd size"))?;
             shape.insert(0, usize::try_from(size).map_err(|error| error.to_string())?);
         }
         let code = self.u32()?;
-        let kind = Kind::of(code).ok_or_else(|| format!("tensor `{name}` is of type {code}, which is not supported"))?;
+        let kind = Kind::of(code)
+            .ok_or_else(|| format!("tensor `{name}` is of type {code}, which is not supported"))?;
         let offset = self.u64()?;
         Ok((name, Info { kind, shape, offset }))
     }
@@ -236,7 +254,9 @@ impl Source {
     }
 
     fn fill(&mut self, bytes: &mut [u8]) -> Parsed<()> {
-        self.reader.read_exact(bytes).map_err(|_| format!("it is truncated at byte {}", self.at))?;
+        self.reader
+            .read_exact(bytes)
+            .map_err(|_| format!("it is truncated at byte {}", self.at))?;
         self.at += bytes.len() as u64;
         Ok(())
     }

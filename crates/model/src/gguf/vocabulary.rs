@@ -25,13 +25,18 @@ pub(super) fn vocabulary(gguf: &Gguf) -> Result<Vocabulary> {
     let error = |problem: String| Error::file(&gguf.path, problem);
     let model = gguf.text("tokenizer.ggml.model").unwrap_or_default();
     if model != "gpt2" {
-        return Err(error(format!("its tokenizer is `{model}`: only byte-level BPE (`gpt2`) can be converted")));
+        return Err(error(format!(
+            "its tokenizer is `{model}`: only byte-level BPE (`gpt2`) can be converted"
+        )));
     }
     let tokens = texts(gguf, "tokenizer.ggml.tokens")?;
     let merges = texts(gguf, "tokenizer.ggml.merges")?;
     let ignore_merges = gguf.text("tokenizer.ggml.pre") == Some("llama-bpe");
-    let vocab: Map<String, Value> =
-        tokens.iter().enumerate().map(|(id, token)| ((*token).to_owned(), id.into())).collect();
+    let vocab: Map<String, Value> = tokens
+        .iter()
+        .enumerate()
+        .map(|(id, token)| ((*token).to_owned(), id.into()))
+        .collect();
     let tokenizer = json!({
         "version": "1.0",
         "truncation": null,
@@ -59,7 +64,11 @@ pub(super) fn vocabulary(gguf: &Gguf) -> Result<Vocabulary> {
 }
 
 /// The id of a special token.
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "whole and not negative")]
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "whole and not negative"
+)]
 pub(super) fn special(gguf: &Gguf, name: &str) -> Option<usize> {
     let id = gguf.number(&format!("tokenizer.ggml.{name}_token_id"))?;
     (id >= 0.0 && id.fract() == 0.0).then_some(id as usize)
@@ -72,7 +81,8 @@ fn texts<'a>(gguf: &'a Gguf, key: &str) -> Result<Vec<&'a str>> {
         _ => None,
     };
     let all: Option<Vec<&str>> = list.iter().map(text).collect();
-    all.filter(|all| !all.is_empty()).ok_or_else(|| Error::file(&gguf.path, format!("has no `{key}`")))
+    all.filter(|all| !all.is_empty())
+        .ok_or_else(|| Error::file(&gguf.path, format!("has no `{key}`")))
 }
 
 fn added(gguf: &Gguf, tokens: &[&str]) -> Vec<Value> {
@@ -83,9 +93,17 @@ fn added(gguf: &Gguf, tokens: &[&str]) -> Vec<Value> {
         json!({"id": id, "content": tokens.get(id), "single_word": false, "lstrip": false, "rstrip": false,
                "normalized": false, "special": special})
     };
-    let control = listed.clone().filter(of_kind(CONTROL)).map(|(id, _)| entry(id, true));
-    let user = listed.filter(of_kind(USER_DEFINED)).map(|(id, _)| entry(id, false));
-    control.chain(user).filter(|entry| !entry["content"].is_null()).collect()
+    let control = listed
+        .clone()
+        .filter(of_kind(CONTROL))
+        .map(|(id, _)| entry(id, true));
+    let user = listed
+        .filter(of_kind(USER_DEFINED))
+        .map(|(id, _)| entry(id, false));
+    control
+        .chain(user)
+        .filter(|entry| !entry["content"].is_null())
+        .collect()
 }
 
 fn splitting(gguf: &Gguf) -> Result<Value> {
@@ -102,7 +120,10 @@ fn splitting(gguf: &Gguf) -> Result<Value> {
         ]})),
         "llama-bpe" => Ok(by(LLAMA3)),
         "qwen2" => Ok(by(QWEN2)),
-        other => Err(Error::file(&gguf.path, format!("splits texts by the rule `{other}`, which is not known"))),
+        other => Err(Error::file(
+            &gguf.path,
+            format!("splits texts by the rule `{other}`, which is not known"),
+        )),
     }
 }
 

@@ -35,7 +35,10 @@ impl WithSimd for Attention<'_> {
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
         let (head, width) = (self.head, self.group * self.head);
-        let tokens = self.queries.chunks_exact(width).zip(self.out.chunks_exact_mut(width));
+        let tokens = self
+            .queries
+            .chunks_exact(width)
+            .zip(self.out.chunks_exact_mut(width));
         for (token, (queries, out)) in tokens.enumerate() {
             let end = self.first + token + 1;
             let start = self.window.map_or(0, |window| end.saturating_sub(window));
@@ -64,7 +67,9 @@ fn heads<'a>(
     seen: usize,
 ) -> impl Iterator<Item = (&'a [f32], &'a mut [f32], &'a mut [f32])> {
     let pairs = queries.chunks_exact(head).zip(out.chunks_exact_mut(head));
-    pairs.zip(scores.chunks_exact_mut(seen)).map(|((queries, out), scores)| (queries, out, scores))
+    pairs
+        .zip(scores.chunks_exact_mut(seen))
+        .map(|((queries, out), scores)| (queries, out, scores))
 }
 
 /// `scores[i] = scale · query · keys[i]`, four keys at a time.
@@ -74,8 +79,13 @@ fn dots<S: Simd>(simd: S, query: &[f32], keys: &[f32], scale: f32, scores: &mut 
     let fours = scores.len() / 4 * 4;
     let (in_fours, rest) = scores.split_at_mut(fours);
     for (scores, keys) in in_fours.chunks_exact_mut(4).zip(keys.chunks_exact(4 * head)) {
-        let sums = dot::<S, 4>(simd, query, std::array::from_fn(|i| &keys[i * head..][..head]));
-        scores.iter_mut().zip(sums).for_each(|(score, sum)| *score = sum * scale);
+        let (first, second) = keys.split_at(2 * head);
+        let ((a, b), (c, d)) = (first.split_at(head), second.split_at(head));
+        let sums = dot::<S, 4>(simd, query, [a, b, c, d]);
+        scores
+            .iter_mut()
+            .zip(sums)
+            .for_each(|(score, sum)| *score = sum * scale);
     }
     for (score, key) in rest.iter_mut().zip(keys[fours * head..].chunks_exact(head)) {
         *score = dot::<S, 1>(simd, query, [key])[0] * scale;
@@ -85,17 +95,27 @@ fn dots<S: Simd>(simd: S, query: &[f32], keys: &[f32], scale: f32, scores: &mut 
 #[inline(always)]
 fn dot<S: Simd, const N: usize>(simd: S, query: &[f32], keys: [&[f32]; N]) -> [f32; N] {
     let (vectors, query_tail) = S::as_simd_f32s(query);
-    let parts: [(&[S::f32s], &[f32]); N] = std::array::from_fn(|n| S::as_simd_f32s(keys[n]));
+    let mut key_vectors: [&[S::f32s]; N] = [&[]; N];
+    let mut key_tails: [&[f32]; N] = [&[]; N];
+    for n in 0..N {
+        let (vectors_of_key, tail) = S::as_simd_f32s(keys[n]);
+        (key_vectors[n], key_tails[n]) = (&vectors_of_key[..vectors.len()], tail);
+    }
     let mut sums = [simd.splat_f32s(0.0); N];
     for (i, q) in vectors.iter().enumerate() {
         for n in 0..N {
-            sums[n] = simd.mul_add_e_f32s(*q, parts[n].0[i], sums[n]);
+            sums[n] = simd.mul_add_e_f32s(*q, key_vectors[n][i], sums[n]);
         }
     }
-    std::array::from_fn(|n| {
-        let tail = query_tail.iter().zip(parts[n].1).map(|(q, k)| q * k).sum::<f32>();
-        simd.reduce_sum_f32s(sums[n]) + tail
-    })
+    let mut out = [0.0; N];
+    for n in 0..N {
+        let mut rest = 0.0;
+        for (q, k) in query_tail.iter().zip(key_tails[n]) {
+            rest += q * k;
+        }
+        out[n] = simd.reduce_sum_f32s(sums[n]) + rest;
+    }
+    out
 }
 
 #[inline(always)]
@@ -107,7 +127,10 @@ fn softmax(scores: &mut [f32]) {
             *most = if *score > *most { *score } else { *most };
         }
     }
-    let most = rest.iter().chain(&most).fold(f32::NEG_INFINITY, |most, score| most.max(*score));
+    let most = rest
+        .iter()
+        .chain(&most)
+        .fold(f32::NEG_INFINITY, |most, score| most.max(*score));
     let mut sums = [0.0_f32; 16];
     let (chunks, rest) = scores.as_chunks_mut::<16>();
     for chunk in chunks {
@@ -133,7 +156,7 @@ fn weighted<S: Simd>(simd: S, scores: &[f32], values: &[f32], out: &mut [f32]) {
     let mut at = 0;
     macro_rules! strips {
         ($size:expr) => {
-            while at + $size <= vectors.len() {
+            while vectors.len() - at >= $size {
                 let mut sums = [simd.splat_f32s(0.0); $size];
                 for (score, value) in scores.iter().zip(values.chunks_exact(head)) {
                     let strip = &S::as_simd_f32s(value).0[at..at + $size];

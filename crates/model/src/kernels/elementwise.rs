@@ -74,8 +74,13 @@ pub(super) fn exp(x: f32) -> f32 {
     let x = x.clamp(-87.0, 88.0);
     let n = (x * std::f32::consts::LOG2_E + 12_582_912.0) - 12_582_912.0; // rounds to the nearest whole number
     let r = x - n * HIGH - n * LOW;
-    let series = 1.0 + r * (1.0 + r * (0.5 + r * (1.0 / 6.0 + r * (1.0 / 24.0 + r * (1.0 / 120.0 + r / 720.0)))));
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "n is whole, -126 to 127")]
+    let series =
+        1.0 + r * (1.0 + r * (0.5 + r * (1.0 / 6.0 + r * (1.0 / 24.0 + r * (1.0 / 120.0 + r / 720.0)))));
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "n is whole, -126 to 127"
+    )]
     let power = f32::from_bits(((n as i32 + 127) as u32) << 23);
     series * power
 }
@@ -106,7 +111,10 @@ mod tests {
         let mut head = [3.0, 1.0, 4.0, 2.0, 9.0];
         rotate(&mut head, &[0.6, 0.0], &[0.8, 1.0]);
         let expected = [3.0 * 0.6 - 4.0 * 0.8, -2.0, 4.0 * 0.6 + 3.0 * 0.8, 1.0, 9.0];
-        assert!(head.iter().zip(expected).all(|(a, b)| (a - b).abs() < 1e-6), "{head:?}");
+        assert!(
+            head.iter().zip(expected).all(|(a, b)| (a - b).abs() < 1e-6),
+            "{head:?}"
+        );
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Weights in memory, in three precisions.
 
 use half::bf16;
+use pulp::{Simd, WithSimd};
 
 /// Weights that share one scale in the 8-bit precision.
 pub(crate) const BLOCK: usize = 32;
@@ -56,10 +57,29 @@ fn push_block(block: &[f32], values: &mut Vec<i8>, scales: &mut Vec<f32>) {
     values.extend(std::iter::repeat_n(0, BLOCK - block.len()));
 }
 
+/// Writes one row as 32-bit floats.
+#[derive(Debug)]
+pub(crate) struct CopyRow<'a> {
+    pub(crate) rows: Rows<'a>,
+    pub(crate) row: usize,
+    pub(crate) buffer: &'a mut [f32],
+    pub(crate) out: &'a mut [f32],
+}
+
+impl WithSimd for CopyRow<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        self.out
+            .copy_from_slice(self.rows.row(simd, self.row, self.buffer));
+    }
+}
+
 impl<'a> Rows<'a> {
     /// One row as 32-bit floats: borrowed where it is stored so, else written to `buffer`.
     #[inline(always)]
-    pub(crate) fn row<'b>(self, row: usize, buffer: &'b mut [f32]) -> &'b [f32]
+    pub(crate) fn row<'b, S: Simd>(self, simd: S, row: usize, buffer: &'b mut [f32]) -> &'b [f32]
     where
         'a: 'b,
     {
@@ -76,12 +96,18 @@ impl<'a> Rows<'a> {
             }
             Encoded::Q8 { values, scales } => {
                 let blocks = columns.div_ceil(BLOCK);
-                let (values, _) = values[row * blocks * BLOCK..][..blocks * BLOCK].as_chunks::<BLOCK>();
-                let scales = &scales[row * blocks..][..blocks];
-                let (outs, _) = buffer[..blocks * BLOCK].as_chunks_mut::<BLOCK>();
-                for ((out, block), scale) in outs.iter_mut().zip(values).zip(scales) {
-                    for (out, value) in out.iter_mut().zip(block) {
-                        *out = f32::from(*value) * scale;
+                let values = &values[row * blocks * BLOCK..][..blocks * BLOCK];
+                let buffer = &mut buffer[..blocks * BLOCK];
+                for (out, value) in buffer.iter_mut().zip(values) {
+                    *out = f32::from(*value);
+                }
+                // By hand: left to itself the compiler turns loops over blocks inside out, with gathers and scatters.
+                let lanes = BLOCK / S::F32_LANES;
+                let vectors = S::as_mut_simd_f32s(buffer).0.chunks_exact_mut(lanes);
+                for (block, scale) in vectors.zip(&scales[row * blocks..][..blocks]) {
+                    let scale = simd.splat_f32s(*scale);
+                    for vector in block {
+                        *vector = simd.mul_f32s(*vector, scale);
                     }
                 }
                 &buffer[..columns]

@@ -10,7 +10,7 @@ mod product;
 
 pub(crate) use attend::{Attention, attend};
 pub(crate) use elementwise::{gated, rms_norm, rotate, softcap};
-pub(crate) use encoded::{Encoded, Rows};
+pub(crate) use encoded::{CopyRow, Encoded, Rows};
 pub(crate) use product::{Product, product};
 
 use pulp::Arch;

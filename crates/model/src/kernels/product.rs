@@ -68,22 +68,28 @@ impl Product<'_> {
         let columns = self.rows.columns;
         let (rows, first, size) = (self.rows, self.first, self.rows.buffer());
         let mut rest = &mut *self.buffer;
-        let weights: [&[f32]; R] = std::array::from_fn(|r| {
+        // Loops, not closures: a closure that is not inlined would be compiled for the oldest processor.
+        let mut weights: [&[f32]; R] = [&[]; R];
+        for (r, weight) in weights.iter_mut().enumerate() {
             let (own, others) = std::mem::take(&mut rest).split_at_mut(size);
             rest = others;
-            rows.row(first + row + r, own)
-        });
+            *weight = rows.row(simd, first + row + r, own);
+        }
         let tokens = self.x.len() / columns;
         let mut token = 0;
         macro_rules! tiles {
             ($size:expr) => {
-                while token + $size <= tokens {
-                    let x: [&[f32]; $size] = std::array::from_fn(|t| &self.x[(token + t) * columns..][..columns]);
+                while tokens - token >= $size {
+                    let mut x: [&[f32]; $size] = [&[]; $size];
+                    for (t, x) in x.iter_mut().enumerate() {
+                        *x = &self.x[(token + t) * columns..][..columns];
+                    }
                     let sums = tile::<S, R, { $size }>(simd, weights, x);
                     for r in 0..R {
                         let bias = self.bias.map_or(0.0, |bias| bias[first + row + r]);
                         for t in 0..$size {
-                            self.out[(token + t) * self.token_stride + (row + r) * self.row_stride] = sums[r][t] + bias;
+                            self.out[(token + t) * self.token_stride + (row + r) * self.row_stride] =
+                                sums[r][t] + bias;
                         }
                     }
                     token += $size;
@@ -102,13 +108,26 @@ impl Product<'_> {
 
 /// Dot products of `R` rows with `T` tokens; all slices have one length.
 #[inline(always)]
-fn tile<S: Simd, const R: usize, const T: usize>(simd: S, rows: [&[f32]; R], tokens: [&[f32]; T]) -> [[f32; T]; R] {
+fn tile<S: Simd, const R: usize, const T: usize>(
+    simd: S,
+    rows: [&[f32]; R],
+    tokens: [&[f32]; T],
+) -> [[f32; T]; R] {
     let length = rows[0].len() / S::F32_LANES;
-    let row_vectors: [&[S::f32s]; R] = std::array::from_fn(|r| &S::as_simd_f32s(rows[r]).0[..length]);
-    let token_vectors: [&[S::f32s]; T] = std::array::from_fn(|t| &S::as_simd_f32s(tokens[t]).0[..length]);
+    let mut row_vectors: [&[S::f32s]; R] = [&[]; R];
+    for (vectors, row) in row_vectors.iter_mut().zip(rows) {
+        *vectors = &S::as_simd_f32s(row).0[..length];
+    }
+    let mut token_vectors: [&[S::f32s]; T] = [&[]; T];
+    for (vectors, token) in token_vectors.iter_mut().zip(tokens) {
+        *vectors = &S::as_simd_f32s(token).0[..length];
+    }
     let mut sums = [[simd.splat_f32s(0.0); T]; R];
     for i in 0..length {
-        let x: [S::f32s; T] = std::array::from_fn(|t| token_vectors[t][i]);
+        let mut x = [simd.splat_f32s(0.0); T];
+        for t in 0..T {
+            x[t] = token_vectors[t][i];
+        }
         for r in 0..R {
             let w = row_vectors[r][i];
             for t in 0..T {
@@ -117,10 +136,15 @@ fn tile<S: Simd, const R: usize, const T: usize>(simd: S, rows: [&[f32]; R], tok
         }
     }
     let tail = length * S::F32_LANES;
-    std::array::from_fn(|r| {
-        std::array::from_fn(|t| {
-            let rest = rows[r][tail..].iter().zip(&tokens[t][tail..]);
-            simd.reduce_sum_f32s(sums[r][t]) + rest.map(|(w, x)| w * x).sum::<f32>()
-        })
-    })
+    let mut out = [[0.0; T]; R];
+    for r in 0..R {
+        for t in 0..T {
+            let mut rest = 0.0;
+            for (w, x) in rows[r][tail..].iter().zip(&tokens[t][tail..]) {
+                rest += w * x;
+            }
+            out[r][t] = simd.reduce_sum_f32s(sums[r][t]) + rest;
+        }
+    }
+    out
 }

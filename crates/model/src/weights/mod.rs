@@ -10,8 +10,8 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
-pub use shard::Tensor;
 use shard::Shard;
+pub use shard::Tensor;
 
 use crate::error::{Error, Result};
 use crate::read;
@@ -55,7 +55,10 @@ impl Store {
     }
 
     fn of_files(dir: &Path, files: &[String]) -> Result<Self> {
-        let shards: Vec<Shard> = files.iter().map(|file| Shard::open(&dir.join(file))).collect::<Result<_>>()?;
+        let shards: Vec<Shard> = files
+            .iter()
+            .map(|file| Shard::open(&dir.join(file)))
+            .collect::<Result<_>>()?;
         let mut place = HashMap::new();
         for (index, shard) in shards.iter().enumerate() {
             place.extend(shard.names().map(|name| (name, index)));
@@ -93,7 +96,9 @@ impl Store {
     /// Whether the tensor has more digits than bfloat16 can keep.
     #[must_use]
     pub fn is_wide(&self, name: &str) -> bool {
-        self.place.get(name).is_some_and(|shard| self.shards[*shard].is_wide(name))
+        self.place
+            .get(name)
+            .is_some_and(|shard| self.shards[*shard].is_wide(name))
     }
 
     /// Shape of a tensor.
@@ -129,8 +134,13 @@ impl Store {
     }
 
     fn shard(&self, name: &str) -> Result<&Shard> {
-        let missing = || Error::MissingTensor { name: name.to_owned() };
-        self.place.get(name).map(|shard| &self.shards[*shard]).ok_or_else(missing)
+        let missing = || Error::MissingTensor {
+            name: name.to_owned(),
+        };
+        self.place
+            .get(name)
+            .map(|shard| &self.shards[*shard])
+            .ok_or_else(missing)
     }
 }
 
@@ -140,11 +150,18 @@ fn shard_names(index_path: &Path) -> Result<Vec<String>> {
     files.sort();
     files.dedup();
     if files.is_empty() || files.len() > SHARDS {
-        return Err(Error::file(index_path, format!("names {} shards, 1 to {SHARDS} are supported", files.len())));
+        return Err(Error::file(
+            index_path,
+            format!("names {} shards, 1 to {SHARDS} are supported", files.len()),
+        ));
     }
-    let is_plain = |file: &String| !file.contains('/') && !file.contains('\\') && file.ends_with(".safetensors");
+    let is_plain =
+        |file: &String| !file.contains('/') && !file.contains('\\') && file.ends_with(".safetensors");
     match files.iter().find(|file| !is_plain(file)) {
-        Some(odd) => Err(Error::file(index_path, format!("names `{odd}`, which is no file of this directory"))),
+        Some(odd) => Err(Error::file(
+            index_path,
+            format!("names `{odd}`, which is no file of this directory"),
+        )),
         None => Ok(files),
     }
 }

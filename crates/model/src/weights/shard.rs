@@ -29,7 +29,10 @@ impl Tensor {
     pub fn into_f32(self) -> Vec<f32> {
         match self {
             Self::F32(values) => values,
-            Self::Bf16(values) => values.iter().map(|bits| f32::from_bits(u32::from(*bits) << 16)).collect(),
+            Self::Bf16(values) => values
+                .iter()
+                .map(|bits| f32::from_bits(u32::from(*bits) << 16))
+                .collect(),
         }
     }
 }
@@ -51,12 +54,20 @@ impl Shard {
         };
         let file = File::open(path).map_err(failed)?;
         let length = file.metadata().map_err(failed)?.len();
-        let truncated = || Error::file(path, format!("is truncated or no safetensors file: it has {length} bytes"));
+        let truncated = || {
+            Error::file(
+                path,
+                format!("is truncated or no safetensors file: it has {length} bytes"),
+            )
+        };
         let mut prefix = [0; 8];
         file.read_exact_at(&mut prefix, 0).map_err(|_| truncated())?;
         let header_length = u64::from_le_bytes(prefix);
         if header_length > HEADER_BYTES {
-            return Err(Error::file(path, format!("claims a header of {header_length} bytes: it is no safetensors file")));
+            return Err(Error::file(
+                path,
+                format!("claims a header of {header_length} bytes: it is no safetensors file"),
+            ));
         }
         let start = 8 + header_length;
         if start > length {
@@ -77,7 +88,11 @@ impl Shard {
             Some(needed) if needed <= length => Ok(shard),
             _ => Err(Error::file(
                 path,
-                format!("is truncated: its header promises {} bytes of tensors, the file has {}", shard.bytes(), length - start),
+                format!(
+                    "is truncated: its header promises {} bytes of tensors, the file has {}",
+                    shard.bytes(),
+                    length - start
+                ),
             )),
         }
     }
@@ -91,7 +106,9 @@ impl Shard {
     }
 
     pub(super) fn is_wide(&self, name: &str) -> bool {
-        self.metadata.info(name).is_some_and(|info| matches!(info.dtype, Dtype::F32 | Dtype::F16))
+        self.metadata
+            .info(name)
+            .is_some_and(|info| matches!(info.dtype, Dtype::F32 | Dtype::F16))
     }
 
     pub(super) fn shape(&self, name: &str) -> Result<Vec<usize>> {
@@ -99,16 +116,28 @@ impl Shard {
     }
 
     fn info(&self, name: &str) -> Result<&TensorInfo> {
-        self.metadata.info(name).ok_or_else(|| Error::MissingTensor { name: name.to_owned() })
+        self.metadata.info(name).ok_or_else(|| Error::MissingTensor {
+            name: name.to_owned(),
+        })
     }
 
     pub(super) fn read(&self, name: &str) -> Result<Tensor> {
         let info = self.info(name)?;
         let (from, to) = info.data_offsets;
         match info.dtype {
-            Dtype::F32 => Ok(Tensor::F32(self.convert(from, to, |b: [u8; 4]| f32::from_le_bytes(b))?)),
-            Dtype::BF16 => Ok(Tensor::Bf16(self.convert(from, to, |b: [u8; 2]| bf16::from_le_bytes(b).to_bits())?)),
-            Dtype::F16 => Ok(Tensor::F32(self.convert(from, to, |b: [u8; 2]| f16::from_le_bytes(b).to_f32())?)),
+            Dtype::F32 => Ok(Tensor::F32(
+                self.convert(from, to, |b: [u8; 4]| f32::from_le_bytes(b))?,
+            )),
+            Dtype::BF16 => {
+                Ok(Tensor::Bf16(self.convert(from, to, |b: [u8; 2]| {
+                    bf16::from_le_bytes(b).to_bits()
+                })?))
+            }
+            Dtype::F16 => {
+                Ok(Tensor::F32(self.convert(from, to, |b: [u8; 2]| {
+                    f16::from_le_bytes(b).to_f32()
+                })?))
+            }
             other => Err(Error::file(
                 &self.path,
                 format!("tensor `{name}` is {other:?}: only F32, BF16 and F16 are supported"),
@@ -116,7 +145,12 @@ impl Shard {
         }
     }
 
-    fn convert<T, const N: usize>(&self, from: usize, to: usize, value: impl Fn([u8; N]) -> T) -> Result<Vec<T>> {
+    fn convert<T, const N: usize>(
+        &self,
+        from: usize,
+        to: usize,
+        value: impl Fn([u8; N]) -> T,
+    ) -> Result<Vec<T>> {
         // The range lies in the file, so this takes no more memory than the file has bytes, times two for f16.
         let mut out = Vec::with_capacity((to - from) / N);
         let mut buffer = vec![0; CHUNK_BYTES.min(to - from)];

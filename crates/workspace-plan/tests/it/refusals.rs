@@ -75,6 +75,18 @@ fn every_refusal_has_its_reason_and_remedy() {
 }
 
 #[test]
+fn gpus_without_kernels_for_the_model_are_not_paid_for() {
+    let case = Case::serving("deepseek-v3.2")
+        .edit(|w| w.spec.resource.as_mut().unwrap().instance_type = "Standard_ND96amsr_A100_v4".into());
+    refused(
+        &case,
+        "False/GPUTooOld: preset deepseek-v3.2 needs GPUs of compute capability 9.0, and Standard_ND96amsr_A100_v4 has 8.0",
+    );
+    let all_the_same = case.annotated("kaito.sh/bypass-resource-checks", "");
+    assert!(!deeds(&all_the_same.plan()).is_empty());
+}
+
+#[test]
 fn a_template_that_is_none_is_refused() {
     let case = Case::new(
         objects::template(json!({"name": "server"})),

@@ -63,6 +63,18 @@ fn a_life_from_claim_to_answer() {
 }
 
 #[test]
+fn the_sum_is_told_before_anything_is_paid_for() {
+    let plan = Case::serving("phi-4").plan();
+    let sum = "phi-4 with 2048 tokens of context takes 1 x Standard_NC24ads_A100_v4 (";
+    assert!(
+        condition(&plan, "NodesReady").contains(sum),
+        "{}",
+        condition(&plan, "NodesReady")
+    );
+    assert!(plan.events[0].note.contains(sum), "{}", plan.events[0].note);
+}
+
+#[test]
 fn a_model_that_spans_nodes_is_a_stateful_set_that_waits_for_all_of_them() {
     let case = Case::serving("llama-3.3-70b-instruct");
     let wanted = deeds(&case.plan());

@@ -117,3 +117,15 @@ fn a_pod_that_cannot_start_says_why() {
         "{says}"
     );
 }
+
+#[test]
+fn what_was_pushed_is_told_by_digest() {
+    let mut case =
+        with_status(json!({"succeeded": 1, "conditions": [{"type": "Complete", "status": "True"}]}));
+    let ended = json!({"name": "pusher", "image": "i", "imageID": "", "ready": false, "restartCount": 0,
+        "state": {"terminated": {"exitCode": 0, "message": "example.com/adapter@sha256:abc"}}});
+    let status = json!({"phase": "Succeeded", "containerStatuses": [ended]});
+    case.observed.pods = vec![Arc::new(objects::pod("w-abc", status))];
+    let says = condition(&case.plan(), "JobStarted");
+    assert!(says.ends_with("pushed example.com/adapter@sha256:abc."), "{says}");
+}

@@ -1,0 +1,81 @@
+//! `DataCollator` and `DatasetConfig`: where examples come from.
+
+use serde::Deserialize;
+
+use super::scalar;
+
+/// How examples become batches. Upstream's keys are known and have no effect: these models predict next tokens, and batches are
+/// not padded.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Eq)]
+#[serde(default, deny_unknown_fields)]
+pub struct DataCollator {}
+
+/// Where examples come from.
+#[derive(Clone, Debug, Deserialize, PartialEq)]
+#[serde(default, deny_unknown_fields)]
+pub struct DatasetConfig {
+    /// A file or directory below the data's directory. Default: all of it is looked through.
+    pub dataset_path: Option<String>,
+    /// `parquet`, `jsonl`, `json` or `csv`. Default: what the file's name says.
+    pub dataset_extension: Option<String>,
+    /// Put examples into a random order before they are split, and in each pass. Default true.
+    #[serde(deserialize_with = "scalar::flag")]
+    pub shuffle_dataset: bool,
+    /// Decides that order. Default 42.
+    #[serde(deserialize_with = "scalar::whole64")]
+    pub shuffle_seed: u64,
+    /// The column with prompts, beside `response_column`. Default none.
+    pub context_column: Option<String>,
+    /// The column with completions, or, without `context_column`, with texts. Default none; upstream's is `text`.
+    pub response_column: Option<String>,
+    /// The column with conversations. Default none.
+    pub messages_column: Option<String>,
+    /// Share of examples that is trained on. Default 0.8.
+    #[serde(deserialize_with = "scalar::number")]
+    pub train_test_split: f64,
+}
+
+impl Default for DatasetConfig {
+    fn default() -> Self {
+        Self {
+            dataset_path: None,
+            dataset_extension: None,
+            shuffle_dataset: true,
+            shuffle_seed: 42,
+            context_column: None,
+            response_column: None,
+            messages_column: None,
+            train_test_split: 0.8,
+        }
+    }
+}
+
+impl DatasetConfig {
+    pub(in crate::config) fn check(&self, problems: &mut Vec<String>) {
+        let path = "training_config.DatasetConfig";
+        if !(self.train_test_split > 0.0 && self.train_test_split <= 1.0) {
+            problems.push(format!(
+                "{path}.train_test_split: Train/Test split needs to be between 0 and 1"
+            ));
+        }
+        let extension = self
+            .dataset_extension
+            .as_deref()
+            .map(|text| text.trim_start_matches('.'));
+        if extension.is_some_and(|text| !["parquet", "jsonl", "json", "csv"].contains(&text)) {
+            problems.push(format!(
+                "{path}.dataset_extension: only parquet, jsonl, json and csv are supported"
+            ));
+        }
+        if self
+            .dataset_path
+            .as_deref()
+            .is_some_and(|path| path.split('/').any(|part| part == ".."))
+        {
+            problems.push(format!("{path}.dataset_path: leaves the directory of the data"));
+        }
+        if self.context_column.is_some() && self.response_column.is_none() {
+            problems.push(format!("{path}.context_column: needs a response_column"));
+        }
+    }
+}

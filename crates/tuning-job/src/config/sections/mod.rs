@@ -1,0 +1,12 @@
+//! The sections, field by field, with their defaults and bounds.
+
+mod dataset;
+mod lora;
+mod model;
+mod scalar;
+mod training;
+
+pub use dataset::{DataCollator, DatasetConfig};
+pub use lora::{Layers, LoraConfig, Targets};
+pub use model::{ModelConfig, QuantizationConfig};
+pub use training::{Schedule, TrainingArguments, WhenToSave};

@@ -1,0 +1,276 @@
+//! Rows of a file, one by one, whatever its format.
+
+use std::cell::Cell;
+use std::fs::File;
+use std::io::{self, BufRead as _, BufReader, Read};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
+use std::rc::Rc;
+
+use parquet::file::reader::{FileReader as _, SerializedFileReader};
+use parquet::record::{Field, Row as ParquetRow};
+use serde::de::{DeserializeSeed, Deserializer as _, SeqAccess, Visitor};
+use serde_json::Value;
+
+use super::{DataError, DataFile, Kind, Row};
+
+/// Largest row, in bytes of its file.
+const ROW_BYTES: u64 = 16 << 20;
+/// Largest group of rows of a parquet file, in bytes; its pages are in memory one by one.
+const GROUP_BYTES: i64 = 8 << 30;
+
+/// Calls `each` with every row and its number, from 1 on.
+///
+/// # Errors
+/// When the file can't be read or is malformed, and whatever `each` fails with.
+pub fn read(
+    file: &DataFile,
+    each: &mut dyn FnMut(usize, Row) -> Result<(), DataError>,
+) -> Result<(), DataError> {
+    let mut number = 0;
+    let mut each = |row| {
+        number += 1;
+        each(number, row)
+    };
+    match file.kind {
+        Kind::Parquet => parquet(file, &mut each),
+        Kind::Json => json(file, &mut each),
+        Kind::Csv => csv(file, &mut each),
+    }
+}
+
+type Each<'a> = &'a mut dyn FnMut(Row) -> Result<(), DataError>;
+
+fn malformed(file: &DataFile, problem: impl std::fmt::Display) -> DataError {
+    DataError::Malformed {
+        path: file.path.clone(),
+        kind: file.kind.name(),
+        problem: problem.to_string(),
+    }
+}
+
+fn open(path: &Path) -> Result<File, DataError> {
+    File::open(path).map_err(|source| DataError::Io {
+        path: path.to_owned(),
+        source,
+    })
+}
+
+fn parquet(file: &DataFile, each: Each<'_>) -> Result<(), DataError> {
+    // The library panics on some malformed files; that must not look like a fault of this program.
+    let guarded = catch_unwind(AssertUnwindSafe(|| parquet_rows(file, each)));
+    guarded.unwrap_or_else(|_| Err(malformed(file, "it is broken: the parquet library gave up")))
+}
+
+fn parquet_rows(file: &DataFile, each: Each<'_>) -> Result<(), DataError> {
+    let reader = SerializedFileReader::new(open(&file.path)?).map_err(|error| malformed(file, error))?;
+    let groups = reader.metadata().row_groups();
+    if let Some(large) = groups
+        .iter()
+        .map(|group| group.total_byte_size())
+        .find(|bytes| !(0..=GROUP_BYTES).contains(bytes))
+    {
+        return Err(malformed(
+            file,
+            format!("a group of rows claims {large} bytes, {GROUP_BYTES} are supported"),
+        ));
+    }
+    for row in reader
+        .get_row_iter(None)
+        .map_err(|error| malformed(file, error))?
+    {
+        each(object(&row.map_err(|error| malformed(file, error))?))?;
+    }
+    Ok(())
+}
+
+fn object(row: &ParquetRow) -> Row {
+    row.get_column_iter()
+        .map(|(name, field)| (name.clone(), value(field)))
+        .collect()
+}
+
+fn value(field: &Field) -> Value {
+    match field {
+        Field::Null => Value::Null,
+        Field::Bool(value) => (*value).into(),
+        Field::Byte(value) => (*value).into(),
+        Field::Short(value) => (*value).into(),
+        Field::Int(value) => (*value).into(),
+        Field::Long(value) => (*value).into(),
+        Field::UByte(value) => (*value).into(),
+        Field::UShort(value) => (*value).into(),
+        Field::UInt(value) => (*value).into(),
+        Field::ULong(value) => (*value).into(),
+        Field::Float(value) => (*value).into(),
+        Field::Double(value) => (*value).into(),
+        Field::Str(value) => value.as_str().into(),
+        Field::Bytes(bytes) => String::from_utf8_lossy(bytes.data()).into(),
+        Field::Group(row) => object(row).into(),
+        Field::ListInternal(list) => list.elements().iter().map(value).collect(),
+        Field::MapInternal(map) => {
+            let pairs = map.entries().iter().filter_map(|(key, item)| match value(key) {
+                Value::String(key) => Some((key, value(item))),
+                _ => None,
+            });
+            Value::Object(pairs.collect())
+        }
+        other => other.to_string().into(),
+    }
+}
+
+/// A reader that fails once a row is too long; each row begins anew.
+struct Metered<R> {
+    inner: R,
+    left: Rc<Cell<u64>>,
+}
+
+impl<R: Read> Read for Metered<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.inner.read(buffer)?;
+        let left = self.left.get().checked_sub(count as u64);
+        self.left
+            .set(left.ok_or_else(|| io::Error::other(format!("a row is longer than {ROW_BYTES} bytes")))?);
+        Ok(count)
+    }
+}
+
+fn json(file: &DataFile, each: Each<'_>) -> Result<(), DataError> {
+    let failed = |source| DataError::Io {
+        path: file.path.clone(),
+        source,
+    };
+    let mut reader = BufReader::new(open(&file.path)?);
+    // A mark that some editors put before UTF-8.
+    if reader.fill_buf().map_err(failed)?.starts_with(b"\xef\xbb\xbf") {
+        reader.consume(3);
+    }
+    let first = loop {
+        match reader.fill_buf().map_err(failed)?.first().copied() {
+            Some(byte) if byte.is_ascii_whitespace() => reader.consume(1),
+            first => break first,
+        }
+    };
+    match first {
+        None => Ok(()),
+        Some(b'[') => array(file, reader, each),
+        Some(_) => lines(file, reader, each),
+    }
+}
+
+fn lines(file: &DataFile, mut reader: BufReader<File>, each: Each<'_>) -> Result<(), DataError> {
+    let mut line = Vec::new();
+    for number in 1_usize.. {
+        line.clear();
+        let read = reader
+            .by_ref()
+            .take(ROW_BYTES + 1)
+            .read_until(b'\n', &mut line)
+            .map_err(|source| DataError::Io {
+                path: file.path.clone(),
+                source,
+            })?;
+        if read == 0 {
+            break;
+        }
+        if read as u64 > ROW_BYTES {
+            return Err(malformed(
+                file,
+                format!("line {number} is longer than {ROW_BYTES} bytes"),
+            ));
+        }
+        if line.iter().all(u8::is_ascii_whitespace) {
+            continue;
+        }
+        let row = serde_json::from_slice(&line)
+            .map_err(|error| malformed(file, format!("line {number} is no JSON object: {error}")))?;
+        each(row)?;
+    }
+    Ok(())
+}
+
+fn array(file: &DataFile, reader: BufReader<File>, each: Each<'_>) -> Result<(), DataError> {
+    let left = Rc::new(Cell::new(ROW_BYTES));
+    let metered = Metered {
+        inner: reader,
+        left: Rc::clone(&left),
+    };
+    let mut stopped = Ok(());
+    let rows = Rows {
+        each: &mut |row| {
+            left.set(ROW_BYTES);
+            each(row)
+        },
+        stopped: &mut stopped,
+    };
+    let mut deserializer = serde_json::Deserializer::from_reader(BufReader::new(metered));
+    let parsed = deserializer
+        .deserialize_seq(rows)
+        .and_then(|()| deserializer.end());
+    stopped?;
+    parsed.map_err(|error| malformed(file, error))
+}
+
+/// Hands on the elements of an array as they are parsed.
+struct Rows<'a> {
+    each: Each<'a>,
+    stopped: &'a mut Result<(), DataError>,
+}
+
+impl<'de> Visitor<'de> for Rows<'_> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("an array of objects")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<(), A::Error> {
+        while let Some(row) = items.next_element_seed(AsRow)? {
+            if let Err(error) = (self.each)(row) {
+                *self.stopped = Err(error);
+                return Err(serde::de::Error::custom("stopped"));
+            }
+        }
+        Ok(())
+    }
+}
+
+struct AsRow;
+
+impl<'de> DeserializeSeed<'de> for AsRow {
+    type Value = Row;
+
+    fn deserialize<D: serde::Deserializer<'de>>(self, deserializer: D) -> Result<Row, D::Error> {
+        serde::Deserialize::deserialize(deserializer)
+    }
+}
+
+fn csv(file: &DataFile, each: Each<'_>) -> Result<(), DataError> {
+    let left = Rc::new(Cell::new(ROW_BYTES));
+    let metered = Metered {
+        inner: open(&file.path)?,
+        left: Rc::clone(&left),
+    };
+    let mut reader = csv::Reader::from_reader(metered);
+    let names: Vec<String> = reader
+        .headers()
+        .map_err(|error| malformed(file, error))?
+        .iter()
+        .map(|name| name.trim().to_owned())
+        .collect();
+    for record in reader.records() {
+        left.set(ROW_BYTES);
+        let record = record.map_err(|error| malformed(file, error))?;
+        each(
+            names
+                .iter()
+                .cloned()
+                .zip(record.iter().map(Value::from))
+                .collect(),
+        )?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,125 @@
+//! What the machine has: memory for the estimate, and the JSON of `/metrics`. Reads only.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+/// How long the processors are watched.
+const WATCHED: Duration = Duration::from_millis(250);
+const GIB: f64 = 1_073_741_824.0;
+
+/// Bytes this process may still take: the smaller of what the machine has and what its control group leaves.
+pub(crate) fn available() -> Option<u64> {
+    let machine = fs::read_to_string("/proc/meminfo")
+        .ok()
+        .and_then(|text| kibibytes(&text, "MemAvailable"));
+    let group = |name: &str| {
+        fs::read_to_string(format!("/sys/fs/cgroup/{name}"))
+            .ok()?
+            .trim()
+            .parse::<u64>()
+            .ok()
+    };
+    let left = group("memory.max")
+        .zip(group("memory.current"))
+        .map(|(most, now)| most.saturating_sub(now));
+    [machine, left].into_iter().flatten().min()
+}
+
+/// Most bytes this process had at once.
+pub(crate) fn peak() -> Option<u64> {
+    fs::read_to_string("/proc/self/status")
+        .ok()
+        .and_then(|text| kibibytes(&text, "VmHWM"))
+}
+
+/// A line of `/proc/meminfo` or `/proc/self/status`, in bytes.
+fn kibibytes(text: &str, name: &str) -> Option<u64> {
+    let line = text
+        .lines()
+        .find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))?;
+    let kibibytes: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
+    Some(kibibytes * 1024)
+}
+
+/// Load and memory as the first KAITO printed them. `gpu_info` is null: this program computes on processors.
+pub(crate) async fn report() -> Value {
+    let before = times();
+    tokio::time::sleep(WATCHED).await;
+    let load = before
+        .zip(times())
+        .map_or(0.0, |(before, after)| load(before, after));
+    let memory = fs::read_to_string("/proc/meminfo").unwrap_or_default();
+    let total = kibibytes(&memory, "MemTotal").unwrap_or(0);
+    let used = total.saturating_sub(kibibytes(&memory, "MemAvailable").unwrap_or(0));
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    let cores = fs::read_to_string("/proc/cpuinfo")
+        .ok()
+        .and_then(|text| cores(&text))
+        .unwrap_or(threads);
+    let gib = |bytes: u64| format!("{:.2} GB", bytes as f64 / GIB);
+    json!({
+        "gpu_info": null,
+        "cpu_info": {
+            "load_percentage": load, "physical_cores": cores, "total_cores": threads,
+            "memory": {"used": gib(used), "total": gib(total)},
+        },
+    })
+}
+
+/// Busy and total time of all processors, in ticks.
+fn times() -> Option<(u64, u64)> {
+    let stat = fs::read_to_string("/proc/stat").ok()?;
+    let line = stat.lines().find(|line| line.starts_with("cpu "))?;
+    let all: Vec<u64> = line
+        .split_whitespace()
+        .skip(1)
+        .take(8)
+        .filter_map(|field| field.parse().ok())
+        .collect();
+    let total: u64 = all.iter().sum();
+    let idle = all.get(3)? + all.get(4)?;
+    Some((total - idle, total))
+}
+
+fn load(before: (u64, u64), after: (u64, u64)) -> f64 {
+    let total = after.1.saturating_sub(before.1);
+    if total == 0 {
+        return 0.0;
+    }
+    (after.0.saturating_sub(before.0) as f64 / total as f64 * 1000.0).round() / 10.0
+}
+
+/// Distinct pairs of socket and core.
+fn cores(cpuinfo: &str) -> Option<usize> {
+    let field = |block: &str, name: &str| {
+        let line = block.lines().find(|line| line.starts_with(name))?;
+        line.split(':').nth(1).map(|value| value.trim().to_owned())
+    };
+    let pairs: BTreeSet<(String, String)> = cpuinfo
+        .split("\n\n")
+        .filter_map(|block| Some((field(block, "physical id")?, field(block, "core id")?)))
+        .collect();
+    (!pairs.is_empty()).then_some(pairs.len())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn memory_is_in_bytes_and_loads_are_shares() {
+        assert_eq!(
+            kibibytes("MemTotal:  100 kB\nMemAvailable:  42 kB\n", "MemAvailable"),
+            Some(42 * 1024)
+        );
+        assert!((load((100, 200), (120, 300)) - 20.0).abs() < 1e-9);
+        assert_eq!(
+            cores("physical id\t: 0\ncore id\t: 0\n\nphysical id\t: 0\ncore id\t: 0\n"),
+            Some(1)
+        );
+        assert!(peak().unwrap() > 1 << 20);
+    }
+}
