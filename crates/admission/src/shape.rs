@@ -77,10 +77,11 @@ const VARIABLES: &[Variable] = &[
          + (has(object.inference) && has(object.inference.preset) && has(object.inference.preset.presetOptions) \
             && has(object.inference.preset.presetOptions.image) ? [object.inference.preset.presetOptions.image] : [])",
     ),
-    // Source of the form: the grammar of references of github.com/distribution/reference.
+    // Source of the form: the grammar of references of github.com/distribution/reference, but for letter case: manifests
+    // that are handed around hold placeholders in upper case.
     variable(
         "badImages",
-        "variables.images.filter(i, i != '' && !i.matches('^([A-Za-z0-9]([-A-Za-z0-9.]*[A-Za-z0-9])?(:[0-9]+)?/)?[a-z0-9]+(([.]|_|__|-+)[a-z0-9]+)*(/[a-z0-9]+(([.]|_|__|-+)[a-z0-9]+)*)*(:[A-Za-z0-9_][-A-Za-z0-9_.]{0,127})?(@[A-Za-z][A-Za-z0-9]*([-_+.][A-Za-z][A-Za-z0-9]*)*:[0-9a-fA-F]{32,128})?$'))",
+        "variables.images.filter(i, i != '' && !i.matches('^([A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?(:[0-9]+)?/)?[A-Za-z0-9]+(([.]|_|__|-+)[A-Za-z0-9]+)*(/[A-Za-z0-9]+(([.]|_|__|-+)[A-Za-z0-9]+)*)*(:[A-Za-z0-9_][-A-Za-z0-9_.]{0,127})?(@[A-Za-z][A-Za-z0-9]*([-_+.][A-Za-z][A-Za-z0-9]*)*:[0-9a-fA-F]{32,128})?$'))",
     ),
     variable(
         "volumes",

@@ -128,6 +128,26 @@ fn nodes_that_are_brought_along() {
     assert_eq!(linter.update(&corpus::inference(), &edited), []);
 }
 
+/// As after nodes were brought along and are made from now on.
+#[test]
+fn an_instance_type_that_is_set_late_is_looked_at() {
+    let linter = Linter::new(settings()).unwrap();
+    let stored = corpus::with(corpus::inference(), "/resource/instanceType", Value::Null);
+    let set = |name: &str| corpus::with(stored.clone(), "/resource/instanceType", name.into());
+    assert_eq!(linter.update(&stored, &set("Standard_NC24ads_A100_v4")), []);
+    for (name, part) in [
+        ("anything", "is not known in cloud azure"),
+        ("Standard_D8s_v5", "needs an NVIDIA GPU"),
+        ("", "must be set"),
+    ] {
+        let found = linter.update(&stored, &set(name));
+        assert!(
+            found.iter().any(|found| found.message.contains(part)),
+            "{name}: {found:?}"
+        );
+    }
+}
+
 #[test]
 fn a_hub_may_know_more() {
     let linter = Linter::new(Settings {

@@ -80,6 +80,7 @@ pub(crate) fn of_preset(
     let running = running(subject);
     let placed =
         estimate::place(preset, hardware.gpu, work).or_else(|why| bypassed(subject, hardware, why, running));
+    let placed = placed.map(|placement| one_node_if_bypassed(subject, hardware, engine, placement));
     match (placed, running) {
         (Ok(placement), Some(nodes)) if placement.nodes != nodes => Ok(kept(
             hardware,
@@ -100,6 +101,21 @@ pub(crate) fn of_preset(
         }),
         (Err(why), Some(nodes)) => Ok(kept(hardware, nodes, &misfit(preset, hardware, &why).what)),
         (Err(why), None) => Err(misfit(preset, hardware, &why)),
+    }
+}
+
+// The runtime native serves from one node: whoever bypasses the sums means that one will do.
+fn one_node_if_bypassed(
+    subject: &Subject<'_>,
+    hardware: &Hardware,
+    engine: Runtime,
+    placement: Placement,
+) -> Placement {
+    let bypassed = subject.is_annotated(labels::BYPASS_RESOURCE_CHECKS);
+    if bypassed && engine == Runtime::Native && placement.nodes > 1 {
+        divided(hardware.gpu, 1)
+    } else {
+        placement
     }
 }
 

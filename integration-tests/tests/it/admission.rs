@@ -320,11 +320,16 @@ async fn what_is_stored_is_not_held_up(world: &World) -> Result<()> {
     merge(json!({"inference": {"config": "c"}}))
         .await
         .context("an edit of something else")?;
-    let status = json!({"status": {"state": "Pending"}});
+    let condition = json!({
+        "type": "ResourceReady", "status": "False", "reason": "ModelDoesNotFit", "message": "too large",
+        "lastTransitionTime": "2026-01-01T00:00:00Z"
+    });
+    let status = json!({"status": {"state": "Pending", "conditions": [condition]}});
     let patch = Patch::Merge(&status);
     api.patch_status("stored", &PatchParams::default(), &patch)
         .await
         .context("the status")?;
+    the_plugin_explains_it(world).await?;
     let wrong = json!({"metadata": {"annotations": {"kaito.sh/runtime": "tgi"}}});
     ensure!(
         merge(wrong.clone()).await.is_err(),
@@ -337,6 +342,25 @@ async fn what_is_stored_is_not_held_up(world: &World) -> Result<()> {
         .context("the end of the deletion")?;
     ensure!(api.get_opt("stored").await?.is_none(), "it is still there");
     Ok(())
+}
+
+async fn the_plugin_explains_it(world: &World) -> Result<()> {
+    let plugin = Program::named("kubectl-kaito")
+        .args(["explain", "stored", "--namespace", &world.namespace])
+        .env("NO_PROXY", "*")
+        .kubeconfig(&world.env.cluster().kubeconfig())
+        .start(&world.env)?;
+    eventually("an explanation", IN_FORCE, async || {
+        let text = plugin.log_text()?;
+        let head = format!("Workspace {}/stored: Pending", world.namespace);
+        ensure!(text.contains(&head) && text.contains("too large"), "{text}");
+        ensure!(
+            text.contains("Choose an instance type with more GPU memory"),
+            "{text}"
+        );
+        Ok(())
+    })
+    .await
 }
 
 fn brought_along() -> Vec<Case> {

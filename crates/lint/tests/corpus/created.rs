@@ -206,6 +206,10 @@ pub(super) fn types() -> Cases {
             Refused("is not known in cloud azure"),
         ),
         (cpu("Standard_NC4as_T4_v3"), Accepted),
+        (
+            annotated(cpu("Standard_D8s_v5"), "runtime", "vllm"),
+            Refused("can't run on instance type Standard_D8s_v5"),
+        ),
         (on(template(), "Standard_D4s_v5"), Accepted),
         (on(template(), "Standard_D8s_v5"), Accepted),
         (

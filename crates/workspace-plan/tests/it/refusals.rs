@@ -87,6 +87,19 @@ fn gpus_without_kernels_for_the_model_are_not_paid_for() {
 }
 
 #[test]
+fn what_the_native_runtime_can_t_hold_on_one_node_can_be_bypassed() {
+    let case = Case::serving("phi-4")
+        .annotated("kaito.sh/runtime", "native")
+        .edit(|w| w.spec.resource.as_mut().unwrap().instance_type = "Standard_NC4as_T4_v3".into());
+    refused(
+        &case,
+        "False/PresetUnsuitable: preset phi-4 needs 3 nodes and the runtime native serves from one",
+    );
+    let all_the_same = case.annotated("kaito.sh/bypass-resource-checks", "");
+    assert!(!deeds(&all_the_same.plan()).is_empty());
+}
+
+#[test]
 fn a_template_that_is_none_is_refused() {
     let case = Case::new(
         objects::template(json!({"name": "server"})),
