@@ -16,7 +16,7 @@ use crate::server::Shown;
 use crate::system;
 use crate::train::{
     AdamW, AdapterConfig, Checkpoint, Ended, Estimate, Keeper, LearningRate, Settings, Trainer, complete,
-    estimate, save_adapter, withdraw,
+    estimate, fail, save_adapter, withdraw,
 };
 use inputs::Inputs;
 use report::Reporter;
