@@ -3,6 +3,16 @@
 //!
 //! Needs the programs built, Debian's `docker-registry`, and pip for the example model (see `model::example`).
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    clippy::needless_pass_by_value,
+    reason = "helpers of tests fail their test"
+)]
+
 mod program;
 mod registry;
 mod web;

@@ -133,7 +133,7 @@ impl Texts<'_> {
             }
             Shape::Messages(column) => {
                 let messages = messages(row, column).map_err(|problem| (column.clone(), problem))?;
-                self.conversation(messages, column, training.assistant_only_loss)
+                self.conversation(&messages, column, training.assistant_only_loss)
             }
             Shape::Pair { prompt, completion } => self.pair(row, prompt, completion, training),
             Shape::Instruction {
@@ -164,7 +164,7 @@ impl Texts<'_> {
                     json!({"role": "assistant", "content": answer}),
                 ];
                 self.conversation(
-                    messages,
+                    &messages,
                     output,
                     training.assistant_only_loss || training.completion_only_loss,
                 )
@@ -211,8 +211,8 @@ impl Texts<'_> {
     }
 
     /// A conversation; if `only` then what the assistant says is learnt, and the token that ends it.
-    fn conversation(&self, messages: Vec<Value>, column: &str, only: bool) -> Result<Example, Wrong> {
-        let whole = self.render(messages.clone(), false, column)?;
+    fn conversation(&self, messages: &[Value], column: &str, only: bool) -> Result<Example, Wrong> {
+        let whole = self.render(messages.to_vec(), false, column)?;
         let tokens = self.encode(&whole, false, column)?;
         let mut learnt = Vec::new();
         if only {

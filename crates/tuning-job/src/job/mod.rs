@@ -63,7 +63,7 @@ fn tune(
     stop: &AtomicBool,
 ) -> anyhow::Result<Ended> {
     shown.phase("reading");
-    let inputs = Inputs::read(args, &config)?;
+    let inputs = Inputs::read(args, config)?;
     let settings = settings(config, &inputs);
     check_memory(args, config, &inputs)?;
     if stop.load(std::sync::atomic::Ordering::Relaxed) {

@@ -309,7 +309,7 @@ mod tests {
         };
         let qkv: Vec<f32> = (0..6 * heads.row()).map(|i| (i % 7) as f32).collect();
         let all = attend(heads, &[2, 4], &qkv);
-        let mut other = qkv.clone();
+        let mut other = qkv;
         other[5 * heads.row()..].fill(9.0);
         other[..2 * heads.row()].fill(-3.0);
         let changed = attend(heads, &[2, 4], &other);

@@ -169,7 +169,7 @@ impl Quantised {
 
     /// Values from `first`, an even number, on.
     pub(crate) fn dequantise(&self, first: usize, out: &mut [f32]) {
-        debug_assert!(first % 2 == 0);
+        debug_assert!(first.is_multiple_of(2));
         let table = self.table.values();
         let outer_table = dynamic_table();
         let mut at = first;
@@ -261,7 +261,7 @@ fn dynamic_table() -> [f32; 256] {
         // As torch computes an evenly spaced row: from below in the first half, from above in the second.
         let bound = |i: usize| {
             let step = (1.0_f32 - 0.1) / items as f32;
-            if i < (items + 1) / 2 {
+            if i < items.div_ceil(2) {
                 0.1 + step * i as f32
             } else {
                 1.0 - step * (items - i) as f32

@@ -131,7 +131,8 @@ fn start(mut command: Command) -> (Child, String, BufReader<std::process::ChildS
         }
         line.clear();
     }
-    panic!("the program said no address");
+    let ended = child.wait().unwrap();
+    panic!("the program said no address and ended with {ended}");
 }
 
 #[test]

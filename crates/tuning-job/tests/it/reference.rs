@@ -371,7 +371,7 @@ fn a_run_that_goes_on_from_a_checkpoint_ends_in_the_same_bits() {
         ..order(7, 2)
     };
     let settings = run_settings(7, true, 2);
-    let mut whole = Checkpoint::begin(values.clone());
+    let mut whole = Checkpoint::begin(values);
     let heard = run(&network, &examples, &order, settings, &mut whole);
     assert_eq!(
         heard.saved.iter().map(|saved| saved.step).collect::<Vec<_>>(),
