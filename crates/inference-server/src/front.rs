@@ -157,7 +157,7 @@ async fn metrics(State(front): State<Front>, headers: HeaderMap) -> Result<Respo
     if accept.contains("openmetrics") || accept.contains("text/plain") {
         return prometheus(State(front)).await;
     }
-    Ok(Json(api::system_report().await).into_response())
+    Ok(Json(telemetry::host::report().await).into_response())
 }
 
 async fn prometheus(State(front): State<Front>) -> Result<Response, ApiError> {

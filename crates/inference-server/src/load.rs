@@ -69,7 +69,7 @@ pub(crate) fn load(
     let sequences = args.max_sequences.unwrap_or(SEQUENCES).max(1);
     let cache = memory::cache_positions(
         args.cache_mib,
-        memory::available(),
+        telemetry::host::available(),
         spec.cache_bytes_per_position(),
         context,
         sequences,
@@ -118,7 +118,7 @@ fn check_memory(spec: &Spec, store: &Store, precision: Precision) -> anyhow::Res
         Precision::Bf16 => parameters * 2,
         Precision::Q8 => parameters * 9 / 8,
     };
-    if let Some(free) = memory::available() {
+    if let Some(free) = telemetry::host::available() {
         ensure!(
             needed <= free,
             "the weights take {} MB and {} MB are free: raise the memory limit, or try --dtype q8",

@@ -6,6 +6,7 @@
 pub mod admin;
 pub mod args;
 pub mod grpc;
+pub mod host;
 pub mod init;
 pub mod metrics;
 pub mod outcome;

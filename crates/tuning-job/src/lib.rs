@@ -11,7 +11,6 @@ mod maths;
 pub mod network;
 mod program;
 mod server;
-mod system;
 pub mod train;
 
 pub use args::Args;

@@ -10,8 +10,8 @@ use axum::{Json, Router};
 use serde_json::json;
 use telemetry::{Counter, Gauge, Metrics};
 
-use crate::system;
 use crate::train::Progress;
+use telemetry::host;
 
 /// What OpenMetrics text is served as.
 const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -115,7 +115,7 @@ async fn metrics(State(shown): State<Shown>, headers: HeaderMap) -> Response {
     if accept.contains("openmetrics") || accept.contains("text/plain") {
         return prometheus(State(shown)).await;
     }
-    Json(system::report().await).into_response()
+    Json(host::report().await).into_response()
 }
 
 async fn prometheus(State(shown): State<Shown>) -> Response {

@@ -6,8 +6,8 @@ use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{Html, IntoResponse, Response};
 use serde_json::{Value, json};
 
+use super::App;
 use super::error::ApiError;
-use super::{App, system};
 use crate::state::Phase;
 
 const PAGE: &str = include_str!("ui.html");
@@ -53,7 +53,7 @@ pub(crate) async fn metrics(State(app): State<App>, headers: HeaderMap) -> Respo
     if accept.contains("openmetrics") || accept.contains("text/plain") {
         return prometheus(State(app)).await;
     }
-    Json(system::report().await).into_response()
+    Json(telemetry::host::report().await).into_response()
 }
 
 pub(crate) async fn prometheus(State(app): State<App>) -> Response {

@@ -8,7 +8,6 @@ mod error;
 mod info;
 mod legacy;
 mod options;
-mod system;
 mod tokens;
 
 use std::sync::Arc;
@@ -27,7 +26,6 @@ use crate::state::{Phase, State};
 pub(crate) use body::Body;
 pub(crate) use error::ApiError;
 pub(crate) use info::{root, ui};
-pub(crate) use system::report as system_report;
 
 /// Largest body of a request, in bytes: longer than the longest context.
 const BODY_BYTES: usize = 8 << 20;

@@ -13,13 +13,13 @@ use crate::args::Args;
 use crate::config::Config;
 use crate::network::{LoadSettings, Network};
 use crate::server::Shown;
-use crate::system;
 use crate::train::{
     AdamW, AdapterConfig, Checkpoint, Ended, Estimate, Keeper, LearningRate, Settings, Trainer, complete,
     estimate, fail, save_adapter, withdraw,
 };
 use inputs::Inputs;
 use report::Reporter;
+use telemetry::host;
 
 /// Runs a job until it is done, or `stop` is set; then a checkpoint is written.
 ///
@@ -105,7 +105,7 @@ fn finish(
     keeper: &Keeper,
     shown: &Shown,
 ) -> anyhow::Result<()> {
-    let peak_mb = system::peak().unwrap_or(0) / 1_000_000;
+    let peak_mb = host::peak().unwrap_or(0) / 1_000_000;
     if ended == Ended::Stopped {
         shown.phase("stopped");
         if state.step > 0 {
@@ -192,7 +192,7 @@ fn check_memory(args: &Args, config: &Config, inputs: &Inputs) -> anyhow::Result
         working_mb = mb(working),
         "memory estimate"
     );
-    let Some(free) = system::available().filter(|free| needed.total() > *free) else {
+    let Some(free) = host::available().filter(|free| needed.total() > *free) else {
         return Ok(());
     };
     let advice = "lower per_device_train_batch_size or max_length, set gradient_checkpointing: true, or load_in_4bit: true";

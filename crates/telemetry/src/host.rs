@@ -1,4 +1,5 @@
-//! The JSON of `/metrics`: load and memory of the machine, as the first KAITO printed them.
+//! What the computer under us has: memory for estimates, and the JSON that the data plane answers with at `/metrics`.
+//! Reads only.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -6,22 +7,56 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::memory::meminfo;
-
 /// How long the processors are watched.
 const WATCHED: Duration = Duration::from_millis(250);
 const GIB: f64 = 1_073_741_824.0;
 
-/// `gpu_info` is null: this server computes on processors.
-pub(crate) async fn report() -> Value {
+/// Bytes this process may still take: the smaller of what the machine has and what its control group leaves.
+#[must_use]
+pub fn available() -> Option<u64> {
+    let machine = fs::read_to_string("/proc/meminfo")
+        .ok()
+        .and_then(|text| kibibytes(&text, "MemAvailable"));
+    let group = |name: &str| {
+        fs::read_to_string(format!("/sys/fs/cgroup/{name}"))
+            .ok()?
+            .trim()
+            .parse::<u64>()
+            .ok()
+    };
+    let left = group("memory.max")
+        .zip(group("memory.current"))
+        .map(|(most, now)| most.saturating_sub(now));
+    [machine, left].into_iter().flatten().min()
+}
+
+/// Most bytes this process had at once.
+#[must_use]
+pub fn peak() -> Option<u64> {
+    fs::read_to_string("/proc/self/status")
+        .ok()
+        .and_then(|text| kibibytes(&text, "VmHWM"))
+}
+
+/// A line of `/proc/meminfo` or `/proc/self/status`, in bytes.
+fn kibibytes(text: &str, name: &str) -> Option<u64> {
+    let line = text
+        .lines()
+        .find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))?;
+    let kibibytes: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
+    Some(kibibytes * 1024)
+}
+
+/// Load and memory as the first KAITO printed them. `gpu_info` is null: this program computes on processors.
+pub async fn report() -> Value {
     let before = times();
     tokio::time::sleep(WATCHED).await;
     let load = before
         .zip(times())
         .map_or(0.0, |(before, after)| load(before, after));
     let memory = fs::read_to_string("/proc/meminfo").unwrap_or_default();
-    let total = meminfo(&memory, "MemTotal").unwrap_or(0);
-    let used = total.saturating_sub(meminfo(&memory, "MemAvailable").unwrap_or(0));
+    let total = kibibytes(&memory, "MemTotal").unwrap_or(0);
+    let used = total.saturating_sub(kibibytes(&memory, "MemAvailable").unwrap_or(0));
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
     let cores = fs::read_to_string("/proc/cpuinfo")
         .ok()
@@ -82,6 +117,21 @@ fn cores(cpuinfo: &str) -> Option<usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn memory_is_in_bytes_and_loads_are_shares() {
+        assert_eq!(
+            kibibytes("MemTotal:  100 kB\nMemAvailable:  42 kB\n", "MemAvailable"),
+            Some(42 * 1024)
+        );
+        assert_eq!(kibibytes("MemTotal:  100 kB\n", "Mem"), None);
+        assert!((load((100, 200), (120, 300)) - 20.0).abs() < 1e-9);
+        assert_eq!(
+            cores("physical id\t: 0\ncore id\t: 0\n\nphysical id\t: 0\ncore id\t: 0\n"),
+            Some(1)
+        );
+        assert!(peak().unwrap() > 1 << 20);
+    }
 
     #[test]
     fn loads_are_shares_of_the_time_between() {
