@@ -1,5 +1,6 @@
 //! The program: listener, loading beside it, signals, and how they end together.
 
+use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -26,13 +27,13 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
     let _guard = telemetry::init(&args.telemetry, "inference-server")?;
     // Fails only when a provider was installed before, which is as good.
     let _ = rustls::crypto::ring::default_provider().install_default();
+    let stop = CancellationToken::new();
+    let signals = stop_on_signal(stop.clone())?;
     let args = config_file::complete(args)?;
     let listener = bind(&args).await?;
-    let stop = CancellationToken::new();
-    let signals = stop_on_signal(stop.clone());
     tokio::select! {
         result = serve(args, listener, stop) => result,
-        Err(error) = signals => Err(error),
+        never = signals => match never {},
     }
 }
 
@@ -120,14 +121,17 @@ async fn answer(
     }
 }
 
-/// Cancels `stop` at the first signal, and waits for ever after that.
-async fn stop_on_signal(stop: CancellationToken) -> anyhow::Result<()> {
+/// Cancels `stop` at the first signal, and waits for ever after that. Signals are caught from this call on, before the
+/// first poll.
+fn stop_on_signal(stop: CancellationToken) -> std::io::Result<impl Future<Output = Infallible>> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
-    tokio::select! {
-        _ = terminate.recv() => tracing::info!(signal = "SIGTERM", "stopping"),
-        _ = interrupt.recv() => tracing::info!(signal = "SIGINT", "stopping"),
-    }
-    stop.cancel();
-    std::future::pending().await
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => tracing::info!(signal = "SIGTERM", "stopping"),
+            _ = interrupt.recv() => tracing::info!(signal = "SIGINT", "stopping"),
+        }
+        stop.cancel();
+        std::future::pending().await
+    })
 }

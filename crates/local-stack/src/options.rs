@@ -17,6 +17,8 @@ pub struct StackOptions {
     pub unlimited_requests: bool,
     /// `RUST_LOG`-like filter of the programs.
     pub log_filter: String,
+    /// How long a leader that has fallen silent is waited for, in seconds.
+    pub lease_seconds: u32,
     /// How many objects each controller reconciles at once.
     pub concurrency: u16,
 }
@@ -32,6 +34,7 @@ impl Default for StackOptions {
             landing_seconds: 5.0,
             unlimited_requests: true,
             log_filter: "info,kube=warn,typespec_client_core=warn".to_owned(),
+            lease_seconds: 15,
             concurrency: 16,
         }
     }

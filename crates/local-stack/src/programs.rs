@@ -154,7 +154,7 @@ impl Programs {
                 "--leader-election-namespace",
                 NAMESPACE,
                 "--lease-duration-seconds",
-                "3",
+                &self.options.lease_seconds.to_string(),
             ])
             .kubeconfig(kubeconfig)
             .start(env)
@@ -180,7 +180,7 @@ impl Programs {
                 "--leader-election-namespace",
                 NAMESPACE,
                 "--lease-duration-seconds",
-                "3",
+                &self.options.lease_seconds.to_string(),
             ])
             .args(["--list-interval-seconds", &self.options.list_seconds.to_string()])
             .args([

@@ -39,8 +39,7 @@ pub use settings::Settings;
 
 use cloudprovider::CloudCall;
 use jiff::Timestamp;
-use kaito_api::labels::TERMINATION_FINALIZER;
-use plan::{Finalizer, Plan};
+use plan::Plan;
 
 use crate::ctx::Ctx;
 use crate::phase::Phase;
@@ -51,10 +50,7 @@ pub fn plan(now: Timestamp, observed: &Observed, settings: &Settings) -> Plan<Cl
     let ctx = Ctx::new(now, observed, settings);
     match phase::of(&ctx) {
         Phase::NotOurs => Plan::default(),
-        Phase::Unprotected => Plan {
-            finalizer: Finalizer::Ensure(TERMINATION_FINALIZER),
-            ..Plan::default()
-        },
+        Phase::Unprotected => live::first(&ctx),
         Phase::Terminating => termination::plan(&ctx),
         Phase::NodeDeleted(node) => node_deletion::plan(&ctx, node),
         Phase::Live => live::plan(&ctx),

@@ -3,19 +3,38 @@
 use cloudprovider::CloudCall;
 use k8s_openapi::api::core::v1::Node;
 use kaito_api::conditions::MachineReason;
-use plan::{Plan, Write};
+use kaito_api::labels::TERMINATION_FINALIZER;
+use plan::{Finalizer, Plan, Write};
 
 use crate::ctx::Ctx;
-use crate::launch::{self, Join};
+use crate::launch::{self, Join, Launch};
 use crate::node_edit::NodeEdit;
 use crate::ownership::View;
 use crate::status::{self, NodeFacts, Report};
 use crate::step::Step;
 use crate::{initialization, registration};
 
+/// Decides for a Machine that is wanted and does not carry our finalizer yet. Where a pool is to be asked for, the
+/// finalizer is stored in the same write as the intent to ask: that write comes before the call, and fails if the Machine
+/// is not what was observed.
+pub(crate) fn first(ctx: &Ctx<'_>) -> Plan<CloudCall> {
+    let mut launch = launch::decide(ctx);
+    if !matches!(launch.cloud, Some(CloudCall::Create(_))) {
+        return Plan {
+            finalizer: Finalizer::Ensure(TERMINATION_FINALIZER),
+            ..Plan::default()
+        };
+    }
+    launch.edit.protect(ctx.machine);
+    carry(ctx, launch)
+}
+
 /// Decides for a Machine that is wanted and carries our finalizer.
 pub(crate) fn plan(ctx: &Ctx<'_>) -> Plan<CloudCall> {
-    let launch = launch::decide(ctx);
+    carry(ctx, launch::decide(ctx))
+}
+
+fn carry(ctx: &Ctx<'_>, launch: Launch<'_>) -> Plan<CloudCall> {
     let mut plan = Plan {
         cloud: launch.cloud,
         requeue: launch.requeue,

@@ -11,7 +11,7 @@ use crate::{managed, node_deletion};
 pub(crate) enum Phase<'a> {
     /// Not managed by us, or deleted and already released.
     NotOurs,
-    /// Live without our finalizer: nothing may be launched before it is stored.
+    /// Live without our finalizer: it is stored before anything is launched.
     Unprotected,
     /// Being deleted.
     Terminating,

@@ -20,6 +20,9 @@ use crate::server::PresetServer;
 /// When the API server is to be used and no way to it is configured, a hub or a certificate can't be used, an address can't be bound, or a server fails.
 pub async fn run(args: Args) -> anyhow::Result<()> {
     let _guard = telemetry::init(&args.telemetry, "preset-registry")?;
+    // Probes and metrics answer until the last RPC has ended.
+    let (stop, stopped) = (CancellationToken::new(), CancellationToken::new());
+    let signals = stop_on_signal(stop.clone(), stopped.clone())?;
     let (metrics, readiness) = (Metrics::new(), Readiness::new());
     let gate = readiness.gate("grpc");
     let admin = Admin::new(metrics.clone(), readiness);
@@ -28,8 +31,6 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
     let grpc_listener = bind(args.grpc_bind_address).await?;
     let metrics_listener = bind(args.metrics_bind_address).await?;
     let probe_listener = bind(args.health_probe_bind_address).await?;
-    // Probes and metrics answer until the last RPC has ended.
-    let (stop, stopped) = (CancellationToken::new(), CancellationToken::new());
     let grpc = async {
         server.serve(grpc_listener, &gate, stop.clone()).await?;
         stopped.cancel();
@@ -39,7 +40,7 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
         grpc,
         admin.clone().serve(metrics_listener, stopped.clone()),
         admin.serve(probe_listener, stopped.clone()),
-        stop_on_signal(&stop, &stopped),
+        signals,
         publish(publisher, &stopped),
     )?;
     Ok(())
@@ -77,15 +78,21 @@ async fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
         .with_context(|| format!("{address} can't be bound"))
 }
 
-/// Cancels `stop` at the first signal; ends then, or when the server has ended without one.
-async fn stop_on_signal(stop: &CancellationToken, stopped: &CancellationToken) -> anyhow::Result<()> {
+/// Cancels `stop` at the first signal; ends then, or when the server has ended without one. Signals are caught from
+/// this call on, before the first poll.
+fn stop_on_signal(
+    stop: CancellationToken,
+    stopped: CancellationToken,
+) -> std::io::Result<impl Future<Output = anyhow::Result<()>>> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
-    tokio::select! {
-        _ = terminate.recv() => tracing::info!(signal = "SIGTERM", "stopping"),
-        _ = interrupt.recv() => tracing::info!(signal = "SIGINT", "stopping"),
-        () = stopped.cancelled() => return Ok(()),
-    }
-    stop.cancel();
-    Ok(())
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => tracing::info!(signal = "SIGTERM", "stopping"),
+            _ = interrupt.recv() => tracing::info!(signal = "SIGINT", "stopping"),
+            () = stopped.cancelled() => return Ok(()),
+        }
+        stop.cancel();
+        Ok(())
+    })
 }

@@ -20,15 +20,16 @@ use crate::train::Ended;
 /// was stopped.
 pub async fn run(args: Args) -> anyhow::Result<()> {
     let _guard = telemetry::init(&args.telemetry, "tuning-job")?;
+    let (shown, stop) = (Shown::new(), Arc::new(AtomicBool::new(false)));
+    let signals = stop_on_signal(Arc::clone(&stop))?;
     let address = SocketAddr::new(args.bind_address, args.port);
     let listener = TcpListener::bind(address)
         .await
         .with_context(|| format!("{address} can't be bound"))?;
-    let (shown, stop) = (Shown::new(), Arc::new(AtomicBool::new(false)));
     tracing::info!(address = %listener.local_addr()?, "metrics");
     let router = shown.clone().router();
     let serving = tokio::spawn(async move { axum::serve(listener, router).await });
-    let signals = tokio::spawn(stop_on_signal(Arc::clone(&stop)));
+    let signals = tokio::spawn(signals);
     let tuning = tokio::task::spawn_blocking(move || job::run(&args, &shown, &stop));
     let ended = tuning.await.context("tuning broke off")?;
     serving.abort();
@@ -39,14 +40,15 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
     }
 }
 
-/// Sets `stop` at the first signal.
-async fn stop_on_signal(stop: Arc<AtomicBool>) -> anyhow::Result<()> {
+/// Sets `stop` at the first signal. Signals are caught from this call on, before the first poll.
+fn stop_on_signal(stop: Arc<AtomicBool>) -> std::io::Result<impl Future<Output = ()>> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
-    tokio::select! {
-        _ = terminate.recv() => tracing::info!(signal = "SIGTERM", "stopping after the batch at hand"),
-        _ = interrupt.recv() => tracing::info!(signal = "SIGINT", "stopping after the batch at hand"),
-    }
-    stop.store(true, Ordering::Relaxed);
-    Ok(())
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => tracing::info!(signal = "SIGTERM", "stopping after the batch at hand"),
+            _ = interrupt.recv() => tracing::info!(signal = "SIGINT", "stopping after the batch at hand"),
+        }
+        stop.store(true, Ordering::Relaxed);
+    })
 }

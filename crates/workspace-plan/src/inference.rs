@@ -107,12 +107,14 @@ pub(crate) fn plan(subject: &Subject<'_>, serving: &Serving<'_>) -> Plan {
     if subject.makes_nodes() {
         plan.writes = machines::writes(subject, nodes, &serving.hardware, serving.disk_gib);
     }
-    plan.writes.extend(workloads::writes(
-        subject,
-        serving.manifests(subject),
-        fleet.is_ready(),
-        |_| serving.size.blocked.is_none(),
-    ));
+    if !machines::is_claiming(subject, &plan.writes) {
+        plan.writes.extend(workloads::writes(
+            subject,
+            serving.manifests(subject),
+            fleet.is_ready(),
+            |_| serving.size.blocked.is_none(),
+        ));
+    }
     plan.because(
         if fleet.is_ready() {
             "serving"

@@ -45,6 +45,16 @@ pub(crate) fn writes(subject: &Subject<'_>, nodes: u32, hardware: &Hardware, dis
     writes
 }
 
+/// Whether the writes make Machines that are not there. Everything else of the Workspace then waits for the next pass,
+/// which their appearance causes: nodes take longest, and a Service, whose address the API server gives out one at a
+/// time, must not hold up the claims of other Workspaces.
+pub(crate) fn is_claiming(subject: &Subject<'_>, writes: &[Write]) -> bool {
+    writes.iter().any(|write| match write {
+        Write::Apply(manifest) => !subject.machines.contains_key(manifest.target().name.as_str()),
+        Write::Delete(_) | Write::Patch(_) | Write::Evict(_) => false,
+    })
+}
+
 /// Machines of this Workspace, going ones too.
 pub(crate) fn own<'a>(subject: &Subject<'a>) -> impl Iterator<Item = &'a Machine> {
     let uid = subject.uid();

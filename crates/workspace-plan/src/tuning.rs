@@ -112,12 +112,14 @@ pub(crate) fn plan(subject: &Subject<'_>, tuned: &Tuned<'_>) -> Plan {
         plan.writes = machines::writes(subject, tuned.nodes, &tuned.hardware, tuned.profile.disk_gib);
     }
     let running = workloads::current(subject);
-    plan.writes.extend(workloads::writes(
-        subject,
-        tuned.manifests(subject),
-        fleet.is_ready(),
-        |write| running.is_none_or(|job| !workloads::changes_spec(job, write)),
-    ));
+    if !machines::is_claiming(subject, &plan.writes) {
+        plan.writes.extend(workloads::writes(
+            subject,
+            tuned.manifests(subject),
+            fleet.is_ready(),
+            |write| running.is_none_or(|job| !workloads::changes_spec(job, write)),
+        ));
+    }
     plan.because(
         if fleet.is_ready() {
             "tuning"

@@ -77,19 +77,19 @@ impl Booter {
 
     async fn make(&self, plan: &NodePlan) -> Result<()> {
         let _slot = self.slots.acquire().await?;
-        match self
-            .nodes
-            .create(&PostParams::default(), &node::object(plan))
-            .await
-        {
+        let conditions = self.ready_at_once || plan.mode == BootMode::NotReady;
+        let mut status = node::status(plan, conditions.then_some(Timestamp::now()));
+        let node = Node {
+            // With its status, as kubelets register their nodes.
+            status: serde_json::from_value(status["status"].take())?,
+            ..node::object(plan)
+        };
+        match self.nodes.create(&PostParams::default(), &node).await {
             Ok(_) => {}
             // Made by an earlier try.
             Err(kube::Error::Api(status)) if status.code == 409 => {}
             Err(error) => return Err(error.into()),
         }
-        let conditions = self.ready_at_once || plan.mode == BootMode::NotReady;
-        let status = node::status(plan, conditions.then_some(Timestamp::now()));
-        self.patch_status(&plan.name, &status).await?;
         if self.ready_at_once && plan.mode != BootMode::NotReady {
             self.alive
                 .lock()

@@ -2,7 +2,7 @@
 
 use cloudprovider::{AgentPool, CallKind, CallOutcome, ErrorClass, PoolLookup, ProvisioningState};
 use kaito_api::conditions::MachineReason;
-use plan::Finalizer;
+use plan::{Finalizer, Write};
 
 use crate::fixtures::{
     Case, NODE, PROVIDER_ID, conditions, deeds, error, foreign_pool, message, new_node, node, outcome, parse,
@@ -30,11 +30,29 @@ fn unmanaged_machines_are_invisible() {
 
 #[test]
 fn nothing_is_launched_before_the_finalizer_is_stored() {
-    let plan = Case::absent(4)
-        .machine(|machine| machine.metadata.finalizers = None)
-        .plan();
-    assert_eq!(plan.finalizer, Finalizer::Ensure("karpenter.sh/termination"));
-    assert!(plan.writes.is_empty() && plan.cloud.is_none() && plan.status.is_none());
+    let bare = |case: Case| case.machine(|m| m.metadata.finalizers = Some(vec!["else/where".into()]));
+    // With the intent to ask, in one write before the call, which fails if the Machine is not as observed.
+    let plan = bare(Case::absent(4)).plan();
+    assert_eq!(deeds(&plan), CREATE);
+    let [Write::Patch(patch)] = plan.writes.as_slice() else {
+        panic!("{:?}", plan.writes)
+    };
+    assert_eq!(
+        patch.body["metadata"]["finalizers"],
+        serde_json::json!(["else/where", "karpenter.sh/termination"])
+    );
+    assert!(!patch.resource_version.is_empty() && plan.finalizer == Finalizer::Leave);
+    // Alone where nothing is to be asked for.
+    for case in [
+        Case::new(PoolLookup::Unknown),
+        Case::new(PoolLookup::Found(std::sync::Arc::new(pool(
+            ProvisioningState::Creating,
+        )))),
+    ] {
+        let plan = bare(case).plan();
+        assert_eq!(plan.finalizer, Finalizer::Ensure("karpenter.sh/termination"));
+        assert!(plan.writes.is_empty() && plan.cloud.is_none() && plan.status.is_none());
+    }
 }
 
 #[test]

@@ -23,7 +23,7 @@ fn the_job_is_made_when_its_node_is_there() {
         &Case::tuning(),
         "JobStarted",
         "False/WorkspaceTuningJobStatusPending: the Job is made when its node is ready",
-        &["apply Machine", "apply ConfigMap", "apply Service"],
+        &["apply Machine"],
     );
     let there = Case::tuning().with_nodes(1, 1);
     assert_eq!(
@@ -36,7 +36,10 @@ fn the_job_is_made_when_its_node_is_there() {
 #[test]
 fn a_users_own_parameters_replace_ours() {
     let case = Case::tuning().edit(|w| w.spec.tuning.as_mut().unwrap().config = "mine".into());
-    assert_eq!(deeds(&case.plan()), ["apply Machine", "apply Service"]);
+    assert_eq!(
+        deeds(&case.with_nodes(1, 1).plan()),
+        ["apply Machine", "apply Service", "apply Job"]
+    );
 }
 
 #[test]
