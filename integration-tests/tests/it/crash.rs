@@ -66,6 +66,7 @@ async fn a_kill_after_any_of_the_first_writes_changes_nothing() -> Result<()> {
 async fn one_crash(world: &World, stack: &mut Stack, victim: Victim, nth: usize) -> Result<()> {
     let env = world.env;
     victim.slot(stack).kill9()?;
+    world.forget_leader(victim.account()).await?;
     let identity = env
         .client_with(stack.programs.kubeconfig(victim.account()))
         .await?;
@@ -90,6 +91,7 @@ async fn one_crash(world: &World, stack: &mut Stack, victim: Victim, nth: usize)
     }
     victim.slot(stack).kill9()?;
     drop(proxy);
+    world.forget_leader(victim.account()).await?;
     *victim.slot(stack) = victim.start(env, stack, None)?;
     if died.is_some() {
         world.ready(&name).await?;

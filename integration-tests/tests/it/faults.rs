@@ -149,6 +149,7 @@ async fn a_foreign_pool_of_our_name_is_left_alone() -> Result<()> {
     cloud
         .edit_pool(&machine, &arm_server::control::PoolEdit::default())
         .await?;
+    world.forget_leader("gpu-provisioner").await?;
     stack.provisioner = stack.programs.start_provisioner(env)?;
     world
         .condition(&name, "ResourceReady", "False", Some("AgentPoolNameConflict"))
@@ -176,6 +177,7 @@ async fn a_registry_that_is_down_stops_nothing_that_runs() -> Result<()> {
     stack.registry.kill9()?;
     // A controller that starts without the registry has no last good answer.
     stack.controller.kill9()?;
+    world.forget_leader("workspace-controller").await?;
     stack.controller = stack.programs.start_controller(env)?;
     let new = world.apply(&world.inference("new")).await?;
     let message = world

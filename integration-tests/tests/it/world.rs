@@ -5,17 +5,18 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use arm_server::control::{ControlClient, PoolView};
+use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::Node;
 use kaito_api::{Machine, Workspace};
 use kube::api::{DeleteParams, ListParams, Patch, PatchParams};
 use kube::{Api, Client, ResourceExt};
-use local_stack::{Programs, Stack, StackOptions};
+use local_stack::{NAMESPACE, Programs, Stack, StackOptions};
 use serde_json::{Value, json};
 use testkit::{TestEnv, WriteFilter, eventually};
 use tokio::sync::OnceCell;
 
 /// How long anything may take on a busy machine.
-pub(crate) const LIMIT: Duration = Duration::from_secs(90);
+pub(crate) const LIMIT: Duration = Duration::from_secs(180);
 
 /// The running system that tests share; tests keep to a namespace of their own.
 pub(crate) async fn shared() -> Result<World> {
@@ -44,6 +45,16 @@ impl World {
             namespace: env.namespace().await?,
             arm: programs.arm().url,
         })
+    }
+
+    /// Takes the lease from a program that was killed, so that its successor need not wait for it to lapse.
+    pub(crate) async fn forget_leader(&self, program: &str) -> Result<()> {
+        let leases: Api<Lease> = Api::namespaced(self.client.clone(), NAMESPACE);
+        match leases.delete(program, &DeleteParams::default()).await {
+            Ok(_) => Ok(()),
+            Err(kube::Error::Api(status)) if status.code == 404 => Ok(()),
+            Err(error) => Err(error).context("the lease of a killed program"),
+        }
     }
 
     pub(crate) fn workspaces(&self) -> Api<Workspace> {

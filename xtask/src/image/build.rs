@@ -95,7 +95,16 @@ impl Target {
 /// what else was asked for.
 pub(super) fn program(name: &str, target: &Target, directory: &Path) -> Result<PathBuf> {
     let status = repository::cargo()
-        .args(["build", "--release", "--locked", "--package", name, "--bin", name])
+        .args([
+            "build",
+            "--profile",
+            "dist",
+            "--locked",
+            "--package",
+            name,
+            "--bin",
+            name,
+        ])
         .args(["--target", &target.triple])
         .env("CARGO_TARGET_DIR", directory)
         .env("CARGO_ENCODED_RUSTFLAGS", flags()?.join("\u{1f}"))
@@ -106,7 +115,7 @@ pub(super) fn program(name: &str, target: &Target, directory: &Path) -> Result<P
         status.success(),
         "cargo could not build {name}: it ended with {status}"
     );
-    Ok(directory.join(&target.triple).join("release").join(name))
+    Ok(directory.join(&target.triple).join("dist").join(name))
 }
 
 /// Takes the places of this machine out of the program, and its symbols, which are half of its size.

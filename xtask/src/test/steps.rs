@@ -72,7 +72,7 @@ pub(super) fn all() -> Vec<Step> {
 const CLUSTER: &str = "cargo xtask test cluster";
 const CLUSTER_TESTS: &str = "test --workspace --test cluster --test env";
 // Chosen by name among all packages, not by `--package`, which would mean other features and a rebuild.
-const INTEGRATION_TESTS: &str = "test --workspace --test it";
+const INTEGRATION_TESTS: &str = "test --workspace --test control-plane";
 
 fn step(
     name: &'static str,

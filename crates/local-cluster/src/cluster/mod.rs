@@ -228,6 +228,11 @@ impl Cluster {
         self.home.logs()
     }
 
+    /// The programs of the cluster: name and process id.
+    pub fn programs(&self) -> impl Iterator<Item = (&str, u32)> {
+        self.parts.iter().map(|part| (part.name(), part.pid()))
+    }
+
     /// Writes a kubeconfig that speaks with `token`, for example a ServiceAccount's, and returns its path.
     ///
     /// # Errors

@@ -7,9 +7,10 @@
 
 mod bare;
 mod process;
+mod report;
 mod watch;
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use clap::Parser;
@@ -20,9 +21,9 @@ use kube::{Api, Client};
 use local_cluster::{ClusterOptions, Tier};
 use local_stack::{Stack, StackOptions};
 use serde_json::json;
-use testkit::{Mark, TestEnv, WriteFilter};
+use testkit::TestEnv;
 
-use crate::process::Usage;
+use crate::report::Cost;
 
 /// Measures the controllers on a control plane of their own.
 #[derive(Debug, Parser)]
@@ -41,50 +42,63 @@ const CONCURRENCY: usize = 16;
 #[tokio::main]
 async fn main() -> Result<()> {
     let args = Args::parse();
+    let limit = Duration::from_secs(args.minutes * 60);
     let env = TestEnv::start(ClusterOptions::new(Tier::WithNodes)).await?;
+    let client = env.client().await?;
+    println!("{} Workspaces of one GPU node each", args.workspaces);
+    let times = controllers(&env, &client, args.workspaces, limit).await?;
+    let bare = bare::write(&client, args.workspaces, limit).await?;
+    report::times("bare writer", bare, args.workspaces);
+    println!(
+        "controllers : bare writer    claims {:.2} x, ready {:.2} x",
+        times.claims / bare.claims,
+        times.ready / bare.ready
+    );
+    Ok(())
+}
+
+/// Seconds since the first request.
+#[derive(Clone, Copy, Debug)]
+struct Times {
+    /// Until all claims were written.
+    claims: f64,
+    /// Until everything was ready.
+    ready: f64,
+}
+
+async fn controllers(env: &TestEnv, client: &Client, count: usize, limit: Duration) -> Result<Times> {
     let options = StackOptions {
         create_seconds: 0.0,
         delete_seconds: 0.0,
-        list_seconds: 1.0,
         log_filter: "warn".to_owned(),
         ..StackOptions::default()
     };
-    let stack = Stack::start(&env, options).await?;
-    let mark = env.audit().mark()?;
-    let client = env.client().await?;
-    println!("{} Workspaces of one GPU node each", args.workspaces);
-    let limit = std::time::Duration::from_secs(args.minutes * 60);
+    let mut stack = Stack::start(env, options).await?;
+    let cost = Cost::begin(env)?;
     let started = Instant::now();
-    let (_, claims, ready) = tokio::try_join!(
-        create(&client, args.workspaces),
-        watch::machines(&client, args.workspaces, started, limit),
-        watch::ready(&client, args.workspaces, started, limit),
-    )?;
-    let usage = [
-        ("workspace-controller", stack.controller.pid()),
-        ("gpu-provisioner", stack.provisioner.pid()),
-    ];
-    println!(
-        "all claims written after      {claims:8.1} s  {:8.1} /s",
-        args.workspaces as f64 / claims
-    );
-    println!(
-        "all Workspaces ready after    {ready:8.1} s  {:8.1} /s",
-        args.workspaces as f64 / ready
-    );
-    for (name, pid) in usage {
-        report(&env, mark, name, &Usage::of(pid)?, args.workspaces)?;
+    let run = async {
+        tokio::try_join!(
+            create(client, count),
+            watch::machines(client, count, started, limit),
+            watch::ready(client, count, started, limit),
+        )
+    };
+    let (_, claims, ready) = tokio::select! {
+        times = run => times?,
+        Err(error) = watch_programs(&mut stack) => return Err(error),
+    };
+    let times = Times { claims, ready };
+    report::times("controllers", times, count);
+    cost.report(env, &stack, count)?;
+    Ok(times)
+}
+
+/// Fails as soon as one of the programs ends, which would never let the Workspaces become ready.
+async fn watch_programs(stack: &mut Stack) -> Result<()> {
+    loop {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        stack.ensure_running()?;
     }
-    let bare = bare::claims(&client, args.workspaces, CONCURRENCY).await?;
-    println!(
-        "bare writer of the same claims{bare:8.1} s  {:8.1} /s",
-        args.workspaces as f64 / bare
-    );
-    println!(
-        "claims, controller : bare     {:8.2} x the bare writer's time",
-        claims / bare
-    );
-    Ok(())
 }
 
 async fn create(client: &Client, count: usize) -> Result<()> {
@@ -105,21 +119,5 @@ async fn create(client: &Client, count: usize) -> Result<()> {
         .buffer_unordered(CONCURRENCY)
         .try_collect::<()>()
         .await?;
-    Ok(())
-}
-
-fn report(env: &TestEnv, mark: Mark, name: &str, usage: &Usage, count: usize) -> Result<()> {
-    let filter = WriteFilter::default()
-        .user_agent(name)
-        .without("leases")
-        .without("events");
-    let writes = env.audit().count_since(mark, &filter)?;
-    let per_workspace = writes as f64 / count as f64;
-    println!(
-        "{name:<22} {per_workspace:6.2} writes a Workspace  peak RSS {:6.1} MB  CPU {:6.1} s ({:.1} ms a Workspace)",
-        usage.peak_rss_mb,
-        usage.cpu_seconds,
-        usage.cpu_seconds * 1000.0 / count as f64
-    );
     Ok(())
 }

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
 use futures::StreamExt as _;
+use k8s_openapi::api::apps::v1::Deployment;
 use kaito_api::{Machine, Workspace};
 use kube::runtime::{WatchStreamExt as _, watcher};
 use kube::{Api, Client, ResourceExt as _};
@@ -38,6 +39,20 @@ pub(crate) async fn ready(client: &Client, count: usize, started: Instant, limit
         is_ready,
     )
     .await
+}
+
+/// Seconds from `started` until `count` Deployments are available.
+pub(crate) async fn available(
+    api: &Api<Deployment>,
+    count: usize,
+    started: Instant,
+    limit: Duration,
+) -> Result<f64> {
+    let is_available = |deployment: &Deployment| {
+        let status = deployment.status.as_ref();
+        status.and_then(|status| status.available_replicas).unwrap_or(0) > 0
+    };
+    until(api.clone(), count, started, limit, is_available).await
 }
 
 async fn until<K>(
