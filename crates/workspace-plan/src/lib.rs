@@ -32,22 +32,27 @@ use kaito_api::labels::WORKSPACE_FINALIZER;
 use plan::{Finalizer, Plan};
 
 use phase::Phase;
-use subject::Subject;
+use subject::{Subject, is_live};
 
 /// Decides the next step for one Workspace.
 #[must_use]
 pub fn plan(now: Timestamp, observed: &Observed, settings: &Settings) -> Plan {
     let subject = Subject::new(now, observed, settings);
-    match phase::of(&subject) {
+    let mut plan = decide(&subject);
+    if is_live(subject.metadata()) && !phase::is_claimed(&subject) {
+        // Carried out before everything else of the plan, and only if the Workspace still is as observed.
+        plan.finalizer = Finalizer::Ensure(WORKSPACE_FINALIZER);
+    }
+    plan
+}
+
+fn decide(subject: &Subject<'_>) -> Plan {
+    match phase::of(subject) {
         Phase::Gone => Plan::default(),
-        Phase::Deleting => deletion::plan(&subject),
-        Phase::Unclaimed => Plan {
-            finalizer: Finalizer::Ensure(WORKSPACE_FINALIZER),
-            ..Plan::default()
-        },
-        Phase::Refused(problem) => waiting::refused(&subject, &problem),
-        Phase::Kept(problem) => waiting::kept(&subject, problem),
-        Phase::Serving(serving) => inference::plan(&subject, &serving),
-        Phase::Tuning(tuning) => tuning::plan(&subject, &tuning),
+        Phase::Deleting => deletion::plan(subject),
+        Phase::Refused(problem) => waiting::refused(subject, &problem),
+        Phase::Kept(problem) => waiting::kept(subject, problem),
+        Phase::Serving(serving) => inference::plan(subject, &serving),
+        Phase::Tuning(tuning) => tuning::plan(subject, &tuning),
     }
 }

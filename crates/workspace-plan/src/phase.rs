@@ -17,8 +17,6 @@ pub(crate) enum Phase<'a> {
     Gone,
     /// It is being deleted.
     Deleting,
-    /// It does not carry our finalizer: nothing may be made for it yet.
-    Unclaimed,
     /// It can't be carried out; what runs is left alone.
     Refused(Problem),
     /// It runs, and what it is made of can't be told just now; what runs is left alone and counts as good.
@@ -31,16 +29,19 @@ pub(crate) enum Phase<'a> {
 
 /// The phase of the Workspace.
 pub(crate) fn of<'a>(subject: &Subject<'a>) -> Phase<'a> {
-    let finalizers = subject.metadata().finalizers.as_deref().unwrap_or_default();
-    let is_claimed = finalizers
-        .iter()
-        .any(|finalizer| finalizer == WORKSPACE_FINALIZER);
-    match (is_live(subject.metadata()), is_claimed) {
+    match (is_live(subject.metadata()), is_claimed(subject)) {
         (false, false) => Phase::Gone,
         (false, true) => Phase::Deleting,
-        (true, false) => Phase::Unclaimed,
-        (true, true) => judge(subject),
+        (true, _) => judge(subject),
     }
+}
+
+/// Whether the Workspace carries our finalizer.
+pub(crate) fn is_claimed(subject: &Subject<'_>) -> bool {
+    let finalizers = subject.metadata().finalizers.as_deref().unwrap_or_default();
+    finalizers
+        .iter()
+        .any(|finalizer| finalizer == WORKSPACE_FINALIZER)
 }
 
 fn judge<'a>(subject: &Subject<'a>) -> Phase<'a> {

@@ -183,12 +183,12 @@ impl Case {
     }
 }
 
-/// What a plan does, a word each.
+/// What a plan does, a word each, in the order in which it is carried out.
 pub(crate) fn deeds(plan: &Plan) -> Vec<String> {
     let mut all: Vec<String> = plan.writes.iter().map(deed).collect();
     match plan.finalizer {
         Finalizer::Leave => {}
-        Finalizer::Ensure(_) => all.push("claim".to_owned()),
+        Finalizer::Ensure(_) => all.insert(0, "claim".to_owned()),
         Finalizer::Release(_) => all.push("release".to_owned()),
     }
     all

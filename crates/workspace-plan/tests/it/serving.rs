@@ -13,8 +13,11 @@ use crate::objects::{self, machine, node, parse, slot};
 fn the_finalizer_is_stored_before_anything_is_made() {
     let case = Case::serving("phi-4").edit(|workspace| workspace.metadata.finalizers = None);
     let plan = case.plan();
-    assert_eq!(deeds(&plan), ["claim"]);
-    assert_eq!(plan.status, None);
+    // In this order; what fails ends the pass.
+    assert_eq!(deeds(&plan), ["claim", "apply Machine"]);
+    let refused =
+        case.edit(|w| w.spec.inference.as_mut().unwrap().preset.as_mut().unwrap().name = "x".into());
+    assert_eq!(deeds(&refused.plan())[0], "claim");
 }
 
 #[test]
