@@ -38,7 +38,10 @@ pub struct Args {
     /// Directory in which each directory with an `adapter_config.json` is an adapter of that name.
     #[arg(long, default_value = "/mnt/adapter")]
     pub adapters_dir: PathBuf,
-    /// How strongly an adapter is merged, as NAME=NUMBER; 1 for those not named.
+    /// What is done with adapters: all are merged into the model, or each answers requests that name it as `model`.
+    #[arg(long, value_enum, default_value_t = AdapterMode::Merge)]
+    pub adapter_mode: AdapterMode,
+    /// How strongly an adapter counts, as NAME=NUMBER; 1 for those not named.
     #[arg(long, value_parser = strength)]
     pub adapter_strength: Vec<(String, f32)>,
     /// The user's `inference_config.yaml`; its section `native` sets what flags do not.
@@ -86,6 +89,15 @@ pub enum Pipeline {
     TextGeneration,
     /// Messages.
     Conversational,
+}
+
+/// What is done with adapters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum AdapterMode {
+    /// All are merged into the weights when the server starts.
+    Merge,
+    /// Each stays beside the weights, for the requests whose `model` is its name.
+    Request,
 }
 
 /// How weights are kept in memory; sums are 32-bit floats in all of them.
@@ -162,6 +174,7 @@ mod tests {
         assert_eq!(args.adapter_strength, [("a=b".to_owned(), 0.5)]);
         assert_eq!(args.served_name(), "smollm2");
         assert_eq!(args.pipeline, Pipeline::TextGeneration);
+        assert_eq!(args.adapter_mode, AdapterMode::Merge);
     }
 
     #[test]

@@ -3,6 +3,7 @@
 //! `scheduler`, `stop` and `prefix` decide and are pure; `engine` runs the model on a thread of its own; `api` speaks HTTP;
 //! `program` starts and stops all of it. Nothing here knows Kubernetes: what pods rely on are flags, paths and `/health`.
 
+mod adapters;
 mod api;
 mod args;
 mod config_file;

@@ -38,10 +38,20 @@ pub(crate) async fn version() -> Json<Value> {
 
 pub(crate) async fn models(State(app): State<App>) -> Result<Json<Value>, ApiError> {
     let served = app.served()?;
-    Ok(Json(json!({"object": "list", "data": [{
+    let base = json!({
         "id": served.name, "object": "model", "created": app.started, "owned_by": "kaito",
-        "max_model_len": served.context, "adapters": served.adapters,
-    }]})))
+        "max_model_len": served.context, "adapters": served.merged, "parent": null,
+    });
+    let adapter = |name: &String| {
+        json!({
+            "id": name, "object": "model", "created": app.started, "owned_by": "kaito",
+            "max_model_len": served.context, "parent": served.name,
+        })
+    };
+    let data: Vec<Value> = std::iter::once(base)
+        .chain(served.variants.iter().map(adapter))
+        .collect();
+    Ok(Json(json!({"object": "list", "data": data})))
 }
 
 /// JSON as this path always had it; Prometheus' text for whoever asks for text.

@@ -20,7 +20,7 @@ use axum::middleware::{self, Next};
 use axum::response::Response;
 use axum::routing::{get, post};
 
-use crate::load::Served;
+use crate::load::{Served, Variant};
 use crate::measure::Measure;
 use crate::state::{Phase, State};
 pub(crate) use body::Body;
@@ -64,12 +64,13 @@ impl App {
         }
     }
 
-    /// A request may leave the model out; another one is a mistake.
-    pub(crate) fn check_model(&self, served: &Served, body: &Body) -> Result<(), ApiError> {
-        match body.text("model")? {
-            Some(asked) if asked != served.name => Err(ApiError::unknown_model(asked, &served.name)),
-            _ => Ok(()),
-        }
+    /// The model a request asks for. It may leave that out; an unknown one is a mistake.
+    pub(crate) fn variant(&self, served: &Served, body: &Body) -> Result<Variant, ApiError> {
+        let asked = body.text("model")?;
+        served.variant(asked).ok_or_else(|| {
+            let known = std::iter::once(&served.name).chain(&served.variants);
+            ApiError::unknown_model(asked.unwrap_or_default(), known.map(String::as_str))
+        })
     }
 }
 

@@ -38,11 +38,10 @@ pub(crate) fn args(flags: &[&str]) -> Args {
         "--threads=2",
         "--served-model-name=tiny",
     ];
-    // The last of a repeated flag counts for none, so tests that bring their own directory leave ours out.
-    let own = flags.iter().any(|flag| flag.starts_with("--weights-dir"));
-    let fixed = fixed
-        .iter()
-        .filter(|flag| !own || !flag.starts_with("--weights-dir"));
+    // A flag must not be repeated: what tests bring themselves replaces ours.
+    let name = |flag: &str| flag.split('=').next().map(str::to_owned);
+    let own: Vec<_> = flags.iter().map(|flag| name(flag)).collect();
+    let fixed = fixed.iter().filter(|flag| !own.contains(&name(flag)));
     Args::parse_from(fixed.copied().chain(flags.iter().copied()))
 }
 
