@@ -71,6 +71,15 @@ pub struct Args {
     /// Memory for keys and values, in MiB; half of what is free after loading without it.
     #[arg(long)]
     pub cache_mib: Option<usize>,
+    /// File with keys, one a line, of which requests must bring one; read again when it changes.
+    #[arg(long)]
+    pub api_key_file: Option<PathBuf>,
+    /// Certificate (PEM) of the server, with those that lead to its authority; read again when it changes.
+    #[arg(long, requires = "tls_key_file")]
+    pub tls_cert_file: Option<PathBuf>,
+    /// Private key (PEM) of that certificate.
+    #[arg(long, requires = "tls_cert_file")]
+    pub tls_key_file: Option<PathBuf>,
     /// Stand in front of another OpenAI-compatible server at this URL instead of loading a model.
     #[arg(long)]
     pub engine_url: Option<String>,

@@ -38,6 +38,16 @@ struct Factors {
     b: Vec<f32>,
 }
 
+/// Factors of one module whose product is all that the adapter adds to it.
+#[derive(Debug)]
+pub(crate) struct Scaled<'a> {
+    pub(crate) rank: usize,
+    /// `[rank, inputs]`.
+    pub(crate) a: &'a [f32],
+    /// `[outputs, rank]`.
+    pub(crate) b: Vec<f32>,
+}
+
 #[derive(Deserialize)]
 struct Config {
     #[serde(default)]
@@ -195,18 +205,16 @@ impl Adapter {
         Ok(())
     }
 
-    /// Rank, `A` and `strength · scale · B` of `module`, if the adapter changes it.
-    pub(crate) fn scaled(
-        &self,
-        module: &str,
-        outputs: usize,
-        inputs: usize,
-    ) -> Result<Option<(usize, &[f32], Vec<f32>)>> {
+    /// The factors of `module` with everything multiplied in, if the adapter changes it.
+    pub(crate) fn scaled(&self, module: &str, outputs: usize, inputs: usize) -> Result<Option<Scaled<'_>>> {
         let factors = self.fitting(module, outputs, inputs)?;
         Ok(factors.map(|factors| {
             let scale = self.strength * factors.scale;
-            let b = factors.b.iter().map(|b| scale * b).collect();
-            (factors.rank, factors.a.as_slice(), b)
+            Scaled {
+                rank: factors.rank,
+                a: &factors.a,
+                b: factors.b.iter().map(|b| scale * b).collect(),
+            }
         }))
     }
 

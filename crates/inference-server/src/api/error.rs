@@ -65,6 +65,16 @@ impl ApiError {
         }
     }
 
+    pub(crate) fn unauthorized(message: &str) -> Self {
+        Self {
+            status: StatusCode::UNAUTHORIZED,
+            message: message.to_owned(),
+            kind: "invalid_request_error",
+            param: None,
+            code: Some("invalid_api_key"),
+        }
+    }
+
     pub(crate) fn too_many() -> Self {
         Self {
             status: StatusCode::TOO_MANY_REQUESTS,

@@ -1,5 +1,6 @@
 //! HTTP: routes, request ids, and what all handlers share.
 
+mod access;
 mod answer;
 mod body;
 mod chat;
@@ -23,6 +24,7 @@ use axum::routing::{get, post};
 use crate::load::{Served, Variant};
 use crate::measure::Measure;
 use crate::state::{Phase, State};
+pub(crate) use access::check as access;
 pub(crate) use body::Body;
 pub(crate) use error::ApiError;
 pub(crate) use info::{root, ui};

@@ -11,4 +11,5 @@ mod api;
 mod front;
 mod load;
 mod process;
+mod secured;
 mod server;

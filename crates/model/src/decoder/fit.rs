@@ -84,8 +84,8 @@ impl Fitting<'_> {
         let mut first = 0;
         let mut deltas = Vec::new();
         for (module, outputs) in modules {
-            if let Some((rank, a, b)) = self.adapter.scaled(&module, outputs, inputs)? {
-                deltas.push(Delta::new(first, rank, a, &b));
+            if let Some(factors) = self.adapter.scaled(&module, outputs, inputs)? {
+                deltas.push(Delta::new(first, factors.rank, factors.a, &factors.b));
                 self.left.remove(module.as_str());
             }
             first += outputs;
