@@ -14,9 +14,18 @@ pub struct Args {
     /// Model hub repository the weights are from; named in logs, and the served name unless that is given.
     #[arg(long)]
     pub model: Option<String>,
-    /// Commit of that repository.
+    /// Commit, branch or tag of that repository; `main` without it.
     #[arg(long)]
     pub revision: Option<String>,
+    /// Model hub, such as https://huggingface.co, to fetch the weights from when their directory holds no model.
+    #[arg(long)]
+    pub hub_endpoint: Option<String>,
+    /// File with the token for the hub.
+    #[arg(long, requires = "hub_endpoint")]
+    pub hub_token_file: Option<PathBuf>,
+    /// Bytes that may be fetched in all.
+    #[arg(long, default_value_t = 2 << 40)]
+    pub max_bytes: u64,
     /// Directory with config.json, safetensors and tokenizer.json.
     #[arg(long, default_value = "/workspace/weights")]
     pub weights_dir: PathBuf,

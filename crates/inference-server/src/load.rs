@@ -67,7 +67,7 @@ pub(crate) fn load(
     let spec = Spec::open(dir).with_context(|| missing_weights(args))?;
     let store = Store::open(dir)?;
     let precision = Precision::from(args.dtype.unwrap_or(Dtype::Auto));
-    check_memory(&spec, &store, precision)?;
+    check_memory(&spec, store.bytes(), precision)?;
     let tokenizer = Arc::new(Tokenizer::open(dir)?);
     let template = template(args, dir)?;
     let generation = Generation::open(dir)?;
@@ -131,17 +131,17 @@ fn missing_weights(args: &Args) -> String {
     match &args.model {
         Some(model) => format!(
             "no model in {dir}: put the files of {model} (config.json, *.safetensors, tokenizer.json) there, \
-             or name their directory with --weights-dir"
+             name their directory with --weights-dir, or have them fetched with --hub-endpoint"
         ),
         None => format!("no model in {dir}: name its directory with --weights-dir"),
     }
 }
 
 /// Refuses before memory is taken: being killed half-way says nothing to anybody.
-fn check_memory(spec: &Spec, store: &Store, precision: Precision) -> anyhow::Result<()> {
+pub(crate) fn check_memory(spec: &Spec, stored: u64, precision: Precision) -> anyhow::Result<()> {
     let parameters = spec.parameters();
     let needed = match precision {
-        Precision::Stored => store.bytes(),
+        Precision::Stored => stored,
         Precision::F32 => parameters * 4,
         Precision::Bf16 => parameters * 2,
         Precision::Q8 => parameters * 9 / 8,

@@ -15,6 +15,7 @@ use crate::args::Args;
 use crate::config_file;
 use crate::encrypted::Encrypted;
 use crate::front::Front;
+use crate::hub;
 use crate::load;
 use crate::measure::Measure;
 use crate::security::Security;
@@ -86,6 +87,7 @@ pub async fn serve(args: Args, listener: TcpListener, stop: CancellationToken) -
 }
 
 async fn load_model(args: Args, measure: Measure, state: State) -> anyhow::Result<()> {
+    hub::provide(&args, &measure, &state).await?;
     let told = state.clone();
     let loading = tokio::task::spawn_blocking(move || {
         load::load(&args, &measure, &|share| told.set(Phase::Loading(share)))

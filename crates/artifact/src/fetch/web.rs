@@ -149,7 +149,8 @@ impl Web {
     /// # Errors
     /// See [`Error`].
     pub async fn file(&self, file: &RemoteFile) -> Result<()> {
-        let plain = !file.name.is_empty() && !file.name.starts_with('.') && !file.name.contains(['/', '\\', '\0']);
+        let plain =
+            !file.name.is_empty() && !file.name.starts_with('.') && !file.name.contains(['/', '\\', '\0']);
         if !plain {
             return Err(Error::Refused(format!(
                 "{:?} is no plain name of a file",

@@ -21,6 +21,14 @@ pub(crate) async fn root() -> Json<Value> {
 pub(crate) async fn health(State(app): State<App>) -> Response {
     match app.state.get() {
         Phase::Ready(_) => Json(json!({"status": "Healthy"})).into_response(),
+        Phase::Fetching { received, total } => {
+            let body = json!({
+                "detail": "Model not initialized", "status": "Downloading",
+                "progress": (received as f64 / total.max(1) as f64).min(1.0),
+                "received_bytes": received, "total_bytes": total,
+            });
+            (StatusCode::INTERNAL_SERVER_ERROR, Json(body)).into_response()
+        }
         Phase::Loading(progress) => {
             let body = json!({"detail": "Model not initialized", "status": "Loading", "progress": progress});
             (StatusCode::INTERNAL_SERVER_ERROR, Json(body)).into_response()

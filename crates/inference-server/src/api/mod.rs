@@ -61,6 +61,9 @@ impl App {
     pub(crate) fn served(&self) -> Result<Arc<Served>, ApiError> {
         match self.state.get() {
             Phase::Ready(served) => Ok(served),
+            Phase::Fetching { .. } => Err(ApiError::unavailable(
+                "the model is being downloaded: see /health",
+            )),
             Phase::Loading(_) => Err(ApiError::unavailable("the model is being loaded: see /health")),
             Phase::Draining => Err(ApiError::unavailable("the server is stopping")),
         }

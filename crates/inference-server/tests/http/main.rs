@@ -9,6 +9,7 @@
 
 mod api;
 mod front;
+mod hub;
 mod load;
 mod process;
 mod secured;

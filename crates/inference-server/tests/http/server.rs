@@ -49,7 +49,7 @@ impl Server {
     /// Starts a server and waits until it answers.
     pub(crate) async fn start(flags: &[&str]) -> Self {
         let server = Self::start_cold(flags).await;
-        server.wait_ready().await;
+        server.ready().await;
         server
     }
 
@@ -68,7 +68,7 @@ impl Server {
         }
     }
 
-    async fn wait_ready(&self) {
+    pub(crate) async fn ready(&self) {
         let ready = async {
             while self.get("/health").await.status() != 200 {
                 assert!(!self.task.is_finished(), "the server ended while it was loading");
