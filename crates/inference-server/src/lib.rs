@@ -1,6 +1,6 @@
 //! `inference-server`: answers over HTTP with a language model.
 //!
-//! `scheduler`, `stop`, `prefix` and `keys` decide and are pure; `engine` runs the model on a thread of its own; `api` speaks HTTP;
+//! `scheduler`, `stop`, `tools`, `pool`, `prefix` and `keys` decide and are pure; `engine` runs the model on a thread of its own; `api` speaks HTTP;
 //! `program` starts and stops all of it. Nothing here knows Kubernetes: what pods rely on are flags, paths and `/health`.
 
 mod adapters;
@@ -16,6 +16,7 @@ mod keys;
 mod load;
 mod measure;
 mod memory;
+mod pool;
 mod prefix;
 mod program;
 mod scheduler;
@@ -23,6 +24,7 @@ mod security;
 mod state;
 mod stop;
 mod tls;
+mod tools;
 
 pub use args::Args;
 pub use program::{bind, run, serve};

@@ -12,6 +12,7 @@ use crate::engine::{Adapted, Engine};
 use crate::measure::Measure;
 use crate::memory;
 use crate::scheduler::Limits;
+use crate::tools::Form;
 
 /// Tokens of one step unless flags say otherwise: a piece of a prompt this long keeps those who generate waiting for less
 /// than a second on slow machines.
@@ -26,6 +27,8 @@ pub(crate) struct Served {
     pub(crate) engine: Engine,
     pub(crate) tokenizer: Arc<Tokenizer>,
     pub(crate) template: Option<ChatTemplate>,
+    /// How the model writes calls of functions, if its template tells.
+    pub(crate) calls: Option<Form>,
     pub(crate) generation: Generation,
     /// Most positions of a request.
     pub(crate) context: usize,
@@ -116,6 +119,9 @@ pub(crate) fn load(
         name: args.served_name(),
         engine,
         tokenizer,
+        calls: template
+            .as_ref()
+            .and_then(|template| Form::of(&template.source())),
         template,
         generation,
         context,

@@ -130,6 +130,7 @@ fn options(served: &Served, body: &Body, prompt: usize) -> Result<Options, ApiEr
             .map_or_else(|| fastrand::u64(..), i64::cast_unsigned),
         stops: kwargs.texts("stop_strings", 16)?,
         end,
+        spelled: Vec::new(),
         stream: false,
         stream_usage: false,
     })

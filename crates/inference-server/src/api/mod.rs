@@ -5,10 +5,12 @@ mod answer;
 mod body;
 mod chat;
 mod completions;
+mod embeddings;
 mod error;
 mod info;
 mod legacy;
 mod options;
+mod reply;
 mod tokens;
 
 use std::sync::Arc;
@@ -100,6 +102,7 @@ pub(crate) fn router(app: App) -> Router {
         .route("/v1/models", get(info::models))
         .route("/v1/chat/completions", post(chat::handle))
         .route("/v1/completions", post(completions::handle))
+        .route("/v1/embeddings", post(embeddings::handle))
         .route("/tokenize", post(tokens::tokenize))
         .route("/detokenize", post(tokens::detokenize))
         .layer(body_limit())

@@ -31,15 +31,19 @@ pub(crate) struct Request {
     pub(crate) prompt: Vec<u32>,
     /// Place among [`Adapted::loras`]; none without it.
     pub(crate) adapter: Option<usize>,
+    /// The answer is the prompt as one vector, without any tokens.
+    pub(crate) embed: bool,
     pub(crate) settings: Settings,
     pub(crate) seed: u64,
-    /// Most tokens of the answer, at least one.
+    /// Most tokens of the answer, at least one unless it is a vector.
     pub(crate) most: usize,
     /// Tokens that end the answer are not picked before it has so many.
     pub(crate) least: usize,
     pub(crate) stops: Vec<String>,
     /// Tokens that end the answer.
     pub(crate) end: Vec<u32>,
+    /// Special tokens that are written out all the same.
+    pub(crate) spelled: Vec<u32>,
     /// How many of the likeliest tokens to name beside each one; none at all when absent.
     pub(crate) log_probs: Option<usize>,
 }
@@ -60,7 +64,7 @@ pub(crate) struct Token {
     pub(crate) log_probs: Option<LogProbs>,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub(crate) struct End {
     pub(crate) reason: Reason,
     /// What was held back until now.
@@ -68,6 +72,8 @@ pub(crate) struct End {
     pub(crate) generated: usize,
     /// Tokens of the prompt that were known from an earlier request.
     pub(crate) cached: usize,
+    /// The prompt as a vector, if that was asked for.
+    pub(crate) vector: Option<Vec<f32>>,
 }
 
 /// Why an answer is over.

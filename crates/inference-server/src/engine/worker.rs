@@ -86,8 +86,10 @@ impl Worker {
         let answer = self.scheduler.submit(job).map(|()| {
             let (events, receiver) = unbounded_channel();
             // Memory is only touched once the sequence runs.
-            let cache = Cache::new(self.model.decoder.spec(), job.planned);
-            self.sequences.insert(id, Sequence::new(request, cache, events));
+            let spec = self.model.decoder.spec();
+            let cache = Cache::new(spec, job.planned);
+            self.sequences
+                .insert(id, Sequence::new(request, spec.hidden, cache, events));
             receiver
         });
         // A caller that is gone is noticed by its closed channel.
@@ -116,6 +118,10 @@ impl Worker {
             return;
         };
         self.measure.queued(sequence.submitted.elapsed());
+        if sequence.embeds() {
+            // A vector needs the states of all tokens, which are not kept.
+            return;
+        }
         let kind = kind(&self.model, sequence);
         if let Some((length, cache)) = self.prefixes.find(&kind, &sequence.tokens) {
             sequence.cache.take_prefix(cache, length);
@@ -149,8 +155,12 @@ impl Worker {
             .zip(&tokens)
             .map(|((share, sequence), tokens)| Segment {
                 tokens,
+                want: match (sequence.embeds(), share.picks) {
+                    (true, _) => Want::Hidden,
+                    (false, true) => Want::Last,
+                    (false, false) => Want::Nothing,
+                },
                 cache: &mut sequence.cache,
-                want: if share.picks { Want::Last } else { Want::Nothing },
             })
             .collect();
         let outcome = self.model.decoder.step_adapted(&mut segments, &adapters);
@@ -158,15 +168,17 @@ impl Worker {
             .step(began.elapsed(), tokens.iter().map(Vec::len).sum());
         let mut ended = Vec::new();
         match outcome {
-            Ok(logits) => {
-                for ((share, sequence), logits) in chosen
-                    .iter_mut()
-                    .zip(logits)
-                    .filter(|((share, _), _)| share.picks)
-                {
-                    ended.extend(
-                        picked(sequence, &self.tokenizer, logits, &self.measure).map(|why| (share.id, why)),
-                    );
+            Ok(outputs) => {
+                for ((share, sequence), output) in chosen.iter_mut().zip(outputs) {
+                    let over = if sequence.embeds() {
+                        sequence.pool(&output);
+                        share.picks.then_some(Reason::Stop)
+                    } else if share.picks {
+                        picked(sequence, &self.tokenizer, output, &self.measure)
+                    } else {
+                        None
+                    };
+                    ended.extend(over.map(|why| (share.id, why)));
                 }
                 self.scheduler.advance(shares);
             }
@@ -192,6 +204,9 @@ impl Worker {
     }
 
     fn keep(&mut self, mut sequence: Sequence) {
+        if sequence.embeds() {
+            return;
+        }
         sequence.tokens.truncate(sequence.cache.len());
         let kind = kind(&self.model, &sequence);
         self.prefixes.keep(kind, sequence.tokens, sequence.cache);
