@@ -11,7 +11,7 @@ fn template(mark: &str) -> String {
     format!("{messages}{{% if tools %}}use {mark} for {{{{ tools | length }}}}{{% endif %}}")
 }
 
-fn request(more: Value) -> Value {
+fn request(more: &Value) -> Value {
     let function = |name: &str| json!({"type": "function", "function": {"name": name, "parameters": {"type": "object"}}});
     let mut body = json!({
         "messages": [{"role": "user", "content": "weather?"}], "temperature": 0,
@@ -80,14 +80,14 @@ async fn tagged_calls_become_calls() {
         Piece("</tool_call>", false),
     ];
     let (server, _dir) = server("<tool_call>", &script).await;
-    let called = answer(&server, &request(json!({}))).await;
+    let called = answer(&server, &request(&json!({}))).await;
     assert_eq!(
         called,
         (json!("One moment."), vec![weather()], "tool_calls".to_owned())
     );
     // Without functions, or when they must not be used, it is text.
     for more in [json!({"tools": null}), json!({"tool_choice": "none"})] {
-        let (content, calls, reason) = answer(&server, &request(more)).await;
+        let (content, calls, reason) = answer(&server, &request(&more)).await;
         let text = content.as_str().unwrap();
         assert!(
             text.contains("<tool_call>") && text.ends_with("</tool_call>"),
@@ -96,13 +96,13 @@ async fn tagged_calls_become_calls() {
         assert_eq!((calls.len(), reason.as_str()), (0, "stop"));
     }
     // An answer that was cut off is no call.
-    let (content, calls, reason) = answer(&server, &request(json!({"max_tokens": 3}))).await;
+    let (content, calls, reason) = answer(&server, &request(&json!({"max_tokens": 3}))).await;
     assert!(content.as_str().unwrap().contains("<tool_call>"), "{content}");
     assert_eq!((calls.len(), reason.as_str()), (0, "length"));
     let (_, reply) = server
         .ask(
             "/v1/chat/completions",
-            &request(json!({"n": 2, "logprobs": true})),
+            &request(&json!({"n": 2, "logprobs": true})),
         )
         .await;
     let id = |choice: usize| {
@@ -128,7 +128,7 @@ async fn tagged_calls_become_calls() {
         ("parallel_tool_calls", json!(false)),
     ] {
         let (status, reply) = server
-            .ask("/v1/chat/completions", &request(json!({field: value})))
+            .ask("/v1/chat/completions", &request(&json!({field: value})))
             .await;
         assert_eq!((status, reply["error"]["param"].as_str()), (400, Some(field)));
     }
@@ -152,13 +152,13 @@ async fn marks_that_are_special_tokens_are_seen() {
     ];
     for (mark, script) in [("[TOOL_CALLS]", &mistral[..]), ("<|python_tag|>", &llama)] {
         let (server, _dir) = server(mark, script).await;
-        let called = answer(&server, &request(json!({}))).await;
+        let called = answer(&server, &request(&json!({}))).await;
         assert_eq!(
             called,
             (Value::Null, vec![weather()], "tool_calls".to_owned()),
             "{mark}"
         );
-        let (content, ..) = answer(&server, &request(json!({"tools": []}))).await;
+        let (content, ..) = answer(&server, &request(&json!({"tools": []}))).await;
         assert!(!content.as_str().unwrap().contains(mark), "{content}");
     }
 }
