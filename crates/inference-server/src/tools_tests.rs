@@ -1,3 +1,5 @@
+//! Calls in every form, whole and letter by letter, and what only looks like one.
+
 use proptest::prelude::*;
 
 use super::*;
