@@ -5,6 +5,7 @@
 
 mod files;
 
+use std::fs::{File, TryLockError};
 use std::path::Path;
 use std::time::Duration;
 
@@ -30,6 +31,10 @@ const ATTEMPTS: u32 = 6;
 const TOLD: Duration = Duration::from_millis(250);
 /// Where `config.json` is until all is there.
 const ASIDE: &str = ".incoming";
+/// Locked by the server that fills the directory.
+const LOCK: &str = ".incoming.lock";
+/// How often to ask whether it is our turn.
+const TURN: Duration = Duration::from_millis(500);
 
 /// Fetches the model into its directory if flags allow that and there is none.
 ///
@@ -45,6 +50,11 @@ pub(crate) async fn provide(args: &Args, measure: &Measure, state: &State) -> an
         return Ok(());
     }
     let hub = Hub::new(args, endpoint)?;
+    let _turn = turn(directory).await?;
+    if directory.join(CONFIG).exists() {
+        tracing::info!(directory = %directory.display(), "another server has fetched the weights meanwhile");
+        return Ok(());
+    }
     let info = hub.info().await?;
     tracing::info!(model = %info.id, revision = info.revision.as_str(), "the model is fetched from the hub");
     let aside = hub.web(&directory.join(ASIDE))?;
@@ -94,10 +104,36 @@ pub(crate) async fn provide(args: &Args, measure: &Measure, state: &State) -> an
     Ok(())
 }
 
+/// Waits until no other server fills the directory; it is ours as long as the file is open.
+async fn turn(directory: &Path) -> anyhow::Result<File> {
+    let path = directory.join(LOCK);
+    let failed = || format!("{} can't be made", path.display());
+    std::fs::create_dir_all(directory).with_context(failed)?;
+    let file = File::create(&path).with_context(failed)?;
+    let mut waiting = false;
+    loop {
+        match file.try_lock() {
+            Ok(()) => return Ok(file),
+            Err(TryLockError::WouldBlock) if !waiting => {
+                tracing::info!(directory = %directory.display(), "another server is filling the directory");
+                waiting = true;
+            }
+            Err(TryLockError::WouldBlock) => {}
+            Err(TryLockError::Error(error)) => {
+                // Not every file system knows locks; most directories have one server anyway.
+                tracing::warn!(%error, "the directory can't be locked");
+                return Ok(file);
+            }
+        }
+        tokio::time::sleep(TURN).await;
+    }
+}
+
 /// Gives `config.json` its name: all other files are there.
 fn complete(directory: &Path) -> anyhow::Result<()> {
     let aside = directory.join(ASIDE);
     let failed = || format!("{} can't be completed", directory.display());
+    // The lock's file stays: who waits for it has it open.
     std::fs::rename(aside.join(CONFIG), directory.join(CONFIG)).with_context(failed)?;
     std::fs::remove_dir_all(aside).with_context(failed)
 }

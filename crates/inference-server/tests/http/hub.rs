@@ -175,6 +175,7 @@ async fn a_model_is_fetched_once_and_served() {
     assert_eq!(
         names,
         [
+            ".incoming.lock",
             "config.json",
             "model.safetensors",
             "tokenizer.json",
@@ -224,6 +225,15 @@ async fn health_tells_how_far_it_is() {
     assert_eq!(refused.status(), 503);
     gate.notify_one();
     server.ready().await;
+}
+
+#[tokio::test]
+async fn two_servers_with_one_directory_fetch_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let (hub, flags) = Hub::new().serve(dir.path()).await;
+    let (one, two) = futures::join!(start(&flags), start(&flags));
+    futures::join!(one.ready(), two.ready());
+    assert_eq!(hub.asked("GET /aside/").len(), 1);
 }
 
 #[tokio::test]
