@@ -166,6 +166,9 @@ impl Adapter {
                 "factors of `{module}` have ranks {rank} and {b_rank}, {expected} is configured"
             )));
         }
+        if expected == 0 || expected > RANK {
+            return Err(self.error(format!("the rank of `{module}` is out of bounds")));
+        }
         let alpha = pattern(&config.alpha_pattern, module).unwrap_or(config.lora_alpha);
         let divisor = if config.use_rslora {
             (*rank as f64).sqrt()

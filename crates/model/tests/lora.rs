@@ -172,6 +172,22 @@ fn what_does_not_fit_is_refused() {
 }
 
 #[test]
+fn factors_without_a_rank_are_refused() {
+    let home = tempfile::tempdir().unwrap();
+    let store = Store::open(&data("llama")).unwrap();
+    let dir = adapter_of_everything(&store, home.path(), 0, 1);
+    let config = |text: &str| std::fs::write(dir.join("adapter_config.json"), text).unwrap();
+    for text in [
+        r#"{"r": 0, "lora_alpha": 6}"#,
+        r#"{"r": 4, "lora_alpha": 6, "rank_pattern": {"proj": 0, "q_proj": 0, "k_proj": 0, "v_proj": 0, "down_proj": 0}}"#,
+    ] {
+        config(text);
+        let error = Adapter::open(&dir, 1.0).unwrap_err();
+        assert!(error.to_string().contains("out of bounds"), "{error}");
+    }
+}
+
+#[test]
 fn hidden_states_are_those_that_logits_come_from() {
     // Tied: the logits are products of the hidden states with the embeddings.
     let dir = data("llama");
