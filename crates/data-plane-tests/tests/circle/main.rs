@@ -78,35 +78,6 @@ fn answer(model: &Path, adapters: &Path) -> String {
         .to_owned()
 }
 
-/// Answers of the model and of an adapter that stays beside it, from one server.
-fn answers_by_name(model: &Path, adapters: &Path, adapter: &str) -> (String, String) {
-    let (model, adapters) = (model.display().to_string(), adapters.display().to_string());
-    let server = Server::start(
-        "inference-server",
-        &[
-            "--bind-address=127.0.0.1",
-            "--dtype=float32",
-            "--served-model-name=base",
-            "--adapter-mode=request",
-            "--weights-dir",
-            &model,
-            "--adapters-dir",
-            &adapters,
-        ],
-    );
-    let ask = |name: &str| {
-        let messages = json!([{"role": "user", "content": QUESTION}]);
-        let body = json!({"model": name, "messages": messages, "temperature": 0, "max_tokens": 24});
-        let reply: Value =
-            serde_json::from_str(&server.post("/v1/chat/completions", &body.to_string())).unwrap();
-        let text = reply
-            .pointer("/choices/0/message/content")
-            .and_then(Value::as_str);
-        text.unwrap_or_else(|| panic!("{reply}")).trim().to_owned()
-    };
-    (ask("base"), ask(adapter))
-}
-
 #[test]
 fn a_dataset_becomes_answers() {
     let Some(registry) = Registry::start() else { return };
@@ -183,7 +154,5 @@ fn a_dataset_becomes_answers() {
         let pulled = run("artifact", &["pull", "--to", &to, &reference]);
         assert!(pulled.is_ok(), "{pulled:?}");
         assert_eq!(answer(&model, &place(name)), ANSWER, "{name}; before: {before}");
-        let beside = answers_by_name(&model, &place(name), "harbour");
-        assert_eq!(beside, (before.clone(), ANSWER.to_owned()), "{name}");
     }
 }
