@@ -177,10 +177,12 @@ fn factors_without_a_rank_are_refused() {
     let store = Store::open(&data("llama")).unwrap();
     let dir = adapter_of_everything(&store, home.path(), 0, 1);
     let config = |text: &str| std::fs::write(dir.join("adapter_config.json"), text).unwrap();
-    for text in [
-        r#"{"r": 0, "lora_alpha": 6}"#,
-        r#"{"r": 4, "lora_alpha": 6, "rank_pattern": {"proj": 0, "q_proj": 0, "k_proj": 0, "v_proj": 0, "down_proj": 0}}"#,
-    ] {
+    let modules = ["q", "k", "v", "o", "gate", "up", "down"].map(|name| format!(r#""{name}_proj": 0"#));
+    let all = format!(
+        r#"{{"r": 4, "lora_alpha": 6, "rank_pattern": {{{}}}}}"#,
+        modules.join(", ")
+    );
+    for text in [r#"{"r": 0, "lora_alpha": 6}"#, &all] {
         config(text);
         let error = Adapter::open(&dir, 1.0).unwrap_err();
         assert!(error.to_string().contains("out of bounds"), "{error}");
