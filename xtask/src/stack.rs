@@ -1,6 +1,7 @@
 //! `cargo xtask demo` and `cargo xtask bench`: build the programs, then run one that uses them.
 //!
-//! What they do is in `crates/local-stack` and `crates/registry-bench`; this file only builds and starts.
+//! What they do is in `crates/local-stack`, `crates/registry-bench` and `crates/inference-server/src/bin`; this file only builds
+//! and starts.
 
 use std::ffi::OsString;
 
@@ -18,7 +19,7 @@ const PROGRAMS: [&str; 4] = [
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// Passed on; `--help` tells what there is
+    /// Passed on; `--help` tells what there is. `demo -- --chat` is a chat with a small model instead
     #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
     args: Vec<OsString>,
 }
@@ -32,6 +33,12 @@ pub(crate) enum Bench {
 }
 
 pub(crate) fn demo(args: &Args) -> Result<()> {
+    if let Some(at) = args.args.iter().position(|arg| arg == "--chat") {
+        let mut args = args.args.clone();
+        args.remove(at);
+        println!("building the model server with optimisation (minutes on a fresh machine)");
+        return run("demo-chat", &[], "release", &["--release"], &Args { args });
+    }
     println!("building the programs (minutes on a fresh machine, seconds afterwards)");
     run("demo", &PROGRAMS, "debug", &[], args)
 }

@@ -10,6 +10,9 @@
     reason = "a test fails by panicking, and says what it fetches"
 )]
 
+#[path = "http/scripted.rs"]
+mod scripted;
+
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -19,31 +22,19 @@ use futures::future::join_all;
 use inference_server::Args;
 use model::example;
 use reqwest::Client;
+use scripted::Piece;
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
 /// Version of the Python client.
 const OPENAI: &str = "openai==3.57.0";
 
-/// Starts the server and waits until the model is loaded; returns where it is.
+/// Starts the server with SmolLM2 and waits until it is loaded; returns where it is.
 async fn start(flags: &[&str]) -> String {
-    let _ = rustls::crypto::ring::default_provider().install_default();
     let dir = example::smollm2(&example::cache(), &|what| println!("{what}"))
         .unwrap()
         .dir;
-    let dir = dir.to_string_lossy();
-    let fixed = [
-        "inference-server",
-        "--served-model-name=smollm2",
-        "--bind-address=127.0.0.1",
-        "--port=0",
-        "--weights-dir",
-        &dir,
-    ];
-    let args = Args::parse_from(fixed.iter().chain(flags));
-    let listener = inference_server::bind(&args).await.unwrap();
-    let url = format!("http://{}", listener.local_addr().unwrap());
-    tokio::spawn(inference_server::serve(args, listener, CancellationToken::new()));
+    let url = begin(&dir, flags).await;
     let health = format!("{url}/health");
     let mut seen_loading = false;
     loop {
@@ -58,6 +49,25 @@ async fn start(flags: &[&str]) -> String {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     assert!(seen_loading, "loading takes long enough to be seen");
+    url
+}
+
+/// Starts the server with any model.
+async fn begin(dir: &Path, flags: &[&str]) -> String {
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let dir = dir.to_string_lossy();
+    let fixed = [
+        "inference-server",
+        "--served-model-name=smollm2",
+        "--bind-address=127.0.0.1",
+        "--port=0",
+        "--weights-dir",
+        &dir,
+    ];
+    let args = Args::parse_from(fixed.iter().chain(flags));
+    let listener = inference_server::bind(&args).await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    tokio::spawn(inference_server::serve(args, listener, CancellationToken::new()));
     url
 }
 
@@ -140,13 +150,45 @@ async fn a_real_model_answers() {
         .unwrap();
     assert_eq!(reply["Result"], "The capital of France is Paris.");
 
-    let output = tokio::task::spawn_blocking(move || openai_client(&url))
+    let output = tokio::task::spawn_blocking(move || openai_client(CLIENT, &url))
         .await
         .unwrap();
     assert_eq!(
         output,
-        format!("{}\nstop smollm2\nBadRequestError temperature\n", recorded[0].1)
+        format!(
+            "{}\nstop smollm2\nBadRequestError temperature\n576 1.00 True\n",
+            recorded[0].1
+        )
     );
+}
+
+/// What a model that calls a function says, token by token.
+const CALL: [Piece; 5] = [
+    Piece("Let me see.", false),
+    Piece("<tool_call>", false),
+    Piece("{\"name\": \"weather\", ", false),
+    Piece("\"arguments\": {\"city\": \"Oslo\"}}", false),
+    Piece("</tool_call>", false),
+];
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_openai_client_has_a_key_and_gets_calls() {
+    let dir = tempfile::tempdir().unwrap();
+    let template = "{% for m in messages %}{{ m.content }}{% endfor %}{% if tools %}<tool_call>{% endif %}";
+    scripted::write(dir.path(), template, &CALL);
+    let keys = dir.path().join("keys");
+    std::fs::write(&keys, "right\n").unwrap();
+    let url = begin(dir.path(), &[&format!("--api-key-file={}", keys.display())]).await;
+    while reqwest::get(format!("{url}/health")).await.unwrap().status() != 200 {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let output = tokio::task::spawn_blocking(move || openai_client(CALLS, &url))
+        .await
+        .unwrap();
+    let expected = "AuthenticationError invalid_api_key\n\
+                    Let me see. weather {\"city\": \"Oslo\"} tool_calls\n\
+                    Let me see. weather {\"city\": \"Oslo\"} tool_calls\n";
+    assert_eq!(output, expected);
 }
 
 const CLIENT: &str = r#"
@@ -164,14 +206,36 @@ try:
     client.chat.completions.create(**{**ask, "temperature": 9})
 except openai.BadRequestError as error:
     print(type(error).__name__, error.param)
+texts = ["A cat sleeps on the sofa.", "A kitten naps on the couch.", "Interest rates rose by half a point."]
+a, b, c = [entry.embedding for entry in client.embeddings.create(model="smollm2", input=texts).data]
+dot = lambda x, y: sum(i * j for i, j in zip(x, y))
+print(len(a), "%.2f" % dot(a, a), dot(a, b) > dot(a, c))
+"#;
+
+const CALLS: &str = r#"
+import sys, openai
+ask = dict(model="smollm2", messages=[{"role": "user", "content": "weather?"}], temperature=0,
+           tools=[{"type": "function", "function": {"name": "weather", "parameters": {"type": "object"}}}])
+client = lambda key: openai.OpenAI(base_url=sys.argv[1] + "/v1", api_key=key, max_retries=0)
+try:
+    client("wrong").chat.completions.create(**ask)
+except openai.AuthenticationError as error:
+    print(type(error).__name__, error.code)
+choice = client("right").chat.completions.create(**ask).choices[0]
+call = choice.message.tool_calls[0].function
+print(choice.message.content, call.name, call.arguments, choice.finish_reason)
+with client("right").chat.completions.stream(**ask) as stream:
+    choice = stream.get_final_completion().choices[0]
+call = choice.message.tool_calls[0].function
+print(choice.message.content, call.name, call.arguments, choice.finish_reason)
 "#;
 
 /// What the script prints, with the client that pip has fetched into the cache.
-fn openai_client(url: &str) -> String {
+fn openai_client(script: &str, url: &str) -> String {
     let packages = python_packages();
     let output = Command::new("python3")
         .env("PYTHONPATH", packages)
-        .args(["-c", CLIENT, url])
+        .args(["-c", script, url])
         .output()
         .unwrap();
     assert!(

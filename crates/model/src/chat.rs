@@ -94,6 +94,13 @@ impl ChatTemplate {
         })
     }
 
+    /// The template itself.
+    #[must_use]
+    pub fn source(&self) -> String {
+        let template = self.environment.get_template(NAME);
+        template.map_or_else(|_| String::new(), |template| template.source().to_owned())
+    }
+
     /// The text of a conversation.
     ///
     /// # Errors

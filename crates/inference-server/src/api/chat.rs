@@ -4,18 +4,17 @@ use axum::Json;
 use axum::body::Bytes;
 use axum::extract::{Extension, State};
 use axum::response::{IntoResponse as _, Response};
-use futures::StreamExt as _;
 use model::chat::Conversation;
-use model::sampling::LogProbs;
 use serde_json::{Map, Value, json};
 
-use super::answer::{self, Answer, Usage};
+use super::answer::{self, Usage};
 use super::body::Body;
 use super::error::ApiError;
 use super::options::{self, Options};
+use super::reply::{self, Reply};
 use super::{App, RequestId};
-use crate::engine::{Event, Reason, Token};
 use crate::load::Served;
+use crate::tools::{Form, Reader};
 
 /// Most messages of a conversation.
 const MESSAGES: usize = 4096;
@@ -27,7 +26,7 @@ pub(crate) async fn handle(
 ) -> Result<Response, ApiError> {
     let served = app.served()?;
     let body = Body::parse(&bytes)?;
-    app.check_model(&served, &body)?;
+    let variant = app.variant(&served, &body)?;
     body.refuse(&[
         ("response_format", json!({"type": "text"})),
         ("guided_json", Value::Null),
@@ -35,18 +34,30 @@ pub(crate) async fn handle(
         ("guided_choice", Value::Null),
         ("guided_grammar", Value::Null),
         ("functions", json!([])),
+        ("parallel_tool_calls", json!(true)),
     ])?;
-    let options = Options::parse(&body, &served.generation)?;
+    let mut options = Options::parse(&body, &served.generation)?;
     let log_probs = match body.flag("logprobs", false)? {
         true => Some(body.count("top_logprobs", 0..=20)?.unwrap_or(0)),
         false => None,
     };
+    let calls = calls(&served, &body)?;
+    if let Some((form, _)) = &calls {
+        options.spelled = marks(&served, *form);
+    }
     let prompt = prompt(&served, &body)?;
     let tokens = served
         .tokenizer
         .encode(&prompt, false)
         .map_err(ApiError::internal)?;
-    let requests = options.requests(&served, "messages", &tokens, log_probs, options::chat_answer())?;
+    let requests = options.requests(
+        &served,
+        variant.adapter,
+        "messages",
+        &tokens,
+        log_probs,
+        options::chat_answer(),
+    )?;
     let usage = Usage {
         prompt: tokens.len(),
         ..Usage::default()
@@ -54,15 +65,64 @@ pub(crate) async fn handle(
     let reply = Reply {
         id: id.0,
         created: super::now(),
-        model: served.name.clone(),
+        model: variant.name,
+        calls,
     };
     let receivers = answer::start(&app, &served, requests).await?;
     if options.stream {
-        let chunks = stream(reply, served, receivers, usage, options.stream_usage);
+        let chunks = reply::stream(reply, served, receivers, usage, options.stream_usage);
         return Ok(answer::sse(chunks).into_response());
     }
     let answers = answer::collect(receivers).await?;
     Ok(Json(reply.whole(&served, &answers, usage)).into_response())
+}
+
+/// How to read calls, if there are functions and the model writes calls in a form that is known.
+fn calls(served: &Served, body: &Body) -> Result<Option<(Form, Reader)>, ApiError> {
+    let (Some(form), Some(tools)) = (served.calls, tools(body)?) else {
+        return Ok(None);
+    };
+    let name = |tool: &Value| {
+        let name = tool.pointer("/function/name").or_else(|| tool.get("name"));
+        name.and_then(Value::as_str).map(str::to_owned)
+    };
+    let known = tools.iter().filter_map(name).collect();
+    Ok(Some((form, Reader::new(form, known))))
+}
+
+/// Tokens that mark calls and that a text would lack, as they are special.
+fn marks(served: &Served, form: Form) -> Vec<u32> {
+    let is_hidden = |id: &u32| {
+        served
+            .tokenizer
+            .decode(&[*id], true)
+            .is_ok_and(|text| text.is_empty())
+    };
+    let ids = form
+        .marks()
+        .into_iter()
+        .filter_map(|mark| served.tokenizer.id(mark));
+    ids.filter(is_hidden).collect()
+}
+
+/// The functions the model may call.
+fn tools(body: &Body) -> Result<Option<Vec<Value>>, ApiError> {
+    let may = match body.get("tool_choice").map(|choice| choice.as_str()) {
+        None | Some(Some("auto")) => true,
+        Some(Some("none")) => false,
+        Some(_) => {
+            return Err(body.error(
+                "tool_choice",
+                "is not supported here, other than `auto` and `none`",
+            ));
+        }
+    };
+    match body.get("tools") {
+        None => Ok(None),
+        Some(Value::Array(tools)) if tools.is_empty() || !may => Ok(None),
+        Some(Value::Array(tools)) => Ok(Some(tools.clone())),
+        Some(_) => Err(body.error("tools", "is no list")),
+    }
 }
 
 /// The text the model gets for a conversation.
@@ -72,12 +132,7 @@ pub(crate) fn prompt(served: &Served, body: &Body) -> Result<String, ApiError> {
         .ok_or_else(|| ApiError::field("messages", "can't be used: the model has no chat template"))?;
     let conversation = Conversation {
         messages: messages(body)?,
-        tools: match body.get("tools") {
-            None => None,
-            Some(Value::Array(tools)) if tools.is_empty() => None,
-            Some(Value::Array(tools)) => Some(tools.clone()),
-            Some(_) => return Err(body.error("tools", "is no list")),
-        },
+        tools: tools(body)?,
         add_generation_prompt: body.flag("add_generation_prompt", true)?,
         arguments: match body.get("chat_template_kwargs") {
             None => Map::new(),
@@ -136,114 +191,21 @@ fn message(index: usize, message: &Value) -> Result<Value, ApiError> {
     };
     let mut map = map.clone();
     map.insert("content".to_owned(), content.into());
+    if let Some(calls) = map.get_mut("tool_calls").and_then(Value::as_array_mut) {
+        calls.iter_mut().for_each(open_arguments);
+    }
     Ok(Value::Object(map))
 }
 
-/// What all parts of a reply have in common.
-#[derive(Clone, Debug)]
-struct Reply {
-    id: String,
-    created: u64,
-    model: String,
-}
-
-impl Reply {
-    fn whole(&self, served: &Served, answers: &[Answer], mut usage: Usage) -> Value {
-        answers.iter().for_each(|answer| usage.add(&answer.end));
-        let choice = |(index, answer): (usize, &Answer)| {
-            json!({
-                "index": index,
-                "message": {"role": "assistant", "content": answer.text},
-                "logprobs": log_probs(served, &answer.tokens),
-                "finish_reason": answer.end.reason.as_str(),
-            })
-        };
-        json!({
-            "id": self.id, "object": "chat.completion", "created": self.created, "model": self.model,
-            "choices": answers.iter().enumerate().map(choice).collect::<Vec<_>>(),
-            "usage": usage.json(),
-        })
-    }
-
-    fn chunk(&self, choices: &Value) -> Value {
-        json!({
-            "id": self.id, "object": "chat.completion.chunk", "created": self.created, "model": self.model, "choices": choices,
-        })
-    }
-
-    fn delta(&self, index: usize, delta: &Value, log_probs: &Value, reason: Option<Reason>) -> Value {
-        self.chunk(&json!([{
-            "index": index, "delta": delta, "logprobs": log_probs, "finish_reason": reason.map(Reason::as_str),
-        }]))
-    }
-}
-
-fn stream(
-    reply: Reply,
-    served: std::sync::Arc<Served>,
-    receivers: Vec<tokio::sync::mpsc::UnboundedReceiver<Event>>,
-    mut usage: Usage,
-    with_usage: bool,
-) -> impl futures::Stream<Item = Value> + Send + 'static {
-    let first: Vec<Value> = (0..receivers.len())
-        .map(|index| {
-            reply.delta(
-                index,
-                &json!({"role": "assistant", "content": ""}),
-                &Value::Null,
-                None,
-            )
-        })
-        .collect();
-    let mut open = receivers.len();
-    let events = answer::merged(receivers).flat_map(move |(index, event)| {
-        let mut chunks = Vec::new();
-        match event {
-            Event::Token(token) => {
-                let log_probs = log_probs(&served, std::slice::from_ref(&token));
-                // A token whose text is held back says nothing, unless somebody counts.
-                if !token.text.is_empty() || !log_probs.is_null() {
-                    chunks.push(reply.delta(index, &json!({"content": token.text}), &log_probs, None));
-                }
-            }
-            Event::End(end) => {
-                usage.add(&end);
-                open -= 1;
-                if !end.text.is_empty() {
-                    chunks.push(reply.delta(index, &json!({"content": end.text}), &Value::Null, None));
-                }
-                chunks.push(reply.delta(index, &json!({}), &Value::Null, Some(end.reason)));
-                if open == 0 && with_usage {
-                    let mut last = reply.chunk(&json!([]));
-                    last["usage"] = usage.json();
-                    chunks.push(last);
-                }
-            }
-        }
-        futures::stream::iter(chunks)
-    });
-    futures::stream::iter(first).chain(events)
-}
-
-fn log_probs(served: &Served, tokens: &[Token]) -> Value {
-    let entry = |token: &Token| {
-        let probs: &LogProbs = token.log_probs.as_ref()?;
-        let mut own = spelled(served, token.id, probs.chosen);
-        own["top_logprobs"] = probs
-            .top
-            .iter()
-            .map(|(id, log_prob)| spelled(served, *id, *log_prob))
-            .collect();
-        Some(own)
+/// Arguments come as JSON in a string, and templates print objects.
+fn open_arguments(call: &mut Value) {
+    let Some(arguments) = call.pointer_mut("/function/arguments") else {
+        return;
     };
-    let entries: Option<Vec<Value>> = tokens.iter().map(entry).collect();
-    match entries {
-        Some(entries) if !entries.is_empty() => json!({"content": entries}),
-        _ => Value::Null,
+    let opened = arguments
+        .as_str()
+        .and_then(|text| serde_json::from_str::<Map<String, Value>>(text).ok());
+    if let Some(opened) = opened {
+        *arguments = opened.into();
     }
-}
-
-fn spelled(served: &Served, id: u32, log_prob: f32) -> Value {
-    let text = served.tokenizer.decode(&[id], false).unwrap_or_default();
-    json!({"token": text, "logprob": log_prob, "bytes": text.as_bytes()})
 }

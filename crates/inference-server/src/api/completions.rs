@@ -27,7 +27,7 @@ pub(crate) async fn handle(
 ) -> Result<Response, ApiError> {
     let served = app.served()?;
     let body = Body::parse(&bytes)?;
-    app.check_model(&served, &body)?;
+    let variant = app.variant(&served, &body)?;
     body.refuse(&[
         ("suffix", "".into()),
         ("best_of", body.get("n").cloned().unwrap_or_else(|| 1.into())),
@@ -35,13 +35,13 @@ pub(crate) async fn handle(
     let options = Options::parse(&body, &served.generation)?;
     let log_probs = body.count("logprobs", 0..=20)?;
     let echo = body.flag("echo", false)?;
-    let prompts = prompts(&served, &body)?;
+    let prompts = prompts(&served, &body, "prompt", PROMPTS)?;
     let mut requests = Vec::new();
     let mut heads = Vec::new();
     let mut usage = Usage::default();
     for prompt in &prompts {
         usage.prompt += prompt.len();
-        requests.extend(options.requests(&served, "prompt", prompt, log_probs, ANSWER)?);
+        requests.extend(options.requests(&served, variant.adapter, "prompt", prompt, log_probs, ANSWER)?);
         let head = if echo {
             served
                 .tokenizer
@@ -53,7 +53,7 @@ pub(crate) async fn handle(
         heads.extend(std::iter::repeat_n(head, options.choices));
     }
     let base =
-        json!({"id": id.0, "object": "text_completion", "created": super::now(), "model": served.name});
+        json!({"id": id.0, "object": "text_completion", "created": super::now(), "model": variant.name});
     let receivers = answer::start(&app, &served, requests).await?;
     if options.stream {
         let chunks = stream(base, served, receivers, heads, usage, options.stream_usage);
@@ -78,21 +78,26 @@ pub(crate) async fn handle(
     Ok(Json(reply).into_response())
 }
 
-/// A string, several, tokens, or several lists of tokens.
-fn prompts(served: &Served, body: &Body) -> Result<Vec<Vec<u32>>, ApiError> {
+/// A string, several, tokens, or several lists of tokens, of which there may be `most`.
+pub(crate) fn prompts(
+    served: &Served,
+    body: &Body,
+    name: &str,
+    most: usize,
+) -> Result<Vec<Vec<u32>>, ApiError> {
     let wrong = || {
         body.error(
-            "prompt",
-            format!("is neither text nor tokens, nor a list of at most {PROMPTS} of them"),
+            name,
+            format!("is neither text nor tokens, nor a list of at most {most} of them"),
         )
     };
     let encode = |text: &str| served.tokenizer.encode(text, true).map_err(ApiError::internal);
     let tokens = |list: &[Value]| list.iter().map(token).collect::<Option<Vec<u32>>>();
-    match body.get("prompt") {
+    match body.get(name) {
         Some(Value::String(text)) => Ok(vec![encode(text)?]),
         Some(Value::Array(list)) => match tokens(list) {
             Some(one) if !one.is_empty() => Ok(vec![one]),
-            _ if list.is_empty() || list.len() > PROMPTS => Err(wrong()),
+            _ if list.is_empty() || list.len() > most => Err(wrong()),
             _ => list
                 .iter()
                 .map(|entry| match entry {
@@ -103,7 +108,7 @@ fn prompts(served: &Served, body: &Body) -> Result<Vec<Vec<u32>>, ApiError> {
                 .collect(),
         },
         Some(_) => Err(wrong()),
-        None => Err(body.error("prompt", "is missing")),
+        None => Err(body.error(name, "is missing")),
     }
 }
 

@@ -59,7 +59,7 @@ async fn respond(app: &App, bytes: &[u8]) -> Result<String, ApiError> {
         .map_err(ApiError::internal)?;
     let options = options(&served, &body, tokens.len())?;
     let name = if is_text { "prompt" } else { "messages" };
-    let requests = options.requests(&served, name, &tokens, None, MAX_LENGTH)?;
+    let requests = options.requests(&served, None, name, &tokens, None, MAX_LENGTH)?;
     let answers = answer::collect(answer::start(app, &served, requests).await?).await?;
     let one = |answer: &answer::Answer| {
         if full {
@@ -130,6 +130,7 @@ fn options(served: &Served, body: &Body, prompt: usize) -> Result<Options, ApiEr
             .map_or_else(|| fastrand::u64(..), i64::cast_unsigned),
         stops: kwargs.texts("stop_strings", 16)?,
         end,
+        spelled: Vec::new(),
         stream: false,
         stream_usage: false,
     })

@@ -30,6 +30,8 @@ pub(crate) struct Options {
     pub(crate) seed: u64,
     pub(crate) stops: Vec<String>,
     pub(crate) end: Vec<u32>,
+    /// See [`Request::spelled`].
+    pub(crate) spelled: Vec<u32>,
     pub(crate) stream: bool,
     pub(crate) stream_usage: bool,
 }
@@ -56,6 +58,7 @@ impl Options {
                 .map_or_else(|| fastrand::u64(..), i64::cast_unsigned),
             stops: body.texts("stop", STOPS)?,
             end,
+            spelled: Vec::new(),
             stream: body.flag("stream", false)?,
             stream_usage: body.inner("stream_options")?.flag("include_usage", false)?,
         })
@@ -65,20 +68,13 @@ impl Options {
     pub(crate) fn requests(
         &self,
         served: &Served,
+        adapter: Option<usize>,
         name: &str,
         prompt: &[u32],
         log_probs: Option<usize>,
         answer: usize,
     ) -> Result<Vec<Request>, ApiError> {
-        if prompt.is_empty() {
-            return Err(ApiError::field(name, "is empty"));
-        }
-        if let Some(token) = prompt.iter().find(|token| **token as usize >= served.vocabulary) {
-            return Err(ApiError::field(
-                name,
-                format!("holds token {token}: the model has {}", served.vocabulary),
-            ));
-        }
+        check_tokens(served, name, prompt)?;
         let room = served.context.saturating_sub(prompt.len());
         let most = self.most.unwrap_or(answer.min(room));
         if room == 0 || most > room {
@@ -91,15 +87,57 @@ impl Options {
         }
         let request = |choice: u64| Request {
             prompt: prompt.to_vec(),
+            adapter,
+            embed: false,
             settings: self.settings.clone(),
             seed: self.seed.wrapping_add(choice),
             most,
             least: self.least,
             stops: self.stops.clone(),
             end: self.end.clone(),
+            spelled: self.spelled.clone(),
             log_probs,
         };
         Ok((0..self.choices as u64).map(request).collect())
+    }
+}
+
+/// The request for a text as a vector. `name` is the field that holds the text.
+pub(crate) fn embedding(
+    served: &Served,
+    adapter: Option<usize>,
+    name: &str,
+    prompt: Vec<u32>,
+) -> Result<Request, ApiError> {
+    check_tokens(served, name, &prompt)?;
+    if prompt.len() > served.context {
+        return Err(ApiError::too_long(name, prompt.len(), 0, served.context));
+    }
+    Ok(Request {
+        prompt,
+        adapter,
+        embed: true,
+        settings: Settings::default(),
+        seed: 0,
+        most: 0,
+        least: 0,
+        stops: Vec::new(),
+        end: Vec::new(),
+        spelled: Vec::new(),
+        log_probs: None,
+    })
+}
+
+fn check_tokens(served: &Served, name: &str, prompt: &[u32]) -> Result<(), ApiError> {
+    if prompt.is_empty() {
+        return Err(ApiError::field(name, "is empty"));
+    }
+    match prompt.iter().find(|token| **token as usize >= served.vocabulary) {
+        Some(token) => Err(ApiError::field(
+            name,
+            format!("holds token {token}: the model has {}", served.vocabulary),
+        )),
+        None => Ok(()),
     }
 }
 

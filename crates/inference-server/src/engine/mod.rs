@@ -10,27 +10,40 @@ use std::sync::Arc;
 use std::sync::mpsc;
 
 use model::sampling::{LogProbs, Settings};
-use model::{Decoder, Tokenizer};
+use model::{Decoder, Lora, Tokenizer};
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::sync::oneshot;
 
 use crate::measure::Measure;
 use crate::scheduler::{Limits, Refusal};
 
+/// A model and what can be put beside its weights.
+#[derive(Debug)]
+pub(crate) struct Adapted {
+    pub(crate) decoder: Decoder,
+    pub(crate) loras: Vec<Lora>,
+}
+
 /// What to generate.
 #[derive(Clone, Debug)]
 pub(crate) struct Request {
     /// At least one token.
     pub(crate) prompt: Vec<u32>,
+    /// Place among [`Adapted::loras`]; none without it.
+    pub(crate) adapter: Option<usize>,
+    /// The answer is the prompt as one vector, without any tokens.
+    pub(crate) embed: bool,
     pub(crate) settings: Settings,
     pub(crate) seed: u64,
-    /// Most tokens of the answer, at least one.
+    /// Most tokens of the answer, at least one unless it is a vector.
     pub(crate) most: usize,
     /// Tokens that end the answer are not picked before it has so many.
     pub(crate) least: usize,
     pub(crate) stops: Vec<String>,
     /// Tokens that end the answer.
     pub(crate) end: Vec<u32>,
+    /// Special tokens that are written out all the same.
+    pub(crate) spelled: Vec<u32>,
     /// How many of the likeliest tokens to name beside each one; none at all when absent.
     pub(crate) log_probs: Option<usize>,
 }
@@ -51,7 +64,7 @@ pub(crate) struct Token {
     pub(crate) log_probs: Option<LogProbs>,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub(crate) struct End {
     pub(crate) reason: Reason,
     /// What was held back until now.
@@ -59,6 +72,8 @@ pub(crate) struct End {
     pub(crate) generated: usize,
     /// Tokens of the prompt that were known from an earlier request.
     pub(crate) cached: usize,
+    /// The prompt as a vector, if that was asked for.
+    pub(crate) vector: Option<Vec<f32>>,
 }
 
 /// Why an answer is over.
@@ -114,14 +129,14 @@ impl std::fmt::Debug for Command {
 impl Engine {
     /// Starts the thread.
     pub(crate) fn start(
-        decoder: Decoder,
+        model: Adapted,
         tokenizer: Arc<Tokenizer>,
         pool: rayon::ThreadPool,
         limits: Limits,
         measure: Measure,
     ) -> std::io::Result<Self> {
         let (commands, inbox) = mpsc::channel();
-        let worker = worker::Worker::new(decoder, tokenizer, limits, measure, inbox);
+        let worker = worker::Worker::new(model, tokenizer, limits, measure, inbox);
         std::thread::Builder::new()
             .name("engine".to_owned())
             .spawn(move || pool.install(|| worker.run()))?;

@@ -7,6 +7,7 @@ use model::{Cache, TextStream, Tokenizer};
 use tokio::sync::mpsc::UnboundedSender;
 
 use super::{End, Event, Reason, Request, Token};
+use crate::pool::Mean;
 use crate::stop::Stops;
 
 #[derive(Debug)]
@@ -15,6 +16,7 @@ pub(super) struct Sequence {
     /// Prompt and answer.
     pub(super) tokens: Vec<u32>,
     pub(super) cache: Cache,
+    pool: Option<Mean>,
     sampler: Sampler,
     text: TextStream,
     stops: Stops,
@@ -25,8 +27,10 @@ pub(super) struct Sequence {
 }
 
 impl Sequence {
-    pub(super) fn new(request: Request, cache: Cache, events: UnboundedSender<Event>) -> Self {
+    /// `width` is that of the model's hidden states.
+    pub(super) fn new(request: Request, width: usize, cache: Cache, events: UnboundedSender<Event>) -> Self {
         Self {
+            pool: request.embed.then(|| Mean::new(width)),
             tokens: request.prompt.clone(),
             cache,
             sampler: Sampler::new(request.settings.clone(), request.seed, &request.prompt),
@@ -37,6 +41,23 @@ impl Sequence {
             submitted: Instant::now(),
             last_token: None,
             request,
+        }
+    }
+
+    /// See [`Request::adapter`].
+    pub(super) fn adapter(&self) -> Option<usize> {
+        self.request.adapter
+    }
+
+    /// Whether it becomes a vector.
+    pub(super) fn embeds(&self) -> bool {
+        self.pool.is_some()
+    }
+
+    /// Takes in the hidden states of the next tokens.
+    pub(super) fn pool(&mut self, states: &[f32]) {
+        if let Some(pool) = &mut self.pool {
+            pool.add(states);
         }
     }
 
@@ -73,7 +94,7 @@ impl Sequence {
         if self.request.end.contains(&token) {
             return Ok(Some(Reason::Stop));
         }
-        let piece = self.text.push(tokenizer, token)?;
+        let piece = self.piece(tokenizer, token)?;
         let shown = self.stops.push(&piece);
         let log_probs = original.map(|logits| log_probs(&logits, token, self.request.log_probs.unwrap_or(0)));
         self.send(Event::Token(Token {
@@ -85,6 +106,16 @@ impl Sequence {
             return Ok(Some(Reason::Stop));
         }
         Ok((self.generated() >= self.request.most).then_some(Reason::Length))
+    }
+
+    /// The text of a token, as far as it is certain.
+    fn piece(&mut self, tokenizer: &Tokenizer, token: u32) -> model::Result<String> {
+        if !self.request.spelled.contains(&token) {
+            return self.text.push(tokenizer, token);
+        }
+        let held = self.text.finish(tokenizer)?;
+        self.text = TextStream::default();
+        Ok(held + &tokenizer.token(token).unwrap_or_default())
     }
 
     /// Sends the last event.
@@ -101,6 +132,7 @@ impl Sequence {
             text,
             generated: self.generated(),
             cached: self.cached,
+            vector: self.pool.as_ref().map(Mean::vector),
         }));
     }
 

@@ -8,7 +8,12 @@
 )]
 
 mod api;
+mod calls;
+mod embeddings;
 mod front;
+mod hub;
 mod load;
 mod process;
+mod scripted;
+mod secured;
 mod server;
