@@ -19,6 +19,8 @@ pub struct StackOptions {
     pub log_filter: String,
     /// How long a leader that has fallen silent is waited for, in seconds.
     pub lease_seconds: u32,
+    /// Whether the registry publishes its catalogue, so that `kubectl apply` of an unknown preset is refused.
+    pub publish_catalogue: bool,
     /// How many objects each controller reconciles at once.
     pub concurrency: u16,
 }
@@ -35,6 +37,7 @@ impl Default for StackOptions {
             unlimited_requests: true,
             log_filter: "info,kube=warn,typespec_client_core=warn".to_owned(),
             lease_seconds: 15,
+            publish_catalogue: false,
             concurrency: 16,
         }
     }

@@ -14,6 +14,8 @@ const CLIENT: &str = "00000000-0000-0000-0000-000000000003";
 const GROUP: &str = "local";
 const CLUSTER: &str = "local";
 const LOCATION: &str = "westeurope";
+/// Name of the ConfigMap that the chart's policies read.
+const CATALOGUE: &str = "kaito-catalogue";
 
 /// Where the played cloud listens.
 #[derive(Clone, Debug)]
@@ -45,6 +47,7 @@ pub struct Programs {
     admin_kubeconfig: PathBuf,
     controller_kubeconfig: PathBuf,
     provisioner_kubeconfig: PathBuf,
+    registry_kubeconfig: PathBuf,
 }
 
 impl Programs {
@@ -72,6 +75,9 @@ impl Programs {
                 .await?,
             provisioner_kubeconfig: env
                 .service_account_kubeconfig(NAMESPACE, "gpu-provisioner")
+                .await?,
+            registry_kubeconfig: env
+                .service_account_kubeconfig(NAMESPACE, "preset-registry")
                 .await?,
         })
     }
@@ -121,14 +127,20 @@ impl Programs {
             .start(env)
     }
 
-    /// The preset registry.
+    /// The preset registry, under its own ServiceAccount where it publishes its catalogue.
     ///
     /// # Errors
     /// When the program is not built or can't be started.
     pub fn start_registry(&self, env: &TestEnv) -> Result<Running> {
-        self.with_admin(Program::named("preset-registry"), 4)
-            .args(["--grpc-bind-address", &self.registry_address()])
-            .start(env)
+        let mut program = self
+            .with_admin(Program::named("preset-registry"), 4)
+            .args(["--grpc-bind-address", &self.registry_address()]);
+        if self.options.publish_catalogue {
+            program = program
+                .arg(format!("--publish-config-map={NAMESPACE}/{CATALOGUE}"))
+                .kubeconfig(&self.registry_kubeconfig);
+        }
+        program.start(env)
     }
 
     /// The workspace controller under its own ServiceAccount.

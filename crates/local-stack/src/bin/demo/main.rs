@@ -57,6 +57,7 @@ async fn main() -> Result<()> {
     );
     let options = StackOptions {
         create_seconds: args.pool_seconds,
+        publish_catalogue: true,
         ..StackOptions::default()
     };
     let mut stack = Stack::start(&env, options).await?;
@@ -73,6 +74,7 @@ async fn main() -> Result<()> {
         .until_ready(EXAMPLES.len(), PATIENCE, &mut stack)
         .await?;
     show_result(&tools, &stack).await?;
+    show_refusal(&tools).await?;
     delete_one(&tools, &stack, started).await?;
     say(started, "done");
     if args.keep {
@@ -104,6 +106,30 @@ async fn show_result(tools: &Tools, stack: &Stack) -> Result<()> {
     tools
         .ask_registry(&stack.programs.registry_address(), "phi-3-mini-4k-instruct")
         .await
+}
+
+/// What `kubectl apply` says to a slip, with no controller involved.
+async fn show_refusal(tools: &Tools) -> Result<()> {
+    let wrong = "llama-3.1-8b-instrukt";
+    println!("\n$ kubectl apply -f workspace-with-a-slip.yaml    # preset: {{name: {wrong}}}");
+    let refusal = testkit::eventually("the catalogue to be in force", PATIENCE, async || {
+        tools
+            .refusal(&slip(wrong))
+            .await?
+            .context("the Workspace was accepted")
+    })
+    .await?;
+    println!("{refusal}");
+    Ok(())
+}
+
+fn slip(preset: &str) -> String {
+    serde_json::json!({
+        "apiVersion": "kaito.sh/v1beta1", "kind": "Workspace", "metadata": {"name": "slip"},
+        "resource": {"instanceType": "Standard_NC24ads_A100_v4", "labelSelector": {"matchLabels": {"apps": "slip"}}},
+        "inference": {"preset": {"name": preset}},
+    })
+    .to_string()
 }
 
 async fn delete_one(tools: &Tools, stack: &Stack, started: Instant) -> Result<()> {

@@ -8,6 +8,7 @@ use local_cluster::{Assets, Stderr, Tool};
 use local_stack::Stack;
 use serde_json::Value;
 use testkit::TestEnv;
+use tokio::io::AsyncWriteExt as _;
 use tokio::process::Command;
 
 /// `kubectl` and `grpcurl` for one cluster.
@@ -35,6 +36,24 @@ impl Tools {
         command.args(args).env("KUBECONFIG", &self.kubeconfig);
         println!("{}", run(command).await?);
         Ok(())
+    }
+
+    /// What `kubectl apply` says when the API server refuses the manifest; nothing is stored either way.
+    pub(crate) async fn refusal(&self, manifest: &str) -> Result<Option<String>> {
+        let mut child = Command::new(&self.kubectl)
+            .args(["apply", "--dry-run=server", "-f", "-"])
+            .env("KUBECONFIG", &self.kubeconfig)
+            .env("NO_PROXY", "*")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()?;
+        let mut stdin = child.stdin.take().context("no way to speak to kubectl")?;
+        stdin.write_all(manifest.as_bytes()).await?;
+        drop(stdin);
+        let output = child.wait_with_output().await?;
+        let said = String::from_utf8_lossy(&output.stderr).trim_end().to_owned();
+        Ok((!output.status.success()).then_some(said))
     }
 
     /// Asks the registry for one preset through server reflection and prints the answer.
