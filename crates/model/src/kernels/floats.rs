@@ -1,0 +1,129 @@
+//! Products with weights that are floats: each is widened to 32 bits in a register and multiplied there, without loss.
+//!
+//! Every output is one running sum over the columns in their order, whatever is computed beside it.
+
+use pulp::{Simd, WithSimd};
+
+use super::activations::{self, Activations};
+use super::panels::{Pair, ROWS, Single, Step};
+use super::product::{Kernel, Operand, Product};
+
+/// Vectors of rows that are summed at a time.
+const VECTORS: usize = 2;
+/// Tile sizes with 32 vector registers, and with 16.
+const WIDE: &[usize] = &[12, 8, 6, 4, 2, 1];
+const NARROW: &[usize] = &[6, 4, 2, 1];
+
+/// Columns that can be read as vectors.
+trait FloatStep: Operand<X = f32> {
+    /// The weights of one of its columns for some rows: part 0 are the first [`VECTORS`] vectors.
+    fn column<S: Simd>(&self, simd: S, column: usize, part: usize) -> [S::f32s; VECTORS];
+}
+
+impl FloatStep for Single {
+    #[inline(always)]
+    fn column<S: Simd>(&self, _: S, _: usize, part: usize) -> [S::f32s; VECTORS] {
+        let rows = &S::as_simd_f32s(&self.0).0[part * VECTORS..][..VECTORS];
+        [rows[0], rows[1]]
+    }
+}
+
+impl FloatStep for Pair {
+    #[inline(always)]
+    fn column<S: Simd>(&self, simd: S, column: usize, part: usize) -> [S::f32s; VECTORS] {
+        let rows = &S::as_simd_u32s(&self.0).0[part * VECTORS..][..VECTORS];
+        let mut out = [simd.splat_f32s(0.0); VECTORS];
+        for (out, words) in out.iter_mut().zip(rows) {
+            let widened = if column == 0 {
+                simd.wrapping_dyn_shl_u32s(*words, simd.splat_u32s(16))
+            } else {
+                simd.and_u32s(*words, simd.splat_u32s(0xffff_0000))
+            };
+            *out = simd.transmute_f32s_u32s(widened);
+        }
+        out
+    }
+}
+
+struct Sizes;
+
+impl WithSimd for Sizes {
+    type Output = &'static [usize];
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) -> &'static [usize] {
+        if S::REGISTER_COUNT >= 32 { WIDE } else { NARROW }
+    }
+}
+
+macro_rules! operand {
+    ($step:ident) => {
+        impl Operand for $step {
+            type X = f32;
+
+            fn arrange(x: &[f32], columns: usize) -> Activations<f32> {
+                let sizes = super::arch().dispatch(Sizes);
+                activations::floats(x, columns, <Self as Step>::COLUMNS, sizes)
+            }
+
+            fn product(product: Product<'_, Self>) {
+                super::arch().dispatch(Run(product));
+            }
+        }
+    };
+}
+
+operand!(Single);
+operand!(Pair);
+
+struct Run<'a, W: Operand>(Product<'a, W>);
+
+impl<W: FloatStep> WithSimd for Run<'_, W> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        self.0.drive(Floats(simd));
+    }
+}
+
+#[derive(Clone, Copy)]
+struct Floats<S>(S);
+
+impl<W: FloatStep, S: Simd> Kernel<W> for Floats<S> {
+    #[inline(always)]
+    fn tile<const T: usize>(self, panel: &[W], x: &[f32]) -> [[f32; ROWS]; T] {
+        let mut out = [[0.0; ROWS]; T];
+        let part_rows = VECTORS * S::F32_LANES;
+        for part in 0..ROWS / part_rows {
+            let sums = part_of_tile::<S, W, T>(self.0, panel, x, part);
+            for t in 0..T {
+                let rows = &mut out[t][part * part_rows..][..part_rows];
+                S::as_mut_simd_f32s(rows).0.copy_from_slice(&sums[t]);
+            }
+        }
+        out
+    }
+}
+
+#[inline(always)]
+fn part_of_tile<S: Simd, W: FloatStep, const T: usize>(
+    simd: S,
+    panel: &[W],
+    x: &[f32],
+    part: usize,
+) -> [[S::f32s; VECTORS]; T] {
+    let mut sums = [[simd.splat_f32s(0.0); VECTORS]; T];
+    for (step, x) in panel.iter().zip(x.chunks_exact(T * W::COLUMNS)) {
+        for column in 0..W::COLUMNS {
+            let weights = step.column(simd, column, part);
+            for t in 0..T {
+                let x = simd.splat_f32s(x[column * T + t]);
+                for v in 0..VECTORS {
+                    sums[t][v] = simd.mul_add_e_f32s(weights[v], x, sums[t][v]);
+                }
+            }
+        }
+    }
+    sums
+}

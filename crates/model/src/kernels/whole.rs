@@ -1,0 +1,70 @@
+//! Products with 8-bit weights: whole numbers are multiplied and summed within a block, which is exact, and one
+//! multiplication a block brings in the scales.
+//!
+//! All ways to do it give the same bits, because only the sum over blocks rounds and all take the blocks in their order.
+
+use super::activations::{self, Activations, TOKEN_WORDS};
+use super::panels::{Block, ROWS, WORDS};
+use super::product::{Kernel, Operand, Product};
+
+/// Tile sizes with 32 vector registers, and with 16.
+const WIDE: &[usize] = &[6, 4, 2, 1];
+const NARROW: &[usize] = &[4, 2, 1];
+
+impl Operand for Block {
+    type X = i32;
+
+    fn arrange(x: &[f32], columns: usize) -> Activations<i32> {
+        activations::whole(x, columns, tile_sizes())
+    }
+
+    fn product(product: Product<'_, Self>) {
+        #[cfg(target_arch = "x86_64")]
+        {
+            if let Some(vnni) = super::vnni::Vnni::detect() {
+                return product.drive(vnni);
+            }
+            if let Some(simd) = pulp::x86::V3::try_new() {
+                return product.drive(super::avx2::Avx2(simd));
+            }
+        }
+        product.drive(Portable);
+    }
+}
+
+fn tile_sizes() -> &'static [usize] {
+    #[cfg(target_arch = "x86_64")]
+    if super::vnni::Vnni::detect().is_some() {
+        return WIDE;
+    }
+    NARROW
+}
+
+/// What the others are measured by, and what runs on processors they do not know.
+#[derive(Clone, Copy)]
+pub(crate) struct Portable;
+
+impl Kernel<Block> for Portable {
+    fn tile<const T: usize>(self, panel: &[Block], x: &[i32]) -> [[f32; ROWS]; T] {
+        let mut out = [[0.0_f32; ROWS]; T];
+        for (block, x) in panel.iter().zip(x.chunks_exact(T * TOKEN_WORDS)) {
+            for (t, out) in out.iter_mut().enumerate() {
+                let mut sums = [x[(WORDS + 1) * T + t]; ROWS];
+                for (word, weights) in block.words.iter().enumerate() {
+                    let four = x[word * T + t].to_le_bytes().map(|byte| i32::from(byte.cast_signed()));
+                    for (sum, weights) in sums.iter_mut().zip(weights.as_chunks::<4>().0) {
+                        for (weight, x) in weights.iter().zip(four) {
+                            *sum += i32::from(*weight) * x;
+                        }
+                    }
+                }
+                let scale = f32::from_bits(x[WORDS * T + t].cast_unsigned());
+                for ((out, sum), own) in out.iter_mut().zip(sums).zip(block.scales) {
+                    let own = f32::from_bits(u32::from(own) << 16);
+                    *out = (sum as f32).mul_add(own * scale, *out);
+                }
+            }
+        }
+        out
+    }
+}
