@@ -2,7 +2,7 @@
 
 use rayon::prelude::*;
 
-use crate::kernels::{Activations, Operand, Panels, Product, ROWS, Weights};
+use crate::kernels::{Activations, Operand, Panels, Product, ROWS, STREAMS, Weights};
 
 /// How weights are kept in memory. Activations are 32-bit floats but beside 8-bit weights, sums are so in all of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -102,7 +102,7 @@ fn apply<W: Operand>(panels: &Panels<W>, x: &[f32]) -> Vec<f32> {
 fn by_rows<W: Operand>(panels: &Panels<W>, x: &Activations<W::X>, out: &mut [f32]) {
     let (tokens, outputs) = (x.tokens, panels.rows());
     let count = outputs.div_ceil(ROWS);
-    let piece = (PIECE * count / panels.bytes().max(1)).clamp(1, count);
+    let piece = (PIECE * count / panels.bytes().max(1)).max(1).next_multiple_of(STREAMS);
     let run = |(index, out): (usize, &mut [f32])| {
         let first = index * piece;
         let panel_stride = ROWS * tokens;

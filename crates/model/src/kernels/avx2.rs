@@ -15,8 +15,9 @@ const PART: usize = 8;
 pub(crate) struct Avx2(pub(crate) V3);
 
 impl Kernel<Block> for Avx2 {
-    fn tile<const T: usize>(self, panel: &[Block], x: &[i32]) -> [[f32; ROWS]; T] {
-        self.0.vectorize(Tile::<T> { simd: self.0, panel, x })
+    fn tile<const P: usize, const T: usize>(self, panels: [&[Block]; P], x: &[i32]) -> [[[f32; ROWS]; T]; P] {
+        let simd = self.0;
+        panels.map(|panel| simd.vectorize(Tile::<T> { simd, panel, x }))
     }
 }
 

@@ -92,14 +92,16 @@ struct Floats<S>(S);
 
 impl<W: FloatStep, S: Simd> Kernel<W> for Floats<S> {
     #[inline(always)]
-    fn tile<const T: usize>(self, panel: &[W], x: &[f32]) -> [[f32; ROWS]; T] {
-        let mut out = [[0.0; ROWS]; T];
+    fn tile<const P: usize, const T: usize>(self, panels: [&[W]; P], x: &[f32]) -> [[[f32; ROWS]; T]; P] {
+        let mut out = [[[0.0; ROWS]; T]; P];
         let part_rows = VECTORS * S::F32_LANES;
         for part in 0..ROWS / part_rows {
-            let sums = part_of_tile::<S, W, T>(self.0, panel, x, part);
-            for t in 0..T {
-                let rows = &mut out[t][part * part_rows..][..part_rows];
-                S::as_mut_simd_f32s(rows).0.copy_from_slice(&sums[t]);
+            let sums = part_of_tile::<S, W, P, T>(self.0, panels, x, part);
+            for p in 0..P {
+                for t in 0..T {
+                    let rows = &mut out[p][t][part * part_rows..][..part_rows];
+                    S::as_mut_simd_f32s(rows).0.copy_from_slice(&sums[p][t]);
+                }
             }
         }
         out
@@ -107,20 +109,23 @@ impl<W: FloatStep, S: Simd> Kernel<W> for Floats<S> {
 }
 
 #[inline(always)]
-fn part_of_tile<S: Simd, W: FloatStep, const T: usize>(
+fn part_of_tile<S: Simd, W: FloatStep, const P: usize, const T: usize>(
     simd: S,
-    panel: &[W],
+    panels: [&[W]; P],
     x: &[f32],
     part: usize,
-) -> [[S::f32s; VECTORS]; T] {
-    let mut sums = [[simd.splat_f32s(0.0); VECTORS]; T];
-    for (step, x) in panel.iter().zip(x.chunks_exact(T * W::COLUMNS)) {
-        for column in 0..W::COLUMNS {
-            let weights = step.column(simd, column, part);
-            for t in 0..T {
-                let x = simd.splat_f32s(x[column * T + t]);
-                for v in 0..VECTORS {
-                    sums[t][v] = simd.mul_add_e_f32s(weights[v], x, sums[t][v]);
+) -> [[[S::f32s; VECTORS]; T]; P] {
+    let mut sums = [[[simd.splat_f32s(0.0); VECTORS]; T]; P];
+    let panels = panels.map(|panel| &panel[..panels[0].len()]);
+    for (at, x) in (0..panels[0].len()).zip(x.chunks_exact(T * W::COLUMNS)) {
+        for p in 0..P {
+            for column in 0..W::COLUMNS {
+                let weights = panels[p][at].column(simd, column, part);
+                for t in 0..T {
+                    let x = simd.splat_f32s(x[column * T + t]);
+                    for v in 0..VECTORS {
+                        sums[p][t][v] = simd.mul_add_e_f32s(weights[v], x, sums[p][t][v]);
+                    }
                 }
             }
         }

@@ -19,7 +19,7 @@ pub(crate) use activations::Activations;
 pub(crate) use attend::{Attention, attend};
 pub(crate) use elementwise::{gated, rms_norm, rotate, softcap};
 pub(crate) use panels::{Panels, ROWS, Weights};
-pub(crate) use product::{Operand, Product};
+pub(crate) use product::{Operand, Product, STREAMS};
 
 use pulp::Arch;
 

@@ -151,9 +151,9 @@ impl<T: Step> Panels<T> {
         self.rows
     }
 
-    /// The panels from `first` on, each as its steps.
-    pub(crate) fn from(&self, first: usize) -> impl Iterator<Item = &[T]> {
-        self.steps[first * self.width()..].chunks_exact(self.width())
+    /// The steps of one panel.
+    pub(crate) fn panel(&self, index: usize) -> &[T] {
+        &self.steps[index * self.width()..][..self.width()]
     }
 
     /// Stores whole rows from row `first` on.
@@ -179,8 +179,7 @@ impl<T: Step> Panels<T> {
 
     /// Writes one row as 32-bit floats.
     pub(crate) fn read(&self, row: usize, out: &mut [f32]) {
-        let panel = &self.steps[row / ROWS * self.width()..][..self.width()];
-        for (step, out) in panel.iter().zip(out.chunks_mut(T::COLUMNS)) {
+        for (step, out) in self.panel(row / ROWS).iter().zip(out.chunks_mut(T::COLUMNS)) {
             step.get(row % ROWS, out);
         }
     }
@@ -211,10 +210,6 @@ impl Weights {
 
     pub(crate) fn rows(&self) -> usize {
         each!(self, panels => panels.rows())
-    }
-
-    pub(crate) fn columns(&self) -> usize {
-        each!(self, panels => panels.columns())
     }
 
     /// Stores whole rows from row `first` on.

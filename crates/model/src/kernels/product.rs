@@ -28,44 +28,67 @@ pub(crate) struct Product<'a, W: Operand> {
     pub(crate) panel_stride: usize,
 }
 
-/// One tile of `T` tokens with one panel.
+/// One tile of `T` tokens with `P` panels.
 pub(crate) trait Kernel<W: Operand>: Copy {
-    fn tile<const T: usize>(self, panel: &[W], x: &[W::X]) -> [[f32; ROWS]; T];
+    fn tile<const P: usize, const T: usize>(self, panels: [&[W]; P], x: &[W::X]) -> [[[f32; ROWS]; T]; P];
 }
+
+/// Panels that one token meets at a time: alone it is done with a panel before the next weights have come from memory, so
+/// several streams are read at once.
+pub(crate) const STREAMS: usize = 4;
 
 impl<W: Operand> Product<'_, W> {
     /// All tiles with all panels, a panel staying near the core until all tiles have met it.
     #[inline(always)]
     pub(crate) fn drive<K: Kernel<W>>(mut self, kernel: K) {
-        let x = self.x.data.as_slice();
-        let width = x.len() / self.x.tokens;
-        let panels = self.panels;
-        for (index, panel) in panels.from(self.first).take(self.count).enumerate() {
-            let rows = (panels.rows() - (self.first + index) * ROWS).min(ROWS);
-            let mut token = 0;
-            for size in tiles(self.x.tokens, self.x.sizes) {
-                let x = &x[token * width..][..size * width];
-                let at = token * self.token_stride + index * self.panel_stride;
-                macro_rules! store {
-                    ($size:literal) => {
-                        self.store(at, rows, &kernel.tile::<$size>(panel, x))
-                    };
+        let mut done = 0;
+        if self.x.tokens == 1 {
+            while self.count - done >= STREAMS {
+                let mut panels: [&[W]; STREAMS] = [&[]; STREAMS];
+                for (index, panel) in panels.iter_mut().enumerate() {
+                    *panel = self.panels.panel(self.first + done + index);
                 }
-                match size {
-                    12 => store!(12),
-                    8 => store!(8),
-                    6 => store!(6),
-                    4 => store!(4),
-                    2 => store!(2),
-                    _ => store!(1),
+                let tiles = kernel.tile::<STREAMS, 1>(panels, &self.x.data);
+                for (index, tile) in tiles.iter().enumerate() {
+                    self.store(0, done + index, tile);
                 }
-                token += size;
+                done += STREAMS;
             }
+        }
+        for index in done..self.count {
+            self.panel(kernel, index);
         }
     }
 
     #[inline(always)]
-    fn store(&mut self, at: usize, rows: usize, tile: &[[f32; ROWS]]) {
+    fn panel<K: Kernel<W>>(&mut self, kernel: K, index: usize) {
+        let panel = [self.panels.panel(self.first + index)];
+        let width = self.x.data.len() / self.x.tokens;
+        let mut token = 0;
+        for size in tiles(self.x.tokens, self.x.sizes) {
+            let x = &self.x.data[token * width..][..size * width];
+            macro_rules! tile {
+                ($size:literal) => {
+                    self.store(token, index, &kernel.tile::<1, $size>(panel, x)[0])
+                };
+            }
+            match size {
+                12 => tile!(12),
+                8 => tile!(8),
+                6 => tile!(6),
+                4 => tile!(4),
+                2 => tile!(2),
+                _ => tile!(1),
+            }
+            token += size;
+        }
+    }
+
+    /// Stores what the tile that begins with `token` gave with a panel.
+    #[inline(always)]
+    fn store(&mut self, token: usize, index: usize, tile: &[[f32; ROWS]]) {
+        let rows = (self.panels.rows() - (self.first + index) * ROWS).min(ROWS);
+        let at = token * self.token_stride + index * self.panel_stride;
         for (token, values) in tile.iter().enumerate() {
             let out = &mut self.out[at + token * self.token_stride..];
             match out.first_chunk_mut::<ROWS>() {

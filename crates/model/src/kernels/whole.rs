@@ -45,7 +45,13 @@ fn tile_sizes() -> &'static [usize] {
 pub(crate) struct Portable;
 
 impl Kernel<Block> for Portable {
-    fn tile<const T: usize>(self, panel: &[Block], x: &[i32]) -> [[f32; ROWS]; T] {
+    fn tile<const P: usize, const T: usize>(self, panels: [&[Block]; P], x: &[i32]) -> [[[f32; ROWS]; T]; P] {
+        panels.map(|panel| Self::panel(panel, x))
+    }
+}
+
+impl Portable {
+    fn panel<const T: usize>(panel: &[Block], x: &[i32]) -> [[f32; ROWS]; T] {
         let mut out = [[0.0_f32; ROWS]; T];
         for (block, x) in panel.iter().zip(x.chunks_exact(T * TOKEN_WORDS)) {
             for (t, out) in out.iter_mut().enumerate() {
