@@ -6,6 +6,7 @@ use pulp::{Simd, WithSimd};
 
 use super::activations::{self, Activations};
 use super::panels::{Pair, ROWS, Single, Step};
+use super::prefetch::prefetch;
 use super::product::{Kernel, Operand, Product};
 
 /// Vectors of rows that are summed at a time.
@@ -116,11 +117,13 @@ fn part_of_tile<S: Simd, W: FloatStep, const P: usize, const T: usize>(
     part: usize,
 ) -> [[[S::f32s; VECTORS]; T]; P] {
     let mut sums = [[[simd.splat_f32s(0.0); VECTORS]; T]; P];
-    let panels = panels.map(|panel| &panel[..panels[0].len()]);
-    for (at, x) in (0..panels[0].len()).zip(x.chunks_exact(T * W::COLUMNS)) {
+    let steps = x.len() / (T * W::COLUMNS);
+    let own = panels.map(|panel| &panel[..steps]);
+    for (at, x) in (0..steps).zip(x.chunks_exact(T * W::COLUMNS)) {
         for p in 0..P {
+            prefetch(panels[p], at);
             for column in 0..W::COLUMNS {
-                let weights = panels[p][at].column(simd, column, part);
+                let weights = own[p][at].column(simd, column, part);
                 for t in 0..T {
                     let x = simd.splat_f32s(x[column * T + t]);
                     for v in 0..VECTORS {

@@ -10,6 +10,7 @@ mod avx2;
 mod elementwise;
 mod floats;
 mod panels;
+mod prefetch;
 mod product;
 #[cfg(target_arch = "x86_64")]
 mod vnni;

@@ -151,9 +151,9 @@ impl<T: Step> Panels<T> {
         self.rows
     }
 
-    /// The steps of one panel.
+    /// The steps of one panel, and behind them those of the panels that follow.
     pub(crate) fn panel(&self, index: usize) -> &[T] {
-        &self.steps[index * self.width()..][..self.width()]
+        &self.steps[index * self.width()..]
     }
 
     /// Stores whole rows from row `first` on.

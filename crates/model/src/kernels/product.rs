@@ -28,7 +28,7 @@ pub(crate) struct Product<'a, W: Operand> {
     pub(crate) panel_stride: usize,
 }
 
-/// One tile of `T` tokens with `P` panels.
+/// One tile of `T` tokens with `P` panels: as many steps of each as `x` has; what follows them may be fetched ahead.
 pub(crate) trait Kernel<W: Operand>: Copy {
     fn tile<const P: usize, const T: usize>(self, panels: [&[W]; P], x: &[W::X]) -> [[[f32; ROWS]; T]; P];
 }

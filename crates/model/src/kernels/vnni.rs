@@ -12,6 +12,7 @@ use pulp::bytemuck::cast;
 
 use super::activations::TOKEN_WORDS;
 use super::panels::{Block, ROWS, WORDS};
+use super::prefetch::prefetch;
 use super::product::Kernel;
 
 /// Proof that this processor has what [`tile`] needs.
@@ -42,10 +43,12 @@ impl Kernel<Block> for Vnni {
 #[target_feature(enable = "avx512f,avx512vnni")]
 fn tile<const P: usize, const T: usize>(panels: [&[Block]; P], x: &[i32]) -> [[[f32; ROWS]; T]; P] {
     let mut out = [[[_mm512_setzero_ps(); 2]; T]; P];
-    let panels = panels.map(|panel| &panel[..panels[0].len()]);
-    for (at, x) in (0..panels[0].len()).zip(x.chunks_exact(T * TOKEN_WORDS)) {
+    let steps = x.len() / (T * TOKEN_WORDS);
+    let own = panels.map(|panel| &panel[..steps]);
+    for (at, x) in (0..steps).zip(x.chunks_exact(T * TOKEN_WORDS)) {
         for p in 0..P {
-            block(&panels[p][at], x, &mut out[p]);
+            prefetch(panels[p], at);
+            multiply(&own[p][at], x, &mut out[p]);
         }
     }
     let mut rows = [[[0.0; ROWS]; T]; P];
@@ -59,7 +62,7 @@ fn tile<const P: usize, const T: usize>(panels: [&[Block]; P], x: &[i32]) -> [[[
 
 #[inline]
 #[target_feature(enable = "avx512f,avx512vnni")]
-fn block<const T: usize>(block: &Block, x: &[i32], out: &mut [[__m512; 2]; T]) {
+fn multiply<const T: usize>(block: &Block, x: &[i32], out: &mut [[__m512; 2]; T]) {
     let (words, rest) = x.split_at(WORDS * T);
     let (scales, corrections) = rest.split_at(T);
     let mut sums = [[_mm512_set1_epi32(0); 2]; T];
