@@ -102,11 +102,19 @@ fn apply<W: Operand>(panels: &Panels<W>, x: &[f32]) -> Vec<f32> {
 fn by_rows<W: Operand>(panels: &Panels<W>, x: &Activations<W::X>, out: &mut [f32]) {
     let (tokens, outputs) = (x.tokens, panels.rows());
     let count = outputs.div_ceil(ROWS);
-    let piece = (PIECE * count / panels.bytes().max(1)).max(1).next_multiple_of(STREAMS);
+    let piece = (PIECE * count / panels.bytes().max(1))
+        .max(1)
+        .next_multiple_of(STREAMS);
     let run = |(index, out): (usize, &mut [f32])| {
         let first = index * piece;
         let panel_stride = ROWS * tokens;
-        part(panels, first..count.min(first + piece), x, out, (ROWS, panel_stride));
+        part(
+            panels,
+            first..count.min(first + piece),
+            x,
+            out,
+            (ROWS, panel_stride),
+        );
     };
     if tokens == 1 {
         out.par_chunks_mut(piece * ROWS).enumerate().for_each(run);
@@ -180,9 +188,11 @@ mod tests {
             for tokens in [1, 2, 3, 5, 7, 13, 97, 200] {
                 let x = numbers(inputs * tokens, 3);
                 let expected = naive(inputs, outputs, &x);
-                for (precision, tolerance) in
-                    [(Precision::F32, 1e-5), (Precision::Bf16, 2e-2), (Precision::Q8, 3e-2)]
-                {
+                for (precision, tolerance) in [
+                    (Precision::F32, 1e-5),
+                    (Precision::Bf16, 2e-2),
+                    (Precision::Q8, 3e-2),
+                ] {
                     let found = linear(precision, inputs, outputs).apply(&x);
                     let worst = found
                         .iter()

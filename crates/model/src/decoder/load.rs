@@ -161,6 +161,10 @@ impl Loader<'_> {
 
     /// One map out of several modules with the same inputs.
     fn stacked(&self, modules: &[(String, usize)], inputs: usize, biased: bool) -> Result<Linear> {
+        for (module, outputs) in modules {
+            self.store
+                .check(&format!("{module}.weight"), &[*outputs, inputs])?;
+        }
         let outputs = modules.iter().map(|(_, outputs)| outputs).sum();
         let wide = self.store.is_wide(&format!("{}.weight", modules[0].0));
         let mut weights = self.precision.zeros(wide, outputs, inputs);

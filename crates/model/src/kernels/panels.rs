@@ -91,7 +91,9 @@ impl Step for Block {
     /// Symmetric: the largest weight becomes at most ±127. The scale is rounded up to 16 bits first, so that this rounding
     /// makes steps coarser by at most 1/128 and adds no error of its own.
     fn put(&mut self, lane: usize, weights: &[f32]) {
-        let largest = weights.iter().fold(0.0_f32, |most, weight| most.max(weight.abs()));
+        let largest = weights
+            .iter()
+            .fold(0.0_f32, |most, weight| most.max(weight.abs()));
         let bits = (largest / 127.0).to_bits().saturating_add(0xffff) >> 16;
         let scale = f32::from_bits(bits << 16);
         let inverse = if scale > 0.0 { scale.recip() } else { 0.0 };

@@ -11,7 +11,10 @@ pub(super) fn prefetch<T>(stream: &[T], at: usize) {
         use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
         let start = std::ptr::from_ref(step).cast::<i8>();
         for line in 0..size_of::<T>().div_ceil(64) {
-            #[expect(unsafe_code, reason = "the function takes a pointer, which the instruction never reads through")]
+            #[expect(
+                unsafe_code,
+                reason = "the function takes a pointer, which the instruction never reads through"
+            )]
             // SAFETY: a prefetch is a hint; it changes no memory and faults at no address, and this one is inside a value.
             unsafe {
                 _mm_prefetch::<_MM_HINT_T0>(start.wrapping_add(64 * line));

@@ -8,7 +8,7 @@ use super::panels::{Block, ROWS, WORDS};
 use super::product::{Kernel, Operand, Product};
 
 /// Tile sizes with 32 vector registers, and with 16.
-const WIDE: &[usize] = &[6, 4, 2, 1];
+const WIDE: &[usize] = &[8, 4, 2, 1];
 const NARROW: &[usize] = &[4, 2, 1];
 
 impl Operand for Block {
@@ -57,7 +57,9 @@ impl Portable {
             for (t, out) in out.iter_mut().enumerate() {
                 let mut sums = [x[(WORDS + 1) * T + t]; ROWS];
                 for (word, weights) in block.words.iter().enumerate() {
-                    let four = x[word * T + t].to_le_bytes().map(|byte| i32::from(byte.cast_signed()));
+                    let four = x[word * T + t]
+                        .to_le_bytes()
+                        .map(|byte| i32::from(byte.cast_signed()));
                     for (sum, weights) in sums.iter_mut().zip(weights.as_chunks::<4>().0) {
                         for (weight, x) in weights.iter().zip(four) {
                             *sum += i32::from(*weight) * x;
