@@ -104,7 +104,7 @@ impl Step for Block {
                 clippy::cast_sign_loss,
                 reason = "between 1 and 255"
             )]
-            let byte = ((weight * inverse).round() + f32::from(ZERO)) as u8;
+            let byte = ((weight * inverse).round_ties_even() + f32::from(ZERO)) as u8;
             self.words[at / WORD][lane * WORD + at % WORD] = byte;
         }
     }
