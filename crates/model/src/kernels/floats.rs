@@ -135,3 +135,63 @@ fn part_of_tile<S: Simd, W: FloatStep, const P: usize, const T: usize>(
     }
     sums
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernels::panels::Panels;
+
+    fn numbers(count: usize, seed: u64) -> Vec<f32> {
+        let mut random = fastrand::Rng::with_seed(seed);
+        (0..count).map(|_| random.f32() - 0.5).collect()
+    }
+
+    fn run<S: Simd>(panels: &Panels<Pair>, tokens: usize, simd: S) -> Vec<f32> {
+        let x = Pair::arrange(&numbers(tokens * panels.columns(), 2), panels.columns());
+        let mut out = vec![0.0; tokens * panels.rows()];
+        simd.vectorize(Run(Product {
+            panels,
+            first: 0,
+            count: panels.rows().div_ceil(ROWS),
+            x: &x,
+            out: &mut out,
+            token_stride: panels.rows(),
+            panel_stride: ROWS,
+        }));
+        out
+    }
+
+    /// Without fused multiplication each product is rounded once more; with it vectors of all widths give the same bits.
+    #[test]
+    fn all_processors_give_the_same_results() {
+        for (rows, columns) in [(7, 5), (200, 96), (64, 101)] {
+            let mut panels = Panels::zeros(rows, columns);
+            panels.write(0, &numbers(rows * columns, 1));
+            for tokens in [1, 2, 7, 31] {
+                let plain = run(&panels, tokens, pulp::Scalar);
+                let near = |found: &[f32]| found.iter().zip(&plain).all(|(a, b)| (a - b).abs() < 1e-5);
+                assert!(plain.iter().any(|value| value.abs() > 0.01));
+                #[cfg(target_arch = "x86_64")]
+                if let Some(narrow) = pulp::x86::V3::try_new() {
+                    let narrow = run(&panels, tokens, narrow);
+                    assert!(near(&narrow), "{rows}×{columns}, {tokens}");
+                    if let Some(wide) = pulp::x86::V4::try_new() {
+                        assert_eq!(run(&panels, tokens, wide), narrow, "{rows}×{columns}, {tokens}");
+                    }
+                }
+                let mut own = vec![0.0; plain.len()];
+                let x = Pair::arrange(&numbers(tokens * columns, 2), columns);
+                Pair::product(Product {
+                    panels: &panels,
+                    first: 0,
+                    count: rows.div_ceil(ROWS),
+                    x: &x,
+                    out: &mut own,
+                    token_stride: rows,
+                    panel_stride: ROWS,
+                });
+                assert!(near(&own), "{rows}×{columns}, {tokens}");
+            }
+        }
+    }
+}

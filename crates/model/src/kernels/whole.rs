@@ -76,3 +76,76 @@ impl Portable {
         out
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernels::panels::{BLOCK, Panels, Step as _};
+
+    fn numbers(count: usize, seed: u64) -> Vec<f32> {
+        let mut random = fastrand::Rng::with_seed(seed);
+        (0..count).map(|_| random.f32() - 0.5).collect()
+    }
+
+    fn run(panels: &Panels<Block>, tokens: usize, kernel: impl Kernel<Block>) -> Vec<f32> {
+        let x = Block::arrange(&numbers(tokens * panels.columns(), 2), panels.columns());
+        let mut out = vec![0.0; tokens * panels.rows()];
+        let product = Product {
+            panels,
+            first: 0,
+            count: panels.rows().div_ceil(ROWS),
+            x: &x,
+            out: &mut out,
+            token_stride: panels.rows(),
+            panel_stride: ROWS,
+        };
+        product.drive(kernel);
+        out
+    }
+
+    #[test]
+    fn all_processors_give_the_same_bits() {
+        for (rows, columns) in [(7, 5), (200, 96), (64, 100)] {
+            let mut panels = Panels::zeros(rows, columns);
+            panels.write(0, &numbers(rows * columns, 1));
+            for tokens in [1, 2, 7, 31] {
+                let expected = run(&panels, tokens, Portable);
+                assert!(expected.iter().any(|value| value.abs() > 0.01));
+                #[cfg(target_arch = "x86_64")]
+                {
+                    if let Some(simd) = pulp::x86::V3::try_new() {
+                        let found = run(&panels, tokens, crate::kernels::avx2::Avx2(simd));
+                        assert_eq!(found, expected, "AVX2, {rows}×{columns}, {tokens}");
+                    }
+                    if let Some(vnni) = crate::kernels::vnni::Vnni::detect() {
+                        let found = run(&panels, tokens, vnni);
+                        assert_eq!(found, expected, "VNNI, {rows}×{columns}, {tokens}");
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn the_largest_numbers_do_not_overflow() {
+        let mut panels = Panels::<Block>::zeros(1, BLOCK);
+        panels.write(0, &[-1.0; BLOCK]);
+        let mut own = [0.0; BLOCK];
+        let mut block = Block::EMPTY;
+        block.put(0, &[-1.0; BLOCK]);
+        block.get(0, &mut own);
+        let x = Block::arrange(&[1.0; BLOCK], BLOCK);
+        let mut out = [0.0];
+        Block::product(Product {
+            panels: &panels,
+            first: 0,
+            count: 1,
+            x: &x,
+            out: &mut out,
+            token_stride: 1,
+            panel_stride: 1,
+        });
+        let expected: f32 = own.iter().sum();
+        assert!((out[0] - expected).abs() < 1e-3, "{} {expected}", out[0]);
+    }
+}
