@@ -1,7 +1,7 @@
 //! Products with 8-bit weights on processors with AVX-512 VNNI: one instruction multiplies and sums 64 pairs of bytes.
 //!
-//! The only place of the crate with `unsafe`: a call of a function for these processors, made by who has seen that this is
-//! one. Loads and stores are copies of arrays.
+//! One of two places of the crate with `unsafe`, beside [`super::prefetch`]: a call of a function for these processors, made
+//! by who has seen that this is one. Loads and stores are copies of arrays.
 
 use std::arch::x86_64::{
     __m256i, __m512, __m512i, _mm512_castsi512_ps, _mm512_cvtepi32_ps, _mm512_cvtepu16_epi32,
