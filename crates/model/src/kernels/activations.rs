@@ -112,7 +112,9 @@ fn rounded(values: &[f32; BLOCK]) -> [i32; TOKEN_WORDS] {
     let inverse = if largest > 0.0 { 127.0 / largest } else { 0.0 };
     let mut whole = [0_i32; BLOCK];
     for (whole, value) in whole.iter_mut().zip(values) {
-        *whole = (value * inverse + MAGIC).to_bits().cast_signed() - MAGIC.to_bits().cast_signed();
+        let nearest = (value * inverse + MAGIC).to_bits().cast_signed() - MAGIC.to_bits().cast_signed();
+        // Does nothing but where a value or the inverse is not finite.
+        *whole = nearest.clamp(-127, 127);
     }
     let mut words = [0; TOKEN_WORDS];
     for (word, four) in words.iter_mut().zip(whole.as_chunks::<4>().0) {
@@ -121,4 +123,30 @@ fn rounded(values: &[f32; BLOCK]) -> [i32; TOKEN_WORDS] {
     words[WORDS] = (largest / 127.0).to_bits().cast_signed();
     words[WORDS + 1] = -i32::from(ZERO) * whole.iter().sum::<i32>();
     words
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rounding_keeps_values_and_survives_any() {
+        let values: [f32; BLOCK] = std::array::from_fn(|i| i as f32 - 20.0);
+        let words = rounded(&values);
+        let scale = f32::from_bits(words[WORDS].cast_unsigned());
+        let mut sum = 0;
+        for (i, value) in values.iter().enumerate() {
+            let whole = i32::from(words[i / 4].to_le_bytes()[i % 4].cast_signed());
+            assert!(
+                (whole as f32 * scale - value).abs() <= scale * 0.501,
+                "{value}: {whole}"
+            );
+            sum += whole;
+        }
+        assert_eq!(words[WORDS + 1], -128 * sum);
+        for odd in [f32::NAN, f32::INFINITY, f32::MIN, 1e-45, -0.0] {
+            let words = rounded(&[odd; BLOCK]);
+            assert!(words[WORDS + 1].abs() <= 128 * 127 * 32, "{odd}");
+        }
+    }
 }
