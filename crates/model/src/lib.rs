@@ -29,6 +29,7 @@ pub use chat::ChatTemplate;
 pub use config::{Generation, Spec};
 pub use decoder::{Decoder, Progress, Segment, Want};
 pub use error::{Error, Result};
+pub use kernels::exp;
 pub use linear::Precision;
 pub use lora::Lora;
 pub use tokenizer::{TextStream, Tokenizer};

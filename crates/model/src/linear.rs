@@ -2,9 +2,9 @@
 
 use rayon::prelude::*;
 
-use crate::kernels::{self, CopyRow, Encoded, Product, Rows, product};
+use crate::kernels::{Activations, Operand, Panels, Product, ROWS, STREAMS, Weights};
 
-/// How weights are kept in memory. Activations and sums are 32-bit floats in all of them.
+/// How weights are kept in memory. Activations are 32-bit floats but beside 8-bit weights, sums are so in all of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Precision {
     /// Without loss: bfloat16 where the file has it, else 32 bits.
@@ -13,131 +13,143 @@ pub enum Precision {
     F32,
     /// Upper half of 32-bit floats: exact for files in bfloat16.
     Bf16,
-    /// 8-bit whole numbers with a scale for each 32: about 0.5 % error of a weight.
+    /// 8-bit whole numbers with a scale for each 32, and activations rounded the same way before each product: about 0.5 %
+    /// error of each factor.
     Q8,
 }
 
-/// Tokens a thread at least needs for a share of tokens to pay: below, threads share the rows.
+impl Precision {
+    /// Room for a matrix that files hold in 32 bits (`wide`) or fewer.
+    pub(crate) fn zeros(self, wide: bool, rows: usize, columns: usize) -> Weights {
+        match (self, wide) {
+            (Self::F32, _) | (Self::Stored, true) => Weights::F32(Panels::zeros(rows, columns)),
+            (Self::Bf16, _) | (Self::Stored, false) => Weights::Bf16(Panels::zeros(rows, columns)),
+            (Self::Q8, _) => Weights::Q8(Panels::zeros(rows, columns)),
+        }
+    }
+}
+
+/// Tokens a thread needs at least for a share of tokens to pay: below, threads share the rows.
 const TOKENS_PER_THREAD: usize = 16;
 /// Tokens that are carried past all rows at a time, so that they stay in the cache near the core.
-const TOKEN_BLOCK: usize = 96;
-/// Rows of one piece of work when threads share rows: enough that taking a piece costs nothing beside it.
-const ROW_PIECE: usize = 64;
-/// Elements of a line of the cache.
-const LINE: usize = 16;
-/// Rows that are widened at a time.
-const TILE_ROWS: usize = 4;
+const TOKEN_BLOCK: usize = 128;
+/// Bytes of weights in one piece of work when threads share rows: enough that taking a piece costs little beside it.
+const PIECE: usize = 64 << 10;
 
 /// `y = W x (+ b)`.
 #[derive(Debug)]
 pub(crate) struct Linear {
-    weights: Encoded,
+    weights: Weights,
     bias: Option<Vec<f32>>,
-    inputs: usize,
-    outputs: usize,
 }
 
 impl Linear {
-    pub(crate) fn new(weights: Encoded, bias: Option<Vec<f32>>, inputs: usize, outputs: usize) -> Self {
-        Self {
-            weights,
-            bias,
-            inputs,
-            outputs,
-        }
+    pub(crate) fn new(weights: Weights, bias: Option<Vec<f32>>) -> Self {
+        Self { weights, bias }
     }
 
     pub(crate) fn outputs(&self) -> usize {
-        self.outputs
+        self.weights.rows()
     }
 
     pub(crate) fn bytes(&self) -> usize {
         self.weights.bytes() + self.bias.as_ref().map_or(0, |bias| bias.len() * 4)
     }
 
-    fn rows(&self) -> Rows<'_> {
-        Rows {
-            data: &self.weights,
-            columns: self.inputs,
-        }
-    }
-
     /// Row `row` as 32-bit floats into `out`: an embedding.
     pub(crate) fn copy_row(&self, row: usize, out: &mut [f32]) {
-        let mut buffer = vec![0.0; self.rows().buffer()];
-        kernels::arch().dispatch(CopyRow {
-            rows: self.rows(),
-            row,
-            buffer: &mut buffer,
-            out,
-        });
+        self.weights.read(row, out);
     }
 
     /// Applies the map to tokens one after the other.
     pub(crate) fn apply(&self, x: &[f32]) -> Vec<f32> {
-        let tokens = x.len() / self.inputs;
-        let mut out = vec![0.0; tokens * self.outputs];
-        if tokens == 0 {
-            return out;
-        }
-        let mut space = vec![0.0; x.len() + LINE];
-        let own = aligned(&mut space, x.len());
-        own.copy_from_slice(x);
-        let x = &*own;
-        let threads = rayon::current_num_threads();
-        if tokens >= threads * TOKENS_PER_THREAD {
-            let share = tokens.div_ceil(threads).min(TOKEN_BLOCK);
-            let shares = x
-                .par_chunks(share * self.inputs)
-                .zip(out.par_chunks_mut(share * self.outputs));
-            shares.for_each(|(x, out)| self.part(0, self.outputs, x, out, (self.outputs, 1)));
-        } else if tokens == 1 {
-            let pieces = out.par_chunks_mut(ROW_PIECE).enumerate();
-            pieces.for_each(|(piece, out)| self.part(piece * ROW_PIECE, out.len(), x, out, (out.len(), 1)));
-        } else {
-            let mut by_row = vec![0.0; out.len()];
-            let pieces = by_row.par_chunks_mut(ROW_PIECE * tokens).enumerate();
-            pieces.for_each(|(piece, out)| {
-                self.part(piece * ROW_PIECE, out.len() / tokens, x, out, (1, tokens))
-            });
-            transpose(&by_row, tokens, &mut out);
+        let mut out = match &self.weights {
+            Weights::F32(panels) => apply(panels, x),
+            Weights::Bf16(panels) => apply(panels, x),
+            Weights::Q8(panels) => apply(panels, x),
+        };
+        if let Some(bias) = &self.bias {
+            for token in out.chunks_exact_mut(bias.len()) {
+                token.iter_mut().zip(bias).for_each(|(out, bias)| *out += bias);
+            }
         }
         out
     }
+}
 
-    fn part(&self, first: usize, count: usize, x: &[f32], out: &mut [f32], strides: (usize, usize)) {
-        let size = TILE_ROWS * self.rows().buffer();
-        let mut space = vec![0.0; size + LINE];
-        product(Product {
-            rows: self.rows(),
-            first,
-            count,
-            x,
-            bias: self.bias.as_deref(),
-            out,
-            token_stride: strides.0,
-            row_stride: strides.1,
-            buffer: aligned(&mut space, size),
+fn apply<W: Operand>(panels: &Panels<W>, x: &[f32]) -> Vec<f32> {
+    let (inputs, outputs) = (panels.columns(), panels.rows());
+    let tokens = x.len() / inputs;
+    let mut out = vec![0.0; tokens * outputs];
+    let threads = rayon::current_num_threads();
+    if tokens >= threads * TOKENS_PER_THREAD {
+        let blocks = threads * tokens.div_ceil(threads * TOKEN_BLOCK);
+        let share = tokens.div_ceil(blocks);
+        let shares = x
+            .par_chunks(share * inputs)
+            .zip(out.par_chunks_mut(share * outputs));
+        shares.for_each(|(x, out)| {
+            let x = W::arrange(x, inputs);
+            part(panels, 0..outputs.div_ceil(ROWS), &x, out, (outputs, ROWS));
         });
+    } else if tokens > 0 {
+        by_rows(panels, &W::arrange(x, inputs), &mut out);
     }
+    out
 }
 
-/// `length` elements of `space` that begin with a line of the cache. A vector that straddles two lines takes two loads, and
-/// what the allocator gives out begins 16 bytes into a line.
-fn aligned(space: &mut [f32], length: usize) -> &mut [f32] {
-    let offset = space.as_ptr().align_offset(LINE * size_of::<f32>());
-    let offset = offset.min(space.len() - length);
-    &mut space[offset..][..length]
-}
-
-/// From a row after the other to a token after the other.
-fn transpose(by_row: &[f32], tokens: usize, out: &mut [f32]) {
-    let outputs = by_row.len() / tokens;
-    for (row, values) in by_row.chunks_exact(tokens).enumerate() {
-        for (token, value) in values.iter().enumerate() {
-            out[token * outputs + row] = *value;
+/// Few tokens: threads share the rows.
+fn by_rows<W: Operand>(panels: &Panels<W>, x: &Activations<W::X>, out: &mut [f32]) {
+    let (tokens, outputs) = (x.tokens, panels.rows());
+    let count = outputs.div_ceil(ROWS);
+    let piece = (PIECE * count / panels.bytes().max(1))
+        .max(1)
+        .next_multiple_of(STREAMS);
+    let run = |(index, out): (usize, &mut [f32])| {
+        let first = index * piece;
+        let panel_stride = ROWS * tokens;
+        part(
+            panels,
+            first..count.min(first + piece),
+            x,
+            out,
+            (ROWS, panel_stride),
+        );
+    };
+    if tokens == 1 {
+        out.par_chunks_mut(piece * ROWS).enumerate().for_each(run);
+        return;
+    }
+    let mut by_panel = vec![0.0; count * ROWS * tokens];
+    by_panel
+        .par_chunks_mut(piece * ROWS * tokens)
+        .enumerate()
+        .for_each(run);
+    for (panel, values) in by_panel.chunks_exact(ROWS * tokens).enumerate() {
+        for (token, values) in values.as_chunks::<ROWS>().0.iter().enumerate() {
+            let own = &mut out[token * outputs..][..outputs][panel * ROWS..];
+            let rows = own.len().min(ROWS);
+            own[..rows].copy_from_slice(&values[..rows]);
         }
     }
+}
+
+fn part<W: Operand>(
+    panels: &Panels<W>,
+    range: std::ops::Range<usize>,
+    x: &Activations<W::X>,
+    out: &mut [f32],
+    strides: (usize, usize),
+) {
+    W::product(Product {
+        panels,
+        first: range.start,
+        count: range.len(),
+        x,
+        out,
+        token_stride: strides.0,
+        panel_stride: strides.1,
+    });
 }
 
 #[cfg(test)]
@@ -149,9 +161,10 @@ mod tests {
         (0..count).map(|_| random.f32() - 0.5).collect()
     }
 
-    fn linear(mut weights: Encoded, inputs: usize, outputs: usize) -> Linear {
-        weights.push_rows(&numbers(inputs * outputs, 1), inputs);
-        Linear::new(weights, Some(numbers(outputs, 2)), inputs, outputs)
+    fn linear(precision: Precision, inputs: usize, outputs: usize) -> Linear {
+        let mut weights = precision.zeros(true, outputs, inputs);
+        weights.write(0, &numbers(inputs * outputs, 1));
+        Linear::new(weights, Some(numbers(outputs, 2)))
     }
 
     fn naive(inputs: usize, outputs: usize, x: &[f32]) -> Vec<f32> {
@@ -175,16 +188,12 @@ mod tests {
             for tokens in [1, 2, 3, 5, 7, 13, 97, 200] {
                 let x = numbers(inputs * tokens, 3);
                 let expected = naive(inputs, outputs, &x);
-                let empty_q8 = Encoded::Q8 {
-                    values: vec![],
-                    scales: vec![],
-                };
-                for (weights, tolerance) in [
-                    (Encoded::F32(vec![]), 1e-5),
-                    (Encoded::Bf16(vec![]), 2e-2),
-                    (empty_q8, 2e-2),
+                for (precision, tolerance) in [
+                    (Precision::F32, 1e-5),
+                    (Precision::Bf16, 2e-2),
+                    (Precision::Q8, 3e-2),
                 ] {
-                    let found = linear(weights, inputs, outputs).apply(&x);
+                    let found = linear(precision, inputs, outputs).apply(&x);
                     let worst = found
                         .iter()
                         .zip(&expected)
@@ -198,11 +207,13 @@ mod tests {
 
     #[test]
     fn a_token_gets_the_same_bits_alone_and_in_company() {
-        let map = linear(Encoded::Bf16(vec![]), 100, 70);
-        let x = numbers(100 * 150, 4);
-        let alone: Vec<f32> = x.chunks(100).flat_map(|x| map.apply(x)).collect();
-        for tokens in [2, 5, 31, 150] {
-            assert_eq!(map.apply(&x[..100 * tokens]), alone[..70 * tokens]);
+        for precision in [Precision::F32, Precision::Bf16, Precision::Q8] {
+            let map = linear(precision, 100, 70);
+            let x = numbers(100 * 150, 4);
+            let alone: Vec<f32> = x.chunks(100).flat_map(|x| map.apply(x)).collect();
+            for tokens in [2, 5, 31, 150] {
+                assert_eq!(map.apply(&x[..100 * tokens]), alone[..70 * tokens]);
+            }
         }
     }
 }

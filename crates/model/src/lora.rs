@@ -5,8 +5,7 @@
 
 use std::ops::Range;
 
-use crate::kernels::Encoded;
-use crate::linear::Linear;
+use crate::linear::{Linear, Precision};
 
 /// An adapter, fitted to a decoder by [`Decoder::fit`](crate::Decoder::fit).
 #[derive(Debug)]
@@ -59,9 +58,9 @@ impl Delta {
     /// `a` is `[rank, inputs]` and `b` `[outputs, rank]`.
     pub(crate) fn new(first: usize, rank: usize, a: &[f32], b: &[f32]) -> Self {
         let matrix = |values: &[f32], inputs: usize| {
-            let mut rows = Encoded::F32(Vec::new());
-            rows.push_rows(values, inputs);
-            Linear::new(rows, None, inputs, values.len() / inputs)
+            let mut rows = Precision::F32.zeros(true, values.len() / inputs, inputs);
+            rows.write(0, values);
+            Linear::new(rows, None)
         };
         Self {
             first,

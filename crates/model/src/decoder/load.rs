@@ -4,7 +4,6 @@ use super::{Decoder, names};
 use crate::adapter::Adapter;
 use crate::config::{LayerSpec, Spec};
 use crate::error::{Error, Result};
-use crate::kernels::Encoded;
 use crate::layer::Layer;
 use crate::linear::{Linear, Precision};
 use crate::weights::Store;
@@ -127,8 +126,14 @@ impl Loader<'_> {
 
     /// One map out of several modules with the same inputs.
     fn stacked(&self, modules: &[(String, usize)], inputs: usize, biased: bool) -> Result<Linear> {
+        for (module, outputs) in modules {
+            self.store
+                .check(&format!("{module}.weight"), &[*outputs, inputs])?;
+        }
         let outputs = modules.iter().map(|(_, outputs)| outputs).sum();
-        let mut weights = self.empty(&modules[0].0);
+        let wide = self.store.is_wide(&format!("{}.weight", modules[0].0));
+        let mut weights = self.precision.zeros(wide, outputs, inputs);
+        let mut first = 0;
         let mut bias = Vec::new();
         for (module, outputs) in modules {
             let mut rows = self
@@ -138,7 +143,8 @@ impl Loader<'_> {
             for adapter in self.adapters {
                 adapter.merge(module, &mut rows, *outputs, inputs)?;
             }
-            weights.push_rows(&rows, inputs);
+            weights.write(first, &rows);
+            first += outputs;
             if biased {
                 bias.extend(
                     self.store
@@ -147,19 +153,7 @@ impl Loader<'_> {
                 );
             }
         }
-        Ok(Linear::new(weights, biased.then_some(bias), inputs, outputs))
-    }
-
-    fn empty(&self, module: &str) -> Encoded {
-        let is_wide = self.store.is_wide(&format!("{module}.weight"));
-        match (self.precision, is_wide) {
-            (Precision::F32, _) | (Precision::Stored, true) => Encoded::F32(Vec::new()),
-            (Precision::Bf16, _) | (Precision::Stored, false) => Encoded::Bf16(Vec::new()),
-            (Precision::Q8, _) => Encoded::Q8 {
-                values: Vec::new(),
-                scales: Vec::new(),
-            },
-        }
+        Ok(Linear::new(weights, biased.then_some(bias)))
     }
 
     fn check_adapters(&self) -> Result<()> {

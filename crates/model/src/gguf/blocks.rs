@@ -1,8 +1,11 @@
 //! ggml's block formats, expanded to 32-bit floats.
 //!
 //! Layouts after ggml's `ggml-common.h`: a 16-bit scale (and minimum), then the 4-bit, 5-bit or 8-bit numbers of 32 weights.
+//! The blocks of 256 weights are in [`super::k_blocks`].
 
 use half::{bf16, f16};
+
+use super::k_blocks;
 
 /// How a tensor is stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -15,6 +18,11 @@ pub(super) enum Kind {
     Q5_0,
     Q5_1,
     Q8_0,
+    Q2K,
+    Q3K,
+    Q4K,
+    Q5K,
+    Q6K,
 }
 
 /// Weights of a block.
@@ -31,6 +39,11 @@ impl Kind {
             6 => Self::Q5_0,
             7 => Self::Q5_1,
             8 => Self::Q8_0,
+            10 => Self::Q2K,
+            11 => Self::Q3K,
+            12 => Self::Q4K,
+            13 => Self::Q5K,
+            14 => Self::Q6K,
             30 => Self::Bf16,
             _ => return None,
         })
@@ -46,6 +59,11 @@ impl Kind {
             Self::Q5_0 => (32, 22),
             Self::Q5_1 => (32, 24),
             Self::Q8_0 => (32, 34),
+            Self::Q2K => (256, 84),
+            Self::Q3K => (256, 110),
+            Self::Q4K => (256, 144),
+            Self::Q5K => (256, 176),
+            Self::Q6K => (256, 210),
         }
     }
 
@@ -69,6 +87,11 @@ impl Kind {
             Self::Q8_0 => each(data, |b: &[u8; 34]| {
                 std::array::from_fn::<_, BLOCK, _>(|i| half(b, 0) * f32::from(b[2 + i].cast_signed()))
             }),
+            Self::Q2K => each(data, k_blocks::q2),
+            Self::Q3K => each(data, k_blocks::q3),
+            Self::Q4K => each(data, k_blocks::q4),
+            Self::Q5K => each(data, k_blocks::q5),
+            Self::Q6K => each(data, k_blocks::q6),
         }
     }
 }
@@ -80,7 +103,7 @@ fn each<const BYTES: usize, const WEIGHTS: usize>(
     data.as_chunks::<BYTES>().0.iter().flat_map(block).collect()
 }
 
-fn half(block: &[u8], at: usize) -> f32 {
+pub(super) fn half(block: &[u8], at: usize) -> f32 {
     f16::from_le_bytes([block[at], block[at + 1]]).to_f32()
 }
 
@@ -122,5 +145,27 @@ mod tests {
         assert_eq!((q8_0[0], q8_0[31]), (-8.0, 7.5));
         assert_eq!(Kind::F16.expand(&TWO), [2.0]);
         assert_eq!(Kind::Bf16.expand(&[0x40, 0x40]), [3.0]);
+    }
+
+    /// What the Python package `gguf` makes of random blocks (`tools/record_blocks.py`).
+    #[test]
+    fn blocks_expand_to_the_bits_of_the_reference() {
+        let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/blocks.safetensors");
+        let bytes = std::fs::read(path).unwrap();
+        let tensors = safetensors::SafeTensors::deserialize(&bytes).unwrap();
+        for code in [2, 3, 6, 7, 8, 10, 11, 12, 13, 14] {
+            let packed = tensors.tensor(&format!("{code}.packed")).unwrap();
+            let expected = tensors.tensor(&format!("{code}.weights")).unwrap();
+            let kind = Kind::of(code).unwrap();
+            let (weights, size) = kind.block();
+            let blocks = packed.data().len() as u64 / size;
+            let found: Vec<u8> = kind
+                .expand(packed.data())
+                .iter()
+                .flat_map(|weight| weight.to_le_bytes())
+                .collect();
+            assert_eq!(found.len() as u64, blocks * weights * 4, "{kind:?}");
+            assert!(blocks > 1 && found == expected.data(), "{kind:?}");
+        }
     }
 }

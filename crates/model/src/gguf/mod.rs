@@ -5,6 +5,7 @@
 
 mod blocks;
 mod convert;
+mod k_blocks;
 mod parse;
 mod vocabulary;
 

@@ -68,7 +68,8 @@ pub(crate) fn softcap(values: &mut [f32], cap: f32) {
 ///
 /// Splits `x = n·ln 2 + r` and takes the Taylor series of `e^r` to the sixth power, |r| ≤ ½ ln 2.
 #[inline(always)]
-pub(super) fn exp(x: f32) -> f32 {
+#[must_use]
+pub fn exp(x: f32) -> f32 {
     const HIGH: f32 = 0.693_359_4;
     const LOW: f32 = -2.121_944_4e-4;
     let x = x.clamp(-87.0, 88.0);

@@ -1,17 +1,27 @@
 //! Inner loops over slices, written once and run with the widest vectors of the processor.
 //!
-//! They know no model and do not allocate. Every output of a product is summed in one order, whatever else is computed
-//! beside it: a sequence gets the same logits alone and in a batch.
+//! They know no model. Every output of a product is summed in one order, whatever else is computed beside it: a sequence
+//! gets the same logits alone and in a batch.
 
+mod activations;
 mod attend;
+#[cfg(target_arch = "x86_64")]
+mod avx2;
 mod elementwise;
-mod encoded;
+mod floats;
+mod panels;
+mod prefetch;
 mod product;
+#[cfg(target_arch = "x86_64")]
+mod vnni;
+mod whole;
 
+pub(crate) use activations::Activations;
 pub(crate) use attend::{Attention, attend};
+pub use elementwise::exp;
 pub(crate) use elementwise::{gated, rms_norm, rotate, softcap};
-pub(crate) use encoded::{CopyRow, Encoded, Rows};
-pub(crate) use product::{Product, product};
+pub(crate) use panels::{Panels, ROWS, Weights};
+pub(crate) use product::{Operand, Product, STREAMS};
 
 use pulp::Arch;
 

@@ -1,150 +1,100 @@
-//! Products of activations with the rows of a matrix.
-//!
-//! Both sides are contiguous along the summed dimension, so a tile is a set of dot products held in registers: four rows by
-//! as many tokens as registers allow. Rows stored in fewer bits are widened once for all tokens.
+//! Products of activations with panels of weights: which tile meets which panel, and where the results go.
 
-use pulp::{Simd, WithSimd};
+use super::activations::{Activations, tiles};
+use super::panels::{Panels, ROWS, Step};
 
-use super::encoded::Rows;
+/// A precision that products can be computed in.
+pub(crate) trait Operand: Step {
+    /// What activations are made of beside it.
+    type X: Send + Sync;
+    /// Rearranges tokens that lie one after the other, `columns` each.
+    fn arrange(x: &[f32], columns: usize) -> Activations<Self::X>;
+    /// Carries a product out.
+    fn product(product: Product<'_, Self>);
+}
 
-/// Rows of a tile.
-const ROWS: usize = 4;
-/// Tokens of a tile with 32 vector registers, and with 16.
-const WIDE: usize = 6;
-const NARROW: usize = 3;
-
-/// `out[token][row - first] = x[token] · rows[row] (+ bias[row])` for `count` rows from `first` on.
+/// `out[token][row] = x[token] · row` for the rows of some panels.
 ///
-/// `out` is laid out by `token_stride` and `row_stride`, so that callers choose what is contiguous.
-#[derive(Debug)]
-pub(crate) struct Product<'a> {
-    pub(crate) rows: Rows<'a>,
+/// Where results go is up to the caller: `token_stride` lies between tokens, `panel_stride` between panels, and the rows of
+/// a panel are neighbours.
+pub(crate) struct Product<'a, W: Operand> {
+    pub(crate) panels: &'a Panels<W>,
+    /// The first panel, and how many.
     pub(crate) first: usize,
     pub(crate) count: usize,
-    /// Activations, one token after the other, `rows.columns` each.
-    pub(crate) x: &'a [f32],
-    pub(crate) bias: Option<&'a [f32]>,
+    pub(crate) x: &'a Activations<W::X>,
     pub(crate) out: &'a mut [f32],
     pub(crate) token_stride: usize,
-    pub(crate) row_stride: usize,
-    /// Room for four widened rows: see [`Rows::buffer`].
-    pub(crate) buffer: &'a mut [f32],
+    pub(crate) panel_stride: usize,
 }
 
-pub(crate) fn product(product: Product<'_>) {
-    super::arch().dispatch(product);
+/// One tile of `T` tokens with `P` panels: as many steps of each as `x` has; what follows them may be fetched ahead.
+pub(crate) trait Kernel<W: Operand>: Copy {
+    fn tile<const P: usize, const T: usize>(self, panels: [&[W]; P], x: &[W::X]) -> [[[f32; ROWS]; T]; P];
 }
 
-impl WithSimd for Product<'_> {
-    type Output = ();
+/// Panels that one token meets at a time: alone it is done with a panel before the next weights have come from memory, so
+/// several streams are read at once.
+pub(crate) const STREAMS: usize = 4;
 
+impl<W: Operand> Product<'_, W> {
+    /// All tiles with all panels, a panel staying near the core until all tiles have met it.
     #[inline(always)]
-    fn with_simd<S: Simd>(mut self, simd: S) {
-        if S::REGISTER_COUNT >= 32 {
-            self.run::<S, WIDE>(simd);
-        } else {
-            self.run::<S, NARROW>(simd);
-        }
-    }
-}
-
-impl Product<'_> {
-    #[inline(always)]
-    fn run<S: Simd, const TOKENS: usize>(&mut self, simd: S) {
-        let mut row = 0;
-        while row + ROWS <= self.count {
-            self.block::<S, ROWS, TOKENS>(simd, row);
-            row += ROWS;
-        }
-        while row < self.count {
-            self.block::<S, 1, TOKENS>(simd, row);
-            row += 1;
-        }
-    }
-
-    /// `R` rows with all tokens.
-    #[inline(always)]
-    fn block<S: Simd, const R: usize, const TOKENS: usize>(&mut self, simd: S, row: usize) {
-        let columns = self.rows.columns;
-        let (rows, first, size) = (self.rows, self.first, self.rows.buffer());
-        let mut rest = &mut *self.buffer;
-        // Loops, not closures: a closure that is not inlined would be compiled for the oldest processor.
-        let mut weights: [&[f32]; R] = [&[]; R];
-        for (r, weight) in weights.iter_mut().enumerate() {
-            let (own, others) = std::mem::take(&mut rest).split_at_mut(size);
-            rest = others;
-            *weight = rows.row(simd, first + row + r, own);
-        }
-        let tokens = self.x.len() / columns;
-        let mut token = 0;
-        macro_rules! tiles {
-            ($size:expr) => {
-                while tokens - token >= $size {
-                    let mut x: [&[f32]; $size] = [&[]; $size];
-                    for (t, x) in x.iter_mut().enumerate() {
-                        *x = &self.x[(token + t) * columns..][..columns];
-                    }
-                    let sums = tile::<S, R, { $size }>(simd, weights, x);
-                    for r in 0..R {
-                        let bias = self.bias.map_or(0.0, |bias| bias[first + row + r]);
-                        for t in 0..$size {
-                            self.out[(token + t) * self.token_stride + (row + r) * self.row_stride] =
-                                sums[r][t] + bias;
-                        }
-                    }
-                    token += $size;
+    pub(crate) fn drive<K: Kernel<W>>(mut self, kernel: K) {
+        let mut done = 0;
+        if self.x.tokens == 1 {
+            while self.count - done >= STREAMS {
+                let mut panels: [&[W]; STREAMS] = [&[]; STREAMS];
+                for (index, panel) in panels.iter_mut().enumerate() {
+                    *panel = self.panels.panel(self.first + done + index);
                 }
-            };
+                let tiles = kernel.tile::<STREAMS, 1>(panels, &self.x.data);
+                for (index, tile) in tiles.iter().enumerate() {
+                    self.store(0, done + index, tile);
+                }
+                done += STREAMS;
+            }
         }
-        if TOKENS == WIDE {
-            tiles!(6);
-            tiles!(4);
+        for index in done..self.count {
+            self.panel(kernel, index);
         }
-        tiles!(3);
-        tiles!(2);
-        tiles!(1);
     }
-}
 
-/// Dot products of `R` rows with `T` tokens; all slices have one length.
-#[inline(always)]
-fn tile<S: Simd, const R: usize, const T: usize>(
-    simd: S,
-    rows: [&[f32]; R],
-    tokens: [&[f32]; T],
-) -> [[f32; T]; R] {
-    let length = rows[0].len() / S::F32_LANES;
-    let mut row_vectors: [&[S::f32s]; R] = [&[]; R];
-    for (vectors, row) in row_vectors.iter_mut().zip(rows) {
-        *vectors = &S::as_simd_f32s(row).0[..length];
-    }
-    let mut token_vectors: [&[S::f32s]; T] = [&[]; T];
-    for (vectors, token) in token_vectors.iter_mut().zip(tokens) {
-        *vectors = &S::as_simd_f32s(token).0[..length];
-    }
-    let mut sums = [[simd.splat_f32s(0.0); T]; R];
-    for i in 0..length {
-        let mut x = [simd.splat_f32s(0.0); T];
-        for t in 0..T {
-            x[t] = token_vectors[t][i];
+    #[inline(always)]
+    fn panel<K: Kernel<W>>(&mut self, kernel: K, index: usize) {
+        let panel = [self.panels.panel(self.first + index)];
+        let width = self.x.data.len() / self.x.tokens;
+        let mut token = 0;
+        for size in tiles(self.x.tokens, self.x.sizes) {
+            let x = &self.x.data[token * width..][..size * width];
+            macro_rules! tile {
+                ($size:literal) => {
+                    self.store(token, index, &kernel.tile::<1, $size>(panel, x)[0])
+                };
+            }
+            match size {
+                12 => tile!(12),
+                8 => tile!(8),
+                6 => tile!(6),
+                4 => tile!(4),
+                2 => tile!(2),
+                _ => tile!(1),
+            }
+            token += size;
         }
-        for r in 0..R {
-            let w = row_vectors[r][i];
-            for t in 0..T {
-                sums[r][t] = simd.mul_add_e_f32s(w, x[t], sums[r][t]);
+    }
+
+    /// Stores what the tile that begins with `token` gave with a panel.
+    #[inline(always)]
+    fn store(&mut self, token: usize, index: usize, tile: &[[f32; ROWS]]) {
+        let rows = (self.panels.rows() - (self.first + index) * ROWS).min(ROWS);
+        let at = token * self.token_stride + index * self.panel_stride;
+        for (token, values) in tile.iter().enumerate() {
+            let out = &mut self.out[at + token * self.token_stride..];
+            match out.first_chunk_mut::<ROWS>() {
+                Some(out) if rows == ROWS => *out = *values,
+                _ => out[..rows].copy_from_slice(&values[..rows]),
             }
         }
     }
-    let tail = length * S::F32_LANES;
-    let mut out = [[0.0; T]; R];
-    for r in 0..R {
-        for t in 0..T {
-            let mut rest = 0.0;
-            for (w, x) in rows[r][tail..].iter().zip(&tokens[t][tail..]) {
-                rest += w * x;
-            }
-            out[r][t] = simd.reduce_sum_f32s(sums[r][t]) + rest;
-        }
-    }
-    out
 }

@@ -122,6 +122,12 @@ impl Store {
     /// # Errors
     /// As [`Store::read`], and when the shape is another one.
     pub fn read_shaped(&self, name: &str, expected: &[usize]) -> Result<Tensor> {
+        self.check(name, expected)?;
+        self.read(name)
+    }
+
+    /// Whether there is a tensor of this shape, before memory is taken for it.
+    pub(crate) fn check(&self, name: &str, expected: &[usize]) -> Result<()> {
         let found = self.shape(name)?;
         if found != expected {
             return Err(Error::Shape {
@@ -130,7 +136,7 @@ impl Store {
                 found,
             });
         }
-        self.read(name)
+        Ok(())
     }
 
     fn shard(&self, name: &str) -> Result<&Shard> {

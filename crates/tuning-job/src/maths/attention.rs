@@ -3,9 +3,9 @@
 //! Scores are never kept: the derivative computes them again, some queries at a time, so that memory grows with the length of a
 //! sequence and not with its square.
 
+use model::exp;
 use rayon::prelude::*;
 
-use super::elementwise::exp;
 use super::matmul::{Mat, Out, product_here};
 
 /// Queries whose scores are in memory at once.

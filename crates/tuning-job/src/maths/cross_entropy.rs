@@ -3,10 +3,10 @@
 //! Logits of a whole batch are the largest thing of a training step: 50 000 floats a token. They are made, used and dropped
 //! some tokens at a time.
 
+use model::exp;
 use pulp::Arch;
 use rayon::prelude::*;
 
-use super::elementwise::exp;
 use super::matmul::{Mat, Out};
 
 /// Bytes of logits in memory at once.

@@ -1,6 +1,7 @@
 //! What is done to one token's activations alone, and its derivatives.
 
 use model::config::Activation;
+use model::exp;
 use pulp::Arch;
 use rayon::prelude::*;
 
@@ -151,27 +152,6 @@ fn bend(activation: Activation, x: f32) -> (f32, f32) {
             )
         }
     }
-}
-
-/// `e^x` without branches, so that loops over it become vector code; relative error below 3e-7.
-///
-/// Splits `x = n·ln 2 + r` and takes the Taylor series of `e^r` to the sixth power, |r| ≤ ½ ln 2.
-#[inline(always)]
-pub(crate) fn exp(x: f32) -> f32 {
-    const HIGH: f32 = 0.693_359_4;
-    const LOW: f32 = -2.121_944_4e-4;
-    let x = x.clamp(-87.0, 88.0);
-    let n = (x * std::f32::consts::LOG2_E + 12_582_912.0) - 12_582_912.0; // rounds to the nearest whole number
-    let r = x - n * HIGH - n * LOW;
-    let series =
-        1.0 + r * (1.0 + r * (0.5 + r * (1.0 / 6.0 + r * (1.0 / 24.0 + r * (1.0 / 120.0 + r / 720.0)))));
-    #[expect(
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        reason = "n is whole, -126 to 127"
-    )]
-    let power = f32::from_bits(((n as i32 + 127) as u32) << 23);
-    series * power
 }
 
 #[cfg(test)]
