@@ -150,7 +150,7 @@ pub(crate) fn check_memory(spec: &Spec, stored: u64, precision: Precision) -> an
         Precision::Stored => stored,
         Precision::F32 => parameters * 4,
         Precision::Bf16 => parameters * 2,
-        Precision::Q8 => parameters * 9 / 8,
+        Precision::Q8 => parameters * 17 / 16,
     };
     if let Some(free) = telemetry::host::available() {
         ensure!(
