@@ -57,6 +57,11 @@ fn closed(container: Container) -> Container {
     }
 }
 
+/// Kubernetes replaces `$(NAME)` in arguments; a doubled dollar stands for itself.
+pub(crate) fn literally(value: &str) -> String {
+    value.replace("$(", "$$(")
+}
+
 /// A variable with a value; an empty value is left out, as the API server would.
 pub(crate) fn env(name: &str, value: &str) -> EnvVar {
     EnvVar {
