@@ -133,3 +133,39 @@ impl Args {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn downloads(flags: &[&str]) -> Result<Downloads, String> {
+        let args = Args::try_parse_from([&["workspace-controller"], flags].concat());
+        args.map(|args| args.settings().downloads)
+            .map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn nothing_is_allowed_unasked() {
+        assert_eq!(downloads(&[]), Ok(Downloads::default()));
+        let asked = downloads(&[
+            "--hub-endpoint=https://hub.example.com",
+            "--data-allow-http",
+            "--data-allow-host=data.example.com",
+            "--data-allow-host=10.1.2.3",
+        ]);
+        let expected = Downloads {
+            hub: "https://hub.example.com".to_owned(),
+            allow_http: true,
+            allow_hosts: vec!["data.example.com".to_owned(), "10.1.2.3".to_owned()],
+        };
+        assert_eq!(asked, Ok(expected));
+    }
+
+    #[test]
+    fn a_host_is_no_url_and_no_flag() {
+        for wrong in ["", "https://x", "-x", "a b", "a/b"] {
+            let answer = downloads(&[&format!("--data-allow-host={wrong}")]).unwrap_err();
+            assert!(answer.contains("name of a host"), "{wrong}: {answer}");
+        }
+    }
+}
