@@ -140,7 +140,10 @@ fn presets_that_can_be_tuned() {
     );
     for small in ["smollm2-135m-instruct", "smollm2-360m-instruct"] {
         let tuning = find(small).tuning.as_ref().unwrap();
-        assert!(tuning.weights_files.contains(&"model.safetensors".to_owned()), "{small}");
+        assert!(
+            tuning.weights_files.contains(&"model.safetensors".to_owned()),
+            "{small}"
+        );
     }
     let tuning = find("qwen2.5-coder-32b-instruct").tuning.as_ref().unwrap();
     assert_eq!(

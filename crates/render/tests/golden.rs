@@ -8,8 +8,8 @@ use plan::Manifest;
 use preset_catalog::estimate::{self, GpuNode, Work};
 use preset_catalog::{Preset, Runtime, TuningMethod};
 use render::{
-    Adapter, Custom, Destination, Downloads, Hardware, Images, Inference, MachineRequest, Payload, Platform, Source,
-    Tuner, Tuning,
+    Adapter, Custom, Destination, Downloads, Hardware, Images, Inference, MachineRequest, Payload, Platform,
+    Source, Tuner, Tuning,
 };
 use serde_json::{Value, json};
 

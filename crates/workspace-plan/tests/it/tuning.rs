@@ -143,7 +143,11 @@ fn tuner(case: &Case) -> String {
     };
     let pod = &job["spec"]["template"]["spec"];
     let containers = ["initContainers", "containers"].map(|kind| pod[kind].as_array().unwrap().clone());
-    let tuning = containers.into_iter().flatten().find(|container| container["name"] == "w").unwrap();
+    let tuning = containers
+        .into_iter()
+        .flatten()
+        .find(|container| container["name"] == "w")
+        .unwrap();
     let gpus = &tuning["resources"]["limits"]["nvidia.com/gpu"];
     let image = tuning["image"].as_str().unwrap();
     let name = image.rsplit('/').next().unwrap().split(':').next().unwrap();
@@ -167,8 +171,18 @@ fn a_gpu_is_never_replaced_by_a_processor_silently() {
         (large, GPU, None, theirs),
         (large, GPU, Some("transformers"), theirs),
         (large, CPU, None, "needs an NVIDIA GPU and the node has none"),
-        (small, CPU, Some("vllm"), "needs an NVIDIA GPU and the node has none"),
-        (small, GPU, Some("native"), "would not use the GPUs of Standard_NC6s_v3"),
+        (
+            small,
+            CPU,
+            Some("vllm"),
+            "needs an NVIDIA GPU and the node has none",
+        ),
+        (
+            small,
+            GPU,
+            Some("native"),
+            "would not use the GPUs of Standard_NC6s_v3",
+        ),
         (large, CPU, Some("native"), "too large for the runtime native"),
         (large, GPU, Some("native"), "too large for the runtime native"),
         (large, GPU, Some("cuda"), "neither vllm nor native"),
@@ -180,7 +194,10 @@ fn a_gpu_is_never_replaced_by_a_processor_silently() {
             None => case,
         };
         let found = tuner(&case);
-        assert!(found.contains(expected), "{preset} on {instance_type} by {runtime:?}: {found}");
+        assert!(
+            found.contains(expected),
+            "{preset} on {instance_type} by {runtime:?}: {found}"
+        );
     }
 }
 
