@@ -9,6 +9,8 @@
 //! Each ends with 0 when all is done. Otherwise it prints one sentence, which is also the container's
 //! termination message, and ends with the code of [`Error::exit_code`].
 //!
+//! Another program that fetches as a part of its work uses [`Web`].
+//!
 //! The registry client is our own, over `reqwest` and the types of `oci-spec`. `oci-client` 0.18 was looked at:
 //! it neither takes identity tokens, nor goes on with broken transfers, nor waits and tries again, nor bounds
 //! what it reads of a manifest.
@@ -34,4 +36,5 @@ mod retry;
 
 pub use args::Args;
 pub use error::{Error, Result};
+pub use fetch::{Limits, RemoteFile, Web};
 pub use program::run;

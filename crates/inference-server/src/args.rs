@@ -14,9 +14,18 @@ pub struct Args {
     /// Model hub repository the weights are from; named in logs, and the served name unless that is given.
     #[arg(long)]
     pub model: Option<String>,
-    /// Commit of that repository.
+    /// Commit, branch or tag of that repository; `main` without it.
     #[arg(long)]
     pub revision: Option<String>,
+    /// Model hub, such as https://huggingface.co, to fetch the weights from when their directory holds no model.
+    #[arg(long)]
+    pub hub_endpoint: Option<String>,
+    /// File with the token for the hub.
+    #[arg(long, requires = "hub_endpoint")]
+    pub hub_token_file: Option<PathBuf>,
+    /// Bytes that may be fetched in all.
+    #[arg(long, default_value_t = 2 << 40)]
+    pub max_bytes: u64,
     /// Directory with config.json, safetensors and tokenizer.json.
     #[arg(long, default_value = "/workspace/weights")]
     pub weights_dir: PathBuf,
@@ -38,7 +47,10 @@ pub struct Args {
     /// Directory in which each directory with an `adapter_config.json` is an adapter of that name.
     #[arg(long, default_value = "/mnt/adapter")]
     pub adapters_dir: PathBuf,
-    /// How strongly an adapter is merged, as NAME=NUMBER; 1 for those not named.
+    /// What is done with adapters: all are merged into the model, or each answers requests that name it as `model`.
+    #[arg(long, value_enum, default_value_t = AdapterMode::Merge)]
+    pub adapter_mode: AdapterMode,
+    /// How strongly an adapter counts, as NAME=NUMBER; 1 for those not named.
     #[arg(long, value_parser = strength)]
     pub adapter_strength: Vec<(String, f32)>,
     /// The user's `inference_config.yaml`; its section `native` sets what flags do not.
@@ -68,6 +80,15 @@ pub struct Args {
     /// Memory for keys and values, in MiB; half of what is free after loading without it.
     #[arg(long)]
     pub cache_mib: Option<usize>,
+    /// File with keys, one a line, of which requests must bring one; read again when it changes.
+    #[arg(long)]
+    pub api_key_file: Option<PathBuf>,
+    /// Certificate (PEM) of the server, with those that lead to its authority; read again when it changes.
+    #[arg(long, requires = "tls_key_file")]
+    pub tls_cert_file: Option<PathBuf>,
+    /// Private key (PEM) of that certificate.
+    #[arg(long, requires = "tls_cert_file")]
+    pub tls_key_file: Option<PathBuf>,
     /// Stand in front of another OpenAI-compatible server at this URL instead of loading a model.
     #[arg(long)]
     pub engine_url: Option<String>,
@@ -86,6 +107,15 @@ pub enum Pipeline {
     TextGeneration,
     /// Messages.
     Conversational,
+}
+
+/// What is done with adapters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum AdapterMode {
+    /// All are merged into the weights when the server starts.
+    Merge,
+    /// Each stays beside the weights, for the requests whose `model` is its name.
+    Request,
 }
 
 /// How weights are kept in memory; sums are 32-bit floats in all of them.
@@ -162,6 +192,7 @@ mod tests {
         assert_eq!(args.adapter_strength, [("a=b".to_owned(), 0.5)]);
         assert_eq!(args.served_name(), "smollm2");
         assert_eq!(args.pipeline, Pipeline::TextGeneration);
+        assert_eq!(args.adapter_mode, AdapterMode::Merge);
     }
 
     #[test]

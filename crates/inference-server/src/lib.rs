@@ -1,21 +1,28 @@
 //! `inference-server`: answers over HTTP with a language model.
 //!
-//! `scheduler`, `stop` and `prefix` decide and are pure; `engine` runs the model on a thread of its own; `api` speaks HTTP;
+//! `scheduler`, `stop`, `prefix` and `keys` decide and are pure; `engine` runs the model on a thread of its own; `api` speaks HTTP;
 //! `program` starts and stops all of it. Nothing here knows Kubernetes: what pods rely on are flags, paths and `/health`.
 
+mod adapters;
 mod api;
 mod args;
 mod config_file;
+mod encrypted;
 mod engine;
+mod follow;
 mod front;
+mod hub;
+mod keys;
 mod load;
 mod measure;
 mod memory;
 mod prefix;
 mod program;
 mod scheduler;
+mod security;
 mod state;
 mod stop;
+mod tls;
 
 pub use args::Args;
 pub use program::{bind, run, serve};

@@ -4,10 +4,11 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::{Context as _, ensure};
-use model::{Adapter, ChatTemplate, Decoder, Generation, Precision, Spec, Store, Tokenizer};
+use model::{ChatTemplate, Decoder, Generation, Precision, Spec, Store, Tokenizer};
 
+use crate::adapters::Adapters;
 use crate::args::{Args, Dtype, Pipeline};
-use crate::engine::Engine;
+use crate::engine::{Adapted, Engine};
 use crate::measure::Measure;
 use crate::memory;
 use crate::scheduler::Limits;
@@ -30,7 +31,30 @@ pub(crate) struct Served {
     pub(crate) context: usize,
     pub(crate) vocabulary: usize,
     pub(crate) pipeline: Pipeline,
-    pub(crate) adapters: Vec<String>,
+    /// Adapters that are part of the weights.
+    pub(crate) merged: Vec<String>,
+    /// Adapters that requests may name, in the order the engine knows them.
+    pub(crate) variants: Vec<String>,
+}
+
+/// What a request's `model` stands for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Variant {
+    pub(crate) name: String,
+    /// Place among the adapters; the model as loaded without one.
+    pub(crate) adapter: Option<usize>,
+}
+
+impl Served {
+    /// What `model` of a request stands for, if there is such a model.
+    pub(crate) fn variant(&self, asked: Option<&str>) -> Option<Variant> {
+        let asked = asked.unwrap_or(&self.name);
+        let adapter = self.variants.iter().position(|name| name == asked);
+        (adapter.is_some() || asked == self.name).then(|| Variant {
+            name: asked.to_owned(),
+            adapter,
+        })
+    }
 }
 
 /// Loads everything; takes from a second to minutes and tells `measure` and `progress` how far it is.
@@ -43,11 +67,11 @@ pub(crate) fn load(
     let spec = Spec::open(dir).with_context(|| missing_weights(args))?;
     let store = Store::open(dir)?;
     let precision = Precision::from(args.dtype.unwrap_or(Dtype::Auto));
-    check_memory(&spec, &store, precision)?;
+    check_memory(&spec, store.bytes(), precision)?;
     let tokenizer = Arc::new(Tokenizer::open(dir)?);
     let template = template(args, dir)?;
     let generation = Generation::open(dir)?;
-    let adapters = adapters(args)?;
+    let adapters = Adapters::open(args)?;
     let threads = args
         .threads
         .unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from));
@@ -60,7 +84,9 @@ pub(crate) fn load(
         measure.loaded(share);
         progress(share);
     };
-    let decoder = pool.install(|| Decoder::load(spec, &store, precision, &adapters, &told))?;
+    let decoder = pool.install(|| Decoder::load(spec, &store, precision, adapters.to_merge(), &told))?;
+    let loras = adapters.fitted(&decoder)?;
+    let variants = loras.iter().map(|lora| lora.name().to_owned()).collect();
     let spec = decoder.spec().clone();
     let context = args
         .max_context_tokens
@@ -84,7 +110,8 @@ pub(crate) fn load(
         weights_mb = decoder.bytes() / 1_000_000, family = ?spec.family, threads, context, cache_positions = cache,
         "model loaded"
     );
-    let engine = Engine::start(decoder, Arc::clone(&tokenizer), pool, limits, measure.clone())?;
+    let model = Adapted { decoder, loras };
+    let engine = Engine::start(model, Arc::clone(&tokenizer), pool, limits, measure.clone())?;
     Ok(Served {
         name: args.served_name(),
         engine,
@@ -94,7 +121,8 @@ pub(crate) fn load(
         context,
         vocabulary: spec.vocabulary,
         pipeline: args.pipeline,
-        adapters: adapters.iter().map(|adapter| adapter.name().to_owned()).collect(),
+        merged: adapters.merged(),
+        variants,
     })
 }
 
@@ -103,17 +131,17 @@ fn missing_weights(args: &Args) -> String {
     match &args.model {
         Some(model) => format!(
             "no model in {dir}: put the files of {model} (config.json, *.safetensors, tokenizer.json) there, \
-             or name their directory with --weights-dir"
+             name their directory with --weights-dir, or have them fetched with --hub-endpoint"
         ),
         None => format!("no model in {dir}: name its directory with --weights-dir"),
     }
 }
 
 /// Refuses before memory is taken: being killed half-way says nothing to anybody.
-fn check_memory(spec: &Spec, store: &Store, precision: Precision) -> anyhow::Result<()> {
+pub(crate) fn check_memory(spec: &Spec, stored: u64, precision: Precision) -> anyhow::Result<()> {
     let parameters = spec.parameters();
     let needed = match precision {
-        Precision::Stored => store.bytes(),
+        Precision::Stored => stored,
         Precision::F32 => parameters * 4,
         Precision::Bf16 => parameters * 2,
         Precision::Q8 => parameters * 9 / 8,
@@ -139,39 +167,4 @@ fn template(args: &Args, dir: &Path) -> anyhow::Result<Option<ChatTemplate>> {
         std::fs::read_to_string(given).with_context(|| format!("--chat-template {given} can't be read"))?
     };
     Ok(Some(ChatTemplate::with_source(dir, source)?))
-}
-
-/// All adapters of the directory, by name.
-fn adapters(args: &Args) -> anyhow::Result<Vec<Adapter>> {
-    let Ok(entries) = std::fs::read_dir(&args.adapters_dir) else {
-        tracing::info!(dir = %args.adapters_dir.display(), "no adapters directory found");
-        return Ok(Vec::new());
-    };
-    let mut dirs: Vec<_> = entries
-        .filter_map(|entry| Some(entry.ok()?.path()))
-        .filter(|path| path.join("adapter_config.json").exists())
-        .collect();
-    dirs.sort();
-    let mut adapters = Vec::new();
-    for dir in dirs {
-        let name = dir
-            .file_name()
-            .map(|name| name.to_string_lossy().into_owned())
-            .unwrap_or_default();
-        let strength = args
-            .adapter_strength
-            .iter()
-            .find(|(named, _)| *named == name)
-            .map_or(1.0, |(_, strength)| *strength);
-        adapters.push(Adapter::open(&dir, strength)?);
-        tracing::info!(strength, "Adapter added: {name}");
-    }
-    let unknown = |name: &str| adapters.iter().all(|adapter| adapter.name() != name);
-    if let Some((name, _)) = args.adapter_strength.iter().find(|(name, _)| unknown(name)) {
-        anyhow::bail!(
-            "--adapter-strength names `{name}`, and {} holds no such adapter",
-            args.adapters_dir.display()
-        );
-    }
-    Ok(adapters)
 }

@@ -14,6 +14,8 @@ pub(crate) struct Measure {
     waiting: Gauge<0>,
     cache: Gauge<0>,
     load: Gauge<0>,
+    fetched: Gauge<0>,
+    to_fetch: Gauge<0>,
     prompt_tokens: Counter<0>,
     generated_tokens: Counter<0>,
     ended: Counter<1>,
@@ -40,6 +42,16 @@ impl Measure {
             load: metrics.gauge(
                 "kaito_model_load_progress",
                 "Share of the weights that is loaded, 0 to 1",
+                [],
+            ),
+            fetched: metrics.gauge(
+                "kaito_model_fetched_bytes",
+                "Bytes received from the model hub",
+                [],
+            ),
+            to_fetch: metrics.gauge(
+                "kaito_model_to_fetch_bytes",
+                "Bytes of the model's files on the hub; 0 when it is not asked",
                 [],
             ),
             prompt_tokens: metrics.counter("vllm:prompt_tokens", "Tokens of prompts", []),
@@ -81,7 +93,15 @@ impl Measure {
 
     /// Shows everything from the start, with zeros: a series that appears later looks like a jump.
     fn begin(&self) {
-        for gauge in [&self.running, &self.waiting, &self.cache, &self.load] {
+        let gauges = [
+            &self.running,
+            &self.waiting,
+            &self.cache,
+            &self.load,
+            &self.fetched,
+            &self.to_fetch,
+        ];
+        for gauge in gauges {
             gauge.set([], 0.0);
         }
         let counters = [
@@ -107,6 +127,11 @@ impl Measure {
 
     pub(crate) fn loaded(&self, share: f32) {
         self.load.set([], f64::from(share));
+    }
+
+    pub(crate) fn fetched(&self, received: u64, total: u64) {
+        self.fetched.set([], received as f64);
+        self.to_fetch.set([], total as f64);
     }
 
     pub(crate) fn queued(&self, took: Duration) {

@@ -13,9 +13,12 @@ use tokio_util::sync::CancellationToken;
 use crate::api::{self, App};
 use crate::args::Args;
 use crate::config_file;
+use crate::encrypted::Encrypted;
 use crate::front::Front;
+use crate::hub;
 use crate::load;
 use crate::measure::Measure;
+use crate::security::Security;
 use crate::state::{Phase, State};
 
 /// Runs the program until SIGTERM or SIGINT.
@@ -54,15 +57,18 @@ pub async fn bind(args: &Args) -> anyhow::Result<TcpListener> {
 pub async fn serve(args: Args, listener: TcpListener, stop: CancellationToken) -> anyhow::Result<()> {
     let state = State::new();
     let drain = Duration::from_secs(args.drain_seconds);
-    tracing::info!(address = %listener.local_addr()?, model = args.served_name(), "listening");
+    let security = Security::open(&args)?;
+    tracing::info!(
+        address = %listener.local_addr()?, model = args.served_name(), tls = security.encryption.is_some(), "listening"
+    );
     if let Some(url) = &args.engine_url {
-        let router = Front::new(url, args.pipeline)?.router();
-        return answer(listener, router, &state, stop, drain).await;
+        let router = security.guard(Front::new(url, args.pipeline)?.router());
+        return answer(listener, &security, router, &state, stop, drain).await;
     }
     let measure = Measure::new(&Metrics::new());
-    let router = api::router(App::new(state.clone(), measure.clone()));
+    let router = security.guard(api::router(App::new(state.clone(), measure.clone())));
     let loading = load_model(args, measure, state.clone());
-    let answering = answer(listener, router, &state, stop.clone(), drain);
+    let answering = answer(listener, &security, router, &state, stop.clone(), drain);
     let (loaded, answered) = tokio::join!(
         async {
             // Probes are answered while the model is loaded; a stop does not wait for it.
@@ -81,6 +87,7 @@ pub async fn serve(args: Args, listener: TcpListener, stop: CancellationToken) -
 }
 
 async fn load_model(args: Args, measure: Measure, state: State) -> anyhow::Result<()> {
+    hub::provide(&args, &measure, &state).await?;
     let told = state.clone();
     let loading = tokio::task::spawn_blocking(move || {
         load::load(&args, &measure, &|share| told.set(Phase::Loading(share)))
@@ -92,6 +99,7 @@ async fn load_model(args: Args, measure: Measure, state: State) -> anyhow::Resul
 
 async fn answer(
     listener: TcpListener,
+    security: &Security,
     router: Router,
     state: &State,
     stop: CancellationToken,
@@ -111,8 +119,23 @@ async fn answer(
             state.set(Phase::Draining);
         }
     };
+    let served = async {
+        match &security.encryption {
+            Some(encryption) => {
+                let listener = Encrypted::new(listener, encryption.clone());
+                axum::serve(listener, router)
+                    .with_graceful_shutdown(draining)
+                    .await
+            }
+            None => {
+                axum::serve(listener, router)
+                    .with_graceful_shutdown(draining)
+                    .await
+            }
+        }
+    };
     tokio::select! {
-        served = axum::serve(listener, router).with_graceful_shutdown(draining) => served.context("the server failed"),
+        served = served => served.context("the server failed"),
         () = late => {
             tracing::warn!(seconds = drain.as_secs(), "answers were cut off: they took too long after the stop");
             Ok(())

@@ -9,6 +9,13 @@ use crate::load::Served;
 /// Where the server stands.
 #[derive(Clone, Debug)]
 pub(crate) enum Phase {
+    /// Weights are being fetched from a hub.
+    Fetching {
+        /// Bytes so far.
+        received: u64,
+        /// Bytes of all files.
+        total: u64,
+    },
     /// Weights are being read: share that is done.
     Loading(f32),
     /// Requests are answered.

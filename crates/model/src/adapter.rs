@@ -1,6 +1,7 @@
 //! LoRA adapters as PEFT writes them: `adapter_config.json` and `adapter_model.safetensors`.
 //!
-//! An adapter changes a weight by `strength · scale · B A`. Here it is merged: the model then runs as fast as without.
+//! An adapter changes a weight by `strength · scale · B A`. Merged into the weights, the model runs as fast as without; see
+//! `lora` for adapters that stay beside them.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -35,6 +36,16 @@ struct Factors {
     a: Vec<f32>,
     /// `[outputs, rank]`.
     b: Vec<f32>,
+}
+
+/// Factors of one module whose product is all that the adapter adds to it.
+#[derive(Debug)]
+pub(crate) struct Scaled<'a> {
+    pub(crate) rank: usize,
+    /// `[rank, inputs]`.
+    pub(crate) a: &'a [f32],
+    /// `[outputs, rank]`.
+    pub(crate) b: Vec<f32>,
 }
 
 #[derive(Deserialize)]
@@ -114,6 +125,13 @@ impl Adapter {
         }
     }
 
+    /// A module that the model does not have: without an error it would do nothing, silently.
+    pub(crate) fn stranger(&self, module: &str) -> Error {
+        self.error(format!(
+            "module `{module}` is not in this model: it was trained for another one"
+        ))
+    }
+
     fn check(&self, config: &Config) -> Result<()> {
         let refused = [
             (
@@ -170,14 +188,9 @@ impl Adapter {
         outputs: usize,
         inputs: usize,
     ) -> Result<()> {
-        let Some(factors) = self.modules.get(module) else {
+        let Some(factors) = self.fitting(module, outputs, inputs)? else {
             return Ok(());
         };
-        if factors.a.len() != factors.rank * inputs || factors.b.len() != outputs * factors.rank {
-            return Err(self.error(format!(
-                "factors of `{module}` do not fit a weight of {outputs} × {inputs}"
-            )));
-        }
         let rows = weight
             .par_chunks_mut(inputs)
             .zip(factors.b.par_chunks(factors.rank));
@@ -190,6 +203,31 @@ impl Adapter {
             }
         });
         Ok(())
+    }
+
+    /// The factors of `module` with everything multiplied in, if the adapter changes it.
+    pub(crate) fn scaled(&self, module: &str, outputs: usize, inputs: usize) -> Result<Option<Scaled<'_>>> {
+        let factors = self.fitting(module, outputs, inputs)?;
+        Ok(factors.map(|factors| {
+            let scale = self.strength * factors.scale;
+            Scaled {
+                rank: factors.rank,
+                a: &factors.a,
+                b: factors.b.iter().map(|b| scale * b).collect(),
+            }
+        }))
+    }
+
+    fn fitting(&self, module: &str, outputs: usize, inputs: usize) -> Result<Option<&Factors>> {
+        let Some(factors) = self.modules.get(module) else {
+            return Ok(None);
+        };
+        if factors.a.len() != factors.rank * inputs || factors.b.len() != outputs * factors.rank {
+            return Err(self.error(format!(
+                "factors of `{module}` do not fit a weight of {outputs} × {inputs}"
+            )));
+        }
+        Ok(Some(factors))
     }
 }
 

@@ -6,6 +6,7 @@ use crate::cache::Cache;
 use crate::config::{LayerSpec, Spec};
 use crate::kernels::{self, Attention};
 use crate::linear::Linear;
+use crate::lora::Routes;
 
 /// Below so many multiplications attention stays on one thread.
 const PARALLEL_WORK: usize = 1 << 17;
@@ -42,14 +43,27 @@ impl Layer {
     }
 
     /// Adds what the block has to say to the residual stream `x`.
-    pub(crate) fn forward(&self, spec: &Spec, index: usize, x: &mut [f32], parts: &mut [Part<'_>]) {
-        let mut qkv = self.qkv.apply(&normed(spec, x, &self.before_attention));
+    pub(crate) fn forward(
+        &self,
+        spec: &Spec,
+        index: usize,
+        x: &mut [f32],
+        parts: &mut [Part<'_>],
+        routes: &Routes<'_>,
+    ) {
+        let rows = x.len() / spec.hidden;
+        let before = normed(spec, x, &self.before_attention);
+        let mut qkv = self.qkv.apply(&before);
+        routes.add(|lora| &lora.layers[index].qkv, rows, &before, &mut qkv);
         self.place(spec, index, &mut qkv, parts);
         let attended = self.attend(spec, index, &qkv, parts);
         let mut update = self.output.apply(&attended);
+        routes.add(|lora| &lora.layers[index].output, rows, &attended, &mut update);
         self.add(spec, x, &mut update, self.after_attention.as_deref());
 
-        let gate_up = self.gate_up.apply(&normed(spec, x, &self.before_mlp));
+        let before = normed(spec, x, &self.before_mlp);
+        let mut gate_up = self.gate_up.apply(&before);
+        routes.add(|lora| &lora.layers[index].gate_up, rows, &before, &mut gate_up);
         let mut inner = vec![0.0; gate_up.len() / 2];
         let tokens = gate_up
             .par_chunks(2 * spec.intermediate)
@@ -59,6 +73,7 @@ impl Layer {
             kernels::gated(spec.activation, gate, up, inner);
         });
         let mut update = self.down.apply(&inner);
+        routes.add(|lora| &lora.layers[index].down, rows, &inner, &mut update);
         self.add(spec, x, &mut update, self.after_mlp.as_deref());
     }
 

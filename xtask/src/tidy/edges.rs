@@ -124,7 +124,10 @@ pub(super) const TABLE: &[Allowed] = &[
     allow("oci-image", &[]),
     allow("artifact", &["oci-image"]),
     allow("model", &[]),
-    allow("inference-server", &["model", "telemetry"]),
+    allow(
+        "inference-server",
+        &["artifact", "hub-metadata", "model", "telemetry"],
+    ),
     allow("tuning-job", &["model", "telemetry"]),
     // test support and chores
     allow("arm-server", &["instance-types", "kaito-api"]),

@@ -8,6 +8,9 @@ mod job;
 mod parts;
 mod request;
 mod source;
+mod web;
+
+pub use web::{Limits, RemoteFile, Web};
 
 use std::sync::Arc;
 
@@ -43,6 +46,7 @@ pub(crate) async fn run(args: &Fetch, common: &Common) -> Result<String> {
         client: crate::http::client(&guard, common.ca_file.as_deref(), crate::http::Use::Web)?,
         guard,
         permits: Semaphore::new(usize::from(args.connections)),
+        credentials: None,
     };
     let fetcher = download::Fetcher {
         requester,

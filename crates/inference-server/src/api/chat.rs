@@ -27,7 +27,7 @@ pub(crate) async fn handle(
 ) -> Result<Response, ApiError> {
     let served = app.served()?;
     let body = Body::parse(&bytes)?;
-    app.check_model(&served, &body)?;
+    let variant = app.variant(&served, &body)?;
     body.refuse(&[
         ("response_format", json!({"type": "text"})),
         ("guided_json", Value::Null),
@@ -46,7 +46,14 @@ pub(crate) async fn handle(
         .tokenizer
         .encode(&prompt, false)
         .map_err(ApiError::internal)?;
-    let requests = options.requests(&served, "messages", &tokens, log_probs, options::chat_answer())?;
+    let requests = options.requests(
+        &served,
+        variant.adapter,
+        "messages",
+        &tokens,
+        log_probs,
+        options::chat_answer(),
+    )?;
     let usage = Usage {
         prompt: tokens.len(),
         ..Usage::default()
@@ -54,7 +61,7 @@ pub(crate) async fn handle(
     let reply = Reply {
         id: id.0,
         created: super::now(),
-        model: served.name.clone(),
+        model: variant.name,
     };
     let receivers = answer::start(&app, &served, requests).await?;
     if options.stream {

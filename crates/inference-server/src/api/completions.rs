@@ -27,7 +27,7 @@ pub(crate) async fn handle(
 ) -> Result<Response, ApiError> {
     let served = app.served()?;
     let body = Body::parse(&bytes)?;
-    app.check_model(&served, &body)?;
+    let variant = app.variant(&served, &body)?;
     body.refuse(&[
         ("suffix", "".into()),
         ("best_of", body.get("n").cloned().unwrap_or_else(|| 1.into())),
@@ -41,7 +41,7 @@ pub(crate) async fn handle(
     let mut usage = Usage::default();
     for prompt in &prompts {
         usage.prompt += prompt.len();
-        requests.extend(options.requests(&served, "prompt", prompt, log_probs, ANSWER)?);
+        requests.extend(options.requests(&served, variant.adapter, "prompt", prompt, log_probs, ANSWER)?);
         let head = if echo {
             served
                 .tokenizer
@@ -53,7 +53,7 @@ pub(crate) async fn handle(
         heads.extend(std::iter::repeat_n(head, options.choices));
     }
     let base =
-        json!({"id": id.0, "object": "text_completion", "created": super::now(), "model": served.name});
+        json!({"id": id.0, "object": "text_completion", "created": super::now(), "model": variant.name});
     let receivers = answer::start(&app, &served, requests).await?;
     if options.stream {
         let chunks = stream(base, served, receivers, heads, usage, options.stream_usage);

@@ -53,11 +53,25 @@ impl ApiError {
         }
     }
 
-    pub(crate) fn unknown_model(asked: &str, served: &str) -> Self {
+    pub(crate) fn unknown_model<'a>(asked: &str, known: impl Iterator<Item = &'a str>) -> Self {
+        let known: Vec<String> = known.map(|name| format!("`{name}`")).collect();
         Self {
             status: StatusCode::NOT_FOUND,
             code: Some("model_not_found"),
-            ..Self::field("model", format!("is `{asked}`: this server has `{served}`"))
+            ..Self::field(
+                "model",
+                format!("is `{asked}`: this server has {}", known.join(", ")),
+            )
+        }
+    }
+
+    pub(crate) fn unauthorized(message: &str) -> Self {
+        Self {
+            status: StatusCode::UNAUTHORIZED,
+            message: message.to_owned(),
+            kind: "invalid_request_error",
+            param: None,
+            code: Some("invalid_api_key"),
         }
     }
 

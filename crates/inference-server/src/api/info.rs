@@ -21,6 +21,14 @@ pub(crate) async fn root() -> Json<Value> {
 pub(crate) async fn health(State(app): State<App>) -> Response {
     match app.state.get() {
         Phase::Ready(_) => Json(json!({"status": "Healthy"})).into_response(),
+        Phase::Fetching { received, total } => {
+            let body = json!({
+                "detail": "Model not initialized", "status": "Downloading",
+                "progress": (received as f64 / total.max(1) as f64).min(1.0),
+                "received_bytes": received, "total_bytes": total,
+            });
+            (StatusCode::INTERNAL_SERVER_ERROR, Json(body)).into_response()
+        }
         Phase::Loading(progress) => {
             let body = json!({"detail": "Model not initialized", "status": "Loading", "progress": progress});
             (StatusCode::INTERNAL_SERVER_ERROR, Json(body)).into_response()
@@ -38,10 +46,20 @@ pub(crate) async fn version() -> Json<Value> {
 
 pub(crate) async fn models(State(app): State<App>) -> Result<Json<Value>, ApiError> {
     let served = app.served()?;
-    Ok(Json(json!({"object": "list", "data": [{
+    let base = json!({
         "id": served.name, "object": "model", "created": app.started, "owned_by": "kaito",
-        "max_model_len": served.context, "adapters": served.adapters,
-    }]})))
+        "max_model_len": served.context, "adapters": served.merged, "parent": null,
+    });
+    let adapter = |name: &String| {
+        json!({
+            "id": name, "object": "model", "created": app.started, "owned_by": "kaito",
+            "max_model_len": served.context, "parent": served.name,
+        })
+    };
+    let data: Vec<Value> = std::iter::once(base)
+        .chain(served.variants.iter().map(adapter))
+        .collect();
+    Ok(Json(json!({"object": "list", "data": data})))
 }
 
 /// JSON as this path always had it; Prometheus' text for whoever asks for text.

@@ -59,7 +59,7 @@ async fn respond(app: &App, bytes: &[u8]) -> Result<String, ApiError> {
         .map_err(ApiError::internal)?;
     let options = options(&served, &body, tokens.len())?;
     let name = if is_text { "prompt" } else { "messages" };
-    let requests = options.requests(&served, name, &tokens, None, MAX_LENGTH)?;
+    let requests = options.requests(&served, None, name, &tokens, None, MAX_LENGTH)?;
     let answers = answer::collect(answer::start(app, &served, requests).await?).await?;
     let one = |answer: &answer::Answer| {
         if full {

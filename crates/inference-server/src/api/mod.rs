@@ -1,5 +1,6 @@
 //! HTTP: routes, request ids, and what all handlers share.
 
+mod access;
 mod answer;
 mod body;
 mod chat;
@@ -20,9 +21,10 @@ use axum::middleware::{self, Next};
 use axum::response::Response;
 use axum::routing::{get, post};
 
-use crate::load::Served;
+use crate::load::{Served, Variant};
 use crate::measure::Measure;
 use crate::state::{Phase, State};
+pub(crate) use access::check as access;
 pub(crate) use body::Body;
 pub(crate) use error::ApiError;
 pub(crate) use info::{root, ui};
@@ -59,17 +61,21 @@ impl App {
     pub(crate) fn served(&self) -> Result<Arc<Served>, ApiError> {
         match self.state.get() {
             Phase::Ready(served) => Ok(served),
+            Phase::Fetching { .. } => Err(ApiError::unavailable(
+                "the model is being downloaded: see /health",
+            )),
             Phase::Loading(_) => Err(ApiError::unavailable("the model is being loaded: see /health")),
             Phase::Draining => Err(ApiError::unavailable("the server is stopping")),
         }
     }
 
-    /// A request may leave the model out; another one is a mistake.
-    pub(crate) fn check_model(&self, served: &Served, body: &Body) -> Result<(), ApiError> {
-        match body.text("model")? {
-            Some(asked) if asked != served.name => Err(ApiError::unknown_model(asked, &served.name)),
-            _ => Ok(()),
-        }
+    /// The model a request asks for. It may leave that out; an unknown one is a mistake.
+    pub(crate) fn variant(&self, served: &Served, body: &Body) -> Result<Variant, ApiError> {
+        let asked = body.text("model")?;
+        served.variant(asked).ok_or_else(|| {
+            let known = std::iter::once(&served.name).chain(&served.variants);
+            ApiError::unknown_model(asked.unwrap_or_default(), known.map(String::as_str))
+        })
     }
 }
 

@@ -65,6 +65,7 @@ impl Options {
     pub(crate) fn requests(
         &self,
         served: &Served,
+        adapter: Option<usize>,
         name: &str,
         prompt: &[u32],
         log_probs: Option<usize>,
@@ -91,6 +92,7 @@ impl Options {
         }
         let request = |choice: u64| Request {
             prompt: prompt.to_vec(),
+            adapter,
             settings: self.settings.clone(),
             seed: self.seed.wrapping_add(choice),
             most,

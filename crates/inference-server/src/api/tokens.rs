@@ -12,7 +12,7 @@ use super::{App, chat};
 pub(crate) async fn tokenize(State(app): State<App>, bytes: Bytes) -> Result<Json<Value>, ApiError> {
     let served = app.served()?;
     let body = Body::parse(&bytes)?;
-    app.check_model(&served, &body)?;
+    app.variant(&served, &body)?;
     let (text, special) = match body.text("prompt")? {
         Some(text) => (text.to_owned(), body.flag("add_special_tokens", true)?),
         None if body.get("messages").is_some() => (
@@ -35,7 +35,7 @@ pub(crate) async fn tokenize(State(app): State<App>, bytes: Bytes) -> Result<Jso
 pub(crate) async fn detokenize(State(app): State<App>, bytes: Bytes) -> Result<Json<Value>, ApiError> {
     let served = app.served()?;
     let body = Body::parse(&bytes)?;
-    app.check_model(&served, &body)?;
+    app.variant(&served, &body)?;
     let tokens = body
         .tokens("tokens")?
         .ok_or_else(|| body.error("tokens", "is missing"))?;

@@ -10,18 +10,27 @@ use std::sync::Arc;
 use std::sync::mpsc;
 
 use model::sampling::{LogProbs, Settings};
-use model::{Decoder, Tokenizer};
+use model::{Decoder, Lora, Tokenizer};
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::sync::oneshot;
 
 use crate::measure::Measure;
 use crate::scheduler::{Limits, Refusal};
 
+/// A model and what can be put beside its weights.
+#[derive(Debug)]
+pub(crate) struct Adapted {
+    pub(crate) decoder: Decoder,
+    pub(crate) loras: Vec<Lora>,
+}
+
 /// What to generate.
 #[derive(Clone, Debug)]
 pub(crate) struct Request {
     /// At least one token.
     pub(crate) prompt: Vec<u32>,
+    /// Place among [`Adapted::loras`]; none without it.
+    pub(crate) adapter: Option<usize>,
     pub(crate) settings: Settings,
     pub(crate) seed: u64,
     /// Most tokens of the answer, at least one.
@@ -114,14 +123,14 @@ impl std::fmt::Debug for Command {
 impl Engine {
     /// Starts the thread.
     pub(crate) fn start(
-        decoder: Decoder,
+        model: Adapted,
         tokenizer: Arc<Tokenizer>,
         pool: rayon::ThreadPool,
         limits: Limits,
         measure: Measure,
     ) -> std::io::Result<Self> {
         let (commands, inbox) = mpsc::channel();
-        let worker = worker::Worker::new(decoder, tokenizer, limits, measure, inbox);
+        let worker = worker::Worker::new(model, tokenizer, limits, measure, inbox);
         std::thread::Builder::new()
             .name("engine".to_owned())
             .spawn(move || pool.install(|| worker.run()))?;

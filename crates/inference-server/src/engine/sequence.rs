@@ -40,6 +40,11 @@ impl Sequence {
         }
     }
 
+    /// See [`Request::adapter`].
+    pub(super) fn adapter(&self) -> Option<usize> {
+        self.request.adapter
+    }
+
     /// Nobody waits for the answer any more.
     pub(super) fn is_abandoned(&self) -> bool {
         self.events.is_closed()

@@ -5,11 +5,11 @@ use std::sync::Arc;
 use std::sync::mpsc::Receiver;
 use std::time::Instant;
 
-use model::{Cache, Decoder, Segment, Tokenizer, Want};
+use model::{Cache, Lora, Segment, Tokenizer, Want};
 use tokio::sync::mpsc::unbounded_channel;
 
 use super::sequence::Sequence;
-use super::{Command, Reason};
+use super::{Adapted, Command, Reason};
 use crate::measure::Measure;
 use crate::prefix::Prefixes;
 use crate::scheduler::{Id, Job, Limits, Scheduler, Share};
@@ -18,26 +18,26 @@ use crate::scheduler::{Id, Job, Limits, Scheduler, Share};
 const KEPT_SHARE: usize = 4;
 
 pub(super) struct Worker {
-    decoder: Decoder,
+    model: Adapted,
     tokenizer: Arc<Tokenizer>,
     measure: Measure,
     inbox: Receiver<Command>,
     scheduler: Scheduler,
     sequences: BTreeMap<Id, Sequence>,
-    prefixes: Prefixes<Cache>,
+    prefixes: Prefixes<Kind, Cache>,
     next_id: Id,
 }
 
 impl Worker {
     pub(super) fn new(
-        decoder: Decoder,
+        model: Adapted,
         tokenizer: Arc<Tokenizer>,
         limits: Limits,
         measure: Measure,
         inbox: Receiver<Command>,
     ) -> Self {
         Self {
-            decoder,
+            model,
             tokenizer,
             measure,
             inbox,
@@ -86,7 +86,7 @@ impl Worker {
         let answer = self.scheduler.submit(job).map(|()| {
             let (events, receiver) = unbounded_channel();
             // Memory is only touched once the sequence runs.
-            let cache = Cache::new(self.decoder.spec(), job.planned);
+            let cache = Cache::new(self.model.decoder.spec(), job.planned);
             self.sequences.insert(id, Sequence::new(request, cache, events));
             receiver
         });
@@ -116,8 +116,8 @@ impl Worker {
             return;
         };
         self.measure.queued(sequence.submitted.elapsed());
-        let kind = u32::from(self.decoder.spec().has_long_angles(sequence.cache.planned()));
-        if let Some((length, cache)) = self.prefixes.find(kind, &sequence.tokens) {
+        let kind = kind(&self.model, sequence);
+        if let Some((length, cache)) = self.prefixes.find(&kind, &sequence.tokens) {
             sequence.cache.take_prefix(cache, length);
             sequence.cached = sequence.cache.len();
             self.scheduler.skip(id, sequence.cached);
@@ -139,6 +139,11 @@ impl Worker {
             .iter()
             .map(|(share, sequence)| sequence.next(share.tokens).to_vec())
             .collect();
+        let loras = &self.model.loras;
+        let adapters: Vec<Option<&Lora>> = chosen
+            .iter()
+            .map(|(_, sequence)| sequence.adapter().and_then(|index| loras.get(index)))
+            .collect();
         let mut segments: Vec<Segment<'_>> = chosen
             .iter_mut()
             .zip(&tokens)
@@ -148,7 +153,7 @@ impl Worker {
                 want: if share.picks { Want::Last } else { Want::Nothing },
             })
             .collect();
-        let outcome = self.decoder.step(&mut segments);
+        let outcome = self.model.decoder.step_adapted(&mut segments, &adapters);
         self.measure
             .step(began.elapsed(), tokens.iter().map(Vec::len).sum());
         let mut ended = Vec::new();
@@ -188,9 +193,23 @@ impl Worker {
 
     fn keep(&mut self, mut sequence: Sequence) {
         sequence.tokens.truncate(sequence.cache.len());
-        let kind = u32::from(self.decoder.spec().has_long_angles(sequence.cache.planned()));
+        let kind = kind(&self.model, &sequence);
         self.prefixes.keep(kind, sequence.tokens, sequence.cache);
     }
+}
+
+/// Only sequences of one kind can share what was computed: those with the same adapter and the same angles.
+fn kind(model: &Adapted, sequence: &Sequence) -> Kind {
+    Kind {
+        adapter: sequence.adapter(),
+        long_angles: model.decoder.spec().has_long_angles(sequence.cache.planned()),
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Kind {
+    adapter: Option<usize>,
+    long_angles: bool,
 }
 
 /// Picks a token, with its time.

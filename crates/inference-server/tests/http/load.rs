@@ -129,6 +129,79 @@ async fn adapters_are_merged_with_their_strength() {
 }
 
 #[tokio::test]
+async fn adapters_answer_requests_that_name_them() {
+    let adapters = format!("--adapters-dir={}", data("adapters").display());
+    let exact = ["--dtype=f32", "--adapter-strength=second=0.6", &adapters];
+    let server = Server::start(&[&exact[..], &["--adapter-mode=request"]].concat()).await;
+    let models: Value = server.get("/v1/models").await.json().await.unwrap();
+    let ids: Vec<_> = models["data"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|model| (model["id"].as_str().unwrap(), model["parent"].as_str()))
+        .collect();
+    assert_eq!(
+        ids,
+        [("tiny", None), ("first", Some("tiny")), ("second", Some("tiny"))]
+    );
+    let body = |model: &str, prompt: &str| {
+        let mut body = long(prompt);
+        body["model"] = model.into();
+        body["max_tokens"] = 40.into();
+        body
+    };
+    let ask = async |model: &str, prompt: &str| {
+        let (status, reply) = server.ask("/v1/completions", &body(model, prompt)).await;
+        assert_eq!((status, &reply["model"]), (200, &json!(model)), "{reply}");
+        text(&reply)
+    };
+    // Longer than what is worth keeping, and the same for all: nobody may begin from another's keys and values.
+    let prompt = "the quick brown fox jumps over the lazy dog, what is the capital";
+    let mut alone = Vec::new();
+    for model in ["tiny", "first", "second"] {
+        alone.push(ask(model, prompt).await);
+        assert_eq!(
+            alone.last(),
+            Some(&ask(model, prompt).await),
+            "{model} from a known beginning"
+        );
+    }
+    assert!(alone[0] != alone[1] && alone[1] != alone[2] && alone[0] != alone[2]);
+
+    // All of them in the same steps, each four times.
+    let names = ["tiny", "first", "second"].repeat(4);
+    let together = join_all(names.iter().map(|model| ask(model, prompt))).await;
+    assert_eq!(together, [&alone[..]; 4].concat());
+
+    let strengths = [("tiny", 0, 0), ("first", 1, 0), ("second", 0, 1)];
+    for ((model, first, second), found) in strengths.iter().zip(&alone) {
+        let strength = format!("--adapter-strength=first={first}");
+        let other = format!("--adapter-strength=second={}", f64::from(*second) * 0.6);
+        let merged = Server::start(&["--dtype=f32", &adapters, &strength, &other]).await;
+        let reply = merged.ask("/v1/completions", &body("tiny", prompt)).await.1;
+        assert_eq!(&text(&reply), found, "{model} as merged");
+    }
+
+    let (status, reply) = server.ask("/v1/completions", &body("third", prompt)).await;
+    let message = reply["error"]["message"].as_str().unwrap();
+    assert!(
+        status == 404 && message.contains("`tiny`, `first`, `second`"),
+        "{reply}"
+    );
+    let chat = json!({"model": "first", "messages": [{"role": "user", "content": "hi"}], "temperature": 0, "max_tokens": 8});
+    let (status, reply) = server.ask("/v1/chat/completions", &chat).await;
+    assert_eq!((status, &reply["model"]), (200, &json!("first")));
+}
+
+#[tokio::test]
+async fn an_adapter_must_not_be_called_as_the_model() {
+    let adapters = format!("--adapters-dir={}", data("adapters").display());
+    let flags = [&adapters, "--adapter-mode=request", "--served-model-name=first"];
+    let error = Server::start_cold(&flags).await.ended().await.unwrap_err();
+    assert!(format!("{error:#}").contains("--served-model-name"), "{error:#}");
+}
+
+#[tokio::test]
 async fn a_server_that_cannot_load_says_why() {
     let dir = tempfile::tempdir().unwrap();
     let empty = format!("--weights-dir={}", dir.path().display());

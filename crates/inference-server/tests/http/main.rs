@@ -9,6 +9,8 @@
 
 mod api;
 mod front;
+mod hub;
 mod load;
 mod process;
+mod secured;
 mod server;

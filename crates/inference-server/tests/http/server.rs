@@ -11,7 +11,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 /// Longer than anything here takes.
-const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Files of the tiny model.
 pub(crate) fn data(name: &str) -> PathBuf {
@@ -38,11 +38,10 @@ pub(crate) fn args(flags: &[&str]) -> Args {
         "--threads=2",
         "--served-model-name=tiny",
     ];
-    // The last of a repeated flag counts for none, so tests that bring their own directory leave ours out.
-    let own = flags.iter().any(|flag| flag.starts_with("--weights-dir"));
-    let fixed = fixed
-        .iter()
-        .filter(|flag| !own || !flag.starts_with("--weights-dir"));
+    // A flag must not be repeated: what tests bring themselves replaces ours.
+    let name = |flag: &str| flag.split('=').next().map(str::to_owned);
+    let own: Vec<_> = flags.iter().map(|flag| name(flag)).collect();
+    let fixed = fixed.iter().filter(|flag| !own.contains(&name(flag)));
     Args::parse_from(fixed.copied().chain(flags.iter().copied()))
 }
 
@@ -50,7 +49,7 @@ impl Server {
     /// Starts a server and waits until it answers.
     pub(crate) async fn start(flags: &[&str]) -> Self {
         let server = Self::start_cold(flags).await;
-        server.wait_ready().await;
+        server.ready().await;
         server
     }
 
@@ -69,7 +68,7 @@ impl Server {
         }
     }
 
-    async fn wait_ready(&self) {
+    pub(crate) async fn ready(&self) {
         let ready = async {
             while self.get("/health").await.status() != 200 {
                 assert!(!self.task.is_finished(), "the server ended while it was loading");

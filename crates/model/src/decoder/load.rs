@@ -1,6 +1,6 @@
 //! From tensors to a decoder: names, shapes, fusing, merging of adapters, precision.
 
-use super::Decoder;
+use super::{Decoder, names};
 use crate::adapter::Adapter;
 use crate::config::{LayerSpec, Spec};
 use crate::error::{Error, Result};
@@ -11,9 +11,6 @@ use crate::weights::Store;
 
 /// Told how far loading is, from 0 to 1.
 pub type Progress<'a> = &'a (dyn Fn(f32) + Sync);
-
-/// The name of the embeddings below the prefix that a family puts before everything.
-const EMBEDDINGS: &str = "embed_tokens.weight";
 
 impl Decoder {
     /// Loads a model and merges adapters into it: `W + Σ strength · scale · B A`, exactly.
@@ -27,7 +24,7 @@ impl Decoder {
         adapters: &[Adapter],
         progress: Progress<'_>,
     ) -> Result<Self> {
-        let prefix = prefix(store)?;
+        let prefix = names::prefix(store)?;
         let loader = Loader {
             spec: &spec,
             store,
@@ -37,7 +34,11 @@ impl Decoder {
         };
         loader.check_adapters()?;
         let steps = (spec.layers.len() + 2) as f32;
-        let embeddings = loader.linear(&[("embed_tokens", spec.vocabulary)], spec.hidden, false)?;
+        let embeddings = loader.linear(
+            &[(names::EMBEDDINGS.to_owned(), spec.vocabulary)],
+            spec.hidden,
+            false,
+        )?;
         progress(1.0 / steps);
         let mut layers = Vec::with_capacity(spec.layers.len());
         for (index, layer) in spec.layers.iter().enumerate() {
@@ -52,23 +53,10 @@ impl Decoder {
             layers,
             norm,
             head,
+            prefix,
             spec,
         })
     }
-}
-
-fn prefix(store: &Store) -> Result<String> {
-    let mut names: Vec<&str> = store
-        .names()
-        .filter_map(|name| name.strip_suffix(EMBEDDINGS))
-        .collect();
-    names.sort_by_key(|name| name.len());
-    names
-        .first()
-        .map(|name| (*name).to_owned())
-        .ok_or_else(|| Error::MissingTensor {
-            name: format!("model.{EMBEDDINGS}"),
-        })
 }
 
 struct Loader<'a> {
@@ -83,20 +71,7 @@ impl Loader<'_> {
     fn layer(&self, index: usize, layer: LayerSpec) -> Result<Layer> {
         let spec = self.spec;
         let name = |part: &str| format!("layers.{index}.{part}");
-        let (queries, keys) = (spec.heads * spec.head, spec.kv_heads * spec.head);
-        let [q, k, v] = ["q_proj", "k_proj", "v_proj"].map(|part| name(&format!("self_attn.{part}")));
-        let [gate, up] = ["gate_proj", "up_proj"].map(|part| name(&format!("mlp.{part}")));
-        let (qkv_fused, gate_up_fused) = (name("self_attn.qkv_proj"), name("mlp.gate_up_proj"));
-        let qkv: &[(&str, usize)] = if spec.fused {
-            &[(&qkv_fused, queries + 2 * keys)]
-        } else {
-            &[(&q, queries), (&k, keys), (&v, keys)]
-        };
-        let gate_up: &[(&str, usize)] = if spec.fused {
-            &[(&gate_up_fused, 2 * spec.intermediate)]
-        } else {
-            &[(&gate, spec.intermediate), (&up, spec.intermediate)]
-        };
+        let modules = names::modules(spec, index);
         let norm = |part: &str| self.norm(&name(part), spec.hidden);
         let head_norm = |part: &str| self.norm(&name(part), spec.head);
         // With norms on both sides of a block the names shift: Gemma 2 calls the second one what others call the first.
@@ -109,36 +84,26 @@ impl Loader<'_> {
         Ok(Layer {
             spec: layer,
             before_attention: norm("input_layernorm")?,
-            qkv: self.linear(qkv, spec.hidden, spec.qkv_bias)?,
+            qkv: self.linear(&modules.qkv, spec.hidden, spec.qkv_bias)?,
             qk_norms: spec
                 .qk_norm
                 .then(|| Ok::<_, Error>((head_norm("self_attn.q_norm")?, head_norm("self_attn.k_norm")?)))
                 .transpose()?,
-            output: self.linear(
-                &[(&name("self_attn.o_proj"), spec.hidden)],
-                queries,
-                spec.output_bias,
-            )?,
+            output: self.linear(&modules.output, spec.heads * spec.head, spec.output_bias)?,
             after_attention: sandwich("post_attention_layernorm")?,
             before_mlp: norm(before_mlp)?,
-            gate_up: self.linear(gate_up, spec.hidden, spec.mlp_bias)?,
-            down: self.linear(
-                &[(&name("mlp.down_proj"), spec.hidden)],
-                spec.intermediate,
-                spec.mlp_bias,
-            )?,
+            gate_up: self.linear(&modules.gate_up, spec.hidden, spec.mlp_bias)?,
+            down: self.linear(&modules.down, spec.intermediate, spec.mlp_bias)?,
             after_mlp: sandwich("post_feedforward_layernorm")?,
         })
     }
 
-    /// The output embeddings; they lie beside what has the prefix, not below it.
     fn head(&self) -> Result<Linear> {
-        let beside = self.prefix.strip_suffix("model.").unwrap_or(self.prefix);
-        let name = format!("{beside}lm_head");
-        let name = if self.store.contains(&format!("{name}.weight")) {
-            name
+        let [beside, alone] = names::heads(self.prefix);
+        let name = if self.store.contains(&format!("{beside}.weight")) {
+            beside
         } else {
-            "lm_head".to_owned()
+            alone
         };
         self.stacked(&[(name, self.spec.vocabulary)], self.spec.hidden, false)
     }
@@ -152,7 +117,7 @@ impl Loader<'_> {
         Ok(weight)
     }
 
-    fn linear(&self, modules: &[(&str, usize)], inputs: usize, biased: bool) -> Result<Linear> {
+    fn linear(&self, modules: &[(String, usize)], inputs: usize, biased: bool) -> Result<Linear> {
         let full: Vec<(String, usize)> = modules
             .iter()
             .map(|(name, outputs)| (format!("{}{name}", self.prefix), *outputs))
@@ -197,14 +162,11 @@ impl Loader<'_> {
         }
     }
 
-    /// An adapter for another model would otherwise do nothing, silently.
     fn check_adapters(&self) -> Result<()> {
         for adapter in self.adapters {
             let known = |module: &str| self.store.contains(&format!("{module}.weight"));
             if let Some(stranger) = adapter.modules().find(|module| !known(module)) {
-                return Err(adapter.error(format!(
-                    "module `{stranger}` is not in this model: it was trained for another one"
-                )));
+                return Err(adapter.stranger(stranger));
             }
         }
         Ok(())

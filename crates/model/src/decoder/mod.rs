@@ -3,7 +3,9 @@
 //! One step carries any mix of sequences, each with its own cache and any number of new tokens: whole prompts, pieces of
 //! prompts and single tokens. All of them share every product with the weights.
 
+mod fit;
 mod load;
+mod names;
 
 use crate::cache::Cache;
 use crate::config::Spec;
@@ -11,6 +13,7 @@ use crate::error::{Error, Result};
 use crate::kernels;
 use crate::layer::{self, Layer, Part};
 use crate::linear::Linear;
+use crate::lora::{Lora, Routes};
 
 pub use load::Progress;
 
@@ -23,6 +26,8 @@ pub struct Decoder {
     norm: Vec<f32>,
     /// Absent where it is the embeddings.
     head: Option<Linear>,
+    /// What the weights' names begin with.
+    prefix: String,
 }
 
 /// Of which tokens logits are wanted.
@@ -34,6 +39,8 @@ pub enum Want {
     Last,
     /// Of all.
     All,
+    /// Not logits, but the last hidden state of all, after the last norm.
+    Hidden,
 }
 
 /// New tokens of one sequence.
@@ -68,7 +75,24 @@ impl Decoder {
     /// # Errors
     /// When a token is outside the vocabulary or a sequence becomes longer than it was planned; nothing is changed then.
     pub fn step(&self, segments: &mut [Segment<'_>]) -> Result<Vec<Vec<f32>>> {
+        self.step_adapted(segments, &[])
+    }
+
+    /// As [`Decoder::step`], each segment with the adapter at its place in `adapters`, or with none where that is absent.
+    ///
+    /// A sequence gets the same bits whichever adapters others have.
+    ///
+    /// # Errors
+    /// As [`Decoder::step`], and when an adapter was fitted to another decoder.
+    pub fn step_adapted(
+        &self,
+        segments: &mut [Segment<'_>],
+        adapters: &[Option<&Lora>],
+    ) -> Result<Vec<Vec<f32>>> {
         self.check(segments)?;
+        self.check_adapters(adapters)?;
+        let adapters = adapters.iter().copied().chain(std::iter::repeat(None));
+        let adapters: Vec<Option<&Lora>> = adapters.take(segments.len()).collect();
         let mut x = self.embed(segments);
         let wants: Vec<(usize, Want)> = segments
             .iter()
@@ -82,13 +106,30 @@ impl Decoder {
                 cache: segment.cache,
             })
             .collect();
+        let routes = Routes::new(
+            wants
+                .iter()
+                .map(|(tokens, _)| *tokens)
+                .zip(adapters.iter().copied()),
+        );
         for (index, layer) in self.layers.iter().enumerate() {
-            layer.forward(&self.spec, index, &mut x, &mut parts);
+            layer.forward(&self.spec, index, &mut x, &mut parts, &routes);
         }
         for part in parts {
             part.cache.advance(part.tokens);
         }
-        Ok(self.logits(&x, &wants))
+        Ok(self.outputs(&x, &wants, &adapters))
+    }
+
+    fn check_adapters(&self, adapters: &[Option<&Lora>]) -> Result<()> {
+        let strange = |lora: &&&Lora| lora.layers.len() != self.layers.len();
+        match adapters.iter().flatten().find(strange) {
+            Some(lora) => Err(Error::Adapter {
+                name: lora.name().to_owned(),
+                problem: "was fitted to another model".to_owned(),
+            }),
+            None => Ok(()),
+        }
     }
 
     fn check(&self, segments: &[Segment<'_>]) -> Result<()> {
@@ -127,23 +168,48 @@ impl Decoder {
         x
     }
 
-    fn logits(&self, x: &[f32], wants: &[(usize, Want)]) -> Vec<Vec<f32>> {
+    /// What each segment wants, in order.
+    fn outputs(&self, x: &[f32], wants: &[(usize, Want)], adapters: &[Option<&Lora>]) -> Vec<Vec<f32>> {
         let hidden = self.spec.hidden;
-        let mut rows = Vec::new();
-        let mut counts = Vec::new();
+        let (mut rows, mut counts, mut states) = (Vec::new(), Vec::new(), Vec::new());
         let mut first = 0;
         for (tokens, want) in wants {
             let count = match want {
-                Want::Nothing => 0,
+                Want::Nothing | Want::Hidden => 0,
                 Want::Last => 1.min(*tokens),
                 Want::All => *tokens,
             };
-            rows.extend_from_slice(&x[(first + tokens - count) * hidden..(first + tokens) * hidden]);
+            let end = first + tokens;
+            rows.extend_from_slice(&x[(end - count) * hidden..end * hidden]);
             counts.push(count);
-            first += tokens;
+            states.push(matches!(want, Want::Hidden).then(|| &x[first * hidden..end * hidden]));
+            first = end;
         }
+        let logits = self.logits(&rows, &counts, adapters);
         let head = self.head.as_ref().unwrap_or(&self.embeddings);
-        let mut logits = head.apply(&layer::normed(&self.spec, &rows, &self.norm));
+        let mut rest = logits.as_slice();
+        let own = counts.iter().zip(states).map(|(count, states)| {
+            let (own, others) = rest.split_at(count * head.outputs());
+            rest = others;
+            match states {
+                Some(states) => layer::normed(&self.spec, states, &self.norm),
+                None => own.to_vec(),
+            }
+        });
+        own.collect()
+    }
+
+    fn logits(&self, rows: &[f32], counts: &[usize], adapters: &[Option<&Lora>]) -> Vec<f32> {
+        let head = self.head.as_ref().unwrap_or(&self.embeddings);
+        let last = layer::normed(&self.spec, rows, &self.norm);
+        let mut logits = head.apply(&last);
+        let routes = Routes::new(counts.iter().copied().zip(adapters.iter().copied()));
+        routes.add(
+            |lora| &lora.head,
+            rows.len() / self.spec.hidden,
+            &last,
+            &mut logits,
+        );
         if self.spec.logit_scale.to_bits() != 1.0_f32.to_bits() {
             logits
                 .iter_mut()
@@ -152,13 +218,7 @@ impl Decoder {
         if let Some(cap) = self.spec.logit_softcap {
             kernels::softcap(&mut logits, cap);
         }
-        let mut rest = logits.as_slice();
-        let split = |count: &usize| {
-            let (own, others) = rest.split_at(count * head.outputs());
-            rest = others;
-            own.to_vec()
-        };
-        counts.iter().map(split).collect()
+        logits
     }
 }
 

@@ -1,0 +1,86 @@
+//! API keys: who may ask. Pure; `api::access` asks here, and `program` reads the file.
+//!
+//! Keys are kept and compared as SHA-256 digests, all of them and in constant time: how long a comparison takes tells nothing
+//! about a key.
+
+use sha2::{Digest as _, Sha256};
+use subtle::{Choice, ConstantTimeEq as _};
+
+/// Keys that are accepted; without any nobody is let in.
+#[derive(Clone, Default)]
+pub(crate) struct Keys {
+    digests: Vec<[u8; 32]>,
+}
+
+impl std::fmt::Debug for Keys {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Keys")
+            .field("count", &self.digests.len())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Keys {
+    /// One key a line; blanks around them, empty lines and lines that begin with `#` do not count.
+    pub(crate) fn parse(text: &[u8]) -> Self {
+        let lines = text.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii);
+        let keys = lines.filter(|line| !line.is_empty() && !line.starts_with(b"#"));
+        Self {
+            digests: keys.map(digest).collect(),
+        }
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.digests.is_empty()
+    }
+
+    /// Whether this is one of the keys.
+    pub(crate) fn accepts(&self, key: &[u8]) -> bool {
+        let asked = digest(key);
+        let any = self
+            .digests
+            .iter()
+            .fold(Choice::from(0), |any, known| any | known.ct_eq(&asked));
+        any.into()
+    }
+}
+
+fn digest(key: &[u8]) -> [u8; 32] {
+    Sha256::digest(key).into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_is_a_line() {
+        let keys = Keys::parse(b"first\r\n  second\t\n\n# third\nwith space\nlast");
+        for key in ["first", "second", "with space", "last"] {
+            assert!(keys.accepts(key.as_bytes()), "{key}");
+        }
+        for key in [
+            "",
+            "third",
+            "# third",
+            "firs",
+            "first\r",
+            "FIRST",
+            "first\n  second",
+        ] {
+            assert!(!keys.accepts(key.as_bytes()), "{key}");
+        }
+        assert!(!format!("{keys:?}").contains("first"));
+    }
+
+    #[test]
+    fn no_key_lets_nobody_in() {
+        for empty in ["", "\n\n", "# a", "   "] {
+            let keys = Keys::parse(empty.as_bytes());
+            assert!(
+                keys.is_empty() && !keys.accepts(b"") && !keys.accepts(b"a"),
+                "{empty:?}"
+            );
+        }
+    }
+}
