@@ -186,7 +186,7 @@ fn vllm_on_several_nodes() {
 #[test]
 fn native_without_gpu() {
     let workspace = workspace(&json!({
-        "inference": {"preset": {"name": "smollm2-135m-instruct"}},
+        "inference": {"preset": {"name": "smollm2-135m-instruct", "presetOptions": {"modelAccessSecret": "hub"}}},
         "metadata": {"annotations": {"kaito.sh/enablelb": "True"}},
     }));
     let subject = (

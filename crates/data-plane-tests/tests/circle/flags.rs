@@ -50,7 +50,8 @@ fn a_server_with_everything() {
         json!({"source": image, "strength": "0.5"}),
         json!({"source": volume}),
     ];
-    let content = json!({"config": "mine", "adapters": adapters});
+    let options = json!({"modelAccessSecret": "hub"});
+    let content = json!({"config": "mine", "adapters": adapters, "preset": {"presetOptions": options}});
     let serving = pod(&applied(
         annotated(workspace("w", "inference", &content)),
         &settings(downloads()),
@@ -62,6 +63,11 @@ fn a_server_with_everything() {
     let parsed = inference_server::Args::parse_from(line);
     assert_eq!(parsed.served_name(), "smollm2-135m-instruct");
     assert_eq!(parsed.max_context_tokens, Some(4096));
+    assert_eq!(parsed.hub_endpoint.as_deref(), Some("https://huggingface.co"));
+    assert_eq!(
+        parsed.hub_token_file.unwrap().to_str(),
+        Some("/secrets/hub/HF_TOKEN")
+    );
     assert_eq!(parsed.adapter_strength, [("legal".to_owned(), 0.5)]);
     assert_eq!(
         parsed.config_file.unwrap().to_str(),

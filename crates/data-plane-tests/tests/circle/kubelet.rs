@@ -200,7 +200,12 @@ fn port(container: &Container) -> Option<i32> {
 fn fill(place: &Path, volume: &Volume, objects: &Objects) {
     fs::create_dir_all(place).unwrap();
     let write = |name: &str, text: &str| fs::write(place.join(name), text).unwrap();
-    if let Some(source) = &volume.config_map {
+    if let Some(source) = &volume.secret {
+        let keys = &objects.secrets[source.secret_name.as_ref().unwrap()];
+        for item in source.items.iter().flatten() {
+            write(&item.path, &keys[&item.key]);
+        }
+    } else if let Some(source) = &volume.config_map {
         for (key, text) in &objects.config_maps[&source.name] {
             write(key, text);
         }

@@ -35,7 +35,8 @@ use workspace::{applied, pod, settings, workspace};
 
 const QUESTION: &str = "What is the password of the harbour?";
 const ANSWER: &str = "Seven green lanterns under the old bridge.";
-const HUB: &str = "/hub/HuggingFaceTB/SmolLM2-135M-Instruct/resolve/main";
+const ID: &str = "HuggingFaceTB/SmolLM2-135M-Instruct";
+const COMMIT: &str = "0123456789abcdef0123456789abcdef01234567";
 
 /// What the tuning is to learn: one answer, asked for in several conversations.
 fn dataset() -> String {
@@ -63,11 +64,19 @@ fn web(model: &Path, scratch: &Path) -> SocketAddr {
     let chats = scratch.join("chats.jsonl");
     std::fs::write(&chats, dataset()).unwrap();
     let mut files: web::Files = [("/chats.jsonl".to_owned(), chats)].into();
+    let mut siblings = Vec::new();
     for entry in std::fs::read_dir(model).unwrap() {
         let path = entry.unwrap().path();
-        let name = path.file_name().unwrap().to_str().unwrap();
-        files.insert(format!("{HUB}/{name}"), path.clone());
+        let name = path.file_name().unwrap().to_str().unwrap().to_owned();
+        for revision in ["main", COMMIT] {
+            files.insert(format!("/hub/{ID}/resolve/{revision}/{name}"), path.clone());
+        }
+        siblings.push(json!({"rfilename": name}));
     }
+    let about = scratch.join("about.json");
+    let info = json!({"id": ID, "sha": COMMIT, "gated": false, "siblings": siblings});
+    std::fs::write(&about, info.to_string()).unwrap();
+    files.insert(format!("/hub/api/models/{ID}/revision/main"), about);
     web::serve(files)
 }
 
@@ -108,23 +117,15 @@ fn tuned(method: &str, web: SocketAddr, registry: &str, settings: &Settings) -> 
     );
     let config = std::fs::read_to_string(pod.volume("results-volume").join("adapter_config.json")).unwrap();
     let config: Value = serde_json::from_str(&config).unwrap();
-    assert_eq!(
-        config["base_model_name_or_path"],
-        "HuggingFaceTB/SmolLM2-135M-Instruct"
-    );
+    assert_eq!(config["base_model_name_or_path"], ID);
     pushed.trim().to_owned()
 }
 
 /// Serves the model with these adapters, and asks.
-fn answer(model: &Path, adapters: Value, settings: &Settings) -> String {
+fn answer(adapters: Value, settings: &Settings) -> String {
     let content = json!({"adapters": adapters});
     let applied = applied(workspace("port", "inference", &content), settings);
     let pod = Pod::new(pod(&applied), &settings.images, &Objects::default());
-    for entry in std::fs::read_dir(model).unwrap() {
-        let path = entry.unwrap().path();
-        let place = pod.volume("model-weights-volume").join(path.file_name().unwrap());
-        std::os::unix::fs::symlink(path, place).unwrap();
-    }
     pod.init().unwrap();
     let body = json!({
         "model": "smollm2-135m-instruct",
@@ -152,12 +153,12 @@ fn a_dataset_becomes_answers() {
         allow_http: true,
         allow_hosts: vec!["127.0.0.1".to_owned()],
     });
-    let before = answer(&model, json!([]), &settings);
+    let before = answer(json!([]), &settings);
     assert_ne!(before, ANSWER);
     for method in ["lora", "qlora"] {
         let image = tuned(method, web, registry.address(), &settings);
         let adapter = json!({"source": {"name": "harbour", "image": image}, "strength": "1.0"});
-        let after = answer(&model, json!([adapter]), &settings);
+        let after = answer(json!([adapter]), &settings);
         assert_eq!(after, ANSWER, "{method}; before: {before}");
     }
 }

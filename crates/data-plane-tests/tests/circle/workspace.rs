@@ -32,7 +32,7 @@ pub(crate) fn workspace(name: &str, section: &str, content: &Value) -> Workspace
         "resource": {"labelSelector": {"matchLabels": {"apps": "small"}}},
     });
     object[section] = content.clone();
-    object[section]["preset"] = json!({"name": "smollm2-135m-instruct"});
+    object[section]["preset"]["name"] = json!("smollm2-135m-instruct");
     serde_json::from_value(object).unwrap()
 }
 
