@@ -168,4 +168,26 @@ mod tests {
             assert!(answer.contains("name of a host"), "{wrong}: {answer}");
         }
     }
+
+    #[test]
+    fn the_chart_names_flags_that_exist() {
+        let chart = include_str!("../../../charts/kaito/templates/workspace-controller/deployment.yaml");
+        let command = <Args as clap::CommandFactory>::command();
+        let known: Vec<&str> = command.get_arguments().filter_map(clap::Arg::get_long).collect();
+        let named = chart.lines().filter_map(|line| line.trim().strip_prefix("- --"));
+        let named: Vec<&str> = named
+            .map(|rest| rest.split(['=', ' ']).next().unwrap_or_default())
+            .collect();
+        for flag in &named {
+            assert!(known.contains(flag), "--{flag}");
+        }
+        for flag in [
+            "tuning-job-image",
+            "hub-endpoint",
+            "data-allow-http",
+            "data-allow-host",
+        ] {
+            assert!(named.contains(&flag), "{flag}");
+        }
+    }
 }
