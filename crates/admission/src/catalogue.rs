@@ -194,7 +194,7 @@ const RULES: &[Rule] = &[
     rule(
         "resource.instanceType",
         "!variables.isSizedAnew || variables.instanceType == '' || variables.isTypeKnown \
-         || (!variables.isTuning && (variables.wanted == '' || variables.runsOnCpu) \
+         || ((variables.wanted == '' || variables.runsOnCpu) \
              && !variables.instanceType.lowerAscii().startsWith('standard_n'))",
         "'instance type ' + variables.instanceType + ' is not known in cloud ' + variables.data['cloud'] \
          + '; known are ' + variables.data['instance-types'].split(',').join(', ')",
@@ -202,7 +202,7 @@ const RULES: &[Rule] = &[
     rule(
         "resource.instanceType",
         "!variables.isSizedAnew || !variables.isTypeKnown || variables.gpus > 0 || variables.wanted == '' \
-         || (!variables.isTuning && variables.isKnown && (variables.runsOnCpu || variables.runtimes.size() == 0))",
+         || (variables.isKnown && (variables.runsOnCpu || !variables.isTuning && variables.runtimes.size() == 0))",
         "'preset ' + variables.wanted + ' needs an NVIDIA GPU and instance type ' + variables.instanceType \
          + ' has none; what would work is ' + variables.wouldWork",
     ),

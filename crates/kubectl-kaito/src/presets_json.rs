@@ -31,11 +31,15 @@ pub(crate) fn preset(preset: &Preset) -> Value {
         })
     });
     let tuning = preset.tuning.as_ref().map(|profile| {
-        json!({
-            "methods": profile.methods.iter().map(|method| method.as_str()).collect::<Vec<_>>(),
-            "diskGib": profile.disk_gib,
-            "weightsImage": profile.weights_image,
-        })
+        let methods: Vec<_> = profile.methods.iter().map(|method| method.as_str()).collect();
+        let image = Some(&profile.weights_image).filter(|image| !image.is_empty());
+        let files = Some(&profile.weights_files).filter(|files| !files.is_empty());
+        known([
+            ("methods", json!(methods)),
+            ("diskGib", json!(profile.disk_gib)),
+            ("weightsImage", json!(image)),
+            ("weightsFiles", json!(files)),
+        ])
     });
     known([
         ("name", json!(preset.name)),

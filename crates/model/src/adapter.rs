@@ -156,7 +156,10 @@ impl Adapter {
 
     fn factors(&self, config: &Config, store: &Store, path: &str, module: &str) -> Result<Factors> {
         let (a_name, b_name) = (format!("{path}.lora_A.weight"), format!("{path}.lora_B.weight"));
-        let (a_shape, b_shape) = (store.shape(&a_name)?, store.shape(&b_name)?);
+        let a_shape = store.shape(&a_name)?;
+        let b_shape = store
+            .shape(&b_name)
+            .map_err(|_| self.error(format!("tensor `{a_name}` is there without `{b_name}`")))?;
         let ([rank, _], [_, b_rank]) = (a_shape.as_slice(), b_shape.as_slice()) else {
             return Err(self.error(format!("factors of `{module}` are no matrices")));
         };

@@ -121,6 +121,7 @@ fn presets_that_can_be_tuned() {
     let images: Vec<_> = catalog()
         .iter()
         .filter_map(|preset| Some(preset.tuning.as_ref()?.weights_image.as_str()))
+        .filter(|image| !image.is_empty())
         .collect();
     assert_eq!(
         images,
@@ -137,6 +138,13 @@ fn presets_that_can_be_tuned() {
             "kaito-qwen2.5-coder-7b-instruct:0.2.0",
         ]
     );
+    for small in ["smollm2-135m-instruct", "smollm2-360m-instruct"] {
+        let tuning = find(small).tuning.as_ref().unwrap();
+        assert!(
+            tuning.weights_files.contains(&"model.safetensors".to_owned()),
+            "{small}"
+        );
+    }
     let tuning = find("qwen2.5-coder-32b-instruct").tuning.as_ref().unwrap();
     assert_eq!(
         (tuning.disk_gib, &tuning.methods[..]),
@@ -248,6 +256,16 @@ fn facts_must_make_sense() {
             Problem::BadWeightsImage("x".to_owned()),
         ]
     );
+    let weights = |of: &str| problems(&[&format!("{ENTRY}, tuning: {{methods: [lora], disk_gib: 1{of}}}")]);
+    assert_eq!(weights(""), [Problem::BadWeightsImage(String::new())]);
+    assert_eq!(
+        weights(", weights_files: [../a, .b]"),
+        ["../a", ".b"].map(|name| Problem::BadWeightsFile(name.to_owned()))
+    );
+    assert!(matches!(
+        weights(", weights_image: 'a:b', weights_files: [a]")[..],
+        [Problem::Contradiction(_)]
+    ));
 }
 
 #[test]

@@ -86,6 +86,7 @@ fn tuning_profile(entry: TuningEntry) -> TuningProfile {
         methods: entry.methods,
         disk_gib: entry.disk_gib,
         weights_image: entry.weights_image,
+        weights_files: entry.weights_files,
     }
 }
 

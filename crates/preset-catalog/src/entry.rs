@@ -104,7 +104,11 @@ pub(crate) struct TuningEntry {
     /// GiB of disk that the node needs.
     pub(crate) disk_gib: u32,
     /// Repository and tag, without the registry, of the image that carries the weights.
+    #[serde(default)]
     pub(crate) weights_image: String,
+    /// Names of the files that are fetched from the model hub where there is no such image.
+    #[serde(default)]
+    pub(crate) weights_files: Vec<String>,
 }
 
 fn vllm_only() -> Vec<Runtime> {

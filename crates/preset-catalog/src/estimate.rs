@@ -302,6 +302,9 @@ pub fn place(preset: &Preset, node: GpuNode, work: Work) -> Result<Placement, Mi
 fn place_tuning(preset: &Preset, node: GpuNode) -> Result<Placement, Misfit> {
     match (&preset.tuning, node.gpus) {
         (None, _) => Err(Misfit::NotTunable),
+        (Some(_), 0) if preset.inference.as_ref().is_some_and(|profile| profile.cpu) => {
+            Ok(Placement::one_node(0))
+        }
         (Some(_), 0) => Err(Misfit::NoGpu),
         (Some(_), gpus) => Ok(Placement::one_node(gpus)),
     }

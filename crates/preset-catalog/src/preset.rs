@@ -139,8 +139,10 @@ pub struct TuningProfile {
     pub methods: Vec<TuningMethod>,
     /// GiB of disk that the node needs.
     pub disk_gib: u32,
-    /// Repository and tag, without the registry, of the image that carries the weights.
+    /// Repository and tag, without the registry, of the image that carries the weights; empty where the hub has them.
     pub weights_image: String,
+    /// Names of the files that are fetched from the model hub; empty where there is an image.
+    pub weights_files: Vec<String>,
 }
 
 /// A way to tune a model.

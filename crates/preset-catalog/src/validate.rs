@@ -56,6 +56,9 @@ pub enum Problem {
     /// The image of the weights is not `repository:tag`.
     #[error("weights image `{0}` is not of the form repository:tag")]
     BadWeightsImage(String),
+    /// A file of the weights is not the plain name of one.
+    #[error("weights file `{0}` must be the plain name of a file")]
+    BadWeightsFile(String),
 }
 
 /// Everything that is wrong, in the order of the presets.
@@ -214,14 +217,34 @@ fn tuning_problems(profile: &TuningProfile) -> Vec<Problem> {
     if has_duplicates(&profile.methods) {
         problems.push(Problem::Repeated("tuning.methods"));
     }
-    let image = &profile.weights_image;
-    if !image
-        .split_once(':')
-        .is_some_and(|(repository, tag)| is_name(repository) && !tag.is_empty())
-    {
-        problems.push(Problem::BadWeightsImage(image.clone()));
-    }
+    problems.extend(weights_problems(profile));
     problems
+}
+
+fn weights_problems(profile: &TuningProfile) -> Vec<Problem> {
+    let (image, files) = (&profile.weights_image, &profile.weights_files);
+    let named = |image: &str| {
+        image
+            .split_once(':')
+            .is_some_and(|(repository, tag)| is_name(repository) && !tag.is_empty())
+    };
+    match (image.is_empty(), files.is_empty()) {
+        (false, false) => vec![Problem::Contradiction(
+            "tuning takes the weights from weights_image or from weights_files, not from both",
+        )],
+        (_, true) if named(image) => Vec::new(),
+        (_, true) => vec![Problem::BadWeightsImage(image.clone())],
+        (true, false) => {
+            let odd = files.iter().filter(|name| !is_file_name(name));
+            odd.map(|name| Problem::BadWeightsFile(name.clone())).collect()
+        }
+    }
+}
+
+/// It becomes the end of a URL and a file beside others.
+fn is_file_name(name: &str) -> bool {
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+    !name.is_empty() && !name.starts_with('.') && name.chars().all(plain)
 }
 
 fn has_duplicates<T: PartialEq>(items: &[T]) -> bool {

@@ -159,7 +159,12 @@ impl Reader {
                 .map(|method| self.method(method))
                 .collect::<Result<_, _>>()?,
             disk_gib: message.disk_gib,
-            weights_image: self.text("tuning.weights_image", message.weights_image)?,
+            weights_image: if message.weights_files.is_empty() {
+                self.text("tuning.weights_image", message.weights_image)?
+            } else {
+                message.weights_image
+            },
+            weights_files: message.weights_files,
         })
     }
 

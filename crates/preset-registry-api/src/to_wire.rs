@@ -109,6 +109,7 @@ impl From<&TuningProfile> for v1::TuningProfile {
                 .collect(),
             disk_gib: profile.disk_gib,
             weights_image: profile.weights_image.clone(),
+            weights_files: profile.weights_files.clone(),
         }
     }
 }

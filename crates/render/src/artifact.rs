@@ -2,7 +2,7 @@
 //!
 //! | command line | what it does |
 //! |---|---|
-//! | `fetch --to=DIR URL…` | downloads each URL to a file in `DIR` |
+//! | `fetch --to=DIR [--allow-http] [--allow-host=HOST]… URL…` | downloads each URL to a file in `DIR` |
 //! | `pull --to=DIR [--auth-dir=DIR] REFERENCE` | puts `/data` of an image, or the titled files of an artifact, into `DIR` |
 //! | `push --from=DIR --wait-for=FILE --auth-dir=DIR --base-model=NAME REFERENCE` | packs a tuned adapter into an image and pushes it |
 //!
@@ -46,6 +46,19 @@ pub(crate) fn container(
         volume_mounts: Some(mounts.into_iter().chain([home]).collect()),
         ..Container::default()
     }
+}
+
+/// A container that downloads files to a directory.
+pub(crate) fn fetcher(
+    name: &str,
+    urls: &[String],
+    (directory, into): (&str, VolumeMount),
+    platform: &Platform,
+) -> Container {
+    let mut args = vec!["fetch".to_owned(), format!("--to={directory}")];
+    args.extend(platform.downloads.flags());
+    args.extend(urls.iter().map(|url| pod::literally(url)));
+    container(name, args, vec![into], platform)
 }
 
 /// A container that pulls an image to a directory, and the volume that holds its credentials.

@@ -9,6 +9,8 @@ pub struct Images {
     pub base: String,
     /// Our inference server.
     pub inference_server: String,
+    /// Our tuner.
+    pub tuning_job: String,
     /// Our fetch, pull and push tool.
     pub artifact: String,
 }
@@ -21,6 +23,7 @@ impl Default for Images {
             preset_registry: registry.to_owned(),
             base: format!("{registry}/kaito-base:0.5.0"),
             inference_server: format!("{registry}/inference-server:0.1.0"),
+            tuning_job: format!("{registry}/tuning-job:0.1.0"),
             artifact: format!("{registry}/artifact:0.1.0"),
         }
     }

@@ -96,6 +96,13 @@ impl Inference<'_> {
 pub(crate) fn pod_template(inference: &Inference<'_>) -> PodTemplateSpec {
     let adapters = adapter::parts(&inference.adapters, inference.platform);
     let (mut volumes, mut mounts) = volumes(inference);
+    if let Some((volume, mount)) = (inference.engine == Runtime::Native)
+        .then(|| native::token(inference))
+        .flatten()
+    {
+        volumes.push(volume);
+        mounts.push(mount);
+    }
     volumes.extend(adapters.volumes);
     mounts.extend(adapters.mounts);
     let (container, user) = match inference.engine {

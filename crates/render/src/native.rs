@@ -5,25 +5,32 @@
 //! | `--model` | model hub repository, in the hub's spelling |
 //! | `--revision` | hub commit; absent for the default branch |
 //! | `--weights-dir` | where weights are looked for, and downloaded to |
+//! | `--hub-endpoint` | the hub they are downloaded from |
+//! | `--hub-token-file` | a token that opens gated models; absent where the Workspace names no Secret |
 //! | `--served-model-name` | name of the model in requests |
 //! | `--port` | where it listens |
 //! | `--max-context-tokens` | longest context; absent leaves it to the server |
 //! | `--adapters-dir` | each directory in it is an adapter of that name; absent without adapters |
 //! | `--adapter-strength=NAME=NUMBER` | how strongly that adapter is merged; once an adapter |
 //! | `--config-file` | the user's `inference_config.yaml` |
-//!
-//! `HF_TOKEN` opens gated models.
 
-use k8s_openapi::api::core::v1::Container;
+use k8s_openapi::api::core::v1::{Container, Volume, VolumeMount};
 
 use crate::inference::{self, Inference};
-use crate::{paths, pod, probe};
+use crate::{paths, pod, probe, volume};
+
+/// The volume with the hub's token, if the Workspace names a Secret.
+pub(crate) fn token(inference: &Inference<'_>) -> Option<(Volume, VolumeMount)> {
+    let secret = pod::hub_secret(inference.options())?;
+    let volume = volume::hub_token(secret);
+    let mount = volume::mount_read_only(&volume.name, paths::HUB_SECRET);
+    Some((volume, mount))
+}
 
 /// The server's container, without its mounts.
 pub(crate) fn container(inference: &Inference<'_>) -> Container {
     let mut env = pod::home_env();
     env.push(pod::env("TMPDIR", paths::HOME));
-    env.extend(pod::hub_token(inference.options()));
     let base = inference::server(inference, &inference.platform.images.inference_server, env);
     let container = Container {
         args: Some(arguments(inference)),
@@ -42,6 +49,9 @@ fn arguments(inference: &Inference<'_>) -> Vec<String> {
             .map(|commit| format!("--revision={commit}")),
     );
     args.push(format!("--weights-dir={}", paths::WEIGHTS));
+    args.push(format!("--hub-endpoint={}", inference.platform.downloads.hub));
+    let token = pod::hub_secret(inference.options());
+    args.extend(token.map(|_| format!("--hub-token-file={}/{}", paths::HUB_SECRET, pod::HUB_TOKEN)));
     args.push(format!("--served-model-name={}", preset.name));
     args.push(format!("--port={}", paths::HTTP_PORT));
     args.extend(

@@ -20,6 +20,8 @@ pub const TUNING_DONE: &str = "/mnt/results/fine_tuning_completed.txt";
 pub const PULL_SECRETS: &str = "/secrets/pull";
 /// Registry credentials to push with.
 pub const PUSH_SECRET: &str = "/secrets/push";
+/// The token for the model hub.
+pub const HUB_SECRET: &str = "/secrets/hub";
 /// Home directory: an empty volume, because the image's file system belongs to root.
 pub const HOME: &str = "/home/kaito";
 /// Shared memory.

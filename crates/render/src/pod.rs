@@ -15,7 +15,7 @@ pub(crate) const BASE_USER: i64 = 1000;
 pub(crate) const OUR_USER: i64 = 65532;
 
 /// The Secret key that opens a gated model.
-const HUB_TOKEN: &str = "HF_TOKEN";
+pub(crate) const HUB_TOKEN: &str = "HF_TOKEN";
 
 /// The pod, closed up: no token, no foreign Services in its environment, no privileges.
 pub(crate) fn restricted(spec: PodSpec, user: i64) -> PodSpec {
@@ -57,6 +57,11 @@ fn closed(container: Container) -> Container {
     }
 }
 
+/// Kubernetes replaces `$(NAME)` in arguments; a doubled dollar stands for itself.
+pub(crate) fn literally(value: &str) -> String {
+    value.replace("$(", "$$(")
+}
+
 /// A variable with a value; an empty value is left out, as the API server would.
 pub(crate) fn env(name: &str, value: &str) -> EnvVar {
     EnvVar {
@@ -71,15 +76,19 @@ pub(crate) fn home_env() -> Vec<EnvVar> {
     vec![env("HOME", paths::HOME), env("USER", "kaito")]
 }
 
+/// The Secret with the token for the model hub, if the Workspace names one.
+pub(crate) fn hub_secret(options: Option<&PresetOptions>) -> Option<&str> {
+    Some(options?.model_access_secret.as_str()).filter(|secret| !secret.is_empty())
+}
+
 /// The token for the model hub, if the Workspace names a Secret.
 pub(crate) fn hub_token(options: Option<&PresetOptions>) -> Option<EnvVar> {
-    let secret = &options?.model_access_secret;
     let key = SecretKeySelector {
-        name: secret.clone(),
+        name: hub_secret(options)?.to_owned(),
         key: HUB_TOKEN.to_owned(),
         optional: Some(true),
     };
-    (!secret.is_empty()).then(|| EnvVar {
+    Some(EnvVar {
         name: HUB_TOKEN.to_owned(),
         value_from: Some(EnvVarSource {
             secret_key_ref: Some(key),

@@ -10,6 +10,7 @@ use preset_catalog::{Preset, TuningMethod, TuningProfile};
 use crate::artifact::Payload;
 use crate::hardware::Hardware;
 use crate::platform::Platform;
+use crate::tuner::Tuner;
 use crate::{meta, tuning_pod};
 
 /// How often a failed pod is replaced: once, for accidents; a wrong setting would only fail again.
@@ -49,6 +50,8 @@ pub struct Tuning<'a> {
     pub profile: &'a TuningProfile,
     /// By which method.
     pub method: TuningMethod,
+    /// By which program.
+    pub tuner: Tuner,
     /// What the node has.
     pub hardware: &'a Hardware,
     /// The data set.

@@ -9,11 +9,9 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kaito_api::labels;
 
 use crate::artifact::{self, Payload};
+use crate::tuner::{self, Tuner};
 use crate::tuning::{Destination, Source, Tuning};
-use crate::{inference, meta, paths, pod, scheduling, volume};
-
-/// Layers that the tuning scripts would not find in a Phi-3 by themselves.
-const PHI3_MODULES: &str = "k_proj,q_proj,v_proj,o_proj,gate_proj,down_proj,up_proj";
+use crate::{meta, paths, pod, scheduling, volume};
 
 /// The pod that tunes the preset.
 pub(crate) fn pod_template(tuning: &Tuning<'_>) -> PodTemplateSpec {
@@ -22,6 +20,10 @@ pub(crate) fn pod_template(tuning: &Tuning<'_>) -> PodTemplateSpec {
     parts.add_data(tuning);
     parts.add_result(tuning);
     let name = meta::name(tuning.workspace).to_owned();
+    let user = match tuning.tuner {
+        Tuner::Scripts => pod::BASE_USER,
+        Tuner::Native => pod::OUR_USER,
+    };
     let spec = PodSpec {
         affinity: scheduling::affinity(tuning.workspace, tuning.platform),
         containers: parts.containers,
@@ -38,7 +40,7 @@ pub(crate) fn pod_template(tuning: &Tuning<'_>) -> PodTemplateSpec {
             labels: Some(meta::pod_labels(tuning.workspace)),
             ..ObjectMeta::default()
         }),
-        spec: Some(pod::restricted(spec, pod::BASE_USER)),
+        spec: Some(pod::restricted(spec, user)),
     }
 }
 
@@ -65,6 +67,10 @@ impl Default for Parts {
 
 impl Parts {
     fn add_weights(&mut self, tuning: &Tuning<'_>) {
+        if !tuning.profile.weights_files.is_empty() {
+            self.init.push(hub_download(tuning));
+            return;
+        }
         let reference = format!(
             "{}/{}",
             tuning.platform.images.preset_registry, tuning.profile.weights_image
@@ -88,12 +94,9 @@ impl Parts {
         let mount = || volume::mount("data-volume", paths::DATA);
         let data = match &tuning.input {
             Source::Urls(urls) => {
-                let args = ["fetch".to_owned(), format!("--to={}", paths::DATA)]
-                    .into_iter()
-                    .chain(urls.iter().cloned());
-                let container =
-                    artifact::container("data-downloader", args.collect(), vec![mount()], tuning.platform);
-                self.init.push(container);
+                let to = (paths::DATA, mount());
+                self.init
+                    .push(artifact::fetcher("data-downloader", urls, to, tuning.platform));
                 volume::empty("data-volume")
             }
             Source::Payload(Payload::Image {
@@ -115,16 +118,16 @@ impl Parts {
     }
 
     fn add_result(&mut self, tuning: &Tuning<'_>) {
-        let gpus = tuning.hardware.gpu.gpus;
-        self.volumes.extend([
-            volume::shm(gpus),
-            volume::config("config-volume", &tuning.config()),
-        ]);
-        self.mounts.push(volume::mount("dshm", paths::SHM));
+        if tuning.tuner == Tuner::Scripts {
+            self.volumes.push(volume::shm(tuning.hardware.gpu.gpus));
+            self.mounts.push(volume::mount("dshm", paths::SHM));
+        }
+        self.volumes
+            .push(volume::config("config-volume", &tuning.config()));
         self.mounts
             .push(volume::mount_read_only("config-volume", paths::CONFIG));
         self.mounts.push(volume::mount("results-volume", paths::RESULTS));
-        let trainer = trainer(tuning, std::mem::take(&mut self.mounts));
+        let trainer = tuner::container(tuning, std::mem::take(&mut self.mounts));
         match &tuning.output {
             Destination::Volume(source) => {
                 self.volumes.push(volume::named("results-volume", source));
@@ -146,28 +149,20 @@ impl Parts {
     }
 }
 
-/// The container that tunes, and serves its metrics meanwhile.
-fn trainer(tuning: &Tuning<'_>, mounts: Vec<VolumeMount>) -> Container {
-    let gpus = tuning.hardware.gpu.gpus;
-    let script = format!(
-        "cd /workspace/tfs/ && python3 metrics_server.py & accelerate launch --num_processes={gpus} /workspace/tfs/fine_tuning.py"
-    );
-    let mut env = pod::home_env();
-    if tuning.preset.name.starts_with("phi-3") {
-        env.push(pod::env("DEFAULT_TARGET_MODULES", PHI3_MODULES));
-    }
-    env.push(pod::env("PYTORCH_CUDA_ALLOC_CONF", "expandable_segments:True"));
-    env.extend(pod::hub_token(tuning.options()));
-    Container {
-        name: meta::name(tuning.workspace).to_owned(),
-        image: Some(pod::image(tuning.options(), &tuning.platform.images.base)),
-        command: Some(["/bin/sh".to_owned(), "-c".to_owned(), script].into()),
-        env: Some(env),
-        ports: Some(vec![inference::http_port()]),
-        resources: pod::gpus(gpus),
-        volume_mounts: Some(mounts),
-        ..Container::default()
-    }
+/// Fetches the files of the weights from the model hub.
+fn hub_download(tuning: &Tuning<'_>) -> Container {
+    let preset = tuning.preset;
+    let revision = preset.revision.as_deref().unwrap_or("main");
+    let hub = tuning.platform.downloads.hub.trim_end_matches('/');
+    let url = |file: &String| format!("{hub}/{}/resolve/{revision}/{file}", preset.hub_id);
+    let urls: Vec<String> = tuning.profile.weights_files.iter().map(url).collect();
+    let (_, mount) = volume::weights();
+    artifact::fetcher(
+        "model-weights-downloader",
+        &urls,
+        (paths::WEIGHTS, mount),
+        tuning.platform,
+    )
 }
 
 fn pusher(tuning: &Tuning<'_>, reference: &str) -> Container {

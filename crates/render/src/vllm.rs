@@ -94,15 +94,10 @@ fn arguments(inference: &Inference<'_>) -> Vec<String> {
         if value.is_empty() {
             format!("--{name}")
         } else {
-            format!("--{name}={}", literally(&value))
+            format!("--{name}={}", pod::literally(&value))
         }
     };
     flags(inference).into_iter().map(argument).collect()
-}
-
-// Kubernetes replaces `$(NAME)` in arguments; a doubled dollar stands for itself.
-fn literally(value: &str) -> String {
-    value.replace("$(", "$$(")
 }
 
 /// What every model gets, then the preset's own, then what follows from this Workspace and its nodes.

@@ -1,12 +1,13 @@
 //! Volumes and where they are mounted; each constructor gives one volume.
 
 use k8s_openapi::api::core::v1::{
-    ConfigMapVolumeSource, EmptyDirVolumeSource, KeyToPath, ProjectedVolumeSource, SecretProjection, Volume,
-    VolumeMount, VolumeProjection,
+    ConfigMapVolumeSource, EmptyDirVolumeSource, KeyToPath, ProjectedVolumeSource, SecretProjection,
+    SecretVolumeSource, Volume, VolumeMount, VolumeProjection,
 };
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use kaito_api::raw::RawObject;
 
+use crate::pod::HUB_TOKEN;
 use crate::{canonical, paths};
 
 /// Shared memory of one GPU's worth of worker processes, in GiB. It is limited because it is the node's memory.
@@ -108,6 +109,26 @@ pub(crate) fn docker_configs(name: &str, secrets: &[String]) -> Volume {
     Volume {
         name: name.to_owned(),
         projected: Some(source),
+        ..Volume::default()
+    }
+}
+
+/// The token for the model hub. Without the Secret the volume is empty, and the program that wants it says so.
+pub(crate) fn hub_token(secret: &str) -> Volume {
+    let source = SecretVolumeSource {
+        secret_name: Some(secret.to_owned()),
+        items: Some(vec![KeyToPath {
+            key: HUB_TOKEN.to_owned(),
+            path: HUB_TOKEN.to_owned(),
+            ..KeyToPath::default()
+        }]),
+        default_mode: Some(SECRET_MODE),
+        optional: Some(true),
+        ..SecretVolumeSource::default()
+    };
+    Volume {
+        name: "hub-token".to_owned(),
+        secret: Some(source),
         ..Volume::default()
     }
 }

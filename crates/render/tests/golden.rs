@@ -8,8 +8,8 @@ use plan::Manifest;
 use preset_catalog::estimate::{self, GpuNode, Work};
 use preset_catalog::{Preset, Runtime, TuningMethod};
 use render::{
-    Adapter, Custom, Destination, Hardware, Images, Inference, MachineRequest, Payload, Platform, Source,
-    Tuning,
+    Adapter, Custom, Destination, Downloads, Hardware, Images, Inference, MachineRequest, Payload, Platform,
+    Source, Tuner, Tuning,
 };
 use serde_json::{Value, json};
 
@@ -32,6 +32,7 @@ fn hardware(name: &str) -> Hardware {
 fn platform() -> Platform {
     Platform {
         images: Images::default(),
+        downloads: Downloads::default(),
         claimed: true,
         aks: true,
     }
@@ -185,7 +186,7 @@ fn vllm_on_several_nodes() {
 #[test]
 fn native_without_gpu() {
     let workspace = workspace(&json!({
-        "inference": {"preset": {"name": "smollm2-135m-instruct"}},
+        "inference": {"preset": {"name": "smollm2-135m-instruct", "presetOptions": {"modelAccessSecret": "hub"}}},
         "metadata": {"annotations": {"kaito.sh/enablelb": "True"}},
     }));
     let subject = (
@@ -244,24 +245,25 @@ fn custom_template() {
 }
 
 /// Renders a tuning Job and its parameters.
-fn tuned(name: &str, output: &Value, input: Source, destination: Destination) {
+fn tuned(
+    name: &str,
+    output: &Value,
+    (input, destination): (Source, Destination),
+    (tuner, hardware, platform): (Tuner, &Hardware, &Platform),
+) {
     let spec = json!({"tuning": {"preset": {"name": name}, "method": "qlora", "input": {"urls": []}, "output": output}});
     let workspace = workspace(&spec);
     let preset = preset(name);
-    let platform = Platform {
-        claimed: false,
-        aks: false,
-        ..platform()
-    };
     let tuning = Tuning {
         workspace: &workspace,
         preset: &preset,
         profile: preset.tuning.as_ref().unwrap(),
         method: TuningMethod::Qlora,
-        hardware: &hardware("Standard_NC6s_v3"),
+        tuner,
+        hardware,
         input,
         output: destination,
-        platform: &platform,
+        platform,
     };
     golden(&format!("job_{name}"), tuning.job());
     golden(&format!("tuning_config_{name}"), render::tuning_config(&tuning));
@@ -272,14 +274,52 @@ fn tuning_from_urls_to_an_image() {
     tuned(
         "phi-3-mini-128k-instruct",
         &json!({"image": "r.io/out:1", "imagePushSecret": "push"}),
-        Source::Urls(vec![
-            "https://example.com/a.parquet?x=1".into(),
-            "https://example.com/b".into(),
-        ]),
-        Destination::Image {
-            reference: "r.io/out:1".into(),
-            push_secret: "push".into(),
-        },
+        (
+            Source::Urls(vec![
+                "https://example.com/a.parquet?x=1".into(),
+                "https://example.com/b".into(),
+            ]),
+            pushed(),
+        ),
+        (Tuner::Scripts, &hardware("Standard_NC6s_v3"), &brought()),
+    );
+}
+
+/// An installation whose nodes are brought along.
+fn brought() -> Platform {
+    Platform {
+        claimed: false,
+        aks: false,
+        ..platform()
+    }
+}
+
+fn pushed() -> Destination {
+    Destination::Image {
+        reference: "r.io/out:1".into(),
+        push_secret: "push".into(),
+    }
+}
+
+#[test]
+fn tuning_without_gpu() {
+    let downloads = Downloads {
+        hub: "https://hub.example.com/".into(),
+        allow_http: true,
+        allow_hosts: vec!["data.example.com".into(), "10.0.0.1".into()],
+    };
+    let platform = Platform {
+        downloads,
+        ..platform()
+    };
+    tuned(
+        "smollm2-135m-instruct",
+        &json!({"image": "r.io/out:1", "imagePushSecret": "push"}),
+        (
+            Source::Urls(vec!["http://data.example.com/$(HOME).jsonl".into()]),
+            pushed(),
+        ),
+        (Tuner::Native, &hardware("Standard_D8s_v5"), &platform),
     );
 }
 
@@ -290,11 +330,14 @@ fn tuning_from_an_image_to_a_volume() {
     tuned(
         "phi-4",
         &json!({"volumeSource": source}),
-        Source::Payload(Payload::Image {
-            reference: "r.io/data:1".into(),
-            pull_secrets: vec!["pull".into()],
-        }),
-        Destination::Volume(Box::new(volume)),
+        (
+            Source::Payload(Payload::Image {
+                reference: "r.io/data:1".into(),
+                pull_secrets: vec!["pull".into()],
+            }),
+            Destination::Volume(Box::new(volume)),
+        ),
+        (Tuner::Scripts, &hardware("Standard_NC6s_v3"), &brought()),
     );
 }
 

@@ -32,6 +32,7 @@ pub fn setup(seed: u64) -> Setup {
             cloud: Cloud::Azure,
             node_image_family: "ubuntu".to_owned(),
             images: Default::default(),
+            downloads: Default::default(),
         },
         provisioner: machine_plan::Settings::default(),
         waits_for_own_writes: true,

@@ -23,6 +23,9 @@ pub struct Args {
     /// Directory of the model, unless the configuration names one.
     #[arg(long, env = "MODEL_PATH", default_value = "/workspace/weights")]
     pub model: PathBuf,
+    /// Directory of the result; that of the configuration when absent.
+    #[arg(long, env = "OUTPUT_DIR")]
+    pub output_dir: Option<PathBuf>,
     /// Modules to train where the configuration names none, separated by commas.
     #[arg(long, env = "DEFAULT_TARGET_MODULES", value_delimiter = ',')]
     pub default_target_modules: Vec<String>,

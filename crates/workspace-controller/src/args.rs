@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use clap::{Parser, ValueEnum};
 use instance_types::Cloud;
-use render::Images;
+use render::{Downloads, Images};
 use workspace_plan::{ProvisionerMode, Settings};
 
 /// Reconciles Workspaces: nodes, model server or tuning Job, Service and status.
@@ -38,6 +38,9 @@ pub struct Args {
     /// Images of the containers that are deployed.
     #[command(flatten)]
     pub images: ImageArgs,
+    /// What those containers may download.
+    #[command(flatten)]
+    pub downloads: DownloadArgs,
     /// How the API server is reached.
     #[command(flatten)]
     pub client: operator_runtime::ClientArgs,
@@ -70,9 +73,36 @@ pub struct ImageArgs {
     /// Image of the inference server.
     #[arg(long, env = "INFERENCE_SERVER_IMAGE")]
     pub inference_server_image: Option<String>,
+    /// Image of the tuner.
+    #[arg(long, env = "TUNING_JOB_IMAGE")]
+    pub tuning_job_image: Option<String>,
     /// Image of the artifact tool.
     #[arg(long, env = "ARTIFACT_IMAGE")]
     pub artifact_image: Option<String>,
+}
+
+/// What the containers that are deployed may download.
+#[derive(Clone, Debug, clap::Args)]
+pub struct DownloadArgs {
+    /// Where model weights are that no image carries: a server with the paths of https://huggingface.co.
+    #[arg(long, env = "HUB_ENDPOINT", default_value_t = Downloads::default().hub)]
+    pub hub_endpoint: String,
+    /// Follow http URLs of Workspaces, too: whoever is on the way can change what they lead to.
+    #[arg(long, env = "DATA_ALLOW_HTTP")]
+    pub data_allow_http: bool,
+    /// Let every Workspace reach this host, even at an address inside the cluster's network; may be given more than once.
+    #[arg(long, env = "DATA_ALLOW_HOSTS", value_delimiter = ',', value_name = "HOST", value_parser = host)]
+    pub data_allow_host: Vec<String>,
+}
+
+/// A name or an address, without scheme, port and blanks.
+fn host(text: &str) -> Result<String, String> {
+    let sound = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '.' | '_' | ':');
+    if !text.is_empty() && !text.starts_with('-') && !text.contains("://") && text.chars().all(sound) {
+        Ok(text.to_owned())
+    } else {
+        Err("the name of a host is wanted, such as data.example.com".to_owned())
+    }
 }
 
 impl Args {
@@ -92,8 +122,72 @@ impl Args {
                 preset_registry: given.preset_registry_name.unwrap_or(defaults.preset_registry),
                 base: given.base_image.unwrap_or(defaults.base),
                 inference_server: given.inference_server_image.unwrap_or(defaults.inference_server),
+                tuning_job: given.tuning_job_image.unwrap_or(defaults.tuning_job),
                 artifact: given.artifact_image.unwrap_or(defaults.artifact),
             },
+            downloads: Downloads {
+                hub: self.downloads.hub_endpoint.clone(),
+                allow_http: self.downloads.data_allow_http,
+                allow_hosts: self.downloads.data_allow_host.clone(),
+            },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn downloads(flags: &[&str]) -> Result<Downloads, String> {
+        let args = Args::try_parse_from([&["workspace-controller"], flags].concat());
+        args.map(|args| args.settings().downloads)
+            .map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn nothing_is_allowed_unasked() {
+        assert_eq!(downloads(&[]), Ok(Downloads::default()));
+        let asked = downloads(&[
+            "--hub-endpoint=https://hub.example.com",
+            "--data-allow-http",
+            "--data-allow-host=data.example.com",
+            "--data-allow-host=10.1.2.3",
+        ]);
+        let expected = Downloads {
+            hub: "https://hub.example.com".to_owned(),
+            allow_http: true,
+            allow_hosts: vec!["data.example.com".to_owned(), "10.1.2.3".to_owned()],
+        };
+        assert_eq!(asked, Ok(expected));
+    }
+
+    #[test]
+    fn a_host_is_no_url_and_no_flag() {
+        for wrong in ["", "https://x", "-x", "a b", "a/b"] {
+            let answer = downloads(&[&format!("--data-allow-host={wrong}")]).unwrap_err();
+            assert!(answer.contains("name of a host"), "{wrong}: {answer}");
+        }
+    }
+
+    #[test]
+    fn the_chart_names_flags_that_exist() {
+        let chart = include_str!("../../../charts/kaito/templates/workspace-controller/deployment.yaml");
+        let command = <Args as clap::CommandFactory>::command();
+        let known: Vec<&str> = command.get_arguments().filter_map(clap::Arg::get_long).collect();
+        let named = chart.lines().filter_map(|line| line.trim().strip_prefix("- --"));
+        let named: Vec<&str> = named
+            .map(|rest| rest.split(['=', ' ']).next().unwrap_or_default())
+            .collect();
+        for flag in &named {
+            assert!(known.contains(flag), "--{flag}");
+        }
+        for flag in [
+            "tuning-job-image",
+            "hub-endpoint",
+            "data-allow-http",
+            "data-allow-host",
+        ] {
+            assert!(named.contains(&flag), "{flag}");
         }
     }
 }

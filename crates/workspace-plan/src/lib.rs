@@ -14,6 +14,7 @@ mod nodes;
 pub mod observed;
 mod phase;
 mod pods;
+mod runtime;
 pub mod settings;
 mod sizing;
 mod sources;

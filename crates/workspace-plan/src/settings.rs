@@ -22,4 +22,6 @@ pub struct Settings {
     pub node_image_family: String,
     /// Images of the containers we make pods of.
     pub images: render::Images,
+    /// What those containers may download.
+    pub downloads: render::Downloads,
 }

@@ -41,6 +41,7 @@ impl<'a> Subject<'a> {
             settings,
             platform: Platform {
                 images: settings.images.clone(),
+                downloads: settings.downloads.clone(),
                 claimed: settings.mode == ProvisionerMode::Machine,
                 aks: settings.cloud == instance_types::Cloud::Azure,
             },

@@ -9,7 +9,7 @@ use kaito_api::conditions::WorkspaceReason;
 use kaito_api::labels;
 use plan::{Manifest, Plan};
 use preset_catalog::{Preset, TuningMethod, TuningProfile};
-use render::{Destination, Hardware, Source, Tuning};
+use render::{Destination, Hardware, Source, Tuner, Tuning};
 
 use crate::finding::{Finding, Problem};
 use crate::nodes::Fleet;
@@ -25,6 +25,7 @@ pub(crate) struct Tuned<'a> {
     pub(crate) preset: &'a Preset,
     pub(crate) profile: &'a TuningProfile,
     pub(crate) method: TuningMethod,
+    pub(crate) tuner: Tuner,
     pub(crate) input: Source,
     pub(crate) output: Destination,
     pub(crate) hardware: Hardware,
@@ -43,6 +44,7 @@ impl Tuned<'_> {
             preset: self.preset,
             profile: self.profile,
             method: self.method,
+            tuner: self.tuner,
             hardware: &self.hardware,
             input: self.input.clone(),
             output: self.output.clone(),

@@ -17,7 +17,7 @@ use crate::observed::PresetLookup;
 use crate::sizing::{self, Size};
 use crate::subject::Subject;
 use crate::tuning::Tuned;
-use crate::{nodes, sources, workloads};
+use crate::{nodes, runtime, sources, workloads};
 
 /// What a good spec asks for.
 #[derive(Debug)]
@@ -85,7 +85,7 @@ fn preset_serving<'a>(
         .ok_or_else(|| unsuitable(preset, "can't be served"))?;
     let max_context = max_context(subject, preset)?;
     let hardware = nodes::hardware(subject, !profile.cpu)?;
-    let engine = engine(subject, preset, profile, &hardware)?;
+    let engine = runtime::engine(subject, preset, profile, &hardware)?;
     if engine == Runtime::Vllm {
         check_kernels(subject, preset, profile, &hardware)?;
     }
@@ -163,7 +163,8 @@ fn tuned<'a>(subject: &Subject<'a>, spec: &'a TuningSpec) -> Result<Tuned<'a>, P
             &format!("can't be tuned by {}", method.as_str()),
         ));
     }
-    let hardware = nodes::hardware(subject, true)?;
+    let hardware = nodes::hardware(subject, !runtime::runs_on_cpu(preset))?;
+    let tuner = runtime::tuner(subject, preset, &hardware)?;
     let Size { placement, sum, .. } =
         sizing::of_preset(subject, preset, &hardware, Work::Tuning, Runtime::Vllm)?;
     Ok(Tuned {
@@ -171,6 +172,7 @@ fn tuned<'a>(subject: &Subject<'a>, spec: &'a TuningSpec) -> Result<Tuned<'a>, P
         preset,
         profile,
         method,
+        tuner,
         input,
         output,
         hardware,
@@ -257,42 +259,4 @@ fn max_context(subject: &Subject<'_>, preset: &Preset) -> Result<Option<u32>, Pr
             preset.name
         ))),
     }
-}
-
-/// The engine that is asked for, else the preset's favourite; without a GPU it can only be ours.
-fn engine(
-    subject: &Subject<'_>,
-    preset: &Preset,
-    profile: &InferenceProfile,
-    hardware: &Hardware,
-) -> Result<Runtime, Problem> {
-    let asked = match subject
-        .annotation(labels::RUNTIME)
-        .map(str::to_lowercase)
-        .as_deref()
-    {
-        None => None,
-        Some("vllm") => Some(Runtime::Vllm),
-        Some("native" | "transformers") => Some(Runtime::Native),
-        Some(other) => {
-            return Err(invalid(format!(
-                "annotation {} is {other:?}, neither vllm nor native",
-                labels::RUNTIME
-            )));
-        }
-    };
-    let without_gpu = profile.cpu && hardware.gpu.gpus == 0 && profile.runtimes.contains(&Runtime::Native);
-    let favourite = if without_gpu {
-        Some(Runtime::Native)
-    } else {
-        profile.runtimes.first().copied()
-    };
-    let engine = asked.or(favourite).unwrap_or(Runtime::Vllm);
-    if !profile.runtimes.contains(&engine) {
-        return Err(unsuitable(
-            preset,
-            &format!("is not served by the runtime {}", engine.as_str()),
-        ));
-    }
-    Ok(engine)
 }

@@ -54,6 +54,16 @@ const PROGRAMS: &[Program] = &[
         certificates: false,
         at_most: 20 * MEBIBYTE,
     },
+    Program {
+        name: "inference-server",
+        certificates: true,
+        at_most: 20 * MEBIBYTE,
+    },
+    Program {
+        name: "tuning-job",
+        certificates: false,
+        at_most: 20 * MEBIBYTE,
+    },
 ];
 
 #[derive(Debug, clap::Args)]

@@ -154,7 +154,18 @@ pub(super) const TABLE: &[Allowed] = &[
     Allowed {
         package: "data-plane-tests",
         uses: &[],
-        tests_use: &["model"],
+        tests_use: &[
+            "artifact",
+            "inference-server",
+            "instance-types",
+            "kaito-api",
+            "model",
+            "plan",
+            "preset-catalog",
+            "render",
+            "tuning-job",
+            "workspace-plan",
+        ],
     },
     allow(
         "xtask",

@@ -3,9 +3,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use arm_server::Config;
 use arm_server::control::{Action, Behaviour, ClusterView, FaultRule, Named, Verb};
-use cloudprovider::{CloudProvider as _, ErrorClass, OperationStatus, ProvisioningState};
+use cloudprovider::{CloudProvider as _, ErrorClass, ProvisioningState};
 use cloudprovider_azure::Settings;
 
 use crate::harness::{SIZE, Stage, brief, spec};
@@ -46,10 +45,8 @@ async fn refusals_are_classified() {
     ];
     for (named, class, code) in table {
         stage
-            .control
-            .add_fault(&FaultRule::once(Verb::Put, Action::respond(named)))
-            .await
-            .unwrap();
+            .fault(FaultRule::once(Verb::Put, Action::respond(named)))
+            .await;
         let error = stage.refused("ws1").await;
         assert_eq!(brief(&error), (class, code), "{named:?}");
         assert!(error.request_id.is_some(), "{named:?}");
@@ -71,11 +68,7 @@ async fn throttling_says_how_long_where_azure_does() {
             retry_after,
             apply: false,
         };
-        stage
-            .control
-            .add_fault(&FaultRule::once(Verb::Get, action))
-            .await
-            .unwrap();
+        stage.fault(FaultRule::once(Verb::Get, action)).await;
         let error = stage.provider.get("ws1").await.unwrap_err();
         assert_eq!(error.class, ErrorClass::Throttled);
         waits.push(error.retry_after.unwrap().as_secs());
@@ -89,29 +82,18 @@ async fn throttling_says_how_long_where_azure_does() {
 #[tokio::test]
 async fn a_spent_quota_is_told_at_once_or_by_the_operation() {
     let quota = BTreeMap::from([(SIZE.to_owned(), 0)]);
-    let stage = Stage::with(
-        Behaviour {
-            quota,
-            ..Behaviour::quick(20)
-        },
-        Config::default(),
-    )
+    let stage = Stage::behaving(Behaviour {
+        quota,
+        ..Behaviour::quick(20)
+    })
     .await;
     assert_eq!(stage.refused("ws1").await.class, ErrorClass::Quota);
     let mut behaviour = stage.control.behaviour().await.unwrap();
     behaviour.quota_async = true;
     stage.control.set_behaviour(&behaviour).await.unwrap();
-    let url = stage
-        .provider
-        .create(&spec("ws1"))
-        .await
-        .unwrap()
-        .operation_url
-        .unwrap();
+    let url = stage.begun("ws1").await;
     stage.until("ws1", &ProvisioningState::Failed).await;
-    let OperationStatus::Failed(error) = stage.outcome(&url).await else {
-        panic!("it did not fail")
-    };
+    let error = stage.failure(&url).await;
     assert_eq!(brief(&error), (ErrorClass::Quota, "OperationNotAllowed"));
     assert!(
         error.message.contains("Cores quota") && error.message.contains("Current Limit: 6"),
@@ -145,30 +127,19 @@ async fn failures_of_operations_are_unwrapped() {
     ];
     for (name, named, class, code) in table {
         let rule = FaultRule::once(Verb::Put, Action::FailOperation { error: named }).on(name);
-        stage.control.add_fault(&rule).await.unwrap();
-        let url = stage
-            .provider
-            .create(&spec(name))
-            .await
-            .unwrap()
-            .operation_url
-            .unwrap();
-        let OperationStatus::Failed(error) = stage.outcome(&url).await else {
-            panic!("{name} did not fail")
-        };
+        stage.fault(rule).await;
+        let url = stage.begun(name).await;
+        let error = stage.failure(&url).await;
         assert_eq!(brief(&error), (class, code), "{name}");
     }
 }
 
 #[tokio::test]
 async fn a_second_write_to_a_busy_pool_conflicts() {
-    let stage = Stage::with(
-        Behaviour {
-            delete_ms: 60_000,
-            ..Behaviour::quick(10)
-        },
-        Config::default(),
-    )
+    let stage = Stage::behaving(Behaviour {
+        delete_ms: 60_000,
+        ..Behaviour::quick(10)
+    })
     .await;
     stage.provider.create(&spec("ws1")).await.unwrap();
     stage.until("ws1", &ProvisioningState::Succeeded).await;
@@ -176,13 +147,11 @@ async fn a_second_write_to_a_busy_pool_conflicts() {
     let error = stage.provider.delete("ws1", None).await.unwrap_err();
     assert_eq!(error.class, ErrorClass::Busy);
     stage
-        .control
-        .set_cluster(&ClusterView {
+        .cluster(ClusterView {
             busy: true,
             ..ClusterView::default()
         })
-        .await
-        .unwrap();
+        .await;
     assert_eq!(stage.refused("ws2").await.class, ErrorClass::Busy);
 }
 
@@ -191,7 +160,7 @@ async fn a_broken_connection_may_hide_a_write_that_happened() {
     let stage = Stage::new().await;
     for (name, apply) in [("lost", false), ("made", true)] {
         let rule = FaultRule::once(Verb::Put, Action::DropConnection { apply }).on(name);
-        stage.control.add_fault(&rule).await.unwrap();
+        stage.fault(rule).await;
         assert_eq!(
             brief(&stage.refused(name).await),
             (ErrorClass::Transient, "Transport")
@@ -222,8 +191,8 @@ async fn requests_end_in_time_even_unanswered() {
     let provider = stage.provider_with(settings);
     provider.list().await.unwrap();
     let unanswered = |verb| FaultRule::once(verb, Action::NeverAnswer { apply: true });
-    stage.control.add_fault(&unanswered(Verb::Put)).await.unwrap();
-    stage.control.add_fault(&unanswered(Verb::Get)).await.unwrap();
+    stage.fault(unanswered(Verb::Put)).await;
+    stage.fault(unanswered(Verb::Get)).await;
     let error = provider.create(&spec("ws1")).await.unwrap_err();
     assert_eq!(brief(&error), (ErrorClass::Transient, "Timeout"));
     assert_eq!(provider.get("ws1").await.unwrap_err().code, "Timeout");
@@ -234,22 +203,17 @@ async fn requests_end_in_time_even_unanswered() {
 async fn an_answer_that_comes_late_is_taken() {
     let stage = Stage::new().await;
     stage
-        .control
-        .add_fault(&FaultRule::once(Verb::Put, Action::Delay { millis: 50 }))
-        .await
-        .unwrap();
+        .fault(FaultRule::once(Verb::Put, Action::Delay { millis: 50 }))
+        .await;
     assert!(stage.provider.create(&spec("ws1")).await.is_ok());
 }
 
 #[tokio::test]
 async fn a_listing_may_lag_behind() {
-    let stage = Stage::with(
-        Behaviour {
-            list_lag_ms: 60_000,
-            ..Behaviour::quick(10)
-        },
-        Config::default(),
-    )
+    let stage = Stage::behaving(Behaviour {
+        list_lag_ms: 60_000,
+        ..Behaviour::quick(10)
+    })
     .await;
     stage.provider.create(&spec("ws1")).await.unwrap();
     assert_eq!(stage.provider.list().await.unwrap(), []);
@@ -264,11 +228,7 @@ async fn odd_bodies_are_no_pools() {
             status: 200,
             body: body.to_owned(),
         };
-        stage
-            .control
-            .add_fault(&FaultRule::once(Verb::Get, action))
-            .await
-            .unwrap();
+        stage.fault(FaultRule::once(Verb::Get, action)).await;
         let error = stage.provider.get("ws1").await.unwrap_err();
         assert_eq!(
             brief(&error),

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use arm_server::control::{Behaviour, ControlClient};
+use arm_server::control::{Behaviour, ClusterView, ControlClient, FaultRule};
 use arm_server::{Config, ServerHandle, serve};
 use cloudprovider::{
     AgentPool, AgentPoolSpec, CloudProvider as _, ErrorClass, OperationStatus, ProviderError,
@@ -25,7 +25,12 @@ pub(crate) struct Stage {
 
 impl Stage {
     pub(crate) async fn new() -> Self {
-        Self::with(Behaviour::quick(30), Config::default()).await
+        Self::behaving(Behaviour::quick(30)).await
+    }
+
+    /// On a server that behaves in this way.
+    pub(crate) async fn behaving(behaviour: Behaviour) -> Self {
+        Self::with(behaviour, Config::default()).await
     }
 
     pub(crate) async fn with(behaviour: Behaviour, config: Config) -> Self {
@@ -101,6 +106,30 @@ impl Stage {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
         panic!("the operation never ended");
+    }
+
+    /// Asks for a pool; returns where its operation is read.
+    pub(crate) async fn begun(&self, name: &str) -> String {
+        let accepted = self.provider.create(&spec(name)).await.unwrap();
+        accepted.operation_url.unwrap()
+    }
+
+    /// Waits until an operation ends, with this error.
+    pub(crate) async fn failure(&self, url: &str) -> ProviderError {
+        match self.outcome(url).await {
+            OperationStatus::Failed(error) => error,
+            other => panic!("it did not fail: {other:?}"),
+        }
+    }
+
+    /// Lets something go wrong.
+    pub(crate) async fn fault(&self, rule: FaultRule) {
+        self.control.add_fault(&rule).await.unwrap();
+    }
+
+    /// Changes the cluster.
+    pub(crate) async fn cluster(&self, view: ClusterView) {
+        self.control.set_cluster(&view).await.unwrap();
     }
 
     /// The error of a creation.

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use arm_server::Config;
 use arm_server::control::{Behaviour, ClusterView, Named, PoolEdit, Verb};
 use cloudprovider::{CloudProvider as _, ErrorClass, OperationStatus, Ownership, ProvisioningState};
 
@@ -93,13 +92,10 @@ async fn an_existing_pool_is_never_overwritten() {
 
 #[tokio::test]
 async fn every_page_is_listed_and_the_last_is_empty() {
-    let stage = Stage::with(
-        Behaviour {
-            page_size: Some(2),
-            ..Behaviour::quick(0)
-        },
-        Config::default(),
-    )
+    let stage = Stage::behaving(Behaviour {
+        page_size: Some(2),
+        ..Behaviour::quick(0)
+    })
     .await;
     assert_eq!(stage.provider.list().await.unwrap(), []);
     assert_eq!(stage.control.counters().await.unwrap().by_verb[&Verb::List], 2);
@@ -126,7 +122,7 @@ async fn a_page_that_fails_fails_the_listing() {
         skip: 1,
         ..FaultRule::once(Verb::List, Action::respond(Named::BadGatewayHtml))
     };
-    stage.control.add_fault(&rule).await.unwrap();
+    stage.fault(rule).await;
     assert_eq!(
         stage.provider.list().await.unwrap_err().class,
         ErrorClass::Transient
@@ -140,13 +136,11 @@ async fn a_missing_cluster_is_not_a_missing_pool() {
     let absent = stage.provider.get("ws1").await.unwrap_err();
     assert_eq!(absent.class, ErrorClass::NotFound);
     stage
-        .control
-        .set_cluster(&ClusterView {
+        .cluster(ClusterView {
             missing: true,
             ..ClusterView::default()
         })
-        .await
-        .unwrap();
+        .await;
     let calls = [
         stage.provider.get("ws1").await.unwrap_err(),
         stage.provider.list().await.unwrap_err(),
@@ -160,21 +154,12 @@ async fn a_missing_cluster_is_not_a_missing_pool() {
 
 #[tokio::test]
 async fn what_runs_can_be_aborted() {
-    let stage = Stage::with(
-        Behaviour {
-            create_ms: 60_000,
-            ..Behaviour::quick(20)
-        },
-        Config::default(),
-    )
+    let stage = Stage::behaving(Behaviour {
+        create_ms: 60_000,
+        ..Behaviour::quick(20)
+    })
     .await;
-    let creation = stage
-        .provider
-        .create(&spec("ws1"))
-        .await
-        .unwrap()
-        .operation_url
-        .unwrap();
+    let creation = stage.begun("ws1").await;
     assert_eq!(
         stage.provider.operation(&creation).await.unwrap(),
         OperationStatus::Running("InProgress".into())
@@ -182,9 +167,7 @@ async fn what_runs_can_be_aborted() {
     let abort = stage.provider.abort("ws1").await.unwrap();
     assert_eq!(abort.pool.unwrap().name, "ws1");
     stage.until("ws1", &ProvisioningState::Canceled).await;
-    let OperationStatus::Failed(error) = stage.outcome(&creation).await else {
-        panic!("it did not fail")
-    };
+    let error = stage.failure(&creation).await;
     assert_eq!(error.code, "Canceled");
     assert_eq!(
         stage.provider.abort("ws1").await.unwrap_err().class,
@@ -198,25 +181,14 @@ async fn what_runs_can_be_aborted() {
 
 #[tokio::test]
 async fn a_deletion_may_overtake_a_creation() {
-    let stage = Stage::with(
-        Behaviour {
-            create_ms: 60_000,
-            ..Behaviour::quick(20)
-        },
-        Config::default(),
-    )
+    let stage = Stage::behaving(Behaviour {
+        create_ms: 60_000,
+        ..Behaviour::quick(20)
+    })
     .await;
-    let creation = stage
-        .provider
-        .create(&spec("ws1"))
-        .await
-        .unwrap()
-        .operation_url
-        .unwrap();
+    let creation = stage.begun("ws1").await;
     stage.provider.delete("ws1", None).await.unwrap();
-    let OperationStatus::Failed(error) = stage.outcome(&creation).await else {
-        panic!("it did not fail")
-    };
+    let error = stage.failure(&creation).await;
     assert_eq!(brief(&error), (ErrorClass::Busy, "AKSOperationPreemptedByDelete"));
     stage.until_gone("ws1").await;
 }
@@ -227,7 +199,7 @@ async fn answers_that_point_elsewhere_are_not_followed() {
     let stage = Stage::new().await;
     let body = r#"{"value":[],"nextLink":"http://127.0.0.1:1/steal"}"#.to_owned();
     let rule = FaultRule::once(Verb::List, Action::Raw { status: 200, body });
-    stage.control.add_fault(&rule).await.unwrap();
+    stage.fault(rule).await;
     let error = stage.provider.list().await.unwrap_err();
     assert_eq!(brief(&error), (ErrorClass::Invalid, "ForeignUrl"));
     let error = stage

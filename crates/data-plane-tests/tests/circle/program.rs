@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 
 /// The program that lies beside this test.
-fn built(name: &str) -> PathBuf {
+pub(crate) fn built(name: &str) -> PathBuf {
     let test = std::env::current_exe().unwrap();
     let path = test.parent().and_then(|deps| deps.parent()).unwrap().join(name);
     assert!(
@@ -18,8 +18,8 @@ fn built(name: &str) -> PathBuf {
 }
 
 /// Runs a program to its end; what it said is the error when it failed.
-pub(crate) fn run(name: &str, args: &[&str]) -> Result<(), String> {
-    let output = Command::new(built(name)).args(args).output().unwrap();
+pub(crate) fn run(mut command: Command) -> Result<(), String> {
+    let output = command.output().unwrap();
     let said = format!(
         "{}{}",
         String::from_utf8_lossy(&output.stdout),
@@ -28,7 +28,7 @@ pub(crate) fn run(name: &str, args: &[&str]) -> Result<(), String> {
     if output.status.success() {
         Ok(())
     } else {
-        Err(said)
+        Err(format!("{command:?}: {said}"))
     }
 }
 
@@ -39,15 +39,13 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// Starts a server and returns once it is ready.
-    pub(crate) fn start(name: &str, args: &[&str]) -> Self {
-        let mut command = Command::new(built(name));
-        command
-            .args(args)
-            .args(["--port", "0"])
+    /// Starts a server that listens on loopback and says where, and returns once `path` is answered with 200.
+    pub(crate) fn start(mut command: Command, path: &str) -> Self {
+        let mut child = command
             .stdout(Stdio::null())
-            .stderr(Stdio::piped());
-        let mut child = command.spawn().unwrap();
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
         let mut lines = BufReader::new(child.stderr.take().unwrap())
             .lines()
             .map_while(Result::ok);
@@ -55,8 +53,13 @@ impl Server {
             let rest = line.split_once("127.0.0.1:")?.1;
             Some(rest.chars().take_while(char::is_ascii_digit).collect())
         };
-        let Some(port) = lines.find_map(|line| port(&line)) else {
-            panic!("{name} ended without saying its address");
+        let mut said = Vec::new();
+        let found = lines.find_map(|line| {
+            said.push(line);
+            port(said.last()?)
+        });
+        let Some(port) = found else {
+            panic!("{command:?} ended without saying its address: {said:#?}");
         };
         // Whoever stops reading stops the server.
         std::thread::spawn(move || lines.for_each(drop));
@@ -64,10 +67,10 @@ impl Server {
             child,
             address: format!("127.0.0.1:{port}"),
         };
-        while !server.ask("GET", "/health", "").starts_with("HTTP/1.1 200") {
+        while !server.ask("GET", path, "").starts_with("HTTP/1.1 200") {
             assert!(
                 server.child.try_wait().unwrap().is_none(),
-                "{name} ended before it was ready"
+                "{command:?} ended before it was ready"
             );
             std::thread::sleep(std::time::Duration::from_millis(100));
         }

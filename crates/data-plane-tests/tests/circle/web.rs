@@ -1,21 +1,28 @@
-//! A web server with one file, whatever is asked for.
+//! A web server with a few files.
 
+use std::collections::BTreeMap;
+use std::fs::File;
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::path::PathBuf;
+
+/// Files by their path on the server, which begins with `/`.
+pub(crate) type Files = BTreeMap<String, PathBuf>;
 
 /// Serves until the test's process ends; returns the address.
-pub(crate) fn serve(content: String) -> SocketAddr {
+pub(crate) fn serve(files: Files) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     std::thread::spawn(move || {
         for stream in listener.incoming().flatten() {
-            let _ = answer(stream, &content);
+            // Whoever hangs up early asks again.
+            let _ = answer(stream, &files);
         }
     });
     address
 }
 
-fn answer(mut stream: TcpStream, content: &str) -> std::io::Result<()> {
+fn answer(mut stream: TcpStream, files: &Files) -> std::io::Result<()> {
     let mut first = String::new();
     let mut reader = BufReader::new(stream.try_clone()?);
     reader.read_line(&mut first)?;
@@ -23,14 +30,20 @@ fn answer(mut stream: TcpStream, content: &str) -> std::io::Result<()> {
     while reader.read_line(&mut line)? > 2 {
         line.clear();
     }
+    let mut words = first.split(' ');
+    let (method, target) = (words.next().unwrap_or(""), words.next().unwrap_or(""));
+    let path = target.split('?').next().unwrap_or("");
+    let Some(file) = files.get(path) else {
+        return stream.write_all(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+    };
+    let mut file = File::open(file)?;
+    let length = file.metadata()?.len();
     write!(
         stream,
-        "HTTP/1.1 200 OK\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
-        content.len()
+        "HTTP/1.1 200 OK\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n"
     )?;
-    if first.starts_with("GET") {
-        stream.write_all(content.as_bytes())
-    } else {
-        Ok(())
+    if method == "GET" {
+        std::io::copy(&mut file, &mut stream)?;
     }
+    Ok(())
 }

@@ -162,6 +162,8 @@ pub(super) fn presets() -> Cases {
 
 pub(super) fn types() -> Cases {
     let cpu = |instance_type: &str| on(preset("smollm2-135m-instruct"), instance_type);
+    let small = || with(tuning(), "/tuning/preset/name", json!("smollm2-135m-instruct"));
+    let tuned_cpu = |instance_type: &str| on(small(), instance_type);
     vec![
         (on(inference(), "standard_nc24ads_a100_v4"), Accepted),
         (on(inference(), ""), Refused("resource.instanceType must be set")),
@@ -199,6 +201,9 @@ pub(super) fn types() -> Cases {
             on(tuning(), "Standard_D4s_v5"),
             Refused("is not known in cloud azure"),
         ),
+        (tuned_cpu("Standard_D8s_v5"), Accepted),
+        (tuned_cpu("Standard_D4s_v5"), Accepted),
+        (tuned_cpu("Standard_NX"), Refused("is not known in cloud azure")),
         (cpu("Standard_D8s_v5"), Accepted),
         (cpu("Standard_D4s_v5"), Accepted),
         (

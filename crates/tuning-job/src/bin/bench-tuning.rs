@@ -66,6 +66,9 @@ fn main() -> anyhow::Result<()> {
         .map(|batch| batch.iter().map(|e| e.tokens.clone()).collect())
         .collect();
     std::fs::write(&file, serde_json::to_vec(&tokens)?)?;
+    // Without those that only fill a batch of PEFT's.
+    let count = |batch: &Vec<Vec<u32>>| batch.iter().map(Vec::len).sum::<usize>() as f64;
+    let counts: Vec<f64> = tokens.iter().map(count).collect();
     let mut contenders: Vec<(String, Vec<String>)> = Vec::new();
     if args.python.is_some() {
         for (name, dtype, checkpointing) in [
@@ -89,8 +92,8 @@ fn main() -> anyhow::Result<()> {
         contenders.push((format!("tuning-job {name}"), vec![name.to_owned()]));
     }
     println!(
-        "{:28} {:>9} {:>9} {:>9} {:>9}",
-        "", "s/step", "cpu s", "peak MB", "last loss"
+        "{:28} {:>9} {:>9} {:>12} {:>9} {:>9}",
+        "", "s/step", "cpu s", "tokens/cpu s", "peak MB", "last loss"
     );
     for (name, arguments) in &contenders {
         let mut best: Option<Numbers> = None;
@@ -106,9 +109,10 @@ fn main() -> anyhow::Result<()> {
         let best = best.unwrap_or_default();
         let last = best.losses.last().copied().unwrap_or(f64::NAN);
         println!(
-            "{name:28} {:9.2} {:9.2} {:9.0} {last:9.4}",
+            "{name:28} {:9.2} {:9.2} {:12.1} {:9.0} {last:9.4}",
             mean(&best.seconds),
             mean(&best.cpu),
+            mean(&counts) / mean(&best.cpu),
             best.peak_mb
         );
     }

@@ -16,6 +16,8 @@ use super::{DataError, DataFile, Kind, Row};
 
 /// Largest row, in bytes of its file.
 const ROW_BYTES: u64 = 16 << 20;
+/// Most columns of a table.
+const COLUMNS: usize = 10_000;
 /// Largest group of rows of a parquet file, in bytes; its pages are in memory one by one.
 const GROUP_BYTES: i64 = 8 << 30;
 
@@ -252,12 +254,15 @@ fn csv(file: &DataFile, each: Each<'_>) -> Result<(), DataError> {
         left: Rc::clone(&left),
     };
     let mut reader = csv::Reader::from_reader(metered);
-    let names: Vec<String> = reader
-        .headers()
-        .map_err(|error| malformed(file, error))?
-        .iter()
-        .map(|name| name.trim().to_owned())
-        .collect();
+    let header = reader.headers().map_err(|error| malformed(file, error))?;
+    if header.len() > COLUMNS {
+        let count = header.len();
+        return Err(malformed(
+            file,
+            format!("line 1 names {count} columns, {COLUMNS} are supported"),
+        ));
+    }
+    let names: Vec<String> = header.iter().map(|name| name.trim().to_owned()).collect();
     for record in reader.records() {
         left.set(ROW_BYTES);
         let record = record.map_err(|error| malformed(file, error))?;

@@ -39,7 +39,8 @@ fn run_here(args: &Args, shown: &Shown, stop: &AtomicBool) -> anyhow::Result<End
     for key in &config.ignored {
         tracing::info!(key, "has no effect in this program");
     }
-    let output = PathBuf::from(&config.training.output_dir);
+    let configured = || PathBuf::from(&config.training.output_dir);
+    let output = args.output_dir.clone().unwrap_or_else(configured);
     withdraw(&output)?;
     let ended = tune(args, &config, output.clone(), shown, stop);
     if let Err(error) = &ended {

@@ -9,6 +9,7 @@
     reason = "helpers of tests fail their test"
 )]
 
+mod peft;
 mod process;
 mod quantised;
 mod reference;

@@ -9,15 +9,22 @@ use std::process::{Child, Command, Output, Stdio};
 use tempfile::TempDir;
 
 /// A model with a tokenizer, a dataset, and room for results.
-struct Place(TempDir);
+pub(crate) struct Place(TempDir);
 
 impl Place {
     fn new() -> Self {
+        Self::of("llama")
+    }
+
+    /// With the tiny model of a family.
+    pub(crate) fn of(family: &str) -> Self {
         let place = Self(tempfile::tempdir().unwrap());
         for dir in ["model", "data"] {
             fs::create_dir(place.path(dir)).unwrap();
         }
-        let from = Path::new(env!("CARGO_MANIFEST_DIR")).join("../model/tests/data/llama");
+        let from = Path::new(env!("CARGO_MANIFEST_DIR"))
+            .join("../model/tests/data")
+            .join(family);
         for file in ["config.json", "model.safetensors"] {
             fs::copy(from.join(file), place.path("model").join(file)).unwrap();
         }
@@ -53,7 +60,7 @@ impl Place {
         place
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.0.path().join(name)
     }
 
@@ -81,7 +88,7 @@ impl Place {
         command
     }
 
-    fn run(&self, output: &str, sections: &str) -> Output {
+    pub(crate) fn run(&self, output: &str, sections: &str) -> Output {
         self.command(output, sections).output().unwrap()
     }
 }
@@ -99,7 +106,7 @@ fn config(steps: u64, more: &str) -> String {
     )
 }
 
-fn text(output: &Output) -> String {
+pub(crate) fn text(output: &Output) -> String {
     format!(
         "{}{}",
         String::from_utf8_lossy(&output.stdout),

@@ -34,6 +34,7 @@ impl Case {
                 cloud: instance_types::Cloud::Azure,
                 node_image_family: "ubuntu".to_owned(),
                 images: render::Images::default(),
+                downloads: render::Downloads::default(),
             },
             now: t(0),
         }
@@ -46,10 +47,19 @@ impl Case {
 
     /// A Workspace that tunes.
     pub(crate) fn tuning() -> Self {
-        Self::new(
-            objects::tuning(),
-            PresetLookup::Found(preset("phi-3-mini-4k-instruct")),
-        )
+        Self::tuning_of("phi-3-mini-4k-instruct")
+    }
+
+    /// A Workspace that tunes a preset of the catalogue.
+    pub(crate) fn tuning_of(name: &str) -> Self {
+        Self::new(objects::tuning(), PresetLookup::Found(preset(name)))
+    }
+
+    /// On nodes of this instance type.
+    pub(crate) fn on(self, instance_type: &str) -> Self {
+        self.edit(|workspace| {
+            workspace.spec.resource.as_mut().unwrap().instance_type = instance_type.to_owned();
+        })
     }
 
     pub(crate) fn byo(mut self) -> Self {

@@ -113,14 +113,14 @@ fn a_template_that_is_none_is_refused() {
 
 #[test]
 fn a_preset_that_cannot_be_tuned_is_refused() {
-    let found = PresetLookup::Found(preset("smollm2-135m-instruct"));
+    let found = PresetLookup::Found(preset("llama-3.3-70b-instruct"));
     let case = Case {
         observed: Case::new(objects::tuning(), found).observed,
         ..Case::tuning()
     };
     refused(
         &case,
-        "False/PresetUnsuitable: preset smollm2-135m-instruct can't be tuned",
+        "False/PresetUnsuitable: preset llama-3.3-70b-instruct can't be tuned",
     );
 }
 

@@ -132,3 +132,81 @@ fn what_was_pushed_is_told_by_digest() {
     let says = condition(&case.plan(), "JobStarted");
     assert!(says.ends_with("pushed example.com/adapter@sha256:abc."), "{says}");
 }
+
+/// Name of the image, without registry and tag, in which the Job tunes; else why nothing does.
+fn tuner(case: &Case) -> String {
+    let plan = case.plan();
+    assert_eq!(plan::check::check(&plan), vec![], "{:?}", plan.because);
+    let job = plan.writes.iter().find_map(|write| match write {
+        plan::Write::Apply(manifest) if manifest.kind() == plan::Kind::Job => Some(manifest.to_value()),
+        _ => None,
+    });
+    let Some(job) = job else {
+        return condition(&plan, "WorkspaceSucceeded");
+    };
+    let pod = &job["spec"]["template"]["spec"];
+    let containers = ["initContainers", "containers"].map(|kind| pod[kind].as_array().unwrap().clone());
+    let tuning = containers
+        .into_iter()
+        .flatten()
+        .find(|container| container["name"] == "w")
+        .unwrap();
+    let gpus = &tuning["resources"]["limits"]["nvidia.com/gpu"];
+    let image = tuning["image"].as_str().unwrap();
+    let name = image.rsplit('/').next().unwrap().split(':').next().unwrap();
+    format!("{name}, GPUs: {}", gpus.as_str().unwrap_or("none"))
+}
+
+#[test]
+fn a_gpu_is_never_replaced_by_a_processor_silently() {
+    const CPU: &str = "Standard_D8s_v5";
+    const GPU: &str = "Standard_NC6s_v3";
+    let small = "smollm2-135m-instruct";
+    let large = "phi-3-mini-4k-instruct";
+    let ours = "tuning-job, GPUs: none";
+    let theirs = "kaito-base, GPUs: 1";
+    for (preset, instance_type, runtime, expected) in [
+        (small, CPU, None, ours),
+        (small, CPU, Some("native"), ours),
+        (small, CPU, Some("transformers"), ours),
+        (small, GPU, None, theirs),
+        (small, GPU, Some("vllm"), theirs),
+        (large, GPU, None, theirs),
+        (large, GPU, Some("transformers"), theirs),
+        (large, CPU, None, "needs an NVIDIA GPU and the node has none"),
+        (
+            small,
+            CPU,
+            Some("vllm"),
+            "needs an NVIDIA GPU and the node has none",
+        ),
+        (
+            small,
+            GPU,
+            Some("native"),
+            "would not use the GPUs of Standard_NC6s_v3",
+        ),
+        (large, CPU, Some("native"), "too large for the runtime native"),
+        (large, GPU, Some("native"), "too large for the runtime native"),
+        (large, GPU, Some("cuda"), "neither vllm nor native"),
+    ] {
+        let case = Case::tuning_of(preset).on(instance_type);
+        let case = case.with_nodes(1, u32::from(instance_type == GPU));
+        let case = match runtime {
+            Some(runtime) => case.annotated("kaito.sh/runtime", runtime),
+            None => case,
+        };
+        let found = tuner(&case);
+        assert!(
+            found.contains(expected),
+            "{preset} on {instance_type} by {runtime:?}: {found}"
+        );
+    }
+}
+
+#[test]
+fn brought_nodes_without_gpus_tune_small_models() {
+    let mut case = Case::tuning_of("smollm2-135m-instruct").byo();
+    case.observed.nodes = vec![Arc::new(objects::node("own", true, 0))];
+    assert_eq!(tuner(&case), "tuning-job, GPUs: none");
+}

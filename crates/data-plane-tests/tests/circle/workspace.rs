@@ -1,0 +1,75 @@
+//! What the operator makes of a Workspace, on one node that was brought along and has no GPU.
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::PodSpec;
+use kaito_api::{Workspace, labels};
+use plan::{Manifest, Write};
+use preset_catalog::Catalog;
+use render::{Downloads, Images};
+use serde_json::{Value, json};
+use workspace_plan::{Observed, PresetLookup, ProvisionerMode, Settings, Workloads};
+
+/// An installation.
+pub(crate) fn settings(downloads: Downloads) -> Settings {
+    Settings {
+        mode: ProvisionerMode::Byo,
+        cloud: instance_types::Cloud::Azure,
+        node_image_family: "ubuntu".to_owned(),
+        images: Images::default(),
+        downloads,
+    }
+}
+
+/// A Workspace for the small preset, with this section.
+pub(crate) fn workspace(name: &str, section: &str, content: &Value) -> Workspace {
+    let mut object = json!({
+        "apiVersion": "kaito.sh/v1beta1",
+        "kind": "Workspace",
+        "metadata": {"name": name, "namespace": "team", "uid": "u1", "generation": 1,
+            "finalizers": [labels::WORKSPACE_FINALIZER]},
+        "resource": {"labelSelector": {"matchLabels": {"apps": "small"}}},
+    });
+    object[section] = content.clone();
+    object[section]["preset"]["name"] = json!("smollm2-135m-instruct");
+    serde_json::from_value(object).unwrap()
+}
+
+/// Everything that the operator applies.
+pub(crate) fn applied(workspace: Workspace, settings: &Settings) -> Vec<Manifest> {
+    let preset = Catalog::embedded()
+        .unwrap()
+        .find("smollm2-135m-instruct")
+        .unwrap()
+        .clone();
+    let node = json!({
+        "metadata": {"name": "n", "uid": "u2", "labels": {"apps": "small"}},
+        "status": {"allocatable": {"cpu": "2"}, "conditions": [{"type": "Ready", "status": "True"}]},
+    });
+    let observed = Observed {
+        workspace: Arc::new(workspace),
+        preset: PresetLookup::Found(Arc::new(preset)),
+        machines: Vec::new(),
+        nodes: vec![Arc::new(serde_json::from_value(node).unwrap())],
+        workloads: Workloads::default(),
+        pods: Vec::new(),
+    };
+    let plan = workspace_plan::plan(Timestamp::UNIX_EPOCH, &observed, settings);
+    assert_eq!(plan::check::check(&plan), [], "{:?}", plan.status);
+    let writes = plan.writes.into_iter().map(|write| match write {
+        Write::Apply(manifest) => *manifest,
+        other => panic!("{other:?}"),
+    });
+    writes.collect()
+}
+
+/// The pod of the workload among them.
+pub(crate) fn pod(applied: &[Manifest]) -> PodSpec {
+    let mut specs = applied.iter().filter_map(|manifest| match manifest {
+        Manifest::Deployment(deployment) => deployment.spec.template.spec.clone(),
+        Manifest::Job(job) => job.spec.as_ref()?.template.spec.clone(),
+        _ => None,
+    });
+    specs.next().expect("a workload")
+}
