@@ -22,7 +22,7 @@ use crate::trim;
 
 const NAME: &str = labels::GPU_PROVISIONER;
 /// How long a change waits for company.
-const DEBOUNCE: Duration = Duration::from_millis(20);
+const DEBOUNCE: Duration = Duration::from_millis(100);
 /// How long reconciles under way may take at the end.
 const GRACE: Duration = Duration::from_secs(20);
 

@@ -80,9 +80,8 @@ impl Work {
 
     /// The work on a key has ended; with a delay it is to be looked at again by then.
     pub fn done(&self, key: Key, again_after: Option<Duration>) {
-        self.0
-            .lock()
-            .done(key, again_after.map(|delay| Instant::now() + delay));
+        let now = Instant::now();
+        self.0.lock().done(key, again_after.map(|delay| now + delay), now);
         self.0.wake.notify_one();
     }
 
@@ -128,10 +127,11 @@ impl State {
         Some(key)
     }
 
-    fn done(&mut self, key: Key, again: Option<Instant>) {
+    /// What was asked for meanwhile counts from now on: who was just served goes behind those who wait.
+    fn done(&mut self, key: Key, again: Option<Instant>, now: Instant) {
         let asked = self.working.remove(&key).flatten();
         if let Some(at) = asked.into_iter().chain(again).min() {
-            self.add(key, at);
+            self.add(key, at.max(now));
         }
     }
 

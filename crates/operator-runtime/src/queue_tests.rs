@@ -43,6 +43,21 @@ async fn a_key_that_is_worked_on_waits_for_its_end() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn who_was_served_goes_behind_those_who_wait() {
+    let (trigger, work) = queue(Duration::ZERO);
+    trigger.enqueue(key("a"));
+    let a = work.next().await;
+    // Its own write is seen while it is worked on, and before the other one came.
+    trigger.enqueue(a.clone());
+    tokio::time::sleep(Duration::from_millis(5)).await;
+    trigger.enqueue(key("z"));
+    tokio::time::sleep(Duration::from_millis(5)).await;
+    work.done(a, None);
+    assert_eq!(work.next().await, key("z"));
+    assert_eq!(work.next().await, key("a"));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_requeue_is_kept_and_a_trigger_is_sooner() {
     let (trigger, work) = queue(DEBOUNCE);
     trigger.enqueue(key("a"));
@@ -124,7 +139,7 @@ proptest! {
                         if after.is_some() {
                             wanted.insert(id.clone());
                         }
-                        state.done(id, after.map(at));
+                        state.done(id, after.map(at), now);
                     }
                 }
                 Op::Pass(ms) => now += Duration::from_millis(ms),

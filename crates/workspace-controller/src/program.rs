@@ -23,7 +23,7 @@ use crate::trim;
 
 const NAME: &str = labels::WORKSPACE_CONTROLLER;
 /// How long a change waits for company: a node's joining touches many objects at once.
-const DEBOUNCE: Duration = Duration::from_millis(50);
+const DEBOUNCE: Duration = Duration::from_millis(100);
 /// How long reconciles under way may take at the end.
 const GRACE: Duration = Duration::from_secs(20);
 
