@@ -62,6 +62,9 @@ pub struct Args {
     /// Enforce the service's request budgets.
     #[arg(long)]
     pub budgets: bool,
+    /// How many agent pools a cluster may have; AKS allows 100.
+    #[arg(long, default_value_t = Behaviour::default().max_pools)]
+    pub max_pools: usize,
     /// Cluster in which Nodes are booted; none are without it.
     #[arg(long)]
     pub kubeconfig: Option<PathBuf>,
@@ -85,6 +88,7 @@ impl Args {
             node_delete_ms: millis(self.node_delete_seconds),
             leave_nodes: self.leave_nodes,
             budgets: self.budgets,
+            max_pools: self.max_pools,
             ..Behaviour::default()
         };
         Config {

@@ -19,6 +19,8 @@ pub struct StackOptions {
     pub log_filter: String,
     /// How long a leader that has fallen silent is waited for, in seconds.
     pub lease_seconds: u32,
+    /// How many agent pools the played cloud allows; AKS allows 100.
+    pub max_pools: usize,
     /// Whether the registry publishes its catalogue, so that `kubectl apply` of an unknown preset is refused.
     pub publish_catalogue: bool,
     /// How many objects each controller reconciles at once.
@@ -37,6 +39,7 @@ impl Default for StackOptions {
             unlimited_requests: true,
             log_filter: "info,kube=warn,typespec_client_core=warn".to_owned(),
             lease_seconds: 15,
+            max_pools: 100,
             publish_catalogue: false,
             concurrency: 16,
         }

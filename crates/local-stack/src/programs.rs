@@ -118,6 +118,7 @@ impl Programs {
             .args(["--cluster", CLUSTER, "--location", LOCATION])
             .args(["--create-seconds", &self.options.create_seconds.to_string()])
             .args(["--delete-seconds", &self.options.delete_seconds.to_string()])
+            .args(["--max-pools", &self.options.max_pools.to_string()])
             .args(["--tenant", TENANT, "--client-id", CLIENT])
             .arg("--token-file")
             .arg(&self.token_file)
