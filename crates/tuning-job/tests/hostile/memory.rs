@@ -2,6 +2,9 @@
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
+use std::sync::Once;
+
+static TELL_BRIEFLY: Once = Once::new();
 
 thread_local! {
     static NOW: Cell<isize> = const { Cell::new(0) };
@@ -51,8 +54,17 @@ unsafe impl GlobalAlloc for Counting {
 #[global_allocator]
 static COUNTING: Counting = Counting;
 
+#[allow(clippy::print_stderr, reason = "a panic hook has nothing else")]
+fn briefly(panic: &std::panic::PanicHookInfo<'_>) {
+    eprintln!("{panic}");
+}
+
 /// What `work` returns, and the most bytes that it had allocated at a time, on this thread.
+///
+/// A panic is told without a backtrace from then on: with `RUST_BACKTRACE` set, a backtrace of a panic that is caught takes
+/// more memory than what is measured.
 pub(crate) fn peak<T>(work: impl FnOnce() -> T) -> (T, usize) {
+    TELL_BRIEFLY.call_once(|| std::panic::set_hook(Box::new(briefly)));
     let before = NOW.get();
     PEAK.set(before);
     let result = work();

@@ -70,6 +70,7 @@ async fn controllers(env: &TestEnv, client: &Client, count: usize, limit: Durati
     let options = StackOptions {
         create_seconds: 0.0,
         delete_seconds: 0.0,
+        list_seconds: 1.0,
         // More than the real service allows, so that the controllers are the limit.
         max_pools: count + 1,
         log_filter: "warn".to_owned(),
