@@ -18,7 +18,7 @@ use serde_json::{Value, json};
 use testkit::{Program, Running, TestEnv, eventually};
 
 #[path = "../../../crates/lint/tests/corpus/mod.rs"]
-mod corpus;
+pub(crate) mod corpus;
 
 use corpus::{Case, annotated, inference, with};
 

@@ -7,6 +7,8 @@ use kube::{Client, Error};
 use serde_json::{Value, json};
 use testkit::TestEnv;
 
+use crate::admission::corpus::with;
+
 fn workspaces(client: Client, namespace: &str, version: &str) -> Api<DynamicObject> {
     let kind = GroupVersionKind::gvk("kaito.sh", version, "Workspace");
     Api::namespaced_with(client, namespace, &ApiResource::from_gvk(&kind))
@@ -30,21 +32,6 @@ fn tuning() -> Value {
             "output": {"image": "registry.example.com/out:1", "imagePushSecret": "push"}
         }
     })
-}
-
-fn with(mut object: Value, pointer: &str, value: Value) -> Value {
-    let (parent, key) = pointer.rsplit_once('/').unwrap();
-    let parent = if parent.is_empty() {
-        &mut object
-    } else {
-        object.pointer_mut(parent).unwrap()
-    };
-    if value.is_null() {
-        parent.as_object_mut().unwrap().remove(key);
-    } else {
-        parent[key] = value;
-    }
-    object
 }
 
 async fn apply(api: &Api<DynamicObject>, object: &Value) -> Result<(), String> {

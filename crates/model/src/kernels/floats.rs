@@ -137,11 +137,12 @@ fn part_of_tile<S: Simd, W: FloatStep, const P: usize, const T: usize>(
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use crate::kernels::panels::Panels;
 
-    fn numbers(count: usize, seed: u64) -> Vec<f32> {
+    /// Evenly spread around nothing, the same for the same seed.
+    pub(in crate::kernels) fn numbers(count: usize, seed: u64) -> Vec<f32> {
         let mut random = fastrand::Rng::with_seed(seed);
         (0..count).map(|_| random.f32() - 0.5).collect()
     }

@@ -80,12 +80,8 @@ impl Portable {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::kernels::floats::tests::numbers;
     use crate::kernels::panels::{BLOCK, Panels, Step as _};
-
-    fn numbers(count: usize, seed: u64) -> Vec<f32> {
-        let mut random = fastrand::Rng::with_seed(seed);
-        (0..count).map(|_| random.f32() - 0.5).collect()
-    }
 
     fn run(panels: &Panels<Block>, tokens: usize, kernel: impl Kernel<Block>) -> Vec<f32> {
         let x = Block::arrange(&numbers(tokens * panels.columns(), 2), panels.columns());
