@@ -123,12 +123,13 @@ pub(super) const TABLE: &[Allowed] = &[
     // data plane
     allow("oci-image", &[]),
     allow("artifact", &["oci-image"]),
+    allow("amx", &[]),
     allow("model", &[]),
     allow(
         "inference-server",
         &["artifact", "hub-metadata", "model", "telemetry"],
     ),
-    allow("tuning-job", &["model", "telemetry"]),
+    allow("tuning-job", &["amx", "model", "telemetry"]),
     // test support and chores
     allow("arm-server", &["instance-types", "kaito-api"]),
     allow("local-cluster", &[]),
