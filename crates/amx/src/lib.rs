@@ -41,6 +41,19 @@ impl Sums {
     pub const ZERO: Self = Self([[0.0; SIDE]; SIDE]);
 }
 
+/// The bits of the nearest value whose lower half is empty, of two the even one; the lower half of the result is of no meaning.
+///
+/// Without branches, so that loops over it become vector code.
+#[inline(always)]
+#[must_use]
+pub fn rounded(value: f32) -> u32 {
+    let bits = value.to_bits();
+    if value.is_nan() {
+        return bits | 0x0040_0000;
+    }
+    bits.wrapping_add(0x7fff + (bits >> 16 & 1))
+}
+
 /// Proof that this processor has the instructions and that the kernel lets this process use them.
 #[derive(Clone, Copy, Debug)]
 pub struct Amx(());
@@ -53,17 +66,18 @@ impl Amx {
         FOUND.get_or_init(imp::is_usable).then_some(Self(()))
     }
 
-    /// Sums of products over all steps, of which both factors have as many; steps that one of them lacks are left out.
+    /// Sums of products over all steps, of which both factors have as many; steps that one of them lacks are left out. Of the left factor
+    /// and the result only the first `rows` count, which takes less time where they are few; the others are left as they are.
     ///
     /// Products are exact. Sums are in 32-bit floats: those of even and of odd inner elements of a step are made one after the
-    /// other and then added to what earlier steps gave. Values below 2⁻¹²⁶ count as zero.
-    pub fn product(self, left: &[Rows], right: &[Pairs], out: &mut Sums) {
-        let steps = left.len().min(right.len());
+    /// other and then added to what earlier steps gave, whatever other rows hold. Values below 2⁻¹²⁶ count as zero.
+    pub fn product(self, left: &[Rows], right: &[Pairs], rows: usize, out: &mut Sums) {
+        let (steps, rows) = (left.len().min(right.len()), rows.min(SIDE));
         if steps == 0 {
-            *out = Sums::ZERO;
-            return;
+            out.0[..rows].as_flattened_mut().fill(0.0);
+        } else if rows > 0 {
+            imp::product(&left[..steps], &right[..steps], rows, out);
         }
-        imp::product(&left[..steps], &right[..steps], out);
     }
 }
 
@@ -104,23 +118,43 @@ mod imp {
         rows: [u8; 16],
     }
 
-    /// All tiles are as large as they can be: 16 rows of 64 bytes.
-    static SHAPES: Shapes = Shapes {
-        palette: 1,
-        start_row: 0,
-        reserved: [0; 14],
-        row_bytes: [64, 64, 64, 64, 64, 64, 64, 64, 0, 0, 0, 0, 0, 0, 0, 0],
-        rows: [16, 16, 16, 16, 16, 16, 16, 16, 0, 0, 0, 0, 0, 0, 0, 0],
-    };
+    impl Shapes {
+        /// Tiles 0, 1 and 4 have some of the upper rows, 2, 3 and 5 of the lower ones; the right factor's, 6 and 7, are whole.
+        fn new(upper: u8, lower: u8) -> Self {
+            let mut rows = [0; 16];
+            rows[..8].copy_from_slice(&[upper, upper, lower, lower, upper, lower, 16, 16]);
+            Self {
+                palette: 1,
+                start_row: 0,
+                reserved: [0; 14],
+                row_bytes: rows.map(|rows| if rows > 0 { 64 } else { 0 }),
+                rows,
+            }
+        }
+    }
+
+    /// Rows of a tile.
+    const TILE_ROWS: usize = 16;
+
+    pub(super) fn product(left: &[Rows], right: &[Pairs], rows: usize, out: &mut Sums) {
+        assert!(!left.is_empty() && left.len() == right.len() && (1..=2 * TILE_ROWS).contains(&rows));
+        let (upper, lower) = (rows.min(TILE_ROWS), rows.saturating_sub(TILE_ROWS));
+        #[expect(clippy::cast_possible_truncation, reason = "at most 16")]
+        let shapes = Shapes::new(upper as u8, lower as u8);
+        if lower > 0 {
+            both(left, right, &shapes, out);
+        } else {
+            half(left, right, &shapes, out);
+        }
+    }
 
     /// Four tiles of sums stay in registers while two of each factor are loaded for each step.
-    pub(super) fn product(left: &[Rows], right: &[Pairs], out: &mut Sums) {
-        assert!(!left.is_empty() && left.len() == right.len());
+    fn both(left: &[Rows], right: &[Pairs], shapes: &Shapes, out: &mut Sums) {
         #[expect(unsafe_code, reason = "the instructions exist in assembly only")]
-        // SAFETY: `Amx::detect` has found that they may be used. The loop runs `left.len()` times and reads 2048 bytes, the size of
-        // `Rows` and of `Pairs`, of each slice every time; both have that many elements. The stores write the 32 rows of 128
-        // bytes of `out`. Tiles are configured at the beginning, released at the end and all declared as overwritten; no
-        // other register, no stack and no other memory is touched.
+        // SAFETY: `Amx::detect` has found that they may be used. The loop runs `left.len()` times and reads within 2048 bytes, the size of
+        // `Rows` and of `Pairs`, of each slice every time; `product` has seen that both have that many elements. The stores write
+        // within the 32 rows of 128 bytes of `out`. Tiles are configured at the beginning with at most 16 rows of 64 bytes, released
+        // at the end and all declared as overwritten; no other register, no stack and no other memory is touched.
         unsafe {
             asm!(
                 "ldtilecfg [{shapes}]",
@@ -146,7 +180,7 @@ mod imp {
                 "tilestored [{out} + {line}*1 + 2048], tmm2",
                 "tilestored [{out} + {line}*1 + 2112], tmm3",
                 "tilerelease",
-                shapes = in(reg) &raw const SHAPES,
+                shapes = in(reg) std::ptr::from_ref(shapes),
                 left = inout(reg) left.as_ptr() => _,
                 right = inout(reg) right.as_ptr() => _,
                 steps = inout(reg) left.len() => _,
@@ -155,6 +189,46 @@ mod imp {
                 line = in(reg) 128_usize,
                 out("tmm0") _, out("tmm1") _, out("tmm2") _, out("tmm3") _,
                 out("tmm4") _, out("tmm5") _, out("tmm6") _, out("tmm7") _,
+                options(nostack),
+            );
+        }
+    }
+
+    /// The same for the upper 16 rows. Few rows are done before the next step of the right factor has come from memory, so each line of a
+    /// step asks for the one that comes four steps later.
+    fn half(left: &[Rows], right: &[Pairs], shapes: &Shapes, out: &mut Sums) {
+        #[expect(unsafe_code, reason = "the instructions exist in assembly only")]
+        // SAFETY: as above; of `left` and `out` the upper halves are touched. A prefetch is a hint that faults at no address.
+        unsafe {
+            asm!(
+                "ldtilecfg [{shapes}]",
+                "tilezero tmm0",
+                "tilezero tmm1",
+                "2:",
+                "tileloadd tmm4, [{left} + {row}*1]",
+                "tileloadd tmm6, [{right} + {line}*1]",
+                "tdpbf16ps tmm0, tmm4, tmm6",
+                "tileloadd tmm7, [{right} + {line}*1 + 64]",
+                "tdpbf16ps tmm1, tmm4, tmm7",
+                ".irp line, 0,64,128,192,256,320,384,448,512,576,640,704,768,832,896,960",
+                "prefetcht0 [{right} + 8192 + \\line]",
+                "prefetcht0 [{right} + 9216 + \\line]",
+                ".endr",
+                "add {left}, 2048",
+                "add {right}, 2048",
+                "dec {steps}",
+                "jnz 2b",
+                "tilestored [{out} + {line}*1], tmm0",
+                "tilestored [{out} + {line}*1 + 64], tmm1",
+                "tilerelease",
+                shapes = in(reg) std::ptr::from_ref(shapes),
+                left = inout(reg) left.as_ptr() => _,
+                right = inout(reg) right.as_ptr() => _,
+                steps = inout(reg) left.len() => _,
+                out = in(reg) out.0.as_mut_ptr(),
+                row = in(reg) 64_usize,
+                line = in(reg) 128_usize,
+                out("tmm0") _, out("tmm1") _, out("tmm4") _, out("tmm6") _, out("tmm7") _,
                 options(nostack),
             );
         }
@@ -170,7 +244,7 @@ mod imp {
     }
 
     /// Never called: nothing is detected.
-    pub(super) fn product(_: &[Rows], _: &[Pairs], _: &mut Sums) {}
+    pub(super) fn product(_: &[Rows], _: &[Pairs], _: usize, _: &mut Sums) {}
 }
 
 #[cfg(test)]

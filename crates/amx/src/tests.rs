@@ -54,21 +54,61 @@ fn products_are_those_of_the_schoolbook() {
         return;
     };
     let mut numbers = Numbers(7);
-    for steps in [1, 2, 3, 48] {
+    for (steps, rows) in [(1, 32), (2, 1), (3, 16), (48, 32), (5, 17), (7, 9)] {
         let left: Vec<Rows> = (0..steps).map(|_| numbers.left()).collect();
         let right: Vec<Pairs> = (0..steps).map(|_| numbers.right()).collect();
-        let mut out = Sums([[f32::NAN; SIDE]; SIDE]);
-        amx.product(&left, &right, &mut out);
+        let mut out = Sums([[7.0; SIDE]; SIDE]);
+        amx.product(&left, &right, rows, &mut out);
         for row in 0..SIDE {
             for column in 0..SIDE {
-                let expected = schoolbook(&left, &right, row, column);
                 let found = f64::from(out.0[row][column]);
+                let expected = if row < rows {
+                    schoolbook(&left, &right, row, column)
+                } else {
+                    7.0
+                };
                 assert!(
                     (found - expected).abs() < 1e-4,
-                    "{steps}: {row}, {column}: {found} {expected}"
+                    "{steps} {rows}: {row}, {column}: {found} {expected}"
                 );
             }
         }
+    }
+}
+
+/// A row is computed alike alone and in company.
+#[test]
+fn rows_do_not_disturb_each_other() {
+    let Some(amx) = Amx::detect() else { return };
+    let mut numbers = Numbers(3);
+    let left: Vec<Rows> = (0..9).map(|_| numbers.left()).collect();
+    let right: Vec<Pairs> = (0..9).map(|_| numbers.right()).collect();
+    let run = |left: &[Rows], rows| {
+        let mut out = Sums::ZERO;
+        amx.product(left, &right, rows, &mut out);
+        out.0
+    };
+    let all = run(&left, 32);
+    for rows in [1, 8, 16, 20] {
+        assert_eq!(run(&left, rows)[..rows], all[..rows]);
+    }
+    let mut alone = left;
+    alone.iter_mut().for_each(|step| step.0[0] = step.0[29]);
+    assert_eq!(run(&alone, 1)[0], all[29]);
+}
+
+#[test]
+fn rounding_goes_to_the_nearest_and_keeps_what_is_no_number() {
+    let upper = |value: f32| rounded(value) >> 16;
+    assert_eq!(upper(1.0), 0x3f80);
+    assert_eq!(upper(f32::from_bits(0x3f80_8000)), 0x3f80, "half way to the even one");
+    assert_eq!(upper(f32::from_bits(0x3f81_8000)), 0x3f82);
+    assert_eq!(upper(f32::from_bits(0x3f80_8001)), 0x3f81);
+    assert_eq!(upper(-0.0), 0x8000);
+    assert_eq!(upper(f32::INFINITY), 0x7f80);
+    assert_eq!(upper(f32::MAX), 0x7f80);
+    for bits in [0x7f80_0001, 0x7fff_ffff, 0xffff_ffff_u32] {
+        assert!(f32::from_bits(rounded(f32::from_bits(bits)) & 0xffff_0000).is_nan());
     }
 }
 
@@ -76,7 +116,7 @@ fn products_are_those_of_the_schoolbook() {
 fn without_steps_a_product_is_zero_and_threads_do_not_disturb_each_other() {
     let Some(amx) = Amx::detect() else { return };
     let mut out = Sums([[1.0; SIDE]; SIDE]);
-    amx.product(&[], &[Pairs::ZERO], &mut out);
+    amx.product(&[], &[Pairs::ZERO], SIDE, &mut out);
     assert!(out.0.as_flattened().iter().all(|sum| *sum == 0.0));
 
     let run = |seed| {
@@ -86,7 +126,7 @@ fn without_steps_a_product_is_zero_and_threads_do_not_disturb_each_other() {
         let mut sums = Vec::new();
         for _ in 0..500 {
             let mut out = Sums::ZERO;
-            amx.product(&left, &right, &mut out);
+            amx.product(&left, &right, SIDE, &mut out);
             sums.push(out.0);
         }
         sums

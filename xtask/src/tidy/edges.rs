@@ -124,7 +124,7 @@ pub(super) const TABLE: &[Allowed] = &[
     allow("oci-image", &[]),
     allow("artifact", &["oci-image"]),
     allow("amx", &[]),
-    allow("model", &[]),
+    allow("model", &["amx"]),
     allow(
         "inference-server",
         &["artifact", "hub-metadata", "model", "telemetry"],
