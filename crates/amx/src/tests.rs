@@ -101,7 +101,11 @@ fn rows_do_not_disturb_each_other() {
 fn rounding_goes_to_the_nearest_and_keeps_what_is_no_number() {
     let upper = |value: f32| rounded(value) >> 16;
     assert_eq!(upper(1.0), 0x3f80);
-    assert_eq!(upper(f32::from_bits(0x3f80_8000)), 0x3f80, "half way to the even one");
+    assert_eq!(
+        upper(f32::from_bits(0x3f80_8000)),
+        0x3f80,
+        "half way to the even one"
+    );
     assert_eq!(upper(f32::from_bits(0x3f81_8000)), 0x3f82);
     assert_eq!(upper(f32::from_bits(0x3f80_8001)), 0x3f81);
     assert_eq!(upper(-0.0), 0x8000);

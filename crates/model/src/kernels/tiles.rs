@@ -125,7 +125,10 @@ mod tests {
             amx.product(&x.data, &panel, tokens, &mut found);
             plainly(&x.data, &panel, tokens, &mut plain);
             let pairs = found.0.as_flattened().iter().zip(plain.0.as_flattened());
-            assert!(pairs.clone().all(|(a, b)| (a - b).abs() < 1e-5), "{columns} {tokens}");
+            assert!(
+                pairs.clone().all(|(a, b)| (a - b).abs() < 1e-5),
+                "{columns} {tokens}"
+            );
             assert!(pairs.clone().any(|(a, _)| a.abs() > 0.01));
         }
     }
