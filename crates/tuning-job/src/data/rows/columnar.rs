@@ -111,3 +111,6 @@ fn value(field: &Field) -> Value {
         other => other.to_string().into(),
     }
 }
+
+#[cfg(test)]
+mod tests;
