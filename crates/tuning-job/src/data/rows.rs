@@ -2,6 +2,7 @@
 
 mod columnar;
 mod compact;
+mod decoded;
 mod header;
 mod pages;
 

@@ -303,6 +303,56 @@ fn claims_that_cannot_be_are_refused_before_memory_is_taken() {
     }
 }
 
+/// Lists of lengths are in pages, and the library would take memory for as many as they claim.
+#[test]
+fn lengths_of_texts_are_counted() {
+    // One value, with lengths or with what it shares with the one before.
+    let part = |encoding: u8| [&[0x2c, 0x15, 2, 0x15, encoding << 1, 0x15, 6, 0x15, 6, 0][..]].concat();
+    let (by_length, by_difference) = (part(6), part(7));
+    let one = |first: u8| vec![0x80, 1, 4, 1, first << 1];
+    let many = |count: &[u8]| [&[0x80, 1, 4], count, &[0]].concat();
+    let (billions, endless) = (
+        many(&[0xff, 0xff, 0xff, 0xff, 0x0f]),
+        many(&[0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x3f]),
+    );
+    // In one block of 2^40.
+    let wide = vec![
+        0x80, 0x80, 0x80, 0x80, 0x80, 0x20, 1, 0xff, 0xff, 0xff, 0xff, 0x0f, 0, 0, 0,
+    ];
+    let file_of = |part: &[u8], body: &[u8]| {
+        let size = length(body);
+        all(
+            &file(&page(DATA, (size, size), part, body), &CLAIMS),
+            Kind::Parquet,
+        )
+    };
+    for (part, body) in [
+        (&by_length, [one(3), b"one".to_vec()].concat()),
+        (&by_difference, [one(0), one(3), b"one".to_vec()].concat()),
+    ] {
+        let (rows, error, _) = file_of(part, &body);
+        assert_eq!((rows, error), (vec![serde_json::json!({"text": "one"})], None));
+    }
+    for (part, body) in [
+        (&by_length, billions.clone()),
+        (&by_length, endless.clone()),
+        (&by_length, wide.clone()),
+        (&by_difference, [one(0), wide].concat()),
+        (&by_difference, [billions.clone(), one(3)].concat()),
+        (&by_difference, [one(0), billions].concat()),
+        (&by_difference, [one(0), endless].concat()),
+    ] {
+        let (rows, error, memory) = file_of(part, &body);
+        let error = error.unwrap();
+        assert!(rows.is_empty() && error.contains("lengths"), "{error}");
+        assert!(
+            error.contains("column 'text'") && error.contains("fetch it again"),
+            "{error}"
+        );
+        assert!(memory < SMALL, "{memory} bytes were taken");
+    }
+}
+
 #[test]
 fn encrypted_files_are_refused() {
     let mut bytes = file(&page(DATA, (7, 7), DATA_PART, BODY), &CLAIMS);

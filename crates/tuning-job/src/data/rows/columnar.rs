@@ -1,15 +1,16 @@
 //! Rows of parquet files.
 //!
-//! The parquet library believes what a file says of itself. What it may not believe is checked before, in `pages`.
+//! The parquet library believes what a file says of itself. What it may not believe is checked before, in `pages` and `decoded`.
 
 use std::fs::File;
 use std::io::BufReader;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use parquet::file::reader::{FileReader as _, SerializedFileReader};
+use parquet::file::reader::{FileReader as _, RowGroupReader as _, SerializedFileReader};
 use parquet::record::{Field, Row as ParquetRow};
 use serde_json::Value;
 
+use super::decoded::CheckedGroup;
 use super::pages::PageError;
 use super::{Each, header, malformed, open, pages};
 use crate::data::{DataError, DataFile, Row};
@@ -71,7 +72,7 @@ fn rows_of_group(
         },
         refused @ PageError::Refused { .. } => malformed(file, refused),
     })?;
-    for row in group.get_row_iter(None).map_err(broken)? {
+    for row in CheckedGroup(group).get_row_iter(None).map_err(broken)? {
         each(object(&row.map_err(broken)?))?;
     }
     Ok(())

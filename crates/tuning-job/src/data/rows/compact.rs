@@ -216,7 +216,8 @@ impl<'a, R: BufRead> Compact<'a, R> {
         Ok(Some((id, wire)))
     }
 
-    fn varint(&mut self) -> Result<u64, CompactError> {
+    /// Reads a number of 64 bits, without a sign.
+    pub(super) fn varint(&mut self) -> Result<u64, CompactError> {
         let mut value = 0;
         for group in 0..VARINT_BYTES {
             let byte = self.byte()?;
@@ -228,14 +229,16 @@ impl<'a, R: BufRead> Compact<'a, R> {
         Err(CompactError::Broken("a number does not end"))
     }
 
-    fn byte(&mut self) -> Result<u8, CompactError> {
+    /// Reads a byte.
+    pub(super) fn byte(&mut self) -> Result<u8, CompactError> {
         self.take(1)?;
         let mut byte = [0];
         self.input.read_exact(&mut byte)?;
         Ok(byte[0])
     }
 
-    fn pass(&mut self, count: u64) -> Result<(), CompactError> {
+    /// Passes over so many bytes.
+    pub(super) fn pass(&mut self, count: u64) -> Result<(), CompactError> {
         self.take(count)?;
         let mut left = count;
         while left > 0 {

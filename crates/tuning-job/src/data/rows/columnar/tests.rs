@@ -195,6 +195,38 @@ proptest! {
     }
 }
 
+/// Lists of lengths that take several blocks.
+#[test]
+fn texts_as_differences_are_read() {
+    let lines: Vec<Line> = (0_usize..2000)
+        .map(|number| Line {
+            text: "a text and more ".repeat(number * number % 37) + &number.to_string(),
+            number: None,
+            part: None,
+            yes: true,
+            tags: Some(vec![None, Some(number.to_string())]),
+        })
+        .collect();
+    for encoding in [Encoding::DELTA_LENGTH_BYTE_ARRAY, Encoding::DELTA_BYTE_ARRAY] {
+        for version in [WriterVersion::PARQUET_1_0, WriterVersion::PARQUET_2_0] {
+            let written = Written {
+                codec: Compression::SNAPPY,
+                version,
+                dictionary: false,
+                encodings: [encoding, Encoding::PLAIN, Encoding::PLAIN, Encoding::PLAIN],
+                rows_of_page: 1500,
+                rows_of_group: 2000,
+            };
+            let rows = all(&file(&lines, &written));
+            for (row, line) in rows.iter().zip(&lines) {
+                assert_eq!(row["text"], line.text.as_str());
+                assert_eq!(row["tags"][1], line.tags.as_ref().unwrap()[1].as_deref().unwrap());
+            }
+            assert_eq!(rows.len(), lines.len());
+        }
+    }
+}
+
 /// As DuckDB writes long texts: one page for all of them.
 #[test]
 fn a_page_of_a_hundred_megabytes_is_read() {
