@@ -17,7 +17,7 @@ use super::compact::CompactError;
 use super::header::{Header, Part, TAIL_BYTES, read};
 
 /// Largest page, in bytes of the file or in memory. Most writers begin a new page after 1 MiB, or after the values that they got
-/// at a time (1024, with Arrow's); the one with the largest, DuckDB, after 100 MB.
+/// at a time (1024, with Arrow's); the one with the largest, DuckDB, after 100 MiB and the row at hand.
 pub(super) const PAGE_BYTES: u64 = 128 << 20;
 /// Most bytes in memory for the pages of a group of rows: of each column there are its dictionary and one page of data.
 pub(super) const HELD_BYTES: u64 = 1 << 30;
