@@ -55,7 +55,8 @@ pub(super) const TABLE: &[Allowed] = &[
         ],
     ),
     // shells
-    allow("telemetry", &[]),
+    allow("signals", &[]),
+    allow("telemetry", &["signals"]),
     allow("preset-registry-api", &["instance-types", "preset-catalog"]),
     Allowed {
         package: "operator-runtime",
@@ -122,7 +123,11 @@ pub(super) const TABLE: &[Allowed] = &[
     },
     // data plane
     allow("oci-image", &[]),
-    allow("artifact", &["oci-image"]),
+    Allowed {
+        package: "artifact",
+        uses: &["oci-image", "signals"],
+        tests_use: &["local-registry"],
+    },
     allow("amx", &[]),
     allow("model", &["amx"]),
     allow(
@@ -133,6 +138,7 @@ pub(super) const TABLE: &[Allowed] = &[
     // test support and chores
     allow("arm-server", &["instance-types", "kaito-api"]),
     allow("local-cluster", &[]),
+    allow("local-registry", &[]),
     allow("testkit", &["kaito-api", "local-cluster"]),
     allow("registry-bench", &["preset-catalog", "preset-registry-api"]),
     allow("local-stack", &["kaito-api", "local-cluster", "testkit"]),
@@ -160,6 +166,7 @@ pub(super) const TABLE: &[Allowed] = &[
             "inference-server",
             "instance-types",
             "kaito-api",
+            "local-registry",
             "model",
             "plan",
             "preset-catalog",
