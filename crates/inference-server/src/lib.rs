@@ -11,6 +11,7 @@ mod encrypted;
 mod engine;
 mod follow;
 mod front;
+mod guide;
 mod hub;
 mod keys;
 mod load;

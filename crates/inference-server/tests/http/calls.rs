@@ -118,20 +118,6 @@ async fn tagged_calls_become_calls() {
             .len(),
         5
     );
-
-    for (field, value) in [
-        ("tool_choice", json!("required")),
-        (
-            "tool_choice",
-            json!({"type": "function", "function": {"name": "weather"}}),
-        ),
-        ("parallel_tool_calls", json!(false)),
-    ] {
-        let (status, reply) = server
-            .ask("/v1/chat/completions", &request(&json!({field: value})))
-            .await;
-        assert_eq!((status, reply["error"]["param"].as_str()), (400, Some(field)));
-    }
 }
 
 #[tokio::test]
