@@ -99,7 +99,10 @@ impl Rules {
 
     fn bytes(&self, letters: &HashMap<char, u8>, token: String) -> Vec<u8> {
         if self.byte_level {
-            let bytes: Option<Vec<u8>> = token.chars().map(|letter| letters.get(&letter).copied()).collect();
+            let bytes: Option<Vec<u8>> = token
+                .chars()
+                .map(|letter| letters.get(&letter).copied())
+                .collect();
             // Added tokens may hold other letters, which stand for themselves.
             return bytes.unwrap_or_else(|| token.into_bytes());
         }

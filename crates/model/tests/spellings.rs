@@ -9,7 +9,12 @@ use proptest::prelude::*;
 use serde_json::json;
 
 fn open(name: &str) -> Tokenizer {
-    Tokenizer::open(&Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data").join(name)).unwrap()
+    Tokenizer::open(
+        &Path::new(env!("CARGO_MANIFEST_DIR"))
+            .join("tests/data")
+            .join(name),
+    )
+    .unwrap()
 }
 
 /// What the spellings of a text's tokens make together.
@@ -45,7 +50,11 @@ fn spellings_make_the_texts_that_decoders_make() {
             let (tokens, spelled) = spelled(&tokenizer, &spellings, text);
             let decoded = tokenizer.decode(&tokens, true).unwrap();
             // Decoders of sentencepiece take one blank from the beginning of a text, which its encoder has put there.
-            let spelled = if is_blank_taken { spelled.strip_prefix(' ').unwrap_or(&spelled) } else { &spelled };
+            let spelled = if is_blank_taken {
+                spelled.strip_prefix(' ').unwrap_or(&spelled)
+            } else {
+                &spelled
+            };
             assert_eq!(spelled, decoded, "{name}: {tokens:?}");
         }
     }
@@ -59,7 +68,10 @@ fn special_tokens_and_gaps_are_told() {
         let spelling = |token: &str| spellings[tokenizer.id(token).unwrap() as usize].clone();
         assert_eq!(spelling("<|call|>"), Spelling::Special("<|call|>".to_owned()));
         assert_eq!(spelling("<tool_call>"), Spelling::Bytes(b"<tool_call>".to_vec()));
-        assert_eq!(spellings[tokenizer.size()..], [Spelling::Missing, Spelling::Missing]);
+        assert_eq!(
+            spellings[tokenizer.size()..],
+            [Spelling::Missing, Spelling::Missing]
+        );
         assert_eq!(tokenizer.spellings(3).unwrap().len(), 3);
     }
 }
@@ -68,7 +80,10 @@ fn special_tokens_and_gaps_are_told() {
 fn other_decoders_have_no_spellings() {
     for (decoder, problem) in [
         (json!(null), "blanks between tokens"),
-        (json!({"type": "WordPiece", "prefix": "##", "cleanup": true}), "`WordPiece`"),
+        (
+            json!({"type": "WordPiece", "prefix": "##", "cleanup": true}),
+            "`WordPiece`",
+        ),
     ] {
         let dir = tempfile::tempdir().unwrap();
         let file = json!({

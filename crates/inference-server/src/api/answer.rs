@@ -65,7 +65,8 @@ async fn whole(mut receiver: UnboundedReceiver<Event>) -> Result<Answer, ApiErro
                 tokens.push(token);
             }
             Event::End(End {
-                problem: Some(problem), ..
+                problem: Some(problem),
+                ..
             }) => return Err(ApiError::stuck(problem)),
             Event::End(end) if end.reason == Reason::Failed => break,
             Event::End(end) => {
@@ -79,7 +80,9 @@ async fn whole(mut receiver: UnboundedReceiver<Event>) -> Result<Answer, ApiErro
 
 /// What a stream tells instead of its last chunk, when the form that was asked for could not be followed.
 pub(crate) fn failure(end: &End) -> Option<serde_json::Value> {
-    end.problem.as_ref().map(|problem| ApiError::stuck(problem).json())
+    end.problem
+        .as_ref()
+        .map(|problem| ApiError::stuck(problem).json())
 }
 
 type Indexed = futures::stream::BoxStream<'static, (usize, Event)>;

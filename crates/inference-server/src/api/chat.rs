@@ -27,9 +27,7 @@ pub(crate) async fn handle(
     let served = app.served()?;
     let body = Body::parse(&bytes)?;
     let variant = app.variant(&served, &body)?;
-    body.refuse(&[
-        ("functions", json!([])),
-    ])?;
+    body.refuse(&[("functions", json!([]))])?;
     let mut options = Options::parse(&body, &served.generation)?;
     let log_probs = match body.flag("logprobs", false)? {
         true => Some(body.count("top_logprobs", 0..=20)?.unwrap_or(0)),
@@ -78,9 +76,10 @@ pub(crate) async fn handle(
 /// The form of the answer. One that has to be a call is no text, so what is said of texts does not matter then.
 fn form(served: &Served, body: &Body) -> Result<Option<Form>, ApiError> {
     match (functions::required(served, body)?, form::of(body)?) {
-        (Some(_), Some(form)) if !form.field.starts_with("response_format") => {
-            Err(body.error("tool_choice", format!("asks for a call, which can't be combined with `{}`", form.field)))
-        }
+        (Some(_), Some(form)) if !form.field.starts_with("response_format") => Err(body.error(
+            "tool_choice",
+            format!("asks for a call, which can't be combined with `{}`", form.field),
+        )),
         (Some(calls), _) => Ok(Some(calls)),
         (None, form) => Ok(form),
     }

@@ -150,12 +150,7 @@ fn stream(
                 open -= 1;
                 chunks.push(match answer::failure(&end) {
                     Some(error) => error,
-                    None => chunk(choice(
-                        index,
-                        &end.text,
-                        Value::Null,
-                        Some(end.reason.as_str()),
-                    )),
+                    None => chunk(choice(index, &end.text, Value::Null, Some(end.reason.as_str()))),
                 });
                 if open == 0 && with_usage {
                     let mut last = chunk(json!([]));

@@ -136,7 +136,10 @@ impl Names {
         match body.get(self.choice.0) {
             None => {}
             Some(Value::Array(list)) if !list.is_empty() => {
-                found(self.choice.1, Constraint::Choice(body.texts(self.choice.0, CHOICES)?));
+                found(
+                    self.choice.1,
+                    Constraint::Choice(body.texts(self.choice.0, CHOICES)?),
+                );
             }
             Some(_) => return Err(body.error(self.choice.0, "is no list of texts")),
         }
@@ -184,8 +187,14 @@ mod tests {
         let choice = Constraint::Choice(vec!["a".to_owned(), "b".to_owned()]);
         let cases = [
             (json!({}), None),
-            (json!({"response_format": null, "structured_outputs": null, "guided_json": null}), None),
-            (json!({"response_format": {"type": "text"}, "structured_outputs": {}}), None),
+            (
+                json!({"response_format": null, "structured_outputs": null, "guided_json": null}),
+                None,
+            ),
+            (
+                json!({"response_format": {"type": "text"}, "structured_outputs": {}}),
+                None,
+            ),
             (
                 json!({"response_format": {"type": "json_object"}}),
                 Some(("response_format", Constraint::Object)),
@@ -202,7 +211,10 @@ mod tests {
                 json!({"structured_outputs": {"json": object}}),
                 Some(("structured_outputs.json", schema(false))),
             ),
-            (json!({"guided_json": object.to_string()}), Some(("guided_json", schema(false)))),
+            (
+                json!({"guided_json": object.to_string()}),
+                Some(("guided_json", schema(false))),
+            ),
             (
                 json!({"structured_outputs": {"json_object": true}}),
                 Some(("structured_outputs.json_object", Constraint::Object)),
@@ -211,15 +223,24 @@ mod tests {
                 json!({"structured_outputs": {"regex": "a+"}}),
                 Some(("structured_outputs.regex", Constraint::Regex("a+".to_owned()))),
             ),
-            (json!({"guided_regex": "a+"}), Some(("guided_regex", Constraint::Regex("a+".to_owned())))),
+            (
+                json!({"guided_regex": "a+"}),
+                Some(("guided_regex", Constraint::Regex("a+".to_owned()))),
+            ),
             (
                 json!({"structured_outputs": {"choice": ["a", "b"]}}),
                 Some(("structured_outputs.choice", choice.clone())),
             ),
-            (json!({"guided_choice": ["a", "b"]}), Some(("guided_choice", choice))),
+            (
+                json!({"guided_choice": ["a", "b"]}),
+                Some(("guided_choice", choice)),
+            ),
             (
                 json!({"structured_outputs": {"grammar": "start: \"a\""}}),
-                Some(("structured_outputs.grammar", Constraint::Grammar("start: \"a\"".to_owned()))),
+                Some((
+                    "structured_outputs.grammar",
+                    Constraint::Grammar("start: \"a\"".to_owned()),
+                )),
             ),
             (
                 json!({"guided_grammar": "start: \"a\"", "guided_decoding_backend": "xgrammar"}),
@@ -234,9 +255,18 @@ mod tests {
     #[test]
     fn mistakes_name_their_field() {
         let cases = [
-            (json!({"response_format": "json"}), "`response_format` is no object"),
-            (json!({"response_format": {}}), "`response_format.type` is none of"),
-            (json!({"response_format": {"type": "yaml"}}), "`response_format.type` is none of"),
+            (
+                json!({"response_format": "json"}),
+                "`response_format` is no object",
+            ),
+            (
+                json!({"response_format": {}}),
+                "`response_format.type` is none of",
+            ),
+            (
+                json!({"response_format": {"type": "yaml"}}),
+                "`response_format.type` is none of",
+            ),
             (
                 json!({"response_format": {"type": "json_schema"}}),
                 "`response_format.json_schema.schema` is missing",
@@ -248,8 +278,14 @@ mod tests {
             (json!({"guided_json": "{"}), "`guided_json` is no JSON"),
             (json!({"guided_choice": []}), "`guided_choice` is no list"),
             (json!({"guided_choice": "a"}), "`guided_choice` is no list"),
-            (json!({"structured_outputs": {"choice": [1]}}), "`structured_outputs.choice` is neither"),
-            (json!({"structured_outputs": {"regex": 1}}), "`structured_outputs.regex` is no string"),
+            (
+                json!({"structured_outputs": {"choice": [1]}}),
+                "`structured_outputs.choice` is neither",
+            ),
+            (
+                json!({"structured_outputs": {"regex": 1}}),
+                "`structured_outputs.regex` is no string",
+            ),
             (
                 json!({"structured_outputs": {"structural_tag": "{}"}}),
                 "`structured_outputs.structural_tag` is not supported",

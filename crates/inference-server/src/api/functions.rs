@@ -26,7 +26,12 @@ pub(crate) enum Choice {
 
 impl Choice {
     pub(crate) fn parse(body: &Body) -> Result<Self, ApiError> {
-        let wrong = || body.error("tool_choice", "is none of `auto`, `none`, `required` and a function's name");
+        let wrong = || {
+            body.error(
+                "tool_choice",
+                "is none of `auto`, `none`, `required` and a function's name",
+            )
+        };
         match body.get("tool_choice") {
             None => Ok(Self::Auto),
             Some(Value::String(word)) => match word.as_str() {
@@ -82,7 +87,10 @@ fn prescribed(served: &Served) -> Form {
 
 /// Tokens that mark calls and that a text would lack, as they are special.
 pub(crate) fn marks(served: &Served, form: Form) -> Vec<u32> {
-    let ids = form.marks().into_iter().filter_map(|mark| served.tokenizer.id(mark));
+    let ids = form
+        .marks()
+        .into_iter()
+        .filter_map(|mark| served.tokenizer.id(mark));
     ids.filter(|id| is_hidden(served, *id)).collect()
 }
 
@@ -99,13 +107,17 @@ pub(crate) fn required(served: &Served, body: &Body) -> Result<Option<form::Form
         Choice::Required => None,
         Choice::Named(name) => Some(name.as_str()),
     };
-    let tools = tools(body)?.ok_or_else(|| body.error("tool_choice", "asks for a call, and `tools` holds no function"))?;
+    let tools = tools(body)?
+        .ok_or_else(|| body.error("tool_choice", "asks for a call, and `tools` holds no function"))?;
     let mut functions = functions(&tools)?;
     if let Some(only) = only {
         functions.retain(|function| function.name == only);
         functions.truncate(1);
         if functions.is_empty() {
-            return Err(body.error("tool_choice", format!("asks for `{only}`, which is not among `tools`")));
+            return Err(body.error(
+                "tool_choice",
+                format!("asks for `{only}`, which is not among `tools`"),
+            ));
         }
     }
     let form = prescribed(served);
@@ -127,18 +139,27 @@ pub(crate) fn required(served: &Served, body: &Body) -> Result<Option<form::Form
 
 fn functions(tools: &[Value]) -> Result<Vec<Function>, ApiError> {
     if tools.len() > FUNCTIONS {
-        let problem = format!("holds {} functions: at most {FUNCTIONS} where one has to be called", tools.len());
+        let problem = format!(
+            "holds {} functions: at most {FUNCTIONS} where one has to be called",
+            tools.len()
+        );
         return Err(ApiError::field("tools", problem));
     }
     let function = |(index, tool): (usize, &Value)| {
-        let wrong = |field: &str, problem: &str| ApiError::field(format!("tools[{index}].function.{field}"), problem);
-        let field = |field: &str| tool.pointer(&format!("/function/{field}")).filter(|value| !value.is_null());
+        let wrong =
+            |field: &str, problem: &str| ApiError::field(format!("tools[{index}].function.{field}"), problem);
+        let field = |field: &str| {
+            tool.pointer(&format!("/function/{field}"))
+                .filter(|value| !value.is_null())
+        };
         let parameters = field("parameters");
         if parameters.is_some_and(|schema| !schema.is_object()) {
             return Err(wrong("parameters", "is no schema of an object"));
         }
         Ok(Function {
-            name: name(tool).ok_or_else(|| wrong("name", "is missing or no string"))?.to_owned(),
+            name: name(tool)
+                .ok_or_else(|| wrong("name", "is missing or no string"))?
+                .to_owned(),
             parameters: parameters.cloned(),
             strict: field("strict").and_then(Value::as_bool).unwrap_or(false),
         })
@@ -176,13 +197,22 @@ mod tests {
     #[test]
     fn functions_need_names_and_schemas() {
         let tool = |function: Value| json!({"type": "function", "function": function});
-        let good = [tool(json!({"name": "a"})), tool(json!({"name": "b", "parameters": {}, "strict": true}))];
+        let good = [
+            tool(json!({"name": "a"})),
+            tool(json!({"name": "b", "parameters": {}, "strict": true})),
+        ];
         let read = functions(&good).unwrap();
         assert_eq!((read[0].parameters.clone(), read[0].strict), (None, false));
-        assert_eq!((read[1].parameters.clone(), read[1].strict), (Some(json!({})), true));
+        assert_eq!(
+            (read[1].parameters.clone(), read[1].strict),
+            (Some(json!({})), true)
+        );
         let cases = [
             (vec![tool(json!({}))], "tools[0].function.name"),
-            (vec![tool(json!({"name": "a", "parameters": []}))], "tools[0].function.parameters"),
+            (
+                vec![tool(json!({"name": "a", "parameters": []}))],
+                "tools[0].function.parameters",
+            ),
             (vec![tool(json!({"name": "a"})); FUNCTIONS + 1], "tools"),
         ];
         for (tools, field) in cases {

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::sync::mpsc::Receiver;
 use std::time::Instant;
 
-use rayon::iter::{IntoParallelRefMutIterator as _, ParallelIterator as _};
 use model::{Cache, Lora, Segment, Tokenizer, Want};
+use rayon::iter::{IntoParallelRefMutIterator as _, ParallelIterator as _};
 use tokio::sync::mpsc::unbounded_channel;
 
 use super::sequence::Sequence;

@@ -3,9 +3,9 @@
 use llguidance::api::{GrammarWithLexer, TopLevelGrammar};
 use serde_json::{Value, json};
 
+use super::Refusal;
 use super::constraint::literal;
 use super::schema::{self, Reading};
-use super::Refusal;
 use crate::tools::Form;
 
 /// Most calls in one answer: a model that finds no end must not fill its context with calls.
@@ -63,7 +63,10 @@ impl Calls {
         let mut lines = vec![start, format!("one: {}", names.collect::<Vec<_>>().join(" | "))];
         let mut grammars = Vec::new();
         for (index, function) in self.functions.iter().enumerate() {
-            let head = format!("{{\"name\": {}, \"{arguments}\": ", Value::from(function.name.as_str()));
+            let head = format!(
+                "{{\"name\": {}, \"{arguments}\": ",
+                Value::from(function.name.as_str())
+            );
             lines.push(format!("f{index}: {} @args{index} \"}}\"", literal(&head)));
             grammars.push(GrammarWithLexer {
                 name: Some(format!("args{index}")),

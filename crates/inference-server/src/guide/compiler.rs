@@ -30,8 +30,8 @@ impl Compiler {
     /// For a model with `vocabulary` tokens, of which those of `end` end an answer.
     pub(crate) fn new(tokenizer: &Tokenizer, vocabulary: usize, end: &[u32]) -> Result<Self, Refusal> {
         let tree = vocabulary::tree(tokenizer, vocabulary, end)?;
-        let mut factory =
-            ParserFactory::new_simple(&tree).map_err(|error| Refusal::Unavailable(explain(&error.to_string())))?;
+        let mut factory = ParserFactory::new_simple(&tree)
+            .map_err(|error| Refusal::Unavailable(explain(&error.to_string())))?;
         factory.quiet();
         *factory.limits_mut() = limits();
         Ok(Self {
@@ -45,7 +45,12 @@ impl Compiler {
     pub(crate) async fn matcher(&self, constraint: &Constraint) -> Result<Matcher, Refusal> {
         let grammar = constraint.grammar()?;
         let key = serde_json::to_string(&grammar).map_err(|error| Refusal::Grammar(error.to_string()))?;
-        if let Some(known) = self.recent.lock().unwrap_or_else(PoisonError::into_inner).get(&key) {
+        if let Some(known) = self
+            .recent
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(&key)
+        {
             return Ok(known.clone());
         }
         let matcher = self.make(grammar).await?;
@@ -56,7 +61,10 @@ impl Compiler {
 
     async fn make(&self, grammar: TopLevelGrammar) -> Result<Matcher, Refusal> {
         let gone = || Refusal::Unavailable("no thread is left for its grammar".to_owned());
-        let slot = Arc::clone(&self.slots).acquire_owned().await.map_err(|_| gone())?;
+        let slot = Arc::clone(&self.slots)
+            .acquire_owned()
+            .await
+            .map_err(|_| gone())?;
         let (reply, answer) = oneshot::channel();
         let factory = Arc::clone(&self.factory);
         let work = move || {

@@ -23,7 +23,9 @@ const KINDS: [&str; 2] = ["byte-level", "sentencepiece"];
 const LONGEST: usize = 3000;
 
 fn parts(kind: &str) -> (Compiler, Tokenizer) {
-    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("../model/tests/data").join(kind);
+    let dir = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../model/tests/data")
+        .join(kind);
     let tokenizer = Tokenizer::open(&dir).unwrap();
     (Compiler::new(&tokenizer, VOCABULARY, &[END]).unwrap(), tokenizer)
 }
@@ -55,7 +57,12 @@ fn wait<T>(future: impl Future<Output = T>) -> T {
 }
 
 /// An answer of a model that prefers tokens by chance; `None` if it has no end.
-fn answer(matcher: &mut Matcher, tokenizer: &Tokenizer, settings: &Settings, seed: u64) -> Result<Option<String>, Stuck> {
+fn answer(
+    matcher: &mut Matcher,
+    tokenizer: &Tokenizer,
+    settings: &Settings,
+    seed: u64,
+) -> Result<Option<String>, Stuck> {
     let mut random = fastrand::Rng::with_seed(seed);
     let mut sampler = Sampler::new(settings.clone(), seed, &[]);
     let (mut text, mut stream) = (String::new(), TextStream::default());
@@ -76,13 +83,15 @@ fn answer(matcher: &mut Matcher, tokenizer: &Tokenizer, settings: &Settings, see
 
 /// Ways to sample that leave much, little or nothing to chance.
 fn settings() -> impl Strategy<Value = Settings> {
-    (0..4_usize, 0.0_f32..2.0, 1_usize..50, 0.1_f32..1.0).prop_map(|(kind, temperature, top_k, share)| Settings {
-        temperature,
-        top_k: if kind == 1 { top_k } else { 0 },
-        top_p: if kind == 2 { share } else { 1.0 },
-        min_p: if kind == 3 { share } else { 0.0 },
-        repetition_penalty: 0.5 + share,
-        ..Settings::default()
+    (0..4_usize, 0.0_f32..2.0, 1_usize..50, 0.1_f32..1.0).prop_map(|(kind, temperature, top_k, share)| {
+        Settings {
+            temperature,
+            top_k: if kind == 1 { top_k } else { 0 },
+            top_p: if kind == 2 { share } else { 1.0 },
+            min_p: if kind == 3 { share } else { 0.0 },
+            repetition_penalty: 0.5 + share,
+            ..Settings::default()
+        }
     })
 }
 
@@ -91,8 +100,11 @@ fn schemas() -> impl Strategy<Value = Value> {
     let leaf = prop_oneof![
         Just(json!({"type": "boolean"})),
         Just(json!({"type": "null"})),
-        (-50_i64..50, 0_i64..100).prop_map(|(least, more)| json!({"type": "integer", "minimum": least, "maximum": least + more})),
-        (0_u64..4, 0_u64..6).prop_map(|(least, more)| json!({"type": "string", "minLength": least, "maxLength": least + more})),
+        (-50_i64..50, 0_i64..100)
+            .prop_map(|(least, more)| json!({"type": "integer", "minimum": least, "maximum": least + more})),
+        (0_u64..4, 0_u64..6).prop_map(
+            |(least, more)| json!({"type": "string", "minLength": least, "maxLength": least + more})
+        ),
         prop::collection::vec("[a-z \"\\\\é🦀]{0,6}", 1..4).prop_map(|texts| json!({"enum": texts})),
         Just(json!({"const": {"a": [1, null, "x"]}})),
     ];
@@ -120,7 +132,9 @@ fn schemas() -> impl Strategy<Value = Value> {
 /// Whether a value is one of a schema. Definitions are looked for beside the reference.
 fn fits(schema: &Value, value: &Value) -> bool {
     let number = |name: &str, default: i64| schema.get(name).and_then(Value::as_i64).unwrap_or(default);
-    let within = |found: i64, least: &str, most: &str| (number(least, i64::MIN)..=number(most, i64::MAX)).contains(&found);
+    let within = |found: i64, least: &str, most: &str| {
+        (number(least, i64::MIN)..=number(most, i64::MAX)).contains(&found)
+    };
     if let Some(options) = schema.get("anyOf").and_then(Value::as_array) {
         return options.iter().any(|option| fits(option, value));
     }
@@ -136,17 +150,25 @@ fn fits(schema: &Value, value: &Value) -> bool {
     match (schema["type"].as_str().unwrap(), value) {
         ("boolean", Value::Bool(_)) | ("null", Value::Null) => true,
         // `-0` is no `i64` for the parser.
-        ("integer", Value::Number(found)) => {
-            found.as_f64().is_some_and(|found| found.fract() == 0.0 && within(found as i64, "minimum", "maximum"))
-        }
+        ("integer", Value::Number(found)) => found
+            .as_f64()
+            .is_some_and(|found| found.fract() == 0.0 && within(found as i64, "minimum", "maximum")),
         ("string", Value::String(text)) => within(text.chars().count() as i64, "minLength", "maxLength"),
         ("array", Value::Array(list)) => {
-            within(list.len() as i64, "minItems", "maxItems") && list.iter().all(|item| fits(&schema["items"], item))
+            within(list.len() as i64, "minItems", "maxItems")
+                && list.iter().all(|item| fits(&schema["items"], item))
         }
         ("object", Value::Object(map)) => {
             let required = schema["required"].as_array().unwrap();
-            let known = |(name, value): (&String, &Value)| schema["properties"].get(name).is_some_and(|schema| fits(schema, value));
-            required.iter().all(|name| map.contains_key(name.as_str().unwrap())) && map.iter().all(known)
+            let known = |(name, value): (&String, &Value)| {
+                schema["properties"]
+                    .get(name)
+                    .is_some_and(|schema| fits(schema, value))
+            };
+            required
+                .iter()
+                .all(|name| map.contains_key(name.as_str().unwrap()))
+                && map.iter().all(known)
         }
         _ => false,
     }
@@ -167,7 +189,8 @@ proptest! {
 #[test]
 fn answers_are_texts_of_their_form() {
     let (compiler, tokenizer) = parts("sentencepiece");
-    let is_date = |text: &str| text.len() == 10 && text.bytes().all(|byte| byte == b'-' || byte.is_ascii_digit());
+    let is_date =
+        |text: &str| text.len() == 10 && text.bytes().all(|byte| byte == b'-' || byte.is_ascii_digit());
     let cases: [(Constraint, &dyn Fn(&str) -> bool); 7] = [
         (regex("(yes|no)"), &|text| ["yes", "no"].contains(&text)),
         (regex("^[0-9]{4}-[0-9]{2}-[0-9]{2}$"), &is_date),
@@ -175,7 +198,9 @@ fn answers_are_texts_of_their_form() {
             Constraint::Choice(vec!["a \"b\"\n".to_owned(), "é\u{7f}".to_owned(), "a".to_owned()]),
             &|text| ["a \"b\"\n", "é\u{7f}", "a"].contains(&text),
         ),
-        (Constraint::Object, &|text| serde_json::from_str::<HashMap<String, IgnoredAny>>(text).is_ok()),
+        (Constraint::Object, &|text| {
+            serde_json::from_str::<HashMap<String, IgnoredAny>>(text).is_ok()
+        }),
         (grammar("start: \"a\" start \"b\" | \"c\""), &|text| {
             let depth = text.find('c').unwrap();
             text == format!("{}c{}", "a".repeat(depth), "b".repeat(depth))
@@ -183,7 +208,9 @@ fn answers_are_texts_of_their_form() {
         (grammar("root ::= item{2}\nitem ::= [xy] | \"z\""), &|text| {
             text.len() == 2 && text.bytes().all(|byte| b"xyz".contains(&byte))
         }),
-        (schema(json!({"type": "string", "format": "date"})), &|text| is_date(text.trim_matches('"'))),
+        (schema(json!({"type": "string", "format": "date"})), &|text| {
+            is_date(text.trim_matches('"'))
+        }),
     ];
     for (constraint, fits) in cases {
         let beginning = wait(compiler.matcher(&constraint)).unwrap();
@@ -223,7 +250,13 @@ fn an_answer_ends_where_its_form_does() {
     // A model that finds all that fits impossible picks something else.
     let mut stuck = wait(compiler.matcher(&regex("x"))).unwrap();
     stuck.prepare().unwrap();
-    assert!(stuck.take(id("z")).unwrap_err().to_string().contains("finds no token that fits"));
+    assert!(
+        stuck
+            .take(id("z"))
+            .unwrap_err()
+            .to_string()
+            .contains("finds no token that fits")
+    );
 }
 
 #[test]
@@ -233,9 +266,15 @@ fn what_can_not_be_carried_out_is_refused_with_a_reason() {
         (schema(json!({"type": "object", "not": {}})), "\"not\""),
         (schema(json!({"type": "string", "format": "no-such"})), "no-such"),
         (lenient(json!({"type": "objekt"})), "objekt"),
-        (lenient(json!({"type": "string", "pattern": "("})), "unclosed group"),
+        (
+            lenient(json!({"type": "string", "pattern": "("})),
+            "unclosed group",
+        ),
         (lenient(json!({"$ref": "#/$defs/none"})), "not found"),
-        (lenient(json!({"$defs": {"a": {"$ref": "#/$defs/a"}}, "$ref": "#/$defs/a"})), "no token of the model fits"),
+        (
+            lenient(json!({"$defs": {"a": {"$ref": "#/$defs/a"}}, "$ref": "#/$defs/a"})),
+            "no token of the model fits",
+        ),
         (regex("("), "unclosed group"),
         (regex(r"a(?=b)"), "look-around"),
         (regex(r"(a)\1"), "backreferences"),
@@ -246,7 +285,10 @@ fn what_can_not_be_carried_out_is_refused_with_a_reason() {
     ];
     for (constraint, problem) in cases {
         let found = wait(compiler.matcher(&constraint)).unwrap_err().to_string();
-        assert!(found.contains(problem) && !found.contains("panic"), "{constraint:?}: {found}");
+        assert!(
+            found.contains(problem) && !found.contains("panic"),
+            "{constraint:?}: {found}"
+        );
     }
     // What is not said to be strict does without what can't be carried out.
     wait(compiler.matcher(&lenient(json!({"type": "object", "not": {}})))).unwrap();
@@ -259,7 +301,12 @@ fn hostile_forms_stay_within_bounds() {
     let rules = chain(4000, &|rule| format!("\na{rule}: a{}", rule + 1));
     let terminals = chain(3000, &|rule| format!("\nA{rule}: A{} \"x\"", rule + 1));
     let definitions: Map<String, Value> = (0..2000)
-        .map(|index| (format!("a{index}"), json!({"$ref": format!("#/$defs/a{}", index + 1)})))
+        .map(|index| {
+            (
+                format!("a{index}"),
+                json!({"$ref": format!("#/$defs/a{}", index + 1)}),
+            )
+        })
         .chain([("a2000".to_owned(), json!({"type": "string"}))])
         .collect();
     let fields: Map<String, Value> = (0..1500).map(|index| (format!("p{index}"), json!({}))).collect();
@@ -319,10 +366,17 @@ fn required_calls_are_read_as_calls() {
             (Form::Bare, Vec::new(), false),
         ] {
             let functions = vec![function("clock", None), function("alarm", Some(&parameters))];
-            let calls = Calls { form, marks: marks.clone(), functions, several };
+            let calls = Calls {
+                form,
+                marks: marks.clone(),
+                functions,
+                several,
+            };
             let beginning = wait(compiler.matcher(&Constraint::Calls(calls))).unwrap();
             for seed in 0..10 {
-                let text = answer(&mut beginning.clone(), &tokenizer, &Settings::default(), seed).unwrap().unwrap();
+                let text = answer(&mut beginning.clone(), &tokenizer, &Settings::default(), seed)
+                    .unwrap()
+                    .unwrap();
                 // A special token is left out of texts unless they are written with it, as answers are.
                 let text = match (&marks[..], form) {
                     ([Mark::Token(_), _], _) => format!("<tool_call>{text}"),

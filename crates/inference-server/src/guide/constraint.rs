@@ -39,7 +39,14 @@ pub(crate) struct Json {
 
 impl Constraint {
     /// All kinds, as metrics name them.
-    pub(crate) const KINDS: [&'static str; 6] = ["json_object", "json_schema", "regex", "choice", "grammar", "tools"];
+    pub(crate) const KINDS: [&'static str; 6] = [
+        "json_object",
+        "json_schema",
+        "regex",
+        "choice",
+        "grammar",
+        "tools",
+    ];
 
     /// As metrics name it.
     pub(crate) fn kind(&self) -> &'static str {
@@ -76,7 +83,11 @@ impl Constraint {
             }
             Self::Grammar(text) => {
                 bounded(text)?;
-                let text = if ebnf::is(text) { ebnf::to_lark(text)? } else { text.clone() };
+                let text = if ebnf::is(text) {
+                    ebnf::to_lark(text)?
+                } else {
+                    text.clone()
+                };
                 Ok(lark(text))
             }
             Self::Calls(calls) => calls.grammar(),

@@ -36,7 +36,11 @@ pub(super) fn to_lark(text: &str) -> Result<String, Refusal> {
     for (at, token) in tokens.iter().enumerate() {
         if let (Token::Name(name), true) = (token, is_head(at)) {
             let known = names.len();
-            let own = if name == ROOT { "start".to_owned() } else { format!("r{known}") };
+            let own = if name == ROOT {
+                "start".to_owned()
+            } else {
+                format!("r{known}")
+            };
             if names.insert(name, own).is_some() {
                 return Err(wrong(format!("`{name}` is defined twice")));
             }
@@ -85,7 +89,10 @@ fn tokens(text: &str) -> Result<Vec<Token>, Refusal> {
             }
             '[' => {
                 let class = until(&mut letters, ']')?;
-                tokens.push(Token::Same(format!("/[{}]/", regex_to_lark(&class_letters(&class), ""))));
+                tokens.push(Token::Same(format!(
+                    "/[{}]/",
+                    regex_to_lark(&class_letters(&class), "")
+                )));
             }
             '{' => {
                 let range = until(&mut letters, '}')?;
@@ -188,8 +195,14 @@ mod tests {
     #[test]
     fn rules_become_those_of_lark() {
         let cases = [
-            ("root ::= \"a\" | b-c\nb-c ::= [0-9]+", "start: \"a\" | r1\nr1: /[0-9]/ +"),
-            ("root ::= (\n \"\\x41\\n\" x\n)? # no\nx ::= [^\"\\\\/[]{2,3} .", "start: ( \"A\\n\" r1 ) ?\nr1: /[^\"\\\\\\/\\[]/{2,3} /(?s:.)/"),
+            (
+                "root ::= \"a\" | b-c\nb-c ::= [0-9]+",
+                "start: \"a\" | r1\nr1: /[0-9]/ +",
+            ),
+            (
+                "root ::= (\n \"\\x41\\n\" x\n)? # no\nx ::= [^\"\\\\/[]{2,3} .",
+                "start: ( \"A\\n\" r1 ) ?\nr1: /[^\"\\\\\\/\\[]/{2,3} /(?s:.)/",
+            ),
         ];
         for (text, expected) in cases {
             assert!(is(text));

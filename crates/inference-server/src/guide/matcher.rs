@@ -2,7 +2,6 @@
 
 use llguidance::toktrie::SimpleVob;
 
-
 /// Where an answer stands in its grammar.
 pub(crate) struct Matcher {
     inner: llguidance::Matcher,

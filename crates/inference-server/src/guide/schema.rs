@@ -8,9 +8,9 @@ use super::Refusal;
 pub(crate) const BYTES: usize = 128 << 10;
 /// Deepest nesting.
 const DEPTH: usize = 64;
-/// Blanks between two parts of an answer: a model that has nothing to say must not write blanks for ever. Enough for the
-/// indentation of what is nested ten deep.
-const BLANKS: &str = r"[\x20\x0A\x0D\x09]{1,40}";
+/// Blanks between two parts of an answer: one, or a new line with its indentation. A model that has nothing to say must not
+/// write blanks for ever.
+const BLANKS: &str = r"\x20|\x0A[\x20\x09]{0,20}";
 /// Fields that hold values, in which nothing is a reference.
 const VALUES: [&str; 4] = ["const", "enum", "default", "examples"];
 

@@ -31,7 +31,11 @@ pub(super) fn tree(tokenizer: &Tokenizer, vocabulary: usize, end: &[u32]) -> Res
     let end: Vec<u32> = end.iter().copied().filter(|token| *token < size).collect();
     let info = TokRxInfo::new(size, end.first().copied().unwrap_or(INVALID_TOKEN));
     let tree = TokTrie::from(&info, &words);
-    let tree = if end.is_empty() { tree } else { tree.with_eos_tokens(&end) };
+    let tree = if end.is_empty() {
+        tree
+    } else {
+        tree.with_eos_tokens(&end)
+    };
     tracing::info!(
         tokens = size,
         bytes,
@@ -49,5 +53,9 @@ fn word(spelling: Spelling) -> Vec<u8> {
         Spelling::Special(name) => [&[TokTrie::SPECIAL_TOKEN_MARKER], name.as_bytes()].concat(),
         Spelling::Missing => Vec::new(),
     };
-    if word.len() > TOKEN_BYTES { Vec::new() } else { word }
+    if word.len() > TOKEN_BYTES {
+        Vec::new()
+    } else {
+        word
+    }
 }
