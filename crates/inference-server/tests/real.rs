@@ -226,7 +226,7 @@ async fn a_real_model_answers_in_the_form_that_is_asked_for() {
 
     let choice = json!({"structured_outputs": {"choice": ["London", "Paris", "Rome"]}});
     let (text, _) = formed(&url, "What is the capital of France?", choice).await;
-    assert_eq!(text, "Paris");
+    assert!(["London", "Paris", "Rome"].contains(&&*text), "{text}");
     let (text, reason) = formed(
         &url,
         "When did the war end?",

@@ -1,34 +1,15 @@
-//! Grammars with the tokenizer of the tiny model: what is refused, and that whatever a model prefers, its answer fits.
-
-use std::path::Path;
+//! Grammars of every kind: what is refused, where answers end, and that they fit.
 
 use std::collections::HashMap;
 
-use model::sampling::{Sampler, Settings};
-use model::{TextStream, Tokenizer};
-use proptest::prelude::*;
+use model::sampling::Settings;
 use serde::de::IgnoredAny;
 use serde_json::{Map, Value, json};
 
 use super::*;
-use crate::guide::{Calls, Function, Json, Mark, Reading, Stuck};
+use crate::guide::trial::{END, KINDS, VOCABULARY, answer, parts, wait};
+use crate::guide::{Calls, Function, Json, Mark, Reading};
 use crate::tools::{Form, Part, Reader};
-
-const END: u32 = 2;
-/// More than the tokenizers have, as models often do.
-const VOCABULARY: usize = 400;
-/// A tokenizer of each kind; both can spell any text.
-const KINDS: [&str; 2] = ["byte-level", "sentencepiece"];
-/// Tokens after which an answer counts as endless.
-const LONGEST: usize = 3000;
-
-fn parts(kind: &str) -> (Compiler, Tokenizer) {
-    let dir = Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("../model/tests/data")
-        .join(kind);
-    let tokenizer = Tokenizer::open(&dir).unwrap();
-    (Compiler::new(&tokenizer, VOCABULARY, &[END]).unwrap(), tokenizer)
-}
 
 fn schema(schema: Value) -> Constraint {
     let reading = Reading {
@@ -51,147 +32,14 @@ fn grammar(text: &str) -> Constraint {
     Constraint::Grammar(text.to_owned())
 }
 
-fn wait<T>(future: impl Future<Output = T>) -> T {
-    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-    runtime.block_on(future)
-}
-
-/// An answer of a model that prefers tokens by chance; `None` if it has no end.
-fn answer(
-    matcher: &mut Matcher,
-    tokenizer: &Tokenizer,
-    settings: &Settings,
-    seed: u64,
-) -> Result<Option<String>, Stuck> {
-    let mut random = fastrand::Rng::with_seed(seed);
-    let mut sampler = Sampler::new(settings.clone(), seed, &[]);
-    let (mut text, mut stream) = (String::new(), TextStream::default());
-    for _ in 0..LONGEST {
-        let mut logits: Vec<f32> = (0..VOCABULARY).map(|_| random.f32() * 12.0 - 6.0).collect();
-        matcher.restrict(&mut logits, &[])?;
-        let token = sampler.pick(&mut logits, &[]);
-        let complete = matcher.take(token)?;
-        if token != END {
-            text += &stream.push(tokenizer, token).unwrap();
-        }
-        if complete {
-            return Ok(Some(text + &stream.finish(tokenizer).unwrap()));
-        }
-    }
-    Ok(None)
-}
-
-/// Ways to sample that leave much, little or nothing to chance.
-fn settings() -> impl Strategy<Value = Settings> {
-    (0..4_usize, 0.0_f32..2.0, 1_usize..50, 0.1_f32..1.0).prop_map(|(kind, temperature, top_k, share)| {
-        Settings {
-            temperature,
-            top_k: if kind == 1 { top_k } else { 0 },
-            top_p: if kind == 2 { share } else { 1.0 },
-            min_p: if kind == 3 { share } else { 0.0 },
-            repetition_penalty: 0.5 + share,
-            ..Settings::default()
-        }
-    })
-}
-
-/// Schemas of what the checker below knows.
-fn schemas() -> impl Strategy<Value = Value> {
-    let leaf = prop_oneof![
-        Just(json!({"type": "boolean"})),
-        Just(json!({"type": "null"})),
-        (-50_i64..50, 0_i64..100)
-            .prop_map(|(least, more)| json!({"type": "integer", "minimum": least, "maximum": least + more})),
-        (0_u64..4, 0_u64..6).prop_map(
-            |(least, more)| json!({"type": "string", "minLength": least, "maxLength": least + more})
-        ),
-        prop::collection::vec("[a-z \"\\\\é🦀]{0,6}", 1..4).prop_map(|texts| json!({"enum": texts})),
-        Just(json!({"const": {"a": [1, null, "x"]}})),
-    ];
-    leaf.prop_recursive(3, 12, 3, |inner| {
-        let named = prop::collection::btree_map("[a-z é\"]{1,5}", (inner.clone(), any::<bool>()), 1..4);
-        prop_oneof![
-            named.prop_map(|fields| {
-                let required: Vec<&String> = fields.iter().filter(|field| field.1.1).map(|field| field.0).collect();
-                let properties: Map<String, Value> =
-                    fields.iter().map(|(name, (schema, _))| (name.clone(), schema.clone())).collect();
-                json!({"type": "object", "properties": properties, "required": required, "additionalProperties": false})
-            }),
-            (inner.clone(), 0_u64..3, 0_u64..3).prop_map(|(items, least, more)| {
-                json!({"type": "array", "items": items, "minItems": least, "maxItems": least + more})
-            }),
-            prop::collection::vec(inner, 1..3).prop_map(|schemas| json!({"anyOf": schemas})),
-        ]
-    })
-    .prop_flat_map(|schema| {
-        let referred = json!({"$ref": "#/$defs/d", "$defs": {"d": schema.clone()}});
-        prop_oneof![Just(schema), Just(referred)]
-    })
-}
-
-/// Whether a value is one of a schema. Definitions are looked for beside the reference.
-fn fits(schema: &Value, value: &Value) -> bool {
-    let number = |name: &str, default: i64| schema.get(name).and_then(Value::as_i64).unwrap_or(default);
-    let within = |found: i64, least: &str, most: &str| {
-        (number(least, i64::MIN)..=number(most, i64::MAX)).contains(&found)
-    };
-    if let Some(options) = schema.get("anyOf").and_then(Value::as_array) {
-        return options.iter().any(|option| fits(option, value));
-    }
-    if schema.get("$ref").is_some() {
-        return fits(&schema["$defs"]["d"], value);
-    }
-    if let Some(values) = schema.get("enum").and_then(Value::as_array) {
-        return values.contains(value);
-    }
-    if let Some(only) = schema.get("const") {
-        return only == value;
-    }
-    match (schema["type"].as_str().unwrap(), value) {
-        ("boolean", Value::Bool(_)) | ("null", Value::Null) => true,
-        // `-0` is no `i64` for the parser.
-        ("integer", Value::Number(found)) => found
-            .as_f64()
-            .is_some_and(|found| found.fract() == 0.0 && within(found as i64, "minimum", "maximum")),
-        ("string", Value::String(text)) => within(text.chars().count() as i64, "minLength", "maxLength"),
-        ("array", Value::Array(list)) => {
-            within(list.len() as i64, "minItems", "maxItems")
-                && list.iter().all(|item| fits(&schema["items"], item))
-        }
-        ("object", Value::Object(map)) => {
-            let required = schema["required"].as_array().unwrap();
-            let known = |(name, value): (&String, &Value)| {
-                schema["properties"]
-                    .get(name)
-                    .is_some_and(|schema| fits(schema, value))
-            };
-            required
-                .iter()
-                .all(|name| map.contains_key(name.as_str().unwrap()))
-                && map.iter().all(known)
-        }
-        _ => false,
-    }
-}
-
-proptest! {
-    #![proptest_config(ProptestConfig::with_cases(60))]
-    #[test]
-    fn whatever_a_model_prefers_its_answer_is_valid(wanted in schemas(), settings in settings(), seed in any::<u64>(), kind in 0..2_usize) {
-        let (compiler, tokenizer) = parts(KINDS[kind]);
-        let mut matcher = wait(compiler.matcher(&schema(wanted.clone()))).unwrap();
-        let text = answer(&mut matcher, &tokenizer, &settings, seed).unwrap().expect("all of these schemas have an end");
-        let value: Value = serde_json::from_str(&text).map_err(|error| TestCaseError::fail(format!("{text}: {error}")))?;
-        prop_assert!(fits(&wanted, &value), "{wanted} {text}");
-    }
-}
+type Fits<'a> = &'a dyn Fn(&str) -> bool;
 
 #[test]
 fn answers_are_texts_of_their_form() {
     let (compiler, tokenizer) = parts("sentencepiece");
     let is_date =
         |text: &str| text.len() == 10 && text.bytes().all(|byte| byte == b'-' || byte.is_ascii_digit());
-    let cases: [(Constraint, &dyn Fn(&str) -> bool); 7] = [
+    let cases: [(Constraint, Fits<'_>); 7] = [
         (regex("(yes|no)"), &|text| ["yes", "no"].contains(&text)),
         (regex("^[0-9]{4}-[0-9]{2}-[0-9]{2}$"), &is_date),
         (

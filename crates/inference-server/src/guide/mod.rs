@@ -11,6 +11,10 @@ mod ebnf;
 mod matcher;
 mod recent;
 mod schema;
+#[cfg(test)]
+mod trial;
+#[cfg(test)]
+mod valid_tests;
 mod vocabulary;
 
 pub(crate) use calls::{Calls, Function, Mark};

@@ -70,6 +70,8 @@ async fn answer(server: &Server, more: &Value) -> (String, String) {
     (text.to_owned(), reason.as_str().unwrap().to_owned())
 }
 
+type Fits<'a> = &'a dyn Fn(&str) -> bool;
+
 #[tokio::test]
 async fn answers_have_the_form_that_is_asked_for() {
     let (server, _dir) = server(&[]).await;
@@ -78,7 +80,7 @@ async fn answers_have_the_form_that_is_asked_for() {
         text.len() == 5 && text.as_bytes()[2] == b'-' && text.replace('-', "").parse::<u32>().is_ok()
     };
     let sum = |text: &str| text.split('+').all(|part| ["a", "b"].contains(&part));
-    let cases: [(Value, &dyn Fn(&str) -> bool); 10] = [
+    let cases: [(Value, Fits<'_>); 10] = [
         (json!({"response_format": format()}), &is_animal),
         (json!({"structured_outputs": {"json": schema()}}), &is_animal),
         (json!({"guided_json": schema().to_string()}), &is_animal),
