@@ -1,5 +1,7 @@
 """Writes two small tokenizers that can spell every text: tests/data/{byte-level,sentencepiece}/tokenizer.json.
 
+    python3 crates/model/tools/make_tokenizers.py
+
 Both have a token for each byte and some for longer pieces, of which two begin or end inside of a character.
 """
 

@@ -10,6 +10,8 @@ use crate::tools::Form;
 
 /// Most calls in one answer: a model that finds no end must not fill its context with calls.
 const CALLS: usize = 8;
+/// Longest schemas of all functions together, in bytes.
+const BYTES: usize = 2 * schema::BYTES;
 
 /// A function that may be called.
 #[derive(Clone, Debug, PartialEq)]
@@ -62,15 +64,21 @@ impl Calls {
         let names = (0..self.functions.len()).map(|index| format!("f{index}"));
         let mut lines = vec![start, format!("one: {}", names.collect::<Vec<_>>().join(" | "))];
         let mut grammars = Vec::new();
+        let mut left = BYTES;
         for (index, function) in self.functions.iter().enumerate() {
             let head = format!(
                 "{{\"name\": {}, \"{arguments}\": ",
                 Value::from(function.name.as_str())
             );
             lines.push(format!("f{index}: {} @args{index} \"}}\"", literal(&head)));
+            let schema = function.schema()?;
+            left = left.saturating_sub(schema.to_string().len());
+            if left == 0 {
+                return Err(Refusal::Schemas { most: BYTES });
+            }
             grammars.push(GrammarWithLexer {
                 name: Some(format!("args{index}")),
-                ..GrammarWithLexer::from_json_schema(function.schema()?)
+                ..GrammarWithLexer::from_json_schema(schema)
             });
         }
         let mut whole = TopLevelGrammar::from_lark(lines.join("\n"));

@@ -1,6 +1,7 @@
 //! From constraints to matchers, aside from all other threads.
 
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use llguidance::ParserFactory;
 use llguidance::api::{ParserLimits, TopLevelGrammar};
@@ -13,6 +14,8 @@ use super::{Constraint, Matcher, Refusal, vocabulary};
 
 /// Grammars that are made at a time: the others wait, and the engine keeps its processors.
 const AT_ONCE: usize = 2;
+/// How long a request waits for its grammar.
+const PATIENCE: Duration = Duration::from_secs(10);
 /// Grammars that are kept for the next request.
 const KEPT: usize = 16;
 /// Stack of a thread that makes a grammar, in bytes. The library goes through rules and schemas by recursion; only what is
@@ -53,7 +56,8 @@ impl Compiler {
         {
             return Ok(known.clone());
         }
-        let matcher = self.make(grammar).await?;
+        let made = tokio::time::timeout(PATIENCE, self.make(grammar)).await;
+        let matcher = made.map_err(|_| Refusal::Slow(PATIENCE.as_secs()))??;
         let mut recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
         recent.put(key, matcher.clone());
         Ok(matcher)

@@ -130,6 +130,7 @@ fn what_can_not_be_carried_out_is_refused_with_a_reason() {
         (grammar("start: start"), "no token of the model fits"),
         (grammar(""), "start"),
         (grammar("%import common.NOTHING"), "NOTHING"),
+        (grammar("start: %json {}"), "`%json`"),
     ];
     for (constraint, problem) in cases {
         let found = wait(compiler.matcher(&constraint)).unwrap_err().to_string();
@@ -176,6 +177,15 @@ fn hostile_forms_stay_within_bounds() {
         lenient(json!({"type": "array", "minItems": 1_000_000})),
         lenient(json!({"type": "string", "minLength": 1_000_000, "maxLength": 1_000_000_000})),
         lenient(json!({"type": "object", "properties": fields})),
+        lenient(json!({"type": "integer", "multipleOf": 9973, "minimum": -999_999_999_999_i64})),
+        lenient(json!({"type": "string", "pattern": "^(([a-z]+)+)+$", "minLength": 5000})),
+        lenient(json!({"type": "string", "pattern": "(.*a.{20}.*b.{30}){30}", "minLength": 5000})),
+        lenient(
+            json!({"oneOf": (0..600).map(|i| json!({"required": ["k"], "properties": {"k": {"const": i}}})).collect::<Vec<_>>()}),
+        ),
+        lenient(
+            json!({"patternProperties": {"^a.*b$": {}, "^a.*c$": {}, "^(x+x+)+y$": {}, "^.{40}d.*$": {}}}),
+        ),
         lenient((0..20).fold(json!({"type": "string"}), |inner, _| doubled(inner))),
         lenient((0..60).fold(json!({}), |inner, _| json!({"properties": {"a": inner}}))),
     ];

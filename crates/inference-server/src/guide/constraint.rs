@@ -83,6 +83,12 @@ impl Constraint {
             }
             Self::Grammar(text) => {
                 bounded(text)?;
+                if text.contains("%json") {
+                    // Its bounds are those of `schema`, which does not see it here.
+                    return Err(Refusal::Grammar(
+                        "`%json` is not taken: ask for JSON by a schema".to_owned(),
+                    ));
+                }
                 let text = if ebnf::is(text) {
                     ebnf::to_lark(text)?
                 } else {

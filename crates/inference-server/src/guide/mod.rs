@@ -34,12 +34,39 @@ pub(crate) enum Refusal {
         /// The longest there may be.
         most: usize,
     },
+    /// The schemas of all functions.
+    #[error("hold schemas of more than {most} bytes together")]
+    Schemas {
+        /// The longest they may be.
+        most: usize,
+    },
     /// Objects and lists inside of each other.
     #[error("is nested more than {most} deep")]
     TooDeep {
         /// The deepest there may be.
         most: usize,
     },
+    /// The library takes long for them.
+    #[error(
+        "has too many `patternProperties`: at most {most}, and one in a schema of more than {bytes} bytes"
+    )]
+    Patterns {
+        /// The most there may be.
+        most: usize,
+        /// Longest schema with several.
+        bytes: usize,
+    },
+    /// The library needs much memory for them.
+    #[error("has numbers in `multipleOf` whose digits, multiplied, are more than {most}")]
+    Multiples {
+        /// The largest product.
+        most: u64,
+    },
+    /// What a bound on the text did not prevent.
+    #[error(
+        "takes longer than {0} s to be made, or waits so long for others: try something simpler, or later"
+    )]
+    Slow(u64),
     /// Schemas are taken as they are.
     #[error("refers to `{0}`, which is outside of it: nothing is fetched, so put that into `$defs`")]
     Remote(String),

@@ -24,7 +24,10 @@ pub(super) fn parts(kind: &str) -> (Compiler, Tokenizer) {
 }
 
 pub(super) fn wait<T>(future: impl Future<Output = T>) -> T {
-    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .build()
+        .unwrap();
     runtime.block_on(future)
 }
 

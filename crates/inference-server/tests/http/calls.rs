@@ -150,6 +150,18 @@ async fn marks_that_are_special_tokens_are_seen() {
 }
 
 #[tokio::test]
+async fn functions_reach_the_template_as_they_were_sent() {
+    let server = Server::start(&["--chat-template={{ tools | tojson }}"]).await;
+    let tools = r#"[{"type": "function", "function": {"name": "b", "description": "a"}}]"#;
+    let body = json!({"messages": [{"role": "user", "content": "x"}], "tools": serde_json::from_str::<Value>(tools).unwrap()});
+    let (_, reply) = server.ask("/tokenize", &body).await;
+    let (_, text) = server
+        .ask("/detokenize", &json!({"tokens": reply["tokens"]}))
+        .await;
+    assert_eq!(text, json!({"prompt": tools}), "{reply}");
+}
+
+#[tokio::test]
 async fn what_was_called_reaches_the_template_as_objects() {
     let server =
         Server::start(&["--chat-template={{ messages[1].tool_calls[0].function.arguments.city }}!"]).await;
