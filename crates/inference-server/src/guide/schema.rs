@@ -35,7 +35,8 @@ pub(crate) struct Reading {
 
 /// A schema as the library takes it.
 pub(crate) fn prepare(schema: &Value, reading: &Reading) -> Result<Value, Refusal> {
-    let bytes = schema.to_string().len();
+    let blanks = reading.blanks.as_ref().map_or(0, String::len);
+    let bytes = schema.to_string().len() + blanks;
     if bytes > BYTES {
         return Err(Refusal::TooLarge { bytes, most: BYTES });
     }
