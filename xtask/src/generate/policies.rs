@@ -18,7 +18,9 @@ pub(super) fn files() -> Result<Vec<Generated>> {
 
 /// Each field in a file of its own, because the chart adds to the variables.
 fn parts(name: &str, policy: &Policy) -> Vec<Result<Generated>> {
-    let spec = admission::spec(policy);
+    let mut spec = admission::spec(policy);
+    // Without it their order depends on what else is built: a feature of serde_json.
+    spec.sort_all_objects();
     let part = |field: &str| {
         let yaml = serde_saphyr::to_string(&spec[field]).with_context(|| format!("{field} is no YAML"))?;
         Ok(Generated {

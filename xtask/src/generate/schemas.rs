@@ -7,7 +7,10 @@ use anyhow::{Context as _, Result};
 use super::Generated;
 
 pub(super) fn files() -> Result<Vec<Generated>> {
-    let schema = preset_catalog::file_schema();
+    let mut schema = serde_json::to_value(preset_catalog::file_schema())
+        .context("the schema of preset files is no JSON")?;
+    // Without it their order depends on what else is built: a feature of serde_json.
+    schema.sort_all_objects();
     let json = serde_json::to_string_pretty(&schema).context("the schema of preset files is no JSON")?;
     Ok(vec![Generated {
         path: Path::new("deploy/schemas").join("preset.schema.json"),
