@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
-use kaito_api::conditions::{MachineReason, WorkspaceReason};
+use kaito_api::conditions::{ClaimReason, WorkspaceReason};
 use kaito_api::{Workspace, WorkspaceStatus};
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Api, Client, Config};
@@ -114,7 +114,7 @@ fn remedies(conditions: &[Condition]) -> Vec<(String, &'static str)> {
         let reason = condition.reason.as_str();
         let remedy = WorkspaceReason::parse(reason)
             .map(WorkspaceReason::remedy)
-            .or_else(|| MachineReason::parse(reason).map(MachineReason::remedy))
+            .or_else(|| ClaimReason::parse(reason).map(ClaimReason::remedy))
             .filter(|remedy| !remedy.is_empty());
         if let Some(remedy) = remedy
             && !found.iter().any(|(known, _)| known == reason)

@@ -5,15 +5,16 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use kaito_api::labels;
+use kaito_api::{ClaimKind, labels};
 use kube::Resource;
 use kube::runtime::watcher;
 use operator_runtime::{
+    crd_gate,
     Caches, Drive, DriveSettings, Key, Runtime, Store, Tasks, Touched, Trigger, Watch, Watched, leader,
 };
 use telemetry::{Admin, Metrics, Readiness};
 use tokio::net::TcpListener;
-use workspace_plan::ProvisionerMode;
+use workspace_plan::{ProvisionerMode, Settings};
 
 use crate::args::Args;
 use crate::observe::{Stores, concerned, owner_key, owner_value, owner_value_namespaced};
@@ -49,12 +50,17 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
     let presets = Presets::new(&args.preset_registry, args.registry_tls.config()?)?;
     let token = tasks.token();
     let (crds, listed) = (readiness.gate("crds"), readiness.gate("stores"));
-    operator_runtime::crd_gate::wait(runtime.client(), needed_crds(settings.mode), &crds, &token).await;
+    crd_gate::wait(runtime.client(), &needed_crds(settings.mode), &crds, &token).await;
+    let all = ClaimKind::ALL.map(ClaimKind::definition);
+    let kinds = crd_gate::present(runtime.client(), &all, &crds, &token).await;
     if token.is_cancelled() {
         return tasks.run(GRACE).await;
     }
+    for name in all.iter().filter(|name| !kinds.contains(name)) {
+        tracing::info!("{name} is not installed: no Workspace can have claims of that kind, and none are looked for");
+    }
     let (trigger, work) = operator_runtime::queue(DEBOUNCE);
-    let (stores, caches) = start_watches(&runtime, &mut tasks, &trigger, settings.mode);
+    let (stores, caches) = start_watches(&runtime, &mut tasks, &trigger, &settings, &kinds);
     let (watch, workspaces) = (presets.watch(), stores.workspaces.clone());
     let presets_token = token.clone();
     tasks.spawn("presets", async move {
@@ -100,23 +106,23 @@ async fn serve_admin(
     Ok(())
 }
 
-fn needed_crds(mode: ProvisionerMode) -> &'static [&'static str] {
-    match mode {
-        ProvisionerMode::Machine => &["workspaces.kaito.sh", "machines.karpenter.sh"],
-        ProvisionerMode::Byo => &["workspaces.kaito.sh"],
-    }
+fn needed_crds(mode: ProvisionerMode) -> Vec<&'static str> {
+    let claims = mode.claim_kind().map(ClaimKind::definition);
+    ["workspaces.kaito.sh"].into_iter().chain(claims).collect()
 }
 
 fn start_watches(
     runtime: &Runtime,
     tasks: &mut Tasks,
     trigger: &Trigger,
-    mode: ProvisionerMode,
+    settings: &Settings,
+    kinds: &[&str],
 ) -> (Stores, Caches) {
     let all = watcher::Config::default;
     let ours = || watcher::Config::default().labels(labels::WORKSPACE);
     let workspaces = runtime.watch(all(), trim::workspace);
     let mut machines = runtime.watch(all(), trim::machine);
+    let mut node_claims = runtime.watch(all(), trim::node_claim);
     let mut nodes = runtime.watch(all(), trim::node);
     let mut pods = runtime.watch(ours(), trim::pod);
     let deployments = runtime.watch(all(), trim::deployment);
@@ -127,6 +133,7 @@ fn start_watches(
     let stores = Stores {
         workspaces: workspaces.store(),
         machines: machines.index(owner_value),
+        node_claims: node_claims.index(owner_value),
         nodes: nodes.store(),
         owned_nodes: nodes.index(owner_value),
         pods: pods.index(owner_value_namespaced),
@@ -151,12 +158,19 @@ fn start_watches(
         workspaces: stores.workspaces.clone(),
     };
     start.watch("workspaces", workspaces, |w| [Key::of(w)].into());
-    if mode == ProvisionerMode::Machine {
+    if kinds.contains(&ClaimKind::Machine.definition()) {
         caches = caches.with(&machines.store());
         start.watch("machines", machines, |m| owner_key(m).into_iter().collect());
-        start.watch("nodes", nodes, |n| owner_key(n).into_iter().collect());
-    } else {
-        start.watch_for_all("nodes", nodes);
+    }
+    if kinds.contains(&ClaimKind::NodeClaim.definition()) {
+        caches = caches.with(&node_claims.store());
+        start.watch("nodeclaims", node_claims, |c| owner_key(c).into_iter().collect());
+    }
+    match settings.mode {
+        ProvisionerMode::Machine | ProvisionerMode::NodeClaim => {
+            start.watch("nodes", nodes, |n| owner_key(n).into_iter().collect());
+        }
+        ProvisionerMode::Byo => start.watch_for_all("nodes", nodes),
     }
     start.watch("pods", pods, concerned);
     start.watch("deployments", deployments, concerned);

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use k8s_openapi::api::apps::v1::{Deployment, StatefulSet};
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{ConfigMap, Node, Pod, Service};
-use kaito_api::{Machine, Workspace};
+use kaito_api::{Claim, Workspace};
 use preset_catalog::Preset;
 
 /// One Workspace and what belongs to it.
@@ -15,10 +15,10 @@ pub struct Observed {
     pub workspace: Arc<Workspace>,
     /// What the preset registry says of the preset the Workspace names.
     pub preset: PresetLookup,
-    /// Machines that carry the Workspace's name and namespace as labels, in any order: also those that are
-    /// being deleted, and those of an earlier Workspace of the same name.
-    pub machines: Vec<Arc<Machine>>,
-    /// Nodes that those Machines name or that carry the Workspace's labels; nodes that match the Workspace's
+    /// Claims of either kind that carry the Workspace's name and namespace as labels, in any order: also those that
+    /// are being deleted, and those of an earlier Workspace of the same name.
+    pub claims: Vec<Claim>,
+    /// Nodes that those claims name or that carry the Workspace's labels; nodes that match the Workspace's
     /// selector where nodes are brought along. Each once, in any order.
     pub nodes: Vec<Arc<Node>>,
     /// Objects of the Workspace's namespace that have the names we would give.
