@@ -25,6 +25,8 @@ pub struct StackOptions {
     pub publish_catalogue: bool,
     /// How many objects each controller reconciles at once.
     pub concurrency: u16,
+    /// What Workspaces ask for nodes by: the chart's `nodeProvisioner`, `machine` or `nodeclaim`.
+    pub node_provisioner: &'static str,
 }
 
 impl Default for StackOptions {
@@ -42,6 +44,7 @@ impl Default for StackOptions {
             max_pools: 100,
             publish_catalogue: false,
             concurrency: 16,
+            node_provisioner: "machine",
         }
     }
 }

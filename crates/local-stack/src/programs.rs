@@ -82,6 +82,11 @@ impl Programs {
         })
     }
 
+    /// Lets controllers that are started from now on ask for nodes in another way; the chart has to be upgraded, too.
+    pub fn claim_by(&mut self, node_provisioner: &'static str) {
+        self.options.node_provisioner = node_provisioner;
+    }
+
     /// Where the played cloud listens.
     #[must_use]
     pub fn arm(&self) -> ArmEndpoint {
@@ -163,6 +168,7 @@ impl Programs {
                 &format!("http://{}", self.registry_address()),
             ])
             .args(["--concurrency", &self.options.concurrency.to_string()])
+            .args(["--node-provisioner", self.options.node_provisioner])
             .args([
                 "--leader-election-namespace",
                 NAMESPACE,

@@ -12,6 +12,8 @@ use crate::error::Chain;
 const RETRY: Duration = Duration::from_secs(2);
 /// A missing role is put right by a person.
 const DENIED_RETRY: Duration = Duration::from_secs(30);
+/// What comes late was not waited for by anybody.
+const LATE_RETRY: Duration = Duration::from_secs(10);
 const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Why a resource can't be used yet.
@@ -115,7 +117,7 @@ pub async fn appears(client: &Client, name: &str, token: &CancellationToken) {
     let api: Api<CustomResourceDefinition> = Api::all(client.clone());
     while missing(&api, name).await.is_some() {
         tokio::select! {
-            () = tokio::time::sleep(DENIED_RETRY) => {}
+            () = tokio::time::sleep(LATE_RETRY) => {}
             () = token.cancelled() => return,
         }
     }
