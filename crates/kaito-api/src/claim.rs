@@ -134,7 +134,7 @@ pub struct ClaimCondition<'a> {
 pub struct ClaimRequirement<'a> {
     /// Label key.
     pub key: &'a str,
-    /// `In`, `NotIn`, `Exists`, `DoesNotExist`, `Gt` or `Lt`.
+    /// `In`, `NotIn`, `Exists`, `DoesNotExist`, `Gt`, `Lt`, `Gte` or `Lte`.
     pub operator: &'a str,
     /// Label values.
     pub values: &'a [String],

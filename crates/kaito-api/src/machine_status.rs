@@ -43,7 +43,7 @@ pub struct MachineCondition {
     /// How bad it is; empty means an error.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub severity: String,
-    /// One word of [`crate::conditions::ClaimReason`].
+    /// One word.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub reason: String,
     /// What is so and what to do, for people.

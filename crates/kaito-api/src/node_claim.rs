@@ -57,7 +57,7 @@ pub struct NodeClaimSpec {
 pub struct NodeClaimRequirement {
     /// Label key.
     pub key: String,
-    /// `In`, `NotIn`, `Exists`, `DoesNotExist`, `Gt` or `Lt`.
+    /// `In`, `NotIn`, `Exists`, `DoesNotExist`, `Gt`, `Lt`, `Gte` or `Lte`.
     pub operator: String,
     /// Label values.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

@@ -1,7 +1,7 @@
 //! What Karpenter's definition of `NodeClaim` demands beyond the types: bounds, patterns and CEL rules.
 //!
-//! The values are those of `karpenter.sh_nodeclaims.yaml` in kubernetes-sigs/karpenter (1.7), so that an object that
-//! is good for this definition is good for Karpenter's and the other way round. Its bounds on the list of a
+//! The values are those of `karpenter.sh_nodeclaims.yaml` in kubernetes-sigs/karpenter 1.14, so that an object
+//! that is good for this definition is good for Karpenter's and the other way round. Its bounds on the list of a
 //! requirement's values are left out: it has bounds of strings there, which bind nothing.
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
@@ -16,18 +16,10 @@ const CONDITION_TYPE: &str = r"^([a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0
 const CONDITION_REASON: &str = r"^([A-Za-z]([A-Za-z0-9_,:]*[A-Za-z0-9_])?|)$";
 const QUANTITY: &str = r"^(\+|-)?(([0-9]+(\.[0-9]*)?)|(\.[0-9]+))(([KMGTPE]i)|[numkMGTPE]|([eE](\+|-)?(([0-9]+(\.[0-9]*)?)|(\.[0-9]+))))?$";
 const DURATION: &str = r"^([0-9]+(s|m|h))+$";
-const DURATION_OR_NEVER: &str = r"^(([0-9]+(s|m|h))+)|(Never)$";
+const DURATION_OR_NEVER: &str = r"^(([0-9]+(s|m|h))+|Never)$";
 
 /// Rules on the key of a requirement: expression and message.
-const KEY_RULES: [(&str, &str); 4] = [
-    (
-        r#"self in ["beta.kubernetes.io/instance-type", "failure-domain.beta.kubernetes.io/region", "beta.kubernetes.io/os", "beta.kubernetes.io/arch", "failure-domain.beta.kubernetes.io/zone", "topology.kubernetes.io/zone", "topology.kubernetes.io/region", "node.kubernetes.io/instance-type", "kubernetes.io/arch", "kubernetes.io/os", "node.kubernetes.io/windows-build"] || self.find("^([^/]+)").endsWith("node.kubernetes.io") || self.find("^([^/]+)").endsWith("node-restriction.kubernetes.io") || !self.find("^([^/]+)").endsWith("kubernetes.io")"#,
-        r#"label domain "kubernetes.io" is restricted"#,
-    ),
-    (
-        r#"self.find("^([^/]+)").endsWith("kops.k8s.io") || !self.find("^([^/]+)").endsWith("k8s.io")"#,
-        r#"label domain "k8s.io" is restricted"#,
-    ),
+const KEY_RULES: [(&str, &str); 2] = [
     (
         r#"self in ["karpenter.sh/capacity-type", "karpenter.sh/nodepool"] || !self.find("^([^/]+)").endsWith("karpenter.sh")"#,
         r#"label domain "karpenter.sh" is restricted"#,
@@ -45,8 +37,8 @@ const REQUIREMENT_RULES: [(&str, &str); 3] = [
         "requirements with operator 'In' must have a value defined",
     ),
     (
-        "self.all(x, (x.operator == 'Gt' || x.operator == 'Lt') ? (x.values.size() == 1 && int(x.values[0]) >= 0) : true)",
-        "requirements operator 'Gt' or 'Lt' must have a single positive integer value",
+        "self.all(x, (x.operator == 'Gt' || x.operator == 'Lt' || x.operator == 'Gte' || x.operator == 'Lte') ? (x.values.size() == 1 && int(x.values[0]) >= 0) : true)",
+        "requirements operator 'Gt', 'Lt', 'Gte', or 'Lte' must have a single positive integer value",
     ),
     (
         "self.all(x, (x.operator == 'In' && has(x.minValues)) ? x.values.size() >= x.minValues : true)",
@@ -77,6 +69,10 @@ pub(crate) fn shape(root: &mut JSONSchemaProps) {
             map.additional_properties = Some(JSONSchemaPropsOrBool::Schema(Box::new(quantity())));
         }
     }
+    if let Some(list) = at(root, &["status", "conditions"]) {
+        list.x_kubernetes_list_type = Some("map".to_owned());
+        list.x_kubernetes_list_map_keys = Some(vec!["type".to_owned()]);
+    }
     if let Some(condition) = at(root, &["status", "conditions", "[]"]) {
         shape_condition(condition);
     }
@@ -99,6 +95,7 @@ fn shape_requirements(spec: &mut JSONSchemaProps) {
     const LIST: &str = "requirements";
     if let Some(list) = at(spec, &[LIST]) {
         list.max_items = Some(100);
+        list.x_kubernetes_list_type = Some("atomic".to_owned());
         rules(list, &REQUIREMENT_RULES);
     }
     if let Some(key) = at(spec, &[LIST, "[]", "key"]) {
@@ -109,7 +106,7 @@ fn shape_requirements(spec: &mut JSONSchemaProps) {
     choice(
         spec,
         &[LIST, "[]", "operator"],
-        &["In", "NotIn", "Exists", "DoesNotExist", "Gt", "Lt"],
+        &["Gte", "Lte", "In", "NotIn", "Exists", "DoesNotExist", "Gt", "Lt"],
     );
     if let Some(values) = at(spec, &[LIST, "[]", "values"]) {
         values.x_kubernetes_list_type = Some("atomic".to_owned());
@@ -120,6 +117,9 @@ fn shape_requirements(spec: &mut JSONSchemaProps) {
 }
 
 fn shape_taints(spec: &mut JSONSchemaProps, list: &str) {
+    if let Some(all) = at(spec, &[list]) {
+        all.x_kubernetes_list_type = Some("atomic".to_owned());
+    }
     choice(
         spec,
         &[list, "[]", "effect"],

@@ -68,7 +68,7 @@ fn command(world: &mut World, words: &[&str]) -> Result<String, String> {
                 .map(|()| String::new())
         }
         ["apply", "nodeclaim", name] => {
-            let value = fixtures::node_claim("w", "uid-of-w", 0);
+            let value = fixtures::node_claim("c", "uid-of-c", 0);
             world
                 .apply(&key(Kind::NodeClaim, "", name), &value)
                 .map_err(|e| e.to_string())

@@ -133,7 +133,7 @@ fn check_claim(claim: &Claim, found: &mut Findings) {
         let good = match requirement.operator {
             "In" | "NotIn" => values > 0,
             "Exists" | "DoesNotExist" => values == 0,
-            "Gt" | "Lt" => values == 1,
+            "Gt" | "Lt" | "Gte" | "Lte" => values == 1,
             _ => false,
         };
         found.unless(good, || {
