@@ -156,10 +156,7 @@ impl Lister {
             if self.is_claimed(&call).await {
                 continue;
             }
-            tracing::warn!(
-                pool = call.pool(),
-                "nobody claims this agent pool: deleting it"
-            );
+            tracing::warn!(pool = call.pool(), "nobody claims this agent pool: deleting it");
             match self.pools.carry_out(&call).await {
                 Ok(()) => self.metrics.collected.inc([]),
                 Err(error) => tracing::warn!(pool = call.pool(), %error, "the cloud refused"),

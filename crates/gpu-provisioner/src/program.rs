@@ -62,7 +62,11 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
         node_claims: node_claim_trigger,
     };
     let watched = watches::start(&runtime, &mut tasks, &triggers, &node_trigger);
-    let Watched { stores, nodes, caches } = watched;
+    let Watched {
+        stores,
+        nodes,
+        caches,
+    } = watched;
     let lister = Lister {
         pools: Arc::clone(&pools),
         claims: stores.claims.clone(),

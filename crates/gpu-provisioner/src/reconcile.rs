@@ -57,9 +57,7 @@ impl<K: ClaimObject> Reconciler for ClaimsOf<K> {
     type Cloud = CloudCall;
 
     async fn observe(&self, object: Arc<K>) -> Result<Observed, Error> {
-        Ok(self
-            .stores
-            .observe(object.claim(), &self.pools, Timestamp::now()))
+        Ok(self.stores.observe(object.claim(), &self.pools, Timestamp::now()))
     }
 
     fn plan(&self, now: Timestamp, observed: &Observed) -> Plan<CloudCall> {

@@ -60,8 +60,14 @@ pub(crate) fn start(
         leaving: nodes.index(leaving),
     };
     let (client, token) = (runtime.client().clone(), tasks.token());
-    tasks.spawn("machines", watch_claims(client.clone(), machines, wake.clone(), token.clone()));
-    tasks.spawn("nodeclaims", watch_claims(client, node_claims, wake.clone(), token.clone()));
+    tasks.spawn(
+        "machines",
+        watch_claims(client.clone(), machines, wake.clone(), token.clone()),
+    );
+    tasks.spawn(
+        "nodeclaims",
+        watch_claims(client, node_claims, wake.clone(), token.clone()),
+    );
     let of_nodes = wake.clone();
     tasks.spawn(
         "nodes",

@@ -340,7 +340,11 @@ impl Claim {
 }
 
 fn requirement<'a>(key: &'a str, operator: &'a str, values: &'a [String]) -> ClaimRequirement<'a> {
-    ClaimRequirement { key, operator, values }
+    ClaimRequirement {
+        key,
+        operator,
+        values,
+    }
 }
 
 /// So that metadata is read as of any other object.
@@ -414,7 +418,10 @@ mod tests {
             assert_eq!((claim.node_name(), claim.provider_id()), ("n", "p"));
             assert!(claim.is_true(launched));
             let ready = claim.condition(ClaimConditionType::Ready).unwrap();
-            assert_eq!((ready.status, ready.reason, ready.message), (Status::Unknown, "R", "m"));
+            assert_eq!(
+                (ready.status, ready.reason, ready.message),
+                (Status::Unknown, "R", "m")
+            );
             assert_eq!(ready.since, "2026-01-02T03:04:05Z".parse().ok());
             assert!(claim.condition(ClaimConditionType::Registered).is_none());
         }
@@ -426,8 +433,15 @@ mod tests {
         assert_eq!(of(kind, &[]).leaving(), None);
         let draining = of(kind, &[("Drained", "Unknown")]);
         assert_eq!(draining.leaving().map(|c| c.status), Some(Status::Unknown));
-        let detached = [("Drained", "True"), ("VolumesDetached", "Unknown"), ("InstanceTerminating", "True")];
-        assert_eq!(of(kind, &detached).leaving().map(|c| c.status), Some(Status::Unknown));
+        let detached = [
+            ("Drained", "True"),
+            ("VolumesDetached", "Unknown"),
+            ("InstanceTerminating", "True"),
+        ];
+        assert_eq!(
+            of(kind, &detached).leaving().map(|c| c.status),
+            Some(Status::Unknown)
+        );
         let going = [("Drained", "True"), ("InstanceTerminating", "True")];
         assert_eq!(of(kind, &going).leaving().map(|c| c.status), Some(Status::True));
     }

@@ -6,9 +6,9 @@
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 
-use crate::machine_status::MachineCondition;
 pub use crate::claim::ClaimConditionType;
 use crate::claim::ClaimKind;
+use crate::machine_status::MachineCondition;
 use crate::node_claim_status::NodeClaimCondition;
 pub use crate::workspace_reason::WorkspaceReason;
 

@@ -200,9 +200,8 @@ fn columns_machine() -> Vec<CustomResourceColumnDefinition> {
 }
 
 fn columns_node_claim() -> Vec<CustomResourceColumnDefinition> {
-    let label = |name: &str, key: &str, wide: bool| {
-        column(name, "string", &format!(".metadata.labels.{key}"), wide)
-    };
+    let label =
+        |name: &str, key: &str, wide: bool| column(name, "string", &format!(".metadata.labels.{key}"), wide);
     vec![
         label("Type", "node\\.kubernetes\\.io/instance-type", false),
         label("Capacity", "karpenter\\.sh/capacity-type", false),

@@ -188,6 +188,23 @@ mod tests {
     }
 
     #[test]
+    fn what_ails_a_node_claim_is_explained_too() {
+        let status = json!({
+            "state": "Pending", "observedGeneration": 2,
+            "conditions": [condition("NodeClaimReady", "False", "InvalidNodeClaim", "zones can't be chosen")]
+        });
+        let answer = explained("default", &workspace(&status));
+        assert!(
+            answer.findings
+                && answer
+                    .text
+                    .contains("InvalidNodeClaim: A NodeClaim can't be changed"),
+            "{}",
+            answer.text
+        );
+    }
+
+    #[test]
     fn nothing_is_known() {
         let answer = explained("default", &workspace(&serde_json::Value::Null));
         assert!(

@@ -9,11 +9,11 @@ use kaito_api::labels::OPERATION_URL;
 use kube::ResourceExt as _;
 
 use crate::backoff;
+use crate::claim_edit::ClaimEdit;
 use crate::ctx::Ctx;
 use crate::initialization::is_ready;
 use crate::launch::{Join, Launch, poll};
 use crate::launch_failure::{self, LAUNCH_STARTED, LAUNCH_UNANSWERED, Setback};
-use crate::claim_edit::ClaimEdit;
 use crate::node_edit;
 use crate::pool_spec::pool_spec;
 use crate::step::Step;

@@ -101,7 +101,10 @@ fn patience(ctx: &Ctx<'_>) -> Patience {
     let Some(deleted) = ctx.claim.metadata().deletion_timestamp.as_ref() else {
         return Patience::Asking;
     };
-    let own = ctx.claim.termination_grace_period().map(jiff::SignedDuration::from_secs);
+    let own = ctx
+        .claim
+        .termination_grace_period()
+        .map(jiff::SignedDuration::from_secs);
     let timeout = backoff::after(deleted.0, own.unwrap_or(ctx.settings.drain_timeout));
     let over: Timestamp = backoff::after(timeout, LAST_WAIT);
     match ctx.now {

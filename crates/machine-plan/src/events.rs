@@ -49,9 +49,8 @@ fn note(kind: &str, before: Option<&Told<'_>>, condition: &Told<'_>) -> Option<E
     if condition.status == "True" {
         let news = before.is_none_or(|before| before.status != "True");
         let ready = condition.type_ == "Ready";
-        return (news && ready).then(|| {
-            EventNote::normal("Ready", format!("The {kind}'s Node is ready for work."))
-        });
+        return (news && ready)
+            .then(|| EventNote::normal("Ready", format!("The {kind}'s Node is ready for work.")));
     }
     if before.is_some_and(|before| before.reason == condition.reason) {
         return None;

@@ -10,10 +10,10 @@ use kaito_api::conditions::{ClaimConditionType, ClaimReason, Status};
 use kaito_api::labels::OPERATION_URL;
 use plan::Write;
 
+use crate::claim_edit::ClaimEdit;
 use crate::ctx::Ctx;
 use crate::join::{self, Found};
 use crate::launch_failure::{self, LAUNCH_FAILURE, LAUNCH_STARTED};
-use crate::claim_edit::ClaimEdit;
 use crate::ownership::{self, View};
 use crate::step::Step;
 use crate::{backoff, create, recycle};

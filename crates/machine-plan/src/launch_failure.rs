@@ -12,8 +12,8 @@ use kube::ResourceExt as _;
 use serde::{Deserialize, Serialize};
 
 use crate::backoff;
-use crate::ctx::Ctx;
 use crate::claim_edit::ClaimEdit;
+use crate::ctx::Ctx;
 use crate::taxonomy::{self, Origin};
 
 /// Annotation that holds the last failed launch as JSON.

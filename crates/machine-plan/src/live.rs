@@ -125,7 +125,10 @@ fn instance(ctx: &Ctx<'_>, waiting: &Step) -> Step {
 
 /// Decides for a claim whose name another one bears, which was there first: nothing is made, nothing is touched.
 pub(crate) fn yielding(ctx: &Ctx<'_>) -> Plan<CloudCall> {
-    let cause = format!("a claim of the other kind is named {} and was there first", ctx.name());
+    let cause = format!(
+        "a claim of the other kind is named {} and was there first",
+        ctx.name()
+    );
     let step = Step::failed(ClaimReason::ClaimNameConflict, &cause);
     let launch = Launch::new("yielding", Join::NotLaunched(step)).requeue(launch::poll(ctx));
     carry(ctx, launch)

@@ -32,8 +32,9 @@ pub(crate) fn conclude(
     let ready = holding.unwrap_or_else(|| ready(&report.steps));
     let steps = ClaimConditionType::STEPS.into_iter().zip(report.steps);
     let all = steps.chain([(ClaimConditionType::Ready, ready)]);
-    let condition =
-        |(kind, step): (_, Step)| machine_condition(old, ctx.now, kind, step.status, step.reason, &step.message);
+    let condition = |(kind, step): (_, Step)| {
+        machine_condition(old, ctx.now, kind, step.status, step.reason, &step.message)
+    };
     status.conditions = all.map(condition).collect();
     if before == Some(&status) {
         return;

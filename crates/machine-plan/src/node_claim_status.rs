@@ -58,7 +58,9 @@ pub(crate) fn conclude(
         .zip(&report.steps)
         .map(|(type_, step)| verdict(type_.as_str(ClaimKind::NodeClaim), step))
         .collect();
-    let registered = steps.iter().any(|step| step.type_ == "Registered" && step.status == Status::True);
+    let registered = steps
+        .iter()
+        .any(|step| step.type_ == "Registered" && step.status == Status::True);
     let ready = ready(&steps);
     let leaving = holding.map_or_else(Vec::new, |step| leaving(registered, step));
     status.conditions = steps
@@ -157,7 +159,11 @@ fn leaving(registered: bool, step: &Step) -> Vec<Verdict> {
     let reason = step.reason.map_or(INSTANCE_TERMINATING, ClaimReason::as_str);
     let current = Verdict {
         type_: stage,
-        status: if reason == INSTANCE_TERMINATING { Status::True } else { Status::Unknown },
+        status: if reason == INSTANCE_TERMINATING {
+            Status::True
+        } else {
+            Status::Unknown
+        },
         reason,
         message: step.message.clone(),
     };

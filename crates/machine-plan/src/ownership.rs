@@ -3,8 +3,8 @@
 
 use cloudprovider::{AgentPool, Ownership, PoolLookup};
 use k8s_openapi::api::core::v1::Node;
-use kaito_api::{Claim, ClaimKind};
 use kaito_api::labels::{RAG_ENGINE, TERMINATION_FINALIZER, WORKSPACE, WORKSPACE_NAMESPACE};
+use kaito_api::{Claim, ClaimKind};
 use kube::ResourceExt as _;
 
 use crate::Settings;

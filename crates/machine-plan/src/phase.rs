@@ -25,11 +25,7 @@ pub(crate) enum Phase<'a> {
 
 /// The phase of the observed claim.
 pub(crate) fn of<'a>(ctx: &Ctx<'a>) -> Phase<'a> {
-    let protected = ctx
-        .claim
-        .finalizers()
-        .iter()
-        .any(|f| f == TERMINATION_FINALIZER);
+    let protected = ctx.claim.finalizers().iter().any(|f| f == TERMINATION_FINALIZER);
     let deleting = ctx.claim.metadata().deletion_timestamp.is_some();
     match (managed::is_managed(ctx.claim), deleting, protected) {
         (false, _, _) | (true, true, false) => Phase::NotOurs,

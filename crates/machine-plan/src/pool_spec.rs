@@ -9,8 +9,8 @@ use k8s_openapi::api::core::v1::Taint;
 use kaito_api::Claim;
 use kaito_api::claim::ClaimRequirement;
 use kaito_api::labels::{
-    CAPACITY_TYPE, CREATION_TIMESTAMP, CREATION_TIMESTAMP_FORMAT, INSTANCE_TYPE, INSTANCE_TYPE_BETA, MACHINE_TYPE,
-    NODE_IMAGE_FAMILY, NODE_POOL, NODE_POOL_KAITO, OS, ZONE,
+    CAPACITY_TYPE, CREATION_TIMESTAMP, CREATION_TIMESTAMP_FORMAT, INSTANCE_TYPE, INSTANCE_TYPE_BETA,
+    MACHINE_TYPE, NODE_IMAGE_FAMILY, NODE_POOL, NODE_POOL_KAITO, OS, ZONE,
 };
 use kaito_api::quantity::ceil_gib;
 use kube::ResourceExt as _;
@@ -123,7 +123,11 @@ fn allowed(claim: &Claim, keys: &[&str]) -> Option<BTreeSet<String>> {
 
 fn check_os(claim: &Claim) -> Result<(), InvalidClaim> {
     let is_other = allowed(claim, &[OS]).is_some_and(|systems| !systems.contains("linux"));
-    if is_other { Err(InvalidClaim::NotLinux) } else { Ok(()) }
+    if is_other {
+        Err(InvalidClaim::NotLinux)
+    } else {
+        Ok(())
+    }
 }
 
 /// Nodes are paid by the hour and in whatever zone the cloud chooses: a claim that wants it otherwise must not get it so.
@@ -182,10 +186,7 @@ fn labels(claim: &Claim, vm_size: &str) -> BTreeMap<String, String> {
 fn tags(claim: &Claim, settings: &Settings) -> BTreeMap<String, String> {
     let mut tags = BTreeMap::from([
         (TAG_MANAGED_BY.to_owned(), TAG_MANAGED_BY_VALUE.to_owned()),
-        (
-            TAG_CLAIM_UID.to_owned(),
-            claim.uid().to_owned(),
-        ),
+        (TAG_CLAIM_UID.to_owned(), claim.uid().to_owned()),
     ]);
     if !settings.cluster_id.is_empty() {
         tags.insert(TAG_CLUSTER.to_owned(), settings.cluster_id.clone());

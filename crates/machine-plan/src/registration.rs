@@ -3,7 +3,9 @@
 
 use k8s_openapi::api::core::v1::Node;
 use kaito_api::Claim;
-use kaito_api::labels::{DO_NOT_DISRUPT, KAITO_NODE_CLASS, NODE_IMAGE_FAMILY, REGISTERED, UNREGISTERED_TAINT};
+use kaito_api::labels::{
+    DO_NOT_DISRUPT, KAITO_NODE_CLASS, NODE_IMAGE_FAMILY, REGISTERED, UNREGISTERED_TAINT,
+};
 use kube::ResourceExt as _;
 
 use crate::node_edit::NodeEdit;

@@ -73,9 +73,7 @@ fn reason(class: ErrorClass, origin: Origin) -> ClaimReason {
         (ErrorClass::Busy, Origin::Refusal(_)) => ClaimReason::WaitingForCluster,
         (ErrorClass::Throttled, Origin::Refusal(_)) => ClaimReason::Throttled,
         (ErrorClass::Precondition, Origin::Refusal(_)) => ClaimReason::AwaitingCloud,
-        (ErrorClass::Transient, Origin::Refusal(n)) if n < TRANSIENT_TOLERATED => {
-            ClaimReason::AwaitingCloud
-        }
+        (ErrorClass::Transient, Origin::Refusal(n)) if n < TRANSIENT_TOLERATED => ClaimReason::AwaitingCloud,
         (ErrorClass::Transient | ErrorClass::NotFound, Origin::Refusal(_)) => ClaimReason::LaunchFailed,
     }
 }

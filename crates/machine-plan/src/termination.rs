@@ -8,10 +8,10 @@ use kaito_api::conditions::ClaimReason;
 use kaito_api::labels::TERMINATION_FINALIZER;
 use plan::{Finalizer, Plan, Write};
 
+use crate::claim_edit::ClaimEdit;
 use crate::ctx::Ctx;
 use crate::drain::{self, Drain};
 use crate::launch_failure::LAUNCH_STARTED;
-use crate::claim_edit::ClaimEdit;
 use crate::ownership::{self, View};
 use crate::step::Step;
 use crate::taxonomy::{self, Origin};

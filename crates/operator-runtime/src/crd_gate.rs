@@ -137,7 +137,10 @@ async fn is_there(
             Some(missing) => missing,
         };
         let message = missing.describe(name);
-        tracing::warn!(reason = message, "it can't be told whether a custom resource is there");
+        tracing::warn!(
+            reason = message,
+            "it can't be told whether a custom resource is there"
+        );
         gate.set(false, message);
         tokio::select! {
             () = tokio::time::sleep(RETRY) => {}

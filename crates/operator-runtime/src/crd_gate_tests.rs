@@ -67,7 +67,13 @@ async fn a_missing_role_is_named_and_asked_for_slowly() {
 #[tokio::test(start_paused = true)]
 async fn what_is_there_is_told_from_what_cannot_be_told() {
     // The first is asked for until the answer is one; the second is not there.
-    let mut answers = VecDeque::from([refusal(500), refusal(403), crd("False"), crd("True"), refusal(404)]);
+    let mut answers = VecDeque::from([
+        refusal(500),
+        refusal(403),
+        crd("False"),
+        crd("True"),
+        refusal(404),
+    ]);
     let (client, log) = serve(move |_| answers.pop_front());
     let readiness = Readiness::new();
     let gate = readiness.gate("crds");

@@ -186,4 +186,12 @@ macro_rules! from_kind {
         }
     })+ };
 }
-from_kind!(Machine, NodeClaim, ConfigMap, Service, Deployment, StatefulSet, Job);
+from_kind!(
+    Machine,
+    NodeClaim,
+    ConfigMap,
+    Service,
+    Deployment,
+    StatefulSet,
+    Job
+);

@@ -181,7 +181,11 @@ fn node_claim_spec(request: &ClaimRequest<'_>, options: &NodeClaimOptions) -> No
 }
 
 fn disk(gib: u32) -> ResourceRequests {
-    let size = if gib == 0 { "0".to_owned() } else { format!("{gib}Gi") };
+    let size = if gib == 0 {
+        "0".to_owned()
+    } else {
+        format!("{gib}Gi")
+    };
     ResourceRequests {
         requests: [("storage".to_owned(), Quantity(size))].into(),
     }
@@ -194,5 +198,9 @@ fn taints(hardware: &Hardware) -> Vec<Taint> {
         effect: "NoSchedule".to_owned(),
         ..Taint::default()
     };
-    if hardware.accelerated { vec![gpu] } else { Vec::new() }
+    if hardware.accelerated {
+        vec![gpu]
+    } else {
+        Vec::new()
+    }
 }

@@ -8,8 +8,8 @@ use plan::Manifest;
 use preset_catalog::estimate::{self, GpuNode, Work};
 use preset_catalog::{Preset, Runtime, TuningMethod};
 use render::{
-    Adapter, Custom, Destination, Downloads, Hardware, ClaimRequest, Images, Inference, NodeClaimOptions, Payload, Platform,
-    Source, Tuner, Tuning,
+    Adapter, ClaimRequest, Custom, Destination, Downloads, Hardware, Images, Inference, NodeClaimOptions,
+    Payload, Platform, Source, Tuner, Tuning,
 };
 use serde_json::{Value, json};
 
@@ -129,9 +129,15 @@ fn node_claim() {
         capacity_types: vec!["on-demand".into()],
         zones: vec!["eu-west-1a".into(), "eu-west-1b".into()],
     };
-    golden("node_claim_of_another_class", render::node_claim(&request, &other));
+    golden(
+        "node_claim_of_another_class",
+        render::node_claim(&request, &other),
+    );
     let same = |claim: kaito_api::NodeClaim| claim.metadata.name;
-    assert_eq!(same(render::node_claim(&request, &other)), render::machine(&request).metadata.name);
+    assert_eq!(
+        same(render::node_claim(&request, &other)),
+        render::machine(&request).metadata.name
+    );
 }
 
 trait Pipe: Sized {

@@ -108,8 +108,14 @@ pub fn apply(world: &mut World, subject: Subject, rng: &mut Rng) {
             let ordinal = u32::try_from(rng.below(3)).unwrap_or(0);
             let kind = claim_kind(rng);
             let (name, mut value) = match kind {
-                Kind::NodeClaim => (format!("wc00000000{ordinal}"), fixtures::node_claim("c", "uid-of-c", ordinal)),
-                _ => (format!("ws00000000{ordinal}"), fixtures::machine("w", "uid-of-w", ordinal)),
+                Kind::NodeClaim => (
+                    format!("wc00000000{ordinal}"),
+                    fixtures::node_claim("c", "uid-of-c", ordinal),
+                ),
+                _ => (
+                    format!("ws00000000{ordinal}"),
+                    fixtures::machine("w", "uid-of-w", ordinal),
+                ),
             };
             squat(world, &name, rng);
             json::set(&mut value, &["metadata", "labels", "by"], json!("user"));
@@ -198,7 +204,8 @@ fn hold(world: &mut World, rng: &mut Rng) {
 }
 
 fn claim_kind(rng: &mut Rng) -> Kind {
-    *rng.pick(&[Kind::Machine, Kind::NodeClaim]).unwrap_or(&Kind::Machine)
+    *rng.pick(&[Kind::Machine, Kind::NodeClaim])
+        .unwrap_or(&Kind::Machine)
 }
 
 fn switch(world: &mut World, rng: &mut Rng) {

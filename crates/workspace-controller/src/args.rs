@@ -238,7 +238,10 @@ mod tests {
             "--node-zone=eastus-1,eastus-2",
         ])
         .unwrap();
-        assert_eq!(settings.node_claims.class.label(), "karpenter.azure.com/aksnodeclass");
+        assert_eq!(
+            settings.node_claims.class.label(),
+            "karpenter.azure.com/aksnodeclass"
+        );
         assert_eq!(settings.node_claims.zones, ["eastus-1", "eastus-2"]);
         for wrong in ["--node-class-kind=", "--node-zone=a b", "--node-class-group=a/b"] {
             assert!(of(&[wrong]).unwrap_err().contains("a word is wanted"), "{wrong}");

@@ -9,8 +9,8 @@ use kaito_api::{ClaimKind, labels};
 use kube::Resource;
 use kube::runtime::watcher;
 use operator_runtime::{
-    crd_gate,
-    Caches, Drive, DriveSettings, Key, Runtime, Store, Tasks, Touched, Trigger, Watch, Watched, leader,
+    Caches, Drive, DriveSettings, Key, Runtime, Store, Tasks, Touched, Trigger, Watch, Watched, crd_gate,
+    leader,
 };
 use telemetry::{Admin, Metrics, Readiness};
 use tokio::net::TcpListener;
@@ -57,7 +57,9 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
         return tasks.run(GRACE).await;
     }
     for name in all.iter().filter(|name| !kinds.contains(name)) {
-        tracing::info!("{name} is not installed: no Workspace can have claims of that kind, and none are looked for");
+        tracing::info!(
+            "{name} is not installed: no Workspace can have claims of that kind, and none are looked for"
+        );
     }
     let (trigger, work) = operator_runtime::queue(DEBOUNCE);
     let (stores, caches) = start_watches(&runtime, &mut tasks, &trigger, &settings, &kinds);

@@ -236,9 +236,6 @@ pub(crate) fn standing(claim: &Claim) -> Option<(ClaimReason, String)> {
     Some(match ClaimReason::parse(blocking.reason) {
         Some(reason) if message.is_empty() => (reason, reason.as_str().to_owned()),
         Some(reason) => (reason, message.to_owned()),
-        None => (
-            ClaimReason::AwaitingCloud,
-            [blocking.reason, message].join(": "),
-        ),
+        None => (ClaimReason::AwaitingCloud, [blocking.reason, message].join(": ")),
     })
 }

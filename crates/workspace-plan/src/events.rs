@@ -1,8 +1,8 @@
 //! Events that follow from a change: a node is asked for, something became a problem, or the Workspace became
 //! ready. What did not change is not told again.
 
-use kaito_api::conditions::WorkspaceConditionType;
 use kaito_api::ClaimKind;
+use kaito_api::conditions::WorkspaceConditionType;
 use plan::{EventNote, Kind, Write};
 
 use crate::finding::{Finding, Problem};
@@ -75,7 +75,9 @@ fn of_write(subject: &Subject<'_>, sum: Option<&str>, write: &Write) -> Option<E
 }
 
 fn claim_kind(kind: Kind) -> Option<ClaimKind> {
-    ClaimKind::ALL.into_iter().find(|claim| Kind::from(*claim) == kind)
+    ClaimKind::ALL
+        .into_iter()
+        .find(|claim| Kind::from(*claim) == kind)
 }
 
 fn of_finding(subject: &Subject<'_>, kind: WorkspaceConditionType, finding: &Finding) -> Option<EventNote> {

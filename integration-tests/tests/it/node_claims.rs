@@ -54,7 +54,10 @@ fn node_claim(name: &str, group: &str, kind: &str) -> Value {
 async fn apply(world: &World, object: &Value) -> Result<Result<NodeClaim, String>> {
     let name = object["metadata"]["name"].as_str().context("no name")?;
     let parameters = PatchParams::apply("test").force();
-    match claims(world).patch(name, &parameters, &Patch::Apply(object)).await {
+    match claims(world)
+        .patch(name, &parameters, &Patch::Apply(object))
+        .await
+    {
         Ok(claim) => Ok(Ok(claim)),
         Err(Error::Api(status)) => Ok(Err(status.message)),
         Err(error) => bail!(error),
@@ -73,14 +76,29 @@ async fn wrong_node_claims_are_refused(world: &World) -> Result<()> {
         with("/spec/requirements", list)
     };
     let cases = [
-        (with("/spec/nodeClassRef/name", json!("")), "name may not be empty"),
-        (with("/spec/nodeClassRef/group", json!("a/b")), "spec.nodeClassRef.group"),
-        (requirement("kubernetes.io/hostname", "In", json!(["n"])), "is restricted"),
-        (requirement("karpenter.sh/registered", "In", json!(["true"])), "is restricted"),
+        (
+            with("/spec/nodeClassRef/name", json!("")),
+            "name may not be empty",
+        ),
+        (
+            with("/spec/nodeClassRef/group", json!("a/b")),
+            "spec.nodeClassRef.group",
+        ),
+        (
+            requirement("kubernetes.io/hostname", "In", json!(["n"])),
+            "is restricted",
+        ),
+        (
+            requirement("karpenter.sh/registered", "In", json!(["true"])),
+            "is restricted",
+        ),
         (requirement("a", "In", json!([])), "must have a value defined"),
         (requirement("a", "Gt", json!(["x"])), "spec.requirements"),
         (requirement("a", "Near", json!(["x"])), "Unsupported value"),
-        (with("/spec", json!({"requirements": []})), "spec.nodeClassRef: Required value"),
+        (
+            with("/spec", json!({"requirements": []})),
+            "spec.nodeClassRef: Required value",
+        ),
     ];
     for (object, sentence) in cases {
         match apply(world, &object).await? {
@@ -96,7 +114,10 @@ async fn claim_of_a_karpenter(world: &World) -> Result<NodeClaim> {
     let mut object = node_claim("theirs", "karpenter.azure.com", "AKSNodeClass");
     object["metadata"]["labels"] = json!({"kaito.sh/workspace": "elsewhere"});
     let stored = apply(world, &object).await?.map_err(anyhow::Error::msg)?;
-    ensure!(stored.spec.expire_after.as_deref() == Some("720h"), "Karpenter's default");
+    ensure!(
+        stored.spec.expire_after.as_deref() == Some("720h"),
+        "Karpenter's default"
+    );
     let mut other = object;
     other["spec"]["expireAfter"] = "1h".into();
     let message = apply(world, &other).await?.err().context("changed")?;
@@ -110,7 +131,10 @@ async fn a_whole_life(world: &World) -> Result<()> {
     world
         .condition(&name, "NodeClaimReady", "True", Some("NodeClaimsReady"))
         .await?;
-    ensure!(world.machines(&name).await?.is_empty(), "nobody asked for a Machine");
+    ensure!(
+        world.machines(&name).await?.is_empty(),
+        "nobody asked for a Machine"
+    );
     let all = world.node_claims(&name).await?;
     let [claim] = all.as_slice() else {
         bail!("{} NodeClaims", all.len())
@@ -122,10 +146,14 @@ async fn a_whole_life(world: &World) -> Result<()> {
         .iter()
         .map(|condition| format!("{}={}/{}", condition.type_, condition.status, condition.reason))
         .collect();
-    let done = ["Launched", "Registered", "Initialized", "Ready"].map(|type_| format!("{type_}=True/{type_}"));
+    let done =
+        ["Launched", "Registered", "Initialized", "Ready"].map(|type_| format!("{type_}=True/{type_}"));
     ensure!(told == done, "{told:?}");
     ensure!(
-        status.conditions.iter().all(|c| c.observed_generation == claim.metadata.generation),
+        status
+            .conditions
+            .iter()
+            .all(|c| c.observed_generation == claim.metadata.generation),
         "{status:?}"
     );
     let nodes = world.nodes(&name).await?;
@@ -142,16 +170,24 @@ async fn a_whole_life(world: &World) -> Result<()> {
         ("karpenter.sh/nodepool", "kaito"),
         ("kaito.sh/kaitonodeclass", "default"),
     ] {
-        ensure!(node.labels().get(key).is_some_and(|found| found == value), "{key}");
+        ensure!(
+            node.labels().get(key).is_some_and(|found| found == value),
+            "{key}"
+        );
     }
     let owner = node.owner_references().first().context("no owner")?;
-    ensure!(owner.kind == "NodeClaim" && Some(&owner.uid) == claim.metadata.uid.as_ref(), "{owner:?}");
+    ensure!(
+        owner.kind == "NodeClaim" && Some(&owner.uid) == claim.metadata.uid.as_ref(),
+        "{owner:?}"
+    );
     world.delete(&name).await?;
     // A claim that somebody deletes is made again, and the model answers again.
     let name = world.apply(&world.inference("again")).await?;
     world.ready(&name).await?;
     let old = world.node_claims(&name).await?.pop().context("no claim")?;
-    claims(world).delete(&old.name_any(), &DeleteParams::default()).await?;
+    claims(world)
+        .delete(&old.name_any(), &DeleteParams::default())
+        .await?;
     eventually("another claim of the name", LIMIT, async || {
         let all = world.node_claims(&name).await?;
         let [new] = all.as_slice() else {
@@ -187,13 +223,22 @@ async fn switched_and_back(world: &World, stack: &mut Stack) -> Result<()> {
     world.condition(&old, "MachineReady", "True", None).await?;
     world.ready(&old).await?;
     let uids = |all: &[NodeClaim]| all.iter().map(|c| c.metadata.uid.clone()).collect::<Vec<_>>();
-    ensure!(uids(&world.node_claims(&old).await?) == uids(&before), "what was asked for stays");
-    ensure!(world.machines(&old).await?.is_empty(), "nothing is asked for twice");
+    ensure!(
+        uids(&world.node_claims(&old).await?) == uids(&before),
+        "what was asked for stays"
+    );
+    ensure!(
+        world.machines(&old).await?.is_empty(),
+        "nothing is asked for twice"
+    );
     // The controller of Machines gives back a NodeClaim, and the other way round.
     world.delete(&old).await?;
     switch(world, stack, "nodeclaim").await?;
     world.ready(&new).await?;
-    ensure!(world.node_claims(&new).await?.is_empty(), "nothing is asked for twice");
+    ensure!(
+        world.node_claims(&new).await?.is_empty(),
+        "nothing is asked for twice"
+    );
     world.delete(&new).await
 }
 
@@ -213,7 +258,10 @@ async fn without_a_definition(world: &World, stack: &mut Stack) -> Result<()> {
     stack.controller.kill9()?;
     world.forget_leader("workspace-controller").await?;
     stack.programs.claim_by("machine");
-    Helm::of(world.env).await?.install_with(&["nodeProvisioner=machine"]).await?;
+    Helm::of(world.env)
+        .await?
+        .install_with(&["nodeProvisioner=machine"])
+        .await?;
     stack.controller = stack.programs.start_controller(world.env)?;
     stack.await_ready().await?;
     let by_machine = world.apply(&world.inference("machine-only")).await?;
@@ -224,16 +272,28 @@ async fn without_a_definition(world: &World, stack: &mut Stack) -> Result<()> {
     eventually("a NodeClaim to be answered", LIMIT, async || {
         let claim = claims(world).get("wslate000001").await?;
         let ready = claim.status.as_ref().and_then(|status| status.condition("Ready"));
-        ensure!(ready.is_some_and(|ready| ready.status == "True"), "{:?}", claim.status);
+        ensure!(
+            ready.is_some_and(|ready| ready.status == "True"),
+            "{:?}",
+            claim.status
+        );
         Ok(())
     })
     .await?;
-    claims(world).delete("wslate000001", &DeleteParams::default()).await?;
+    claims(world)
+        .delete("wslate000001", &DeleteParams::default())
+        .await?;
     eventually("the NodeClaim to be gone", LIMIT, async || {
-        ensure!(claims(world).get_opt("wslate000001").await?.is_none(), "it is there");
+        ensure!(
+            claims(world).get_opt("wslate000001").await?.is_none(),
+            "it is there"
+        );
         Ok(())
     })
     .await?;
-    world.workspaces().delete(&by_machine, &DeleteParams::default()).await?;
+    world
+        .workspaces()
+        .delete(&by_machine, &DeleteParams::default())
+        .await?;
     world.gone(&by_machine).await
 }

@@ -373,7 +373,9 @@ fn listed(plan: &Plan<CloudCall>) -> Vec<Value> {
 pub(crate) fn message(plan: &Plan<CloudCall>, kind: &str) -> String {
     let all = listed(plan);
     let found = all.iter().find(|condition| condition["type"] == kind);
-    found.map(|condition| word(condition, "message")).unwrap_or_default()
+    found
+        .map(|condition| word(condition, "message"))
+        .unwrap_or_default()
 }
 
 /// The writes and the call of a plan in short.

@@ -45,23 +45,33 @@ fn only_claims_of_our_class_are_ours() {
     let foreign = json!({"group": "karpenter.azure.com", "kind": "AKSNodeClass", "name": "default"});
     let theirs = edited("/spec/nodeClassRef", foreign);
     assert!(is_managed(&claim()));
-    assert!(!is_managed(&theirs), "a Workspace asked for it, but a Karpenter answers");
+    assert!(
+        !is_managed(&theirs),
+        "a Workspace asked for it, but a Karpenter answers"
+    );
     let mut case = absent();
     case.observed.claim = theirs;
     assert!(case.plan().is_quiet());
     // Made by hand: of our class, and of no Workspace.
     let bare = edited("/metadata/labels", json!({}));
     assert!(is_managed(&bare));
-    let old = edited("/spec/nodeClassRef", json!({"group": "", "kind": "", "name": "default"}));
+    let old = edited(
+        "/spec/nodeClassRef",
+        json!({"group": "", "kind": "", "name": "default"}),
+    );
     assert!(is_managed(&old), "older definitions allowed an empty class");
 }
 
 #[test]
 fn nodes_of_a_karpenter_are_not_ours() {
-    let owner = |kind: &str| json!([{"apiVersion": "karpenter.sh/v1", "kind": kind, "name": NAME, "uid": UID}]);
+    let owner =
+        |kind: &str| json!([{"apiVersion": "karpenter.sh/v1", "kind": kind, "name": NAME, "uid": UID}]);
     let mut theirs = node();
     theirs.metadata.owner_references = Some(parse(owner("NodeClaim")));
-    assert!(!is_managed_node(&theirs), "it has our labels and the finalizer, but not our class");
+    assert!(
+        !is_managed_node(&theirs),
+        "it has our labels and the finalizer, but not our class"
+    );
     let gone = PoolLookup::Absent { reads: 4 };
     assert_eq!(deeds(&plan_node(t(0), &theirs, false, &gone)), "");
     let mut ours = theirs.clone();
@@ -81,7 +91,10 @@ fn the_finalizer_and_the_intent_are_stored_before_the_pool_is_asked_for() {
         "Unknown:AgentPoolCreating Unknown:AwaitingReconciliation Unknown:AwaitingReconciliation \
          Unknown:ReconcilingDependents"
     );
-    assert_eq!(message(&plan, "Ready"), "Launched=Unknown, Registered=Unknown, Initialized=Unknown");
+    assert_eq!(
+        message(&plan, "Ready"),
+        "Launched=Unknown, Registered=Unknown, Initialized=Unknown"
+    );
 }
 
 #[test]
@@ -94,12 +107,22 @@ fn the_pool_is_the_one_a_machine_would_get() {
 #[test]
 fn what_cannot_be_made_is_refused_by_name() {
     let requires = |key: &str, values: &[&str]| {
-        let size = json!({"key": "node.kubernetes.io/instance-type", "operator": "In", "values": ["Standard_X"]});
-        edited("/spec/requirements", json!([size, {"key": key, "operator": "In", "values": values}]))
+        let size =
+            json!({"key": "node.kubernetes.io/instance-type", "operator": "In", "values": ["Standard_X"]});
+        edited(
+            "/spec/requirements",
+            json!([size, {"key": key, "operator": "In", "values": values}]),
+        )
     };
     for (claim, says) in [
-        (requires("karpenter.sh/capacity-type", &["spot"]), "karpenter.sh/capacity-type In [on-demand]"),
-        (requires("topology.kubernetes.io/zone", &["eastus-1"]), "zones can't be chosen"),
+        (
+            requires("karpenter.sh/capacity-type", &["spot"]),
+            "karpenter.sh/capacity-type In [on-demand]",
+        ),
+        (
+            requires("topology.kubernetes.io/zone", &["eastus-1"]),
+            "zones can't be chosen",
+        ),
     ] {
         let mut case = absent();
         case.observed.claim = claim;
@@ -107,7 +130,11 @@ fn what_cannot_be_made_is_refused_by_name() {
         assert_eq!(plan.cloud, None);
         let says_so = "False:InvalidNodeClaim Unknown:AwaitingReconciliation Unknown:AwaitingReconciliation False:UnhealthyDependents";
         assert_eq!(conditions(&plan), says_so);
-        assert!(message(&plan, "Launched").to_lowercase().contains(&says.to_lowercase()));
+        assert!(
+            message(&plan, "Launched")
+                .to_lowercase()
+                .contains(&says.to_lowercase())
+        );
     }
     let either = requires("karpenter.sh/capacity-type", &["spot", "on-demand"]);
     assert!(pool_spec(&either, &Default::default()).is_ok());
@@ -125,16 +152,22 @@ fn a_refusal_is_unknown_unless_it_lasts() {
         let plan = absent().last(refused).plan();
         let says = conditions(&plan);
         assert!(says.starts_with(&format!("{status}:{reason} ")), "{says}");
-        assert!(plan.events.iter().any(|event| event.reason == reason && event.warning));
+        assert!(
+            plan.events
+                .iter()
+                .any(|event| event.reason == reason && event.warning)
+        );
     }
 }
 
 #[test]
 fn a_node_is_registered_with_its_class_and_its_claim() {
     let plan = succeeded().node(new_node()).plan();
-    let Some(Write::Patch(patch)) = plan.writes.iter().find(|write| {
-        matches!(write, Write::Patch(patch) if patch.target.name == NODE)
-    }) else {
+    let Some(Write::Patch(patch)) = plan
+        .writes
+        .iter()
+        .find(|write| matches!(write, Write::Patch(patch) if patch.target.name == NODE))
+    else {
         panic!("{}", deeds(&plan))
     };
     let metadata = &patch.body["metadata"];
@@ -143,12 +176,22 @@ fn a_node_is_registered_with_its_class_and_its_claim() {
     assert_eq!(metadata["labels"]["karpenter.sh/initialized"], "true");
     assert_eq!(metadata["ownerReferences"][0]["apiVersion"], "karpenter.sh/v1");
     assert_eq!(metadata["ownerReferences"][0]["kind"], "NodeClaim");
-    assert_eq!(conditions(&plan), "True:Launched True:Registered True:Initialized True:Ready");
+    assert_eq!(
+        conditions(&plan),
+        "True:Launched True:Registered True:Initialized True:Ready"
+    );
     let status = plan.status.unwrap();
-    assert_eq!((&status["nodeName"], &status["providerID"]), (&json!(NODE), &json!(PROVIDER_ID)));
+    assert_eq!(
+        (&status["nodeName"], &status["providerID"]),
+        (&json!(NODE), &json!(PROVIDER_ID))
+    );
     assert_eq!(status["allocatable"]["nvidia.com/gpu"], "1");
     let generations = status["conditions"].as_array().unwrap();
-    assert!(generations.iter().all(|condition| condition["observedGeneration"] == 1));
+    assert!(
+        generations
+            .iter()
+            .all(|condition| condition["observedGeneration"] == 1)
+    );
 }
 
 #[test]
@@ -156,7 +199,10 @@ fn the_image_of_the_node_is_told() {
     let mut made = pool(ProvisioningState::Succeeded);
     made.node_image = Some("AKSUbuntu-2204gen2containerd-202601.01.0".into());
     let plan = Case::found(made).as_node_claim().node(new_node()).plan();
-    assert_eq!(plan.status.unwrap()["imageID"], "AKSUbuntu-2204gen2containerd-202601.01.0");
+    assert_eq!(
+        plan.status.unwrap()["imageID"],
+        "AKSUbuntu-2204gen2containerd-202601.01.0"
+    );
 }
 
 #[test]
@@ -197,7 +243,11 @@ fn a_claim_that_goes_tells_how_far_it_is() {
         conditions(&plan),
         "True:Launched True:Registered True:Initialized True:Ready Unknown:Draining"
     );
-    assert!(message(&plan, "Drained").contains("default/p"), "{}", message(&plan, "Drained"));
+    assert!(
+        message(&plan, "Drained").contains("default/p"),
+        "{}",
+        message(&plan, "Drained")
+    );
     let mut empty = going;
     empty.observed.pods.clear();
     // The taint against new pods first, then the pool.
@@ -206,8 +256,14 @@ fn a_claim_that_goes_tells_how_far_it_is() {
         let spec = std::sync::Arc::make_mut(node).spec.get_or_insert_default();
         let taint = json!({"key": "karpenter.sh/disrupted", "effect": "NoSchedule"});
         spec.taints.get_or_insert_default().push(parse(taint));
-        let labels = std::sync::Arc::make_mut(node).metadata.labels.get_or_insert_default();
-        labels.insert("node.kubernetes.io/exclude-from-external-load-balancers".into(), "karpenter".into());
+        let labels = std::sync::Arc::make_mut(node)
+            .metadata
+            .labels
+            .get_or_insert_default();
+        labels.insert(
+            "node.kubernetes.io/exclude-from-external-load-balancers".into(),
+            "karpenter".into(),
+        );
     }
     let plan = empty.plan();
     assert!(deeds(&plan).ends_with("cloud delete e1"), "{}", deeds(&plan));
@@ -238,7 +294,10 @@ fn of_two_claims_of_one_name_the_younger_yields() {
     let machine: Claim = machine().into();
     let later = edited("/metadata/creationTimestamp", json!(t(-1).to_string()));
     assert!(yields_to(&later, &machine) && !yields_to(&machine, &later));
-    assert!(yields_to(&claim(), &machine) && !yields_to(&machine, &claim()), "of one age, the Machine stays");
+    assert!(
+        yields_to(&claim(), &machine) && !yields_to(&machine, &claim()),
+        "of one age, the Machine stays"
+    );
     let foreign = json!({"group": "karpenter.azure.com", "kind": "AKSNodeClass", "name": "default"});
     let foreign = edited("/spec/nodeClassRef", foreign);
     assert!(!yields_to(&machine, &foreign) && !yields_to(&claim(), &claim()));
@@ -246,5 +305,9 @@ fn of_two_claims_of_one_name_the_younger_yields() {
     case.observed.yields = true;
     let plan = case.plan();
     assert!(plan.writes.is_empty() && plan.cloud.is_none(), "{}", deeds(&plan));
-    assert!(conditions(&plan).starts_with("False:ClaimNameConflict "), "{}", conditions(&plan));
+    assert!(
+        conditions(&plan).starts_with("False:ClaimNameConflict "),
+        "{}",
+        conditions(&plan)
+    );
 }

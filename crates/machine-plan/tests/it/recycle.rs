@@ -89,7 +89,11 @@ fn a_pool_that_fails_for_good_is_not_made_again() {
         (deeds(&case.plan()), requeue(&case.plan())),
         (String::new(), Some(21600))
     );
-    let launched = case.observed.claim.condition(ClaimConditionType::Launched).unwrap();
+    let launched = case
+        .observed
+        .claim
+        .condition(ClaimConditionType::Launched)
+        .unwrap();
     assert_eq!(
         (launched.status.as_str(), launched.reason),
         ("False", "SKUNotAvailable")

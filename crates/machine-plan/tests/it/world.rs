@@ -78,9 +78,7 @@ impl World {
     pub(crate) fn delete_claim(&mut self) {
         let now = self.now;
         match &mut self.claim {
-            Some(claim) if claim.metadata().finalizers.iter().flatten().next().is_none() => {
-                self.claim = None
-            }
+            Some(claim) if claim.metadata().finalizers.iter().flatten().next().is_none() => self.claim = None,
             Some(claim) => {
                 claim.meta_mut().deletion_timestamp.get_or_insert(Time(now));
             }
@@ -154,11 +152,7 @@ impl World {
     }
 
     fn lookup(&self) -> PoolLookup {
-        let name = self
-            .claim
-            .as_ref()
-            .map(|claim| claim.name().to_owned())
-            .unwrap();
+        let name = self.claim.as_ref().map(|claim| claim.name().to_owned()).unwrap();
         self.snapshot.lookup(&name, self.first_seen.unwrap())
     }
 

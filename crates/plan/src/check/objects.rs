@@ -155,7 +155,11 @@ fn check_claim(claim: &Claim, found: &mut Findings) {
         pods::check_quantity(name, quantity, found);
     }
     if let Some(class) = claim.node_class() {
-        for (field, text) in [("group", &class.group), ("kind", &class.kind), ("name", &class.name)] {
+        for (field, text) in [
+            ("group", &class.group),
+            ("kind", &class.kind),
+            ("name", &class.name),
+        ] {
             found.unless(!text.is_empty(), || format!("nodeClassRef.{field} is empty"));
         }
         check_domains(claim, found);
@@ -174,7 +178,9 @@ fn check_domains(claim: &Claim, found: &mut Findings) {
     ];
     for requirement in claim.requirements() {
         let domain = requirement.key.split_once('/').map_or("", |(domain, _)| domain);
-        let restricted = ["kubernetes.io", "k8s.io", "karpenter.sh"].iter().any(|end| domain.ends_with(end));
+        let restricted = ["kubernetes.io", "k8s.io", "karpenter.sh"]
+            .iter()
+            .any(|end| domain.ends_with(end));
         found.unless(!restricted || KNOWN.contains(&requirement.key), || {
             format!("requirement key {} is restricted", requirement.key)
         });

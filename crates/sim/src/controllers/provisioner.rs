@@ -160,7 +160,10 @@ impl Provisioner {
         let mut done = Vec::new();
         for call in calls {
             let kinds = [Kind::Machine, Kind::NodeClaim];
-            if kinds.iter().all(|kind| api.get(&key(*kind, "", call.pool())).is_none()) {
+            if kinds
+                .iter()
+                .all(|kind| api.get(&key(*kind, "", call.pool())).is_none())
+            {
                 self.pools.carry_out(now, &call, cloud, fuse)?;
                 done.push(call);
             }

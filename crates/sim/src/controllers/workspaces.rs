@@ -65,13 +65,7 @@ impl Workspaces {
         })
     }
 
-    fn nodes(
-        &self,
-        workspace: &Workspace,
-        claims: &[Claim],
-        namespace: &str,
-        name: &str,
-    ) -> Vec<Arc<Node>> {
+    fn nodes(&self, workspace: &Workspace, claims: &[Claim], namespace: &str, name: &str) -> Vec<Arc<Node>> {
         let named: BTreeSet<&str> = claims.iter().map(Claim::node_name).collect();
         let wanted = workspace
             .spec

@@ -110,10 +110,7 @@ fn nothing_left(uid: &str, api: &ApiServer) -> Verdict {
         .flat_map(|kind| api.list(kind))
         .find(|(_, v)| json::text(v, &["metadata", "labels", WORKSPACE_UID]) == uid);
     match left {
-        Some((claim, _)) => Err(format!(
-            "the Workspace is released and {} is there",
-            shown(claim)
-        )),
+        Some((claim, _)) => Err(format!("the Workspace is released and {} is there", shown(claim))),
         None => Ok(()),
     }
 }

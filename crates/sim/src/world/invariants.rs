@@ -151,10 +151,7 @@ fn one_pool_a_slot(world: &World) -> Result<(), String> {
             continue;
         };
         if let Some(other) = claims.insert(claim_uid, &pool.name) {
-            return Err(format!(
-                "agent pools {other} and {} are of one claim",
-                pool.name
-            ));
+            return Err(format!("agent pools {other} and {} are of one claim", pool.name));
         }
         if let (Some(uid), Some(ordinal)) = (pool.labels.get(WORKSPACE_UID), pool.labels.get(ORDINAL))
             && let Some(other) = slots.insert((uid, ordinal), &pool.name)

@@ -272,7 +272,9 @@ impl World {
     fn is_orphan(&self, node: &str) -> bool {
         let claim = node.split('-').nth(1).unwrap_or_default();
         let kinds = [Kind::Machine, Kind::NodeClaim];
-        kinds.iter().all(|kind| self.api.get(&key(*kind, "", claim)).is_none())
+        kinds
+            .iter()
+            .all(|kind| self.api.get(&key(*kind, "", claim)).is_none())
     }
 
     fn collected(&mut self, calls: &[CloudCall]) -> Result<(), Failure> {

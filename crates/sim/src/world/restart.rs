@@ -25,7 +25,10 @@ impl World {
                 self.schedule(Due::List, SignedDuration::from_millis(100));
             }
         }
-        program.roots().iter().for_each(|kind| self.wake_all(program, *kind));
+        program
+            .roots()
+            .iter()
+            .for_each(|kind| self.wake_all(program, *kind));
     }
 
     /// Kills a program: everything it remembered is lost; it starts again after a while.

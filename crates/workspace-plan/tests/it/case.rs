@@ -130,9 +130,7 @@ impl Case {
             Write::Apply(manifest) => self.store(manifest),
             Write::Delete(delete) => {
                 let workloads = &mut self.observed.workloads;
-                self.observed
-                    .claims
-                    .retain(|claim| claim.uid() != delete.uid);
+                self.observed.claims.retain(|claim| claim.uid() != delete.uid);
                 let gone = |metadata: &k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta| {
                     metadata.uid.as_deref() == Some(&delete.uid)
                 };

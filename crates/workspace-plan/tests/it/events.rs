@@ -1,7 +1,5 @@
 //! People are told once.
 
-use std::sync::Arc;
-
 use crate::case::Case;
 use crate::objects::machine;
 

@@ -12,7 +12,9 @@ fn applied(plan: &Plan) -> Vec<Kind> {
         Write::Apply(manifest) => Some(manifest.kind()),
         _ => None,
     });
-    kinds.filter(|kind| matches!(kind, Kind::Machine | Kind::NodeClaim)).collect()
+    kinds
+        .filter(|kind| matches!(kind, Kind::Machine | Kind::NodeClaim))
+        .collect()
 }
 
 #[test]
@@ -23,7 +25,10 @@ fn a_workspace_asks_for_nodes_by_the_kind_that_is_configured() {
         assert_eq!(applied(&plan), [Kind::from(kind)]);
         let told = &plan.events[0];
         assert_eq!(told.reason, format!("{}Created", kind.as_str()));
-        assert!(told.note.starts_with(&format!("Asked for a node by {} {}.", kind.as_str(), slot(0))));
+        assert!(
+            told.note
+                .starts_with(&format!("Asked for a node by {} {}.", kind.as_str(), slot(0)))
+        );
     }
 }
 
@@ -31,10 +36,24 @@ fn a_workspace_asks_for_nodes_by_the_kind_that_is_configured() {
 fn a_workspace_is_served_by_node_claims() {
     let kind = ClaimKind::NodeClaim;
     let mut case = Case::serving("phi-4").claiming(kind);
-    case.observed.claims = vec![claim(kind, 0, Some(("SubscriptionQuotaReached", "No quota left.")))];
+    case.observed.claims = vec![claim(
+        kind,
+        0,
+        Some(("SubscriptionQuotaReached", "No quota left.")),
+    )];
     let says = "False/SubscriptionQuotaReached: 0 of 1 NodeClaims are ready; NodeClaim ";
-    check(&case, "NodeClaimReady", says, &["apply NodeClaim", "apply Service"]);
-    check(&case, "ResourceReady", "False/SubscriptionQuotaReached", &["apply NodeClaim", "apply Service"]);
+    check(
+        &case,
+        "NodeClaimReady",
+        says,
+        &["apply NodeClaim", "apply Service"],
+    );
+    check(
+        &case,
+        "ResourceReady",
+        "False/SubscriptionQuotaReached",
+        &["apply NodeClaim", "apply Service"],
+    );
     let running = Case::serving("phi-4")
         .claiming(kind)
         .with_nodes(1, 1)
@@ -42,11 +61,18 @@ fn a_workspace_is_served_by_node_claims() {
         .answering();
     let plan = running.plan();
     assert!(condition(&plan, "NodeClaimReady").starts_with("True/NodeClaimsReady: 1 of 1 NodeClaims"));
-    assert_eq!(condition(&plan, "MachineReady"), "", "of the other kind nothing is said");
+    assert_eq!(
+        condition(&plan, "MachineReady"),
+        "",
+        "of the other kind nothing is said"
+    );
     assert_eq!(deeds(&plan), [""; 0]);
     let going = running.deleted();
     let gone = format!("delete NodeClaim {}", slot(0));
-    assert_eq!(deeds(&going.plan()), ["delete Deployment w", "delete Service w", &gone]);
+    assert_eq!(
+        deeds(&going.plan()),
+        ["delete Deployment w", "delete Service w", &gone]
+    );
     assert_eq!(deeds(&going.stored().plan()), ["release"]);
 }
 
@@ -54,9 +80,16 @@ fn a_workspace_is_served_by_node_claims() {
 fn the_words_of_another_provisioner_are_passed_on() {
     let kind = ClaimKind::NodeClaim;
     let mut case = Case::serving("phi-4").claiming(kind);
-    case.observed.claims = vec![claim(kind, 0, Some(("NodeClassNotReady", "Subnets are missing.")))];
+    case.observed.claims = vec![claim(
+        kind,
+        0,
+        Some(("NodeClassNotReady", "Subnets are missing.")),
+    )];
     let says = condition(&case.plan(), "NodeClaimReady");
-    assert!(says.ends_with("NodeClassNotReady: Subnets are missing."), "{says}");
+    assert!(
+        says.ends_with("NodeClassNotReady: Subnets are missing."),
+        "{says}"
+    );
 }
 
 #[test]
@@ -79,11 +112,16 @@ fn a_node_claim_that_drains_is_told_by_its_own_conditions() {
 fn claims_of_the_other_kind_are_kept_and_counted_until_they_go() {
     for kind in ClaimKind::ALL {
         // Two slots are filled by what the old setting made, one of them is served.
-        let old = Case::serving("llama-3.3-70b-instruct").claiming(kind).with_nodes(2, 4);
+        let old = Case::serving("llama-3.3-70b-instruct")
+            .claiming(kind)
+            .with_nodes(2, 4);
         let wanted = u32::try_from(old.observed.claims.len()).unwrap();
         let switched = old.claiming(kind.other());
         let plan = switched.plan();
-        assert!(!applied(&plan).contains(&Kind::from(kind)), "the old kind is not made any more");
+        assert!(
+            !applied(&plan).contains(&Kind::from(kind)),
+            "the old kind is not made any more"
+        );
         let names: Vec<String> = (0..wanted).map(slot).collect();
         let doubled = plan.writes.iter().any(|write| match write {
             Write::Apply(manifest) => names.contains(&manifest.target().name),
@@ -102,7 +140,12 @@ fn claims_of_the_other_kind_are_kept_and_counted_until_they_go() {
 #[test]
 fn a_running_workspace_notices_nothing_of_a_switch() {
     for kind in ClaimKind::ALL {
-        let running = Case::serving("phi-4").claiming(kind).with_nodes(1, 1).stored().answering().stored();
+        let running = Case::serving("phi-4")
+            .claiming(kind)
+            .with_nodes(1, 1)
+            .stored()
+            .answering()
+            .stored();
         let switched = running.claiming(kind.other());
         let plan = switched.plan();
         assert_eq!(deeds(&plan), [""; 0]);
@@ -134,7 +177,10 @@ fn of_two_claims_in_one_slot_the_lesser_goes_while_nothing_runs() {
         assert!(deeds(&case.plan()).contains(&lesser), "the other one is ready");
         case.observed.claims = vec![claim(kind, 0, None), claim(kind.other(), 0, None)];
         let lesser = format!("delete {} {}", kind.other().as_str(), slot(0));
-        assert!(deeds(&case.plan()).contains(&lesser), "the other one is of the wrong kind");
+        assert!(
+            deeds(&case.plan()).contains(&lesser),
+            "the other one is of the wrong kind"
+        );
         let mut running = Case::serving("phi-4").claiming(kind).with_nodes(1, 1).stored();
         running.observed.claims.push(claim(kind.other(), 0, None));
         assert_eq!(deeds(&running.plan()), [""; 0]);
@@ -148,7 +194,10 @@ fn a_workspace_on_nodes_brought_along_gives_back_what_was_claimed_before() {
     assert_eq!(applied(&case.plan()), []);
     let deleted = deeds(&case.deleted().plan());
     for kind in ClaimKind::ALL {
-        assert!(deleted.contains(&format!("delete {} {}", kind.as_str(), slot(0))), "{deleted:?}");
+        assert!(
+            deleted.contains(&format!("delete {} {}", kind.as_str(), slot(0))),
+            "{deleted:?}"
+        );
     }
 }
 
@@ -163,5 +212,8 @@ fn a_node_claim_keeps_the_spec_it_was_made_with() {
     };
     let stored = serde_json::to_value(&case.observed.claims[0]).unwrap();
     assert_eq!(manifest.to_value()["spec"], stored["spec"]);
-    assert!(!applied(&case.stored().plan()).contains(&Kind::NodeClaim), "once is enough");
+    assert!(
+        !applied(&case.stored().plan()).contains(&Kind::NodeClaim),
+        "once is enough"
+    );
 }

@@ -94,7 +94,9 @@ fn cases() -> impl Strategy<Value = Case> {
 }
 
 fn claim_kind(kind: Kind) -> Option<ClaimKind> {
-    ClaimKind::ALL.into_iter().find(|claim| Kind::from(*claim) == kind)
+    ClaimKind::ALL
+        .into_iter()
+        .find(|claim| Kind::from(*claim) == kind)
 }
 
 fn owned(metadata: &ObjectMeta) -> bool {

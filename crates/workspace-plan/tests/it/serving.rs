@@ -31,10 +31,7 @@ fn a_life_from_claim_to_answer() {
     );
     // The claim comes first and alone, whatever else is to be made.
     let mut launching = asked.clone().stored();
-    launching.observed.claims = vec![machine(
-        0,
-        Some(("AgentPoolCreating", "The pool is made.")),
-    ).into()];
+    launching.observed.claims = vec![machine(0, Some(("AgentPoolCreating", "The pool is made."))).into()];
     check(
         &launching,
         "ResourceReady",
@@ -230,11 +227,7 @@ fn a_machine_of_upstreams_fills_a_slot() {
     let mut case = Case::serving("phi-4").with_nodes(1, 1);
     let legacy = objects::metadata(&mut case.observed.claims[0]);
     legacy.name = Some("ws0123456789".into());
-    legacy
-        .labels
-        .as_mut()
-        .unwrap()
-        .remove("kaito.sh/workspace-uid");
+    legacy.labels.as_mut().unwrap().remove("kaito.sh/workspace-uid");
     assert_eq!(deeds(&case.plan()), ["apply Service", "apply Deployment"]);
     assert_eq!(deeds(&case.deleted().plan()), ["delete Machine ws0123456789"]);
 }
