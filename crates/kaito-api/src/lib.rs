@@ -5,6 +5,7 @@
 //! a condition type or a reason.
 
 pub mod claim;
+mod claim_kind;
 pub mod conditions;
 pub mod crd;
 pub mod labels;

@@ -175,7 +175,10 @@ impl<'a> Served<'a> {
     /// Looks at the claims of `wanted` slots, where claims of `kind` are made.
     pub(crate) fn of(subject: &Subject<'a>, kind: ClaimKind, wanted: u32) -> Self {
         let slots = wanted_names(subject, wanted);
-        let filling = slots.iter().filter_map(|slot| holder(subject, slot));
+        let filling = slots
+            .iter()
+            .filter_map(|slot| holder(subject, slot))
+            .filter(|claim| !is_legacy(claim));
         let legacy = own(subject).filter(|claim| is_legacy(claim) && is_live(claim.metadata()));
         let claims: Vec<&Claim> = legacy.chain(filling).collect();
         Self {
