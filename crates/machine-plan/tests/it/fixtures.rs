@@ -253,7 +253,7 @@ impl Case {
     }
 
     /// The same with a NodeClaim.
-    pub(crate) fn as_node_claim(mut self) -> Self {
+    pub(crate) fn of_a_node_claim(mut self) -> Self {
         self.observed.claim = of_kind(ClaimKind::NodeClaim, &self.observed.claim);
         self
     }

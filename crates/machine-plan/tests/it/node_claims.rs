@@ -26,11 +26,11 @@ fn edited(pointer: &str, value: Value) -> Claim {
 }
 
 fn succeeded() -> Case {
-    Case::found(pool(ProvisioningState::Succeeded)).as_node_claim()
+    Case::found(pool(ProvisioningState::Succeeded)).of_a_node_claim()
 }
 
 fn absent() -> Case {
-    Case::absent(4).as_node_claim()
+    Case::absent(4).of_a_node_claim()
 }
 
 fn since(case: &Case, type_: &str) -> Timestamp {
@@ -74,7 +74,7 @@ fn nodes_of_a_karpenter_are_not_ours() {
     );
     let gone = PoolLookup::Absent { reads: 4 };
     assert_eq!(deeds(&plan_node(t(0), &theirs, false, &gone)), "");
-    let mut ours = theirs.clone();
+    let mut ours = theirs;
     let labels = ours.metadata.labels.get_or_insert_default();
     labels.insert("kaito.sh/kaitonodeclass".into(), "default".into());
     assert!(is_managed_node(&ours));
@@ -198,7 +198,7 @@ fn a_node_is_registered_with_its_class_and_its_claim() {
 fn the_image_of_the_node_is_told() {
     let mut made = pool(ProvisioningState::Succeeded);
     made.node_image = Some("AKSUbuntu-2204gen2containerd-202601.01.0".into());
-    let plan = Case::found(made).as_node_claim().node(new_node()).plan();
+    let plan = Case::found(made).of_a_node_claim().node(new_node()).plan();
     assert_eq!(
         plan.status.unwrap()["imageID"],
         "AKSUbuntu-2204gen2containerd-202601.01.0"
