@@ -13,6 +13,8 @@ reasons! {
         NodeClaimsReady = "NodeClaimsReady" => "",
         /// NodeClaims are being served.
         NodeClaimsNotReady = "NodeClaimNotReady" => "",
+        /// A provisioner has taken a NodeClaim back.
+        NodeClaimLost = "NodeClaimLost" => "Look at the events of NodeClaims for its provisioner's reason; another instance type or zone may have capacity.",
         /// Enough nodes are ready.
         NodesReady = "NodesReady" => "",
         /// Not enough nodes are ready.

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use crate::lost::LostClaims;
 use k8s_openapi::api::apps::v1::{Deployment, StatefulSet};
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{ConfigMap, Node, Pod, Service};
@@ -20,6 +21,8 @@ pub struct Stores {
     pub machines: Index<Machine>,
     /// NodeClaims by [`owner_value`].
     pub node_claims: Index<NodeClaim>,
+    /// NodeClaims that went away too early.
+    pub lost: LostClaims,
     /// Nodes.
     pub nodes: Store<Node>,
     /// Nodes by [`owner_value`].
@@ -60,6 +63,7 @@ impl Stores {
             nodes,
             workloads: self.workloads(&namespace, &name),
             pods: self.pods.get(&owner),
+            lost: self.lost.of(&owner),
             claims,
             workspace,
         }

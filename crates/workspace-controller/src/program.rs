@@ -5,7 +5,8 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use kaito_api::{ClaimKind, labels};
+use jiff::Timestamp;
+use kaito_api::{ClaimKind, NodeClaim, labels};
 use kube::Resource;
 use kube::runtime::watcher;
 use operator_runtime::{
@@ -17,6 +18,7 @@ use tokio::net::TcpListener;
 use workspace_plan::{ProvisionerMode, Settings};
 
 use crate::args::Args;
+use crate::lost::LostClaims;
 use crate::observe::{Stores, concerned, owner_key, owner_value, owner_value_namespaced};
 use crate::presets::Presets;
 use crate::reconcile::Workspaces;
@@ -136,6 +138,7 @@ fn start_watches(
         workspaces: workspaces.store(),
         machines: machines.index(owner_value),
         node_claims: node_claims.index(owner_value),
+        lost: LostClaims::default(),
         nodes: nodes.store(),
         owned_nodes: nodes.index(owner_value),
         pods: pods.index(owner_value_namespaced),
@@ -166,7 +169,7 @@ fn start_watches(
     }
     if kinds.contains(&ClaimKind::NodeClaim.definition()) {
         caches = caches.with(&node_claims.store());
-        start.watch("nodeclaims", node_claims, |c| owner_key(c).into_iter().collect());
+        start.watch_node_claims(node_claims, stores.lost.clone());
     }
     match settings.mode {
         ProvisionerMode::Machine | ProvisionerMode::NodeClaim => {
@@ -200,6 +203,20 @@ impl Starter<'_> {
                 let keys = touched.both().flat_map(|object| concerns(object));
                 // Most objects of a cluster have nothing to do with any Workspace.
                 keys.filter(|key| is_workspace || workspaces.get(key).is_some())
+                    .for_each(|key| trigger.enqueue(key));
+            }),
+        );
+    }
+
+    /// Runs the watch of NodeClaims, of which it is remembered when they go away too early.
+    fn watch_node_claims(&mut self, watch: Watch<NodeClaim>, lost: LostClaims) {
+        let (trigger, workspaces) = (self.trigger.clone(), self.workspaces.clone());
+        self.tasks.spawn(
+            "nodeclaims",
+            watch.run(self.tasks.token(), move |touched: &Touched<NodeClaim>| {
+                lost.take(touched, Timestamp::now());
+                let keys = touched.both().filter_map(|claim| owner_key(claim.as_ref()));
+                keys.filter(|key| workspaces.get(key).is_some())
                     .for_each(|key| trigger.enqueue(key));
             }),
         );

@@ -12,7 +12,7 @@ use render::{ClaimRequest, Hardware};
 
 use crate::finding::Finding;
 use crate::subject::{Subject, is_live, label};
-use crate::workloads;
+use crate::{lost, workloads};
 
 /// The writes that leave exactly one claim a slot. A claim that is going is waited for, and claims are taken away only
 /// while nothing runs on them.
@@ -49,6 +49,7 @@ fn fill(subject: &Subject<'_>, kind: ClaimKind, request: &ClaimRequest<'_>) -> O
         (_, Some(held)) if held.claim_kind() != kind => None,
         // What is going has to be gone first: until then it may have a node.
         (_, None) if of_name(subject, &name).next().is_some() => None,
+        (_, None) if lost::pause(subject, &name).is_some() => None,
         (ClaimKind::Machine, held) => apply_if_needed(render::machine(request), held),
         (ClaimKind::NodeClaim, held) => {
             let mut wanted = render::node_claim(request, &subject.settings.node_claims);
@@ -181,8 +182,11 @@ impl<'a> Served<'a> {
             .filter(|claim| !is_legacy(claim));
         let legacy = own(subject).filter(|claim| is_legacy(claim) && is_live(claim.metadata()));
         let claims: Vec<&Claim> = legacy.chain(filling).collect();
+        let paused = slots
+            .iter()
+            .find(|slot| of_name(subject, slot).next().is_none() && lost::pause(subject, slot).is_some());
         Self {
-            finding: finding(&claims, kind, wanted),
+            finding: finding(&claims, kind, wanted, paused),
             nodes: nodes_of(subject, &claims),
         }
     }
@@ -195,7 +199,7 @@ fn nodes_of<'a>(subject: &Subject<'a>, claims: &[&Claim]) -> Vec<&'a Node> {
     nodes
 }
 
-fn finding(claims: &[&Claim], kind: ClaimKind, wanted: u32) -> Finding {
+fn finding(claims: &[&Claim], kind: ClaimKind, wanted: u32, paused: Option<&String>) -> Finding {
     let (all_ready, waiting) = match kind {
         ClaimKind::Machine => (WorkspaceReason::MachinesReady, WorkspaceReason::MachinesNotReady),
         ClaimKind::NodeClaim => (
@@ -214,9 +218,17 @@ fn finding(claims: &[&Claim], kind: ClaimKind, wanted: u32) -> Finding {
         .filter_map(|claim| Some((*claim, standing(claim)?)));
     // A problem is told before a mere wait.
     let stuck = stuck.min_by_key(|(_, (reason, _))| reason.remedy().is_empty());
-    match stuck {
-        None => Finding::no(waiting, count),
-        Some((claim, (reason, message))) => {
+    match (stuck, paused) {
+        (None, None) => Finding::no(waiting, count),
+        (None, Some(name)) => {
+            let what =
+                "was taken back by its provisioner before it had a node; it is asked for again after a pause";
+            Finding::no(
+                WorkspaceReason::NodeClaimLost,
+                format!("{count}; {} {name} {what}", kind.as_str()),
+            )
+        }
+        (Some((claim, (reason, message))), _) => {
             let (kind, name) = (claim.claim_kind().as_str(), claim.name());
             Finding::no(reason, format!("{count}; {kind} {name}: {message}"))
         }

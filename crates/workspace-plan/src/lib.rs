@@ -10,6 +10,7 @@ mod deletion;
 mod events;
 mod finding;
 mod inference;
+mod lost;
 mod nodes;
 pub mod observed;
 mod phase;
@@ -25,7 +26,7 @@ mod validate;
 mod waiting;
 mod workloads;
 
-pub use observed::{Observed, PresetLookup, Workloads};
+pub use observed::{Lost, Observed, PresetLookup, Workloads};
 pub use settings::{ProvisionerMode, Settings};
 
 use jiff::Timestamp;

@@ -10,6 +10,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, ObjectMeta};
 use kaito_api::{Claim, ClaimKind, Workspace, WorkspaceStatus};
 use render::Platform;
 
+use crate::lost;
 use crate::observed::{Observed, PresetLookup};
 use crate::settings::Settings;
 
@@ -110,13 +111,15 @@ impl<'a> Subject<'a> {
         self.settings.mode.claim_kind().is_some()
     }
 
-    /// When to look again though nothing changes: the registry is asked, it does not tell.
+    /// When to look again though nothing changes: the registry is asked, it does not tell, and the pause
+    /// after a lost claim ends by itself.
     pub(crate) fn look_again(&self) -> Option<Duration> {
-        match &self.observed.preset {
+        let registry = match &self.observed.preset {
             PresetLookup::Unavailable { .. } => Some(REGISTRY_DOWN),
             PresetLookup::Unknown { .. } => Some(PRESET_UNKNOWN),
             PresetLookup::Found(_) | PresetLookup::NotNeeded => None,
-        }
+        };
+        registry.into_iter().chain(lost::next(self)).min()
     }
 
     /// The object is this Workspace's: made for it, not merely named like it.

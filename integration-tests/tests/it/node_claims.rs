@@ -1,6 +1,8 @@
 //! NodeClaims on a real control plane: a Workspace lives by one, beside Machines and beside a Karpenter's, and
 //! switching between the kinds neither leaks nor orders twice.
 
+use std::time::Duration;
+
 use anyhow::{Context as _, Result, bail, ensure};
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kaito_api::NodeClaim;
@@ -180,6 +182,12 @@ async fn a_whole_life(world: &World) -> Result<()> {
         owner.kind == "NodeClaim" && Some(&owner.uid) == claim.metadata.uid.as_ref(),
         "{owner:?}"
     );
+    eventually("three seconds without a write", LIMIT, async || {
+        let writes = world.writes_during(Duration::from_secs(3)).await?;
+        ensure!(writes.is_empty(), "{writes:?}");
+        Ok(())
+    })
+    .await?;
     world.delete(&name).await?;
     // A claim that somebody deletes is made again, and the model answers again.
     let name = world.apply(&world.inference("again")).await?;

@@ -59,6 +59,7 @@ impl Workspaces {
             workspace,
             preset,
             claims,
+            lost: BTreeMap::new(),
             nodes,
             workloads,
             pods,

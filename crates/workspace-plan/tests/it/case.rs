@@ -25,6 +25,7 @@ impl Case {
                 workspace: Arc::new(parse(workspace)),
                 preset,
                 claims: Vec::new(),
+                lost: std::collections::BTreeMap::new(),
                 nodes: Vec::new(),
                 workloads: Workloads::default(),
                 pods: Vec::new(),

@@ -3,6 +3,7 @@
 use kaito_api::ClaimKind;
 use plan::{Kind, Plan, Write};
 use serde_json::json;
+use workspace_plan::Lost;
 
 use crate::case::{Case, check, condition, deeds};
 use crate::objects::{self, claim, parse, slot};
@@ -216,4 +217,37 @@ fn a_node_claim_keeps_the_spec_it_was_made_with() {
         !applied(&case.stored().plan()).contains(&Kind::NodeClaim),
         "once is enough"
     );
+}
+
+#[test]
+fn a_claim_that_its_provisioner_took_back_is_asked_for_again_after_a_pause() {
+    for (times, pause) in [(1, 10), (2, 20), (4, 80), (30, 600)] {
+        let mut case = Case::serving("phi-4").claiming(ClaimKind::NodeClaim);
+        let lost = Lost { at: case.now, times };
+        case.observed.lost.insert(slot(0), lost);
+        let plan = case.plan();
+        assert_eq!(applied(&plan), []);
+        assert_eq!(plan.requeue.map(|after| after.as_secs()), Some(pause), "{times}");
+        let says = condition(&plan, "NodeClaimReady");
+        assert!(
+            says.starts_with("False/NodeClaimLost: 0 of 1 NodeClaims are ready; NodeClaim ws"),
+            "{says}"
+        );
+        case.now = objects::t(pause.cast_signed());
+        assert_eq!(applied(&case.plan()), [Kind::NodeClaim]);
+        assert_eq!(case.plan().requeue, None);
+    }
+    // One that is there again is not held back, and neither is another slot.
+    let mut case = Case::serving("phi-4")
+        .claiming(ClaimKind::NodeClaim)
+        .with_nodes(1, 1);
+    let lost = Lost {
+        at: case.now,
+        times: 3,
+    };
+    case.observed.lost.insert(slot(0), lost);
+    assert!(condition(&case.plan(), "NodeClaimReady").starts_with("True/"));
+    case.observed.claims.clear();
+    case.observed.lost = [(slot(7), lost)].into();
+    assert_eq!(applied(&case.plan()), [Kind::NodeClaim]);
 }
