@@ -27,6 +27,8 @@ pub struct StackOptions {
     pub concurrency: u16,
     /// What Workspaces ask for nodes by: the chart's `nodeProvisioner`, `machine` or `nodeclaim`.
     pub node_provisioner: &'static str,
+    /// Group, kind and name of the class of NodeClaims.
+    pub node_class: [&'static str; 3],
 }
 
 impl Default for StackOptions {
@@ -45,6 +47,7 @@ impl Default for StackOptions {
             publish_catalogue: false,
             concurrency: 16,
             node_provisioner: "machine",
+            node_class: ["kaito.sh", "KaitoNodeClass", "default"],
         }
     }
 }

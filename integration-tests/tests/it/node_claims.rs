@@ -4,9 +4,10 @@
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail, ensure};
+use k8s_openapi::api::core::v1::Node;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kaito_api::NodeClaim;
-use kube::api::{Api, DeleteParams, Patch, PatchParams};
+use kube::api::{Api, DeleteParams, Patch, PatchParams, PostParams};
 use kube::{Error, ResourceExt as _};
 use local_cluster::{ClusterOptions, Tier};
 use local_stack::{Helm, Stack, StackOptions};
@@ -30,6 +31,7 @@ async fn both_kinds_of_claims() -> Result<()> {
     let theirs = claim_of_a_karpenter(&world).await?;
     a_whole_life(&world).await?;
     switched_and_back(&world, &mut stack).await?;
+    a_karpenter_answers(&world, &mut stack).await?;
     ensure!(
         claims(&world).get("theirs").await? == theirs,
         "a Karpenter's NodeClaim was touched"
@@ -248,6 +250,112 @@ async fn switched_and_back(world: &World, stack: &mut Stack) -> Result<()> {
         "nothing is asked for twice"
     );
     world.delete(&new).await
+}
+
+/// Plays a Karpenter: first it has no capacity, then a node. gpu-provisioner runs beside it and keeps out.
+async fn a_karpenter_answers(world: &World, stack: &mut Stack) -> Result<()> {
+    stack
+        .programs
+        .claim_of_class(["karpenter.example.com", "ExampleNodeClass", "gpu"]);
+    switch(world, stack, "nodeclaim").await?;
+    let name = world.apply(&world.inference("by-karpenter")).await?;
+    let claim = the_claim(world, &name).await?;
+    ensure!(
+        claim.spec.node_class_ref.group == "karpenter.example.com",
+        "{:?}",
+        claim.spec
+    );
+    ensure!(claim.spec.resources.is_none(), "no kubelet offers `storage`");
+    claims(world)
+        .delete(&claim.name_any(), &DeleteParams::default())
+        .await?;
+    world
+        .condition(&name, "NodeClaimReady", "False", Some("NodeClaimLost"))
+        .await?;
+    let claim = the_claim(world, &name).await?;
+    let node = karpenter_launches(world, &claim).await?;
+    world.ready(&name).await?;
+    ensure!(world.pools(&name).await?.is_empty(), "an agent pool was made");
+    world.workspaces().delete(&name, &DeleteParams::default()).await?;
+    eventually("the NodeClaim to be given back", LIMIT, async || {
+        let claim = claims(world).get(&claim.name_any()).await?;
+        ensure!(claim.metadata.deletion_timestamp.is_some(), "it is live");
+        Ok(())
+    })
+    .await?;
+    // As long as its Karpenter holds the claim, the Workspace waits for it.
+    let says = world.condition(&name, "WorkspaceDeleting", "True", None).await?;
+    ensure!(says.contains(&claim.name_any()), "{says}");
+    let nodes: Api<Node> = Api::all(world.client.clone());
+    let release = Patch::Merge(json!({"metadata": {"finalizers": null}}));
+    nodes.delete(&node, &DeleteParams::default()).await?;
+    let held = nodes.get(&node).await?;
+    ensure!(
+        !held.finalizers().is_empty(),
+        "gpu-provisioner let go of a Karpenter's Node"
+    );
+    nodes.patch(&node, &PatchParams::default(), &release).await?;
+    claims(world)
+        .patch(&claim.name_any(), &PatchParams::default(), &release)
+        .await?;
+    world.gone(&name).await
+}
+
+async fn the_claim(world: &World, name: &str) -> Result<NodeClaim> {
+    eventually("one live NodeClaim", LIMIT, async || {
+        let mut all = world.node_claims(name).await?;
+        ensure!(all.len() == 1, "{} NodeClaims", all.len());
+        all.pop().context("no claim")
+    })
+    .await
+}
+
+/// What a Karpenter does for a claim; returns the name of the Node.
+async fn karpenter_launches(world: &World, claim: &NodeClaim) -> Result<String> {
+    let (name, id) = (claim.name_any(), "example:///1");
+    let node = format!("karpenter-{name}");
+    let mut labels = json!(claim.labels());
+    labels["karpenter.example.com/examplenodeclass"] = "gpu".into();
+    labels["karpenter.sh/registered"] = "true".into();
+    labels["kubernetes.io/hostname"] = node.as_str().into();
+    labels["kubernetes.io/os"] = "linux".into();
+    let resources = json!({
+        "cpu": "24", "memory": "220Gi", "pods": "110", "ephemeral-storage": "500Gi", "nvidia.com/gpu": "1",
+    });
+    let object = json!({
+        "metadata": {
+            "name": node, "labels": labels, "annotations": {"kwok.x-k8s.io/node": "fake"},
+            "finalizers": ["karpenter.sh/termination"],
+            "ownerReferences": [{
+                "apiVersion": "karpenter.sh/v1", "kind": "NodeClaim", "name": name, "uid": claim.metadata.uid,
+                "blockOwnerDeletion": true,
+            }],
+        },
+        "spec": {"providerID": id, "taints": claim.spec.taints},
+        "status": {"capacity": resources, "allocatable": resources},
+    });
+    let nodes: Api<Node> = Api::all(world.client.clone());
+    nodes
+        .create(&PostParams::default(), &serde_json::from_value(object)?)
+        .await?;
+    let finalizer = Patch::Merge(json!({"metadata": {"finalizers": ["karpenter.sh/termination"]}}));
+    claims(world)
+        .patch(&name, &PatchParams::default(), &finalizer)
+        .await?;
+    let conditions: Vec<Value> = ["Launched", "Registered", "Initialized", "Ready"]
+        .iter()
+        .map(|type_| {
+            json!({
+                "type": type_, "status": "True", "reason": type_, "message": "",
+                "lastTransitionTime": "2026-01-01T00:00:00Z", "observedGeneration": 1,
+            })
+        })
+        .collect();
+    let status = json!({"status": {"nodeName": node, "providerID": id, "conditions": conditions}});
+    claims(world)
+        .patch_status(&name, &PatchParams::default(), &Patch::Merge(status))
+        .await?;
+    Ok(node)
 }
 
 /// The provisioner serves the kind that is defined, and the other one once it is.
