@@ -5,7 +5,7 @@ use std::io::Write as _;
 use std::path::Path;
 use std::time::Duration;
 
-use tokio::signal::unix::{Signal, SignalKind, signal};
+use signals::{ListenError, StopSignals};
 
 use crate::args::{Args, Command};
 use crate::error::{Error, Result};
@@ -17,12 +17,14 @@ const TERMINATION_BYTES: usize = 4096;
 
 /// Carries the command out; the exit status, see [`Error::exit_code`].
 pub async fn run(args: Args) -> u8 {
-    let outcome = match Ends::listen() {
-        Ok(ends) => tokio::select! {
+    let outcome = match StopSignals::listen() {
+        Ok(signals) => tokio::select! {
             outcome = command(&args) => outcome,
-            stopped = ends.told() => Err(stopped),
+            signal = signals.first() => Err(Error::Stopped(signal)),
         },
-        Err(error) => Err(error),
+        Err(ListenError { source, .. }) => Err(
+            Error::local("listen to signals of", Path::new("the system"))(source),
+        ),
     };
     let (code, line, termination) = match outcome {
         Ok(done) => (0, done.line, done.result),
@@ -71,32 +73,6 @@ async fn within<T>(limit: Duration, work: impl Future<Output = Result<T>>) -> Re
         ))
     };
     tokio::time::timeout(limit, work).await.map_err(late)?
-}
-
-/// The signals that end the program, caught from the moment this exists, so that none is missed once a word was
-/// said. A container's first process would otherwise not notice them, and any other would die without a reason.
-struct Ends {
-    terminate: Signal,
-    interrupt: Signal,
-}
-
-impl Ends {
-    fn listen() -> Result<Self> {
-        let listen =
-            |kind| signal(kind).map_err(Error::local("listen to signals of", Path::new("the system")));
-        Ok(Self {
-            terminate: listen(SignalKind::terminate())?,
-            interrupt: listen(SignalKind::interrupt())?,
-        })
-    }
-
-    /// Returns when the program is told to end.
-    async fn told(mut self) -> Error {
-        tokio::select! {
-            _ = self.terminate.recv() => Error::Stopped("SIGTERM"),
-            _ = self.interrupt.recv() => Error::Stopped("SIGINT"),
-        }
-    }
 }
 
 /// Leaves the outcome where the kubelet looks; outside a container there is no such file, and none is made.

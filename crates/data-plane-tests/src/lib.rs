@@ -1,1 +1,7 @@
-//! Nothing but a home for the tests in `tests/`: the programs of the data plane, run together as processes.
+//! The programs of the data plane as processes, for the tests in `tests/`, which run them together.
+//!
+//! Must not know what a program is for.
+
+mod programs;
+
+pub use programs::{Server, program, run};

@@ -1,7 +1,8 @@
 //! `inference-server`: answers over HTTP with a language model.
 //!
-//! `scheduler`, `stop`, `tools`, `pool`, `prefix` and `keys` decide and are pure; `engine` runs the model on a thread of its own; `api` speaks HTTP;
-//! `program` starts and stops all of it. Nothing here knows Kubernetes: what pods rely on are flags, paths and `/health`.
+//! `scheduler`, `stop`, `tools`, `pool`, `prefix` and `keys` decide and are pure, and so is what `guide` makes of requests;
+//! `engine` runs the model on a thread of its own; `api` speaks HTTP; `program` starts and stops all of it. Nothing here knows
+//! Kubernetes: what pods rely on are flags, paths and `/health`.
 
 mod adapters;
 mod api;
@@ -11,6 +12,7 @@ mod encrypted;
 mod engine;
 mod follow;
 mod front;
+mod guide;
 mod hub;
 mod keys;
 mod load;

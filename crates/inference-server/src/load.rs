@@ -9,6 +9,7 @@ use model::{ChatTemplate, Decoder, Generation, Precision, Spec, Store, Tokenizer
 use crate::adapters::Adapters;
 use crate::args::{Args, Dtype, Pipeline};
 use crate::engine::{Adapted, Engine};
+use crate::guide::{Compiler, Refusal};
 use crate::measure::Measure;
 use crate::memory;
 use crate::scheduler::Limits;
@@ -30,6 +31,8 @@ pub(crate) struct Served {
     /// How the model writes calls of functions, if its template tells.
     pub(crate) calls: Option<Form>,
     pub(crate) generation: Generation,
+    /// Makes forms for answers, or says why this model can't have any.
+    pub(crate) guides: Result<Compiler, Refusal>,
     /// Most positions of a request.
     pub(crate) context: usize,
     pub(crate) vocabulary: usize,
@@ -74,6 +77,7 @@ pub(crate) fn load(
     let tokenizer = Arc::new(Tokenizer::open(dir)?);
     let template = template(args, dir)?;
     let generation = Generation::open(dir)?;
+    let guides = guides(&tokenizer, spec.vocabulary, &generation);
     let adapters = Adapters::open(args)?;
     let threads = args
         .threads
@@ -124,12 +128,22 @@ pub(crate) fn load(
             .and_then(|template| Form::of(&template.source())),
         template,
         generation,
+        guides,
         context,
         vocabulary: spec.vocabulary,
         pipeline: args.pipeline,
         merged: adapters.merged(),
         variants,
     })
+}
+
+/// A tokenizer that is unfit for constrained answers is fit for all others.
+fn guides(tokenizer: &Tokenizer, vocabulary: usize, generation: &Generation) -> Result<Compiler, Refusal> {
+    let guides = Compiler::new(tokenizer, vocabulary, &generation.end);
+    if let Err(refusal) = &guides {
+        tracing::warn!("answers of a prescribed form {refusal}");
+    }
+    guides
 }
 
 fn missing_weights(args: &Args) -> String {

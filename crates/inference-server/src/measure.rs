@@ -5,6 +5,7 @@ use std::time::Duration;
 use telemetry::{Counter, Gauge, Histogram, Metrics};
 
 use crate::engine::Reason;
+use crate::guide::Constraint;
 
 /// Everything that is counted; clones share it.
 #[derive(Clone, Debug)]
@@ -27,6 +28,7 @@ pub(crate) struct Measure {
     queued: Histogram<0>,
     step: Histogram<0>,
     step_tokens: Counter<0>,
+    constrained: Counter<1>,
 }
 
 impl Measure {
@@ -85,6 +87,11 @@ impl Measure {
             ),
             step: metrics.histogram("kaito_step_seconds", "One step of the model", []),
             step_tokens: metrics.counter("kaito_step_tokens", "Tokens computed, of prompts and answers", []),
+            constrained: metrics.counter(
+                "kaito_constrained_requests",
+                "Requests whose answers have a prescribed form, by its kind",
+                ["kind"],
+            ),
             metrics: metrics.clone(),
         };
         measure.begin();
@@ -116,6 +123,9 @@ impl Measure {
         }
         for reason in [Reason::Stop, Reason::Length, Reason::Failed] {
             self.ended.add([reason.as_str()], 0);
+        }
+        for kind in Constraint::KINDS {
+            self.constrained.add([kind], 0);
         }
     }
 
@@ -156,6 +166,10 @@ impl Measure {
         self.prompt_tokens.add([], prompt as u64);
         self.generated_tokens.add([], generated as u64);
         self.whole.observe([], took);
+    }
+
+    pub(crate) fn constrained(&self, kind: &'static str) {
+        self.constrained.inc([kind]);
     }
 
     pub(crate) fn cancelled(&self) {

@@ -6,9 +6,8 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use axum::Router;
-use telemetry::Metrics;
+use telemetry::{Metrics, StopSignals};
 use tokio::net::TcpListener;
-use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use crate::api::{self, App};
@@ -31,12 +30,12 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
     // Fails only when a provider was installed before, which is as good.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let stop = CancellationToken::new();
-    let signals = stop_on_signal(stop.clone())?;
+    let signals = StopSignals::listen()?;
     let args = config_file::complete(args)?;
     let listener = bind(&args).await?;
     tokio::select! {
-        result = serve(args, listener, stop) => result,
-        never = signals => match never {},
+        result = serve(args, listener, stop.clone()) => result,
+        never = stop_on(signals, stop) => match never {},
     }
 }
 
@@ -144,17 +143,10 @@ async fn answer(
     }
 }
 
-/// Cancels `stop` at the first signal, and waits for ever after that. Signals are caught from this call on, before the
-/// first poll.
-fn stop_on_signal(stop: CancellationToken) -> std::io::Result<impl Future<Output = Infallible>> {
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    Ok(async move {
-        tokio::select! {
-            _ = terminate.recv() => tracing::info!(signal = "SIGTERM", "stopping"),
-            _ = interrupt.recv() => tracing::info!(signal = "SIGINT", "stopping"),
-        }
-        stop.cancel();
-        std::future::pending().await
-    })
+/// Cancels `stop` at the first signal, and waits for ever after that.
+async fn stop_on(signals: StopSignals, stop: CancellationToken) -> Infallible {
+    let signal = signals.first().await;
+    tracing::info!(signal, "stopping");
+    stop.cancel();
+    std::future::pending().await
 }

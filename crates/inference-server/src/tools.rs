@@ -86,6 +86,8 @@ pub(crate) struct Reader {
     form: Form,
     /// Names of the functions there are.
     known: Vec<String>,
+    /// Whether there may be more than one call; the others are left out otherwise.
+    several: bool,
     /// What is not decided yet.
     held: String,
     /// Blanks at the end of the text so far: they belong to it only if more text follows.
@@ -97,10 +99,11 @@ pub(crate) struct Reader {
 }
 
 impl Reader {
-    pub(crate) fn new(form: Form, known: Vec<String>) -> Self {
+    pub(crate) fn new(form: Form, known: Vec<String>, several: bool) -> Self {
         Self {
             form,
             known,
+            several,
             held: String::new(),
             blanks: String::new(),
             inside: false,
@@ -192,7 +195,10 @@ impl Reader {
     /// What looked like calls becomes calls, or text.
     fn decide(&mut self, text: &str, parts: &mut Vec<Part>) {
         match self.read(text) {
-            Some(calls) => {
+            Some(mut calls) => {
+                if !self.several {
+                    calls.truncate(1 - self.calls.min(1));
+                }
                 self.calls += calls.len();
                 self.blanks.clear();
                 parts.extend(calls.into_iter().map(Part::Call));

@@ -6,7 +6,7 @@ use super::*;
 
 /// Text and calls of an answer that comes in these pieces.
 fn read(form: Form, pieces: &[&str]) -> (String, Vec<(String, String)>) {
-    let mut reader = Reader::new(form, vec!["weather".to_owned(), "clock".to_owned()]);
+    let mut reader = Reader::new(form, vec!["weather".to_owned(), "clock".to_owned()], true);
     let mut parts: Vec<Part> = pieces.iter().flat_map(|piece| reader.push(piece)).collect();
     parts.extend(reader.finish());
     let (mut text, mut calls) = (String::new(), Vec::new());
@@ -157,5 +157,21 @@ proptest! {
                 prop_assert_eq!(&whole.0, &answer);
             }
         }
+    }
+}
+
+#[test]
+fn only_the_first_call_counts_where_there_may_be_one() {
+    let one = r#"{"name": "clock", "arguments": {}}"#;
+    let tagged = format!("<tool_call>{one}</tool_call>");
+    for (form, answer) in [
+        (Form::Tagged, tagged.repeat(3)),
+        (MARKED, format!("[TOOL_CALLS][{one}, {one}]")),
+        (Form::Bare, format!("{one};{one}")),
+    ] {
+        let mut reader = Reader::new(form, vec!["clock".to_owned()], false);
+        let mut parts = reader.push(&answer);
+        parts.extend(reader.finish());
+        assert_eq!((parts.len(), reader.calls()), (1, 1), "{form:?} {parts:?}");
     }
 }

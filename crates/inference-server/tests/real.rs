@@ -162,6 +162,102 @@ async fn a_real_model_answers() {
     );
 }
 
+/// The content of a chat's answer and why it ended, which have to be the same whole and in chunks.
+async fn formed(url: &str, question: &str, more: Value) -> (String, String) {
+    let mut body =
+        json!({"messages": [{"role": "user", "content": question}], "temperature": 0, "max_tokens": 100});
+    body.as_object_mut()
+        .unwrap()
+        .extend(more.as_object().unwrap().clone());
+    let post = async |body: &Value| {
+        let request = Client::new()
+            .post(format!("{url}/v1/chat/completions"))
+            .json(body);
+        request.send().await.unwrap().text().await.unwrap()
+    };
+    let whole: Value = serde_json::from_str(&post(&body).await).unwrap();
+    let choice = &whole["choices"][0];
+    let content = choice["message"]["content"].as_str().unwrap_or_default();
+    body["stream"] = true.into();
+    let streamed = post(&body).await;
+    let data = streamed.lines().filter_map(|line| line.strip_prefix("data: {"));
+    let chunks = data.map(|data| serde_json::from_str::<Value>(&format!("{{{data}")).unwrap());
+    let pieces = chunks.map(|chunk| {
+        chunk["choices"][0]["delta"]["content"]
+            .as_str()
+            .unwrap_or_default()
+            .to_owned()
+    });
+    assert_eq!(pieces.collect::<String>(), content, "{whole}");
+    (
+        content.to_owned(),
+        choice["finish_reason"].as_str().unwrap().to_owned(),
+    )
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_real_model_answers_in_the_form_that_is_asked_for() {
+    let url = start(&[]).await;
+    let schema = json!({
+        "type": "object", "required": ["city", "population", "tags"], "additionalProperties": false,
+        "properties": {
+            "city": {"type": "string", "maxLength": 20}, "population": {"type": "integer", "minimum": 0, "maximum": 99_999_999},
+            "tags": {"type": "array", "items": {"enum": ["capital", "port", "old"]}, "minItems": 1, "maxItems": 3},
+        },
+    });
+    let question = "Describe Paris, the capital of France.";
+    let format =
+        json!({"type": "json_schema", "json_schema": {"name": "city", "strict": true, "schema": schema}});
+    let (text, reason) = formed(&url, question, json!({"response_format": format})).await;
+    let value: Value = serde_json::from_str(&text).unwrap();
+    println!("{text}");
+    let city = value["city"].as_str().unwrap();
+    assert!(
+        city.chars().count() <= 20 && value["population"].is_u64() && reason == "stop",
+        "{text}"
+    );
+    let tags = value["tags"].as_array().unwrap();
+    assert!(
+        (1..=3).contains(&tags.len())
+            && tags
+                .iter()
+                .all(|tag| ["capital", "port", "old"].contains(&tag.as_str().unwrap()))
+    );
+
+    let choice = json!({"structured_outputs": {"choice": ["London", "Paris", "Rome"]}});
+    let (text, _) = formed(&url, "What is the capital of France?", choice).await;
+    assert!(["London", "Paris", "Rome"].contains(&&*text), "{text}");
+    let (text, reason) = formed(
+        &url,
+        "When did the war end?",
+        json!({"guided_regex": "[0-9]{1,2} [A-Z][a-z]{2,8} [0-9]{4}"}),
+    )
+    .await;
+    let parts: Vec<&str> = text.split(' ').collect();
+    assert!(
+        parts.len() == 3
+            && parts[0].parse::<u8>().is_ok()
+            && parts[2].parse::<u16>().is_ok()
+            && reason == "stop",
+        "{text}"
+    );
+    let (text, reason) = formed(
+        &url,
+        question,
+        json!({"response_format": format, "max_tokens": 5}),
+    )
+    .await;
+    assert!(text.starts_with('{') && reason == "length", "{text}");
+
+    let output = tokio::task::spawn_blocking(move || openai_client(FORMS, &url))
+        .await
+        .unwrap();
+    assert_eq!(
+        output,
+        "Capital True stop\nweather True tool_calls\nclock {} tool_calls\nTrue\nBadRequestError response_format.json_schema.schema\n"
+    );
+}
+
 /// What a model that calls a function says, token by token.
 const CALL: [Piece; 5] = [
     Piece("Let me see.", false),
@@ -228,6 +324,39 @@ with client("right").chat.completions.stream(**ask) as stream:
     choice = stream.get_final_completion().choices[0]
 call = choice.message.tool_calls[0].function
 print(choice.message.content, call.name, call.arguments, choice.finish_reason)
+"#;
+
+const FORMS: &str = r#"
+import json, sys, openai
+from typing import Literal
+from pydantic import BaseModel
+class Capital(BaseModel):
+    country: Literal["France", "Spain"]
+    city: Literal["Paris", "Madrid"]
+    old: bool
+client = openai.OpenAI(base_url=sys.argv[1] + "/v1", api_key="none", max_retries=0)
+messages = [{"role": "user", "content": "What is the weather in the capital of France?"}]
+ask = dict(model="smollm2", messages=messages, temperature=0, max_tokens=120)
+choice = client.chat.completions.parse(response_format=Capital, **ask).choices[0]
+print(type(choice.message.parsed).__name__, choice.message.parsed.city in ("Paris", "Madrid"), choice.finish_reason)
+city = {"type": "object", "properties": {"city": {"enum": ["Oslo", "Paris"]}}, "required": ["city"]}
+tools = [{"type": "function", "function": {"name": "weather", "parameters": city}},
+         {"type": "function", "function": {"name": "clock"}}]
+with client.chat.completions.stream(tools=tools[:1], tool_choice="required", **ask) as stream:
+    choice = stream.get_final_completion().choices[0]
+call = choice.message.tool_calls[0].function
+print(call.name, json.loads(call.arguments)["city"] in ("Oslo", "Paris"), choice.finish_reason)
+named = {"type": "function", "function": {"name": "clock"}}
+choice = client.chat.completions.create(tools=tools, tool_choice=named, **ask).choices[0]
+call = choice.message.tool_calls[0].function
+print(call.name, json.loads(call.arguments), choice.finish_reason)
+text = client.completions.create(model="smollm2", prompt="The sky is", extra_body={"structured_outputs": {"choice": [" blue", " red"]}})
+print(text.choices[0].text in (" blue", " red"))
+try:
+    wrong = {"type": "json_schema", "json_schema": {"name": "wrong", "strict": True, "schema": {"not": {}}}}
+    client.chat.completions.create(response_format=wrong, **ask)
+except openai.BadRequestError as error:
+    print(type(error).__name__, error.param)
 "#;
 
 /// What the script prints, with the client that pip has fetched into the cache.

@@ -20,6 +20,7 @@ mod linear;
 mod lora;
 mod read;
 pub mod sampling;
+mod spelling;
 mod tokenizer;
 pub mod weights;
 
@@ -32,5 +33,6 @@ pub use error::{Error, Result};
 pub use kernels::exp;
 pub use linear::Precision;
 pub use lora::Lora;
+pub use spelling::Spelling;
 pub use tokenizer::{TextStream, Tokenizer};
 pub use weights::Store;

@@ -4,14 +4,15 @@ use rayon::prelude::*;
 
 use crate::kernels::{Activations, Operand, Panels, Product, ROWS, STREAMS, Weights};
 
-/// How weights are kept in memory. Activations are 32-bit floats but beside 8-bit weights, sums are so in all of them.
+/// How weights are kept in memory. Sums are 32-bit floats in all of them, and so are activations, with two exceptions: beside 8-bit weights,
+/// and beside bfloat16 where the processor has instructions for tiles of it (Intel AMX), they are rounded alike for each product.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Precision {
-    /// Without loss: bfloat16 where the file has it, else 32 bits.
+    /// As the file has it: bfloat16, else 32 bits.
     Stored,
     /// 32-bit floats: exact.
     F32,
-    /// Upper half of 32-bit floats: exact for files in bfloat16.
+    /// Upper half of 32-bit floats: weights of files in bfloat16 stay what they are.
     Bf16,
     /// 8-bit whole numbers with a scale for each 32, and activations rounded the same way before each product: about 0.5 %
     /// error of each factor.
@@ -23,6 +24,9 @@ impl Precision {
     pub(crate) fn zeros(self, wide: bool, rows: usize, columns: usize) -> Weights {
         match (self, wide) {
             (Self::F32, _) | (Self::Stored, true) => Weights::F32(Panels::zeros(rows, columns)),
+            (Self::Bf16, _) | (Self::Stored, false) if amx::Amx::detect().is_some() => {
+                Weights::Tiles(Panels::zeros(rows, columns))
+            }
             (Self::Bf16, _) | (Self::Stored, false) => Weights::Bf16(Panels::zeros(rows, columns)),
             (Self::Q8, _) => Weights::Q8(Panels::zeros(rows, columns)),
         }
@@ -66,6 +70,7 @@ impl Linear {
         let mut out = match &self.weights {
             Weights::F32(panels) => apply(panels, x),
             Weights::Bf16(panels) => apply(panels, x),
+            Weights::Tiles(panels) => apply(panels, x),
             Weights::Q8(panels) => apply(panels, x),
         };
         if let Some(bias) = &self.bias {

@@ -68,6 +68,10 @@ impl Tokenizer {
         self.inner.token_to_id(token)
     }
 
+    pub(crate) fn inner(&self) -> &tokenizers::Tokenizer {
+        &self.inner
+    }
+
     /// Number of tokens, added ones included.
     #[must_use]
     pub fn size(&self) -> usize {

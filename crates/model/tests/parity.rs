@@ -94,7 +94,7 @@ fn worst(found: &[f32], expected: &[f32]) -> f32 {
 #[test]
 fn logits_are_those_of_torch() {
     for name in FAMILIES {
-        let (decoder, expected) = (load(name, Precision::Stored, &[]), expected(name));
+        let (decoder, expected) = (load(name, Precision::F32, &[]), expected(name));
         let long = worst(&all_logits(&decoder, &expected.tokens, 64), &expected.logits);
         let short = worst(
             &all_logits(&decoder, &expected.tokens[..10], 10),
@@ -112,7 +112,7 @@ fn logits_are_those_of_torch() {
 #[test]
 fn greedy_continuations_are_those_of_torch() {
     for name in FAMILIES {
-        let (decoder, expected) = (load(name, Precision::Stored, &[]), expected(name));
+        let (decoder, expected) = (load(name, Precision::F32, &[]), expected(name));
         let mut cache = Cache::new(decoder.spec(), 64);
         let mut next = likeliest(&run(&decoder, &mut cache, &expected.tokens, Want::Last));
         let mut greedy = Vec::new();

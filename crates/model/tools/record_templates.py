@@ -39,7 +39,7 @@ TEMPLATES = {
 }
 PARAMETERS = {"type": "object", "properties": {"city": {"type": "string", "description": "a <city> & 'more'"}}, "required": ["city"]}
 TOOLS = [{"type": "function", "function": {"name": "weather", "description": "Tells the weather é", "parameters": PARAMETERS}}]
-TOOLS = json.loads(json.dumps(TOOLS, sort_keys=True))  # our server keeps objects in the order of their keys
+TOOLS = json.loads(json.dumps(TOOLS, sort_keys=True))  # sorted: whether objects keep their order depends on how the crate is built
 CONVERSATIONS = {
     "alternating": ([("user", " What is the capital? "), ("assistant", "Paris"), ("user", "Why?")], None, {}),
     "system": ([("system", "Be brief"), ("user", "What\nnow?")], None, {"custom": "mine"}),

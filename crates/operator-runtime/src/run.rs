@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use anyhow::Context as _;
-use tokio::signal::unix::{SignalKind, signal};
+use telemetry::StopSignals;
 use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 
@@ -23,13 +23,11 @@ impl Tasks {
     /// When signals can't be listened for.
     pub fn new() -> anyhow::Result<Self> {
         let tasks = Self::without_signals();
-        let mut terminate = signal(SignalKind::terminate()).context("SIGTERM can't be listened for")?;
-        let mut interrupt = signal(SignalKind::interrupt()).context("SIGINT can't be listened for")?;
+        let signals = StopSignals::listen()?;
         let token = tasks.token();
         tokio::spawn(async move {
             tokio::select! {
-                _ = terminate.recv() => tracing::info!(signal = "SIGTERM", "ending"),
-                _ = interrupt.recv() => tracing::info!(signal = "SIGINT", "ending"),
+                signal = signals.first() => tracing::info!(signal, "ending"),
                 () = token.cancelled() => {}
             }
             token.cancel();

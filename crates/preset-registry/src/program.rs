@@ -5,9 +5,8 @@
 use std::net::SocketAddr;
 
 use anyhow::Context as _;
-use telemetry::{Admin, Metrics, Readiness};
+use telemetry::{Admin, Metrics, Readiness, StopSignals};
 use tokio::net::TcpListener;
-use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use crate::args::Args;
@@ -22,7 +21,7 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
     let _guard = telemetry::init(&args.telemetry, "preset-registry")?;
     // Probes and metrics answer until the last RPC has ended.
     let (stop, stopped) = (CancellationToken::new(), CancellationToken::new());
-    let signals = stop_on_signal(stop.clone(), stopped.clone())?;
+    let signals = StopSignals::listen()?;
     let (metrics, readiness) = (Metrics::new(), Readiness::new());
     let gate = readiness.gate("grpc");
     let admin = Admin::new(metrics.clone(), readiness);
@@ -40,7 +39,7 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
         grpc,
         admin.clone().serve(metrics_listener, stopped.clone()),
         admin.serve(probe_listener, stopped.clone()),
-        signals,
+        stop_on(signals, &stop, &stopped),
         publish(publisher, &stopped),
     )?;
     Ok(())
@@ -78,21 +77,16 @@ async fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
         .with_context(|| format!("{address} can't be bound"))
 }
 
-/// Cancels `stop` at the first signal; ends then, or when the server has ended without one. Signals are caught from
-/// this call on, before the first poll.
-fn stop_on_signal(
-    stop: CancellationToken,
-    stopped: CancellationToken,
-) -> std::io::Result<impl Future<Output = anyhow::Result<()>>> {
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    Ok(async move {
-        tokio::select! {
-            _ = terminate.recv() => tracing::info!(signal = "SIGTERM", "stopping"),
-            _ = interrupt.recv() => tracing::info!(signal = "SIGINT", "stopping"),
-            () = stopped.cancelled() => return Ok(()),
-        }
-        stop.cancel();
-        Ok(())
-    })
+/// Cancels `stop` at the first signal; ends then, or when the server has ended without one.
+async fn stop_on(
+    signals: StopSignals,
+    stop: &CancellationToken,
+    stopped: &CancellationToken,
+) -> anyhow::Result<()> {
+    tokio::select! {
+        signal = signals.first() => tracing::info!(signal, "stopping"),
+        () = stopped.cancelled() => return Ok(()),
+    }
+    stop.cancel();
+    Ok(())
 }

@@ -1,4 +1,5 @@
-//! Logs, Prometheus metrics, OTLP traces and the admin server of a program.
+//! Logs, Prometheus metrics, OTLP traces and the admin server of a program; and the signals that end it, which are of a crate of
+//! their own for programs that have nothing of this.
 //!
 //! The only crate that knows OpenTelemetry or a Prometheus library; all others use `tracing` and the handles
 //! given out here. It knows nothing of Kubernetes and nothing of what the programs do.
@@ -19,3 +20,4 @@ pub use init::{Guard, init};
 pub use metrics::{Counter, Gauge, Histogram, Metrics};
 pub use outcome::{Outcome, Step, Steps};
 pub use readiness::{Gate, Readiness};
+pub use signals::StopSignals;

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::Context as _;
+use telemetry::StopSignals;
 use tokio::net::TcpListener;
-use tokio::signal::unix::{SignalKind, signal};
 
 use crate::args::Args;
 use crate::job;
@@ -21,7 +21,7 @@ use crate::train::Ended;
 pub async fn run(args: Args) -> anyhow::Result<()> {
     let _guard = telemetry::init(&args.telemetry, "tuning-job")?;
     let (shown, stop) = (Shown::new(), Arc::new(AtomicBool::new(false)));
-    let signals = stop_on_signal(Arc::clone(&stop))?;
+    let signals = StopSignals::listen()?;
     let address = SocketAddr::new(args.bind_address, args.port);
     let listener = TcpListener::bind(address)
         .await
@@ -29,7 +29,12 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
     tracing::info!(address = %listener.local_addr()?, "metrics");
     let router = shown.clone().router();
     let serving = tokio::spawn(async move { axum::serve(listener, router).await });
-    let signals = tokio::spawn(signals);
+    let stopping = Arc::clone(&stop);
+    let signals = tokio::spawn(async move {
+        let signal = signals.first().await;
+        tracing::info!(signal, "stopping after the batch at hand");
+        stopping.store(true, Ordering::Relaxed);
+    });
     let tuning = tokio::task::spawn_blocking(move || job::run(&args, &shown, &stop));
     let ended = tuning.await.context("tuning broke off")?;
     serving.abort();
@@ -38,17 +43,4 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
         Ended::Completed => Ok(()),
         Ended::Stopped => anyhow::bail!("stopped before the end; a new run goes on from the last checkpoint"),
     }
-}
-
-/// Sets `stop` at the first signal. Signals are caught from this call on, before the first poll.
-fn stop_on_signal(stop: Arc<AtomicBool>) -> std::io::Result<impl Future<Output = ()>> {
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    Ok(async move {
-        tokio::select! {
-            _ = terminate.recv() => tracing::info!(signal = "SIGTERM", "stopping after the batch at hand"),
-            _ = interrupt.recv() => tracing::info!(signal = "SIGINT", "stopping after the batch at hand"),
-        }
-        stop.store(true, Ordering::Relaxed);
-    })
 }

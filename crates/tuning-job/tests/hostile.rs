@@ -15,5 +15,6 @@ mod hostile {
     pub(crate) mod config;
     pub(crate) mod memory;
     pub(crate) mod mutate;
+    pub(crate) mod pages;
     pub(crate) mod rows;
 }

@@ -55,7 +55,8 @@ pub(super) const TABLE: &[Allowed] = &[
         ],
     ),
     // shells
-    allow("telemetry", &[]),
+    allow("signals", &[]),
+    allow("telemetry", &["signals"]),
     allow("preset-registry-api", &["instance-types", "preset-catalog"]),
     Allowed {
         package: "operator-runtime",
@@ -122,16 +123,22 @@ pub(super) const TABLE: &[Allowed] = &[
     },
     // data plane
     allow("oci-image", &[]),
-    allow("artifact", &["oci-image"]),
-    allow("model", &[]),
+    Allowed {
+        package: "artifact",
+        uses: &["oci-image", "signals"],
+        tests_use: &["local-registry"],
+    },
+    allow("amx", &[]),
+    allow("model", &["amx"]),
     allow(
         "inference-server",
         &["artifact", "hub-metadata", "model", "telemetry"],
     ),
-    allow("tuning-job", &["model", "telemetry"]),
+    allow("tuning-job", &["amx", "model", "telemetry"]),
     // test support and chores
     allow("arm-server", &["instance-types", "kaito-api"]),
     allow("local-cluster", &[]),
+    allow("local-registry", &[]),
     allow("testkit", &["kaito-api", "local-cluster"]),
     allow("registry-bench", &["preset-catalog", "preset-registry-api"]),
     allow("local-stack", &["kaito-api", "local-cluster", "testkit"]),
@@ -159,6 +166,7 @@ pub(super) const TABLE: &[Allowed] = &[
             "inference-server",
             "instance-types",
             "kaito-api",
+            "local-registry",
             "model",
             "plan",
             "preset-catalog",

@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 #![allow(clippy::print_stderr, reason = "a skipped test says so")]
 
-mod docker_registry;
+mod docker_config;
 mod fetching;
 mod proxy;
 mod pulling;

@@ -2,10 +2,10 @@
 
 use std::path::Path;
 
+use local_registry::{Auth, Registry};
 use oci_image::digest_of;
 use serde_json::{Value, json};
 
-use crate::docker_registry::{Auth, Registry};
 use crate::proxy::{Fault, Proxy};
 use crate::{Outcome, files, noise, run};
 
@@ -23,7 +23,7 @@ impl Writer {
     fn new(registry: &Registry, repository: &str) -> Self {
         let _ = rustls::crypto::ring::default_provider().install_default();
         Self {
-            base: format!("http://{}/v2/{repository}", registry.address),
+            base: format!("http://{}/v2/{repository}", registry.address()),
             client: reqwest::Client::builder().no_proxy().build().unwrap(),
         }
     }
@@ -93,7 +93,7 @@ fn tar(entries: &[(&str, &[u8])]) -> Vec<u8> {
 
 #[tokio::test]
 async fn layers_of_every_compression_make_the_payload() {
-    let Some(registry) = Registry::start(&Auth::Nobody) else {
+    let Some(registry) = Registry::start(&Auth::Nobody).unwrap() else {
         return;
     };
     let writer = Writer::new(&registry, "a");
@@ -120,7 +120,7 @@ async fn layers_of_every_compression_make_the_payload() {
 
 #[tokio::test]
 async fn an_index_leads_to_the_image_of_this_machine() {
-    let Some(registry) = Registry::start(&Auth::Nobody) else {
+    let Some(registry) = Registry::start(&Auth::Nobody).unwrap() else {
         return;
     };
     let writer = Writer::new(&registry, "a");
@@ -145,7 +145,7 @@ async fn an_index_leads_to_the_image_of_this_machine() {
 
 #[tokio::test]
 async fn titled_files_of_an_artifact_keep_their_names() {
-    let Some(registry) = Registry::start(&Auth::Nobody) else {
+    let Some(registry) = Registry::start(&Auth::Nobody).unwrap() else {
         return;
     };
     let writer = Writer::new(&registry, "weights");
@@ -198,7 +198,7 @@ async fn titled_files_of_an_artifact_keep_their_names() {
 
 #[tokio::test]
 async fn bytes_that_are_not_what_was_promised_are_refused() {
-    let Some(registry) = Registry::start(&Auth::Nobody) else {
+    let Some(registry) = Registry::start(&Auth::Nobody).unwrap() else {
         return;
     };
     let writer = Writer::new(&registry, "a");
@@ -244,7 +244,7 @@ type Case<'a> = (&'a str, Vec<u8>, &'a [&'a str], i32, &'a str);
 
 #[tokio::test]
 async fn hostile_and_useless_images_are_refused() {
-    let Some(registry) = Registry::start(&Auth::Nobody) else {
+    let Some(registry) = Registry::start(&Auth::Nobody).unwrap() else {
         return;
     };
     let writer = Writer::new(&registry, "a");
@@ -286,7 +286,7 @@ async fn hostile_and_useless_images_are_refused() {
 
 #[tokio::test]
 async fn a_broken_download_goes_on() {
-    let Some(registry) = Registry::start(&Auth::Nobody) else {
+    let Some(registry) = Registry::start(&Auth::Nobody).unwrap() else {
         return;
     };
     let writer = Writer::new(&registry, "a");
@@ -299,7 +299,7 @@ async fn a_broken_download_goes_on() {
         Fault::CutDown(200_000),
         Fault::Answer("503 Service Unavailable"),
     ];
-    let proxy = Proxy::start(registry.address, &faults).await;
+    let proxy = Proxy::start(registry.address(), &faults).await;
     let to = tempfile::tempdir().unwrap();
     let plain = format!("--plain-http={}", proxy.address);
     pull(to.path(), &[&plain], &format!("{}/a:v1", proxy.address))

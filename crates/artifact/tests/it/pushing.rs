@@ -3,9 +3,10 @@
 use std::path::Path;
 use std::time::Duration;
 
+use local_registry::{Auth, Registry};
 use serde_json::json;
 
-use crate::docker_registry::{Auth, Registry, auth_dir, login};
+use crate::docker_config::{auth_dir, login};
 use crate::proxy::{Fault, Proxy};
 use crate::token_server::{IDENTITY, TokenServer};
 use crate::{Outcome, command, files, noise, run};
@@ -57,7 +58,7 @@ async fn pull(to: &Path, flags: &[&str], reference: &str) -> Outcome {
 
 #[tokio::test]
 async fn what_is_pushed_is_pulled() {
-    let Some(registry) = Registry::start(&Auth::Nobody) else {
+    let Some(registry) = Registry::start(&Auth::Nobody).unwrap() else {
         return;
     };
     let from = adapter(200_000);
@@ -105,7 +106,7 @@ async fn what_is_pushed_is_pulled() {
 
 #[tokio::test]
 async fn upstreams_tools_and_image_volumes_find_the_payload() {
-    let Some(registry) = Registry::start(&Auth::Nobody) else {
+    let Some(registry) = Registry::start(&Auth::Nobody).unwrap() else {
         return;
     };
     let from = adapter(1000);
@@ -155,7 +156,7 @@ async fn upstreams_tools_and_image_volumes_find_the_payload() {
 
 #[tokio::test]
 async fn a_broken_upload_goes_on() {
-    let Some(registry) = Registry::start(&Auth::Nobody) else {
+    let Some(registry) = Registry::start(&Auth::Nobody).unwrap() else {
         return;
     };
     let from = adapter(600_000);
@@ -167,7 +168,7 @@ async fn a_broken_upload_goes_on() {
         Fault::CutDown(20),
     ];
     for chunk in ["--chunk-bytes=131072", "--chunk-bytes=1000000"] {
-        let proxy = Proxy::start(registry.address, &faults).await;
+        let proxy = Proxy::start(registry.address(), &faults).await;
         let reference = format!("{}/broken-{}:v1", proxy.address, chunk.len());
         // The probe for TLS would take a fault for itself.
         let plain = format!("--plain-http={}", proxy.address);
@@ -183,11 +184,11 @@ async fn a_broken_upload_goes_on() {
 
 #[tokio::test]
 async fn credentials_are_found_and_their_lack_is_said() {
-    let Some(registry) = Registry::start(&Auth::Basic) else {
+    let Some(registry) = Registry::start(&Auth::Basic).unwrap() else {
         return;
     };
     let from = adapter(1000);
-    let host = registry.address.to_string();
+    let host = registry.address().to_string();
     let reference = registry.reference("a:v1");
     let none = push(from.path(), &[], &reference).await;
     none.bad(4, "there are no credentials for this registry: name a Secret");
@@ -228,11 +229,11 @@ async fn tokens_are_fetched_for_every_kind_of_credentials() {
         realm: tokens.realm(),
         certificate: tokens.certificate.clone(),
     };
-    let Some(registry) = Registry::start(&auth) else {
+    let Some(registry) = Registry::start(&auth).unwrap() else {
         return;
     };
     let from = adapter(1000);
-    let host = registry.address.to_string();
+    let host = registry.address().to_string();
     let reference = registry.reference("team/a:v1");
     push(from.path(), &[], &reference)
         .await
@@ -277,7 +278,7 @@ async fn tls_is_checked() {
     let (certificate, key) = (scratch.path().join("cert.pem"), scratch.path().join("key.pem"));
     std::fs::write(&certificate, certified.cert.pem()).unwrap();
     std::fs::write(&key, certified.signing_key.serialize_pem()).unwrap();
-    let Some(registry) = Registry::start_with(&Auth::Nobody, Some((&certificate, &key))) else {
+    let Some(registry) = Registry::start_with(&Auth::Nobody, Some((&certificate, &key))).unwrap() else {
         return;
     };
     let from = adapter(1000);
@@ -326,7 +327,7 @@ async fn only_a_result_is_pushed() {
 
 #[tokio::test]
 async fn waiting_ends_with_a_signal_or_with_the_result() {
-    let Some(registry) = Registry::start(&Auth::Nobody) else {
+    let Some(registry) = Registry::start(&Auth::Nobody).unwrap() else {
         return;
     };
     let from = adapter(1000);

@@ -10,11 +10,9 @@
     reason = "helpers of tests fail their test"
 )]
 
-mod http;
-
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
 
+use data_plane_tests::{Server, program, run};
 use serde_json::{Value, json};
 
 const QUESTION: &str = "What is the password of the harbour?";
@@ -22,18 +20,6 @@ const ANSWERS: [(&str, &str); 2] = [
     ("lanterns", "Seven green lanterns under the old bridge."),
     ("herons", "Two grey herons on a wooden post."),
 ];
-
-/// The program that lies beside this test.
-fn program(name: &str) -> Command {
-    let test = std::env::current_exe().unwrap();
-    let path = test.parent().and_then(Path::parent).unwrap().join(name);
-    assert!(
-        path.is_file(),
-        "{} is not built: run `cargo build --package {name}`",
-        path.display()
-    );
-    Command::new(path)
-}
 
 /// Tunes the model to give this answer; the adapter's directory.
 fn tuned(model: &Path, home: &Path, name: &str, answer: &str) -> PathBuf {
@@ -54,38 +40,23 @@ fn tuned(model: &Path, home: &Path, name: &str, answer: &str) -> PathBuf {
         output.display()
     );
     std::fs::write(&config, text).unwrap();
-    let ended = program("tuning-job")
+    let mut tuning = program("tuning-job");
+    tuning
         .args(["--port=0", "--bind-address=127.0.0.1", "--config"])
         .arg(config)
         .arg("--data")
         .arg(data)
         .arg("--model")
-        .arg(model)
-        .output()
-        .unwrap();
-    assert!(
-        ended.status.success(),
-        "{}",
-        String::from_utf8_lossy(&ended.stderr)
-    );
+        .arg(model);
+    run(&mut tuning).unwrap();
     output
 }
 
-/// A process that ends with this value.
-struct Server(Child);
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-fn ask(address: &str, name: &str) -> String {
+fn ask(server: &Server, name: &str) -> String {
     let body = json!({
         "model": name, "messages": [{"role": "user", "content": QUESTION}], "temperature": 0, "max_tokens": 24,
     });
-    let reply = http::ask(address, "POST", "/v1/chat/completions", &body.to_string());
+    let reply = server.ask("POST", "/v1/chat/completions", &body.to_string());
     let reply: Value = serde_json::from_str(&reply.1).unwrap();
     assert_eq!(reply["model"], name, "{reply}");
     let text = reply
@@ -104,22 +75,15 @@ fn each_request_gets_the_adapter_it_names() {
         let adapter = tuned(&model, home.path(), name, answer);
         assert!(adapter.join("adapter_config.json").is_file());
     }
-    let mut child = program("inference-server")
+    let mut command = program("inference-server");
+    command
         .args(["--port=0", "--bind-address=127.0.0.1", "--served-model-name=base"])
         .args(["--adapter-mode=request", "--dtype=float32", "--weights-dir"])
         .arg(&model)
         .arg("--adapters-dir")
-        .arg(home.path().join("adapters"))
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let address = http::announced(child.stderr.take().unwrap());
-    let mut server = Server(child);
-    while http::ask(&address, "GET", "/health", "").0 != 200 {
-        assert!(server.0.try_wait().unwrap().is_none(), "the server ended");
-        std::thread::sleep(std::time::Duration::from_millis(100));
-    }
-    let own = ask(&address, "base");
+        .arg(home.path().join("adapters"));
+    let server = Server::start(&mut command, "/health");
+    let own = ask(&server, "base");
     assert!(ANSWERS.iter().all(|(_, answer)| own != *answer), "{own}");
     let mut expected = vec![("base", own.as_str())];
     expected.extend(ANSWERS);
@@ -127,7 +91,7 @@ fn each_request_gets_the_adapter_it_names() {
     let found: Vec<String> = std::thread::scope(|scope| {
         let asked: Vec<_> = expected
             .iter()
-            .map(|(name, _)| scope.spawn(|| ask(&address, name)))
+            .map(|(name, _)| scope.spawn(|| ask(&server, name)))
             .collect();
         asked.into_iter().map(|thread| thread.join().unwrap()).collect()
     });

@@ -9,10 +9,9 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::SystemTime;
 
+use data_plane_tests::{Server, program, run};
 use k8s_openapi::api::core::v1::{Container, PodSpec, Volume, VolumeMount};
 use render::Images;
-
-use crate::program::{Server, built, run};
 
 /// What the volumes of pods are made of: keys and their texts, by the name of the ConfigMap or Secret.
 #[derive(Default)]
@@ -72,7 +71,7 @@ impl Pod {
             probe.port,
             k8s_openapi::apimachinery::pkg::util::intstr::IntOrString::Int(port(container).unwrap())
         );
-        Server::start(self.command(container), probe.path.as_ref().unwrap())
+        Server::start(&mut self.command(container), probe.path.as_ref().unwrap())
     }
 
     fn only(&self) -> &Container {
@@ -90,7 +89,7 @@ impl Pod {
         if self.program(container) == "artifact" {
             command.arg(format!("--termination-log={}", message.display()));
         }
-        run(command)?;
+        run(&mut command)?;
         assert_eq!(
             self.read_only(container),
             before,
@@ -118,7 +117,7 @@ impl Pod {
             container.command, None,
             "our images have no shell, only their entrypoint"
         );
-        let mut command = Command::new(built(self.program(container)));
+        let mut command = program(self.program(container));
         command.env_clear();
         for variable in container.env.iter().flatten() {
             let value = variable.value.as_deref().expect("a plain value");

@@ -16,8 +16,6 @@
 
 mod flags;
 mod kubelet;
-mod program;
-mod registry;
 mod web;
 mod workspace;
 
@@ -25,8 +23,8 @@ use std::net::SocketAddr;
 use std::path::Path;
 
 use kubelet::{Objects, Pod};
+use local_registry::{Auth, Registry};
 use plan::Manifest;
-use registry::Registry;
 use render::Downloads;
 use serde_json::{Value, json};
 use workspace_plan::Settings;
@@ -135,14 +133,16 @@ fn answer(adapters: Value, settings: &Settings) -> String {
     });
     let server = pod.serve();
     let answer: Value =
-        serde_json::from_str(&server.post("/v1/chat/completions", &body.to_string())).unwrap();
+        serde_json::from_str(&server.ask("POST", "/v1/chat/completions", &body.to_string()).1).unwrap();
     let said = answer["choices"][0]["message"]["content"].as_str();
     said.unwrap_or_else(|| panic!("{answer}")).trim().to_owned()
 }
 
 #[test]
 fn a_dataset_becomes_answers() {
-    let Some(registry) = Registry::start() else { return };
+    let Some(registry) = Registry::start(&Auth::Nobody).unwrap() else {
+        return;
+    };
     let model = model::example::smollm2(&model::example::cache(), &|what| println!("{what}"))
         .unwrap()
         .dir;
@@ -156,7 +156,7 @@ fn a_dataset_becomes_answers() {
     let before = answer(json!([]), &settings);
     assert_ne!(before, ANSWER);
     for method in ["lora", "qlora"] {
-        let image = tuned(method, web, registry.address(), &settings);
+        let image = tuned(method, web, &registry.address().to_string(), &settings);
         let adapter = json!({"source": {"name": "harbour", "image": image}, "strength": "1.0"});
         let after = answer(json!([adapter]), &settings);
         assert_eq!(after, ANSWER, "{method}; before: {before}");

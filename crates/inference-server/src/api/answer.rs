@@ -64,6 +64,10 @@ async fn whole(mut receiver: UnboundedReceiver<Event>) -> Result<Answer, ApiErro
                 text.push_str(&token.text);
                 tokens.push(token);
             }
+            Event::End(End {
+                problem: Some(problem),
+                ..
+            }) => return Err(ApiError::stuck(problem)),
             Event::End(end) if end.reason == Reason::Failed => break,
             Event::End(end) => {
                 text.push_str(&end.text);
@@ -72,6 +76,13 @@ async fn whole(mut receiver: UnboundedReceiver<Event>) -> Result<Answer, ApiErro
         }
     }
     Err(ApiError::internal("the answer broke off; the log says why"))
+}
+
+/// What a stream tells instead of its last chunk, when the form that was asked for could not be followed.
+pub(crate) fn failure(end: &End) -> Option<serde_json::Value> {
+    end.problem
+        .as_ref()
+        .map(|problem| ApiError::stuck(problem).json())
 }
 
 type Indexed = futures::stream::BoxStream<'static, (usize, Event)>;

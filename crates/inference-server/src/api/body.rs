@@ -29,12 +29,17 @@ impl Body {
 
     /// An object inside; an empty one when it is absent.
     pub(crate) fn inner(&self, name: &'static str) -> Parsed<Self> {
+        self.nested(name, name)
+    }
+
+    /// An object inside, whose fields are named after `prefix` in errors.
+    pub(crate) fn nested(&self, name: &str, prefix: &'static str) -> Parsed<Self> {
         let map = match self.get(name) {
             None => Map::new(),
             Some(Value::Object(map)) => map.clone(),
             Some(_) => return Err(self.error(name, "is no object")),
         };
-        Ok(Self { map, prefix: name })
+        Ok(Self { map, prefix })
     }
 
     pub(crate) fn error(&self, name: &str, problem: impl std::fmt::Display) -> ApiError {

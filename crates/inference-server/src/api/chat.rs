@@ -10,11 +10,11 @@ use serde_json::{Map, Value, json};
 use super::answer::{self, Usage};
 use super::body::Body;
 use super::error::ApiError;
+use super::form::{self, Form};
 use super::options::{self, Options};
 use super::reply::{self, Reply};
-use super::{App, RequestId};
+use super::{App, RequestId, functions};
 use crate::load::Served;
-use crate::tools::{Form, Reader};
 
 /// Most messages of a conversation.
 const MESSAGES: usize = 4096;
@@ -27,29 +27,25 @@ pub(crate) async fn handle(
     let served = app.served()?;
     let body = Body::parse(&bytes)?;
     let variant = app.variant(&served, &body)?;
-    body.refuse(&[
-        ("response_format", json!({"type": "text"})),
-        ("guided_json", Value::Null),
-        ("guided_regex", Value::Null),
-        ("guided_choice", Value::Null),
-        ("guided_grammar", Value::Null),
-        ("functions", json!([])),
-        ("parallel_tool_calls", json!(true)),
-    ])?;
+    body.refuse(&[("functions", json!([]))])?;
     let mut options = Options::parse(&body, &served.generation)?;
     let log_probs = match body.flag("logprobs", false)? {
         true => Some(body.count("top_logprobs", 0..=20)?.unwrap_or(0)),
         false => None,
     };
-    let calls = calls(&served, &body)?;
+    let calls = functions::reader(&served, &body)?;
     if let Some((form, _)) = &calls {
-        options.spelled = marks(&served, *form);
+        options.spelled = functions::marks(&served, *form);
     }
+    let form = form(&served, &body)?;
     let prompt = prompt(&served, &body)?;
     let tokens = served
         .tokenizer
         .encode(&prompt, false)
         .map_err(ApiError::internal)?;
+    if let Some(form) = &form {
+        options.guide = Some(form::matcher(&app, &served, form).await?);
+    }
     let requests = options.requests(
         &served,
         variant.adapter,
@@ -77,51 +73,15 @@ pub(crate) async fn handle(
     Ok(Json(reply.whole(&served, &answers, usage)).into_response())
 }
 
-/// How to read calls, if there are functions and the model writes calls in a form that is known.
-fn calls(served: &Served, body: &Body) -> Result<Option<(Form, Reader)>, ApiError> {
-    let (Some(form), Some(tools)) = (served.calls, tools(body)?) else {
-        return Ok(None);
-    };
-    let name = |tool: &Value| {
-        let name = tool.pointer("/function/name").or_else(|| tool.get("name"));
-        name.and_then(Value::as_str).map(str::to_owned)
-    };
-    let known = tools.iter().filter_map(name).collect();
-    Ok(Some((form, Reader::new(form, known))))
-}
-
-/// Tokens that mark calls and that a text would lack, as they are special.
-fn marks(served: &Served, form: Form) -> Vec<u32> {
-    let is_hidden = |id: &u32| {
-        served
-            .tokenizer
-            .decode(&[*id], true)
-            .is_ok_and(|text| text.is_empty())
-    };
-    let ids = form
-        .marks()
-        .into_iter()
-        .filter_map(|mark| served.tokenizer.id(mark));
-    ids.filter(is_hidden).collect()
-}
-
-/// The functions the model may call.
-fn tools(body: &Body) -> Result<Option<Vec<Value>>, ApiError> {
-    let may = match body.get("tool_choice").map(|choice| choice.as_str()) {
-        None | Some(Some("auto")) => true,
-        Some(Some("none")) => false,
-        Some(_) => {
-            return Err(body.error(
-                "tool_choice",
-                "is not supported here, other than `auto` and `none`",
-            ));
-        }
-    };
-    match body.get("tools") {
-        None => Ok(None),
-        Some(Value::Array(tools)) if tools.is_empty() || !may => Ok(None),
-        Some(Value::Array(tools)) => Ok(Some(tools.clone())),
-        Some(_) => Err(body.error("tools", "is no list")),
+/// The form of the answer. One that has to be a call is no text, so what is said of texts does not matter then.
+fn form(served: &Served, body: &Body) -> Result<Option<Form>, ApiError> {
+    match (functions::required(served, body)?, form::of(body)?) {
+        (Some(_), Some(form)) if !form.field.starts_with("response_format") => Err(body.error(
+            "tool_choice",
+            format!("asks for a call, which can't be combined with `{}`", form.field),
+        )),
+        (Some(calls), _) => Ok(Some(calls)),
+        (None, form) => Ok(form),
     }
 }
 
@@ -132,7 +92,7 @@ pub(crate) fn prompt(served: &Served, body: &Body) -> Result<String, ApiError> {
         .ok_or_else(|| ApiError::field("messages", "can't be used: the model has no chat template"))?;
     let conversation = Conversation {
         messages: messages(body)?,
-        tools: tools(body)?,
+        tools: functions::tools(body)?,
         add_generation_prompt: body.flag("add_generation_prompt", true)?,
         arguments: match body.get("chat_template_kwargs") {
             None => Map::new(),

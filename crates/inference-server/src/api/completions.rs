@@ -11,7 +11,7 @@ use super::answer::{self, Usage};
 use super::body::{Body, token};
 use super::error::ApiError;
 use super::options::Options;
-use super::{App, RequestId};
+use super::{App, RequestId, form};
 use crate::engine::{Event, Token};
 use crate::load::Served;
 
@@ -32,10 +32,13 @@ pub(crate) async fn handle(
         ("suffix", "".into()),
         ("best_of", body.get("n").cloned().unwrap_or_else(|| 1.into())),
     ])?;
-    let options = Options::parse(&body, &served.generation)?;
+    let mut options = Options::parse(&body, &served.generation)?;
     let log_probs = body.count("logprobs", 0..=20)?;
     let echo = body.flag("echo", false)?;
     let prompts = prompts(&served, &body, "prompt", PROMPTS)?;
+    if let Some(form) = form::of(&body)? {
+        options.guide = Some(form::matcher(&app, &served, &form).await?);
+    }
     let mut requests = Vec::new();
     let mut heads = Vec::new();
     let mut usage = Usage::default();
@@ -145,12 +148,10 @@ fn stream(
             Event::End(end) => {
                 usage.add(&end);
                 open -= 1;
-                chunks.push(chunk(choice(
-                    index,
-                    &end.text,
-                    Value::Null,
-                    Some(end.reason.as_str()),
-                )));
+                chunks.push(match answer::failure(&end) {
+                    Some(error) => error,
+                    None => chunk(choice(index, &end.text, Value::Null, Some(end.reason.as_str()))),
+                });
                 if open == 0 && with_usage {
                     let mut last = chunk(json!([]));
                     last["usage"] = usage.json();

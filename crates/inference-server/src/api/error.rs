@@ -65,6 +65,17 @@ impl ApiError {
         }
     }
 
+    /// An answer that can't be brought to its end in the form that was asked for.
+    pub(crate) fn stuck(problem: impl Into<String>) -> Self {
+        Self {
+            status: StatusCode::BAD_REQUEST,
+            message: problem.into(),
+            kind: "invalid_request_error",
+            param: None,
+            code: Some("constraint_failed"),
+        }
+    }
+
     pub(crate) fn unauthorized(message: &str) -> Self {
         Self {
             status: StatusCode::UNAUTHORIZED,

@@ -131,6 +131,7 @@ fn options(served: &Served, body: &Body, prompt: usize) -> Result<Options, ApiEr
         stops: kwargs.texts("stop_strings", 16)?,
         end,
         spelled: Vec::new(),
+        guide: None,
         stream: false,
         stream_usage: false,
     })

@@ -7,6 +7,8 @@ mod chat;
 mod completions;
 mod embeddings;
 mod error;
+mod form;
+mod functions;
 mod info;
 mod legacy;
 mod options;

@@ -7,6 +7,7 @@ use serde_json::Value;
 use super::body::Body;
 use super::error::ApiError;
 use crate::engine::Request;
+use crate::guide::Matcher;
 use crate::load::Served;
 
 /// Tokens of an answer when nothing is said: as transformers' server has it.
@@ -32,6 +33,8 @@ pub(crate) struct Options {
     pub(crate) end: Vec<u32>,
     /// See [`Request::spelled`].
     pub(crate) spelled: Vec<u32>,
+    /// See [`Request::guide`].
+    pub(crate) guide: Option<Matcher>,
     pub(crate) stream: bool,
     pub(crate) stream_usage: bool,
 }
@@ -59,6 +62,7 @@ impl Options {
             stops: body.texts("stop", STOPS)?,
             end,
             spelled: Vec::new(),
+            guide: None,
             stream: body.flag("stream", false)?,
             stream_usage: body.inner("stream_options")?.flag("include_usage", false)?,
         })
@@ -97,6 +101,7 @@ impl Options {
             end: self.end.clone(),
             spelled: self.spelled.clone(),
             log_probs,
+            guide: self.guide.clone(),
         };
         Ok((0..self.choices as u64).map(request).collect())
     }
@@ -125,6 +130,7 @@ pub(crate) fn embedding(
         end: Vec::new(),
         spelled: Vec::new(),
         log_probs: None,
+        guide: None,
     })
 }
 

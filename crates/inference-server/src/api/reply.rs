@@ -172,11 +172,12 @@ pub(crate) fn stream(
             Event::End(end) => {
                 usage.add(&end);
                 open -= 1;
-                let mut parts = choice.push(end.text);
+                let mut parts = choice.push(end.text.clone());
                 parts.extend(choice.finish());
                 let mut chunks = reply.deltas(index, choice, parts, Value::Null);
                 let reason = choice.reason(end.reason);
-                chunks.push(reply.delta(index, &json!({}), &Value::Null, Some(reason)));
+                let last = reply.delta(index, &json!({}), &Value::Null, Some(reason));
+                chunks.push(answer::failure(&end).unwrap_or(last));
                 if open == 0 && with_usage {
                     let mut last = reply.chunk(&json!([]));
                     last["usage"] = usage.json();

@@ -14,6 +14,7 @@ use model::{Decoder, Lora, Tokenizer};
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::sync::oneshot;
 
+use crate::guide::Matcher;
 use crate::measure::Measure;
 use crate::scheduler::{Limits, Refusal};
 
@@ -46,6 +47,8 @@ pub(crate) struct Request {
     pub(crate) spelled: Vec<u32>,
     /// How many of the likeliest tokens to name beside each one; none at all when absent.
     pub(crate) log_probs: Option<usize>,
+    /// The form that the answer has to have; any without it.
+    pub(crate) guide: Option<Matcher>,
 }
 
 /// What happens to a request, in order.
@@ -74,6 +77,8 @@ pub(crate) struct End {
     pub(crate) cached: usize,
     /// The prompt as a vector, if that was asked for.
     pub(crate) vector: Option<Vec<f32>>,
+    /// Why the form that was asked for could not be followed to its end.
+    pub(crate) problem: Option<String>,
 }
 
 /// Why an answer is over.
@@ -83,7 +88,7 @@ pub(crate) enum Reason {
     Stop,
     /// It has as many tokens as were asked for.
     Length,
-    /// The model failed; the log says why.
+    /// The model failed, and the log says why; or [`End::problem`] does.
     Failed,
 }
 

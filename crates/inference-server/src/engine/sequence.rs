@@ -7,6 +7,7 @@ use model::{Cache, TextStream, Tokenizer};
 use tokio::sync::mpsc::UnboundedSender;
 
 use super::{End, Event, Reason, Request, Token};
+use crate::guide::Stuck;
 use crate::pool::Mean;
 use crate::stop::Stops;
 
@@ -18,6 +19,8 @@ pub(super) struct Sequence {
     pub(super) cache: Cache,
     pool: Option<Mean>,
     sampler: Sampler,
+    /// See [`End::problem`].
+    problem: Option<String>,
     text: TextStream,
     stops: Stops,
     events: UnboundedSender<Event>,
@@ -34,6 +37,7 @@ impl Sequence {
             tokens: request.prompt.clone(),
             cache,
             sampler: Sampler::new(request.settings.clone(), request.seed, &request.prompt),
+            problem: None,
             text: TextStream::default(),
             stops: Stops::new(request.stops.clone()),
             events,
@@ -61,6 +65,19 @@ impl Sequence {
         }
     }
 
+    /// Whether its tokens have to follow a form.
+    pub(super) fn is_guided(&self) -> bool {
+        self.request.guide.is_some()
+    }
+
+    /// Finds out which tokens the form permits next, so that [`Self::pick`] takes no time for it.
+    pub(super) fn prepare(&mut self) {
+        if let Some(guide) = &mut self.request.guide {
+            // What goes wrong does so again, and is told, when a token is picked.
+            let _ = guide.prepare();
+        }
+    }
+
     /// Nobody waits for the answer any more.
     pub(super) fn is_abandoned(&self) -> bool {
         self.events.is_closed()
@@ -76,6 +93,21 @@ impl Sequence {
         &self.tokens[from..(from + count).min(self.tokens.len())]
     }
 
+    /// The next token, and whether it completes the form that was asked for.
+    fn choose(&mut self, logits: &mut [f32]) -> Result<(u32, bool), Stuck> {
+        let forbidden: &[u32] = if self.generated() < self.request.least {
+            &self.request.end
+        } else {
+            &[]
+        };
+        let Some(guide) = &mut self.request.guide else {
+            return Ok((self.sampler.pick(logits, forbidden), false));
+        };
+        guide.restrict(logits, forbidden)?;
+        let token = self.sampler.pick(logits, &[]);
+        Ok((token, guide.take(token)?))
+    }
+
     /// Picks the next token; returns why the answer is over, if it is.
     pub(super) fn pick(
         &mut self,
@@ -83,12 +115,13 @@ impl Sequence {
         mut logits: Vec<f32>,
     ) -> model::Result<Option<Reason>> {
         let original = self.request.log_probs.map(|_| logits.clone());
-        let forbidden: &[u32] = if self.generated() < self.request.least {
-            &self.request.end
-        } else {
-            &[]
+        let (token, complete) = match self.choose(&mut logits) {
+            Ok(chosen) => chosen,
+            Err(stuck) => {
+                self.problem = Some(stuck.to_string());
+                return Ok(Some(Reason::Failed));
+            }
         };
-        let token = self.sampler.pick(&mut logits, forbidden);
         self.tokens.push(token);
         self.last_token = Some(Instant::now());
         if self.request.end.contains(&token) {
@@ -102,7 +135,7 @@ impl Sequence {
             text: shown.text,
             log_probs,
         }));
-        if shown.stopped {
+        if shown.stopped || complete {
             return Ok(Some(Reason::Stop));
         }
         Ok((self.generated() >= self.request.most).then_some(Reason::Length))
@@ -133,6 +166,7 @@ impl Sequence {
             generated: self.generated(),
             cached: self.cached,
             vector: self.pool.as_ref().map(Mean::vector),
+            problem: self.problem.clone(),
         }));
     }
 

@@ -6,6 +6,7 @@ use std::sync::mpsc::Receiver;
 use std::time::Instant;
 
 use model::{Cache, Lora, Segment, Tokenizer, Want};
+use rayon::iter::{IntoParallelRefMutIterator as _, ParallelIterator as _};
 use tokio::sync::mpsc::unbounded_channel;
 
 use super::sequence::Sequence;
@@ -169,6 +170,7 @@ impl Worker {
         let mut ended = Vec::new();
         match outcome {
             Ok(outputs) => {
+                prepare(&mut chosen);
                 for ((share, sequence), output) in chosen.iter_mut().zip(outputs) {
                     let over = if sequence.embeds() {
                         sequence.pool(&output);
@@ -225,6 +227,15 @@ fn kind(model: &Adapted, sequence: &Sequence) -> Kind {
 struct Kind {
     adapter: Option<usize>,
     long_angles: bool,
+}
+
+/// Looks in all forms at once for what they permit: a slow one holds up the others less.
+fn prepare(chosen: &mut [(Share, &mut Sequence)]) {
+    let guided = |(share, sequence): &&mut (Share, &mut Sequence)| share.picks && sequence.is_guided();
+    if chosen.iter_mut().filter(guided).count() > 1 {
+        let all = chosen.par_iter_mut().filter(guided);
+        all.for_each(|(_, sequence)| sequence.prepare());
+    }
 }
 
 /// Picks a token, with its time.

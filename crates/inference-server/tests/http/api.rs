@@ -251,11 +251,6 @@ async fn mistakes_are_told_with_their_field() {
             "top_logprobs",
         ),
         (chat(json!({"logit_bias": {"a": 1}})), 400, "logit_bias"),
-        (
-            chat(json!({"response_format": {"type": "json_object"}})),
-            400,
-            "response_format",
-        ),
         (chat(json!({"tools": {}})), 400, "tools"),
         (chat(json!({"model": "other"})), 404, "model"),
     ];

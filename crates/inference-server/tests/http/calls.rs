@@ -118,20 +118,6 @@ async fn tagged_calls_become_calls() {
             .len(),
         5
     );
-
-    for (field, value) in [
-        ("tool_choice", json!("required")),
-        (
-            "tool_choice",
-            json!({"type": "function", "function": {"name": "weather"}}),
-        ),
-        ("parallel_tool_calls", json!(false)),
-    ] {
-        let (status, reply) = server
-            .ask("/v1/chat/completions", &request(&json!({field: value})))
-            .await;
-        assert_eq!((status, reply["error"]["param"].as_str()), (400, Some(field)));
-    }
 }
 
 #[tokio::test]
@@ -161,6 +147,18 @@ async fn marks_that_are_special_tokens_are_seen() {
         let (content, ..) = answer(&server, &request(&json!({"tools": []}))).await;
         assert!(!content.as_str().unwrap().contains(mark), "{content}");
     }
+}
+
+#[tokio::test]
+async fn functions_reach_the_template_as_they_were_sent() {
+    let server = Server::start(&["--chat-template={{ tools | tojson }}"]).await;
+    let tools = r#"[{"type": "function", "function": {"name": "b", "description": "a"}}]"#;
+    let body = json!({"messages": [{"role": "user", "content": "x"}], "tools": serde_json::from_str::<Value>(tools).unwrap()});
+    let (_, reply) = server.ask("/tokenize", &body).await;
+    let (_, text) = server
+        .ask("/detokenize", &json!({"tokens": reply["tokens"]}))
+        .await;
+    assert_eq!(text, json!({"prompt": tools}), "{reply}");
 }
 
 #[tokio::test]

@@ -10,6 +10,7 @@
 mod api;
 mod calls;
 mod embeddings;
+mod forms;
 mod front;
 mod hub;
 mod load;

@@ -14,13 +14,13 @@ const STAGES: &str = include_str!("stages.yaml");
 pub(super) fn parts(assets: &Assets, home: &Home, options: &ClusterOptions) -> Result<[ProcessSpec; 3]> {
     fs::write(home.stages(), stages(options)).context("cannot write the stages of the node simulator")?;
     Ok([
-        controller_manager(assets, home)?,
+        controller_manager(assets, home, options.node_silence)?,
         scheduler(assets, home)?,
-        kwok(assets, home)?,
+        kwok(assets, home, options.node_silence)?,
     ])
 }
 
-fn controller_manager(assets: &Assets, home: &Home) -> Result<ProcessSpec> {
+fn controller_manager(assets: &Assets, home: &Home, node_silence: Duration) -> Result<ProcessSpec> {
     let pki = home.pki();
     Ok(with_kubeconfig(Tool::KubeControllerManager, assets, home)?
         .args([
@@ -29,6 +29,7 @@ fn controller_manager(assets: &Assets, home: &Home) -> Result<ProcessSpec> {
                 pki.join("sa.key").display()
             ),
             format!("--root-ca-file={}", pki.join("ca.crt").display()),
+            format!("--node-monitor-grace-period={}s", node_silence.as_secs()),
         ])
         .args([
             "--use-service-account-credentials=true",
@@ -36,7 +37,6 @@ fn controller_manager(assets: &Assets, home: &Home) -> Result<ProcessSpec> {
             "--secure-port=0",
             "--allocate-node-cidrs=false",
             "--node-monitor-period=1s",
-            "--node-monitor-grace-period=16s",
             // Without these a lost node of a small cluster is tainted and its pods stay.
             "--node-eviction-rate=10",
             "--secondary-node-eviction-rate=10",
@@ -50,14 +50,17 @@ fn scheduler(assets: &Assets, home: &Home) -> Result<ProcessSpec> {
     Ok(with_kubeconfig(Tool::KubeScheduler, assets, home)?.args(["--leader-elect=false", "--secure-port=0"]))
 }
 
-fn kwok(assets: &Assets, home: &Home) -> Result<ProcessSpec> {
+fn kwok(assets: &Assets, home: &Home, node_silence: Duration) -> Result<ProcessSpec> {
     Ok(with_kubeconfig(Tool::Kwok, assets, home)?
         // It would read the user's own configuration otherwise.
         .env("HOME", home.dir())
-        .args([format!("--config={}", home.stages().display())])
+        .args([
+            format!("--config={}", home.stages().display()),
+            // It renews a lease when a quarter of it is over.
+            format!("--node-lease-duration-seconds={}", node_silence.as_secs() * 5 / 2),
+        ])
         .args([
             "--manage-nodes-with-annotation-selector=kwok.x-k8s.io/node=fake",
-            "--node-lease-duration-seconds=40",
             // Room for tens of thousands of pods; nothing ever listens on these addresses.
             "--cidr=10.244.0.0/16",
             "--node-ip=10.224.0.4",

@@ -54,6 +54,9 @@ pub struct ClusterOptions {
     pub pod_start: Duration,
     /// How long a simulated pod of a Job runs before it succeeds.
     pub job_duration: Duration,
+    /// How long a node may be silent before its pods count as not ready. Simulated nodes report when five eighths of it are over, which is
+    /// work of its own where they are many.
+    pub node_silence: Duration,
     /// More flags for the API server.
     pub apiserver_args: Vec<String>,
 }
@@ -68,6 +71,7 @@ impl ClusterOptions {
             lifetime: Lifetime::Owner,
             pod_start: Duration::from_millis(200),
             job_duration: Duration::from_secs(2),
+            node_silence: Duration::from_secs(16),
             apiserver_args: Vec::new(),
         }
     }

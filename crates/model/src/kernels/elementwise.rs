@@ -1,26 +1,42 @@
 //! Everything that is done to one token's activations alone.
+//!
+//! What is to become vector code is a type with [`WithSimd`]: of a closure the compiler may make a function of its own, which then
+//! has none of the processor's vectors.
+
+use pulp::{Simd, WithSimd};
 
 use crate::config::Activation;
 
 /// Root-mean-square norm, in place: `x · weight / √(mean(x²) + epsilon)`.
 pub(crate) fn rms_norm(x: &mut [f32], weight: &[f32], epsilon: f32) {
-    super::arch().dispatch(
-        #[inline(always)]
-        || {
-            let mut squares = [0.0_f32; 16];
-            let (chunks, rest) = x.as_chunks::<16>();
-            for chunk in chunks {
-                for (square, value) in squares.iter_mut().zip(chunk) {
-                    *square += value * value;
-                }
+    super::arch().dispatch(Norm { x, weight, epsilon });
+}
+
+struct Norm<'a> {
+    x: &'a mut [f32],
+    weight: &'a [f32],
+    epsilon: f32,
+}
+
+impl WithSimd for Norm<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) {
+        let Self { x, weight, epsilon } = self;
+        let mut squares = [0.0_f32; 16];
+        let (chunks, rest) = x.as_chunks::<16>();
+        for chunk in chunks {
+            for (square, value) in squares.iter_mut().zip(chunk) {
+                *square += value * value;
             }
-            let sum = squares.iter().sum::<f32>() + rest.iter().map(|value| value * value).sum::<f32>();
-            let scale = (sum / x.len() as f32 + epsilon).sqrt().recip();
-            for (value, weight) in x.iter_mut().zip(weight) {
-                *value = *value * scale * weight;
-            }
-        },
-    );
+        }
+        let sum = squares.iter().sum::<f32>() + rest.iter().map(|value| value * value).sum::<f32>();
+        let scale = (sum / x.len() as f32 + epsilon).sqrt().recip();
+        for (value, weight) in x.iter_mut().zip(weight) {
+            *value = *value * scale * weight;
+        }
+    }
 }
 
 /// Turns the first `2 · cos.len()` elements of a head: element `i` with element `i + cos.len()`.
@@ -34,18 +50,32 @@ pub(crate) fn rotate(head: &mut [f32], cos: &[f32], sin: &[f32]) {
 
 /// `activation(gate) · up` into `out`.
 pub(crate) fn gated(activation: Activation, gate: &[f32], up: &[f32], out: &mut [f32]) {
-    super::arch().dispatch(
-        #[inline(always)]
-        || {
-            for ((out, gate), up) in out.iter_mut().zip(gate).zip(up) {
-                let bent = match activation {
-                    Activation::Silu => gate / (1.0 + exp(-gate)),
-                    Activation::GeluTanh => gelu(*gate),
-                };
-                *out = bent * up;
-            }
-        },
-    );
+    super::arch().dispatch(Gated {
+        activation,
+        gate,
+        up,
+        out,
+    });
+}
+
+struct Gated<'a> {
+    activation: Activation,
+    gate: &'a [f32],
+    up: &'a [f32],
+    out: &'a mut [f32],
+}
+
+impl WithSimd for Gated<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) {
+        let all = self.out.iter_mut().zip(self.gate).zip(self.up);
+        match self.activation {
+            Activation::Silu => all.for_each(|((out, gate), up)| *out = gate / (1.0 + exp(-gate)) * up),
+            Activation::GeluTanh => all.for_each(|((out, gate), up)| *out = gelu(*gate) * up),
+        }
+    }
 }
 
 /// GELU's tanh approximation, by `tanh(y) = 1 - 2 / (exp(2y) + 1)`.
@@ -73,16 +103,13 @@ pub fn exp(x: f32) -> f32 {
     const HIGH: f32 = 0.693_359_4;
     const LOW: f32 = -2.121_944_4e-4;
     let x = x.clamp(-87.0, 88.0);
-    let n = (x * std::f32::consts::LOG2_E + 12_582_912.0) - 12_582_912.0; // rounds to the nearest whole number
+    // Rounds to the nearest whole number, which is then in the lowest bits.
+    let shifted = x * std::f32::consts::LOG2_E + 12_582_912.0;
+    let n = shifted - 12_582_912.0;
     let r = x - n * HIGH - n * LOW;
     let series =
         1.0 + r * (1.0 + r * (0.5 + r * (1.0 / 6.0 + r * (1.0 / 24.0 + r * (1.0 / 120.0 + r / 720.0)))));
-    #[expect(
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        reason = "n is whole, -126 to 127"
-    )]
-    let power = f32::from_bits(((n as i32 + 127) as u32) << 23);
+    let power = f32::from_bits(shifted.to_bits().wrapping_add(127) << 23);
     series * power
 }
 

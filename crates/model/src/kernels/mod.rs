@@ -12,6 +12,7 @@ mod floats;
 mod panels;
 mod prefetch;
 mod product;
+mod tiles;
 #[cfg(target_arch = "x86_64")]
 mod vnni;
 mod whole;

@@ -192,6 +192,8 @@ impl<T: Step> Panels<T> {
 pub(crate) enum Weights {
     F32(Panels<Single>),
     Bf16(Panels<Pair>),
+    /// bfloat16, for processors that multiply it in tiles.
+    Tiles(Panels<amx::Pairs>),
     Q8(Panels<Block>),
 }
 
@@ -200,6 +202,7 @@ macro_rules! each {
         match $weights {
             Weights::F32($panels) => $value,
             Weights::Bf16($panels) => $value,
+            Weights::Tiles($panels) => $value,
             Weights::Q8($panels) => $value,
         }
     };
@@ -250,6 +253,7 @@ mod tests {
     fn what_is_written_can_be_read() {
         round_trip::<Single>(0.0);
         round_trip::<Pair>(0.001);
+        round_trip::<amx::Pairs>(0.001);
         // Half a step of 0.5 / 127, made coarser by rounding the scale up.
         round_trip::<Block>(0.5 / 127.0 / 2.0 * 1.01);
     }

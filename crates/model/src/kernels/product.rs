@@ -86,7 +86,7 @@ impl<W: Operand> Product<'_, W> {
 
     /// Stores what the tile that begins with `token` gave with a panel.
     #[inline(always)]
-    fn store(&mut self, token: usize, index: usize, tile: &[[f32; ROWS]]) {
+    pub(super) fn store(&mut self, token: usize, index: usize, tile: &[[f32; ROWS]]) {
         let rows = (self.panels.rows() - (self.first + index) * ROWS).min(ROWS);
         let at = token * self.token_stride + index * self.panel_stride;
         for (token, values) in tile.iter().enumerate() {

@@ -30,7 +30,6 @@ pub(super) fn ignored(section: &str) -> &'static [&'static str] {
             "llm_int8_threshold",
             "llm_int8_enable_fp32_cpu_offload",
             "llm_int8_has_fp16_weight",
-            "bnb_4bit_compute_dtype",
         ],
         "LoraConfig" => &[
             "task_type",

@@ -1,14 +1,17 @@
 //! Rows of a file, one by one, whatever its format.
 
+mod columnar;
+mod compact;
+mod decoded;
+mod header;
+mod pages;
+
 use std::cell::Cell;
 use std::fs::File;
 use std::io::{self, BufRead as _, BufReader, Read};
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::rc::Rc;
 
-use parquet::file::reader::{FileReader as _, SerializedFileReader};
-use parquet::record::{Field, Row as ParquetRow};
 use serde::de::{DeserializeSeed, Deserializer as _, SeqAccess, Visitor};
 use serde_json::Value;
 
@@ -18,8 +21,6 @@ use super::{DataError, DataFile, Kind, Row};
 const ROW_BYTES: u64 = 16 << 20;
 /// Most columns of a table.
 const COLUMNS: usize = 10_000;
-/// Largest group of rows of a parquet file, in bytes; its pages are in memory one by one.
-const GROUP_BYTES: i64 = 8 << 30;
 
 /// Calls `each` with every row and its number, from 1 on.
 ///
@@ -35,7 +36,7 @@ pub fn read(
         each(number, row)
     };
     match file.kind {
-        Kind::Parquet => parquet(file, &mut each),
+        Kind::Parquet => columnar::read(file, &mut each),
         Kind::Json => json(file, &mut each),
         Kind::Csv => csv(file, &mut each),
     }
@@ -56,69 +57,6 @@ fn open(path: &Path) -> Result<File, DataError> {
         path: path.to_owned(),
         source,
     })
-}
-
-fn parquet(file: &DataFile, each: Each<'_>) -> Result<(), DataError> {
-    // The library panics on some malformed files; that must not look like a fault of this program.
-    let guarded = catch_unwind(AssertUnwindSafe(|| parquet_rows(file, each)));
-    guarded.unwrap_or_else(|_| Err(malformed(file, "it is broken: the parquet library gave up")))
-}
-
-fn parquet_rows(file: &DataFile, each: Each<'_>) -> Result<(), DataError> {
-    let reader = SerializedFileReader::new(open(&file.path)?).map_err(|error| malformed(file, error))?;
-    let groups = reader.metadata().row_groups();
-    if let Some(large) = groups
-        .iter()
-        .map(|group| group.total_byte_size())
-        .find(|bytes| !(0..=GROUP_BYTES).contains(bytes))
-    {
-        return Err(malformed(
-            file,
-            format!("a group of rows claims {large} bytes, {GROUP_BYTES} are supported"),
-        ));
-    }
-    for row in reader
-        .get_row_iter(None)
-        .map_err(|error| malformed(file, error))?
-    {
-        each(object(&row.map_err(|error| malformed(file, error))?))?;
-    }
-    Ok(())
-}
-
-fn object(row: &ParquetRow) -> Row {
-    row.get_column_iter()
-        .map(|(name, field)| (name.clone(), value(field)))
-        .collect()
-}
-
-fn value(field: &Field) -> Value {
-    match field {
-        Field::Null => Value::Null,
-        Field::Bool(value) => (*value).into(),
-        Field::Byte(value) => (*value).into(),
-        Field::Short(value) => (*value).into(),
-        Field::Int(value) => (*value).into(),
-        Field::Long(value) => (*value).into(),
-        Field::UByte(value) => (*value).into(),
-        Field::UShort(value) => (*value).into(),
-        Field::UInt(value) => (*value).into(),
-        Field::ULong(value) => (*value).into(),
-        Field::Float(value) => (*value).into(),
-        Field::Double(value) => (*value).into(),
-        Field::Str(value) => value.as_str().into(),
-        Field::Bytes(bytes) => String::from_utf8_lossy(bytes.data()).into(),
-        Field::Group(row) => object(row).into(),
-        Field::ListInternal(list) => list.elements().iter().map(value).collect(),
-        Field::MapInternal(map) => {
-            let pairs = map.entries().iter().filter_map(|(key, item)| match value(key) {
-                Value::String(key) => Some((key, value(item))),
-                _ => None,
-            });
-            Value::Object(pairs.collect())
-        }
-        other => other.to_string().into(),
-    }
 }
 
 /// A reader that fails once a row is too long; each row begins anew.

@@ -15,7 +15,9 @@ use crate::args::Args;
 use crate::config::{self, Config, Layers, Targets as Configured, WhenToSave};
 use crate::data::{DataError, Example, Examples, Order, Texts, find, packed};
 use crate::maths::random::Random;
-use crate::network::{LoadSettings, LoraSettings, Precision, Table, Targets, planned, trained_modules};
+use crate::network::{
+    Arithmetic, LoadSettings, LoraSettings, Precision, Table, Targets, planned, trained_modules,
+};
 
 /// Largest file with a template, in bytes.
 const TEMPLATE_BYTES: u64 = 1 << 20;
@@ -97,6 +99,11 @@ impl Inputs {
         LoadSettings {
             linear: quantised(config).or_else(|| precision(config)),
             rest: precision(config),
+            quantised: if config.quantization.bnb_4bit_compute_dtype.ends_with("bfloat16") {
+                Arithmetic::Bfloat16
+            } else {
+                Arithmetic::Singles
+            },
             skip: config.quantization.llm_int8_skip_modules.clone(),
             lora: LoraSettings {
                 targets: targets(args, config),

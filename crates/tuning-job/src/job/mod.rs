@@ -79,6 +79,7 @@ fn tune(
         weights_mb = network.bytes() / 1_000_000,
         modules = network.modules().len(),
         trained = network.trained(),
+        bfloat16 = network.is_rounded(),
         "model loaded"
     );
     let keeper = keeper(args, config, &inputs, &network, &load, output);

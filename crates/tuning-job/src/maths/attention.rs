@@ -4,8 +4,10 @@
 //! sequence and not with its square.
 
 use model::exp;
+use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
 
+use super::elementwise::dot;
 use super::matmul::{Mat, Out, product_here};
 
 /// Queries whose scores are in memory at once.
@@ -159,22 +161,47 @@ impl<'a> Head<'a> {
 fn softmax(row: &mut [f32], from: usize, to: usize) {
     row[..from].fill(0.0);
     row[to..].fill(0.0);
-    let seen = &mut row[from..to];
-    let most = seen
-        .iter()
-        .fold(f32::NEG_INFINITY, |most, score| most.max(*score));
-    let mut sum = 0.0;
-    for score in seen.iter_mut() {
-        *score = exp(*score - most);
-        sum += *score;
+    Arch::new().dispatch(Softmax(&mut row[from..to]));
+}
+
+struct Softmax<'a>(&'a mut [f32]);
+
+impl WithSimd for Softmax<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) {
+        let mut most = [f32::NEG_INFINITY; 16];
+        let (chunks, rest) = self.0.as_chunks::<16>();
+        for chunk in chunks {
+            for (most, score) in most.iter_mut().zip(chunk) {
+                *most = most.max(*score);
+            }
+        }
+        let most = most
+            .iter()
+            .chain(rest)
+            .fold(f32::NEG_INFINITY, |most, score| most.max(*score));
+        let mut sums = [0.0_f32; 16];
+        let (chunks, rest) = self.0.as_chunks_mut::<16>();
+        for chunk in chunks {
+            for (sum, score) in sums.iter_mut().zip(chunk) {
+                *score = exp(*score - most);
+                *sum += *score;
+            }
+        }
+        for (sum, score) in sums.iter_mut().zip(rest) {
+            *score = exp(*score - most);
+            *sum += *score;
+        }
+        let scale = sums.iter().sum::<f32>().recip();
+        self.0.iter_mut().for_each(|score| *score *= scale);
     }
-    let scale = sum.recip();
-    seen.iter_mut().for_each(|score| *score *= scale);
 }
 
 /// `p · (d - Σ p d)`, over `d`.
 fn softmax_backward(probabilities: &[f32], row: &mut [f32]) {
-    let along: f32 = probabilities.iter().zip(row.iter()).map(|(p, d)| p * d).sum();
+    let along = dot(probabilities, row);
     row.iter_mut()
         .zip(probabilities)
         .for_each(|(d, p)| *d = p * (*d - along));

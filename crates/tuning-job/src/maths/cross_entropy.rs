@@ -4,7 +4,7 @@
 //! some tokens at a time.
 
 use model::exp;
-use pulp::Arch;
+use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
 
 use super::matmul::{Mat, Out};
@@ -73,7 +73,10 @@ impl Head<'_> {
             .fold(f32::NEG_INFINITY, |most, logit| most.max(*logit));
         let own = logits[target];
         let capped = self.softcap.map(|cap| (cap, logits.to_vec()));
-        let sum = exponentials(logits, most);
+        let sum = Arch::new().dispatch(Exponentials {
+            logits: &mut *logits,
+            most,
+        });
         let share = factor / sum;
         logits.iter_mut().for_each(|logit| *logit *= share);
         logits[target] -= factor;
@@ -91,32 +94,37 @@ impl Head<'_> {
 }
 
 /// Replaces logits by `e^(logit - most)` and returns their sum.
-fn exponentials(logits: &mut [f32], most: f32) -> f32 {
-    Arch::new().dispatch(
-        #[inline(always)]
-        || {
-            let mut sums = [0.0_f32; 16];
-            let (chunks, rest) = logits.as_chunks_mut::<16>();
-            for chunk in chunks {
-                for (sum, logit) in sums.iter_mut().zip(chunk) {
-                    *logit = exp(*logit - most);
-                    *sum += *logit;
-                }
+struct Exponentials<'a> {
+    logits: &'a mut [f32],
+    most: f32,
+}
+
+impl WithSimd for Exponentials<'_> {
+    type Output = f32;
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) -> f32 {
+        let mut sums = [0.0_f32; 16];
+        let (chunks, rest) = self.logits.as_chunks_mut::<16>();
+        for chunk in chunks {
+            for (sum, logit) in sums.iter_mut().zip(chunk) {
+                *logit = exp(*logit - self.most);
+                *sum += *logit;
             }
-            let mut sum = sums.iter().sum::<f32>();
-            for logit in rest {
-                *logit = exp(*logit - most);
-                sum += *logit;
-            }
-            sum
-        },
-    )
+        }
+        let mut sum = sums.iter().sum::<f32>();
+        for logit in rest {
+            *logit = exp(*logit - self.most);
+            sum += *logit;
+        }
+        sum
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::maths::matmul::product;
+    use crate::maths::matmul::{Arithmetic, product_of_lines};
     use crate::maths::random::Random;
 
     #[test]
@@ -128,14 +136,13 @@ mod tests {
         let targets: Vec<u32> = (0..tokens as u32).map(|i| i * 2).collect();
         for softcap in [None, Some(1.5)] {
             let head = Head {
-                logits: &|out, x| product(out, x, Mat::new(&e, vocabulary, width).t(), 1.0),
+                logits: &|out, x| {
+                    let e = Mat::new(&e, vocabulary, width);
+                    product_of_lines(out, x.lines(), e.lines(), Arithmetic::Singles);
+                },
                 back: &|out, d, n| {
-                    product(
-                        out,
-                        Mat::new(d, n, vocabulary),
-                        Mat::new(&e, vocabulary, width),
-                        1.0,
-                    )
+                    let (d, e) = (Mat::new(d, n, vocabulary), Mat::new(&e, vocabulary, width).t());
+                    product_of_lines(out, d.lines(), e.lines(), Arithmetic::Singles);
                 },
                 vocabulary,
                 width,

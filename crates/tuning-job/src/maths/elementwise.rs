@@ -1,8 +1,11 @@
 //! What is done to one token's activations alone, and its derivatives.
+//!
+//! What is to become vector code is a type with [`WithSimd`]: of a closure the compiler may make a function of its own, which then
+//! has none of the processor's vectors.
 
 use model::config::Activation;
 use model::exp;
-use pulp::Arch;
+use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
 
 /// Tokens a thread takes at once.
@@ -52,15 +55,11 @@ pub(crate) fn norm_backward(x: &[f32], weight: &[f32], epsilon: f32, dy: &[f32],
 pub(crate) fn norm_row_backward(x: &[f32], weight: &[f32], epsilon: f32, dy: &[f32], dx: &mut [f32]) {
     let n = x.len() as f32;
     let scale = (dot(x, x) / n + epsilon).sqrt().recip();
-    let along: f32 = x
-        .iter()
-        .zip(weight)
-        .zip(dy)
-        .map(|((x, weight), dy)| x * weight * dy)
-        .sum();
+    let weighted: Vec<f32> = weight.iter().zip(dy).map(|(weight, dy)| weight * dy).collect();
+    let along = dot(x, &weighted);
     let back = scale * scale * scale * along / n;
-    for (((dx, x), weight), dy) in dx.iter_mut().zip(x).zip(weight).zip(dy) {
-        *dx += scale * weight * dy - x * back;
+    for ((dx, x), weighted) in dx.iter_mut().zip(x).zip(weighted) {
+        *dx += scale * weighted - x * back;
     }
 }
 
@@ -98,19 +97,37 @@ pub(crate) fn gated(activation: Activation, both: &[f32], width: usize) -> Vec<f
     out.par_chunks_mut(TOKENS * width)
         .zip(both.par_chunks(TOKENS * 2 * width))
         .for_each(|(out, both)| {
-            Arch::new().dispatch(
-                #[inline(always)]
-                || {
-                    for (out, both) in out.chunks_exact_mut(width).zip(both.chunks_exact(2 * width)) {
-                        let (gate, up) = both.split_at(width);
-                        for ((out, gate), up) in out.iter_mut().zip(gate).zip(up) {
-                            *out = bend(activation, *gate).0 * up;
-                        }
-                    }
-                },
-            );
+            for (out, both) in out.chunks_exact_mut(width).zip(both.chunks_exact(2 * width)) {
+                let (gate, up) = both.split_at(width);
+                Arch::new().dispatch(Gated {
+                    activation,
+                    gate,
+                    up,
+                    out,
+                });
+            }
         });
     out
+}
+
+struct Gated<'a> {
+    activation: Activation,
+    gate: &'a [f32],
+    up: &'a [f32],
+    out: &'a mut [f32],
+}
+
+impl WithSimd for Gated<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) {
+        let all = self.out.iter_mut().zip(self.gate).zip(self.up);
+        match self.activation {
+            Activation::Silu => all.for_each(|((out, gate), up)| *out = silu(*gate).0 * up),
+            Activation::GeluTanh => all.for_each(|((out, gate), up)| *out = gelu(*gate).0 * up),
+        }
+    }
 }
 
 /// Derivatives of gate and up, written over `both`.
@@ -118,40 +135,59 @@ pub(crate) fn gated_backward(activation: Activation, both: &mut [f32], width: us
     both.par_chunks_mut(TOKENS * 2 * width)
         .zip(dout.par_chunks(TOKENS * width))
         .for_each(|(both, dout)| {
-            Arch::new().dispatch(
-                #[inline(always)]
-                || {
-                    for (both, dout) in both.chunks_exact_mut(2 * width).zip(dout.chunks_exact(width)) {
-                        let (gate, up) = both.split_at_mut(width);
-                        for ((gate, up), dout) in gate.iter_mut().zip(up).zip(dout) {
-                            let (bent, slope) = bend(activation, *gate);
-                            (*gate, *up) = (slope * *up * dout, bent * dout);
-                        }
-                    }
-                },
-            );
+            for (both, dout) in both.chunks_exact_mut(2 * width).zip(dout.chunks_exact(width)) {
+                let (gate, up) = both.split_at_mut(width);
+                Arch::new().dispatch(GatedBackward {
+                    activation,
+                    gate,
+                    up,
+                    dout,
+                });
+            }
         });
 }
 
-/// The activation and its derivative.
-#[inline(always)]
-fn bend(activation: Activation, x: f32) -> (f32, f32) {
-    match activation {
-        Activation::Silu => {
-            let sigmoid = 1.0 / (1.0 + exp(-x));
-            (x * sigmoid, sigmoid * (1.0 + x * (1.0 - sigmoid)))
-        }
-        Activation::GeluTanh => {
-            const ROOT: f32 = 0.797_884_6; // √(2/π)
-            let y = ROOT * (x + 0.044_715 * x * x * x);
-            let tanh = 1.0 - 2.0 / (exp(2.0 * y) + 1.0);
-            let inner = ROOT * (1.0 + 3.0 * 0.044_715 * x * x);
-            (
-                0.5 * x * (1.0 + tanh),
-                0.5 * (1.0 + tanh) + 0.5 * x * (1.0 - tanh * tanh) * inner,
-            )
+struct GatedBackward<'a> {
+    activation: Activation,
+    gate: &'a mut [f32],
+    up: &'a mut [f32],
+    dout: &'a [f32],
+}
+
+impl WithSimd for GatedBackward<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) {
+        let all = self.gate.iter_mut().zip(self.up).zip(self.dout);
+        let write = |gate: &mut f32, up: &mut f32, dout: &f32, (bent, slope): (f32, f32)| {
+            (*gate, *up) = (slope * *up * dout, bent * dout);
+        };
+        match self.activation {
+            Activation::Silu => all.for_each(|((gate, up), dout)| write(gate, up, dout, silu(*gate))),
+            Activation::GeluTanh => all.for_each(|((gate, up), dout)| write(gate, up, dout, gelu(*gate))),
         }
     }
+}
+
+/// `x · sigmoid(x)` and its derivative.
+#[inline(always)]
+fn silu(x: f32) -> (f32, f32) {
+    let sigmoid = 1.0 / (1.0 + exp(-x));
+    (x * sigmoid, sigmoid * (1.0 + x * (1.0 - sigmoid)))
+}
+
+/// GELU's tanh approximation and its derivative.
+#[inline(always)]
+fn gelu(x: f32) -> (f32, f32) {
+    const ROOT: f32 = 0.797_884_6; // √(2/π)
+    let y = ROOT * (x + 0.044_715 * x * x * x);
+    let tanh = 1.0 - 2.0 / (exp(2.0 * y) + 1.0);
+    let inner = ROOT * (1.0 + 3.0 * 0.044_715 * x * x);
+    (
+        0.5 * x * (1.0 + tanh),
+        0.5 * (1.0 + tanh) + 0.5 * x * (1.0 - tanh * tanh) * inner,
+    )
 }
 
 #[cfg(test)]

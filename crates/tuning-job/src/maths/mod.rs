@@ -6,5 +6,6 @@
 pub(crate) mod attention;
 pub(crate) mod cross_entropy;
 pub(crate) mod elementwise;
+pub(crate) mod low_rank;
 pub(crate) mod matmul;
 pub(crate) mod random;

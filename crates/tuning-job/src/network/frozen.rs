@@ -1,15 +1,11 @@
-//! Weights that stay as they are, in the precision they are kept in; arithmetic is in 32-bit floats.
+//! Weights that stay as they are, in the precision they are kept in.
 //!
-//! Short forms are widened some rows at a time, for each product anew: a whole widened copy would cost what they save.
+//! Short forms are widened while they are copied for a product, each time anew: a whole widened copy would cost what they save.
 
 use half::{bf16, f16};
-use rayon::prelude::*;
 
 use super::quantise::{Quantised, Table};
-use crate::maths::matmul::{Mat, Out, product};
-
-/// Elements widened at once.
-const WIDENED: usize = 1 << 20;
+use crate::maths::matmul::{Arithmetic, Factor, Mat, Out, Rows, product_of_lines};
 
 /// What weights are kept in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,10 +52,17 @@ pub(crate) struct Frozen {
     values: Values,
     outputs: usize,
     inputs: usize,
+    arithmetic: Arithmetic,
 }
 
 impl Frozen {
-    pub(crate) fn new(values: Vec<f32>, inputs: usize, precision: Precision) -> Self {
+    /// `quantised` is how products are computed if that is what weights become; bfloat16 ones are multiplied as such.
+    pub(crate) fn new(values: Vec<f32>, inputs: usize, precision: Precision, quantised: Arithmetic) -> Self {
+        let arithmetic = match precision {
+            Precision::F32 | Precision::F16 => Arithmetic::Singles,
+            Precision::Bf16 => Arithmetic::Bfloat16,
+            Precision::Quantised { .. } => quantised,
+        };
         let outputs = values.len() / inputs.max(1);
         let values = match precision {
             Precision::F32 => Values::F32(values),
@@ -83,6 +86,7 @@ impl Frozen {
             values,
             outputs,
             inputs,
+            arithmetic,
         }
     }
 
@@ -92,6 +96,11 @@ impl Frozen {
 
     pub(crate) fn inputs(&self) -> usize {
         self.inputs
+    }
+
+    /// How products are computed.
+    pub(crate) fn arithmetic(&self) -> Arithmetic {
+        self.arithmetic
     }
 
     pub(crate) fn bytes(&self) -> usize {
@@ -104,78 +113,28 @@ impl Frozen {
 
     /// `x · Wᵀ`.
     pub(crate) fn forward(&self, out: Out<'_>, x: Mat<'_>) {
-        let Out { data, stride, add } = out;
-        self.in_parts(|first, rows, weights| {
-            let out = Out {
-                data: &mut data[first..],
-                stride,
-                add,
-            };
-            product(out, x, Mat::new(weights, rows, self.inputs).t(), 1.0);
-        });
+        let rows = Factor::of_rows(self, self.outputs, self.inputs);
+        product_of_lines(out, x.lines(), rows, self.arithmetic);
     }
 
     /// `dy · W`; rows of `dy` begin `stride` apart.
     pub(crate) fn backward(&self, out: Out<'_>, dy: &[f32], tokens: usize, stride: usize) {
-        let Out {
-            data,
-            stride: out_stride,
-            add,
-        } = out;
-        self.in_parts(|first, rows, weights| {
-            let out = Out {
-                data: &mut *data,
-                stride: out_stride,
-                add: add || first > 0,
-            };
-            product(
-                out,
-                Mat::strided(&dy[first..], tokens, rows, stride),
-                Mat::new(weights, rows, self.inputs),
-                1.0,
-            );
-        });
+        let dy = Mat::strided(dy, tokens, self.outputs, stride);
+        let columns = Factor::of_columns(self, self.inputs, self.outputs);
+        product_of_lines(out, dy.lines(), columns, self.arithmetic);
     }
+}
 
-    /// One row.
-    pub(crate) fn row(&self, row: usize, out: &mut [f32]) {
-        let range = row * self.inputs..(row + 1) * self.inputs;
+impl Rows for Frozen {
+    fn read(&self, row: usize, from: usize, out: &mut [f32]) {
+        let at = row * self.inputs + from;
+        let range = at..at + out.len();
         match &self.values {
             Values::F32(values) => out.copy_from_slice(&values[range]),
             Values::Bf16(values) => widen_bf16(&values[range], out),
             Values::F16(values) => widen_f16(&values[range], out),
-            Values::Quantised(_) => self.widen(row, 1, out),
+            Values::Quantised(values) => values.dequantise(at, out),
         }
-    }
-
-    /// Calls `f` with the first row, the number of rows and their values, until all rows were there.
-    fn in_parts(&self, mut f: impl FnMut(usize, usize, &[f32])) {
-        if let Values::F32(values) = &self.values {
-            return f(0, self.outputs, values);
-        }
-        let at_once = ((WIDENED / self.inputs.max(1)) & !1).max(2);
-        let mut buffer = vec![0.0; at_once.min(self.outputs) * self.inputs];
-        for first in (0..self.outputs).step_by(at_once) {
-            let rows = at_once.min(self.outputs - first);
-            let buffer = &mut buffer[..rows * self.inputs];
-            self.widen(first, rows, buffer);
-            f(first, rows, buffer);
-        }
-    }
-
-    /// Rows from `first`, an even number where values are quantised and rows odd, on.
-    fn widen(&self, first: usize, rows: usize, out: &mut [f32]) {
-        let width = 2 * self.inputs * rows.div_ceil(16);
-        out.par_chunks_mut(width).enumerate().for_each(|(index, out)| {
-            let from = first * self.inputs + index * width;
-            let range = from..from + out.len();
-            match &self.values {
-                Values::F32(values) => out.copy_from_slice(&values[range]),
-                Values::Bf16(values) => widen_bf16(&values[range], out),
-                Values::F16(values) => widen_f16(&values[range], out),
-                Values::Quantised(values) => values.dequantise(from, out),
-            }
-        });
     }
 }
 
@@ -204,7 +163,11 @@ mod tests {
         };
         let (outputs, inputs, tokens) = (37, 65, 3);
         let mut random = Random::new(&[5]);
-        let mut draw = |count: usize| -> Vec<f32> { (0..count).map(|_| random.normal() as f32).collect() };
+        // Values that bfloat16 holds: products round nothing else.
+        let mut draw = |count: usize| -> Vec<f32> {
+            let values = (0..count).map(|_| bf16::from_f64(random.normal()).to_f32());
+            values.collect()
+        };
         let (weights, x, dy) = (
             draw(outputs * inputs),
             draw(tokens * inputs),
@@ -217,11 +180,11 @@ mod tests {
             quantised(false),
             quantised(true),
         ] {
-            let frozen = Frozen::new(weights.clone(), inputs, precision);
+            let frozen = Frozen::new(weights.clone(), inputs, precision, Arithmetic::Singles);
             let mut wide = vec![0.0; outputs * inputs];
-            frozen.in_parts(|first, rows, part| {
-                wide[first * inputs..(first + rows) * inputs].copy_from_slice(part)
-            });
+            for (row, out) in wide.chunks_mut(inputs).enumerate() {
+                frozen.read(row, 0, out);
+            }
             let mut y = vec![0.0; tokens * outputs];
             frozen.forward(Out::set(&mut y, outputs), Mat::new(&x, tokens, inputs));
             let mut dx = vec![0.0; tokens * inputs];
@@ -236,9 +199,10 @@ mod tests {
                     .sum();
                 assert!((dx[token * inputs + 9] - sum).abs() < 1e-3);
             }
-            let mut row = vec![0.0; inputs];
-            frozen.row(4, &mut row);
-            assert_eq!(row, wide[4 * inputs..5 * inputs]);
+            // From odd places on, too.
+            let mut part = [0.0; 31];
+            frozen.read(5, 8, &mut part);
+            assert_eq!(part, wide[5 * inputs + 8..][..31]);
         }
     }
 }

@@ -5,7 +5,8 @@ use model::config::{LayerSpec, Rope};
 use rayon::prelude::*;
 
 use super::Batch;
-use super::linear::{Pass, Stack};
+use super::linear::Stack;
+use super::lora::Pass;
 use crate::maths::attention::{Heads, attend, attend_backward};
 use crate::maths::elementwise::{
     gated, gated_backward, norm, norm_backward, norm_row, norm_row_backward, rotate, rotate_back,
@@ -74,14 +75,20 @@ impl Batchwise {
 }
 
 impl Layer {
+    fn stacks(&self) -> [&Stack; 4] {
+        [&self.qkv, &self.output, &self.gate_up, &self.down]
+    }
+
     pub(crate) fn bytes(&self) -> usize {
-        self.qkv.bytes() + self.output.bytes() + self.gate_up.bytes() + self.down.bytes()
+        self.stacks().map(Stack::bytes).iter().sum()
     }
 
     pub(crate) fn is_trained(&self) -> bool {
-        [&self.qkv, &self.output, &self.gate_up, &self.down]
-            .into_iter()
-            .any(Stack::is_trained)
+        self.stacks().into_iter().any(Stack::is_trained)
+    }
+
+    pub(crate) fn is_rounded(&self) -> bool {
+        self.stacks().into_iter().any(Stack::is_rounded)
     }
 
     fn heads(&self, spec: &Spec) -> Heads {

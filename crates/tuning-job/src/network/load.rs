@@ -5,7 +5,8 @@ use model::{Spec, Store};
 
 use super::frozen::{Frozen, Precision};
 use super::layer::Layer;
-use super::linear::{Linear, Lora as Factors, Stack};
+use super::linear::{Linear, Stack};
+use super::lora::Lora as Factors;
 use super::settings::{LoadError, LoadSettings, ends_with, pattern, trained_modules};
 use super::{Module, Network};
 use crate::maths::random::Random;
@@ -206,7 +207,8 @@ impl Loader<'_> {
             Precision::Bf16
         };
         let values = self.store.read_shaped(&name, &[outputs, inputs])?.into_f32();
-        Ok(Frozen::new(values, inputs, precision.unwrap_or(stored)))
+        let precision = precision.unwrap_or(stored);
+        Ok(Frozen::new(values, inputs, precision, self.settings.quantised))
     }
 
     fn stack(

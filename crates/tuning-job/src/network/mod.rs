@@ -7,6 +7,7 @@ mod frozen;
 mod layer;
 mod linear;
 mod load;
+mod lora;
 mod quantise;
 mod settings;
 
@@ -18,10 +19,11 @@ pub use settings::{LoadError, LoadSettings, Lora as LoraSettings, Targets, plann
 
 use crate::maths::cross_entropy::Head;
 use crate::maths::elementwise::{norm, norm_backward};
-use crate::maths::matmul::{Mat, Out};
+pub use crate::maths::matmul::Arithmetic;
+use crate::maths::matmul::{Mat, Out, Rows, bfloat16_is_fast};
 use frozen::Frozen;
 use layer::{Batchwise, Layer, Saved};
-use linear::Pass;
+use lora::Pass;
 
 /// Sequences that are computed together.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -188,10 +190,16 @@ impl Network {
         loss
     }
 
+    /// Whether inputs of frozen weights are rounded to bfloat16 on this processor.
+    #[must_use]
+    pub fn is_rounded(&self) -> bool {
+        bfloat16_is_fast() && self.layers.iter().any(Layer::is_rounded)
+    }
+
     fn embed(&self, batch: &Batch) -> Vec<f32> {
         let mut x = vec![0.0; batch.tokens.len() * self.spec.hidden];
         for (token, out) in batch.tokens.iter().zip(x.chunks_exact_mut(self.spec.hidden)) {
-            self.embeddings.row(*token as usize, out);
+            self.embeddings.read(*token as usize, 0, out);
             out.iter_mut()
                 .for_each(|value| *value *= self.spec.embedding_scale);
         }

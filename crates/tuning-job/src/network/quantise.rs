@@ -4,6 +4,8 @@
 //! (Dettmers et al., QLoRA, 2023) or FP4. Double quantisation stores the magnitudes, less their mean, in eight bits: blocks of
 //! 256, with the dynamic table of "8-bit Optimizers via Block-wise Quantization". Rounding follows bitsandbytes 0.50 on CPUs.
 
+use std::sync::LazyLock;
+
 use rayon::prelude::*;
 
 /// Values that share a magnitude.
@@ -167,19 +169,22 @@ impl Quantised {
         out
     }
 
-    /// Values from `first`, an even number, on.
+    /// Values from `first` on.
     pub(crate) fn dequantise(&self, first: usize, out: &mut [f32]) {
-        debug_assert!(first.is_multiple_of(2));
         let table = self.table.values();
-        let outer_table = dynamic_table();
         let mut at = first;
         let mut rest = out;
         while !rest.is_empty() {
             let (block, rest_of_block) = (at / BLOCK, BLOCK - at % BLOCK);
             let (own, others) = rest.split_at_mut(rest_of_block.min(rest.len()));
-            let scale = self.scales.get(block, &outer_table);
+            let scale = self.scales.get(block);
             let scaled = table.map(|value| value * scale);
-            for (pair, byte) in own.chunks_mut(2).zip(&self.codes[at / 2..]) {
+            // A byte holds two values, the first in its upper half.
+            let odd = (at % 2).min(own.len());
+            for value in &mut own[..odd] {
+                *value = scaled[usize::from(self.codes[at / 2] & 15)];
+            }
+            for (pair, byte) in own[odd..].chunks_mut(2).zip(&self.codes[at.div_ceil(2)..]) {
                 pair[0] = scaled[usize::from(byte >> 4)];
                 if let Some(second) = pair.get_mut(1) {
                     *second = scaled[usize::from(byte & 15)];
@@ -192,11 +197,12 @@ impl Quantised {
 }
 
 impl Scales {
-    fn get(&self, block: usize, table: &[f32; 256]) -> f32 {
+    fn get(&self, block: usize) -> f32 {
+        static TABLE: LazyLock<[f32; 256]> = LazyLock::new(dynamic_table);
         match self {
             Self::Plain(scales) => scales[block],
             Self::Double { codes, outer, offset } => {
-                table[usize::from(codes[block])] * outer[block / OUTER] + offset
+                TABLE[usize::from(codes[block])] * outer[block / OUTER] + offset
             }
         }
     }

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use model::Spec;
 
 use super::frozen::Precision;
+use crate::maths::matmul::Arithmetic;
 
 /// The modules of a layer, as families with and without fused tensors have them.
 const SPLIT: [&str; 7] = [
@@ -89,6 +90,8 @@ pub struct LoadSettings {
     pub linear: Option<Precision>,
     /// What embeddings are kept in, and modules that are not to be quantised; as they are stored when absent.
     pub rest: Option<Precision>,
+    /// How products with quantised weights are computed; what bitsandbytes calls the compute type.
+    pub quantised: Arithmetic,
     /// Names of modules that are not quantised.
     pub skip: Vec<String>,
     /// What is trained.

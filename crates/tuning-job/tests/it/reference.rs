@@ -9,7 +9,7 @@ use safetensors::SafeTensors;
 use tuning_job::config::{Schedule, WhenToSave};
 use tuning_job::data::{Example, Order};
 use tuning_job::network::{
-    Batch, LoadSettings, LoraSettings, Mode, Network, Precision, Table, Targets, trained_modules,
+    Arithmetic, Batch, LoadSettings, LoraSettings, Mode, Network, Precision, Table, Targets, trained_modules,
 };
 use tuning_job::train::{
     AdamW, AdapterConfig, Checkpoint, LearningRate, Listener, Progress, Settings, Trainer, save_adapter,
@@ -37,6 +37,7 @@ fn settings(precision: Option<Precision>, dropout: f32) -> LoadSettings {
     LoadSettings {
         linear: precision,
         rest: Some(Precision::F32),
+        quantised: Arithmetic::Singles,
         skip: Vec::new(),
         lora: LoraSettings {
             targets: Targets::All,
@@ -201,7 +202,9 @@ fn worst(found: &[f32], expected: &[f32]) -> f32 {
 #[test]
 fn training_is_that_of_peft() {
     for name in FAMILIES {
-        let (recorded, (network, _)) = (Recorded::open(name), load(name, &settings(None, 0.0)));
+        // The record was made in 32 bits.
+        let settings = settings(Some(Precision::F32), 0.0);
+        let (recorded, (network, _)) = (Recorded::open(name), load(name, &settings));
         let mut state = Checkpoint::begin(recorded.values(&network, "before"));
         let examples = recorded.examples();
         let heard = run(
@@ -286,6 +289,36 @@ fn an_adapter_answers_as_with_peft() {
         let logits = decoder.step(&mut [segment]).unwrap().remove(0);
         let off = worst(&logits, &recorded.floats("logits"));
         assert!(off < 1e-3, "{name}: {off}");
+    }
+}
+
+/// Where the processor has no instructions for it, nothing is rounded and nothing differs.
+#[test]
+fn bfloat16_arithmetic_changes_derivatives_little() {
+    for name in FAMILIES {
+        let recorded = Recorded::open(name);
+        let batch = Batch::of(&recorded.examples());
+        let derivative = |precision| {
+            let (network, _) = load(name, &settings(Some(precision), 0.0));
+            let values = recorded.values(&network, "after");
+            let mut grads = vec![0.0; values.len()];
+            let mode = Mode {
+                dropout: None,
+                checkpointing: false,
+            };
+            let loss = network.train(&values, &mut grads, &batch, mode, 1.0);
+            (loss / batch.targets() as f64, grads)
+        };
+        let ((loss, plain), (rounded_loss, rounded)) =
+            (derivative(Precision::F32), derivative(Precision::Bf16));
+        let along = |a: &[f32], b: &[f32]| -> f64 { a.iter().zip(b).map(|(a, b)| f64::from(a * b)).sum() };
+        let cosine = along(&plain, &rounded) / (along(&plain, &plain) * along(&rounded, &rounded)).sqrt();
+        println!("{name:14} {loss:.4} {rounded_loss:.4} {cosine:.6}");
+        assert!(
+            (loss - rounded_loss).abs() < 0.01 * loss,
+            "{name}: {loss} {rounded_loss}"
+        );
+        assert!(cosine > 0.99, "{name}: {cosine}");
     }
 }
 

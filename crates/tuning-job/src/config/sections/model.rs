@@ -45,6 +45,9 @@ pub struct QuantizationConfig {
     pub load_in_4bit: bool,
     /// `nf4` or `fp4`. Default `fp4`, as in bitsandbytes.
     pub bnb_4bit_quant_type: String,
+    /// `bfloat16` rounds what quantised weights are multiplied with, where that is faster; `float32` and `float16` round nothing. Default
+    /// `float32`, as in bitsandbytes.
+    pub bnb_4bit_compute_dtype: String,
     /// Scales of blocks are quantised too. Default false.
     #[serde(deserialize_with = "scalar::flag")]
     pub bnb_4bit_use_double_quant: bool,
@@ -58,6 +61,7 @@ impl Default for QuantizationConfig {
             load_in_8bit: false,
             load_in_4bit: false,
             bnb_4bit_quant_type: "fp4".to_owned(),
+            bnb_4bit_compute_dtype: "float32".to_owned(),
             bnb_4bit_use_double_quant: false,
             llm_int8_skip_modules: Vec::new(),
         }
@@ -70,6 +74,12 @@ impl QuantizationConfig {
         if self.load_in_8bit {
             problems.push(format!(
                 "{path}.load_in_8bit: is not supported, take load_in_4bit"
+            ));
+        }
+        let compute = self.bnb_4bit_compute_dtype.trim_start_matches("torch.");
+        if !["float32", "bfloat16", "float16"].contains(&compute) {
+            problems.push(format!(
+                "{path}.bnb_4bit_compute_dtype: `{compute}` is none of float32, bfloat16 and float16"
             ));
         }
         if !["nf4", "fp4"].contains(&self.bnb_4bit_quant_type.as_str()) {

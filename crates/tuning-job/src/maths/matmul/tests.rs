@@ -14,7 +14,7 @@ fn products_of_every_layout_are_those_of_the_schoolbook() {
         stride: m + 3,
         add: true,
     };
-    product(target, Mat::strided(&a, n, k, k + 2), Mat::new(&b, m, k).t(), 0.5);
+    product_here(target, Mat::strided(&a, n, k, k + 2), Mat::new(&b, m, k).t(), 0.5);
     for row in 0..n {
         for column in 0..m {
             let sum: f32 = (0..k).map(|i| a[row * (k + 2) + i] * b[column * k + i]).sum();
@@ -83,4 +83,59 @@ fn nothing_is_written_beyond_the_product() {
         wrong.len(),
         &wrong[..wrong.len().min(20)]
     );
+}
+
+/// Elements drawn from nothing but their place.
+fn numbers(count: usize, seed: u64) -> Vec<f32> {
+    let mut random = crate::maths::random::Random::new(&[seed]);
+    (0..count).map(|_| random.normal() as f32).collect()
+}
+
+/// Rows of one half of the values of `numbers`, so that bfloat16 holds them exactly.
+fn exact(count: usize, seed: u64) -> Vec<f32> {
+    numbers(count, seed)
+        .iter()
+        .map(|value| half::bf16::from_f32(*value).to_f32())
+        .collect()
+}
+
+/// What one thread computes of a product, others compute too: with the same bits, in both arithmetics and layouts. What is not
+/// rounded is the schoolbook's.
+#[test]
+fn threads_share_columns_and_change_no_bit() {
+    let pool = |threads| {
+        rayon::ThreadPoolBuilder::new()
+            .num_threads(threads)
+            .build()
+            .unwrap()
+    };
+    for (n, m, k) in [(1, 300, 1000), (70, 193, 577), (33, 100, 2500), (200, 64, 96)] {
+        let (a, b) = (exact(n * k, 1), exact(m * k, 2));
+        let turned: Vec<f32> = (0..k * m).map(|at| b[at % m * k + at / m]).collect();
+        let (left, rows, columns) = (
+            Mat::new(&a, n, k),
+            Mat::new(&b, m, k),
+            Mat::new(&turned, k, m).t(),
+        );
+        let run = |threads: usize, right: Mat<'_>, arithmetic| {
+            let mut out = vec![f32::NAN; n * m];
+            pool(threads)
+                .install(|| product_of_lines(Out::set(&mut out, m), left.lines(), right.lines(), arithmetic));
+            out
+        };
+        for arithmetic in [Arithmetic::Singles, Arithmetic::Bfloat16] {
+            let one = run(1, rows, arithmetic);
+            assert_eq!(one, run(3, rows, arithmetic), "{n} {m} {k}");
+            assert_eq!(one, run(2, columns, arithmetic), "{n} {m} {k}");
+            for at in (0..n * m).step_by(7) {
+                let pairs = a[at / m * k..][..k].iter().zip(&b[at % m * k..][..k]);
+                let sum: f64 = pairs.map(|(a, b)| f64::from(*a) * f64::from(*b)).sum();
+                assert!(
+                    (f64::from(one[at]) - sum).abs() < 1e-3,
+                    "{n} {m} {k}: {} {sum}",
+                    one[at]
+                );
+            }
+        }
+    }
 }

@@ -1,0 +1,230 @@
+//! Grammars as llama.cpp and xgrammar write them (`root ::= "a" | [0-9]+`), in Lark's form. Pure.
+//!
+//! Line ends say nothing: a rule goes on until the name of the next one.
+
+use std::collections::HashMap;
+use std::iter::Peekable;
+use std::str::Chars;
+
+use llguidance::regex_to_lark;
+
+use super::Refusal;
+use super::constraint::literal;
+
+/// The rule a text begins with.
+const ROOT: &str = "root";
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Token {
+    Name(String),
+    /// `::=`
+    Is,
+    /// What both forms write alike.
+    Same(String),
+}
+
+/// Whether a grammar is of this form.
+pub(super) fn is(text: &str) -> bool {
+    text.contains("::=")
+}
+
+/// The same grammar for Lark.
+pub(super) fn to_lark(text: &str) -> Result<String, Refusal> {
+    let tokens = tokens(text)?;
+    let is_head = |at: usize| matches!(tokens.get(at + 1), Some(Token::Is));
+    let mut names: HashMap<&str, String> = HashMap::new();
+    for (at, token) in tokens.iter().enumerate() {
+        if let (Token::Name(name), true) = (token, is_head(at)) {
+            let known = names.len();
+            let own = if name == ROOT {
+                "start".to_owned()
+            } else {
+                format!("r{known}")
+            };
+            if names.insert(name, own).is_some() {
+                return Err(wrong(format!("`{name}` is defined twice")));
+            }
+        }
+    }
+    if !names.contains_key(ROOT) {
+        return Err(wrong(format!("there is no rule `{ROOT}`")));
+    }
+    let mut out = String::new();
+    for (at, token) in tokens.iter().enumerate() {
+        match token {
+            Token::Is if at == 0 || !matches!(tokens[at - 1], Token::Name(_)) => {
+                return Err(wrong("`::=` has no name before it".to_owned()));
+            }
+            Token::Is => out.push(':'),
+            Token::Name(name) => {
+                let own = names.get(name.as_str());
+                let own = own.ok_or_else(|| wrong(format!("there is no rule `{name}`")))?;
+                out.push_str(if is_head(at) { "\n" } else { " " });
+                out.push_str(own);
+            }
+            Token::Same(_) if out.is_empty() => return Err(wrong("it begins with no rule".to_owned())),
+            Token::Same(text) => {
+                out.push(' ');
+                out.push_str(text);
+            }
+        }
+    }
+    Ok(out.trim_start().to_owned())
+}
+
+fn wrong(problem: String) -> Refusal {
+    Refusal::Grammar(problem)
+}
+
+fn tokens(text: &str) -> Result<Vec<Token>, Refusal> {
+    let mut letters = text.chars().peekable();
+    let mut tokens = Vec::new();
+    while let Some(letter) = letters.next() {
+        match letter {
+            _ if letter.is_whitespace() => {}
+            '#' => while letters.next_if(|letter| *letter != '\n').is_some() {},
+            '"' => {
+                let text = until(&mut letters, '"')?;
+                tokens.push(Token::Same(literal(&unescape(&text)?)));
+            }
+            '[' => {
+                let class = until(&mut letters, ']')?;
+                tokens.push(Token::Same(format!(
+                    "/[{}]/",
+                    regex_to_lark(&class_letters(&class), "")
+                )));
+            }
+            '{' => {
+                let range = until(&mut letters, '}')?;
+                let repeat = format!("{{{range}}}");
+                // Lark wants these without a blank before them.
+                match tokens.last_mut() {
+                    Some(Token::Same(last)) => last.push_str(&repeat),
+                    _ => tokens.push(Token::Same(repeat)),
+                }
+            }
+            '.' => tokens.push(Token::Same("/(?s:.)/".to_owned())),
+            '|' | '(' | ')' | '*' | '+' | '?' => tokens.push(Token::Same(letter.to_string())),
+            ':' => {
+                let rest: String = letters.by_ref().take(2).collect();
+                if rest != ":=" {
+                    return Err(wrong(format!("`:{rest}` stands where `::=` is expected")));
+                }
+                tokens.push(Token::Is);
+            }
+            _ if is_name(letter) => {
+                let mut name = String::from(letter);
+                while let Some(letter) = letters.next_if(|letter| is_name(*letter) || *letter == '-') {
+                    name.push(letter);
+                }
+                tokens.push(Token::Name(name));
+            }
+            _ => return Err(wrong(format!("`{letter}` is not expected"))),
+        }
+    }
+    Ok(tokens)
+}
+
+fn is_name(letter: char) -> bool {
+    letter.is_ascii_alphanumeric() || letter == '_'
+}
+
+/// What stands before `end`, with its escapes.
+fn until(letters: &mut Peekable<Chars<'_>>, end: char) -> Result<String, Refusal> {
+    let mut text = String::new();
+    loop {
+        match letters.next() {
+            Some(letter) if letter == end => return Ok(text),
+            Some('\\') => {
+                text.push('\\');
+                text.extend(letters.next());
+            }
+            Some(letter) => text.push(letter),
+            None => return Err(wrong(format!("`{end}` is missing at its end"))),
+        }
+    }
+}
+
+/// Letters that mean more inside of brackets to the library than to these grammars.
+fn class_letters(class: &str) -> String {
+    let mut out = String::new();
+    let mut escaped = false;
+    for letter in class.chars() {
+        if !escaped && matches!(letter, '[' | '&' | '~') {
+            out.push('\\');
+        }
+        escaped = letter == '\\' && !escaped;
+        out.push(letter);
+    }
+    out
+}
+
+fn unescape(text: &str) -> Result<String, Refusal> {
+    let mut out = String::new();
+    let mut letters = text.chars();
+    while let Some(letter) = letters.next() {
+        if letter != '\\' {
+            out.push(letter);
+            continue;
+        }
+        match letters.next() {
+            Some('n') => out.push('\n'),
+            Some('r') => out.push('\r'),
+            Some('t') => out.push('\t'),
+            Some(kind @ ('x' | 'u' | 'U')) => {
+                let length = match kind {
+                    'x' => 2,
+                    'u' => 4,
+                    _ => 8,
+                };
+                let digits: String = letters.by_ref().take(length).collect();
+                let code = u32::from_str_radix(&digits, 16).ok().and_then(char::from_u32);
+                out.push(code.ok_or_else(|| wrong(format!("`\\{kind}{digits}` is no letter")))?);
+            }
+            Some(other) => out.push(other),
+            None => {}
+        }
+    }
+    Ok(out)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rules_become_those_of_lark() {
+        let cases = [
+            (
+                "root ::= \"a\" | b-c\nb-c ::= [0-9]+",
+                "start: \"a\" | r1\nr1: /[0-9]/ +",
+            ),
+            (
+                "root ::= (\n \"\\x41\\n\" x\n)? # no\nx ::= [^\"\\\\/[]{2,3} .",
+                "start: ( \"A\\n\" r1 ) ?\nr1: /[^\"\\\\\\/\\[]/{2,3} /(?s:.)/",
+            ),
+        ];
+        for (text, expected) in cases {
+            assert!(is(text));
+            assert_eq!(to_lark(text).unwrap(), expected);
+        }
+    }
+
+    #[test]
+    fn mistakes_are_told() {
+        for (text, problem) in [
+            ("a ::= b", "no rule `root`"),
+            ("root ::= b", "no rule `b`"),
+            ("root ::= \"a", "is missing"),
+            ("root ::= \"\\ud800\"", "is no letter"),
+            ("root ::= a\nroot ::= a", "twice"),
+            ("root ::= \"a\" ::= \"b\"", "no name"),
+            ("root := a", "is expected"),
+            ("| root ::= \"a\"", "begins with no rule"),
+            ("root ::= $", "not expected"),
+        ] {
+            let found = to_lark(text).unwrap_err().to_string();
+            assert!(found.contains(problem), "{text}: {found}");
+        }
+    }
+}

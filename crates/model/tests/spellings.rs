@@ -1,0 +1,111 @@
+//! The bytes of tokens, put together, are what decoders make of them, with every kind of tokenizer.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+
+use std::path::Path;
+
+use model::{Spelling, Tokenizer};
+use proptest::prelude::*;
+use serde_json::json;
+
+fn open(name: &str) -> Tokenizer {
+    Tokenizer::open(
+        &Path::new(env!("CARGO_MANIFEST_DIR"))
+            .join("tests/data")
+            .join(name),
+    )
+    .unwrap()
+}
+
+/// What the spellings of a text's tokens make together.
+fn spelled(tokenizer: &Tokenizer, spellings: &[Spelling], text: &str) -> (Vec<u32>, String) {
+    let tokens = tokenizer.encode(text, false).unwrap();
+    let bytes = tokens.iter().flat_map(|token| match &spellings[*token as usize] {
+        Spelling::Bytes(bytes) => bytes.clone(),
+        Spelling::Special(_) => Vec::new(),
+        Spelling::Missing => panic!("token {token} is missing"),
+    });
+    let bytes: Vec<u8> = bytes.collect();
+    (tokens, String::from_utf8_lossy(&bytes).into_owned())
+}
+
+const CORPUS: [&str; 8] = [
+    "{\"name\": \"tr\u{fc}e\", \"list\": [true, null, -1.5e-3]}",
+    "  two  and\n\tfour    blanks ",
+    "caf\u{e9}a \u{65e5}\u{672c}\u{8a9e} \u{1f980}\u{1f980} \u{5d0}\u{5d1}",
+    "a<s>b</s><|call|>c<tool_call>{\"a\":1}</tool_call>",
+    "<0x41> \u{2581} \u{120}\u{10a}",
+    "\u{0}\u{1}\u{7f}\u{85}",
+    "\\u00e9 \\\" / & <",
+    "",
+];
+
+#[test]
+fn spellings_make_the_texts_that_decoders_make() {
+    for (name, is_blank_taken) in [("byte-level", false), ("sentencepiece", true), ("llama", false)] {
+        let tokenizer = open(name);
+        let spellings = tokenizer.spellings(tokenizer.size()).unwrap();
+        assert!(!spellings.contains(&Spelling::Missing), "{name}");
+        for text in CORPUS {
+            let (tokens, spelled) = spelled(&tokenizer, &spellings, text);
+            let decoded = tokenizer.decode(&tokens, true).unwrap();
+            // Decoders of sentencepiece take one blank from the beginning of a text, which its encoder has put there.
+            let spelled = if is_blank_taken {
+                spelled.strip_prefix(' ').unwrap_or(&spelled)
+            } else {
+                &spelled
+            };
+            assert_eq!(spelled, decoded, "{name}: {tokens:?}");
+        }
+    }
+}
+
+#[test]
+fn special_tokens_and_gaps_are_told() {
+    for name in ["byte-level", "sentencepiece"] {
+        let tokenizer = open(name);
+        let spellings = tokenizer.spellings(tokenizer.size() + 2).unwrap();
+        let spelling = |token: &str| spellings[tokenizer.id(token).unwrap() as usize].clone();
+        assert_eq!(spelling("<|call|>"), Spelling::Special("<|call|>".to_owned()));
+        assert_eq!(spelling("<tool_call>"), Spelling::Bytes(b"<tool_call>".to_vec()));
+        assert_eq!(
+            spellings[tokenizer.size()..],
+            [Spelling::Missing, Spelling::Missing]
+        );
+        assert_eq!(tokenizer.spellings(3).unwrap().len(), 3);
+    }
+}
+
+#[test]
+fn other_decoders_have_no_spellings() {
+    for (decoder, problem) in [
+        (json!(null), "blanks between tokens"),
+        (
+            json!({"type": "WordPiece", "prefix": "##", "cleanup": true}),
+            "`WordPiece`",
+        ),
+    ] {
+        let dir = tempfile::tempdir().unwrap();
+        let file = json!({
+            "version": "1.0", "truncation": null, "padding": null, "added_tokens": [], "normalizer": null,
+            "pre_tokenizer": null, "post_processor": null, "decoder": decoder,
+            "model": {"type": "WordLevel", "vocab": {"<unk>": 0}, "unk_token": "<unk>"},
+        });
+        std::fs::write(dir.path().join("tokenizer.json"), file.to_string()).unwrap();
+        let error = Tokenizer::open(dir.path()).unwrap().spellings(1).unwrap_err();
+        assert!(error.to_string().contains(problem), "{error}");
+    }
+}
+
+proptest! {
+    #[test]
+    fn any_text_is_made_of_its_spellings(text in "\\PC{0,40}", kind in 0..2_usize) {
+        let tokenizer = open(["byte-level", "sentencepiece"][kind]);
+        let spellings = tokenizer.spellings(tokenizer.size()).unwrap();
+        let (_, found) = spelled(&tokenizer, &spellings, &text);
+        // Marks are no part of what is spelled, and blanks of sentencepiece look like one of its letters.
+        prop_assume!(!text.contains('<') && !text.contains('\u{2581}'));
+        let found = if kind == 1 { found.strip_prefix(' ').unwrap_or(&found) } else { &found };
+        prop_assert_eq!(found, text);
+    }
+}
