@@ -53,13 +53,8 @@ pub async fn wait(client: &Client, names: &[&str], gate: &Gate, token: &Cancella
             gate.set(false, message.clone());
             told = message;
         }
-        let pause = if missing == Missing::Denied {
-            DENIED_RETRY
-        } else {
-            RETRY
-        };
         tokio::select! {
-            () = tokio::time::sleep(pause) => {}
+            () = tokio::time::sleep(pause(&missing)) => {}
             () = token.cancelled() => return,
         }
     }
@@ -130,6 +125,7 @@ async fn is_there(
     gate: &Gate,
     token: &CancellationToken,
 ) -> Option<bool> {
+    let mut told = String::new();
     loop {
         let missing = match missing(api, name).await {
             None => return Some(true),
@@ -137,15 +133,25 @@ async fn is_there(
             Some(missing) => missing,
         };
         let message = missing.describe(name);
-        tracing::warn!(
-            reason = message,
-            "it can't be told whether a custom resource is there"
-        );
-        gate.set(false, message);
+        if message != told {
+            tracing::warn!(
+                reason = message,
+                "it can't be told whether a custom resource is there"
+            );
+            gate.set(false, message.clone());
+            told = message;
+        }
         tokio::select! {
-            () = tokio::time::sleep(RETRY) => {}
+            () = tokio::time::sleep(pause(&missing)) => {}
             () = token.cancelled() => return None,
         }
+    }
+}
+
+fn pause(missing: &Missing) -> Duration {
+    match missing {
+        Missing::Denied => DENIED_RETRY,
+        Missing::Absent | Missing::NotEstablished | Missing::Unknown(_) => RETRY,
     }
 }
 
