@@ -21,7 +21,7 @@ use crate::args::Args;
 use crate::lost::LostClaims;
 use crate::observe::{Stores, concerned, owner_key, owner_value, owner_value_namespaced};
 use crate::presets::Presets;
-use crate::reconcile::Workspaces;
+use crate::reconcile::{LiveClaims, Workspaces};
 use crate::trim;
 
 const NAME: &str = labels::WORKSPACE_CONTROLLER;
@@ -77,6 +77,13 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
             stores,
             presets,
             settings,
+            live: LiveClaims {
+                client: runtime.client().clone(),
+                kinds: ClaimKind::ALL
+                    .into_iter()
+                    .filter(|kind| kinds.contains(&kind.definition()))
+                    .collect(),
+            },
         },
         caches: caches.clone(),
         work,

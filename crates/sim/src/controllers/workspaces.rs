@@ -44,13 +44,25 @@ impl Workspaces {
     }
 
     /// Everything about one Workspace; `None` when the store has it not.
-    pub fn observe(&mut self, namespace: &str, name: &str, registry: &Registry) -> Option<Observed> {
+    pub fn observe(
+        &mut self,
+        namespace: &str,
+        name: &str,
+        registry: &Registry,
+        api: &ApiServer,
+    ) -> Option<Observed> {
         let workspace = self.view.workspace(namespace, name)?;
-        let claims: Vec<Claim> = self
+        let mut claims: Vec<Claim> = self
             .view
             .claims()
             .filter(|claim| is_of(&claim.metadata().labels, namespace, name))
             .collect();
+        if workspace.metadata.deletion_timestamp.is_some() && claims.is_empty() {
+            // Past the stores: what they do not show yet would never be given back.
+            let live = View::listed(api, &[plan::Kind::Machine, plan::Kind::NodeClaim]);
+            let own = |claim: &Claim| is_of(&claim.metadata().labels, namespace, name);
+            claims = live.claims().filter(own).collect();
+        }
         let preset = self.presets.lookup(registry, preset_name(&workspace));
         let nodes = self.nodes(&workspace, &claims, namespace, name);
         let workloads = self.workloads(namespace, name);

@@ -66,7 +66,7 @@ impl World {
             return Ok(());
         };
         let namespace = key.namespace.clone().unwrap_or_default();
-        let Some(observed) = shell.observe(&namespace, &key.name, &self.registry) else {
+        let Some(observed) = shell.observe(&namespace, &key.name, &self.registry, &self.api) else {
             return Ok(());
         };
         let plan = workspace_plan::plan(now, &observed, &shell.settings);
