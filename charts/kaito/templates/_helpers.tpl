@@ -10,7 +10,14 @@
 
 {{/* Whether gpu-provisioner is part of this release: "true" or nothing. */}}
 {{- define "kaito.provisioner" -}}
-{{- if and .Values.gpuProvisioner.enabled (eq .Values.nodeProvisioner "machine") -}}true{{- end -}}
+{{- if and .Values.gpuProvisioner.enabled (ne .Values.nodeProvisioner "byo") -}}true{{- end -}}
+{{- end -}}
+
+{{/* Whether NodeClaims are of the class that gpu-provisioners answer: "true" or nothing. */}}
+{{- define "kaito.ownNodeClass" -}}
+{{- with .Values.nodeClaim.nodeClassRef -}}
+{{- if and (eq .group "kaito.sh") (eq .kind "KaitoNodeClass") -}}true{{- end -}}
+{{- end -}}
 {{- end -}}
 
 {{/* ConfigMap with users' presets, the administrator's or the chart's own; nothing when there are none. */}}

@@ -2,7 +2,7 @@
 {{- define "kaito.validate" -}}
 {{- if include "kaito.provisioner" . -}}
 {{- if ne .Values.cloudProvider "azure" -}}
-{{- fail (printf "gpu-provisioner makes AKS agent pools, but cloudProvider is %q: set nodeProvisioner=byo and bring GPU nodes along, or set gpuProvisioner.enabled=false when something else answers Machines." .Values.cloudProvider) -}}
+{{- fail (printf "gpu-provisioner makes AKS agent pools, but cloudProvider is %q: set nodeProvisioner=byo and bring GPU nodes along, or set gpuProvisioner.enabled=false when something else answers Machines or NodeClaims." .Values.cloudProvider) -}}
 {{- end -}}
 {{- if .Values.workloads.enabled -}}
 {{- $g := .Values.gpuProvisioner -}}
@@ -20,16 +20,37 @@
 {{- end -}}
 {{- end -}}
 {{- end -}}
-{{- if and (eq .Values.nodeProvisioner "byo") (.Capabilities.APIVersions.Has "karpenter.sh/v1alpha5/Machine") -}}
+{{- if eq .Values.nodeProvisioner "nodeclaim" -}}
+{{- if include "kaito.ownNodeClass" . -}}
+{{- if .Values.nodeClaim.zones -}}
+{{- fail "gpu-provisioner can't choose zones: leave nodeClaim.zones empty, or set nodeClaim.nodeClassRef to a class of a Karpenter that can." -}}
+{{- end -}}
+{{- if and .Values.nodeClaim.capacityTypes (not (has "on-demand" .Values.nodeClaim.capacityTypes)) -}}
+{{- fail "gpu-provisioner makes on-demand nodes only: leave nodeClaim.capacityTypes empty, or add on-demand." -}}
+{{- end -}}
+{{- else if eq (lower .Values.nodeClaim.nodeClassRef.group) "kaito.sh" -}}
+{{- fail (printf "nobody answers NodeClaims of class kaito.sh/%s: set nodeClaim.nodeClassRef.kind=KaitoNodeClass, or name the class of your Karpenter." .Values.nodeClaim.nodeClassRef.kind) -}}
+{{- end -}}
+{{- end -}}
+{{- if not (include "kaito.provisioner" .) -}}
 {{- /* Looks into the cluster; finds nothing when only rendering. */ -}}
 {{- $left := list -}}
+{{- if and (eq .Values.nodeProvisioner "byo") (.Capabilities.APIVersions.Has "karpenter.sh/v1alpha5/Machine") -}}
 {{- range (lookup "karpenter.sh/v1alpha5" "Machine" "" "").items -}}
 {{- if hasKey (.metadata.labels | default dict) "kaito.sh/workspace" -}}
 {{- $left = append $left .metadata.name -}}
 {{- end -}}
 {{- end -}}
+{{- end -}}
+{{- if and (eq .Values.nodeProvisioner "byo") (.Capabilities.APIVersions.Has "karpenter.sh/v1/NodeClaim") -}}
+{{- range (lookup "karpenter.sh/v1" "NodeClaim" "" "").items -}}
+{{- if and (eq .spec.nodeClassRef.group "kaito.sh") (hasKey (.metadata.labels | default dict) "kaito.sh/workspace") -}}
+{{- $left = append $left .metadata.name -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
 {{- if $left -}}
-{{- fail (printf "with nodeProvisioner=byo nobody gives Machines back, but the cluster has %d of them for Workspaces (such as %s): delete those Workspaces first and wait until `kubectl get machines` shows none." (len $left) (join ", " (slice $left 0 (min 3 (len $left))))) -}}
+{{- fail (printf "with nodeProvisioner=byo nobody gives Machines and NodeClaims back, but the cluster has %d of them for Workspaces (such as %s): delete those Workspaces first and wait until `kubectl get machines,nodeclaims` shows none." (len $left) (join ", " (slice $left 0 (min 3 (len $left))))) -}}
 {{- end -}}
 {{- end -}}
 {{- with .Values.presetRegistry -}}

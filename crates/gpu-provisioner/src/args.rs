@@ -6,7 +6,7 @@ use clap::Parser;
 use jiff::SignedDuration;
 use machine_plan::Settings;
 
-/// Answers Machines with AKS agent pools of one node.
+/// Answers Machines and NodeClaims with AKS agent pools of one node.
 #[derive(Clone, Debug, Parser)]
 #[command(name = "gpu-provisioner", version)]
 pub struct Args {
@@ -22,7 +22,7 @@ pub struct Args {
     /// How long a drain may take before pods are deleted rather than evicted, in seconds.
     #[arg(long, env = "DRAIN_TIMEOUT_SECONDS", default_value_t = 600.0, value_parser = positive)]
     pub drain_timeout_seconds: f64,
-    /// How long a request for a pool that nobody answered may still take effect, in seconds; a Machine that is deleted
+    /// How long a request for a pool that nobody answered may still take effect, in seconds; a claim that is deleted
     /// meanwhile waits as long.
     #[arg(long, env = "LANDING_SECONDS", default_value_t = 120.0, value_parser = positive)]
     pub landing_seconds: f64,
@@ -38,7 +38,7 @@ pub struct Args {
     /// Where `/healthz` and `/readyz` are served.
     #[arg(long, env = "HEALTH_PROBE_BIND_ADDRESS", default_value = "0.0.0.0:8081")]
     pub health_probe_bind_address: SocketAddr,
-    /// How many Machines are reconciled at once.
+    /// How many claims of each kind are reconciled at once.
     #[arg(long, env = "CONCURRENCY", default_value_t = 32)]
     pub concurrency: u16,
     /// How the API server is reached.

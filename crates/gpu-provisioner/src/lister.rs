@@ -1,6 +1,6 @@
-//! The loop that lists agent pools, wakes the Machines that news concerns, and collects pools nobody claims.
+//! The loop that lists agent pools, wakes the claims that news concerns, and collects pools nobody claims.
 //!
-//! The cloud has no watch: one listing feeds every Machine, often while something is under way and rarely
+//! The cloud has no watch: one listing feeds every claim, often while something is under way and rarely
 //! otherwise.
 
 use std::sync::Arc;
@@ -8,14 +8,15 @@ use std::time::Duration;
 
 use cloudprovider::CloudCall;
 use jiff::Timestamp;
-use kaito_api::conditions::MachineConditionType;
-use kaito_api::{Machine, labels};
+use kaito_api::conditions::ClaimConditionType;
+use kaito_api::{Claim, Machine, NodeClaim, labels};
 use kube::{Api, Client, ResourceExt as _};
 use machine_plan::{Settings, garbage, managed};
-use operator_runtime::{Key, Store, Trigger};
+use operator_runtime::Key;
 use telemetry::{Counter, Gauge, Metrics};
 use tokio_util::sync::CancellationToken;
 
+use crate::claims::{ClaimObject, Claims, Triggers};
 use crate::pools::Pools;
 
 /// How often the cloud is listed.
@@ -32,10 +33,10 @@ pub struct Intervals {
 pub struct Lister {
     /// The cloud.
     pub pools: Arc<Pools>,
-    /// All Machines.
-    pub machines: Store<Machine>,
-    /// Wakes a Machine's reconcile.
-    pub trigger: Trigger,
+    /// All claims.
+    pub claims: Claims,
+    /// Wake the reconciles of claims.
+    pub triggers: Triggers,
     /// For the one live read before a pool is collected.
     pub client: Client,
     /// The planner's settings.
@@ -62,7 +63,7 @@ impl ListerMetrics {
             listings: metrics.counter("agent_pool_listings", "Listings of agent pools", ["result"]),
             collected: metrics.counter(
                 "agent_pools_collected",
-                "Agent pools deleted because no Machine claims them",
+                "Agent pools deleted because no claim of either kind has their name",
                 [],
             ),
             last: metrics.gauge(
@@ -105,8 +106,8 @@ impl Lister {
                 #[expect(clippy::cast_precision_loss, reason = "seconds since 1970 fit")]
                 self.metrics.last.set([], Timestamp::now().as_second() as f64);
                 touched
-                    .into_iter()
-                    .for_each(|name| self.trigger.enqueue(Key::cluster(name)));
+                    .iter()
+                    .for_each(|name| self.triggers.wake(&self.claims, name));
                 let busy = self.wake_unsettled();
                 self.collect().await;
                 if busy {
@@ -130,24 +131,24 @@ impl Lister {
         }
     }
 
-    // Machines that wait for a listing, or whose pool may be on its way.
+    // Claims that wait for a listing, or whose pool may be on its way.
     fn wake_unsettled(&self) -> bool {
-        let unsettled = self
-            .machines
-            .filter(|machine| managed::is_managed(machine) && !is_settled(machine));
-        unsettled
-            .iter()
-            .for_each(|machine| self.trigger.enqueue(Key::of(machine.as_ref())));
-        !unsettled.is_empty()
+        let mut all = self.claims.all();
+        all.retain(|claim| managed::is_managed(claim) && !is_settled(claim));
+        for claim in &all {
+            let trigger = self.triggers.of(claim.claim_kind());
+            trigger.enqueue(Key::cluster(claim.name()));
+        }
+        !all.is_empty()
     }
 
     async fn collect(&self) {
         let (pools, first_seen) = self.pools.all();
-        let machines = self.machines.all();
+        let claims = self.claims.all();
         for call in garbage::collect(
             Timestamp::now(),
             &pools,
-            &machines,
+            &claims,
             &first_seen,
             &self.settings,
             true,
@@ -155,10 +156,7 @@ impl Lister {
             if self.is_claimed(&call).await {
                 continue;
             }
-            tracing::warn!(
-                pool = call.pool(),
-                "no Machine claims this agent pool: deleting it"
-            );
+            tracing::warn!(pool = call.pool(), "nobody claims this agent pool: deleting it");
             match self.pools.carry_out(&call).await {
                 Ok(()) => self.metrics.collected.inc([]),
                 Err(error) => tracing::warn!(pool = call.pool(), %error, "the cloud refused"),
@@ -168,20 +166,25 @@ impl Lister {
 
     // Past every cache; when in doubt, claimed.
     async fn is_claimed(&self, call: &CloudCall) -> bool {
-        let api: Api<Machine> = Api::all(self.client.clone());
-        let read = tokio::time::timeout(Duration::from_secs(15), api.get_opt(call.pool())).await;
-        !matches!(read, Ok(Ok(None)))
+        self.is_claimed_by::<Machine>(call.pool()).await || self.is_claimed_by::<NodeClaim>(call.pool()).await
+    }
+
+    async fn is_claimed_by<K: ClaimObject>(&self, name: &str) -> bool {
+        let api: Api<K> = Api::all(self.client.clone());
+        match tokio::time::timeout(Duration::from_secs(15), api.get_opt(name)).await {
+            Ok(Ok(None)) => false,
+            // A kind that is not served has no objects; one that we watch is served.
+            Ok(Err(kube::Error::Api(status))) => status.code != 404 || self.claims.is_listed(K::CLAIM),
+            Ok(_) | Err(_) => true,
+        }
     }
 }
 
-fn is_settled(machine: &Machine) -> bool {
-    let ready = machine
-        .status
-        .as_ref()
-        .is_some_and(|status| status.is_true(MachineConditionType::Ready));
-    let protected = machine
+fn is_settled(claim: &Claim) -> bool {
+    let protected = claim
         .finalizers()
         .iter()
         .any(|f| f == labels::TERMINATION_FINALIZER);
-    ready && protected && machine.metadata.deletion_timestamp.is_none()
+    let live = claim.metadata().deletion_timestamp.is_none();
+    claim.is_true(ClaimConditionType::Ready) && protected && live
 }

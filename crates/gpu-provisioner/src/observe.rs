@@ -1,4 +1,4 @@
-//! What is known of a Machine, its Node and its pool, read from stores and the cloud's snapshot alone.
+//! What is known of a claim, its Node and its pool, read from stores and the cloud's snapshot alone.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -6,18 +6,19 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{Node, Pod};
 use k8s_openapi::api::storage::v1::VolumeAttachment;
-use kaito_api::{Machine, labels};
+use kaito_api::{Claim, labels};
 use kube::ResourceExt as _;
 use machine_plan::Observed;
-use operator_runtime::{Index, Store};
+use operator_runtime::Index;
 
-use crate::pools::Pools;
+use crate::claims::Claims;
+use crate::pools::{PoolView, Pools};
 
-/// Stores of everything a decision about a Machine looks at.
+/// Stores of everything a decision about a claim looks at.
 #[derive(Clone, Debug)]
 pub struct Stores {
-    /// Machines.
-    pub machines: Store<Machine>,
+    /// Claims of both kinds.
+    pub claims: Claims,
     /// Nodes by [`pool_names`].
     pub nodes_by_pool: Index<Node>,
     /// Nodes by provider id.
@@ -29,12 +30,12 @@ pub struct Stores {
 }
 
 impl Stores {
-    /// Everything about one Machine.
+    /// Everything about one claim.
     #[must_use]
-    pub fn observe(&self, machine: Arc<Machine>, pools: &Pools, now: Timestamp) -> Observed {
-        let name = machine.name_any();
-        let nodes = self.nodes(&machine, &name);
-        let leaving = machine.metadata.deletion_timestamp.is_some()
+    pub fn observe(&self, claim: Claim, pools: &Pools, now: Timestamp) -> Observed {
+        let name = claim.name();
+        let nodes = self.nodes(&claim, name);
+        let leaving = claim.metadata().deletion_timestamp.is_some()
             || nodes
                 .iter()
                 .any(|node| node.metadata.deletion_timestamp.is_some());
@@ -43,7 +44,17 @@ impl Stores {
         } else {
             (Vec::new(), Vec::new())
         };
-        let view = pools.view(&name, &machine.uid().unwrap_or_default(), now);
+        let yields = self.claims.yields(&claim);
+        // What is remembered under the name is the other claim's.
+        let view = if yields {
+            PoolView {
+                pool: pools.lookup(name),
+                last_call: None,
+                failure: None,
+            }
+        } else {
+            pools.view(name, claim.uid(), now)
+        };
         Observed {
             pool: view.pool,
             last_call: view.last_call,
@@ -51,16 +62,13 @@ impl Stores {
             nodes,
             pods,
             attachments,
-            machine,
+            yields,
+            claim,
         }
     }
 
-    fn nodes(&self, machine: &Machine, name: &str) -> Vec<Arc<Node>> {
-        let provider_id = machine
-            .status
-            .as_ref()
-            .map(|s| s.provider_id.as_str())
-            .filter(|id| !id.is_empty());
+    fn nodes(&self, claim: &Claim, name: &str) -> Vec<Arc<Node>> {
+        let provider_id = Some(claim.provider_id()).filter(|id| !id.is_empty());
         let by_id = provider_id
             .map(|id| self.nodes_by_provider_id.get(id))
             .unwrap_or_default();

@@ -1,16 +1,18 @@
-//! Machines, and Nodes whose Machine is gone, as the runtime drives them.
+//! Claims, and Nodes whose claim is gone, as the runtime drives them.
 
+use std::marker::PhantomData;
 use std::sync::Arc;
 use std::time::Duration;
 
 use cloudprovider::{CloudCall, PoolLookup, ProviderError};
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Node;
-use kaito_api::Machine;
+use kaito_api::ClaimKind;
 use machine_plan::{Observed, Settings, node_orphan};
 use operator_runtime::{Error, Key, Reconciler};
 use plan::{Kind, Plan};
 
+use crate::claims::ClaimObject;
 use crate::observe::{Stores, pool_names};
 use crate::pools::Pools;
 
@@ -19,42 +21,63 @@ const SOON: Duration = Duration::from_millis(20);
 /// How soon after a failed call, unless the cloud asks for longer.
 const LATER: Duration = Duration::from_secs(1);
 
-/// Machines.
+/// Claims of one kind.
 #[derive(Debug)]
-pub struct Machines {
+pub struct ClaimsOf<K> {
     /// What is observed.
     pub stores: Stores,
     /// The cloud.
     pub pools: Arc<Pools>,
     /// The planner's settings.
     pub settings: Settings,
+    kind: PhantomData<K>,
 }
 
-impl Reconciler for Machines {
-    const KIND: Kind = Kind::Machine;
-    type Object = Machine;
+impl<K> ClaimsOf<K> {
+    /// Claims that `stores` show.
+    #[must_use]
+    pub fn new(stores: Stores, pools: Arc<Pools>, settings: Settings) -> Self {
+        let kind = PhantomData;
+        Self {
+            stores,
+            pools,
+            settings,
+            kind,
+        }
+    }
+}
+
+impl<K: ClaimObject> Reconciler for ClaimsOf<K> {
+    const KIND: Kind = match K::CLAIM {
+        ClaimKind::Machine => Kind::Machine,
+        ClaimKind::NodeClaim => Kind::NodeClaim,
+    };
+    type Object = K;
     type Observed = Observed;
     type Cloud = CloudCall;
 
-    async fn observe(&self, object: Arc<Machine>) -> Result<Observed, Error> {
-        Ok(self.stores.observe(object, &self.pools, Timestamp::now()))
+    async fn observe(&self, object: Arc<K>) -> Result<Observed, Error> {
+        Ok(self.stores.observe(object.claim(), &self.pools, Timestamp::now()))
     }
 
     fn plan(&self, now: Timestamp, observed: &Observed) -> Plan<CloudCall> {
         machine_plan::plan(now, observed, &self.settings)
     }
 
-    async fn call(&self, object: &Machine, call: CloudCall) -> Result<Option<Duration>, Error> {
+    async fn call(&self, object: &K, call: CloudCall) -> Result<Option<Duration>, Error> {
         let result = self.pools.carry_out(&call).await;
         if let Err(error) = &result {
-            let machine = object.metadata.name.as_deref().unwrap_or_default();
-            tracing::warn!(machine, call = call.kind().label(), class = error.class.label(), %error, "the cloud refused");
+            let claim = object.meta().name.as_deref().unwrap_or_default();
+            tracing::warn!(claim, call = call.kind().label(), class = error.class.label(), %error, "the cloud refused");
         }
         Ok(Some(result.map_or_else(|error| pause_after(&error), |()| SOON)))
     }
 
     fn gone(&self, key: &Key) {
-        self.pools.forget(&key.name);
+        // A claim of the other kind may have the name: then what is remembered is its own.
+        if self.stores.claims.named(&key.name).is_empty() {
+            self.pools.forget(&key.name);
+        }
     }
 }
 
@@ -65,7 +88,7 @@ fn pause_after(error: &ProviderError) -> Duration {
         .map_or(LATER, |after| after.max(SOON))
 }
 
-/// Nodes whose Machine is gone: nobody else removes our finalizer from them.
+/// Nodes whose claim is gone: nobody else removes our finalizer from them.
 #[derive(Debug)]
 pub struct OrphanNodes {
     /// What is observed.
@@ -78,7 +101,7 @@ pub struct OrphanNodes {
 #[derive(Debug)]
 pub struct ObservedNode {
     node: Arc<Node>,
-    machine_exists: bool,
+    claim_exists: bool,
     pool: PoolLookup,
 }
 
@@ -91,14 +114,19 @@ impl Reconciler for OrphanNodes {
     async fn observe(&self, node: Arc<Node>) -> Result<ObservedNode, Error> {
         let pool = pool_names(&node).into_iter().next().unwrap_or_default();
         Ok(ObservedNode {
-            machine_exists: self.stores.machines.get(&Key::cluster(pool.clone())).is_some(),
-            pool: self.pools.lookup(&pool),
+            claim_exists: !self.stores.claims.named(&pool).is_empty(),
+            // Of a Node that names no pool nothing is known.
+            pool: if pool.is_empty() {
+                PoolLookup::Unknown
+            } else {
+                self.pools.lookup(&pool)
+            },
             node,
         })
     }
 
     fn plan(&self, now: Timestamp, observed: &ObservedNode) -> Plan<CloudCall> {
-        node_orphan::plan_node(now, &observed.node, observed.machine_exists, &observed.pool)
+        node_orphan::plan_node(now, &observed.node, observed.claim_exists, &observed.pool)
     }
 
     async fn call(&self, _: &Node, call: CloudCall) -> Result<Option<Duration>, Error> {

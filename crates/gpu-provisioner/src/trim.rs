@@ -2,10 +2,17 @@
 
 use k8s_openapi::api::core::v1::{Node, Pod, PodSpec};
 use k8s_openapi::api::storage::v1::VolumeAttachment;
-use kaito_api::Machine;
+use kaito_api::{Machine, NodeClaim};
 
 /// Machines are kept whole.
 pub fn machine(_: &mut Machine) {}
+
+/// NodeClaims without the time at which a pod last came or went.
+pub fn node_claim(claim: &mut NodeClaim) {
+    if let Some(status) = claim.status.as_mut() {
+        status.last_pod_event_time = None;
+    }
+}
 
 /// Nodes without images, volumes and heartbeats.
 pub fn node(node: &mut Node) {

@@ -1,20 +1,24 @@
 //! Condition types, the closed set of reasons, and how a condition list is updated.
 //!
-//! Every reason knows what to do about it ([`WorkspaceReason::remedy`], [`MachineReason::remedy`]), so that a
+//! Every reason knows what to do about it ([`WorkspaceReason::remedy`], [`ClaimReason::remedy`]), so that a
 //! status message can always say why something is stuck and what helps.
 
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 
+pub use crate::claim::ClaimConditionType;
+use crate::claim::ClaimKind;
 use crate::machine_status::MachineCondition;
-pub use crate::machine_status::MachineConditionType;
+use crate::node_claim_status::NodeClaimCondition;
 pub use crate::workspace_reason::WorkspaceReason;
 
 /// The conditions of a Workspace.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum WorkspaceConditionType {
-    /// Enough claims are ready (absent when nodes are brought along).
+    /// Enough Machines are ready (absent where nodes are not made by Machines).
     MachineReady,
+    /// Enough NodeClaims are ready (absent where nodes are not made by NodeClaims).
+    NodeClaimReady,
     /// Enough nodes are ready and offer their GPUs.
     NodesReady,
     /// Everything the workload needs is there.
@@ -37,6 +41,7 @@ impl WorkspaceConditionType {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::MachineReady => "MachineReady",
+            Self::NodeClaimReady => "NodeClaimReady",
             Self::NodesReady => "NodesReady",
             Self::ResourceReady => "ResourceReady",
             Self::InferenceReady => "InferenceReady",
@@ -67,6 +72,16 @@ impl Status {
             Self::True => "True",
             Self::False => "False",
             Self::Unknown => "Unknown",
+        }
+    }
+
+    /// The status spelled so; any other word is `Unknown`.
+    #[must_use]
+    pub fn parse(text: &str) -> Self {
+        match text {
+            "True" => Self::True,
+            "False" => Self::False,
+            _ => Self::Unknown,
         }
     }
 }
@@ -117,16 +132,17 @@ pub fn condition(
 pub fn machine_condition(
     previous: &[MachineCondition],
     now: Timestamp,
-    kind: MachineConditionType,
+    kind: ClaimConditionType,
     status: Status,
-    reason: Option<MachineReason>,
+    reason: Option<ClaimReason>,
     message: &str,
 ) -> MachineCondition {
+    let type_ = kind.as_str(ClaimKind::Machine);
     let before = previous
         .iter()
-        .find(|c| c.type_ == kind.as_str() && c.status == status.as_str());
+        .find(|c| c.type_ == type_ && c.status == status.as_str());
     MachineCondition {
-        type_: kind.as_str().to_owned(),
+        type_: type_.to_owned(),
         status: status.as_str().to_owned(),
         severity: String::new(),
         reason: reason.map_or_else(String::new, |r| r.as_str().to_owned()),
@@ -135,6 +151,34 @@ pub fn machine_condition(
             || whole_seconds(now).to_string(),
             |c| c.last_transition_time.clone(),
         ),
+    }
+}
+
+/// A NodeClaim condition. Its transition time is that of `previous` while the status stays; a condition that nobody has
+/// written yet has been `Unknown` since `born`, when the NodeClaim was made.
+#[must_use]
+pub fn node_claim_condition(
+    previous: &[NodeClaimCondition],
+    (born, now): (Timestamp, Timestamp),
+    generation: i64,
+    type_: &str,
+    status: Status,
+    reason: &str,
+    message: &str,
+) -> NodeClaimCondition {
+    let before = previous.iter().find(|c| c.type_ == type_);
+    let since = match before {
+        Some(before) if before.status == status.as_str() => before.last_transition_time.0,
+        None if status == Status::Unknown => whole_seconds(born),
+        _ => whole_seconds(now),
+    };
+    NodeClaimCondition {
+        type_: type_.to_owned(),
+        status: status.as_str().to_owned(),
+        reason: reason.to_owned(),
+        message: shorten(message),
+        last_transition_time: Time(since),
+        observed_generation: Some(generation),
     }
 }
 
@@ -177,8 +221,8 @@ macro_rules! reasons {
 pub(crate) use reasons;
 
 reasons! {
-    /// Why a Machine condition is as it is.
-    MachineReason {
+    /// Why a condition of a claim is as it is.
+    ClaimReason {
         /// The step is done.
         Done = "Done" => "",
         /// Nothing was looked at yet.
@@ -203,13 +247,17 @@ reasons! {
         ClusterNotFound = "ClusterNotFound" => "Check subscription, resource group and cluster name in the provisioner's settings.",
         /// The Machine asks for what can't be made.
         InvalidMachine = "InvalidMachine" => "Correct the Machine's requirements; a Machine made by a Workspace follows its resource section.",
+        /// The NodeClaim asks for what can't be made.
+        InvalidNodeClaim = "InvalidNodeClaim" => "A NodeClaim can't be changed: delete it and make one that asks for what can be had; one made by a Workspace follows its resource section.",
         /// The cloud refuses the request as wrong.
-        InvalidRequest = "InvalidRequest" => "Correct what the message names; the request is not repeated until the Machine changes.",
+        InvalidRequest = "InvalidRequest" => "Correct what the message names; the request is not repeated until the claim changes.",
+        /// A claim of the other kind has this name, and was there first.
+        ClaimNameConflict = "ClaimNameConflict" => "Delete one of the two: a Machine and a NodeClaim of one name would share an agent pool.",
         /// A pool of this name belongs to somebody else.
         AgentPoolNameConflict = "AgentPoolNameConflict" => "Rename or delete the agent pool of this name; it is not ours and is left alone.",
         /// The pool failed; it is deleted and made again.
         AgentPoolFailed = "AgentPoolFailed" => "Nothing to do: the pool is deleted and made again. See the message for the cloud's reason.",
-        /// The pool of a live Machine is being deleted.
+        /// The pool of a live claim is being deleted.
         AgentPoolDeleting = "AgentPoolDeleting" => "Nothing to do: it is made again when it is gone.",
         /// The cloud failed without saying why.
         LaunchFailed = "LaunchFailed" => "Nothing to do: it is tried again. If it lasts, look up the request id in the cloud's activity log.",
@@ -217,7 +265,7 @@ reasons! {
         MachineNotLaunched = "MachineNotLaunched" => "",
         /// No Node has joined yet.
         NodeNotFound = "NodeNotFound" => "If it lasts, look at the instance's boot log: network, API server address, bootstrap token.",
-        /// More than one Node claims to be this Machine's.
+        /// More than one Node claims to be this claim's.
         MultipleNodesFound = "MultipleNodesFound" => "Scale the agent pool back to one node.",
         /// The Node is not ready.
         NodeNotReady = "NodeNotReady" => "Look at the Node's conditions and its kubelet.",
@@ -242,8 +290,8 @@ mod tests {
 
     #[test]
     fn reasons_read_back_and_are_one_word() {
-        for reason in MachineReason::ALL {
-            assert_eq!(MachineReason::parse(reason.as_str()), Some(*reason));
+        for reason in ClaimReason::ALL {
+            assert_eq!(ClaimReason::parse(reason.as_str()), Some(*reason));
         }
         for reason in WorkspaceReason::ALL {
             assert_eq!(WorkspaceReason::parse(reason.as_str()), Some(*reason));

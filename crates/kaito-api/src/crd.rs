@@ -7,13 +7,15 @@ use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
 use kube::CustomResourceExt;
 
 use crate::machine::Machine;
+use crate::node_claim::NodeClaim;
+use crate::node_claim_schema;
 use crate::workspace::Workspace;
 use crate::workspace_rules::{CelRule, RULES};
 
 /// Every CRD this project ships, ready to apply.
 #[must_use]
 pub fn all() -> Vec<CustomResourceDefinition> {
-    vec![workspace(), machine()]
+    vec![workspace(), machine(), node_claim()]
 }
 
 /// `Workspace`, served as `v1alpha1` and `v1beta1` with one schema; `v1beta1` is stored.
@@ -54,11 +56,27 @@ pub fn machine() -> CustomResourceDefinition {
     crd
 }
 
+/// `NodeClaim`, `v1`: for clusters that have no definition of Karpenter's.
+#[must_use]
+pub fn node_claim() -> CustomResourceDefinition {
+    let mut crd = NodeClaim::crd();
+    crd.spec
+        .versions
+        .iter_mut()
+        .filter_map(root_schema)
+        .for_each(node_claim_schema::shape);
+    crd.spec
+        .versions
+        .iter_mut()
+        .for_each(|version| version.additional_printer_columns = Some(columns_node_claim()));
+    crd
+}
+
 fn root_schema(version: &mut CustomResourceDefinitionVersion) -> Option<&mut JSONSchemaProps> {
     version.schema.as_mut()?.open_api_v3_schema.as_mut()
 }
 
-fn at<'a>(root: &'a mut JSONSchemaProps, path: &[&str]) -> Option<&'a mut JSONSchemaProps> {
+pub(crate) fn at<'a>(root: &'a mut JSONSchemaProps, path: &[&str]) -> Option<&'a mut JSONSchemaProps> {
     let found = path.iter().try_fold(root, |schema, step| match *step {
         "[]" => match schema.items.as_mut()? {
             JSONSchemaPropsOrArray::Schema(item) => Some(item.as_mut()),
@@ -178,6 +196,24 @@ fn columns_machine() -> Vec<CustomResourceColumnDefinition> {
             true,
         ),
         column("Template", "string", ".spec.machineTemplateRef.name", true),
+    ]
+}
+
+fn columns_node_claim() -> Vec<CustomResourceColumnDefinition> {
+    let label =
+        |name: &str, key: &str, wide: bool| column(name, "string", &format!(".metadata.labels.{key}"), wide);
+    vec![
+        label("Type", "node\\.kubernetes\\.io/instance-type", false),
+        label("Capacity", "karpenter\\.sh/capacity-type", false),
+        label("Zone", "topology\\.kubernetes\\.io/zone", false),
+        column("Node", "string", ".status.nodeName", false),
+        condition_column("Ready", false),
+        column("Age", "date", ".metadata.creationTimestamp", false),
+        column("ImageID", "string", ".status.imageID", true),
+        column("ID", "string", ".status.providerID", true),
+        label("NodePool", "karpenter\\.sh/nodepool", true),
+        column("NodeClass", "string", ".spec.nodeClassRef.name", true),
+        condition_column("Drifted", true),
     ]
 }
 

@@ -2,13 +2,13 @@
 //!
 //! Values that upstream KAITO, Karpenter or AKS also use are spelled exactly as they spell them.
 
-/// Name of the Workspace an object belongs to. On Machines, Nodes, pods and workloads.
+/// Name of the Workspace an object belongs to. On claims, Nodes, pods and workloads.
 pub const WORKSPACE: &str = "kaito.sh/workspace";
-/// Namespace of that Workspace. On Machines and Nodes.
+/// Namespace of that Workspace. On claims and Nodes.
 pub const WORKSPACE_NAMESPACE: &str = "kaito.sh/workspacenamespace";
-/// UID of that Workspace. On Machines: tells two Workspaces of one name apart.
+/// UID of that Workspace. On claims: tells two Workspaces of one name apart.
 pub const WORKSPACE_UID: &str = "kaito.sh/workspace-uid";
-/// Which slot of the Workspace a Machine fills, from 0. On Machines.
+/// Which slot of the Workspace a claim fills, from 0. On claims.
 pub const ORDINAL: &str = "kaito.sh/ordinal";
 /// `gpu` or `cpu`. On agent pools and Nodes.
 pub const MACHINE_TYPE: &str = "kaito.sh/machine-type";
@@ -27,13 +27,19 @@ pub const PROVISIONER_DEFAULT: &str = "default";
 pub const NODE_POOL: &str = "karpenter.sh/nodepool";
 /// Value of [`NODE_POOL`]: a pool that does not exist, so that Karpenter leaves the node alone.
 pub const NODE_POOL_KAITO: &str = "kaito";
+/// Node class of a Node that gpu-provisioners made for a NodeClaim; the value is the class's name.
+pub const KAITO_NODE_CLASS: &str = "kaito.sh/kaitonodeclass";
+/// `on-demand` or `spot`, and the requirement key that asks for one.
+pub const CAPACITY_TYPE: &str = "karpenter.sh/capacity-type";
+/// Zone of a Node, and the requirement key that asks for one.
+pub const ZONE: &str = "topology.kubernetes.io/zone";
 /// `true` on a Node that was joined to its claim.
 pub const REGISTERED: &str = "karpenter.sh/registered";
 /// `true` on a Node whose claim is initialized.
 pub const INITIALIZED: &str = "karpenter.sh/initialized";
 /// Annotation that keeps Karpenter from disrupting a node.
 pub const DO_NOT_DISRUPT: &str = "karpenter.sh/do-not-disrupt";
-/// Finalizer on Machines and their Nodes.
+/// Finalizer on claims and their Nodes.
 pub const TERMINATION_FINALIZER: &str = "karpenter.sh/termination";
 /// Taint put on a Node that is being drained, with effect `NoSchedule`.
 pub const DISRUPTED_TAINT: &str = "karpenter.sh/disrupted";
@@ -80,7 +86,7 @@ pub const RENDERED_HASH: &str = "kaito.sh/rendered-hash";
 pub const SPEC_HASH: &str = "kaito.sh/spec-hash";
 /// How many nodes a workload was made for. Annotation on workloads; it fixes the size of a running one.
 pub const NODE_COUNT: &str = "kaito.sh/node-count";
-/// URL of the cloud operation that creates the pool. Annotation on Machines.
+/// URL of the cloud operation that creates the pool. Annotation on claims.
 pub const OPERATION_URL: &str = "kaito.sh/operation-url";
 /// Marks a Pod or Node as one that KWOK plays. Annotation on simulated Nodes.
 pub const KWOK_NODE: &str = "kwok.x-k8s.io/node";

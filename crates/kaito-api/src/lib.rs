@@ -4,12 +4,17 @@
 //! generated from these types; nothing else in the repository spells a label, an annotation, a finalizer,
 //! a condition type or a reason.
 
+pub mod claim;
+mod claim_kind;
 pub mod conditions;
 pub mod crd;
 pub mod labels;
 pub mod machine;
 pub mod machine_status;
 pub mod names;
+pub mod node_claim;
+mod node_claim_schema;
+pub mod node_claim_status;
 pub mod quantity;
 pub mod raw;
 pub mod selector;
@@ -18,8 +23,11 @@ pub mod workspace_reason;
 pub mod workspace_rules;
 pub mod workspace_status;
 
+pub use claim::{Claim, ClaimKind};
 pub use machine::{Machine, MachineSpec};
 pub use machine_status::{MachineCondition, MachineStatus};
+pub use node_claim::{NodeClaim, NodeClaimSpec, NodeClassRef};
+pub use node_claim_status::{NodeClaimCondition, NodeClaimStatus};
 pub use workspace::{
     AdapterSpec, DataDestination, DataSource, InferenceSpec, PresetOptions, PresetSpec, ResourceSpec,
     TuningSpec, Workspace, WorkspaceSpec,

@@ -31,20 +31,6 @@ pub struct MachineStatus {
     pub conditions: Vec<MachineCondition>,
 }
 
-impl MachineStatus {
-    /// The condition of this type.
-    #[must_use]
-    pub fn condition(&self, kind: MachineConditionType) -> Option<&MachineCondition> {
-        self.conditions.iter().find(|c| c.type_ == kind.as_str())
-    }
-
-    /// Whether the condition of this type is `True`.
-    #[must_use]
-    pub fn is_true(&self, kind: MachineConditionType) -> bool {
-        self.condition(kind).is_some_and(|c| c.status == "True")
-    }
-}
-
 /// One condition, in the shape of `karpenter.sh/v1alpha5`: all strings.
 #[derive(JsonSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -57,7 +43,7 @@ pub struct MachineCondition {
     /// How bad it is; empty means an error.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub severity: String,
-    /// One word of [`crate::conditions::MachineReason`].
+    /// One word.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub reason: String,
     /// What is so and what to do, for people.
@@ -73,34 +59,5 @@ impl MachineCondition {
     #[must_use]
     pub fn since(&self) -> Option<Timestamp> {
         self.last_transition_time.parse().ok()
-    }
-}
-
-/// The conditions of a Machine.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum MachineConditionType {
-    /// The instance exists.
-    Launched,
-    /// Its Node joined and is labelled.
-    Registered,
-    /// The Node is ready and offers what was asked for.
-    Initialized,
-    /// All three.
-    Ready,
-}
-
-impl MachineConditionType {
-    /// The steps on which `Ready` depends, in order.
-    pub const STEPS: [Self; 3] = [Self::Launched, Self::Registered, Self::Initialized];
-
-    /// The `type` in the object.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Launched => "MachineLaunched",
-            Self::Registered => "MachineRegistered",
-            Self::Initialized => "MachineInitialized",
-            Self::Ready => "Ready",
-        }
     }
 }

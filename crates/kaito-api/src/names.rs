@@ -9,10 +9,10 @@ use sha2::{Digest, Sha256};
 /// characters, and label values end at 63.
 pub const WORKSPACE_NAME_MAX: usize = 52;
 
-/// Name of the Machine, and so of the agent pool, that fills slot `ordinal` of a Workspace: `ws` and nine hex
+/// Name of the claim, and so of the agent pool where it gets one, that fills slot `ordinal` of a Workspace: `ws` and nine hex
 /// digits. AKS allows 12 lower-case letters and digits for a pool; KAITO has always used eleven.
 #[must_use]
-pub fn machine(namespace: &str, workspace: &str, workspace_uid: &str, ordinal: u32) -> String {
+pub fn claim(namespace: &str, workspace: &str, workspace_uid: &str, ordinal: u32) -> String {
     let ordinal = ordinal.to_string();
     let digest = digest(&[namespace, workspace, workspace_uid, &ordinal]);
     format!("ws{}", &digest[..9])
@@ -60,9 +60,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn machine_names_fit_an_agent_pool_and_differ_by_slot() {
+    fn claim_names_fit_an_agent_pool_and_differ_by_slot() {
         let names: std::collections::BTreeSet<_> =
-            (0..100).map(|i| machine("default", "w", "uid", i)).collect();
+            (0..100).map(|i| claim("default", "w", "uid", i)).collect();
         assert_eq!(names.len(), 100);
         for name in names {
             assert_eq!(name.len(), 11);
@@ -74,7 +74,7 @@ mod tests {
 
     #[test]
     fn parts_do_not_run_into_each_other() {
-        assert_ne!(machine("ab", "c", "u", 1), machine("a", "bc", "u", 1));
-        assert_ne!(machine("a", "b", "u", 1), machine("a", "b", "u2", 1));
+        assert_ne!(claim("ab", "c", "u", 1), claim("a", "bc", "u", 1));
+        assert_ne!(claim("a", "b", "u", 1), claim("a", "b", "u2", 1));
     }
 }

@@ -5,10 +5,16 @@ use crate::conditions::reasons;
 reasons! {
     /// Why a Workspace condition is as it is. Where upstream has a word for it, it is upstream's.
     WorkspaceReason {
-        /// Enough claims are ready.
+        /// Enough Machines are ready.
         MachinesReady = "installNodePluginsSuccess" => "",
-        /// Claims are being served.
+        /// Machines are being served.
         MachinesNotReady = "MachineNotReady" => "",
+        /// Enough NodeClaims are ready.
+        NodeClaimsReady = "NodeClaimsReady" => "",
+        /// NodeClaims are being served.
+        NodeClaimsNotReady = "NodeClaimNotReady" => "",
+        /// A provisioner has taken a NodeClaim back.
+        NodeClaimLost = "NodeClaimLost" => "Look at the events of NodeClaims for its provisioner's reason; another instance type or zone may have capacity.",
         /// Enough nodes are ready.
         NodesReady = "NodesReady" => "",
         /// Not enough nodes are ready.

@@ -123,9 +123,12 @@ pub(crate) struct PlanArgs {
 /// Where nodes come from.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub(crate) enum NodeProvisioner {
-    /// They are made, of the instance type that the Workspace names.
+    /// They are made, of the instance type that the Workspace names, each by a Machine.
     #[default]
     Machine,
+    /// They are made likewise, each by a NodeClaim.
+    #[value(name = "nodeclaim", aliases = ["azure-gpu-provisioner", "karpenter"])]
+    NodeClaim,
     /// They are brought along.
     Byo,
 }
@@ -173,6 +176,25 @@ mod tests {
     #[test]
     fn the_command_line_is_well_formed() {
         Args::command().debug_assert();
+    }
+
+    #[test]
+    fn nodes_come_from_where_the_chart_says() {
+        let of = |word: &str| {
+            let flag = format!("--node-provisioner={word}");
+            let args = Args::try_parse_from(["kubectl-kaito", "lint", "-f", "-", &flag]);
+            args.map(drop).map_err(|error| error.to_string())
+        };
+        for word in [
+            "machine",
+            "nodeclaim",
+            "azure-gpu-provisioner",
+            "karpenter",
+            "byo",
+        ] {
+            assert_eq!(of(word), Ok(()), "{word}");
+        }
+        assert!(of("nodepool").unwrap_err().contains("nodeclaim"));
     }
 
     #[test]

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
-use kaito_api::conditions::{MachineReason, WorkspaceReason};
+use kaito_api::conditions::{ClaimReason, WorkspaceReason};
 use kaito_api::{Workspace, WorkspaceStatus};
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Api, Client, Config};
@@ -114,7 +114,7 @@ fn remedies(conditions: &[Condition]) -> Vec<(String, &'static str)> {
         let reason = condition.reason.as_str();
         let remedy = WorkspaceReason::parse(reason)
             .map(WorkspaceReason::remedy)
-            .or_else(|| MachineReason::parse(reason).map(MachineReason::remedy))
+            .or_else(|| ClaimReason::parse(reason).map(ClaimReason::remedy))
             .filter(|remedy| !remedy.is_empty());
         if let Some(remedy) = remedy
             && !found.iter().any(|(known, _)| known == reason)
@@ -182,6 +182,23 @@ mod tests {
         assert!(!answer.findings);
         assert!(
             answer.text.contains("The last edit has not been looked at yet."),
+            "{}",
+            answer.text
+        );
+    }
+
+    #[test]
+    fn what_ails_a_node_claim_is_explained_too() {
+        let status = json!({
+            "state": "Pending", "observedGeneration": 2,
+            "conditions": [condition("NodeClaimReady", "False", "InvalidNodeClaim", "zones can't be chosen")]
+        });
+        let answer = explained("default", &workspace(&status));
+        assert!(
+            answer.findings
+                && answer
+                    .text
+                    .contains("InvalidNodeClaim: A NodeClaim can't be changed"),
             "{}",
             answer.text
         );

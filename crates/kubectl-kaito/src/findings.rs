@@ -33,7 +33,7 @@ pub(crate) async fn run(source: &Source, args: &LintArgs) -> anyhow::Result<Answ
             .context("the tables of instance types are broken")?,
         cloud: args.cloud,
         nodes: match args.node_provisioner {
-            NodeProvisioner::Machine => NodeSource::Made,
+            NodeProvisioner::Machine | NodeProvisioner::NodeClaim => NodeSource::Made,
             NodeProvisioner::Byo => NodeSource::BroughtAlong,
         },
         unlisted,

@@ -50,6 +50,14 @@ impl Helm {
     /// # Errors
     /// What `helm` says.
     pub async fn install(&self) -> Result<()> {
+        self.install_with(&[]).await
+    }
+
+    /// The same with further settings, such as `nodeProvisioner=nodeclaim`.
+    ///
+    /// # Errors
+    /// What `helm` says.
+    pub async fn install_with(&self, settings: &[&str]) -> Result<()> {
         let chart = chart();
         let chart = chart.to_str().context("the chart's path is not UTF-8")?;
         let mut args = vec![
@@ -61,7 +69,7 @@ impl Helm {
             NAMESPACE,
             "--create-namespace",
         ];
-        for setting in SETTINGS {
+        for setting in SETTINGS.iter().chain(settings) {
             args.extend(["--set", setting]);
         }
         self.run(&args).await.map(drop)

@@ -25,6 +25,10 @@ pub struct StackOptions {
     pub publish_catalogue: bool,
     /// How many objects each controller reconciles at once.
     pub concurrency: u16,
+    /// What Workspaces ask for nodes by: the chart's `nodeProvisioner`, `machine` or `nodeclaim`.
+    pub node_provisioner: &'static str,
+    /// Group, kind and name of the class of NodeClaims.
+    pub node_class: [&'static str; 3],
 }
 
 impl Default for StackOptions {
@@ -42,6 +46,8 @@ impl Default for StackOptions {
             max_pools: 100,
             publish_catalogue: false,
             concurrency: 16,
+            node_provisioner: "machine",
+            node_class: ["kaito.sh", "KaitoNodeClass", "default"],
         }
     }
 }

@@ -82,6 +82,16 @@ impl Programs {
         })
     }
 
+    /// Lets controllers that are started from now on ask for nodes in another way; the chart has to be upgraded, too.
+    pub fn claim_by(&mut self, node_provisioner: &'static str) {
+        self.options.node_provisioner = node_provisioner;
+    }
+
+    /// Lets controllers that are started from now on ask for NodeClaims of this group, kind and name of a class.
+    pub fn claim_of_class(&mut self, node_class: [&'static str; 3]) {
+        self.options.node_class = node_class;
+    }
+
     /// Where the played cloud listens.
     #[must_use]
     pub fn arm(&self) -> ArmEndpoint {
@@ -163,6 +173,10 @@ impl Programs {
                 &format!("http://{}", self.registry_address()),
             ])
             .args(["--concurrency", &self.options.concurrency.to_string()])
+            .args(["--node-provisioner", self.options.node_provisioner])
+            .args(["--node-class-group", self.options.node_class[0]])
+            .args(["--node-class-kind", self.options.node_class[1]])
+            .args(["--node-class-name", self.options.node_class[2]])
             .args([
                 "--leader-election-namespace",
                 NAMESPACE,

@@ -32,7 +32,8 @@ impl Stack {
     /// # Errors
     /// When something is not built or does not come up; the reason names it.
     pub async fn start(env: &TestEnv, options: StackOptions) -> Result<Self> {
-        Helm::of(env).await?.install().await?;
+        let claims = format!("nodeProvisioner={}", options.node_provisioner);
+        Helm::of(env).await?.install_with(&[&claims]).await?;
         let programs = Programs::prepare(env, options).await?;
         let mut stack = Self {
             arm: programs.start_arm(env)?,

@@ -1,18 +1,19 @@
-//! A live Machine without a pool: whether to ask for one now. The only place that asks for a pool.
+//! A live claim without a pool: whether to ask for one now. The only place that asks for a pool.
 
 use cloudprovider::{CallKind, CallOutcome, CloudCall, ErrorClass};
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Node;
-use kaito_api::conditions::MachineReason;
+use kaito_api::Claim;
+use kaito_api::conditions::ClaimReason;
 use kaito_api::labels::OPERATION_URL;
 use kube::ResourceExt as _;
 
 use crate::backoff;
+use crate::claim_edit::ClaimEdit;
 use crate::ctx::Ctx;
 use crate::initialization::is_ready;
 use crate::launch::{Join, Launch, poll};
 use crate::launch_failure::{self, LAUNCH_STARTED, LAUNCH_UNANSWERED, Setback};
-use crate::machine_edit::MachineEdit;
 use crate::node_edit;
 use crate::pool_spec::pool_spec;
 use crate::step::Step;
@@ -47,12 +48,16 @@ fn is_unanswered(call: &CallOutcome) -> bool {
         .is_some_and(|error| error.class == ErrorClass::Transient)
 }
 
-/// Decides for a Machine whose pool was missed by `reads` live reads.
+/// Decides for a claim whose pool was missed by `reads` live reads.
 pub(crate) fn decide<'a>(ctx: &Ctx<'a>, reads: u32) -> Launch<'a> {
-    let spec = match pool_spec(ctx.machine, ctx.settings) {
+    let spec = match pool_spec(ctx.claim, ctx.settings) {
         Ok(spec) => spec,
         Err(why) => {
-            let step = Step::failed(MachineReason::InvalidMachine, &why.to_string());
+            let reason = match ctx.claim {
+                Claim::Machine(_) => ClaimReason::InvalidMachine,
+                Claim::NodeClaim(_) => ClaimReason::InvalidNodeClaim,
+            };
+            let step = Step::failed(reason, &why.to_string());
             return Launch::new("invalid", Join::NotLaunched(step));
         }
     };
@@ -82,7 +87,7 @@ pub(crate) fn verdict(ctx: &Ctx<'_>) -> Step {
         Some(setback) => taxonomy::step(&setback.error, setback.origin),
         None => {
             let cause = format!("agent pool {} was asked for", ctx.name());
-            Step::waiting(MachineReason::AgentPoolCreating, &cause)
+            Step::waiting(ClaimReason::AgentPoolCreating, &cause)
         }
     }
 }
@@ -104,7 +109,7 @@ fn held_back<'a>(ctx: &Ctx<'a>, setback: &Setback, mut launch: Launch<'a>) -> La
 }
 
 /// Stores that a pool is about to be asked for, and forgets the one before unless its request may still land.
-fn intend(ctx: &Ctx<'_>, edit: &mut MachineEdit) {
+fn intend(ctx: &Ctx<'_>, edit: &mut ClaimEdit) {
     let earlier = match ctx.last_call {
         None => launch_failure::intended(ctx),
         Some(_) => ctx
@@ -113,10 +118,10 @@ fn intend(ctx: &Ctx<'_>, edit: &mut MachineEdit) {
             .map(|call| call.at),
     };
     if let Some(at) = earlier {
-        edit.set(ctx.machine, LAUNCH_UNANSWERED, Some(at.to_string()));
+        edit.set(ctx.claim, LAUNCH_UNANSWERED, Some(at.to_string()));
     }
-    edit.set(ctx.machine, LAUNCH_STARTED, Some(ctx.now.to_string()));
-    edit.set(ctx.machine, OPERATION_URL, None);
+    edit.set(ctx.claim, LAUNCH_STARTED, Some(ctx.now.to_string()));
+    edit.set(ctx.claim, OPERATION_URL, None);
 }
 
 /// A request that was accepted and whose pool no read shows yet. One of which a restart left only the intent is
@@ -125,7 +130,7 @@ fn landing<'a>(ctx: &Ctx<'a>) -> Option<Launch<'a>> {
     launch_failure::accepted(ctx)?;
     backoff::remaining(may_land_until(ctx)?, ctx.now)?;
     let cause = format!("agent pool {} was asked for", ctx.name());
-    let launch = Launch::waiting("landing", MachineReason::AgentPoolCreating, &cause);
+    let launch = Launch::waiting("landing", ClaimReason::AgentPoolCreating, &cause);
     Some(
         launch
             .cloud(Some(CloudCall::Read { name: ctx.name() }))
@@ -151,7 +156,7 @@ fn leftovers<'a>(ctx: &Ctx<'a>, reads: u32) -> Option<Launch<'a>> {
         ctx.name(),
         first.name_any()
     );
-    let mut launch = Launch::waiting("leftover_node", MachineReason::AwaitingCloud, &cause);
+    let mut launch = Launch::waiting("leftover_node", ClaimReason::AwaitingCloud, &cause);
     launch.writes = nodes.into_iter().flat_map(node_edit::dismiss).collect();
     Some(launch.requeue(poll(ctx)))
 }

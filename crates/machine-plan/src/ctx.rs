@@ -6,8 +6,7 @@ use cloudprovider::{CallKind, CallOutcome, ProviderError};
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{Node, Pod};
 use k8s_openapi::api::storage::v1::VolumeAttachment;
-use kaito_api::Machine;
-use kaito_api::machine_status::{MachineCondition, MachineStatus};
+use kaito_api::Claim;
 use kube::ResourceExt as _;
 
 use crate::ownership::{self, View};
@@ -17,7 +16,7 @@ use crate::{Observed, Settings};
 pub(crate) struct Ctx<'a> {
     pub(crate) now: Timestamp,
     pub(crate) settings: &'a Settings,
-    pub(crate) machine: &'a Machine,
+    pub(crate) claim: &'a Claim,
     /// Each once, by name.
     pub(crate) nodes: Vec<&'a Node>,
     /// Each once, by namespace and name.
@@ -27,47 +26,45 @@ pub(crate) struct Ctx<'a> {
     pub(crate) pool: View<'a>,
     pub(crate) last_call: Option<&'a CallOutcome>,
     pub(crate) failure: Option<&'a ProviderError>,
+    /// A claim of the other kind has the name, and was there first.
+    pub(crate) yields: bool,
 }
 
 impl<'a> Ctx<'a> {
     pub(crate) fn new(now: Timestamp, observed: &'a Observed, settings: &'a Settings) -> Self {
-        let machine = &*observed.machine;
+        let claim = &observed.claim;
         Self {
             now,
             settings,
-            machine,
+            claim,
             nodes: by_key(observed.nodes.iter().map(|n| &**n), |n| n.name_any()),
             pods: by_key(observed.pods.iter().map(|p| &**p), |p| {
                 (p.namespace(), p.name_any())
             }),
             attachments: by_key(observed.attachments.iter().map(|a| &**a), |a| a.name_any()),
-            pool: ownership::view(&observed.pool, machine, settings),
+            pool: ownership::view(&observed.pool, claim, settings),
             last_call: observed.last_call.as_ref(),
             failure: observed.failure.as_ref(),
+            yields: observed.yields,
         }
     }
 
-    /// Name of the Machine and of its agent pool.
+    /// Name of the claim and of its agent pool.
     pub(crate) fn name(&self) -> String {
-        self.machine.name_any()
+        self.claim.name_any()
     }
 
     pub(crate) fn uid(&self) -> &'a str {
-        self.machine.metadata.uid.as_deref().unwrap_or_default()
+        self.claim.uid()
     }
 
     pub(crate) fn generation(&self) -> i64 {
-        self.machine.metadata.generation.unwrap_or_default()
+        self.claim.metadata().generation.unwrap_or_default()
     }
 
-    /// Status as it is stored.
-    pub(crate) fn status(&self) -> Option<&'a MachineStatus> {
-        self.machine.status.as_ref()
-    }
-
-    /// Conditions as they are stored.
-    pub(crate) fn conditions(&self) -> &'a [MachineCondition] {
-        self.status().map_or(&[], |status| &status.conditions)
+    /// What the claim is called, for people.
+    pub(crate) fn kind(&self) -> &'static str {
+        self.claim.claim_kind().as_str()
     }
 
     /// The last request, when it was of this kind.
@@ -75,12 +72,12 @@ impl<'a> Ctx<'a> {
         self.last_call.filter(|call| call.kind == kind)
     }
 
-    /// Nodes that were joined to this very Machine.
+    /// Nodes that were joined to this very claim.
     pub(crate) fn own_nodes(&self) -> impl Iterator<Item = &'a Node> + '_ {
         self.nodes
             .iter()
             .copied()
-            .filter(|node| ownership::is_own_node(node, self.machine))
+            .filter(|node| ownership::is_own_node(node, self.claim))
     }
 }
 

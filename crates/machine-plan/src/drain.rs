@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::{Node, Pod, Taint};
-use kaito_api::conditions::MachineReason;
+use kaito_api::conditions::ClaimReason;
 use kaito_api::labels::{DISRUPTED_TAINT, EXCLUDE_FROM_LB};
 use kube::ResourceExt as _;
 use plan::{Delete, Evict, Kind, ObjectRef, Propagation, Write};
@@ -30,7 +30,7 @@ pub(crate) enum Drain {
     /// Under way.
     Going {
         /// What is waited for.
-        reason: MachineReason,
+        reason: ClaimReason,
         /// Who exactly.
         cause: String,
         /// What helps it along.
@@ -53,7 +53,7 @@ enum Patience {
     Over,
 }
 
-/// The next step of the drain of the Machine's registered Nodes; others are left to the cloud.
+/// The next step of the drain of the claim's registered Nodes; others are left to the cloud.
 pub(crate) fn drain(ctx: &Ctx<'_>) -> Drain {
     let nodes: Vec<&Node> = ctx
         .own_nodes()
@@ -67,7 +67,7 @@ pub(crate) fn drain(ctx: &Ctx<'_>) -> Drain {
     if let Some(Waiting { cause, writes: more }) = pods(ctx, &nodes, patience) {
         writes.extend(more);
         return Drain::Going {
-            reason: MachineReason::Draining,
+            reason: ClaimReason::Draining,
             cause,
             writes,
             requeue: AGAIN,
@@ -76,7 +76,7 @@ pub(crate) fn drain(ctx: &Ctx<'_>) -> Drain {
     if patience == Patience::Asking
         && let Some(cause) = volumes(ctx, &nodes)
     {
-        let reason = MachineReason::AwaitingVolumeDetachment;
+        let reason = ClaimReason::AwaitingVolumeDetachment;
         return Drain::Going {
             reason,
             cause,
@@ -90,7 +90,7 @@ pub(crate) fn drain(ctx: &Ctx<'_>) -> Drain {
     // New pods could still come until the taint is stored.
     let cause = format!("Node {} is closed to new pods", nodes[0].name_any());
     Drain::Going {
-        reason: MachineReason::Draining,
+        reason: ClaimReason::Draining,
         cause,
         writes,
         requeue: AGAIN,
@@ -98,10 +98,14 @@ pub(crate) fn drain(ctx: &Ctx<'_>) -> Drain {
 }
 
 fn patience(ctx: &Ctx<'_>) -> Patience {
-    let Some(deleted) = ctx.machine.metadata.deletion_timestamp.as_ref() else {
+    let Some(deleted) = ctx.claim.metadata().deletion_timestamp.as_ref() else {
         return Patience::Asking;
     };
-    let timeout = backoff::after(deleted.0, ctx.settings.drain_timeout);
+    let own = ctx
+        .claim
+        .termination_grace_period()
+        .map(jiff::SignedDuration::from_secs);
+    let timeout = backoff::after(deleted.0, own.unwrap_or(ctx.settings.drain_timeout));
     let over: Timestamp = backoff::after(timeout, LAST_WAIT);
     match ctx.now {
         now if now < timeout => Patience::Asking,

@@ -1,32 +1,42 @@
-//! Events that follow from a change of conditions: a step's reason became a problem, or the Machine became
+//! Events that follow from a change of conditions: a step's reason became a problem, or the claim became
 //! ready. What did not change is not told again.
 
-use kaito_api::conditions::{MachineConditionType, MachineReason};
-use kaito_api::machine_status::MachineCondition;
+use kaito_api::conditions::ClaimReason;
 use plan::EventNote;
 
 /// Reasons that a person should hear of.
-const PROBLEMS: [MachineReason; 12] = [
-    MachineReason::SkuNotAvailable,
-    MachineReason::SubscriptionQuotaReached,
-    MachineReason::AllocationFailure,
-    MachineReason::AuthorizationFailed,
-    MachineReason::ClusterNotFound,
-    MachineReason::InvalidMachine,
-    MachineReason::InvalidRequest,
-    MachineReason::AgentPoolNameConflict,
-    MachineReason::AgentPoolFailed,
-    MachineReason::AgentPoolDeleting,
-    MachineReason::LaunchFailed,
-    MachineReason::MultipleNodesFound,
+const PROBLEMS: [ClaimReason; 14] = [
+    ClaimReason::SkuNotAvailable,
+    ClaimReason::SubscriptionQuotaReached,
+    ClaimReason::AllocationFailure,
+    ClaimReason::AuthorizationFailed,
+    ClaimReason::ClusterNotFound,
+    ClaimReason::InvalidMachine,
+    ClaimReason::InvalidNodeClaim,
+    ClaimReason::ClaimNameConflict,
+    ClaimReason::InvalidRequest,
+    ClaimReason::AgentPoolNameConflict,
+    ClaimReason::AgentPoolFailed,
+    ClaimReason::AgentPoolDeleting,
+    ClaimReason::LaunchFailed,
+    ClaimReason::MultipleNodesFound,
 ];
 
-/// What happened between two lists of conditions.
-pub(crate) fn between(old: &[MachineCondition], new: &[MachineCondition]) -> Vec<EventNote> {
+/// One condition, of whichever kind of claim.
+#[derive(Clone, Copy)]
+pub(crate) struct Told<'a> {
+    pub(crate) type_: &'a str,
+    pub(crate) status: &'a str,
+    pub(crate) reason: &'a str,
+    pub(crate) message: &'a str,
+}
+
+/// What happened between two lists of conditions of a claim of this kind.
+pub(crate) fn between(kind: &str, old: &[Told<'_>], new: &[Told<'_>]) -> Vec<EventNote> {
     let mut notes: Vec<EventNote> = Vec::new();
     for condition in new {
         let before = old.iter().find(|c| c.type_ == condition.type_);
-        if let Some(note) = note(before, condition)
+        if let Some(note) = note(kind, before, condition)
             && !notes.contains(&note)
         {
             notes.push(note);
@@ -35,15 +45,16 @@ pub(crate) fn between(old: &[MachineCondition], new: &[MachineCondition]) -> Vec
     notes
 }
 
-fn note(before: Option<&MachineCondition>, condition: &MachineCondition) -> Option<EventNote> {
+fn note(kind: &str, before: Option<&Told<'_>>, condition: &Told<'_>) -> Option<EventNote> {
     if condition.status == "True" {
         let news = before.is_none_or(|before| before.status != "True");
-        let ready = condition.type_ == MachineConditionType::Ready.as_str();
-        return (news && ready).then(|| EventNote::normal("Ready", "The Machine's Node is ready for work."));
+        let ready = condition.type_ == "Ready";
+        return (news && ready)
+            .then(|| EventNote::normal("Ready", format!("The {kind}'s Node is ready for work.")));
     }
     if before.is_some_and(|before| before.reason == condition.reason) {
         return None;
     }
-    let reason = MachineReason::parse(&condition.reason).filter(|reason| PROBLEMS.contains(reason))?;
-    Some(EventNote::warning(reason.as_str(), condition.message.clone()))
+    let reason = ClaimReason::parse(condition.reason).filter(|reason| PROBLEMS.contains(reason))?;
+    Some(EventNote::warning(reason.as_str(), condition.message.to_owned()))
 }

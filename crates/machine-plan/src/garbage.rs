@@ -1,4 +1,4 @@
-//! Pools of ours whose Machine is gone: the second net under termination.
+//! Pools of ours whose claim is gone: the second net under termination.
 //!
 //! Must never touch a pool that is not marked as ours for this cluster, and must never run on half a listing.
 
@@ -7,25 +7,25 @@ use std::sync::Arc;
 
 use cloudprovider::{AgentPool, CloudCall, Ownership, ProvisioningState};
 use jiff::{SignedDuration, Timestamp};
-use kaito_api::Machine;
+use kaito_api::Claim;
 
 use crate::Settings;
 use crate::backoff;
 
-/// How long we must have seen a pool ourselves before it can be garbage: a Machine made meanwhile has reached
+/// How long we must have seen a pool ourselves before it can be garbage: a claim made meanwhile has reached
 /// every cache by then.
 const SEEN_FOR: SignedDuration = SignedDuration::from_mins(2);
 /// Most deletions a pass, so that a mistake stays small.
 const MOST: usize = 5;
 
-/// The deletions that are due. `machines` is every Machine there is, being deleted or not; `first_seen` says
+/// The deletions that are due. `claims` is every claim of either kind there is, being deleted or not; `first_seen` says
 /// when this process first saw each pool, by name. Before carrying one out, the shell makes sure by a live
-/// read that no Machine of the pool's name has the claim's UID.
+/// read that no claim of the pool's name has the claim's UID.
 #[must_use]
 pub fn collect(
     now: Timestamp,
     pools: &[Arc<AgentPool>],
-    machines: &[Arc<Machine>],
+    claims: &[Claim],
     first_seen: &BTreeMap<String, Timestamp>,
     settings: &Settings,
     complete_listing: bool,
@@ -33,10 +33,7 @@ pub fn collect(
     if !complete_listing {
         return Vec::new();
     }
-    let claims: BTreeSet<&str> = machines
-        .iter()
-        .filter_map(|m| m.metadata.uid.as_deref())
-        .collect();
+    let claims: BTreeSet<&str> = claims.iter().map(Claim::uid).collect();
     let seen_long = |pool: &AgentPool| {
         first_seen
             .get(&pool.name)
@@ -55,7 +52,7 @@ fn is_ours_without(pool: &AgentPool, claims: &BTreeSet<&str>, settings: &Setting
     let Ownership::Ours { claim_uid } = pool.ownership() else {
         return false;
     };
-    // Here no Machine vouches for the pool, so its cluster must be exactly ours.
+    // Here no claim vouches for the pool, so its cluster must be exactly ours.
     let same_cluster = pool.cluster_id().unwrap_or_default() == settings.cluster_id;
     same_cluster && !claim_uid.is_empty() && !claims.contains(claim_uid.as_str())
 }

@@ -2,8 +2,8 @@
 //! Workspace's business.
 
 use k8s_openapi::api::core::v1::{Node, Taint};
-use kaito_api::Machine;
-use kaito_api::conditions::MachineReason;
+use kaito_api::Claim;
+use kaito_api::conditions::ClaimReason;
 use kaito_api::labels::{INITIALIZED, UNREGISTERED_TAINT};
 use kaito_api::quantity::ceil_units;
 use kube::ResourceExt as _;
@@ -28,7 +28,7 @@ const EPHEMERAL: [(&str, Option<&str>, &str); 5] = [
 const STORAGE: &str = "storage";
 
 /// Checks the Node, in the order in which things come up on it, and labels it when all is well.
-pub(crate) fn initialize(machine: &Machine, node: &Node, edit: &mut NodeEdit<'_>) -> Step {
+pub(crate) fn initialize(claim: &Claim, node: &Node, edit: &mut NodeEdit<'_>) -> Step {
     if node
         .labels()
         .get(INITIALIZED)
@@ -36,7 +36,7 @@ pub(crate) fn initialize(machine: &Machine, node: &Node, edit: &mut NodeEdit<'_>
     {
         return Step::done();
     }
-    match obstacle(machine, node, edit.taints()) {
+    match obstacle(claim, node, edit.taints()) {
         Some((reason, cause)) => Step::failed(reason, &cause),
         None => {
             edit.label(INITIALIZED, "true");
@@ -57,28 +57,28 @@ pub(crate) fn is_ready(node: &Node) -> bool {
         .any(|condition| condition.type_ == "Ready" && condition.status == "True")
 }
 
-fn obstacle(machine: &Machine, node: &Node, taints: &[Taint]) -> Option<(MachineReason, String)> {
+fn obstacle(claim: &Claim, node: &Node, taints: &[Taint]) -> Option<(ClaimReason, String)> {
     let name = node.name_any();
     if !is_ready(node) {
-        return Some((MachineReason::NodeNotReady, format!("Node {name} is not ready")));
+        return Some((ClaimReason::NodeNotReady, format!("Node {name} is not ready")));
     }
-    if let Some(taint) = taints.iter().find(|taint| is_startup(machine, taint)) {
+    if let Some(taint) = taints.iter().find(|taint| is_startup(claim, taint)) {
         let cause = format!("start-up taint {} is still on Node {name}", taint_text(taint));
-        return Some((MachineReason::StartupTaintsExist, cause));
+        return Some((ClaimReason::StartupTaintsExist, cause));
     }
     if let Some(taint) = taints.iter().find(|taint| is_ephemeral(taint)) {
         let cause = format!("taint {} is still on Node {name}", taint_text(taint));
-        return Some((MachineReason::KnownEphemeralTaintsExist, cause));
+        return Some((ClaimReason::KnownEphemeralTaintsExist, cause));
     }
-    let resource = missing_resource(machine, node)?;
+    let resource = missing_resource(claim, node)?;
     Some((
-        MachineReason::ResourceNotRegistered,
+        ClaimReason::ResourceNotRegistered,
         format!("Node {name} does not offer {resource}"),
     ))
 }
 
-fn is_startup(machine: &Machine, taint: &Taint) -> bool {
-    machine.spec.startup_taints.iter().any(|startup| {
+fn is_startup(claim: &Claim, taint: &Taint) -> bool {
+    claim.startup_taints().iter().any(|startup| {
         startup.key == taint.key && startup.effect == taint.effect && value(startup) == value(taint)
     })
 }
@@ -93,8 +93,8 @@ fn value(taint: &Taint) -> &str {
     taint.value.as_deref().unwrap_or_default()
 }
 
-fn missing_resource<'a>(machine: &'a Machine, node: &Node) -> Option<&'a String> {
-    let requests = &machine.spec.resources.as_ref()?.requests;
+fn missing_resource<'a>(claim: &'a Claim, node: &Node) -> Option<&'a String> {
+    let requests = claim.requests()?;
     let offered = node
         .status
         .as_ref()

@@ -1,4 +1,4 @@
-//! Which Node is the Machine's. Looks only; the joining itself is registration's.
+//! Which Node is the claim's. Looks only; the joining itself is registration's.
 
 use k8s_openapi::api::core::v1::Node;
 use kube::ResourceExt as _;
@@ -16,7 +16,7 @@ pub(crate) enum Found<'a> {
     Many(String),
 }
 
-/// Looks for the one Node of the Machine's pool.
+/// Looks for the one Node of the claim's pool.
 pub(crate) fn find<'a>(ctx: &Ctx<'a>) -> Found<'a> {
     let candidates: Vec<&Node> = ctx
         .nodes

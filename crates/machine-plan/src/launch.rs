@@ -5,14 +5,15 @@ use std::time::Duration;
 
 use cloudprovider::{AgentPool, CallKind, CloudCall, Ownership, ProvisioningState};
 use k8s_openapi::api::core::v1::Node;
-use kaito_api::conditions::{MachineConditionType, MachineReason, Status};
+use kaito_api::Claim;
+use kaito_api::conditions::{ClaimConditionType, ClaimReason, Status};
 use kaito_api::labels::OPERATION_URL;
 use plan::Write;
 
+use crate::claim_edit::ClaimEdit;
 use crate::ctx::Ctx;
 use crate::join::{self, Found};
 use crate::launch_failure::{self, LAUNCH_FAILURE, LAUNCH_STARTED};
-use crate::machine_edit::MachineEdit;
 use crate::ownership::{self, View};
 use crate::step::Step;
 use crate::{backoff, create, recycle};
@@ -21,8 +22,8 @@ use crate::{backoff, create, recycle};
 pub(crate) struct Launch<'a> {
     /// The instance, and its Node if there is one.
     pub(crate) join: Join<'a>,
-    /// Changes to the Machine's annotations.
-    pub(crate) edit: MachineEdit,
+    /// Changes to the claim's annotations.
+    pub(crate) edit: ClaimEdit,
     /// Writes to leftover Nodes.
     pub(crate) writes: Vec<Write>,
     /// What to ask of the cloud.
@@ -35,7 +36,7 @@ pub(crate) struct Launch<'a> {
 
 /// What there is to register.
 pub(crate) enum Join<'a> {
-    /// The Machine's Node: launched.
+    /// The claim's Node: launched.
     Node(&'a Node),
     /// No instance yet, and why.
     NotLaunched(Step),
@@ -49,7 +50,7 @@ pub(crate) enum Join<'a> {
 
 impl<'a> Launch<'a> {
     pub(crate) fn new(code: &'static str, join: Join<'a>) -> Self {
-        let edit = MachineEdit::default();
+        let edit = ClaimEdit::default();
         Self {
             join,
             edit,
@@ -60,7 +61,7 @@ impl<'a> Launch<'a> {
         }
     }
 
-    pub(crate) fn waiting(code: &'static str, reason: MachineReason, cause: &str) -> Self {
+    pub(crate) fn waiting(code: &'static str, reason: ClaimReason, cause: &str) -> Self {
         Self::new(code, Join::NotLaunched(Step::waiting(reason, cause)))
     }
 
@@ -75,7 +76,7 @@ impl<'a> Launch<'a> {
     }
 }
 
-/// Decides about the instance of a live Machine.
+/// Decides about the instance of a live claim.
 pub(crate) fn decide<'a>(ctx: &Ctx<'a>) -> Launch<'a> {
     match ctx.pool {
         View::Unknown => unknown(ctx),
@@ -98,14 +99,14 @@ pub(crate) fn poll(ctx: &Ctx<'_>) -> Option<Duration> {
 /// The Node is there: the instance exists, whatever its pool is doing.
 pub(crate) fn joined<'a>(ctx: &Ctx<'a>, node: &'a Node) -> Launch<'a> {
     let mut launch = Launch::new("joined", Join::Node(node));
-    launch.edit.set(ctx.machine, LAUNCH_FAILURE, None);
+    launch.edit.set(ctx.claim, LAUNCH_FAILURE, None);
     launch
 }
 
 fn unknown<'a>(ctx: &Ctx<'a>) -> Launch<'a> {
     // After a restart the Node that was accepted before stays accepted: nothing flaps, nothing is asked.
     if let Found::One(node) = join::find(ctx)
-        && ownership::is_recorded(node, ctx.machine)
+        && ownership::is_recorded(node, ctx.claim)
     {
         return Launch::new("joined", Join::Node(node)).requeue(poll(ctx));
     }
@@ -121,16 +122,16 @@ fn taken<'a>(ctx: &Ctx<'a>, pool: &AgentPool) -> Launch<'a> {
     let name = &pool.name;
     let earlier = matches!(pool.ownership(), Ownership::Ours { .. });
     if earlier && pool.state == ProvisioningState::Deleting {
-        let cause = format!("agent pool {name} of an earlier Machine is being deleted");
-        return Launch::waiting("earlier_pool", MachineReason::AgentPoolDeleting, &cause).requeue(poll(ctx));
+        let cause = format!("agent pool {name} of an earlier claim is being deleted");
+        return Launch::waiting("earlier_pool", ClaimReason::AgentPoolDeleting, &cause).requeue(poll(ctx));
     }
     let whose = if earlier {
-        "was made for another Machine"
+        "was made for another claim".to_owned()
     } else {
-        "was not made for this Machine"
+        format!("was not made for this {}", ctx.kind())
     };
     let cause = format!("agent pool {name} exists and {whose}");
-    let step = Step::failed(MachineReason::AgentPoolNameConflict, &cause);
+    let step = Step::failed(ClaimReason::AgentPoolNameConflict, &cause);
     Launch::new("name_conflict", Join::NotLaunched(step)).requeue(poll(ctx))
 }
 
@@ -142,7 +143,7 @@ fn creating<'a>(ctx: &Ctx<'a>, pool: &'a AgentPool) -> Launch<'a> {
         _ if was_launched(ctx) => Launch::new("pool_changing", Join::AsBefore),
         _ => {
             let cause = format!("agent pool {} is being made ({})", pool.name, pool.state.as_str());
-            Launch::waiting("pool_creating", MachineReason::AgentPoolCreating, &cause)
+            Launch::waiting("pool_creating", ClaimReason::AgentPoolCreating, &cause)
         }
     };
     note_operation(ctx, &mut launch.edit);
@@ -150,18 +151,17 @@ fn creating<'a>(ctx: &Ctx<'a>, pool: &'a AgentPool) -> Launch<'a> {
 }
 
 fn was_launched(ctx: &Ctx<'_>) -> bool {
-    ctx.status()
-        .is_some_and(|status| status.is_true(MachineConditionType::Launched))
+    ctx.claim.is_true(ClaimConditionType::Launched)
 }
 
 /// Keeps what a restart would lose: where the operation can be followed. A pool that was there before us begins
 /// when it is first seen.
-fn note_operation(ctx: &Ctx<'_>, edit: &mut MachineEdit) {
+fn note_operation(ctx: &Ctx<'_>, edit: &mut ClaimEdit) {
     if let Some(call) = launch_failure::accepted(ctx) {
-        edit.set(ctx.machine, OPERATION_URL, call.operation_url.clone());
+        edit.set(ctx.claim, OPERATION_URL, call.operation_url.clone());
     }
     if launch_failure::started(ctx).is_none() {
-        edit.set(ctx.machine, LAUNCH_STARTED, Some(ctx.now.to_string()));
+        edit.set(ctx.claim, LAUNCH_STARTED, Some(ctx.now.to_string()));
     }
 }
 
@@ -186,10 +186,19 @@ fn succeeded<'a>(ctx: &Ctx<'a>, pool: &'a AgentPool) -> Launch<'a> {
 /// Since when the pool is done without a Node: the transition time of the condition that says so. Without it,
 /// the wait begins now.
 fn missing_since(ctx: &Ctx<'_>) -> Option<jiff::Timestamp> {
-    let condition = ctx.status()?.condition(MachineConditionType::Registered)?;
-    let says_so = condition.status == Status::False.as_str()
-        && condition.reason == MachineReason::NodeNotFound.as_str();
-    condition.since().filter(|_| says_so)
+    let registered = ctx.claim.condition(ClaimConditionType::Registered)?;
+    let says_so =
+        registered.status != Status::True && registered.reason == ClaimReason::NodeNotFound.as_str();
+    let since = registered.since.filter(|_| says_so)?;
+    match ctx.claim {
+        Claim::Machine(_) => (registered.status == Status::False).then_some(since),
+        // It is not registered from its beginning; when its pool was done, another condition tells.
+        Claim::NodeClaim(_) => {
+            let launched = ctx.claim.condition(ClaimConditionType::Launched)?;
+            let done = launched.since.filter(|_| launched.status == Status::True)?;
+            Some(since.max(done))
+        }
+    }
 }
 
 fn deleting<'a>(ctx: &Ctx<'a>) -> Launch<'a> {
@@ -198,7 +207,7 @@ fn deleting<'a>(ctx: &Ctx<'a>) -> Launch<'a> {
         Some(_) => Launch::new("pool_deleting", Join::NotLaunched(create::verdict(ctx))),
         None => {
             let cause = format!("agent pool {} is being deleted", ctx.name());
-            Launch::waiting("pool_deleting", MachineReason::AgentPoolDeleting, &cause)
+            Launch::waiting("pool_deleting", ClaimReason::AgentPoolDeleting, &cause)
         }
     };
     launch.requeue(poll(ctx))

@@ -1,19 +1,19 @@
-//! The last failed launch, kept as an annotation on the Machine so that a restart neither forgets the pause
+//! The last failed launch, kept as an annotation on the claim so that a restart neither forgets the pause
 //! nor repeats a request that the cloud has refused for good.
 //!
 //! Written only for what memory can't tell: failures of accepted requests, and terminal refusals. A record of
-//! another generation says nothing: the Machine was changed since.
+//! another generation says nothing: the claim was changed since.
 
 use cloudprovider::{CallKind, CallOutcome, ProviderError};
 use jiff::Timestamp;
-use kaito_api::Machine;
+use kaito_api::Claim;
 use kaito_api::labels::OPERATION_URL;
 use kube::ResourceExt as _;
 use serde::{Deserialize, Serialize};
 
 use crate::backoff;
+use crate::claim_edit::ClaimEdit;
 use crate::ctx::Ctx;
-use crate::machine_edit::MachineEdit;
 use crate::taxonomy::{self, Origin};
 
 /// Annotation that holds the last failed launch as JSON.
@@ -30,7 +30,7 @@ pub(crate) struct LaunchFailure {
     pub(crate) at: Timestamp,
     /// How many in a row.
     pub(crate) count: u32,
-    /// The Machine's generation that failed.
+    /// The claim's generation that failed.
     pub(crate) generation: i64,
     /// Why.
     pub(crate) error: ProviderError,
@@ -38,13 +38,13 @@ pub(crate) struct LaunchFailure {
 
 impl LaunchFailure {
     /// The recorded failure; an unreadable one is none.
-    pub(crate) fn read(machine: &Machine) -> Option<Self> {
-        serde_json::from_str(machine.annotations().get(LAUNCH_FAILURE)?).ok()
+    pub(crate) fn read(claim: &Claim) -> Option<Self> {
+        serde_json::from_str(claim.annotations().get(LAUNCH_FAILURE)?).ok()
     }
 
-    /// The recorded failure, if it is of the Machine as it is now.
+    /// The recorded failure, if it is of the claim as it is now.
     pub(crate) fn current(ctx: &Ctx<'_>) -> Option<Self> {
-        Self::read(ctx.machine).filter(|failure| failure.generation == ctx.generation())
+        Self::read(ctx.claim).filter(|failure| failure.generation == ctx.generation())
     }
 
     /// When another launch may be tried.
@@ -62,7 +62,7 @@ impl LaunchFailure {
 }
 
 /// Notes a failure, and forgets the operation that it ended.
-pub(crate) fn note(ctx: &Ctx<'_>, at: Timestamp, error: &ProviderError, edit: &mut MachineEdit) {
+pub(crate) fn note(ctx: &Ctx<'_>, at: Timestamp, error: &ProviderError, edit: &mut ClaimEdit) {
     let count = LaunchFailure::current(ctx)
         .map_or(0, |failure| failure.count)
         .saturating_add(1);
@@ -79,19 +79,19 @@ pub(crate) fn note(ctx: &Ctx<'_>, at: Timestamp, error: &ProviderError, edit: &m
     };
     // Strings and numbers only, so this can't fail.
     if let Ok(text) = serde_json::to_string(&failure) {
-        edit.set(ctx.machine, LAUNCH_FAILURE, Some(text));
+        edit.set(ctx.claim, LAUNCH_FAILURE, Some(text));
     }
-    edit.set(ctx.machine, OPERATION_URL, None);
+    edit.set(ctx.claim, OPERATION_URL, None);
 }
 
 /// When we last set out to ask for a pool.
 pub(crate) fn intended(ctx: &Ctx<'_>) -> Option<Timestamp> {
-    ctx.machine.annotations().get(LAUNCH_STARTED)?.parse().ok()
+    ctx.claim.annotations().get(LAUNCH_STARTED)?.parse().ok()
 }
 
 /// When a request for a pool last went unanswered.
 pub(crate) fn unanswered(ctx: &Ctx<'_>) -> Option<Timestamp> {
-    ctx.machine.annotations().get(LAUNCH_UNANSWERED)?.parse().ok()
+    ctx.claim.annotations().get(LAUNCH_UNANSWERED)?.parse().ok()
 }
 
 /// When the pool that exists was asked for, as far as anybody knows.
@@ -136,7 +136,7 @@ fn refusal(ctx: &Ctx<'_>) -> Option<Setback> {
     let call = ctx.last(CallKind::Create)?;
     let error = call.error.clone()?;
     // Once recorded, the record alone speaks: it knows which generation was refused.
-    if LaunchFailure::read(ctx.machine).is_some_and(|failure| failure.at == call.at) {
+    if LaunchFailure::read(ctx.claim).is_some_and(|failure| failure.at == call.at) {
         return None;
     }
     Some(Setback {

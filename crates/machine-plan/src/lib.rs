@@ -1,9 +1,13 @@
-//! What to do about one Machine: a pure function of what was observed.
+//! What to do about one claim: a pure function of what was observed.
+//!
+//! A claim is a Machine or a NodeClaim: what is done about pools and Nodes is the same for both; what their conditions
+//! are called and how they follow from each other is in `machine_status.rs` and `node_claim_status.rs`.
 //!
 //! Launch, registration, initialization and termination are derived from the world at every pass; nothing
 //! authoritative is kept in status. See `ARCHITECTURE.md` for the state table.
 
 mod backoff;
+mod claim_edit;
 mod create;
 mod ctx;
 mod drain;
@@ -15,8 +19,9 @@ mod join;
 mod launch;
 mod launch_failure;
 mod live;
-mod machine_edit;
+mod machine_status;
 pub mod managed;
+mod node_claim_status;
 mod node_deletion;
 mod node_edit;
 pub mod node_orphan;
@@ -44,13 +49,14 @@ use plan::Plan;
 use crate::ctx::Ctx;
 use crate::phase::Phase;
 
-/// Decides the next step for one Machine.
+/// Decides the next step for one claim.
 #[must_use]
 pub fn plan(now: Timestamp, observed: &Observed, settings: &Settings) -> Plan<CloudCall> {
     let ctx = Ctx::new(now, observed, settings);
     match phase::of(&ctx) {
         Phase::NotOurs => Plan::default(),
         Phase::Unprotected => live::first(&ctx),
+        Phase::Yielding => live::yielding(&ctx),
         Phase::Terminating => termination::plan(&ctx),
         Phase::NodeDeleted(node) => node_deletion::plan(&ctx, node),
         Phase::Live => live::plan(&ctx),

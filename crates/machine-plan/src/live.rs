@@ -1,8 +1,9 @@
-//! A live Machine: launch, registration and initialization in order, each looked at on every pass.
+//! A live claim: launch, registration and initialization in order, each looked at on every pass.
 
 use cloudprovider::CloudCall;
 use k8s_openapi::api::core::v1::Node;
-use kaito_api::conditions::MachineReason;
+use kaito_api::Claim;
+use kaito_api::conditions::ClaimReason;
 use kaito_api::labels::TERMINATION_FINALIZER;
 use plan::{Finalizer, Plan, Write};
 
@@ -14,8 +15,8 @@ use crate::status::{self, NodeFacts, Report};
 use crate::step::Step;
 use crate::{initialization, registration};
 
-/// Decides for a Machine that is wanted and does not carry our finalizer yet. Where a pool is to be asked for, the
-/// finalizer is stored in the same write as the intent to ask: that write comes before the call, and fails if the Machine
+/// Decides for a claim that is wanted and does not carry our finalizer yet. Where a pool is to be asked for, the
+/// finalizer is stored in the same write as the intent to ask: that write comes before the call, and fails if the claim
 /// is not what was observed.
 pub(crate) fn first(ctx: &Ctx<'_>) -> Plan<CloudCall> {
     let mut launch = launch::decide(ctx);
@@ -25,11 +26,11 @@ pub(crate) fn first(ctx: &Ctx<'_>) -> Plan<CloudCall> {
             ..Plan::default()
         };
     }
-    launch.edit.protect(ctx.machine);
+    launch.edit.protect(ctx.claim);
     carry(ctx, launch)
 }
 
-/// Decides for a Machine that is wanted and carries our finalizer.
+/// Decides for a claim that is wanted and carries our finalizer.
 pub(crate) fn plan(ctx: &Ctx<'_>) -> Plan<CloudCall> {
     carry(ctx, launch::decide(ctx))
 }
@@ -43,7 +44,7 @@ fn carry(ctx: &Ctx<'_>, launch: Launch<'_>) -> Plan<CloudCall> {
     plan.because(launch.code, describe(&launch.join));
     let (report, node_write) = report(ctx, launch.join);
     plan.writes = launch.writes;
-    plan.writes.extend(launch.edit.into_write(ctx.machine));
+    plan.writes.extend(launch.edit.into_write(ctx.claim));
     plan.writes.extend(node_write);
     status::conclude(ctx, report, &mut plan);
     plan
@@ -67,7 +68,7 @@ fn report<'a>(ctx: &Ctx<'a>, join: Join<'a>) -> (Report<'a>, Option<Write>) {
             None,
         ),
         Join::NotLaunched(launched) => {
-            let later = Step::waiting(MachineReason::MachineNotLaunched, "the Machine is not launched");
+            let later = status::not_launched(ctx.claim);
             (
                 Report {
                     steps: [launched, later.clone(), later],
@@ -77,11 +78,11 @@ fn report<'a>(ctx: &Ctx<'a>, join: Join<'a>) -> (Report<'a>, Option<Write>) {
             )
         }
         Join::NoNode(cause) => {
-            let waiting = Step::waiting(MachineReason::NodeNotFound, &cause);
-            let registered = Step::failed(MachineReason::NodeNotFound, &cause);
+            let waiting = Step::waiting(ClaimReason::NodeNotFound, &cause);
+            let registered = Step::failed(ClaimReason::NodeNotFound, &cause);
             (
                 Report {
-                    steps: [waiting.clone(), registered, waiting],
+                    steps: [instance(ctx, &waiting), registered, waiting],
                     facts: facts(),
                 },
                 None,
@@ -89,11 +90,11 @@ fn report<'a>(ctx: &Ctx<'a>, join: Join<'a>) -> (Report<'a>, Option<Write>) {
         }
         Join::Many(names) => {
             let cause = format!("agent pool {} has several Nodes: {names}", ctx.name());
-            let registered = Step::failed(MachineReason::MultipleNodesFound, &cause);
-            let waiting = Step::waiting(MachineReason::MultipleNodesFound, &cause);
+            let registered = Step::failed(ClaimReason::MultipleNodesFound, &cause);
+            let waiting = Step::waiting(ClaimReason::MultipleNodesFound, &cause);
             (
                 Report {
-                    steps: [waiting.clone(), registered, waiting],
+                    steps: [instance(ctx, &waiting), registered, waiting],
                     facts: NodeFacts::AsBefore,
                 },
                 None,
@@ -104,14 +105,33 @@ fn report<'a>(ctx: &Ctx<'a>, join: Join<'a>) -> (Report<'a>, Option<Write>) {
 
 fn joined<'a>(ctx: &Ctx<'a>, node: &'a Node) -> (Report<'a>, Option<Write>) {
     let mut edit = NodeEdit::new(node);
-    registration::register(ctx.machine, node, &mut edit);
-    let initialized = initialization::initialize(ctx.machine, node, &mut edit);
+    registration::register(ctx.claim, node, &mut edit);
+    let initialized = initialization::initialize(ctx.claim, node, &mut edit);
     // The status is written after the Node, and only if that succeeded.
     let report = Report {
         steps: [Step::done(), Step::done(), initialized],
         facts: NodeFacts::Of(node),
     };
     (report, edit.into_write())
+}
+
+/// Whether the instance counts as launched while its Node is not to be told: a Machine's is launched with its Node.
+fn instance(ctx: &Ctx<'_>, waiting: &Step) -> Step {
+    match ctx.claim {
+        Claim::Machine(_) => waiting.clone(),
+        Claim::NodeClaim(_) => Step::done(),
+    }
+}
+
+/// Decides for a claim whose name another one bears, which was there first: nothing is made, nothing is touched.
+pub(crate) fn yielding(ctx: &Ctx<'_>) -> Plan<CloudCall> {
+    let cause = format!(
+        "a claim of the other kind is named {} and was there first",
+        ctx.name()
+    );
+    let step = Step::failed(ClaimReason::ClaimNameConflict, &cause);
+    let launch = Launch::new("yielding", Join::NotLaunched(step)).requeue(launch::poll(ctx));
+    carry(ctx, launch)
 }
 
 fn describe(join: &Join<'_>) -> String {

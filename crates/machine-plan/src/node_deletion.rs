@@ -1,4 +1,4 @@
-//! A Node that somebody deletes takes its Machine along: `kubectl delete node` removes the instance.
+//! A Node that somebody deletes takes its claim along: `kubectl delete node` removes the instance.
 
 use cloudprovider::CloudCall;
 use k8s_openapi::api::core::v1::Node;
@@ -6,20 +6,20 @@ use kube::ResourceExt as _;
 use plan::{Delete, Plan, Propagation, Write};
 
 use crate::ctx::Ctx;
-use crate::{machine_edit, ownership};
+use crate::{claim_edit, ownership};
 
-/// The Machine's Node, if it is being deleted and waits for us.
+/// The claim's Node, if it is being deleted and waits for us.
 pub(crate) fn deleted_node<'a>(ctx: &Ctx<'a>) -> Option<&'a Node> {
     ctx.own_nodes()
         .find(|node| node.metadata.deletion_timestamp.is_some() && ownership::has_finalizer(node))
 }
 
-/// Deletes the Machine, which then drains the Node and deletes the pool.
+/// Deletes the claim, which then drains the Node and deletes the pool.
 pub(crate) fn plan(ctx: &Ctx<'_>, node: &Node) -> Plan<CloudCall> {
     let mut plan = Plan::default();
     plan.because("node_deleted", node.name_any());
     plan.writes.push(Write::Delete(Delete {
-        target: machine_edit::target(ctx.machine),
+        target: claim_edit::target(ctx.claim),
         uid: ctx.uid().to_owned(),
         propagation: Propagation::Background,
         grace_seconds: None,

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use k8s_openapi::api::core::v1::{Node, Taint};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
-use kaito_api::Machine;
+use kaito_api::Claim;
 use kaito_api::labels::TERMINATION_FINALIZER;
 use kube::ResourceExt as _;
 use plan::{Delete, Kind, MergePatch, ObjectRef, Propagation, Write};
@@ -57,20 +57,20 @@ impl<'a> NodeEdit<'a> {
         self.finalizers.retain(|f| f != TERMINATION_FINALIZER);
     }
 
-    pub(crate) fn disown(&mut self, machine: &Machine) {
+    pub(crate) fn disown(&mut self, claim: &Claim) {
         self.owners
-            .retain(|owner| machine.metadata.uid.as_deref() != Some(&owner.uid));
+            .retain(|owner| claim.metadata().uid.as_deref() != Some(&owner.uid));
     }
 
-    pub(crate) fn own(&mut self, machine: &Machine) {
-        let uid = machine.metadata.uid.clone().unwrap_or_default();
+    pub(crate) fn own(&mut self, claim: &Claim) {
+        let uid = claim.metadata().uid.clone().unwrap_or_default();
         if self.owners.iter().any(|owner| owner.uid == uid) {
             return;
         }
         self.owners.push(OwnerReference {
-            api_version: Kind::Machine.api_version().to_owned(),
-            kind: Kind::Machine.as_str().to_owned(),
-            name: machine.name_any(),
+            api_version: claim.claim_kind().api_version().to_owned(),
+            kind: claim.claim_kind().as_str().to_owned(),
+            name: claim.name_any(),
             uid,
             block_owner_deletion: Some(true),
             controller: None,
@@ -159,10 +159,10 @@ pub(crate) fn dismiss(node: &Node) -> Vec<Write> {
 
 /// Lets go of a Node that is not ours after all, and leaves it running: without an owner that vanishes, the
 /// API server's garbage collector leaves it too.
-pub(crate) fn abandon(node: &Node, machine: &Machine) -> Option<Write> {
+pub(crate) fn abandon(node: &Node, claim: &Claim) -> Option<Write> {
     let mut edit = NodeEdit::new(node);
     edit.unprotect();
-    edit.disown(machine);
+    edit.disown(claim);
     edit.into_write()
 }
 

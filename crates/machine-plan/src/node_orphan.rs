@@ -1,4 +1,4 @@
-//! A Node that carries our finalizer although its Machine is gone. The pool, if there is one, is the garbage
+//! A Node that carries our finalizer although its claim is gone. The pool, if there is one, is the garbage
 //! collector's; here the Node is let go once there is none.
 
 use cloudprovider::{AgentPool, CloudCall, Ownership, PoolLookup};
@@ -9,12 +9,12 @@ use plan::Plan;
 
 use crate::{managed, node_edit, ownership};
 
-/// Decides about one Node. `machine_exists` is whether the Machine that the Node names as owner is there;
-/// `pool` is the pool of the Node's label, by reads that started after the Machine was missed.
+/// Decides about one Node. `claim_exists` is whether the claim that the Node names as owner is there;
+/// `pool` is the pool of the Node's label, by reads that started after the claim was missed.
 #[must_use]
-pub fn plan_node(_now: Timestamp, node: &Node, machine_exists: bool, pool: &PoolLookup) -> Plan<CloudCall> {
+pub fn plan_node(_now: Timestamp, node: &Node, claim_exists: bool, pool: &PoolLookup) -> Plan<CloudCall> {
     let mut plan = Plan::default();
-    if machine_exists || !managed::is_managed_node(node) || !ownership::has_finalizer(node) {
+    if claim_exists || !managed::is_managed_node(node) || !ownership::has_finalizer(node) {
         return plan;
     }
     match pool {

@@ -1,24 +1,24 @@
-//! Everything a decision about one Machine may look at. Absence and failure are data.
+//! Everything a decision about one claim may look at. Absence and failure are data.
 
 use std::sync::Arc;
 
 use cloudprovider::{CallOutcome, PoolLookup, ProviderError};
 use k8s_openapi::api::core::v1::{Node, Pod};
 use k8s_openapi::api::storage::v1::VolumeAttachment;
-use kaito_api::Machine;
+use kaito_api::Claim;
 
-/// One Machine and what belongs to it.
+/// One claim and what belongs to it.
 #[derive(Clone, Debug)]
 pub struct Observed {
-    /// The Machine.
-    pub machine: Arc<Machine>,
-    /// The agent pool of the Machine's name, by reads that started after the Machine was first seen. After a
+    /// The claim.
+    pub claim: Claim,
+    /// The agent pool of the claim's name, by reads that started after the claim was first seen. After a
     /// Create of unknown outcome the snapshot must have been told so ([`cloudprovider::Snapshot::doubted`]).
     pub pool: PoolLookup,
     /// Nodes of that pool (label `agentpool` or `kubernetes.azure.com/agentpool`) and Nodes that carry the
-    /// Machine's provider id, each once, in any order.
+    /// claim's provider id, each once, in any order.
     pub nodes: Vec<Arc<Node>>,
-    /// Pods bound to those nodes, in any order. Empty unless the Machine or one of the Nodes is being deleted.
+    /// Pods bound to those nodes, in any order. Empty unless the claim or one of the Nodes is being deleted.
     pub pods: Vec<Arc<Pod>>,
     /// Volume attachments of those nodes, in any order. Empty under the same terms.
     pub attachments: Vec<Arc<VolumeAttachment>>,
@@ -28,4 +28,7 @@ pub struct Observed {
     /// Why the pool failed, when the failed operation was read. An answer without a reason is a reason too, or
     /// it would be asked for again and again. Forgotten when a Create is accepted.
     pub failure: Option<ProviderError>,
+    /// A claim of the other kind has the same name and came first ([`crate::managed::yields_to`]): the pool of that name
+    /// is the other one's.
+    pub yields: bool,
 }

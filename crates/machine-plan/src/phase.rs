@@ -1,4 +1,4 @@
-//! In which phase of its life a Machine is. Only tells phases apart; decides nothing in them.
+//! In which phase of its life a claim is. Only tells phases apart; decides nothing in them.
 
 use k8s_openapi::api::core::v1::Node;
 use kaito_api::labels::TERMINATION_FINALIZER;
@@ -7,12 +7,14 @@ use kube::ResourceExt as _;
 use crate::ctx::Ctx;
 use crate::{managed, node_deletion};
 
-/// A phase of a Machine's life.
+/// A phase of a claim's life.
 pub(crate) enum Phase<'a> {
     /// Not managed by us, or deleted and already released.
     NotOurs,
     /// Live without our finalizer: it is stored before anything is launched.
     Unprotected,
+    /// Live, and of the same name as another claim that was there first.
+    Yielding,
     /// Being deleted.
     Terminating,
     /// Live, but somebody has deleted its Node.
@@ -21,17 +23,14 @@ pub(crate) enum Phase<'a> {
     Live,
 }
 
-/// The phase of the observed Machine.
+/// The phase of the observed claim.
 pub(crate) fn of<'a>(ctx: &Ctx<'a>) -> Phase<'a> {
-    let protected = ctx
-        .machine
-        .finalizers()
-        .iter()
-        .any(|f| f == TERMINATION_FINALIZER);
-    let deleting = ctx.machine.metadata.deletion_timestamp.is_some();
-    match (managed::is_managed(ctx.machine), deleting, protected) {
+    let protected = ctx.claim.finalizers().iter().any(|f| f == TERMINATION_FINALIZER);
+    let deleting = ctx.claim.metadata().deletion_timestamp.is_some();
+    match (managed::is_managed(ctx.claim), deleting, protected) {
         (false, _, _) | (true, true, false) => Phase::NotOurs,
         (true, true, true) => Phase::Terminating,
+        (true, false, _) if ctx.yields => Phase::Yielding,
         (true, false, false) => Phase::Unprotected,
         (true, false, true) => match node_deletion::deleted_node(ctx) {
             Some(node) => Phase::NodeDeleted(node),

@@ -3,7 +3,7 @@
 
 use cloudprovider::{AgentPool, CallKind, CloudCall, ErrorClass, ProviderError, ProvisioningState};
 use k8s_openapi::api::core::v1::Node;
-use kaito_api::conditions::MachineReason;
+use kaito_api::conditions::ClaimReason;
 use kaito_api::labels::{INITIALIZED, OPERATION_URL};
 use kube::ResourceExt as _;
 
@@ -42,7 +42,7 @@ pub(crate) fn failed<'a>(ctx: &Ctx<'a>, pool: &'a AgentPool) -> Launch<'a> {
                 name: pool.name.clone(),
                 url,
             };
-            let launch = Launch::waiting("reading_failure", MachineReason::AgentPoolFailed, &cause);
+            let launch = Launch::waiting("reading_failure", ClaimReason::AgentPoolFailed, &cause);
             launch.cloud(Some(call)).requeue(poll(ctx))
         }
         None => replace(ctx, pool, &unexplained(pool)),
@@ -122,7 +122,7 @@ fn is_in_use(node: &Node) -> bool {
 }
 
 fn operation_url(ctx: &Ctx<'_>) -> Option<String> {
-    let noted = || ctx.machine.annotations().get(OPERATION_URL).cloned();
+    let noted = || ctx.claim.annotations().get(OPERATION_URL).cloned();
     launch_failure::accepted(ctx)
         .and_then(|call| call.operation_url.clone())
         .or_else(noted)

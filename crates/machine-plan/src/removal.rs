@@ -1,5 +1,5 @@
 //! Asking for a pool of ours to be deleted, over and over until it is. The only place that asks for it on a
-//! Machine's behalf; its callers have made sure that the pool is ours.
+//! claim's behalf; its callers have made sure that the pool is ours.
 
 use std::time::Duration;
 

@@ -14,7 +14,7 @@ pub struct Settings {
     pub registration_timeout: SignedDuration,
     /// How long a pool may be in `Creating` before its operation is cancelled and it is made again.
     pub launch_timeout: SignedDuration,
-    /// How long after a request to make a pool the pool may still turn up, although reads miss it. A Machine that is
+    /// How long after a request to make a pool the pool may still turn up, although reads miss it. A claim that is
     /// deleted meanwhile waits for it.
     pub landing: SignedDuration,
     /// First and longest pause after a failed request; doubled at each failure.

@@ -1,25 +1,24 @@
-//! The Machine's status: a value computed whole on every pass and written only when it differs.
-//!
-//! Knative algebra: `Ready` is `False` with the first failed step's reason, else `Unknown` with the first
-//! unfinished one's, else `True`.
+//! What a pass has to say of a claim, before it has the shape of either kind. The status is computed whole on every pass
+//! and written only when it differs; how conditions follow from steps is the kind's business.
 
 use std::collections::BTreeMap;
 
 use cloudprovider::CloudCall;
 use k8s_openapi::api::core::v1::Node;
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
-use kaito_api::conditions::{MachineConditionType, MachineReason, Status, machine_condition};
+use kaito_api::Claim;
+use kaito_api::claim::ClaimCondition;
+use kaito_api::conditions::{ClaimConditionType, ClaimReason};
 use kaito_api::labels::NVIDIA_GPU;
-use kaito_api::machine_status::{MachineCondition, MachineStatus};
 use kube::ResourceExt as _;
 use plan::Plan;
 
 use crate::ctx::Ctx;
-use crate::events;
 use crate::ownership::provider_id;
 use crate::step::Step;
+use crate::{machine_status, node_claim_status};
 
-/// Resources that are copied from the Node; the others say nothing about a Machine.
+/// Resources that are copied from the Node; the others say nothing about a claim.
 const COPIED: [&str; 5] = ["cpu", "memory", "pods", "ephemeral-storage", NVIDIA_GPU];
 
 /// What one pass has to say.
@@ -40,98 +39,75 @@ pub(crate) enum NodeFacts<'a> {
     Of(&'a Node),
 }
 
-/// Puts the status of a live Machine and its events into the plan.
-pub(crate) fn conclude(ctx: &Ctx<'_>, report: Report<'_>, plan: &mut Plan<CloudCall>) {
-    let ready = ready(&report.steps);
-    write(ctx, report, ready, plan);
+/// Name, provider id and resources of a Node.
+#[derive(Default)]
+pub(crate) struct Facts {
+    pub(crate) node_name: String,
+    pub(crate) provider_id: String,
+    pub(crate) capacity: BTreeMap<String, Quantity>,
+    pub(crate) allocatable: BTreeMap<String, Quantity>,
 }
 
-/// Puts the status of a Machine that is going into the plan: the steps stay as they were.
-pub(crate) fn conclude_going(ctx: &Ctx<'_>, ready: Step, plan: &mut Plan<CloudCall>) {
+impl Facts {
+    pub(crate) fn of(node: &Node) -> Self {
+        let status = node.status.as_ref();
+        Self {
+            node_name: node.name_any(),
+            provider_id: provider_id(node).unwrap_or_default().to_owned(),
+            capacity: copied(status.and_then(|status| status.capacity.as_ref())),
+            allocatable: copied(status.and_then(|status| status.allocatable.as_ref())),
+        }
+    }
+}
+
+/// Puts the status of a live claim and its events into the plan.
+pub(crate) fn conclude(ctx: &Ctx<'_>, report: Report<'_>, plan: &mut Plan<CloudCall>) {
+    match ctx.claim {
+        Claim::Machine(machine) => machine_status::conclude(ctx, machine, report, None, plan),
+        Claim::NodeClaim(claim) => node_claim_status::conclude(ctx, claim, &report, None, plan),
+    }
+}
+
+/// Puts the status of a claim that is going into the plan: the steps stay as they were. `holding` is what it waits for.
+pub(crate) fn conclude_going(ctx: &Ctx<'_>, holding: Step, plan: &mut Plan<CloudCall>) {
     let report = Report {
         steps: steps_as_before(ctx),
         facts: NodeFacts::AsBefore,
     };
-    write(ctx, report, ready, plan);
-}
-
-fn write(ctx: &Ctx<'_>, report: Report<'_>, ready: Step, plan: &mut Plan<CloudCall>) {
-    let mut status = facts(ctx, &report.facts);
-    let steps = MachineConditionType::STEPS.into_iter().zip(report.steps);
-    let all = steps.chain([(MachineConditionType::Ready, ready)]);
-    status.conditions = all.map(|(kind, step)| condition(ctx, kind, &step)).collect();
-    if ctx.status() == Some(&status) {
-        return;
+    match ctx.claim {
+        Claim::Machine(machine) => machine_status::conclude(ctx, machine, report, Some(holding), plan),
+        Claim::NodeClaim(claim) => node_claim_status::conclude(ctx, claim, &report, Some(&holding), plan),
     }
-    plan.events
-        .extend(events::between(ctx.conditions(), &status.conditions));
-    // Strings only, so this can't fail.
-    plan.status = serde_json::to_value(&status).ok();
-}
-
-fn condition(ctx: &Ctx<'_>, kind: MachineConditionType, step: &Step) -> MachineCondition {
-    machine_condition(
-        ctx.conditions(),
-        ctx.now,
-        kind,
-        step.status,
-        step.reason,
-        &step.message,
-    )
-}
-
-/// `Ready`, from the steps.
-fn ready(steps: &[Step; 3]) -> Step {
-    let of = |status: Status| steps.iter().find(|step| step.status == status);
-    of(Status::False)
-        .or_else(|| of(Status::Unknown))
-        .cloned()
-        .unwrap_or_else(Step::done)
 }
 
 /// The steps as the stored status has them.
 pub(crate) fn steps_as_before(ctx: &Ctx<'_>) -> [Step; 3] {
-    MachineConditionType::STEPS.map(
-        |kind| match ctx.status().and_then(|status| status.condition(kind)) {
-            Some(condition) => as_before(condition),
-            None if kind == MachineConditionType::Launched => {
-                Step::waiting(MachineReason::AwaitingCloud, "the agent pools are not listed yet")
-            }
-            None => Step::waiting(
-                MachineReason::AwaitingReconciliation,
-                "the Machine is not launched",
-            ),
-        },
-    )
+    ClaimConditionType::STEPS.map(|kind| match ctx.claim.condition(kind) {
+        Some(condition) => as_before(condition),
+        None if kind == ClaimConditionType::Launched => {
+            Step::waiting(ClaimReason::AwaitingCloud, "the agent pools are not listed yet")
+        }
+        None => {
+            let cause = format!("the {} is not launched", ctx.kind());
+            Step::waiting(ClaimReason::AwaitingReconciliation, &cause)
+        }
+    })
 }
 
-fn as_before(condition: &MachineCondition) -> Step {
-    let status = match condition.status.as_str() {
-        "True" => Status::True,
-        "False" => Status::False,
-        _ => Status::Unknown,
-    };
-    Step {
-        status,
-        reason: MachineReason::parse(&condition.reason),
-        message: condition.message.clone(),
+/// The later steps of a claim that has no instance.
+pub(crate) fn not_launched(claim: &Claim) -> Step {
+    let cause = format!("the {} is not launched", claim.claim_kind().as_str());
+    match claim {
+        Claim::Machine(_) => Step::waiting(ClaimReason::MachineNotLaunched, &cause),
+        Claim::NodeClaim(_) => Step::waiting(ClaimReason::AwaitingReconciliation, &cause),
     }
 }
 
-fn facts(ctx: &Ctx<'_>, from: &NodeFacts<'_>) -> MachineStatus {
-    match from {
-        NodeFacts::None => MachineStatus::default(),
-        NodeFacts::AsBefore => ctx.status().cloned().unwrap_or_default(),
-        NodeFacts::Of(node) => {
-            let status = node.status.as_ref();
-            MachineStatus {
-                node_name: node.name_any(),
-                provider_id: provider_id(node).unwrap_or_default().to_owned(),
-                capacity: copied(status.and_then(|status| status.capacity.as_ref())),
-                allocatable: copied(status.and_then(|status| status.allocatable.as_ref())),
-                conditions: Vec::new(),
-            }
-        }
+fn as_before(condition: ClaimCondition<'_>) -> Step {
+    Step {
+        status: condition.status,
+        reason: ClaimReason::parse(condition.reason),
+        message: condition.message.to_owned(),
     }
 }
 

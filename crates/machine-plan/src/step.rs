@@ -1,12 +1,12 @@
-//! One step's verdict, from which a condition is made. Knows nothing of Machines.
+//! One step's verdict, from which a condition is made. Knows nothing of claims.
 
-use kaito_api::conditions::{MachineReason, Status};
+use kaito_api::conditions::{ClaimReason, Status};
 
 /// How far one step is, and why.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Step {
     pub(crate) status: Status,
-    pub(crate) reason: Option<MachineReason>,
+    pub(crate) reason: Option<ClaimReason>,
     pub(crate) message: String,
 }
 
@@ -21,7 +21,7 @@ impl Step {
     }
 
     /// Not done yet, and nothing is known to be wrong for good.
-    pub(crate) fn waiting(reason: MachineReason, cause: &str) -> Self {
+    pub(crate) fn waiting(reason: ClaimReason, cause: &str) -> Self {
         Self {
             status: Status::Unknown,
             reason: Some(reason),
@@ -30,7 +30,7 @@ impl Step {
     }
 
     /// Failed as things are; looked at again on every pass.
-    pub(crate) fn failed(reason: MachineReason, cause: &str) -> Self {
+    pub(crate) fn failed(reason: ClaimReason, cause: &str) -> Self {
         Self {
             status: Status::False,
             ..Self::waiting(reason, cause)

@@ -1,7 +1,7 @@
-//! What a cloud's error means for the Machine: which reason its condition gets, and whether it can heal.
+//! What a cloud's error means for the claim: which reason its condition gets, and whether it can heal.
 
 use cloudprovider::{ErrorClass, ProviderError};
-use kaito_api::conditions::MachineReason;
+use kaito_api::conditions::ClaimReason;
 
 use crate::step::Step;
 
@@ -24,7 +24,7 @@ pub(crate) enum Origin {
 /// The `MachineLaunched` verdict after an error.
 pub(crate) fn step(error: &ProviderError, origin: Origin) -> Step {
     let reason = reason(error.class, origin);
-    if reason == MachineReason::AwaitingCloud {
+    if reason == ClaimReason::AwaitingCloud {
         return Step::waiting(reason, "the request to the cloud is repeated");
     }
     if error.class == ErrorClass::SkuUnavailable {
@@ -61,21 +61,19 @@ pub(crate) fn cut(text: &str) -> String {
     format!("{}...", &text[..end])
 }
 
-fn reason(class: ErrorClass, origin: Origin) -> MachineReason {
+fn reason(class: ErrorClass, origin: Origin) -> ClaimReason {
     match (class, origin) {
-        (ErrorClass::SkuUnavailable, _) => MachineReason::SkuNotAvailable,
-        (ErrorClass::Quota, _) => MachineReason::SubscriptionQuotaReached,
-        (ErrorClass::Capacity, _) => MachineReason::AllocationFailure,
-        (ErrorClass::Unauthorized, _) => MachineReason::AuthorizationFailed,
-        (ErrorClass::ClusterNotFound, _) => MachineReason::ClusterNotFound,
-        (ErrorClass::Invalid, _) => MachineReason::InvalidRequest,
-        (_, Origin::Pool) => MachineReason::AgentPoolFailed,
-        (ErrorClass::Busy, Origin::Refusal(_)) => MachineReason::WaitingForCluster,
-        (ErrorClass::Throttled, Origin::Refusal(_)) => MachineReason::Throttled,
-        (ErrorClass::Precondition, Origin::Refusal(_)) => MachineReason::AwaitingCloud,
-        (ErrorClass::Transient, Origin::Refusal(n)) if n < TRANSIENT_TOLERATED => {
-            MachineReason::AwaitingCloud
-        }
-        (ErrorClass::Transient | ErrorClass::NotFound, Origin::Refusal(_)) => MachineReason::LaunchFailed,
+        (ErrorClass::SkuUnavailable, _) => ClaimReason::SkuNotAvailable,
+        (ErrorClass::Quota, _) => ClaimReason::SubscriptionQuotaReached,
+        (ErrorClass::Capacity, _) => ClaimReason::AllocationFailure,
+        (ErrorClass::Unauthorized, _) => ClaimReason::AuthorizationFailed,
+        (ErrorClass::ClusterNotFound, _) => ClaimReason::ClusterNotFound,
+        (ErrorClass::Invalid, _) => ClaimReason::InvalidRequest,
+        (_, Origin::Pool) => ClaimReason::AgentPoolFailed,
+        (ErrorClass::Busy, Origin::Refusal(_)) => ClaimReason::WaitingForCluster,
+        (ErrorClass::Throttled, Origin::Refusal(_)) => ClaimReason::Throttled,
+        (ErrorClass::Precondition, Origin::Refusal(_)) => ClaimReason::AwaitingCloud,
+        (ErrorClass::Transient, Origin::Refusal(n)) if n < TRANSIENT_TOLERATED => ClaimReason::AwaitingCloud,
+        (ErrorClass::Transient | ErrorClass::NotFound, Origin::Refusal(_)) => ClaimReason::LaunchFailed,
     }
 }

@@ -1,23 +1,23 @@
-//! The end of a Machine: drain the Node, delete the pool, let the Node go, release the Machine, in this order.
+//! The end of a claim: drain the Node, delete the pool, let the Node go, release the claim, in this order.
 //! The finalizer stays until the pool is proven absent, however long that takes.
 
 use std::time::Duration;
 
 use cloudprovider::{AgentPool, CloudCall, ProviderError, ProvisioningState};
-use kaito_api::conditions::MachineReason;
+use kaito_api::conditions::ClaimReason;
 use kaito_api::labels::TERMINATION_FINALIZER;
 use plan::{Finalizer, Plan, Write};
 
+use crate::claim_edit::ClaimEdit;
 use crate::ctx::Ctx;
 use crate::drain::{self, Drain};
 use crate::launch_failure::LAUNCH_STARTED;
-use crate::machine_edit::MachineEdit;
 use crate::ownership::{self, View};
 use crate::step::Step;
 use crate::taxonomy::{self, Origin};
 use crate::{backoff, create, node_edit, removal, status};
 
-/// Decides for a Machine that is being deleted and carries our finalizer.
+/// Decides for a claim that is being deleted and carries our finalizer.
 pub(crate) fn plan(ctx: &Ctx<'_>) -> Plan<CloudCall> {
     match ctx.pool {
         View::Unknown => ask_again(ctx),
@@ -36,13 +36,13 @@ fn may_still_land(ctx: &Ctx<'_>) -> bool {
 /// Ignorance is not absence: read the pool.
 fn ask_again(ctx: &Ctx<'_>) -> Plan<CloudCall> {
     let cause = format!("it is not certain yet that agent pool {} is gone", ctx.name());
-    let mut plan = going(ctx, "proving_absence", MachineReason::InstanceTerminating, &cause);
+    let mut plan = going(ctx, "proving_absence", ClaimReason::InstanceTerminating, &cause);
     plan.cloud = Some(CloudCall::Read { name: ctx.name() });
     plan.requeue = Some(backoff::wait(ctx.settings.poll));
     plan
 }
 
-/// The pool is proven absent: the Node goes first, then the Machine.
+/// The pool is proven absent: the Node goes first, then the claim.
 fn let_go(ctx: &Ctx<'_>) -> Plan<CloudCall> {
     let writes: Vec<Write> = ctx
         .own_nodes()
@@ -53,7 +53,7 @@ fn let_go(ctx: &Ctx<'_>) -> Plan<CloudCall> {
         return release("pool_absent", &ctx.name());
     }
     let cause = format!("agent pool {} is gone; its Node is removed", ctx.name());
-    let mut plan = going(ctx, "removing_node", MachineReason::InstanceTerminating, &cause);
+    let mut plan = going(ctx, "removing_node", ClaimReason::InstanceTerminating, &cause);
     plan.writes = writes;
     plan.requeue = Some(backoff::wait(ctx.settings.poll));
     plan
@@ -63,7 +63,7 @@ fn let_go(ctx: &Ctx<'_>) -> Plan<CloudCall> {
 fn leave(ctx: &Ctx<'_>, pool: &AgentPool) -> Plan<CloudCall> {
     let writes: Vec<Write> = ctx
         .own_nodes()
-        .filter_map(|node| node_edit::abandon(node, ctx.machine))
+        .filter_map(|node| node_edit::abandon(node, ctx.claim))
         .collect();
     if writes.is_empty() {
         return release("pool_not_ours", &pool.name);
@@ -88,17 +88,17 @@ fn release(code: &'static str, pool: &str) -> Plan<CloudCall> {
 
 /// The pool is there, so the request for it has landed: stored, lest its absence later be doubted for nothing.
 fn remove(ctx: &Ctx<'_>, pool: &AgentPool) -> Plan<CloudCall> {
-    let mut edit = MachineEdit::default();
-    edit.set(ctx.machine, LAUNCH_STARTED, None);
+    let mut edit = ClaimEdit::default();
+    edit.set(ctx.claim, LAUNCH_STARTED, None);
     let mut plan = remove_pool(ctx, pool);
-    plan.writes.extend(edit.into_write(ctx.machine));
+    plan.writes.extend(edit.into_write(ctx.claim));
     plan
 }
 
 fn remove_pool(ctx: &Ctx<'_>, pool: &AgentPool) -> Plan<CloudCall> {
     if pool.state == ProvisioningState::Deleting {
         let cause = format!("agent pool {} is being deleted", pool.name);
-        let mut plan = going(ctx, "pool_deleting", MachineReason::InstanceTerminating, &cause);
+        let mut plan = going(ctx, "pool_deleting", ClaimReason::InstanceTerminating, &cause);
         plan.requeue = Some(backoff::wait(ctx.settings.poll));
         return plan;
     }
@@ -115,7 +115,7 @@ fn remove_pool(ctx: &Ctx<'_>, pool: &AgentPool) -> Plan<CloudCall> {
 
 fn draining(
     ctx: &Ctx<'_>,
-    reason: MachineReason,
+    reason: ClaimReason,
     cause: &str,
     writes: Vec<Write>,
     requeue: Duration,
@@ -130,7 +130,7 @@ fn delete(ctx: &Ctx<'_>, pool: &AgentPool) -> Plan<CloudCall> {
     let removal = removal::delete(ctx, pool);
     let step = removal.refusal.map(hindrance).unwrap_or_else(|| {
         let cause = format!("agent pool {} is being deleted", pool.name);
-        Step::failed(MachineReason::InstanceTerminating, &cause)
+        Step::failed(ClaimReason::InstanceTerminating, &cause)
     });
     let mut plan = Plan::default();
     plan.because("delete_pool", pool.name.clone());
@@ -143,17 +143,17 @@ fn delete(ctx: &Ctx<'_>, pool: &AgentPool) -> Plan<CloudCall> {
 /// Why the cloud keeps a pool that we want gone, where a person can help.
 fn hindrance(error: &ProviderError) -> Step {
     let step = taxonomy::step(error, Origin::Refusal(0));
-    let helps = [MachineReason::AuthorizationFailed, MachineReason::ClusterNotFound];
+    let helps = [ClaimReason::AuthorizationFailed, ClaimReason::ClusterNotFound];
     match step.reason.filter(|reason| helps.contains(reason)) {
         Some(reason) => Step::failed(reason, &taxonomy::cause(error)),
         None => {
             let cause = format!("the agent pool is not deleted yet: {}", taxonomy::cause(error));
-            Step::failed(MachineReason::InstanceTerminating, &cause)
+            Step::failed(ClaimReason::InstanceTerminating, &cause)
         }
     }
 }
 
-fn going(ctx: &Ctx<'_>, code: &'static str, reason: MachineReason, cause: &str) -> Plan<CloudCall> {
+fn going(ctx: &Ctx<'_>, code: &'static str, reason: ClaimReason, cause: &str) -> Plan<CloudCall> {
     let mut plan = Plan::default();
     plan.because(code, cause);
     status::conclude_going(ctx, Step::failed(reason, cause), &mut plan);

@@ -12,6 +12,8 @@ use crate::error::Chain;
 const RETRY: Duration = Duration::from_secs(2);
 /// A missing role is put right by a person.
 const DENIED_RETRY: Duration = Duration::from_secs(30);
+/// What comes late was not waited for by anybody.
+const LATE_RETRY: Duration = Duration::from_secs(10);
 const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Why a resource can't be used yet.
@@ -51,17 +53,106 @@ pub async fn wait(client: &Client, names: &[&str], gate: &Gate, token: &Cancella
             gate.set(false, message.clone());
             told = message;
         }
-        let pause = if missing == Missing::Denied {
-            DENIED_RETRY
-        } else {
-            RETRY
-        };
         tokio::select! {
-            () = tokio::time::sleep(pause) => {}
+            () = tokio::time::sleep(pause(&missing)) => {}
             () = token.cancelled() => return,
         }
     }
     gate.set(true, "");
+}
+
+/// Which of `names` are established now. Waits only while that can't be told: a failed read is not an absence.
+pub async fn present<'a>(
+    client: &Client,
+    names: &[&'a str],
+    gate: &Gate,
+    token: &CancellationToken,
+) -> Vec<&'a str> {
+    let api: Api<CustomResourceDefinition> = Api::all(client.clone());
+    let mut found = Vec::new();
+    for name in names {
+        match is_there(&api, name, gate, token).await {
+            Some(true) => found.push(*name),
+            Some(false) => {}
+            None => return found,
+        }
+    }
+    gate.set(true, "");
+    found
+}
+
+/// Which of `names` are established, as soon as one is; none when the token is cancelled before.
+pub async fn any<'a>(
+    client: &Client,
+    names: &[&'a str],
+    gate: &Gate,
+    token: &CancellationToken,
+) -> Vec<&'a str> {
+    let mut told = false;
+    loop {
+        let found = present(client, names, gate, token).await;
+        if !found.is_empty() || token.is_cancelled() {
+            return found;
+        }
+        let message = format!("none of {} is installed", names.join(", "));
+        if !told {
+            tracing::warn!(reason = message, "waiting for custom resources");
+            told = true;
+        }
+        gate.set(false, message);
+        tokio::select! {
+            () = tokio::time::sleep(RETRY) => {}
+            () = token.cancelled() => return Vec::new(),
+        }
+    }
+}
+
+/// Returns when `name` is established, or the token is cancelled; it may take as long as the program runs.
+pub async fn appears(client: &Client, name: &str, token: &CancellationToken) {
+    let api: Api<CustomResourceDefinition> = Api::all(client.clone());
+    while missing(&api, name).await.is_some() {
+        tokio::select! {
+            () = tokio::time::sleep(LATE_RETRY) => {}
+            () = token.cancelled() => return,
+        }
+    }
+}
+
+/// Whether a resource is there; `None` when the token is cancelled before that can be told.
+async fn is_there(
+    api: &Api<CustomResourceDefinition>,
+    name: &str,
+    gate: &Gate,
+    token: &CancellationToken,
+) -> Option<bool> {
+    let mut told = String::new();
+    loop {
+        let missing = match missing(api, name).await {
+            None => return Some(true),
+            Some(Missing::Absent) => return Some(false),
+            Some(missing) => missing,
+        };
+        let message = missing.describe(name);
+        if message != told {
+            tracing::warn!(
+                reason = message,
+                "it can't be told whether a custom resource is there"
+            );
+            gate.set(false, message.clone());
+            told = message;
+        }
+        tokio::select! {
+            () = tokio::time::sleep(pause(&missing)) => {}
+            () = token.cancelled() => return None,
+        }
+    }
+}
+
+fn pause(missing: &Missing) -> Duration {
+    match missing {
+        Missing::Denied => DENIED_RETRY,
+        Missing::Absent | Missing::NotEstablished | Missing::Unknown(_) => RETRY,
+    }
 }
 
 async fn first_missing<'a>(

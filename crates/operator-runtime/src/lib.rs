@@ -17,6 +17,7 @@ pub mod execute;
 mod finalizer;
 pub mod key;
 pub mod leader;
+pub mod live;
 mod own_writes;
 mod pass;
 pub mod queue;

@@ -95,5 +95,6 @@ mod tests {
             "/apis/apps/v1/namespaces/a/deployments"
         );
         assert_eq!(path(Kind::Machine, None), "/apis/karpenter.sh/v1alpha5/machines");
+        assert_eq!(path(Kind::NodeClaim, None), "/apis/karpenter.sh/v1/nodeclaims");
     }
 }

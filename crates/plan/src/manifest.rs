@@ -4,7 +4,7 @@ use k8s_openapi::api::apps::v1::{Deployment, StatefulSet};
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{ConfigMap, Service};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-use kaito_api::Machine;
+use kaito_api::{ClaimKind, Machine, NodeClaim};
 use serde_json::Value;
 
 /// A whole object to apply.
@@ -16,6 +16,7 @@ use serde_json::Value;
 )]
 pub enum Manifest {
     Machine(Machine),
+    NodeClaim(NodeClaim),
     ConfigMap(ConfigMap),
     Service(Service),
     Deployment(Deployment),
@@ -29,6 +30,7 @@ pub enum Manifest {
 pub enum Kind {
     Workspace,
     Machine,
+    NodeClaim,
     ConfigMap,
     Service,
     Deployment,
@@ -44,7 +46,8 @@ impl Kind {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Workspace => "Workspace",
-            Self::Machine => "Machine",
+            Self::Machine => ClaimKind::Machine.as_str(),
+            Self::NodeClaim => ClaimKind::NodeClaim.as_str(),
             Self::ConfigMap => "ConfigMap",
             Self::Service => "Service",
             Self::Deployment => "Deployment",
@@ -60,7 +63,8 @@ impl Kind {
     pub fn api_version(self) -> &'static str {
         match self {
             Self::Workspace => "kaito.sh/v1beta1",
-            Self::Machine => "karpenter.sh/v1alpha5",
+            Self::Machine => ClaimKind::Machine.api_version(),
+            Self::NodeClaim => ClaimKind::NodeClaim.api_version(),
             Self::ConfigMap | Self::Service | Self::Node | Self::Pod => "v1",
             Self::Deployment | Self::StatefulSet => "apps/v1",
             Self::Job => "batch/v1",
@@ -72,7 +76,8 @@ impl Kind {
     pub fn plural(self) -> &'static str {
         match self {
             Self::Workspace => "workspaces",
-            Self::Machine => "machines",
+            Self::Machine => ClaimKind::Machine.plural(),
+            Self::NodeClaim => ClaimKind::NodeClaim.plural(),
             Self::ConfigMap => "configmaps",
             Self::Service => "services",
             Self::Deployment => "deployments",
@@ -80,6 +85,15 @@ impl Kind {
             Self::Job => "jobs",
             Self::Node => "nodes",
             Self::Pod => "pods",
+        }
+    }
+}
+
+impl From<ClaimKind> for Kind {
+    fn from(kind: ClaimKind) -> Self {
+        match kind {
+            ClaimKind::Machine => Self::Machine,
+            ClaimKind::NodeClaim => Self::NodeClaim,
         }
     }
 }
@@ -101,6 +115,7 @@ impl Manifest {
     pub fn kind(&self) -> Kind {
         match self {
             Self::Machine(_) => Kind::Machine,
+            Self::NodeClaim(_) => Kind::NodeClaim,
             Self::ConfigMap(_) => Kind::ConfigMap,
             Self::Service(_) => Kind::Service,
             Self::Deployment(_) => Kind::Deployment,
@@ -114,6 +129,7 @@ impl Manifest {
     pub fn metadata(&self) -> &ObjectMeta {
         match self {
             Self::Machine(o) => &o.metadata,
+            Self::NodeClaim(o) => &o.metadata,
             Self::ConfigMap(o) => &o.metadata,
             Self::Service(o) => &o.metadata,
             Self::Deployment(o) => &o.metadata,
@@ -126,6 +142,7 @@ impl Manifest {
     pub fn metadata_mut(&mut self) -> &mut ObjectMeta {
         match self {
             Self::Machine(o) => &mut o.metadata,
+            Self::NodeClaim(o) => &mut o.metadata,
             Self::ConfigMap(o) => &mut o.metadata,
             Self::Service(o) => &mut o.metadata,
             Self::Deployment(o) => &mut o.metadata,
@@ -150,6 +167,7 @@ impl Manifest {
     pub fn to_value(&self) -> Value {
         let value = match self {
             Self::Machine(o) => serde_json::to_value(o),
+            Self::NodeClaim(o) => serde_json::to_value(o),
             Self::ConfigMap(o) => serde_json::to_value(o),
             Self::Service(o) => serde_json::to_value(o),
             Self::Deployment(o) => serde_json::to_value(o),
@@ -168,4 +186,12 @@ macro_rules! from_kind {
         }
     })+ };
 }
-from_kind!(Machine, ConfigMap, Service, Deployment, StatefulSet, Job);
+from_kind!(
+    Machine,
+    NodeClaim,
+    ConfigMap,
+    Service,
+    Deployment,
+    StatefulSet,
+    Job
+);

@@ -6,12 +6,12 @@
 mod adapter;
 mod artifact;
 mod canonical;
+mod claim;
 mod deployment;
 pub mod downloads;
 pub mod hardware;
 pub mod images;
 mod inference;
-mod machine;
 mod meta;
 mod native;
 pub mod paths;
@@ -31,11 +31,11 @@ mod volume;
 
 pub use adapter::Adapter;
 pub use artifact::Payload;
+pub use claim::{ClaimRequest, NodeClaimOptions, machine, node_claim};
 pub use downloads::Downloads;
 pub use hardware::Hardware;
 pub use images::Images;
 pub use inference::Inference;
-pub use machine::{MachineRequest, machine};
 pub use platform::Platform;
 pub use scheduling::node_labels;
 pub use service::{headless_service, service};

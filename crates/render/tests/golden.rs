@@ -3,13 +3,13 @@
 #![allow(clippy::unwrap_used, reason = "helpers of tests fail their test")]
 
 use instance_types::Cloud;
-use kaito_api::Workspace;
+use kaito_api::{NodeClassRef, Workspace};
 use plan::Manifest;
 use preset_catalog::estimate::{self, GpuNode, Work};
 use preset_catalog::{Preset, Runtime, TuningMethod};
 use render::{
-    Adapter, Custom, Destination, Downloads, Hardware, Images, Inference, MachineRequest, Payload, Platform,
-    Source, Tuner, Tuning,
+    Adapter, ClaimRequest, Custom, Destination, Downloads, Hardware, Images, Inference, NodeClaimOptions,
+    Payload, Platform, Source, Tuner, Tuning,
 };
 use serde_json::{Value, json};
 
@@ -96,7 +96,7 @@ fn served(
 fn machine() {
     let gpu = hardware("Standard_NC6s_v3");
     let request = |hardware, disk_gib| {
-        MachineRequest {
+        ClaimRequest {
             workspace: &workspace(&json!({})),
             ordinal: 1,
             hardware,
@@ -109,12 +109,44 @@ fn machine() {
     golden("machine_cpu", request(&hardware("Standard_D8s_v5"), 0));
 }
 
+#[test]
+fn node_claim() {
+    let (workspace, gpu) = (workspace(&json!({})), hardware("Standard_NC6s_v3"));
+    let request = ClaimRequest {
+        workspace: &workspace,
+        ordinal: 1,
+        hardware: &gpu,
+        disk_gib: 87,
+        image_family: "ubuntu",
+    };
+    let options = NodeClaimOptions::default();
+    golden("node_claim_gpu", render::node_claim(&request, &options));
+    let other = NodeClaimOptions {
+        class: NodeClassRef {
+            group: "karpenter.k8s.aws".into(),
+            kind: "EC2NodeClass".into(),
+            name: "gpu".into(),
+        },
+        capacity_types: vec!["on-demand".into()],
+        zones: vec!["eu-west-1a".into(), "eu-west-1b".into()],
+    };
+    golden(
+        "node_claim_of_another_class",
+        render::node_claim(&request, &other),
+    );
+    let same = |claim: kaito_api::NodeClaim| claim.metadata.name;
+    assert_eq!(
+        same(render::node_claim(&request, &other)),
+        render::machine(&request).metadata.name
+    );
+}
+
 trait Pipe: Sized {
     fn pipe<T>(self, step: impl FnOnce(&Self) -> T) -> T {
         step(&self)
     }
 }
-impl Pipe for MachineRequest<'_> {}
+impl Pipe for ClaimRequest<'_> {}
 
 #[test]
 fn vllm_on_one_old_gpu() {

@@ -3,6 +3,7 @@
 use jiff::SignedDuration;
 use plan::{Kind, ObjectRef};
 use serde_json::json;
+use workspace_plan::ProvisionerMode;
 
 use crate::api_server::{is_deleting, key};
 use crate::cloud::Fault;
@@ -27,8 +28,8 @@ const PASSING: [Fault; 8] = [
 /// What is applied in a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Subject {
-    /// Machines alone, as if Workspaces had asked for them.
-    Machines,
+    /// Claims of both kinds alone, as if Workspaces had asked for them.
+    Claims,
     /// Workspaces.
     Workspaces,
 }
@@ -69,7 +70,7 @@ pub fn calm(world: &mut World) {
     let taken: Vec<String> = world
         .cloud
         .pools()
-        .filter(|pool| pool.name.starts_with("ws") && pool.tags.is_empty())
+        .filter(|pool| pool.name.starts_with('w') && pool.tags.is_empty())
         .map(|p| p.name.clone())
         .collect();
     for pool in taken {
@@ -92,7 +93,7 @@ pub fn act(world: &mut World, subject: Subject, rng: &mut Rng) {
                 .unwrap_or(&Kind::Service),
             rng,
         ),
-        9 => remove(world, Kind::Machine, rng),
+        9 => remove(world, claim_kind(rng), rng),
         10 => world.kill(*rng.pick(&Program::ALL).unwrap_or(&Program::Provisioner)),
         11 => fault(world, rng),
         12 => hold(world, rng),
@@ -103,13 +104,22 @@ pub fn act(world: &mut World, subject: Subject, rng: &mut Rng) {
 /// Applies one of a few objects, new or not.
 pub fn apply(world: &mut World, subject: Subject, rng: &mut Rng) {
     match subject {
-        Subject::Machines => {
+        Subject::Claims => {
             let ordinal = u32::try_from(rng.below(3)).unwrap_or(0);
-            let name = format!("ws00000000{ordinal}");
+            let kind = claim_kind(rng);
+            let (name, mut value) = match kind {
+                Kind::NodeClaim => (
+                    format!("wc00000000{ordinal}"),
+                    fixtures::node_claim("c", "uid-of-c", ordinal),
+                ),
+                _ => (
+                    format!("ws00000000{ordinal}"),
+                    fixtures::machine("w", "uid-of-w", ordinal),
+                ),
+            };
             squat(world, &name, rng);
-            let mut value = fixtures::machine("w", "uid-of-w", ordinal);
             json::set(&mut value, &["metadata", "labels", "by"], json!("user"));
-            let _ = world.apply(&key(Kind::Machine, "", &name), &value);
+            let _ = world.apply(&key(kind, "", &name), &value);
         }
         Subject::Workspaces => {
             let (name, value, slots) = match rng.below(4) {
@@ -136,7 +146,7 @@ fn squat(world: &mut World, name: &str, rng: &mut Rng) {
 
 fn delete(world: &mut World, subject: Subject, rng: &mut Rng) {
     match subject {
-        Subject::Machines => remove(world, Kind::Machine, rng),
+        Subject::Claims => remove(world, claim_kind(rng), rng),
         Subject::Workspaces => remove(world, Kind::Workspace, rng),
     }
 }
@@ -145,7 +155,7 @@ fn remove(world: &mut World, kind: Kind, rng: &mut Rng) {
     let all: Vec<ObjectRef> = world
         .api
         .list(kind)
-        .filter(|(key, value)| key.name != "theirs" && !is_deleting(value))
+        .filter(|(key, value)| !["theirs", "karpenters"].contains(&key.name.as_str()) && !is_deleting(value))
         .map(|(key, _)| key.clone())
         .collect();
     if let Some(key) = rng.pick(&all) {
@@ -193,8 +203,19 @@ fn hold(world: &mut World, rng: &mut Rng) {
     }
 }
 
+fn claim_kind(rng: &mut Rng) -> Kind {
+    *rng.pick(&[Kind::Machine, Kind::NodeClaim])
+        .unwrap_or(&Kind::Machine)
+}
+
 fn switch(world: &mut World, rng: &mut Rng) {
-    if rng.permille(500) {
+    if rng.permille(400) {
+        let other = match world.mode() {
+            ProvisionerMode::Machine => ProvisionerMode::NodeClaim,
+            ProvisionerMode::NodeClaim | ProvisionerMode::Byo => ProvisionerMode::Machine,
+        };
+        world.claim_by(other);
+    } else if rng.permille(500) {
         world.registry.down = !world.registry.down;
         world.note(format!(
             "the registry is {}",

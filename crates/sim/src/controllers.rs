@@ -33,12 +33,12 @@ impl Program {
         }
     }
 
-    /// The kind it reconciles.
+    /// The kinds it reconciles.
     #[must_use]
-    pub fn root(self) -> Kind {
+    pub fn roots(self) -> &'static [Kind] {
         match self {
-            Self::Workspaces => Kind::Workspace,
-            Self::Provisioner => Kind::Machine,
+            Self::Workspaces => &[Kind::Workspace],
+            Self::Provisioner => &[Kind::Machine, Kind::NodeClaim, Kind::Node],
         }
     }
 
@@ -49,6 +49,7 @@ impl Program {
             Self::Workspaces => &[
                 Kind::Workspace,
                 Kind::Machine,
+                Kind::NodeClaim,
                 Kind::ConfigMap,
                 Kind::Service,
                 Kind::Deployment,
@@ -57,7 +58,7 @@ impl Program {
                 Kind::Node,
                 Kind::Pod,
             ],
-            Self::Provisioner => &[Kind::Machine, Kind::Node, Kind::Pod],
+            Self::Provisioner => &[Kind::Machine, Kind::NodeClaim, Kind::Node, Kind::Pod],
         }
     }
 }

@@ -29,6 +29,7 @@ pub fn setup(seed: u64) -> Setup {
         pods: PodPace::default(),
         workspaces: workspace_plan::Settings {
             mode: ProvisionerMode::Machine,
+            node_claims: Default::default(),
             cloud: Cloud::Azure,
             node_image_family: "ubuntu".to_owned(),
             images: Default::default(),
@@ -116,6 +117,14 @@ pub fn machine(workspace: &str, uid: &str, ordinal: u32) -> Value {
     })
 }
 
+/// The same wish as a NodeClaim of our class.
+#[must_use]
+pub fn node_claim(workspace: &str, uid: &str, ordinal: u32) -> Value {
+    let mut value = machine(workspace, uid, ordinal);
+    value["spec"]["nodeClassRef"] = json!({"group": "kaito.sh", "kind": "KaitoNodeClass", "name": "default"});
+    value
+}
+
 /// A pool that somebody else made.
 #[must_use]
 pub fn foreign_pool(name: &str) -> AgentPool {
@@ -148,6 +157,31 @@ pub fn foreign_objects() -> Vec<(plan::ObjectRef, Value)> {
         (
             key(Kind::Machine, "", "theirs"),
             json!({"spec": {"requirements": []}}),
+        ),
+        // Of a Karpenter beside us, which was asked for it by a Workspace elsewhere.
+        (
+            key(Kind::NodeClaim, "", "theirs"),
+            json!({
+                "metadata": {"labels": {labels::WORKSPACE: "elsewhere"}, "finalizers": [labels::TERMINATION_FINALIZER]},
+                "spec": {
+                    "nodeClassRef": {"group": "karpenter.azure.com", "kind": "AKSNodeClass", "name": "default"},
+                    "requirements": [],
+                },
+            }),
+        ),
+        (
+            key(Kind::Node, "", "karpenters"),
+            json!({
+                "metadata": {
+                    "labels": {labels::WORKSPACE: "elsewhere", "karpenter.azure.com/aksnodeclass": "default"},
+                    "finalizers": [labels::TERMINATION_FINALIZER],
+                    "ownerReferences": [{
+                        "apiVersion": "karpenter.sh/v1", "kind": "NodeClaim", "name": "gone", "uid": "uid-of-a-claim",
+                        "blockOwnerDeletion": true,
+                    }],
+                },
+                "spec": {"providerID": "azure:///karpenters"},
+            }),
         ),
         (
             key(Kind::Node, "", "theirs"),

@@ -2,6 +2,7 @@
 
 use jiff::SignedDuration;
 use plan::{Kind, ObjectRef};
+use workspace_plan::ProvisionerMode;
 
 use crate::chaos::{self, Subject};
 use crate::failure::Failure;
@@ -36,6 +37,9 @@ pub fn run(seed: u64, subject: Subject, setup: impl FnOnce(&mut Setup)) -> Resul
     let mut rng = Rng::new(seed ^ 0x5eed);
     let mut settings = fixtures::setup(seed);
     settings.waits_for_own_writes = !rng.permille(250);
+    if rng.permille(500) {
+        settings.workspaces.mode = ProvisionerMode::NodeClaim;
+    }
     setup(&mut settings);
     let mut world = World::new(settings);
     plant(&mut world)?;
@@ -133,7 +137,7 @@ pub fn end(world: &mut World) -> Result<(), Failure> {
     let users = |(_, value): &(_, &std::sync::Arc<serde_json::Value>)| {
         crate::json::text(value, &["metadata", "labels", "by"]) == "user"
     };
-    all.extend(world.managed_machines().filter(users).map(|(key, _)| key.clone()));
+    all.extend(world.managed_claims().filter(users).map(|(key, _)| key.clone()));
     all.iter().for_each(|key| world.delete(key));
     if !world.advance_until(TO_NOTHING, |world| world.leftover().is_none())? {
         let what = world.leftover().unwrap_or_default();

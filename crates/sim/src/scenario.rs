@@ -3,8 +3,9 @@
 //! | command | what it does |
 //! |---|---|
 //! | `apply workspace NAME inference\|large\|template\|tuning [COUNT]` | as a user |
-//! | `apply machine NAME` | a Machine alone |
-//! | `delete workspace\|machine\|node NAME` | as a user; a Node is named by its pool |
+//! | `apply machine\|nodeclaim NAME` | a claim alone |
+//! | `claims machine\|nodeclaim` | the workspace controller is started anew with this kind |
+//! | `delete workspace\|machine\|nodeclaim\|node NAME` | as a user; a Node is named by its pool |
 //! | `advance 5m` | plays on |
 //! | `until ready\|gone 90m` | plays on until everything is ready, or nothing is left |
 //! | `fault WORD [once]`, `faults clear` | see [`crate::cloud::Fault`] |
@@ -15,13 +16,14 @@
 //! | `show` | what is there |
 //! | `quiet` | checks that nothing would be written |
 //!
-//! `WORKSPACE/ORDINAL` stands for the name of the Machine in that slot.
+//! `WORKSPACE/ORDINAL` stands for the name of the claim in that slot.
 
 mod show;
 
 use jiff::SignedDuration;
 use plan::Kind;
 use serde_json::Value;
+use workspace_plan::ProvisionerMode;
 
 use crate::api_server::{key, shown};
 use crate::cloud::Fault;
@@ -64,6 +66,25 @@ fn command(world: &mut World, words: &[&str]) -> Result<String, String> {
                 .apply(&key(Kind::Machine, "", name), &value)
                 .map_err(|e| e.to_string())
                 .map(|()| String::new())
+        }
+        ["apply", "nodeclaim", name] => {
+            let value = fixtures::node_claim("c", "uid-of-c", 0);
+            world
+                .apply(&key(Kind::NodeClaim, "", name), &value)
+                .map_err(|e| e.to_string())
+                .map(|()| String::new())
+        }
+        ["claims", kind] => {
+            world.claim_by(match *kind {
+                "nodeclaim" => ProvisionerMode::NodeClaim,
+                _ => ProvisionerMode::Machine,
+            });
+            Ok(String::new())
+        }
+        ["delete", "nodeclaim", name] => {
+            let name = machine(world, name);
+            world.delete(&key(Kind::NodeClaim, "", &name));
+            Ok(String::new())
         }
         ["delete", "workspace", name] => {
             world.delete(&key(Kind::Workspace, NAMESPACE, name));

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use k8s_openapi::api::apps::v1::{Deployment, StatefulSet};
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{ConfigMap, Node, Pod, Service};
-use kaito_api::{Machine, Workspace};
+use kaito_api::{Claim, Machine, NodeClaim, Workspace};
 use plan::{Kind, ObjectRef};
 use serde_json::Value;
 
@@ -20,6 +20,7 @@ use crate::api_server::{ApiServer, Event};
 pub enum Typed {
     Workspace(Arc<Workspace>),
     Machine(Arc<Machine>),
+    NodeClaim(Arc<NodeClaim>),
     ConfigMap(Arc<ConfigMap>),
     Service(Arc<Service>),
     Deployment(Arc<Deployment>),
@@ -58,7 +59,8 @@ macro_rules! readers {
 }
 
 readers!(
-    workspace workspaces Workspace, machine machines Machine, config_map config_maps ConfigMap,
+    workspace workspaces Workspace, machine machines Machine,
+    node_claim node_claims NodeClaim, config_map config_maps ConfigMap,
     service services Service, deployment deployments Deployment, stateful_set stateful_sets StatefulSet,
     job jobs Job, node nodes Node, pod pods Pod,
 );
@@ -86,6 +88,12 @@ impl View {
             }
         }
         view
+    }
+
+    /// Every claim of either kind that the stores show.
+    pub fn claims(&self) -> impl Iterator<Item = Claim> {
+        let machines = self.machines().map(|machine| Claim::from(Arc::clone(machine)));
+        machines.chain(self.node_claims().map(|claim| Claim::from(Arc::clone(claim))))
     }
 
     /// Takes in events of one kind, all but the last `behind`; returns the objects that they touched.

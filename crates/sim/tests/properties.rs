@@ -41,8 +41,8 @@ fn campaign(subject: Subject, default: u64) {
 }
 
 #[test]
-fn machines_survive_chaos() {
-    campaign(Subject::Machines, 150);
+fn claims_survive_chaos() {
+    campaign(Subject::Claims, 150);
 }
 
 #[test]

@@ -4,7 +4,8 @@ use std::net::SocketAddr;
 
 use clap::{Parser, ValueEnum};
 use instance_types::Cloud;
-use render::{Downloads, Images};
+use kaito_api::NodeClassRef;
+use render::{Downloads, Images, NodeClaimOptions};
 use workspace_plan::{ProvisionerMode, Settings};
 
 /// Reconciles Workspaces: nodes, model server or tuning Job, Service and status.
@@ -20,6 +21,9 @@ pub struct Args {
     /// Where nodes come from.
     #[arg(long, env = "NODE_PROVISIONER", value_enum, default_value_t = Provisioner::Machine)]
     pub node_provisioner: Provisioner,
+    /// Who answers NodeClaims, and with what.
+    #[command(flatten)]
+    pub node_claims: NodeClaimArgs,
     /// Whose instance types are looked up: azure, aws or arc.
     #[arg(long, env = "CLOUD_PROVIDER", default_value = "azure")]
     pub cloud_provider: Cloud,
@@ -57,8 +61,59 @@ pub struct Args {
 pub enum Provisioner {
     /// Machines (`karpenter.sh/v1alpha5`) are created and a provisioner answers them.
     Machine,
+    /// NodeClaims (`karpenter.sh/v1`) are created and the provisioner of their class answers them: a gpu-provisioner, or a
+    /// Karpenter.
+    #[value(name = "nodeclaim", aliases = ["azure-gpu-provisioner", "karpenter"])]
+    NodeClaim,
     /// Nodes are brought along and found by label.
     Byo,
+}
+
+/// Who answers NodeClaims, and with what.
+#[derive(Clone, Debug, clap::Args)]
+#[command(next_help_heading = "NodeClaims")]
+pub struct NodeClaimArgs {
+    /// API group of the node class: the provisioner that knows the class answers.
+    #[arg(long, env = "NODE_CLASS_GROUP", default_value = NodeClassRef::KAITO_GROUP, value_parser = word)]
+    pub node_class_group: String,
+    /// Kind of the node class.
+    #[arg(long, env = "NODE_CLASS_KIND", default_value = NodeClassRef::KAITO_KIND, value_parser = word)]
+    pub node_class_kind: String,
+    /// Name of the node class.
+    #[arg(long, env = "NODE_CLASS_NAME", default_value = "default", value_parser = word)]
+    pub node_class_name: String,
+    /// Capacity type that will do, on-demand or spot; may be given more than once. Unset leaves it to the provisioner.
+    #[arg(long, env = "NODE_CAPACITY_TYPES", value_delimiter = ',', value_name = "TYPE", value_parser = word)]
+    pub node_capacity_type: Vec<String>,
+    /// Zone that will do; may be given more than once. Unset leaves it to the provisioner.
+    #[arg(long, env = "NODE_ZONES", value_delimiter = ',', value_name = "ZONE", value_parser = word)]
+    pub node_zone: Vec<String>,
+}
+
+impl NodeClaimArgs {
+    fn options(&self) -> NodeClaimOptions {
+        NodeClaimOptions {
+            class: NodeClassRef {
+                group: self.node_class_group.clone(),
+                kind: self.node_class_kind.clone(),
+                name: self.node_class_name.clone(),
+            },
+            capacity_types: self.node_capacity_type.clone(),
+            zones: self.node_zone.clone(),
+        }
+    }
+}
+
+/// One word of a name or a label, which the API server would otherwise refuse object by object.
+fn word(text: &str) -> Result<String, String> {
+    let sound = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '.' | '_');
+    let ends = text.starts_with(|c: char| c.is_ascii_alphanumeric())
+        && text.ends_with(|c: char| c.is_ascii_alphanumeric());
+    if ends && text.len() <= 63 && text.chars().all(sound) {
+        Ok(text.to_owned())
+    } else {
+        Err("a word is wanted: at most 63 letters, digits, dashes, dots and underscores".to_owned())
+    }
 }
 
 /// Images of the containers that are deployed; absent means the built-in default.
@@ -114,8 +169,10 @@ impl Args {
         Settings {
             mode: match self.node_provisioner {
                 Provisioner::Machine => ProvisionerMode::Machine,
+                Provisioner::NodeClaim => ProvisionerMode::NodeClaim,
                 Provisioner::Byo => ProvisionerMode::Byo,
             },
+            node_claims: self.node_claims.options(),
             cloud: self.cloud_provider,
             node_image_family: self.default_node_image_family.clone(),
             images: Images {
@@ -159,6 +216,36 @@ mod tests {
             allow_hosts: vec!["data.example.com".to_owned(), "10.1.2.3".to_owned()],
         };
         assert_eq!(asked, Ok(expected));
+    }
+
+    #[test]
+    fn upstreams_words_for_the_provisioner_are_understood() {
+        let of = |flags: &[&str]| {
+            Args::try_parse_from([&["workspace-controller"], flags].concat())
+                .map(|args| args.settings())
+                .map_err(|error| error.to_string())
+        };
+        assert_eq!(of(&[]).unwrap().mode, ProvisionerMode::Machine);
+        for word in ["nodeclaim", "azure-gpu-provisioner", "karpenter"] {
+            let settings = of(&[&format!("--node-provisioner={word}")]).unwrap();
+            assert_eq!(settings.mode, ProvisionerMode::NodeClaim, "{word}");
+            assert_eq!(settings.node_claims, NodeClaimOptions::default());
+        }
+        let settings = of(&[
+            "--node-class-group=karpenter.azure.com",
+            "--node-class-kind=AKSNodeClass",
+            "--node-class-name=gpu",
+            "--node-zone=eastus-1,eastus-2",
+        ])
+        .unwrap();
+        assert_eq!(
+            settings.node_claims.class.label(),
+            "karpenter.azure.com/aksnodeclass"
+        );
+        assert_eq!(settings.node_claims.zones, ["eastus-1", "eastus-2"]);
+        for wrong in ["--node-class-kind=", "--node-zone=a b", "--node-class-group=a/b"] {
+            assert!(of(&[wrong]).unwrap_err().contains("a word is wanted"), "{wrong}");
+        }
     }
 
     #[test]

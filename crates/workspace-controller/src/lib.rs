@@ -5,6 +5,7 @@
 
 pub mod args;
 mod catalogue;
+pub mod lost;
 pub mod observe;
 mod preset_watch;
 pub mod presets;

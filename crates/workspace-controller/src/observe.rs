@@ -3,10 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use crate::lost::LostClaims;
 use k8s_openapi::api::apps::v1::{Deployment, StatefulSet};
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{ConfigMap, Node, Pod, Service};
-use kaito_api::{Machine, Workspace, labels, names, selector};
+use kaito_api::{Claim, Machine, NodeClaim, Workspace, labels, names, selector};
 use kube::{Resource, ResourceExt as _};
 use operator_runtime::{Index, Key, Store};
 use workspace_plan::{Observed, PresetLookup, ProvisionerMode, Workloads};
@@ -18,6 +19,10 @@ pub struct Stores {
     pub workspaces: Store<Workspace>,
     /// Machines by [`owner_value`].
     pub machines: Index<Machine>,
+    /// NodeClaims by [`owner_value`].
+    pub node_claims: Index<NodeClaim>,
+    /// NodeClaims that went away too early.
+    pub lost: LostClaims,
     /// Nodes.
     pub nodes: Store<Node>,
     /// Nodes by [`owner_value`].
@@ -48,9 +53,9 @@ impl Stores {
         let namespace = workspace.namespace().unwrap_or_default();
         let name = workspace.name_any();
         let owner = format!("{namespace}/{name}");
-        let machines = self.machines.get(&owner);
+        let claims = self.claims(&owner);
         let nodes = match mode {
-            ProvisionerMode::Machine => self.nodes_of(&owner, &machines),
+            ProvisionerMode::Machine | ProvisionerMode::NodeClaim => self.nodes_of(&owner, &claims),
             ProvisionerMode::Byo => self.nodes_matching(&workspace),
         };
         Observed {
@@ -58,16 +63,23 @@ impl Stores {
             nodes,
             workloads: self.workloads(&namespace, &name),
             pods: self.pods.get(&owner),
-            machines,
+            lost: self.lost.of(&owner),
+            claims,
             workspace,
         }
     }
 
-    fn nodes_of(&self, owner: &str, machines: &[Arc<Machine>]) -> Vec<Arc<Node>> {
-        let named = machines.iter().filter_map(|machine| {
-            let status = machine.status.as_ref()?;
-            self.nodes.get(&Key::cluster(status.node_name.clone()))
-        });
+    // Of both kinds, whichever is made now: what was asked for once has to be given back.
+    fn claims(&self, owner: &str) -> Vec<Claim> {
+        let machines = self.machines.get(owner).into_iter().map(Claim::from);
+        let node_claims = self.node_claims.get(owner).into_iter().map(Claim::from);
+        machines.chain(node_claims).collect()
+    }
+
+    fn nodes_of(&self, owner: &str, claims: &[Claim]) -> Vec<Arc<Node>> {
+        let named = claims
+            .iter()
+            .filter_map(|claim| self.nodes.get(&Key::cluster(claim.node_name())));
         let all: BTreeMap<String, Arc<Node>> = self
             .owned_nodes
             .get(owner)

@@ -5,20 +5,23 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use kaito_api::labels;
+use jiff::Timestamp;
+use kaito_api::{ClaimKind, NodeClaim, labels};
 use kube::Resource;
 use kube::runtime::watcher;
 use operator_runtime::{
-    Caches, Drive, DriveSettings, Key, Runtime, Store, Tasks, Touched, Trigger, Watch, Watched, leader,
+    Caches, Drive, DriveSettings, Key, Runtime, Store, Tasks, Touched, Trigger, Watch, Watched, crd_gate,
+    leader,
 };
 use telemetry::{Admin, Metrics, Readiness};
 use tokio::net::TcpListener;
-use workspace_plan::ProvisionerMode;
+use workspace_plan::{ProvisionerMode, Settings};
 
 use crate::args::Args;
+use crate::lost::LostClaims;
 use crate::observe::{Stores, concerned, owner_key, owner_value, owner_value_namespaced};
 use crate::presets::Presets;
-use crate::reconcile::Workspaces;
+use crate::reconcile::{LiveClaims, Workspaces};
 use crate::trim;
 
 const NAME: &str = labels::WORKSPACE_CONTROLLER;
@@ -49,12 +52,19 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
     let presets = Presets::new(&args.preset_registry, args.registry_tls.config()?)?;
     let token = tasks.token();
     let (crds, listed) = (readiness.gate("crds"), readiness.gate("stores"));
-    operator_runtime::crd_gate::wait(runtime.client(), needed_crds(settings.mode), &crds, &token).await;
+    crd_gate::wait(runtime.client(), &needed_crds(settings.mode), &crds, &token).await;
+    let all = ClaimKind::ALL.map(ClaimKind::definition);
+    let kinds = crd_gate::present(runtime.client(), &all, &crds, &token).await;
     if token.is_cancelled() {
         return tasks.run(GRACE).await;
     }
+    for name in all.iter().filter(|name| !kinds.contains(name)) {
+        tracing::info!(
+            "{name} is not installed: no Workspace can have claims of that kind, and none are looked for"
+        );
+    }
     let (trigger, work) = operator_runtime::queue(DEBOUNCE);
-    let (stores, caches) = start_watches(&runtime, &mut tasks, &trigger, settings.mode);
+    let (stores, caches) = start_watches(&runtime, &mut tasks, &trigger, &settings, &kinds);
     let (watch, workspaces) = (presets.watch(), stores.workspaces.clone());
     let presets_token = token.clone();
     tasks.spawn("presets", async move {
@@ -67,6 +77,13 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
             stores,
             presets,
             settings,
+            live: LiveClaims {
+                client: runtime.client().clone(),
+                kinds: ClaimKind::ALL
+                    .into_iter()
+                    .filter(|kind| kinds.contains(&kind.definition()))
+                    .collect(),
+            },
         },
         caches: caches.clone(),
         work,
@@ -100,23 +117,23 @@ async fn serve_admin(
     Ok(())
 }
 
-fn needed_crds(mode: ProvisionerMode) -> &'static [&'static str] {
-    match mode {
-        ProvisionerMode::Machine => &["workspaces.kaito.sh", "machines.karpenter.sh"],
-        ProvisionerMode::Byo => &["workspaces.kaito.sh"],
-    }
+fn needed_crds(mode: ProvisionerMode) -> Vec<&'static str> {
+    let claims = mode.claim_kind().map(ClaimKind::definition);
+    ["workspaces.kaito.sh"].into_iter().chain(claims).collect()
 }
 
 fn start_watches(
     runtime: &Runtime,
     tasks: &mut Tasks,
     trigger: &Trigger,
-    mode: ProvisionerMode,
+    settings: &Settings,
+    kinds: &[&str],
 ) -> (Stores, Caches) {
     let all = watcher::Config::default;
     let ours = || watcher::Config::default().labels(labels::WORKSPACE);
     let workspaces = runtime.watch(all(), trim::workspace);
     let mut machines = runtime.watch(all(), trim::machine);
+    let mut node_claims = runtime.watch(all(), trim::node_claim);
     let mut nodes = runtime.watch(all(), trim::node);
     let mut pods = runtime.watch(ours(), trim::pod);
     let deployments = runtime.watch(all(), trim::deployment);
@@ -127,6 +144,8 @@ fn start_watches(
     let stores = Stores {
         workspaces: workspaces.store(),
         machines: machines.index(owner_value),
+        node_claims: node_claims.index(owner_value),
+        lost: LostClaims::default(),
         nodes: nodes.store(),
         owned_nodes: nodes.index(owner_value),
         pods: pods.index(owner_value_namespaced),
@@ -151,12 +170,19 @@ fn start_watches(
         workspaces: stores.workspaces.clone(),
     };
     start.watch("workspaces", workspaces, |w| [Key::of(w)].into());
-    if mode == ProvisionerMode::Machine {
+    if kinds.contains(&ClaimKind::Machine.definition()) {
         caches = caches.with(&machines.store());
         start.watch("machines", machines, |m| owner_key(m).into_iter().collect());
-        start.watch("nodes", nodes, |n| owner_key(n).into_iter().collect());
-    } else {
-        start.watch_for_all("nodes", nodes);
+    }
+    if kinds.contains(&ClaimKind::NodeClaim.definition()) {
+        caches = caches.with(&node_claims.store());
+        start.watch_node_claims(node_claims, stores.lost.clone());
+    }
+    match settings.mode {
+        ProvisionerMode::Machine | ProvisionerMode::NodeClaim => {
+            start.watch("nodes", nodes, |n| owner_key(n).into_iter().collect());
+        }
+        ProvisionerMode::Byo => start.watch_for_all("nodes", nodes),
     }
     start.watch("pods", pods, concerned);
     start.watch("deployments", deployments, concerned);
@@ -184,6 +210,20 @@ impl Starter<'_> {
                 let keys = touched.both().flat_map(|object| concerns(object));
                 // Most objects of a cluster have nothing to do with any Workspace.
                 keys.filter(|key| is_workspace || workspaces.get(key).is_some())
+                    .for_each(|key| trigger.enqueue(key));
+            }),
+        );
+    }
+
+    /// Runs the watch of NodeClaims, of which it is remembered when they go away too early.
+    fn watch_node_claims(&mut self, watch: Watch<NodeClaim>, lost: LostClaims) {
+        let (trigger, workspaces) = (self.trigger.clone(), self.workspaces.clone());
+        self.tasks.spawn(
+            "nodeclaims",
+            watch.run(self.tasks.token(), move |touched: &Touched<NodeClaim>| {
+                lost.take(touched, Timestamp::now());
+                let keys = touched.both().filter_map(|claim| owner_key(claim.as_ref()));
+                keys.filter(|key| workspaces.get(key).is_some())
                     .for_each(|key| trigger.enqueue(key));
             }),
         );

@@ -3,7 +3,7 @@
 use k8s_openapi::api::apps::v1::{Deployment, StatefulSet};
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{ConfigMap, Node, NodeSpec, Pod, PodSpec, Service};
-use kaito_api::{Machine, Workspace, labels};
+use kaito_api::{Machine, NodeClaim, Workspace, labels};
 use kube::Resource;
 
 /// Workspaces are kept whole.
@@ -11,6 +11,13 @@ pub fn workspace(_: &mut Workspace) {}
 
 /// Machines are kept whole.
 pub fn machine(_: &mut Machine) {}
+
+/// NodeClaims without the time at which a pod last came or went.
+pub fn node_claim(claim: &mut NodeClaim) {
+    if let Some(status) = claim.status.as_mut() {
+        status.last_pod_event_time = None;
+    }
+}
 
 /// Nodes without images, volumes, annotations and heartbeats.
 pub fn node(node: &mut Node) {

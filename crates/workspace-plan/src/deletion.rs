@@ -1,19 +1,18 @@
-//! A Workspace that goes: its workload, then its Machines; the finalizer when the last Machine is gone.
+//! A Workspace that goes: its workload, then its claims of either kind; the finalizer when the last
+//! claim is gone.
 //!
 //! What lies in the namespace goes with the Workspace by its owner references; it is deleted here all the same, so
 //! that the nodes drain quickly.
 
-use kaito_api::Machine;
-use kaito_api::conditions::{
-    MachineConditionType, MachineReason, Status, WorkspaceConditionType, WorkspaceReason,
-};
+use kaito_api::Claim;
+use kaito_api::conditions::{ClaimReason, Status, WorkspaceConditionType, WorkspaceReason};
 use kaito_api::labels::WORKSPACE_FINALIZER;
 use plan::{Finalizer, Plan};
 
 use crate::finding::Finding;
 use crate::status;
 use crate::subject::{Subject, is_live};
-use crate::{machines, workloads};
+use crate::{claims, workloads};
 
 /// Decides for a Workspace that is being deleted.
 pub(crate) fn plan(subject: &Subject<'_>) -> Plan {
@@ -23,13 +22,13 @@ pub(crate) fn plan(subject: &Subject<'_>) -> Plan {
         .iter()
         .filter(|named| subject.owns(named.metadata) && is_live(named.metadata));
     plan.writes = own.map(workloads::Named::delete).collect();
-    plan.writes.extend(machines::orphans(subject));
-    let left: Vec<&Machine> = machines::own(subject).collect();
-    let live = left.iter().filter(|machine| is_live(&machine.metadata));
-    plan.writes.extend(live.map(|machine| machines::delete(machine)));
+    plan.writes.extend(claims::orphans(subject));
+    let left: Vec<&Claim> = claims::own(subject).collect();
+    let live = left.iter().filter(|claim| is_live(claim.metadata()));
+    plan.writes.extend(live.map(|claim| claims::delete(claim)));
     if left.is_empty() {
         plan.finalizer = Finalizer::Release(WORKSPACE_FINALIZER);
-        plan.because("released", "no Machine is left");
+        plan.because("released", "no claim is left");
         return plan;
     }
     let message = waiting_for(&left);
@@ -51,10 +50,10 @@ pub(crate) fn plan(subject: &Subject<'_>) -> Plan {
     plan
 }
 
-fn waiting_for(left: &[&Machine]) -> String {
-    let each = left.iter().map(|machine| match holding(machine) {
-        Some(why) => format!("{} ({why})", machines::name(machine)),
-        None => machines::name(machine).to_owned(),
+fn waiting_for(left: &[&Claim]) -> String {
+    let each = left.iter().map(|claim| match holding(claim) {
+        Some(why) => format!("{} ({why})", claim.name()),
+        None => claim.name().to_owned(),
     });
     format!(
         "The Workspace is being deleted. Nodes are given back: {}.",
@@ -63,11 +62,11 @@ fn waiting_for(left: &[&Machine]) -> String {
 }
 
 // The first sentence of what its provisioner says; texts about pods that drain change often.
-fn holding(machine: &Machine) -> Option<String> {
-    let ready = machine.status.as_ref()?.condition(MachineConditionType::Ready)?;
-    let reason = MachineReason::parse(&ready.reason)?;
-    let is_blocked = matches!(reason, MachineReason::Draining) || !reason.remedy().is_empty();
-    let message = ready.message.trim().trim_end_matches('.');
+fn holding(claim: &Claim) -> Option<String> {
+    let told = claim.leaving()?;
+    let reason = ClaimReason::parse(told.reason)?;
+    let is_blocked = matches!(reason, ClaimReason::Draining) || !reason.remedy().is_empty();
+    let message = told.message.trim().trim_end_matches('.');
     Some(if is_blocked && !message.is_empty() {
         format!("{}: {message}", reason.as_str())
     } else {

@@ -1,8 +1,9 @@
-//! Events that follow from a change: a Machine is asked for, something became a problem, or the Workspace became
+//! Events that follow from a change: a node is asked for, something became a problem, or the Workspace became
 //! ready. What did not change is not told again.
 
+use kaito_api::ClaimKind;
 use kaito_api::conditions::WorkspaceConditionType;
-use plan::{EventNote, Kind, Manifest, Write};
+use plan::{EventNote, Kind, Write};
 
 use crate::finding::{Finding, Problem};
 use crate::status::Report;
@@ -49,28 +50,34 @@ pub(crate) fn of(
 fn of_write(subject: &Subject<'_>, sum: Option<&str>, write: &Write) -> Option<EventNote> {
     match write {
         Write::Apply(manifest) => {
-            let Manifest::Machine(machine) = manifest.as_ref() else {
-                return None;
-            };
-            let name = machine.metadata.name.as_deref().unwrap_or_default();
-            let is_new = !subject.machines.contains_key(name);
+            let (target, kind) = (manifest.target(), claim_kind(manifest.kind())?);
+            let is_new = !subject.claims.contains_key(&(target.name.as_str(), kind));
             let why = sum.map(|sum| format!(" {sum}")).unwrap_or_default();
-            is_new.then(|| {
-                EventNote::normal(
-                    "MachineCreated",
-                    format!("Asked for a node by Machine {name}.{why}"),
-                )
-            })
+            let note = format!("Asked for a node by {} {}.{why}", kind.as_str(), target.name);
+            let reason = match kind {
+                ClaimKind::Machine => "MachineCreated",
+                ClaimKind::NodeClaim => "NodeClaimCreated",
+            };
+            is_new.then(|| EventNote::normal(reason, note))
         }
-        Write::Delete(delete) if delete.target.kind == Kind::Machine => {
-            let note = format!(
-                "Machine {} is not needed any more and is deleted.",
-                delete.target.name
-            );
-            Some(EventNote::normal("MachineDeleted", note))
+        Write::Delete(delete) => {
+            let kind = claim_kind(delete.target.kind)?;
+            let name = &delete.target.name;
+            let note = format!("{} {name} is not needed any more and is deleted.", kind.as_str());
+            let reason = match kind {
+                ClaimKind::Machine => "MachineDeleted",
+                ClaimKind::NodeClaim => "NodeClaimDeleted",
+            };
+            Some(EventNote::normal(reason, note))
         }
-        Write::Delete(_) | Write::Patch(_) | Write::Evict(_) => None,
+        Write::Patch(_) | Write::Evict(_) => None,
     }
+}
+
+fn claim_kind(kind: Kind) -> Option<ClaimKind> {
+    ClaimKind::ALL
+        .into_iter()
+        .find(|claim| Kind::from(*claim) == kind)
 }
 
 fn of_finding(subject: &Subject<'_>, kind: WorkspaceConditionType, finding: &Finding) -> Option<EventNote> {

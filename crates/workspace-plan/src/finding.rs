@@ -1,26 +1,26 @@
 //! What is so, why, and what helps: one condition before it has a type and a time.
 
-use kaito_api::conditions::{MachineReason, Status, WorkspaceReason};
+use kaito_api::conditions::{ClaimReason, Status, WorkspaceReason};
 
-/// A reason from either closed set: what ails a Machine is told of its Workspace in the same word.
+/// A reason from either closed set: what ails a claim is told of its Workspace in the same word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Reason {
     Workspace(WorkspaceReason),
-    Machine(MachineReason),
+    Claim(ClaimReason),
 }
 
 impl Reason {
     pub(crate) fn as_str(self) -> &'static str {
         match self {
             Self::Workspace(reason) => reason.as_str(),
-            Self::Machine(reason) => reason.as_str(),
+            Self::Claim(reason) => reason.as_str(),
         }
     }
 
     pub(crate) fn remedy(self) -> &'static str {
         match self {
             Self::Workspace(reason) => reason.remedy(),
-            Self::Machine(reason) => reason.remedy(),
+            Self::Claim(reason) => reason.remedy(),
         }
     }
 
@@ -36,9 +36,9 @@ impl From<WorkspaceReason> for Reason {
     }
 }
 
-impl From<MachineReason> for Reason {
-    fn from(reason: MachineReason) -> Self {
-        Self::Machine(reason)
+impl From<ClaimReason> for Reason {
+    fn from(reason: ClaimReason) -> Self {
+        Self::Claim(reason)
     }
 }
 

@@ -1,4 +1,4 @@
-//! A model that is served: Machines, Services, workload and what is to be said of them.
+//! A model that is served: claims, Services, workload and what is to be said of them.
 
 use k8s_openapi::api::core::v1::PodTemplateSpec;
 use kaito_api::conditions::WorkspaceReason;
@@ -12,7 +12,7 @@ use crate::sizing::Size;
 use crate::status::{self, Report};
 use crate::subject::Subject;
 use crate::workloads::{self, Workload};
-use crate::{machines, pods};
+use crate::{claims, pods};
 
 /// What is to be served, and where.
 #[derive(Debug)]
@@ -105,9 +105,9 @@ pub(crate) fn plan(subject: &Subject<'_>, serving: &Serving<'_>) -> Plan {
     let fleet = Fleet::of(subject, nodes, serving.gpus_per_node()).explained(sum);
     let mut plan = Plan::default();
     if subject.makes_nodes() {
-        plan.writes = machines::writes(subject, nodes, &serving.hardware, serving.disk_gib);
+        plan.writes = claims::writes(subject, nodes, &serving.hardware, serving.disk_gib);
     }
-    if !machines::is_claiming(subject, &plan.writes) {
+    if !claims::is_claiming(subject, &plan.writes) {
         plan.writes.extend(workloads::writes(
             subject,
             serving.manifests(subject),

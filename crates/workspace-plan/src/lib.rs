@@ -1,15 +1,16 @@
 //! What to do about one Workspace: a pure function of what was observed.
 //!
-//! The order of a Workspace's life: finalizer, judgement of the spec, Machines, workload, status. Every plan
+//! The order of a Workspace's life: finalizer, judgement of the spec, claims, workload, status. Every plan
 //! derives from the world where the Workspace stands; nothing is remembered between plans but what the
 //! cluster holds. The number of nodes is decided once and then stands on the workload.
 
 mod byo;
+mod claims;
 mod deletion;
 mod events;
 mod finding;
 mod inference;
-mod machines;
+mod lost;
 mod nodes;
 pub mod observed;
 mod phase;
@@ -25,7 +26,7 @@ mod validate;
 mod waiting;
 mod workloads;
 
-pub use observed::{Observed, PresetLookup, Workloads};
+pub use observed::{Lost, Observed, PresetLookup, Workloads};
 pub use settings::{ProvisionerMode, Settings};
 
 use jiff::Timestamp;

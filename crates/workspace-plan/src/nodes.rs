@@ -9,12 +9,12 @@ use crate::finding::{Finding, Problem};
 use crate::settings::ProvisionerMode;
 use crate::subject::{Subject, is_live};
 use crate::validate::invalid;
-use crate::{byo, machines};
+use crate::{byo, claims};
 
 /// What each node of the Workspace has, or will have.
 pub(crate) fn hardware(subject: &Subject<'_>, needs_gpu: bool) -> Result<Hardware, Problem> {
     match subject.settings.mode {
-        ProvisionerMode::Machine => of_instance_type(subject, needs_gpu),
+        ProvisionerMode::Machine | ProvisionerMode::NodeClaim => of_instance_type(subject, needs_gpu),
         ProvisionerMode::Byo => byo::hardware(subject, needs_gpu),
     }
 }
@@ -71,7 +71,7 @@ pub(crate) struct Fleet<'a> {
     /// How many there are to be.
     pub(crate) wanted: u32,
     /// Whether the claims are served; absent where nodes are brought along.
-    pub(crate) machines: Option<Finding>,
+    pub(crate) claims: Option<Finding>,
     /// Whether enough nodes are fit.
     pub(crate) nodes: Finding,
     /// Names of the Workspace's nodes, fit or not, sorted.
@@ -81,17 +81,17 @@ pub(crate) struct Fleet<'a> {
 impl<'a> Fleet<'a> {
     /// The nodes, of which `wanted` must offer `gpus` each.
     pub(crate) fn of(subject: &Subject<'a>, wanted: u32, gpus: u32) -> Self {
-        let (machines, candidates) = match subject.settings.mode {
-            ProvisionerMode::Machine => {
-                let served = machines::Served::of(subject, wanted);
+        let (claims, candidates) = match subject.settings.mode.claim_kind() {
+            Some(kind) => {
+                let served = claims::Served::of(subject, kind, wanted);
                 (Some(served.finding), served.nodes)
             }
-            ProvisionerMode::Byo => (None, subject.nodes.values().copied().collect()),
+            None => (None, subject.nodes.values().copied().collect()),
         };
         let nodes = verdict(&candidates, wanted, gpus, subject.settings.mode);
         Self {
             wanted,
-            machines,
+            claims,
             nodes,
             workers: candidates.into_iter().map(name).collect(),
         }
@@ -108,7 +108,7 @@ impl<'a> Fleet<'a> {
     /// Whether everything that the workload needs is there.
     pub(crate) fn resource(&self) -> Finding {
         let missing = self
-            .machines
+            .claims
             .iter()
             .chain([&self.nodes])
             .find(|finding| !finding.is_true());
@@ -145,7 +145,7 @@ fn verdict(nodes: &[&Node], wanted: u32, gpus: u32, mode: ProvisionerMode) -> Fi
         None => count,
     };
     let reason = match mode {
-        ProvisionerMode::Machine => WorkspaceReason::NodesNotReady,
+        ProvisionerMode::Machine | ProvisionerMode::NodeClaim => WorkspaceReason::NodesNotReady,
         ProvisionerMode::Byo => WorkspaceReason::ByoNodesMissing,
     };
     Finding::no(reason, waiting)

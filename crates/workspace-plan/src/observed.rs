@@ -1,11 +1,13 @@
 //! Everything a decision about one Workspace may look at. Absence and failure are data.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::{Deployment, StatefulSet};
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{ConfigMap, Node, Pod, Service};
-use kaito_api::{Machine, Workspace};
+use kaito_api::{Claim, Workspace};
 use preset_catalog::Preset;
 
 /// One Workspace and what belongs to it.
@@ -15,16 +17,28 @@ pub struct Observed {
     pub workspace: Arc<Workspace>,
     /// What the preset registry says of the preset the Workspace names.
     pub preset: PresetLookup,
-    /// Machines that carry the Workspace's name and namespace as labels, in any order: also those that are
-    /// being deleted, and those of an earlier Workspace of the same name.
-    pub machines: Vec<Arc<Machine>>,
-    /// Nodes that those Machines name or that carry the Workspace's labels; nodes that match the Workspace's
+    /// Claims of either kind that carry the Workspace's name and namespace as labels, in any order: also those that
+    /// are being deleted, and those of an earlier Workspace of the same name.
+    pub claims: Vec<Claim>,
+    /// Claims of this Workspace, by name, that went away before they had an instance, as far as is remembered: a
+    /// Karpenter deletes a claim for which there is no capacity.
+    pub lost: BTreeMap<String, Lost>,
+    /// Nodes that those claims name or that carry the Workspace's labels; nodes that match the Workspace's
     /// selector where nodes are brought along. Each once, in any order.
     pub nodes: Vec<Arc<Node>>,
     /// Objects of the Workspace's namespace that have the names we would give.
     pub workloads: Workloads,
     /// Pods of the namespace that carry the Workspace's label, in any order.
     pub pods: Vec<Arc<Pod>>,
+}
+
+/// A claim that went away before it had an instance.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Lost {
+    /// When the last one of the name went.
+    pub at: Timestamp,
+    /// How many in a row.
+    pub times: u32,
 }
 
 /// The objects of the names we would give, whoever owns them.

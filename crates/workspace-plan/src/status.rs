@@ -8,6 +8,7 @@ use plan::Plan;
 
 use crate::finding::{Finding, Problem};
 use crate::nodes::Fleet;
+use crate::settings::ProvisionerMode;
 use crate::subject::Subject;
 use crate::tuning::{self, Progress};
 use crate::{events, inference};
@@ -98,7 +99,7 @@ impl<'a> Report<'a> {
         Finding::no(reason, what)
     }
 
-    fn conditions(&self) -> Vec<(WorkspaceConditionType, Finding)> {
+    fn conditions(&self, mode: ProvisionerMode) -> Vec<(WorkspaceConditionType, Finding)> {
         use WorkspaceConditionType as Type;
         let overall = self.overall();
         let succeeded = match overall.is_true() {
@@ -109,8 +110,12 @@ impl<'a> Report<'a> {
             false => overall.clone(),
         };
         let fleet = self.fleet.as_ref();
+        let claims = match mode {
+            ProvisionerMode::Machine | ProvisionerMode::Byo => Type::MachineReady,
+            ProvisionerMode::NodeClaim => Type::NodeClaimReady,
+        };
         let all = [
-            (Type::MachineReady, fleet.and_then(|fleet| fleet.machines.clone())),
+            (claims, fleet.and_then(|fleet| fleet.claims.clone())),
             (Type::NodesReady, fleet.map(|fleet| fleet.nodes.clone())),
             (Type::ResourceReady, Some(self.resource.clone())),
             (Type::InferenceReady, Some(self.inference.clone())),
@@ -135,7 +140,7 @@ fn with_notes(message: &str, notes: &[Problem]) -> String {
 /// Puts the status of a live Workspace and its events into the plan, and when to look again.
 pub(crate) fn conclude(subject: &Subject<'_>, report: &Report<'_>, plan: &mut Plan) {
     let old = subject.status();
-    let findings = report.conditions();
+    let findings = report.conditions(subject.settings.mode);
     let workers = report
         .fleet
         .as_ref()

@@ -7,11 +7,12 @@ use std::time::Duration;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{Node, Pod};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, ObjectMeta};
-use kaito_api::{Machine, Workspace, WorkspaceStatus};
+use kaito_api::{Claim, ClaimKind, Workspace, WorkspaceStatus};
 use render::Platform;
 
+use crate::lost;
 use crate::observed::{Observed, PresetLookup};
-use crate::settings::{ProvisionerMode, Settings};
+use crate::settings::Settings;
 
 /// Pause between two questions to a registry that does not answer.
 const REGISTRY_DOWN: Duration = Duration::from_secs(10);
@@ -25,8 +26,8 @@ pub(crate) struct Subject<'a> {
     pub(crate) observed: &'a Observed,
     pub(crate) settings: &'a Settings,
     pub(crate) platform: Platform,
-    /// By name.
-    pub(crate) machines: BTreeMap<&'a str, &'a Machine>,
+    /// By name and kind.
+    pub(crate) claims: BTreeMap<(&'a str, ClaimKind), &'a Claim>,
     /// By name.
     pub(crate) nodes: BTreeMap<&'a str, &'a Node>,
     /// By name; without those that are being deleted.
@@ -42,10 +43,14 @@ impl<'a> Subject<'a> {
             platform: Platform {
                 images: settings.images.clone(),
                 downloads: settings.downloads.clone(),
-                claimed: settings.mode == ProvisionerMode::Machine,
+                claimed: settings.mode.claim_kind().is_some(),
                 aks: settings.cloud == instance_types::Cloud::Azure,
             },
-            machines: by_name(&observed.machines, |machine| &machine.metadata).collect(),
+            claims: observed
+                .claims
+                .iter()
+                .map(|claim| ((claim.name(), claim.claim_kind()), claim))
+                .collect(),
             nodes: by_name(&observed.nodes, |node| &node.metadata).collect(),
             pods: by_name(&observed.pods, |pod| &pod.metadata)
                 .filter(|(_, pod)| is_live(&pod.metadata))
@@ -103,16 +108,18 @@ impl<'a> Subject<'a> {
 
     /// Nodes are made for this Workspace, not brought along.
     pub(crate) fn makes_nodes(&self) -> bool {
-        self.settings.mode == ProvisionerMode::Machine
+        self.settings.mode.claim_kind().is_some()
     }
 
-    /// When to look again though nothing changes: the registry is asked, it does not tell.
+    /// When to look again though nothing changes: the registry is asked, it does not tell, and the pause
+    /// after a lost claim ends by itself.
     pub(crate) fn look_again(&self) -> Option<Duration> {
-        match &self.observed.preset {
+        let registry = match &self.observed.preset {
             PresetLookup::Unavailable { .. } => Some(REGISTRY_DOWN),
             PresetLookup::Unknown { .. } => Some(PRESET_UNKNOWN),
             PresetLookup::Found(_) | PresetLookup::NotNeeded => None,
-        }
+        };
+        registry.into_iter().chain(lost::next(self)).min()
     }
 
     /// The object is this Workspace's: made for it, not merely named like it.

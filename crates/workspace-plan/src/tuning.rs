@@ -16,7 +16,7 @@ use crate::nodes::Fleet;
 use crate::status::{self, Report};
 use crate::subject::Subject;
 use crate::workloads::{self, Workload};
-use crate::{machines, pods};
+use crate::{claims, pods};
 
 /// What is to be tuned, and where.
 #[derive(Debug)]
@@ -111,10 +111,10 @@ pub(crate) fn plan(subject: &Subject<'_>, tuned: &Tuned<'_>) -> Plan {
     let ended = matches!(progress(subject), Progress::Succeeded | Progress::Failed);
     let mut plan = Plan::default();
     if subject.makes_nodes() && !ended {
-        plan.writes = machines::writes(subject, tuned.nodes, &tuned.hardware, tuned.profile.disk_gib);
+        plan.writes = claims::writes(subject, tuned.nodes, &tuned.hardware, tuned.profile.disk_gib);
     }
     let running = workloads::current(subject);
-    if !machines::is_claiming(subject, &plan.writes) {
+    if !claims::is_claiming(subject, &plan.writes) {
         plan.writes.extend(workloads::writes(
             subject,
             tuned.manifests(subject),

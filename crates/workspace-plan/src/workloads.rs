@@ -265,7 +265,7 @@ pub(crate) fn applied(subject: &Subject<'_>, manifest: Manifest) -> Option<Write
         Kind::ConfigMap => apply_if_needed(manifest, all.tuning_config.as_deref()),
         Kind::Service if target.name == subject.name() => apply_if_needed(manifest, all.service.as_deref()),
         Kind::Service => apply_if_needed(manifest, all.headless_service.as_deref()),
-        Kind::Workspace | Kind::Machine | Kind::Node | Kind::Pod => None,
+        Kind::Workspace | Kind::Machine | Kind::NodeClaim | Kind::Node | Kind::Pod => None,
     }
 }
 

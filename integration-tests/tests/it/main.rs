@@ -8,4 +8,5 @@ mod crash_proxy;
 mod crd;
 mod faults;
 mod lifecycle;
+mod node_claims;
 mod world;

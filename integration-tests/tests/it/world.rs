@@ -7,7 +7,7 @@ use anyhow::{Context as _, Result, ensure};
 use arm_server::control::{ControlClient, PoolView};
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::Node;
-use kaito_api::{Machine, Workspace};
+use kaito_api::{Machine, NodeClaim, Workspace};
 use kube::api::{DeleteParams, ListParams, Patch, PatchParams};
 use kube::{Api, Client, ResourceExt};
 use local_stack::{NAMESPACE, Programs, Stack, StackOptions};
@@ -138,6 +138,18 @@ impl World {
             .items)
     }
 
+    /// The NodeClaims of one Workspace.
+    pub(crate) async fn node_claims(&self, name: &str) -> Result<Vec<NodeClaim>> {
+        let selector = format!(
+            "kaito.sh/workspace={name},kaito.sh/workspacenamespace={}",
+            self.namespace
+        );
+        Ok(Api::all(self.client.clone())
+            .list(&ListParams::default().labels(&selector))
+            .await?
+            .items)
+    }
+
     /// The Nodes of one Workspace.
     pub(crate) async fn nodes(&self, name: &str) -> Result<Vec<Node>> {
         let selector = format!(
@@ -205,6 +217,9 @@ impl World {
                 .map(ResourceExt::name_any)
                 .collect();
             ensure!(machines.is_empty(), "Machines {machines:?}");
+            let claims = self.node_claims(name).await?;
+            let claims: Vec<String> = claims.iter().map(ResourceExt::name_any).collect();
+            ensure!(claims.is_empty(), "NodeClaims {claims:?}");
             let pools = self.pools(name).await?;
             ensure!(pools.is_empty(), "pools {pools:?}");
             let nodes: Vec<String> = self

@@ -8,9 +8,9 @@ use cloudprovider::{
 };
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::{Node, Pod};
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
-use kaito_api::Machine;
-use kaito_api::machine_status::MachineStatus;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
+use kaito_api::{Claim, ClaimKind, Machine, NodeClaim};
+use kube::Resource as _;
 use machine_plan::{Observed, Settings};
 use plan::{Plan, Write};
 use serde::de::DeserializeOwned;
@@ -56,6 +56,52 @@ pub(crate) fn machine() -> Machine {
             "resources": {"requests": {"storage": "80Gi"}},
         },
     }))
+}
+
+/// The same wish as a claim of this kind.
+pub(crate) fn of_kind(kind: ClaimKind, claim: &Claim) -> Claim {
+    let Claim::Machine(machine) = claim else {
+        panic!("already a NodeClaim")
+    };
+    match kind {
+        ClaimKind::Machine => claim.clone(),
+        ClaimKind::NodeClaim => {
+            let spec = &machine.spec;
+            let wish = json!({
+                "metadata": machine.metadata,
+                "spec": {
+                    "nodeClassRef": {"group": "kaito.sh", "kind": "KaitoNodeClass", "name": "default"},
+                    "requirements": spec.requirements, "taints": spec.taints, "startupTaints": spec.startup_taints,
+                    "resources": spec.resources,
+                },
+            });
+            parse::<NodeClaim>(wish).into()
+        }
+    }
+}
+
+/// After a JSON merge patch.
+pub(crate) fn patched(claim: &Claim, body: &Value) -> Claim {
+    match claim {
+        Claim::Machine(machine) => merged(&**machine, body).into(),
+        Claim::NodeClaim(claim) => merged(&**claim, body).into(),
+    }
+}
+
+/// After its status was written: whole, as the planner says it.
+pub(crate) fn with_status(claim: &Claim, status: &Value) -> Claim {
+    match claim {
+        Claim::Machine(machine) => Machine {
+            status: Some(parse(status.clone())),
+            ..Machine::clone(machine)
+        }
+        .into(),
+        Claim::NodeClaim(claim) => NodeClaim {
+            status: Some(parse(status.clone())),
+            ..NodeClaim::clone(claim)
+        }
+        .into(),
+    }
 }
 
 pub(crate) fn pool(state: ProvisioningState) -> AgentPool {
@@ -174,13 +220,14 @@ pub(crate) struct Case {
 impl Case {
     pub(crate) fn new(pool: PoolLookup) -> Self {
         let observed = Observed {
-            machine: Arc::new(machine()),
+            claim: machine().into(),
             pool,
             nodes: vec![],
             pods: vec![],
             attachments: vec![],
             last_call: None,
             failure: None,
+            yields: false,
         };
         Self {
             observed,
@@ -198,14 +245,28 @@ impl Case {
     }
 
     pub(crate) fn machine(mut self, change: impl FnOnce(&mut Machine)) -> Self {
-        change(Arc::make_mut(&mut self.observed.machine));
+        let Claim::Machine(machine) = &mut self.observed.claim else {
+            panic!("no Machine")
+        };
+        change(Arc::make_mut(machine));
+        self
+    }
+
+    /// The same with a NodeClaim.
+    pub(crate) fn of_a_node_claim(mut self) -> Self {
+        self.observed.claim = of_kind(ClaimKind::NodeClaim, &self.observed.claim);
+        self
+    }
+
+    pub(crate) fn metadata(mut self, change: impl FnOnce(&mut ObjectMeta)) -> Self {
+        change(self.observed.claim.meta_mut());
         self
     }
 
     pub(crate) fn annotated(self, key: &str, value: &str) -> Self {
-        self.machine(|m| {
+        self.metadata(|metadata| {
             drop(
-                m.metadata
+                metadata
                     .annotations
                     .get_or_insert_default()
                     .insert(key.into(), value.into()),
@@ -214,7 +275,7 @@ impl Case {
     }
 
     pub(crate) fn deleted_at(self, at: Timestamp) -> Self {
-        self.machine(|m| m.metadata.deletion_timestamp = Some(Time(at)))
+        self.metadata(|metadata| metadata.deletion_timestamp = Some(Time(at)))
     }
 
     pub(crate) fn node(mut self, node: Node) -> Self {
@@ -250,15 +311,17 @@ impl Case {
 
     /// Stores what a plan says about the Machine: its status and its annotations.
     pub(crate) fn store(self, plan: &Plan<CloudCall>) -> Self {
-        let status: Option<MachineStatus> = plan.status.clone().map(parse);
         let mut case = self;
         for write in &plan.writes {
             let Write::Patch(patch) = write else { continue };
-            if patch.target.kind == plan::Kind::Machine {
-                case = case.machine(|machine| *machine = merged(machine, &patch.body));
+            if patch.target.kind == plan::Kind::from(case.observed.claim.claim_kind()) {
+                case.observed.claim = patched(&case.observed.claim, &patch.body);
             }
         }
-        case.machine(|machine| machine.status = status.or_else(|| machine.status.clone()))
+        if let Some(status) = &plan.status {
+            case.observed.claim = with_status(&case.observed.claim, status);
+        }
+        case
     }
 
     pub(crate) fn stored(self) -> Self {
@@ -293,19 +356,25 @@ fn merge(value: &mut Value, body: &Value) {
 
 /// The conditions of a planned status: `Launched/Registered/Initialized/Ready` as `status:reason`.
 pub(crate) fn conditions(plan: &Plan<CloudCall>) -> String {
-    let status: MachineStatus = parse(plan.status.clone().unwrap_or_default());
-    let text = |c: &kaito_api::machine_status::MachineCondition| format!("{}:{}", c.status, c.reason);
-    status.conditions.iter().map(text).collect::<Vec<_>>().join(" ")
+    let text = |c: &Value| format!("{}:{}", word(c, "status"), word(c, "reason"));
+    listed(plan).iter().map(text).collect::<Vec<_>>().join(" ")
+}
+
+fn word(condition: &Value, key: &str) -> String {
+    condition[key].as_str().unwrap_or_default().to_owned()
+}
+
+fn listed(plan: &Plan<CloudCall>) -> Vec<Value> {
+    let status = plan.status.clone().unwrap_or_default();
+    status["conditions"].as_array().cloned().unwrap_or_default()
 }
 
 /// The message of one planned condition.
 pub(crate) fn message(plan: &Plan<CloudCall>, kind: &str) -> String {
-    let status: MachineStatus = parse(plan.status.clone().unwrap_or_default());
-    status
-        .conditions
-        .into_iter()
-        .find(|c| c.type_ == kind)
-        .map(|c| c.message)
+    let all = listed(plan);
+    let found = all.iter().find(|condition| condition["type"] == kind);
+    found
+        .map(|condition| word(condition, "message"))
         .unwrap_or_default()
 }
 

@@ -29,7 +29,7 @@ fn check(pool: AgentPool, uid: &str, seen: i64, complete: bool, expect: usize) {
     let calls = collect(
         t(0),
         &[Arc::new(pool)],
-        &[Arc::new(machine)],
+        &[machine.into()],
         &first_seen,
         &settings,
         complete,

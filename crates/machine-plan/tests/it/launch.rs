@@ -1,7 +1,7 @@
 //! Launching: what is asked of the cloud, and what people are told, for each thing the pool may be.
 
 use cloudprovider::{AgentPool, CallKind, CallOutcome, ErrorClass, PoolLookup, ProvisioningState};
-use kaito_api::conditions::MachineReason;
+use kaito_api::conditions::ClaimReason;
 use plan::{Finalizer, Write};
 
 use crate::fixtures::{
@@ -145,7 +145,7 @@ fn kaito_recognises_an_instance_type_that_cannot_be_had() {
         text.contains("all requested instance types were unavailable during launch"),
         "{text}"
     );
-    assert!(text.ends_with(MachineReason::SkuNotAvailable.remedy()), "{text}");
+    assert!(text.ends_with(ClaimReason::SkuNotAvailable.remedy()), "{text}");
     assert!(
         plan.events
             .iter()
@@ -178,7 +178,7 @@ fn the_operation_is_noted_once() {
     let case = Case::found(pool(ProvisioningState::Creating)).last(accepted);
     check(&case, "patch Machine ws0a1b2c3d4", "Unknown:AgentPoolCreating");
     let stored = case.stored();
-    let annotations = stored.observed.machine.metadata.annotations.clone().unwrap();
+    let annotations = stored.observed.claim.metadata().annotations.clone().unwrap();
     assert_eq!(annotations["kaito.sh/operation-url"], "https://op/1");
     assert!(stored.plan().is_quiet());
 }

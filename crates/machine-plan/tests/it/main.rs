@@ -11,6 +11,7 @@ mod fixtures;
 mod garbage;
 mod initialization;
 mod launch;
+mod node_claims;
 mod pool_spec;
 mod properties;
 mod recycle;

@@ -13,7 +13,7 @@ fn the_whole_body() {
         cluster_id: "c1".into(),
         ..Settings::default()
     };
-    insta::assert_yaml_snapshot!(pool_spec(&machine(), &settings).unwrap(), @r#"
+    insta::assert_yaml_snapshot!(pool_spec(&machine().into(), &settings).unwrap(), @r#"
     name: ws0a1b2c3d4
     vm_size: Standard_NC24ads_A100_v4
     os_disk_gib: 80
@@ -39,7 +39,7 @@ fn the_whole_body() {
 fn check(change: impl FnOnce(&mut Machine), expect: &str) {
     let mut machine = machine();
     change(&mut machine);
-    let got = match pool_spec(&machine, &Settings::default()) {
+    let got = match pool_spec(&machine.into(), &Settings::default()) {
         Ok(spec) => format!(
             "{} {:?} {} {}",
             spec.vm_size, spec.os_disk_gib, spec.os_sku, spec.labels["kaito.sh/machine-type"]

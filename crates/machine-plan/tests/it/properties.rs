@@ -5,14 +5,14 @@ use std::sync::Arc;
 use cloudprovider::{AgentPool, CallKind, CallOutcome, CloudCall, ErrorClass, PoolLookup, ProvisioningState};
 use k8s_openapi::api::core::v1::{Node, Pod};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
-use kaito_api::Machine;
+use kaito_api::{Claim, ClaimKind, Machine};
 use plan::Finalizer;
 use proptest::prelude::*;
 use proptest::sample::select;
 use serde_json::json;
 
 use crate::fixtures::{
-    Case, UID, error, foreign_pool, machine, merged, new_node, node, outcome, parse, pod, pool, t,
+    Case, UID, error, foreign_pool, machine, merged, new_node, node, of_kind, outcome, parse, pod, pool, t,
     upstream_pool,
 };
 
@@ -53,7 +53,7 @@ fn lookups() -> impl Strategy<Value = PoolLookup> {
     ]
 }
 
-fn machines() -> impl Strategy<Value = Machine> {
+fn claims() -> impl Strategy<Value = Claim> {
     let annotations = select(vec![
         json!({}),
         json!({"kaito.sh/operation-url": "https://op/1", "kaito.sh/launch-started": t(-4000).to_string()}),
@@ -67,8 +67,9 @@ fn machines() -> impl Strategy<Value = Machine> {
         annotations,
         startup,
         prop::bool::weighted(0.9),
+        select(ClaimKind::ALL.to_vec()),
     )
-        .prop_map(|(protected, deleted, annotations, startup, possible)| {
+        .prop_map(|(protected, deleted, annotations, startup, possible, kind)| {
             let mut machine: Machine = merged(&machine(), &json!({"metadata": {"annotations": annotations}}));
             machine.metadata.deletion_timestamp = deleted.map(|at| Time(t(at)));
             machine.spec.startup_taints = parse(startup);
@@ -78,7 +79,7 @@ fn machines() -> impl Strategy<Value = Machine> {
             if !possible {
                 machine.spec.requirements.clear();
             }
-            machine
+            of_kind(kind, &machine.into())
         })
 }
 
@@ -164,7 +165,7 @@ fn calls() -> impl Strategy<Value = Option<CallOutcome>> {
 fn cases() -> impl Strategy<Value = Case> {
     let failure = proptest::option::weighted(0.3, classes().prop_map(|class| error(class, "Code", "words")));
     (
-        machines(),
+        claims(),
         lookups(),
         nodes(),
         pods(),
@@ -172,14 +173,14 @@ fn cases() -> impl Strategy<Value = Case> {
         failure,
         any::<bool>(),
     )
-        .prop_map(|(machine, pool, nodes, pods, last_call, failure, with_history)| {
+        .prop_map(|(claim, pool, nodes, pods, last_call, failure, with_history)| {
             let mut case = Case::new(pool);
-            case.observed.machine = Arc::new(machine);
+            case.observed.claim = claim;
             case.observed.nodes = nodes;
             case.observed.pods = pods;
             case.observed.last_call = last_call;
             case.observed.failure = failure;
-            // Half of the Machines have a status from an earlier pass.
+            // Half of the claims have a status from an earlier pass.
             if with_history {
                 case.stored().at(t(7))
             } else {
@@ -188,11 +189,11 @@ fn cases() -> impl Strategy<Value = Case> {
         })
 }
 
-/// The finalizer is stored before the call, by a write that fails if the Machine is not as observed.
+/// The finalizer is stored before the call, by a write that fails if the claim is not as observed.
 fn protects(plan: &plan::Plan<CloudCall>) -> bool {
     plan.writes.iter().any(|write| match write {
         plan::Write::Patch(patch) => {
-            patch.target.kind == plan::Kind::Machine
+            patch.target.kind != plan::Kind::Node
                 && !patch.resource_version.is_empty()
                 && patch.body["metadata"]["finalizers"]
                     .as_array()
@@ -221,8 +222,8 @@ proptest! {
     #[test]
     fn calls_are_only_made_where_they_do_no_harm(case in cases()) {
         let plan = case.plan();
-        let live = case.observed.machine.metadata.deletion_timestamp.is_none();
-        let protected = case.observed.machine.metadata.finalizers.is_some();
+        let live = case.observed.claim.metadata().deletion_timestamp.is_none();
+        let protected = case.observed.claim.metadata().finalizers.is_some();
         let ours = match &case.observed.pool {
             PoolLookup::Found(pool) => {
                 pool.tags.get("kaito-claim-uid").is_some_and(|uid| uid == UID)
@@ -247,8 +248,8 @@ proptest! {
     fn release_only_on_proof(case in cases()) {
         let plan = case.plan();
         if let Finalizer::Release(_) = plan.finalizer {
-            let machine = &case.observed.machine;
-            prop_assert!(machine.metadata.deletion_timestamp.is_some());
+            let claim = &case.observed.claim;
+            prop_assert!(claim.metadata().deletion_timestamp.is_some());
             let nothing_ours = match &case.observed.pool {
                 PoolLookup::Absent { reads } => *reads >= 2,
                 PoolLookup::Found(pool) => pool.tags.get("kaito-claim-uid").is_none_or(|uid| uid != UID),

@@ -1,7 +1,7 @@
 //! Pools that come to nothing: why is read, the pool is deleted, and made again after a pause.
 
 use cloudprovider::{CallKind, CallOutcome, ErrorClass, ProvisioningState};
-use kaito_api::conditions::MachineConditionType;
+use kaito_api::conditions::ClaimConditionType;
 use machine_plan::LAUNCH_FAILURE;
 
 use crate::fixtures::{Case, conditions, deeds, error, message, new_node, node, outcome, pool, requeue, t};
@@ -44,7 +44,7 @@ fn the_reason_is_read_before_the_pool_is_deleted() {
 #[test]
 fn a_failed_pool_is_counted_once_and_the_pause_grows() {
     let count = |case: &Case| {
-        let text = &case.observed.machine.metadata.annotations.clone().unwrap()[LAUNCH_FAILURE];
+        let text = &case.observed.claim.metadata().annotations.clone().unwrap()[LAUNCH_FAILURE];
         serde_json::from_str::<serde_json::Value>(text).unwrap()["count"]
             .as_u64()
             .unwrap()
@@ -89,10 +89,13 @@ fn a_pool_that_fails_for_good_is_not_made_again() {
         (deeds(&case.plan()), requeue(&case.plan())),
         (String::new(), Some(21600))
     );
-    let status = case.observed.machine.status.clone().unwrap();
-    let launched = status.condition(MachineConditionType::Launched).unwrap();
+    let launched = case
+        .observed
+        .claim
+        .condition(ClaimConditionType::Launched)
+        .unwrap();
     assert_eq!(
-        (launched.status.as_str(), launched.reason.as_str()),
+        (launched.status.as_str(), launched.reason),
         ("False", "SKUNotAvailable")
     );
 }
@@ -170,8 +173,8 @@ fn success_clears_the_record() {
     assert!(
         !stored
             .observed
-            .machine
-            .metadata
+            .claim
+            .metadata()
             .annotations
             .clone()
             .unwrap()

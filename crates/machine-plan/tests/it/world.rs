@@ -9,11 +9,12 @@ use cloudprovider::{
 };
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
-use kaito_api::Machine;
+use kaito_api::{Claim, ClaimKind};
+use kube::Resource as _;
 use machine_plan::{Observed, Settings};
 use plan::{Finalizer, Kind, Plan, Write};
 
-use crate::fixtures::{UID, error, machine, merged, parse, t};
+use crate::fixtures::{UID, error, machine, of_kind, patched, t, with_status};
 use crate::world_cluster::{Cluster, Fate};
 
 /// What goes wrong on one pass.
@@ -42,7 +43,7 @@ pub(crate) enum Fault {
 pub(crate) struct World {
     pub(crate) now: Timestamp,
     pub(crate) cluster: Cluster,
-    pub(crate) machine: Option<Machine>,
+    pub(crate) claim: Option<Claim>,
     settings: Settings,
     snapshot: Snapshot,
     first_seen: Option<Timestamp>,
@@ -53,7 +54,7 @@ pub(crate) struct World {
 }
 
 impl World {
-    pub(crate) fn new(fates: Vec<Fate>) -> Self {
+    pub(crate) fn new(kind: ClaimKind, fates: Vec<Fate>) -> Self {
         let mut fresh = machine();
         fresh.metadata.finalizers = None;
         Self {
@@ -62,7 +63,7 @@ impl World {
                 fates,
                 ..Cluster::default()
             },
-            machine: Some(fresh),
+            claim: Some(of_kind(kind, &fresh.into())),
             settings: Settings::default(),
             snapshot: Snapshot::default(),
             first_seen: None,
@@ -74,14 +75,12 @@ impl World {
     }
 
     /// Somebody deletes the Machine.
-    pub(crate) fn delete_machine(&mut self) {
+    pub(crate) fn delete_claim(&mut self) {
         let now = self.now;
-        match &mut self.machine {
-            Some(machine) if machine.metadata.finalizers.iter().flatten().next().is_none() => {
-                self.machine = None
-            }
-            Some(machine) => {
-                machine.metadata.deletion_timestamp.get_or_insert(Time(now));
+        match &mut self.claim {
+            Some(claim) if claim.metadata().finalizers.iter().flatten().next().is_none() => self.claim = None,
+            Some(claim) => {
+                claim.meta_mut().deletion_timestamp.get_or_insert(Time(now));
             }
             None => {}
         }
@@ -120,16 +119,17 @@ impl World {
     }
 
     fn observe(&mut self) -> Option<Observed> {
-        let machine = Arc::new(self.machine.clone()?);
+        let claim = self.claim.clone()?;
         self.first_seen.get_or_insert(self.now);
         Some(Observed {
-            machine,
+            claim,
             pool: PoolLookup::Unknown,
             nodes: self.cluster.nodes.values().cloned().map(Arc::new).collect(),
             pods: self.cluster.pods.values().cloned().map(Arc::new).collect(),
             attachments: vec![],
             last_call: self.last_call.clone(),
             failure: self.failure.clone(),
+            yields: false,
         })
     }
 
@@ -152,17 +152,13 @@ impl World {
     }
 
     fn lookup(&self) -> PoolLookup {
-        let name = self
-            .machine
-            .as_ref()
-            .and_then(|machine| machine.metadata.name.clone())
-            .unwrap();
+        let name = self.claim.as_ref().map(|claim| claim.name().to_owned()).unwrap();
         self.snapshot.lookup(&name, self.first_seen.unwrap())
     }
 
     fn execute(&mut self, plan: &Plan<CloudCall>, fault: Fault) {
         if let Finalizer::Ensure(name) = plan.finalizer {
-            self.machine.as_mut().unwrap().metadata.finalizers = Some(vec![name.into()]);
+            self.claim.as_mut().unwrap().meta_mut().finalizers = Some(vec![name.into()]);
         }
         for (i, write) in plan.writes.iter().enumerate() {
             if (fault == Fault::Conflict && i == 0) || !self.write(write) {
@@ -172,8 +168,8 @@ impl World {
         if let Some(call) = &plan.cloud {
             self.call(call, fault);
         }
-        if let (Some(status), Some(machine)) = (&plan.status, &mut self.machine) {
-            machine.status = Some(parse(status.clone()));
+        if let (Some(status), Some(claim)) = (&plan.status, &mut self.claim) {
+            *claim = with_status(claim, status);
         }
         if let Finalizer::Release(_) = plan.finalizer {
             self.release();
@@ -187,7 +183,7 @@ impl World {
             self.log
         );
         assert!(self.cluster.late.is_empty(), "leaks: {:#?}", self.log);
-        self.machine = None;
+        self.claim = None;
     }
 
     fn write(&mut self, write: &Write) -> bool {
@@ -197,14 +193,14 @@ impl World {
                     .patch_node(self.now, &patch.target.name, &patch.resource_version, &patch.body)
             }
             Write::Patch(patch) => {
-                let machine = self.machine.as_mut().unwrap();
-                *machine = merged(machine, &patch.body);
+                let claim = self.claim.as_mut().unwrap();
+                *claim = patched(claim, &patch.body);
                 true
             }
             Write::Delete(delete) => {
                 match delete.target.kind {
                     Kind::Node => self.cluster.delete_node(self.now, &delete.target.name),
-                    Kind::Machine => self.delete_machine(),
+                    Kind::Machine | Kind::NodeClaim => self.delete_claim(),
                     Kind::Pod => self.end_pod(&delete.target.name),
                     _ => panic!("{write:?}"),
                 }

@@ -1,8 +1,10 @@
-//! From any start and through any run of failures a wanted Machine gets ready and an unwanted one goes, and no
+//! From any start and through any run of failures a wanted claim of either kind gets ready and an unwanted one goes, and no
 //! pool is left behind.
 
 use cloudprovider::{AgentPool, ErrorClass, ProvisioningState};
+use kaito_api::ClaimKind;
 use kaito_api::labels::TERMINATION_FINALIZER;
+use kube::Resource as _;
 use proptest::prelude::*;
 use proptest::sample::select;
 
@@ -52,13 +54,13 @@ fn starts() -> impl Strategy<Value = Option<AgentPool>> {
     proptest::option::of((makers, select(states)).prop_map(|(make, state)| make(state)))
 }
 
-fn begin(fates: Vec<Fate>, start: Option<AgentPool>) -> World {
-    let mut world = World::new(fates);
+fn begin(kind: ClaimKind, fates: Vec<Fate>, start: Option<AgentPool>) -> World {
+    let mut world = World::new(kind, fates);
     if let Some(pool) = start {
         world.cluster.adopt(world.now, pool);
         // Nothing was ever asked for without it.
         let finalizers = Some(vec![TERMINATION_FINALIZER.to_owned()]);
-        world.machine.as_mut().unwrap().metadata.finalizers = finalizers;
+        world.claim.as_mut().unwrap().meta_mut().finalizers = finalizers;
     }
     world
 }
@@ -87,8 +89,8 @@ fn faults(vanishing: bool) -> impl Strategy<Value = Vec<Fault>> {
 }
 
 fn is_ready(world: &World) -> bool {
-    let status = world.machine.as_ref().and_then(|machine| machine.status.as_ref());
-    status.is_some_and(|status| status.is_true(kaito_api::conditions::MachineConditionType::Ready))
+    let ready = kaito_api::conditions::ClaimConditionType::Ready;
+    world.claim.as_ref().is_some_and(|claim| claim.is_true(ready))
 }
 
 fn until(world: &mut World, what: &str, done: impl Fn(&World) -> bool) {
@@ -109,13 +111,13 @@ fn check_quiet(world: &mut World) {
     }
 }
 
-/// Deletes the Machine and sees it, its pool and its Node go.
+/// Deletes the claim and sees it, its pool and its Node go.
 fn check_end(world: &mut World, faults: &[Fault]) {
-    world.delete_machine();
+    world.delete_claim();
     for fault in faults {
         world.pass(*fault);
     }
-    until(world, "released", |world| world.machine.is_none());
+    until(world, "released", |world| world.claim.is_none());
     world.cluster.age(world.now);
     assert!(world.cluster.pools.is_empty());
     assert!(world.cluster.nodes.is_empty(), "{:?}", world.cluster.nodes.keys());
@@ -123,68 +125,76 @@ fn check_end(world: &mut World, faults: &[Fault]) {
 
 #[test]
 fn an_undisturbed_life() {
-    let mut world = World::new(vec![]);
-    until(&mut world, "ready", is_ready);
-    let codes: Vec<_> = world
-        .log
-        .iter()
-        .map(|line| line.split("code: \"").nth(1).unwrap_or("finalizer"))
-        .collect();
-    let mut steps: Vec<_> = codes.iter().map(|code| code.split('"').next().unwrap()).collect();
-    steps.dedup();
-    assert_eq!(steps, ["finalizer", "create", "pool_creating", "joined"]);
-    check_quiet(&mut world);
-    assert_eq!(world.cluster.created, 1);
-    let node = world.cluster.nodes.keys().next().unwrap().clone();
-    for name in ["a", "b"] {
-        let mut pod = pod(name);
-        pod.spec.as_mut().unwrap().node_name = Some(node.clone());
-        world.cluster.pods.insert(name.into(), pod);
+    for kind in ClaimKind::ALL {
+        let mut world = World::new(kind, vec![]);
+        until(&mut world, "ready", is_ready);
+        let codes: Vec<_> = world
+            .log
+            .iter()
+            .map(|line| line.split("code: \"").nth(1).unwrap_or("finalizer"))
+            .collect();
+        let mut steps: Vec<_> = codes.iter().map(|code| code.split('"').next().unwrap()).collect();
+        steps.dedup();
+        assert_eq!(steps, ["finalizer", "create", "pool_creating", "joined"]);
+        check_quiet(&mut world);
+        assert_eq!(world.cluster.created, 1);
+        let node = world.cluster.nodes.keys().next().unwrap().clone();
+        for name in ["a", "b"] {
+            let mut pod = pod(name);
+            pod.spec.as_mut().unwrap().node_name = Some(node.clone());
+            world.cluster.pods.insert(name.into(), pod);
+        }
+        check_end(&mut world, &[]);
     }
-    check_end(&mut world, &[]);
 }
 
 #[test]
-fn deleting_the_node_ends_the_machine() {
-    let mut world = World::new(vec![]);
-    until(&mut world, "ready", is_ready);
-    let node = world.cluster.nodes.keys().next().unwrap().clone();
-    world.cluster.delete_node(world.now, &node);
-    until(&mut world, "released", |world| world.machine.is_none());
-    assert!(world.cluster.pools.is_empty() && world.cluster.nodes.is_empty());
+fn deleting_the_node_ends_the_claim() {
+    for kind in ClaimKind::ALL {
+        let mut world = World::new(kind, vec![]);
+        until(&mut world, "ready", is_ready);
+        let node = world.cluster.nodes.keys().next().unwrap().clone();
+        world.cluster.delete_node(world.now, &node);
+        until(&mut world, "released", |world| world.claim.is_none());
+        assert!(world.cluster.pools.is_empty() && world.cluster.nodes.is_empty());
+    }
 }
 
 #[test]
 fn a_launch_that_nobody_answered_for_is_timed_out_too() {
-    let mut world = World::new(vec![Fate::NeverEnds]);
-    world.pass(Fault::Nothing);
-    world.pass(Fault::AnswerLost);
-    until(&mut world, "ready", is_ready);
-    assert_eq!(world.cluster.created, 2);
+    for kind in ClaimKind::ALL {
+        let mut world = World::new(kind, vec![Fate::NeverEnds]);
+        world.pass(Fault::Nothing);
+        world.pass(Fault::AnswerLost);
+        until(&mut world, "ready", is_ready);
+        assert_eq!(world.cluster.created, 2);
+    }
 }
 
 #[test]
 fn a_foreign_pool_of_the_name_survives_everything() {
-    let mut world = World::new(vec![]);
-    let mut theirs = pool(ProvisioningState::Succeeded);
-    theirs.tags.clear();
-    world.cluster.adopt(world.now, theirs);
-    for _ in 0..100 {
-        world.pass(Fault::Nothing);
+    for kind in ClaimKind::ALL {
+        let mut world = World::new(kind, vec![]);
+        let mut theirs = pool(ProvisioningState::Succeeded);
+        theirs.tags.clear();
+        world.cluster.adopt(world.now, theirs);
+        for _ in 0..100 {
+            world.pass(Fault::Nothing);
+        }
+        check_quiet(&mut world);
+        world.delete_claim();
+        until(&mut world, "released", |world| world.claim.is_none());
+        assert_eq!(world.cluster.pools.len(), 1);
+        assert_eq!(world.cluster.created, 0);
     }
-    check_quiet(&mut world);
-    world.delete_machine();
-    until(&mut world, "released", |world| world.machine.is_none());
-    assert_eq!(world.cluster.pools.len(), 1);
-    assert_eq!(world.cluster.created, 0);
 }
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(1000))]
 
     #[test]
-    fn a_wanted_machine_gets_ready_and_then_goes(start in starts(), fates in fates(), first in faults(false), last in faults(true)) {
-        let mut world = begin(fates, start);
+    fn a_wanted_claim_gets_ready_and_then_goes(kind in select(ClaimKind::ALL.to_vec()), start in starts(), fates in fates(), first in faults(false), last in faults(true)) {
+        let mut world = begin(kind, fates, start);
         for fault in first {
             world.pass(fault);
         }
@@ -196,8 +206,8 @@ proptest! {
     }
 
     #[test]
-    fn a_machine_deleted_at_any_moment_leaves_nothing(start in starts(), fates in fates(), first in faults(true), last in faults(true)) {
-        let mut world = begin(fates, start);
+    fn a_claim_deleted_at_any_moment_leaves_nothing(kind in select(ClaimKind::ALL.to_vec()), start in starts(), fates in fates(), first in faults(true), last in faults(true)) {
+        let mut world = begin(kind, fates, start);
         for fault in first {
             world.pass(fault);
         }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use k8s_openapi::api::core::v1::{ConfigMap, PodTemplateSpec, Service};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
-use kaito_api::Machine;
+use kaito_api::{Claim, labels};
 
 use super::{Findings, manifests, names, pods, repeated};
 use crate::manifest::Manifest;
@@ -12,7 +12,8 @@ use crate::manifest::Manifest;
 /// Looks at one object.
 pub(super) fn check(manifest: &Manifest, found: &mut Findings) {
     match manifest {
-        Manifest::Machine(machine) => check_machine(machine, found),
+        Manifest::Machine(machine) => check_claim(&machine.clone().into(), found),
+        Manifest::NodeClaim(claim) => check_claim(&claim.clone().into(), found),
         Manifest::ConfigMap(map) => check_config_map(map, found),
         Manifest::Service(service) => check_service(service, found),
         Manifest::Deployment(object) => {
@@ -124,22 +125,22 @@ fn check_config_map(map: &ConfigMap, found: &mut Findings) {
     found.unless(size <= 1 << 20, || "more than 1 MiB".to_owned());
 }
 
-fn check_machine(machine: &Machine, found: &mut Findings) {
-    for requirement in &machine.spec.requirements {
-        let key = &requirement.key;
+fn check_claim(claim: &Claim, found: &mut Findings) {
+    for requirement in claim.requirements() {
+        let key = requirement.key;
         found.unless(names::is_qualified(key), || format!("requirement key {key:?}"));
         let values = requirement.values.len();
-        let good = match requirement.operator.as_str() {
+        let good = match requirement.operator {
             "In" | "NotIn" => values > 0,
             "Exists" | "DoesNotExist" => values == 0,
-            "Gt" | "Lt" => values == 1,
+            "Gt" | "Lt" | "Gte" | "Lte" => values == 1,
             _ => false,
         };
         found.unless(good, || {
             format!("requirement {key} {} with {values} values", requirement.operator)
         });
     }
-    for taint in machine.spec.taints.iter().chain(&machine.spec.startup_taints) {
+    for taint in claim.taints().iter().chain(claim.startup_taints()) {
         found.unless(names::is_qualified(&taint.key), || {
             format!("taint key {:?}", taint.key)
         });
@@ -150,12 +151,38 @@ fn check_machine(machine: &Machine, found: &mut Findings) {
             format!("taint effect {:?}", taint.effect)
         });
     }
-    for (name, quantity) in machine
-        .spec
-        .resources
-        .iter()
-        .flat_map(|resources| &resources.requests)
-    {
+    for (name, quantity) in claim.requests().into_iter().flatten() {
         pods::check_quantity(name, quantity, found);
+    }
+    if let Some(class) = claim.node_class() {
+        for (field, text) in [
+            ("group", &class.group),
+            ("kind", &class.kind),
+            ("name", &class.name),
+        ] {
+            found.unless(!text.is_empty(), || format!("nodeClassRef.{field} is empty"));
+        }
+        check_domains(claim, found);
+    }
+}
+
+// Of these domains Karpenter's definition allows only the keys that provisioners know.
+fn check_domains(claim: &Claim, found: &mut Findings) {
+    const KNOWN: [&str; 6] = [
+        labels::INSTANCE_TYPE,
+        labels::OS,
+        labels::ARCH,
+        labels::ZONE,
+        labels::CAPACITY_TYPE,
+        labels::NODE_POOL,
+    ];
+    for requirement in claim.requirements() {
+        let domain = requirement.key.split_once('/').map_or("", |(domain, _)| domain);
+        let restricted = ["kubernetes.io", "k8s.io", "karpenter.sh"]
+            .iter()
+            .any(|end| domain.ends_with(end));
+        found.unless(!restricted || KNOWN.contains(&requirement.key), || {
+            format!("requirement key {} is restricted", requirement.key)
+        });
     }
 }

@@ -116,7 +116,7 @@ fn check_target(target: &ObjectRef, found: &mut Findings) {
 
 /// Namespaced kinds name a namespace, the others none.
 pub(super) fn check_scope(target: &ObjectRef, found: &mut Findings) {
-    let namespaced = !matches!(target.kind, Kind::Machine | Kind::Node);
+    let namespaced = !matches!(target.kind, Kind::Machine | Kind::NodeClaim | Kind::Node);
     match &target.namespace {
         Some(namespace) => {
             found.unless(namespaced, || {

@@ -32,6 +32,7 @@ fn immutable(kind: Kind) -> &'static [&'static [&'static str]] {
             &["spec", "completionMode"],
         ],
         Kind::Service => &[&["spec", "clusterIP"]],
+        Kind::NodeClaim => &[&["spec"]],
         Kind::Workspace => &[
             &["resource", "count"],
             &["resource", "instanceType"],

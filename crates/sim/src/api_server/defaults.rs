@@ -27,6 +27,7 @@ pub fn fill(kind: Kind, value: &mut Value) {
             pod_template(value, "Always");
         }
         Kind::Job => job(value),
+        Kind::NodeClaim => json::default(value, &["spec", "expireAfter"], json!("720h")),
         _ => {}
     }
 }

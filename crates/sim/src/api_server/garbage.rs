@@ -13,9 +13,10 @@ use super::{ApiServer, is_deleting};
 use crate::json;
 
 const ACTOR: &str = "garbage-collector";
-const MODELLED: [&str; 9] = [
+const MODELLED: [&str; 10] = [
     "Workspace",
     "Machine",
+    "NodeClaim",
     "ConfigMap",
     "Service",
     "Deployment",
@@ -94,7 +95,9 @@ fn is_gone(key: &ObjectRef, owner: &Value, uids: &BTreeSet<(Option<String>, Stri
     if !MODELLED.contains(&kind) {
         return false;
     }
-    let cluster_scoped = kind == Kind::Node.as_str() || kind == Kind::Machine.as_str();
+    let cluster_scoped = [Kind::Node, Kind::Machine, Kind::NodeClaim]
+        .iter()
+        .any(|scoped| kind == scoped.as_str());
     let namespace = if cluster_scoped {
         None
     } else {

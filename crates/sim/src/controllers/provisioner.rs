@@ -1,4 +1,4 @@
-//! The gpu-provisioner's shell: observes Machines and orphaned Nodes, lists pools, collects garbage.
+//! The gpu-provisioner's shell: observes claims and orphaned Nodes, lists pools, collects garbage.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -6,8 +6,8 @@ use std::sync::Arc;
 use cloudprovider::{CloudCall, PoolLookup};
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Node;
-use kaito_api::conditions::MachineConditionType;
-use kaito_api::{Machine, labels};
+use kaito_api::conditions::ClaimConditionType;
+use kaito_api::{Claim, labels};
 use machine_plan::{Observed, Settings};
 use plan::{Kind, ObjectRef};
 
@@ -46,19 +46,30 @@ impl Provisioner {
         }
     }
 
-    /// Everything about one Machine; true with it when a listing is wanted. `None` when the store has it not.
-    pub fn observe(&mut self, name: &str, now: Timestamp) -> Option<(Observed, bool)> {
-        let machine = self.view.machine("", name)?;
-        let (pool, new) = self
-            .pools
-            .view(name, machine.metadata.uid.as_deref().unwrap_or_default(), now);
+    /// Everything about one claim; true with it when a listing is wanted. `None` when the store has it not.
+    pub fn observe(&mut self, key: &ObjectRef, now: Timestamp) -> Option<(Observed, bool)> {
+        let name = key.name.as_str();
+        let claim = self
+            .named(name)
+            .into_iter()
+            .find(|claim| Kind::from(claim.claim_kind()) == key.kind)?;
+        let yields = self
+            .named(name)
+            .iter()
+            .any(|other| machine_plan::managed::yields_to(&claim, other));
+        // What is remembered under the name is the other claim's.
+        let (pool, new) = if yields {
+            (self.pools.lookup(name, Timestamp::MIN), false)
+        } else {
+            self.pools.view(name, claim.uid(), now)
+        };
         let nodes: Vec<Arc<Node>> = self
             .view
             .nodes()
-            .filter(|node| is_of(node, &machine, name))
+            .filter(|node| is_of(node, &claim, name))
             .map(Arc::clone)
             .collect();
-        let leaving = machine.metadata.deletion_timestamp.is_some()
+        let leaving = claim.metadata().deletion_timestamp.is_some()
             || nodes
                 .iter()
                 .any(|node| node.metadata.deletion_timestamp.is_some());
@@ -75,51 +86,60 @@ impl Provisioner {
         } else {
             Vec::new()
         };
-        let last_call = self.pools.last_call(name);
-        let failure = self.pools.failure(name);
+        let last_call = self.pools.last_call(name).filter(|_| !yields);
+        let failure = self.pools.failure(name).filter(|_| !yields);
         let observed = Observed {
-            machine,
+            claim,
             pool,
             nodes,
             pods,
             attachments: Vec::new(),
             last_call,
             failure,
+            yields,
         };
         Some((observed, new))
     }
 
-    /// A Node, whether its Machine is there, and what is known of its pool.
+    /// The claims of a name: at most one of each kind.
+    #[must_use]
+    pub fn named(&self, name: &str) -> Vec<Claim> {
+        let machine = self.view.machine("", name).map(Claim::from);
+        machine
+            .into_iter()
+            .chain(self.view.node_claim("", name).map(Claim::from))
+            .collect()
+    }
+
+    /// A Node, whether its claim is there, and what is known of its pool.
     #[must_use]
     pub fn observe_node(&self, name: &str) -> Option<(Arc<Node>, bool, PoolLookup)> {
         let node = self.view.node("", name)?;
         let pool = pool_name(&node);
-        let exists = self.view.machine("", &pool).is_some();
-        let lookup = self.pools.lookup(&pool, Timestamp::MIN);
+        let exists = !self.named(&pool).is_empty();
+        let lookup = if pool.is_empty() {
+            PoolLookup::Unknown
+        } else {
+            self.pools.lookup(&pool, Timestamp::MIN)
+        };
         Some((node, exists, lookup))
     }
 
-    /// Lists pools; returns the Machines to look at, or `None` when the listing failed.
+    /// Lists pools; returns the claims to look at, or `None` when the listing failed.
     pub fn list(&mut self, now: Timestamp, cloud: &mut Cloud) -> Option<Vec<ObjectRef>> {
         let touched = self.pools.refresh(now, cloud);
         let unsettled = self.unsettled();
-        let names = touched?.into_iter().map(|name| key(Kind::Machine, "", &name));
-        Some(names.chain(unsettled).collect())
+        let touched: Vec<Claim> = touched?.iter().flat_map(|name| self.named(name)).collect();
+        Some(touched.iter().map(key_of).chain(unsettled).collect())
     }
 
-    /// Machines that wait for something.
+    /// Claims that wait for something.
     #[must_use]
     pub fn unsettled(&self) -> Vec<ObjectRef> {
         self.view
-            .machines()
-            .filter(|machine| machine_plan::managed::is_managed(machine) && !is_settled(machine))
-            .map(|machine| {
-                key(
-                    Kind::Machine,
-                    "",
-                    machine.metadata.name.as_deref().unwrap_or_default(),
-                )
-            })
+            .claims()
+            .filter(|claim| machine_plan::managed::is_managed(claim) && !is_settled(claim))
+            .map(|claim| key_of(&claim))
             .collect()
     }
 
@@ -135,11 +155,15 @@ impl Provisioner {
         fuse: &mut Fuse,
     ) -> Result<Vec<CloudCall>, Halt> {
         let (pools, first_seen) = self.pools.all();
-        let machines: Vec<Arc<Machine>> = self.view.machines().map(Arc::clone).collect();
-        let calls = machine_plan::garbage::collect(now, &pools, &machines, first_seen, &self.settings, true);
+        let claims: Vec<Claim> = self.view.claims().collect();
+        let calls = machine_plan::garbage::collect(now, &pools, &claims, first_seen, &self.settings, true);
         let mut done = Vec::new();
         for call in calls {
-            if api.get(&key(Kind::Machine, "", call.pool())).is_none() {
+            let kinds = [Kind::Machine, Kind::NodeClaim];
+            if kinds
+                .iter()
+                .all(|kind| api.get(&key(*kind, "", call.pool())).is_none())
+            {
                 self.pools.carry_out(now, &call, cloud, fuse)?;
                 done.push(call);
             }
@@ -158,12 +182,12 @@ pub fn pool_name(node: &Node) -> String {
         .unwrap_or_default()
 }
 
-fn is_of(node: &Node, machine: &Machine, name: &str) -> bool {
-    let recorded = machine
-        .status
-        .as_ref()
-        .map(|status| status.provider_id.as_str())
-        .unwrap_or_default();
+fn key_of(claim: &Claim) -> ObjectRef {
+    key(claim.claim_kind().into(), "", claim.name())
+}
+
+fn is_of(node: &Node, claim: &Claim, name: &str) -> bool {
+    let recorded = claim.provider_id();
     let id = node
         .spec
         .as_ref()
@@ -172,12 +196,9 @@ fn is_of(node: &Node, machine: &Machine, name: &str) -> bool {
     pool_name(node) == name || (!recorded.is_empty() && recorded == id)
 }
 
-fn is_settled(machine: &Machine) -> bool {
-    let ready = machine
-        .status
-        .as_ref()
-        .is_some_and(|status| status.is_true(MachineConditionType::Ready));
-    let finalizers = machine.metadata.finalizers.as_deref().unwrap_or_default();
+fn is_settled(claim: &Claim) -> bool {
+    let finalizers = claim.metadata().finalizers.as_deref().unwrap_or_default();
     let protected = finalizers.iter().any(|f| f == labels::TERMINATION_FINALIZER);
-    ready && protected && machine.metadata.deletion_timestamp.is_none()
+    let live = claim.metadata().deletion_timestamp.is_none();
+    claim.is_true(ClaimConditionType::Ready) && protected && live
 }

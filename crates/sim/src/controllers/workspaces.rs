@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use k8s_openapi::api::core::v1::{Node, Pod};
 use kaito_api::labels::{WORKSPACE, WORKSPACE_NAMESPACE};
-use kaito_api::{Machine, Workspace, names, selector};
+use kaito_api::{Claim, Workspace, names, selector};
 use plan::ObjectRef;
 use workspace_plan::{Observed, ProvisionerMode, Settings, Workloads};
 
@@ -44,40 +44,42 @@ impl Workspaces {
     }
 
     /// Everything about one Workspace; `None` when the store has it not.
-    pub fn observe(&mut self, namespace: &str, name: &str, registry: &Registry) -> Option<Observed> {
+    pub fn observe(
+        &mut self,
+        namespace: &str,
+        name: &str,
+        registry: &Registry,
+        api: &ApiServer,
+    ) -> Option<Observed> {
         let workspace = self.view.workspace(namespace, name)?;
-        let machines: Vec<Arc<Machine>> = self
+        let mut claims: Vec<Claim> = self
             .view
-            .machines()
-            .filter(|m| is_of(&m.metadata.labels, namespace, name))
-            .map(Arc::clone)
+            .claims()
+            .filter(|claim| is_of(&claim.metadata().labels, namespace, name))
             .collect();
+        if workspace.metadata.deletion_timestamp.is_some() && claims.is_empty() {
+            // Past the stores: what they do not show yet would never be given back.
+            let live = View::listed(api, &[plan::Kind::Machine, plan::Kind::NodeClaim]);
+            let own = |claim: &Claim| is_of(&claim.metadata().labels, namespace, name);
+            claims = live.claims().filter(own).collect();
+        }
         let preset = self.presets.lookup(registry, preset_name(&workspace));
-        let nodes = self.nodes(&workspace, &machines, namespace, name);
+        let nodes = self.nodes(&workspace, &claims, namespace, name);
         let workloads = self.workloads(namespace, name);
         let pods = self.pods(namespace, name);
         Some(Observed {
             workspace,
             preset,
-            machines,
+            claims,
+            lost: BTreeMap::new(),
             nodes,
             workloads,
             pods,
         })
     }
 
-    fn nodes(
-        &self,
-        workspace: &Workspace,
-        machines: &[Arc<Machine>],
-        namespace: &str,
-        name: &str,
-    ) -> Vec<Arc<Node>> {
-        let named: BTreeSet<&str> = machines
-            .iter()
-            .filter_map(|m| m.status.as_ref())
-            .map(|status| status.node_name.as_str())
-            .collect();
+    fn nodes(&self, workspace: &Workspace, claims: &[Claim], namespace: &str, name: &str) -> Vec<Arc<Node>> {
+        let named: BTreeSet<&str> = claims.iter().map(Claim::node_name).collect();
         let wanted = workspace
             .spec
             .resource

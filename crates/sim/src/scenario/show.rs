@@ -14,7 +14,7 @@ pub(super) fn show(world: &World) -> String {
     for (key, value) in world.api.all() {
         let what = match key.kind {
             Kind::Workspace => conditions(value, json::text(value, &["status", "state"])),
-            Kind::Machine => conditions(value, json::text(value, &["status", "nodeName"])),
+            Kind::Machine | Kind::NodeClaim => conditions(value, json::text(value, &["status", "nodeName"])),
             Kind::Node => conditions(value, &taints(value)),
             Kind::Pod if key.namespace.as_deref() == Some("kube-system") => continue,
             Kind::Pod => pod(value),

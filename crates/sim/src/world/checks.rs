@@ -57,7 +57,7 @@ pub fn workspace(
         &workspace_plan::plan(now, observed, settings),
     )?;
     let mut other = observed.clone();
-    other.machines.reverse();
+    other.claims.reverse();
     other.nodes.reverse();
     other.pods.reverse();
     same(
@@ -105,23 +105,21 @@ fn is_living_workspace(uid: &str, api: &ApiServer) -> bool {
 }
 
 fn nothing_left(uid: &str, api: &ApiServer) -> Verdict {
-    let left = api
-        .list(Kind::Machine)
+    let left = [Kind::Machine, Kind::NodeClaim]
+        .into_iter()
+        .flat_map(|kind| api.list(kind))
         .find(|(_, v)| json::text(v, &["metadata", "labels", WORKSPACE_UID]) == uid);
     match left {
-        Some((machine, _)) => Err(format!(
-            "the Workspace is released and {} is there",
-            shown(machine)
-        )),
+        Some((claim, _)) => Err(format!("the Workspace is released and {} is there", shown(claim))),
         None => Ok(()),
     }
 }
 
-/// Rules for plans about Machines.
+/// Rules for plans about claims.
 ///
 /// # Errors
 /// The first broken one.
-pub fn machine(
+pub fn claim(
     now: Timestamp,
     observed: &machine_plan::Observed,
     settings: &machine_plan::Settings,
@@ -139,15 +137,14 @@ pub fn machine(
     other.pods.reverse();
     other.attachments.reverse();
     same("another order", plan, &machine_plan::plan(now, &other, settings))?;
-    let uid = observed.machine.metadata.uid.as_deref().unwrap_or_default();
-    let name = observed.machine.metadata.name.as_deref().unwrap_or_default();
+    let (uid, name) = (observed.claim.uid(), observed.claim.name());
     if let Some(call) = &plan.cloud {
         only_own_pool(call, name, uid, cloud)?;
         drained_first(now, call, observed, settings, cloud)?;
     }
     if matches!(plan.finalizer, Finalizer::Release(_)) && is_pool_of(name, uid, cloud) {
         return Err(format!(
-            "the Machine is released and its agent pool {name} is there"
+            "the claim is released and its agent pool {name} is there"
         ));
     }
     Ok(())
@@ -162,14 +159,14 @@ fn is_pool_of(name: &str, uid: &str, cloud: &Cloud) -> bool {
 fn only_own_pool(call: &CloudCall, name: &str, uid: &str, cloud: &Cloud) -> Verdict {
     if call.pool() != name {
         return Err(format!(
-            "a call about agent pool {}, which is not the Machine's",
+            "a call about agent pool {}, which is not the claim's",
             call.pool()
         ));
     }
     let changes = matches!(call, CloudCall::Delete { .. } | CloudCall::Abort { .. });
     if changes && cloud.pool(name).is_some() && !is_pool_of(name, uid, cloud) {
         return Err(format!(
-            "agent pool {name} is not this Machine's and is deleted or cancelled"
+            "agent pool {name} is not this claim's and is deleted or cancelled"
         ));
     }
     Ok(())
@@ -185,7 +182,7 @@ fn drained_first(
     let CloudCall::Delete { name, .. } = call else {
         return Ok(());
     };
-    let Some(deleted) = &observed.machine.metadata.deletion_timestamp else {
+    let Some(deleted) = &observed.claim.metadata().deletion_timestamp else {
         return Ok(());
     };
     let running = cloud
@@ -247,7 +244,7 @@ fn is_undrained(pod: &Pod, nodes: &[&str]) -> bool {
 /// Rules for pools that were collected as garbage.
 ///
 /// # Errors
-/// When the pool is not ours, or its Machine is there.
+/// When the pool is not ours, or its claim is there.
 pub fn collected(name: &str, cloud: &Cloud, api: &ApiServer) -> Verdict {
     let Some(pool) = cloud.pool(name) else {
         return Ok(());
@@ -255,10 +252,12 @@ pub fn collected(name: &str, cloud: &Cloud, api: &ApiServer) -> Verdict {
     let Ownership::Ours { claim_uid } = pool.ownership() else {
         return Err(format!("agent pool {name} is not ours and is collected"));
     };
-    match api.get(&key(Kind::Machine, "", name)) {
-        Some(machine) if json::text(machine, &["metadata", "uid"]) == claim_uid => {
-            Err(format!("agent pool {name} is collected and its Machine is there"))
-        }
-        _ => Ok(()),
+    let is_claim = |kind: &Kind| {
+        let claim = api.get(&key(*kind, "", name));
+        claim.is_some_and(|claim| json::text(claim, &["metadata", "uid"]) == claim_uid)
+    };
+    if [Kind::Machine, Kind::NodeClaim].iter().any(is_claim) {
+        return Err(format!("agent pool {name} is collected and its claim is there"));
     }
+    Ok(())
 }

@@ -70,9 +70,6 @@ impl World {
                 .map(|(key, _)| key.clone())
                 .collect::<Vec<_>>()
         };
-        match program {
-            Program::Workspaces => of(Kind::Workspace),
-            Program::Provisioner => [of(Kind::Machine), of(Kind::Node)].concat(),
-        }
+        program.roots().iter().flat_map(|kind| of(*kind)).collect()
     }
 }

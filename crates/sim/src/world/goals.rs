@@ -13,7 +13,7 @@ impl World {
     /// Why not everything is as its owner wants it; `None` when it is.
     #[must_use]
     pub fn unsettled(&self) -> Option<String> {
-        for (key, value) in self.api.list(Kind::Workspace).chain(self.api.list(Kind::Machine)) {
+        for (key, value) in self.api.list(Kind::Workspace).chain(self.managed_claims()) {
             if is_deleting(value) {
                 return Some(format!("{} is being deleted", shown(key)));
             }
@@ -24,13 +24,13 @@ impl World {
                 return Some(format!("{} is {state:?}", shown(key)));
             }
         }
-        for (key, value) in self.managed_machines() {
+        for (key, value) in self.managed_claims() {
             if !is_ready(value) {
                 return Some(format!("{} is not ready", shown(key)));
             }
         }
         self.unclaimed_pool()
-            .map(|name| format!("agent pool {name} is claimed by no Machine"))
+            .map(|name| format!("agent pool {name} is claimed by nobody"))
     }
 
     /// What is left of what the programs made, besides what belongs to others.
@@ -38,7 +38,7 @@ impl World {
     pub fn leftover(&self) -> Option<String> {
         let object = self.api.all().find(|(key, value)| match key.kind {
             Kind::Workspace => true,
-            Kind::Machine | Kind::Node => is_managed(value),
+            Kind::Machine | Kind::NodeClaim | Kind::Node => is_managed(key.kind, value),
             Kind::Pod => key.namespace.as_deref() != Some("kube-system") && is_owned(value),
             _ => is_owned(value),
         });
@@ -67,32 +67,33 @@ impl World {
     pub fn lost_field(&self) -> Option<String> {
         let kept = |kind: Kind, value: &Value| match kind {
             Kind::Workspace => json::text(value, &["resource", "futureField"]) == "kept" && is_noted(value),
-            Kind::Machine => {
+            Kind::Machine | Kind::NodeClaim => {
                 json::text(value, &["metadata", "labels", "by"]) != "user"
                     || json::text(value, &["spec", "futureField"]) == "kept" && is_noted(value)
             }
             _ => json::at(value, &["status", "futureField", "kept"]) == Some(&Value::Bool(true)),
         };
-        let all = [Kind::Workspace, Kind::Machine, Kind::Node]
+        let all = [Kind::Workspace, Kind::Machine, Kind::NodeClaim, Kind::Node]
             .into_iter()
             .flat_map(|kind| self.api.list(kind));
-        all.filter(|(key, _)| key.name != "theirs")
+        all.filter(|(key, _)| !["theirs", "karpenters"].contains(&key.name.as_str()))
             .find(|(key, value)| !kept(key.kind, value))
             .map(|(k, _)| shown(k))
     }
 
-    /// Machines that the provisioner is to serve.
-    pub fn managed_machines(&self) -> impl Iterator<Item = (&plan::ObjectRef, &std::sync::Arc<Value>)> {
-        self.api
-            .list(Kind::Machine)
-            .filter(|(_, value)| is_managed(value))
+    /// Claims that the provisioner is to serve.
+    pub fn managed_claims(&self) -> impl Iterator<Item = (&plan::ObjectRef, &std::sync::Arc<Value>)> {
+        let all = [Kind::Machine, Kind::NodeClaim].into_iter();
+        all.flat_map(|kind| self.api.list(kind))
+            .filter(|(key, value)| is_managed(key.kind, value))
     }
 
     fn unclaimed_pool(&self) -> Option<String> {
         let claimed = |uid: &str, name: &str| {
-            self.api
-                .get(&key(Kind::Machine, "", name))
-                .is_some_and(|m| json::text(m, &["metadata", "uid"]) == uid)
+            [Kind::Machine, Kind::NodeClaim].iter().any(|kind| {
+                let claim = self.api.get(&key(*kind, "", name));
+                claim.is_some_and(|claim| json::text(claim, &["metadata", "uid"]) == uid)
+            })
         };
         self.cloud
             .pools()
@@ -108,16 +109,20 @@ fn is_noted(value: &Value) -> bool {
     json::text(value, &["metadata", "annotations", "example.com/note"]) == "kept"
 }
 
-fn is_managed(value: &Value) -> bool {
-    !json::text(value, &["metadata", "labels", WORKSPACE]).is_empty()
+fn is_managed(kind: Kind, value: &Value) -> bool {
+    let of_karpenter = match kind {
+        Kind::NodeClaim => json::text(value, &["spec", "nodeClassRef", "group"]) != "kaito.sh",
+        _ => !json::text(value, &["metadata", "labels", "karpenter.azure.com/aksnodeclass"]).is_empty(),
+    };
+    !of_karpenter && !json::text(value, &["metadata", "labels", WORKSPACE]).is_empty()
 }
 
 fn is_owned(value: &Value) -> bool {
     !json::list(value, &["metadata", "ownerReferences"]).is_empty()
 }
 
-fn is_ready(machine: &Value) -> bool {
-    json::list(machine, &["status", "conditions"])
+fn is_ready(claim: &Value) -> bool {
+    json::list(claim, &["status", "conditions"])
         .iter()
         .any(|c| json::text(c, &["type"]) == "Ready" && json::text(c, &["status"]) == "True")
 }

@@ -56,7 +56,7 @@ impl Ledger {
         self.foreign_pools.retain(|pool| pool.name != name);
     }
 
-    /// A Workspace, by uid, may have this many Machines.
+    /// A Workspace, by uid, may have this many claims.
     pub fn allow(&mut self, uid: &str, slots: usize) {
         self.slots.insert(uid.to_owned(), slots);
     }
@@ -78,7 +78,7 @@ impl World {
         let found = self
             .read_news()
             .and_then(|()| one_pool_a_slot(self))
-            .and_then(|()| one_machine_a_slot(self))
+            .and_then(|()| one_claim_a_slot(self))
             .and_then(|()| foreign_pools_stay(self));
         found.map_err(|what| self.failure(what))
     }
@@ -151,10 +151,7 @@ fn one_pool_a_slot(world: &World) -> Result<(), String> {
             continue;
         };
         if let Some(other) = claims.insert(claim_uid, &pool.name) {
-            return Err(format!(
-                "agent pools {other} and {} are of one Machine",
-                pool.name
-            ));
+            return Err(format!("agent pools {other} and {} are of one claim", pool.name));
         }
         if let (Some(uid), Some(ordinal)) = (pool.labels.get(WORKSPACE_UID), pool.labels.get(ORDINAL))
             && let Some(other) = slots.insert((uid, ordinal), &pool.name)
@@ -165,27 +162,27 @@ fn one_pool_a_slot(world: &World) -> Result<(), String> {
     Ok(())
 }
 
-fn one_machine_a_slot(world: &World) -> Result<(), String> {
+fn one_claim_a_slot(world: &World) -> Result<(), String> {
     let mut slots: BTreeMap<(&str, &str), &str> = BTreeMap::new();
     let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
-    for (key, machine) in world
-        .api
-        .list(Kind::Machine)
-        .filter(|(_, machine)| !is_deleting(machine))
-    {
-        let uid = json::text(machine, &["metadata", "labels", WORKSPACE_UID]);
-        let ordinal = json::text(machine, &["metadata", "labels", ORDINAL]);
+    // Of whichever kind: one Workspace pays for one node a slot, also while the kind is switched.
+    let all = [Kind::Machine, Kind::NodeClaim]
+        .into_iter()
+        .flat_map(|kind| world.api.list(kind));
+    for (key, claim) in all.filter(|(_, claim)| !is_deleting(claim)) {
+        let uid = json::text(claim, &["metadata", "labels", WORKSPACE_UID]);
+        let ordinal = json::text(claim, &["metadata", "labels", ORDINAL]);
         if uid.is_empty() {
             continue;
         }
         if let Some(other) = slots.insert((uid, ordinal), &key.name) {
-            return Err(format!("Machines {other} and {} are of one slot", key.name));
+            return Err(format!("claims {other} and {} are of one slot", key.name));
         }
         *counts.entry(uid).or_default() += 1;
     }
     for (uid, count) in counts {
         if world.ledger.slots.get(uid).is_some_and(|slots| count > *slots) {
-            return Err(format!("Workspace {uid} has {count} Machines"));
+            return Err(format!("Workspace {uid} has {count} claims"));
         }
     }
     Ok(())

@@ -29,7 +29,7 @@ impl World {
         let result = match (program, key.kind) {
             (Program::Workspaces, _) => self.pass_workspace(key),
             (Program::Provisioner, Kind::Node) => self.pass_node(key),
-            (Program::Provisioner, _) => self.pass_machine(key),
+            (Program::Provisioner, _) => self.pass_claim(key),
         };
         // It dies at the end of the pass at the latest.
         if dies
@@ -66,7 +66,7 @@ impl World {
             return Ok(());
         };
         let namespace = key.namespace.clone().unwrap_or_default();
-        let Some(observed) = shell.observe(&namespace, &key.name, &self.registry) else {
+        let Some(observed) = shell.observe(&namespace, &key.name, &self.registry, &self.api) else {
             return Ok(());
         };
         let plan = workspace_plan::plan(now, &observed, &shell.settings);
@@ -82,22 +82,24 @@ impl World {
         Ok(())
     }
 
-    fn pass_machine(&mut self, key: &ObjectRef) -> Result<(), Failure> {
+    fn pass_claim(&mut self, key: &ObjectRef) -> Result<(), Failure> {
         let now = self.now;
         let Some(shell) = self.provisioner.as_mut() else {
             return Ok(());
         };
-        let Some((observed, new)) = shell.observe(&key.name, now) else {
-            shell.pools.forget(&key.name);
+        let Some((observed, new)) = shell.observe(key, now) else {
+            if shell.named(&key.name).is_empty() {
+                shell.pools.forget(&key.name);
+            }
             return Ok(());
         };
         let plan = machine_plan::plan(now, &observed, &shell.settings);
-        let verdict = checks::machine(now, &observed, &shell.settings, &plan, &self.cloud);
+        let verdict = checks::claim(now, &observed, &shell.settings, &plan, &self.cloud);
         if new {
             self.schedule(Due::List, SignedDuration::from_secs(1));
         }
         self.judged(Program::Provisioner, key, &told(&plan), verdict)?;
-        let root = Root::of(key, &observed.machine.metadata);
+        let root = Root::of(key, observed.claim.metadata());
         self.carry_out(Program::Provisioner, &root, plan, |world, call, fuse| {
             call_cloud(world, &call, fuse)
         });
@@ -252,7 +254,7 @@ impl World {
                 SignedDuration::from_millis(250),
             );
         }
-        // Nodes whose Machine is gone wait for the same listing.
+        // Nodes whose claim is gone wait for the same listing.
         let orphans: Vec<ObjectRef> = self
             .api
             .list(Kind::Node)
@@ -268,8 +270,11 @@ impl World {
     }
 
     fn is_orphan(&self, node: &str) -> bool {
-        let machine = node.split('-').nth(1).unwrap_or_default();
-        self.api.get(&key(Kind::Machine, "", machine)).is_none()
+        let claim = node.split('-').nth(1).unwrap_or_default();
+        let kinds = [Kind::Machine, Kind::NodeClaim];
+        kinds
+            .iter()
+            .all(|kind| self.api.get(&key(*kind, "", claim)).is_none())
     }
 
     fn collected(&mut self, calls: &[CloudCall]) -> Result<(), Failure> {

@@ -2,6 +2,7 @@
 
 use jiff::SignedDuration;
 use plan::{Kind, ObjectRef};
+use workspace_plan::ProvisionerMode;
 
 use super::World;
 use crate::agenda::Due;
@@ -22,10 +23,12 @@ impl World {
             Program::Provisioner => {
                 self.provisioner = Some(Provisioner::start(self.setup.provisioner.clone(), &self.api));
                 self.schedule(Due::List, SignedDuration::from_millis(100));
-                self.wake_all(program, Kind::Node);
             }
         }
-        self.wake_all(program, program.root());
+        program
+            .roots()
+            .iter()
+            .for_each(|kind| self.wake_all(program, *kind));
     }
 
     /// Kills a program: everything it remembered is lost; it starts again after a while.
@@ -51,7 +54,7 @@ impl World {
     pub(super) fn concerned(&self, program: Program, changed: &ObjectRef) -> Vec<ObjectRef> {
         match program {
             Program::Workspaces => self.workspaces_of(changed),
-            Program::Provisioner => self.machines_of(changed),
+            Program::Provisioner => self.claims_of(changed),
         }
     }
 
@@ -61,14 +64,14 @@ impl World {
         let all = || self.api.list(Kind::Workspace).map(|(key, _)| key.clone());
         match changed.kind {
             Kind::Workspace => vec![changed.clone()],
-            Kind::Node | Kind::Machine => all().collect(),
+            Kind::Node | Kind::Machine | Kind::NodeClaim => all().collect(),
             _ => all().filter(|key| key.namespace == changed.namespace).collect(),
         }
     }
 
-    fn machines_of(&self, changed: &ObjectRef) -> Vec<ObjectRef> {
+    fn claims_of(&self, changed: &ObjectRef) -> Vec<ObjectRef> {
         match changed.kind {
-            Kind::Machine => {
+            Kind::Machine | Kind::NodeClaim => {
                 let nodes = self.api.list(Kind::Node).map(|(key, _)| key.clone());
                 nodes.chain([changed.clone()]).collect()
             }
@@ -77,11 +80,11 @@ impl World {
                     json::text(node, &["metadata", "labels", kaito_api::labels::AGENT_POOL]).to_owned()
                 });
                 let by_name = changed.name.split('-').nth(1).map(str::to_owned);
-                let machine = label
+                let claim = label
                     .filter(|name| !name.is_empty())
                     .or(by_name)
                     .unwrap_or_default();
-                vec![key(Kind::Machine, "", &machine), changed.clone()]
+                claims(&claim).chain([changed.clone()]).collect()
             }
             Kind::Pod => {
                 let node = self
@@ -90,19 +93,39 @@ impl World {
                     .map(|pod| json::text(pod, &["spec", "nodeName"]).to_owned());
                 let name = node.unwrap_or_default();
                 // A pod that is gone no longer tells where it ran; the drain asks again by itself.
-                let machine = name.split('-').nth(1).unwrap_or_default();
-                if machine.is_empty() {
+                let claim = name.split('-').nth(1).unwrap_or_default();
+                if claim.is_empty() {
                     Vec::new()
                 } else {
-                    vec![key(Kind::Machine, "", machine)]
+                    claims(claim).collect()
                 }
             }
             _ => Vec::new(),
         }
     }
 
+    /// Makes the workspace controller ask for nodes by another kind of claim from its next start on, which is now.
+    pub fn claim_by(&mut self, mode: ProvisionerMode) {
+        self.note(format!("nodes are asked for by {mode:?}"));
+        self.setup.workspaces.mode = mode;
+        self.kill(Program::Workspaces);
+    }
+
+    /// What claims of nodes are asked for by.
+    #[must_use]
+    pub fn mode(&self) -> ProvisionerMode {
+        self.setup.workspaces.mode
+    }
+
     /// Name of a key, for the trace.
     pub(super) fn told(program: Program, key: &ObjectRef) -> String {
         format!("{}: {}", program.name(), shown(key))
     }
+}
+
+// The claims that a name may stand for.
+fn claims(name: &str) -> impl Iterator<Item = ObjectRef> {
+    [Kind::Machine, Kind::NodeClaim]
+        .map(|kind| key(kind, "", name))
+        .into_iter()
 }

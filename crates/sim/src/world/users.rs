@@ -22,7 +22,7 @@ impl World {
         self.api.apply(USER, key, value)
     }
 
-    /// Applies a Workspace that may have so many Machines.
+    /// Applies a Workspace that may have so many claims.
     ///
     /// # Errors
     /// The server's.
@@ -100,10 +100,10 @@ impl World {
             .unwrap_or_default()
     }
 
-    /// Name of the Machine in a slot of a Workspace that is there.
+    /// Name of the claim in a slot of a Workspace that is there.
     #[must_use]
     pub fn machine_name(&self, namespace: &str, workspace: &str, ordinal: u32) -> String {
         let uid = self.uid(&key(Kind::Workspace, namespace, workspace));
-        names::machine(namespace, workspace, &uid, ordinal)
+        names::claim(namespace, workspace, &uid, ordinal)
     }
 }

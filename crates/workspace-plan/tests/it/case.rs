@@ -4,12 +4,12 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
-use kaito_api::{Workspace, WorkspaceStatus};
+use kaito_api::{Claim, ClaimKind, Workspace, WorkspaceStatus};
 use plan::{Finalizer, Manifest, Plan, Write};
 use serde_json::Value;
 use workspace_plan::{Observed, PresetLookup, ProvisionerMode, Settings, Workloads};
 
-use crate::objects::{self, machine, node, parse, preset, slot, t};
+use crate::objects::{self, claim, node, parse, preset, slot, t};
 
 #[derive(Clone, Debug)]
 pub(crate) struct Case {
@@ -24,13 +24,15 @@ impl Case {
             observed: Observed {
                 workspace: Arc::new(parse(workspace)),
                 preset,
-                machines: Vec::new(),
+                claims: Vec::new(),
+                lost: std::collections::BTreeMap::new(),
                 nodes: Vec::new(),
                 workloads: Workloads::default(),
                 pods: Vec::new(),
             },
             settings: Settings {
                 mode: ProvisionerMode::Machine,
+                node_claims: render::NodeClaimOptions::default(),
                 cloud: instance_types::Cloud::Azure,
                 node_image_family: "ubuntu".to_owned(),
                 images: render::Images::default(),
@@ -62,6 +64,15 @@ impl Case {
         })
     }
 
+    /// Where claims of this kind are made.
+    pub(crate) fn claiming(mut self, kind: ClaimKind) -> Self {
+        self.settings.mode = match kind {
+            ClaimKind::Machine => ProvisionerMode::Machine,
+            ClaimKind::NodeClaim => ProvisionerMode::NodeClaim,
+        };
+        self
+    }
+
     pub(crate) fn byo(mut self) -> Self {
         self.settings.mode = ProvisionerMode::Byo;
         self.edit(|workspace| {
@@ -90,9 +101,8 @@ impl Case {
 
     /// With ready Machines and Nodes for so many slots.
     pub(crate) fn with_nodes(mut self, slots: u32, gpus: u32) -> Self {
-        self.observed.machines = (0..slots)
-            .map(|ordinal| Arc::new(machine(ordinal, None)))
-            .collect();
+        let kind = self.settings.mode.claim_kind().unwrap_or(ClaimKind::Machine);
+        self.observed.claims = (0..slots).map(|ordinal| claim(kind, ordinal, None)).collect();
         self.observed.nodes = (0..slots)
             .map(|ordinal| Arc::new(node(&slot(ordinal), true, gpus)))
             .collect();
@@ -121,9 +131,7 @@ impl Case {
             Write::Apply(manifest) => self.store(manifest),
             Write::Delete(delete) => {
                 let workloads = &mut self.observed.workloads;
-                self.observed
-                    .machines
-                    .retain(|m| m.metadata.uid.as_deref() != Some(&delete.uid));
+                self.observed.claims.retain(|claim| claim.uid() != delete.uid);
                 let gone = |metadata: &k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta| {
                     metadata.uid.as_deref() == Some(&delete.uid)
                 };
@@ -148,19 +156,14 @@ impl Case {
         value["metadata"]["generation"] = 1.into();
         let workloads = &mut self.observed.workloads;
         match manifest.kind() {
-            plan::Kind::Machine => {
-                let status = self
-                    .observed
-                    .machines
-                    .iter()
-                    .find(|m| m.metadata.name.as_ref() == Some(&name));
-                let status = status.and_then(|machine| machine.status.clone());
-                let mut machine: kaito_api::Machine = parse(value);
-                machine.status = status;
-                self.observed
-                    .machines
-                    .retain(|m| m.metadata.name.as_ref() != Some(&name));
-                self.observed.machines.push(Arc::new(machine));
+            plan::Kind::Machine | plan::Kind::NodeClaim => {
+                let of_name = |claim: &&Claim| {
+                    claim.name() == name && plan::Kind::from(claim.claim_kind()) == manifest.kind()
+                };
+                let old = self.observed.claims.iter().find(of_name).cloned();
+                let stored = restored(manifest.kind(), value, old.as_ref());
+                self.observed.claims.retain(|claim| !of_name(&claim));
+                self.observed.claims.push(stored);
             }
             plan::Kind::Deployment => workloads.deployment = Some(Arc::new(parse(value))),
             plan::Kind::StatefulSet => workloads.stateful_set = Some(Arc::new(parse(value))),
@@ -190,6 +193,21 @@ impl Case {
             (status.observed_generation, status.ready_replicas) = (Some(1), replicas);
         }
         self
+    }
+}
+
+/// What the API server holds after an apply: the status is kept, and the spec of a NodeClaim can't be changed.
+fn restored(kind: plan::Kind, mut value: Value, old: Option<&Claim>) -> Claim {
+    if let Some(old) = old {
+        let old = serde_json::to_value(old).unwrap();
+        value["status"] = old["status"].clone();
+        if kind == plan::Kind::NodeClaim {
+            assert_eq!(value["spec"], old["spec"], "the spec of a NodeClaim is immutable");
+        }
+    }
+    match kind {
+        plan::Kind::Machine => parse::<kaito_api::Machine>(value).into(),
+        _ => parse::<kaito_api::NodeClaim>(value).into(),
     }
 }
 

@@ -44,7 +44,7 @@ fn a_machine_that_is_draining_holds_the_workspace_and_is_named() {
         )),
     );
     going.metadata.deletion_timestamp = Some(parse(json!(objects::t(0).to_string())));
-    case.observed.machines = vec![Arc::new(going)];
+    case.observed.claims = vec![going.into()];
     let plan = case.plan();
     assert_eq!(deeds(&plan), [""; 0]);
     assert!(condition(&plan, "WorkspaceDeleting").contains("(Draining: Pod default/w-0 is held"));
@@ -64,7 +64,7 @@ fn nothing_holds_a_workspace_that_has_nothing() {
 #[test]
 fn objects_of_others_are_left_alone() {
     let mut case = Case::serving("phi-4").with_nodes(1, 1).stored();
-    case.observed.machines.clear();
+    case.observed.claims.clear();
     let deployment = Arc::make_mut(case.observed.workloads.deployment.as_mut().unwrap());
     deployment.metadata.owner_references = None;
     assert_eq!(deeds(&case.deleted().plan()), ["delete Service w", "release"]);

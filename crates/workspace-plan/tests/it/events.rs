@@ -1,7 +1,5 @@
 //! People are told once.
 
-use std::sync::Arc;
-
 use crate::case::Case;
 use crate::objects::machine;
 
@@ -18,7 +16,7 @@ fn a_claim_a_problem_and_the_end_are_told_once_each() {
     let fresh = Case::serving("phi-4");
     assert_eq!(told(&fresh), [(false, "MachineCreated")]);
     let mut stuck = fresh.stored();
-    stuck.observed.machines = vec![Arc::new(machine(0, Some(("SKUNotAvailable", "Not here."))))];
+    stuck.observed.claims = vec![machine(0, Some(("SKUNotAvailable", "Not here."))).into()];
     assert_eq!(told(&stuck), [(true, "SKUNotAvailable")]);
     let stuck = stuck.stored();
     assert_eq!(told(&stuck), []);

@@ -12,6 +12,7 @@ mod byo;
 mod case;
 mod deletion;
 mod events;
+mod kinds;
 mod objects;
 mod pods;
 mod properties;

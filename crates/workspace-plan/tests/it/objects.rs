@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::{Node, Pod};
-use kaito_api::{Machine, names};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use kaito_api::{Claim, ClaimKind, Machine, NodeClaim, names};
 use preset_catalog::{Catalog, Preset};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
@@ -62,7 +63,7 @@ pub(crate) fn tuning() -> Value {
 
 /// Name of the Machine of one slot.
 pub(crate) fn slot(ordinal: u32) -> String {
-    names::machine("default", NAME, UID, ordinal)
+    names::claim("default", NAME, UID, ordinal)
 }
 
 pub(crate) fn node_of(machine: &str) -> String {
@@ -99,6 +100,44 @@ pub(crate) fn machine(ordinal: u32, stuck: Option<(&str, &str)>) -> Machine {
             ],
         },
     }))
+}
+
+/// The same as a NodeClaim, whose unfinished steps are unknown.
+pub(crate) fn node_claim(ordinal: u32, stuck: Option<(&str, &str)>) -> NodeClaim {
+    let mut value = serde_json::to_value(machine(ordinal, stuck)).unwrap();
+    value["apiVersion"] = "karpenter.sh/v1".into();
+    value["kind"] = "NodeClaim".into();
+    value["metadata"]["uid"] = format!("uid-of-the-claim-{}", slot(ordinal)).into();
+    value["spec"] = json!({
+        "nodeClassRef": {"group": "kaito.sh", "kind": "KaitoNodeClass", "name": "default"},
+        "requirements": [{"key": "node.kubernetes.io/instance-type", "operator": "In", "values": ["old"]}],
+        "expireAfter": "Never",
+    });
+    for condition in value["status"]["conditions"].as_array_mut().unwrap() {
+        let type_ = condition["type"].as_str().unwrap().replace("Machine", "");
+        condition["type"] = type_.into();
+        condition["lastTransitionTime"] = t(-50).to_string().into();
+        if condition["status"] == "False" {
+            condition["status"] = "Unknown".into();
+        }
+    }
+    parse(value)
+}
+
+/// A claim of this kind.
+pub(crate) fn claim(kind: ClaimKind, ordinal: u32, stuck: Option<(&str, &str)>) -> Claim {
+    match kind {
+        ClaimKind::Machine => machine(ordinal, stuck).into(),
+        ClaimKind::NodeClaim => node_claim(ordinal, stuck).into(),
+    }
+}
+
+/// The metadata of a claim, to change.
+pub(crate) fn metadata(claim: &mut Claim) -> &mut ObjectMeta {
+    match claim {
+        Claim::Machine(machine) => &mut Arc::make_mut(machine).metadata,
+        Claim::NodeClaim(claim) => &mut Arc::make_mut(claim).metadata,
+    }
 }
 
 /// The Node of a Machine.

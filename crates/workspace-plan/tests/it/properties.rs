@@ -3,14 +3,14 @@
 use std::sync::Arc;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-use kaito_api::Machine;
+use kaito_api::{Claim, ClaimKind};
 use plan::{Finalizer, Kind, Write};
 use proptest::prelude::*;
 use serde_json::json;
 use workspace_plan::{PresetLookup, ProvisionerMode};
 
 use crate::case::Case;
-use crate::objects::{self, UID, brought, machine, node, parse, pod, preset, slot};
+use crate::objects::{self, UID, brought, claim, node, parse, pod, preset, slot};
 
 const PRESETS: [&str; 4] = [
     "phi-4",
@@ -36,39 +36,46 @@ fn specs() -> impl Strategy<Value = Case> {
     prop_oneof![3 => serving, 1 => tuning]
 }
 
-fn machines() -> impl Strategy<Value = Vec<Machine>> {
-    let one = (0_u32..5, 0_usize..4, any::<bool>(), 0_usize..4).prop_map(|(ordinal, stage, going, owner)| {
-        let stuck = [
-            None,
-            Some(("AgentPoolCreating", "made")),
-            Some(("Throttled", "slow")),
-            Some(("Odd", "other")),
-        ];
-        let mut machine = machine(ordinal, stuck[stage]);
-        let labels = machine.metadata.labels.as_mut().unwrap();
-        match owner {
-            0 => drop(labels.remove("kaito.sh/workspace-uid")),
-            1 => drop(labels.insert("kaito.sh/workspace-uid".into(), "uid-of-another".into())),
-            _ => {}
-        }
-        if going {
-            machine.metadata.deletion_timestamp = Some(parse(json!(objects::t(-5).to_string())));
-        }
-        machine
-    });
+fn claims() -> impl Strategy<Value = Vec<Claim>> {
+    let one = (0_u32..5, 0_usize..4, any::<bool>(), 0_usize..4, 0_usize..2).prop_map(
+        |(ordinal, stage, going, owner, kind)| {
+            let stuck = [
+                None,
+                Some(("AgentPoolCreating", "made")),
+                Some(("Throttled", "slow")),
+                Some(("Odd", "other")),
+            ];
+            let mut claim = claim(ClaimKind::ALL[kind], ordinal, stuck[stage]);
+            let metadata = objects::metadata(&mut claim);
+            let labels = metadata.labels.as_mut().unwrap();
+            match owner {
+                0 => drop(labels.remove("kaito.sh/workspace-uid")),
+                1 => drop(labels.insert("kaito.sh/workspace-uid".into(), "uid-of-another".into())),
+                _ => {}
+            }
+            if going {
+                metadata.deletion_timestamp = Some(parse(json!(objects::t(-5).to_string())));
+            }
+            claim
+        },
+    );
     proptest::collection::vec(one, 0..5).prop_map(|mut all| {
-        all.sort_by_key(|machine| machine.metadata.name.clone());
-        all.dedup_by_key(|machine| machine.metadata.name.clone());
+        let key = |claim: &Claim| (claim.name().to_owned(), claim.claim_kind());
+        all.sort_by_key(key);
+        all.dedup_by_key(|claim| key(claim));
         all
     })
 }
 
 fn cases() -> impl Strategy<Value = Case> {
-    let world = (specs(), machines(), any::<[bool; 5]>(), 0_u32..2, 0_usize..3);
-    let kind = (any::<bool>(), any::<bool>(), any::<bool>(), any::<bool>());
-    (world, kind).prop_map(|((case, machines, ready, gpus, stored), (byo, deleted, answering, unclaimed))| {
-        let mut case = if byo { case.byo() } else { case };
-        case.observed.machines = machines.into_iter().map(Arc::new).collect();
+    let world = (specs(), claims(), any::<[bool; 5]>(), 0_u32..2, 0_usize..3);
+    let kind = (0_usize..3, any::<bool>(), any::<bool>(), any::<bool>());
+    (world, kind).prop_map(|((case, claims, ready, gpus, stored), (mode, deleted, answering, unclaimed))| {
+        let mut case = match ClaimKind::ALL.get(mode) {
+            Some(kind) => case.claiming(*kind),
+            None => case.byo(),
+        };
+        case.observed.claims = claims;
         let nodes = ready.iter().zip(0_u32..).map(|(ready, ordinal)| node(&slot(ordinal), *ready, gpus));
         let labels = json!({"nvidia.com/gpu.product": "A100", "nvidia.com/gpu.count": "1", "nvidia.com/gpu.memory": "81920"});
         let extra = brought("x", ready[0], labels, gpus);
@@ -86,12 +93,23 @@ fn cases() -> impl Strategy<Value = Case> {
     })
 }
 
+fn claim_kind(kind: Kind) -> Option<ClaimKind> {
+    ClaimKind::ALL
+        .into_iter()
+        .find(|claim| Kind::from(*claim) == kind)
+}
+
 fn owned(metadata: &ObjectMeta) -> bool {
     metadata
         .owner_references
         .iter()
         .flatten()
         .any(|owner| owner.uid == UID)
+}
+
+fn is_own(claim: &Claim) -> bool {
+    let labels = claim.metadata().labels.as_ref().unwrap();
+    labels.get("kaito.sh/workspace-uid").is_none_or(|uid| uid == UID)
 }
 
 fn may_be_deleted(case: &Case, uid: &str) -> bool {
@@ -108,16 +126,8 @@ fn may_be_deleted(case: &Case, uid: &str) -> bool {
         .into_iter()
         .flatten()
         .any(|metadata| metadata.uid.as_deref() == Some(uid) && owned(metadata));
-    let is_mine = |machine: &Arc<Machine>| {
-        let label = machine
-            .metadata
-            .labels
-            .as_ref()
-            .unwrap()
-            .get("kaito.sh/workspace-uid");
-        machine.metadata.uid.as_deref() == Some(uid) && label.is_none_or(|label| label == UID)
-    };
-    mine || case.observed.machines.iter().any(is_mine)
+    let is_mine = |claim: &Claim| claim.uid() == uid && is_own(claim);
+    mine || case.observed.claims.iter().any(is_mine)
 }
 
 proptest! {
@@ -128,7 +138,7 @@ proptest! {
         let plan = case.plan();
         prop_assert_eq!(plan::check::check(&plan), vec![]);
         let mut shuffled = case;
-        shuffled.observed.machines.reverse();
+        shuffled.observed.claims.reverse();
         shuffled.observed.nodes.reverse();
         shuffled.observed.pods.reverse();
         prop_assert_eq!(&plan, &shuffled.plan());
@@ -141,12 +151,22 @@ proptest! {
         for write in &plan.writes {
             match write {
                 Write::Delete(delete) => prop_assert!(may_be_deleted(&case, &delete.uid), "{:?}", delete),
-                Write::Apply(manifest) if manifest.kind() == Kind::Machine => applied.push(manifest.target().name),
+                Write::Apply(manifest) if claim_kind(manifest.kind()).is_some() => applied.push(manifest.target()),
                 _ => {}
             }
         }
         let slots: Vec<String> = (0..8).map(slot).collect();
-        prop_assert!(applied.iter().all(|name| slots.contains(name)));
+        prop_assert!(applied.iter().all(|target| slots.contains(&target.name)));
+        for target in &applied {
+            prop_assert_eq!(claim_kind(target.kind), case.settings.mode.claim_kind());
+            let rival = case.observed.claims.iter().find(|claim| {
+                claim.name() == target.name && Kind::from(claim.claim_kind()) != target.kind
+            });
+            let held = case.observed.claims.iter().any(|claim| {
+                claim.name() == target.name && Kind::from(claim.claim_kind()) == target.kind
+            });
+            prop_assert!(held || rival.is_none(), "{:?} fills a slot that {:?} fills", target, rival);
+        }
         if case.settings.mode == ProvisionerMode::Byo {
             prop_assert!(applied.is_empty());
         }
@@ -162,8 +182,7 @@ proptest! {
             Finalizer::Ensure(_) => prop_assert!(live && !claimed),
             Finalizer::Release(_) => {
                 prop_assert!(!live && claimed);
-                let mine = |m: &Arc<Machine>| m.metadata.labels.as_ref().unwrap().get("kaito.sh/workspace-uid").is_none_or(|uid| uid == UID);
-                prop_assert!(!case.observed.machines.iter().any(mine));
+                prop_assert!(!case.observed.claims.iter().any(is_own));
             }
             Finalizer::Leave => prop_assert!(claimed || plan.is_quiet()),
         }

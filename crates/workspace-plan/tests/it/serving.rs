@@ -31,10 +31,7 @@ fn a_life_from_claim_to_answer() {
     );
     // The claim comes first and alone, whatever else is to be made.
     let mut launching = asked.clone().stored();
-    launching.observed.machines = vec![Arc::new(machine(
-        0,
-        Some(("AgentPoolCreating", "The pool is made.")),
-    ))];
+    launching.observed.claims = vec![machine(0, Some(("AgentPoolCreating", "The pool is made."))).into()];
     check(
         &launching,
         "ResourceReady",
@@ -96,8 +93,8 @@ fn a_model_that_spans_nodes_is_a_stateful_set_that_waits_for_all_of_them() {
 #[test]
 fn a_problem_of_a_machine_is_the_workspaces_problem_in_the_same_word() {
     let mut case = Case::serving("llama-3.3-70b-instruct").with_nodes(3, 1);
-    case.observed.machines[0] = Arc::new(machine(0, Some(("AgentPoolCreating", "The pool is made."))));
-    case.observed.machines[2] = Arc::new(machine(2, Some(("SubscriptionQuotaReached", "No quota left."))));
+    case.observed.claims[0] = machine(0, Some(("AgentPoolCreating", "The pool is made."))).into();
+    case.observed.claims[2] = machine(2, Some(("SubscriptionQuotaReached", "No quota left."))).into();
     let says = condition(&case.plan(), "ResourceReady");
     assert!(
         says.starts_with("False/SubscriptionQuotaReached: 1 of 3 Machines are ready; Machine ws"),
@@ -110,7 +107,7 @@ fn a_problem_of_a_machine_is_the_workspaces_problem_in_the_same_word() {
         "{says}"
     );
     // Another provisioner's word goes into the message.
-    case.observed.machines[2] = Arc::new(machine(2, Some(("SpotInterrupted", "Gone."))));
+    case.observed.claims[2] = machine(2, Some(("SpotInterrupted", "Gone."))).into();
     assert!(
         condition(&case.plan(), "ResourceReady").contains("Machine"),
         "no word is lost"
@@ -186,11 +183,11 @@ fn the_size_of_what_runs_is_fixed() {
 #[test]
 fn surplus_machines_go_only_while_nothing_runs() {
     let mut waiting = Case::serving("phi-4").with_nodes(1, 1);
-    waiting.observed.machines.push(Arc::new(machine(5, None)));
+    waiting.observed.claims.push(machine(5, None).into());
     let surplus = format!("delete Machine {}", slot(5));
     assert_eq!(deeds(&waiting.plan())[0], surplus);
     let mut running = Case::serving("phi-4").with_nodes(1, 1).stored();
-    running.observed.machines.push(Arc::new(machine(5, None)));
+    running.observed.claims.push(machine(5, None).into());
     assert_eq!(deeds(&running.plan()), [""; 0]);
 }
 
@@ -204,22 +201,22 @@ fn machines_of_a_dead_workspace_of_this_name_go_and_those_of_a_living_one_stay()
         .as_mut()
         .unwrap()
         .insert("kaito.sh/workspace-uid".into(), "uid-of-another".into());
-    case.observed.machines.push(Arc::new(other.clone()));
+    case.observed.claims.push(other.clone().into());
     assert_eq!(
         deeds(&case.plan()),
         [""; 0],
         "it is younger than the Workspace that was observed"
     );
     other.metadata.creation_timestamp = Some(parse(json!(objects::t(-600).to_string())));
-    *case.observed.machines.last_mut().unwrap() = Arc::new(other);
+    *case.observed.claims.last_mut().unwrap() = other.into();
     assert_eq!(deeds(&case.plan()), [format!("delete Machine {}", slot(9))]);
 }
 
 #[test]
 fn a_machine_that_goes_is_waited_for() {
     let mut case = Case::serving("phi-4").with_nodes(1, 1).stored();
-    let going = Arc::make_mut(&mut case.observed.machines[0]);
-    going.metadata.deletion_timestamp = Some(parse(json!(objects::t(0).to_string())));
+    let going = objects::metadata(&mut case.observed.claims[0]);
+    going.deletion_timestamp = Some(parse(json!(objects::t(0).to_string())));
     let plan = case.plan();
     assert_eq!(deeds(&plan), [""; 0]);
     assert!(condition(&plan, "MachineReady").starts_with("False/MachineNotReady: 0 of 1"));
@@ -228,14 +225,9 @@ fn a_machine_that_goes_is_waited_for() {
 #[test]
 fn a_machine_of_upstreams_fills_a_slot() {
     let mut case = Case::serving("phi-4").with_nodes(1, 1);
-    let legacy = Arc::make_mut(&mut case.observed.machines[0]);
-    legacy.metadata.name = Some("ws0123456789".into());
-    legacy
-        .metadata
-        .labels
-        .as_mut()
-        .unwrap()
-        .remove("kaito.sh/workspace-uid");
+    let legacy = objects::metadata(&mut case.observed.claims[0]);
+    legacy.name = Some("ws0123456789".into());
+    legacy.labels.as_mut().unwrap().remove("kaito.sh/workspace-uid");
     assert_eq!(deeds(&case.plan()), ["apply Service", "apply Deployment"]);
     assert_eq!(deeds(&case.deleted().plan()), ["delete Machine ws0123456789"]);
 }

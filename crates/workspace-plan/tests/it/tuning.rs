@@ -89,7 +89,7 @@ fn the_jobs_own_verdict_counts() {
 fn a_job_that_ended_needs_no_node() {
     let done = json!({"succeeded": 1, "conditions": [{"type": "Complete", "status": "True"}]});
     let mut case = with_status(done);
-    case.observed.machines.clear();
+    case.observed.claims.clear();
     case.observed.nodes.clear();
     let plan = case.plan();
     assert_eq!((deeds(&plan), state(&plan)), (vec![], "Succeeded".to_owned()));

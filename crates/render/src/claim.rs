@@ -1,0 +1,206 @@
+//! The claim that fills one slot of a Workspace, as a Machine or as a NodeClaim.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::api::core::v1::Taint;
+use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use kaito_api::machine::{MachineTemplateRef, Requirement, ResourceRequests};
+use kaito_api::node_claim::{NodeClaimRequirement, NodeClassRef};
+use kaito_api::{Machine, MachineSpec, NodeClaim, NodeClaimSpec, Workspace, labels, names};
+
+use crate::hardware::Hardware;
+use crate::{meta, scheduling};
+
+/// Disk of nodes for which nobody asked a size, in GiB: what AKS gives by default. Upstream's gpu-provisioner refuses
+/// NodeClaims that name none.
+const DISK_GIB: u32 = 128;
+
+/// What one claim's node must be.
+#[derive(Clone, Copy, Debug)]
+pub struct ClaimRequest<'a> {
+    /// Who wants it.
+    pub workspace: &'a Workspace,
+    /// Which slot it fills, from 0.
+    pub ordinal: u32,
+    /// What its node has.
+    pub hardware: &'a Hardware,
+    /// Disk of its node, in GiB; 0 leaves it to the provisioner.
+    pub disk_gib: u32,
+    /// `ubuntu` or `azurelinux`.
+    pub image_family: &'a str,
+}
+
+/// What an administrator says of all NodeClaims.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NodeClaimOptions {
+    /// Which provisioner is to answer.
+    pub class: NodeClassRef,
+    /// Capacity types that will do, such as `on-demand` and `spot`; empty leaves it to the provisioner.
+    pub capacity_types: Vec<String>,
+    /// Zones that will do; empty leaves it to the provisioner.
+    pub zones: Vec<String>,
+}
+
+impl Default for NodeClaimOptions {
+    fn default() -> Self {
+        Self {
+            class: NodeClassRef::kaito(),
+            capacity_types: Vec::new(),
+            zones: Vec::new(),
+        }
+    }
+}
+
+/// The claim as a Machine. Its name is a function of the slot, so that creating it twice creates it once.
+#[must_use]
+pub fn machine(request: &ClaimRequest<'_>) -> Machine {
+    let mut labels = slot_labels(request);
+    for (key, value) in [
+        (labels::PROVISIONER_NAME, labels::PROVISIONER_DEFAULT),
+        (labels::MANAGED_BY, labels::WORKSPACE_CONTROLLER),
+    ] {
+        labels.insert(key.to_owned(), value.to_owned());
+    }
+    let metadata = metadata(request, labels);
+    Machine {
+        spec: machine_spec(request, metadata.name.clone().unwrap_or_default()),
+        metadata,
+        status: None,
+    }
+}
+
+/// The claim as a NodeClaim of the same name.
+///
+/// Whoever answers puts its labels on the Node, kubelets by their own hand, which may set none of `kubernetes.io`: so
+/// it carries none but what a user's selector names.
+#[must_use]
+pub fn node_claim(request: &ClaimRequest<'_>, options: &NodeClaimOptions) -> NodeClaim {
+    let mut labels = slot_labels(request);
+    labels.insert(labels::NODE_POOL.to_owned(), labels::NODE_POOL_KAITO.to_owned());
+    if options.class.is_kaito() {
+        labels.insert(options.class.label(), options.class.name.clone());
+    }
+    NodeClaim {
+        metadata: metadata(request, labels),
+        spec: node_claim_spec(request, options),
+        status: None,
+    }
+}
+
+fn metadata(request: &ClaimRequest<'_>, labels: BTreeMap<String, String>) -> ObjectMeta {
+    let workspace = request.workspace;
+    let name = names::claim(
+        meta::namespace(workspace),
+        meta::name(workspace),
+        meta::uid(workspace),
+        request.ordinal,
+    );
+    ObjectMeta {
+        name: Some(name),
+        labels: Some(labels),
+        annotations: Some(annotations(request)),
+        ..ObjectMeta::default()
+    }
+}
+
+// The claim's labels become the Node's.
+fn slot_labels(request: &ClaimRequest<'_>) -> BTreeMap<String, String> {
+    let mut all = scheduling::node_labels(request.workspace, true);
+    all.insert(
+        labels::WORKSPACE_UID.to_owned(),
+        meta::uid(request.workspace).to_owned(),
+    );
+    all.insert(labels::ORDINAL.to_owned(), request.ordinal.to_string());
+    all
+}
+
+fn annotations(request: &ClaimRequest<'_>) -> BTreeMap<String, String> {
+    [
+        (labels::DO_NOT_DISRUPT.to_owned(), "true".to_owned()),
+        (
+            labels::NODE_IMAGE_FAMILY.to_owned(),
+            request.image_family.to_owned(),
+        ),
+    ]
+    .into()
+}
+
+fn machine_spec(request: &ClaimRequest<'_>, name: String) -> MachineSpec {
+    let hardware = request.hardware;
+    MachineSpec {
+        taints: taints(hardware),
+        requirements: vec![
+            Requirement::is_in(labels::INSTANCE_TYPE, &hardware.instance_type),
+            Requirement::is_in(labels::PROVISIONER_NAME, labels::PROVISIONER_DEFAULT),
+            Requirement::is_in(
+                labels::MACHINE_TYPE,
+                if hardware.accelerated { "gpu" } else { "cpu" },
+            ),
+            Requirement::is_in(labels::ARCH, "amd64"),
+            Requirement::is_in(labels::OS, "linux"),
+        ],
+        resources: Some(disk(request.disk_gib)),
+        machine_template_ref: Some(MachineTemplateRef {
+            name,
+            ..MachineTemplateRef::default()
+        }),
+        ..MachineSpec::default()
+    }
+}
+
+fn node_claim_spec(request: &ClaimRequest<'_>, options: &NodeClaimOptions) -> NodeClaimSpec {
+    let one = |key: &str, value: &str| NodeClaimRequirement::is_in(key, &[value]);
+    let some = |key: &str, values: &[String]| {
+        let values: Vec<&str> = values.iter().map(String::as_str).collect();
+        (!values.is_empty()).then(|| NodeClaimRequirement::is_in(key, &values))
+    };
+    let mut requirements = vec![
+        one(labels::INSTANCE_TYPE, &request.hardware.instance_type),
+        // A pool that does not exist: no Karpenter takes the node for one of its own to move about.
+        one(labels::NODE_POOL, labels::NODE_POOL_KAITO),
+        one(labels::OS, "linux"),
+    ];
+    requirements.extend(some(labels::CAPACITY_TYPE, &options.capacity_types));
+    requirements.extend(some(labels::ZONE, &options.zones));
+    // Karpenter waits until the Node offers whatever is requested, and no Node offers `storage`; there the node class
+    // tells the size of the disk.
+    let gib = match request.disk_gib {
+        0 => DISK_GIB,
+        asked => asked,
+    };
+    NodeClaimSpec {
+        taints: taints(request.hardware),
+        requirements,
+        resources: options.class.is_kaito().then(|| disk(gib)),
+        node_class_ref: options.class.clone(),
+        // Karpenter ends nodes after 30 days unless told otherwise.
+        expire_after: Some("Never".to_owned()),
+        ..NodeClaimSpec::default()
+    }
+}
+
+fn disk(gib: u32) -> ResourceRequests {
+    let size = if gib == 0 {
+        "0".to_owned()
+    } else {
+        format!("{gib}Gi")
+    };
+    ResourceRequests {
+        requests: [("storage".to_owned(), Quantity(size))].into(),
+    }
+}
+
+fn taints(hardware: &Hardware) -> Vec<Taint> {
+    let gpu = Taint {
+        key: labels::GPU_TAINT.to_owned(),
+        value: Some(labels::GPU_TAINT_VALUE.to_owned()),
+        effect: "NoSchedule".to_owned(),
+        ..Taint::default()
+    };
+    if hardware.accelerated {
+        vec![gpu]
+    } else {
+        Vec::new()
+    }
+}
