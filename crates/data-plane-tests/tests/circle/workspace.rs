@@ -1,5 +1,6 @@
 //! What the operator makes of a Workspace, on one node that was brought along and has no GPU.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -7,7 +8,7 @@ use k8s_openapi::api::core::v1::PodSpec;
 use kaito_api::{Workspace, labels};
 use plan::{Manifest, Write};
 use preset_catalog::Catalog;
-use render::{Downloads, Images};
+use render::{Downloads, Images, NodeClaimOptions};
 use serde_json::{Value, json};
 use workspace_plan::{Observed, PresetLookup, ProvisionerMode, Settings, Workloads};
 
@@ -15,6 +16,7 @@ use workspace_plan::{Observed, PresetLookup, ProvisionerMode, Settings, Workload
 pub(crate) fn settings(downloads: Downloads) -> Settings {
     Settings {
         mode: ProvisionerMode::Byo,
+        node_claims: NodeClaimOptions::default(),
         cloud: instance_types::Cloud::Azure,
         node_image_family: "ubuntu".to_owned(),
         images: Images::default(),
@@ -50,7 +52,8 @@ pub(crate) fn applied(workspace: Workspace, settings: &Settings) -> Vec<Manifest
     let observed = Observed {
         workspace: Arc::new(workspace),
         preset: PresetLookup::Found(Arc::new(preset)),
-        machines: Vec::new(),
+        claims: Vec::new(),
+        lost: BTreeMap::new(),
         nodes: vec![Arc::new(serde_json::from_value(node).unwrap())],
         workloads: Workloads::default(),
         pods: Vec::new(),
