@@ -10,15 +10,18 @@ use crate::args::Format;
 /// Columns that a table may take.
 const WIDTH: u16 = 100;
 
-/// The value as text that programs read.
+/// The value as text that programs read, keys in alphabetical order.
 ///
 /// # Errors
 /// Not for values that are made here.
 pub(crate) fn serialized(format: Format, value: &Value) -> anyhow::Result<String> {
+    // They are in it anyhow unless something that is built together with this switches on a feature of serde_json.
+    let mut value = value.clone();
+    value.sort_all_objects();
     match format {
-        Format::Yaml => serde_saphyr::to_string(value).context("the answer can't be written as YAML"),
+        Format::Yaml => serde_saphyr::to_string(&value).context("the answer can't be written as YAML"),
         Format::Json | Format::Table => {
-            let json = serde_json::to_string_pretty(value).context("the answer can't be written as JSON")?;
+            let json = serde_json::to_string_pretty(&value).context("the answer can't be written as JSON")?;
             Ok(format!("{json}\n"))
         }
     }

@@ -13,7 +13,10 @@ pub fn stamped(mut manifest: Manifest) -> Manifest {
     if let Some(annotations) = manifest.metadata_mut().annotations.as_mut() {
         annotations.remove(RENDERED_HASH);
     }
-    let digest = kaito_api::names::digest(&[&manifest.to_value().to_string()]);
+    let mut value = manifest.to_value();
+    // In one order, whatever features of serde_json else is built together with this switches on.
+    value.sort_all_objects();
+    let digest = kaito_api::names::digest(&[&value.to_string()]);
     manifest
         .metadata_mut()
         .annotations

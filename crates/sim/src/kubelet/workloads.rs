@@ -210,10 +210,11 @@ fn delete(api: &mut ApiServer, pod: &ObjectRef) {
 }
 
 fn revision(owner: &Value) -> String {
-    let template = json::at(owner, &["spec", "template"])
-        .map(Value::to_string)
+    let mut template = json::at(owner, &["spec", "template"])
+        .cloned()
         .unwrap_or_default();
-    kaito_api::names::digest(&[&template])[..10].to_owned()
+    template.sort_all_objects();
+    kaito_api::names::digest(&[&template.to_string()])[..10].to_owned()
 }
 
 fn is_of(pod: &Value, revision: &str) -> bool {
