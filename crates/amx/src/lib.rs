@@ -195,7 +195,7 @@ mod imp {
     }
 
     /// The same for the upper 16 rows. Few rows are done before the next step of the right factor has come from memory, so each line of a
-    /// step asks for the one that comes four steps later.
+    /// step asks for the one that comes two steps later.
     fn half(left: &[Rows], right: &[Pairs], shapes: &Shapes, out: &mut Sums) {
         #[expect(unsafe_code, reason = "the instructions exist in assembly only")]
         // SAFETY: as above; of `left` and `out` the upper halves are touched. A prefetch is a hint that faults at no address.
@@ -211,8 +211,8 @@ mod imp {
                 "tileloadd tmm7, [{right} + {line}*1 + 64]",
                 "tdpbf16ps tmm1, tmm4, tmm7",
                 ".irp line, 0,64,128,192,256,320,384,448,512,576,640,704,768,832,896,960",
-                "prefetcht0 [{right} + 8192 + \\line]",
-                "prefetcht0 [{right} + 9216 + \\line]",
+                "prefetcht0 [{right} + 4096 + \\line]",
+                "prefetcht0 [{right} + 5120 + \\line]",
                 ".endr",
                 "add {left}, 2048",
                 "add {right}, 2048",
