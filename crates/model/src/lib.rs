@@ -30,7 +30,7 @@ pub use chat::ChatTemplate;
 pub use config::{Generation, Spec};
 pub use decoder::{Decoder, Progress, Segment, Want};
 pub use error::{Error, Result};
-pub use kernels::exp;
+pub use kernels::{exp, gated};
 pub use linear::Precision;
 pub use lora::Lora;
 pub use spelling::Spelling;

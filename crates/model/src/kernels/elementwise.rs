@@ -48,8 +48,8 @@ pub(crate) fn rotate(head: &mut [f32], cos: &[f32], sin: &[f32]) {
     }
 }
 
-/// `activation(gate) · up` into `out`.
-pub(crate) fn gated(activation: Activation, gate: &[f32], up: &[f32], out: &mut [f32]) {
+/// `activation(gate) · up` into `out`, as far as the shortest of them goes.
+pub fn gated(activation: Activation, gate: &[f32], up: &[f32], out: &mut [f32]) {
     super::arch().dispatch(Gated {
         activation,
         gate,

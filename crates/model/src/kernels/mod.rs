@@ -19,8 +19,8 @@ mod whole;
 
 pub(crate) use activations::Activations;
 pub(crate) use attend::{Attention, attend};
-pub use elementwise::exp;
-pub(crate) use elementwise::{gated, rms_norm, rotate, softcap};
+pub use elementwise::{exp, gated};
+pub(crate) use elementwise::{rms_norm, rotate, softcap};
 pub(crate) use panels::{Panels, ROWS, Weights};
 pub(crate) use product::{Operand, Product, STREAMS};
 

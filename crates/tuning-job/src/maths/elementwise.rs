@@ -99,35 +99,10 @@ pub(crate) fn gated(activation: Activation, both: &[f32], width: usize) -> Vec<f
         .for_each(|(out, both)| {
             for (out, both) in out.chunks_exact_mut(width).zip(both.chunks_exact(2 * width)) {
                 let (gate, up) = both.split_at(width);
-                Arch::new().dispatch(Gated {
-                    activation,
-                    gate,
-                    up,
-                    out,
-                });
+                model::gated(activation, gate, up, out);
             }
         });
     out
-}
-
-struct Gated<'a> {
-    activation: Activation,
-    gate: &'a [f32],
-    up: &'a [f32],
-    out: &'a mut [f32],
-}
-
-impl WithSimd for Gated<'_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn with_simd<S: Simd>(self, _: S) {
-        let all = self.out.iter_mut().zip(self.gate).zip(self.up);
-        match self.activation {
-            Activation::Silu => all.for_each(|((out, gate), up)| *out = silu(*gate).0 * up),
-            Activation::GeluTanh => all.for_each(|((out, gate), up)| *out = gelu(*gate).0 * up),
-        }
-    }
 }
 
 /// Derivatives of gate and up, written over `both`.
