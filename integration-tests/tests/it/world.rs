@@ -128,38 +128,28 @@ impl World {
 
     /// The Machines of one Workspace.
     pub(crate) async fn machines(&self, name: &str) -> Result<Vec<Machine>> {
-        let selector = format!(
-            "kaito.sh/workspace={name},kaito.sh/workspacenamespace={}",
-            self.namespace
-        );
-        Ok(Api::all(self.client.clone())
-            .list(&ListParams::default().labels(&selector))
-            .await?
-            .items)
+        let all = Api::all(self.client.clone());
+        Ok(all.list(&self.labelled(name)).await?.items)
     }
 
     /// The NodeClaims of one Workspace.
     pub(crate) async fn node_claims(&self, name: &str) -> Result<Vec<NodeClaim>> {
-        let selector = format!(
-            "kaito.sh/workspace={name},kaito.sh/workspacenamespace={}",
-            self.namespace
-        );
-        Ok(Api::all(self.client.clone())
-            .list(&ListParams::default().labels(&selector))
-            .await?
-            .items)
+        let all = Api::all(self.client.clone());
+        Ok(all.list(&self.labelled(name)).await?.items)
     }
 
     /// The Nodes of one Workspace.
     pub(crate) async fn nodes(&self, name: &str) -> Result<Vec<Node>> {
-        let selector = format!(
+        let all = Api::all(self.client.clone());
+        Ok(all.list(&self.labelled(name)).await?.items)
+    }
+
+    /// Chooses what carries the labels of one Workspace.
+    fn labelled(&self, name: &str) -> ListParams {
+        ListParams::default().labels(&format!(
             "kaito.sh/workspace={name},kaito.sh/workspacenamespace={}",
             self.namespace
-        );
-        Ok(Api::all(self.client.clone())
-            .list(&ListParams::default().labels(&selector))
-            .await?
-            .items)
+        ))
     }
 
     /// The played cloud's control surface.
