@@ -3,9 +3,9 @@
 {{- .Values.fullnameOverride | default .Release.Name | replace "." "-" | trunc 42 | trimSuffix "-" -}}
 {{- end -}}
 
-{{/* The ConfigMap in which preset-registry publishes the catalogue for admission. */}}
-{{- define "kaito.catalogueName" -}}
-{{ include "kaito.fullname" . }}-catalogue
+{{/* The ConfigMap in which preset-registry publishes the catalog for admission. */}}
+{{- define "kaito.catalogName" -}}
+{{ include "kaito.fullname" . }}-catalog
 {{- end -}}
 
 {{/* Whether gpu-provisioner is part of this release: "true" or nothing. */}}
@@ -242,7 +242,7 @@ metadata:
   labels:
     {{- include "kaito.labels" . | nindent 4 }}
 rules:
-  # A name can't be required of what is created.
+  # A name cannot be required of what is created.
   - apiGroups: [coordination.k8s.io]
     resources: [leases]
     verbs: [create]

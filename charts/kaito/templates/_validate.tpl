@@ -1,4 +1,4 @@
-{{/* What values.schema.json can't say: settings that don't go together, each with what to do about it. */}}
+{{/* What values.schema.json cannot say: settings that don't go together, each with what to do about it. */}}
 {{- define "kaito.validate" -}}
 {{- if include "kaito.provisioner" . -}}
 {{- if ne .Values.cloudProvider "azure" -}}
@@ -23,7 +23,7 @@
 {{- if eq .Values.nodeProvisioner "nodeclaim" -}}
 {{- if include "kaito.ownNodeClass" . -}}
 {{- if .Values.nodeClaim.zones -}}
-{{- fail "gpu-provisioner can't choose zones: leave nodeClaim.zones empty, or set nodeClaim.nodeClassRef to a class of a Karpenter that can." -}}
+{{- fail "gpu-provisioner cannot choose zones: leave nodeClaim.zones empty, or set nodeClaim.nodeClassRef to a class of a Karpenter that can." -}}
 {{- end -}}
 {{- if and .Values.nodeClaim.capacityTypes (not (has "on-demand" .Values.nodeClaim.capacityTypes)) -}}
 {{- fail "gpu-provisioner makes on-demand nodes only: leave nodeClaim.capacityTypes empty, or add on-demand." -}}

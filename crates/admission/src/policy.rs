@@ -1,7 +1,7 @@
 //! What a policy is, and its form for the API server.
 //!
 //! Every expression is written so that a missing field is no error; those of [`crate::SHAPE`] are refusals when they
-//! fail to evaluate, those of [`crate::CATALOGUE`] are not.
+//! fail to evaluate, those of [`crate::CATALOG`] are not.
 
 use serde_json::{Value, json};
 
@@ -28,7 +28,7 @@ pub struct Rule {
 /// Rules that are evaluated together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Policy {
-    /// Whether an expression that can't be evaluated refuses the object. A damaged catalogue must stop nobody.
+    /// Whether an expression that cannot be evaluated refuses the object. A damaged catalog must stop nobody.
     pub fail_closed: bool,
     /// In the order in which they may use each other. `variables.makesNodes`, whether nodes are made for Workspaces
     /// rather than brought along, comes before them and from whoever installs the policy.

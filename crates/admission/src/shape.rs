@@ -1,5 +1,5 @@
-//! Rules that need the object alone and that the CRD can't hold: its CEL sees neither annotations nor how nodes are
-//! provided, and can't look into schemaless fields.
+//! Rules that need the object alone and that the CRD cannot hold: its CEL sees neither annotations nor how nodes are
+//! provided, and cannot look into schemaless fields.
 
 use crate::policy::{Policy, Rule, Variable, rule, variable};
 

@@ -1,11 +1,11 @@
-//! The catalogue as the keys and values of a ConfigMap, in the form in which [`crate::CATALOGUE`] reads it.
+//! The catalog as the keys and values of a ConfigMap, in the form in which [`crate::CATALOG`] reads it.
 //!
-//! Whether a model fits is asked of `preset_catalog::fit`, and only its answers are written down. Equal catalogues give
+//! Whether a model fits is asked of `preset_catalog::fit`, and only its answers are written down. Equal catalogs give
 //! equal tables. Whoever publishes it knows Kubernetes; this module does not.
 //!
 //! | key | value |
 //! |---|---|
-//! | `format`, `version`, `cloud` | [`FORMAT`], the version of the catalogue, the cloud of the instance types |
+//! | `format`, `version`, `cloud` | [`FORMAT`], the version of the catalog, the cloud of the instance types |
 //! | `open` | `no`; `hub` when names with a slash are for a model hub to judge; `all` when the table holds no presets |
 //! | `default-context` | tokens that are sized for when nobody says otherwise |
 //! | `instance-types`, `gpu-instance-types` | names, the cheapest first; the second without those that have no NVIDIA GPU |
@@ -40,9 +40,9 @@ pub enum Unlisted {
     MayBeOnHub,
 }
 
-/// The table of a catalogue for one cloud.
+/// The table of a catalog for one cloud.
 ///
-/// A catalogue whose table exceeds [`MAX_BYTES`] gives one without presets, which refuses none.
+/// A catalog whose table exceeds [`MAX_BYTES`] gives one without presets, which refuses none.
 #[must_use]
 pub fn table(
     presets: &Catalog,
@@ -317,7 +317,7 @@ mod tests {
     }
 
     #[test]
-    fn a_catalogue_too_large_refuses_nobody() {
+    fn a_catalog_too_large_refuses_nobody() {
         let many: Vec<(String, String)> = (0..3000)
             .map(|n| {
                 let text = format!(

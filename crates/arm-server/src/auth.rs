@@ -200,7 +200,7 @@ async fn check_assertion(config: &Config, assertion: &str) -> Result<(), Refusal
         Some(path) => match tokio::fs::read_to_string(path).await {
             Ok(text) => !assertion.is_empty() && text.trim() == assertion,
             Err(error) => {
-                tracing::warn!(%error, path = %path.display(), "the token file can't be read");
+                tracing::warn!(%error, path = %path.display(), "the token file cannot be read");
                 false
             }
         },

@@ -1,4 +1,4 @@
-//! The catalogue of errors, in the words of the recorded service.
+//! The catalog of errors, in the words of the recorded service.
 //!
 //! Builds bodies only; who gets one is the faults' and the world's business.
 
@@ -7,7 +7,7 @@ use serde_json::json;
 
 use crate::envelope::{ArmError, ErrorBody, RetryAfter, flat, html, nested, wrapped};
 
-/// An error of the catalogue.
+/// An error of the catalog.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[expect(missing_docs, reason = "the words of each are below, beside its name")]

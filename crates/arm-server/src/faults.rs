@@ -72,11 +72,11 @@ impl FaultRule {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
 pub enum Action {
-    /// It is refused with an error of the catalogue.
+    /// It is refused with an error of the catalog.
     Respond {
         /// The error.
         error: Named,
-        /// `Retry-After` in seconds, instead of the catalogue's.
+        /// `Retry-After` in seconds, instead of the catalog's.
         #[serde(default)]
         retry_after: Option<u64>,
         /// The request is carried out all the same.
@@ -118,7 +118,7 @@ pub enum Action {
 }
 
 impl Action {
-    /// A refusal in the catalogue's words.
+    /// A refusal in the catalog's words.
     #[must_use]
     pub fn respond(error: Named) -> Self {
         Self::Respond {

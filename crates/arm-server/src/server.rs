@@ -20,10 +20,10 @@ const GRACE: Duration = Duration::from_secs(2);
 /// Bodies are small: a pool has a few dozen labels.
 const BODY_LIMIT: usize = 1 << 20;
 
-/// The server can't be started.
+/// The server cannot be started.
 #[derive(Debug, thiserror::Error)]
 pub enum ServeError {
-    /// The address can't be bound.
+    /// The address cannot be bound.
     #[error("cannot listen on {address}: {error}")]
     Bind {
         /// The address.
@@ -79,7 +79,7 @@ impl Drop for ServerHandle {
 /// Starts a server in this runtime.
 ///
 /// # Errors
-/// When the address can't be bound or the Kubernetes cluster's configuration can't be used.
+/// When the address cannot be bound or the Kubernetes cluster's configuration cannot be used.
 pub async fn serve(config: Config) -> Result<ServerHandle, ServeError> {
     let booter = match &config.kubeconfig {
         Some(path) => Some(

@@ -55,7 +55,7 @@ impl Markers {
         use std::io::Read as _;
         let mut reason = Vec::new();
         if let Ok(file) = std::fs::File::open(&self.failed) {
-            // A reason that can't be read is as good as none.
+            // A reason that cannot be read is as good as none.
             let _ = file.take(REASON_BYTES as u64).read_to_end(&mut reason);
         }
         let reason = String::from_utf8_lossy(&reason);

@@ -55,13 +55,13 @@ pub struct AzureArgs {
     pub unlimited_requests: bool,
 }
 
-/// Flags or variables that can't be used.
+/// Flags or variables that cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ArgsError {
     /// Not given, or blank.
     #[error("{0} is not set")]
     Missing(&'static str),
-    /// An address that can't be used.
+    /// An address that cannot be used.
     #[error("{variable}: {error}")]
     Endpoint {
         /// The variable it came from.
@@ -69,7 +69,7 @@ pub enum ArgsError {
         /// What is wrong with it.
         error: EndpointError,
     },
-    /// The provider can't be made of them.
+    /// The provider cannot be made of them.
     #[error(transparent)]
     Connect(#[from] ConnectError),
 }
@@ -78,7 +78,7 @@ impl AzureArgs {
     /// The configuration.
     ///
     /// # Errors
-    /// When a variable is missing or an address can't be used.
+    /// When a variable is missing or an address cannot be used.
     pub fn config(&self) -> Result<AzureConfig, ArgsError> {
         let endpoint = |variable, text: &str| {
             Endpoint::parse(text, self.allow_insecure_endpoints)
@@ -131,7 +131,7 @@ impl AzureArgs {
     /// The provider; asks Azure for nothing yet.
     ///
     /// # Errors
-    /// As [`Self::config`], and when the token file can't be read.
+    /// As [`Self::config`], and when the token file cannot be read.
     pub fn provider(&self) -> Result<AzureProvider, ArgsError> {
         Ok(AzureProvider::new(self.config()?, self.settings())?)
     }

@@ -48,7 +48,7 @@ impl Default for Settings {
     }
 }
 
-/// The provider can't be made.
+/// The provider cannot be made.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ConnectError {
     /// No HTTP client.

@@ -36,7 +36,7 @@ pub(crate) struct RenewableCredential {
 
 impl RenewableCredential {
     /// # Errors
-    /// When the token file can't be read or a name is malformed.
+    /// When the token file cannot be read or a name is malformed.
     pub(crate) fn new(identity: Identity, transport: Transport) -> Result<Self, ConnectError> {
         let current = exchange(&identity, &transport).map_err(|e| ConnectError::Identity(e.to_string()))?;
         Ok(Self {
@@ -46,7 +46,7 @@ impl RenewableCredential {
         })
     }
 
-    /// Drops every cached token. When the token file can't be read now, the old credential stays: it may still
+    /// Drops every cached token. When the token file cannot be read now, the old credential stays: it may still
     /// be good, and the next request says so otherwise.
     pub(crate) fn renew(&self) {
         match exchange(&self.identity, &self.transport) {

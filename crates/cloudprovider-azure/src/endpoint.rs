@@ -5,7 +5,7 @@
 
 use azure_core::http::Url;
 
-/// A base address that can't be used.
+/// A base address that cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum EndpointError {
     /// Not an absolute URL.

@@ -27,7 +27,7 @@ impl AzureProvider {
     /// Reads the identity's token file; asks Azure for nothing yet.
     ///
     /// # Errors
-    /// When the token file can't be read or no HTTP client can be made.
+    /// When the token file cannot be read or no HTTP client can be made.
     pub fn new(config: AzureConfig, settings: Settings) -> Result<Self, ConnectError> {
         let arm = ArmClient::new(config, &settings)?;
         Ok(Self {

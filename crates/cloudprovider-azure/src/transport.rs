@@ -18,7 +18,7 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// The transport for pipelines that speak to these endpoints.
 ///
 /// # Errors
-/// When the HTTP client can't be made, for want of root certificates for instance.
+/// When the HTTP client cannot be made, for want of root certificates for instance.
 pub(crate) fn transport(endpoints: &[&Endpoint]) -> Result<Transport, ConnectError> {
     install_crypto();
     let plain: Vec<(String, u16)> = endpoints

@@ -24,7 +24,7 @@ pub struct ProviderError {
 pub enum ErrorClass {
     /// The thing asked for is not there, and the cluster is: never inferred from another error.
     NotFound,
-    /// The instance type can't be had in this place at all.
+    /// The instance type cannot be had in this place at all.
     SkuUnavailable,
     /// A quota is used up.
     Quota,

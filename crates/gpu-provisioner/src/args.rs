@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use clap::Parser;
 use jiff::SignedDuration;
-use machine_plan::Settings;
+use nodeclaim_plan::Settings;
 
 /// Answers Machines and NodeClaims with AKS agent pools of one node.
 #[derive(Clone, Debug, Parser)]

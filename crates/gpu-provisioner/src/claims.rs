@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use kaito_api::{Claim, ClaimKind, Machine, NodeClaim};
-use machine_plan::managed;
+use nodeclaim_plan::managed;
 use operator_runtime::{Key, Store, Trigger, Watched};
 
 /// An object that is a claim.

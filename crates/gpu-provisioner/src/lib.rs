@@ -1,6 +1,6 @@
 //! The gpu-provisioner: from a Machine or a NodeClaim to an agent pool of one node, and back.
 //!
-//! A shell around `machine_plan`: it watches, keeps the snapshot of the cloud's pools, and hands plans to
+//! A shell around `nodeclaim_plan`: it watches, keeps the snapshot of the cloud's pools, and hands plans to
 //! `operator_runtime` to carry out. It decides nothing.
 
 pub mod args;

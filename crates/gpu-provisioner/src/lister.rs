@@ -11,7 +11,7 @@ use jiff::Timestamp;
 use kaito_api::conditions::ClaimConditionType;
 use kaito_api::{Claim, Machine, NodeClaim, labels};
 use kube::{Api, Client, ResourceExt as _};
-use machine_plan::{Settings, garbage, managed};
+use nodeclaim_plan::{Settings, garbage, managed};
 use operator_runtime::Key;
 use telemetry::{Counter, Gauge, Metrics};
 use tokio_util::sync::CancellationToken;
@@ -119,7 +119,7 @@ impl Lister {
             Err(error) => {
                 *failures = failures.saturating_add(1);
                 self.metrics.listings.inc([error.class.label()]);
-                tracing::warn!(class = error.class.label(), %error, "agent pools can't be listed");
+                tracing::warn!(class = error.class.label(), %error, "agent pools cannot be listed");
                 self.wake_unsettled();
                 let backoff = self.intervals.busy * 2u32.saturating_pow((*failures).min(6));
                 let asked = error

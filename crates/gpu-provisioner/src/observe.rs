@@ -8,7 +8,7 @@ use k8s_openapi::api::core::v1::{Node, Pod};
 use k8s_openapi::api::storage::v1::VolumeAttachment;
 use kaito_api::{Claim, labels};
 use kube::ResourceExt as _;
-use machine_plan::Observed;
+use nodeclaim_plan::Observed;
 use operator_runtime::Index;
 
 use crate::claims::Claims;

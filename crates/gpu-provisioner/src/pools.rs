@@ -267,5 +267,4 @@ fn unexplained() -> ProviderError {
 }
 
 #[cfg(test)]
-#[path = "pools_tests.rs"]
 mod tests;

@@ -27,7 +27,7 @@ const GRACE: Duration = Duration::from_secs(20);
 /// Runs the program until SIGTERM or SIGINT, or until the lease is lost.
 ///
 /// # Errors
-/// When an address can't be bound, the configuration is wrong, or a task fails.
+/// When an address cannot be bound, the configuration is wrong, or a task fails.
 pub async fn run(args: Args) -> anyhow::Result<()> {
     operator_runtime::install_tls_provider();
     let _guard = telemetry::init(&args.telemetry, NAME)?;
@@ -156,7 +156,7 @@ async fn serve_admin(
     for address in addresses {
         let listener = TcpListener::bind(address)
             .await
-            .with_context(|| format!("{address} can't be bound"))?;
+            .with_context(|| format!("{address} cannot be bound"))?;
         tasks.spawn("admin", admin.clone().serve(listener, tasks.token()));
     }
     Ok(())

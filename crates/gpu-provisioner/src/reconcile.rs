@@ -8,7 +8,7 @@ use cloudprovider::{CloudCall, PoolLookup, ProviderError};
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Node;
 use kaito_api::ClaimKind;
-use machine_plan::{Observed, Settings, node_orphan};
+use nodeclaim_plan::{Observed, Settings, node_orphan};
 use operator_runtime::{Error, Key, Reconciler};
 use plan::{Kind, Plan};
 
@@ -61,7 +61,7 @@ impl<K: ClaimObject> Reconciler for ClaimsOf<K> {
     }
 
     fn plan(&self, now: Timestamp, observed: &Observed) -> Plan<CloudCall> {
-        machine_plan::plan(now, observed, &self.settings)
+        nodeclaim_plan::plan(now, observed, &self.settings)
     }
 
     async fn call(&self, object: &K, call: CloudCall) -> Result<Option<Duration>, Error> {

@@ -1,6 +1,6 @@
 //! `config.json` (or `params.json` of Mistral's own layout): the shape of a model.
 //!
-//! The keys and their order are those of KAITO 0.12's catalogue generator. Where layers differ in what they keep of
+//! The keys and their order are those of KAITO 0.12's catalog generator. Where layers differ in what they keep of
 //! the context, all are counted as keeping the whole, which is the safe side.
 
 use std::collections::BTreeMap;
@@ -186,7 +186,7 @@ fn is_generative(architecture: &str) -> bool {
         "LMHeadModel",
         "ChatModel",
     ];
-    // Models that the catalogue has, whatever they are called.
+    // Models that the catalog has, whatever they are called.
     const NAMES: [&str; 3] = ["NemotronH_Nano_VL_V2", "ChatGLMModel", "InternVLChatModel"];
     let is_name = !architecture.is_empty()
         && architecture.len() <= 128
@@ -196,7 +196,7 @@ fn is_generative(architecture: &str) -> bool {
     is_name && (ENDINGS.iter().any(|ending| architecture.ends_with(ending)) || NAMES.contains(&architecture))
 }
 
-/// `max_length` of a generation_config.json; a text that can't be read says nothing.
+/// `max_length` of a generation_config.json; a text that cannot be read says nothing.
 pub(crate) fn max_length(text: &str) -> Option<u64> {
     #[derive(serde::Deserialize)]
     struct GenerationConfig {
@@ -289,5 +289,4 @@ fn is_wanted(key: &str) -> bool {
 }
 
 #[cfg(test)]
-#[path = "config_tests.rs"]
 mod tests;

@@ -54,7 +54,7 @@ impl ModelInfo {
     /// Reads the hub's answer.
     ///
     /// # Errors
-    /// When it is not such an answer, or names what can't be a repository or a commit.
+    /// When it is not such an answer, or names what cannot be a repository or a commit.
     pub fn parse(json: &[u8]) -> Result<Self, MetadataError> {
         let answer: Answer = serde_json::from_slice(json).map_err(|error| MetadataError::Malformed {
             file: FILE,

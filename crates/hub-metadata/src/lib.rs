@@ -1,4 +1,4 @@
-//! From what a model hub says about a model to its preset, by the rules of the catalogue.
+//! From what a model hub says about a model to its preset, by the rules of the catalog.
 //!
 //! Reads texts: the hub's answer about the model, `config.json`, `generation_config.json` and the index of the
 //! weight files. They come from strangers, so nothing in them is believed before it is checked, and nothing is
@@ -26,7 +26,7 @@ pub enum MetadataError {
     #[error("the hub names the revision `{0}`, which is not a commit")]
     BadRevision(String),
     /// A file is not the JSON it should be.
-    #[error("{file} can't be read: {message}")]
+    #[error("{file} cannot be read: {message}")]
     Malformed {
         /// The file.
         file: &'static str,
@@ -42,7 +42,7 @@ pub enum MetadataError {
         what: &'static str,
     },
     /// A number is out of any sensible range.
-    #[error("{file} has {value} as {what}, which can't be")]
+    #[error("{file} has {value} as {what}, which cannot be")]
     Absurd {
         /// The file.
         file: &'static str,

@@ -33,7 +33,7 @@ impl Sources {
     /// The preset of the model.
     ///
     /// # Errors
-    /// When the texts can't be read, leave out what sizing needs, or are of a model that can't be served.
+    /// When the texts cannot be read, leave out what sizing needs, or are of a model that cannot be served.
     pub fn preset(&self) -> Result<Preset, MetadataError> {
         let id = HubId::parse(&self.id)?;
         let revision = Revision::parse(&self.revision)?;
@@ -69,5 +69,4 @@ fn mistral_architecture(repository: &str) -> &'static str {
 }
 
 #[cfg(test)]
-#[path = "sources_tests.rs"]
 mod tests;

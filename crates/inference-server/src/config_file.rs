@@ -45,12 +45,12 @@ pub(crate) fn complete(args: Args) -> anyhow::Result<Args> {
         return Ok(args);
     };
     let text = read(&path)?;
-    let file = parse(&text).with_context(|| format!("{} can't be used", path.display()))?;
+    let file = parse(&text).with_context(|| format!("{} cannot be used", path.display()))?;
     Ok(merged(args, &file))
 }
 
 fn read(path: &Path) -> anyhow::Result<String> {
-    let failed = || format!("{} can't be read", path.display());
+    let failed = || format!("{} cannot be read", path.display());
     let length = std::fs::metadata(path).with_context(failed)?.len();
     anyhow::ensure!(length <= BYTES, "{} is larger than {BYTES} bytes", path.display());
     std::fs::read_to_string(path).with_context(failed)

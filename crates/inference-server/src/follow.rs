@@ -20,13 +20,13 @@ pub(crate) type Contents = Vec<Vec<u8>>;
 /// Reads all of the files.
 ///
 /// # Errors
-/// When one can't be read or is larger than a Secret can be.
+/// When one cannot be read or is larger than a Secret can be.
 pub(crate) fn read(files: &[PathBuf]) -> anyhow::Result<Contents> {
     files.iter().map(|path| read_one(path)).collect()
 }
 
 fn read_one(path: &Path) -> anyhow::Result<Vec<u8>> {
-    let failed = || format!("{} can't be read", path.display());
+    let failed = || format!("{} cannot be read", path.display());
     let mut bytes = Vec::new();
     let file = File::open(path).with_context(failed)?;
     file.take(BYTES + 1)
@@ -40,7 +40,7 @@ fn read_one(path: &Path) -> anyhow::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// Hands what the files hold to `take` whenever it is something else than `known`, for ever. What can't be read or taken is told,
+/// Hands what the files hold to `take` whenever it is something else than `known`, for ever. What cannot be read or taken is told,
 /// and what was taken last stays.
 pub(crate) async fn follow(
     files: Vec<PathBuf>,

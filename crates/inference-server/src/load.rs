@@ -31,7 +31,7 @@ pub(crate) struct Served {
     /// How the model writes calls of functions, if its template tells.
     pub(crate) calls: Option<Form>,
     pub(crate) generation: Generation,
-    /// Makes forms for answers, or says why this model can't have any.
+    /// Makes forms for answers, or says why this model cannot have any.
     pub(crate) guides: Result<Compiler, Refusal>,
     /// Most positions of a request.
     pub(crate) context: usize,
@@ -86,7 +86,7 @@ pub(crate) fn load(
         .num_threads(threads.max(1))
         .thread_name(|index| format!("compute-{index}"))
         .build()
-        .context("threads can't be started")?;
+        .context("threads cannot be started")?;
     let told = |share: f32| {
         measure.loaded(share);
         progress(share);
@@ -184,7 +184,7 @@ fn template(args: &Args, dir: &Path) -> anyhow::Result<Option<ChatTemplate>> {
     let source = if given.contains('{') || given.contains('\n') {
         given.replace("\\n", "\n").replace("\\t", "\t")
     } else {
-        std::fs::read_to_string(given).with_context(|| format!("--chat-template {given} can't be read"))?
+        std::fs::read_to_string(given).with_context(|| format!("--chat-template {given} cannot be read"))?
     };
     Ok(Some(ChatTemplate::with_source(dir, source)?))
 }

@@ -24,7 +24,7 @@ use crate::state::{Phase, State};
 /// Runs the program until SIGTERM or SIGINT.
 ///
 /// # Errors
-/// When flags or files can't be used, the address can't be bound, or the model can't be loaded.
+/// When flags or files cannot be used, the address cannot be bound, or the model cannot be loaded.
 pub async fn run(args: Args) -> anyhow::Result<()> {
     let _guard = telemetry::init(&args.telemetry, "inference-server")?;
     // Fails only when a provider was installed before, which is as good.
@@ -47,13 +47,13 @@ pub async fn bind(args: &Args) -> anyhow::Result<TcpListener> {
     let address = SocketAddr::new(args.bind_address, args.port.saturating_add(args.local_rank));
     TcpListener::bind(address)
         .await
-        .with_context(|| format!("{address} can't be bound"))
+        .with_context(|| format!("{address} cannot be bound"))
 }
 
 /// Serves until `stop`, and then until all answers are given or the time for that is over.
 ///
 /// # Errors
-/// When the model can't be loaded or the server fails.
+/// When the model cannot be loaded or the server fails.
 pub async fn serve(args: Args, listener: TcpListener, stop: CancellationToken) -> anyhow::Result<()> {
     let state = State::new();
     let drain = Duration::from_secs(args.drain_seconds);

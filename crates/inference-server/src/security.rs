@@ -29,7 +29,7 @@ impl Security {
     /// Reads the files.
     ///
     /// # Errors
-    /// When one can't be read or used, or there is a file of keys without any.
+    /// When one cannot be read or used, or there is a file of keys without any.
     pub(crate) fn open(args: &Args) -> anyhow::Result<Self> {
         let mut tasks = JoinSet::new();
         let keys = args.api_key_file.as_ref().map(|file| {
@@ -85,7 +85,7 @@ fn watched<T: Send + Sync + 'static>(
     parse: impl Fn(&Contents) -> anyhow::Result<T> + Send + 'static,
 ) -> anyhow::Result<watch::Receiver<Arc<T>>> {
     let contents = follow::read(&files)?;
-    let first = parse(&contents).with_context(|| format!("{files:?} can't be used"))?;
+    let first = parse(&contents).with_context(|| format!("{files:?} cannot be used"))?;
     let (sender, receiver) = watch::channel(Arc::new(first));
     tasks.spawn(follow::follow(files, contents, move |contents| {
         sender.send_replace(Arc::new(parse(contents)?));

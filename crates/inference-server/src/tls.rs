@@ -22,7 +22,7 @@ pub(crate) fn config(certificates: &[u8], key: &[u8]) -> anyhow::Result<ServerCo
         .with_safe_default_protocol_versions()?
         .with_no_client_auth()
         .with_single_cert(chain, key)
-        .context("the certificate and the key can't be used together")?;
+        .context("the certificate and the key cannot be used together")?;
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     Ok(config)
 }

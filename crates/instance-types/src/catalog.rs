@@ -21,7 +21,7 @@ const EMBEDDED: [(&str, &str); 3] = [
 /// At most this many names are suggested for one that is unknown.
 const SUGGESTIONS: usize = 3;
 
-/// A table of instance types that can't be used.
+/// A table of instance types that cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum CatalogError {
     /// Not YAML of the expected form.
@@ -213,5 +213,4 @@ impl Catalog {
 }
 
 #[cfg(test)]
-#[path = "catalog_tests.rs"]
 mod tests;

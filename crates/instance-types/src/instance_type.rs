@@ -1,6 +1,6 @@
 //! One instance type, and the small types that describe it.
 //!
-//! Plain values; finding and validating them is the catalogue's part.
+//! Plain values; finding and validating them is the catalog's part.
 
 use std::fmt;
 use std::str::FromStr;

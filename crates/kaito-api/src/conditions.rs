@@ -235,7 +235,7 @@ reasons! {
         WaitingForCluster = "WaitingForCluster" => "",
         /// Too many requests; the request is repeated later.
         Throttled = "Throttled" => "Nothing to do: the request is repeated when the cloud allows it.",
-        /// The instance type can't be had here.
+        /// The instance type cannot be had here.
         SkuNotAvailable = "SKUNotAvailable" => "Choose another instance type, another region, or ask the cloud to lift the restriction.",
         /// The subscription's quota is used up.
         SubscriptionQuotaReached = "SubscriptionQuotaReached" => "Ask for more quota of this family in this region, or delete what uses it.",
@@ -245,10 +245,10 @@ reasons! {
         AuthorizationFailed = "AuthorizationFailed" => "Give the provisioner's identity the Contributor role on the managed cluster and check its federated credential.",
         /// The managed cluster named in the configuration does not exist.
         ClusterNotFound = "ClusterNotFound" => "Check subscription, resource group and cluster name in the provisioner's settings.",
-        /// The Machine asks for what can't be made.
+        /// The Machine asks for what cannot be made.
         InvalidMachine = "InvalidMachine" => "Correct the Machine's requirements; a Machine made by a Workspace follows its resource section.",
-        /// The NodeClaim asks for what can't be made.
-        InvalidNodeClaim = "InvalidNodeClaim" => "A NodeClaim can't be changed: delete it and make one that asks for what can be had; one made by a Workspace follows its resource section.",
+        /// The NodeClaim asks for what cannot be made.
+        InvalidNodeClaim = "InvalidNodeClaim" => "A NodeClaim cannot be changed: delete it and make one that asks for what can be had; one made by a Workspace follows its resource section.",
         /// The cloud refuses the request as wrong.
         InvalidRequest = "InvalidRequest" => "Correct what the message names; the request is not repeated until the claim changes.",
         /// A claim of the other kind has this name, and was there first.

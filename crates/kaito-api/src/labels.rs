@@ -82,7 +82,7 @@ pub const PERFORMANCE_MODE: &str = "kaito.sh/performance-mode";
 pub const USE_LOCAL_WEIGHTS: &str = "kaito.sh/use-local-weights";
 /// Digest of the rendered object, so that a removed field is noticed. Annotation on what we apply.
 pub const RENDERED_HASH: &str = "kaito.sh/rendered-hash";
-/// Digest of the part of the spec that a Job was made of: a Job can't be changed, so an edit is only reported.
+/// Digest of the part of the spec that a Job was made of: a Job cannot be changed, so an edit is only reported.
 pub const SPEC_HASH: &str = "kaito.sh/spec-hash";
 /// How many nodes a workload was made for. Annotation on workloads; it fixes the size of a running one.
 pub const NODE_COUNT: &str = "kaito.sh/node-count";

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use crate::machine::ResourceRequests;
 use crate::node_claim_status::NodeClaimStatus;
 
-/// What the node must be. It can't be changed once it is stored.
+/// What the node must be. It cannot be changed once it is stored.
 #[derive(CustomResource, JsonSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[kube(
     group = "karpenter.sh",

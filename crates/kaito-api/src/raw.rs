@@ -1,7 +1,7 @@
 //! An object whose fields the API server stores but does not check.
 //!
 //! Pod templates and volume sources are Kubernetes types of thousands of schema lines; upstream leaves them
-//! schemaless and so do we. They are parsed where they are used, and what can't be parsed is reported there.
+//! schemaless and so do we. They are parsed where they are used, and what cannot be parsed is reported there.
 
 use std::borrow::Cow;
 

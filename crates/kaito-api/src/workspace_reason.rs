@@ -47,13 +47,13 @@ reasons! {
         WorkspaceDeleted = "workspaceDeleted" => "",
         /// A tuning Workspace serves nothing.
         TuningHasNoInference = "TuningHasNoInference" => "",
-        /// The spec can't be carried out.
+        /// The spec cannot be carried out.
         InvalidSpec = "InvalidSpec" => "Correct what the message names.",
         /// The registry does not know the preset.
         PresetUnknown = "PresetUnknown" => "Use a preset of `kubectl kaito presets list`, or add one to the registry.",
         /// The preset must not be used any more.
         PresetDeprecated = "PresetDeprecated" => "Choose another preset.",
-        /// The preset can't do what is asked.
+        /// The preset cannot do what is asked.
         PresetUnsuitable = "PresetUnsuitable" => "Choose a preset that supports it.",
         /// The registry does not answer and its answer is needed.
         PresetRegistryUnavailable = "PresetRegistryUnavailable" => "Check the preset-registry Deployment and Service; nothing that runs is affected.",
@@ -69,9 +69,9 @@ reasons! {
         NameConflict = "NameConflict" => "Rename the Workspace, or delete the object named in the message.",
         /// A container was killed for memory.
         ContainerOOMKilled = "ContainerOOMKilled" => "Choose an instance type with more memory, or a smaller context.",
-        /// An image can't be pulled.
+        /// An image cannot be pulled.
         ImagePullError = "ImagePullError" => "Check the image name and the pull secret.",
-        /// A container can't be started.
+        /// A container cannot be started.
         ContainerStartError = "ContainerStartError" => "Check the ConfigMaps, Secrets and volumes that the message names.",
         /// A container keeps crashing.
         ContainerCrashLoopBackOff = "ContainerCrashLoopBackOff" => "Read the logs of the container that the message names.",

@@ -44,12 +44,12 @@ pub const RULES: &[CelRule] = &[
     rule(
         &[],
         "has(self.inference) == has(oldSelf.inference)",
-        "inference can't be added or removed once set; delete the Workspace and create another",
+        "inference cannot be added or removed once set; delete the Workspace and create another",
     ),
     rule(
         &[],
         "has(self.tuning) == has(oldSelf.tuning)",
-        "tuning can't be added or removed once set; delete the Workspace and create another",
+        "tuning cannot be added or removed once set; delete the Workspace and create another",
     ),
     rule(
         &[],
@@ -69,7 +69,7 @@ pub const RULES: &[CelRule] = &[
     rule(
         &["resource"],
         "!has(oldSelf.instanceType) || (has(self.instanceType) && self.instanceType == oldSelf.instanceType)",
-        "field is immutable: resource.instanceType can't be changed once set",
+        "field is immutable: resource.instanceType cannot be changed once set",
     ),
     rule(
         &["resource", "labelSelector"],
@@ -84,12 +84,12 @@ pub const RULES: &[CelRule] = &[
     rule(
         &["inference"],
         "!(has(self.preset) && has(self.template))",
-        "inference.preset and inference.template can't be set at the same time",
+        "inference.preset and inference.template cannot be set at the same time",
     ),
     rule(
         &["inference"],
         "has(self.preset) == has(oldSelf.preset)",
-        "inference.preset can't be set or unset later",
+        "inference.preset cannot be set or unset later",
     ),
     rule(
         &["inference"],
@@ -140,7 +140,7 @@ pub const RULES: &[CelRule] = &[
     rule(
         &["tuning"],
         "!has(self.output.image) || has(self.output.imagePushSecret)",
-        "tuning.output.imagePushSecret must be specified with an image: without it the result can't be pushed",
+        "tuning.output.imagePushSecret must be specified with an image: without it the result cannot be pushed",
     ),
     rule(
         &["tuning"],

@@ -20,11 +20,11 @@ pub struct Args {
     pub(crate) command: Command,
 }
 
-/// Whose catalogue is used.
+/// Whose catalog is used.
 #[derive(Clone, Debug, Default, clap::Args)]
-#[command(next_help_heading = "Catalogue")]
+#[command(next_help_heading = "Catalog")]
 pub(crate) struct RegistryArgs {
-    /// Preset registry to ask, such as http://127.0.0.1:50051; without it, the catalogue that is part of this program.
+    /// Preset registry to ask, such as http://127.0.0.1:50051; without it, the catalog that is part of this program.
     #[arg(long, global = true, env = "KAITO_REGISTRY")]
     pub(crate) registry: Option<String>,
     /// PEM file of the authorities that an https registry's certificate may be of.

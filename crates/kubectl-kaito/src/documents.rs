@@ -12,10 +12,10 @@ const MAX_BYTES: u64 = 4 << 20;
 /// The documents of a file, in order, without empty ones; items of a `List` count as documents.
 ///
 /// # Errors
-/// When the file can't be read or is not YAML.
+/// When the file cannot be read or is not YAML.
 pub(crate) fn read(path: &Path) -> anyhow::Result<Vec<Value>> {
     let shown = name(path);
-    let text = text(path).with_context(|| format!("{shown} can't be read"))?;
+    let text = text(path).with_context(|| format!("{shown} cannot be read"))?;
     let documents: Vec<Value> =
         serde_saphyr::from_multiple(&text).with_context(|| format!("{shown} is not YAML"))?;
     Ok(documents.into_iter().flat_map(items).collect())
@@ -24,7 +24,7 @@ pub(crate) fn read(path: &Path) -> anyhow::Result<Vec<Value>> {
 /// The text of a file.
 ///
 /// # Errors
-/// When it can't be read, is too large or no text.
+/// When it cannot be read, is too large or no text.
 pub(crate) fn text(path: &Path) -> anyhow::Result<String> {
     let mut text = String::new();
     if path == Path::new("-") {
@@ -96,7 +96,7 @@ mod tests {
     fn what_can_t_be_read_is_said() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("a.yaml");
-        assert!(format!("{:#}", read(&path).unwrap_err()).contains("can't be read"));
+        assert!(format!("{:#}", read(&path).unwrap_err()).contains("cannot be read"));
         std::fs::write(&path, "a: [1").unwrap();
         assert!(format!("{:#}", read(&path).unwrap_err()).contains("is not YAML"));
     }

@@ -25,12 +25,12 @@ pub(crate) async fn run(args: &ExplainArgs) -> anyhow::Result<Answer> {
         .namespace
         .clone()
         .unwrap_or_else(|| config.default_namespace.clone());
-    let client = Client::try_from(config).context("the kubeconfig can't be used")?;
+    let client = Client::try_from(config).context("the kubeconfig cannot be used")?;
     let api: Api<Workspace> = Api::namespaced(client, &namespace);
     let workspace = tokio::time::timeout(TIMEOUT, api.get(&args.workspace)).await;
     let workspace = workspace
         .with_context(|| format!("the API server did not answer in {} s", TIMEOUT.as_secs()))?
-        .with_context(|| format!("Workspace {namespace}/{} can't be read", args.workspace))?;
+        .with_context(|| format!("Workspace {namespace}/{} cannot be read", args.workspace))?;
     Ok(explained(&namespace, &workspace))
 }
 
@@ -43,14 +43,14 @@ async fn configuration(args: &ExplainArgs) -> anyhow::Result<Config> {
     let mut config = match &args.kubeconfig {
         Some(path) => {
             let read = Kubeconfig::read_from(path);
-            let kubeconfig = read.with_context(|| format!("{} can't be read", path.display()))?;
+            let kubeconfig = read.with_context(|| format!("{} cannot be read", path.display()))?;
             Config::from_custom_kubeconfig(kubeconfig, &options)
                 .await
-                .context("the kubeconfig can't be used")?
+                .context("the kubeconfig cannot be used")?
         }
         None if args.context.is_some() => Config::from_kubeconfig(&options)
             .await
-            .context("the kubeconfig can't be used")?,
+            .context("the kubeconfig cannot be used")?,
         None => Config::infer()
             .await
             .context("there is no kubeconfig: set $KUBECONFIG, or --kubeconfig")?,
@@ -62,7 +62,7 @@ async fn configuration(args: &ExplainArgs) -> anyhow::Result<Config> {
 fn explained(namespace: &str, workspace: &Workspace) -> Answer {
     let name = workspace.metadata.name.as_deref().unwrap_or_default();
     let mut text = format!("Workspace {namespace}/{name}");
-    // Writing to a String can't fail.
+    // Writing to a String cannot fail.
     let Some(status) = &workspace.status else {
         text.push_str(": nothing is reported of it yet. Is workspace-controller running?\n");
         return Answer { text, findings: true };
@@ -191,14 +191,14 @@ mod tests {
     fn what_ails_a_node_claim_is_explained_too() {
         let status = json!({
             "state": "Pending", "observedGeneration": 2,
-            "conditions": [condition("NodeClaimReady", "False", "InvalidNodeClaim", "zones can't be chosen")]
+            "conditions": [condition("NodeClaimReady", "False", "InvalidNodeClaim", "zones cannot be chosen")]
         });
         let answer = explained("default", &workspace(&status));
         assert!(
             answer.findings
                 && answer
                     .text
-                    .contains("InvalidNodeClaim: A NodeClaim can't be changed"),
+                    .contains("InvalidNodeClaim: A NodeClaim cannot be changed"),
             "{}",
             answer.text
         );

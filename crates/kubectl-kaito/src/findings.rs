@@ -70,13 +70,13 @@ fn files(args: &LintArgs) -> String {
     names.join(", ")
 }
 
-/// The catalogue of the source and, over it, the presets of files.
+/// The catalog of the source and, over it, the presets of files.
 async fn catalog(source: &Source, args: &LintArgs) -> anyhow::Result<(Catalog, Unlisted)> {
     let (catalog, unlisted) = source.catalog().await?;
     let mut texts = BTreeMap::new();
     for path in &args.presets {
         let text =
-            documents::text(path).with_context(|| format!("{} can't be read", documents::name(path)))?;
+            documents::text(path).with_context(|| format!("{} cannot be read", documents::name(path)))?;
         texts.insert(documents::name(path), text);
     }
     let overlay = catalog.overlay(texts.iter().map(|(name, text)| (name.as_str(), text.as_str())))?;
@@ -90,7 +90,7 @@ async fn catalog(source: &Source, args: &LintArgs) -> anyhow::Result<(Catalog, U
 
 fn told(found: &[Finding]) -> String {
     let mut text = String::new();
-    // Writing to a String can't fail.
+    // Writing to a String cannot fail.
     for finding in found {
         let name = printable(&finding.name);
         if finding.violations.is_empty() {
@@ -110,7 +110,7 @@ fn of_finding(finding: &Finding) -> Value {
             Origin::Schema => "schema",
             Origin::Definition => "definition",
             Origin::ShapePolicy => "policy",
-            Origin::CataloguePolicy => "catalogue",
+            Origin::CatalogPolicy => "catalog",
         };
         known([
             ("path", json!(violation.path)),

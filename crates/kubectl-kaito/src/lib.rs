@@ -1,7 +1,7 @@
 //! `kubectl kaito`: what there is, what a model needs and costs, whether a manifest would be taken, and where a
 //! Workspace stands.
 //!
-//! Reads and prints; changes nothing anywhere. Everything but `explain` works without a cluster, with the catalogue that
+//! Reads and prints; changes nothing anywhere. Everything but `explain` works without a cluster, with the catalog that
 //! is part of the program, or with that of a registry. What it says is decided by `preset_catalog` and `lint`.
 
 mod args;
@@ -40,8 +40,8 @@ impl Answer {
     }
 }
 
-/// Runs the command. The exit code is 0 when all is well, 1 when there are findings, and 2 when the question can't be
-/// answered: wrong usage, a file that can't be read, a server that does not answer.
+/// Runs the command. The exit code is 0 when all is well, 1 when there are findings, and 2 when the question cannot be
+/// answered: wrong usage, a file that cannot be read, a server that does not answer.
 pub async fn run(args: Args) -> ExitCode {
     // Fails only when there is one already.
     let _ = rustls::crypto::ring::default_provider().install_default();

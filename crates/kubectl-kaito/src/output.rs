@@ -19,9 +19,9 @@ pub(crate) fn serialized(format: Format, value: &Value) -> anyhow::Result<String
     let mut value = value.clone();
     value.sort_all_objects();
     match format {
-        Format::Yaml => serde_saphyr::to_string(&value).context("the answer can't be written as YAML"),
+        Format::Yaml => serde_saphyr::to_string(&value).context("the answer cannot be written as YAML"),
         Format::Json | Format::Table => {
-            let json = serde_json::to_string_pretty(&value).context("the answer can't be written as JSON")?;
+            let json = serde_json::to_string_pretty(&value).context("the answer cannot be written as JSON")?;
             Ok(format!("{json}\n"))
         }
     }

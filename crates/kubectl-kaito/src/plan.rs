@@ -158,7 +158,7 @@ fn satisfied(subject: &Subject, plan: &ResourcePlan) -> bool {
 
 fn shown(subject: &Subject, plan: &ResourcePlan, args: &PlanArgs) -> String {
     let mut text = String::new();
-    // Writing to a String can't fail.
+    // Writing to a String cannot fail.
     if let Some(name) = &subject.workspace {
         let _ = write!(text, "Workspace {}: ", printable(name));
     }

@@ -1,4 +1,4 @@
-//! Whose catalogue answers: the one that is part of the program, or a registry's.
+//! Whose catalog answers: the one that is part of the program, or a registry's.
 
 use std::time::Duration;
 
@@ -22,7 +22,7 @@ const PAGE: i32 = 200;
 /// Where presets and plans come from.
 #[derive(Debug)]
 pub(crate) enum Source {
-    /// The catalogue of the program.
+    /// The catalog of the program.
     Embedded,
     /// A registry.
     Registry(PresetRegistryClient<Channel>),
@@ -43,7 +43,7 @@ impl Source {
     /// The source that the flags name. Nothing is connected yet.
     ///
     /// # Errors
-    /// When the address is none or the file of authorities can't be read.
+    /// When the address is none or the file of authorities cannot be read.
     pub(crate) fn of(args: &RegistryArgs) -> anyhow::Result<Self> {
         let Some(address) = &args.registry else {
             return Ok(Self::Embedded);
@@ -53,11 +53,11 @@ impl Source {
             .connect_timeout(CONNECT_TIMEOUT)
             .timeout(TIMEOUT);
         if let Some(path) = &args.registry_ca_file {
-            let pem = std::fs::read(path).with_context(|| format!("{} can't be read", path.display()))?;
+            let pem = std::fs::read(path).with_context(|| format!("{} cannot be read", path.display()))?;
             let tls = ClientTlsConfig::new().ca_certificate(Certificate::from_pem(pem));
             endpoint = endpoint
                 .tls_config(tls)
-                .context("--registry-ca-file can't be used")?;
+                .context("--registry-ca-file cannot be used")?;
         } else if address.starts_with("https:") {
             bail!("an https registry needs --registry-ca-file, the authorities of its certificate");
         }
@@ -128,7 +128,7 @@ impl Source {
         }
     }
 
-    /// All presets as a catalogue, and what becomes of names outside it.
+    /// All presets as a catalog, and what becomes of names outside it.
     ///
     /// # Errors
     /// When the registry does not answer.
@@ -156,7 +156,7 @@ impl Source {
 }
 
 fn embedded() -> anyhow::Result<&'static Catalog> {
-    Catalog::embedded().context("the built-in catalogue is broken")
+    Catalog::embedded().context("the built-in catalog is broken")
 }
 
 fn found(name: &str) -> anyhow::Result<&'static Preset> {

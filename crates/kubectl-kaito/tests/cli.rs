@@ -214,7 +214,7 @@ fn what_can_t_be_answered_ends_with_2() {
         (&["plan", "phi-4", "--cloud", "gcp"], "unknown cloud"),
         (&["plan"], "required"),
         (&["plan", "-f", "golden/presets-show.yaml"], "holds no Workspace"),
-        (&["lint", "-f", "nowhere.yaml"], "nowhere.yaml can't be read"),
+        (&["lint", "-f", "nowhere.yaml"], "nowhere.yaml cannot be read"),
         (
             &["lint", "-f", "golden/presets-show.yaml"],
             "there is no Workspace in",
@@ -236,7 +236,7 @@ fn what_can_t_be_answered_ends_with_2() {
         ),
         (
             &["explain", "w", "--kubeconfig", "nowhere"],
-            "nowhere can't be read",
+            "nowhere cannot be read",
         ),
     ];
     for (args, part) in cases {

@@ -74,7 +74,7 @@ impl Compiled {
         let mut variables = HashMap::from([(key("makesNodes"), Cel::Bool(request.makes_nodes))]);
         for (name, program) in &self.variables {
             context.add_variable_from_value("variables", map(variables.clone()));
-            // One that can't be evaluated is an error where it is used, and only there.
+            // One that cannot be evaluated is an error where it is used, and only there.
             if let Ok(value) = program.execute(&context) {
                 variables.insert(key(name), value);
             }
@@ -94,7 +94,7 @@ impl Compiled {
                 _ => "a rule of this field is broken".to_owned(),
             },
             Err(_) if !self.fail_closed => return None,
-            Err(error) => format!("can't be checked: {error}"),
+            Err(error) => format!("cannot be checked: {error}"),
         };
         Some(Violation {
             origin: self.origin,
@@ -143,13 +143,13 @@ fn cel(value: &Value) -> Cel {
 
 #[cfg(test)]
 mod tests {
-    use admission::{CATALOGUE, SHAPE};
+    use admission::{CATALOG, SHAPE};
 
     use super::*;
 
     #[test]
     fn every_expression_is_read() {
         Compiled::of(&SHAPE, Origin::ShapePolicy).unwrap();
-        Compiled::of(&CATALOGUE, Origin::CataloguePolicy).unwrap();
+        Compiled::of(&CATALOG, Origin::CatalogPolicy).unwrap();
     }
 }

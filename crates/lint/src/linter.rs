@@ -3,7 +3,7 @@
 use std::fmt;
 
 use admission::table::{Unlisted, table};
-use admission::{CATALOGUE, SHAPE};
+use admission::{CATALOG, SHAPE};
 use instance_types::Cloud;
 use kube_cel::{CompiledSchema, Validator, apply_defaults, compile_schema};
 use preset_catalog::Catalog;
@@ -34,18 +34,18 @@ pub struct Settings<'a> {
     pub cloud: Cloud,
     /// Where its nodes come from.
     pub nodes: NodeSource,
-    /// Whether its registry asks a model hub for presets outside the catalogue.
+    /// Whether its registry asks a model hub for presets outside the catalog.
     pub unlisted: Unlisted,
 }
 
-/// Rules that this program can't read; tests exclude that.
+/// Rules that this program cannot read; tests exclude that.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum LintError {
     /// The definition of Workspaces is not as it should be.
-    #[error("the definition of Workspaces can't be read: {0}")]
+    #[error("the definition of Workspaces cannot be read: {0}")]
     Definition(String),
     /// An expression of a policy is not CEL.
-    #[error("`{expression}` can't be read: {message}")]
+    #[error("`{expression}` cannot be read: {message}")]
     Expression {
         /// The text.
         expression: String,
@@ -76,7 +76,7 @@ impl<'a> Linter<'a> {
     /// Reads the rules.
     ///
     /// # Errors
-    /// When they can't be read, which the tests of this crate exclude.
+    /// When they cannot be read, which the tests of this crate exclude.
     pub fn new(settings: Settings<'a>) -> Result<Self, LintError> {
         let schema = schema_of_workspaces()?;
         let data = table(
@@ -91,7 +91,7 @@ impl<'a> Linter<'a> {
             schema,
             policies: [
                 Compiled::of(&SHAPE, Origin::ShapePolicy)?,
-                Compiled::of(&CATALOGUE, Origin::CataloguePolicy)?,
+                Compiled::of(&CATALOG, Origin::CatalogPolicy)?,
             ],
             parameters: json!({"data": data}),
             settings,

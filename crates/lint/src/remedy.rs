@@ -1,4 +1,4 @@
-//! What would work, said by the catalogue and the planner, for violations whose sentence leaves it open.
+//! What would work, said by the catalog and the planner, for violations whose sentence leaves it open.
 //!
 //! Adds words and no verdict.
 
@@ -10,11 +10,11 @@ use serde_json::Value;
 use crate::linter::Settings;
 use crate::violation::{Origin, Violation};
 
-/// Adds what is known to the violations of the catalogue.
+/// Adds what is known to the violations of the catalog.
 pub(crate) fn add(settings: &Settings<'_>, object: &Value, violations: &mut [Violation]) {
     for violation in violations
         .iter_mut()
-        .filter(|found| found.origin == Origin::CataloguePolicy)
+        .filter(|found| found.origin == Origin::CatalogPolicy)
     {
         violation.remedy = match violation.path.as_str() {
             "preset.name" => near_presets(settings, object),

@@ -11,8 +11,8 @@ pub enum Origin {
     Definition,
     /// An admission policy that looks at the object alone.
     ShapePolicy,
-    /// The admission policy that looks at the catalogue.
-    CataloguePolicy,
+    /// The admission policy that looks at the catalog.
+    CatalogPolicy,
 }
 
 /// One reason for which the API server refuses an object.

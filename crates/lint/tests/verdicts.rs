@@ -166,7 +166,7 @@ fn what_is_being_deleted_is_left_alone() {
     let stored = corpus::with(
         corpus::inference(),
         "/inference/preset/name",
-        json!("gone-from-the-catalogue"),
+        json!("gone-from-the-catalog"),
     );
     let mut edited = corpus::annotated(stored.clone(), "performance-mode", "fast");
     assert!(!linter.update(&stored, &edited).is_empty());
@@ -175,12 +175,12 @@ fn what_is_being_deleted_is_left_alone() {
 }
 
 #[test]
-fn what_left_the_catalogue_can_still_be_edited() {
+fn what_left_the_catalog_can_still_be_edited() {
     let linter = Linter::new(settings()).unwrap();
     let stored = corpus::with(
         corpus::inference(),
         "/inference/preset/name",
-        json!("gone-from-the-catalogue"),
+        json!("gone-from-the-catalog"),
     );
     let edited = corpus::with(stored.clone(), "/inference/config", json!("c"));
     assert_eq!(linter.update(&stored, &edited), []);

@@ -34,7 +34,7 @@ impl Helm {
     /// The pinned `helm`, as administrator of this cluster; built first where it is not at hand.
     ///
     /// # Errors
-    /// When `helm` can't be had.
+    /// When `helm` cannot be had.
     pub async fn of(env: &TestEnv) -> Result<Self> {
         let assets = tokio::task::spawn_blocking(|| Assets::obtain(&[Tool::Helm], &Stderr)).await??;
         let cluster = env.cluster();
@@ -90,7 +90,7 @@ impl Helm {
             .stdin(Stdio::null())
             .output()
             .await
-            .with_context(|| format!("can't start {}", self.program.display()))?;
+            .with_context(|| format!("cannot start {}", self.program.display()))?;
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim().to_owned();
         ensure!(
             output.status.success(),

@@ -21,8 +21,8 @@ pub struct StackOptions {
     pub lease_seconds: u32,
     /// How many agent pools the played cloud allows; AKS allows 100.
     pub max_pools: usize,
-    /// Whether the registry publishes its catalogue, so that `kubectl apply` of an unknown preset is refused.
-    pub publish_catalogue: bool,
+    /// Whether the registry publishes its catalog, so that `kubectl apply` of an unknown preset is refused.
+    pub publish_catalog: bool,
     /// How many objects each controller reconciles at once.
     pub concurrency: u16,
     /// What Workspaces ask for nodes by: the chart's `nodeProvisioner`, `machine` or `nodeclaim`.
@@ -44,7 +44,7 @@ impl Default for StackOptions {
             log_filter: "info,kube=warn,typespec_client_core=warn".to_owned(),
             lease_seconds: 15,
             max_pools: 100,
-            publish_catalogue: false,
+            publish_catalog: false,
             concurrency: 16,
             node_provisioner: "machine",
             node_class: ["kaito.sh", "KaitoNodeClass", "default"],

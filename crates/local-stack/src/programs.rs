@@ -15,7 +15,7 @@ const GROUP: &str = "local";
 const CLUSTER: &str = "local";
 const LOCATION: &str = "westeurope";
 /// Name of the ConfigMap that the chart's policies read.
-const CATALOGUE: &str = "kaito-catalogue";
+const CATALOG: &str = "kaito-catalog";
 
 /// Where the played cloud listens.
 #[derive(Clone, Debug)]
@@ -54,7 +54,7 @@ impl Programs {
     /// Programs for one cluster on which the chart is installed.
     ///
     /// # Errors
-    /// When the API server gives no token or a file can't be written.
+    /// When the API server gives no token or a file cannot be written.
     pub async fn prepare(env: &TestEnv, options: StackOptions) -> Result<Self> {
         let token_file = env.cluster().dir().join("azure-identity-token");
         std::fs::write(&token_file, "a-projected-service-account-token")?;
@@ -120,7 +120,7 @@ impl Programs {
     /// The played cloud; it boots simulated nodes as an administrator, as a cloud does.
     ///
     /// # Errors
-    /// When the program is not built or can't be started.
+    /// When the program is not built or cannot be started.
     pub fn start_arm(&self, env: &TestEnv) -> Result<Running> {
         Program::named("arm-server")
             .args(["--listen", &format!("127.0.0.1:{}", self.arm_port)])
@@ -138,17 +138,17 @@ impl Programs {
             .start(env)
     }
 
-    /// The preset registry, under its own ServiceAccount where it publishes its catalogue.
+    /// The preset registry, under its own ServiceAccount where it publishes its catalog.
     ///
     /// # Errors
-    /// When the program is not built or can't be started.
+    /// When the program is not built or cannot be started.
     pub fn start_registry(&self, env: &TestEnv) -> Result<Running> {
         let mut program = self
             .with_admin(Program::named("preset-registry"), 4)
             .args(["--grpc-bind-address", &self.registry_address()]);
-        if self.options.publish_catalogue {
+        if self.options.publish_catalog {
             program = program
-                .arg(format!("--publish-config-map={NAMESPACE}/{CATALOGUE}"))
+                .arg(format!("--publish-config-map={NAMESPACE}/{CATALOG}"))
                 .kubeconfig(&self.registry_kubeconfig);
         }
         program.start(env)
@@ -157,7 +157,7 @@ impl Programs {
     /// The workspace controller under its own ServiceAccount.
     ///
     /// # Errors
-    /// When the program is not built or can't be started.
+    /// When the program is not built or cannot be started.
     pub fn start_controller(&self, env: &TestEnv) -> Result<Running> {
         self.start_controller_with(env, &self.controller_kubeconfig)
     }
@@ -165,7 +165,7 @@ impl Programs {
     /// The workspace controller with another way to the API server.
     ///
     /// # Errors
-    /// When the program is not built or can't be started.
+    /// When the program is not built or cannot be started.
     pub fn start_controller_with(&self, env: &TestEnv, kubeconfig: &Path) -> Result<Running> {
         self.with_admin(Program::named("workspace-controller"), 0)
             .args([
@@ -190,7 +190,7 @@ impl Programs {
     /// The gpu-provisioner under its own ServiceAccount.
     ///
     /// # Errors
-    /// When the program is not built or can't be started.
+    /// When the program is not built or cannot be started.
     pub fn start_provisioner(&self, env: &TestEnv) -> Result<Running> {
         self.start_provisioner_with(env, &self.provisioner_kubeconfig)
     }
@@ -198,7 +198,7 @@ impl Programs {
     /// The gpu-provisioner with another way to the API server.
     ///
     /// # Errors
-    /// When the program is not built or can't be started.
+    /// When the program is not built or cannot be started.
     pub fn start_provisioner_with(&self, env: &TestEnv, kubeconfig: &Path) -> Result<Running> {
         let arm = self.arm().url;
         let mut program = self

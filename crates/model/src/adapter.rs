@@ -72,7 +72,7 @@ impl Adapter {
     /// Reads an adapter's directory; its name is that of the directory.
     ///
     /// # Errors
-    /// When files are missing or malformed, or the adapter is of a kind that can't be merged.
+    /// When files are missing or malformed, or the adapter is of a kind that cannot be merged.
     pub fn open(dir: &Path, strength: f32) -> Result<Self> {
         let name = dir
             .file_name()

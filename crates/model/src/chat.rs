@@ -46,7 +46,7 @@ impl ChatTemplate {
     /// The template of a model's directory, if it has one: `chat_template.jinja`, else `tokenizer_config.json`.
     ///
     /// # Errors
-    /// When a file is malformed or the template can't be parsed.
+    /// When a file is malformed or the template cannot be parsed.
     pub fn open(dir: &Path) -> Result<Option<Self>> {
         let tokens = SpecialTokens::open(dir)?;
         let file = dir.join("chat_template.jinja");
@@ -64,7 +64,7 @@ impl ChatTemplate {
     /// Replaces the model's own template by another text.
     ///
     /// # Errors
-    /// When `tokenizer_config.json` is malformed or the template can't be parsed.
+    /// When `tokenizer_config.json` is malformed or the template cannot be parsed.
     pub fn with_source(dir: &Path, source: String) -> Result<Self> {
         let tokens = SpecialTokens::open(dir)?;
         Self::parse(source, tokens.bos, tokens.eos)

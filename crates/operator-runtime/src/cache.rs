@@ -1,7 +1,7 @@
 //! The writing side of what is known of one kind: takes in watch events, in order. It does no I/O itself.
 //!
 //! It differs from kube's own reflector in three ways: indexes, a report of what each event changed (also what
-//! vanished while the watch was down), and objects that can't be read keep their last readable form.
+//! vanished while the watch was down), and objects that cannot be read keep their last readable form.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
@@ -161,7 +161,7 @@ impl<K: Watched> Cache<K> {
                     .into_iter()
                     .collect()
             }
-            // Its last readable form stays: to us a claim that can't be read is not a claim that is gone.
+            // Its last readable form stays: to us a claim that cannot be read is not a claim that is gone.
             Event::Apply(DeserializeGuard(Err(invalid))) => {
                 self.advance(version(&invalid.metadata));
                 Vec::new()
@@ -249,7 +249,7 @@ fn key_of(meta: &ObjectMeta) -> Key {
     }
 }
 
-/// Resource versions of one kind can be compared as numbers; one that can't be read is older than all.
+/// Resource versions of one kind can be compared as numbers; one that cannot be read is older than all.
 pub(crate) fn version(meta: &ObjectMeta) -> u64 {
     meta.resource_version
         .as_deref()
@@ -258,5 +258,4 @@ pub(crate) fn version(meta: &ObjectMeta) -> u64 {
 }
 
 #[cfg(test)]
-#[path = "cache_tests.rs"]
 mod tests;

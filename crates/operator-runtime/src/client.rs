@@ -33,7 +33,7 @@ pub fn install_tls_provider() {
 /// The client. Requests carry `program/version` as user agent, by which audit logs are told apart.
 ///
 /// # Errors
-/// When no configuration is found or it can't be used.
+/// When no configuration is found or it cannot be used.
 pub async fn connect(args: &ClientArgs, program: &str, version: &str) -> anyhow::Result<Client> {
     let mut config = configuration(args).await?;
     let agent = HeaderValue::from_str(&format!("{program}/{version}")).context("user agent")?;
@@ -58,8 +58,8 @@ async fn configuration(args: &ClientArgs) -> anyhow::Result<Config> {
             .context("no kubeconfig and no service account");
     };
     let kubeconfig = Kubeconfig::read_from(path)
-        .with_context(|| format!("--kubeconfig {} can't be read", path.display()))?;
+        .with_context(|| format!("--kubeconfig {} cannot be read", path.display()))?;
     Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default())
         .await
-        .with_context(|| format!("--kubeconfig {} can't be used", path.display()))
+        .with_context(|| format!("--kubeconfig {} cannot be used", path.display()))
 }

@@ -16,7 +16,7 @@ const DENIED_RETRY: Duration = Duration::from_secs(30);
 const LATE_RETRY: Duration = Duration::from_secs(10);
 const TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Why a resource can't be used yet.
+/// Why a resource cannot be used yet.
 #[derive(Debug, PartialEq, Eq)]
 enum Missing {
     Absent,
@@ -61,7 +61,7 @@ pub async fn wait(client: &Client, names: &[&str], gate: &Gate, token: &Cancella
     gate.set(true, "");
 }
 
-/// Which of `names` are established now. Waits only while that can't be told: a failed read is not an absence.
+/// Which of `names` are established now. Waits only while that cannot be told: a failed read is not an absence.
 pub async fn present<'a>(
     client: &Client,
     names: &[&'a str],
@@ -136,7 +136,7 @@ async fn is_there(
         if message != told {
             tracing::warn!(
                 reason = message,
-                "it can't be told whether a custom resource is there"
+                "it cannot be told whether a custom resource is there"
             );
             gate.set(false, message.clone());
             told = message;
@@ -186,5 +186,4 @@ fn is_established(crd: &CustomResourceDefinition) -> bool {
 }
 
 #[cfg(test)]
-#[path = "crd_gate_tests.rs"]
 mod tests;

@@ -192,5 +192,4 @@ impl<R: Reconciler> Driver<R> {
 }
 
 #[cfg(test)]
-#[path = "drive_tests.rs"]
 mod tests;

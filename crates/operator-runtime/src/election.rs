@@ -98,5 +98,4 @@ pub(crate) fn released(lease: &Lease, now: Timestamp) -> LeaseSpec {
 }
 
 #[cfg(test)]
-#[path = "election_tests.rs"]
 mod tests;

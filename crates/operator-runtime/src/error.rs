@@ -60,8 +60,8 @@ pub enum Error {
         #[source]
         source: Box<kube::Error>,
     },
-    /// The plan can't be put into a request.
-    #[error("{what}: the request can't be built")]
+    /// The plan cannot be put into a request.
+    #[error("{what}: the request cannot be built")]
     Unbuildable {
         /// What was tried.
         what: String,

@@ -118,8 +118,6 @@ impl Executor {
 }
 
 #[cfg(test)]
-#[path = "execute_fixtures.rs"]
 mod fixtures;
 #[cfg(test)]
-#[path = "execute_tests.rs"]
 mod tests;

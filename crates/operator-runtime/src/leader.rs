@@ -1,4 +1,4 @@
-//! Leader election over a Lease: of all replicas one works. A replica that can't renew in time stops before
+//! Leader election over a Lease: of all replicas one works. A replica that cannot renew in time stops before
 //! another may start; one that ends in good order hands the lease on at once.
 
 use std::time::Duration;
@@ -123,7 +123,7 @@ impl Candidate {
             match tokio::time::timeout(self.patience(), self.attempt(&mut sighting)).await {
                 Ok(Ok(Some(lease))) => return (lease, began),
                 Ok(Ok(None)) => {}
-                Ok(Err(error)) => tracing::warn!(error = %Chain(&error), "the lease can't be had"),
+                Ok(Err(error)) => tracing::warn!(error = %Chain(&error), "the lease cannot be had"),
                 Err(_) => tracing::warn!("no answer about the lease in time"),
             }
             tokio::time::sleep(RETRY).await;
@@ -263,5 +263,4 @@ fn identity() -> String {
 }
 
 #[cfg(test)]
-#[path = "leader_tests.rs"]
 mod tests;

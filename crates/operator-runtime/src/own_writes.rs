@@ -72,5 +72,4 @@ impl OwnWrites {
 }
 
 #[cfg(test)]
-#[path = "own_writes_tests.rs"]
 mod tests;

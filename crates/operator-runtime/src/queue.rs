@@ -145,5 +145,4 @@ impl State {
 }
 
 #[cfg(test)]
-#[path = "queue_tests.rs"]
 mod tests;

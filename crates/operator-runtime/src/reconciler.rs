@@ -22,7 +22,7 @@ pub trait Reconciler: Send + Sync + 'static {
     type Cloud: Send + 'static;
 
     /// Gathers what belongs to the object, from stores; absence and failed reads are data. An error is for what
-    /// can't be data, and is retried.
+    /// cannot be data, and is retried.
     fn observe(
         &self,
         object: Arc<Self::Object>,

@@ -20,7 +20,7 @@ impl Tasks {
     /// No tasks. From now on SIGTERM and SIGINT cancel the token.
     ///
     /// # Errors
-    /// When signals can't be listened for.
+    /// When signals cannot be listened for.
     pub fn new() -> anyhow::Result<Self> {
         let tasks = Self::without_signals();
         let signals = StopSignals::listen()?;

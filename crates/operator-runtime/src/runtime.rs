@@ -84,7 +84,7 @@ impl RuntimeMetrics {
             watch_errors: metrics.counter("watch_errors", "Failed lists and watches", ["kind"]),
             malformed: metrics.counter(
                 "malformed_objects",
-                "Events about objects that can't be read",
+                "Events about objects that cannot be read",
                 ["kind"],
             ),
         }

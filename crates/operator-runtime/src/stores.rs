@@ -101,7 +101,7 @@ impl<K: Watched> Watch<K> {
                 namespace = guard.meta().namespace,
                 name = guard.meta().name,
                 error = invalid.error,
-                "an object can't be read; its last readable form is kept"
+                "an object cannot be read; its last readable form is kept"
             );
         }
         let trim = self.trim;
@@ -227,5 +227,4 @@ pub(crate) fn comparable(meta: &k8s_openapi::apimachinery::pkg::apis::meta::v1::
 }
 
 #[cfg(test)]
-#[path = "stores_tests.rs"]
 mod tests;

@@ -1,7 +1,7 @@
 //! A digest of a rendered object, kept on it as an annotation.
 //!
 //! [`crate::drift`] sees what was changed or removed by others; the digest sees what we ourselves stopped
-//! writing, which a comparison of the wanted fields can't.
+//! writing, which a comparison of the wanted fields cannot.
 
 use kaito_api::labels::RENDERED_HASH;
 

@@ -4,7 +4,6 @@
 //! mean, the exact status. Planners are total functions of what was observed; nothing here waits, fails or
 //! reads a clock.
 
-pub mod check;
 pub mod drift;
 pub mod hash;
 pub mod manifest;

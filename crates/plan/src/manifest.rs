@@ -174,7 +174,7 @@ impl Manifest {
             Self::StatefulSet(o) => serde_json::to_value(o),
             Self::Job(o) => serde_json::to_value(o),
         };
-        // These types hold only strings as map keys, so serialising them can't fail.
+        // These types hold only strings as map keys, so serialising them cannot fail.
         value.unwrap_or(Value::Null)
     }
 }

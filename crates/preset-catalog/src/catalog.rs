@@ -1,6 +1,6 @@
 //! The presets, indexed by every name that leads to them.
 //!
-//! Read from text that is given or compiled in; a catalogue with any violation is refused whole.
+//! Read from text that is given or compiled in; a catalog with any violation is refused whole.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
@@ -21,10 +21,10 @@ pub(crate) const VLLM_RULES: &str = include_str!("../data/vllm_rules.yaml");
 /// At most this many names are suggested for one that is unknown.
 const SUGGESTIONS: usize = 3;
 
-/// Bytes of the digest that make the version: enough to tell catalogues apart, short enough to read.
+/// Bytes of the digest that make the version: enough to tell catalogs apart, short enough to read.
 const VERSION_BYTES: usize = 6;
 
-/// A catalogue that can't be used.
+/// A catalog that cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum CatalogError {
     /// Not YAML of the expected form.
@@ -35,7 +35,7 @@ pub enum CatalogError {
         /// What the parser says, with the position.
         message: String,
     },
-    /// Presets break the rules of the catalogue; all of them are listed.
+    /// Presets break the rules of the catalog; all of them are listed.
     #[error("{}", list(.0))]
     Invalid(Vec<Violation>),
 }
@@ -61,7 +61,7 @@ pub struct Catalog {
 }
 
 impl Catalog {
-    /// The catalogue that is part of the program; parsed at the first call.
+    /// The catalog that is part of the program; parsed at the first call.
     ///
     /// # Errors
     /// When the files under `data/` are wrong, which the tests of this crate exclude.
@@ -72,7 +72,7 @@ impl Catalog {
             .as_ref()
     }
 
-    /// A catalogue of other presets with the rules that are part of the program.
+    /// A catalog of other presets with the rules that are part of the program.
     ///
     /// # Errors
     /// When the text has not the form of `data/presets.yaml`, or a preset breaks a rule.
@@ -96,7 +96,7 @@ impl Catalog {
         Self::from_presets(derived, digest([presets, rules]))
     }
 
-    /// A catalogue of presets that are known already, such as those that a registry lists, under its version.
+    /// A catalog of presets that are known already, such as those that a registry lists, under its version.
     ///
     /// # Errors
     /// When a preset breaks a rule, or a name leads to two.
@@ -201,7 +201,7 @@ impl Catalog {
 
 /// Twelve hex digits over the texts and where one ends.
 fn digest<'a>(texts: impl IntoIterator<Item = &'a str>) -> String {
-    // The separator can't occur in YAML, so moving words from one text to the next changes the digest.
+    // The separator cannot occur in YAML, so moving words from one text to the next changes the digest.
     let digest = texts
         .into_iter()
         .fold(Sha256::new(), |digest, text| {
@@ -212,12 +212,11 @@ fn digest<'a>(texts: impl IntoIterator<Item = &'a str>) -> String {
         .iter()
         .take(VERSION_BYTES)
         .fold(String::new(), |mut hex, byte| {
-            // Writing to a String can't fail.
+            // Writing to a String cannot fail.
             let _ = write!(hex, "{byte:02x}");
             hex
         })
 }
 
 #[cfg(test)]
-#[path = "catalog_tests.rs"]
 mod tests;

@@ -75,7 +75,7 @@ pub(crate) struct Entry {
     /// Engine flags without dashes that differ from what the rules give; null removes one.
     #[serde(default)]
     pub(crate) vllm_flags: BTreeMap<String, Option<String>>,
-    /// Absent when the preset can't be tuned.
+    /// Absent when the preset cannot be tuned.
     pub(crate) tuning: Option<TuningEntry>,
 }
 

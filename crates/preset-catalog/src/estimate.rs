@@ -90,7 +90,7 @@ pub struct Placement {
     pub min_gpus: u32,
     /// GPUs of one node that share every layer.
     pub tensor_parallel: u32,
-    /// Stages that share the layers among them: one a node, or more where the heads can't be divided over all GPUs of
+    /// Stages that share the layers among them: one a node, or more where the heads cannot be divided over all GPUs of
     /// a node.
     pub pipeline_parallel: u32,
     /// Whole copies of the model in one node.
@@ -113,19 +113,19 @@ impl Placement {
     }
 }
 
-/// Why a model can't run on nodes of a kind.
+/// Why a model cannot run on nodes of a kind.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Misfit {
     /// The preset has no inference profile.
-    #[error("the preset can't be served")]
+    #[error("the preset cannot be served")]
     NotServed,
     /// The preset has no tuning profile.
-    #[error("the preset can't be tuned")]
+    #[error("the preset cannot be tuned")]
     NotTunable,
     /// The node has no NVIDIA GPU.
     #[error("needs an NVIDIA GPU and the node has none")]
     NoGpu,
-    /// One GPU can't even hold what comes before the weights.
+    /// One GPU cannot even hold what comes before the weights.
     #[error(
         "one GPU needs {} GiB before any weights ({} GiB for the engine, {} GiB of KV cache for {context_tokens} \
          tokens) and has {} GiB for use",
@@ -140,7 +140,7 @@ pub enum Misfit {
         /// The terms; nothing is usable for weights.
         memory: MemoryTerms,
     },
-    /// The model can't be cut small enough: layers stay whole.
+    /// The model cannot be cut small enough: layers stay whole.
     #[error(
         "divided over as many GPUs as its layers allow ({parts}), the model still needs {} GiB of each, which has {} \
          GiB for use",
@@ -153,8 +153,8 @@ pub enum Misfit {
         /// The terms of one of them.
         memory: MemoryTerms,
     },
-    /// The model takes several nodes and can't be divided.
-    #[error("needs {min_gpus} GPUs, one node has {gpus_per_node}, and the model can't span nodes")]
+    /// The model takes several nodes and cannot be divided.
+    #[error("needs {min_gpus} GPUs, one node has {gpus_per_node}, and the model cannot span nodes")]
     NotDistributed {
         /// GPUs that the memory of the model takes.
         min_gpus: u32,
@@ -167,7 +167,7 @@ pub enum Misfit {
 ///
 /// # Errors
 /// [`Misfit::NoGpu`] without GPUs; [`Misfit::GpuTooSmall`] when nothing of a GPU is left for weights;
-/// [`Misfit::PartTooLarge`] when the model can't be cut small enough.
+/// [`Misfit::PartTooLarge`] when the model cannot be cut small enough.
 pub fn estimate(shape: &ModelShape, node: GpuNode, context_tokens: u32) -> Result<Placement, Misfit> {
     estimate_for(&EngineMemory::VLLM, shape, node, context_tokens)
 }

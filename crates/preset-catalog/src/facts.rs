@@ -1,4 +1,4 @@
-//! The facts about a model that is in no catalogue, and the preset that follows by the catalogue's rules.
+//! The facts about a model that is in no catalog, and the preset that follows by the catalog's rules.
 //!
 //! Where the facts come from is somebody else's business.
 
@@ -44,7 +44,7 @@ pub enum FactsError {
 }
 
 impl ModelFacts {
-    /// The preset of the model: served by vLLM, may span nodes, can't be tuned by its name alone.
+    /// The preset of the model: served by vLLM, may span nodes, cannot be tuned by its name alone.
     ///
     /// # Errors
     /// When the facts break a rule that every preset must keep.

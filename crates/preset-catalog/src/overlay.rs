@@ -1,4 +1,4 @@
-//! The built-in presets and those of users' files as one catalogue.
+//! The built-in presets and those of users' files as one catalog.
 //!
 //! A function of the files alone: the order in which they came or changed does not matter. A file with a
 //! problem is left out whole; the others count.
@@ -38,7 +38,7 @@ pub struct FileReport {
 }
 
 impl Catalog {
-    /// This catalogue and the presets of users' files, given as name and text.
+    /// This catalog and the presets of users' files, given as name and text.
     ///
     /// Where two files want the same name, the file that comes first in name order has it.
     ///
@@ -199,5 +199,4 @@ impl<'a> Merge<'a> {
 }
 
 #[cfg(test)]
-#[path = "overlay_tests.rs"]
 mod tests;

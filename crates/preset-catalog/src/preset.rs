@@ -28,9 +28,9 @@ pub struct Preset {
     pub deprecated: Option<String>,
     /// What sizing needs to know.
     pub shape: ModelShape,
-    /// Absent when it can't be served.
+    /// Absent when it cannot be served.
     pub inference: Option<InferenceProfile>,
-    /// Absent when it can't be tuned.
+    /// Absent when it cannot be tuned.
     pub tuning: Option<TuningProfile>,
 }
 

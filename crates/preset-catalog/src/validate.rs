@@ -25,7 +25,7 @@ pub enum Problem {
     /// The hub id is not `owner/repository`.
     #[error("hub id `{0}` is not of the form owner/repository")]
     BadHubId(String),
-    /// A name can't be a label value.
+    /// A name cannot be a label value.
     #[error(
         "name `{0}` must be 1 to 63 of a-z, 0-9, `-`, `_` and `.`, and begin and end with a letter or digit"
     )]

@@ -1,6 +1,6 @@
 //! Sizes written as decimal GiB, such as `27.31Gi`.
 //!
-//! The one unit that the catalogue uses. Exact: no floating point between the text and the bytes.
+//! The one unit that the catalog uses. Exact: no floating point between the text and the bytes.
 
 use schemars::JsonSchema;
 use serde::Deserialize;

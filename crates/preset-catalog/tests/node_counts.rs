@@ -227,12 +227,12 @@ fn an_exact_fit_is_none() {
 
 #[test]
 fn heads_and_layers_stay_whole() {
-    // 10 KV heads can't be divided over 8 GPUs: four copies over two each.
+    // 10 KV heads cannot be divided over 8 GPUs: four copies over two each.
     assert_eq!(
         serve("phi-4", "Standard_ND96asr_v4", 2048).map(division),
         Ok((2, 1, 4))
     );
-    // 71 heads can't be divided at all: two stages in one node.
+    // 71 heads cannot be divided at all: two stages in one node.
     assert_eq!(
         serve("falcon-7b", "Standard_NC12s_v3", 2048).map(division),
         Ok((1, 2, 1))

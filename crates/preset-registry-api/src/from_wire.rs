@@ -1,4 +1,4 @@
-//! From messages to catalogue types. A message that says less than a preset needs is refused.
+//! From messages to catalog types. A message that says less than a preset needs is refused.
 //!
 //! Only the form is judged: the server has validated what it sends.
 

@@ -30,7 +30,7 @@ impl HubRefusal<'_> {
     pub const ACCESS_DENIED: &'static str = "HUB_ACCESS_DENIED";
     /// Too many requests.
     pub const LIMITED: &'static str = "HUB_LIMITED";
-    /// The hub can't be reached or fails.
+    /// The hub cannot be reached or fails.
     pub const UNAVAILABLE: &'static str = "HUB_UNAVAILABLE";
     /// The hub has the model and no preset can be made of it.
     pub const UNSUPPORTED: &'static str = "HUB_MODEL_UNSUPPORTED";

@@ -1,4 +1,4 @@
-//! The gRPC contract of the preset registry, and the way from its messages to catalogue types and back.
+//! The gRPC contract of the preset registry, and the way from its messages to catalog types and back.
 //!
 //! Generated from `proto/kaito/preset/v1`. Both sides of the connection use this crate, so
 //! a client has the same [`preset_catalog::Preset`] that the server holds. It opens no connections.

@@ -263,5 +263,4 @@ fn optional(text: String) -> Option<String> {
 }
 
 #[cfg(test)]
-#[path = "plan_tests.rs"]
 mod tests;

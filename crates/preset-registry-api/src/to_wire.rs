@@ -1,4 +1,4 @@
-//! From catalogue types to messages. Total: every preset has a message.
+//! From catalog types to messages. Total: every preset has a message.
 //!
 //! Values that the contract has no presence for become its empty text or zero.
 

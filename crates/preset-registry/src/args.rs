@@ -49,7 +49,7 @@ pub struct Args {
     pub telemetry: telemetry::TelemetryArgs,
 }
 
-/// Flags about a model hub that is asked for names outside the catalogue.
+/// Flags about a model hub that is asked for names outside the catalog.
 #[derive(Clone, Debug, Default, clap::Args)]
 #[command(next_help_heading = "Model hub")]
 pub struct HubArgs {
@@ -97,7 +97,7 @@ pub struct TlsArgs {
 #[derive(Clone, Debug, clap::Args)]
 #[command(next_help_heading = "Admission")]
 pub struct AdmissionArgs {
-    /// ConfigMap, as NAMESPACE/NAME, that is kept at what the catalogue says; nothing is published without.
+    /// ConfigMap, as NAMESPACE/NAME, that is kept at what the catalog says; nothing is published without.
     #[arg(long, env = "PUBLISH_CONFIG_MAP")]
     pub publish_config_map: Option<Place>,
     /// Cloud whose instance types are published: azure, aws or arc.

@@ -1,4 +1,4 @@
-//! What made one catalogue from another. A function of the two.
+//! What made one catalog from another. A function of the two.
 
 use preset_catalog::{Catalog, Preset};
 use preset_registry_api::v1;
@@ -20,7 +20,7 @@ pub(crate) fn between(before: &Catalog, after: &Catalog) -> v1::CatalogDelta {
     delta
 }
 
-/// Not [`Catalog::find`] alone: a short name of one catalogue may be another preset's alias in the other.
+/// Not [`Catalog::find`] alone: a short name of one catalog may be another preset's alias in the other.
 fn by_short_name<'a>(catalog: &'a Catalog, name: &str) -> Option<&'a Preset> {
     catalog.find(name).filter(|preset| preset.name == name)
 }
@@ -61,7 +61,7 @@ mod tests {
     }
 
     #[test]
-    fn applying_the_delta_gives_the_other_catalogue() {
+    fn applying_the_delta_gives_the_other_catalog() {
         let catalogs = [
             Catalog::embedded().unwrap().clone(),
             over(&entry("acme/x", "")),

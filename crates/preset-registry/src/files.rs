@@ -51,7 +51,7 @@ impl Changes {
             rescan,
         };
         changes.arm();
-        // The channel is empty: this can't fail.
+        // The channel is empty: this cannot fail.
         let _ = first.try_send(());
         changes
     }

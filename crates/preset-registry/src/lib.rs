@@ -1,8 +1,8 @@
 //! The preset registry: a gRPC service that knows every model preset.
 //!
-//! Serves the built-in catalogue, the presets of users' files over it, and where it is told to, what a model hub
+//! Serves the built-in catalog, the presets of users' files over it, and where it is told to, what a model hub
 //! says. It decides nothing about clusters and never speaks to a cloud; to the API server only where it is told to publish
-//! the catalogue for admission.
+//! the catalog for admission.
 
 mod args;
 mod call;

@@ -1,6 +1,6 @@
-//! The catalogue that is being served, and how it came to be the one it is.
+//! The catalog that is being served, and how it came to be the one it is.
 //!
-//! One writer publishes, any number of readers look. Readers see a catalogue whole or not at all. Knows no
+//! One writer publishes, any number of readers look. Readers see a catalog whole or not at all. Knows no
 //! files and no transport.
 
 use std::collections::VecDeque;
@@ -22,9 +22,9 @@ const MAX_DELTA_BYTES: usize = 1 << 20;
 /// One change.
 #[derive(Debug)]
 pub(crate) struct Step {
-    /// The number of the catalogue that it leads to.
+    /// The number of the catalog that it leads to.
     pub(crate) number: u64,
-    /// The version of that catalogue.
+    /// The version of that catalog.
     pub(crate) version: String,
     /// Absent when it is too large to be told.
     pub(crate) delta: Option<v1::CatalogDelta>,
@@ -42,7 +42,7 @@ pub(crate) struct UserFiles {
 /// The state at one moment.
 #[derive(Debug, Clone)]
 pub(crate) struct Published {
-    /// Counts the catalogues; a version can come back, a number can't.
+    /// Counts the catalogs; a version can come back, a number cannot.
     pub(crate) number: u64,
     pub(crate) catalog: Arc<Catalog>,
     pub(crate) files: Arc<UserFiles>,
@@ -50,7 +50,7 @@ pub(crate) struct Published {
 }
 
 impl Published {
-    /// The change that follows the catalogue of that number, if it is remembered.
+    /// The change that follows the catalog of that number, if it is remembered.
     pub(crate) fn step_after(&self, number: u64) -> Option<&Arc<Step>> {
         self.steps.iter().find(|step| step.number == number + 1)
     }
@@ -84,7 +84,7 @@ impl Library {
         self.current.subscribe()
     }
 
-    /// Replaces the state. Subscribers hear of it only when the catalogue differs. Returns whether it does.
+    /// Replaces the state. Subscribers hear of it only when the catalog differs. Returns whether it does.
     pub(crate) fn publish(&self, catalog: Catalog, files: UserFiles) -> bool {
         let old = self.current();
         let changed = old.catalog.version() != catalog.version();
@@ -132,7 +132,7 @@ mod tests {
     }
 
     #[test]
-    fn only_another_catalogue_is_news() {
+    fn only_another_catalog_is_news() {
         let library = Library::new(catalog(0));
         let mut seen = library.subscribe();
         let files = UserFiles {

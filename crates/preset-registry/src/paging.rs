@@ -1,7 +1,7 @@
 //! Pages of a list that is in name order.
 //!
 //! A page token names the last preset of the page before, and carries a digest of the question and of the
-//! catalogue, so that a token can't continue another list than the one it came from. The server keeps nothing.
+//! catalog, so that a token cannot continue another list than the one it came from. The server keeps nothing.
 
 use preset_catalog::{Catalog, Preset, Runtime};
 use sha2::{Digest as _, Sha256};
@@ -13,14 +13,14 @@ const DIGEST_BYTES: usize = 8;
 /// Not in any name.
 const SEPARATOR: char = '/';
 
-/// A page that can't be served.
+/// A page that cannot be served.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum BadPage {
     /// The size is negative.
     #[error("must not be negative")]
     Size,
     /// The token is not of this list.
-    #[error("is not a token of this list, or the catalogue has changed since; start again without one")]
+    #[error("is not a token of this list, or the catalog has changed since; start again without one")]
     Token,
 }
 
@@ -58,7 +58,7 @@ impl Filter {
     }
 }
 
-/// The presets of a catalogue that pass a filter.
+/// The presets of a catalog that pass a filter.
 #[derive(Debug)]
 pub(crate) struct List<'a> {
     catalog: &'a Catalog,

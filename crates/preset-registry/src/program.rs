@@ -16,7 +16,7 @@ use crate::server::PresetServer;
 /// Runs the program until SIGTERM or SIGINT.
 ///
 /// # Errors
-/// When the API server is to be used and no way to it is configured, a hub or a certificate can't be used, an address can't be bound, or a server fails.
+/// When the API server is to be used and no way to it is configured, a hub or a certificate cannot be used, an address cannot be bound, or a server fails.
 pub async fn run(args: Args) -> anyhow::Result<()> {
     let _guard = telemetry::init(&args.telemetry, "preset-registry")?;
     // Probes and metrics answer until the last RPC has ended.
@@ -45,7 +45,7 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// What publishes the catalogue, where that is wanted.
+/// What publishes the catalog, where that is wanted.
 async fn publisher(
     args: &Args,
     server: &PresetServer,
@@ -74,7 +74,7 @@ async fn publish(publisher: Option<Publisher>, stopped: &CancellationToken) -> a
 async fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
     TcpListener::bind(address)
         .await
-        .with_context(|| format!("{address} can't be bound"))
+        .with_context(|| format!("{address} cannot be bound"))
 }
 
 /// Cancels `stop` at the first signal; ends then, or when the server has ended without one.

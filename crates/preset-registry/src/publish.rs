@@ -1,6 +1,6 @@
-//! Publishes the catalogue as a ConfigMap for the admission policy of the chart, and keeps it current.
+//! Publishes the catalog as a ConfigMap for the admission policy of the chart, and keeps it current.
 //!
-//! What is in it is a function of the catalogue (`admission::table`), so replicas that serve the same one write the same
+//! What is in it is a function of the catalog (`admission::table`), so replicas that serve the same one write the same
 //! bytes and none needs to lead. An API server that does not answer stops nothing but the publication.
 
 use std::collections::BTreeMap;
@@ -63,11 +63,11 @@ pub struct PublishOptions {
     pub place: Place,
     /// Whose instance types are in it.
     pub cloud: Cloud,
-    /// What it says of presets that are not in the catalogue.
+    /// What it says of presets that are not in the catalog.
     pub unlisted: Unlisted,
 }
 
-/// Follows the catalogue and writes the ConfigMap.
+/// Follows the catalog and writes the ConfigMap.
 pub(crate) struct Publisher {
     options: PublishOptions,
     api: Api<ConfigMap>,
@@ -95,13 +95,13 @@ impl Publisher {
         }
     }
 
-    /// Follows the catalogue for ever.
+    /// Follows the catalog for ever.
     pub(crate) async fn follow(&self) {
-        let mut catalogues = self.library.subscribe();
+        let mut catalogs = self.library.subscribe();
         let mut published: Option<Published> = None;
         let mut failures = 0;
         loop {
-            let catalog = Arc::clone(&catalogues.borrow_and_update().catalog);
+            let catalog = Arc::clone(&catalogs.borrow_and_update().catalog);
             let current = match published.take() {
                 Some(last) if last.version == catalog.version() => last,
                 _ => self.prepare(Arc::clone(&catalog)).await,
@@ -117,7 +117,7 @@ impl Publisher {
             };
             published = Some(current);
             // An error would mean that the library is gone, and it is held here.
-            let _ = tokio::time::timeout(pause, catalogues.changed()).await;
+            let _ = tokio::time::timeout(pause, catalogs.changed()).await;
         }
     }
 
@@ -138,7 +138,7 @@ impl Publisher {
 
     async fn write(&self, published: &Published) -> bool {
         let Some(data) = &published.data else {
-            tracing::error!("the catalogue can't be published: its table can't be made");
+            tracing::error!("the catalog cannot be published: its table cannot be made");
             return false;
         };
         let place = &self.options.place;
@@ -160,7 +160,7 @@ impl Publisher {
                         namespace,
                         name,
                         version,
-                        "the catalogue is published for admission"
+                        "the catalog is published for admission"
                     );
                 }
                 true
@@ -171,7 +171,7 @@ impl Publisher {
                     name,
                     version,
                     error,
-                    "the catalogue can't be published, trying again"
+                    "the catalog cannot be published, trying again"
                 );
                 false
             }
@@ -182,7 +182,7 @@ impl Publisher {
 /// One table, ready to be written.
 struct Published {
     version: String,
-    /// Absent when it can't be made.
+    /// Absent when it cannot be made.
     data: Option<BTreeMap<String, String>>,
     /// That it is written was logged.
     told: AtomicBool,
@@ -207,10 +207,10 @@ mod tests {
 
     #[test]
     fn a_place_is_a_namespace_and_a_name() {
-        let place: Place = "kaito-system/catalogue".parse().unwrap();
+        let place: Place = "kaito-system/catalog".parse().unwrap();
         assert_eq!(
             (place.namespace.as_str(), place.name.as_str()),
-            ("kaito-system", "catalogue")
+            ("kaito-system", "catalog")
         );
         for bad in ["", "a", "/a", "a/", "a/b/c"] {
             assert_eq!(bad.parse::<Place>(), Err(BadPlace(bad.to_owned())));

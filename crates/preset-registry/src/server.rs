@@ -43,7 +43,7 @@ const MAX_WATCHERS: usize = 4096;
 pub struct ServerOptions {
     /// A directory of users' preset files.
     pub presets_dir: Option<PathBuf>,
-    /// A model hub for names outside the catalogue; none is asked without.
+    /// A model hub for names outside the catalog; none is asked without.
     pub hub: Option<HubOptions>,
     /// Certificates; plain text without.
     pub tls: Option<TlsFiles>,
@@ -68,17 +68,17 @@ impl Default for ServerOptions {
 /// Why the server did not start, or ended other than by being asked to.
 #[derive(Debug, thiserror::Error)]
 pub enum ServeError {
-    /// The built-in catalogue is broken, which tests exclude.
-    #[error("the built-in catalogue of presets is broken")]
+    /// The built-in catalog is broken, which tests exclude.
+    #[error("the built-in catalog of presets is broken")]
     Catalog(#[source] preset_catalog::CatalogError),
-    /// The hub can't be asked as the options want it.
+    /// The hub cannot be asked as the options want it.
     #[error(transparent)]
     Hub(#[from] HubError),
-    /// The certificate files can't be used.
-    #[error("TLS can't be served")]
+    /// The certificate files cannot be used.
+    #[error("TLS cannot be served")]
     Tls(#[from] TlsError),
-    /// The descriptor of the contract can't be read.
-    #[error("reflection can't be offered")]
+    /// The descriptor of the contract cannot be read.
+    #[error("reflection cannot be offered")]
     Reflection(#[from] tonic_reflection::server::Error),
     /// The socket or a connection failed.
     #[error("the gRPC server failed")]
@@ -100,7 +100,7 @@ impl PresetServer {
     /// Reads what the options name. Users' files that are bad are no error, they are told and left out.
     ///
     /// # Errors
-    /// When the built-in catalogue is broken or the certificate files can't be used.
+    /// When the built-in catalog is broken or the certificate files cannot be used.
     pub async fn prepare(options: ServerOptions, metrics: &Metrics) -> Result<Self, ServeError> {
         let built_in = Catalog::embedded().map_err(|error| ServeError::Catalog(error.clone()))?;
         tracing::info!(
@@ -130,7 +130,7 @@ impl PresetServer {
         })
     }
 
-    /// What publishes the catalogue that is served.
+    /// What publishes the catalog that is served.
     pub(crate) fn publisher(
         &self,
         options: PublishOptions,
@@ -146,7 +146,7 @@ impl PresetServer {
     /// `WatchPresets` streams end then; open requests are given five seconds to.
     ///
     /// # Errors
-    /// When the server can't be set up or its transport fails; cancellation is no error.
+    /// When the server cannot be set up or its transport fails; cancellation is no error.
     pub async fn serve(
         self,
         listener: TcpListener,

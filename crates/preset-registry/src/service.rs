@@ -60,7 +60,7 @@ impl Service {
         })
     }
 
-    /// The preset of this name in the catalogue, else on the hub.
+    /// The preset of this name in the catalog, else on the hub.
     async fn find<'c>(
         &self,
         catalog: &'c Catalog,
@@ -183,7 +183,7 @@ impl PresetRegistry for Service {
 
 /// The preset that a request brings.
 fn given(message: v1::Preset) -> Result<Preset, Status> {
-    Preset::try_from(message).map_err(|error| invalid("preset", &format!("can't be read: {error}")))
+    Preset::try_from(message).map_err(|error| invalid("preset", &format!("cannot be read: {error}")))
 }
 
 fn filter(request: v1::ListPresetsRequest) -> Result<Filter, Status> {

@@ -1,6 +1,6 @@
 //! The certificate of the server and the authorities of its clients: files that are read again when they change.
 //!
-//! New connections get what was read last; files that can't be used leave the server with what it had. Connections
+//! New connections get what was read last; files that cannot be used leave the server with what it had. Connections
 //! that are open stay.
 
 use std::path::{Path, PathBuf};
@@ -29,7 +29,7 @@ pub struct TlsFiles {
 /// Files from which no TLS can be served.
 #[derive(Debug, thiserror::Error)]
 pub enum TlsError {
-    /// A file can't be read, or is not PEM of the wanted kind.
+    /// A file cannot be read, or is not PEM of the wanted kind.
     #[error("{} holds no usable {what}", file.display())]
     File {
         /// The file.
@@ -40,7 +40,7 @@ pub enum TlsError {
         source: rustls::pki_types::pem::Error,
     },
     /// An authority's certificate is broken.
-    #[error("{} holds a certificate that can't be an authority", file.display())]
+    #[error("{} holds a certificate that cannot be an authority", file.display())]
     Authority {
         /// The file.
         file: PathBuf,
@@ -51,7 +51,7 @@ pub enum TlsError {
     #[error("no client could be accepted")]
     Verifier(#[from] rustls::server::VerifierBuilderError),
     /// Certificate and key don't belong together, or are of a kind that is not supported.
-    #[error("the certificate and the key can't be used together")]
+    #[error("the certificate and the key cannot be used together")]
     Pair(#[source] rustls::Error),
 }
 

@@ -1,4 +1,4 @@
-//! The stream of one subscriber: the whole catalogue, then what changes.
+//! The stream of one subscriber: the whole catalog, then what changes.
 //!
 //! A subscriber is a place in the history and nothing more: what is sent is read from the library at the moment
 //! when the client can take it. So a client that does not read costs a few hundred bytes, and is told in a new
@@ -84,9 +84,9 @@ impl Drop for Place {
 enum At {
     /// Nothing was sent yet.
     Start,
-    /// A snapshot of the catalogue of this number was sent up to this short name.
+    /// A snapshot of the catalog of this number was sent up to this short name.
     Snapshot { number: u64, after: Option<String> },
-    /// The client has the catalogue of this number.
+    /// The client has the catalog of this number.
     Live { number: u64 },
 }
 
@@ -165,7 +165,7 @@ impl Subscriber {
                     number: now.number,
                     after: None,
                 },
-                // The catalogue changed under the snapshot.
+                // The catalog changed under the snapshot.
                 At::Snapshot { .. } => self.begin_anew(&now),
             };
         }
@@ -243,5 +243,4 @@ async fn until(deadline: Option<Instant>) {
 }
 
 #[cfg(test)]
-#[path = "watch_tests.rs"]
 mod tests;

@@ -51,7 +51,7 @@ impl Server {
             .args(args)
             .kill_on_drop(true)
             .spawn()
-            .with_context(|| format!("{} can't be started: is it built?", path.display()))?;
+            .with_context(|| format!("{} cannot be started: is it built?", path.display()))?;
         let pid = child.id().context("it ended at once")?;
         let server = Self {
             _child: child,

@@ -1,4 +1,4 @@
-//! Many subscribers of `WatchPresets` while the catalogue is reloaded: does memory stay flat?
+//! Many subscribers of `WatchPresets` while the catalog is reloaded: does memory stay flat?
 //!
 //! One in ten subscribers never reads, as a hung client would.
 

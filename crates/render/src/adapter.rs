@@ -66,7 +66,7 @@ fn add(parts: &mut Parts, adapter: &Adapter, platform: &Platform) {
     }
 }
 
-/// Strengths as the base image reads them: variables named after the adapters. A variable can't begin with a
+/// Strengths as the base image reads them: variables named after the adapters. A variable cannot begin with a
 /// digit; such an adapter has full strength there.
 pub(crate) fn strength_env(adapters: &[Adapter]) -> impl Iterator<Item = EnvVar> {
     adapters

@@ -1,7 +1,7 @@
 //! Training parameters for a tuning Workspace that names none.
 //!
 //! The sections and keys are those of the base image's `fine_tuning.py`; the values are upstream's templates,
-//! except that GPUs which can't compute in bfloat16 get float16.
+//! except that GPUs which cannot compute in bfloat16 get float16.
 
 use k8s_openapi::api::core::v1::ConfigMap;
 use kaito_api::names;

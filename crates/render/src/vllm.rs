@@ -131,7 +131,7 @@ fn chosen(inference: &Inference<'_>) -> BTreeMap<String, String> {
     [
         flag(inference.profile.trust_remote_code, "trust-remote-code"),
         flag(!inference.adapters.is_empty(), "enable-lora"),
-        // Older GPUs can't compute in bfloat16, in which most models are published.
+        // Older GPUs cannot compute in bfloat16, in which most models are published.
         valued(
             (!inference.hardware.bfloat16).then(|| "float16".to_owned()),
             "dtype",

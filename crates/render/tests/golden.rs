@@ -61,7 +61,7 @@ fn golden(name: &str, manifest: impl Into<Manifest>) {
         writes: vec![plan::Write::Apply(Box::new(manifest.clone()))],
         ..plan::Plan::default()
     };
-    assert_eq!(plan::check::check(&plan), [], "{name}");
+    assert_eq!(plan_check::check(&plan), [], "{name}");
     // Whether JSON objects keep the order of their keys depends on what else is built.
     insta::with_settings!({ prepend_module_to_snapshot => false, omit_expression => true, sort_maps => true }, {
         insta::assert_yaml_snapshot!(name, manifest.to_value());

@@ -7,9 +7,9 @@ use std::io;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-/// Signals can't be caught.
+/// Signals cannot be caught.
 #[derive(Debug, thiserror::Error)]
-#[error("{signal} can't be listened for")]
+#[error("{signal} cannot be listened for")]
 pub struct ListenError {
     /// The signal by its name.
     pub signal: &'static str,

@@ -35,7 +35,7 @@ pub fn setup(seed: u64) -> Setup {
             images: Default::default(),
             downloads: Default::default(),
         },
-        provisioner: machine_plan::Settings::default(),
+        provisioner: nodeclaim_plan::Settings::default(),
         waits_for_own_writes: true,
     }
 }

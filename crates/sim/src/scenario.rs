@@ -37,7 +37,7 @@ const NAMESPACE: &str = "default";
 /// Plays a scenario; the transcript holds the commands and what came of them.
 ///
 /// # Errors
-/// The line that can't be read or whose promise is broken, and why.
+/// The line that cannot be read or whose promise is broken, and why.
 pub fn play(text: &str) -> Result<String, String> {
     let mut world = World::new(fixtures::setup(1));
     let mut told = Told::default();

@@ -1,6 +1,6 @@
 //! What a program's stores show of the API server: typed objects, each kind as far behind as its watch is.
 //!
-//! A store never goes back in time. Objects that can't be read keep their last readable form.
+//! A store never goes back in time. Objects that cannot be read keep their last readable form.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -53,7 +53,7 @@ pub struct Setup {
     /// Settings of the workspace controller.
     pub workspaces: workspace_plan::Settings,
     /// Settings of the provisioner.
-    pub provisioner: machine_plan::Settings,
+    pub provisioner: nodeclaim_plan::Settings,
     /// Shells wait until stores show their own writes.
     pub waits_for_own_writes: bool,
 }

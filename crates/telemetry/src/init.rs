@@ -29,10 +29,10 @@ pub struct Guard {
 /// Starts logging, and tracing when an endpoint is given. Call it inside the runtime, first thing in `main`.
 ///
 /// # Errors
-/// When the filter can't be read, the endpoint is no URL, or it was called before.
+/// When the filter cannot be read, the endpoint is no URL, or it was called before.
 pub fn init(args: &TelemetryArgs, service: &'static str) -> anyhow::Result<Guard> {
     let filter = EnvFilter::try_new(&args.log_filter)
-        .with_context(|| format!("--log-filter {:?} can't be read", args.log_filter))?;
+        .with_context(|| format!("--log-filter {:?} cannot be read", args.log_filter))?;
     opentelemetry::global::set_text_map_propagator(TraceContextPropagator::new());
     let provider = args
         .otlp_endpoint
@@ -70,7 +70,7 @@ fn provider(endpoint: &str, ratio: f64, service: &'static str) -> anyhow::Result
         .with_tonic()
         .with_endpoint(endpoint)
         .build()
-        .with_context(|| format!("--otlp-endpoint {endpoint:?} can't be used"))?;
+        .with_context(|| format!("--otlp-endpoint {endpoint:?} cannot be used"))?;
     Ok(SdkTracerProvider::builder()
         .with_resource(Resource::builder().with_service_name(service).build())
         .with_sampler(Sampler::ParentBased(Box::new(Sampler::TraceIdRatioBased(ratio))))

@@ -85,10 +85,10 @@ impl Metrics {
     /// Everything, in the OpenMetrics text format.
     ///
     /// # Errors
-    /// When a metric can't be written.
+    /// When a metric cannot be written.
     pub fn encode(&self) -> anyhow::Result<String> {
         let mut out = String::new();
-        text::encode(&mut out, &self.lock()).context("metrics can't be written")?;
+        text::encode(&mut out, &self.lock()).context("metrics cannot be written")?;
         Ok(out)
     }
 

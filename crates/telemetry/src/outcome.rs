@@ -1,4 +1,4 @@
-//! What became of a piece of work, and a guard that can't forget to say so.
+//! What became of a piece of work, and a guard that cannot forget to say so.
 
 use std::time::{Duration, Instant};
 

@@ -1,4 +1,4 @@
-//! What the process itself uses, read from `/proc/self` at each scrape. Reads only; a number that can't be
+//! What the process itself uses, read from `/proc/self` at each scrape. Reads only; a number that cannot be
 //! read is left out.
 
 use std::fs;

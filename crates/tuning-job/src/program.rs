@@ -16,7 +16,7 @@ use crate::train::Ended;
 /// Tunes, and shows how far it is meanwhile. A stop by SIGTERM or SIGINT is an error, as nothing is finished then.
 ///
 /// # Errors
-/// When the configuration, the model or the data can't be used, memory does not suffice, a file can't be written, or the program
+/// When the configuration, the model or the data cannot be used, memory does not suffice, a file cannot be written, or the program
 /// was stopped.
 pub async fn run(args: Args) -> anyhow::Result<()> {
     let _guard = telemetry::init(&args.telemetry, "tuning-job")?;
@@ -25,7 +25,7 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
     let address = SocketAddr::new(args.bind_address, args.port);
     let listener = TcpListener::bind(address)
         .await
-        .with_context(|| format!("{address} can't be bound"))?;
+        .with_context(|| format!("{address} cannot be bound"))?;
     tracing::info!(address = %listener.local_addr()?, "metrics");
     let router = shown.clone().router();
     let serving = tokio::spawn(async move { axum::serve(listener, router).await });

@@ -4,7 +4,7 @@
 //! to carry out. It decides nothing.
 
 pub mod args;
-mod catalogue;
+mod catalog;
 pub mod lost;
 pub mod observe;
 mod preset_watch;

@@ -1,4 +1,4 @@
-//! Follows the registry's catalogue, for as long as the program runs, through every loss of the connection.
+//! Follows the registry's catalog, for as long as the program runs, through every loss of the connection.
 //!
 //! Wakes Workspaces when there is news; decides nothing.
 
@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use tonic::transport::Channel;
 use tonic::{Request, Status};
 
-use crate::catalogue::Catalogue;
+use crate::catalog::Catalog;
 
 /// First and longest pause before the registry is asked again after it went away; doubled each time.
 const PAUSE: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(15));
@@ -23,25 +23,25 @@ pub(crate) struct Told(Arc<RwLock<State>>);
 
 #[derive(Debug, Default)]
 struct State {
-    catalogue: Catalogue,
+    catalog: Catalog,
     /// The registry is connected and has told everything.
     current: bool,
 }
 
 impl Told {
-    /// The preset, as the registry has it now; `None` when it does not, or when that can't be told.
+    /// The preset, as the registry has it now; `None` when it does not, or when that cannot be told.
     pub(crate) fn now(&self, name: &str) -> Option<Arc<Preset>> {
         let state = self.0.read().unwrap_or_else(PoisonError::into_inner);
         state
             .current
-            .then(|| state.catalogue.find(name).cloned())
+            .then(|| state.catalog.find(name).cloned())
             .flatten()
     }
 
     /// The preset, as the registry had it when it told last.
     pub(crate) fn last(&self, name: &str) -> Option<Arc<Preset>> {
         let state = self.0.read().unwrap_or_else(PoisonError::into_inner);
-        state.catalogue.find(name).cloned()
+        state.catalog.find(name).cloned()
     }
 
     fn change<T>(&self, change: impl FnOnce(&mut State) -> T) -> T {
@@ -49,7 +49,7 @@ impl Told {
     }
 }
 
-/// A watch of the catalogue.
+/// A watch of the catalog.
 #[derive(Debug)]
 pub(crate) struct PresetWatch {
     pub(crate) client: PresetRegistryClient<Channel>,
@@ -80,7 +80,7 @@ impl PresetWatch {
 
     /// Follows one stream to its end.
     async fn follow(&self, news: &impl Fn(), pause: &mut Duration) -> Status {
-        let known_version = self.told.change(|state| state.catalogue.version().to_owned());
+        let known_version = self.told.change(|state| state.catalog.version().to_owned());
         let request = Request::new(WatchPresetsRequest { known_version });
         let mut stream = match self.client.clone().watch_presets(request).await {
             Ok(response) => response.into_inner(),
@@ -93,7 +93,7 @@ impl PresetWatch {
                 Err(status) => return status,
             };
             let applied = self.told.change(|state| {
-                let whole = state.catalogue.apply(told)?;
+                let whole = state.catalog.apply(told)?;
                 state.current |= whole;
                 Ok::<_, preset_registry_api::ConversionError>(whole)
             });
@@ -103,7 +103,7 @@ impl PresetWatch {
                     news();
                 }
                 Ok(false) => {}
-                Err(error) => return Status::internal(format!("the catalogue can't be read: {error}")),
+                Err(error) => return Status::internal(format!("the catalog cannot be read: {error}")),
             }
         }
     }

@@ -1,6 +1,6 @@
 //! What the preset registry says, remembered.
 //!
-//! The one gRPC edge of the system. The catalogue is followed by a watch, so a reconcile asks only for what is not in
+//! The one gRPC edge of the system. The catalog is followed by a watch, so a reconcile asks only for what is not in
 //! it, such as a model of a hub: such answers are kept for a while, concurrent questions for one name share one call,
 //! and the last good answer outlives a registry that is down. Decides nothing; a failure is returned as data.
 
@@ -22,7 +22,7 @@ use crate::preset_watch::{PresetWatch, Told};
 
 /// How long an answer that names a preset is used without asking again.
 const FRESH: Duration = Duration::from_secs(60);
-/// How long "unknown" is believed: a catalogue may just be growing.
+/// How long "unknown" is believed: a catalog may just be growing.
 const UNKNOWN_FRESH: Duration = Duration::from_secs(5);
 /// How long a registry that did not answer is left alone.
 const DOWN_FRESH: Duration = Duration::from_secs(2);
@@ -48,7 +48,7 @@ impl Presets {
     /// A registry at an `http://` address, or with TLS at an `https://` one. Nothing is connected yet.
     ///
     /// # Errors
-    /// When the address is not a URL, an `https://` one comes without TLS, or the certificates can't be used.
+    /// When the address is not a URL, an `https://` one comes without TLS, or the certificates cannot be used.
     pub fn new(endpoint: &str, tls: Option<ClientTlsConfig>) -> anyhow::Result<Self> {
         let mut transport = Endpoint::from_shared(endpoint.to_owned())
             .map_err(|error| anyhow::anyhow!("--preset-registry {endpoint:?} is not a URL: {error}"))?;
@@ -84,7 +84,7 @@ impl Presets {
         }
     }
 
-    /// What is known of the preset of this name, asking the registry when its catalogue has it not and the last answer
+    /// What is known of the preset of this name, asking the registry when its catalog has it not and the last answer
     /// is old.
     pub async fn lookup(&self, name: &str) -> PresetLookup {
         if let Some(preset) = self.told.now(name) {
@@ -130,7 +130,7 @@ impl Presets {
             .preset
             .ok_or_else(|| Status::internal("the answer holds no preset"))?;
         Preset::try_from(preset)
-            .map_err(|error| Status::internal(format!("the answer can't be read: {error}")))
+            .map_err(|error| Status::internal(format!("the answer cannot be read: {error}")))
     }
 }
 

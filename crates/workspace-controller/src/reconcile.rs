@@ -99,7 +99,7 @@ impl Reconciler for Workspaces {
     }
 }
 
-// A Workspace that is being deleted needs no preset, so a registry that is down can't hold it.
+// A Workspace that is being deleted needs no preset, so a registry that is down cannot hold it.
 fn preset_name(workspace: &Workspace) -> Option<&str> {
     if workspace.metadata.deletion_timestamp.is_some() {
         return None;

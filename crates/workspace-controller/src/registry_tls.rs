@@ -35,7 +35,7 @@ impl RegistryTlsArgs {
     /// What the files hold; `None` when none is named.
     ///
     /// # Errors
-    /// When one can't be read.
+    /// When one cannot be read.
     pub fn config(&self) -> anyhow::Result<Option<ClientTlsConfig>> {
         let Some(authorities) = &self.preset_registry_ca_file else {
             return Ok(None);
@@ -52,7 +52,7 @@ impl RegistryTlsArgs {
 }
 
 fn read(file: &Path) -> anyhow::Result<Vec<u8>> {
-    std::fs::read(file).with_context(|| format!("{} can't be read", file.display()))
+    std::fs::read(file).with_context(|| format!("{} cannot be read", file.display()))
 }
 
 #[cfg(test)]
@@ -67,6 +67,6 @@ mod tests {
             ..RegistryTlsArgs::default()
         };
         let error = args.config().unwrap_err().to_string();
-        assert_eq!(error, "/nowhere/ca.crt can't be read");
+        assert_eq!(error, "/nowhere/ca.crt cannot be read");
     }
 }

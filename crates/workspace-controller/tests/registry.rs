@@ -116,6 +116,6 @@ async fn what_the_registry_says_of_a_hub_is_passed_on() {
     let PresetLookup::Unavailable { message, .. } = presets.lookup("acme/model").await else {
         panic!("a hub that is not there has a model");
     };
-    let expected = format!("the hub at http://{nobody} can't be asked for `acme/model`: no connection");
+    let expected = format!("the hub at http://{nobody} cannot be asked for `acme/model`: no connection");
     assert!(message.contains(&expected), "{message}");
 }

@@ -53,7 +53,7 @@ fn fill(subject: &Subject<'_>, kind: ClaimKind, request: &ClaimRequest<'_>) -> O
         (ClaimKind::Machine, held) => apply_if_needed(render::machine(request), held),
         (ClaimKind::NodeClaim, held) => {
             let mut wanted = render::node_claim(request, &subject.settings.node_claims);
-            // Its spec can't be changed, so only its labels and annotations are put right.
+            // Its spec cannot be changed, so only its labels and annotations are put right.
             if let Some(Claim::NodeClaim(stored)) = held {
                 wanted.spec = stored.spec.clone();
             }

@@ -47,7 +47,7 @@ pub(crate) fn known(subject: &Subject<'_>, name: &str) -> Option<Hardware> {
     catalog.lookup(subject.settings.cloud, name).map(Hardware::from)
 }
 
-// Azure's families of accelerated machines. One that is in no table can't be sized, and is dear.
+// Azure's families of accelerated machines. One that is in no table cannot be sized, and is dear.
 fn names_gpus(name: &str) -> bool {
     name.to_ascii_lowercase().starts_with("standard_n")
 }

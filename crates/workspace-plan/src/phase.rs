@@ -17,9 +17,9 @@ pub(crate) enum Phase<'a> {
     Gone,
     /// It is being deleted.
     Deleting,
-    /// It can't be carried out; what runs is left alone.
+    /// It cannot be carried out; what runs is left alone.
     Refused(Problem),
-    /// It runs, and what it is made of can't be told just now; what runs is left alone and counts as good.
+    /// It runs, and what it is made of cannot be told just now; what runs is left alone and counts as good.
     Kept(Problem),
     /// A model is to be served.
     Serving(Box<Serving<'a>>),

@@ -112,7 +112,7 @@ fn out_of_memory(pod: &Pod, container: &ContainerStatus) -> Option<Problem> {
 
 fn not_pulled(pod: &Pod, container: &ContainerStatus) -> Option<Problem> {
     let (reason, _) = waiting(container)?;
-    let what = format!("can't get its image {} ({})", container.image, settled(reason));
+    let what = format!("cannot get its image {} ({})", container.image, settled(reason));
     PULL.contains(&reason)
         .then(|| found(WorkspaceReason::ImagePullError, pod, container, &what))
 }
@@ -128,7 +128,7 @@ fn settled(reason: &str) -> &str {
 
 fn not_started(pod: &Pod, container: &ContainerStatus) -> Option<Problem> {
     let (reason, message) = waiting(container)?;
-    let what = format!("can't be started ({reason}): {}", cut(message));
+    let what = format!("cannot be started ({reason}): {}", cut(message));
     START
         .contains(&reason)
         .then(|| found(WorkspaceReason::ContainerStartError, pod, container, &what))

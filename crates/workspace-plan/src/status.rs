@@ -193,7 +193,7 @@ fn written(subject: &Subject<'_>, findings: &[(WorkspaceConditionType, Finding)]
 
 fn write(subject: &Subject<'_>, status: &WorkspaceStatus, plan: &mut Plan) {
     if subject.status() != Some(status) {
-        // Strings and numbers only, so this can't fail.
+        // Strings and numbers only, so this cannot fail.
         plan.status = serde_json::to_value(status).ok();
     }
 }

@@ -1,4 +1,4 @@
-//! The planned Workspace and its surroundings, sorted, so that the order of what was observed can't matter.
+//! The planned Workspace and its surroundings, sorted, so that the order of what was observed cannot matter.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -16,7 +16,7 @@ use crate::settings::Settings;
 
 /// Pause between two questions to a registry that does not answer.
 const REGISTRY_DOWN: Duration = Duration::from_secs(10);
-/// Pause between two questions after a preset that is not known: a catalogue may grow.
+/// Pause between two questions after a preset that is not known: a catalog may grow.
 const PRESET_UNKNOWN: Duration = Duration::from_secs(60);
 
 /// One Workspace, everything around it, and the time.

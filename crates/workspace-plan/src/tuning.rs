@@ -1,6 +1,6 @@
 //! A model that is tuned: one node, one Job, and what is to be said of them.
 //!
-//! A Job can't be changed. An edit of what it was made of is reported, and a Job that ended stays as it is; its
+//! A Job cannot be changed. An edit of what it was made of is reported, and a Job that ended stays as it is; its
 //! node is not made again.
 
 use k8s_openapi::api::batch::v1::{Job, JobStatus};

@@ -1,4 +1,4 @@
-//! What one object can't tell about itself: is the spec possible with the presets, the instance types and the
+//! What one object cannot tell about itself: is the spec possible with the presets, the instance types and the
 //! objects that there are?
 //!
 //! Everything that can be refused is refused here, before anything is written or paid for.
@@ -26,7 +26,7 @@ pub(crate) enum Wanted<'a> {
     Tuning(Tuned<'a>),
 }
 
-/// What the Workspace asks for, or why it can't have it.
+/// What the Workspace asks for, or why it cannot have it.
 pub(crate) fn wanted<'a>(subject: &Subject<'a>) -> Result<Wanted<'a>, Problem> {
     let spec = &subject.workspace().spec;
     let wanted = match (&spec.inference, &spec.tuning) {
@@ -82,7 +82,7 @@ fn preset_serving<'a>(
     let profile = preset
         .inference
         .as_ref()
-        .ok_or_else(|| unsuitable(preset, "can't be served"))?;
+        .ok_or_else(|| unsuitable(preset, "cannot be served"))?;
     let max_context = max_context(subject, preset)?;
     let hardware = nodes::hardware(subject, !profile.cpu)?;
     let engine = runtime::engine(subject, preset, profile, &hardware)?;
@@ -156,11 +156,11 @@ fn tuned<'a>(subject: &Subject<'a>, spec: &'a TuningSpec) -> Result<Tuned<'a>, P
     let profile = preset
         .tuning
         .as_ref()
-        .ok_or_else(|| unsuitable(preset, "can't be tuned"))?;
+        .ok_or_else(|| unsuitable(preset, "cannot be tuned"))?;
     if !profile.methods.contains(&method) {
         return Err(unsuitable(
             preset,
-            &format!("can't be tuned by {}", method.as_str()),
+            &format!("cannot be tuned by {}", method.as_str()),
         ));
     }
     let hardware = nodes::hardware(subject, !runtime::runs_on_cpu(preset))?;

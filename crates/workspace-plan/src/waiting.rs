@@ -1,4 +1,4 @@
-//! Workspaces for which nothing is written but their status: the spec can't be carried out, or what it needs can't
+//! Workspaces for which nothing is written but their status: the spec cannot be carried out, or what it needs cannot
 //! be told just now. What runs is left alone.
 
 use plan::Plan;
@@ -18,7 +18,7 @@ pub(crate) fn refused(subject: &Subject<'_>, problem: &Problem) -> Plan {
     plan
 }
 
-/// Says what can't be told just now, beside what runs.
+/// Says what cannot be told just now, beside what runs.
 pub(crate) fn kept(subject: &Subject<'_>, problem: Problem) -> Plan {
     let mut plan = Plan::default();
     plan.because("kept", problem.note());

@@ -24,7 +24,7 @@ use corpus::{Case, annotated, inference, with};
 
 /// A policy, or a parameter of it, is in force a moment after it is stored.
 const IN_FORCE: Duration = Duration::from_secs(20);
-const CATALOGUE: &str = "kaito-catalogue";
+const CATALOG: &str = "kaito-catalog";
 
 struct World {
     env: TestEnv,
@@ -114,7 +114,7 @@ impl World {
             program = program.args([flag, &format!("127.0.0.1:{}", testkit::free_port()?)]);
         }
         program
-            .arg(format!("--publish-config-map={NAMESPACE}/{CATALOGUE}"))
+            .arg(format!("--publish-config-map={NAMESPACE}/{CATALOG}"))
             .arg("--presets-dir")
             .arg(presets)
             .env("NO_PROXY", "*")
@@ -158,7 +158,7 @@ fn named(object: Value, name: &str) -> Value {
 }
 
 #[tokio::test]
-async fn policies_refuse_what_lint_refuses_and_follow_the_catalogue() -> Result<()> {
+async fn policies_refuse_what_lint_refuses_and_follow_the_catalog() -> Result<()> {
     let world = World::start().await?;
     world
         .eventually_refused(
@@ -166,7 +166,7 @@ async fn policies_refuse_what_lint_refuses_and_follow_the_catalogue() -> Result<
             "must be vllm or native",
         )
         .await?;
-    without_a_catalogue_no_name_is_refused(&world).await?;
+    without_a_catalog_no_name_is_refused(&world).await?;
 
     let presets = world.env.cluster().dir().join("presets");
     std::fs::create_dir_all(&presets)?;
@@ -177,8 +177,8 @@ async fn policies_refuse_what_lint_refuses_and_follow_the_catalogue() -> Result<
     let compared = verdicts_are_equal(&world, &settings()?, corpus::cases()).await?;
     ensure!(compared >= 500, "only {compared} objects were compared");
 
-    the_policy_follows_the_catalogue(&world, &presets).await?;
-    a_lost_catalogue_is_published_again(&world, &registry).await?;
+    the_policy_follows_the_catalog(&world, &presets).await?;
+    a_lost_catalog_is_published_again(&world, &registry).await?;
 
     drop(registry);
     world
@@ -198,7 +198,7 @@ async fn policies_refuse_what_lint_refuses_and_follow_the_catalogue() -> Result<
     world.eventually_accepted(&unknown_preset()).await
 }
 
-async fn without_a_catalogue_no_name_is_refused(world: &World) -> Result<()> {
+async fn without_a_catalog_no_name_is_refused(world: &World) -> Result<()> {
     let mut stored = named(unknown_preset(), "stored");
     stored["metadata"]["finalizers"] = json!(["example.com/held"]);
     let answer = world.apply(&stored, false).await?;
@@ -252,7 +252,7 @@ async fn verdicts_are_equal(world: &World, settings: &Settings<'_>, cases: Vec<C
     Ok(count)
 }
 
-async fn the_policy_follows_the_catalogue(world: &World, presets: &Path) -> Result<()> {
+async fn the_policy_follows_the_catalog(world: &World, presets: &Path) -> Result<()> {
     let file = presets.join("acme.yaml");
     std::fs::write(
         &file,
@@ -288,23 +288,23 @@ async fn the_policy_follows_the_catalogue(world: &World, presets: &Path) -> Resu
         .await
 }
 
-async fn a_lost_catalogue_is_published_again(world: &World, registry: &Running) -> Result<()> {
+async fn a_lost_catalog_is_published_again(world: &World, registry: &Running) -> Result<()> {
     let maps: Api<ConfigMap> = Api::namespaced(world.client.clone(), NAMESPACE);
-    let before = maps.get(CATALOGUE).await?;
-    maps.delete(CATALOGUE, &DeleteParams::default()).await?;
+    let before = maps.get(CATALOG).await?;
+    maps.delete(CATALOG, &DeleteParams::default()).await?;
     let again = eventually("the ConfigMap", Duration::from_secs(60), async || {
-        Ok(maps.get(CATALOGUE).await?)
+        Ok(maps.get(CATALOG).await?)
     });
     ensure!(again.await?.data == before.data, "another table");
     ensure!(
-        !registry.log_text()?.contains("can't be published"),
+        !registry.log_text()?.contains("cannot be published"),
         "{}",
         registry.log_text()?
     );
     Ok(())
 }
 
-/// `stored` names a preset that is not in the catalogue.
+/// `stored` names a preset that is not in the catalog.
 async fn what_is_stored_is_not_held_up(world: &World) -> Result<()> {
     let api = world.workspaces("v1beta1");
     let merge = |body: Value| {

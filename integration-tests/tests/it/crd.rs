@@ -87,7 +87,7 @@ async fn wrong_workspaces_are_refused_with_a_sentence() -> Result<()> {
         ),
         (
             with(inference(), "/inference/template", json!({"spec": {}})),
-            "can't be set at the same time",
+            "cannot be set at the same time",
         ),
         (
             with(inference(), "/inference/preset", json!({"name": ""})),
@@ -235,7 +235,7 @@ async fn what_must_not_change_does_not_change() -> Result<()> {
     let edits: Vec<(Value, &str)> = vec![
         (
             with(inference(), "/resource/instanceType", json!("Standard_NC12s_v3")),
-            "resource.instanceType can't be changed",
+            "resource.instanceType cannot be changed",
         ),
         (
             with(inference(), "/resource/count", json!(2)),

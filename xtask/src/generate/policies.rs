@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use admission::{CATALOGUE, Policy, SHAPE};
+use admission::{CATALOG, Policy, SHAPE};
 use anyhow::{Context as _, Result};
 
 use super::Generated;
@@ -10,7 +10,7 @@ use super::Generated;
 const HEADER: &str = "# Made by `cargo xtask gen` from crates/admission. Do not edit.\n";
 
 pub(super) fn files() -> Result<Vec<Generated>> {
-    [("shape", &SHAPE), ("catalogue", &CATALOGUE)]
+    [("shape", &SHAPE), ("catalog", &CATALOG)]
         .into_iter()
         .flat_map(|(name, policy)| parts(name, policy))
         .collect()
@@ -40,7 +40,7 @@ mod tests {
             let file = files.iter().find(|file| file.path.ends_with(name)).unwrap();
             serde_saphyr::from_str(&file.contents).unwrap()
         };
-        for (name, policy) in [("shape", &admission::SHAPE), ("catalogue", &admission::CATALOGUE)] {
+        for (name, policy) in [("shape", &admission::SHAPE), ("catalog", &admission::CATALOG)] {
             let spec = admission::spec(policy);
             for field in ["matchConditions", "variables", "validations"] {
                 assert_eq!(read(&format!("{name}-{field}.yaml")), spec[field]);

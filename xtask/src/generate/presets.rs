@@ -1,6 +1,6 @@
 //! `docs/presets.md`: every preset, what it needs of common instance types, and the instance types.
 //!
-//! Only the tables are made here; every number comes from the catalogue and the planner.
+//! Only the tables are made here; every number comes from the catalog and the planner.
 
 use std::fmt::Write as _;
 
@@ -164,7 +164,7 @@ fn instance_type_tables(types: &instance_types::Catalog) -> String {
         let source = price.map_or("No prices are known.".to_owned(), |price| {
             format!("Prices as of {}: {}.", price.as_of, price.source)
         });
-        // Writing to a String can't fail.
+        // Writing to a String cannot fail.
         let _ = write!(text, "\n### {cloud}\n\n{source}\n\n");
         text.push_str(&instance_type_table(&of_cloud));
     }

@@ -11,7 +11,7 @@ pub(super) struct Capacity {
     pub(super) gpus: u32,
 }
 
-/// Sizes that the catalogue does not know are taken for general-purpose machines.
+/// Sizes that the catalog does not know are taken for general-purpose machines.
 const UNKNOWN: Capacity = Capacity {
     cpus: 4,
     memory_gib: 16,
@@ -35,7 +35,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn gpus_are_those_of_the_catalogue() {
+    fn gpus_are_those_of_the_catalog() {
         for (size, gpus) in [
             ("Standard_NC6s_v3", 1),
             ("Standard_NC12s_v3", 2),

@@ -116,5 +116,4 @@ fn ready(ready: bool, at: Timestamp, changed: bool) -> Value {
 }
 
 #[cfg(test)]
-#[path = "node_tests.rs"]
 mod tests;

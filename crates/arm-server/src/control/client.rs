@@ -9,7 +9,7 @@ use super::{Behaviour, ClusterView, Counters, FaultRule, NumberedFault, PoolEdit
 /// The server did not do as it was told.
 #[derive(Debug, thiserror::Error)]
 pub enum ControlError {
-    /// No answer, or one that can't be read.
+    /// No answer, or one that cannot be read.
     #[error("the control API did not answer: {0}")]
     Http(#[from] reqwest::Error),
     /// Refused.

@@ -59,7 +59,7 @@ impl Requester {
     /// Sends the request and gives the first answer that is no redirect.
     ///
     /// # Errors
-    /// When the other side can't be reached or may not be.
+    /// When the other side cannot be reached or may not be.
     pub(crate) async fn get(&self, url: &Url, wanted: Wanted<'_>) -> Result<Response> {
         let mut at = url.clone();
         for _ in 0..=REDIRECTS {

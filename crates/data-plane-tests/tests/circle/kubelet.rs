@@ -1,7 +1,7 @@
 //! Runs the containers of a pod as processes of this machine: volumes are directories, images are the programs that lie beside
 //! the test, and every path that a container names must be on one of its volumes.
 //!
-//! What it can't do it refuses, so that nothing in a pod is left out silently.
+//! What it cannot do it refuses, so that nothing in a pod is left out silently.
 
 use std::collections::BTreeMap;
 use std::fs;

@@ -59,7 +59,7 @@ pub(crate) fn applied(workspace: Workspace, settings: &Settings) -> Vec<Manifest
         pods: Vec::new(),
     };
     let plan = workspace_plan::plan(Timestamp::UNIX_EPOCH, &observed, settings);
-    assert_eq!(plan::check::check(&plan), [], "{:?}", plan.status);
+    assert_eq!(plan_check::check(&plan), [], "{:?}", plan.status);
     let writes = plan.writes.into_iter().map(|write| match write {
         Write::Apply(manifest) => *manifest,
         other => panic!("{other:?}"),

@@ -78,7 +78,7 @@ fn form(served: &Served, body: &Body) -> Result<Option<Form>, ApiError> {
     match (functions::required(served, body)?, form::of(body)?) {
         (Some(_), Some(form)) if !form.field.starts_with("response_format") => Err(body.error(
             "tool_choice",
-            format!("asks for a call, which can't be combined with `{}`", form.field),
+            format!("asks for a call, which cannot be combined with `{}`", form.field),
         )),
         (Some(calls), _) => Ok(Some(calls)),
         (None, form) => Ok(form),
@@ -89,7 +89,7 @@ fn form(served: &Served, body: &Body) -> Result<Option<Form>, ApiError> {
 pub(crate) fn prompt(served: &Served, body: &Body) -> Result<String, ApiError> {
     let template = served.template.as_ref();
     let template = template
-        .ok_or_else(|| ApiError::field("messages", "can't be used: the model has no chat template"))?;
+        .ok_or_else(|| ApiError::field("messages", "cannot be used: the model has no chat template"))?;
     let conversation = Conversation {
         messages: messages(body)?,
         tools: functions::tools(body)?,

@@ -65,7 +65,7 @@ impl ApiError {
         }
     }
 
-    /// An answer that can't be brought to its end in the form that was asked for.
+    /// An answer that cannot be brought to its end in the form that was asked for.
     pub(crate) fn stuck(problem: impl Into<String>) -> Self {
         Self {
             status: StatusCode::BAD_REQUEST,

@@ -27,7 +27,7 @@ pub(crate) fn of(body: &Body) -> Result<Option<Form>, ApiError> {
     match (forms.next(), forms.next()) {
         (Some(first), Some(second)) => Err(ApiError::field(
             second.field,
-            format!("can't be combined with `{}`: an answer has one form", first.field),
+            format!("cannot be combined with `{}`: an answer has one form", first.field),
         )),
         (form, _) => Ok(form),
     }
@@ -292,11 +292,11 @@ mod tests {
             ),
             (
                 json!({"structured_outputs": {"regex": "a", "json": {}}}),
-                "`structured_outputs.regex` can't be combined with `structured_outputs.json`",
+                "`structured_outputs.regex` cannot be combined with `structured_outputs.json`",
             ),
             (
                 json!({"response_format": {"type": "json_object"}, "guided_regex": "a"}),
-                "`guided_regex` can't be combined with `response_format`",
+                "`guided_regex` cannot be combined with `response_format`",
             ),
         ];
         for (body, problem) in cases {

@@ -222,7 +222,7 @@ async fn stream(
     Ok(())
 }
 
-/// Lines of the input, read on a thread of their own: reading can't be broken off.
+/// Lines of the input, read on a thread of their own: reading cannot be broken off.
 fn lines() -> mpsc::Receiver<String> {
     let (sender, receiver) = mpsc::channel(1);
     std::thread::spawn(move || {

@@ -123,5 +123,4 @@ impl std::fmt::Debug for Compiler {
 }
 
 #[cfg(test)]
-#[path = "compiler_tests.rs"]
 mod tests;

@@ -9,9 +9,9 @@ pub(crate) struct Matcher {
     mask: Option<SimpleVob>,
 }
 
-/// Why an answer can't go on.
+/// Why an answer cannot go on.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the form that was asked for can't be followed any further: {0}")]
+#[error("the form that was asked for cannot be followed any further: {0}")]
 pub(crate) struct Stuck(pub(super) String);
 
 impl Matcher {

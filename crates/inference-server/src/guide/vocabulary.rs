@@ -8,7 +8,7 @@ use model::{Spelling, Tokenizer};
 
 use super::Refusal;
 
-/// Longest token that takes part, in bytes; the tree can't hold longer ones.
+/// Longest token that takes part, in bytes; the tree cannot hold longer ones.
 const TOKEN_BYTES: usize = 1000;
 /// Most bytes of all tokens together: the tree counts its nodes in 22 bits.
 const ALL_BYTES: usize = 4_000_000;

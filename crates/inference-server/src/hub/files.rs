@@ -47,7 +47,7 @@ impl Wanted {
             Ok(Self::Single(SINGLE))
         } else {
             bail!(
-                "the repository holds neither {SINGLE} nor {INDEX}: other forms of weights can't be served here"
+                "the repository holds neither {SINGLE} nor {INDEX}: other forms of weights cannot be served here"
             )
         }
     }
@@ -65,7 +65,7 @@ pub(super) fn shards(index: &[u8], files: &[String]) -> anyhow::Result<Vec<Strin
     struct Index {
         weight_map: BTreeMap<String, String>,
     }
-    let index: Index = serde_json::from_slice(index).with_context(|| format!("{INDEX} can't be read"))?;
+    let index: Index = serde_json::from_slice(index).with_context(|| format!("{INDEX} cannot be read"))?;
     let mut shards: Vec<String> = index.weight_map.into_values().collect();
     shards.sort();
     shards.dedup();

@@ -315,7 +315,7 @@ async fn what_is_not_as_promised_is_not_served() {
         .insert("config.json".to_owned(), br#"{"model_type": "mamba"}"#.to_vec());
     let (hub, flags) = hub.serve(&place("strange")).await;
     let message = failure(&flags).await;
-    assert!(message.contains("can't be served here"), "{message}");
+    assert!(message.contains("cannot be served here"), "{message}");
     assert!(
         hub.asked("/aside/").is_empty(),
         "nothing large is fetched for nothing"

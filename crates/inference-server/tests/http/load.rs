@@ -1,4 +1,4 @@
-//! Many at once, those who leave, adapters, and models that can't be loaded.
+//! Many at once, those who leave, adapters, and models that cannot be loaded.
 
 use futures::future::join_all;
 use serde_json::{Value, json};

@@ -46,7 +46,7 @@ pub(super) fn shape() -> Cases {
         ),
         (
             with(template(), "/inference/preset", json!({"name": "phi-4"})),
-            Refused("can't be set at the same time"),
+            Refused("cannot be set at the same time"),
         ),
         (
             with(inference(), "/inference/preset", json!({"name": ""})),
@@ -213,7 +213,7 @@ pub(super) fn types() -> Cases {
         (cpu("Standard_NC4as_T4_v3"), Accepted),
         (
             annotated(cpu("Standard_D8s_v5"), "runtime", "vllm"),
-            Refused("can't run on instance type Standard_D8s_v5"),
+            Refused("cannot run on instance type Standard_D8s_v5"),
         ),
         (on(template(), "Standard_D4s_v5"), Accepted),
         (on(template(), "Standard_D8s_v5"), Accepted),
@@ -251,7 +251,7 @@ pub(super) fn annotations() -> Cases {
         (
             old(),
             Refused(
-                "can't run on instance type Standard_NC4as_T4_v3, of which the runtime native uses one node",
+                "cannot run on instance type Standard_NC4as_T4_v3, of which the runtime native uses one node",
             ),
         ),
         (on_one_t4(preset("phi-4")), Accepted),

@@ -1,7 +1,7 @@
 //! Workspaces with what must become of them: the same list is put to `lint` here and to a real API server by the
 //! integration tests, which demand equal verdicts.
 //!
-//! Settings: nodes are made, the cloud is azure, the catalogue is the built-in one.
+//! Settings: nodes are made, the cloud is azure, the catalog is the built-in one.
 
 #![allow(
     unreachable_pub,

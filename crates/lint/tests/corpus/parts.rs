@@ -152,7 +152,7 @@ pub(super) fn tuned() -> Cases {
         (set("method", Value::Null), Refused("must be lora or qlora")),
         (
             with(tuning(), "/tuning/preset/name", json!("llama-3.3-70b-instruct")),
-            Refused("can't be tuned; those that can are"),
+            Refused("cannot be tuned; those that can are"),
         ),
         (
             with(tuning(), "/tuning/preset/name", json!("mistral-7b")),

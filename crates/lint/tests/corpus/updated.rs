@@ -41,11 +41,11 @@ pub(super) fn updated() -> Vec<Case> {
         ),
         (
             edit("/resource/instanceType", json!("Standard_NC48ads_A100_v4")),
-            Refused("can't be changed once set"),
+            Refused("cannot be changed once set"),
         ),
         (
             edit("/resource/instanceType", Value::Null),
-            Refused("can't be changed once set"),
+            Refused("cannot be changed once set"),
         ),
         (
             edit("/resource/count", json!(2)),
@@ -68,21 +68,21 @@ pub(super) fn updated() -> Vec<Case> {
         ),
         (
             edit("/inference", template()["inference"].clone()),
-            Refused("can't be set or unset later"),
+            Refused("cannot be set or unset later"),
         ),
         (
             (
                 inference(),
                 with(tuning(), "/resource", inference()["resource"].clone()),
             ),
-            Refused("can't be added or removed"),
+            Refused("cannot be added or removed"),
         ),
         (
             (
                 tuning(),
                 with(inference(), "/resource", tuning()["resource"].clone()),
             ),
-            Refused("can't be added or removed"),
+            Refused("cannot be added or removed"),
         ),
         (
             (

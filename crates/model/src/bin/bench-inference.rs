@@ -132,7 +132,7 @@ fn show(name: &str, command: &mut Command) {
 }
 
 fn measured(command: &mut Command) -> anyhow::Result<Reached> {
-    let output = command.output().context("can't be started")?;
+    let output = command.output().context("cannot be started")?;
     let stderr = String::from_utf8_lossy(&output.stderr);
     ensure!(
         output.status.success(),

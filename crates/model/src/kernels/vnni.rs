@@ -32,7 +32,7 @@ impl Kernel<Block> for Vnni {
     fn tile<const P: usize, const T: usize>(self, panels: [&[Block]; P], x: &[i32]) -> [[[f32; ROWS]; T]; P] {
         #[expect(
             unsafe_code,
-            reason = "a function with target features can't be called otherwise; `self` proves that the processor has them"
+            reason = "a function with target features cannot be called otherwise; `self` proves that the processor has them"
         )]
         // SAFETY: `Self` is made by `detect` alone, which has found the features that `tile` names.
         unsafe {

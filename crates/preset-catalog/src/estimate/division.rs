@@ -18,7 +18,7 @@ pub(super) struct Division {
 }
 
 /// What one node allows: whole copies on single GPUs where each GPU has twice the room of the weights; else every
-/// layer over all GPUs; else, when the heads can't be divided so far, copies over fewer GPUs, and last stages.
+/// layer over all GPUs; else, when the heads cannot be divided so far, copies over fewer GPUs, and last stages.
 pub(super) fn of_one_node(shape: &ModelShape, node: GpuNode) -> Vec<Division> {
     let gpus = node.gpus;
     let mut found = Vec::new();

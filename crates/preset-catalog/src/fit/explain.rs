@@ -236,7 +236,7 @@ fn push_heads(text: &mut String, shape: &ModelShape, tensor: u32) {
     } else if shape.attention == Some(AttentionKind::Mla) {
         push(
             text,
-            format_args!(", whole on each of {tensor} GPUs since the latent vector can't be divided"),
+            format_args!(", whole on each of {tensor} GPUs since the latent vector cannot be divided"),
         );
     } else {
         let heads = if parts == 1 { "head" } else { "heads" };
@@ -312,7 +312,7 @@ fn on_host(shape: &ModelShape, instance_type: &InstanceType, context_tokens: u32
     terms
 }
 
-// Writing to a String can't fail.
+// Writing to a String cannot fail.
 fn push(text: &mut String, words: std::fmt::Arguments<'_>) {
     let _ = text.write_fmt(words);
 }

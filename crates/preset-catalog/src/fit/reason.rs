@@ -12,7 +12,7 @@ use super::{Candidate, Outcome, context};
 /// Something that stands in the way.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Reason {
-    /// The preset can't be placed on such nodes.
+    /// The preset cannot be placed on such nodes.
     #[error(transparent)]
     Misfit(#[from] Misfit),
     /// The model was not made for a context of this length.

@@ -167,7 +167,7 @@ fn the_explanation_names_what_decides() {
     let fit = fit_on("deepseek-r1-0528", "Standard_ND96isr_H200_v5", 2048);
     assert_eq!(
         formula(&fit, TermKind::KvCache),
-        "2048 tokens x 70272 bytes a token, whole on each of 8 GPUs since the latent vector can't be divided"
+        "2048 tokens x 70272 bytes a token, whole on each of 8 GPUs since the latent vector cannot be divided"
     );
     assert_eq!(
         formula(&fit, TermKind::Weights),
@@ -232,7 +232,7 @@ fn without_a_gpu_the_memory_of_the_node_counts() {
         &PlanOptions::default(),
     );
     let Outcome::Unfit(unfit) = &plan.candidates[0].outcome else {
-        panic!("2.05 GiB can't fit 1 GiB");
+        panic!("2.05 GiB cannot fit 1 GiB");
     };
     assert!(
         matches!(unfit.reasons[..], [Reason::HostMemoryTooSmall { .. }]),

@@ -24,9 +24,9 @@ pub(crate) enum Refused {
     Private(String),
 }
 
-/// An endpoint that can't be used.
+/// An endpoint that cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("--hub-endpoint {endpoint:?} can't be used: {problem}")]
+#[error("--hub-endpoint {endpoint:?} cannot be used: {problem}")]
 pub struct BadEndpoint {
     endpoint: String,
     problem: &'static str,

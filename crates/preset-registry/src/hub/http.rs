@@ -55,7 +55,7 @@ impl Http {
             .redirect(redirects)
             .dns_resolver(Arc::new(Guarded(Arc::clone(&access))))
             .tls_certs_merge(authorities)
-            // A proxy would connect where we can't look.
+            // A proxy would connect where we cannot look.
             .no_proxy()
             .referer(false)
             .build()?;
@@ -211,7 +211,7 @@ fn innermost(error: &(dyn std::error::Error + 'static)) -> String {
 }
 
 /// Resolves names to those of their addresses that may be connected to. What is checked is what is used, so a name
-/// can't change its mind in between.
+/// cannot change its mind in between.
 struct Guarded(Arc<Access>);
 
 impl Resolve for Guarded {

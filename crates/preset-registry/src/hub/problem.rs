@@ -20,7 +20,7 @@ pub(crate) enum Problem {
     /// 429.
     #[error("too many requests")]
     Limited { retry_after: Option<Duration> },
-    /// It can't be reached, is too slow, or answers with an error.
+    /// It cannot be reached, is too slow, or answers with an error.
     #[error("{0}")]
     Unavailable(String),
     /// Something it sent is larger than it may be.
@@ -32,8 +32,8 @@ pub(crate) enum Problem {
     /// It has the model, and no preset can be made of it.
     #[error("{0}")]
     Unsupported(#[from] MetadataError),
-    /// The token can't be read.
-    #[error("the hub's token can't be read: {0}")]
+    /// The token cannot be read.
+    #[error("the hub's token cannot be read: {0}")]
     Token(String),
     /// Too many other models are being read.
     #[error("too many models are being read")]
@@ -67,7 +67,7 @@ impl Problem {
         }
     }
 
-    /// What the client that asked for this name is told. `near` are names of the catalogue that it may have meant.
+    /// What the client that asked for this name is told. `near` are names of the catalog that it may have meant.
     pub(crate) fn status(&self, endpoint: &str, name: &str, near: &[&str]) -> Status {
         let refusal = |code, reason, sentence: String, retry| {
             hub_refusal(&HubRefusal {
@@ -100,7 +100,7 @@ impl Problem {
             Self::Unavailable(_) | Self::Token(_) => refusal(
                 Code::Unavailable,
                 HubRefusal::UNAVAILABLE,
-                format!("the hub at {endpoint} can't be asked for `{name}`: {self}"),
+                format!("the hub at {endpoint} cannot be asked for `{name}`: {self}"),
                 Some(RETRY),
             ),
             Self::Busy => refusal(

@@ -18,13 +18,13 @@ const ATTEMPTS: usize = 5;
 /// The link that Kubernetes replaces.
 const DATA: &str = "..data";
 
-/// The texts of the files by name, or why one can't be read.
+/// The texts of the files by name, or why one cannot be read.
 pub(crate) type Texts = BTreeMap<String, Result<String, String>>;
 
 /// Reads all files whose names end in `.yaml` or `.yml`; hidden files and subdirectories are left out.
 ///
 /// # Errors
-/// When the directory can't be read, holds too much, or changes all the time.
+/// When the directory cannot be read, holds too much, or changes all the time.
 pub(crate) fn read(directory: &Path) -> io::Result<Texts> {
     for _ in 0..ATTEMPTS {
         let before = target(directory);

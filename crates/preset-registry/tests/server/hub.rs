@@ -113,7 +113,7 @@ async fn a_model_of_the_hub_is_a_preset() {
     let inference = preset.inference.unwrap();
     assert_eq!(
         inference.vllm_flags["tool-call-parser"], "hermes",
-        "the catalogue's rules hold"
+        "the catalog's rules hold"
     );
     assert!(!inference.trust_remote_code);
 
@@ -213,7 +213,7 @@ async fn refusals_say_what_helps() {
     assert_eq!(
         world.hub.requests().len(),
         1,
-        "a name that can't be a model is not asked"
+        "a name that cannot be a model is not asked"
     );
 
     let name = "acme/qwen3-support";
@@ -255,7 +255,7 @@ async fn refusals_say_what_helps() {
         (vec![("config.json", CONFIG)], "holds no weights"),
         (
             vec![("config.json", "{"), ("model.safetensors", "1")],
-            "config.json can't be read",
+            "config.json cannot be read",
         ),
         (
             vec![

@@ -21,7 +21,7 @@ use tonic_types::StatusExt as _;
 use crate::running::{Running, SERVICE};
 
 #[tokio::test]
-async fn paging_over_everything_gives_the_catalogue() {
+async fn paging_over_everything_gives_the_catalog() {
     let running = Running::start().await;
     let everything: Vec<_> = Catalog::embedded().unwrap().iter().cloned().collect();
     assert_eq!(running.list("", 0).await, (everything.clone(), 1));

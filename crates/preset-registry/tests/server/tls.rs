@@ -124,7 +124,7 @@ async fn bad_files_are_no_start() {
     let metrics = telemetry::Metrics::new();
     let prepare = || preset_registry::PresetServer::prepare(files(directory.path(), None), &metrics);
     let error = prepare().await.unwrap_err();
-    assert_eq!(error.to_string(), "TLS can't be served");
+    assert_eq!(error.to_string(), "TLS cannot be served");
     write(directory.path(), &Authority::new());
     prepare().await.unwrap();
     fs::write(

@@ -165,7 +165,7 @@ async fn a_directory_that_comes_later_is_no_reason_not_to_serve() {
     .await;
     assert!(running.get("phi-4").await.is_ok());
     let told = status(&running).await;
-    assert!(told.user_files_error.contains("can't be read"), "{told:?}");
+    assert!(told.user_files_error.contains("cannot be read"), "{told:?}");
     assert!(
         running
             .metrics

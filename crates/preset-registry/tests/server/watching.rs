@@ -1,4 +1,4 @@
-//! Watching the catalogue over a connection.
+//! Watching the catalog over a connection.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use tonic::{Code, Request};
 use crate::running::Running;
 
 #[tokio::test]
-async fn the_snapshot_is_the_catalogue_and_stopping_ends_the_stream() {
+async fn the_snapshot_is_the_catalog_and_stopping_ends_the_stream() {
     let running = Running::start().await;
     let mut watch = running
         .presets()

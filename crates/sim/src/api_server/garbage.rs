@@ -1,6 +1,6 @@
 //! Garbage collection by owner references, as kube-controller-manager does it.
 //!
-//! Kinds that the model has not are taken to exist for ever. A cluster-scoped object can't be owned by a
+//! Kinds that the model has not are taken to exist for ever. A cluster-scoped object cannot be owned by a
 //! namespaced one: the real collector deletes such an object, and so does this one.
 
 use std::collections::BTreeSet;

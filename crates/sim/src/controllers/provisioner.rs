@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Node;
 use kaito_api::conditions::ClaimConditionType;
 use kaito_api::{Claim, labels};
-use machine_plan::{Observed, Settings};
+use nodeclaim_plan::{Observed, Settings};
 use plan::{Kind, ObjectRef};
 
 use super::own_writes::OwnWrites;
@@ -56,7 +56,7 @@ impl Provisioner {
         let yields = self
             .named(name)
             .iter()
-            .any(|other| machine_plan::managed::yields_to(&claim, other));
+            .any(|other| nodeclaim_plan::managed::yields_to(&claim, other));
         // What is remembered under the name is the other claim's.
         let (pool, new) = if yields {
             (self.pools.lookup(name, Timestamp::MIN), false)
@@ -138,7 +138,7 @@ impl Provisioner {
     pub fn unsettled(&self) -> Vec<ObjectRef> {
         self.view
             .claims()
-            .filter(|claim| machine_plan::managed::is_managed(claim) && !is_settled(claim))
+            .filter(|claim| nodeclaim_plan::managed::is_managed(claim) && !is_settled(claim))
             .map(|claim| key_of(&claim))
             .collect()
     }
@@ -156,7 +156,7 @@ impl Provisioner {
     ) -> Result<Vec<CloudCall>, Halt> {
         let (pools, first_seen) = self.pools.all();
         let claims: Vec<Claim> = self.view.claims().collect();
-        let calls = machine_plan::garbage::collect(now, &pools, &claims, first_seen, &self.settings, true);
+        let calls = nodeclaim_plan::garbage::collect(now, &pools, &claims, first_seen, &self.settings, true);
         let mut done = Vec::new();
         for call in calls {
             let kinds = [Kind::Machine, Kind::NodeClaim];

@@ -22,7 +22,7 @@ type Verdict = Result<(), String>;
 /// # Errors
 /// The first broken one.
 pub fn common<C>(plan: &Plan<C>) -> Verdict {
-    match plan::check::check(plan).first() {
+    match plan_check::check(plan).first() {
         Some(violation) => Err(format!(
             "the plan is wrong: {}: {}",
             violation.place, violation.what
@@ -121,8 +121,8 @@ fn nothing_left(uid: &str, api: &ApiServer) -> Verdict {
 /// The first broken one.
 pub fn claim(
     now: Timestamp,
-    observed: &machine_plan::Observed,
-    settings: &machine_plan::Settings,
+    observed: &nodeclaim_plan::Observed,
+    settings: &nodeclaim_plan::Settings,
     plan: &Plan<CloudCall>,
     cloud: &Cloud,
 ) -> Verdict {
@@ -130,13 +130,13 @@ pub fn claim(
     same(
         "planning again",
         plan,
-        &machine_plan::plan(now, observed, settings),
+        &nodeclaim_plan::plan(now, observed, settings),
     )?;
     let mut other = observed.clone();
     other.nodes.reverse();
     other.pods.reverse();
     other.attachments.reverse();
-    same("another order", plan, &machine_plan::plan(now, &other, settings))?;
+    same("another order", plan, &nodeclaim_plan::plan(now, &other, settings))?;
     let (uid, name) = (observed.claim.uid(), observed.claim.name());
     if let Some(call) = &plan.cloud {
         only_own_pool(call, name, uid, cloud)?;
@@ -175,8 +175,8 @@ fn only_own_pool(call: &CloudCall, name: &str, uid: &str, cloud: &Cloud) -> Verd
 fn drained_first(
     now: Timestamp,
     call: &CloudCall,
-    observed: &machine_plan::Observed,
-    settings: &machine_plan::Settings,
+    observed: &nodeclaim_plan::Observed,
+    settings: &nodeclaim_plan::Settings,
     cloud: &Cloud,
 ) -> Verdict {
     let CloudCall::Delete { name, .. } = call else {

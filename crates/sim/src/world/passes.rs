@@ -93,7 +93,7 @@ impl World {
             }
             return Ok(());
         };
-        let plan = machine_plan::plan(now, &observed, &shell.settings);
+        let plan = nodeclaim_plan::plan(now, &observed, &shell.settings);
         let verdict = checks::claim(now, &observed, &shell.settings, &plan, &self.cloud);
         if new {
             self.schedule(Due::List, SignedDuration::from_secs(1));
@@ -114,7 +114,7 @@ impl World {
         let Some((node, exists, pool)) = shell.observe_node(&key.name) else {
             return Ok(());
         };
-        let plan = machine_plan::node_orphan::plan_node(now, &node, exists, &pool);
+        let plan = nodeclaim_plan::node_orphan::plan_node(now, &node, exists, &pool);
         if plan.is_quiet() && plan.requeue.is_none() {
             return Ok(());
         }
@@ -224,7 +224,7 @@ impl World {
         let busy = !shell.unsettled().is_empty();
         let Some(touched) = shell.list(now, &mut self.cloud) else {
             let woken = shell.unsettled();
-            self.note("gpu-provisioner: pools can't be listed");
+            self.note("gpu-provisioner: pools cannot be listed");
             self.wake(woken);
             self.schedule(Due::List, SignedDuration::from_secs(20));
             return Ok(());

@@ -57,7 +57,7 @@ impl Examples {
     /// Reads files.
     ///
     /// # Errors
-    /// When a file can't be read, a row lacks what its columns should have, or nothing is left.
+    /// When a file cannot be read, a row lacks what its columns should have, or nothing is left.
     pub fn read(
         files: &[DataFile],
         texts: &Texts<'_>,
@@ -223,7 +223,7 @@ impl Texts<'_> {
                 let before = self.render(messages[..at].to_vec(), true, column)?;
                 let after = self.render(messages[..=at].to_vec(), false, column)?;
                 if !(whole.starts_with(&after) && after.starts_with(&before)) {
-                    let problem = "can't be learnt in part: the chat template writes a message otherwise when others follow it";
+                    let problem = "cannot be learnt in part: the chat template writes a message otherwise when others follow it";
                     return Err((column.to_owned(), problem.to_owned()));
                 }
                 let from = self.encode(&before, false, column)?.len();
@@ -249,13 +249,13 @@ impl Texts<'_> {
         };
         template
             .render(&conversation)
-            .map_err(|error| wrong(format!("can't be used: {error}")))
+            .map_err(|error| wrong(format!("cannot be used: {error}")))
     }
 
     fn encode(&self, text: &str, special: bool, column: &str) -> Result<Vec<u32>, Wrong> {
         self.tokenizer
             .encode(text, special)
-            .map_err(|error| (column.to_owned(), format!("can't be used: {error}")))
+            .map_err(|error| (column.to_owned(), format!("cannot be used: {error}")))
     }
 
     fn close(&self, tokens: &mut Vec<u32>) {

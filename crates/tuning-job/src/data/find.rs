@@ -54,7 +54,7 @@ pub struct DataFile {
 /// A dataset often comes in several files, and beside small ones that describe it in another format.
 ///
 /// # Errors
-/// When there are none, or a directory can't be read.
+/// When there are none, or a directory cannot be read.
 pub fn find(data: &Path, path: Option<&str>, extension: Option<&str>) -> Result<Vec<DataFile>, DataError> {
     let root = match path {
         None => data.to_owned(),

@@ -25,7 +25,7 @@ const COLUMNS: usize = 10_000;
 /// Calls `each` with every row and its number, from 1 on.
 ///
 /// # Errors
-/// When the file can't be read or is malformed, and whatever `each` fails with.
+/// When the file cannot be read or is malformed, and whatever `each` fails with.
 pub fn read(
     file: &DataFile,
     each: &mut dyn FnMut(usize, Row) -> Result<(), DataError>,

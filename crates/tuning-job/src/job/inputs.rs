@@ -28,7 +28,7 @@ pub(super) fn config(path: &Path) -> anyhow::Result<Config> {
 }
 
 fn text(path: &Path, limit: u64) -> anyhow::Result<String> {
-    let failed = || format!("{} can't be read", path.display());
+    let failed = || format!("{} cannot be read", path.display());
     let mut out = String::new();
     fs::File::open(path)
         .with_context(failed)?

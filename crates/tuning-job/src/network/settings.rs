@@ -19,10 +19,10 @@ const SPLIT: [&str; 7] = [
 ];
 const FUSED: [&str; 4] = ["qkv_proj", "o_proj", "gate_up_proj", "down_proj"];
 
-/// Why a model can't be made ready for training.
+/// Why a model cannot be made ready for training.
 #[derive(Debug, thiserror::Error)]
 pub enum LoadError {
-    /// Its files can't be used.
+    /// Its files cannot be used.
     #[error(transparent)]
     Model(#[from] model::Error),
     /// A module that is to be trained does not exist.

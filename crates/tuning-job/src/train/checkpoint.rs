@@ -31,10 +31,10 @@ pub struct Checkpoint {
     pub moments: Moments,
 }
 
-/// Why a run can't go on from a checkpoint.
+/// Why a run cannot go on from a checkpoint.
 #[derive(Debug, thiserror::Error)]
 pub enum CheckpointError {
-    /// It can't be read.
+    /// It cannot be read.
     #[error("checkpoint {}: {problem}", path.display())]
     Broken {
         /// Its directory.
@@ -88,7 +88,7 @@ impl Keeper {
     /// Writes a checkpoint, then removes those that are too many. Returns where it is.
     ///
     /// # Errors
-    /// When a file can't be written.
+    /// When a file cannot be written.
     pub fn save(&self, checkpoint: &Checkpoint, steps: u64, epoch: f64) -> Result<PathBuf, OutputError> {
         let dir = self.dir.join(format!("{NAME}{}", checkpoint.step));
         let aside = self.dir.join(format!(".{NAME}{}", checkpoint.step));
@@ -136,7 +136,7 @@ impl Keeper {
     /// Reads a checkpoint of this run.
     ///
     /// # Errors
-    /// When it can't be read, is malformed, or belongs to another run.
+    /// When it cannot be read, is malformed, or belongs to another run.
     pub fn load(&self, dir: &Path, trained: usize) -> Result<Checkpoint, CheckpointError> {
         let broken = |problem: String| CheckpointError::Broken {
             path: dir.to_owned(),

@@ -21,7 +21,7 @@ const PREFIX: &str = "base_model.model.";
 #[derive(Debug, thiserror::Error)]
 pub enum OutputError {
     /// By the file system.
-    #[error("{} can't be written", path.display())]
+    #[error("{} cannot be written", path.display())]
     Write {
         /// The file.
         path: PathBuf,
@@ -29,7 +29,7 @@ pub enum OutputError {
         source: std::io::Error,
     },
     /// By the format.
-    #[error("the adapter can't be written as safetensors: {0}")]
+    #[error("the adapter cannot be written as safetensors: {0}")]
     Format(String),
 }
 
@@ -90,7 +90,7 @@ impl AdapterConfig {
 /// Writes `adapter_model.safetensors`, `adapter_config.json` and `README.md`, each whole or not at all.
 ///
 /// # Errors
-/// When a file can't be written.
+/// When a file cannot be written.
 pub fn save_adapter(
     dir: &Path,
     config: &AdapterConfig,
@@ -161,7 +161,7 @@ pub(super) fn write(path: &Path, content: &[u8]) -> Result<(), OutputError> {
 /// Says that everything is there. `now` is civil time as `YYYY-MM-DD-HH-MM-SS`.
 ///
 /// # Errors
-/// When the marker can't be written.
+/// When the marker cannot be written.
 pub fn complete(dir: &Path, now: &str) -> Result<(), OutputError> {
     write(
         &dir.join(MARKER),
@@ -172,7 +172,7 @@ pub fn complete(dir: &Path, now: &str) -> Result<(), OutputError> {
 /// Says that there will be no result, and why.
 ///
 /// # Errors
-/// When the marker can't be written.
+/// When the marker cannot be written.
 pub fn fail(dir: &Path, reason: &str) -> Result<(), OutputError> {
     write(&dir.join(FAILURE), reason.as_bytes())
 }
@@ -180,7 +180,7 @@ pub fn fail(dir: &Path, reason: &str) -> Result<(), OutputError> {
 /// Takes the markers of an earlier run away: a pusher would take them for this run's.
 ///
 /// # Errors
-/// When one can't be removed.
+/// When one cannot be removed.
 pub fn withdraw(dir: &Path) -> Result<(), OutputError> {
     for name in [MARKER, FAILURE] {
         let path = dir.join(name);

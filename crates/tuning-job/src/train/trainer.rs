@@ -62,7 +62,7 @@ pub trait Listener {
     /// The run is to be saved.
     ///
     /// # Errors
-    /// When it can't be.
+    /// When it cannot be.
     fn save(&mut self, checkpoint: &Checkpoint, progress: &Progress) -> anyhow::Result<()>;
 }
 

@@ -1,4 +1,4 @@
-//! The program as a process: what it writes, how it stops and goes on, what it says when it can't work.
+//! The program as a process: what it writes, how it stops and goes on, what it says when it cannot work.
 
 use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};

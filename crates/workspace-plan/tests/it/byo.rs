@@ -86,6 +86,6 @@ fn absurd_labels_are_no_gpus() {
         json!({"nvidia.com/gpu.product": "X"}),
     ] {
         let plan = with(vec![brought("a", true, labels, 1)]).plan();
-        assert_eq!(plan::check::check(&plan), vec![]);
+        assert_eq!(plan_check::check(&plan), vec![]);
     }
 }

@@ -42,7 +42,7 @@ impl Case {
         }
     }
 
-    /// A Workspace that serves a preset of the catalogue.
+    /// A Workspace that serves a preset of the catalog.
     pub(crate) fn serving(name: &str) -> Self {
         Self::new(objects::inference(name), PresetLookup::Found(preset(name)))
     }
@@ -52,7 +52,7 @@ impl Case {
         Self::tuning_of("phi-3-mini-4k-instruct")
     }
 
-    /// A Workspace that tunes a preset of the catalogue.
+    /// A Workspace that tunes a preset of the catalog.
     pub(crate) fn tuning_of(name: &str) -> Self {
         Self::new(objects::tuning(), PresetLookup::Found(preset(name)))
     }
@@ -196,7 +196,7 @@ impl Case {
     }
 }
 
-/// What the API server holds after an apply: the status is kept, and the spec of a NodeClaim can't be changed.
+/// What the API server holds after an apply: the status is kept, and the spec of a NodeClaim cannot be changed.
 fn restored(kind: plan::Kind, mut value: Value, old: Option<&Claim>) -> Claim {
     if let Some(old) = old {
         let old = serde_json::to_value(old).unwrap();
@@ -254,7 +254,7 @@ pub(crate) fn state(plan: &Plan) -> String {
 #[track_caller]
 pub(crate) fn check(case: &Case, kind: &str, starts: &str, does: &[&str]) {
     let plan = case.plan();
-    assert_eq!(plan::check::check(&plan), vec![], "{:?}", plan.because);
+    assert_eq!(plan_check::check(&plan), vec![], "{:?}", plan.because);
     let says = condition(&plan, kind);
     assert!(says.starts_with(starts), "{kind} is {says}");
     assert_eq!(deeds(&plan), does, "{:?}", plan.because);

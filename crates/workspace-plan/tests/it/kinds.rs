@@ -22,7 +22,7 @@ fn applied(plan: &Plan) -> Vec<Kind> {
 fn a_workspace_asks_for_nodes_by_the_kind_that_is_configured() {
     for kind in ClaimKind::ALL {
         let plan = Case::serving("phi-4").claiming(kind).plan();
-        assert_eq!(plan::check::check(&plan), vec![]);
+        assert_eq!(plan_check::check(&plan), vec![]);
         assert_eq!(applied(&plan), [Kind::from(kind)]);
         let told = &plan.events[0];
         assert_eq!(told.reason, format!("{}Created", kind.as_str()));

@@ -16,7 +16,7 @@ fn check(statuses: &[Value], starts: &str) {
         .map(|(at, status)| Arc::new(pod(&format!("p{at}"), status.clone())))
         .collect();
     let plan = case.plan();
-    assert_eq!(plan::check::check(&plan), vec![]);
+    assert_eq!(plan_check::check(&plan), vec![]);
     let says = condition(&plan, "InferenceReady");
     assert!(says.starts_with(starts), "{says}");
 }
@@ -42,15 +42,15 @@ fn each_failure_has_its_word() {
     );
     check(
         &[waiting("ImagePullBackOff")],
-        "False/ImagePullError: container w of pod p0 can't get its image example.com/m:1 (ImagePullBackOff). Check",
+        "False/ImagePullError: container w of pod p0 cannot get its image example.com/m:1 (ImagePullBackOff). Check",
     );
     check(
         &[waiting("ErrImagePull")],
-        "False/ImagePullError: container w of pod p0 can't get its image example.com/m:1 (ImagePullBackOff). Check",
+        "False/ImagePullError: container w of pod p0 cannot get its image example.com/m:1 (ImagePullBackOff). Check",
     );
     check(
         &[waiting("CreateContainerConfigError")],
-        "False/ContainerStartError: container w of pod p0 can't be started (CreateContainerConfigError): back-off",
+        "False/ContainerStartError: container w of pod p0 cannot be started (CreateContainerConfigError): back-off",
     );
     let crash = container(
         json!({"waiting": {"reason": "CrashLoopBackOff"}}),

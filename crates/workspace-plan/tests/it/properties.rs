@@ -136,7 +136,7 @@ proptest! {
     #[test]
     fn plans_are_well_formed_and_depend_on_nothing_but_what_was_observed(case in cases()) {
         let plan = case.plan();
-        prop_assert_eq!(plan::check::check(&plan), vec![]);
+        prop_assert_eq!(plan_check::check(&plan), vec![]);
         let mut shuffled = case;
         shuffled.observed.claims.reverse();
         shuffled.observed.nodes.reverse();

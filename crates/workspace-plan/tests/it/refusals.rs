@@ -1,4 +1,4 @@
-//! What can't be carried out is told with what helps, and nothing is written or paid for.
+//! What cannot be carried out is told with what helps, and nothing is written or paid for.
 
 use preset_catalog::Preset;
 use serde_json::json;
@@ -120,7 +120,7 @@ fn a_preset_that_cannot_be_tuned_is_refused() {
     };
     refused(
         &case,
-        "False/PresetUnsuitable: preset llama-3.3-70b-instruct can't be tuned",
+        "False/PresetUnsuitable: preset llama-3.3-70b-instruct cannot be tuned",
     );
 }
 

@@ -277,5 +277,5 @@ fn a_cpu_preset_runs_without_gpus() {
         deeds(&plan),
         ["apply Machine", "apply Service", "apply Deployment"]
     );
-    assert_eq!(plan::check::check(&plan), vec![]);
+    assert_eq!(plan_check::check(&plan), vec![]);
 }

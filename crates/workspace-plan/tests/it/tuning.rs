@@ -115,7 +115,7 @@ fn a_pod_that_cannot_start_says_why() {
     let says = condition(&case.plan(), "JobStarted");
     assert!(
         says.starts_with(
-            "False/ContainerStartError: container data-downloader of pod w-abc can't be started"
+            "False/ContainerStartError: container data-downloader of pod w-abc cannot be started"
         ),
         "{says}"
     );
@@ -136,7 +136,7 @@ fn what_was_pushed_is_told_by_digest() {
 /// Name of the image, without registry and tag, in which the Job tunes; else why nothing does.
 fn tuner(case: &Case) -> String {
     let plan = case.plan();
-    assert_eq!(plan::check::check(&plan), vec![], "{:?}", plan.because);
+    assert_eq!(plan_check::check(&plan), vec![], "{:?}", plan.because);
     let job = plan.writes.iter().find_map(|write| match write {
         plan::Write::Apply(manifest) if manifest.kind() == plan::Kind::Job => Some(manifest.to_value()),
         _ => None,

@@ -24,7 +24,7 @@ const NAMESPACE: &str = "bare";
 /// Applies copies of `count` Machines, and of the Nodes, Services and Deployments that go with them.
 ///
 /// # Errors
-/// When something can't be read or is refused, or the copies are not available within `limit`.
+/// When something cannot be read or is refused, or the copies are not available within `limit`.
 pub(crate) async fn write(client: &Client, count: usize, limit: Duration) -> Result<Times> {
     let namespace = Namespace {
         metadata: named(NAMESPACE),

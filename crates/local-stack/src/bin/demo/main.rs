@@ -57,7 +57,7 @@ async fn main() -> Result<()> {
     );
     let options = StackOptions {
         create_seconds: args.pool_seconds,
-        publish_catalogue: true,
+        publish_catalog: true,
         ..StackOptions::default()
     };
     let mut stack = Stack::start(&env, options).await?;
@@ -112,7 +112,7 @@ async fn show_result(tools: &Tools, stack: &Stack) -> Result<()> {
 async fn show_refusal(tools: &Tools) -> Result<()> {
     let wrong = "llama-3.1-8b-instrukt";
     println!("\n$ kubectl apply -f workspace-with-a-slip.yaml    # preset: {{name: {wrong}}}");
-    let refusal = testkit::eventually("the catalogue to be in force", PATIENCE, async || {
+    let refusal = testkit::eventually("the catalog to be in force", PATIENCE, async || {
         tools
             .refusal(&slip(wrong))
             .await?

@@ -21,7 +21,7 @@ const GROUP_BYTES: i64 = 8 << 30;
 /// Calls `each` with every row.
 ///
 /// # Errors
-/// When the file can't be read or is malformed, and whatever `each` fails with.
+/// When the file cannot be read or is malformed, and whatever `each` fails with.
 pub(super) fn read(file: &DataFile, each: Each<'_>) -> Result<(), DataError> {
     // The library panics on some malformed files; that must not look like a fault of this program.
     let guarded = catch_unwind(AssertUnwindSafe(|| rows(file, each)));

@@ -11,11 +11,11 @@ const DEPTH: u8 = 16;
 /// Most bytes of a number: 64 bits in groups of 7.
 const VARINT_BYTES: u32 = 10;
 
-/// Why something can't be read.
+/// Why something cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum CompactError {
-    /// The file can't be read.
-    #[error("can't be read")]
+    /// The file cannot be read.
+    #[error("cannot be read")]
     Io(#[from] io::Error),
     /// It goes on where it may not.
     #[error("is longer than the {0} bytes that are there for it")]

@@ -1,7 +1,7 @@
 //! Pages in memory, before their values are.
 //!
 //! Texts that are stored as differences have all their lengths before them. How many there are is said in the page itself, where
-//! `pages` can't see it, and the parquet library takes memory for that many. So each page is looked at once more when it is
+//! `pages` cannot see it, and the parquet library takes memory for that many. So each page is looked at once more when it is
 //! unpacked. What this must not do: decode a value.
 
 use parquet::basic::Encoding;

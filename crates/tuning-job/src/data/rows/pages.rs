@@ -2,7 +2,7 @@
 //!
 //! The parquet library takes memory for what the header of a page claims, up to 2 GiB a page and 64 GiB for the values of a
 //! dictionary, before it looks at the page. Hence all headers of a group of rows are read before its rows, and a page is refused
-//! whose claims can't be true or are more than is supported. What this must not do: keep pages in memory, or decide what a value
+//! whose claims cannot be true or are more than is supported. What this must not do: keep pages in memory, or decide what a value
 //! means.
 
 use std::fs::File;
@@ -22,11 +22,11 @@ pub(super) const PAGE_BYTES: u64 = 128 << 20;
 /// Most bytes in memory for the pages of a group of rows: of each column there are its dictionary and one page of data.
 pub(super) const HELD_BYTES: u64 = 1 << 30;
 
-/// What to do about a file that says what can't be.
+/// What to do about a file that says what cannot be.
 const DAMAGED: &str = "the file is damaged: fetch it again";
 /// What to do about a file that is larger than is supported.
 const LARGE: &str = "write the file again with smaller pages (1 MiB is usual)";
-/// What to do about a file that can't be read.
+/// What to do about a file that cannot be read.
 const OTHER_CODEC: &str = "write the file again, compressed with zstd or snappy";
 
 /// First bytes of the frames that the library unpacks without looking at what a page claims: LZ4's frame format, its older one,
@@ -38,7 +38,7 @@ const LZ4_SKIPPED_FRAMES: u32 = 0x184d_2a50;
 /// Why rows are not read.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum PageError {
-    /// The file can't be read.
+    /// The file cannot be read.
     #[error(transparent)]
     Io(#[from] io::Error),
     /// A page or a column is refused.
@@ -63,7 +63,7 @@ impl std::fmt::Display for Place {
 /// Reads the headers of all pages of a group of rows.
 ///
 /// # Errors
-/// When the file can't be read, and when a page claims what can't be or is not supported.
+/// When the file cannot be read, and when a page claims what cannot be or is not supported.
 pub(super) fn check(file: &File, group: &RowGroupMetaData) -> Result<(), PageError> {
     let end = file.metadata()?.len().saturating_sub(TAIL_BYTES);
     let mut input = BufReader::new(file);
@@ -244,7 +244,7 @@ impl Chunk {
             .zip(uncompressed.checked_sub(levels));
         if body.is_none_or(|(from, to)| to > from.saturating_mul(codec.most())) {
             return Err((
-                format!("it claims that {compressed} bytes become {uncompressed}, which can't be"),
+                format!("it claims that {compressed} bytes become {uncompressed}, which cannot be"),
                 DAMAGED,
             ));
         }

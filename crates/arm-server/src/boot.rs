@@ -1,0 +1,149 @@
+//! Boots simulated nodes: makes Node objects as AKS and its kubelets do, and deletes them as the cloud controller
+//! does.
+//!
+//! Runs no pods; KWOK plays the kubelet where it runs. Never removes a finalizer: a Node that somebody holds
+//! stays until they let go.
+
+mod capacity;
+mod node;
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::Node;
+use kube::api::{Api, DeleteParams, Patch, PatchParams, PostParams};
+use kube::config::{KubeConfigOptions, Kubeconfig};
+use kube::{Client, Config};
+use tokio::sync::Semaphore;
+
+use crate::app::App;
+use crate::config::BootMode;
+use crate::world::{NodePlan, NodeTask};
+
+/// Pause after the API server refused.
+const RETRY: Duration = Duration::from_millis(500);
+/// How often the condition of nodes is renewed where no KWOK does it; a quarter of the grace that Kubernetes gives.
+const HEARTBEAT: Duration = Duration::from_secs(10);
+/// Requests to the API server at once.
+const AT_ONCE: usize = 16;
+
+/// Makes and removes Nodes.
+#[derive(Clone)]
+pub(crate) struct Booter {
+    nodes: Api<Node>,
+    ready_at_once: bool,
+    /// Nodes whose condition is renewed here.
+    alive: Arc<Mutex<BTreeSet<String>>>,
+    slots: Arc<Semaphore>,
+}
+
+impl Booter {
+    /// # Errors
+    /// When the kubeconfig cannot be read.
+    pub(crate) async fn connect(kubeconfig: &Path, ready_at_once: bool) -> Result<Self> {
+        let text = Kubeconfig::read_from(kubeconfig)
+            .with_context(|| format!("cannot read the kubeconfig {}", kubeconfig.display()))?;
+        let config = Config::from_custom_kubeconfig(text, &KubeConfigOptions::default()).await?;
+        Ok(Self {
+            nodes: Api::all(Client::try_from(config)?),
+            ready_at_once,
+            alive: Arc::default(),
+            slots: Arc::new(Semaphore::new(AT_ONCE)),
+        })
+    }
+
+    /// Carries a task out in the background, again and again until it is done or no longer wanted.
+    pub(crate) fn start(&self, task: NodeTask, app: &App) {
+        let (booter, app) = (self.clone(), app.clone());
+        tokio::spawn(async move {
+            while !app.stop().is_cancelled() {
+                let result = match &task {
+                    NodeTask::Make(plan) if !app.lock().world.wants_node(&plan.name) => return,
+                    NodeTask::Make(plan) => booter.make(plan).await,
+                    NodeTask::Remove(name) => booter.remove(name).await,
+                };
+                match result {
+                    Ok(()) => return,
+                    Err(error) => tracing::warn!(%error, ?task, "the API server refused a node"),
+                }
+                tokio::time::sleep(RETRY).await;
+            }
+        });
+    }
+
+    async fn make(&self, plan: &NodePlan) -> Result<()> {
+        let _slot = self.slots.acquire().await?;
+        let conditions = self.ready_at_once || plan.mode == BootMode::NotReady;
+        let mut status = node::status(plan, conditions.then_some(Timestamp::now()));
+        let node = Node {
+            // With its status, as kubelets register their nodes.
+            status: serde_json::from_value(status["status"].take())?,
+            ..node::object(plan)
+        };
+        match self.nodes.create(&PostParams::default(), &node).await {
+            Ok(_) => {}
+            // Made by an earlier try.
+            Err(kube::Error::Api(status)) if status.code == 409 => {}
+            Err(error) => return Err(error.into()),
+        }
+        if self.ready_at_once && plan.mode != BootMode::NotReady {
+            self.alive
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .insert(plan.name.clone());
+        }
+        tracing::info!(node = plan.name, pool = plan.pool, "node booted");
+        Ok(())
+    }
+
+    async fn remove(&self, name: &str) -> Result<()> {
+        let _slot = self.slots.acquire().await?;
+        self.alive
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(name);
+        match self.nodes.delete(name, &DeleteParams::default()).await {
+            Ok(_) => {}
+            Err(kube::Error::Api(status)) if status.code == 404 => {}
+            Err(error) => return Err(error.into()),
+        }
+        tracing::info!(node = name, "node deleted");
+        Ok(())
+    }
+
+    async fn patch_status(&self, name: &str, status: &serde_json::Value) -> Result<()> {
+        self.nodes
+            .patch_status(name, &PatchParams::default(), &Patch::Strategic(status))
+            .await?;
+        Ok(())
+    }
+
+    /// Keeps nodes Ready where no KWOK does it, until the server stops.
+    pub(crate) async fn heartbeats(self, app: App) {
+        if !self.ready_at_once {
+            return;
+        }
+        loop {
+            tokio::select! {
+                () = tokio::time::sleep(HEARTBEAT) => {}
+                () = app.stop().cancelled() => return,
+            }
+            let alive = self.alive.lock().unwrap_or_else(PoisonError::into_inner).clone();
+            for name in alive {
+                let status = node::heartbeat(Timestamp::now());
+                if let Err(error) = self.patch_status(&name, &status).await {
+                    // Somebody deleted the Node, most likely: its machine is then no longer ours to keep alive.
+                    tracing::debug!(%error, node = name, "no heartbeat");
+                    self.alive
+                        .lock()
+                        .unwrap_or_else(PoisonError::into_inner)
+                        .remove(&name);
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,200 @@
+//! From what Azure answered, or did not, to the port's [`ProviderError`].
+//!
+//! Nothing above this module sees an Azure code, status or envelope.
+
+mod layers;
+mod retry_after;
+mod table;
+
+use azure_core::error::ErrorKind;
+use azure_core::http::StatusCode;
+use cloudprovider::{ErrorClass, ProviderError};
+use jiff::{SignedDuration, Timestamp};
+use serde_json::Value;
+
+use layers::Layer;
+
+/// Longer texts are cut: they end in conditions and events.
+const TEXT_LIMIT: usize = 1024;
+/// When the quota is nothing at all, a human has to ask for more first.
+const NO_QUOTA_PAUSE: SignedDuration = SignedDuration::from_hours(1);
+
+/// The parts of an answer that an error is read from.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Refusal<'a> {
+    /// HTTP status; 0 for the error of an operation.
+    pub(crate) status: u16,
+    pub(crate) body: &'a [u8],
+    pub(crate) retry_after: Option<&'a str>,
+    /// The answer's own clock.
+    pub(crate) date: Option<&'a str>,
+    pub(crate) request_id: Option<&'a str>,
+}
+
+/// The error of an answer that is not a success.
+pub(crate) fn from_refusal(refusal: Refusal<'_>) -> ProviderError {
+    let layers = layers::of_body(refusal.body);
+    let mut error = from_layers(refusal.status, &layers);
+    if layers.is_empty() {
+        error.message = describe(refusal.status, refusal.body);
+    }
+    let now = refusal
+        .date
+        .and_then(retry_after::date)
+        .unwrap_or_else(Timestamp::now);
+    error.retry_after = refusal
+        .retry_after
+        .and_then(|v| retry_after::from_header(v, now))
+        .or(error.retry_after);
+    error.request_id = refusal.request_id.map(str::to_owned);
+    error
+}
+
+/// The error of a failed or cancelled operation; `None` when the document says none.
+pub(crate) fn from_operation(status: &str, error: Option<&Value>) -> ProviderError {
+    let layers = error.map(layers::of_value).unwrap_or_default();
+    let mut error = from_layers(0, &layers);
+    if layers.is_empty() {
+        error.code = status.to_owned();
+        error.message = format!("the operation ended as {status} without a reason");
+    }
+    error
+}
+
+fn from_layers(status: u16, layers: &[Layer]) -> ProviderError {
+    let (row, decisive) = table::decide(status, layers);
+    tracing::debug!(
+        status,
+        row = row.name,
+        class = row.class.label(),
+        "Azure refused a request"
+    );
+    // Wrappers say little, `Unspecified` nothing: the innermost layer that means the same is shown.
+    let spoken = |layer: &&Layer| !layer.code.is_empty() && layer.code != "Unspecified";
+    let telling = |layer: &&Layer| {
+        let alone = table::decide(status, std::slice::from_ref(*layer)).0;
+        spoken(layer) && !layer.message.is_empty() && alone.class == row.class
+    };
+    let shown = layers
+        .iter()
+        .rev()
+        .find(telling)
+        .or(decisive.filter(|l| spoken(l)))
+        .or(layers.first());
+    let code = shown
+        .map(|layer| layer.code.clone())
+        .filter(|code| !code.is_empty());
+    let message = [shown, decisive, layers.first()]
+        .into_iter()
+        .flatten()
+        .map(|layer| one_line(&layer.message))
+        .find(|message| !message.is_empty());
+    ProviderError {
+        class: row.class,
+        code: code.unwrap_or_else(|| format!("Http{status}")),
+        retry_after: wait(row.class, layers),
+        message: message.unwrap_or_else(|| "no reason given".to_owned()),
+        request_id: None,
+    }
+}
+
+fn wait(class: ErrorClass, layers: &[Layer]) -> Option<SignedDuration> {
+    match class {
+        ErrorClass::Throttled => layers
+            .iter()
+            .find_map(|layer| retry_after::from_text(&layer.message)),
+        ErrorClass::Quota => layers
+            .iter()
+            .any(|layer| layer.message.contains("Current Limit: 0,"))
+            .then_some(NO_QUOTA_PAUSE),
+        _ => None,
+    }
+}
+
+/// The error of a request that got no answer.
+pub(crate) fn from_transport(error: &azure_core::Error) -> ProviderError {
+    let text = one_line(&error.to_string());
+    if let Some((status, code)) = token_refusal(error) {
+        let class = if (400..500).contains(&status) && !matches!(status, 408 | 429) {
+            ErrorClass::Unauthorized
+        } else {
+            ErrorClass::Transient
+        };
+        return local(class, &code, text);
+    }
+    let code = if matches!(error.kind(), ErrorKind::Credential) {
+        "Credential"
+    } else {
+        "Transport"
+    };
+    local(ErrorClass::Transient, code, text)
+}
+
+/// Status and code of the token service, when that is what failed.
+fn token_refusal(error: &azure_core::Error) -> Option<(u16, String)> {
+    let mut source: Option<&(dyn std::error::Error + 'static)> = Some(error);
+    while let Some(error) = source {
+        let kind = error
+            .downcast_ref::<azure_core::Error>()
+            .map(azure_core::Error::kind);
+        if let Some(ErrorKind::HttpResponse {
+            status, error_code, ..
+        }) = kind
+        {
+            let code = error_code
+                .as_ref()
+                .map_or_else(|| "Credential".to_owned(), |code| format!("AADSTS{code}"));
+            return Some((u16::from(*status), code));
+        }
+        source = error.source();
+    }
+    None
+}
+
+/// An error of our own making.
+pub(crate) fn local(class: ErrorClass, code: &str, message: String) -> ProviderError {
+    ProviderError {
+        class,
+        code: code.to_owned(),
+        message,
+        retry_after: None,
+        request_id: None,
+    }
+}
+
+/// Whether a status is a success.
+pub(crate) fn is_success(status: u16) -> bool {
+    StatusCode::from(status).is_success()
+}
+
+/// What an answer without an error in it looks like: a gateway's page, most often.
+fn describe(status: u16, body: &[u8]) -> String {
+    let text = String::from_utf8_lossy(body);
+    let title = text
+        .split_once("<title>")
+        .and_then(|(_, rest)| rest.split_once("</title>"))
+        .map(|(t, _)| one_line(t));
+    match title {
+        Some(title) if !title.is_empty() => format!("HTTP status {status}: {title}"),
+        _ => format!("HTTP status {status} without a reason"),
+    }
+}
+
+/// On one line, and cut.
+fn one_line(text: &str) -> String {
+    let mut line = String::new();
+    for word in text.split_whitespace() {
+        if line.len() + word.len() >= TEXT_LIMIT {
+            line.push('…');
+            break;
+        }
+        if !line.is_empty() {
+            line.push(' ');
+        }
+        line.push_str(word);
+    }
+    line
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,405 @@
+//! Objects that tests begin with, and the ways in which they vary them.
+
+use std::sync::Arc;
+
+use cloudprovider::pool::{TAG_CLAIM_UID, TAG_MANAGED_BY, TAG_MANAGED_BY_VALUE};
+use cloudprovider::{
+    AgentPool, CallKind, CallOutcome, CloudCall, ErrorClass, PoolLookup, ProviderError, ProvisioningState,
+};
+use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::api::core::v1::{Node, Pod};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
+use kaito_api::{Claim, ClaimKind, Machine, NodeClaim};
+use kube::Resource as _;
+use nodeclaim_plan::{Observed, Settings};
+use plan::{Plan, Write};
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+
+pub(crate) const NAME: &str = "ws0a1b2c3d4";
+pub(crate) const UID: &str = "7d1f4a52-0c3e-4b0a-9d57-6b8f1f0c2a11";
+pub(crate) const PROVIDER_ID: &str = "azure:///subscriptions/s/resourceGroups/mc_g/providers/Microsoft.Compute/virtualMachineScaleSets/aks-ws0a1b2c3d4-12345678-vmss/virtualMachines/0";
+pub(crate) const NODE: &str = "aks-ws0a1b2c3d4-12345678-vmss000000";
+
+pub(crate) fn t(seconds: i64) -> Timestamp {
+    "2026-01-05T10:00:00Z".parse::<Timestamp>().unwrap() + SignedDuration::from_secs(seconds)
+}
+
+pub(crate) fn parse<T: DeserializeOwned>(value: Value) -> T {
+    serde_json::from_value(value).unwrap()
+}
+
+pub(crate) fn machine() -> Machine {
+    parse(json!({
+        "apiVersion": "karpenter.sh/v1alpha5",
+        "kind": "Machine",
+        "metadata": {
+            "name": NAME,
+            "uid": UID,
+            "generation": 1,
+            "resourceVersion": "10",
+            "creationTimestamp": t(-60).to_string(),
+            "finalizers": ["karpenter.sh/termination"],
+            "labels": {
+                "karpenter.sh/provisioner-name": "default",
+                "kaito.sh/workspace": "w",
+                "kaito.sh/workspacenamespace": "default",
+                "apps": "phi-4",
+            },
+        },
+        "spec": {
+            "requirements": [
+                {"key": "node.kubernetes.io/instance-type", "operator": "In", "values": ["Standard_NC24ads_A100_v4"]},
+                {"key": "kubernetes.io/os", "operator": "In", "values": ["linux"]},
+            ],
+            "taints": [{"key": "sku", "value": "gpu", "effect": "NoSchedule"}],
+            "resources": {"requests": {"storage": "80Gi"}},
+        },
+    }))
+}
+
+/// The same wish as a claim of this kind.
+pub(crate) fn of_kind(kind: ClaimKind, claim: &Claim) -> Claim {
+    let Claim::Machine(machine) = claim else {
+        panic!("already a NodeClaim")
+    };
+    match kind {
+        ClaimKind::Machine => claim.clone(),
+        ClaimKind::NodeClaim => {
+            let spec = &machine.spec;
+            let wish = json!({
+                "metadata": machine.metadata,
+                "spec": {
+                    "nodeClassRef": {"group": "kaito.sh", "kind": "KaitoNodeClass", "name": "default"},
+                    "requirements": spec.requirements, "taints": spec.taints, "startupTaints": spec.startup_taints,
+                    "resources": spec.resources,
+                },
+            });
+            parse::<NodeClaim>(wish).into()
+        }
+    }
+}
+
+/// After a JSON merge patch.
+pub(crate) fn patched(claim: &Claim, body: &Value) -> Claim {
+    match claim {
+        Claim::Machine(machine) => merged(&**machine, body).into(),
+        Claim::NodeClaim(claim) => merged(&**claim, body).into(),
+    }
+}
+
+/// After its status was written: whole, as the planner says it.
+pub(crate) fn with_status(claim: &Claim, status: &Value) -> Claim {
+    match claim {
+        Claim::Machine(machine) => Machine {
+            status: Some(parse(status.clone())),
+            ..Machine::clone(machine)
+        }
+        .into(),
+        Claim::NodeClaim(claim) => NodeClaim {
+            status: Some(parse(status.clone())),
+            ..NodeClaim::clone(claim)
+        }
+        .into(),
+    }
+}
+
+pub(crate) fn pool(state: ProvisioningState) -> AgentPool {
+    AgentPool {
+        name: NAME.into(),
+        count: Some(1),
+        vm_size: Some("Standard_NC24ads_A100_v4".into()),
+        state,
+        mode: Some("User".into()),
+        tags: [(TAG_MANAGED_BY, TAG_MANAGED_BY_VALUE), (TAG_CLAIM_UID, UID)]
+            .map(|(k, v)| (k.to_owned(), v.to_owned()))
+            .into(),
+        etag: Some("e1".into()),
+        ..AgentPool::default()
+    }
+}
+
+pub(crate) fn upstream_pool(state: ProvisioningState) -> AgentPool {
+    let labels = [
+        ("karpenter.sh/nodepool", "kaito"),
+        ("kaito.sh/creation-timestamp", "2026-01-05T09-59-00Z"),
+        ("kaito.sh/workspace", "w"),
+        ("kaito.sh/workspacenamespace", "default"),
+    ];
+    let labels = labels.map(|(k, v)| (k.to_owned(), v.to_owned())).into();
+    AgentPool {
+        tags: Default::default(),
+        labels,
+        ..pool(state)
+    }
+}
+
+pub(crate) fn foreign_pool(state: ProvisioningState) -> AgentPool {
+    AgentPool {
+        tags: Default::default(),
+        ..pool(state)
+    }
+}
+
+/// As the cloud brings it up.
+pub(crate) fn new_node() -> Node {
+    parse(json!({
+        "metadata": {
+            "name": NODE,
+            "uid": "node-uid",
+            "resourceVersion": "20",
+            "labels": {
+                "agentpool": NAME,
+                "kubernetes.azure.com/agentpool": NAME,
+                "kubernetes.io/os": "linux",
+                "kaito.sh/workspace": "w",
+            },
+        },
+        "spec": {"providerID": PROVIDER_ID, "taints": [{"key": "sku", "value": "gpu", "effect": "NoSchedule"}]},
+        "status": {
+            "capacity": {"cpu": "24", "memory": "226Gi", "nvidia.com/gpu": "1", "hugepages-1Gi": "0"},
+            "allocatable": {"cpu": "23", "memory": "210Gi", "nvidia.com/gpu": "1"},
+            "conditions": [{"type": "Ready", "status": "True"}],
+        },
+    }))
+}
+
+/// As we registered and initialized it.
+pub(crate) fn node() -> Node {
+    let mut node = new_node();
+    let labels = node.metadata.labels.as_mut().unwrap();
+    labels.extend(machine().metadata.labels.unwrap());
+    for key in ["karpenter.sh/registered", "karpenter.sh/initialized"] {
+        labels.insert(key.into(), "true".into());
+    }
+    node.metadata.finalizers = Some(vec!["karpenter.sh/termination".into()]);
+    node.metadata.owner_references = Some(parse(json!([{
+        "apiVersion": "karpenter.sh/v1alpha5", "kind": "Machine", "name": NAME, "uid": UID, "blockOwnerDeletion": true,
+    }])));
+    node
+}
+
+pub(crate) fn pod(name: &str) -> Pod {
+    parse(json!({
+        "metadata": {"name": name, "namespace": "default", "uid": format!("uid-{name}")},
+        "spec": {"nodeName": NODE, "containers": [], "terminationGracePeriodSeconds": 600},
+        "status": {"phase": "Running"},
+    }))
+}
+
+pub(crate) fn error(class: ErrorClass, code: &str, message: &str) -> ProviderError {
+    let request_id = Some("req-1".into());
+    ProviderError {
+        class,
+        code: code.into(),
+        message: message.into(),
+        retry_after: None,
+        request_id,
+    }
+}
+
+pub(crate) fn outcome(kind: CallKind, at: Timestamp, error: Option<ProviderError>) -> CallOutcome {
+    let failures = u32::from(error.is_some());
+    CallOutcome {
+        at,
+        kind,
+        error,
+        failures,
+        operation_url: None,
+    }
+}
+
+/// One observation, and the decision about it.
+#[derive(Clone, Debug)]
+pub(crate) struct Case {
+    pub(crate) observed: Observed,
+    pub(crate) settings: Settings,
+    pub(crate) now: Timestamp,
+}
+
+impl Case {
+    pub(crate) fn new(pool: PoolLookup) -> Self {
+        let observed = Observed {
+            claim: machine().into(),
+            pool,
+            nodes: vec![],
+            pods: vec![],
+            attachments: vec![],
+            last_call: None,
+            failure: None,
+            yields: false,
+        };
+        Self {
+            observed,
+            settings: Settings::default(),
+            now: t(0),
+        }
+    }
+
+    pub(crate) fn absent(reads: u32) -> Self {
+        Self::new(PoolLookup::Absent { reads })
+    }
+
+    pub(crate) fn found(pool: AgentPool) -> Self {
+        Self::new(PoolLookup::Found(Arc::new(pool)))
+    }
+
+    pub(crate) fn machine(mut self, change: impl FnOnce(&mut Machine)) -> Self {
+        let Claim::Machine(machine) = &mut self.observed.claim else {
+            panic!("no Machine")
+        };
+        change(Arc::make_mut(machine));
+        self
+    }
+
+    /// The same with a NodeClaim.
+    pub(crate) fn of_a_node_claim(mut self) -> Self {
+        self.observed.claim = of_kind(ClaimKind::NodeClaim, &self.observed.claim);
+        self
+    }
+
+    pub(crate) fn metadata(mut self, change: impl FnOnce(&mut ObjectMeta)) -> Self {
+        change(self.observed.claim.meta_mut());
+        self
+    }
+
+    pub(crate) fn annotated(self, key: &str, value: &str) -> Self {
+        self.metadata(|metadata| {
+            drop(
+                metadata
+                    .annotations
+                    .get_or_insert_default()
+                    .insert(key.into(), value.into()),
+            )
+        })
+    }
+
+    pub(crate) fn deleted_at(self, at: Timestamp) -> Self {
+        self.metadata(|metadata| metadata.deletion_timestamp = Some(Time(at)))
+    }
+
+    pub(crate) fn node(mut self, node: Node) -> Self {
+        self.observed.nodes.push(Arc::new(node));
+        self
+    }
+
+    pub(crate) fn pod(mut self, pod: Pod) -> Self {
+        self.observed.pods.push(Arc::new(pod));
+        self
+    }
+
+    pub(crate) fn last(mut self, call: CallOutcome) -> Self {
+        self.observed.last_call = Some(call);
+        self
+    }
+
+    pub(crate) fn failure(mut self, error: ProviderError) -> Self {
+        self.observed.failure = Some(error);
+        self
+    }
+
+    pub(crate) fn at(mut self, now: Timestamp) -> Self {
+        self.now = now;
+        self
+    }
+
+    pub(crate) fn plan(&self) -> Plan<CloudCall> {
+        let plan = nodeclaim_plan::plan(self.now, &self.observed, &self.settings);
+        assert_eq!(plan_check::check(&plan), []);
+        plan
+    }
+
+    /// Stores what a plan says about the Machine: its status and its annotations.
+    pub(crate) fn store(self, plan: &Plan<CloudCall>) -> Self {
+        let mut case = self;
+        for write in &plan.writes {
+            let Write::Patch(patch) = write else { continue };
+            if patch.target.kind == plan::Kind::from(case.observed.claim.claim_kind()) {
+                case.observed.claim = patched(&case.observed.claim, &patch.body);
+            }
+        }
+        if let Some(status) = &plan.status {
+            case.observed.claim = with_status(&case.observed.claim, status);
+        }
+        case
+    }
+
+    pub(crate) fn stored(self) -> Self {
+        let plan = self.plan();
+        self.store(&plan)
+    }
+}
+
+/// A JSON merge patch.
+pub(crate) fn merged<T: serde::Serialize + DeserializeOwned>(object: &T, body: &Value) -> T {
+    let mut value = serde_json::to_value(object).unwrap();
+    merge(&mut value, body);
+    parse(value)
+}
+
+fn merge(value: &mut Value, body: &Value) {
+    let Value::Object(body) = body else {
+        return value.clone_from(body);
+    };
+    if !value.is_object() {
+        *value = json!({});
+    }
+    let map = value.as_object_mut().unwrap();
+    for (key, change) in body {
+        if change.is_null() {
+            map.remove(key);
+        } else {
+            merge(map.entry(key.clone()).or_insert(Value::Null), change);
+        }
+    }
+}
+
+/// The conditions of a planned status: `Launched/Registered/Initialized/Ready` as `status:reason`.
+pub(crate) fn conditions(plan: &Plan<CloudCall>) -> String {
+    let text = |c: &Value| format!("{}:{}", word(c, "status"), word(c, "reason"));
+    listed(plan).iter().map(text).collect::<Vec<_>>().join(" ")
+}
+
+fn word(condition: &Value, key: &str) -> String {
+    condition[key].as_str().unwrap_or_default().to_owned()
+}
+
+fn listed(plan: &Plan<CloudCall>) -> Vec<Value> {
+    let status = plan.status.clone().unwrap_or_default();
+    status["conditions"].as_array().cloned().unwrap_or_default()
+}
+
+/// The message of one planned condition.
+pub(crate) fn message(plan: &Plan<CloudCall>, kind: &str) -> String {
+    let all = listed(plan);
+    let found = all.iter().find(|condition| condition["type"] == kind);
+    found
+        .map(|condition| word(condition, "message"))
+        .unwrap_or_default()
+}
+
+/// The writes and the call of a plan in short.
+pub(crate) fn deeds(plan: &Plan<CloudCall>) -> String {
+    let write = |write: &Write| match write {
+        Write::Apply(manifest) => format!("apply {}", manifest.kind().as_str()),
+        Write::Delete(delete) => format!("delete {} {}", delete.target.kind.as_str(), delete.target.name),
+        Write::Patch(patch) => format!("patch {} {}", patch.target.kind.as_str(), patch.target.name),
+        Write::Evict(evict) => format!("evict {}", evict.name),
+    };
+    let call = plan.cloud.as_ref().map(|call| match call {
+        CloudCall::Delete { etag: Some(etag), .. } => format!("cloud delete {etag}"),
+        CloudCall::ReadOperation { url, .. } => format!("cloud operation {url}"),
+        call => format!("cloud {}", call.kind().label()),
+    });
+    plan.writes
+        .iter()
+        .map(write)
+        .chain(call)
+        .collect::<Vec<_>>()
+        .join(", ")
+}
+
+/// Seconds until the plan wants to be looked at again.
+pub(crate) fn requeue(plan: &Plan<CloudCall>) -> Option<u64> {
+    plan.requeue.map(|after| after.as_secs())
+}

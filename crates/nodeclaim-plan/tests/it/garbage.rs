@@ -1,0 +1,154 @@
+//! Pools and Nodes whose Machine is gone.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use cloudprovider::{AgentPool, PoolLookup, ProvisioningState};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use nodeclaim_plan::Settings;
+use nodeclaim_plan::garbage::collect;
+use nodeclaim_plan::node_orphan::plan_node;
+
+use crate::fixtures::{NAME, NODE, deeds, foreign_pool, machine, node, pool, t, upstream_pool};
+
+fn ours() -> AgentPool {
+    let mut pool = pool(ProvisioningState::Succeeded);
+    pool.tags.insert("kaito-cluster".into(), "c1".into());
+    pool
+}
+
+#[track_caller]
+fn check(pool: AgentPool, uid: &str, seen: i64, complete: bool, expect: usize) {
+    let settings = Settings {
+        cluster_id: "c1".into(),
+        ..Settings::default()
+    };
+    let mut machine = machine();
+    machine.metadata.uid = Some(uid.into());
+    let first_seen = BTreeMap::from([(pool.name.clone(), t(-seen))]);
+    let calls = collect(
+        t(0),
+        &[Arc::new(pool)],
+        &[machine.into()],
+        &first_seen,
+        &settings,
+        complete,
+    );
+    assert_eq!(calls.len(), expect, "{calls:?}");
+}
+
+#[test]
+fn only_our_own_orphans_are_collected() {
+    check(ours(), "another", 120, true, 1);
+    check(ours(), crate::fixtures::UID, 120, true, 0);
+    check(ours(), "another", 119, true, 0);
+    check(ours(), "another", 120, false, 0);
+    check(pool(ProvisioningState::Succeeded), "another", 120, true, 0);
+    check(
+        AgentPool {
+            mode: Some("System".into()),
+            ..ours()
+        },
+        "another",
+        120,
+        true,
+        0,
+    );
+    check(
+        AgentPool {
+            state: ProvisioningState::Deleting,
+            ..ours()
+        },
+        "another",
+        120,
+        true,
+        0,
+    );
+    check(
+        AgentPool {
+            state: ProvisioningState::Creating,
+            ..ours()
+        },
+        "another",
+        120,
+        true,
+        1,
+    );
+    check(
+        foreign_pool(ProvisioningState::Succeeded),
+        "another",
+        120,
+        true,
+        0,
+    );
+    check(
+        upstream_pool(ProvisioningState::Succeeded),
+        "another",
+        120,
+        true,
+        0,
+    );
+}
+
+#[test]
+fn a_pool_we_never_saw_before_stays_and_a_pass_deletes_few() {
+    let settings = Settings {
+        cluster_id: "c1".into(),
+        ..Settings::default()
+    };
+    let pools: Vec<_> = (0..20)
+        .map(|i| {
+            Arc::new(AgentPool {
+                name: format!("p{i}"),
+                ..ours()
+            })
+        })
+        .collect();
+    assert_eq!(collect(t(0), &pools, &[], &BTreeMap::new(), &settings, true), []);
+    let first_seen = pools.iter().map(|pool| (pool.name.clone(), t(-600))).collect();
+    assert_eq!(collect(t(0), &pools, &[], &first_seen, &settings, true).len(), 5);
+}
+
+#[test]
+fn an_orphaned_node_goes_when_its_pool_is_gone() {
+    let found = |pool: AgentPool| PoolLookup::Found(Arc::new(pool));
+    let mut deleting = node();
+    deleting.metadata.deletion_timestamp = Some(Time(t(0)));
+    let both = format!("patch Node {NODE}, delete Node {NODE}");
+    let one = format!("patch Node {NODE}");
+    for (node, machine_exists, pool, expect) in [
+        (node(), false, PoolLookup::Absent { reads: 2 }, both.as_str()),
+        (deleting.clone(), false, PoolLookup::Absent { reads: 2 }, &one),
+        (deleting.clone(), false, PoolLookup::Absent { reads: 1 }, ""),
+        (deleting.clone(), false, PoolLookup::Unknown, ""),
+        (deleting.clone(), true, PoolLookup::Absent { reads: 4 }, ""),
+        (deleting.clone(), false, found(ours()), ""),
+        (
+            deleting,
+            false,
+            found(foreign_pool(ProvisioningState::Succeeded)),
+            &one,
+        ),
+        (
+            node(),
+            false,
+            found(foreign_pool(ProvisioningState::Succeeded)),
+            "",
+        ),
+    ] {
+        let plan = plan_node(t(0), &node, machine_exists, &pool);
+        assert_eq!(deeds(&plan), expect, "{machine_exists} {pool:?}");
+        assert_eq!(plan_check::check(&plan), []);
+    }
+    let mut unmanaged = node();
+    unmanaged.metadata.labels = Some([("agentpool".into(), NAME.into())].into());
+    assert_eq!(
+        deeds(&plan_node(
+            t(0),
+            &unmanaged,
+            false,
+            &PoolLookup::Absent { reads: 4 }
+        )),
+        ""
+    );
+}

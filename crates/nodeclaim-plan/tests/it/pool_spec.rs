@@ -1,0 +1,143 @@
+//! The agent pool that a Machine asks for.
+
+use kaito_api::Machine;
+use nodeclaim_plan::Settings;
+use nodeclaim_plan::pool_spec::pool_spec;
+use serde_json::json;
+
+use crate::fixtures::{machine, parse};
+
+#[test]
+fn the_whole_body() {
+    let settings = Settings {
+        cluster_id: "c1".into(),
+        ..Settings::default()
+    };
+    insta::assert_yaml_snapshot!(pool_spec(&machine().into(), &settings).unwrap(), @r#"
+    name: ws0a1b2c3d4
+    vm_size: Standard_NC24ads_A100_v4
+    os_disk_gib: 80
+    os_sku: Ubuntu
+    labels:
+      apps: phi-4
+      kaito.sh/creation-timestamp: 2026-01-05T09-59-00Z
+      kaito.sh/machine-type: gpu
+      kaito.sh/workspace: w
+      kaito.sh/workspacenamespace: default
+      karpenter.sh/nodepool: kaito
+      karpenter.sh/provisioner-name: default
+    taints:
+      - "sku=gpu:NoSchedule"
+    tags:
+      kaito-claim-uid: 7d1f4a52-0c3e-4b0a-9d57-6b8f1f0c2a11
+      kaito-cluster: c1
+      kaito-managed-by: gpu-provisioner
+    "#);
+}
+
+#[track_caller]
+fn check(change: impl FnOnce(&mut Machine), expect: &str) {
+    let mut machine = machine();
+    change(&mut machine);
+    let got = match pool_spec(&machine.into(), &Settings::default()) {
+        Ok(spec) => format!(
+            "{} {:?} {} {}",
+            spec.vm_size, spec.os_disk_gib, spec.os_sku, spec.labels["kaito.sh/machine-type"]
+        ),
+        Err(why) => why.to_string(),
+    };
+    assert_eq!(got, expect);
+}
+
+fn requires(values: &[(&str, &str, &[&str])]) -> impl FnOnce(&mut Machine) {
+    let list: Vec<_> = values
+        .iter()
+        .map(|(key, operator, values)| json!({"key": key, "operator": operator, "values": values}))
+        .collect();
+    move |machine| machine.spec.requirements = parse(json!(list))
+}
+
+fn storage(text: &str) -> impl FnOnce(&mut Machine) {
+    let resources = parse(json!({"requests": {"storage": text}}));
+    move |machine| machine.spec.resources = Some(resources)
+}
+
+const TYPE: &str = "node.kubernetes.io/instance-type";
+const BETA: &str = "beta.kubernetes.io/instance-type";
+
+#[test]
+fn instance_types() {
+    check(
+        requires(&[(BETA, "In", &["Standard_D2s_v5"])]),
+        "Standard_D2s_v5 Some(80) Ubuntu cpu",
+    );
+    check(
+        requires(&[(TYPE, "In", &["a", "b"]), (BETA, "In", &["b"])]),
+        "b Some(80) Ubuntu cpu",
+    );
+    check(
+        requires(&[(TYPE, "In", &["a", "b"]), (TYPE, "NotIn", &["a"])]),
+        "b Some(80) Ubuntu cpu",
+    );
+    let none = "no requirement names an instance type: add node.kubernetes.io/instance-type In [<one type>]";
+    check(requires(&[]), none);
+    check(requires(&[(TYPE, "NotIn", &["a"])]), none);
+    check(
+        requires(&[(TYPE, "In", &["b", "a"])]),
+        "the requirements leave several instance types (a, b): name exactly one",
+    );
+    let contradiction = "the requirements on the instance type contradict each other";
+    check(
+        requires(&[(TYPE, "In", &["a"]), (BETA, "In", &["b"])]),
+        contradiction,
+    );
+    check(
+        requires(&[(TYPE, "In", &["a"]), ("kubernetes.io/os", "In", &["windows"])]),
+        "only kubernetes.io/os In [linux] can be made",
+    );
+}
+
+#[test]
+fn disks() {
+    let size = |text| format!("Standard_NC24ads_A100_v4 {text} Ubuntu gpu");
+    check(storage("1024Gi"), &size("Some(1024)"));
+    check(storage("30.1Gi"), &size("Some(31)"));
+    check(storage("0"), &size("None"));
+    check(|machine| machine.spec.resources = None, &size("None"));
+    check(
+        storage("29Gi"),
+        "storage request 29Gi is 29 GiB: a system disk has 30 to 2048 GiB",
+    );
+    check(
+        storage("3Ti"),
+        "storage request 3Ti is 3072 GiB: a system disk has 30 to 2048 GiB",
+    );
+    check(
+        storage("100"),
+        "storage request 100 is 1 GiB: a system disk has 30 to 2048 GiB",
+    );
+    check(storage("much"), "storage request \"much\" is not a quantity");
+}
+
+#[test]
+fn names_and_images() {
+    let named = |name: &'static str| move |machine: &mut Machine| machine.metadata.name = Some(name.into());
+    let wrong = |name| {
+        format!("name {name:?} is no agent pool name: 1 to 12 lower-case letters and digits, a letter first")
+    };
+    check(named("a"), "Standard_NC24ads_A100_v4 Some(80) Ubuntu gpu");
+    for name in ["0a", "a-b", "Ws", "abcdefghijklm", ""] {
+        check(named(name), &wrong(name));
+    }
+    let family = |family: &'static str| {
+        move |machine: &mut Machine| {
+            machine.metadata.annotations =
+                Some([("kaito.sh/node-image-family".into(), family.into())].into());
+        }
+    };
+    check(
+        family("AzureLinux"),
+        "Standard_NC24ads_A100_v4 Some(80) AzureLinux gpu",
+    );
+    check(family("other"), "Standard_NC24ads_A100_v4 Some(80) Ubuntu gpu");
+}

@@ -1,0 +1,88 @@
+//! Which instance types can run a preset, at what price, and why: the comparison that a user sees before paying.
+//!
+//! Pure: preset and instance types in, a ranked [`ResourcePlan`] out. It never counts nodes itself: every count is
+//! [`estimate::place`](crate::estimate::place), which the controllers use too, so a plan and what is done later cannot
+//! disagree. It knows no wire format.
+
+mod context;
+mod explain;
+mod plan;
+mod rank;
+mod reason;
+mod verdict;
+
+use instance_types::InstanceType;
+
+use crate::preset::Preset;
+
+pub use explain::{Term, TermKind};
+pub use plan::{Candidate, Fit, Outcome, PlanOptions, Purpose, ResourcePlan, Unfit};
+pub use reason::{Reason, Remedy};
+
+use verdict::Question;
+
+/// Compares instance types for one replica of a preset, or for one tuning job.
+///
+/// `context_tokens` is the length of a sequence, prompt and answer together, that must fit; tuning ignores it. The
+/// order of `instance_types` does not matter.
+#[must_use]
+pub fn plan_resources(
+    preset: &Preset,
+    instance_types: &[&InstanceType],
+    context_tokens: u32,
+    options: &PlanOptions,
+) -> ResourcePlan {
+    let question = Question { preset, options };
+    let mut candidates: Vec<Candidate> = instance_types
+        .iter()
+        .map(|instance_type| candidate(question, instance_type, context_tokens))
+        .collect();
+    candidates.sort_by(rank::order);
+    reason::add_other_types(&mut candidates);
+    ResourcePlan {
+        preset: preset.name.clone(),
+        purpose: options.purpose,
+        context_tokens,
+        candidates,
+    }
+}
+
+fn candidate(question: Question<'_>, instance_type: &InstanceType, context_tokens: u32) -> Candidate {
+    let outcome = match question.verdict(instance_type, context_tokens) {
+        Ok(placement) => Outcome::Fits(Box::new(fit(question, instance_type, context_tokens, placement))),
+        Err(reasons) => Outcome::Unfit(Unfit {
+            remedies: reason::remedies(question, instance_type, context_tokens, &reasons),
+            reasons,
+        }),
+    };
+    Candidate {
+        instance_type: instance_type.clone(),
+        outcome,
+    }
+}
+
+fn fit(
+    question: Question<'_>,
+    instance_type: &InstanceType,
+    context_tokens: u32,
+    placement: crate::estimate::Placement,
+) -> Fit {
+    let explanation = explain::terms(question, instance_type, context_tokens, &placement);
+    let of_kind = |kind| explanation.iter().find(|term: &&Term| term.kind == kind);
+    let price = instance_type.list_price.as_ref();
+    Fit {
+        gpus: placement.nodes.saturating_mul(placement.gpus_per_node),
+        max_context_tokens: context::largest(question, instance_type, context_tokens, placement.nodes),
+        usd_micros_per_hour: price.map(|price| {
+            price
+                .usd_micros_per_hour
+                .saturating_mul(u64::from(placement.nodes))
+        }),
+        headroom_bytes: of_kind(TermKind::Headroom).map(|term| term.bytes),
+        placement,
+        explanation,
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,133 @@
+//! Every plan that the catalog can give goes over the wire and comes back.
+
+use std::collections::BTreeSet;
+
+use instance_types::Cloud;
+use preset_catalog::Catalog;
+use preset_catalog::fit::{PlanOptions, plan_resources};
+use prost::Message as _;
+
+use super::*;
+
+fn plans() -> Vec<ResourcePlan> {
+    let types = instance_types::Catalog::embedded().unwrap();
+    let options = [
+        (2048, PlanOptions::default()),
+        (
+            1 << 20,
+            PlanOptions {
+                max_nodes: Some(1),
+                ..PlanOptions::default()
+            },
+        ),
+        (
+            0,
+            PlanOptions {
+                purpose: Purpose::Tuning,
+                max_nodes: None,
+            },
+        ),
+    ];
+    let mut plans = Vec::new();
+    for preset in Catalog::embedded().unwrap().iter() {
+        for cloud in Cloud::ALL {
+            let all: Vec<_> = types.of(cloud).collect();
+            plans.extend(
+                options
+                    .iter()
+                    .map(|(context, options)| plan_resources(preset, &all, *context, options)),
+            );
+        }
+    }
+    plans
+}
+
+#[test]
+fn every_plan_survives_the_wire() {
+    let mut reasons = BTreeSet::new();
+    for plan in plans() {
+        let message = v1::ResourcePlan::from(&plan);
+        for candidate in &message.candidates {
+            if let Some(v1::candidate::Outcome::Unfit(unfit)) = &candidate.outcome {
+                reasons.extend(unfit.reasons.iter().map(|reason| {
+                    let name = format!("{:?}", reason.detail);
+                    name.split('(').nth(1).unwrap_or_default().to_owned()
+                }));
+            }
+        }
+        let decoded = v1::ResourcePlan::decode(message.encode_to_vec().as_slice()).unwrap();
+        assert_eq!(ResourcePlan::try_from(decoded).unwrap(), plan);
+    }
+    assert!(
+        reasons.len() >= 6,
+        "too few kinds of reasons were seen: {reasons:?}"
+    );
+}
+
+#[test]
+fn reasons_that_the_catalog_does_not_give_survive_too() {
+    let reader = Reader { preset: "x" };
+    let memory = memory_terms(v1::MemoryTerms {
+        weights_bytes: 7,
+        ..v1::MemoryTerms::default()
+    });
+    let capability = |major| ComputeCapability { major, minor: 5 };
+    let reasons: [Reason; 5] = [
+        Reason::ComputeCapabilityTooLow {
+            needed: capability(9),
+            available: capability(7),
+        },
+        Misfit::GpuTooSmall {
+            context_tokens: 1,
+            memory,
+        }
+        .into(),
+        Misfit::PartTooLarge { parts: 2, memory }.into(),
+        Misfit::NotDistributed {
+            min_gpus: 3,
+            gpus_per_node: 4,
+        }
+        .into(),
+        Reason::HostMemoryTooSmall {
+            needed_bytes: 5,
+            available_bytes: 6,
+        },
+    ];
+    for reason in reasons {
+        assert_eq!(reader.reason(&v1::Reason::from(&reason)).unwrap(), reason);
+    }
+}
+
+#[track_caller]
+fn refused(change: impl FnOnce(&mut v1::ResourcePlan), expected: &str) {
+    let types = instance_types::Catalog::embedded().unwrap();
+    let all: Vec<_> = types.of(Cloud::Azure).collect();
+    let preset = Catalog::embedded().unwrap().find("phi-4").unwrap();
+    let mut message = v1::ResourcePlan::from(&plan_resources(preset, &all, 2048, &PlanOptions::default()));
+    change(&mut message);
+    assert_eq!(ResourcePlan::try_from(message).unwrap_err().to_string(), expected);
+}
+
+#[test]
+fn a_message_must_say_enough() {
+    refused(
+        |plan| plan.purpose = 7,
+        "preset `phi-4` has the unknown plan.purpose `7`",
+    );
+    refused(
+        |plan| plan.candidates[0].outcome = None,
+        "preset `phi-4` lacks `candidate.outcome`",
+    );
+    refused(
+        |plan| plan.candidates[0].instance_type = None,
+        "preset `phi-4` lacks `candidate.instance_type`",
+    );
+    refused(
+        |plan| plan.candidates[0].instance_type.as_mut().unwrap().cloud = "moon".to_owned(),
+        "preset `phi-4` has the unknown instance_type.cloud `moon`",
+    );
+    refused(
+        |plan| plan.candidates[0].outcome = Some(v1::candidate::Outcome::Unfit(v1::Unfit::default())),
+        "preset `phi-4` lacks `unfit.reasons`",
+    );
+}
