@@ -21,7 +21,8 @@ pub(crate) fn serialized(format: Format, value: &Value) -> anyhow::Result<String
     match format {
         Format::Yaml => serde_saphyr::to_string(&value).context("the answer cannot be written as YAML"),
         Format::Json | Format::Table => {
-            let json = serde_json::to_string_pretty(&value).context("the answer cannot be written as JSON")?;
+            let json =
+                serde_json::to_string_pretty(&value).context("the answer cannot be written as JSON")?;
             Ok(format!("{json}\n"))
         }
     }

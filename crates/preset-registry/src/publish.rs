@@ -156,12 +156,7 @@ impl Publisher {
         match failure {
             None => {
                 if !published.told.swap(true, Ordering::Relaxed) {
-                    tracing::info!(
-                        namespace,
-                        name,
-                        version,
-                        "the catalog is published for admission"
-                    );
+                    tracing::info!(namespace, name, version, "the catalog is published for admission");
                 }
                 true
             }

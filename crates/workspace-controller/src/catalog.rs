@@ -127,9 +127,7 @@ mod tests {
             removed: vec!["phi-4".to_owned()],
         };
         assert!(catalog.apply(told("v2", Event::Delta(delta))).unwrap());
-        assert!(
-            catalog.find("microsoft/phi-4").is_none() && catalog.find("smollm2-135m-instruct").is_some()
-        );
+        assert!(catalog.find("microsoft/phi-4").is_none() && catalog.find("smollm2-135m-instruct").is_some());
         // A new snapshot makes an unfinished one void.
         assert!(!catalog.apply(snapshot(&["phi-4"], true, false)).unwrap());
         assert!(catalog.apply(snapshot(&["falcon-40b"], true, true)).unwrap());

@@ -32,10 +32,7 @@ impl Told {
     /// The preset, as the registry has it now; `None` when it does not, or when that cannot be told.
     pub(crate) fn now(&self, name: &str) -> Option<Arc<Preset>> {
         let state = self.0.read().unwrap_or_else(PoisonError::into_inner);
-        state
-            .current
-            .then(|| state.catalog.find(name).cloned())
-            .flatten()
+        state.current.then(|| state.catalog.find(name).cloned()).flatten()
     }
 
     /// The preset, as the registry had it when it told last.

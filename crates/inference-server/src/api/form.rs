@@ -27,7 +27,10 @@ pub(crate) fn of(body: &Body) -> Result<Option<Form>, ApiError> {
     match (forms.next(), forms.next()) {
         (Some(first), Some(second)) => Err(ApiError::field(
             second.field,
-            format!("cannot be combined with `{}`: an answer has one form", first.field),
+            format!(
+                "cannot be combined with `{}`: an answer has one form",
+                first.field
+            ),
         )),
         (form, _) => Ok(form),
     }

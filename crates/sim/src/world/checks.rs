@@ -136,7 +136,11 @@ pub fn claim(
     other.nodes.reverse();
     other.pods.reverse();
     other.attachments.reverse();
-    same("another order", plan, &nodeclaim_plan::plan(now, &other, settings))?;
+    same(
+        "another order",
+        plan,
+        &nodeclaim_plan::plan(now, &other, settings),
+    )?;
     let (uid, name) = (observed.claim.uid(), observed.claim.name());
     if let Some(call) = &plan.cloud {
         only_own_pool(call, name, uid, cloud)?;
