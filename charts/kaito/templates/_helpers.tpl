@@ -1,26 +1,26 @@
-{{/* Prefix of object names. Room is left for the longest suffix, "-workspace-controller". */}}
+{{/* Prefix of object names. It leaves room for the longest suffix, "-workspace-controller". */}}
 {{- define "kaito.fullname" -}}
 {{- .Values.fullnameOverride | default .Release.Name | replace "." "-" | trunc 42 | trimSuffix "-" -}}
 {{- end -}}
 
-{{/* The ConfigMap in which preset-registry publishes the catalog for admission. */}}
+{{/* Name of the ConfigMap in which preset-registry publishes the catalog for admission. */}}
 {{- define "kaito.catalogName" -}}
 {{ include "kaito.fullname" . }}-catalog
 {{- end -}}
 
-{{/* Whether gpu-provisioner is part of this release: "true" or nothing. */}}
+{{/* Reports whether gpu-provisioner is part of this release: "true" or empty. */}}
 {{- define "kaito.provisioner" -}}
 {{- if and .Values.gpuProvisioner.enabled (ne .Values.nodeProvisioner "byo") -}}true{{- end -}}
 {{- end -}}
 
-{{/* Whether NodeClaims are of the class that gpu-provisioners answer: "true" or nothing. */}}
+{{/* Reports whether NodeClaims have the node class of gpu-provisioner: "true" or empty. */}}
 {{- define "kaito.ownNodeClass" -}}
 {{- with .Values.nodeClaim.nodeClassRef -}}
 {{- if and (eq .group "kaito.sh") (eq .kind "KaitoNodeClass") -}}true{{- end -}}
 {{- end -}}
 {{- end -}}
 
-{{/* ConfigMap with users' presets, the administrator's or the chart's own; nothing when there are none. */}}
+{{/* Name of the ConfigMap with user presets, either an existing one or the chart's; empty if there are none. */}}
 {{- define "kaito.userPresets" -}}
 {{- with .Values.presetRegistry.userPresets -}}
 {{- if .files -}}
@@ -31,7 +31,7 @@
 {{- end -}}
 {{- end -}}
 
-{{/* The helpers below take (dict "root" $ "component" "<name>" "values" <values of the component>). */}}
+{{/* The helpers below expect (dict "root" $ "component" "<name>" "values" <values of the component>). */}}
 
 {{- define "kaito.name" -}}
 {{ include "kaito.fullname" .root }}-{{ .component }}
@@ -49,7 +49,7 @@ app.kubernetes.io/managed-by: {{ .root.Release.Service }}
 {{ include "kaito.podLabels" . }}
 {{- end -}}
 
-{{/* Without the version of the chart: a chart that changes nothing in a pod must not restart it. */}}
+{{/* Pod labels omit the chart version, so that an upgrade that changes nothing in a pod does not restart it. */}}
 {{- define "kaito.podLabels" -}}
 {{ include "kaito.selectorLabels" . }}
 app.kubernetes.io/version: {{ .root.Chart.AppVersion | quote }}
@@ -69,7 +69,7 @@ app.kubernetes.io/part-of: kaito
 {{- end -}}
 {{- end -}}
 
-{{/* An image beside the programs': (dict "root" $ "name" "artifact"). */}}
+{{/* An additional image: (dict "root" $ "name" "artifact"). */}}
 {{- define "kaito.sideImage" -}}
 {{ trimSuffix "/" .root.Values.image.registry }}/{{ .name }}:{{ .root.Values.image.tag | default .root.Chart.AppVersion }}
 {{- end -}}
@@ -89,7 +89,7 @@ annotations:
 {{- end }}
 {{- end -}}
 
-{{/* What the pods of all programs have in common, containers aside. */}}
+{{/* Pod fields that all programs share, without containers. */}}
 {{- define "kaito.podSpec" -}}
 serviceAccountName: {{ .values.serviceAccount.name }}
 enableServiceLinks: false
@@ -129,7 +129,7 @@ topologySpreadConstraints:
 {{- end }}
 {{- end -}}
 
-{{/* What the containers of all programs have in common, arguments, variables, ports and probes aside. */}}
+{{/* Container fields that all programs share, without arguments, variables, ports and probes. */}}
 {{- define "kaito.container" -}}
 name: {{ .component }}
 image: {{ include "kaito.image" . | quote }}
@@ -144,7 +144,7 @@ resources:
 {{- end }}
 {{- end -}}
 
-{{/* Arguments that all programs take, then the administrator's. */}}
+{{/* Arguments that all programs accept, then `extraArgs`. */}}
 {{- define "kaito.commonArgs" -}}
 {{- $v := .root.Values -}}
 - {{ printf "--metrics-bind-address=%s:8080" $v.bindAddress | quote }}
@@ -197,7 +197,7 @@ readinessProbe:
   failureThreshold: 3
 {{- end -}}
 
-{{/* A budget that never holds up a drain: one pod may always go, and an unhealthy one doesn't count. */}}
+{{/* A PodDisruptionBudget that never blocks a drain: one pod may always be evicted, and unhealthy pods are ignored. */}}
 {{- define "kaito.pdb" -}}
 {{- if and .root.Values.workloads.enabled (gt (int .values.replicas) 1) -}}
 apiVersion: policy/v1
@@ -228,11 +228,11 @@ metadata:
   annotations:
     {{- toYaml . | nindent 4 }}
   {{- end }}
-# Pods that need a token ask for one.
+# Pods that need a token mount one explicitly.
 automountServiceAccountToken: false
 {{- end -}}
 
-{{/* Rights on the lease of a program, in the release's own namespace. */}}
+{{/* Permissions on the lease of a program, in the release's namespace. */}}
 {{- define "kaito.leaseRole" -}}
 apiVersion: rbac.authorization.k8s.io/v1
 kind: Role
@@ -242,7 +242,7 @@ metadata:
   labels:
     {{- include "kaito.labels" . | nindent 4 }}
 rules:
-  # A name cannot be required of what is created.
+  # RBAC cannot restrict `create` by name.
   - apiGroups: [coordination.k8s.io]
     resources: [leases]
     verbs: [create]
@@ -285,13 +285,13 @@ subjects:
     namespace: {{ .root.Release.Namespace }}
 {{- end -}}
 
-{{/* Rights that both controllers need; `definitions` names the CRDs they wait for. */}}
+{{/* Permissions that both controllers need; `definitions` lists the CRDs that they wait for. */}}
 {{- define "kaito.sharedRules" -}}
-# An Event lies in the namespace of its object, and in `default` where that has none.
+# An Event is created in the namespace of its object, and in `default` for cluster-scoped objects.
 - apiGroups: [events.k8s.io]
   resources: [events]
   verbs: [create, patch]
-# To wait until the definitions are there. List and watch work by name only.
+# The programs wait until the CRDs are established. List and watch are restricted by name.
 - apiGroups: [apiextensions.k8s.io]
   resources: [customresourcedefinitions]
   resourceNames: [{{ join ", " .definitions }}]

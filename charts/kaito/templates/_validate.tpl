@@ -1,8 +1,8 @@
-{{/* What values.schema.json cannot say: settings that don't go together, each with what to do about it. */}}
+{{/* Checks that values.schema.json cannot express: conflicting values, each with a remedy. */}}
 {{- define "kaito.validate" -}}
 {{- if include "kaito.provisioner" . -}}
 {{- if ne .Values.cloudProvider "azure" -}}
-{{- fail (printf "gpu-provisioner makes AKS agent pools, but cloudProvider is %q: set nodeProvisioner=byo and bring GPU nodes along, or set gpuProvisioner.enabled=false when something else answers Machines or NodeClaims." .Values.cloudProvider) -}}
+{{- fail (printf "gpu-provisioner creates AKS agent pools, but cloudProvider is %q: set nodeProvisioner=byo to use existing GPU nodes, or set gpuProvisioner.enabled=false if another provisioner handles Machines or NodeClaims." .Values.cloudProvider) -}}
 {{- end -}}
 {{- if .Values.workloads.enabled -}}
 {{- $g := .Values.gpuProvisioner -}}
@@ -16,24 +16,24 @@
 {{- $missing = append $missing "gpuProvisioner.workloadIdentity.clientId" -}}
 {{- end -}}
 {{- if $missing -}}
-{{- fail (printf "gpu-provisioner must know its AKS cluster and its identity: please set %s; or set nodeProvisioner=byo to use GPU nodes that the cluster has already." (join ", " $missing)) -}}
+{{- fail (printf "gpu-provisioner requires its AKS cluster and identity: set %s, or set nodeProvisioner=byo to use existing GPU nodes." (join ", " $missing)) -}}
 {{- end -}}
 {{- end -}}
 {{- end -}}
 {{- if eq .Values.nodeProvisioner "nodeclaim" -}}
 {{- if include "kaito.ownNodeClass" . -}}
 {{- if .Values.nodeClaim.zones -}}
-{{- fail "gpu-provisioner cannot choose zones: leave nodeClaim.zones empty, or set nodeClaim.nodeClassRef to a class of a Karpenter that can." -}}
+{{- fail "gpu-provisioner cannot choose zones: leave nodeClaim.zones empty, or set nodeClaim.nodeClassRef to a node class of Karpenter." -}}
 {{- end -}}
 {{- if and .Values.nodeClaim.capacityTypes (not (has "on-demand" .Values.nodeClaim.capacityTypes)) -}}
-{{- fail "gpu-provisioner makes on-demand nodes only: leave nodeClaim.capacityTypes empty, or add on-demand." -}}
+{{- fail "gpu-provisioner creates on-demand nodes only: leave nodeClaim.capacityTypes empty, or add on-demand." -}}
 {{- end -}}
 {{- else if eq (lower .Values.nodeClaim.nodeClassRef.group) "kaito.sh" -}}
-{{- fail (printf "nobody answers NodeClaims of class kaito.sh/%s: set nodeClaim.nodeClassRef.kind=KaitoNodeClass, or name the class of your Karpenter." .Values.nodeClaim.nodeClassRef.kind) -}}
+{{- fail (printf "no provisioner handles NodeClaims of class kaito.sh/%s: set nodeClaim.nodeClassRef.kind=KaitoNodeClass, or the class of your Karpenter." .Values.nodeClaim.nodeClassRef.kind) -}}
 {{- end -}}
 {{- end -}}
 {{- if not (include "kaito.provisioner" .) -}}
-{{- /* Looks into the cluster; finds nothing when only rendering. */ -}}
+{{- /* Looks up objects in the cluster; the result is empty in `helm template`. */ -}}
 {{- $left := list -}}
 {{- if and (eq .Values.nodeProvisioner "byo") (.Capabilities.APIVersions.Has "karpenter.sh/v1alpha5/Machine") -}}
 {{- range (lookup "karpenter.sh/v1alpha5" "Machine" "" "").items -}}
@@ -50,25 +50,25 @@
 {{- end -}}
 {{- end -}}
 {{- if $left -}}
-{{- fail (printf "with nodeProvisioner=byo nobody gives Machines and NodeClaims back, but the cluster has %d of them for Workspaces (such as %s): delete those Workspaces first and wait until `kubectl get machines,nodeclaims` shows none." (len $left) (join ", " (slice $left 0 (min 3 (len $left))))) -}}
+{{- fail (printf "with nodeProvisioner=byo no provisioner deletes Machines and NodeClaims, but the cluster has %d of them for Workspaces (such as %s): delete those Workspaces first and wait until `kubectl get machines,nodeclaims` shows none." (len $left) (join ", " (slice $left 0 (min 3 (len $left))))) -}}
 {{- end -}}
 {{- end -}}
 {{- with .Values.presetRegistry -}}
 {{- if and .userPresets.configMap .userPresets.files -}}
-{{- fail "presets of your own are either in a ConfigMap of yours or in these values: set presetRegistry.userPresets.configMap or presetRegistry.userPresets.files, not both." -}}
+{{- fail "user presets must have one source: set either presetRegistry.userPresets.configMap or presetRegistry.userPresets.files." -}}
 {{- end -}}
 {{- if and .tls.clientSecretName (not .tls.secretName) -}}
-{{- fail "clients show certificates only where the registry has one too: set presetRegistry.tls.secretName beside presetRegistry.tls.clientSecretName." -}}
+{{- fail "client certificates require a server certificate: set presetRegistry.tls.secretName as well as presetRegistry.tls.clientSecretName." -}}
 {{- end -}}
 {{- if and .hub.tokenSecret.name (not .hub.endpoint) -}}
-{{- fail "a token is of no use without a hub: set presetRegistry.hub.endpoint, such as https://huggingface.co, beside presetRegistry.hub.tokenSecret.name." -}}
+{{- fail "a hub token requires a hub: set presetRegistry.hub.endpoint, such as https://huggingface.co, as well as presetRegistry.hub.tokenSecret.name." -}}
 {{- end -}}
 {{- if and .hub.tokenSecret.name (hasPrefix "http://" .hub.endpoint) (not .hub.allowPrivateEndpoint) -}}
-{{- fail "without encryption everybody on the way reads the hub's token: set presetRegistry.hub.endpoint to an https:// address." -}}
+{{- fail "the hub token must not be sent unencrypted: set presetRegistry.hub.endpoint to an https:// URL." -}}
 {{- end -}}
 {{- end -}}
 {{- $names := list .Values.workspaceController.serviceAccount.name .Values.gpuProvisioner.serviceAccount.name .Values.presetRegistry.serviceAccount.name -}}
 {{- if ne (len (uniq $names)) 3 -}}
-{{- fail (printf "each program needs a ServiceAccount of its own, so that it has only its own rights: the names %s must differ." (join ", " $names)) -}}
+{{- fail (printf "the ServiceAccount names must differ, so that each program has only its own permissions: %s." (join ", " $names)) -}}
 {{- end -}}
 {{- end -}}
