@@ -8,7 +8,8 @@ use cloudprovider::{CloudCall, PoolLookup, ProviderError};
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Node;
 use kaito_api::ClaimKind;
-use nodeclaim_plan::{Observed, Settings, node_orphan};
+use nodeclaim_plan::node::orphan;
+use nodeclaim_plan::{Observed, Settings};
 use operator_runtime::{Error, Key, Reconciler};
 use plan::{Kind, Plan};
 
@@ -126,7 +127,7 @@ impl Reconciler for OrphanNodes {
     }
 
     fn plan(&self, now: Timestamp, observed: &ObservedNode) -> Plan<CloudCall> {
-        node_orphan::plan_node(now, &observed.node, observed.claim_exists, &observed.pool)
+        orphan::plan_node(now, &observed.node, observed.claim_exists, &observed.pool)
     }
 
     async fn call(&self, _: &Node, call: CloudCall) -> Result<Option<Duration>, Error> {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use cloudprovider::{CallKind, CallOutcome, ErrorClass};
 use jiff::{SignedDuration, Timestamp};
 
-use crate::Settings;
+use crate::settings::Settings;
 
 /// Pause after a refusal that will not change by itself. Restrictions do get lifted, so it is not for ever; a
 /// changed Machine is tried at once.

@@ -9,8 +9,8 @@ use cloudprovider::{AgentPool, CloudCall, Ownership, ProvisioningState};
 use jiff::{SignedDuration, Timestamp};
 use kaito_api::Claim;
 
-use crate::Settings;
 use crate::backoff;
+use crate::settings::Settings;
 
 /// How long we must have seen a pool ourselves before it can be garbage: a claim made meanwhile has reached
 /// every cache by then.

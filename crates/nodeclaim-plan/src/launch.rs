@@ -1,6 +1,12 @@
 //! How far the instance is: one arm for each thing that the pool may be. Arms that need more than a few lines
 //! have a file of their own.
 
+pub(crate) mod create;
+pub(crate) mod error_reasons;
+pub(crate) mod failure;
+mod replace;
+pub mod spec;
+
 use std::time::Duration;
 
 use cloudprovider::{AgentPool, CallKind, CloudCall, Ownership, ProvisioningState};
@@ -10,13 +16,13 @@ use kaito_api::conditions::{ClaimConditionType, ClaimReason, Status};
 use kaito_api::labels::OPERATION_URL;
 use plan::Write;
 
+use crate::backoff;
 use crate::claim_edit::ClaimEdit;
-use crate::ctx::Ctx;
-use crate::join::{self, Found};
-use crate::launch_failure::{self, LAUNCH_FAILURE, LAUNCH_STARTED};
+use crate::context::Ctx;
+use crate::launch::failure::{LAUNCH_FAILURE, LAUNCH_STARTED};
+use crate::node::matching::{self, Found};
 use crate::ownership::{self, View};
-use crate::step::Step;
-use crate::{backoff, create, recycle};
+use crate::status::conditions::Step;
 
 /// What launching comes to on this pass.
 pub(crate) struct Launch<'a> {
@@ -85,7 +91,7 @@ pub(crate) fn decide<'a>(ctx: &Ctx<'a>) -> Launch<'a> {
         View::Ours(pool) => match pool.state {
             ProvisioningState::Creating | ProvisioningState::Changing(_) => creating(ctx, pool),
             ProvisioningState::Succeeded => succeeded(ctx, pool),
-            ProvisioningState::Failed | ProvisioningState::Canceled => recycle::failed(ctx, pool),
+            ProvisioningState::Failed | ProvisioningState::Canceled => replace::failed(ctx, pool),
             ProvisioningState::Deleting => deleting(ctx),
         },
     }
@@ -105,7 +111,7 @@ pub(crate) fn joined<'a>(ctx: &Ctx<'a>, node: &'a Node) -> Launch<'a> {
 
 fn unknown<'a>(ctx: &Ctx<'a>) -> Launch<'a> {
     // After a restart the Node that was accepted before stays accepted: nothing flaps, nothing is asked.
-    if let Found::One(node) = join::find(ctx)
+    if let Found::One(node) = matching::find(ctx)
         && ownership::is_recorded(node, ctx.claim)
     {
         return Launch::new("joined", Join::Node(node)).requeue(poll(ctx));
@@ -136,9 +142,9 @@ fn taken<'a>(ctx: &Ctx<'a>, pool: &AgentPool) -> Launch<'a> {
 }
 
 fn creating<'a>(ctx: &Ctx<'a>, pool: &'a AgentPool) -> Launch<'a> {
-    let mut launch = match join::find(ctx) {
+    let mut launch = match matching::find(ctx) {
         Found::One(node) => return joined(ctx, node).requeue(poll(ctx)),
-        _ if recycle::is_overdue(ctx, pool) => return recycle::overdue(ctx, pool),
+        _ if replace::is_overdue(ctx, pool) => return replace::overdue(ctx, pool),
         // Seconds into a scale-up or an image upgrade a Node may be missing; the pool will tell how it ends.
         _ if was_launched(ctx) => Launch::new("pool_changing", Join::AsBefore),
         _ => {
@@ -157,23 +163,23 @@ fn was_launched(ctx: &Ctx<'_>) -> bool {
 /// Keeps what a restart would lose: where the operation can be followed. A pool that was there before us begins
 /// when it is first seen.
 fn note_operation(ctx: &Ctx<'_>, edit: &mut ClaimEdit) {
-    if let Some(call) = launch_failure::accepted(ctx) {
+    if let Some(call) = failure::accepted(ctx) {
         edit.set(ctx.claim, OPERATION_URL, call.operation_url.clone());
     }
-    if launch_failure::started(ctx).is_none() {
+    if failure::started(ctx).is_none() {
         edit.set(ctx.claim, LAUNCH_STARTED, Some(ctx.now.to_string()));
     }
 }
 
 fn succeeded<'a>(ctx: &Ctx<'a>, pool: &'a AgentPool) -> Launch<'a> {
-    match join::find(ctx) {
+    match matching::find(ctx) {
         Found::One(node) => joined(ctx, node),
         Found::Many(names) => Launch::new("many_nodes", Join::Many(names)),
         Found::None(cause) => match missing_since(ctx) {
             Some(since) => {
                 let deadline = backoff::after(since, ctx.settings.registration_timeout);
                 match backoff::remaining(deadline, ctx.now) {
-                    None => recycle::never_joined(ctx, pool, &cause),
+                    None => replace::never_joined(ctx, pool, &cause),
                     left => Launch::new("awaiting_node", Join::NoNode(cause)).requeue(left),
                 }
             }
@@ -203,7 +209,7 @@ fn missing_since(ctx: &Ctx<'_>) -> Option<jiff::Timestamp> {
 
 fn deleting<'a>(ctx: &Ctx<'a>) -> Launch<'a> {
     // We may have asked for it, because the pool failed: then that is what people need to know.
-    let launch = match launch_failure::LaunchFailure::current(ctx) {
+    let launch = match failure::LaunchFailure::current(ctx) {
         Some(_) => Launch::new("pool_deleting", Join::NotLaunched(create::verdict(ctx))),
         None => {
             let cause = format!("agent pool {} is being deleted", ctx.name());

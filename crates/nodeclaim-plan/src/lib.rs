@@ -8,37 +8,21 @@
 
 mod backoff;
 mod claim_edit;
-mod create;
-mod ctx;
-mod drain;
-mod events;
-mod evictable;
+mod context;
 pub mod garbage;
-mod initialization;
-mod join;
-mod launch;
-mod launch_failure;
+mod instance;
+pub mod launch;
 mod live;
-mod machine_status;
 pub mod managed;
-mod node_claim_status;
-mod node_deletion;
-mod node_edit;
-pub mod node_orphan;
+pub mod node;
 pub mod observed;
 mod ownership;
 mod phase;
-pub mod pool_spec;
-mod recycle;
-mod registration;
-mod removal;
 pub mod settings;
 mod status;
-mod step;
-mod taxonomy;
 mod termination;
 
-pub use launch_failure::{LAUNCH_FAILURE, LAUNCH_STARTED};
+pub use launch::failure::{LAUNCH_FAILURE, LAUNCH_STARTED};
 pub use observed::Observed;
 pub use settings::Settings;
 
@@ -46,7 +30,7 @@ use cloudprovider::CloudCall;
 use jiff::Timestamp;
 use plan::Plan;
 
-use crate::ctx::Ctx;
+use crate::context::Ctx;
 use crate::phase::Phase;
 
 /// Decides the next step for one claim.
@@ -58,7 +42,7 @@ pub fn plan(now: Timestamp, observed: &Observed, settings: &Settings) -> Plan<Cl
         Phase::Unprotected => live::first(&ctx),
         Phase::Yielding => live::yielding(&ctx),
         Phase::Terminating => termination::plan(&ctx),
-        Phase::NodeDeleted(node) => node_deletion::plan(&ctx, node),
+        Phase::NodeDeleted(node) => node::deletion::plan(&ctx, node),
         Phase::Live => live::plan(&ctx),
     }
 }

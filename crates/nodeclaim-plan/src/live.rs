@@ -7,13 +7,14 @@ use kaito_api::conditions::ClaimReason;
 use kaito_api::labels::TERMINATION_FINALIZER;
 use plan::{Finalizer, Plan, Write};
 
-use crate::ctx::Ctx;
+use crate::context::Ctx;
 use crate::launch::{self, Join, Launch};
-use crate::node_edit::NodeEdit;
+use crate::node::edit::NodeEdit;
+use crate::node::initialization;
+use crate::node::registration;
 use crate::ownership::View;
+use crate::status::conditions::Step;
 use crate::status::{self, NodeFacts, Report};
-use crate::step::Step;
-use crate::{initialization, registration};
 
 /// Decides for a claim that is wanted and does not carry our finalizer yet. Where a pool is to be asked for, the
 /// finalizer is stored in the same write as the intent to ask: that write comes before the call, and fails if the claim

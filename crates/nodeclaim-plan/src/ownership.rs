@@ -7,7 +7,7 @@ use kaito_api::labels::{RAG_ENGINE, TERMINATION_FINALIZER, WORKSPACE, WORKSPACE_
 use kaito_api::{Claim, ClaimKind};
 use kube::ResourceExt as _;
 
-use crate::Settings;
+use crate::settings::Settings;
 
 /// The pool of the claim's name, from the claim's point of view.
 #[derive(Clone, Copy)]

@@ -4,8 +4,9 @@ use k8s_openapi::api::core::v1::Node;
 use kaito_api::labels::TERMINATION_FINALIZER;
 use kube::ResourceExt as _;
 
-use crate::ctx::Ctx;
-use crate::{managed, node_deletion};
+use crate::context::Ctx;
+use crate::managed;
+use crate::node::deletion;
 
 /// A phase of a claim's life.
 pub(crate) enum Phase<'a> {
@@ -32,7 +33,7 @@ pub(crate) fn of<'a>(ctx: &Ctx<'a>) -> Phase<'a> {
         (true, true, true) => Phase::Terminating,
         (true, false, _) if ctx.yields => Phase::Yielding,
         (true, false, false) => Phase::Unprotected,
-        (true, false, true) => match node_deletion::deleted_node(ctx) {
+        (true, false, true) => match deletion::deleted_node(ctx) {
             Some(node) => Phase::NodeDeleted(node),
             None => Phase::Live,
         },

@@ -1,6 +1,11 @@
 //! What a pass has to say of a claim, before it has the shape of either kind. The status is computed whole on every pass
 //! and written only when it differs; how conditions follow from steps is the kind's business.
 
+pub(crate) mod conditions;
+mod events;
+mod machine;
+mod node_claim;
+
 use std::collections::BTreeMap;
 
 use cloudprovider::CloudCall;
@@ -13,10 +18,9 @@ use kaito_api::labels::NVIDIA_GPU;
 use kube::ResourceExt as _;
 use plan::Plan;
 
-use crate::ctx::Ctx;
+use crate::context::Ctx;
 use crate::ownership::provider_id;
-use crate::step::Step;
-use crate::{machine_status, node_claim_status};
+use crate::status::conditions::Step;
 
 /// Resources that are copied from the Node; the others say nothing about a claim.
 const COPIED: [&str; 5] = ["cpu", "memory", "pods", "ephemeral-storage", NVIDIA_GPU];
@@ -63,8 +67,8 @@ impl Facts {
 /// Puts the status of a live claim and its events into the plan.
 pub(crate) fn conclude(ctx: &Ctx<'_>, report: Report<'_>, plan: &mut Plan<CloudCall>) {
     match ctx.claim {
-        Claim::Machine(machine) => machine_status::conclude(ctx, machine, report, None, plan),
-        Claim::NodeClaim(claim) => node_claim_status::conclude(ctx, claim, &report, None, plan),
+        Claim::Machine(machine) => machine::conclude(ctx, machine, report, None, plan),
+        Claim::NodeClaim(claim) => node_claim::conclude(ctx, claim, &report, None, plan),
     }
 }
 
@@ -75,8 +79,8 @@ pub(crate) fn conclude_going(ctx: &Ctx<'_>, holding: Step, plan: &mut Plan<Cloud
         facts: NodeFacts::AsBefore,
     };
     match ctx.claim {
-        Claim::Machine(machine) => machine_status::conclude(ctx, machine, report, Some(holding), plan),
-        Claim::NodeClaim(claim) => node_claim_status::conclude(ctx, claim, &report, Some(&holding), plan),
+        Claim::Machine(machine) => machine::conclude(ctx, machine, report, Some(holding), plan),
+        Claim::NodeClaim(claim) => node_claim::conclude(ctx, claim, &report, Some(&holding), plan),
     }
 }
 

@@ -8,14 +8,18 @@ use kaito_api::conditions::ClaimReason;
 use kaito_api::labels::TERMINATION_FINALIZER;
 use plan::{Finalizer, Plan, Write};
 
+use crate::backoff;
 use crate::claim_edit::ClaimEdit;
-use crate::ctx::Ctx;
-use crate::drain::{self, Drain};
-use crate::launch_failure::LAUNCH_STARTED;
+use crate::context::Ctx;
+use crate::instance::removal;
+use crate::launch::create;
+use crate::launch::error_reasons::{self, Origin};
+use crate::launch::failure::LAUNCH_STARTED;
+use crate::node::drain::{self, Drain};
+use crate::node::edit;
 use crate::ownership::{self, View};
-use crate::step::Step;
-use crate::taxonomy::{self, Origin};
-use crate::{backoff, create, node_edit, removal, status};
+use crate::status;
+use crate::status::conditions::Step;
 
 /// Decides for a claim that is being deleted and carries our finalizer.
 pub(crate) fn plan(ctx: &Ctx<'_>) -> Plan<CloudCall> {
@@ -47,7 +51,7 @@ fn let_go(ctx: &Ctx<'_>) -> Plan<CloudCall> {
     let writes: Vec<Write> = ctx
         .own_nodes()
         .filter(|node| ownership::has_finalizer(node))
-        .flat_map(node_edit::dismiss)
+        .flat_map(edit::dismiss)
         .collect();
     if writes.is_empty() {
         return release("pool_absent", &ctx.name());
@@ -63,7 +67,7 @@ fn let_go(ctx: &Ctx<'_>) -> Plan<CloudCall> {
 fn leave(ctx: &Ctx<'_>, pool: &AgentPool) -> Plan<CloudCall> {
     let writes: Vec<Write> = ctx
         .own_nodes()
-        .filter_map(|node| node_edit::abandon(node, ctx.claim))
+        .filter_map(|node| edit::abandon(node, ctx.claim))
         .collect();
     if writes.is_empty() {
         return release("pool_not_ours", &pool.name);
@@ -142,12 +146,15 @@ fn delete(ctx: &Ctx<'_>, pool: &AgentPool) -> Plan<CloudCall> {
 
 /// Why the cloud keeps a pool that we want gone, where a person can help.
 fn hindrance(error: &ProviderError) -> Step {
-    let step = taxonomy::step(error, Origin::Refusal(0));
+    let step = error_reasons::step(error, Origin::Refusal(0));
     let helps = [ClaimReason::AuthorizationFailed, ClaimReason::ClusterNotFound];
     match step.reason.filter(|reason| helps.contains(reason)) {
-        Some(reason) => Step::failed(reason, &taxonomy::cause(error)),
+        Some(reason) => Step::failed(reason, &error_reasons::cause(error)),
         None => {
-            let cause = format!("the agent pool is not deleted yet: {}", taxonomy::cause(error));
+            let cause = format!(
+                "the agent pool is not deleted yet: {}",
+                error_reasons::cause(error)
+            );
             Step::failed(ClaimReason::InstanceTerminating, &cause)
         }
     }

@@ -7,7 +7,7 @@ use cloudprovider::{AgentPool, PoolLookup, ProvisioningState};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use nodeclaim_plan::Settings;
 use nodeclaim_plan::garbage::collect;
-use nodeclaim_plan::node_orphan::plan_node;
+use nodeclaim_plan::node::orphan::plan_node;
 
 use crate::fixtures::{NAME, NODE, deeds, foreign_pool, machine, node, pool, t, upstream_pool};
 

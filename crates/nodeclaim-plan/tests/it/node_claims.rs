@@ -4,9 +4,9 @@
 use cloudprovider::{CallKind, ErrorClass, PoolLookup, ProvisioningState};
 use jiff::Timestamp;
 use kaito_api::{Claim, ClaimKind, NodeClaim};
+use nodeclaim_plan::launch::spec::pool_spec;
 use nodeclaim_plan::managed::{is_managed, is_managed_node, yields_to};
-use nodeclaim_plan::node_orphan::plan_node;
-use nodeclaim_plan::pool_spec::pool_spec;
+use nodeclaim_plan::node::orphan::plan_node;
 use plan::Write;
 use serde_json::{Value, json};
 

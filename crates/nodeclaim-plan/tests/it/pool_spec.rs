@@ -2,7 +2,7 @@
 
 use kaito_api::Machine;
 use nodeclaim_plan::Settings;
-use nodeclaim_plan::pool_spec::pool_spec;
+use nodeclaim_plan::launch::spec::pool_spec;
 use serde_json::json;
 
 use crate::fixtures::{machine, parse};

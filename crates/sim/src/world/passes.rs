@@ -114,7 +114,7 @@ impl World {
         let Some((node, exists, pool)) = shell.observe_node(&key.name) else {
             return Ok(());
         };
-        let plan = nodeclaim_plan::node_orphan::plan_node(now, &node, exists, &pool);
+        let plan = nodeclaim_plan::node::orphan::plan_node(now, &node, exists, &pool);
         if plan.is_quiet() && plan.requeue.is_none() {
             return Ok(());
         }

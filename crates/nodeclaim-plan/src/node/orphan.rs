@@ -7,7 +7,9 @@ use k8s_openapi::api::core::v1::Node;
 use kube::ResourceExt as _;
 use plan::Plan;
 
-use crate::{managed, node_edit, ownership};
+use crate::managed;
+use crate::node::edit;
+use crate::ownership;
 
 /// Decides about one Node. `claim_exists` is whether the claim that the Node names as owner is there;
 /// `pool` is the pool of the Node's label, by reads that started after the claim was missed.
@@ -20,12 +22,12 @@ pub fn plan_node(_now: Timestamp, node: &Node, claim_exists: bool, pool: &PoolLo
     match pool {
         PoolLookup::Absent { reads } if *reads >= 2 => {
             plan.because("orphaned_node", node.name_any());
-            plan.writes = node_edit::dismiss(node);
+            plan.writes = edit::dismiss(node);
         }
         // The pool became somebody else's: so did the Node, and nothing of ours may hold it up.
         PoolLookup::Found(pool) if is_foreign(pool) && node.metadata.deletion_timestamp.is_some() => {
             plan.because("foreign_node", node.name_any());
-            plan.writes = node_edit::dismiss(node);
+            plan.writes = edit::dismiss(node);
         }
         PoolLookup::Unknown | PoolLookup::Absent { .. } | PoolLookup::Found(_) => {}
     }

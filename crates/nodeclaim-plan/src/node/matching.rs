@@ -3,7 +3,7 @@
 use k8s_openapi::api::core::v1::Node;
 use kube::ResourceExt as _;
 
-use crate::ctx::Ctx;
+use crate::context::Ctx;
 use crate::ownership;
 
 /// What the Nodes of the pool amount to.

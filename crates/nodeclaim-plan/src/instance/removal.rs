@@ -9,7 +9,7 @@ use cloudprovider::{
 use jiff::SignedDuration;
 
 use crate::backoff;
-use crate::ctx::Ctx;
+use crate::context::Ctx;
 
 /// How long an accepted request is trusted to show in the pool's state.
 const TRUSTED: SignedDuration = SignedDuration::from_mins(1);

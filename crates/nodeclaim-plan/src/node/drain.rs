@@ -11,9 +11,9 @@ use kube::ResourceExt as _;
 use plan::{Delete, Evict, Kind, ObjectRef, Propagation, Write};
 
 use crate::backoff;
-use crate::ctx::Ctx;
-use crate::evictable::{group, is_protected, is_waited_for};
-use crate::node_edit::NodeEdit;
+use crate::context::Ctx;
+use crate::node::edit::NodeEdit;
+use crate::node::evictable::{group, is_protected, is_waited_for};
 use crate::ownership;
 
 /// Most evictions a pass.

@@ -5,8 +5,9 @@ use k8s_openapi::api::core::v1::Node;
 use kube::ResourceExt as _;
 use plan::{Delete, Plan, Propagation, Write};
 
-use crate::ctx::Ctx;
-use crate::{claim_edit, ownership};
+use crate::claim_edit;
+use crate::context::Ctx;
+use crate::ownership;
 
 /// The claim's Node, if it is being deleted and waits for us.
 pub(crate) fn deleted_node<'a>(ctx: &Ctx<'a>) -> Option<&'a Node> {

@@ -3,7 +3,7 @@
 use cloudprovider::{ErrorClass, ProviderError};
 use kaito_api::conditions::ClaimReason;
 
-use crate::step::Step;
+use crate::status::conditions::Step;
 
 /// The sentence by which KAITO recognises that an instance type cannot be had.
 const ALL_TYPES_UNAVAILABLE: &str = "all requested instance types were unavailable during launch";

@@ -9,10 +9,10 @@ use kaito_api::machine_status::MachineCondition;
 use kaito_api::{Machine, MachineStatus};
 use plan::Plan;
 
-use crate::ctx::Ctx;
-use crate::events::{self, Told};
+use crate::context::Ctx;
+use crate::status::conditions::Step;
+use crate::status::events::{self, Told};
 use crate::status::{Facts, NodeFacts, Report};
-use crate::step::Step;
 
 /// Puts the status and its events into the plan. Of a Machine that is going, `Ready` says what it waits for.
 pub(crate) fn conclude(

@@ -9,8 +9,9 @@ use k8s_openapi::api::storage::v1::VolumeAttachment;
 use kaito_api::Claim;
 use kube::ResourceExt as _;
 
+use crate::observed::Observed;
 use crate::ownership::{self, View};
-use crate::{Observed, Settings};
+use crate::settings::Settings;
 
 /// What every step looks at.
 pub(crate) struct Ctx<'a> {

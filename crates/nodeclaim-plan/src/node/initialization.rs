@@ -8,9 +8,9 @@ use kaito_api::labels::{INITIALIZED, UNREGISTERED_TAINT};
 use kaito_api::quantity::ceil_units;
 use kube::ResourceExt as _;
 
-use crate::node_edit::NodeEdit;
-use crate::pool_spec::taint_text;
-use crate::step::Step;
+use crate::launch::spec::taint_text;
+use crate::node::edit::NodeEdit;
+use crate::status::conditions::Step;
 
 /// Taints of a Node that is still starting: key, value where it matters, effect.
 const EPHEMERAL: [(&str, Option<&str>, &str); 5] = [

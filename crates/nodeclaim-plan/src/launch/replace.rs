@@ -8,13 +8,13 @@ use kaito_api::labels::{INITIALIZED, OPERATION_URL};
 use kube::ResourceExt as _;
 
 use crate::backoff;
-use crate::ctx::Ctx;
-use crate::initialization::is_ready;
-use crate::join::{self, Found};
+use crate::context::Ctx;
+use crate::instance::removal;
+use crate::launch::error_reasons::{self, Origin};
+use crate::launch::failure::{self, LaunchFailure};
 use crate::launch::{Join, Launch, joined, poll};
-use crate::launch_failure::{self, LaunchFailure};
-use crate::removal;
-use crate::taxonomy::{self, Origin};
+use crate::node::initialization::is_ready;
+use crate::node::matching::{self, Found};
 
 /// How many refused cancellations it takes to delete instead.
 const ABORTS_TRIED: u32 = 3;
@@ -23,7 +23,7 @@ const ABORTS_TRIED: u32 = 3;
 pub(crate) fn failed<'a>(ctx: &Ctx<'a>, pool: &'a AgentPool) -> Launch<'a> {
     // A later operation may have failed on a pool whose Node works: a running workload is worth more than a
     // tidy pool.
-    match join::find(ctx) {
+    match matching::find(ctx) {
         Found::One(node) if is_in_use(node) => return joined(ctx, node),
         Found::Many(names) => return Launch::new("many_nodes", Join::Many(names)),
         Found::One(_) | Found::None(_) => {}
@@ -60,7 +60,7 @@ pub(crate) fn never_joined<'a>(ctx: &Ctx<'a>, pool: &'a AgentPool, cause: &str) 
 
 /// Whether a pool has been in the making for too long.
 pub(crate) fn is_overdue(ctx: &Ctx<'_>, pool: &AgentPool) -> bool {
-    let Some(started) = launch_failure::started(ctx) else {
+    let Some(started) = failure::started(ctx) else {
         return false;
     };
     let deadline = backoff::after(started, ctx.settings.launch_timeout);
@@ -76,7 +76,10 @@ pub(crate) fn overdue<'a>(ctx: &Ctx<'a>, pool: &'a AgentPool) -> Launch<'a> {
     let abort = CloudCall::Abort {
         name: pool.name.clone(),
     };
-    let launch = Launch::new("abort", Join::NotLaunched(taxonomy::step(&error, Origin::Pool)));
+    let launch = Launch::new(
+        "abort",
+        Join::NotLaunched(error_reasons::step(&error, Origin::Pool)),
+    );
     match ctx.last_call {
         Some(call) if call.kind == CallKind::Delete => replace(ctx, pool, &error),
         Some(call) if call.kind == CallKind::Abort => match &call.error {
@@ -98,16 +101,19 @@ pub(crate) fn overdue<'a>(ctx: &Ctx<'a>, pool: &'a AgentPool) -> Launch<'a> {
 
 fn replace<'a>(ctx: &Ctx<'a>, pool: &AgentPool, error: &ProviderError) -> Launch<'a> {
     let removal = removal::delete(ctx, pool);
-    let mut launch = Launch::new("replace", Join::NotLaunched(taxonomy::step(error, Origin::Pool)));
+    let mut launch = Launch::new(
+        "replace",
+        Join::NotLaunched(error_reasons::step(error, Origin::Pool)),
+    );
     if counted(ctx).is_none() {
-        launch_failure::note(ctx, ctx.now, error, &mut launch.edit);
+        failure::note(ctx, ctx.now, error, &mut launch.edit);
     }
     launch.cloud(removal.cloud).requeue(removal.requeue)
 }
 
 /// The failure of the pool that is there, if it was noted on an earlier pass.
 fn counted(ctx: &Ctx<'_>) -> Option<LaunchFailure> {
-    LaunchFailure::current(ctx).filter(|failure| match launch_failure::started(ctx) {
+    LaunchFailure::current(ctx).filter(|failure| match failure::started(ctx) {
         Some(started) => failure.at >= started,
         None => failure.due(ctx) > ctx.now,
     })
@@ -123,7 +129,7 @@ fn is_in_use(node: &Node) -> bool {
 
 fn operation_url(ctx: &Ctx<'_>) -> Option<String> {
     let noted = || ctx.claim.annotations().get(OPERATION_URL).cloned();
-    launch_failure::accepted(ctx)
+    failure::accepted(ctx)
         .and_then(|call| call.operation_url.clone())
         .or_else(noted)
         .filter(|url| !url.is_empty())

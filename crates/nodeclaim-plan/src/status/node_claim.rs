@@ -11,11 +11,11 @@ use kaito_api::node_claim_status::{DRAINED, INSTANCE_TERMINATING, VOLUMES_DETACH
 use kaito_api::{NodeClaim, NodeClaimCondition, NodeClaimStatus};
 use plan::Plan;
 
-use crate::ctx::Ctx;
-use crate::events::{self, Told};
+use crate::context::Ctx;
 use crate::ownership::View;
+use crate::status::conditions::Step;
+use crate::status::events::{self, Told};
 use crate::status::{Facts, NodeFacts, Report};
-use crate::step::Step;
 
 /// Reasons that stay until somebody does something.
 const LASTING: [ClaimReason; 6] = [

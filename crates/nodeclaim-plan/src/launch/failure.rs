@@ -13,8 +13,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::backoff;
 use crate::claim_edit::ClaimEdit;
-use crate::ctx::Ctx;
-use crate::taxonomy::{self, Origin};
+use crate::context::Ctx;
+use crate::launch::error_reasons::{self, Origin};
 
 /// Annotation that holds the last failed launch as JSON.
 pub const LAUNCH_FAILURE: &str = "kaito.sh/launch-failure";
@@ -67,7 +67,7 @@ pub(crate) fn note(ctx: &Ctx<'_>, at: Timestamp, error: &ProviderError, edit: &m
         .map_or(0, |failure| failure.count)
         .saturating_add(1);
     let error = ProviderError {
-        message: taxonomy::cut(&error.message),
+        message: error_reasons::cut(&error.message),
         retry_after: None,
         ..error.clone()
     };

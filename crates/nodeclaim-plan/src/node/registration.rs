@@ -8,7 +8,7 @@ use kaito_api::labels::{
 };
 use kube::ResourceExt as _;
 
-use crate::node_edit::NodeEdit;
+use crate::node::edit::NodeEdit;
 
 /// Annotations of a claim that mean something on its Node.
 const COPIED: [&str; 2] = [DO_NOT_DISRUPT, NODE_IMAGE_FAMILY];

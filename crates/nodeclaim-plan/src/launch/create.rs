@@ -10,14 +10,14 @@ use kube::ResourceExt as _;
 
 use crate::backoff;
 use crate::claim_edit::ClaimEdit;
-use crate::ctx::Ctx;
-use crate::initialization::is_ready;
+use crate::context::Ctx;
+use crate::launch::error_reasons;
+use crate::launch::failure::{self, LAUNCH_STARTED, LAUNCH_UNANSWERED, Setback};
+use crate::launch::spec::pool_spec;
 use crate::launch::{Join, Launch, poll};
-use crate::launch_failure::{self, LAUNCH_STARTED, LAUNCH_UNANSWERED, Setback};
-use crate::node_edit;
-use crate::pool_spec::pool_spec;
-use crate::step::Step;
-use crate::taxonomy;
+use crate::node::edit;
+use crate::node::initialization::is_ready;
+use crate::status::conditions::Step;
 
 /// Until when a request of ours may still make the pool turn up. The intent to ask is stored before it is asked,
 /// and so is that an earlier request went unanswered: neither a crash nor a later answer hides such a request.
@@ -26,9 +26,7 @@ pub(crate) fn may_land_until(ctx: &Ctx<'_>) -> Option<Timestamp> {
         return None;
     }
     let asked = ctx.last(CallKind::Create).map(|call| call.at);
-    let latest = asked
-        .max(launch_failure::intended(ctx))
-        .max(launch_failure::unanswered(ctx))?;
+    let latest = asked.max(failure::intended(ctx)).max(failure::unanswered(ctx))?;
     Some(backoff::after(latest, ctx.settings.landing))
 }
 
@@ -68,7 +66,7 @@ pub(crate) fn decide<'a>(ctx: &Ctx<'a>, reads: u32) -> Launch<'a> {
         return launch;
     }
     let mut launch = Launch::new("create", Join::NotLaunched(verdict(ctx)));
-    match launch_failure::setback(ctx) {
+    match failure::setback(ctx) {
         Some(setback) if backoff::remaining(setback.until, ctx.now).is_some() => {
             held_back(ctx, &setback, launch)
         }
@@ -83,8 +81,8 @@ pub(crate) fn decide<'a>(ctx: &Ctx<'a>, reads: u32) -> Launch<'a> {
 
 /// What to say while there is no pool: the last failure, for as long as nothing newer is known.
 pub(crate) fn verdict(ctx: &Ctx<'_>) -> Step {
-    match launch_failure::setback(ctx) {
-        Some(setback) => taxonomy::step(&setback.error, setback.origin),
+    match failure::setback(ctx) {
+        Some(setback) => error_reasons::step(&setback.error, setback.origin),
         None => {
             let cause = format!("agent pool {} was asked for", ctx.name());
             Step::waiting(ClaimReason::AgentPoolCreating, &cause)
@@ -95,7 +93,7 @@ pub(crate) fn verdict(ctx: &Ctx<'_>) -> Step {
 fn held_back<'a>(ctx: &Ctx<'a>, setback: &Setback, mut launch: Launch<'a>) -> Launch<'a> {
     launch.code = "backing_off";
     if let Some(at) = setback.unrecorded {
-        launch_failure::note(ctx, at, &setback.error, &mut launch.edit);
+        failure::note(ctx, at, &setback.error, &mut launch.edit);
     }
     // Such an answer leaves open whether the pool is there: look before asking again.
     let unsure = matches!(
@@ -111,7 +109,7 @@ fn held_back<'a>(ctx: &Ctx<'a>, setback: &Setback, mut launch: Launch<'a>) -> La
 /// Stores that a pool is about to be asked for, and forgets the one before unless its request may still land.
 fn intend(ctx: &Ctx<'_>, edit: &mut ClaimEdit) {
     let earlier = match ctx.last_call {
-        None => launch_failure::intended(ctx),
+        None => failure::intended(ctx),
         Some(_) => ctx
             .last(CallKind::Create)
             .filter(|call| is_unanswered(call))
@@ -127,7 +125,7 @@ fn intend(ctx: &Ctx<'_>, edit: &mut ClaimEdit) {
 /// A request that was accepted and whose pool no read shows yet. One of which a restart left only the intent is
 /// repeated: the same name and body make the same pool.
 fn landing<'a>(ctx: &Ctx<'a>) -> Option<Launch<'a>> {
-    launch_failure::accepted(ctx)?;
+    failure::accepted(ctx)?;
     backoff::remaining(may_land_until(ctx)?, ctx.now)?;
     let cause = format!("agent pool {} was asked for", ctx.name());
     let launch = Launch::waiting("landing", ClaimReason::AgentPoolCreating, &cause);
@@ -157,6 +155,6 @@ fn leftovers<'a>(ctx: &Ctx<'a>, reads: u32) -> Option<Launch<'a>> {
         first.name_any()
     );
     let mut launch = Launch::waiting("leftover_node", ClaimReason::AwaitingCloud, &cause);
-    launch.writes = nodes.into_iter().flat_map(node_edit::dismiss).collect();
+    launch.writes = nodes.into_iter().flat_map(edit::dismiss).collect();
     Some(launch.requeue(poll(ctx)))
 }

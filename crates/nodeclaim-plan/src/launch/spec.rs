@@ -15,8 +15,8 @@ use kaito_api::labels::{
 use kaito_api::quantity::ceil_gib;
 use kube::ResourceExt as _;
 
-use crate::Settings;
-use crate::registration::is_kubelets;
+use crate::node::registration::is_kubelets;
+use crate::settings::Settings;
 
 /// Smallest system disk that AKS makes, in GiB.
 const DISK_MIN: u64 = 30;

@@ -1,0 +1,3 @@
+//! The instance of a claim in the cloud.
+
+pub(crate) mod removal;
