@@ -31,7 +31,7 @@ enum Command {
     /// Write the generated files, or check that they are up to date
     Gen(generate::Args),
     /// Check the rules of the house that no compiler checks
-    Tidy,
+    Tidy(tidy::Args),
     /// Make small images of our programs, without a container engine
     Image(image::Args),
     /// Show the three examples become ready on a control plane of their own, and one deleted
@@ -58,7 +58,7 @@ fn run(command: Command) -> anyhow::Result<()> {
     match command {
         Command::Test(args) => test::run(&args),
         Command::Gen(args) => generate::run(args),
-        Command::Tidy => tidy::run(),
+        Command::Tidy(args) => tidy::run(&args),
         Command::Image(args) => image::run(&args),
         Command::Demo(args) => stack::demo(&args),
         Command::Bench(bench) => stack::bench(&bench),

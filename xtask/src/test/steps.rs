@@ -21,7 +21,7 @@ pub(super) fn all() -> Vec<Step> {
             tools,
         ),
         cargo("format", "formatting of all sources", "fmt --all --check"),
-        step("tidy", "rules of the house", "cargo xtask tidy", tidy::run),
+        step("tidy", "rules of the house", "cargo xtask tidy", tidy::check),
         step(
             "generated",
             "are generated files up to date",

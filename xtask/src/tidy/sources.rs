@@ -41,7 +41,8 @@ pub(super) fn check() -> Result<Vec<Problem>> {
     Ok(found)
 }
 
-fn rust_files(dir: &Path) -> Result<Vec<PathBuf>> {
+/// The Rust sources below a directory, in order of path.
+pub(super) fn rust_files(dir: &Path) -> Result<Vec<PathBuf>> {
     let mut files = Vec::new();
     for entry in fs::read_dir(dir).with_context(|| format!("cannot read {}", dir.display()))? {
         let path = entry?.path();
@@ -57,9 +58,15 @@ fn rust_files(dir: &Path) -> Result<Vec<PathBuf>> {
 
 /// Tests may be longer: a file of tests is a list, not an idea.
 fn line_limit(path: &Path) -> usize {
-    let is_test =
-        path.starts_with("tests") || path.ends_with("tests.rs") || path.iter().any(|part| part == "tests");
-    if is_test { TEST_LINES } else { SOURCE_LINES }
+    if is_test(path) { TEST_LINES } else { SOURCE_LINES }
+}
+
+/// Reports whether a source holds tests only: `x/tests.rs`, or below a directory `tests`.
+pub(super) fn is_test(path: &Path) -> bool {
+    let in_tests = path
+        .iter()
+        .any(|part| part == "tests" || part == "integration-tests");
+    in_tests || path.file_name().is_some_and(|name| name == "tests.rs")
 }
 
 fn problems(text: &str, limit: usize) -> Vec<Problem> {
