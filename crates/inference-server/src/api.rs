@@ -1,19 +1,19 @@
 //! HTTP: routes, request ids, and what all handlers share.
 
 mod access;
-mod answer;
 mod body;
 mod chat;
-mod completions;
+mod chat_response;
+mod completion;
+mod completions_endpoint;
 mod embeddings;
 mod error;
-mod form;
-mod functions;
 mod info;
-mod legacy;
+mod kaito_chat;
 mod options;
-mod reply;
-mod tokens;
+mod structured_output;
+mod tokenize;
+mod tools;
 
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -25,9 +25,9 @@ use axum::middleware::{self, Next};
 use axum::response::Response;
 use axum::routing::{get, post};
 
+use crate::load::phase::{Phase, State};
 use crate::load::{Served, Variant};
-use crate::measure::Measure;
-use crate::state::{Phase, State};
+use crate::metrics::Metrics;
 pub(crate) use access::check as access;
 pub(crate) use body::Body;
 pub(crate) use error::ApiError;
@@ -43,7 +43,7 @@ const ID_BYTES: usize = 128;
 #[derive(Clone, Debug)]
 pub(crate) struct App {
     pub(crate) state: State,
-    pub(crate) measure: Measure,
+    pub(crate) metrics: Metrics,
     /// When the program started, Unix time in seconds.
     pub(crate) started: u64,
 }
@@ -53,10 +53,10 @@ pub(crate) struct App {
 pub(crate) struct RequestId(pub(crate) String);
 
 impl App {
-    pub(crate) fn new(state: State, measure: Measure) -> Self {
+    pub(crate) fn new(state: State, metrics: Metrics) -> Self {
         Self {
             state,
-            measure,
+            metrics,
             started: now(),
         }
     }
@@ -100,13 +100,13 @@ pub(crate) fn router(app: App) -> Router {
         .route("/metrics", get(info::metrics))
         .route("/metrics/prometheus", get(info::prometheus))
         .route("/ui", get(info::ui))
-        .route("/chat", post(legacy::handle))
+        .route("/chat", post(kaito_chat::handle))
         .route("/v1/models", get(info::models))
         .route("/v1/chat/completions", post(chat::handle))
-        .route("/v1/completions", post(completions::handle))
+        .route("/v1/completions", post(completions_endpoint::handle))
         .route("/v1/embeddings", post(embeddings::handle))
-        .route("/tokenize", post(tokens::tokenize))
-        .route("/detokenize", post(tokens::detokenize))
+        .route("/tokenize", post(tokenize::tokenize))
+        .route("/detokenize", post(tokenize::detokenize))
         .layer(body_limit())
         .layer(middleware::from_fn(with_id))
         .with_state(app)

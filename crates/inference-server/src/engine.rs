@@ -3,7 +3,11 @@
 //! The thread repeats: take requests, let sequences in, run one step for all of them, hand out tokens. Whom nobody listens to
 //! any more is forgotten before the next step. What goes into a step is `scheduler`'s decision.
 
+pub(crate) mod mean_pooling;
+pub(crate) mod prefix_cache;
+pub(crate) mod scheduler;
 mod sequence;
+pub(crate) mod stop_strings;
 mod worker;
 
 use std::sync::Arc;
@@ -14,9 +18,9 @@ use model::{Decoder, Lora, Tokenizer};
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::sync::oneshot;
 
-use crate::guide::Matcher;
-use crate::measure::Measure;
-use crate::scheduler::{Limits, Refusal};
+use crate::engine::scheduler::{Limits, Refusal};
+use crate::grammar::Matcher;
+use crate::metrics::Metrics;
 
 /// A model and what can be put beside its weights.
 #[derive(Debug)]
@@ -138,10 +142,10 @@ impl Engine {
         tokenizer: Arc<Tokenizer>,
         pool: rayon::ThreadPool,
         limits: Limits,
-        measure: Measure,
+        metrics: Metrics,
     ) -> std::io::Result<Self> {
         let (commands, inbox) = mpsc::channel();
-        let worker = worker::Worker::new(model, tokenizer, limits, measure, inbox);
+        let worker = worker::Worker::new(model, tokenizer, limits, metrics, inbox);
         std::thread::Builder::new()
             .name("engine".to_owned())
             .spawn(move || pool.install(|| worker.run()))?;

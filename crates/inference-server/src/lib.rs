@@ -4,29 +4,19 @@
 //! `engine` runs the model on a thread of its own; `api` speaks HTTP; `program` starts and stops all of it. Nothing here knows
 //! Kubernetes: what pods rely on are flags, paths and `/health`.
 
-mod adapters;
 mod api;
 mod args;
-mod config_file;
 mod encrypted;
 mod engine;
 mod follow;
-mod front;
-mod guide;
-mod hub;
-mod keys;
+mod grammar;
 mod load;
-mod measure;
-mod memory;
-mod pool;
-mod prefix;
+mod metrics;
 mod program;
-mod scheduler;
+mod proxy;
 mod security;
-mod state;
-mod stop;
 mod tls;
-mod tools;
+mod tool_calls;
 
 pub use args::Args;
 pub use program::{bind, run, serve};

@@ -1,19 +1,24 @@
 //! From a directory to a model that answers.
 
+mod adapters;
+pub(crate) mod config_file;
+pub(crate) mod hub;
+pub(crate) mod memory;
+pub(crate) mod phase;
+
 use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::{Context as _, ensure};
 use model::{ChatTemplate, Decoder, Generation, Precision, Spec, Store, Tokenizer};
 
-use crate::adapters::Adapters;
 use crate::args::{Args, Dtype, Pipeline};
+use crate::engine::scheduler::Limits;
 use crate::engine::{Adapted, Engine};
-use crate::guide::{Compiler, Refusal};
-use crate::measure::Measure;
-use crate::memory;
-use crate::scheduler::Limits;
-use crate::tools::Form;
+use crate::grammar::{Compiler, Refusal};
+use crate::metrics::Metrics;
+use crate::tool_calls::Form;
+use adapters::Adapters;
 
 /// Tokens of one step unless flags say otherwise: a piece of a prompt this long keeps those who generate waiting for less
 /// than a second on slow machines.
@@ -63,10 +68,10 @@ impl Served {
     }
 }
 
-/// Loads everything; takes from a second to minutes and tells `measure` and `progress` how far it is.
+/// Loads everything; takes from a second to minutes and tells `metrics` and `progress` how far it is.
 pub(crate) fn load(
     args: &Args,
-    measure: &Measure,
+    metrics: &Metrics,
     progress: &(dyn Fn(f32) + Sync),
 ) -> anyhow::Result<Served> {
     let dir = args.weights_dir.as_path();
@@ -88,7 +93,7 @@ pub(crate) fn load(
         .build()
         .context("threads cannot be started")?;
     let told = |share: f32| {
-        measure.loaded(share);
+        metrics.loaded(share);
         progress(share);
     };
     let decoder = pool.install(|| Decoder::load(spec, &store, precision, adapters.to_merge(), &told))?;
@@ -118,7 +123,7 @@ pub(crate) fn load(
         "model loaded"
     );
     let model = Adapted { decoder, loras };
-    let engine = Engine::start(model, Arc::clone(&tokenizer), pool, limits, measure.clone())?;
+    let engine = Engine::start(model, Arc::clone(&tokenizer), pool, limits, metrics.clone())?;
     Ok(Served {
         name: args.served_name(),
         engine,

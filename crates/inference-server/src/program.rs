@@ -6,20 +6,18 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use axum::Router;
-use telemetry::{Metrics, StopSignals};
+use telemetry::StopSignals;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use crate::api::{self, App};
 use crate::args::Args;
-use crate::config_file;
 use crate::encrypted::Encrypted;
-use crate::front::Front;
-use crate::hub;
-use crate::load;
-use crate::measure::Measure;
+use crate::load::phase::{Phase, State};
+use crate::load::{self, config_file, hub};
+use crate::metrics::Metrics;
+use crate::proxy::Proxy;
 use crate::security::Security;
-use crate::state::{Phase, State};
 
 /// Runs the program until SIGTERM or SIGINT.
 ///
@@ -62,12 +60,12 @@ pub async fn serve(args: Args, listener: TcpListener, stop: CancellationToken) -
         address = %listener.local_addr()?, model = args.served_name(), tls = security.encryption.is_some(), "listening"
     );
     if let Some(url) = &args.engine_url {
-        let router = security.guard(Front::new(url, args.pipeline)?.router());
+        let router = security.guard(Proxy::new(url, args.pipeline)?.router());
         return answer(listener, &security, router, &state, stop, drain).await;
     }
-    let measure = Measure::new(&Metrics::new());
-    let router = security.guard(api::router(App::new(state.clone(), measure.clone())));
-    let loading = load_model(args, measure, state.clone());
+    let metrics = Metrics::new(&telemetry::Metrics::new());
+    let router = security.guard(api::router(App::new(state.clone(), metrics.clone())));
+    let loading = load_model(args, metrics, state.clone());
     let answering = answer(listener, &security, router, &state, stop.clone(), drain);
     let (loaded, answered) = tokio::join!(
         async {
@@ -86,11 +84,11 @@ pub async fn serve(args: Args, listener: TcpListener, stop: CancellationToken) -
     loaded.and(answered)
 }
 
-async fn load_model(args: Args, measure: Measure, state: State) -> anyhow::Result<()> {
-    hub::provide(&args, &measure, &state).await?;
+async fn load_model(args: Args, metrics: Metrics, state: State) -> anyhow::Result<()> {
+    hub::provide(&args, &metrics, &state).await?;
     let told = state.clone();
     let loading = tokio::task::spawn_blocking(move || {
-        load::load(&args, &measure, &|share| told.set(Phase::Loading(share)))
+        load::load(&args, &metrics, &|share| told.set(Phase::Loading(share)))
     });
     let served = loading.await.context("loading broke off")??;
     state.set(Phase::Ready(std::sync::Arc::new(served)));

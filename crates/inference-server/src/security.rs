@@ -1,5 +1,7 @@
 //! Keys and certificate as flags name them: read at the start, and again whenever their files change.
 
+pub(crate) mod keys;
+
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -13,7 +15,7 @@ use crate::api;
 use crate::args::Args;
 use crate::encrypted::Encryption;
 use crate::follow::{self, Contents};
-use crate::keys::Keys;
+use crate::security::keys::Keys;
 use crate::tls;
 
 /// What protects the server.

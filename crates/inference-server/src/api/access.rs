@@ -9,7 +9,7 @@ use axum::response::{IntoResponse as _, Response};
 use tokio::sync::watch;
 
 use super::ApiError;
-use crate::keys::Keys;
+use crate::security::keys::Keys;
 
 /// Paths that are open: probes and scrapers have no key, and the page asks for one itself.
 const OPEN: [&str; 6] = [

@@ -7,13 +7,13 @@ use axum::response::{IntoResponse as _, Response};
 use model::chat::Conversation;
 use serde_json::{Map, Value, json};
 
-use super::answer::{self, Usage};
 use super::body::Body;
+use super::chat_response::{self, Reply};
+use super::completion::{self, Usage};
 use super::error::ApiError;
-use super::form::{self, Form};
 use super::options::{self, Options};
-use super::reply::{self, Reply};
-use super::{App, RequestId, functions};
+use super::structured_output::{self, Form};
+use super::{App, RequestId, tools};
 use crate::load::Served;
 
 /// Most messages of a conversation.
@@ -33,9 +33,9 @@ pub(crate) async fn handle(
         true => Some(body.count("top_logprobs", 0..=20)?.unwrap_or(0)),
         false => None,
     };
-    let calls = functions::reader(&served, &body)?;
+    let calls = tools::reader(&served, &body)?;
     if let Some((form, _)) = &calls {
-        options.spelled = functions::marks(&served, *form);
+        options.spelled = tools::marks(&served, *form);
     }
     let form = form(&served, &body)?;
     let prompt = prompt(&served, &body)?;
@@ -44,7 +44,7 @@ pub(crate) async fn handle(
         .encode(&prompt, false)
         .map_err(ApiError::internal)?;
     if let Some(form) = &form {
-        options.guide = Some(form::matcher(&app, &served, form).await?);
+        options.guide = Some(structured_output::matcher(&app, &served, form).await?);
     }
     let requests = options.requests(
         &served,
@@ -64,18 +64,18 @@ pub(crate) async fn handle(
         model: variant.name,
         calls,
     };
-    let receivers = answer::start(&app, &served, requests).await?;
+    let receivers = completion::start(&app, &served, requests).await?;
     if options.stream {
-        let chunks = reply::stream(reply, served, receivers, usage, options.stream_usage);
-        return Ok(answer::sse(chunks).into_response());
+        let chunks = chat_response::stream(reply, served, receivers, usage, options.stream_usage);
+        return Ok(completion::sse(chunks).into_response());
     }
-    let answers = answer::collect(receivers).await?;
+    let answers = completion::collect(receivers).await?;
     Ok(Json(reply.whole(&served, &answers, usage)).into_response())
 }
 
 /// The form of the answer. One that has to be a call is no text, so what is said of texts does not matter then.
 fn form(served: &Served, body: &Body) -> Result<Option<Form>, ApiError> {
-    match (functions::required(served, body)?, form::of(body)?) {
+    match (tools::required(served, body)?, structured_output::of(body)?) {
         (Some(_), Some(form)) if !form.field.starts_with("response_format") => Err(body.error(
             "tool_choice",
             format!("asks for a call, which cannot be combined with `{}`", form.field),
@@ -92,7 +92,7 @@ pub(crate) fn prompt(served: &Served, body: &Body) -> Result<String, ApiError> {
         .ok_or_else(|| ApiError::field("messages", "cannot be used: the model has no chat template"))?;
     let conversation = Conversation {
         messages: messages(body)?,
-        tools: functions::tools(body)?,
+        tools: tools::tools(body)?,
         add_generation_prompt: body.flag("add_generation_prompt", true)?,
         arguments: match body.get("chat_template_kwargs") {
             None => Map::new(),

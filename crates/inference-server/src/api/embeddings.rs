@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::body::Body;
 use super::error::ApiError;
-use super::{App, answer, completions, options};
+use super::{App, completion, completions_endpoint, options};
 
 /// Most texts of a request: as OpenAI has it.
 const INPUTS: usize = 2048;
@@ -27,7 +27,7 @@ pub(crate) async fn handle(State(app): State<App>, bytes: Bytes) -> Result<Json<
         Some("base64") => true,
         Some(_) => return Err(body.error("encoding_format", "is neither `float` nor `base64`")),
     };
-    let inputs = completions::prompts(&served, &body, "input", INPUTS)?;
+    let inputs = completions_endpoint::prompts(&served, &body, "input", INPUTS)?;
     let tokens: usize = inputs.iter().map(Vec::len).sum();
     let requests = inputs
         .into_iter()
@@ -36,8 +36,8 @@ pub(crate) async fn handle(State(app): State<App>, bytes: Bytes) -> Result<Json<
     let (app, served) = (&app, &*served);
     let vectors: Vec<Vec<f32>> = futures::stream::iter(requests)
         .map(|request| async move {
-            let receivers = answer::start(app, served, vec![request]).await?;
-            let answers = answer::collect(receivers).await?;
+            let receivers = completion::start(app, served, vec![request]).await?;
+            let answers = completion::collect(receivers).await?;
             let vector = answers.into_iter().next().and_then(|answer| answer.end.vector);
             vector.ok_or_else(|| ApiError::internal("the text became no vector"))
         })

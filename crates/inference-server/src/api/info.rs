@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::App;
 use super::error::ApiError;
-use crate::state::Phase;
+use crate::load::phase::Phase;
 
 const PAGE: &str = include_str!("ui.html");
 const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -75,7 +75,7 @@ pub(crate) async fn metrics(State(app): State<App>, headers: HeaderMap) -> Respo
 }
 
 pub(crate) async fn prometheus(State(app): State<App>) -> Response {
-    match app.measure.metrics.encode() {
+    match app.metrics.registry.encode() {
         Ok(text) => ([(header::CONTENT_TYPE, OPENMETRICS)], text).into_response(),
         Err(error) => ApiError::internal(error).into_detail(),
     }

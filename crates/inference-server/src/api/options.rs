@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::body::Body;
 use super::error::ApiError;
 use crate::engine::Request;
-use crate::guide::Matcher;
+use crate::grammar::Matcher;
 use crate::load::Served;
 
 /// Tokens of an answer when nothing is said: as transformers' server has it.

@@ -7,9 +7,9 @@ use model::{Cache, TextStream, Tokenizer};
 use tokio::sync::mpsc::UnboundedSender;
 
 use super::{End, Event, Reason, Request, Token};
-use crate::guide::Stuck;
-use crate::pool::Mean;
-use crate::stop::Stops;
+use crate::engine::mean_pooling::Mean;
+use crate::engine::stop_strings::Stops;
+use crate::grammar::Stuck;
 
 #[derive(Debug)]
 pub(super) struct Sequence {

@@ -11,9 +11,9 @@ use tokio::sync::mpsc::unbounded_channel;
 
 use super::sequence::Sequence;
 use super::{Adapted, Command, Reason};
-use crate::measure::Measure;
-use crate::prefix::Prefixes;
-use crate::scheduler::{Id, Job, Limits, Scheduler, Share};
+use crate::engine::prefix_cache::Prefixes;
+use crate::engine::scheduler::{Id, Job, Limits, Scheduler, Share};
+use crate::metrics::Metrics;
 
 /// One part in so many of the cache is for sequences that are over.
 const KEPT_SHARE: usize = 4;
@@ -21,7 +21,7 @@ const KEPT_SHARE: usize = 4;
 pub(super) struct Worker {
     model: Adapted,
     tokenizer: Arc<Tokenizer>,
-    measure: Measure,
+    metrics: Metrics,
     inbox: Receiver<Command>,
     scheduler: Scheduler,
     sequences: BTreeMap<Id, Sequence>,
@@ -34,13 +34,13 @@ impl Worker {
         model: Adapted,
         tokenizer: Arc<Tokenizer>,
         limits: Limits,
-        measure: Measure,
+        metrics: Metrics,
         inbox: Receiver<Command>,
     ) -> Self {
         Self {
             model,
             tokenizer,
-            measure,
+            metrics,
             inbox,
             prefixes: Prefixes::new(limits.cache / KEPT_SHARE),
             scheduler: Scheduler::new(limits),
@@ -67,7 +67,7 @@ impl Worker {
             }
             let shares = self.scheduler.plan();
             self.step(&shares);
-            self.measure.load(
+            self.metrics.load(
                 self.scheduler.running(),
                 self.scheduler.waiting(),
                 self.scheduler.cache_use(),
@@ -109,7 +109,7 @@ impl Worker {
             if let Some(sequence) = self.sequences.remove(&id) {
                 self.keep(sequence);
             }
-            self.measure.cancelled();
+            self.metrics.cancelled();
         }
     }
 
@@ -118,7 +118,7 @@ impl Worker {
         let Some(sequence) = self.sequences.get_mut(&id) else {
             return;
         };
-        self.measure.queued(sequence.submitted.elapsed());
+        self.metrics.queued(sequence.submitted.elapsed());
         if sequence.embeds() {
             // A vector needs the states of all tokens, which are not kept.
             return;
@@ -165,7 +165,7 @@ impl Worker {
             })
             .collect();
         let outcome = self.model.decoder.step_adapted(&mut segments, &adapters);
-        self.measure
+        self.metrics
             .step(began.elapsed(), tokens.iter().map(Vec::len).sum());
         let mut ended = Vec::new();
         match outcome {
@@ -176,7 +176,7 @@ impl Worker {
                         sequence.pool(&output);
                         share.picks.then_some(Reason::Stop)
                     } else if share.picks {
-                        picked(sequence, &self.tokenizer, output, &self.measure)
+                        picked(sequence, &self.tokenizer, output, &self.metrics)
                     } else {
                         None
                     };
@@ -199,7 +199,7 @@ impl Worker {
         if let Some(mut sequence) = self.sequences.remove(&id) {
             sequence.end(&self.tokenizer, reason);
             let prompt = sequence.tokens.len() - sequence.generated();
-            self.measure
+            self.metrics
                 .ended(reason, prompt, sequence.generated(), sequence.submitted.elapsed());
             self.keep(sequence);
         }
@@ -243,7 +243,7 @@ fn picked(
     sequence: &mut Sequence,
     tokenizer: &Tokenizer,
     logits: Vec<f32>,
-    measure: &Measure,
+    metrics: &Metrics,
 ) -> Option<Reason> {
     let before = sequence.last_token;
     let reason = sequence.pick(tokenizer, logits).unwrap_or_else(|error| {
@@ -251,8 +251,8 @@ fn picked(
         Some(Reason::Failed)
     });
     match before {
-        None => measure.first_token(sequence.submitted.elapsed()),
-        Some(before) => measure.next_token(before.elapsed()),
+        None => metrics.first_token(sequence.submitted.elapsed()),
+        Some(before) => metrics.next_token(before.elapsed()),
     }
     reason
 }

@@ -6,9 +6,9 @@ use tokio_stream::wrappers::UnboundedReceiverStream;
 
 use super::App;
 use super::error::ApiError;
+use crate::engine::scheduler::Refusal;
 use crate::engine::{End, Event, Reason, Rejected, Request, Token};
 use crate::load::Served;
-use crate::scheduler::Refusal;
 
 /// A whole answer.
 #[derive(Clone, Debug)]
@@ -40,7 +40,7 @@ pub(crate) async fn start(
 fn refusal(app: &App, rejected: Rejected) -> ApiError {
     match rejected {
         Rejected::Refused(Refusal::QueueFull) => {
-            app.measure.rejected();
+            app.metrics.rejected();
             ApiError::too_many()
         }
         Rejected::Refused(Refusal::TooLarge) => ApiError::field(

@@ -18,8 +18,8 @@ use url::Url;
 
 use crate::args::{Args, Dtype};
 use crate::load;
-use crate::measure::Measure;
-use crate::state::{Phase, State};
+use crate::load::phase::{Phase, State};
+use crate::metrics::Metrics;
 use files::{CONFIG, Told, Wanted};
 
 /// Bytes of the hub's answer about a model, which lists its files.
@@ -40,7 +40,7 @@ const TURN: Duration = Duration::from_millis(500);
 ///
 /// # Errors
 /// When flags don't fit, the hub refuses or cannot be reached, a file is not what was promised, or the model cannot be served here.
-pub(crate) async fn provide(args: &Args, measure: &Measure, state: &State) -> anyhow::Result<()> {
+pub(crate) async fn provide(args: &Args, metrics: &Metrics, state: &State) -> anyhow::Result<()> {
     let Some(endpoint) = &args.hub_endpoint else {
         return Ok(());
     };
@@ -93,12 +93,12 @@ pub(crate) async fn provide(args: &Args, measure: &Measure, state: &State) -> an
             fetched = &mut fetching => break fetched.map_err(|error| hub.explained(error))?,
             _ = ticks.tick() => {
                 let received = web.received();
-                measure.fetched(received, total);
+                metrics.fetched(received, total);
                 state.set(Phase::Fetching { received, total });
             }
         }
     }
-    measure.fetched(web.received(), total);
+    metrics.fetched(web.received(), total);
     complete(directory)?;
     tracing::info!(bytes = total, "the model is there");
     Ok(())

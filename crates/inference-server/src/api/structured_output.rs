@@ -5,7 +5,7 @@ use serde_json::Value;
 use super::App;
 use super::body::Body;
 use super::error::ApiError;
-use crate::guide::{Constraint, Json, Matcher, Reading, Refusal};
+use crate::grammar::{Constraint, Json, Matcher, Reading, Refusal};
 use crate::load::Served;
 
 /// Most texts to choose from.
@@ -44,7 +44,7 @@ pub(crate) async fn matcher(app: &App, served: &Served, form: &Form) -> Result<M
         .as_ref()
         .map_err(|refusal| refused(refusal.clone()))?;
     let matcher = compiler.matcher(&form.constraint).await.map_err(refused)?;
-    app.measure.constrained(form.constraint.kind());
+    app.metrics.constrained(form.constraint.kind());
     Ok(matcher)
 }
 

@@ -10,8 +10,8 @@ use axum::response::{IntoResponse as _, Response};
 use model::sampling::Settings;
 use serde_json::{Value, json};
 
-use super::answer;
 use super::body::Body;
+use super::completion;
 use super::error::ApiError;
 use super::options::Options;
 use super::{App, chat};
@@ -60,8 +60,8 @@ async fn respond(app: &App, bytes: &[u8]) -> Result<String, ApiError> {
     let options = options(&served, &body, tokens.len())?;
     let name = if is_text { "prompt" } else { "messages" };
     let requests = options.requests(&served, None, name, &tokens, None, MAX_LENGTH)?;
-    let answers = answer::collect(answer::start(app, &served, requests).await?).await?;
-    let one = |answer: &answer::Answer| {
+    let answers = completion::collect(completion::start(app, &served, requests).await?).await?;
+    let one = |answer: &completion::Answer| {
         if full {
             format!("{prompt}{}", answer.text)
         } else {

@@ -7,11 +7,11 @@ use axum::response::{IntoResponse as _, Response};
 use futures::StreamExt as _;
 use serde_json::{Map, Value, json};
 
-use super::answer::{self, Usage};
 use super::body::{Body, token};
+use super::completion::{self, Usage};
 use super::error::ApiError;
 use super::options::Options;
-use super::{App, RequestId, form};
+use super::{App, RequestId, structured_output};
 use crate::engine::{Event, Token};
 use crate::load::Served;
 
@@ -36,8 +36,8 @@ pub(crate) async fn handle(
     let log_probs = body.count("logprobs", 0..=20)?;
     let echo = body.flag("echo", false)?;
     let prompts = prompts(&served, &body, "prompt", PROMPTS)?;
-    if let Some(form) = form::of(&body)? {
-        options.guide = Some(form::matcher(&app, &served, &form).await?);
+    if let Some(form) = structured_output::of(&body)? {
+        options.guide = Some(structured_output::matcher(&app, &served, &form).await?);
     }
     let mut requests = Vec::new();
     let mut heads = Vec::new();
@@ -57,12 +57,12 @@ pub(crate) async fn handle(
     }
     let base =
         json!({"id": id.0, "object": "text_completion", "created": super::now(), "model": variant.name});
-    let receivers = answer::start(&app, &served, requests).await?;
+    let receivers = completion::start(&app, &served, requests).await?;
     if options.stream {
         let chunks = stream(base, served, receivers, heads, usage, options.stream_usage);
-        return Ok(answer::sse(chunks).into_response());
+        return Ok(completion::sse(chunks).into_response());
     }
-    let answers = answer::collect(receivers).await?;
+    let answers = completion::collect(receivers).await?;
     let mut reply = base;
     let choices = answers
         .iter()
@@ -135,7 +135,7 @@ fn stream(
         .map(|(index, head)| chunk(choice(index, &head, Value::Null, None)))
         .collect();
     let mut open = receivers.len();
-    let events = answer::merged(receivers).flat_map(move |(index, event)| {
+    let events = completion::merged(receivers).flat_map(move |(index, event)| {
         let mut chunks = Vec::new();
         match event {
             Event::Token(token) => {
@@ -148,7 +148,7 @@ fn stream(
             Event::End(end) => {
                 usage.add(&end);
                 open -= 1;
-                chunks.push(match answer::failure(&end) {
+                chunks.push(match completion::failure(&end) {
                     Some(error) => error,
                     None => chunk(choice(index, &end.text, Value::Null, Some(end.reason.as_str()))),
                 });

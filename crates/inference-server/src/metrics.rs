@@ -2,15 +2,15 @@
 
 use std::time::Duration;
 
-use telemetry::{Counter, Gauge, Histogram, Metrics};
+use telemetry::{Counter, Gauge, Histogram};
 
 use crate::engine::Reason;
-use crate::guide::Constraint;
+use crate::grammar::Constraint;
 
 /// Everything that is counted; clones share it.
 #[derive(Clone, Debug)]
-pub(crate) struct Measure {
-    pub(crate) metrics: Metrics,
+pub(crate) struct Metrics {
+    pub(crate) registry: telemetry::Metrics,
     running: Gauge<0>,
     waiting: Gauge<0>,
     cache: Gauge<0>,
@@ -31,71 +31,71 @@ pub(crate) struct Measure {
     constrained: Counter<1>,
 }
 
-impl Measure {
-    pub(crate) fn new(metrics: &Metrics) -> Self {
-        let measure = Self {
-            running: metrics.gauge("vllm:num_requests_running", "Requests that generate", []),
-            waiting: metrics.gauge("vllm:num_requests_waiting", "Requests that wait", []),
-            cache: metrics.gauge(
+impl Metrics {
+    pub(crate) fn new(registry: &telemetry::Metrics) -> Self {
+        let metrics = Self {
+            running: registry.gauge("vllm:num_requests_running", "Requests that generate", []),
+            waiting: registry.gauge("vllm:num_requests_waiting", "Requests that wait", []),
+            cache: registry.gauge(
                 "vllm:kv_cache_usage_perc",
                 "Share of the cache that is promised, 0 to 1",
                 [],
             ),
-            load: metrics.gauge(
+            load: registry.gauge(
                 "kaito_model_load_progress",
                 "Share of the weights that is loaded, 0 to 1",
                 [],
             ),
-            fetched: metrics.gauge(
+            fetched: registry.gauge(
                 "kaito_model_fetched_bytes",
                 "Bytes received from the model hub",
                 [],
             ),
-            to_fetch: metrics.gauge(
+            to_fetch: registry.gauge(
                 "kaito_model_to_fetch_bytes",
                 "Bytes of the model's files on the hub; 0 when it is not asked",
                 [],
             ),
-            prompt_tokens: metrics.counter("vllm:prompt_tokens", "Tokens of prompts", []),
-            generated_tokens: metrics.counter("vllm:generation_tokens", "Tokens generated", []),
-            ended: metrics.counter(
+            prompt_tokens: registry.counter("vllm:prompt_tokens", "Tokens of prompts", []),
+            generated_tokens: registry.counter("vllm:generation_tokens", "Tokens generated", []),
+            ended: registry.counter(
                 "vllm:request_success",
                 "Answers given, by why they ended",
                 ["finished_reason"],
             ),
-            cancelled: metrics.counter("kaito_requests_cancelled", "Requests whose caller went away", []),
-            rejected: metrics.counter(
+            cancelled: registry.counter("kaito_requests_cancelled", "Requests whose caller went away", []),
+            rejected: registry.counter(
                 "kaito_ratelimit_rejected",
                 "Requests refused because too many waited",
                 [],
             ),
-            first_token: metrics.histogram(
+            first_token: registry.histogram(
                 "vllm:time_to_first_token_seconds",
                 "From request to first token",
                 [],
             ),
-            next_token: metrics.histogram("vllm:time_per_output_token_seconds", "From token to token", []),
-            whole: metrics.histogram(
+            next_token: registry.histogram("vllm:time_per_output_token_seconds", "From token to token", []),
+            whole: registry.histogram(
                 "vllm:e2e_request_latency_seconds",
                 "From request to last token",
                 [],
             ),
-            queued: metrics.histogram(
+            queued: registry.histogram(
                 "vllm:request_queue_time_seconds",
                 "From request to its first step",
                 [],
             ),
-            step: metrics.histogram("kaito_step_seconds", "One step of the model", []),
-            step_tokens: metrics.counter("kaito_step_tokens", "Tokens computed, of prompts and answers", []),
-            constrained: metrics.counter(
+            step: registry.histogram("kaito_step_seconds", "One step of the model", []),
+            step_tokens: registry.counter("kaito_step_tokens", "Tokens computed, of prompts and answers", []),
+            constrained: registry.counter(
                 "kaito_constrained_requests",
                 "Requests whose answers have a prescribed form, by its kind",
                 ["kind"],
             ),
-            metrics: metrics.clone(),
+            registry: registry.clone(),
         };
-        measure.begin();
-        measure
+        metrics.begin();
+        metrics
     }
 
     /// Shows everything from the start, with zeros: a series that appears later looks like a jump.

@@ -7,10 +7,10 @@ use model::sampling::LogProbs;
 use serde_json::{Value, json};
 use tokio::sync::mpsc::UnboundedReceiver;
 
-use super::answer::{self, Answer, Usage};
+use super::completion::{self, Answer, Usage};
 use crate::engine::{Event, Reason, Token};
 use crate::load::Served;
-use crate::tools::{Call, Form, Part, Reader};
+use crate::tool_calls::{Call, Form, Part, Reader};
 
 /// What all parts of a reply have in common.
 #[derive(Clone, Debug)]
@@ -161,7 +161,7 @@ pub(crate) fn stream(
         .collect();
     let mut choices: Vec<Choice> = receivers.iter().map(|_| reply.choice()).collect();
     let mut open = receivers.len();
-    let events = answer::merged(receivers).flat_map(move |(index, event)| {
+    let events = completion::merged(receivers).flat_map(move |(index, event)| {
         let choice = &mut choices[index];
         let chunks = match event {
             Event::Token(token) => {
@@ -177,7 +177,7 @@ pub(crate) fn stream(
                 let mut chunks = reply.deltas(index, choice, parts, Value::Null);
                 let reason = choice.reason(end.reason);
                 let last = reply.delta(index, &json!({}), &Value::Null, Some(reason));
-                chunks.push(answer::failure(&end).unwrap_or(last));
+                chunks.push(completion::failure(&end).unwrap_or(last));
                 if open == 0 && with_usage {
                     let mut last = reply.chunk(&json!([]));
                     last["usage"] = usage.json();

@@ -4,10 +4,10 @@ use serde_json::Value;
 
 use super::body::Body;
 use super::error::ApiError;
-use super::form;
-use crate::guide::{Calls, Constraint, Function, Mark};
+use super::structured_output;
+use crate::grammar::{Calls, Constraint, Function, Mark};
 use crate::load::Served;
-use crate::tools::{Form, Reader};
+use crate::tool_calls::{Form, Reader};
 
 /// Most functions, where one has to be called: as OpenAI has it.
 const FUNCTIONS: usize = 128;
@@ -100,7 +100,7 @@ fn is_hidden(served: &Served, id: u32) -> bool {
 }
 
 /// The calls that an answer has to consist of, if it has to.
-pub(crate) fn required(served: &Served, body: &Body) -> Result<Option<form::Form>, ApiError> {
+pub(crate) fn required(served: &Served, body: &Body) -> Result<Option<structured_output::Form>, ApiError> {
     let choice = Choice::parse(body)?;
     let only = match &choice {
         Choice::Auto | Choice::Never => return Ok(None),
@@ -131,7 +131,7 @@ pub(crate) fn required(served: &Served, body: &Body) -> Result<Option<form::Form
         functions,
         several: only.is_none() && body.flag("parallel_tool_calls", true)?,
     };
-    Ok(Some(form::Form {
+    Ok(Some(structured_output::Form {
         field: "tools",
         constraint: Constraint::Calls(calls),
     }))

@@ -7,9 +7,9 @@ use serde::de::IgnoredAny;
 use serde_json::{Map, Value, json};
 
 use super::*;
-use crate::guide::trial::{END, KINDS, VOCABULARY, answer, parts, wait};
-use crate::guide::{Calls, Function, Json, Mark, Reading};
-use crate::tools::{Form, Part, Reader};
+use crate::grammar::test_support::{END, KINDS, VOCABULARY, answer, parts, wait};
+use crate::grammar::{Calls, Function, Json, Mark, Reading};
+use crate::tool_calls::{Form, Part, Reader};
 
 fn schema(schema: Value) -> Constraint {
     let reading = Reading {

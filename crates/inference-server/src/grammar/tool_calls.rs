@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::Refusal;
 use super::constraint::literal;
 use super::schema::{self, Reading};
-use crate::tools::Form;
+use crate::tool_calls::Form;
 
 /// Most calls in one answer: a model that finds no end must not fill its context with calls.
 const CALLS: usize = 8;

@@ -1,4 +1,4 @@
-//! Standing in front of another OpenAI-compatible server, which then also has `/chat`, `/ui` and metrics in our form.
+//! Standing in proxy of another OpenAI-compatible server, which then also has `/chat`, `/ui` and metrics in our form.
 //!
 //! Requests go through as they are and answers are streamed back; nothing is kept.
 
@@ -33,13 +33,13 @@ const OWN: [HeaderName; 6] = [
 
 /// The other server.
 #[derive(Clone, Debug)]
-pub(crate) struct Front {
+pub(crate) struct Proxy {
     client: reqwest::Client,
     url: String,
     pipeline: Pipeline,
 }
 
-impl Front {
+impl Proxy {
     pub(crate) fn new(url: &str, pipeline: Pipeline) -> anyhow::Result<Self> {
         let url = url.trim_end_matches('/').to_owned();
         anyhow::ensure!(
@@ -98,31 +98,31 @@ impl Front {
 }
 
 async fn forward(
-    State(front): State<Front>,
+    State(proxy): State<Proxy>,
     method: Method,
     OriginalUri(uri): OriginalUri,
     headers: HeaderMap,
     body: Bytes,
 ) -> Result<Response, ApiError> {
     let path = uri.path_and_query().map_or("/", |path| path.as_str());
-    send(&front, method, path, &headers, body).await
+    send(&proxy, method, path, &headers, body).await
 }
 
 async fn send(
-    front: &Front,
+    proxy: &Proxy,
     method: Method,
     path: &str,
     headers: &HeaderMap,
     body: Bytes,
 ) -> Result<Response, ApiError> {
-    let mut request = front
+    let mut request = proxy
         .client
-        .request(method, format!("{}{path}", front.url))
+        .request(method, format!("{}{path}", proxy.url))
         .body(body);
     for (name, value) in headers.iter().filter(|(name, _)| !OWN.contains(name)) {
         request = request.header(name, value);
     }
-    let response = request.send().await.map_err(|error| front.unreachable(&error))?;
+    let response = request.send().await.map_err(|error| proxy.unreachable(&error))?;
     let mut reply = Response::builder().status(response.status());
     for (name, value) in response.headers().iter().filter(|(name, _)| !OWN.contains(name)) {
         reply = reply.header(name, value);
@@ -132,10 +132,10 @@ async fn send(
         .map_err(ApiError::internal)
 }
 
-async fn health(State(front): State<Front>) -> Response {
-    let asked = front
+async fn health(State(proxy): State<Proxy>) -> Response {
+    let asked = proxy
         .client
-        .get(format!("{}/health", front.url))
+        .get(format!("{}/health", proxy.url))
         .timeout(HEALTH)
         .send()
         .await;
@@ -149,42 +149,42 @@ async fn health(State(front): State<Front>) -> Response {
     }
 }
 
-async fn metrics(State(front): State<Front>, headers: HeaderMap) -> Result<Response, ApiError> {
+async fn metrics(State(proxy): State<Proxy>, headers: HeaderMap) -> Result<Response, ApiError> {
     let accept = headers
         .get(header::ACCEPT)
         .and_then(|accept| accept.to_str().ok())
         .unwrap_or_default();
     if accept.contains("openmetrics") || accept.contains("text/plain") {
-        return prometheus(State(front)).await;
+        return prometheus(State(proxy)).await;
     }
     Ok(Json(telemetry::host::report().await).into_response())
 }
 
-async fn prometheus(State(front): State<Front>) -> Result<Response, ApiError> {
+async fn prometheus(State(proxy): State<Proxy>) -> Result<Response, ApiError> {
     let text = HeaderMap::from_iter([(header::ACCEPT, HeaderValue::from_static("text/plain"))]);
-    send(&front, Method::GET, "/metrics", &text, Bytes::new()).await
+    send(&proxy, Method::GET, "/metrics", &text, Bytes::new()).await
 }
 
 /// `/chat` in terms of the other server's API.
-async fn chat(State(front): State<Front>, bytes: Bytes) -> Response {
-    match translated(&front, &bytes).await {
+async fn chat(State(proxy): State<Proxy>, bytes: Bytes) -> Response {
+    match translated(&proxy, &bytes).await {
         Ok(text) => Json(json!({"Result": text})).into_response(),
         Err(error) => error.into_detail(),
     }
 }
 
-async fn translated(front: &Front, bytes: &[u8]) -> Result<String, ApiError> {
+async fn translated(proxy: &Proxy, bytes: &[u8]) -> Result<String, ApiError> {
     let body = Body::parse(bytes)?;
     let mut request = options(&body.inner("generate_kwargs")?)?;
-    let (path, name, text_at) = match front.pipeline {
+    let (path, name, text_at) = match proxy.pipeline {
         Pipeline::TextGeneration => ("/v1/completions", "prompt", "/choices/0/text"),
         Pipeline::Conversational => ("/v1/chat/completions", "messages", "/choices/0/message/content"),
     };
     let asked = body.get(name).ok_or_else(|| body.error(name, "is missing"))?;
     request[name] = asked.clone();
-    let reply = front.ask(path, &request).await?;
+    let reply = proxy.ask(path, &request).await?;
     let text = reply.pointer(text_at).and_then(Value::as_str).unwrap_or_default();
-    let full = front.pipeline == Pipeline::TextGeneration && body.flag("return_full_text", true)?;
+    let full = proxy.pipeline == Pipeline::TextGeneration && body.flag("return_full_text", true)?;
     let head = if full {
         asked.as_str().unwrap_or_default()
     } else {

@@ -4,24 +4,24 @@
 //! library the bytes of all tokens; `compiler` makes matchers of grammars, aside from the engine's thread; `matcher` follows
 //! one answer and leaves only logits of tokens that may come next. The grammars themselves are `llguidance`'s business.
 
-mod calls;
 mod compiler;
 mod constraint;
-mod ebnf;
+mod gbnf;
 mod matcher;
 mod recent;
 mod schema;
 #[cfg(test)]
-mod trial;
+mod test_support;
+mod tool_calls;
 #[cfg(test)]
-mod valid_tests;
+mod validity_tests;
 mod vocabulary;
 
-pub(crate) use calls::{Calls, Function, Mark};
 pub(crate) use compiler::Compiler;
 pub(crate) use constraint::{Constraint, Json};
 pub(crate) use matcher::{Matcher, Stuck};
 pub(crate) use schema::Reading;
+pub(crate) use tool_calls::{Calls, Function, Mark};
 
 /// Why there is no answer of a prescribed form. Reads well after the name of a field.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

@@ -4,9 +4,9 @@ use llguidance::api::{GrammarWithLexer, TopLevelGrammar};
 use llguidance::regex_to_lark;
 use serde_json::{Value, json};
 
-use super::calls::Calls;
 use super::schema::{self, Reading};
-use super::{Refusal, ebnf};
+use super::tool_calls::Calls;
+use super::{Refusal, gbnf};
 
 /// Longest grammar or regular expression, in bytes.
 pub(crate) const BYTES: usize = 64 << 10;
@@ -89,8 +89,8 @@ impl Constraint {
                         "`%json` is not taken: ask for JSON by a schema".to_owned(),
                     ));
                 }
-                let text = if ebnf::is(text) {
-                    ebnf::to_lark(text)?
+                let text = if gbnf::is(text) {
+                    gbnf::to_lark(text)?
                 } else {
                     text.clone()
                 };

@@ -4,7 +4,7 @@ use model::sampling::Settings;
 use proptest::prelude::*;
 use serde_json::{Map, Value, json};
 
-use super::trial::{KINDS, answer, parts, wait};
+use super::test_support::{KINDS, answer, parts, wait};
 use super::{Constraint, Json, Reading};
 
 /// Ways to sample that leave much, little or nothing to chance.
