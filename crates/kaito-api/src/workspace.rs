@@ -48,6 +48,54 @@ pub struct WorkspaceSpec {
     pub tuning: Option<TuningSpec>,
 }
 
+impl Workspace {
+    /// Name of the Workspace; empty before it has one.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        self.metadata.name.as_deref().unwrap_or_default()
+    }
+
+    /// Namespace of the Workspace; empty before it has one.
+    #[must_use]
+    pub fn namespace(&self) -> &str {
+        self.metadata.namespace.as_deref().unwrap_or_default()
+    }
+
+    /// UID of the Workspace; empty before the API server has set it.
+    #[must_use]
+    pub fn uid(&self) -> &str {
+        self.metadata.uid.as_deref().unwrap_or_default()
+    }
+
+    /// Value of an annotation, unless it is blank.
+    #[must_use]
+    pub fn annotation(&self, key: &str) -> Option<&str> {
+        let value = self.metadata.annotations.as_ref()?.get(key)?.trim();
+        (!value.is_empty()).then_some(value)
+    }
+
+    /// Returns true if the Workspace carries the annotation, whatever its value.
+    #[must_use]
+    pub fn is_annotated(&self, key: &str) -> bool {
+        let annotations = self.metadata.annotations.as_ref();
+        annotations.is_some_and(|all| all.contains_key(key))
+    }
+
+    /// Returns true if the Workspace is being deleted.
+    #[must_use]
+    pub fn is_terminating(&self) -> bool {
+        self.metadata.deletion_timestamp.is_some()
+    }
+
+    /// Name of the preset to serve or to tune; `None` for a pod template.
+    #[must_use]
+    pub fn preset_name(&self) -> Option<&str> {
+        let inference = self.spec.inference.as_ref().and_then(|spec| spec.preset.as_ref());
+        let tuning = self.spec.tuning.as_ref().and_then(|spec| spec.preset.as_ref());
+        inference.or(tuning).map(|preset| preset.name.as_str())
+    }
+}
+
 /// The nodes the model runs on.
 #[derive(JsonSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]

@@ -3,16 +3,16 @@
 //! A shell around `workspace_plan`: it watches, asks the preset registry, and hands plans to `operator_runtime`
 //! to carry out. It decides nothing.
 
-pub mod args;
+mod args;
 mod catalog;
-pub mod lost;
-pub mod observe;
+mod launch_backoff;
+mod observe;
 mod preset_watch;
 pub mod presets;
-pub mod program;
-pub mod reconcile;
+mod program;
+mod reconcile;
 pub mod registry_tls;
-pub mod trim;
+mod strip;
 
 pub use args::Args;
 pub use program::run;

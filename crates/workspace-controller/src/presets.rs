@@ -16,16 +16,10 @@ use preset_registry_api::v1::preset_registry_client::PresetRegistryClient;
 use tokio::sync::Mutex;
 use tonic::transport::{Channel, ClientTlsConfig, Endpoint};
 use tonic::{Code, Request, Status};
-use workspace_plan::PresetLookup;
+use workspace_plan::{PresetAnswer, PresetLookup, PresetMemory};
 
 use crate::preset_watch::{PresetWatch, Told};
 
-/// How long an answer that names a preset is used without asking again.
-const FRESH: Duration = Duration::from_secs(60);
-/// How long "unknown" is believed: a catalog may just be growing.
-const UNKNOWN_FRESH: Duration = Duration::from_secs(5);
-/// How long a registry that did not answer is left alone.
-const DOWN_FRESH: Duration = Duration::from_secs(2);
 /// How long one question may take.
 const DEADLINE: Duration = Duration::from_secs(2);
 
@@ -35,13 +29,9 @@ pub struct Presets {
     client: PresetRegistryClient<Channel>,
     endpoint: String,
     told: Told,
-    known: Mutex<HashMap<String, Arc<Mutex<Entry>>>>,
-}
-
-#[derive(Debug, Default)]
-struct Entry {
-    last_good: Option<Arc<Preset>>,
-    answer: Option<(PresetLookup, Instant)>,
+    /// Origin of the times in `known`.
+    started: Instant,
+    known: Mutex<HashMap<String, Arc<Mutex<PresetMemory>>>>,
 }
 
 impl Presets {
@@ -73,6 +63,7 @@ impl Presets {
             endpoint: endpoint.to_owned(),
             told: Told::default(),
             known: Mutex::default(),
+            started: Instant::now(),
         })
     }
 
@@ -90,33 +81,22 @@ impl Presets {
         if let Some(preset) = self.told.now(name) {
             return PresetLookup::Found(preset);
         }
-        let entry = Arc::clone(self.known.lock().await.entry(name.to_lowercase()).or_default());
-        // Held across the call, so that a thousand Workspaces of one preset ask once.
-        let mut entry = entry.lock().await;
-        if let Some((answer, at)) = &entry.answer
-            && at.elapsed() < freshness(answer)
-        {
+        let memory = Arc::clone(self.known.lock().await.entry(name.to_lowercase()).or_default());
+        // Held during the call, so that a thousand Workspaces of one preset send one request.
+        let mut memory = memory.lock().await;
+        if let Some(answer) = memory.fresh(self.started.elapsed()) {
             return answer.clone();
         }
         let answer = match self.ask(name).await {
-            Ok(preset) => {
-                let preset = Arc::new(preset);
-                entry.last_good = Some(Arc::clone(&preset));
-                PresetLookup::Found(preset)
-            }
-            Err(status) if status.code() == Code::NotFound => {
-                entry.last_good = None;
-                PresetLookup::Unknown {
-                    near: preset_registry_api::near_matches(&status),
-                }
-            }
-            Err(status) => PresetLookup::Unavailable {
+            Ok(preset) => PresetAnswer::Found(Arc::new(preset)),
+            Err(status) if status.code() == Code::NotFound => PresetAnswer::Unknown {
+                near: preset_registry_api::near_matches(&status),
+            },
+            Err(status) => PresetAnswer::Failed {
                 message: format!("preset registry at {}: {}", self.endpoint, describe(&status)),
-                last_good: entry.last_good.clone().or_else(|| self.told.last(name)),
             },
         };
-        entry.answer = Some((answer.clone(), Instant::now()));
-        answer
+        memory.record(answer, || self.told.last(name), self.started.elapsed())
     }
 
     async fn ask(&self, name: &str) -> Result<Preset, Status> {
@@ -131,14 +111,6 @@ impl Presets {
             .ok_or_else(|| Status::internal("the answer holds no preset"))?;
         Preset::try_from(preset)
             .map_err(|error| Status::internal(format!("the answer cannot be read: {error}")))
-    }
-}
-
-fn freshness(answer: &PresetLookup) -> Duration {
-    match answer {
-        PresetLookup::NotNeeded | PresetLookup::Found(_) => FRESH,
-        PresetLookup::Unknown { .. } => UNKNOWN_FRESH,
-        PresetLookup::Unavailable { .. } => DOWN_FRESH,
     }
 }
 

@@ -18,11 +18,11 @@ use tokio::net::TcpListener;
 use workspace_plan::{ProvisionerMode, Settings};
 
 use crate::args::Args;
-use crate::lost::LostClaims;
-use crate::observe::{Stores, concerned, owner_key, owner_value, owner_value_namespaced};
+use crate::launch_backoff::SharedLaunchBackoffs;
+use crate::observe::{CacheSource, concerned, owner_key, owner_value, owner_value_namespaced};
 use crate::presets::Presets;
 use crate::reconcile::{LiveClaims, Workspaces};
-use crate::trim;
+use crate::strip;
 
 const NAME: &str = labels::WORKSPACE_CONTROLLER;
 /// How long a change waits for company: a node's joining touches many objects at once.
@@ -74,7 +74,7 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
     let drive = Drive {
         store: stores.workspaces.clone(),
         reconciler: Workspaces {
-            stores,
+            caches: stores,
             presets,
             settings,
             live: LiveClaims {
@@ -128,24 +128,24 @@ fn start_watches(
     trigger: &Trigger,
     settings: &Settings,
     kinds: &[&str],
-) -> (Stores, Caches) {
+) -> (CacheSource, Caches) {
     let all = watcher::Config::default;
     let ours = || watcher::Config::default().labels(labels::WORKSPACE);
-    let workspaces = runtime.watch(all(), trim::workspace);
-    let mut machines = runtime.watch(all(), trim::machine);
-    let mut node_claims = runtime.watch(all(), trim::node_claim);
-    let mut nodes = runtime.watch(all(), trim::node);
-    let mut pods = runtime.watch(ours(), trim::pod);
-    let deployments = runtime.watch(all(), trim::deployment);
-    let stateful_sets = runtime.watch(all(), trim::stateful_set);
-    let jobs = runtime.watch(all(), trim::job);
-    let services = runtime.watch(all(), trim::service);
-    let config_maps = runtime.watch(ours(), trim::config_map);
-    let stores = Stores {
+    let workspaces = runtime.watch(all(), strip::workspace);
+    let mut machines = runtime.watch(all(), strip::machine);
+    let mut node_claims = runtime.watch(all(), strip::node_claim);
+    let mut nodes = runtime.watch(all(), strip::node);
+    let mut pods = runtime.watch(ours(), strip::pod);
+    let deployments = runtime.watch(all(), strip::deployment);
+    let stateful_sets = runtime.watch(all(), strip::stateful_set);
+    let jobs = runtime.watch(all(), strip::job);
+    let services = runtime.watch(all(), strip::service);
+    let config_maps = runtime.watch(ours(), strip::config_map);
+    let stores = CacheSource {
         workspaces: workspaces.store(),
         machines: machines.index(owner_value),
         node_claims: node_claims.index(owner_value),
-        lost: LostClaims::default(),
+        launch_backoffs: SharedLaunchBackoffs::default(),
         nodes: nodes.store(),
         owned_nodes: nodes.index(owner_value),
         pods: pods.index(owner_value_namespaced),
@@ -176,7 +176,7 @@ fn start_watches(
     }
     if kinds.contains(&ClaimKind::NodeClaim.definition()) {
         caches = caches.with(&node_claims.store());
-        start.watch_node_claims(node_claims, stores.lost.clone());
+        start.watch_node_claims(node_claims, stores.launch_backoffs.clone());
     }
     match settings.mode {
         ProvisionerMode::Machine | ProvisionerMode::NodeClaim => {
@@ -216,12 +216,12 @@ impl Starter<'_> {
     }
 
     /// Runs the watch of NodeClaims, of which it is remembered when they go away too early.
-    fn watch_node_claims(&mut self, watch: Watch<NodeClaim>, lost: LostClaims) {
+    fn watch_node_claims(&mut self, watch: Watch<NodeClaim>, backoffs: SharedLaunchBackoffs) {
         let (trigger, workspaces) = (self.trigger.clone(), self.workspaces.clone());
         self.tasks.spawn(
             "nodeclaims",
             watch.run(self.tasks.token(), move |touched: &Touched<NodeClaim>| {
-                lost.take(touched, Timestamp::now());
+                backoffs.record(touched, Timestamp::now());
                 let keys = touched.both().filter_map(|claim| owner_key(claim.as_ref()));
                 keys.filter(|key| workspaces.get(key).is_some())
                     .for_each(|key| trigger.enqueue(key));

@@ -1,11 +1,13 @@
-//! Workspaces, as the runtime drives them.
+//! Workspaces: the runtime calls observe → plan → execute for each that is due.
+//!
+//! `observe` gathers from `observe.rs` and `presets.rs`; `plan` is `workspace_plan::plan`, the next file to read
+//! (`workspace-plan/src/lib.rs`); `operator_runtime` executes the plan.
 
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kaito_api::labels::{WORKSPACE, WORKSPACE_NAMESPACE};
 use kaito_api::{Claim, ClaimKind, Machine, NodeClaim, Workspace};
 use kube::Client;
@@ -13,29 +15,50 @@ use operator_runtime::{Error, Reconciler, live};
 use plan::{Kind, NoCloud, Plan};
 use workspace_plan::{Observed, PresetLookup, Settings};
 
-use crate::observe::Stores;
+use crate::observe::CacheSource;
 use crate::presets::Presets;
 
-/// Workspaces.
+/// The reconciler of Workspaces.
 #[derive(Debug)]
-pub struct Workspaces {
-    /// What is observed.
-    pub stores: Stores,
-    /// The preset registry.
-    pub presets: Presets,
-    /// The planner's settings.
-    pub settings: Settings,
-    /// What is read past the stores.
-    pub live: LiveClaims,
+pub(crate) struct Workspaces {
+    pub(crate) caches: CacheSource,
+    pub(crate) presets: Presets,
+    pub(crate) settings: Settings,
+    pub(crate) live: LiveClaims,
 }
 
-/// Claims as the API server has them now. A Workspace is released once it has none, and then nobody gives a claim back that
-/// a store has not shown yet.
-pub struct LiveClaims {
-    /// The way to the API server.
-    pub client: Client,
+impl Reconciler for Workspaces {
+    const KIND: Kind = Kind::Workspace;
+    type Object = Workspace;
+    type Observed = Observed;
+    type Cloud = NoCloud;
+
+    async fn observe(&self, workspace: Arc<Workspace>) -> Result<Observed, Error> {
+        let preset = match workspace_plan::preset_to_look_up(&workspace) {
+            Some(name) => self.presets.lookup(name).await,
+            None => PresetLookup::NotNeeded,
+        };
+        let mut observed = workspace_plan::observe(&self.caches, workspace, preset, self.settings.mode);
+        if observed.needs_live_claims() {
+            observed.claims = self.live.claims(&observed.workspace).await?;
+        }
+        Ok(observed)
+    }
+
+    fn plan(&self, now: Timestamp, observed: &Observed) -> Plan {
+        workspace_plan::plan(now, observed, &self.settings)
+    }
+
+    async fn call(&self, _: &Workspace, call: NoCloud) -> Result<Option<Duration>, Error> {
+        match call {}
+    }
+}
+
+/// Reads claims from the API server instead of a cache.
+pub(crate) struct LiveClaims {
+    pub(crate) client: Client,
     /// Kinds whose definitions are installed.
-    pub kinds: Vec<ClaimKind>,
+    pub(crate) kinds: Vec<ClaimKind>,
 }
 
 impl fmt::Debug for LiveClaims {
@@ -47,13 +70,10 @@ impl fmt::Debug for LiveClaims {
 }
 
 impl LiveClaims {
-    /// The claims whose labels name the Workspace of this metadata.
-    async fn claims(&self, workspace: &ObjectMeta) -> Result<Vec<Claim>, Error> {
-        let labels = format!(
-            "{WORKSPACE}={},{WORKSPACE_NAMESPACE}={}",
-            workspace.name.as_deref().unwrap_or_default(),
-            workspace.namespace.as_deref().unwrap_or_default()
-        );
+    /// Lists the claims whose labels name the Workspace.
+    async fn claims(&self, workspace: &Workspace) -> Result<Vec<Claim>, Error> {
+        let (namespace, name) = (workspace.namespace(), workspace.name());
+        let labels = format!("{WORKSPACE}={name},{WORKSPACE_NAMESPACE}={namespace}");
         let mut found = Vec::new();
         for kind in &self.kinds {
             match kind {
@@ -69,42 +89,4 @@ impl LiveClaims {
         }
         Ok(found)
     }
-}
-
-impl Reconciler for Workspaces {
-    const KIND: Kind = Kind::Workspace;
-    type Object = Workspace;
-    type Observed = Observed;
-    type Cloud = NoCloud;
-
-    async fn observe(&self, workspace: Arc<Workspace>) -> Result<Observed, Error> {
-        let preset = match preset_name(&workspace) {
-            Some(name) => self.presets.lookup(name).await,
-            None => PresetLookup::NotNeeded,
-        };
-        let mut observed = self.stores.observe(workspace, preset, self.settings.mode);
-        let metadata = &observed.workspace.metadata;
-        if metadata.deletion_timestamp.is_some() && observed.claims.is_empty() {
-            observed.claims = self.live.claims(metadata).await?;
-        }
-        Ok(observed)
-    }
-
-    fn plan(&self, now: Timestamp, observed: &Observed) -> Plan {
-        workspace_plan::plan(now, observed, &self.settings)
-    }
-
-    async fn call(&self, _: &Workspace, call: NoCloud) -> Result<Option<Duration>, Error> {
-        match call {}
-    }
-}
-
-// A Workspace that is being deleted needs no preset, so a registry that is down cannot hold it.
-fn preset_name(workspace: &Workspace) -> Option<&str> {
-    if workspace.metadata.deletion_timestamp.is_some() {
-        return None;
-    }
-    let inference = workspace.spec.inference.as_ref().and_then(|i| i.preset.as_ref());
-    let tuning = workspace.spec.tuning.as_ref().and_then(|t| t.preset.as_ref());
-    inference.or(tuning).map(|preset| preset.name.as_str())
 }

@@ -12,7 +12,7 @@ use render::{ClaimRequest, Hardware};
 
 use crate::finding::Finding;
 use crate::subject::{Subject, is_live, label};
-use crate::{lost, workloads};
+use crate::workloads;
 
 /// The writes that leave exactly one claim a slot. A claim that is going is waited for, and claims are taken away only
 /// while nothing runs on them.
@@ -49,7 +49,7 @@ fn fill(subject: &Subject<'_>, kind: ClaimKind, request: &ClaimRequest<'_>) -> O
         (_, Some(held)) if held.claim_kind() != kind => None,
         // What is going has to be gone first: until then it may have a node.
         (_, None) if of_name(subject, &name).next().is_some() => None,
-        (_, None) if lost::pause(subject, &name).is_some() => None,
+        (_, None) if is_backing_off(subject, &name) => None,
         (ClaimKind::Machine, held) => apply_if_needed(render::machine(request), held),
         (ClaimKind::NodeClaim, held) => {
             let mut wanted = render::node_claim(request, &subject.settings.node_claims);
@@ -60,6 +60,11 @@ fn fill(subject: &Subject<'_>, kind: ClaimKind, request: &ClaimRequest<'_>) -> O
             apply_if_needed(wanted, held)
         }
     }
+}
+
+fn is_backing_off(subject: &Subject<'_>, name: &str) -> bool {
+    let backoff = subject.observed.launch_backoffs.get(name);
+    backoff.is_some_and(|backoff| backoff.remaining(subject.now).is_some())
 }
 
 /// Live claims that no slot needs: those beyond the last slot, and the lesser of two that fill one slot.
@@ -184,7 +189,7 @@ impl<'a> Served<'a> {
         let claims: Vec<&Claim> = legacy.chain(filling).collect();
         let paused = slots
             .iter()
-            .find(|slot| of_name(subject, slot).next().is_none() && lost::pause(subject, slot).is_some());
+            .find(|slot| of_name(subject, slot).next().is_none() && is_backing_off(subject, slot));
         Self {
             finding: finding(&claims, kind, wanted, paused),
             nodes: nodes_of(subject, &claims),

@@ -10,11 +10,13 @@ mod deletion;
 mod events;
 mod finding;
 mod inference;
-mod lost;
+pub mod launch_backoff;
 mod nodes;
+pub mod observe;
 pub mod observed;
 mod phase;
 mod pods;
+pub mod preset_memory;
 mod runtime;
 pub mod settings;
 mod sizing;
@@ -26,7 +28,10 @@ mod validate;
 mod waiting;
 mod workloads;
 
-pub use observed::{Lost, Observed, PresetLookup, Workloads};
+pub use launch_backoff::{LaunchBackoff, LaunchBackoffs};
+pub use observe::{Source, observe, preset_to_look_up};
+pub use observed::{Observed, PresetLookup, Workloads};
+pub use preset_memory::{PresetAnswer, PresetMemory};
 pub use settings::{ProvisionerMode, Settings};
 
 use jiff::Timestamp;

@@ -3,12 +3,13 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::{Deployment, StatefulSet};
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{ConfigMap, Node, Pod, Service};
 use kaito_api::{Claim, Workspace};
 use preset_catalog::Preset;
+
+use crate::launch_backoff::LaunchBackoff;
 
 /// One Workspace and what belongs to it.
 #[derive(Clone, Debug)]
@@ -20,9 +21,8 @@ pub struct Observed {
     /// Claims of either kind that carry the Workspace's name and namespace as labels, in any order: also those that
     /// are being deleted, and those of an earlier Workspace of the same name.
     pub claims: Vec<Claim>,
-    /// Claims of this Workspace, by name, that went away before they had an instance, as far as is remembered: a
-    /// Karpenter deletes a claim for which there is no capacity.
-    pub lost: BTreeMap<String, Lost>,
+    /// Back-offs after failed launches, by claim name.
+    pub launch_backoffs: BTreeMap<String, LaunchBackoff>,
     /// Nodes that those claims name or that carry the Workspace's labels; nodes that match the Workspace's
     /// selector where nodes are brought along. Each once, in any order.
     pub nodes: Vec<Arc<Node>>,
@@ -30,15 +30,6 @@ pub struct Observed {
     pub workloads: Workloads,
     /// Pods of the namespace that carry the Workspace's label, in any order.
     pub pods: Vec<Arc<Pod>>,
-}
-
-/// A claim that went away before it had an instance.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Lost {
-    /// When the last one of the name went.
-    pub at: Timestamp,
-    /// How many in a row.
-    pub times: u32,
 }
 
 /// The objects of the names we would give, whoever owns them.

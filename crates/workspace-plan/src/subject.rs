@@ -10,7 +10,6 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, ObjectMeta};
 use kaito_api::{Claim, ClaimKind, Workspace, WorkspaceStatus};
 use render::Platform;
 
-use crate::lost;
 use crate::observed::{Observed, PresetLookup};
 use crate::settings::Settings;
 
@@ -119,7 +118,9 @@ impl<'a> Subject<'a> {
             PresetLookup::Unknown { .. } => Some(PRESET_UNKNOWN),
             PresetLookup::Found(_) | PresetLookup::NotNeeded => None,
         };
-        registry.into_iter().chain(lost::next(self)).min()
+        let backoffs = self.observed.launch_backoffs.values();
+        let backoff = backoffs.filter_map(|backoff| backoff.remaining(self.now)).min();
+        registry.into_iter().chain(backoff).min()
     }
 
     /// The object is this Workspace's: made for it, not merely named like it.

@@ -71,7 +71,7 @@ impl Workspaces {
             workspace,
             preset,
             claims,
-            lost: BTreeMap::new(),
+            launch_backoffs: BTreeMap::new(),
             nodes,
             workloads,
             pods,

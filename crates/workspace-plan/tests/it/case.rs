@@ -25,7 +25,7 @@ impl Case {
                 workspace: Arc::new(parse(workspace)),
                 preset,
                 claims: Vec::new(),
-                lost: std::collections::BTreeMap::new(),
+                launch_backoffs: std::collections::BTreeMap::new(),
                 nodes: Vec::new(),
                 workloads: Workloads::default(),
                 pods: Vec::new(),

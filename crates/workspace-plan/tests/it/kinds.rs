@@ -3,7 +3,7 @@
 use kaito_api::ClaimKind;
 use plan::{Kind, Plan, Write};
 use serde_json::json;
-use workspace_plan::Lost;
+use workspace_plan::LaunchBackoff;
 
 use crate::case::{Case, check, condition, deeds};
 use crate::objects::{self, claim, parse, slot};
@@ -221,13 +221,20 @@ fn a_node_claim_keeps_the_spec_it_was_made_with() {
 
 #[test]
 fn a_claim_that_its_provisioner_took_back_is_asked_for_again_after_a_pause() {
-    for (times, pause) in [(1, 10), (2, 20), (4, 80), (30, 600)] {
+    for (failures, pause) in [(1, 10), (2, 20), (4, 80), (30, 600)] {
         let mut case = Case::serving("phi-4").claiming(ClaimKind::NodeClaim);
-        let lost = Lost { at: case.now, times };
-        case.observed.lost.insert(slot(0), lost);
+        let backoff = LaunchBackoff {
+            failed_at: case.now,
+            failures,
+        };
+        case.observed.launch_backoffs.insert(slot(0), backoff);
         let plan = case.plan();
         assert_eq!(applied(&plan), []);
-        assert_eq!(plan.requeue.map(|after| after.as_secs()), Some(pause), "{times}");
+        assert_eq!(
+            plan.requeue.map(|after| after.as_secs()),
+            Some(pause),
+            "{failures}"
+        );
         let says = condition(&plan, "NodeClaimReady");
         assert!(
             says.starts_with("False/NodeClaimLost: 0 of 1 NodeClaims are ready; NodeClaim ws"),
@@ -241,13 +248,13 @@ fn a_claim_that_its_provisioner_took_back_is_asked_for_again_after_a_pause() {
     let mut case = Case::serving("phi-4")
         .claiming(ClaimKind::NodeClaim)
         .with_nodes(1, 1);
-    let lost = Lost {
-        at: case.now,
-        times: 3,
+    let backoff = LaunchBackoff {
+        failed_at: case.now,
+        failures: 3,
     };
-    case.observed.lost.insert(slot(0), lost);
+    case.observed.launch_backoffs.insert(slot(0), backoff);
     assert!(condition(&case.plan(), "NodeClaimReady").starts_with("True/"));
     case.observed.claims.clear();
-    case.observed.lost = [(slot(7), lost)].into();
+    case.observed.launch_backoffs = [(slot(7), backoff)].into();
     assert_eq!(applied(&case.plan()), [Kind::NodeClaim]);
 }

@@ -7,20 +7,20 @@ use kaito_api::{Machine, NodeClaim, Workspace, labels};
 use kube::Resource;
 
 /// Workspaces are kept whole.
-pub fn workspace(_: &mut Workspace) {}
+pub(crate) fn workspace(_: &mut Workspace) {}
 
 /// Machines are kept whole.
-pub fn machine(_: &mut Machine) {}
+pub(crate) fn machine(_: &mut Machine) {}
 
 /// NodeClaims without the time at which a pod last came or went.
-pub fn node_claim(claim: &mut NodeClaim) {
+pub(crate) fn node_claim(claim: &mut NodeClaim) {
     if let Some(status) = claim.status.as_mut() {
         status.last_pod_event_time = None;
     }
 }
 
 /// Nodes without images, volumes, annotations and heartbeats.
-pub fn node(node: &mut Node) {
+pub(crate) fn node(node: &mut Node) {
     node.metadata.annotations = None;
     if let Some(spec) = node.spec.take() {
         node.spec = Some(NodeSpec {
@@ -43,7 +43,7 @@ pub fn node(node: &mut Node) {
 }
 
 /// Of pods the status, by which failures are told, and the node, whose hardware is theirs.
-pub fn pod(pod: &mut Pod) {
+pub(crate) fn pod(pod: &mut Pod) {
     if let Some(spec) = pod.spec.take() {
         pod.spec = Some(PodSpec {
             node_name: spec.node_name,
@@ -54,7 +54,7 @@ pub fn pod(pod: &mut Pod) {
 }
 
 /// Deployments of others: only that the name is taken, and by whom.
-pub fn deployment(object: &mut Deployment) {
+pub(crate) fn deployment(object: &mut Deployment) {
     if !is_ours(object) {
         *object = Deployment {
             metadata: std::mem::take(&mut object.metadata),
@@ -65,7 +65,7 @@ pub fn deployment(object: &mut Deployment) {
 }
 
 /// StatefulSets of others: only that the name is taken, and by whom.
-pub fn stateful_set(object: &mut StatefulSet) {
+pub(crate) fn stateful_set(object: &mut StatefulSet) {
     if !is_ours(object) {
         *object = StatefulSet {
             metadata: std::mem::take(&mut object.metadata),
@@ -76,7 +76,7 @@ pub fn stateful_set(object: &mut StatefulSet) {
 }
 
 /// Jobs of others: only that the name is taken, and by whom.
-pub fn job(object: &mut Job) {
+pub(crate) fn job(object: &mut Job) {
     if !is_ours(object) {
         *object = Job {
             metadata: std::mem::take(&mut object.metadata),
@@ -87,7 +87,7 @@ pub fn job(object: &mut Job) {
 }
 
 /// Services of others: only that the name is taken, and by whom.
-pub fn service(object: &mut Service) {
+pub(crate) fn service(object: &mut Service) {
     if !is_ours(object) {
         *object = Service {
             metadata: std::mem::take(&mut object.metadata),
@@ -98,7 +98,7 @@ pub fn service(object: &mut Service) {
 }
 
 /// ConfigMaps are watched by our label, and kept whole.
-pub fn config_map(_: &mut ConfigMap) {}
+pub(crate) fn config_map(_: &mut ConfigMap) {}
 
 fn is_ours<K: Resource>(object: &K) -> bool {
     object

@@ -1,0 +1,31 @@
+//! Back-offs after failed launches, shared between the watch that records them and the reconciles that read them.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use jiff::Timestamp;
+use kaito_api::NodeClaim;
+use operator_runtime::Touched;
+use workspace_plan::{LaunchBackoff, LaunchBackoffs};
+
+/// Back-offs of all Workspaces; clones share them.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct SharedLaunchBackoffs(Arc<Mutex<LaunchBackoffs>>);
+
+impl SharedLaunchBackoffs {
+    /// Records one change of a NodeClaim.
+    pub(crate) fn record(&self, change: &Touched<NodeClaim>, now: Timestamp) {
+        self.lock()
+            .record(change.before.as_deref(), change.after.as_deref(), now);
+    }
+
+    /// Returns the back-offs of one Workspace, by claim name.
+    pub(crate) fn of(&self, namespace: &str, workspace: &str) -> BTreeMap<String, LaunchBackoff> {
+        self.lock().of(namespace, workspace)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, LaunchBackoffs> {
+        // Every update leaves the map whole, so a panic elsewhere does not spoil it.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,126 @@
+//! Gathers what a plan looks at, from any source that shows the cluster.
+//!
+//! The product reads its caches and the simulator its view, both through [`Source`]. So a simulated run takes the
+//! product's own way from the cluster to [`Observed`].
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use k8s_openapi::api::apps::v1::{Deployment, StatefulSet};
+use k8s_openapi::api::batch::v1::Job;
+use k8s_openapi::api::core::v1::{ConfigMap, Node, Pod, Service};
+use kaito_api::{Claim, Workspace, names, selector};
+
+use crate::launch_backoff::LaunchBackoff;
+use crate::observed::{Observed, PresetLookup, Workloads};
+use crate::settings::ProvisionerMode;
+
+/// Objects of the cluster, as far as the reader knows them.
+pub trait Source {
+    /// Returns the claims of both kinds whose labels name the Workspace.
+    fn claims(&self, namespace: &str, workspace: &str) -> Vec<Claim>;
+
+    /// Returns the back-offs of the Workspace's claims, by claim name.
+    fn launch_backoffs(&self, namespace: &str, workspace: &str) -> BTreeMap<String, LaunchBackoff>;
+
+    /// Returns the Node of this name.
+    fn node(&self, name: &str) -> Option<Arc<Node>>;
+
+    /// Returns the Nodes whose labels name the Workspace.
+    fn nodes_of(&self, namespace: &str, workspace: &str) -> Vec<Arc<Node>>;
+
+    /// Returns the Nodes that carry all of these labels.
+    fn nodes_with_labels(&self, labels: &BTreeMap<String, String>) -> Vec<Arc<Node>>;
+
+    /// Returns the pods of the namespace whose label names the Workspace.
+    fn pods(&self, namespace: &str, workspace: &str) -> Vec<Arc<Pod>>;
+
+    /// Returns the Deployment of this name.
+    fn deployment(&self, namespace: &str, name: &str) -> Option<Arc<Deployment>>;
+
+    /// Returns the StatefulSet of this name.
+    fn stateful_set(&self, namespace: &str, name: &str) -> Option<Arc<StatefulSet>>;
+
+    /// Returns the Job of this name.
+    fn job(&self, namespace: &str, name: &str) -> Option<Arc<Job>>;
+
+    /// Returns the Service of this name.
+    fn service(&self, namespace: &str, name: &str) -> Option<Arc<Service>>;
+
+    /// Returns the ConfigMap of this name, if we made it.
+    fn config_map(&self, namespace: &str, name: &str) -> Option<Arc<ConfigMap>>;
+}
+
+/// Name of the preset to look up before a Workspace is observed.
+///
+/// A terminating Workspace needs none, so a registry that is down cannot delay its deletion.
+#[must_use]
+pub fn preset_to_look_up(workspace: &Workspace) -> Option<&str> {
+    workspace.preset_name().filter(|_| !workspace.is_terminating())
+}
+
+/// Gathers everything about one Workspace.
+#[must_use]
+pub fn observe(
+    source: &impl Source,
+    workspace: Arc<Workspace>,
+    preset: PresetLookup,
+    mode: ProvisionerMode,
+) -> Observed {
+    let (namespace, name) = (workspace.namespace(), workspace.name());
+    // Claims of both kinds, whichever is configured: every node that was requested must be given back.
+    let claims = source.claims(namespace, name);
+    let nodes = match mode {
+        ProvisionerMode::Machine | ProvisionerMode::NodeClaim => nodes_of(source, namespace, name, &claims),
+        ProvisionerMode::Byo => source.nodes_with_labels(&selected_labels(&workspace)),
+    };
+    Observed {
+        preset,
+        nodes,
+        workloads: workloads(source, namespace, name),
+        pods: source.pods(namespace, name),
+        launch_backoffs: source.launch_backoffs(namespace, name),
+        claims,
+        workspace,
+    }
+}
+
+impl Observed {
+    /// Reports whether the claims must be listed from the API server before planning.
+    ///
+    /// A terminating Workspace without claims is released. A claim that the cache does not show yet would then stay
+    /// for ever.
+    #[must_use]
+    pub fn needs_live_claims(&self) -> bool {
+        self.workspace.is_terminating() && self.claims.is_empty()
+    }
+}
+
+fn nodes_of(source: &impl Source, namespace: &str, workspace: &str, claims: &[Claim]) -> Vec<Arc<Node>> {
+    let named = claims.iter().filter_map(|claim| source.node(claim.node_name()));
+    let labeled = source.nodes_of(namespace, workspace);
+    let all: BTreeMap<String, Arc<Node>> = labeled
+        .into_iter()
+        .chain(named)
+        .map(|node| (node.metadata.name.clone().unwrap_or_default(), node))
+        .collect();
+    all.into_values().collect()
+}
+
+fn selected_labels(workspace: &Workspace) -> BTreeMap<String, String> {
+    let resource = workspace.spec.resource.as_ref();
+    resource
+        .map(|resource| selector::labels(&resource.label_selector))
+        .unwrap_or_default()
+}
+
+fn workloads(source: &impl Source, namespace: &str, name: &str) -> Workloads {
+    Workloads {
+        deployment: source.deployment(namespace, name),
+        stateful_set: source.stateful_set(namespace, name),
+        job: source.job(namespace, name),
+        service: source.service(namespace, name),
+        headless_service: source.service(namespace, &names::headless_service(name)),
+        tuning_config: source.config_map(namespace, &names::tuning_config(name)),
+    }
+}
