@@ -53,7 +53,7 @@ pub(crate) fn applied(workspace: Workspace, settings: &Settings) -> Vec<Manifest
         workspace: Arc::new(workspace),
         preset: PresetLookup::Found(Arc::new(preset)),
         claims: Vec::new(),
-        lost: BTreeMap::new(),
+        launch_backoffs: BTreeMap::new(),
         nodes: vec![Arc::new(serde_json::from_value(node).unwrap())],
         workloads: Workloads::default(),
         pods: Vec::new(),
