@@ -10,6 +10,7 @@ pub use crate::claim::ClaimConditionType;
 use crate::claim::ClaimKind;
 use crate::machine_status::MachineCondition;
 use crate::node_claim_status::NodeClaimCondition;
+use crate::text::cut;
 pub use crate::workspace_reason::WorkspaceReason;
 
 /// The conditions of a Workspace.
@@ -89,19 +90,6 @@ impl Status {
 /// Longest message we write: upstream KAITO cuts at 256 bytes, we leave room for the remedy.
 pub const MESSAGE_MAX: usize = 1000;
 
-/// Cuts a message to [`MESSAGE_MAX`] bytes at a character boundary, marking the cut by `...`.
-#[must_use]
-pub fn shorten(message: &str) -> String {
-    if message.len() <= MESSAGE_MAX {
-        return message.to_owned();
-    }
-    let mut end = MESSAGE_MAX - 3;
-    while !message.is_char_boundary(end) {
-        end -= 1;
-    }
-    format!("{}...", &message[..end])
-}
-
 /// A Workspace condition whose transition time is `now` unless `previous` already has this status. The reason is a
 /// word of either closed set: what ails a Machine is told of its Workspace in the same word.
 #[must_use]
@@ -121,7 +109,7 @@ pub fn condition(
         type_: kind.as_str().to_owned(),
         status: status.as_str().to_owned(),
         reason: reason.to_owned(),
-        message: shorten(message),
+        message: cut(message, MESSAGE_MAX),
         observed_generation: Some(generation),
         last_transition_time: before.map_or(Time(whole_seconds(now)), |c| c.last_transition_time.clone()),
     }
@@ -146,7 +134,7 @@ pub fn machine_condition(
         status: status.as_str().to_owned(),
         severity: String::new(),
         reason: reason.map_or_else(String::new, |r| r.as_str().to_owned()),
-        message: shorten(message),
+        message: cut(message, MESSAGE_MAX),
         last_transition_time: before.map_or_else(
             || whole_seconds(now).to_string(),
             |c| c.last_transition_time.clone(),
@@ -176,7 +164,7 @@ pub fn node_claim_condition(
         type_: type_.to_owned(),
         status: status.as_str().to_owned(),
         reason: reason.to_owned(),
-        message: shorten(message),
+        message: cut(message, MESSAGE_MAX),
         last_transition_time: Time(since),
         observed_generation: Some(generation),
     }
@@ -330,7 +318,7 @@ mod tests {
 
     #[test]
     fn long_messages_are_cut_at_a_character() {
-        let cut = shorten(&"ä".repeat(MESSAGE_MAX));
+        let cut = cut(&"ä".repeat(MESSAGE_MAX), MESSAGE_MAX);
         assert!(cut.len() <= MESSAGE_MAX && cut.ends_with("..."));
     }
 }

@@ -18,6 +18,7 @@ pub mod node_claim_status;
 pub mod quantity;
 pub mod raw;
 pub mod selector;
+pub mod text;
 pub mod workspace;
 pub mod workspace_reason;
 pub mod workspace_rules;

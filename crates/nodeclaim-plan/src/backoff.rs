@@ -26,12 +26,7 @@ pub(crate) fn pause(kind: CallKind, class: ErrorClass, failures: u32, settings: 
         | ErrorClass::Invalid => settings.capacity_backoff,
         _ => settings.backoff,
     };
-    doubled(first, failures).min(longest)
-}
-
-fn doubled(first: SignedDuration, failures: u32) -> SignedDuration {
-    let doublings = failures.saturating_sub(1).min(20);
-    first.saturating_mul(1_i32 << doublings)
+    plan::backoff::doubling(first, longest, failures.saturating_sub(1))
 }
 
 /// When a failed request may be repeated; `None` when it did not fail.

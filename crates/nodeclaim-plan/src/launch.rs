@@ -22,7 +22,7 @@ use crate::context::Ctx;
 use crate::launch::failure::{LAUNCH_FAILURE, LAUNCH_STARTED};
 use crate::node::matching::{self, Found};
 use crate::ownership::{self, View};
-use crate::status::conditions::Step;
+use crate::status::conditions::{self, ConditionUpdate};
 
 /// What launching comes to on this pass.
 pub(crate) struct Launch<'a> {
@@ -45,7 +45,7 @@ pub(crate) enum Join<'a> {
     /// The claim's Node: launched.
     Node(&'a Node),
     /// No instance yet, and why.
-    NotLaunched(Step),
+    NotLaunched(ConditionUpdate),
     /// The pool is done and its Node is not there; why.
     NoNode(String),
     /// The pool has several Nodes.
@@ -68,7 +68,7 @@ impl<'a> Launch<'a> {
     }
 
     pub(crate) fn waiting(code: &'static str, reason: ClaimReason, cause: &str) -> Self {
-        Self::new(code, Join::NotLaunched(Step::waiting(reason, cause)))
+        Self::new(code, Join::NotLaunched(conditions::waiting(reason, cause)))
     }
 
     pub(crate) fn requeue(mut self, after: Option<Duration>) -> Self {
@@ -137,7 +137,7 @@ fn taken<'a>(ctx: &Ctx<'a>, pool: &AgentPool) -> Launch<'a> {
         format!("was not made for this {}", ctx.kind())
     };
     let cause = format!("agent pool {name} exists and {whose}");
-    let step = Step::failed(ClaimReason::AgentPoolNameConflict, &cause);
+    let step = conditions::failed(ClaimReason::AgentPoolNameConflict, &cause);
     Launch::new("name_conflict", Join::NotLaunched(step)).requeue(poll(ctx))
 }
 

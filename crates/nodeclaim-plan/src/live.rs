@@ -13,7 +13,7 @@ use crate::node::edit::NodeEdit;
 use crate::node::initialization;
 use crate::node::registration;
 use crate::ownership::View;
-use crate::status::conditions::Step;
+use crate::status::conditions::{self, ConditionUpdate};
 use crate::status::{self, NodeFacts, Report};
 
 /// Decides for a claim that is wanted and does not carry our finalizer yet. Where a pool is to be asked for, the
@@ -42,7 +42,7 @@ fn carry(ctx: &Ctx<'_>, launch: Launch<'_>) -> Plan<CloudCall> {
         requeue: launch.requeue,
         ..Plan::default()
     };
-    plan.because(launch.code, describe(&launch.join));
+    plan.add_reason(launch.code, describe(&launch.join));
     let (report, node_write) = report(ctx, launch.join);
     plan.writes = launch.writes;
     plan.writes.extend(launch.edit.into_write(ctx.claim));
@@ -79,8 +79,8 @@ fn report<'a>(ctx: &Ctx<'a>, join: Join<'a>) -> (Report<'a>, Option<Write>) {
             )
         }
         Join::NoNode(cause) => {
-            let waiting = Step::waiting(ClaimReason::NodeNotFound, &cause);
-            let registered = Step::failed(ClaimReason::NodeNotFound, &cause);
+            let waiting = conditions::waiting(ClaimReason::NodeNotFound, &cause);
+            let registered = conditions::failed(ClaimReason::NodeNotFound, &cause);
             (
                 Report {
                     steps: [instance(ctx, &waiting), registered, waiting],
@@ -91,8 +91,8 @@ fn report<'a>(ctx: &Ctx<'a>, join: Join<'a>) -> (Report<'a>, Option<Write>) {
         }
         Join::Many(names) => {
             let cause = format!("agent pool {} has several Nodes: {names}", ctx.name());
-            let registered = Step::failed(ClaimReason::MultipleNodesFound, &cause);
-            let waiting = Step::waiting(ClaimReason::MultipleNodesFound, &cause);
+            let registered = conditions::failed(ClaimReason::MultipleNodesFound, &cause);
+            let waiting = conditions::waiting(ClaimReason::MultipleNodesFound, &cause);
             (
                 Report {
                     steps: [instance(ctx, &waiting), registered, waiting],
@@ -110,17 +110,17 @@ fn joined<'a>(ctx: &Ctx<'a>, node: &'a Node) -> (Report<'a>, Option<Write>) {
     let initialized = initialization::initialize(ctx.claim, node, &mut edit);
     // The status is written after the Node, and only if that succeeded.
     let report = Report {
-        steps: [Step::done(), Step::done(), initialized],
+        steps: [ConditionUpdate::done(), ConditionUpdate::done(), initialized],
         facts: NodeFacts::Of(node),
     };
     (report, edit.into_write())
 }
 
 /// Whether the instance counts as launched while its Node is not to be told: a Machine's is launched with its Node.
-fn instance(ctx: &Ctx<'_>, waiting: &Step) -> Step {
+fn instance(ctx: &Ctx<'_>, waiting: &ConditionUpdate) -> ConditionUpdate {
     match ctx.claim {
         Claim::Machine(_) => waiting.clone(),
-        Claim::NodeClaim(_) => Step::done(),
+        Claim::NodeClaim(_) => ConditionUpdate::done(),
     }
 }
 
@@ -130,7 +130,7 @@ pub(crate) fn yielding(ctx: &Ctx<'_>) -> Plan<CloudCall> {
         "a claim of the other kind is named {} and was there first",
         ctx.name()
     );
-    let step = Step::failed(ClaimReason::ClaimNameConflict, &cause);
+    let step = conditions::failed(ClaimReason::ClaimNameConflict, &cause);
     let launch = Launch::new("yielding", Join::NotLaunched(step)).requeue(launch::poll(ctx));
     carry(ctx, launch)
 }

@@ -20,7 +20,7 @@ use plan::Plan;
 
 use crate::context::Ctx;
 use crate::ownership::provider_id;
-use crate::status::conditions::Step;
+use crate::status::conditions::ConditionUpdate;
 
 /// Resources that are copied from the Node; the others say nothing about a claim.
 const COPIED: [&str; 5] = ["cpu", "memory", "pods", "ephemeral-storage", NVIDIA_GPU];
@@ -28,7 +28,7 @@ const COPIED: [&str; 5] = ["cpu", "memory", "pods", "ephemeral-storage", NVIDIA_
 /// What one pass has to say.
 pub(crate) struct Report<'a> {
     /// Launched, registered, initialized.
-    pub(crate) steps: [Step; 3],
+    pub(crate) steps: [ConditionUpdate; 3],
     /// Where the Node's facts come from.
     pub(crate) facts: NodeFacts<'a>,
 }
@@ -73,7 +73,7 @@ pub(crate) fn conclude(ctx: &Ctx<'_>, report: Report<'_>, plan: &mut Plan<CloudC
 }
 
 /// Puts the status of a claim that is going into the plan: the steps stay as they were. `holding` is what it waits for.
-pub(crate) fn conclude_going(ctx: &Ctx<'_>, holding: Step, plan: &mut Plan<CloudCall>) {
+pub(crate) fn conclude_going(ctx: &Ctx<'_>, holding: ConditionUpdate, plan: &mut Plan<CloudCall>) {
     let report = Report {
         steps: steps_as_before(ctx),
         facts: NodeFacts::AsBefore,
@@ -85,30 +85,30 @@ pub(crate) fn conclude_going(ctx: &Ctx<'_>, holding: Step, plan: &mut Plan<Cloud
 }
 
 /// The steps as the stored status has them.
-pub(crate) fn steps_as_before(ctx: &Ctx<'_>) -> [Step; 3] {
+pub(crate) fn steps_as_before(ctx: &Ctx<'_>) -> [ConditionUpdate; 3] {
     ClaimConditionType::STEPS.map(|kind| match ctx.claim.condition(kind) {
         Some(condition) => as_before(condition),
         None if kind == ClaimConditionType::Launched => {
-            Step::waiting(ClaimReason::AwaitingCloud, "the agent pools are not listed yet")
+            conditions::waiting(ClaimReason::AwaitingCloud, "the agent pools are not listed yet")
         }
         None => {
             let cause = format!("the {} is not launched", ctx.kind());
-            Step::waiting(ClaimReason::AwaitingReconciliation, &cause)
+            conditions::waiting(ClaimReason::AwaitingReconciliation, &cause)
         }
     })
 }
 
 /// The later steps of a claim that has no instance.
-pub(crate) fn not_launched(claim: &Claim) -> Step {
+pub(crate) fn not_launched(claim: &Claim) -> ConditionUpdate {
     let cause = format!("the {} is not launched", claim.claim_kind().as_str());
     match claim {
-        Claim::Machine(_) => Step::waiting(ClaimReason::MachineNotLaunched, &cause),
-        Claim::NodeClaim(_) => Step::waiting(ClaimReason::AwaitingReconciliation, &cause),
+        Claim::Machine(_) => conditions::waiting(ClaimReason::MachineNotLaunched, &cause),
+        Claim::NodeClaim(_) => conditions::waiting(ClaimReason::AwaitingReconciliation, &cause),
     }
 }
 
-fn as_before(condition: ClaimCondition<'_>) -> Step {
-    Step {
+fn as_before(condition: ClaimCondition<'_>) -> ConditionUpdate {
+    ConditionUpdate {
         status: condition.status,
         reason: ClaimReason::parse(condition.reason),
         message: condition.message.to_owned(),

@@ -19,7 +19,7 @@ use crate::node::drain::{self, Drain};
 use crate::node::edit;
 use crate::ownership::{self, View};
 use crate::status;
-use crate::status::conditions::Step;
+use crate::status::conditions::{self, ConditionUpdate};
 
 /// Decides for a claim that is being deleted and carries our finalizer.
 pub(crate) fn plan(ctx: &Ctx<'_>) -> Plan<CloudCall> {
@@ -77,7 +77,7 @@ fn leave(ctx: &Ctx<'_>, pool: &AgentPool) -> Plan<CloudCall> {
         requeue: Some(backoff::wait(ctx.settings.poll)),
         ..Plan::default()
     };
-    plan.because("abandoning_node", pool.name.clone());
+    plan.add_reason("abandoning_node", pool.name.clone());
     plan
 }
 
@@ -86,7 +86,7 @@ fn release(code: &'static str, pool: &str) -> Plan<CloudCall> {
         finalizer: Finalizer::Release(TERMINATION_FINALIZER),
         ..Plan::default()
     };
-    plan.because(code, pool);
+    plan.add_reason(code, pool);
     plan
 }
 
@@ -134,10 +134,10 @@ fn delete(ctx: &Ctx<'_>, pool: &AgentPool) -> Plan<CloudCall> {
     let removal = removal::delete(ctx, pool);
     let step = removal.refusal.map(hindrance).unwrap_or_else(|| {
         let cause = format!("agent pool {} is being deleted", pool.name);
-        Step::failed(ClaimReason::InstanceTerminating, &cause)
+        conditions::failed(ClaimReason::InstanceTerminating, &cause)
     });
     let mut plan = Plan::default();
-    plan.because("delete_pool", pool.name.clone());
+    plan.add_reason("delete_pool", pool.name.clone());
     status::conclude_going(ctx, step, &mut plan);
     plan.cloud = removal.cloud;
     plan.requeue = removal.requeue;
@@ -145,24 +145,24 @@ fn delete(ctx: &Ctx<'_>, pool: &AgentPool) -> Plan<CloudCall> {
 }
 
 /// Why the cloud keeps a pool that we want gone, where a person can help.
-fn hindrance(error: &ProviderError) -> Step {
+fn hindrance(error: &ProviderError) -> ConditionUpdate {
     let step = error_reasons::step(error, Origin::Refusal(0));
     let helps = [ClaimReason::AuthorizationFailed, ClaimReason::ClusterNotFound];
     match step.reason.filter(|reason| helps.contains(reason)) {
-        Some(reason) => Step::failed(reason, &error_reasons::cause(error)),
+        Some(reason) => conditions::failed(reason, &error_reasons::cause(error)),
         None => {
             let cause = format!(
                 "the agent pool is not deleted yet: {}",
                 error_reasons::cause(error)
             );
-            Step::failed(ClaimReason::InstanceTerminating, &cause)
+            conditions::failed(ClaimReason::InstanceTerminating, &cause)
         }
     }
 }
 
 fn going(ctx: &Ctx<'_>, code: &'static str, reason: ClaimReason, cause: &str) -> Plan<CloudCall> {
     let mut plan = Plan::default();
-    plan.because(code, cause);
-    status::conclude_going(ctx, Step::failed(reason, cause), &mut plan);
+    plan.add_reason(code, cause);
+    status::conclude_going(ctx, conditions::failed(reason, cause), &mut plan);
     plan
 }

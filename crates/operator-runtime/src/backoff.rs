@@ -3,19 +3,22 @@
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::time::Duration;
 
+use jiff::SignedDuration;
+use plan::backoff::doubling;
+
 use crate::error::Class;
 use crate::key::Key;
 
 /// The pause before the next attempt, after `failures` earlier failures in a row.
 #[must_use]
 pub fn delay(class: Class, failures: u32) -> Duration {
-    let (first, most) = match class {
-        Class::Conflict => (Duration::from_millis(50), Duration::from_secs(5)),
-        Class::Transient => (Duration::from_millis(500), Duration::from_secs(60)),
-        Class::Bug => (Duration::from_secs(5), Duration::from_secs(600)),
-        Class::Denied => (Duration::from_secs(30), Duration::from_secs(600)),
+    let (first, longest) = match class {
+        Class::Conflict => (SignedDuration::from_millis(50), SignedDuration::from_secs(5)),
+        Class::Transient => (SignedDuration::from_millis(500), SignedDuration::from_secs(60)),
+        Class::Bug => (SignedDuration::from_secs(5), SignedDuration::from_secs(600)),
+        Class::Denied => (SignedDuration::from_secs(30), SignedDuration::from_secs(600)),
     };
-    first.saturating_mul(2_u32.saturating_pow(failures)).min(most)
+    doubling(first, longest, failures).unsigned_abs()
 }
 
 /// The pause, up to a quarter shorter or longer, so that objects that failed together don't come back together.

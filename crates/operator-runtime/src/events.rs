@@ -7,7 +7,7 @@ use std::time::Duration;
 use k8s_openapi::api::core::v1::ObjectReference;
 use kube::Client;
 use kube::runtime::events::{Event, EventType, Recorder, Reporter};
-use plan::EventNote;
+use plan::text::cut;
 
 use crate::apply::Root;
 use crate::error::Chain;
@@ -37,24 +37,26 @@ impl Events {
         }
     }
 
-    /// Publishes one note.
-    pub(crate) async fn publish(&self, root: &Root<'_>, note: EventNote) {
-        let event = Event {
-            type_: if note.warning {
+    /// Publishes one event.
+    pub(crate) async fn publish(&self, root: &Root<'_>, event: plan::Event) {
+        let reason = event.reason;
+        let published = Event {
+            type_: if event.warning {
                 EventType::Warning
             } else {
                 EventType::Normal
             },
-            reason: note.reason.to_owned(),
-            note: Some(cut(note.note)),
-            action: note.reason.to_owned(),
+            reason: reason.to_owned(),
+            note: Some(cut(&event.message, LONGEST_NOTE)),
+            action: reason.to_owned(),
             secondary: None,
         };
-        let published = tokio::time::timeout(TIMEOUT, self.recorder.publish(&event, &reference(root))).await;
+        let published =
+            tokio::time::timeout(TIMEOUT, self.recorder.publish(&published, &reference(root))).await;
         match published {
             Ok(Ok(())) => self.failing.store(false, Ordering::Relaxed),
-            Ok(Err(error)) => self.failed(note.reason, &Chain(&error).to_string()),
-            Err(_) => self.failed(note.reason, "no answer in time"),
+            Ok(Err(error)) => self.failed(reason, &Chain(&error).to_string()),
+            Err(_) => self.failed(reason, "no answer in time"),
         }
     }
 
@@ -79,28 +81,5 @@ fn reference(root: &Root<'_>) -> ObjectReference {
         name: Some(root.target.name.clone()),
         uid: root.meta.uid.clone(),
         ..ObjectReference::default()
-    }
-}
-
-fn cut(mut note: String) -> String {
-    const ELLIPSIS: &str = "…";
-    if note.len() > LONGEST_NOTE {
-        note.truncate(note.floor_char_boundary(LONGEST_NOTE - ELLIPSIS.len()));
-        note.push_str(ELLIPSIS);
-    }
-    note
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_note_is_cut_between_characters() {
-        assert_eq!(cut("short".to_owned()), "short");
-        for note in ["x".repeat(3000), "ä".repeat(3000), "語".repeat(3000)] {
-            let cut = cut(note);
-            assert!(cut.len() <= LONGEST_NOTE && cut.len() > LONGEST_NOTE - 8 && cut.ends_with('…'));
-        }
     }
 }

@@ -69,7 +69,7 @@ impl Executor {
             status,
             events,
             requeue,
-            because: _,
+            reasons: _,
         } = plan;
         let mut report = Report {
             requeue,

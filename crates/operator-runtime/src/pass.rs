@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use kube::Resource as _;
-use plan::{Because, EventNote, Plan};
+use plan::{Event, Plan, Reason};
 use telemetry::{Outcome, Steps};
 use tracing::Instrument as _;
 
@@ -95,7 +95,7 @@ impl<R: Reconciler> Pass<R> {
         let observed = self.reconciler.observe(Arc::clone(object)).await?;
         let plan = self.reconciler.plan(Timestamp::now(), &observed);
         drop(observed);
-        let quiet = plan.is_quiet();
+        let quiet = plan.is_noop();
         note(&plan);
         let report = self
             .executor
@@ -111,23 +111,23 @@ impl<R: Reconciler> Pass<R> {
 
     async fn tell(&self, root: &Root<'_>, error: &Error) {
         if matches!(error.class(), Class::Denied | Class::Bug) {
-            let note = EventNote::warning("ReconcileFailed", Chain(error).to_string());
+            let note = Event::warning("ReconcileFailed", Chain(error).to_string());
             self.executor.events.publish(root, note).await;
         }
     }
 }
 
 fn note<C>(plan: &Plan<C>) {
-    let because = Reasons(&plan.because);
+    let reasons = Reasons(&plan.reasons);
     let (writes, status) = (plan.writes.len(), plan.status.is_some());
-    if plan.is_quiet() {
-        tracing::debug!(%because, requeue = ?plan.requeue, "nothing to do");
+    if plan.is_noop() {
+        tracing::debug!(%reasons, requeue = ?plan.requeue, "nothing to do");
     } else {
-        tracing::info!(%because, writes, status, cloud = plan.cloud.is_some(), requeue = ?plan.requeue, "plan");
+        tracing::info!(%reasons, writes, status, cloud = plan.cloud.is_some(), requeue = ?plan.requeue, "plan");
     }
 }
 
-struct Reasons<'a>(&'a [Because]);
+struct Reasons<'a>(&'a [Reason]);
 
 impl fmt::Display for Reasons<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -40,7 +40,7 @@ pub fn check<C>(plan: &Plan<C>) -> Vec<Violation> {
             found.unless(names::is_reason(event.reason), || {
                 format!("reason {:?} is no word", event.reason)
             });
-            found.unless(!event.note.trim().is_empty(), || "no note".to_owned());
+            found.unless(!event.message.trim().is_empty(), || "no note".to_owned());
         });
     }
     found.violations

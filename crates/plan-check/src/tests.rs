@@ -5,8 +5,7 @@ use serde_json::{Value, json};
 
 use crate::check;
 use plan::{
-    Delete, EventNote, Evict, Finalizer, Kind, Manifest, MergePatch, NoCloud, ObjectRef, Plan, Propagation,
-    Write,
+    Delete, Event, Evict, Finalizer, Kind, Manifest, MergePatch, NoCloud, ObjectRef, Plan, Propagation, Write,
 };
 
 fn metadata(name: &str) -> Value {
@@ -453,7 +452,7 @@ fn conditions_and_events() {
     );
     bad(
         &Plan {
-            events: vec![EventNote::normal("a b", "x")],
+            events: vec![Event::normal("a b", "x")],
             ..Plan::default()
         },
         "no word",

@@ -4,9 +4,12 @@
 //! mean, the exact status. Planners are total functions of what was observed; nothing here waits, fails or
 //! reads a clock.
 
+pub mod backoff;
+pub mod condition;
 pub mod drift;
 pub mod hash;
 pub mod manifest;
+pub mod text;
 pub mod write;
 
 use std::time::Duration;
@@ -29,11 +32,11 @@ pub struct Plan<C = NoCloud> {
     /// The complete `status` the object is to have, after the writes; `None` when it already has it.
     pub status: Option<Value>,
     /// What people are told, after the status is written.
-    pub events: Vec<EventNote>,
+    pub events: Vec<Event>,
     /// When to look again even if nothing changes; `None` waits for a change.
     pub requeue: Option<Duration>,
     /// Why, in order of importance: log line, and a test's assertion message.
-    pub because: Vec<Because>,
+    pub reasons: Vec<Reason>,
 }
 
 impl<C> Default for Plan<C> {
@@ -45,15 +48,15 @@ impl<C> Default for Plan<C> {
             status: None,
             events: Vec::new(),
             requeue: None,
-            because: Vec::new(),
+            reasons: Vec::new(),
         }
     }
 }
 
 impl<C> Plan<C> {
-    /// Whether carrying the plan out writes anything anywhere.
+    /// Returns true if carrying the plan out writes nothing anywhere.
     #[must_use]
-    pub fn is_quiet(&self) -> bool {
+    pub fn is_noop(&self) -> bool {
         self.finalizer == Finalizer::Leave
             && self.writes.is_empty()
             && self.cloud.is_none()
@@ -61,8 +64,8 @@ impl<C> Plan<C> {
     }
 
     /// Adds a reason.
-    pub fn because(&mut self, code: &'static str, detail: impl Into<String>) {
-        self.because.push(Because {
+    pub fn add_reason(&mut self, code: &'static str, detail: impl Into<String>) {
+        self.reasons.push(Reason {
             code,
             detail: detail.into(),
         });
@@ -86,7 +89,7 @@ pub enum Finalizer {
 
 /// One reason for a plan.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Because {
+pub struct Reason {
     /// Stable word, fit for a metric label.
     pub code: &'static str,
     /// The particulars.
@@ -95,33 +98,33 @@ pub struct Because {
 
 /// A Kubernetes Event to publish about the planned object.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct EventNote {
+pub struct Event {
     /// Something a person should look at.
     pub warning: bool,
     /// One CamelCase word.
     pub reason: &'static str,
     /// What was done or is wrong, and what helps; cut to 1 kB when published.
-    pub note: String,
+    pub message: String,
 }
 
-impl EventNote {
+impl Event {
     /// An event that tells of progress.
     #[must_use]
-    pub fn normal(reason: &'static str, note: impl Into<String>) -> Self {
+    pub fn normal(reason: &'static str, message: impl Into<String>) -> Self {
         Self {
             warning: false,
             reason,
-            note: note.into(),
+            message: message.into(),
         }
     }
 
     /// An event that a person should look at.
     #[must_use]
-    pub fn warning(reason: &'static str, note: impl Into<String>) -> Self {
+    pub fn warning(reason: &'static str, message: impl Into<String>) -> Self {
         Self {
             warning: true,
             reason,
-            note: note.into(),
+            message: message.into(),
         }
     }
 }

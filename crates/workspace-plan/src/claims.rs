@@ -10,7 +10,7 @@ use plan::drift::apply_if_needed;
 use plan::{Delete, ObjectRef, Propagation, Write};
 use render::{ClaimRequest, Hardware};
 
-use crate::finding::Finding;
+use crate::finding::ConditionUpdate;
 use crate::subject::{Subject, is_live, label};
 use crate::workloads;
 
@@ -172,7 +172,7 @@ fn wanted_names(subject: &Subject<'_>, nodes: u32) -> Vec<String> {
 #[derive(Debug)]
 pub(crate) struct Served<'a> {
     /// Whether all of them are ready.
-    pub(crate) finding: Finding,
+    pub(crate) finding: ConditionUpdate,
     /// Their nodes, by name.
     pub(crate) nodes: Vec<&'a Node>,
 }
@@ -204,7 +204,7 @@ fn nodes_of<'a>(subject: &Subject<'a>, claims: &[&Claim]) -> Vec<&'a Node> {
     nodes
 }
 
-fn finding(claims: &[&Claim], kind: ClaimKind, wanted: u32, paused: Option<&String>) -> Finding {
+fn finding(claims: &[&Claim], kind: ClaimKind, wanted: u32, paused: Option<&String>) -> ConditionUpdate {
     let (all_ready, waiting) = match kind {
         ClaimKind::Machine => (WorkspaceReason::MachinesReady, WorkspaceReason::MachinesNotReady),
         ClaimKind::NodeClaim => (
@@ -215,7 +215,7 @@ fn finding(claims: &[&Claim], kind: ClaimKind, wanted: u32, paused: Option<&Stri
     let ready = claims.iter().filter(|claim| is_ready(claim)).count();
     let count = format!("{ready} of {wanted} {}s are ready", kind.as_str());
     if u32::try_from(ready).unwrap_or(u32::MAX) >= wanted {
-        return Finding::yes(all_ready, format!("{count}."));
+        return ConditionUpdate::met(all_ready, format!("{count}."));
     }
     let stuck = claims
         .iter()
@@ -224,18 +224,18 @@ fn finding(claims: &[&Claim], kind: ClaimKind, wanted: u32, paused: Option<&Stri
     // A problem is told before a mere wait.
     let stuck = stuck.min_by_key(|(_, (reason, _))| reason.remedy().is_empty());
     match (stuck, paused) {
-        (None, None) => Finding::no(waiting, count),
+        (None, None) => ConditionUpdate::unmet(waiting, count),
         (None, Some(name)) => {
             let what =
                 "was taken back by its provisioner before it had a node; it is asked for again after a pause";
-            Finding::no(
+            ConditionUpdate::unmet(
                 WorkspaceReason::NodeClaimLost,
                 format!("{count}; {} {name} {what}", kind.as_str()),
             )
         }
         (Some((claim, (reason, message))), _) => {
             let (kind, name) = (claim.claim_kind().as_str(), claim.name());
-            Finding::no(reason, format!("{count}; {kind} {name}: {message}"))
+            ConditionUpdate::unmet(reason, format!("{count}; {kind} {name}: {message}"))
         }
     }
 }

@@ -5,11 +5,11 @@
 //! that the nodes drain quickly.
 
 use kaito_api::Claim;
-use kaito_api::conditions::{ClaimReason, Status, WorkspaceConditionType, WorkspaceReason};
+use kaito_api::conditions::{ClaimReason, WorkspaceConditionType, WorkspaceReason};
 use kaito_api::labels::WORKSPACE_FINALIZER;
 use plan::{Finalizer, Plan};
 
-use crate::finding::Finding;
+use crate::finding::ConditionUpdate;
 use crate::status;
 use crate::subject::{Subject, is_live};
 use crate::{claims, workloads};
@@ -28,17 +28,13 @@ pub(crate) fn plan(subject: &Subject<'_>) -> Plan {
     plan.writes.extend(live.map(|claim| claims::delete(claim)));
     if left.is_empty() {
         plan.finalizer = Finalizer::Release(WORKSPACE_FINALIZER);
-        plan.because("released", "no claim is left");
+        plan.add_reason("released", "no claim is left");
         return plan;
     }
     let message = waiting_for(&left);
-    plan.because("deleting", &message);
-    let deleting = Finding {
-        status: Status::True,
-        reason: WorkspaceReason::WorkspaceDeleted.into(),
-        message,
-    };
-    let not_ready = Finding::no(
+    plan.add_reason("deleting", &message);
+    let deleting = ConditionUpdate::met(WorkspaceReason::WorkspaceDeleted, message);
+    let not_ready = ConditionUpdate::unmet(
         WorkspaceReason::WorkspaceDeleted,
         "The Workspace is being deleted.",
     );

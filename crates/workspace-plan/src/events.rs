@@ -3,9 +3,9 @@
 
 use kaito_api::ClaimKind;
 use kaito_api::conditions::WorkspaceConditionType;
-use plan::{EventNote, Kind, Write};
+use plan::{Event, Kind, Write};
 
-use crate::finding::{Finding, Problem};
+use crate::finding::{ConditionUpdate, Problem};
 use crate::status::Report;
 use crate::subject::Subject;
 
@@ -19,11 +19,11 @@ const TOLD: [WorkspaceConditionType; 3] = [
 /// What is to be told of one pass.
 pub(crate) fn of(
     subject: &Subject<'_>,
-    findings: &[(WorkspaceConditionType, Finding)],
+    findings: &[(WorkspaceConditionType, ConditionUpdate)],
     report: &Report<'_>,
     writes: &[Write],
-) -> Vec<EventNote> {
-    let mut events: Vec<EventNote> = writes
+) -> Vec<Event> {
+    let mut events: Vec<Event> = writes
         .iter()
         .filter_map(|write| of_write(subject, report.sum, write))
         .collect();
@@ -42,12 +42,12 @@ pub(crate) fn of(
             .notes
             .iter()
             .filter(is_new)
-            .map(|note| EventNote::warning(note.reason.as_str(), note.finding().message)),
+            .map(|note| Event::warning(note.reason.as_str(), note.finding().message)),
     );
     events
 }
 
-fn of_write(subject: &Subject<'_>, sum: Option<&str>, write: &Write) -> Option<EventNote> {
+fn of_write(subject: &Subject<'_>, sum: Option<&str>, write: &Write) -> Option<Event> {
     match write {
         Write::Apply(manifest) => {
             let (target, kind) = (manifest.target(), claim_kind(manifest.kind())?);
@@ -58,7 +58,7 @@ fn of_write(subject: &Subject<'_>, sum: Option<&str>, write: &Write) -> Option<E
                 ClaimKind::Machine => "MachineCreated",
                 ClaimKind::NodeClaim => "NodeClaimCreated",
             };
-            is_new.then(|| EventNote::normal(reason, note))
+            is_new.then(|| Event::normal(reason, note))
         }
         Write::Delete(delete) => {
             let kind = claim_kind(delete.target.kind)?;
@@ -68,7 +68,7 @@ fn of_write(subject: &Subject<'_>, sum: Option<&str>, write: &Write) -> Option<E
                 ClaimKind::Machine => "MachineDeleted",
                 ClaimKind::NodeClaim => "NodeClaimDeleted",
             };
-            Some(EventNote::normal(reason, note))
+            Some(Event::normal(reason, note))
         }
         Write::Patch(_) | Write::Evict(_) => None,
     }
@@ -80,7 +80,11 @@ fn claim_kind(kind: Kind) -> Option<ClaimKind> {
         .find(|claim| Kind::from(*claim) == kind)
 }
 
-fn of_finding(subject: &Subject<'_>, kind: WorkspaceConditionType, finding: &Finding) -> Option<EventNote> {
+fn of_finding(
+    subject: &Subject<'_>,
+    kind: WorkspaceConditionType,
+    finding: &ConditionUpdate,
+) -> Option<Event> {
     let was = subject
         .conditions()
         .iter()
@@ -88,11 +92,11 @@ fn of_finding(subject: &Subject<'_>, kind: WorkspaceConditionType, finding: &Fin
     if finding.is_true() {
         let news =
             kind == WorkspaceConditionType::WorkspaceReady && was.is_none_or(|was| was.status != "True");
-        return news.then(|| EventNote::normal("Ready", finding.message.clone()));
+        return news.then(|| Event::normal("Ready", finding.message.clone()));
     }
-    let news = was.is_none_or(|was| was.status == "True" || was.reason != finding.reason.as_str());
-    let told = news && TOLD.contains(&kind) && finding.reason.is_problem();
-    told.then(|| EventNote::warning(finding.reason.as_str(), finding.message.clone()))
+    let news = was.is_none_or(|was| was.status == "True" || was.reason != finding.reason_str());
+    let told = news && TOLD.contains(&kind) && finding.is_problem();
+    told.then(|| Event::warning(finding.reason_str(), finding.message.clone()))
 }
 
 fn before(subject: &Subject<'_>, kind: WorkspaceConditionType, is: impl Fn(&str) -> bool) -> bool {

@@ -6,7 +6,7 @@ use plan::{Manifest, Plan};
 use preset_catalog::{InferenceProfile, Preset, Runtime};
 use render::{Adapter, Custom, Hardware, Inference};
 
-use crate::finding::{Finding, Problem};
+use crate::finding::{ConditionUpdate, Problem};
 use crate::nodes::Fleet;
 use crate::sizing::Size;
 use crate::status::{self, Report};
@@ -115,11 +115,11 @@ pub(crate) fn plan(subject: &Subject<'_>, serving: &Serving<'_>) -> Plan {
             |_| serving.size.blocked.is_none(),
         ));
     }
-    plan.because(
+    plan.add_reason(
         if fleet.is_ready() {
             "serving"
         } else {
-            "awaiting-nodes"
+            "awaiting_nodes"
         },
         &fleet.resource().message,
     );
@@ -140,10 +140,10 @@ pub(crate) fn plan(subject: &Subject<'_>, serving: &Serving<'_>) -> Plan {
 }
 
 /// Whether the model answers. What this pass deploys counts as deployed, so that the next has nothing new to say.
-pub(crate) fn finding(subject: &Subject<'_>, nodes_ready: bool) -> Finding {
-    let pending = |what: &str| Finding::no(WorkspaceReason::InferencePending, what);
+pub(crate) fn finding(subject: &Subject<'_>, nodes_ready: bool) -> ConditionUpdate {
+    let pending = |what: &str| ConditionUpdate::unmet(WorkspaceReason::InferencePending, what);
     match workloads::current(subject) {
-        Some(workload) if workload.serves() => Finding::yes(
+        Some(workload) if workload.serves() => ConditionUpdate::met(
             WorkspaceReason::InferenceReady,
             format!("The model answers at Service {}.", subject.name()),
         ),

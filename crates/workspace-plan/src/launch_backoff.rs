@@ -30,8 +30,7 @@ impl LaunchBackoff {
     /// Time until the claim may be created again; `None` if it may be now.
     #[must_use]
     pub fn remaining(&self, now: Timestamp) -> Option<Duration> {
-        let doublings = self.failures.saturating_sub(1).min(16);
-        let pause = FIRST.saturating_mul(1_i32 << doublings).min(LONGEST);
+        let pause = plan::backoff::doubling(FIRST, LONGEST, self.failures.saturating_sub(1));
         let due = self.failed_at.saturating_add(pause).unwrap_or(self.failed_at);
         let left = due.duration_since(now);
         Duration::try_from(left).ok().filter(|left| !left.is_zero())

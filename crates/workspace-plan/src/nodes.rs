@@ -5,7 +5,7 @@ use kaito_api::conditions::WorkspaceReason;
 use kaito_api::{labels, quantity};
 use render::Hardware;
 
-use crate::finding::{Finding, Problem};
+use crate::finding::{ConditionUpdate, Problem};
 use crate::settings::ProvisionerMode;
 use crate::subject::{Subject, is_live};
 use crate::validate::invalid;
@@ -71,9 +71,9 @@ pub(crate) struct Fleet<'a> {
     /// How many there are to be.
     pub(crate) wanted: u32,
     /// Whether the claims are served; absent where nodes are brought along.
-    pub(crate) claims: Option<Finding>,
+    pub(crate) claims: Option<ConditionUpdate>,
     /// Whether enough nodes are fit.
-    pub(crate) nodes: Finding,
+    pub(crate) nodes: ConditionUpdate,
     /// Names of the Workspace's nodes, fit or not, sorted.
     pub(crate) workers: Vec<&'a str>,
 }
@@ -106,13 +106,13 @@ impl<'a> Fleet<'a> {
     }
 
     /// Whether everything that the workload needs is there.
-    pub(crate) fn resource(&self) -> Finding {
+    pub(crate) fn resource(&self) -> ConditionUpdate {
         let missing = self
             .claims
             .iter()
             .chain([&self.nodes])
             .find(|finding| !finding.is_true());
-        let there = || Finding::yes(WorkspaceReason::ResourceReady, "All nodes are ready.");
+        let there = || ConditionUpdate::met(WorkspaceReason::ResourceReady, "All nodes are ready.");
         missing.cloned().unwrap_or_else(there)
     }
 
@@ -122,12 +122,12 @@ impl<'a> Fleet<'a> {
     }
 }
 
-fn verdict(nodes: &[&Node], wanted: u32, gpus: u32, mode: ProvisionerMode) -> Finding {
+fn verdict(nodes: &[&Node], wanted: u32, gpus: u32, mode: ProvisionerMode) -> ConditionUpdate {
     let (ready, unready): (Vec<&Node>, Vec<&Node>) = nodes.iter().copied().partition(|node| is_ready(node));
     let (fit, bare): (Vec<&Node>, Vec<&Node>) = ready.iter().copied().partition(|node| offers(node, gpus));
     let count = format!("{} of {wanted} nodes are ready", fit.len());
     if u32::try_from(fit.len()).unwrap_or(u32::MAX) >= wanted {
-        return Finding::yes(
+        return ConditionUpdate::met(
             WorkspaceReason::NodesReady,
             format!("{count}.{}", pressure(nodes)),
         );
@@ -138,7 +138,7 @@ fn verdict(nodes: &[&Node], wanted: u32, gpus: u32, mode: ProvisionerMode) -> Fi
             name(node),
             labels::NVIDIA_GPU
         );
-        return Finding::no(WorkspaceReason::NodePluginsNotReady, what);
+        return ConditionUpdate::unmet(WorkspaceReason::NodePluginsNotReady, what);
     }
     let waiting = match unready.first() {
         Some(node) => format!("{count}: node {} is not{}", name(node), pressure(nodes)),
@@ -148,7 +148,7 @@ fn verdict(nodes: &[&Node], wanted: u32, gpus: u32, mode: ProvisionerMode) -> Fi
         ProvisionerMode::Machine | ProvisionerMode::NodeClaim => WorkspaceReason::NodesNotReady,
         ProvisionerMode::Byo => WorkspaceReason::ByoNodesMissing,
     };
-    Finding::no(reason, waiting)
+    ConditionUpdate::unmet(reason, waiting)
 }
 
 /// The node's name.

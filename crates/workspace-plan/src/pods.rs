@@ -188,10 +188,5 @@ fn unschedulable(pod: &Pod) -> Option<Problem> {
 
 // Long enough to tell, short enough to leave room for the remedy.
 fn cut(message: &str) -> String {
-    const MOST: usize = 256;
-    let message = message.trim();
-    match message.char_indices().nth(MOST) {
-        Some((end, _)) => format!("{}...", &message[..end]),
-        None => message.to_owned(),
-    }
+    plan::text::cut(message.trim(), 256)
 }

@@ -6,7 +6,7 @@ use kaito_api::conditions::{self, WorkspaceConditionType, WorkspaceReason};
 use kaito_api::workspace_status::WorkspaceState;
 use plan::Plan;
 
-use crate::finding::{Finding, Problem};
+use crate::finding::{ConditionUpdate, Problem};
 use crate::nodes::Fleet;
 use crate::settings::ProvisionerMode;
 use crate::subject::Subject;
@@ -19,11 +19,11 @@ pub(crate) struct Report<'a> {
     /// The nodes; absent when it was not decided how many there are to be.
     pub(crate) fleet: Option<Fleet<'a>>,
     /// Whether everything that the workload needs is there.
-    pub(crate) resource: Finding,
+    pub(crate) resource: ConditionUpdate,
     /// Whether the model answers.
-    pub(crate) inference: Finding,
+    pub(crate) inference: ConditionUpdate,
     /// Whether the Job has started; absent when there is to be none.
-    pub(crate) job: Option<Finding>,
+    pub(crate) job: Option<ConditionUpdate>,
     /// Where the Workspace is, in one word.
     pub(crate) state: WorkspaceState,
     /// What has to be said beside everything else.
@@ -34,7 +34,11 @@ pub(crate) struct Report<'a> {
 
 impl<'a> Report<'a> {
     /// Of a Workspace that serves.
-    pub(crate) fn of_inference(subject: &Subject<'a>, resource: Finding, fleet: Option<Fleet<'a>>) -> Self {
+    pub(crate) fn of_inference(
+        subject: &Subject<'a>,
+        resource: ConditionUpdate,
+        fleet: Option<Fleet<'a>>,
+    ) -> Self {
         let inference = inference::finding(subject, resource.is_true());
         let state = match subject.status().and_then(|status| status.state) {
             _ if resource.is_true() && inference.is_true() => WorkspaceState::Ready,
@@ -53,7 +57,11 @@ impl<'a> Report<'a> {
     }
 
     /// Of a Workspace that tunes.
-    pub(crate) fn of_tuning(subject: &Subject<'a>, resource: Finding, fleet: Option<Fleet<'a>>) -> Self {
+    pub(crate) fn of_tuning(
+        subject: &Subject<'a>,
+        resource: ConditionUpdate,
+        fleet: Option<Fleet<'a>>,
+    ) -> Self {
         let nothing = "A tuning Workspace serves nothing; there is nothing to wait for.";
         let state = match tuning::progress(subject) {
             Progress::Absent | Progress::Pending => WorkspaceState::Pending,
@@ -65,7 +73,7 @@ impl<'a> Report<'a> {
         Self {
             fleet,
             resource,
-            inference: Finding::yes(WorkspaceReason::TuningHasNoInference, nothing),
+            inference: ConditionUpdate::met(WorkspaceReason::TuningHasNoInference, nothing),
             job: Some(job),
             state,
             notes: Vec::new(),
@@ -74,37 +82,43 @@ impl<'a> Report<'a> {
     }
 
     /// Whether the Workspace does what it was made for; the reason is the one of `WorkspaceReady`.
-    fn overall(&self) -> Finding {
-        let told = |finding: Finding| Finding {
+    fn overall(&self) -> ConditionUpdate {
+        let told = |finding: ConditionUpdate| ConditionUpdate {
             message: with_notes(&finding.message, &self.notes),
             ..finding
         };
         told(match self.state {
-            WorkspaceState::Ready => Finding::yes(WorkspaceReason::WorkspaceReady, "The model answers."),
-            WorkspaceState::Succeeded => Finding::yes(WorkspaceReason::WorkspaceReady, "The tuning is done."),
+            WorkspaceState::Ready => {
+                ConditionUpdate::met(WorkspaceReason::WorkspaceReady, "The model answers.")
+            }
+            WorkspaceState::Succeeded => {
+                ConditionUpdate::met(WorkspaceReason::WorkspaceReady, "The tuning is done.")
+            }
             WorkspaceState::Failed => self.blocked(WorkspaceReason::WorkspaceFailed),
-            WorkspaceState::Running => Finding::no(WorkspaceReason::WorkspacePending, "The tuning Job runs."),
+            WorkspaceState::Running => {
+                ConditionUpdate::unmet(WorkspaceReason::WorkspacePending, "The tuning Job runs.")
+            }
             WorkspaceState::Pending | WorkspaceState::NotReady => {
                 self.blocked(WorkspaceReason::WorkspacePending)
             }
         })
     }
 
-    fn blocked(&self, reason: WorkspaceReason) -> Finding {
+    fn blocked(&self, reason: WorkspaceReason) -> ConditionUpdate {
         let all = [Some(&self.resource), Some(&self.inference), self.job.as_ref()];
         let what = match all.into_iter().flatten().find(|finding| !finding.is_true()) {
-            Some(finding) => format!("{}: {}", finding.reason.as_str(), finding.message),
+            Some(finding) => format!("{}: {}", finding.reason_str(), finding.message),
             None => "Everything is there; the Job has not ended.".to_owned(),
         };
-        Finding::no(reason, what)
+        ConditionUpdate::unmet(reason, what)
     }
 
-    fn conditions(&self, mode: ProvisionerMode) -> Vec<(WorkspaceConditionType, Finding)> {
+    fn conditions(&self, mode: ProvisionerMode) -> Vec<(WorkspaceConditionType, ConditionUpdate)> {
         use WorkspaceConditionType as Type;
         let overall = self.overall();
         let succeeded = match overall.is_true() {
-            true => Finding {
-                reason: WorkspaceReason::WorkspaceSucceeded.into(),
+            true => ConditionUpdate {
+                reason: Some(WorkspaceReason::WorkspaceSucceeded.into()),
                 ..overall.clone()
             },
             false => overall.clone(),
@@ -164,7 +178,7 @@ pub(crate) fn conclude(subject: &Subject<'_>, report: &Report<'_>, plan: &mut Pl
 /// Puts the status of a Workspace that is being deleted into the plan: what is not said any more goes.
 pub(crate) fn conclude_deletion(
     subject: &Subject<'_>,
-    findings: &[(WorkspaceConditionType, Finding)],
+    findings: &[(WorkspaceConditionType, ConditionUpdate)],
     plan: &mut Plan,
 ) {
     let old = subject.status().cloned().unwrap_or_default();
@@ -176,15 +190,15 @@ pub(crate) fn conclude_deletion(
     write(subject, &status, plan);
 }
 
-fn written(subject: &Subject<'_>, findings: &[(WorkspaceConditionType, Finding)]) -> Vec<Condition> {
-    let condition = |(kind, finding): &(WorkspaceConditionType, Finding)| {
+fn written(subject: &Subject<'_>, findings: &[(WorkspaceConditionType, ConditionUpdate)]) -> Vec<Condition> {
+    let condition = |(kind, finding): &(WorkspaceConditionType, ConditionUpdate)| {
         conditions::condition(
             subject.conditions(),
             subject.now,
             subject.generation(),
             *kind,
             finding.status,
-            finding.reason.as_str(),
+            finding.reason_str(),
             &finding.message,
         )
     };

@@ -11,7 +11,7 @@ use plan::{Manifest, Plan};
 use preset_catalog::{Preset, TuningMethod, TuningProfile};
 use render::{Destination, Hardware, Source, Tuner, Tuning};
 
-use crate::finding::{Finding, Problem};
+use crate::finding::{ConditionUpdate, Problem};
 use crate::nodes::Fleet;
 use crate::status::{self, Report};
 use crate::subject::Subject;
@@ -122,11 +122,11 @@ pub(crate) fn plan(subject: &Subject<'_>, tuned: &Tuned<'_>) -> Plan {
             |write| running.is_none_or(|job| !workloads::changes_spec(job, write)),
         ));
     }
-    plan.because(
+    plan.add_reason(
         if fleet.is_ready() {
             "tuning"
         } else {
-            "awaiting-nodes"
+            "awaiting_nodes"
         },
         &fleet.resource().message,
     );
@@ -154,9 +154,9 @@ fn edited(subject: &Subject<'_>, tuned: &Tuned<'_>) -> Option<Problem> {
 }
 
 /// Whether the Job has started. One that this pass makes counts as made, so that the next has nothing new to say.
-pub(crate) fn finding(subject: &Subject<'_>, nodes_ready: bool) -> Finding {
-    let started = |what: &str| Finding::yes(WorkspaceReason::JobStarted, what);
-    let pending = |what: &str| Finding::no(WorkspaceReason::JobPending, what);
+pub(crate) fn finding(subject: &Subject<'_>, nodes_ready: bool) -> ConditionUpdate {
+    let started = |what: &str| ConditionUpdate::met(WorkspaceReason::JobStarted, what);
+    let pending = |what: &str| ConditionUpdate::unmet(WorkspaceReason::JobPending, what);
     match progress(subject) {
         Progress::Absent if !nodes_ready => pending("the Job is made when its node is ready"),
         Progress::Absent | Progress::Pending => match pods::problem(subject) {
@@ -168,7 +168,7 @@ pub(crate) fn finding(subject: &Subject<'_>, nodes_ready: bool) -> Finding {
             Some(reference) => started(&format!("The tuning Job succeeded and pushed {reference}.")),
             None => started("The tuning Job succeeded."),
         },
-        Progress::Failed => Finding::no(WorkspaceReason::JobFailed, failure(subject)),
+        Progress::Failed => ConditionUpdate::unmet(WorkspaceReason::JobFailed, failure(subject)),
     }
 }
 

@@ -3,7 +3,7 @@
 
 use plan::Plan;
 
-use crate::finding::{Finding, Problem};
+use crate::finding::{ConditionUpdate, Problem};
 use crate::nodes::Fleet;
 use crate::status::{self, Report};
 use crate::subject::Subject;
@@ -12,7 +12,7 @@ use crate::workloads;
 /// Says why the Workspace is not carried out.
 pub(crate) fn refused(subject: &Subject<'_>, problem: &Problem) -> Plan {
     let mut plan = Plan::default();
-    plan.because("refused", problem.note());
+    plan.add_reason("refused", problem.note());
     let report = report(subject, problem.finding(), running(subject));
     status::conclude(subject, &report, &mut plan);
     plan
@@ -21,7 +21,7 @@ pub(crate) fn refused(subject: &Subject<'_>, problem: &Problem) -> Plan {
 /// Says what cannot be told just now, beside what runs.
 pub(crate) fn kept(subject: &Subject<'_>, problem: Problem) -> Plan {
     let mut plan = Plan::default();
-    plan.because("kept", problem.note());
+    plan.add_reason("kept", problem.note());
     let fleet = running(subject);
     let resource = fleet.as_ref().map_or_else(|| problem.finding(), Fleet::resource);
     let report = Report {
@@ -32,7 +32,7 @@ pub(crate) fn kept(subject: &Subject<'_>, problem: Problem) -> Plan {
     plan
 }
 
-fn report<'a>(subject: &Subject<'a>, resource: Finding, fleet: Option<Fleet<'a>>) -> Report<'a> {
+fn report<'a>(subject: &Subject<'a>, resource: ConditionUpdate, fleet: Option<Fleet<'a>>) -> Report<'a> {
     if subject.workspace().spec.tuning.is_some() {
         Report::of_tuning(subject, resource, fleet)
     } else {

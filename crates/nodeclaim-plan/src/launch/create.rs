@@ -17,7 +17,7 @@ use crate::launch::spec::pool_spec;
 use crate::launch::{Join, Launch, poll};
 use crate::node::edit;
 use crate::node::initialization::is_ready;
-use crate::status::conditions::Step;
+use crate::status::conditions::{self, ConditionUpdate};
 
 /// Until when a request of ours may still make the pool turn up. The intent to ask is stored before it is asked,
 /// and so is that an earlier request went unanswered: neither a crash nor a later answer hides such a request.
@@ -55,7 +55,7 @@ pub(crate) fn decide<'a>(ctx: &Ctx<'a>, reads: u32) -> Launch<'a> {
                 Claim::Machine(_) => ClaimReason::InvalidMachine,
                 Claim::NodeClaim(_) => ClaimReason::InvalidNodeClaim,
             };
-            let step = Step::failed(reason, &why.to_string());
+            let step = conditions::failed(reason, &why.to_string());
             return Launch::new("invalid", Join::NotLaunched(step));
         }
     };
@@ -80,12 +80,12 @@ pub(crate) fn decide<'a>(ctx: &Ctx<'a>, reads: u32) -> Launch<'a> {
 }
 
 /// What to say while there is no pool: the last failure, for as long as nothing newer is known.
-pub(crate) fn verdict(ctx: &Ctx<'_>) -> Step {
+pub(crate) fn verdict(ctx: &Ctx<'_>) -> ConditionUpdate {
     match failure::setback(ctx) {
         Some(setback) => error_reasons::step(&setback.error, setback.origin),
         None => {
             let cause = format!("agent pool {} was asked for", ctx.name());
-            Step::waiting(ClaimReason::AgentPoolCreating, &cause)
+            conditions::waiting(ClaimReason::AgentPoolCreating, &cause)
         }
     }
 }

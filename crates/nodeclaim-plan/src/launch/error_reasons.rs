@@ -3,7 +3,7 @@
 use cloudprovider::{ErrorClass, ProviderError};
 use kaito_api::conditions::ClaimReason;
 
-use crate::status::conditions::Step;
+use crate::status::conditions::{self, ConditionUpdate};
 
 /// The sentence by which KAITO recognises that an instance type cannot be had.
 const ALL_TYPES_UNAVAILABLE: &str = "all requested instance types were unavailable during launch";
@@ -22,25 +22,25 @@ pub(crate) enum Origin {
 }
 
 /// The `MachineLaunched` verdict after an error.
-pub(crate) fn step(error: &ProviderError, origin: Origin) -> Step {
+pub(crate) fn step(error: &ProviderError, origin: Origin) -> ConditionUpdate {
     let reason = reason(error.class, origin);
     if reason == ClaimReason::AwaitingCloud {
-        return Step::waiting(reason, "the request to the cloud is repeated");
+        return conditions::waiting(reason, "the request to the cloud is repeated");
     }
     if error.class == ErrorClass::SkuUnavailable {
-        return Step::failed(
+        return conditions::failed(
             reason,
             &format!("{}; {ALL_TYPES_UNAVAILABLE}", cause(error).trim_end_matches('.')),
         );
     }
     if error.class.is_terminal() {
-        return Step::failed(reason, &cause(error));
+        return conditions::failed(reason, &cause(error));
     }
     if error.class == ErrorClass::Throttled {
         // The cloud's own text counts seconds down.
-        return Step::waiting(reason, &format!("{}: the cloud limits our requests", error.code));
+        return conditions::waiting(reason, &format!("{}: the cloud limits our requests", error.code));
     }
-    Step::waiting(reason, &cause(error))
+    conditions::waiting(reason, &cause(error))
 }
 
 /// The cloud's own words, without ids that differ at every attempt.
@@ -51,14 +51,7 @@ pub(crate) fn cause(error: &ProviderError) -> String {
 
 /// Cuts a text of the cloud's to what fits beside a remedy.
 pub(crate) fn cut(text: &str) -> String {
-    if text.len() <= CLOUD_TEXT_MAX {
-        return text.to_owned();
-    }
-    let end = (0..=CLOUD_TEXT_MAX - 3)
-        .rev()
-        .find(|at| text.is_char_boundary(*at))
-        .unwrap_or(0);
-    format!("{}...", &text[..end])
+    plan::text::cut(text, CLOUD_TEXT_MAX)
 }
 
 fn reason(class: ErrorClass, origin: Origin) -> ClaimReason {

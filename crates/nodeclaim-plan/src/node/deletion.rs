@@ -18,7 +18,7 @@ pub(crate) fn deleted_node<'a>(ctx: &Ctx<'a>) -> Option<&'a Node> {
 /// Deletes the claim, which then drains the Node and deletes the pool.
 pub(crate) fn plan(ctx: &Ctx<'_>, node: &Node) -> Plan<CloudCall> {
     let mut plan = Plan::default();
-    plan.because("node_deleted", node.name_any());
+    plan.add_reason("node_deleted", node.name_any());
     plan.writes.push(Write::Delete(Delete {
         target: claim_edit::target(ctx.claim),
         uid: ctx.uid().to_owned(),

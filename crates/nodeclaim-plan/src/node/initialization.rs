@@ -10,7 +10,7 @@ use kube::ResourceExt as _;
 
 use crate::launch::spec::taint_text;
 use crate::node::edit::NodeEdit;
-use crate::status::conditions::Step;
+use crate::status::conditions::{self, ConditionUpdate};
 
 /// Taints of a Node that is still starting: key, value where it matters, effect.
 const EPHEMERAL: [(&str, Option<&str>, &str); 5] = [
@@ -28,19 +28,19 @@ const EPHEMERAL: [(&str, Option<&str>, &str); 5] = [
 const STORAGE: &str = "storage";
 
 /// Checks the Node, in the order in which things come up on it, and labels it when all is well.
-pub(crate) fn initialize(claim: &Claim, node: &Node, edit: &mut NodeEdit<'_>) -> Step {
+pub(crate) fn initialize(claim: &Claim, node: &Node, edit: &mut NodeEdit<'_>) -> ConditionUpdate {
     if node
         .labels()
         .get(INITIALIZED)
         .is_some_and(|value| value == "true")
     {
-        return Step::done();
+        return ConditionUpdate::done();
     }
     match obstacle(claim, node, edit.taints()) {
-        Some((reason, cause)) => Step::failed(reason, &cause),
+        Some((reason, cause)) => conditions::failed(reason, &cause),
         None => {
             edit.label(INITIALIZED, "true");
-            Step::done()
+            ConditionUpdate::done()
         }
     }
 }

@@ -21,12 +21,12 @@ pub fn plan_node(_now: Timestamp, node: &Node, claim_exists: bool, pool: &PoolLo
     }
     match pool {
         PoolLookup::Absent { reads } if *reads >= 2 => {
-            plan.because("orphaned_node", node.name_any());
+            plan.add_reason("orphaned_node", node.name_any());
             plan.writes = edit::dismiss(node);
         }
         // The pool became somebody else's: so did the Node, and nothing of ours may hold it up.
         PoolLookup::Found(pool) if is_foreign(pool) && node.metadata.deletion_timestamp.is_some() => {
-            plan.because("foreign_node", node.name_any());
+            plan.add_reason("foreign_node", node.name_any());
             plan.writes = edit::dismiss(node);
         }
         PoolLookup::Unknown | PoolLookup::Absent { .. } | PoolLookup::Found(_) => {}

@@ -2,7 +2,7 @@
 //! ready. What did not change is not told again.
 
 use kaito_api::conditions::ClaimReason;
-use plan::EventNote;
+use plan::Event;
 
 /// Reasons that a person should hear of.
 const PROBLEMS: [ClaimReason; 14] = [
@@ -32,8 +32,8 @@ pub(crate) struct Told<'a> {
 }
 
 /// What happened between two lists of conditions of a claim of this kind.
-pub(crate) fn between(kind: &str, old: &[Told<'_>], new: &[Told<'_>]) -> Vec<EventNote> {
-    let mut notes: Vec<EventNote> = Vec::new();
+pub(crate) fn between(kind: &str, old: &[Told<'_>], new: &[Told<'_>]) -> Vec<Event> {
+    let mut notes: Vec<Event> = Vec::new();
     for condition in new {
         let before = old.iter().find(|c| c.type_ == condition.type_);
         if let Some(note) = note(kind, before, condition)
@@ -45,16 +45,16 @@ pub(crate) fn between(kind: &str, old: &[Told<'_>], new: &[Told<'_>]) -> Vec<Eve
     notes
 }
 
-fn note(kind: &str, before: Option<&Told<'_>>, condition: &Told<'_>) -> Option<EventNote> {
+fn note(kind: &str, before: Option<&Told<'_>>, condition: &Told<'_>) -> Option<Event> {
     if condition.status == "True" {
         let news = before.is_none_or(|before| before.status != "True");
         let ready = condition.type_ == "Ready";
         return (news && ready)
-            .then(|| EventNote::normal("Ready", format!("The {kind}'s Node is ready for work.")));
+            .then(|| Event::normal("Ready", format!("The {kind}'s Node is ready for work.")));
     }
     if before.is_some_and(|before| before.reason == condition.reason) {
         return None;
     }
     let reason = ClaimReason::parse(condition.reason).filter(|reason| PROBLEMS.contains(reason))?;
-    Some(EventNote::warning(reason.as_str(), condition.message.to_owned()))
+    Some(Event::warning(reason.as_str(), condition.message.to_owned()))
 }

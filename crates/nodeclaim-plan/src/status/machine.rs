@@ -10,7 +10,7 @@ use kaito_api::{Machine, MachineStatus};
 use plan::Plan;
 
 use crate::context::Ctx;
-use crate::status::conditions::Step;
+use crate::status::conditions::ConditionUpdate;
 use crate::status::events::{self, Told};
 use crate::status::{Facts, NodeFacts, Report};
 
@@ -19,7 +19,7 @@ pub(crate) fn conclude(
     ctx: &Ctx<'_>,
     machine: &Machine,
     report: Report<'_>,
-    holding: Option<Step>,
+    holding: Option<ConditionUpdate>,
     plan: &mut Plan<CloudCall>,
 ) {
     let before = machine.status.as_ref();
@@ -32,7 +32,7 @@ pub(crate) fn conclude(
     let ready = holding.unwrap_or_else(|| ready(&report.steps));
     let steps = ClaimConditionType::STEPS.into_iter().zip(report.steps);
     let all = steps.chain([(ClaimConditionType::Ready, ready)]);
-    let condition = |(kind, step): (_, Step)| {
+    let condition = |(kind, step): (_, ConditionUpdate)| {
         machine_condition(old, ctx.now, kind, step.status, step.reason, &step.message)
     };
     status.conditions = all.map(condition).collect();
@@ -56,12 +56,12 @@ fn of_facts(facts: Facts) -> MachineStatus {
 }
 
 /// `Ready`, from the steps.
-fn ready(steps: &[Step; 3]) -> Step {
+fn ready(steps: &[ConditionUpdate; 3]) -> ConditionUpdate {
     let of = |status: Status| steps.iter().find(|step| step.status == status);
     of(Status::False)
         .or_else(|| of(Status::Unknown))
         .cloned()
-        .unwrap_or_else(Step::done)
+        .unwrap_or_else(ConditionUpdate::done)
 }
 
 fn told(all: &[MachineCondition]) -> Vec<Told<'_>> {

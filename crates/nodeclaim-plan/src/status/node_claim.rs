@@ -13,7 +13,7 @@ use plan::Plan;
 
 use crate::context::Ctx;
 use crate::ownership::View;
-use crate::status::conditions::Step;
+use crate::status::conditions::ConditionUpdate;
 use crate::status::events::{self, Told};
 use crate::status::{Facts, NodeFacts, Report};
 
@@ -40,7 +40,7 @@ pub(crate) fn conclude(
     ctx: &Ctx<'_>,
     claim: &NodeClaim,
     report: &Report<'_>,
-    holding: Option<&Step>,
+    holding: Option<&ConditionUpdate>,
     plan: &mut Plan<CloudCall>,
 ) {
     let before = claim.status.as_ref();
@@ -102,7 +102,7 @@ fn condition(ctx: &Ctx<'_>, old: &[NodeClaimCondition], verdict: &Verdict) -> No
     )
 }
 
-fn verdict(type_: &'static str, step: &Step) -> Verdict {
+fn verdict(type_: &'static str, step: &ConditionUpdate) -> Verdict {
     if step.status == Status::True {
         return Verdict {
             type_,
@@ -143,7 +143,7 @@ fn ready(steps: &[Verdict]) -> Verdict {
 }
 
 /// What is done of a claim's end, and what is waited for. Only a registered Node is drained.
-fn leaving(registered: bool, step: &Step) -> Vec<Verdict> {
+fn leaving(registered: bool, step: &ConditionUpdate) -> Vec<Verdict> {
     let stages = [DRAINED, VOLUMES_DETACHED, INSTANCE_TERMINATING];
     let stage = match step.reason {
         Some(ClaimReason::Draining) => DRAINED,

@@ -16,7 +16,7 @@ const NOT_LAUNCHED: &str = "Unknown:MachineNotLaunched Unknown:MachineNotLaunche
 #[track_caller]
 fn check(case: &Case, expected_deeds: &str, launched: &str) {
     let plan = case.plan();
-    assert_eq!(deeds(&plan), expected_deeds, "{:?}", plan.because);
+    assert_eq!(deeds(&plan), expected_deeds, "{:?}", plan.reasons);
     assert_eq!(conditions(&plan), format!("{launched} {NOT_LAUNCHED} {launched}"));
 }
 
@@ -160,10 +160,10 @@ fn a_lasting_refusal_outlives_a_restart_but_not_a_changed_machine() {
         .last(outcome(CallKind::Create, t(0), Some(refusal)))
         .stored();
     assert_eq!(deeds(&case.plan()), "", "recorded, and quiet");
-    assert!(case.plan().is_quiet());
+    assert!(case.plan().is_noop());
     let mut restarted = case.clone();
     restarted.observed.last_call = None;
-    assert!(restarted.plan().is_quiet());
+    assert!(restarted.plan().is_noop());
     assert_eq!(requeue(&restarted.plan()), Some(21600));
     for case in [case, restarted] {
         let changed = case.machine(|machine| machine.metadata.generation = Some(2));
@@ -180,7 +180,7 @@ fn the_operation_is_noted_once() {
     let stored = case.stored();
     let annotations = stored.observed.claim.metadata().annotations.clone().unwrap();
     assert_eq!(annotations["kaito.sh/operation-url"], "https://op/1");
-    assert!(stored.plan().is_quiet());
+    assert!(stored.plan().is_noop());
 }
 
 #[test]
@@ -232,14 +232,14 @@ fn a_ready_machine_is_left_alone() {
         .node(node())
         .stored();
     let plan = case.clone().at(t(86400)).plan();
-    assert!(plan.is_quiet() && plan.events.is_empty(), "{plan:?}");
+    assert!(plan.is_noop() && plan.events.is_empty(), "{plan:?}");
     assert_eq!(plan.requeue, None);
     // A restart, or a cloud that does not answer, changes nothing.
     let mut restarted = case;
     restarted.observed.pool = PoolLookup::Unknown;
-    assert!(restarted.plan().is_quiet());
+    assert!(restarted.plan().is_noop());
     restarted.observed.nodes.clear();
-    assert!(restarted.plan().is_quiet());
+    assert!(restarted.plan().is_noop());
 }
 
 #[test]

@@ -51,7 +51,7 @@ fn only_claims_of_our_class_are_ours() {
     );
     let mut case = absent();
     case.observed.claim = theirs;
-    assert!(case.plan().is_quiet());
+    assert!(case.plan().is_noop());
     // Made by hand: of our class, and of no Workspace.
     let bare = edited("/metadata/labels", json!({}));
     assert!(is_managed(&bare));

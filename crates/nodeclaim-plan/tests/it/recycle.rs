@@ -124,7 +124,7 @@ fn a_node_that_does_not_join_costs_the_pool() {
     );
     let waiting = case.stored();
     assert_eq!(requeue(&waiting.clone().at(t(600)).plan()), Some(300));
-    assert!(waiting.clone().at(t(600)).plan().is_quiet());
+    assert!(waiting.clone().at(t(600)).plan().is_noop());
     let late = waiting.at(t(900));
     assert_eq!(deeds(&late.plan()), format!("{PATCH}, cloud delete e1"));
     assert!(
@@ -136,7 +136,7 @@ fn a_node_that_does_not_join_costs_the_pool() {
         case.observed.pool = Case::found(pool(ProvisioningState::Deleting)).observed.pool;
         case
     };
-    assert!(deleting.plan().is_quiet());
+    assert!(deleting.plan().is_noop());
 }
 
 #[test]

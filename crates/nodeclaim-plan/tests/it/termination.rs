@@ -39,7 +39,7 @@ fn like(name: &str, body: Value) -> Pod {
 #[track_caller]
 fn check(case: &Case, expect: &str) {
     let plan = case.plan();
-    assert_eq!(deeds(&plan), expect, "{:?}", plan.because);
+    assert_eq!(deeds(&plan), expect, "{:?}", plan.reasons);
     assert_eq!(plan.finalizer, Finalizer::Leave);
 }
 

@@ -109,7 +109,7 @@ impl World {
         let plan = nodeclaim_plan::plan(self.now, &observed, &self.settings);
         self.log.push(format!(
             "{} {:?} {:?} {:?}",
-            self.now, fault, plan.because, plan.cloud
+            self.now, fault, plan.reasons, plan.cloud
         ));
         assert_eq!(plan_check::check(&plan), [], "{:#?}", self.log);
         self.execute(&plan, fault);

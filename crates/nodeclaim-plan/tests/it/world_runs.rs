@@ -107,7 +107,7 @@ fn until(world: &mut World, what: &str, done: impl Fn(&World) -> bool) {
 fn check_quiet(world: &mut World) {
     for _ in 0..20 {
         let plan = world.pass(Fault::Nothing);
-        assert!(plan.is_quiet() && plan.events.is_empty(), "{plan:#?}");
+        assert!(plan.is_noop() && plan.events.is_empty(), "{plan:#?}");
     }
 }
 

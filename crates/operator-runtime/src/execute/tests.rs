@@ -1,7 +1,7 @@
 //! What goes over the wire for a plan, and what the answers mean.
 
 use kaito_api::{Machine, MachineSpec};
-use plan::{EventNote, Kind, NoCloud, ObjectRef, Write};
+use plan::{Event, Kind, NoCloud, ObjectRef, Write};
 use serde_json::json;
 use telemetry::Metrics;
 
@@ -16,7 +16,7 @@ async fn everything_happens_in_the_plans_order() {
         finalizer: Finalizer::Release(FINALIZER),
         writes: vec![config_map(), delete(), patch(), evict("p")],
         status: Some(json!({ "conditions": [] })),
-        events: vec![EventNote::normal("Deleted", "gone")],
+        events: vec![Event::normal("Deleted", "gone")],
         ..Plan::default()
     };
     let ran = run(&[FINALIZER], plan, (1..8).map(written).collect()).await;
@@ -252,7 +252,7 @@ async fn the_first_failure_ends_the_pass_and_what_was_written_is_known() {
     let plan = Plan {
         writes: vec![config_map(), config_map(), config_map()],
         status: Some(json!({})),
-        events: vec![EventNote::warning("No", "no")],
+        events: vec![Event::warning("No", "no")],
         ..Plan::default()
     };
     let ran = run(&[], plan, vec![written(1), refusal(503)]).await;
@@ -267,7 +267,7 @@ async fn the_first_failure_ends_the_pass_and_what_was_written_is_known() {
 #[tokio::test]
 async fn an_event_that_is_refused_fails_nothing() {
     let plan = Plan {
-        events: vec![EventNote::normal("Fine", "fine")],
+        events: vec![Event::normal("Fine", "fine")],
         ..Plan::default()
     };
     let ran = run(&[], plan, vec![refusal(403)]).await;

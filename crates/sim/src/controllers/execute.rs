@@ -185,11 +185,7 @@ fn code(error: &ApiError) -> u16 {
 /// A plan in one line: why, and what it does.
 #[must_use]
 pub fn told<C: std::fmt::Debug>(plan: &Plan<C>) -> String {
-    let mut words: Vec<String> = plan
-        .because
-        .iter()
-        .map(|because| because.code.to_owned())
-        .collect();
+    let mut words: Vec<String> = plan.reasons.iter().map(|reason| reason.code.to_owned()).collect();
     if plan.status.is_some() {
         words.push(state(plan.status.as_ref()));
     }

@@ -115,7 +115,7 @@ impl World {
             return Ok(());
         };
         let plan = nodeclaim_plan::node::orphan::plan_node(now, &node, exists, &pool);
-        if plan.is_quiet() && plan.requeue.is_none() {
+        if plan.is_noop() && plan.requeue.is_none() {
             return Ok(());
         }
         let verdict = checks::common(&plan);

@@ -254,8 +254,8 @@ pub(crate) fn state(plan: &Plan) -> String {
 #[track_caller]
 pub(crate) fn check(case: &Case, kind: &str, starts: &str, does: &[&str]) {
     let plan = case.plan();
-    assert_eq!(plan_check::check(&plan), vec![], "{:?}", plan.because);
+    assert_eq!(plan_check::check(&plan), vec![], "{:?}", plan.reasons);
     let says = condition(&plan, kind);
     assert!(says.starts_with(starts), "{kind} is {says}");
-    assert_eq!(deeds(&plan), does, "{:?}", plan.because);
+    assert_eq!(deeds(&plan), does, "{:?}", plan.reasons);
 }

@@ -48,7 +48,7 @@ fn a_machine_that_is_draining_holds_the_workspace_and_is_named() {
     let plan = case.plan();
     assert_eq!(deeds(&plan), [""; 0]);
     assert!(condition(&plan, "WorkspaceDeleting").contains("(Draining: Pod default/w-0 is held"));
-    assert!(case.stored().plan().is_quiet());
+    assert!(case.stored().plan().is_noop());
 }
 
 #[test]
@@ -58,7 +58,7 @@ fn nothing_holds_a_workspace_that_has_nothing() {
     let unclaimed = Case::serving("phi-4")
         .edit(|w| w.metadata.finalizers = None)
         .deleted();
-    assert!(unclaimed.plan().is_quiet());
+    assert!(unclaimed.plan().is_noop());
 }
 
 #[test]

@@ -27,7 +27,7 @@ fn a_workspace_asks_for_nodes_by_the_kind_that_is_configured() {
         let told = &plan.events[0];
         assert_eq!(told.reason, format!("{}Created", kind.as_str()));
         assert!(
-            told.note
+            told.message
                 .starts_with(&format!("Asked for a node by {} {}.", kind.as_str(), slot(0)))
         );
     }

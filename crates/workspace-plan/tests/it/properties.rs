@@ -184,7 +184,7 @@ proptest! {
                 prop_assert!(!live && claimed);
                 prop_assert!(!case.observed.claims.iter().any(is_own));
             }
-            Finalizer::Leave => prop_assert!(claimed || plan.is_quiet()),
+            Finalizer::Leave => prop_assert!(claimed || plan.is_noop()),
         }
         if !live {
             prop_assert!(!plan.writes.iter().any(|write| matches!(write, Write::Apply(_))));

@@ -60,7 +60,7 @@ fn a_life_from_claim_to_answer() {
     ] {
         assert!(condition(&plan, kind).starts_with("True/"), "{kind}");
     }
-    assert!(answering.stored().plan().is_quiet());
+    assert!(answering.stored().plan().is_noop());
 }
 
 #[test]
@@ -72,7 +72,7 @@ fn the_sum_is_told_before_anything_is_paid_for() {
         "{}",
         condition(&plan, "NodesReady")
     );
-    assert!(plan.events[0].note.contains(sum), "{}", plan.events[0].note);
+    assert!(plan.events[0].message.contains(sum), "{}", plan.events[0].message);
 }
 
 #[test]

@@ -30,7 +30,7 @@ fn the_job_is_made_when_its_node_is_there() {
         deeds(&there.plan()),
         ["apply Machine", "apply ConfigMap", "apply Service", "apply Job"]
     );
-    assert!(there.stored().plan().is_quiet());
+    assert!(there.stored().plan().is_noop());
 }
 
 #[test]
@@ -136,7 +136,7 @@ fn what_was_pushed_is_told_by_digest() {
 /// Name of the image, without registry and tag, in which the Job tunes; else why nothing does.
 fn tuner(case: &Case) -> String {
     let plan = case.plan();
-    assert_eq!(plan_check::check(&plan), vec![], "{:?}", plan.because);
+    assert_eq!(plan_check::check(&plan), vec![], "{:?}", plan.reasons);
     let job = plan.writes.iter().find_map(|write| match write {
         plan::Write::Apply(manifest) if manifest.kind() == plan::Kind::Job => Some(manifest.to_value()),
         _ => None,
