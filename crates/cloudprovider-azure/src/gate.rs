@@ -110,7 +110,7 @@ impl Gate {
     /// The right to ask now.
     ///
     /// # Errors
-    /// `LocalRateLimit` (class `Throttled`) or `LocalWriteGate` (class `Busy`).
+    /// `LocalRateLimit` (class `Throttled`) or `LocalWriteGate` (class `LocallyLimited`).
     pub(crate) fn enter<'a>(&'a self, ask: Ask<'a>) -> Result<Permit<'a>, ProviderError> {
         let Some(limits) = &self.limits else {
             return Ok(Permit {
@@ -231,7 +231,7 @@ fn spent(wait: Duration) -> ProviderError {
 
 fn full(wait: Duration) -> ProviderError {
     refusal(
-        ErrorClass::Busy,
+        ErrorClass::LocallyLimited,
         "LocalWriteGate",
         "enough agent pools are being changed at once",
         wait,
@@ -239,13 +239,8 @@ fn full(wait: Duration) -> ProviderError {
 }
 
 fn refusal(class: ErrorClass, code: &str, message: &str, wait: Duration) -> ProviderError {
-    ProviderError {
-        class,
-        code: code.to_owned(),
-        message: message.to_owned(),
-        retry_after: Some(SignedDuration::try_from(wait).unwrap_or(SignedDuration::MAX)),
-        request_id: None,
-    }
+    let wait = SignedDuration::try_from(wait).unwrap_or(SignedDuration::MAX);
+    ProviderError::new(class, code, message).with_retry_after(Some(wait))
 }
 
 #[cfg(test)]

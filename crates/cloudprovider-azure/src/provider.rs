@@ -86,10 +86,6 @@ impl AzureProvider {
 
 #[async_trait]
 impl CloudProvider for AzureProvider {
-    fn name(&self) -> &'static str {
-        "azure"
-    }
-
     async fn list(&self) -> Result<Vec<AgentPool>, ProviderError> {
         let permit = self.gate.enter(Ask::List)?;
         let result = self

@@ -19,6 +19,26 @@ pub struct ProviderError {
     pub request_id: Option<String>,
 }
 
+impl ProviderError {
+    /// An error without request id and waiting time.
+    #[must_use]
+    pub fn new(class: ErrorClass, code: impl Into<String>, message: impl Into<String>) -> Self {
+        Self {
+            class,
+            code: code.into(),
+            message: message.into(),
+            retry_after: None,
+            request_id: None,
+        }
+    }
+
+    /// The same error, with the time that the cloud asks us to wait.
+    #[must_use]
+    pub fn with_retry_after(self, retry_after: Option<SignedDuration>) -> Self {
+        Self { retry_after, ..self }
+    }
+}
+
 /// What an error means for us.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum ErrorClass {
@@ -32,8 +52,10 @@ pub enum ErrorClass {
     Capacity,
     /// Another operation holds the cluster or the pool.
     Busy,
-    /// Too many requests.
+    /// Too many requests, by the cloud's count or by ours.
     Throttled,
+    /// Not sent: our own limit on concurrent writes holds it back. Says nothing about the cloud.
+    LocallyLimited,
     /// Our identity is refused.
     Unauthorized,
     /// The cluster or its group is not there; says nothing about a pool.
@@ -57,6 +79,7 @@ impl ErrorClass {
             Self::Capacity => "capacity",
             Self::Busy => "busy",
             Self::Throttled => "throttled",
+            Self::LocallyLimited => "locally_limited",
             Self::Unauthorized => "unauthorized",
             Self::ClusterNotFound => "cluster_not_found",
             Self::Invalid => "invalid",

@@ -8,9 +8,11 @@ pub mod error;
 pub mod pool;
 pub mod provider;
 pub mod snapshot;
+pub mod tracker;
 
 pub use call::{CallKind, CallOutcome, CloudCall};
 pub use error::{ErrorClass, ProviderError};
 pub use pool::{AgentPool, AgentPoolSpec, Ownership, ProvisioningState};
 pub use provider::{Accepted, CloudProvider, OperationStatus};
 pub use snapshot::{PoolLookup, Snapshot};
+pub use tracker::{InstanceFacts, InstanceTracker, Recorded};

@@ -8,9 +8,6 @@ use crate::pool::{AgentPool, AgentPoolSpec};
 /// A cloud that makes agent pools. Calls are short: none waits for a long-running operation.
 #[async_trait]
 pub trait CloudProvider: Send + Sync + std::fmt::Debug {
-    /// One word for logs and metric labels, such as `azure`.
-    fn name(&self) -> &'static str;
-
     /// Every pool of the cluster, all pages; an error when any page failed.
     async fn list(&self) -> Result<Vec<AgentPool>, ProviderError>;
 

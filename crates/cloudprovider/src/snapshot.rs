@@ -47,12 +47,12 @@ const KEPT: usize = 4;
 impl Snapshot {
     /// A complete listing that started at `started`. Returns the names of pools that appeared, changed or
     /// vanished, sorted.
-    pub fn listed(&mut self, started: Timestamp, pools: Vec<AgentPool>) -> Vec<String> {
+    pub fn record_list(&mut self, started: Timestamp, pools: Vec<AgentPool>) -> Vec<String> {
         let mut touched = Vec::new();
         let names: std::collections::BTreeSet<String> = pools.iter().map(|p| p.name.clone()).collect();
         for pool in pools {
             let name = pool.name.clone();
-            if self.seen(started, pool) {
+            if self.record_found(started, pool) {
                 touched.push(name);
             }
         }
@@ -63,7 +63,7 @@ impl Snapshot {
             .map(|(n, _)| n.clone())
             .collect();
         for name in missing {
-            if self.missed(started, &name) {
+            if self.record_absent(started, &name) {
                 touched.push(name);
             }
         }
@@ -74,7 +74,7 @@ impl Snapshot {
     }
 
     /// A pool that a read which started at `started`, or the answer to a write, showed. True when this is news.
-    pub fn seen(&mut self, started: Timestamp, pool: AgentPool) -> bool {
+    pub fn record_found(&mut self, started: Timestamp, pool: AgentPool) -> bool {
         match self.pools.get_mut(&pool.name) {
             Some(record) if record.at > started => false,
             Some(record) => {
@@ -99,7 +99,7 @@ impl Snapshot {
     }
 
     /// A read that started at `started` showed that the pool is not there. True when this is news.
-    pub fn missed(&mut self, started: Timestamp, name: &str) -> bool {
+    pub fn record_absent(&mut self, started: Timestamp, name: &str) -> bool {
         let record = self.pools.entry(name.to_owned()).or_insert_with(|| Record {
             pool: None,
             at: started,
@@ -115,7 +115,7 @@ impl Snapshot {
 
     /// A request to make this pool ended at `at` without telling what became of it: the connection broke, or
     /// the answer showed no pool. What was read before `at` then says nothing about its absence.
-    pub fn doubted(&mut self, at: Timestamp, name: &str) {
+    pub fn invalidate(&mut self, at: Timestamp, name: &str) {
         let record = self.pools.entry(name.to_owned()).or_insert_with(|| Record {
             pool: None,
             at,
@@ -164,12 +164,6 @@ impl Snapshot {
             .filter_map(|r| r.pool.as_ref())
     }
 
-    /// Start of the newest complete listing.
-    #[must_use]
-    pub fn listed_at(&self) -> Option<Timestamp> {
-        self.listings.last().copied()
-    }
-
     fn forget_long_gone(&mut self) {
         self.pools.retain(|_, record| record.missed.len() < KEPT);
     }
@@ -209,60 +203,60 @@ mod tests {
     fn an_unknown_pool_is_absent_once_a_later_listing_is_complete() {
         let mut snapshot = Snapshot::default();
         assert_eq!(snapshot.lookup("a", at(0)), PoolLookup::Unknown);
-        snapshot.listed(at(5), vec![]);
+        snapshot.record_list(at(5), vec![]);
         assert_eq!(snapshot.lookup("a", at(0)), PoolLookup::Absent { reads: 1 });
         assert_eq!(snapshot.lookup("a", at(5)), PoolLookup::Unknown);
-        snapshot.listed(at(6), vec![]);
+        snapshot.record_list(at(6), vec![]);
         assert_eq!(snapshot.lookup("a", at(0)), PoolLookup::Absent { reads: 2 });
     }
 
     #[test]
     fn one_lagging_listing_does_not_hide_what_a_write_showed() {
         let mut snapshot = Snapshot::default();
-        snapshot.seen(at(10), pool("a"));
-        snapshot.listed(at(11), vec![]);
+        snapshot.record_found(at(10), pool("a"));
+        snapshot.record_list(at(11), vec![]);
         assert!(matches!(snapshot.lookup("a", at(0)), PoolLookup::Found(_)));
-        snapshot.listed(at(12), vec![pool("a")]);
-        snapshot.listed(at(13), vec![]);
+        snapshot.record_list(at(12), vec![pool("a")]);
+        snapshot.record_list(at(13), vec![]);
         assert!(matches!(snapshot.lookup("a", at(0)), PoolLookup::Found(_)));
-        snapshot.missed(at(14), "a");
+        snapshot.record_absent(at(14), "a");
         assert_eq!(snapshot.lookup("a", at(0)), PoolLookup::Absent { reads: 2 });
     }
 
     #[test]
     fn a_read_that_started_earlier_says_nothing() {
         let mut snapshot = Snapshot::default();
-        snapshot.seen(at(10), pool("a"));
-        snapshot.listed(at(9), vec![]);
-        assert!(!snapshot.missed(at(9), "a"));
+        snapshot.record_found(at(10), pool("a"));
+        snapshot.record_list(at(9), vec![]);
+        assert!(!snapshot.record_absent(at(9), "a"));
         assert!(matches!(snapshot.lookup("a", at(0)), PoolLookup::Found(_)));
     }
 
     #[test]
     fn a_pool_that_comes_back_is_found_at_once() {
         let mut snapshot = Snapshot::default();
-        snapshot.missed(at(1), "a");
-        snapshot.missed(at(2), "a");
-        assert!(snapshot.seen(at(3), pool("a")));
+        snapshot.record_absent(at(1), "a");
+        snapshot.record_absent(at(2), "a");
+        assert!(snapshot.record_found(at(3), pool("a")));
         assert!(matches!(snapshot.lookup("a", at(0)), PoolLookup::Found(_)));
     }
 
     #[test]
     fn a_request_of_unknown_outcome_makes_earlier_misses_worthless() {
         let mut snapshot = Snapshot::default();
-        snapshot.listed(at(1), vec![]);
-        snapshot.listed(at(2), vec![]);
+        snapshot.record_list(at(1), vec![]);
+        snapshot.record_list(at(2), vec![]);
         assert_eq!(snapshot.lookup("a", at(0)), PoolLookup::Absent { reads: 2 });
-        snapshot.doubted(at(3), "a");
+        snapshot.invalidate(at(3), "a");
         assert_eq!(snapshot.lookup("a", at(0)), PoolLookup::Unknown);
-        snapshot.listed(at(4), vec![]);
+        snapshot.record_list(at(4), vec![]);
         assert_eq!(snapshot.lookup("a", at(0)), PoolLookup::Absent { reads: 1 });
-        snapshot.missed(at(5), "a");
+        snapshot.record_absent(at(5), "a");
         assert_eq!(snapshot.lookup("a", at(0)), PoolLookup::Absent { reads: 2 });
-        snapshot.doubted(at(6), "a");
+        snapshot.invalidate(at(6), "a");
         assert_eq!(snapshot.lookup("a", at(0)), PoolLookup::Unknown);
-        snapshot.seen(at(7), pool("a"));
-        snapshot.doubted(at(8), "a");
+        snapshot.record_found(at(7), pool("a"));
+        snapshot.invalidate(at(8), "a");
         assert!(matches!(snapshot.lookup("a", at(0)), PoolLookup::Found(_)));
     }
 
@@ -270,10 +264,10 @@ mod tests {
     fn memory_does_not_grow_with_pools_that_are_gone() {
         let mut snapshot = Snapshot::default();
         for i in 0..100 {
-            snapshot.seen(at(0), pool(&format!("p{i}")));
+            snapshot.record_found(at(0), pool(&format!("p{i}")));
         }
         for second in 1..10 {
-            snapshot.listed(at(second), vec![]);
+            snapshot.record_list(at(second), vec![]);
         }
         assert_eq!(snapshot.pools.len(), 0);
         assert_eq!(snapshot.lookup("p1", at(0)), PoolLookup::Absent { reads: 4 });

@@ -145,20 +145,13 @@ impl Lister {
     async fn collect(&self) {
         let (pools, first_seen) = self.pools.all();
         let claims = self.claims.all();
-        for call in garbage::collect(
-            Timestamp::now(),
-            &pools,
-            &claims,
-            &first_seen,
-            &self.settings,
-            true,
-        ) {
+        for call in garbage::collect(Timestamp::now(), &pools, &claims, &first_seen, &self.settings) {
             if self.is_claimed(&call).await {
                 continue;
             }
             tracing::warn!(pool = call.pool(), "nobody claims this agent pool: deleting it");
             match self.pools.carry_out(&call).await {
-                Ok(()) => self.metrics.collected.inc([]),
+                Ok(_) => self.metrics.collected.inc([]),
                 Err(error) => tracing::warn!(pool = call.pool(), %error, "the cloud refused"),
             }
         }

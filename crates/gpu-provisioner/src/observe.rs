@@ -12,7 +12,7 @@ use nodeclaim_plan::Observed;
 use operator_runtime::Index;
 
 use crate::claims::Claims;
-use crate::pools::{PoolView, Pools};
+use crate::pools::Pools;
 
 /// Stores of everything a decision about a claim looks at.
 #[derive(Clone, Debug)]
@@ -45,20 +45,15 @@ impl Stores {
             (Vec::new(), Vec::new())
         };
         let yields = self.claims.yields(&claim);
-        // What is remembered under the name is the other claim's.
-        let view = if yields {
-            PoolView {
-                pool: pools.lookup(name),
-                last_call: None,
-                failure: None,
-            }
+        let facts = if yields {
+            pools.view_of_other(name)
         } else {
             pools.view(name, claim.uid(), now)
         };
         Observed {
-            pool: view.pool,
-            last_call: view.last_call,
-            failure: view.failure,
+            pool: facts.lookup,
+            last_call: facts.last_call,
+            failure: facts.failure,
             nodes,
             pods,
             attachments,

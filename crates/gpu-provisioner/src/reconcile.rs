@@ -71,7 +71,7 @@ impl<K: ClaimObject> Reconciler for ClaimsOf<K> {
             let claim = object.meta().name.as_deref().unwrap_or_default();
             tracing::warn!(claim, call = call.kind().label(), class = error.class.label(), %error, "the cloud refused");
         }
-        Ok(Some(result.map_or_else(|error| pause_after(&error), |()| SOON)))
+        Ok(pause(&result))
     }
 
     fn gone(&self, key: &Key) {
@@ -82,11 +82,15 @@ impl<K: ClaimObject> Reconciler for ClaimsOf<K> {
     }
 }
 
-fn pause_after(error: &ProviderError) -> Duration {
-    error
-        .retry_after
-        .and_then(|after| Duration::try_from(after).ok())
-        .map_or(LATER, |after| after.max(SOON))
+/// Time until the result of a call is looked at; `None` if it changes nothing, so that the plan's own wait counts.
+fn pause(result: &Result<bool, ProviderError>) -> Option<Duration> {
+    match result {
+        Ok(news) => news.then_some(SOON),
+        Err(error) => {
+            let asked = error.retry_after.and_then(|after| Duration::try_from(after).ok());
+            Some(asked.map_or(LATER, |after| after.max(SOON)))
+        }
+    }
 }
 
 /// Nodes whose claim is gone: nobody else removes our finalizer from them.
@@ -132,6 +136,6 @@ impl Reconciler for OrphanNodes {
 
     async fn call(&self, _: &Node, call: CloudCall) -> Result<Option<Duration>, Error> {
         let result = self.pools.carry_out(&call).await;
-        Ok(Some(result.map_or_else(|error| pause_after(&error), |()| SOON)))
+        Ok(pause(&result))
     }
 }

@@ -86,13 +86,8 @@ mod tests {
     #[test]
     fn what_the_cloud_asks_for_is_heeded() {
         let at = Timestamp::UNIX_EPOCH;
-        let error = cloudprovider::ProviderError {
-            class: ErrorClass::Throttled,
-            code: "TooManyRequests".into(),
-            message: String::new(),
-            retry_after: Some(SignedDuration::from_secs(90)),
-            request_id: None,
-        };
+        let error = cloudprovider::ProviderError::new(ErrorClass::Throttled, "TooManyRequests", "")
+            .with_retry_after(Some(SignedDuration::from_secs(90)));
         let call = CallOutcome {
             at,
             kind: CallKind::Create,

@@ -28,11 +28,7 @@ pub fn collect(
     claims: &[Claim],
     first_seen: &BTreeMap<String, Timestamp>,
     settings: &Settings,
-    complete_listing: bool,
 ) -> Vec<CloudCall> {
-    if !complete_listing {
-        return Vec::new();
-    }
     let claims: BTreeSet<&str> = claims.iter().map(Claim::uid).collect();
     let seen_long = |pool: &AgentPool| {
         first_seen

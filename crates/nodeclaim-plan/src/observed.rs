@@ -13,7 +13,7 @@ pub struct Observed {
     /// The claim.
     pub claim: Claim,
     /// The agent pool of the claim's name, by reads that started after the claim was first seen. After a
-    /// Create of unknown outcome the snapshot must have been told so ([`cloudprovider::Snapshot::doubted`]).
+    /// Create of unknown outcome the earlier reads do not count; [`cloudprovider::InstanceTracker`] sees to that.
     pub pool: PoolLookup,
     /// Nodes of that pool (label `agentpool` or `kubernetes.azure.com/agentpool`) and Nodes that carry the
     /// claim's provider id, each once, in any order.

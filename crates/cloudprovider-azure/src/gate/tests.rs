@@ -23,13 +23,7 @@ fn code(result: Result<Permit<'_>, ProviderError>) -> String {
 }
 
 fn busy(class: ErrorClass) -> ProviderError {
-    ProviderError {
-        class,
-        code: "x".into(),
-        message: "x".into(),
-        retry_after: None,
-        request_id: None,
-    }
+    ProviderError::new(class, "x", "x")
 }
 
 #[test]
@@ -68,7 +62,7 @@ fn writes_at_once_are_limited_and_given_up_permits_come_back() {
     let refused = gate.enter(Ask::Put("c")).unwrap_err();
     assert_eq!(
         (refused.class, refused.code.as_str()),
-        (ErrorClass::Busy, "LocalWriteGate")
+        (ErrorClass::LocallyLimited, "LocalWriteGate")
     );
     assert_eq!(refused.retry_after, Some(SignedDuration::from_secs(7)));
     let third = gate.enter(Ask::Delete).unwrap();
@@ -83,10 +77,7 @@ fn writes_at_once_are_limited_and_given_up_permits_come_back() {
 #[test]
 fn azures_throttling_closes_the_same_budget_here() {
     let gate = Gate::new(Some(limits()));
-    let error = ProviderError {
-        retry_after: Some(SignedDuration::from_secs(50)),
-        ..busy(ErrorClass::Throttled)
-    };
+    let error = busy(ErrorClass::Throttled).with_retry_after(Some(SignedDuration::from_secs(50)));
     gate.enter(Ask::Put("a")).unwrap().report(Some(&error));
     assert!(gate.enter(Ask::Put("a")).unwrap_err().retry_after.unwrap() > SignedDuration::from_secs(40));
     gate.enter(Ask::Put("b")).unwrap().report(None);

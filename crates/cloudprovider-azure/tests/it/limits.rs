@@ -80,6 +80,9 @@ async fn writes_at_once_are_limited() {
     };
     let (first, second) = tokio::join!(first, second);
     assert!(first.is_ok());
-    assert_eq!(brief(&second.unwrap_err()), (ErrorClass::Busy, "LocalWriteGate"));
+    assert_eq!(
+        brief(&second.unwrap_err()),
+        (ErrorClass::LocallyLimited, "LocalWriteGate")
+    );
     assert!(provider.create(&spec_b).await.is_ok());
 }

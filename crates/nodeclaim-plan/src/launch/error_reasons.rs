@@ -63,7 +63,7 @@ fn reason(class: ErrorClass, origin: Origin) -> ClaimReason {
         (ErrorClass::ClusterNotFound, _) => ClaimReason::ClusterNotFound,
         (ErrorClass::Invalid, _) => ClaimReason::InvalidRequest,
         (_, Origin::Pool) => ClaimReason::AgentPoolFailed,
-        (ErrorClass::Busy, Origin::Refusal(_)) => ClaimReason::WaitingForCluster,
+        (ErrorClass::Busy | ErrorClass::LocallyLimited, Origin::Refusal(_)) => ClaimReason::WaitingForCluster,
         (ErrorClass::Throttled, Origin::Refusal(_)) => ClaimReason::Throttled,
         (ErrorClass::Precondition, Origin::Refusal(_)) => ClaimReason::AwaitingCloud,
         (ErrorClass::Transient, Origin::Refusal(n)) if n < TRANSIENT_TOLERATED => ClaimReason::AwaitingCloud,

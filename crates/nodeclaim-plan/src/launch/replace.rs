@@ -138,7 +138,7 @@ fn operation_url(ctx: &Ctx<'_>) -> Option<String> {
 fn is_lasting(error: &ProviderError) -> bool {
     !matches!(
         error.class,
-        ErrorClass::Busy | ErrorClass::Throttled | ErrorClass::Transient
+        ErrorClass::Busy | ErrorClass::LocallyLimited | ErrorClass::Throttled | ErrorClass::Transient
     )
 }
 
@@ -152,12 +152,5 @@ fn unexplained(pool: &AgentPool) -> ProviderError {
 }
 
 fn own_error(code: &str, message: String) -> ProviderError {
-    let class = ErrorClass::Transient;
-    ProviderError {
-        class,
-        code: code.to_owned(),
-        message,
-        retry_after: None,
-        request_id: None,
-    }
+    ProviderError::new(ErrorClass::Transient, code, message)
 }

@@ -18,7 +18,7 @@ fn ours() -> AgentPool {
 }
 
 #[track_caller]
-fn check(pool: AgentPool, uid: &str, seen: i64, complete: bool, expect: usize) {
+fn check(pool: AgentPool, uid: &str, seen: i64, expect: usize) {
     let settings = Settings {
         cluster_id: "c1".into(),
         ..Settings::default()
@@ -26,24 +26,16 @@ fn check(pool: AgentPool, uid: &str, seen: i64, complete: bool, expect: usize) {
     let mut machine = machine();
     machine.metadata.uid = Some(uid.into());
     let first_seen = BTreeMap::from([(pool.name.clone(), t(-seen))]);
-    let calls = collect(
-        t(0),
-        &[Arc::new(pool)],
-        &[machine.into()],
-        &first_seen,
-        &settings,
-        complete,
-    );
+    let calls = collect(t(0), &[Arc::new(pool)], &[machine.into()], &first_seen, &settings);
     assert_eq!(calls.len(), expect, "{calls:?}");
 }
 
 #[test]
 fn only_our_own_orphans_are_collected() {
-    check(ours(), "another", 120, true, 1);
-    check(ours(), crate::fixtures::UID, 120, true, 0);
-    check(ours(), "another", 119, true, 0);
-    check(ours(), "another", 120, false, 0);
-    check(pool(ProvisioningState::Succeeded), "another", 120, true, 0);
+    check(ours(), "another", 120, 1);
+    check(ours(), crate::fixtures::UID, 120, 0);
+    check(ours(), "another", 119, 0);
+    check(pool(ProvisioningState::Succeeded), "another", 120, 0);
     check(
         AgentPool {
             mode: Some("System".into()),
@@ -51,7 +43,6 @@ fn only_our_own_orphans_are_collected() {
         },
         "another",
         120,
-        true,
         0,
     );
     check(
@@ -61,7 +52,6 @@ fn only_our_own_orphans_are_collected() {
         },
         "another",
         120,
-        true,
         0,
     );
     check(
@@ -71,23 +61,10 @@ fn only_our_own_orphans_are_collected() {
         },
         "another",
         120,
-        true,
         1,
     );
-    check(
-        foreign_pool(ProvisioningState::Succeeded),
-        "another",
-        120,
-        true,
-        0,
-    );
-    check(
-        upstream_pool(ProvisioningState::Succeeded),
-        "another",
-        120,
-        true,
-        0,
-    );
+    check(foreign_pool(ProvisioningState::Succeeded), "another", 120, 0);
+    check(upstream_pool(ProvisioningState::Succeeded), "another", 120, 0);
 }
 
 #[test]
@@ -104,9 +81,9 @@ fn a_pool_we_never_saw_before_stays_and_a_pass_deletes_few() {
             })
         })
         .collect();
-    assert_eq!(collect(t(0), &pools, &[], &BTreeMap::new(), &settings, true), []);
+    assert_eq!(collect(t(0), &pools, &[], &BTreeMap::new(), &settings), []);
     let first_seen = pools.iter().map(|pool| (pool.name.clone(), t(-600))).collect();
-    assert_eq!(collect(t(0), &pools, &[], &first_seen, &settings, true).len(), 5);
+    assert_eq!(collect(t(0), &pools, &[], &first_seen, &settings).len(), 5);
 }
 
 #[test]

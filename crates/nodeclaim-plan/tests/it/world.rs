@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use cloudprovider::pool::TAG_CLAIM_UID;
 use cloudprovider::{
-    AgentPool, CallKind, CallOutcome, CloudCall, ErrorClass, PoolLookup, ProviderError, Snapshot,
+    Accepted, AgentPool, CloudCall, ErrorClass, InstanceTracker, OperationStatus, ProviderError, Recorded,
 };
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
@@ -45,11 +45,8 @@ pub(crate) struct World {
     pub(crate) cluster: Cluster,
     pub(crate) claim: Option<Claim>,
     settings: Settings,
-    snapshot: Snapshot,
-    first_seen: Option<Timestamp>,
+    tracker: InstanceTracker,
     last_list: Vec<AgentPool>,
-    last_call: Option<CallOutcome>,
-    failure: Option<ProviderError>,
     pub(crate) log: Vec<String>,
 }
 
@@ -65,11 +62,8 @@ impl World {
             },
             claim: Some(of_kind(kind, &fresh.into())),
             settings: Settings::default(),
-            snapshot: Snapshot::default(),
-            first_seen: None,
+            tracker: InstanceTracker::default(),
             last_list: vec![],
-            last_call: None,
-            failure: None,
             log: vec![],
         }
     }
@@ -93,19 +87,15 @@ impl World {
         }
         self.cluster.age(self.now);
         if fault == Fault::Crash {
-            self.snapshot = Snapshot::default();
-            self.first_seen = None;
-            self.last_call = None;
-            self.failure = None;
+            self.tracker = InstanceTracker::default();
         }
-        let Some(observed) = self.observe() else {
+        let Some(claim) = self.claim.clone() else {
             return Plan::default();
         };
+        // A claim is seen before the listing that tells of it.
+        let _ = self.tracker.view(claim.name(), claim.uid(), self.now);
         self.list(fault);
-        let observed = Observed {
-            pool: self.lookup(),
-            ..observed
-        };
+        let observed = self.observe(claim);
         let plan = nodeclaim_plan::plan(self.now, &observed, &self.settings);
         self.log.push(format!(
             "{} {:?} {:?} {:?}",
@@ -118,19 +108,18 @@ impl World {
         plan
     }
 
-    fn observe(&mut self) -> Option<Observed> {
-        let claim = self.claim.clone()?;
-        self.first_seen.get_or_insert(self.now);
-        Some(Observed {
+    fn observe(&mut self, claim: Claim) -> Observed {
+        let facts = self.tracker.view(claim.name(), claim.uid(), self.now);
+        Observed {
             claim,
-            pool: PoolLookup::Unknown,
+            pool: facts.lookup,
             nodes: self.cluster.nodes.values().cloned().map(Arc::new).collect(),
             pods: self.cluster.pods.values().cloned().map(Arc::new).collect(),
             attachments: vec![],
-            last_call: self.last_call.clone(),
-            failure: self.failure.clone(),
+            last_call: facts.last_call,
+            failure: facts.failure,
             yields: false,
-        })
+        }
     }
 
     fn list(&mut self, fault: Fault) {
@@ -146,14 +135,9 @@ impl World {
             fresh.clone()
         };
         if fault != Fault::NoList {
-            self.snapshot.listed(self.now, shown);
+            self.tracker.on_list(self.now, shown);
         }
         self.last_list = fresh;
-    }
-
-    fn lookup(&self) -> PoolLookup {
-        let name = self.claim.as_ref().map(|claim| claim.name().to_owned()).unwrap();
-        self.snapshot.lookup(&name, self.first_seen.unwrap())
     }
 
     fn execute(&mut self, plan: &Plan<CloudCall>, fault: Fault) {
@@ -221,34 +205,58 @@ impl World {
     }
 
     fn call(&mut self, call: &CloudCall, fault: Fault) {
+        let recorded = self.send(call, fault);
+        if let Some(read) = recorded.follow_up {
+            let _ = self.send(&read, fault);
+        }
+    }
+
+    fn send(&mut self, call: &CloudCall, fault: Fault) -> Recorded {
+        let (now, name) = (self.now, call.pool());
         match call {
-            CloudCall::Read { name } => self.read(&name.clone(), fault),
-            CloudCall::ReadOperation { name, .. } => {
-                let fate = self.cluster.pools.get(name).map(|pool| pool.fate);
-                let class = if let Some(Fate::Fails(class)) = fate {
-                    class
-                } else {
-                    ErrorClass::Transient
-                };
-                self.failure = Some(error(class, "OperationFailed", "as fate would have it"));
+            CloudCall::Read { .. } => {
+                let answer = self.read(name, fault);
+                self.tracker.on_read(now, name, answer)
             }
-            CloudCall::Create(_) | CloudCall::Delete { .. } | CloudCall::Abort { .. } => {
-                self.change(call, fault)
+            CloudCall::ReadOperation { .. } => {
+                let failed = OperationStatus::Failed(self.fate_of(name));
+                self.tracker.on_operation(name, Ok(failed))
+            }
+            CloudCall::Create(spec) => {
+                let answer = self.change(call, fault);
+                self.tracker.on_create(now, spec, answer)
+            }
+            CloudCall::Delete { .. } => {
+                let answer = self.change(call, fault);
+                self.tracker.on_delete((now, now), name, answer)
+            }
+            CloudCall::Abort { .. } => {
+                let answer = self.change(call, fault);
+                self.tracker.on_abort(now, name, answer)
             }
         }
     }
 
-    fn read(&mut self, name: &str, fault: Fault) {
-        match self.cluster.pools.get(name) {
-            _ if matches!(fault, Fault::Refused(_) | Fault::AnswerLost | Fault::Late) => {}
-            Some(pool) => drop(self.snapshot.seen(self.now, pool.pool.clone())),
-            None => drop(self.snapshot.missed(self.now, name)),
+    fn fate_of(&self, name: &str) -> ProviderError {
+        let class = match self.cluster.pools.get(name).map(|pool| pool.fate) {
+            Some(Fate::Fails(class)) => class,
+            _ => ErrorClass::Transient,
+        };
+        error(class, "OperationFailed", "as fate would have it")
+    }
+
+    fn read(&self, name: &str, fault: Fault) -> Result<AgentPool, ProviderError> {
+        match (fault, self.cluster.pools.get(name)) {
+            (Fault::Refused(class), _) => Err(error(class, "Refused", "because")),
+            (Fault::AnswerLost | Fault::Late, _) => Err(error(ErrorClass::Transient, "Timeout", "no answer")),
+            (_, Some(pool)) => Ok(pool.pool.clone()),
+            (_, None) => Err(error(ErrorClass::NotFound, "NotFound", "")),
         }
     }
 
-    fn change(&mut self, call: &CloudCall, fault: Fault) {
+    fn change(&mut self, call: &CloudCall, fault: Fault) -> Result<Accepted, ProviderError> {
         let lost = || Err(error(ErrorClass::Transient, "Timeout", "no answer"));
-        let result = match (fault, call) {
+        match (fault, call) {
             (Fault::Refused(class), _) => Err(error(class, "Refused", "because")),
             (Fault::Late, CloudCall::Create(spec)) => {
                 self.cluster
@@ -261,11 +269,10 @@ impl World {
                 lost()
             }
             _ => self.carry_out(call),
-        };
-        self.record(call.kind(), call.pool(), result);
+        }
     }
 
-    fn carry_out(&mut self, call: &CloudCall) -> Result<Option<AgentPool>, ProviderError> {
+    fn carry_out(&mut self, call: &CloudCall) -> Result<Accepted, ProviderError> {
         let there = self
             .cluster
             .pools
@@ -277,50 +284,21 @@ impl World {
             self.log
         );
         match call {
-            CloudCall::Create(spec) => self.cluster.create(self.now, spec).map(Some),
-            CloudCall::Delete { name, etag } => self
-                .cluster
-                .delete(self.now, name, etag.as_deref())
-                .map(|()| None),
-            CloudCall::Abort { name } => self.cluster.abort(self.now, name).map(|()| None),
-            CloudCall::Read { .. } | CloudCall::ReadOperation { .. } => Ok(None),
+            CloudCall::Create(spec) => self.cluster.create(self.now, spec).map(|pool| Accepted {
+                pool: Some(pool),
+                operation_url: Some(format!("https://op/{}", self.cluster.created)),
+                ..Accepted::default()
+            }),
+            CloudCall::Delete { name, etag } => {
+                let deleted = self.cluster.delete(self.now, name, etag.as_deref());
+                deleted.map(|()| Accepted::default())
+            }
+            CloudCall::Abort { name } => {
+                let aborted = self.cluster.abort(self.now, name);
+                aborted.map(|()| Accepted::default())
+            }
+            CloudCall::Read { .. } | CloudCall::ReadOperation { .. } => panic!("{call:?} changes nothing"),
         }
-    }
-
-    fn record(&mut self, kind: CallKind, name: &str, result: Result<Option<AgentPool>, ProviderError>) {
-        let created = kind == CallKind::Create && result.is_ok();
-        let before = self
-            .last_call
-            .take()
-            .filter(|call| call.kind == kind)
-            .map_or(0, |call| call.failures);
-        let (pool, error) = match result {
-            Ok(pool) => (pool, None),
-            Err(error) => (None, Some(error)),
-        };
-        let unsure =
-            kind == CallKind::Create && error.as_ref().is_some_and(|e| e.class == ErrorClass::Transient);
-        if unsure {
-            self.snapshot.doubted(self.now, name);
-        }
-        if let Some(pool) = pool {
-            self.snapshot.seen(self.now, pool);
-        } else if error
-            .as_ref()
-            .is_some_and(|error| error.class == ErrorClass::NotFound)
-        {
-            self.snapshot.missed(self.now, name);
-        }
-        if created {
-            self.failure = None;
-        }
-        self.last_call = Some(CallOutcome {
-            at: self.now,
-            kind,
-            failures: if error.is_some() { before + 1 } else { 0 },
-            error,
-            operation_url: created.then(|| format!("https://op/{}", self.cluster.created)),
-        });
     }
 }
 

@@ -103,10 +103,8 @@ impl Fault {
                 "OperationNotAllowed",
                 "Another operation is in progress.",
             ),
-            Self::Throttled => ProviderError {
-                retry_after: Some(SignedDuration::from_secs(20)),
-                ..error(ErrorClass::Throttled, "TooManyRequests", "Too many requests.")
-            },
+            Self::Throttled => error(ErrorClass::Throttled, "TooManyRequests", "Too many requests.")
+                .with_retry_after(Some(SignedDuration::from_secs(20))),
             Self::Broken => error(ErrorClass::Transient, "Transport", "the connection broke"),
             Self::Unauthorized => error(ErrorClass::Unauthorized, "AuthorizationFailed", "No permission."),
             Self::Capacity | Self::Lost | Self::Stuck | Self::NoNode | Self::DeleteFails => return None,
@@ -118,13 +116,7 @@ impl Fault {
 /// An error without request id and waiting time.
 #[must_use]
 pub fn error(class: ErrorClass, code: &str, message: &str) -> ProviderError {
-    ProviderError {
-        class,
-        code: code.to_owned(),
-        message: message.to_owned(),
-        retry_after: None,
-        request_id: None,
-    }
+    ProviderError::new(class, code, message)
 }
 
 /// Which faults are in force.

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use cloudprovider::{CloudCall, PoolLookup};
+use cloudprovider::{CloudCall, InstanceTracker, PoolLookup};
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Node;
 use kaito_api::conditions::ClaimConditionType;
@@ -12,8 +12,7 @@ use nodeclaim_plan::{Observed, Settings};
 use plan::{Kind, ObjectRef};
 
 use super::own_writes::OwnWrites;
-use super::pools::Pools;
-use super::{Fuse, Halt, Program};
+use super::{Fuse, Halt, Program, pools};
 use crate::api_server::{ApiServer, key};
 use crate::cloud::Cloud;
 use crate::view::View;
@@ -26,7 +25,7 @@ pub struct Provisioner {
     /// What its stores show.
     pub view: View,
     /// The cloud as it knows it.
-    pub pools: Pools,
+    pub tracker: InstanceTracker,
     /// What it wrote.
     pub own_writes: OwnWrites,
     /// Passes that failed in a row, by object.
@@ -40,7 +39,7 @@ impl Provisioner {
         Self {
             settings,
             view: View::listed(api, Program::Provisioner.kinds()),
-            pools: Pools::default(),
+            tracker: InstanceTracker::default(),
             own_writes: OwnWrites::default(),
             failures: BTreeMap::new(),
         }
@@ -57,11 +56,10 @@ impl Provisioner {
             .named(name)
             .iter()
             .any(|other| nodeclaim_plan::managed::yields_to(&claim, other));
-        // What is remembered under the name is the other claim's.
-        let (pool, new) = if yields {
-            (self.pools.lookup(name, Timestamp::MIN), false)
+        let facts = if yields {
+            self.tracker.view_of_other(name)
         } else {
-            self.pools.view(name, claim.uid(), now)
+            self.tracker.view(name, claim.uid(), now)
         };
         let nodes: Vec<Arc<Node>> = self
             .view
@@ -86,19 +84,17 @@ impl Provisioner {
         } else {
             Vec::new()
         };
-        let last_call = self.pools.last_call(name).filter(|_| !yields);
-        let failure = self.pools.failure(name).filter(|_| !yields);
         let observed = Observed {
             claim,
-            pool,
+            pool: facts.lookup,
             nodes,
             pods,
             attachments: Vec::new(),
-            last_call,
-            failure,
+            last_call: facts.last_call,
+            failure: facts.failure,
             yields,
         };
-        Some((observed, new))
+        Some((observed, facts.is_new))
     }
 
     /// The claims of a name: at most one of each kind.
@@ -120,14 +116,14 @@ impl Provisioner {
         let lookup = if pool.is_empty() {
             PoolLookup::Unknown
         } else {
-            self.pools.lookup(&pool, Timestamp::MIN)
+            self.tracker.lookup(&pool)
         };
         Some((node, exists, lookup))
     }
 
     /// Lists pools; returns the claims to look at, or `None` when the listing failed.
     pub fn list(&mut self, now: Timestamp, cloud: &mut Cloud) -> Option<Vec<ObjectRef>> {
-        let touched = self.pools.refresh(now, cloud);
+        let touched = cloud.list().ok().map(|all| self.tracker.on_list(now, all));
         let unsettled = self.unsettled();
         let touched: Vec<Claim> = touched?.iter().flat_map(|name| self.named(name)).collect();
         Some(touched.iter().map(key_of).chain(unsettled).collect())
@@ -154,9 +150,14 @@ impl Provisioner {
         cloud: &mut Cloud,
         fuse: &mut Fuse,
     ) -> Result<Vec<CloudCall>, Halt> {
-        let (pools, first_seen) = self.pools.all();
         let claims: Vec<Claim> = self.view.claims().collect();
-        let calls = nodeclaim_plan::garbage::collect(now, &pools, &claims, first_seen, &self.settings, true);
+        let calls = nodeclaim_plan::garbage::collect(
+            now,
+            &self.tracker.instances(),
+            &claims,
+            self.tracker.first_seen(),
+            &self.settings,
+        );
         let mut done = Vec::new();
         for call in calls {
             let kinds = [Kind::Machine, Kind::NodeClaim];
@@ -164,7 +165,7 @@ impl Provisioner {
                 .iter()
                 .all(|kind| api.get(&key(*kind, "", call.pool())).is_none())
             {
-                self.pools.carry_out(now, &call, cloud, fuse)?;
+                pools::carry_out(&mut self.tracker, now, &call, cloud, fuse)?;
                 done.push(call);
             }
         }

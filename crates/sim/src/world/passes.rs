@@ -10,7 +10,7 @@ use super::{World, checks};
 use crate::agenda::Due;
 use crate::api_server::key;
 use crate::controllers::execute::{Executor, Root, told};
-use crate::controllers::{Fuse, Halt, Program};
+use crate::controllers::{Fuse, Halt, Program, pools};
 use crate::failure::Failure;
 
 /// How soon a postponed pass is tried again, and a pass after an answer of the cloud.
@@ -89,7 +89,7 @@ impl World {
         };
         let Some((observed, new)) = shell.observe(key, now) else {
             if shell.named(&key.name).is_empty() {
-                shell.pools.forget(&key.name);
+                shell.tracker.forget(&key.name);
             }
             return Ok(());
         };
@@ -294,13 +294,13 @@ fn call_cloud(world: &mut World, call: &CloudCall, fuse: &mut Fuse) -> (String, 
     let Some(shell) = world.provisioner.as_mut() else {
         return (String::new(), Ok(false));
     };
-    let result = shell.pools.carry_out(now, call, &mut world.cloud, fuse);
+    let result = pools::carry_out(&mut shell.tracker, now, call, &mut world.cloud, fuse);
     let answer = shell
-        .pools
+        .tracker
         .last_call(&name)
         .filter(|last| last.at == now && last.kind == call.kind());
     let refusal = answer
-        .and_then(|last| last.error)
+        .and_then(|last| last.error.as_ref())
         .map(|error| format!(" -> {}", error.class.label()));
     (
         format!(

@@ -1,0 +1,288 @@
+//! Bookkeeping of a provisioner: the snapshot of instances, the outcome of its requests, and the reasons of failures.
+//!
+//! A value without I/O, lock or clock: the caller sends a [`CloudCall`], hands in the answer and sends the follow-up
+//! read that the tracker may ask for. All of it is memory; a restart costs requests, never an instance.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use jiff::Timestamp;
+
+use crate::call::{CallKind, CallOutcome, CloudCall};
+use crate::error::{ErrorClass, ProviderError};
+use crate::pool::{AgentPool, AgentPoolSpec, ProvisioningState};
+use crate::provider::{Accepted, OperationStatus};
+use crate::snapshot::{PoolLookup, Snapshot};
+
+/// Instances, requests and failures, by name of the claim.
+#[derive(Clone, Debug, Default)]
+pub struct InstanceTracker {
+    snapshot: Snapshot,
+    /// UID of the claim, and when this process first saw it.
+    claims: HashMap<String, (String, Timestamp)>,
+    calls: HashMap<String, CallOutcome>,
+    failures: HashMap<String, ProviderError>,
+    first_seen: BTreeMap<String, Timestamp>,
+}
+
+/// Knowledge of one claim's instance.
+#[derive(Clone, Debug)]
+pub struct InstanceFacts {
+    /// By reads that started after the claim was first seen.
+    pub lookup: PoolLookup,
+    /// The last Create, Delete or Abort.
+    pub last_call: Option<CallOutcome>,
+    /// Reason of a failed operation, once it was read.
+    pub failure: Option<ProviderError>,
+    /// The claim is seen for the first time. A new listing is wanted, since older ones prove nothing about it.
+    pub is_new: bool,
+}
+
+/// Result of recording an answer.
+#[must_use]
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Recorded {
+    /// The error of the call, otherwise whether the next plan may differ.
+    pub result: Result<bool, ProviderError>,
+    /// A read to send now: the answer did not show the instance as it is.
+    pub follow_up: Option<CloudCall>,
+}
+
+impl Recorded {
+    fn done(result: Result<bool, ProviderError>) -> Self {
+        let follow_up = None;
+        Self { result, follow_up }
+    }
+
+    fn then_read(result: Result<bool, ProviderError>, name: &str) -> Self {
+        let name = name.to_owned();
+        let follow_up = Some(CloudCall::Read { name });
+        Self { result, follow_up }
+    }
+
+    /// Result of the call once its follow-up read ended with `read`. The first error counts.
+    ///
+    /// # Errors
+    /// The error of the call, otherwise the error of the read.
+    pub fn and(self, read: Result<bool, ProviderError>) -> Result<bool, ProviderError> {
+        let news = self.result?;
+        read.map(|more| news || more)
+    }
+}
+
+impl InstanceTracker {
+    /// Returns the facts about the instance of a claim. A new claim of an old name starts without a past.
+    pub fn view(&mut self, name: &str, claim_uid: &str, now: Timestamp) -> InstanceFacts {
+        let known = self.claims.get(name).filter(|(uid, _)| uid == claim_uid);
+        let known = known.map(|(_, since)| *since);
+        let since = known.unwrap_or_else(|| {
+            self.forget(name);
+            self.claims.insert(name.to_owned(), (claim_uid.to_owned(), now));
+            now
+        });
+        InstanceFacts {
+            lookup: self.snapshot.lookup(name, since),
+            last_call: self.calls.get(name).cloned(),
+            failure: self.failures.get(name).cloned(),
+            is_new: known.is_none(),
+        }
+    }
+
+    /// Returns the facts about the instance of a name that belongs to another claim: nothing of that claim's past.
+    #[must_use]
+    pub fn view_of_other(&self, name: &str) -> InstanceFacts {
+        InstanceFacts {
+            lookup: self.lookup(name),
+            last_call: None,
+            failure: None,
+            is_new: false,
+        }
+    }
+
+    /// Looks an instance up by all reads, whatever claim it belongs to.
+    #[must_use]
+    pub fn lookup(&self, name: &str) -> PoolLookup {
+        self.snapshot.lookup(name, Timestamp::MIN)
+    }
+
+    /// The last Create, Delete or Abort of a name.
+    #[must_use]
+    pub fn last_call(&self, name: &str) -> Option<&CallOutcome> {
+        self.calls.get(name)
+    }
+
+    /// Forgets a claim that is gone. The instance itself stays known.
+    pub fn forget(&mut self, name: &str) {
+        self.claims.remove(name);
+        self.calls.remove(name);
+        self.failures.remove(name);
+    }
+
+    /// Every instance that exists, by name.
+    #[must_use]
+    pub fn instances(&self) -> Vec<Arc<AgentPool>> {
+        self.snapshot.pools().cloned().collect()
+    }
+
+    /// Time at which this process first listed each instance.
+    #[must_use]
+    pub fn first_seen(&self) -> &BTreeMap<String, Timestamp> {
+        &self.first_seen
+    }
+
+    /// Records a complete listing that started at `started`. Returns the names of instances that are news.
+    pub fn on_list(&mut self, started: Timestamp, instances: Vec<AgentPool>) -> Vec<String> {
+        let changed = self.snapshot.record_list(started, instances);
+        let present: Vec<String> = self.snapshot.pools().map(|pool| pool.name.clone()).collect();
+        self.first_seen.retain(|name, _| present.contains(name));
+        for name in present {
+            self.first_seen.entry(name).or_insert(started);
+        }
+        changed
+    }
+
+    /// Records the answer to a Read that started at `started`.
+    pub fn on_read(
+        &mut self,
+        started: Timestamp,
+        name: &str,
+        answer: Result<AgentPool, ProviderError>,
+    ) -> Recorded {
+        Recorded::done(match answer {
+            Ok(instance) => Ok(self.snapshot.record_found(started, instance)),
+            Err(error) if error.class == ErrorClass::NotFound => {
+                Ok(self.snapshot.record_absent(started, name))
+            }
+            Err(error) => Err(error),
+        })
+    }
+
+    /// Records the answer to a Create that came at `at`.
+    pub fn on_create(
+        &mut self,
+        at: Timestamp,
+        spec: &AgentPoolSpec,
+        answer: Result<Accepted, ProviderError>,
+    ) -> Recorded {
+        let name = &spec.name;
+        match answer {
+            Ok(accepted) => {
+                self.record(at, name, CallKind::Create, None, accepted.operation_url);
+                self.failures.remove(name);
+                let instance = accepted.pool.unwrap_or_else(|| promised(spec));
+                self.snapshot.record_found(at, instance);
+                Recorded::done(Ok(true))
+            }
+            Err(error) => {
+                self.record(at, name, CallKind::Create, Some(&error), None);
+                // The request may have been carried out although its answer was lost: earlier reads prove nothing.
+                if error.class == ErrorClass::Transient {
+                    self.snapshot.invalidate(at, name);
+                }
+                if may_exist_after(error.class) {
+                    Recorded::then_read(Err(error), name)
+                } else {
+                    Recorded::done(Err(error))
+                }
+            }
+        }
+    }
+
+    /// Records the answer to a Delete that started at `started` and was answered at `at`.
+    pub fn on_delete(
+        &mut self,
+        (started, at): (Timestamp, Timestamp),
+        name: &str,
+        answer: Result<Accepted, ProviderError>,
+    ) -> Recorded {
+        let error = answer.err();
+        if error.as_ref().is_some_and(|e| e.class == ErrorClass::NotFound) {
+            self.record(at, name, CallKind::Delete, None, None);
+            self.snapshot.record_absent(started, name);
+            return Recorded::done(Ok(true));
+        }
+        self.record(at, name, CallKind::Delete, error.as_ref(), None);
+        // The answer shows no instance, and the next plan must see it being deleted.
+        Recorded::then_read(error.map_or(Ok(true), Err), name)
+    }
+
+    /// Records the answer to an Abort that came at `at`.
+    pub fn on_abort(
+        &mut self,
+        at: Timestamp,
+        name: &str,
+        answer: Result<Accepted, ProviderError>,
+    ) -> Recorded {
+        let error = answer.err();
+        self.record(at, name, CallKind::Abort, error.as_ref(), None);
+        Recorded::then_read(error.map_or(Ok(true), Err), name)
+    }
+
+    /// Records the answer to a `ReadOperation`: the reason of a failure, as far as there is one.
+    pub fn on_operation(&mut self, name: &str, answer: Result<OperationStatus, ProviderError>) -> Recorded {
+        let failure = match answer {
+            Ok(OperationStatus::Failed(failure)) => failure,
+            Ok(OperationStatus::Running(_) | OperationStatus::Succeeded) => unexplained(),
+            // The document is gone: the state of the instance has to do.
+            Err(error) if error.class == ErrorClass::NotFound => unexplained(),
+            Err(error) => return Recorded::done(Err(error)),
+        };
+        self.failures.insert(name.to_owned(), failure);
+        Recorded::done(Ok(true))
+    }
+
+    fn record(
+        &mut self,
+        at: Timestamp,
+        name: &str,
+        kind: CallKind,
+        error: Option<&ProviderError>,
+        operation_url: Option<String>,
+    ) {
+        let before = self.calls.get(name).filter(|call| call.kind == kind);
+        let before = before.map_or(0, |call| call.failures);
+        let outcome = CallOutcome {
+            at,
+            kind,
+            error: error.cloned(),
+            failures: if error.is_some() { before + 1 } else { 0 },
+            operation_url,
+        };
+        self.calls.insert(name.to_owned(), outcome);
+    }
+}
+
+/// Returns true if an instance may exist although its Create failed in this way.
+fn may_exist_after(class: ErrorClass) -> bool {
+    matches!(
+        class,
+        ErrorClass::Precondition | ErrorClass::Transient | ErrorClass::Busy
+    )
+}
+
+/// The instance that an accepted Create will make, for answers that do not show it.
+fn promised(spec: &AgentPoolSpec) -> AgentPool {
+    AgentPool {
+        name: spec.name.clone(),
+        count: Some(1),
+        vm_size: Some(spec.vm_size.clone()),
+        state: ProvisioningState::Creating,
+        mode: Some("User".to_owned()),
+        labels: spec.labels.clone(),
+        taints: spec.taints.clone(),
+        tags: spec.tags.clone(),
+        etag: None,
+        node_image: None,
+    }
+}
+
+fn unexplained() -> ProviderError {
+    ProviderError::new(
+        ErrorClass::Transient,
+        "Unexplained",
+        "the cloud keeps no reason for the failure",
+    )
+}
+
+#[cfg(test)]
+mod tests;

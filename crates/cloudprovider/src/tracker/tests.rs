@@ -1,0 +1,160 @@
+//! Tests of what is remembered of the cloud's answers.
+
+use super::*;
+
+fn at(second: i64) -> Timestamp {
+    Timestamp::from_second(second).unwrap()
+}
+
+fn error(class: ErrorClass) -> ProviderError {
+    ProviderError::new(class, "Code", "text")
+}
+
+fn pool() -> AgentPool {
+    AgentPool {
+        name: "ws1".into(),
+        ..AgentPool::default()
+    }
+}
+
+fn spec() -> AgentPoolSpec {
+    AgentPoolSpec {
+        name: "ws1".into(),
+        ..AgentPoolSpec::default()
+    }
+}
+
+fn read() -> Option<CloudCall> {
+    Some(CloudCall::Read { name: "ws1".into() })
+}
+
+fn view(tracker: &mut InstanceTracker) -> InstanceFacts {
+    tracker.view("ws1", "uid", at(0))
+}
+
+#[test]
+fn an_accepted_create_is_seen_before_any_listing() {
+    let mut tracker = InstanceTracker::default();
+    assert_eq!(view(&mut tracker).lookup, PoolLookup::Unknown);
+    let accepted = Accepted {
+        operation_url: Some("url".into()),
+        ..Accepted::default()
+    };
+    let recorded = tracker.on_create(at(1), &spec(), Ok(accepted));
+    assert_eq!((recorded.result, recorded.follow_up), (Ok(true), None));
+    let seen = view(&mut tracker);
+    assert!(matches!(seen.lookup, PoolLookup::Found(pool) if pool.state == ProvisioningState::Creating));
+    let call = seen.last_call.unwrap();
+    assert_eq!((call.failures, call.operation_url.as_deref()), (0, Some("url")));
+}
+
+#[test]
+fn a_create_whose_answer_was_lost_is_looked_up() {
+    let mut tracker = InstanceTracker::default();
+    view(&mut tracker);
+    let recorded = tracker.on_create(at(1), &spec(), Err(error(ErrorClass::Transient)));
+    assert_eq!(recorded.follow_up, read());
+    let looked_up = tracker.on_read(at(2), "ws1", Ok(pool()));
+    assert!(recorded.and(looked_up.result).is_err());
+    assert!(matches!(view(&mut tracker).lookup, PoolLookup::Found(_)));
+}
+
+#[test]
+fn a_create_whose_answer_was_lost_makes_earlier_reads_worthless() {
+    let mut tracker = InstanceTracker::default();
+    view(&mut tracker);
+    tracker.on_list(at(1), vec![]);
+    tracker.on_list(at(2), vec![]);
+    let _ = tracker.on_create(at(3), &spec(), Err(error(ErrorClass::Transient)));
+    assert_eq!(view(&mut tracker).lookup, PoolLookup::Unknown);
+    let missed = tracker.on_read(at(4), "ws1", Err(error(ErrorClass::NotFound)));
+    assert_eq!(missed.result, Ok(true));
+    assert_eq!(view(&mut tracker).lookup, PoolLookup::Absent { reads: 1 });
+}
+
+#[test]
+fn a_refused_create_leaves_earlier_reads_as_they_are() {
+    for (class, follow_up) in [
+        (ErrorClass::Precondition, read()),
+        (ErrorClass::Busy, read()),
+        (ErrorClass::LocallyLimited, None),
+        (ErrorClass::Throttled, None),
+        (ErrorClass::Quota, None),
+    ] {
+        let mut tracker = InstanceTracker::default();
+        view(&mut tracker);
+        tracker.on_list(at(1), vec![]);
+        let recorded = tracker.on_create(at(3), &spec(), Err(error(class)));
+        assert_eq!(recorded.follow_up, follow_up, "{class:?}");
+        assert_eq!(view(&mut tracker).lookup, PoolLookup::Absent { reads: 1 });
+    }
+}
+
+#[test]
+fn failures_of_one_kind_are_counted_until_a_success() {
+    let mut tracker = InstanceTracker::default();
+    view(&mut tracker);
+    let refused = || Err(error(ErrorClass::Quota));
+    for (answer, want) in [(refused(), 1), (refused(), 2), (Ok(Accepted::default()), 0)] {
+        let _ = tracker.on_create(at(1), &spec(), answer);
+        assert_eq!(view(&mut tracker).last_call.unwrap().failures, want);
+    }
+}
+
+#[test]
+fn a_delete_that_finds_nothing_is_a_live_read_and_no_failure() {
+    let mut tracker = InstanceTracker::default();
+    view(&mut tracker);
+    for second in [1, 3] {
+        let gone = Err(error(ErrorClass::NotFound));
+        let recorded = tracker.on_delete((at(second), at(second + 1)), "ws1", gone);
+        assert_eq!((recorded.result, recorded.follow_up), (Ok(true), None));
+    }
+    let seen = view(&mut tracker);
+    assert_eq!(seen.lookup, PoolLookup::Absent { reads: 2 });
+    assert_eq!(seen.last_call.unwrap().failures, 0);
+}
+
+#[test]
+fn an_accepted_delete_or_abort_is_followed_by_a_read_whose_error_counts() {
+    let mut tracker = InstanceTracker::default();
+    view(&mut tracker);
+    for recorded in [
+        tracker.on_delete((at(1), at(2)), "ws1", Ok(Accepted::default())),
+        tracker.on_abort(at(2), "ws1", Ok(Accepted::default())),
+    ] {
+        assert_eq!(recorded.follow_up, read());
+        assert_eq!(recorded.clone().and(Ok(false)), Ok(true));
+        assert!(recorded.and(Err(error(ErrorClass::Throttled))).is_err());
+    }
+}
+
+#[test]
+fn an_error_is_never_absence() {
+    let mut tracker = InstanceTracker::default();
+    view(&mut tracker);
+    assert_eq!(tracker.on_list(at(1), vec![pool()]), ["ws1"]);
+    let refused = tracker.on_read(at(2), "ws1", Err(error(ErrorClass::Unauthorized)));
+    assert!(refused.result.is_err());
+    assert!(matches!(view(&mut tracker).lookup, PoolLookup::Found(_)));
+}
+
+#[test]
+fn a_new_claim_of_an_old_name_starts_afresh() {
+    let mut tracker = InstanceTracker::default();
+    assert!(view(&mut tracker).is_new);
+    let _ = tracker.on_create(at(1), &spec(), Err(error(ErrorClass::Quota)));
+    let again = view(&mut tracker);
+    assert!(again.last_call.is_some() && !again.is_new);
+    let other = tracker.view("ws1", "another uid", at(2));
+    assert!(other.last_call.is_none() && other.is_new);
+}
+
+#[test]
+fn a_lost_operation_document_leaves_a_failure_without_words() {
+    let mut tracker = InstanceTracker::default();
+    view(&mut tracker);
+    let lost = tracker.on_operation("ws1", Err(error(ErrorClass::NotFound)));
+    assert_eq!(lost.result, Ok(true));
+    assert_eq!(view(&mut tracker).failure.unwrap().code, "Unexplained");
+}
