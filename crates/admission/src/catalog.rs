@@ -1,8 +1,8 @@
-//! Rules that need the catalog: whether preset and instance type exist, and whether one fits the other.
+//! Rules that need the catalog: preset and instance type must exist, and the preset must fit the instance type.
 //!
-//! `params` is the ConfigMap of [`crate::table`], and every lookup in it is by key or by position, so what a rule costs
-//! does not depend on the number of presets. Names are only looked at when a Workspace is created: they cannot be changed
-//! later, and a catalog that shrinks must not hold up edits of what runs.
+//! `params` is the ConfigMap of [`crate::table`]. Every lookup is by key or by position, so the cost of a rule does not
+//! depend on the number of presets. Names are checked on creation only: they are immutable, and a catalog that shrinks
+//! must not block edits of running Workspaces.
 
 use crate::policy::{Policy, Rule, Variable, rule, variable};
 
@@ -43,7 +43,7 @@ const VARIABLES: &[Variable] = &[
         "has(object.inference) && has(object.inference.preset) ? object.inference.preset.name \
          : (has(object.tuning) && has(object.tuning.preset) ? object.tuning.preset.name : '')",
     ),
-    // A key of a ConfigMap may hold no slash, and no preset's name two dots in a row.
+    // A key of a ConfigMap must not contain a slash. No preset name contains two dots in a row.
     variable(
         "presetKey",
         "'preset.' + variables.wanted.lowerAscii().replace('/', '..')",
@@ -53,7 +53,7 @@ const VARIABLES: &[Variable] = &[
         "preset",
         "variables.isKnown ? variables.data[variables.presetKey] : ''",
     ),
-    // Names outside the catalog are for a hub to judge, or the table is too large to hold them all.
+    // Unknown names may exist on a hub, or the table is too large to list all presets.
     variable(
         "isOpen",
         "'open' in variables.data && (variables.data['open'] == 'all' \
@@ -114,7 +114,7 @@ const VARIABLES: &[Variable] = &[
         "context",
         "variables.askedContext > 0 ? variables.askedContext : int(variables.data['default-context'])",
     ),
-    // The longest contexts that fit, one for each instance type; 0 where not even a short one does.
+    // The longest context that fits each instance type; 0 if none fits.
     variable(
         "fits",
         "(variables.runtime + '.' + variables.preset) in variables.data \
@@ -150,7 +150,7 @@ const RULES: &[Rule] = &[
     rule(
         "preset.name",
         "!variables.isNew || variables.wanted == '' || variables.isKnown || variables.isOpen",
-        "'there is no preset ' + variables.wanted + (variables.kin.size() > 0 \
+        "'unknown preset ' + variables.wanted + (variables.kin.size() > 0 \
          ? '; of a similar name are ' + variables.kin.join(', ') : '') + '; `kubectl kaito presets list` names all'",
     ),
     rule(
@@ -162,19 +162,19 @@ const RULES: &[Rule] = &[
     rule(
         "tuning.preset.name",
         "!variables.isNew || !variables.isTuning || !variables.isKnown || variables.methods.size() > 0",
-        "'preset ' + variables.preset + ' can\\'t be tuned; those that can are ' + variables.data['tunable']",
+        "'preset ' + variables.preset + ' cannot be tuned; those that can are ' + variables.data['tunable']",
     ),
     rule(
         "tuning.method",
         "!variables.isNew || !variables.isTuning || variables.methods.size() == 0 || !has(object.tuning.method) \
          || object.tuning.method in variables.methods",
-        "'preset ' + variables.preset + ' can\\'t be tuned by ' + object.tuning.method + ', only by ' \
+        "'preset ' + variables.preset + ' cannot be tuned by ' + object.tuning.method + ', only by ' \
          + variables.methods.join(', ')",
     ),
     rule(
         "inference.preset.name",
         "!variables.isNew || variables.isTuning || !variables.isKnown || variables.runtimes.size() > 0",
-        "'preset ' + variables.preset + ' can\\'t be served'",
+        "'preset ' + variables.preset + ' cannot be served'",
     ),
     rule(
         "metadata.annotations[kaito.sh/runtime]",
@@ -190,7 +190,7 @@ const RULES: &[Rule] = &[
         "'annotation kaito.sh/max-context-tokens must be at most ' + string(variables.limit) \
          + ', the longest context of preset ' + variables.preset",
     ),
-    // A type in no table cannot be sized. That is no matter where no GPU is needed, unless its name says that it has some.
+    // An unknown type cannot be sized. This matters only if a GPU is needed or the name says that the type has GPUs.
     rule(
         "resource.instanceType",
         "!variables.isSizedAnew || variables.instanceType == '' || variables.isTypeKnown \
@@ -213,7 +213,7 @@ const RULES: &[Rule] = &[
          || !(variables.askedRuntime in [''] + variables.runtimes) || variables.askedContext > variables.limit \
          || (variables.bypasses && variables.gpus > 0) || variables.longest >= variables.context",
         "'preset ' + variables.preset + ' with a context of ' + string(variables.context) \
-         + ' tokens can\\'t run on instance type ' + variables.instanceType \
+         + ' tokens cannot run on instance type ' + variables.instanceType \
          + (variables.runtime == 'native' ? ', of which the runtime native uses one node' : ', however many nodes') \
          + (variables.longest > 0 ? '; at most ' + string(variables.longest) + ' tokens fit there' : '') \
          + (('memory.' + variables.preset) in variables.data \

@@ -1,9 +1,9 @@
-//! What the API server checks about a Workspace beyond its schema: two admission policies, as data.
+//! Two admission policies for Workspaces, as data: the checks of the API server beyond the schema.
 //!
-//! [`SHAPE`] needs nothing but the object; [`CATALOG`] also reads the [`table`] of presets and instance types, which
-//! the preset registry publishes as a ConfigMap. Both are CEL, so the API server evaluates them while every program of
-//! ours is down, and `lint` evaluates the same text offline. Nothing is decided here about whether a model fits: the
-//! table holds the answers of `preset_catalog`.
+//! [`SHAPE`] needs only the object. [`CATALOG`] also reads the [`table`] of presets and instance types, which
+//! preset-registry publishes as a ConfigMap. Both are CEL, so the API server evaluates them while all our programs are
+//! down, and `lint` evaluates the same text offline. This crate must not decide whether a model fits: the table holds
+//! the results of `preset_catalog`.
 
 mod catalog;
 mod policy;

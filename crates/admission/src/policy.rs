@@ -1,39 +1,39 @@
-//! What a policy is, and its form for the API server.
+//! The type of a policy and its form for the API server.
 //!
-//! Every expression is written so that a missing field is no error; those of [`crate::SHAPE`] are refusals when they
-//! fail to evaluate, those of [`crate::CATALOG`] are not.
+//! No expression fails on a missing field. A failed evaluation rejects the object for [`crate::SHAPE`], but not for
+//! [`crate::CATALOG`].
 
 use serde_json::{Value, json};
 
-/// A named CEL expression that others of the policy use as `variables.NAME`. It may use those before it.
+/// A named CEL expression that later ones use as `variables.NAME`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Variable {
-    /// The name after `variables.`.
+    /// Name after `variables.`.
     pub name: &'static str,
     /// CEL over `object`, `oldObject`, `request`, `params` and `variables`.
     pub expression: &'static str,
 }
 
-/// Something that must hold.
+/// One requirement.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Rule {
-    /// The field it is about, as `resource.instanceType`.
+    /// Field of the requirement, such as `resource.instanceType`.
     pub path: &'static str,
-    /// CEL that is true when all is well.
+    /// CEL expression that is true for a valid object.
     pub expression: &'static str,
-    /// CEL that gives the sentence for the user when it is not.
+    /// CEL expression that gives the message for an invalid object.
     pub message: &'static str,
 }
 
-/// Rules that are evaluated together.
+/// A set of rules that are evaluated together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Policy {
-    /// Whether an expression that cannot be evaluated refuses the object. A damaged catalog must stop nobody.
+    /// True if a failed evaluation rejects the object. A damaged catalog must not block users, so it is false there.
     pub fail_closed: bool,
-    /// In the order in which they may use each other. `variables.makesNodes`, whether nodes are made for Workspaces
-    /// rather than brought along, comes before them and from whoever installs the policy.
+    /// Variables; each may use those before it. The installer adds `variables.makesNodes` before them: it is true if
+    /// nodes are created for Workspaces, and false for existing nodes.
     pub variables: &'static [Variable],
-    /// In the order in which they are told.
+    /// Rules, in the order of their messages.
     pub rules: &'static [Rule],
 }
 
@@ -49,8 +49,8 @@ pub(crate) const fn rule(path: &'static str, expression: &'static str, message: 
     }
 }
 
-/// When policies look at a request at all: name and CEL. What is being deleted is never held up, and neither is a write
-/// that leaves everything alone that the rules are about.
+/// Match conditions: name and CEL. Terminating objects are never checked, nor are writes that change nothing that a rule
+/// reads.
 pub const MATCH_CONDITIONS: [(&str, &str); 2] = [
     ("not-being-deleted", "!has(object.metadata.deletionTimestamp)"),
     (
@@ -64,8 +64,8 @@ pub const MATCH_CONDITIONS: [(&str, &str); 2] = [
     ),
 ];
 
-/// The part of a `ValidatingAdmissionPolicy` spec that does not depend on the installation: `matchConditions`,
-/// `variables` but for `makesNodes`, `validations`.
+/// Builds the parts of a `ValidatingAdmissionPolicy` spec that do not depend on the installation: `matchConditions`,
+/// `variables` without `makesNodes`, and `validations`.
 #[must_use]
 pub fn spec(policy: &Policy) -> Value {
     let conditions =

@@ -1,9 +1,9 @@
-//! Rules that need the object alone and that the CRD cannot hold: its CEL sees neither annotations nor how nodes are
-//! provided, and cannot look into schemaless fields.
+//! Rules that need only the object, but that the CRD cannot express. CEL of a CRD sees neither annotations nor the node
+//! provisioner, and it cannot read schemaless fields.
 
 use crate::policy::{Policy, Rule, Variable, rule, variable};
 
-/// The policy without a parameter.
+/// Policy without a parameter.
 pub const SHAPE: Policy = Policy {
     fail_closed: true,
     variables: VARIABLES,
@@ -39,14 +39,14 @@ const VARIABLES: &[Variable] = &[
         "selectorKeys",
         "variables.matchLabels.map(k, k) + variables.matchExpressions.map(e, e.key)",
     ),
-    // Those of `kaito_api::labels::RESERVED_SELECTOR_KEYS`.
+    // The keys of `kaito_api::labels::RESERVED_SELECTOR_KEYS`.
     variable(
         "reserved",
         "['kaito.sh/workspace', 'kaito.sh/ragengine', 'kaito.sh/workspacenamespace', 'kaito.sh/ragenginenamespace', \
          'karpenter.kaito.sh/workspace-name', 'karpenter.kaito.sh/workspace-namespace', \
          'karpenter.kaito.sh/inferenceset', 'karpenter.kaito.sh/inferenceset-namespace']",
     ),
-    // Source of the form: Kubernetes' `IsQualifiedName` and, below, `IsValidLabelValue`.
+    // The patterns are those of Kubernetes' `IsQualifiedName` and, below, `IsValidLabelValue`.
     variable(
         "badKeys",
         "variables.selectorKeys.filter(k, k.size() > 317 \
@@ -77,8 +77,8 @@ const VARIABLES: &[Variable] = &[
          + (has(object.inference) && has(object.inference.preset) && has(object.inference.preset.presetOptions) \
             && has(object.inference.preset.presetOptions.image) ? [object.inference.preset.presetOptions.image] : [])",
     ),
-    // Source of the form: the grammar of references of github.com/distribution/reference, but for letter case: manifests
-    // that are handed around hold placeholders in upper case.
+    // The pattern is the grammar of github.com/distribution/reference, in any letter case: published manifests contain
+    // placeholders in upper case.
     variable(
         "badImages",
         "variables.images.filter(i, i != '' && !i.matches('^([A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?(:[0-9]+)?/)?[A-Za-z0-9]+(([.]|_|__|-+)[A-Za-z0-9]+)*(/[A-Za-z0-9]+(([.]|_|__|-+)[A-Za-z0-9]+)*)*(:[A-Za-z0-9_][-A-Za-z0-9_.]{0,127})?(@[A-Za-z][A-Za-z0-9]*([-_+.][A-Za-z][A-Za-z0-9]*)*:[0-9a-fA-F]{32,128})?$'))",
@@ -106,7 +106,7 @@ const RULES: &[Rule] = &[
         "!variables.makesNodes || variables.instanceType != ''",
         "'resource.instanceType must be set: nodes are made for this Workspace; `kubectl kaito plan` compares instance types'",
     ),
-    // What was set before nodes were brought along may stay.
+    // A value that was set before the switch to existing nodes may stay.
     rule(
         "resource.instanceType",
         "variables.makesNodes || variables.instanceType == '' \

@@ -1,22 +1,22 @@
-//! The catalog as the keys and values of a ConfigMap, in the form in which [`crate::CATALOG`] reads it.
+//! The catalog as keys and values of a ConfigMap, in the format that [`crate::CATALOG`] reads.
 //!
-//! Whether a model fits is asked of `preset_catalog::fit`, and only its answers are written down. Equal catalogs give
-//! equal tables. Whoever publishes it knows Kubernetes; this module does not.
+//! `preset_catalog::fit` decides what fits; the table stores its results. Equal catalogs give equal tables. This module
+//! must not know Kubernetes; preset-registry publishes the table.
 //!
 //! | key | value |
 //! |---|---|
 //! | `format`, `version`, `cloud` | [`FORMAT`], the version of the catalog, the cloud of the instance types |
-//! | `open` | `no`; `hub` when names with a slash are for a model hub to judge; `all` when the table holds no presets |
-//! | `default-context` | tokens that are sized for when nobody says otherwise |
-//! | `instance-types`, `gpu-instance-types` | names, the cheapest first; the second without those that have no NVIDIA GPU |
-//! | `instance-type.NAME` | place in `instance-types`, NVIDIA GPUs, GiB of GPU memory of a node |
-//! | `presets`, `tunable` | short names of presets that may be used, and of those that can be tuned |
+//! | `open` | `no`; `hub` if names with a slash may exist on a model hub; `all` if the table holds no presets |
+//! | `default-context` | context in tokens if the Workspace sets none |
+//! | `instance-types`, `gpu-instance-types` | names, cheapest first; the second holds types with NVIDIA GPUs only |
+//! | `instance-type.NAME` | index in `instance-types`, NVIDIA GPUs, GiB of GPU memory of a node |
+//! | `presets`, `tunable` | short names of usable presets, and of tunable ones |
 //! | `preset.NAME` | short name of the preset with that name, alias or hub id, in lower case with `..` for `/` |
-//! | `runtimes.SHORT`, `tuning.SHORT` | engines that serve it, methods that tune it; absent where there are none |
-//! | `vllm.SHORT`, `native.SHORT` | for each instance type the longest context that fits, 0 for none |
-//! | `best-vllm.SHORT`, `best-native.SHORT` | the least costly nodes that hold the default context, in words |
-//! | `context.SHORT`, `memory.SHORT` | longest context it was made for; least GiB of GPU memory that any type offers it |
-//! | `cpu.SHORT`, `deprecated.SHORT` | `true` where it runs without a GPU; why it must not be used any more |
+//! | `runtimes.SHORT`, `tuning.SHORT` | engines that serve it, methods that tune it; absent if there are none |
+//! | `vllm.SHORT`, `native.SHORT` | the longest context that fits each instance type, or 0 |
+//! | `best-vllm.SHORT`, `best-native.SHORT` | the cheapest nodes that hold the default context, as text |
+//! | `context.SHORT`, `memory.SHORT` | the model's maximum context; the least GiB of GPU memory on any type |
+//! | `cpu.SHORT`, `deprecated.SHORT` | `true` if it runs without a GPU; the reason why it is deprecated |
 
 use std::collections::BTreeMap;
 
@@ -25,24 +25,24 @@ use preset_catalog::estimate::DEFAULT_CONTEXT_TOKENS;
 use preset_catalog::fit::{Candidate, Outcome, PlanOptions, Remedy, ResourcePlan, plan_resources};
 use preset_catalog::{Catalog, Preset, Runtime};
 
-/// Changes when a policy that reads an older table would misread a newer one.
+/// Version of the format; it changes if an older policy would misread a newer table.
 pub const FORMAT: &str = "1";
 
-/// Most bytes of keys and values: the API server takes objects of a little over a MiB.
+/// Most bytes of keys and values: the API server accepts objects of a little over 1 MiB.
 pub const MAX_BYTES: usize = 900 * 1024;
 
-/// What the table says about names that are not in it.
+/// Treatment of names outside the table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Unlisted {
-    /// They lead nowhere.
+    /// They are rejected.
     Refused,
-    /// A model hub is asked for those of the form `owner/repository`.
+    /// Names of the form `owner/repository` may exist on a model hub.
     MayBeOnHub,
 }
 
-/// The table of a catalog for one cloud.
+/// Builds the table of a catalog for one cloud.
 ///
-/// A catalog whose table exceeds [`MAX_BYTES`] gives one without presets, which refuses none.
+/// If the table would exceed [`MAX_BYTES`], the result has no presets and rejects none.
 #[must_use]
 pub fn table(
     presets: &Catalog,
@@ -85,7 +85,7 @@ fn names<'a>(presets: impl Iterator<Item = &'a Preset>) -> String {
     names.join(",")
 }
 
-/// Those with NVIDIA GPUs first, by list price (unknown last) and name.
+/// Sorts types: NVIDIA GPUs first, then by list price (unknown last) and name.
 fn ranked(instance_types: &instance_types::Catalog, cloud: Cloud) -> Vec<&InstanceType> {
     let mut types: Vec<&InstanceType> = instance_types.of(cloud).collect();
     types.sort_by_key(|instance_type| {
@@ -149,7 +149,7 @@ fn entries(preset: &Preset, types: &[&InstanceType]) -> Vec<(String, String)> {
         .collect();
     let mut add = |key: &str, value: String| entries.push((format!("{key}.{short}"), value));
     if let Some(why) = &preset.deprecated {
-        // A message of a policy is one line.
+        // The message of a policy must be one line.
         add("deprecated", why.split_whitespace().collect::<Vec<_>>().join(" "));
     }
     if let Some(tuning) = &preset.tuning {
@@ -179,13 +179,13 @@ fn entries(preset: &Preset, types: &[&InstanceType]) -> Vec<(String, String)> {
 
 fn options(runtime: Runtime) -> PlanOptions {
     PlanOptions {
-        // Ours serves from one node.
+        // The native engine uses one node.
         max_nodes: (runtime == Runtime::Native).then_some(1),
         ..PlanOptions::default()
     }
 }
 
-/// The first three of the planner's order that this runtime can use.
+/// The first three results of the planner that this runtime can use.
 fn best(preset: &Preset, runtime: Runtime, types: &[&InstanceType]) -> String {
     let plan = plan_resources(preset, types, DEFAULT_CONTEXT_TOKENS, &options(runtime));
     let usable = plan
@@ -199,7 +199,7 @@ fn best(preset: &Preset, runtime: Runtime, types: &[&InstanceType]) -> String {
     words.collect::<Vec<_>>().join(" or ")
 }
 
-/// The longest context that fits each instance type, in the order of the types.
+/// Longest context that fits each instance type, in the order of the types.
 fn contexts(preset: &Preset, runtime: Runtime, types: &[&InstanceType]) -> String {
     let limit = preset.shape.max_context_tokens;
     let plan = plan_resources(preset, types, limit, &options(runtime));
@@ -219,7 +219,7 @@ fn of<'a>(plan: &'a ResourcePlan, instance_type: &InstanceType) -> Option<&'a Ca
         .find(|candidate| candidate.instance_type.name == instance_type.name)
 }
 
-/// The planner names the longest context that fits as the remedy of one that does not.
+/// Longest context that fits, taken from the planner's remedy for a context that does not fit.
 fn longest(candidate: &Candidate, limit: u32) -> u32 {
     match &candidate.outcome {
         Outcome::Fits(_) => limit,
@@ -234,7 +234,7 @@ fn longest(candidate: &Candidate, limit: u32) -> u32 {
     }
 }
 
-/// GiB of GPU memory of the nodes that hold a default context, for the type of which it is least.
+/// Least GiB of GPU memory, over all types, of the nodes that hold a default context.
 fn least_gpu_memory_gib(preset: &Preset, types: &[&InstanceType]) -> Option<u32> {
     let plan = plan_resources(preset, types, DEFAULT_CONTEXT_TOKENS, &PlanOptions::default());
     plan.fits()
@@ -282,7 +282,7 @@ mod tests {
         }
     }
 
-    /// What the controller will ask when it sizes the Workspace.
+    /// Request that the controller makes when it sizes the Workspace.
     #[test]
     fn contexts_are_where_placing_stops() {
         let table = embedded(Cloud::Azure);

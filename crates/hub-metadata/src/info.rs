@@ -15,9 +15,9 @@ pub struct ModelInfo {
     pub id: HubId,
     /// The commit at the head of its default branch.
     pub revision: Revision,
-    /// Licence identifier; `unknown` when it does not say.
+    /// License identifier; `unknown` when it does not say.
     pub license: String,
-    /// Only accounts that accepted the licence may read it.
+    /// Only accounts that accepted the license may read it.
     pub gated: bool,
     /// Files that are not in a folder.
     pub files: Vec<String>,
@@ -110,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn licences_in_every_place() {
+    fn licenses_in_every_place() {
         for (more, expected) in [
             ("", "unknown"),
             (r#", "tags": ["x", "license:mit"]"#, "mit"),

@@ -15,9 +15,9 @@ pub struct Sources {
     pub id: String,
     /// The commit.
     pub revision: String,
-    /// Licence identifier.
+    /// License identifier.
     pub license: String,
-    /// Only accounts that accepted the licence may read it.
+    /// Only accounts that accepted the license may read it.
     pub gated: bool,
     /// The weights are in Mistral's own layout.
     pub mistral: bool,

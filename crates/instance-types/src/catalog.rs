@@ -1,6 +1,6 @@
-//! The tables of instance types, read once and indexed.
+//! Catalog of instance types, parsed from tables and indexed by name.
 //!
-//! Reads only text that it is given or that is compiled in; a table that contradicts itself is refused whole.
+//! Reads only compiled-in or given text, never files. A table with a contradiction is rejected as a whole.
 
 use std::collections::BTreeMap;
 use std::sync::OnceLock;
@@ -11,35 +11,35 @@ use crate::did_you_mean;
 use crate::price::{PriceSource, UsdPerHour};
 use crate::{Cloud, ComputeCapability, InstanceType, Vendor};
 
-/// The tables that are part of the program: label for messages, text.
+/// Built-in tables: label for messages, text.
 const EMBEDDED: [(&str, &str); 3] = [
     ("azure.yaml", include_str!("../data/azure.yaml")),
     ("aws.yaml", include_str!("../data/aws.yaml")),
     ("arc.yaml", include_str!("../data/arc.yaml")),
 ];
 
-/// At most this many names are suggested for one that is unknown.
+/// Most suggestions for an unknown name.
 const SUGGESTIONS: usize = 3;
 
-/// A table of instance types that cannot be used.
+/// Error for an invalid table of instance types.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum CatalogError {
-    /// Not YAML of the expected form.
+    /// The text is not valid YAML of the expected form.
     #[error("{table}: {message}")]
     Malformed {
-        /// Which table.
+        /// Label of the table.
         table: String,
-        /// What the parser says, with the position.
+        /// Message of the parser, with the position.
         message: String,
     },
-    /// An entry contradicts itself or another one.
+    /// An entry contradicts itself or another entry.
     #[error("{table}: instance type `{name}` {problem}")]
     Invalid {
-        /// Which table.
+        /// Label of the table.
         table: String,
-        /// The entry.
+        /// Name of the entry.
         name: String,
-        /// What is wrong with it.
+        /// Problem of the entry.
         problem: &'static str,
     },
 }
@@ -49,12 +49,12 @@ pub enum CatalogError {
 #[serde(deny_unknown_fields)]
 struct Table {
     cloud: Cloud,
-    /// Needed where a line has a price.
+    /// Required if a line has a price.
     prices: Option<PriceSource>,
     instance_types: Vec<Row>,
 }
 
-/// One line of a table; the fields are those of [`InstanceType`], whose cloud is the table's.
+/// One line of a table, with the fields of [`InstanceType`]; the cloud is the table's.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Row {
@@ -68,7 +68,7 @@ struct Row {
     vcpus: Option<u32>,
     memory_gib: Option<u32>,
     usd_per_hour: Option<UsdPerHour>,
-    /// Where the price holds, if not in the region of the table.
+    /// Region of the price, if it differs from the table's.
     price_region: Option<String>,
 }
 
@@ -93,7 +93,7 @@ impl Row {
         }
     }
 
-    /// What is wrong with the entry itself.
+    /// Returns the first problem of the entry.
     fn problem(&self, prices: Option<&PriceSource>) -> Option<&'static str> {
         let has_gpu = self.gpus > 0;
         let nvidia = self.vendor == Some(Vendor::Nvidia);
@@ -113,11 +113,11 @@ impl Row {
             ),
             (
                 self.compute_capability.is_some() != nvidia,
-                "must have a compute capability exactly for NVIDIA",
+                "must have a compute capability exactly when the vendor is NVIDIA",
             ),
             (
                 has_gpu && !self.gpu_memory_gib_total.is_multiple_of(self.gpus),
-                "has GPUs of unequal memory",
+                "must have GPUs of equal memory",
             ),
             (
                 self.usd_per_hour.is_some() && prices.is_none(),
@@ -125,7 +125,7 @@ impl Row {
             ),
             (
                 self.price_region.is_some() && self.usd_per_hour.is_none(),
-                "has the region of a price and no price",
+                "must have a price if it has the region of a price",
             ),
         ];
         rules
@@ -134,27 +134,27 @@ impl Row {
     }
 }
 
-/// Every known instance type, by cloud and name.
+/// All known instance types, by cloud and name.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Catalog {
-    /// The name in the key is lower case.
+    /// Instance types by cloud and lower-case name.
     types: BTreeMap<(Cloud, String), InstanceType>,
 }
 
 impl Catalog {
-    /// The tables that are part of the program; parsed at the first call.
+    /// Returns the catalog of the built-in tables, parsed at the first call.
     ///
     /// # Errors
-    /// When a table under `data/` is wrong, which the tests of this crate exclude.
+    /// Fails if a table under `data/` is invalid, which the tests of this crate exclude.
     pub fn embedded() -> Result<&'static Self, &'static CatalogError> {
         static CATALOG: OnceLock<Result<Catalog, CatalogError>> = OnceLock::new();
         CATALOG.get_or_init(|| Self::from_tables(EMBEDDED)).as_ref()
     }
 
-    /// Reads tables: pairs of a label for messages and the YAML text of one cloud.
+    /// Parses tables: pairs of a label for messages and the YAML text of one cloud.
     ///
     /// # Errors
-    /// When a text is not such a table, an entry contradicts itself, or a name occurs twice in a cloud.
+    /// Fails if a text is not a table, an entry contradicts itself, or a name occurs twice in a cloud.
     pub fn from_tables<'a>(
         tables: impl IntoIterator<Item = (&'a str, &'a str)>,
     ) -> Result<Self, CatalogError> {
@@ -181,27 +181,27 @@ impl Catalog {
             };
             match row.problem(prices) {
                 Some(problem) => return Err(invalid(problem)),
-                None if self.types.contains_key(&key) => return Err(invalid("is listed twice")),
+                None if self.types.contains_key(&key) => return Err(invalid("must be listed once")),
                 None => self.types.insert(key, row.on(table.cloud, prices)),
             };
         }
         Ok(())
     }
 
-    /// The instance type of that name; letter case is ignored.
+    /// Returns the instance type with this name; letter case is ignored.
     #[must_use]
     pub fn lookup(&self, cloud: Cloud, name: &str) -> Option<&InstanceType> {
         self.types.get(&(cloud, name.to_lowercase()))
     }
 
-    /// The instance types of one cloud, in name order.
+    /// Returns the instance types of one cloud, sorted by name.
     pub fn of(&self, cloud: Cloud) -> impl Iterator<Item = &InstanceType> {
         self.types
             .values()
             .filter(move |instance_type| instance_type.cloud == cloud)
     }
 
-    /// Up to three names of that cloud that an unknown name may have meant, best first.
+    /// Suggests up to three names of this cloud for an unknown name, best first.
     #[must_use]
     pub fn near(&self, cloud: Cloud, name: &str) -> Vec<&str> {
         did_you_mean::nearest(

@@ -1,18 +1,17 @@
 //! Near matches for a name that was not found.
 //!
-//! Pure text comparison: it knows nothing about what the names stand for.
+//! Compares text only; it must not know the meaning of names.
 
 use std::collections::BTreeSet;
 
-/// A quarter of the letters may differ; short names may still have one typing error.
+/// Allowed edit distance: a quarter of the letters, and at least one.
 const LETTERS_PER_ERROR: usize = 4;
 
-/// The names that `asked` may have meant, best first and at most `limit`; letter case is ignored.
+/// Returns at most `limit` names similar to `asked`, best first; letter case is ignored.
 ///
-/// A name is near when few letters differ, or when it has every part of what was asked (`llama-3-8b` finds
-/// `llama-3.1-8b-instruct`). Spelling errors rank before missing parts, and those before other numbers: a size or a
-/// version is seldom a slip of the finger. Equal ranks are in name order, so the answer depends on the names alone and
-/// not on their order.
+/// A name is similar if few letters differ, or if it has every part of `asked` (`llama-3-8b` finds
+/// `llama-3.1-8b-instruct`). Spelling errors rank before missing parts. Different numbers rank last, because a size or a
+/// version is seldom a typo. Equal ranks are sorted by name, so the result does not depend on the order of `names`.
 #[must_use]
 pub fn nearest<'a>(asked: &str, names: impl IntoIterator<Item = &'a str>, limit: usize) -> Vec<&'a str> {
     let asked = asked.to_lowercase();
@@ -25,7 +24,7 @@ pub fn nearest<'a>(asked: &str, names: impl IntoIterator<Item = &'a str>, limit:
     ranked.into_iter().take(limit).map(|(_, name)| name).collect()
 }
 
-/// How far apart the two are: (kind of match, distance). `None` when they are not alike.
+/// Rank of a match: (kind, distance), or `None` if the names are not similar.
 fn rank(asked: &str, name: &str) -> Option<(u8, usize)> {
     let name = name.to_lowercase();
     let errors = strsim::osa_distance(asked, &name);
@@ -45,13 +44,13 @@ fn has_all_parts(asked: &str, name: &str) -> bool {
     !wanted.is_empty() && wanted.is_subset(&parts(name))
 }
 
-/// The numbers in a name, in order.
+/// Numbers in a name, in order.
 fn numbers(name: &str) -> impl Iterator<Item = &str> {
     name.split(|c: char| !c.is_ascii_digit())
         .filter(|digits| !digits.is_empty())
 }
 
-/// The words and numbers of a name, without what joins them.
+/// Words and numbers of a name, without separators.
 fn parts(name: &str) -> BTreeSet<&str> {
     name.split(|c: char| !c.is_alphanumeric())
         .filter(|part| !part.is_empty())

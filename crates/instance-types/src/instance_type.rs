@@ -1,24 +1,24 @@
-//! One instance type, and the small types that describe it.
+//! The instance type and the types of its fields.
 //!
-//! Plain values; finding and validating them is the catalog's part.
+//! These are plain values; the catalog finds and validates them.
 
 use std::fmt;
 use std::str::FromStr;
 
 use serde::Deserialize;
 
-/// A text that names no cloud, or is no compute capability.
+/// Error for an unknown cloud or an invalid compute capability.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ParseError {
-    /// Not one of the clouds with a table of instance types.
-    #[error("unknown cloud `{0}`; known are azure, aws and arc")]
+    /// The cloud has no table of instance types.
+    #[error("unknown cloud `{0}`; expected azure, aws or arc")]
     UnknownCloud(String),
-    /// Not of the form `major.minor`.
-    #[error("`{0}` is not a compute capability such as 8.6")]
+    /// The text does not have the form `major.minor`.
+    #[error("`{0}` must be a compute capability, such as 8.6")]
     BadComputeCapability(String),
 }
 
-/// Where nodes come from; each cloud has its own table of instance types.
+/// A cloud with its own table of instance types.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Cloud {
@@ -31,10 +31,10 @@ pub enum Cloud {
 }
 
 impl Cloud {
-    /// Every cloud that has a table.
+    /// All clouds.
     pub const ALL: [Self; 3] = [Self::Azure, Self::Aws, Self::Arc];
 
-    /// The lower-case name, as it is written in configuration.
+    /// Returns the lower-case name used in configuration.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -54,7 +54,7 @@ impl fmt::Display for Cloud {
 impl FromStr for Cloud {
     type Err = ParseError;
 
-    /// Letter case and surrounding space are ignored.
+    /// Parses a name; letter case and surrounding space are ignored.
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let wanted = text.trim();
         Self::ALL
@@ -64,11 +64,11 @@ impl FromStr for Cloud {
     }
 }
 
-/// Who makes the accelerators of an instance type.
+/// Vendor of the accelerators of an instance type.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Vendor {
-    /// NVIDIA: the only vendor whose device plugin advertises `nvidia.com/gpu`.
+    /// NVIDIA, the only vendor whose device plugin advertises `nvidia.com/gpu`.
     Nvidia,
     /// AMD.
     Amd,
@@ -76,20 +76,20 @@ pub enum Vendor {
     Aws,
 }
 
-/// CUDA compute capability, ordered by what the hardware can do.
+/// CUDA compute capability, ordered by generation and revision.
 ///
 /// Source of the numbers: <https://developer.nvidia.com/cuda-gpus>.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Deserialize)]
 #[serde(try_from = "String")]
 pub struct ComputeCapability {
-    /// The generation: 7 Volta and Turing, 8 Ampere and Ada, 9 Hopper.
+    /// Generation: 7 is Volta and Turing, 8 is Ampere and Ada, 9 is Hopper.
     pub major: u8,
-    /// The revision within the generation.
+    /// Revision within the generation.
     pub minor: u8,
 }
 
 impl ComputeCapability {
-    /// The first one whose tensor cores compute in bfloat16 (Ampere).
+    /// Lowest capability with bfloat16 tensor cores (Ampere).
     pub const BFLOAT16: Self = Self { major: 8, minor: 0 };
 }
 
@@ -102,7 +102,7 @@ impl fmt::Display for ComputeCapability {
 impl FromStr for ComputeCapability {
     type Err = ParseError;
 
-    /// Reads `major.minor`, both decimal.
+    /// Parses `major.minor`, both decimal.
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let bad = || ParseError::BadComputeCapability(text.to_owned());
         let (major, minor) = text.split_once('.').ok_or_else(bad)?;
@@ -122,49 +122,49 @@ impl TryFrom<String> for ComputeCapability {
     }
 }
 
-/// What one node of an instance type has.
+/// Properties of one node of an instance type.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct InstanceType {
-    /// The cloud's name for it, in the cloud's spelling.
+    /// Name, in the cloud's spelling.
     pub name: String,
-    /// The cloud that offers it.
+    /// Cloud that offers the instance type.
     pub cloud: Cloud,
-    /// Accelerators of one node, of any vendor; 0 on a general purpose type.
+    /// Number of accelerators per node, of any vendor; 0 without accelerators.
     pub gpus: u32,
-    /// GiB of accelerator memory of one node, all accelerators together.
+    /// Accelerator memory per node in GiB, for all accelerators together.
     pub gpu_memory_gib_total: u32,
-    /// Product name of the accelerator; absent when there is none.
+    /// Product name of the accelerator; absent without accelerators.
     pub gpu_model: Option<String>,
-    /// Maker of the accelerator; absent when there is none.
+    /// Vendor of the accelerator; absent without accelerators.
     pub vendor: Option<Vendor>,
-    /// The node has local NVMe disks.
+    /// True if the node has local NVMe disks.
     pub nvme: bool,
     /// CUDA compute capability; absent unless the vendor is NVIDIA.
     pub compute_capability: Option<ComputeCapability>,
-    /// Virtual CPUs of one node, where known.
+    /// Virtual CPUs per node, if known.
     pub vcpus: Option<u32>,
-    /// GiB of host memory of one node, where known.
+    /// Host memory per node in GiB, if known.
     pub memory_gib: Option<u32>,
-    /// What one node costs, where known.
+    /// On-demand price of a node, if known.
     pub list_price: Option<ListPrice>,
 }
 
-/// What a node costs on demand, with Linux and without discounts.
+/// On-demand price of a Linux node, without discounts.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ListPrice {
-    /// Millionths of a US dollar an hour.
+    /// Millionths of a US dollar per hour.
     pub usd_micros_per_hour: u64,
-    /// The region of the cloud for which that holds; others may cost more.
+    /// Region of the price; other regions may cost more.
     pub region: String,
-    /// The day on which it was read, as `YYYY-MM-DD`.
+    /// Day on which the price was read, `YYYY-MM-DD`.
     pub as_of: String,
-    /// Where it was read.
+    /// Source of the price.
     pub source: String,
 }
 
 impl InstanceType {
-    /// How many `nvidia.com/gpu` one node can offer: 0 for other vendors, whose devices have other resource
-    /// names.
+    /// Returns the number of `nvidia.com/gpu` that a node can advertise. It is 0 for other vendors, whose devices have
+    /// other resource names.
     #[must_use]
     pub fn nvidia_gpus(&self) -> u32 {
         if self.vendor == Some(Vendor::Nvidia) {
@@ -174,7 +174,7 @@ impl InstanceType {
         }
     }
 
-    /// Bytes of memory of one GPU; 0 without a GPU. The total is divided evenly and rounded down.
+    /// Returns the memory of one GPU in bytes, or 0 without a GPU. The total is divided evenly and rounded down.
     #[must_use]
     pub fn gpu_memory_bytes_each(&self) -> u64 {
         (u64::from(self.gpu_memory_gib_total) << 30)
@@ -182,7 +182,7 @@ impl InstanceType {
             .unwrap_or(0)
     }
 
-    /// The GPUs compute in bfloat16. False where that is unknown; V100 and T4 must use float16.
+    /// Reports whether the GPUs support bfloat16; false if unknown. V100 and T4 must use float16.
     #[must_use]
     pub fn supports_bfloat16(&self) -> bool {
         self.compute_capability >= Some(ComputeCapability::BFLOAT16)
@@ -202,7 +202,7 @@ mod tests {
         let error = "gcp".parse::<Cloud>().unwrap_err();
         assert_eq!(
             error.to_string(),
-            "unknown cloud `gcp`; known are azure, aws and arc"
+            "unknown cloud `gcp`; expected azure, aws or arc"
         );
     }
 

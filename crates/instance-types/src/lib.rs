@@ -1,8 +1,7 @@
-//! Instance types of the supported clouds: which GPUs a node has and what it costs, as data.
+//! Instance types of the supported clouds as data: GPUs, memory and price of a node.
 //!
-//! The tables under `data/` are part of the program; adding an instance type is adding a line there. This crate
-//! answers questions about the tables and nothing else: it does not ask a cloud what is available or what it costs, reads no
-//! files, and knows neither Kubernetes nor models.
+//! The tables under `data/` are compiled in; a new instance type is a new line there. This crate must not query a cloud
+//! or read files, and it knows neither Kubernetes nor models.
 
 mod catalog;
 pub mod did_you_mean;

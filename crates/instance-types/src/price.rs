@@ -1,15 +1,15 @@
-//! Prices as they are written in the tables: where and when they were read, and dollars an hour.
+//! Prices of the tables: US dollars per hour, with the region, day and source of each price.
 //!
-//! Exact: no floating point between the text and the number.
+//! Parsing is exact and must not use floating point.
 
 use serde::Deserialize;
 
 use crate::ListPrice;
 
-/// Digits after the point that a price may have.
+/// Most decimal places of a price.
 const MAX_DECIMALS: usize = 6;
 
-/// Where and when the prices of a table were read.
+/// Region, day and source of the prices of a table.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct PriceSource {
@@ -29,16 +29,16 @@ impl PriceSource {
     }
 }
 
-/// A text that is neither a price nor a day.
+/// Error for a text that is neither a price nor a day.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum BadText {
-    #[error("`{0}` is not a price in dollars an hour such as 3.673")]
+    #[error("`{0}` must be a price in dollars per hour, such as 3.673")]
     Price(String),
-    #[error("`{0}` is not a day such as 2026-06-18")]
+    #[error("`{0}` must be a day, such as 2026-06-18")]
     Day(String),
 }
 
-/// Millionths of a dollar, read from decimal dollars; always more than nothing.
+/// Parses decimal dollars into millionths of a dollar; the result is positive.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "String")]
 pub(crate) struct UsdPerHour {
@@ -70,7 +70,7 @@ fn micros(text: &str) -> Option<u64> {
         .checked_add(fraction)
 }
 
-/// `YYYY-MM-DD`.
+/// A day, `YYYY-MM-DD`.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "String")]
 struct Day(String);

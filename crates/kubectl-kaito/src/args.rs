@@ -1,11 +1,11 @@
-//! The command line.
+//! Command line arguments.
 
 use std::path::PathBuf;
 
 use clap::{Parser, Subcommand, ValueEnum};
 use instance_types::Cloud;
 
-/// What a model needs and costs, and whether a Workspace would be taken, before it is applied.
+/// Plan, lint and explain Workspaces.
 #[derive(Clone, Debug, Parser)]
 #[command(
     name = "kubectl-kaito",
@@ -20,62 +20,62 @@ pub struct Args {
     pub(crate) command: Command,
 }
 
-/// Whose catalog is used.
+/// Source of the catalog.
 #[derive(Clone, Debug, Default, clap::Args)]
 #[command(next_help_heading = "Catalog")]
 pub(crate) struct RegistryArgs {
-    /// Preset registry to ask, such as http://127.0.0.1:50051; without it, the catalog that is part of this program.
+    /// URL of a preset registry, such as http://127.0.0.1:50051; the default is the built-in catalog.
     #[arg(long, global = true, env = "KAITO_REGISTRY")]
     pub(crate) registry: Option<String>,
-    /// PEM file of the authorities that an https registry's certificate may be of.
+    /// PEM file with the certificate authorities of an https registry.
     #[arg(long, global = true, env = "KAITO_REGISTRY_CA_FILE")]
     pub(crate) registry_ca_file: Option<PathBuf>,
 }
 
 #[derive(Clone, Debug, Subcommand)]
 pub(crate) enum Command {
-    /// The models that can be named.
+    /// List or show model presets.
     #[command(subcommand)]
     Presets(PresetsCommand),
-    /// Compare instance types for a model: nodes, GPUs, longest context, price, and why not.
+    /// Compare instance types for a model: nodes, GPUs, longest context, price.
     Plan(PlanArgs),
-    /// Say what `kubectl apply` would say of Workspaces, without a cluster.
+    /// Validate Workspaces as `kubectl apply` would, without a cluster.
     Lint(LintArgs),
-    /// Say where a Workspace of the cluster stands, why, and what helps.
+    /// Explain the state of a Workspace, with reasons and remedies.
     Explain(ExplainArgs),
 }
 
 #[derive(Clone, Debug, Subcommand)]
 pub(crate) enum PresetsCommand {
-    /// All presets, or those that match.
+    /// List all presets, or the matching ones.
     List(ListArgs),
-    /// Everything that is known of one.
+    /// Show one preset.
     Show(ShowArgs),
 }
 
-/// How an answer is printed.
+/// Output format.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Format {
-    /// For people, in 100 columns.
+    /// A table of at most 100 columns.
     #[default]
     Table,
-    /// For programs.
+    /// JSON.
     Json,
-    /// For both.
+    /// YAML.
     Yaml,
 }
 
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct ListArgs {
-    /// Only those with this in a name.
+    /// Text that a name must contain.
     pub(crate) contains: Option<String>,
-    /// Only those that can be tuned.
+    /// List tunable presets only.
     #[arg(long)]
     pub(crate) tunable: bool,
-    /// Only those that run without a GPU.
+    /// List presets that run without a GPU only.
     #[arg(long)]
     pub(crate) cpu: bool,
-    /// How the answer is printed.
+    /// Output format.
     #[arg(long, short, value_enum, default_value_t)]
     pub(crate) output: Format,
 }
@@ -84,7 +84,7 @@ pub(crate) struct ListArgs {
 pub(crate) struct ShowArgs {
     /// Short name, alias or hub id.
     pub(crate) name: String,
-    /// How the answer is printed.
+    /// Output format.
     #[arg(long, short, value_enum, default_value_t)]
     pub(crate) output: Format,
 }
@@ -94,60 +94,60 @@ pub(crate) struct PlanArgs {
     /// Short name, alias or hub id of a preset.
     #[arg(required_unless_present = "filename", conflicts_with = "filename")]
     pub(crate) preset: Option<String>,
-    /// File with Workspaces; - for the standard input. What a Workspace says counts where no flag says otherwise.
+    /// File with Workspaces; - is standard input. Flags take precedence over the Workspace.
     #[arg(long, short = 'f', value_name = "FILE")]
     pub(crate) filename: Option<PathBuf>,
     /// Cloud whose instance types are compared: azure, aws or arc.
     #[arg(long, default_value = "azure")]
     pub(crate) cloud: Cloud,
-    /// Only this instance type; may be repeated.
+    /// Instance type to compare; may be repeated. The default is all.
     #[arg(long = "instance-type", value_name = "NAME")]
     pub(crate) instance_types: Vec<String>,
-    /// Tokens of a sequence, prompt and answer together, that must fit.
+    /// Tokens of prompt and completion together that must fit.
     #[arg(long, value_name = "TOKENS", value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) context: Option<u32>,
-    /// More nodes than this are not wanted.
+    /// Largest number of nodes.
     #[arg(long, value_name = "NODES", value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) max_nodes: Option<u32>,
     /// Plan for fine-tuning a named preset.
     #[arg(long, conflicts_with = "filename")]
     pub(crate) tuning: bool,
-    /// Print what fills the fullest GPU, for the best candidate and those that --instance-type names.
+    /// Print the memory of the fullest GPU, for the best candidate and those of --instance-type.
     #[arg(long)]
     pub(crate) explain: bool,
-    /// How the answer is printed.
+    /// Output format.
     #[arg(long, short, value_enum, default_value_t)]
     pub(crate) output: Format,
 }
 
-/// Where nodes come from.
+/// Source of nodes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub(crate) enum NodeProvisioner {
-    /// They are made, of the instance type that the Workspace names, each by a Machine.
+    /// A Machine is created for each node.
     #[default]
     Machine,
-    /// They are made likewise, each by a NodeClaim.
+    /// A NodeClaim is created for each node.
     #[value(name = "nodeclaim", aliases = ["azure-gpu-provisioner", "karpenter"])]
     NodeClaim,
-    /// They are brought along.
+    /// Existing nodes are selected by label.
     Byo,
 }
 
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct LintArgs {
-    /// File with Workspaces, each a document of its own; - for the standard input. May be repeated.
+    /// File with Workspaces as YAML documents; - is standard input. May be repeated.
     #[arg(long = "filename", short = 'f', value_name = "FILE", required = true, num_args = 1..)]
     pub(crate) filenames: Vec<PathBuf>,
-    /// Files of presets that the registry will serve beside its own; may be repeated.
+    /// File with user presets of the registry; may be repeated.
     #[arg(long = "presets", value_name = "FILE", conflicts_with = "registry")]
     pub(crate) presets: Vec<PathBuf>,
     /// Cloud of the cluster: azure, aws or arc.
     #[arg(long, default_value = "azure")]
     pub(crate) cloud: Cloud,
-    /// Where the nodes of the cluster come from: the chart's nodeProvisioner.
+    /// Source of the cluster's nodes: the chart's nodeProvisioner.
     #[arg(long, value_enum, default_value_t)]
     pub(crate) node_provisioner: NodeProvisioner,
-    /// How the answer is printed.
+    /// Output format.
     #[arg(long, short, value_enum, default_value_t)]
     pub(crate) output: Format,
 }
@@ -156,10 +156,10 @@ pub(crate) struct LintArgs {
 pub(crate) struct ExplainArgs {
     /// Name of the Workspace.
     pub(crate) workspace: String,
-    /// Its namespace; without it, that of the kubeconfig.
+    /// Namespace; the default is the kubeconfig's.
     #[arg(long, short)]
     pub(crate) namespace: Option<String>,
-    /// Kubeconfig file; without it $KUBECONFIG, then ~/.kube/config.
+    /// Kubeconfig file; the default is $KUBECONFIG, then ~/.kube/config.
     #[arg(long)]
     pub(crate) kubeconfig: Option<PathBuf>,
     /// Context of the kubeconfig.

@@ -1,4 +1,4 @@
-//! Manifests: files, or the standard input, with several documents each.
+//! Manifests: files or standard input, with several documents each.
 
 use std::io::Read as _;
 use std::path::Path;
@@ -6,25 +6,25 @@ use std::path::Path;
 use anyhow::{Context as _, ensure};
 use serde_json::Value;
 
-/// A manifest is far smaller; more is a mistake.
+/// Largest size of a manifest, to catch mistakes.
 const MAX_BYTES: u64 = 4 << 20;
 
-/// The documents of a file, in order, without empty ones; items of a `List` count as documents.
+/// Reads the documents of a file in order, without empty ones. Items of a `List` count as documents.
 ///
 /// # Errors
-/// When the file cannot be read or is not YAML.
+/// Fails if the file cannot be read or is not YAML.
 pub(crate) fn read(path: &Path) -> anyhow::Result<Vec<Value>> {
     let shown = name(path);
-    let text = text(path).with_context(|| format!("{shown} cannot be read"))?;
+    let text = text(path).with_context(|| format!("failed to read {shown}"))?;
     let documents: Vec<Value> =
-        serde_saphyr::from_multiple(&text).with_context(|| format!("{shown} is not YAML"))?;
+        serde_saphyr::from_multiple(&text).with_context(|| format!("{shown} must be YAML"))?;
     Ok(documents.into_iter().flat_map(items).collect())
 }
 
-/// The text of a file.
+/// Reads the text of a file.
 ///
 /// # Errors
-/// When it cannot be read, is too large or no text.
+/// Fails if the file cannot be read, is too large or is not text.
 pub(crate) fn text(path: &Path) -> anyhow::Result<String> {
     let mut text = String::new();
     if path == Path::new("-") {
@@ -39,13 +39,13 @@ pub(crate) fn text(path: &Path) -> anyhow::Result<String> {
     }
     ensure!(
         text.len() as u64 <= MAX_BYTES,
-        "it is larger than {} MiB",
+        "must be at most {} MiB",
         MAX_BYTES >> 20
     );
     Ok(text)
 }
 
-/// What a file is called in messages.
+/// Name of a file in messages.
 pub(crate) fn name(path: &Path) -> String {
     if path == Path::new("-") {
         "standard input".to_owned()
@@ -54,7 +54,7 @@ pub(crate) fn name(path: &Path) -> String {
     }
 }
 
-/// It says that it is a Workspace, whatever else it says.
+/// Returns true if the document has the group and kind of a Workspace.
 pub(crate) fn is_workspace(document: &Value) -> bool {
     let group = document["apiVersion"]
         .as_str()
@@ -96,8 +96,8 @@ mod tests {
     fn what_can_t_be_read_is_said() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("a.yaml");
-        assert!(format!("{:#}", read(&path).unwrap_err()).contains("cannot be read"));
+        assert!(format!("{:#}", read(&path).unwrap_err()).contains("failed to read"));
         std::fs::write(&path, "a: [1").unwrap();
-        assert!(format!("{:#}", read(&path).unwrap_err()).contains("is not YAML"));
+        assert!(format!("{:#}", read(&path).unwrap_err()).contains("must be YAML"));
     }
 }

@@ -1,6 +1,6 @@
-//! `explain`: where a Workspace of the cluster stands, why, and what helps.
+//! `explain`: the state of a Workspace, the reasons and the remedies.
 //!
-//! Reads the one object. Reasons and remedies are the closed set of `kaito_api`.
+//! Reads one object. Reasons and remedies are the closed set of `kaito_api`.
 
 use std::fmt::Write as _;
 use std::time::Duration;
@@ -18,23 +18,23 @@ use crate::output::{printable, table};
 
 const TIMEOUT: Duration = Duration::from_secs(15);
 
-/// Reads the Workspace and says where it stands. Something that needs doing is a finding.
+/// Reads the Workspace and describes its state. A reason with a remedy is a finding.
 pub(crate) async fn run(args: &ExplainArgs) -> anyhow::Result<Answer> {
     let config = configuration(args).await?;
     let namespace = args
         .namespace
         .clone()
         .unwrap_or_else(|| config.default_namespace.clone());
-    let client = Client::try_from(config).context("the kubeconfig cannot be used")?;
+    let client = Client::try_from(config).context("failed to use the kubeconfig")?;
     let api: Api<Workspace> = Api::namespaced(client, &namespace);
     let workspace = tokio::time::timeout(TIMEOUT, api.get(&args.workspace)).await;
     let workspace = workspace
-        .with_context(|| format!("the API server did not answer in {} s", TIMEOUT.as_secs()))?
-        .with_context(|| format!("Workspace {namespace}/{} cannot be read", args.workspace))?;
+        .with_context(|| format!("the API server did not respond within {} s", TIMEOUT.as_secs()))?
+        .with_context(|| format!("failed to read Workspace {namespace}/{}", args.workspace))?;
     Ok(explained(&namespace, &workspace))
 }
 
-/// By the rules of kubectl: flag, `$KUBECONFIG`, `~/.kube/config`, service account.
+/// Loads the configuration as kubectl does: flag, `$KUBECONFIG`, `~/.kube/config`, service account.
 async fn configuration(args: &ExplainArgs) -> anyhow::Result<Config> {
     let options = KubeConfigOptions {
         context: args.context.clone(),
@@ -43,17 +43,17 @@ async fn configuration(args: &ExplainArgs) -> anyhow::Result<Config> {
     let mut config = match &args.kubeconfig {
         Some(path) => {
             let read = Kubeconfig::read_from(path);
-            let kubeconfig = read.with_context(|| format!("{} cannot be read", path.display()))?;
+            let kubeconfig = read.with_context(|| format!("failed to read {}", path.display()))?;
             Config::from_custom_kubeconfig(kubeconfig, &options)
                 .await
-                .context("the kubeconfig cannot be used")?
+                .context("failed to use the kubeconfig")?
         }
         None if args.context.is_some() => Config::from_kubeconfig(&options)
             .await
-            .context("the kubeconfig cannot be used")?,
+            .context("failed to use the kubeconfig")?,
         None => Config::infer()
             .await
-            .context("there is no kubeconfig: set $KUBECONFIG, or --kubeconfig")?,
+            .context("no kubeconfig found: set $KUBECONFIG or --kubeconfig")?,
     };
     config.connect_timeout = Some(Duration::from_secs(5));
     Ok(config)
@@ -62,14 +62,14 @@ async fn configuration(args: &ExplainArgs) -> anyhow::Result<Config> {
 fn explained(namespace: &str, workspace: &Workspace) -> Answer {
     let name = workspace.metadata.name.as_deref().unwrap_or_default();
     let mut text = format!("Workspace {namespace}/{name}");
-    // Writing to a String cannot fail.
+    // Writes to a String never fail.
     let Some(status) = &workspace.status else {
-        text.push_str(": nothing is reported of it yet. Is workspace-controller running?\n");
+        text.push_str(": no status yet. Is workspace-controller running?\n");
         return Answer { text, findings: true };
     };
     let _ = writeln!(text, ": {}", headline(status));
     if status.observed_generation < workspace.metadata.generation {
-        text.push_str("The last edit has not been looked at yet.\n");
+        text.push_str("The controller has not processed the last edit yet.\n");
     }
     if !status.worker_nodes.is_empty() {
         let _ = writeln!(text, "Nodes: {}", printable(&status.worker_nodes.join(", ")));
@@ -107,7 +107,7 @@ fn headline(status: &WorkspaceStatus) -> String {
     }
 }
 
-/// Each reason of a condition that is not as it should be, once, with what helps.
+/// Lists each reason of an unhealthy condition once, with its remedy.
 fn remedies(conditions: &[Condition]) -> Vec<(String, &'static str)> {
     let mut found: Vec<(String, &'static str)> = Vec::new();
     for condition in conditions.iter().filter(|condition| condition.status != "True") {
@@ -181,7 +181,7 @@ mod tests {
         let answer = explained("default", &workspace(&status));
         assert!(!answer.findings);
         assert!(
-            answer.text.contains("The last edit has not been looked at yet."),
+            answer.text.contains("The controller has not processed the last edit yet."),
             "{}",
             answer.text
         );

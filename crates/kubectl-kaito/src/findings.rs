@@ -1,4 +1,4 @@
-//! `lint`: what the API server would say of manifests.
+//! `lint`: validates manifests as the API server would.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -15,22 +15,22 @@ use crate::presets_json::known;
 use crate::source::Source;
 use crate::{Answer, documents};
 
-/// One Workspace and what is wrong with it.
+/// One Workspace and its violations.
 struct Finding {
     file: String,
-    /// Counted from 1.
+    /// Position in the file, from 1.
     document: usize,
     name: String,
     violations: Vec<Violation>,
 }
 
-/// Looks at every Workspace of the files.
+/// Lints every Workspace of the files.
 pub(crate) async fn run(source: &Source, args: &LintArgs) -> anyhow::Result<Answer> {
     let (catalog, unlisted) = catalog(source, args).await?;
     let linter = Linter::new(Settings {
         presets: &catalog,
         instance_types: instance_types::Catalog::embedded()
-            .context("the tables of instance types are broken")?,
+            .context("the tables of instance types are invalid")?,
         cloud: args.cloud,
         nodes: match args.node_provisioner {
             NodeProvisioner::Machine | NodeProvisioner::NodeClaim => NodeSource::Made,
@@ -55,7 +55,7 @@ pub(crate) async fn run(source: &Source, args: &LintArgs) -> anyhow::Result<Answ
         }
     }
     if found.is_empty() {
-        bail!("there is no Workspace in {}", files(args));
+        bail!("no Workspace found in {}", files(args));
     }
     let text = match args.output {
         Format::Table => told(&found),
@@ -70,13 +70,13 @@ fn files(args: &LintArgs) -> String {
     names.join(", ")
 }
 
-/// The catalog of the source and, over it, the presets of files.
+/// Loads the catalog of the source, with the presets of files added.
 async fn catalog(source: &Source, args: &LintArgs) -> anyhow::Result<(Catalog, Unlisted)> {
     let (catalog, unlisted) = source.catalog().await?;
     let mut texts = BTreeMap::new();
     for path in &args.presets {
         let text =
-            documents::text(path).with_context(|| format!("{} cannot be read", documents::name(path)))?;
+            documents::text(path).with_context(|| format!("failed to read {}", documents::name(path)))?;
         texts.insert(documents::name(path), text);
     }
     let overlay = catalog.overlay(texts.iter().map(|(name, text)| (name.as_str(), text.as_str())))?;
@@ -90,11 +90,11 @@ async fn catalog(source: &Source, args: &LintArgs) -> anyhow::Result<(Catalog, U
 
 fn told(found: &[Finding]) -> String {
     let mut text = String::new();
-    // Writing to a String cannot fail.
+    // Writes to a String never fail.
     for finding in found {
         let name = printable(&finding.name);
         if finding.violations.is_empty() {
-            let _ = writeln!(text, "{}: Workspace {name} is fine", finding.file);
+            let _ = writeln!(text, "{}: Workspace {name} is valid", finding.file);
         }
         for violation in &finding.violations {
             let words = printable(&violation.to_string());

@@ -1,8 +1,7 @@
-//! `kubectl kaito`: what there is, what a model needs and costs, whether a manifest would be taken, and where a
-//! Workspace stands.
+//! `kubectl kaito`: lists presets, plans nodes and cost, lints manifests and explains Workspaces.
 //!
-//! Reads and prints; changes nothing anywhere. Everything but `explain` works without a cluster, with the catalog that
-//! is part of the program, or with that of a registry. What it says is decided by `preset_catalog` and `lint`.
+//! The plugin is read-only. All commands except `explain` work without a cluster, with the built-in catalog or with a
+//! registry's. `preset_catalog` and `lint` decide the results; this crate only formats them.
 
 mod args;
 mod documents;
@@ -22,12 +21,12 @@ pub use args::Args;
 use args::{Command, PresetsCommand};
 use source::Source;
 
-/// What a command found.
+/// Result of a command.
 #[derive(Debug)]
 pub(crate) struct Answer {
-    /// What is printed on the standard output.
+    /// Text for standard output.
     pub(crate) text: String,
-    /// Something is wrong with what was looked at, or it does not fit.
+    /// True if the input is invalid or does not fit.
     pub(crate) findings: bool,
 }
 
@@ -40,13 +39,13 @@ impl Answer {
     }
 }
 
-/// Runs the command. The exit code is 0 when all is well, 1 when there are findings, and 2 when the question cannot be
-/// answered: wrong usage, a file that cannot be read, a server that does not answer.
+/// Runs the command. The exit code is 0 on success, 1 with findings, and 2 on failure: wrong usage, an unreadable file, an
+/// unreachable server.
 pub async fn run(args: Args) -> ExitCode {
-    // Fails only when there is one already.
+    // The call fails only if a provider is already installed.
     let _ = rustls::crypto::ring::default_provider().install_default();
     match answer(args).await {
-        // A reader that has seen enough, such as `head`, is no error.
+        // A closed pipe, such as `head`, is not an error.
         Ok(answer) => {
             let _ = std::io::stdout().lock().write_all(answer.text.as_bytes());
             ExitCode::from(u8::from(answer.findings))

@@ -1,4 +1,4 @@
-//! Tables, JSON and YAML.
+//! Output as tables, JSON and YAML.
 
 use anyhow::Context as _;
 use comfy_table::presets::NOTHING;
@@ -7,29 +7,29 @@ use serde_json::Value;
 
 use crate::args::Format;
 
-/// Columns that a table may take.
+/// Largest width of a table.
 const WIDTH: u16 = 100;
 
-/// The value as text that programs read, keys in alphabetical order.
+/// Formats a value as JSON or YAML, with keys in alphabetical order.
 ///
 /// # Errors
-/// Not for values that are made here.
+/// Fails if the value cannot be serialized, which does not happen for values of this program.
 pub(crate) fn serialized(format: Format, value: &Value) -> anyhow::Result<String> {
-    // They are in it anyhow unless something that is built together with this switches on a feature of serde_json.
+    // Keys are sorted unless another crate in the build enables a feature of serde_json.
     let mut value = value.clone();
     value.sort_all_objects();
     match format {
-        Format::Yaml => serde_saphyr::to_string(&value).context("the answer cannot be written as YAML"),
+        Format::Yaml => serde_saphyr::to_string(&value).context("failed to write YAML"),
         Format::Json | Format::Table => {
             let json =
-                serde_json::to_string_pretty(&value).context("the answer cannot be written as JSON")?;
+                serde_json::to_string_pretty(&value).context("failed to write JSON")?;
             Ok(format!("{json}\n"))
         }
     }
 }
 
-/// Rows under a header, in at most 100 columns. Columns whose header begins with `>` are aligned to the right; those whose
-/// header begins with `~` are wrapped when they are too long, others never.
+/// Formats rows under a header, in at most 100 columns. A header with the prefix `>` aligns its column to the right. A header
+/// with the prefix `~` allows the column to wrap.
 pub(crate) fn table(header: &[&str], rows: impl IntoIterator<Item = Vec<String>>) -> String {
     let mut table = Table::new();
     table
@@ -66,19 +66,19 @@ pub(crate) fn table(header: &[&str], rows: impl IntoIterator<Item = Vec<String>>
     text
 }
 
-/// GiB to the nearest hundredth.
+/// Formats bytes as GiB, rounded to hundredths.
 pub(crate) fn gib(bytes: u64) -> String {
     let hundredths = (u128::from(bytes) * 100 + (1 << 29)) >> 30;
     format!("{}.{:02}", hundredths / 100, hundredths % 100)
 }
 
-/// Dollars and cents, rounded up.
+/// Formats dollars and cents, rounded up.
 pub(crate) fn dollars(micros: u64) -> String {
     let cents = micros.div_ceil(10_000);
     format!("{}.{:02}", cents / 100, cents % 100)
 }
 
-/// A text of somebody else's on a terminal: without what could steer it.
+/// Removes control characters from untrusted text, so that it cannot control the terminal.
 pub(crate) fn printable(text: &str) -> String {
     text.chars()
         .map(|c| if c.is_control() { ' ' } else { c })

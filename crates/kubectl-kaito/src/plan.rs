@@ -1,4 +1,4 @@
-//! `plan`: the candidates for a model, best first, and what fills their memory.
+//! `plan`: lists the candidates for a model, best first, and the terms of their memory.
 
 use std::fmt::Write as _;
 
@@ -14,7 +14,7 @@ use crate::output::{dollars, gib, printable, serialized, table};
 use crate::source::{Question, Source};
 use crate::{Answer, documents, plan_json};
 
-/// What is planned for.
+/// Subject of a plan: a preset or a Workspace.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Subject {
     /// Name of the Workspace, if it is one.
@@ -22,12 +22,12 @@ struct Subject {
     preset: String,
     purpose: Purpose,
     context_tokens: Option<u32>,
-    /// What the Workspace chose; empty when nothing.
+    /// Instance type of the Workspace; empty if none is set.
     instance_type: String,
 }
 
-/// Plans for the preset, or for every Workspace of the file. A finding is a plan in which nothing fits, or not what the
-/// Workspace chose.
+/// Plans for the preset, or for every Workspace of the file. It is a finding if nothing fits, or if the Workspace's instance
+/// type does not fit.
 pub(crate) async fn run(source: &Source, args: &PlanArgs) -> anyhow::Result<Answer> {
     let subjects = subjects(args)?;
     let mut findings = false;
@@ -50,7 +50,7 @@ pub(crate) async fn run(source: &Source, args: &PlanArgs) -> anyhow::Result<Answ
                     plan_json::plan(plan, workspace.map(|name| (name, subject.instance_type.as_str())))
                 })
                 .collect();
-            // One question, one answer; several in a list.
+            // A single plan is printed alone, several as a list.
             let value = if values.len() == 1 {
                 values.remove(0)
             } else {
@@ -82,7 +82,7 @@ fn subjects(args: &PlanArgs) -> anyhow::Result<Vec<Subject>> {
     let (preset, path) = match (&args.preset, &args.filename) {
         (Some(preset), _) => (preset, None),
         (None, Some(path)) => (&String::new(), Some(path)),
-        (None, None) => bail!("name a preset, or a file with -f"),
+        (None, None) => bail!("expected a preset, or a file with -f"),
     };
     let Some(path) = path else {
         return Ok(vec![Subject {
@@ -103,7 +103,7 @@ fn subjects(args: &PlanArgs) -> anyhow::Result<Vec<Subject>> {
         .filter(|document| documents::is_workspace(document));
     let subjects: Vec<Subject> = workspaces.map(of_workspace).collect::<anyhow::Result<_>>()?;
     if subjects.is_empty() {
-        bail!("{} holds no Workspace", documents::name(path));
+        bail!("no Workspace found in {}", documents::name(path));
     }
     Ok(subjects)
 }
@@ -124,14 +124,14 @@ fn of_workspace(document: &Value) -> anyhow::Result<Subject> {
     };
     let preset = document[section]["preset"]["name"].as_str();
     let preset =
-        preset.with_context(|| format!("Workspace {name} names no preset: there is nothing to size"))?;
+        preset.with_context(|| format!("Workspace {name} must name a preset to be sized"))?;
     let context = document["metadata"]["annotations"][labels::MAX_CONTEXT].as_str();
     let context = context.map(str::trim).filter(|text| !text.is_empty());
     let context_tokens = context.map(|text| {
         let tokens = text.parse().ok().filter(|tokens| *tokens > 0);
         tokens.with_context(|| {
             format!(
-                "Workspace {name}: annotation {} is not a number",
+                "Workspace {name}: annotation {} must be a number",
                 labels::MAX_CONTEXT
             )
         })
@@ -148,7 +148,7 @@ fn of_workspace(document: &Value) -> anyhow::Result<Subject> {
     })
 }
 
-/// Something fits, and what was chosen is among it.
+/// Returns true if a candidate fits, and the chosen one does too.
 fn satisfied(subject: &Subject, plan: &ResourcePlan) -> bool {
     let chosen = |instance_type: &InstanceType| {
         subject.instance_type.is_empty() || instance_type.name.eq_ignore_ascii_case(&subject.instance_type)
@@ -158,7 +158,7 @@ fn satisfied(subject: &Subject, plan: &ResourcePlan) -> bool {
 
 fn shown(subject: &Subject, plan: &ResourcePlan, args: &PlanArgs) -> String {
     let mut text = String::new();
-    // Writing to a String cannot fail.
+    // Writes to a String never fail.
     if let Some(name) = &subject.workspace {
         let _ = write!(text, "Workspace {}: ", printable(name));
     }
@@ -178,7 +178,7 @@ fn shown(subject: &Subject, plan: &ResourcePlan, args: &PlanArgs) -> String {
             writeln!(text, "* what the Workspace asks for")
         } else {
             let name = printable(&subject.instance_type);
-            writeln!(text, "The Workspace asks for {name}, which is not among these.")
+            writeln!(text, "The Workspace requests {name}, which is not listed.")
         };
     }
     text.push_str(&legend(plan));
@@ -233,7 +233,7 @@ fn fitting(subject: &Subject, plan: &ResourcePlan) -> String {
 }
 
 fn unfitting(subject: &Subject, plan: &ResourcePlan) -> String {
-    // The best of the others is the first row above.
+    // The best alternative is the first row above.
     let is_news =
         |remedy: &&Remedy| !matches!(remedy, Remedy::OtherInstanceType { .. }) || plan.best().is_none();
     let row = |candidate: &Candidate| {
@@ -266,7 +266,7 @@ fn unfitting(subject: &Subject, plan: &ResourcePlan) -> String {
     }
 }
 
-/// In the engine's own short words: tensor, pipeline, data parallel.
+/// Formats the parallelism in vLLM's abbreviations: tensor, pipeline, data parallel.
 fn parallel(placement: &Placement) -> String {
     let parts = [
         ("tp", placement.tensor_parallel),
@@ -294,7 +294,7 @@ fn room(instance_type: &InstanceType, fit: &Fit) -> String {
     }
 }
 
-/// What the short words mean and where the prices come from; nothing where there is neither.
+/// Explains abbreviations and the source of prices; empty without both.
 fn legend(plan: &ResourcePlan) -> String {
     let divided = plan.fits().any(|(_, fit)| !parallel(&fit.placement).is_empty());
     let words = if divided {
@@ -316,7 +316,7 @@ fn legend(plan: &ResourcePlan) -> String {
     }
 }
 
-/// What fills the memory: for the candidates that were named or chosen, else for the best.
+/// Explains the memory of the named or chosen candidates, otherwise of the best one.
 fn sums(subject: &Subject, plan: &ResourcePlan, args: &PlanArgs) -> String {
     let named = |candidate: &&Candidate| !args.instance_types.is_empty() || is_chosen(subject, candidate);
     let mut wanted: Vec<_> = plan
@@ -342,7 +342,7 @@ fn sum(instance_type: &InstanceType, fit: &Fit) -> String {
     };
     let name = &instance_type.name;
     if fit.explanation.is_empty() {
-        return format!("\n{name}: nothing had to be sized.\n");
+        return format!("\n{name}: sizing was not needed.\n");
     }
     let row = |name: &str, bytes: u64, formula: &str| vec![name.to_owned(), gib(bytes), printable(formula)];
     let total = fit.explanation.iter().map(|term| term.bytes).sum();

@@ -1,11 +1,11 @@
-//! Plans for programs. The field names are those of the gRPC contract, in camel case; sentences are added to them.
+//! Plans as JSON values, with the field names of the gRPC contract in camel case, plus messages.
 
 use preset_catalog::fit::{Candidate, Fit, Outcome, Purpose, ResourcePlan, Term};
 use serde_json::{Value, json};
 
 use crate::presets_json::known;
 
-/// The whole plan. Of `workspace`, where it is for one, the name and what it chose.
+/// Converts a plan. `workspace` is the name and the chosen instance type, if the plan is for a Workspace.
 pub(crate) fn plan(plan: &ResourcePlan, workspace: Option<(&str, &str)>) -> Value {
     let purpose = match plan.purpose {
         Purpose::Inference => "inference",

@@ -9,7 +9,7 @@ use crate::output::{gib, printable, serialized, table};
 use crate::presets_json;
 use crate::source::Source;
 
-/// The presets that match.
+/// Lists the matching presets.
 pub(crate) async fn list(source: &Source, args: &ListArgs) -> anyhow::Result<Answer> {
     let mut presets = source.presets().await?;
     presets.retain(|preset| wanted(preset, args));
@@ -24,7 +24,7 @@ pub(crate) async fn list(source: &Source, args: &ListArgs) -> anyhow::Result<Ans
     Ok(Answer::fine(text))
 }
 
-/// Everything about one.
+/// Shows all details of one preset.
 pub(crate) async fn show(source: &Source, args: &ShowArgs) -> anyhow::Result<Answer> {
     let preset = source.preset(&args.name).await?;
     let text = match args.output {
@@ -98,8 +98,8 @@ fn shown(preset: &Preset) -> String {
     row("deprecated", preset.deprecated.clone().unwrap_or_default());
     row("model hub", preset.hub_id.clone());
     row("revision", preset.revision.clone().unwrap_or_default());
-    row("licence", preset.license.clone());
-    let gated = "yes: an account that accepted the licence, and its token in presetOptions.modelAccessSecret";
+    row("license", preset.license.clone());
+    let gated = "yes: needs an account that accepted the license, with its token in presetOptions.modelAccessSecret";
     row(
         "gated",
         if preset.gated {
@@ -112,7 +112,7 @@ fn shown(preset: &Preset) -> String {
     row("weights", format!("{} GiB", gib(shape.weights_bytes)));
     row("quantisation", shape.quantization.clone().unwrap_or_default());
     row("longest context", format!("{} tokens", shape.max_context_tokens));
-    row("KV cache", format!("{} bytes a token", shape.kv_bytes_per_token));
+    row("KV cache", format!("{} bytes per token", shape.kv_bytes_per_token));
     row("layers", number(shape.layers));
     row("attention heads", number(shape.attention_heads));
     row("KV heads", number(shape.kv_heads));

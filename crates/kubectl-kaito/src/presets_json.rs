@@ -1,9 +1,9 @@
-//! Presets for programs. The field names are those of the gRPC contract, in camel case.
+//! Presets as JSON values, with the field names of the gRPC contract in camel case.
 
 use preset_catalog::{AttentionKind, Preset};
 use serde_json::{Map, Value, json};
 
-/// Everything about a preset; what is not known is left out.
+/// Converts a preset; unknown values are omitted.
 pub(crate) fn preset(preset: &Preset) -> Value {
     let shape = &preset.shape;
     let attention = shape.attention.map(|kind| match kind {
@@ -69,7 +69,7 @@ pub(crate) fn preset(preset: &Preset) -> Value {
     ])
 }
 
-/// An object of the fields that have a value.
+/// Builds an object from the fields that have a value.
 pub(crate) fn known<const N: usize>(fields: [(&str, Value); N]) -> Value {
     let known = fields.into_iter().filter(|(_, value)| !value.is_null());
     Value::Object(

@@ -1,4 +1,4 @@
-//! Whose catalog answers: the one that is part of the program, or a registry's.
+//! Source of presets and fits: the built-in catalog or a registry.
 
 use std::time::Duration;
 
@@ -14,60 +14,60 @@ use tonic::{Code, Status};
 
 use crate::args::RegistryArgs;
 
-/// A registry that asks a hub may take a while.
+/// Timeout of requests; a registry that queries a hub may be slow.
 const TIMEOUT: Duration = Duration::from_secs(30);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 const PAGE: i32 = 200;
 
-/// Where presets and plans come from.
+/// Source of presets and fits.
 #[derive(Debug)]
 pub(crate) enum Source {
-    /// The catalog of the program.
+    /// The built-in catalog.
     Embedded,
-    /// A registry.
+    /// A preset registry.
     Registry(PresetRegistryClient<Channel>),
 }
 
-/// What is asked of a plan.
+/// Request for a plan.
 #[derive(Debug)]
 pub(crate) struct Question<'a> {
     pub(crate) preset: &'a str,
     pub(crate) cloud: Cloud,
-    /// All of the cloud when empty.
+    /// Instance types to compare; empty means all of the cloud.
     pub(crate) instance_types: &'a [String],
     pub(crate) context_tokens: u32,
     pub(crate) options: PlanOptions,
 }
 
 impl Source {
-    /// The source that the flags name. Nothing is connected yet.
+    /// Creates the source that the flags select, without a connection.
     ///
     /// # Errors
-    /// When the address is none or the file of authorities cannot be read.
+    /// Fails if the URL is invalid or the CA file cannot be read.
     pub(crate) fn of(args: &RegistryArgs) -> anyhow::Result<Self> {
         let Some(address) = &args.registry else {
             return Ok(Self::Embedded);
         };
         let mut endpoint = Endpoint::from_shared(address.clone())
-            .with_context(|| format!("--registry {address} is not a URL"))?
+            .with_context(|| format!("--registry {address} must be a URL"))?
             .connect_timeout(CONNECT_TIMEOUT)
             .timeout(TIMEOUT);
         if let Some(path) = &args.registry_ca_file {
-            let pem = std::fs::read(path).with_context(|| format!("{} cannot be read", path.display()))?;
+            let pem = std::fs::read(path).with_context(|| format!("failed to read {}", path.display()))?;
             let tls = ClientTlsConfig::new().ca_certificate(Certificate::from_pem(pem));
             endpoint = endpoint
                 .tls_config(tls)
-                .context("--registry-ca-file cannot be used")?;
+                .context("failed to use --registry-ca-file")?;
         } else if address.starts_with("https:") {
-            bail!("an https registry needs --registry-ca-file, the authorities of its certificate");
+            bail!("an https registry requires --registry-ca-file");
         }
         Ok(Self::Registry(PresetRegistryClient::new(endpoint.connect_lazy())))
     }
 
-    /// Every preset, in the order of names.
+    /// Returns all presets, sorted by name.
     ///
     /// # Errors
-    /// When the registry does not answer.
+    /// Fails if the registry does not respond.
     pub(crate) async fn presets(&self) -> anyhow::Result<Vec<Preset>> {
         match self {
             Self::Embedded => Ok(embedded()?.iter().cloned().collect()),
@@ -75,10 +75,10 @@ impl Source {
         }
     }
 
-    /// The preset of that name.
+    /// Returns the preset with this name.
     ///
     /// # Errors
-    /// When there is none, or the registry does not answer.
+    /// Fails if the preset is unknown or the registry does not respond.
     pub(crate) async fn preset(&self, name: &str) -> anyhow::Result<Preset> {
         match self {
             Self::Embedded => found(name).cloned(),
@@ -92,16 +92,16 @@ impl Source {
                     .await
                     .map_err(refusal)?
                     .into_inner();
-                let preset = answer.preset.context("the registry's answer holds no preset")?;
+                let preset = answer.preset.context("the registry's response has no preset")?;
                 Ok(Preset::try_from(preset)?)
             }
         }
     }
 
-    /// The plan for a preset.
+    /// Returns the plan for a preset.
     ///
     /// # Errors
-    /// When there is no such preset or instance type, or the registry does not answer.
+    /// Fails if the preset or instance type is unknown, or the registry does not respond.
     pub(crate) async fn plan(&self, question: &Question<'_>) -> anyhow::Result<ResourcePlan> {
         match self {
             Self::Embedded => {
@@ -122,16 +122,16 @@ impl Source {
                     .await
                     .map_err(refusal)?
                     .into_inner();
-                let plan = answer.plan.context("the registry's answer holds no plan")?;
+                let plan = answer.plan.context("the registry's response has no plan")?;
                 Ok(ResourcePlan::try_from(plan)?)
             }
         }
     }
 
-    /// All presets as a catalog, and what becomes of names outside it.
+    /// Returns all presets as a catalog, and the treatment of names outside it.
     ///
     /// # Errors
-    /// When the registry does not answer.
+    /// Fails if the registry does not respond.
     pub(crate) async fn catalog(&self) -> anyhow::Result<(Catalog, Unlisted)> {
         match self {
             Self::Embedded => Ok((embedded()?.clone(), Unlisted::Refused)),
@@ -156,7 +156,7 @@ impl Source {
 }
 
 fn embedded() -> anyhow::Result<&'static Catalog> {
-    Catalog::embedded().context("the built-in catalog is broken")
+    Catalog::embedded().context("the built-in catalog is invalid")
 }
 
 fn found(name: &str) -> anyhow::Result<&'static Preset> {
@@ -172,11 +172,11 @@ fn unknown(what: &str, name: &str, near: &[&str]) -> anyhow::Error {
     } else {
         format!("; did you mean {}?", near.join(", "))
     };
-    anyhow!("there is no {what} {name}{hint}")
+    anyhow!("unknown {what} {name}{hint}")
 }
 
 fn instance_types(cloud: Cloud, names: &[String]) -> anyhow::Result<Vec<&'static InstanceType>> {
-    let known = instance_types::Catalog::embedded().context("the tables of instance types are broken")?;
+    let known = instance_types::Catalog::embedded().context("the tables of instance types are invalid")?;
     if names.is_empty() {
         return Ok(known.of(cloud).collect());
     }
@@ -233,11 +233,11 @@ async fn listed(client: &PresetRegistryClient<Channel>) -> anyhow::Result<Vec<Pr
     }
 }
 
-#[expect(clippy::needless_pass_by_value, reason = "the signature that map_err wants")]
+#[expect(clippy::needless_pass_by_value, reason = "map_err requires this signature")]
 fn refusal(status: Status) -> anyhow::Error {
     match status.code() {
-        // The registry's own sentence, which says what is near.
+        // The registry's message already has suggestions.
         Code::NotFound | Code::InvalidArgument | Code::FailedPrecondition => anyhow!("{}", status.message()),
-        code => anyhow!("the registry does not answer: {} ({code:?})", status.message()),
+        code => anyhow!("the registry failed: {} ({code:?})", status.message()),
     }
 }

@@ -12,7 +12,7 @@ use serde_json::Value;
 use crate::linter::LintError;
 use crate::violation::{Origin, Violation};
 
-/// A policy whose expressions were read.
+/// A policy with parsed expressions.
 #[derive(Debug)]
 pub(crate) struct Compiled {
     origin: Origin,
@@ -29,7 +29,7 @@ struct CompiledRule {
     message: Program,
 }
 
-/// What a request brings.
+/// Variables of a request.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Request<'a> {
     pub(crate) object: &'a Value,
@@ -61,7 +61,7 @@ impl Compiled {
         })
     }
 
-    /// The rules that the object breaks, in the order of the policy.
+    /// Returns the rules that the object violates, in the order of the policy.
     pub(crate) fn violations(&self, request: Request<'_>) -> Vec<Violation> {
         let mut context = Context::default().with_all();
         context.add_variable_from_value("object", cel(request.object));
@@ -74,7 +74,7 @@ impl Compiled {
         let mut variables = HashMap::from([(key("makesNodes"), Cel::Bool(request.makes_nodes))]);
         for (name, program) in &self.variables {
             context.add_variable_from_value("variables", map(variables.clone()));
-            // One that cannot be evaluated is an error where it is used, and only there.
+            // A variable that fails to evaluate is an error only where it is used.
             if let Ok(value) = program.execute(&context) {
                 variables.insert(key(name), value);
             }
@@ -91,10 +91,10 @@ impl Compiled {
             Ok(Cel::Bool(true)) => return None,
             Ok(_) => match rule.message.execute(context) {
                 Ok(Cel::String(text)) => text.as_ref().clone(),
-                _ => "a rule of this field is broken".to_owned(),
+                _ => "a rule of this field is violated".to_owned(),
             },
             Err(_) if !self.fail_closed => return None,
-            Err(error) => format!("cannot be checked: {error}"),
+            Err(error) => format!("failed to check: {error}"),
         };
         Some(Violation {
             origin: self.origin,
@@ -122,7 +122,7 @@ fn map(entries: HashMap<Key, Cel>) -> Cel {
     })
 }
 
-// Keys stay as they are: annotations are looked up by their names.
+// Keys are kept unchanged, because annotations are looked up by name.
 fn cel(value: &Value) -> Cel {
     match value {
         Value::Null => Cel::Null,

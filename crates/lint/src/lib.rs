@@ -1,8 +1,8 @@
-//! What the API server would say about a Workspace, without an API server.
+//! Validates a Workspace as the API server would, without an API server.
 //!
-//! The same texts are evaluated as there: the schema of the CRD with its CEL rules, then the policies of `admission`
-//! with the table made from a catalog. No rule is written down a second time. Only what a remedy says is added here,
-//! by asking the planner. Pure: a catalog and an object in, violations out.
+//! Evaluates the same text as the API server: the schema of the CRD with its CEL rules, then the policies of `admission`
+//! with the table built from a catalog. No rule is written twice; this crate only adds remedies, from the planner. It is
+//! pure: a catalog and an object in, violations out.
 
 mod evaluate;
 mod linter;

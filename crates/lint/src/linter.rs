@@ -1,4 +1,4 @@
-//! The checks in the order of the API server.
+//! The linter: runs the checks in the API server's order.
 
 use std::fmt;
 
@@ -13,48 +13,48 @@ use crate::evaluate::{Compiled, Request};
 use crate::violation::{Origin, Violation};
 use crate::{remedy, schema};
 
-/// Where the nodes of Workspaces come from: the chart's `nodeProvisioner`.
+/// Source of the nodes of Workspaces: the chart's `nodeProvisioner`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum NodeSource {
-    /// They are made, of the instance type that the Workspace names.
+    /// A provisioner creates nodes of the Workspace's instance type.
     #[default]
     Made,
-    /// They are there already, and found by their labels.
+    /// Existing nodes are selected by label.
     BroughtAlong,
 }
 
-/// The cluster that the object is meant for.
+/// The target cluster of the object.
 #[derive(Debug, Clone, Copy)]
 pub struct Settings<'a> {
-    /// The presets that its registry serves.
+    /// Presets of its registry.
     pub presets: &'a Catalog,
-    /// The instance types of all clouds.
+    /// Instance types of all clouds.
     pub instance_types: &'a instance_types::Catalog,
-    /// Its cloud.
+    /// Cloud of the cluster.
     pub cloud: Cloud,
-    /// Where its nodes come from.
+    /// Source of its nodes.
     pub nodes: NodeSource,
-    /// Whether its registry asks a model hub for presets outside the catalog.
+    /// True if its registry queries a model hub for unknown presets.
     pub unlisted: Unlisted,
 }
 
-/// Rules that this program cannot read; tests exclude that.
+/// Error for rules that this program cannot parse, which tests exclude.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum LintError {
-    /// The definition of Workspaces is not as it should be.
-    #[error("the definition of Workspaces cannot be read: {0}")]
+    /// The CRD of Workspaces is invalid.
+    #[error("failed to parse the CRD of Workspaces: {0}")]
     Definition(String),
-    /// An expression of a policy is not CEL.
-    #[error("`{expression}` cannot be read: {message}")]
+    /// An expression of a policy is not valid CEL.
+    #[error("failed to parse `{expression}`: {message}")]
     Expression {
-        /// The text.
+        /// The expression.
         expression: String,
-        /// What the parser says.
+        /// Message of the parser.
         message: String,
     },
 }
 
-/// Checks Workspaces. Making one takes longer than using it.
+/// Validates Workspaces. Construction is slow; reuse one linter.
 pub struct Linter<'a> {
     settings: Settings<'a>,
     schema: Value,
@@ -73,10 +73,10 @@ impl fmt::Debug for Linter<'_> {
 }
 
 impl<'a> Linter<'a> {
-    /// Reads the rules.
+    /// Parses the rules.
     ///
     /// # Errors
-    /// When they cannot be read, which the tests of this crate exclude.
+    /// Fails if a rule cannot be parsed, which the tests of this crate exclude.
     pub fn new(settings: Settings<'a>) -> Result<Self, LintError> {
         let schema = schema_of_workspaces()?;
         let data = table(
@@ -98,13 +98,13 @@ impl<'a> Linter<'a> {
         })
     }
 
-    /// Why the object could not be created; empty when it could.
+    /// Returns the violations on creation; empty for a valid object.
     #[must_use]
     pub fn create(&self, object: &Value) -> Vec<Violation> {
         self.check(object, None)
     }
 
-    /// Why `old`, which is stored, could not become `new`; empty when it could.
+    /// Returns the violations of an update from the stored `old` to `new`; empty for a valid update.
     #[must_use]
     pub fn update(&self, old: &Value, new: &Value) -> Vec<Violation> {
         self.check(new, Some(old))
@@ -113,7 +113,7 @@ impl<'a> Linter<'a> {
     fn check(&self, object: &Value, old: Option<&Value>) -> Vec<Violation> {
         let mut found = identity(object);
         found.extend(schema::violations(&self.schema, object));
-        // Rules may rely on the shape.
+        // Rules assume that the object satisfies the schema.
         if !found.is_empty() {
             return found;
         }
@@ -154,7 +154,7 @@ fn schema_of_workspaces() -> Result<Value, LintError> {
     serde_json::to_value(schema).map_err(|error| LintError::Definition(error.to_string()))
 }
 
-/// What the schema does not say: that it is a Workspace, and has a name.
+/// Checks that the schema does not contain: API version, kind and name.
 fn identity(object: &Value) -> Vec<Violation> {
     let mut found = Vec::new();
     let mut add = |path: &str, message: &str| {

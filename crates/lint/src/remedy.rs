@@ -1,6 +1,6 @@
-//! What would work, said by the catalog and the planner, for violations whose sentence leaves it open.
+//! Remedies from the catalog and the planner, for violations whose message names none.
 //!
-//! Adds words and no verdict.
+//! Adds text; it must not add or remove violations.
 
 use preset_catalog::Preset;
 use preset_catalog::estimate::DEFAULT_CONTEXT_TOKENS;
@@ -10,7 +10,7 @@ use serde_json::Value;
 use crate::linter::Settings;
 use crate::violation::{Origin, Violation};
 
-/// Adds what is known to the violations of the catalog.
+/// Adds remedies to the violations of the catalog policy.
 pub(crate) fn add(settings: &Settings<'_>, object: &Value, violations: &mut [Violation]) {
     for violation in violations
         .iter_mut()
@@ -46,7 +46,7 @@ fn did_you_mean(names: &[&str]) -> Option<String> {
     (!names.is_empty()).then(|| format!("did you mean {}?", names.join(", ")))
 }
 
-/// The instance type that costs least for what is asked.
+/// Describes the cheapest instance type for the requested preset.
 fn best(settings: &Settings<'_>, object: &Value) -> Option<String> {
     let preset: &Preset = settings.presets.find(wanted(object)?)?;
     let types: Vec<_> = settings.instance_types.of(settings.cloud).collect();

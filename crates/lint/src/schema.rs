@@ -1,12 +1,12 @@
-//! Whether an object has the shape of a structural schema: what the API server checks before any rule.
+//! Validation against a structural schema, which the API server does before any rule.
 //!
-//! Covers the keywords that our CRD uses and, as for `kubectl`, refuses unknown fields. Rules are not evaluated here.
+//! Supports the keywords that our CRD uses. It rejects unknown fields as `kubectl` does. It does not evaluate rules.
 
 use serde_json::Value;
 
 use crate::violation::{Origin, Violation};
 
-/// Everything in which the object departs from the schema.
+/// Returns all violations of the schema.
 pub(crate) fn violations(schema: &Value, object: &Value) -> Vec<Violation> {
     let mut found = Found(Vec::new());
     found.fields(schema, object, "", &["apiVersion", "kind", "metadata"]);
@@ -43,14 +43,14 @@ impl Found {
                 self.number(schema, number.as_f64().unwrap_or(f64::MAX), path);
             }
             ("boolean", Value::Bool(_)) | ("", _) => {}
-            (wanted, other) => self.add(path, format!("must be of type {wanted} and is {}", kind(other))),
+            (wanted, other) => self.add(path, format!("must be of type {wanted}, but is {}", kind(other))),
         }
     }
 
-    /// `known` are fields that need no schema.
+    /// `known` lists fields that need no schema.
     fn fields(&mut self, schema: &Value, value: &Value, path: &str, known: &[&str]) {
         let Some(fields) = value.as_object() else {
-            return self.add(path, format!("must be of type object and is {}", kind(value)));
+            return self.add(path, format!("must be of type object, but is {}", kind(value)));
         };
         let missing = schema["required"].as_array().into_iter().flatten();
         for name in missing
@@ -68,7 +68,7 @@ impl Found {
         for (name, value) in fields {
             match (&schema["properties"][name], &schema["additionalProperties"]) {
                 (Value::Null, Value::Null) if open || known.contains(&name.as_str()) => {}
-                (Value::Null, Value::Null) => self.add(&join(path, name), "there is no such field"),
+                (Value::Null, Value::Null) => self.add(&join(path, name), "unknown field"),
                 (Value::Null, schema) | (schema, _) => self.value(schema, value, &join(path, name)),
             }
         }
@@ -170,10 +170,10 @@ mod tests {
             &[],
         );
         check(&json!({}), &["name: must be specified"]);
-        check(&json!({"name": "b", "nme": 1}), &["nme: there is no such field"]);
+        check(&json!({"name": "b", "nme": 1}), &["nme: unknown field"]);
         check(
             &json!({"name": 1}),
-            &["name: must be of type string and is number"],
+            &["name: must be of type string, but is number"],
         );
         check(&json!({"name": null}), &["name: must not be null"]);
         check(&json!({"name": ""}), &["name: must have at least 1 characters"]);
@@ -186,7 +186,7 @@ mod tests {
         check(&json!({"name": "b", "count": 10}), &["count: must be at most 9"]);
         check(
             &json!({"name": "b", "count": 1.5}),
-            &["count: must be of type integer and is number"],
+            &["count: must be of type integer, but is number"],
         );
         check(
             &json!({"name": "b", "list": ["a", "b"]}),
@@ -194,16 +194,16 @@ mod tests {
         );
         check(
             &json!({"name": "b", "list": [true]}),
-            &["list[0]: must be of type string and is boolean"],
+            &["list[0]: must be of type string, but is boolean"],
         );
         check(
             &json!({"name": "b", "map": {"a": 1}}),
-            &["map.a: must be of type boolean and is number"],
+            &["map.a: must be of type boolean, but is number"],
         );
         check(
             &json!({"name": "b", "map": {"a": true, "b": true}}),
             &["map: must have at most 1 entries"],
         );
-        check(&json!([]), &["must be of type object and is array"]);
+        check(&json!([]), &["must be of type object, but is array"]);
     }
 }

@@ -1,36 +1,36 @@
-//! What is wrong with an object: where, in which words, and what would work.
+//! The violation: field, message and remedy of one problem of an object.
 
 use std::fmt;
 
-/// Which check an object failed.
+/// The check that an object failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Origin {
-    /// The shape of the object: unknown fields, types, bounds.
+    /// The schema: unknown fields, types, bounds.
     Schema,
     /// A CEL rule of the CRD.
     Definition,
-    /// An admission policy that looks at the object alone.
+    /// The admission policy that reads only the object.
     ShapePolicy,
-    /// The admission policy that looks at the catalog.
+    /// The admission policy that reads the catalog.
     CatalogPolicy,
 }
 
-/// One reason for which the API server refuses an object.
+/// One reason why the API server rejects an object.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Violation {
-    /// Which check it is of.
+    /// The failed check.
     pub origin: Origin,
-    /// The field, such as `inference.adapters[0].strength`; empty for the object as a whole.
+    /// Path of the field, such as `inference.adapters[0].strength`; empty for the whole object.
     pub path: String,
-    /// The sentence; except for [`Origin::Schema`] it is the API server's too.
+    /// Message; except for [`Origin::Schema`] it equals the API server's.
     pub message: String,
-    /// What would work, where more is known than the sentence says.
+    /// Alternative that would work, if one is known beyond the message.
     pub remedy: Option<String>,
 }
 
 impl fmt::Display for Violation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // Many sentences begin with the field themselves.
+        // Many messages already begin with the field.
         if !self.path.is_empty() && !self.message.starts_with(&self.path) {
             write!(f, "{}: ", self.path)?;
         }

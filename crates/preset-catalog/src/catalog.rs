@@ -1,6 +1,6 @@
-//! The presets, indexed by every name that leads to them.
+//! The catalog: presets, indexed by all their names.
 //!
-//! Read from text that is given or compiled in; a catalog with any violation is refused whole.
+//! Reads only compiled-in or given text. A catalog with a violation is rejected as a whole.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
@@ -18,24 +18,24 @@ use crate::validate::{self, Violation};
 const PRESETS: &str = include_str!("../data/presets.yaml");
 pub(crate) const VLLM_RULES: &str = include_str!("../data/vllm_rules.yaml");
 
-/// At most this many names are suggested for one that is unknown.
+/// Most suggestions for an unknown name.
 const SUGGESTIONS: usize = 3;
 
-/// Bytes of the digest that make the version: enough to tell catalogs apart, short enough to read.
+/// Bytes of the digest in a version: enough to distinguish catalogs, and short.
 const VERSION_BYTES: usize = 6;
 
-/// A catalog that cannot be used.
+/// Error for an invalid catalog.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum CatalogError {
-    /// Not YAML of the expected form.
+    /// The text is not valid YAML of the expected form.
     #[error("{document}: {message}")]
     Malformed {
-        /// `presets` or `rules`.
+        /// Document: `presets` or `rules`.
         document: &'static str,
-        /// What the parser says, with the position.
+        /// Message of the parser, with the position.
         message: String,
     },
-    /// Presets break the rules of the catalog; all of them are listed.
+    /// Presets violate the rules of the catalog; all violations are listed.
     #[error("{}", list(.0))]
     Invalid(Vec<Violation>),
 }
@@ -48,23 +48,23 @@ fn list(violations: &[Violation]) -> String {
         .join("; ")
 }
 
-/// Every preset, found by short name, alias or hub id.
+/// All presets, found by short name, alias or hub id.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Catalog {
     version: String,
-    /// By short name.
+    /// Presets by short name.
     presets: BTreeMap<String, Preset>,
-    /// Lower-case name of any kind to short name.
+    /// Short name by any lower-case name.
     index: BTreeMap<String, String>,
-    /// Short names of the presets that users brought.
+    /// Short names of user presets.
     users: BTreeSet<String>,
 }
 
 impl Catalog {
-    /// The catalog that is part of the program; parsed at the first call.
+    /// Returns the built-in catalog, parsed at the first call.
     ///
     /// # Errors
-    /// When the files under `data/` are wrong, which the tests of this crate exclude.
+    /// Fails if the files under `data/` are invalid, which the tests of this crate exclude.
     pub fn embedded() -> Result<&'static Self, &'static CatalogError> {
         static CATALOG: OnceLock<Result<Catalog, CatalogError>> = OnceLock::new();
         CATALOG
@@ -72,10 +72,10 @@ impl Catalog {
             .as_ref()
     }
 
-    /// A catalog of other presets with the rules that are part of the program.
+    /// Parses a catalog of other presets, with the built-in rules.
     ///
     /// # Errors
-    /// When the text has not the form of `data/presets.yaml`, or a preset breaks a rule.
+    /// Fails if the text does not have the format of `data/presets.yaml`, or a preset violates a rule.
     pub fn from_presets_yaml(presets: &str) -> Result<Self, CatalogError> {
         Self::from_yaml(presets, VLLM_RULES)
     }
@@ -96,10 +96,10 @@ impl Catalog {
         Self::from_presets(derived, digest([presets, rules]))
     }
 
-    /// A catalog of presets that are known already, such as those that a registry lists, under its version.
+    /// Builds a catalog of given presets with a given version, such as a registry's.
     ///
     /// # Errors
-    /// When a preset breaks a rule, or a name leads to two.
+    /// Fails if a preset violates a rule, or two presets have the same name.
     pub fn from_presets(presets: Vec<Preset>, version: String) -> Result<Self, CatalogError> {
         let violations = validate::violations(&presets);
         if !violations.is_empty() {
@@ -125,8 +125,8 @@ impl Catalog {
         }
     }
 
-    /// The same presets and `brought` by users, without the built-in ones named in `replaced`; the version is a
-    /// digest of this one's and of `texts`. No name may lead to two presets.
+    /// Adds the user presets `brought` and removes the built-in ones in `replaced`. The version is a digest of this
+    /// catalog's version and of `texts`. Names must be unique.
     pub(crate) fn with_users(
         &self,
         replaced: &BTreeSet<String>,
@@ -150,25 +150,25 @@ impl Catalog {
         }
     }
 
-    /// Whether a user brought the preset with this short name.
+    /// Returns true if the preset with this short name is a user preset.
     #[must_use]
     pub fn is_users(&self, short_name: &str) -> bool {
         self.users.contains(short_name)
     }
 
-    /// Identifies the data: equal versions give equal answers. Twelve hex digits.
+    /// Returns the version, twelve hex digits. Equal versions mean equal data.
     #[must_use]
     pub fn version(&self) -> &str {
         &self.version
     }
 
-    /// The preset with that short name, alias or hub id; letter case is ignored.
+    /// Returns the preset with this short name, alias or hub id; letter case is ignored.
     #[must_use]
     pub fn find(&self, name: &str) -> Option<&Preset> {
         self.presets.get(self.index.get(&name.to_lowercase())?)
     }
 
-    /// Up to three short names that an unknown name may have meant, best first; deprecated presets are left out.
+    /// Suggests up to three short names for an unknown name, best first, without deprecated presets.
     #[must_use]
     pub fn near(&self, name: &str) -> Vec<&str> {
         let mut short_names: Vec<&str> = Vec::new();
@@ -181,27 +181,27 @@ impl Catalog {
         short_names
     }
 
-    /// All presets in the order of their short names.
+    /// Returns all presets, sorted by short name.
     pub fn iter(&self) -> impl Iterator<Item = &Preset> {
         self.presets.values()
     }
 
-    /// How many presets there are.
+    /// Returns the number of presets.
     #[must_use]
     pub fn len(&self) -> usize {
         self.presets.len()
     }
 
-    /// There is no preset.
+    /// Returns true if the catalog has no presets.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.presets.is_empty()
     }
 }
 
-/// Twelve hex digits over the texts and where one ends.
+/// Digest of the texts and their boundaries, as twelve hex digits.
 fn digest<'a>(texts: impl IntoIterator<Item = &'a str>) -> String {
-    // The separator cannot occur in YAML, so moving words from one text to the next changes the digest.
+    // The separator cannot occur in YAML, so text that moves from one document to the next changes the digest.
     let digest = texts
         .into_iter()
         .fold(Sha256::new(), |digest, text| {
@@ -212,7 +212,7 @@ fn digest<'a>(texts: impl IntoIterator<Item = &'a str>) -> String {
         .iter()
         .take(VERSION_BYTES)
         .fold(String::new(), |mut hex, byte| {
-            // Writing to a String cannot fail.
+            // Writes to a String never fail.
             let _ = write!(hex, "{byte:02x}");
             hex
         })

@@ -1,6 +1,6 @@
-//! From what is written about a model to the whole preset.
+//! Derivation of a preset from an entry.
 //!
-//! Total: every entry gives a preset. Whether the preset makes sense is for `validate` to say.
+//! Every entry gives a preset; `validate` checks the result.
 
 use std::collections::BTreeMap;
 
@@ -10,20 +10,20 @@ use crate::rules::Rules;
 
 const GIB: u64 = 1 << 30;
 
-/// Disk for the image, its layers and temporary files, beside the weights.
+/// Disk for the image, its layers and temporary files, in addition to the weights.
 const DISK_BESIDE_WEIGHTS_GIB: u64 = 80;
 
-/// Seconds until a server without weights would answer: image pull, engine start, compilation.
+/// Seconds until a server without weights is ready: image pull, engine start, compilation.
 const READINESS_BASE_SECONDS: u64 = 15 * 60;
 /// Seconds to load one GiB of weights.
 const READINESS_SECONDS_PER_GIB: u64 = 18;
 const READINESS_MIN_SECONDS: u64 = 30 * 60;
 const READINESS_MAX_SECONDS: u64 = 180 * 60;
 
-/// The preset that an entry describes.
+/// Derives the preset of an entry.
 pub(crate) fn preset(entry: Entry, rules: &Rules) -> Preset {
     let name = short_name(&entry.hub_id);
-    // A deprecated preset stays findable, so that the answer can say why it is refused.
+    // A deprecated preset stays in the catalog, so that the error can give the reason.
     let usable = entry.deprecated.is_none();
     let inference = usable.then(|| inference_profile(&name, &entry, rules));
     let tuning = entry.tuning.filter(|_| usable).map(tuning_profile);
@@ -90,10 +90,10 @@ fn tuning_profile(entry: TuningEntry) -> TuningProfile {
     }
 }
 
-/// What every model gets, then what the rules say, then what the entry says.
+/// Merges flags: those of every model, then the rules, then the entry.
 fn vllm_flags(name: &str, entry: &Entry, rules: &Rules) -> BTreeMap<String, String> {
     let format = entry.weights_format.as_deref().unwrap_or("auto");
-    // Quantised weights bring their own type; the rest is computed in bfloat16 whatever the files hold.
+    // Quantized weights have their own type; all others are computed in bfloat16.
     let dtype = if entry.quantization.is_some() {
         "auto"
     } else {
@@ -117,18 +117,18 @@ fn vllm_flags(name: &str, entry: &Entry, rules: &Rules) -> BTreeMap<String, Stri
         };
     }
     if flags.contains_key("tool-call-parser") {
-        // Without it the engine refuses requests that leave the choice of a tool to the model.
+        // Without this flag, vLLM rejects requests with `tool_choice: auto`.
         flags.insert("enable-auto-tool-choice".to_owned(), String::new());
     }
     flags
 }
 
-/// What is fetched plus the fixed share, in whole GiB rounded down.
+/// Download plus the fixed share, in whole GiB, rounded down.
 fn disk_gib(fetched_bytes: u64) -> u32 {
     u32::try_from(fetched_bytes / GIB + DISK_BESIDE_WEIGHTS_GIB).unwrap_or(u32::MAX)
 }
 
-/// Base plus loading time, within half an hour and three hours; whole seconds, rounded down.
+/// Base plus loading time, between half an hour and three hours, in whole seconds, rounded down.
 fn readiness_timeout_seconds(fetched_bytes: u64) -> u32 {
     let loading = fetched_bytes.saturating_mul(READINESS_SECONDS_PER_GIB) / GIB;
     let seconds = (READINESS_BASE_SECONDS + loading).clamp(READINESS_MIN_SECONDS, READINESS_MAX_SECONDS);

@@ -1,6 +1,6 @@
-//! A file of presets that a user wrote: its form, and where in it something is wrong.
+//! Files with user presets: their format and the positions of problems.
 //!
-//! One entry, a list of entries, or several YAML documents of these. Reads text, not files.
+//! A file holds one entry, a list of entries, or several YAML documents of these. This module reads text, not files.
 
 use std::fmt;
 
@@ -11,7 +11,7 @@ use serde_saphyr::{Location, Spanned};
 
 use crate::entry::Entry;
 
-/// A place in a file; both numbers begin at 1.
+/// A position in a file; both numbers begin at 1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Position {
     /// Line.
@@ -29,12 +29,12 @@ impl Position {
     }
 }
 
-/// Something wrong in a file.
+/// A problem in a file.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub struct FileProblem {
-    /// Where; absent when it concerns the whole file.
+    /// Position; absent if the problem concerns the whole file.
     pub position: Option<Position>,
-    /// What, in one line.
+    /// Description, in one line.
     pub message: String,
 }
 
@@ -47,21 +47,21 @@ impl fmt::Display for FileProblem {
     }
 }
 
-/// An entry and where it begins.
+/// An entry and its start position.
 #[derive(Debug)]
 pub(crate) struct Written {
     pub(crate) entry: Entry,
     pub(crate) position: Option<Position>,
 }
 
-/// The entries of a file, in its order; at least one.
+/// Entries of a file, in order; at least one.
 pub(crate) fn entries(text: &str) -> Result<Vec<Written>, FileProblem> {
     let documents: Vec<OneOrMore> = serde_saphyr::from_multiple(text).map_err(|error| problem(&error))?;
     let entries: Vec<_> = documents.into_iter().flat_map(|document| document.0).collect();
     if entries.is_empty() {
         return Err(FileProblem {
             position: None,
-            message: "the file holds no preset".to_owned(),
+            message: "the file must hold a preset".to_owned(),
         });
     }
     Ok(entries
@@ -77,7 +77,7 @@ fn problem(error: &serde_saphyr::Error) -> FileProblem {
     let error = error.without_snippet();
     let position = error.location().and_then(Position::of);
     let text = error.to_string();
-    // The position has a field of its own, and advice to programmers helps nobody here.
+    // The position has its own field, and users cannot act on advice for programmers.
     let message = [" at line ", ", set ", "\n"]
         .into_iter()
         .fold(text.as_str(), |text, end| {
@@ -111,7 +111,7 @@ enum OneOrMoreEntries {
 
 impl<'de> Deserialize<'de> for OneOrMoreEntries {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        // Not an untagged enum: that would read into a buffer first and lose the positions.
+        // An untagged enum would buffer the input and lose the positions.
         struct Form;
         impl<'de> Visitor<'de> for Form {
             type Value = OneOrMoreEntries;
@@ -137,10 +137,10 @@ impl<'de> Deserialize<'de> for OneOrMoreEntries {
     }
 }
 
-/// The JSON Schema of a file of presets: one entry or a list.
+/// Returns the JSON Schema of a preset file: one entry or a list.
 #[must_use]
 pub fn file_schema() -> Schema {
-    /// A file of presets for the preset registry: one preset or a list of presets.
+    /// A file of presets for preset-registry: one preset or a list of presets.
     #[derive(JsonSchema)]
     #[schemars(untagged)]
     #[expect(dead_code, reason = "exists for its schema")]
@@ -188,16 +188,16 @@ mod tests {
 
     #[test]
     fn problems_say_where() {
-        refused("", "the file holds no preset");
-        refused("# nothing\n", "the file holds no preset");
-        refused("[]", "the file holds no preset");
+        refused("", "the file must hold a preset");
+        refused("# nothing\n", "the file must hold a preset");
+        refused("[]", "the file must hold a preset");
         refused(
             &format!("{ENTRY}wieght: 1\n"),
             "line 7 column 1: unknown field `wieght`",
         );
         refused(
             &ENTRY.replace("1Gi", "big"),
-            "line 4 column 10: `big` is not a size in GiB such as 27.31Gi",
+            "line 4 column 10: `big` must be a size in GiB, such as 27.31Gi",
         );
         refused(
             &ENTRY.replace("license: mit\n", ""),

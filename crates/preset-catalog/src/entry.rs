@@ -1,7 +1,7 @@
-//! The form of `data/presets.yaml` and of users' preset files: what is written about a model.
+//! Format of `data/presets.yaml` and of user preset files.
 //!
-//! Only the form; `derive` turns an entry into a preset and `validate` judges the result. The comments of the
-//! fields are the descriptions of the published JSON Schema.
+//! `derive` turns an entry into a preset and `validate` checks the result. The doc comments of the fields are the
+//! descriptions of the published JSON Schema.
 
 use std::collections::BTreeMap;
 
@@ -11,102 +11,101 @@ use serde::Deserialize;
 use crate::preset::{AttentionKind, Runtime, TuningMethod};
 use crate::weights::Weights;
 
-/// One model. What follows from these facts (short name, disk, readiness timeout, engine flags) is derived and
-/// not written.
+/// One model. Short name, disk, readiness timeout and engine flags are derived from these facts.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(title = "Preset")]
 pub(crate) struct Entry {
-    /// Model hub repository in the hub's spelling, such as `microsoft/Phi-3-mini-4k-instruct`; its last segment
-    /// in lower case is the short name.
+    /// Model hub repository in the hub's spelling, such as `microsoft/Phi-3-mini-4k-instruct`. Its last segment in
+    /// lower case is the short name.
     pub(crate) hub_id: String,
-    /// Further names under which the preset is found.
+    /// Alternative names of the preset.
     #[serde(default)]
     pub(crate) aliases: Vec<String>,
-    /// Only in users' files: replaces every built-in preset that has one of this preset's names.
+    /// Replaces every built-in preset that has one of this preset's names; allowed in user files only.
     #[serde(default, rename = "override")]
     pub(crate) overrides: bool,
-    /// Hub commit that the preset is pinned to; without it the default branch is followed.
+    /// Hub commit that the preset is pinned to; the default branch is used otherwise.
     pub(crate) revision: Option<String>,
-    /// Licence identifier as the hub states it.
+    /// License identifier as the hub states it.
     pub(crate) license: String,
-    /// The hub asks for an account that accepted the licence.
+    /// True if the hub requires an account that accepted the license.
     #[serde(default)]
     pub(crate) gated: bool,
-    /// Why the preset must not be used any more; such a preset is neither served nor tuned.
+    /// Reason of the deprecation; a deprecated preset is neither served nor tuned.
     pub(crate) deprecated: Option<String>,
     /// First entry of `architectures` in the model's config.json.
     pub(crate) architecture: String,
-    /// How the attention heads of a layer share keys and values.
+    /// Sharing of keys and values among the attention heads of a layer.
     pub(crate) attention: Option<AttentionKind>,
-    /// All weight files together.
+    /// Size of all weight files.
     pub(crate) weights: Weights,
-    /// What is fetched, where that differs from the weights: sizes disk and readiness timeout.
+    /// Size of the download, if it differs from the weights; it determines disk and readiness timeout.
     pub(crate) download: Option<Weights>,
     /// Longest context in tokens: `max_position_embeddings` of config.json or its equivalent.
     pub(crate) max_context_tokens: u32,
-    /// Key and value cache of one token, all layers, two bytes an element. MLA: layers × (latent + rope) × 2,
-    /// else layers × 2 × KV heads × head size × 2.
+    /// KV cache of one token in all layers, with two bytes per element. MLA: layers × (latent + rope) × 2,
+    /// otherwise layers × 2 × KV heads × head size × 2.
     pub(crate) kv_bytes_per_token: u64,
-    /// Hidden layers, which a pipeline divides whole.
+    /// Number of hidden layers; a pipeline never splits one.
     pub(crate) layers: Option<u32>,
-    /// Query heads of a layer, which tensor parallelism divides whole.
+    /// Number of query heads of a layer; tensor parallelism never splits one.
     pub(crate) attention_heads: Option<u32>,
-    /// Heads of a layer that hold keys and values; not written for latent attention.
+    /// Number of KV heads of a layer; absent for latent attention.
     pub(crate) kv_heads: Option<u32>,
-    /// Set when not every layer keeps the whole context.
+    /// Present if not every layer caches the whole context.
     pub(crate) hybrid_cache: Option<HybridCacheEntry>,
-    /// Method of the published weights; absent when they are not quantised.
+    /// Quantization method of the published weights; absent if they are not quantized.
     pub(crate) quantization: Option<String>,
-    /// Set when the files are in the vendor's own layout instead of the hub's, such as `mistral`.
+    /// Vendor-specific layout of the files, such as `mistral`; absent for the hub's layout.
     pub(crate) weights_format: Option<String>,
-    /// Engines in order of preference; the first is the default.
+    /// Runtimes in order of preference; the first is the default.
     #[serde(default = "vllm_only")]
     pub(crate) runtimes: Vec<Runtime>,
-    /// Runs without a GPU; takes the native runtime.
+    /// True if the model runs without a GPU; requires the native runtime.
     #[serde(default)]
     pub(crate) cpu: bool,
-    /// May span nodes.
+    /// True if the model may span nodes.
     #[serde(default = "yes")]
     pub(crate) distributed: bool,
-    /// The model's own code must run to load it.
+    /// True if loading the model runs its own code.
     #[serde(default)]
     pub(crate) trust_remote_code: bool,
-    /// Engine flags without dashes that differ from what the rules give; null removes one.
+    /// Engine flags without dashes that override the rules; null removes a flag.
     #[serde(default)]
     pub(crate) vllm_flags: BTreeMap<String, Option<String>>,
-    /// Absent when the preset cannot be tuned.
+    /// Tuning data; absent if the preset cannot be tuned.
     pub(crate) tuning: Option<TuningEntry>,
 }
 
-/// What layers keep when they differ, as written.
+/// Cache of a model whose layers differ.
 #[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct HybridCacheEntry {
-    /// Layers that keep keys and values of the whole context.
+    /// Number of layers that cache the whole context.
     pub(crate) full_layers: u32,
-    /// Layers that keep them for the last `window_tokens` only.
+    /// Number of layers that cache the last `window_tokens` only.
     #[serde(default)]
     pub(crate) window_layers: u32,
-    /// Length of the window in tokens.
+    /// Length of the window, in tokens.
     #[serde(default)]
     pub(crate) window_tokens: u32,
-    /// State of one sequence, all layers together, whatever its length.
+    /// Fixed-size state of one sequence in all layers.
     pub(crate) state: Option<Weights>,
 }
 
-/// How a model is tuned, as written.
+/// Tuning data of a model.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct TuningEntry {
-    /// Methods that work.
+    /// Supported methods.
     pub(crate) methods: Vec<TuningMethod>,
-    /// GiB of disk that the node needs.
+    /// Disk of the node in GiB.
     pub(crate) disk_gib: u32,
-    /// Repository and tag, without the registry, of the image that carries the weights.
+    /// Repository and tag, without the registry, of the image with the weights.
     #[serde(default)]
     pub(crate) weights_image: String,
-    /// Names of the files that are fetched from the model hub where there is no such image.
+    /// Names of the files to download from the model hub, if there is no such image.
     #[serde(default)]
     pub(crate) weights_files: Vec<String>,
 }

@@ -1,21 +1,20 @@
-//! How many nodes of a kind a model needs, and how it is divided over their GPUs.
+//! Estimate of the nodes that a model needs, and its layout on their GPUs.
 //!
-//! Whole-number arithmetic on bytes, so the same question has the same answer everywhere. It plans one replica for
-//! the vLLM engine's memory model and looks at nothing but its arguments. The smallest number of nodes is taken for
-//! which, on the GPU that holds the most,
+//! Integer arithmetic on bytes makes the result exact and reproducible. The estimate covers one replica with vLLM's memory
+//! model and depends only on its arguments. It is the smallest number of nodes for which, on the fullest GPU,
 //!
-//! > weights + activations + engine + KV cache < what the engine may use
+//! > weights + activations + engine + KV cache < usable memory
 //!
 //! | term | bytes on one GPU |
 //! |---|---|
-//! | may use | memory × 84 % |
+//! | usable | memory × 84 % |
 //! | weights | all files × 102 % × layers of the largest stage ÷ all layers ÷ tensor parallelism |
 //! | activations | weights × 5 % |
 //! | engine | 2.3 GiB |
-//! | KV cache | tokens × bytes a token × the same share of layers ÷ the parts into which heads can be divided |
+//! | KV cache | tokens × bytes per token × the same share of layers ÷ the parts into which heads can be divided |
 //!
-//! Source: the node estimator of KAITO 0.12, which divides everything evenly. `docs/estimator.md` lists where this
-//! one differs and why. One sequence of the wanted length is sized for.
+//! The source is the node estimator of KAITO 0.12, which divides everything evenly. `docs/estimator.md` lists the
+//! differences and their reasons. The estimate covers one sequence of the requested length.
 
 mod division;
 mod memory;
@@ -28,26 +27,26 @@ use division::Division;
 pub(crate) use memory::cache_parts;
 pub use memory::{EngineMemory, MemoryTerms};
 
-/// Context to size for when nobody says otherwise, in tokens.
+/// Default context, in tokens.
 pub const DEFAULT_CONTEXT_TOKENS: u32 = 2048;
 
 /// The GPUs of one node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct GpuNode {
-    /// NVIDIA GPUs of the node; 0 when it has none.
+    /// Number of NVIDIA GPUs of the node.
     pub gpus: u32,
-    /// Bytes of GPU memory of the node, all GPUs together.
+    /// GPU memory of the node in bytes, for all GPUs together.
     pub memory_bytes_total: u64,
 }
 
 impl GpuNode {
-    /// A node without a GPU that an engine could use.
+    /// A node without a usable GPU.
     pub const CPU_ONLY: Self = Self {
         gpus: 0,
         memory_bytes_total: 0,
     };
 
-    /// Bytes of one GPU; 0 without a GPU.
+    /// Returns the memory of one GPU in bytes; 0 without a GPU.
     #[must_use]
     pub fn memory_bytes_each(self) -> u64 {
         self.memory_bytes_total
@@ -57,7 +56,7 @@ impl GpuNode {
 }
 
 impl From<&InstanceType> for GpuNode {
-    /// Accelerators of other vendors don't count: no engine here can use them.
+    /// Accelerators of other vendors do not count, because no engine here can use them.
     fn from(instance_type: &InstanceType) -> Self {
         let gpus = instance_type.nvidia_gpus();
         Self {
@@ -67,35 +66,35 @@ impl From<&InstanceType> for GpuNode {
     }
 }
 
-/// What the nodes are for.
+/// Work of the nodes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Work {
-    /// Serving, with room for a context of this many tokens.
+    /// Inference with a context of this length.
     Inference {
-        /// Tokens of one sequence, prompt and answer together.
+        /// Tokens of one sequence, prompt and completion together.
         context_tokens: u32,
     },
-    /// Tuning, which always takes one node.
+    /// Tuning, which always uses one node.
     Tuning,
 }
 
-/// Where a model runs: how many nodes and how the model is divided.
+/// Placement of a model: number of nodes and layout.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Placement {
     /// Nodes of one replica; at least 1.
     pub nodes: u32,
-    /// GPUs that each node gives to it; 0 when it runs on the CPU.
+    /// GPUs per node; 0 on the CPU.
     pub gpus_per_node: u32,
-    /// GPUs that the memory of the model takes, which the nodes round up; 0 when it runs on the CPU.
+    /// GPUs that the model's memory needs, before rounding up to nodes; 0 on the CPU.
     pub min_gpus: u32,
-    /// GPUs of one node that share every layer.
+    /// Tensor parallelism: GPUs of one node that share every layer.
     pub tensor_parallel: u32,
-    /// Stages that share the layers among them: one a node, or more where the heads cannot be divided over all GPUs of
-    /// a node.
+    /// Pipeline parallelism: stages of layers. One per node, or more if the heads cannot be divided over all GPUs of a
+    /// node.
     pub pipeline_parallel: u32,
-    /// Whole copies of the model in one node.
+    /// Data parallelism: whole copies of the model in one node.
     pub data_parallel: u32,
-    /// What decided; all zero when nothing had to be sized.
+    /// Memory terms of the decision; all zero without sizing.
     pub memory: MemoryTerms,
 }
 
@@ -113,7 +112,7 @@ impl Placement {
     }
 }
 
-/// Why a model cannot run on nodes of a kind.
+/// Reason why a model cannot run on an instance type.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Misfit {
     /// The preset has no inference profile.
@@ -123,9 +122,9 @@ pub enum Misfit {
     #[error("the preset cannot be tuned")]
     NotTunable,
     /// The node has no NVIDIA GPU.
-    #[error("needs an NVIDIA GPU and the node has none")]
+    #[error("needs an NVIDIA GPU, but the node has none")]
     NoGpu,
-    /// One GPU cannot even hold what comes before the weights.
+    /// One GPU cannot hold engine and cache, even without weights.
     #[error(
         "one GPU needs {} GiB before any weights ({} GiB for the engine, {} GiB of KV cache for {context_tokens} \
          tokens) and has {} GiB for use",
@@ -135,12 +134,12 @@ pub enum Misfit {
         gib(.memory.available_bytes_per_gpu)
     )]
     GpuTooSmall {
-        /// The context that was asked for, in tokens.
+        /// Requested context, in tokens.
         context_tokens: u32,
-        /// The terms; nothing is usable for weights.
+        /// Memory terms; no memory is left for weights.
         memory: MemoryTerms,
     },
-    /// The model cannot be cut small enough: layers stay whole.
+    /// The model cannot be divided further, because layers stay whole.
     #[error(
         "divided over as many GPUs as its layers allow ({parts}), the model still needs {} GiB of each, which has {} \
          GiB for use",
@@ -148,34 +147,34 @@ pub enum Misfit {
         gib(.memory.available_bytes_per_gpu)
     )]
     PartTooLarge {
-        /// GPUs over which it would be divided.
+        /// Number of GPUs of the largest division.
         parts: u32,
-        /// The terms of one of them.
+        /// Memory terms of one of these GPUs.
         memory: MemoryTerms,
     },
-    /// The model takes several nodes and cannot be divided.
-    #[error("needs {min_gpus} GPUs, one node has {gpus_per_node}, and the model cannot span nodes")]
+    /// The model needs several nodes, but cannot span nodes.
+    #[error("needs {min_gpus} GPUs, but one node has {gpus_per_node} and the model cannot span nodes")]
     NotDistributed {
-        /// GPUs that the memory of the model takes.
+        /// GPUs that the model's memory needs.
         min_gpus: u32,
         /// GPUs of one node.
         gpus_per_node: u32,
     },
 }
 
-/// Nodes of this kind for one replica of the model, ignoring whether it may span nodes.
+/// Estimates the nodes for one replica of the model, even if it must not span nodes.
 ///
 /// # Errors
-/// [`Misfit::NoGpu`] without GPUs; [`Misfit::GpuTooSmall`] when nothing of a GPU is left for weights;
-/// [`Misfit::PartTooLarge`] when the model cannot be cut small enough.
+/// [`Misfit::NoGpu`] without GPUs; [`Misfit::GpuTooSmall`] if a GPU has no memory left for weights;
+/// [`Misfit::PartTooLarge`] if the model cannot be divided far enough.
 pub fn estimate(shape: &ModelShape, node: GpuNode, context_tokens: u32) -> Result<Placement, Misfit> {
     estimate_for(&EngineMemory::VLLM, shape, node, context_tokens)
 }
 
-/// [`estimate`] for an engine that uses memory in its own way.
+/// Works as [`estimate`], with the memory model of another engine.
 ///
 /// # Errors
-/// As for [`estimate`].
+/// Fails as [`estimate`] does.
 pub fn estimate_for(
     engine: &EngineMemory,
     shape: &ModelShape,
@@ -211,7 +210,7 @@ impl Question<'_> {
             .find_map(|division| self.placement(1, division))
     }
 
-    /// More nodes never hold less, so the smallest number is found by halving.
+    /// Binary search for the smallest number: more nodes never hold less.
     fn on_several_nodes(&self) -> Option<Placement> {
         let most = division::most_nodes(self.shape, self.node.gpus);
         if most < 2 {
@@ -237,7 +236,7 @@ impl Question<'_> {
     fn placement(&self, nodes: u32, division: Division) -> Option<Placement> {
         let memory = self.memory(division);
         let even = memory.weights_bytes.checked_div(memory.usable_bytes_per_gpu)?;
-        // One node fewer was not enough, whatever an even division would say.
+        // One node fewer was not enough, even if an even division would fit.
         let least = nodes
             .saturating_sub(1)
             .saturating_mul(self.node.gpus)
@@ -261,7 +260,7 @@ impl Question<'_> {
         MemoryTerms::of(self.shape, gpu_bytes, division, self.context_tokens, self.engine)
     }
 
-    /// Why not even the most nodes that make sense are enough.
+    /// Returns the reason why even the largest useful number of nodes is not enough.
     fn misfit(&self) -> Misfit {
         let most = division::most_nodes(self.shape, self.node.gpus).max(1);
         let division = division::of_nodes(self.shape, self.node.gpus, most).unwrap_or(Division {
@@ -283,12 +282,12 @@ impl Question<'_> {
     }
 }
 
-/// Nodes of this kind for one replica of the preset, or for one tuning job.
+/// Places one replica of the preset, or one tuning job.
 ///
-/// A preset that runs on a CPU takes one node when the node has no GPU.
+/// A preset that runs on a CPU uses one node if the node has no GPU.
 ///
 /// # Errors
-/// When the preset isn't made for this work, or doesn't fit: see [`Misfit`].
+/// Fails if the preset does not support this work or does not fit; see [`Misfit`].
 pub fn place(preset: &Preset, node: GpuNode, work: Work) -> Result<Placement, Misfit> {
     match work {
         Work::Tuning => place_tuning(preset, node),
@@ -329,7 +328,7 @@ fn place_inference(
     Ok(placement)
 }
 
-/// For messages: GiB to the nearest hundredth.
+/// Formats bytes as GiB for messages, rounded to hundredths.
 pub(crate) fn gib(bytes: u64) -> String {
     let hundredths = (u128::from(bytes) * 100 + (1 << 29)) >> 30;
     format!("{}.{:02}", hundredths / 100, hundredths % 100)

@@ -18,9 +18,9 @@ pub struct ModelFacts {
     pub hub_id: String,
     /// Commit that the facts are of.
     pub revision: Option<String>,
-    /// Licence identifier; `unknown` when the hub does not say.
+    /// License identifier; `unknown` when the hub does not say.
     pub license: String,
-    /// The hub asks for an account that accepted the licence.
+    /// The hub asks for an account that accepted the license.
     pub gated: bool,
     /// What sizing needs.
     pub shape: ModelShape,
@@ -149,7 +149,7 @@ mod tests {
         facts.shape.weights_bytes = 0;
         let error = facts.into_preset().unwrap_err().to_string();
         assert!(
-            error.contains("owner/repository") && error.contains("weights is zero"),
+            error.contains("owner/repository") && error.contains("weights must be positive"),
             "{error}"
         );
     }

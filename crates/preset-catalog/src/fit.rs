@@ -1,8 +1,8 @@
-//! Which instance types can run a preset, at what price, and why: the comparison that a user sees before paying.
+//! Comparison of instance types for a preset: layout, price and reasons, before a user pays.
 //!
-//! Pure: preset and instance types in, a ranked [`ResourcePlan`] out. It never counts nodes itself: every count is
-//! [`estimate::place`](crate::estimate::place), which the controllers use too, so a plan and what is done later cannot
-//! disagree. It knows no wire format.
+//! Pure: preset and instance types in, a ranked [`ResourcePlan`] out. It never counts nodes itself. Every count comes from
+//! [`estimate::place`](crate::estimate::place), which the controller uses too, so the two cannot disagree. It knows no
+//! wire format.
 
 mod context;
 mod explain;
@@ -23,8 +23,8 @@ use verdict::Question;
 
 /// Compares instance types for one replica of a preset, or for one tuning job.
 ///
-/// `context_tokens` is the length of a sequence, prompt and answer together, that must fit; tuning ignores it. The
-/// order of `instance_types` does not matter.
+/// `context_tokens` is the length of prompt and completion together that must fit; tuning ignores it. The order of
+/// `instance_types` does not matter.
 #[must_use]
 pub fn plan_resources(
     preset: &Preset,

@@ -1,8 +1,8 @@
 //! Model presets as data, the estimator of the GPUs that they need, and the planner that compares instance types.
 //!
-//! `data/presets.yaml` has one entry a model; `data/vllm_rules.yaml` says which engine flags follow from a
-//! model's name or architecture. Adding a model is adding an entry. This crate asks no model hub, reads no
-//! files, and knows neither Kubernetes nor gRPC.
+//! `data/presets.yaml` has one entry per model; `data/vllm_rules.yaml` derives engine flags from a model's name or
+//! architecture. A new model is a new entry. This crate must not query a hub or read files, and it knows neither
+//! Kubernetes nor gRPC.
 
 mod catalog;
 mod derive;

@@ -1,7 +1,7 @@
-//! The built-in presets and those of users' files as one catalog.
+//! Catalog of the built-in presets and those of user files.
 //!
-//! A function of the files alone: the order in which they came or changed does not matter. A file with a
-//! problem is left out whole; the others count.
+//! The result depends only on the files, not on the order of their changes. A file with a problem is ignored as a
+//! whole; the others are used.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,38 +12,38 @@ use crate::preset::Preset;
 use crate::rules::Rules;
 use crate::validate;
 
-/// Problems of one file that are told; a file written by a broken program has thousands.
+/// Most reported problems of a file; a generated file may have thousands.
 const MAX_PROBLEMS: usize = 20;
-/// Characters of one that are told.
+/// Most characters of a reported problem.
 const MAX_MESSAGE: usize = 500;
 
-/// What became of users' files.
+/// Result of loading user files.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Overlay {
-    /// The built-in presets, less those that were replaced, and the presets of all good files.
+    /// The built-in presets without the replaced ones, and the presets of all valid files.
     pub catalog: Catalog,
-    /// One for each file, in name order.
+    /// One report per file, sorted by name.
     pub files: Vec<FileReport>,
 }
 
-/// What became of one file.
+/// Report on one file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FileReport {
     /// Name of the file, without a directory.
     pub file: String,
-    /// Short names of the presets it brought; empty when it has a problem.
+    /// Short names of its presets; empty if it has a problem.
     pub presets: Vec<String>,
-    /// Why it was left out; empty when it counts.
+    /// Problems; empty if the file is used.
     pub problems: Vec<FileProblem>,
 }
 
 impl Catalog {
-    /// This catalog and the presets of users' files, given as name and text.
+    /// Adds the presets of user files, given as name and text.
     ///
-    /// Where two files want the same name, the file that comes first in name order has it.
+    /// If two files have the same preset name, the file with the smaller name keeps it.
     ///
     /// # Errors
-    /// When the rules that are part of the program are broken; never because of a file.
+    /// Fails if the built-in rules are invalid; never because of a file.
     pub fn overlay<'a>(
         &self,
         files: impl IntoIterator<Item = (&'a str, &'a str)>,
@@ -81,7 +81,7 @@ impl Catalog {
     }
 }
 
-/// What a person would read of it.
+/// Limits the number and length of problems for a reader.
 fn shortened(mut problems: Vec<FileProblem>) -> Vec<FileProblem> {
     let more = problems.len().saturating_sub(MAX_PROBLEMS);
     problems.truncate(MAX_PROBLEMS);
@@ -116,7 +116,7 @@ impl Brought {
     }
 }
 
-/// The presets of one file, each sound in itself.
+/// Parses the presets of one file and validates each.
 fn read(text: &str, rules: &Rules) -> Result<Vec<Brought>, Vec<FileProblem>> {
     let written = document::entries(text).map_err(|problem| vec![problem])?;
     let brought: Vec<_> = written
@@ -141,10 +141,10 @@ fn read(text: &str, rules: &Rules) -> Result<Vec<Brought>, Vec<FileProblem>> {
     }
 }
 
-/// The files taken so far.
+/// The files accepted so far.
 struct Merge<'a> {
     built_in: &'a Catalog,
-    /// Short names of built-in presets that users replaced.
+    /// Short names of replaced built-in presets.
     replaced: BTreeSet<String>,
     presets: Vec<Preset>,
     /// Lower-case name to its file and preset.
@@ -161,7 +161,7 @@ impl<'a> Merge<'a> {
         }
     }
 
-    /// Takes a file whole, or nothing of it. Returns the short names that it brought.
+    /// Accepts a file as a whole or rejects it. Returns the short names of its presets.
     fn take(&mut self, file: &str, brought: Vec<Brought>) -> Result<Vec<String>, Vec<FileProblem>> {
         let mut owners: BTreeMap<String, String> = BTreeMap::new();
         let mut replaced = BTreeSet::new();

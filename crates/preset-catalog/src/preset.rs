@@ -1,7 +1,6 @@
-//! What a preset is: everything that is known about a model which can be served or tuned by its name alone.
+//! The preset: all data about a model that can be served or tuned by name.
 //!
-//! Plain values with the meaning of `proto/kaito/preset/v1/preset_registry.proto`; how they come about is the
-//! business of the other modules.
+//! These are plain values with the meaning of `proto/kaito/preset/v1/preset_registry.proto`. Other modules compute them.
 
 use std::collections::BTreeMap;
 
@@ -9,96 +8,96 @@ use instance_types::ComputeCapability;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-/// A model that can be served, and possibly tuned, without the user choosing parameters.
+/// A model that can be served, and possibly tuned, without parameters of the user.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Preset {
-    /// Short name: the last segment of the hub id in lower case. Also the name under which it is served.
+    /// Short name: the last segment of the hub id in lower case. It is also the served model name.
     pub name: String,
-    /// Other names under which it is found.
+    /// Alternative names.
     pub aliases: Vec<String>,
     /// Model hub repository in the hub's spelling, such as `microsoft/Phi-3-mini-4k-instruct`.
     pub hub_id: String,
-    /// Hub commit it is pinned to; absent when it follows the default branch.
+    /// Pinned hub commit; absent if it follows the default branch.
     pub revision: Option<String>,
-    /// Licence identifier as the hub states it.
+    /// License identifier as the hub states it.
     pub license: String,
-    /// The hub asks for an account that accepted the licence.
+    /// True if the hub requires an account that accepted the license.
     pub gated: bool,
-    /// Present when it must not be used any more; says why.
+    /// Reason of the deprecation, if deprecated.
     pub deprecated: Option<String>,
-    /// What sizing needs to know.
+    /// Data for sizing.
     pub shape: ModelShape,
-    /// Absent when it cannot be served.
+    /// Inference profile; absent if the preset cannot be served.
     pub inference: Option<InferenceProfile>,
-    /// Absent when it cannot be tuned.
+    /// Tuning profile; absent if the preset cannot be tuned.
     pub tuning: Option<TuningProfile>,
 }
 
-/// What a model is, as far as sizing needs it.
+/// Properties of a model for sizing.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ModelShape {
     /// First entry of `architectures` in the model's config.json.
     pub architecture: String,
-    /// How heads share keys and values; absent when not known.
+    /// Sharing of keys and values among heads; absent if unknown.
     pub attention: Option<AttentionKind>,
-    /// Bytes of all weight files.
+    /// Size of all weight files, in bytes.
     pub weights_bytes: u64,
-    /// Longest context the model was made for, in tokens.
+    /// Longest context of the model, in tokens.
     pub max_context_tokens: u32,
-    /// Bytes of key and value cache for one token of context: all layers, two bytes an element.
+    /// KV cache of one token in all layers, in bytes, with two bytes per element.
     pub kv_bytes_per_token: u64,
-    /// Quantisation method of the weights; absent when they are not quantised.
+    /// Quantization method of the weights; absent if they are not quantized.
     pub quantization: Option<String>,
-    /// Hidden layers, which a pipeline divides whole; absent when not known.
+    /// Number of hidden layers; a pipeline never splits one. Absent if unknown.
     pub layers: Option<u32>,
-    /// Query heads of a layer, which tensor parallelism divides whole; absent when not known.
+    /// Number of query heads of a layer; tensor parallelism never splits one. Absent if unknown.
     pub attention_heads: Option<u32>,
-    /// Heads of a layer that hold keys and values; absent when not known, and with latent attention.
+    /// Number of KV heads of a layer; absent if unknown, and for latent attention.
     pub kv_heads: Option<u32>,
-    /// Present when not every layer keeps the whole context.
+    /// Present if not every layer caches the whole context.
     pub hybrid_cache: Option<HybridCache>,
 }
 
-/// What a model keeps for its context when its layers differ. Layers that are in neither count keep a state of
-/// fixed size (state space, linear attention) or nothing.
+/// Cache of a model whose layers differ. Layers in neither count have a state of fixed size (state space, linear
+/// attention) or none.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct HybridCache {
-    /// Layers that keep keys and values of the whole context.
+    /// Number of layers that cache the whole context.
     pub full_layers: u32,
-    /// Layers that keep them for the last `window_tokens` only.
+    /// Number of layers that cache the last `window_tokens` only.
     pub window_layers: u32,
-    /// Length of the window in tokens; 0 without such layers.
+    /// Length of the window, in tokens; 0 without such layers.
     pub window_tokens: u32,
-    /// Bytes of state for one sequence, all layers together, whatever its length.
+    /// Fixed-size state of one sequence in all layers, in bytes.
     pub state_bytes: u64,
 }
 
-/// How the attention heads of a layer share keys and values.
+/// Sharing of keys and values among the attention heads of a layer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Deserialize, JsonSchema)]
 #[serde(rename_all = "UPPERCASE")]
 pub enum AttentionKind {
-    /// Multi-head: every head has its own.
+    /// Multi-head: every head has its own keys and values.
     Mha,
-    /// Grouped-query: a group of heads shares them.
+    /// Grouped-query: each group of heads shares keys and values.
     Gqa,
-    /// Multi-query: all heads share them.
+    /// Multi-query: all heads share keys and values.
     Mqa,
     /// Multi-head latent: all heads share one compressed vector.
     Mla,
 }
 
-/// An engine that can serve a preset.
+/// A runtime that serves presets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Runtime {
     /// vLLM in a GPU pod.
     Vllm,
-    /// The inference server of this project.
+    /// This project's inference-server.
     Native,
 }
 
 impl Runtime {
-    /// The lower-case name, as it is written in annotations.
+    /// Returns the lower-case name used in annotations.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -108,58 +107,57 @@ impl Runtime {
     }
 }
 
-/// How a preset is served.
+/// Inference profile of a preset.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct InferenceProfile {
-    /// In order of preference and never empty; the first is the default.
+    /// Runtimes in order of preference, never empty; the first is the default.
     pub runtimes: Vec<Runtime>,
-    /// GiB of disk that the node needs.
+    /// Disk of the node, in GiB.
     pub disk_gib: u32,
-    /// Seconds that the server may take until it answers its health check.
+    /// Seconds until the server must be ready.
     pub readiness_timeout_seconds: u32,
-    /// Runs without a GPU.
+    /// True if the model runs without a GPU.
     pub cpu: bool,
-    /// The model may span nodes.
+    /// True if the model may span nodes.
     pub distributed: bool,
-    /// The model's own code must be run to load it. Not repeated in `vllm_flags`.
+    /// True if loading the model runs its own code. Not repeated in `vllm_flags`.
     pub trust_remote_code: bool,
-    /// CUDA compute capability below which the engine has no kernels for the model; absent where any GPU will do.
+    /// Lowest CUDA compute capability with kernels for the model; absent if any GPU works.
     pub min_compute_capability: Option<ComputeCapability>,
-    /// Engine flags by name without dashes, as far as they depend on the model alone; an empty value is a bare
-    /// flag.
+    /// vLLM flags that depend on the model alone, by name without dashes; an empty value is a bare flag.
     pub vllm_flags: BTreeMap<String, String>,
-    /// Extra environment of the vLLM container, as far as it depends on the model alone.
+    /// Environment of the vLLM container that depends on the model alone.
     pub vllm_env: BTreeMap<String, String>,
 }
 
-/// How a preset is tuned.
+/// Tuning profile of a preset.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TuningProfile {
-    /// Methods that work for this preset; never empty.
+    /// Supported methods; never empty.
     pub methods: Vec<TuningMethod>,
-    /// GiB of disk that the node needs.
+    /// Disk of the node, in GiB.
     pub disk_gib: u32,
-    /// Repository and tag, without the registry, of the image that carries the weights; empty where the hub has them.
+    /// Repository and tag, without the registry, of the image with the weights; empty if the hub has them.
     pub weights_image: String,
-    /// Names of the files that are fetched from the model hub; empty where there is an image.
+    /// Names of the files to download from the model hub; empty if there is an image.
     pub weights_files: Vec<String>,
 }
 
-/// A way to tune a model.
+/// A tuning method.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum TuningMethod {
-    /// Low-rank adapters beside the weights as they are.
+    /// LoRA: low-rank adapters on unquantized weights.
     Lora,
-    /// Low-rank adapters beside weights quantised to four bits.
+    /// QLoRA: low-rank adapters on weights quantized to four bits.
     Qlora,
 }
 
 impl TuningMethod {
-    /// Every method.
+    /// All methods.
     pub const ALL: [Self; 2] = [Self::Lora, Self::Qlora];
 
-    /// The lower-case name, as it is written in a Workspace.
+    /// Returns the lower-case name used in a Workspace.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {

@@ -1,6 +1,6 @@
-//! Rules that give an engine flag or variable to a model by its name or architecture.
+//! Rules that derive engine flags and environment variables from a model's name or architecture.
 //!
-//! A rule knows only those two texts; flags that depend on the node or the number of nodes are not made here.
+//! A rule sees only these two. Flags that depend on the node or the number of nodes must not be derived here.
 
 use std::collections::BTreeMap;
 use std::sync::OnceLock;
@@ -10,7 +10,7 @@ use serde::Deserialize;
 
 use crate::catalog::VLLM_RULES;
 
-/// What `data/vllm_rules.yaml` says.
+/// Contents of `data/vllm_rules.yaml`.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Rules {
@@ -20,7 +20,7 @@ pub(crate) struct Rules {
     min_compute_capability: Kernels,
 }
 
-/// The oldest GPUs for which the engine has kernels.
+/// Lowest compute capabilities with kernels.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct Kernels {
@@ -29,7 +29,7 @@ struct Kernels {
 }
 
 impl Rules {
-    /// The rules that are part of the program; parsed at the first call.
+    /// Returns the built-in rules, parsed at the first call.
     pub(crate) fn embedded() -> Result<&'static Self, &'static str> {
         static RULES: OnceLock<Result<Rules, String>> = OnceLock::new();
         RULES
@@ -38,12 +38,12 @@ impl Rules {
             .map_err(String::as_str)
     }
 
-    /// The flags that the rules give this model: name without dashes, value.
+    /// Returns the flags of a model: name without dashes, value.
     pub(crate) fn flags(&self, name: &str, architecture: &str) -> BTreeMap<String, String> {
         choose_all(&self.flags, name, architecture)
     }
 
-    /// What a GPU must be able to do for this model: the higher of what architecture and quantisation take.
+    /// Returns the lowest compute capability of a model: the higher of architecture's and quantization's.
     pub(crate) fn min_compute_capability(
         &self,
         architecture: &str,
@@ -55,7 +55,7 @@ impl Rules {
         of_architecture.max(of_quantization).copied()
     }
 
-    /// The environment that the rules give this model.
+    /// Returns the environment of a model.
     pub(crate) fn env(&self, name: &str, architecture: &str) -> BTreeMap<String, String> {
         choose_all(&self.env, name, architecture)
     }
@@ -69,18 +69,18 @@ fn choose_all(rules: &BTreeMap<String, Rule>, name: &str, architecture: &str) ->
         .collect()
 }
 
-/// How one flag is chosen.
+/// Choice of one flag.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct Rule {
     default: Option<String>,
-    /// By the beginning of the short name; no value means that the flag is left out.
+    /// Values by prefix of the short name; null omits the flag.
     by_prefix: BTreeMap<String, Option<String>>,
     by_architecture: BTreeMap<String, String>,
 }
 
 impl Rule {
-    /// The longest prefix decides, else the architecture, else the default.
+    /// Chooses by the longest prefix, otherwise by architecture, otherwise the default.
     fn choose(&self, name: &str, architecture: &str) -> Option<&str> {
         let matching = self
             .by_prefix

@@ -1,67 +1,67 @@
-//! What must hold for every preset, whoever wrote it.
+//! Validation of presets, built-in and user ones.
 //!
-//! Reports everything it finds and repairs nothing.
+//! Reports all problems and repairs none.
 
 use std::collections::BTreeMap;
 
 use crate::preset::{AttentionKind, InferenceProfile, ModelShape, Preset, Runtime, TuningProfile};
 
-/// Names become label values, whose length Kubernetes limits.
+/// Longest name: names become label values, whose length Kubernetes limits.
 const MAX_NAME_LENGTH: usize = 63;
 
-/// A preset that breaks a rule.
+/// A rule violation of a preset.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("preset `{preset}`: {problem}")]
 pub struct Violation {
     /// Short name of the preset.
     pub preset: String,
-    /// What is wrong with it.
+    /// The problem.
     pub problem: Problem,
 }
 
-/// What can be wrong with a preset.
+/// Problem of a preset.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Problem {
-    /// The hub id is not `owner/repository`.
-    #[error("hub id `{0}` is not of the form owner/repository")]
+    /// The hub id does not have the form `owner/repository`.
+    #[error("hub id `{0}` must have the form owner/repository")]
     BadHubId(String),
     /// A name cannot be a label value.
     #[error(
         "name `{0}` must be 1 to 63 of a-z, 0-9, `-`, `_` and `.`, and begin and end with a letter or digit"
     )]
     BadName(String),
-    /// A name leads to two presets, or an alias repeats the preset's own name.
+    /// Two presets have the same name, or an alias repeats the preset's own name.
     #[error("name `{name}` already belongs to `{owner}`")]
     NameTaken {
         /// The name, in lower case.
         name: String,
-        /// Short name of the preset that has it.
+        /// Short name of the preset that already has the name.
         owner: String,
     },
-    /// A text that must say something is empty.
-    #[error("{0} is empty")]
+    /// A required text is empty.
+    #[error("{0} must not be empty")]
     Empty(&'static str),
     /// A size that must be positive is zero.
-    #[error("{0} is zero")]
+    #[error("{0} must be positive")]
     Zero(&'static str),
-    /// Runs without a GPU, yet no engine that can do that is listed.
-    #[error("runs on a CPU, which takes the native runtime")]
+    /// The preset runs without a GPU, but the native runtime is not listed.
+    #[error("must list the native runtime to run on a CPU")]
     CpuWithoutNativeRuntime,
-    /// What is said about layers and heads contradicts itself.
+    /// Layers and heads contradict each other.
     #[error("{0}")]
     Contradiction(&'static str),
-    /// A list names something twice.
-    #[error("{0} are listed twice")]
+    /// A list has a duplicate.
+    #[error("{0} must not have duplicates")]
     Repeated(&'static str),
-    /// The image of the weights is not `repository:tag`.
-    #[error("weights image `{0}` is not of the form repository:tag")]
+    /// The weights image does not have the form `repository:tag`.
+    #[error("weights image `{0}` must have the form repository:tag")]
     BadWeightsImage(String),
-    /// A file of the weights is not the plain name of one.
-    #[error("weights file `{0}` must be the plain name of a file")]
+    /// A weights file is not a plain file name.
+    #[error("weights file `{0}` must be a plain file name")]
     BadWeightsFile(String),
 }
 
-/// Everything that is wrong, in the order of the presets.
+/// Returns all violations, in the order of the presets.
 pub(crate) fn violations(presets: &[Preset]) -> Vec<Violation> {
     let mut owners = BTreeMap::new();
     let mut found = Vec::new();
@@ -76,7 +76,7 @@ pub(crate) fn violations(presets: &[Preset]) -> Vec<Violation> {
     found
 }
 
-/// The names that lead to a preset, in lower case: short name, aliases, hub id.
+/// Names of a preset in lower case: short name, aliases, hub id.
 pub(crate) fn names(preset: &Preset) -> impl Iterator<Item = String> {
     let aliases = preset.aliases.iter().map(|alias| alias.to_lowercase());
     std::iter::once(preset.name.to_lowercase())
@@ -99,7 +99,7 @@ fn name_problems(preset: &Preset, owners: &mut BTreeMap<String, String>) -> Vec<
     problems
 }
 
-/// What is wrong with a preset whatever others there are.
+/// Returns the problems of a preset, independent of others.
 pub(crate) fn own_problems(preset: &Preset) -> Vec<Problem> {
     let mut problems = Vec::new();
     if !is_hub_id(&preset.hub_id) {
@@ -152,7 +152,7 @@ fn contradictions(shape: &ModelShape) -> impl Iterator<Item = &'static str> {
         ),
         (
             shape.attention == Some(AttentionKind::Mla) && shape.kv_heads.is_some(),
-            "latent attention (MLA) has no kv_heads",
+            "latent attention (MLA) must not have kv_heads",
         ),
         (
             shape.attention == Some(AttentionKind::Mqa) && shape.kv_heads.is_some_and(|heads| heads != 1),
@@ -230,7 +230,7 @@ fn weights_problems(profile: &TuningProfile) -> Vec<Problem> {
     };
     match (image.is_empty(), files.is_empty()) {
         (false, false) => vec![Problem::Contradiction(
-            "tuning takes the weights from weights_image or from weights_files, not from both",
+            "tuning must have either weights_image or weights_files",
         )],
         (_, true) if named(image) => Vec::new(),
         (_, true) => vec![Problem::BadWeightsImage(image.clone())],
@@ -241,7 +241,7 @@ fn weights_problems(profile: &TuningProfile) -> Vec<Problem> {
     }
 }
 
-/// It becomes the end of a URL and a file beside others.
+/// Returns true for a plain file name: it becomes the end of a URL and a file in a directory.
 fn is_file_name(name: &str) -> bool {
     let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
     !name.is_empty() && !name.starts_with('.') && name.chars().all(plain)
@@ -260,7 +260,7 @@ fn is_hub_id(text: &str) -> bool {
     })
 }
 
-/// A label value in lower case: <https://kubernetes.io/docs/concepts/overview/working-with-objects/labels/>.
+/// Returns true for a label value in lower case: <https://kubernetes.io/docs/concepts/overview/working-with-objects/labels/>.
 fn is_name(text: &str) -> bool {
     let alphanumeric = |byte: &u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
     let bytes = text.as_bytes();

@@ -1,19 +1,19 @@
-//! Sizes written as decimal GiB, such as `27.31Gi`.
+//! Sizes in decimal GiB, such as `27.31Gi`, the catalog's only unit.
 //!
-//! The one unit that the catalog uses. Exact: no floating point between the text and the bytes.
+//! Parsing is exact and must not use floating point.
 
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-/// More digits than this after the point would be less than a byte.
+/// Most decimal places; more would be less than a byte.
 const MAX_DECIMALS: usize = 10;
 
-/// A text that is no size in GiB.
+/// Error for a text that is not a size in GiB.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is not a size in GiB such as 27.31Gi")]
+#[error("`{0}` must be a size in GiB, such as 27.31Gi")]
 pub(crate) struct BadSize(String);
 
-/// Bytes, read from decimal GiB and rounded up to a whole byte.
+/// Bytes, parsed from decimal GiB and rounded up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(try_from = "String")]
 #[schemars(with = "SizeText", description = "A size in GiB, such as `27.31Gi`")]
@@ -21,7 +21,7 @@ pub(crate) struct Weights {
     pub(crate) bytes: u64,
 }
 
-/// The text as it is written.
+/// The text form of a size.
 #[derive(JsonSchema)]
 #[schemars(transparent)]
 #[expect(dead_code, reason = "exists for its schema")]

@@ -172,7 +172,7 @@ async fn policies_refuse_what_lint_refuses_and_follow_the_catalog() -> Result<()
     std::fs::create_dir_all(&presets)?;
     let registry = world.start_registry(&presets).await?;
     world
-        .eventually_refused(&unknown_preset(), "there is no preset acme/unheard-of")
+        .eventually_refused(&unknown_preset(), "unknown preset acme/unheard-of")
         .await?;
     let compared = verdicts_are_equal(&world, &settings()?, corpus::cases()).await?;
     ensure!(compared >= 500, "only {compared} objects were compared");
@@ -182,7 +182,7 @@ async fn policies_refuse_what_lint_refuses_and_follow_the_catalog() -> Result<()
 
     drop(registry);
     world
-        .eventually_refused(&unknown_preset(), "there is no preset")
+        .eventually_refused(&unknown_preset(), "unknown preset")
         .await?;
     what_is_stored_is_not_held_up(&world).await?;
 
@@ -284,7 +284,7 @@ async fn the_policy_follows_the_catalog(world: &World, presets: &Path) -> Result
     .await?;
     std::fs::remove_file(&file)?;
     world
-        .eventually_refused(&unknown_preset(), "there is no preset")
+        .eventually_refused(&unknown_preset(), "unknown preset")
         .await
 }
 

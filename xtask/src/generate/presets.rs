@@ -32,8 +32,8 @@ const INTRODUCTION: &str = "\
 <!-- Made by `cargo xtask gen` from crates/preset-catalog and crates/instance-types. Do not edit. -->
 # Model presets
 
-What a Workspace may name under `inference.preset.name` or `tuning.preset.name`: the preset, its alias or its model hub
-id, in any letter case. How the numbers come about, and how to add a preset: [estimator.md](estimator.md).
+Names for `inference.preset.name` or `tuning.preset.name`: the preset, its alias or its model hub
+id, in any letter case. [estimator.md](estimator.md) explains the numbers and how to add a preset.
 
 ";
 
@@ -85,7 +85,7 @@ fn preset_table<'a>(presets: impl Iterator<Item = &'a Preset>) -> String {
         "preset",
         "alias",
         "model hub",
-        "licence",
+        "license",
         "gated",
         "weights GiB",
         "context",

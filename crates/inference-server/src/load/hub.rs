@@ -258,10 +258,10 @@ impl Hub {
     fn explained(&self, error: artifact::Error) -> anyhow::Error {
         let hint = match (&error, &self.token) {
             (artifact::Error::Unauthorized(_), None) => {
-                Some("the model may be gated: accept its licence, and give a token with --hub-token-file")
+                Some("the model may be gated: accept its license, and give a token with --hub-token-file")
             }
             (artifact::Error::Unauthorized(_), Some(_)) => {
-                Some("the token of --hub-token-file may not read this model: accept its licence on the hub")
+                Some("the token of --hub-token-file may not read this model: accept its license on the hub")
             }
             (artifact::Error::NotFound(_), _) => Some("is --model or --revision misspelt?"),
             _ => None,

@@ -128,7 +128,7 @@ fn contradictions_are_refused() {
         &format!(
             "- {{{gpu}, compute_capability: '8.0'}}\n- {{name: a, gpus: 0, gpu_memory_gib_total: 0, nvme: false}}"
         ),
-        "`a` is listed twice",
+        "`a` must be listed once",
     );
     refused(
         "- {name: A, gpus: 1, gpu_memory_gib_total: 0, nvme: false}",
@@ -152,15 +152,15 @@ fn contradictions_are_refused() {
     );
     refused(
         "- {name: A, gpus: 0, gpu_memory_gib_total: 0, nvme: false, price_region: x}",
-        "has the region of a price and no price",
+        "must have a price if it has the region of a price",
     );
     refused(
         "- {name: A, gpus: 0, gpu_memory_gib_total: 0, nvme: false, usd_per_hour: '3 USD'}",
-        "is not a price in dollars an hour",
+        "must be a price in dollars per hour",
     );
     refused(
         "- {name: A, gpus: 3, gpu_memory_gib_total: 32, gpu_model: M, vendor: amd, nvme: false}",
-        "GPUs of unequal memory",
+        "GPUs of equal memory",
     );
 }
 

@@ -140,22 +140,22 @@ pub(super) fn presets() -> Cases {
         (preset("llama-3.1-8b-instruct"), Accepted),
         (
             preset("phi-5"),
-            Refused("there is no preset phi-5; of a similar name are phi-"),
+            Refused("unknown preset phi-5; of a similar name are phi-"),
         ),
-        (preset("phi-44"), Refused("there is no preset")),
-        (preset("x"), Refused("there is no preset x; `kubectl")),
+        (preset("phi-44"), Refused("unknown preset")),
+        (preset("x"), Refused("unknown preset x; `kubectl")),
         (
             preset("acme/phi-4"),
-            Refused("there is no preset acme/phi-4; of a similar name are"),
+            Refused("unknown preset acme/phi-4; of a similar name are"),
         ),
-        (preset("acme/unheard-of"), Refused("there is no preset")),
-        (preset("a/b/c"), Refused("there is no preset")),
-        (preset("phi-4 "), Refused("there is no preset")),
-        (preset(".."), Refused("there is no preset")),
-        (preset("4"), Refused("there is no preset")),
+        (preset("acme/unheard-of"), Refused("unknown preset")),
+        (preset("a/b/c"), Refused("unknown preset")),
+        (preset("phi-4 "), Refused("unknown preset")),
+        (preset(".."), Refused("unknown preset")),
+        (preset("4"), Refused("unknown preset")),
         (
             with(tuning(), "/tuning/preset/name", json!("phi-5")),
-            Refused("there is no preset phi-5"),
+            Refused("unknown preset phi-5"),
         ),
     ]
 }

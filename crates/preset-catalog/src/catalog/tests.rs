@@ -287,7 +287,7 @@ fn layers_and_heads_must_agree() {
     );
     assert_eq!(
         with("attention: MLA, kv_heads: 1"),
-        contradiction("latent attention (MLA) has no kv_heads")
+        contradiction("latent attention (MLA) must not have kv_heads")
     );
     assert_eq!(
         with("attention: MQA, kv_heads: 2"),

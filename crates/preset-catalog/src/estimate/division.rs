@@ -1,24 +1,24 @@
-//! Ways to divide one replica of a model over the GPUs of its nodes, best first.
+//! Divisions of one replica of a model over the GPUs of its nodes, best first.
 //!
-//! Knows heads and layers, not bytes: whether a division fits is for `memory` to say.
+//! This module knows heads and layers, not bytes; `memory` decides whether a division fits.
 
 use crate::preset::{AttentionKind, ModelShape};
 
 use super::GpuNode;
 
-/// How a model is divided: `tensor` × `stages` × `copies` is the number of GPUs.
+/// Division of a model; `tensor` × `stages` × `copies` is the number of GPUs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Division {
     /// GPUs that share every layer.
     pub(super) tensor: u32,
-    /// Parts into which the layers are cut.
+    /// Pipeline stages.
     pub(super) stages: u32,
     /// Whole copies of the model.
     pub(super) copies: u32,
 }
 
-/// What one node allows: whole copies on single GPUs where each GPU has twice the room of the weights; else every
-/// layer over all GPUs; else, when the heads cannot be divided so far, copies over fewer GPUs, and last stages.
+/// Divisions within one node. If each GPU has twice the memory of the weights: whole copies on single GPUs. Otherwise every
+/// layer over all GPUs; if the heads do not allow that, copies over fewer GPUs, and finally stages.
 pub(super) fn of_one_node(shape: &ModelShape, node: GpuNode) -> Vec<Division> {
     let gpus = node.gpus;
     let mut found = Vec::new();
@@ -31,7 +31,7 @@ pub(super) fn of_one_node(shape: &ModelShape, node: GpuNode) -> Vec<Division> {
     }
     let widths = tensor_widths(shape, gpus);
     let all_gpus = widths.first() == Some(&gpus);
-    // The widest division leaves the most room: narrower ones repeat a larger part of the weights.
+    // The widest division leaves the most memory: narrower ones repeat a larger part of the weights.
     let tried = if all_gpus { 1 } else { widths.len() };
     found.extend(widths.iter().take(tried).map(|tensor| Division {
         tensor: *tensor,
@@ -44,8 +44,8 @@ pub(super) fn of_one_node(shape: &ModelShape, node: GpuNode) -> Vec<Division> {
     found
 }
 
-/// The division over `nodes` nodes: layers as wide as the heads allow, and the rest in stages. `None` when there
-/// are more stages than layers.
+/// Division over `nodes` nodes: layers as wide as the heads allow, the rest in stages. `None` if there are more stages than
+/// layers.
 pub(super) fn of_nodes(shape: &ModelShape, gpus: u32, nodes: u32) -> Option<Division> {
     let tensor = tensor_widths(shape, gpus).first().copied()?;
     let stages = nodes.checked_mul(gpus / tensor)?;
@@ -56,7 +56,7 @@ pub(super) fn of_nodes(shape: &ModelShape, gpus: u32, nodes: u32) -> Option<Divi
     })
 }
 
-/// More nodes than this have nothing to do.
+/// Largest useful number of nodes.
 pub(super) fn most_nodes(shape: &ModelShape, gpus: u32) -> u32 {
     let Some(tensor) = tensor_widths(shape, gpus).first().copied() else {
         return 1;
@@ -68,13 +68,13 @@ fn most_stages(shape: &ModelShape) -> u32 {
     shape.layers.unwrap_or(u32::MAX)
 }
 
-/// Source of the rule: KAITO 0.12 starts data parallelism on these terms.
+/// Condition of data parallelism in KAITO 0.12.
 fn has_room_for_copies(shape: &ModelShape, node: GpuNode) -> bool {
     let copies = u128::from(shape.weights_bytes) * u128::from(node.gpus) * 2;
     copies < u128::from(node.memory_bytes_total)
 }
 
-/// Numbers of GPUs of a node that can share a layer, widest first; never empty when there is a GPU.
+/// Numbers of GPUs of a node that can share a layer, largest first; not empty if there is a GPU.
 fn tensor_widths(shape: &ModelShape, gpus: u32) -> Vec<u32> {
     divisors(gpus)
         .into_iter()
@@ -83,8 +83,8 @@ fn tensor_widths(shape: &ModelShape, gpus: u32) -> Vec<u32> {
         .collect()
 }
 
-/// vLLM refuses to start otherwise: every GPU gets the same number of query heads, and either whole heads of keys
-/// and values or one that it shares with a whole number of others.
+/// Condition of vLLM: every GPU gets the same number of query heads, and either whole KV heads or one that it shares with
+/// a whole number of other GPUs.
 fn heads_divide(shape: &ModelShape, tensor: u32) -> bool {
     let query = shape
         .attention_heads
@@ -94,7 +94,7 @@ fn heads_divide(shape: &ModelShape, tensor: u32) -> bool {
     query && kv_heads.is_none_or(|heads| heads.is_multiple_of(tensor) || tensor.is_multiple_of(heads))
 }
 
-/// In rising order.
+/// Divisors in rising order.
 fn divisors(number: u32) -> Vec<u32> {
     let small: Vec<u32> = (1..=number.isqrt())
         .filter(|divisor| number.is_multiple_of(*divisor))

@@ -1,28 +1,28 @@
-//! What one GPU must hold, term by term, for a model that is divided in a given way.
+//! Memory terms of one GPU for a given division of a model.
 //!
-//! Whole bytes, needs rounded up and room rounded down, so that the terms that are reported are the terms that
-//! decided. Knows nothing of nodes and chooses nothing.
+//! Needs are rounded up and usable memory down to whole bytes, so that reported terms equal those that decided. This module
+//! knows no nodes and chooses nothing.
 
 use crate::preset::{AttentionKind, HybridCache, ModelShape};
 
 use super::Division;
 
-/// How an engine uses the memory of a GPU.
+/// Memory model of an engine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct EngineMemory {
     /// Share of a GPU's memory that the engine may use, in percent.
     pub available_percent: u64,
-    /// Weights in memory against weights on disk, in percent: alignment and buffers.
+    /// Weights in memory relative to weights on disk, in percent: alignment and buffers.
     pub weights_percent: u64,
     /// Working memory for activations, in percent of the weights on the GPU.
     pub activations_percent: u64,
-    /// Bytes that the engine itself takes on each GPU.
+    /// Bytes of the engine itself on each GPU.
     pub base_overhead_bytes: u64,
 }
 
 impl EngineMemory {
-    /// vLLM as it is started here. Source of the numbers: the node estimator of KAITO 0.12, which measured 1.7 GiB
-    /// of working memory and 0.6 GiB outside `PyTorch`; 84 % is `gpu-memory-utilization`.
+    /// vLLM with our flags. The numbers are those of KAITO 0.12's node estimator, which measured 1.7 GiB of working
+    /// memory and 0.6 GiB outside `PyTorch`; 84 % is `gpu-memory-utilization`.
     pub const VLLM: Self = Self {
         available_percent: 84,
         weights_percent: 102,
@@ -31,29 +31,29 @@ impl EngineMemory {
     };
 }
 
-/// The terms of the estimate in bytes, in the order in which they are computed.
+/// Terms of the estimate in bytes, in the order of computation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct MemoryTerms {
-    /// All weights as they are in memory, over all GPUs.
+    /// All weights in memory, on all GPUs.
     pub weights_bytes: u64,
     /// Memory of one GPU.
     pub gpu_bytes: u64,
-    /// What the engine may use of one GPU.
+    /// Usable memory of one GPU.
     pub available_bytes_per_gpu: u64,
-    /// What the engine itself takes on one GPU.
+    /// Memory of the engine itself on one GPU.
     pub base_overhead_bytes_per_gpu: u64,
-    /// Key and value cache of the context on one GPU.
+    /// KV cache of the context on one GPU.
     pub kv_cache_bytes_per_gpu: u64,
-    /// What is left for weights on one GPU, after room for activations.
+    /// Memory for weights on one GPU, after activations.
     pub usable_bytes_per_gpu: u64,
-    /// The largest part of the weights that one GPU holds.
+    /// Largest part of the weights on one GPU.
     pub weights_bytes_per_gpu: u64,
-    /// Room for activations on one GPU.
+    /// Memory for activations on one GPU.
     pub activations_bytes_per_gpu: u64,
 }
 
 impl MemoryTerms {
-    /// Nothing was sized.
+    /// Terms without sizing: all zero.
     pub const NONE: Self = Self {
         weights_bytes: 0,
         gpu_bytes: 0,
@@ -91,14 +91,14 @@ impl MemoryTerms {
         }
     }
 
-    /// What one GPU must hold beside weights and activations.
+    /// Memory of one GPU without weights and activations.
     #[must_use]
     pub const fn overhead_bytes_per_gpu(&self) -> u64 {
         self.base_overhead_bytes_per_gpu
             .saturating_add(self.kv_cache_bytes_per_gpu)
     }
 
-    /// What one GPU must hold in all.
+    /// Total memory that one GPU must hold.
     #[must_use]
     pub const fn needed_bytes_per_gpu(&self) -> u64 {
         self.overhead_bytes_per_gpu()
@@ -106,20 +106,20 @@ impl MemoryTerms {
             .saturating_add(self.activations_bytes_per_gpu)
     }
 
-    /// What is left of one GPU for more sequences; 0 when it does not fit.
+    /// Returns the unused memory of one GPU; 0 if the model does not fit.
     #[must_use]
     pub const fn headroom_bytes_per_gpu(&self) -> u64 {
         self.available_bytes_per_gpu
             .saturating_sub(self.needed_bytes_per_gpu())
     }
 
-    /// An exact fit is none, as upstream has it.
+    /// An exact fit does not count as a fit, as in upstream.
     pub(super) const fn fit(&self) -> bool {
         self.needed_bytes_per_gpu() < self.available_bytes_per_gpu
     }
 }
 
-/// A part of a whole: at most 1.
+/// A fraction, at most 1.
 #[derive(Debug, Clone, Copy)]
 struct Share {
     part: u128,
@@ -127,7 +127,7 @@ struct Share {
 }
 
 impl Share {
-    /// The largest of `stages` parts of a model whose layers stay whole; an even part where they are not known.
+    /// Largest of `stages` parts if layers stay whole; an even part if the layers are unknown.
     fn of_stage(layers: Option<u32>, stages: u32) -> Self {
         let stages = stages.max(1);
         match layers.filter(|layers| *layers > 0) {
@@ -149,7 +149,7 @@ impl Share {
         }
     }
 
-    /// Rounded up to a whole byte.
+    /// Multiplies and rounds up to a whole byte.
     fn of(self, bytes: u128) -> u64 {
         saturate(bytes.saturating_mul(self.part).div_ceil(self.whole))
     }
@@ -175,15 +175,15 @@ fn cache_per_gpu(shape: &ModelShape, division: Division, context_tokens: u32) ->
     growing.saturating_add(state)
 }
 
-/// Tokens that are kept, counted once for each layer that keeps them.
+/// Cached tokens, counted once for each layer that caches them.
 fn kept_tokens(hybrid: HybridCache, tokens: u128) -> u128 {
     let windowed = tokens.min(u128::from(hybrid.window_tokens));
     u128::from(hybrid.full_layers) * tokens + u128::from(hybrid.window_layers) * windowed
 }
 
 impl HybridCache {
-    /// What the largest of `stages` stages may keep. Layers of a kind are spread over the model, so a stage has its
-    /// part of them and, where they are not evenly spread, one more.
+    /// Largest cache of one of `stages` stages. Layers of a kind are spread over the model, so a stage has its share and,
+    /// if the spread is uneven, one more.
     #[must_use]
     pub(crate) fn in_stage(self, layers: u32, stages: u32) -> Self {
         let stage = layers.div_ceil(stages.max(1));
@@ -199,8 +199,8 @@ impl HybridCache {
     }
 }
 
-/// Into how many parts tensor parallelism divides the keys and values: heads stay whole, so GPUs beyond the number
-/// of heads hold copies, and a latent vector is not divided at all.
+/// Number of parts into which tensor parallelism divides keys and values. Heads stay whole, so GPUs beyond the number of
+/// heads hold copies, and a latent vector is not divided.
 #[must_use]
 pub(crate) fn cache_parts(shape: &ModelShape, tensor: u32) -> u32 {
     match (shape.attention, shape.kv_heads) {

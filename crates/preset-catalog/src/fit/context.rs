@@ -1,10 +1,10 @@
-//! The longest context that fits, found by asking the same question again.
+//! Search for the longest context that fits.
 
 use instance_types::InstanceType;
 
 use super::verdict::Question;
 
-/// The longest context for which `nodes` nodes are enough; `from` is known to fit. `None` for tuning.
+/// Longest context that fits `nodes` nodes; `from` must fit. `None` for tuning.
 pub(super) fn largest(
     question: Question<'_>,
     instance_type: &InstanceType,
@@ -19,7 +19,7 @@ pub(super) fn largest(
     question.is_inference().then(|| last(from, limit, fits))
 }
 
-/// The longest context below `wanted`, which does not fit, that does; `None` when not even one token does.
+/// Longest context below `wanted`, which must not fit; `None` if not even one token fits.
 pub(super) fn largest_below(
     question: Question<'_>,
     instance_type: &InstanceType,
@@ -29,7 +29,7 @@ pub(super) fn largest_below(
     (question.is_inference() && wanted > 1 && fits(1)).then(|| last(1, wanted - 1, fits))
 }
 
-/// The last number from `first` (for which it holds) to `limit` for which a property holds that, once lost, stays so.
+/// Binary search: the last number in `first..=limit` for which a monotone property holds. It must hold for `first`.
 fn last(first: u32, limit: u32, holds: impl Fn(u32) -> bool) -> u32 {
     if first >= limit || holds(limit) {
         return first.max(limit);

@@ -1,6 +1,6 @@
-//! What fills a GPU, or the memory of a node without one: each term with its formula, its source and its bytes.
+//! Terms of a GPU's memory, or of a node's memory without a GPU: formula, source and bytes.
 //!
-//! The bytes are those that decided, taken from the placement; only the words are made here.
+//! The bytes come from the placement, which decided. This module only adds text.
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
@@ -12,25 +12,25 @@ use crate::preset::{AttentionKind, HybridCache, ModelShape};
 
 use super::verdict::Question;
 
-/// One part of the sum.
+/// One term of the memory.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Term {
-    /// What it is.
+    /// Kind of the term.
     pub kind: TermKind,
-    /// Bytes on the fullest GPU; on the CPU, of the node's memory.
+    /// Bytes on the fullest GPU, or of the node's memory on the CPU.
     pub bytes: u64,
-    /// The formula in words, with its numbers.
+    /// Formula with its numbers, as text.
     pub formula: String,
-    /// Where the formula comes from.
+    /// Source of the formula.
     pub source: Cow<'static, str>,
 }
 
-/// What memory is used for.
+/// Use of memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum TermKind {
-    /// What the engine is not given.
+    /// Memory that the engine may not use.
     Reserved,
-    /// The weights of the model.
+    /// Weights of the model.
     Weights,
     /// Working memory of the computation.
     Activations,
@@ -38,12 +38,12 @@ pub enum TermKind {
     Engine,
     /// Keys, values and states of the context.
     KvCache,
-    /// What is left.
+    /// Unused memory.
     Headroom,
 }
 
 impl TermKind {
-    /// A name for people and for messages.
+    /// Returns the name for messages.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -60,15 +60,15 @@ impl TermKind {
 const UPSTREAM: &str = "node estimator of KAITO 0.12";
 const OURS: &str = "docs/estimator.md";
 
-/// Share of a node's memory that pods may use, in percent: AKS keeps at most a quarter for itself.
+/// Share of a node's memory that pods may use, in percent: AKS reserves at most a quarter.
 /// Source: <https://learn.microsoft.com/azure/aks/node-resource-reservations>.
 const HOST_AVAILABLE_PERCENT: u64 = 75;
-/// On the CPU the native engine computes in 32-bit numbers, twice as wide as those that are published.
+/// Factor of sizes on the CPU: the native engine computes in 32-bit numbers, twice the published width.
 const HOST_WIDENING: u64 = 2;
-/// Tokenizer, server and buffers of the native engine: half a GiB, an allowance.
+/// Allowance for tokenizer, server and buffers of the native engine: half a GiB.
 const HOST_ENGINE_BYTES: u64 = 1 << 29;
 
-/// The terms of a placement, in the order in which they fill the memory; none for tuning.
+/// Lists the terms of a placement in the order of allocation; empty for tuning.
 pub(super) fn terms(
     question: Question<'_>,
     instance_type: &InstanceType,
@@ -136,7 +136,7 @@ fn on_gpu(shape: &ModelShape, context_tokens: u32, placement: &Placement) -> Vec
         term(
             TermKind::Headroom,
             memory.headroom_bytes_per_gpu(),
-            "what is left for further sequences".to_owned(),
+            "the rest, for more sequences".to_owned(),
             OURS,
         ),
     ]
@@ -161,7 +161,7 @@ fn cache_formula(shape: &ModelShape, context_tokens: u32, placement: &Placement)
         (Some(hybrid), Some(layers)) => hybrid_formula(shape, hybrid, layers, context_tokens, placement),
         _ => {
             let per_token = shape.kv_bytes_per_token;
-            let mut text = format!("{context_tokens} tokens x {per_token} bytes a token");
+            let mut text = format!("{context_tokens} tokens x {per_token} bytes per token");
             push_stage(&mut text, shape, placement);
             text
         }
@@ -180,7 +180,7 @@ fn hybrid_formula(
     let stages = placement.pipeline_parallel;
     let held = hybrid.in_stage(layers, stages);
     let per_layer = shape.kv_bytes_per_token / u64::from(layers.max(1));
-    let mut text = format!("{per_layer} bytes a token in {}", held.full_layers);
+    let mut text = format!("{per_layer} bytes per token in {}", held.full_layers);
     if stages > 1 {
         let stage = layers.div_ceil(stages);
         push(
@@ -228,7 +228,7 @@ fn push_tensor(text: &mut String, tensor: u32) {
     }
 }
 
-/// How tensor parallelism divides the cache, and why not further.
+/// Describes how tensor parallelism divides the cache, and the limit.
 fn push_heads(text: &mut String, shape: &ModelShape, tensor: u32) {
     let parts = cache_parts(shape, tensor);
     if parts == tensor {
@@ -247,13 +247,13 @@ fn push_heads(text: &mut String, shape: &ModelShape, tensor: u32) {
     }
 }
 
-/// Bytes of a node's memory that pods may use; `None` where its memory is not known.
+/// Bytes of a node's memory that pods may use; `None` if unknown.
 pub(super) fn host_bytes(instance_type: &InstanceType) -> Option<u64> {
     let total = u64::from(instance_type.memory_gib?) << 30;
     Some(total / 100 * HOST_AVAILABLE_PERCENT)
 }
 
-/// Bytes of memory that the model takes on the CPU.
+/// Bytes of memory that the model needs on the CPU.
 pub(super) fn host_need(shape: &ModelShape, context_tokens: u32) -> u64 {
     let [weights, cache] = host_parts(shape, context_tokens);
     weights.saturating_add(cache).saturating_add(HOST_ENGINE_BYTES)
@@ -290,7 +290,7 @@ fn on_host(shape: &ModelShape, instance_type: &InstanceType, context_tokens: u32
             TermKind::KvCache,
             cache,
             format!(
-                "{context_tokens} tokens x {} bytes a token x {HOST_WIDENING}",
+                "{context_tokens} tokens x {} bytes per token x {HOST_WIDENING}",
                 shape.kv_bytes_per_token
             ),
         ),
@@ -306,13 +306,13 @@ fn on_host(shape: &ModelShape, instance_type: &InstanceType, context_tokens: u32
         terms.push(term(
             TermKind::Headroom,
             left,
-            "what is left for further sequences".to_owned(),
+            "the rest, for more sequences".to_owned(),
         ));
     }
     terms
 }
 
-// Writing to a String cannot fail.
+// Writes to a String never fail.
 fn push(text: &mut String, words: std::fmt::Arguments<'_>) {
     let _ = text.write_fmt(words);
 }

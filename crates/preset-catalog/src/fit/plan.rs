@@ -1,4 +1,4 @@
-//! What a plan says: the values, without how they come about.
+//! The values of a resource plan, without their computation.
 
 use instance_types::InstanceType;
 
@@ -6,63 +6,63 @@ use crate::estimate::Placement;
 
 use super::{Reason, Remedy, Term};
 
-/// What the nodes are for.
+/// Purpose of the nodes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Purpose {
-    /// One replica that serves.
+    /// One replica for inference.
     #[default]
     Inference,
     /// One tuning job.
     Tuning,
 }
 
-/// What the user wants beside the context.
+/// Requirements of the user besides the context.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct PlanOptions {
-    /// What the nodes are for.
+    /// Purpose of the nodes.
     pub purpose: Purpose,
-    /// More nodes than this are not wanted; `None` for any number.
+    /// Largest number of nodes; `None` for any number.
     pub max_nodes: Option<u32>,
 }
 
-/// Instance types for a preset, best first.
+/// Ranked instance types for a preset.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ResourcePlan {
     /// Short name of the preset.
     pub preset: String,
-    /// What the nodes are for.
+    /// Purpose of the nodes.
     pub purpose: Purpose,
-    /// Tokens of the sequence that must fit.
+    /// Context that must fit, in tokens.
     pub context_tokens: u32,
-    /// One for each instance type that was asked about: those that fit first, then by price of all nodes (unknown
-    /// last), number of nodes, headroom and name.
+    /// One candidate per instance type, ranked by fit, price of all nodes (unknown last), number of nodes, headroom
+    /// and name.
     pub candidates: Vec<Candidate>,
 }
 
 impl ResourcePlan {
-    /// The first candidate, if it fits.
+    /// Returns the first candidate, if it fits.
     #[must_use]
     pub fn best(&self) -> Option<(&InstanceType, &Fit)> {
         self.fits().next()
     }
 
-    /// The candidates that fit, best first.
+    /// Returns the candidates that fit, best first.
     pub fn fits(&self) -> impl Iterator<Item = (&InstanceType, &Fit)> {
         self.candidates.iter().filter_map(Candidate::fit)
     }
 }
 
-/// One instance type and whether the preset fits.
+/// One instance type with the verdict for the preset.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Candidate {
-    /// The kind of node, with its list price where that is known.
+    /// The instance type, with its list price if known.
     pub instance_type: InstanceType,
-    /// Whether the preset fits, and how or why not.
+    /// The fit, or the reasons against it.
     pub outcome: Outcome,
 }
 
 impl Candidate {
-    /// The instance type and how the preset fits; `None` when it does not.
+    /// Returns the instance type and the fit; `None` if the preset does not fit.
     #[must_use]
     pub fn fit(&self) -> Option<(&InstanceType, &Fit)> {
         match &self.outcome {
@@ -72,40 +72,40 @@ impl Candidate {
     }
 }
 
-/// Whether a preset fits nodes of a kind.
+/// Verdict on a preset and an instance type.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {
-    /// It does.
+    /// The preset fits.
     Fits(Box<Fit>),
-    /// It does not.
+    /// The preset does not fit.
     Unfit(Unfit),
 }
 
-/// How a preset fits.
+/// Layout and cost of a preset that fits.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fit {
-    /// Nodes, GPUs of each, and how the model is divided over them; exactly what a controller would do.
+    /// Nodes, GPUs per node and layout of the model, exactly as the controller would choose them.
     pub placement: Placement,
-    /// GPUs of all nodes together; 0 on the CPU.
+    /// GPUs of all nodes; 0 on the CPU.
     pub gpus: u32,
-    /// Longest context that fits the same number of nodes, at most what the model was made for; `None` for tuning,
-    /// which is not sized by context.
+    /// Longest context that fits the same number of nodes, up to the model's maximum; `None` for tuning, which is not
+    /// sized by context.
     pub max_context_tokens: Option<u32>,
-    /// List price of all nodes in millionths of a US dollar an hour; `None` where it is not known.
+    /// List price of all nodes in millionths of a US dollar per hour; `None` if unknown.
     pub usd_micros_per_hour: Option<u64>,
-    /// Bytes that are left on the fullest GPU (of the node's memory, on the CPU) for further sequences; `None` when
-    /// nothing was sized, or the memory of the node is not known.
+    /// Bytes for more sequences on the fullest GPU, or in the node's memory on the CPU. `None` without sizing, or if the
+    /// node's memory is unknown.
     pub headroom_bytes: Option<u64>,
-    /// What fills the fullest GPU (the memory of the node, on the CPU). The terms add up to its memory exactly. Empty
-    /// when nothing was sized.
+    /// Terms of the fullest GPU's memory, or of the node's memory on the CPU. They add up to it exactly. Empty without
+    /// sizing.
     pub explanation: Vec<Term>,
 }
 
-/// Why a preset does not fit, and what would help.
+/// Reasons against a fit, and remedies.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Unfit {
-    /// Everything that stands in the way; never empty.
+    /// All reasons; never empty.
     pub reasons: Vec<Reason>,
-    /// Each would make it fit by itself; empty when nothing would.
+    /// Remedies, each sufficient alone; may be empty.
     pub remedies: Vec<Remedy>,
 }

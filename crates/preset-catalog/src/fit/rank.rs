@@ -1,10 +1,10 @@
-//! The order of candidates: a total order that depends on nothing but the candidates.
+//! Ranking of candidates: a total order that depends only on the candidates.
 
 use std::cmp::{Ordering, Reverse};
 
 use super::{Candidate, Fit};
 
-/// Those that fit first; then by price of all nodes, where known before unknown; fewer nodes; more headroom; name.
+/// Compares two candidates: fit, price of all nodes (unknown last), number of nodes, headroom, name.
 pub(super) fn order(left: &Candidate, right: &Candidate) -> Ordering {
     key(left).cmp(&key(right))
 }
@@ -12,7 +12,7 @@ pub(super) fn order(left: &Candidate, right: &Candidate) -> Ordering {
 fn key(candidate: &Candidate) -> impl Ord {
     let instance_type = &candidate.instance_type;
     let fit = candidate.fit().map(|(_, fit)| fit_key(fit));
-    // The name decides between clouds too: no two types of one cloud have the same.
+    // Names are unique within a cloud, so the order is total.
     (
         fit.is_none(),
         fit,

@@ -1,6 +1,6 @@
-//! Why a preset does not fit nodes of a kind, and what would make it fit.
+//! Reasons why a preset does not fit an instance type, and remedies.
 //!
-//! A remedy is only named after the question was asked again with it.
+//! A remedy is reported only if a new estimate confirms it.
 
 use instance_types::{ComputeCapability, InstanceType};
 
@@ -9,68 +9,68 @@ use crate::estimate::{Misfit, gib};
 use super::verdict::Question;
 use super::{Candidate, Outcome, context};
 
-/// Something that stands in the way.
+/// One reason why a preset does not fit.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Reason {
     /// The preset cannot be placed on such nodes.
     #[error(transparent)]
     Misfit(#[from] Misfit),
-    /// The model was not made for a context of this length.
-    #[error("a context of {wanted} tokens was asked for and the model was made for {limit}")]
+    /// The context exceeds the model's maximum.
+    #[error("a context of {wanted} tokens exceeds the model's maximum of {limit}")]
     ContextBeyondModel {
-        /// Tokens that were asked for.
+        /// Requested tokens.
         wanted: u32,
-        /// Tokens that the model was made for.
+        /// Largest context of the model, in tokens.
         limit: u32,
     },
     /// The engine has no kernels for the model on such GPUs.
-    #[error("needs GPUs of compute capability {needed} and these have {available}")]
+    #[error("needs GPUs of compute capability {needed}, but these have {available}")]
     ComputeCapabilityTooLow {
-        /// The lowest that will do.
+        /// Lowest supported capability.
         needed: ComputeCapability,
-        /// That of the GPUs.
+        /// Capability of the GPUs.
         available: ComputeCapability,
     },
-    /// It fits, on more nodes than are wanted.
-    #[error("needs {needed} nodes and at most {allowed} are allowed")]
+    /// The preset needs more nodes than allowed.
+    #[error("needs {needed} nodes, but at most {allowed} are allowed")]
     TooManyNodes {
-        /// Nodes that it takes.
+        /// Needed nodes.
         needed: u32,
-        /// Nodes that are allowed.
+        /// Allowed nodes.
         allowed: u32,
     },
     /// The node has too little memory to run it on the CPU.
     #[error(
-        "needs {} GiB of the node's memory and {} GiB are free",
+        "needs {} GiB of the node's memory, but {} GiB are available",
         gib(*.needed_bytes),
         gib(*.available_bytes)
     )]
     HostMemoryTooSmall {
-        /// Bytes that it takes.
+        /// Needed bytes.
         needed_bytes: u64,
-        /// Bytes that the node has for it.
+        /// Available bytes.
         available_bytes: u64,
     },
 }
 
-/// Something that would make a preset fit.
+/// A change that would make a preset fit.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Remedy {
-    /// Ask for less context: at most this many tokens.
+    /// Request a shorter context.
     SmallerContext {
-        /// The longest context that fits as everything else is.
+        /// Longest context that fits otherwise unchanged.
         context_tokens: u32,
     },
-    /// Allow more nodes: at least this many.
+    /// Allow more nodes.
     MoreNodes {
-        /// Nodes that it takes.
+        /// Needed nodes.
         nodes: u32,
     },
-    /// Take another instance type: the best of those that were asked about, in the same cloud.
+    /// Use another instance type: the best compared one of the same cloud.
     OtherInstanceType {
-        /// Its name.
+        /// Name of the instance type.
         instance_type: String,
-        /// Nodes that it takes of it.
+        /// Needed nodes of this type.
         nodes: u32,
     },
 }
@@ -79,7 +79,7 @@ impl std::fmt::Display for Remedy {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::SmallerContext { context_tokens } => {
-                write!(f, "ask for a context of at most {context_tokens} tokens")
+                write!(f, "request a context of at most {context_tokens} tokens")
             }
             Self::MoreNodes { nodes } => write!(f, "allow {nodes} nodes"),
             Self::OtherInstanceType { instance_type, nodes } => {
@@ -90,7 +90,7 @@ impl std::fmt::Display for Remedy {
     }
 }
 
-/// What would help with this instance type.
+/// Returns the remedies for this instance type.
 pub(super) fn remedies(
     question: Question<'_>,
     instance_type: &InstanceType,
@@ -106,7 +106,7 @@ pub(super) fn remedies(
     smaller.into_iter().chain(more).collect()
 }
 
-/// Names, for those that don't fit, the best candidate of the same cloud that does. The candidates are ranked.
+/// Adds the best candidate of the same cloud as a remedy to those that do not fit. The candidates must be ranked.
 pub(super) fn add_other_types(candidates: &mut [Candidate]) {
     let fitting: Vec<_> = candidates
         .iter()

@@ -162,12 +162,12 @@ fn the_explanation_names_what_decides() {
     );
     assert_eq!(
         formula(&fit, TermKind::KvCache),
-        "8192 tokens x 327680 bytes a token, 40 of 80 layers in the largest of 2 stages, over 2 GPUs"
+        "8192 tokens x 327680 bytes per token, 40 of 80 layers in the largest of 2 stages, over 2 GPUs"
     );
     let fit = fit_on("deepseek-r1-0528", "Standard_ND96isr_H200_v5", 2048);
     assert_eq!(
         formula(&fit, TermKind::KvCache),
-        "2048 tokens x 70272 bytes a token, whole on each of 8 GPUs since the latent vector cannot be divided"
+        "2048 tokens x 70272 bytes per token, whole on each of 8 GPUs since the latent vector cannot be divided"
     );
     assert_eq!(
         formula(&fit, TermKind::Weights),
@@ -180,12 +180,12 @@ fn the_explanation_names_what_decides() {
     let fit = fit_on("gpt-oss-20b", A10, 4096);
     assert_eq!(
         formula(&fit, TermKind::KvCache),
-        "2048 bytes a token in 12 of 24 layers x 4096 tokens, in 12 x the last 128"
+        "2048 bytes per token in 12 of 24 layers x 4096 tokens, in 12 x the last 128"
     );
     let fit = fit_on("qwen3.5-9b", A100, 4096);
     assert_eq!(
         formula(&fit, TermKind::KvCache),
-        "4096 bytes a token in 8 of 32 layers x 4096 tokens, and 0.10 GiB of state in all layers"
+        "4096 bytes per token in 8 of 32 layers x 4096 tokens, and 0.10 GiB of state in all layers"
     );
     let fit = fit_on(
         "nvidia-nemotron-3-super-120b-a12b-bf16",
@@ -194,7 +194,7 @@ fn the_explanation_names_what_decides() {
     );
     assert_eq!(
         formula(&fit, TermKind::KvCache),
-        "1024 bytes a token in 5 of the 44 layers of the largest of 2 stages x 4096 tokens, and 0.16 GiB of state in \
+        "1024 bytes per token in 5 of the 44 layers of the largest of 2 stages x 4096 tokens, and 0.16 GiB of state in \
          all layers, over 2 GPUs"
     );
     assert!(fit.explanation.iter().all(|term| !term.source.is_empty()));
@@ -334,7 +334,7 @@ fn gpus_without_kernels_are_refused() {
         PlanOptions::default(),
     );
     let words: Vec<_> = on_t4.reasons.iter().map(ToString::to_string).collect();
-    assert_eq!(words, ["needs GPUs of compute capability 8.0 and these have 7.5"]);
+    assert_eq!(words, ["needs GPUs of compute capability 8.0, but these have 7.5"]);
     assert_eq!(
         on_t4.remedies[0].to_string(),
         "use 1 node of Standard_NV36ads_A10_v5"

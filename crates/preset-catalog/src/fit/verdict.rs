@@ -1,6 +1,6 @@
-//! Whether a preset fits nodes of a kind: the placement, and the limits that come on top of it.
+//! Fit of a preset on one instance type: the placement and additional limits.
 //!
-//! The only place of this module that asks `place`.
+//! This is the only module below `fit` that calls `place`.
 
 use instance_types::InstanceType;
 
@@ -10,7 +10,7 @@ use crate::preset::Preset;
 use super::explain;
 use super::{PlanOptions, Purpose, Reason};
 
-/// What is asked about every instance type.
+/// The request, equal for every instance type.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Question<'a> {
     pub(super) preset: &'a Preset,
@@ -18,7 +18,7 @@ pub(super) struct Question<'a> {
 }
 
 impl Question<'_> {
-    /// The placement, or everything that stands in the way.
+    /// Returns the placement, or all reasons against it.
     pub(super) fn verdict(
         self,
         instance_type: &InstanceType,
@@ -59,7 +59,7 @@ impl Question<'_> {
         }
     }
 
-    /// Where the capability is not known, nothing is refused.
+    /// An unknown capability is accepted.
     fn no_kernels(self, instance_type: &InstanceType) -> Option<Reason> {
         let profile = self.preset.inference.as_ref().filter(|_| self.is_inference())?;
         let needed = profile.min_compute_capability?;
@@ -81,7 +81,7 @@ impl Question<'_> {
         (needed > allowed).then_some(Reason::TooManyNodes { needed, allowed })
     }
 
-    /// On the CPU the memory of the node takes the place of the GPU's.
+    /// On the CPU the node's memory replaces the GPU's.
     fn host_too_small(
         self,
         instance_type: &InstanceType,

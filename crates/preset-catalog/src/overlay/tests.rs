@@ -73,8 +73,8 @@ fn all_problems_of_a_file_are_told_with_their_place() {
     refused(
         &[("a.yaml", &text)],
         "a.yaml",
-        "line 1 column 3: preset `one`: runs on a CPU, which takes the native runtime | line 8 column 3: preset `two`: \
-         hub id `two` is not of the form owner/repository",
+        "line 1 column 3: preset `one`: must list the native runtime to run on a CPU | line 8 column 3: preset `two`: \
+         hub id `two` must have the form owner/repository",
     );
 }
 

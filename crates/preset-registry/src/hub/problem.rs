@@ -123,11 +123,11 @@ impl Problem {
 
 fn denied(endpoint: &str, name: &str, code: u16, with_token: bool) -> String {
     let help = if with_token {
-        "the registry's token may not read it: accept the model's licence with the account of the token, or use the token \
+        "the registry's token may not read it: accept the model's license with the account of the token, or use the token \
          of an account that has access"
     } else {
         "it is gated or private, or does not exist: give the registry a token that may read it (--hub-token-file; in the \
-         chart presetRegistry.hub.tokenSecret), and accept the model's licence with the account of the token"
+         chart presetRegistry.hub.tokenSecret), and accept the model's license with the account of the token"
     };
     format!("the hub at {endpoint} refuses `{name}` ({code}): {help}")
 }

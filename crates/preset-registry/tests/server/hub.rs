@@ -269,7 +269,7 @@ async fn refusals_say_what_helps() {
         ),
         (
             vec![("config.json", CONFIG), ("model.safetensors", "")],
-            "weights is zero",
+            "weights must be positive",
         ),
     ];
     for (files, words) in cases {

@@ -173,12 +173,12 @@ fn a_gpu_is_never_replaced_by_a_processor_silently() {
         (small, GPU, Some("vllm"), theirs),
         (large, GPU, None, theirs),
         (large, GPU, Some("transformers"), theirs),
-        (large, CPU, None, "needs an NVIDIA GPU and the node has none"),
+        (large, CPU, None, "needs an NVIDIA GPU, but the node has none"),
         (
             small,
             CPU,
             Some("vllm"),
-            "needs an NVIDIA GPU and the node has none",
+            "needs an NVIDIA GPU, but the node has none",
         ),
         (
             small,
