@@ -181,7 +181,9 @@ mod tests {
         let answer = explained("default", &workspace(&status));
         assert!(!answer.findings);
         assert!(
-            answer.text.contains("The controller has not processed the last edit yet."),
+            answer
+                .text
+                .contains("The controller has not processed the last edit yet."),
             "{}",
             answer.text
         );

@@ -21,8 +21,7 @@ pub(crate) fn serialized(format: Format, value: &Value) -> anyhow::Result<String
     match format {
         Format::Yaml => serde_saphyr::to_string(&value).context("failed to write YAML"),
         Format::Json | Format::Table => {
-            let json =
-                serde_json::to_string_pretty(&value).context("failed to write JSON")?;
+            let json = serde_json::to_string_pretty(&value).context("failed to write JSON")?;
             Ok(format!("{json}\n"))
         }
     }

@@ -123,8 +123,7 @@ fn of_workspace(document: &Value) -> anyhow::Result<Subject> {
         "inference"
     };
     let preset = document[section]["preset"]["name"].as_str();
-    let preset =
-        preset.with_context(|| format!("Workspace {name} must name a preset to be sized"))?;
+    let preset = preset.with_context(|| format!("Workspace {name} must name a preset to be sized"))?;
     let context = document["metadata"]["annotations"][labels::MAX_CONTEXT].as_str();
     let context = context.map(str::trim).filter(|text| !text.is_empty());
     let context_tokens = context.map(|text| {

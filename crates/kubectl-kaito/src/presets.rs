@@ -99,7 +99,8 @@ fn shown(preset: &Preset) -> String {
     row("model hub", preset.hub_id.clone());
     row("revision", preset.revision.clone().unwrap_or_default());
     row("license", preset.license.clone());
-    let gated = "yes: needs an account that accepted the license, with its token in presetOptions.modelAccessSecret";
+    let gated =
+        "yes: needs an account that accepted the license, with its token in presetOptions.modelAccessSecret";
     row(
         "gated",
         if preset.gated {
@@ -112,7 +113,10 @@ fn shown(preset: &Preset) -> String {
     row("weights", format!("{} GiB", gib(shape.weights_bytes)));
     row("quantisation", shape.quantization.clone().unwrap_or_default());
     row("longest context", format!("{} tokens", shape.max_context_tokens));
-    row("KV cache", format!("{} bytes per token", shape.kv_bytes_per_token));
+    row(
+        "KV cache",
+        format!("{} bytes per token", shape.kv_bytes_per_token),
+    );
     row("layers", number(shape.layers));
     row("attention heads", number(shape.attention_heads));
     row("KV heads", number(shape.kv_heads));

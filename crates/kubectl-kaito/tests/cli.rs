@@ -202,10 +202,7 @@ fn the_examples_are_fine() {
 #[test]
 fn what_can_t_be_answered_ends_with_2() {
     let cases: [(&[&str], &str); 12] = [
-        (
-            &["plan", "phi-44"],
-            "unknown preset phi-44; did you mean phi-4",
-        ),
+        (&["plan", "phi-44"], "unknown preset phi-44; did you mean phi-4"),
         (&["presets", "show", "nonsense"], "unknown preset nonsense"),
         (
             &["plan", "phi-4", "--instance-type", "Standard_NC24ads_A100_v5"],
@@ -213,7 +210,10 @@ fn what_can_t_be_answered_ends_with_2() {
         ),
         (&["plan", "phi-4", "--cloud", "gcp"], "unknown cloud"),
         (&["plan"], "required"),
-        (&["plan", "-f", "golden/presets-show.yaml"], "no Workspace found in"),
+        (
+            &["plan", "-f", "golden/presets-show.yaml"],
+            "no Workspace found in",
+        ),
         (&["lint", "-f", "nowhere.yaml"], "failed to read nowhere.yaml"),
         (
             &["lint", "-f", "golden/presets-show.yaml"],

@@ -334,7 +334,10 @@ fn gpus_without_kernels_are_refused() {
         PlanOptions::default(),
     );
     let words: Vec<_> = on_t4.reasons.iter().map(ToString::to_string).collect();
-    assert_eq!(words, ["needs GPUs of compute capability 8.0, but these have 7.5"]);
+    assert_eq!(
+        words,
+        ["needs GPUs of compute capability 8.0, but these have 7.5"]
+    );
     assert_eq!(
         on_t4.remedies[0].to_string(),
         "use 1 node of Standard_NV36ads_A10_v5"
