@@ -139,7 +139,7 @@ pub enum Dtype {
 impl From<Dtype> for Precision {
     fn from(dtype: Dtype) -> Self {
         match dtype {
-            Dtype::Auto => Self::Stored,
+            Dtype::Auto => Self::Auto,
             Dtype::F32 => Self::F32,
             Dtype::Bf16 => Self::Bf16,
             Dtype::Q8 => Self::Q8,

@@ -13,7 +13,7 @@ mod worker;
 use std::sync::Arc;
 use std::sync::mpsc;
 
-use model::sampling::{LogProbs, Settings};
+use model::sampling::{LogProbs, SamplingParams};
 use model::{Decoder, Lora, Tokenizer};
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::sync::oneshot;
@@ -38,7 +38,7 @@ pub(crate) struct Request {
     pub(crate) adapter: Option<usize>,
     /// The answer is the prompt as one vector, without any tokens.
     pub(crate) embed: bool,
-    pub(crate) settings: Settings,
+    pub(crate) settings: SamplingParams,
     pub(crate) seed: u64,
     /// Most tokens of the answer, at least one unless it is a vector.
     pub(crate) most: usize,

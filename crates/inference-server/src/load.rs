@@ -10,7 +10,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::{Context as _, ensure};
-use model::{ChatTemplate, Decoder, Generation, Precision, Spec, Store, Tokenizer};
+use model::{ChatTemplate, Decoder, GenerationConfig, Precision, Spec, TensorStore, Tokenizer};
 
 use crate::args::{Args, Dtype, Pipeline};
 use crate::engine::scheduler::Limits;
@@ -35,7 +35,7 @@ pub(crate) struct Served {
     pub(crate) template: Option<ChatTemplate>,
     /// How the model writes calls of functions, if its template tells.
     pub(crate) calls: Option<Form>,
-    pub(crate) generation: Generation,
+    pub(crate) generation: GenerationConfig,
     /// Makes forms for answers, or says why this model cannot have any.
     pub(crate) guides: Result<Compiler, Refusal>,
     /// Most positions of a request.
@@ -76,13 +76,13 @@ pub(crate) fn load(
 ) -> anyhow::Result<Served> {
     let dir = args.weights_dir.as_path();
     let spec = Spec::open(dir).with_context(|| missing_weights(args))?;
-    let store = Store::open(dir)?;
+    let store = TensorStore::open(dir)?;
     let precision = Precision::from(args.dtype.unwrap_or(Dtype::Auto));
     check_memory(&spec, store.bytes(), precision)?;
     let tokenizer = Arc::new(Tokenizer::open(dir)?);
     let template = template(args, dir)?;
-    let generation = Generation::open(dir)?;
-    let guides = guides(&tokenizer, spec.vocabulary, &generation);
+    let generation = GenerationConfig::open(dir)?;
+    let guides = guides(&tokenizer, spec.vocab_size, &generation);
     let adapters = Adapters::open(args)?;
     let threads = args
         .threads
@@ -102,13 +102,15 @@ pub(crate) fn load(
     let spec = decoder.spec().clone();
     let context = args
         .max_context_tokens
-        .map_or(spec.positions, |asked| asked.min(spec.positions))
+        .map_or(spec.max_position_embeddings, |asked| {
+            asked.min(spec.max_position_embeddings)
+        })
         .max(1);
     let sequences = args.max_sequences.unwrap_or(SEQUENCES).max(1);
     let cache = memory::cache_positions(
         args.cache_mib,
         telemetry::host::available(),
-        spec.cache_bytes_per_position(),
+        spec.kv_cache_bytes_per_token(),
         context,
         sequences,
     );
@@ -119,7 +121,7 @@ pub(crate) fn load(
         cache,
     };
     tracing::info!(
-        weights_mb = decoder.bytes() / 1_000_000, family = ?spec.family, threads, context, cache_positions = cache,
+        weights_mb = decoder.weight_bytes() / 1_000_000, family = ?spec.family, threads, context, cache_positions = cache,
         "model loaded"
     );
     let model = Adapted { decoder, loras };
@@ -135,7 +137,7 @@ pub(crate) fn load(
         generation,
         guides,
         context,
-        vocabulary: spec.vocabulary,
+        vocabulary: spec.vocab_size,
         pipeline: args.pipeline,
         merged: adapters.merged(),
         variants,
@@ -143,8 +145,12 @@ pub(crate) fn load(
 }
 
 /// A tokenizer that is unfit for constrained answers is fit for all others.
-fn guides(tokenizer: &Tokenizer, vocabulary: usize, generation: &Generation) -> Result<Compiler, Refusal> {
-    let guides = Compiler::new(tokenizer, vocabulary, &generation.end);
+fn guides(
+    tokenizer: &Tokenizer,
+    vocabulary: usize,
+    generation: &GenerationConfig,
+) -> Result<Compiler, Refusal> {
+    let guides = Compiler::new(tokenizer, vocabulary, &generation.eos_token_ids);
     if let Err(refusal) = &guides {
         tracing::warn!("answers of a prescribed form {refusal}");
     }
@@ -164,9 +170,9 @@ fn missing_weights(args: &Args) -> String {
 
 /// Refuses before memory is taken: being killed half-way says nothing to anybody.
 pub(crate) fn check_memory(spec: &Spec, stored: u64, precision: Precision) -> anyhow::Result<()> {
-    let parameters = spec.parameters();
+    let parameters = spec.num_parameters();
     let needed = match precision {
-        Precision::Stored => stored,
+        Precision::Auto => stored,
         Precision::F32 => parameters * 4,
         Precision::Bf16 => parameters * 2,
         Precision::Q8 => parameters * 17 / 16,

@@ -11,7 +11,7 @@ use serde::Deserialize;
 
 use crate::error::{Error, Result};
 use crate::read;
-use crate::weights::Store;
+use crate::weights::TensorStore;
 
 /// Largest `adapter_config.json`, in bytes.
 const CONFIG_BYTES: u64 = 4 << 20;
@@ -85,7 +85,7 @@ impl Adapter {
             modules: BTreeMap::new(),
         };
         adapter.check(&config)?;
-        let store = Store::of_file(dir, "adapter_model.safetensors")?;
+        let store = TensorStore::of_file(dir, "adapter_model.safetensors")?;
         for tensor in store.names() {
             match tensor.strip_suffix(".lora_A.weight") {
                 Some(path) => {
@@ -154,7 +154,7 @@ impl Adapter {
         }
     }
 
-    fn factors(&self, config: &Config, store: &Store, path: &str, module: &str) -> Result<Factors> {
+    fn factors(&self, config: &Config, store: &TensorStore, path: &str, module: &str) -> Result<Factors> {
         let (a_name, b_name) = (format!("{path}.lora_A.weight"), format!("{path}.lora_B.weight"));
         let a_shape = store.shape(&a_name)?;
         let b_shape = store

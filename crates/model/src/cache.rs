@@ -6,34 +6,34 @@ use crate::config::Spec;
 
 /// What was computed for the tokens of a sequence so far.
 #[derive(Clone, Debug)]
-pub struct Cache {
+pub struct KvCache {
     /// By layer and then by head.
     keys: Vec<Vec<f32>>,
     values: Vec<Vec<f32>>,
     length: usize,
-    planned: usize,
-    head: usize,
-    kv_heads: usize,
+    capacity: usize,
+    head_dim: usize,
+    num_kv_heads: usize,
 }
 
-impl Cache {
+impl KvCache {
     /// An empty cache of a sequence that will not be longer than `planned` positions.
     ///
     /// Room for them is reserved, not touched. `planned` also picks the angles of models that stretch long sequences.
     #[must_use]
-    pub fn new(spec: &Spec, planned: usize) -> Self {
+    pub fn new(spec: &Spec, capacity: usize) -> Self {
         let slices = || {
-            (0..spec.layers.len() * spec.kv_heads)
-                .map(|_| Vec::with_capacity(planned * spec.head))
+            (0..spec.layers.len() * spec.num_kv_heads)
+                .map(|_| Vec::with_capacity(capacity * spec.head_dim))
                 .collect()
         };
         Self {
             keys: slices(),
             values: slices(),
             length: 0,
-            planned,
-            head: spec.head,
-            kv_heads: spec.kv_heads,
+            capacity,
+            head_dim: spec.head_dim,
+            num_kv_heads: spec.num_kv_heads,
         }
     }
 
@@ -51,19 +51,19 @@ impl Cache {
 
     /// Positions this sequence was planned for.
     #[must_use]
-    pub fn planned(&self) -> usize {
-        self.planned
+    pub fn capacity(&self) -> usize {
+        self.capacity
     }
 
     /// Takes over the first `length` positions of a sequence that began with the same tokens.
     ///
     /// Does nothing unless `self` is empty and the other is as long; the caller makes sure that both were planned for lengths
     /// with the same angles.
-    pub fn take_prefix(&mut self, other: &Self, length: usize) {
-        if !self.is_empty() || length > other.length || length > self.planned {
+    pub fn copy_prefix(&mut self, other: &Self, length: usize) {
+        if !self.is_empty() || length > other.length || length > self.capacity {
             return;
         }
-        let copied = length * self.head;
+        let copied = length * self.head_dim;
         let pairs = self
             .keys
             .iter_mut()
@@ -75,20 +75,23 @@ impl Cache {
 
     /// Appends one position's keys and values of one layer: all heads one after the other.
     pub(crate) fn push(&mut self, layer: usize, keys: &[f32], values: &[f32]) {
-        let own = layer * self.kv_heads..(layer + 1) * self.kv_heads;
+        let own = layer * self.num_kv_heads..(layer + 1) * self.num_kv_heads;
         for (slice, key) in self.keys[own.clone()]
             .iter_mut()
-            .zip(keys.chunks_exact(self.head))
+            .zip(keys.chunks_exact(self.head_dim))
         {
             slice.extend_from_slice(key);
         }
-        for (slice, value) in self.values[own].iter_mut().zip(values.chunks_exact(self.head)) {
+        for (slice, value) in self.values[own]
+            .iter_mut()
+            .zip(values.chunks_exact(self.head_dim))
+        {
             slice.extend_from_slice(value);
         }
     }
 
     pub(crate) fn head(&self, layer: usize, head: usize) -> (&[f32], &[f32]) {
-        let index = layer * self.kv_heads + head;
+        let index = layer * self.num_kv_heads + head;
         (&self.keys[index], &self.values[index])
     }
 

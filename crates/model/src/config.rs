@@ -13,7 +13,7 @@ use std::path::Path;
 use serde_json::{Map, Value};
 
 pub use family::Family;
-pub use generation::Generation;
+pub use generation::GenerationConfig;
 pub use rope::Rope;
 
 use crate::error::{Error, Result};
@@ -47,7 +47,7 @@ pub enum Activation {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LayerSpec {
     /// How many positions back it sees, itself included; all when absent.
-    pub window: Option<usize>,
+    pub sliding_window: Option<usize>,
     /// Index into [`Spec::ropes`].
     pub rope: usize,
 }
@@ -57,28 +57,28 @@ pub struct LayerSpec {
 pub struct Spec {
     /// The family, for messages.
     pub family: Family,
-    /// Tokens.
-    pub vocabulary: usize,
+    /// Number of tokens.
+    pub vocab_size: usize,
     /// Width of the residual stream.
-    pub hidden: usize,
+    pub hidden_size: usize,
     /// Width inside the feed-forward network.
-    pub intermediate: usize,
+    pub intermediate_size: usize,
     /// Query heads.
-    pub heads: usize,
-    /// Key and value heads; divides `heads`.
-    pub kv_heads: usize,
+    pub num_heads: usize,
+    /// Key and value heads; divides `num_heads`.
+    pub num_kv_heads: usize,
     /// Width of a head.
-    pub head: usize,
+    pub head_dim: usize,
     /// The layers.
     pub layers: Vec<LayerSpec>,
     /// Angles, shared by layers.
     pub ropes: Vec<Rope>,
     /// Most positions of a sequence.
-    pub positions: usize,
+    pub max_position_embeddings: usize,
     /// Non-linearity.
     pub activation: Activation,
     /// Added to the mean square in a norm.
-    pub norm_epsilon: f32,
+    pub rms_norm_eps: f32,
     /// Added to the weight of a norm: Gemma stores its distance from one.
     pub norm_offset: f32,
     /// Queries and keys are normalised a head.
@@ -90,23 +90,23 @@ pub struct Spec {
     /// The feed-forward projections have a bias.
     pub mlp_bias: bool,
     /// Query, key and value are stored as one tensor, and so are gate and up.
-    pub fused: bool,
+    pub fused_projections: bool,
     /// Norms after attention and feed-forward too, as Gemma 2 has them.
-    pub sandwich: bool,
+    pub sandwich_norms: bool,
     /// Input and output embeddings are one tensor.
-    pub tied: bool,
+    pub tie_word_embeddings: bool,
     /// Factor on embeddings.
-    pub embedding_scale: f32,
+    pub embedding_multiplier: f32,
     /// Factor on attention scores.
     pub attention_scale: f32,
     /// Factor on what a block adds to the residual stream.
-    pub residual_scale: f32,
+    pub residual_multiplier: f32,
     /// Factor on logits.
     pub logit_scale: f32,
     /// Attention scores are bent to ± this by tanh.
-    pub attention_softcap: Option<f32>,
+    pub attn_logit_softcapping: Option<f32>,
     /// Logits are bent to ± this by tanh.
-    pub logit_softcap: Option<f32>,
+    pub final_logit_softcapping: Option<f32>,
 }
 
 impl Spec {
@@ -148,24 +148,26 @@ impl Spec {
 
     /// Bytes of keys and values one position takes, in f32.
     #[must_use]
-    pub fn cache_bytes_per_position(&self) -> usize {
-        2 * self.layers.len() * self.kv_heads * self.head * size_of::<f32>()
+    pub fn kv_cache_bytes_per_token(&self) -> usize {
+        2 * self.layers.len() * self.num_kv_heads * self.head_dim * size_of::<f32>()
     }
 
     /// Whether sequences planned for so many positions use the angles of long ones. Those that differ cannot share a cache.
     #[must_use]
-    pub fn has_long_angles(&self, planned: usize) -> bool {
+    pub fn uses_long_rope(&self, capacity: usize) -> bool {
         self.ropes
             .iter()
-            .any(|rope| rope.long.as_ref().is_some_and(|(above, _)| planned > *above))
+            .any(|rope| rope.long.as_ref().is_some_and(|(above, _)| capacity > *above))
     }
 
     /// Number of weights in the matrices.
     #[must_use]
-    pub fn parameters(&self) -> u64 {
-        let attention = self.hidden * self.head * 2 * (self.heads + self.kv_heads);
-        let layer = attention as u64 + 3 * (self.hidden as u64) * self.intermediate as u64;
-        let embeddings = (self.vocabulary as u64) * (self.hidden as u64) * if self.tied { 1 } else { 2 };
+    pub fn num_parameters(&self) -> u64 {
+        let attention = self.hidden_size * self.head_dim * 2 * (self.num_heads + self.num_kv_heads);
+        let layer = attention as u64 + 3 * (self.hidden_size as u64) * self.intermediate_size as u64;
+        let embeddings = (self.vocab_size as u64)
+            * (self.hidden_size as u64)
+            * if self.tie_word_embeddings { 1 } else { 2 };
         layer * self.layers.len() as u64 + embeddings
     }
 }

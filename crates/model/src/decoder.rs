@@ -7,7 +7,7 @@ mod fit;
 mod load;
 mod names;
 
-use crate::cache::Cache;
+use crate::cache::KvCache;
 use crate::config::Spec;
 use crate::error::{Error, Result};
 use crate::kernels;
@@ -30,17 +30,17 @@ pub struct Decoder {
     prefix: String,
 }
 
-/// Of which tokens logits are wanted.
+/// Rows that a forward pass returns for a segment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Want {
-    /// Of none: more of the prompt follows.
-    Nothing,
-    /// Of the last one.
-    Last,
-    /// Of all.
-    All,
-    /// Not logits, but the last hidden state of all, after the last norm.
-    Hidden,
+pub enum OutputMode {
+    /// No rows: more of the prompt follows.
+    None,
+    /// Logits of the last token.
+    LastLogits,
+    /// Logits of all tokens.
+    AllLogits,
+    /// Hidden states of all tokens, after the last norm.
+    HiddenStates,
 }
 
 /// New tokens of one sequence.
@@ -49,9 +49,9 @@ pub struct Segment<'a> {
     /// The tokens, at least one.
     pub tokens: &'a [u32],
     /// What came before them; they are added to it.
-    pub cache: &'a mut Cache,
-    /// Which logits to compute.
-    pub want: Want,
+    pub cache: &'a mut KvCache,
+    /// Rows to compute.
+    pub output: OutputMode,
 }
 
 impl Decoder {
@@ -63,7 +63,7 @@ impl Decoder {
 
     /// Bytes of the weights in memory.
     #[must_use]
-    pub fn bytes(&self) -> usize {
+    pub fn weight_bytes(&self) -> usize {
         let layers: usize = self.layers.iter().map(Layer::bytes).sum();
         layers + self.embeddings.bytes() + self.head.as_ref().map_or(0, Linear::bytes)
     }
@@ -74,17 +74,17 @@ impl Decoder {
     ///
     /// # Errors
     /// When a token is outside the vocabulary or a sequence becomes longer than it was planned; nothing is changed then.
-    pub fn step(&self, segments: &mut [Segment<'_>]) -> Result<Vec<Vec<f32>>> {
-        self.step_adapted(segments, &[])
+    pub fn forward(&self, segments: &mut [Segment<'_>]) -> Result<Vec<Vec<f32>>> {
+        self.forward_with_adapters(segments, &[])
     }
 
-    /// As [`Decoder::step`], each segment with the adapter at its place in `adapters`, or with none where that is absent.
+    /// As [`Decoder::forward`], each segment with the adapter at its place in `adapters`, or with none where that is absent.
     ///
     /// A sequence gets the same bits whichever adapters others have.
     ///
     /// # Errors
-    /// As [`Decoder::step`], and when an adapter was fitted to another decoder.
-    pub fn step_adapted(
+    /// As [`Decoder::forward`], and when an adapter was fitted to another decoder.
+    pub fn forward_with_adapters(
         &self,
         segments: &mut [Segment<'_>],
         adapters: &[Option<&Lora>],
@@ -94,9 +94,9 @@ impl Decoder {
         let adapters = adapters.iter().copied().chain(std::iter::repeat(None));
         let adapters: Vec<Option<&Lora>> = adapters.take(segments.len()).collect();
         let mut x = self.embed(segments);
-        let wants: Vec<(usize, Want)> = segments
+        let wants: Vec<(usize, OutputMode)> = segments
             .iter()
-            .map(|segment| (segment.tokens.len(), segment.want))
+            .map(|segment| (segment.tokens.len(), segment.output))
             .collect();
         let mut parts: Vec<Part<'_>> = segments
             .iter_mut()
@@ -137,15 +137,15 @@ impl Decoder {
             if let Some(token) = segment
                 .tokens
                 .iter()
-                .find(|token| **token as usize >= self.spec.vocabulary)
+                .find(|token| **token as usize >= self.spec.vocab_size)
             {
                 return Err(Error::Token {
                     token: *token,
-                    vocabulary: self.spec.vocabulary,
+                    vocabulary: self.spec.vocab_size,
                 });
             }
             let wanted = segment.cache.len() + segment.tokens.len();
-            let limit = segment.cache.planned().min(self.spec.positions);
+            let limit = segment.cache.capacity().min(self.spec.max_position_embeddings);
             if wanted > limit {
                 return Err(Error::TooLong { wanted, limit });
             }
@@ -159,30 +159,30 @@ impl Decoder {
             .flat_map(|segment| segment.tokens)
             .copied()
             .collect();
-        let mut x = vec![0.0; tokens.len() * self.spec.hidden];
-        for (token, out) in tokens.iter().zip(x.chunks_exact_mut(self.spec.hidden)) {
+        let mut x = vec![0.0; tokens.len() * self.spec.hidden_size];
+        for (token, out) in tokens.iter().zip(x.chunks_exact_mut(self.spec.hidden_size)) {
             self.embeddings.copy_row(*token as usize, out);
             out.iter_mut()
-                .for_each(|value| *value *= self.spec.embedding_scale);
+                .for_each(|value| *value *= self.spec.embedding_multiplier);
         }
         x
     }
 
     /// What each segment wants, in order.
-    fn outputs(&self, x: &[f32], wants: &[(usize, Want)], adapters: &[Option<&Lora>]) -> Vec<Vec<f32>> {
-        let hidden = self.spec.hidden;
+    fn outputs(&self, x: &[f32], wants: &[(usize, OutputMode)], adapters: &[Option<&Lora>]) -> Vec<Vec<f32>> {
+        let hidden = self.spec.hidden_size;
         let (mut rows, mut counts, mut states) = (Vec::new(), Vec::new(), Vec::new());
         let mut first = 0;
         for (tokens, want) in wants {
             let count = match want {
-                Want::Nothing | Want::Hidden => 0,
-                Want::Last => 1.min(*tokens),
-                Want::All => *tokens,
+                OutputMode::None | OutputMode::HiddenStates => 0,
+                OutputMode::LastLogits => 1.min(*tokens),
+                OutputMode::AllLogits => *tokens,
             };
             let end = first + tokens;
             rows.extend_from_slice(&x[(end - count) * hidden..end * hidden]);
             counts.push(count);
-            states.push(matches!(want, Want::Hidden).then(|| &x[first * hidden..end * hidden]));
+            states.push(matches!(want, OutputMode::HiddenStates).then(|| &x[first * hidden..end * hidden]));
             first = end;
         }
         let logits = self.logits(&rows, &counts, adapters);
@@ -206,7 +206,7 @@ impl Decoder {
         let routes = Routes::new(counts.iter().copied().zip(adapters.iter().copied()));
         routes.add(
             |lora| &lora.head,
-            rows.len() / self.spec.hidden,
+            rows.len() / self.spec.hidden_size,
             &last,
             &mut logits,
         );
@@ -215,7 +215,7 @@ impl Decoder {
                 .iter_mut()
                 .for_each(|logit| *logit *= self.spec.logit_scale);
         }
-        if let Some(cap) = self.spec.logit_softcap {
+        if let Some(cap) = self.spec.final_logit_softcapping {
             kernels::softcap(&mut logits, cap);
         }
         logits
@@ -223,10 +223,10 @@ impl Decoder {
 }
 
 /// Cosines and sines of the next `tokens` positions of a sequence, for each kind of angles.
-fn angles(spec: &Spec, cache: &Cache, tokens: usize) -> Vec<(Vec<f32>, Vec<f32>)> {
+fn angles(spec: &Spec, cache: &KvCache, tokens: usize) -> Vec<(Vec<f32>, Vec<f32>)> {
     let first = cache.len();
     let of = |rope: &crate::config::Rope| {
-        let frequencies = rope.frequencies_for(cache.planned());
+        let frequencies = rope.frequencies_for(cache.capacity());
         let angles =
             (first..first + tokens).flat_map(|position| frequencies.iter().map(move |f| position as f32 * f));
         angles

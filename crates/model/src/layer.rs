@@ -2,7 +2,7 @@
 
 use rayon::prelude::*;
 
-use crate::cache::Cache;
+use crate::cache::KvCache;
 use crate::config::{LayerSpec, Spec};
 use crate::kernels::{self, Attention};
 use crate::linear::Linear;
@@ -31,7 +31,7 @@ pub(crate) struct Layer {
 /// One sequence's share of a step: which rows of the activations are its own.
 #[derive(Debug)]
 pub(crate) struct Part<'a> {
-    pub(crate) cache: &'a mut Cache,
+    pub(crate) cache: &'a mut KvCache,
     pub(crate) tokens: usize,
     /// For each kind of angles, cosines and sines of each token.
     pub(crate) angles: Vec<(Vec<f32>, Vec<f32>)>,
@@ -51,7 +51,7 @@ impl Layer {
         parts: &mut [Part<'_>],
         routes: &Routes<'_>,
     ) {
-        let rows = x.len() / spec.hidden;
+        let rows = x.len() / spec.hidden_size;
         let before = normed(spec, x, &self.before_attention);
         let mut qkv = self.qkv.apply(&before);
         routes.add(|lora| &lora.layers[index].qkv, rows, &before, &mut qkv);
@@ -66,10 +66,10 @@ impl Layer {
         routes.add(|lora| &lora.layers[index].gate_up, rows, &before, &mut gate_up);
         let mut inner = vec![0.0; gate_up.len() / 2];
         let tokens = gate_up
-            .par_chunks(2 * spec.intermediate)
-            .zip(inner.par_chunks_mut(spec.intermediate));
+            .par_chunks(2 * spec.intermediate_size)
+            .zip(inner.par_chunks_mut(spec.intermediate_size));
         tokens.with_min_len(8).for_each(|(both, inner)| {
-            let (gate, up) = both.split_at(spec.intermediate);
+            let (gate, up) = both.split_at(spec.intermediate_size);
             kernels::gated(spec.activation, gate, up, inner);
         });
         let mut update = self.down.apply(&inner);
@@ -79,17 +79,21 @@ impl Layer {
 
     /// Norms and turns queries and keys, and puts keys and values into the caches.
     fn place(&self, spec: &Spec, index: usize, qkv: &mut [f32], parts: &mut [Part<'_>]) {
-        let (queries, keys) = (spec.heads * spec.head, spec.kv_heads * spec.head);
+        let (queries, keys) = (spec.num_heads * spec.head_dim, spec.num_kv_heads * spec.head_dim);
         let mut rows = qkv.chunks_exact_mut(queries + 2 * keys);
         for part in parts {
             let (cos, sin) = &part.angles[self.spec.rope];
             let pairs = cos.len() / part.tokens;
             for (token, row) in rows.by_ref().take(part.tokens).enumerate() {
                 let at = token * pairs..(token + 1) * pairs;
-                for (head, values) in row[..queries + keys].chunks_exact_mut(spec.head).enumerate() {
+                for (head, values) in row[..queries + keys].chunks_exact_mut(spec.head_dim).enumerate() {
                     if let Some((query_norm, key_norm)) = &self.qk_norms {
-                        let weight = if head < spec.heads { query_norm } else { key_norm };
-                        kernels::rms_norm(values, weight, spec.norm_epsilon);
+                        let weight = if head < spec.num_heads {
+                            query_norm
+                        } else {
+                            key_norm
+                        };
+                        kernels::rms_norm(values, weight, spec.rms_norm_eps);
                     }
                     kernels::rotate(values, &cos[at.clone()], &sin[at.clone()]);
                 }
@@ -101,15 +105,15 @@ impl Layer {
 
     /// All heads of all sequences; `qkv` holds a row for each token, of which the queries are read.
     fn attend(&self, spec: &Spec, index: usize, qkv: &[f32], parts: &[Part<'_>]) -> Vec<f32> {
-        let row = (spec.heads + 2 * spec.kv_heads) * spec.head;
-        let width = spec.heads / spec.kv_heads * spec.head;
+        let row = (spec.num_heads + 2 * spec.num_kv_heads) * spec.head_dim;
+        let width = spec.num_heads / spec.num_kv_heads * spec.head_dim;
         let mut first_row = 0;
-        let mut jobs = Vec::with_capacity(parts.len() * spec.kv_heads);
+        let mut jobs = Vec::with_capacity(parts.len() * spec.num_kv_heads);
         let mut work = 0;
         for part in parts {
-            jobs.extend((0..spec.kv_heads).map(|head| (part, head, first_row)));
+            jobs.extend((0..spec.num_kv_heads).map(|head| (part, head, first_row)));
             first_row += part.tokens;
-            work += part.tokens * (part.cache.len() + part.tokens) * spec.heads * spec.head;
+            work += part.tokens * (part.cache.len() + part.tokens) * spec.num_heads * spec.head_dim;
         }
         let job = |(part, head, first): &(&Part<'_>, usize, usize)| {
             let rows = qkv[first * row..].chunks_exact(row).take(part.tokens);
@@ -124,9 +128,10 @@ impl Layer {
         } else {
             jobs.par_iter().map(job).collect()
         };
-        let mut out = vec![0.0; first_row * spec.heads * spec.head];
+        let mut out = vec![0.0; first_row * spec.num_heads * spec.head_dim];
         for ((part, head, first), values) in jobs.iter().zip(&heads) {
-            let rows = out[first * spec.heads * spec.head..].chunks_exact_mut(spec.heads * spec.head);
+            let rows = out[first * spec.num_heads * spec.head_dim..]
+                .chunks_exact_mut(spec.num_heads * spec.head_dim);
             for (out, values) in rows.take(part.tokens).zip(values.chunks_exact(width)) {
                 out[head * width..(head + 1) * width].copy_from_slice(values);
             }
@@ -136,19 +141,19 @@ impl Layer {
 
     fn head(&self, spec: &Spec, index: usize, part: &Part<'_>, head: usize, queries: &[f32]) -> Vec<f32> {
         let (keys, values) = part.cache.head(index, head);
-        let group = spec.heads / spec.kv_heads;
+        let group = spec.num_heads / spec.num_kv_heads;
         let mut out = vec![0.0; queries.len()];
-        let mut scores = vec![0.0; group * keys.len() / spec.head];
+        let mut scores = vec![0.0; group * keys.len() / spec.head_dim];
         kernels::attend(Attention {
             queries,
             keys,
             values,
-            head: spec.head,
+            head: spec.head_dim,
             group,
             first: part.cache.len(),
-            window: self.spec.window,
+            window: self.spec.sliding_window,
             scale: spec.attention_scale,
-            softcap: spec.attention_softcap,
+            softcap: spec.attn_logit_softcapping,
             out: &mut out,
             scores: &mut scores,
         });
@@ -157,12 +162,12 @@ impl Layer {
 
     fn add(&self, spec: &Spec, x: &mut [f32], update: &mut [f32], norm: Option<&[f32]>) {
         if let Some(weight) = norm {
-            for token in update.chunks_exact_mut(spec.hidden) {
-                kernels::rms_norm(token, weight, spec.norm_epsilon);
+            for token in update.chunks_exact_mut(spec.hidden_size) {
+                kernels::rms_norm(token, weight, spec.rms_norm_eps);
             }
         }
         for (x, update) in x.iter_mut().zip(update) {
-            *x += *update * spec.residual_scale;
+            *x += *update * spec.residual_multiplier;
         }
     }
 }
@@ -170,8 +175,8 @@ impl Layer {
 /// A normalised copy of all tokens.
 pub(crate) fn normed(spec: &Spec, x: &[f32], weight: &[f32]) -> Vec<f32> {
     let mut out = x.to_vec();
-    for token in out.chunks_exact_mut(spec.hidden) {
-        kernels::rms_norm(token, weight, spec.norm_epsilon);
+    for token in out.chunks_exact_mut(spec.hidden_size) {
+        kernels::rms_norm(token, weight, spec.rms_norm_eps);
     }
     out
 }

@@ -9,7 +9,7 @@ use crate::kernels::{Activations, Operand, Panels, Product, ROWS, STREAMS, Weigh
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Precision {
     /// As the file has it: bfloat16, else 32 bits.
-    Stored,
+    Auto,
     /// 32-bit floats: exact.
     F32,
     /// Upper half of 32-bit floats: weights of files in bfloat16 stay what they are.
@@ -23,11 +23,11 @@ impl Precision {
     /// Room for a matrix that files hold in 32 bits (`wide`) or fewer.
     pub(crate) fn zeros(self, wide: bool, rows: usize, columns: usize) -> Weights {
         match (self, wide) {
-            (Self::F32, _) | (Self::Stored, true) => Weights::F32(Panels::zeros(rows, columns)),
-            (Self::Bf16, _) | (Self::Stored, false) if amx::Amx::detect().is_some() => {
+            (Self::F32, _) | (Self::Auto, true) => Weights::F32(Panels::zeros(rows, columns)),
+            (Self::Bf16, _) | (Self::Auto, false) if amx::Amx::detect().is_some() => {
                 Weights::Tiles(Panels::zeros(rows, columns))
             }
-            (Self::Bf16, _) | (Self::Stored, false) => Weights::Bf16(Panels::zeros(rows, columns)),
+            (Self::Bf16, _) | (Self::Auto, false) => Weights::Bf16(Panels::zeros(rows, columns)),
             (Self::Q8, _) => Weights::Q8(Panels::zeros(rows, columns)),
         }
     }

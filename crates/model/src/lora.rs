@@ -7,7 +7,7 @@ use std::ops::Range;
 
 use crate::linear::{Linear, Precision};
 
-/// An adapter, fitted to a decoder by [`Decoder::fit`](crate::Decoder::fit).
+/// An adapter, fitted to a decoder by [`Decoder::prepare_lora`](crate::Decoder::prepare_lora).
 #[derive(Debug)]
 pub struct Lora {
     pub(crate) name: String,

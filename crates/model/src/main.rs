@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use anyhow::Context as _;
 use clap::{Parser, Subcommand};
-use model::{Spec, Store, example, gguf};
+use model::{Spec, TensorStore, example, gguf};
 
 /// Tools for model directories.
 #[derive(Debug, Parser)]
@@ -55,19 +55,19 @@ fn main() -> anyhow::Result<()> {
             println!("{}", example::smollm2(&example::cache(), &say)?.dir.display());
         }
         Command::Describe { dir } => {
-            let (spec, store) = (Spec::open(&dir)?, Store::open(&dir)?);
+            let (spec, store) = (Spec::open(&dir)?, TensorStore::open(&dir)?);
             println!(
                 "family       {:?}, {} layers, {} wide",
                 spec.family,
                 spec.layers.len(),
-                spec.hidden
+                spec.hidden_size
             );
-            println!("parameters   {:.1} M", spec.parameters() as f64 / 1e6);
+            println!("parameters   {:.1} M", spec.num_parameters() as f64 / 1e6);
             println!("weights      {:.0} MB on disk", store.bytes() as f64 / 1e6);
             println!(
                 "context      {} positions, {} bytes each",
-                spec.positions,
-                spec.cache_bytes_per_position()
+                spec.max_position_embeddings,
+                spec.kv_cache_bytes_per_token()
             );
         }
     }

@@ -8,7 +8,7 @@ use std::collections::HashMap;
 
 /// How the next token is picked. The defaults change nothing: the distribution of the model itself.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Settings {
+pub struct SamplingParams {
     /// Logits are divided by it; 0 always takes the likeliest token.
     pub temperature: f32,
     /// Only so many of the likeliest tokens; 0 for all.
@@ -27,7 +27,7 @@ pub struct Settings {
     pub bias: Vec<(u32, f32)>,
 }
 
-impl Default for Settings {
+impl Default for SamplingParams {
     fn default() -> Self {
         Self {
             temperature: 1.0,
@@ -45,7 +45,7 @@ impl Default for Settings {
 /// Picks tokens for one sequence.
 #[derive(Clone, Debug)]
 pub struct Sampler {
-    settings: Settings,
+    settings: SamplingParams,
     random: fastrand::Rng,
     /// How often a token was there: in the prompt, and generated.
     seen: HashMap<u32, (u32, u32)>,
@@ -54,7 +54,7 @@ pub struct Sampler {
 impl Sampler {
     /// A sampler of a sequence that begins with `prompt`.
     #[must_use]
-    pub fn new(settings: Settings, seed: u64, prompt: &[u32]) -> Self {
+    pub fn new(settings: SamplingParams, seed: u64, prompt: &[u32]) -> Self {
         let mut seen: HashMap<u32, (u32, u32)> = HashMap::new();
         if needs_history(&settings) {
             prompt
@@ -69,7 +69,7 @@ impl Sampler {
     }
 
     /// Picks the next token and notes it. `forbidden` tokens are not picked.
-    pub fn pick(&mut self, logits: &mut [f32], forbidden: &[u32]) -> u32 {
+    pub fn sample(&mut self, logits: &mut [f32], forbidden: &[u32]) -> u32 {
         self.adjust(logits);
         for token in forbidden {
             if let Some(logit) = logits.get_mut(*token as usize) {
@@ -77,7 +77,7 @@ impl Sampler {
             }
         }
         let token = if self.settings.temperature <= 0.0 {
-            likeliest(logits)
+            argmax(logits)
         } else {
             self.draw(logits)
         };
@@ -124,8 +124,8 @@ impl Sampler {
     }
 }
 
-fn needs_history(settings: &Settings) -> bool {
-    let neutral = Settings::default();
+fn needs_history(settings: &SamplingParams) -> bool {
+    let neutral = SamplingParams::default();
     settings.repetition_penalty != neutral.repetition_penalty
         || settings.presence_penalty != neutral.presence_penalty
         || settings.frequency_penalty != neutral.frequency_penalty
@@ -133,7 +133,7 @@ fn needs_history(settings: &Settings) -> bool {
 
 /// The token with the highest logit; the first of several. Not-a-number never wins.
 #[must_use]
-pub fn likeliest(logits: &[f32]) -> u32 {
+pub fn argmax(logits: &[f32]) -> u32 {
     let mut best = (0, f32::NEG_INFINITY);
     for (token, logit) in logits.iter().enumerate() {
         if *logit > best.1 {
@@ -144,7 +144,7 @@ pub fn likeliest(logits: &[f32]) -> u32 {
 }
 
 /// Tokens that may be drawn with their unnormalised probabilities, likeliest first where a limit needs that order.
-fn candidates(logits: &[f32], settings: &Settings) -> Vec<(u32, f32)> {
+fn candidates(logits: &[f32], settings: &SamplingParams) -> Vec<(u32, f32)> {
     let most = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
     let weight = |logit: f32| ((logit - most) / settings.temperature).exp();
     let all = (0_u32..)
@@ -241,10 +241,10 @@ pub fn log_probs(logits: &[f32], token: u32, top: usize) -> LogProbs {
 mod tests {
     use super::*;
 
-    fn counts(settings: Settings, logits: &[f32]) -> Vec<usize> {
+    fn counts(settings: SamplingParams, logits: &[f32]) -> Vec<usize> {
         let mut sampler = Sampler::new(settings, 1, &[]);
         let mut counts = vec![0; logits.len()];
-        (0..4000).for_each(|_| counts[sampler.pick(&mut logits.to_vec(), &[]) as usize] += 1);
+        (0..4000).for_each(|_| counts[sampler.sample(&mut logits.to_vec(), &[]) as usize] += 1);
         counts
     }
 
@@ -252,7 +252,7 @@ mod tests {
 
     #[test]
     fn draws_follow_the_probabilities() {
-        let counts = counts(Settings::default(), &LOGITS);
+        let counts = counts(SamplingParams::default(), &LOGITS);
         assert!(
             (700..900).contains(&counts[0]) && (2250..2550).contains(&counts[1]) && counts[3] == 0,
             "{counts:?}"
@@ -262,30 +262,30 @@ mod tests {
     #[test]
     fn limits_leave_the_likeliest() {
         let cases = [
-            Settings {
+            SamplingParams {
                 top_k: 1,
-                ..Settings::default()
+                ..SamplingParams::default()
             },
-            Settings {
+            SamplingParams {
                 top_p: 0.5,
-                ..Settings::default()
+                ..SamplingParams::default()
             },
-            Settings {
+            SamplingParams {
                 min_p: 0.5,
-                ..Settings::default()
+                ..SamplingParams::default()
             },
-            Settings {
+            SamplingParams {
                 temperature: 0.0,
-                ..Settings::default()
+                ..SamplingParams::default()
             },
         ];
         for settings in cases {
             assert_eq!(counts(settings.clone(), &LOGITS)[1], 4000, "{settings:?}");
         }
         let two = counts(
-            Settings {
+            SamplingParams {
                 top_p: 0.7,
-                ..Settings::default()
+                ..SamplingParams::default()
             },
             &LOGITS,
         );
@@ -294,17 +294,17 @@ mod tests {
 
     #[test]
     fn penalties_and_biases_move_the_choice() {
-        let greedy = Settings {
+        let greedy = SamplingParams {
             temperature: 0.0,
-            ..Settings::default()
+            ..SamplingParams::default()
         };
-        let pick = |settings: Settings, prompt: &[u32]| {
-            Sampler::new(settings, 0, prompt).pick(&mut [2.0, 1.9, -1.0], &[])
+        let draw = |settings: SamplingParams, prompt: &[u32]| {
+            Sampler::new(settings, 0, prompt).sample(&mut [2.0, 1.9, -1.0], &[])
         };
-        assert_eq!(pick(greedy.clone(), &[0]), 0);
+        assert_eq!(draw(greedy.clone(), &[0]), 0);
         assert_eq!(
-            pick(
-                Settings {
+            draw(
+                SamplingParams {
                     repetition_penalty: 1.2,
                     ..greedy.clone()
                 },
@@ -314,8 +314,8 @@ mod tests {
         );
         // Presence counts what was generated, not the prompt.
         assert_eq!(
-            pick(
-                Settings {
+            draw(
+                SamplingParams {
                     presence_penalty: 1.0,
                     ..greedy.clone()
                 },
@@ -324,8 +324,8 @@ mod tests {
             0
         );
         assert_eq!(
-            pick(
-                Settings {
+            draw(
+                SamplingParams {
                     bias: vec![(2, 5.0), (99, 1.0)],
                     ..greedy
                 },
@@ -334,22 +334,22 @@ mod tests {
             2
         );
         let mut sampler = Sampler::new(
-            Settings {
+            SamplingParams {
                 presence_penalty: 1.0,
                 ..greedy
             },
             0,
             &[],
         );
-        assert_eq!([0; 2].map(|_| sampler.pick(&mut [2.0, 1.9, -1.0], &[])), [0, 1]);
+        assert_eq!([0; 2].map(|_| sampler.sample(&mut [2.0, 1.9, -1.0], &[])), [0, 1]);
     }
 
     #[test]
     fn a_seed_fixes_the_draws_and_forbidden_tokens_never_come() {
         let draw = |seed| {
-            let mut sampler = Sampler::new(Settings::default(), seed, &[]);
+            let mut sampler = Sampler::new(SamplingParams::default(), seed, &[]);
             (0..20)
-                .map(|_| sampler.pick(&mut LOGITS.to_vec(), &[1]))
+                .map(|_| sampler.sample(&mut LOGITS.to_vec(), &[1]))
                 .collect::<Vec<_>>()
         };
         assert_eq!(draw(5), draw(5));

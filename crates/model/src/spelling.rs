@@ -13,7 +13,7 @@ use crate::tokenizer::Tokenizer;
 
 /// What a token adds to a text.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Spelling {
+pub enum TokenBytes {
     /// These bytes, which may be part of a character only.
     Bytes(Vec<u8>),
     /// Nothing: it is a mark, which texts leave out.
@@ -40,7 +40,7 @@ impl Tokenizer {
     ///
     /// # Errors
     /// When the decoder is of another kind than those above.
-    pub fn spellings(&self, size: usize) -> Result<Vec<Spelling>> {
+    pub fn token_bytes(&self, size: usize) -> Result<Vec<TokenBytes>> {
         let inner = self.inner();
         if inner.get_decoder().is_none() {
             return Err(Error::Tokenizer("it puts blanks between tokens".to_owned()));
@@ -55,9 +55,9 @@ impl Tokenizer {
         let added = inner.get_added_tokens_decoder();
         let letters = letters();
         let spelling = |id: u32| match inner.id_to_token(id) {
-            None => Spelling::Missing,
-            Some(token) if added.get(&id).is_some_and(|added| added.special) => Spelling::Special(token),
-            Some(token) => Spelling::Bytes(rules.bytes(&letters, token)),
+            None => TokenBytes::Missing,
+            Some(token) if added.get(&id).is_some_and(|added| added.special) => TokenBytes::Special(token),
+            Some(token) => TokenBytes::Bytes(rules.bytes(&letters, token)),
         };
         Ok((0..u32::try_from(size).unwrap_or(u32::MAX))
             .map(spelling)

@@ -58,13 +58,13 @@ impl Tokenizer {
 
     /// How a token is spelled in the vocabulary.
     #[must_use]
-    pub fn token(&self, id: u32) -> Option<String> {
+    pub fn id_to_token(&self, id: u32) -> Option<String> {
         self.inner.id_to_token(id)
     }
 
     /// The token of that spelling.
     #[must_use]
-    pub fn id(&self, token: &str) -> Option<u32> {
+    pub fn token_to_id(&self, token: &str) -> Option<u32> {
         self.inner.token_to_id(token)
     }
 
@@ -74,7 +74,7 @@ impl Tokenizer {
 
     /// Number of tokens, added ones included.
     #[must_use]
-    pub fn size(&self) -> usize {
+    pub fn vocab_size(&self) -> usize {
         self.inner.get_vocab_size(true)
     }
 }
@@ -90,14 +90,14 @@ fn parse(bytes: &[u8]) -> std::result::Result<tokenizers::Tokenizer, String> {
 
 /// Writes tokens as they come, holding back bytes that are no whole character yet.
 #[derive(Clone, Debug, Default)]
-pub struct TextStream {
+pub struct DecodeStream {
     tokens: Vec<u32>,
     /// The tokens before this one are written; a few of them are kept as context.
     written: usize,
     context: usize,
 }
 
-impl TextStream {
+impl DecodeStream {
     /// Adds a token and returns what can be written now, which may be nothing.
     ///
     /// # Errors

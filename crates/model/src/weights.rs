@@ -23,7 +23,7 @@ const SHARDS: usize = 1024;
 
 /// All tensors of a directory, by name.
 #[derive(Debug)]
-pub struct Store {
+pub struct TensorStore {
     dir: PathBuf,
     shards: Vec<Shard>,
     place: HashMap<String, usize>,
@@ -34,7 +34,7 @@ struct Index {
     weight_map: BTreeMap<String, String>,
 }
 
-impl Store {
+impl TensorStore {
     /// Opens `model.safetensors`, or the shards that `model.safetensors.index.json` lists.
     ///
     /// # Errors
@@ -120,7 +120,7 @@ impl Store {
     /// Reads a tensor that must have this shape.
     ///
     /// # Errors
-    /// As [`Store::read`], and when the shape is another one.
+    /// As [`TensorStore::read`], and when the shape is another one.
     pub fn read_shaped(&self, name: &str, expected: &[usize]) -> Result<Tensor> {
         self.check(name, expected)?;
         self.read(name)

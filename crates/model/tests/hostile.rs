@@ -10,7 +10,9 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use model::{Adapter, ChatTemplate, Decoder, Generation, Precision, Spec, Store, Tokenizer, gguf};
+use model::{
+    Adapter, ChatTemplate, Decoder, GenerationConfig, Precision, Spec, TensorStore, Tokenizer, gguf,
+};
 use proptest::prelude::*;
 use serde_json::{Map, Value, json};
 use tempfile::TempDir;
@@ -37,8 +39,8 @@ fn safetensors(header: &str, bytes: usize) -> Vec<u8> {
     .concat()
 }
 
-fn open(bytes: &[u8]) -> Result<Store, String> {
-    Store::open(dir_with("model.safetensors", bytes).path()).map_err(|error| error.to_string())
+fn open(bytes: &[u8]) -> Result<TensorStore, String> {
+    TensorStore::open(dir_with("model.safetensors", bytes).path()).map_err(|error| error.to_string())
 }
 
 #[test]
@@ -84,14 +86,14 @@ fn an_index_cannot_leave_its_directory() {
     ] {
         let index = json!({"weight_map": {"a": file}}).to_string();
         let dir = dir_with("model.safetensors.index.json", index.as_bytes());
-        let error = Store::open(dir.path()).unwrap_err().to_string();
+        let error = TensorStore::open(dir.path()).unwrap_err().to_string();
         assert!(error.contains("no file of this directory"), "{error}");
     }
 }
 
 #[test]
 fn a_configuration_that_does_not_fit_the_weights_is_told_before_memory_is_taken() {
-    let store = Store::open(&data("llama")).unwrap();
+    let store = TensorStore::open(&data("llama")).unwrap();
     let mut config: Map<String, Value> =
         serde_json::from_slice(&fs::read(data("llama/config.json")).unwrap()).unwrap();
     config.insert("vocab_size".to_owned(), 4_000_000.into());
@@ -275,14 +277,14 @@ proptest! {
             }
         }
         let dir = dir.path();
-        if let (Ok(spec), Ok(store)) = (Spec::open(dir), Store::open(dir)) {
+        if let (Ok(spec), Ok(store)) = (Spec::open(dir), TensorStore::open(dir)) {
             // A spec may now be huge; loading has to see that it does not fit the weights.
-            let _ = Decoder::load(spec, &store, Precision::Stored, &[], &|_| {});
+            let _ = Decoder::load(spec, &store, Precision::Auto, &[], &|_| {});
         }
         if let Ok(tokenizer) = Tokenizer::open(dir) {
             let _ = tokenizer.encode("the quick brown fox", true);
         }
-        let _ = (ChatTemplate::open(dir), Generation::open(dir));
+        let _ = (ChatTemplate::open(dir), GenerationConfig::open(dir));
     }
 
     #[test]

@@ -4,7 +4,7 @@
 
 use std::path::{Path, PathBuf};
 
-use model::{Adapter, Cache, Decoder, Lora, Precision, Segment, Spec, Store, Want};
+use model::{Adapter, Decoder, KvCache, Lora, OutputMode, Precision, Segment, Spec, TensorStore};
 use safetensors::tensor::{Dtype, TensorView, serialize_to_file};
 
 const TOLERANCE: f32 = 1e-3;
@@ -19,7 +19,7 @@ fn data(name: &str) -> PathBuf {
 }
 
 fn load(dir: &Path, adapters: &[Adapter]) -> Decoder {
-    let store = Store::open(dir).unwrap();
+    let store = TensorStore::open(dir).unwrap();
     Decoder::load(
         Spec::open(dir).unwrap(),
         &store,
@@ -31,13 +31,16 @@ fn load(dir: &Path, adapters: &[Adapter]) -> Decoder {
 }
 
 fn logits(decoder: &Decoder, adapter: Option<&Lora>, tokens: &[u32]) -> Vec<f32> {
-    let mut cache = Cache::new(decoder.spec(), 64);
+    let mut cache = KvCache::new(decoder.spec(), 64);
     let mut segments = [Segment {
         tokens,
         cache: &mut cache,
-        want: Want::All,
+        output: OutputMode::AllLogits,
     }];
-    decoder.step_adapted(&mut segments, &[adapter]).unwrap().remove(0)
+    decoder
+        .forward_with_adapters(&mut segments, &[adapter])
+        .unwrap()
+        .remove(0)
 }
 
 fn worst(found: &[f32], expected: &[f32]) -> f32 {
@@ -47,7 +50,7 @@ fn worst(found: &[f32], expected: &[f32]) -> f32 {
 }
 
 /// An adapter of all matrices but the embeddings, written to a directory.
-fn adapter_of_everything(store: &Store, home: &Path, rank: usize, seed: u64) -> PathBuf {
+fn adapter_of_everything(store: &TensorStore, home: &Path, rank: usize, seed: u64) -> PathBuf {
     let mut random = fastrand::Rng::with_seed(seed);
     let mut numbers = |count: usize| -> Vec<u8> {
         let values = (0..count).map(|_| (random.f32() - 0.5) * 0.4);
@@ -92,11 +95,11 @@ fn beside_the_weights_is_as_good_as_merged() {
     let home = tempfile::tempdir().unwrap();
     for name in ["llama", "qwen2", "qwen3", "phi3", "gemma2", "gemma3", "granite"] {
         let dir = data(name);
-        let store = Store::open(&dir).unwrap();
+        let store = TensorStore::open(&dir).unwrap();
         let adapter = adapter_of_everything(&store, &home.path().join(name), 3, 1);
         let open = || Adapter::open(&adapter, 0.7).unwrap();
         let base = load(&dir, &[]);
-        let lora = base.fit(&open()).unwrap();
+        let lora = base.prepare_lora(&open()).unwrap();
         assert!(lora.bytes() > 0);
         let merged = logits(&load(&dir, &[open()]), None, &TOKENS);
         let beside = logits(&base, Some(&lora), &TOKENS);
@@ -112,11 +115,11 @@ fn a_sequence_gets_the_same_bits_beside_those_with_other_adapters() {
     let home = tempfile::tempdir().unwrap();
     for name in ["llama", "phi3"] {
         let dir = data(name);
-        let store = Store::open(&dir).unwrap();
+        let store = TensorStore::open(&dir).unwrap();
         let base = load(&dir, &[]);
         let fitted = |rank, seed| {
             let dir = adapter_of_everything(&store, &home.path().join(name), rank, seed);
-            base.fit(&Adapter::open(&dir, 1.0).unwrap()).unwrap()
+            base.prepare_lora(&Adapter::open(&dir, 1.0).unwrap()).unwrap()
         };
         let (first, second) = (fitted(2, 1), fitted(5, 2));
         let adapters = [
@@ -137,18 +140,18 @@ fn a_sequence_gets_the_same_bits_beside_those_with_other_adapters() {
             .zip(&tokens)
             .map(|(adapter, tokens)| logits(&base, *adapter, tokens))
             .collect();
-        let mut caches: Vec<Cache> = tokens.iter().map(|_| Cache::new(base.spec(), 64)).collect();
+        let mut caches: Vec<KvCache> = tokens.iter().map(|_| KvCache::new(base.spec(), 64)).collect();
         let mut segments: Vec<Segment<'_>> = caches
             .iter_mut()
             .zip(&tokens)
             .map(|(cache, tokens)| Segment {
                 tokens,
                 cache,
-                want: Want::All,
+                output: OutputMode::AllLogits,
             })
             .collect();
         assert_eq!(
-            base.step_adapted(&mut segments, &adapters).unwrap(),
+            base.forward_with_adapters(&mut segments, &adapters).unwrap(),
             alone,
             "{name}"
         );
@@ -160,21 +163,23 @@ fn a_sequence_gets_the_same_bits_beside_those_with_other_adapters() {
 fn what_does_not_fit_is_refused() {
     let base = load(&data("phi3"), &[]);
     let error = base
-        .fit(&Adapter::open(&data("adapters").join("first"), 1.0).unwrap())
+        .prepare_lora(&Adapter::open(&data("adapters").join("first"), 1.0).unwrap())
         .unwrap_err();
     assert!(error.to_string().contains("trained for another one"), "{error}");
     let llama = load(&data("llama"), &[]);
     let home = tempfile::tempdir().unwrap();
-    let store = Store::open(&data("gemma3")).unwrap();
+    let store = TensorStore::open(&data("gemma3")).unwrap();
     let adapter = adapter_of_everything(&store, home.path(), 2, 1);
-    let error = llama.fit(&Adapter::open(&adapter, 1.0).unwrap()).unwrap_err();
+    let error = llama
+        .prepare_lora(&Adapter::open(&adapter, 1.0).unwrap())
+        .unwrap_err();
     assert!(error.to_string().contains("do not fit a weight of"), "{error}");
 }
 
 #[test]
 fn factors_without_a_rank_are_refused() {
     let home = tempfile::tempdir().unwrap();
-    let store = Store::open(&data("llama")).unwrap();
+    let store = TensorStore::open(&data("llama")).unwrap();
     let dir = adapter_of_everything(&store, home.path(), 0, 1);
     let config = |text: &str| std::fs::write(dir.join("adapter_config.json"), text).unwrap();
     let modules = ["q", "k", "v", "o", "gate", "up", "down"].map(|name| format!(r#""{name}_proj": 0"#));
@@ -194,16 +199,16 @@ fn hidden_states_are_those_that_logits_come_from() {
     // Tied: the logits are products of the hidden states with the embeddings.
     let dir = data("llama");
     let base = load(&dir, &[]);
-    let mut cache = Cache::new(base.spec(), 64);
+    let mut cache = KvCache::new(base.spec(), 64);
     let mut segments = [Segment {
         tokens: &TOKENS,
         cache: &mut cache,
-        want: Want::Hidden,
+        output: OutputMode::HiddenStates,
     }];
-    let states = base.step(&mut segments).unwrap().remove(0);
-    let (hidden, vocabulary) = (base.spec().hidden, base.spec().vocabulary);
+    let states = base.forward(&mut segments).unwrap().remove(0);
+    let (hidden, vocabulary) = (base.spec().hidden_size, base.spec().vocab_size);
     assert_eq!(states.len(), TOKENS.len() * hidden);
-    let embeddings = Store::open(&dir)
+    let embeddings = TensorStore::open(&dir)
         .unwrap()
         .read("model.embed_tokens.weight")
         .unwrap()

@@ -9,7 +9,7 @@
 
 use std::path::{Path, PathBuf};
 
-use model::{Adapter, Cache, Decoder, Precision, Segment, Spec, Store, Want, sampling::likeliest};
+use model::{Adapter, Decoder, KvCache, OutputMode, Precision, Segment, Spec, TensorStore, sampling::argmax};
 
 /// Largest difference of a logit; logits are around 10.
 const TOLERANCE: f32 = 1e-3;
@@ -40,7 +40,14 @@ fn data(name: &str) -> PathBuf {
 fn load(name: &str, precision: Precision, adapters: &[Adapter]) -> Decoder {
     let dir = data(name);
     let spec = Spec::open(&dir).unwrap();
-    Decoder::load(spec, &Store::open(&dir).unwrap(), precision, adapters, &|_| {}).unwrap()
+    Decoder::load(
+        spec,
+        &TensorStore::open(&dir).unwrap(),
+        precision,
+        adapters,
+        &|_| {},
+    )
+    .unwrap()
 }
 
 /// What was recorded.
@@ -68,17 +75,21 @@ fn expected(name: &str) -> Expected {
     }
 }
 
-fn run(decoder: &Decoder, cache: &mut Cache, tokens: &[u32], want: Want) -> Vec<f32> {
-    let mut segments = [Segment { tokens, cache, want }];
-    decoder.step(&mut segments).unwrap().remove(0)
+fn run(decoder: &Decoder, cache: &mut KvCache, tokens: &[u32], output: OutputMode) -> Vec<f32> {
+    let mut segments = [Segment {
+        tokens,
+        cache,
+        output,
+    }];
+    decoder.forward(&mut segments).unwrap().remove(0)
 }
 
 fn all_logits(decoder: &Decoder, tokens: &[u32], planned: usize) -> Vec<f32> {
     run(
         decoder,
-        &mut Cache::new(decoder.spec(), planned),
+        &mut KvCache::new(decoder.spec(), planned),
         tokens,
-        Want::All,
+        OutputMode::AllLogits,
     )
 }
 
@@ -113,12 +124,17 @@ fn logits_are_those_of_torch() {
 fn greedy_continuations_are_those_of_torch() {
     for name in FAMILIES {
         let (decoder, expected) = (load(name, Precision::F32, &[]), expected(name));
-        let mut cache = Cache::new(decoder.spec(), 64);
-        let mut next = likeliest(&run(&decoder, &mut cache, &expected.tokens, Want::Last));
+        let mut cache = KvCache::new(decoder.spec(), 64);
+        let mut next = argmax(&run(
+            &decoder,
+            &mut cache,
+            &expected.tokens,
+            OutputMode::LastLogits,
+        ));
         let mut greedy = Vec::new();
         while greedy.len() < expected.greedy.len() {
             greedy.push(next);
-            next = likeliest(&run(&decoder, &mut cache, &[next], Want::Last));
+            next = argmax(&run(&decoder, &mut cache, &[next], OutputMode::LastLogits));
         }
         assert_eq!(greedy, expected.greedy, "{name}");
     }
@@ -127,19 +143,19 @@ fn greedy_continuations_are_those_of_torch() {
 #[test]
 fn a_sequence_gets_the_same_bits_in_pieces_and_in_a_batch() {
     for name in ["llama", "gemma3", "phi3"] {
-        let (decoder, tokens) = (load(name, Precision::Stored, &[]), expected(name).tokens);
+        let (decoder, tokens) = (load(name, Precision::Auto, &[]), expected(name).tokens);
         let whole = all_logits(&decoder, &tokens, 64);
-        let vocabulary = decoder.spec().vocabulary;
-        let mut cache = Cache::new(decoder.spec(), 64);
+        let vocabulary = decoder.spec().vocab_size;
+        let mut cache = KvCache::new(decoder.spec(), 64);
         let mut pieces = Vec::new();
         for piece in tokens.chunks(5) {
-            pieces.extend(run(&decoder, &mut cache, piece, Want::All));
+            pieces.extend(run(&decoder, &mut cache, piece, OutputMode::AllLogits));
         }
         assert_eq!(pieces, whole, "{name} in pieces");
         // Beside others, each at another position.
-        let mut caches: Vec<Cache> = (0..6).map(|_| Cache::new(decoder.spec(), 64)).collect();
+        let mut caches: Vec<KvCache> = (0..6).map(|_| KvCache::new(decoder.spec(), 64)).collect();
         for (skip, cache) in caches.iter_mut().enumerate().skip(1) {
-            run(&decoder, cache, &tokens[..skip], Want::Nothing);
+            run(&decoder, cache, &tokens[..skip], OutputMode::None);
         }
         let mut segments: Vec<Segment<'_>> = caches
             .iter_mut()
@@ -147,10 +163,10 @@ fn a_sequence_gets_the_same_bits_in_pieces_and_in_a_batch() {
             .map(|(skip, cache)| Segment {
                 tokens: &tokens[skip..],
                 cache,
-                want: Want::All,
+                output: OutputMode::AllLogits,
             })
             .collect();
-        let batch = decoder.step(&mut segments).unwrap();
+        let batch = decoder.forward(&mut segments).unwrap();
         for (skip, logits) in batch.iter().enumerate() {
             assert_eq!(logits, &whole[skip * vocabulary..], "{name} beside others");
         }
@@ -159,15 +175,15 @@ fn a_sequence_gets_the_same_bits_in_pieces_and_in_a_batch() {
 
 #[test]
 fn a_prefix_taken_from_another_sequence_gives_the_same_bits() {
-    let (decoder, tokens) = (load("llama", Precision::Stored, &[]), expected("llama").tokens);
-    let mut first = Cache::new(decoder.spec(), 64);
-    run(&decoder, &mut first, &tokens, Want::Nothing);
-    let mut second = Cache::new(decoder.spec(), 32);
-    second.take_prefix(&first, 9);
-    let found = run(&decoder, &mut second, &tokens[9..], Want::Last);
+    let (decoder, tokens) = (load("llama", Precision::Auto, &[]), expected("llama").tokens);
+    let mut first = KvCache::new(decoder.spec(), 64);
+    run(&decoder, &mut first, &tokens, OutputMode::None);
+    let mut second = KvCache::new(decoder.spec(), 32);
+    second.copy_prefix(&first, 9);
+    let found = run(&decoder, &mut second, &tokens[9..], OutputMode::LastLogits);
     assert_eq!(
         found,
-        all_logits(&decoder, &tokens, 64)[(tokens.len() - 1) * decoder.spec().vocabulary..]
+        all_logits(&decoder, &tokens, 64)[(tokens.len() - 1) * decoder.spec().vocab_size..]
     );
 }
 
@@ -186,10 +202,10 @@ fn eight_bits_stay_near() {
     println!("{error}, at most {}", worst(&found, &wanted));
     assert!(error > 1e-4 && error < 0.05, "{error}");
     assert!(
-        rounded.bytes() * 3 < exact.bytes(),
+        rounded.weight_bytes() * 3 < exact.weight_bytes(),
         "{} {}",
-        rounded.bytes(),
-        exact.bytes()
+        rounded.weight_bytes(),
+        exact.weight_bytes()
     );
 }
 
@@ -209,7 +225,7 @@ fn merged_adapters_are_those_of_peft() {
 fn an_adapter_of_another_model_is_refused() {
     let adapter = Adapter::open(&data("adapters").join("first"), 1.0).unwrap();
     let dir = data("phi3");
-    let store = Store::open(&dir).unwrap();
+    let store = TensorStore::open(&dir).unwrap();
     let error = Decoder::load(
         Spec::open(&dir).unwrap(),
         &store,
@@ -223,17 +239,20 @@ fn an_adapter_of_another_model_is_refused() {
 
 #[test]
 fn wrong_tokens_and_too_long_sequences_are_refused() {
-    let decoder = load("llama", Precision::Stored, &[]);
-    let mut cache = Cache::new(decoder.spec(), 4);
+    let decoder = load("llama", Precision::Auto, &[]);
+    let mut cache = KvCache::new(decoder.spec(), 4);
     let mut refused = |tokens: &[u32]| {
         let mut segments = [Segment {
             tokens,
             cache: &mut cache,
-            want: Want::Last,
+            output: OutputMode::LastLogits,
         }];
-        decoder.step(&mut segments).unwrap_err().to_string()
+        decoder.forward(&mut segments).unwrap_err().to_string()
     };
     assert!(refused(&[3, 160]).contains("token 160"));
     assert!(refused(&[3; 5]).contains("5 positions"));
-    assert_eq!(run(&decoder, &mut cache, &[3; 4], Want::Last).len(), 160);
+    assert_eq!(
+        run(&decoder, &mut cache, &[3; 4], OutputMode::LastLogits).len(),
+        160
+    );
 }

@@ -12,8 +12,10 @@
 use std::path::Path;
 
 use model::chat::Conversation;
-use model::sampling::likeliest;
-use model::{Cache, ChatTemplate, Decoder, Precision, Segment, Spec, Store, Tokenizer, Want, example};
+use model::sampling::argmax;
+use model::{
+    ChatTemplate, Decoder, KvCache, OutputMode, Precision, Segment, Spec, TensorStore, Tokenizer, example,
+};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
@@ -47,7 +49,7 @@ fn recorded() -> Recorded {
 fn load(dir: &Path, precision: Precision) -> Decoder {
     Decoder::load(
         Spec::open(dir).unwrap(),
-        &Store::open(dir).unwrap(),
+        &TensorStore::open(dir).unwrap(),
         precision,
         &[],
         &|_| {},
@@ -57,9 +59,9 @@ fn load(dir: &Path, precision: Precision) -> Decoder {
 
 /// Greedy answers of all prompts at once, and the first logits of each.
 fn greedy(decoder: &Decoder, prompts: &[&[u32]], count: usize) -> Vec<(Vec<u32>, Vec<f32>)> {
-    let mut caches: Vec<Cache> = prompts
+    let mut caches: Vec<KvCache> = prompts
         .iter()
-        .map(|prompt| Cache::new(decoder.spec(), prompt.len() + count))
+        .map(|prompt| KvCache::new(decoder.spec(), prompt.len() + count))
         .collect();
     let mut next: Vec<Vec<u32>> = prompts.iter().map(|prompt| prompt.to_vec()).collect();
     let mut out: Vec<(Vec<u32>, Vec<f32>)> = vec![(vec![], vec![]); prompts.len()];
@@ -70,13 +72,13 @@ fn greedy(decoder: &Decoder, prompts: &[&[u32]], count: usize) -> Vec<(Vec<u32>,
             .map(|(cache, tokens)| Segment {
                 tokens,
                 cache,
-                want: Want::Last,
+                output: OutputMode::LastLogits,
             })
             .collect();
-        let logits = decoder.step(&mut segments).unwrap();
+        let logits = decoder.forward(&mut segments).unwrap();
         for ((logits, next), (tokens, first)) in logits.into_iter().zip(&mut next).zip(&mut out) {
-            tokens.push(likeliest(&logits));
-            *next = vec![likeliest(&logits)];
+            tokens.push(argmax(&logits));
+            *next = vec![argmax(&logits)];
             if step == 0 {
                 *first = logits;
             }
@@ -134,7 +136,7 @@ fn a_converted_model_answers_as_with_torch() {
     // Less memory, nearly the same model.
     for (precision, share) in [(Precision::Bf16, 2), (Precision::Q8, 3)] {
         let small = load(&dir, precision);
-        assert!(small.bytes() < decoder.bytes() / share + decoder.bytes() / 50);
+        assert!(small.weight_bytes() < decoder.weight_bytes() / share + decoder.weight_bytes() / 50);
         let (tokens, _) = greedy(&small, &prompts[..1], 8).remove(0);
         assert_eq!(tokens[..8], recorded.chats[0].greedy[..8], "{precision:?}");
     }

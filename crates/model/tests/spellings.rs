@@ -4,7 +4,7 @@
 
 use std::path::Path;
 
-use model::{Spelling, Tokenizer};
+use model::{TokenBytes, Tokenizer};
 use proptest::prelude::*;
 use serde_json::json;
 
@@ -18,12 +18,12 @@ fn open(name: &str) -> Tokenizer {
 }
 
 /// What the spellings of a text's tokens make together.
-fn spelled(tokenizer: &Tokenizer, spellings: &[Spelling], text: &str) -> (Vec<u32>, String) {
+fn spelled(tokenizer: &Tokenizer, spellings: &[TokenBytes], text: &str) -> (Vec<u32>, String) {
     let tokens = tokenizer.encode(text, false).unwrap();
     let bytes = tokens.iter().flat_map(|token| match &spellings[*token as usize] {
-        Spelling::Bytes(bytes) => bytes.clone(),
-        Spelling::Special(_) => Vec::new(),
-        Spelling::Missing => panic!("token {token} is missing"),
+        TokenBytes::Bytes(bytes) => bytes.clone(),
+        TokenBytes::Special(_) => Vec::new(),
+        TokenBytes::Missing => panic!("token {token} is missing"),
     });
     let bytes: Vec<u8> = bytes.collect();
     (tokens, String::from_utf8_lossy(&bytes).into_owned())
@@ -44,8 +44,8 @@ const CORPUS: [&str; 8] = [
 fn spellings_make_the_texts_that_decoders_make() {
     for (name, is_blank_taken) in [("byte-level", false), ("sentencepiece", true), ("llama", false)] {
         let tokenizer = open(name);
-        let spellings = tokenizer.spellings(tokenizer.size()).unwrap();
-        assert!(!spellings.contains(&Spelling::Missing), "{name}");
+        let spellings = tokenizer.token_bytes(tokenizer.vocab_size()).unwrap();
+        assert!(!spellings.contains(&TokenBytes::Missing), "{name}");
         for text in CORPUS {
             let (tokens, spelled) = spelled(&tokenizer, &spellings, text);
             let decoded = tokenizer.decode(&tokens, true).unwrap();
@@ -64,15 +64,18 @@ fn spellings_make_the_texts_that_decoders_make() {
 fn special_tokens_and_gaps_are_told() {
     for name in ["byte-level", "sentencepiece"] {
         let tokenizer = open(name);
-        let spellings = tokenizer.spellings(tokenizer.size() + 2).unwrap();
-        let spelling = |token: &str| spellings[tokenizer.id(token).unwrap() as usize].clone();
-        assert_eq!(spelling("<|call|>"), Spelling::Special("<|call|>".to_owned()));
-        assert_eq!(spelling("<tool_call>"), Spelling::Bytes(b"<tool_call>".to_vec()));
+        let spellings = tokenizer.token_bytes(tokenizer.vocab_size() + 2).unwrap();
+        let spelling = |token: &str| spellings[tokenizer.token_to_id(token).unwrap() as usize].clone();
+        assert_eq!(spelling("<|call|>"), TokenBytes::Special("<|call|>".to_owned()));
         assert_eq!(
-            spellings[tokenizer.size()..],
-            [Spelling::Missing, Spelling::Missing]
+            spelling("<tool_call>"),
+            TokenBytes::Bytes(b"<tool_call>".to_vec())
         );
-        assert_eq!(tokenizer.spellings(3).unwrap().len(), 3);
+        assert_eq!(
+            spellings[tokenizer.vocab_size()..],
+            [TokenBytes::Missing, TokenBytes::Missing]
+        );
+        assert_eq!(tokenizer.token_bytes(3).unwrap().len(), 3);
     }
 }
 
@@ -92,7 +95,7 @@ fn other_decoders_have_no_spellings() {
             "model": {"type": "WordLevel", "vocab": {"<unk>": 0}, "unk_token": "<unk>"},
         });
         std::fs::write(dir.path().join("tokenizer.json"), file.to_string()).unwrap();
-        let error = Tokenizer::open(dir.path()).unwrap().spellings(1).unwrap_err();
+        let error = Tokenizer::open(dir.path()).unwrap().token_bytes(1).unwrap_err();
         assert!(error.to_string().contains(problem), "{error}");
     }
 }
@@ -101,7 +104,7 @@ proptest! {
     #[test]
     fn any_text_is_made_of_its_spellings(text in "\\PC{0,40}", kind in 0..2_usize) {
         let tokenizer = open(["byte-level", "sentencepiece"][kind]);
-        let spellings = tokenizer.spellings(tokenizer.size()).unwrap();
+        let spellings = tokenizer.token_bytes(tokenizer.vocab_size()).unwrap();
         let (_, found) = spelled(&tokenizer, &spellings, &text);
         // Marks are no part of what is spelled, and blanks of sentencepiece look like one of its letters.
         prop_assume!(!text.contains('<') && !text.contains('\u{2581}'));

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
 
 use anyhow::Context as _;
-use model::Store;
+use model::TensorStore;
 
 use crate::args::Args;
 use crate::config::Config;
@@ -72,7 +72,7 @@ fn tune(
     }
 
     shown.phase("loading");
-    let store = Store::open(&inputs.model)?;
+    let store = TensorStore::open(&inputs.model)?;
     let load = inputs.load_settings(config, args);
     let (network, values) = Network::load(inputs.spec.clone(), &store, &load, &|share| shown.loaded(share))?;
     tracing::info!(

@@ -197,18 +197,18 @@ impl Network {
     }
 
     fn embed(&self, batch: &Batch) -> Vec<f32> {
-        let mut x = vec![0.0; batch.tokens.len() * self.spec.hidden];
-        for (token, out) in batch.tokens.iter().zip(x.chunks_exact_mut(self.spec.hidden)) {
+        let mut x = vec![0.0; batch.tokens.len() * self.spec.hidden_size];
+        for (token, out) in batch.tokens.iter().zip(x.chunks_exact_mut(self.spec.hidden_size)) {
             self.embeddings.read(*token as usize, 0, out);
             out.iter_mut()
-                .for_each(|value| *value *= self.spec.embedding_scale);
+                .for_each(|value| *value *= self.spec.embedding_multiplier);
         }
         x
     }
 
     /// The loss of what comes out of the last layer, and its derivative added to `dx`.
     fn head_loss(&self, batch: &Batch, x: &[f32], dx: Option<&mut [f32]>, factor: f32) -> f64 {
-        let hidden = self.spec.hidden;
+        let hidden = self.spec.hidden_size;
         let learnt = || {
             batch
                 .targets
@@ -221,17 +221,17 @@ impl Network {
             .flat_map(|(at, _)| &x[at * hidden..(at + 1) * hidden])
             .copied()
             .collect();
-        let normed = norm(&rows, &self.norm, self.spec.norm_epsilon);
+        let normed = norm(&rows, &self.norm, self.spec.rms_norm_eps);
         let embeddings = self.head.as_ref().unwrap_or(&self.embeddings);
         let head = Head {
             logits: &|out: Out<'_>, x: Mat<'_>| embeddings.forward(out, x),
             back: &|out: Out<'_>, dlogits: &[f32], tokens: usize| {
-                embeddings.backward(out, dlogits, tokens, self.spec.vocabulary);
+                embeddings.backward(out, dlogits, tokens, self.spec.vocab_size);
             },
-            vocabulary: self.spec.vocabulary,
+            vocabulary: self.spec.vocab_size,
             width: hidden,
             scale: self.spec.logit_scale,
-            softcap: self.spec.logit_softcap,
+            softcap: self.spec.final_logit_softcapping,
         };
         let Some(dx) = dx else {
             return head.loss(&normed, &targets, None, factor);
@@ -239,7 +239,7 @@ impl Network {
         let mut dnormed = vec![0.0; normed.len()];
         let loss = head.loss(&normed, &targets, Some(&mut dnormed), factor);
         let mut drows = vec![0.0; rows.len()];
-        norm_backward(&rows, &self.norm, self.spec.norm_epsilon, &dnormed, &mut drows);
+        norm_backward(&rows, &self.norm, self.spec.rms_norm_eps, &dnormed, &mut drows);
         for ((at, _), d) in learnt().zip(drows.chunks_exact(hidden)) {
             dx[at * hidden..(at + 1) * hidden].copy_from_slice(d);
         }

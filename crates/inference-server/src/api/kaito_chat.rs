@@ -7,7 +7,7 @@ use axum::Json;
 use axum::body::Bytes;
 use axum::extract::State;
 use axum::response::{IntoResponse as _, Response};
-use model::sampling::Settings;
+use model::sampling::SamplingParams;
 use serde_json::{Value, json};
 
 use super::body::Body;
@@ -97,7 +97,7 @@ fn options(served: &Served, body: &Body, prompt: usize) -> Result<Options, ApiEr
     let greedy = !kwargs.flag("do_sample", true)?;
     let number =
         |name: &str, range, default: f32| Ok::<_, ApiError>(kwargs.number(name, range)?.unwrap_or(default));
-    let settings = Settings {
+    let settings = SamplingParams {
         temperature: if greedy {
             0.0
         } else {
@@ -106,7 +106,7 @@ fn options(served: &Served, body: &Body, prompt: usize) -> Result<Options, ApiEr
         top_k: kwargs.count("top_k", 0..=i64::from(u32::MAX))?.unwrap_or(TOP_K),
         top_p: number("top_p", 0.0..=1.0, 1.0)?,
         repetition_penalty: number("repetition_penalty", 0.01..=10.0, 1.0)?,
-        ..Settings::default()
+        ..SamplingParams::default()
     };
     let end = match kwargs.get("eos_token_id") {
         Some(Value::Array(_)) => kwargs.tokens("eos_token_id")?.unwrap_or_default(),
@@ -118,7 +118,7 @@ fn options(served: &Served, body: &Body, prompt: usize) -> Result<Options, ApiEr
             )
             .unwrap_or(0),
         ],
-        None => served.generation.end.clone(),
+        None => served.generation.eos_token_ids.clone(),
     };
     Ok(Options {
         choices: kwargs.count("num_return_sequences", 1..=8)?.unwrap_or(1),

@@ -1,7 +1,7 @@
 //! Fields about sampling and limits that all generating endpoints share → an engine's request.
 
-use model::Generation;
-use model::sampling::Settings;
+use model::GenerationConfig;
+use model::sampling::SamplingParams;
 use serde_json::Value;
 
 use super::body::Body;
@@ -27,7 +27,7 @@ pub(crate) struct Options {
     /// Tokens of an answer, if the request says so.
     pub(crate) most: Option<usize>,
     pub(crate) least: usize,
-    pub(crate) settings: Settings,
+    pub(crate) settings: SamplingParams,
     pub(crate) seed: u64,
     pub(crate) stops: Vec<String>,
     pub(crate) end: Vec<u32>,
@@ -40,7 +40,7 @@ pub(crate) struct Options {
 }
 
 impl Options {
-    pub(crate) fn parse(body: &Body, generation: &Generation) -> Result<Self, ApiError> {
+    pub(crate) fn parse(body: &Body, generation: &GenerationConfig) -> Result<Self, ApiError> {
         let most = match body.count("max_completion_tokens", 1..=MOST_TOKENS)? {
             Some(most) => Some(most),
             None => body.count("max_tokens", 1..=MOST_TOKENS)?,
@@ -48,7 +48,7 @@ impl Options {
         let mut end = if body.flag("ignore_eos", false)? {
             Vec::new()
         } else {
-            generation.end.clone()
+            generation.eos_token_ids.clone()
         };
         end.extend(body.tokens("stop_token_ids")?.unwrap_or_default());
         Ok(Self {
@@ -122,7 +122,7 @@ pub(crate) fn embedding(
         prompt,
         adapter,
         embed: true,
-        settings: Settings::default(),
+        settings: SamplingParams::default(),
         seed: 0,
         most: 0,
         least: 0,
@@ -148,15 +148,15 @@ fn check_tokens(served: &Served, name: &str, prompt: &[u32]) -> Result<(), ApiEr
 }
 
 /// The makers' defaults, overlaid by the request.
-fn settings(body: &Body, generation: &Generation) -> Result<Settings, ApiError> {
-    let neutral = Settings::default();
+fn settings(body: &Body, generation: &GenerationConfig) -> Result<SamplingParams, ApiError> {
+    let neutral = SamplingParams::default();
     let top_k = match body.whole("top_k", -1..=MOST_TOKENS)? {
         Some(asked) => usize::try_from(asked).unwrap_or(0),
         None => generation.top_k.unwrap_or(neutral.top_k),
     };
     let number =
         |name: &str, range, default: f32| Ok::<_, ApiError>(body.number(name, range)?.unwrap_or(default));
-    Ok(Settings {
+    Ok(SamplingParams {
         temperature: number(
             "temperature",
             0.0..=2.0,

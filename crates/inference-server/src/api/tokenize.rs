@@ -27,7 +27,10 @@ pub(crate) async fn tokenize(State(app): State<App>, bytes: Bytes) -> Result<Jso
         .map_err(ApiError::internal)?;
     let mut reply = json!({"count": tokens.len(), "max_model_len": served.context, "tokens": tokens});
     if body.flag("return_token_strs", false)? {
-        reply["token_strs"] = tokens.iter().map(|id| served.tokenizer.token(*id)).collect();
+        reply["token_strs"] = tokens
+            .iter()
+            .map(|id| served.tokenizer.id_to_token(*id))
+            .collect();
     }
     Ok(Json(reply))
 }

@@ -90,7 +90,7 @@ pub(crate) fn marks(served: &Served, form: Form) -> Vec<u32> {
     let ids = form
         .marks()
         .into_iter()
-        .filter_map(|mark| served.tokenizer.id(mark));
+        .filter_map(|mark| served.tokenizer.token_to_id(mark));
     ids.filter(|id| is_hidden(served, *id)).collect()
 }
 
@@ -121,7 +121,11 @@ pub(crate) fn required(served: &Served, body: &Body) -> Result<Option<structured
         }
     }
     let form = prescribed(served);
-    let mark = |text: &'static str| match served.tokenizer.id(text).filter(|id| is_hidden(served, *id)) {
+    let mark = |text: &'static str| match served
+        .tokenizer
+        .token_to_id(text)
+        .filter(|id| is_hidden(served, *id))
+    {
         Some(id) => Mark::Token(id),
         None => Mark::Text(text),
     };

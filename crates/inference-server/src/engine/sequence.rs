@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use model::sampling::{Sampler, log_probs};
-use model::{Cache, TextStream, Tokenizer};
+use model::{DecodeStream, KvCache, Tokenizer};
 use tokio::sync::mpsc::UnboundedSender;
 
 use super::{End, Event, Reason, Request, Token};
@@ -16,12 +16,12 @@ pub(super) struct Sequence {
     request: Request,
     /// Prompt and answer.
     pub(super) tokens: Vec<u32>,
-    pub(super) cache: Cache,
+    pub(super) cache: KvCache,
     pool: Option<Mean>,
     sampler: Sampler,
     /// See [`End::problem`].
     problem: Option<String>,
-    text: TextStream,
+    text: DecodeStream,
     stops: Stops,
     events: UnboundedSender<Event>,
     pub(super) cached: usize,
@@ -31,14 +31,19 @@ pub(super) struct Sequence {
 
 impl Sequence {
     /// `width` is that of the model's hidden states.
-    pub(super) fn new(request: Request, width: usize, cache: Cache, events: UnboundedSender<Event>) -> Self {
+    pub(super) fn new(
+        request: Request,
+        width: usize,
+        cache: KvCache,
+        events: UnboundedSender<Event>,
+    ) -> Self {
         Self {
             pool: request.embed.then(|| Mean::new(width)),
             tokens: request.prompt.clone(),
             cache,
             sampler: Sampler::new(request.settings.clone(), request.seed, &request.prompt),
             problem: None,
-            text: TextStream::default(),
+            text: DecodeStream::default(),
             stops: Stops::new(request.stops.clone()),
             events,
             cached: 0,
@@ -101,10 +106,10 @@ impl Sequence {
             &[]
         };
         let Some(guide) = &mut self.request.guide else {
-            return Ok((self.sampler.pick(logits, forbidden), false));
+            return Ok((self.sampler.sample(logits, forbidden), false));
         };
         guide.restrict(logits, forbidden)?;
-        let token = self.sampler.pick(logits, &[]);
+        let token = self.sampler.sample(logits, &[]);
         Ok((token, guide.take(token)?))
     }
 
@@ -147,8 +152,8 @@ impl Sequence {
             return self.text.push(tokenizer, token);
         }
         let held = self.text.finish(tokenizer)?;
-        self.text = TextStream::default();
-        Ok(held + &tokenizer.token(token).unwrap_or_default())
+        self.text = DecodeStream::default();
+        Ok(held + &tokenizer.id_to_token(token).unwrap_or_default())
     }
 
     /// Sends the last event.

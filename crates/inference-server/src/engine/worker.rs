@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::mpsc::Receiver;
 use std::time::Instant;
 
-use model::{Cache, Lora, Segment, Tokenizer, Want};
+use model::{KvCache, Lora, OutputMode, Segment, Tokenizer};
 use rayon::iter::{IntoParallelRefMutIterator as _, ParallelIterator as _};
 use tokio::sync::mpsc::unbounded_channel;
 
@@ -25,7 +25,7 @@ pub(super) struct Worker {
     inbox: Receiver<Command>,
     scheduler: Scheduler,
     sequences: BTreeMap<Id, Sequence>,
-    prefixes: Prefixes<Kind, Cache>,
+    prefixes: Prefixes<Kind, KvCache>,
     next_id: Id,
 }
 
@@ -88,9 +88,9 @@ impl Worker {
             let (events, receiver) = unbounded_channel();
             // Memory is only touched once the sequence runs.
             let spec = self.model.decoder.spec();
-            let cache = Cache::new(spec, job.planned);
+            let cache = KvCache::new(spec, job.planned);
             self.sequences
-                .insert(id, Sequence::new(request, spec.hidden, cache, events));
+                .insert(id, Sequence::new(request, spec.hidden_size, cache, events));
             receiver
         });
         // A caller that is gone is noticed by its closed channel.
@@ -125,7 +125,7 @@ impl Worker {
         }
         let kind = kind(&self.model, sequence);
         if let Some((length, cache)) = self.prefixes.find(&kind, &sequence.tokens) {
-            sequence.cache.take_prefix(cache, length);
+            sequence.cache.copy_prefix(cache, length);
             sequence.cached = sequence.cache.len();
             self.scheduler.skip(id, sequence.cached);
         }
@@ -156,15 +156,15 @@ impl Worker {
             .zip(&tokens)
             .map(|((share, sequence), tokens)| Segment {
                 tokens,
-                want: match (sequence.embeds(), share.picks) {
-                    (true, _) => Want::Hidden,
-                    (false, true) => Want::Last,
-                    (false, false) => Want::Nothing,
+                output: match (sequence.embeds(), share.picks) {
+                    (true, _) => OutputMode::HiddenStates,
+                    (false, true) => OutputMode::LastLogits,
+                    (false, false) => OutputMode::None,
                 },
                 cache: &mut sequence.cache,
             })
             .collect();
-        let outcome = self.model.decoder.step_adapted(&mut segments, &adapters);
+        let outcome = self.model.decoder.forward_with_adapters(&mut segments, &adapters);
         self.metrics
             .step(began.elapsed(), tokens.iter().map(Vec::len).sum());
         let mut ended = Vec::new();
@@ -219,7 +219,7 @@ impl Worker {
 fn kind(model: &Adapted, sequence: &Sequence) -> Kind {
     Kind {
         adapter: sequence.adapter(),
-        long_angles: model.decoder.spec().has_long_angles(sequence.cache.planned()),
+        long_angles: model.decoder.spec().uses_long_rope(sequence.cache.capacity()),
     }
 }
 

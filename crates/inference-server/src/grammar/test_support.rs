@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
-use model::sampling::{Sampler, Settings};
-use model::{TextStream, Tokenizer};
+use model::sampling::{Sampler, SamplingParams};
+use model::{DecodeStream, Tokenizer};
 
 use super::{Compiler, Matcher, Stuck};
 
@@ -35,16 +35,16 @@ pub(super) fn wait<T>(future: impl Future<Output = T>) -> T {
 pub(super) fn answer(
     matcher: &mut Matcher,
     tokenizer: &Tokenizer,
-    settings: &Settings,
+    settings: &SamplingParams,
     seed: u64,
 ) -> Result<Option<String>, Stuck> {
     let mut random = fastrand::Rng::with_seed(seed);
     let mut sampler = Sampler::new(settings.clone(), seed, &[]);
-    let (mut text, mut stream) = (String::new(), TextStream::default());
+    let (mut text, mut stream) = (String::new(), DecodeStream::default());
     for _ in 0..LONGEST {
         let mut logits: Vec<f32> = (0..VOCABULARY).map(|_| random.f32() * 12.0 - 6.0).collect();
         matcher.restrict(&mut logits, &[])?;
-        let token = sampler.pick(&mut logits, &[]);
+        let token = sampler.sample(&mut logits, &[]);
         let complete = matcher.take(token)?;
         if token != END {
             text += &stream.push(tokenizer, token).unwrap();

@@ -1,6 +1,6 @@
 //! Whatever a model prefers and however it is sampled, an answer under a schema is JSON of that schema.
 
-use model::sampling::Settings;
+use model::sampling::SamplingParams;
 use proptest::prelude::*;
 use serde_json::{Map, Value, json};
 
@@ -8,15 +8,15 @@ use super::test_support::{KINDS, answer, parts, wait};
 use super::{Constraint, Json, Reading};
 
 /// Ways to sample that leave much, little or nothing to chance.
-fn settings() -> impl Strategy<Value = Settings> {
+fn settings() -> impl Strategy<Value = SamplingParams> {
     (0..4_usize, 0.0_f32..2.0, 1_usize..50, 0.1_f32..1.0).prop_map(|(kind, temperature, top_k, share)| {
-        Settings {
+        SamplingParams {
             temperature,
             top_k: if kind == 1 { top_k } else { 0 },
             top_p: if kind == 2 { share } else { 1.0 },
             min_p: if kind == 3 { share } else { 0.0 },
             repetition_penalty: 0.5 + share,
-            ..Settings::default()
+            ..SamplingParams::default()
         }
     })
 }

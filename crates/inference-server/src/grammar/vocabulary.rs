@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use llguidance::toktrie::{ApproximateTokEnv, INVALID_TOKEN, TokEnv, TokRxInfo, TokTrie};
-use model::{Spelling, Tokenizer};
+use model::{TokenBytes, Tokenizer};
 
 use super::Refusal;
 
@@ -20,7 +20,7 @@ pub(super) fn tree(tokenizer: &Tokenizer, vocabulary: usize, end: &[u32]) -> Res
     let began = Instant::now();
     let unavailable = |problem: String| Refusal::Unavailable(problem);
     let spellings = tokenizer
-        .spellings(vocabulary)
+        .token_bytes(vocabulary)
         .map_err(|error| unavailable(error.to_string()))?;
     let words: Vec<Vec<u8>> = spellings.into_iter().map(word).collect();
     let bytes: usize = words.iter().map(Vec::len).sum();
@@ -47,11 +47,11 @@ pub(super) fn tree(tokenizer: &Tokenizer, vocabulary: usize, end: &[u32]) -> Res
 }
 
 /// A token without bytes never takes part.
-fn word(spelling: Spelling) -> Vec<u8> {
+fn word(spelling: TokenBytes) -> Vec<u8> {
     let word = match spelling {
-        Spelling::Bytes(bytes) => bytes,
-        Spelling::Special(name) => [&[TokTrie::SPECIAL_TOKEN_MARKER], name.as_bytes()].concat(),
-        Spelling::Missing => Vec::new(),
+        TokenBytes::Bytes(bytes) => bytes,
+        TokenBytes::Special(name) => [&[TokTrie::SPECIAL_TOKEN_MARKER], name.as_bytes()].concat(),
+        TokenBytes::Missing => Vec::new(),
     };
     if word.len() > TOKEN_BYTES {
         Vec::new()

@@ -55,7 +55,7 @@ impl Adapters {
         };
         let fitted: Vec<Lora> = beside
             .iter()
-            .map(|adapter| decoder.fit(adapter))
+            .map(|adapter| decoder.prepare_lora(adapter))
             .collect::<Result<_, _>>()?;
         for lora in &fitted {
             tracing::info!(

@@ -3,7 +3,7 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use futures::future::join_all;
-use model::{Cache, Decoder, Precision, Segment, Spec, Store, Tokenizer, Want};
+use model::{Decoder, KvCache, OutputMode, Precision, Segment, Spec, TensorStore, Tokenizer};
 use serde_json::{Value, json};
 
 use crate::server::{Server, data};
@@ -26,17 +26,17 @@ fn vectors(reply: &Value) -> Vec<Vec<f64>> {
 /// The mean of the last hidden states with length one, by the model itself.
 fn expected(text: &str) -> Vec<f64> {
     let dir = data("llama");
-    let store = Store::open(&dir).unwrap();
-    let decoder = Decoder::load(Spec::open(&dir).unwrap(), &store, Precision::Stored, &[], &|_| {}).unwrap();
+    let store = TensorStore::open(&dir).unwrap();
+    let decoder = Decoder::load(Spec::open(&dir).unwrap(), &store, Precision::Auto, &[], &|_| {}).unwrap();
     let tokens = Tokenizer::open(&dir).unwrap().encode(text, true).unwrap();
-    let mut cache = Cache::new(decoder.spec(), 128);
+    let mut cache = KvCache::new(decoder.spec(), 128);
     let mut segments = [Segment {
         tokens: &tokens,
         cache: &mut cache,
-        want: Want::Hidden,
+        output: OutputMode::HiddenStates,
     }];
-    let states = decoder.step(&mut segments).unwrap().remove(0);
-    let width = decoder.spec().hidden;
+    let states = decoder.forward(&mut segments).unwrap().remove(0);
+    let width = decoder.spec().hidden_size;
     let sum: Vec<f64> = (0..width)
         .map(|column| states.chunks(width).map(|state| f64::from(state[column])).sum())
         .collect();

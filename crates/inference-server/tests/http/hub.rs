@@ -243,7 +243,7 @@ async fn what_is_complete_already_is_not_fetched_again() {
     // Two shards by an index, of which the first start can have one only.
     let weights = hub.files.remove("model.safetensors").unwrap();
     let names: Vec<String> = {
-        let store = model::Store::open(&data("llama")).unwrap();
+        let store = model::TensorStore::open(&data("llama")).unwrap();
         store.names().map(str::to_owned).collect()
     };
     let map: BTreeMap<&str, &str> = names

@@ -9,8 +9,8 @@ use std::time::Instant;
 
 use anyhow::{Context as _, bail, ensure};
 use clap::Parser;
-use model::sampling::likeliest;
-use model::{Cache, Decoder, Precision, Segment, Spec, Store, Want, example};
+use model::sampling::argmax;
+use model::{Decoder, KvCache, OutputMode, Precision, Segment, Spec, TensorStore, example};
 use serde::{Deserialize, Serialize};
 
 /// Tokens of the prompt, of the answer, and of each of the answers given at once.
@@ -153,7 +153,13 @@ fn own(dir: &Path, precision: &str, threads: usize, runs: usize) -> anyhow::Resu
     };
     let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build()?;
     pool.install(|| {
-        let decoder = Decoder::load(Spec::open(dir)?, &Store::open(dir)?, precision, &[], &|_| {})?;
+        let decoder = Decoder::load(
+            Spec::open(dir)?,
+            &TensorStore::open(dir)?,
+            precision,
+            &[],
+            &|_| {},
+        )?;
         let mut best = Reached::default();
         for _ in 0..runs {
             let (prefill, decode) = single(&decoder)?;
@@ -172,18 +178,18 @@ fn prompt(seed: usize, length: usize) -> Vec<u32> {
         .collect()
 }
 
-fn step(decoder: &Decoder, caches: &mut [Cache], tokens: &[Vec<u32>]) -> anyhow::Result<Vec<Vec<u32>>> {
+fn step(decoder: &Decoder, caches: &mut [KvCache], tokens: &[Vec<u32>]) -> anyhow::Result<Vec<Vec<u32>>> {
     let segments = caches.iter_mut().zip(tokens).map(|(cache, tokens)| Segment {
         tokens,
         cache,
-        want: Want::Last,
+        output: OutputMode::LastLogits,
     });
-    let logits = decoder.step(&mut segments.collect::<Vec<_>>())?;
-    Ok(logits.iter().map(|logits| vec![likeliest(logits)]).collect())
+    let logits = decoder.forward(&mut segments.collect::<Vec<_>>())?;
+    Ok(logits.iter().map(|logits| vec![argmax(logits)]).collect())
 }
 
 fn single(decoder: &Decoder) -> anyhow::Result<(Pace, Pace)> {
-    let mut caches = [Cache::new(decoder.spec(), PROMPT + ANSWER)];
+    let mut caches = [KvCache::new(decoder.spec(), PROMPT + ANSWER)];
     let watch = Watch::start()?;
     let mut next = step(decoder, &mut caches, &[prompt(1, PROMPT)])?;
     let prefill = watch.pace(PROMPT)?;
@@ -195,8 +201,8 @@ fn single(decoder: &Decoder) -> anyhow::Result<(Pace, Pace)> {
 }
 
 fn together(decoder: &Decoder) -> anyhow::Result<Pace> {
-    let mut caches: Vec<Cache> = (0..STREAMS)
-        .map(|_| Cache::new(decoder.spec(), SHORT + TOGETHER))
+    let mut caches: Vec<KvCache> = (0..STREAMS)
+        .map(|_| KvCache::new(decoder.spec(), SHORT + TOGETHER))
         .collect();
     let prompts: Vec<Vec<u32>> = (0..STREAMS).map(|seed| prompt(seed, SHORT)).collect();
     let mut next = step(decoder, &mut caches, &prompts)?;

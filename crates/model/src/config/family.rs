@@ -120,35 +120,35 @@ pub(super) fn spec(fields: Fields<'_>) -> Result<Spec> {
     };
     Ok(Spec {
         family,
-        vocabulary: fields.needed_size("vocab_size", limit::VOCABULARY)?,
-        hidden,
-        intermediate: fields.needed_size("intermediate_size", limit::INTERMEDIATE)?,
-        heads,
-        kv_heads,
-        head,
+        vocab_size: fields.needed_size("vocab_size", limit::VOCABULARY)?,
+        hidden_size: hidden,
+        intermediate_size: fields.needed_size("intermediate_size", limit::INTERMEDIATE)?,
+        num_heads: heads,
+        num_kv_heads: kv_heads,
+        head_dim: head,
         layers,
         ropes,
-        positions,
+        max_position_embeddings: positions,
         activation: activation(family, &fields)?,
-        norm_epsilon: fields.positive("rms_norm_eps")?.unwrap_or(1e-6) as f32,
+        rms_norm_eps: fields.positive("rms_norm_eps")?.unwrap_or(1e-6) as f32,
         norm_offset: if family.is_gemma() { 1.0 } else { 0.0 },
         qk_norm: matches!(family, Family::Qwen3 | Family::Gemma3),
         qkv_bias: family == Family::Qwen2 || fields.flag("attention_bias", false)?,
         output_bias: family != Family::Qwen2 && fields.flag("attention_bias", false)?,
         mlp_bias: fields.flag("mlp_bias", false)?,
-        fused: family == Family::Phi3,
-        sandwich: matches!(family, Family::Gemma2 | Family::Gemma3),
-        tied: fields.flag("tie_word_embeddings", family.is_gemma())?,
-        embedding_scale: if family.is_gemma() {
+        fused_projections: family == Family::Phi3,
+        sandwich_norms: matches!(family, Family::Gemma2 | Family::Gemma3),
+        tie_word_embeddings: fields.flag("tie_word_embeddings", family.is_gemma())?,
+        embedding_multiplier: if family.is_gemma() {
             (hidden as f32).sqrt()
         } else {
             granite("embedding_multiplier", 1.0)?
         },
         attention_scale: attention_scale(family, &fields, head)?,
-        residual_scale: granite("residual_multiplier", 1.0)?,
+        residual_multiplier: granite("residual_multiplier", 1.0)?,
         logit_scale: 1.0 / granite("logits_scaling", 1.0)?,
-        attention_softcap: fields.positive("attn_logit_softcapping")?.map(|cap| cap as f32),
-        logit_softcap: fields.positive("final_logit_softcapping")?.map(|cap| cap as f32),
+        attn_logit_softcapping: fields.positive("attn_logit_softcapping")?.map(|cap| cap as f32),
+        final_logit_softcapping: fields.positive("final_logit_softcapping")?.map(|cap| cap as f32),
     })
 }
 
@@ -187,7 +187,7 @@ fn layers(
     let windowed = windowed(family, fields, count)?;
     let ropes = ropes(family, fields, head, positions)?;
     let layer = |windowed: &bool| LayerSpec {
-        window: window.filter(|_| *windowed),
+        sliding_window: window.filter(|_| *windowed),
         // Where there are two, the second is that of layers with a window.
         rope: usize::from(*windowed && ropes.len() > 1),
     };

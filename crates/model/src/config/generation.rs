@@ -11,18 +11,18 @@ use crate::read;
 
 /// Defaults for requests that do not say otherwise; all absent when the model's makers said nothing.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Generation {
+pub struct GenerationConfig {
     /// Tokens that end a text.
-    pub end: Vec<u32>,
+    pub eos_token_ids: Vec<u32>,
     /// Whether to sample at all.
     pub do_sample: Option<bool>,
-    /// See [`crate::sampling::Settings`].
+    /// See [`crate::sampling::SamplingParams`].
     pub temperature: Option<f32>,
-    /// See [`crate::sampling::Settings`].
+    /// See [`crate::sampling::SamplingParams`].
     pub top_p: Option<f32>,
-    /// See [`crate::sampling::Settings`].
+    /// See [`crate::sampling::SamplingParams`].
     pub top_k: Option<usize>,
-    /// See [`crate::sampling::Settings`].
+    /// See [`crate::sampling::SamplingParams`].
     pub repetition_penalty: Option<f32>,
 }
 
@@ -36,7 +36,7 @@ struct File {
     repetition_penalty: Option<f32>,
 }
 
-impl Generation {
+impl GenerationConfig {
     /// Reads `generation_config.json`, and the end tokens of `config.json` where it names none.
     ///
     /// # Errors
@@ -48,15 +48,15 @@ impl Generation {
         } else {
             File::default()
         };
-        let mut end = ids(file.eos_token_id.as_ref());
-        if end.is_empty() {
+        let mut eos_token_ids = ids(file.eos_token_id.as_ref());
+        if eos_token_ids.is_empty() {
             let config: Value = read::json(&dir.join("config.json"), CONFIG_BYTES)?;
-            end = ids(config
+            eos_token_ids = ids(config
                 .get("eos_token_id")
                 .or_else(|| config.get("text_config")?.get("eos_token_id")));
         }
         Ok(Self {
-            end,
+            eos_token_ids,
             do_sample: file.do_sample,
             temperature: file.temperature,
             top_p: file.top_p,

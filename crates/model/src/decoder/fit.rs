@@ -8,12 +8,12 @@ use crate::error::Result;
 use crate::lora::{Delta, Deltas, Lora};
 
 impl Decoder {
-    /// Makes an adapter ready for [`Decoder::step_adapted`].
+    /// Makes an adapter ready for [`Decoder::forward_with_adapters`].
     ///
     /// # Errors
     /// When it changes a module that this model does not have, or has with another size, or one that can only be merged:
     /// the embeddings.
-    pub fn fit(&self, adapter: &Adapter) -> Result<Lora> {
+    pub fn prepare_lora(&self, adapter: &Adapter) -> Result<Lora> {
         let mut fitting = Fitting {
             decoder: self,
             adapter,
@@ -48,10 +48,10 @@ impl Fitting<'_> {
         let spec = self.decoder.spec();
         let modules = names::modules(spec, index);
         Ok(Deltas {
-            qkv: self.map(&modules.qkv, spec.hidden)?,
-            output: self.map(&modules.output, spec.heads * spec.head)?,
-            gate_up: self.map(&modules.gate_up, spec.hidden)?,
-            down: self.map(&modules.down, spec.intermediate)?,
+            qkv: self.map(&modules.qkv, spec.hidden_size)?,
+            output: self.map(&modules.output, spec.num_heads * spec.head_dim)?,
+            gate_up: self.map(&modules.gate_up, spec.hidden_size)?,
+            down: self.map(&modules.down, spec.intermediate_size)?,
         })
     }
 
@@ -73,7 +73,7 @@ impl Fitting<'_> {
         } else {
             alone
         };
-        self.deltas([(name, head.outputs())], self.decoder.spec().hidden)
+        self.deltas([(name, head.outputs())], self.decoder.spec().hidden_size)
     }
 
     fn deltas(

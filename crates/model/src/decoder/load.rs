@@ -6,7 +6,7 @@ use crate::config::{LayerSpec, Spec};
 use crate::error::{Error, Result};
 use crate::layer::Layer;
 use crate::linear::{Linear, Precision};
-use crate::weights::Store;
+use crate::weights::TensorStore;
 
 /// Told how far loading is, from 0 to 1.
 pub type Progress<'a> = &'a (dyn Fn(f32) + Sync);
@@ -18,7 +18,7 @@ impl Decoder {
     /// When a tensor is missing or has another shape than `spec` says, reading fails, or an adapter does not fit.
     pub fn load(
         spec: Spec,
-        store: &Store,
+        store: &TensorStore,
         precision: Precision,
         adapters: &[Adapter],
         progress: Progress<'_>,
@@ -34,8 +34,8 @@ impl Decoder {
         loader.check_adapters()?;
         let steps = (spec.layers.len() + 2) as f32;
         let embeddings = loader.linear(
-            &[(names::EMBEDDINGS.to_owned(), spec.vocabulary)],
-            spec.hidden,
+            &[(names::EMBEDDINGS.to_owned(), spec.vocab_size)],
+            spec.hidden_size,
             false,
         )?;
         progress(1.0 / steps);
@@ -44,8 +44,8 @@ impl Decoder {
             layers.push(loader.layer(index, *layer)?);
             progress((index + 2) as f32 / steps);
         }
-        let head = (!spec.tied).then(|| loader.head()).transpose()?;
-        let norm = loader.norm("norm", spec.hidden)?;
+        let head = (!spec.tie_word_embeddings).then(|| loader.head()).transpose()?;
+        let norm = loader.norm("norm", spec.hidden_size)?;
         progress(1.0);
         Ok(Self {
             embeddings,
@@ -60,7 +60,7 @@ impl Decoder {
 
 struct Loader<'a> {
     spec: &'a Spec,
-    store: &'a Store,
+    store: &'a TensorStore,
     precision: Precision,
     adapters: &'a [Adapter],
     prefix: &'a str,
@@ -71,28 +71,28 @@ impl Loader<'_> {
         let spec = self.spec;
         let name = |part: &str| format!("layers.{index}.{part}");
         let modules = names::modules(spec, index);
-        let norm = |part: &str| self.norm(&name(part), spec.hidden);
-        let head_norm = |part: &str| self.norm(&name(part), spec.head);
+        let norm = |part: &str| self.norm(&name(part), spec.hidden_size);
+        let head_norm = |part: &str| self.norm(&name(part), spec.head_dim);
         // With norms on both sides of a block the names shift: Gemma 2 calls the second one what others call the first.
-        let before_mlp = if spec.sandwich {
+        let before_mlp = if spec.sandwich_norms {
             "pre_feedforward_layernorm"
         } else {
             "post_attention_layernorm"
         };
-        let sandwich = |part: &str| spec.sandwich.then(|| norm(part)).transpose();
+        let sandwich = |part: &str| spec.sandwich_norms.then(|| norm(part)).transpose();
         Ok(Layer {
             spec: layer,
             before_attention: norm("input_layernorm")?,
-            qkv: self.linear(&modules.qkv, spec.hidden, spec.qkv_bias)?,
+            qkv: self.linear(&modules.qkv, spec.hidden_size, spec.qkv_bias)?,
             qk_norms: spec
                 .qk_norm
                 .then(|| Ok::<_, Error>((head_norm("self_attn.q_norm")?, head_norm("self_attn.k_norm")?)))
                 .transpose()?,
-            output: self.linear(&modules.output, spec.heads * spec.head, spec.output_bias)?,
+            output: self.linear(&modules.output, spec.num_heads * spec.head_dim, spec.output_bias)?,
             after_attention: sandwich("post_attention_layernorm")?,
             before_mlp: norm(before_mlp)?,
-            gate_up: self.linear(&modules.gate_up, spec.hidden, spec.mlp_bias)?,
-            down: self.linear(&modules.down, spec.intermediate, spec.mlp_bias)?,
+            gate_up: self.linear(&modules.gate_up, spec.hidden_size, spec.mlp_bias)?,
+            down: self.linear(&modules.down, spec.intermediate_size, spec.mlp_bias)?,
             after_mlp: sandwich("post_feedforward_layernorm")?,
         })
     }
@@ -104,7 +104,7 @@ impl Loader<'_> {
         } else {
             alone
         };
-        self.stacked(&[(name, self.spec.vocabulary)], self.spec.hidden, false)
+        self.stacked(&[(name, self.spec.vocab_size)], self.spec.hidden_size, false)
     }
 
     fn norm(&self, name: &str, size: usize) -> Result<Vec<f32>> {

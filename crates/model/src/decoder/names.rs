@@ -2,7 +2,7 @@
 
 use crate::config::Spec;
 use crate::error::{Error, Result};
-use crate::weights::Store;
+use crate::weights::TensorStore;
 
 /// The embeddings, below the prefix that a family puts before everything.
 pub(super) const EMBEDDINGS: &str = "embed_tokens";
@@ -19,11 +19,11 @@ pub(super) struct Modules {
 /// Names below the prefix.
 pub(super) fn modules(spec: &Spec, index: usize) -> Modules {
     let named = |part: &str, outputs: usize| (format!("layers.{index}.{part}"), outputs);
-    let (queries, keys) = (spec.heads * spec.head, spec.kv_heads * spec.head);
-    let (qkv, gate_up) = if spec.fused {
+    let (queries, keys) = (spec.num_heads * spec.head_dim, spec.num_kv_heads * spec.head_dim);
+    let (qkv, gate_up) = if spec.fused_projections {
         (
             vec![named("self_attn.qkv_proj", queries + 2 * keys)],
-            vec![named("mlp.gate_up_proj", 2 * spec.intermediate)],
+            vec![named("mlp.gate_up_proj", 2 * spec.intermediate_size)],
         )
     } else {
         (
@@ -33,16 +33,16 @@ pub(super) fn modules(spec: &Spec, index: usize) -> Modules {
                 named("self_attn.v_proj", keys),
             ],
             vec![
-                named("mlp.gate_proj", spec.intermediate),
-                named("mlp.up_proj", spec.intermediate),
+                named("mlp.gate_proj", spec.intermediate_size),
+                named("mlp.up_proj", spec.intermediate_size),
             ],
         )
     };
     Modules {
         qkv,
-        output: vec![named("self_attn.o_proj", spec.hidden)],
+        output: vec![named("self_attn.o_proj", spec.hidden_size)],
         gate_up,
-        down: vec![named("mlp.down_proj", spec.hidden)],
+        down: vec![named("mlp.down_proj", spec.hidden_size)],
     }
 }
 
@@ -53,7 +53,7 @@ pub(super) fn heads(prefix: &str) -> [String; 2] {
 }
 
 /// The prefix of everything in these weights.
-pub(super) fn prefix(store: &Store) -> Result<String> {
+pub(super) fn prefix(store: &TensorStore) -> Result<String> {
     let suffix = format!("{EMBEDDINGS}.weight");
     let mut prefixes: Vec<&str> = store
         .names()

@@ -10,7 +10,7 @@ use std::time::Instant;
 
 use anyhow::{Context as _, ensure};
 use clap::Parser;
-use model::{Spec, Store, Tokenizer, example};
+use model::{Spec, TensorStore, Tokenizer, example};
 use serde::{Deserialize, Serialize};
 use tuning_job::config::{Schedule, WhenToSave};
 use tuning_job::data::{Example, Order};
@@ -242,7 +242,8 @@ fn ours(args: &Args, contender: &str) -> anyhow::Result<Numbers> {
         .num_threads(args.threads)
         .build()?;
     pool.install(|| {
-        let (network, values) = Network::load(Spec::open(&dir)?, &Store::open(&dir)?, &settings, &|_| {})?;
+        let (network, values) =
+            Network::load(Spec::open(&dir)?, &TensorStore::open(&dir)?, &settings, &|_| {})?;
         let examples = batches(args).concat();
         let order = Order {
             groups: (0..examples.len()).map(|at| vec![at]).collect(),

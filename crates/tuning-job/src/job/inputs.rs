@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use model::chat::Conversation;
-use model::config::Generation;
-use model::{ChatTemplate, Spec, Store, Tokenizer};
+use model::config::GenerationConfig;
+use model::{ChatTemplate, Spec, TensorStore, Tokenizer};
 use serde_json::Map;
 
 use crate::args::Args;
@@ -68,7 +68,7 @@ impl Inputs {
         let spec = Spec::open(&model)
             .with_context(|| format!("{} holds no model that can be tuned", model.display()))?;
         let targets = trained_modules(&spec, &targets(args, config))?;
-        let store = Store::open(&model)?;
+        let store = TensorStore::open(&model)?;
         let first = store.names().find(|name| name.ends_with("embed_tokens.weight"));
         let wide = first.is_some_and(|name| store.is_wide(name));
         let (training, held_out) = split(examples(args, config, &model, &spec)?, config)?;
@@ -207,11 +207,11 @@ fn examples(args: &Args, config: &Config, model: &Path, spec: &Spec) -> anyhow::
         .max()
         .unwrap_or(0);
     anyhow::ensure!(
-        longest <= spec.positions,
+        longest <= spec.max_position_embeddings,
         "an example has {longest} tokens, the model knows {} positions: lower TrainingArguments.max_length",
-        spec.positions
+        spec.max_position_embeddings
     );
-    let known = |token: &u32| (*token as usize) < spec.vocabulary;
+    let known = |token: &u32| (*token as usize) < spec.vocab_size;
     anyhow::ensure!(
         all.examples
             .iter()
@@ -246,7 +246,7 @@ fn template(config: &Config, model: &Path) -> anyhow::Result<Option<ChatTemplate
 /// The token that ends a text: the configured one, the tokenizer's, or the model's.
 fn end(config: &Config, model: &Path, tokenizer: &Tokenizer) -> anyhow::Result<u32> {
     if let Some(token) = &config.training.eos_token {
-        let id = tokenizer.id(token);
+        let id = tokenizer.token_to_id(token);
         return id.with_context(|| {
             format!("training_config.TrainingArguments.eos_token: the model has no token `{token}`")
         });
@@ -259,8 +259,8 @@ fn end(config: &Config, model: &Path, tokenizer: &Tokenizer) -> anyhow::Result<u
     };
     let spelled = ChatTemplate::with_source(model, "{{ eos_token }}".to_owned())?.render(&nothing)?;
     let own = tokenizer
-        .id(&spelled)
-        .or(Generation::open(model)?.end.first().copied());
+        .token_to_id(&spelled)
+        .or(GenerationConfig::open(model)?.eos_token_ids.first().copied());
     own.context("the model does not say which token ends a text: name it as TrainingArguments.eos_token")
 }
 

@@ -93,12 +93,12 @@ impl Layer {
 
     fn heads(&self, spec: &Spec) -> Heads {
         Heads {
-            heads: spec.heads,
-            kv_heads: spec.kv_heads,
-            width: spec.head,
+            heads: spec.num_heads,
+            kv_heads: spec.num_kv_heads,
+            width: spec.head_dim,
             scale: spec.attention_scale,
-            softcap: spec.attention_softcap,
-            window: self.spec.window,
+            softcap: spec.attn_logit_softcapping,
+            window: self.spec.sliding_window,
         }
     }
 
@@ -111,7 +111,7 @@ impl Layer {
         x: &mut [f32],
         keep: bool,
     ) -> Option<Saved> {
-        let normed = norm(x, &self.before_attention, spec.norm_epsilon);
+        let normed = norm(x, &self.before_attention, spec.rms_norm_eps);
         let mut qkv = self.qkv.forward(pass, &normed);
         drop(normed);
         let raw_qkv = if keep && self.qk_norms.is_some() {
@@ -130,10 +130,10 @@ impl Layer {
         };
         let middle = if keep { x.to_vec() } else { Vec::new() };
 
-        let normed = norm(x, &self.before_mlp, spec.norm_epsilon);
+        let normed = norm(x, &self.before_mlp, spec.rms_norm_eps);
         let gate_up = self.gate_up.forward(pass, &normed);
         drop(normed);
-        let inner = gated(spec.activation, &gate_up, spec.intermediate);
+        let inner = gated(spec.activation, &gate_up, spec.intermediate_size);
         let update = self.down.forward(pass, &inner);
         add_update(spec, x, &update, self.after_mlp.as_deref());
         keep.then(|| Saved {
@@ -159,11 +159,11 @@ impl Layer {
             .enumerate()
             .for_each(|(token, row)| {
                 let at = token * pairs..(token + 1) * pairs;
-                let turned = (spec.heads + spec.kv_heads) * spec.head;
-                for (head, values) in row[..turned].chunks_exact_mut(spec.head).enumerate() {
+                let turned = (spec.num_heads + spec.num_kv_heads) * spec.head_dim;
+                for (head, values) in row[..turned].chunks_exact_mut(spec.head_dim).enumerate() {
                     if let Some(weight) = self.head_norm(spec, head) {
                         let raw = values.to_vec();
-                        norm_row(&raw, weight, spec.norm_epsilon, values);
+                        norm_row(&raw, weight, spec.rms_norm_eps, values);
                     }
                     rotate(values, &cos[at.clone()], &sin[at.clone()]);
                 }
@@ -177,14 +177,14 @@ impl Layer {
         let width = self.heads(spec).row();
         dqkv.par_chunks_mut(width).enumerate().for_each(|(token, row)| {
             let at = token * pairs..(token + 1) * pairs;
-            let turned = (spec.heads + spec.kv_heads) * spec.head;
-            for (head, values) in row[..turned].chunks_exact_mut(spec.head).enumerate() {
+            let turned = (spec.num_heads + spec.num_kv_heads) * spec.head_dim;
+            for (head, values) in row[..turned].chunks_exact_mut(spec.head_dim).enumerate() {
                 rotate_back(values, &cos[at.clone()], &sin[at.clone()]);
                 if let Some(weight) = self.head_norm(spec, head) {
-                    let raw = &raw[token * width + head * spec.head..][..spec.head];
+                    let raw = &raw[token * width + head * spec.head_dim..][..spec.head_dim];
                     let dy = values.to_vec();
                     values.fill(0.0);
-                    norm_row_backward(raw, weight, spec.norm_epsilon, &dy, values);
+                    norm_row_backward(raw, weight, spec.rms_norm_eps, &dy, values);
                 }
             }
         });
@@ -192,7 +192,7 @@ impl Layer {
 
     fn head_norm(&self, spec: &Spec, head: usize) -> Option<&[f32]> {
         let (query, key) = self.qk_norms.as_ref()?;
-        Some(if head < spec.heads { query } else { key })
+        Some(if head < spec.num_heads { query } else { key })
     }
 
     /// Turns the derivative `dx` of the block's output into that of its input `x`, and adds to those of the factors.
@@ -213,12 +213,12 @@ impl Layer {
         dx: &mut [f32],
         wanted: bool,
     ) {
-        let epsilon = spec.norm_epsilon;
+        let epsilon = spec.rms_norm_eps;
         let attention_is_trained = self.qkv.is_trained() || self.output.is_trained();
         let below = wanted || attention_is_trained;
 
         let dupdate = update_backward(spec, dx, &saved.mlp_update, self.after_mlp.as_deref());
-        let inner = gated(spec.activation, &saved.gate_up, spec.intermediate);
+        let inner = gated(spec.activation, &saved.gate_up, spec.intermediate_size);
         let above = below || self.gate_up.is_trained();
         let dinner = self.down.backward(pass, grads, &inner, &dupdate, above);
         drop(inner);
@@ -226,7 +226,7 @@ impl Layer {
             return;
         }
         let mut dgate_up = saved.gate_up;
-        gated_backward(spec.activation, &mut dgate_up, spec.intermediate, &dinner);
+        gated_backward(spec.activation, &mut dgate_up, spec.intermediate_size, &dinner);
         drop(dinner);
         let normed = norm(&saved.middle, &self.before_mlp, epsilon);
         let dnormed = self.gate_up.backward(pass, grads, &normed, &dgate_up, below);
@@ -255,20 +255,20 @@ impl Layer {
 }
 
 fn add_update(spec: &Spec, x: &mut [f32], update: &[f32], after: Option<&[f32]>) {
-    let normed = after.map(|weight| norm(update, weight, spec.norm_epsilon));
+    let normed = after.map(|weight| norm(update, weight, spec.rms_norm_eps));
     let update = normed.as_deref().unwrap_or(update);
     x.iter_mut()
         .zip(update)
-        .for_each(|(x, update)| *x += update * spec.residual_scale);
+        .for_each(|(x, update)| *x += update * spec.residual_multiplier);
 }
 
 /// The derivative of an update before its norm, if it has one.
 fn update_backward(spec: &Spec, dx: &[f32], update: &[f32], after: Option<&[f32]>) -> Vec<f32> {
-    let scaled: Vec<f32> = dx.iter().map(|d| d * spec.residual_scale).collect();
+    let scaled: Vec<f32> = dx.iter().map(|d| d * spec.residual_multiplier).collect();
     let Some(weight) = after else {
         return scaled;
     };
     let mut dupdate = vec![0.0; scaled.len()];
-    norm_backward(update, weight, spec.norm_epsilon, &scaled, &mut dupdate);
+    norm_backward(update, weight, spec.rms_norm_eps, &scaled, &mut dupdate);
     dupdate
 }

@@ -1,7 +1,7 @@
 //! From a model's directory to a [`Network`]: names, shapes, which modules are trained, how their factors begin.
 
 use model::config::LayerSpec;
-use model::{Spec, Store};
+use model::{Spec, TensorStore};
 
 use super::frozen::{Frozen, Precision};
 use super::layer::Layer;
@@ -20,7 +20,7 @@ impl Network {
     /// When a tensor is missing or of another shape than `spec` says, reading fails, or nothing can be trained as configured.
     pub fn load(
         spec: Spec,
-        store: &Store,
+        store: &TensorStore,
         settings: &LoadSettings,
         progress: &dyn Fn(f32),
     ) -> Result<(Self, Vec<f32>), LoadError> {
@@ -41,8 +41,12 @@ impl Network {
             layers.push(loader.layer(index, *layer)?);
             progress((index + 1) as f32 / steps);
         }
-        let head = if spec.tied { None } else { Some(loader.head()?) };
-        let norm = loader.norm("norm", spec.hidden)?;
+        let head = if spec.tie_word_embeddings {
+            None
+        } else {
+            Some(loader.head()?)
+        };
+        let norm = loader.norm("norm", spec.hidden_size)?;
         progress(1.0);
         let (modules, trained) = (loader.modules, loader.trained);
         if modules.is_empty() {
@@ -82,7 +86,7 @@ fn beginning(modules: &[Module], trained: usize, settings: &LoadSettings) -> Vec
     values
 }
 
-fn prefix(store: &Store) -> Result<String, LoadError> {
+fn prefix(store: &TensorStore) -> Result<String, LoadError> {
     let mut names: Vec<&str> = store
         .names()
         .filter_map(|name| name.strip_suffix(EMBEDDINGS))
@@ -96,7 +100,7 @@ fn prefix(store: &Store) -> Result<String, LoadError> {
 
 struct Loader<'a> {
     spec: &'a Spec,
-    store: &'a Store,
+    store: &'a TensorStore,
     settings: &'a LoadSettings,
     prefix: String,
     targets: Vec<String>,
@@ -109,11 +113,11 @@ impl Loader<'_> {
         let spec = self.spec;
         let name = |part: &str| format!("layers.{index}.{part}");
         let (queries, keys, inner) = (
-            spec.heads * spec.head,
-            spec.kv_heads * spec.head,
-            spec.intermediate,
+            spec.num_heads * spec.head_dim,
+            spec.num_kv_heads * spec.head_dim,
+            spec.intermediate_size,
         );
-        let (qkv, gate_up) = if spec.fused {
+        let (qkv, gate_up) = if spec.fused_projections {
             (
                 vec![("self_attn.qkv_proj", queries + 2 * keys)],
                 vec![("mlp.gate_up_proj", 2 * inner)],
@@ -129,21 +133,21 @@ impl Loader<'_> {
             )
         };
         let (output, down) = (
-            [("self_attn.o_proj", spec.hidden)],
-            [("mlp.down_proj", spec.hidden)],
+            [("self_attn.o_proj", spec.hidden_size)],
+            [("mlp.down_proj", spec.hidden_size)],
         );
         // With norms on both sides of a block the names shift: Gemma 2 calls the second one what others call the first.
-        let before_mlp = if spec.sandwich {
+        let before_mlp = if spec.sandwich_norms {
             "pre_feedforward_layernorm"
         } else {
             "post_attention_layernorm"
         };
         let sandwich = |part: &str| {
-            spec.sandwich
-                .then(|| self.norm(&name(part), spec.hidden))
+            spec.sandwich_norms
+                .then(|| self.norm(&name(part), spec.hidden_size))
                 .transpose()
         };
-        let head_norm = |part: &str| self.norm(&name(part), spec.head);
+        let head_norm = |part: &str| self.norm(&name(part), spec.head_dim);
         let qk_norms = if spec.qk_norm {
             Some((head_norm("self_attn.q_norm")?, head_norm("self_attn.k_norm")?))
         } else {
@@ -151,14 +155,14 @@ impl Loader<'_> {
         };
         Ok(Layer {
             spec: layer,
-            before_attention: self.norm(&name("input_layernorm"), spec.hidden)?,
+            before_attention: self.norm(&name("input_layernorm"), spec.hidden_size)?,
             qk_norms,
             after_attention: sandwich("post_attention_layernorm")?,
-            before_mlp: self.norm(&name(before_mlp), spec.hidden)?,
+            before_mlp: self.norm(&name(before_mlp), spec.hidden_size)?,
             after_mlp: sandwich("post_feedforward_layernorm")?,
-            qkv: self.stack(index, &qkv, spec.hidden, spec.qkv_bias)?,
+            qkv: self.stack(index, &qkv, spec.hidden_size, spec.qkv_bias)?,
             output: self.stack(index, &output, queries, spec.output_bias)?,
-            gate_up: self.stack(index, &gate_up, spec.hidden, spec.mlp_bias)?,
+            gate_up: self.stack(index, &gate_up, spec.hidden_size, spec.mlp_bias)?,
             down: self.stack(index, &down, inner, spec.mlp_bias)?,
         })
     }
@@ -175,8 +179,8 @@ impl Loader<'_> {
     fn embeddings(&self) -> Result<Frozen, LoadError> {
         self.frozen(
             &format!("{}embed_tokens", self.prefix),
-            self.spec.vocabulary,
-            self.spec.hidden,
+            self.spec.vocab_size,
+            self.spec.hidden_size,
             self.settings.rest,
         )
     }
@@ -190,7 +194,12 @@ impl Loader<'_> {
         } else {
             "lm_head".to_owned()
         };
-        self.frozen(&name, self.spec.vocabulary, self.spec.hidden, self.settings.rest)
+        self.frozen(
+            &name,
+            self.spec.vocab_size,
+            self.spec.hidden_size,
+            self.settings.rest,
+        )
     }
 
     fn frozen(

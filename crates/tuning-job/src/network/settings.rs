@@ -105,10 +105,10 @@ pub struct LoadSettings {
 /// # Errors
 /// When a configured module does not exist.
 pub fn trained_modules(spec: &Spec, targets: &Targets) -> Result<Vec<String>, LoadError> {
-    let known: &[&str] = if spec.fused { &FUSED } else { &SPLIT };
+    let known: &[&str] = if spec.fused_projections { &FUSED } else { &SPLIT };
     let named = match targets {
         Targets::All => known.iter().map(|name| (*name).to_owned()).collect(),
-        Targets::Default if spec.fused => vec!["qkv_proj".to_owned()],
+        Targets::Default if spec.fused_projections => vec!["qkv_proj".to_owned()],
         Targets::Default => vec!["q_proj".to_owned(), "v_proj".to_owned()],
         Targets::Named(names) => names.clone(),
     };
@@ -117,8 +117,8 @@ pub fn trained_modules(spec: &Spec, targets: &Targets) -> Result<Vec<String>, Lo
         let last = name.rsplit('.').next().unwrap_or_default();
         // Models that store several maps as one have no modules of the usual names; what is meant is the one they are in.
         let real = match last {
-            "q_proj" | "k_proj" | "v_proj" if spec.fused => "qkv_proj".to_owned(),
-            "gate_proj" | "up_proj" if spec.fused => "gate_up_proj".to_owned(),
+            "q_proj" | "k_proj" | "v_proj" if spec.fused_projections => "qkv_proj".to_owned(),
+            "gate_proj" | "up_proj" if spec.fused_projections => "gate_up_proj".to_owned(),
             last if known.contains(&last) => name,
             _ => {
                 let known = known.join(", ");
@@ -153,10 +153,10 @@ pub(super) fn pattern<T: Copy>(patterns: &BTreeMap<String, T>, module: &str) -> 
 /// When a configured module does not exist.
 pub fn planned(spec: &Spec, lora: &Lora) -> Result<usize, LoadError> {
     let (queries, keys, inner, hidden) = (
-        spec.heads * spec.head,
-        spec.kv_heads * spec.head,
-        spec.intermediate,
-        spec.hidden,
+        spec.num_heads * spec.head_dim,
+        spec.num_kv_heads * spec.head_dim,
+        spec.intermediate_size,
+        spec.hidden_size,
     );
     let sides = |module: &str| match module {
         "q_proj" | "o_proj" => queries + hidden,

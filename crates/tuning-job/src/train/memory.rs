@@ -35,8 +35,9 @@ pub fn estimate(
     tokens: usize,
     checkpointing: bool,
 ) -> Estimate {
-    let embeddings = (spec.vocabulary * spec.hidden * if spec.tied { 1 } else { 2 }) as u64;
-    let matrices = spec.parameters().saturating_sub(embeddings);
+    let embeddings =
+        (spec.vocab_size * spec.hidden_size * if spec.tie_word_embeddings { 1 } else { 2 }) as u64;
+    let matrices = spec.num_parameters().saturating_sub(embeddings);
     let bytes = |count: u64, precision: Precision| (count as f64 * precision.bytes()).ceil() as u64;
     // Short weights are widened a part at a time.
     let widened = if linear == Precision::F32 && rest == Precision::F32 {
@@ -44,15 +45,17 @@ pub fn estimate(
     } else {
         4 << 20
     };
-    let qkv = (spec.heads + 2 * spec.kv_heads) * spec.head;
-    let layer = tokens * (2 * qkv + spec.heads * spec.head + 2 * spec.hidden + 2 * spec.intermediate) * 4;
-    let inputs = tokens * spec.hidden * 4;
+    let qkv = (spec.num_heads + 2 * spec.num_kv_heads) * spec.head_dim;
+    let layer = tokens
+        * (2 * qkv + spec.num_heads * spec.head_dim + 2 * spec.hidden_size + 2 * spec.intermediate_size)
+        * 4;
+    let inputs = tokens * spec.hidden_size * 4;
     let kept = spec.layers.len() * if checkpointing { inputs } else { inputs + layer };
     // A backward pass has a layer's values, their derivatives and one copy of each product's input.
-    let backward = 2 * layer + tokens * spec.intermediate * 2 * 4;
+    let backward = 2 * layer + tokens * spec.intermediate_size * 2 * 4;
     let logits = (32_usize << 20)
-        .min(tokens * spec.vocabulary * 4)
-        .max(spec.vocabulary * 4)
+        .min(tokens * spec.vocab_size * 4)
+        .max(spec.vocab_size * 4)
         + 4 * inputs;
     Estimate {
         weights: bytes(matrices, linear) + bytes(embeddings, rest) + widened,

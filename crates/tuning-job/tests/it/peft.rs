@@ -11,7 +11,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use model::{Adapter, Cache, Decoder, Segment, Spec, Store, Want};
+use model::{Adapter, Decoder, KvCache, OutputMode, Segment, Spec, TensorStore};
 use safetensors::SafeTensors;
 use serde_json::Value;
 
@@ -82,16 +82,16 @@ fn logits(model: &Path, adapter: Option<&Path>) -> Vec<f32> {
         .into_iter()
         .map(|dir| Adapter::open(dir, 1.0).unwrap())
         .collect();
-    let store = Store::open(model).unwrap();
+    let store = TensorStore::open(model).unwrap();
     let spec = Spec::open(model).unwrap();
     let decoder = Decoder::load(spec, &store, model::Precision::F32, &adapters, &|_| {}).unwrap();
-    let mut cache = Cache::new(decoder.spec(), IDS.len());
+    let mut cache = KvCache::new(decoder.spec(), IDS.len());
     let segment = Segment {
         tokens: &IDS,
         cache: &mut cache,
-        want: Want::All,
+        output: OutputMode::AllLogits,
     };
-    decoder.step(&mut [segment]).unwrap().remove(0)
+    decoder.forward(&mut [segment]).unwrap().remove(0)
 }
 
 /// Tensors of a file, as floats.

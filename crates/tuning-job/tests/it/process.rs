@@ -171,7 +171,7 @@ fn a_run_leaves_an_adapter_and_the_marker() {
         let adapter = model::Adapter::open(&place.path("out"), 1.0).unwrap();
         assert_eq!(adapter.modules().count(), 14);
         let spec = model::Spec::open(&place.path("model")).unwrap();
-        let store = model::Store::open(&place.path("model")).unwrap();
+        let store = model::TensorStore::open(&place.path("model")).unwrap();
         model::Decoder::load(spec, &store, model::Precision::F32, &[adapter], &|_| {}).unwrap();
         let said: serde_json::Value =
             serde_json::from_slice(&fs::read(place.path("out/adapter_config.json")).unwrap()).unwrap();

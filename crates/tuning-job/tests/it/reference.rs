@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 
-use model::{Adapter, Cache, Decoder, Segment, Spec, Store, Want};
+use model::{Adapter, Decoder, KvCache, OutputMode, Segment, Spec, TensorStore};
 use safetensors::SafeTensors;
 use tuning_job::config::{Schedule, WhenToSave};
 use tuning_job::data::{Example, Order};
@@ -56,7 +56,7 @@ fn load(name: &str, settings: &LoadSettings) -> (Network, Vec<f32>) {
     let dir = model(name);
     Network::load(
         Spec::open(&dir).unwrap(),
-        &Store::open(&dir).unwrap(),
+        &TensorStore::open(&dir).unwrap(),
         settings,
         &|_| {},
     )
@@ -270,7 +270,7 @@ fn an_adapter_answers_as_with_peft() {
         )
         .unwrap();
         let adapter = Adapter::open(dir.path(), 1.0).unwrap();
-        let store = Store::open(&model(name)).unwrap();
+        let store = TensorStore::open(&model(name)).unwrap();
         let decoder = Decoder::load(
             network.spec().clone(),
             &store,
@@ -279,14 +279,14 @@ fn an_adapter_answers_as_with_peft() {
             &|_| {},
         )
         .unwrap();
-        let mut cache = Cache::new(decoder.spec(), 12);
+        let mut cache = KvCache::new(decoder.spec(), 12);
         let tokens = recorded.examples().remove(0).tokens;
         let segment = Segment {
             tokens: &tokens,
             cache: &mut cache,
-            want: Want::All,
+            output: OutputMode::AllLogits,
         };
-        let logits = decoder.step(&mut [segment]).unwrap().remove(0);
+        let logits = decoder.forward(&mut [segment]).unwrap().remove(0);
         let off = worst(&logits, &recorded.floats("logits"));
         assert!(off < 1e-3, "{name}: {off}");
     }
@@ -443,7 +443,7 @@ fn modules_that_do_not_exist_are_named() {
     let dir = model("llama");
     let found = Network::load(
         Spec::open(&dir).unwrap(),
-        &Store::open(&dir).unwrap(),
+        &TensorStore::open(&dir).unwrap(),
         &wrong,
         &|_| {},
     );

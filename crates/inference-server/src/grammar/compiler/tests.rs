@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use model::sampling::Settings;
+use model::sampling::SamplingParams;
 use serde::de::IgnoredAny;
 use serde_json::{Map, Value, json};
 
@@ -63,9 +63,9 @@ fn answers_are_texts_of_their_form() {
     for (constraint, fits) in cases {
         let beginning = wait(compiler.matcher(&constraint)).unwrap();
         for seed in 0..20 {
-            let settings = Settings {
+            let settings = SamplingParams {
                 temperature: 0.7,
-                ..Settings::default()
+                ..SamplingParams::default()
             };
             let found = answer(&mut beginning.clone(), &tokenizer, &settings, seed).unwrap();
             if let Some(text) = found {
@@ -79,7 +79,7 @@ fn answers_are_texts_of_their_form() {
 fn an_answer_ends_where_its_form_does() {
     let (compiler, tokenizer) = parts("byte-level");
     let mut matcher = wait(compiler.matcher(&regex("x|xz"))).unwrap();
-    let id = |text: &str| tokenizer.id(text).unwrap();
+    let id = |text: &str| tokenizer.token_to_id(text).unwrap();
     let possible = |matcher: &mut Matcher, avoided: &[u32]| {
         let mut logits = vec![0.0; VOCABULARY];
         matcher.restrict(&mut logits, avoided).unwrap();
@@ -192,7 +192,7 @@ fn hostile_forms_stay_within_bounds() {
     let (compiler, tokenizer) = parts("byte-level");
     for constraint in cases {
         let made = wait(compiler.matcher(&constraint));
-        let ended = made.map(|mut matcher| answer(&mut matcher, &tokenizer, &Settings::default(), 1));
+        let ended = made.map(|mut matcher| answer(&mut matcher, &tokenizer, &SamplingParams::default(), 1));
         let problem = match ended {
             Ok(Ok(_)) => continue,
             Ok(Err(stuck)) => stuck.to_string(),
@@ -215,7 +215,7 @@ fn required_calls_are_read_as_calls() {
     };
     for kind in KINDS {
         let (compiler, tokenizer) = parts(kind);
-        let special = Mark::Token(tokenizer.id("<|call|>").unwrap());
+        let special = Mark::Token(tokenizer.token_to_id("<|call|>").unwrap());
         let close = Mark::Text("</tool_call>");
         for (form, marks, several) in [
             (Form::Tagged, vec![Mark::Text("<tool_call>"), close.clone()], true),
@@ -232,9 +232,14 @@ fn required_calls_are_read_as_calls() {
             };
             let beginning = wait(compiler.matcher(&Constraint::Calls(calls))).unwrap();
             for seed in 0..10 {
-                let text = answer(&mut beginning.clone(), &tokenizer, &Settings::default(), seed)
-                    .unwrap()
-                    .unwrap();
+                let text = answer(
+                    &mut beginning.clone(),
+                    &tokenizer,
+                    &SamplingParams::default(),
+                    seed,
+                )
+                .unwrap()
+                .unwrap();
                 // A special token is left out of texts unless they are written with it, as answers are.
                 let text = match (&marks[..], form) {
                     ([Mark::Token(_), _], _) => format!("<tool_call>{text}"),

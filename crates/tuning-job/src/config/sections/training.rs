@@ -103,7 +103,7 @@ pub struct TrainingArguments {
     pub assistant_only_loss: bool,
     /// The column with texts. Default `text`.
     pub dataset_text_field: String,
-    /// Spelling of the token that ends an example. Default: the model's.
+    /// TokenBytes of the token that ends an example. Default: the model's.
     pub eos_token: Option<String>,
     /// Leave out the last batch of a pass if it is not full. Default false.
     #[serde(deserialize_with = "scalar::flag")]

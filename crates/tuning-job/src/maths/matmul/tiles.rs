@@ -69,7 +69,7 @@ impl Kernel for Tiles {
         for (index, left) in left.chunks(stride).enumerate() {
             let rows = columns.rows.len().saturating_sub(index * SIDE);
             self.0.product(&left[..right.len()], right, rows, &mut sums);
-            Arch::new().dispatch(Store {
+            Arch::new().dispatch(TensorStore {
                 sums: &sums,
                 row: index * SIDE,
                 columns: &mut columns,
@@ -126,13 +126,13 @@ impl WithSimd for ToPairs<'_> {
     }
 }
 
-struct Store<'a, 'b, 'c> {
+struct TensorStore<'a, 'b, 'c> {
     sums: &'a Sums,
     row: usize,
     columns: &'a mut Columns<'b, 'c>,
 }
 
-impl WithSimd for Store<'_, '_, '_> {
+impl WithSimd for TensorStore<'_, '_, '_> {
     type Output = ();
 
     #[inline(always)]
