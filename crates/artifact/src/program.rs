@@ -5,7 +5,7 @@ use std::io::Write as _;
 use std::path::Path;
 use std::time::Duration;
 
-use signals::{ListenError, StopSignals};
+use serve::{ListenError, StopSignals};
 
 use crate::args::{Args, Command};
 use crate::error::{Error, Result};

@@ -1,7 +1,5 @@
 //! Command line of the gpu-provisioner; every flag can also be an environment variable.
 
-use std::net::SocketAddr;
-
 use clap::Parser;
 use jiff::SignedDuration;
 use nodeclaim_plan::Settings;
@@ -32,12 +30,9 @@ pub struct Args {
     /// First pause after the cloud had no quota or capacity, in seconds; doubled at each failure.
     #[arg(long, env = "CAPACITY_BACKOFF_SECONDS", default_value_t = 60.0, value_parser = positive)]
     pub capacity_backoff_seconds: f64,
-    /// Where Prometheus metrics are served.
-    #[arg(long, env = "METRICS_BIND_ADDRESS", default_value = "0.0.0.0:8080")]
-    pub metrics_bind_address: SocketAddr,
-    /// Where `/healthz` and `/readyz` are served.
-    #[arg(long, env = "HEALTH_PROBE_BIND_ADDRESS", default_value = "0.0.0.0:8081")]
-    pub health_probe_bind_address: SocketAddr,
+    /// Metrics and probes.
+    #[command(flatten)]
+    pub admin: serve::AdminArgs,
     /// How many claims of each kind are reconciled at once.
     #[arg(long, env = "CONCURRENCY", default_value_t = 32)]
     pub concurrency: u16,

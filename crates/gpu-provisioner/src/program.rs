@@ -1,14 +1,12 @@
 //! The program: watches, leadership, the listing of pools, listeners, and how they end together.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::Context as _;
 use kaito_api::{ClaimKind, Machine, NodeClaim, labels};
 use operator_runtime::{Drive, DriveSettings, Reconciler, Runtime, Tasks, crd_gate, leader};
-use telemetry::{Admin, Metrics, Readiness};
-use tokio::net::TcpListener;
+use serve::{Admin, Readiness};
+use telemetry::Metrics;
 use tokio_util::sync::CancellationToken;
 
 use crate::args::Args;
@@ -33,13 +31,9 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
     let _guard = telemetry::init(&args.telemetry, NAME)?;
     let (metrics, readiness) = (Metrics::new(), Readiness::new());
     let mut tasks = Tasks::new()?;
-    serve_admin(
-        &mut tasks,
-        &metrics,
-        &readiness,
-        [args.metrics_bind_address, args.health_probe_bind_address],
-    )
-    .await?;
+    let encode = metrics.clone();
+    let admin = Admin::new(readiness.clone(), move || encode.encode());
+    tasks.spawn("admin", admin.serve(args.admin.bind().await?, tasks.token()));
     let provider = args.azure.provider()?;
     let pools = Arc::new(Pools::new(Arc::new(provider)));
     let client = operator_runtime::connect(&args.client, NAME, env!("CARGO_PKG_VERSION")).await?;
@@ -144,20 +138,4 @@ fn intervals(args: &Args) -> Intervals {
         busy: Duration::from_secs_f64(args.list_interval_seconds),
         idle: Duration::from_secs_f64(args.idle_list_interval_seconds),
     }
-}
-
-async fn serve_admin(
-    tasks: &mut Tasks,
-    metrics: &Metrics,
-    readiness: &Readiness,
-    addresses: [SocketAddr; 2],
-) -> anyhow::Result<()> {
-    let admin = Admin::new(metrics.clone(), readiness.clone());
-    for address in addresses {
-        let listener = TcpListener::bind(address)
-            .await
-            .with_context(|| format!("{address} cannot be bound"))?;
-        tasks.spawn("admin", admin.clone().serve(listener, tasks.token()));
-    }
-    Ok(())
 }

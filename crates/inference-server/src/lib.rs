@@ -6,16 +6,13 @@
 
 mod api;
 mod args;
-mod encrypted;
 mod engine;
-mod follow;
 mod grammar;
 mod load;
 mod metrics;
 mod program;
 mod proxy;
 mod security;
-mod tls;
 mod tool_calls;
 
 pub use args::Args;

@@ -6,18 +6,23 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use axum::Router;
-use telemetry::StopSignals;
+use serve::{Connections, Limits, StopSignals};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use crate::api::{self, App};
 use crate::args::Args;
-use crate::encrypted::Encrypted;
 use crate::load::phase::{Phase, State};
 use crate::load::{self, config_file, hub};
 use crate::metrics::Metrics;
 use crate::proxy::Proxy;
 use crate::security::Security;
+
+/// TLS handshakes at a time, and the time for one.
+const HANDSHAKES: Limits = Limits {
+    connections: 256,
+    handshake: Duration::from_secs(10),
+};
 
 /// Runs the program until SIGTERM or SIGINT.
 ///
@@ -43,9 +48,7 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
 /// When the address is taken.
 pub async fn bind(args: &Args) -> anyhow::Result<TcpListener> {
     let address = SocketAddr::new(args.bind_address, args.port.saturating_add(args.local_rank));
-    TcpListener::bind(address)
-        .await
-        .with_context(|| format!("{address} cannot be bound"))
+    Ok(serve::bind(address).await?)
 }
 
 /// Serves until `stop`, and then until all answers are given or the time for that is over.
@@ -103,15 +106,8 @@ async fn answer(
     stop: CancellationToken,
     drain: Duration,
 ) -> anyhow::Result<()> {
-    let late = {
-        let stop = stop.clone();
-        async move {
-            stop.cancelled().await;
-            tokio::time::sleep(drain).await;
-        }
-    };
     let draining = {
-        let state = state.clone();
+        let (state, stop) = (state.clone(), stop.clone());
         async move {
             stop.cancelled().await;
             state.set(Phase::Draining);
@@ -120,7 +116,8 @@ async fn answer(
     let served = async {
         match &security.encryption {
             Some(encryption) => {
-                let listener = Encrypted::new(listener, encryption.clone());
+                let listener =
+                    Connections::accept(listener, Some(encryption.subscribe()), HANDSHAKES, || ())?;
                 axum::serve(listener, router)
                     .with_graceful_shutdown(draining)
                     .await
@@ -132,10 +129,13 @@ async fn answer(
             }
         }
     };
-    tokio::select! {
-        served = served => served.context("the server failed"),
-        () = late => {
-            tracing::warn!(seconds = drain.as_secs(), "answers were cut off: they took too long after the stop");
+    match serve::with_grace(served, &stop, drain).await {
+        Some(served) => served.context("the server failed"),
+        None => {
+            tracing::warn!(
+                seconds = drain.as_secs(),
+                "cut off open requests at the end of the drain time"
+            );
             Ok(())
         }
     }

@@ -10,7 +10,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use preset_registry::{PresetServer, ServerOptions};
-use telemetry::{Metrics, Readiness};
+use serve::Readiness;
+use telemetry::Metrics;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 

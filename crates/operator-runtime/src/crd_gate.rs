@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::{Api, Client};
-use telemetry::Gate;
+use serve::Gate;
 use tokio_util::sync::CancellationToken;
 
 use crate::error::Chain;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use anyhow::Context as _;
-use telemetry::StopSignals;
+use serve::StopSignals;
 use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 

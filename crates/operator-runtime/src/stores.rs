@@ -10,7 +10,7 @@ use kube::runtime::watcher::{self, Event};
 use kube::runtime::{WatchStreamExt as _, watcher as start_watcher};
 use kube::{Api, Client, Resource as _};
 use plan::ObjectRef;
-use telemetry::Gate;
+use serve::Gate;
 use tokio_util::sync::CancellationToken;
 
 use crate::cache::{Cache, Touched, Watched, version};

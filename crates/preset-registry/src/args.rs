@@ -7,11 +7,11 @@ use admission::table::Unlisted;
 use clap::Parser;
 use instance_types::Cloud;
 use operator_runtime::ClientArgs;
+use serve::TlsFiles;
 
 use crate::hub::HubOptions;
 use crate::publish::{Place, PublishOptions};
 use crate::server::ServerOptions;
-use crate::tls::TlsFiles;
 
 /// Answers questions about model presets over gRPC.
 #[derive(Clone, Debug, Parser)]
@@ -20,12 +20,9 @@ pub struct Args {
     /// Where gRPC is served.
     #[arg(long, env = "GRPC_BIND_ADDRESS", default_value = "0.0.0.0:50051")]
     pub grpc_bind_address: SocketAddr,
-    /// Where Prometheus metrics are served.
-    #[arg(long, env = "METRICS_BIND_ADDRESS", default_value = "0.0.0.0:8080")]
-    pub metrics_bind_address: SocketAddr,
-    /// Where `/healthz` and `/readyz` are served.
-    #[arg(long, env = "HEALTH_PROBE_BIND_ADDRESS", default_value = "0.0.0.0:8081")]
-    pub health_probe_bind_address: SocketAddr,
+    /// Metrics and probes.
+    #[command(flatten)]
+    pub admin: serve::AdminArgs,
     /// Directory of users' preset files, such as a mounted ConfigMap; followed as it changes.
     #[arg(long, env = "PRESETS_DIR")]
     pub presets_dir: Option<PathBuf>,
@@ -216,8 +213,8 @@ mod tests {
         let args = Args::parse_from(["preset-registry"]);
         let addresses = [
             args.grpc_bind_address,
-            args.metrics_bind_address,
-            args.health_probe_bind_address,
+            args.admin.metrics_bind_address,
+            args.admin.health_probe_bind_address,
         ];
         assert_eq!(addresses.map(|address| address.port()), [50051, 8080, 8081]);
     }

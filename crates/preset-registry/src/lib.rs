@@ -6,11 +6,10 @@
 
 mod args;
 mod call;
+mod connection;
 mod deadline;
 mod delta;
-mod files;
 mod hub;
-mod incoming;
 mod library;
 mod paging;
 mod plan;
@@ -18,7 +17,6 @@ mod program;
 mod publish;
 mod server;
 mod service;
-mod tls;
 mod users;
 mod watch;
 
@@ -27,4 +25,3 @@ pub use hub::{BadEndpoint, HubError, HubOptions};
 pub use program::run;
 pub use publish::{BadPlace, Place, PublishOptions};
 pub use server::{PresetServer, ServeError, ServerOptions};
-pub use tls::{TlsError, TlsFiles};

@@ -2,11 +2,8 @@
 //!
 //! What it serves is in `server`; this file only starts and stops.
 
-use std::net::SocketAddr;
-
-use anyhow::Context as _;
-use telemetry::{Admin, Metrics, Readiness, StopSignals};
-use tokio::net::TcpListener;
+use serve::{Admin, Readiness, StopSignals};
+use telemetry::Metrics;
 use tokio_util::sync::CancellationToken;
 
 use crate::args::Args;
@@ -24,12 +21,12 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
     let signals = StopSignals::listen()?;
     let (metrics, readiness) = (Metrics::new(), Readiness::new());
     let gate = readiness.gate("grpc");
-    let admin = Admin::new(metrics.clone(), readiness);
+    let encode = metrics.clone();
+    let admin = Admin::new(readiness, move || encode.encode());
     let server = PresetServer::prepare(args.server_options(), &metrics).await?;
     let publisher = publisher(&args, &server, &metrics).await?;
-    let grpc_listener = bind(args.grpc_bind_address).await?;
-    let metrics_listener = bind(args.metrics_bind_address).await?;
-    let probe_listener = bind(args.health_probe_bind_address).await?;
+    let grpc_listener = serve::bind(args.grpc_bind_address).await?;
+    let admin_listeners = args.admin.bind().await?;
     let grpc = async {
         server.serve(grpc_listener, &gate, stop.clone()).await?;
         stopped.cancel();
@@ -37,8 +34,7 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
     };
     tokio::try_join!(
         grpc,
-        admin.clone().serve(metrics_listener, stopped.clone()),
-        admin.serve(probe_listener, stopped.clone()),
+        admin.serve(admin_listeners, stopped.clone()),
         stop_on(signals, &stop, &stopped),
         publish(publisher, &stopped),
     )?;
@@ -69,12 +65,6 @@ async fn publish(publisher: Option<Publisher>, stopped: &CancellationToken) -> a
         () = publisher.follow() => Ok(()),
         () = stopped.cancelled() => Ok(()),
     }
-}
-
-async fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
-    TcpListener::bind(address)
-        .await
-        .with_context(|| format!("{address} cannot be bound"))
 }
 
 /// Cancels `stop` at the first signal; ends then, or when the server has ended without one.

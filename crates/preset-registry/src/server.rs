@@ -7,7 +7,9 @@ use std::time::Duration;
 use preset_catalog::Catalog;
 use preset_registry_api::v1;
 use preset_registry_api::v1::preset_registry_server::PresetRegistryServer;
-use telemetry::{Gate, Metrics};
+use rustls::ServerConfig;
+use serve::{Connections, Gate, Limits, Reloaded, TlsError, TlsFiles};
+use telemetry::Metrics;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tonic::transport::Server;
@@ -15,12 +17,11 @@ use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
 
 use crate::call::Calls;
+use crate::connection;
 use crate::hub::{Hub, HubError, HubOptions};
-use crate::incoming::{self, Limits};
 use crate::library::Library;
 use crate::publish::{PublishOptions, Publisher};
 use crate::service::Service;
-use crate::tls::{Tls, TlsError, TlsFiles};
 use crate::users::Users;
 use crate::watch::Watchers;
 
@@ -80,6 +81,9 @@ pub enum ServeError {
     /// The descriptor of the contract cannot be read.
     #[error("reflection cannot be offered")]
     Reflection(#[from] tonic_reflection::server::Error),
+    /// The listener cannot be used.
+    #[error("failed to accept connections")]
+    Listener(#[source] std::io::Error),
     /// The socket or a connection failed.
     #[error("the gRPC server failed")]
     Transport(#[from] tonic::transport::Error),
@@ -91,7 +95,7 @@ pub struct PresetServer {
     library: Arc<Library>,
     users: Option<Users>,
     hub: Option<Hub>,
-    tls: Option<Tls>,
+    tls: Option<Reloaded<ServerConfig>>,
     connections: Limits,
     metrics: Metrics,
 }
@@ -116,15 +120,15 @@ impl PresetServer {
             users.reload().await;
         }
         let hub = options.hub.map(|hub| Hub::new(hub, metrics)).transpose()?;
-        let tls = options.tls.map(|files| Tls::new(files, metrics)).transpose()?;
+        let tls = options.tls.map(|files| follow_tls(files, metrics)).transpose()?;
         Ok(Self {
             library,
             users,
             hub,
             tls,
             connections: Limits {
-                open: options.max_connections,
-                greeting: options.greeting_timeout,
+                connections: options.max_connections,
+                handshake: options.greeting_timeout,
             },
             metrics: metrics.clone(),
         })
@@ -163,7 +167,15 @@ impl PresetServer {
         let registry = PresetRegistryServer::new(service).max_decoding_message_size(MAX_REQUEST_BYTES);
         let (health, health_service) = tonic_health::server::health_reporter();
         set_health(&health, ServingStatus::Serving).await;
-        let encryption = self.tls.as_ref().map(Tls::subscribe);
+        let encryption = self.tls.as_ref().map(Reloaded::subscribe);
+        let failures = self.metrics.counter(
+            "preset_registry_handshake_failures",
+            "Connections whose client sent nothing or failed the TLS handshake",
+            [],
+        );
+        let connections =
+            Connections::accept(listener, encryption, self.connections, move || failures.inc([]))
+                .map_err(ServeError::Listener)?;
         let server = limited()
             .trace_fn(telemetry::grpc::server_span)
             .add_service(registry)
@@ -171,36 +183,40 @@ impl PresetServer {
             .add_service(reflection().build_v1alpha()?)
             .add_service(health_service)
             .serve_with_incoming_shutdown(
-                incoming::connections(listener, encryption, self.connections, &self.metrics),
+                connection::stream(connections),
                 refuse_when_cancelled(health, gate.clone(), token.clone()),
             );
         gate.set(true, "");
-        tokio::select! {
-            ended = server => Ok(ended?),
-            () = follow(self.users.as_ref(), self.tls.as_ref()) => Ok(()),
-            () = grace_is_over(&token) => {
-                tracing::warn!("open requests are cut off");
+        let ended = tokio::select! {
+            ended = serve::with_grace(server, &token, SHUTDOWN_GRACE) => ended,
+            () = follow(self.users.as_ref()) => None,
+        };
+        match ended {
+            Some(ended) => Ok(ended?),
+            None => {
+                tracing::warn!("cut off open requests at the end of the grace period");
                 Ok(())
             }
         }
     }
 }
 
-/// Follows the files for ever.
-async fn follow(users: Option<&Users>, tls: Option<&Tls>) {
-    let users = async {
-        match users {
-            Some(users) => users.follow().await,
-            None => std::future::pending().await,
-        }
-    };
-    let tls = async {
-        match tls {
-            Some(tls) => tls.follow().await,
-            None => std::future::pending().await,
-        }
-    };
-    tokio::join!(users, tls);
+/// Follows the users' files forever.
+async fn follow(users: Option<&Users>) {
+    match users {
+        Some(users) => users.follow().await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Reads the certificate files and follows them. Registers `preset_registry_tls_reloads_total{result}`.
+fn follow_tls(files: TlsFiles, metrics: &Metrics) -> Result<Reloaded<ServerConfig>, TlsError> {
+    let reloads = metrics.counter(
+        "preset_registry_tls_reloads",
+        "Reloads of the certificate files, by result",
+        ["result"],
+    );
+    files.follow("h2", move |reload| reloads.inc([reload.label()]))
 }
 
 fn reflection() -> tonic_reflection::server::Builder<'static> {
@@ -230,9 +246,4 @@ async fn refuse_when_cancelled(health: HealthReporter, gate: Gate, token: Cancel
     token.cancelled().await;
     gate.set(false, "stopping");
     set_health(&health, ServingStatus::NotServing).await;
-}
-
-async fn grace_is_over(token: &CancellationToken) {
-    token.cancelled().await;
-    tokio::time::sleep(SHUTDOWN_GRACE).await;
 }

@@ -9,9 +9,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use preset_catalog::{Catalog, CatalogError, FileProblem, FileReport};
+use serve::FileChanges;
 use telemetry::{Counter, Gauge, Metrics};
 
-use crate::files::Changes;
 use crate::library::{Library, UserFiles};
 use directory::Texts;
 
@@ -61,7 +61,7 @@ impl Users {
 
     /// Follows the directory for ever.
     pub(crate) async fn follow(&self) {
-        let mut changes = Changes::of(vec![self.directory.clone()]);
+        let mut changes = FileChanges::of_directory(&self.directory);
         loop {
             changes.next().await;
             self.reload().await;

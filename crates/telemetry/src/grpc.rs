@@ -14,15 +14,6 @@ pub fn inject(metadata: &mut MetadataMap) {
     });
 }
 
-/// [`inject`] as a client interceptor: `PresetRegistryClient::with_interceptor(channel, grpc::interceptor)`.
-///
-/// # Errors
-/// Never; the type is the interceptor's.
-pub fn interceptor(mut request: tonic::Request<()>) -> Result<tonic::Request<()>, tonic::Status> {
-    inject(request.metadata_mut());
-    Ok(request)
-}
-
 /// Makes `span` a child of the caller's span that the metadata of a received request names, if any.
 pub fn accept(metadata: &MetadataMap, span: &Span) {
     let context = global::get_text_map_propagator(|propagator| propagator.extract(&Incoming(metadata)));
@@ -83,7 +74,8 @@ mod tests {
             tracing_subscriber::registry().with(tracing_opentelemetry::layer().with_tracer(tracer));
         tracing::subscriber::with_default(subscriber, || {
             let caller = tracing::info_span!("caller");
-            let request = caller.in_scope(|| interceptor(tonic::Request::new(())).unwrap());
+            let mut request = tonic::Request::new(());
+            caller.in_scope(|| inject(request.metadata_mut()));
             let mut received = http::Request::new(());
             *received.headers_mut() = request.metadata().clone().into_headers();
             let callee = server_span(&received);

@@ -5,8 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::Context as _;
-use telemetry::StopSignals;
-use tokio::net::TcpListener;
+use serve::StopSignals;
 
 use crate::args::Args;
 use crate::job;
@@ -23,9 +22,7 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
     let (shown, stop) = (Shown::new(), Arc::new(AtomicBool::new(false)));
     let signals = StopSignals::listen()?;
     let address = SocketAddr::new(args.bind_address, args.port);
-    let listener = TcpListener::bind(address)
-        .await
-        .with_context(|| format!("{address} cannot be bound"))?;
+    let listener = serve::bind(address).await?;
     tracing::info!(address = %listener.local_addr()?, "metrics");
     let router = shown.clone().router();
     let serving = tokio::spawn(async move { axum::serve(listener, router).await });

@@ -1,7 +1,5 @@
 //! Command line of the workspace controller; every flag can also be an environment variable.
 
-use std::net::SocketAddr;
-
 use clap::{Parser, ValueEnum};
 use instance_types::Cloud;
 use kaito_api::NodeClassRef;
@@ -30,12 +28,9 @@ pub struct Args {
     /// Image family of nodes whose Workspace does not say: ubuntu or azurelinux.
     #[arg(long, env = "DEFAULT_NODE_IMAGE_FAMILY", default_value = "ubuntu", value_parser = ["ubuntu", "azurelinux"])]
     pub default_node_image_family: String,
-    /// Where Prometheus metrics are served.
-    #[arg(long, env = "METRICS_BIND_ADDRESS", default_value = "0.0.0.0:8080")]
-    pub metrics_bind_address: SocketAddr,
-    /// Where `/healthz` and `/readyz` are served.
-    #[arg(long, env = "HEALTH_PROBE_BIND_ADDRESS", default_value = "0.0.0.0:8081")]
-    pub health_probe_bind_address: SocketAddr,
+    /// Metrics and probes.
+    #[command(flatten)]
+    pub admin: serve::AdminArgs,
     /// How many Workspaces are reconciled at once.
     #[arg(long, env = "CONCURRENCY", default_value_t = 16)]
     pub concurrency: u16,

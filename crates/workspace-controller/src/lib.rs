@@ -11,6 +11,7 @@ mod preset_watch;
 pub mod presets;
 mod program;
 mod reconcile;
+mod registry_client;
 pub mod registry_tls;
 mod strip;
 

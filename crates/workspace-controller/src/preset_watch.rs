@@ -7,12 +7,11 @@ use std::time::Duration;
 
 use preset_catalog::Preset;
 use preset_registry_api::v1::WatchPresetsRequest;
-use preset_registry_api::v1::preset_registry_client::PresetRegistryClient;
 use tokio_util::sync::CancellationToken;
-use tonic::transport::Channel;
 use tonic::{Request, Status};
 
 use crate::catalog::Catalog;
+use crate::registry_client::RegistryClient;
 
 /// First and longest pause before the registry is asked again after it went away; doubled each time.
 const PAUSE: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(15));
@@ -49,7 +48,7 @@ impl Told {
 /// A watch of the catalog.
 #[derive(Debug)]
 pub(crate) struct PresetWatch {
-    pub(crate) client: PresetRegistryClient<Channel>,
+    pub(crate) client: RegistryClient,
     pub(crate) told: Told,
 }
 
@@ -79,7 +78,7 @@ impl PresetWatch {
     async fn follow(&self, news: &impl Fn(), pause: &mut Duration) -> Status {
         let known_version = self.told.change(|state| state.catalog.version().to_owned());
         let request = Request::new(WatchPresetsRequest { known_version });
-        let mut stream = match self.client.clone().watch_presets(request).await {
+        let mut stream = match self.client.get().watch_presets(request).await {
             Ok(response) => response.into_inner(),
             Err(status) => return status,
         };

@@ -9,16 +9,16 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use anyhow::Context as _;
 use preset_catalog::Preset;
 use preset_registry_api::v1::GetPresetRequest;
-use preset_registry_api::v1::preset_registry_client::PresetRegistryClient;
+use serve::Reloaded;
 use tokio::sync::Mutex;
-use tonic::transport::{Channel, ClientTlsConfig, Endpoint};
+use tonic::transport::ClientTlsConfig;
 use tonic::{Code, Request, Status};
 use workspace_plan::{PresetAnswer, PresetLookup, PresetMemory};
 
 use crate::preset_watch::{PresetWatch, Told};
+use crate::registry_client::RegistryClient;
 
 /// How long one question may take.
 const DEADLINE: Duration = Duration::from_secs(2);
@@ -26,7 +26,7 @@ const DEADLINE: Duration = Duration::from_secs(2);
 /// A preset registry and what it said last.
 #[derive(Debug)]
 pub struct Presets {
-    client: PresetRegistryClient<Channel>,
+    client: RegistryClient,
     endpoint: String,
     told: Told,
     /// Origin of the times in `known`.
@@ -39,27 +39,9 @@ impl Presets {
     ///
     /// # Errors
     /// When the address is not a URL, an `https://` one comes without TLS, or the certificates cannot be used.
-    pub fn new(endpoint: &str, tls: Option<ClientTlsConfig>) -> anyhow::Result<Self> {
-        let mut transport = Endpoint::from_shared(endpoint.to_owned())
-            .map_err(|error| anyhow::anyhow!("--preset-registry {endpoint:?} is not a URL: {error}"))?;
-        match tls {
-            Some(tls) => {
-                transport = transport
-                    .tls_config(tls)
-                    .context("the preset registry's certificates")?
-            }
-            None if endpoint.starts_with("https:") => {
-                anyhow::bail!("--preset-registry {endpoint:?} needs --preset-registry-ca-file")
-            }
-            None => {}
-        }
-        let channel = transport
-            .connect_timeout(DEADLINE)
-            .http2_keep_alive_interval(Duration::from_secs(30))
-            .connect_lazy();
-        let client = PresetRegistryClient::new(channel);
+    pub fn new(endpoint: &str, tls: Option<Reloaded<ClientTlsConfig>>) -> anyhow::Result<Self> {
         Ok(Self {
-            client,
+            client: RegistryClient::new(endpoint, tls)?,
             endpoint: endpoint.to_owned(),
             told: Told::default(),
             known: Mutex::default(),
@@ -105,7 +87,7 @@ impl Presets {
         });
         request.set_timeout(DEADLINE);
         telemetry::grpc::inject(request.metadata_mut());
-        let response = self.client.clone().get_preset(request).await?.into_inner();
+        let response = self.client.get().get_preset(request).await?.into_inner();
         let preset = response
             .preset
             .ok_or_else(|| Status::internal("the answer holds no preset"))?;

@@ -1,10 +1,8 @@
 //! The program: watches, leadership, listeners, and how they end together.
 
 use std::collections::BTreeSet;
-use std::net::SocketAddr;
 use std::time::Duration;
 
-use anyhow::Context as _;
 use jiff::Timestamp;
 use kaito_api::{ClaimKind, NodeClaim, labels};
 use kube::Resource;
@@ -13,8 +11,8 @@ use operator_runtime::{
     Caches, Drive, DriveSettings, Key, Runtime, Store, Tasks, Touched, Trigger, Watch, Watched, crd_gate,
     leader,
 };
-use telemetry::{Admin, Metrics, Readiness};
-use tokio::net::TcpListener;
+use serve::{Admin, Readiness};
+use telemetry::Metrics;
 use workspace_plan::{ProvisionerMode, Settings};
 
 use crate::args::Args;
@@ -39,13 +37,9 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
     let _guard = telemetry::init(&args.telemetry, NAME)?;
     let (metrics, readiness) = (Metrics::new(), Readiness::new());
     let mut tasks = Tasks::new()?;
-    serve_admin(
-        &mut tasks,
-        &metrics,
-        &readiness,
-        [args.metrics_bind_address, args.health_probe_bind_address],
-    )
-    .await?;
+    let encode = metrics.clone();
+    let admin = Admin::new(readiness.clone(), move || encode.encode());
+    tasks.spawn("admin", admin.serve(args.admin.bind().await?, tasks.token()));
     let client = operator_runtime::connect(&args.client, NAME, env!("CARGO_PKG_VERSION")).await?;
     let runtime = Runtime::new(client, NAME, &metrics);
     let settings = args.settings();
@@ -99,22 +93,6 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
         }
     });
     tasks.run(GRACE).await
-}
-
-async fn serve_admin(
-    tasks: &mut Tasks,
-    metrics: &Metrics,
-    readiness: &Readiness,
-    addresses: [SocketAddr; 2],
-) -> anyhow::Result<()> {
-    let admin = Admin::new(metrics.clone(), readiness.clone());
-    for address in addresses {
-        let listener = TcpListener::bind(address)
-            .await
-            .with_context(|| format!("{address} cannot be bound"))?;
-        tasks.spawn("admin", admin.clone().serve(listener, tasks.token()));
-    }
-    Ok(())
 }
 
 fn needed_crds(mode: ProvisionerMode) -> Vec<&'static str> {

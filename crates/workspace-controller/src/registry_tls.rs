@@ -1,20 +1,19 @@
-//! How the connection to the preset registry is encrypted: flags, and the files that they name.
-//!
-//! Read once, at the start. A registry whose certificate is renewed by the same authority goes on being trusted.
+//! TLS to the preset registry: flags, and the files that they name, which are read again when they change.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anyhow::Context as _;
-use tonic::transport::{Certificate, ClientTlsConfig, Identity};
+use serve::Reloaded;
+use tonic::transport::{Certificate, ClientTlsConfig, Endpoint, Identity};
 
-/// Files for an `https://` registry, all PEM.
+/// PEM files for an `https://` registry.
 #[derive(Clone, Debug, Default, clap::Args)]
 #[command(next_help_heading = "Encryption of the preset registry")]
 pub struct RegistryTlsArgs {
-    /// Authorities of which the registry's certificate must be; wanted for an `https://` registry.
+    /// Authorities that the registry's certificate must come from; required for an `https://` registry.
     #[arg(long, env = "PRESET_REGISTRY_CA_FILE")]
     pub preset_registry_ca_file: Option<PathBuf>,
-    /// Certificate that is shown to the registry.
+    /// Client certificate for the registry.
     #[arg(
         long,
         env = "PRESET_REGISTRY_CERT_FILE",
@@ -22,7 +21,7 @@ pub struct RegistryTlsArgs {
         requires = "preset_registry_ca_file"
     )]
     pub preset_registry_cert_file: Option<PathBuf>,
-    /// Key of that certificate.
+    /// Private key of the client certificate.
     #[arg(
         long,
         env = "PRESET_REGISTRY_KEY_FILE",
@@ -32,27 +31,38 @@ pub struct RegistryTlsArgs {
 }
 
 impl RegistryTlsArgs {
-    /// What the files hold; `None` when none is named.
+    /// Reads the files and follows them; `None` if no file is named. Requires a Tokio runtime.
     ///
     /// # Errors
-    /// When one cannot be read.
-    pub fn config(&self) -> anyhow::Result<Option<ClientTlsConfig>> {
+    /// A file cannot be read or used.
+    pub fn config(&self) -> anyhow::Result<Option<Reloaded<ClientTlsConfig>>> {
         let Some(authorities) = &self.preset_registry_ca_file else {
             return Ok(None);
         };
-        let config = ClientTlsConfig::new().ca_certificate(Certificate::from_pem(read(authorities)?));
-        let files = (&self.preset_registry_cert_file, &self.preset_registry_key_file);
-        Ok(Some(match files {
-            (Some(certificate), Some(key)) => {
-                config.identity(Identity::from_pem(read(certificate)?, read(key)?))
-            }
-            _ => config,
-        }))
+        let mut files = vec![authorities.clone()];
+        if let (Some(certificate), Some(key)) =
+            (&self.preset_registry_cert_file, &self.preset_registry_key_file)
+        {
+            files.extend([certificate.clone(), key.clone()]);
+        }
+        Reloaded::open(files, parse, |_| ()).map(Some)
     }
 }
 
-fn read(file: &Path) -> anyhow::Result<Vec<u8>> {
-    std::fs::read(file).with_context(|| format!("{} cannot be read", file.display()))
+fn parse(contents: &[Vec<u8>]) -> anyhow::Result<ClientTlsConfig> {
+    let config = ClientTlsConfig::new();
+    let config = match contents {
+        [authorities] => config.ca_certificate(Certificate::from_pem(authorities)),
+        [authorities, certificate, key] => config
+            .ca_certificate(Certificate::from_pem(authorities))
+            .identity(Identity::from_pem(certificate, key)),
+        _ => anyhow::bail!("expected one file or three"),
+    };
+    // Only a use of the configuration parses the PEM, so that half of a new pair is refused here.
+    Endpoint::from_static("https://registry")
+        .tls_config(config.clone())
+        .context("failed to use the certificates for the preset registry")?;
+    Ok(config)
 }
 
 #[cfg(test)]
@@ -67,6 +77,6 @@ mod tests {
             ..RegistryTlsArgs::default()
         };
         let error = args.config().unwrap_err().to_string();
-        assert_eq!(error, "/nowhere/ca.crt cannot be read");
+        assert_eq!(error, "failed to read /nowhere/ca.crt");
     }
 }

@@ -5,10 +5,12 @@
 use std::fs;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
-use preset_registry::{HubOptions, PresetServer, ServerOptions, TlsFiles};
+use preset_registry::{HubOptions, PresetServer, ServerOptions};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
-use telemetry::{Metrics, Readiness};
+use serve::{Readiness, TlsFiles};
+use telemetry::Metrics;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use workspace_controller::presets::Presets;
@@ -22,19 +24,26 @@ struct Files {
 
 impl Files {
     fn new() -> Self {
-        let directory = tempfile::tempdir().unwrap();
+        let files = Self {
+            directory: tempfile::tempdir().unwrap(),
+        };
+        files.renew();
+        files
+    }
+
+    /// Replaces the authority and everything that it signed.
+    fn renew(&self) {
         let mut params = CertificateParams::new(Vec::new()).unwrap();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         let authority = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
-        fs::write(directory.path().join("ca.crt"), authority.pem()).unwrap();
+        fs::write(self.path("ca.crt"), authority.pem()).unwrap();
         for (name, host) in [("server", "localhost"), ("client", "controller")] {
             let key = KeyPair::generate().unwrap();
             let params = CertificateParams::new(vec![host.to_owned()]).unwrap();
             let certificate = params.signed_by(&key, &authority).unwrap();
-            fs::write(directory.path().join(format!("{name}.crt")), certificate.pem()).unwrap();
-            fs::write(directory.path().join(format!("{name}.key")), key.serialize_pem()).unwrap();
+            fs::write(self.path(&format!("{name}.crt")), certificate.pem()).unwrap();
+            fs::write(self.path(&format!("{name}.key")), key.serialize_pem()).unwrap();
         }
-        Self { directory }
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -64,10 +73,14 @@ impl Files {
 async fn serve(options: ServerOptions) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
+    tokio::spawn(serve_on(listener, options, CancellationToken::new()));
+    address
+}
+
+async fn serve_on(listener: TcpListener, options: ServerOptions, token: CancellationToken) {
     let server = PresetServer::prepare(options, &Metrics::new()).await.unwrap();
     let gate = Readiness::new().gate("grpc");
-    tokio::spawn(async move { server.serve(listener, &gate, CancellationToken::new()).await });
-    address
+    server.serve(listener, &gate, token).await.unwrap();
 }
 
 #[tokio::test]
@@ -83,6 +96,32 @@ async fn who_shows_a_certificate_is_answered() {
         ask(false).await,
         PresetLookup::Unavailable { last_good: None, .. }
     ));
+}
+
+#[tokio::test]
+async fn renewed_certificates_are_used_without_a_restart() {
+    let files = Files::new();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let token = CancellationToken::new();
+    let first = tokio::spawn(serve_on(listener, files.options(), token.clone()));
+    let endpoint = format!("https://localhost:{}", address.port());
+    let presets = Presets::new(&endpoint, files.args(true).config().unwrap()).unwrap();
+    assert!(matches!(presets.lookup("phi-4").await, PresetLookup::Found(_)));
+    token.cancel();
+    first.await.unwrap();
+    files.renew();
+    let listener = TcpListener::bind(address).await.unwrap();
+    tokio::spawn(serve_on(listener, files.options(), CancellationToken::new()));
+    // This name was not looked up before, so only the new registry can know it.
+    let renewed = async {
+        while !matches!(presets.lookup("falcon-7b").await, PresetLookup::Found(_)) {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(30), renewed)
+        .await
+        .unwrap();
 }
 
 #[tokio::test]

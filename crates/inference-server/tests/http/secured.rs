@@ -114,7 +114,7 @@ async fn files_that_cannot_be_used_end_the_start() {
     std::fs::write(&empty, "# none\n").unwrap();
     for (flags, says) in [
         (vec![flag("api-key-file", &empty)], "holds no key"),
-        (vec![flag("api-key-file", &missing)], "missing cannot be read"),
+        (vec![flag("api-key-file", &missing)], "missing: "),
         (
             vec![flag("tls-cert-file", &empty), flag("tls-key-file", &empty)],
             "no certificate",

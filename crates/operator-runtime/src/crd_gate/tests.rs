@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 use serde_json::{Value, json};
-use telemetry::Readiness;
+use serve::Readiness;
 use tokio::time::Instant;
 
 use super::*;
@@ -35,7 +35,7 @@ async fn it_opens_when_everything_is_established() {
     )
     .await;
     assert_eq!(lines(&log).len(), 4);
-    assert!(readiness.shut().is_empty());
+    assert!(readiness.closed().is_empty());
 }
 
 #[tokio::test(start_paused = true)]
@@ -56,7 +56,7 @@ async fn a_missing_role_is_named_and_asked_for_slowly() {
     });
     tokio::time::sleep(Duration::from_secs(1)).await;
     assert!(
-        readiness.shut()[0]
+        readiness.closed()[0]
             .1
             .contains("customresourcedefinitions/machines.karpenter.sh")
     );
@@ -81,7 +81,7 @@ async fn what_is_there_is_told_from_what_cannot_be_told() {
     let found = present(&client, &names, &gate, &CancellationToken::new()).await;
     assert_eq!(found, ["machines.karpenter.sh"]);
     assert_eq!(lines(&log).len(), 5);
-    assert!(readiness.shut().is_empty());
+    assert!(readiness.closed().is_empty());
 }
 
 #[tokio::test(start_paused = true)]

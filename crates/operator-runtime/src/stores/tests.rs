@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use k8s_openapi::api::core::v1::ConfigMap;
 use serde_json::{Value, json};
-use telemetry::{Metrics, Readiness};
+use serve::Readiness;
+use telemetry::Metrics;
 
 use super::*;
 use crate::runtime::Runtime;
@@ -68,7 +69,7 @@ async fn one_bad_object_does_not_break_the_list() {
     let good = store.get(&Key::namespaced("ns", "good")).unwrap();
     assert_eq!(serde_json::to_value(&good.data).unwrap(), json!({ "a": "b" }));
     assert!(good.metadata.managed_fields.is_none());
-    assert!(readiness.shut().is_empty());
+    assert!(readiness.closed().is_empty());
     assert_eq!(runtime.metrics.malformed.get(["ConfigMap"]), 1);
     assert_eq!(runtime.metrics.watch_errors.get(["ConfigMap"]), 1);
     token.cancel();
@@ -86,5 +87,8 @@ async fn readiness_names_the_kinds_that_are_missing() {
     let caches = Caches::new().with(&listed.store()).with(&unlisted.store());
     let waiting = tokio::time::timeout(Duration::from_millis(20), caches.ready(&gate, &token)).await;
     assert!(waiting.is_err());
-    assert_eq!(readiness.shut(), [("stores", "not listed yet: Node".to_owned())]);
+    assert_eq!(
+        readiness.closed(),
+        [("stores", "not listed yet: Node".to_owned())]
+    );
 }

@@ -197,7 +197,7 @@ async fn requests_are_counted() {
 async fn health_follows_the_life_of_the_server() {
     let running = Running::start().await;
     assert_eq!(running.health("").await, ServingStatus::Serving);
-    assert!(running.readiness.shut().is_empty());
+    assert!(running.readiness.closed().is_empty());
     assert_eq!(running.health(SERVICE).await, ServingStatus::Serving);
     let request = HealthCheckRequest {
         service: SERVICE.to_owned(),
@@ -216,7 +216,7 @@ async fn health_follows_the_life_of_the_server() {
         watch.next().await.unwrap().unwrap().status(),
         ServingStatus::NotServing
     );
-    assert_eq!(running.readiness.shut(), [("grpc", "stopping".to_owned())]);
+    assert_eq!(running.readiness.closed(), [("grpc", "stopping".to_owned())]);
     // The watch is an open request; once it is gone nothing keeps the server.
     drop((watch, running.channel));
     tokio::time::timeout(Duration::from_secs(5), running.server)

@@ -3,10 +3,11 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use preset_registry::{ServerOptions, TlsFiles};
+use preset_registry::ServerOptions;
 use preset_registry_api::v1::GetPresetRequest;
 use preset_registry_api::v1::preset_registry_client::PresetRegistryClient;
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+use serve::TlsFiles;
 use tonic::Status;
 use tonic::transport::{Certificate, ClientTlsConfig, Endpoint, Identity};
 

@@ -1,9 +1,9 @@
-//! Named gates that must all be open before a program is ready. Holds state only; [`crate::admin`] shows it.
+//! Named gates that must all be open before a program is ready. Holds state only; [`crate::Admin`] shows it.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// The gates of a program; clones share them.
+/// The gates of a program. Clones share them.
 #[derive(Clone, Debug, Default)]
 pub struct Readiness {
     gates: Arc<Mutex<BTreeMap<&'static str, State>>>,
@@ -15,7 +15,7 @@ struct State {
     reason: String,
 }
 
-/// The handle of one gate.
+/// A handle of one gate.
 #[derive(Clone, Debug)]
 pub struct Gate {
     name: &'static str,
@@ -23,13 +23,13 @@ pub struct Gate {
 }
 
 impl Readiness {
-    /// No gates: ready.
+    /// Creates no gates: ready.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Adds a gate; it is shut until it is set.
+    /// Adds a gate that is closed until it is set.
     #[must_use]
     pub fn gate(&self, name: &'static str) -> Gate {
         self.lock().insert(
@@ -45,9 +45,9 @@ impl Readiness {
         }
     }
 
-    /// The gates that are shut, each with its reason; empty when the program is ready.
+    /// The closed gates, each with its reason; empty if the program is ready.
     #[must_use]
-    pub fn shut(&self) -> Vec<(&'static str, String)> {
+    pub fn closed(&self) -> Vec<(&'static str, String)> {
         self.lock()
             .iter()
             .filter(|(_, s)| !s.open)
@@ -61,7 +61,7 @@ impl Readiness {
 }
 
 impl Gate {
-    /// Opens or shuts the gate. The reason is shown to anyone who can reach the probe: no secrets.
+    /// Opens or closes the gate. The reason must hold no secret: every client of the probe sees it.
     pub fn set(&self, open: bool, reason: impl Into<String>) {
         self.readiness.lock().insert(
             self.name,
@@ -84,10 +84,10 @@ mod tests {
         stores.set(true, "");
         crds.set(false, "machines.karpenter.sh is missing");
         assert_eq!(
-            readiness.shut(),
+            readiness.closed(),
             [("crds", "machines.karpenter.sh is missing".to_owned())]
         );
         crds.set(true, "");
-        assert_eq!(readiness.shut(), []);
+        assert_eq!(readiness.closed(), []);
     }
 }

@@ -1,9 +1,7 @@
-//! Signals to this process; one test, as they go to the whole of it.
-
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+//! Signals to this process. One test only: a signal reaches the whole process.
 
 use rustix::process::{Signal, getpid, kill_process};
-use signals::StopSignals;
+use serve::StopSignals;
 
 #[tokio::test]
 async fn a_signal_counts_from_the_moment_of_listening() {
@@ -13,7 +11,7 @@ async fn a_signal_counts_from_the_moment_of_listening() {
         (Signal::TERM, "SIGTERM"),
     ] {
         let signals = StopSignals::listen().unwrap();
-        // Nobody waits yet.
+        // No call waits yet.
         kill_process(getpid(), signal).unwrap();
         assert_eq!(signals.first().await, name);
     }

@@ -1,0 +1,21 @@
+//! The accepting side of a program: signals, TLS connections, reloaded files, probes, readiness and graceful shutdown.
+//!
+//! Knows no metrics library and no protocol above TLS, except the small HTTP server of [`Admin`].
+
+mod accept;
+mod admin;
+mod files;
+mod readiness;
+mod reload;
+mod shutdown;
+mod signals;
+mod tls;
+
+pub use accept::{Accepted, Connections, Encryption, Io, Limits};
+pub use admin::{Admin, AdminArgs, BindError, bind};
+pub use files::FileChanges;
+pub use readiness::{Gate, Readiness};
+pub use reload::{ReadError, Reload, Reloaded};
+pub use shutdown::with_grace;
+pub use signals::{ListenError, StopSignals};
+pub use tls::{TlsError, TlsFiles};

@@ -1,0 +1,7 @@
+//! The accepting side of a program, with real signals, files and sockets.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+
+mod connections;
+mod reload;
+mod signals;
