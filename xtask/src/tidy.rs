@@ -2,15 +2,18 @@
 
 mod edges;
 mod graph;
+mod imports;
 mod lockfile;
 mod manifests;
 mod sentences;
 mod sources;
 mod text;
 
+use std::path::PathBuf;
+
 use anyhow::{Result, bail};
 
-pub(crate) use self::sentences::Args;
+use crate::repository;
 
 /// One broken rule, as a line that says where and what.
 type Problem = String;
@@ -18,20 +21,34 @@ type Problem = String;
 /// Finds every place where the rules of a group are broken.
 type Rule = fn() -> Result<Vec<Problem>>;
 
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// Only list the sentences below these paths that break docs/style.md [default: all]
+    #[arg(long, num_args = 0.., value_name = "PATH")]
+    sentences: Option<Vec<PathBuf>>,
+    /// Only list the files that import each other
+    #[arg(long, conflicts_with = "sentences")]
+    cycles: bool,
+}
+
 pub(crate) fn run(args: &Args) -> Result<()> {
-    match args.listed() {
-        Some(paths) => sentences::list(&paths),
+    match &args.sentences {
+        Some(paths) if paths.is_empty() => sentences::list(&[repository::root().to_owned()]),
+        Some(paths) => sentences::list(paths),
+        None if args.cycles => imports::list(),
         None => check(),
     }
 }
 
+/// Checks all rules.
 pub(crate) fn check() -> Result<()> {
-    let rules: [(&str, Rule); 6] = [
+    let rules: [(&str, Rule); 7] = [
         ("crate edges", graph::edges),
         ("pure crates", graph::purity),
         ("lock file", lockfile::check),
         ("manifests", manifests::check),
         ("sources", sources::check),
+        ("import cycles", imports::check),
         ("sentences", sentences::check),
     ];
     let mut count = 0;

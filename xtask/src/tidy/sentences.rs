@@ -19,26 +19,7 @@ use super::text::{Kind, Piece, Source};
 use crate::repository;
 
 /// The broken sentences that are still allowed in the whole workspace. It may only be lowered.
-const BUDGET: usize = 1_878;
-
-#[derive(Debug, clap::Args)]
-pub(crate) struct Args {
-    /// List the broken sentences below these files or directories, and check nothing else [default: all]
-    #[arg(long, num_args = 0.., value_name = "PATH")]
-    sentences: Option<Vec<PathBuf>>,
-}
-
-impl Args {
-    /// The paths to list, if a list was asked for.
-    pub(super) fn listed(&self) -> Option<Vec<PathBuf>> {
-        let paths = self.sentences.clone()?;
-        Some(if paths.is_empty() {
-            vec![repository::root().to_owned()]
-        } else {
-            paths
-        })
-    }
-}
+const BUDGET: usize = 1_750;
 
 /// One sentence that breaks a rule.
 #[derive(Debug)]

@@ -48,6 +48,12 @@ impl Source {
         found
     }
 
+    /// The code above the inline tests.
+    pub(super) fn product_code(&self) -> String {
+        let lines = self.tests_from.map_or(usize::MAX, |line| line - 1);
+        self.code.lines().take(lines).collect::<Vec<_>>().join("\n")
+    }
+
     pub(super) fn is_in_tests(&self, line: usize) -> bool {
         self.tests_from.is_some_and(|from| line >= from)
     }

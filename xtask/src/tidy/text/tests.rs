@@ -43,6 +43,7 @@ fn raw_strings_characters_and_lifetimes() {
 #[test]
 fn code_ends_where_inline_tests_begin() {
     let source = Source::of("fn f() {}\n#[cfg(test)]\nmod tests {\n    fn g() {}\n}\n");
+    assert_eq!(source.product_code(), "fn f() {}");
     assert!(source.is_in_tests(4) && !source.is_in_tests(1));
     assert_eq!(Source::of("#[cfg(test)]\nmod tests;\n").tests_from, None);
 }
