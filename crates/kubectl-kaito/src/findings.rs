@@ -33,8 +33,8 @@ pub(crate) async fn run(source: &Source, args: &LintArgs) -> anyhow::Result<Answ
             .context("the tables of instance types are invalid")?,
         cloud: args.cloud,
         nodes: match args.node_provisioner {
-            NodeProvisioner::Machine | NodeProvisioner::NodeClaim => NodeSource::Made,
-            NodeProvisioner::Byo => NodeSource::BroughtAlong,
+            NodeProvisioner::Machine | NodeProvisioner::NodeClaim => NodeSource::Provisioned,
+            NodeProvisioner::Byo => NodeSource::Existing,
         },
         unlisted,
     })?;

@@ -18,9 +18,9 @@ use crate::{remedy, schema};
 pub enum NodeSource {
     /// A provisioner creates nodes of the Workspace's instance type.
     #[default]
-    Made,
+    Provisioned,
     /// Existing nodes are selected by label.
-    BroughtAlong,
+    Existing,
 }
 
 /// The target cluster of the object.
@@ -55,6 +55,32 @@ pub enum LintError {
 }
 
 /// Validates Workspaces. Construction is slow; reuse one linter.
+///
+/// ```
+/// use lint::{Linter, NodeSource, Settings};
+/// use serde_json::json;
+///
+/// let linter = Linter::new(Settings {
+///     presets: preset_catalog::Catalog::embedded()?,
+///     instance_types: instance_types::Catalog::embedded()?,
+///     cloud: instance_types::Cloud::Azure,
+///     nodes: NodeSource::default(),
+///     unlisted: admission::table::Unlisted::Refused,
+/// })?;
+/// let workspace = json!({
+///     "apiVersion": "kaito.sh/v1beta1",
+///     "kind": "Workspace",
+///     "metadata": {"name": "w"},
+///     "resource": {
+///         "instanceType": "Standard_NC24ads_A100_v4",
+///         "labelSelector": {"matchLabels": {"apps": "w"}},
+///     },
+///     "inference": {"preset": {"name": "phi-5"}},
+/// });
+/// let violations = linter.create(&workspace);
+/// assert_eq!(violations[0].path, "preset.name");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub struct Linter<'a> {
     settings: Settings<'a>,
     schema: Value,
@@ -125,7 +151,7 @@ impl<'a> Linter<'a> {
                 object: &object,
                 old: old.as_ref(),
                 parameters: &self.parameters,
-                makes_nodes: self.settings.nodes == NodeSource::Made,
+                makes_nodes: self.settings.nodes == NodeSource::Provisioned,
             }));
         }
         remedy::add(&self.settings, &object, &mut found);

@@ -20,7 +20,7 @@ fn settings() -> Settings<'static> {
         presets: Catalog::embedded().unwrap(),
         instance_types: instance_types::Catalog::embedded().unwrap(),
         cloud: Cloud::Azure,
-        nodes: NodeSource::Made,
+        nodes: NodeSource::Provisioned,
         unlisted: Unlisted::Refused,
     }
 }
@@ -115,7 +115,7 @@ fn a_refusal_says_what_would_work() {
 #[test]
 fn nodes_that_are_brought_along() {
     let linter = Linter::new(Settings {
-        nodes: NodeSource::BroughtAlong,
+        nodes: NodeSource::Existing,
         ..settings()
     })
     .unwrap();

@@ -286,6 +286,18 @@ impl Question<'_> {
 ///
 /// A preset that runs on a CPU uses one node if the node has no GPU.
 ///
+/// ```
+/// use preset_catalog::Catalog;
+/// use preset_catalog::estimate::{GpuNode, Work, place};
+///
+/// let catalog = Catalog::embedded()?;
+/// let preset = catalog.find("phi-4").ok_or("unknown preset")?;
+/// let node = GpuNode { gpus: 1, memory_bytes_total: 80 << 30 };
+/// let placement = place(preset, node, Work::Inference { context_tokens: 2048 })?;
+/// assert_eq!((placement.nodes, placement.gpus_per_node), (1, 1));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
 /// # Errors
 /// Fails if the preset does not support this work or does not fit; see [`Misfit`].
 pub fn place(preset: &Preset, node: GpuNode, work: Work) -> Result<Placement, Misfit> {

@@ -144,7 +144,7 @@ fn settings() -> Result<Settings<'static>> {
         presets: Catalog::embedded()?,
         instance_types: instance_types::Catalog::embedded()?,
         cloud: Cloud::Azure,
-        nodes: NodeSource::Made,
+        nodes: NodeSource::Provisioned,
         unlisted: Unlisted::Refused,
     })
 }
@@ -189,7 +189,7 @@ async fn policies_refuse_what_lint_refuses_and_follow_the_catalog() -> Result<()
     world.upgrade("nodeProvisioner=byo").await?;
     world.eventually_refused(&inference(), "must be empty").await?;
     let brought = Settings {
-        nodes: NodeSource::BroughtAlong,
+        nodes: NodeSource::Existing,
         ..settings()?
     };
     verdicts_are_equal(&world, &brought, brought_along()).await?;
