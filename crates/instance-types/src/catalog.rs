@@ -49,6 +49,8 @@ pub enum CatalogError {
 #[serde(deny_unknown_fields)]
 struct Table {
     cloud: Cloud,
+    /// Prefix of the names of all instance types with GPUs, listed here or not.
+    gpu_name_prefix: Option<String>,
     /// Required if a line has a price.
     prices: Option<PriceSource>,
     instance_types: Vec<Row>,
@@ -139,6 +141,8 @@ impl Row {
 pub struct Catalog {
     /// Instance types by cloud and lower-case name.
     types: BTreeMap<(Cloud, String), InstanceType>,
+    /// Lower case.
+    gpu_name_prefixes: BTreeMap<Cloud, String>,
 }
 
 impl Catalog {
@@ -170,6 +174,9 @@ impl Catalog {
             table: label.to_owned(),
             message: error.to_string(),
         })?;
+        if let Some(prefix) = &table.gpu_name_prefix {
+            self.gpu_name_prefixes.insert(table.cloud, prefix.to_lowercase());
+        }
         let prices = table.prices.as_ref();
         for row in table.instance_types {
             let name = row.name.clone();
@@ -199,6 +206,13 @@ impl Catalog {
         self.types
             .values()
             .filter(move |instance_type| instance_type.cloud == cloud)
+    }
+
+    /// Returns true if the cloud gives such names to instance types with GPUs, listed here or not.
+    #[must_use]
+    pub fn names_gpus(&self, cloud: Cloud, name: &str) -> bool {
+        let prefix = self.gpu_name_prefixes.get(&cloud);
+        prefix.is_some_and(|prefix| name.to_lowercase().starts_with(prefix))
     }
 
     /// Suggests up to three names of this cloud for an unknown name, best first.

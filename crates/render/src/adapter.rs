@@ -1,4 +1,4 @@
-//! LoRA adapters of an inference workload: each in a directory of its name.
+//! LoRA adapters of an inference workload, one directory each.
 
 use k8s_openapi::api::core::v1::{Container, EnvVar, Volume, VolumeMount};
 
@@ -12,15 +12,15 @@ const VOLUME: &str = "adapter-volume";
 /// One adapter.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Adapter {
-    /// Its name: a DNS label of at most 40 characters.
+    /// Name: a DNS label of at most 40 characters.
     pub name: String,
-    /// How strongly it is merged, a decimal; empty means fully.
+    /// Merge strength, a decimal; empty means 1.
     pub strength: String,
-    /// Where it comes from.
+    /// Source of its files.
     pub payload: Payload,
 }
 
-/// What the adapters add to a pod.
+/// Additions to a pod.
 #[derive(Debug, Default)]
 pub(crate) struct Parts {
     pub(crate) volumes: Vec<Volume>,
@@ -28,7 +28,7 @@ pub(crate) struct Parts {
     pub(crate) init: Vec<Container>,
 }
 
-/// The volumes, mounts and pullers of all adapters.
+/// Renders the volumes, mounts and pullers of all adapters.
 pub(crate) fn parts(adapters: &[Adapter], platform: &Platform) -> Parts {
     let mut parts = Parts::default();
     if adapters
@@ -66,8 +66,8 @@ fn add(parts: &mut Parts, adapter: &Adapter, platform: &Platform) {
     }
 }
 
-/// Strengths as the base image reads them: variables named after the adapters. A variable cannot begin with a
-/// digit; such an adapter has full strength there.
+/// Strengths as the base image reads them: environment variables named after the adapters. A variable cannot begin
+/// with a digit, so such an adapter has full strength there.
 pub(crate) fn strength_env(adapters: &[Adapter]) -> impl Iterator<Item = EnvVar> {
     adapters
         .iter()

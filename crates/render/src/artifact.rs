@@ -1,34 +1,34 @@
-//! Containers that run our `artifact` tool, which moves payloads between registries, the web and directories.
+//! Containers that run our `artifact` tool, which copies payloads between registries, the web and directories.
 //!
-//! | command line | what it does |
+//! | command line | effect |
 //! |---|---|
 //! | `fetch --to=DIR [--allow-http] [--allow-host=HOST]… URL…` | downloads each URL to a file in `DIR` |
 //! | `pull --to=DIR [--auth-dir=DIR] REFERENCE` | puts `/data` of an image, or the titled files of an artifact, into `DIR` |
 //! | `push --from=DIR --wait-for=FILE --auth-dir=DIR --base-model=NAME REFERENCE` | packs a tuned adapter into an image and pushes it |
 //!
-//! `--auth-dir` holds Docker config files (`*.json`); anonymous access is tried first. Each command exits 0 when
-//! all is done, and not 0, with a sentence on its standard error, when something is missing.
+//! `--auth-dir` holds Docker config files (`*.json`); anonymous access is tried first. Each command exits 0 on success.
+//! Otherwise it prints the problem to standard error.
 
 use k8s_openapi::api::core::v1::{Container, Volume, VolumeMount};
 
 use crate::platform::Platform;
 use crate::{paths, pod, volume};
 
-/// Where something to be mounted comes from.
+/// Source of files to mount.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Payload {
     /// `/data` of an image.
     Image {
         /// The image.
         reference: String,
-        /// Secrets of the namespace with which it is pulled.
+        /// Secrets of the namespace with the credentials for pulling.
         pull_secrets: Vec<String>,
     },
-    /// A volume, unnamed; see [`crate::parse_volume`].
+    /// An unnamed volume; see [`crate::parse_volume`].
     Volume(Box<Volume>),
 }
 
-/// A container that runs the tool; it writes only where `mounts` say, and to its home.
+/// Container that runs the tool. It can write to `mounts` and to its home only.
 pub(crate) fn container(
     name: &str,
     args: Vec<String>,
@@ -48,7 +48,7 @@ pub(crate) fn container(
     }
 }
 
-/// A container that downloads files to a directory.
+/// Container that downloads files to a directory.
 pub(crate) fn fetcher(
     name: &str,
     urls: &[String],
@@ -57,11 +57,11 @@ pub(crate) fn fetcher(
 ) -> Container {
     let mut args = vec!["fetch".to_owned(), format!("--to={directory}")];
     args.extend(platform.downloads.flags());
-    args.extend(urls.iter().map(|url| pod::literally(url)));
+    args.extend(urls.iter().map(|url| pod::escape(url)));
     container(name, args, vec![into], platform)
 }
 
-/// A container that pulls an image to a directory, and the volume that holds its credentials.
+/// Container that pulls an image to a directory, and the volume with its credentials.
 pub(crate) fn puller(
     name: &str,
     (reference, secrets): (&str, &[String]),

@@ -1,14 +1,14 @@
-//! What a user wrote, spelled as the API server will store it.
+//! User input, spelled as the API server will store it.
 //!
-//! The server drops empty values and rewrites quantities. An object that we apply is compared with what is
-//! stored, so a difference in spelling alone would look like drift for ever.
+//! The server drops empty values and rewrites quantities. We compare an applied object with the stored one, so a mere
+//! difference in spelling would look like drift for ever.
 
 use k8s_openapi::api::core::v1::{Container, PodSpec, ResourceRequirements};
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use kaito_api::raw::RawObject;
 use serde_json::{Map, Value};
 
-/// Fields in which `false` is the same as nothing; in others it may be a choice.
+/// Fields in which `false` equals absence; in others it may be a choice.
 const FALSE_IS_NOTHING: [&str; 7] = [
     "hostNetwork",
     "hostPID",
@@ -18,7 +18,7 @@ const FALSE_IS_NOTHING: [&str; 7] = [
     "stdinOnce",
     "tty",
 ];
-/// Fields in which 0 is the same as nothing.
+/// Fields in which 0 equals absence.
 const ZERO_IS_NOTHING: [&str; 6] = [
     "initialDelaySeconds",
     "timeoutSeconds",
@@ -28,7 +28,7 @@ const ZERO_IS_NOTHING: [&str; 6] = [
     "hostPort",
 ];
 
-/// The object without what the server drops.
+/// Returns the object without the values that the server drops.
 pub(crate) fn pruned(raw: &RawObject) -> Map<String, Value> {
     prune_map(&raw.0)
 }
@@ -58,7 +58,7 @@ fn is_nothing(key: &str, value: &Value) -> bool {
     }
 }
 
-/// Rewrites the quantities of a pod.
+/// Rewrites the quantities of a pod in canonical form.
 pub(crate) fn quantities(spec: &mut PodSpec) {
     let init = spec.init_containers.iter_mut().flatten();
     for container in spec.containers.iter_mut().chain(init) {
@@ -91,8 +91,7 @@ fn rewrite(quantity: &mut Quantity) {
     }
 }
 
-/// The canonical spelling of a quantity; `None` for what is none, has an exponent, or is finer than a
-/// thousandth. Rules: <https://kubernetes.io/docs/reference/kubernetes-api/common-definitions/quantity/>.
+/// Canonical spelling of a quantity. `None` for other text, exponents, and values finer than a thousandth. Rules: <https://kubernetes.io/docs/reference/kubernetes-api/common-definitions/quantity/>.
 fn quantity_text(text: &str) -> Option<String> {
     let end = text
         .find(|c: char| !(c.is_ascii_digit() || c == '.'))

@@ -1,4 +1,4 @@
-//! The claim that fills one slot of a Workspace, as a Machine or as a NodeClaim.
+//! The claim for one ordinal of a Workspace, as a Machine or as a NodeClaim.
 
 use std::collections::BTreeMap;
 
@@ -10,20 +10,16 @@ use kaito_api::node_claim::{NodeClaimRequirement, NodeClassRef};
 use kaito_api::{Machine, MachineSpec, NodeClaim, NodeClaimSpec, Workspace, labels, names};
 
 use crate::hardware::Hardware;
-use crate::{meta, scheduling};
+use crate::scheduling;
 
-/// Disk of nodes for which nobody asked a size, in GiB: what AKS gives by default. Upstream's gpu-provisioner refuses
-/// NodeClaims that name none.
-const DISK_GIB: u32 = 128;
-
-/// What one claim's node must be.
+/// Requirements on the node of one claim.
 #[derive(Clone, Copy, Debug)]
 pub struct ClaimRequest<'a> {
-    /// Who wants it.
+    /// The Workspace that asks for it.
     pub workspace: &'a Workspace,
-    /// Which slot it fills, from 0.
+    /// Its ordinal in the Workspace, from 0.
     pub ordinal: u32,
-    /// What its node has.
+    /// Hardware of its node.
     pub hardware: &'a Hardware,
     /// Disk of its node, in GiB; 0 leaves it to the provisioner.
     pub disk_gib: u32,
@@ -31,15 +27,18 @@ pub struct ClaimRequest<'a> {
     pub image_family: &'a str,
 }
 
-/// What an administrator says of all NodeClaims.
+/// The administrator's settings for all NodeClaims.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NodeClaimOptions {
-    /// Which provisioner is to answer.
+    /// Node class, which selects the provisioner.
     pub class: NodeClassRef,
-    /// Capacity types that will do, such as `on-demand` and `spot`; empty leaves it to the provisioner.
+    /// Allowed capacity types, such as `on-demand` and `spot`; empty leaves it to the provisioner.
     pub capacity_types: Vec<String>,
-    /// Zones that will do; empty leaves it to the provisioner.
+    /// Allowed zones; empty leaves it to the provisioner.
     pub zones: Vec<String>,
+    /// Disk of nodes whose preset needs no certain size, in GiB. Only gpu-provisioners read it, and upstream's refuses
+    /// NodeClaims without a size.
+    pub default_disk_gib: u32,
 }
 
 impl Default for NodeClaimOptions {
@@ -48,14 +47,15 @@ impl Default for NodeClaimOptions {
             class: NodeClassRef::kaito(),
             capacity_types: Vec::new(),
             zones: Vec::new(),
+            default_disk_gib: 128,
         }
     }
 }
 
-/// The claim as a Machine. Its name is a function of the slot, so that creating it twice creates it once.
+/// Renders the claim as a Machine. Its name is a function of the ordinal, so applying it twice creates one Machine.
 #[must_use]
 pub fn machine(request: &ClaimRequest<'_>) -> Machine {
-    let mut labels = slot_labels(request);
+    let mut labels = claim_labels(request);
     for (key, value) in [
         (labels::PROVISIONER_NAME, labels::PROVISIONER_DEFAULT),
         (labels::MANAGED_BY, labels::WORKSPACE_CONTROLLER),
@@ -70,13 +70,13 @@ pub fn machine(request: &ClaimRequest<'_>) -> Machine {
     }
 }
 
-/// The claim as a NodeClaim of the same name.
+/// Renders the claim as a NodeClaim of the same name.
 ///
-/// Whoever answers puts its labels on the Node, kubelets by their own hand, which may set none of `kubernetes.io`: so
-/// it carries none but what a user's selector names.
+/// The provisioner copies these labels to the Node through the kubelet, which may not set `kubernetes.io/*`. So the
+/// claim carries none of those except the user's own.
 #[must_use]
 pub fn node_claim(request: &ClaimRequest<'_>, options: &NodeClaimOptions) -> NodeClaim {
-    let mut labels = slot_labels(request);
+    let mut labels = claim_labels(request);
     labels.insert(labels::NODE_POOL.to_owned(), labels::NODE_POOL_KAITO.to_owned());
     if options.class.is_kaito() {
         labels.insert(options.class.label(), options.class.name.clone());
@@ -91,9 +91,9 @@ pub fn node_claim(request: &ClaimRequest<'_>, options: &NodeClaimOptions) -> Nod
 fn metadata(request: &ClaimRequest<'_>, labels: BTreeMap<String, String>) -> ObjectMeta {
     let workspace = request.workspace;
     let name = names::claim(
-        meta::namespace(workspace),
-        meta::name(workspace),
-        meta::uid(workspace),
+        workspace.namespace(),
+        workspace.name(),
+        workspace.uid(),
         request.ordinal,
     );
     ObjectMeta {
@@ -104,12 +104,12 @@ fn metadata(request: &ClaimRequest<'_>, labels: BTreeMap<String, String>) -> Obj
     }
 }
 
-// The claim's labels become the Node's.
-fn slot_labels(request: &ClaimRequest<'_>) -> BTreeMap<String, String> {
+// The provisioner copies the claim's labels to the Node.
+fn claim_labels(request: &ClaimRequest<'_>) -> BTreeMap<String, String> {
     let mut all = scheduling::node_labels(request.workspace, true);
     all.insert(
         labels::WORKSPACE_UID.to_owned(),
-        meta::uid(request.workspace).to_owned(),
+        request.workspace.uid().to_owned(),
     );
     all.insert(labels::ORDINAL.to_owned(), request.ordinal.to_string());
     all
@@ -157,16 +157,16 @@ fn node_claim_spec(request: &ClaimRequest<'_>, options: &NodeClaimOptions) -> No
     };
     let mut requirements = vec![
         one(labels::INSTANCE_TYPE, &request.hardware.instance_type),
-        // A pool that does not exist: no Karpenter takes the node for one of its own to move about.
+        // A NodePool that does not exist, so that no Karpenter consolidates the node.
         one(labels::NODE_POOL, labels::NODE_POOL_KAITO),
         one(labels::OS, "linux"),
     ];
     requirements.extend(some(labels::CAPACITY_TYPE, &options.capacity_types));
     requirements.extend(some(labels::ZONE, &options.zones));
-    // Karpenter waits until the Node offers whatever is requested, and no Node offers `storage`; there the node class
-    // tells the size of the disk.
+    // Karpenter waits until the Node offers every requested resource, and no Node offers `storage`. With other classes,
+    // the node class sets the size of the disk.
     let gib = match request.disk_gib {
-        0 => DISK_GIB,
+        0 => options.default_disk_gib,
         asked => asked,
     };
     NodeClaimSpec {
@@ -174,7 +174,7 @@ fn node_claim_spec(request: &ClaimRequest<'_>, options: &NodeClaimOptions) -> No
         requirements,
         resources: options.class.is_kaito().then(|| disk(gib)),
         node_class_ref: options.class.clone(),
-        // Karpenter ends nodes after 30 days unless told otherwise.
+        // Karpenter's default would delete the node after 30 days.
         expire_after: Some("Never".to_owned()),
         ..NodeClaimSpec::default()
     }

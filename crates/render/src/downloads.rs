@@ -1,14 +1,16 @@
-//! From where our containers may download; flags of the controller, chart values.
+//! Allowed sources of downloads; flags of the controller and chart values set them.
 
-/// What pods may fetch. Workspaces name URLs, and the pods that follow them sit inside the cluster: whatever
-/// widens this is the administrator's decision, for all Workspaces.
+/// Allowed sources of downloads.
+///
+/// Users name URLs in Workspaces, and pods inside the cluster fetch them. So only the administrator can allow more, for
+/// all Workspaces.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Downloads {
-    /// Where model weights are that no image carries: a server with the paths of `https://huggingface.co`.
+    /// Model hub for weights that no image carries: a server with the paths of `https://huggingface.co`.
     pub hub: String,
-    /// `http` URLs are followed, too.
+    /// Allows `http` URLs.
     pub allow_http: bool,
-    /// Hosts that are reached whatever their address is; others only at public ones.
+    /// Hosts that may have private addresses; all others must have public ones.
     pub allow_hosts: Vec<String>,
 }
 
@@ -23,7 +25,7 @@ impl Default for Downloads {
 }
 
 impl Downloads {
-    /// The flags of `artifact fetch`.
+    /// Flags of `artifact fetch`.
     pub(crate) fn flags(&self) -> impl Iterator<Item = String> {
         let http = self.allow_http.then(|| "--allow-http".to_owned());
         let hosts = self.allow_hosts.iter().map(|host| format!("--allow-host={host}"));

@@ -1,4 +1,4 @@
-//! What the nodes of a workload have, as far as what we render depends on it.
+//! Hardware of the nodes of a workload, as far as manifests depend on it.
 
 use instance_types::{ComputeCapability, InstanceType};
 use preset_catalog::estimate::GpuNode;
@@ -6,17 +6,17 @@ use preset_catalog::estimate::GpuNode;
 /// The hardware of each node.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Hardware {
-    /// The cloud's name for it; empty for nodes that are brought along.
+    /// The cloud's instance type; empty for the user's own nodes.
     pub instance_type: String,
     /// NVIDIA GPUs and their memory.
     pub gpu: GpuNode,
-    /// There is an accelerator of whatever maker.
+    /// True if the node has an accelerator of any vendor.
     pub accelerated: bool,
-    /// Product name of the accelerator; empty when there is none or it is not known.
+    /// Product name of the accelerator; empty if there is none or it is unknown.
     pub gpu_model: String,
-    /// CUDA compute capability of the GPUs; absent where it is not known or there is none.
+    /// CUDA compute capability of the GPUs; `None` if there are none or it is unknown.
     pub compute_capability: Option<ComputeCapability>,
-    /// The GPUs compute in bfloat16; assumed where it is not known.
+    /// True if the GPUs compute in bfloat16; assumed if unknown.
     pub bfloat16: bool,
 }
 

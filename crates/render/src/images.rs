@@ -1,9 +1,9 @@
-//! Which images our pods run; chart values.
+//! Images of our pods; chart values set them.
 
 /// Image references, complete with registry and tag.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Images {
-    /// Registry and path under which preset images are found, without a trailing slash.
+    /// Registry and path of preset images, without a trailing slash.
     pub preset_registry: String,
     /// vLLM and the Python tuning scripts.
     pub base: String,
@@ -16,7 +16,7 @@ pub struct Images {
 }
 
 impl Default for Images {
-    /// The public names; the versions are upstream's base image and ours.
+    /// Public images: upstream's base image, and our own at their current versions.
     fn default() -> Self {
         let registry = "mcr.microsoft.com/aks/kaito";
         Self {

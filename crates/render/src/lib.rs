@@ -1,24 +1,27 @@
 //! Kubernetes objects from values, one file a kind.
 //!
-//! Every function here is pure and total: what a user wrote is parsed and judged before it comes here. The
-//! objects hold only what we want to say; defaults are the API server's.
+//! Every function here is pure and total: the planner has parsed and validated the user's input before. Objects hold
+//! only the fields that we set; the API server adds its defaults.
 
 mod adapter;
 mod artifact;
 mod canonical;
 mod claim;
 mod deployment;
-pub mod downloads;
-pub mod hardware;
-pub mod images;
+mod downloads;
+mod hardware;
+mod images;
 mod inference;
+mod inference_pod;
+mod job;
 mod meta;
 mod native;
-pub mod paths;
-pub mod platform;
+mod paths;
+mod platform;
 mod pod;
 mod probe;
 mod scheduling;
+mod server;
 mod service;
 mod stateful_set;
 mod template;
@@ -28,6 +31,7 @@ mod tuning_config;
 mod tuning_pod;
 mod vllm;
 mod volume;
+mod workload;
 
 pub use adapter::Adapter;
 pub use artifact::Payload;
@@ -36,11 +40,12 @@ pub use downloads::Downloads;
 pub use hardware::Hardware;
 pub use images::Images;
 pub use inference::Inference;
+pub use job::{job, spec_digest};
 pub use platform::Platform;
 pub use scheduling::node_labels;
 pub use service::{headless_service, service};
 pub use template::{Custom, parse as parse_template};
-pub use tuner::Tuner;
-pub use tuning::{Destination, Source, Tuning, spec_digest};
+pub use tuning::{Destination, Source, Tuner, Tuning};
 pub use tuning_config::tuning_config;
 pub use volume::parse as parse_volume;
+pub use workload::workload;

@@ -1,25 +1,25 @@
-//! Our inference server's container.
+//! Container of our inference server.
 //!
 //! | argument | meaning |
 //! |---|---|
-//! | `--model` | model hub repository, in the hub's spelling |
+//! | `--model` | model hub repository, spelled as at the hub |
 //! | `--revision` | hub commit; absent for the default branch |
-//! | `--weights-dir` | where weights are looked for, and downloaded to |
-//! | `--hub-endpoint` | the hub they are downloaded from |
-//! | `--hub-token-file` | a token that opens gated models; absent where the Workspace names no Secret |
+//! | `--weights-dir` | directory of the weights; missing ones are downloaded to it |
+//! | `--hub-endpoint` | hub for downloads |
+//! | `--hub-token-file` | token for gated models; absent if the Workspace names no Secret |
 //! | `--served-model-name` | name of the model in requests |
-//! | `--port` | where it listens |
+//! | `--port` | port to listen on |
 //! | `--max-context-tokens` | longest context; absent leaves it to the server |
-//! | `--adapters-dir` | each directory in it is an adapter of that name; absent without adapters |
-//! | `--adapter-strength=NAME=NUMBER` | how strongly that adapter is merged; once an adapter |
+//! | `--adapters-dir` | directory with one directory an adapter; absent without adapters |
+//! | `--adapter-strength=NAME=NUMBER` | merge strength of an adapter; repeated |
 //! | `--config-file` | the user's `inference_config.yaml` |
 
 use k8s_openapi::api::core::v1::{Container, Volume, VolumeMount};
 
-use crate::inference::{self, Inference};
-use crate::{paths, pod, probe, volume};
+use crate::inference::Inference;
+use crate::{paths, pod, probe, server, volume};
 
-/// The volume with the hub's token, if the Workspace names a Secret.
+/// Volume with the hub's token, if the Workspace names a Secret.
 pub(crate) fn token(inference: &Inference<'_>) -> Option<(Volume, VolumeMount)> {
     let secret = pod::hub_secret(inference.options())?;
     let volume = volume::hub_token(secret);
@@ -27,11 +27,11 @@ pub(crate) fn token(inference: &Inference<'_>) -> Option<(Volume, VolumeMount)> 
     Some((volume, mount))
 }
 
-/// The server's container, without its mounts.
+/// Renders the container, without its mounts.
 pub(crate) fn container(inference: &Inference<'_>) -> Container {
     let mut env = pod::home_env();
     env.push(pod::env("TMPDIR", paths::HOME));
-    let base = inference::server(inference, &inference.platform.images.inference_server, env);
+    let base = server::container(inference, &inference.platform.images.inference_server, env);
     let container = Container {
         args: Some(arguments(inference)),
         ..base

@@ -1,17 +1,17 @@
-//! What is the same for all workloads of one installation.
+//! Settings that all workloads of one installation share.
 
 use crate::downloads::Downloads;
 use crate::images::Images;
 
-/// The installation that a workload is rendered for.
+/// The installation for which a workload is rendered.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Platform {
     /// Images of our containers.
     pub images: Images,
-    /// What our containers may download.
+    /// Allowed sources of downloads.
     pub downloads: Downloads,
-    /// Nodes are made for one Workspace and carry its name; false where nodes are brought along.
+    /// True if nodes are created for one Workspace and carry its name; false for the user's own nodes.
     pub claimed: bool,
-    /// Nodes may carry AKS's taint of spot machines.
+    /// True if nodes may carry the AKS taint of spot machines.
     pub aks: bool,
 }

@@ -1,4 +1,4 @@
-//! What all pods of ours have in common: they pass the Pod Security level `restricted`.
+//! Parts of all our pods, which pass the Pod Security level `restricted`.
 
 use k8s_openapi::api::core::v1::{
     Capabilities, Container, EnvVar, EnvVarSource, LocalObjectReference, PodSecurityContext, PodSpec,
@@ -9,15 +9,15 @@ use kaito_api::{PresetOptions, labels};
 
 use crate::paths;
 
-/// User of pods that run the base image.
+/// User id of pods that run the base image.
 pub(crate) const BASE_USER: i64 = 1000;
-/// User of pods that run only our images.
+/// User id of pods that run only our images.
 pub(crate) const OUR_USER: i64 = 65532;
 
-/// The Secret key that opens a gated model.
+/// Secret key of the token for gated models.
 pub(crate) const HUB_TOKEN: &str = "HF_TOKEN";
 
-/// The pod, closed up: no token, no foreign Services in its environment, no privileges.
+/// Restricts the pod: no ServiceAccount token, no Services in its environment, no privileges.
 pub(crate) fn restricted(spec: PodSpec, user: i64) -> PodSpec {
     PodSpec {
         automount_service_account_token: Some(false),
@@ -27,7 +27,7 @@ pub(crate) fn restricted(spec: PodSpec, user: i64) -> PodSpec {
             run_as_user: Some(user),
             run_as_group: Some(user),
             fs_group: Some(user),
-            // A large volume would otherwise be walked file by file at every start.
+            // Otherwise the kubelet would visit every file of a large volume at every start.
             fs_group_change_policy: Some("OnRootMismatch".to_owned()),
             seccomp_profile: Some(SeccompProfile {
                 type_: "RuntimeDefault".to_owned(),
@@ -35,15 +35,15 @@ pub(crate) fn restricted(spec: PodSpec, user: i64) -> PodSpec {
             }),
             ..PodSecurityContext::default()
         }),
-        containers: spec.containers.into_iter().map(closed).collect(),
+        containers: spec.containers.into_iter().map(restricted_container).collect(),
         init_containers: spec
             .init_containers
-            .map(|all| all.into_iter().map(closed).collect()),
+            .map(|all| all.into_iter().map(restricted_container).collect()),
         ..spec
     }
 }
 
-fn closed(container: Container) -> Container {
+fn restricted_container(container: Container) -> Container {
     Container {
         security_context: Some(SecurityContext {
             allow_privilege_escalation: Some(false),
@@ -57,12 +57,12 @@ fn closed(container: Container) -> Container {
     }
 }
 
-/// Kubernetes replaces `$(NAME)` in arguments; a doubled dollar stands for itself.
-pub(crate) fn literally(value: &str) -> String {
+/// Escapes `$(NAME)`, which Kubernetes would replace in arguments.
+pub(crate) fn escape(value: &str) -> String {
     value.replace("$(", "$$(")
 }
 
-/// A variable with a value; an empty value is left out, as the API server would.
+/// Environment variable; an empty value is left out, as the API server does.
 pub(crate) fn env(name: &str, value: &str) -> EnvVar {
     EnvVar {
         name: name.to_owned(),
@@ -71,17 +71,17 @@ pub(crate) fn env(name: &str, value: &str) -> EnvVar {
     }
 }
 
-/// A place to write, and a user name for programs that look one up.
+/// Variables for a writable home, and a user name for programs that look one up.
 pub(crate) fn home_env() -> Vec<EnvVar> {
     vec![env("HOME", paths::HOME), env("USER", "kaito")]
 }
 
-/// The Secret with the token for the model hub, if the Workspace names one.
+/// Secret with the token for the model hub, if the Workspace names one.
 pub(crate) fn hub_secret(options: Option<&PresetOptions>) -> Option<&str> {
     Some(options?.model_access_secret.as_str()).filter(|secret| !secret.is_empty())
 }
 
-/// The token for the model hub, if the Workspace names a Secret.
+/// Variable with the token for the model hub, if the Workspace names a Secret.
 pub(crate) fn hub_token(options: Option<&PresetOptions>) -> Option<EnvVar> {
     let key = SecretKeySelector {
         name: hub_secret(options)?.to_owned(),
@@ -98,14 +98,14 @@ pub(crate) fn hub_token(options: Option<&PresetOptions>) -> Option<EnvVar> {
     })
 }
 
-/// Secrets with which the kubelet pulls the images of the pod.
+/// Secrets with the kubelet's credentials for pulling the images of the pod.
 pub(crate) fn pull_secrets(options: Option<&PresetOptions>) -> Option<Vec<LocalObjectReference>> {
     let names = &options?.image_pull_secrets;
     let reference = |name: &String| LocalObjectReference { name: name.clone() };
     (!names.is_empty()).then(|| names.iter().map(reference).collect())
 }
 
-/// The image a user wants instead of ours, if any.
+/// The user's image, else ours.
 pub(crate) fn image(options: Option<&PresetOptions>, ours: &str) -> String {
     let theirs = options.map(|options| options.image.trim()).unwrap_or_default();
     if theirs.is_empty() {
@@ -115,7 +115,7 @@ pub(crate) fn image(options: Option<&PresetOptions>, ours: &str) -> String {
     }
 }
 
-/// That many GPUs, and nothing else: processor and memory are the whole node's.
+/// Requests GPUs only: the pod may use all CPUs and memory of its node.
 pub(crate) fn gpus(count: u32) -> Option<ResourceRequirements> {
     let amount = || [(labels::NVIDIA_GPU.to_owned(), Quantity(count.to_string()))].into();
     (count > 0).then(|| ResourceRequirements {

@@ -1,16 +1,16 @@
-//! When a model server has started, lives and is ready.
+//! Startup, liveness and readiness probes of a model server.
 
 use k8s_openapi::api::core::v1::{Container, ExecAction, HTTPGetAction, Probe};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
 use crate::paths;
 
-/// Seconds between two looks.
+/// Seconds between two probes.
 const PERIOD: u32 = 10;
-/// Seconds a script may take: it starts an interpreter.
+/// Timeout of a script, in seconds: it starts a Python interpreter.
 const SCRIPT_TIMEOUT: i32 = 5;
 
-/// Probes of a server that answers `/health` itself.
+/// Adds the probes of a server that serves `/health` itself.
 pub(crate) fn http(container: Container, readiness_timeout: u32) -> Container {
     Container {
         startup_probe: Some(Probe {
@@ -26,8 +26,8 @@ pub(crate) fn http(container: Container, readiness_timeout: u32) -> Container {
     }
 }
 
-/// Probes of one member of a group of servers: only the leader answers, and a member that lost the others
-/// must start over at once.
+/// Adds the probes of one pod of a group. Only the leader serves requests, and a pod that lost the others must restart
+/// at once.
 pub(crate) fn group(container: Container, leader: &str, readiness_timeout: u32) -> Container {
     let ready = || script("readiness", leader, &format!("--vllm-port={}", paths::HTTP_PORT));
     Container {

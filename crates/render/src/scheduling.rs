@@ -1,4 +1,4 @@
-//! Which nodes a pod may go to.
+//! Node affinity and tolerations of pods.
 
 use std::collections::BTreeMap;
 
@@ -7,11 +7,10 @@ use k8s_openapi::api::core::v1::{
 };
 use kaito_api::{Workspace, labels, selector};
 
-use crate::meta;
 use crate::platform::Platform;
 
-/// Labels that a node of the Workspace carries: the user's selector, and the Workspace's name where nodes are
-/// made for it.
+/// Labels that a node of the Workspace carries: the user's selector and, if nodes are created for it, the Workspace's
+/// name.
 #[must_use]
 pub fn node_labels(workspace: &Workspace, claimed: bool) -> BTreeMap<String, String> {
     let resource = workspace.spec.resource.as_ref();
@@ -19,16 +18,16 @@ pub fn node_labels(workspace: &Workspace, claimed: bool) -> BTreeMap<String, Str
         .map(|resource| selector::labels(&resource.label_selector))
         .unwrap_or_default();
     if claimed {
-        wanted.insert(labels::WORKSPACE.to_owned(), meta::name(workspace).to_owned());
+        wanted.insert(labels::WORKSPACE.to_owned(), workspace.name().to_owned());
         wanted.insert(
             labels::WORKSPACE_NAMESPACE.to_owned(),
-            meta::namespace(workspace).to_owned(),
+            workspace.namespace().to_owned(),
         );
     }
     wanted
 }
 
-/// Taints that our pods bear, in a fixed order.
+/// Tolerations of our pods, in a fixed order.
 pub(crate) fn tolerations(platform: &Platform) -> Vec<Toleration> {
     let toleration = |key: &str, value: Option<&str>| Toleration {
         key: Some(key.to_owned()),
@@ -47,12 +46,12 @@ pub(crate) fn tolerations(platform: &Platform) -> Vec<Toleration> {
     all
 }
 
-/// The nodes of the Workspace and no others; nothing where any node will do.
+/// Affinity to the nodes of the Workspace; `None` if any node will do.
 pub(crate) fn affinity(workspace: &Workspace, platform: &Platform) -> Option<Affinity> {
     with_nodes(None, workspace, platform)
 }
 
-/// The same, on top of what a user asks for: every alternative of theirs gets our conditions too.
+/// Affinity to the nodes of the Workspace, added to every alternative of the user's affinity.
 pub(crate) fn with_nodes(
     base: Option<Affinity>,
     workspace: &Workspace,

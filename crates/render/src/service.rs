@@ -6,29 +6,37 @@ use kaito_api::{Workspace, labels, names};
 
 use crate::{meta, paths};
 
-/// The Service by which a Workspace is used; it has the Workspace's name. Where the model spans nodes, only the
-/// first pod answers.
+/// Renders the Service through which a Workspace is used; it has the Workspace's name. If the model spans nodes, it
+/// selects only the first pod.
 #[must_use]
 pub fn service(workspace: &Workspace, spans_nodes: bool) -> Service {
     let mut selector = meta::pod_labels(workspace);
     if spans_nodes {
         selector.insert(
             labels::STATEFUL_SET_POD.to_owned(),
-            format!("{}-0", meta::name(workspace)),
+            format!("{}-0", workspace.name()),
         );
     }
-    let wide = meta::annotation(workspace, labels::ENABLE_LB)
+    let load_balanced = workspace
+        .annotation(labels::ENABLE_LB)
         .is_some_and(|value| value.eq_ignore_ascii_case("true"));
     Service {
-        metadata: meta::owned(workspace, meta::name(workspace).to_owned()),
+        metadata: meta::owned(workspace, workspace.name().to_owned()),
         spec: Some(ServiceSpec {
-            type_: Some(if wide { "LoadBalancer" } else { "ClusterIP" }.to_owned()),
+            type_: Some(
+                if load_balanced {
+                    "LoadBalancer"
+                } else {
+                    "ClusterIP"
+                }
+                .to_owned(),
+            ),
             ports: Some(vec![
                 port("http", 80, paths::HTTP_PORT),
                 port("torch", paths::TORCH_PORT, paths::TORCH_PORT),
             ]),
             selector: Some(selector),
-            // A tuning pod is never ready in the sense of a Service, yet its metrics are read.
+            // A tuning pod has no readiness probe, yet its metrics are read.
             publish_not_ready_addresses: workspace.spec.tuning.is_some().then_some(true),
             ..ServiceSpec::default()
         }),
@@ -36,11 +44,11 @@ pub fn service(workspace: &Workspace, spans_nodes: bool) -> Service {
     }
 }
 
-/// The Service that gives the pods of a group their host names, before they are ready.
+/// Renders the headless Service that gives the pods of a group their host names before they are ready.
 #[must_use]
 pub fn headless_service(workspace: &Workspace) -> Service {
     Service {
-        metadata: meta::owned(workspace, names::headless_service(meta::name(workspace))),
+        metadata: meta::owned(workspace, names::headless_service(workspace.name())),
         spec: Some(ServiceSpec {
             cluster_ip: Some("None".to_owned()),
             publish_not_ready_addresses: Some(true),

@@ -1,7 +1,7 @@
 //! A pod template of the user's own.
 //!
-//! It is run as it is: labels, tolerations and node affinity are added to what is there, nothing is taken away,
-//! and its security settings are the user's.
+//! It runs unchanged: labels, tolerations and node affinity are added, nothing is removed, and the security settings
+//! are the user's.
 
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::{PodSpec, PodTemplateSpec};
@@ -11,21 +11,21 @@ use kaito_api::raw::RawObject;
 use crate::platform::Platform;
 use crate::{canonical, deployment, meta, scheduling};
 
-/// A user's template to run.
+/// A user's pod template to run.
 #[derive(Clone, Debug)]
 pub struct Custom<'a> {
-    /// Who wants it.
+    /// The Workspace that asks for it.
     pub workspace: &'a Workspace,
     /// The template; see [`parse`].
     pub template: &'a PodTemplateSpec,
-    /// On how many nodes, one pod each.
+    /// Number of nodes, with one pod each.
     pub nodes: u32,
     /// The installation.
     pub platform: &'a Platform,
 }
 
 impl Custom<'_> {
-    /// The Deployment that runs the template.
+    /// Renders the Deployment that runs the template.
     #[must_use]
     pub fn deployment(&self) -> Deployment {
         let mut template = self.template.clone();
@@ -49,37 +49,37 @@ fn add_tolerations(spec: &mut PodSpec, platform: &Platform) {
     }
 }
 
-/// A user's template, spelled as the API server stores it.
+/// Parses a user's template, spelled as the API server stores it.
 ///
 /// # Errors
-/// What is wrong with it, for people.
+/// When it cannot run; the text is for people.
 pub fn parse(raw: &RawObject) -> Result<PodTemplateSpec, String> {
     let pruned = RawObject(canonical::pruned(raw));
     let mut template: PodTemplateSpec = pruned.parse().map_err(|error| error.to_string())?;
-    let spec = template.spec.as_mut().ok_or("spec is missing")?;
+    let spec = template.spec.as_mut().ok_or("spec must be set")?;
     canonical::quantities(spec);
-    judge(spec)?;
+    validate(spec)?;
     Ok(template)
 }
 
-fn judge(spec: &PodSpec) -> Result<(), String> {
+fn validate(spec: &PodSpec) -> Result<(), String> {
     if spec.containers.is_empty() {
-        return Err("spec.containers is empty".to_owned());
+        return Err("spec.containers must not be empty".to_owned());
     }
     if let Some(policy) = spec
         .restart_policy
         .as_deref()
         .filter(|policy| *policy != "Always")
     {
-        return Err(format!("spec.restartPolicy is {policy} and must be Always"));
+        return Err(format!("spec.restartPolicy must be Always, not {policy}"));
     }
     let init = spec.init_containers.iter().flatten();
     for container in spec.containers.iter().chain(init) {
         if container.name.is_empty() {
-            return Err("a container has no name".to_owned());
+            return Err("every container must have a name".to_owned());
         }
         if container.image.is_none() {
-            return Err(format!("container {} has no image", container.name));
+            return Err(format!("container {} must have an image", container.name));
         }
     }
     Ok(())
@@ -113,13 +113,16 @@ mod tests {
             json!({"spec": {"containers": [{"name": "a", "image": "i", "resources": {"limits": {"x": 1}}}]}}),
             "",
         );
-        check(json!({}), "spec is missing");
-        check(json!({"spec": {"containers": []}}), "is empty");
+        check(json!({}), "spec must be set");
+        check(json!({"spec": {"containers": []}}), "must not be empty");
         check(json!({"spec": {"containers": "a"}}), "invalid type");
-        check(json!({"spec": {"containers": [{"image": "i"}]}}), "no name");
+        check(
+            json!({"spec": {"containers": [{"image": "i"}]}}),
+            "must have a name",
+        );
         check(
             json!({"spec": {"containers": [{"name": "a"}]}}),
-            "container a has no image",
+            "container a must have an image",
         );
         check(
             json!({"spec": {"restartPolicy": "Never", "containers": [{"name": "a", "image": "i"}]}}),

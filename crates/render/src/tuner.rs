@@ -1,40 +1,31 @@
-//! The container that tunes: the base image's Python scripts on GPUs, or our `tuning-job` on processors.
+//! The container that tunes: the base image's Python scripts on GPUs, or our `tuning-job` on CPUs.
 //!
 //! | argument of `tuning-job` | meaning |
 //! |---|---|
 //! | `--config` | `training_config.yaml`, the user's or ours |
-//! | `--data` | the data set |
-//! | `--model` | the weights, unless the configuration names another directory |
-//! | `--output-dir` | where the adapter goes, whatever the configuration says: the pusher looks nowhere else |
+//! | `--data` | directory of the data set |
+//! | `--model` | directory of the weights, unless the configuration names another |
+//! | `--output-dir` | directory of the adapter. It overrides the configuration: the pusher reads only this one |
 //! | `--base-model-name` | model hub repository, for `adapter_config.json` |
-//! | `--port` | where it shows how far it is |
+//! | `--port` | port of its progress and metrics |
 
 use k8s_openapi::api::core::v1::{Container, VolumeMount};
 
-use crate::tuning::Tuning;
-use crate::{inference, meta, paths, pod};
+use crate::tuning::{Tuner, Tuning};
+use crate::{paths, pod, server};
 
-/// Layers that the tuning scripts would not find in a Phi-3 by themselves.
+/// LoRA target modules of Phi-3, which the tuning scripts do not know.
 const PHI3_MODULES: &str = "k_proj,q_proj,v_proj,o_proj,gate_proj,down_proj,up_proj";
 
-/// Which program tunes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Tuner {
-    /// The Python scripts of the base image, on the GPUs of the node.
-    Scripts,
-    /// Our `tuning-job`, on the processors of the node.
-    Native,
-}
-
-/// The container that tunes, and serves its metrics meanwhile.
+/// Renders the container that tunes. It serves its metrics meanwhile.
 pub(crate) fn container(tuning: &Tuning<'_>, mounts: Vec<VolumeMount>) -> Container {
     let container = match tuning.tuner {
         Tuner::Scripts => scripts(tuning),
         Tuner::Native => native(tuning),
     };
     Container {
-        name: meta::name(tuning.workspace).to_owned(),
-        ports: Some(vec![inference::http_port()]),
+        name: tuning.workspace.name().to_owned(),
+        ports: Some(vec![server::http_port()]),
         volume_mounts: Some(mounts),
         ..container
     }

@@ -1,7 +1,7 @@
-//! Training parameters for a tuning Workspace that names none.
+//! Default training parameters, for a tuning Workspace that names none.
 //!
-//! The sections and keys are those of the base image's `fine_tuning.py`; the values are upstream's templates,
-//! except that GPUs which cannot compute in bfloat16 get float16.
+//! Sections and keys are those of the base image's `fine_tuning.py`. Values are those of upstream's templates, but GPUs
+//! without bfloat16 get float16.
 
 use k8s_openapi::api::core::v1::ConfigMap;
 use kaito_api::names;
@@ -10,7 +10,7 @@ use preset_catalog::TuningMethod;
 use crate::tuning::Tuning;
 use crate::{meta, paths};
 
-/// The ConfigMap; see [`names::tuning_config`].
+/// Renders the ConfigMap; see [`names::tuning_config`].
 #[must_use]
 pub fn tuning_config(tuning: &Tuning<'_>) -> ConfigMap {
     let dtype = if tuning.hardware.bfloat16 {
@@ -20,10 +20,7 @@ pub fn tuning_config(tuning: &Tuning<'_>) -> ConfigMap {
     };
     let text = training_config(tuning.method, dtype);
     ConfigMap {
-        metadata: meta::owned(
-            tuning.workspace,
-            names::tuning_config(meta::name(tuning.workspace)),
-        ),
+        metadata: meta::owned(tuning.workspace, names::tuning_config(tuning.workspace.name())),
         data: Some([(paths::TRAINING_CONFIG_KEY.to_owned(), text)].into()),
         ..ConfigMap::default()
     }

@@ -1,25 +1,24 @@
 //! The pod of a tuning Job.
 //!
-//! Steps follow each other as init containers: weights, data, and, where the result is pushed, the tuning
-//! itself, so that the only ordinary container is the push. A step that fails then fails the pod; a pusher
-//! running beside the tuning would wait for ever for a result that never comes, on a node that is paid for.
+//! Steps run one after the other as init containers: weights, data and, if the result is pushed, the tuning itself.
+//! The only ordinary container is then the push. So a failed step fails the pod. A pusher beside a failed tuning would
+//! wait for ever on a paid node.
 
 use k8s_openapi::api::core::v1::{Container, PodSpec, PodTemplateSpec, Volume, VolumeMount};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kaito_api::labels;
 
 use crate::artifact::{self, Payload};
-use crate::tuner::{self, Tuner};
-use crate::tuning::{Destination, Source, Tuning};
-use crate::{meta, paths, pod, scheduling, volume};
+use crate::tuning::{Destination, Source, Tuner, Tuning};
+use crate::{meta, paths, pod, scheduling, tuner, volume};
 
-/// The pod that tunes the preset.
+/// Renders the pod template.
 pub(crate) fn pod_template(tuning: &Tuning<'_>) -> PodTemplateSpec {
     let mut parts = Parts::default();
     parts.add_weights(tuning);
     parts.add_data(tuning);
     parts.add_result(tuning);
-    let name = meta::name(tuning.workspace).to_owned();
+    let name = tuning.workspace.name().to_owned();
     let user = match tuning.tuner {
         Tuner::Scripts => pod::BASE_USER,
         Tuner::Native => pod::OUR_USER,
@@ -44,7 +43,7 @@ pub(crate) fn pod_template(tuning: &Tuning<'_>) -> PodTemplateSpec {
     }
 }
 
-/// The pod as it grows; `mounts` are those of the tuning container.
+/// The pod under construction; `mounts` are those of the tuning container.
 #[derive(Debug)]
 struct Parts {
     init: Vec<Container>,
@@ -149,7 +148,7 @@ impl Parts {
     }
 }
 
-/// Fetches the files of the weights from the model hub.
+/// Container that downloads the weights from the model hub.
 fn hub_download(tuning: &Tuning<'_>) -> Container {
     let preset = tuning.preset;
     let revision = preset.revision.as_deref().unwrap_or("main");

@@ -1,31 +1,31 @@
-//! The vLLM engine's container: command line, environment, probes.
+//! Container of the vLLM engine: command line, environment, probes.
 //!
-//! The command is the base image's wrapper `inference_api.py`, which hands what it does not know to vLLM.
+//! The command is the base image's wrapper `inference_api.py`, which passes unknown arguments to vLLM.
 
 use std::collections::BTreeMap;
 
 use k8s_openapi::api::core::v1::{Container, EnvVar, EnvVarSource, ObjectFieldSelector};
 use kaito_api::{labels, names};
 
-use crate::inference::{self, Inference};
-use crate::{adapter, meta, paths, pod, probe};
+use crate::inference::Inference;
+use crate::{adapter, paths, pod, probe, server};
 
-/// Share of a GPU's memory that the engine takes.
+/// Fraction of a GPU's memory that the engine takes.
 const GPU_MEMORY: &str = "0.84";
-/// The same on a GPU whose driver leaves less.
+/// The same for the A10, whose driver leaves less.
 const GPU_MEMORY_A10: &str = "0.82";
 
-/// Starts the engine on the first pod and a Ray worker on the others. What to start comes as arguments, so that
-/// nothing needs quoting.
+/// Script that starts the engine on the first pod and a Ray worker on the others. The engine's command comes as
+/// arguments, so nothing needs quoting.
 const GROUP_SCRIPT: &str = r#"if [ "$POD_INDEX" = "0" ]; then
   /workspace/vllm/multi-node-serving.sh leader --ray_cluster_size="$NODES" --ray_port=6379 && exec "$@"
 else
   exec /workspace/vllm/multi-node-serving.sh worker --ray_address="$LEADER" --ray_port=6379
 fi"#;
 
-/// The engine's container, without its mounts.
+/// Renders the container, without its mounts.
 pub(crate) fn container(inference: &Inference<'_>) -> Container {
-    let base = inference::server(inference, &inference.platform.images.base, environment(inference));
+    let base = server::container(inference, &inference.platform.images.base, environment(inference));
     let engine = ["python3", "/workspace/vllm/inference_api.py"].map(str::to_owned);
     let timeout = inference.profile.readiness_timeout_seconds;
     if !inference.spans_nodes() {
@@ -50,10 +50,7 @@ pub(crate) fn container(inference: &Inference<'_>) -> Container {
 }
 
 fn leader(inference: &Inference<'_>) -> String {
-    names::leader_host(
-        meta::name(inference.workspace),
-        meta::namespace(inference.workspace),
-    )
+    names::leader_host(inference.workspace.name(), inference.workspace.namespace())
 }
 
 fn environment(inference: &Inference<'_>) -> Vec<EnvVar> {
@@ -88,19 +85,19 @@ fn pod_index() -> EnvVar {
     }
 }
 
-/// `--name=value` in name order, `--name` where there is no value.
+/// Arguments in name order: `--name=value`, or `--name` without a value.
 fn arguments(inference: &Inference<'_>) -> Vec<String> {
     let argument = |(name, value): (String, String)| {
         if value.is_empty() {
             format!("--{name}")
         } else {
-            format!("--{name}={}", pod::literally(&value))
+            format!("--{name}={}", pod::escape(&value))
         }
     };
     flags(inference).into_iter().map(argument).collect()
 }
 
-/// What every model gets, then the preset's own, then what follows from this Workspace and its nodes.
+/// Flags of every model, overridden by the preset's, then by those of this Workspace and its nodes.
 fn flags(inference: &Inference<'_>) -> BTreeMap<String, String> {
     let preset = inference.preset;
     let memory = if inference.hardware.gpu_model == "NVIDIA A10" {
@@ -141,7 +138,7 @@ fn chosen(inference: &Inference<'_>) -> BTreeMap<String, String> {
             "max-model-len",
         ),
         valued(inference.config_file(), "kaito-config-file"),
-        // The wrapper passes one to the weights and one to the model's own code.
+        // The wrapper passes one to the weights and one to the model's code.
         valued(revision.cloned(), "revision"),
         valued(revision.cloned(), "code-revision"),
     ]
@@ -151,7 +148,7 @@ fn chosen(inference: &Inference<'_>) -> BTreeMap<String, String> {
     .collect()
 }
 
-/// How the model is divided over GPUs and nodes.
+/// Flags that divide the model over GPUs and nodes.
 fn parallel(inference: &Inference<'_>) -> BTreeMap<String, String> {
     let placement = &inference.placement;
     let mut flags = BTreeMap::from([("tensor-parallel-size", placement.tensor_parallel.to_string())]);
@@ -165,7 +162,7 @@ fn parallel(inference: &Inference<'_>) -> BTreeMap<String, String> {
         flags.insert("distributed-executor-backend", "ray".to_owned());
     }
     if inference.spans_nodes() || placement.data_parallel > 1 {
-        // The cache in host memory is made for one engine process on one node.
+        // The cache in host memory supports only one engine process on one node.
         flags.insert("kaito-kv-cache-cpu-memory-utilization", "0".to_owned());
     }
     flags

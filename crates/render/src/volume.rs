@@ -1,4 +1,4 @@
-//! Volumes and where they are mounted; each constructor gives one volume.
+//! Volumes and their mounts; each constructor gives one volume.
 
 use k8s_openapi::api::core::v1::{
     ConfigMapVolumeSource, EmptyDirVolumeSource, KeyToPath, ProjectedVolumeSource, SecretProjection,
@@ -10,36 +10,36 @@ use kaito_api::raw::RawObject;
 use crate::pod::HUB_TOKEN;
 use crate::{canonical, paths};
 
-/// Shared memory of one GPU's worth of worker processes, in GiB. It is limited because it is the node's memory.
+/// Shared memory of the worker processes of one GPU, in GiB. It is limited because it counts as the node's memory.
 const SHM_GIB_PER_GPU: u32 = 8;
-/// Credentials are read only by the pod's own user and group.
+/// File mode of credentials: readable by the pod's user and group.
 const SECRET_MODE: i32 = 0o440;
 
-/// A user's volume, unnamed.
+/// Parses a user's unnamed volume.
 ///
 /// # Errors
-/// What is wrong with it, for people.
+/// When it does not name one known kind of volume; the text is for people.
 pub fn parse(raw: &RawObject) -> Result<Volume, String> {
     let mut fields = canonical::pruned(raw);
     fields.remove("name");
     let kinds: Vec<String> = fields.keys().cloned().collect();
     let [kind] = kinds.as_slice() else {
         return Err(format!(
-            "a volumeSource names exactly one kind of volume, not {}",
+            "a volumeSource must name exactly one kind of volume, not {}",
             kinds.len()
         ));
     };
     let volume: Volume = RawObject(fields).parse().map_err(|error| error.to_string())?;
-    // Kinds that the parser does not know are dropped by it.
+    // The parser drops kinds that it does not know.
     let known = serde_json::to_value(&volume).is_ok_and(|value| value.get(kind).is_some());
     if known {
         Ok(volume)
     } else {
-        Err(format!("{kind} is no kind of volume"))
+        Err(format!("unknown kind of volume: {kind}"))
     }
 }
 
-/// The user's volume under our name.
+/// The user's volume with our name.
 pub(crate) fn named(name: &str, volume: &Volume) -> Volume {
     Volume {
         name: name.to_owned(),
@@ -74,7 +74,7 @@ pub(crate) fn shm(gpus: u32) -> Volume {
     }
 }
 
-/// A ConfigMap.
+/// Volume of a ConfigMap.
 pub(crate) fn config(name: &str, config_map: &str) -> Volume {
     let source = ConfigMapVolumeSource {
         name: config_map.to_owned(),
@@ -113,7 +113,7 @@ pub(crate) fn docker_configs(name: &str, secrets: &[String]) -> Volume {
     }
 }
 
-/// The token for the model hub. Without the Secret the volume is empty, and the program that wants it says so.
+/// The token for the model hub. Without the Secret the volume is empty, and the server reports the missing token.
 pub(crate) fn hub_token(secret: &str) -> Volume {
     let source = SecretVolumeSource {
         secret_name: Some(secret.to_owned()),
@@ -133,7 +133,7 @@ pub(crate) fn hub_token(secret: &str) -> Volume {
     }
 }
 
-/// Mounted to be written to.
+/// Mount for writing.
 pub(crate) fn mount(name: &str, path: impl Into<String>) -> VolumeMount {
     VolumeMount {
         name: name.to_owned(),
@@ -142,7 +142,7 @@ pub(crate) fn mount(name: &str, path: impl Into<String>) -> VolumeMount {
     }
 }
 
-/// Mounted to be read.
+/// Mount for reading.
 pub(crate) fn mount_read_only(name: &str, path: impl Into<String>) -> VolumeMount {
     VolumeMount {
         read_only: Some(true),
@@ -155,7 +155,7 @@ pub(crate) fn home() -> (Volume, VolumeMount) {
     (empty("home"), mount("home", paths::HOME))
 }
 
-/// Weights that are downloaded at every start of the pod.
+/// Directory of the weights, which are downloaded at every start of the pod.
 pub(crate) fn weights() -> (Volume, VolumeMount) {
     (
         empty("model-weights-volume"),
@@ -191,7 +191,7 @@ mod tests {
         check(json!({"name": "x", "emptyDir": {}}), None);
         check(json!({}), Some("exactly one kind"));
         check(json!({"emptyDir": {}, "hostPath": {"path": "/"}}), Some("not 2"));
-        check(json!({"floppy": {}}), Some("floppy is no kind"));
+        check(json!({"floppy": {}}), Some("unknown kind of volume: floppy"));
         check(json!({"hostPath": "/x"}), Some("invalid type"));
     }
 }

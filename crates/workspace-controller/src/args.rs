@@ -95,6 +95,7 @@ impl NodeClaimArgs {
             },
             capacity_types: self.node_capacity_type.clone(),
             zones: self.node_zone.clone(),
+            ..NodeClaimOptions::default()
         }
     }
 }

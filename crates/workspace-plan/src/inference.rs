@@ -83,7 +83,7 @@ impl Serving<'_> {
                 if wide {
                     manifests.push(render::headless_service(workspace).into());
                 }
-                manifests.push(inference.workload());
+                manifests.push(render::workload(&inference));
                 manifests
             }
         }

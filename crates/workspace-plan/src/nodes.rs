@@ -36,7 +36,7 @@ fn of_instance_type(subject: &Subject<'_>, needs_gpu: bool) -> Result<Hardware, 
     }
     match known(subject, name) {
         Some(hardware) => Ok(hardware),
-        None if needs_gpu || names_gpus(name) => Err(unknown(subject, name)),
+        None if needs_gpu || names_gpus(subject, name) => Err(unknown(subject, name)),
         None => Ok(Hardware::cpu(name)),
     }
 }
@@ -47,9 +47,10 @@ pub(crate) fn known(subject: &Subject<'_>, name: &str) -> Option<Hardware> {
     catalog.lookup(subject.settings.cloud, name).map(Hardware::from)
 }
 
-// Azure's families of accelerated machines. One that is in no table cannot be sized, and is dear.
-fn names_gpus(name: &str) -> bool {
-    name.to_ascii_lowercase().starts_with("standard_n")
+// An unlisted instance type with GPUs cannot be sized and would be expensive.
+fn names_gpus(subject: &Subject<'_>, name: &str) -> bool {
+    let catalog = instance_types::Catalog::embedded();
+    catalog.is_ok_and(|catalog| catalog.names_gpus(subject.settings.cloud, name))
 }
 
 fn unknown(subject: &Subject<'_>, name: &str) -> Problem {

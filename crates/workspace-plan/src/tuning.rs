@@ -57,7 +57,7 @@ impl Tuned<'_> {
             .then(|| render::tuning_config(&tuning).into());
         let rest = [
             render::service(subject.workspace(), false).into(),
-            tuning.job().into(),
+            render::job(&tuning).into(),
         ];
         config.into_iter().chain(rest).collect()
     }

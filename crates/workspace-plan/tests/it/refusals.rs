@@ -107,7 +107,7 @@ fn a_template_that_is_none_is_refused() {
     );
     refused(
         &case,
-        "False/InvalidSpec: inference.template is not a pod template: container server has no image",
+        "False/InvalidSpec: inference.template is not a pod template: container server must have an image",
     );
 }
 

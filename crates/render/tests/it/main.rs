@@ -1,4 +1,4 @@
-//! One golden object a kind: `tests/snapshots/*.snap` is what we would apply.
+//! One golden object a kind: `snapshots/*.snap` is what we would apply.
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests fail their test")]
 
@@ -89,7 +89,7 @@ fn served(
         platform: &platform(),
     };
     change(&mut inference);
-    inference.workload()
+    render::workload(&inference)
 }
 
 #[test]
@@ -129,6 +129,7 @@ fn node_claim() {
         },
         capacity_types: vec!["on-demand".into()],
         zones: vec!["eu-west-1a".into(), "eu-west-1b".into()],
+        ..NodeClaimOptions::default()
     };
     golden(
         "node_claim_of_another_class",
@@ -298,7 +299,7 @@ fn tuned(
         output: destination,
         platform,
     };
-    golden(&format!("job_{name}"), tuning.job());
+    golden(&format!("job_{name}"), render::job(&tuning));
     golden(&format!("tuning_config_{name}"), render::tuning_config(&tuning));
 }
 

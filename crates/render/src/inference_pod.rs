@@ -1,0 +1,57 @@
+//! The pod that serves a preset, whichever engine does it.
+
+use k8s_openapi::api::core::v1::{Container, PodSpec, PodTemplateSpec, Volume, VolumeMount};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use preset_catalog::Runtime;
+
+use crate::inference::Inference;
+use crate::{adapter, meta, native, paths, pod, scheduling, vllm, volume};
+
+/// Renders the pod template.
+pub(crate) fn pod_template(inference: &Inference<'_>) -> PodTemplateSpec {
+    let adapters = adapter::parts(&inference.adapters, inference.platform);
+    let (mut volumes, mut mounts) = volumes(inference);
+    if let Some((volume, mount)) = (inference.engine == Runtime::Native)
+        .then(|| native::token(inference))
+        .flatten()
+    {
+        volumes.push(volume);
+        mounts.push(mount);
+    }
+    volumes.extend(adapters.volumes);
+    mounts.extend(adapters.mounts);
+    let (container, user) = match inference.engine {
+        Runtime::Vllm => (vllm::container(inference), pod::BASE_USER),
+        Runtime::Native => (native::container(inference), pod::OUR_USER),
+    };
+    let spec = PodSpec {
+        affinity: scheduling::affinity(inference.workspace, inference.platform),
+        containers: vec![Container {
+            volume_mounts: Some(mounts),
+            ..container
+        }],
+        image_pull_secrets: pod::pull_secrets(inference.options()),
+        init_containers: (!adapters.init.is_empty()).then_some(adapters.init),
+        tolerations: Some(scheduling::tolerations(inference.platform)),
+        volumes: Some(volumes),
+        ..PodSpec::default()
+    };
+    PodTemplateSpec {
+        metadata: Some(ObjectMeta {
+            labels: Some(meta::pod_labels(inference.workspace)),
+            ..ObjectMeta::default()
+        }),
+        spec: Some(pod::restricted(spec, user)),
+    }
+}
+
+fn volumes(inference: &Inference<'_>) -> (Vec<Volume>, Vec<VolumeMount>) {
+    let shm = (volume::shm(inference.gpus()), volume::mount("dshm", paths::SHM));
+    let (mut volumes, mut mounts): (Vec<_>, Vec<_>) =
+        [volume::home(), volume::weights(), shm].into_iter().unzip();
+    if !inference.config().is_empty() {
+        volumes.push(volume::config("config-volume", inference.config()));
+        mounts.push(volume::mount_read_only("config-volume", paths::CONFIG));
+    }
+    (volumes, mounts)
+}
