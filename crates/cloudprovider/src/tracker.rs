@@ -23,6 +23,7 @@ pub struct InstanceTracker {
     calls: HashMap<String, CallOutcome>,
     failures: HashMap<String, ProviderError>,
     first_seen: BTreeMap<String, Timestamp>,
+    listing_wanted: bool,
 }
 
 /// Knowledge of one claim's instance.
@@ -34,8 +35,6 @@ pub struct InstanceFacts {
     pub last_call: Option<CallOutcome>,
     /// Reason of a failed operation, once it was read.
     pub failure: Option<ProviderError>,
-    /// The claim is seen for the first time. A new listing is wanted, since older ones prove nothing about it.
-    pub is_new: bool,
 }
 
 /// Result of recording an answer.
@@ -71,20 +70,20 @@ impl Recorded {
 }
 
 impl InstanceTracker {
-    /// Returns the facts about the instance of a claim. A new claim of an old name starts without a past.
+    /// Returns the facts about the instance of a claim. A new claim of an old name starts without a past, and wants a
+    /// listing, since older ones prove nothing about it.
     pub fn view(&mut self, name: &str, claim_uid: &str, now: Timestamp) -> InstanceFacts {
         let known = self.claims.get(name).filter(|(uid, _)| uid == claim_uid);
-        let known = known.map(|(_, since)| *since);
-        let since = known.unwrap_or_else(|| {
+        let since = known.map(|(_, since)| *since).unwrap_or_else(|| {
             self.forget(name);
             self.claims.insert(name.to_owned(), (claim_uid.to_owned(), now));
+            self.listing_wanted = true;
             now
         });
         InstanceFacts {
             lookup: self.snapshot.lookup(name, since),
             last_call: self.calls.get(name).cloned(),
             failure: self.failures.get(name).cloned(),
-            is_new: known.is_none(),
         }
     }
 
@@ -95,8 +94,12 @@ impl InstanceTracker {
             lookup: self.lookup(name),
             last_call: None,
             failure: None,
-            is_new: false,
         }
+    }
+
+    /// Returns true once after claims were seen for the first time.
+    pub fn take_listing_wanted(&mut self) -> bool {
+        std::mem::take(&mut self.listing_wanted)
     }
 
     /// Looks an instance up by all reads, whatever claim it belongs to.

@@ -5,7 +5,6 @@
 use std::sync::Arc;
 
 use kaito_api::{Claim, ClaimKind, Machine, NodeClaim};
-use nodeclaim_plan::managed;
 use operator_runtime::{Key, Store, Trigger, Watched};
 
 /// An object that is a claim.
@@ -61,13 +60,6 @@ impl Claims {
             .into_iter()
             .chain(self.node_claims.get(&key).map(Claim::from))
             .collect()
-    }
-
-    /// Whether a claim leaves the pool of its name to one of the other kind.
-    #[must_use]
-    pub fn yields(&self, claim: &Claim) -> bool {
-        let rivals = self.named(claim.name());
-        rivals.iter().any(|other| managed::yields_to(claim, other))
     }
 
     /// Whether the first listing of a kind is complete.

@@ -8,10 +8,10 @@ use std::time::Duration;
 
 use cloudprovider::CloudCall;
 use jiff::Timestamp;
-use kaito_api::conditions::ClaimConditionType;
-use kaito_api::{Claim, Machine, NodeClaim, labels};
-use kube::{Api, Client, ResourceExt as _};
-use nodeclaim_plan::{Settings, garbage, managed};
+use kaito_api::{Machine, NodeClaim};
+use kube::{Api, Client};
+use nodeclaim_plan::observe::is_unsettled;
+use nodeclaim_plan::{Settings, garbage};
 use operator_runtime::Key;
 use telemetry::{Counter, Gauge, Metrics};
 use tokio_util::sync::CancellationToken;
@@ -134,7 +134,7 @@ impl Lister {
     // Claims that wait for a listing, or whose pool may be on its way.
     fn wake_unsettled(&self) -> bool {
         let mut all = self.claims.all();
-        all.retain(|claim| managed::is_managed(claim) && !is_settled(claim));
+        all.retain(is_unsettled);
         for claim in &all {
             let trigger = self.triggers.of(claim.claim_kind());
             trigger.enqueue(Key::cluster(claim.name()));
@@ -171,13 +171,4 @@ impl Lister {
             Ok(_) | Err(_) => true,
         }
     }
-}
-
-fn is_settled(claim: &Claim) -> bool {
-    let protected = claim
-        .finalizers()
-        .iter()
-        .any(|f| f == labels::TERMINATION_FINALIZER);
-    let live = claim.metadata().deletion_timestamp.is_none();
-    claim.is_true(ClaimConditionType::Ready) && protected && live
 }

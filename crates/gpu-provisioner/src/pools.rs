@@ -3,9 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use cloudprovider::{
-    AgentPool, CloudCall, CloudProvider, InstanceFacts, InstanceTracker, PoolLookup, ProviderError, Recorded,
-};
+use cloudprovider::{AgentPool, CloudCall, CloudProvider, InstanceTracker, ProviderError, Recorded};
 use jiff::Timestamp;
 use tokio::sync::Notify;
 
@@ -28,26 +26,14 @@ impl Pools {
         }
     }
 
-    /// Returns the facts about the instance of a claim; a new claim asks for a listing.
-    #[must_use]
-    pub fn view(&self, name: &str, claim_uid: &str, now: Timestamp) -> InstanceFacts {
-        let facts = self.tracker().view(name, claim_uid, now);
-        if facts.is_new {
+    /// Looks at the tracker; asks for a listing if a new claim wants one.
+    pub fn observe<T>(&self, look: impl FnOnce(&mut InstanceTracker) -> T) -> T {
+        let mut tracker = self.tracker();
+        let seen = look(&mut tracker);
+        if tracker.take_listing_wanted() {
             self.listing_wanted.notify_one();
         }
-        facts
-    }
-
-    /// Returns the facts about the instance of a name that belongs to another claim.
-    #[must_use]
-    pub fn view_of_other(&self, name: &str) -> InstanceFacts {
-        self.tracker().view_of_other(name)
-    }
-
-    /// Looks an instance up by all reads, whatever claim it belongs to.
-    #[must_use]
-    pub fn lookup(&self, name: &str) -> PoolLookup {
-        self.tracker().lookup(name)
+        seen
     }
 
     /// Forgets a claim that is gone.

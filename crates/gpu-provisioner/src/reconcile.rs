@@ -4,17 +4,18 @@ use std::marker::PhantomData;
 use std::sync::Arc;
 use std::time::Duration;
 
-use cloudprovider::{CloudCall, PoolLookup, ProviderError};
+use cloudprovider::{CloudCall, ProviderError};
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Node;
 use kaito_api::ClaimKind;
 use nodeclaim_plan::node::orphan;
-use nodeclaim_plan::{Observed, Settings};
+use nodeclaim_plan::observe::observe_node;
+use nodeclaim_plan::{Observed, ObservedNode, Settings};
 use operator_runtime::{Error, Key, Reconciler};
 use plan::{Kind, Plan};
 
 use crate::claims::ClaimObject;
-use crate::observe::{Stores, pool_names};
+use crate::observe::Stores;
 use crate::pools::Pools;
 
 /// How soon the answer to a call is looked at.
@@ -58,7 +59,9 @@ impl<K: ClaimObject> Reconciler for ClaimsOf<K> {
     type Cloud = CloudCall;
 
     async fn observe(&self, object: Arc<K>) -> Result<Observed, Error> {
-        Ok(self.stores.observe(object.claim(), &self.pools, Timestamp::now()))
+        Ok(self.pools.observe(|tracker| {
+            nodeclaim_plan::observe(&self.stores, tracker, object.claim(), Timestamp::now())
+        }))
     }
 
     fn plan(&self, now: Timestamp, observed: &Observed) -> Plan<CloudCall> {
@@ -102,14 +105,6 @@ pub struct OrphanNodes {
     pub pools: Arc<Pools>,
 }
 
-/// A Node and what decides about it.
-#[derive(Debug)]
-pub struct ObservedNode {
-    node: Arc<Node>,
-    claim_exists: bool,
-    pool: PoolLookup,
-}
-
 impl Reconciler for OrphanNodes {
     const KIND: Kind = Kind::Node;
     type Object = Node;
@@ -117,21 +112,13 @@ impl Reconciler for OrphanNodes {
     type Cloud = CloudCall;
 
     async fn observe(&self, node: Arc<Node>) -> Result<ObservedNode, Error> {
-        let pool = pool_names(&node).into_iter().next().unwrap_or_default();
-        Ok(ObservedNode {
-            claim_exists: !self.stores.claims.named(&pool).is_empty(),
-            // Of a Node that names no pool nothing is known.
-            pool: if pool.is_empty() {
-                PoolLookup::Unknown
-            } else {
-                self.pools.lookup(&pool)
-            },
-            node,
-        })
+        Ok(self
+            .pools
+            .observe(|tracker| observe_node(&self.stores, tracker, node)))
     }
 
-    fn plan(&self, now: Timestamp, observed: &ObservedNode) -> Plan<CloudCall> {
-        orphan::plan_node(now, &observed.node, observed.claim_exists, &observed.pool)
+    fn plan(&self, _now: Timestamp, observed: &ObservedNode) -> Plan<CloudCall> {
+        orphan::plan_node(observed)
     }
 
     async fn call(&self, _: &Node, call: CloudCall) -> Result<Option<Duration>, Error> {

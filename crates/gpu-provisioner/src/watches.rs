@@ -4,11 +4,12 @@ use k8s_openapi::api::core::v1::Node;
 use kaito_api::labels;
 use kube::runtime::watcher;
 use kube::{Client, ResourceExt as _};
+use nodeclaim_plan::observe::instance_names;
 use operator_runtime::{Caches, Index, Key, Runtime, Store, Tasks, Touched, Trigger, Watch, crd_gate};
 use tokio_util::sync::CancellationToken;
 
 use crate::claims::{ClaimObject, Claims, Triggers};
-use crate::observe::{Stores, node_of_pod, pool_names, provider_id};
+use crate::observe::{Stores, node_of_pod, provider_id};
 use crate::trim;
 
 /// What the watches fill.
@@ -39,7 +40,7 @@ pub(crate) fn start(
             machines: machines.store(),
             node_claims: node_claims.store(),
         },
-        nodes_by_pool: nodes.index(pool_names),
+        nodes_by_pool: nodes.index(instance_names),
         nodes_by_provider_id: nodes.index(provider_id),
         pods_by_node: pods.index(node_of_pod),
         attachments_by_node: attachments.index(|a| vec![a.spec.node_name.clone()]),
@@ -73,7 +74,7 @@ pub(crate) fn start(
         "nodes",
         nodes.run(token.clone(), move |touched: &Touched<Node>| {
             of_nodes.node_trigger.enqueue(touched.key.clone());
-            of_nodes.pools(touched.both().flat_map(|node| pool_names(node)));
+            of_nodes.pools(touched.both().flat_map(|node| instance_names(node)));
         }),
     );
     let of_pods = wake.clone();
@@ -140,7 +141,7 @@ impl Wake {
     fn drained(&self, nodes: impl Iterator<Item = String>) {
         let leaving = nodes.flat_map(|name| self.leaving.get(&name));
         let drained = leaving.filter(|node| is_draining(node));
-        self.pools(drained.flat_map(|node| pool_names(&node)));
+        self.pools(drained.flat_map(|node| instance_names(&node)));
     }
 }
 

@@ -63,6 +63,8 @@ pub const ARCH: &str = "kubernetes.io/arch";
 pub const AGENT_POOL: &str = "agentpool";
 /// Agent pool of a Node, as newer AKS versions label it.
 pub const AKS_AGENT_POOL: &str = "kubernetes.azure.com/agentpool";
+/// Labels that name the instance of a Node, in the order of preference.
+pub const INSTANCE_NAME: [&str; 2] = [AGENT_POOL, AKS_AGENT_POOL];
 /// Spot taint and toleration key of AKS.
 pub const AKS_SPOT: &str = "kubernetes.azure.com/scalesetpriority";
 

@@ -15,6 +15,7 @@ pub mod launch;
 mod live;
 pub mod managed;
 pub mod node;
+pub mod observe;
 pub mod observed;
 mod ownership;
 mod phase;
@@ -23,7 +24,8 @@ mod status;
 mod termination;
 
 pub use launch::failure::{LAUNCH_FAILURE, LAUNCH_STARTED};
-pub use observed::Observed;
+pub use observe::{Source, observe};
+pub use observed::{Observed, ObservedNode};
 pub use settings::Settings;
 
 use cloudprovider::CloudCall;

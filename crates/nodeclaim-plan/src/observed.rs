@@ -32,3 +32,14 @@ pub struct Observed {
     /// is the other one's.
     pub yields: bool,
 }
+
+/// One Node that carries our finalizer, and what decides whether it is orphaned.
+#[derive(Clone, Debug)]
+pub struct ObservedNode {
+    /// The Node.
+    pub node: Arc<Node>,
+    /// A claim has the name that the Node's labels give.
+    pub claim_exists: bool,
+    /// The instance of that name, by all reads.
+    pub instance: PoolLookup,
+}

@@ -96,6 +96,14 @@ impl View {
         machines.chain(self.node_claims().map(|claim| Claim::from(Arc::clone(claim))))
     }
 
+    /// The claims of a name: at most one of each kind.
+    #[must_use]
+    pub fn claims_named(&self, name: &str) -> Vec<Claim> {
+        let machine = self.machine("", name).map(Claim::from);
+        let node_claim = self.node_claim("", name).map(Claim::from);
+        machine.into_iter().chain(node_claim).collect()
+    }
+
     /// Takes in events of one kind, all but the last `behind`; returns the objects that they touched.
     pub fn advance(&mut self, api: &ApiServer, kind: Kind, behind: usize) -> Vec<ObjectRef> {
         let Some(cursor) = self.cursors.get(&kind).copied() else {

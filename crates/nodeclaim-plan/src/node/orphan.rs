@@ -2,24 +2,23 @@
 //! collector's; here the Node is let go once there is none.
 
 use cloudprovider::{AgentPool, CloudCall, Ownership, PoolLookup};
-use jiff::Timestamp;
-use k8s_openapi::api::core::v1::Node;
 use kube::ResourceExt as _;
 use plan::Plan;
 
 use crate::managed;
 use crate::node::edit;
+use crate::observed::ObservedNode;
 use crate::ownership;
 
-/// Decides about one Node. `claim_exists` is whether the claim that the Node names as owner is there;
-/// `pool` is the pool of the Node's label, by reads that started after the claim was missed.
+/// Decides about one Node.
 #[must_use]
-pub fn plan_node(_now: Timestamp, node: &Node, claim_exists: bool, pool: &PoolLookup) -> Plan<CloudCall> {
+pub fn plan_node(observed: &ObservedNode) -> Plan<CloudCall> {
+    let node = &*observed.node;
     let mut plan = Plan::default();
-    if claim_exists || !managed::is_managed_node(node) || !ownership::has_finalizer(node) {
+    if observed.claim_exists || !managed::is_managed_node(node) || !ownership::has_finalizer(node) {
         return plan;
     }
-    match pool {
+    match &observed.instance {
         PoolLookup::Absent { reads } if *reads >= 2 => {
             plan.add_reason("orphaned_node", node.name_any());
             plan.writes = edit::dismiss(node);

@@ -11,7 +11,7 @@ use k8s_openapi::api::core::v1::{Node, Pod};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
 use kaito_api::{Claim, ClaimKind, Machine, NodeClaim};
 use kube::Resource as _;
-use nodeclaim_plan::{Observed, Settings};
+use nodeclaim_plan::{Observed, ObservedNode, Settings};
 use plan::{Plan, Write};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
@@ -177,6 +177,15 @@ pub(crate) fn node() -> Node {
         "apiVersion": "karpenter.sh/v1alpha5", "kind": "Machine", "name": NAME, "uid": UID, "blockOwnerDeletion": true,
     }])));
     node
+}
+
+/// The plan for a Node by the knowledge about its claim and its instance.
+pub(crate) fn orphan_plan(node: &Node, claim_exists: bool, instance: &PoolLookup) -> Plan<CloudCall> {
+    nodeclaim_plan::node::orphan::plan_node(&ObservedNode {
+        node: Arc::new(node.clone()),
+        claim_exists,
+        instance: instance.clone(),
+    })
 }
 
 pub(crate) fn pod(name: &str) -> Pod {

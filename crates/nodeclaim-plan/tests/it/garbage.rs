@@ -7,9 +7,8 @@ use cloudprovider::{AgentPool, PoolLookup, ProvisioningState};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use nodeclaim_plan::Settings;
 use nodeclaim_plan::garbage::collect;
-use nodeclaim_plan::node::orphan::plan_node;
 
-use crate::fixtures::{NAME, NODE, deeds, foreign_pool, machine, node, pool, t, upstream_pool};
+use crate::fixtures::{NAME, NODE, deeds, foreign_pool, machine, node, orphan_plan, pool, t, upstream_pool};
 
 fn ours() -> AgentPool {
     let mut pool = pool(ProvisioningState::Succeeded);
@@ -113,19 +112,14 @@ fn an_orphaned_node_goes_when_its_pool_is_gone() {
             "",
         ),
     ] {
-        let plan = plan_node(t(0), &node, machine_exists, &pool);
+        let plan = orphan_plan(&node, machine_exists, &pool);
         assert_eq!(deeds(&plan), expect, "{machine_exists} {pool:?}");
         assert_eq!(plan_check::check(&plan), []);
     }
     let mut unmanaged = node();
     unmanaged.metadata.labels = Some([("agentpool".into(), NAME.into())].into());
     assert_eq!(
-        deeds(&plan_node(
-            t(0),
-            &unmanaged,
-            false,
-            &PoolLookup::Absent { reads: 4 }
-        )),
+        deeds(&orphan_plan(&unmanaged, false, &PoolLookup::Absent { reads: 4 })),
         ""
     );
 }

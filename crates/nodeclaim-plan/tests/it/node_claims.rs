@@ -6,13 +6,12 @@ use jiff::Timestamp;
 use kaito_api::{Claim, ClaimKind, NodeClaim};
 use nodeclaim_plan::launch::spec::pool_spec;
 use nodeclaim_plan::managed::{is_managed, is_managed_node, yields_to};
-use nodeclaim_plan::node::orphan::plan_node;
 use plan::Write;
 use serde_json::{Value, json};
 
 use crate::fixtures::{
     Case, NAME, NODE, PROVIDER_ID, UID, conditions, deeds, error, machine, message, new_node, node, of_kind,
-    outcome, parse, pod, pool, requeue, t,
+    orphan_plan, outcome, parse, pod, pool, requeue, t,
 };
 
 fn claim() -> Claim {
@@ -73,12 +72,12 @@ fn nodes_of_a_karpenter_are_not_ours() {
         "it has our labels and the finalizer, but not our class"
     );
     let gone = PoolLookup::Absent { reads: 4 };
-    assert_eq!(deeds(&plan_node(t(0), &theirs, false, &gone)), "");
+    assert_eq!(deeds(&orphan_plan(&theirs, false, &gone)), "");
     let mut ours = theirs;
     let labels = ours.metadata.labels.get_or_insert_default();
     labels.insert("kaito.sh/kaitonodeclass".into(), "default".into());
     assert!(is_managed_node(&ours));
-    assert!(deeds(&plan_node(t(0), &ours, false, &gone)).contains(&format!("delete Node {NODE}")));
+    assert!(deeds(&orphan_plan(&ours, false, &gone)).contains(&format!("delete Node {NODE}")));
     assert!(is_managed_node(&node()), "a Machine's");
 }
 

@@ -3,12 +3,13 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use cloudprovider::{CloudCall, InstanceTracker, PoolLookup};
+use cloudprovider::{CloudCall, InstanceTracker};
 use jiff::Timestamp;
-use k8s_openapi::api::core::v1::Node;
-use kaito_api::conditions::ClaimConditionType;
-use kaito_api::{Claim, labels};
-use nodeclaim_plan::{Observed, Settings};
+use k8s_openapi::api::core::v1::{Node, Pod};
+use k8s_openapi::api::storage::v1::VolumeAttachment;
+use kaito_api::Claim;
+use nodeclaim_plan::observe::{instance_names, is_unsettled, observe_node};
+use nodeclaim_plan::{Observed, ObservedNode, Settings, Source};
 use plan::{Kind, ObjectRef};
 
 use super::own_writes::OwnWrites;
@@ -45,87 +46,28 @@ impl Provisioner {
         }
     }
 
-    /// Everything about one claim; true with it when a listing is wanted. `None` when the store has it not.
-    pub fn observe(&mut self, key: &ObjectRef, now: Timestamp) -> Option<(Observed, bool)> {
-        let name = key.name.as_str();
-        let claim = self
-            .named(name)
-            .into_iter()
-            .find(|claim| Kind::from(claim.claim_kind()) == key.kind)?;
-        let yields = self
-            .named(name)
-            .iter()
-            .any(|other| nodeclaim_plan::managed::yields_to(&claim, other));
-        let facts = if yields {
-            self.tracker.view_of_other(name)
-        } else {
-            self.tracker.view(name, claim.uid(), now)
-        };
-        let nodes: Vec<Arc<Node>> = self
-            .view
-            .nodes()
-            .filter(|node| is_of(node, &claim, name))
-            .map(Arc::clone)
-            .collect();
-        let leaving = claim.metadata().deletion_timestamp.is_some()
-            || nodes
-                .iter()
-                .any(|node| node.metadata.deletion_timestamp.is_some());
-        let on_nodes = |pod: &k8s_openapi::api::core::v1::Pod| {
-            let bound = pod.spec.as_ref().and_then(|spec| spec.node_name.as_deref());
-            nodes.iter().any(|node| node.metadata.name.as_deref() == bound)
-        };
-        let pods = if leaving {
-            self.view
-                .pods()
-                .filter(|pod| on_nodes(pod))
-                .map(Arc::clone)
-                .collect()
-        } else {
-            Vec::new()
-        };
-        let observed = Observed {
-            claim,
-            pool: facts.lookup,
-            nodes,
-            pods,
-            attachments: Vec::new(),
-            last_call: facts.last_call,
-            failure: facts.failure,
-            yields,
-        };
-        Some((observed, facts.is_new))
+    /// Gathers everything about one claim; `None` when the store has it not.
+    pub fn observe(&mut self, key: &ObjectRef, now: Timestamp) -> Option<Observed> {
+        let mut named = self.view.claims_named(&key.name).into_iter();
+        let claim = named.find(|claim| Kind::from(claim.claim_kind()) == key.kind)?;
+        Some(nodeclaim_plan::observe(&self.view, &mut self.tracker, claim, now))
     }
 
-    /// The claims of a name: at most one of each kind.
+    /// Gathers what decides about one Node; `None` when the store has it not.
     #[must_use]
-    pub fn named(&self, name: &str) -> Vec<Claim> {
-        let machine = self.view.machine("", name).map(Claim::from);
-        machine
-            .into_iter()
-            .chain(self.view.node_claim("", name).map(Claim::from))
-            .collect()
-    }
-
-    /// A Node, whether its claim is there, and what is known of its pool.
-    #[must_use]
-    pub fn observe_node(&self, name: &str) -> Option<(Arc<Node>, bool, PoolLookup)> {
+    pub fn observe_node(&self, name: &str) -> Option<ObservedNode> {
         let node = self.view.node("", name)?;
-        let pool = pool_name(&node);
-        let exists = !self.named(&pool).is_empty();
-        let lookup = if pool.is_empty() {
-            PoolLookup::Unknown
-        } else {
-            self.tracker.lookup(&pool)
-        };
-        Some((node, exists, lookup))
+        Some(observe_node(&self.view, &self.tracker, node))
     }
 
     /// Lists pools; returns the claims to look at, or `None` when the listing failed.
     pub fn list(&mut self, now: Timestamp, cloud: &mut Cloud) -> Option<Vec<ObjectRef>> {
         let touched = cloud.list().ok().map(|all| self.tracker.on_list(now, all));
         let unsettled = self.unsettled();
-        let touched: Vec<Claim> = touched?.iter().flat_map(|name| self.named(name)).collect();
+        let touched: Vec<Claim> = touched?
+            .iter()
+            .flat_map(|name| self.view.claims_named(name))
+            .collect();
         Some(touched.iter().map(key_of).chain(unsettled).collect())
     }
 
@@ -134,7 +76,7 @@ impl Provisioner {
     pub fn unsettled(&self) -> Vec<ObjectRef> {
         self.view
             .claims()
-            .filter(|claim| nodeclaim_plan::managed::is_managed(claim) && !is_settled(claim))
+            .filter(is_unsettled)
             .map(|claim| key_of(&claim))
             .collect()
     }
@@ -173,33 +115,36 @@ impl Provisioner {
     }
 }
 
-/// The pool that a Node's labels name.
-#[must_use]
-pub fn pool_name(node: &Node) -> String {
-    let all = node.metadata.labels.as_ref();
-    let label = |key: &str| all.and_then(|labels| labels.get(key)).cloned();
-    label(labels::AGENT_POOL)
-        .or_else(|| label(labels::AKS_AGENT_POOL))
-        .unwrap_or_default()
-}
-
 fn key_of(claim: &Claim) -> ObjectRef {
     key(claim.claim_kind().into(), "", claim.name())
 }
 
-fn is_of(node: &Node, claim: &Claim, name: &str) -> bool {
-    let recorded = claim.provider_id();
-    let id = node
-        .spec
-        .as_ref()
-        .and_then(|spec| spec.provider_id.as_deref())
-        .unwrap_or_default();
-    pool_name(node) == name || (!recorded.is_empty() && recorded == id)
-}
+impl Source for View {
+    fn claims(&self, name: &str) -> Vec<Claim> {
+        self.claims_named(name)
+    }
 
-fn is_settled(claim: &Claim) -> bool {
-    let finalizers = claim.metadata().finalizers.as_deref().unwrap_or_default();
-    let protected = finalizers.iter().any(|f| f == labels::TERMINATION_FINALIZER);
-    let live = claim.metadata().deletion_timestamp.is_none();
-    claim.is_true(ClaimConditionType::Ready) && protected && live
+    fn nodes_of_instance(&self, name: &str) -> Vec<Arc<Node>> {
+        let named = |node: &&Arc<Node>| instance_names(node).iter().any(|found| found == name);
+        self.nodes().filter(named).map(Arc::clone).collect()
+    }
+
+    fn nodes_with_provider_id(&self, provider_id: &str) -> Vec<Arc<Node>> {
+        let id = |node: &Node| node.spec.as_ref().and_then(|spec| spec.provider_id.clone());
+        let found = self
+            .nodes()
+            .filter(|node| id(node).as_deref() == Some(provider_id));
+        found.map(Arc::clone).collect()
+    }
+
+    fn pods_on(&self, node: &str) -> Vec<Arc<Pod>> {
+        let bound = |pod: &Pod| pod.spec.as_ref().and_then(|spec| spec.node_name.clone());
+        let found = self.pods().filter(|pod| bound(pod).as_deref() == Some(node));
+        found.map(Arc::clone).collect()
+    }
+
+    fn attachments_of(&self, _node: &str) -> Vec<Arc<VolumeAttachment>> {
+        // No simulated pod has a volume.
+        Vec::new()
+    }
 }

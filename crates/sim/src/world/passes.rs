@@ -87,15 +87,15 @@ impl World {
         let Some(shell) = self.provisioner.as_mut() else {
             return Ok(());
         };
-        let Some((observed, new)) = shell.observe(key, now) else {
-            if shell.named(&key.name).is_empty() {
+        let Some(observed) = shell.observe(key, now) else {
+            if shell.view.claims_named(&key.name).is_empty() {
                 shell.tracker.forget(&key.name);
             }
             return Ok(());
         };
         let plan = nodeclaim_plan::plan(now, &observed, &shell.settings);
         let verdict = checks::claim(now, &observed, &shell.settings, &plan, &self.cloud);
-        if new {
+        if shell.tracker.take_listing_wanted() {
             self.schedule(Due::List, SignedDuration::from_secs(1));
         }
         self.judged(Program::Provisioner, key, &told(&plan), verdict)?;
@@ -107,20 +107,19 @@ impl World {
     }
 
     fn pass_node(&mut self, key: &ObjectRef) -> Result<(), Failure> {
-        let now = self.now;
         let Some(shell) = self.provisioner.as_mut() else {
             return Ok(());
         };
-        let Some((node, exists, pool)) = shell.observe_node(&key.name) else {
+        let Some(observed) = shell.observe_node(&key.name) else {
             return Ok(());
         };
-        let plan = nodeclaim_plan::node::orphan::plan_node(now, &node, exists, &pool);
+        let plan = nodeclaim_plan::node::orphan::plan_node(&observed);
         if plan.is_noop() && plan.requeue.is_none() {
             return Ok(());
         }
         let verdict = checks::common(&plan);
         self.judged(Program::Provisioner, key, &told(&plan), verdict)?;
-        let root = Root::of(key, &node.metadata);
+        let root = Root::of(key, &observed.node.metadata);
         self.carry_out(Program::Provisioner, &root, plan, |world, call, fuse| {
             call_cloud(world, &call, fuse)
         });

@@ -1,0 +1,122 @@
+//! Gathers what a plan looks at, from any source that shows the cluster.
+//!
+//! The product reads its caches and the simulator its view, both through [`Source`]. So a simulated run takes the
+//! product's own way from the cluster to [`Observed`].
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use cloudprovider::{InstanceTracker, PoolLookup};
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::{Node, Pod};
+use k8s_openapi::api::storage::v1::VolumeAttachment;
+use kaito_api::conditions::ClaimConditionType;
+use kaito_api::{Claim, labels};
+use kube::ResourceExt as _;
+
+use crate::managed;
+use crate::observed::{Observed, ObservedNode};
+
+/// Objects of the cluster, as far as the reader knows them.
+pub trait Source {
+    /// Returns the claims of a name: at most one of each kind.
+    fn claims(&self, name: &str) -> Vec<Claim>;
+
+    /// Returns the Nodes whose labels name an instance, as [`instance_names`] reads them.
+    fn nodes_of_instance(&self, name: &str) -> Vec<Arc<Node>>;
+
+    /// Returns the Nodes with a provider id.
+    fn nodes_with_provider_id(&self, provider_id: &str) -> Vec<Arc<Node>>;
+
+    /// Returns the pods that are bound to a Node.
+    fn pods_on(&self, node: &str) -> Vec<Arc<Pod>>;
+
+    /// Returns the volume attachments of a Node.
+    fn attachments_of(&self, node: &str) -> Vec<Arc<VolumeAttachment>>;
+}
+
+/// Gathers everything about one claim.
+#[must_use]
+pub fn observe(
+    source: &impl Source,
+    tracker: &mut InstanceTracker,
+    claim: Claim,
+    now: Timestamp,
+) -> Observed {
+    let name = claim.name();
+    let nodes = nodes(source, &claim);
+    let terminating = |metadata: &kube::api::ObjectMeta| metadata.deletion_timestamp.is_some();
+    // Only a drain looks at pods and volumes.
+    let drained: Vec<String> =
+        if terminating(claim.metadata()) || nodes.iter().any(|node| terminating(&node.metadata)) {
+            nodes.iter().map(|node| node.name_any()).collect()
+        } else {
+            Vec::new()
+        };
+    let rivals = source.claims(name);
+    let yields = rivals.iter().any(|other| managed::yields_to(&claim, other));
+    let facts = if yields {
+        tracker.view_of_other(name)
+    } else {
+        tracker.view(name, claim.uid(), now)
+    };
+    Observed {
+        pool: facts.lookup,
+        last_call: facts.last_call,
+        failure: facts.failure,
+        pods: drained.iter().flat_map(|node| source.pods_on(node)).collect(),
+        attachments: drained
+            .iter()
+            .flat_map(|node| source.attachments_of(node))
+            .collect(),
+        nodes,
+        yields,
+        claim,
+    }
+}
+
+/// Gathers what decides whether a Node is orphaned.
+#[must_use]
+pub fn observe_node(source: &impl Source, tracker: &InstanceTracker, node: Arc<Node>) -> ObservedNode {
+    let instance = instance_names(&node).into_iter().next();
+    let name = instance.as_deref().unwrap_or_default();
+    ObservedNode {
+        claim_exists: !source.claims(name).is_empty(),
+        // Of a Node that names no instance nothing is known.
+        instance: instance.map_or(PoolLookup::Unknown, |name| tracker.lookup(&name)),
+        node,
+    }
+}
+
+/// Names of the instance that a Node's labels give: one, whatever the spelling of the label.
+#[must_use]
+pub fn instance_names(node: &Node) -> Vec<String> {
+    let found = |key: &&str| node.labels().get(*key).cloned();
+    let mut names: Vec<String> = labels::INSTANCE_NAME.iter().filter_map(found).collect();
+    names.dedup();
+    names
+}
+
+/// Reports whether something is under way for a claim of ours, so that its instance must be looked at often.
+#[must_use]
+pub fn is_unsettled(claim: &Claim) -> bool {
+    let protected = claim
+        .finalizers()
+        .iter()
+        .any(|f| f == labels::TERMINATION_FINALIZER);
+    let live = claim.metadata().deletion_timestamp.is_none();
+    let settled = claim.is_true(ClaimConditionType::Ready) && protected && live;
+    managed::is_managed(claim) && !settled
+}
+
+fn nodes(source: &impl Source, claim: &Claim) -> Vec<Arc<Node>> {
+    let provider_id = Some(claim.provider_id()).filter(|id| !id.is_empty());
+    let recorded = provider_id.map(|id| source.nodes_with_provider_id(id));
+    let all: BTreeMap<String, Arc<Node>> = source
+        .nodes_of_instance(claim.name())
+        .into_iter()
+        .chain(recorded.unwrap_or_default())
+        .map(|node| (node.name_any(), node))
+        .collect();
+    all.into_values().collect()
+}
