@@ -14,6 +14,7 @@ use serde_json::{Map, Value};
 
 pub use family::Family;
 pub use generation::GenerationConfig;
+pub use kernels::Activation;
 pub use rope::Rope;
 
 use crate::error::{Error, Result};
@@ -32,15 +33,6 @@ mod limit {
     pub(super) const HEAD: usize = 1 << 10;
     pub(super) const VOCABULARY: usize = 1 << 22;
     pub(super) const POSITIONS: usize = 1 << 24;
-}
-
-/// Non-linearity of the gated feed-forward network.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Activation {
-    /// `x · sigmoid(x)`.
-    Silu,
-    /// GELU in its tanh approximation.
-    GeluTanh,
 }
 
 /// What differs from layer to layer.

@@ -10,8 +10,7 @@ mod names;
 use crate::cache::KvCache;
 use crate::config::Spec;
 use crate::error::{Error, Result};
-use crate::kernels;
-use crate::layer::{self, Layer, Part};
+use crate::layer::{Layer, Part};
 use crate::linear::Linear;
 use crate::lora::{Lora, Routes};
 
@@ -192,7 +191,7 @@ impl Decoder {
             let (own, others) = rest.split_at(count * head.outputs());
             rest = others;
             match states {
-                Some(states) => layer::normed(&self.spec, states, &self.norm),
+                Some(states) => kernels::rms_norm(states, &self.norm, self.spec.rms_norm_eps),
                 None => own.to_vec(),
             }
         });
@@ -201,7 +200,7 @@ impl Decoder {
 
     fn logits(&self, rows: &[f32], counts: &[usize], adapters: &[Option<&Lora>]) -> Vec<f32> {
         let head = self.head.as_ref().unwrap_or(&self.embeddings);
-        let last = layer::normed(&self.spec, rows, &self.norm);
+        let last = kernels::rms_norm(rows, &self.norm, self.spec.rms_norm_eps);
         let mut logits = head.apply(&last);
         let routes = Routes::new(counts.iter().copied().zip(adapters.iter().copied()));
         routes.add(

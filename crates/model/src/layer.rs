@@ -1,10 +1,10 @@
 //! One block of the decoder, and the products around them, as loaded.
 
+use kernels::attention::CachedAttention;
 use rayon::prelude::*;
 
 use crate::cache::KvCache;
 use crate::config::{LayerSpec, Spec};
-use crate::kernels::{self, Attention};
 use crate::linear::Linear;
 use crate::lora::Routes;
 
@@ -52,7 +52,7 @@ impl Layer {
         routes: &Routes<'_>,
     ) {
         let rows = x.len() / spec.hidden_size;
-        let before = normed(spec, x, &self.before_attention);
+        let before = kernels::rms_norm(x, &self.before_attention, spec.rms_norm_eps);
         let mut qkv = self.qkv.apply(&before);
         routes.add(|lora| &lora.layers[index].qkv, rows, &before, &mut qkv);
         self.place(spec, index, &mut qkv, parts);
@@ -61,17 +61,10 @@ impl Layer {
         routes.add(|lora| &lora.layers[index].output, rows, &attended, &mut update);
         self.add(spec, x, &mut update, self.after_attention.as_deref());
 
-        let before = normed(spec, x, &self.before_mlp);
+        let before = kernels::rms_norm(x, &self.before_mlp, spec.rms_norm_eps);
         let mut gate_up = self.gate_up.apply(&before);
         routes.add(|lora| &lora.layers[index].gate_up, rows, &before, &mut gate_up);
-        let mut inner = vec![0.0; gate_up.len() / 2];
-        let tokens = gate_up
-            .par_chunks(2 * spec.intermediate_size)
-            .zip(inner.par_chunks_mut(spec.intermediate_size));
-        tokens.with_min_len(8).for_each(|(both, inner)| {
-            let (gate, up) = both.split_at(spec.intermediate_size);
-            kernels::gated(spec.activation, gate, up, inner);
-        });
+        let inner = kernels::gated_activation(spec.activation, &gate_up, spec.intermediate_size);
         let mut update = self.down.apply(&inner);
         routes.add(|lora| &lora.layers[index].down, rows, &inner, &mut update);
         self.add(spec, x, &mut update, self.after_mlp.as_deref());
@@ -93,7 +86,7 @@ impl Layer {
                         } else {
                             key_norm
                         };
-                        kernels::rms_norm(values, weight, spec.rms_norm_eps);
+                        kernels::rms_norm_row(values, weight, spec.rms_norm_eps);
                     }
                     kernels::rotate(values, &cos[at.clone()], &sin[at.clone()]);
                 }
@@ -144,39 +137,31 @@ impl Layer {
         let group = spec.num_heads / spec.num_kv_heads;
         let mut out = vec![0.0; queries.len()];
         let mut scores = vec![0.0; group * keys.len() / spec.head_dim];
-        kernels::attend(Attention {
+        CachedAttention {
             queries,
             keys,
             values,
-            head: spec.head_dim,
+            head_dim: spec.head_dim,
             group,
             first: part.cache.len(),
-            window: self.spec.sliding_window,
+            sliding_window: self.spec.sliding_window,
             scale: spec.attention_scale,
             softcap: spec.attn_logit_softcapping,
             out: &mut out,
             scores: &mut scores,
-        });
+        }
+        .forward();
         out
     }
 
     fn add(&self, spec: &Spec, x: &mut [f32], update: &mut [f32], norm: Option<&[f32]>) {
         if let Some(weight) = norm {
             for token in update.chunks_exact_mut(spec.hidden_size) {
-                kernels::rms_norm(token, weight, spec.rms_norm_eps);
+                kernels::rms_norm_row(token, weight, spec.rms_norm_eps);
             }
         }
         for (x, update) in x.iter_mut().zip(update) {
             *x += *update * spec.residual_multiplier;
         }
     }
-}
-
-/// A normalised copy of all tokens.
-pub(crate) fn normed(spec: &Spec, x: &[f32], weight: &[f32]) -> Vec<f32> {
-    let mut out = x.to_vec();
-    for token in out.chunks_exact_mut(spec.hidden_size) {
-        kernels::rms_norm(token, weight, spec.rms_norm_eps);
-    }
-    out
 }

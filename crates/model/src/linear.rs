@@ -1,78 +1,61 @@
-//! Linear maps: how their weights are stored, and how a product is spread over threads.
+//! Linear modules and the precision of their weights.
 
-use rayon::prelude::*;
+use kernels::packed::{Format, PackedWeights};
 
-use crate::kernels::{Activations, Operand, Panels, Product, ROWS, STREAMS, Weights};
-
-/// How weights are kept in memory. Sums are 32-bit floats in all of them, and so are activations, with two exceptions: beside 8-bit weights,
-/// and beside bfloat16 where the processor has instructions for tiles of it (Intel AMX), they are rounded alike for each product.
+/// Precision of weights in memory; see [`Format`] for the precision of activations.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Precision {
-    /// As the file has it: bfloat16, else 32 bits.
+    /// The file's precision: bfloat16, else 32-bit floats.
     Auto,
     /// 32-bit floats: exact.
     F32,
-    /// Upper half of 32-bit floats: weights of files in bfloat16 stay what they are.
+    /// Upper halves of 32-bit floats: weights of files in bfloat16 stay the same.
     Bf16,
-    /// 8-bit whole numbers with a scale for each 32, and activations rounded the same way before each product: about 0.5 %
-    /// error of each factor.
+    /// 8-bit integers with a scale for each 32 weights, and activations rounded the same way before each product: about 0.5 %
+    /// error of each operand.
     Q8,
 }
 
 impl Precision {
-    /// Room for a matrix that files hold in 32 bits (`wide`) or fewer.
-    pub(crate) fn zeros(self, wide: bool, rows: usize, columns: usize) -> Weights {
-        match (self, wide) {
-            (Self::F32, _) | (Self::Auto, true) => Weights::F32(Panels::zeros(rows, columns)),
-            (Self::Bf16, _) | (Self::Auto, false) if amx::Amx::detect().is_some() => {
-                Weights::Tiles(Panels::zeros(rows, columns))
-            }
-            (Self::Bf16, _) | (Self::Auto, false) => Weights::Bf16(Panels::zeros(rows, columns)),
-            (Self::Q8, _) => Weights::Q8(Panels::zeros(rows, columns)),
-        }
+    /// Returns room for a matrix that files hold in 32 bits (`wide`) or fewer.
+    pub(crate) fn zeros(self, wide: bool, outputs: usize, inputs: usize) -> PackedWeights {
+        let format = match (self, wide) {
+            (Self::F32, _) | (Self::Auto, true) => Format::F32,
+            (Self::Bf16, _) | (Self::Auto, false) => Format::Bf16,
+            (Self::Q8, _) => Format::Int8,
+        };
+        PackedWeights::zeros(format, outputs, inputs)
     }
 }
-
-/// Tokens a thread needs at least for a share of tokens to pay: below, threads share the rows.
-const TOKENS_PER_THREAD: usize = 16;
-/// Tokens that are carried past all rows at a time, so that they stay in the cache near the core.
-const TOKEN_BLOCK: usize = 128;
-/// Bytes of weights in one piece of work when threads share rows: enough that taking a piece costs little beside it.
-const PIECE: usize = 64 << 10;
 
 /// `y = W x (+ b)`.
 #[derive(Debug)]
 pub(crate) struct Linear {
-    weights: Weights,
+    weights: PackedWeights,
     bias: Option<Vec<f32>>,
 }
 
 impl Linear {
-    pub(crate) fn new(weights: Weights, bias: Option<Vec<f32>>) -> Self {
+    pub(crate) fn new(weights: PackedWeights, bias: Option<Vec<f32>>) -> Self {
         Self { weights, bias }
     }
 
     pub(crate) fn outputs(&self) -> usize {
-        self.weights.rows()
+        self.weights.outputs()
     }
 
     pub(crate) fn bytes(&self) -> usize {
         self.weights.bytes() + self.bias.as_ref().map_or(0, |bias| bias.len() * 4)
     }
 
-    /// Row `row` as 32-bit floats into `out`: an embedding.
+    /// Writes one row, an embedding, as 32-bit floats to `out`.
     pub(crate) fn copy_row(&self, row: usize, out: &mut [f32]) {
         self.weights.read(row, out);
     }
 
-    /// Applies the map to tokens one after the other.
+    /// Applies the module to tokens that follow each other.
     pub(crate) fn apply(&self, x: &[f32]) -> Vec<f32> {
-        let mut out = match &self.weights {
-            Weights::F32(panels) => apply(panels, x),
-            Weights::Bf16(panels) => apply(panels, x),
-            Weights::Tiles(panels) => apply(panels, x),
-            Weights::Q8(panels) => apply(panels, x),
-        };
+        let mut out = self.weights.apply(x);
         if let Some(bias) = &self.bias {
             for token in out.chunks_exact_mut(bias.len()) {
                 token.iter_mut().zip(bias).for_each(|(out, bias)| *out += bias);
@@ -80,81 +63,6 @@ impl Linear {
         }
         out
     }
-}
-
-fn apply<W: Operand>(panels: &Panels<W>, x: &[f32]) -> Vec<f32> {
-    let (inputs, outputs) = (panels.columns(), panels.rows());
-    let tokens = x.len() / inputs;
-    let mut out = vec![0.0; tokens * outputs];
-    let threads = rayon::current_num_threads();
-    if tokens >= threads * TOKENS_PER_THREAD {
-        let blocks = threads * tokens.div_ceil(threads * TOKEN_BLOCK);
-        let share = tokens.div_ceil(blocks);
-        let shares = x
-            .par_chunks(share * inputs)
-            .zip(out.par_chunks_mut(share * outputs));
-        shares.for_each(|(x, out)| {
-            let x = W::arrange(x, inputs);
-            part(panels, 0..outputs.div_ceil(ROWS), &x, out, (outputs, ROWS));
-        });
-    } else if tokens > 0 {
-        by_rows(panels, &W::arrange(x, inputs), &mut out);
-    }
-    out
-}
-
-/// Few tokens: threads share the rows.
-fn by_rows<W: Operand>(panels: &Panels<W>, x: &Activations<W::X>, out: &mut [f32]) {
-    let (tokens, outputs) = (x.tokens, panels.rows());
-    let count = outputs.div_ceil(ROWS);
-    let piece = (PIECE * count / panels.bytes().max(1))
-        .max(1)
-        .next_multiple_of(STREAMS);
-    let run = |(index, out): (usize, &mut [f32])| {
-        let first = index * piece;
-        let panel_stride = ROWS * tokens;
-        part(
-            panels,
-            first..count.min(first + piece),
-            x,
-            out,
-            (ROWS, panel_stride),
-        );
-    };
-    if tokens == 1 {
-        out.par_chunks_mut(piece * ROWS).enumerate().for_each(run);
-        return;
-    }
-    let mut by_panel = vec![0.0; count * ROWS * tokens];
-    by_panel
-        .par_chunks_mut(piece * ROWS * tokens)
-        .enumerate()
-        .for_each(run);
-    for (panel, values) in by_panel.chunks_exact(ROWS * tokens).enumerate() {
-        for (token, values) in values.as_chunks::<ROWS>().0.iter().enumerate() {
-            let own = &mut out[token * outputs..][..outputs][panel * ROWS..];
-            let rows = own.len().min(ROWS);
-            own[..rows].copy_from_slice(&values[..rows]);
-        }
-    }
-}
-
-fn part<W: Operand>(
-    panels: &Panels<W>,
-    range: std::ops::Range<usize>,
-    x: &Activations<W::X>,
-    out: &mut [f32],
-    strides: (usize, usize),
-) {
-    W::product(Product {
-        panels,
-        first: range.start,
-        count: range.len(),
-        x,
-        out,
-        token_stride: strides.0,
-        panel_stride: strides.1,
-    });
 }
 
 #[cfg(test)]

@@ -7,7 +7,6 @@ mod args;
 pub mod config;
 pub mod data;
 mod job;
-mod maths;
 pub mod network;
 mod program;
 mod server;

@@ -17,10 +17,10 @@ pub use frozen::Precision;
 pub use quantise::{Quantised, Scales, Table};
 pub use settings::{LoadError, LoadSettings, Lora as LoraSettings, Targets, planned, trained_modules};
 
-use crate::maths::cross_entropy::Head;
-use crate::maths::elementwise::{norm, norm_backward};
-pub use crate::maths::matmul::Arithmetic;
-use crate::maths::matmul::{Mat, Out, Rows, bfloat16_is_fast};
+pub use kernels::matmul::ComputeDtype;
+use kernels::matmul::{Mat, Out, RowSource as _, has_bf16_matmul};
+use kernels::{CrossEntropy, rms_norm, rms_norm_backward};
+
 use frozen::Frozen;
 use layer::{Batchwise, Layer, Saved};
 use lora::Pass;
@@ -193,7 +193,7 @@ impl Network {
     /// Whether inputs of frozen weights are rounded to bfloat16 on this processor.
     #[must_use]
     pub fn is_rounded(&self) -> bool {
-        bfloat16_is_fast() && self.layers.iter().any(Layer::is_rounded)
+        has_bf16_matmul() && self.layers.iter().any(Layer::is_rounded)
     }
 
     fn embed(&self, batch: &Batch) -> Vec<f32> {
@@ -221,15 +221,15 @@ impl Network {
             .flat_map(|(at, _)| &x[at * hidden..(at + 1) * hidden])
             .copied()
             .collect();
-        let normed = norm(&rows, &self.norm, self.spec.rms_norm_eps);
+        let normed = rms_norm(&rows, &self.norm, self.spec.rms_norm_eps);
         let embeddings = self.head.as_ref().unwrap_or(&self.embeddings);
-        let head = Head {
-            logits: &|out: Out<'_>, x: Mat<'_>| embeddings.forward(out, x),
-            back: &|out: Out<'_>, dlogits: &[f32], tokens: usize| {
+        let head = CrossEntropy {
+            forward: &|out: Out<'_>, x: Mat<'_>| embeddings.forward(out, x),
+            backward: &|out: Out<'_>, dlogits: &[f32], tokens: usize| {
                 embeddings.backward(out, dlogits, tokens, self.spec.vocab_size);
             },
-            vocabulary: self.spec.vocab_size,
-            width: hidden,
+            vocab_size: self.spec.vocab_size,
+            hidden_size: hidden,
             scale: self.spec.logit_scale,
             softcap: self.spec.final_logit_softcapping,
         };
@@ -239,7 +239,7 @@ impl Network {
         let mut dnormed = vec![0.0; normed.len()];
         let loss = head.loss(&normed, &targets, Some(&mut dnormed), factor);
         let mut drows = vec![0.0; rows.len()];
-        norm_backward(&rows, &self.norm, self.spec.rms_norm_eps, &dnormed, &mut drows);
+        rms_norm_backward(&rows, &self.norm, self.spec.rms_norm_eps, &dnormed, &mut drows);
         for ((at, _), d) in learnt().zip(drows.chunks_exact(hidden)) {
             dx[at * hidden..(at + 1) * hidden].copy_from_slice(d);
         }

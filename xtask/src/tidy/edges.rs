@@ -140,12 +140,13 @@ pub(super) const TABLE: &[Allowed] = &[
         tests_use: &["local-registry"],
     },
     allow("amx", &[]),
-    allow("model", &["amx"]),
+    allow("kernels", &["amx"]),
+    allow("model", &["kernels"]),
     allow(
         "inference-server",
         &["artifact", "hub-metadata", "model", "serve", "telemetry"],
     ),
-    allow("tuning-job", &["amx", "model", "serve", "telemetry"]),
+    allow("tuning-job", &["kernels", "model", "serve", "telemetry"]),
     // test support and chores
     allow("arm-server", &["instance-types", "kaito-api"]),
     allow("local-cluster", &[]),

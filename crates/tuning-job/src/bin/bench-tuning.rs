@@ -14,7 +14,7 @@ use model::{Spec, TensorStore, Tokenizer, example};
 use serde::{Deserialize, Serialize};
 use tuning_job::config::{Schedule, WhenToSave};
 use tuning_job::data::{Example, Order};
-use tuning_job::network::{Arithmetic, LoadSettings, LoraSettings, Network, Precision, Table, Targets};
+use tuning_job::network::{ComputeDtype, LoadSettings, LoraSettings, Network, Precision, Table, Targets};
 use tuning_job::train::{AdamW, Checkpoint, LearningRate, Listener, Progress, Settings, Trainer};
 
 const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tools/bench_peft.py");
@@ -225,7 +225,7 @@ fn ours(args: &Args, contender: &str) -> anyhow::Result<Numbers> {
         } else {
             precision
         }),
-        quantised: Arithmetic::Bfloat16,
+        quantised: ComputeDtype::Bf16,
         skip: Vec::new(),
         lora: LoraSettings {
             targets: Targets::All,

@@ -1,8 +1,8 @@
 //! Which examples make up which batch: a function of seeds and sizes, so that a resumed run knows without having been there.
 
 use super::Example;
-use crate::maths::random::Random;
 use crate::network::Batch;
+use kernels::Random;
 
 /// Examples that take one sequence's place together.
 type Groups = Vec<Vec<usize>>;

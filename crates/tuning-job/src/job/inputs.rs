@@ -14,10 +14,10 @@ use serde_json::Map;
 use crate::args::Args;
 use crate::config::{self, Config, Layers, Targets as Configured, WhenToSave};
 use crate::data::{DataError, Example, Examples, Order, Texts, find, packed};
-use crate::maths::random::Random;
 use crate::network::{
-    Arithmetic, LoadSettings, LoraSettings, Precision, Table, Targets, planned, trained_modules,
+    ComputeDtype, LoadSettings, LoraSettings, Precision, Table, Targets, planned, trained_modules,
 };
+use kernels::Random;
 
 /// Largest file with a template, in bytes.
 const TEMPLATE_BYTES: u64 = 1 << 20;
@@ -100,9 +100,9 @@ impl Inputs {
             linear: quantised(config).or_else(|| precision(config)),
             rest: precision(config),
             quantised: if config.quantization.bnb_4bit_compute_dtype.ends_with("bfloat16") {
-                Arithmetic::Bfloat16
+                ComputeDtype::Bf16
             } else {
-                Arithmetic::Singles
+                ComputeDtype::F32
             },
             skip: config.quantization.llm_int8_skip_modules.clone(),
             lora: LoraSettings {

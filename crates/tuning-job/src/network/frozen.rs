@@ -5,7 +5,7 @@
 use half::{bf16, f16};
 
 use super::quantise::{Quantised, Table};
-use crate::maths::matmul::{Arithmetic, Factor, Mat, Out, Rows, product_of_lines};
+use kernels::matmul::{ComputeDtype, Mat, Operand, Out, RowSource, matmul};
 
 /// What weights are kept in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,15 +52,20 @@ pub(crate) struct Frozen {
     values: Values,
     outputs: usize,
     inputs: usize,
-    arithmetic: Arithmetic,
+    arithmetic: ComputeDtype,
 }
 
 impl Frozen {
     /// `quantised` is how products are computed if that is what weights become; bfloat16 ones are multiplied as such.
-    pub(crate) fn new(values: Vec<f32>, inputs: usize, precision: Precision, quantised: Arithmetic) -> Self {
+    pub(crate) fn new(
+        values: Vec<f32>,
+        inputs: usize,
+        precision: Precision,
+        quantised: ComputeDtype,
+    ) -> Self {
         let arithmetic = match precision {
-            Precision::F32 | Precision::F16 => Arithmetic::Singles,
-            Precision::Bf16 => Arithmetic::Bfloat16,
+            Precision::F32 | Precision::F16 => ComputeDtype::F32,
+            Precision::Bf16 => ComputeDtype::Bf16,
             Precision::Quantised { .. } => quantised,
         };
         let outputs = values.len() / inputs.max(1);
@@ -99,7 +104,7 @@ impl Frozen {
     }
 
     /// How products are computed.
-    pub(crate) fn arithmetic(&self) -> Arithmetic {
+    pub(crate) fn arithmetic(&self) -> ComputeDtype {
         self.arithmetic
     }
 
@@ -113,19 +118,19 @@ impl Frozen {
 
     /// `x · Wᵀ`.
     pub(crate) fn forward(&self, out: Out<'_>, x: Mat<'_>) {
-        let rows = Factor::of_rows(self, self.outputs, self.inputs);
-        product_of_lines(out, x.lines(), rows, self.arithmetic);
+        let rows = Operand::of_rows(self, self.outputs, self.inputs);
+        matmul(out, x.lines(), rows, self.arithmetic);
     }
 
     /// `dy · W`; rows of `dy` begin `stride` apart.
     pub(crate) fn backward(&self, out: Out<'_>, dy: &[f32], tokens: usize, stride: usize) {
         let dy = Mat::strided(dy, tokens, self.outputs, stride);
-        let columns = Factor::of_columns(self, self.inputs, self.outputs);
-        product_of_lines(out, dy.lines(), columns, self.arithmetic);
+        let columns = Operand::of_columns(self, self.inputs, self.outputs);
+        matmul(out, dy.lines(), columns, self.arithmetic);
     }
 }
 
-impl Rows for Frozen {
+impl RowSource for Frozen {
     fn read(&self, row: usize, from: usize, out: &mut [f32]) {
         let at = row * self.inputs + from;
         let range = at..at + out.len();
@@ -153,7 +158,7 @@ fn widen_f16(bits: &[u16], out: &mut [f32]) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::maths::random::Random;
+    use kernels::Random;
 
     #[test]
     fn products_are_those_of_the_widened_matrix_in_every_precision() {
@@ -180,7 +185,7 @@ mod tests {
             quantised(false),
             quantised(true),
         ] {
-            let frozen = Frozen::new(weights.clone(), inputs, precision, Arithmetic::Singles);
+            let frozen = Frozen::new(weights.clone(), inputs, precision, ComputeDtype::F32);
             let mut wide = vec![0.0; outputs * inputs];
             for (row, out) in wide.chunks_mut(inputs).enumerate() {
                 frozen.read(row, 0, out);

@@ -7,9 +7,10 @@ use rayon::prelude::*;
 use super::Batch;
 use super::linear::Stack;
 use super::lora::Pass;
-use crate::maths::attention::{Heads, attend, attend_backward};
-use crate::maths::elementwise::{
-    gated, gated_backward, norm, norm_backward, norm_row, norm_row_backward, rotate, rotate_back,
+use kernels::attention::CausalAttention;
+use kernels::{
+    gated_activation, gated_activation_backward, rms_norm, rms_norm_backward, rms_norm_row,
+    rms_norm_row_backward, rotate, rotate_backward,
 };
 
 /// Weights of one block.
@@ -91,14 +92,14 @@ impl Layer {
         self.stacks().into_iter().any(Stack::is_rounded)
     }
 
-    fn heads(&self, spec: &Spec) -> Heads {
-        Heads {
-            heads: spec.num_heads,
-            kv_heads: spec.num_kv_heads,
-            width: spec.head_dim,
+    fn attention(&self, spec: &Spec) -> CausalAttention {
+        CausalAttention {
+            num_heads: spec.num_heads,
+            num_kv_heads: spec.num_kv_heads,
+            head_dim: spec.head_dim,
             scale: spec.attention_scale,
             softcap: spec.attn_logit_softcapping,
-            window: self.spec.sliding_window,
+            sliding_window: self.spec.sliding_window,
         }
     }
 
@@ -111,7 +112,7 @@ impl Layer {
         x: &mut [f32],
         keep: bool,
     ) -> Option<Saved> {
-        let normed = norm(x, &self.before_attention, spec.rms_norm_eps);
+        let normed = rms_norm(x, &self.before_attention, spec.rms_norm_eps);
         let mut qkv = self.qkv.forward(pass, &normed);
         drop(normed);
         let raw_qkv = if keep && self.qk_norms.is_some() {
@@ -120,7 +121,7 @@ impl Layer {
             Vec::new()
         };
         self.place(spec, batch, &mut qkv);
-        let attended = attend(self.heads(spec), &batch.lengths, &qkv);
+        let attended = self.attention(spec).forward(&batch.lengths, &qkv);
         let update = self.output.forward(pass, &attended);
         add_update(spec, x, &update, self.after_attention.as_deref());
         let attention_update = if self.after_attention.is_some() {
@@ -130,10 +131,10 @@ impl Layer {
         };
         let middle = if keep { x.to_vec() } else { Vec::new() };
 
-        let normed = norm(x, &self.before_mlp, spec.rms_norm_eps);
+        let normed = rms_norm(x, &self.before_mlp, spec.rms_norm_eps);
         let gate_up = self.gate_up.forward(pass, &normed);
         drop(normed);
-        let inner = gated(spec.activation, &gate_up, spec.intermediate_size);
+        let inner = gated_activation(spec.activation, &gate_up, spec.intermediate_size);
         let update = self.down.forward(pass, &inner);
         add_update(spec, x, &update, self.after_mlp.as_deref());
         keep.then(|| Saved {
@@ -155,15 +156,14 @@ impl Layer {
     fn place(&self, spec: &Spec, batch: &Batchwise, qkv: &mut [f32]) {
         let (cos, sin) = &batch.angles[self.spec.rope];
         let pairs = cos.len() / batch.tokens().max(1);
-        qkv.par_chunks_mut(self.heads(spec).row())
+        qkv.par_chunks_mut(self.attention(spec).qkv_size())
             .enumerate()
             .for_each(|(token, row)| {
                 let at = token * pairs..(token + 1) * pairs;
                 let turned = (spec.num_heads + spec.num_kv_heads) * spec.head_dim;
                 for (head, values) in row[..turned].chunks_exact_mut(spec.head_dim).enumerate() {
                     if let Some(weight) = self.head_norm(spec, head) {
-                        let raw = values.to_vec();
-                        norm_row(&raw, weight, spec.rms_norm_eps, values);
+                        rms_norm_row(values, weight, spec.rms_norm_eps);
                     }
                     rotate(values, &cos[at.clone()], &sin[at.clone()]);
                 }
@@ -174,17 +174,17 @@ impl Layer {
     fn place_backward(&self, spec: &Spec, batch: &Batchwise, raw: &[f32], dqkv: &mut [f32]) {
         let (cos, sin) = &batch.angles[self.spec.rope];
         let pairs = cos.len() / batch.tokens().max(1);
-        let width = self.heads(spec).row();
+        let width = self.attention(spec).qkv_size();
         dqkv.par_chunks_mut(width).enumerate().for_each(|(token, row)| {
             let at = token * pairs..(token + 1) * pairs;
             let turned = (spec.num_heads + spec.num_kv_heads) * spec.head_dim;
             for (head, values) in row[..turned].chunks_exact_mut(spec.head_dim).enumerate() {
-                rotate_back(values, &cos[at.clone()], &sin[at.clone()]);
+                rotate_backward(values, &cos[at.clone()], &sin[at.clone()]);
                 if let Some(weight) = self.head_norm(spec, head) {
                     let raw = &raw[token * width + head * spec.head_dim..][..spec.head_dim];
                     let dy = values.to_vec();
                     values.fill(0.0);
-                    norm_row_backward(raw, weight, spec.rms_norm_eps, &dy, values);
+                    rms_norm_row_backward(raw, weight, spec.rms_norm_eps, &dy, values);
                 }
             }
         });
@@ -218,7 +218,7 @@ impl Layer {
         let below = wanted || attention_is_trained;
 
         let dupdate = update_backward(spec, dx, &saved.mlp_update, self.after_mlp.as_deref());
-        let inner = gated(spec.activation, &saved.gate_up, spec.intermediate_size);
+        let inner = gated_activation(spec.activation, &saved.gate_up, spec.intermediate_size);
         let above = below || self.gate_up.is_trained();
         let dinner = self.down.backward(pass, grads, &inner, &dupdate, above);
         drop(inner);
@@ -226,14 +226,14 @@ impl Layer {
             return;
         }
         let mut dgate_up = saved.gate_up;
-        gated_backward(spec.activation, &mut dgate_up, spec.intermediate_size, &dinner);
+        gated_activation_backward(spec.activation, &mut dgate_up, spec.intermediate_size, &dinner);
         drop(dinner);
-        let normed = norm(&saved.middle, &self.before_mlp, epsilon);
+        let normed = rms_norm(&saved.middle, &self.before_mlp, epsilon);
         let dnormed = self.gate_up.backward(pass, grads, &normed, &dgate_up, below);
         if !below {
             return;
         }
-        norm_backward(&saved.middle, &self.before_mlp, epsilon, &dnormed, dx);
+        rms_norm_backward(&saved.middle, &self.before_mlp, epsilon, &dnormed, dx);
         drop((normed, dnormed, dgate_up));
 
         let dupdate = update_backward(spec, dx, &saved.attention_update, self.after_attention.as_deref());
@@ -244,18 +244,20 @@ impl Layer {
         if !above {
             return;
         }
-        let mut dqkv = attend_backward(self.heads(spec), &batch.lengths, &saved.qkv, &dattended);
+        let mut dqkv = self
+            .attention(spec)
+            .backward(&batch.lengths, &saved.qkv, &dattended);
         self.place_backward(spec, batch, &saved.raw_qkv, &mut dqkv);
-        let normed = norm(x, &self.before_attention, epsilon);
+        let normed = rms_norm(x, &self.before_attention, epsilon);
         let dnormed = self.qkv.backward(pass, grads, &normed, &dqkv, wanted);
         if wanted {
-            norm_backward(x, &self.before_attention, epsilon, &dnormed, dx);
+            rms_norm_backward(x, &self.before_attention, epsilon, &dnormed, dx);
         }
     }
 }
 
 fn add_update(spec: &Spec, x: &mut [f32], update: &[f32], after: Option<&[f32]>) {
-    let normed = after.map(|weight| norm(update, weight, spec.rms_norm_eps));
+    let normed = after.map(|weight| rms_norm(update, weight, spec.rms_norm_eps));
     let update = normed.as_deref().unwrap_or(update);
     x.iter_mut()
         .zip(update)
@@ -269,6 +271,6 @@ fn update_backward(spec: &Spec, dx: &[f32], update: &[f32], after: Option<&[f32]
         return scaled;
     };
     let mut dupdate = vec![0.0; scaled.len()];
-    norm_backward(update, weight, spec.rms_norm_eps, &scaled, &mut dupdate);
+    rms_norm_backward(update, weight, spec.rms_norm_eps, &scaled, &mut dupdate);
     dupdate
 }

@@ -2,7 +2,7 @@
 
 use super::frozen::Frozen;
 use super::lora::{self, Lora, Pass};
-use crate::maths::matmul::{Arithmetic, Factor, Mat, Out, Rows, product_of_lines};
+use kernels::matmul::{ComputeDtype, Mat, Operand, Out, RowSource, matmul};
 
 /// A module.
 #[derive(Debug)]
@@ -16,7 +16,7 @@ pub(crate) struct Linear {
 #[derive(Debug)]
 pub(crate) struct Stack(pub(crate) Vec<Linear>);
 
-impl Rows for Stack {
+impl RowSource for Stack {
     fn read(&self, row: usize, from: usize, out: &mut [f32]) {
         let mut row = row;
         for linear in &self.0 {
@@ -47,15 +47,15 @@ impl Stack {
 
     /// Whether all modules allow it.
     pub(crate) fn is_rounded(&self) -> bool {
-        let is_rounded = |linear: &Linear| linear.frozen.arithmetic() == Arithmetic::Bfloat16;
+        let is_rounded = |linear: &Linear| linear.frozen.arithmetic() == ComputeDtype::Bf16;
         self.0.iter().all(is_rounded)
     }
 
-    fn arithmetic(&self) -> Arithmetic {
+    fn arithmetic(&self) -> ComputeDtype {
         if self.is_rounded() {
-            Arithmetic::Bfloat16
+            ComputeDtype::Bf16
         } else {
-            Arithmetic::Singles
+            ComputeDtype::F32
         }
     }
 
@@ -63,10 +63,10 @@ impl Stack {
         let (inputs, outputs) = (self.inputs(), self.outputs());
         let tokens = x.len() / inputs.max(1);
         let mut out = vec![0.0; tokens * outputs];
-        product_of_lines(
+        matmul(
             Out::set(&mut out, outputs),
             Mat::new(x, tokens, inputs).lines(),
-            Factor::of_rows(self, outputs, inputs),
+            Operand::of_rows(self, outputs, inputs),
             self.arithmetic(),
         );
         let mut first = 0;
@@ -95,10 +95,10 @@ impl Stack {
         let (inputs, outputs) = (self.inputs(), self.outputs());
         let mut dx = vec![0.0; if wanted { x.len() } else { 0 }];
         if wanted {
-            product_of_lines(
+            matmul(
                 Out::set(&mut dx, inputs),
                 Mat::new(dy, dy.len() / outputs, outputs).lines(),
-                Factor::of_columns(self, inputs, outputs),
+                Operand::of_columns(self, inputs, outputs),
                 self.arithmetic(),
             );
         }

@@ -9,7 +9,7 @@ use super::linear::{Linear, Stack};
 use super::lora::Lora as Factors;
 use super::settings::{LoadError, LoadSettings, ends_with, pattern, trained_modules};
 use super::{Module, Network};
-use crate::maths::random::Random;
+use kernels::Random;
 
 /// The name of the embeddings below the prefix that a family puts before everything.
 const EMBEDDINGS: &str = "embed_tokens.weight";

@@ -5,8 +5,8 @@ use std::ops::Range;
 use rayon::prelude::*;
 
 use super::linear::Stack;
-use crate::maths::low_rank::{self, Tall};
-use crate::maths::random::Random;
+use kernels::Random;
+use kernels::lora::{self as kernel, StridedRows};
 
 /// Tokens a thread takes at once.
 const TOKENS: usize = 16;
@@ -65,7 +65,7 @@ pub(super) fn parts<'a>(stack: &'a Stack, pass: Pass<'a>, x: &[f32]) -> Vec<Part
                 lora,
                 outputs,
                 a: &pass.values[lora.a.clone()],
-                b: low_rank::turned(&pass.values[lora.b.clone()], lora.rank),
+                b: kernel::transposed(&pass.values[lora.b.clone()], lora.rank),
                 dropped: key.map(|key| lora.drop(key, x, linear.frozen.inputs())),
             });
         }
@@ -105,10 +105,10 @@ impl Part<'_> {
     /// Adds to the derivative of a token's inputs.
     fn add_to_inputs(&self, token: usize, dinner: &[f32], dx: &mut [f32]) {
         let Some(Dropped { key, .. }) = &self.dropped else {
-            return low_rank::out_of(dinner, self.a, dx);
+            return kernel::add_projected_up(dinner, self.a, dx);
         };
         let mut own = vec![0.0; dx.len()];
-        low_rank::out_of(dinner, self.a, &mut own);
+        kernel::add_projected_up(dinner, self.a, &mut own);
         self.lora.mask(*key, token, &mut own);
         dx.iter_mut().zip(own).for_each(|(dx, own)| *dx += own);
     }
@@ -128,8 +128,8 @@ pub(super) fn forward(parts: &[Part<'_>], x: &[f32], inputs: usize, out: &mut [f
                 let at = (chunk * TOKENS + index) * inputs;
                 for part in parts {
                     let inner = &mut inner[..part.lora.rank];
-                    low_rank::into(&part.kept(x)[at..at + inputs], part.a, part.lora.scale, inner);
-                    low_rank::out_of(inner, &part.b, &mut out[part.outputs.clone()]);
+                    kernel::project_down(&part.kept(x)[at..at + inputs], part.a, part.lora.scale, inner);
+                    kernel::add_projected_up(inner, &part.b, &mut out[part.outputs.clone()]);
                 }
             }
         });
@@ -161,14 +161,14 @@ pub(super) fn backward(
             for part in parts {
                 let (own, rest) = inner.split_at_mut(2 * part.lora.rank);
                 let (own, dinner) = own.split_at_mut(part.lora.rank);
-                low_rank::into(
+                kernel::project_down(
                     &part.kept(x)[token * inputs..][..inputs],
                     part.a,
                     part.lora.scale,
                     own,
                 );
                 let dy = &dy[token * outputs..][part.outputs.clone()];
-                low_rank::into(dy, &part.b, part.lora.scale, dinner);
+                kernel::project_down(dy, &part.b, part.lora.scale, dinner);
                 if let Some(dx) = &mut dx {
                     part.add_to_inputs(token, dinner, dx);
                 }
@@ -193,28 +193,28 @@ fn add_to_factors(
         let mut tall = || {
             let data = &inner[first..];
             first += part.lora.rank;
-            Tall {
+            StridedRows {
                 data,
                 width: part.lora.rank,
                 stride,
             }
         };
         let (own, dinner) = (tall(), tall());
-        let dy = Tall {
+        let dy = StridedRows {
             data: &dy[part.outputs.start..],
             width: part.outputs.len(),
             stride: outputs,
         };
-        let x = Tall {
+        let x = StridedRows {
             data: part.kept(x),
             width: inputs,
             stride: inputs,
         };
         pairs.extend([(own, dy), (dinner, x)]);
     }
-    let sums = low_rank::between(&pairs, x.len() / inputs);
+    let sums = kernel::weight_gradients(&pairs, x.len() / inputs);
     for (part, sums) in parts.iter().zip(sums.chunks_exact(2)) {
-        low_rank::add_columns(&sums[0], part.lora.rank, &mut grads[part.lora.b.clone()]);
-        low_rank::add_rows(&sums[1], inputs, &mut grads[part.lora.a.clone()]);
+        kernel::add_blocks_transposed(&sums[0], part.lora.rank, &mut grads[part.lora.b.clone()]);
+        kernel::add_blocks(&sums[1], inputs, &mut grads[part.lora.a.clone()]);
     }
 }

@@ -299,7 +299,7 @@ mod tests {
     #[test]
     fn any_length_comes_back_nearly() {
         for count in [1, 2, 63, 64, 65, 1000, 64 * 300 + 7] {
-            let mut random = crate::maths::random::Random::new(&[count as u64]);
+            let mut random = kernels::Random::new(&[count as u64]);
             let values: Vec<f32> = (0..count).map(|_| random.normal() as f32).collect();
             for double in [false, true] {
                 let small = Quantised::new(&values, Table::Nf4, double);

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use model::Spec;
 
 use super::frozen::Precision;
-use crate::maths::matmul::Arithmetic;
+use kernels::matmul::ComputeDtype;
 
 /// The modules of a layer, as families with and without fused tensors have them.
 const SPLIT: [&str; 7] = [
@@ -91,7 +91,7 @@ pub struct LoadSettings {
     /// What embeddings are kept in, and modules that are not to be quantised; as they are stored when absent.
     pub rest: Option<Precision>,
     /// How products with quantised weights are computed; what bitsandbytes calls the compute type.
-    pub quantised: Arithmetic,
+    pub quantised: ComputeDtype,
     /// Names of modules that are not quantised.
     pub skip: Vec<String>,
     /// What is trained.

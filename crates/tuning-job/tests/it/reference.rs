@@ -9,7 +9,8 @@ use safetensors::SafeTensors;
 use tuning_job::config::{Schedule, WhenToSave};
 use tuning_job::data::{Example, Order};
 use tuning_job::network::{
-    Arithmetic, Batch, LoadSettings, LoraSettings, Mode, Network, Precision, Table, Targets, trained_modules,
+    Batch, ComputeDtype, LoadSettings, LoraSettings, Mode, Network, Precision, Table, Targets,
+    trained_modules,
 };
 use tuning_job::train::{
     AdamW, AdapterConfig, Checkpoint, LearningRate, Listener, Progress, Settings, Trainer, save_adapter,
@@ -37,7 +38,7 @@ fn settings(precision: Option<Precision>, dropout: f32) -> LoadSettings {
     LoadSettings {
         linear: precision,
         rest: Some(Precision::F32),
-        quantised: Arithmetic::Singles,
+        quantised: ComputeDtype::F32,
         skip: Vec::new(),
         lora: LoraSettings {
             targets: Targets::All,

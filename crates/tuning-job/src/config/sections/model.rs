@@ -11,7 +11,7 @@ pub struct ModelConfig {
     /// Directory of the model; that of the command line when absent.
     pub pretrained_model_name_or_path: Option<String>,
     /// What weights are kept in: `float32`, `bfloat16`, `float16`, or `auto` (the default), which is as they are stored.
-    /// Arithmetic is in 32-bit floats in any case.
+    /// ComputeDtype is in 32-bit floats in any case.
     pub torch_dtype: Option<String>,
     /// A template, if it holds a brace or a line break, else the path of a file with one; it replaces the model's own.
     pub chat_template: Option<String>,

@@ -1,0 +1,7 @@
+//! Attention: over a cache for serving, and over whole sequences with its gradient for training.
+
+mod cached;
+mod causal;
+
+pub use cached::CachedAttention;
+pub use causal::CausalAttention;
