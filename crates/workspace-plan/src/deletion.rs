@@ -1,37 +1,38 @@
-//! A Workspace that goes: its workload, then its claims of either kind; the finalizer when the last
-//! claim is gone.
+//! A terminating Workspace: deletes its workload and its claims of both kinds. It is released when the last claim is gone.
 //!
-//! What lies in the namespace goes with the Workspace by its owner references; it is deleted here all the same, so
-//! that the nodes drain quickly.
+//! The garbage collector would delete the objects of the namespace anyway. Deleting them here drains the nodes sooner.
 
 use kaito_api::Claim;
 use kaito_api::conditions::{ClaimReason, WorkspaceConditionType, WorkspaceReason};
 use kaito_api::labels::WORKSPACE_FINALIZER;
 use plan::{Finalizer, Plan};
 
+use crate::build;
+use crate::claims;
+use crate::context::PlanContext;
 use crate::finding::ConditionUpdate;
+use crate::metadata::is_live;
 use crate::status;
-use crate::subject::{Subject, is_live};
-use crate::{claims, workloads};
+use crate::workload::NamedObject;
 
-/// Decides for a Workspace that is being deleted.
-pub(crate) fn plan(subject: &Subject<'_>) -> Plan {
+/// Plans the deletion.
+pub(crate) fn plan(context: &PlanContext<'_>) -> Plan {
     let mut plan = Plan::default();
-    let named = workloads::named(subject);
-    let own = named
+    let objects = context
+        .named
         .iter()
-        .filter(|named| subject.owns(named.metadata) && is_live(named.metadata));
-    plan.writes = own.map(workloads::Named::delete).collect();
-    plan.writes.extend(claims::orphans(subject));
-    let left: Vec<&Claim> = claims::own(subject).collect();
-    let live = left.iter().filter(|claim| is_live(claim.metadata()));
-    plan.writes.extend(live.map(|claim| claims::delete(claim)));
-    if left.is_empty() {
+        .filter(|object| context.owns(object.metadata) && is_live(object.metadata));
+    plan.writes = objects.map(NamedObject::delete).collect();
+    plan.writes.extend(build::delete_orphaned_claims(context));
+    let claims: Vec<&Claim> = claims::own(context).collect();
+    let live = claims.iter().filter(|claim| is_live(claim.metadata()));
+    plan.writes.extend(live.map(|claim| build::delete_claim(claim)));
+    if claims.is_empty() {
         plan.finalizer = Finalizer::Release(WORKSPACE_FINALIZER);
         plan.add_reason("released", "no claim is left");
         return plan;
     }
-    let message = waiting_for(&left);
+    let message = waiting_for(&claims);
     plan.add_reason("deleting", &message);
     let deleting = ConditionUpdate::met(WorkspaceReason::WorkspaceDeleted, message);
     let not_ready = ConditionUpdate::unmet(
@@ -42,13 +43,13 @@ pub(crate) fn plan(subject: &Subject<'_>) -> Plan {
         (WorkspaceConditionType::WorkspaceReady, not_ready),
         (WorkspaceConditionType::WorkspaceDeleting, deleting),
     ];
-    status::conclude_deletion(subject, &conditions, &mut plan);
+    status::report_deletion(context, &conditions, &mut plan);
     plan
 }
 
-fn waiting_for(left: &[&Claim]) -> String {
-    let each = left.iter().map(|claim| match holding(claim) {
-        Some(why) => format!("{} ({why})", claim.name()),
+fn waiting_for(claims: &[&Claim]) -> String {
+    let each = claims.iter().map(|claim| match blocked_by(claim) {
+        Some(reason) => format!("{} ({reason})", claim.name()),
         None => claim.name().to_owned(),
     });
     format!(
@@ -57,12 +58,12 @@ fn waiting_for(left: &[&Claim]) -> String {
     )
 }
 
-// The first sentence of what its provisioner says; texts about pods that drain change often.
-fn holding(claim: &Claim) -> Option<String> {
-    let told = claim.leaving()?;
-    let reason = ClaimReason::parse(told.reason)?;
+// The message is included only where it helps: messages about pods that drain change often.
+fn blocked_by(claim: &Claim) -> Option<String> {
+    let condition = claim.leaving()?;
+    let reason = ClaimReason::parse(condition.reason)?;
     let is_blocked = matches!(reason, ClaimReason::Draining) || !reason.remedy().is_empty();
-    let message = told.message.trim().trim_end_matches('.');
+    let message = condition.message.trim().trim_end_matches('.');
     Some(if is_blocked && !message.is_empty() {
         format!("{}: {message}", reason.as_str())
     } else {

@@ -1,74 +1,56 @@
-//! Events that follow from a change: a node is asked for, something became a problem, or the Workspace became
-//! ready. What did not change is not told again.
+//! Events about changes: a new claim, a new problem, or a Workspace that became ready.
 
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kaito_api::ClaimKind;
 use kaito_api::conditions::WorkspaceConditionType;
 use plan::{Event, Kind, Write};
 
+use crate::context::PlanContext;
 use crate::finding::{ConditionUpdate, Problem};
-use crate::status::Report;
-use crate::subject::Subject;
 
-/// Conditions whose problems are told; the others repeat them.
-const TOLD: [WorkspaceConditionType; 3] = [
+/// Conditions whose problems become events; the other conditions repeat them.
+const REPORTED: [WorkspaceConditionType; 3] = [
     WorkspaceConditionType::ResourceReady,
     WorkspaceConditionType::InferenceReady,
     WorkspaceConditionType::JobStarted,
 ];
 
-/// What is to be told of one pass.
-pub(crate) fn of(
-    subject: &Subject<'_>,
-    findings: &[(WorkspaceConditionType, ConditionUpdate)],
-    report: &Report<'_>,
+/// Events about claims that are created or deleted.
+pub(crate) fn of_writes(
+    context: &PlanContext<'_>,
+    sizing_summary: Option<&str>,
     writes: &[Write],
 ) -> Vec<Event> {
-    let mut events: Vec<Event> = writes
+    let events = writes
         .iter()
-        .filter_map(|write| of_write(subject, report.sum, write))
-        .collect();
-    events.extend(
-        findings
-            .iter()
-            .filter_map(|(kind, finding)| of_finding(subject, *kind, finding)),
-    );
-    let is_new = |note: &&Problem| {
-        !before(subject, WorkspaceConditionType::WorkspaceReady, |m| {
-            m.contains(&note.note())
-        })
-    };
-    events.extend(
-        report
-            .notes
-            .iter()
-            .filter(is_new)
-            .map(|note| Event::warning(note.reason.as_str(), note.finding().message)),
-    );
-    events
+        .map(|write| of_write(context, sizing_summary, write));
+    events.flatten().collect()
 }
 
-fn of_write(subject: &Subject<'_>, sum: Option<&str>, write: &Write) -> Option<Event> {
+fn of_write(context: &PlanContext<'_>, sizing_summary: Option<&str>, write: &Write) -> Option<Event> {
     match write {
         Write::Apply(manifest) => {
             let (target, kind) = (manifest.target(), claim_kind(manifest.kind())?);
-            let is_new = !subject.claims.contains_key(&(target.name.as_str(), kind));
-            let why = sum.map(|sum| format!(" {sum}")).unwrap_or_default();
-            let note = format!("Asked for a node by {} {}.{why}", kind.as_str(), target.name);
+            let is_new = !context.claims.contains_key(&(target.name.as_str(), kind));
+            let why = sizing_summary
+                .map(|summary| format!(" {summary}"))
+                .unwrap_or_default();
+            let message = format!("Asked for a node by {} {}.{why}", kind.as_str(), target.name);
             let reason = match kind {
                 ClaimKind::Machine => "MachineCreated",
                 ClaimKind::NodeClaim => "NodeClaimCreated",
             };
-            is_new.then(|| Event::normal(reason, note))
+            is_new.then(|| Event::normal(reason, message))
         }
         Write::Delete(delete) => {
             let kind = claim_kind(delete.target.kind)?;
             let name = &delete.target.name;
-            let note = format!("{} {name} is not needed any more and is deleted.", kind.as_str());
+            let message = format!("{} {name} is not needed any more and is deleted.", kind.as_str());
             let reason = match kind {
                 ClaimKind::Machine => "MachineDeleted",
                 ClaimKind::NodeClaim => "NodeClaimDeleted",
             };
-            Some(Event::normal(reason, note))
+            Some(Event::normal(reason, message))
         }
         Write::Patch(_) | Write::Evict(_) => None,
     }
@@ -80,28 +62,42 @@ fn claim_kind(kind: Kind) -> Option<ClaimKind> {
         .find(|claim| Kind::from(*claim) == kind)
 }
 
-fn of_finding(
-    subject: &Subject<'_>,
-    kind: WorkspaceConditionType,
-    finding: &ConditionUpdate,
-) -> Option<Event> {
-    let was = subject
-        .conditions()
+/// Events about conditions that became a problem, and about a Workspace that became ready.
+pub(crate) fn of_conditions(
+    context: &PlanContext<'_>,
+    updates: &[(WorkspaceConditionType, ConditionUpdate)],
+) -> Vec<Event> {
+    let events = updates
         .iter()
-        .find(|condition| condition.type_ == kind.as_str());
-    if finding.is_true() {
-        let news =
-            kind == WorkspaceConditionType::WorkspaceReady && was.is_none_or(|was| was.status != "True");
-        return news.then(|| Event::normal("Ready", finding.message.clone()));
-    }
-    let news = was.is_none_or(|was| was.status == "True" || was.reason != finding.reason_str());
-    let told = news && TOLD.contains(&kind) && finding.is_problem();
-    told.then(|| Event::warning(finding.reason_str(), finding.message.clone()))
+        .map(|(kind, update)| of_condition(context, *kind, update));
+    events.flatten().collect()
 }
 
-fn before(subject: &Subject<'_>, kind: WorkspaceConditionType, is: impl Fn(&str) -> bool) -> bool {
-    subject
-        .conditions()
-        .iter()
-        .any(|condition| condition.type_ == kind.as_str() && is(&condition.message))
+fn of_condition(
+    context: &PlanContext<'_>,
+    kind: WorkspaceConditionType,
+    update: &ConditionUpdate,
+) -> Option<Event> {
+    let old = old_condition(context, kind);
+    if update.is_true() {
+        let is_new =
+            kind == WorkspaceConditionType::WorkspaceReady && old.is_none_or(|old| old.status != "True");
+        return is_new.then(|| Event::normal("Ready", update.message.clone()));
+    }
+    let is_new = old.is_none_or(|old| old.status == "True" || old.reason != update.reason_str());
+    let is_reported = is_new && REPORTED.contains(&kind) && update.is_problem();
+    is_reported.then(|| Event::warning(update.reason_str(), update.message.clone()))
+}
+
+/// Events about notes that the old status does not contain.
+pub(crate) fn of_notes(context: &PlanContext<'_>, notes: &[Problem]) -> Vec<Event> {
+    let old = old_condition(context, WorkspaceConditionType::WorkspaceReady);
+    let is_new = |note: &&Problem| old.is_none_or(|old| !old.message.contains(&note.note()));
+    let event = |note: &Problem| Event::warning(note.reason.as_str(), note.condition().message);
+    notes.iter().filter(is_new).map(event).collect()
+}
+
+fn old_condition<'a>(context: &PlanContext<'a>, kind: WorkspaceConditionType) -> Option<&'a Condition> {
+    let mut conditions = context.conditions().iter();
+    conditions.find(|condition| condition.type_ == kind.as_str())
 }

@@ -1,32 +1,33 @@
-//! What to do about one Workspace: a pure function of what was observed.
+//! Decides what to do about one Workspace: a pure function of what was observed.
 //!
-//! The order of a Workspace's life: finalizer, judgement of the spec, claims, workload, status. Every plan
-//! derives from the world where the Workspace stands; nothing is remembered between plans but what the
-//! cluster holds. The number of nodes is decided once and then stands on the workload.
+//! Read the files in the order of the pipeline: `observe` → `context` → `phase` → `validate` → `desired` → `build` →
+//! `status`. Every plan derives the phase anew. Nothing is remembered between plans except in the cluster: the number
+//! of nodes is decided once and then stored on the workload.
 
-mod byo;
+mod build;
+mod claim_status;
 mod claims;
+mod context;
 mod deletion;
+mod deploy;
+mod desired;
 mod events;
 mod finding;
-mod inference;
 pub mod launch_backoff;
-mod nodes;
+mod metadata;
+mod node;
+mod node_set;
 pub mod observe;
 pub mod observed;
 mod phase;
 mod pods;
 pub mod preset_memory;
-mod runtime;
+mod progress;
+mod rejected;
 pub mod settings;
-mod sizing;
-mod sources;
 mod status;
-mod subject;
-mod tuning;
 mod validate;
-mod waiting;
-mod workloads;
+mod workload;
 
 pub use launch_backoff::{LaunchBackoff, LaunchBackoffs};
 pub use observe::{Source, observe, preset_to_look_up};
@@ -38,28 +39,23 @@ use jiff::Timestamp;
 use kaito_api::labels::WORKSPACE_FINALIZER;
 use plan::{Finalizer, Plan};
 
-use phase::Phase;
-use subject::{Subject, is_live};
+use crate::context::PlanContext;
+use crate::phase::Phase;
 
 /// Decides the next step for one Workspace.
 #[must_use]
 pub fn plan(now: Timestamp, observed: &Observed, settings: &Settings) -> Plan {
-    let subject = Subject::new(now, observed, settings);
-    let mut plan = decide(&subject);
-    if is_live(subject.metadata()) && !phase::is_claimed(&subject) {
-        // Carried out before everything else of the plan, and only if the Workspace still is as observed.
+    let context = PlanContext::new(now, observed, settings);
+    let mut plan = match phase::of(&context) {
+        Phase::Released => Plan::default(),
+        Phase::Terminating => deletion::plan(&context),
+        Phase::Rejected(problem) => rejected::plan(&context, &problem),
+        Phase::UsingLastKnownPreset(problem) => rejected::keep_running(&context, problem),
+        Phase::Valid(desired, manifests) => deploy::plan(&context, &desired, manifests),
+    };
+    if context.is_live() && !context.has_finalizer() {
+        // Executed before the writes, and only if the Workspace has not changed since.
         plan.finalizer = Finalizer::Ensure(WORKSPACE_FINALIZER);
     }
     plan
-}
-
-fn decide(subject: &Subject<'_>) -> Plan {
-    match phase::of(subject) {
-        Phase::Gone => Plan::default(),
-        Phase::Deleting => deletion::plan(subject),
-        Phase::Refused(problem) => waiting::refused(subject, &problem),
-        Phase::Kept(problem) => waiting::kept(subject, problem),
-        Phase::Serving(serving) => inference::plan(subject, &serving),
-        Phase::Tuning(tuning) => tuning::plan(subject, &tuning),
-    }
 }

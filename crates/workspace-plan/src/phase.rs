@@ -1,62 +1,56 @@
-//! Where a Workspace stands, derived anew each time.
+//! The phase of a Workspace, derived anew in each plan.
 
 use kaito_api::conditions::WorkspaceReason;
-use kaito_api::labels::WORKSPACE_FINALIZER;
+use plan::Manifest;
 
+use crate::context::PlanContext;
+use crate::desired::Desired;
 use crate::finding::Problem;
-use crate::inference::Serving;
-use crate::subject::{Subject, is_live};
-use crate::tuning::Tuned;
-use crate::validate::{self, Wanted};
-use crate::workloads;
+use crate::{build, validate};
 
-/// What is to be done with the Workspace.
+/// The next thing to do for a Workspace.
 #[derive(Debug)]
 pub(crate) enum Phase<'a> {
-    /// It is being deleted and nothing of it is ours any more.
-    Gone,
+    /// It is being deleted, and we hold nothing of it any more.
+    Released,
     /// It is being deleted.
-    Deleting,
-    /// It cannot be carried out; what runs is left alone.
-    Refused(Problem),
-    /// It runs, and what it is made of cannot be told just now; what runs is left alone and counts as good.
-    Kept(Problem),
-    /// A model is to be served.
-    Serving(Box<Serving<'a>>),
-    /// A model is to be tuned.
-    Tuning(Box<Tuned<'a>>),
+    Terminating,
+    /// Its spec is rejected. A running workload stays as it is.
+    Rejected(Problem),
+    /// Its workload runs, and the current preset is unknown. The workload stays as it is and counts as valid.
+    UsingLastKnownPreset(Problem),
+    /// Its spec is valid: the desired state and its objects, the workload last.
+    Valid(Box<Desired<'a>>, Vec<Manifest>),
 }
 
-/// The phase of the Workspace.
-pub(crate) fn of<'a>(subject: &Subject<'a>) -> Phase<'a> {
-    match (is_live(subject.metadata()), is_claimed(subject)) {
-        (false, false) => Phase::Gone,
-        (false, true) => Phase::Deleting,
-        (true, _) => judge(subject),
+/// Returns the phase of the Workspace.
+pub(crate) fn of<'a>(context: &PlanContext<'a>) -> Phase<'a> {
+    match (context.is_live(), context.has_finalizer()) {
+        (false, false) => Phase::Released,
+        (false, true) => Phase::Terminating,
+        (true, _) => of_live(context),
     }
 }
 
-/// Whether the Workspace carries our finalizer.
-pub(crate) fn is_claimed(subject: &Subject<'_>) -> bool {
-    let finalizers = subject.metadata().finalizers.as_deref().unwrap_or_default();
-    finalizers
-        .iter()
-        .any(|finalizer| finalizer == WORKSPACE_FINALIZER)
-}
-
-fn judge<'a>(subject: &Subject<'a>) -> Phase<'a> {
-    match validate::wanted(subject) {
-        Ok(Wanted::Serving(serving)) => Phase::Serving(Box::new(serving)),
-        Ok(Wanted::Tuning(tuned)) => Phase::Tuning(Box::new(tuned)),
-        Err(problem) if may_go_on(problem.reason) && workloads::current(subject).is_some() => {
-            Phase::Kept(problem)
+fn of_live<'a>(context: &PlanContext<'a>) -> Phase<'a> {
+    match valid(context) {
+        Ok((desired, manifests)) => Phase::Valid(Box::new(desired), manifests),
+        Err(problem) if is_about_presets(problem.reason) && context.workload.is_some() => {
+            Phase::UsingLastKnownPreset(problem)
         }
-        Err(problem) => Phase::Refused(problem),
+        Err(problem) => Phase::Rejected(problem),
     }
 }
 
-// These say something of presets and their registry, nothing of the Workspace.
-fn may_go_on(reason: WorkspaceReason) -> bool {
+fn valid<'a>(context: &PlanContext<'a>) -> Result<(Desired<'a>, Vec<Manifest>), Problem> {
+    let desired = validate::desired(context)?;
+    let manifests = build::manifests(context, &desired);
+    build::check_names(context, &manifests)?;
+    Ok((desired, manifests))
+}
+
+// These reasons concern presets and their registry, not the Workspace.
+fn is_about_presets(reason: WorkspaceReason) -> bool {
     matches!(
         reason,
         WorkspaceReason::PresetRegistryUnavailable | WorkspaceReason::PresetDeprecated

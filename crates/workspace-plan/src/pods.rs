@@ -1,15 +1,17 @@
-//! Why a pod does not run, in one of our words.
+//! Problems of the Workspace's pods, each with one of our reasons.
 //!
-//! Messages name the container and the cause, and hold nothing that counts up: a status that changes by itself
-//! would be written for ever.
+//! Messages name the container and the cause. They contain no counters: a status that changes by itself would be written
+//! for ever.
 
 use k8s_openapi::api::core::v1::{ContainerState, ContainerStatus, Pod};
 use kaito_api::conditions::WorkspaceReason;
 
+use crate::context::PlanContext;
 use crate::finding::Problem;
-use crate::subject::Subject;
+use crate::metadata;
 
-const PULL: [&str; 6] = [
+/// Waiting reasons of a container whose image cannot be pulled.
+const PULL_REASONS: [&str; 6] = [
     "ImagePullBackOff",
     "ErrImagePull",
     "InvalidImageName",
@@ -17,7 +19,8 @@ const PULL: [&str; 6] = [
     "ImageInspectError",
     "RegistryUnavailable",
 ];
-const START: [&str; 6] = [
+/// Waiting reasons of a container that cannot be started.
+const START_REASONS: [&str; 6] = [
     "CreateContainerConfigError",
     "PreCreateHookError",
     "CreateContainerError",
@@ -26,9 +29,9 @@ const START: [&str; 6] = [
     "PostStartHookError",
 ];
 
-/// What ails the Workspace's pods: the worst of it, in upstream's order.
-pub(crate) fn problem(subject: &Subject<'_>) -> Option<Problem> {
-    let pods = || subject.pods.values().copied();
+/// Returns the most serious problem of the Workspace's pods, in upstream's order.
+pub(crate) fn problem(context: &PlanContext<'_>) -> Option<Problem> {
+    let pods = || context.pods.values().copied();
     let containers = || pods().flat_map(containers);
     let first = |of: fn(&Pod, &ContainerStatus) -> Option<Problem>| {
         containers().find_map(|(pod, container)| of(pod, container))
@@ -41,9 +44,9 @@ pub(crate) fn problem(subject: &Subject<'_>) -> Option<Problem> {
         .or_else(|| pods().find_map(unschedulable))
 }
 
-/// What the Workspace's pod pushed, by digest: the message with which the container that pushes ended.
-pub(crate) fn pushed<'a>(subject: &Subject<'a>) -> Option<&'a str> {
-    let statuses = subject.pods.values().copied().flat_map(containers);
+/// Returns the image that the Workspace's pod pushed, by digest: the termination message of the pushing container.
+pub(crate) fn pushed<'a>(context: &PlanContext<'a>) -> Option<&'a str> {
+    let statuses = context.pods.values().copied().flat_map(containers);
     let ended = statuses.filter_map(|(_, container)| container.state.as_ref()?.terminated.as_ref());
     let messages = ended
         .filter(|end| end.exit_code == 0)
@@ -53,7 +56,7 @@ pub(crate) fn pushed<'a>(subject: &Subject<'a>) -> Option<&'a str> {
         .find(|message| message.contains("@sha256:") && !message.contains(char::is_whitespace))
 }
 
-// Init containers first: nothing else starts before them.
+/// All containers, init containers first.
 fn containers(pod: &Pod) -> impl Iterator<Item = (&Pod, &ContainerStatus)> {
     let status = pod.status.iter();
     let all = status.flat_map(|status| {
@@ -66,15 +69,15 @@ fn containers(pod: &Pod) -> impl Iterator<Item = (&Pod, &ContainerStatus)> {
     all.map(move |container| (pod, container))
 }
 
-fn found(reason: WorkspaceReason, pod: &Pod, container: &ContainerStatus, what: &str) -> Problem {
+fn of_container(reason: WorkspaceReason, pod: &Pod, container: &ContainerStatus, problem: &str) -> Problem {
     Problem::new(
         reason,
-        format!("container {} of pod {} {what}", container.name, name(pod)),
+        format!("container {} of pod {} {problem}", container.name, name(pod)),
     )
 }
 
 fn name(pod: &Pod) -> &str {
-    pod.metadata.name.as_deref().unwrap_or_default()
+    metadata::name(&pod.metadata)
 }
 
 fn states(container: &ContainerStatus) -> impl Iterator<Item = &ContainerState> {
@@ -93,7 +96,7 @@ fn out_of_memory(pod: &Pod, container: &ContainerStatus) -> Option<Problem> {
     let killed = |state: &ContainerState| {
         state.terminated.as_ref().and_then(|t| t.reason.as_deref()) == Some("OOMKilled")
     };
-    // One that runs again has survived.
+    // A container that runs again has recovered.
     let runs = container.ready
         && container
             .state
@@ -101,7 +104,7 @@ fn out_of_memory(pod: &Pod, container: &ContainerStatus) -> Option<Problem> {
             .is_some_and(|state| state.running.is_some());
     let out = !runs && states(container).any(killed);
     out.then(|| {
-        found(
+        of_container(
             WorkspaceReason::ContainerOOMKilled,
             pod,
             container,
@@ -112,13 +115,14 @@ fn out_of_memory(pod: &Pod, container: &ContainerStatus) -> Option<Problem> {
 
 fn not_pulled(pod: &Pod, container: &ContainerStatus) -> Option<Problem> {
     let (reason, _) = waiting(container)?;
-    let what = format!("cannot get its image {} ({})", container.image, settled(reason));
-    PULL.contains(&reason)
-        .then(|| found(WorkspaceReason::ImagePullError, pod, container, &what))
+    let problem = format!("cannot get its image {} ({})", container.image, stable(reason));
+    PULL_REASONS
+        .contains(&reason)
+        .then(|| of_container(WorkspaceReason::ImagePullError, pod, container, &problem))
 }
 
-// The kubelet alternates between the error and the pause after it.
-fn settled(reason: &str) -> &str {
+// The kubelet alternates between the error and the back-off after it.
+fn stable(reason: &str) -> &str {
     if reason == "ErrImagePull" {
         "ImagePullBackOff"
     } else {
@@ -128,10 +132,10 @@ fn settled(reason: &str) -> &str {
 
 fn not_started(pod: &Pod, container: &ContainerStatus) -> Option<Problem> {
     let (reason, message) = waiting(container)?;
-    let what = format!("cannot be started ({reason}): {}", cut(message));
-    START
+    let problem = format!("cannot be started ({reason}): {}", cut(message));
+    START_REASONS
         .contains(&reason)
-        .then(|| found(WorkspaceReason::ContainerStartError, pod, container, &what))
+        .then(|| of_container(WorkspaceReason::ContainerStartError, pod, container, &problem))
 }
 
 fn crashing(pod: &Pod, container: &ContainerStatus) -> Option<Problem> {
@@ -148,19 +152,24 @@ fn crashing(pod: &Pod, container: &ContainerStatus) -> Option<Problem> {
             .unwrap_or_default();
         format!(", last with exit code {}{message}", end.exit_code)
     });
-    let what = format!("keeps crashing{end}");
-    (reason == "CrashLoopBackOff")
-        .then(|| found(WorkspaceReason::ContainerCrashLoopBackOff, pod, container, &what))
+    let problem = format!("keeps crashing{end}");
+    (reason == "CrashLoopBackOff").then(|| {
+        of_container(
+            WorkspaceReason::ContainerCrashLoopBackOff,
+            pod,
+            container,
+            &problem,
+        )
+    })
 }
 
 fn evicted(pod: &Pod) -> Option<Problem> {
     let status = pod.status.as_ref()?;
     let is = status.phase.as_deref() == Some("Failed") && status.reason.as_deref() == Some("Evicted");
     let message = status.message.as_deref().unwrap_or_default();
-    let says = |word: &str| message.contains(word);
-    let reason = if says("ephemeral-storage") || says("disk") {
+    let reason = if message.contains("ephemeral-storage") || message.contains("disk") {
         WorkspaceReason::NodeDiskPressure
-    } else if says("memory") {
+    } else if message.contains("memory") {
         WorkspaceReason::NodeMemoryPressure
     } else {
         WorkspaceReason::PodEvicted
@@ -171,12 +180,12 @@ fn evicted(pod: &Pod) -> Option<Problem> {
 fn unschedulable(pod: &Pod) -> Option<Problem> {
     let status = pod.status.as_ref()?;
     let conditions = status.conditions.iter().flatten();
-    let refused = conditions.into_iter().find(|condition| {
+    let unschedulable = conditions.into_iter().find(|condition| {
         condition.type_ == "PodScheduled"
             && condition.status == "False"
             && condition.reason.as_deref() == Some("Unschedulable")
     })?;
-    let message = refused.message.as_deref().unwrap_or_default();
+    let message = unschedulable.message.as_deref().unwrap_or_default();
     let pending = status.phase.as_deref() == Some("Pending");
     pending.then(|| {
         Problem::new(
@@ -186,7 +195,7 @@ fn unschedulable(pod: &Pod) -> Option<Problem> {
     })
 }
 
-// Long enough to tell, short enough to leave room for the remedy.
+// Long enough to be useful, short enough to leave room for the remedy.
 fn cut(message: &str) -> String {
     plan::text::cut(message.trim(), 256)
 }

@@ -1,4 +1,6 @@
-//! The Workspace's status: a value computed whole on every pass and written only when it differs.
+//! The Workspace's status: computed whole in each plan and written only when it differs.
+
+use std::time::Duration;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kaito_api::WorkspaceStatus;
@@ -6,94 +8,71 @@ use kaito_api::conditions::{self, WorkspaceConditionType, WorkspaceReason};
 use kaito_api::workspace_status::WorkspaceState;
 use plan::Plan;
 
+use crate::context::PlanContext;
 use crate::finding::{ConditionUpdate, Problem};
-use crate::nodes::Fleet;
+use crate::node_set::NodeSet;
+use crate::observed::PresetLookup;
 use crate::settings::ProvisionerMode;
-use crate::subject::Subject;
-use crate::tuning::{self, Progress};
-use crate::{events, inference};
+use crate::workload::JobProgress;
+use crate::{events, progress};
 
-/// What one pass has to say.
+/// Pause before a registry is asked again that does not respond.
+const REGISTRY_UNAVAILABLE: Duration = Duration::from_secs(10);
+/// Pause before a registry is asked again for an unknown preset: a catalog may grow.
+const PRESET_UNKNOWN: Duration = Duration::from_secs(60);
+
+/// The results of one plan, from which the status follows.
 #[derive(Debug)]
-pub(crate) struct Report<'a> {
-    /// The nodes; absent when it was not decided how many there are to be.
-    pub(crate) fleet: Option<Fleet<'a>>,
-    /// Whether everything that the workload needs is there.
+pub(crate) struct StatusReport<'a> {
+    /// The nodes; `None` while their number is not decided.
+    pub(crate) nodes: Option<NodeSet<'a>>,
+    /// True if the workload has everything it needs to run.
     pub(crate) resource: ConditionUpdate,
-    /// Whether the model answers.
+    /// True if the model is served.
     pub(crate) inference: ConditionUpdate,
-    /// Whether the Job has started; absent when there is to be none.
+    /// True if the Job has started; `None` for inference.
     pub(crate) job: Option<ConditionUpdate>,
-    /// Where the Workspace is, in one word.
+    /// The state as one word.
     pub(crate) state: WorkspaceState,
-    /// What has to be said beside everything else.
+    /// Problems to report although they prevent nothing.
     pub(crate) notes: Vec<Problem>,
-    /// The sum that decided how many nodes there are to be, in one line.
-    pub(crate) sum: Option<&'a str>,
+    /// The arithmetic behind the number of nodes, in one line.
+    pub(crate) sizing_summary: Option<&'a str>,
 }
 
-impl<'a> Report<'a> {
-    /// Of a Workspace that serves.
-    pub(crate) fn of_inference(
-        subject: &Subject<'a>,
+impl<'a> StatusReport<'a> {
+    pub(crate) fn new(
+        context: &PlanContext<'a>,
         resource: ConditionUpdate,
-        fleet: Option<Fleet<'a>>,
+        nodes: Option<NodeSet<'a>>,
     ) -> Self {
-        let inference = inference::finding(subject, resource.is_true());
-        let state = match subject.status().and_then(|status| status.state) {
-            _ if resource.is_true() && inference.is_true() => WorkspaceState::Ready,
-            Some(WorkspaceState::Ready | WorkspaceState::NotReady) => WorkspaceState::NotReady,
-            _ => WorkspaceState::Pending,
+        let (state, inference, job) = if context.workspace().spec.tuning.is_some() {
+            let message = "A tuning Workspace serves nothing; there is nothing to wait for.";
+            let inference = ConditionUpdate::met(WorkspaceReason::TuningHasNoInference, message);
+            let job = progress::job(context, resource.is_true());
+            (tuning_state(context), inference, Some(job))
+        } else {
+            let inference = progress::inference(context, resource.is_true());
+            let is_ready = resource.is_true() && inference.is_true();
+            (inference_state(context, is_ready), inference, None)
         };
         Self {
-            fleet,
+            nodes,
             resource,
             inference,
-            job: None,
+            job,
             state,
             notes: Vec::new(),
-            sum: None,
+            sizing_summary: None,
         }
     }
 
-    /// Of a Workspace that tunes.
-    pub(crate) fn of_tuning(
-        subject: &Subject<'a>,
-        resource: ConditionUpdate,
-        fleet: Option<Fleet<'a>>,
-    ) -> Self {
-        let nothing = "A tuning Workspace serves nothing; there is nothing to wait for.";
-        let state = match tuning::progress(subject) {
-            Progress::Absent | Progress::Pending => WorkspaceState::Pending,
-            Progress::Running => WorkspaceState::Running,
-            Progress::Succeeded => WorkspaceState::Succeeded,
-            Progress::Failed => WorkspaceState::Failed,
-        };
-        let job = tuning::finding(subject, resource.is_true());
-        Self {
-            fleet,
-            resource,
-            inference: ConditionUpdate::met(WorkspaceReason::TuningHasNoInference, nothing),
-            job: Some(job),
-            state,
-            notes: Vec::new(),
-            sum: None,
-        }
-    }
-
-    /// Whether the Workspace does what it was made for; the reason is the one of `WorkspaceReady`.
+    /// True if the Workspace serves, or its tuning succeeded.
     fn overall(&self) -> ConditionUpdate {
-        let told = |finding: ConditionUpdate| ConditionUpdate {
-            message: with_notes(&finding.message, &self.notes),
-            ..finding
-        };
-        told(match self.state {
-            WorkspaceState::Ready => {
-                ConditionUpdate::met(WorkspaceReason::WorkspaceReady, "The model answers.")
-            }
-            WorkspaceState::Succeeded => {
-                ConditionUpdate::met(WorkspaceReason::WorkspaceReady, "The tuning is done.")
-            }
+        let ready = |message: &str| ConditionUpdate::met(WorkspaceReason::WorkspaceReady, message);
+        let overall = match self.state {
+            WorkspaceState::Ready => ready("The model answers."),
+            WorkspaceState::Succeeded => ready("The tuning is done."),
             WorkspaceState::Failed => self.blocked(WorkspaceReason::WorkspaceFailed),
             WorkspaceState::Running => {
                 ConditionUpdate::unmet(WorkspaceReason::WorkspacePending, "The tuning Job runs.")
@@ -101,16 +80,23 @@ impl<'a> Report<'a> {
             WorkspaceState::Pending | WorkspaceState::NotReady => {
                 self.blocked(WorkspaceReason::WorkspacePending)
             }
-        })
+        };
+        let notes = self.notes.iter().map(Problem::note);
+        let message: Vec<String> = [overall.message].into_iter().chain(notes).collect();
+        ConditionUpdate {
+            message: message.join(" "),
+            ..overall
+        }
     }
 
     fn blocked(&self, reason: WorkspaceReason) -> ConditionUpdate {
         let all = [Some(&self.resource), Some(&self.inference), self.job.as_ref()];
-        let what = match all.into_iter().flatten().find(|finding| !finding.is_true()) {
-            Some(finding) => format!("{}: {}", finding.reason_str(), finding.message),
+        let blocking = all.into_iter().flatten().find(|condition| !condition.is_true());
+        let cause = match blocking {
+            Some(condition) => format!("{}: {}", condition.reason_str(), condition.message),
             None => "Everything is there; the Job has not ended.".to_owned(),
         };
-        ConditionUpdate::unmet(reason, what)
+        ConditionUpdate::unmet(reason, cause)
     }
 
     fn conditions(&self, mode: ProvisionerMode) -> Vec<(WorkspaceConditionType, ConditionUpdate)> {
@@ -123,14 +109,14 @@ impl<'a> Report<'a> {
             },
             false => overall.clone(),
         };
-        let fleet = self.fleet.as_ref();
+        let nodes = self.nodes.as_ref();
         let claims = match mode {
             ProvisionerMode::Machine | ProvisionerMode::Byo => Type::MachineReady,
             ProvisionerMode::NodeClaim => Type::NodeClaimReady,
         };
         let all = [
-            (claims, fleet.and_then(|fleet| fleet.claims.clone())),
-            (Type::NodesReady, fleet.map(|fleet| fleet.nodes.clone())),
+            (claims, nodes.and_then(|nodes| nodes.claims.clone())),
+            (Type::NodesReady, nodes.map(|nodes| nodes.nodes.clone())),
             (Type::ResourceReady, Some(self.resource.clone())),
             (Type::InferenceReady, Some(self.inference.clone())),
             (Type::JobStarted, self.job.clone()),
@@ -138,76 +124,96 @@ impl<'a> Report<'a> {
             (Type::WorkspaceSucceeded, Some(succeeded)),
         ];
         all.into_iter()
-            .filter_map(|(kind, finding)| Some((kind, finding?)))
+            .filter_map(|(kind, condition)| Some((kind, condition?)))
             .collect()
     }
 }
 
-fn with_notes(message: &str, notes: &[Problem]) -> String {
-    let notes = notes.iter().map(Problem::note);
-    std::iter::once(message.to_owned())
-        .chain(notes)
-        .collect::<Vec<_>>()
-        .join(" ")
+fn inference_state(context: &PlanContext<'_>, is_ready: bool) -> WorkspaceState {
+    match context.status().and_then(|status| status.state) {
+        _ if is_ready => WorkspaceState::Ready,
+        Some(WorkspaceState::Ready | WorkspaceState::NotReady) => WorkspaceState::NotReady,
+        _ => WorkspaceState::Pending,
+    }
 }
 
-/// Puts the status of a live Workspace and its events into the plan, and when to look again.
-pub(crate) fn conclude(subject: &Subject<'_>, report: &Report<'_>, plan: &mut Plan) {
-    let old = subject.status();
-    let findings = report.conditions(subject.settings.mode);
-    let workers = report
-        .fleet
-        .as_ref()
-        .map(|fleet| fleet.workers.iter().map(|&name| name.to_owned()).collect());
+fn tuning_state(context: &PlanContext<'_>) -> WorkspaceState {
+    match context.job_progress {
+        JobProgress::Absent | JobProgress::Pending => WorkspaceState::Pending,
+        JobProgress::Running => WorkspaceState::Running,
+        JobProgress::Succeeded => WorkspaceState::Succeeded,
+        JobProgress::Failed => WorkspaceState::Failed,
+    }
+}
+
+/// Adds the status of a live Workspace to the plan, with its events and the time of the next look.
+pub(crate) fn report(context: &PlanContext<'_>, report: &StatusReport<'_>, plan: &mut Plan) {
+    let updates = report.conditions(context.settings.mode);
+    let nodes = report.nodes.as_ref();
+    let workers = nodes.map(|nodes| nodes.workers.iter().map(|&name| name.to_owned()).collect());
     let status = WorkspaceStatus {
         worker_nodes: workers.unwrap_or_default(),
         state: Some(report.state),
-        conditions: written(subject, &findings),
-        target_node_count: report
-            .fleet
-            .as_ref()
-            .and_then(|fleet| i32::try_from(fleet.wanted).ok()),
-        observed_generation: Some(subject.generation()),
-        performance: old.and_then(|old| old.performance.clone()),
+        conditions: conditions(context, &updates),
+        target_node_count: nodes.and_then(|nodes| i32::try_from(nodes.wanted).ok()),
+        observed_generation: Some(context.generation()),
+        performance: context.status().and_then(|old| old.performance.clone()),
     };
-    plan.requeue = subject.look_again();
-    plan.events = events::of(subject, &findings, report, &plan.writes);
-    write(subject, &status, plan);
+    plan.requeue = requeue(context);
+    plan.events = events::of_writes(context, report.sizing_summary, &plan.writes);
+    plan.events.extend(events::of_conditions(context, &updates));
+    plan.events.extend(events::of_notes(context, &report.notes));
+    write(context, &status, plan);
 }
 
-/// Puts the status of a Workspace that is being deleted into the plan: what is not said any more goes.
-pub(crate) fn conclude_deletion(
-    subject: &Subject<'_>,
-    findings: &[(WorkspaceConditionType, ConditionUpdate)],
+/// Adds the status of a terminating Workspace to the plan, with these conditions only.
+pub(crate) fn report_deletion(
+    context: &PlanContext<'_>,
+    updates: &[(WorkspaceConditionType, ConditionUpdate)],
     plan: &mut Plan,
 ) {
-    let old = subject.status().cloned().unwrap_or_default();
+    let old = context.status().cloned().unwrap_or_default();
     let status = WorkspaceStatus {
-        conditions: written(subject, findings),
-        observed_generation: Some(subject.generation()),
+        conditions: conditions(context, updates),
+        observed_generation: Some(context.generation()),
         ..old
     };
-    write(subject, &status, plan);
+    write(context, &status, plan);
 }
 
-fn written(subject: &Subject<'_>, findings: &[(WorkspaceConditionType, ConditionUpdate)]) -> Vec<Condition> {
-    let condition = |(kind, finding): &(WorkspaceConditionType, ConditionUpdate)| {
+/// Time of the next look if nothing changes: a registry must be asked again, and back-offs end by themselves.
+fn requeue(context: &PlanContext<'_>) -> Option<Duration> {
+    let registry = match &context.observed.preset {
+        PresetLookup::Unavailable { .. } => Some(REGISTRY_UNAVAILABLE),
+        PresetLookup::Unknown { .. } => Some(PRESET_UNKNOWN),
+        PresetLookup::Found(_) | PresetLookup::NotNeeded => None,
+    };
+    let backoffs = context.observed.launch_backoffs.values();
+    let backoffs = backoffs.filter_map(|backoff| backoff.remaining(context.now));
+    registry.into_iter().chain(backoffs).min()
+}
+
+fn conditions(
+    context: &PlanContext<'_>,
+    updates: &[(WorkspaceConditionType, ConditionUpdate)],
+) -> Vec<Condition> {
+    let condition = |(kind, update): &(WorkspaceConditionType, ConditionUpdate)| {
         conditions::condition(
-            subject.conditions(),
-            subject.now,
-            subject.generation(),
+            context.conditions(),
+            context.now,
+            context.generation(),
             *kind,
-            finding.status,
-            finding.reason_str(),
-            &finding.message,
+            update.status,
+            update.reason_str(),
+            &update.message,
         )
     };
-    findings.iter().map(condition).collect()
+    updates.iter().map(condition).collect()
 }
 
-fn write(subject: &Subject<'_>, status: &WorkspaceStatus, plan: &mut Plan) {
-    if subject.status() != Some(status) {
-        // Strings and numbers only, so this cannot fail.
+fn write(context: &PlanContext<'_>, status: &WorkspaceStatus, plan: &mut Plan) {
+    if context.status() != Some(status) {
+        // A status has only strings as map keys, so this cannot fail.
         plan.status = serde_json::to_value(status).ok();
     }
 }

@@ -50,7 +50,7 @@ fn missing_nodes_are_told_with_the_labels_they_need() {
     check(
         &with(vec![bare]),
         "ResourceReady",
-        "False/NodePluginsNotReady: node a tells nothing of its GPUs",
+        "False/NodePluginsNotReady: node a does not report its GPUs",
         &[],
     );
 }

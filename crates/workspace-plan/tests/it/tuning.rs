@@ -22,7 +22,7 @@ fn the_job_is_made_when_its_node_is_there() {
     check(
         &Case::tuning(),
         "JobStarted",
-        "False/WorkspaceTuningJobStatusPending: the Job is made when its node is ready",
+        "False/WorkspaceTuningJobStatusPending: the Job is created when its node is ready",
         &["apply Machine"],
     );
     let there = Case::tuning().with_nodes(1, 1);

@@ -1,6 +1,6 @@
-//! Nodes that are brought along: what they have is read off their labels.
+//! Hardware of the user's own nodes, read from their labels.
 //!
-//! Labels are those of NVIDIA's GPU feature discovery; without them the node's instance type is looked up.
+//! The labels are those of NVIDIA's GPU feature discovery. Without them the instance type is looked up.
 
 use instance_types::ComputeCapability;
 use k8s_openapi::api::core::v1::Node;
@@ -9,50 +9,56 @@ use kaito_api::labels;
 use preset_catalog::estimate::GpuNode;
 use render::Hardware;
 
+use crate::context::PlanContext;
 use crate::finding::Problem;
-use crate::nodes;
-use crate::subject::{Subject, label};
+use crate::metadata::label;
+use crate::node;
 
-/// What each node has: the weakest of those that run the Workspace's pods, else of those that are ready, so that
-/// a model is never promised more than the node it lands on, and a node that joins later moves nothing.
-pub(crate) fn hardware(subject: &Subject<'_>, needs_gpu: bool) -> Result<Hardware, Problem> {
-    let all = candidates(subject);
+/// Returns the hardware of the weakest node among those that run the Workspace's pods, else among the ready ones.
+///
+/// So a model is never sized for more than its node has, and a node that joins later moves nothing.
+pub(super) fn hardware(
+    context: &PlanContext<'_>,
+    instance_type: &str,
+    needs_gpu: bool,
+) -> Result<Hardware, Problem> {
+    let all = candidates(context);
     let gpus = all
         .iter()
-        .filter_map(|node| of_node(subject, node))
+        .filter_map(|node| of_node(context, node))
         .filter(|hardware| hardware.gpu.gpus > 0);
     let weakest = gpus.min_by_key(|hardware| (hardware.gpu.memory_bytes_each(), hardware.gpu.gpus));
-    let named = nodes::instance_type(subject);
     match weakest {
         Some(hardware) => Ok(hardware),
-        None if !needs_gpu => Ok(nodes::known(subject, named).unwrap_or_else(|| Hardware::cpu(named))),
-        None if all.is_empty() => Err(missing(subject)),
-        None => Err(unlabelled(&all)),
+        None if !needs_gpu => Ok(node::known(context.settings.cloud, instance_type)
+            .unwrap_or_else(|| Hardware::cpu(instance_type))),
+        None if all.is_empty() => Err(missing(context)),
+        None => Err(unlabeled(&all)),
     }
 }
 
-fn candidates<'a>(subject: &Subject<'a>) -> Vec<&'a Node> {
-    let hosts = subject
+fn candidates<'a>(context: &PlanContext<'a>) -> Vec<&'a Node> {
+    let hosts = context
         .pods
         .values()
         .filter_map(|pod| pod.spec.as_ref()?.node_name.as_deref());
     let used: Vec<&Node> = hosts
-        .filter_map(|name| subject.nodes.get(name).copied())
+        .filter_map(|name| context.nodes.get(name).copied())
         .collect();
     if used.is_empty() {
-        return subject
+        return context
             .nodes
             .values()
             .copied()
-            .filter(|node| nodes::is_ready(node))
+            .filter(|node| node::is_ready(node))
             .collect();
     }
     used
 }
 
-fn of_node(subject: &Subject<'_>, node: &Node) -> Option<Hardware> {
+fn of_node(context: &PlanContext<'_>, node: &Node) -> Option<Hardware> {
     let instance_type = label(&node.metadata, labels::INSTANCE_TYPE).unwrap_or_default();
-    let known = nodes::known(subject, instance_type);
+    let known = node::known(context.settings.cloud, instance_type);
     let Some((gpu, product)) = discovered(node) else {
         return known;
     };
@@ -71,7 +77,7 @@ fn discovered(node: &Node) -> Option<(GpuNode, &str)> {
     let number = |key: &str| label(&node.metadata, key)?.parse::<u64>().ok();
     let product = label(&node.metadata, labels::NVIDIA_GPU_PRODUCT)?;
     let count = number(labels::NVIDIA_GPU_COUNT)?;
-    // The driver keeps some MiB for itself; the nearest GiB is what the product has.
+    // The driver reserves some MiB, so the memory of the product is the nearest GiB.
     let gib_each = number(labels::NVIDIA_GPU_MEMORY)?.checked_add(512)? / 1024;
     let gpu = GpuNode {
         gpus: u32::try_from(count).ok()?,
@@ -87,8 +93,8 @@ fn capability(node: &Node) -> Option<ComputeCapability> {
     Some(ComputeCapability { major, minor })
 }
 
-fn missing(subject: &Subject<'_>) -> Problem {
-    let wanted = render::node_labels(subject.workspace(), false);
+fn missing(context: &PlanContext<'_>) -> Problem {
+    let wanted = render::node_labels(context.workspace(), false);
     let wanted: Vec<String> = wanted
         .iter()
         .map(|(key, value)| format!("{key}={value}"))
@@ -97,10 +103,10 @@ fn missing(subject: &Subject<'_>) -> Problem {
     Problem::new(WorkspaceReason::ByoNodesMissing, what)
 }
 
-fn unlabelled(all: &[&Node]) -> Problem {
-    let names: Vec<&str> = all.iter().take(3).map(|node| nodes::name(node)).collect();
+fn unlabeled(all: &[&Node]) -> Problem {
+    let names: Vec<&str> = all.iter().take(3).map(|node| node::name(node)).collect();
     let what = format!(
-        "node {} tells nothing of its GPUs: it lacks the labels {}, {} and {} and its instance type is not known",
+        "node {} does not report its GPUs: it lacks the labels {}, {} and {} and its instance type is not known",
         names.join(", "),
         labels::NVIDIA_GPU_PRODUCT,
         labels::NVIDIA_GPU_COUNT,

@@ -1,14 +1,13 @@
-//! Data sources and destinations of a spec, parsed.
+//! Data sources and destinations of a spec.
 
 use kaito_api::raw::RawObject;
 use kaito_api::{AdapterSpec, DataDestination, DataSource};
 use render::{Adapter, Destination, Payload, Source};
 
 use crate::finding::Problem;
-use crate::validate::invalid;
 
-/// The adapters of an inference.
-pub(crate) fn adapters(specs: &[AdapterSpec]) -> Result<Vec<Adapter>, Problem> {
+/// Parses the adapters of an inference.
+pub(super) fn adapters(specs: &[AdapterSpec]) -> Result<Vec<Adapter>, Problem> {
     specs
         .iter()
         .enumerate()
@@ -18,10 +17,10 @@ pub(crate) fn adapters(specs: &[AdapterSpec]) -> Result<Vec<Adapter>, Problem> {
 
 fn adapter(place: &str, spec: &AdapterSpec) -> Result<Adapter, Problem> {
     let source = spec.source.as_ref().filter(|source| !source.name.is_empty());
-    let source = source.ok_or_else(|| invalid(format!("{place}.source.name must be set")))?;
+    let source = source.ok_or_else(|| Problem::invalid(format!("{place}.source.name must be set")))?;
     let payload = payload(&format!("{place}.source"), source)?;
     let payload = payload.ok_or_else(|| {
-        invalid(format!(
+        Problem::invalid(format!(
             "{place}.source names neither an image nor a volumeSource"
         ))
     })?;
@@ -32,24 +31,24 @@ fn adapter(place: &str, spec: &AdapterSpec) -> Result<Adapter, Problem> {
     })
 }
 
-/// The data set of a tuning.
-pub(crate) fn input(source: &DataSource) -> Result<Source, Problem> {
+/// Parses the data set of a tuning.
+pub(super) fn input(source: &DataSource) -> Result<Source, Problem> {
     if !source.urls.is_empty() {
         return Ok(Source::Urls(source.urls.clone()));
     }
     let payload = payload("tuning.input", source)?;
     payload
         .map(Source::Payload)
-        .ok_or_else(|| invalid("tuning.input names no source"))
+        .ok_or_else(|| Problem::invalid("tuning.input names no source"))
 }
 
-/// Where the result of a tuning goes.
-pub(crate) fn output(destination: &DataDestination) -> Result<Destination, Problem> {
+/// Parses the destination of a tuning.
+pub(super) fn output(destination: &DataDestination) -> Result<Destination, Problem> {
     if let Some(raw) = &destination.volume_source {
         return Ok(Destination::Volume(Box::new(volume("tuning.output", raw)?)));
     }
     if destination.image.is_empty() || destination.image_push_secret.is_empty() {
-        return Err(invalid(
+        return Err(Problem::invalid(
             "tuning.output names neither a volumeSource nor an image with its imagePushSecret",
         ));
     }
@@ -71,5 +70,5 @@ fn payload(place: &str, source: &DataSource) -> Result<Option<Payload>, Problem>
 }
 
 fn volume(place: &str, raw: &RawObject) -> Result<k8s_openapi::api::core::v1::Volume, Problem> {
-    render::parse_volume(raw).map_err(|error| invalid(format!("{place}.volumeSource: {error}")))
+    render::parse_volume(raw).map_err(|error| Problem::invalid(format!("{place}.volumeSource: {error}")))
 }

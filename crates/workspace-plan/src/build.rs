@@ -1,0 +1,48 @@
+//! From the desired state to manifests, and from manifests to writes.
+
+mod claims;
+mod inference;
+mod names;
+mod tuning;
+mod workloads;
+
+pub(crate) use claims::{delete as delete_claim, delete_orphans as delete_orphaned_claims};
+pub(crate) use names::check_names;
+
+use plan::{Manifest, Write};
+
+use crate::context::PlanContext;
+use crate::desired::{Desired, DesiredWorkload};
+
+/// Renders the objects of the namespace, in the order in which they are applied: the workload last.
+pub(crate) fn manifests(context: &PlanContext<'_>, desired: &Desired<'_>) -> Vec<Manifest> {
+    match &desired.workload {
+        DesiredWorkload::Template(template) => inference::of_template(context, template, desired.nodes),
+        DesiredWorkload::Inference(inference) => inference::of_preset(context, inference, &desired.hardware),
+        DesiredWorkload::Tuning(tuning) => tuning::manifests(context, tuning, &desired.hardware),
+    }
+}
+
+/// Plans the writes that lead to the desired state: claims, then the objects of the namespace.
+///
+/// While claims are created, the other objects wait for the next reconcile, which the new claims cause. Nodes take
+/// longest, and the API server assigns the addresses of Services one at a time. So a Service must not delay the claims
+/// of other Workspaces.
+pub(crate) fn writes(
+    context: &PlanContext<'_>,
+    desired: &Desired<'_>,
+    manifests: Vec<Manifest>,
+    nodes_ready: bool,
+) -> Vec<Write> {
+    let is_tuning = matches!(desired.workload, DesiredWorkload::Tuning(_));
+    // The node of a finished Job is not created again.
+    let is_finished = is_tuning && context.job_progress.is_finished();
+    let mut writes = Vec::new();
+    if context.creates_nodes() && !is_finished {
+        writes = claims::writes(context, desired);
+    }
+    if !claims::creates_any(context, &writes) {
+        writes.extend(workloads::writes(context, desired, manifests, nodes_ready));
+    }
+    writes
+}

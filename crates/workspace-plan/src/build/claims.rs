@@ -1,0 +1,118 @@
+//! Writes to the claims of a Workspace.
+
+use kaito_api::{Claim, ClaimKind, labels};
+use plan::drift::apply_if_needed;
+use plan::{Delete, ObjectRef, Propagation, Write};
+use render::ClaimRequest;
+
+use crate::claims;
+use crate::context::PlanContext;
+use crate::desired::Desired;
+use crate::metadata::is_live;
+
+/// Plans exactly one claim for each ordinal.
+///
+/// A terminating claim delays its successor, and claims are deleted only while nothing runs on them.
+pub(super) fn writes(context: &PlanContext<'_>, desired: &Desired<'_>) -> Vec<Write> {
+    let Some(kind) = context.settings.mode.claim_kind() else {
+        return Vec::new();
+    };
+    let mut writes = delete_orphans(context);
+    if context.workload.is_none() {
+        writes.extend(excess_claims(context, desired.nodes).map(delete));
+    }
+    let workspace = context.workspace();
+    let image_family = workspace
+        .annotation(labels::NODE_IMAGE_FAMILY)
+        .unwrap_or(&context.settings.node_image_family);
+    let needed = claims::needed(context, desired.nodes);
+    writes.extend(needed.iter().filter_map(|(ordinal, name)| {
+        let request = ClaimRequest {
+            workspace,
+            ordinal: *ordinal,
+            hardware: &desired.hardware,
+            disk_gib: desired.disk_gib,
+            image_family,
+        };
+        ensure_claim(context, kind, name, &request)
+    }));
+    writes
+}
+
+/// Plans the write that creates a claim, or that restores the labels of an existing one.
+fn ensure_claim(
+    context: &PlanContext<'_>,
+    kind: ClaimKind,
+    name: &str,
+    request: &ClaimRequest<'_>,
+) -> Option<Write> {
+    match (kind, claims::live(context, name)) {
+        // A claim of the other kind stays as it is.
+        (_, Some(claim)) if claim.claim_kind() != kind => None,
+        // A terminating claim may still have a node, so its successor waits.
+        (_, None) if claims::of_name(context, name).next().is_some() => None,
+        (_, None) if claims::is_backing_off(context, name) => None,
+        (ClaimKind::Machine, claim) => apply_if_needed(render::machine(request), claim),
+        (ClaimKind::NodeClaim, claim) => {
+            let mut desired = render::node_claim(request, &context.settings.node_claims);
+            // The spec of a NodeClaim is immutable, so only labels and annotations are restored.
+            if let Some(Claim::NodeClaim(stored)) = claim {
+                desired.spec = stored.spec.clone();
+            }
+            apply_if_needed(desired, claim)
+        }
+    }
+}
+
+/// Live claims that no ordinal needs: those beyond the last ordinal, and the less preferred of two with one name.
+fn excess_claims<'a>(context: &PlanContext<'a>, nodes: u32) -> impl Iterator<Item = &'a Claim> {
+    let needed = claims::needed(context, nodes).into_iter();
+    let needed: Vec<&Claim> = needed
+        .filter_map(|(_, name)| claims::live(context, &name))
+        .collect();
+    claims::own(context)
+        .filter(|claim| is_live(claim.metadata()) && !claims::is_legacy(claim))
+        .filter(move |claim| !needed.iter().any(|needed| std::ptr::eq(*needed, *claim)))
+}
+
+/// Returns true if the writes create claims.
+pub(super) fn creates_any(context: &PlanContext<'_>, writes: &[Write]) -> bool {
+    writes.iter().any(|write| match write {
+        Write::Apply(manifest) => claims::of_name(context, &manifest.target().name).next().is_none(),
+        Write::Delete(_) | Write::Patch(_) | Write::Evict(_) => false,
+    })
+}
+
+/// The deletion of one claim.
+pub(crate) fn delete(claim: &Claim) -> Write {
+    Write::Delete(Delete {
+        target: ObjectRef {
+            kind: claim.claim_kind().into(),
+            namespace: None,
+            name: claim.name().to_owned(),
+        },
+        uid: claim.uid().to_owned(),
+        propagation: Propagation::Background,
+        grace_seconds: None,
+    })
+}
+
+/// Deletions of claims that an earlier Workspace of this name left.
+///
+/// Only claims older than the Workspace qualify, so a stale observation deletes nothing of a later Workspace.
+pub(crate) fn delete_orphans(context: &PlanContext<'_>) -> Vec<Write> {
+    let workspace = context.workspace();
+    let created = workspace.metadata.creation_timestamp.as_ref();
+    let is_orphan = |claim: &&&Claim| {
+        let metadata = claim.metadata();
+        let has_other_owner = claims::owner_uid(claim).is_some_and(|owner| owner != workspace.uid());
+        let is_older = metadata
+            .creation_timestamp
+            .as_ref()
+            .zip(created)
+            .is_some_and(|(claim, workspace)| claim.0 < workspace.0);
+        has_other_owner && is_older && is_live(metadata)
+    };
+    let orphans = context.claims.values().filter(is_orphan);
+    orphans.map(|claim| delete(claim)).collect()
+}

@@ -1,0 +1,101 @@
+//! Writes to the objects of the Workspace's namespace.
+
+use plan::drift::{apply_if_needed, is_within};
+use plan::{Kind, Manifest, ObjectRef, Write};
+use serde_json::Value;
+
+use crate::context::PlanContext;
+use crate::desired::{Desired, DesiredWorkload};
+use crate::metadata::is_live;
+use crate::workload::{NamedObject, Workload, is_workload};
+
+/// Plans the writes that leave just these objects, the workload last in `manifests`.
+///
+/// A workload is created when its nodes are ready, and its drift is repaired from then on. A stale workload of an
+/// earlier version is deleted first, since it holds the GPUs.
+pub(super) fn writes(
+    context: &PlanContext<'_>,
+    desired: &Desired<'_>,
+    manifests: Vec<Manifest>,
+    nodes_ready: bool,
+) -> Vec<Write> {
+    let targets: Vec<ObjectRef> = manifests.iter().map(Manifest::target).collect();
+    let (workload, rest): (Vec<Manifest>, Vec<Manifest>) = manifests
+        .into_iter()
+        .partition(|manifest| is_workload(manifest.kind()));
+    let apply = |manifest| apply(context, manifest);
+    let mut writes: Vec<Write> = rest.into_iter().filter_map(apply).collect();
+    let own = context
+        .named
+        .iter()
+        .filter(|object| context.owns(object.metadata));
+    let (current, stale): (Vec<&NamedObject<'_>>, Vec<&NamedObject<'_>>) =
+        own.partition(|object| targets.iter().any(|target| object.is(target)));
+    let exists = current.iter().any(|object| object.is_workload());
+    if !nodes_ready && !exists {
+        return writes;
+    }
+    let workload = workload.into_iter().filter_map(apply);
+    let workload: Vec<Write> = workload
+        .filter(|write| may_write(context, desired, write))
+        .collect();
+    let is_blocked = workload.is_empty() && !exists;
+    if !is_blocked {
+        let live = stale.iter().filter(|object| is_live(object.metadata));
+        writes.extend(live.map(|object| object.delete()));
+    }
+    if !stale.iter().any(|object| object.is_workload()) {
+        writes.extend(workload);
+    }
+    writes
+}
+
+/// Returns true if the workload may be written.
+///
+/// A running model is not moved to other nodes, and the spec of a Job is immutable.
+fn may_write(context: &PlanContext<'_>, desired: &Desired<'_>, write: &Write) -> bool {
+    match desired.workload {
+        DesiredWorkload::Template(_) | DesiredWorkload::Inference(_) => desired.update_blocked.is_none(),
+        DesiredWorkload::Tuning(_) => context.workload.is_none_or(|job| !changes_spec(job, write)),
+    }
+}
+
+/// The write that makes the observed object hold the manifest; `None` while that object is terminating.
+fn apply(context: &PlanContext<'_>, manifest: Manifest) -> Option<Write> {
+    let all = &context.observed.workloads;
+    let target = manifest.target();
+    let is_terminating = |object: &NamedObject<'_>| object.is(&target) && !is_live(object.metadata);
+    if context.named.iter().any(is_terminating) {
+        return None;
+    }
+    match manifest.kind() {
+        Kind::Deployment => apply_if_needed(manifest, all.deployment.as_deref()),
+        Kind::StatefulSet => apply_if_needed(manifest, all.stateful_set.as_deref()),
+        Kind::Job => apply_if_needed(manifest, all.job.as_deref()),
+        Kind::ConfigMap => apply_if_needed(manifest, all.tuning_config.as_deref()),
+        Kind::Service if target.name == context.workspace().name() => {
+            apply_if_needed(manifest, all.service.as_deref())
+        }
+        Kind::Service => apply_if_needed(manifest, all.headless_service.as_deref()),
+        Kind::Workspace | Kind::Machine | Kind::NodeClaim | Kind::Node | Kind::Pod => None,
+    }
+}
+
+/// Returns true if the write changes the spec of the workload, not only its metadata.
+fn changes_spec(workload: Workload<'_>, write: &Write) -> bool {
+    let Write::Apply(manifest) = write else {
+        return false;
+    };
+    let observed = match workload {
+        Workload::Deployment(object) => serde_json::to_value(&object.spec),
+        Workload::StatefulSet(object) => serde_json::to_value(&object.spec),
+        Workload::Job(object) => serde_json::to_value(&object.spec),
+    };
+    let manifest = manifest.to_value();
+    let is_same = |observed: Value| {
+        manifest
+            .get("spec")
+            .is_some_and(|spec| is_within(spec, &observed))
+    };
+    !observed.is_ok_and(is_same)
+}

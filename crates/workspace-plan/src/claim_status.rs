@@ -1,0 +1,97 @@
+//! Readiness of a Workspace's claims, as their provisioner reports it.
+
+use k8s_openapi::api::core::v1::Node;
+use kaito_api::conditions::{ClaimConditionType, ClaimReason, Status, WorkspaceReason};
+use kaito_api::{Claim, ClaimKind};
+
+use crate::claims::{self, is_ready};
+use crate::context::PlanContext;
+use crate::finding::ConditionUpdate;
+
+/// Readiness of a Workspace's claims.
+#[derive(Debug)]
+pub(crate) struct ClaimStatus<'a> {
+    /// True if all of them are ready.
+    pub(crate) condition: ConditionUpdate,
+    /// Their nodes, by name.
+    pub(crate) nodes: Vec<&'a Node>,
+}
+
+impl<'a> ClaimStatus<'a> {
+    /// Looks at the claims that a Workspace of `wanted` nodes needs, where claims of `kind` are created.
+    pub(crate) fn of(context: &PlanContext<'a>, kind: ClaimKind, wanted: u32) -> Self {
+        let needed = claims::needed(context, wanted);
+        let names = || needed.iter().map(|(_, name)| name.as_str());
+        let current = names()
+            .filter_map(|name| claims::live(context, name))
+            .filter(|claim| !claims::is_legacy(claim));
+        let claims: Vec<&Claim> = claims::legacy(context).chain(current).collect();
+        let backing_off = names().find(|name| {
+            claims::of_name(context, name).next().is_none() && claims::is_backing_off(context, name)
+        });
+        Self {
+            condition: condition(&claims, kind, wanted, backing_off),
+            nodes: nodes_of(context, &claims),
+        }
+    }
+}
+
+fn nodes_of<'a>(context: &PlanContext<'a>, claims: &[&Claim]) -> Vec<&'a Node> {
+    let node = |claim: &&Claim| context.nodes.get(claim.node_name()).copied();
+    let mut nodes: Vec<&Node> = claims.iter().filter_map(node).collect();
+    nodes.sort_by_key(|node| node.metadata.name.clone());
+    nodes
+}
+
+fn condition(claims: &[&Claim], kind: ClaimKind, wanted: u32, backing_off: Option<&str>) -> ConditionUpdate {
+    let (all_ready, waiting) = match kind {
+        ClaimKind::Machine => (WorkspaceReason::MachinesReady, WorkspaceReason::MachinesNotReady),
+        ClaimKind::NodeClaim => (
+            WorkspaceReason::NodeClaimsReady,
+            WorkspaceReason::NodeClaimsNotReady,
+        ),
+    };
+    let ready = claims.iter().filter(|claim| is_ready(claim)).count();
+    let count = format!("{ready} of {wanted} {}s are ready", kind.as_str());
+    if u32::try_from(ready).unwrap_or(u32::MAX) >= wanted {
+        return ConditionUpdate::met(all_ready, format!("{count}."));
+    }
+    let blocked = claims
+        .iter()
+        .filter(|claim| !is_ready(claim))
+        .filter_map(|claim| Some((*claim, blocking_condition(claim)?)));
+    // A problem comes before a mere wait.
+    let blocked = blocked.min_by_key(|(_, (reason, _))| reason.remedy().is_empty());
+    match (blocked, backing_off) {
+        (None, None) => ConditionUpdate::unmet(waiting, count),
+        (None, Some(name)) => {
+            let cause =
+                "was deleted by its provisioner before it had a node; it is created again after a pause";
+            ConditionUpdate::unmet(
+                WorkspaceReason::NodeClaimLost,
+                format!("{count}; {} {name} {cause}", kind.as_str()),
+            )
+        }
+        (Some((claim, (reason, message))), _) => {
+            let (kind, name) = (claim.claim_kind().as_str(), claim.name());
+            ConditionUpdate::unmet(reason, format!("{count}; {kind} {name}: {message}"))
+        }
+    }
+}
+
+/// Reason and message of the first condition that keeps a claim from being ready.
+///
+/// Reasons of other provisioners are not in our set, so they go into the message.
+fn blocking_condition(claim: &Claim) -> Option<(ClaimReason, String)> {
+    let mut steps = ClaimConditionType::STEPS
+        .into_iter()
+        .filter_map(|step| claim.condition(step));
+    let blocking = steps.find(|condition| condition.status != Status::True);
+    let blocking = blocking.or_else(|| claim.condition(ClaimConditionType::Ready))?;
+    let message = blocking.message.trim();
+    Some(match ClaimReason::parse(blocking.reason) {
+        Some(reason) if message.is_empty() => (reason, reason.as_str().to_owned()),
+        Some(reason) => (reason, message.to_owned()),
+        None => (ClaimReason::AwaitingCloud, [blocking.reason, message].join(": ")),
+    })
+}

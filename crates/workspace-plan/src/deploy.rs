@@ -1,0 +1,41 @@
+//! Carries out a valid Workspace: claims first, then its objects, then its status.
+
+use plan::{Manifest, Plan};
+
+use crate::build;
+use crate::context::PlanContext;
+use crate::desired::{Desired, DesiredWorkload};
+use crate::node_set::NodeSet;
+use crate::status::{self, StatusReport};
+
+/// Plans the writes that lead to the desired state. The workload is the last of the manifests.
+pub(crate) fn plan(context: &PlanContext<'_>, desired: &Desired<'_>, manifests: Vec<Manifest>) -> Plan {
+    let sizing_summary = desired.sizing_summary.as_deref();
+    let nodes = NodeSet::of(context, desired.nodes, desired.gpus_per_node).explained(sizing_summary);
+    let resource = nodes.resource();
+    let mut plan = Plan {
+        writes: build::writes(context, desired, manifests, resource.is_true()),
+        ..Plan::default()
+    };
+    plan.add_reason(reason_code(desired, resource.is_true()), &resource.message);
+    let report = StatusReport {
+        notes: desired
+            .update_blocked
+            .iter()
+            .chain(&desired.note)
+            .cloned()
+            .collect(),
+        sizing_summary,
+        ..StatusReport::new(context, resource, Some(nodes))
+    };
+    status::report(context, &report, &mut plan);
+    plan
+}
+
+fn reason_code(desired: &Desired<'_>, nodes_ready: bool) -> &'static str {
+    match &desired.workload {
+        _ if !nodes_ready => "awaiting_nodes",
+        DesiredWorkload::Template(_) | DesiredWorkload::Inference(_) => "serving",
+        DesiredWorkload::Tuning(_) => "tuning",
+    }
+}

@@ -1,0 +1,64 @@
+//! The desired state of a Workspace: the values that `validate` derives from its spec and `build` renders.
+
+use k8s_openapi::api::core::v1::PodTemplateSpec;
+use kaito_api::TuningSpec;
+use preset_catalog::estimate::Placement;
+use preset_catalog::{InferenceProfile, Preset, Runtime, TuningMethod, TuningProfile};
+use render::{Adapter, Destination, Hardware, Source, Tuner};
+
+use crate::finding::Problem;
+
+/// The desired state of a Workspace.
+#[derive(Debug)]
+pub(crate) struct Desired<'a> {
+    pub(crate) workload: DesiredWorkload<'a>,
+    /// Number of nodes.
+    pub(crate) nodes: u32,
+    /// Hardware of each node.
+    pub(crate) hardware: Hardware,
+    /// GPUs that each node must offer to the pods.
+    pub(crate) gpus_per_node: u32,
+    /// Disk that each node needs, in GiB; 0 leaves it to the provisioner.
+    pub(crate) disk_gib: u32,
+    /// The arithmetic behind the number of nodes, in one line.
+    pub(crate) sizing_summary: Option<String>,
+    /// Reason for which a changed spec is not applied to the running workload.
+    pub(crate) update_blocked: Option<Problem>,
+    /// Problem to report although it prevents nothing.
+    pub(crate) note: Option<Problem>,
+}
+
+/// The workload that runs on the nodes.
+#[derive(Debug)]
+pub(crate) enum DesiredWorkload<'a> {
+    /// A pod template of the user's own.
+    Template(Box<PodTemplateSpec>),
+    /// A preset that is served.
+    Inference(DesiredInference<'a>),
+    /// A preset that is tuned.
+    Tuning(Box<DesiredTuning<'a>>),
+}
+
+/// A preset to serve.
+#[derive(Debug)]
+pub(crate) struct DesiredInference<'a> {
+    pub(crate) preset: &'a Preset,
+    pub(crate) profile: &'a InferenceProfile,
+    pub(crate) engine: Runtime,
+    pub(crate) placement: Placement,
+    /// Longest context, in tokens; `None` leaves it to the engine.
+    pub(crate) max_context: Option<u32>,
+    pub(crate) adapters: Vec<Adapter>,
+}
+
+/// A preset to tune.
+#[derive(Debug)]
+pub(crate) struct DesiredTuning<'a> {
+    pub(crate) spec: &'a TuningSpec,
+    pub(crate) preset: &'a Preset,
+    pub(crate) profile: &'a TuningProfile,
+    pub(crate) method: TuningMethod,
+    pub(crate) tuner: Tuner,
+    pub(crate) input: Source,
+    pub(crate) output: Destination,
+}

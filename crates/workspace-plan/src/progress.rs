@@ -1,0 +1,59 @@
+//! Progress of the workload, as the conditions `InferenceReady` and `JobStarted`.
+//!
+//! A workload that this plan creates counts as created. So the next plan has nothing new to report.
+
+use kaito_api::conditions::WorkspaceReason;
+
+use crate::context::PlanContext;
+use crate::finding::ConditionUpdate;
+use crate::pods;
+use crate::workload::{JobProgress, Workload};
+
+/// True if the model is served.
+pub(crate) fn inference(context: &PlanContext<'_>, nodes_ready: bool) -> ConditionUpdate {
+    let pending = |cause: &str| ConditionUpdate::unmet(WorkspaceReason::InferencePending, cause);
+    match context.workload {
+        Some(workload) if workload.is_serving() => ConditionUpdate::met(
+            WorkspaceReason::InferenceReady,
+            format!("The model answers at Service {}.", context.workspace().name()),
+        ),
+        Some(Workload::Job(_)) | None if !nodes_ready => {
+            pending("the model is deployed when its nodes are ready")
+        }
+        Some(_) | None => match pods::problem(context) {
+            Some(problem) => problem.condition(),
+            None => pending("the model is being loaded"),
+        },
+    }
+}
+
+/// True if the tuning Job has started.
+pub(crate) fn job(context: &PlanContext<'_>, nodes_ready: bool) -> ConditionUpdate {
+    let started = |message: &str| ConditionUpdate::met(WorkspaceReason::JobStarted, message);
+    let pending = |cause: &str| ConditionUpdate::unmet(WorkspaceReason::JobPending, cause);
+    match context.job_progress {
+        JobProgress::Absent if !nodes_ready => pending("the Job is created when its node is ready"),
+        JobProgress::Absent | JobProgress::Pending => match pods::problem(context) {
+            Some(problem) => problem.condition(),
+            None => pending("the Job's pod is starting"),
+        },
+        JobProgress::Running => started("The tuning Job runs."),
+        JobProgress::Succeeded => match pods::pushed(context) {
+            Some(reference) => started(&format!("The tuning Job succeeded and pushed {reference}.")),
+            None => started("The tuning Job succeeded."),
+        },
+        JobProgress::Failed => ConditionUpdate::unmet(WorkspaceReason::JobFailed, failure(context)),
+    }
+}
+
+fn failure(context: &PlanContext<'_>) -> String {
+    let status = context.job().and_then(|job| job.status.as_ref());
+    let mut conditions = status
+        .into_iter()
+        .flat_map(|status| status.conditions.iter().flatten());
+    let failed = conditions.find(|condition| condition.type_ == "Failed");
+    match failed.and_then(|condition| condition.message.as_deref()) {
+        Some(message) => format!("the tuning Job failed: {message}"),
+        None => "the tuning Job failed".to_owned(),
+    }
+}

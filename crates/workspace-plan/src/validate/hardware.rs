@@ -1,0 +1,53 @@
+//! The hardware that each node of the Workspace has, or will have.
+
+use instance_types::Catalog;
+use kaito_api::conditions::WorkspaceReason;
+use render::Hardware;
+
+use super::own_nodes;
+use crate::context::PlanContext;
+use crate::finding::Problem;
+use crate::node;
+use crate::settings::ProvisionerMode;
+
+/// Returns the hardware of each node.
+pub(super) fn of_nodes(context: &PlanContext<'_>, needs_gpu: bool) -> Result<Hardware, Problem> {
+    let resource = context.workspace().spec.resource.as_ref();
+    let instance_type = resource
+        .map(|resource| resource.instance_type.as_str())
+        .unwrap_or_default();
+    match context.settings.mode {
+        ProvisionerMode::Machine | ProvisionerMode::NodeClaim => {
+            of_instance_type(context, instance_type, needs_gpu)
+        }
+        ProvisionerMode::Byo => own_nodes::hardware(context, instance_type, needs_gpu),
+    }
+}
+
+fn of_instance_type(context: &PlanContext<'_>, name: &str, needs_gpu: bool) -> Result<Hardware, Problem> {
+    if name.is_empty() {
+        return Err(Problem::invalid(
+            "resource.instanceType must be set: nodes are made for this Workspace",
+        ));
+    }
+    match node::known(context.settings.cloud, name) {
+        Some(hardware) => Ok(hardware),
+        None if needs_gpu || names_gpus(context, name) => Err(unknown(context, name)),
+        None => Ok(Hardware::cpu(name)),
+    }
+}
+
+// An unlisted instance type with GPUs cannot be sized and would be expensive.
+fn names_gpus(context: &PlanContext<'_>, name: &str) -> bool {
+    Catalog::embedded().is_ok_and(|catalog| catalog.names_gpus(context.settings.cloud, name))
+}
+
+fn unknown(context: &PlanContext<'_>, name: &str) -> Problem {
+    let cloud = context.settings.cloud;
+    let hint = match Catalog::embedded().map(|catalog| catalog.near(cloud, name)) {
+        Ok(near) if !near.is_empty() => format!("; did you mean {}?", near.join(", ")),
+        _ => String::new(),
+    };
+    let cause = format!("instance type {name} is not known in cloud {cloud}{hint}");
+    Problem::new(WorkspaceReason::InstanceTypeUnknown, cause)
+}

@@ -1,0 +1,102 @@
+//! The program that serves or tunes, chosen by the annotation, the preset and the hardware.
+//!
+//! A missing GPU alone makes nothing run on CPUs. Only small presets do, and only on nodes without GPUs.
+
+use kaito_api::labels;
+use preset_catalog::estimate::Misfit;
+use preset_catalog::{InferenceProfile, Preset, Runtime};
+use render::{Hardware, Tuner};
+
+use crate::context::PlanContext;
+use crate::finding::Problem;
+
+/// Returns the engine that the annotation names, else the preset's first. Without a GPU it is our own.
+pub(super) fn engine(
+    context: &PlanContext<'_>,
+    preset: &Preset,
+    profile: &InferenceProfile,
+    hardware: &Hardware,
+) -> Result<Runtime, Problem> {
+    let requested = match requested(context)? {
+        None => None,
+        Some(RequestedRuntime::Vllm) => Some(Runtime::Vllm),
+        Some(RequestedRuntime::Native | RequestedRuntime::Transformers) => Some(Runtime::Native),
+    };
+    let without_gpu = profile.cpu && hardware.gpu.gpus == 0 && profile.runtimes.contains(&Runtime::Native);
+    let preferred = if without_gpu {
+        Some(Runtime::Native)
+    } else {
+        profile.runtimes.first().copied()
+    };
+    let engine = requested.or(preferred).unwrap_or(Runtime::Vllm);
+    if !profile.runtimes.contains(&engine) {
+        return Err(Problem::unsuitable(
+            preset,
+            &format!("is not served by the runtime {}", engine.as_str()),
+        ));
+    }
+    Ok(engine)
+}
+
+/// Returns true if the preset may run without a GPU.
+pub(super) fn runs_on_cpu(preset: &Preset) -> bool {
+    preset
+        .inference
+        .as_ref()
+        .is_some_and(|profile| profile.cpu && profile.runtimes.contains(&Runtime::Native))
+}
+
+/// Returns the program that tunes: ours on nodes without GPUs, the base image's scripts on others.
+///
+/// Neither can do the other's work, so the annotation only confirms the choice.
+pub(super) fn tuner(
+    context: &PlanContext<'_>,
+    preset: &Preset,
+    hardware: &Hardware,
+) -> Result<Tuner, Problem> {
+    let native = match requested(context)? {
+        Some(RequestedRuntime::Native) => true,
+        Some(RequestedRuntime::Vllm) => false,
+        // The base image tunes with transformers whatever serves.
+        Some(RequestedRuntime::Transformers) | None => runs_on_cpu(preset) && hardware.gpu.gpus == 0,
+    };
+    let tuner = if native { Tuner::Native } else { Tuner::Scripts };
+    match (tuner, hardware.gpu.gpus) {
+        (Tuner::Native, _) if !runs_on_cpu(preset) => Err(Problem::unsuitable(
+            preset,
+            "is too large for the runtime native, which tunes on processors",
+        )),
+        (Tuner::Native, 1..) => Err(Problem::unsuitable(
+            preset,
+            &format!(
+                "would not use the GPUs of {}: the runtime native tunes on processors",
+                hardware.instance_type
+            ),
+        )),
+        (Tuner::Scripts, 0) => Err(Problem::misfit(preset, hardware, &Misfit::NoGpu)),
+        (Tuner::Native, 0) | (Tuner::Scripts, 1..) => Ok(tuner),
+    }
+}
+
+/// Value of the annotation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum RequestedRuntime {
+    Vllm,
+    Native,
+    Transformers,
+}
+
+fn requested(context: &PlanContext<'_>) -> Result<Option<RequestedRuntime>, Problem> {
+    let Some(text) = context.workspace().annotation(labels::RUNTIME) else {
+        return Ok(None);
+    };
+    match text.to_lowercase().as_str() {
+        "vllm" => Ok(Some(RequestedRuntime::Vllm)),
+        "native" => Ok(Some(RequestedRuntime::Native)),
+        "transformers" => Ok(Some(RequestedRuntime::Transformers)),
+        other => Err(Problem::invalid(format!(
+            "annotation {} is {other:?}, neither vllm nor native",
+            labels::RUNTIME
+        ))),
+    }
+}

@@ -1,0 +1,179 @@
+//! The number of nodes that a workload needs.
+//!
+//! It is computed once. From then on it is an annotation of the workload. A different result is reported, and a running
+//! model is not moved.
+
+use kaito_api::conditions::WorkspaceReason;
+use kaito_api::labels;
+use preset_catalog::estimate::{self, GpuNode, MemoryTerms, Misfit, Placement, Work};
+use preset_catalog::{Preset, Runtime};
+use render::Hardware;
+
+use crate::context::PlanContext;
+use crate::finding::Problem;
+
+/// Size of a workload.
+#[derive(Clone, Debug)]
+pub(super) struct Size {
+    /// Number of nodes, and the division of the model over them.
+    pub(super) placement: Placement,
+    /// Reason for which a changed spec is not applied to the running workload.
+    pub(super) update_blocked: Option<Problem>,
+    /// The arithmetic behind the number of nodes, in one line; `None` if there was none.
+    pub(super) summary: Option<String>,
+}
+
+/// The arithmetic behind the number of nodes. `kubectl kaito plan --explain` shows all of it.
+fn summary(preset: &Preset, hardware: &Hardware, work: Work, placement: &Placement) -> Option<String> {
+    let memory = &placement.memory;
+    let context = match work {
+        Work::Inference { context_tokens } => format!(" with {context_tokens} tokens of context"),
+        Work::Tuning => String::new(),
+    };
+    (memory.weights_bytes > 0).then(|| {
+        format!(
+            "{}{context} takes {} x {} ({} of {} GiB of each of {} GPUs).",
+            preset.name,
+            placement.nodes,
+            if hardware.instance_type.is_empty() {
+                "node"
+            } else {
+                &hardware.instance_type
+            },
+            tenths_of_gib(memory.needed_bytes_per_gpu()),
+            tenths_of_gib(memory.gpu_bytes),
+            placement
+                .tensor_parallel
+                .saturating_mul(placement.pipeline_parallel),
+        )
+    })
+}
+
+fn tenths_of_gib(bytes: u64) -> String {
+    let tenths = (u128::from(bytes) * 10).div_ceil(1 << 30);
+    format!("{}.{}", tenths / 10, tenths % 10)
+}
+
+/// Returns the size of a user's template, as the user sets it.
+pub(super) fn of_template(context: &PlanContext<'_>, count: u32, hardware: &Hardware) -> Size {
+    let placement = divided(hardware.gpu, count);
+    match running(context) {
+        Some(nodes) if nodes != count => {
+            unchanged(hardware, nodes, &format!("resource.count is {count} now"))
+        }
+        _ => Size {
+            placement,
+            update_blocked: None,
+            summary: None,
+        },
+    }
+}
+
+/// Returns the size of a preset on this hardware.
+///
+/// # Errors
+/// When the model does not fit.
+pub(super) fn of_preset(
+    context: &PlanContext<'_>,
+    preset: &Preset,
+    hardware: &Hardware,
+    work: Work,
+    engine: Runtime,
+) -> Result<Size, Problem> {
+    let running = running(context);
+    let placed =
+        estimate::place(preset, hardware.gpu, work).or_else(|why| bypassed(context, hardware, why, running));
+    let placed = placed.map(|placement| one_node_if_bypassed(context, hardware, engine, placement));
+    match (placed, running) {
+        (Ok(placement), Some(nodes)) if placement.nodes != nodes => Ok(unchanged(
+            hardware,
+            nodes,
+            &format!("the model needs {} nodes now", placement.nodes),
+        )),
+        (Ok(placement), _) if engine == Runtime::Native && placement.nodes > 1 => Err(Problem::unsuitable(
+            preset,
+            &format!(
+                "needs {} nodes and the runtime native serves from one",
+                placement.nodes
+            ),
+        )),
+        (Ok(placement), _) => Ok(Size {
+            placement,
+            update_blocked: None,
+            summary: summary(preset, hardware, work, &placement),
+        }),
+        (Err(why), Some(nodes)) => Ok(unchanged(
+            hardware,
+            nodes,
+            &Problem::misfit(preset, hardware, &why).cause,
+        )),
+        (Err(why), None) => Err(Problem::misfit(preset, hardware, &why)),
+    }
+}
+
+// The native runtime serves from one node, so a user who bypasses the checks means one node.
+fn one_node_if_bypassed(
+    context: &PlanContext<'_>,
+    hardware: &Hardware,
+    engine: Runtime,
+    placement: Placement,
+) -> Placement {
+    let bypassed = context.workspace().is_annotated(labels::BYPASS_RESOURCE_CHECKS);
+    if bypassed && engine == Runtime::Native && placement.nodes > 1 {
+        divided(hardware.gpu, 1)
+    } else {
+        placement
+    }
+}
+
+/// Number of nodes that the running workload was created for.
+fn running(context: &PlanContext<'_>) -> Option<u32> {
+    context.workload.map(|workload| workload.nodes())
+}
+
+fn unchanged(hardware: &Hardware, nodes: u32, why: &str) -> Size {
+    let cause = format!("{why}; what runs was made for {nodes} and is left as it is");
+    Size {
+        placement: divided(hardware.gpu, nodes),
+        update_blocked: Some(Problem::new(WorkspaceReason::UpdateBlocked, cause)),
+        summary: None,
+    }
+}
+
+// The user may overrule our arithmetic but not the hardware: there must be a GPU.
+fn bypassed(
+    context: &PlanContext<'_>,
+    hardware: &Hardware,
+    why: Misfit,
+    running: Option<u32>,
+) -> Result<Placement, Misfit> {
+    let requested = context
+        .workspace()
+        .spec
+        .resource
+        .as_ref()
+        .and_then(|resource| u32::try_from(resource.count).ok());
+    let nodes = running.or(requested).unwrap_or(1).max(1);
+    match why {
+        _ if !context.workspace().is_annotated(labels::BYPASS_RESOURCE_CHECKS) => Err(why),
+        Misfit::GpuTooSmall { .. } | Misfit::PartTooLarge { .. } => Ok(divided(hardware.gpu, nodes)),
+        Misfit::NotDistributed { .. } => Ok(divided(hardware.gpu, 1)),
+        Misfit::NotServed | Misfit::NotTunable | Misfit::NoGpu => Err(why),
+    }
+}
+
+/// A placement over all GPUs of this many nodes, without arithmetic.
+fn divided(node: GpuNode, nodes: u32) -> Placement {
+    Placement {
+        nodes,
+        gpus_per_node: node.gpus,
+        min_gpus: node.gpus.saturating_mul(nodes),
+        tensor_parallel: node.gpus.max(1),
+        pipeline_parallel: nodes,
+        data_parallel: 1,
+        memory: MemoryTerms {
+            gpu_bytes: node.memory_bytes_each(),
+            ..MemoryTerms::NONE
+        },
+    }
+}

@@ -1,0 +1,63 @@
+//! The desired state of a Workspace that tunes.
+
+use kaito_api::conditions::WorkspaceReason;
+use kaito_api::{TuningSpec, labels};
+use preset_catalog::estimate::Work;
+use preset_catalog::{Runtime, TuningMethod};
+
+use super::{hardware, preset, program, sizing, sources};
+use crate::context::PlanContext;
+use crate::desired::{Desired, DesiredTuning, DesiredWorkload};
+use crate::finding::Problem;
+use crate::metadata::annotation;
+
+/// Returns the desired state of a tuning spec.
+pub(super) fn desired<'a>(context: &PlanContext<'a>, spec: &'a TuningSpec) -> Result<Desired<'a>, Problem> {
+    let wanted = spec.preset.as_ref();
+    let wanted = wanted.ok_or_else(|| Problem::invalid("tuning.preset must be set"))?;
+    let input = sources::input(&spec.input)?;
+    let output = sources::output(&spec.output)?;
+    let method = method(spec)?;
+    let (preset, note) = preset::find(context, wanted)?;
+    let profile = preset.tuning.as_ref();
+    let profile = profile.ok_or_else(|| Problem::unsuitable(preset, "cannot be tuned"))?;
+    if !profile.methods.contains(&method) {
+        let cause = format!("cannot be tuned by {}", method.as_str());
+        return Err(Problem::unsuitable(preset, &cause));
+    }
+    let hardware = hardware::of_nodes(context, !program::runs_on_cpu(preset))?;
+    let tuner = program::tuner(context, preset, &hardware)?;
+    let size = sizing::of_preset(context, preset, &hardware, Work::Tuning, Runtime::Vllm)?;
+    Ok(Desired {
+        workload: DesiredWorkload::Tuning(Box::new(DesiredTuning {
+            spec,
+            preset,
+            profile,
+            method,
+            tuner,
+            input,
+            output,
+        })),
+        nodes: size.placement.nodes,
+        gpus_per_node: hardware.gpu.gpus,
+        hardware,
+        disk_gib: profile.disk_gib,
+        sizing_summary: size.summary,
+        update_blocked: edited(context, spec),
+        note,
+    })
+}
+
+fn method(spec: &TuningSpec) -> Result<TuningMethod, Problem> {
+    let mut all = TuningMethod::ALL.into_iter();
+    let found = all.find(|method| method.as_str().eq_ignore_ascii_case(&spec.method));
+    let cause = || format!("tuning.method {:?} is neither lora nor qlora", spec.method);
+    found.ok_or_else(|| Problem::invalid(cause()))
+}
+
+/// Reports an edit of the spec after the Job was created: a Job is immutable.
+fn edited(context: &PlanContext<'_>, spec: &TuningSpec) -> Option<Problem> {
+    let created_from = annotation(&context.job()?.metadata, labels::SPEC_HASH)?;
+    let cause = "tuning was edited; the Job does what it was made for";
+    (created_from != render::spec_digest(spec)).then(|| Problem::new(WorkspaceReason::UpdateBlocked, cause))
+}

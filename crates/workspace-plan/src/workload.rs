@@ -1,0 +1,202 @@
+//! The observed objects of the names that we would give: their owners, and the state of the workload among them.
+
+use k8s_openapi::api::apps::v1::{Deployment, StatefulSet};
+use k8s_openapi::api::batch::v1::{Job, JobStatus};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use kaito_api::labels;
+use plan::{Delete, Kind, ObjectRef, Propagation, Write};
+
+use crate::metadata;
+use crate::observed::Workloads;
+
+/// The object whose pods serve or tune.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Workload<'a> {
+    Deployment(&'a Deployment),
+    StatefulSet(&'a StatefulSet),
+    Job(&'a Job),
+}
+
+impl<'a> Workload<'a> {
+    fn metadata(self) -> &'a ObjectMeta {
+        match self {
+            Self::Deployment(object) => &object.metadata,
+            Self::StatefulSet(object) => &object.metadata,
+            Self::Job(object) => &object.metadata,
+        }
+    }
+
+    fn replicas(self) -> i32 {
+        match self {
+            Self::Deployment(object) => object.spec.replicas.unwrap_or(1),
+            Self::StatefulSet(object) => object.spec.replicas.unwrap_or(1),
+            Self::Job(_) => 1,
+        }
+    }
+
+    fn annotated_nodes(self) -> Option<u32> {
+        metadata::annotation(self.metadata(), labels::NODE_COUNT)?
+            .parse()
+            .ok()
+            .filter(|nodes| *nodes > 0)
+    }
+
+    /// Number of nodes that the workload was created for.
+    pub(crate) fn nodes(self) -> u32 {
+        self.annotated_nodes()
+            .unwrap_or_else(|| u32::try_from(self.replicas()).unwrap_or(1).max(1))
+    }
+
+    /// Returns true if all replicas are ready, as of our last write.
+    pub(crate) fn is_serving(self) -> bool {
+        let generation = self.metadata().generation.unwrap_or_default();
+        let (seen, ready) = match self {
+            Self::Deployment(object) => object
+                .status
+                .as_ref()
+                .map(|s| (s.observed_generation, s.available_replicas)),
+            Self::StatefulSet(object) => object
+                .status
+                .as_ref()
+                .map(|s| (s.observed_generation, s.ready_replicas)),
+            Self::Job(_) => None,
+        }
+        .unwrap_or_default();
+        seen.unwrap_or_default() >= generation && ready.unwrap_or_default() >= self.replicas().max(1)
+    }
+
+    /// The Job, where the workload is one.
+    pub(crate) fn job(self) -> Option<&'a Job> {
+        match self {
+            Self::Job(job) => Some(job),
+            Self::Deployment(_) | Self::StatefulSet(_) => None,
+        }
+    }
+}
+
+/// The live workload of the Workspace with this UID. One that we created is preferred to one of an earlier version.
+pub(crate) fn current<'a>(observed: &'a Workloads, workspace_uid: &str) -> Option<Workload<'a>> {
+    let all = [
+        observed.deployment.as_deref().map(Workload::Deployment),
+        observed.stateful_set.as_deref().map(Workload::StatefulSet),
+        observed.job.as_deref().map(Workload::Job),
+    ];
+    let own = all.into_iter().flatten().filter(|workload| {
+        let object = workload.metadata();
+        let owner = metadata::controller(object);
+        metadata::is_live(object) && owner.is_some_and(|owner| owner.uid == workspace_uid)
+    });
+    own.min_by_key(|workload| workload.annotated_nodes().is_none())
+}
+
+/// Progress of a tuning Job.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum JobProgress {
+    Absent,
+    Pending,
+    Running,
+    Succeeded,
+    Failed,
+}
+
+impl JobProgress {
+    pub(crate) fn of(job: &Job) -> Self {
+        job.status.as_ref().map_or(Self::Pending, Self::of_status)
+    }
+
+    // The Job's own conditions decide: a pod that failed and was replaced does not fail the tuning.
+    fn of_status(status: &JobStatus) -> Self {
+        let is = |kind: &str| {
+            let conditions = status.conditions.iter().flatten();
+            conditions
+                .into_iter()
+                .any(|condition| condition.type_ == kind && condition.status == "True")
+        };
+        match () {
+            () if is("Failed") || is("FailureTarget") => Self::Failed,
+            () if is("Complete") || is("SuccessCriteriaMet") => Self::Succeeded,
+            () if status.ready.unwrap_or_default() > 0 => Self::Running,
+            () => Self::Pending,
+        }
+    }
+
+    /// Returns true if the Job has ended.
+    pub(crate) fn is_finished(self) -> bool {
+        matches!(self, Self::Succeeded | Self::Failed)
+    }
+}
+
+/// An observed object of a name that we would give.
+#[derive(Debug)]
+pub(crate) struct NamedObject<'a> {
+    pub(crate) kind: Kind,
+    pub(crate) metadata: &'a ObjectMeta,
+}
+
+impl NamedObject<'_> {
+    /// Returns true if the reference names this object.
+    pub(crate) fn is(&self, target: &ObjectRef) -> bool {
+        target.kind == self.kind && Some(&target.name) == self.metadata.name.as_ref()
+    }
+
+    /// Returns true if the object's pods serve or tune.
+    pub(crate) fn is_workload(&self) -> bool {
+        is_workload(self.kind)
+    }
+
+    /// The deletion of the object.
+    pub(crate) fn delete(&self) -> Write {
+        Write::Delete(Delete {
+            target: ObjectRef {
+                kind: self.kind,
+                namespace: self.metadata.namespace.clone(),
+                name: self.metadata.name.clone().unwrap_or_default(),
+            },
+            uid: self.metadata.uid.clone().unwrap_or_default(),
+            propagation: Propagation::Background,
+            grace_seconds: None,
+        })
+    }
+}
+
+/// All observed objects of the names that we would give, in a fixed order.
+pub(crate) fn named(observed: &Workloads) -> Vec<NamedObject<'_>> {
+    let Workloads {
+        deployment,
+        stateful_set,
+        job,
+        service,
+        headless_service,
+        tuning_config,
+    } = observed;
+    let all = [
+        (
+            Kind::Deployment,
+            deployment.as_ref().map(|object| &object.metadata),
+        ),
+        (
+            Kind::StatefulSet,
+            stateful_set.as_ref().map(|object| &object.metadata),
+        ),
+        (Kind::Job, job.as_ref().map(|object| &object.metadata)),
+        (Kind::Service, service.as_ref().map(|object| &object.metadata)),
+        (
+            Kind::Service,
+            headless_service.as_ref().map(|object| &object.metadata),
+        ),
+        (
+            Kind::ConfigMap,
+            tuning_config.as_ref().map(|object| &object.metadata),
+        ),
+    ];
+    let named = |(kind, metadata): (Kind, Option<_>)| {
+        let metadata = metadata?;
+        Some(NamedObject { kind, metadata })
+    };
+    all.into_iter().filter_map(named).collect()
+}
+
+/// Returns true for the kinds whose pods serve or tune.
+pub(crate) fn is_workload(kind: Kind) -> bool {
+    matches!(kind, Kind::Deployment | Kind::StatefulSet | Kind::Job)
+}
