@@ -1,5 +1,5 @@
-//! Flags and environment of the Azure adapter, under the names that upstream and the workload-identity webhook
-//! use.
+//! Flags and environment variables of the Azure adapter, named as upstream and the workload identity webhook name
+//! them.
 
 use std::path::PathBuf;
 
@@ -9,7 +9,7 @@ use crate::config::{AzureConfig, ConnectError, Settings};
 use crate::endpoint::{Endpoint, EndpointError};
 use crate::provider::AzureProvider;
 
-/// Which AKS cluster, reached how, as whom. Surrounding space is ignored everywhere.
+/// The AKS cluster, its address and the identity. Surrounding space is ignored everywhere.
 #[derive(Args, Clone, Debug, Default)]
 pub struct AzureArgs {
     /// Subscription of the AKS cluster.
@@ -21,7 +21,7 @@ pub struct AzureArgs {
     /// Name of the AKS cluster.
     #[arg(long, env = "AZURE_CLUSTER_NAME", default_value = "")]
     pub azure_cluster_name: String,
-    /// Region of the AKS cluster; for messages only.
+    /// Region of the AKS cluster; used in messages only.
     #[arg(long, env = "LOCATION", default_value = "")]
     pub location: String,
     /// Entra tenant of the identity.
@@ -33,43 +33,43 @@ pub struct AzureArgs {
     /// File with the projected service account token.
     #[arg(long, env = "AZURE_FEDERATED_TOKEN_FILE", default_value = "")]
     pub azure_federated_token_file: String,
-    /// Where access tokens are issued.
+    /// URL of the service that issues access tokens.
     #[arg(
         long,
         env = "AZURE_AUTHORITY_HOST",
         default_value = "https://login.microsoftonline.com/"
     )]
     pub azure_authority_host: String,
-    /// Azure Resource Manager.
+    /// URL of Azure Resource Manager.
     #[arg(long, env = "ARM_ENDPOINT", default_value = "https://management.azure.com")]
     pub arm_endpoint: String,
-    /// Permit http:// for ARM_ENDPOINT and AZURE_AUTHORITY_HOST. For tests only: tokens travel in the clear.
+    /// Permit http:// for ARM_ENDPOINT and AZURE_AUTHORITY_HOST. For tests only: tokens are sent unencrypted.
     #[arg(long, env = "ALLOW_INSECURE_ENDPOINTS")]
     pub allow_insecure_endpoints: bool,
-    /// Written to every agent pool that is made, and compared before one is deleted. Defaults to the
-    /// cluster's place in Azure.
+    /// Id of the cluster. It is written to every agent pool, and compared before one is deleted. Defaults to
+    /// subscription/group/cluster.
     #[arg(long, env = "CLUSTER_ID", default_value = "")]
     pub cluster_id: String,
-    /// Keep to no request budgets of our own. For tests against a server without budgets.
+    /// Send requests without limits of our own. For tests against a server without limits.
     #[arg(long, env = "UNLIMITED_REQUESTS")]
     pub unlimited_requests: bool,
 }
 
-/// Flags or variables that cannot be used.
+/// Flags or variables that are missing or invalid.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ArgsError {
-    /// Not given, or blank.
-    #[error("{0} is not set")]
+    /// The variable is missing or blank.
+    #[error("{0} must be set")]
     Missing(&'static str),
-    /// An address that cannot be used.
+    /// The address is invalid.
     #[error("{variable}: {error}")]
     Endpoint {
-        /// The variable it came from.
+        /// Name of the variable.
         variable: &'static str,
-        /// What is wrong with it.
+        /// The problem.
         error: EndpointError,
     },
-    /// The provider cannot be made of them.
+    /// No provider can be created from them.
     #[error(transparent)]
     Connect(#[from] ConnectError),
 }
@@ -78,7 +78,7 @@ impl AzureArgs {
     /// The configuration.
     ///
     /// # Errors
-    /// When a variable is missing or an address cannot be used.
+    /// When a variable is missing or an address is invalid.
     pub fn config(&self) -> Result<AzureConfig, ArgsError> {
         let endpoint = |variable, text: &str| {
             Endpoint::parse(text, self.allow_insecure_endpoints)
@@ -102,7 +102,7 @@ impl AzureArgs {
         })
     }
 
-    /// What tells this cluster's pools from others': CLUSTER_ID, or the lower-case
+    /// Id that distinguishes this cluster's pools from others': CLUSTER_ID, or the lower-case
     /// `subscription/group/cluster`.
     #[must_use]
     pub fn cluster_id(&self) -> String {
@@ -118,7 +118,7 @@ impl AzureArgs {
         place.map(|part| part.trim().to_ascii_lowercase()).join("/")
     }
 
-    /// Budgets and time limits.
+    /// Limits on requests, and their timeouts.
     #[must_use]
     pub fn settings(&self) -> Settings {
         let mut settings = Settings::default();
@@ -128,7 +128,7 @@ impl AzureArgs {
         settings
     }
 
-    /// The provider; asks Azure for nothing yet.
+    /// Creates the provider; sends nothing to Azure yet.
     ///
     /// # Errors
     /// As [`Self::config`], and when the token file cannot be read.
@@ -208,7 +208,7 @@ mod tests {
     }
 
     #[test]
-    fn a_missing_token_file_is_told_with_advice() {
+    fn the_error_of_a_missing_token_file_gives_advice() {
         let args = AzureArgs {
             azure_federated_token_file: "/nowhere/token".to_owned(),
             ..args()
@@ -221,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn budgets_can_be_lifted() {
+    fn limits_can_be_lifted() {
         assert!(args().settings().limits.is_some());
         assert!(
             AzureArgs {

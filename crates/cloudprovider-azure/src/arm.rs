@@ -1,6 +1,6 @@
-//! Requests to Azure Resource Manager: paths, headers, time limits and the access token.
+//! Requests to Azure Resource Manager: paths, headers, timeouts and the access token.
 //!
-//! Returns answers as they are; repeats nothing but a request whose token was refused, once.
+//! It returns responses unchanged. It repeats only a request whose token was refused, and only once.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,9 +21,9 @@ use crate::endpoint::Endpoint;
 use crate::error::{self, Refusal};
 use crate::transport::transport;
 
-/// Generally available, and with entity tags.
+/// Version of the API: generally available, and with entity tags.
 const API_VERSION: &str = "2025-05-01";
-/// Audience of the public cloud, also used towards plain test servers.
+/// Audience of the public cloud, also used for plain test servers.
 const PUBLIC_SCOPE: &str = "https://management.azure.com/.default";
 
 /// An ARM client of one managed cluster.
@@ -37,7 +37,7 @@ pub(crate) struct ArmClient {
     timeout: Duration,
 }
 
-/// A request but for the token.
+/// A request without its token.
 #[derive(Debug)]
 pub(crate) struct Call {
     pub(crate) method: Method,
@@ -58,9 +58,9 @@ impl Call {
     }
 }
 
-/// A successful answer.
+/// A successful response.
 #[derive(Debug)]
-pub(crate) struct Answer {
+pub(crate) struct Response {
     pub(crate) status: u16,
     pub(crate) body: Vec<u8>,
     pub(crate) operation_url: Option<String>,
@@ -106,7 +106,7 @@ impl ArmClient {
         })
     }
 
-    /// The URL of something below the cluster; names keep the letter case they were given in.
+    /// Builds the URL of a resource below the cluster. Names keep their letter case.
     pub(crate) fn url(&self, below: &[&str]) -> Url {
         let [subscription, group, cluster] = &self.cluster;
         let mut url = self.endpoint.secure().clone();
@@ -125,22 +125,22 @@ impl ArmClient {
         url
     }
 
-    /// A URL that Azure gave us, unchanged, when it leads back to Azure.
+    /// Returns a URL from a response, unchanged, if it leads back to Azure.
     ///
     /// # Errors
-    /// Class `Invalid`, code `ForeignUrl`, when it leads anywhere else.
+    /// Class `Invalid`, code `ForeignUrl`, if it leads to another server.
     pub(crate) fn follow(&self, url: &str) -> Result<Url, ProviderError> {
         self.endpoint.admit(url).ok_or_else(|| {
-            let message = "Azure's answer points to another server, which is not followed".to_owned();
-            error::local(ErrorClass::Invalid, "ForeignUrl", message)
+            let message = "Azure's response points to another server, which is not followed".to_owned();
+            ProviderError::new(ErrorClass::Invalid, "ForeignUrl", message)
         })
     }
 
-    /// Sends a request within its time limit.
+    /// Sends a request within its timeout.
     ///
     /// # Errors
-    /// Any answer but a success, and no answer.
-    pub(crate) async fn send(&self, call: &Call) -> Result<Answer, ProviderError> {
+    /// For any response that is not a success, and without a response.
+    pub(crate) async fn send(&self, call: &Call) -> Result<Response, ProviderError> {
         let limit = if call.method == Method::Put {
             self.put_timeout
         } else {
@@ -149,19 +149,19 @@ impl ArmClient {
         match tokio::time::timeout(limit, self.send_authorized(call)).await {
             Ok(result) => result,
             Err(_) => {
-                let message = format!("no answer to {} within {} s", call.method, limit.as_secs_f32());
-                Err(error::local(ErrorClass::Transient, "Timeout", message))
+                let message = format!("no response to {} within {} s", call.method, limit.as_secs_f32());
+                Err(ProviderError::new(ErrorClass::Transient, "Timeout", message))
             }
         }
     }
 
-    async fn send_authorized(&self, call: &Call) -> Result<Answer, ProviderError> {
+    async fn send_authorized(&self, call: &Call) -> Result<Response, ProviderError> {
         let response = self.send_once(call).await?;
         if u16::from(response.status()) != 401 {
-            return answer(&response);
+            return read(&response);
         }
         self.credential.renew();
-        answer(&self.send_once(call).await?)
+        read(&self.send_once(call).await?)
     }
 
     async fn send_once(&self, call: &Call) -> Result<RawResponse, ProviderError> {
@@ -195,7 +195,7 @@ fn scope(endpoint: &Endpoint) -> String {
     format!("{}/.default", endpoint.secure().as_str().trim_end_matches('/'))
 }
 
-fn answer(response: &RawResponse) -> Result<Answer, ProviderError> {
+fn read(response: &RawResponse) -> Result<Response, ProviderError> {
     let status = u16::from(response.status());
     let header = |name: &'static str| {
         response
@@ -214,7 +214,7 @@ fn answer(response: &RawResponse) -> Result<Answer, ProviderError> {
             request_id,
         }));
     }
-    Ok(Answer {
+    Ok(Response {
         status,
         body: body.to_vec(),
         operation_url: header("azure-asyncoperation").map(str::to_owned),

@@ -1,12 +1,13 @@
-//! What the provider is told: which cluster, which identity, which budgets. Values; reads no environment.
+//! Configuration of the provider: the cluster, the identity and the limits. Values only; the environment is read in
+//! `args`.
 
 use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::endpoint::Endpoint;
-use crate::gate::Limits;
+use crate::limiter::Limits;
 
-/// Which cluster, reached how, as whom.
+/// The cluster, its address and the identity.
 #[derive(Clone, Debug)]
 pub struct AzureConfig {
     /// Azure Resource Manager.
@@ -27,14 +28,14 @@ pub struct AzureConfig {
     pub token_file: PathBuf,
 }
 
-/// Budgets and time limits.
+/// Limits on requests, and their timeouts.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// Request budgets; `None` asks Azure without any of our own.
+    /// Limits on requests; `None` sends all of them.
     pub limits: Option<Limits>,
-    /// How long a PUT may take: its answer was seen to need 8 s, and giving up does not undo it.
+    /// Timeout of a PUT. Responses took up to 8 s in recordings, and giving up does not undo the request.
     pub put_timeout: Duration,
-    /// How long any other request may take.
+    /// Timeout of any other request.
     pub timeout: Duration,
 }
 
@@ -48,13 +49,13 @@ impl Default for Settings {
     }
 }
 
-/// The provider cannot be made.
+/// Reason why no provider can be created.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ConnectError {
-    /// No HTTP client.
-    #[error("cannot make an HTTP client: {0}")]
+    /// The HTTP client could not be created.
+    #[error("failed to create an HTTP client: {0}")]
     HttpClient(String),
-    /// No identity, most often because the token file is missing.
+    /// The identity could not be read, most often because the token file is missing.
     #[error(
         "no workload identity: {0}; does the pod carry the label azure.workload.identity/use=true and its service account \
          the annotation azure.workload.identity/client-id?"

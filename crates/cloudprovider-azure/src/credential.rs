@@ -1,7 +1,7 @@
-//! The workload's identity: exchanges the projected service account token for access tokens.
+//! The workload identity: exchanges the projected service account token for access tokens.
 //!
-//! Never logs a token. The exchange and its caching are `azure_identity`'s; this adds that a refused token can
-//! be dropped, which also reads the service account token afresh.
+//! It never logs a token. `azure_identity` does the exchange and the caching; this module adds that a refused token
+//! can be dropped, which also reads the service account token again.
 
 use std::path::PathBuf;
 use std::sync::{Arc, PoisonError, RwLock};
@@ -17,7 +17,7 @@ use azure_identity::{
 use crate::config::ConnectError;
 use crate::endpoint::Endpoint;
 
-/// Who we are and where to prove it.
+/// The identity, and the token service that knows it.
 #[derive(Clone, Debug)]
 pub(crate) struct Identity {
     pub(crate) authority: Endpoint,
@@ -46,12 +46,12 @@ impl RenewableCredential {
         })
     }
 
-    /// Drops every cached token. When the token file cannot be read now, the old credential stays: it may still
-    /// be good, and the next request says so otherwise.
+    /// Drops every cached token. If the token file cannot be read now, the old credential stays: it may still be valid,
+    /// and the next request shows whether it is.
     pub(crate) fn renew(&self) {
         match exchange(&self.identity, &self.transport) {
             Ok(fresh) => *self.current.write().unwrap_or_else(PoisonError::into_inner) = fresh,
-            Err(error) => tracing::warn!(%error, "the workload identity could not be read again"),
+            Err(error) => tracing::warn!(%error, "failed to reload the workload identity"),
         }
     }
 
@@ -79,7 +79,7 @@ fn exchange(
     cloud.authority_host = identity.authority.secure().to_string();
     let client_options = ClientOptions {
         transport: Some(transport.clone()),
-        // A failed exchange is an answer for the planner, not a reason to sit here.
+        // A failed exchange is reported to the planner, which decides when to retry.
         retry: RetryOptions::none(),
         cloud: Some(Arc::new(CloudConfiguration::Custom(cloud))),
         ..ClientOptions::default()

@@ -1,7 +1,7 @@
-//! Addresses of ARM and of the token service, and the test whether an answer's URL leads back to them.
+//! Addresses of ARM and of the token service, and the check that a URL in a response leads back to them.
 //!
-//! The Azure libraries refuse to send credentials to `http://`. Where plain HTTP was allowed, an address is
-//! therefore held in its `https` spelling and only the transport speaks it plainly.
+//! The Azure libraries refuse to send credentials to `http://`. Where plain HTTP is permitted, an address therefore
+//! keeps its `https` spelling, and only the transport uses `http`.
 
 use azure_core::http::Url;
 
@@ -9,12 +9,12 @@ use azure_core::http::Url;
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum EndpointError {
     /// Not an absolute URL.
-    #[error("`{0}` is not a URL such as https://management.azure.com")]
+    #[error("`{0}` must be a URL such as https://management.azure.com")]
     NotAUrl(String),
     /// Neither `https` nor `http`, or more than scheme, host and port.
     #[error("`{0}` must be scheme, host and port only")]
     NotABase(String),
-    /// `http` without the permission for it.
+    /// `http` where it is not permitted.
     #[error("`{0}` is not encrypted; --allow-insecure-endpoints permits that, for tests")]
     Insecure(String),
 }
@@ -27,10 +27,10 @@ pub struct Endpoint {
 }
 
 impl Endpoint {
-    /// Reads a base address. Surrounding space and a final slash are ignored.
+    /// Parses a base address. Surrounding space and a final slash are ignored.
     ///
     /// # Errors
-    /// When it is no base address, or not encrypted and `allow_insecure` is false.
+    /// When it is not a base address, or not encrypted while `allow_insecure` is false.
     pub fn parse(text: &str, allow_insecure: bool) -> Result<Self, EndpointError> {
         let text = text.trim();
         let url = Url::parse(text).map_err(|_| EndpointError::NotAUrl(text.to_owned()))?;
@@ -47,7 +47,7 @@ impl Endpoint {
         Ok(Self { secure, plain })
     }
 
-    /// Spoken without encryption.
+    /// Returns true if requests are sent without encryption.
     #[must_use]
     pub fn is_plain(&self) -> bool {
         self.plain
@@ -63,8 +63,8 @@ impl Endpoint {
         authority(&self.secure)
     }
 
-    /// The URL, in its `https` spelling, when it leads to this endpoint; `None` when it leads anywhere else,
-    /// so that no answer can make us send our token to a stranger.
+    /// Returns the URL in its `https` spelling if it leads to this endpoint. Otherwise `None`, so that no response can make
+    /// us send our token to another server.
     pub(crate) fn admit(&self, url: &str) -> Option<Url> {
         let url = Url::parse(url).ok()?;
         let scheme = if self.plain { "http" } else { "https" };

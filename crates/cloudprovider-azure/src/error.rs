@@ -1,6 +1,6 @@
-//! From what Azure answered, or did not, to the port's [`ProviderError`].
+//! Conversion of Azure's error responses, and of missing responses, to the port's [`ProviderError`].
 //!
-//! Nothing above this module sees an Azure code, status or envelope.
+//! No module above this one sees an Azure code, status or envelope.
 
 mod layers;
 mod retry_after;
@@ -14,24 +14,24 @@ use serde_json::Value;
 
 use layers::Layer;
 
-/// Longer texts are cut: they end in conditions and events.
+/// Longest text of an error: it is shown in conditions and events.
 const TEXT_LIMIT: usize = 1024;
-/// When the quota is nothing at all, a human has to ask for more first.
+/// Pause while the quota is zero: a person has to request more first.
 const NO_QUOTA_PAUSE: SignedDuration = SignedDuration::from_hours(1);
 
-/// The parts of an answer that an error is read from.
+/// The parts of a response that an error is read from.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Refusal<'a> {
     /// HTTP status; 0 for the error of an operation.
     pub(crate) status: u16,
     pub(crate) body: &'a [u8],
     pub(crate) retry_after: Option<&'a str>,
-    /// The answer's own clock.
+    /// Time of the response, by the server's clock.
     pub(crate) date: Option<&'a str>,
     pub(crate) request_id: Option<&'a str>,
 }
 
-/// The error of an answer that is not a success.
+/// Reads the error of a response that is not a success.
 pub(crate) fn from_refusal(refusal: Refusal<'_>) -> ProviderError {
     let layers = layers::of_body(refusal.body);
     let mut error = from_layers(refusal.status, &layers);
@@ -50,7 +50,7 @@ pub(crate) fn from_refusal(refusal: Refusal<'_>) -> ProviderError {
     error
 }
 
-/// The error of a failed or cancelled operation; `None` when the document says none.
+/// Reads the error of a failed or canceled operation.
 pub(crate) fn from_operation(status: &str, error: Option<&Value>) -> ProviderError {
     let layers = error.map(layers::of_value).unwrap_or_default();
     let mut error = from_layers(0, &layers);
@@ -67,19 +67,19 @@ fn from_layers(status: u16, layers: &[Layer]) -> ProviderError {
         status,
         row = row.name,
         class = row.class.label(),
-        "Azure refused a request"
+        "request refused by Azure"
     );
-    // Wrappers say little, `Unspecified` nothing: the innermost layer that means the same is shown.
-    let spoken = |layer: &&Layer| !layer.code.is_empty() && layer.code != "Unspecified";
-    let telling = |layer: &&Layer| {
+    // Wrappers explain little, and `Unspecified` nothing. Show the innermost layer of the same class.
+    let named = |layer: &&Layer| !layer.code.is_empty() && layer.code != "Unspecified";
+    let informative = |layer: &&Layer| {
         let alone = table::decide(status, std::slice::from_ref(*layer)).0;
-        spoken(layer) && !layer.message.is_empty() && alone.class == row.class
+        named(layer) && !layer.message.is_empty() && alone.class == row.class
     };
     let shown = layers
         .iter()
         .rev()
-        .find(telling)
-        .or(decisive.filter(|l| spoken(l)))
+        .find(informative)
+        .or(decisive.filter(|l| named(l)))
         .or(layers.first());
     let code = shown
         .map(|layer| layer.code.clone())
@@ -111,7 +111,7 @@ fn wait(class: ErrorClass, layers: &[Layer]) -> Option<SignedDuration> {
     }
 }
 
-/// The error of a request that got no answer.
+/// Classifies a request without a response.
 pub(crate) fn from_transport(error: &azure_core::Error) -> ProviderError {
     let text = one_line(&error.to_string());
     if let Some((status, code)) = token_refusal(error) {
@@ -120,17 +120,17 @@ pub(crate) fn from_transport(error: &azure_core::Error) -> ProviderError {
         } else {
             ErrorClass::Transient
         };
-        return local(class, &code, text);
+        return ProviderError::new(class, code, text);
     }
     let code = if matches!(error.kind(), ErrorKind::Credential) {
         "Credential"
     } else {
         "Transport"
     };
-    local(ErrorClass::Transient, code, text)
+    ProviderError::new(ErrorClass::Transient, code, text)
 }
 
-/// Status and code of the token service, when that is what failed.
+/// Status and code of the token service, if it refused the request.
 fn token_refusal(error: &azure_core::Error) -> Option<(u16, String)> {
     let mut source: Option<&(dyn std::error::Error + 'static)> = Some(error);
     while let Some(error) = source {
@@ -151,23 +151,12 @@ fn token_refusal(error: &azure_core::Error) -> Option<(u16, String)> {
     None
 }
 
-/// An error of our own making.
-pub(crate) fn local(class: ErrorClass, code: &str, message: String) -> ProviderError {
-    ProviderError {
-        class,
-        code: code.to_owned(),
-        message,
-        retry_after: None,
-        request_id: None,
-    }
-}
-
-/// Whether a status is a success.
+/// Returns true if the status is a success.
 pub(crate) fn is_success(status: u16) -> bool {
     StatusCode::from(status).is_success()
 }
 
-/// What an answer without an error in it looks like: a gateway's page, most often.
+/// Describes a response without an error body, which is most often a gateway's page.
 fn describe(status: u16, body: &[u8]) -> String {
     let text = String::from_utf8_lossy(body);
     let title = text
@@ -180,7 +169,7 @@ fn describe(status: u16, body: &[u8]) -> String {
     }
 }
 
-/// On one line, and cut.
+/// Puts a text on one line and cuts it.
 fn one_line(text: &str) -> String {
     let mut line = String::new();
     for word in text.split_whitespace() {

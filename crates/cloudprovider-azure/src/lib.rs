@@ -1,7 +1,7 @@
 //! AKS agent pools through Azure Resource Manager: an adapter of [`cloudprovider::CloudProvider`].
 //!
-//! Maps Azure's texts and types to the port's and keeps within Azure's request budgets. Decides nothing about
-//! pools, waits for no operation and repeats no request, save once when an access token was refused.
+//! It maps Azure's texts and types to those of the port and keeps within Azure's request limits. It decides nothing
+//! about pools, waits for no operation and repeats no request, except once after an access token was refused.
 
 mod args;
 mod arm;
@@ -9,7 +9,7 @@ mod config;
 mod credential;
 mod endpoint;
 mod error;
-pub mod gate;
+mod limiter;
 mod provider;
 mod transport;
 mod wire;
@@ -17,4 +17,5 @@ mod wire;
 pub use args::{ArgsError, AzureArgs};
 pub use config::{AzureConfig, ConnectError, Settings};
 pub use endpoint::{Endpoint, EndpointError};
+pub use limiter::{Limits, Rate};
 pub use provider::AzureProvider;

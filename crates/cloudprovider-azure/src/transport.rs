@@ -1,7 +1,6 @@
 //! The HTTP client below the Azure pipeline.
 //!
-//! Speaks plain HTTP to exactly the addresses that were allowed to be plain; never follows redirects and never
-//! repeats a request.
+//! It uses plain HTTP for exactly the addresses where that is permitted, follows no redirects and repeats no request.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,13 +11,13 @@ use azure_core::http::{AsyncRawResponse, HttpClient, Request, Transport};
 use crate::config::ConnectError;
 use crate::endpoint::{Endpoint, authority, respelled};
 
-/// How long a connection may take to open.
+/// Timeout of opening a connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// The transport for pipelines that speak to these endpoints.
+/// Creates the transport of pipelines to these endpoints.
 ///
 /// # Errors
-/// When the HTTP client cannot be made, for want of root certificates for instance.
+/// When the HTTP client cannot be created, for example without root certificates.
 pub(crate) fn transport(endpoints: &[&Endpoint]) -> Result<Transport, ConnectError> {
     install_crypto();
     let plain: Vec<(String, u16)> = endpoints
@@ -31,7 +30,7 @@ pub(crate) fn transport(endpoints: &[&Endpoint]) -> Result<Transport, ConnectErr
         .connect_timeout(CONNECT_TIMEOUT)
         .redirect(reqwest::redirect::Policy::none());
     if !plain.is_empty() {
-        // Plain endpoints are on this machine or beside it; a proxy would only lose them.
+        // Plain endpoints are on this machine or near it, where a proxy cannot reach them.
         builder = builder.no_proxy();
     }
     let client = builder
@@ -43,10 +42,10 @@ pub(crate) fn transport(endpoints: &[&Endpoint]) -> Result<Transport, ConnectErr
     })))
 }
 
-/// The HTTP client has no cryptography of its own; a program that installed one keeps it.
+/// Installs a cryptography provider, which the HTTP client lacks. One that the program installed stays.
 fn install_crypto() {
     if rustls::crypto::CryptoProvider::get_default().is_none() {
-        // Another thread may have been faster, which is as good.
+        // Another thread may have installed one first, which is equally good.
         let _ = rustls::crypto::ring::default_provider().install_default();
     }
 }

@@ -1,12 +1,12 @@
-//! Bodies of ARM's agent-pool API. Reading is tolerant: unknown fields are skipped, and anything may be missing
-//! or null.
+//! Bodies of ARM's agent-pool API. Reading is tolerant: unknown fields are skipped, and every field may be missing or
+//! null.
 
 use std::collections::BTreeMap;
 
 use cloudprovider::{AgentPool, AgentPoolSpec, ProvisioningState};
 use serde::{Deserialize, Deserializer, Serialize};
 
-/// What a PUT of a new pool says.
+/// Body of a PUT that creates a pool.
 #[derive(Debug, Serialize)]
 pub(crate) struct PoolRequest<'a> {
     properties: RequestProperties<'a>,
@@ -33,7 +33,7 @@ struct RequestProperties<'a> {
 }
 
 impl<'a> PoolRequest<'a> {
-    /// One Linux node of a scale set, as the port's specification means it.
+    /// One Linux node of a scale set.
     pub(crate) fn new(spec: &'a AgentPoolSpec) -> Self {
         Self {
             properties: RequestProperties {
@@ -61,7 +61,7 @@ pub(crate) struct PoolPage {
     pub(crate) next_link: Option<String>,
 }
 
-/// A pool as ARM shows it.
+/// A pool in a response.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub(crate) struct PoolBody {
@@ -89,7 +89,7 @@ struct PoolProperties {
 }
 
 impl PoolBody {
-    /// The port's view; `None` when the body names no pool.
+    /// Converts the pool for the port; `None` if the body names no pool.
     pub(crate) fn into_pool(self) -> Option<AgentPool> {
         let properties = self.properties;
         Some(AgentPool {
@@ -99,7 +99,7 @@ impl PoolBody {
             state: ProvisioningState::parse(&properties.provisioning_state),
             mode: properties.mode,
             labels: properties.node_labels,
-            // `[""]` was seen for no taints.
+            // Recordings show `[""]` for a pool without taints.
             taints: properties
                 .node_taints
                 .into_iter()
@@ -184,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn a_request_says_what_upstream_says_and_the_mode() {
+    fn a_request_is_that_of_upstream_and_the_mode() {
         let spec = AgentPoolSpec {
             name: "p".into(),
             vm_size: "Standard_NC24ads_A100_v4".into(),

@@ -1,10 +1,10 @@
-//! Takes an error body apart: both envelopes, nested details, and errors that are quoted inside of messages.
+//! Parser of error bodies: both envelopes, nested details, and errors that are quoted in messages.
 //!
-//! Judges nothing; that is the table's part.
+//! It classifies nothing; the table does.
 
 use serde_json::Value;
 
-/// One error of a nest, as Azure worded it. Absent texts are empty.
+/// One error of a nested error, in Azure's words. Absent texts are empty.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Layer {
     pub(crate) code: String,
@@ -13,10 +13,10 @@ pub(crate) struct Layer {
     pub(crate) target: String,
 }
 
-/// Deeper nests are cut: nothing that Azure sends is deeper than four.
+/// Most levels that are read. Azure sends at most four.
 const DEPTH: usize = 8;
 
-/// The errors of a body, outermost first; empty when it holds none, as HTML and an empty body do.
+/// The errors of a body, outermost first. HTML and an empty body hold none.
 pub(crate) fn of_body(body: &[u8]) -> Vec<Layer> {
     serde_json::from_slice::<Value>(body)
         .map(|value| of_value(&value))
@@ -66,7 +66,7 @@ fn walk(value: &Value, layers: &mut Vec<Layer>, depth: usize) {
     }
 }
 
-/// Errors quoted in a message: as JSON, or as `Code="…" Message="…"`.
+/// Reads errors that a message quotes: as JSON, or as `Code="…" Message="…"`.
 fn quoted(message: &str, layers: &mut Vec<Layer>, depth: usize) {
     if let Some(start) = message.find('{') {
         let mut values = serde_json::Deserializer::from_str(&message[start..]).into_iter::<Value>();
@@ -88,7 +88,7 @@ fn quoted(message: &str, layers: &mut Vec<Layer>, depth: usize) {
     }
 }
 
-/// The next `Code="X"`, `Code: X` or `ErrorCode: X`, and what follows it.
+/// The next `Code="X"`, `Code: X` or `ErrorCode: X`, and the text after it.
 fn next_quoted_code(text: &str) -> Option<(&str, &str)> {
     let (marker, at) = ["Code=\"", "Code: "]
         .iter()

@@ -1,12 +1,12 @@
-//! How long Azure asks us to wait: from the header as seconds or as a date, or from the text of the error.
+//! The wait that Azure asks for: from the header as seconds or as a date, or from the text of the error.
 
 use jiff::fmt::rfc2822::DateTimeParser;
 use jiff::{SignedDuration, Timestamp};
 
-/// A longer wait is taken for a mistake.
+/// Longest wait; a longer one is taken for a mistake.
 const LONGEST: SignedDuration = SignedDuration::from_hours(24);
 
-/// The value of `Retry-After`. A date is counted from `now`, which should be the answer's own `Date`.
+/// Reads `Retry-After`. A date is counted from `now`, which should be the response's own `Date`.
 pub(super) fn from_header(value: &str, now: Timestamp) -> Option<SignedDuration> {
     let value = value.trim();
     if let Ok(seconds) = value.parse::<u32>() {
@@ -16,12 +16,12 @@ pub(super) fn from_header(value: &str, now: Timestamp) -> Option<SignedDuration>
     Some(at.duration_since(now).clamp(SignedDuration::ZERO, LONGEST))
 }
 
-/// A date as HTTP spells it.
+/// Parses a date of HTTP.
 pub(super) fn date(value: &str) -> Option<Timestamp> {
     DateTimeParser::new().parse_timestamp(value.trim()).ok()
 }
 
-/// `retry again in N seconds`, `try again after 'N' minutes`.
+/// Reads `retry again in N seconds` and `try again after 'N' minutes`.
 pub(super) fn from_text(text: &str) -> Option<SignedDuration> {
     let lower = text.to_ascii_lowercase();
     let start = ["retry again in ", "try again after "]

@@ -1,17 +1,16 @@
-//! The table from Azure's words to [`ErrorClass`]: the first row that fits any layer decides, innermost layer
-//! first.
+//! Table from Azure's errors to [`ErrorClass`]. The first row that matches a layer decides, innermost layer first.
 //!
 //! Codes alone do not decide: `OperationNotAllowed` means busy, quota or a stopped cluster, and `NotFound` a pool
-//! or a cluster. Source of the texts: public recordings of the API.
+//! or a cluster. The texts come from public recordings of the API.
 
 use cloudprovider::ErrorClass::{self, *};
 
 use super::layers::Layer;
 
-/// One row. Empty lists fit everything; a list fits when one of its entries does.
+/// One row. An empty list matches everything; a list matches if one of its entries does.
 #[derive(Debug)]
 pub(super) struct Row {
-    /// Named by the tests, one each.
+    /// Name for tests and logs.
     pub(super) name: &'static str,
     pub(super) class: ErrorClass,
     /// HTTP statuses; 0 is the error of an operation.
@@ -198,8 +197,8 @@ pub(super) const ROWS: &[Row] = &[
         texts: &["could not find managed cluster resource"],
         ..ANY
     },
-    // The gateway names the cluster when that is missing. Of a pool it never spoke in the recordings; should it,
-    // then that proves neither.
+    // The gateway names a missing cluster. In the recordings it never names a pool; if it did, that would prove
+    // neither.
     Row {
         name: "gateway on a pool",
         class: Transient,
@@ -263,7 +262,7 @@ pub(super) const ROWS: &[Row] = &[
         status: &[409],
         ..ANY
     },
-    // Its meaning is in the text, and this text is new to us: neither final nor somebody's fault.
+    // The text decides, and this text is unknown to the table: assume no lasting reason.
     Row {
         name: "not allowed",
         class: Transient,
@@ -302,14 +301,14 @@ pub(super) const ROWS: &[Row] = &[
     ANY,
 ];
 
-/// The deciding row, and the layer it fits where it looks at one.
+/// Finds the row that decides, and the layer that it matches.
 pub(super) fn decide(status: u16, layers: &[Layer]) -> (&'static Row, Option<&Layer>) {
     for row in ROWS {
         if !row.status.is_empty() && !row.status.contains(&status) {
             continue;
         }
         if row.looks_at_no_layer() {
-            // A body without an error is a gateway's, whose 400 says nothing about the request.
+            // A body without an error comes from a gateway, whose 400 proves nothing about the request.
             if row.class == Invalid && layers.is_empty() {
                 continue;
             }

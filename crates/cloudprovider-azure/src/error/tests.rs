@@ -1,4 +1,4 @@
-//! One example for each row of the table, in the words of the recordings, and what else an error carries.
+//! Tests with one recorded example for each row of the table, and of the other fields of an error.
 
 use std::collections::BTreeSet;
 

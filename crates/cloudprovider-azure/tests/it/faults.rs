@@ -1,4 +1,4 @@
-//! Every way in which the cloud refuses or fails.
+//! All kinds of errors that the cloud returns.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -75,12 +75,12 @@ async fn throttling_says_how_long_where_azure_does() {
     }
     // The second is read from the text.
     assert_eq!(waits, [90, 1, 2]);
-    // None of them was repeated by the pipeline.
+    // The pipeline repeated none of them.
     assert_eq!(stage.control.counters().await.unwrap().by_verb[&Verb::Get], 3);
 }
 
 #[tokio::test]
-async fn a_spent_quota_is_told_at_once_or_by_the_operation() {
+async fn a_spent_quota_is_reported_at_once_or_by_the_operation() {
     let quota = BTreeMap::from([(SIZE.to_owned(), 0)]);
     let stage = Stage::behaving(Behaviour {
         quota,
@@ -221,7 +221,7 @@ async fn a_listing_may_lag_behind() {
 }
 
 #[tokio::test]
-async fn odd_bodies_are_no_pools() {
+async fn malformed_bodies_are_unreadable() {
     let stage = Stage::new().await;
     for body in ["", "<html>", "{}", "[]", r#"{"name":null}"#] {
         let action = Action::Raw {

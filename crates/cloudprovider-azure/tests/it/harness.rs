@@ -1,4 +1,4 @@
-//! A server and a provider that speaks to it.
+//! A simulated Azure and a provider that uses it.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use tempfile::TempDir;
 /// Instance type of pools here.
 pub(crate) const SIZE: &str = "Standard_NC24ads_A100_v4";
 
-/// A server with millisecond latencies and a provider without budgets.
+/// A server with millisecond latencies and a provider without limits.
 pub(crate) struct Stage {
     pub(crate) server: ServerHandle,
     pub(crate) provider: AzureProvider,
@@ -28,7 +28,7 @@ impl Stage {
         Self::behaving(Behaviour::quick(30)).await
     }
 
-    /// On a server that behaves in this way.
+    /// A stage whose server behaves in this way.
     pub(crate) async fn behaving(behaviour: Behaviour) -> Self {
         Self::with(behaviour, Config::default()).await
     }
@@ -44,7 +44,7 @@ impl Stage {
         };
         let mut args = AzureArgs {
             arm_subscription_id: config.subscription.clone(),
-            // Spelled otherwise than the server does: letter case must not matter.
+            // Other letter case than the server's, because it must not matter.
             arm_resource_group: config.resource_group.to_uppercase(),
             azure_cluster_name: config.cluster.clone(),
             azure_tenant_id: "11111111-1111-1111-1111-111111111111".to_owned(),

@@ -1,4 +1,4 @@
-//! Access tokens: got, kept, refused and renewed.
+//! Access tokens: fetched, cached, refused and renewed.
 
 use arm_server::Config;
 use arm_server::control::{Action, Behaviour, FaultRule, Named, Verb};
@@ -64,7 +64,7 @@ async fn tokens_that_are_about_to_end_are_replaced() {
 }
 
 #[tokio::test]
-async fn a_refused_identity_is_told_with_the_directorys_number() {
+async fn a_refused_identity_is_reported_with_the_directorys_number() {
     let config = Config {
         client_id: Some("somebody else".into()),
         ..Config::default()

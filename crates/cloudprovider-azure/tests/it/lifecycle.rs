@@ -1,4 +1,4 @@
-//! Pools come, are listed, and go.
+//! Life of a pool: created, listed, deleted.
 
 use std::collections::BTreeMap;
 
@@ -153,7 +153,7 @@ async fn a_missing_cluster_is_not_a_missing_pool() {
 }
 
 #[tokio::test]
-async fn what_runs_can_be_aborted() {
+async fn a_running_operation_can_be_aborted() {
     let stage = Stage::behaving(Behaviour {
         create_ms: 60_000,
         ..Behaviour::quick(20)

@@ -1,9 +1,9 @@
-//! Our own budgets over real requests.
+//! Our own limits on real requests.
 
 use arm_server::control::{Action, FaultRule, Named, Verb};
 use cloudprovider::{CloudProvider as _, ErrorClass};
 use cloudprovider_azure::Settings;
-use cloudprovider_azure::gate::{Limits, Rate};
+use cloudprovider_azure::{Limits, Rate};
 
 use crate::harness::{Stage, brief, spec};
 

@@ -1,29 +1,29 @@
-//! A token bucket. Pure: time is an argument, counted from any fixed moment.
+//! A token bucket. Pure: the time is an argument, counted from any fixed instant.
 
 use std::time::Duration;
 
-/// How much may be asked.
+/// A rate of requests.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Rate {
-    /// Requests that may come at once.
+    /// Largest burst.
     pub burst: f64,
-    /// Requests a second that are gained back.
+    /// Requests regained a second.
     pub per_second: f64,
 }
 
-/// A token bucket that can also be closed for a while.
+/// A token bucket that can also be closed for some time.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Bucket {
+pub(super) struct TokenBucket {
     rate: Rate,
     tokens: f64,
     at: Duration,
     closed_until: Duration,
 }
 
-impl Bucket {
+impl TokenBucket {
     /// A full bucket.
     #[must_use]
-    pub fn new(rate: Rate, now: Duration) -> Self {
+    pub(super) fn new(rate: Rate, now: Duration) -> Self {
         Self {
             rate,
             tokens: rate.burst,
@@ -32,11 +32,11 @@ impl Bucket {
         }
     }
 
-    /// Takes `cost` tokens if at least `cost + reserve` are there.
+    /// Takes `cost` tokens if at least `cost + reserve` are available.
     ///
     /// # Errors
-    /// Otherwise, how long it takes until they are; nothing is taken.
-    pub fn take(&mut self, now: Duration, cost: f64, reserve: f64) -> Result<(), Duration> {
+    /// The time until they are; nothing is taken then.
+    pub(super) fn take(&mut self, now: Duration, cost: f64, reserve: f64) -> Result<(), Duration> {
         self.refill(now);
         if now < self.closed_until {
             return Err(self.closed_until - now);
@@ -49,22 +49,22 @@ impl Bucket {
         Ok(())
     }
 
-    /// Takes `cost` tokens that are needed to finish what was begun, into debt if need be.
-    pub fn charge(&mut self, now: Duration, cost: f64) {
+    /// Takes `cost` tokens to finish a listing that has begun; the balance may become negative.
+    pub(super) fn charge(&mut self, now: Duration, cost: f64) {
         self.refill(now);
         self.tokens -= cost;
     }
 
-    /// The other side says that its bucket is empty: so is this one, and it stays closed for `pause`.
-    pub fn exhausted(&mut self, now: Duration, pause: Duration) {
+    /// Empties the bucket and closes it for `pause`, because the service reported that its own is empty.
+    pub(super) fn exhaust(&mut self, now: Duration, pause: Duration) {
         self.refill(now);
         self.tokens = self.tokens.min(0.0);
         self.closed_until = self.closed_until.max(now.saturating_add(pause));
     }
 
-    /// Full and open, so that forgetting it changes nothing.
+    /// Returns true if the bucket is full and open, so that dropping it changes nothing.
     #[must_use]
-    pub fn is_idle(&mut self, now: Duration) -> bool {
+    pub(super) fn is_idle(&mut self, now: Duration) -> bool {
         self.refill(now);
         self.tokens >= self.rate.burst && now >= self.closed_until
     }
@@ -92,7 +92,7 @@ mod tests {
 
     #[test]
     fn a_burst_then_the_rate() {
-        let mut bucket = Bucket::new(RATE, at(0));
+        let mut bucket = TokenBucket::new(RATE, at(0));
         for _ in 0..3 {
             assert_eq!(bucket.take(at(0), 1.0, 0.0), Ok(()));
         }
@@ -102,15 +102,15 @@ mod tests {
 
     #[test]
     fn a_reserve_is_left_for_others() {
-        let mut bucket = Bucket::new(RATE, at(0));
+        let mut bucket = TokenBucket::new(RATE, at(0));
         assert_eq!(bucket.take(at(0), 1.0, 2.0), Ok(()));
         assert_eq!(bucket.take(at(0), 1.0, 2.0), Err(at(1000)));
         assert_eq!(bucket.take(at(0), 2.0, 0.0), Ok(()));
     }
 
     #[test]
-    fn what_was_begun_may_go_into_debt() {
-        let mut bucket = Bucket::new(RATE, at(0));
+    fn a_listing_that_has_begun_may_overdraw() {
+        let mut bucket = TokenBucket::new(RATE, at(0));
         bucket.charge(at(0), 5.0);
         assert_eq!(bucket.take(at(0), 1.0, 0.0), Err(at(3000)));
         assert!(!bucket.is_idle(at(4000)));
@@ -119,17 +119,17 @@ mod tests {
 
     #[test]
     fn exhausted_elsewhere_is_exhausted_here() {
-        let mut bucket = Bucket::new(RATE, at(0));
-        bucket.exhausted(at(0), at(30_000));
+        let mut bucket = TokenBucket::new(RATE, at(0));
+        bucket.exhaust(at(0), at(30_000));
         assert_eq!(bucket.take(at(10_000), 1.0, 0.0), Err(at(20_000)));
         assert_eq!(bucket.take(at(30_000), 1.0, 0.0), Ok(()));
     }
 
     proptest! {
-        /// Whatever is asked whenever, no window sees more than a burst and what the rate adds.
+        /// No window grants more than a burst and the tokens that the rate adds.
         #[test]
         fn grants_stay_within_the_rate(steps in prop::collection::vec((0_u64..2_000, 1_u8..3), 1..80)) {
-            let mut bucket = Bucket::new(RATE, at(0));
+            let mut bucket = TokenBucket::new(RATE, at(0));
             let (mut now, mut granted) = (0_u64, Vec::new());
             for (pause, cost) in steps {
                 now += pause;
