@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use kaito_api::{Claim, ClaimKind, Machine, NodeClaim};
-use operator_runtime::{Key, Store, Trigger, Watched};
+use operator_runtime::{Cache, Enqueuer, Key, Watched};
 
 /// An object that is a claim.
 pub trait ClaimObject: Watched {
@@ -36,9 +36,9 @@ impl ClaimObject for NodeClaim {
 #[derive(Clone, Debug)]
 pub struct Claims {
     /// Machines.
-    pub machines: Store<Machine>,
+    pub machines: Cache<Machine>,
     /// NodeClaims, whoever is to answer them.
-    pub node_claims: Store<NodeClaim>,
+    pub node_claims: Cache<NodeClaim>,
 }
 
 impl Claims {
@@ -76,15 +76,15 @@ impl Claims {
 #[derive(Clone, Debug)]
 pub struct Triggers {
     /// Of Machines.
-    pub machines: Trigger,
+    pub machines: Enqueuer,
     /// Of NodeClaims.
-    pub node_claims: Trigger,
+    pub node_claims: Enqueuer,
 }
 
 impl Triggers {
     /// The queue of a kind.
     #[must_use]
-    pub fn of(&self, kind: ClaimKind) -> &Trigger {
+    pub fn of(&self, kind: ClaimKind) -> &Enqueuer {
         match kind {
             ClaimKind::Machine => &self.machines,
             ClaimKind::NodeClaim => &self.node_claims,

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use kaito_api::{ClaimKind, Machine, NodeClaim, labels};
-use operator_runtime::{Drive, DriveSettings, Reconciler, Runtime, Tasks, crd_gate, leader};
+use operator_runtime::{Controller, ControllerSettings, Reconciler, Runtime, Tasks, crd_gate, leader};
 use serve::{Admin, Readiness};
 use telemetry::Metrics;
 use tokio_util::sync::CancellationToken;
@@ -70,7 +70,7 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
         intervals: intervals(&args),
         metrics: ListerMetrics::new(&metrics),
     };
-    let settings = DriveSettings {
+    let settings = ControllerSettings {
         concurrency: args.concurrency.into(),
     };
     let mut needed = caches.clone();
@@ -80,25 +80,25 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
     if present.contains(&ClaimKind::NodeClaim.definition()) {
         needed = needed.with(&stores.claims.node_claims);
     }
-    let machines = Drive {
-        store: stores.claims.machines.clone(),
+    let machines = Controller {
+        cache: stores.claims.machines.clone(),
         reconciler: ClaimsOf::<Machine>::new(stores.clone(), Arc::clone(&pools), args.settings()),
         caches: caches.clone().with(&stores.claims.machines),
-        work: machine_work,
+        queue: machine_work,
         settings,
     };
-    let node_claims = Drive {
-        store: stores.claims.node_claims.clone(),
+    let node_claims = Controller {
+        cache: stores.claims.node_claims.clone(),
         reconciler: ClaimsOf::<NodeClaim>::new(stores.clone(), Arc::clone(&pools), args.settings()),
         caches: caches.clone().with(&stores.claims.node_claims),
-        work: node_claim_work,
+        queue: node_claim_work,
         settings,
     };
-    let orphans = Drive {
-        store: nodes,
+    let orphans = Controller {
+        cache: nodes,
         reconciler: OrphanNodes { stores, pools },
         caches,
-        work: node_work,
+        queue: node_work,
         settings,
     };
     tasks.spawn("reconcile", async move {
@@ -108,9 +108,9 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
         };
         let all = async {
             tokio::try_join!(
-                drive(machines, &runtime, token.clone()),
-                drive(node_claims, &runtime, token.clone()),
-                orphans.run(&runtime, token.clone()),
+                reconcile(machines, &runtime, token.clone()),
+                reconcile(node_claims, &runtime, token.clone()),
+                reconcile(orphans, &runtime, token.clone()),
                 lister.run(token.clone()),
             )
             .map(drop)
@@ -120,17 +120,17 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
     tasks.run(GRACE).await
 }
 
-/// Drives the claims of one kind, as soon as they are listed: their definition may come later.
-async fn drive<R: Reconciler>(
-    drive: Drive<R>,
+/// Reconciles the objects of one kind, as soon as they are listed: their definition may be installed later.
+async fn reconcile<R: Reconciler>(
+    controller: Controller<R>,
     runtime: &Runtime,
     token: CancellationToken,
 ) -> anyhow::Result<()> {
     tokio::select! {
-        () = drive.store.ready() => {}
-        () = token.cancelled() => return Ok(()),
+        () = controller.cache.ready() => controller.run(runtime, token).await,
+        () = token.cancelled() => {}
     }
-    drive.run(runtime, token).await
+    Ok(())
 }
 
 fn intervals(args: &Args) -> Intervals {

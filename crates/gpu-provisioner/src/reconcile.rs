@@ -77,7 +77,7 @@ impl<K: ClaimObject> Reconciler for ClaimsOf<K> {
         Ok(pause(&result))
     }
 
-    fn gone(&self, key: &Key) {
+    fn on_deleted(&self, key: &Key) {
         // A claim of the other kind may have the name: then what is remembered is its own.
         if self.stores.claims.named(&key.name).is_empty() {
             self.pools.forget(&key.name);

@@ -5,7 +5,7 @@ use kaito_api::labels;
 use kube::runtime::watcher;
 use kube::{Client, ResourceExt as _};
 use nodeclaim_plan::observe::instance_names;
-use operator_runtime::{Caches, Index, Key, Runtime, Store, Tasks, Touched, Trigger, Watch, crd_gate};
+use operator_runtime::{Cache, Caches, Change, Enqueuer, Index, Key, Runtime, Tasks, Watch, crd_gate};
 use tokio_util::sync::CancellationToken;
 
 use crate::claims::{ClaimObject, Claims, Triggers};
@@ -17,7 +17,7 @@ pub(crate) struct Watched {
     /// Everything a decision about a claim looks at.
     pub(crate) stores: Stores,
     /// Nodes.
-    pub(crate) nodes: Store<Node>,
+    pub(crate) nodes: Cache<Node>,
     /// All stores but those of claims, whose definitions may be missing.
     pub(crate) caches: Caches,
 }
@@ -27,7 +27,7 @@ pub(crate) fn start(
     runtime: &Runtime,
     tasks: &mut Tasks,
     triggers: &Triggers,
-    node_trigger: &Trigger,
+    node_trigger: &Enqueuer,
 ) -> Watched {
     let all = watcher::Config::default;
     let machines = runtime.watch(all(), trim::machine);
@@ -37,8 +37,8 @@ pub(crate) fn start(
     let mut attachments = runtime.watch(all(), trim::attachment);
     let stores = Stores {
         claims: Claims {
-            machines: machines.store(),
-            node_claims: node_claims.store(),
+            machines: machines.cache(),
+            node_claims: node_claims.cache(),
         },
         nodes_by_pool: nodes.index(instance_names),
         nodes_by_provider_id: nodes.index(provider_id),
@@ -46,11 +46,11 @@ pub(crate) fn start(
         attachments_by_node: attachments.index(|a| vec![a.spec.node_name.clone()]),
     };
     let watched = Watched {
-        nodes: nodes.store(),
+        nodes: nodes.cache(),
         caches: Caches::new()
-            .with(&nodes.store())
-            .with(&pods.store())
-            .with(&attachments.store()),
+            .with(&nodes.cache())
+            .with(&pods.cache())
+            .with(&attachments.cache()),
         stores,
     };
     let wake = Wake {
@@ -72,7 +72,7 @@ pub(crate) fn start(
     let of_nodes = wake.clone();
     tasks.spawn(
         "nodes",
-        nodes.run(token.clone(), move |touched: &Touched<Node>| {
+        nodes.run(token.clone(), move |touched: &Change<Node>| {
             of_nodes.node_trigger.enqueue(touched.key.clone());
             of_nodes.pools(touched.both().flat_map(|node| instance_names(node)));
         }),
@@ -102,9 +102,9 @@ async fn watch_claims<K: ClaimObject>(
 ) -> anyhow::Result<()> {
     crd_gate::appears(&client, K::CLAIM.definition(), &token).await;
     watch
-        .run(token, move |touched: &Touched<K>| {
+        .run(token, move |touched: &Change<K>| {
             wake.triggers.of(K::CLAIM).enqueue(touched.key.clone());
-            if touched.after.is_none() {
+            if touched.new.is_none() {
                 // One of the other kind may have waited for the name, and Nodes may be left.
                 wake.triggers.wake(&wake.claims, &touched.key.name);
                 wake.nodes_of(&touched.key.name);
@@ -119,7 +119,7 @@ struct Wake {
     claims: Claims,
     triggers: Triggers,
     nodes_by_pool: Index<Node>,
-    node_trigger: Trigger,
+    node_trigger: Enqueuer,
     leaving: Index<Node>,
 }
 

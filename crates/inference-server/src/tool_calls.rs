@@ -1,19 +1,19 @@
-//! Parses tool calls in the text of a completion.
+//! Calls of functions in the text of an answer.
 //!
-//! Pure. A model writes calls in the format of its chat template, by which the format is recognized. Text that may begin a call is
-//! held back until it is decided, and stays text if it is not a call.
+//! Pure. Models write calls in the form their template taught them; a form is recognised by the template. What only looks like
+//! the beginning of a call is held back until that is decided, and stays text if it is none.
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-/// Syntax that a model uses for tool calls.
+/// How a model writes calls.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum ToolCallFormat {
-    /// `<tool_call>{"name": …, "arguments": …}</tool_call>`, repeated: Hermes, Qwen, SmolLM 3.
+pub(crate) enum Form {
+    /// `<tool_call>{"name": …, "arguments": …}</tool_call>`, several after each other: Hermes, Qwen, SmolLM 3.
     Tagged,
-    /// This marker, then a list of `{"name": …, "arguments": …}`, or `name{…}`: Mistral, Granite.
+    /// This mark and then a list of `{"name": …, "arguments": …}`, or `name{…}`: Mistral, Granite.
     Marked(&'static str),
-    /// Only `{"name": …, "parameters": …}`, without other text: Llama 3.
+    /// An answer that is nothing but `{"name": …, "parameters": …}`: Llama 3.
     Bare,
 }
 
@@ -24,9 +24,9 @@ const MISTRAL_ARGUMENTS: &str = "[ARGS]";
 const GRANITE: &str = "<|tool_call|>";
 const LLAMA: &str = "<|python_tag|>";
 
-impl ToolCallFormat {
-    /// Returns the format of a chat template, if it uses one of these.
-    pub(crate) fn of_template(template: &str) -> Option<Self> {
+impl Form {
+    /// The form that a chat template asks for, if it knows functions in one of these.
+    pub(crate) fn of(template: &str) -> Option<Self> {
         let has = |part: &str| template.contains(part);
         if has(MISTRAL) {
             Some(Self::Marked(MISTRAL))
@@ -41,91 +41,91 @@ impl ToolCallFormat {
         }
     }
 
-    /// Returns the tokens that the text must show even if the vocabulary marks them as special.
-    pub(crate) fn markers(self) -> Vec<&'static str> {
+    /// Tokens that have to be written out, also where a vocabulary calls them special.
+    pub(crate) fn marks(self) -> Vec<&'static str> {
         match self {
             Self::Tagged => vec![OPEN, CLOSE],
-            Self::Marked(marker) => vec![marker, MISTRAL_ARGUMENTS],
+            Self::Marked(mark) => vec![mark, MISTRAL_ARGUMENTS],
             Self::Bare => vec![LLAMA],
         }
     }
 
-    /// Returns the length of a call id. Mistral's templates require nine characters.
+    /// Characters of an id: templates of Mistral insist on nine.
     pub(crate) fn id_length(self) -> usize {
         if self == Self::Marked(MISTRAL) { 9 } else { 24 }
     }
 
-    /// Returns the text that begins a call.
+    /// What a call begins with.
     fn opening(self) -> &'static str {
         match self {
             Self::Tagged => OPEN,
-            Self::Marked(marker) => marker,
+            Self::Marked(mark) => mark,
             Self::Bare => LLAMA,
         }
     }
 }
 
-/// A call that the model wants.
+/// A function the model wants to be called.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct ToolCall {
+pub(crate) struct Call {
     pub(crate) name: String,
     /// JSON, as the model wrote it.
     pub(crate) arguments: String,
 }
 
-/// A part of a completion.
+/// A part of an answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum ParsedPart {
+pub(crate) enum Part {
     Text(String),
-    ToolCall(ToolCall),
+    Call(Call),
 }
 
-/// Parses one completion.
+/// Reads one answer.
 #[derive(Clone, Debug)]
-pub(crate) struct ToolCallParser {
-    format: ToolCallFormat,
-    /// Names of the functions in the request.
+pub(crate) struct Reader {
+    form: Form,
+    /// Names of the functions there are.
     known: Vec<String>,
-    /// Allow several calls. Otherwise all but the first are dropped.
-    parallel: bool,
-    /// Text that is not decided yet.
+    /// Whether there may be more than one call; the others are left out otherwise.
+    several: bool,
+    /// What is not decided yet.
     held: String,
-    /// Whitespace at the end of the text so far. It belongs to the text only if more text follows.
-    whitespace: String,
-    /// `held` begins with a possible call.
+    /// Blanks at the end of the text so far: they belong to it only if more text follows.
+    blanks: String,
+    /// `held` begins with what may be a call.
     inside: bool,
     started: bool,
     calls: usize,
 }
 
-impl ToolCallParser {
-    pub(crate) fn new(format: ToolCallFormat, known: Vec<String>, parallel: bool) -> Self {
+impl Reader {
+    pub(crate) fn new(form: Form, known: Vec<String>, several: bool) -> Self {
         Self {
-            format,
+            form,
             known,
-            parallel,
+            several,
             held: String::new(),
-            whitespace: String::new(),
+            blanks: String::new(),
             inside: false,
             started: false,
             calls: 0,
         }
     }
 
-    /// Returns the number of calls so far.
+    /// How many calls there were.
     pub(crate) fn calls(&self) -> usize {
         self.calls
     }
 
-    /// Adds a piece and returns the parts that are certain.
-    pub(crate) fn push(&mut self, piece: &str) -> Vec<ParsedPart> {
+    /// Adds a piece of the answer; gives what is certain now.
+    pub(crate) fn push(&mut self, piece: &str) -> Vec<Part> {
         let searched = self.held.len();
         self.held.push_str(piece);
         let mut parts = Vec::new();
-        if !self.inside && !self.release_text(&mut parts) {
+        if !self.inside && !self.opened(&mut parts) {
             return parts;
         }
-        if self.format == ToolCallFormat::Tagged {
+        if self.form == Form::Tagged {
             let mut from = self
                 .held
                 .floor_char_boundary(searched.saturating_sub(CLOSE.len()));
@@ -135,7 +135,7 @@ impl ToolCallParser {
                 self.decide(&call, &mut parts);
                 self.inside = false;
                 from = 0;
-                if !self.release_text(&mut parts) {
+                if !self.opened(&mut parts) {
                     break;
                 }
             }
@@ -143,8 +143,8 @@ impl ToolCallParser {
         parts
     }
 
-    /// Returns the text that was held back, at the end.
-    pub(crate) fn finish(&mut self) -> Vec<ParsedPart> {
+    /// What was held back, once the answer is over.
+    pub(crate) fn finish(&mut self) -> Vec<Part> {
         let mut parts = Vec::new();
         let held = std::mem::take(&mut self.held);
         if self.inside {
@@ -152,15 +152,15 @@ impl ToolCallParser {
         } else {
             self.text(&held, &mut parts);
         }
-        if self.calls == 0 && !self.whitespace.is_empty() {
-            parts.push(ParsedPart::Text(std::mem::take(&mut self.whitespace)));
+        if self.calls == 0 && !self.blanks.is_empty() {
+            parts.push(Part::Text(std::mem::take(&mut self.blanks)));
         }
         parts
     }
 
-    /// Releases the text before a possible call. Returns true if one has begun.
-    fn release_text(&mut self, parts: &mut Vec<ParsedPart>) -> bool {
-        if self.format == ToolCallFormat::Bare && !self.started {
+    /// Lets text go up to where a call may begin; whether one has begun.
+    fn opened(&mut self, parts: &mut Vec<Part>) -> bool {
+        if self.form == Form::Bare && !self.started {
             match self.held.trim_start().chars().next() {
                 None => return false,
                 Some('{') => self.inside = true,
@@ -171,7 +171,7 @@ impl ToolCallParser {
         if self.inside {
             return true;
         }
-        let opening = self.format.opening();
+        let opening = self.form.opening();
         let (end, found) = match self.held.find(opening) {
             Some(at) => (at, true),
             None => (self.held.len() - overlap(&self.held, opening), false),
@@ -183,49 +183,49 @@ impl ToolCallParser {
         found
     }
 
-    fn text(&mut self, text: &str, parts: &mut Vec<ParsedPart>) {
-        self.whitespace.push_str(text);
-        let end = self.whitespace.trim_end().len();
+    fn text(&mut self, text: &str, parts: &mut Vec<Part>) {
+        self.blanks.push_str(text);
+        let end = self.blanks.trim_end().len();
         if end > 0 {
-            let rest = self.whitespace.split_off(end);
-            parts.push(ParsedPart::Text(std::mem::replace(&mut self.whitespace, rest)));
+            let rest = self.blanks.split_off(end);
+            parts.push(Part::Text(std::mem::replace(&mut self.blanks, rest)));
         }
     }
 
-    /// Turns a possible call into calls, or into text.
-    fn decide(&mut self, text: &str, parts: &mut Vec<ParsedPart>) {
+    /// What looked like calls becomes calls, or text.
+    fn decide(&mut self, text: &str, parts: &mut Vec<Part>) {
         match self.read(text) {
             Some(mut calls) => {
-                if !self.parallel {
+                if !self.several {
                     calls.truncate(1 - self.calls.min(1));
                 }
                 self.calls += calls.len();
-                self.whitespace.clear();
-                parts.extend(calls.into_iter().map(ParsedPart::ToolCall));
+                self.blanks.clear();
+                parts.extend(calls.into_iter().map(Part::Call));
             }
             None => self.text(text, parts),
         }
     }
 
-    fn read(&self, text: &str) -> Option<Vec<ToolCall>> {
-        match self.format {
-            ToolCallFormat::Tagged => {
+    fn read(&self, text: &str) -> Option<Vec<Call>> {
+        match self.form {
+            Form::Tagged => {
                 let inner = text.strip_prefix(OPEN)?;
-                // The last tag may be absent: it is a special token of some models.
+                // An answer may end without its last tag, which is a special token of some.
                 objects(inner.strip_suffix(CLOSE).unwrap_or(inner))
             }
-            ToolCallFormat::Marked(marker) => {
+            Form::Marked(mark) => {
                 let mut calls = Vec::new();
-                for part in text.split(marker).map(str::trim).filter(|part| !part.is_empty()) {
+                for part in text.split(mark).map(str::trim).filter(|part| !part.is_empty()) {
                     calls.extend(objects(part).or_else(|| named(part))?);
                 }
                 (!calls.is_empty()).then_some(calls)
             }
-            ToolCallFormat::Bare => {
+            Form::Bare => {
                 let text = text.trim_start();
                 let calls = objects(text.strip_prefix(LLAMA).unwrap_or(text))?;
-                // Without a marker any object looks like a call.
-                let is_known = |call: &ToolCall| self.known.contains(&call.name);
+                // Without a mark any object looks like a call.
+                let is_known = |call: &Call| self.known.contains(&call.name);
                 calls.iter().all(is_known).then_some(calls)
             }
         }
@@ -239,8 +239,8 @@ struct Object {
     arguments: Option<Box<RawValue>>,
 }
 
-/// Parses calls as objects or lists of objects, separated by whitespace and `;`.
-fn objects(text: &str) -> Option<Vec<ToolCall>> {
+/// Calls as objects or lists of objects, one after the other, with nothing between them but blanks and `;`.
+fn objects(text: &str) -> Option<Vec<Call>> {
     let mut calls = Vec::new();
     let mut rest = text;
     loop {
@@ -257,18 +257,18 @@ fn objects(text: &str) -> Option<Vec<ToolCall>> {
             calls.push(serde_json::from_str::<Object>(value).ok()?);
         }
     }
-    let calls: Vec<ToolCall> = calls.into_iter().map(Object::call).collect();
+    let calls: Vec<Call> = calls.into_iter().map(Object::call).collect();
     (!calls.is_empty()).then_some(calls)
 }
 
-/// Parses `name{…}` or `name[ARGS]{…}`.
-fn named(text: &str) -> Option<Vec<ToolCall>> {
+/// `name{…}` or `name[ARGS]{…}`.
+fn named(text: &str) -> Option<Vec<Call>> {
     let (name, arguments) = text.split_at_checked(text.find('{')?)?;
     let name = name.trim().trim_end_matches(MISTRAL_ARGUMENTS).trim();
     let is_name = |c: char| c.is_alphanumeric() || matches!(c, '_' | '-' | '.');
     let arguments: &RawValue = serde_json::from_str(arguments).ok()?;
     (!name.is_empty() && name.chars().all(is_name)).then(|| {
-        vec![ToolCall {
+        vec![Call {
             name: name.to_owned(),
             arguments: arguments.get().to_owned(),
         }]
@@ -276,28 +276,28 @@ fn named(text: &str) -> Option<Vec<ToolCall>> {
 }
 
 impl Object {
-    fn call(self) -> ToolCall {
+    fn call(self) -> Call {
         let arguments = self.arguments.map_or_else(
             || "{}".to_owned(),
             |raw| {
                 let text = raw.get();
-                // Some models encode the JSON as a string once more.
+                // Some models put the JSON into a string once more.
                 serde_json::from_str::<String>(text).unwrap_or_else(|_| text.to_owned())
             },
         );
-        ToolCall {
+        Call {
             name: self.name,
             arguments,
         }
     }
 }
 
-/// Returns the number of bytes at the end of `text` that begin `marker`.
-fn overlap(text: &str, marker: &str) -> usize {
-    let lengths = (1..marker.len()).rev();
+/// Bytes at the end of `text` that are the beginning of `mark`.
+fn overlap(text: &str, mark: &str) -> usize {
+    let lengths = (1..mark.len()).rev();
     lengths
-        .filter(|length| marker.is_char_boundary(*length))
-        .find(|length| text.ends_with(&marker[..*length]))
+        .filter(|length| mark.is_char_boundary(*length))
+        .find(|length| text.ends_with(&mark[..*length]))
         .unwrap_or(0)
 }
 

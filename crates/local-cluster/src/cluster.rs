@@ -9,6 +9,7 @@ mod nodes;
 mod options;
 mod probe;
 
+use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -17,7 +18,7 @@ use anyhow::{Context as _, Result, bail};
 use crate::assets::Assets;
 use crate::audit::AuditLog;
 use crate::kubeconfig::{self, Kubeconfig};
-use crate::process::{Attachment, Guard, Process, ProcessSpec, Roll};
+use crate::process::{Attachment, Guard, Process, ProcessSpec, Roll, tail};
 use crate::progress::Progress;
 use credentials::Credentials;
 use home::Home;
@@ -28,6 +29,9 @@ pub use options::{ClusterOptions, Lifetime, Tier};
 
 /// How often fresh ports are tried when another program was quicker to take one.
 const ATTEMPTS: usize = 3;
+
+/// How much of the log of a crashed program is shown.
+const CRASH_LINES: usize = 40;
 
 /// The parts of a cluster come up within seconds; a loaded machine gets more.
 const READY_LIMIT: Duration = Duration::from_secs(90);
@@ -263,6 +267,21 @@ impl Cluster {
             Attachment::Detached
         };
         spec.start_on(&self.roll, &self.home.logs(), attachment)
+    }
+
+    /// The programs that ended although nobody stopped them, with the ends of their logs.
+    ///
+    /// # Errors
+    /// When the roll cannot be read.
+    pub fn crashed(&self) -> io::Result<Vec<String>> {
+        let members = Roll::members(self.roll.dir())?.into_iter();
+        let crashed = members.filter(|member| !member.alive());
+        Ok(crashed
+            .map(|member| {
+                let log = self.logs().join(format!("{}.log", member.name));
+                format!("{} ended unexpectedly:\n{}", member.name, tail(&log, CRASH_LINES))
+            })
+            .collect())
     }
 
     /// Stops the cluster, detached or not, and removes its directory unless it is to be kept.

@@ -7,11 +7,13 @@
 //! program since.
 
 mod guard;
+mod listeners;
 mod roll;
 mod spawn;
 
 pub use guard::Guard;
 pub use roll::{Member, Roll};
+pub(crate) use spawn::tail;
 pub use spawn::{Process, ProcessSpec};
 
 /// Whether programs die with their owner.

@@ -24,17 +24,6 @@ pub struct ArmEndpoint {
     pub url: String,
 }
 
-impl ArmEndpoint {
-    /// Path of the cluster's agent pools.
-    #[must_use]
-    pub fn pools_url(&self) -> String {
-        format!(
-            "{}/subscriptions/{SUBSCRIPTION}/resourceGroups/{GROUP}/providers/Microsoft.ContainerService/managedClusters/{CLUSTER}/agentPools",
-            self.url
-        )
-    }
-}
-
 /// How to start each program. Ports are chosen once, so that a restarted program is found again.
 #[derive(Clone, Debug)]
 pub struct Programs {
@@ -58,11 +47,7 @@ impl Programs {
     pub async fn prepare(env: &TestEnv, options: StackOptions) -> Result<Self> {
         let token_file = env.cluster().dir().join("azure-identity-token");
         std::fs::write(&token_file, "a-projected-service-account-token")?;
-        let mut ports = [0; 8];
-        for port in &mut ports {
-            *port = testkit::free_port()?;
-        }
-        let [arm_port, registry_port, admin_ports @ ..] = ports;
+        let [arm_port, registry_port, admin_ports @ ..] = testkit::reserve_ports::<8>()?;
         Ok(Self {
             options,
             arm_port,
@@ -104,6 +89,17 @@ impl Programs {
     #[must_use]
     pub fn registry_address(&self) -> String {
         format!("127.0.0.1:{}", self.registry_port)
+    }
+
+    /// Where each program listens: the played cloud, registry, controller and provisioner.
+    pub(crate) fn ports(&self) -> [Vec<u16>; 4] {
+        let [controller, provisioner, registry] = [0, 2, 4].map(|at| self.admin_ports[at..at + 2].to_vec());
+        [
+            vec![self.arm_port],
+            [vec![self.registry_port], registry].concat(),
+            controller,
+            provisioner,
+        ]
     }
 
     /// Where a program serves its metrics: `controller`, `provisioner` or `registry`.

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use anyhow::{Context as _, Result};
-use testkit::{Running, TestEnv, eventually};
+use anyhow::Result;
+use testkit::{Running, TestEnv};
 
 use crate::helm::Helm;
 use crate::options::StackOptions;
@@ -35,31 +35,31 @@ impl Stack {
         let claims = format!("nodeProvisioner={}", options.node_provisioner);
         Helm::of(env).await?.install_with(&[&claims]).await?;
         let programs = Programs::prepare(env, options).await?;
-        let mut stack = Self {
+        let stack = Self {
             arm: programs.start_arm(env)?,
             registry: programs.start_registry(env)?,
             controller: programs.start_controller(env)?,
             provisioner: programs.start_provisioner(env)?,
             programs,
         };
-        stack.await_ready().await?;
+        stack.await_ready(env).await?;
         Ok(stack)
     }
 
-    /// Waits until every program serves its metrics.
+    /// Waits until every program listens on its ports itself: an answer from there may be another program's.
     ///
     /// # Errors
     /// When one of them ends or takes too long.
-    pub async fn await_ready(&mut self) -> Result<()> {
-        for name in ["registry", "controller", "provisioner"] {
-            let url = self.programs.metrics_url(name);
-            eventually(&format!("{name} to serve {url}"), READY, async || {
-                self.ensure_running()?;
-                scrape(&url).await.map(drop)
-            })
-            .await?;
-        }
-        Ok(())
+    pub async fn await_ready(&self, env: &TestEnv) -> Result<()> {
+        let ports = self.programs.ports();
+        env.eventually("all programs to listen", READY, async || {
+            let programs = [&self.arm, &self.registry, &self.controller, &self.provisioner];
+            for (program, ports) in programs.into_iter().zip(&ports) {
+                program.ensure_listening(ports)?;
+            }
+            Ok(())
+        })
+        .await
     }
 
     /// Fails, with the end of its log, if a program has ended.
@@ -72,18 +72,4 @@ impl Stack {
         self.controller.ensure_running()?;
         self.provisioner.ensure_running()
     }
-}
-
-/// What a program says at its metrics address.
-pub(crate) async fn scrape(url: &str) -> Result<String> {
-    let client = reqwest::Client::builder()
-        .no_proxy()
-        .timeout(Duration::from_secs(5))
-        .build()?;
-    let response = client
-        .get(url)
-        .send()
-        .await
-        .with_context(|| format!("no answer from {url}"))?;
-    Ok(response.error_for_status()?.text().await?)
 }

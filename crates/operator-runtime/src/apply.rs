@@ -1,85 +1,52 @@
-//! One write of a plan as one request. Nothing here chooses: names, versions and UIDs come from the plan.
+//! Each write of a plan as one request. Names, versions and UIDs come from the plan; nothing here chooses.
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::api::{DeleteParams, Patch, PatchParams, PostParams, Preconditions, PropagationPolicy};
-use plan::{Delete, Evict, Kind, Manifest, MergePatch, ObjectRef, Propagation, Write};
+use plan::{Delete, Evict, Kind, Manifest, MergePatch, ObjectRef, Propagation, Verb};
 use serde_json::{Value, json};
 
-use crate::error::{Class, Error};
-use crate::own_writes::Wrote;
-use crate::stores::comparable;
-use crate::wire::{Reply, Wire, collection};
+use crate::api_writer::{ApiWriter, WriteResult, collection};
+use crate::error::Error;
+use crate::reconciled_object::ReconciledObject;
 
-/// The object that is reconciled.
-#[derive(Clone, Debug)]
-pub struct Root<'a> {
-    /// Its kind and name.
-    pub target: ObjectRef,
-    /// Its metadata as observed.
-    pub meta: &'a ObjectMeta,
-}
-
-/// What came of a write.
-#[derive(Debug, PartialEq)]
-pub(crate) enum Done {
-    /// It is written.
-    Wrote(Option<Wrote>),
-    /// The object meant is not there any more.
-    Absent,
-    /// A disruption budget refused, for now.
-    Blocked,
-}
-
-/// Carries out one write.
-pub(crate) async fn write(wire: &Wire, write: Write) -> Result<Done, Error> {
-    match write {
-        Write::Apply(manifest) => apply(wire, &manifest).await,
-        Write::Delete(wanted) => delete(wire, wanted).await,
-        Write::Patch(wanted) => patch(wire, wanted).await,
-        Write::Evict(wanted) => evict(wire, wanted).await,
-    }
-}
-
-async fn apply(wire: &Wire, manifest: &Manifest) -> Result<Done, Error> {
+/// Applies a whole object.
+pub(crate) async fn apply(writer: &ApiWriter, manifest: &Manifest) -> Result<WriteResult, Error> {
     let target = manifest.target();
     let mut body = manifest.to_value();
-    // A typed object without an observed status still serialises what it holds; status has its own call.
+    // A typed object serializes an empty status too; status has its own request.
     if let Some(fields) = body.as_object_mut() {
         fields.remove("status");
     }
-    let built = collection(&target).patch(&target.name, &forced(wire), &Patch::Apply(body));
-    let reply = wire.send("apply", &target, built).await?;
-    Ok(Done::Wrote(shown(target.kind, &reply)))
+    let built = collection(&target).patch(&target.name, &forced(writer), &Patch::Apply(body));
+    writer.write(Verb::Apply, &target, built).await
 }
 
-async fn delete(wire: &Wire, wanted: Delete) -> Result<Done, Error> {
+/// Deletes the object with the UID that was observed.
+pub(crate) async fn delete(writer: &ApiWriter, delete: Delete) -> Result<WriteResult, Error> {
     let params = DeleteParams {
-        grace_period_seconds: wanted.grace_seconds,
-        propagation_policy: Some(match wanted.propagation {
+        grace_period_seconds: delete.grace_seconds,
+        propagation_policy: Some(match delete.propagation {
             Propagation::Background => PropagationPolicy::Background,
             Propagation::Foreground => PropagationPolicy::Foreground,
         }),
-        preconditions: Some(only(&wanted.uid)),
+        preconditions: Some(Preconditions {
+            uid: Some(delete.uid.clone()),
+            resource_version: None,
+        }),
         ..DeleteParams::default()
     };
-    let built = collection(&wanted.target).delete(&wanted.target.name, &params);
-    match wire.send("delete", &wanted.target, built).await {
-        Ok(_) => Ok(Done::Wrote(Some(Wrote::Gone {
-            target: wanted.target,
-            uid: wanted.uid,
-        }))),
-        // 409: the name belongs to another object by now.
-        Err(error) if matches!(error.code(), Some(404 | 409)) => Ok(Done::Absent),
-        Err(error) => Err(error),
-    }
+    let built = collection(&delete.target).delete(&delete.target.name, &params);
+    writer
+        .remove(Verb::Delete, delete.target, delete.uid, built)
+        .await
 }
 
-async fn patch(wire: &Wire, wanted: MergePatch) -> Result<Done, Error> {
+/// Patches the version of the object that was observed.
+pub(crate) async fn patch(writer: &ApiWriter, patch: MergePatch) -> Result<WriteResult, Error> {
     let MergePatch {
         target,
         resource_version,
         mut body,
-    } = wanted;
+    } = patch;
     match body
         .as_object_mut()
         .map(|fields| fields.entry("metadata").or_insert_with(|| json!({})))
@@ -87,101 +54,78 @@ async fn patch(wire: &Wire, wanted: MergePatch) -> Result<Done, Error> {
         Some(Value::Object(metadata)) => {
             metadata.insert("resourceVersion".to_owned(), resource_version.into())
         }
-        _ => return Err(unlocked(&target)),
+        _ => return Err(not_an_object(&target)),
     };
     let params = PatchParams {
-        field_manager: Some(wire.program.to_owned()),
+        field_manager: Some(writer.program.to_owned()),
         ..PatchParams::default()
     };
     let built = collection(&target).patch(&target.name, &params, &Patch::Merge(body));
-    match wire.send("patch", &target, built).await {
-        Ok(reply) => Ok(Done::Wrote(shown(target.kind, &reply))),
-        // What was observed is gone: observing again is what helps, not waiting.
-        Err(error) if error.code() == Some(404) => Err(error.with_class(Class::Conflict)),
-        Err(error) => Err(error),
-    }
+    writer.write(Verb::Patch, &target, built).await
 }
 
-fn unlocked(target: &ObjectRef) -> Error {
-    let source = "the patch is no object, so it cannot carry a resource version".into();
+fn not_an_object(target: &ObjectRef) -> Error {
+    let source = "the patch must be an object, to carry a resource version".into();
     Error::Unbuildable {
         what: format!("patch {}", target.name),
         source,
     }
 }
 
-async fn evict(wire: &Wire, wanted: Evict) -> Result<Done, Error> {
-    let Evict { namespace, name, uid } = wanted;
-    let target = ObjectRef {
-        kind: Kind::Pod,
-        namespace: Some(namespace.clone()),
-        name: name.clone(),
-    };
-    // Built by hand: kube writes `delete_options`, which the API server does not know, and the UID would be lost.
+/// Requests the eviction of the pod that was observed.
+pub(crate) async fn evict(writer: &ApiWriter, evict: Evict) -> Result<WriteResult, Error> {
+    let Evict { namespace, name, uid } = evict;
+    // Built here, because kube writes `delete_options`, which the API server ignores: the UID would be lost.
     let body = json!({
         "apiVersion": "policy/v1",
         "kind": "Eviction",
         "metadata": { "name": name, "namespace": namespace },
         "deleteOptions": { "preconditions": { "uid": uid } },
     });
+    let target = ObjectRef {
+        kind: Kind::Pod,
+        namespace: Some(namespace),
+        name,
+    };
     let built = collection(&target).create_subresource(
         "eviction",
-        &name,
+        &target.name,
         &PostParams::default(),
         body.to_string().into(),
     );
-    match wire.send("evict", &target, built).await {
-        Ok(_) => Ok(Done::Wrote(Some(Wrote::Gone { target, uid }))),
-        Err(error) => match error.code() {
-            Some(404 | 409) => Ok(Done::Absent),
-            Some(429) => Ok(Done::Blocked),
-            _ => Err(error),
-        },
-    }
+    writer.remove(Verb::Evict, target, uid, built).await
 }
 
-/// Writes the whole status of the object that is reconciled. It fails with a conflict when the name belongs to
-/// another object by now.
-pub(crate) async fn status(wire: &Wire, root: &Root<'_>, status: Value) -> Result<Done, Error> {
-    let target = &root.target;
+/// Writes the whole status of the reconciled object. It fails with a conflict if another object has the name by now.
+pub(crate) async fn status(
+    writer: &ApiWriter,
+    reconciled: &ReconciledObject<'_>,
+    status: Value,
+) -> Result<WriteResult, Error> {
+    let target = &reconciled.target;
     let body = json!({
         "apiVersion": target.kind.api_version(),
         "kind": target.kind.as_str(),
-        "metadata": { "name": target.name, "namespace": target.namespace, "uid": root.meta.uid },
+        "metadata": { "name": target.name, "namespace": target.namespace, "uid": reconciled.meta.uid },
         "status": status,
     });
     let built = collection(target).patch_subresource(
         "status",
         &target.name,
-        &forced(wire),
-        &Patch::Apply(without_nulls(body)),
+        &forced(writer),
+        &Patch::Apply(without_null_metadata(body)),
     );
-    match wire.send("status", target, built).await {
-        Ok(reply) => Ok(Done::Wrote(shown(target.kind, &reply))),
-        Err(error) if error.code() == Some(404) => Ok(Done::Absent),
-        Err(error) => Err(error),
-    }
+    writer.write(Verb::Status, target, built).await
 }
 
-// A null namespace of a cluster-scoped object is not a namespace.
-fn without_nulls(mut body: Value) -> Value {
+// The server refuses a null namespace of a cluster-scoped object.
+fn without_null_metadata(mut body: Value) -> Value {
     if let Some(metadata) = body.get_mut("metadata").and_then(Value::as_object_mut) {
         metadata.retain(|_, value| !value.is_null());
     }
     body
 }
 
-fn forced(wire: &Wire) -> PatchParams {
-    PatchParams::apply(wire.program).force()
-}
-
-fn only(uid: &str) -> Preconditions {
-    Preconditions {
-        uid: Some(uid.to_owned()),
-        resource_version: None,
-    }
-}
-
-fn shown(kind: Kind, reply: &Reply) -> Option<Wrote> {
-    comparable(&reply.metadata).map(|version| Wrote::Version { kind, version })
+fn forced(writer: &ApiWriter) -> PatchParams {
+    PatchParams::apply(writer.program).force()
 }

@@ -1,4 +1,4 @@
-//! The client of the API server, from flags. It opens no connection yet.
+//! The client of the API server, from flags. It opens no connection.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -12,37 +12,39 @@ use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
 use tower::limit::RateLimitLayer;
 
-/// Flags about the API server, to flatten into a program's own.
+/// Flags for the API server, to flatten into a program's own.
 #[derive(Clone, Debug, Default, Args)]
 #[command(next_help_heading = "API server")]
 pub struct ClientArgs {
-    /// Kubeconfig file; without it `$KUBECONFIG`, then `~/.kube/config`, then the pod's service account.
+    /// Kubeconfig file. Without it: `$KUBECONFIG`, then `~/.kube/config`, then the pod's service account.
     #[arg(long)]
     pub kubeconfig: Option<PathBuf>,
-    /// Requests to the API server a second, at most; without it the server's own fairness decides.
+    /// Most requests to the API server a second. Without it, the server's priority and fairness decide.
     #[arg(long, env = "KUBE_QPS", value_parser = clap::value_parser!(u32).range(1..))]
     pub kube_qps: Option<u32>,
 }
 
 /// Makes `ring` the TLS provider of the process. Call it first thing in `main`: nothing else installs one.
 pub fn install_tls_provider() {
-    // An error means that one is installed already, and then there is nothing to do.
+    // An error means that a provider is installed already, which is enough.
     let _ = rustls::crypto::ring::default_provider().install_default();
 }
 
-/// The client. Requests carry `program/version` as user agent, by which audit logs are told apart.
+/// Creates the client. Requests carry `program/version` as user agent, which audit logs show.
 ///
 /// # Errors
-/// When no configuration is found or it cannot be used.
+/// If no configuration is found, or it is unusable.
 pub async fn connect(args: &ClientArgs, program: &str, version: &str) -> anyhow::Result<Client> {
     let mut config = configuration(args).await?;
-    let agent = HeaderValue::from_str(&format!("{program}/{version}")).context("user agent")?;
+    let agent =
+        HeaderValue::from_str(&format!("{program}/{version}")).context("failed to build the user agent")?;
     config.headers.push((USER_AGENT, agent));
     config.connect_timeout = Some(Duration::from_secs(5));
-    // The drive has its own back-off; kube's would also retry a refused eviction for minutes.
+    // The controller has its own back-off; kube's would also retry a refused eviction for minutes.
     config.default_retry = false;
     let server = config.cluster_url.clone();
-    let builder = ClientBuilder::try_from(config).with_context(|| format!("client for {server}"))?;
+    let builder =
+        ClientBuilder::try_from(config).with_context(|| format!("failed to build a client for {server}"))?;
     Ok(match args.kube_qps {
         Some(qps) => builder
             .with_layer(&RateLimitLayer::new(qps.into(), Duration::from_secs(1)))
@@ -55,11 +57,11 @@ async fn configuration(args: &ClientArgs) -> anyhow::Result<Config> {
     let Some(path) = &args.kubeconfig else {
         return Config::infer()
             .await
-            .context("no kubeconfig and no service account");
+            .context("expected a kubeconfig or a service account");
     };
     let kubeconfig = Kubeconfig::read_from(path)
-        .with_context(|| format!("--kubeconfig {} cannot be read", path.display()))?;
+        .with_context(|| format!("failed to read --kubeconfig {}", path.display()))?;
     Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default())
         .await
-        .with_context(|| format!("--kubeconfig {} cannot be used", path.display()))
+        .with_context(|| format!("failed to use --kubeconfig {}", path.display()))
 }

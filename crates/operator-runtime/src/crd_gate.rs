@@ -1,4 +1,4 @@
-//! Waits until the custom resources a program needs are served. It installs nothing.
+//! Waits until the custom resources that a program needs are served. It installs nothing.
 
 use std::time::Duration;
 
@@ -10,13 +10,13 @@ use tokio_util::sync::CancellationToken;
 use crate::error::Chain;
 
 const RETRY: Duration = Duration::from_secs(2);
-/// A missing role is put right by a person.
+/// Pause while a permission is missing: a person has to grant it.
 const DENIED_RETRY: Duration = Duration::from_secs(30);
-/// What comes late was not waited for by anybody.
+/// Pause for an optional resource: no other task waits for it.
 const LATE_RETRY: Duration = Duration::from_secs(10);
 const TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Why a resource cannot be used yet.
+/// Reason why a resource cannot be used yet.
 #[derive(Debug, PartialEq, Eq)]
 enum Missing {
     Absent,
@@ -31,27 +31,27 @@ impl Missing {
             Self::Absent => format!("{name} is not installed"),
             Self::NotEstablished => format!("{name} is not established"),
             Self::Denied => {
-                format!("may not get customresourcedefinitions/{name}: the role of this program lacks it")
+                format!("the role of this program must allow get of customresourcedefinitions/{name}")
             }
             Self::Unknown(error) => format!("{name}: {error}"),
         }
     }
 }
 
-/// Returns when every one of `names`, such as `machines.karpenter.sh`, is established, or the token is cancelled.
-/// The gate and the log say what is missing.
+/// Waits until every one of `names`, such as `machines.karpenter.sh`, is established, or the token is canceled.
+/// The gate and the log name the missing one.
 pub async fn wait(client: &Client, names: &[&str], gate: &Gate, token: &CancellationToken) {
     let api: Api<CustomResourceDefinition> = Api::all(client.clone());
-    let mut told = String::new();
+    let mut reported = String::new();
     loop {
         let Some((name, missing)) = first_missing(&api, names).await else {
             break;
         };
         let message = missing.describe(name);
-        if message != told {
+        if message != reported {
             tracing::warn!(reason = message, "waiting for custom resources");
             gate.set(false, message.clone());
-            told = message;
+            reported = message;
         }
         tokio::select! {
             () = tokio::time::sleep(pause(&missing)) => {}
@@ -61,7 +61,7 @@ pub async fn wait(client: &Client, names: &[&str], gate: &Gate, token: &Cancella
     gate.set(true, "");
 }
 
-/// Which of `names` are established now. Waits only while that cannot be told: a failed read is not an absence.
+/// Returns those of `names` that are established now. A failed read is not an absence: it is retried.
 pub async fn present<'a>(
     client: &Client,
     names: &[&'a str],
@@ -71,7 +71,7 @@ pub async fn present<'a>(
     let api: Api<CustomResourceDefinition> = Api::all(client.clone());
     let mut found = Vec::new();
     for name in names {
-        match is_there(&api, name, gate, token).await {
+        match is_present(&api, name, gate, token).await {
             Some(true) => found.push(*name),
             Some(false) => {}
             None => return found,
@@ -81,23 +81,23 @@ pub async fn present<'a>(
     found
 }
 
-/// Which of `names` are established, as soon as one is; none when the token is cancelled before.
+/// Waits until one of `names` is established, and returns those that are; none if the token is canceled before.
 pub async fn any<'a>(
     client: &Client,
     names: &[&'a str],
     gate: &Gate,
     token: &CancellationToken,
 ) -> Vec<&'a str> {
-    let mut told = false;
+    let mut reported = false;
     loop {
         let found = present(client, names, gate, token).await;
         if !found.is_empty() || token.is_cancelled() {
             return found;
         }
         let message = format!("none of {} is installed", names.join(", "));
-        if !told {
+        if !reported {
             tracing::warn!(reason = message, "waiting for custom resources");
-            told = true;
+            reported = true;
         }
         gate.set(false, message);
         tokio::select! {
@@ -107,7 +107,7 @@ pub async fn any<'a>(
     }
 }
 
-/// Returns when `name` is established, or the token is cancelled; it may take as long as the program runs.
+/// Waits until `name` is established, or the token is canceled. It may wait as long as the program runs.
 pub async fn appears(client: &Client, name: &str, token: &CancellationToken) {
     let api: Api<CustomResourceDefinition> = Api::all(client.clone());
     while missing(&api, name).await.is_some() {
@@ -118,14 +118,14 @@ pub async fn appears(client: &Client, name: &str, token: &CancellationToken) {
     }
 }
 
-/// Whether a resource is there; `None` when the token is cancelled before that can be told.
-async fn is_there(
+/// Reports whether a resource is established or absent; `None` if the token is canceled before the server answers.
+async fn is_present(
     api: &Api<CustomResourceDefinition>,
     name: &str,
     gate: &Gate,
     token: &CancellationToken,
 ) -> Option<bool> {
-    let mut told = String::new();
+    let mut reported = String::new();
     loop {
         let missing = match missing(api, name).await {
             None => return Some(true),
@@ -133,13 +133,10 @@ async fn is_there(
             Some(missing) => missing,
         };
         let message = missing.describe(name);
-        if message != told {
-            tracing::warn!(
-                reason = message,
-                "it cannot be told whether a custom resource is there"
-            );
+        if message != reported {
+            tracing::warn!(reason = message, "failed to check custom resource, retrying");
             gate.set(false, message.clone());
-            told = message;
+            reported = message;
         }
         tokio::select! {
             () = tokio::time::sleep(pause(&missing)) => {}
@@ -173,7 +170,7 @@ async fn missing(api: &Api<CustomResourceDefinition>, name: &str) -> Option<Miss
         Ok(Ok(Some(crd))) => (!is_established(&crd)).then_some(Missing::NotEstablished),
         Ok(Err(kube::Error::Api(status))) if matches!(status.code, 401 | 403) => Some(Missing::Denied),
         Ok(Err(error)) => Some(Missing::Unknown(Chain(&error).to_string())),
-        Err(_) => Some(Missing::Unknown("no answer in time".to_owned())),
+        Err(_) => Some(Missing::Unknown("no response in time".to_owned())),
     }
 }
 

@@ -1,6 +1,6 @@
-//! Who may hold a lease: pure decisions over what a lease says and how long it has said so.
+//! Pure decisions about a lease, from its content and the time for which it has not changed.
 //!
-//! Clocks of different machines are never compared: a lease has lapsed when *we* have watched it unchanged for
+//! Clocks of different machines are never compared. A lease has expired when *this* replica has seen it unchanged for
 //! its whole duration.
 
 use std::time::Duration;
@@ -10,40 +10,40 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 use k8s_openapi::jiff::Timestamp;
 use tokio::time::Instant;
 
-/// A lease as we have watched it.
+/// The last observed version of a lease, and the time since it is unchanged.
 #[derive(Debug, Default)]
 pub(crate) struct Sighting {
     version: Option<String>,
     since: Option<Instant>,
 }
 
-/// What a candidate is to do.
+/// Decision of a candidate.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Verdict {
-    /// The lease is free, lapsed or ours.
+pub(crate) enum Decision {
+    /// The lease is free, expired or ours.
     Take,
-    /// It is another's.
+    /// Another replica holds it.
     Wait,
 }
 
 impl Sighting {
-    /// Takes a look at the lease.
-    pub(crate) fn judge(&mut self, lease: &Lease, me: &str, now: Instant) -> Verdict {
+    /// Records the observed lease and decides.
+    pub(crate) fn decide(&mut self, lease: &Lease, me: &str, now: Instant) -> Decision {
         if self.since.is_none() || self.version != lease.metadata.resource_version {
             self.version.clone_from(&lease.metadata.resource_version);
             self.since = Some(now);
         }
-        let watched = self
+        let unchanged = self
             .since
             .map_or(Duration::ZERO, |since| now.duration_since(since));
         match holder(lease) {
-            Some(holder) if holder != me && watched < duration(lease) => Verdict::Wait,
-            _ => Verdict::Take,
+            Some(holder) if holder != me && unchanged < duration(lease) => Decision::Wait,
+            _ => Decision::Take,
         }
     }
 }
 
-/// Who holds the lease.
+/// Identity of the holder; `None` if the lease is free.
 pub(crate) fn holder(lease: &Lease) -> Option<&str> {
     lease
         .spec
@@ -62,7 +62,7 @@ fn duration(lease: &Lease) -> Duration {
     Duration::from_secs(u64::try_from(seconds).unwrap_or(0))
 }
 
-/// The lease with us as its holder from now on.
+/// Returns the spec with us as the holder from now on.
 pub(crate) fn taken(lease: Option<&Lease>, me: &str, duration: Duration, now: Timestamp) -> LeaseSpec {
     let before = lease.and_then(|lease| lease.spec.clone()).unwrap_or_default();
     let ours = lease.and_then(holder) == Some(me);
@@ -85,7 +85,7 @@ pub(crate) fn taken(lease: Option<&Lease>, me: &str, duration: Duration, now: Ti
     }
 }
 
-/// The lease with no holder, so that a successor starts at once.
+/// Returns the spec without a holder, so that a successor starts at once.
 pub(crate) fn released(lease: &Lease, now: Timestamp) -> LeaseSpec {
     let before = lease.spec.clone().unwrap_or_default();
     LeaseSpec {

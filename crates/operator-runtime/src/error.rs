@@ -1,118 +1,70 @@
-//! What can fail in the shell. The class steers, the label counts, [`Chain`] is for people.
+//! Errors of the runtime. The class decides about retries, the label is for metrics, [`Chain`] is for people.
 
 use std::fmt;
 
 use kube::error::Status;
-
-/// What an error means for the next attempt.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Class {
-    /// May pass by itself: back off.
-    Transient,
-    /// What was observed is out of date: observe again at once.
-    Conflict,
-    /// We may not: a person has to act.
-    Denied,
-    /// The request is wrong and will stay wrong: ours to fix.
-    Bug,
-}
-
-impl Class {
-    /// Stable word for metric labels.
-    #[must_use]
-    pub fn label(self) -> &'static str {
-        match self {
-            Self::Transient => "transient",
-            Self::Conflict => "conflict",
-            Self::Denied => "denied",
-            Self::Bug => "bug",
-        }
-    }
-}
+use plan::FailureClass;
 
 /// A failed step of a reconcile.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The API server answered and refused.
+    /// The API server refused a request.
     #[error("{what}: {message} ({code})")]
     Refused {
-        /// What was tried.
+        /// The request.
         what: String,
         /// HTTP status.
         code: u16,
-        /// The server's own words.
+        /// The server's message.
         message: String,
-        /// What it means for us.
-        class: Class,
+        /// Meaning for the next attempt.
+        class: FailureClass,
     },
-    /// No answer came in time.
-    #[error("{what}: no answer in time")]
+    /// A response did not arrive in time.
+    #[error("{what}: no response in time")]
     Timeout {
-        /// What was tried.
+        /// The request.
         what: String,
     },
-    /// The API server could not be asked, or its answer not be read.
+    /// The API server was not reached, or its response was not readable.
     #[error("{what}")]
     Client {
-        /// What was tried.
+        /// The request.
         what: String,
-        /// Why.
+        /// The cause.
         #[source]
         source: Box<kube::Error>,
     },
-    /// The plan cannot be put into a request.
-    #[error("{what}: the request cannot be built")]
+    /// The plan did not fit a request.
+    #[error("{what}: failed to build the request")]
     Unbuildable {
-        /// What was tried.
+        /// The request.
         what: String,
-        /// Why.
+        /// The cause.
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
     },
     /// A reconcile panicked.
     #[error("the reconcile panicked")]
     Panicked,
-    /// A program's own step failed.
-    #[error("{what}")]
-    Other {
-        /// What was tried.
-        what: String,
-        /// What it means for us.
-        class: Class,
-        /// Why.
-        #[source]
-        source: Option<Box<dyn std::error::Error + Send + Sync>>,
-    },
 }
 
 impl Error {
-    /// A program's own step failed.
-    pub fn other<E>(class: Class, what: impl Into<String>, source: E) -> Self
-    where
-        E: Into<Box<dyn std::error::Error + Send + Sync>>,
-    {
-        Self::Other {
-            what: what.into(),
-            class,
-            source: Some(source.into()),
-        }
-    }
-
-    /// What it means for the next attempt.
+    /// Meaning for the next attempt.
     #[must_use]
-    pub fn class(&self) -> Class {
+    pub fn class(&self) -> FailureClass {
         match self {
-            Self::Refused { class, .. } | Self::Other { class, .. } => *class,
-            Self::Timeout { .. } | Self::Client { .. } => Class::Transient,
-            Self::Unbuildable { .. } | Self::Panicked => Class::Bug,
+            Self::Refused { class, .. } => *class,
+            Self::Timeout { .. } | Self::Client { .. } => FailureClass::Transient,
+            Self::Unbuildable { .. } | Self::Panicked => FailureClass::Bug,
         }
     }
 
-    /// Stable word for metric labels.
+    /// Returns a stable word, fit for a metric label.
     #[must_use]
     pub fn label(&self) -> &'static str {
         match self {
-            Self::Refused { class, .. } | Self::Other { class, .. } => class.label(),
+            Self::Refused { class, .. } => class.label(),
             Self::Timeout { .. } => "timeout",
             Self::Client { .. } => "unreachable",
             Self::Unbuildable { .. } => "unbuildable",
@@ -120,7 +72,7 @@ impl Error {
         }
     }
 
-    /// The HTTP status, when the API server refused.
+    /// HTTP status, if the API server refused.
     #[must_use]
     pub fn code(&self) -> Option<u16> {
         match self {
@@ -140,17 +92,16 @@ impl Error {
     }
 
     fn refused(what: String, status: Status) -> Self {
-        let class = class_of(status.code);
         Self::Refused {
             what,
+            class: FailureClass::of(status.code),
             code: status.code,
             message: status.message,
-            class,
         }
     }
 
-    /// The same refusal, meaning something else where the caller knows better.
-    pub(crate) fn with_class(self, class: Class) -> Self {
+    /// Returns the same refusal with the class that it has for the caller.
+    pub(crate) fn with_class(self, class: FailureClass) -> Self {
         match self {
             Self::Refused {
                 what, code, message, ..
@@ -165,18 +116,7 @@ impl Error {
     }
 }
 
-fn class_of(code: u16) -> Class {
-    match code {
-        409 => Class::Conflict,
-        401 | 403 => Class::Denied,
-        // 404: a namespace or a CRD that may still come. 408 and 429: later.
-        404 | 408 | 429 => Class::Transient,
-        400..=499 => Class::Bug,
-        _ => Class::Transient,
-    }
-}
-
-/// An error with all its causes, on one line; a cause that its parent already quotes is left out.
+/// An error with all its causes, on one line. A cause that its parent already quotes is left out.
 #[derive(Clone, Copy, Debug)]
 pub struct Chain<'a>(pub &'a (dyn std::error::Error + 'static));
 
@@ -202,29 +142,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn codes_have_classes() {
-        for (code, class) in [
-            (400, Class::Bug),
-            (401, Class::Denied),
-            (403, Class::Denied),
-            (404, Class::Transient),
-            (409, Class::Conflict),
-            (422, Class::Bug),
-            (429, Class::Transient),
-            (500, Class::Transient),
-            (504, Class::Transient),
-        ] {
-            assert_eq!(class_of(code), class, "{code}");
-        }
-    }
-
-    #[test]
-    fn a_chain_tells_each_cause_once() {
+    fn a_chain_shows_each_cause_once() {
         let inner = std::io::Error::other("connection refused");
-        let error = Error::other(Class::Transient, "asking the registry", inner);
+        let error = Error::Unbuildable {
+            what: "apply Machine a".to_owned(),
+            source: Box::new(inner),
+        };
         assert_eq!(
             Chain(&error).to_string(),
-            "asking the registry: connection refused"
+            "apply Machine a: failed to build the request: connection refused"
         );
         let quoting = kube::Error::Service("connection refused".into());
         let error = Error::Client {

@@ -1,4 +1,4 @@
-//! Kubernetes Events about the object that is reconciled. A failure here never fails a reconcile.
+//! Kubernetes Events about the reconciled object. A failure here never fails a reconcile.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -9,19 +9,19 @@ use kube::Client;
 use kube::runtime::events::{Event, EventType, Recorder, Reporter};
 use plan::text::cut;
 
-use crate::apply::Root;
 use crate::error::Chain;
+use crate::reconciled_object::ReconciledObject;
 
-/// The server refuses longer notes.
+/// Longest note that the server accepts, in bytes.
 const LONGEST_NOTE: usize = 1024;
-/// An event is not worth waiting for longer than this.
+/// Time limit: an event is not worth a longer wait.
 const TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Publishes events under the program's name.
 #[derive(Clone)]
 pub(crate) struct Events {
     recorder: Recorder,
-    /// Whether the last one failed: only the first failure of a row is a warning.
+    /// Set while publishing fails: only the first failure in a row is a warning.
     failing: Arc<AtomicBool>,
 }
 
@@ -38,7 +38,7 @@ impl Events {
     }
 
     /// Publishes one event.
-    pub(crate) async fn publish(&self, root: &Root<'_>, event: plan::Event) {
+    pub(crate) async fn publish(&self, reconciled: &ReconciledObject<'_>, event: plan::Event) {
         let reason = event.reason;
         let published = Event {
             type_: if event.warning {
@@ -52,34 +52,34 @@ impl Events {
             secondary: None,
         };
         let published =
-            tokio::time::timeout(TIMEOUT, self.recorder.publish(&published, &reference(root))).await;
+            tokio::time::timeout(TIMEOUT, self.recorder.publish(&published, &reference(reconciled))).await;
         match published {
             Ok(Ok(())) => self.failing.store(false, Ordering::Relaxed),
-            Ok(Err(error)) => self.failed(reason, &Chain(&error).to_string()),
-            Err(_) => self.failed(reason, "no answer in time"),
+            Ok(Err(error)) => self.report_failure(reason, &Chain(&error).to_string()),
+            Err(_) => self.report_failure(reason, "no response in time"),
         }
     }
 
-    fn failed(&self, reason: &'static str, error: &str) {
+    fn report_failure(&self, reason: &'static str, error: &str) {
         if self.failing.swap(true, Ordering::Relaxed) {
-            tracing::debug!(reason, error, "an event was not published");
+            tracing::debug!(reason, error, "failed to publish event");
         } else {
             tracing::warn!(
                 reason,
                 error,
-                "an event was not published; more of these are logged at debug"
+                "failed to publish event, further failures are logged at debug level"
             );
         }
     }
 }
 
-fn reference(root: &Root<'_>) -> ObjectReference {
+fn reference(reconciled: &ReconciledObject<'_>) -> ObjectReference {
     ObjectReference {
-        api_version: Some(root.target.kind.api_version().to_owned()),
-        kind: Some(root.target.kind.as_str().to_owned()),
-        namespace: root.target.namespace.clone(),
-        name: Some(root.target.name.clone()),
-        uid: root.meta.uid.clone(),
+        api_version: Some(reconciled.target.kind.api_version().to_owned()),
+        kind: Some(reconciled.target.kind.as_str().to_owned()),
+        namespace: reconciled.target.namespace.clone(),
+        name: Some(reconciled.target.name.clone()),
+        uid: reconciled.meta.uid.clone(),
         ..ObjectReference::default()
     }
 }

@@ -1,119 +1,103 @@
-//! Carries out a plan, in the plan's order. It decides nothing; the first failure ends the pass.
+//! Carries out a plan, step by step in the plan's order ([`Plan::into_steps`]). It decides nothing.
 
 use std::time::Duration;
 
-use plan::{Finalizer, Plan};
+use plan::outcome::BLOCKED_RETRY;
+use plan::{PendingWrite, Plan, Step, Write};
 
-use crate::apply::{self, Done, Root};
+use crate::api_writer::{ApiWriter, WriteResult};
+use crate::apply;
 use crate::error::Error;
 use crate::events::Events;
 use crate::finalizer;
-use crate::own_writes::Wrote;
+use crate::reconciled_object::ReconciledObject;
 use crate::runtime::Runtime;
-use crate::wire::Wire;
-
-/// How soon a refused eviction is asked for again.
-const BLOCKED_RETRY: Duration = Duration::from_secs(5);
 
 /// Turns plans into requests.
 #[derive(Clone)]
 pub(crate) struct Executor {
-    pub(crate) wire: Wire,
+    writer: ApiWriter,
     pub(crate) events: Events,
 }
 
-/// What came of a plan.
+/// Report on a plan that was carried out.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Report {
-    /// When to look again even if nothing changes.
+pub(crate) struct Executed {
+    /// Time after which the object is reconciled again even if nothing changes.
     pub(crate) requeue: Option<Duration>,
-    /// Whether a disruption budget refused an eviction.
+    /// Marks a plan with an eviction that a disruption budget refused.
     pub(crate) blocked: bool,
 }
 
-impl Report {
-    fn by(&mut self, requeue: Option<Duration>) {
+impl Executed {
+    fn requeue_within(&mut self, requeue: Option<Duration>) {
         self.requeue = self.requeue.into_iter().chain(requeue).min();
     }
 }
 
 impl Executor {
     pub(crate) fn new(runtime: &Runtime) -> Self {
-        let wire = Wire {
-            client: runtime.client.clone(),
-            program: runtime.program,
-            writes: runtime.metrics.writes.clone(),
-        };
         Self {
-            wire,
+            writer: ApiWriter::new(runtime),
             events: Events::new(runtime.client.clone(), runtime.program),
         }
     }
 
-    /// Carries out `plan` for `root`. What was written is added to `wrote`, also when a later step fails.
+    /// Carries out `plan` for the reconciled object. Writes are added to `writes`, also when a later step fails; the
+    /// first failure ends the reconcile.
     pub(crate) async fn execute<C, F, Fut>(
         &self,
-        root: &Root<'_>,
+        reconciled: &ReconciledObject<'_>,
         plan: Plan<C>,
         call: F,
-        wrote: &mut Vec<Wrote>,
-    ) -> Result<Report, Error>
+        writes: &mut Vec<PendingWrite>,
+    ) -> Result<Executed, Error>
     where
         F: FnOnce(C) -> Fut,
         Fut: Future<Output = Result<Option<Duration>, Error>>,
     {
-        let Plan {
-            finalizer,
-            writes,
-            cloud,
-            status,
-            events,
-            requeue,
-            reasons: _,
-        } = plan;
-        let mut report = Report {
-            requeue,
+        let mut executed = Executed {
+            requeue: plan.requeue,
             blocked: false,
         };
-        if let Finalizer::Ensure(name) = finalizer {
-            wrote.extend(finalizer::ensure(&self.wire, root, name).await?);
-        }
-        for write in writes {
-            self.write(write, wrote, &mut report).await?;
-        }
-        if let Some(asked) = cloud {
-            report.by(call(asked).await?);
-        }
-        if let Some(status) = status
-            && let Done::Wrote(Some(shown)) = apply::status(&self.wire, root, status).await?
-        {
-            wrote.push(shown);
-        }
-        if let Finalizer::Release(name) = finalizer {
-            wrote.extend(finalizer::release(&self.wire, root, name).await?);
-        }
-        for note in events {
-            self.events.publish(root, note).await;
-        }
-        Ok(report)
-    }
-
-    async fn write(
-        &self,
-        write: plan::Write,
-        wrote: &mut Vec<Wrote>,
-        report: &mut Report,
-    ) -> Result<(), Error> {
-        match apply::write(&self.wire, write).await? {
-            Done::Wrote(shown) => wrote.extend(shown),
-            Done::Absent => {}
-            Done::Blocked => {
-                // The other writes go on: one pod's budget must not hold up the other pods.
-                report.blocked = true;
-                report.by(Some(BLOCKED_RETRY));
+        // A plan has at most one call.
+        let mut call = Some(call);
+        for step in plan.into_steps() {
+            let result = match step {
+                Step::EnsureFinalizer(name) => finalizer::ensure(&self.writer, reconciled, name).await?,
+                Step::Write(write) => self.write(write).await?,
+                Step::Cloud(asked) => {
+                    if let Some(call) = call.take() {
+                        executed.requeue_within(call(asked).await?);
+                    }
+                    continue;
+                }
+                Step::Status(status) => apply::status(&self.writer, reconciled, status).await?,
+                Step::ReleaseFinalizer(name) => finalizer::release(&self.writer, reconciled, name).await?,
+                Step::Publish(event) => {
+                    self.events.publish(reconciled, event).await;
+                    continue;
+                }
+            };
+            match result {
+                WriteResult::Written(write) => writes.extend(write),
+                WriteResult::Absent => {}
+                WriteResult::Blocked => {
+                    executed.blocked = true;
+                    executed.requeue_within(Some(BLOCKED_RETRY));
+                }
             }
         }
-        Ok(())
+        Ok(executed)
+    }
+
+    async fn write(&self, write: Write) -> Result<WriteResult, Error> {
+        match write {
+            Write::Apply(manifest) => apply::apply(&self.writer, &manifest).await,
+            Write::Delete(delete) => apply::delete(&self.writer, delete).await,
+            Write::Patch(patch) => apply::patch(&self.writer, patch).await,
+            Write::Evict(evict) => apply::evict(&self.writer, evict).await,
+        }
     }
 }
 

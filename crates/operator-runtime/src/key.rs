@@ -1,21 +1,21 @@
-//! Names an object among its kind. Holds no kind and no object.
+//! The name of an object among its kind.
 
 use std::fmt;
 
 use kube::Resource;
 use plan::{Kind, ObjectRef};
 
-/// Namespace and name of an object; the namespace is absent for cluster-scoped kinds.
+/// Namespace and name of an object.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Key {
-    /// Namespace.
+    /// Namespace; `None` for cluster-scoped kinds.
     pub namespace: Option<String>,
     /// Name.
     pub name: String,
 }
 
 impl Key {
-    /// The key of a cluster-scoped object.
+    /// Returns the key of a cluster-scoped object.
     #[must_use]
     pub fn cluster(name: impl Into<String>) -> Self {
         Self {
@@ -24,7 +24,7 @@ impl Key {
         }
     }
 
-    /// The key of a namespaced object.
+    /// Returns the key of a namespaced object.
     #[must_use]
     pub fn namespaced(namespace: impl Into<String>, name: impl Into<String>) -> Self {
         Self {
@@ -33,7 +33,7 @@ impl Key {
         }
     }
 
-    /// The key of this object.
+    /// Returns the key of this object.
     #[must_use]
     pub fn of<K: Resource>(object: &K) -> Self {
         let meta = object.meta();
@@ -43,7 +43,7 @@ impl Key {
         }
     }
 
-    /// The key with its kind.
+    /// Returns the key with its kind.
     #[must_use]
     pub fn target(&self, kind: Kind) -> ObjectRef {
         ObjectRef {

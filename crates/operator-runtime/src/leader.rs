@@ -1,5 +1,7 @@
-//! Leader election over a Lease: of all replicas one works. A replica that cannot renew in time stops before
-//! another may start; one that ends in good order hands the lease on at once.
+//! Leader election over a Lease: one of all replicas works.
+//!
+//! A replica that cannot renew in time stops before another may start. One that ends normally releases the lease, so
+//! another starts at once.
 
 use std::time::Duration;
 
@@ -13,23 +15,23 @@ use kube::{Api, Client};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::election::{self, Sighting, Verdict};
+use crate::election::{self, Decision, Sighting};
 use crate::error::Chain;
 
-/// How often a candidate looks, and how soon a failed renewal is tried again.
+/// Pause between a candidate's attempts, and after a failed renewal.
 const RETRY: Duration = Duration::from_secs(2);
 
 /// Flags about leader election, to flatten into a program's own.
 #[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "Leader election")]
 pub struct LeaderArgs {
-    /// Whether replicas elect one that works.
+    /// Elect one replica that works; the others wait.
     #[arg(long, env = "LEADER_ELECT", default_value_t = true, action = ArgAction::Set, num_args = 0..=1, default_missing_value = "true")]
     pub leader_elect: bool,
     /// Namespace of the Lease; without it the program's own.
     #[arg(long, env = "LEADER_ELECTION_NAMESPACE")]
     pub leader_election_namespace: Option<String>,
-    /// How long a leader that has fallen silent is waited for, in seconds.
+    /// Seconds after which another replica takes over from a leader that stopped renewing.
     #[arg(long, env = "LEASE_DURATION_SECONDS", default_value_t = 15, value_parser = clap::value_parser!(u32).range(3..))]
     pub lease_duration_seconds: u32,
 }
@@ -37,11 +39,11 @@ pub struct LeaderArgs {
 /// The right to work.
 #[derive(Debug)]
 pub struct Leadership {
-    /// Absent where no election is held.
+    /// `None` without an election.
     holding: Option<Holding>,
 }
 
-/// Waits until this replica leads; `None` when the token is cancelled first. The lease is named `lease`.
+/// Waits until this replica holds the lease of this name; `None` if the token is canceled first.
 pub async fn acquire(
     args: &LeaderArgs,
     client: &Client,
@@ -61,12 +63,12 @@ pub async fn acquire(
         me: identity(),
         duration: Duration::from_secs(args.lease_duration_seconds.into()),
     };
-    tracing::info!(namespace, lease, me = candidate.me, "waiting to lead");
+    tracing::info!(namespace, lease, me = candidate.me, "waiting for lease");
     let won = tokio::select! {
         won = candidate.win() => won,
         () = token.cancelled() => return None,
     };
-    tracing::info!(namespace, lease, "leading");
+    tracing::info!(namespace, lease, "acquired lease");
     Some(Leadership {
         holding: Some(Holding {
             candidate,
@@ -77,10 +79,10 @@ pub async fn acquire(
 }
 
 impl Leadership {
-    /// Runs `work` for as long as this replica leads, and hands the lease on when `work` has ended.
+    /// Runs `work` while this replica leads, and releases the lease when `work` has ended.
     ///
     /// # Errors
-    /// When `work` fails, or the lease is lost: then `work` has been dropped, and the program should end.
+    /// If `work` fails, or the lease is lost. In the second case `work` was dropped, and the program should end.
     pub async fn hold<F>(self, work: F) -> anyhow::Result<()>
     where
         F: Future<Output = anyhow::Result<()>>,
@@ -118,13 +120,13 @@ impl Candidate {
     async fn win(&self) -> (Lease, Instant) {
         let mut sighting = Sighting::default();
         loop {
-            // Counted from before the request: the server may have noted it as early as that.
+            // Taken before the request: the server may record the renewal as early as that.
             let began = Instant::now();
-            match tokio::time::timeout(self.patience(), self.attempt(&mut sighting)).await {
+            match tokio::time::timeout(self.request_timeout(), self.attempt(&mut sighting)).await {
                 Ok(Ok(Some(lease))) => return (lease, began),
                 Ok(Ok(None)) => {}
-                Ok(Err(error)) => tracing::warn!(error = %Chain(&error), "the lease cannot be had"),
-                Err(_) => tracing::warn!("no answer about the lease in time"),
+                Ok(Err(error)) => tracing::warn!(error = %Chain(&error), "failed to acquire lease"),
+                Err(_) => tracing::warn!("failed to acquire lease: no response in time"),
             }
             tokio::time::sleep(RETRY).await;
         }
@@ -135,9 +137,9 @@ impl Candidate {
             let lease = self.manifest(None);
             return lost_race(self.api.create(&PostParams::default(), &lease).await);
         };
-        match sighting.judge(&lease, &self.me, Instant::now()) {
-            Verdict::Wait => Ok(None),
-            Verdict::Take => lost_race(self.take(&lease).await),
+        match sighting.decide(&lease, &self.me, Instant::now()) {
+            Decision::Wait => Ok(None),
+            Decision::Take => lost_race(self.take(&lease).await),
         }
     }
 
@@ -154,7 +156,7 @@ impl Candidate {
         )
     }
 
-    // Keeps the version: a replacement of what was not seen must fail.
+    // Keeps the version: replacing a version that was not observed must fail.
     fn with_spec(&self, lease: Option<&Lease>, spec: LeaseSpec) -> Lease {
         let metadata = lease.map_or_else(
             || ObjectMeta {
@@ -172,13 +174,13 @@ impl Candidate {
         }
     }
 
-    /// How long one request about the lease may take.
-    fn patience(&self) -> Duration {
+    /// Time limit of one request about the lease.
+    fn request_timeout(&self) -> Duration {
         self.duration / 3
     }
 }
 
-// Somebody else was faster, or the object changed under us: look again.
+// Another replica was faster, or the object has changed: read it again.
 fn lost_race(result: Result<Lease, kube::Error>) -> Result<Option<Lease>, kube::Error> {
     match result {
         Ok(lease) => Ok(Some(lease)),
@@ -188,9 +190,9 @@ fn lost_race(result: Result<Lease, kube::Error>) -> Result<Option<Lease>, kube::
 }
 
 impl Holding {
-    /// Renews for as long as that works; returns why it no longer does.
+    /// Renews until that fails, and returns the reason.
     async fn keep(&mut self) -> anyhow::Error {
-        // Well before others may take it, so that nothing of ours is still under way then.
+        // Ends well before others may take the lease, so that no request of ours is still running then.
         let margin = self.candidate.duration * 2 / 3;
         let mut pause = self.candidate.duration / 3;
         loop {
@@ -198,12 +200,12 @@ impl Holding {
             let left = margin.saturating_sub(self.renewed.elapsed());
             match tokio::time::timeout(left, self.renew()).await {
                 Ok(Ok(true)) => pause = self.candidate.duration / 3,
-                Ok(Ok(false)) => return anyhow::anyhow!("the lease was taken by another replica"),
+                Ok(Ok(false)) => return anyhow::anyhow!("another replica took the lease"),
                 Ok(Err(error)) => {
-                    tracing::warn!(error = %Chain(&error), "the lease was not renewed");
+                    tracing::warn!(error = %Chain(&error), "failed to renew lease");
                     pause = RETRY.min(self.candidate.duration / 6);
                 }
-                Err(_) => return anyhow::anyhow!("the lease could not be renewed in time"),
+                Err(_) => return anyhow::anyhow!("the lease was not renewed in time"),
             }
         }
     }
@@ -213,7 +215,7 @@ impl Holding {
         match self.candidate.take(&self.lease).await {
             Ok(lease) => self.lease = lease,
             Err(kube::Error::Api(status)) if status.code == 409 => {
-                // Changed by somebody, perhaps by a request of ours whose answer was lost.
+                // The lease has changed, perhaps by a request of ours whose response was lost.
                 let lease = self.candidate.api.get(&self.candidate.lease).await?;
                 if election::holder(&lease) != Some(&self.candidate.me) {
                     return Ok(false);
@@ -227,14 +229,14 @@ impl Holding {
     }
 
     async fn release(self) {
-        match tokio::time::timeout(self.candidate.patience(), self.hand_on()).await {
-            Ok(Ok(())) => tracing::info!("the lease is released"),
-            Ok(Err(error)) => tracing::warn!(error = %Chain(&error), "the lease was not released"),
-            Err(_) => tracing::warn!("the lease was not released in time"),
+        match tokio::time::timeout(self.candidate.request_timeout(), self.give_up()).await {
+            Ok(Ok(())) => tracing::info!("released lease"),
+            Ok(Err(error)) => tracing::warn!(error = %Chain(&error), "failed to release lease"),
+            Err(_) => tracing::warn!("failed to release lease: no response in time"),
         }
     }
 
-    async fn hand_on(&self) -> Result<(), kube::Error> {
+    async fn give_up(&self) -> Result<(), kube::Error> {
         let Candidate {
             api, lease: name, me, ..
         } = &self.candidate;
@@ -250,10 +252,10 @@ impl Holding {
     }
 }
 
-/// Unlike any other replica's, also after a restart on the same machine.
+/// Returns an identity that differs from any other replica's, also after a restart on the same machine.
 fn identity() -> String {
     let host = std::fs::read_to_string("/proc/sys/kernel/hostname")
-        .context("no host name")
+        .context("failed to read the host name")
         .map_or_else(|_| "unknown".to_owned(), |name| name.trim().to_owned());
     format!(
         "{host}_{}_{:x}",

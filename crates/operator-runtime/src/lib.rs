@@ -1,46 +1,51 @@
-//! Everything kube-shaped that the controllers share: stores, work queue, the drive from trigger to carried-out
-//! plan, leader election and the frame of a program.
+//! The runtime that the controllers share: caches, work queue, reconcile loop, leader election and the frame of a
+//! program.
 //!
-//! The only crate that writes to the API server. It knows no domain: what an object means, and what is to be
-//! done about it, comes from a [`Reconciler`].
+//! The only crate that writes to the API server, but for one ConfigMap of `preset-registry`. It knows no domain: a
+//! [`Reconciler`] says what belongs to an object and what is to be done about it.
+//!
+//! One object's way: `watch.rs` → `queue.rs` → `controller.rs` → `reconcile.rs` (observe, plan, execute) →
+//! `execute.rs` → `apply.rs`.
 
-pub mod apply;
-pub mod backoff;
-pub mod cache;
-pub mod client;
+mod api_writer;
+mod apply;
+mod backoff;
+mod cache;
+mod cache_writer;
+mod caches;
+mod client;
+mod controller;
 pub mod crd_gate;
-pub mod drive;
 mod election;
-pub mod error;
-pub mod events;
-pub mod execute;
+mod error;
+mod events;
+mod execute;
 mod finalizer;
-pub mod key;
+mod key;
 pub mod leader;
 pub mod live;
-mod own_writes;
-mod pass;
-pub mod queue;
-pub mod reconciler;
-pub mod run;
-pub mod runtime;
-pub mod store;
-pub mod stores;
-mod wire;
+mod metrics;
+mod queue;
+mod reconcile;
+mod reconciled_object;
+mod reconciler;
+mod run;
+mod runtime;
+mod watch;
 
-pub use backoff::delay;
-pub use cache::{Cache, Touched, Watched};
+pub use cache::{Cache, Index};
+pub use cache_writer::{CacheWriter, Change, Watched};
+pub use caches::Caches;
 pub use client::{ClientArgs, connect, install_tls_provider};
-pub use drive::{Drive, DriveSettings};
-pub use error::{Chain, Class, Error};
+pub use controller::{Controller, ControllerSettings};
+pub use error::{Chain, Error};
 pub use key::Key;
 pub use leader::{LeaderArgs, Leadership};
-pub use queue::{Trigger, Work, queue};
+pub use queue::{Enqueuer, WorkQueue, queue};
 pub use reconciler::Reconciler;
 pub use run::Tasks;
 pub use runtime::Runtime;
-pub use store::{Index, Store};
-pub use stores::{Caches, Watch};
+pub use watch::Watch;
 
 #[cfg(test)]
 mod testing;

@@ -1,19 +1,19 @@
-//! Reads past every store, for the few decisions that a store's lag would make wrong. It decides nothing.
+//! Reads past every cache, for the few decisions that a cache's lag would make wrong.
 
 use std::time::Duration;
 
 use kube::api::ListParams;
 use kube::{Api, Client};
 
-use crate::cache::Watched;
+use crate::cache_writer::Watched;
 use crate::error::Error;
 
 const TIMEOUT: Duration = Duration::from_secs(15);
 
-/// Every object of a kind that carries these labels, such as `a=b,c=d`, in whatever namespace.
+/// Lists every object of a kind that carries these labels, such as `a=b,c=d`, in any namespace.
 ///
 /// # Errors
-/// When the API server does not answer in time, or refuses.
+/// If the API server refuses, or does not answer in time.
 pub async fn list<K: Watched>(client: &Client, labels: &str) -> Result<Vec<K>, Error> {
     let api: Api<K> = Api::all(client.clone());
     let what = || format!("list {}s with {labels}", K::kind_name());

@@ -1,7 +1,7 @@
-//! The work queue: which object is due when, and which are being worked on.
+//! The work queue: keys of objects, each with the time when it is due.
 //!
-//! A key is in it at most once and is never handed out while it is being worked on. It holds keys, so a program
-//! that may not work yet, because another holds the lease, gathers no more than one entry an object.
+//! A key is in it at most once, and is not handed out while it is being worked on. So a program that waits for the
+//! lease gathers at most one entry an object.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -12,61 +12,62 @@ use tokio::time::{Instant, sleep_until};
 
 use crate::key::Key;
 
-/// A new queue: any number of triggers, one worker. `debounce` is how long a trigger waits for company.
+/// Creates a queue with any number of enqueuers and one reader. A key is due `debounce` after it was enqueued, so that
+/// many changes cause one reconcile.
 #[must_use]
-pub fn queue(debounce: Duration) -> (Trigger, Work) {
+pub fn queue(debounce: Duration) -> (Enqueuer, WorkQueue) {
     let shared = Arc::new(Shared {
-        state: Mutex::default(),
+        entries: Mutex::default(),
         wake: Notify::new(),
         debounce,
     });
-    (Trigger(Arc::clone(&shared)), Work(shared))
+    (Enqueuer(Arc::clone(&shared)), WorkQueue(shared))
 }
 
 #[derive(Debug)]
 struct Shared {
-    state: Mutex<State>,
+    entries: Mutex<Entries>,
     wake: Notify,
     debounce: Duration,
 }
 
 impl Shared {
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Entries> {
+        self.entries.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// Puts keys into the queue; clones feed the same one.
+/// Adds keys to the queue; clones feed the same queue.
 #[derive(Clone, Debug)]
-pub struct Trigger(Arc<Shared>);
+pub struct Enqueuer(Arc<Shared>);
 
-impl Trigger {
-    /// Something about this object changed.
+impl Enqueuer {
+    /// Adds an object that has changed.
     pub fn enqueue(&self, key: Key) {
         self.enqueue_after(key, self.0.debounce);
     }
 
-    /// The object is to be looked at by then; sooner if something else asks for it.
+    /// Adds an object that is due after `delay`; an earlier time of the same object stays.
     pub fn enqueue_after(&self, key: Key, delay: Duration) {
         self.0.lock().add(key, Instant::now() + delay);
         self.0.wake.notify_one();
     }
 }
 
-/// Takes keys out of the queue, when they are due.
+/// Takes keys out of the queue once they are due.
 #[derive(Debug)]
-pub struct Work(Arc<Shared>);
+pub struct WorkQueue(Arc<Shared>);
 
-impl Work {
-    /// The next key that is due; it counts as being worked on until [`Work::done`].
+impl WorkQueue {
+    /// Waits for the next due key. It counts as being worked on until [`WorkQueue::done`].
     pub async fn next(&self) -> Key {
         loop {
             let next_at = {
-                let mut state = self.0.lock();
-                if let Some(key) = state.take(Instant::now()) {
+                let mut entries = self.0.lock();
+                if let Some(key) = entries.take(Instant::now()) {
                     return key;
                 }
-                state.next_at()
+                entries.next_at()
             };
             match next_at {
                 Some(at) => tokio::select! {
@@ -78,30 +79,30 @@ impl Work {
         }
     }
 
-    /// The work on a key has ended; with a delay it is to be looked at again by then.
+    /// Ends the work on a key. With `again_after`, the key is due again after that time.
     pub fn done(&self, key: Key, again_after: Option<Duration>) {
         let now = Instant::now();
         self.0.lock().done(key, again_after.map(|delay| now + delay), now);
         self.0.wake.notify_one();
     }
 
-    /// How many keys are due now and wait for a worker.
+    /// Number of keys that are due and wait for a worker.
     #[must_use]
     pub fn depth(&self) -> usize {
         self.0.lock().due(Instant::now())
     }
 }
 
-/// The queue itself: no clock, no waiting.
+/// The entries of the queue, without a clock.
 #[derive(Debug, Default)]
-struct State {
+struct Entries {
     waiting: HashMap<Key, Instant>,
     order: BTreeSet<(Instant, Key)>,
-    /// Keys being worked on, and when each is wanted again.
+    /// Keys being worked on, each with the time when it is due again.
     working: HashMap<Key, Option<Instant>>,
 }
 
-impl State {
+impl Entries {
     fn add(&mut self, key: Key, at: Instant) {
         if let Some(again) = self.working.get_mut(&key) {
             *again = Some(again.map_or(at, |earlier| earlier.min(at)));
@@ -127,10 +128,10 @@ impl State {
         Some(key)
     }
 
-    /// What was asked for meanwhile counts from now on: who was just served goes behind those who wait.
+    /// A key that was enqueued meanwhile is due from now on, so it queues behind the keys that wait already.
     fn done(&mut self, key: Key, again: Option<Instant>, now: Instant) {
-        let asked = self.working.remove(&key).flatten();
-        if let Some(at) = asked.into_iter().chain(again).min() {
+        let enqueued = self.working.remove(&key).flatten();
+        if let Some(at) = enqueued.into_iter().chain(again).min() {
             self.add(key, at.max(now));
         }
     }

@@ -1,4 +1,4 @@
-//! What a program brings: how to look at one object and what to make of it. The rest is the runtime's.
+//! The part of a controller that a program brings: how to observe one object, and what to decide about it.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -6,23 +6,58 @@ use std::time::Duration;
 use jiff::Timestamp;
 use plan::{Kind, Plan};
 
-use crate::cache::Watched;
+use crate::cache_writer::Watched;
 use crate::error::Error;
 use crate::key::Key;
 
 /// One kind of object, as a program reconciles it.
+///
+/// ```
+/// use std::sync::Arc;
+/// use std::time::Duration;
+///
+/// use jiff::Timestamp;
+/// use k8s_openapi::api::core::v1::Node;
+/// use operator_runtime::{Error, Reconciler};
+/// use plan::{Kind, NoCloud, Plan};
+///
+/// /// Keeps a finalizer on every Node.
+/// struct Nodes;
+///
+/// impl Reconciler for Nodes {
+///     const KIND: Kind = Kind::Node;
+///     type Object = Node;
+///     type Observed = Arc<Node>;
+///     type Cloud = NoCloud;
+///
+///     async fn observe(&self, node: Arc<Node>) -> Result<Arc<Node>, Error> {
+///         Ok(node)
+///     }
+///
+///     fn plan(&self, _now: Timestamp, _node: &Arc<Node>) -> Plan {
+///         Plan {
+///             finalizer: plan::Finalizer::Ensure("example.com/node"),
+///             ..Plan::default()
+///         }
+///     }
+///
+///     async fn call(&self, _: &Node, call: NoCloud) -> Result<Option<Duration>, Error> {
+///         match call {}
+///     }
+/// }
+/// ```
 pub trait Reconciler: Send + Sync + 'static {
     /// The kind of [`Reconciler::Object`].
     const KIND: Kind;
-    /// The object that is reconciled.
+    /// The reconciled object.
     type Object: Watched;
-    /// Everything the decision looks at.
+    /// Everything that the decision depends on.
     type Observed: Send + Sync;
-    /// What a plan may ask of a cloud; [`plan::NoCloud`] where there is none.
+    /// A request to a cloud; [`plan::NoCloud`] where there is none.
     type Cloud: Send + 'static;
 
-    /// Gathers what belongs to the object, from stores; absence and failed reads are data. An error is for what
-    /// cannot be data, and is retried.
+    /// Gathers everything about the object, from caches. Absence and failed reads are data; an error is for a
+    /// failure that cannot be data, and is retried.
     fn observe(
         &self,
         object: Arc<Self::Object>,
@@ -31,15 +66,17 @@ pub trait Reconciler: Send + Sync + 'static {
     /// Decides: a pure function.
     fn plan(&self, now: Timestamp, observed: &Self::Observed) -> Plan<Self::Cloud>;
 
-    /// Carries out a call to the cloud, within its own time limits. Refusals are recorded by the program and
-    /// observed at the next pass; an error is for what is to be retried at the runtime's pace. Answers when to
-    /// look again at the latest, if that is sooner than the plan says.
+    /// Carries out a call to the cloud, within its own time limits. Returns the longest time until the next
+    /// reconcile, if that is sooner than the plan says.
+    ///
+    /// The program records refusals and observes them in the next reconcile; an error is retried at the runtime's
+    /// pace.
     fn call(
         &self,
         object: &Self::Object,
         call: Self::Cloud,
     ) -> impl Future<Output = Result<Option<Duration>, Error>> + Send;
 
-    /// The object is gone from the API server: drop what is remembered about it.
-    fn gone(&self, _key: &Key) {}
+    /// Drops everything remembered about an object that is gone from the API server.
+    fn on_deleted(&self, _key: &Key) {}
 }

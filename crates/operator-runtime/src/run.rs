@@ -1,4 +1,4 @@
-//! The frame of a program: its tasks, its end, and signals. One task that ends early ends them all.
+//! The frame of a program: its tasks, signals and shutdown. One task that ends early ends all.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 type Ended = (&'static str, anyhow::Result<()>);
 
-/// The tasks of a program. They are to return soon after the token is cancelled, and not before.
+/// The tasks of a program. Each must return soon after the token is canceled, and not before.
 #[derive(Debug)]
 pub struct Tasks {
     set: JoinSet<Ended>,
@@ -17,17 +17,17 @@ pub struct Tasks {
 }
 
 impl Tasks {
-    /// No tasks. From now on SIGTERM and SIGINT cancel the token.
+    /// Returns an empty set. From now on SIGTERM and SIGINT cancel the token.
     ///
     /// # Errors
-    /// When signals cannot be listened for.
+    /// If the signal handlers cannot be installed.
     pub fn new() -> anyhow::Result<Self> {
         let tasks = Self::without_signals();
         let signals = StopSignals::listen()?;
         let token = tasks.token();
         tokio::spawn(async move {
             tokio::select! {
-                signal = signals.first() => tracing::info!(signal, "ending"),
+                signal = signals.first() => tracing::info!(signal, "shutting down"),
                 () = token.cancelled() => {}
             }
             token.cancel();
@@ -42,13 +42,13 @@ impl Tasks {
         }
     }
 
-    /// Tells when to end; cancelling it ends the program.
+    /// Token that is canceled at shutdown; canceling it ends the program.
     #[must_use]
     pub fn token(&self) -> CancellationToken {
         self.token.clone()
     }
 
-    /// Starts a task. Its name appears in errors.
+    /// Spawns a task. Its name appears in errors.
     pub fn spawn<F>(&mut self, name: &'static str, task: F)
     where
         F: Future<Output = anyhow::Result<()>> + Send + 'static,
@@ -56,20 +56,23 @@ impl Tasks {
         self.set.spawn(async move { (name, task.await) });
     }
 
-    /// Runs until a signal or until a task ends, then gives the others `grace` to end what they began.
+    /// Runs until a signal or until a task ends. The other tasks then have `grace` to finish their work.
     ///
     /// # Errors
-    /// When a task failed, panicked or ended early, or `grace` was not enough.
+    /// If a task failed, panicked or ended early, or `grace` was too short.
     pub async fn run(mut self, grace: Duration) -> anyhow::Result<()> {
         let mut result = self.first_end().await;
         self.token.cancel();
         let drained = tokio::time::timeout(grace, async {
             while let Some(ended) = self.set.join_next().await {
                 let ended = flatten(ended);
-                // The first error is the cause; later ones mostly follow from it.
+                // The first error is the cause; later ones usually follow from it.
                 match (&result, ended) {
                     (Ok(()), Err(error)) => result = Err(error),
-                    (Err(_), Err(error)) => tracing::warn!(error = format!("{error:#}"), "a task failed too"),
+                    (Err(_), Err(error)) => tracing::warn!(
+                        error = format!("{error:#}"),
+                        "another task failed during shutdown"
+                    ),
                     (_, Ok(_)) => {}
                 }
             }

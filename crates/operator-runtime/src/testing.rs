@@ -1,4 +1,4 @@
-//! A scripted API server for the tests: a function from request to answer. It keeps no objects itself.
+//! A scripted API server for tests: a function from request to response. It keeps no objects.
 
 use std::sync::{Arc, Mutex};
 
@@ -8,7 +8,7 @@ use kube::client::Body;
 use serde_json::{Value, json};
 use tower_test::mock;
 
-/// A request as the server saw it.
+/// A request as the server received it.
 #[derive(Clone, Debug)]
 pub(crate) struct Seen {
     pub(crate) method: String,
@@ -39,10 +39,10 @@ impl Seen {
     }
 }
 
-/// What the server has seen so far.
+/// Requests so far.
 pub(crate) type Log = Arc<Mutex<Vec<Seen>>>;
 
-/// A client of a server that answers as `answer` says; `None` never answers.
+/// Returns a client of a server that responds as `answer` says; after `None` it never responds.
 pub(crate) fn serve<F>(mut answer: F) -> (Client, Log)
 where
     F: FnMut(&Seen) -> Option<(u16, Value)> + Send + 'static,
@@ -73,7 +73,7 @@ fn response(code: u16, body: &Value) -> Response<Body> {
         .unwrap()
 }
 
-/// The answer of a server that refuses.
+/// Response of a server that refuses.
 pub(crate) fn refusal(code: u16) -> (u16, Value) {
     let reason = match code {
         403 => "Forbidden",
@@ -90,7 +90,7 @@ pub(crate) fn refusal(code: u16) -> (u16, Value) {
     (code, status)
 }
 
-/// The answer of a server that has written.
+/// Response of a server that has written the object.
 pub(crate) fn written(version: u64) -> (u16, Value) {
     (
         200,
@@ -98,7 +98,7 @@ pub(crate) fn written(version: u64) -> (u16, Value) {
     )
 }
 
-/// The lines of a log.
+/// Method and path of each request.
 pub(crate) fn lines(log: &Log) -> Vec<String> {
     log.lock().unwrap().iter().map(Seen::line).collect()
 }

@@ -1,14 +1,19 @@
-//! The words every planner answers in.
+//! The vocabulary that every planner answers in.
 //!
-//! A [`Plan`] leaves its executor nothing to choose: whole objects, exact names, deletions with the UID they
-//! mean, the exact status. Planners are total functions of what was observed; nothing here waits, fails or
-//! reads a clock.
+//! A [`Plan`] leaves its executor no choice: whole objects, exact names, deletions with the UID they mean, the
+//! complete status. Planners are total functions of an observation; nothing here waits, fails or reads a clock.
+//!
+//! [`Plan::into_steps`] is the order of execution, [`outcome()`] the meaning of a refused write, and
+//! [`PendingWrites`] the writes that a cache does not show yet. The runtime and the simulator share all three.
 
 pub mod backoff;
 pub mod condition;
 pub mod drift;
 pub mod hash;
 pub mod manifest;
+pub mod outcome;
+pub mod pending;
+mod steps;
 pub mod text;
 pub mod write;
 
@@ -17,25 +22,48 @@ use std::time::Duration;
 use serde_json::Value;
 
 pub use manifest::{Kind, Manifest, ObjectRef};
+pub use outcome::{FailureClass, Verb, WriteOutcome, outcome};
+pub use pending::{PendingWrite, PendingWrites, Visibility};
+pub use steps::Step;
 pub use write::{Delete, Evict, MergePatch, Propagation, Write};
 
-/// What to do about one object, and why. `C` is what the planner may ask of a cloud.
+/// Decision about one object, and its reasons. `C` is a request to a cloud.
+///
+/// ```
+/// use plan::{Delete, Finalizer, Kind, NoCloud, ObjectRef, Plan, Propagation, Write};
+///
+/// let mut plan = Plan::<NoCloud> {
+///     writes: vec![Write::Delete(Delete {
+///         target: ObjectRef {
+///             kind: Kind::Job,
+///             namespace: Some("default".to_owned()),
+///             name: "tuning".to_owned(),
+///         },
+///         uid: "7d1f4a52".to_owned(),
+///         propagation: Propagation::Background,
+///         grace_seconds: None,
+///     })],
+///     ..Plan::default()
+/// };
+/// plan.add_reason("spec_changed", "the Job has another image");
+/// assert!(!plan.is_noop());
+/// assert_eq!(plan.finalizer, Finalizer::Leave);
+/// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct Plan<C = NoCloud> {
-    /// What happens to the finalizer of the planned object. `Ensure` is carried out before everything else,
-    /// `Release` after everything else.
+    /// Change of our finalizer. `Ensure` comes before every other step, `Release` after every other write.
     pub finalizer: Finalizer,
-    /// Writes, carried out in this order; the first failure ends the pass.
+    /// Writes, in the order of execution.
     pub writes: Vec<Write>,
-    /// At most one call to the cloud a pass, after the writes.
+    /// Call to the cloud, at most one in a reconcile, after the writes.
     pub cloud: Option<C>,
-    /// The complete `status` the object is to have, after the writes; `None` when it already has it.
+    /// The complete `status` of the object, written after the call; `None` if the object has it already.
     pub status: Option<Value>,
-    /// What people are told, after the status is written.
+    /// Kubernetes Events, published after the status is written.
     pub events: Vec<Event>,
-    /// When to look again even if nothing changes; `None` waits for a change.
+    /// Time after which the object is reconciled again even if nothing changes; `None` waits for a change.
     pub requeue: Option<Duration>,
-    /// Why, in order of importance: log line, and a test's assertion message.
+    /// Reasons, in order of importance: a log line, and a test's assertion message.
     pub reasons: Vec<Reason>,
 }
 
@@ -76,10 +104,10 @@ impl<C> Plan<C> {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum NoCloud {}
 
-/// What happens to the finalizer of the planned object.
+/// Change of our finalizer on the planned object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Finalizer {
-    /// Nothing.
+    /// No change.
     Leave,
     /// Add it if it is missing.
     Ensure(&'static str),
@@ -90,25 +118,25 @@ pub enum Finalizer {
 /// One reason for a plan.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reason {
-    /// Stable word, fit for a metric label.
+    /// Stable word in snake_case, fit for a metric label.
     pub code: &'static str,
-    /// The particulars.
+    /// Particulars, for people.
     pub detail: String,
 }
 
 /// A Kubernetes Event to publish about the planned object.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Event {
-    /// Something a person should look at.
+    /// Marks an event that a person should look at.
     pub warning: bool,
     /// One CamelCase word.
     pub reason: &'static str,
-    /// What was done or is wrong, and what helps; cut to 1 kB when published.
+    /// Text: what was done or is wrong, and what helps. It is cut to 1 kB when published.
     pub message: String,
 }
 
 impl Event {
-    /// An event that tells of progress.
+    /// Returns an event that shows progress.
     #[must_use]
     pub fn normal(reason: &'static str, message: impl Into<String>) -> Self {
         Self {
@@ -118,7 +146,7 @@ impl Event {
         }
     }
 
-    /// An event that a person should look at.
+    /// Returns an event that a person should look at.
     #[must_use]
     pub fn warning(reason: &'static str, message: impl Into<String>) -> Self {
         Self {

@@ -19,6 +19,9 @@ use crate::{eventually, install_crypto_provider};
 /// Set it to anything to find the cluster's directory, with all logs, after the tests.
 pub const KEEP: &str = "KAITO_TEST_KEEP";
 
+/// Pause between two looks at whether a program has crashed.
+const CRASH_CHECK_INTERVAL: Duration = Duration::from_millis(500);
+
 /// A running cluster and the ways into it.
 #[derive(Debug)]
 pub struct TestEnv {
@@ -65,6 +68,40 @@ impl TestEnv {
     /// The cluster itself.
     pub fn cluster(&self) -> &Cluster {
         &self.cluster
+    }
+
+    /// Calls `probe` until it answers `Ok`, as [`eventually`] does, and fails at once, with the end of its log, when
+    /// a program of the cluster has ended that nobody stopped.
+    ///
+    /// # Errors
+    /// When the probe never answered `Ok` in time, or a program has ended.
+    pub async fn eventually<T>(
+        &self,
+        what: &str,
+        limit: Duration,
+        probe: impl AsyncFnMut() -> Result<T>,
+    ) -> Result<T> {
+        tokio::select! {
+            found = eventually(what, limit, probe) => found,
+            crash = self.crash() => Err(crash.context(format!("while waiting for {what}"))),
+        }
+    }
+
+    /// Waits until a program has crashed, and returns the end of its log.
+    async fn crash(&self) -> anyhow::Error {
+        let mut before = Vec::new();
+        loop {
+            tokio::time::sleep(CRASH_CHECK_INTERVAL).await;
+            let now = match self.cluster.crashed() {
+                Ok(now) => now,
+                Err(error) => return error.into(),
+            };
+            // A program that is being stopped may be gone a moment before it is off the roll.
+            if let Some(log) = now.iter().find(|log| before.contains(*log)) {
+                return anyhow::anyhow!("{log}");
+            }
+            before = now;
+        }
     }
 
     /// The log of every write, to count them.

@@ -12,15 +12,7 @@ mod tls;
 pub use crds::install_crds;
 pub use env::{KEEP, TestEnv};
 pub use eventually::eventually;
+pub use local_cluster::ports::reserve as reserve_ports;
 pub use local_cluster::{AuditEntry, AuditLog, WriteFilter, audit::Mark};
 pub use program::{Program, Running};
 pub use tls::install_crypto_provider;
-
-/// A TCP port of 127.0.0.1 that was free a moment ago.
-///
-/// # Errors
-/// When the machine has no free port left.
-pub fn free_port() -> anyhow::Result<u16> {
-    let [port] = local_cluster::ports::free::<1>()?;
-    Ok(port)
-}

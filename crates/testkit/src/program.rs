@@ -74,6 +74,8 @@ impl Program {
             env: self.env.clone(),
             ..spec
         };
+        // An error's backtrace would push the error itself out of the end of the log.
+        let spec = spec.env("RUST_LIB_BACKTRACE", "0");
         Ok(Running {
             process: env.cluster().spawn(&spec)?,
             expected_end: false,
@@ -106,6 +108,22 @@ impl Running {
     pub fn log_text(&self) -> Result<String> {
         let bytes = std::fs::read(self.log()).context("cannot read the log")?;
         Ok(String::from_utf8_lossy(&bytes).into_owned())
+    }
+
+    /// Fails, with the end of the log, unless the program itself listens on all of these ports.
+    ///
+    /// # Errors
+    /// When it does not listen (yet).
+    pub fn ensure_listening(&self, ports: &[u16]) -> Result<()> {
+        for port in ports {
+            ensure!(
+                self.process.listens_on(*port)?,
+                "{} does not listen on port {port}:\n{}",
+                self.process.name(),
+                self.process.log_tail(SHOWN_LINES)
+            );
+        }
+        Ok(())
     }
 
     /// Fails, with the end of the log, if the program has ended.

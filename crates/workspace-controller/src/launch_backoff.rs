@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use jiff::Timestamp;
 use kaito_api::NodeClaim;
-use operator_runtime::Touched;
+use operator_runtime::Change;
 use workspace_plan::{LaunchBackoff, LaunchBackoffs};
 
 /// Back-offs of all Workspaces; clones share them.
@@ -14,9 +14,9 @@ pub(crate) struct SharedLaunchBackoffs(Arc<Mutex<LaunchBackoffs>>);
 
 impl SharedLaunchBackoffs {
     /// Records one change of a NodeClaim.
-    pub(crate) fn record(&self, change: &Touched<NodeClaim>, now: Timestamp) {
+    pub(crate) fn record(&self, change: &Change<NodeClaim>, now: Timestamp) {
         self.lock()
-            .record(change.before.as_deref(), change.after.as_deref(), now);
+            .record(change.old.as_deref(), change.new.as_deref(), now);
     }
 
     /// Returns the back-offs of one Workspace, by claim name.

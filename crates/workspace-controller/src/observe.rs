@@ -8,7 +8,7 @@ use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{ConfigMap, Node, Pod, Service};
 use kaito_api::{Claim, Machine, NodeClaim, Workspace, labels};
 use kube::{Resource, ResourceExt as _};
-use operator_runtime::{Index, Key, Store};
+use operator_runtime::{Cache, Index, Key};
 use workspace_plan::{LaunchBackoff, Source};
 
 use crate::launch_backoff::SharedLaunchBackoffs;
@@ -16,23 +16,23 @@ use crate::launch_backoff::SharedLaunchBackoffs;
 /// Caches of every kind that a plan for a Workspace looks at.
 #[derive(Clone, Debug)]
 pub(crate) struct CacheSource {
-    pub(crate) workspaces: Store<Workspace>,
+    pub(crate) workspaces: Cache<Workspace>,
     /// By [`owner_value`].
     pub(crate) machines: Index<Machine>,
     /// By [`owner_value`].
     pub(crate) node_claims: Index<NodeClaim>,
     pub(crate) launch_backoffs: SharedLaunchBackoffs,
-    pub(crate) nodes: Store<Node>,
+    pub(crate) nodes: Cache<Node>,
     /// By [`owner_value`].
     pub(crate) owned_nodes: Index<Node>,
     /// By [`owner_value_namespaced`].
     pub(crate) pods: Index<Pod>,
-    pub(crate) deployments: Store<Deployment>,
-    pub(crate) stateful_sets: Store<StatefulSet>,
-    pub(crate) jobs: Store<Job>,
-    pub(crate) services: Store<Service>,
+    pub(crate) deployments: Cache<Deployment>,
+    pub(crate) stateful_sets: Cache<StatefulSet>,
+    pub(crate) jobs: Cache<Job>,
+    pub(crate) services: Cache<Service>,
     /// Those that we made.
-    pub(crate) config_maps: Store<ConfigMap>,
+    pub(crate) config_maps: Cache<ConfigMap>,
 }
 
 impl Source for CacheSource {

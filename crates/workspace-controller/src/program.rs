@@ -8,8 +8,8 @@ use kaito_api::{ClaimKind, NodeClaim, labels};
 use kube::Resource;
 use kube::runtime::watcher;
 use operator_runtime::{
-    Caches, Drive, DriveSettings, Key, Runtime, Store, Tasks, Touched, Trigger, Watch, Watched, crd_gate,
-    leader,
+    Cache, Caches, Change, Controller, ControllerSettings, Enqueuer, Key, Runtime, Tasks, Watch, Watched,
+    crd_gate, leader,
 };
 use serve::{Admin, Readiness};
 use telemetry::Metrics;
@@ -65,8 +65,8 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
         watch.run(presets_token, || wake_all(&workspaces, &trigger)).await;
         Ok(())
     });
-    let drive = Drive {
-        store: stores.workspaces.clone(),
+    let controller = Controller {
+        cache: stores.workspaces.clone(),
         reconciler: Workspaces {
             caches: stores,
             presets,
@@ -80,15 +80,21 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
             },
         },
         caches: caches.clone(),
-        work,
-        settings: DriveSettings {
+        queue: work,
+        settings: ControllerSettings {
             concurrency: args.concurrency.into(),
         },
     };
     tasks.spawn("reconcile", async move {
         caches.ready(&listed, &token).await;
         match leader::acquire(&args.leader, runtime.client(), NAME, &token).await {
-            Some(leadership) => leadership.hold(drive.run(&runtime, token)).await,
+            Some(leadership) => {
+                let reconciling = async {
+                    controller.run(&runtime, token).await;
+                    Ok(())
+                };
+                leadership.hold(reconciling).await
+            }
             None => Ok(()),
         }
     });
@@ -103,7 +109,7 @@ fn needed_crds(mode: ProvisionerMode) -> Vec<&'static str> {
 fn start_watches(
     runtime: &Runtime,
     tasks: &mut Tasks,
-    trigger: &Trigger,
+    trigger: &Enqueuer,
     settings: &Settings,
     kinds: &[&str],
 ) -> (CacheSource, Caches) {
@@ -120,23 +126,23 @@ fn start_watches(
     let services = runtime.watch(all(), strip::service);
     let config_maps = runtime.watch(ours(), strip::config_map);
     let stores = CacheSource {
-        workspaces: workspaces.store(),
+        workspaces: workspaces.cache(),
         machines: machines.index(owner_value),
         node_claims: node_claims.index(owner_value),
         launch_backoffs: SharedLaunchBackoffs::default(),
-        nodes: nodes.store(),
+        nodes: nodes.cache(),
         owned_nodes: nodes.index(owner_value),
         pods: pods.index(owner_value_namespaced),
-        deployments: deployments.store(),
-        stateful_sets: stateful_sets.store(),
-        jobs: jobs.store(),
-        services: services.store(),
-        config_maps: config_maps.store(),
+        deployments: deployments.cache(),
+        stateful_sets: stateful_sets.cache(),
+        jobs: jobs.cache(),
+        services: services.cache(),
+        config_maps: config_maps.cache(),
     };
     let mut caches = Caches::new()
         .with(&stores.workspaces)
         .with(&stores.nodes)
-        .with(&pods.store())
+        .with(&pods.cache())
         .with(&stores.deployments)
         .with(&stores.stateful_sets)
         .with(&stores.jobs)
@@ -149,11 +155,11 @@ fn start_watches(
     };
     start.watch("workspaces", workspaces, |w| [Key::of(w)].into());
     if kinds.contains(&ClaimKind::Machine.definition()) {
-        caches = caches.with(&machines.store());
+        caches = caches.with(&machines.cache());
         start.watch("machines", machines, |m| owner_key(m).into_iter().collect());
     }
     if kinds.contains(&ClaimKind::NodeClaim.definition()) {
-        caches = caches.with(&node_claims.store());
+        caches = caches.with(&node_claims.cache());
         start.watch_node_claims(node_claims, stores.launch_backoffs.clone());
     }
     match settings.mode {
@@ -173,8 +179,8 @@ fn start_watches(
 
 struct Starter<'a> {
     tasks: &'a mut Tasks,
-    trigger: &'a Trigger,
-    workspaces: Store<kaito_api::Workspace>,
+    trigger: &'a Enqueuer,
+    workspaces: Cache<kaito_api::Workspace>,
 }
 
 impl Starter<'_> {
@@ -184,7 +190,7 @@ impl Starter<'_> {
         let is_workspace = K::kind(&()) == kaito_api::Workspace::kind(&());
         self.tasks.spawn(
             name,
-            watch.run(self.tasks.token(), move |touched: &Touched<K>| {
+            watch.run(self.tasks.token(), move |touched: &Change<K>| {
                 let keys = touched.both().flat_map(|object| concerns(object));
                 // Most objects of a cluster have nothing to do with any Workspace.
                 keys.filter(|key| is_workspace || workspaces.get(key).is_some())
@@ -198,7 +204,7 @@ impl Starter<'_> {
         let (trigger, workspaces) = (self.trigger.clone(), self.workspaces.clone());
         self.tasks.spawn(
             "nodeclaims",
-            watch.run(self.tasks.token(), move |touched: &Touched<NodeClaim>| {
+            watch.run(self.tasks.token(), move |touched: &Change<NodeClaim>| {
                 backoffs.record(touched, Timestamp::now());
                 let keys = touched.both().filter_map(|claim| owner_key(claim.as_ref()));
                 keys.filter(|key| workspaces.get(key).is_some())
@@ -212,14 +218,14 @@ impl Starter<'_> {
         let (trigger, workspaces) = (self.trigger.clone(), self.workspaces.clone());
         self.tasks.spawn(
             name,
-            watch.run(self.tasks.token(), move |_: &Touched<K>| {
+            watch.run(self.tasks.token(), move |_: &Change<K>| {
                 wake_all(&workspaces, &trigger)
             }),
         );
     }
 }
 
-fn wake_all(workspaces: &Store<kaito_api::Workspace>, trigger: &Trigger) {
+fn wake_all(workspaces: &Cache<kaito_api::Workspace>, trigger: &Enqueuer) {
     for workspace in workspaces.all() {
         trigger.enqueue(Key::of(workspace.as_ref()));
     }

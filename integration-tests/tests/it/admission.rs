@@ -15,7 +15,7 @@ use local_cluster::{ClusterOptions, Tier};
 use local_stack::{Helm, NAMESPACE};
 use preset_catalog::Catalog;
 use serde_json::{Value, json};
-use testkit::{Program, Running, TestEnv, eventually};
+use testkit::{Program, Running, TestEnv};
 
 #[path = "../../../crates/lint/tests/corpus/mod.rs"]
 pub(crate) mod corpus;
@@ -80,23 +80,25 @@ impl World {
     }
 
     async fn eventually_refused(&self, object: &Value, part: &str) -> Result<()> {
-        eventually("a refusal", IN_FORCE, async || {
-            match self.apply(object, true).await? {
-                Ok(()) => bail!("accepted {object}"),
-                Err(message) => {
-                    ensure!(message.contains(part), "{message}");
-                    Ok(())
+        self.env
+            .eventually("a refusal", IN_FORCE, async || {
+                match self.apply(object, true).await? {
+                    Ok(()) => bail!("accepted {object}"),
+                    Err(message) => {
+                        ensure!(message.contains(part), "{message}");
+                        Ok(())
+                    }
                 }
-            }
-        })
-        .await
+            })
+            .await
     }
 
     async fn eventually_accepted(&self, object: &Value) -> Result<()> {
-        eventually("an acceptance", IN_FORCE, async || {
-            self.apply(object, true).await?.map_err(anyhow::Error::msg)
-        })
-        .await
+        self.env
+            .eventually("an acceptance", IN_FORCE, async || {
+                self.apply(object, true).await?.map_err(anyhow::Error::msg)
+            })
+            .await
     }
 
     /// The registry under the chart's own account.
@@ -106,12 +108,13 @@ impl World {
             .service_account_kubeconfig(NAMESPACE, "preset-registry")
             .await?;
         let mut program = Program::named("preset-registry");
-        for flag in [
+        let flags = [
             "--grpc-bind-address",
             "--metrics-bind-address",
             "--health-probe-bind-address",
-        ] {
-            program = program.args([flag, &format!("127.0.0.1:{}", testkit::free_port()?)]);
+        ];
+        for (flag, port) in flags.iter().zip(testkit::reserve_ports::<3>()?) {
+            program = program.args([*flag, &format!("127.0.0.1:{port}")]);
         }
         program
             .arg(format!("--publish-config-map={NAMESPACE}/{CATALOG}"))
@@ -292,9 +295,11 @@ async fn a_lost_catalog_is_published_again(world: &World, registry: &Running) ->
     let maps: Api<ConfigMap> = Api::namespaced(world.client.clone(), NAMESPACE);
     let before = maps.get(CATALOG).await?;
     maps.delete(CATALOG, &DeleteParams::default()).await?;
-    let again = eventually("the ConfigMap", Duration::from_secs(60), async || {
-        Ok(maps.get(CATALOG).await?)
-    });
+    let again = world
+        .env
+        .eventually("the ConfigMap", Duration::from_secs(60), async || {
+            Ok(maps.get(CATALOG).await?)
+        });
     ensure!(again.await?.data == before.data, "another table");
     ensure!(
         !registry.log_text()?.contains("cannot be published"),
@@ -350,7 +355,8 @@ async fn the_plugin_explains_it(world: &World) -> Result<()> {
         .env("NO_PROXY", "*")
         .kubeconfig(&world.env.cluster().kubeconfig())
         .start(&world.env)?;
-    eventually("an explanation", IN_FORCE, async || {
+    // The plugin ends by itself, which `TestEnv::eventually` takes for a crash.
+    testkit::eventually("an explanation", IN_FORCE, async || {
         let text = plugin.log_text()?;
         let head = format!("Workspace {}/stored: Pending", world.namespace);
         ensure!(text.contains(&head) && text.contains("too large"), "{text}");

@@ -7,7 +7,7 @@ use arm_server::control::{Action, ControlClient, FaultRule, Named, Verb};
 use kube::ResourceExt;
 use local_cluster::{ClusterOptions, Tier};
 use local_stack::{Stack, StackOptions};
-use testkit::{TestEnv, eventually};
+use testkit::TestEnv;
 
 use crate::world::{LIMIT, World};
 
@@ -136,15 +136,17 @@ async fn a_foreign_pool_of_our_name_is_left_alone() -> Result<()> {
     let world = World::on(env, &stack.programs).await?;
     stack.provisioner.kill9()?;
     let name = world.apply(&world.inference("conflict")).await?;
-    let machine = eventually("a claim", LIMIT, async || {
-        world
-            .machines(&name)
-            .await?
-            .first()
-            .map(ResourceExt::name_any)
-            .context("no claim")
-    })
-    .await?;
+    let machine = world
+        .env
+        .eventually("a claim", LIMIT, async || {
+            world
+                .machines(&name)
+                .await?
+                .first()
+                .map(ResourceExt::name_any)
+                .context("no claim")
+        })
+        .await?;
     let cloud = world.cloud()?;
     cloud
         .edit_pool(&machine, &arm_server::control::PoolEdit::default())
@@ -204,14 +206,16 @@ async fn a_pool_that_vanishes_is_replaced_or_reported() -> Result<()> {
         .cloud()?
         .remove_pool(pools.first().context("no pool")?)
         .await?;
-    eventually("the pool to be made again", LIMIT, async || {
-        ensure!(
-            world.cloud()?.counters().await?.puts.values().sum::<u64>() >= 2,
-            "no second PUT"
-        );
-        Ok(())
-    })
-    .await?;
+    world
+        .env
+        .eventually("the pool to be made again", LIMIT, async || {
+            ensure!(
+                world.cloud()?.counters().await?.puts.values().sum::<u64>() >= 2,
+                "no second PUT"
+            );
+            Ok(())
+        })
+        .await?;
     world.ready(&name).await?;
     world.delete(&name).await
 }

@@ -5,7 +5,6 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, ensure};
 use k8s_openapi::api::core::v1::Service;
 use kube::{Api, ResourceExt as _};
-use testkit::eventually;
 
 use crate::world::{self, LIMIT};
 
@@ -58,18 +57,20 @@ async fn the_examples_become_ready_unchanged_and_give_their_nodes_back() -> Resu
 // The shared system serves other tests too, so quiet is asked of this test's objects only.
 async fn quiet(world: &world::World) -> Result<()> {
     let namespace = world.namespace.clone();
-    eventually("three seconds without a write", LIMIT, async || {
-        let mine = |write: &String| write.contains(&namespace);
-        let writes: Vec<String> = world
-            .writes_during(Duration::from_secs(3))
-            .await?
-            .into_iter()
-            .filter(mine)
-            .collect();
-        ensure!(writes.is_empty(), "{writes:?}");
-        Ok(())
-    })
-    .await
+    world
+        .env
+        .eventually("three seconds without a write", LIMIT, async || {
+            let mine = |write: &String| write.contains(&namespace);
+            let writes: Vec<String> = world
+                .writes_during(Duration::from_secs(3))
+                .await?
+                .into_iter()
+                .filter(mine)
+                .collect();
+            ensure!(writes.is_empty(), "{writes:?}");
+            Ok(())
+        })
+        .await
 }
 
 #[tokio::test]
@@ -80,35 +81,41 @@ async fn deleting_in_any_phase_gives_everything_back() -> Result<()> {
     world.delete(&name).await?;
     // With a claim, before its pool is made.
     let name = world.apply(&world.inference("with-claim")).await?;
-    eventually("a claim", LIMIT, async || {
-        let machines = world.machines("with-claim").await?;
-        machines.first().map(drop).context("no claim")
-    })
-    .await?;
+    world
+        .env
+        .eventually("a claim", LIMIT, async || {
+            let machines = world.machines("with-claim").await?;
+            machines.first().map(drop).context("no claim")
+        })
+        .await?;
     world.delete(&name).await?;
     // With a pool that is being made.
     let name = world.apply(&world.inference("with-pool")).await?;
-    eventually("a pool", LIMIT, async || {
-        world
-            .pools("with-pool")
-            .await?
-            .first()
-            .map(drop)
-            .context("no pool")
-    })
-    .await?;
+    world
+        .env
+        .eventually("a pool", LIMIT, async || {
+            world
+                .pools("with-pool")
+                .await?
+                .first()
+                .map(drop)
+                .context("no pool")
+        })
+        .await?;
     world.delete(&name).await?;
     // With a node that is not ready.
     let name = world.apply(&world.inference("with-node")).await?;
-    eventually("a node", LIMIT, async || {
-        world
-            .nodes("with-node")
-            .await?
-            .first()
-            .map(drop)
-            .context("no node")
-    })
-    .await?;
+    world
+        .env
+        .eventually("a node", LIMIT, async || {
+            world
+                .nodes("with-node")
+                .await?
+                .first()
+                .map(drop)
+                .context("no node")
+        })
+        .await?;
     world.delete(&name).await?;
     // With nodes, before the model answers.
     let name = world.apply(&world.inference("with-workload")).await?;

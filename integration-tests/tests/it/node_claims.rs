@@ -12,7 +12,7 @@ use kube::{Error, ResourceExt as _};
 use local_cluster::{ClusterOptions, Tier};
 use local_stack::{Helm, Stack, StackOptions};
 use serde_json::{Value, json};
-use testkit::{TestEnv, eventually};
+use testkit::TestEnv;
 
 use crate::world::{LIMIT, World};
 
@@ -184,12 +184,14 @@ async fn a_whole_life(world: &World) -> Result<()> {
         owner.kind == "NodeClaim" && Some(&owner.uid) == claim.metadata.uid.as_ref(),
         "{owner:?}"
     );
-    eventually("three seconds without a write", LIMIT, async || {
-        let writes = world.writes_during(Duration::from_secs(3)).await?;
-        ensure!(writes.is_empty(), "{writes:?}");
-        Ok(())
-    })
-    .await?;
+    world
+        .env
+        .eventually("three seconds without a write", LIMIT, async || {
+            let writes = world.writes_during(Duration::from_secs(3)).await?;
+            ensure!(writes.is_empty(), "{writes:?}");
+            Ok(())
+        })
+        .await?;
     world.delete(&name).await?;
     // A claim that somebody deletes is made again, and the model answers again.
     let name = world.apply(&world.inference("again")).await?;
@@ -198,15 +200,17 @@ async fn a_whole_life(world: &World) -> Result<()> {
     claims(world)
         .delete(&old.name_any(), &DeleteParams::default())
         .await?;
-    eventually("another claim of the name", LIMIT, async || {
-        let all = world.node_claims(&name).await?;
-        let [new] = all.as_slice() else {
-            bail!("{} NodeClaims", all.len())
-        };
-        ensure!(new.metadata.uid != old.metadata.uid, "still the old one");
-        Ok(())
-    })
-    .await?;
+    world
+        .env
+        .eventually("another claim of the name", LIMIT, async || {
+            let all = world.node_claims(&name).await?;
+            let [new] = all.as_slice() else {
+                bail!("{} NodeClaims", all.len())
+            };
+            ensure!(new.metadata.uid != old.metadata.uid, "still the old one");
+            Ok(())
+        })
+        .await?;
     world.ready(&name).await?;
     world.delete(&name).await
 }
@@ -218,7 +222,7 @@ async fn switch(world: &World, stack: &mut Stack, kind: &'static str) -> Result<
     Helm::of(world.env).await?.install_with(&[&setting]).await?;
     stack.programs.claim_by(kind);
     stack.controller = stack.programs.start_controller(world.env)?;
-    stack.await_ready().await
+    stack.await_ready(world.env).await
 }
 
 async fn switched_and_back(world: &World, stack: &mut Stack) -> Result<()> {
@@ -277,12 +281,14 @@ async fn a_karpenter_answers(world: &World, stack: &mut Stack) -> Result<()> {
     world.ready(&name).await?;
     ensure!(world.pools(&name).await?.is_empty(), "an agent pool was made");
     world.workspaces().delete(&name, &DeleteParams::default()).await?;
-    eventually("the NodeClaim to be given back", LIMIT, async || {
-        let claim = claims(world).get(&claim.name_any()).await?;
-        ensure!(claim.metadata.deletion_timestamp.is_some(), "it is live");
-        Ok(())
-    })
-    .await?;
+    world
+        .env
+        .eventually("the NodeClaim to be given back", LIMIT, async || {
+            let claim = claims(world).get(&claim.name_any()).await?;
+            ensure!(claim.metadata.deletion_timestamp.is_some(), "it is live");
+            Ok(())
+        })
+        .await?;
     // As long as its Karpenter holds the claim, the Workspace waits for it.
     let says = world.condition(&name, "WorkspaceDeleting", "True", None).await?;
     ensure!(says.contains(&claim.name_any()), "{says}");
@@ -302,12 +308,14 @@ async fn a_karpenter_answers(world: &World, stack: &mut Stack) -> Result<()> {
 }
 
 async fn the_claim(world: &World, name: &str) -> Result<NodeClaim> {
-    eventually("one live NodeClaim", LIMIT, async || {
-        let mut all = world.node_claims(name).await?;
-        ensure!(all.len() == 1, "{} NodeClaims", all.len());
-        all.pop().context("no claim")
-    })
-    .await
+    world
+        .env
+        .eventually("one live NodeClaim", LIMIT, async || {
+            let mut all = world.node_claims(name).await?;
+            ensure!(all.len() == 1, "{} NodeClaims", all.len());
+            all.pop().context("no claim")
+        })
+        .await
 }
 
 /// What a Karpenter does for a claim; returns the name of the Node.
@@ -365,11 +373,13 @@ async fn without_a_definition(world: &World, stack: &mut Stack) -> Result<()> {
     let definitions: Api<CustomResourceDefinition> = Api::all(world.client.clone());
     let name = "nodeclaims.karpenter.sh";
     definitions.delete(name, &DeleteParams::default()).await?;
-    eventually("the definition to go", LIMIT, async || {
-        ensure!(definitions.get_opt(name).await?.is_none(), "it is there");
-        Ok(())
-    })
-    .await?;
+    world
+        .env
+        .eventually("the definition to go", LIMIT, async || {
+            ensure!(definitions.get_opt(name).await?.is_none(), "it is there");
+            Ok(())
+        })
+        .await?;
     stack.provisioner = stack.programs.start_provisioner(world.env)?;
     stack.controller.kill9()?;
     world.forget_leader("workspace-controller").await?;
@@ -379,34 +389,38 @@ async fn without_a_definition(world: &World, stack: &mut Stack) -> Result<()> {
         .install_with(&["nodeProvisioner=machine"])
         .await?;
     stack.controller = stack.programs.start_controller(world.env)?;
-    stack.await_ready().await?;
+    stack.await_ready(world.env).await?;
     let by_machine = world.apply(&world.inference("machine-only")).await?;
     world.ready(&by_machine).await?;
     testkit::install_crds(world.client.clone()).await?;
     let object = node_claim("wslate000001", "kaito.sh", "KaitoNodeClass");
     apply(world, &object).await?.map_err(anyhow::Error::msg)?;
-    eventually("a NodeClaim to be answered", LIMIT, async || {
-        let claim = claims(world).get("wslate000001").await?;
-        let ready = claim.status.as_ref().and_then(|status| status.condition("Ready"));
-        ensure!(
-            ready.is_some_and(|ready| ready.status == "True"),
-            "{:?}",
-            claim.status
-        );
-        Ok(())
-    })
-    .await?;
+    world
+        .env
+        .eventually("a NodeClaim to be answered", LIMIT, async || {
+            let claim = claims(world).get("wslate000001").await?;
+            let ready = claim.status.as_ref().and_then(|status| status.condition("Ready"));
+            ensure!(
+                ready.is_some_and(|ready| ready.status == "True"),
+                "{:?}",
+                claim.status
+            );
+            Ok(())
+        })
+        .await?;
     claims(world)
         .delete("wslate000001", &DeleteParams::default())
         .await?;
-    eventually("the NodeClaim to be gone", LIMIT, async || {
-        ensure!(
-            claims(world).get_opt("wslate000001").await?.is_none(),
-            "it is there"
-        );
-        Ok(())
-    })
-    .await?;
+    world
+        .env
+        .eventually("the NodeClaim to be gone", LIMIT, async || {
+            ensure!(
+                claims(world).get_opt("wslate000001").await?.is_none(),
+                "it is there"
+            );
+            Ok(())
+        })
+        .await?;
     world
         .workspaces()
         .delete(&by_machine, &DeleteParams::default())

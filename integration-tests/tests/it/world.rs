@@ -12,7 +12,7 @@ use kube::api::{DeleteParams, ListParams, Patch, PatchParams};
 use kube::{Api, Client, ResourceExt};
 use local_stack::{NAMESPACE, Programs, Stack, StackOptions};
 use serde_json::{Value, json};
-use testkit::{TestEnv, WriteFilter, eventually};
+use testkit::{TestEnv, WriteFilter};
 use tokio::sync::OnceCell;
 
 /// How long anything may take on a busy machine.
@@ -104,20 +104,21 @@ impl World {
         reason: Option<&str>,
     ) -> Result<String> {
         let api = self.workspaces();
-        eventually(&format!("{name} {kind}={status} {reason:?}"), LIMIT, async || {
-            let workspace = api.get(name).await?;
-            let conditions = workspace.status.map(|s| s.conditions).unwrap_or_default();
-            let found = conditions.iter().find(|c| c.type_ == kind);
-            let good = found.filter(|c| c.status == status && reason.is_none_or(|r| r == c.reason));
-            good.map(|c| c.message.clone()).with_context(|| {
-                conditions
-                    .iter()
-                    .map(|c| format!("{}={} {}: {}", c.type_, c.status, c.reason, c.message))
-                    .collect::<Vec<_>>()
-                    .join("; ")
+        self.env
+            .eventually(&format!("{name} {kind}={status} {reason:?}"), LIMIT, async || {
+                let workspace = api.get(name).await?;
+                let conditions = workspace.status.map(|s| s.conditions).unwrap_or_default();
+                let found = conditions.iter().find(|c| c.type_ == kind);
+                let good = found.filter(|c| c.status == status && reason.is_none_or(|r| r == c.reason));
+                good.map(|c| c.message.clone()).with_context(|| {
+                    conditions
+                        .iter()
+                        .map(|c| format!("{}={} {}: {}", c.type_, c.status, c.reason, c.message))
+                        .collect::<Vec<_>>()
+                        .join("; ")
+                })
             })
-        })
-        .await
+            .await
     }
 
     pub(crate) async fn ready(&self, name: &str) -> Result<()> {
@@ -182,46 +183,48 @@ impl World {
     /// Deletes a Workspace and waits until nothing of it is left in the cluster.
     pub(crate) async fn delete_but_keep_pools(&self, name: &str) -> Result<()> {
         self.workspaces().delete(name, &DeleteParams::default()).await?;
-        eventually(&format!("{name} to go"), LIMIT, async || {
-            ensure!(
-                self.workspaces().get_opt(name).await?.is_none(),
-                "the Workspace is there"
-            );
-            ensure!(self.machines(name).await?.is_empty(), "a Machine is there");
-            Ok(())
-        })
-        .await
+        self.env
+            .eventually(&format!("{name} to go"), LIMIT, async || {
+                ensure!(
+                    self.workspaces().get_opt(name).await?.is_none(),
+                    "the Workspace is there"
+                );
+                ensure!(self.machines(name).await?.is_empty(), "a Machine is there");
+                Ok(())
+            })
+            .await
     }
 
     /// Waits until nothing of a Workspace is left anywhere.
     pub(crate) async fn gone(&self, name: &str) -> Result<()> {
-        eventually(&format!("nothing of {name} to be left"), LIMIT, async || {
-            ensure!(
-                self.workspaces().get_opt(name).await?.is_none(),
-                "the Workspace is there"
-            );
-            let machines: Vec<String> = self
-                .machines(name)
-                .await?
-                .iter()
-                .map(ResourceExt::name_any)
-                .collect();
-            ensure!(machines.is_empty(), "Machines {machines:?}");
-            let claims = self.node_claims(name).await?;
-            let claims: Vec<String> = claims.iter().map(ResourceExt::name_any).collect();
-            ensure!(claims.is_empty(), "NodeClaims {claims:?}");
-            let pools = self.pools(name).await?;
-            ensure!(pools.is_empty(), "pools {pools:?}");
-            let nodes: Vec<String> = self
-                .nodes(name)
-                .await?
-                .iter()
-                .map(ResourceExt::name_any)
-                .collect();
-            ensure!(nodes.is_empty(), "nodes {nodes:?}");
-            Ok(())
-        })
-        .await
+        self.env
+            .eventually(&format!("nothing of {name} to be left"), LIMIT, async || {
+                ensure!(
+                    self.workspaces().get_opt(name).await?.is_none(),
+                    "the Workspace is there"
+                );
+                let machines: Vec<String> = self
+                    .machines(name)
+                    .await?
+                    .iter()
+                    .map(ResourceExt::name_any)
+                    .collect();
+                ensure!(machines.is_empty(), "Machines {machines:?}");
+                let claims = self.node_claims(name).await?;
+                let claims: Vec<String> = claims.iter().map(ResourceExt::name_any).collect();
+                ensure!(claims.is_empty(), "NodeClaims {claims:?}");
+                let pools = self.pools(name).await?;
+                ensure!(pools.is_empty(), "pools {pools:?}");
+                let nodes: Vec<String> = self
+                    .nodes(name)
+                    .await?
+                    .iter()
+                    .map(ResourceExt::name_any)
+                    .collect();
+                ensure!(nodes.is_empty(), "nodes {nodes:?}");
+                Ok(())
+            })
+            .await
     }
 
     /// How many writes our controllers make in a while, Leases and Events aside.

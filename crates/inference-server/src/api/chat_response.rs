@@ -1,4 +1,4 @@
-//! The response to a chat completion, whole or in chunks.
+//! What a chat is answered with, whole or in chunks.
 
 use std::sync::Arc;
 
@@ -7,55 +7,55 @@ use model::sampling::LogProbs;
 use serde_json::{Value, json};
 use tokio::sync::mpsc::UnboundedReceiver;
 
-use super::completion::{self, Completion, Usage};
-use crate::engine::{Event, FinishReason, Token};
-use crate::load::LoadedModel;
-use crate::tool_calls::{ParsedPart, ToolCall, ToolCallFormat, ToolCallParser};
+use super::completion::{self, Answer, Usage};
+use crate::engine::{Event, Reason, Token};
+use crate::load::Served;
+use crate::tool_calls::{Call, Form, Part, Reader};
 
-/// The fields that all chunks of a response share.
+/// What all parts of a reply have in common.
 #[derive(Clone, Debug)]
-pub(crate) struct ChatResponse {
+pub(crate) struct Reply {
     pub(crate) id: String,
     pub(crate) created: u64,
     pub(crate) model: String,
-    /// Parser of tool calls, if there may be any.
-    pub(crate) tool_calls: Option<(ToolCallFormat, ToolCallParser)>,
+    /// Reads calls of functions, if there may be any.
+    pub(crate) calls: Option<(Form, Reader)>,
 }
 
-/// One choice while it is parsed.
+/// The parts of one choice so far.
 #[derive(Debug)]
 struct Choice {
-    parser: Option<(ToolCallFormat, ToolCallParser)>,
+    reader: Option<(Form, Reader)>,
 }
 
 impl Choice {
-    fn push(&mut self, text: String) -> Vec<ParsedPart> {
-        match &mut self.parser {
-            Some((_, parser)) => parser.push(&text),
+    fn push(&mut self, text: String) -> Vec<Part> {
+        match &mut self.reader {
+            Some((_, reader)) => reader.push(&text),
             None if text.is_empty() => Vec::new(),
-            None => vec![ParsedPart::Text(text)],
+            None => vec![Part::Text(text)],
         }
     }
 
-    fn finish(&mut self) -> Vec<ParsedPart> {
-        self.parser
+    fn finish(&mut self) -> Vec<Part> {
+        self.reader
             .as_mut()
-            .map_or_else(Vec::new, |(_, parser)| parser.finish())
+            .map_or_else(Vec::new, |(_, reader)| reader.finish())
     }
 
     fn calls(&self) -> usize {
-        self.parser.as_ref().map_or(0, |(_, parser)| parser.calls())
+        self.reader.as_ref().map_or(0, |(_, reader)| reader.calls())
     }
 
-    /// Returns a call in OpenAI's shape, with a random id.
-    fn call(&self, call: &ToolCall) -> Value {
-        let length = self.parser.as_ref().map_or(0, |(format, _)| format.id_length());
+    /// A call as clients know it. Their ids only have to differ.
+    fn call(&self, call: &Call) -> Value {
+        let length = self.reader.as_ref().map_or(0, |(form, _)| form.id_length());
         let id: String = (0..length).map(|_| fastrand::alphanumeric()).collect();
         json!({"id": id, "type": "function", "function": {"name": call.name, "arguments": call.arguments}})
     }
 
-    fn reason(&self, reason: FinishReason) -> &'static str {
-        if reason == FinishReason::Stop && self.calls() > 0 {
+    fn reason(&self, reason: Reason) -> &'static str {
+        if reason == Reason::Stop && self.calls() > 0 {
             "tool_calls"
         } else {
             reason.as_str()
@@ -63,40 +63,37 @@ impl Choice {
     }
 }
 
-impl ChatResponse {
-    /// Returns the whole response.
-    pub(crate) fn json(&self, model: &LoadedModel, completions: &[Completion], mut usage: Usage) -> Value {
-        for completion in completions {
-            usage.add(&completion.finish);
-        }
-        let choice = |(index, completion): (usize, &Completion)| {
-            let (message, reason) = self.message(completion);
+impl Reply {
+    pub(crate) fn whole(&self, served: &Served, answers: &[Answer], mut usage: Usage) -> Value {
+        answers.iter().for_each(|answer| usage.add(&answer.end));
+        let choice = |(index, answer): (usize, &Answer)| {
+            let (message, reason) = self.message(answer);
             json!({
                 "index": index,
                 "message": message,
-                "logprobs": log_probs(model, &completion.tokens),
+                "logprobs": log_probs(served, &answer.tokens),
                 "finish_reason": reason,
             })
         };
         json!({
             "id": self.id, "object": "chat.completion", "created": self.created, "model": self.model,
-            "choices": completions.iter().enumerate().map(choice).collect::<Vec<_>>(),
+            "choices": answers.iter().enumerate().map(choice).collect::<Vec<_>>(),
             "usage": usage.json(),
         })
     }
 
-    fn message(&self, completion: &Completion) -> (Value, &'static str) {
+    fn message(&self, answer: &Answer) -> (Value, &'static str) {
         let mut choice = self.choice();
-        let mut parts = choice.push(completion.text.clone());
+        let mut parts = choice.push(answer.text.clone());
         parts.extend(choice.finish());
         let (mut text, mut calls) = (String::new(), Vec::new());
         for part in parts {
             match part {
-                ParsedPart::Text(piece) => text.push_str(&piece),
-                ParsedPart::ToolCall(call) => calls.push(choice.call(&call)),
+                Part::Text(piece) => text.push_str(&piece),
+                Part::Call(call) => calls.push(choice.call(&call)),
             }
         }
-        let reason = choice.reason(completion.finish.reason);
+        let reason = choice.reason(answer.end.reason);
         let mut message = json!({"role": "assistant", "content": text});
         if !calls.is_empty() {
             if text.is_empty() {
@@ -109,7 +106,7 @@ impl ChatResponse {
 
     fn choice(&self) -> Choice {
         Choice {
-            parser: self.tool_calls.clone(),
+            reader: self.calls.clone(),
         }
     }
 
@@ -125,68 +122,64 @@ impl ChatResponse {
         }]))
     }
 
-    /// Returns the chunks of parts that are certain. The first chunk has the log probabilities, or a chunk without text.
-    fn deltas(&self, index: usize, choice: &Choice, parts: Vec<ParsedPart>, log_probs: Value) -> Vec<Value> {
+    /// Chunks of what has become certain. Log probabilities go with the first of them, or alone.
+    fn deltas(&self, index: usize, choice: &Choice, parts: Vec<Part>, log_probs: Value) -> Vec<Value> {
         let mut log_probs = log_probs;
-        let mut call_index = choice.calls()
-            - parts
-                .iter()
-                .filter(|part| matches!(part, ParsedPart::ToolCall(_)))
-                .count();
+        let mut number = choice.calls() - parts.iter().filter(|part| matches!(part, Part::Call(_))).count();
         let mut chunks = Vec::new();
         for part in parts {
             let delta = match part {
-                ParsedPart::Text(text) => json!({"content": text}),
-                ParsedPart::ToolCall(call) => {
+                Part::Text(text) => json!({"content": text}),
+                Part::Call(call) => {
                     let mut call = choice.call(&call);
-                    call["index"] = call_index.into();
-                    call_index += 1;
+                    call["index"] = number.into();
+                    number += 1;
                     json!({"tool_calls": [call]})
                 }
             };
             chunks.push(self.delta(index, &delta, &log_probs.take(), None));
         }
         if !log_probs.is_null() {
-            // A token whose text is held back still has its log probabilities.
+            // A token whose text is held back says nothing, unless somebody counts.
             chunks.push(self.delta(index, &json!({"content": ""}), &log_probs, None));
         }
         chunks
     }
 }
 
-/// Returns the chunks of all choices as they come.
+/// The chunks of all choices as they come.
 pub(crate) fn stream(
-    response: ChatResponse,
-    model: Arc<LoadedModel>,
+    reply: Reply,
+    served: Arc<Served>,
     receivers: Vec<UnboundedReceiver<Event>>,
     mut usage: Usage,
-    include_usage: bool,
+    with_usage: bool,
 ) -> impl futures::Stream<Item = Value> + Send + 'static {
-    let role = json!({"role": "assistant", "content": ""});
+    let begin = json!({"role": "assistant", "content": ""});
     let first: Vec<Value> = (0..receivers.len())
-        .map(|index| response.delta(index, &role, &Value::Null, None))
+        .map(|index| reply.delta(index, &begin, &Value::Null, None))
         .collect();
-    let mut choices: Vec<Choice> = receivers.iter().map(|_| response.choice()).collect();
+    let mut choices: Vec<Choice> = receivers.iter().map(|_| reply.choice()).collect();
     let mut open = receivers.len();
     let events = completion::merged(receivers).flat_map(move |(index, event)| {
         let choice = &mut choices[index];
         let chunks = match event {
             Event::Token(token) => {
-                let log_probs = log_probs(&model, std::slice::from_ref(&token));
+                let log_probs = log_probs(&served, std::slice::from_ref(&token));
                 let parts = choice.push(token.text);
-                response.deltas(index, choice, parts, log_probs)
+                reply.deltas(index, choice, parts, log_probs)
             }
-            Event::Finish(finish) => {
-                usage.add(&finish);
+            Event::End(end) => {
+                usage.add(&end);
                 open -= 1;
-                let mut parts = choice.push(finish.text.clone());
+                let mut parts = choice.push(end.text.clone());
                 parts.extend(choice.finish());
-                let mut chunks = response.deltas(index, choice, parts, Value::Null);
-                let reason = choice.reason(finish.reason);
-                let last = response.delta(index, &json!({}), &Value::Null, Some(reason));
-                chunks.push(completion::failure(&finish).unwrap_or(last));
-                if open == 0 && include_usage {
-                    let mut last = response.chunk(&json!([]));
+                let mut chunks = reply.deltas(index, choice, parts, Value::Null);
+                let reason = choice.reason(end.reason);
+                let last = reply.delta(index, &json!({}), &Value::Null, Some(reason));
+                chunks.push(completion::failure(&end).unwrap_or(last));
+                if open == 0 && with_usage {
+                    let mut last = reply.chunk(&json!([]));
                     last["usage"] = usage.json();
                     chunks.push(last);
                 }
@@ -198,14 +191,14 @@ pub(crate) fn stream(
     futures::stream::iter(first).chain(events)
 }
 
-fn log_probs(model: &LoadedModel, tokens: &[Token]) -> Value {
+fn log_probs(served: &Served, tokens: &[Token]) -> Value {
     let entry = |token: &Token| {
         let probs: &LogProbs = token.log_probs.as_ref()?;
-        let mut own = token_log_prob(model, token.id, probs.chosen);
+        let mut own = spelled(served, token.id, probs.chosen);
         own["top_logprobs"] = probs
             .top
             .iter()
-            .map(|(id, log_prob)| token_log_prob(model, *id, *log_prob))
+            .map(|(id, log_prob)| spelled(served, *id, *log_prob))
             .collect();
         Some(own)
     };
@@ -216,7 +209,7 @@ fn log_probs(model: &LoadedModel, tokens: &[Token]) -> Value {
     }
 }
 
-fn token_log_prob(model: &LoadedModel, id: u32, log_prob: f32) -> Value {
-    let text = model.tokenizer.decode(&[id], false).unwrap_or_default();
+fn spelled(served: &Served, id: u32, log_prob: f32) -> Value {
+    let text = served.tokenizer.decode(&[id], false).unwrap_or_default();
     json!({"token": text, "logprob": log_prob, "bytes": text.as_bytes()})
 }

@@ -1,54 +1,54 @@
-//! Continuous batching: chooses the tokens of each sequence that go into the next step of the model.
+//! Which tokens of which sequences go into the next step of the model: continuous batching.
 //!
-//! Pure: a sequence is a number of tokens here; texts and the model are unknown. Sequences that generate take part in every
-//! step. The rest of the budget of a step goes to prompts, oldest first, in chunks. A sequence is admitted only when the cache
-//! has room for its full length, so a running sequence is never preempted.
+//! Pure: knows sequences as numbers of tokens, and neither texts nor the model. Sequences that generate take part in every
+//! step; what is left of a step's budget goes to prompts, oldest first, in pieces. A sequence enters only when the cache has
+//! room for all it may become, so nothing that runs ever has to stop.
 
 use std::collections::VecDeque;
 
-/// Limits in tokens or sequences.
+/// Limits, all in tokens or sequences.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Limits {
-    /// Maximum of sequences in one step.
+    /// Most sequences in one step.
     pub(crate) sequences: usize,
-    /// Maximum of waiting sequences.
+    /// Most sequences that wait.
     pub(crate) queue: usize,
-    /// Maximum of tokens in one step.
+    /// Most tokens of one step.
     pub(crate) step_tokens: usize,
-    /// Positions in the cache, for all running sequences together.
+    /// Positions that all running sequences together may have in the cache.
     pub(crate) cache: usize,
 }
 
-/// Identifies a sequence.
+/// Names a sequence.
 pub(crate) type Id = u64;
 
-/// A sequence to run.
+/// A sequence that wants to run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Job {
     pub(crate) id: Id,
     /// Tokens of the prompt; at least one.
     pub(crate) prompt: usize,
-    /// Positions that it needs at most: prompt and completion.
-    pub(crate) capacity: usize,
+    /// Most positions it will have: prompt and answer.
+    pub(crate) planned: usize,
 }
 
-/// Reason for a refused sequence.
+/// Why a sequence is not taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum AdmissionError {
-    /// Too many sequences wait; the caller may retry.
+pub(crate) enum Refusal {
+    /// Come again later.
     QueueFull,
-    /// It is larger than the whole cache.
+    /// It would never fit the cache.
     TooLarge,
 }
 
-/// Tokens of one sequence in one step.
+/// One sequence's share of a step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct ScheduledChunk {
+pub(crate) struct Share {
     pub(crate) id: Id,
-    /// Number of its next tokens to compute.
+    /// How many of its next tokens to compute.
     pub(crate) tokens: usize,
-    /// The chunk reaches the end of the known tokens, so the next token is sampled after it.
-    pub(crate) samples: bool,
+    /// Whether the step brings it to where the next token is picked.
+    pub(crate) picks: bool,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -87,39 +87,39 @@ impl Scheduler {
         self.waiting.is_empty() && self.running.is_empty()
     }
 
-    /// Returns the reserved fraction of the cache, 0 to 1.
+    /// Share of the cache that is promised, 0 to 1.
     pub(crate) fn cache_use(&self) -> f64 {
-        self.reserved() as f64 / self.limits.cache.max(1) as f64
+        self.promised() as f64 / self.limits.cache.max(1) as f64
     }
 
-    fn reserved(&self) -> usize {
-        self.running.iter().map(|running| running.job.capacity).sum()
+    fn promised(&self) -> usize {
+        self.running.iter().map(|running| running.job.planned).sum()
     }
 
-    pub(crate) fn submit(&mut self, job: Job) -> Result<(), AdmissionError> {
-        if job.capacity > self.limits.cache {
-            return Err(AdmissionError::TooLarge);
+    pub(crate) fn submit(&mut self, job: Job) -> Result<(), Refusal> {
+        if job.planned > self.limits.cache {
+            return Err(Refusal::TooLarge);
         }
-        // A sequence that can start at once does not count against the queue.
+        // What can start at once does not have to wait.
         let starts = self.waiting.is_empty() && self.has_room(job);
         if !starts && self.waiting.len() >= self.limits.queue {
-            return Err(AdmissionError::QueueFull);
+            return Err(Refusal::QueueFull);
         }
         self.waiting.push_back(job);
         Ok(())
     }
 
     fn has_room(&self, job: Job) -> bool {
-        self.running.len() < self.limits.sequences && self.reserved() + job.capacity <= self.limits.cache
+        self.running.len() < self.limits.sequences && self.promised() + job.planned <= self.limits.cache
     }
 
-    /// Removes a sequence that is finished or canceled.
+    /// Forgets a sequence, because it is finished or nobody wants it any more.
     pub(crate) fn remove(&mut self, id: Id) {
         self.waiting.retain(|job| job.id != id);
         self.running.retain(|running| running.job.id != id);
     }
 
-    /// Admits the sequences for which there is room, oldest first, and returns their ids.
+    /// Lets sequences in that have room, oldest first, and names them.
     pub(crate) fn admit(&mut self) -> Vec<Id> {
         let mut admitted = Vec::new();
         while let Some(job) = self.waiting.front().copied().filter(|job| self.has_room(*job)) {
@@ -130,53 +130,53 @@ impl Scheduler {
         admitted
     }
 
-    /// Records that the first positions of an admitted sequence are known. At least one position of the prompt is computed.
+    /// Notes that the first positions of an admitted sequence need not be computed. At least one of its prompt has to be.
     pub(crate) fn skip(&mut self, id: Id, positions: usize) {
         if let Some(running) = self.running.iter_mut().find(|running| running.job.id == id) {
             running.done = positions.min(running.job.prompt - 1);
         }
     }
 
-    /// Returns the next step, which is empty when nothing runs.
-    pub(crate) fn plan(&self) -> Vec<ScheduledChunk> {
+    /// The next step; empty when nothing runs.
+    pub(crate) fn plan(&self) -> Vec<Share> {
         let generating = self
             .running
             .iter()
             .filter(|running| running.done >= running.job.prompt);
-        let mut chunks: Vec<ScheduledChunk> = generating
-            .map(|running| ScheduledChunk {
+        let mut shares: Vec<Share> = generating
+            .map(|running| Share {
                 id: running.job.id,
                 tokens: 1,
-                samples: true,
+                picks: true,
             })
             .collect();
-        let mut budget = self.limits.step_tokens.saturating_sub(chunks.len());
+        let mut budget = self.limits.step_tokens.saturating_sub(shares.len());
         for running in self
             .running
             .iter()
             .filter(|running| running.done < running.job.prompt)
         {
             let left = running.job.prompt - running.done;
-            // A prompt advances by one token even if generating sequences use up the budget.
-            let tokens = left.min(budget.max(usize::from(chunks.is_empty())));
+            // Even beside many that generate prompts go on, if slowly.
+            let tokens = left.min(budget.max(usize::from(shares.is_empty())));
             if tokens == 0 {
                 break;
             }
             budget = budget.saturating_sub(tokens);
-            chunks.push(ScheduledChunk {
+            shares.push(Share {
                 id: running.job.id,
                 tokens,
-                samples: tokens == left,
+                picks: tokens == left,
             });
         }
-        chunks
+        shares
     }
 
-    /// Records that a capacity step was computed.
-    pub(crate) fn advance(&mut self, chunks: &[ScheduledChunk]) {
-        for chunk in chunks {
-            if let Some(running) = self.running.iter_mut().find(|running| running.job.id == chunk.id) {
-                running.done += chunk.tokens;
+    /// Notes that a planned step was carried out.
+    pub(crate) fn advance(&mut self, shares: &[Share]) {
+        for share in shares {
+            if let Some(running) = self.running.iter_mut().find(|running| running.job.id == share.id) {
+                running.done += share.tokens;
             }
         }
     }
@@ -195,16 +195,16 @@ mod tests {
         cache: 40,
     };
 
-    fn job(id: Id, prompt: usize, capacity: usize) -> Job {
-        Job { id, prompt, capacity }
+    fn job(id: Id, prompt: usize, planned: usize) -> Job {
+        Job { id, prompt, planned }
     }
 
-    fn chunk(id: Id, tokens: usize, samples: bool) -> ScheduledChunk {
-        ScheduledChunk { id, tokens, samples }
+    fn share(id: Id, tokens: usize, picks: bool) -> Share {
+        Share { id, tokens, picks }
     }
 
     #[test]
-    fn prompts_advance_in_chunks_beside_generating_sequences() {
+    fn prompts_go_in_pieces_beside_what_generates() {
         let mut scheduler = Scheduler::new(LIMITS);
         scheduler.submit(job(1, 3, 10)).unwrap();
         scheduler.submit(job(2, 10, 20)).unwrap();
@@ -214,13 +214,13 @@ mod tests {
             scheduler.advance(&plan);
             plan
         };
-        assert_eq!(next(), [chunk(1, 3, true), chunk(2, 5, false)]);
-        assert_eq!(next(), [chunk(1, 1, true), chunk(2, 5, true)]);
-        assert_eq!(next(), [chunk(1, 1, true), chunk(2, 1, true)]);
+        assert_eq!(next(), [share(1, 3, true), share(2, 5, false)]);
+        assert_eq!(next(), [share(1, 1, true), share(2, 5, true)]);
+        assert_eq!(next(), [share(1, 1, true), share(2, 1, true)]);
     }
 
     #[test]
-    fn sequences_wait_for_a_slot_and_for_the_cache() {
+    fn sequences_wait_for_a_place_and_for_the_cache() {
         let mut scheduler = Scheduler::new(LIMITS);
         for id in 1..=3 {
             scheduler.submit(job(id, 1, 15)).unwrap();
@@ -231,15 +231,15 @@ mod tests {
         assert_eq!(scheduler.admit(), [3]);
         scheduler.submit(job(4, 1, 20)).unwrap();
         scheduler.remove(3);
-        // One slot and 20 positions are free.
+        // A place is free, and 20 of the cache.
         assert_eq!(scheduler.admit(), [4]);
         assert!((scheduler.cache_use() - 35.0 / 40.0).abs() < 1e-9);
     }
 
     #[test]
-    fn excess_sequences_are_refused() {
+    fn too_much_is_refused() {
         let mut scheduler = Scheduler::new(LIMITS);
-        assert_eq!(scheduler.submit(job(1, 1, 41)), Err(AdmissionError::TooLarge));
+        assert_eq!(scheduler.submit(job(1, 1, 41)), Err(Refusal::TooLarge));
         for id in 0..2 {
             scheduler.submit(job(id, 1, 20)).unwrap();
             scheduler.admit();
@@ -248,31 +248,31 @@ mod tests {
             (scheduler.submit(job(2, 1, 5)), scheduler.submit(job(3, 1, 5))),
             (Ok(()), Ok(()))
         );
-        assert_eq!(scheduler.submit(job(4, 1, 5)), Err(AdmissionError::QueueFull));
+        assert_eq!(scheduler.submit(job(4, 1, 5)), Err(Refusal::QueueFull));
         scheduler.remove(2);
         assert_eq!(scheduler.submit(job(4, 1, 5)), Ok(()));
     }
 
     #[test]
-    fn a_known_prefix_is_skipped_but_never_a_whole_prompt() {
+    fn a_known_beginning_is_skipped_but_never_all_of_a_prompt() {
         let mut scheduler = Scheduler::new(LIMITS);
         scheduler.submit(job(1, 6, 10)).unwrap();
         scheduler.admit();
         scheduler.skip(1, 4);
-        assert_eq!(scheduler.plan(), [chunk(1, 2, true)]);
+        assert_eq!(scheduler.plan(), [share(1, 2, true)]);
         scheduler.skip(1, 6);
-        assert_eq!(scheduler.plan(), [chunk(1, 1, true)]);
+        assert_eq!(scheduler.plan(), [share(1, 1, true)]);
     }
 
     proptest! {
-        /// For any arrivals and cancellations: limits hold, every sequence finishes, and each prompt is computed once.
+        /// Whatever arrives and goes: limits hold, everybody gets on, each prompt is computed once.
         #[test]
         fn every_sequence_ends(jobs in prop::collection::vec((1_usize..30, 1_usize..10), 1..20), cancelled in any::<u64>()) {
             let mut scheduler = Scheduler::new(Limits { queue: 20, ..LIMITS });
             let mut left = std::collections::BTreeMap::new();
-            for (id, (prompt, completion)) in (0_u64..).zip(&jobs) {
-                scheduler.submit(job(id, *prompt, prompt + completion)).unwrap();
-                left.insert(id, (*prompt, *completion));
+            for (id, (prompt, answer)) in (0_u64..).zip(&jobs) {
+                scheduler.submit(job(id, *prompt, prompt + answer)).unwrap();
+                left.insert(id, (*prompt, *answer));
             }
             let mut steps = 0;
             while !scheduler.is_idle() {
@@ -285,21 +285,21 @@ mod tests {
                 let plan = scheduler.plan();
                 prop_assert!(!plan.is_empty() || scheduler.is_idle());
                 prop_assert!(plan.len() <= LIMITS.sequences);
-                prop_assert!(plan.iter().map(|chunk| chunk.tokens).sum::<usize>() <= LIMITS.step_tokens);
+                prop_assert!(plan.iter().map(|share| share.tokens).sum::<usize>() <= LIMITS.step_tokens);
                 prop_assert!(scheduler.cache_use() <= 1.0);
                 scheduler.advance(&plan);
-                for chunk in plan {
-                    let (prompt, completion) = left.get_mut(&chunk.id).unwrap();
+                for share in plan {
+                    let (prompt, answer) = left.get_mut(&share.id).unwrap();
                     if *prompt > 0 {
-                        prop_assert!(chunk.tokens <= *prompt);
-                        *prompt -= chunk.tokens;
-                        prop_assert_eq!(chunk.samples, *prompt == 0);
+                        prop_assert!(share.tokens <= *prompt);
+                        *prompt -= share.tokens;
+                        prop_assert_eq!(share.picks, *prompt == 0);
                     }
-                    if chunk.samples {
-                        *completion -= 1;
-                        if *completion == 0 {
-                            scheduler.remove(chunk.id);
-                            left.remove(&chunk.id);
+                    if share.picks {
+                        *answer -= 1;
+                        if *answer == 0 {
+                            scheduler.remove(share.id);
+                            left.remove(&share.id);
                         }
                     }
                 }

@@ -1,4 +1,4 @@
-//! One completion while it is generated: from logits to events.
+//! One answer in the making: from logits to events.
 
 use std::time::Instant;
 
@@ -6,46 +6,45 @@ use model::sampling::{Sampler, log_probs};
 use model::{DecodeStream, KvCache, Tokenizer};
 use tokio::sync::mpsc::UnboundedSender;
 
-use super::mean_pooling::MeanPooling;
-use super::request::{Event, Finish, FinishReason, Request, Token};
-use super::stop_strings::StopStrings;
-use crate::grammar::ConstraintError;
+use super::{End, Event, Reason, Request, Token};
+use crate::engine::mean_pooling::Mean;
+use crate::engine::stop_strings::Stops;
+use crate::grammar::Stuck;
 
 #[derive(Debug)]
 pub(super) struct Sequence {
     request: Request,
-    /// Tokens of the prompt and of the completion.
+    /// Prompt and answer.
     pub(super) tokens: Vec<u32>,
     pub(super) cache: KvCache,
-    pooling: Option<MeanPooling>,
+    pool: Option<Mean>,
     sampler: Sampler,
-    /// See [`Finish::constraint_error`].
-    constraint_error: Option<String>,
+    /// See [`End::problem`].
+    problem: Option<String>,
     text: DecodeStream,
-    stop: StopStrings,
+    stops: Stops,
     events: UnboundedSender<Event>,
-    /// See [`Finish::cached`].
     pub(super) cached: usize,
     pub(super) submitted: Instant,
     pub(super) last_token: Option<Instant>,
 }
 
 impl Sequence {
-    /// Creates the sequence. `hidden_size` is the length of the model's hidden states.
+    /// `width` is that of the model's hidden states.
     pub(super) fn new(
         request: Request,
-        hidden_size: usize,
+        width: usize,
         cache: KvCache,
         events: UnboundedSender<Event>,
     ) -> Self {
         Self {
-            pooling: request.embedding.then(|| MeanPooling::new(hidden_size)),
+            pool: request.embed.then(|| Mean::new(width)),
             tokens: request.prompt.clone(),
             cache,
-            sampler: Sampler::new(request.sampling.clone(), request.seed, &request.prompt),
-            constraint_error: None,
+            sampler: Sampler::new(request.settings.clone(), request.seed, &request.prompt),
+            problem: None,
             text: DecodeStream::default(),
-            stop: StopStrings::new(request.stop.clone()),
+            stops: Stops::new(request.stops.clone()),
             events,
             cached: 0,
             submitted: Instant::now(),
@@ -59,33 +58,33 @@ impl Sequence {
         self.request.adapter
     }
 
-    /// See [`Request::embedding`].
-    pub(super) fn is_embedding(&self) -> bool {
-        self.pooling.is_some()
+    /// Whether it becomes a vector.
+    pub(super) fn embeds(&self) -> bool {
+        self.pool.is_some()
     }
 
-    /// Adds the hidden states of the next tokens to the embedding.
+    /// Takes in the hidden states of the next tokens.
     pub(super) fn pool(&mut self, states: &[f32]) {
-        if let Some(pooling) = &mut self.pooling {
-            pooling.add(states);
+        if let Some(pool) = &mut self.pool {
+            pool.add(states);
         }
     }
 
-    /// Returns true if a grammar constrains the tokens.
-    pub(super) fn is_constrained(&self) -> bool {
-        self.request.grammar.is_some()
+    /// Whether its tokens have to follow a form.
+    pub(super) fn is_guided(&self) -> bool {
+        self.request.guide.is_some()
     }
 
-    /// Computes which tokens the grammar allows next, so that [`Self::sample`] does not have to.
-    pub(super) fn prepare_mask(&mut self) {
-        if let Some(grammar) = &mut self.request.grammar {
-            // An error comes back when the token is sampled, and is reported then.
-            let _ = grammar.prepare_mask();
+    /// Finds out which tokens the form permits next, so that [`Self::pick`] takes no time for it.
+    pub(super) fn prepare(&mut self) {
+        if let Some(guide) = &mut self.request.guide {
+            // What goes wrong does so again, and is told, when a token is picked.
+            let _ = guide.prepare();
         }
     }
 
-    /// Returns true if the caller has dropped the receiver.
-    pub(super) fn is_canceled(&self) -> bool {
+    /// Nobody waits for the answer any more.
+    pub(super) fn is_abandoned(&self) -> bool {
         self.events.is_closed()
     }
 
@@ -93,63 +92,63 @@ impl Sequence {
         self.tokens.len() - self.request.prompt.len()
     }
 
-    /// Returns the next tokens to compute, at most `count`.
+    /// The tokens to compute next.
     pub(super) fn next(&self, count: usize) -> &[u32] {
         let from = self.cache.len();
         &self.tokens[from..(from + count).min(self.tokens.len())]
     }
 
-    /// Returns the next token, and true if it completes the grammar.
-    fn sample_token(&mut self, logits: &mut [f32]) -> Result<(u32, bool), ConstraintError> {
-        let forbidden: &[u32] = if self.generated() < self.request.min_tokens {
-            &self.request.end_tokens
+    /// The next token, and whether it completes the form that was asked for.
+    fn choose(&mut self, logits: &mut [f32]) -> Result<(u32, bool), Stuck> {
+        let forbidden: &[u32] = if self.generated() < self.request.least {
+            &self.request.end
         } else {
             &[]
         };
-        let Some(grammar) = &mut self.request.grammar else {
+        let Some(guide) = &mut self.request.guide else {
             return Ok((self.sampler.sample(logits, forbidden), false));
         };
-        grammar.mask(logits, forbidden)?;
+        guide.restrict(logits, forbidden)?;
         let token = self.sampler.sample(logits, &[]);
-        Ok((token, grammar.accept(token)?))
+        Ok((token, guide.take(token)?))
     }
 
-    /// Samples the next token. Returns the reason if the completion ends with it.
-    pub(super) fn sample(
+    /// Picks the next token; returns why the answer is over, if it is.
+    pub(super) fn pick(
         &mut self,
         tokenizer: &Tokenizer,
         mut logits: Vec<f32>,
-    ) -> model::Result<Option<FinishReason>> {
+    ) -> model::Result<Option<Reason>> {
         let original = self.request.log_probs.map(|_| logits.clone());
-        let (token, complete) = match self.sample_token(&mut logits) {
-            Ok(sampled) => sampled,
-            Err(error) => {
-                self.constraint_error = Some(error.to_string());
-                return Ok(Some(FinishReason::Failed));
+        let (token, complete) = match self.choose(&mut logits) {
+            Ok(chosen) => chosen,
+            Err(stuck) => {
+                self.problem = Some(stuck.to_string());
+                return Ok(Some(Reason::Failed));
             }
         };
         self.tokens.push(token);
         self.last_token = Some(Instant::now());
-        if self.request.end_tokens.contains(&token) {
-            return Ok(Some(FinishReason::Stop));
+        if self.request.end.contains(&token) {
+            return Ok(Some(Reason::Stop));
         }
         let piece = self.piece(tokenizer, token)?;
-        let released = self.stop.push(&piece);
+        let shown = self.stops.push(&piece);
         let log_probs = original.map(|logits| log_probs(&logits, token, self.request.log_probs.unwrap_or(0)));
         self.send(Event::Token(Token {
             id: token,
-            text: released.text,
+            text: shown.text,
             log_probs,
         }));
-        if released.stopped || complete {
-            return Ok(Some(FinishReason::Stop));
+        if shown.stopped || complete {
+            return Ok(Some(Reason::Stop));
         }
-        Ok((self.generated() >= self.request.max_tokens).then_some(FinishReason::Length))
+        Ok((self.generated() >= self.request.most).then_some(Reason::Length))
     }
 
-    /// Returns the text that is certain after a token.
+    /// The text of a token, as far as it is certain.
     fn piece(&mut self, tokenizer: &Tokenizer, token: u32) -> model::Result<String> {
-        if !self.request.visible_special_tokens.contains(&token) {
+        if !self.request.spelled.contains(&token) {
             return self.text.push(tokenizer, token);
         }
         let held = self.text.finish(tokenizer)?;
@@ -158,25 +157,25 @@ impl Sequence {
     }
 
     /// Sends the last event.
-    pub(super) fn finish(&mut self, tokenizer: &Tokenizer, reason: FinishReason) {
+    pub(super) fn end(&mut self, tokenizer: &Tokenizer, reason: Reason) {
         let held = self.text.finish(tokenizer).unwrap_or_default();
-        let released = self.stop.push(&held);
-        let text = if released.stopped {
-            released.text
+        let shown = self.stops.push(&held);
+        let text = if shown.stopped {
+            shown.text
         } else {
-            released.text + &self.stop.finish()
+            shown.text + &self.stops.finish()
         };
-        self.send(Event::Finish(Finish {
+        self.send(Event::End(End {
             reason,
             text,
             generated: self.generated(),
             cached: self.cached,
-            embedding: self.pooling.as_ref().map(MeanPooling::embedding),
-            constraint_error: self.constraint_error.clone(),
+            vector: self.pool.as_ref().map(Mean::vector),
+            problem: self.problem.clone(),
         }));
     }
 
-    /// The worker notices a closed channel before the next step, so a failed send needs no action here.
+    /// A closed channel is noticed before the next step.
     fn send(&self, event: Event) {
         let _ = self.events.send(event);
     }

@@ -1,23 +1,23 @@
-//! Finds stop strings in streamed text.
+//! Finding stop strings in a text that comes in pieces.
 //!
-//! Pure. Text that may be the beginning of a stop string is held back until the next pieces decide.
+//! Pure. What may be the beginning of a stop string is held back until that is decided.
 
-/// Searches one text.
+/// Watches one text.
 #[derive(Clone, Debug)]
-pub(crate) struct StopStrings {
+pub(crate) struct Stops {
     stops: Vec<String>,
     held: String,
 }
 
-/// Text that can be sent.
+/// What may be shown of the text so far.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Released {
+pub(crate) struct Shown {
     pub(crate) text: String,
-    /// A stop string was found; `text` ends before it.
+    /// A stop string was found; the text ends before it.
     pub(crate) stopped: bool,
 }
 
-impl StopStrings {
+impl Stops {
     pub(crate) fn new(stops: Vec<String>) -> Self {
         Self {
             stops: stops.into_iter().filter(|stop| !stop.is_empty()).collect(),
@@ -25,8 +25,8 @@ impl StopStrings {
         }
     }
 
-    /// Adds a piece and returns the text that is certain.
-    pub(crate) fn push(&mut self, piece: &str) -> Released {
+    /// Adds a piece.
+    pub(crate) fn push(&mut self, piece: &str) -> Shown {
         self.held.push_str(piece);
         if let Some(at) = self
             .stops
@@ -35,7 +35,7 @@ impl StopStrings {
             .min()
         {
             self.held.truncate(at);
-            return Released {
+            return Shown {
                 text: std::mem::take(&mut self.held),
                 stopped: true,
             };
@@ -47,19 +47,19 @@ impl StopStrings {
             .max()
             .unwrap_or(0);
         let rest = self.held.split_off(self.held.len() - keep);
-        Released {
+        Shown {
             text: std::mem::replace(&mut self.held, rest),
             stopped: false,
         }
     }
 
-    /// Returns the text that was held back, at the end.
+    /// What was held back, once the text is over.
     pub(crate) fn finish(&mut self) -> String {
         std::mem::take(&mut self.held)
     }
 }
 
-/// Returns the number of bytes at the end of `text` that begin `stop`.
+/// Bytes at the end of `text` that are the beginning of `stop`.
 fn overlap(text: &str, stop: &str) -> usize {
     let ends = stop.char_indices().map(|(at, _)| at).filter(|at| *at > 0);
     ends.filter(|at| text.ends_with(&stop[..*at])).max().unwrap_or(0)
@@ -72,20 +72,20 @@ mod tests {
     use super::*;
 
     fn run(stops: &[&str], pieces: &[&str]) -> (String, bool) {
-        let mut search = StopStrings::new(stops.iter().map(|stop| (*stop).to_owned()).collect());
+        let mut watch = Stops::new(stops.iter().map(|stop| (*stop).to_owned()).collect());
         let mut text = String::new();
         for piece in pieces {
-            let released = search.push(piece);
-            text.push_str(&released.text);
-            if released.stopped {
+            let shown = watch.push(piece);
+            text.push_str(&shown.text);
+            if shown.stopped {
                 return (text, true);
             }
         }
-        (text + &search.finish(), false)
+        (text + &watch.finish(), false)
     }
 
     #[test]
-    fn text_ends_before_the_first_stop_string() {
+    fn texts_end_before_the_first_stop() {
         let cases: [(&[&str], &[&str], &str, bool); 6] = [
             (&["END"], &["a", "bE", "N", "D", "c"], "ab", true),
             (&["END"], &["E", "N", "C"], "ENC", false),
@@ -105,7 +105,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn the_split_into_pieces_does_not_matter(text in "[abc]{0,30}", stop in "[abc]{1,4}", cut in 1_usize..5) {
+        fn pieces_do_not_matter(text in "[abc]{0,30}", stop in "[abc]{1,4}", cut in 1_usize..5) {
             let chars: Vec<char> = text.chars().collect();
             let pieces: Vec<String> = chars.chunks(cut).map(|piece| piece.iter().collect()).collect();
             let pieces: Vec<&str> = pieces.iter().map(String::as_str).collect();

@@ -7,39 +7,31 @@ use std::time::Instant;
 
 use model::{KvCache, Lora, OutputMode, Segment, Tokenizer};
 use rayon::iter::{IntoParallelRefMutIterator as _, ParallelIterator as _};
-use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
-use tokio::sync::oneshot;
+use tokio::sync::mpsc::unbounded_channel;
 
-use super::prefix_cache::PrefixCache;
-use super::request::{AdaptedModel, Event, FinishReason, Request};
-use super::scheduler::{AdmissionError, Id, Job, Limits, ScheduledChunk, Scheduler};
 use super::sequence::Sequence;
+use super::{Adapted, Command, Reason};
+use crate::engine::prefix_cache::Prefixes;
+use crate::engine::scheduler::{Id, Job, Limits, Scheduler, Share};
 use crate::metrics::Metrics;
 
-/// The prefix cache gets one part in this many of the positions.
-const PREFIX_CACHE_FRACTION: usize = 4;
-
-/// A request for the thread, and the channel that accepts or refuses it.
-#[derive(Debug)]
-pub(super) struct Command {
-    pub(super) request: Request,
-    pub(super) reply: oneshot::Sender<Result<UnboundedReceiver<Event>, AdmissionError>>,
-}
+/// One part in so many of the cache is for sequences that are over.
+const KEPT_SHARE: usize = 4;
 
 pub(super) struct Worker {
-    model: AdaptedModel,
+    model: Adapted,
     tokenizer: Arc<Tokenizer>,
     metrics: Metrics,
     inbox: Receiver<Command>,
     scheduler: Scheduler,
     sequences: BTreeMap<Id, Sequence>,
-    prefixes: PrefixCache<CacheKey, KvCache>,
+    prefixes: Prefixes<Kind, KvCache>,
     next_id: Id,
 }
 
 impl Worker {
     pub(super) fn new(
-        model: AdaptedModel,
+        model: Adapted,
         tokenizer: Arc<Tokenizer>,
         limits: Limits,
         metrics: Metrics,
@@ -50,31 +42,31 @@ impl Worker {
             tokenizer,
             metrics,
             inbox,
-            prefixes: PrefixCache::new(limits.cache / PREFIX_CACHE_FRACTION),
+            prefixes: Prefixes::new(limits.cache / KEPT_SHARE),
             scheduler: Scheduler::new(limits),
             sequences: BTreeMap::new(),
             next_id: 0,
         }
     }
 
-    /// Runs until all handles are dropped and all completions are sent.
+    /// Runs until all handles are gone and all answers are given.
     pub(super) fn run(mut self) {
         loop {
             if self.scheduler.is_idle() {
                 match self.inbox.recv() {
-                    Ok(command) => self.accept(command),
+                    Ok(command) => self.take(command),
                     Err(_) => return,
                 }
             }
             while let Ok(command) = self.inbox.try_recv() {
-                self.accept(command);
+                self.take(command);
             }
-            self.remove_canceled();
+            self.forget_abandoned();
             for id in self.scheduler.admit() {
-                self.start(id);
+                self.begin(id);
             }
-            let chunks = self.scheduler.plan();
-            self.step(&chunks);
+            let shares = self.scheduler.plan();
+            self.step(&shares);
             self.metrics.load(
                 self.scheduler.running(),
                 self.scheduler.waiting(),
@@ -83,88 +75,88 @@ impl Worker {
         }
     }
 
-    fn accept(&mut self, command: Command) {
+    fn take(&mut self, command: Command) {
         let Command { request, reply } = command;
         let id = self.next_id;
         self.next_id += 1;
         let job = Job {
             id,
             prompt: request.prompt.len(),
-            capacity: request.prompt.len() + request.max_tokens,
+            planned: request.prompt.len() + request.most,
         };
-        let accepted = self.scheduler.submit(job).map(|()| {
+        let answer = self.scheduler.submit(job).map(|()| {
             let (events, receiver) = unbounded_channel();
             // Memory is only touched once the sequence runs.
             let spec = self.model.decoder.spec();
-            let cache = KvCache::new(spec, job.capacity);
+            let cache = KvCache::new(spec, job.planned);
             self.sequences
                 .insert(id, Sequence::new(request, spec.hidden_size, cache, events));
             receiver
         });
-        // If the caller is gone, the event channel is closed too, and the sequence is removed before the next step.
-        let _ = reply.send(accepted);
+        // A caller that is gone is noticed by its closed channel.
+        let _ = reply.send(answer);
     }
 
-    fn remove_canceled(&mut self) {
-        let canceled: Vec<Id> = self
+    fn forget_abandoned(&mut self) {
+        let abandoned: Vec<Id> = self
             .sequences
             .iter()
-            .filter(|(_, sequence)| sequence.is_canceled())
+            .filter(|(_, sequence)| sequence.is_abandoned())
             .map(|(id, _)| *id)
             .collect();
-        for id in canceled {
+        for id in abandoned {
             self.scheduler.remove(id);
             if let Some(sequence) = self.sequences.remove(&id) {
-                self.keep_prefix(sequence);
+                self.keep(sequence);
             }
-            self.metrics.canceled();
+            self.metrics.cancelled();
         }
     }
 
-    /// Starts an admitted sequence from the longest prefix that an earlier one has computed.
-    fn start(&mut self, id: Id) {
+    /// Takes over what an earlier sequence had computed.
+    fn begin(&mut self, id: Id) {
         let Some(sequence) = self.sequences.get_mut(&id) else {
             return;
         };
         self.metrics.queued(sequence.submitted.elapsed());
-        if sequence.is_embedding() {
-            // An embedding needs the hidden states of all tokens, which are not cached.
+        if sequence.embeds() {
+            // A vector needs the states of all tokens, which are not kept.
             return;
         }
-        let key = cache_key(&self.model, sequence);
-        if let Some((length, cache)) = self.prefixes.find(&key, &sequence.tokens) {
+        let kind = kind(&self.model, sequence);
+        if let Some((length, cache)) = self.prefixes.find(&kind, &sequence.tokens) {
             sequence.cache.copy_prefix(cache, length);
             sequence.cached = sequence.cache.len();
             self.scheduler.skip(id, sequence.cached);
         }
     }
 
-    fn step(&mut self, chunks: &[ScheduledChunk]) {
+    fn step(&mut self, shares: &[Share]) {
         let mut by_id: HashMap<Id, &mut Sequence> =
             self.sequences.iter_mut().map(|(id, s)| (*id, s)).collect();
-        let mut scheduled: Vec<(ScheduledChunk, &mut Sequence)> = chunks
+        let mut chosen: Vec<(Share, &mut Sequence)> = shares
             .iter()
-            .filter_map(|chunk| Some((*chunk, by_id.remove(&chunk.id)?)))
+            .filter_map(|share| Some((*share, by_id.remove(&share.id)?)))
             .collect();
-        if scheduled.is_empty() {
+        if chosen.is_empty() {
             return;
         }
         let began = Instant::now();
-        let tokens: Vec<Vec<u32>> = scheduled
+        let tokens: Vec<Vec<u32>> = chosen
             .iter()
-            .map(|(chunk, sequence)| sequence.next(chunk.tokens).to_vec())
+            .map(|(share, sequence)| sequence.next(share.tokens).to_vec())
             .collect();
         let loras = &self.model.loras;
-        let adapters: Vec<Option<&Lora>> = scheduled
+        let adapters: Vec<Option<&Lora>> = chosen
             .iter()
             .map(|(_, sequence)| sequence.adapter().and_then(|index| loras.get(index)))
             .collect();
-        let mut segments: Vec<Segment<'_>> = scheduled
+        let mut segments: Vec<Segment<'_>> = chosen
             .iter_mut()
             .zip(&tokens)
-            .map(|((chunk, sequence), tokens)| Segment {
+            .map(|((share, sequence), tokens)| Segment {
                 tokens,
-                output: match (sequence.is_embedding(), chunk.samples) {
+                output: match (sequence.embeds(), share.picks) {
                     (true, _) => OutputMode::HiddenStates,
                     (false, true) => OutputMode::LastLogits,
                     (false, false) => OutputMode::None,
@@ -175,98 +167,88 @@ impl Worker {
         let outcome = self.model.decoder.forward_with_adapters(&mut segments, &adapters);
         self.metrics
             .step(began.elapsed(), tokens.iter().map(Vec::len).sum());
-        let mut finished = Vec::new();
+        let mut ended = Vec::new();
         match outcome {
             Ok(outputs) => {
-                prepare_masks(&mut scheduled);
-                for ((chunk, sequence), output) in scheduled.iter_mut().zip(outputs) {
-                    let reason = if sequence.is_embedding() {
+                prepare(&mut chosen);
+                for ((share, sequence), output) in chosen.iter_mut().zip(outputs) {
+                    let over = if sequence.embeds() {
                         sequence.pool(&output);
-                        chunk.samples.then_some(FinishReason::Stop)
-                    } else if chunk.samples {
-                        sample(sequence, &self.tokenizer, output, &self.metrics)
+                        share.picks.then_some(Reason::Stop)
+                    } else if share.picks {
+                        picked(sequence, &self.tokenizer, output, &self.metrics)
                     } else {
                         None
                     };
-                    finished.extend(reason.map(|reason| (chunk.id, reason)));
+                    ended.extend(over.map(|why| (share.id, why)));
                 }
-                self.scheduler.advance(chunks);
+                self.scheduler.advance(shares);
             }
             Err(error) => {
-                tracing::error!(%error, sequences = scheduled.len(), "failed to compute a step");
-                finished.extend(
-                    scheduled
-                        .iter()
-                        .map(|(chunk, _)| (chunk.id, FinishReason::Failed)),
-                );
+                tracing::error!(%error, sequences = chosen.len(), "the model refused a step");
+                ended.extend(chosen.iter().map(|(share, _)| (share.id, Reason::Failed)));
             }
         }
-        for (id, reason) in finished {
-            self.finish(id, reason);
+        for (id, reason) in ended {
+            self.end(id, reason);
         }
     }
 
-    fn finish(&mut self, id: Id, reason: FinishReason) {
+    fn end(&mut self, id: Id, reason: Reason) {
         self.scheduler.remove(id);
         if let Some(mut sequence) = self.sequences.remove(&id) {
-            sequence.finish(&self.tokenizer, reason);
+            sequence.end(&self.tokenizer, reason);
             let prompt = sequence.tokens.len() - sequence.generated();
-            self.metrics.finished(
-                reason.as_str(),
-                prompt,
-                sequence.generated(),
-                sequence.submitted.elapsed(),
-            );
-            self.keep_prefix(sequence);
+            self.metrics
+                .ended(reason, prompt, sequence.generated(), sequence.submitted.elapsed());
+            self.keep(sequence);
         }
     }
 
-    fn keep_prefix(&mut self, mut sequence: Sequence) {
-        if sequence.is_embedding() {
+    fn keep(&mut self, mut sequence: Sequence) {
+        if sequence.embeds() {
             return;
         }
         sequence.tokens.truncate(sequence.cache.len());
-        let key = cache_key(&self.model, &sequence);
-        self.prefixes.insert(key, sequence.tokens, sequence.cache);
+        let kind = kind(&self.model, &sequence);
+        self.prefixes.keep(kind, sequence.tokens, sequence.cache);
     }
 }
 
-/// Properties that two sequences must share before one can use what the other computed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct CacheKey {
-    adapter: Option<usize>,
-    /// Models with two rope tables choose one by the length of the sequence.
-    long_rope: bool,
-}
-
-fn cache_key(model: &AdaptedModel, sequence: &Sequence) -> CacheKey {
-    CacheKey {
+/// Only sequences of one kind can share what was computed: those with the same adapter and the same angles.
+fn kind(model: &Adapted, sequence: &Sequence) -> Kind {
+    Kind {
         adapter: sequence.adapter(),
-        long_rope: model.decoder.spec().uses_long_rope(sequence.cache.capacity()),
+        long_angles: model.decoder.spec().uses_long_rope(sequence.cache.capacity()),
     }
 }
 
-/// Computes the masks of all grammars in parallel, so that a slow one delays the others less.
-fn prepare_masks(scheduled: &mut [(ScheduledChunk, &mut Sequence)]) {
-    let is_constrained =
-        |(chunk, sequence): &&mut (ScheduledChunk, &mut Sequence)| chunk.samples && sequence.is_constrained();
-    if scheduled.iter_mut().filter(is_constrained).count() > 1 {
-        let all = scheduled.par_iter_mut().filter(is_constrained);
-        all.for_each(|(_, sequence)| sequence.prepare_mask());
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Kind {
+    adapter: Option<usize>,
+    long_angles: bool,
+}
+
+/// Looks in all forms at once for what they permit: a slow one holds up the others less.
+fn prepare(chosen: &mut [(Share, &mut Sequence)]) {
+    let guided = |(share, sequence): &&mut (Share, &mut Sequence)| share.picks && sequence.is_guided();
+    if chosen.iter_mut().filter(guided).count() > 1 {
+        let all = chosen.par_iter_mut().filter(guided);
+        all.for_each(|(_, sequence)| sequence.prepare());
     }
 }
 
-/// Samples a token and records its latency.
-fn sample(
+/// Picks a token, with its time.
+fn picked(
     sequence: &mut Sequence,
     tokenizer: &Tokenizer,
     logits: Vec<f32>,
     metrics: &Metrics,
-) -> Option<FinishReason> {
+) -> Option<Reason> {
     let before = sequence.last_token;
-    let reason = sequence.sample(tokenizer, logits).unwrap_or_else(|error| {
-        tracing::error!(%error, "failed to decode token");
-        Some(FinishReason::Failed)
+    let reason = sequence.pick(tokenizer, logits).unwrap_or_else(|error| {
+        tracing::error!(%error, "a token has no text");
+        Some(Reason::Failed)
     });
     match before {
         None => metrics.first_token(sequence.submitted.elapsed()),

@@ -1,45 +1,44 @@
-//! Constraints of a completion, and their grammars. Pure.
+//! The forms that an answer can have, and their grammars. Pure.
 
 use llguidance::api::{GrammarWithLexer, TopLevelGrammar};
 use llguidance::regex_to_lark;
 use serde_json::{Value, json};
 
-use super::error::GrammarError;
-use super::gbnf::{self, literal};
-use super::schema::{self, JsonOptions};
-use super::tool_calls::ToolCallGrammar;
+use super::schema::{self, Reading};
+use super::tool_calls::Calls;
+use super::{Refusal, gbnf};
 
-/// Maximum of a grammar or regular expression, in bytes.
-const MAX_BYTES: usize = 64 << 10;
-/// Maximum depth of brackets in a grammar or regular expression.
-const MAX_DEPTH: usize = 64;
+/// Longest grammar or regular expression, in bytes.
+pub(crate) const BYTES: usize = 64 << 10;
+/// Most brackets that are open at once in a grammar or regular expression.
+const DEPTH: usize = 64;
 
-/// The text that a completion must be.
+/// What an answer has to be.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Constraint {
     /// Any JSON object.
-    JsonObject,
-    /// JSON that matches a schema.
-    Json(JsonConstraint),
-    /// Text that a regular expression matches as a whole.
+    Object,
+    /// JSON of a schema.
+    Json(Json),
+    /// A text that a regular expression fits as a whole.
     Regex(String),
     /// One of these texts.
     Choice(Vec<String>),
-    /// Text of a context-free grammar, written for Lark or for llama.cpp (GBNF).
+    /// A text of a context-free grammar, in Lark's form or that of llama.cpp.
     Grammar(String),
-    /// Tool calls.
-    ToolCalls(ToolCallGrammar),
+    /// Calls of functions.
+    Calls(Calls),
 }
 
 /// A schema and how to read it.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct JsonConstraint {
+pub(crate) struct Json {
     pub(crate) schema: Value,
-    pub(crate) options: JsonOptions,
+    pub(crate) reading: Reading,
 }
 
 impl Constraint {
-    /// All kinds: values of a metric label.
+    /// All kinds, as metrics name them.
     pub(crate) const KINDS: [&'static str; 6] = [
         "json_object",
         "json_schema",
@@ -49,27 +48,27 @@ impl Constraint {
         "tools",
     ];
 
-    /// Returns the kind: the value of a metric label.
+    /// As metrics name it.
     pub(crate) fn kind(&self) -> &'static str {
         match self {
-            Self::JsonObject => "json_object",
+            Self::Object => "json_object",
             Self::Json(_) => "json_schema",
             Self::Regex(_) => "regex",
             Self::Choice(_) => "choice",
             Self::Grammar(_) => "grammar",
-            Self::ToolCalls(_) => "tools",
+            Self::Calls(_) => "tools",
         }
     }
 
-    /// Returns the grammar for the library.
-    pub(super) fn grammar(&self) -> Result<TopLevelGrammar, GrammarError> {
+    /// As the library takes it.
+    pub(super) fn grammar(&self) -> Result<TopLevelGrammar, Refusal> {
         match self {
-            Self::JsonObject => {
-                let schema = schema::prepare(&json!({"type": "object"}), &JsonOptions::default())?;
+            Self::Object => {
+                let schema = schema::prepare(&json!({"type": "object"}), &Reading::default())?;
                 Ok(TopLevelGrammar::from_json_schema(schema))
             }
             Self::Json(json) => {
-                let schema = schema::prepare(&json.schema, &json.options)?;
+                let schema = schema::prepare(&json.schema, &json.reading)?;
                 Ok(TopLevelGrammar::from_json_schema(schema))
             }
             Self::Regex(pattern) => {
@@ -85,19 +84,19 @@ impl Constraint {
             Self::Grammar(text) => {
                 bounded(text)?;
                 if text.contains("%json") {
-                    // The bounds of `schema` would not apply to it.
-                    return Err(GrammarError::Grammar(
-                        "`%json` is not supported, use a schema".to_owned(),
+                    // Its bounds are those of `schema`, which does not see it here.
+                    return Err(Refusal::Grammar(
+                        "`%json` is not taken: ask for JSON by a schema".to_owned(),
                     ));
                 }
-                let text = if gbnf::is_gbnf(text) {
+                let text = if gbnf::is(text) {
                     gbnf::to_lark(text)?
                 } else {
                     text.clone()
                 };
                 Ok(lark(text))
             }
-            Self::ToolCalls(calls) => calls.grammar(),
+            Self::Calls(calls) => calls.grammar(),
         }
     }
 }
@@ -106,7 +105,13 @@ fn lark(text: String) -> TopLevelGrammar {
     TopLevelGrammar::from_grammar(GrammarWithLexer::from_lark(text))
 }
 
-/// Removes anchors: a pattern has to match the whole completion anyway.
+/// A text as a literal of a grammar.
+pub(super) fn literal(text: &str) -> String {
+    // JSON leaves this control character as it is, and the form of grammars does not.
+    Value::from(text).to_string().replace('\u{7f}', "\\u007f")
+}
+
+/// Without anchors: a pattern has to fit all of an answer anyway.
 fn whole(pattern: &str) -> &str {
     let pattern = pattern.strip_prefix('^').unwrap_or(pattern);
     let Some(inner) = pattern.strip_suffix('$') else {
@@ -116,19 +121,16 @@ fn whole(pattern: &str) -> &str {
     if escapes % 2 == 0 { inner } else { pattern }
 }
 
-fn length(text: &str) -> Result<(), GrammarError> {
+fn length(text: &str) -> Result<(), Refusal> {
     let bytes = text.len();
-    if bytes > MAX_BYTES {
-        return Err(GrammarError::TooLarge {
-            bytes,
-            max: MAX_BYTES,
-        });
+    if bytes > BYTES {
+        return Err(Refusal::TooLarge { bytes, most: BYTES });
     }
     Ok(())
 }
 
-/// Bounds the depth of brackets, through which the library recurses. Brackets in literals count too.
-fn bounded(text: &str) -> Result<(), GrammarError> {
+/// The library goes into brackets by recursion, so there must not be too many. Those in literals count too.
+fn bounded(text: &str) -> Result<(), Refusal> {
     length(text)?;
     let mut open = 0_usize;
     for letter in text.chars() {
@@ -137,8 +139,8 @@ fn bounded(text: &str) -> Result<(), GrammarError> {
             ')' | ']' | '}' => open = open.saturating_sub(1),
             _ => {}
         }
-        if open > MAX_DEPTH {
-            return Err(GrammarError::TooDeep { max: MAX_DEPTH });
+        if open > DEPTH {
+            return Err(Refusal::TooDeep { most: DEPTH });
         }
     }
     Ok(())
@@ -149,7 +151,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn anchors_of_a_whole_pattern_are_removed() {
+    fn anchors_of_a_whole_pattern_say_nothing() {
         let cases = [
             ("^a$", "a"),
             ("a", "a"),
@@ -165,8 +167,8 @@ mod tests {
 
     #[test]
     fn texts_are_bounded() {
-        let long = "a".repeat(MAX_BYTES + 1);
-        let deep = "(".repeat(MAX_DEPTH + 1);
+        let long = "a".repeat(BYTES + 1);
+        let deep = "(".repeat(DEPTH + 1);
         for text in [&long, &deep] {
             assert!(Constraint::Regex(text.clone()).grammar().is_err());
             assert!(Constraint::Grammar(text.clone()).grammar().is_err());

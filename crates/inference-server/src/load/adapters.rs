@@ -1,75 +1,76 @@
-//! Adapters of a directory, to merge into a model or to keep beside it.
+//! The adapters of a directory: read, and merged into a model or kept beside it.
 
 use anyhow::ensure;
 use model::{Adapter, Decoder, Lora};
 
-use crate::settings::{AdapterMode, AdapterSettings};
+use crate::args::{AdapterMode, Args};
 
-/// Adapters as read from the directory, by name.
+/// Adapters as read.
 #[derive(Debug)]
-pub(super) struct Adapters {
+pub(crate) struct Adapters {
     mode: AdapterMode,
-    adapters: Vec<Adapter>,
+    /// By name.
+    read: Vec<Adapter>,
 }
 
 impl Adapters {
-    /// Reads all adapters of the directory.
-    pub(super) fn open(settings: &AdapterSettings, model_name: &str) -> anyhow::Result<Self> {
-        let adapters = read(settings)?;
-        if settings.mode == AdapterMode::Request {
+    /// Reads all adapters of the directory that flags name.
+    pub(crate) fn open(args: &Args) -> anyhow::Result<Self> {
+        let read = read(args)?;
+        let name = args.served_name();
+        if args.adapter_mode == AdapterMode::Request {
             ensure!(
-                adapters.iter().all(|adapter| adapter.name() != model_name),
-                "an adapter and the model must have different names, but both are `{model_name}`: set another \
-                 --served-model-name"
+                read.iter().all(|adapter| adapter.name() != name),
+                "an adapter and the model are both called `{name}`: requests could not tell them apart, so give the model \
+                 another name with --served-model-name"
             );
         }
         Ok(Self {
-            mode: settings.mode,
-            adapters,
+            mode: args.adapter_mode,
+            read,
         })
     }
 
-    /// Returns the adapters to merge into the weights.
-    pub(super) fn to_merge(&self) -> &[Adapter] {
+    /// Those that become part of the weights.
+    pub(crate) fn to_merge(&self) -> &[Adapter] {
         match self.mode {
-            AdapterMode::Merge => &self.adapters,
+            AdapterMode::Merge => &self.read,
             AdapterMode::Request => &[],
         }
     }
 
-    /// Returns the names of the adapters to merge.
-    pub(super) fn merged_names(&self) -> Vec<String> {
+    /// Names of those that become part of the weights.
+    pub(crate) fn merged(&self) -> Vec<String> {
         self.to_merge()
             .iter()
             .map(|adapter| adapter.name().to_owned())
             .collect()
     }
 
-    /// Returns the adapters that requests may name, fitted to the model.
-    pub(super) fn fit(&self, decoder: &Decoder) -> anyhow::Result<Vec<Lora>> {
-        let adapters: &[Adapter] = match self.mode {
+    /// Those that requests choose from.
+    pub(crate) fn fitted(&self, decoder: &Decoder) -> anyhow::Result<Vec<Lora>> {
+        let beside: &[Adapter] = match self.mode {
             AdapterMode::Merge => &[],
-            AdapterMode::Request => &self.adapters,
+            AdapterMode::Request => &self.read,
         };
-        let loras: Vec<Lora> = adapters
+        let fitted: Vec<Lora> = beside
             .iter()
             .map(|adapter| decoder.prepare_lora(adapter))
             .collect::<Result<_, _>>()?;
-        for lora in &loras {
+        for lora in &fitted {
             tracing::info!(
                 adapter = lora.name(),
                 kb = lora.bytes() / 1000,
-                "serving adapter under its name"
+                "adapter answers requests of its name"
             );
         }
-        Ok(loras)
+        Ok(fitted)
     }
 }
 
-fn read(settings: &AdapterSettings) -> anyhow::Result<Vec<Adapter>> {
-    let directory = &settings.directory;
-    let Ok(entries) = std::fs::read_dir(directory) else {
-        tracing::info!(directory = %directory.display(), "no adapters directory found");
+fn read(args: &Args) -> anyhow::Result<Vec<Adapter>> {
+    let Ok(entries) = std::fs::read_dir(&args.adapters_dir) else {
+        tracing::info!(dir = %args.adapters_dir.display(), "no adapters directory found");
         return Ok(Vec::new());
     };
     let mut dirs: Vec<_> = entries
@@ -83,20 +84,19 @@ fn read(settings: &AdapterSettings) -> anyhow::Result<Vec<Adapter>> {
             .file_name()
             .map(|name| name.to_string_lossy().into_owned())
             .unwrap_or_default();
-        let strength = settings
-            .strengths
+        let strength = args
+            .adapter_strength
             .iter()
             .find(|(named, _)| *named == name)
             .map_or(1.0, |(_, strength)| *strength);
         adapters.push(Adapter::open(&dir, strength)?);
-        // Upstream's tests search the log for this text.
         tracing::info!(strength, "Adapter added: {name}");
     }
-    let is_unknown = |name: &str| adapters.iter().all(|adapter| adapter.name() != name);
-    if let Some((name, _)) = settings.strengths.iter().find(|(name, _)| is_unknown(name)) {
+    let unknown = |name: &str| adapters.iter().all(|adapter| adapter.name() != name);
+    if let Some((name, _)) = args.adapter_strength.iter().find(|(name, _)| unknown(name)) {
         anyhow::bail!(
-            "--adapter-strength has the unknown adapter `{name}`: {} does not contain it",
-            directory.display()
+            "--adapter-strength names `{name}`, and {} holds no such adapter",
+            args.adapters_dir.display()
         );
     }
     Ok(adapters)

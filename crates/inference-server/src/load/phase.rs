@@ -1,36 +1,36 @@
-//! The phase of the server's life, as `/health` reports it.
+//! What the server is doing, as `/health` tells it.
 
 use std::sync::Arc;
 
 use tokio::sync::watch;
 
-use super::loaded_model::LoadedModel;
+use crate::load::Served;
 
-/// The phase of the server's life.
+/// Where the server stands.
 #[derive(Clone, Debug)]
 pub(crate) enum Phase {
-    /// Weights are downloaded from a hub.
-    Downloading {
+    /// Weights are being fetched from a hub.
+    Fetching {
         /// Bytes so far.
         received: u64,
         /// Bytes of all files.
         total: u64,
     },
-    /// Weights are loaded: fraction that is done.
+    /// Weights are being read: share that is done.
     Loading(f32),
-    /// Requests are served.
-    Ready(Arc<LoadedModel>),
-    /// New requests are refused. The program ends after the last response.
+    /// Requests are answered.
+    Ready(Arc<Served>),
+    /// No new requests: the program ends once the last answer is given.
     Draining,
 }
 
-/// The phase, shared by handlers and the tasks that change it.
+/// A phase that all handlers see and few tasks change.
 #[derive(Clone, Debug)]
-pub(crate) struct SharedPhase {
+pub(crate) struct State {
     sender: Arc<watch::Sender<Phase>>,
 }
 
-impl SharedPhase {
+impl State {
     pub(crate) fn new() -> Self {
         Self {
             sender: Arc::new(watch::Sender::new(Phase::Loading(0.0))),
@@ -41,14 +41,14 @@ impl SharedPhase {
         self.sender.borrow().clone()
     }
 
-    /// Changes the phase, except from draining, which is final.
+    /// Moves on; draining is never left again.
     pub(crate) fn set(&self, phase: Phase) {
         self.sender.send_if_modified(|current| {
-            let may_change = !matches!(current, Phase::Draining);
-            if may_change {
+            let may = !matches!(current, Phase::Draining);
+            if may {
                 *current = phase;
             }
-            may_change
+            may
         });
     }
 }

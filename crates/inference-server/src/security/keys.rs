@@ -1,11 +1,12 @@
-//! API keys. Pure: `security` reads the file, `access` checks requests.
+//! API keys: who may ask. Pure; `api::access` asks here, and `program` reads the file.
 //!
-//! Keys are stored as SHA-256 digests. A check compares with all of them in constant time, so its duration reveals nothing about a key.
+//! Keys are kept and compared as SHA-256 digests, all of them and in constant time: how long a comparison takes tells nothing
+//! about a key.
 
 use sha2::{Digest as _, Sha256};
 use subtle::{Choice, ConstantTimeEq as _};
 
-/// Keys that are accepted. Without any, every request is refused.
+/// Keys that are accepted; without any nobody is let in.
 #[derive(Clone, Default)]
 pub(crate) struct Keys {
     digests: Vec<[u8; 32]>,
@@ -20,7 +21,7 @@ impl std::fmt::Debug for Keys {
 }
 
 impl Keys {
-    /// Parses one key a line. Surrounding whitespace, empty lines and lines that begin with `#` are ignored.
+    /// One key a line; blanks around them, empty lines and lines that begin with `#` do not count.
     pub(crate) fn parse(text: &[u8]) -> Self {
         let lines = text.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii);
         let keys = lines.filter(|line| !line.is_empty() && !line.starts_with(b"#"));
@@ -33,13 +34,13 @@ impl Keys {
         self.digests.is_empty()
     }
 
-    /// Returns true if this is one of the keys.
+    /// Whether this is one of the keys.
     pub(crate) fn accepts(&self, key: &[u8]) -> bool {
-        let offered = digest(key);
+        let asked = digest(key);
         let any = self
             .digests
             .iter()
-            .fold(Choice::from(0), |any, known| any | known.ct_eq(&offered));
+            .fold(Choice::from(0), |any, known| any | known.ct_eq(&asked));
         any.into()
     }
 }
@@ -73,7 +74,7 @@ mod tests {
     }
 
     #[test]
-    fn without_keys_every_key_is_refused() {
+    fn no_key_lets_nobody_in() {
         for empty in ["", "\n\n", "# a", "   "] {
             let keys = Keys::parse(empty.as_bytes());
             assert!(

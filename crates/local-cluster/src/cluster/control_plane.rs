@@ -18,7 +18,7 @@ pub(super) struct Ports {
 
 impl Ports {
     pub(super) fn pick() -> Result<Self> {
-        let [etcd_client, etcd_peer, apiserver] = ports::free::<3>()?;
+        let [etcd_client, etcd_peer, apiserver] = ports::reserve::<3>()?;
         Ok(Self {
             etcd_client,
             etcd_peer,

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result};
 use rustix::process::Signal;
 
-use super::{Attachment, Roll, roll::signal};
+use super::{Attachment, Roll, listeners, roll::signal};
 
 const SIGN_IN: &str = include_str!("sign_in.sh");
 
@@ -148,11 +148,17 @@ impl Process {
         &self.log
     }
 
+    /// Returns true if this very process listens on a TCP port: whoever else answers there is not meant.
+    ///
+    /// # Errors
+    /// When `/proc` cannot be read.
+    pub fn listens_on(&self, port: u16) -> io::Result<bool> {
+        listeners::listens_on(self.pid(), port)
+    }
+
     /// The last `lines` lines it wrote.
     pub fn log_tail(&self, lines: usize) -> String {
-        let text = String::from_utf8_lossy(&fs::read(&self.log).unwrap_or_default()).into_owned();
-        let all: Vec<&str> = text.lines().collect();
-        all[all.len().saturating_sub(lines)..].join("\n")
+        tail(&self.log, lines)
     }
 
     /// How it ended, if it did.
@@ -214,6 +220,13 @@ impl Process {
         // The file may be gone with the whole directory.
         let _ = fs::remove_file(&self.entry);
     }
+}
+
+/// The last `lines` lines of a log.
+pub(crate) fn tail(log: &Path, lines: usize) -> String {
+    let text = String::from_utf8_lossy(&fs::read(log).unwrap_or_default()).into_owned();
+    let all: Vec<&str> = text.lines().collect();
+    all[all.len().saturating_sub(lines)..].join("\n")
 }
 
 impl Drop for Process {

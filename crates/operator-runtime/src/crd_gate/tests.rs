@@ -1,4 +1,4 @@
-//! The gate waits for what may come and says what is missing.
+//! The gate waits for resources and names the missing one.
 
 use std::collections::VecDeque;
 

@@ -1,4 +1,4 @@
-//! Whose lease it is.
+//! Decisions about leases.
 
 use serde_json::json;
 
@@ -17,29 +17,29 @@ fn a_free_lease_and_our_own_are_taken() {
     let now = Instant::now();
     for holder in [None, Some(""), Some("me")] {
         assert_eq!(
-            Sighting::default().judge(&lease(1, holder), "me", now),
-            Verdict::Take,
+            Sighting::default().decide(&lease(1, holder), "me", now),
+            Decision::Take,
             "{holder:?}"
         );
     }
 }
 
 #[test]
-fn anothers_lease_lapses_when_it_has_not_changed_for_its_duration() {
+fn anothers_lease_expires_when_it_has_not_changed_for_its_duration() {
     let (start, mut sighting) = (Instant::now(), Sighting::default());
     let mut at = |seconds, version| {
-        sighting.judge(
+        sighting.decide(
             &lease(version, Some("you")),
             "me",
             start + Duration::from_secs(seconds),
         )
     };
-    assert_eq!(at(0, 1), Verdict::Wait);
-    assert_eq!(at(14, 1), Verdict::Wait);
+    assert_eq!(at(0, 1), Decision::Wait);
+    assert_eq!(at(14, 1), Decision::Wait);
     // Renewed: counted anew.
-    assert_eq!(at(15, 2), Verdict::Wait);
-    assert_eq!(at(29, 2), Verdict::Wait);
-    assert_eq!(at(30, 2), Verdict::Take);
+    assert_eq!(at(15, 2), Decision::Wait);
+    assert_eq!(at(29, 2), Decision::Wait);
+    assert_eq!(at(30, 2), Decision::Take);
 }
 
 #[test]

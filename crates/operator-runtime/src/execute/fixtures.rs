@@ -1,4 +1,4 @@
-//! Plans to carry out, and a server that answers as told and takes down what it is asked.
+//! Plans to carry out, and a server that answers from a list and records its requests.
 
 use std::collections::VecDeque;
 
@@ -9,15 +9,15 @@ use serde_json::{Value, json};
 use telemetry::Metrics;
 
 use super::*;
-use crate::error::Class;
 use crate::testing::{Log, Seen, lines, refusal, serve};
+use plan::FailureClass;
 
 pub(super) const FINALIZER: &str = "kaito.sh/test";
 
 pub(super) struct Ran {
     pub(super) log: Log,
-    pub(super) wrote: Vec<Wrote>,
-    pub(super) result: Result<Report, Error>,
+    pub(super) writes: Vec<PendingWrite>,
+    pub(super) result: Result<Executed, Error>,
 }
 
 impl Ran {
@@ -29,7 +29,7 @@ impl Ran {
         lines(&self.log)
     }
 
-    pub(super) fn class(&self) -> Class {
+    pub(super) fn class(&self) -> FailureClass {
         self.result.as_ref().unwrap_err().class()
     }
 }
@@ -55,13 +55,18 @@ pub(super) async fn run(finalizers: &[&str], plan: Plan<NoCloud>, answers: Vec<(
         namespace: None,
         name: "m".to_owned(),
     };
-    let root = Root { target, meta: &meta };
-    let mut wrote = Vec::new();
+    let reconciled = ReconciledObject { target, meta: &meta };
+    let mut writes = Vec::new();
     let executor = Executor::new(&runtime);
     let result = executor
-        .execute(&root, plan, |call| async move { match call {} }, &mut wrote)
+        .execute(
+            &reconciled,
+            plan,
+            |call| async move { match call {} },
+            &mut writes,
+        )
         .await;
-    Ran { log, wrote, result }
+    Ran { log, writes, result }
 }
 
 pub(super) fn writes(writes: Vec<Write>) -> Plan<NoCloud> {

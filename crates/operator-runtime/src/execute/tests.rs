@@ -1,13 +1,12 @@
-//! What goes over the wire for a plan, and what the answers mean.
+//! Requests that follow from a plan, and the meaning of the responses.
 
 use kaito_api::{Machine, MachineSpec};
-use plan::{Event, Kind, NoCloud, ObjectRef, Write};
+use plan::{Event, FailureClass, Finalizer, Kind, NoCloud, ObjectRef, Write};
 use serde_json::json;
 use telemetry::Metrics;
 
 use super::fixtures::*;
 use super::*;
-use crate::error::Class;
 use crate::testing::{lines, refusal, serve, written};
 
 #[tokio::test]
@@ -32,13 +31,13 @@ async fn everything_happens_in_the_plans_order() {
             "POST /apis/events.k8s.io/v1/namespaces/default/events",
         ]
     );
-    let gone = Wrote::Gone {
+    let gone = PendingWrite::Deleted {
         target: pod(),
         uid: "u2".to_owned(),
     };
-    let at = |kind, version| Wrote::Version { kind, version };
+    let at = |kind, version| PendingWrite::Version { kind, version };
     assert_eq!(
-        ran.wrote,
+        ran.writes,
         [
             at(Kind::ConfigMap, 1),
             gone.clone(),
@@ -55,7 +54,7 @@ async fn the_cloud_is_called_between_writes_and_status() {
     let (client, log) = serve(|_| Some(written(1)));
     let executor = Executor::new(&Runtime::new(client, "tester", &Metrics::new()));
     let meta = meta(&[]);
-    let root = Root {
+    let reconciled = ReconciledObject {
         target: ObjectRef {
             kind: Kind::Machine,
             namespace: None,
@@ -70,18 +69,18 @@ async fn the_cloud_is_called_between_writes_and_status() {
         requeue: Some(Duration::from_secs(30)),
         ..Plan::default()
     };
-    let before = std::sync::Arc::clone(&log);
+    let requests = std::sync::Arc::clone(&log);
     let call = |asked| async move {
-        assert_eq!((asked, lines(&before).len()), ("create", 1));
+        assert_eq!((asked, lines(&requests).len()), ("create", 1));
         Ok(Some(Duration::from_secs(3)))
     };
-    let report = executor
-        .execute(&root, plan, call, &mut Vec::new())
+    let executed = executor
+        .execute(&reconciled, plan, call, &mut Vec::new())
         .await
         .unwrap();
     assert_eq!(
-        report,
-        Report {
+        executed,
+        Executed {
             requeue: Some(Duration::from_secs(3)),
             blocked: false
         }
@@ -124,11 +123,11 @@ async fn a_deletion_means_one_uid() {
     );
     for code in [404, 409] {
         let ran = run(&[], writes(vec![delete()]), vec![refusal(code)]).await;
-        assert!(ran.result.is_ok() && ran.wrote.is_empty(), "{code}");
+        assert!(ran.result.is_ok() && ran.writes.is_empty(), "{code}");
     }
     assert_eq!(
         run(&[], writes(vec![delete()]), vec![refusal(403)]).await.class(),
-        Class::Denied
+        FailureClass::Denied
     );
 }
 
@@ -144,7 +143,7 @@ async fn a_patch_is_locked_to_the_version_observed() {
     for code in [404, 409] {
         assert_eq!(
             run(&[], writes(vec![patch()]), vec![refusal(code)]).await.class(),
-            Class::Conflict,
+            FailureClass::Conflict,
             "{code}"
         );
     }
@@ -157,7 +156,7 @@ async fn a_patch_that_is_no_object_is_never_sent() {
     };
     wanted.body = json!([]);
     let ran = run(&[], writes(vec![Write::Patch(wanted)]), vec![]).await;
-    assert_eq!((ran.class(), ran.lines().len()), (Class::Bug, 0));
+    assert_eq!((ran.class(), ran.lines().len()), (FailureClass::Bug, 0));
 }
 
 #[tokio::test]
@@ -166,13 +165,13 @@ async fn a_refused_eviction_holds_up_no_other() {
     let ran = run(&[], writes(["a", "b", "c", "d"].map(evict).into()), answers).await;
     assert_eq!(
         ran.result.as_ref().unwrap(),
-        &Report {
+        &Executed {
             requeue: Some(BLOCKED_RETRY),
             blocked: true
         }
     );
     assert_eq!(ran.lines().len(), 4);
-    assert_eq!(ran.wrote.len(), 1);
+    assert_eq!(ran.writes.len(), 1);
     let body = ran.seen(0).body;
     assert_eq!(
         (&body["kind"], &body["apiVersion"]),
@@ -195,7 +194,7 @@ async fn status_is_applied_to_the_object_of_this_uid() {
     assert!(run(&[], plan(), vec![refusal(404)]).await.result.is_ok());
     assert_eq!(
         run(&[], plan(), vec![refusal(409)]).await.class(),
-        Class::Conflict
+        FailureClass::Conflict
     );
 }
 
@@ -209,8 +208,8 @@ async fn a_finalizer_is_added_to_the_others_once() {
     let wanted = json!({ "metadata": { "resourceVersion": "7", "finalizers": ["theirs", FINALIZER] } });
     assert_eq!(ran.seen(0).body, wanted);
     assert_eq!(
-        ran.wrote,
-        [Wrote::Version {
+        ran.writes,
+        [PendingWrite::Version {
             kind: Kind::Machine,
             version: 8
         }]
@@ -218,7 +217,7 @@ async fn a_finalizer_is_added_to_the_others_once() {
     assert!(run(&[FINALIZER], plan(), vec![]).await.lines().is_empty());
     assert_eq!(
         run(&[], plan(), vec![refusal(409)]).await.class(),
-        Class::Conflict
+        FailureClass::Conflict
     );
 }
 
@@ -243,12 +242,12 @@ async fn a_finalizer_is_removed_by_place_and_uid() {
     assert!(run(&[FINALIZER], plan(), vec![refusal(404)]).await.result.is_ok());
     assert_eq!(
         run(&[FINALIZER], plan(), vec![refusal(422)]).await.class(),
-        Class::Conflict
+        FailureClass::Conflict
     );
 }
 
 #[tokio::test]
-async fn the_first_failure_ends_the_pass_and_what_was_written_is_known() {
+async fn the_first_failure_ends_the_reconcile_and_its_writes_are_known() {
     let plan = Plan {
         writes: vec![config_map(), config_map(), config_map()],
         status: Some(json!({})),
@@ -257,8 +256,8 @@ async fn the_first_failure_ends_the_pass_and_what_was_written_is_known() {
     };
     let ran = run(&[], plan, vec![written(1), refusal(503)]).await;
     assert_eq!(
-        (ran.class(), ran.lines().len(), ran.wrote.len()),
-        (Class::Transient, 2, 1)
+        (ran.class(), ran.lines().len(), ran.writes.len()),
+        (FailureClass::Transient, 2, 1)
     );
     let message = ran.result.unwrap_err().to_string();
     assert_eq!(message, "apply ConfigMap ns/c: refused by the script (503)");
@@ -283,16 +282,19 @@ async fn a_silent_server_is_not_waited_for_for_ever() {
     let (client, _log) = serve(|_| None);
     let executor = Executor::new(&Runtime::new(client, "tester", &Metrics::new()));
     let meta = meta(&[]);
-    let root = Root {
+    let reconciled = ReconciledObject {
         target: pod(),
         meta: &meta,
     };
     let began = tokio::time::Instant::now();
     let call = |call: NoCloud| async move { match call {} };
     let error = executor
-        .execute(&root, writes(vec![config_map()]), call, &mut Vec::new())
+        .execute(&reconciled, writes(vec![config_map()]), call, &mut Vec::new())
         .await
         .unwrap_err();
-    assert_eq!((error.label(), error.class()), ("timeout", Class::Transient));
+    assert_eq!(
+        (error.label(), error.class()),
+        ("timeout", FailureClass::Transient)
+    );
     assert_eq!(began.elapsed(), Duration::from_secs(15));
 }

@@ -12,84 +12,84 @@ fn key(name: &str) -> Key {
     Key::cluster(name)
 }
 
-async fn none_within(work: &Work, delay: Duration) -> bool {
-    tokio::time::timeout(delay, work.next()).await.is_err()
+async fn none_within(queue: &WorkQueue, delay: Duration) -> bool {
+    tokio::time::timeout(delay, queue.next()).await.is_err()
 }
 
 #[tokio::test(start_paused = true)]
-async fn triggers_within_the_debounce_are_one() {
-    let (trigger, work) = queue(DEBOUNCE);
+async fn keys_within_the_debounce_are_one() {
+    let (enqueuer, queue) = super::queue(DEBOUNCE);
     let began = Instant::now();
     for _ in 0..5 {
-        trigger.enqueue(key("a"));
+        enqueuer.enqueue(key("a"));
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
-    assert_eq!(work.next().await, key("a"));
+    assert_eq!(queue.next().await, key("a"));
     // Counted from the first: a busy object must not be put off for ever.
     assert!(began.elapsed() >= DEBOUNCE && began.elapsed() < DEBOUNCE + Duration::from_millis(5));
-    work.done(key("a"), None);
-    assert!(none_within(&work, Duration::from_secs(60)).await);
+    queue.done(key("a"), None);
+    assert!(none_within(&queue, Duration::from_secs(60)).await);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_key_that_is_worked_on_waits_for_its_end() {
-    let (trigger, work) = queue(DEBOUNCE);
-    trigger.enqueue(key("a"));
-    assert_eq!(work.next().await, key("a"));
-    trigger.enqueue(key("a"));
-    assert!(none_within(&work, Duration::from_secs(60)).await);
-    work.done(key("a"), None);
-    assert_eq!(work.next().await, key("a"));
+    let (enqueuer, queue) = super::queue(DEBOUNCE);
+    enqueuer.enqueue(key("a"));
+    assert_eq!(queue.next().await, key("a"));
+    enqueuer.enqueue(key("a"));
+    assert!(none_within(&queue, Duration::from_secs(60)).await);
+    queue.done(key("a"), None);
+    assert_eq!(queue.next().await, key("a"));
 }
 
 #[tokio::test(start_paused = true)]
 async fn who_was_served_goes_behind_those_who_wait() {
-    let (trigger, work) = queue(Duration::ZERO);
-    trigger.enqueue(key("a"));
-    let a = work.next().await;
+    let (enqueuer, queue) = super::queue(Duration::ZERO);
+    enqueuer.enqueue(key("a"));
+    let a = queue.next().await;
     // Its own write is seen while it is worked on, and before the other one came.
-    trigger.enqueue(a.clone());
+    enqueuer.enqueue(a.clone());
     tokio::time::sleep(Duration::from_millis(5)).await;
-    trigger.enqueue(key("z"));
+    enqueuer.enqueue(key("z"));
     tokio::time::sleep(Duration::from_millis(5)).await;
-    work.done(a, None);
-    assert_eq!(work.next().await, key("z"));
-    assert_eq!(work.next().await, key("a"));
+    queue.done(a, None);
+    assert_eq!(queue.next().await, key("z"));
+    assert_eq!(queue.next().await, key("a"));
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_requeue_is_kept_and_a_trigger_is_sooner() {
-    let (trigger, work) = queue(DEBOUNCE);
-    trigger.enqueue(key("a"));
-    let a = work.next().await;
+async fn a_requeue_is_kept_and_a_new_key_is_sooner() {
+    let (enqueuer, queue) = super::queue(DEBOUNCE);
+    enqueuer.enqueue(key("a"));
+    let a = queue.next().await;
     let began = Instant::now();
-    work.done(a, Some(Duration::from_secs(30)));
-    let a = work.next().await;
+    queue.done(a, Some(Duration::from_secs(30)));
+    let a = queue.next().await;
     // Timers have a resolution of a millisecond.
     assert!(began.elapsed().abs_diff(Duration::from_secs(30)) < Duration::from_millis(2));
     let began = Instant::now();
-    work.done(a, Some(Duration::from_secs(30)));
-    trigger.enqueue(key("a"));
-    work.next().await;
+    queue.done(a, Some(Duration::from_secs(30)));
+    enqueuer.enqueue(key("a"));
+    queue.next().await;
     assert!(began.elapsed().abs_diff(DEBOUNCE) < Duration::from_millis(2));
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_trigger_from_elsewhere_wakes_a_waiting_worker() {
-    let (trigger, work) = queue(Duration::ZERO);
-    let waiting = tokio::spawn(async move { work.next().await });
+async fn a_key_from_elsewhere_wakes_a_waiting_worker() {
+    let (enqueuer, queue) = super::queue(Duration::ZERO);
+    let waiting = tokio::spawn(async move { queue.next().await });
     tokio::time::sleep(Duration::from_secs(5)).await;
-    trigger.enqueue(key("pool"));
+    enqueuer.enqueue(key("pool"));
     assert_eq!(waiting.await.unwrap(), key("pool"));
 }
 
 #[tokio::test(start_paused = true)]
 async fn depth_counts_what_is_due() {
-    let (trigger, work) = queue(Duration::ZERO);
-    trigger.enqueue(key("a"));
-    trigger.enqueue(key("b"));
-    trigger.enqueue_after(key("c"), Duration::from_secs(9));
-    assert_eq!(work.depth(), 2);
+    let (enqueuer, queue) = super::queue(Duration::ZERO);
+    enqueuer.enqueue(key("a"));
+    enqueuer.enqueue(key("b"));
+    enqueuer.enqueue_after(key("c"), Duration::from_secs(9));
+    assert_eq!(queue.depth(), 2);
 }
 
 #[derive(Clone, Debug)]
@@ -114,19 +114,19 @@ proptest! {
     #[test]
     fn no_key_is_lost_doubled_or_early(ops in ops()) {
         let start = Instant::now();
-        let (mut state, mut now) = (State::default(), start);
+        let (mut entries, mut now) = (Entries::default(), start);
         let mut working = HashSet::new();
         let mut wanted = HashSet::new();
         for op in ops {
             let at = |ms| now + Duration::from_millis(ms);
             match op {
                 Op::Add(id, after) => {
-                    state.add(key(&id.to_string()), at(after));
+                    entries.add(key(&id.to_string()), at(after));
                     wanted.insert(key(&id.to_string()));
                 }
                 Op::Take => {
-                    let due = state.next_at().is_some_and(|first| first <= now);
-                    let taken = state.take(now);
+                    let due = entries.next_at().is_some_and(|first| first <= now);
+                    let taken = entries.take(now);
                     prop_assert_eq!(taken.is_some(), due);
                     if let Some(taken) = taken {
                         prop_assert!(wanted.remove(&taken));
@@ -139,13 +139,13 @@ proptest! {
                         if after.is_some() {
                             wanted.insert(id.clone());
                         }
-                        state.done(id, after.map(at), now);
+                        entries.done(id, after.map(at), now);
                     }
                 }
                 Op::Pass(ms) => now += Duration::from_millis(ms),
             }
-            prop_assert_eq!(state.order.len(), state.waiting.len());
-            let held = state.waiting.len() + state.working.values().flatten().count();
+            prop_assert_eq!(entries.order.len(), entries.waiting.len());
+            let held = entries.waiting.len() + entries.working.values().flatten().count();
             prop_assert_eq!(held, wanted.len());
         }
     }

@@ -1,0 +1,85 @@
+//! Who may ask: every path but a few needs one of the keys, if there are keys.
+
+use std::sync::Arc;
+
+use axum::extract::{Request, State};
+use axum::http::{HeaderMap, HeaderValue, Method, header};
+use axum::middleware::Next;
+use axum::response::{IntoResponse as _, Response};
+use tokio::sync::watch;
+
+use super::ApiError;
+use crate::security::keys::Keys;
+
+/// Paths that are open: probes and scrapers have no key, and the page asks for one itself.
+const OPEN: [&str; 6] = [
+    "/",
+    "/health",
+    "/healthz",
+    "/metrics",
+    "/metrics/prometheus",
+    "/ui",
+];
+
+/// Lets requests with one of the keys pass, without it: nothing behind this server is to see it.
+pub(crate) async fn check(
+    State(keys): State<watch::Receiver<Arc<Keys>>>,
+    mut request: Request,
+    next: Next,
+) -> Response {
+    if !is_open(request.method(), request.uri().path()) {
+        let keys = Arc::clone(&keys.borrow());
+        let refused = match bearer(request.headers()) {
+            Some(key) if keys.accepts(key) => None,
+            Some(_) => Some("Incorrect API key provided."),
+            None => Some("You didn't provide an API key: send it as `Authorization: Bearer KEY`."),
+        };
+        if let Some(message) = refused {
+            let mut response = ApiError::unauthorized(message).into_response();
+            response
+                .headers_mut()
+                .insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+            return response;
+        }
+    }
+    request.headers_mut().remove(header::AUTHORIZATION);
+    next.run(request).await
+}
+
+fn is_open(method: &Method, path: &str) -> bool {
+    matches!(*method, Method::GET | Method::HEAD) && OPEN.contains(&path)
+}
+
+fn bearer(headers: &HeaderMap) -> Option<&[u8]> {
+    let value = headers.get(header::AUTHORIZATION)?.as_bytes();
+    let (scheme, key) = value.split_at_checked("bearer ".len())?;
+    scheme.eq_ignore_ascii_case(b"bearer ").then(|| key.trim_ascii())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_are_bearer_tokens() {
+        let key = |value: &'static str| {
+            let headers = HeaderMap::from_iter([(header::AUTHORIZATION, HeaderValue::from_static(value))]);
+            bearer(&headers).map(<[u8]>::to_vec)
+        };
+        assert_eq!(key("Bearer abc").as_deref(), Some(&b"abc"[..]));
+        assert_eq!(key("bearer  a b ").as_deref(), Some(&b"a b"[..]));
+        for other in ["", "Bearer", "Basic abc", "abc"] {
+            assert_eq!(key(other), None, "{other}");
+        }
+        assert_eq!(bearer(&HeaderMap::new()), None);
+    }
+
+    #[test]
+    fn few_paths_are_open() {
+        assert!(is_open(&Method::GET, "/health") && is_open(&Method::HEAD, "/metrics"));
+        for path in ["/v1/models", "/health/", "//health", "/chat", "/ui/x"] {
+            assert!(!is_open(&Method::GET, path), "{path}");
+        }
+        assert!(!is_open(&Method::POST, "/health"));
+    }
+}

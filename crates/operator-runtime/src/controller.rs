@@ -1,0 +1,208 @@
+//! The loop that takes due keys from the queue and reconciles them: concurrency, requeues, and the cost of failures.
+//!
+//! It owns all bookkeeping. Reconciles run beside it, never two of one object; `reconcile.rs` is one of them.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use plan::{FailureClass, PendingWrites, Visibility};
+use tokio::task::{Id, JoinError, JoinSet};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use crate::backoff;
+use crate::cache::Cache;
+use crate::caches::Caches;
+use crate::error::{Chain, Error};
+use crate::key::Key;
+use crate::metrics::RuntimeMetrics;
+use crate::queue::WorkQueue;
+use crate::reconcile::{Reconcile, ReconcileOutcome};
+use crate::reconciler::Reconciler;
+use crate::runtime::Runtime;
+
+/// Pause before a postponed reconcile is tried again.
+const POSTPONE: Duration = Duration::from_millis(100);
+
+/// Settings of a controller.
+#[derive(Clone, Copy, Debug)]
+pub struct ControllerSettings {
+    /// Number of objects that are reconciled at once.
+    pub concurrency: usize,
+}
+
+impl Default for ControllerSettings {
+    fn default() -> Self {
+        Self { concurrency: 16 }
+    }
+}
+
+/// One kind of object, ready to be reconciled.
+#[derive(Debug)]
+pub struct Controller<R: Reconciler> {
+    /// Observes and decides.
+    pub reconciler: R,
+    /// The reconciled objects.
+    pub cache: Cache<R::Object>,
+    /// All caches that the reconciler observes, `cache` among them.
+    pub caches: Caches,
+    /// Keys of the objects to reconcile.
+    pub queue: WorkQueue,
+    /// Settings of the loop.
+    pub settings: ControllerSettings,
+}
+
+impl<R: Reconciler> Controller<R> {
+    /// Reconciles until the token is canceled, then waits for the reconciles under way. Call it after
+    /// [`Caches::ready`] has returned.
+    pub async fn run(self, runtime: &Runtime, token: CancellationToken) {
+        let mut controller = ControllerLoop::new(self, runtime);
+        loop {
+            tokio::select! {
+                biased;
+                () = token.cancelled() => break,
+                Some(ended) = controller.running.join_next_with_id() => controller.finish(ended),
+                key = controller.queue.next(), if controller.has_room() => controller.start(key),
+            }
+            controller.report_depth();
+        }
+        tracing::info!(
+            kind = R::KIND.as_str(),
+            running = controller.running.len(),
+            "stopped taking keys"
+        );
+        while let Some(ended) = controller.running.join_next_with_id().await {
+            controller.finish(ended);
+        }
+    }
+}
+
+struct ControllerLoop<R: Reconciler> {
+    reconcile: Arc<Reconcile<R>>,
+    cache: Cache<R::Object>,
+    caches: Caches,
+    queue: WorkQueue,
+    concurrency: usize,
+    metrics: RuntimeMetrics,
+    running: JoinSet<ReconcileOutcome>,
+    keys: HashMap<Id, Key>,
+    /// Failures in a row.
+    failures: HashMap<Key, u32>,
+    pending_writes: PendingWrites<Key, Instant>,
+}
+
+impl<R: Reconciler> ControllerLoop<R> {
+    fn new(controller: Controller<R>, runtime: &Runtime) -> Self {
+        let Controller {
+            reconciler,
+            cache,
+            caches,
+            queue,
+            settings,
+        } = controller;
+        Self {
+            reconcile: Arc::new(Reconcile::new(reconciler, runtime)),
+            cache,
+            caches,
+            queue,
+            concurrency: settings.concurrency.max(1),
+            metrics: runtime.metrics.clone(),
+            running: JoinSet::new(),
+            keys: HashMap::new(),
+            failures: HashMap::new(),
+            pending_writes: PendingWrites::default(),
+        }
+    }
+
+    fn has_room(&self) -> bool {
+        self.running.len() < self.concurrency
+    }
+
+    #[expect(clippy::cast_precision_loss, reason = "a queue is never that long")]
+    fn report_depth(&self) {
+        self.metrics
+            .depth
+            .set([R::KIND.as_str()], self.queue.depth() as f64);
+    }
+
+    fn start(&mut self, key: Key) {
+        let Some(object) = self.cache.get(&key) else {
+            self.forget(key);
+            return;
+        };
+        if self.awaits_own_writes(&key) {
+            self.metrics.postponed.inc([R::KIND.as_str()]);
+            self.queue.done(key, Some(POSTPONE));
+            return;
+        }
+        let reconcile = Arc::clone(&self.reconcile);
+        let first_failure = !self.failures.contains_key(&key);
+        let named = key.clone();
+        let task = self
+            .running
+            .spawn(async move { reconcile.run(&named, object, first_failure).await });
+        self.keys.insert(task.id(), key);
+    }
+
+    fn awaits_own_writes(&mut self, key: &Key) -> bool {
+        let caches = &self.caches;
+        let visibility = self
+            .pending_writes
+            .visibility(key, |write| caches.shows(write), Instant::now());
+        if let Visibility::Overdue(missing) = &visibility {
+            tracing::warn!(
+                object = %key, ?missing, waited = ?plan::pending::PATIENCE,
+                "cache has not shown our writes, reconciling anyway"
+            );
+        }
+        visibility == Visibility::Awaited
+    }
+
+    fn forget(&mut self, key: Key) {
+        self.failures.remove(&key);
+        self.pending_writes.forget(&key);
+        self.reconcile.reconciler.on_deleted(&key);
+        self.queue.done(key, None);
+    }
+
+    fn finish(&mut self, ended: Result<(Id, ReconcileOutcome), JoinError>) {
+        let (id, outcome) = match ended {
+            Ok((id, outcome)) => (id, outcome),
+            Err(error) => (error.id(), ReconcileOutcome::panicked()),
+        };
+        let Some(key) = self.keys.remove(&id) else { return };
+        self.pending_writes
+            .record(key.clone(), outcome.writes, Instant::now());
+        let requeue = match outcome.result {
+            Ok(executed) => {
+                self.failures.remove(&key);
+                executed.requeue
+            }
+            Err(error) => Some(self.record_failure(&key, &error)),
+        };
+        self.queue.done(key, requeue);
+    }
+
+    fn record_failure(&mut self, key: &Key, error: &Error) -> Duration {
+        let failures = self.failures.entry(key.clone()).or_default();
+        let class = error.class();
+        let delay = backoff::spread(backoff::delay(class, *failures), key, *failures);
+        *failures = failures.saturating_add(1);
+        self.metrics.errors.inc([R::KIND.as_str(), class.label()]);
+        let (kind, retry_in_ms) = (R::KIND.as_str(), delay.as_millis());
+        // Conflicts are normal: another writer was faster.
+        if class == FailureClass::Conflict {
+            tracing::debug!(kind, object = %key, error = %Chain(error), retry_in_ms, "failed to reconcile object");
+        } else {
+            tracing::warn!(
+                kind, object = %key, error = %Chain(error), class = class.label(), failures = *failures, retry_in_ms,
+                "failed to reconcile object"
+            );
+        }
+        delay
+    }
+}
+
+#[cfg(test)]
+mod tests;

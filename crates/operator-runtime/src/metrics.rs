@@ -1,0 +1,45 @@
+//! Metrics of the runtime.
+
+use telemetry::{Counter, Gauge, Metrics, Steps};
+
+/// Counters and gauges, registered once in a program.
+#[derive(Clone, Debug)]
+pub(crate) struct RuntimeMetrics {
+    pub(crate) reconciles: Steps,
+    pub(crate) errors: Counter<2>,
+    pub(crate) depth: Gauge<1>,
+    pub(crate) postponed: Counter<1>,
+    pub(crate) writes: Counter<3>,
+    pub(crate) watch_errors: Counter<1>,
+    pub(crate) malformed: Counter<1>,
+}
+
+impl RuntimeMetrics {
+    pub(crate) fn new(metrics: &Metrics) -> Self {
+        Self {
+            reconciles: Steps::new(metrics, "reconcile", "Reconciles"),
+            errors: metrics.counter("reconcile_errors", "Failed reconciles", ["kind", "class"]),
+            depth: metrics.gauge(
+                "queue_depth",
+                "Objects that are due and wait for a worker",
+                ["kind"],
+            ),
+            postponed: metrics.counter(
+                "reconcile_postponed",
+                "Reconciles postponed because a cache lags behind our own writes",
+                ["kind"],
+            ),
+            writes: metrics.counter(
+                "api_writes",
+                "Writes to the API server",
+                ["kind", "verb", "result"],
+            ),
+            watch_errors: metrics.counter("watch_errors", "Failed lists and watches", ["kind"]),
+            malformed: metrics.counter(
+                "malformed_objects",
+                "Events about objects that do not match their type",
+                ["kind"],
+            ),
+        }
+    }
+}
