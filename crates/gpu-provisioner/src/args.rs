@@ -55,7 +55,7 @@ impl Args {
         Settings {
             cluster_id: self.azure.cluster_id(),
             drain_timeout: seconds(self.drain_timeout_seconds),
-            landing: seconds(self.landing_seconds),
+            create_visibility_timeout: seconds(self.landing_seconds),
             backoff: (
                 seconds(self.backoff_seconds),
                 defaults.backoff.1.max(seconds(self.backoff_seconds)),

@@ -18,6 +18,8 @@ pub const CREATION_TIMESTAMP: &str = "kaito.sh/creation-timestamp";
 pub const CREATION_TIMESTAMP_FORMAT: &str = "%Y-%m-%dT%H-%M-%SZ";
 /// Retrieval-augmentation owner; such claims are managed by the provisioner too.
 pub const RAG_ENGINE: &str = "kaito.sh/ragengine";
+/// Namespace of the RAG engine that a claim was made for.
+pub const RAG_ENGINE_NAMESPACE: &str = "kaito.sh/ragenginenamespace";
 
 /// Provisioner a Machine belongs to; the value is always [`PROVISIONER_DEFAULT`].
 pub const PROVISIONER_NAME: &str = "karpenter.sh/provisioner-name";
@@ -39,6 +41,8 @@ pub const REGISTERED: &str = "karpenter.sh/registered";
 pub const INITIALIZED: &str = "karpenter.sh/initialized";
 /// Annotation that keeps Karpenter from disrupting a node.
 pub const DO_NOT_DISRUPT: &str = "karpenter.sh/do-not-disrupt";
+/// Label by which a Node refuses the taints of its claim.
+pub const DO_NOT_SYNC_TAINTS: &str = "karpenter.sh/do-not-sync-taints";
 /// Finalizer on claims and their Nodes.
 pub const TERMINATION_FINALIZER: &str = "karpenter.sh/termination";
 /// Taint put on a Node that is being drained, with effect `NoSchedule`.
@@ -90,6 +94,12 @@ pub const SPEC_HASH: &str = "kaito.sh/spec-hash";
 pub const NODE_COUNT: &str = "kaito.sh/node-count";
 /// URL of the cloud operation that creates the pool. Annotation on claims.
 pub const OPERATION_URL: &str = "kaito.sh/operation-url";
+/// Annotation of a claim: its last failed launch, as JSON.
+pub const LAUNCH_FAILURE: &str = "kaito.sh/launch-failure";
+/// Annotation of a claim: when its instance was last asked for, RFC 3339. Stored before the request is sent.
+pub const LAUNCH_STARTED: &str = "kaito.sh/launch-started";
+/// Annotation of a claim: when the last create request was sent that got no answer, RFC 3339.
+pub const LAUNCH_UNANSWERED: &str = "kaito.sh/launch-unanswered";
 /// Marks a Pod or Node as one that KWOK plays. Annotation on simulated Nodes.
 pub const KWOK_NODE: &str = "kwok.x-k8s.io/node";
 
@@ -119,6 +129,9 @@ pub const NVIDIA_COMPUTE_MAJOR: &str = "nvidia.com/gpu.compute.major";
 /// Second number of the GPUs' compute capability.
 pub const NVIDIA_COMPUTE_MINOR: &str = "nvidia.com/gpu.compute.minor";
 
+/// Annotation that the kubelet puts on its copies of static pods.
+pub const STATIC_POD_MIRROR: &str = "kubernetes.io/config.mirror";
+
 /// Field manager, Lease holder prefix and event source of the workspace controller.
 pub const WORKSPACE_CONTROLLER: &str = "workspace-controller";
 /// Field manager, Lease holder prefix and event source of the gpu-provisioner.
@@ -131,9 +144,19 @@ pub const RESERVED_SELECTOR_KEYS: [&str; 8] = [
     WORKSPACE,
     RAG_ENGINE,
     WORKSPACE_NAMESPACE,
-    "kaito.sh/ragenginenamespace",
+    RAG_ENGINE_NAMESPACE,
     "karpenter.kaito.sh/workspace-name",
     "karpenter.kaito.sh/workspace-namespace",
     "karpenter.kaito.sh/inferenceset",
     "karpenter.kaito.sh/inferenceset-namespace",
 ];
+
+/// Returns true if the kubelet or the cloud sets labels of this domain on Nodes. A kubelet refuses to start with other
+/// values of them.
+#[must_use]
+pub fn is_kubelet_label(key: &str) -> bool {
+    let domain = key.split_once('/').map_or("", |(domain, _)| domain);
+    ["kubernetes.io", "k8s.io", "kubernetes.azure.com"]
+        .iter()
+        .any(|owned| domain == *owned || domain.strip_suffix(owned).is_some_and(|rest| rest.ends_with('.')))
+}

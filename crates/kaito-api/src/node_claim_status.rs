@@ -75,3 +75,8 @@ pub const DRAINED: &str = "Drained";
 pub const VOLUMES_DETACHED: &str = "VolumesDetached";
 /// The instance was asked to go.
 pub const INSTANCE_TERMINATING: &str = "InstanceTerminating";
+
+/// Reason of `Ready` while a stage has failed in a way that does not heal.
+pub const UNHEALTHY_DEPENDENTS: &str = "UnhealthyDependents";
+/// Reason of `Ready` while a stage is not done.
+pub const RECONCILING_DEPENDENTS: &str = "ReconcilingDependents";

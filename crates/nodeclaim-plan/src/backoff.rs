@@ -1,18 +1,20 @@
-//! How long to wait after a failed request: a function of what failed, how often and when. No state, no
-//! randomness; the program's write gate spreads what would fall together.
+//! The pause after a failed request: a function of the error, the number of failures and the time. It has no state and no
+//! randomness; the program's limit on writes spreads requests that are due at once.
 
 use std::time::Duration;
 
 use cloudprovider::{CallKind, CallOutcome, ErrorClass};
 use jiff::{SignedDuration, Timestamp};
+use plan::backoff::doubling;
 
 use crate::settings::Settings;
+use crate::time;
 
-/// Pause after a refusal that will not change by itself. Restrictions do get lifted, so it is not for ever; a
-/// changed Machine is tried at once.
+/// Pause after a refusal that will not change by itself. It ends, because restrictions do get lifted. A changed claim is
+/// tried at once.
 pub(crate) const TERMINAL_PAUSE: SignedDuration = SignedDuration::from_hours(6);
 
-/// Pause after this many failures in a row.
+/// Returns the pause after this many failures in a row.
 pub(crate) fn pause(kind: CallKind, class: ErrorClass, failures: u32, settings: &Settings) -> SignedDuration {
     let (first, longest) = match class {
         ErrorClass::SkuUnavailable | ErrorClass::Invalid if kind == CallKind::Create => {
@@ -26,37 +28,20 @@ pub(crate) fn pause(kind: CallKind, class: ErrorClass, failures: u32, settings: 
         | ErrorClass::Invalid => settings.capacity_backoff,
         _ => settings.backoff,
     };
-    plan::backoff::doubling(first, longest, failures.saturating_sub(1))
+    doubling(first, longest, failures.saturating_sub(1))
 }
 
-/// When a failed request may be repeated; `None` when it did not fail.
+/// Returns when a failed request may be repeated; `None` if it did not fail.
 pub(crate) fn due(call: &CallOutcome, settings: &Settings) -> Option<Timestamp> {
     let error = call.error.as_ref()?;
     let own = pause(call.kind, error.class, call.failures, settings);
-    Some(after(
-        call.at,
-        error.retry_after.map_or(own, |asked| asked.max(own)),
-    ))
+    let asked = error.retry_after.unwrap_or(own);
+    Some(time::after(call.at, asked.max(own)))
 }
 
-/// A moment later than `at`, as far as time goes.
-pub(crate) fn after(at: Timestamp, pause: SignedDuration) -> Timestamp {
-    at.saturating_add(pause).unwrap_or(at)
-}
-
-/// How long it is until `until`; `None` when that has come.
-pub(crate) fn remaining(until: Timestamp, now: Timestamp) -> Option<Duration> {
-    let left = until.duration_since(now);
-    if left <= SignedDuration::ZERO {
-        None
-    } else {
-        Duration::try_from(left).ok()
-    }
-}
-
-/// A setting as a wait.
-pub(crate) fn wait(pause: SignedDuration) -> Duration {
-    Duration::try_from(pause).unwrap_or_default()
+/// Returns the time left until a failed request may be repeated; `None` once it may.
+pub(crate) fn remaining(call: &CallOutcome, settings: &Settings, now: Timestamp) -> Option<Duration> {
+    time::remaining(due(call, settings)?, now)
 }
 
 #[cfg(test)]
@@ -84,7 +69,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_cloud_asks_for_is_heeded() {
+    fn a_longer_pause_that_the_cloud_asks_for_is_kept() {
         let at = Timestamp::UNIX_EPOCH;
         let error = cloudprovider::ProviderError::new(ErrorClass::Throttled, "TooManyRequests", "")
             .with_retry_after(Some(SignedDuration::from_secs(90)));
@@ -97,7 +82,7 @@ mod tests {
         };
         assert_eq!(
             due(&call, &Settings::default()),
-            Some(after(at, SignedDuration::from_secs(90)))
+            Some(time::after(at, SignedDuration::from_secs(90)))
         );
     }
 }

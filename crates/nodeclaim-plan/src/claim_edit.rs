@@ -1,4 +1,4 @@
-//! Changes to the claim's own annotations and finalizers, gathered into one patch with optimistic lock.
+//! Changes to the claim's own annotations and finalizers, gathered into one patch with an optimistic lock.
 
 use kaito_api::Claim;
 use kaito_api::labels::TERMINATION_FINALIZER;
@@ -6,7 +6,7 @@ use kube::ResourceExt as _;
 use plan::{MergePatch, ObjectRef, Write};
 use serde_json::{Map, Value, json};
 
-/// Annotations to set (`Some`) or to take away (`None`), and the finalizers where they change.
+/// Annotations to set or, if null, to remove, and the finalizers if they change.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct ClaimEdit {
     annotations: Map<String, Value>,
@@ -14,6 +14,7 @@ pub(crate) struct ClaimEdit {
 }
 
 impl ClaimEdit {
+    /// Sets an annotation, or removes it with `None`, unless it is so already.
     pub(crate) fn set(&mut self, claim: &Claim, key: &str, value: Option<String>) {
         if claim.annotations().get(key) != value.as_ref() {
             self.annotations
@@ -21,7 +22,7 @@ impl ClaimEdit {
         }
     }
 
-    /// Stores our finalizer in the same write.
+    /// Adds our finalizer, if it is missing, to the same write.
     pub(crate) fn protect(&mut self, claim: &Claim) {
         let mut all = claim.finalizers().to_vec();
         if !all.iter().any(|held| held == TERMINATION_FINALIZER) {
@@ -30,7 +31,7 @@ impl ClaimEdit {
         }
     }
 
-    /// The patch, when it changes something.
+    /// Returns the patch, if it changes something.
     pub(crate) fn into_write(self, claim: &Claim) -> Option<Write> {
         let mut metadata = Map::new();
         if !self.annotations.is_empty() {
@@ -49,7 +50,7 @@ impl ClaimEdit {
     }
 }
 
-/// Names the claim.
+/// Returns a reference to the claim.
 pub(crate) fn target(claim: &Claim) -> ObjectRef {
     ObjectRef {
         kind: claim.claim_kind().into(),

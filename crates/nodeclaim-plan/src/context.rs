@@ -1,6 +1,8 @@
-//! The observed world in a fixed order, with the questions that several steps ask of it. Decides nothing.
+//! Everything a planner knows in one reconcile, sorted, so that the order of what was observed cannot matter. Decides
+//! nothing.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use cloudprovider::{CallKind, CallOutcome, ProviderError};
 use jiff::Timestamp;
@@ -9,76 +11,71 @@ use k8s_openapi::api::storage::v1::VolumeAttachment;
 use kaito_api::Claim;
 use kube::ResourceExt as _;
 
+use crate::instance::InstanceView;
+use crate::launch_record::LaunchRecord;
+use crate::node::ownership;
 use crate::observed::Observed;
-use crate::ownership::{self, View};
 use crate::settings::Settings;
+use crate::time;
 
-/// What every step looks at.
-pub(crate) struct Ctx<'a> {
+/// One claim, everything around it, and the time.
+pub(crate) struct PlanContext<'a> {
     pub(crate) now: Timestamp,
     pub(crate) settings: &'a Settings,
     pub(crate) claim: &'a Claim,
-    /// Each once, by name.
+    /// Name of the claim and of its instance.
+    pub(crate) name: &'a str,
+    /// A claim of the other kind has the name and came first.
+    pub(crate) has_name_conflict: bool,
+    pub(crate) instance: InstanceView<'a>,
+    /// Nodes of the instance, each once, by name.
     pub(crate) nodes: Vec<&'a Node>,
+    /// Those of `nodes` that were registered for this very claim.
+    pub(crate) own_nodes: Vec<&'a Node>,
     /// Each once, by namespace and name.
     pub(crate) pods: Vec<&'a Pod>,
     /// Each once, by name.
     pub(crate) attachments: Vec<&'a VolumeAttachment>,
-    pub(crate) pool: View<'a>,
+    /// The last request for a change of the instance.
     pub(crate) last_call: Option<&'a CallOutcome>,
+    /// `last_call`, if it was a Create.
+    pub(crate) last_create: Option<&'a CallOutcome>,
+    /// `last_call`, if it was a Create that the cloud accepted.
+    pub(crate) accepted_create: Option<&'a CallOutcome>,
+    /// Why the instance failed, if the failed operation was read.
     pub(crate) failure: Option<&'a ProviderError>,
-    /// A claim of the other kind has the name, and was there first.
-    pub(crate) yields: bool,
+    /// Notes about launches that the claim itself carries.
+    pub(crate) record: LaunchRecord,
+    /// Time until an instance is looked at again, because the cloud has no watch.
+    pub(crate) poll: Duration,
 }
 
-impl<'a> Ctx<'a> {
+impl<'a> PlanContext<'a> {
     pub(crate) fn new(now: Timestamp, observed: &'a Observed, settings: &'a Settings) -> Self {
         let claim = &observed.claim;
+        let nodes = by_key(observed.nodes.iter().map(|n| &**n), |n| n.name_any());
+        let last_call = observed.last_call.as_ref();
+        let last_create = last_call.filter(|call| call.kind == CallKind::Create);
         Self {
             now,
             settings,
             claim,
-            nodes: by_key(observed.nodes.iter().map(|n| &**n), |n| n.name_any()),
+            name: claim.name(),
+            has_name_conflict: observed.has_name_conflict,
+            instance: InstanceView::new(&observed.pool, claim, settings),
+            own_nodes: ownership::own_nodes(&nodes, claim),
+            nodes,
             pods: by_key(observed.pods.iter().map(|p| &**p), |p| {
                 (p.namespace(), p.name_any())
             }),
             attachments: by_key(observed.attachments.iter().map(|a| &**a), |a| a.name_any()),
-            pool: ownership::view(&observed.pool, claim, settings),
-            last_call: observed.last_call.as_ref(),
+            last_call,
+            last_create,
+            accepted_create: last_create.filter(|call| call.error.is_none()),
             failure: observed.failure.as_ref(),
-            yields: observed.yields,
+            record: LaunchRecord::read(claim),
+            poll: time::to_std(settings.poll),
         }
-    }
-
-    /// Name of the claim and of its agent pool.
-    pub(crate) fn name(&self) -> String {
-        self.claim.name_any()
-    }
-
-    pub(crate) fn uid(&self) -> &'a str {
-        self.claim.uid()
-    }
-
-    pub(crate) fn generation(&self) -> i64 {
-        self.claim.metadata().generation.unwrap_or_default()
-    }
-
-    /// What the claim is called, for people.
-    pub(crate) fn kind(&self) -> &'static str {
-        self.claim.claim_kind().as_str()
-    }
-
-    /// The last request, when it was of this kind.
-    pub(crate) fn last(&self, kind: CallKind) -> Option<&'a CallOutcome> {
-        self.last_call.filter(|call| call.kind == kind)
-    }
-
-    /// Nodes that were joined to this very claim.
-    pub(crate) fn own_nodes(&self) -> impl Iterator<Item = &'a Node> + '_ {
-        self.nodes
-            .iter()
-            .copied()
-            .filter(|node| ownership::is_own_node(node, self.claim))
     }
 }
 

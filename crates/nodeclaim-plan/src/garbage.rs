@@ -9,8 +9,8 @@ use cloudprovider::{AgentPool, CloudCall, Ownership, ProvisioningState};
 use jiff::{SignedDuration, Timestamp};
 use kaito_api::Claim;
 
-use crate::backoff;
 use crate::settings::Settings;
+use crate::time;
 
 /// How long we must have seen a pool ourselves before it can be garbage: a claim made meanwhile has reached
 /// every cache by then.
@@ -33,7 +33,7 @@ pub fn collect(
     let seen_long = |pool: &AgentPool| {
         first_seen
             .get(&pool.name)
-            .is_some_and(|seen| backoff::after(*seen, SEEN_FOR) <= now)
+            .is_some_and(|seen| time::after(*seen, SEEN_FOR) <= now)
     };
     let garbage: BTreeMap<&str, &AgentPool> = pools
         .iter()

@@ -1,3 +1,68 @@
-//! The instance of a claim in the cloud.
+//! The instance of a claim as that claim sees it. The only place that decides whose an instance is: one that is not
+//! owned is neither changed nor deleted.
 
-pub(crate) mod removal;
+use cloudprovider::{AgentPool, Ownership, PoolLookup};
+use kaito_api::Claim;
+use kaito_api::labels::{RAG_ENGINE, RAG_ENGINE_NAMESPACE, WORKSPACE, WORKSPACE_NAMESPACE};
+
+use crate::settings::Settings;
+
+/// The instance of the claim's name, classified for the claim.
+#[derive(Clone, Copy)]
+pub(crate) enum InstanceView<'a> {
+    /// Not known, which never means absent.
+    Unknown,
+    /// Absent in this many live reads.
+    Absent(u32),
+    /// Present, and made for this claim.
+    Owned(&'a AgentPool),
+    /// Present, and made for another claim or by another program.
+    Foreign(&'a AgentPool),
+}
+
+impl<'a> InstanceView<'a> {
+    /// Classifies the instance for this claim.
+    pub(crate) fn new(lookup: &'a PoolLookup, claim: &Claim, settings: &Settings) -> Self {
+        match lookup {
+            PoolLookup::Unknown | PoolLookup::Absent { reads: 0 } => Self::Unknown,
+            PoolLookup::Absent { reads } => Self::Absent(*reads),
+            PoolLookup::Found(pool) if is_owned(pool, claim, settings) => Self::Owned(pool),
+            PoolLookup::Found(pool) => Self::Foreign(pool),
+        }
+    }
+}
+
+fn is_owned(pool: &AgentPool, claim: &Claim, settings: &Settings) -> bool {
+    if pool.name != claim.name() {
+        return false;
+    }
+    match pool.ownership() {
+        Ownership::Foreign => false,
+        Ownership::Upstream => has_same_owner(pool, claim),
+        Ownership::Ours { claim_uid } => {
+            let uid = claim.uid();
+            !uid.is_empty() && uid == claim_uid && may_be_of_cluster(pool, settings)
+        }
+    }
+}
+
+// The UID already distinguishes clusters, so an instance made before the id was configured stays ours.
+fn may_be_of_cluster(pool: &AgentPool, settings: &Settings) -> bool {
+    settings.cluster_id.is_empty() || pool.cluster_id().is_none_or(|id| id == settings.cluster_id)
+}
+
+/// Reports whether an instance that upstream made has the claim's Workspace as its own. It carries no UID.
+fn has_same_owner(pool: &AgentPool, claim: &Claim) -> bool {
+    let theirs = &pool.labels;
+    let own = claim.metadata().labels.as_ref();
+    let own = |key: &str| own.and_then(|labels| labels.get(key));
+    let agrees = |key: &str| match (theirs.get(key), own(key)) {
+        (Some(theirs), Some(own)) => theirs == own,
+        _ => true,
+    };
+    let shared = |key: &str| theirs.get(key).is_some_and(|value| own(key) == Some(value));
+    (shared(WORKSPACE) || shared(RAG_ENGINE))
+        && [WORKSPACE, RAG_ENGINE, WORKSPACE_NAMESPACE, RAG_ENGINE_NAMESPACE]
+            .into_iter()
+            .all(agrees)
+}

@@ -1,50 +1,82 @@
-//! What to do about one claim: a pure function of what was observed.
+//! Plans the next step of one claim: a pure function of what was observed.
 //!
-//! A claim is a Machine or a NodeClaim: what is done about pools and Nodes is the same for both; what their conditions
-//! are called and how they follow from each other is in `machine_status.rs` and `node_claim_status.rs`.
+//! A claim is a Machine or a NodeClaim. Instances and Nodes are handled alike for both kinds; their conditions differ, in
+//! `status/machine.rs` and `status/node_claim.rs`.
 //!
-//! Launch, registration, initialization and termination are derived from the world at every pass; nothing
-//! authoritative is kept in status. See `ARCHITECTURE.md` for the state table.
+//! [`plan`] picks the phase of the claim. The life of a claim that is wanted is [`live`]: launch, registration,
+//! initialization, status. Its end is `termination.rs`. Each stage is derived anew from what was observed, and nothing
+//! relies on the status alone. `ARCHITECTURE.md` has the table of states.
 
 mod backoff;
 mod claim_edit;
+mod condition;
 mod context;
 pub mod garbage;
+mod initialization;
 mod instance;
+mod instance_deletion;
 pub mod launch;
-mod live;
+mod launch_record;
 pub mod managed;
-pub mod node;
+mod node;
+mod node_deletion;
 pub mod observe;
 pub mod observed;
-mod ownership;
+pub mod orphan;
 mod phase;
+mod registration;
 pub mod settings;
 mod status;
 mod termination;
+mod time;
 
-pub use launch::failure::{LAUNCH_FAILURE, LAUNCH_STARTED};
 pub use observe::{Source, observe};
 pub use observed::{Observed, ObservedNode};
 pub use settings::Settings;
 
 use cloudprovider::CloudCall;
 use jiff::Timestamp;
-use plan::Plan;
+use kaito_api::labels::TERMINATION_FINALIZER;
+use plan::{Finalizer, Plan};
 
-use crate::context::Ctx;
+use crate::context::PlanContext;
 use crate::phase::Phase;
 
-/// Decides the next step for one claim.
+/// Plans the next step of one claim.
 #[must_use]
 pub fn plan(now: Timestamp, observed: &Observed, settings: &Settings) -> Plan<CloudCall> {
-    let ctx = Ctx::new(now, observed, settings);
-    match phase::of(&ctx) {
-        Phase::NotOurs => Plan::default(),
-        Phase::Unprotected => live::first(&ctx),
-        Phase::Yielding => live::yielding(&ctx),
-        Phase::Terminating => termination::plan(&ctx),
-        Phase::NodeDeleted(node) => node::deletion::plan(&ctx, node),
-        Phase::Live => live::plan(&ctx),
+    let context = PlanContext::new(now, observed, settings);
+    match phase::of(&context) {
+        Phase::NotManaged => Plan::default(),
+        Phase::Unprotected => protect(live(&context)),
+        Phase::Live => live(&context),
+        Phase::NodeDeleted(node) => node_deletion::plan(&context, node),
+        Phase::Terminating => termination::plan(&context),
+    }
+}
+
+/// Plans for a claim that is wanted.
+fn live(context: &PlanContext<'_>) -> Plan<CloudCall> {
+    let mut launch = launch::decide(context);
+    let registered = registration::decide(context.claim, &mut launch.state);
+    let initialized = initialization::decide(context.claim, &mut launch.state);
+    let status = status::live(context, &launch.state, registered, initialized);
+    Plan {
+        status: status.value,
+        events: status.events,
+        ..launch.into_plan(context.claim)
+    }
+}
+
+/// Reduces the plan for a claim without our finalizer: only the finalizer is stored, unless an instance is to be created.
+/// That plan stores the finalizer itself, together with the intent to create: the write comes before the call, and fails
+/// if the claim has changed.
+fn protect(plan: Plan<CloudCall>) -> Plan<CloudCall> {
+    match plan.cloud {
+        Some(CloudCall::Create(_)) => plan,
+        _ => Plan {
+            finalizer: Finalizer::Ensure(TERMINATION_FINALIZER),
+            ..Plan::default()
+        },
     }
 }

@@ -1,14 +1,15 @@
-//! Which claims and Nodes are ours to act on. Everything else is invisible to us.
+//! The claims and Nodes that are ours to act on. All others are invisible to us.
 //!
-//! NodeClaims are told by their class: one that names the class of a Karpenter is that Karpenter's, whatever its labels.
+//! The class of a NodeClaim decides. One that names the class of a Karpenter belongs to that Karpenter, whatever its labels.
 
 use k8s_openapi::api::core::v1::Node;
 use kaito_api::labels::{KAITO_NODE_CLASS, RAG_ENGINE, WORKSPACE};
 use kaito_api::{Claim, ClaimKind};
 use kube::ResourceExt as _;
 
-/// Whether a Machine belongs to a Workspace or a RAG engine, or a NodeClaim is of the class that gpu-provisioners answer.
-/// A NodeClaim of no class at all, as older definitions allowed, is told by its labels like a Machine.
+/// Returns true if a Machine belongs to a Workspace or a RAG engine, or a NodeClaim has the class of gpu-provisioners.
+///
+/// Older definitions allowed a NodeClaim without a class; its labels decide, as those of a Machine do.
 #[must_use]
 pub fn is_managed(claim: &Claim) -> bool {
     match claim.node_class() {
@@ -17,8 +18,10 @@ pub fn is_managed(claim: &Claim) -> bool {
     }
 }
 
-/// Whether a Node belongs to a claim that is managed. A Karpenter's Nodes bear the same finalizer and, where a Workspace
-/// asked for them, the same labels; they are owned by NodeClaims and labelled with another class.
+/// Returns true if a Node belongs to a claim that is managed.
+///
+/// Nodes of a Karpenter have the same finalizer and, for a Workspace, the same labels. They are owned by NodeClaims and
+/// labeled with another class.
 #[must_use]
 pub fn is_managed_node(node: &Node) -> bool {
     let of_node_claim = node
@@ -28,14 +31,14 @@ pub fn is_managed_node(node: &Node) -> bool {
     node.labels().contains_key(KAITO_NODE_CLASS) || (!of_node_claim && is_marked(node.labels()))
 }
 
-/// Whether a claim leaves the agent pool of its name to another claim: to a managed one of the other kind and the same
-/// name that was made before it.
+/// Returns true if the other claim owns the instance of this claim's name: a managed claim of the other kind with the same
+/// name that was created first.
 #[must_use]
-pub fn yields_to(claim: &Claim, other: &Claim) -> bool {
-    let born = |claim: &Claim| claim.metadata().creation_timestamp.as_ref().map(|time| time.0);
-    let rank = |claim: &Claim| (born(claim), claim.claim_kind());
-    let rivals = claim.name() == other.name() && claim.claim_kind() != other.claim_kind();
-    rivals && is_managed(other) && rank(other) < rank(claim)
+pub fn has_name_conflict(claim: &Claim, other: &Claim) -> bool {
+    let created = |claim: &Claim| claim.metadata().creation_timestamp.as_ref().map(|time| time.0);
+    let rank = |claim: &Claim| (created(claim), claim.claim_kind());
+    let are_namesakes = claim.name() == other.name() && claim.claim_kind() != other.claim_kind();
+    are_namesakes && is_managed(other) && rank(other) < rank(claim)
 }
 
 fn is_marked(labels: &std::collections::BTreeMap<String, String>) -> bool {

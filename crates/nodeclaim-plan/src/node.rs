@@ -1,10 +1,6 @@
-//! The Node of a claim: which one it is, how it joins, and how it goes.
+//! Nodes: their facts, which of them is a claim's, and changes to them.
 
-pub(crate) mod deletion;
-pub(crate) mod drain;
 pub(crate) mod edit;
-mod evictable;
-pub(crate) mod initialization;
+pub(crate) mod facts;
 pub(crate) mod matching;
-pub mod orphan;
-pub(crate) mod registration;
+pub(crate) mod ownership;

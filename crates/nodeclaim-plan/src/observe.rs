@@ -54,8 +54,10 @@ pub fn observe(
             Vec::new()
         };
     let rivals = source.claims(name);
-    let yields = rivals.iter().any(|other| managed::yields_to(&claim, other));
-    let facts = if yields {
+    let has_name_conflict = rivals
+        .iter()
+        .any(|other| managed::has_name_conflict(&claim, other));
+    let facts = if has_name_conflict {
         tracker.view_of_other(name)
     } else {
         tracker.view(name, claim.uid(), now)
@@ -70,7 +72,7 @@ pub fn observe(
             .flat_map(|node| source.attachments_of(node))
             .collect(),
         nodes,
-        yields,
+        has_name_conflict,
         claim,
     }
 }

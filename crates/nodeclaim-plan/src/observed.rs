@@ -28,9 +28,9 @@ pub struct Observed {
     /// Why the pool failed, when the failed operation was read. An answer without a reason is a reason too, or
     /// it would be asked for again and again. Forgotten when a Create is accepted.
     pub failure: Option<ProviderError>,
-    /// A claim of the other kind has the same name and came first ([`crate::managed::yields_to`]): the pool of that name
+    /// A claim of the other kind has the same name and came first ([`crate::managed::has_name_conflict`]): the pool of that name
     /// is the other one's.
-    pub yields: bool,
+    pub has_name_conflict: bool,
 }
 
 /// One Node that carries our finalizer, and what decides whether it is orphaned.

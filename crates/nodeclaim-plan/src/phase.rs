@@ -1,39 +1,38 @@
-//! In which phase of its life a claim is. Only tells phases apart; decides nothing in them.
+//! The phase of a claim's life. Distinguishes the phases and decides nothing within them.
 
 use k8s_openapi::api::core::v1::Node;
 use kaito_api::labels::TERMINATION_FINALIZER;
 use kube::ResourceExt as _;
 
-use crate::context::Ctx;
-use crate::managed;
-use crate::node::deletion;
+use crate::context::PlanContext;
+use crate::{managed, node_deletion};
 
 /// A phase of a claim's life.
 pub(crate) enum Phase<'a> {
     /// Not managed by us, or deleted and already released.
-    NotOurs,
-    /// Live without our finalizer: it is stored before anything is launched.
+    NotManaged,
+    /// Live, without our finalizer.
     Unprotected,
-    /// Live, and of the same name as another claim that was there first.
-    Yielding,
-    /// Being deleted.
-    Terminating,
-    /// Live, but somebody has deleted its Node.
-    NodeDeleted(&'a Node),
     /// Live.
     Live,
+    /// Live, but its Node is being deleted.
+    NodeDeleted(&'a Node),
+    /// Being deleted.
+    Terminating,
 }
 
-/// The phase of the observed claim.
-pub(crate) fn of<'a>(ctx: &Ctx<'a>) -> Phase<'a> {
-    let protected = ctx.claim.finalizers().iter().any(|f| f == TERMINATION_FINALIZER);
-    let deleting = ctx.claim.metadata().deletion_timestamp.is_some();
-    match (managed::is_managed(ctx.claim), deleting, protected) {
-        (false, _, _) | (true, true, false) => Phase::NotOurs,
+/// Returns the phase of the observed claim.
+pub(crate) fn of<'a>(context: &PlanContext<'a>) -> Phase<'a> {
+    let claim = context.claim;
+    let protected = claim.finalizers().iter().any(|f| f == TERMINATION_FINALIZER);
+    let deleting = claim.metadata().deletion_timestamp.is_some();
+    match (managed::is_managed(claim), deleting, protected) {
+        (false, _, _) | (true, true, false) => Phase::NotManaged,
         (true, true, true) => Phase::Terminating,
-        (true, false, _) if ctx.yields => Phase::Yielding,
+        // Another claim owns the instance of this name: there is nothing to protect, and no Node to lose.
+        (true, false, _) if context.has_name_conflict => Phase::Live,
         (true, false, false) => Phase::Unprotected,
-        (true, false, true) => match deletion::deleted_node(ctx) {
+        (true, false, true) => match node_deletion::deleted_node(context) {
             Some(node) => Phase::NodeDeleted(node),
             None => Phase::Live,
         },

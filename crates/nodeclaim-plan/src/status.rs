@@ -1,123 +1,89 @@
-//! What a pass has to say of a claim, before it has the shape of either kind. The status is computed whole on every pass
-//! and written only when it differs; how conditions follow from steps is the kind's business.
+//! Status: what is shown of a claim, and the events that follow from a change of it. The status is computed whole in
+//! every reconcile and written only if it differs. How conditions follow from stages differs between the kinds.
 
-pub(crate) mod conditions;
 mod events;
 mod machine;
 mod node_claim;
+mod report;
 
-use std::collections::BTreeMap;
-
-use cloudprovider::CloudCall;
-use k8s_openapi::api::core::v1::Node;
-use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use kaito_api::Claim;
-use kaito_api::claim::ClaimCondition;
-use kaito_api::conditions::{ClaimConditionType, ClaimReason};
-use kaito_api::labels::NVIDIA_GPU;
-use kube::ResourceExt as _;
-use plan::Plan;
+use kaito_api::conditions::ClaimConditionType;
+use plan::Event;
+use serde::Serialize;
+use serde_json::Value;
 
-use crate::context::Ctx;
-use crate::ownership::provider_id;
-use crate::status::conditions::ConditionUpdate;
+use crate::condition::{self, ConditionUpdate};
+use crate::context::PlanContext;
+use crate::instance::InstanceView;
+use crate::launch::decision::LaunchState;
+use crate::status::events::HasConditions;
+use crate::status::report::{NodeSource, StatusReport};
 
-/// Resources that are copied from the Node; the others say nothing about a claim.
-const COPIED: [&str; 5] = ["cpu", "memory", "pods", "ephemeral-storage", NVIDIA_GPU];
-
-/// What one pass has to say.
-pub(crate) struct Report<'a> {
-    /// Launched, registered, initialized.
-    pub(crate) steps: [ConditionUpdate; 3],
-    /// Where the Node's facts come from.
-    pub(crate) facts: NodeFacts<'a>,
-}
-
-/// Where name, provider id and resources of the Node come from.
-pub(crate) enum NodeFacts<'a> {
-    /// There is no Node.
-    None,
-    /// From the stored status.
-    AsBefore,
-    /// From this Node.
-    Of(&'a Node),
-}
-
-/// Name, provider id and resources of a Node.
+/// A change of the claim's status.
 #[derive(Default)]
-pub(crate) struct Facts {
-    pub(crate) node_name: String,
-    pub(crate) provider_id: String,
-    pub(crate) capacity: BTreeMap<String, Quantity>,
-    pub(crate) allocatable: BTreeMap<String, Quantity>,
+pub(crate) struct StatusUpdate {
+    /// The complete status; `None` if it stays as it is.
+    pub(crate) value: Option<Value>,
+    /// Events about the change.
+    pub(crate) events: Vec<Event>,
 }
 
-impl Facts {
-    pub(crate) fn of(node: &Node) -> Self {
-        let status = node.status.as_ref();
-        Self {
-            node_name: node.name_any(),
-            provider_id: provider_id(node).unwrap_or_default().to_owned(),
-            capacity: copied(status.and_then(|status| status.capacity.as_ref())),
-            allocatable: copied(status.and_then(|status| status.allocatable.as_ref())),
-        }
-    }
-}
-
-/// Puts the status of a live claim and its events into the plan.
-pub(crate) fn conclude(ctx: &Ctx<'_>, report: Report<'_>, plan: &mut Plan<CloudCall>) {
-    match ctx.claim {
-        Claim::Machine(machine) => machine::conclude(ctx, machine, report, None, plan),
-        Claim::NodeClaim(claim) => node_claim::conclude(ctx, claim, &report, None, plan),
-    }
-}
-
-/// Puts the status of a claim that is going into the plan: the steps stay as they were. `holding` is what it waits for.
-pub(crate) fn conclude_going(ctx: &Ctx<'_>, holding: ConditionUpdate, plan: &mut Plan<CloudCall>) {
-    let report = Report {
-        steps: steps_as_before(ctx),
-        facts: NodeFacts::AsBefore,
+/// Returns the status of a claim that is wanted.
+pub(crate) fn live(
+    context: &PlanContext<'_>,
+    state: &LaunchState<'_>,
+    registered: ConditionUpdate,
+    initialized: ConditionUpdate,
+) -> StatusUpdate {
+    let node = match (state, context.instance) {
+        (LaunchState::Joined(edit), _) => NodeSource::Observed(edit.node()),
+        (LaunchState::NotLaunched(_), InstanceView::Absent(_)) => NodeSource::None,
+        _ => NodeSource::Stored,
     };
-    match ctx.claim {
-        Claim::Machine(machine) => machine::conclude(ctx, machine, report, Some(holding), plan),
-        Claim::NodeClaim(claim) => node_claim::conclude(ctx, claim, &report, Some(&holding), plan),
-    }
+    let report = StatusReport {
+        stages: [state.launched(context.claim), registered, initialized],
+        waiting_for: None,
+        node,
+    };
+    update(context, report)
 }
 
-/// The steps as the stored status has them.
-pub(crate) fn steps_as_before(ctx: &Ctx<'_>) -> [ConditionUpdate; 3] {
-    ClaimConditionType::STEPS.map(|kind| match ctx.claim.condition(kind) {
-        Some(condition) => as_before(condition),
-        None if kind == ClaimConditionType::Launched => {
-            conditions::waiting(ClaimReason::AwaitingCloud, "the agent pools are not listed yet")
+/// Returns the status of a claim that is being deleted: its stages stay as they were.
+pub(crate) fn terminating(context: &PlanContext<'_>, waiting_for: ConditionUpdate) -> StatusUpdate {
+    let report = StatusReport {
+        stages: ClaimConditionType::STEPS.map(|type_| condition::stored(context.claim, type_)),
+        waiting_for: Some(waiting_for),
+        node: NodeSource::Stored,
+    };
+    update(context, report)
+}
+
+fn update(context: &PlanContext<'_>, report: StatusReport<'_>) -> StatusUpdate {
+    let kind = context.claim.claim_kind().as_str();
+    match context.claim {
+        Claim::Machine(machine) => {
+            let status = machine::status(context.now, machine, report);
+            difference(kind, machine.status.as_ref(), &status)
         }
-        None => {
-            let cause = format!("the {} is not launched", ctx.kind());
-            conditions::waiting(ClaimReason::AwaitingReconciliation, &cause)
+        Claim::NodeClaim(claim) => {
+            let status = node_claim::status(context, claim, &report);
+            difference(kind, claim.status.as_ref(), &status)
         }
-    })
-}
-
-/// The later steps of a claim that has no instance.
-pub(crate) fn not_launched(claim: &Claim) -> ConditionUpdate {
-    let cause = format!("the {} is not launched", claim.claim_kind().as_str());
-    match claim {
-        Claim::Machine(_) => conditions::waiting(ClaimReason::MachineNotLaunched, &cause),
-        Claim::NodeClaim(_) => conditions::waiting(ClaimReason::AwaitingReconciliation, &cause),
     }
 }
 
-fn as_before(condition: ClaimCondition<'_>) -> ConditionUpdate {
-    ConditionUpdate {
-        status: condition.status,
-        reason: ClaimReason::parse(condition.reason),
-        message: condition.message.to_owned(),
+fn difference<S: HasConditions + PartialEq + Serialize>(
+    kind: &str,
+    before: Option<&S>,
+    status: &S,
+) -> StatusUpdate {
+    if before == Some(status) {
+        return StatusUpdate::default();
     }
-}
-
-fn copied(all: Option<&BTreeMap<String, Quantity>>) -> BTreeMap<String, Quantity> {
-    let all = all.into_iter().flatten();
-    all.filter(|(name, _)| COPIED.contains(&name.as_str()))
-        .map(|(n, q)| (n.clone(), q.clone()))
-        .collect()
+    let old = before.map(HasConditions::views).unwrap_or_default();
+    StatusUpdate {
+        // Strings and numbers only, so this cannot fail.
+        value: serde_json::to_value(status).ok(),
+        events: events::between(kind, &old, &status.views()),
+    }
 }

@@ -1,160 +1,153 @@
-//! A live claim without a pool: whether to ask for one now. The only place that asks for a pool.
+//! Creating: a claim without an instance. The only place that sends a create request.
 
-use cloudprovider::{CallKind, CallOutcome, CloudCall, ErrorClass};
-use jiff::Timestamp;
+use cloudprovider::{CloudCall, ErrorClass};
 use k8s_openapi::api::core::v1::Node;
 use kaito_api::Claim;
 use kaito_api::conditions::ClaimReason;
-use kaito_api::labels::OPERATION_URL;
+use kaito_api::labels::{LAUNCH_STARTED, LAUNCH_UNANSWERED, OPERATION_URL};
 use kube::ResourceExt as _;
 
-use crate::backoff;
 use crate::claim_edit::ClaimEdit;
-use crate::context::Ctx;
-use crate::launch::error_reasons;
-use crate::launch::failure::{self, LAUNCH_STARTED, LAUNCH_UNANSWERED, Setback};
+use crate::condition;
+use crate::context::PlanContext;
+use crate::launch::backoff::{self, LaunchBackoff};
+use crate::launch::decision::{LaunchDecision, LaunchState};
 use crate::launch::spec::pool_spec;
-use crate::launch::{Join, Launch, poll};
+use crate::launch::{failure, visibility};
 use crate::node::edit;
-use crate::node::initialization::is_ready;
-use crate::status::conditions::{self, ConditionUpdate};
+use crate::node::facts::is_ready;
+use crate::time;
 
-/// Until when a request of ours may still make the pool turn up. The intent to ask is stored before it is asked,
-/// and so is that an earlier request went unanswered: neither a crash nor a later answer hides such a request.
-pub(crate) fn may_land_until(ctx: &Ctx<'_>) -> Option<Timestamp> {
-    if ctx.last(CallKind::Create).is_some_and(is_settled) {
-        return None;
-    }
-    let asked = ctx.last(CallKind::Create).map(|call| call.at);
-    let latest = asked.max(failure::intended(ctx)).max(failure::unanswered(ctx))?;
-    Some(backoff::after(latest, ctx.settings.landing))
-}
-
-/// Refused at the first try: this one made no pool, and no earlier one is open. With a refusal after other
-/// failures an earlier one may be.
-fn is_settled(call: &CallOutcome) -> bool {
-    let refused = call
-        .error
-        .as_ref()
-        .is_some_and(|error| error.class != ErrorClass::Transient);
-    refused && call.failures <= 1
-}
-
-fn is_unanswered(call: &CallOutcome) -> bool {
-    call.error
-        .as_ref()
-        .is_some_and(|error| error.class == ErrorClass::Transient)
-}
-
-/// Decides for a claim whose pool was missed by `reads` live reads.
-pub(crate) fn decide<'a>(ctx: &Ctx<'a>, reads: u32) -> Launch<'a> {
-    let spec = match pool_spec(ctx.claim, ctx.settings) {
+/// Decides for a claim whose instance was absent in `reads` live reads.
+pub(crate) fn decide<'a>(context: &PlanContext<'a>, reads: u32) -> LaunchDecision<'a> {
+    let spec = match pool_spec(context.claim, context.settings) {
         Ok(spec) => spec,
-        Err(why) => {
-            let reason = match ctx.claim {
+        Err(error) => {
+            let reason = match context.claim {
                 Claim::Machine(_) => ClaimReason::InvalidMachine,
                 Claim::NodeClaim(_) => ClaimReason::InvalidNodeClaim,
             };
-            let step = conditions::failed(reason, &why.to_string());
-            return Launch::new("invalid", Join::NotLaunched(step));
+            let update = condition::unmet(reason, &error.to_string());
+            return LaunchDecision::new("invalid", LaunchState::NotLaunched(update));
         }
     };
-    if let Some(launch) = leftovers(ctx, reads) {
-        return launch;
+    if let Some(decision) = leftover_nodes(context, reads) {
+        return decision;
     }
-    if let Some(launch) = landing(ctx) {
-        return launch;
+    if let Some(decision) = awaiting_visibility(context) {
+        return decision;
     }
-    let mut launch = Launch::new("create", Join::NotLaunched(verdict(ctx)));
-    match failure::setback(ctx) {
-        Some(setback) if backoff::remaining(setback.until, ctx.now).is_some() => {
-            held_back(ctx, &setback, launch)
+    let backoff = backoff::current(context);
+    let update = match &backoff {
+        Some(backoff) => backoff.condition(),
+        None => requested(context),
+    };
+    let state = LaunchState::NotLaunched(update);
+    match backoff {
+        Some(backoff) if time::remaining(backoff.until, context.now).is_some() => {
+            back_off(context, &backoff, state)
         }
-        _ => {
-            intend(ctx, &mut launch.edit);
-            launch
-                .cloud(Some(CloudCall::Create(Box::new(spec))))
-                .requeue(poll(ctx))
-        }
+        _ => LaunchDecision {
+            claim_edit: intent(context),
+            cloud: Some(CloudCall::Create(Box::new(spec))),
+            requeue: Some(context.poll),
+            ..LaunchDecision::new("create", state)
+        },
     }
 }
 
-/// What to say while there is no pool: the last failure, for as long as nothing newer is known.
-pub(crate) fn verdict(ctx: &Ctx<'_>) -> ConditionUpdate {
-    match failure::setback(ctx) {
-        Some(setback) => error_reasons::step(&setback.error, setback.origin),
-        None => {
-            let cause = format!("agent pool {} was asked for", ctx.name());
-            conditions::waiting(ClaimReason::AgentPoolCreating, &cause)
-        }
-    }
+fn requested(context: &PlanContext<'_>) -> condition::ConditionUpdate {
+    let cause = format!("agent pool {} was requested", context.name);
+    condition::pending(ClaimReason::AgentPoolCreating, &cause)
 }
 
-fn held_back<'a>(ctx: &Ctx<'a>, setback: &Setback, mut launch: Launch<'a>) -> Launch<'a> {
-    launch.code = "backing_off";
-    if let Some(at) = setback.unrecorded {
-        failure::note(ctx, at, &setback.error, &mut launch.edit);
+/// Waits until the pause after a failure is over.
+fn back_off<'a>(
+    context: &PlanContext<'a>,
+    backoff: &LaunchBackoff,
+    state: LaunchState<'a>,
+) -> LaunchDecision<'a> {
+    let mut claim_edit = ClaimEdit::default();
+    if let Some(at) = backoff.unrecorded {
+        failure::note(context, at, &backoff.error, &mut claim_edit);
     }
-    // Such an answer leaves open whether the pool is there: look before asking again.
-    let unsure = matches!(
-        setback.error.class,
+    // After such an answer the instance may exist: look before asking again.
+    let is_unsure = matches!(
+        backoff.error.class,
         ErrorClass::Precondition | ErrorClass::Transient
     );
-    let read = unsure.then(|| CloudCall::Read { name: ctx.name() });
-    launch
-        .cloud(read)
-        .requeue(backoff::remaining(setback.until, ctx.now))
+    LaunchDecision {
+        claim_edit,
+        cloud: is_unsure.then(|| read(context)),
+        requeue: time::remaining(backoff.until, context.now),
+        ..LaunchDecision::new("backing_off", state)
+    }
 }
 
-/// Stores that a pool is about to be asked for, and forgets the one before unless its request may still land.
-fn intend(ctx: &Ctx<'_>, edit: &mut ClaimEdit) {
-    let earlier = match ctx.last_call {
-        None => failure::intended(ctx),
-        Some(_) => ctx
-            .last(CallKind::Create)
-            .filter(|call| is_unanswered(call))
+/// Stores that an instance is about to be asked for, together with our finalizer. Forgets the request before, unless it
+/// may still take effect.
+fn intent(context: &PlanContext<'_>) -> ClaimEdit {
+    let earlier = match context.last_call {
+        None => context.record.started,
+        Some(_) => context
+            .last_create
+            .filter(|call| visibility::is_unanswered(call))
             .map(|call| call.at),
     };
+    let mut edit = ClaimEdit::default();
+    edit.protect(context.claim);
     if let Some(at) = earlier {
-        edit.set(ctx.claim, LAUNCH_UNANSWERED, Some(at.to_string()));
+        edit.set(context.claim, LAUNCH_UNANSWERED, Some(at.to_string()));
     }
-    edit.set(ctx.claim, LAUNCH_STARTED, Some(ctx.now.to_string()));
-    edit.set(ctx.claim, OPERATION_URL, None);
+    edit.set(context.claim, LAUNCH_STARTED, Some(context.now.to_string()));
+    edit.set(context.claim, OPERATION_URL, None);
+    edit
 }
 
-/// A request that was accepted and whose pool no read shows yet. One of which a restart left only the intent is
-/// repeated: the same name and body make the same pool.
-fn landing<'a>(ctx: &Ctx<'a>) -> Option<Launch<'a>> {
-    failure::accepted(ctx)?;
-    backoff::remaining(may_land_until(ctx)?, ctx.now)?;
-    let cause = format!("agent pool {} was asked for", ctx.name());
-    let launch = Launch::waiting("landing", ClaimReason::AgentPoolCreating, &cause);
-    Some(
-        launch
-            .cloud(Some(CloudCall::Read { name: ctx.name() }))
-            .requeue(poll(ctx)),
-    )
+/// Waits for a request that was accepted and whose instance no read shows yet.
+///
+/// After a restart only the intent is left of a request. That request is repeated: the same name and body make the same
+/// instance.
+fn awaiting_visibility<'a>(context: &PlanContext<'a>) -> Option<LaunchDecision<'a>> {
+    context.accepted_create?;
+    time::remaining(visibility::may_appear_until(context)?, context.now)?;
+    Some(LaunchDecision {
+        cloud: Some(read(context)),
+        requeue: Some(context.poll),
+        ..LaunchDecision::new(
+            "awaiting_visibility",
+            LaunchState::NotLaunched(requested(context)),
+        )
+    })
 }
 
-/// Nodes of an instance that is gone go before a new pool is made, or there would be two Nodes.
-fn leftovers<'a>(ctx: &Ctx<'a>, reads: u32) -> Option<Launch<'a>> {
-    let nodes: Vec<&Node> = ctx.own_nodes().collect();
+/// Removes the Nodes of an instance that is gone before another is created, or there would be two Nodes.
+fn leftover_nodes<'a>(context: &PlanContext<'a>, reads: u32) -> Option<LaunchDecision<'a>> {
+    let nodes: &[&Node] = &context.own_nodes;
     let first = nodes.first()?;
-    // A Ready Node contradicts an absent pool: perhaps we are looking at another cluster's pools.
+    let requeue = Some(context.poll);
+    // A Ready Node contradicts an absent instance: perhaps these are another cluster's instances.
     if reads < 2 || nodes.iter().any(|node| is_ready(node)) {
-        let read = Some(CloudCall::Read { name: ctx.name() });
-        return Some(
-            Launch::new("pool_missing", Join::AsBefore)
-                .cloud(read)
-                .requeue(poll(ctx)),
-        );
+        return Some(LaunchDecision {
+            cloud: Some(read(context)),
+            requeue,
+            ..LaunchDecision::new("pool_missing", LaunchState::Unchanged)
+        });
     }
     let cause = format!(
-        "agent pool {} is gone; Node {} is removed",
-        ctx.name(),
+        "agent pool {} is gone; Node {} is being removed",
+        context.name,
         first.name_any()
     );
-    let mut launch = Launch::waiting("leftover_node", ClaimReason::AwaitingCloud, &cause);
-    launch.writes = nodes.into_iter().flat_map(edit::dismiss).collect();
-    Some(launch.requeue(poll(ctx)))
+    Some(LaunchDecision {
+        writes: nodes.iter().flat_map(|node| edit::remove(node)).collect(),
+        requeue,
+        ..LaunchDecision::pending("leftover_node", ClaimReason::AwaitingCloud, &cause)
+    })
+}
+
+fn read(context: &PlanContext<'_>) -> CloudCall {
+    CloudCall::Read {
+        name: context.name.to_owned(),
+    }
 }

@@ -1,57 +1,71 @@
-//! What a cloud's error means for the claim: which reason its condition gets, and whether it can heal.
+//! The table from cloud errors to condition reasons, and whether a stage that failed can heal.
 
 use cloudprovider::{ErrorClass, ProviderError};
 use kaito_api::conditions::ClaimReason;
 
-use crate::status::conditions::{self, ConditionUpdate};
+use crate::condition::{self, ConditionUpdate};
 
-/// The sentence by which KAITO recognises that an instance type cannot be had.
+/// Text by which KAITO recognizes that an instance type is not available.
 const ALL_TYPES_UNAVAILABLE: &str = "all requested instance types were unavailable during launch";
-/// Longest text of the cloud's own in a message, so that what follows it survives.
+/// Longest text of the cloud's own in a message, so that the remedy after it survives.
 const CLOUD_TEXT_MAX: usize = 500;
-/// Failures for no lasting reason before anybody is told.
+/// Number of failures in a row without a lasting cause after which they are reported.
 const TRANSIENT_TOLERATED: u32 = 3;
 
-/// Where an error came from.
+/// Source of an error.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Origin {
-    /// The answer to our request; that many in a row.
+    /// The answer to our request, this many in a row.
     Refusal(u32),
-    /// An operation that had been accepted.
-    Pool,
+    /// An operation that the cloud had accepted.
+    Operation,
 }
 
-/// The `MachineLaunched` verdict after an error.
-pub(crate) fn step(error: &ProviderError, origin: Origin) -> ConditionUpdate {
+/// Returns the update of `Launched` after an error.
+pub(crate) fn launched(error: &ProviderError, origin: Origin) -> ConditionUpdate {
     let reason = reason(error.class, origin);
     if reason == ClaimReason::AwaitingCloud {
-        return conditions::waiting(reason, "the request to the cloud is repeated");
+        return condition::pending(reason, "the request to the cloud is repeated");
     }
     if error.class == ErrorClass::SkuUnavailable {
-        return conditions::failed(
-            reason,
-            &format!("{}; {ALL_TYPES_UNAVAILABLE}", cause(error).trim_end_matches('.')),
-        );
+        let cause = cause(error);
+        let cause = format!("{}; {ALL_TYPES_UNAVAILABLE}", cause.trim_end_matches('.'));
+        return condition::unmet(reason, &cause);
     }
     if error.class.is_terminal() {
-        return conditions::failed(reason, &cause(error));
+        return condition::unmet(reason, &cause(error));
     }
     if error.class == ErrorClass::Throttled {
-        // The cloud's own text counts seconds down.
-        return conditions::waiting(reason, &format!("{}: the cloud limits our requests", error.code));
+        // The cloud's own text counts seconds down, so it would change in every reconcile.
+        let cause = format!("{}: the cloud limits our requests", error.code);
+        return condition::pending(reason, &cause);
     }
-    conditions::waiting(reason, &cause(error))
+    condition::pending(reason, &cause(error))
 }
 
-/// The cloud's own words, without ids that differ at every attempt.
-pub(crate) fn cause(error: &ProviderError) -> String {
-    let message = error.message.split_whitespace().collect::<Vec<_>>().join(" ");
-    cut(&format!("{}: {message}", error.code))
+/// Returns why the cloud keeps an instance that we want gone. The reason is the cloud's where a person can help.
+pub(crate) fn not_deleted(error: &ProviderError) -> ConditionUpdate {
+    let cause = cause(error);
+    match reason(error.class, Origin::Refusal(0)) {
+        reason @ (ClaimReason::AuthorizationFailed | ClaimReason::ClusterNotFound) => {
+            condition::unmet(reason, &cause)
+        }
+        _ => {
+            let cause = format!("the agent pool is not deleted yet: {cause}");
+            condition::unmet(ClaimReason::InstanceTerminating, &cause)
+        }
+    }
 }
 
-/// Cuts a text of the cloud's to what fits beside a remedy.
+/// Cuts the cloud's own text so that it leaves room for a remedy.
 pub(crate) fn cut(text: &str) -> String {
     plan::text::cut(text, CLOUD_TEXT_MAX)
+}
+
+/// Returns the cloud's own words, without ids that differ at every attempt.
+fn cause(error: &ProviderError) -> String {
+    let message = error.message.split_whitespace().collect::<Vec<_>>().join(" ");
+    cut(&format!("{}: {message}", error.code))
 }
 
 fn reason(class: ErrorClass, origin: Origin) -> ClaimReason {
@@ -62,7 +76,7 @@ fn reason(class: ErrorClass, origin: Origin) -> ClaimReason {
         (ErrorClass::Unauthorized, _) => ClaimReason::AuthorizationFailed,
         (ErrorClass::ClusterNotFound, _) => ClaimReason::ClusterNotFound,
         (ErrorClass::Invalid, _) => ClaimReason::InvalidRequest,
-        (_, Origin::Pool) => ClaimReason::AgentPoolFailed,
+        (_, Origin::Operation) => ClaimReason::AgentPoolFailed,
         (ErrorClass::Busy | ErrorClass::LocallyLimited, Origin::Refusal(_)) => ClaimReason::WaitingForCluster,
         (ErrorClass::Throttled, Origin::Refusal(_)) => ClaimReason::Throttled,
         (ErrorClass::Precondition, Origin::Refusal(_)) => ClaimReason::AwaitingCloud,

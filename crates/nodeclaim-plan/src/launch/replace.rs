@@ -1,135 +1,158 @@
-//! A pool of ours that came to nothing: it is deleted, and made again after a pause. Why it failed is read
-//! first, because deleting it ends the chance to.
+//! Replacing: an instance that failed is deleted, and another is created after a pause. Why it failed is read first,
+//! because deleting it ends the chance to.
 
 use cloudprovider::{AgentPool, CallKind, CloudCall, ErrorClass, ProviderError, ProvisioningState};
 use k8s_openapi::api::core::v1::Node;
 use kaito_api::conditions::ClaimReason;
-use kaito_api::labels::{INITIALIZED, OPERATION_URL};
-use kube::ResourceExt as _;
 
-use crate::backoff;
-use crate::context::Ctx;
-use crate::instance::removal;
+use crate::claim_edit::ClaimEdit;
+use crate::context::PlanContext;
+use crate::launch::decision::{LaunchDecision, LaunchState};
 use crate::launch::error_reasons::{self, Origin};
-use crate::launch::failure::{self, LaunchFailure};
-use crate::launch::{Join, Launch, joined, poll};
-use crate::node::initialization::is_ready;
-use crate::node::matching::{self, Found};
+use crate::launch::{backoff, failure};
+use crate::launch_record::LaunchFailure;
+use crate::node::facts::{is_initialized, is_ready};
+use crate::node::matching::{self, NodeMatch};
+use crate::{instance_deletion, time};
 
-/// How many refused cancellations it takes to delete instead.
-const ABORTS_TRIED: u32 = 3;
+/// Number of refused cancellations after which the instance is deleted instead.
+const MAX_ABORTS: u32 = 3;
 
-/// A pool whose last operation failed or was cancelled.
-pub(crate) fn failed<'a>(ctx: &Ctx<'a>, pool: &'a AgentPool) -> Launch<'a> {
-    // A later operation may have failed on a pool whose Node works: a running workload is worth more than a
-    // tidy pool.
-    match matching::find(ctx) {
-        Found::One(node) if is_in_use(node) => return joined(ctx, node),
-        Found::Many(names) => return Launch::new("many_nodes", Join::Many(names)),
-        Found::One(_) | Found::None(_) => {}
+/// Decides for an instance whose last operation failed or was canceled.
+pub(crate) fn failed<'a>(context: &PlanContext<'a>, pool: &AgentPool) -> LaunchDecision<'a> {
+    // A later operation may have failed on an instance whose Node works: a running workload is worth more than a tidy
+    // instance.
+    match matching::find(context) {
+        NodeMatch::One(node) if is_in_use(node) => return LaunchDecision::joined(context.claim, node),
+        NodeMatch::Many(names) => return LaunchDecision::several_nodes(context.name, &names),
+        NodeMatch::One(_) | NodeMatch::None(_) => {}
     }
-    // The record outlives a restart, which the operation's document may not.
-    if let Some(counted) = counted(ctx) {
-        return replace(ctx, pool, &counted.error);
+    // The note on the claim outlives a restart, which the operation's document may not.
+    if let Some(noted) = noted(context) {
+        return replace(context, pool, &noted.error);
     }
-    if let Some(error) = ctx.failure {
-        return replace(ctx, pool, error);
+    if let Some(error) = context.failure {
+        return replace(context, pool, error);
     }
-    match operation_url(ctx) {
-        Some(url) => {
-            let cause = format!("agent pool {} is in state {}", pool.name, pool.state.as_str());
-            let call = CloudCall::ReadOperation {
-                name: pool.name.clone(),
-                url,
-            };
-            let launch = Launch::waiting("reading_failure", ClaimReason::AgentPoolFailed, &cause);
-            launch.cloud(Some(call)).requeue(poll(ctx))
-        }
-        None => replace(ctx, pool, &unexplained(pool)),
+    match operation_url(context) {
+        Some(url) => read_operation(context, pool, url),
+        None => replace(context, pool, &unexplained(pool)),
     }
 }
 
-/// A pool that is done, but whose Node did not join in time.
-pub(crate) fn never_joined<'a>(ctx: &Ctx<'a>, pool: &'a AgentPool, cause: &str) -> Launch<'a> {
-    replace(
-        ctx,
-        pool,
-        &own_error("NodeDidNotJoin", format!("{cause} in time")),
-    )
+fn read_operation<'a>(context: &PlanContext<'a>, pool: &AgentPool, url: String) -> LaunchDecision<'a> {
+    let cause = format!("agent pool {} is in state {}", pool.name, pool.state.as_str());
+    LaunchDecision {
+        cloud: Some(CloudCall::ReadOperation {
+            name: pool.name.clone(),
+            url,
+        }),
+        requeue: Some(context.poll),
+        ..LaunchDecision::pending("reading_failure", ClaimReason::AgentPoolFailed, &cause)
+    }
 }
 
-/// Whether a pool has been in the making for too long.
-pub(crate) fn is_overdue(ctx: &Ctx<'_>, pool: &AgentPool) -> bool {
-    let Some(started) = failure::started(ctx) else {
+/// Decides for a complete instance whose Node did not join in time.
+pub(crate) fn never_joined<'a>(
+    context: &PlanContext<'a>,
+    pool: &AgentPool,
+    cause: &str,
+) -> LaunchDecision<'a> {
+    let error = own_error("NodeDidNotJoin", format!("{cause} in time"));
+    replace(context, pool, &error)
+}
+
+/// Returns true if an instance has been in creation for too long.
+pub(crate) fn is_overdue(context: &PlanContext<'_>, pool: &AgentPool) -> bool {
+    let Some(started) = failure::started(context) else {
         return false;
     };
-    let deadline = backoff::after(started, ctx.settings.launch_timeout);
-    pool.state == ProvisioningState::Creating && ctx.now >= deadline
+    let deadline = time::after(started, context.settings.launch_timeout);
+    pool.state == ProvisioningState::Creating && context.now >= deadline
 }
 
-/// Ends a making that takes too long: cancel it, and where that is not possible, delete it.
-pub(crate) fn overdue<'a>(ctx: &Ctx<'a>, pool: &'a AgentPool) -> Launch<'a> {
-    let error = own_error(
-        "LaunchTimedOut",
-        format!("agent pool {} was not made in time", pool.name),
-    );
-    let abort = CloudCall::Abort {
-        name: pool.name.clone(),
+/// Ends a creation that takes too long: cancels it, and where that is not possible, deletes the instance.
+pub(crate) fn overdue<'a>(context: &PlanContext<'a>, pool: &AgentPool) -> LaunchDecision<'a> {
+    let message = format!("agent pool {} was not created in time", pool.name);
+    let error = own_error("LaunchTimedOut", message);
+    let (cloud, requeue) = match next_abort(context) {
+        Abort::Send => (
+            Some(CloudCall::Abort {
+                name: pool.name.clone(),
+            }),
+            Some(context.poll),
+        ),
+        Abort::Wait(requeue) => (None, Some(requeue)),
+        Abort::GiveUp => return replace(context, pool, &error),
     };
-    let launch = Launch::new(
-        "abort",
-        Join::NotLaunched(error_reasons::step(&error, Origin::Pool)),
-    );
-    match ctx.last_call {
-        Some(call) if call.kind == CallKind::Delete => replace(ctx, pool, &error),
-        Some(call) if call.kind == CallKind::Abort => match &call.error {
-            None if removal::is_fresh(call, ctx) => launch.requeue(poll(ctx)),
-            None => replace(ctx, pool, &error),
-            Some(refusal) if is_lasting(refusal) || call.failures >= ABORTS_TRIED => {
-                replace(ctx, pool, &error)
-            }
-            Some(_) => {
-                match backoff::due(call, ctx.settings).and_then(|due| backoff::remaining(due, ctx.now)) {
-                    None => launch.cloud(Some(abort)).requeue(poll(ctx)),
-                    left => launch.requeue(left),
-                }
-            }
+    let update = error_reasons::launched(&error, Origin::Operation);
+    LaunchDecision {
+        cloud,
+        requeue,
+        ..LaunchDecision::new("abort", LaunchState::NotLaunched(update))
+    }
+}
+
+/// The next step of a cancellation.
+enum Abort {
+    /// Send the request.
+    Send,
+    /// Wait for the effect of a request, or for the pause after a refusal.
+    Wait(std::time::Duration),
+    /// Delete the instance instead.
+    GiveUp,
+}
+
+fn next_abort(context: &PlanContext<'_>) -> Abort {
+    let call = match context.last_call {
+        Some(call) if call.kind == CallKind::Abort => call,
+        Some(call) if call.kind == CallKind::Delete => return Abort::GiveUp,
+        _ => return Abort::Send,
+    };
+    match &call.error {
+        None if instance_deletion::is_fresh(call, context.now) => Abort::Wait(context.poll),
+        None => Abort::GiveUp,
+        Some(refusal) if is_lasting(refusal) || call.failures >= MAX_ABORTS => Abort::GiveUp,
+        Some(_) => match crate::backoff::remaining(call, context.settings, context.now) {
+            None => Abort::Send,
+            Some(left) => Abort::Wait(left),
         },
-        _ => launch.cloud(Some(abort)).requeue(poll(ctx)),
     }
 }
 
-fn replace<'a>(ctx: &Ctx<'a>, pool: &AgentPool, error: &ProviderError) -> Launch<'a> {
-    let removal = removal::delete(ctx, pool);
-    let mut launch = Launch::new(
-        "replace",
-        Join::NotLaunched(error_reasons::step(error, Origin::Pool)),
-    );
-    if counted(ctx).is_none() {
-        failure::note(ctx, ctx.now, error, &mut launch.edit);
+fn replace<'a>(context: &PlanContext<'a>, pool: &AgentPool, error: &ProviderError) -> LaunchDecision<'a> {
+    let deletion = instance_deletion::next(context, pool);
+    let mut claim_edit = ClaimEdit::default();
+    if noted(context).is_none() {
+        failure::note(context, context.now, error, &mut claim_edit);
     }
-    launch.cloud(removal.cloud).requeue(removal.requeue)
+    let update = error_reasons::launched(error, Origin::Operation);
+    LaunchDecision {
+        claim_edit,
+        cloud: deletion.cloud,
+        requeue: deletion.requeue,
+        ..LaunchDecision::new("replace", LaunchState::NotLaunched(update))
+    }
 }
 
-/// The failure of the pool that is there, if it was noted on an earlier pass.
-fn counted(ctx: &Ctx<'_>) -> Option<LaunchFailure> {
-    LaunchFailure::current(ctx).filter(|failure| match failure::started(ctx) {
+/// Returns the failure of the instance that exists, if it was noted in an earlier reconcile.
+fn noted<'c>(context: &'c PlanContext<'_>) -> Option<&'c LaunchFailure> {
+    let failure = context.record.failure.as_ref()?;
+    let is_of_instance = match failure::started(context) {
         Some(started) => failure.at >= started,
-        None => failure.due(ctx) > ctx.now,
-    })
+        None => backoff::until(failure, context.settings) > context.now,
+    };
+    is_of_instance.then_some(failure)
 }
 
 fn is_in_use(node: &Node) -> bool {
-    is_ready(node)
-        || node
-            .labels()
-            .get(INITIALIZED)
-            .is_some_and(|value| value == "true")
+    is_ready(node) || is_initialized(node)
 }
 
-fn operation_url(ctx: &Ctx<'_>) -> Option<String> {
-    let noted = || ctx.claim.annotations().get(OPERATION_URL).cloned();
-    failure::accepted(ctx)
+fn operation_url(context: &PlanContext<'_>) -> Option<String> {
+    let noted = || context.record.operation_url.clone();
+    context
+        .accepted_create
         .and_then(|call| call.operation_url.clone())
         .or_else(noted)
         .filter(|url| !url.is_empty())
@@ -143,12 +166,9 @@ fn is_lasting(error: &ProviderError) -> bool {
 }
 
 fn unexplained(pool: &AgentPool) -> ProviderError {
-    let message = format!(
-        "agent pool {} is in state {} for no known reason",
-        pool.name,
-        pool.state.as_str()
-    );
-    own_error(&format!("AgentPool{}", pool.state.as_str()), message)
+    let state = pool.state.as_str();
+    let message = format!("agent pool {} is in state {state} for no known reason", pool.name);
+    own_error(&format!("AgentPool{state}"), message)
 }
 
 fn own_error(code: &str, message: String) -> ProviderError {

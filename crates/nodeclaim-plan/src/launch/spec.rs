@@ -5,17 +5,16 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use cloudprovider::AgentPoolSpec;
 use cloudprovider::pool::{TAG_CLAIM_UID, TAG_CLUSTER, TAG_MANAGED_BY, TAG_MANAGED_BY_VALUE};
-use k8s_openapi::api::core::v1::Taint;
 use kaito_api::Claim;
 use kaito_api::claim::ClaimRequirement;
 use kaito_api::labels::{
     CAPACITY_TYPE, CREATION_TIMESTAMP, CREATION_TIMESTAMP_FORMAT, INSTANCE_TYPE, INSTANCE_TYPE_BETA,
-    MACHINE_TYPE, NODE_IMAGE_FAMILY, NODE_POOL, NODE_POOL_KAITO, OS, ZONE,
+    MACHINE_TYPE, NODE_IMAGE_FAMILY, NODE_POOL, NODE_POOL_KAITO, OS, ZONE, is_kubelet_label,
 };
 use kaito_api::quantity::ceil_gib;
 use kube::ResourceExt as _;
 
-use crate::node::registration::is_kubelets;
+use crate::node::facts::taint_text;
 use crate::settings::Settings;
 
 /// Smallest system disk that AKS makes, in GiB.
@@ -75,16 +74,6 @@ pub fn pool_spec(claim: &Claim, settings: &Settings) -> Result<AgentPoolSpec, In
         tags: tags(claim, settings),
         vm_size,
     })
-}
-
-/// A taint as `key=value:Effect`, the form in which pools hold it.
-pub(crate) fn taint_text(taint: &Taint) -> String {
-    format!(
-        "{}={}:{}",
-        taint.key,
-        taint.value.as_deref().unwrap_or_default(),
-        taint.effect
-    )
 }
 
 fn name(claim: &Claim) -> Result<String, InvalidClaim> {
@@ -168,7 +157,7 @@ fn labels(claim: &Claim, vm_size: &str) -> BTreeMap<String, String> {
     let mut labels = BTreeMap::from([(NODE_POOL.to_owned(), NODE_POOL_KAITO.to_owned())]);
     // The cloud hands these to the kubelet, which does not start with labels that are not its to set; registration adds
     // them to the Node.
-    let settable = claim.labels().iter().filter(|(key, _)| !is_kubelets(key));
+    let settable = claim.labels().iter().filter(|(key, _)| !is_kubelet_label(key));
     labels.extend(settable.map(|(key, value)| (key.clone(), value.clone())));
     let machine_type = if vm_size.contains("Standard_N") {
         "gpu"

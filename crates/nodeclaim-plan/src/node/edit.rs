@@ -1,5 +1,5 @@
-//! Changes to one Node, gathered into one patch with optimistic lock. A change that the Node already holds is
-//! no change, so a steady Node is never written.
+//! Changes to one Node, gathered into one patch with an optimistic lock. A change that the Node already has is dropped, so
+//! a steady Node is never written.
 
 use std::collections::BTreeMap;
 
@@ -11,9 +11,9 @@ use kube::ResourceExt as _;
 use plan::{Delete, Kind, MergePatch, ObjectRef, Propagation, Write};
 use serde_json::{Map, Value, json};
 
-use crate::ownership;
+use crate::node::facts;
 
-/// One Node as it is to be.
+/// One Node with the changes that it is to get.
 pub(crate) struct NodeEdit<'a> {
     node: &'a Node,
     labels: BTreeMap<String, String>,
@@ -31,8 +31,12 @@ impl<'a> NodeEdit<'a> {
             annotations: BTreeMap::new(),
             finalizers: node.finalizers().to_vec(),
             owners: node.owner_references().to_vec(),
-            taints: observed_taints(node).to_vec(),
+            taints: facts::taints(node).to_vec(),
         }
+    }
+
+    pub(crate) fn node(&self) -> &'a Node {
+        self.node
     }
 
     pub(crate) fn label(&mut self, key: &str, value: &str) {
@@ -77,7 +81,7 @@ impl<'a> NodeEdit<'a> {
         });
     }
 
-    /// Adds a taint unless one of its key and effect is there, whatever its value.
+    /// Adds a taint, unless one with its key and effect exists with any value.
     pub(crate) fn taint(&mut self, taint: &Taint) {
         if !self
             .taints
@@ -92,12 +96,12 @@ impl<'a> NodeEdit<'a> {
         self.taints.retain(|taint| taint.key != key);
     }
 
-    /// The taints as they will be.
+    /// Returns the taints as they will be.
     pub(crate) fn taints(&self) -> &[Taint] {
         &self.taints
     }
 
-    /// The patch, when it changes something. Lists are whole lists.
+    /// Returns the patch, if it changes something. Lists are whole lists.
     pub(crate) fn into_write(self) -> Option<Write> {
         let mut metadata = Map::new();
         let mut put = |key: &str, changed: bool, value: Value| {
@@ -125,7 +129,7 @@ impl<'a> NodeEdit<'a> {
         if !metadata.is_empty() {
             body.insert("metadata".to_owned(), Value::Object(metadata));
         }
-        if self.taints != observed_taints(self.node) {
+        if self.taints != facts::taints(self.node) {
             body.insert("spec".to_owned(), json!({"taints": self.taints}));
         }
         (!body.is_empty()).then(|| {
@@ -138,10 +142,10 @@ impl<'a> NodeEdit<'a> {
     }
 }
 
-/// Lets go of a Node whose instance is gone: takes our finalizer away first, so that the deletion completes.
-pub(crate) fn dismiss(node: &Node) -> Vec<Write> {
+/// Removes a Node whose instance is gone: takes our finalizer away first, so that the deletion completes.
+pub(crate) fn remove(node: &Node) -> Vec<Write> {
     let mut writes = Vec::new();
-    if ownership::has_finalizer(node) {
+    if facts::has_finalizer(node) {
         let mut edit = NodeEdit::new(node);
         edit.unprotect();
         writes.extend(edit.into_write());
@@ -157,20 +161,13 @@ pub(crate) fn dismiss(node: &Node) -> Vec<Write> {
     writes
 }
 
-/// Lets go of a Node that is not ours after all, and leaves it running: without an owner that vanishes, the
-/// API server's garbage collector leaves it too.
-pub(crate) fn abandon(node: &Node, claim: &Claim) -> Option<Write> {
+/// Releases a Node that is not ours after all, and leaves it running. The claim is taken from its owners; otherwise the
+/// garbage collector of Kubernetes would delete the Node together with the claim.
+pub(crate) fn release_ownership(node: &Node, claim: &Claim) -> Option<Write> {
     let mut edit = NodeEdit::new(node);
     edit.unprotect();
     edit.disown(claim);
     edit.into_write()
-}
-
-fn observed_taints(node: &Node) -> &[Taint] {
-    node.spec
-        .as_ref()
-        .and_then(|spec| spec.taints.as_deref())
-        .unwrap_or_default()
 }
 
 fn target(node: &Node) -> ObjectRef {

@@ -1,11 +1,15 @@
-//! Events that follow from a change of conditions: a step's reason became a problem, or the claim became
-//! ready. What did not change is not told again.
+//! Events that follow from a change of conditions: a stage has a new problem, or the claim became ready. Nothing is
+//! reported again while it stays the same.
 
 use kaito_api::conditions::ClaimReason;
+use kaito_api::{MachineStatus, NodeClaimStatus};
 use plan::Event;
 
-/// Reasons that a person should hear of.
-const PROBLEMS: [ClaimReason; 14] = [
+/// Reasons that are worth a warning.
+///
+/// Having a remedy is not enough: many reasons with one pass by in every launch, such as `NodeNotReady`, and would warn
+/// about each healthy node.
+const WARNINGS: [ClaimReason; 14] = [
     ClaimReason::SkuNotAvailable,
     ClaimReason::SubscriptionQuotaReached,
     ClaimReason::AllocationFailure,
@@ -22,39 +26,69 @@ const PROBLEMS: [ClaimReason; 14] = [
     ClaimReason::MultipleNodesFound,
 ];
 
-/// One condition, of whichever kind of claim.
+/// One condition of either kind of claim.
 #[derive(Clone, Copy)]
-pub(crate) struct Told<'a> {
-    pub(crate) type_: &'a str,
-    pub(crate) status: &'a str,
-    pub(crate) reason: &'a str,
-    pub(crate) message: &'a str,
+pub(crate) struct ConditionView<'a> {
+    type_: &'a str,
+    status: &'a str,
+    reason: &'a str,
+    message: &'a str,
 }
 
-/// What happened between two lists of conditions of a claim of this kind.
-pub(crate) fn between(kind: &str, old: &[Told<'_>], new: &[Told<'_>]) -> Vec<Event> {
-    let mut notes: Vec<Event> = Vec::new();
+/// A status whose conditions can be compared.
+pub(crate) trait HasConditions {
+    /// Returns the conditions in their order.
+    fn views(&self) -> Vec<ConditionView<'_>>;
+}
+
+impl HasConditions for MachineStatus {
+    fn views(&self) -> Vec<ConditionView<'_>> {
+        let all = self.conditions.iter();
+        all.map(|c| view(&c.type_, &c.status, &c.reason, &c.message))
+            .collect()
+    }
+}
+
+impl HasConditions for NodeClaimStatus {
+    fn views(&self) -> Vec<ConditionView<'_>> {
+        let all = self.conditions.iter();
+        all.map(|c| view(&c.type_, &c.status, &c.reason, &c.message))
+            .collect()
+    }
+}
+
+fn view<'a>(type_: &'a str, status: &'a str, reason: &'a str, message: &'a str) -> ConditionView<'a> {
+    ConditionView {
+        type_,
+        status,
+        reason,
+        message,
+    }
+}
+
+/// Returns the events between two lists of conditions of a claim of this kind.
+pub(crate) fn between(kind: &str, old: &[ConditionView<'_>], new: &[ConditionView<'_>]) -> Vec<Event> {
+    let mut events: Vec<Event> = Vec::new();
     for condition in new {
         let before = old.iter().find(|c| c.type_ == condition.type_);
-        if let Some(note) = note(kind, before, condition)
-            && !notes.contains(&note)
+        if let Some(event) = event(kind, before, condition)
+            && !events.contains(&event)
         {
-            notes.push(note);
+            events.push(event);
         }
     }
-    notes
+    events
 }
 
-fn note(kind: &str, before: Option<&Told<'_>>, condition: &Told<'_>) -> Option<Event> {
+fn event(kind: &str, before: Option<&ConditionView<'_>>, condition: &ConditionView<'_>) -> Option<Event> {
     if condition.status == "True" {
-        let news = before.is_none_or(|before| before.status != "True");
-        let ready = condition.type_ == "Ready";
-        return (news && ready)
+        let is_new = before.is_none_or(|before| before.status != "True");
+        return (is_new && condition.type_ == "Ready")
             .then(|| Event::normal("Ready", format!("The {kind}'s Node is ready for work.")));
     }
     if before.is_some_and(|before| before.reason == condition.reason) {
         return None;
     }
-    let reason = ClaimReason::parse(condition.reason).filter(|reason| PROBLEMS.contains(reason))?;
-    Some(Event::warning(reason.as_str(), condition.message.to_owned()))
+    let reason = ClaimReason::parse(condition.reason).filter(|reason| WARNINGS.contains(reason))?;
+    Some(Event::warning(reason.as_str(), condition.message))
 }

@@ -1,51 +1,36 @@
-//! The status of a Machine, from what a pass has to say.
+//! The status of a Machine.
 //!
-//! Knative algebra: `Ready` is `False` with the first failed step's reason, else `Unknown` with the first
-//! unfinished one's, else `True`.
+//! Conditions follow knative: `Ready` is `False` with the reason of the first failed stage, else `Unknown` with that of
+//! the first unfinished one, else `True`. While a Machine is being deleted, `Ready` shows what it waits for.
 
-use cloudprovider::CloudCall;
+use jiff::Timestamp;
 use kaito_api::conditions::{ClaimConditionType, Status, machine_condition};
-use kaito_api::machine_status::MachineCondition;
 use kaito_api::{Machine, MachineStatus};
-use plan::Plan;
 
-use crate::context::Ctx;
-use crate::status::conditions::ConditionUpdate;
-use crate::status::events::{self, Told};
-use crate::status::{Facts, NodeFacts, Report};
+use crate::condition::ConditionUpdate;
+use crate::status::report::{NodeFacts, NodeSource, StatusReport};
 
-/// Puts the status and its events into the plan. Of a Machine that is going, `Ready` says what it waits for.
-pub(crate) fn conclude(
-    ctx: &Ctx<'_>,
-    machine: &Machine,
-    report: Report<'_>,
-    holding: Option<ConditionUpdate>,
-    plan: &mut Plan<CloudCall>,
-) {
+/// Returns the complete status.
+pub(crate) fn status(now: Timestamp, machine: &Machine, report: StatusReport<'_>) -> MachineStatus {
     let before = machine.status.as_ref();
+    let mut status = match report.node {
+        NodeSource::None => MachineStatus::default(),
+        NodeSource::Stored => before.cloned().unwrap_or_default(),
+        NodeSource::Observed(node) => of_facts(NodeFacts::of(node)),
+    };
+    let ready = report.waiting_for.unwrap_or_else(|| ready(&report.stages));
+    let stages = ClaimConditionType::STEPS.into_iter().zip(report.stages);
     let old = before.map_or(&[][..], |status| &status.conditions);
-    let mut status = match report.facts {
-        NodeFacts::None => MachineStatus::default(),
-        NodeFacts::AsBefore => before.cloned().unwrap_or_default(),
-        NodeFacts::Of(node) => of_facts(Facts::of(node)),
-    };
-    let ready = holding.unwrap_or_else(|| ready(&report.steps));
-    let steps = ClaimConditionType::STEPS.into_iter().zip(report.steps);
-    let all = steps.chain([(ClaimConditionType::Ready, ready)]);
-    let condition = |(kind, step): (_, ConditionUpdate)| {
-        machine_condition(old, ctx.now, kind, step.status, step.reason, &step.message)
-    };
-    status.conditions = all.map(condition).collect();
-    if before == Some(&status) {
-        return;
-    }
-    plan.events
-        .extend(events::between(ctx.kind(), &told(old), &told(&status.conditions)));
-    // Strings only, so this cannot fail.
-    plan.status = serde_json::to_value(&status).ok();
+    status.conditions = stages
+        .chain([(ClaimConditionType::Ready, ready)])
+        .map(|(type_, update)| {
+            machine_condition(old, now, type_, update.status, update.reason, &update.message)
+        })
+        .collect();
+    status
 }
 
-fn of_facts(facts: Facts) -> MachineStatus {
+fn of_facts(facts: NodeFacts) -> MachineStatus {
     MachineStatus {
         node_name: facts.node_name,
         provider_id: facts.provider_id,
@@ -55,22 +40,10 @@ fn of_facts(facts: Facts) -> MachineStatus {
     }
 }
 
-/// `Ready`, from the steps.
-fn ready(steps: &[ConditionUpdate; 3]) -> ConditionUpdate {
-    let of = |status: Status| steps.iter().find(|step| step.status == status);
-    of(Status::False)
-        .or_else(|| of(Status::Unknown))
+fn ready(stages: &[ConditionUpdate; 3]) -> ConditionUpdate {
+    let first = |status: Status| stages.iter().find(|stage| stage.status == status);
+    first(Status::False)
+        .or_else(|| first(Status::Unknown))
         .cloned()
         .unwrap_or_else(ConditionUpdate::done)
-}
-
-fn told(all: &[MachineCondition]) -> Vec<Told<'_>> {
-    all.iter()
-        .map(|condition| Told {
-            type_: &condition.type_,
-            status: &condition.status,
-            reason: &condition.reason,
-            message: &condition.message,
-        })
-        .collect()
 }

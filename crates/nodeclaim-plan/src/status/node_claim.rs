@@ -1,23 +1,23 @@
-//! The status of a NodeClaim, from what a pass has to say.
+//! The status of a NodeClaim.
 //!
-//! Karpenter's algebra: a step that is not done is `Unknown`, and `False` only where it cannot heal by itself; `Ready` is
-//! `True` when all steps are, `False` when one is, else `Unknown`, and lists those that are not done. Every condition says
-//! of which generation it is. What a claim that is going waits for has conditions of its own, beside the steps.
+//! Conditions follow Karpenter: a stage that is not done is `Unknown`, and `False` only if it cannot heal by itself.
+//! `Ready` is `True` if all stages are, `False` if one is, else `Unknown`, and lists those that are not done. Every
+//! condition has the generation that it describes. While a NodeClaim is being deleted, conditions of their own show what
+//! it waits for.
 
-use cloudprovider::CloudCall;
 use kaito_api::claim::ClaimKind;
 use kaito_api::conditions::{ClaimConditionType, ClaimReason, Status, node_claim_condition};
-use kaito_api::node_claim_status::{DRAINED, INSTANCE_TERMINATING, VOLUMES_DETACHED};
+use kaito_api::node_claim_status::{
+    DRAINED, INSTANCE_TERMINATING, LEAVING, RECONCILING_DEPENDENTS, UNHEALTHY_DEPENDENTS, VOLUMES_DETACHED,
+};
 use kaito_api::{NodeClaim, NodeClaimCondition, NodeClaimStatus};
-use plan::Plan;
 
-use crate::context::Ctx;
-use crate::ownership::View;
-use crate::status::conditions::ConditionUpdate;
-use crate::status::events::{self, Told};
-use crate::status::{Facts, NodeFacts, Report};
+use crate::condition::ConditionUpdate;
+use crate::context::PlanContext;
+use crate::instance::InstanceView;
+use crate::status::report::{NodeFacts, NodeSource, StatusReport};
 
-/// Reasons that stay until somebody does something.
+/// Reasons that stay until a person acts.
 const LASTING: [ClaimReason; 6] = [
     ClaimReason::SkuNotAvailable,
     ClaimReason::InvalidRequest,
@@ -27,58 +27,63 @@ const LASTING: [ClaimReason; 6] = [
     ClaimReason::MultipleNodesFound,
 ];
 
-/// One condition before it has a time.
-struct Verdict {
+/// One condition with its type, but without a time. Unlike a stage's, its reason is never empty.
+struct TypedUpdate {
     type_: &'static str,
     status: Status,
     reason: &'static str,
     message: String,
 }
 
-/// Puts the status and its events into the plan.
-pub(crate) fn conclude(
-    ctx: &Ctx<'_>,
-    claim: &NodeClaim,
-    report: &Report<'_>,
-    holding: Option<&ConditionUpdate>,
-    plan: &mut Plan<CloudCall>,
-) {
-    let before = claim.status.as_ref();
-    let old = before.map_or(&[][..], |status| &status.conditions);
-    let mut status = match report.facts {
-        NodeFacts::None => NodeClaimStatus::default(),
-        NodeFacts::AsBefore => before.cloned().unwrap_or_default(),
-        NodeFacts::Of(node) => of_facts(Facts::of(node)),
-    };
-    if let (View::Ours(pool), false) = (ctx.pool, status.node_name.is_empty()) {
-        status.image_id = pool.node_image.clone().unwrap_or_default();
+impl TypedUpdate {
+    fn done(type_: &'static str) -> Self {
+        Self {
+            type_,
+            status: Status::True,
+            reason: type_,
+            message: String::new(),
+        }
     }
-    let steps: Vec<Verdict> = ClaimConditionType::STEPS
-        .into_iter()
-        .zip(&report.steps)
-        .map(|(type_, step)| verdict(type_.as_str(ClaimKind::NodeClaim), step))
-        .collect();
-    let registered = steps
-        .iter()
-        .any(|step| step.type_ == "Registered" && step.status == Status::True);
-    let ready = ready(&steps);
-    let leaving = holding.map_or_else(Vec::new, |step| leaving(registered, step));
-    status.conditions = steps
-        .into_iter()
-        .chain([ready])
-        .chain(leaving)
-        .map(|verdict| condition(ctx, old, &verdict))
-        .collect();
-    if before == Some(&status) {
-        return;
-    }
-    plan.events
-        .extend(events::between(ctx.kind(), &told(old), &told(&status.conditions)));
-    // Strings and numbers only, so this cannot fail.
-    plan.status = serde_json::to_value(&status).ok();
 }
 
-fn of_facts(facts: Facts) -> NodeClaimStatus {
+/// Returns the complete status.
+pub(crate) fn status(
+    context: &PlanContext<'_>,
+    claim: &NodeClaim,
+    report: &StatusReport<'_>,
+) -> NodeClaimStatus {
+    let before = claim.status.as_ref();
+    let mut status = match report.node {
+        NodeSource::None => NodeClaimStatus::default(),
+        NodeSource::Stored => before.cloned().unwrap_or_default(),
+        NodeSource::Observed(node) => of_facts(NodeFacts::of(node)),
+    };
+    if let (InstanceView::Owned(pool), false) = (context.instance, status.node_name.is_empty()) {
+        status.image_id = pool.node_image.clone().unwrap_or_default();
+    }
+    let old = before.map_or(&[][..], |status| &status.conditions);
+    status.conditions = updates(report)
+        .iter()
+        .map(|update| condition(context, old, update))
+        .collect();
+    status
+}
+
+fn updates(report: &StatusReport<'_>) -> Vec<TypedUpdate> {
+    let mut all: Vec<TypedUpdate> = ClaimConditionType::STEPS
+        .into_iter()
+        .zip(&report.stages)
+        .map(|(type_, update)| stage(type_.as_str(ClaimKind::NodeClaim), update))
+        .collect();
+    all.push(ready(&all));
+    if let Some(waiting_for) = &report.waiting_for {
+        let [_, registered, _] = &report.stages;
+        all.extend(terminating(registered.is_true(), waiting_for));
+    }
+    all
+}
+
+fn of_facts(facts: NodeFacts) -> NodeClaimStatus {
     NodeClaimStatus {
         node_name: facts.node_name,
         provider_id: facts.provider_id,
@@ -88,53 +93,60 @@ fn of_facts(facts: Facts) -> NodeClaimStatus {
     }
 }
 
-fn condition(ctx: &Ctx<'_>, old: &[NodeClaimCondition], verdict: &Verdict) -> NodeClaimCondition {
-    let born = ctx.claim.metadata().creation_timestamp.as_ref();
-    let born = born.map_or(ctx.now, |time| time.0);
+fn condition(
+    context: &PlanContext<'_>,
+    old: &[NodeClaimCondition],
+    update: &TypedUpdate,
+) -> NodeClaimCondition {
+    let metadata = context.claim.metadata();
+    let created = metadata.creation_timestamp.as_ref();
+    let created = created.map_or(context.now, |time| time.0);
     node_claim_condition(
         old,
-        (born, ctx.now),
-        ctx.generation(),
-        verdict.type_,
-        verdict.status,
-        verdict.reason,
-        &verdict.message,
+        (created, context.now),
+        metadata.generation.unwrap_or_default(),
+        update.type_,
+        update.status,
+        update.reason,
+        &update.message,
     )
 }
 
-fn verdict(type_: &'static str, step: &ConditionUpdate) -> Verdict {
-    if step.status == Status::True {
-        return Verdict {
-            type_,
-            status: Status::True,
-            reason: type_,
-            message: String::new(),
-        };
+fn stage(type_: &'static str, update: &ConditionUpdate) -> TypedUpdate {
+    if update.is_true() {
+        return TypedUpdate::done(type_);
     }
-    let reason = step.reason.unwrap_or(ClaimReason::AwaitingReconciliation);
-    let lasting = step.status == Status::False && LASTING.contains(&reason);
-    Verdict {
+    let reason = update.reason.unwrap_or(ClaimReason::AwaitingReconciliation);
+    let is_lasting = update.status == Status::False && LASTING.contains(&reason);
+    TypedUpdate {
         type_,
-        status: if lasting { Status::False } else { Status::Unknown },
+        status: if is_lasting {
+            Status::False
+        } else {
+            Status::Unknown
+        },
         reason: reason.as_str(),
-        message: step.message.clone(),
+        message: update.message.clone(),
     }
 }
 
-fn ready(steps: &[Verdict]) -> Verdict {
-    let undone: Vec<&Verdict> = steps.iter().filter(|step| step.status != Status::True).collect();
+fn ready(stages: &[TypedUpdate]) -> TypedUpdate {
+    let undone: Vec<&TypedUpdate> = stages
+        .iter()
+        .filter(|stage| stage.status != Status::True)
+        .collect();
     let (status, reason) = if undone.is_empty() {
         (Status::True, "Ready")
-    } else if undone.iter().any(|step| step.status == Status::False) {
-        (Status::False, "UnhealthyDependents")
+    } else if undone.iter().any(|stage| stage.status == Status::False) {
+        (Status::False, UNHEALTHY_DEPENDENTS)
     } else {
-        (Status::Unknown, "ReconcilingDependents")
+        (Status::Unknown, RECONCILING_DEPENDENTS)
     };
     let list: Vec<String> = undone
         .iter()
-        .map(|step| format!("{}={}", step.type_, step.status.as_str()))
+        .map(|stage| format!("{}={}", stage.type_, stage.status.as_str()))
         .collect();
-    Verdict {
+    TypedUpdate {
         type_: "Ready",
         status,
         reason,
@@ -142,43 +154,32 @@ fn ready(steps: &[Verdict]) -> Verdict {
     }
 }
 
-/// What is done of a claim's end, and what is waited for. Only a registered Node is drained.
-fn leaving(registered: bool, step: &ConditionUpdate) -> Vec<Verdict> {
-    let stages = [DRAINED, VOLUMES_DETACHED, INSTANCE_TERMINATING];
-    let stage = match step.reason {
+/// Returns the conditions of a termination: the steps that are done and the one that is waited for. Only a registered
+/// Node is drained.
+fn terminating(is_registered: bool, waiting_for: &ConditionUpdate) -> Vec<TypedUpdate> {
+    let type_ = match waiting_for.reason {
         Some(ClaimReason::Draining) => DRAINED,
         Some(ClaimReason::AwaitingVolumeDetachment) => VOLUMES_DETACHED,
         _ => INSTANCE_TERMINATING,
     };
-    let done = |type_| Verdict {
+    let reason = waiting_for
+        .reason
+        .map_or(INSTANCE_TERMINATING, ClaimReason::as_str);
+    let current = TypedUpdate {
         type_,
-        status: Status::True,
-        reason: type_,
-        message: String::new(),
-    };
-    let reason = step.reason.map_or(INSTANCE_TERMINATING, ClaimReason::as_str);
-    let current = Verdict {
-        type_: stage,
         status: if reason == INSTANCE_TERMINATING {
             Status::True
         } else {
             Status::Unknown
         },
         reason,
-        message: step.message.clone(),
+        message: waiting_for.message.clone(),
     };
-    let earlier = stages.into_iter().take_while(|type_| *type_ != stage);
-    let earlier = earlier.filter(|_| registered).map(done);
-    earlier.chain([current]).collect()
-}
-
-fn told(all: &[NodeClaimCondition]) -> Vec<Told<'_>> {
-    all.iter()
-        .map(|condition| Told {
-            type_: &condition.type_,
-            status: &condition.status,
-            reason: &condition.reason,
-            message: &condition.message,
-        })
+    LEAVING
+        .into_iter()
+        .take_while(|earlier| *earlier != type_)
+        .filter(|_| is_registered)
+        .map(TypedUpdate::done)
+        .chain([current])
         .collect()
 }

@@ -181,7 +181,7 @@ pub(crate) fn node() -> Node {
 
 /// The plan for a Node by the knowledge about its claim and its instance.
 pub(crate) fn orphan_plan(node: &Node, claim_exists: bool, instance: &PoolLookup) -> Plan<CloudCall> {
-    nodeclaim_plan::node::orphan::plan_node(&ObservedNode {
+    nodeclaim_plan::orphan::plan_node(&ObservedNode {
         node: Arc::new(node.clone()),
         claim_exists,
         instance: instance.clone(),
@@ -236,7 +236,7 @@ impl Case {
             attachments: vec![],
             last_call: None,
             failure: None,
-            yields: false,
+            has_name_conflict: false,
         };
         Self {
             observed,

@@ -5,7 +5,7 @@ use cloudprovider::{CallKind, ErrorClass, PoolLookup, ProvisioningState};
 use jiff::Timestamp;
 use kaito_api::{Claim, ClaimKind, NodeClaim};
 use nodeclaim_plan::launch::spec::pool_spec;
-use nodeclaim_plan::managed::{is_managed, is_managed_node, yields_to};
+use nodeclaim_plan::managed::{has_name_conflict, is_managed, is_managed_node};
 use plan::Write;
 use serde_json::{Value, json};
 
@@ -292,16 +292,16 @@ fn its_own_grace_period_bounds_the_drain() {
 fn of_two_claims_of_one_name_the_younger_yields() {
     let machine: Claim = machine().into();
     let later = edited("/metadata/creationTimestamp", json!(t(-1).to_string()));
-    assert!(yields_to(&later, &machine) && !yields_to(&machine, &later));
+    assert!(has_name_conflict(&later, &machine) && !has_name_conflict(&machine, &later));
     assert!(
-        yields_to(&claim(), &machine) && !yields_to(&machine, &claim()),
+        has_name_conflict(&claim(), &machine) && !has_name_conflict(&machine, &claim()),
         "of one age, the Machine stays"
     );
     let foreign = json!({"group": "karpenter.azure.com", "kind": "AKSNodeClass", "name": "default"});
     let foreign = edited("/spec/nodeClassRef", foreign);
-    assert!(!yields_to(&machine, &foreign) && !yields_to(&claim(), &claim()));
+    assert!(!has_name_conflict(&machine, &foreign) && !has_name_conflict(&claim(), &claim()));
     let mut case = absent();
-    case.observed.yields = true;
+    case.observed.has_name_conflict = true;
     let plan = case.plan();
     assert!(plan.writes.is_empty() && plan.cloud.is_none(), "{}", deeds(&plan));
     assert!(

@@ -2,7 +2,7 @@
 
 use cloudprovider::{CallKind, CallOutcome, ErrorClass, ProvisioningState};
 use kaito_api::conditions::ClaimConditionType;
-use nodeclaim_plan::LAUNCH_FAILURE;
+use kaito_api::labels::LAUNCH_FAILURE;
 
 use crate::fixtures::{Case, conditions, deeds, error, message, new_node, node, outcome, pool, requeue, t};
 

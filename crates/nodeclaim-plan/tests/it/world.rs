@@ -118,7 +118,7 @@ impl World {
             attachments: vec![],
             last_call: facts.last_call,
             failure: facts.failure,
-            yields: false,
+            has_name_conflict: false,
         }
     }
 

@@ -113,7 +113,7 @@ impl World {
         let Some(observed) = shell.observe_node(&key.name) else {
             return Ok(());
         };
-        let plan = nodeclaim_plan::node::orphan::plan_node(&observed);
+        let plan = nodeclaim_plan::orphan::plan_node(&observed);
         if plan.is_noop() && plan.requeue.is_none() {
             return Ok(());
         }

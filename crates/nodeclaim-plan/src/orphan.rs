@@ -1,5 +1,5 @@
-//! A Node that carries our finalizer although its claim is gone. The pool, if there is one, is the garbage
-//! collector's; here the Node is let go once there is none.
+//! Orphaned Nodes: they carry our finalizer although their claim is gone. The second safety net under termination, for
+//! Nodes; `garbage.rs` is the one for instances. A Node is let go once its instance is gone.
 
 use cloudprovider::{AgentPool, CloudCall, Ownership, PoolLookup};
 use kube::ResourceExt as _;
@@ -7,26 +7,26 @@ use plan::Plan;
 
 use crate::managed;
 use crate::node::edit;
+use crate::node::facts::has_finalizer;
 use crate::observed::ObservedNode;
-use crate::ownership;
 
-/// Decides about one Node.
+/// Plans for one Node.
 #[must_use]
 pub fn plan_node(observed: &ObservedNode) -> Plan<CloudCall> {
     let node = &*observed.node;
     let mut plan = Plan::default();
-    if observed.claim_exists || !managed::is_managed_node(node) || !ownership::has_finalizer(node) {
+    if observed.claim_exists || !managed::is_managed_node(node) || !has_finalizer(node) {
         return plan;
     }
     match &observed.instance {
         PoolLookup::Absent { reads } if *reads >= 2 => {
             plan.add_reason("orphaned_node", node.name_any());
-            plan.writes = edit::dismiss(node);
+            plan.writes = edit::remove(node);
         }
-        // The pool became somebody else's: so did the Node, and nothing of ours may hold it up.
+        // The instance is not ours any more, so neither is the Node: our finalizer must not block its deletion.
         PoolLookup::Found(pool) if is_foreign(pool) && node.metadata.deletion_timestamp.is_some() => {
             plan.add_reason("foreign_node", node.name_any());
-            plan.writes = edit::dismiss(node);
+            plan.writes = edit::remove(node);
         }
         PoolLookup::Unknown | PoolLookup::Absent { .. } | PoolLookup::Found(_) => {}
     }

@@ -1,18 +1,16 @@
-//! Which pods of a draining Node are waited for, and in which order they go. Looks only; evicts nothing.
+//! The pods of a draining Node that are waited for, and the order in which they are evicted. Looks only; evicts nothing.
 
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::{Pod, Toleration};
-use kaito_api::labels::{DISRUPTED_TAINT, DO_NOT_DISRUPT};
+use kaito_api::labels::{DISRUPTED_TAINT, DO_NOT_DISRUPT, STATIC_POD_MIRROR};
 use kube::ResourceExt as _;
 
-use crate::backoff;
+use crate::time;
 
-/// Annotation of the kubelet's copies of static pods.
-const MIRROR: &str = "kubernetes.io/config.mirror";
-/// A pod this long past its own deadline will not go any more: its kubelet is dead.
+/// Time past its own deadline after which a pod will not end any more: its kubelet is dead.
 const STUCK_AFTER: SignedDuration = SignedDuration::from_mins(1);
 
-/// The order in which pods go: what others depend on goes last.
+/// The order of evictions: pods that others depend on come last.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Group {
     Ordinary,
@@ -21,12 +19,12 @@ pub(crate) enum Group {
     CriticalDaemon,
 }
 
-/// Whether the drain waits for this pod.
+/// Returns true if the drain waits for this pod.
 pub(crate) fn is_waited_for(pod: &Pod, now: Timestamp) -> bool {
     !is_mirror(pod) && !is_over(pod) && !tolerates_disruption(pod) && !is_stuck(pod, now)
 }
 
-/// With which group the pod goes.
+/// Returns the group of the pod.
 pub(crate) fn group(pod: &Pod) -> Group {
     let class = pod
         .spec
@@ -42,7 +40,7 @@ pub(crate) fn group(pod: &Pod) -> Group {
     }
 }
 
-/// Whether the pod asks not to be disturbed.
+/// Returns true if the pod asks not to be disrupted.
 pub(crate) fn is_protected(pod: &Pod) -> bool {
     pod.annotations()
         .get(DO_NOT_DISRUPT)
@@ -50,7 +48,7 @@ pub(crate) fn is_protected(pod: &Pod) -> bool {
 }
 
 fn is_mirror(pod: &Pod) -> bool {
-    pod.annotations().contains_key(MIRROR) || is_owned_by(pod, "Node")
+    pod.annotations().contains_key(STATIC_POD_MIRROR) || is_owned_by(pod, "Node")
 }
 
 fn is_owned_by(pod: &Pod, kind: &str) -> bool {
@@ -64,7 +62,7 @@ fn is_over(pod: &Pod) -> bool {
 
 fn is_stuck(pod: &Pod, now: Timestamp) -> bool {
     let deadline = pod.metadata.deletion_timestamp.as_ref();
-    deadline.is_some_and(|deadline| backoff::after(deadline.0, STUCK_AFTER) < now)
+    deadline.is_some_and(|deadline| time::after(deadline.0, STUCK_AFTER) < now)
 }
 
 fn tolerates_disruption(pod: &Pod) -> bool {

@@ -1,18 +1,19 @@
-//! Whether a registered Node is fit for work. Once it was, it stays so: readiness that is lost later is the
-//! Workspace's business.
+//! Initialization: the check that a registered Node is fit for work. A Node that passed once stays initialized; readiness
+//! that is lost later is the Workspace's business.
 
 use k8s_openapi::api::core::v1::{Node, Taint};
 use kaito_api::Claim;
-use kaito_api::conditions::ClaimReason;
+use kaito_api::conditions::{ClaimConditionType, ClaimReason};
 use kaito_api::labels::{INITIALIZED, UNREGISTERED_TAINT};
 use kaito_api::quantity::ceil_units;
 use kube::ResourceExt as _;
 
-use crate::launch::spec::taint_text;
+use crate::condition::{self, ConditionUpdate};
+use crate::launch::decision::LaunchState;
 use crate::node::edit::NodeEdit;
-use crate::status::conditions::{self, ConditionUpdate};
+use crate::node::facts::{is_initialized, is_ready, taint_text};
 
-/// Taints of a Node that is still starting: key, value where it matters, effect.
+/// Taints of a Node that is still starting: key, value if it matters, effect.
 const EPHEMERAL: [(&str, Option<&str>, &str); 5] = [
     ("node.kubernetes.io/not-ready", None, "NoSchedule"),
     ("node.kubernetes.io/not-ready", None, "NoExecute"),
@@ -24,20 +25,26 @@ const EPHEMERAL: [(&str, Option<&str>, &str); 5] = [
     ),
     (UNREGISTERED_TAINT, None, "NoExecute"),
 ];
-/// The size of the disk is asked of the pool; Nodes offer no resource of this name.
+/// Request for the size of the disk. The instance meets it; Nodes offer no resource of this name.
 const STORAGE: &str = "storage";
 
-/// Checks the Node, in the order in which things come up on it, and labels it when all is well.
-pub(crate) fn initialize(claim: &Claim, node: &Node, edit: &mut NodeEdit<'_>) -> ConditionUpdate {
-    if node
-        .labels()
-        .get(INITIALIZED)
-        .is_some_and(|value| value == "true")
-    {
+/// Checks the Node, if there is one, and labels it once it is fit. Returns the update of `Initialized`.
+pub(crate) fn decide(claim: &Claim, state: &mut LaunchState<'_>) -> ConditionUpdate {
+    match state {
+        LaunchState::NotLaunched(_) => condition::not_launched(claim),
+        LaunchState::NoSingleNode { reason, cause } => condition::pending(*reason, cause),
+        LaunchState::Joined(edit) => initialize(claim, edit),
+        LaunchState::Unchanged => condition::stored(claim, ClaimConditionType::Initialized),
+    }
+}
+
+fn initialize(claim: &Claim, edit: &mut NodeEdit<'_>) -> ConditionUpdate {
+    let node = edit.node();
+    if is_initialized(node) {
         return ConditionUpdate::done();
     }
     match obstacle(claim, node, edit.taints()) {
-        Some((reason, cause)) => conditions::failed(reason, &cause),
+        Some((reason, cause)) => condition::unmet(reason, &cause),
         None => {
             edit.label(INITIALIZED, "true");
             ConditionUpdate::done()
@@ -45,18 +52,7 @@ pub(crate) fn initialize(claim: &Claim, node: &Node, edit: &mut NodeEdit<'_>) ->
     }
 }
 
-/// Whether the kubelet reports the Node as ready.
-pub(crate) fn is_ready(node: &Node) -> bool {
-    let conditions = node
-        .status
-        .as_ref()
-        .and_then(|status| status.conditions.as_deref())
-        .unwrap_or_default();
-    conditions
-        .iter()
-        .any(|condition| condition.type_ == "Ready" && condition.status == "True")
-}
-
+/// Returns what the Node still lacks, in the order in which things come up on it.
 fn obstacle(claim: &Claim, node: &Node, taints: &[Taint]) -> Option<(ClaimReason, String)> {
     let name = node.name_any();
     if !is_ready(node) {

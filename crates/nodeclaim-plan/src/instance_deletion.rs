@@ -1,0 +1,88 @@
+//! Deleting an instance: the request is repeated until it takes effect. The only place that deletes on a claim's behalf;
+//! its callers have made sure that the claim owns the instance.
+
+use std::time::Duration;
+
+use cloudprovider::{
+    AgentPool, CallKind, CallOutcome, CloudCall, ErrorClass, ProviderError, ProvisioningState,
+};
+use jiff::{SignedDuration, Timestamp};
+
+use crate::context::PlanContext;
+use crate::{backoff, time};
+
+/// Time that an accepted request may take to show in the instance's state.
+const EFFECT_DELAY: SignedDuration = SignedDuration::from_mins(1);
+
+/// One step towards the end of an instance.
+pub(crate) struct InstanceDeletion<'a> {
+    /// Call to the cloud.
+    pub(crate) cloud: Option<CloudCall>,
+    /// Time until the next look.
+    pub(crate) requeue: Option<Duration>,
+    /// Why the cloud refused the last time.
+    pub(crate) refusal: Option<&'a ProviderError>,
+}
+
+/// Returns the next step towards the end of an instance that the claim owns.
+pub(crate) fn next<'a>(context: &PlanContext<'a>, pool: &AgentPool) -> InstanceDeletion<'a> {
+    let step = |cloud, refusal| InstanceDeletion {
+        cloud,
+        requeue: Some(context.poll),
+        refusal,
+    };
+    if pool.state == ProvisioningState::Deleting {
+        return step(None, None);
+    }
+    let call = match context.last_call {
+        Some(call) if matches!(call.kind, CallKind::Delete | CallKind::Abort) => call,
+        _ => return step(Some(delete(pool)), None),
+    };
+    let Some(error) = &call.error else {
+        let is_due = !is_fresh(call, context.now) || has_ended(call, pool);
+        return step(is_due.then(|| delete(pool)), None);
+    };
+    if is_stuck(call, error, pool) {
+        let name = pool.name.clone();
+        return step(Some(CloudCall::Abort { name }), Some(error));
+    }
+    match backoff::remaining(call, context.settings, context.now) {
+        None => step(Some(delete(pool)), Some(error)),
+        left => InstanceDeletion {
+            requeue: left,
+            ..step(read_if_changed(error, pool), Some(error))
+        },
+    }
+}
+
+/// Returns true if the request was accepted so recently that its effect may not show yet.
+pub(crate) fn is_fresh(call: &CallOutcome, now: Timestamp) -> bool {
+    call.error.is_none() && now < time::after(call.at, EFFECT_DELAY)
+}
+
+fn delete(pool: &AgentPool) -> CloudCall {
+    CloudCall::Delete {
+        name: pool.name.clone(),
+        etag: pool.etag.clone(),
+    }
+}
+
+// A canceled creation has ended; only then can the instance be deleted.
+fn has_ended(call: &CallOutcome, pool: &AgentPool) -> bool {
+    call.kind == CallKind::Abort && pool.state != ProvisioningState::Creating
+}
+
+// A cloud may refuse to delete an instance until its creation is canceled.
+fn is_stuck(call: &CallOutcome, error: &ProviderError, pool: &AgentPool) -> bool {
+    call.kind == CallKind::Delete
+        && error.class == ErrorClass::Busy
+        && pool.state == ProvisioningState::Creating
+}
+
+/// Returns a read if the instance is not as we believed, so that the next request names what is there.
+fn read_if_changed(error: &ProviderError, pool: &AgentPool) -> Option<CloudCall> {
+    let is_changed = matches!(error.class, ErrorClass::Precondition | ErrorClass::NotFound);
+    is_changed.then(|| CloudCall::Read {
+        name: pool.name.clone(),
+    })
+}

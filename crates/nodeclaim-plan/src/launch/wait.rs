@@ -1,0 +1,181 @@
+//! Waiting: the launch steps that ask the cloud for no change.
+
+use cloudprovider::{AgentPool, CloudCall, Ownership, ProvisioningState};
+use jiff::Timestamp;
+use kaito_api::Claim;
+use kaito_api::conditions::{ClaimConditionType, ClaimReason, Status};
+use kaito_api::labels::{LAUNCH_STARTED, OPERATION_URL};
+
+use crate::claim_edit::ClaimEdit;
+use crate::condition;
+use crate::context::PlanContext;
+use crate::launch::decision::{LaunchDecision, LaunchState};
+use crate::launch::{backoff, failure, replace};
+use crate::node::edit::NodeEdit;
+use crate::node::matching::{self, NodeMatch};
+use crate::node::ownership;
+use crate::time;
+
+/// Waits for the claim of the other kind that has the name to go. Nothing is created, nothing is changed.
+pub(crate) fn name_conflict<'a>(context: &PlanContext<'a>) -> LaunchDecision<'a> {
+    let cause = format!(
+        "a claim of the other kind is named {} and was created first",
+        context.name
+    );
+    let update = condition::unmet(ClaimReason::ClaimNameConflict, &cause);
+    LaunchDecision {
+        requeue: Some(context.poll),
+        ..LaunchDecision::new("claim_name_conflict", LaunchState::NotLaunched(update))
+    }
+}
+
+/// Waits for the first listing of the cloud.
+pub(crate) fn unknown<'a>(context: &PlanContext<'a>) -> LaunchDecision<'a> {
+    let requeue = Some(context.poll);
+    // After a restart the Node that was accepted before stays accepted: no condition flaps and no call is made.
+    if let NodeMatch::One(node) = matching::find(context)
+        && ownership::is_recorded(node, context.claim)
+    {
+        return LaunchDecision {
+            requeue,
+            ..LaunchDecision::new("joined", LaunchState::Joined(NodeEdit::new(node)))
+        };
+    }
+    let read = || CloudCall::Read {
+        name: context.name.to_owned(),
+    };
+    LaunchDecision {
+        cloud: context.last_create.map(|_| read()),
+        requeue,
+        ..LaunchDecision::new("awaiting_listing", LaunchState::Unchanged)
+    }
+}
+
+/// Waits for an instance of the same name to go that is not the claim's.
+pub(crate) fn foreign<'a>(context: &PlanContext<'a>, pool: &AgentPool) -> LaunchDecision<'a> {
+    let name = &pool.name;
+    let requeue = Some(context.poll);
+    let of_claim = matches!(pool.ownership(), Ownership::Ours { .. });
+    if of_claim && pool.state == ProvisioningState::Deleting {
+        let cause = format!("agent pool {name} of an earlier claim is being deleted");
+        return LaunchDecision {
+            requeue,
+            ..LaunchDecision::pending("earlier_pool_deleting", ClaimReason::AgentPoolDeleting, &cause)
+        };
+    }
+    let cause = if of_claim {
+        format!("agent pool {name} exists and was created for another claim")
+    } else {
+        let kind = context.claim.claim_kind().as_str();
+        format!("agent pool {name} exists and was not created for this {kind}")
+    };
+    let update = condition::unmet(ClaimReason::AgentPoolNameConflict, &cause);
+    LaunchDecision {
+        requeue,
+        ..LaunchDecision::new("pool_name_conflict", LaunchState::NotLaunched(update))
+    }
+}
+
+/// Waits for an instance that is being created or changed; a Node that exists already is taken.
+pub(crate) fn creating<'a>(context: &PlanContext<'a>, pool: &AgentPool) -> LaunchDecision<'a> {
+    let requeue = Some(context.poll);
+    if let NodeMatch::One(node) = matching::find(context) {
+        return LaunchDecision {
+            requeue,
+            ..LaunchDecision::joined(context.claim, node)
+        };
+    }
+    if replace::is_overdue(context, pool) {
+        return replace::overdue(context, pool);
+    }
+    // Seconds into a scale-up or an image upgrade a Node may be missing; the state will show how it ends.
+    let decision = if context.claim.is_true(ClaimConditionType::Launched) {
+        LaunchDecision::new("pool_changing", LaunchState::Unchanged)
+    } else {
+        let cause = format!(
+            "agent pool {} is being created (state {})",
+            pool.name,
+            pool.state.as_str()
+        );
+        LaunchDecision::pending("pool_creating", ClaimReason::AgentPoolCreating, &cause)
+    };
+    LaunchDecision {
+        claim_edit: note_operation(context),
+        requeue,
+        ..decision
+    }
+}
+
+/// Stores what a restart would lose: where the operation can be followed. An instance that we did not ask for starts when
+/// it is first seen.
+fn note_operation(context: &PlanContext<'_>) -> ClaimEdit {
+    let mut edit = ClaimEdit::default();
+    if let Some(call) = context.accepted_create {
+        edit.set(context.claim, OPERATION_URL, call.operation_url.clone());
+    }
+    if failure::started(context).is_none() {
+        edit.set(context.claim, LAUNCH_STARTED, Some(context.now.to_string()));
+    }
+    edit
+}
+
+/// Waits for the Node of an instance that is complete, and replaces the instance once the wait is too long.
+pub(crate) fn succeeded<'a>(context: &PlanContext<'a>, pool: &AgentPool) -> LaunchDecision<'a> {
+    match matching::find(context) {
+        NodeMatch::One(node) => LaunchDecision::joined(context.claim, node),
+        NodeMatch::Many(names) => LaunchDecision::several_nodes(context.name, &names),
+        NodeMatch::None(cause) => awaiting_node(context, pool, cause),
+    }
+}
+
+fn awaiting_node<'a>(context: &PlanContext<'a>, pool: &AgentPool, cause: String) -> LaunchDecision<'a> {
+    let timeout = context.settings.registration_timeout;
+    let left = match missing_since(context.claim) {
+        Some(since) => time::remaining(time::after(since, timeout), context.now),
+        None => Some(time::to_std(timeout)),
+    };
+    if left.is_none() {
+        return replace::never_joined(context, pool, &cause);
+    }
+    let reason = ClaimReason::NodeNotFound;
+    LaunchDecision {
+        requeue: left,
+        ..LaunchDecision::new("awaiting_node", LaunchState::NoSingleNode { reason, cause })
+    }
+}
+
+/// Returns since when the instance is complete without a Node: the transition time of the condition that says so.
+/// Without that condition the wait begins now.
+fn missing_since(claim: &Claim) -> Option<Timestamp> {
+    let registered = claim.condition(ClaimConditionType::Registered)?;
+    let is_missing =
+        registered.status != Status::True && registered.reason == ClaimReason::NodeNotFound.as_str();
+    let since = registered.since.filter(|_| is_missing)?;
+    match claim {
+        Claim::Machine(_) => (registered.status == Status::False).then_some(since),
+        // `Registered` is `Unknown` from the claim's beginning; `Launched` shows when the instance was complete.
+        Claim::NodeClaim(_) => {
+            let launched = claim.condition(ClaimConditionType::Launched)?;
+            let done = launched.since.filter(|_| launched.status == Status::True)?;
+            Some(since.max(done))
+        }
+    }
+}
+
+/// Waits for an instance to be gone that is being deleted.
+pub(crate) fn deleting<'a>(context: &PlanContext<'a>) -> LaunchDecision<'a> {
+    // If we deleted it because it failed, that failure is what people need to know.
+    let decision = match (&context.record.failure, backoff::current(context)) {
+        (Some(_), Some(backoff)) => {
+            LaunchDecision::new("pool_deleting", LaunchState::NotLaunched(backoff.condition()))
+        }
+        _ => {
+            let cause = format!("agent pool {} is being deleted", context.name);
+            LaunchDecision::pending("pool_deleting", ClaimReason::AgentPoolDeleting, &cause)
+        }
+    };
+    LaunchDecision {
+        requeue: Some(context.poll),
+        ..decision
+    }
+}

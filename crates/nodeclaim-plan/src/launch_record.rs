@@ -1,0 +1,56 @@
+//! Notes about launches that are stored on the claim as annotations. A restart then neither forgets a pause nor repeats
+//! a request that the cloud has refused for good.
+
+use cloudprovider::ProviderError;
+use jiff::Timestamp;
+use kaito_api::Claim;
+use kaito_api::labels::{LAUNCH_FAILURE, LAUNCH_STARTED, LAUNCH_UNANSWERED, OPERATION_URL};
+use kube::ResourceExt as _;
+use serde::{Deserialize, Serialize};
+
+/// The launch annotations of a claim.
+pub(crate) struct LaunchRecord {
+    /// When we last set out to create an instance.
+    pub(crate) started: Option<Timestamp>,
+    /// When a create request last went unanswered.
+    pub(crate) unanswered: Option<Timestamp>,
+    /// Where the operation of the last create request can be followed.
+    pub(crate) operation_url: Option<String>,
+    /// The last failure, unless the claim has changed since.
+    pub(crate) failure: Option<LaunchFailure>,
+    /// When the last failure was noticed, even if the claim has changed since.
+    pub(crate) failed_at: Option<Timestamp>,
+}
+
+/// One failed launch.
+///
+/// Written only for what memory cannot hold: failures of accepted requests, and terminal refusals.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct LaunchFailure {
+    /// When it was noticed; for a refusal, when the answer came.
+    pub(crate) at: Timestamp,
+    /// Number of failures in a row.
+    pub(crate) count: u32,
+    /// Generation of the claim that failed.
+    pub(crate) generation: i64,
+    /// Error of the cloud, or ours.
+    pub(crate) error: ProviderError,
+}
+
+impl LaunchRecord {
+    /// Reads the annotations; unreadable ones count as absent.
+    pub(crate) fn read(claim: &Claim) -> Self {
+        let annotation = |key: &str| claim.annotations().get(key);
+        let time = |key: &str| annotation(key)?.parse().ok();
+        let failure =
+            annotation(LAUNCH_FAILURE).and_then(|text| serde_json::from_str::<LaunchFailure>(text).ok());
+        let generation = claim.metadata().generation.unwrap_or_default();
+        Self {
+            started: time(LAUNCH_STARTED),
+            unanswered: time(LAUNCH_UNANSWERED),
+            operation_url: annotation(OPERATION_URL).cloned(),
+            failed_at: failure.as_ref().map(|failure| failure.at),
+            failure: failure.filter(|failure| failure.generation == generation),
+        }
+    }
+}
