@@ -1,29 +1,40 @@
 //! Flags of the program.
 
-use std::net::IpAddr;
-use std::path::PathBuf;
+mod config_file;
+mod dtype;
 
-use clap::{Parser, ValueEnum};
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::Parser;
 use model::Precision;
 use telemetry::TelemetryArgs;
 
-/// Answers over HTTP with a language model.
+use crate::settings::{
+    AdapterMode, AdapterSettings, Backend, HubSettings, LoadSettings, ModelSettings, Pipeline, ProxySettings,
+    SecuritySettings, Settings,
+};
+use config_file::ConfigFile;
+pub use dtype::Dtype;
+
+/// Serves a language model over HTTP.
 #[derive(Clone, Debug, Parser)]
 #[command(version)]
 pub struct Args {
-    /// Model hub repository the weights are from; named in logs, and the served name unless that is given.
+    /// Model hub repository of the weights; also the served name unless --served-model-name is given.
     #[arg(long)]
     pub model: Option<String>,
-    /// Commit, branch or tag of that repository; `main` without it.
-    #[arg(long)]
-    pub revision: Option<String>,
-    /// Model hub, such as https://huggingface.co, to fetch the weights from when their directory holds no model.
+    /// Commit, branch or tag of the repository.
+    #[arg(long, default_value = "main")]
+    pub revision: String,
+    /// Model hub, such as https://huggingface.co, to download the weights from if their directory has no model.
     #[arg(long)]
     pub hub_endpoint: Option<String>,
     /// File with the token for the hub.
     #[arg(long, requires = "hub_endpoint")]
     pub hub_token_file: Option<PathBuf>,
-    /// Bytes that may be fetched in all.
+    /// Maximum of bytes to download.
     #[arg(long, default_value_t = 2 << 40)]
     pub max_bytes: u64,
     /// Directory with config.json, safetensors and tokenizer.json.
@@ -35,64 +46,64 @@ pub struct Args {
     /// Address to listen at.
     #[arg(long, default_value = "0.0.0.0")]
     pub bind_address: IpAddr,
-    /// Port to listen at; the rank of this process is added to it.
+    /// Port to listen at; --local-rank is added to it.
     #[arg(long, default_value_t = 5000)]
     pub port: u16,
-    /// Rank of this process among those on the node.
+    /// Rank of this process on the node.
     #[arg(long, env = "LOCAL_RANK", default_value_t = 0)]
     pub local_rank: u16,
-    /// Longest context in tokens, prompt and answer; the model's own without it.
+    /// Maximum of tokens of prompt and completion [default: the context of the model]
     #[arg(long)]
     pub max_context_tokens: Option<usize>,
-    /// Directory in which each directory with an `adapter_config.json` is an adapter of that name.
+    /// Directory of adapters: each subdirectory with an adapter_config.json is an adapter of that name.
     #[arg(long, default_value = "/mnt/adapter")]
     pub adapters_dir: PathBuf,
-    /// What is done with adapters: all are merged into the model, or each answers requests that name it as `model`.
+    /// Use of adapters.
     #[arg(long, value_enum, default_value_t = AdapterMode::Merge)]
     pub adapter_mode: AdapterMode,
-    /// How strongly an adapter counts, as NAME=NUMBER; 1 for those not named.
+    /// Strength of an adapter, as NAME=NUMBER [default: 1]
     #[arg(long, value_parser = strength)]
     pub adapter_strength: Vec<(String, f32)>,
-    /// The user's `inference_config.yaml`; its section `native` sets what flags do not.
+    /// The user's inference_config.yaml, whose section `native` sets options that flags do not set.
     #[arg(long)]
     pub config_file: Option<PathBuf>,
-    /// How weights are kept in memory.
+    /// Number format of the weights in memory [default: auto]
     #[arg(long, value_enum)]
     pub dtype: Option<Dtype>,
-    /// What `/chat` takes: a prompt or messages.
+    /// Input that /chat takes.
     #[arg(long, value_enum, default_value_t = Pipeline::TextGeneration)]
     pub pipeline: Pipeline,
-    /// Chat template that replaces the model's own: a path, or the template itself if it holds `{` or a newline.
+    /// Chat template that replaces the model's: a path, or the template itself if it contains `{` or a line end.
     #[arg(long)]
     pub chat_template: Option<String>,
-    /// Threads that compute; as many as this process may use without it.
+    /// Threads that compute [default: the number of CPUs this process may use]
     #[arg(long)]
     pub threads: Option<usize>,
-    /// Most requests that generate at the same time.
+    /// Maximum of requests that generate at the same time [default: 16]
     #[arg(long)]
     pub max_sequences: Option<usize>,
-    /// Most requests that wait; more are answered with 429.
+    /// Maximum of requests that wait; the server answers more with 429 [default: 64]
     #[arg(long)]
     pub max_waiting: Option<usize>,
-    /// Most tokens of one step, of prompts and answers.
+    /// Maximum of tokens in one step, of prompts and completions [default: 256]
     #[arg(long)]
     pub step_tokens: Option<usize>,
-    /// Memory for keys and values, in MiB; half of what is free after loading without it.
+    /// Memory for keys and values in MiB [default: half of what is free after loading]
     #[arg(long)]
     pub cache_mib: Option<usize>,
-    /// File with keys, one a line, of which requests must bring one; read again when it changes.
+    /// File with API keys, one a line; requests must send one. The server reloads the file when it changes.
     #[arg(long)]
     pub api_key_file: Option<PathBuf>,
-    /// Certificate (PEM) of the server, with those that lead to its authority; read again when it changes.
+    /// Certificate chain (PEM) of the server. The server reloads the file when it changes.
     #[arg(long, requires = "tls_key_file")]
     pub tls_cert_file: Option<PathBuf>,
-    /// Private key (PEM) of that certificate.
+    /// Private key (PEM) of the certificate. The server reloads the file when it changes.
     #[arg(long, requires = "tls_cert_file")]
     pub tls_key_file: Option<PathBuf>,
-    /// Stand in front of another OpenAI-compatible server at this URL instead of loading a model.
+    /// Forward requests to the OpenAI-compatible server at this URL instead of loading a model.
     #[arg(long)]
     pub engine_url: Option<String>,
-    /// Seconds that answers may still take after SIGTERM.
+    /// Seconds that running requests have to finish after SIGTERM.
     #[arg(long, default_value_t = 25)]
     pub drain_seconds: u64,
     /// Logs and traces.
@@ -100,73 +111,94 @@ pub struct Args {
     pub telemetry: TelemetryArgs,
 }
 
-/// What `/chat` takes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Pipeline {
-    /// A prompt.
-    TextGeneration,
-    /// Messages.
-    Conversational,
-}
+impl Args {
+    /// Returns the settings of the program: the flags, completed by the configuration file. Flags win.
+    ///
+    /// # Errors
+    /// When the configuration file cannot be read or used.
+    pub fn settings(self) -> anyhow::Result<Settings> {
+        let file = match &self.config_file {
+            Some(path) => ConfigFile::read(path)?,
+            None => ConfigFile::default(),
+        };
+        Ok(self.settings_with(&file))
+    }
 
-/// What is done with adapters.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum AdapterMode {
-    /// All are merged into the weights when the server starts.
-    Merge,
-    /// Each stays beside the weights, for the requests whose `model` is its name.
-    Request,
-}
-
-/// How weights are kept in memory; sums are 32-bit floats in all of them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, serde::Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Dtype {
-    /// Without loss.
-    Auto,
-    /// 32-bit floats.
-    #[value(alias = "float32")]
-    #[serde(alias = "float32")]
-    F32,
-    /// bfloat16.
-    #[value(alias = "bfloat16")]
-    #[serde(alias = "bfloat16")]
-    Bf16,
-    /// 8-bit numbers with a scale for each 32.
-    Q8,
-}
-
-impl From<Dtype> for Precision {
-    fn from(dtype: Dtype) -> Self {
-        match dtype {
-            Dtype::Auto => Self::Auto,
-            Dtype::F32 => Self::F32,
-            Dtype::Bf16 => Self::Bf16,
-            Dtype::Q8 => Self::Q8,
+    fn settings_with(self, file: &ConfigFile) -> Settings {
+        Settings {
+            address: SocketAddr::new(self.bind_address, self.port.saturating_add(self.local_rank)),
+            drain_timeout: Duration::from_secs(self.drain_seconds),
+            security: SecuritySettings {
+                api_key_file: self.api_key_file.clone(),
+                tls_cert_file: self.tls_cert_file.clone(),
+                tls_key_file: self.tls_key_file.clone(),
+            },
+            backend: match self.engine_url.clone() {
+                Some(url) => Backend::Proxy(ProxySettings {
+                    url,
+                    pipeline: self.pipeline,
+                }),
+                None => Backend::Model(Box::new(self.model_settings(file))),
+            },
         }
     }
-}
 
-impl Args {
-    /// Name of the model in requests.
+    fn model_settings(self, file: &ConfigFile) -> ModelSettings {
+        let native = &file.native;
+        let precision = Precision::from(self.dtype.or(native.dtype).unwrap_or(Dtype::Auto));
+        let hub = self.hub_endpoint.clone().map(|endpoint| HubSettings {
+            endpoint,
+            repository: self.model.clone(),
+            revision: self.revision.clone(),
+            token_file: self.hub_token_file.clone(),
+            max_bytes: self.max_bytes,
+            weights_dir: self.weights_dir.clone(),
+            precision,
+        });
+        let load = LoadSettings {
+            served_name: self.served_name(),
+            weights_dir: self.weights_dir,
+            repository: self.model,
+            precision,
+            pipeline: self.pipeline,
+            chat_template: self.chat_template,
+            threads: self.threads.or(native.threads),
+            max_context_tokens: self
+                .max_context_tokens
+                .or(native.max_context_tokens)
+                .or(file.vllm.max_model_len),
+            max_sequences: self.max_sequences.or(native.max_sequences),
+            max_waiting: self.max_waiting.or(native.max_waiting),
+            step_tokens: self.step_tokens.or(native.step_tokens),
+            cache_mib: self.cache_mib.or(native.cache_mib),
+            adapters: AdapterSettings {
+                directory: self.adapters_dir,
+                mode: self.adapter_mode,
+                strengths: self.adapter_strength,
+            },
+        };
+        ModelSettings { load, hub }
+    }
+
+    /// Returns the name of the model in requests.
     #[must_use]
     pub fn served_name(&self) -> String {
-        let by_dir = || {
+        let directory_name = || {
             self.weights_dir
                 .file_name()
                 .map(|name| name.to_string_lossy().into_owned())
         };
         let name = self.served_model_name.clone().or_else(|| self.model.clone());
-        name.or_else(by_dir).unwrap_or_else(|| "model".to_owned())
+        name.or_else(directory_name).unwrap_or_else(|| "model".to_owned())
     }
 }
 
 fn strength(text: &str) -> Result<(String, f32), String> {
-    let wanted = || "NAME=NUMBER is wanted, as in my-adapter=0.5".to_owned();
-    let (name, number) = text.rsplit_once('=').ok_or_else(wanted)?;
+    let expected = || "expected NAME=NUMBER, as in my-adapter=0.5".to_owned();
+    let (name, number) = text.rsplit_once('=').ok_or_else(expected)?;
     match number.parse::<f32>() {
         Ok(number) if number.is_finite() && !name.is_empty() => Ok((name.to_owned(), number)),
-        _ => Err(wanted()),
+        _ => Err(expected()),
     }
 }
 
@@ -174,8 +206,16 @@ fn strength(text: &str) -> Result<(String, f32), String> {
 mod tests {
     use super::*;
 
+    fn model_settings(flags: &[&str], file: &str) -> ModelSettings {
+        let args = Args::try_parse_from(std::iter::once(&"inference-server").chain(flags)).unwrap();
+        match args.settings_with(&ConfigFile::parse(file).unwrap()).backend {
+            Backend::Model(settings) => *settings,
+            Backend::Proxy(_) => panic!("expected a model"),
+        }
+    }
+
     #[test]
-    fn pods_flags_are_understood() {
+    fn flags_of_pods_are_accepted() {
         let args = Args::try_parse_from([
             "inference-server",
             "--model=HuggingFaceTB/SmolLM2-135M-Instruct",
@@ -196,9 +236,19 @@ mod tests {
     }
 
     #[test]
-    fn a_strength_is_a_number() {
+    fn a_strength_must_be_a_number() {
         for wrong in ["a", "a=", "=1", "a=inf", "a=x"] {
             assert!(strength(wrong).is_err(), "{wrong}");
         }
+    }
+
+    #[test]
+    fn flags_win_over_the_file() {
+        let file = "vllm: {max-model-len: 100, cpu-offload-gb: 0}\nnative: {threads: 2, dtype: bfloat16}";
+        let load = model_settings(&["--threads=3"], file).load;
+        assert_eq!(
+            (load.threads, load.max_context_tokens, load.precision),
+            (Some(3), Some(100), Precision::Bf16)
+        );
     }
 }

@@ -1,8 +1,9 @@
-//! `inference-server`: answers over HTTP with a language model.
+//! `inference-server`: serves a language model over HTTP.
 //!
-//! `scheduler`, `stop`, `tools`, `pool`, `prefix` and `keys` decide and are pure, and so is what `guide` makes of requests;
-//! `engine` runs the model on a thread of its own; `api` speaks HTTP; `program` starts and stops all of it. Nothing here knows
-//! Kubernetes: what pods rely on are flags, paths and `/health`.
+//! `program` starts and stops everything. A request takes this way: `api` parses and validates it, `engine` schedules it and runs
+//! the model, `api` sends the response. `load` makes an engine from a directory. `grammar` constrains completions, `tool_calls`
+//! parses the calls in them. `proxy` replaces all of this in front of another server. The crate knows no Kubernetes: pods rely on
+//! flags, paths and `/health`.
 
 mod api;
 mod args;
@@ -13,7 +14,9 @@ mod metrics;
 mod program;
 mod proxy;
 mod security;
+mod settings;
 mod tool_calls;
 
-pub use args::Args;
+pub use args::{Args, Dtype};
 pub use program::{bind, run, serve};
+pub use settings::{AdapterMode, Pipeline, Settings};

@@ -1,7 +1,7 @@
-//! The program: listener, loading beside it, signals, and how they end together.
+//! The program: listener, loading beside it, signals, and a graceful end.
 
 use std::convert::Infallible;
-use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -12,13 +12,15 @@ use tokio_util::sync::CancellationToken;
 
 use crate::api::{self, App};
 use crate::args::Args;
-use crate::load::phase::{Phase, State};
-use crate::load::{self, config_file, hub};
+use crate::engine::FinishReason;
+use crate::grammar::Constraint;
+use crate::load::{self, Phase, SharedPhase, hub};
 use crate::metrics::Metrics;
 use crate::proxy::Proxy;
 use crate::security::Security;
+use crate::settings::{Backend, ModelSettings, Settings};
 
-/// TLS handshakes at a time, and the time for one.
+/// Concurrent TLS handshakes, and the time for one.
 const HANDSHAKES: Limits = Limits {
     connections: 256,
     handshake: Duration::from_secs(10),
@@ -30,118 +32,134 @@ const HANDSHAKES: Limits = Limits {
 /// When flags or files cannot be used, the address cannot be bound, or the model cannot be loaded.
 pub async fn run(args: Args) -> anyhow::Result<()> {
     let _guard = telemetry::init(&args.telemetry, "inference-server")?;
-    // Fails only when a provider was installed before, which is as good.
+    // This fails only if another provider is installed already, which is fine too.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let stop = CancellationToken::new();
     let signals = StopSignals::listen()?;
-    let args = config_file::complete(args)?;
-    let listener = bind(&args).await?;
+    let settings = args.settings()?;
+    let listener = bind(&settings).await?;
     tokio::select! {
-        result = serve(args, listener, stop.clone()) => result,
+        result = serve(settings, listener, stop.clone()) => result,
         never = stop_on(signals, stop) => match never {},
     }
 }
 
-/// Binds the address that flags name.
+/// Binds the address of the settings.
 ///
 /// # Errors
-/// When the address is taken.
-pub async fn bind(args: &Args) -> anyhow::Result<TcpListener> {
-    let address = SocketAddr::new(args.bind_address, args.port.saturating_add(args.local_rank));
-    Ok(serve::bind(address).await?)
+/// When the address cannot be bound.
+pub async fn bind(settings: &Settings) -> anyhow::Result<TcpListener> {
+    Ok(serve::bind(settings.address).await?)
 }
 
-/// Serves until `stop`, and then until all answers are given or the time for that is over.
+/// Serves until `stop`, and then until all responses are sent or the drain timeout is over.
 ///
 /// # Errors
 /// When the model cannot be loaded or the server fails.
-pub async fn serve(args: Args, listener: TcpListener, stop: CancellationToken) -> anyhow::Result<()> {
-    let state = State::new();
-    let drain = Duration::from_secs(args.drain_seconds);
-    let security = Security::open(&args)?;
-    tracing::info!(
-        address = %listener.local_addr()?, model = args.served_name(), tls = security.encryption.is_some(), "listening"
-    );
-    if let Some(url) = &args.engine_url {
-        let router = security.guard(Proxy::new(url, args.pipeline)?.router());
-        return answer(listener, &security, router, &state, stop, drain).await;
-    }
-    let metrics = Metrics::new(&telemetry::Metrics::new());
-    let router = security.guard(api::router(App::new(state.clone(), metrics.clone())));
-    let loading = load_model(args, metrics, state.clone());
-    let answering = answer(listener, &security, router, &state, stop.clone(), drain);
-    let (loaded, answered) = tokio::join!(
-        async {
-            // Probes are answered while the model is loaded; a stop does not wait for it.
-            let loaded = tokio::select! {
-                loaded = loading => loaded,
-                () = stop.cancelled() => Ok(()),
-            };
-            if loaded.is_err() {
-                stop.cancel();
-            }
-            loaded
-        },
-        answering
-    );
-    loaded.and(answered)
+pub async fn serve(settings: Settings, listener: TcpListener, stop: CancellationToken) -> anyhow::Result<()> {
+    let security = Security::open(&settings.security)?;
+    tracing::info!(address = %listener.local_addr()?, tls = security.encryption.is_some(), "listening");
+    let phase = SharedPhase::new();
+    let server = Server {
+        listener,
+        security,
+        phase: phase.clone(),
+        stop: stop.clone(),
+        drain_timeout: settings.drain_timeout,
+    };
+    let model = match settings.backend {
+        Backend::Proxy(settings) => return server.run(Proxy::new(&settings)?.router()).await,
+        Backend::Model(model) => *model,
+    };
+    let finish_reasons = FinishReason::ALL.map(FinishReason::as_str);
+    let metrics = Metrics::new(&telemetry::Metrics::new(), &finish_reasons, &Constraint::KINDS);
+    let router = api::router(App::new(phase.clone(), metrics.clone()));
+    let loading = async {
+        // The server answers probes while the model loads. A stop does not wait for the load.
+        let loaded = tokio::select! {
+            loaded = load_model(model, metrics, phase) => loaded,
+            () = stop.cancelled() => Ok(()),
+        };
+        if loaded.is_err() {
+            stop.cancel();
+        }
+        loaded
+    };
+    let (loaded, served) = tokio::join!(loading, server.run(router));
+    loaded.and(served)
 }
 
-async fn load_model(args: Args, metrics: Metrics, state: State) -> anyhow::Result<()> {
-    hub::provide(&args, &metrics, &state).await?;
-    let told = state.clone();
+async fn load_model(settings: ModelSettings, metrics: Metrics, phase: SharedPhase) -> anyhow::Result<()> {
+    if let Some(hub) = &settings.hub {
+        hub::provide(hub, &metrics, &phase).await?;
+    }
+    let progress = phase.clone();
     let loading = tokio::task::spawn_blocking(move || {
-        load::load(&args, &metrics, &|share| told.set(Phase::Loading(share)))
+        load::load(&settings.load, &metrics, &|fraction| {
+            progress.set(Phase::Loading(fraction));
+        })
     });
-    let served = loading.await.context("loading broke off")??;
-    state.set(Phase::Ready(std::sync::Arc::new(served)));
+    let model = loading.await.context("failed to load the model")??;
+    phase.set(Phase::Ready(Arc::new(model)));
     Ok(())
 }
 
-async fn answer(
+/// The listener and everything that it needs to serve a router.
+struct Server {
     listener: TcpListener,
-    security: &Security,
-    router: Router,
-    state: &State,
+    security: Security,
+    phase: SharedPhase,
     stop: CancellationToken,
-    drain: Duration,
-) -> anyhow::Result<()> {
-    let draining = {
-        let (state, stop) = (state.clone(), stop.clone());
-        async move {
-            stop.cancelled().await;
-            state.set(Phase::Draining);
-        }
-    };
-    let served = async {
-        match &security.encryption {
-            Some(encryption) => {
-                let listener =
-                    Connections::accept(listener, Some(encryption.subscribe()), HANDSHAKES, || ())?;
-                axum::serve(listener, router)
-                    .with_graceful_shutdown(draining)
-                    .await
+    drain_timeout: Duration,
+}
+
+impl Server {
+    async fn run(self, router: Router) -> anyhow::Result<()> {
+        let Self {
+            listener,
+            security,
+            phase,
+            stop,
+            drain_timeout,
+        } = self;
+        let router = security.protect(router);
+        let draining = {
+            let stop = stop.clone();
+            async move {
+                stop.cancelled().await;
+                phase.set(Phase::Draining);
             }
+        };
+        let serving = async {
+            match &security.encryption {
+                Some(encryption) => {
+                    let listener =
+                        Connections::accept(listener, Some(encryption.subscribe()), HANDSHAKES, || ())?;
+                    axum::serve(listener, router)
+                        .with_graceful_shutdown(draining)
+                        .await
+                }
+                None => {
+                    axum::serve(listener, router)
+                        .with_graceful_shutdown(draining)
+                        .await
+                }
+            }
+        };
+        match serve::with_grace(serving, &stop, drain_timeout).await {
+            Some(served) => served.context("failed to serve"),
             None => {
-                axum::serve(listener, router)
-                    .with_graceful_shutdown(draining)
-                    .await
+                tracing::warn!(
+                    seconds = drain_timeout.as_secs(),
+                    "cut off open requests at the end of the drain timeout"
+                );
+                Ok(())
             }
-        }
-    };
-    match serve::with_grace(served, &stop, drain).await {
-        Some(served) => served.context("the server failed"),
-        None => {
-            tracing::warn!(
-                seconds = drain.as_secs(),
-                "cut off open requests at the end of the drain time"
-            );
-            Ok(())
         }
     }
 }
 
-/// Cancels `stop` at the first signal, and waits for ever after that.
+/// Cancels `stop` at the first signal, and then waits forever.
 async fn stop_on(signals: StopSignals, stop: CancellationToken) -> Infallible {
     let signal = signals.first().await;
     tracing::info!(signal, "stopping");

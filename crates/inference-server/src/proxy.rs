@@ -1,28 +1,30 @@
-//! Standing in proxy of another OpenAI-compatible server, which then also has `/chat`, `/ui` and metrics in our form.
+//! A proxy before another OpenAI-compatible server, which adds `/chat`, `/ui` and KAITO's metrics to it.
 //!
-//! Requests go through as they are and answers are streamed back; nothing is kept.
+//! Requests pass unchanged and responses are streamed back.
 
 use std::time::Duration;
 
 use anyhow::Context as _;
 use axum::Json;
 use axum::Router;
-use axum::body::{Body as HttpBody, Bytes};
-use axum::extract::{OriginalUri, State};
+use axum::body::{Body, Bytes};
+use axum::extract::{Extension, OriginalUri, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
+use axum::middleware;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{any, get, post};
+use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::api::{self, ApiError, Body};
-use crate::args::Pipeline;
+use crate::api::{self, ApiError, GenerateKwargs, ReportedParameters, RequestContext, count, number, parse};
+use crate::settings::{Pipeline, ProxySettings};
 
-/// How long the other server may take to accept a connection.
-const CONNECT: Duration = Duration::from_secs(5);
-/// How long it may take to say how it is.
-const HEALTH: Duration = Duration::from_secs(3);
-/// Headers that belong to one connection, or that the client of the next one makes itself.
-const OWN: [HeaderName; 6] = [
+/// Time for the engine to accept a connection.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// Time for the engine to answer a health check.
+const HEALTH_TIMEOUT: Duration = Duration::from_secs(3);
+/// Headers of one connection, which the proxy does not forward.
+const HOP_HEADERS: [HeaderName; 6] = [
     header::CONNECTION,
     header::HOST,
     header::CONTENT_LENGTH,
@@ -30,8 +32,12 @@ const OWN: [HeaderName; 6] = [
     header::UPGRADE,
     header::TE,
 ];
+/// Maximum for numbers of tokens; the context of the model is the real bound.
+const MAX_TOKENS: i64 = 1 << 24;
+/// Default of `max_length`.
+const DEFAULT_MAX_LENGTH: usize = 200;
 
-/// The other server.
+/// The proxy.
 #[derive(Clone, Debug)]
 pub(crate) struct Proxy {
     client: reqwest::Client,
@@ -40,25 +46,26 @@ pub(crate) struct Proxy {
 }
 
 impl Proxy {
-    pub(crate) fn new(url: &str, pipeline: Pipeline) -> anyhow::Result<Self> {
-        let url = url.trim_end_matches('/').to_owned();
+    pub(crate) fn new(settings: &ProxySettings) -> anyhow::Result<Self> {
+        let url = settings.url.trim_end_matches('/').to_owned();
         anyhow::ensure!(
             url.starts_with("http://") || url.starts_with("https://"),
-            "--engine-url {url} does not begin with http:// or https://"
+            "--engine-url must begin with http:// or https://, not {url}"
         );
-        // Answers take as long as they take.
+        // There is no timeout for responses, which take as long as the model needs.
         let client = reqwest::Client::builder()
-            .connect_timeout(CONNECT)
+            .connect_timeout(CONNECT_TIMEOUT)
             .build()
-            .context("no HTTP client")?;
+            .context("failed to create an HTTP client")?;
         Ok(Self {
             client,
             url,
-            pipeline,
+            pipeline: settings.pipeline,
         })
     }
 
     pub(crate) fn router(self) -> Router {
+        let context = middleware::from_fn_with_state(ReportedParameters::default(), api::with_context);
         Router::new()
             .route("/", get(api::root))
             .route("/ui", get(api::ui))
@@ -66,28 +73,28 @@ impl Proxy {
             .route("/healthz", get(health))
             .route("/metrics", get(metrics))
             .route("/metrics/prometheus", get(prometheus))
-            .route("/chat", post(chat))
+            .route("/chat", post(chat).layer(context))
             .fallback(any(forward))
             .layer(api::body_limit())
             .with_state(self)
     }
 
     fn unreachable(&self, error: &reqwest::Error) -> ApiError {
-        tracing::warn!(url = %self.url, error = %error, "the engine does not answer");
+        tracing::warn!(url = %self.url, error = %error, "failed to reach the engine");
         ApiError::unavailable("the engine behind this server does not answer")
     }
 
-    async fn ask(&self, path: &str, body: &Value) -> Result<Value, ApiError> {
+    async fn post(&self, path: &str, body: &Value) -> Result<Value, ApiError> {
         let request = self.client.post(format!("{}{path}", self.url)).json(body);
         let response = request.send().await.map_err(|error| self.unreachable(&error))?;
         let status = StatusCode::from_u16(response.status().as_u16()).unwrap_or(StatusCode::BAD_GATEWAY);
-        let reply: Value = response.json().await.map_err(|error| self.unreachable(&error))?;
+        let body: Value = response.json().await.map_err(|error| self.unreachable(&error))?;
         if status.is_success() {
-            return Ok(reply);
+            return Ok(body);
         }
-        let message = reply
+        let message = body
             .pointer("/error/message")
-            .or_else(|| reply.get("message"))
+            .or_else(|| body.get("message"))
             .and_then(Value::as_str);
         Err(ApiError {
             status,
@@ -119,27 +126,28 @@ async fn send(
         .client
         .request(method, format!("{}{path}", proxy.url))
         .body(body);
-    for (name, value) in headers.iter().filter(|(name, _)| !OWN.contains(name)) {
+    let end_to_end = |(name, _): &(&HeaderName, &HeaderValue)| !HOP_HEADERS.contains(name);
+    for (name, value) in headers.iter().filter(end_to_end) {
         request = request.header(name, value);
     }
-    let response = request.send().await.map_err(|error| proxy.unreachable(&error))?;
-    let mut reply = Response::builder().status(response.status());
-    for (name, value) in response.headers().iter().filter(|(name, _)| !OWN.contains(name)) {
-        reply = reply.header(name, value);
+    let received = request.send().await.map_err(|error| proxy.unreachable(&error))?;
+    let mut response = Response::builder().status(received.status());
+    for (name, value) in received.headers().iter().filter(end_to_end) {
+        response = response.header(name, value);
     }
-    reply
-        .body(HttpBody::from_stream(response.bytes_stream()))
+    response
+        .body(Body::from_stream(received.bytes_stream()))
         .map_err(ApiError::internal)
 }
 
 async fn health(State(proxy): State<Proxy>) -> Response {
-    let asked = proxy
+    let response = proxy
         .client
         .get(format!("{}/health", proxy.url))
-        .timeout(HEALTH)
+        .timeout(HEALTH_TIMEOUT)
         .send()
         .await;
-    match asked {
+    match response {
         Ok(response) if response.status().is_success() => Json(json!({"status": "Healthy"})).into_response(),
         _ => (
             StatusCode::INTERNAL_SERVER_ERROR,
@@ -165,45 +173,73 @@ async fn prometheus(State(proxy): State<Proxy>) -> Result<Response, ApiError> {
     send(&proxy, Method::GET, "/metrics", &text, Bytes::new()).await
 }
 
-/// `/chat` in terms of the other server's API.
-async fn chat(State(proxy): State<Proxy>, bytes: Bytes) -> Response {
-    match translated(&proxy, &bytes).await {
+/// The body of `POST /chat`. The engine checks prompt and messages, so they pass as sent.
+#[derive(Debug, Deserialize)]
+#[serde(expecting = "an object")]
+struct ProxyChatRequest {
+    prompt: Option<Value>,
+    messages: Option<Value>,
+    /// Default: true.
+    return_full_text: Option<bool>,
+    generate_kwargs: Option<GenerateKwargs>,
+}
+
+/// Answers `/chat` with the engine's OpenAI API.
+async fn chat(
+    State(proxy): State<Proxy>,
+    Extension(context): Extension<RequestContext>,
+    bytes: Bytes,
+) -> Response {
+    match translate(&proxy, &context, &bytes).await {
         Ok(text) => Json(json!({"Result": text})).into_response(),
         Err(error) => error.into_detail(),
     }
 }
 
-async fn translated(proxy: &Proxy, bytes: &[u8]) -> Result<String, ApiError> {
-    let body = Body::parse(bytes)?;
-    let mut request = options(&body.inner("generate_kwargs")?)?;
-    let (path, name, text_at) = match proxy.pipeline {
-        Pipeline::TextGeneration => ("/v1/completions", "prompt", "/choices/0/text"),
-        Pipeline::Conversational => ("/v1/chat/completions", "messages", "/choices/0/message/content"),
+async fn translate(proxy: &Proxy, context: &RequestContext, bytes: &[u8]) -> Result<String, ApiError> {
+    let request: ProxyChatRequest = parse(bytes, context)?;
+    let mut body = options(&request.generate_kwargs.unwrap_or_default())?;
+    let (path, name, input, completion_at) = match proxy.pipeline {
+        Pipeline::TextGeneration => ("/v1/completions", "prompt", request.prompt, "/choices/0/text"),
+        Pipeline::Conversational => (
+            "/v1/chat/completions",
+            "messages",
+            request.messages,
+            "/choices/0/message/content",
+        ),
     };
-    let asked = body.get(name).ok_or_else(|| body.error(name, "is missing"))?;
-    request[name] = asked.clone();
-    let reply = proxy.ask(path, &request).await?;
-    let text = reply.pointer(text_at).and_then(Value::as_str).unwrap_or_default();
-    let full = proxy.pipeline == Pipeline::TextGeneration && body.flag("return_full_text", true)?;
-    let head = if full {
-        asked.as_str().unwrap_or_default()
+    let input = input.ok_or_else(|| ApiError::parameter(name, "must be given"))?;
+    body[name] = input.clone();
+    let response = proxy.post(path, &body).await?;
+    let completion = response
+        .pointer(completion_at)
+        .and_then(Value::as_str)
+        .unwrap_or_default();
+    let echo = proxy.pipeline == Pipeline::TextGeneration && request.return_full_text.unwrap_or(true);
+    let echoed = if echo {
+        input.as_str().unwrap_or_default()
     } else {
         ""
     };
-    Ok(format!("{head}{text}"))
+    Ok(format!("{echoed}{completion}"))
 }
 
-/// Lengths of `/chat` count the prompt, which only the engine can; the answer is bounded by the same number instead.
-fn options(kwargs: &Body) -> Result<Value, ApiError> {
-    let most = match kwargs.count("max_new_tokens", 1..=1 << 24)? {
-        Some(most) => most,
-        None => kwargs.count("max_length", 1..=1 << 24)?.unwrap_or(200),
+/// Translates `generate_kwargs`. `max_length` counts the prompt, which only the engine can, so it bounds the completion instead.
+fn options(kwargs: &GenerateKwargs) -> Result<Value, ApiError> {
+    let length = |name, value| count(name, value, 1..=MAX_TOKENS);
+    let max_tokens = match length("generate_kwargs.max_new_tokens", kwargs.max_new_tokens)? {
+        Some(max) => max,
+        None => length("generate_kwargs.max_length", kwargs.max_length)?.unwrap_or(DEFAULT_MAX_LENGTH),
     };
-    let sampled = kwargs.flag("do_sample", true)?;
+    let temperature = if kwargs.do_sample.unwrap_or(true) {
+        number("generate_kwargs.temperature", kwargs.temperature, 0.0..=2.0)?.unwrap_or(1.0)
+    } else {
+        0.0
+    };
     Ok(json!({
-        "max_tokens": most,
-        "temperature": if sampled { kwargs.number("temperature", 0.0..=2.0)?.unwrap_or(1.0) } else { 0.0 },
-        "top_p": kwargs.number("top_p", 0.0..=1.0)?.unwrap_or(1.0),
-        "top_k": kwargs.whole("top_k", 0..=1 << 24)?.unwrap_or(10),
+        "max_tokens": max_tokens,
+        "temperature": temperature,
+        "top_p": number("generate_kwargs.top_p", kwargs.top_p, 0.0..=1.0)?.unwrap_or(1.0),
+        "top_k": count("generate_kwargs.top_k", kwargs.top_k, 0..=MAX_TOKENS)?.unwrap_or(10),
     }))
 }

@@ -1,15 +1,15 @@
 //! API keys and the certificate that flags name. Both follow their files.
 
-pub(crate) mod keys;
+mod access;
+mod keys;
 
 use axum::Router;
 use axum::middleware;
 use rustls::ServerConfig;
 use serve::{Reloaded, TlsFiles};
 
-use crate::api;
-use crate::args::Args;
-use crate::security::keys::Keys;
+use crate::settings::SecuritySettings;
+use keys::Keys;
 
 /// The protection of the server.
 #[derive(Debug)]
@@ -23,7 +23,7 @@ impl Security {
     ///
     /// # Errors
     /// A file cannot be read or used, or the file of keys holds none.
-    pub(crate) fn open(args: &Args) -> anyhow::Result<Self> {
+    pub(crate) fn open(settings: &SecuritySettings) -> anyhow::Result<Self> {
         let parse = |contents: &[Vec<u8>]| {
             let keys = Keys::parse(contents.concat().as_slice());
             if keys.is_empty() {
@@ -32,15 +32,15 @@ impl Security {
             Ok::<_, anyhow::Error>(keys)
         };
         let follow = |file: &std::path::PathBuf| Reloaded::open(vec![file.clone()], parse, |_| ());
-        let keys = args.api_key_file.as_ref().map(follow).transpose()?;
-        if let (Some(keys), Some(file)) = (&keys, &args.api_key_file) {
+        let keys = settings.api_key_file.as_ref().map(follow).transpose()?;
+        if let (Some(keys), Some(file)) = (&keys, &settings.api_key_file) {
             anyhow::ensure!(
                 !keys.current().is_empty(),
                 "{} holds no key: write one per line, or omit --api-key-file to admit every client",
                 file.display()
             );
         }
-        let encryption = match (&args.tls_cert_file, &args.tls_key_file) {
+        let encryption = match (&settings.tls_cert_file, &settings.tls_key_file) {
             (Some(certificate), Some(key)) => {
                 let files = TlsFiles {
                     certificate: certificate.clone(),
@@ -55,10 +55,10 @@ impl Security {
         Ok(Self { keys, encryption })
     }
 
-    /// Puts the check of keys before all routes, if there are keys.
-    pub(crate) fn guard(&self, router: Router) -> Router {
+    /// Adds the check of keys before all routes, if there are keys.
+    pub(crate) fn protect(&self, router: Router) -> Router {
         match &self.keys {
-            Some(keys) => router.layer(middleware::from_fn_with_state(keys.subscribe(), api::access)),
+            Some(keys) => router.layer(middleware::from_fn_with_state(keys.subscribe(), access::check)),
             None => router,
         }
     }

@@ -1,19 +1,19 @@
-//! Calls of functions in the text of an answer.
+//! Parses tool calls in the text of a completion.
 //!
-//! Pure. Models write calls in the form their template taught them; a form is recognised by the template. What only looks like
-//! the beginning of a call is held back until that is decided, and stays text if it is none.
+//! Pure. A model writes calls in the format of its chat template, by which the format is recognized. Text that may begin a call is
+//! held back until it is decided, and stays text if it is not a call.
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-/// How a model writes calls.
+/// Syntax that a model uses for tool calls.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Form {
-    /// `<tool_call>{"name": …, "arguments": …}</tool_call>`, several after each other: Hermes, Qwen, SmolLM 3.
+pub(crate) enum ToolCallFormat {
+    /// `<tool_call>{"name": …, "arguments": …}</tool_call>`, repeated: Hermes, Qwen, SmolLM 3.
     Tagged,
-    /// This mark and then a list of `{"name": …, "arguments": …}`, or `name{…}`: Mistral, Granite.
+    /// This marker, then a list of `{"name": …, "arguments": …}`, or `name{…}`: Mistral, Granite.
     Marked(&'static str),
-    /// An answer that is nothing but `{"name": …, "parameters": …}`: Llama 3.
+    /// Only `{"name": …, "parameters": …}`, without other text: Llama 3.
     Bare,
 }
 
@@ -24,9 +24,9 @@ const MISTRAL_ARGUMENTS: &str = "[ARGS]";
 const GRANITE: &str = "<|tool_call|>";
 const LLAMA: &str = "<|python_tag|>";
 
-impl Form {
-    /// The form that a chat template asks for, if it knows functions in one of these.
-    pub(crate) fn of(template: &str) -> Option<Self> {
+impl ToolCallFormat {
+    /// Returns the format of a chat template, if it uses one of these.
+    pub(crate) fn of_template(template: &str) -> Option<Self> {
         let has = |part: &str| template.contains(part);
         if has(MISTRAL) {
             Some(Self::Marked(MISTRAL))
@@ -41,91 +41,91 @@ impl Form {
         }
     }
 
-    /// Tokens that have to be written out, also where a vocabulary calls them special.
-    pub(crate) fn marks(self) -> Vec<&'static str> {
+    /// Returns the tokens that the text must show even if the vocabulary marks them as special.
+    pub(crate) fn markers(self) -> Vec<&'static str> {
         match self {
             Self::Tagged => vec![OPEN, CLOSE],
-            Self::Marked(mark) => vec![mark, MISTRAL_ARGUMENTS],
+            Self::Marked(marker) => vec![marker, MISTRAL_ARGUMENTS],
             Self::Bare => vec![LLAMA],
         }
     }
 
-    /// Characters of an id: templates of Mistral insist on nine.
+    /// Returns the length of a call id. Mistral's templates require nine characters.
     pub(crate) fn id_length(self) -> usize {
         if self == Self::Marked(MISTRAL) { 9 } else { 24 }
     }
 
-    /// What a call begins with.
+    /// Returns the text that begins a call.
     fn opening(self) -> &'static str {
         match self {
             Self::Tagged => OPEN,
-            Self::Marked(mark) => mark,
+            Self::Marked(marker) => marker,
             Self::Bare => LLAMA,
         }
     }
 }
 
-/// A function the model wants to be called.
+/// A call that the model wants.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Call {
+pub(crate) struct ToolCall {
     pub(crate) name: String,
     /// JSON, as the model wrote it.
     pub(crate) arguments: String,
 }
 
-/// A part of an answer.
+/// A part of a completion.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Part {
+pub(crate) enum ParsedPart {
     Text(String),
-    Call(Call),
+    ToolCall(ToolCall),
 }
 
-/// Reads one answer.
+/// Parses one completion.
 #[derive(Clone, Debug)]
-pub(crate) struct Reader {
-    form: Form,
-    /// Names of the functions there are.
+pub(crate) struct ToolCallParser {
+    format: ToolCallFormat,
+    /// Names of the functions in the request.
     known: Vec<String>,
-    /// Whether there may be more than one call; the others are left out otherwise.
-    several: bool,
-    /// What is not decided yet.
+    /// Allow several calls. Otherwise all but the first are dropped.
+    parallel: bool,
+    /// Text that is not decided yet.
     held: String,
-    /// Blanks at the end of the text so far: they belong to it only if more text follows.
-    blanks: String,
-    /// `held` begins with what may be a call.
+    /// Whitespace at the end of the text so far. It belongs to the text only if more text follows.
+    whitespace: String,
+    /// `held` begins with a possible call.
     inside: bool,
     started: bool,
     calls: usize,
 }
 
-impl Reader {
-    pub(crate) fn new(form: Form, known: Vec<String>, several: bool) -> Self {
+impl ToolCallParser {
+    pub(crate) fn new(format: ToolCallFormat, known: Vec<String>, parallel: bool) -> Self {
         Self {
-            form,
+            format,
             known,
-            several,
+            parallel,
             held: String::new(),
-            blanks: String::new(),
+            whitespace: String::new(),
             inside: false,
             started: false,
             calls: 0,
         }
     }
 
-    /// How many calls there were.
+    /// Returns the number of calls so far.
     pub(crate) fn calls(&self) -> usize {
         self.calls
     }
 
-    /// Adds a piece of the answer; gives what is certain now.
-    pub(crate) fn push(&mut self, piece: &str) -> Vec<Part> {
+    /// Adds a piece and returns the parts that are certain.
+    pub(crate) fn push(&mut self, piece: &str) -> Vec<ParsedPart> {
         let searched = self.held.len();
         self.held.push_str(piece);
         let mut parts = Vec::new();
-        if !self.inside && !self.opened(&mut parts) {
+        if !self.inside && !self.release_text(&mut parts) {
             return parts;
         }
-        if self.form == Form::Tagged {
+        if self.format == ToolCallFormat::Tagged {
             let mut from = self
                 .held
                 .floor_char_boundary(searched.saturating_sub(CLOSE.len()));
@@ -135,7 +135,7 @@ impl Reader {
                 self.decide(&call, &mut parts);
                 self.inside = false;
                 from = 0;
-                if !self.opened(&mut parts) {
+                if !self.release_text(&mut parts) {
                     break;
                 }
             }
@@ -143,8 +143,8 @@ impl Reader {
         parts
     }
 
-    /// What was held back, once the answer is over.
-    pub(crate) fn finish(&mut self) -> Vec<Part> {
+    /// Returns the text that was held back, at the end.
+    pub(crate) fn finish(&mut self) -> Vec<ParsedPart> {
         let mut parts = Vec::new();
         let held = std::mem::take(&mut self.held);
         if self.inside {
@@ -152,15 +152,15 @@ impl Reader {
         } else {
             self.text(&held, &mut parts);
         }
-        if self.calls == 0 && !self.blanks.is_empty() {
-            parts.push(Part::Text(std::mem::take(&mut self.blanks)));
+        if self.calls == 0 && !self.whitespace.is_empty() {
+            parts.push(ParsedPart::Text(std::mem::take(&mut self.whitespace)));
         }
         parts
     }
 
-    /// Lets text go up to where a call may begin; whether one has begun.
-    fn opened(&mut self, parts: &mut Vec<Part>) -> bool {
-        if self.form == Form::Bare && !self.started {
+    /// Releases the text before a possible call. Returns true if one has begun.
+    fn release_text(&mut self, parts: &mut Vec<ParsedPart>) -> bool {
+        if self.format == ToolCallFormat::Bare && !self.started {
             match self.held.trim_start().chars().next() {
                 None => return false,
                 Some('{') => self.inside = true,
@@ -171,7 +171,7 @@ impl Reader {
         if self.inside {
             return true;
         }
-        let opening = self.form.opening();
+        let opening = self.format.opening();
         let (end, found) = match self.held.find(opening) {
             Some(at) => (at, true),
             None => (self.held.len() - overlap(&self.held, opening), false),
@@ -183,49 +183,49 @@ impl Reader {
         found
     }
 
-    fn text(&mut self, text: &str, parts: &mut Vec<Part>) {
-        self.blanks.push_str(text);
-        let end = self.blanks.trim_end().len();
+    fn text(&mut self, text: &str, parts: &mut Vec<ParsedPart>) {
+        self.whitespace.push_str(text);
+        let end = self.whitespace.trim_end().len();
         if end > 0 {
-            let rest = self.blanks.split_off(end);
-            parts.push(Part::Text(std::mem::replace(&mut self.blanks, rest)));
+            let rest = self.whitespace.split_off(end);
+            parts.push(ParsedPart::Text(std::mem::replace(&mut self.whitespace, rest)));
         }
     }
 
-    /// What looked like calls becomes calls, or text.
-    fn decide(&mut self, text: &str, parts: &mut Vec<Part>) {
+    /// Turns a possible call into calls, or into text.
+    fn decide(&mut self, text: &str, parts: &mut Vec<ParsedPart>) {
         match self.read(text) {
             Some(mut calls) => {
-                if !self.several {
+                if !self.parallel {
                     calls.truncate(1 - self.calls.min(1));
                 }
                 self.calls += calls.len();
-                self.blanks.clear();
-                parts.extend(calls.into_iter().map(Part::Call));
+                self.whitespace.clear();
+                parts.extend(calls.into_iter().map(ParsedPart::ToolCall));
             }
             None => self.text(text, parts),
         }
     }
 
-    fn read(&self, text: &str) -> Option<Vec<Call>> {
-        match self.form {
-            Form::Tagged => {
+    fn read(&self, text: &str) -> Option<Vec<ToolCall>> {
+        match self.format {
+            ToolCallFormat::Tagged => {
                 let inner = text.strip_prefix(OPEN)?;
-                // An answer may end without its last tag, which is a special token of some.
+                // The last tag may be absent: it is a special token of some models.
                 objects(inner.strip_suffix(CLOSE).unwrap_or(inner))
             }
-            Form::Marked(mark) => {
+            ToolCallFormat::Marked(marker) => {
                 let mut calls = Vec::new();
-                for part in text.split(mark).map(str::trim).filter(|part| !part.is_empty()) {
+                for part in text.split(marker).map(str::trim).filter(|part| !part.is_empty()) {
                     calls.extend(objects(part).or_else(|| named(part))?);
                 }
                 (!calls.is_empty()).then_some(calls)
             }
-            Form::Bare => {
+            ToolCallFormat::Bare => {
                 let text = text.trim_start();
                 let calls = objects(text.strip_prefix(LLAMA).unwrap_or(text))?;
-                // Without a mark any object looks like a call.
-                let is_known = |call: &Call| self.known.contains(&call.name);
+                // Without a marker any object looks like a call.
+                let is_known = |call: &ToolCall| self.known.contains(&call.name);
                 calls.iter().all(is_known).then_some(calls)
             }
         }
@@ -239,8 +239,8 @@ struct Object {
     arguments: Option<Box<RawValue>>,
 }
 
-/// Calls as objects or lists of objects, one after the other, with nothing between them but blanks and `;`.
-fn objects(text: &str) -> Option<Vec<Call>> {
+/// Parses calls as objects or lists of objects, separated by whitespace and `;`.
+fn objects(text: &str) -> Option<Vec<ToolCall>> {
     let mut calls = Vec::new();
     let mut rest = text;
     loop {
@@ -257,18 +257,18 @@ fn objects(text: &str) -> Option<Vec<Call>> {
             calls.push(serde_json::from_str::<Object>(value).ok()?);
         }
     }
-    let calls: Vec<Call> = calls.into_iter().map(Object::call).collect();
+    let calls: Vec<ToolCall> = calls.into_iter().map(Object::call).collect();
     (!calls.is_empty()).then_some(calls)
 }
 
-/// `name{…}` or `name[ARGS]{…}`.
-fn named(text: &str) -> Option<Vec<Call>> {
+/// Parses `name{…}` or `name[ARGS]{…}`.
+fn named(text: &str) -> Option<Vec<ToolCall>> {
     let (name, arguments) = text.split_at_checked(text.find('{')?)?;
     let name = name.trim().trim_end_matches(MISTRAL_ARGUMENTS).trim();
     let is_name = |c: char| c.is_alphanumeric() || matches!(c, '_' | '-' | '.');
     let arguments: &RawValue = serde_json::from_str(arguments).ok()?;
     (!name.is_empty() && name.chars().all(is_name)).then(|| {
-        vec![Call {
+        vec![ToolCall {
             name: name.to_owned(),
             arguments: arguments.get().to_owned(),
         }]
@@ -276,28 +276,28 @@ fn named(text: &str) -> Option<Vec<Call>> {
 }
 
 impl Object {
-    fn call(self) -> Call {
+    fn call(self) -> ToolCall {
         let arguments = self.arguments.map_or_else(
             || "{}".to_owned(),
             |raw| {
                 let text = raw.get();
-                // Some models put the JSON into a string once more.
+                // Some models encode the JSON as a string once more.
                 serde_json::from_str::<String>(text).unwrap_or_else(|_| text.to_owned())
             },
         );
-        Call {
+        ToolCall {
             name: self.name,
             arguments,
         }
     }
 }
 
-/// Bytes at the end of `text` that are the beginning of `mark`.
-fn overlap(text: &str, mark: &str) -> usize {
-    let lengths = (1..mark.len()).rev();
+/// Returns the number of bytes at the end of `text` that begin `marker`.
+fn overlap(text: &str, marker: &str) -> usize {
+    let lengths = (1..marker.len()).rev();
     lengths
-        .filter(|length| mark.is_char_boundary(*length))
-        .find(|length| text.ends_with(&mark[..*length]))
+        .filter(|length| marker.is_char_boundary(*length))
+        .find(|length| text.ends_with(&marker[..*length]))
         .unwrap_or(0)
 }
 

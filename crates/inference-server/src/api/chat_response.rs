@@ -1,4 +1,4 @@
-//! What a chat is answered with, whole or in chunks.
+//! The response to a chat completion, whole or in chunks.
 
 use std::sync::Arc;
 
@@ -7,55 +7,55 @@ use model::sampling::LogProbs;
 use serde_json::{Value, json};
 use tokio::sync::mpsc::UnboundedReceiver;
 
-use super::completion::{self, Answer, Usage};
-use crate::engine::{Event, Reason, Token};
-use crate::load::Served;
-use crate::tool_calls::{Call, Form, Part, Reader};
+use super::completion::{self, Completion, Usage};
+use crate::engine::{Event, FinishReason, Token};
+use crate::load::LoadedModel;
+use crate::tool_calls::{ParsedPart, ToolCall, ToolCallFormat, ToolCallParser};
 
-/// What all parts of a reply have in common.
+/// The fields that all chunks of a response share.
 #[derive(Clone, Debug)]
-pub(crate) struct Reply {
+pub(crate) struct ChatResponse {
     pub(crate) id: String,
     pub(crate) created: u64,
     pub(crate) model: String,
-    /// Reads calls of functions, if there may be any.
-    pub(crate) calls: Option<(Form, Reader)>,
+    /// Parser of tool calls, if there may be any.
+    pub(crate) tool_calls: Option<(ToolCallFormat, ToolCallParser)>,
 }
 
-/// The parts of one choice so far.
+/// One choice while it is parsed.
 #[derive(Debug)]
 struct Choice {
-    reader: Option<(Form, Reader)>,
+    parser: Option<(ToolCallFormat, ToolCallParser)>,
 }
 
 impl Choice {
-    fn push(&mut self, text: String) -> Vec<Part> {
-        match &mut self.reader {
-            Some((_, reader)) => reader.push(&text),
+    fn push(&mut self, text: String) -> Vec<ParsedPart> {
+        match &mut self.parser {
+            Some((_, parser)) => parser.push(&text),
             None if text.is_empty() => Vec::new(),
-            None => vec![Part::Text(text)],
+            None => vec![ParsedPart::Text(text)],
         }
     }
 
-    fn finish(&mut self) -> Vec<Part> {
-        self.reader
+    fn finish(&mut self) -> Vec<ParsedPart> {
+        self.parser
             .as_mut()
-            .map_or_else(Vec::new, |(_, reader)| reader.finish())
+            .map_or_else(Vec::new, |(_, parser)| parser.finish())
     }
 
     fn calls(&self) -> usize {
-        self.reader.as_ref().map_or(0, |(_, reader)| reader.calls())
+        self.parser.as_ref().map_or(0, |(_, parser)| parser.calls())
     }
 
-    /// A call as clients know it. Their ids only have to differ.
-    fn call(&self, call: &Call) -> Value {
-        let length = self.reader.as_ref().map_or(0, |(form, _)| form.id_length());
+    /// Returns a call in OpenAI's shape, with a random id.
+    fn call(&self, call: &ToolCall) -> Value {
+        let length = self.parser.as_ref().map_or(0, |(format, _)| format.id_length());
         let id: String = (0..length).map(|_| fastrand::alphanumeric()).collect();
         json!({"id": id, "type": "function", "function": {"name": call.name, "arguments": call.arguments}})
     }
 
-    fn reason(&self, reason: Reason) -> &'static str {
-        if reason == Reason::Stop && self.calls() > 0 {
+    fn reason(&self, reason: FinishReason) -> &'static str {
+        if reason == FinishReason::Stop && self.calls() > 0 {
             "tool_calls"
         } else {
             reason.as_str()
@@ -63,37 +63,40 @@ impl Choice {
     }
 }
 
-impl Reply {
-    pub(crate) fn whole(&self, served: &Served, answers: &[Answer], mut usage: Usage) -> Value {
-        answers.iter().for_each(|answer| usage.add(&answer.end));
-        let choice = |(index, answer): (usize, &Answer)| {
-            let (message, reason) = self.message(answer);
+impl ChatResponse {
+    /// Returns the whole response.
+    pub(crate) fn json(&self, model: &LoadedModel, completions: &[Completion], mut usage: Usage) -> Value {
+        for completion in completions {
+            usage.add(&completion.finish);
+        }
+        let choice = |(index, completion): (usize, &Completion)| {
+            let (message, reason) = self.message(completion);
             json!({
                 "index": index,
                 "message": message,
-                "logprobs": log_probs(served, &answer.tokens),
+                "logprobs": log_probs(model, &completion.tokens),
                 "finish_reason": reason,
             })
         };
         json!({
             "id": self.id, "object": "chat.completion", "created": self.created, "model": self.model,
-            "choices": answers.iter().enumerate().map(choice).collect::<Vec<_>>(),
+            "choices": completions.iter().enumerate().map(choice).collect::<Vec<_>>(),
             "usage": usage.json(),
         })
     }
 
-    fn message(&self, answer: &Answer) -> (Value, &'static str) {
+    fn message(&self, completion: &Completion) -> (Value, &'static str) {
         let mut choice = self.choice();
-        let mut parts = choice.push(answer.text.clone());
+        let mut parts = choice.push(completion.text.clone());
         parts.extend(choice.finish());
         let (mut text, mut calls) = (String::new(), Vec::new());
         for part in parts {
             match part {
-                Part::Text(piece) => text.push_str(&piece),
-                Part::Call(call) => calls.push(choice.call(&call)),
+                ParsedPart::Text(piece) => text.push_str(&piece),
+                ParsedPart::ToolCall(call) => calls.push(choice.call(&call)),
             }
         }
-        let reason = choice.reason(answer.end.reason);
+        let reason = choice.reason(completion.finish.reason);
         let mut message = json!({"role": "assistant", "content": text});
         if !calls.is_empty() {
             if text.is_empty() {
@@ -106,7 +109,7 @@ impl Reply {
 
     fn choice(&self) -> Choice {
         Choice {
-            reader: self.calls.clone(),
+            parser: self.tool_calls.clone(),
         }
     }
 
@@ -122,64 +125,68 @@ impl Reply {
         }]))
     }
 
-    /// Chunks of what has become certain. Log probabilities go with the first of them, or alone.
-    fn deltas(&self, index: usize, choice: &Choice, parts: Vec<Part>, log_probs: Value) -> Vec<Value> {
+    /// Returns the chunks of parts that are certain. The first chunk has the log probabilities, or a chunk without text.
+    fn deltas(&self, index: usize, choice: &Choice, parts: Vec<ParsedPart>, log_probs: Value) -> Vec<Value> {
         let mut log_probs = log_probs;
-        let mut number = choice.calls() - parts.iter().filter(|part| matches!(part, Part::Call(_))).count();
+        let mut call_index = choice.calls()
+            - parts
+                .iter()
+                .filter(|part| matches!(part, ParsedPart::ToolCall(_)))
+                .count();
         let mut chunks = Vec::new();
         for part in parts {
             let delta = match part {
-                Part::Text(text) => json!({"content": text}),
-                Part::Call(call) => {
+                ParsedPart::Text(text) => json!({"content": text}),
+                ParsedPart::ToolCall(call) => {
                     let mut call = choice.call(&call);
-                    call["index"] = number.into();
-                    number += 1;
+                    call["index"] = call_index.into();
+                    call_index += 1;
                     json!({"tool_calls": [call]})
                 }
             };
             chunks.push(self.delta(index, &delta, &log_probs.take(), None));
         }
         if !log_probs.is_null() {
-            // A token whose text is held back says nothing, unless somebody counts.
+            // A token whose text is held back still has its log probabilities.
             chunks.push(self.delta(index, &json!({"content": ""}), &log_probs, None));
         }
         chunks
     }
 }
 
-/// The chunks of all choices as they come.
+/// Returns the chunks of all choices as they come.
 pub(crate) fn stream(
-    reply: Reply,
-    served: Arc<Served>,
+    response: ChatResponse,
+    model: Arc<LoadedModel>,
     receivers: Vec<UnboundedReceiver<Event>>,
     mut usage: Usage,
-    with_usage: bool,
+    include_usage: bool,
 ) -> impl futures::Stream<Item = Value> + Send + 'static {
-    let begin = json!({"role": "assistant", "content": ""});
+    let role = json!({"role": "assistant", "content": ""});
     let first: Vec<Value> = (0..receivers.len())
-        .map(|index| reply.delta(index, &begin, &Value::Null, None))
+        .map(|index| response.delta(index, &role, &Value::Null, None))
         .collect();
-    let mut choices: Vec<Choice> = receivers.iter().map(|_| reply.choice()).collect();
+    let mut choices: Vec<Choice> = receivers.iter().map(|_| response.choice()).collect();
     let mut open = receivers.len();
     let events = completion::merged(receivers).flat_map(move |(index, event)| {
         let choice = &mut choices[index];
         let chunks = match event {
             Event::Token(token) => {
-                let log_probs = log_probs(&served, std::slice::from_ref(&token));
+                let log_probs = log_probs(&model, std::slice::from_ref(&token));
                 let parts = choice.push(token.text);
-                reply.deltas(index, choice, parts, log_probs)
+                response.deltas(index, choice, parts, log_probs)
             }
-            Event::End(end) => {
-                usage.add(&end);
+            Event::Finish(finish) => {
+                usage.add(&finish);
                 open -= 1;
-                let mut parts = choice.push(end.text.clone());
+                let mut parts = choice.push(finish.text.clone());
                 parts.extend(choice.finish());
-                let mut chunks = reply.deltas(index, choice, parts, Value::Null);
-                let reason = choice.reason(end.reason);
-                let last = reply.delta(index, &json!({}), &Value::Null, Some(reason));
-                chunks.push(completion::failure(&end).unwrap_or(last));
-                if open == 0 && with_usage {
-                    let mut last = reply.chunk(&json!([]));
+                let mut chunks = response.deltas(index, choice, parts, Value::Null);
+                let reason = choice.reason(finish.reason);
+                let last = response.delta(index, &json!({}), &Value::Null, Some(reason));
+                chunks.push(completion::failure(&finish).unwrap_or(last));
+                if open == 0 && include_usage {
+                    let mut last = response.chunk(&json!([]));
                     last["usage"] = usage.json();
                     chunks.push(last);
                 }
@@ -191,14 +198,14 @@ pub(crate) fn stream(
     futures::stream::iter(first).chain(events)
 }
 
-fn log_probs(served: &Served, tokens: &[Token]) -> Value {
+fn log_probs(model: &LoadedModel, tokens: &[Token]) -> Value {
     let entry = |token: &Token| {
         let probs: &LogProbs = token.log_probs.as_ref()?;
-        let mut own = spelled(served, token.id, probs.chosen);
+        let mut own = token_log_prob(model, token.id, probs.chosen);
         own["top_logprobs"] = probs
             .top
             .iter()
-            .map(|(id, log_prob)| spelled(served, *id, *log_prob))
+            .map(|(id, log_prob)| token_log_prob(model, *id, *log_prob))
             .collect();
         Some(own)
     };
@@ -209,7 +216,7 @@ fn log_probs(served: &Served, tokens: &[Token]) -> Value {
     }
 }
 
-fn spelled(served: &Served, id: u32, log_prob: f32) -> Value {
-    let text = served.tokenizer.decode(&[id], false).unwrap_or_default();
+fn token_log_prob(model: &LoadedModel, id: u32, log_prob: f32) -> Value {
+    let text = model.tokenizer.decode(&[id], false).unwrap_or_default();
     json!({"token": text, "logprob": log_prob, "bytes": text.as_bytes()})
 }

@@ -1,62 +1,61 @@
-//! Requests to the engine and what comes back, for all generating endpoints.
+//! Completions from the engine, for all endpoints that generate.
 
 use futures::stream::{SelectAll, Stream, StreamExt as _, select_all};
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio_stream::wrappers::UnboundedReceiverStream;
 
-use super::App;
+use super::app::App;
 use super::error::ApiError;
-use crate::engine::scheduler::Refusal;
-use crate::engine::{End, Event, Reason, Rejected, Request, Token};
-use crate::load::Served;
+use crate::engine::{AdmissionError, Event, Finish, FinishReason, Request, SubmitError, Token};
+use crate::load::LoadedModel;
 
-/// A whole answer.
+/// A finished completion.
 #[derive(Clone, Debug)]
-pub(crate) struct Answer {
+pub(crate) struct Completion {
     pub(crate) text: String,
     pub(crate) tokens: Vec<Token>,
-    pub(crate) end: End,
+    pub(crate) finish: Finish,
 }
 
 /// Starts all requests, or none.
 pub(crate) async fn start(
     app: &App,
-    served: &Served,
+    model: &LoadedModel,
     requests: Vec<Request>,
 ) -> Result<Vec<UnboundedReceiver<Event>>, ApiError> {
     let mut receivers = Vec::with_capacity(requests.len());
     for request in requests {
-        // Those that were started are cancelled by dropping their receivers.
-        let receiver = served
+        // After an error the receivers of the requests before it are dropped, which cancels them.
+        let receiver = model
             .engine
             .submit(request)
             .await
-            .map_err(|rejected| refusal(app, rejected))?;
+            .map_err(|error| refused(app, error))?;
         receivers.push(receiver);
     }
     Ok(receivers)
 }
 
-fn refusal(app: &App, rejected: Rejected) -> ApiError {
-    match rejected {
-        Rejected::Refused(Refusal::QueueFull) => {
+fn refused(app: &App, error: SubmitError) -> ApiError {
+    match error {
+        SubmitError::Admission(AdmissionError::QueueFull) => {
             app.metrics.rejected();
             ApiError::too_many()
         }
-        Rejected::Refused(Refusal::TooLarge) => ApiError::field(
+        SubmitError::Admission(AdmissionError::TooLarge) => ApiError::parameter(
             "max_tokens",
-            "together with the prompt is more than the server's cache holds: ask for less, or raise --cache-mib",
+            "must fit the server's cache together with the prompt: request less, or raise --cache-mib",
         ),
-        Rejected::Gone => ApiError::internal("the engine has ended; the log says why"),
+        SubmitError::Stopped => ApiError::internal("the engine has ended; see the log"),
     }
 }
 
-/// Waits for all answers, in order.
-pub(crate) async fn collect(receivers: Vec<UnboundedReceiver<Event>>) -> Result<Vec<Answer>, ApiError> {
-    futures::future::try_join_all(receivers.into_iter().map(whole)).await
+/// Waits for all completions, in order.
+pub(crate) async fn collect(receivers: Vec<UnboundedReceiver<Event>>) -> Result<Vec<Completion>, ApiError> {
+    futures::future::try_join_all(receivers.into_iter().map(finished)).await
 }
 
-async fn whole(mut receiver: UnboundedReceiver<Event>) -> Result<Answer, ApiError> {
+async fn finished(mut receiver: UnboundedReceiver<Event>) -> Result<Completion, ApiError> {
     let (mut text, mut tokens) = (String::new(), Vec::new());
     while let Some(event) = receiver.recv().await {
         match event {
@@ -64,30 +63,31 @@ async fn whole(mut receiver: UnboundedReceiver<Event>) -> Result<Answer, ApiErro
                 text.push_str(&token.text);
                 tokens.push(token);
             }
-            Event::End(End {
-                problem: Some(problem),
+            Event::Finish(Finish {
+                constraint_error: Some(error),
                 ..
-            }) => return Err(ApiError::stuck(problem)),
-            Event::End(end) if end.reason == Reason::Failed => break,
-            Event::End(end) => {
-                text.push_str(&end.text);
-                return Ok(Answer { text, tokens, end });
+            }) => return Err(ApiError::constraint_failed(error)),
+            Event::Finish(finish) if finish.reason == FinishReason::Failed => break,
+            Event::Finish(finish) => {
+                text.push_str(&finish.text);
+                return Ok(Completion { text, tokens, finish });
             }
         }
     }
-    Err(ApiError::internal("the answer broke off; the log says why"))
+    Err(ApiError::internal("the completion failed; see the log"))
 }
 
-/// What a stream tells instead of its last chunk, when the form that was asked for could not be followed.
-pub(crate) fn failure(end: &End) -> Option<serde_json::Value> {
-    end.problem
+/// Returns the last chunk of a stream whose grammar failed.
+pub(crate) fn failure(finish: &Finish) -> Option<serde_json::Value> {
+    finish
+        .constraint_error
         .as_ref()
-        .map(|problem| ApiError::stuck(problem).json())
+        .map(|error| ApiError::constraint_failed(error).json())
 }
 
 type Indexed = futures::stream::BoxStream<'static, (usize, Event)>;
 
-/// Events of all choices as they come, each with the number of its choice.
+/// Returns the events of all choices as they come, each with the index of its choice.
 pub(crate) fn merged(receivers: Vec<UnboundedReceiver<Event>>) -> SelectAll<Indexed> {
     let numbered = receivers.into_iter().enumerate();
     select_all(numbered.map(|(index, receiver)| {
@@ -97,18 +97,25 @@ pub(crate) fn merged(receivers: Vec<UnboundedReceiver<Event>>) -> SelectAll<Inde
     }))
 }
 
-/// Sums up how many tokens there were.
+/// Numbers of tokens of a request.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Usage {
     pub(crate) prompt: usize,
-    pub(crate) generated: usize,
-    pub(crate) cached: usize,
+    generated: usize,
+    cached: usize,
 }
 
 impl Usage {
-    pub(crate) fn add(&mut self, end: &End) {
-        self.generated += end.generated;
-        self.cached = self.cached.max(end.cached);
+    pub(crate) fn of_prompt(prompt: usize) -> Self {
+        Self {
+            prompt,
+            ..Self::default()
+        }
+    }
+
+    pub(crate) fn add(&mut self, finish: &Finish) {
+        self.generated += finish.generated;
+        self.cached = self.cached.max(finish.cached);
     }
 
     pub(crate) fn json(self) -> serde_json::Value {
@@ -121,7 +128,7 @@ impl Usage {
     }
 }
 
-/// A stream of server-sent events that ends with `[DONE]`.
+/// Returns a stream of server-sent events that ends with `[DONE]`.
 pub(crate) fn sse(
     chunks: impl Stream<Item = serde_json::Value> + Send + 'static,
 ) -> axum::response::sse::Sse<impl Stream<Item = Result<axum::response::sse::Event, std::convert::Infallible>>>
@@ -129,6 +136,6 @@ pub(crate) fn sse(
     use axum::response::sse::{Event as Sent, KeepAlive, Sse};
     let data = chunks.map(|chunk| Sent::default().data(chunk.to_string()));
     let done = futures::stream::once(async { Sent::default().data("[DONE]") });
-    // A comment now and then, so that a proxy does not take a long prompt for a dead connection.
+    // Comments keep the connection alive, so that a proxy does not close it during a long prompt.
     Sse::new(data.chain(done).map(Ok)).keep_alive(KeepAlive::default())
 }

@@ -1,27 +1,27 @@
-//! Errors as clients of OpenAI's API expect them.
+//! Errors in the shape that clients of OpenAI's API expect.
 
 use axum::Json;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 
-/// Seconds after which a refused client should come again.
+/// Seconds after which a refused client should retry.
 const RETRY_AFTER: HeaderValue = HeaderValue::from_static("1");
 
-/// What went wrong with a request.
+/// An error of a request.
 #[derive(Clone, Debug)]
 pub(crate) struct ApiError {
     pub(crate) status: StatusCode,
     pub(crate) message: String,
     pub(crate) kind: &'static str,
-    /// The field that is wrong.
+    /// Path of the wrong parameter, such as `messages[0].role`.
     pub(crate) param: Option<String>,
     pub(crate) code: Option<&'static str>,
 }
 
 impl ApiError {
-    /// A field that is missing or wrong.
-    pub(crate) fn field(name: impl Into<String>, problem: impl std::fmt::Display) -> Self {
+    /// A parameter that is missing or wrong. The problem reads well after the name: `must be …`.
+    pub(crate) fn parameter(name: impl Into<String>, problem: impl std::fmt::Display) -> Self {
         let name = name.into();
         Self {
             status: StatusCode::BAD_REQUEST,
@@ -32,41 +32,44 @@ impl ApiError {
         }
     }
 
-    /// A body that is no JSON object.
+    /// A body that is not a JSON object.
     pub(crate) fn body(problem: impl std::fmt::Display) -> Self {
         Self {
             status: StatusCode::BAD_REQUEST,
-            message: format!("the body is not the JSON object it should be: {problem}"),
+            message: format!("the body must be a JSON object: {problem}"),
             kind: "invalid_request_error",
             param: None,
             code: Some("invalid_json"),
         }
     }
 
-    pub(crate) fn too_long(name: &str, prompt: usize, answer: usize, context: usize) -> Self {
+    /// A prompt that leaves too little of the context for the completion.
+    pub(crate) fn too_long(name: &str, prompt: usize, max_tokens: usize, context: usize) -> Self {
         Self {
             code: Some("context_length_exceeded"),
-            ..Self::field(
+            ..Self::parameter(
                 name,
-                format!("has {prompt} tokens and {answer} are to be generated: the context has {context}"),
+                format!(
+                    "has {prompt} tokens, and {max_tokens} more are requested: the context has {context}"
+                ),
             )
         }
     }
 
-    pub(crate) fn unknown_model<'a>(asked: &str, known: impl Iterator<Item = &'a str>) -> Self {
+    pub(crate) fn unknown_model<'a>(requested: &str, known: impl Iterator<Item = &'a str>) -> Self {
         let known: Vec<String> = known.map(|name| format!("`{name}`")).collect();
         Self {
             status: StatusCode::NOT_FOUND,
             code: Some("model_not_found"),
-            ..Self::field(
+            ..Self::parameter(
                 "model",
-                format!("is `{asked}`: this server has {}", known.join(", ")),
+                format!("must be one of {}, not `{requested}`", known.join(", ")),
             )
         }
     }
 
-    /// An answer that cannot be brought to its end in the form that was asked for.
-    pub(crate) fn stuck(problem: impl Into<String>) -> Self {
+    /// A completion that cannot continue within its grammar.
+    pub(crate) fn constraint_failed(problem: impl Into<String>) -> Self {
         Self {
             status: StatusCode::BAD_REQUEST,
             message: problem.into(),
@@ -120,7 +123,7 @@ impl ApiError {
         json!({"error": {"message": self.message, "type": self.kind, "param": self.param, "code": self.code}})
     }
 
-    /// The shape of FastAPI, which the older endpoints have.
+    /// Returns a response in the shape of FastAPI, which the older endpoints have.
     pub(crate) fn into_detail(self) -> Response {
         let body = json!({"detail": self.message});
         self.respond(body)

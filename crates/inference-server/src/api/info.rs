@@ -1,4 +1,4 @@
-//! What tells about the server: `/`, `/health`, `/version`, `/v1/models`, `/metrics` and the page at `/ui`.
+//! Information about the server: `/`, `/health`, `/version`, `/v1/models`, `/metrics` and the page at `/ui`.
 
 use axum::Json;
 use axum::extract::State;
@@ -6,9 +6,9 @@ use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{Html, IntoResponse, Response};
 use serde_json::{Value, json};
 
-use super::App;
+use super::app::App;
 use super::error::ApiError;
-use crate::load::phase::Phase;
+use crate::load::Phase;
 
 const PAGE: &str = include_str!("ui.html");
 const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -17,11 +17,11 @@ pub(crate) async fn root() -> Json<Value> {
     Json(json!({"message": "Server is running"}))
 }
 
-/// 200 when requests are answered; probes of all three kinds ask here.
+/// Answers 200 while requests are served. All three kinds of probes use it.
 pub(crate) async fn health(State(app): State<App>) -> Response {
-    match app.state.get() {
+    match app.phase.get() {
         Phase::Ready(_) => Json(json!({"status": "Healthy"})).into_response(),
-        Phase::Fetching { received, total } => {
+        Phase::Downloading { received, total } => {
             let body = json!({
                 "detail": "Model not initialized", "status": "Downloading",
                 "progress": (received as f64 / total.max(1) as f64).min(1.0),
@@ -45,24 +45,24 @@ pub(crate) async fn version() -> Json<Value> {
 }
 
 pub(crate) async fn models(State(app): State<App>) -> Result<Json<Value>, ApiError> {
-    let served = app.served()?;
+    let model = app.model()?;
     let base = json!({
-        "id": served.name, "object": "model", "created": app.started, "owned_by": "kaito",
-        "max_model_len": served.context, "adapters": served.merged, "parent": null,
+        "id": model.name, "object": "model", "created": app.started, "owned_by": "kaito",
+        "max_model_len": model.context, "adapters": model.merged_adapters, "parent": null,
     });
     let adapter = |name: &String| {
         json!({
             "id": name, "object": "model", "created": app.started, "owned_by": "kaito",
-            "max_model_len": served.context, "parent": served.name,
+            "max_model_len": model.context, "parent": model.name,
         })
     };
     let data: Vec<Value> = std::iter::once(base)
-        .chain(served.variants.iter().map(adapter))
+        .chain(model.adapters.iter().map(adapter))
         .collect();
     Ok(Json(json!({"object": "list", "data": data})))
 }
 
-/// JSON as this path always had it; Prometheus' text for whoever asks for text.
+/// Answers with KAITO's JSON, or with the Prometheus format if `Accept` asks for text.
 pub(crate) async fn metrics(State(app): State<App>, headers: HeaderMap) -> Response {
     let accept = headers
         .get(header::ACCEPT)

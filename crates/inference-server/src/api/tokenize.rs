@@ -1,54 +1,62 @@
-//! `POST /tokenize` and `/detokenize`, in vLLM's form.
+//! `POST /tokenize` and `POST /detokenize`, as in vLLM.
 
 use axum::Json;
 use axum::body::Bytes;
-use axum::extract::State;
+use axum::extract::{Extension, State};
 use serde_json::{Value, json};
 
-use super::body::Body;
+use super::app::{self, App};
+use super::context::RequestContext;
 use super::error::ApiError;
-use super::{App, chat};
+use super::requests::{DetokenizeRequest, TokenizeRequest, parse};
+use super::validate::{self, ConversationFields, ToolFields};
 
-pub(crate) async fn tokenize(State(app): State<App>, bytes: Bytes) -> Result<Json<Value>, ApiError> {
-    let served = app.served()?;
-    let body = Body::parse(&bytes)?;
-    app.variant(&served, &body)?;
-    let (text, special) = match body.text("prompt")? {
-        Some(text) => (text.to_owned(), body.flag("add_special_tokens", true)?),
-        None if body.get("messages").is_some() => (
-            chat::prompt(&served, &body)?,
-            body.flag("add_special_tokens", false)?,
-        ),
-        None => return Err(body.error("prompt", "is missing")),
+pub(crate) async fn tokenize(
+    State(app): State<App>,
+    Extension(context): Extension<RequestContext>,
+    bytes: Bytes,
+) -> Result<Json<Value>, ApiError> {
+    let model = app.model()?;
+    let request: TokenizeRequest = parse(&bytes, &context)?;
+    app::choose(&model, request.model.as_deref())?;
+    let (text, default_special) = match (request.prompt, request.messages) {
+        (Some(text), _) => (text, true),
+        (None, Some(messages)) => {
+            let tools = ToolFields::new(request.tools, request.tool_choice, None);
+            let conversation = ConversationFields {
+                messages,
+                tools: tools.offered(),
+                add_generation_prompt: request.add_generation_prompt,
+                chat_template_kwargs: request.chat_template_kwargs,
+            };
+            (validate::render(&model, conversation)?, false)
+        }
+        (None, None) => return Err(ApiError::parameter("prompt", "must be given, or `messages`")),
     };
-    let tokens = served
+    let tokens = model
         .tokenizer
-        .encode(&text, special)
+        .encode(&text, request.add_special_tokens.unwrap_or(default_special))
         .map_err(ApiError::internal)?;
-    let mut reply = json!({"count": tokens.len(), "max_model_len": served.context, "tokens": tokens});
-    if body.flag("return_token_strs", false)? {
-        reply["token_strs"] = tokens
-            .iter()
-            .map(|id| served.tokenizer.id_to_token(*id))
-            .collect();
+    let mut response = json!({"count": tokens.len(), "max_model_len": model.context, "tokens": tokens});
+    if request.return_token_strs.unwrap_or(false) {
+        response["token_strs"] = tokens.iter().map(|id| model.tokenizer.id_to_token(*id)).collect();
     }
-    Ok(Json(reply))
+    Ok(Json(response))
 }
 
-pub(crate) async fn detokenize(State(app): State<App>, bytes: Bytes) -> Result<Json<Value>, ApiError> {
-    let served = app.served()?;
-    let body = Body::parse(&bytes)?;
-    app.variant(&served, &body)?;
-    let tokens = body
-        .tokens("tokens")?
-        .ok_or_else(|| body.error("tokens", "is missing"))?;
-    if let Some(token) = tokens.iter().find(|token| **token as usize >= served.vocabulary) {
-        return Err(body.error(
-            "tokens",
-            format!("holds {token}: the model has {}", served.vocabulary),
-        ));
+pub(crate) async fn detokenize(
+    State(app): State<App>,
+    Extension(context): Extension<RequestContext>,
+    bytes: Bytes,
+) -> Result<Json<Value>, ApiError> {
+    let model = app.model()?;
+    let request: DetokenizeRequest = parse(&bytes, &context)?;
+    app::choose(&model, request.model.as_deref())?;
+    let tokens = request.tokens.0;
+    if !tokens.is_empty() {
+        validate::check_tokens(&model, "tokens", &tokens)?;
     }
-    let text = served
+    let text = model
         .tokenizer
         .decode(&tokens, false)
         .map_err(ApiError::internal)?;

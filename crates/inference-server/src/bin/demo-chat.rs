@@ -1,7 +1,7 @@
 //! A chat with a small real model in the terminal: `cargo xtask demo -- --chat`.
 //!
-//! Starts the model server on a free port of loopback, and speaks to it over HTTP as any client does. Each line is a message;
-//! the end of the input ends both. Where the input is no terminal, only answers are printed.
+//! Starts the model server on a free port of loopback and uses it over HTTP, like any client. Each line of the input is a message;
+//! the end of the input ends the program. If the input is not a terminal, the program prints completions only.
 
 use std::io::{BufRead as _, IsTerminal as _, Write as _};
 use std::path::PathBuf;
@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
 use clap::Parser;
-use inference_server::Args;
+use inference_server::{Args, Settings};
 use model::example;
 use reqwest::Client;
 use serde_json::{Value, json};
@@ -19,20 +19,20 @@ use tokio_util::sync::CancellationToken;
 /// Name of the model in requests.
 const NAME: &str = "smollm2";
 
-/// Lets you talk to SmolLM2-135M-Instruct, or another model.
+/// Chats with SmolLM2-135M-Instruct, or another model.
 #[derive(Debug, Parser)]
 #[command(name = "demo-chat")]
 struct Chat {
     /// Directory of another model in the Hugging Face layout.
     #[arg(long)]
     weights_dir: Option<PathBuf>,
-    /// How the weights are kept in memory.
+    /// Number format of the weights in memory.
     #[arg(long, default_value = "bf16")]
     dtype: String,
-    /// 0 is the likeliest answer, more is more varied.
+    /// Randomness of completions: 0 takes the most likely token.
     #[arg(long, default_value_t = 0.7)]
     temperature: f32,
-    /// Most tokens of an answer; what the server allows without it.
+    /// Maximum of tokens of a completion [default: the server's default]
     #[arg(long)]
     max_tokens: Option<u32>,
     /// Further flags of `inference-server`.
@@ -43,37 +43,37 @@ struct Chat {
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
     let chat = Chat::parse();
-    // Fails only when a provider was installed before, which is as good.
+    // This fails only if another provider is installed already, which is fine too.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    let args = server_args(&chat)?;
-    let listener = inference_server::bind(&args).await?;
+    let settings = server_settings(&chat)?;
+    let listener = inference_server::bind(&settings).await?;
     let url = format!("http://{}", listener.local_addr()?);
     let stop = CancellationToken::new();
-    let mut server = tokio::spawn(inference_server::serve(args, listener, stop.clone()));
-    let talking = async {
+    let mut server = tokio::spawn(inference_server::serve(settings, listener, stop.clone()));
+    let chatting = async {
         ready(&url).await?;
-        Session::new(url.clone(), &chat).talk().await
+        Session::new(url.clone(), &chat).run().await
     };
     tokio::select! {
-        // The server knows better why it is gone than those who miss it.
+        // The server's error is the cause, so it comes before the error of the client.
         biased;
         ended = &mut server => {
-            ended.context("the server broke off")??;
+            ended.context("the server failed")??;
             bail!("the server ended");
         }
-        talked = talking => {
+        chatted = chatting => {
             stop.cancel();
-            let ended = server.await.context("the server broke off")?;
-            ended.and(talked)
+            let ended = server.await.context("the server failed")?;
+            ended.and(chatted)
         }
     }
 }
 
-fn server_args(chat: &Chat) -> anyhow::Result<Args> {
+fn server_settings(chat: &Chat) -> anyhow::Result<Settings> {
     let dir = match &chat.weights_dir {
         Some(dir) => dir.clone(),
         None => {
-            // A failed line on the terminal is nobody's loss.
+            // A failed write of progress is no reason to stop.
             let say = |what: &str| drop(writeln!(std::io::stderr(), "{what}"));
             example::smollm2(&example::cache(), &say)?.dir
         }
@@ -87,7 +87,7 @@ fn server_args(chat: &Chat) -> anyhow::Result<Args> {
         "--port=0".to_owned(),
         "--drain-seconds=1".to_owned(),
     ];
-    Ok(Args::try_parse_from(fixed.iter().chain(&chat.server))?)
+    Args::try_parse_from(fixed.iter().chain(&chat.server))?.settings()
 }
 
 /// Waits until the model is loaded.
@@ -95,7 +95,7 @@ async fn ready(url: &str) -> anyhow::Result<()> {
     loop {
         let response = reqwest::get(format!("{url}/health"))
             .await
-            .context("the server does not answer")?;
+            .context("failed to reach the server")?;
         if response.status().is_success() {
             return Ok(());
         }
@@ -110,8 +110,8 @@ struct Session {
     messages: Vec<Value>,
     temperature: f32,
     max_tokens: Option<u32>,
-    /// Somebody is looking.
-    watched: bool,
+    /// The input is a terminal.
+    interactive: bool,
 }
 
 impl Session {
@@ -122,22 +122,22 @@ impl Session {
             messages: Vec::new(),
             temperature: chat.temperature,
             max_tokens: chat.max_tokens,
-            watched: std::io::stdin().is_terminal(),
+            interactive: std::io::stdin().is_terminal(),
         }
     }
 
-    /// Answers line after line, until there are no more.
-    async fn talk(&mut self) -> anyhow::Result<()> {
+    /// Sends every line of the input, until its end.
+    async fn run(&mut self) -> anyhow::Result<()> {
         let mut lines = lines();
-        if self.watched {
+        if self.interactive {
             print(&format!(
                 "The server is at {0} (a page at {0}/ui, OpenAI's API at {0}/v1).\n\
-                 /new begins a new conversation, Ctrl-C stops an answer, Ctrl-D ends.\n",
+                 /new begins a new conversation, Ctrl-C stops a completion, Ctrl-D ends.\n",
                 self.url
             ))?;
         }
         loop {
-            if self.watched {
+            if self.interactive {
                 print("\nyou> ")?;
             }
             let line = tokio::select! {
@@ -146,7 +146,7 @@ impl Session {
                 _ = tokio::signal::ctrl_c() => None,
             };
             let Some(line) = line else {
-                return if self.watched { print("\n") } else { Ok(()) };
+                return if self.interactive { print("\n") } else { Ok(()) };
             };
             match line.trim() {
                 "" => {}
@@ -156,7 +156,7 @@ impl Session {
         }
     }
 
-    /// One message and its answer, which become part of the conversation unless the server refuses.
+    /// Sends one message. It and the completion become part of the conversation unless the server refuses the message.
     async fn exchange(&mut self, text: &str) -> anyhow::Result<()> {
         self.messages.push(json!({"role": "user", "content": text}));
         let body = json!({
@@ -167,51 +167,51 @@ impl Session {
             .client
             .post(format!("{}/v1/chat/completions", self.url))
             .json(&body);
-        let response = request.send().await.context("the server does not answer")?;
+        let response = request.send().await.context("failed to reach the server")?;
         if !response.status().is_success() {
-            let reply: Value = response.json().await.unwrap_or_default();
+            let body: Value = response.json().await.unwrap_or_default();
             self.messages.pop();
-            let message = reply.pointer("/error/message").and_then(Value::as_str);
-            let message = message.unwrap_or("the server refused it");
+            let message = body.pointer("/error/message").and_then(Value::as_str);
+            let message = message.unwrap_or("the server refused the message");
             return print(&format!("{message} (/new begins a new conversation)\n"));
         }
-        let (mut answer, mut pieces) = (String::new(), 0);
+        let (mut completion, mut pieces) = (String::new(), 0);
         let began = Instant::now();
         let take = |piece: &str| {
-            answer.push_str(piece);
+            completion.push_str(piece);
             pieces += 1;
             print(piece)
         };
         tokio::select! {
             streamed = stream(response, take) => streamed?,
-            // Whoever leaves is forgotten by the server before its next step.
+            // The server drops the request when the connection closes.
             _ = tokio::signal::ctrl_c() => {}
         }
         print("\n")?;
-        if self.watched {
+        if self.interactive {
             let speed = f64::from(pieces) / began.elapsed().as_secs_f64().max(1e-3);
             print(&format!("({pieces} pieces, {speed:.0} a second)\n"))?;
         }
         self.messages
-            .push(json!({"role": "assistant", "content": answer}));
+            .push(json!({"role": "assistant", "content": completion}));
         Ok(())
     }
 }
 
-/// Hands the pieces of a streamed answer out as they come.
+/// Passes the pieces of a streamed completion on as they come.
 async fn stream(
     mut response: reqwest::Response,
     mut take: impl FnMut(&str) -> anyhow::Result<()>,
 ) -> anyhow::Result<()> {
     let mut rest = Vec::new();
-    while let Some(bytes) = response.chunk().await.context("the answer broke off")? {
+    while let Some(bytes) = response.chunk().await.context("failed to read the stream")? {
         rest.extend_from_slice(&bytes);
         while let Some(end) = rest.iter().position(|byte| *byte == b'\n') {
             let line: Vec<u8> = rest.drain(..=end).collect();
             let Some(data) = line.strip_prefix(b"data: ") else {
                 continue;
             };
-            // The last line is no JSON.
+            // The last line, `[DONE]`, is not JSON.
             let chunk: Value = serde_json::from_slice(data).unwrap_or_default();
             let piece = chunk.pointer("/choices/0/delta/content").and_then(Value::as_str);
             if let Some(piece) = piece.filter(|piece| !piece.is_empty()) {
@@ -222,7 +222,7 @@ async fn stream(
     Ok(())
 }
 
-/// Lines of the input, read on a thread of their own: reading cannot be broken off.
+/// Returns the lines of the input, read on their own thread because a read cannot be canceled.
 fn lines() -> mpsc::Receiver<String> {
     let (sender, receiver) = mpsc::channel(1);
     std::thread::spawn(move || {

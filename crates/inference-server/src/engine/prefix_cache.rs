@@ -1,70 +1,75 @@
-//! Finished sequences that are kept because the next request may begin like them: system prompts, earlier turns of a chat.
+//! Finished sequences whose prefix the next request may share: system prompts, earlier turns of a chat.
 //!
-//! Pure: what is kept beside the tokens is a type parameter, and so is the kind of a sequence.
+//! Pure: the cached value and the key that restricts sharing are type parameters.
 
 use std::collections::VecDeque;
 
-/// Beginnings shorter than this are computed again: copying them costs more than it saves.
-const SHORTEST: usize = 16;
+/// Shorter prefixes are computed again: a copy costs more than it saves.
+const MIN_TOKENS: usize = 16;
 
-/// Kept sequences, least recently used first.
+/// Cached sequences, least recently used first.
 #[derive(Debug)]
-pub(crate) struct Prefixes<K, T> {
-    kept: VecDeque<Kept<K, T>>,
-    /// Positions that all of them together may have.
+pub(crate) struct PrefixCache<K, T> {
+    entries: VecDeque<Entry<K, T>>,
+    /// Positions of all entries together.
     capacity: usize,
 }
 
 #[derive(Debug)]
-struct Kept<K, T> {
+struct Entry<K, T> {
     tokens: Vec<u32>,
-    /// Only sequences of the same kind share.
-    kind: K,
-    what: T,
+    /// Only sequences with the same key share.
+    key: K,
+    value: T,
 }
 
-impl<K: PartialEq, T> Prefixes<K, T> {
+impl<K: PartialEq, T> PrefixCache<K, T> {
     pub(crate) fn new(capacity: usize) -> Self {
         Self {
-            kept: VecDeque::new(),
+            entries: VecDeque::new(),
             capacity,
         }
     }
 
-    /// Keeps a sequence; forgets those it contains, and old ones for which there is no room.
-    pub(crate) fn keep(&mut self, kind: K, tokens: Vec<u32>, what: T) {
-        if tokens.len() < SHORTEST || tokens.len() > self.capacity {
+    /// Adds a sequence. Drops those that are a prefix of it, and the least recently used ones beyond the capacity.
+    pub(crate) fn insert(&mut self, key: K, tokens: Vec<u32>, value: T) {
+        if tokens.len() < MIN_TOKENS || tokens.len() > self.capacity {
             return;
         }
-        self.kept
-            .retain(|old| old.kind != kind || !tokens.starts_with(&old.tokens));
-        self.kept.push_back(Kept { tokens, kind, what });
-        while self.kept.iter().map(|kept| kept.tokens.len()).sum::<usize>() > self.capacity {
-            self.kept.pop_front();
+        self.entries
+            .retain(|old| old.key != key || !tokens.starts_with(&old.tokens));
+        self.entries.push_back(Entry { tokens, key, value });
+        while self.entries.iter().map(|entry| entry.tokens.len()).sum::<usize>() > self.capacity {
+            self.entries.pop_front();
         }
     }
 
-    /// The sequence that shares the longest beginning with `prompt`, and how long that is. All of `prompt` is never
-    /// shared: its last token has to be computed to go on from.
-    pub(crate) fn find(&mut self, kind: &K, prompt: &[u32]) -> Option<(usize, &T)> {
-        let shared = |kept: &Kept<K, T>| {
-            let same = kept.tokens.iter().zip(prompt).take_while(|(a, b)| a == b).count();
+    /// Returns the sequence that shares the longest prefix with `prompt`, and the length of the prefix. The prefix is shorter
+    /// than `prompt`: its last token must be computed to get logits.
+    pub(crate) fn find(&mut self, key: &K, prompt: &[u32]) -> Option<(usize, &T)> {
+        let shared = |entry: &Entry<K, T>| {
+            let same = entry
+                .tokens
+                .iter()
+                .zip(prompt)
+                .take_while(|(a, b)| a == b)
+                .count();
             same.min(prompt.len().saturating_sub(1))
         };
         let candidates = self
-            .kept
+            .entries
             .iter()
             .enumerate()
-            .filter(|(_, kept)| kept.kind == *kind);
+            .filter(|(_, entry)| entry.key == *key);
         let (index, length) = candidates
-            .map(|(index, kept)| (index, shared(kept)))
+            .map(|(index, entry)| (index, shared(entry)))
             .max_by_key(|(_, length)| *length)?;
-        if length < SHORTEST {
+        if length < MIN_TOKENS {
             return None;
         }
-        let used = self.kept.remove(index)?;
-        self.kept.push_back(used);
-        self.kept.back().map(|kept| (length, &kept.what))
+        let used = self.entries.remove(index)?;
+        self.entries.push_back(used);
+        self.entries.back().map(|entry| (length, &entry.value))
     }
 }
 
@@ -77,10 +82,10 @@ mod tests {
     }
 
     #[test]
-    fn the_longest_common_beginning_is_found() {
-        let mut prefixes = Prefixes::new(200);
-        prefixes.keep(0, tokens(0..20), "short");
-        prefixes.keep(0, [tokens(0..18), tokens(50..70)].concat(), "other");
+    fn the_longest_common_prefix_is_found() {
+        let mut prefixes = PrefixCache::new(200);
+        prefixes.insert(0, tokens(0..20), "short");
+        prefixes.insert(0, [tokens(0..18), tokens(50..70)].concat(), "other");
         assert_eq!(prefixes.find(&0, &tokens(0..30)), Some((20, &"short")));
         assert_eq!(
             prefixes.find(&0, &[tokens(0..18), tokens(50..60)].concat()),
@@ -92,16 +97,16 @@ mod tests {
     }
 
     #[test]
-    fn old_and_contained_ones_go() {
-        let mut prefixes = Prefixes::new(60);
-        prefixes.keep(0, tokens(0..20), 1);
-        prefixes.keep(0, tokens(0..25), 2);
-        prefixes.keep(0, tokens(100..120), 3);
+    fn old_and_contained_entries_are_dropped() {
+        let mut prefixes = PrefixCache::new(60);
+        prefixes.insert(0, tokens(0..20), 1);
+        prefixes.insert(0, tokens(0..25), 2);
+        prefixes.insert(0, tokens(100..120), 3);
         assert_eq!(prefixes.find(&0, &tokens(0..30)), Some((25, &2)));
-        prefixes.keep(0, tokens(200..230), 4);
+        prefixes.insert(0, tokens(200..230), 4);
         assert_eq!(prefixes.find(&0, &tokens(100..130)), None);
         assert_eq!(prefixes.find(&0, &tokens(0..30)), Some((25, &2)));
-        prefixes.keep(0, tokens(300..400), 5);
+        prefixes.insert(0, tokens(300..400), 5);
         assert_eq!(prefixes.find(&0, &tokens(200..240)), Some((30, &4)));
     }
 }

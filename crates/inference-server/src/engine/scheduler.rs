@@ -1,54 +1,54 @@
-//! Which tokens of which sequences go into the next step of the model: continuous batching.
+//! Continuous batching: chooses the tokens of each sequence that go into the next step of the model.
 //!
-//! Pure: knows sequences as numbers of tokens, and neither texts nor the model. Sequences that generate take part in every
-//! step; what is left of a step's budget goes to prompts, oldest first, in pieces. A sequence enters only when the cache has
-//! room for all it may become, so nothing that runs ever has to stop.
+//! Pure: a sequence is a number of tokens here; texts and the model are unknown. Sequences that generate take part in every
+//! step. The rest of the budget of a step goes to prompts, oldest first, in chunks. A sequence is admitted only when the cache
+//! has room for its full length, so a running sequence is never preempted.
 
 use std::collections::VecDeque;
 
-/// Limits, all in tokens or sequences.
+/// Limits in tokens or sequences.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Limits {
-    /// Most sequences in one step.
+    /// Maximum of sequences in one step.
     pub(crate) sequences: usize,
-    /// Most sequences that wait.
+    /// Maximum of waiting sequences.
     pub(crate) queue: usize,
-    /// Most tokens of one step.
+    /// Maximum of tokens in one step.
     pub(crate) step_tokens: usize,
-    /// Positions that all running sequences together may have in the cache.
+    /// Positions in the cache, for all running sequences together.
     pub(crate) cache: usize,
 }
 
-/// Names a sequence.
+/// Identifies a sequence.
 pub(crate) type Id = u64;
 
-/// A sequence that wants to run.
+/// A sequence to run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Job {
     pub(crate) id: Id,
     /// Tokens of the prompt; at least one.
     pub(crate) prompt: usize,
-    /// Most positions it will have: prompt and answer.
-    pub(crate) planned: usize,
+    /// Positions that it needs at most: prompt and completion.
+    pub(crate) capacity: usize,
 }
 
-/// Why a sequence is not taken.
+/// Reason for a refused sequence.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Refusal {
-    /// Come again later.
+pub(crate) enum AdmissionError {
+    /// Too many sequences wait; the caller may retry.
     QueueFull,
-    /// It would never fit the cache.
+    /// It is larger than the whole cache.
     TooLarge,
 }
 
-/// One sequence's share of a step.
+/// Tokens of one sequence in one step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Share {
+pub(crate) struct ScheduledChunk {
     pub(crate) id: Id,
-    /// How many of its next tokens to compute.
+    /// Number of its next tokens to compute.
     pub(crate) tokens: usize,
-    /// Whether the step brings it to where the next token is picked.
-    pub(crate) picks: bool,
+    /// The chunk reaches the end of the known tokens, so the next token is sampled after it.
+    pub(crate) samples: bool,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -87,39 +87,39 @@ impl Scheduler {
         self.waiting.is_empty() && self.running.is_empty()
     }
 
-    /// Share of the cache that is promised, 0 to 1.
+    /// Returns the reserved fraction of the cache, 0 to 1.
     pub(crate) fn cache_use(&self) -> f64 {
-        self.promised() as f64 / self.limits.cache.max(1) as f64
+        self.reserved() as f64 / self.limits.cache.max(1) as f64
     }
 
-    fn promised(&self) -> usize {
-        self.running.iter().map(|running| running.job.planned).sum()
+    fn reserved(&self) -> usize {
+        self.running.iter().map(|running| running.job.capacity).sum()
     }
 
-    pub(crate) fn submit(&mut self, job: Job) -> Result<(), Refusal> {
-        if job.planned > self.limits.cache {
-            return Err(Refusal::TooLarge);
+    pub(crate) fn submit(&mut self, job: Job) -> Result<(), AdmissionError> {
+        if job.capacity > self.limits.cache {
+            return Err(AdmissionError::TooLarge);
         }
-        // What can start at once does not have to wait.
+        // A sequence that can start at once does not count against the queue.
         let starts = self.waiting.is_empty() && self.has_room(job);
         if !starts && self.waiting.len() >= self.limits.queue {
-            return Err(Refusal::QueueFull);
+            return Err(AdmissionError::QueueFull);
         }
         self.waiting.push_back(job);
         Ok(())
     }
 
     fn has_room(&self, job: Job) -> bool {
-        self.running.len() < self.limits.sequences && self.promised() + job.planned <= self.limits.cache
+        self.running.len() < self.limits.sequences && self.reserved() + job.capacity <= self.limits.cache
     }
 
-    /// Forgets a sequence, because it is finished or nobody wants it any more.
+    /// Removes a sequence that is finished or canceled.
     pub(crate) fn remove(&mut self, id: Id) {
         self.waiting.retain(|job| job.id != id);
         self.running.retain(|running| running.job.id != id);
     }
 
-    /// Lets sequences in that have room, oldest first, and names them.
+    /// Admits the sequences for which there is room, oldest first, and returns their ids.
     pub(crate) fn admit(&mut self) -> Vec<Id> {
         let mut admitted = Vec::new();
         while let Some(job) = self.waiting.front().copied().filter(|job| self.has_room(*job)) {
@@ -130,53 +130,53 @@ impl Scheduler {
         admitted
     }
 
-    /// Notes that the first positions of an admitted sequence need not be computed. At least one of its prompt has to be.
+    /// Records that the first positions of an admitted sequence are known. At least one position of the prompt is computed.
     pub(crate) fn skip(&mut self, id: Id, positions: usize) {
         if let Some(running) = self.running.iter_mut().find(|running| running.job.id == id) {
             running.done = positions.min(running.job.prompt - 1);
         }
     }
 
-    /// The next step; empty when nothing runs.
-    pub(crate) fn plan(&self) -> Vec<Share> {
+    /// Returns the next step, which is empty when nothing runs.
+    pub(crate) fn plan(&self) -> Vec<ScheduledChunk> {
         let generating = self
             .running
             .iter()
             .filter(|running| running.done >= running.job.prompt);
-        let mut shares: Vec<Share> = generating
-            .map(|running| Share {
+        let mut chunks: Vec<ScheduledChunk> = generating
+            .map(|running| ScheduledChunk {
                 id: running.job.id,
                 tokens: 1,
-                picks: true,
+                samples: true,
             })
             .collect();
-        let mut budget = self.limits.step_tokens.saturating_sub(shares.len());
+        let mut budget = self.limits.step_tokens.saturating_sub(chunks.len());
         for running in self
             .running
             .iter()
             .filter(|running| running.done < running.job.prompt)
         {
             let left = running.job.prompt - running.done;
-            // Even beside many that generate prompts go on, if slowly.
-            let tokens = left.min(budget.max(usize::from(shares.is_empty())));
+            // A prompt advances by one token even if generating sequences use up the budget.
+            let tokens = left.min(budget.max(usize::from(chunks.is_empty())));
             if tokens == 0 {
                 break;
             }
             budget = budget.saturating_sub(tokens);
-            shares.push(Share {
+            chunks.push(ScheduledChunk {
                 id: running.job.id,
                 tokens,
-                picks: tokens == left,
+                samples: tokens == left,
             });
         }
-        shares
+        chunks
     }
 
-    /// Notes that a planned step was carried out.
-    pub(crate) fn advance(&mut self, shares: &[Share]) {
-        for share in shares {
-            if let Some(running) = self.running.iter_mut().find(|running| running.job.id == share.id) {
-                running.done += share.tokens;
+    /// Records that a capacity step was computed.
+    pub(crate) fn advance(&mut self, chunks: &[ScheduledChunk]) {
+        for chunk in chunks {
+            if let Some(running) = self.running.iter_mut().find(|running| running.job.id == chunk.id) {
+                running.done += chunk.tokens;
             }
         }
     }
@@ -195,16 +195,16 @@ mod tests {
         cache: 40,
     };
 
-    fn job(id: Id, prompt: usize, planned: usize) -> Job {
-        Job { id, prompt, planned }
+    fn job(id: Id, prompt: usize, capacity: usize) -> Job {
+        Job { id, prompt, capacity }
     }
 
-    fn share(id: Id, tokens: usize, picks: bool) -> Share {
-        Share { id, tokens, picks }
+    fn chunk(id: Id, tokens: usize, samples: bool) -> ScheduledChunk {
+        ScheduledChunk { id, tokens, samples }
     }
 
     #[test]
-    fn prompts_go_in_pieces_beside_what_generates() {
+    fn prompts_advance_in_chunks_beside_generating_sequences() {
         let mut scheduler = Scheduler::new(LIMITS);
         scheduler.submit(job(1, 3, 10)).unwrap();
         scheduler.submit(job(2, 10, 20)).unwrap();
@@ -214,13 +214,13 @@ mod tests {
             scheduler.advance(&plan);
             plan
         };
-        assert_eq!(next(), [share(1, 3, true), share(2, 5, false)]);
-        assert_eq!(next(), [share(1, 1, true), share(2, 5, true)]);
-        assert_eq!(next(), [share(1, 1, true), share(2, 1, true)]);
+        assert_eq!(next(), [chunk(1, 3, true), chunk(2, 5, false)]);
+        assert_eq!(next(), [chunk(1, 1, true), chunk(2, 5, true)]);
+        assert_eq!(next(), [chunk(1, 1, true), chunk(2, 1, true)]);
     }
 
     #[test]
-    fn sequences_wait_for_a_place_and_for_the_cache() {
+    fn sequences_wait_for_a_slot_and_for_the_cache() {
         let mut scheduler = Scheduler::new(LIMITS);
         for id in 1..=3 {
             scheduler.submit(job(id, 1, 15)).unwrap();
@@ -231,15 +231,15 @@ mod tests {
         assert_eq!(scheduler.admit(), [3]);
         scheduler.submit(job(4, 1, 20)).unwrap();
         scheduler.remove(3);
-        // A place is free, and 20 of the cache.
+        // One slot and 20 positions are free.
         assert_eq!(scheduler.admit(), [4]);
         assert!((scheduler.cache_use() - 35.0 / 40.0).abs() < 1e-9);
     }
 
     #[test]
-    fn too_much_is_refused() {
+    fn excess_sequences_are_refused() {
         let mut scheduler = Scheduler::new(LIMITS);
-        assert_eq!(scheduler.submit(job(1, 1, 41)), Err(Refusal::TooLarge));
+        assert_eq!(scheduler.submit(job(1, 1, 41)), Err(AdmissionError::TooLarge));
         for id in 0..2 {
             scheduler.submit(job(id, 1, 20)).unwrap();
             scheduler.admit();
@@ -248,31 +248,31 @@ mod tests {
             (scheduler.submit(job(2, 1, 5)), scheduler.submit(job(3, 1, 5))),
             (Ok(()), Ok(()))
         );
-        assert_eq!(scheduler.submit(job(4, 1, 5)), Err(Refusal::QueueFull));
+        assert_eq!(scheduler.submit(job(4, 1, 5)), Err(AdmissionError::QueueFull));
         scheduler.remove(2);
         assert_eq!(scheduler.submit(job(4, 1, 5)), Ok(()));
     }
 
     #[test]
-    fn a_known_beginning_is_skipped_but_never_all_of_a_prompt() {
+    fn a_known_prefix_is_skipped_but_never_a_whole_prompt() {
         let mut scheduler = Scheduler::new(LIMITS);
         scheduler.submit(job(1, 6, 10)).unwrap();
         scheduler.admit();
         scheduler.skip(1, 4);
-        assert_eq!(scheduler.plan(), [share(1, 2, true)]);
+        assert_eq!(scheduler.plan(), [chunk(1, 2, true)]);
         scheduler.skip(1, 6);
-        assert_eq!(scheduler.plan(), [share(1, 1, true)]);
+        assert_eq!(scheduler.plan(), [chunk(1, 1, true)]);
     }
 
     proptest! {
-        /// Whatever arrives and goes: limits hold, everybody gets on, each prompt is computed once.
+        /// For any arrivals and cancellations: limits hold, every sequence finishes, and each prompt is computed once.
         #[test]
         fn every_sequence_ends(jobs in prop::collection::vec((1_usize..30, 1_usize..10), 1..20), cancelled in any::<u64>()) {
             let mut scheduler = Scheduler::new(Limits { queue: 20, ..LIMITS });
             let mut left = std::collections::BTreeMap::new();
-            for (id, (prompt, answer)) in (0_u64..).zip(&jobs) {
-                scheduler.submit(job(id, *prompt, prompt + answer)).unwrap();
-                left.insert(id, (*prompt, *answer));
+            for (id, (prompt, completion)) in (0_u64..).zip(&jobs) {
+                scheduler.submit(job(id, *prompt, prompt + completion)).unwrap();
+                left.insert(id, (*prompt, *completion));
             }
             let mut steps = 0;
             while !scheduler.is_idle() {
@@ -285,21 +285,21 @@ mod tests {
                 let plan = scheduler.plan();
                 prop_assert!(!plan.is_empty() || scheduler.is_idle());
                 prop_assert!(plan.len() <= LIMITS.sequences);
-                prop_assert!(plan.iter().map(|share| share.tokens).sum::<usize>() <= LIMITS.step_tokens);
+                prop_assert!(plan.iter().map(|chunk| chunk.tokens).sum::<usize>() <= LIMITS.step_tokens);
                 prop_assert!(scheduler.cache_use() <= 1.0);
                 scheduler.advance(&plan);
-                for share in plan {
-                    let (prompt, answer) = left.get_mut(&share.id).unwrap();
+                for chunk in plan {
+                    let (prompt, completion) = left.get_mut(&chunk.id).unwrap();
                     if *prompt > 0 {
-                        prop_assert!(share.tokens <= *prompt);
-                        *prompt -= share.tokens;
-                        prop_assert_eq!(share.picks, *prompt == 0);
+                        prop_assert!(chunk.tokens <= *prompt);
+                        *prompt -= chunk.tokens;
+                        prop_assert_eq!(chunk.samples, *prompt == 0);
                     }
-                    if share.picks {
-                        *answer -= 1;
-                        if *answer == 0 {
-                            scheduler.remove(share.id);
-                            left.remove(&share.id);
+                    if chunk.samples {
+                        *completion -= 1;
+                        if *completion == 0 {
+                            scheduler.remove(chunk.id);
+                            left.remove(&chunk.id);
                         }
                     }
                 }

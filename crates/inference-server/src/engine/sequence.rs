@@ -1,4 +1,4 @@
-//! One answer in the making: from logits to events.
+//! One completion while it is generated: from logits to events.
 
 use std::time::Instant;
 
@@ -6,45 +6,46 @@ use model::sampling::{Sampler, log_probs};
 use model::{DecodeStream, KvCache, Tokenizer};
 use tokio::sync::mpsc::UnboundedSender;
 
-use super::{End, Event, Reason, Request, Token};
-use crate::engine::mean_pooling::Mean;
-use crate::engine::stop_strings::Stops;
-use crate::grammar::Stuck;
+use super::mean_pooling::MeanPooling;
+use super::request::{Event, Finish, FinishReason, Request, Token};
+use super::stop_strings::StopStrings;
+use crate::grammar::ConstraintError;
 
 #[derive(Debug)]
 pub(super) struct Sequence {
     request: Request,
-    /// Prompt and answer.
+    /// Tokens of the prompt and of the completion.
     pub(super) tokens: Vec<u32>,
     pub(super) cache: KvCache,
-    pool: Option<Mean>,
+    pooling: Option<MeanPooling>,
     sampler: Sampler,
-    /// See [`End::problem`].
-    problem: Option<String>,
+    /// See [`Finish::constraint_error`].
+    constraint_error: Option<String>,
     text: DecodeStream,
-    stops: Stops,
+    stop: StopStrings,
     events: UnboundedSender<Event>,
+    /// See [`Finish::cached`].
     pub(super) cached: usize,
     pub(super) submitted: Instant,
     pub(super) last_token: Option<Instant>,
 }
 
 impl Sequence {
-    /// `width` is that of the model's hidden states.
+    /// Creates the sequence. `hidden_size` is the length of the model's hidden states.
     pub(super) fn new(
         request: Request,
-        width: usize,
+        hidden_size: usize,
         cache: KvCache,
         events: UnboundedSender<Event>,
     ) -> Self {
         Self {
-            pool: request.embed.then(|| Mean::new(width)),
+            pooling: request.embedding.then(|| MeanPooling::new(hidden_size)),
             tokens: request.prompt.clone(),
             cache,
-            sampler: Sampler::new(request.settings.clone(), request.seed, &request.prompt),
-            problem: None,
+            sampler: Sampler::new(request.sampling.clone(), request.seed, &request.prompt),
+            constraint_error: None,
             text: DecodeStream::default(),
-            stops: Stops::new(request.stops.clone()),
+            stop: StopStrings::new(request.stop.clone()),
             events,
             cached: 0,
             submitted: Instant::now(),
@@ -58,33 +59,33 @@ impl Sequence {
         self.request.adapter
     }
 
-    /// Whether it becomes a vector.
-    pub(super) fn embeds(&self) -> bool {
-        self.pool.is_some()
+    /// See [`Request::embedding`].
+    pub(super) fn is_embedding(&self) -> bool {
+        self.pooling.is_some()
     }
 
-    /// Takes in the hidden states of the next tokens.
+    /// Adds the hidden states of the next tokens to the embedding.
     pub(super) fn pool(&mut self, states: &[f32]) {
-        if let Some(pool) = &mut self.pool {
-            pool.add(states);
+        if let Some(pooling) = &mut self.pooling {
+            pooling.add(states);
         }
     }
 
-    /// Whether its tokens have to follow a form.
-    pub(super) fn is_guided(&self) -> bool {
-        self.request.guide.is_some()
+    /// Returns true if a grammar constrains the tokens.
+    pub(super) fn is_constrained(&self) -> bool {
+        self.request.grammar.is_some()
     }
 
-    /// Finds out which tokens the form permits next, so that [`Self::pick`] takes no time for it.
-    pub(super) fn prepare(&mut self) {
-        if let Some(guide) = &mut self.request.guide {
-            // What goes wrong does so again, and is told, when a token is picked.
-            let _ = guide.prepare();
+    /// Computes which tokens the grammar allows next, so that [`Self::sample`] does not have to.
+    pub(super) fn prepare_mask(&mut self) {
+        if let Some(grammar) = &mut self.request.grammar {
+            // An error comes back when the token is sampled, and is reported then.
+            let _ = grammar.prepare_mask();
         }
     }
 
-    /// Nobody waits for the answer any more.
-    pub(super) fn is_abandoned(&self) -> bool {
+    /// Returns true if the caller has dropped the receiver.
+    pub(super) fn is_canceled(&self) -> bool {
         self.events.is_closed()
     }
 
@@ -92,63 +93,63 @@ impl Sequence {
         self.tokens.len() - self.request.prompt.len()
     }
 
-    /// The tokens to compute next.
+    /// Returns the next tokens to compute, at most `count`.
     pub(super) fn next(&self, count: usize) -> &[u32] {
         let from = self.cache.len();
         &self.tokens[from..(from + count).min(self.tokens.len())]
     }
 
-    /// The next token, and whether it completes the form that was asked for.
-    fn choose(&mut self, logits: &mut [f32]) -> Result<(u32, bool), Stuck> {
-        let forbidden: &[u32] = if self.generated() < self.request.least {
-            &self.request.end
+    /// Returns the next token, and true if it completes the grammar.
+    fn sample_token(&mut self, logits: &mut [f32]) -> Result<(u32, bool), ConstraintError> {
+        let forbidden: &[u32] = if self.generated() < self.request.min_tokens {
+            &self.request.end_tokens
         } else {
             &[]
         };
-        let Some(guide) = &mut self.request.guide else {
+        let Some(grammar) = &mut self.request.grammar else {
             return Ok((self.sampler.sample(logits, forbidden), false));
         };
-        guide.restrict(logits, forbidden)?;
+        grammar.mask(logits, forbidden)?;
         let token = self.sampler.sample(logits, &[]);
-        Ok((token, guide.take(token)?))
+        Ok((token, grammar.accept(token)?))
     }
 
-    /// Picks the next token; returns why the answer is over, if it is.
-    pub(super) fn pick(
+    /// Samples the next token. Returns the reason if the completion ends with it.
+    pub(super) fn sample(
         &mut self,
         tokenizer: &Tokenizer,
         mut logits: Vec<f32>,
-    ) -> model::Result<Option<Reason>> {
+    ) -> model::Result<Option<FinishReason>> {
         let original = self.request.log_probs.map(|_| logits.clone());
-        let (token, complete) = match self.choose(&mut logits) {
-            Ok(chosen) => chosen,
-            Err(stuck) => {
-                self.problem = Some(stuck.to_string());
-                return Ok(Some(Reason::Failed));
+        let (token, complete) = match self.sample_token(&mut logits) {
+            Ok(sampled) => sampled,
+            Err(error) => {
+                self.constraint_error = Some(error.to_string());
+                return Ok(Some(FinishReason::Failed));
             }
         };
         self.tokens.push(token);
         self.last_token = Some(Instant::now());
-        if self.request.end.contains(&token) {
-            return Ok(Some(Reason::Stop));
+        if self.request.end_tokens.contains(&token) {
+            return Ok(Some(FinishReason::Stop));
         }
         let piece = self.piece(tokenizer, token)?;
-        let shown = self.stops.push(&piece);
+        let released = self.stop.push(&piece);
         let log_probs = original.map(|logits| log_probs(&logits, token, self.request.log_probs.unwrap_or(0)));
         self.send(Event::Token(Token {
             id: token,
-            text: shown.text,
+            text: released.text,
             log_probs,
         }));
-        if shown.stopped || complete {
-            return Ok(Some(Reason::Stop));
+        if released.stopped || complete {
+            return Ok(Some(FinishReason::Stop));
         }
-        Ok((self.generated() >= self.request.most).then_some(Reason::Length))
+        Ok((self.generated() >= self.request.max_tokens).then_some(FinishReason::Length))
     }
 
-    /// The text of a token, as far as it is certain.
+    /// Returns the text that is certain after a token.
     fn piece(&mut self, tokenizer: &Tokenizer, token: u32) -> model::Result<String> {
-        if !self.request.spelled.contains(&token) {
+        if !self.request.visible_special_tokens.contains(&token) {
             return self.text.push(tokenizer, token);
         }
         let held = self.text.finish(tokenizer)?;
@@ -157,25 +158,25 @@ impl Sequence {
     }
 
     /// Sends the last event.
-    pub(super) fn end(&mut self, tokenizer: &Tokenizer, reason: Reason) {
+    pub(super) fn finish(&mut self, tokenizer: &Tokenizer, reason: FinishReason) {
         let held = self.text.finish(tokenizer).unwrap_or_default();
-        let shown = self.stops.push(&held);
-        let text = if shown.stopped {
-            shown.text
+        let released = self.stop.push(&held);
+        let text = if released.stopped {
+            released.text
         } else {
-            shown.text + &self.stops.finish()
+            released.text + &self.stop.finish()
         };
-        self.send(Event::End(End {
+        self.send(Event::Finish(Finish {
             reason,
             text,
             generated: self.generated(),
             cached: self.cached,
-            vector: self.pool.as_ref().map(Mean::vector),
-            problem: self.problem.clone(),
+            embedding: self.pooling.as_ref().map(MeanPooling::embedding),
+            constraint_error: self.constraint_error.clone(),
         }));
     }
 
-    /// A closed channel is noticed before the next step.
+    /// The worker notices a closed channel before the next step, so a failed send needs no action here.
     fn send(&self, event: Event) {
         let _ = self.events.send(event);
     }

@@ -1,23 +1,23 @@
-//! Finding stop strings in a text that comes in pieces.
+//! Finds stop strings in streamed text.
 //!
-//! Pure. What may be the beginning of a stop string is held back until that is decided.
+//! Pure. Text that may be the beginning of a stop string is held back until the next pieces decide.
 
-/// Watches one text.
+/// Searches one text.
 #[derive(Clone, Debug)]
-pub(crate) struct Stops {
+pub(crate) struct StopStrings {
     stops: Vec<String>,
     held: String,
 }
 
-/// What may be shown of the text so far.
+/// Text that can be sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Shown {
+pub(crate) struct Released {
     pub(crate) text: String,
-    /// A stop string was found; the text ends before it.
+    /// A stop string was found; `text` ends before it.
     pub(crate) stopped: bool,
 }
 
-impl Stops {
+impl StopStrings {
     pub(crate) fn new(stops: Vec<String>) -> Self {
         Self {
             stops: stops.into_iter().filter(|stop| !stop.is_empty()).collect(),
@@ -25,8 +25,8 @@ impl Stops {
         }
     }
 
-    /// Adds a piece.
-    pub(crate) fn push(&mut self, piece: &str) -> Shown {
+    /// Adds a piece and returns the text that is certain.
+    pub(crate) fn push(&mut self, piece: &str) -> Released {
         self.held.push_str(piece);
         if let Some(at) = self
             .stops
@@ -35,7 +35,7 @@ impl Stops {
             .min()
         {
             self.held.truncate(at);
-            return Shown {
+            return Released {
                 text: std::mem::take(&mut self.held),
                 stopped: true,
             };
@@ -47,19 +47,19 @@ impl Stops {
             .max()
             .unwrap_or(0);
         let rest = self.held.split_off(self.held.len() - keep);
-        Shown {
+        Released {
             text: std::mem::replace(&mut self.held, rest),
             stopped: false,
         }
     }
 
-    /// What was held back, once the text is over.
+    /// Returns the text that was held back, at the end.
     pub(crate) fn finish(&mut self) -> String {
         std::mem::take(&mut self.held)
     }
 }
 
-/// Bytes at the end of `text` that are the beginning of `stop`.
+/// Returns the number of bytes at the end of `text` that begin `stop`.
 fn overlap(text: &str, stop: &str) -> usize {
     let ends = stop.char_indices().map(|(at, _)| at).filter(|at| *at > 0);
     ends.filter(|at| text.ends_with(&stop[..*at])).max().unwrap_or(0)
@@ -72,20 +72,20 @@ mod tests {
     use super::*;
 
     fn run(stops: &[&str], pieces: &[&str]) -> (String, bool) {
-        let mut watch = Stops::new(stops.iter().map(|stop| (*stop).to_owned()).collect());
+        let mut search = StopStrings::new(stops.iter().map(|stop| (*stop).to_owned()).collect());
         let mut text = String::new();
         for piece in pieces {
-            let shown = watch.push(piece);
-            text.push_str(&shown.text);
-            if shown.stopped {
+            let released = search.push(piece);
+            text.push_str(&released.text);
+            if released.stopped {
                 return (text, true);
             }
         }
-        (text + &watch.finish(), false)
+        (text + &search.finish(), false)
     }
 
     #[test]
-    fn texts_end_before_the_first_stop() {
+    fn text_ends_before_the_first_stop_string() {
         let cases: [(&[&str], &[&str], &str, bool); 6] = [
             (&["END"], &["a", "bE", "N", "D", "c"], "ab", true),
             (&["END"], &["E", "N", "C"], "ENC", false),
@@ -105,7 +105,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn pieces_do_not_matter(text in "[abc]{0,30}", stop in "[abc]{1,4}", cut in 1_usize..5) {
+        fn the_split_into_pieces_does_not_matter(text in "[abc]{0,30}", stop in "[abc]{1,4}", cut in 1_usize..5) {
             let chars: Vec<char> = text.chars().collect();
             let pieces: Vec<String> = chars.chunks(cut).map(|piece| piece.iter().collect()).collect();
             let pieces: Vec<&str> = pieces.iter().map(String::as_str).collect();

@@ -7,31 +7,39 @@ use std::time::Instant;
 
 use model::{KvCache, Lora, OutputMode, Segment, Tokenizer};
 use rayon::iter::{IntoParallelRefMutIterator as _, ParallelIterator as _};
-use tokio::sync::mpsc::unbounded_channel;
+use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
+use tokio::sync::oneshot;
 
+use super::prefix_cache::PrefixCache;
+use super::request::{AdaptedModel, Event, FinishReason, Request};
+use super::scheduler::{AdmissionError, Id, Job, Limits, ScheduledChunk, Scheduler};
 use super::sequence::Sequence;
-use super::{Adapted, Command, Reason};
-use crate::engine::prefix_cache::Prefixes;
-use crate::engine::scheduler::{Id, Job, Limits, Scheduler, Share};
 use crate::metrics::Metrics;
 
-/// One part in so many of the cache is for sequences that are over.
-const KEPT_SHARE: usize = 4;
+/// The prefix cache gets one part in this many of the positions.
+const PREFIX_CACHE_FRACTION: usize = 4;
+
+/// A request for the thread, and the channel that accepts or refuses it.
+#[derive(Debug)]
+pub(super) struct Command {
+    pub(super) request: Request,
+    pub(super) reply: oneshot::Sender<Result<UnboundedReceiver<Event>, AdmissionError>>,
+}
 
 pub(super) struct Worker {
-    model: Adapted,
+    model: AdaptedModel,
     tokenizer: Arc<Tokenizer>,
     metrics: Metrics,
     inbox: Receiver<Command>,
     scheduler: Scheduler,
     sequences: BTreeMap<Id, Sequence>,
-    prefixes: Prefixes<Kind, KvCache>,
+    prefixes: PrefixCache<CacheKey, KvCache>,
     next_id: Id,
 }
 
 impl Worker {
     pub(super) fn new(
-        model: Adapted,
+        model: AdaptedModel,
         tokenizer: Arc<Tokenizer>,
         limits: Limits,
         metrics: Metrics,
@@ -42,31 +50,31 @@ impl Worker {
             tokenizer,
             metrics,
             inbox,
-            prefixes: Prefixes::new(limits.cache / KEPT_SHARE),
+            prefixes: PrefixCache::new(limits.cache / PREFIX_CACHE_FRACTION),
             scheduler: Scheduler::new(limits),
             sequences: BTreeMap::new(),
             next_id: 0,
         }
     }
 
-    /// Runs until all handles are gone and all answers are given.
+    /// Runs until all handles are dropped and all completions are sent.
     pub(super) fn run(mut self) {
         loop {
             if self.scheduler.is_idle() {
                 match self.inbox.recv() {
-                    Ok(command) => self.take(command),
+                    Ok(command) => self.accept(command),
                     Err(_) => return,
                 }
             }
             while let Ok(command) = self.inbox.try_recv() {
-                self.take(command);
+                self.accept(command);
             }
-            self.forget_abandoned();
+            self.remove_canceled();
             for id in self.scheduler.admit() {
-                self.begin(id);
+                self.start(id);
             }
-            let shares = self.scheduler.plan();
-            self.step(&shares);
+            let chunks = self.scheduler.plan();
+            self.step(&chunks);
             self.metrics.load(
                 self.scheduler.running(),
                 self.scheduler.waiting(),
@@ -75,88 +83,88 @@ impl Worker {
         }
     }
 
-    fn take(&mut self, command: Command) {
+    fn accept(&mut self, command: Command) {
         let Command { request, reply } = command;
         let id = self.next_id;
         self.next_id += 1;
         let job = Job {
             id,
             prompt: request.prompt.len(),
-            planned: request.prompt.len() + request.most,
+            capacity: request.prompt.len() + request.max_tokens,
         };
-        let answer = self.scheduler.submit(job).map(|()| {
+        let accepted = self.scheduler.submit(job).map(|()| {
             let (events, receiver) = unbounded_channel();
             // Memory is only touched once the sequence runs.
             let spec = self.model.decoder.spec();
-            let cache = KvCache::new(spec, job.planned);
+            let cache = KvCache::new(spec, job.capacity);
             self.sequences
                 .insert(id, Sequence::new(request, spec.hidden_size, cache, events));
             receiver
         });
-        // A caller that is gone is noticed by its closed channel.
-        let _ = reply.send(answer);
+        // If the caller is gone, the event channel is closed too, and the sequence is removed before the next step.
+        let _ = reply.send(accepted);
     }
 
-    fn forget_abandoned(&mut self) {
-        let abandoned: Vec<Id> = self
+    fn remove_canceled(&mut self) {
+        let canceled: Vec<Id> = self
             .sequences
             .iter()
-            .filter(|(_, sequence)| sequence.is_abandoned())
+            .filter(|(_, sequence)| sequence.is_canceled())
             .map(|(id, _)| *id)
             .collect();
-        for id in abandoned {
+        for id in canceled {
             self.scheduler.remove(id);
             if let Some(sequence) = self.sequences.remove(&id) {
-                self.keep(sequence);
+                self.keep_prefix(sequence);
             }
-            self.metrics.cancelled();
+            self.metrics.canceled();
         }
     }
 
-    /// Takes over what an earlier sequence had computed.
-    fn begin(&mut self, id: Id) {
+    /// Starts an admitted sequence from the longest prefix that an earlier one has computed.
+    fn start(&mut self, id: Id) {
         let Some(sequence) = self.sequences.get_mut(&id) else {
             return;
         };
         self.metrics.queued(sequence.submitted.elapsed());
-        if sequence.embeds() {
-            // A vector needs the states of all tokens, which are not kept.
+        if sequence.is_embedding() {
+            // An embedding needs the hidden states of all tokens, which are not cached.
             return;
         }
-        let kind = kind(&self.model, sequence);
-        if let Some((length, cache)) = self.prefixes.find(&kind, &sequence.tokens) {
+        let key = cache_key(&self.model, sequence);
+        if let Some((length, cache)) = self.prefixes.find(&key, &sequence.tokens) {
             sequence.cache.copy_prefix(cache, length);
             sequence.cached = sequence.cache.len();
             self.scheduler.skip(id, sequence.cached);
         }
     }
 
-    fn step(&mut self, shares: &[Share]) {
+    fn step(&mut self, chunks: &[ScheduledChunk]) {
         let mut by_id: HashMap<Id, &mut Sequence> =
             self.sequences.iter_mut().map(|(id, s)| (*id, s)).collect();
-        let mut chosen: Vec<(Share, &mut Sequence)> = shares
+        let mut scheduled: Vec<(ScheduledChunk, &mut Sequence)> = chunks
             .iter()
-            .filter_map(|share| Some((*share, by_id.remove(&share.id)?)))
+            .filter_map(|chunk| Some((*chunk, by_id.remove(&chunk.id)?)))
             .collect();
-        if chosen.is_empty() {
+        if scheduled.is_empty() {
             return;
         }
         let began = Instant::now();
-        let tokens: Vec<Vec<u32>> = chosen
+        let tokens: Vec<Vec<u32>> = scheduled
             .iter()
-            .map(|(share, sequence)| sequence.next(share.tokens).to_vec())
+            .map(|(chunk, sequence)| sequence.next(chunk.tokens).to_vec())
             .collect();
         let loras = &self.model.loras;
-        let adapters: Vec<Option<&Lora>> = chosen
+        let adapters: Vec<Option<&Lora>> = scheduled
             .iter()
             .map(|(_, sequence)| sequence.adapter().and_then(|index| loras.get(index)))
             .collect();
-        let mut segments: Vec<Segment<'_>> = chosen
+        let mut segments: Vec<Segment<'_>> = scheduled
             .iter_mut()
             .zip(&tokens)
-            .map(|((share, sequence), tokens)| Segment {
+            .map(|((chunk, sequence), tokens)| Segment {
                 tokens,
-                output: match (sequence.embeds(), share.picks) {
+                output: match (sequence.is_embedding(), chunk.samples) {
                     (true, _) => OutputMode::HiddenStates,
                     (false, true) => OutputMode::LastLogits,
                     (false, false) => OutputMode::None,
@@ -167,88 +175,98 @@ impl Worker {
         let outcome = self.model.decoder.forward_with_adapters(&mut segments, &adapters);
         self.metrics
             .step(began.elapsed(), tokens.iter().map(Vec::len).sum());
-        let mut ended = Vec::new();
+        let mut finished = Vec::new();
         match outcome {
             Ok(outputs) => {
-                prepare(&mut chosen);
-                for ((share, sequence), output) in chosen.iter_mut().zip(outputs) {
-                    let over = if sequence.embeds() {
+                prepare_masks(&mut scheduled);
+                for ((chunk, sequence), output) in scheduled.iter_mut().zip(outputs) {
+                    let reason = if sequence.is_embedding() {
                         sequence.pool(&output);
-                        share.picks.then_some(Reason::Stop)
-                    } else if share.picks {
-                        picked(sequence, &self.tokenizer, output, &self.metrics)
+                        chunk.samples.then_some(FinishReason::Stop)
+                    } else if chunk.samples {
+                        sample(sequence, &self.tokenizer, output, &self.metrics)
                     } else {
                         None
                     };
-                    ended.extend(over.map(|why| (share.id, why)));
+                    finished.extend(reason.map(|reason| (chunk.id, reason)));
                 }
-                self.scheduler.advance(shares);
+                self.scheduler.advance(chunks);
             }
             Err(error) => {
-                tracing::error!(%error, sequences = chosen.len(), "the model refused a step");
-                ended.extend(chosen.iter().map(|(share, _)| (share.id, Reason::Failed)));
+                tracing::error!(%error, sequences = scheduled.len(), "failed to compute a step");
+                finished.extend(
+                    scheduled
+                        .iter()
+                        .map(|(chunk, _)| (chunk.id, FinishReason::Failed)),
+                );
             }
         }
-        for (id, reason) in ended {
-            self.end(id, reason);
+        for (id, reason) in finished {
+            self.finish(id, reason);
         }
     }
 
-    fn end(&mut self, id: Id, reason: Reason) {
+    fn finish(&mut self, id: Id, reason: FinishReason) {
         self.scheduler.remove(id);
         if let Some(mut sequence) = self.sequences.remove(&id) {
-            sequence.end(&self.tokenizer, reason);
+            sequence.finish(&self.tokenizer, reason);
             let prompt = sequence.tokens.len() - sequence.generated();
-            self.metrics
-                .ended(reason, prompt, sequence.generated(), sequence.submitted.elapsed());
-            self.keep(sequence);
+            self.metrics.finished(
+                reason.as_str(),
+                prompt,
+                sequence.generated(),
+                sequence.submitted.elapsed(),
+            );
+            self.keep_prefix(sequence);
         }
     }
 
-    fn keep(&mut self, mut sequence: Sequence) {
-        if sequence.embeds() {
+    fn keep_prefix(&mut self, mut sequence: Sequence) {
+        if sequence.is_embedding() {
             return;
         }
         sequence.tokens.truncate(sequence.cache.len());
-        let kind = kind(&self.model, &sequence);
-        self.prefixes.keep(kind, sequence.tokens, sequence.cache);
+        let key = cache_key(&self.model, &sequence);
+        self.prefixes.insert(key, sequence.tokens, sequence.cache);
     }
 }
 
-/// Only sequences of one kind can share what was computed: those with the same adapter and the same angles.
-fn kind(model: &Adapted, sequence: &Sequence) -> Kind {
-    Kind {
-        adapter: sequence.adapter(),
-        long_angles: model.decoder.spec().uses_long_rope(sequence.cache.capacity()),
-    }
-}
-
+/// Properties that two sequences must share before one can use what the other computed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Kind {
+struct CacheKey {
     adapter: Option<usize>,
-    long_angles: bool,
+    /// Models with two rope tables choose one by the length of the sequence.
+    long_rope: bool,
 }
 
-/// Looks in all forms at once for what they permit: a slow one holds up the others less.
-fn prepare(chosen: &mut [(Share, &mut Sequence)]) {
-    let guided = |(share, sequence): &&mut (Share, &mut Sequence)| share.picks && sequence.is_guided();
-    if chosen.iter_mut().filter(guided).count() > 1 {
-        let all = chosen.par_iter_mut().filter(guided);
-        all.for_each(|(_, sequence)| sequence.prepare());
+fn cache_key(model: &AdaptedModel, sequence: &Sequence) -> CacheKey {
+    CacheKey {
+        adapter: sequence.adapter(),
+        long_rope: model.decoder.spec().uses_long_rope(sequence.cache.capacity()),
     }
 }
 
-/// Picks a token, with its time.
-fn picked(
+/// Computes the masks of all grammars in parallel, so that a slow one delays the others less.
+fn prepare_masks(scheduled: &mut [(ScheduledChunk, &mut Sequence)]) {
+    let is_constrained =
+        |(chunk, sequence): &&mut (ScheduledChunk, &mut Sequence)| chunk.samples && sequence.is_constrained();
+    if scheduled.iter_mut().filter(is_constrained).count() > 1 {
+        let all = scheduled.par_iter_mut().filter(is_constrained);
+        all.for_each(|(_, sequence)| sequence.prepare_mask());
+    }
+}
+
+/// Samples a token and records its latency.
+fn sample(
     sequence: &mut Sequence,
     tokenizer: &Tokenizer,
     logits: Vec<f32>,
     metrics: &Metrics,
-) -> Option<Reason> {
+) -> Option<FinishReason> {
     let before = sequence.last_token;
-    let reason = sequence.pick(tokenizer, logits).unwrap_or_else(|error| {
-        tracing::error!(%error, "a token has no text");
-        Some(Reason::Failed)
+    let reason = sequence.sample(tokenizer, logits).unwrap_or_else(|error| {
+        tracing::error!(%error, "failed to decode token");
+        Some(FinishReason::Failed)
     });
     match before {
         None => metrics.first_token(sequence.submitted.elapsed()),

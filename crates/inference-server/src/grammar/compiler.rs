@@ -1,4 +1,4 @@
-//! From constraints to matchers, aside from all other threads.
+//! Makes matchers from constraints, on threads of its own.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -8,86 +8,92 @@ use llguidance::api::{ParserLimits, TopLevelGrammar};
 use model::Tokenizer;
 use tokio::sync::{Semaphore, oneshot};
 
-use super::matcher::explain;
-use super::recent::Recent;
-use super::{Constraint, Matcher, Refusal, vocabulary};
+use super::constraint::Constraint;
+use super::error::GrammarError;
+use super::lru_cache::LruCache;
+use super::matcher::{Matcher, explain};
+use super::vocabulary;
 
-/// Grammars that are made at a time: the others wait, and the engine keeps its processors.
-const AT_ONCE: usize = 2;
-/// How long a request waits for its grammar.
-const PATIENCE: Duration = Duration::from_secs(10);
-/// Grammars that are kept for the next request.
-const KEPT: usize = 16;
-/// Stack of a thread that makes a grammar, in bytes. The library goes through rules and schemas by recursion; only what is
-/// used becomes memory.
+/// Grammars that compile at the same time. Others wait, so that the engine keeps its processors.
+const CONCURRENCY: usize = 2;
+/// Time that a request waits for its grammar.
+const TIMEOUT: Duration = Duration::from_secs(10);
+/// Number of matchers in the cache.
+const CACHED: usize = 16;
+/// Stack of a thread that compiles a grammar, in bytes. The library recurses through rules and schemas. Only the used part of
+/// the stack takes memory.
 const STACK: usize = 256 << 20;
 
 /// Makes matchers for one model.
 pub(crate) struct Compiler {
     factory: Arc<ParserFactory>,
-    slots: Arc<Semaphore>,
-    recent: Mutex<Recent<Matcher>>,
+    permits: Arc<Semaphore>,
+    cache: Mutex<LruCache<Matcher>>,
 }
 
 impl Compiler {
-    /// For a model with `vocabulary` tokens, of which those of `end` end an answer.
-    pub(crate) fn new(tokenizer: &Tokenizer, vocabulary: usize, end: &[u32]) -> Result<Self, Refusal> {
-        let tree = vocabulary::tree(tokenizer, vocabulary, end)?;
+    /// Creates the compiler for a model with `vocab_size` tokens, of which `end_tokens` end a completion.
+    pub(crate) fn new(
+        tokenizer: &Tokenizer,
+        vocab_size: usize,
+        end_tokens: &[u32],
+    ) -> Result<Self, GrammarError> {
+        let tree = vocabulary::token_tree(tokenizer, vocab_size, end_tokens)?;
         let mut factory = ParserFactory::new_simple(&tree)
-            .map_err(|error| Refusal::Unavailable(explain(&error.to_string())))?;
+            .map_err(|error| GrammarError::Unavailable(explain(&error.to_string())))?;
         factory.quiet();
         *factory.limits_mut() = limits();
         Ok(Self {
             factory: Arc::new(factory),
-            slots: Arc::new(Semaphore::new(AT_ONCE)),
-            recent: Mutex::new(Recent::new(KEPT)),
+            permits: Arc::new(Semaphore::new(CONCURRENCY)),
+            cache: Mutex::new(LruCache::new(CACHED)),
         })
     }
 
-    /// A matcher at the beginning of an answer.
-    pub(crate) async fn matcher(&self, constraint: &Constraint) -> Result<Matcher, Refusal> {
+    /// Returns a matcher at the beginning of a completion.
+    pub(crate) async fn matcher(&self, constraint: &Constraint) -> Result<Matcher, GrammarError> {
         let grammar = constraint.grammar()?;
-        let key = serde_json::to_string(&grammar).map_err(|error| Refusal::Grammar(error.to_string()))?;
+        let key =
+            serde_json::to_string(&grammar).map_err(|error| GrammarError::Grammar(error.to_string()))?;
         if let Some(known) = self
-            .recent
+            .cache
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .get(&key)
         {
             return Ok(known.clone());
         }
-        let made = tokio::time::timeout(PATIENCE, self.make(grammar)).await;
-        let matcher = made.map_err(|_| Refusal::Slow(PATIENCE.as_secs()))??;
-        let mut recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
-        recent.put(key, matcher.clone());
+        let compiled = tokio::time::timeout(TIMEOUT, self.compile(grammar)).await;
+        let matcher = compiled.map_err(|_| GrammarError::Slow(TIMEOUT.as_secs()))??;
+        let mut cache = self.cache.lock().unwrap_or_else(PoisonError::into_inner);
+        cache.insert(key, matcher.clone());
         Ok(matcher)
     }
 
-    async fn make(&self, grammar: TopLevelGrammar) -> Result<Matcher, Refusal> {
-        let gone = || Refusal::Unavailable("no thread is left for its grammar".to_owned());
-        let slot = Arc::clone(&self.slots)
+    async fn compile(&self, grammar: TopLevelGrammar) -> Result<Matcher, GrammarError> {
+        let gone = || GrammarError::Unavailable("failed to start a thread for its grammar".to_owned());
+        let permit = Arc::clone(&self.permits)
             .acquire_owned()
             .await
             .map_err(|_| gone())?;
-        let (reply, answer) = oneshot::channel();
+        let (reply, compiled) = oneshot::channel();
         let factory = Arc::clone(&self.factory);
         let work = move || {
-            let made = make(&factory, grammar);
-            drop(slot);
-            // Nobody may be waiting any more.
-            let _ = reply.send(made);
+            let compiled = compile(&factory, grammar);
+            drop(permit);
+            // The request may be gone by now.
+            let _ = reply.send(compiled);
         };
         std::thread::Builder::new()
             .name("grammar".to_owned())
             .stack_size(STACK)
             .spawn(work)
             .map_err(|_| gone())?;
-        answer.await.map_err(|_| gone())?
+        compiled.await.map_err(|_| gone())?
     }
 }
 
-/// A fraction of what the library allows where that would hold up other answers: it does some ten thousand units a
-/// millisecond.
+/// Lowers those limits of the library that would delay other completions: it spends about ten thousand units a millisecond.
 fn limits() -> ParserLimits {
     ParserLimits {
         initial_lexer_fuel: 1_000_000,
@@ -100,19 +106,21 @@ fn limits() -> ParserLimits {
     }
 }
 
-fn make(factory: &ParserFactory, grammar: TopLevelGrammar) -> Result<Matcher, Refusal> {
-    let refused = |problem: String| Refusal::Grammar(explain(&problem));
+fn compile(factory: &ParserFactory, grammar: TopLevelGrammar) -> Result<Matcher, GrammarError> {
+    let refused = |problem: String| GrammarError::Grammar(explain(&problem));
     let mut inner = llguidance::Matcher::new(factory.create_parser(grammar));
     if let Some(problem) = inner.get_error() {
         return Err(refused(problem));
     }
     let warnings = inner.grammar_warnings();
     if !warnings.is_empty() {
-        tracing::debug!(?warnings, "parts of a schema are left out");
+        tracing::debug!(?warnings, "ignoring parts of a schema");
     }
     let mut matcher = Matcher::new(inner);
-    // What is too complex for its first token is told before an answer begins.
-    matcher.prepare().map_err(|stuck| Refusal::Grammar(stuck.0))?;
+    // A grammar that is too complex for its first token is refused before the completion begins.
+    matcher
+        .prepare_mask()
+        .map_err(|error| GrammarError::Grammar(error.0))?;
     Ok(matcher)
 }
 

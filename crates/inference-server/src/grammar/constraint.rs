@@ -1,44 +1,45 @@
-//! The forms that an answer can have, and their grammars. Pure.
+//! Constraints of a completion, and their grammars. Pure.
 
 use llguidance::api::{GrammarWithLexer, TopLevelGrammar};
 use llguidance::regex_to_lark;
 use serde_json::{Value, json};
 
-use super::schema::{self, Reading};
-use super::tool_calls::Calls;
-use super::{Refusal, gbnf};
+use super::error::GrammarError;
+use super::gbnf::{self, literal};
+use super::schema::{self, JsonOptions};
+use super::tool_calls::ToolCallGrammar;
 
-/// Longest grammar or regular expression, in bytes.
-pub(crate) const BYTES: usize = 64 << 10;
-/// Most brackets that are open at once in a grammar or regular expression.
-const DEPTH: usize = 64;
+/// Maximum of a grammar or regular expression, in bytes.
+const MAX_BYTES: usize = 64 << 10;
+/// Maximum depth of brackets in a grammar or regular expression.
+const MAX_DEPTH: usize = 64;
 
-/// What an answer has to be.
+/// The text that a completion must be.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Constraint {
     /// Any JSON object.
-    Object,
-    /// JSON of a schema.
-    Json(Json),
-    /// A text that a regular expression fits as a whole.
+    JsonObject,
+    /// JSON that matches a schema.
+    Json(JsonConstraint),
+    /// Text that a regular expression matches as a whole.
     Regex(String),
     /// One of these texts.
     Choice(Vec<String>),
-    /// A text of a context-free grammar, in Lark's form or that of llama.cpp.
+    /// Text of a context-free grammar, written for Lark or for llama.cpp (GBNF).
     Grammar(String),
-    /// Calls of functions.
-    Calls(Calls),
+    /// Tool calls.
+    ToolCalls(ToolCallGrammar),
 }
 
 /// A schema and how to read it.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Json {
+pub(crate) struct JsonConstraint {
     pub(crate) schema: Value,
-    pub(crate) reading: Reading,
+    pub(crate) options: JsonOptions,
 }
 
 impl Constraint {
-    /// All kinds, as metrics name them.
+    /// All kinds: values of a metric label.
     pub(crate) const KINDS: [&'static str; 6] = [
         "json_object",
         "json_schema",
@@ -48,27 +49,27 @@ impl Constraint {
         "tools",
     ];
 
-    /// As metrics name it.
+    /// Returns the kind: the value of a metric label.
     pub(crate) fn kind(&self) -> &'static str {
         match self {
-            Self::Object => "json_object",
+            Self::JsonObject => "json_object",
             Self::Json(_) => "json_schema",
             Self::Regex(_) => "regex",
             Self::Choice(_) => "choice",
             Self::Grammar(_) => "grammar",
-            Self::Calls(_) => "tools",
+            Self::ToolCalls(_) => "tools",
         }
     }
 
-    /// As the library takes it.
-    pub(super) fn grammar(&self) -> Result<TopLevelGrammar, Refusal> {
+    /// Returns the grammar for the library.
+    pub(super) fn grammar(&self) -> Result<TopLevelGrammar, GrammarError> {
         match self {
-            Self::Object => {
-                let schema = schema::prepare(&json!({"type": "object"}), &Reading::default())?;
+            Self::JsonObject => {
+                let schema = schema::prepare(&json!({"type": "object"}), &JsonOptions::default())?;
                 Ok(TopLevelGrammar::from_json_schema(schema))
             }
             Self::Json(json) => {
-                let schema = schema::prepare(&json.schema, &json.reading)?;
+                let schema = schema::prepare(&json.schema, &json.options)?;
                 Ok(TopLevelGrammar::from_json_schema(schema))
             }
             Self::Regex(pattern) => {
@@ -84,19 +85,19 @@ impl Constraint {
             Self::Grammar(text) => {
                 bounded(text)?;
                 if text.contains("%json") {
-                    // Its bounds are those of `schema`, which does not see it here.
-                    return Err(Refusal::Grammar(
-                        "`%json` is not taken: ask for JSON by a schema".to_owned(),
+                    // The bounds of `schema` would not apply to it.
+                    return Err(GrammarError::Grammar(
+                        "`%json` is not supported, use a schema".to_owned(),
                     ));
                 }
-                let text = if gbnf::is(text) {
+                let text = if gbnf::is_gbnf(text) {
                     gbnf::to_lark(text)?
                 } else {
                     text.clone()
                 };
                 Ok(lark(text))
             }
-            Self::Calls(calls) => calls.grammar(),
+            Self::ToolCalls(calls) => calls.grammar(),
         }
     }
 }
@@ -105,13 +106,7 @@ fn lark(text: String) -> TopLevelGrammar {
     TopLevelGrammar::from_grammar(GrammarWithLexer::from_lark(text))
 }
 
-/// A text as a literal of a grammar.
-pub(super) fn literal(text: &str) -> String {
-    // JSON leaves this control character as it is, and the form of grammars does not.
-    Value::from(text).to_string().replace('\u{7f}', "\\u007f")
-}
-
-/// Without anchors: a pattern has to fit all of an answer anyway.
+/// Removes anchors: a pattern has to match the whole completion anyway.
 fn whole(pattern: &str) -> &str {
     let pattern = pattern.strip_prefix('^').unwrap_or(pattern);
     let Some(inner) = pattern.strip_suffix('$') else {
@@ -121,16 +116,19 @@ fn whole(pattern: &str) -> &str {
     if escapes % 2 == 0 { inner } else { pattern }
 }
 
-fn length(text: &str) -> Result<(), Refusal> {
+fn length(text: &str) -> Result<(), GrammarError> {
     let bytes = text.len();
-    if bytes > BYTES {
-        return Err(Refusal::TooLarge { bytes, most: BYTES });
+    if bytes > MAX_BYTES {
+        return Err(GrammarError::TooLarge {
+            bytes,
+            max: MAX_BYTES,
+        });
     }
     Ok(())
 }
 
-/// The library goes into brackets by recursion, so there must not be too many. Those in literals count too.
-fn bounded(text: &str) -> Result<(), Refusal> {
+/// Bounds the depth of brackets, through which the library recurses. Brackets in literals count too.
+fn bounded(text: &str) -> Result<(), GrammarError> {
     length(text)?;
     let mut open = 0_usize;
     for letter in text.chars() {
@@ -139,8 +137,8 @@ fn bounded(text: &str) -> Result<(), Refusal> {
             ')' | ']' | '}' => open = open.saturating_sub(1),
             _ => {}
         }
-        if open > DEPTH {
-            return Err(Refusal::TooDeep { most: DEPTH });
+        if open > MAX_DEPTH {
+            return Err(GrammarError::TooDeep { max: MAX_DEPTH });
         }
     }
     Ok(())
@@ -151,7 +149,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn anchors_of_a_whole_pattern_say_nothing() {
+    fn anchors_of_a_whole_pattern_are_removed() {
         let cases = [
             ("^a$", "a"),
             ("a", "a"),
@@ -167,8 +165,8 @@ mod tests {
 
     #[test]
     fn texts_are_bounded() {
-        let long = "a".repeat(BYTES + 1);
-        let deep = "(".repeat(DEPTH + 1);
+        let long = "a".repeat(MAX_BYTES + 1);
+        let deep = "(".repeat(MAX_DEPTH + 1);
         for text in [&long, &deep] {
             assert!(Constraint::Regex(text.clone()).grammar().is_err());
             assert!(Constraint::Grammar(text.clone()).grammar().is_err());

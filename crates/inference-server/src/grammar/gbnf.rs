@@ -1,17 +1,17 @@
-//! Grammars as llama.cpp and xgrammar write them (`root ::= "a" | [0-9]+`), in Lark's form. Pure.
+//! GBNF, the grammars of llama.cpp and xgrammar (`root ::= "a" | [0-9]+`), translated to Lark. Pure.
 //!
-//! Line ends say nothing: a rule goes on until the name of the next one.
+//! Line ends have no meaning: a rule extends to the name of the next one.
 
 use std::collections::HashMap;
 use std::iter::Peekable;
 use std::str::Chars;
 
 use llguidance::regex_to_lark;
+use serde_json::Value;
 
-use super::Refusal;
-use super::constraint::literal;
+use super::error::GrammarError;
 
-/// The rule a text begins with.
+/// The first rule.
 const ROOT: &str = "root";
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,22 +19,22 @@ enum Token {
     Name(String),
     /// `::=`
     Is,
-    /// What both forms write alike.
+    /// Text that both languages write alike.
     Same(String),
 }
 
-/// Whether a grammar is of this form.
-pub(super) fn is(text: &str) -> bool {
+/// Reports whether a grammar is GBNF.
+pub(super) fn is_gbnf(text: &str) -> bool {
     text.contains("::=")
 }
 
-/// The same grammar for Lark.
-pub(super) fn to_lark(text: &str) -> Result<String, Refusal> {
+/// Returns the same grammar for Lark.
+pub(super) fn to_lark(text: &str) -> Result<String, GrammarError> {
     let tokens = tokens(text)?;
-    let is_head = |at: usize| matches!(tokens.get(at + 1), Some(Token::Is));
+    let is_definition = |at: usize| matches!(tokens.get(at + 1), Some(Token::Is));
     let mut names: HashMap<&str, String> = HashMap::new();
     for (at, token) in tokens.iter().enumerate() {
-        if let (Token::Name(name), true) = (token, is_head(at)) {
+        if let (Token::Name(name), true) = (token, is_definition(at)) {
             let known = names.len();
             let own = if name == ROOT {
                 "start".to_owned()
@@ -47,22 +47,24 @@ pub(super) fn to_lark(text: &str) -> Result<String, Refusal> {
         }
     }
     if !names.contains_key(ROOT) {
-        return Err(wrong(format!("there is no rule `{ROOT}`")));
+        return Err(wrong(format!("unknown rule `{ROOT}`")));
     }
     let mut out = String::new();
     for (at, token) in tokens.iter().enumerate() {
         match token {
             Token::Is if at == 0 || !matches!(tokens[at - 1], Token::Name(_)) => {
-                return Err(wrong("`::=` has no name before it".to_owned()));
+                return Err(wrong("expected a name before `::=`".to_owned()));
             }
             Token::Is => out.push(':'),
             Token::Name(name) => {
                 let own = names.get(name.as_str());
-                let own = own.ok_or_else(|| wrong(format!("there is no rule `{name}`")))?;
-                out.push_str(if is_head(at) { "\n" } else { " " });
+                let own = own.ok_or_else(|| wrong(format!("unknown rule `{name}`")))?;
+                out.push_str(if is_definition(at) { "\n" } else { " " });
                 out.push_str(own);
             }
-            Token::Same(_) if out.is_empty() => return Err(wrong("it begins with no rule".to_owned())),
+            Token::Same(_) if out.is_empty() => {
+                return Err(wrong("expected a rule at the beginning".to_owned()));
+            }
             Token::Same(text) => {
                 out.push(' ');
                 out.push_str(text);
@@ -72,11 +74,17 @@ pub(super) fn to_lark(text: &str) -> Result<String, Refusal> {
     Ok(out.trim_start().to_owned())
 }
 
-fn wrong(problem: String) -> Refusal {
-    Refusal::Grammar(problem)
+/// Returns `text` as a literal of a Lark grammar.
+pub(super) fn literal(text: &str) -> String {
+    // JSON does not escape this control character, and Lark requires it.
+    Value::from(text).to_string().replace('\u{7f}', "\\u007f")
 }
 
-fn tokens(text: &str) -> Result<Vec<Token>, Refusal> {
+fn wrong(problem: String) -> GrammarError {
+    GrammarError::Grammar(problem)
+}
+
+fn tokens(text: &str) -> Result<Vec<Token>, GrammarError> {
     let mut letters = text.chars().peekable();
     let mut tokens = Vec::new();
     while let Some(letter) = letters.next() {
@@ -97,7 +105,7 @@ fn tokens(text: &str) -> Result<Vec<Token>, Refusal> {
             '{' => {
                 let range = until(&mut letters, '}')?;
                 let repeat = format!("{{{range}}}");
-                // Lark wants these without a blank before them.
+                // Lark allows no space before these.
                 match tokens.last_mut() {
                     Some(Token::Same(last)) => last.push_str(&repeat),
                     _ => tokens.push(Token::Same(repeat)),
@@ -108,7 +116,7 @@ fn tokens(text: &str) -> Result<Vec<Token>, Refusal> {
             ':' => {
                 let rest: String = letters.by_ref().take(2).collect();
                 if rest != ":=" {
-                    return Err(wrong(format!("`:{rest}` stands where `::=` is expected")));
+                    return Err(wrong(format!("expected `::=`, not `:{rest}`")));
                 }
                 tokens.push(Token::Is);
             }
@@ -119,7 +127,7 @@ fn tokens(text: &str) -> Result<Vec<Token>, Refusal> {
                 }
                 tokens.push(Token::Name(name));
             }
-            _ => return Err(wrong(format!("`{letter}` is not expected"))),
+            _ => return Err(wrong(format!("unexpected `{letter}`"))),
         }
     }
     Ok(tokens)
@@ -129,8 +137,8 @@ fn is_name(letter: char) -> bool {
     letter.is_ascii_alphanumeric() || letter == '_'
 }
 
-/// What stands before `end`, with its escapes.
-fn until(letters: &mut Peekable<Chars<'_>>, end: char) -> Result<String, Refusal> {
+/// Returns the text before `end`, with its escapes.
+fn until(letters: &mut Peekable<Chars<'_>>, end: char) -> Result<String, GrammarError> {
     let mut text = String::new();
     loop {
         match letters.next() {
@@ -140,12 +148,12 @@ fn until(letters: &mut Peekable<Chars<'_>>, end: char) -> Result<String, Refusal
                 text.extend(letters.next());
             }
             Some(letter) => text.push(letter),
-            None => return Err(wrong(format!("`{end}` is missing at its end"))),
+            None => return Err(wrong(format!("expected `{end}` at the end"))),
         }
     }
 }
 
-/// Letters that mean more inside of brackets to the library than to these grammars.
+/// Escapes characters that have a meaning in brackets in Lark and none in GBNF.
 fn class_letters(class: &str) -> String {
     let mut out = String::new();
     let mut escaped = false;
@@ -159,7 +167,7 @@ fn class_letters(class: &str) -> String {
     out
 }
 
-fn unescape(text: &str) -> Result<String, Refusal> {
+fn unescape(text: &str) -> Result<String, GrammarError> {
     let mut out = String::new();
     let mut letters = text.chars();
     while let Some(letter) = letters.next() {
@@ -179,7 +187,7 @@ fn unescape(text: &str) -> Result<String, Refusal> {
                 };
                 let digits: String = letters.by_ref().take(length).collect();
                 let code = u32::from_str_radix(&digits, 16).ok().and_then(char::from_u32);
-                out.push(code.ok_or_else(|| wrong(format!("`\\{kind}{digits}` is no letter")))?);
+                out.push(code.ok_or_else(|| wrong(format!("`\\{kind}{digits}` must be a character")))?);
             }
             Some(other) => out.push(other),
             None => {}
@@ -193,7 +201,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn rules_become_those_of_lark() {
+    fn rules_are_translated_to_lark() {
         let cases = [
             (
                 "root ::= \"a\" | b-c\nb-c ::= [0-9]+",
@@ -205,23 +213,23 @@ mod tests {
             ),
         ];
         for (text, expected) in cases {
-            assert!(is(text));
+            assert!(is_gbnf(text));
             assert_eq!(to_lark(text).unwrap(), expected);
         }
     }
 
     #[test]
-    fn mistakes_are_told() {
+    fn mistakes_are_reported() {
         for (text, problem) in [
-            ("a ::= b", "no rule `root`"),
-            ("root ::= b", "no rule `b`"),
-            ("root ::= \"a", "is missing"),
-            ("root ::= \"\\ud800\"", "is no letter"),
+            ("a ::= b", "unknown rule `root`"),
+            ("root ::= b", "unknown rule `b`"),
+            ("root ::= \"a", "at the end"),
+            ("root ::= \"\\ud800\"", "must be a character"),
             ("root ::= a\nroot ::= a", "twice"),
-            ("root ::= \"a\" ::= \"b\"", "no name"),
-            ("root := a", "is expected"),
-            ("| root ::= \"a\"", "begins with no rule"),
-            ("root ::= $", "not expected"),
+            ("root ::= \"a\" ::= \"b\"", "expected a name"),
+            ("root := a", "expected `::=`"),
+            ("| root ::= \"a\"", "expected a rule"),
+            ("root ::= $", "unexpected"),
         ] {
             let found = to_lark(text).unwrap_err().to_string();
             assert!(found.contains(problem), "{text}: {found}");

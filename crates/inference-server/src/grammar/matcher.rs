@@ -1,36 +1,36 @@
-//! Follows one answer and leaves only logits of tokens that may come next.
+//! Follows one completion and masks the logits of tokens that must not come next.
 
 use llguidance::toktrie::SimpleVob;
 
-/// Where an answer stands in its grammar.
+/// Position of a completion in its grammar.
 pub(crate) struct Matcher {
     inner: llguidance::Matcher,
-    /// Tokens that may come next, once they are known.
+    /// Tokens that may come next, once they are computed.
     mask: Option<SimpleVob>,
 }
 
-/// Why an answer cannot go on.
+/// Reason for a completion that cannot continue within its grammar.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the form that was asked for cannot be followed any further: {0}")]
-pub(crate) struct Stuck(pub(super) String);
+#[error("failed to continue the structured output: {0}")]
+pub(crate) struct ConstraintError(pub(super) String);
 
 impl Matcher {
     pub(super) fn new(inner: llguidance::Matcher) -> Self {
         Self { inner, mask: None }
     }
 
-    /// Finds out which tokens may come next; can be done on any thread, before it is needed.
-    pub(crate) fn prepare(&mut self) -> Result<(), Stuck> {
+    /// Computes which tokens may come next. Any thread may call this, ahead of [`Self::mask`].
+    pub(crate) fn prepare_mask(&mut self) -> Result<(), ConstraintError> {
         if self.mask.is_none() {
             let mask = self.inner.compute_mask();
-            self.mask = Some(mask.map_err(|error| Stuck(explain(&error.to_string())))?);
+            self.mask = Some(mask.map_err(|error| ConstraintError(explain(&error.to_string())))?);
         }
         Ok(())
     }
 
-    /// Makes all other tokens impossible, also those of `avoided` unless nothing else may come.
-    pub(crate) fn restrict(&mut self, logits: &mut [f32], avoided: &[u32]) -> Result<(), Stuck> {
-        self.prepare()?;
+    /// Masks the logits of tokens that must not come next, and those of `avoided` unless nothing else may come.
+    pub(crate) fn mask(&mut self, logits: &mut [f32], avoided: &[u32]) -> Result<(), ConstraintError> {
+        self.prepare_mask()?;
         let Some(mask) = &self.mask else {
             return Ok(());
         };
@@ -55,29 +55,29 @@ impl Matcher {
         Ok(())
     }
 
-    /// Takes the token that was picked; whether the answer is complete and nothing can follow.
-    pub(crate) fn take(&mut self, token: u32) -> Result<bool, Stuck> {
-        // Where all that may come next is impossible for the model, the token picked is none of it.
+    /// Accepts the sampled token. Returns true if the completion is complete and nothing can follow.
+    pub(crate) fn accept(&mut self, token: u32) -> Result<bool, ConstraintError> {
+        // If every allowed token has no probability, the sampler returns one that is not allowed.
         if self.mask.take().is_some_and(|mask| !allows(&mask, token)) {
-            return Err(Stuck("the model finds no token that fits".to_owned()));
+            return Err(ConstraintError("no allowed token has a probability".to_owned()));
         }
         let taken = self.inner.consume_token(token);
-        taken.map_err(|error| Stuck(explain(&error.to_string())))?;
+        taken.map_err(|error| ConstraintError(explain(&error.to_string())))?;
         Ok(self.inner.is_stopped())
     }
 }
 
-/// Longest explanation, in characters.
-const EXPLANATION: usize = 500;
+/// Maximum length of an explanation, in characters.
+const MAX_EXPLANATION: usize = 500;
 
-/// What the library says, without the state that it adds for its makers.
+/// Returns the message of the library without the internal state that it appends.
 pub(super) fn explain(problem: &str) -> String {
     let end = problem.find("\n<").unwrap_or(problem.len());
     match problem.get(..end).unwrap_or_default().trim() {
         "NoExtensionBias" | "NoExtension" => "no token of the model fits".to_owned(),
-        "LexerTooComplex" => "it is too complex to be read letter by letter".to_owned(),
-        "ParserTooComplex" => "it can be read in too many ways".to_owned(),
-        text => text.chars().take(EXPLANATION).collect(),
+        "LexerTooComplex" => "it is too complex for the lexer".to_owned(),
+        "ParserTooComplex" => "it is too ambiguous for the parser".to_owned(),
+        text => text.chars().take(MAX_EXPLANATION).collect(),
     }
 }
 
@@ -86,7 +86,7 @@ fn allows(mask: &SimpleVob, token: u32) -> bool {
 }
 
 impl Clone for Matcher {
-    /// What one answer teaches the lexer is not shared with the others, or its limits would be theirs too.
+    /// Copies the state of the lexer: if completions shared it, they would also share its limits.
     fn clone(&self) -> Self {
         Self {
             inner: self.inner.deep_clone(),

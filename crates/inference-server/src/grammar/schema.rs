@@ -1,84 +1,91 @@
-//! JSON schemas before they become grammars: bounds, references, and how strictly they are read. Pure.
+//! JSON schemas before they become grammars: bounds, references and strictness. Pure.
 
 use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 
-use super::Refusal;
+use super::error::GrammarError;
 
-/// Longest schema, in bytes. Those of hundreds of fields have some ten thousand.
-pub(crate) const BYTES: usize = 128 << 10;
-/// Deepest nesting.
-const DEPTH: usize = 64;
-/// Most `patternProperties` of a schema, and the longest schema in bytes that has several: the library compares each with
-/// each, over and over where schemas are combined.
-const PATTERNS: usize = 8;
-const PATTERNS_BYTES: usize = 16 << 10;
-/// Largest product of the different numbers of `multipleOf`, without their zeros: the library has a state for each remainder.
-const MULTIPLES: u64 = 10_000;
-/// Blanks between two parts of an answer: one, or a new line with its indentation. A model that has nothing to say must not
-/// write blanks for ever.
-const BLANKS: &str = r"\x20|\x0A[\x20\x09]{0,20}";
-/// Fields that hold values, in which nothing is a reference.
+/// Maximum of a schema, in bytes. Schemas with hundreds of fields have about ten thousand.
+pub(super) const MAX_BYTES: usize = 128 << 10;
+/// Maximum depth of nesting.
+const MAX_DEPTH: usize = 64;
+/// Maximum of `patternProperties`, and of the bytes of a schema with several. The library compares each pair of them, repeatedly
+/// where schemas are combined.
+const MAX_PATTERNS: usize = 8;
+const MAX_PATTERNS_BYTES: usize = 16 << 10;
+/// Maximum product of the different numbers in `multipleOf`, without their zeros: the library has a state for each remainder.
+const MAX_MULTIPLES: u64 = 10_000;
+/// Whitespace between two tokens of JSON: one space, or a line end with indentation. It is bounded so that a model cannot generate
+/// whitespace without end.
+const WHITESPACE: &str = r"\x20|\x0A[\x20\x09]{0,20}";
+/// Keywords that hold values, in which `$ref` is not a reference.
 const VALUES: [&str; 4] = ["const", "enum", "default", "examples"];
 
-/// How a schema is read.
+/// Options for the interpretation of a schema.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Reading {
-    /// Fields that are not carried out are mistakes, instead of being left out.
+pub(crate) struct JsonOptions {
+    /// Refuse keywords that are not supported, instead of ignoring them.
     pub(crate) strict: bool,
-    /// No blanks between the parts of an answer.
+    /// Allow no whitespace between tokens.
     pub(crate) compact: bool,
-    /// What blanks may be, if the request says so.
-    pub(crate) blanks: Option<String>,
+    /// Regular expression for whitespace.
+    pub(crate) whitespace: Option<String>,
 }
 
-/// A schema as the library takes it.
-pub(crate) fn prepare(schema: &Value, reading: &Reading) -> Result<Value, Refusal> {
-    let blanks = reading.blanks.as_ref().map_or(0, String::len);
-    let bytes = schema.to_string().len() + blanks;
-    if bytes > BYTES {
-        return Err(Refusal::TooLarge { bytes, most: BYTES });
+/// Returns the schema for the library.
+pub(crate) fn prepare(schema: &Value, options: &JsonOptions) -> Result<Value, GrammarError> {
+    let whitespace = options.whitespace.as_ref().map_or(0, String::len);
+    let bytes = schema.to_string().len() + whitespace;
+    if bytes > MAX_BYTES {
+        return Err(GrammarError::TooLarge {
+            bytes,
+            max: MAX_BYTES,
+        });
     }
     check(schema, 0)?;
     let patterns = patterns(schema);
-    if patterns > PATTERNS || (patterns > 1 && bytes > PATTERNS_BYTES) {
-        return Err(Refusal::Patterns {
-            most: PATTERNS,
-            bytes: PATTERNS_BYTES,
+    if patterns > MAX_PATTERNS || (patterns > 1 && bytes > MAX_PATTERNS_BYTES) {
+        return Err(GrammarError::Patterns {
+            max: MAX_PATTERNS,
+            bytes: MAX_PATTERNS_BYTES,
         });
     }
     let mut multiples = BTreeSet::new();
     significands(schema, &mut multiples);
-    if multiples.iter().fold(1, |all: u64, one| all.saturating_mul(*one)) > MULTIPLES {
-        return Err(Refusal::Multiples { most: MULTIPLES });
+    if multiples.iter().fold(1, |all: u64, one| all.saturating_mul(*one)) > MAX_MULTIPLES {
+        return Err(GrammarError::Multiples { max: MAX_MULTIPLES });
     }
     let mut map = match schema {
         Value::Object(map) => map.clone(),
         Value::Bool(true) => serde_json::Map::new(),
-        Value::Bool(false) => return Err(Refusal::Grammar("nothing fits the schema `false`".to_owned())),
-        _ => return Err(Refusal::Grammar("a schema is an object".to_owned())),
+        Value::Bool(false) => {
+            return Err(GrammarError::Grammar(
+                "the schema `false` matches nothing".to_owned(),
+            ));
+        }
+        _ => return Err(GrammarError::Grammar("a schema must be an object".to_owned())),
     };
     map.insert(
         "x-guidance".to_owned(),
         json!({
-            "lenient": !reading.strict,
-            "whitespace_flexible": !reading.compact,
-            "whitespace_pattern": (!reading.compact).then(|| reading.blanks.as_deref().unwrap_or(BLANKS)),
+            "lenient": !options.strict,
+            "whitespace_flexible": !options.compact,
+            "whitespace_pattern": (!options.compact).then(|| options.whitespace.as_deref().unwrap_or(WHITESPACE)),
         }),
     );
     Ok(Value::Object(map))
 }
 
-fn check(value: &Value, depth: usize) -> Result<(), Refusal> {
-    if depth > DEPTH {
-        return Err(Refusal::TooDeep { most: DEPTH });
+fn check(value: &Value, depth: usize) -> Result<(), GrammarError> {
+    if depth > MAX_DEPTH {
+        return Err(GrammarError::TooDeep { max: MAX_DEPTH });
     }
     match value {
         Value::Array(list) => list.iter().try_for_each(|part| check(part, depth + 1)),
         Value::Object(map) => map.iter().try_for_each(|(name, part)| match part {
             Value::String(target) if name == "$ref" && !target.starts_with('#') => {
-                Err(Refusal::Remote(target.chars().take(100).collect()))
+                Err(GrammarError::Remote(target.chars().take(100).collect()))
             }
             part if VALUES.contains(&name.as_str()) => depth_only(part, depth + 1),
             part => check(part, depth + 1),
@@ -87,7 +94,7 @@ fn check(value: &Value, depth: usize) -> Result<(), Refusal> {
     }
 }
 
-/// How many patterns of names there are, all in all.
+/// Returns the number of all `patternProperties`.
 fn patterns(value: &Value) -> usize {
     match value {
         Value::Array(list) => list.iter().map(patterns).sum(),
@@ -102,7 +109,7 @@ fn patterns(value: &Value) -> usize {
     }
 }
 
-/// The digits of all numbers in `multipleOf`.
+/// Collects the digits of all numbers in `multipleOf`.
 fn significands(value: &Value, found: &mut BTreeSet<u64>) {
     match value {
         Value::Array(list) => list.iter().for_each(|part| significands(part, found)),
@@ -122,9 +129,9 @@ fn significands(value: &Value, found: &mut BTreeSet<u64>) {
     }
 }
 
-fn depth_only(value: &Value, depth: usize) -> Result<(), Refusal> {
-    if depth > DEPTH {
-        return Err(Refusal::TooDeep { most: DEPTH });
+fn depth_only(value: &Value, depth: usize) -> Result<(), GrammarError> {
+    if depth > MAX_DEPTH {
+        return Err(GrammarError::TooDeep { max: MAX_DEPTH });
     }
     match value {
         Value::Array(list) => list.iter().try_for_each(|part| depth_only(part, depth + 1)),
@@ -168,8 +175,8 @@ mod tests {
                 json!({"allOf": [{"multipleOf": 997}, {"multipleOf": 0.991}]}),
                 Some("`multipleOf`"),
             ),
-            (json!(false), Some("nothing fits")),
-            (json!([1]), Some("a schema is an object")),
+            (json!(false), Some("matches nothing")),
+            (json!([1]), Some("a schema must be an object")),
             (json!({"items": {"$ref": remote}}), Some("nothing is fetched")),
             (json!({"$ref": "other.json"}), Some("`other.json`")),
             (nested(70), Some("nested more than 64 deep")),
@@ -180,13 +187,16 @@ mod tests {
             ),
             (json!({"patternProperties": names(9)}), Some("at most 8")),
             (
-                json!({"items": [{"patternProperties": names(2)}], "title": "a".repeat(PATTERNS_BYTES)}),
+                json!({"items": [{"patternProperties": names(2)}], "title": "a".repeat(MAX_PATTERNS_BYTES)}),
                 Some("at most 8"),
             ),
-            (json!({"description": "a".repeat(BYTES)}), Some("at most 131072")),
+            (
+                json!({"description": "a".repeat(MAX_BYTES)}),
+                Some("at most 131072"),
+            ),
         ];
         for (schema, problem) in cases {
-            let found = prepare(&schema, &Reading::default()).map_err(|refusal| refusal.to_string());
+            let found = prepare(&schema, &JsonOptions::default()).map_err(|refusal| refusal.to_string());
             match (problem, found) {
                 (None, Ok(_)) => {}
                 (Some(problem), Err(found)) => assert!(found.contains(problem), "{found}"),
@@ -196,11 +206,11 @@ mod tests {
     }
 
     #[test]
-    fn a_request_can_not_change_how_it_is_read() {
+    fn a_schema_cannot_change_its_own_strictness() {
         let schema = json!({"x-guidance": {"lenient": true}, "type": "string"});
-        let strict = Reading {
+        let strict = JsonOptions {
             strict: true,
-            ..Reading::default()
+            ..JsonOptions::default()
         };
         let prepared = prepare(&schema, &strict).unwrap();
         assert_eq!(prepared["x-guidance"]["lenient"], false);

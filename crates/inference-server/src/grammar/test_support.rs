@@ -1,26 +1,30 @@
-//! What tests of grammars share: tokenizers, and models that prefer tokens by chance.
+//! Shared by the tests of grammars: tokenizers, and a model with random logits.
 
 use std::path::Path;
 
 use model::sampling::{Sampler, SamplingParams};
 use model::{DecodeStream, Tokenizer};
 
-use super::{Compiler, Matcher, Stuck};
+use super::compiler::Compiler;
+use super::matcher::{ConstraintError, Matcher};
 
-pub(super) const END: u32 = 2;
-/// More than the tokenizers have, as models often do.
-pub(super) const VOCABULARY: usize = 400;
-/// A tokenizer of each kind; both can spell any text.
+pub(super) const END_TOKEN: u32 = 2;
+/// Larger than the vocabulary of the tokenizers, as in many models.
+pub(super) const VOCAB_SIZE: usize = 400;
+/// A tokenizer of each kind; both can encode any text.
 pub(super) const KINDS: [&str; 2] = ["byte-level", "sentencepiece"];
-/// Tokens after which an answer counts as endless.
-pub(super) const LONGEST: usize = 3000;
+/// Number of tokens after which a completion counts as endless.
+pub(super) const MAX_TOKENS: usize = 3000;
 
 pub(super) fn parts(kind: &str) -> (Compiler, Tokenizer) {
     let dir = Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("../model/tests/data")
         .join(kind);
     let tokenizer = Tokenizer::open(&dir).unwrap();
-    (Compiler::new(&tokenizer, VOCABULARY, &[END]).unwrap(), tokenizer)
+    (
+        Compiler::new(&tokenizer, VOCAB_SIZE, &[END_TOKEN]).unwrap(),
+        tokenizer,
+    )
 }
 
 pub(super) fn wait<T>(future: impl Future<Output = T>) -> T {
@@ -31,22 +35,22 @@ pub(super) fn wait<T>(future: impl Future<Output = T>) -> T {
     runtime.block_on(future)
 }
 
-/// An answer of a model that prefers tokens by chance; `None` if it has no end.
-pub(super) fn answer(
+/// Generates a completion with random logits; `None` if it has no end.
+pub(super) fn generate(
     matcher: &mut Matcher,
     tokenizer: &Tokenizer,
     settings: &SamplingParams,
     seed: u64,
-) -> Result<Option<String>, Stuck> {
+) -> Result<Option<String>, ConstraintError> {
     let mut random = fastrand::Rng::with_seed(seed);
     let mut sampler = Sampler::new(settings.clone(), seed, &[]);
     let (mut text, mut stream) = (String::new(), DecodeStream::default());
-    for _ in 0..LONGEST {
-        let mut logits: Vec<f32> = (0..VOCABULARY).map(|_| random.f32() * 12.0 - 6.0).collect();
-        matcher.restrict(&mut logits, &[])?;
+    for _ in 0..MAX_TOKENS {
+        let mut logits: Vec<f32> = (0..VOCAB_SIZE).map(|_| random.f32() * 12.0 - 6.0).collect();
+        matcher.mask(&mut logits, &[])?;
         let token = sampler.sample(&mut logits, &[]);
-        let complete = matcher.take(token)?;
-        if token != END {
+        let complete = matcher.accept(token)?;
+        if token != END_TOKEN {
             text += &stream.push(tokenizer, token).unwrap();
         }
         if complete {

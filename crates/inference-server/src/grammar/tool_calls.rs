@@ -1,70 +1,70 @@
-//! Calls of functions as a grammar: in the form the model knows, with arguments by the function's schema. Pure.
+//! A grammar of tool calls: in the syntax that the model knows, with arguments that match the schema of the function. Pure.
 
 use llguidance::api::{GrammarWithLexer, TopLevelGrammar};
 use serde_json::{Value, json};
 
-use super::Refusal;
-use super::constraint::literal;
-use super::schema::{self, Reading};
-use crate::tool_calls::Form;
+use super::error::GrammarError;
+use super::gbnf::literal;
+use super::schema::{self, JsonOptions};
+use crate::tool_calls::ToolCallFormat;
 
-/// Most calls in one answer: a model that finds no end must not fill its context with calls.
-const CALLS: usize = 8;
-/// Longest schemas of all functions together, in bytes.
-const BYTES: usize = 2 * schema::BYTES;
+/// Maximum of calls in one completion, so that a model which finds no end does not fill its context with calls.
+const MAX_CALLS: usize = 8;
+/// Maximum of the schemas of all functions together, in bytes.
+const MAX_BYTES: usize = 2 * schema::MAX_BYTES;
 
-/// A function that may be called.
+/// A function that the model may call.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Function {
+pub(crate) struct CallableFunction {
     pub(crate) name: String,
-    /// Schema of its arguments; none takes no arguments.
+    /// Schema of the arguments; a function without one takes no arguments.
     pub(crate) parameters: Option<Value>,
-    /// See [`Reading::strict`].
+    /// See [`JsonOptions::strict`].
     pub(crate) strict: bool,
 }
 
 /// A text that marks calls.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Mark {
+pub(crate) enum Marker {
     Text(&'static str),
-    /// A special token, by its number: letters would not make it.
+    /// A special token, by its id, because text does not encode to it.
     Token(u32),
 }
 
-/// Calls of some functions.
+/// Calls of these functions.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Calls {
-    pub(crate) form: Form,
-    /// What stands before calls, and behind if the form closes them.
-    pub(crate) marks: Vec<Mark>,
+pub(crate) struct ToolCallGrammar {
+    pub(crate) format: ToolCallFormat,
+    /// Marker before calls, and the one after them in formats that close calls.
+    pub(crate) markers: Vec<Marker>,
     /// At least one.
-    pub(crate) functions: Vec<Function>,
-    /// Whether there may be several calls.
-    pub(crate) several: bool,
+    pub(crate) functions: Vec<CallableFunction>,
+    /// Allow several calls in one completion.
+    pub(crate) parallel: bool,
 }
 
-impl Calls {
-    pub(super) fn grammar(&self) -> Result<TopLevelGrammar, Refusal> {
-        let mark = |index: usize| self.marks.get(index).map_or_else(String::new, Mark::lark);
-        let more = |separator: &str| match self.several {
-            true => format!("({} call){{0,{}}}", literal(separator), CALLS - 1),
+impl ToolCallGrammar {
+    pub(super) fn grammar(&self) -> Result<TopLevelGrammar, GrammarError> {
+        let mark = |index: usize| self.markers.get(index).map_or_else(String::new, Marker::lark);
+        let more = |separator: &str| match self.parallel {
+            true => format!("({} call){{0,{}}}", literal(separator), MAX_CALLS - 1),
             false => String::new(),
         };
-        let (start, arguments) = match self.form {
-            Form::Tagged => {
+        let (start, arguments) = match self.format {
+            ToolCallFormat::Tagged => {
                 let call = format!("{} \"\\n\" one \"\\n\" {}", mark(0), mark(1));
                 (format!("start: call {}\ncall: {call}", more("\n")), "arguments")
             }
-            Form::Marked(_) => {
+            ToolCallFormat::Marked(_) => {
                 let list = format!("\"[\" call {} \"]\"", more(", "));
                 (format!("start: {} {list}\ncall: one", mark(0)), "arguments")
             }
-            Form::Bare => ("start: one".to_owned(), "parameters"),
+            ToolCallFormat::Bare => ("start: one".to_owned(), "parameters"),
         };
         let names = (0..self.functions.len()).map(|index| format!("f{index}"));
         let mut lines = vec![start, format!("one: {}", names.collect::<Vec<_>>().join(" | "))];
         let mut grammars = Vec::new();
-        let mut left = BYTES;
+        let mut left = MAX_BYTES;
         for (index, function) in self.functions.iter().enumerate() {
             let head = format!(
                 "{{\"name\": {}, \"{arguments}\": ",
@@ -74,7 +74,7 @@ impl Calls {
             let schema = function.schema()?;
             left = left.saturating_sub(schema.to_string().len());
             if left == 0 {
-                return Err(Refusal::Schemas { most: BYTES });
+                return Err(GrammarError::Schemas { max: MAX_BYTES });
             }
             grammars.push(GrammarWithLexer {
                 name: Some(format!("args{index}")),
@@ -87,25 +87,25 @@ impl Calls {
     }
 }
 
-impl Function {
-    fn schema(&self) -> Result<Value, Refusal> {
-        let reading = Reading {
+impl CallableFunction {
+    fn schema(&self) -> Result<Value, GrammarError> {
+        let options = JsonOptions {
             strict: self.strict,
-            ..Reading::default()
+            ..JsonOptions::default()
         };
         let mut schema = match &self.parameters {
             None => json!({"type": "object", "additionalProperties": false}),
             Some(schema) => schema.clone(),
         };
         if let Some(map) = schema.as_object_mut() {
-            // Arguments are an object, also where a schema takes that for granted.
+            // Arguments are an object even if the schema does not say so.
             map.entry("type").or_insert_with(|| "object".into());
         }
-        schema::prepare(&schema, &reading)
+        schema::prepare(&schema, &options)
     }
 }
 
-impl Mark {
+impl Marker {
     fn lark(&self) -> String {
         match self {
             Self::Text(text) => literal(text),
@@ -119,35 +119,35 @@ mod tests {
     use super::*;
 
     #[test]
-    fn calls_have_the_form_of_the_model() {
-        let function = |name: &str| Function {
+    fn calls_have_the_format_of_the_model() {
+        let function = |name: &str| CallableFunction {
             name: name.to_owned(),
             parameters: None,
             strict: false,
         };
         let cases = [
             (
-                Form::Tagged,
-                vec![Mark::Token(7), Mark::Text("</tool_call>")],
+                ToolCallFormat::Tagged,
+                vec![Marker::Token(7), Marker::Text("</tool_call>")],
                 true,
                 "start: call (\"\\n\" call){0,7}\ncall: <[7]> \"\\n\" one \"\\n\" \"</tool_call>\"\none: f0 | f1\n\
                  f0: \"{\\\"name\\\": \\\"a\\\", \\\"arguments\\\": \" @args0 \"}\"\n\
                  f1: \"{\\\"name\\\": \\\"b\\\\\\\"\\\", \\\"arguments\\\": \" @args1 \"}\"",
             ),
             (
-                Form::Marked("M"),
-                vec![Mark::Text("M")],
+                ToolCallFormat::Marked("M"),
+                vec![Marker::Text("M")],
                 false,
                 "start: \"M\" \"[\" call  \"]\"\ncall: one\none: f0 | f1\n",
             ),
-            (Form::Bare, vec![], true, "start: one\none: f0 | f1\n"),
+            (ToolCallFormat::Bare, vec![], true, "start: one\none: f0 | f1\n"),
         ];
-        for (form, marks, several, expected) in cases {
-            let calls = Calls {
-                form,
-                marks,
+        for (format, markers, parallel, expected) in cases {
+            let calls = ToolCallGrammar {
+                format,
+                markers,
                 functions: vec![function("a"), function("b\"")],
-                several,
+                parallel,
             };
             let grammar = calls.grammar().unwrap();
             let text = grammar.grammars[0].lark_grammar.clone().unwrap();

@@ -1,13 +1,14 @@
-//! Whatever a model prefers and however it is sampled, an answer under a schema is JSON of that schema.
+//! For any logits and any sampling, a completion under a schema is JSON that matches the schema.
 
 use model::sampling::SamplingParams;
 use proptest::prelude::*;
 use serde_json::{Map, Value, json};
 
-use super::test_support::{KINDS, answer, parts, wait};
-use super::{Constraint, Json, Reading};
+use super::constraint::{Constraint, JsonConstraint};
+use super::schema::JsonOptions;
+use super::test_support::{KINDS, generate, parts, wait};
 
-/// Ways to sample that leave much, little or nothing to chance.
+/// Sampling settings, from greedy to random.
 fn settings() -> impl Strategy<Value = SamplingParams> {
     (0..4_usize, 0.0_f32..2.0, 1_usize..50, 0.1_f32..1.0).prop_map(|(kind, temperature, top_k, share)| {
         SamplingParams {
@@ -21,7 +22,7 @@ fn settings() -> impl Strategy<Value = SamplingParams> {
     })
 }
 
-/// Schemas of what the checker below knows.
+/// Schemas with the keywords that `matches` below knows.
 fn schemas() -> impl Strategy<Value = Value> {
     let leaf = prop_oneof![
         Just(json!({"type": "boolean"})),
@@ -56,17 +57,17 @@ fn schemas() -> impl Strategy<Value = Value> {
     })
 }
 
-/// Whether a value is one of a schema. Definitions are looked for beside the reference.
-fn fits(schema: &Value, value: &Value) -> bool {
+/// Reports whether a value matches a schema. Definitions stand beside the reference.
+fn matches(schema: &Value, value: &Value) -> bool {
     let number = |name: &str, default: i64| schema.get(name).and_then(Value::as_i64).unwrap_or(default);
     let within = |found: i64, least: &str, most: &str| {
         (number(least, i64::MIN)..=number(most, i64::MAX)).contains(&found)
     };
     if let Some(options) = schema.get("anyOf").and_then(Value::as_array) {
-        return options.iter().any(|option| fits(option, value));
+        return options.iter().any(|option| matches(option, value));
     }
     if schema.get("$ref").is_some() {
-        return fits(&schema["$defs"]["d"], value);
+        return matches(&schema["$defs"]["d"], value);
     }
     if let Some(values) = schema.get("enum").and_then(Value::as_array) {
         return values.contains(value);
@@ -76,21 +77,21 @@ fn fits(schema: &Value, value: &Value) -> bool {
     }
     match (schema["type"].as_str().unwrap(), value) {
         ("boolean", Value::Bool(_)) | ("null", Value::Null) => true,
-        // `-0` is no `i64` for the parser.
+        // The parser does not read `-0` as an `i64`.
         ("integer", Value::Number(found)) => found
             .as_f64()
             .is_some_and(|found| found.fract() == 0.0 && within(found as i64, "minimum", "maximum")),
         ("string", Value::String(text)) => within(text.chars().count() as i64, "minLength", "maxLength"),
         ("array", Value::Array(list)) => {
             within(list.len() as i64, "minItems", "maxItems")
-                && list.iter().all(|item| fits(&schema["items"], item))
+                && list.iter().all(|item| matches(&schema["items"], item))
         }
         ("object", Value::Object(map)) => {
             let required = schema["required"].as_array().unwrap();
             let known = |(name, value): (&String, &Value)| {
                 schema["properties"]
                     .get(name)
-                    .is_some_and(|schema| fits(schema, value))
+                    .is_some_and(|schema| matches(schema, value))
             };
             required
                 .iter()
@@ -102,11 +103,11 @@ fn fits(schema: &Value, value: &Value) -> bool {
 }
 
 fn strict(schema: &Value) -> Constraint {
-    Constraint::Json(Json {
+    Constraint::Json(JsonConstraint {
         schema: schema.clone(),
-        reading: Reading {
+        options: JsonOptions {
             strict: true,
-            ..Reading::default()
+            ..JsonOptions::default()
         },
     })
 }
@@ -114,11 +115,11 @@ fn strict(schema: &Value) -> Constraint {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(60))]
     #[test]
-    fn whatever_a_model_prefers_its_answer_is_valid(wanted in schemas(), settings in settings(), seed in any::<u64>(), kind in 0..2_usize) {
+    fn completions_match_the_schema(wanted in schemas(), settings in settings(), seed in any::<u64>(), kind in 0..2_usize) {
         let (compiler, tokenizer) = parts(KINDS[kind]);
         let mut matcher = wait(compiler.matcher(&strict(&wanted))).unwrap();
-        let text = answer(&mut matcher, &tokenizer, &settings, seed).unwrap().expect("all of these schemas have an end");
+        let text = generate(&mut matcher, &tokenizer, &settings, seed).unwrap().expect("all of these schemas have an end");
         let value: Value = serde_json::from_str(&text).map_err(|error| TestCaseError::fail(format!("{text}: {error}")))?;
-        prop_assert!(fits(&wanted, &value), "{wanted} {text}");
+        prop_assert!(matches(&wanted, &value), "{wanted} {text}");
     }
 }

@@ -1,76 +1,75 @@
-//! The adapters of a directory: read, and merged into a model or kept beside it.
+//! Adapters of a directory, to merge into a model or to keep beside it.
 
 use anyhow::ensure;
 use model::{Adapter, Decoder, Lora};
 
-use crate::args::{AdapterMode, Args};
+use crate::settings::{AdapterMode, AdapterSettings};
 
-/// Adapters as read.
+/// Adapters as read from the directory, by name.
 #[derive(Debug)]
-pub(crate) struct Adapters {
+pub(super) struct Adapters {
     mode: AdapterMode,
-    /// By name.
-    read: Vec<Adapter>,
+    adapters: Vec<Adapter>,
 }
 
 impl Adapters {
-    /// Reads all adapters of the directory that flags name.
-    pub(crate) fn open(args: &Args) -> anyhow::Result<Self> {
-        let read = read(args)?;
-        let name = args.served_name();
-        if args.adapter_mode == AdapterMode::Request {
+    /// Reads all adapters of the directory.
+    pub(super) fn open(settings: &AdapterSettings, model_name: &str) -> anyhow::Result<Self> {
+        let adapters = read(settings)?;
+        if settings.mode == AdapterMode::Request {
             ensure!(
-                read.iter().all(|adapter| adapter.name() != name),
-                "an adapter and the model are both called `{name}`: requests could not tell them apart, so give the model \
-                 another name with --served-model-name"
+                adapters.iter().all(|adapter| adapter.name() != model_name),
+                "an adapter and the model must have different names, but both are `{model_name}`: set another \
+                 --served-model-name"
             );
         }
         Ok(Self {
-            mode: args.adapter_mode,
-            read,
+            mode: settings.mode,
+            adapters,
         })
     }
 
-    /// Those that become part of the weights.
-    pub(crate) fn to_merge(&self) -> &[Adapter] {
+    /// Returns the adapters to merge into the weights.
+    pub(super) fn to_merge(&self) -> &[Adapter] {
         match self.mode {
-            AdapterMode::Merge => &self.read,
+            AdapterMode::Merge => &self.adapters,
             AdapterMode::Request => &[],
         }
     }
 
-    /// Names of those that become part of the weights.
-    pub(crate) fn merged(&self) -> Vec<String> {
+    /// Returns the names of the adapters to merge.
+    pub(super) fn merged_names(&self) -> Vec<String> {
         self.to_merge()
             .iter()
             .map(|adapter| adapter.name().to_owned())
             .collect()
     }
 
-    /// Those that requests choose from.
-    pub(crate) fn fitted(&self, decoder: &Decoder) -> anyhow::Result<Vec<Lora>> {
-        let beside: &[Adapter] = match self.mode {
+    /// Returns the adapters that requests may name, fitted to the model.
+    pub(super) fn fit(&self, decoder: &Decoder) -> anyhow::Result<Vec<Lora>> {
+        let adapters: &[Adapter] = match self.mode {
             AdapterMode::Merge => &[],
-            AdapterMode::Request => &self.read,
+            AdapterMode::Request => &self.adapters,
         };
-        let fitted: Vec<Lora> = beside
+        let loras: Vec<Lora> = adapters
             .iter()
             .map(|adapter| decoder.prepare_lora(adapter))
             .collect::<Result<_, _>>()?;
-        for lora in &fitted {
+        for lora in &loras {
             tracing::info!(
                 adapter = lora.name(),
                 kb = lora.bytes() / 1000,
-                "adapter answers requests of its name"
+                "serving adapter under its name"
             );
         }
-        Ok(fitted)
+        Ok(loras)
     }
 }
 
-fn read(args: &Args) -> anyhow::Result<Vec<Adapter>> {
-    let Ok(entries) = std::fs::read_dir(&args.adapters_dir) else {
-        tracing::info!(dir = %args.adapters_dir.display(), "no adapters directory found");
+fn read(settings: &AdapterSettings) -> anyhow::Result<Vec<Adapter>> {
+    let directory = &settings.directory;
+    let Ok(entries) = std::fs::read_dir(directory) else {
+        tracing::info!(directory = %directory.display(), "no adapters directory found");
         return Ok(Vec::new());
     };
     let mut dirs: Vec<_> = entries
@@ -84,19 +83,20 @@ fn read(args: &Args) -> anyhow::Result<Vec<Adapter>> {
             .file_name()
             .map(|name| name.to_string_lossy().into_owned())
             .unwrap_or_default();
-        let strength = args
-            .adapter_strength
+        let strength = settings
+            .strengths
             .iter()
             .find(|(named, _)| *named == name)
             .map_or(1.0, |(_, strength)| *strength);
         adapters.push(Adapter::open(&dir, strength)?);
+        // Upstream's tests search the log for this text.
         tracing::info!(strength, "Adapter added: {name}");
     }
-    let unknown = |name: &str| adapters.iter().all(|adapter| adapter.name() != name);
-    if let Some((name, _)) = args.adapter_strength.iter().find(|(name, _)| unknown(name)) {
+    let is_unknown = |name: &str| adapters.iter().all(|adapter| adapter.name() != name);
+    if let Some((name, _)) = settings.strengths.iter().find(|(name, _)| is_unknown(name)) {
         anyhow::bail!(
-            "--adapter-strength names `{name}`, and {} holds no such adapter",
-            args.adapters_dir.display()
+            "--adapter-strength has the unknown adapter `{name}`: {} does not contain it",
+            directory.display()
         );
     }
     Ok(adapters)

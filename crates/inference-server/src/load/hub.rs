@@ -13,13 +13,13 @@ use anyhow::{Context as _, ensure};
 use artifact::{Limits, RemoteFile, Web};
 use futures::{StreamExt as _, TryStreamExt as _};
 use hub_metadata::{HubId, ModelInfo};
-use model::{Precision, Spec};
+use model::Spec;
 use url::Url;
 
-use crate::args::{Args, Dtype};
-use crate::load;
-use crate::load::phase::{Phase, State};
+use super::memory;
+use super::phase::{Phase, SharedPhase};
 use crate::metrics::Metrics;
+use crate::settings::HubSettings;
 use files::{CONFIG, Told, Wanted};
 
 /// Bytes of the hub's answer about a model, which lists its files.
@@ -40,16 +40,17 @@ const TURN: Duration = Duration::from_millis(500);
 ///
 /// # Errors
 /// When flags don't fit, the hub refuses or cannot be reached, a file is not what was promised, or the model cannot be served here.
-pub(crate) async fn provide(args: &Args, metrics: &Metrics, state: &State) -> anyhow::Result<()> {
-    let Some(endpoint) = &args.hub_endpoint else {
-        return Ok(());
-    };
-    let directory = args.weights_dir.as_path();
+pub(crate) async fn provide(
+    settings: &HubSettings,
+    metrics: &Metrics,
+    phase: &SharedPhase,
+) -> anyhow::Result<()> {
+    let directory = settings.weights_dir.as_path();
     if directory.join(CONFIG).exists() {
         tracing::info!(directory = %directory.display(), "the weights are there already; the hub is not asked");
         return Ok(());
     }
-    let hub = Hub::new(args, endpoint)?;
+    let hub = Hub::new(settings)?;
     let _turn = turn(directory).await?;
     if directory.join(CONFIG).exists() {
         tracing::info!(directory = %directory.display(), "another server has fetched the weights meanwhile");
@@ -70,17 +71,17 @@ pub(crate) async fn provide(args: &Args, metrics: &Metrics, state: &State) -> an
     files.extend(hub.look(&web, &info, weights.clone()).await?);
     let total: u64 = files.iter().filter_map(|(_, told)| told.size).sum();
     ensure!(
-        total <= args.max_bytes,
+        total <= settings.max_bytes,
         "{} has {total} bytes, and --max-bytes allows {}",
         info.id,
-        args.max_bytes
+        settings.max_bytes
     );
     let stored = files
         .iter()
         .filter(|(file, _)| weights.contains(&file.name))
         .filter_map(|(_, told)| told.size)
         .sum();
-    load::check_memory(&spec, stored, Precision::from(args.dtype.unwrap_or(Dtype::Auto)))?;
+    memory::check_weights(&spec, stored, settings.precision)?;
     let from = &web;
     let fetching = futures::stream::iter(files)
         .map(|(file, _)| async move { from.file(&file).await })
@@ -93,12 +94,12 @@ pub(crate) async fn provide(args: &Args, metrics: &Metrics, state: &State) -> an
             fetched = &mut fetching => break fetched.map_err(|error| hub.explained(error))?,
             _ = ticks.tick() => {
                 let received = web.received();
-                metrics.fetched(received, total);
-                state.set(Phase::Fetching { received, total });
+                metrics.downloaded(received, total);
+                phase.set(Phase::Downloading { received, total });
             }
         }
     }
-    metrics.fetched(web.received(), total);
+    metrics.downloaded(web.received(), total);
     complete(directory)?;
     tracing::info!(bytes = total, "the model is there");
     Ok(())
@@ -148,15 +149,15 @@ struct Hub {
 }
 
 impl Hub {
-    fn new(args: &Args, endpoint: &str) -> anyhow::Result<Self> {
+    fn new(settings: &HubSettings) -> anyhow::Result<Self> {
         let wanted = "--hub-endpoint needs --model=OWNER/NAME, the repository to fetch";
-        let id = HubId::parse(args.model.as_deref().context(wanted)?).context(wanted)?;
-        let revision = args.revision.clone().unwrap_or_else(|| "main".to_owned());
+        let id = HubId::parse(settings.repository.as_deref().context(wanted)?).context(wanted)?;
+        let revision = settings.revision.clone();
         ensure!(
             files::is_revision(&revision),
             "--revision {revision:?} is neither a commit nor a branch"
         );
-        let token = match &args.hub_token_file {
+        let token = match &settings.token_file {
             None => None,
             Some(path) => {
                 let text = std::fs::read_to_string(path)
@@ -165,13 +166,13 @@ impl Hub {
             }
         };
         Ok(Self {
-            endpoint: Url::parse(endpoint)
-                .with_context(|| format!("--hub-endpoint {endpoint:?} is no URL"))?,
+            endpoint: Url::parse(&settings.endpoint)
+                .with_context(|| format!("--hub-endpoint must be a URL, not {:?}", settings.endpoint))?,
             id,
             revision,
             token,
             limits: Limits {
-                max_bytes: args.max_bytes,
+                max_bytes: settings.max_bytes,
                 attempts: ATTEMPTS,
             },
         })

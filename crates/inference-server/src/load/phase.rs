@@ -1,36 +1,36 @@
-//! What the server is doing, as `/health` tells it.
+//! The phase of the server's life, as `/health` reports it.
 
 use std::sync::Arc;
 
 use tokio::sync::watch;
 
-use crate::load::Served;
+use super::loaded_model::LoadedModel;
 
-/// Where the server stands.
+/// The phase of the server's life.
 #[derive(Clone, Debug)]
 pub(crate) enum Phase {
-    /// Weights are being fetched from a hub.
-    Fetching {
+    /// Weights are downloaded from a hub.
+    Downloading {
         /// Bytes so far.
         received: u64,
         /// Bytes of all files.
         total: u64,
     },
-    /// Weights are being read: share that is done.
+    /// Weights are loaded: fraction that is done.
     Loading(f32),
-    /// Requests are answered.
-    Ready(Arc<Served>),
-    /// No new requests: the program ends once the last answer is given.
+    /// Requests are served.
+    Ready(Arc<LoadedModel>),
+    /// New requests are refused. The program ends after the last response.
     Draining,
 }
 
-/// A phase that all handlers see and few tasks change.
+/// The phase, shared by handlers and the tasks that change it.
 #[derive(Clone, Debug)]
-pub(crate) struct State {
+pub(crate) struct SharedPhase {
     sender: Arc<watch::Sender<Phase>>,
 }
 
-impl State {
+impl SharedPhase {
     pub(crate) fn new() -> Self {
         Self {
             sender: Arc::new(watch::Sender::new(Phase::Loading(0.0))),
@@ -41,14 +41,14 @@ impl State {
         self.sender.borrow().clone()
     }
 
-    /// Moves on; draining is never left again.
+    /// Changes the phase, except from draining, which is final.
     pub(crate) fn set(&self, phase: Phase) {
         self.sender.send_if_modified(|current| {
-            let may = !matches!(current, Phase::Draining);
-            if may {
+            let may_change = !matches!(current, Phase::Draining);
+            if may_change {
                 *current = phase;
             }
-            may
+            may_change
         });
     }
 }

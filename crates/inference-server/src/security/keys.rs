@@ -1,12 +1,11 @@
-//! API keys: who may ask. Pure; `api::access` asks here, and `program` reads the file.
+//! API keys. Pure: `security` reads the file, `access` checks requests.
 //!
-//! Keys are kept and compared as SHA-256 digests, all of them and in constant time: how long a comparison takes tells nothing
-//! about a key.
+//! Keys are stored as SHA-256 digests. A check compares with all of them in constant time, so its duration reveals nothing about a key.
 
 use sha2::{Digest as _, Sha256};
 use subtle::{Choice, ConstantTimeEq as _};
 
-/// Keys that are accepted; without any nobody is let in.
+/// Keys that are accepted. Without any, every request is refused.
 #[derive(Clone, Default)]
 pub(crate) struct Keys {
     digests: Vec<[u8; 32]>,
@@ -21,7 +20,7 @@ impl std::fmt::Debug for Keys {
 }
 
 impl Keys {
-    /// One key a line; blanks around them, empty lines and lines that begin with `#` do not count.
+    /// Parses one key a line. Surrounding whitespace, empty lines and lines that begin with `#` are ignored.
     pub(crate) fn parse(text: &[u8]) -> Self {
         let lines = text.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii);
         let keys = lines.filter(|line| !line.is_empty() && !line.starts_with(b"#"));
@@ -34,13 +33,13 @@ impl Keys {
         self.digests.is_empty()
     }
 
-    /// Whether this is one of the keys.
+    /// Returns true if this is one of the keys.
     pub(crate) fn accepts(&self, key: &[u8]) -> bool {
-        let asked = digest(key);
+        let offered = digest(key);
         let any = self
             .digests
             .iter()
-            .fold(Choice::from(0), |any, known| any | known.ct_eq(&asked));
+            .fold(Choice::from(0), |any, known| any | known.ct_eq(&offered));
         any.into()
     }
 }
@@ -74,7 +73,7 @@ mod tests {
     }
 
     #[test]
-    fn no_key_lets_nobody_in() {
+    fn without_keys_every_key_is_refused() {
         for empty in ["", "\n\n", "# a", "   "] {
             let keys = Keys::parse(empty.as_bytes());
             assert!(

@@ -1,4 +1,4 @@
-//! Grammars of every kind: what is refused, where answers end, and that they fit.
+//! Grammars of every kind: refusals, ends of completions, and matching texts.
 
 use std::collections::HashMap;
 
@@ -7,21 +7,21 @@ use serde::de::IgnoredAny;
 use serde_json::{Map, Value, json};
 
 use super::*;
-use crate::grammar::test_support::{END, KINDS, VOCABULARY, answer, parts, wait};
-use crate::grammar::{Calls, Function, Json, Mark, Reading};
-use crate::tool_calls::{Form, Part, Reader};
+use crate::grammar::test_support::{END_TOKEN, KINDS, VOCAB_SIZE, generate, parts, wait};
+use crate::grammar::{CallableFunction, JsonConstraint, JsonOptions, Marker, ToolCallGrammar};
+use crate::tool_calls::{ParsedPart, ToolCallFormat, ToolCallParser};
 
 fn schema(schema: Value) -> Constraint {
-    let reading = Reading {
+    let options = JsonOptions {
         strict: true,
-        ..Reading::default()
+        ..JsonOptions::default()
     };
-    Constraint::Json(Json { schema, reading })
+    Constraint::Json(JsonConstraint { schema, options })
 }
 
 fn lenient(schema: Value) -> Constraint {
-    let reading = Reading::default();
-    Constraint::Json(Json { schema, reading })
+    let options = JsonOptions::default();
+    Constraint::Json(JsonConstraint { schema, options })
 }
 
 fn regex(pattern: &str) -> Constraint {
@@ -32,21 +32,21 @@ fn grammar(text: &str) -> Constraint {
     Constraint::Grammar(text.to_owned())
 }
 
-type Fits<'a> = &'a dyn Fn(&str) -> bool;
+type Matches<'a> = &'a dyn Fn(&str) -> bool;
 
 #[test]
-fn answers_are_texts_of_their_form() {
+fn completions_match_their_constraint() {
     let (compiler, tokenizer) = parts("sentencepiece");
     let is_date =
         |text: &str| text.len() == 10 && text.bytes().all(|byte| byte == b'-' || byte.is_ascii_digit());
-    let cases: [(Constraint, Fits<'_>); 7] = [
+    let cases: [(Constraint, Matches<'_>); 7] = [
         (regex("(yes|no)"), &|text| ["yes", "no"].contains(&text)),
         (regex("^[0-9]{4}-[0-9]{2}-[0-9]{2}$"), &is_date),
         (
             Constraint::Choice(vec!["a \"b\"\n".to_owned(), "é\u{7f}".to_owned(), "a".to_owned()]),
             &|text| ["a \"b\"\n", "é\u{7f}", "a"].contains(&text),
         ),
-        (Constraint::Object, &|text| {
+        (Constraint::JsonObject, &|text| {
             serde_json::from_str::<HashMap<String, IgnoredAny>>(text).is_ok()
         }),
         (grammar("start: \"a\" start \"b\" | \"c\""), &|text| {
@@ -60,55 +60,55 @@ fn answers_are_texts_of_their_form() {
             is_date(text.trim_matches('"'))
         }),
     ];
-    for (constraint, fits) in cases {
-        let beginning = wait(compiler.matcher(&constraint)).unwrap();
+    for (constraint, matches) in cases {
+        let start = wait(compiler.matcher(&constraint)).unwrap();
         for seed in 0..20 {
             let settings = SamplingParams {
                 temperature: 0.7,
                 ..SamplingParams::default()
             };
-            let found = answer(&mut beginning.clone(), &tokenizer, &settings, seed).unwrap();
+            let found = generate(&mut start.clone(), &tokenizer, &settings, seed).unwrap();
             if let Some(text) = found {
-                assert!(fits(&text), "{constraint:?}: {text:?}");
+                assert!(matches(&text), "{constraint:?}: {text:?}");
             }
         }
     }
 }
 
 #[test]
-fn an_answer_ends_where_its_form_does() {
+fn a_completion_ends_with_its_grammar() {
     let (compiler, tokenizer) = parts("byte-level");
     let mut matcher = wait(compiler.matcher(&regex("x|xz"))).unwrap();
     let id = |text: &str| tokenizer.token_to_id(text).unwrap();
     let possible = |matcher: &mut Matcher, avoided: &[u32]| {
-        let mut logits = vec![0.0; VOCABULARY];
-        matcher.restrict(&mut logits, avoided).unwrap();
-        let left = (0..VOCABULARY as u32).filter(|token| logits[*token as usize] == 0.0);
+        let mut logits = vec![0.0; VOCAB_SIZE];
+        matcher.mask(&mut logits, avoided).unwrap();
+        let left = (0..VOCAB_SIZE as u32).filter(|token| logits[*token as usize] == 0.0);
         left.collect::<Vec<_>>()
     };
     assert_eq!(possible(&mut matcher, &[]), [id("x")]);
-    assert!(!matcher.take(id("x")).unwrap());
-    assert_eq!(possible(&mut matcher, &[]), [END, id("z")]);
-    // What ends an answer is avoided as long as something else may come.
-    assert_eq!(possible(&mut matcher, &[END]), [id("z")]);
+    assert!(!matcher.accept(id("x")).unwrap());
+    assert_eq!(possible(&mut matcher, &[]), [END_TOKEN, id("z")]);
+    // An end token is avoided while another token is allowed.
+    assert_eq!(possible(&mut matcher, &[END_TOKEN]), [id("z")]);
     let mut other = matcher.clone();
-    assert!(matcher.take(id("z")).unwrap());
-    assert_eq!(possible(&mut other, &[id("z")]), [END]);
-    assert!(other.take(END).unwrap());
-    // A model that finds all that fits impossible picks something else.
+    assert!(matcher.accept(id("z")).unwrap());
+    assert_eq!(possible(&mut other, &[id("z")]), [END_TOKEN]);
+    assert!(other.accept(END_TOKEN).unwrap());
+    // A model that gives allowed tokens no probability samples another one.
     let mut stuck = wait(compiler.matcher(&regex("x"))).unwrap();
-    stuck.prepare().unwrap();
+    stuck.prepare_mask().unwrap();
     assert!(
         stuck
-            .take(id("z"))
+            .accept(id("z"))
             .unwrap_err()
             .to_string()
-            .contains("finds no token that fits")
+            .contains("no allowed token has a probability")
     );
 }
 
 #[test]
-fn what_can_not_be_carried_out_is_refused_with_a_reason() {
+fn unsupported_constraints_are_refused_with_a_reason() {
     let (compiler, _) = parts("byte-level");
     let cases = [
         (schema(json!({"type": "object", "not": {}})), "\"not\""),
@@ -139,13 +139,13 @@ fn what_can_not_be_carried_out_is_refused_with_a_reason() {
             "{constraint:?}: {found}"
         );
     }
-    // What is not said to be strict does without what cannot be carried out.
+    // A schema that is not strict ignores unsupported keywords.
     wait(compiler.matcher(&lenient(json!({"type": "object", "not": {}})))).unwrap();
 }
 
-/// Each of these is made to take long or to need much memory; all have to end, either way, and so does an answer.
+/// Each of these is made to take long or to need much memory. The compilation and a completion must end all the same.
 #[test]
-fn hostile_forms_stay_within_bounds() {
+fn hostile_constraints_stay_within_bounds() {
     let chain = |count: usize, line: &dyn Fn(usize) -> String| (0..count).map(line).collect::<String>();
     let rules = chain(4000, &|rule| format!("\na{rule}: a{}", rule + 1));
     let terminals = chain(3000, &|rule| format!("\nA{rule}: A{} \"x\"", rule + 1));
@@ -191,67 +191,70 @@ fn hostile_forms_stay_within_bounds() {
     ];
     let (compiler, tokenizer) = parts("byte-level");
     for constraint in cases {
-        let made = wait(compiler.matcher(&constraint));
-        let ended = made.map(|mut matcher| answer(&mut matcher, &tokenizer, &SamplingParams::default(), 1));
+        let compiled = wait(compiler.matcher(&constraint));
+        let ended =
+            compiled.map(|mut matcher| generate(&mut matcher, &tokenizer, &SamplingParams::default(), 1));
         let problem = match ended {
             Ok(Ok(_)) => continue,
-            Ok(Err(stuck)) => stuck.to_string(),
-            Err(refusal) => refusal.to_string(),
+            Ok(Err(error)) => error.to_string(),
+            Err(error) => error.to_string(),
         };
         assert!(!problem.contains("panic"), "{constraint:?}: {problem}");
     }
 }
 
 #[test]
-fn required_calls_are_read_as_calls() {
+fn required_tool_calls_are_parsed_as_calls() {
     let parameters = json!({
         "type": "object", "properties": {"at": {"$ref": "#/$defs/hour"}}, "required": ["at"],
         "additionalProperties": false, "$defs": {"hour": {"type": "integer", "minimum": 0, "maximum": 23}},
     });
-    let function = |name: &str, parameters: Option<&Value>| Function {
+    let function = |name: &str, parameters: Option<&Value>| CallableFunction {
         name: name.to_owned(),
         parameters: parameters.cloned(),
         strict: true,
     };
     for kind in KINDS {
         let (compiler, tokenizer) = parts(kind);
-        let special = Mark::Token(tokenizer.token_to_id("<|call|>").unwrap());
-        let close = Mark::Text("</tool_call>");
-        for (form, marks, several) in [
-            (Form::Tagged, vec![Mark::Text("<tool_call>"), close.clone()], true),
-            (Form::Tagged, vec![special.clone(), close], false),
-            (Form::Marked("<|call|>"), vec![special], true),
-            (Form::Bare, Vec::new(), false),
+        let special = Marker::Token(tokenizer.token_to_id("<|call|>").unwrap());
+        let close = Marker::Text("</tool_call>");
+        for (format, markers, parallel) in [
+            (
+                ToolCallFormat::Tagged,
+                vec![Marker::Text("<tool_call>"), close.clone()],
+                true,
+            ),
+            (ToolCallFormat::Tagged, vec![special.clone(), close], false),
+            (ToolCallFormat::Marked("<|call|>"), vec![special], true),
+            (ToolCallFormat::Bare, Vec::new(), false),
         ] {
             let functions = vec![function("clock", None), function("alarm", Some(&parameters))];
-            let calls = Calls {
-                form,
-                marks: marks.clone(),
+            let calls = ToolCallGrammar {
+                format,
+                markers: markers.clone(),
                 functions,
-                several,
+                parallel,
             };
-            let beginning = wait(compiler.matcher(&Constraint::Calls(calls))).unwrap();
+            let start = wait(compiler.matcher(&Constraint::ToolCalls(calls))).unwrap();
             for seed in 0..10 {
-                let text = answer(
-                    &mut beginning.clone(),
-                    &tokenizer,
-                    &SamplingParams::default(),
-                    seed,
-                )
-                .unwrap()
-                .unwrap();
-                // A special token is left out of texts unless they are written with it, as answers are.
-                let text = match (&marks[..], form) {
-                    ([Mark::Token(_), _], _) => format!("<tool_call>{text}"),
-                    ([Mark::Token(_)], _) => format!("<|call|>{text}"),
+                let text = generate(&mut start.clone(), &tokenizer, &SamplingParams::default(), seed)
+                    .unwrap()
+                    .unwrap();
+                // The text of a completion shows this special token, and `generate` does not.
+                let text = match (&markers[..], format) {
+                    ([Marker::Token(_), _], _) => format!("<tool_call>{text}"),
+                    ([Marker::Token(_)], _) => format!("<|call|>{text}"),
                     _ => text,
                 };
-                let mut reader = Reader::new(form, vec!["clock".to_owned(), "alarm".to_owned()], true);
-                let mut found = reader.push(&text);
-                found.extend(reader.finish());
-                assert!(!found.is_empty() && (several || found.len() == 1), "{text}");
+                let mut parser =
+                    ToolCallParser::new(format, vec!["clock".to_owned(), "alarm".to_owned()], true);
+                let mut found = parser.push(&text);
+                found.extend(parser.finish());
+                assert!(!found.is_empty() && (parallel || found.len() == 1), "{text}");
                 for part in found {
-                    let Part::Call(call) = part else { panic!("{text}") };
+                    let ParsedPart::ToolCall(call) = part else {
+                        panic!("{text}")
+                    };
                     let arguments: Value = serde_json::from_str(&call.arguments).unwrap();
                     let right = match call.name.as_str() {
                         "clock" => arguments == json!({}),

@@ -4,16 +4,16 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::Parser as _;
-use inference_server::Args;
+use inference_server::{Args, Settings};
 use reqwest::{Client, Response};
 use serde_json::Value;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-/// Longer than anything here takes.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+/// Longer than any step of these tests.
+pub(crate) const TIMEOUT: Duration = Duration::from_secs(60);
 
-/// Files of the tiny model.
+/// Returns the path of test data: the tiny model, adapters.
 pub(crate) fn data(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("../model/tests/data")
@@ -28,7 +28,8 @@ pub(crate) struct Server {
     task: JoinHandle<anyhow::Result<()>>,
 }
 
-pub(crate) fn args(flags: &[&str]) -> Args {
+/// Returns the settings of these flags, and of fixed ones for the rest.
+fn settings(flags: &[&str]) -> Settings {
     let dir = format!("--weights-dir={}", data("llama").display());
     let fixed = [
         "inference-server",
@@ -38,11 +39,12 @@ pub(crate) fn args(flags: &[&str]) -> Args {
         "--threads=2",
         "--served-model-name=tiny",
     ];
-    // A flag must not be repeated: what tests bring themselves replaces ours.
+    // A flag must not be repeated, so the flags of a test replace the fixed ones.
     let name = |flag: &str| flag.split('=').next().map(str::to_owned);
     let own: Vec<_> = flags.iter().map(|flag| name(flag)).collect();
     let fixed = fixed.iter().filter(|flag| !own.contains(&name(flag)));
-    Args::parse_from(fixed.copied().chain(flags.iter().copied()))
+    let args = Args::parse_from(fixed.copied().chain(flags.iter().copied()));
+    args.settings().unwrap()
 }
 
 impl Server {
@@ -55,11 +57,11 @@ impl Server {
 
     pub(crate) async fn start_cold(flags: &[&str]) -> Self {
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let args = args(flags);
-        let listener = inference_server::bind(&args).await.unwrap();
+        let settings = settings(flags);
+        let listener = inference_server::bind(&settings).await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let stop = CancellationToken::new();
-        let task = tokio::spawn(inference_server::serve(args, listener, stop.clone()));
+        let task = tokio::spawn(inference_server::serve(settings, listener, stop.clone()));
         Self {
             url,
             client: Client::new(),
@@ -75,7 +77,7 @@ impl Server {
                 tokio::time::sleep(Duration::from_millis(10)).await;
             }
         };
-        tokio::time::timeout(PATIENCE, ready).await.unwrap();
+        tokio::time::timeout(TIMEOUT, ready).await.unwrap();
     }
 
     pub(crate) async fn get(&self, path: &str) -> Response {
@@ -95,13 +97,13 @@ impl Server {
             .unwrap()
     }
 
-    /// Status and JSON of a reply.
+    /// Returns status and JSON of a response.
     pub(crate) async fn ask(&self, path: &str, body: &Value) -> (u16, Value) {
         let response = self.post(path, body).await;
         (response.status().as_u16(), response.json().await.unwrap())
     }
 
-    /// The JSON objects of a stream, whose last line has to be `[DONE]`.
+    /// Returns the JSON objects of a stream, whose last line must be `[DONE]`.
     pub(crate) async fn stream(&self, path: &str, body: &Value) -> Vec<Value> {
         let response = self.post(path, body).await;
         assert_eq!(response.status(), 200);
@@ -109,7 +111,7 @@ impl Server {
         events(&response.text().await.unwrap())
     }
 
-    /// A metric's value.
+    /// Returns the value of a metric.
     pub(crate) async fn metric(&self, name: &str) -> f64 {
         let text = self.get("/metrics/prometheus").await.text().await.unwrap();
         let line = text.lines().find(|line| line.starts_with(&format!("{name} ")));
@@ -124,9 +126,9 @@ impl Server {
                 tokio::time::sleep(Duration::from_millis(5)).await;
             }
         };
-        tokio::time::timeout(PATIENCE, reached)
+        tokio::time::timeout(TIMEOUT, reached)
             .await
-            .unwrap_or_else(|_| panic!("{name} never was {value}"));
+            .unwrap_or_else(|_| panic!("{name} did not become {value}"));
     }
 
     /// Stops the server as a signal does.
@@ -134,9 +136,9 @@ impl Server {
         self.stop.cancel();
     }
 
-    /// Waits for the end.
+    /// Waits for the end of the server.
     pub(crate) async fn ended(self) -> anyhow::Result<()> {
-        tokio::time::timeout(PATIENCE, self.task).await.unwrap().unwrap()
+        tokio::time::timeout(TIMEOUT, self.task).await.unwrap().unwrap()
     }
 }
 

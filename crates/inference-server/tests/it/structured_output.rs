@@ -189,9 +189,9 @@ async fn limits_stops_and_counts_go_on_working() {
     );
     let text = server.get("/metrics/prometheus").await.text().await.unwrap();
     for count in [
-        "kaito_constrained_requests_total{kind=\"json_schema\"} 4",
-        "kaito_constrained_requests_total{kind=\"regex\"} 6",
-        "kaito_constrained_requests_total{kind=\"tools\"} 0",
+        "kaito_structured_output_requests_total{kind=\"json_schema\"} 4",
+        "kaito_structured_output_requests_total{kind=\"regex\"} 6",
+        "kaito_structured_output_requests_total{kind=\"tools\"} 0",
     ] {
         assert!(text.contains(count), "{count}: {text}");
     }

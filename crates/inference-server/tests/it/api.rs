@@ -299,6 +299,100 @@ async fn mistakes_are_told_with_their_field() {
     assert_eq!(server.get("/v1/completions").await.status(), 405);
 }
 
+/// Returns the header that lists ignored parameters, after a request that must succeed.
+async fn ignored(server: &Server, path: &str, body: &Value) -> Option<String> {
+    let response = server.post(path, body).await;
+    assert_eq!(response.status(), 200, "{path} {body}");
+    let list = response.headers().get("x-ignored-parameters")?;
+    Some(list.to_str().unwrap().to_owned())
+}
+
+#[tokio::test]
+async fn parameters_without_effect_are_accepted_and_listed() {
+    let server = Server::start(&[]).await;
+    let format = json!({"type": "text", "strictness": 1});
+    let cases = [
+        (
+            "/v1/chat/completions",
+            json!({"messages": user("hi"), "max_tokens": 2}),
+            None,
+        ),
+        (
+            "/v1/chat/completions",
+            json!({
+                "messages": user("hi"), "max_tokens": 2, "user": "me", "metadata": {"a": 1}, "temprature": 0.1,
+                "stream": true, "stream_options": {"include_usage": true, "include_obfuscation": false},
+                "response_format": format,
+            }),
+            Some(
+                "user, metadata, temprature, stream_options.include_obfuscation, response_format.strictness",
+            ),
+        ),
+        (
+            "/v1/completions",
+            json!({"prompt": "a", "max_tokens": 2, "user": null}),
+            Some("user"),
+        ),
+        (
+            "/v1/embeddings",
+            json!({"input": "a", "user": "me"}),
+            Some("user"),
+        ),
+        (
+            "/tokenize",
+            json!({"prompt": "a", "\u{e9}\n": 1}),
+            Some("\\u{e9}\\n"),
+        ),
+        (
+            "/chat",
+            json!({"prompt": "a", "clean_up_tokenization_spaces": true, "generate_kwargs": {"max_length": 9, "length_penalty": 2}}),
+            Some("clean_up_tokenization_spaces, generate_kwargs.length_penalty"),
+        ),
+    ];
+    for (path, body, expected) in cases {
+        assert_eq!(ignored(&server, path, &body).await.as_deref(), expected, "{body}");
+    }
+}
+
+#[tokio::test]
+async fn a_wrong_type_is_reported_with_its_path() {
+    let server = Server::start(&[]).await;
+    for (more, param, message) in [
+        (
+            json!({"temperature": "hot"}),
+            "temperature",
+            "`temperature` must be a number, not string \"hot\"",
+        ),
+        (
+            json!({"response_format": {"type": "json_schema", "json_schema": {"schema": {}, "strict": "yes"}}}),
+            "response_format.json_schema.strict",
+            "`response_format.json_schema.strict` must be a boolean, not string \"yes\"",
+        ),
+        (
+            json!({"messages": [{"role": "user", "content": "hi"}, {"role": 7}]}),
+            "messages[1].role",
+            "`messages[1].role` must be a string, not integer `7`",
+        ),
+    ] {
+        let mut body = json!({"messages": user("hi"), "max_tokens": 2});
+        body.as_object_mut()
+            .unwrap()
+            .extend(more.as_object().unwrap().clone());
+        let (status, reply) = server.ask("/v1/chat/completions", &body).await;
+        let error =
+            json!({"message": message, "type": "invalid_request_error", "param": param, "code": null});
+        assert_eq!((status, reply), (400, json!({"error": error})));
+    }
+    let (status, reply) = server
+        .ask(
+            "/chat",
+            &json!({"prompt": "a", "generate_kwargs": {"top_k": "x"}}),
+        )
+        .await;
+    let detail = "`generate_kwargs.top_k` must be an integer, not string \"x\"";
+    assert_eq!((status, reply), (400, json!({"detail": detail})));
+}
+
 #[tokio::test]
 async fn the_first_api_still_works() {
     let server = Server::start(&[]).await;

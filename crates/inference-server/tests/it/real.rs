@@ -3,16 +3,6 @@
 //!
 //! The model and the client are fetched with pip once and cached; see `model::example`.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::panic,
-    clippy::print_stdout,
-    reason = "a test fails by panicking, and says what it fetches"
-)]
-
-#[path = "http/scripted.rs"]
-mod scripted;
-
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -22,9 +12,10 @@ use futures::future::join_all;
 use inference_server::Args;
 use model::example;
 use reqwest::Client;
-use scripted::Piece;
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
+
+use crate::scripted::{self, Piece};
 
 /// Version of the Python client.
 const OPENAI: &str = "openai==3.57.0";
@@ -64,10 +55,14 @@ async fn begin(dir: &Path, flags: &[&str]) -> String {
         "--weights-dir",
         &dir,
     ];
-    let args = Args::parse_from(fixed.iter().chain(flags));
-    let listener = inference_server::bind(&args).await.unwrap();
+    let settings = Args::parse_from(fixed.iter().chain(flags)).settings().unwrap();
+    let listener = inference_server::bind(&settings).await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
-    tokio::spawn(inference_server::serve(args, listener, CancellationToken::new()));
+    tokio::spawn(inference_server::serve(
+        settings,
+        listener,
+        CancellationToken::new(),
+    ));
     url
 }
 

@@ -81,7 +81,7 @@ async fn too_many_are_refused_and_those_who_leave_are_forgotten() {
     assert!((server.metric("kaito_ratelimit_rejected_total").await - 1.0).abs() < 1e-9);
 
     drop(running);
-    server.wait_metric("kaito_requests_cancelled_total", 1.0).await;
+    server.wait_metric("kaito_requests_canceled_total", 1.0).await;
     let (status, reply) = server
         .ask("/v1/completions", &json!({"prompt": "b", "max_tokens": 3}))
         .await;

@@ -165,8 +165,8 @@ async fn a_model_is_fetched_once_and_served() {
         local.ask("/v1/completions", &body).await.1["choices"][0]["text"]
     );
     let size = hub.files["model.safetensors"].len() as f64;
-    assert!(server.metric("kaito_model_fetched_bytes").await > size);
-    assert!(server.metric("kaito_model_to_fetch_bytes").await > size);
+    assert!(server.metric("kaito_model_downloaded_bytes").await > size);
+    assert!(server.metric("kaito_model_download_size_bytes").await > size);
     let mut names: Vec<_> = std::fs::read_dir(&weights)
         .unwrap()
         .map(|entry| entry.unwrap().file_name().into_string().unwrap())
@@ -341,7 +341,7 @@ async fn mistakes_in_flags_are_told() {
     let message = failure(&with("--model", "--model=../etc")).await;
     assert!(message.contains("OWNER/NAME"), "{message}");
     let message = failure(&with("--hub-endpoint", "--hub-endpoint=huggingface.co")).await;
-    assert!(message.contains("no URL"), "{message}");
+    assert!(message.contains("must be a URL"), "{message}");
     let mut odd = flags.clone();
     odd.push("--revision=../x".to_owned());
     let message = failure(&odd).await;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use reqwest::{Certificate, Client};
 use serde_json::{Value, json};
 
-use crate::server::{PATIENCE, Server};
+use crate::server::{Server, TIMEOUT};
 
 fn flag(name: &str, path: &Path) -> String {
     format!("--{name}={}", path.display())
@@ -33,7 +33,7 @@ async fn until(what: &str, holds: impl AsyncFn() -> bool) {
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     };
-    tokio::time::timeout(PATIENCE, reached)
+    tokio::time::timeout(TIMEOUT, reached)
         .await
         .unwrap_or_else(|_| panic!("never: {what}"));
 }

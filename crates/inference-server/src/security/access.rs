@@ -1,4 +1,4 @@
-//! Who may ask: every path but a few needs one of the keys, if there are keys.
+//! The check of API keys: every path except a few requires one, if there are keys.
 
 use std::sync::Arc;
 
@@ -8,11 +8,11 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 use tokio::sync::watch;
 
-use super::ApiError;
-use crate::security::keys::Keys;
+use super::keys::Keys;
+use crate::api::ApiError;
 
-/// Paths that are open: probes and scrapers have no key, and the page asks for one itself.
-const OPEN: [&str; 6] = [
+/// Paths without a check: probes and scrapers have no key, and the page asks for one itself.
+const OPEN_PATHS: [&str; 6] = [
     "/",
     "/health",
     "/healthz",
@@ -21,7 +21,7 @@ const OPEN: [&str; 6] = [
     "/ui",
 ];
 
-/// Lets requests with one of the keys pass, without it: nothing behind this server is to see it.
+/// Passes requests with one of the keys on. The key is removed, so that an engine behind the proxy does not see it.
 pub(crate) async fn check(
     State(keys): State<watch::Receiver<Arc<Keys>>>,
     mut request: Request,
@@ -47,7 +47,7 @@ pub(crate) async fn check(
 }
 
 fn is_open(method: &Method, path: &str) -> bool {
-    matches!(*method, Method::GET | Method::HEAD) && OPEN.contains(&path)
+    matches!(*method, Method::GET | Method::HEAD) && OPEN_PATHS.contains(&path)
 }
 
 fn bearer(headers: &HeaderMap) -> Option<&[u8]> {

@@ -1,0 +1,52 @@
+//! State that all handlers share.
+
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use super::error::ApiError;
+use crate::load::{LoadedModel, ModelChoice, Phase, SharedPhase};
+use crate::metrics::Metrics;
+
+/// State that all handlers share.
+#[derive(Clone, Debug)]
+pub(crate) struct App {
+    pub(crate) phase: SharedPhase,
+    pub(crate) metrics: Metrics,
+    /// Start of the program, Unix time in seconds.
+    pub(crate) started: u64,
+}
+
+impl App {
+    pub(crate) fn new(phase: SharedPhase, metrics: Metrics) -> Self {
+        Self {
+            phase,
+            metrics,
+            started: unix_time(),
+        }
+    }
+
+    /// Returns the model, if it is ready.
+    pub(crate) fn model(&self) -> Result<Arc<LoadedModel>, ApiError> {
+        match self.phase.get() {
+            Phase::Ready(model) => Ok(model),
+            Phase::Downloading { .. } => Err(ApiError::unavailable("the model is downloading: see /health")),
+            Phase::Loading(_) => Err(ApiError::unavailable("the model is loading: see /health")),
+            Phase::Draining => Err(ApiError::unavailable("the server is stopping")),
+        }
+    }
+}
+
+/// Returns the model or adapter that a request names. A request may omit it; an unknown name is an error.
+pub(crate) fn choose(model: &LoadedModel, requested: Option<&str>) -> Result<ModelChoice, ApiError> {
+    model.choose(requested).ok_or_else(|| {
+        let known = std::iter::once(&model.name).chain(&model.adapters);
+        ApiError::unknown_model(requested.unwrap_or_default(), known.map(String::as_str))
+    })
+}
+
+/// Returns the Unix time in seconds.
+pub(crate) fn unix_time() -> u64 {
+    SystemTime::now()
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .map_or(0, |since| since.as_secs())
+}

@@ -1,0 +1,80 @@
+//! The body of `POST /v1/chat/completions`.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+use serde_json::{Map, Value};
+
+use super::message::Message;
+use super::prompt::{StringList, StringOrList, TokenIds};
+use super::structured_output::{ResponseFormat, StructuredOutputs};
+use super::tools::ToolChoice;
+
+/// The body of `POST /v1/chat/completions`.
+#[derive(Debug, Deserialize)]
+#[serde(expecting = "an object")]
+pub(crate) struct ChatCompletionRequest {
+    /// The model or an adapter. Default: the model.
+    pub(crate) model: Option<String>,
+
+    // Prompt.
+    pub(crate) messages: Vec<Message>,
+    /// Functions that the model may call. The chat template gets them as sent.
+    pub(crate) tools: Option<Vec<Value>>,
+    /// Default: `auto`.
+    pub(crate) tool_choice: Option<ToolChoice>,
+    /// Default: true.
+    pub(crate) parallel_tool_calls: Option<bool>,
+    /// Default: true.
+    pub(crate) add_generation_prompt: Option<bool>,
+    /// Variables for the chat template.
+    pub(crate) chat_template_kwargs: Option<Map<String, Value>>,
+    /// Refused unless empty; `tools` replaced it.
+    pub(crate) functions: Option<Value>,
+
+    // Length. The defaults of all parameters below are in `validate::sampling`.
+    /// Wins over `max_tokens`.
+    pub(crate) max_completion_tokens: Option<i64>,
+    pub(crate) max_tokens: Option<i64>,
+    pub(crate) min_tokens: Option<i64>,
+    pub(crate) stop: Option<StringOrList>,
+    pub(crate) stop_token_ids: Option<TokenIds>,
+    pub(crate) ignore_eos: Option<bool>,
+
+    // Sampling.
+    pub(crate) n: Option<i64>,
+    pub(crate) seed: Option<i64>,
+    pub(crate) temperature: Option<f64>,
+    pub(crate) top_p: Option<f64>,
+    pub(crate) top_k: Option<i64>,
+    pub(crate) min_p: Option<f64>,
+    pub(crate) repetition_penalty: Option<f64>,
+    pub(crate) presence_penalty: Option<f64>,
+    pub(crate) frequency_penalty: Option<f64>,
+    /// Bias by token id.
+    pub(crate) logit_bias: Option<BTreeMap<String, f64>>,
+
+    // Structured output. At most one of them may be set.
+    pub(crate) response_format: Option<ResponseFormat>,
+    pub(crate) structured_outputs: Option<StructuredOutputs>,
+    pub(crate) guided_json: Option<Value>,
+    pub(crate) guided_regex: Option<String>,
+    pub(crate) guided_choice: Option<StringList>,
+    pub(crate) guided_grammar: Option<String>,
+    pub(crate) guided_whitespace_pattern: Option<String>,
+
+    // Response.
+    pub(crate) logprobs: Option<bool>,
+    /// Number of alternatives beside each token, with `logprobs`.
+    pub(crate) top_logprobs: Option<i64>,
+    pub(crate) stream: Option<bool>,
+    pub(crate) stream_options: Option<StreamOptions>,
+}
+
+/// Options of a stream.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(expecting = "an object")]
+pub(crate) struct StreamOptions {
+    /// End the stream with a chunk that has the usage.
+    pub(crate) include_usage: Option<bool>,
+}

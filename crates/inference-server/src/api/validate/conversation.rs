@@ -1,0 +1,78 @@
+//! Conversations, as the text that the chat template makes of them.
+
+use model::chat::Conversation;
+use serde_json::{Map, Value};
+
+use crate::api::error::ApiError;
+use crate::api::requests::{Content, ContentPart, Message};
+use crate::load::LoadedModel;
+
+/// Maximum of messages in a conversation.
+const MAX_MESSAGES: usize = 4096;
+
+/// The parameters of a conversation.
+#[derive(Debug)]
+pub(crate) struct ConversationFields {
+    pub(crate) messages: Vec<Message>,
+    /// Functions for the chat template; see [`ToolFields::offered`](super::ToolFields::offered).
+    pub(crate) tools: Option<Vec<Value>>,
+    pub(crate) add_generation_prompt: Option<bool>,
+    pub(crate) chat_template_kwargs: Option<Map<String, Value>>,
+}
+
+/// Renders a conversation with the chat template.
+pub(crate) fn render(model: &LoadedModel, fields: ConversationFields) -> Result<String, ApiError> {
+    let template = model
+        .template
+        .as_ref()
+        .ok_or_else(|| ApiError::parameter("messages", "cannot be used: the model has no chat template"))?;
+    let count = fields.messages.len();
+    if !(1..=MAX_MESSAGES).contains(&count) {
+        return Err(ApiError::parameter(
+            "messages",
+            format!("must have 1 to {MAX_MESSAGES} messages, not {count}"),
+        ));
+    }
+    let conversation = Conversation {
+        messages: fields.messages.into_iter().map(template_message).collect(),
+        tools: fields.tools,
+        add_generation_prompt: fields.add_generation_prompt.unwrap_or(true),
+        arguments: fields.chat_template_kwargs.unwrap_or_default(),
+    };
+    template
+        .render(&conversation)
+        .map_err(|error| ApiError::parameter("messages", format!("must fit the chat template: {error}")))
+}
+
+/// Returns a message as templates expect it: with its content as one string.
+fn template_message(message: Message) -> Value {
+    let content = match message.content {
+        None => String::new(),
+        Some(Content::Text(text)) => text,
+        Some(Content::Parts(parts)) => {
+            let texts = parts.into_iter().map(|ContentPart::Text { text }| text);
+            texts.collect()
+        }
+    };
+    let mut map = Map::new();
+    map.insert("role".to_owned(), message.role.into());
+    map.insert("content".to_owned(), content.into());
+    map.extend(message.other);
+    if let Some(calls) = map.get_mut("tool_calls").and_then(Value::as_array_mut) {
+        calls.iter_mut().for_each(parse_arguments);
+    }
+    Value::Object(map)
+}
+
+/// Parses the arguments of a call: clients send them as JSON in a string, and templates print objects.
+fn parse_arguments(call: &mut Value) {
+    let Some(arguments) = call.pointer_mut("/function/arguments") else {
+        return;
+    };
+    let parsed = arguments
+        .as_str()
+        .and_then(|text| serde_json::from_str::<Map<String, Value>>(text).ok());
+    if let Some(parsed) = parsed {
+        *arguments = parsed.into();
+    }
+}

@@ -1,0 +1,21 @@
+//! The server over HTTP: every endpoint, mistakes, load and stopping with a tiny random model, and SmolLM2 in `real`.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "a test fails by panicking, and prints what it fetches"
+)]
+
+mod api;
+mod embeddings;
+mod hub;
+mod load;
+mod process;
+mod proxy;
+mod real;
+mod scripted;
+mod security;
+mod server;
+mod structured_output;
+mod tool_calls;
