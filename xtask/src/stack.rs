@@ -36,7 +36,13 @@ pub(crate) fn demo(args: &Args) -> Result<()> {
     if let Some(at) = args.args.iter().position(|arg| arg == "--chat") {
         let mut args = args.args.clone();
         args.remove(at);
-        println!("building the model server with optimisation (minutes on a fresh machine)");
+        println!("building the model server with optimization (minutes on a fresh machine)");
+        if !args
+            .iter()
+            .any(|arg| arg.to_string_lossy().starts_with("--weights-dir"))
+        {
+            args.splice(0..0, ["--weights-dir".into(), example_model()?]);
+        }
         return run("demo-chat", &[], "release", &["--release"], &Args { args });
     }
     println!("building the programs (minutes on a fresh machine, seconds afterwards)");
@@ -50,6 +56,20 @@ pub(crate) fn bench(bench: &Bench) -> Result<()> {
         Bench::Registry(args) => ("bench-registry", &["preset-registry"], args),
     };
     run(program, needs, "release", &["--release"], args)
+}
+
+/// Returns the directory of the example model. Fetches and converts it once.
+fn example_model() -> Result<OsString> {
+    let output = repository::cargo()
+        .args(["run", "--release", "--bin", "gguf", "--", "example"])
+        .stderr(std::process::Stdio::inherit())
+        .output()
+        .context("cannot run cargo")?;
+    ensure!(output.status.success(), "cargo ended with {}", output.status);
+    let lines = String::from_utf8(output.stdout).context("expected a path in UTF-8")?;
+    // Lines with a mark report progress.
+    let dir = lines.lines().rfind(|line| !line.starts_with('#'));
+    Ok(dir.context("`gguf example` printed no directory")?.into())
 }
 
 fn run(program: &str, needs: &[&str], profile: &str, flags: &[&str], args: &Args) -> Result<()> {

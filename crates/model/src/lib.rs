@@ -1,7 +1,7 @@
 //! Language models on the CPU: a directory in the Hugging Face layout in, logits out.
 //!
 //! [`Spec`] describes any supported family as data, [`Decoder`] is the one forward pass that carries such a description out,
-//! [`Tokenizer`] and [`ChatTemplate`] turn texts into tokens and back, [`gguf`] converts a llama.cpp file to this layout.
+//! [`Tokenizer`] and [`ChatTemplate`] turn texts into tokens and back.
 //!
 //! The crate knows nothing of HTTP, schedulers or clusters, and has no async code. Files are hostile until checked: sizes
 //! are bounded before memory is taken for them, and every failure is an [`Error`] that names the file and the field.
@@ -12,8 +12,6 @@ pub mod chat;
 pub mod config;
 mod decoder;
 mod error;
-pub mod example;
-pub mod gguf;
 mod layer;
 mod linear;
 mod lora;

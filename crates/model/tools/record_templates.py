@@ -1,4 +1,4 @@
-"""Records how transformers renders chat templates of every dialect feature we know of, as fixtures for `tests/templates.rs`.
+"""Records how transformers renders chat templates of every dialect feature we know of, as fixtures for `tests/it/templates.rs`.
 
     pip install transformers jinja2
     python3 crates/model/tools/record_templates.py crates/model/tests/data/templates.json

@@ -141,12 +141,18 @@ pub(super) const TABLE: &[Allowed] = &[
     },
     allow("amx", &[]),
     allow("kernels", &["amx"]),
-    allow("model", &["kernels"]),
-    allow(
-        "inference-server",
-        &["artifact", "hub-metadata", "model", "serve", "telemetry"],
-    ),
-    allow("tuning-job", &["kernels", "model", "serve", "telemetry"]),
+    Allowed {
+        package: "gguf",
+        uses: &[],
+        tests_use: &["model"],
+    },
+    allow("model", &["gguf", "kernels"]),
+    Allowed {
+        package: "inference-server",
+        uses: &["artifact", "hub-metadata", "model", "serve", "telemetry"],
+        tests_use: &["gguf"],
+    },
+    allow("tuning-job", &["gguf", "kernels", "model", "serve", "telemetry"]),
     // test support and chores
     allow("arm-server", &["instance-types", "kaito-api"]),
     allow("local-cluster", &[]),
@@ -175,6 +181,7 @@ pub(super) const TABLE: &[Allowed] = &[
         uses: &[],
         tests_use: &[
             "artifact",
+            "gguf",
             "inference-server",
             "instance-types",
             "kaito-api",

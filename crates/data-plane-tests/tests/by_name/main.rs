@@ -1,7 +1,7 @@
 //! Two adapters of one real model, tuned here to answer one question differently, and one server that has both: each request gets
 //! the answer of the adapter it names, all at the same time, and the model's own name gets the model's.
 //!
-//! Needs the programs built, and pip for the example model (see `model::example`).
+//! Needs the programs built, and pip for the example model (see `gguf::example`).
 
 #![allow(
     clippy::unwrap_used,
@@ -67,7 +67,7 @@ fn ask(server: &Server, name: &str) -> String {
 
 #[test]
 fn each_request_gets_the_adapter_it_names() {
-    let model = model::example::smollm2(&model::example::cache(), &|what| println!("{what}"))
+    let model = gguf::example::smollm2(&gguf::example::cache(), &|what| println!("{what}"))
         .unwrap()
         .dir;
     let home = tempfile::tempdir().unwrap();

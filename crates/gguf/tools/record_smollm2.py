@@ -1,7 +1,7 @@
 """Records what torch and llama.cpp answer with SmolLM2-135M-Instruct, as fixtures for tests with the real model.
 
     pip install torch transformers llama-cpp-python
-    python3 crates/model/tools/record_smollm2.py MODEL.gguf CONVERTED_DIRECTORY crates/model/tests/data/smollm2.json
+    python3 crates/gguf/tools/record_smollm2.py MODEL.gguf CONVERTED_DIRECTORY crates/gguf/tests/data/smollm2.json
 
 Weights, tokenizer and chat template of the reference are those of the converted directory, read by transformers; the ids of the
 texts come from llama.cpp's own tokenizer and are compared with transformers' here.

@@ -7,11 +7,11 @@ use std::path::Path;
 use half::bf16;
 use serde_json::{Map, Value, json};
 
-use super::parse::{Gguf, Info};
-use super::vocabulary;
-use crate::error::{Error, Result};
+use crate::error::{GgufError, Result};
+use crate::header::{Gguf, TensorInfo};
+use crate::tokenizer;
 
-/// What was written.
+/// Size of the result.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Converted {
     /// Number of tensors.
@@ -20,41 +20,41 @@ pub struct Converted {
     pub bytes: u64,
 }
 
-/// Converts `file` to a directory that every loader of the Hugging Face layout reads.
+/// Converts `file` to a directory in the Hugging Face layout.
 ///
-/// Weights are written as 32-bit floats, which loses nothing, or as `bfloat16` if `short`. Existing files are replaced.
+/// Weights are written as 32-bit floats, without loss, or as bfloat16 if `as_bf16`. Existing files are replaced.
 ///
 /// # Errors
-/// When the file is malformed, of an architecture, quantisation or tokenizer that is not supported, or writing fails.
-pub fn convert(file: &Path, out: &Path, short: bool) -> Result<Converted> {
+/// When the file is malformed, or of an unknown architecture, quantization or tokenizer, and when writing fails.
+pub fn convert(file: &Path, out: &Path, as_bf16: bool) -> Result<Converted> {
     let gguf = Gguf::open(file)?;
     let architecture = gguf.text("general.architecture").unwrap_or_default();
     if !["llama", "qwen2"].contains(&architecture) {
-        return Err(Error::file(
+        return Err(GgufError::file(
             file,
-            format!("is a `{architecture}`: only llama and qwen2 can be converted"),
+            format!("unknown architecture `{architecture}`: expected llama or qwen2"),
         ));
     }
     let config = config(&gguf, architecture)?;
-    let vocabulary = vocabulary::vocabulary(&gguf)?;
-    std::fs::create_dir_all(out).map_err(|source| Error::Write {
+    let files = tokenizer::files(&gguf)?;
+    std::fs::create_dir_all(out).map_err(|source| GgufError::Write {
         path: out.to_owned(),
         source,
     })?;
-    write_json(&out.join("tokenizer.json"), &vocabulary.tokenizer)?;
-    write_json(&out.join("tokenizer_config.json"), &vocabulary.config)?;
-    let end = vocabulary::special(&gguf, "eos");
+    write_json(&out.join("tokenizer.json"), &files.tokenizer)?;
+    write_json(&out.join("tokenizer_config.json"), &files.config)?;
+    let eos = tokenizer::special_token_id(&gguf, "eos");
     write_json(
         &out.join("generation_config.json"),
-        &json!({"eos_token_id": end, "bos_token_id": config["bos_token_id"]}),
+        &json!({"eos_token_id": eos, "bos_token_id": config["bos_token_id"]}),
     )?;
     let converted = write_weights(
         &gguf,
         &out.join("model.safetensors"),
         architecture == "llama",
-        short,
+        as_bf16,
     )?;
-    // Last: a directory with a configuration is complete.
+    // Written last: a directory with a configuration is complete.
     write_json(&out.join("config.json"), &config)?;
     Ok(converted)
 }
@@ -66,15 +66,15 @@ fn config(gguf: &Gguf, architecture: &str) -> Result<Value> {
         number(name)
             .filter(|number| (1.0..4e9).contains(number))
             .map(|number| number as u64)
-            .ok_or_else(|| Error::file(&gguf.path, format!("has no usable `{architecture}.{name}`")))
+            .ok_or_else(|| GgufError::file(&gguf.path, format!("has no usable `{architecture}.{name}`")))
     };
     if gguf
         .text(&format!("{architecture}.rope.scaling.type"))
         .is_some_and(|kind| kind != "none")
     {
-        return Err(Error::file(
+        return Err(GgufError::file(
             &gguf.path,
-            "stretches its context, which is not converted",
+            "must not scale its context: rope scaling is not supported",
         ));
     }
     let vocabulary = gguf
@@ -101,13 +101,13 @@ fn config(gguf: &Gguf, architecture: &str) -> Result<Value> {
         "rope_theta": number("rope.freq_base").unwrap_or(10_000.0),
         "hidden_act": "silu",
         "tie_word_embeddings": !gguf.tensors.contains_key("output.weight"),
-        "bos_token_id": vocabulary::special(gguf, "bos"),
-        "eos_token_id": vocabulary::special(gguf, "eos"),
+        "bos_token_id": tokenizer::special_token_id(gguf, "bos"),
+        "eos_token_id": tokenizer::special_token_id(gguf, "eos"),
         "torch_dtype": "float32",
     }))
 }
 
-/// A tensor's name in the Hugging Face layout; `None` for what has none there.
+/// Returns a tensor's name in the Hugging Face layout, or nothing for tensors without one.
 fn name(gguf: &str) -> Option<String> {
     match gguf {
         "token_embd.weight" => return Some("model.embed_tokens.weight".to_owned()),
@@ -132,7 +132,8 @@ fn name(gguf: &str) -> Option<String> {
     Some(format!("model.layers.{layer}.{part}.{end}"))
 }
 
-/// llama.cpp turns neighbouring elements, everybody else elements half a head apart; it reorders queries and keys for that.
+/// Undoes the order of rows of queries and keys in llama.cpp: it rotates neighboring elements, others elements half a head
+/// apart.
 fn unpermute(rows: &[f32], head_rows: usize, columns: usize) -> Vec<f32> {
     let half = head_rows / 2;
     let source = |row: usize| {
@@ -150,13 +151,13 @@ fn unpermute(rows: &[f32], head_rows: usize, columns: usize) -> Vec<f32> {
         .collect()
 }
 
-fn write_weights(gguf: &Gguf, path: &Path, permuted: bool, short: bool) -> Result<Converted> {
-    let failed = |source| Error::Write {
+fn write_weights(gguf: &Gguf, path: &Path, permuted: bool, as_bf16: bool) -> Result<Converted> {
+    let failed = |source| GgufError::Write {
         path: path.to_owned(),
         source,
     };
-    let width = if short { 2 } else { 4 };
-    let tensors: Vec<(String, &String, &Info)> = gguf
+    let width = if as_bf16 { 2 } else { 4 };
+    let tensors: Vec<(String, &String, &TensorInfo)> = gguf
         .tensors
         .iter()
         .filter_map(|(own, info)| Some((name(own)?, own, info)))
@@ -166,7 +167,7 @@ fn write_weights(gguf: &Gguf, path: &Path, permuted: bool, short: bool) -> Resul
     let mut at = 0;
     for (name, _, info) in &tensors {
         let end = at + info.elements() * width;
-        let dtype = if short { "BF16" } else { "F32" };
+        let dtype = if as_bf16 { "BF16" } else { "F32" };
         header.insert(
             name.clone(),
             json!({"dtype": dtype, "shape": info.shape, "data_offsets": [at, end]}),
@@ -188,7 +189,7 @@ fn write_weights(gguf: &Gguf, path: &Path, permuted: bool, short: bool) -> Resul
             let columns = if info.shape.len() > 1 { info.shape[1] } else { 1 };
             values = unpermute(&values, head_rows(gguf, name, info)?, columns);
         }
-        let bytes: Vec<u8> = if short {
+        let bytes: Vec<u8> = if as_bf16 {
             values
                 .iter()
                 .flat_map(|value| bf16::from_f32(*value).to_le_bytes())
@@ -205,8 +206,8 @@ fn write_weights(gguf: &Gguf, path: &Path, permuted: bool, short: bool) -> Resul
     })
 }
 
-/// Rows of one head of a query or key tensor.
-fn head_rows(gguf: &Gguf, name: &str, info: &Info) -> Result<usize> {
+/// Returns the rows of one head of a query or key tensor.
+fn head_rows(gguf: &Gguf, name: &str, info: &TensorInfo) -> Result<usize> {
     let key = if name.contains("q_proj") {
         "llama.attention.head_count"
     } else {
@@ -223,9 +224,9 @@ fn head_rows(gguf: &Gguf, name: &str, info: &Info) -> Result<usize> {
         .unwrap_or(0.0) as usize;
     let rows = info.shape[0];
     if heads == 0 || !rows.is_multiple_of(2 * heads) {
-        return Err(Error::file(
+        return Err(GgufError::file(
             &gguf.path,
-            format!("has {rows} rows in `{name}` for {heads} heads"),
+            format!("has {rows} rows in `{name}`, which {heads} heads must divide"),
         ));
     }
     Ok(rows / heads)
@@ -233,7 +234,7 @@ fn head_rows(gguf: &Gguf, name: &str, info: &Info) -> Result<usize> {
 
 fn write_json(path: &Path, value: &Value) -> Result<()> {
     let text = serde_json::to_string_pretty(value).unwrap_or_default();
-    std::fs::write(path, text).map_err(|source| Error::Write {
+    std::fs::write(path, text).map_err(|source| GgufError::Write {
         path: path.to_owned(),
         source,
     })

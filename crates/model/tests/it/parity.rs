@@ -1,12 +1,5 @@
 //! The forward pass against what torch and transformers recorded (`tools/record.py`), for every family.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::panic,
-    clippy::print_stdout,
-    reason = "a test fails by panicking, and says what it fetches"
-)]
-
 use std::path::{Path, PathBuf};
 
 use model::{Adapter, Decoder, KvCache, OutputMode, Precision, Segment, Spec, TensorStore, sampling::argmax};

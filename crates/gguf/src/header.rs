@@ -1,4 +1,4 @@
-//! The header of a GGUF file: metadata and where tensors lie.
+//! The header of a GGUF file: metadata and the places of tensors.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -6,10 +6,10 @@ use std::io::{BufReader, Read};
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 
-use super::blocks::Kind;
-use crate::error::{Error, Result};
+use crate::error::{GgufError, Result};
+use crate::ggml_type::GgmlType;
 
-/// Most metadata entries, tensors and elements of one metadata array.
+/// Limits on metadata entries, tensors and elements of one metadata array.
 const ENTRIES: u64 = 1 << 16;
 const TENSORS: u64 = 1 << 17;
 const ELEMENTS: u64 = 1 << 23;
@@ -20,7 +20,7 @@ const SIZE: u64 = 1 << 40;
 
 /// A value of the metadata.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) enum Meta {
+pub(crate) enum Meta {
     Number(f64),
     Flag(bool),
     Text(String),
@@ -29,25 +29,25 @@ pub(super) enum Meta {
 
 /// A tensor of the file.
 #[derive(Clone, Debug)]
-pub(super) struct Info {
-    pub(super) kind: Kind,
-    /// Outermost first, as safetensors has them; the file has them the other way round.
-    pub(super) shape: Vec<usize>,
+pub(crate) struct TensorInfo {
+    pub(crate) ggml_type: GgmlType,
+    /// Outermost dimension first, as in safetensors; the file has the reverse order.
+    pub(crate) shape: Vec<usize>,
     offset: u64,
 }
 
 #[derive(Debug)]
-pub(super) struct Gguf {
-    pub(super) path: PathBuf,
-    pub(super) metadata: BTreeMap<String, Meta>,
-    pub(super) tensors: BTreeMap<String, Info>,
+pub(crate) struct Gguf {
+    pub(crate) path: PathBuf,
+    pub(crate) metadata: BTreeMap<String, Meta>,
+    pub(crate) tensors: BTreeMap<String, TensorInfo>,
     file: File,
     start: u64,
 }
 
 impl Gguf {
-    pub(super) fn open(path: &Path) -> Result<Self> {
-        let failed = |source| Error::Read {
+    pub(crate) fn open(path: &Path) -> Result<Self> {
+        let failed = |source| GgufError::Read {
             path: path.to_owned(),
             source,
         };
@@ -60,7 +60,7 @@ impl Gguf {
         };
         let header = source
             .header()
-            .map_err(|problem| Error::file(path, format!("is no usable GGUF file: {problem}")))?;
+            .map_err(|problem| GgufError::file(path, format!("expected a GGUF file: {problem}")))?;
         let (metadata, tensors, alignment) = header;
         let start = source.at.next_multiple_of(alignment);
         for (name, info) in &tensors {
@@ -68,7 +68,7 @@ impl Gguf {
                 .bytes()
                 .and_then(|bytes| bytes.checked_add(info.offset)?.checked_add(start));
             if end.is_none_or(|end| end > length) {
-                return Err(Error::file(
+                return Err(GgufError::file(
                     path,
                     format!("is truncated: tensor `{name}` ends beyond its {length} bytes"),
                 ));
@@ -83,8 +83,8 @@ impl Gguf {
         })
     }
 
-    /// A tensor as 32-bit floats.
-    pub(super) fn read(&self, info: &Info) -> Result<Vec<f32>> {
+    /// Reads a tensor as 32-bit floats.
+    pub(crate) fn read(&self, info: &TensorInfo) -> Result<Vec<f32>> {
         let bytes = info
             .bytes()
             .and_then(|bytes| usize::try_from(bytes).ok())
@@ -92,28 +92,28 @@ impl Gguf {
         let mut data = vec![0; bytes];
         self.file
             .read_exact_at(&mut data, self.start + info.offset)
-            .map_err(|source| Error::Read {
+            .map_err(|source| GgufError::Read {
                 path: self.path.clone(),
                 source,
             })?;
-        Ok(info.kind.expand(&data))
+        Ok(info.ggml_type.expand(&data))
     }
 
-    pub(super) fn text(&self, key: &str) -> Option<&str> {
+    pub(crate) fn text(&self, key: &str) -> Option<&str> {
         match self.metadata.get(key) {
             Some(Meta::Text(text)) => Some(text),
             _ => None,
         }
     }
 
-    pub(super) fn number(&self, key: &str) -> Option<f64> {
+    pub(crate) fn number(&self, key: &str) -> Option<f64> {
         match self.metadata.get(key) {
             Some(Meta::Number(number)) => Some(*number),
             _ => None,
         }
     }
 
-    pub(super) fn list(&self, key: &str) -> Option<&[Meta]> {
+    pub(crate) fn list(&self, key: &str) -> Option<&[Meta]> {
         match self.metadata.get(key) {
             Some(Meta::List(list)) => Some(list),
             _ => None,
@@ -121,13 +121,13 @@ impl Gguf {
     }
 }
 
-impl Info {
-    pub(super) fn elements(&self) -> u64 {
+impl TensorInfo {
+    pub(crate) fn elements(&self) -> u64 {
         self.shape.iter().map(|size| *size as u64).product()
     }
 
     fn bytes(&self) -> Option<u64> {
-        let (block, bytes) = self.kind.block();
+        let (block, bytes) = self.ggml_type.block();
         let row = *self.shape.last()? as u64;
         row.is_multiple_of(block).then(|| self.elements() / block * bytes)
     }
@@ -140,12 +140,12 @@ struct Source {
 }
 
 type Parsed<T> = std::result::Result<T, String>;
-type Header = (BTreeMap<String, Meta>, BTreeMap<String, Info>, u64);
+type Header = (BTreeMap<String, Meta>, BTreeMap<String, TensorInfo>, u64);
 
 impl Source {
     fn header(&mut self) -> Parsed<Header> {
         if self.bytes::<4>()? != *b"GGUF" {
-            return Err("it does not begin with GGUF".to_owned());
+            return Err("it must begin with GGUF".to_owned());
         }
         let version = self.u32()?;
         if !(2..=3).contains(&version) {
@@ -171,13 +171,13 @@ impl Source {
                 reason = "in the range"
             )]
             Some(Meta::Number(number)) if (1.0..=65_536.0).contains(number) => *number as u64,
-            Some(_) => return Err("general.alignment is out of bounds".to_owned()),
+            Some(_) => return Err("general.alignment must be from 1 to 65536".to_owned()),
             None => 32,
         };
         Ok((metadata, tensors, alignment))
     }
 
-    fn tensor(&mut self) -> Parsed<(String, Info)> {
+    fn tensor(&mut self) -> Parsed<(String, TensorInfo)> {
         let name = self.string()?;
         let dimensions = self.u32()?;
         if !(1..=4).contains(&dimensions) {
@@ -190,14 +190,21 @@ impl Source {
             elements = elements
                 .checked_mul(size)
                 .filter(|elements| (1..=SIZE).contains(elements))
-                .ok_or_else(|| format!("tensor `{name}` has an absurd size"))?;
+                .ok_or_else(|| format!("tensor `{name}` is too large"))?;
             shape.insert(0, usize::try_from(size).map_err(|error| error.to_string())?);
         }
         let code = self.u32()?;
-        let kind = Kind::of(code)
-            .ok_or_else(|| format!("tensor `{name}` is of type {code}, which is not supported"))?;
+        let ggml_type =
+            GgmlType::of(code).ok_or_else(|| format!("tensor `{name}` has unknown type {code}"))?;
         let offset = self.u64()?;
-        Ok((name, Info { kind, shape, offset }))
+        Ok((
+            name,
+            TensorInfo {
+                ggml_type,
+                shape,
+                offset,
+            },
+        ))
     }
 
     #[expect(clippy::cast_precision_loss, reason = "metadata numbers are small")]
@@ -220,7 +227,7 @@ impl Source {
             10 => Meta::Number(self.u64()? as f64),
             11 => Meta::Number(i64::from_le_bytes(self.bytes()?) as f64),
             12 => Meta::Number(f64::from_le_bytes(self.bytes()?)),
-            other => return Err(format!("metadata of type {other}")),
+            other => return Err(format!("unknown metadata type {other}")),
         })
     }
 
@@ -236,7 +243,7 @@ impl Source {
         let length = self.count(STRING, "bytes of a string")?;
         let mut bytes = vec![0; usize::try_from(length).map_err(|error| error.to_string())?];
         self.fill(&mut bytes)?;
-        String::from_utf8(bytes).map_err(|_| "a string is no UTF-8".to_owned())
+        String::from_utf8(bytes).map_err(|_| "a string must be UTF-8".to_owned())
     }
 
     fn u32(&mut self) -> Parsed<u32> {

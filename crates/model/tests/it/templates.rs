@@ -1,12 +1,5 @@
 //! Chat templates, byte for byte as transformers renders them (`tools/record_templates.py`).
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::panic,
-    clippy::print_stdout,
-    reason = "a test fails by panicking, and says what it fetches"
-)]
-
 use std::path::Path;
 
 use model::ChatTemplate;

@@ -1,15 +1,15 @@
 //! ggml's blocks of 256 weights ("k-quants"), expanded to 32-bit floats.
 //!
-//! Layouts and order of rounding after ggml's `ggml-quants.c`: a block has 8 or 16 groups with small scales (and minimums) of
-//! their own, which a 16-bit scale of the block multiplies. Bits of a weight are spread so that vectors can unpack them.
+//! Layouts and order of rounding follow ggml's `ggml-quants.c`. A block has 8 or 16 groups with small scales (and minimums),
+//! which a 16-bit scale of the block multiplies. Bits of a weight are spread so that vectors can unpack them.
 
-use super::blocks::half;
+use crate::blocks::half;
 
 /// Weights of a block.
 const BLOCK: usize = 256;
 
-/// Two bits, scales and minimums of four bits for each 16 weights.
-pub(super) fn q2(b: &[u8; 84]) -> [f32; BLOCK] {
+/// Expands two bits, with scales and minimums of four bits for each 16 weights.
+pub(crate) fn q2(b: &[u8; 84]) -> [f32; BLOCK] {
     let (scales, bits) = (&b[..16], &b[16..80]);
     let (scale, minimum) = (half(b, 80), half(b, 82));
     std::array::from_fn(|i| {
@@ -18,8 +18,8 @@ pub(super) fn q2(b: &[u8; 84]) -> [f32; BLOCK] {
     })
 }
 
-/// Three bits, signed scales of six bits for each 16 weights.
-pub(super) fn q3(b: &[u8; 110]) -> [f32; BLOCK] {
+/// Expands three bits, with signed scales of six bits for each 16 weights.
+pub(crate) fn q3(b: &[u8; 110]) -> [f32; BLOCK] {
     let (high, bits, scales) = (&b[..32], &b[32..96], &b[96..108]);
     let scale = half(b, 108);
     std::array::from_fn(|i| {
@@ -32,21 +32,21 @@ pub(super) fn q3(b: &[u8; 110]) -> [f32; BLOCK] {
     })
 }
 
-/// Four bits, scales and minimums of six bits for each 32 weights.
-pub(super) fn q4(b: &[u8; 144]) -> [f32; BLOCK] {
+/// Expands four bits, with scales and minimums of six bits for each 32 weights.
+pub(crate) fn q4(b: &[u8; 144]) -> [f32; BLOCK] {
     std::array::from_fn(|i| with_minimum(b, i, f32::from(nibble(&b[16..], i))))
 }
 
-/// As [`q4`] with a fifth bit.
-pub(super) fn q5(b: &[u8; 176]) -> [f32; BLOCK] {
+/// Expands five bits, otherwise as [`q4`].
+pub(crate) fn q5(b: &[u8; 176]) -> [f32; BLOCK] {
     std::array::from_fn(|i| {
         let fifth = (b[16 + i % 32] >> (i / 32) & 1) << 4;
         with_minimum(b, i, f32::from(nibble(&b[48..], i) | fifth))
     })
 }
 
-/// Six bits, signed scales of eight bits for each 16 weights.
-pub(super) fn q6(b: &[u8; 210]) -> [f32; BLOCK] {
+/// Expands six bits, with signed scales of eight bits for each 16 weights.
+pub(crate) fn q6(b: &[u8; 210]) -> [f32; BLOCK] {
     let (low, high, scales) = (&b[..128], &b[128..192], &b[192..208]);
     let scale = half(b, 208);
     std::array::from_fn(|i| {
@@ -57,17 +57,17 @@ pub(super) fn q6(b: &[u8; 210]) -> [f32; BLOCK] {
     })
 }
 
-/// Four runs of 32 weights share 32 bytes, two bits each.
+/// Reads two bits: four runs of 32 weights share 32 bytes.
 fn two_bits(bytes: &[u8], i: usize) -> u8 {
     bytes[i / 128 * 32 + i % 32] >> (i % 128 / 32 * 2) & 3
 }
 
-/// Two runs of 32 weights share 32 bytes, four bits each.
+/// Reads four bits: two runs of 32 weights share 32 bytes.
 fn nibble(bytes: &[u8], i: usize) -> u8 {
     bytes[i / 64 * 32 + i % 32] >> (i % 64 / 32 * 4) & 15
 }
 
-/// `number` with the scale and the minimum of the group of weight `i`, packed in 12 bytes behind those of the block.
+/// Applies scale and minimum of the group of weight `i`. They are packed in 12 bytes after those of the block.
 fn with_minimum(b: &[u8], i: usize, number: f32) -> f32 {
     let (group, packed) = (i / 32, &b[4..16]);
     let (scale, minimum) = if group < 4 {

@@ -1,32 +1,32 @@
-//! `tokenizer.json` and `tokenizer_config.json` out of the metadata of a GGUF file.
+//! `tokenizer.json` and `tokenizer_config.json`, made from the metadata of a GGUF file.
 //!
-//! Byte-level BPE only, with the splitting rules that llama.cpp knows by name (`tokenizer.ggml.pre`).
+//! Byte-level BPE only, with the pre-tokenizers that llama.cpp names in `tokenizer.ggml.pre`.
 
 use serde_json::{Map, Value, json};
 
-use super::parse::{Gguf, Meta};
-use crate::error::{Error, Result};
+use crate::error::{GgufError, Result};
+use crate::header::{Gguf, Meta};
 
-/// ggml's token types that are no plain text.
+/// ggml's token types other than plain text.
 const CONTROL: f64 = 3.0;
 const USER_DEFINED: f64 = 4.0;
 
-/// How Llama 3 and, one digit at a time, Qwen 2 split texts.
+/// Patterns that split texts for Llama 3 and, one digit at a time, for Qwen 2.
 const LLAMA3: &str = "(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}{1,3}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+";
 const QWEN2: &str = "(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+";
 
-/// The two files.
-pub(super) struct Vocabulary {
-    pub(super) tokenizer: Value,
-    pub(super) config: Value,
+/// Content of the two files.
+pub(crate) struct TokenizerFiles {
+    pub(crate) tokenizer: Value,
+    pub(crate) config: Value,
 }
 
-pub(super) fn vocabulary(gguf: &Gguf) -> Result<Vocabulary> {
-    let error = |problem: String| Error::file(&gguf.path, problem);
+pub(crate) fn files(gguf: &Gguf) -> Result<TokenizerFiles> {
+    let error = |problem: String| GgufError::file(&gguf.path, problem);
     let model = gguf.text("tokenizer.ggml.model").unwrap_or_default();
     if model != "gpt2" {
         return Err(error(format!(
-            "its tokenizer is `{model}`: only byte-level BPE (`gpt2`) can be converted"
+            "unknown tokenizer `{model}`: expected byte-level BPE (`gpt2`)"
         )));
     }
     let tokens = texts(gguf, "tokenizer.ggml.tokens")?;
@@ -41,9 +41,9 @@ pub(super) fn vocabulary(gguf: &Gguf) -> Result<Vocabulary> {
         "version": "1.0",
         "truncation": null,
         "padding": null,
-        "added_tokens": added(gguf, &tokens),
+        "added_tokens": added_tokens(gguf, &tokens),
         "normalizer": null,
-        "pre_tokenizer": splitting(gguf)?,
+        "pre_tokenizer": pre_tokenizer(gguf)?,
         "post_processor": post_processor(gguf, &tokens),
         "decoder": {"type": "ByteLevel", "add_prefix_space": true, "trim_offsets": true, "use_regex": true},
         "model": {
@@ -52,24 +52,24 @@ pub(super) fn vocabulary(gguf: &Gguf) -> Result<Vocabulary> {
             "vocab": vocab, "merges": merges,
         },
     });
-    let spelled = |key: &str| special(gguf, key).and_then(|id| tokens.get(id).copied());
+    let token = |key: &str| special_token_id(gguf, key).and_then(|id| tokens.get(id).copied());
     let config = json!({
-        "bos_token": spelled("bos"),
-        "eos_token": spelled("eos"),
-        "unk_token": spelled("unknown"),
-        "pad_token": spelled("padding"),
+        "bos_token": token("bos"),
+        "eos_token": token("eos"),
+        "unk_token": token("unknown"),
+        "pad_token": token("padding"),
         "chat_template": gguf.text("tokenizer.chat_template"),
     });
-    Ok(Vocabulary { tokenizer, config })
+    Ok(TokenizerFiles { tokenizer, config })
 }
 
-/// The id of a special token.
+/// Returns the id of a special token.
 #[expect(
     clippy::cast_possible_truncation,
     clippy::cast_sign_loss,
     reason = "whole and not negative"
 )]
-pub(super) fn special(gguf: &Gguf, name: &str) -> Option<usize> {
+pub(crate) fn special_token_id(gguf: &Gguf, name: &str) -> Option<usize> {
     let id = gguf.number(&format!("tokenizer.ggml.{name}_token_id"))?;
     (id >= 0.0 && id.fract() == 0.0).then_some(id as usize)
 }
@@ -82,10 +82,10 @@ fn texts<'a>(gguf: &'a Gguf, key: &str) -> Result<Vec<&'a str>> {
     };
     let all: Option<Vec<&str>> = list.iter().map(text).collect();
     all.filter(|all| !all.is_empty())
-        .ok_or_else(|| Error::file(&gguf.path, format!("has no `{key}`")))
+        .ok_or_else(|| GgufError::file(&gguf.path, format!("has no `{key}`")))
 }
 
-fn added(gguf: &Gguf, tokens: &[&str]) -> Vec<Value> {
+fn added_tokens(gguf: &Gguf, tokens: &[&str]) -> Vec<Value> {
     let types = gguf.list("tokenizer.ggml.token_type").unwrap_or_default();
     let of_kind = |kind: f64| move |(_, meta): &(usize, &Meta)| **meta == Meta::Number(kind);
     let listed = types.iter().enumerate();
@@ -106,7 +106,7 @@ fn added(gguf: &Gguf, tokens: &[&str]) -> Vec<Value> {
         .collect()
 }
 
-fn splitting(gguf: &Gguf) -> Result<Value> {
+fn pre_tokenizer(gguf: &Gguf) -> Result<Value> {
     let byte_level = |use_regex: bool| json!({"type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true, "use_regex": use_regex});
     let by = |regex: &str| {
         json!({"type": "Sequence", "pretokenizers": [
@@ -120,17 +120,17 @@ fn splitting(gguf: &Gguf) -> Result<Value> {
         ]})),
         "llama-bpe" => Ok(by(LLAMA3)),
         "qwen2" => Ok(by(QWEN2)),
-        other => Err(Error::file(
+        other => Err(GgufError::file(
             &gguf.path,
-            format!("splits texts by the rule `{other}`, which is not known"),
+            format!("unknown pre-tokenizer `{other}`"),
         )),
     }
 }
 
-/// Puts the first token before a text where the model wants that.
+/// Adds the first token to texts if the model wants that.
 fn post_processor(gguf: &Gguf, tokens: &[&str]) -> Value {
     let wanted = gguf.metadata.get("tokenizer.ggml.add_bos_token") == Some(&Meta::Flag(true));
-    match special(gguf, "bos").and_then(|id| Some((id, *tokens.get(id)?))) {
+    match special_token_id(gguf, "bos").and_then(|id| Some((id, *tokens.get(id)?))) {
         Some((id, token)) if wanted => json!({
             "type": "TemplateProcessing",
             "single": [{"SpecialToken": {"id": token, "type_id": 0}}, {"Sequence": {"id": "A", "type_id": 0}}],

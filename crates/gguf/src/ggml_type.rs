@@ -1,15 +1,12 @@
-//! ggml's block formats, expanded to 32-bit floats.
-//!
-//! Layouts after ggml's `ggml-common.h`: a 16-bit scale (and minimum), then the 4-bit, 5-bit or 8-bit numbers of 32 weights.
-//! The blocks of 256 weights are in [`super::k_blocks`].
+//! Storage formats of tensors, by ggml's numbers.
 
 use half::{bf16, f16};
 
-use super::k_blocks;
+use crate::{blocks, k_blocks};
 
-/// How a tensor is stored.
+/// Storage format of a tensor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(crate) enum GgmlType {
     F32,
     F16,
     Bf16,
@@ -25,12 +22,9 @@ pub(super) enum Kind {
     Q6K,
 }
 
-/// Weights of a block.
-const BLOCK: usize = 32;
-
-impl Kind {
-    /// By ggml's number.
-    pub(super) fn of(code: u32) -> Option<Self> {
+impl GgmlType {
+    /// Returns the format with ggml's number.
+    pub(crate) fn of(code: u32) -> Option<Self> {
         Some(match code {
             0 => Self::F32,
             1 => Self::F16,
@@ -49,8 +43,8 @@ impl Kind {
         })
     }
 
-    /// Weights of a block and its bytes.
-    pub(super) fn block(self) -> (u64, u64) {
+    /// Returns weights and bytes of a block.
+    pub(crate) fn block(self) -> (u64, u64) {
         match self {
             Self::F32 => (1, 4),
             Self::F16 | Self::Bf16 => (1, 2),
@@ -67,26 +61,17 @@ impl Kind {
         }
     }
 
-    pub(super) fn expand(self, data: &[u8]) -> Vec<f32> {
+    /// Expands whole blocks to 32-bit floats.
+    pub(crate) fn expand(self, data: &[u8]) -> Vec<f32> {
         match self {
             Self::F32 => each(data, |b| [f32::from_le_bytes(*b)]),
             Self::F16 => each(data, |b| [f16::from_le_bytes(*b).to_f32()]),
             Self::Bf16 => each(data, |b| [bf16::from_le_bytes(*b).to_f32()]),
-            Self::Q4_0 => each(data, |b: &[u8; 18]| {
-                nibbles(&b[2..], |q, _| half(b, 0) * (q - 8.0))
-            }),
-            Self::Q4_1 => each(data, |b: &[u8; 20]| {
-                nibbles(&b[4..], |q, _| half(b, 0) * q + half(b, 2))
-            }),
-            Self::Q5_0 => each(data, |b: &[u8; 22]| {
-                nibbles(&b[6..], |q, i| half(b, 0) * (q + fifth(&b[2..], i) - 16.0))
-            }),
-            Self::Q5_1 => each(data, |b: &[u8; 24]| {
-                nibbles(&b[8..], |q, i| half(b, 0) * (q + fifth(&b[4..], i)) + half(b, 2))
-            }),
-            Self::Q8_0 => each(data, |b: &[u8; 34]| {
-                std::array::from_fn::<_, BLOCK, _>(|i| half(b, 0) * f32::from(b[2 + i].cast_signed()))
-            }),
+            Self::Q4_0 => each(data, blocks::q4_0),
+            Self::Q4_1 => each(data, blocks::q4_1),
+            Self::Q5_0 => each(data, blocks::q5_0),
+            Self::Q5_1 => each(data, blocks::q5_1),
+            Self::Q8_0 => each(data, blocks::q8_0),
             Self::Q2K => each(data, k_blocks::q2),
             Self::Q3K => each(data, k_blocks::q3),
             Self::Q4K => each(data, k_blocks::q4),
@@ -103,23 +88,6 @@ fn each<const BYTES: usize, const WEIGHTS: usize>(
     data.as_chunks::<BYTES>().0.iter().flat_map(block).collect()
 }
 
-pub(super) fn half(block: &[u8], at: usize) -> f32 {
-    f16::from_le_bytes([block[at], block[at + 1]]).to_f32()
-}
-
-/// The low halves of 16 bytes are the first 16 weights, the high halves the others.
-fn nibbles(bytes: &[u8], weight: impl Fn(f32, usize) -> f32) -> [f32; BLOCK] {
-    std::array::from_fn(|i| {
-        let nibble = if i < 16 { bytes[i] & 15 } else { bytes[i - 16] >> 4 };
-        weight(f32::from(nibble), i)
-    })
-}
-
-/// The fifth bit of weight `i`, as its value.
-fn fifth(bits: &[u8], i: usize) -> f32 {
-    f32::from((bits[i / 8] >> (i % 8) & 1) << 4)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -131,23 +99,23 @@ mod tests {
     #[test]
     fn blocks_expand_by_their_formulas() {
         let packed: Vec<u8> = (0..16).map(|i| i | (15 - i) << 4).collect();
-        let q4_0 = Kind::Q4_0.expand(&[&HALF[..], &packed].concat());
+        let q4_0 = GgmlType::Q4_0.expand(&[&HALF[..], &packed].concat());
         assert_eq!((q4_0[0], q4_0[15], q4_0[16], q4_0[31]), (-4.0, 3.5, 3.5, -4.0));
-        let q4_1 = Kind::Q4_1.expand(&[&HALF[..], &TWO, &packed].concat());
+        let q4_1 = GgmlType::Q4_1.expand(&[&HALF[..], &TWO, &packed].concat());
         assert_eq!((q4_1[0], q4_1[15], q4_1[16]), (2.0, 9.5, 9.5));
         let high = [1, 0, 0, 0x80];
-        let q5_0 = Kind::Q5_0.expand(&[&HALF[..], &high, &packed].concat());
+        let q5_0 = GgmlType::Q5_0.expand(&[&HALF[..], &high, &packed].concat());
         assert_eq!((q5_0[0], q5_0[1], q5_0[31]), (0.0, -7.5, 0.0));
-        let q5_1 = Kind::Q5_1.expand(&[&HALF[..], &TWO, &high, &packed].concat());
+        let q5_1 = GgmlType::Q5_1.expand(&[&HALF[..], &TWO, &high, &packed].concat());
         assert_eq!((q5_1[0], q5_1[1], q5_1[31]), (10.0, 2.5, 10.0));
         let bytes: Vec<u8> = (0..32).map(|i: i8| (i - 16).cast_unsigned()).collect();
-        let q8_0 = Kind::Q8_0.expand(&[&HALF[..], &bytes].concat());
+        let q8_0 = GgmlType::Q8_0.expand(&[&HALF[..], &bytes].concat());
         assert_eq!((q8_0[0], q8_0[31]), (-8.0, 7.5));
-        assert_eq!(Kind::F16.expand(&TWO), [2.0]);
-        assert_eq!(Kind::Bf16.expand(&[0x40, 0x40]), [3.0]);
+        assert_eq!(GgmlType::F16.expand(&TWO), [2.0]);
+        assert_eq!(GgmlType::Bf16.expand(&[0x40, 0x40]), [3.0]);
     }
 
-    /// What the Python package `gguf` makes of random blocks (`tools/record_blocks.py`).
+    /// The Python package `gguf` expanded random blocks (`tools/record_blocks.py`).
     #[test]
     fn blocks_expand_to_the_bits_of_the_reference() {
         let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/blocks.safetensors");
@@ -156,7 +124,7 @@ mod tests {
         for code in [2, 3, 6, 7, 8, 10, 11, 12, 13, 14] {
             let packed = tensors.tensor(&format!("{code}.packed")).unwrap();
             let expected = tensors.tensor(&format!("{code}.weights")).unwrap();
-            let kind = Kind::of(code).unwrap();
+            let kind = GgmlType::of(code).unwrap();
             let (weights, size) = kind.block();
             let blocks = packed.data().len() as u64 / size;
             let found: Vec<u8> = kind

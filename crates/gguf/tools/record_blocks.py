@@ -1,7 +1,7 @@
 """Records what the Python package `gguf` makes of random blocks of each of ggml's formats, as a fixture for tests.
 
     pip install gguf numpy safetensors
-    python3 crates/model/tools/record_blocks.py crates/model/tests/data/blocks.safetensors
+    python3 crates/gguf/tools/record_blocks.py crates/gguf/tests/data/blocks.safetensors
 """
 
 import sys

