@@ -133,7 +133,7 @@ impl Session {
             }
             let line = tokio::select! {
                 line = lines.recv() => line,
-                // Nothing is being answered that could be stopped instead.
+                // No completion is running that Ctrl-C could stop instead.
                 _ = tokio::signal::ctrl_c() => None,
             };
             let Some(line) = line else {

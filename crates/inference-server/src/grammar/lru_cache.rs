@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-/// Holds at capacity `capacity` values and drops the least recently used one.
+/// Holds at most `capacity` values and drops the least recently used one.
 #[derive(Debug)]
 pub(crate) struct LruCache<V> {
     capacity: usize,

@@ -1,4 +1,4 @@
-//! Endpoints, one by one.
+//! Every endpoint.
 
 use serde_json::{Value, json};
 
@@ -13,7 +13,7 @@ fn text_of(reply: &Value) -> &str {
 }
 
 #[tokio::test]
-async fn the_server_says_what_it_is() {
+async fn the_server_describes_itself() {
     let server = Server::start(&[]).await;
     let json = async |path: &str| server.get(path).await.json::<Value>().await.unwrap();
     assert_eq!(json("/").await, json!({"message": "Server is running"}));
@@ -46,7 +46,7 @@ async fn the_server_says_what_it_is() {
 }
 
 #[tokio::test]
-async fn a_chat_is_answered_whole_and_in_pieces() {
+async fn a_chat_completion_is_the_same_whole_and_in_chunks() {
     let server = Server::start(&[]).await;
     let mut request =
         json!({"model": "tiny", "messages": user("the quick brown fox"), "temperature": 0, "max_tokens": 12});
@@ -109,7 +109,7 @@ async fn content_may_be_parts_and_ids_come_back() {
 }
 
 #[tokio::test]
-async fn completions_take_texts_tokens_and_several() {
+async fn completions_take_text_tokens_and_several_prompts() {
     let server = Server::start(&[]).await;
     let (_, tokens) = server.ask("/tokenize", &json!({"prompt": "the quick"})).await;
     let ids = tokens["tokens"].clone();
@@ -178,7 +178,7 @@ async fn a_stop_string_ends_the_text_and_a_seed_repeats_it() {
 }
 
 #[tokio::test]
-async fn log_probabilities_are_told() {
+async fn log_probabilities_are_returned() {
     let server = Server::start(&[]).await;
     let body = json!({"messages": user("hi"), "temperature": 0, "max_tokens": 3, "logprobs": true, "top_logprobs": 2});
     let (_, reply) = server.ask("/v1/chat/completions", &body).await;
@@ -187,7 +187,7 @@ async fn log_probabilities_are_told() {
     for entry in content {
         let top = entry["top_logprobs"].as_array().unwrap();
         assert_eq!(top.len(), 2);
-        // Greedy: the likeliest is the one that was taken.
+        // With temperature 0 the most likely token is sampled.
         assert_eq!(
             (&top[0]["token"], &top[0]["logprob"]),
             (&entry["token"], &entry["logprob"])
@@ -209,7 +209,7 @@ async fn log_probabilities_are_told() {
 }
 
 #[tokio::test]
-async fn mistakes_are_told_with_their_field() {
+async fn errors_name_their_parameter() {
     let server = Server::start(&["--max-context-tokens=64"]).await;
     let chat = |more: Value| {
         let mut body = json!({"messages": user("hi"), "max_tokens": 2});

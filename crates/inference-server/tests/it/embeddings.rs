@@ -23,7 +23,7 @@ fn vectors(reply: &Value) -> Vec<Vec<f64>> {
         .collect()
 }
 
-/// The mean of the last hidden states with length one, by the model itself.
+/// Returns the mean of the last hidden states with length 1, computed with the model itself.
 fn expected(text: &str) -> Vec<f64> {
     let dir = data("llama");
     let store = TensorStore::open(&dir).unwrap();
@@ -95,7 +95,7 @@ async fn a_text_is_the_mean_of_its_states() {
         assert!(numbers.zip(vector).all(|(a, b)| (a - b).abs() < 1e-7));
     }
 
-    // Beside answers, and after one that left keys and values of the same text behind.
+    // Concurrently with completions, and after one that cached keys and values of the same text.
     let chat = json!({"prompt": texts[0], "max_tokens": 30, "ignore_eos": true});
     server.ask("/v1/completions", &chat).await;
     let (replies, _) = futures::join!(
@@ -119,7 +119,7 @@ async fn adapters_change_vectors() {
 }
 
 #[tokio::test]
-async fn mistakes_are_told_with_their_field() {
+async fn errors_name_their_parameter() {
     let server = Server::start(&[]).await;
     for (body, field) in [
         (json!({}), "input"),

@@ -1,4 +1,4 @@
-//! Weights from a model hub, which is a web server of this test with a hub's paths.
+//! Weights from a model hub, played by a web server with a hub's paths.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -17,23 +17,23 @@ use crate::server::{Server, data};
 
 const COMMIT: &str = "0123456789abcdef0123456789abcdef01234567";
 
-/// Method and path of a request, and what it brought as authorization.
-type Asked = (String, Option<String>);
+/// Method and path of a request, and its `Authorization`.
+type Received = (String, Option<String>);
 
-/// What the hub does.
+/// The hub, and its behavior.
 #[derive(Clone)]
 struct Hub {
     files: BTreeMap<String, Vec<u8>>,
-    /// Whom it wants to see.
+    /// Token that requests must have.
     token: Option<&'static str>,
-    /// Where large files are, as an address of a server.
-    aside: String,
-    /// What it says the checksum of the weights is, if not the truth.
+    /// Address of the server that has the large files.
+    large_files: String,
+    /// Checksum of the weights that the hub reports instead of the true one.
     checksum: Option<String>,
-    /// Large files wait for it, where it is there.
+    /// Large files are sent after a notification.
     gate: Option<Arc<Notify>>,
-    /// Requests with the token they brought.
-    asked: Arc<Mutex<Vec<Asked>>>,
+    /// All requests so far.
+    received: Arc<Mutex<Vec<Received>>>,
 }
 
 impl Hub {
@@ -51,25 +51,25 @@ impl Hub {
         Self {
             files,
             token: None,
-            aside: String::new(),
+            large_files: String::new(),
             checksum: None,
             gate: None,
-            asked: Arc::default(),
+            received: Arc::default(),
         }
     }
 
-    /// Serves it, and gives the flags for it and an empty directory.
+    /// Starts the hub. Returns the flags for it and a directory.
     async fn serve(mut self, directory: &Path) -> (Self, Vec<String>) {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
-        if self.aside.is_empty() {
-            // Another server, as far as tokens are concerned.
+        if self.large_files.is_empty() {
+            // A second host, which must not get the token.
             let other = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-            self.aside = format!("http://{}", other.local_addr().unwrap());
-            let router = Router::new().fallback(answer).with_state(self.clone());
+            self.large_files = format!("http://{}", other.local_addr().unwrap());
+            let router = Router::new().fallback(respond).with_state(self.clone());
             tokio::spawn(async { axum::serve(other, router).await });
         }
-        let router = Router::new().fallback(answer).with_state(self.clone());
+        let router = Router::new().fallback(respond).with_state(self.clone());
         tokio::spawn(async { axum::serve(listener, router).await });
         let flags = vec![
             format!("--hub-endpoint={url}"),
@@ -79,18 +79,19 @@ impl Hub {
         (self, flags)
     }
 
-    fn asked(&self, part: &str) -> Vec<Option<String>> {
-        let asked = self.asked.lock().unwrap();
-        let matching = asked.iter().filter(|(what, _)| what.contains(part));
+    /// Returns the `Authorization` of each request whose method and path contain `part`.
+    fn requests(&self, part: &str) -> Vec<Option<String>> {
+        let received = self.received.lock().unwrap();
+        let matching = received.iter().filter(|(what, _)| what.contains(part));
         matching.map(|(_, token)| token.clone()).collect()
     }
 }
 
-async fn answer(State(hub): State<Hub>, method: Method, uri: Uri, headers: HeaderMap) -> Response {
+async fn respond(State(hub): State<Hub>, method: Method, uri: Uri, headers: HeaderMap) -> Response {
     let token = headers
         .get("authorization")
         .map(|value| value.to_str().unwrap().to_owned());
-    hub.asked
+    hub.received
         .lock()
         .unwrap()
         .push((format!("{method} {}", uri.path()), token.clone()));
@@ -121,15 +122,15 @@ async fn answer(State(hub): State<Hub>, method: Method, uri: Uri, headers: Heade
         .iter()
         .map(|byte| format!("{byte:02x}"))
         .collect();
-    let told = [
-        ("location", format!("{}/aside/{name}", hub.aside)),
+    let headers = [
+        ("location", format!("{}/aside/{name}", hub.large_files)),
         ("x-linked-size", bytes.len().to_string()),
         (
             "x-linked-etag",
             format!("\"{}\"", hub.checksum.clone().unwrap_or(digest)),
         ),
     ];
-    (StatusCode::FOUND, told).into_response()
+    (StatusCode::FOUND, headers).into_response()
 }
 
 async fn start(flags: &[String]) -> Server {
@@ -142,12 +143,12 @@ async fn failure(flags: &[String]) -> String {
 }
 
 #[tokio::test]
-async fn a_model_is_fetched_once_and_served() {
+async fn a_model_is_downloaded_once_and_served() {
     let dir = tempfile::tempdir().unwrap();
     let (weights, token) = (dir.path().join("weights"), dir.path().join("token"));
-    std::fs::write(&token, "geheim\n").unwrap();
+    std::fs::write(&token, "secret\n").unwrap();
     let hub = Hub {
-        token: Some("geheim"),
+        token: Some("secret"),
         ..Hub::new()
     };
     let (hub, mut flags) = hub.serve(&weights).await;
@@ -182,24 +183,24 @@ async fn a_model_is_fetched_once_and_served() {
             "tokenizer_config.json"
         ]
     );
-    // The token is for the hub, and not for where it sends us.
+    // The token goes to the hub only, not to the target of a redirect.
     assert!(
-        hub.asked("GET /api/models")
-            .contains(&Some("Bearer geheim".to_owned()))
+        hub.requests("GET /api/models")
+            .contains(&Some("Bearer secret".to_owned()))
     );
-    let aside = hub.asked("/aside/");
+    let large_files = hub.requests("/aside/");
     assert!(
-        !aside.is_empty() && aside.iter().all(Option::is_none),
-        "{aside:?}"
+        !large_files.is_empty() && large_files.iter().all(Option::is_none),
+        "{large_files:?}"
     );
 
-    let before = hub.asked("").len();
+    let before = hub.requests("").len();
     start(&flags).await.ready().await;
-    assert_eq!(hub.asked("").len(), before, "what is there is not asked for");
+    assert_eq!(hub.requests("").len(), before, "complete weights need no request");
 }
 
 #[tokio::test]
-async fn health_tells_how_far_it_is() {
+async fn health_reports_the_progress() {
     let dir = tempfile::tempdir().unwrap();
     let gate = Arc::new(Notify::new());
     let hub = Hub {
@@ -228,19 +229,19 @@ async fn health_tells_how_far_it_is() {
 }
 
 #[tokio::test]
-async fn two_servers_with_one_directory_fetch_once() {
+async fn two_servers_with_one_directory_download_once() {
     let dir = tempfile::tempdir().unwrap();
     let (hub, flags) = Hub::new().serve(dir.path()).await;
     let (one, two) = futures::join!(start(&flags), start(&flags));
     futures::join!(one.ready(), two.ready());
-    assert_eq!(hub.asked("GET /aside/").len(), 1);
+    assert_eq!(hub.requests("GET /aside/").len(), 1);
 }
 
 #[tokio::test]
-async fn what_is_complete_already_is_not_fetched_again() {
+async fn complete_files_are_not_downloaded_again() {
     let dir = tempfile::tempdir().unwrap();
     let mut hub = Hub::new();
-    // Two shards by an index, of which the first start can have one only.
+    // An index with one shard. The first start fails after the shard.
     let weights = hub.files.remove("model.safetensors").unwrap();
     let names: Vec<String> = {
         let store = model::TensorStore::open(&data("llama")).unwrap();
@@ -269,61 +270,61 @@ async fn what_is_complete_already_is_not_fetched_again() {
     .await;
     let message = failure(&flags).await;
     assert!(message.contains("tokenizer.json"), "{message}");
-    assert_eq!(broken.asked("GET /aside/a.safetensors").len(), 1);
-    // As if the program had ended before the model was complete.
+    assert_eq!(broken.requests("GET /aside/a.safetensors").len(), 1);
+    // The state after a program that ended before the model was complete.
     std::fs::remove_file(dir.path().join("config.json")).unwrap();
     let (hub, flags) = Hub {
-        asked: Arc::default(),
+        received: Arc::default(),
         ..hub
     }
     .serve(dir.path())
     .await;
     start(&flags).await.ready().await;
-    assert!(hub.asked("GET /aside/").is_empty());
+    assert!(hub.requests("GET /aside/").is_empty());
 }
 
 #[tokio::test]
-async fn what_is_not_as_promised_is_not_served() {
+async fn files_that_differ_from_the_promise_are_not_served() {
     let dir = tempfile::tempdir().unwrap();
-    let place = |name: &str| dir.path().join(name);
+    let directory = |name: &str| dir.path().join(name);
     let hub = Hub {
         checksum: Some("0".repeat(64)),
         ..Hub::new()
     };
-    let (_, flags) = hub.serve(&place("corrupt")).await;
+    let (_, flags) = hub.serve(&directory("corrupt")).await;
     let message = failure(&flags).await;
     assert!(message.contains("SHA-256"), "{message}");
-    assert!(!place("corrupt").join("config.json").exists());
-    assert!(!place("corrupt").join("model.safetensors").exists());
+    assert!(!directory("corrupt").join("config.json").exists());
+    assert!(!directory("corrupt").join("model.safetensors").exists());
 
-    let (_, mut flags) = Hub::new().serve(&place("large")).await;
+    let (_, mut flags) = Hub::new().serve(&directory("large")).await;
     flags.push("--max-bytes=1000".to_owned());
     let message = failure(&flags).await;
     assert!(message.contains("--max-bytes"), "{message}");
 
-    // Names of this machine other than the one the operator wrote are out of reach.
+    // Other names of this machine than the one in the flag are refused.
     let hub = Hub {
-        aside: "http://localhost:1".to_owned(),
+        large_files: "http://localhost:1".to_owned(),
         ..Hub::new()
     };
-    let (_, flags) = hub.serve(&place("astray")).await;
+    let (_, flags) = hub.serve(&directory("astray")).await;
     let message = failure(&flags).await;
     assert!(message.contains("localhost is this machine itself"), "{message}");
 
     let mut hub = Hub::new();
     hub.files
         .insert("config.json".to_owned(), br#"{"model_type": "mamba"}"#.to_vec());
-    let (hub, flags) = hub.serve(&place("strange")).await;
+    let (hub, flags) = hub.serve(&directory("strange")).await;
     let message = failure(&flags).await;
     assert!(message.contains("cannot be served here"), "{message}");
     assert!(
-        hub.asked("/aside/").is_empty(),
-        "nothing large is fetched for nothing"
+        hub.requests("/aside/").is_empty(),
+        "no large file is downloaded in vain"
     );
 }
 
 #[tokio::test]
-async fn mistakes_in_flags_are_told() {
+async fn wrong_flags_are_reported() {
     let dir = tempfile::tempdir().unwrap();
     let (_, flags) = Hub::new().serve(dir.path()).await;
     let with = |replace: &str, by: &str| -> Vec<String> {

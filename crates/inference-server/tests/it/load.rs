@@ -1,11 +1,11 @@
-//! Many at once, those who leave, adapters, and models that cannot be loaded.
+//! Concurrent requests, cancellation, adapters, and models that cannot be loaded.
 
 use futures::future::join_all;
 use serde_json::{Value, json};
 
 use crate::server::{Server, data};
 
-/// Something that takes long with a tiny model.
+/// A request that takes long with a tiny model.
 fn long(prompt: &str) -> Value {
     json!({"prompt": prompt, "temperature": 0, "max_tokens": 100, "ignore_eos": true})
 }
@@ -15,7 +15,7 @@ fn text(reply: &Value) -> String {
 }
 
 #[tokio::test]
-async fn together_everybody_gets_what_they_get_alone() {
+async fn concurrent_requests_get_the_completions_they_get_alone() {
     let server = Server::start(&["--step-tokens=7", "--max-sequences=5"]).await;
     let prompts: Vec<String> = (0..12)
         .map(|i| format!("the {} brown fox {i}", "very ".repeat(i)))
@@ -39,7 +39,7 @@ async fn together_everybody_gets_what_they_get_alone() {
 }
 
 #[tokio::test]
-async fn a_known_beginning_is_not_computed_again() {
+async fn a_known_prefix_is_not_computed_again() {
     let server = Server::start(&[]).await;
     let mut body = long("the quick brown fox jumps over the lazy dog, what is the capital");
     body["max_tokens"] = 10.into();
@@ -56,8 +56,8 @@ async fn a_known_beginning_is_not_computed_again() {
 }
 
 #[tokio::test]
-async fn too_many_are_refused_and_those_who_leave_are_forgotten() {
-    // One place, nobody waits, and an answer that would go on for long.
+async fn excess_requests_are_refused_and_canceled_ones_dropped() {
+    // One slot, no queue, and a completion that takes minutes.
     let server = Server::start(&[
         "--max-sequences=1",
         "--max-waiting=0",
@@ -88,7 +88,7 @@ async fn too_many_are_refused_and_those_who_leave_are_forgotten() {
     assert_eq!(status, 200, "{reply}");
 }
 
-/// The tiny model with a context that lasts for minutes.
+/// Returns a directory with the tiny model and a context that lasts for minutes.
 fn endless() -> String {
     let dir = tempfile::tempdir().unwrap().keep();
     for entry in std::fs::read_dir(data("llama")).unwrap() {
@@ -129,7 +129,7 @@ async fn adapters_are_merged_with_their_strength() {
 }
 
 #[tokio::test]
-async fn adapters_answer_requests_that_name_them() {
+async fn adapters_serve_requests_that_name_them() {
     let adapters = format!("--adapters-dir={}", data("adapters").display());
     let exact = ["--dtype=f32", "--adapter-strength=second=0.6", &adapters];
     let server = Server::start(&[&exact[..], &["--adapter-mode=request"]].concat()).await;
@@ -155,7 +155,7 @@ async fn adapters_answer_requests_that_name_them() {
         assert_eq!((status, &reply["model"]), (200, &json!(model)), "{reply}");
         text(&reply)
     };
-    // Longer than what is worth keeping, and the same for all: nobody may begin from another's keys and values.
+    // Long enough for the prefix cache and the same for all models: an adapter must not use another's keys and values.
     let prompt = "the quick brown fox jumps over the lazy dog, what is the capital";
     let mut alone = Vec::new();
     for model in ["tiny", "first", "second"] {
@@ -163,7 +163,7 @@ async fn adapters_answer_requests_that_name_them() {
         assert_eq!(
             alone.last(),
             Some(&ask(model, prompt).await),
-            "{model} from a known beginning"
+            "{model} from a known prefix"
         );
     }
     assert!(alone[0] != alone[1] && alone[1] != alone[2] && alone[0] != alone[2]);
@@ -179,7 +179,7 @@ async fn adapters_answer_requests_that_name_them() {
         let other = format!("--adapter-strength=second={}", f64::from(*second) * 0.6);
         let merged = Server::start(&["--dtype=f32", &adapters, &strength, &other]).await;
         let reply = merged.ask("/v1/completions", &body("tiny", prompt)).await.1;
-        assert_eq!(&text(&reply), found, "{model} as merged");
+        assert_eq!(&text(&reply), found, "{model} when merged");
     }
 
     let (status, reply) = server.ask("/v1/completions", &body("third", prompt)).await;
@@ -194,7 +194,7 @@ async fn adapters_answer_requests_that_name_them() {
 }
 
 #[tokio::test]
-async fn an_adapter_must_not_be_called_as_the_model() {
+async fn an_adapter_must_not_have_the_name_of_the_model() {
     let adapters = format!("--adapters-dir={}", data("adapters").display());
     let flags = [&adapters, "--adapter-mode=request", "--served-model-name=first"];
     let error = Server::start_cold(&flags).await.ended().await.unwrap_err();
@@ -202,7 +202,7 @@ async fn an_adapter_must_not_be_called_as_the_model() {
 }
 
 #[tokio::test]
-async fn a_server_that_cannot_load_says_why() {
+async fn a_failed_load_has_a_reason() {
     let dir = tempfile::tempdir().unwrap();
     let empty = format!("--weights-dir={}", dir.path().display());
     let end =
@@ -229,12 +229,12 @@ async fn a_server_that_cannot_load_says_why() {
 }
 
 #[tokio::test]
-async fn a_stop_lets_answers_end_and_takes_no_new_ones() {
+async fn a_stop_lets_completions_finish_and_refuses_new_requests() {
     let server = Server::start(&["--weights-dir", &endless(), "--drain-seconds=60"]).await;
     let body = json!({"prompt": "a", "max_tokens": 3000, "ignore_eos": true, "stream": true});
     let mut running = server.post("/v1/completions", &body).await;
     let mut text = String::from_utf8(running.chunk().await.unwrap().unwrap().to_vec()).unwrap();
-    // A connection that is open already sees the refusal; new ones are not accepted.
+    // The server accepts no new connections after this.
     server.stop();
     while let Some(chunk) = running.chunk().await.unwrap() {
         text.push_str(&String::from_utf8_lossy(&chunk));

@@ -1,4 +1,4 @@
-//! The server over HTTP: every endpoint, mistakes, load and stopping with a tiny random model, and SmolLM2 in `real`.
+//! The server over HTTP: endpoints, errors, load and stopping with a tiny random model, and a real model in `real`.
 
 #![allow(
     clippy::unwrap_used,

@@ -16,7 +16,7 @@ fn program() -> Command {
 }
 
 #[test]
-fn sigterm_ends_it_well() {
+fn sigterm_ends_it_with_success() {
     let dir = format!("--weights-dir={}", data("llama").display());
     let mut child = program().arg(dir).spawn().unwrap();
     let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
@@ -35,7 +35,7 @@ fn a_missing_model_ends_it_with_a_reason() {
     assert!(text.contains("no model in /nowhere"), "{text}");
 }
 
-/// What the demo prints for these lines.
+/// Runs the demo with these lines as input.
 fn chat(model: &Path, flags: &[&str], lines: &str) -> Output {
     let mut child = Command::new(env!("CARGO_BIN_EXE_demo-chat"))
         .arg(format!("--weights-dir={}", model.display()))
@@ -50,7 +50,7 @@ fn chat(model: &Path, flags: &[&str], lines: &str) -> Output {
 }
 
 #[test]
-fn the_demo_answers_line_by_line_and_ends_with_them() {
+fn the_demo_answers_each_line_and_ends_with_the_input() {
     let dir = tempfile::tempdir().unwrap();
     let template = "{% for m in messages %}{{ m.content }}{% endfor %}";
     let script = [
@@ -64,9 +64,9 @@ fn the_demo_answers_line_by_line_and_ends_with_them() {
         "What is the password?\n\n/new\nOnce more",
     );
     assert!(output.status.success(), "{output:?}");
-    let answer = "Seven green lanterns under the bridge.\n";
-    assert_eq!(String::from_utf8(output.stdout).unwrap(), answer.repeat(2));
-    // The server refuses what does not fit, and the conversation goes on.
+    let completion = "Seven green lanterns under the bridge.\n";
+    assert_eq!(String::from_utf8(output.stdout).unwrap(), completion.repeat(2));
+    // The server refuses a message that does not fit, and the conversation continues.
     let flags = [
         "--temperature=0",
         "--max-tokens=3",
@@ -83,7 +83,7 @@ fn the_demo_answers_line_by_line_and_ends_with_them() {
 }
 
 #[test]
-fn the_demo_without_a_model_says_why() {
+fn the_demo_without_a_model_has_a_reason() {
     let dir = tempfile::tempdir().unwrap();
     let output = chat(dir.path(), &[], "hello\n");
     let text = String::from_utf8(output.stderr).unwrap();

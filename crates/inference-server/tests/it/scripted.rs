@@ -1,21 +1,21 @@
-//! A model that says what a test wants it to say: each token is followed by the next one of a script.
+//! A model that generates a script of the test: each token is followed by the next one of the script.
 //!
-//! Its blocks do nothing, its embeddings are the unit vectors, and each row of its output embeddings looks for the token before.
+//! Its layers do nothing and its embeddings are unit vectors. Each row of its output embeddings matches the token before.
 
 use std::path::Path;
 
 use safetensors::tensor::{Dtype, TensorView, serialize_to_file};
 use serde_json::json;
 
-/// Tokens, and numbers of a hidden state.
+/// Size of the vocabulary and of a hidden state.
 const SIZE: usize = 32;
 const ASSISTANT: &str = "<|assistant|>";
 const END: &str = "</s>";
 
-/// A piece of the answer, which is one token; special ones are not written out.
+/// One token of the completion, and true if it is special, which hides it from the text.
 pub(crate) struct Piece(pub(crate) &'static str, pub(crate) bool);
 
-/// Writes the model; its template ends with the token after which the script begins.
+/// Writes the model. Its template ends with the token after which the script begins.
 pub(crate) fn write(dir: &Path, template: &str, script: &[Piece]) {
     let first = [("<unk>", false), (ASSISTANT, true), (END, true)];
     let tokens: Vec<(&str, bool)> = first

@@ -1,4 +1,4 @@
-//! Keys and TLS, over real sockets, also while their files change.
+//! API keys and TLS over real sockets, also while their files change.
 
 use std::path::Path;
 use std::time::Duration;
@@ -12,7 +12,7 @@ fn flag(name: &str, path: &Path) -> String {
     format!("--{name}={}", path.display())
 }
 
-/// Status of a request with a key.
+/// Returns status and body of a request with a key.
 async fn with_key(server: &Server, path: &str, key: Option<&str>) -> (u16, Value) {
     let mut request = server.client.get(format!("{}{path}", server.url));
     if let Some(key) = key {
@@ -26,7 +26,7 @@ async fn with_key(server: &Server, path: &str, key: Option<&str>) -> (u16, Value
     )
 }
 
-/// Waits until this holds.
+/// Waits until the condition holds.
 async fn until(what: &str, holds: impl AsyncFn() -> bool) {
     let reached = async {
         while !holds().await {
@@ -35,7 +35,7 @@ async fn until(what: &str, holds: impl AsyncFn() -> bool) {
     };
     tokio::time::timeout(TIMEOUT, reached)
         .await
-        .unwrap_or_else(|_| panic!("never: {what}"));
+        .unwrap_or_else(|_| panic!("timed out: {what}"));
 }
 
 #[tokio::test]
@@ -74,14 +74,14 @@ async fn a_key_is_needed_and_can_be_replaced() {
     }
 
     std::fs::write(&file, "third\n").unwrap();
-    until("the new key is taken", async || {
+    until("the new key is accepted", async || {
         with_key(&server, "/v1/models", Some("third")).await.0 == 200
     })
     .await;
     assert_eq!(with_key(&server, "/v1/models", Some("first")).await.0, 401);
-    // Without keys nobody is let in, not everybody.
+    // An empty file of keys refuses every request.
     std::fs::write(&file, "").unwrap();
-    until("no key is taken", async || {
+    until("no key is accepted", async || {
         with_key(&server, "/v1/models", Some("third")).await.0 == 401
     })
     .await;
@@ -89,7 +89,7 @@ async fn a_key_is_needed_and_can_be_replaced() {
 }
 
 #[tokio::test]
-async fn the_engine_behind_needs_no_key_and_sees_none() {
+async fn the_engine_behind_the_proxy_gets_no_key() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("keys");
     std::fs::write(&file, "secret").unwrap();
@@ -99,16 +99,16 @@ async fn the_engine_behind_needs_no_key_and_sees_none() {
         format!("{}", headers.contains_key("authorization"))
     });
     tokio::spawn(async { axum::serve(engine, echo).await });
-    let front = Server::start_cold(&[&url, &flag("api-key-file", &file)]).await;
+    let proxy = Server::start_cold(&[&url, &flag("api-key-file", &file)]).await;
     assert_eq!(
-        with_key(&front, "/v1/models", Some("secret")).await,
+        with_key(&proxy, "/v1/models", Some("secret")).await,
         (200, json!(false))
     );
-    assert_eq!(with_key(&front, "/v1/models", None).await.0, 401);
+    assert_eq!(with_key(&proxy, "/v1/models", None).await.0, 401);
 }
 
 #[tokio::test]
-async fn files_that_cannot_be_used_end_the_start() {
+async fn unusable_files_end_the_program() {
     let dir = tempfile::tempdir().unwrap();
     let (empty, missing) = (dir.path().join("empty"), dir.path().join("missing"));
     std::fs::write(&empty, "# none\n").unwrap();
@@ -154,7 +154,7 @@ async fn connections_are_encrypted_with_the_latest_certificate() {
         let response = client.get(format!("{url}/health")).send().await.ok()?;
         Some(response.status().as_u16())
     };
-    // Neither somebody who says nothing nor plain text keeps others waiting.
+    // Neither a silent client nor plain text delays other clients.
     let _silent = tokio::net::TcpStream::connect(server.url.trim_start_matches("http://"))
         .await
         .unwrap();

@@ -1,4 +1,4 @@
-//! Answers of a prescribed form, by a model that says anything.
+//! Structured output of a model with random weights.
 
 use futures::future::join_all;
 use serde_json::{Value, json};
@@ -8,7 +8,7 @@ use crate::server::{Server, data};
 const CHAT: &str = "/v1/chat/completions";
 const PLAIN: &str = "/v1/completions";
 
-/// The tiny model, with room for longer answers.
+/// Starts the tiny model with a longer context.
 async fn server(flags: &[&str]) -> (Server, tempfile::TempDir) {
     let dir = tempfile::tempdir().unwrap();
     for file in std::fs::read_dir(data("llama")).unwrap() {
@@ -52,8 +52,8 @@ fn is_animal(text: &str) -> bool {
     size && name && value.as_object().unwrap().len() == 2
 }
 
-/// Text and reason of a chat's answer, which has to be the same whole and in chunks.
-async fn answer(server: &Server, more: &Value) -> (String, String) {
+/// Returns text and finish reason of a completion, which must be the same whole and in chunks.
+async fn complete(server: &Server, more: &Value) -> (String, String) {
     let mut body = body(more);
     let (status, whole) = server.ask(CHAT, &body).await;
     assert_eq!(status, 200, "{body} {whole}");
@@ -70,17 +70,17 @@ async fn answer(server: &Server, more: &Value) -> (String, String) {
     (text.to_owned(), reason.as_str().unwrap().to_owned())
 }
 
-type Fits<'a> = &'a dyn Fn(&str) -> bool;
+type Matches<'a> = &'a dyn Fn(&str) -> bool;
 
 #[tokio::test]
-async fn answers_have_the_form_that_is_asked_for() {
+async fn completions_match_their_constraint() {
     let (server, _dir) = server(&[]).await;
     let pick = |text: &str| ["yes", "no", "may be"].contains(&text);
     let is_date = |text: &str| {
         text.len() == 5 && text.as_bytes()[2] == b'-' && text.replace('-', "").parse::<u32>().is_ok()
     };
     let sum = |text: &str| text.split('+').all(|part| ["a", "b"].contains(&part));
-    let cases: [(Value, Fits<'_>); 10] = [
+    let cases: [(Value, Matches<'_>); 10] = [
         (json!({"response_format": format()}), &is_animal),
         (json!({"structured_outputs": {"json": schema()}}), &is_animal),
         (json!({"guided_json": schema().to_string()}), &is_animal),
@@ -107,7 +107,7 @@ async fn answers_have_the_form_that_is_asked_for() {
             &|text| is_animal(text) && !text.contains([' ', '\n']),
         ),
     ];
-    for (more, fits) in cases {
+    for (more, matches) in cases {
         for settings in [
             json!({"temperature": 0}),
             json!({"temperature": 1.5, "logprobs": true, "top_logprobs": 2}),
@@ -117,10 +117,10 @@ async fn answers_have_the_form_that_is_asked_for() {
             more.as_object_mut()
                 .unwrap()
                 .extend(settings.as_object().unwrap().clone());
-            let (text, reason) = answer(&server, &more).await;
-            assert!(fits(&text) && reason == "stop", "{more} {text} {reason}");
+            let (text, reason) = complete(&server, &more).await;
+            assert!(matches(&text) && reason == "stop", "{more} {text} {reason}");
         }
-        // The same for texts, several at a time.
+        // The same for several prompts of `/v1/completions`.
         let mut plain = more.clone();
         plain["prompt"] = json!(["one", "two"]);
         plain["n"] = 2.into();
@@ -132,37 +132,37 @@ async fn answers_have_the_form_that_is_asked_for() {
             choices.len() == 4
                 && choices
                     .iter()
-                    .all(|choice| fits(choice["text"].as_str().unwrap())),
+                    .all(|choice| matches(choice["text"].as_str().unwrap())),
             "{reply}"
         );
     }
-    let (text, _) = answer(
+    let (text, _) = complete(
         &server,
         &json!({"response_format": {"type": "text"}, "temperature": 0}),
     )
     .await;
-    assert_eq!(text, answer(&server, &json!({"temperature": 0})).await.0);
+    assert_eq!(text, complete(&server, &json!({"temperature": 0})).await.0);
 }
 
 #[tokio::test]
-async fn limits_stops_and_counts_go_on_working() {
+async fn limits_stop_strings_and_usage_still_apply() {
     let (server, _dir) = server(&[]).await;
-    let form = json!({"response_format": format(), "max_tokens": 3});
-    let (text, reason) = answer(&server, &form).await;
+    let constraint = json!({"response_format": format(), "max_tokens": 3});
+    let (text, reason) = complete(&server, &constraint).await;
     assert!(text.starts_with('{') && reason == "length", "{text} {reason}");
-    let (text, reason) = answer(
+    let (text, reason) = complete(
         &server,
         &json!({"response_format": format(), "stop": ["\"name\""]}),
     )
     .await;
     assert!(!text.contains("name") && reason == "stop", "{text} {reason}");
-    // This could end after one letter, and must not before four.
+    // The grammar could end after one letter, and the request requires four.
     for ignore in [json!({"min_tokens": 4}), json!({"ignore_eos": true})] {
         let mut more = json!({"guided_regex": "z{1,5}", "temperature": 0});
         more.as_object_mut()
             .unwrap()
             .extend(ignore.as_object().unwrap().clone());
-        let (text, reason) = answer(&server, &more).await;
+        let (text, reason) = complete(&server, &more).await;
         assert!(text.len() >= 4 && reason == "stop", "{text}");
     }
     let long = json!([{"role": "user", "content": "the quick brown fox jumps over the lazy dog"}]);
@@ -198,7 +198,7 @@ async fn limits_stops_and_counts_go_on_working() {
 }
 
 #[tokio::test]
-async fn mistakes_are_told_before_an_answer_begins() {
+async fn wrong_constraints_are_refused_before_the_completion() {
     let (server, _dir) = server(&[]).await;
     let json_schema = |schema: Value, strict: bool| json!({"response_format": {"type": "json_schema", "json_schema": {"schema": schema, "strict": strict}}});
     let not = json!({"type": "object", "not": {"required": ["a"]}});
@@ -288,9 +288,9 @@ async fn mistakes_are_told_before_an_answer_begins() {
 }
 
 #[tokio::test]
-async fn an_answer_that_gets_stuck_says_so() {
+async fn a_completion_that_cannot_continue_is_an_error() {
     let (server, _dir) = server(&[]).await;
-    // The model has tokens for `a` and none for what follows.
+    // The model has a token for `a` and none for the next character.
     for path in [CHAT, PLAIN] {
         let mut body = body(&json!({"guided_regex": "a{3}\u{e9}", "prompt": "x"}));
         let (status, reply) = server.ask(path, &body).await;
@@ -307,12 +307,15 @@ async fn an_answer_that_gets_stuck_says_so() {
             "{chunks:?}"
         );
     }
-    // Others are not concerned.
-    assert_eq!(answer(&server, &json!({"guided_choice": ["yes"]})).await.0, "yes");
+    // Other requests are not affected.
+    assert_eq!(
+        complete(&server, &json!({"guided_choice": ["yes"]})).await.0,
+        "yes"
+    );
 }
 
 #[tokio::test]
-async fn neighbours_without_a_form_get_the_same_bits() {
+async fn unconstrained_requests_in_the_same_step_get_the_same_bits() {
     let (server, _dir) = server(&[]).await;
     let free =
         |seed: u64| body(&json!({"seed": seed, "max_tokens": 40, "logprobs": true, "top_logprobs": 3}));
@@ -355,7 +358,7 @@ fn is_call(call: &Value) -> bool {
 }
 
 #[tokio::test]
-async fn required_calls_are_made_in_any_form() {
+async fn required_tool_calls_are_made_in_every_format() {
     let template = |mark: &str| {
         format!(
             "--chat-template={{% for m in messages %}}{{{{ m.content }}}}{{% endfor %}}{mark}<|assistant|>"
@@ -369,7 +372,7 @@ async fn required_calls_are_made_in_any_form() {
             asked["parallel_tool_calls"] = (seed % 2 == 0).into();
             if seed > 3 {
                 asked["tool_choice"] = json!({"type": "function", "function": {"name": "animal"}});
-                // What is said of texts does not matter.
+                // It has no effect on calls.
                 asked["response_format"] = json!({"type": "json_object"});
             }
             let (status, reply) = server.ask(CHAT, &asked).await;

@@ -1,11 +1,11 @@
-//! Calls of functions, with models that say what they are told to say.
+//! Tool calls, with models that generate a script.
 
 use serde_json::{Value, json};
 
 use crate::scripted::{self, Piece};
 use crate::server::Server;
 
-/// Prints messages with what was called, and functions with the mark of the form.
+/// A template that prints messages with their calls, and functions with the marker of the format.
 fn template(mark: &str) -> String {
     let messages = "{% for m in messages %}{{ m.role }}: {{ m.content }}{% if m.tool_calls %}{{ m.tool_calls | tojson }}{% endif %}\n{% endfor %}";
     format!("{messages}{{% if tools %}}use {mark} for {{{{ tools | length }}}}{{% endif %}}")
@@ -30,8 +30,8 @@ async fn server(mark: &str, script: &[Piece]) -> (Server, tempfile::TempDir) {
     (server, dir)
 }
 
-/// Content, names with arguments, and reason of an answer, which has to be the same whole and in chunks.
-async fn answer(server: &Server, body: &Value) -> (Value, Vec<(String, String)>, String) {
+/// Returns content, calls and finish reason of a completion, which must be the same whole and in chunks.
+async fn complete(server: &Server, body: &Value) -> (Value, Vec<(String, String)>, String) {
     let (status, whole) = server.ask("/v1/chat/completions", body).await;
     assert_eq!(status, 200, "{whole}");
     let choice = &whole["choices"][0];
@@ -71,7 +71,7 @@ fn weather() -> (String, String) {
 }
 
 #[tokio::test]
-async fn tagged_calls_become_calls() {
+async fn tagged_calls_are_parsed() {
     let script = [
         Piece("One moment.\n", false),
         Piece("<tool_call>", false),
@@ -80,14 +80,14 @@ async fn tagged_calls_become_calls() {
         Piece("</tool_call>", false),
     ];
     let (server, _dir) = server("<tool_call>", &script).await;
-    let called = answer(&server, &request(&json!({}))).await;
+    let called = complete(&server, &request(&json!({}))).await;
     assert_eq!(
         called,
         (json!("One moment."), vec![weather()], "tool_calls".to_owned())
     );
-    // Without functions, or when they must not be used, it is text.
+    // Without functions, or if they must not be called, it is text.
     for more in [json!({"tools": null}), json!({"tool_choice": "none"})] {
-        let (content, calls, reason) = answer(&server, &request(&more)).await;
+        let (content, calls, reason) = complete(&server, &request(&more)).await;
         let text = content.as_str().unwrap();
         assert!(
             text.contains("<tool_call>") && text.ends_with("</tool_call>"),
@@ -95,8 +95,8 @@ async fn tagged_calls_become_calls() {
         );
         assert_eq!((calls.len(), reason.as_str()), (0, "stop"));
     }
-    // An answer that was cut off is no call.
-    let (content, calls, reason) = answer(&server, &request(&json!({"max_tokens": 3}))).await;
+    // A call that was cut off stays text.
+    let (content, calls, reason) = complete(&server, &request(&json!({"max_tokens": 3}))).await;
     assert!(content.as_str().unwrap().contains("<tool_call>"), "{content}");
     assert_eq!((calls.len(), reason.as_str()), (0, "length"));
     let (_, reply) = server
@@ -121,7 +121,7 @@ async fn tagged_calls_become_calls() {
 }
 
 #[tokio::test]
-async fn marks_that_are_special_tokens_are_seen() {
+async fn markers_that_are_special_tokens_are_recognized() {
     let mistral = [
         Piece("[TOOL_CALLS]", true),
         Piece("weather", false),
@@ -138,13 +138,13 @@ async fn marks_that_are_special_tokens_are_seen() {
     ];
     for (mark, script) in [("[TOOL_CALLS]", &mistral[..]), ("<|python_tag|>", &llama)] {
         let (server, _dir) = server(mark, script).await;
-        let called = answer(&server, &request(&json!({}))).await;
+        let called = complete(&server, &request(&json!({}))).await;
         assert_eq!(
             called,
             (Value::Null, vec![weather()], "tool_calls".to_owned()),
             "{mark}"
         );
-        let (content, ..) = answer(&server, &request(&json!({"tools": []}))).await;
+        let (content, ..) = complete(&server, &request(&json!({"tools": []}))).await;
         assert!(!content.as_str().unwrap().contains(mark), "{content}");
     }
 }
@@ -162,7 +162,7 @@ async fn functions_reach_the_template_as_they_were_sent() {
 }
 
 #[tokio::test]
-async fn what_was_called_reaches_the_template_as_objects() {
+async fn arguments_of_earlier_calls_reach_the_template_as_objects() {
     let server =
         Server::start(&["--chat-template={{ messages[1].tool_calls[0].function.arguments.city }}!"]).await;
     let calls = |arguments: Value| json!([{"id": "1", "type": "function", "function": {"name": "weather", "arguments": arguments}}]);
