@@ -3,6 +3,7 @@
 //! It maps Azure's texts and types to those of the port and keeps within Azure's request limits. It decides nothing
 //! about pools, waits for no operation and repeats no request, except once after an access token was refused.
 
+mod agent_pool;
 mod args;
 mod arm;
 mod config;

@@ -3,10 +3,11 @@
 use async_trait::async_trait;
 use azure_core::http::{Method, Url};
 use cloudprovider::{
-    Accepted, AgentPool, AgentPoolSpec, CloudProvider, ErrorClass, OperationStatus, ProviderError,
+    Accepted, CloudProvider, ErrorClass, Instance, LaunchLimits, LaunchSpec, OperationStatus, ProviderError,
 };
 use serde::de::DeserializeOwned;
 
+use crate::agent_pool;
 use crate::arm::{ArmClient, Call, Response};
 use crate::config::{AzureConfig, ConnectError, Settings};
 use crate::error;
@@ -36,6 +37,12 @@ impl AzureProvider {
         })
     }
 
+    /// Limits of AKS that a planner checks before it requests a pool.
+    #[must_use]
+    pub fn launch_limits() -> LaunchLimits {
+        agent_pool::limits()
+    }
+
     async fn send(&self, kind: RequestKind<'_>, call: Call) -> Result<Response, ProviderError> {
         let permit = self.limiter.acquire(kind)?;
         let result = self.arm.send(&call).await;
@@ -43,12 +50,12 @@ impl AzureProvider {
         result
     }
 
-    async fn pages(&self, first: Url, mut more: impl FnMut()) -> Result<Vec<AgentPool>, ProviderError> {
+    async fn pages(&self, first: Url, mut more: impl FnMut()) -> Result<Vec<Instance>, ProviderError> {
         let (mut url, mut pools, mut page) = (first, Vec::new(), 1);
         loop {
             let response = self.arm.send(&Call::new(Method::Get, url.clone())).await?;
             let body: PoolPage = parse(&response)?;
-            pools.extend(body.value.into_iter().filter_map(PoolBody::into_pool));
+            pools.extend(body.value.into_iter().filter_map(PoolBody::into_instance));
             let Some(next) = body.next_link.filter(|link| !link.is_empty()) else {
                 return Ok(pools);
             };
@@ -75,9 +82,9 @@ impl AzureProvider {
         });
         Accepted {
             // The status decides that the write is accepted; the body may be anything.
-            pool: serde_json::from_slice::<PoolBody>(&response.body)
+            instance: serde_json::from_slice::<PoolBody>(&response.body)
                 .ok()
-                .and_then(PoolBody::into_pool),
+                .and_then(PoolBody::into_instance),
             operation_url,
             request_id: response.request_id,
         }
@@ -86,7 +93,7 @@ impl AzureProvider {
 
 #[async_trait]
 impl CloudProvider for AzureProvider {
-    async fn list(&self) -> Result<Vec<AgentPool>, ProviderError> {
+    async fn list(&self) -> Result<Vec<Instance>, ProviderError> {
         let permit = self.limiter.acquire(RequestKind::List)?;
         let result = self
             .pages(self.arm.url(&["agentPools"]), || permit.one_more_page())
@@ -95,15 +102,15 @@ impl CloudProvider for AzureProvider {
         result
     }
 
-    async fn get(&self, name: &str) -> Result<AgentPool, ProviderError> {
+    async fn get(&self, name: &str) -> Result<Instance, ProviderError> {
         let call = Call::new(Method::Get, self.arm.url(&["agentPools", name]));
         let response = self.send(RequestKind::Get, call).await?;
         let body: PoolBody = parse(&response)?;
-        body.into_pool()
+        body.into_instance()
             .ok_or_else(|| unreadable("the response holds no pool", &response))
     }
 
-    async fn create(&self, spec: &AgentPoolSpec) -> Result<Accepted, ProviderError> {
+    async fn create(&self, spec: &LaunchSpec) -> Result<Accepted, ProviderError> {
         let body = serde_json::to_string(&PoolRequest::new(spec))
             .map_err(|error| ProviderError::new(ErrorClass::Invalid, "Request", error.to_string()))?;
         let call = Call {
@@ -114,9 +121,9 @@ impl CloudProvider for AzureProvider {
         Ok(self.accepted(self.send(RequestKind::Put(&spec.name), call).await?))
     }
 
-    async fn delete(&self, name: &str, etag: Option<&str>) -> Result<Accepted, ProviderError> {
+    async fn delete(&self, name: &str, version: Option<&str>) -> Result<Accepted, ProviderError> {
         let call = Call {
-            condition: etag.map(|etag| ("if-match", etag.to_owned())),
+            condition: version.map(|version| ("if-match", version.to_owned())),
             ..Call::new(Method::Delete, self.arm.url(&["agentPools", name]))
         };
         let response = self.send(RequestKind::Delete, call).await?;

@@ -3,8 +3,10 @@
 
 use std::collections::BTreeMap;
 
-use cloudprovider::{AgentPool, AgentPoolSpec, ProvisioningState};
+use cloudprovider::{Instance, LaunchSpec, tags};
 use serde::{Deserialize, Deserializer, Serialize};
+
+use crate::agent_pool;
 
 /// Body of a PUT that creates a pool.
 #[derive(Debug, Serialize)]
@@ -20,12 +22,12 @@ struct RequestProperties<'a> {
     mode: &'static str,
     os_type: &'static str,
     #[serde(rename = "osSKU")]
-    os_sku: &'a str,
+    os_sku: &'static str,
     #[serde(rename = "osDiskSizeGB", skip_serializing_if = "Option::is_none")]
     os_disk_gib: Option<u32>,
     vm_size: &'a str,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    node_labels: &'a BTreeMap<String, String>,
+    node_labels: BTreeMap<String, String>,
     #[serde(skip_serializing_if = "<[String]>::is_empty")]
     node_taints: &'a [String],
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
@@ -33,18 +35,18 @@ struct RequestProperties<'a> {
 }
 
 impl<'a> PoolRequest<'a> {
-    /// One Linux node of a scale set.
-    pub(crate) fn new(spec: &'a AgentPoolSpec) -> Self {
+    /// One Linux node of a scale set. Upstream sends the same, but for the mode.
+    pub(crate) fn new(spec: &'a LaunchSpec) -> Self {
         Self {
             properties: RequestProperties {
                 count: 1,
                 r#type: "VirtualMachineScaleSets",
-                mode: "User",
+                mode: agent_pool::USER_MODE,
                 os_type: "Linux",
-                os_sku: &spec.os_sku,
-                os_disk_gib: spec.os_disk_gib,
-                vm_size: &spec.vm_size,
-                node_labels: &spec.labels,
+                os_sku: agent_pool::os_sku(spec),
+                os_disk_gib: spec.disk_gib,
+                vm_size: &spec.instance_type,
+                node_labels: agent_pool::node_labels(spec),
                 node_taints: &spec.taints,
                 tags: &spec.tags,
             },
@@ -73,7 +75,6 @@ pub(crate) struct PoolBody {
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 struct PoolProperties {
-    count: Option<i32>,
     vm_size: Option<String>,
     #[serde(deserialize_with = "null_is_default")]
     provisioning_state: String,
@@ -90,14 +91,19 @@ struct PoolProperties {
 
 impl PoolBody {
     /// Converts the pool for the port; `None` if the body names no pool.
-    pub(crate) fn into_pool(self) -> Option<AgentPool> {
+    pub(crate) fn into_instance(self) -> Option<Instance> {
         let properties = self.properties;
-        Some(AgentPool {
+        let owner = agent_pool::owner(
+            properties.mode.as_deref(),
+            &properties.tags,
+            &properties.node_labels,
+        );
+        Some(Instance {
             name: self.name.filter(|name| !name.is_empty())?,
-            count: properties.count,
-            vm_size: properties.vm_size,
-            state: ProvisioningState::parse(&properties.provisioning_state),
-            mode: properties.mode,
+            state: agent_pool::state(&properties.provisioning_state),
+            owner,
+            cluster_id: tags::cluster_id(&properties.tags),
+            instance_type: properties.vm_size,
             labels: properties.node_labels,
             // Recordings show `[""]` for a pool without taints.
             taints: properties
@@ -106,9 +112,8 @@ impl PoolBody {
                 .flatten()
                 .filter(|taint| !taint.is_empty())
                 .collect(),
-            tags: properties.tags,
-            etag: properties.e_tag,
-            node_image: properties.node_image_version,
+            version: properties.e_tag,
+            image: properties.node_image_version,
         })
     }
 }
@@ -144,13 +149,15 @@ where
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use cloudprovider::InstanceState;
     use serde_json::json;
 
-    fn pool(value: serde_json::Value) -> AgentPool {
+    use super::*;
+
+    fn pool(value: serde_json::Value) -> Instance {
         serde_json::from_value::<PoolBody>(value)
             .unwrap()
-            .into_pool()
+            .into_instance()
             .unwrap()
     }
 
@@ -162,10 +169,13 @@ mod tests {
             json!({"nodeLabels": null, "nodeTaints": null, "tags": null}),
         ] {
             let pool = pool(json!({"name": "a", "properties": properties, "novel": {"x": 1}}));
-            assert_eq!((pool.count, pool.vm_size, pool.labels.len()), (None, None, 0));
-            assert!(matches!(pool.state, ProvisioningState::Changing(_)));
+            assert_eq!((pool.instance_type, pool.labels.len()), (None, 0));
+            assert!(matches!(pool.state, InstanceState::Changing(_)));
         }
-        assert_eq!(serde_json::from_str::<PoolBody>("{}").unwrap().into_pool(), None);
+        assert_eq!(
+            serde_json::from_str::<PoolBody>("{}").unwrap().into_instance(),
+            None
+        );
     }
 
     #[test]
@@ -175,22 +185,21 @@ mod tests {
             "tags": {"a": null}, "eTag": "e1", "provisioningState": "UpgradingNodeImageVersion"}}),
         );
         assert_eq!(pool.taints, ["sku=gpu:NoSchedule"]);
-        assert_eq!(pool.tags["a"], "");
-        assert_eq!(pool.etag.as_deref(), Some("e1"));
+        assert_eq!(pool.version.as_deref(), Some("e1"));
         assert_eq!(
             pool.state,
-            ProvisioningState::Changing("UpgradingNodeImageVersion".into())
+            InstanceState::Changing("UpgradingNodeImageVersion".into())
         );
     }
 
     #[test]
     fn a_request_is_that_of_upstream_and_the_mode() {
-        let spec = AgentPoolSpec {
+        let spec = LaunchSpec {
             name: "p".into(),
-            vm_size: "Standard_NC24ads_A100_v4".into(),
-            os_disk_gib: Some(1024),
-            os_sku: "Ubuntu".into(),
-            labels: BTreeMap::from([("kaito.sh/machine-type".into(), "gpu".into())]),
+            instance_type: "Standard_NC24ads_A100_v4".into(),
+            disk_gib: Some(1024),
+            image_family: None,
+            labels: BTreeMap::new(),
             taints: vec!["sku=gpu:NoSchedule".into()],
             tags: BTreeMap::new(),
         };

@@ -1,35 +1,35 @@
-//! What a planner may ask of the cloud, and what became of the last request.
+//! Requests to a cloud that a planner may choose, and the outcome of the last one.
 
 use jiff::Timestamp;
 
 use crate::error::ProviderError;
-use crate::pool::AgentPoolSpec;
+use crate::launch::LaunchSpec;
 
 /// One request to the cloud.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum CloudCall {
-    /// Read one pool now, past every cache.
+    /// Read one instance now, past every cache.
     Read {
-        /// The pool.
+        /// Name of the instance.
         name: String,
     },
-    /// Ask for a pool.
-    Create(Box<AgentPoolSpec>),
-    /// Ask for a pool to be deleted.
+    /// Request an instance.
+    Create(Box<LaunchSpec>),
+    /// Request the deletion of an instance.
     Delete {
-        /// The pool.
+        /// Name of the instance.
         name: String,
-        /// Its version, when it is to be deleted only unchanged.
-        etag: Option<String>,
+        /// Version of the instance, if only that one is to be deleted.
+        version: Option<String>,
     },
-    /// Cancel what runs on a pool.
+    /// Cancel the running operation on an instance.
     Abort {
-        /// The pool.
+        /// Name of the instance.
         name: String,
     },
-    /// Read why an operation failed.
+    /// Read the reason of a failed operation.
     ReadOperation {
-        /// The pool it is about.
+        /// Name of the instance.
         name: String,
         /// Opaque URL.
         url: String,
@@ -37,7 +37,7 @@ pub enum CloudCall {
 }
 
 impl CloudCall {
-    /// Which kind of request it is.
+    /// Kind of the request.
     #[must_use]
     pub fn kind(&self) -> CallKind {
         match self {
@@ -49,9 +49,9 @@ impl CloudCall {
         }
     }
 
-    /// The pool it is about.
+    /// Name of the instance.
     #[must_use]
-    pub fn pool(&self) -> &str {
+    pub fn instance(&self) -> &str {
         match self {
             Self::Create(spec) => &spec.name,
             Self::Read { name }
@@ -87,17 +87,17 @@ impl CallKind {
     }
 }
 
-/// What became of the last request about a claim's pool. Lost at a restart, which costs one more request.
+/// Outcome of the last request about a claim's instance. A restart loses it, which costs one more request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CallOutcome {
-    /// When the answer came.
+    /// Time of the response.
     pub at: Timestamp,
-    /// What was asked.
+    /// Kind of the request.
     pub kind: CallKind,
-    /// The error, when it was refused or failed.
+    /// The error, if the request was refused or failed.
     pub error: Option<ProviderError>,
-    /// How many times in a row this kind of request has failed; 0 after a success.
+    /// Failures of this kind of request in a row; 0 after a success.
     pub failures: u32,
-    /// Where the operation that it started can be followed.
+    /// URL of the operation that the request started.
     pub operation_url: Option<String>,
 }

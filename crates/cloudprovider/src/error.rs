@@ -1,26 +1,26 @@
-//! What can go wrong at a cloud, by what it means for us.
+//! Errors of a cloud, classified by what the planner does about them.
 
 use jiff::SignedDuration;
 use serde::{Deserialize, Serialize};
 
-/// A cloud's refusal or failure. `Display` is one line for people, without secrets.
+/// An error that a cloud returned. `Display` is one line for people, without secrets.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
 #[error("{code}: {message}{}", request_id.as_ref().map(|id| format!(" (request {id})")).unwrap_or_default())]
 pub struct ProviderError {
-    /// What it means for us.
+    /// Class, which decides about retries and conditions.
     pub class: ErrorClass,
-    /// The cloud's own code, innermost first choice; `Transport` and the like where it gave none.
+    /// The cloud's own code, the innermost if there are several; ours, such as `Transport`, if it gave none.
     pub code: String,
     /// The cloud's own text.
     pub message: String,
-    /// How long the cloud asks us to wait.
+    /// Wait that the cloud asks for.
     pub retry_after: Option<SignedDuration>,
     /// The cloud's id of the request, for its support.
     pub request_id: Option<String>,
 }
 
 impl ProviderError {
-    /// An error without request id and waiting time.
+    /// An error without request id and wait.
     #[must_use]
     pub fn new(class: ErrorClass, code: impl Into<String>, message: impl Into<String>) -> Self {
         Self {
@@ -32,39 +32,45 @@ impl ProviderError {
         }
     }
 
-    /// The same error, with the time that the cloud asks us to wait.
+    /// The same error with the wait that the cloud asks for.
     #[must_use]
     pub fn with_retry_after(self, retry_after: Option<SignedDuration>) -> Self {
         Self { retry_after, ..self }
     }
+
+    /// The same error with the cloud's id of the request.
+    #[must_use]
+    pub fn with_request_id(self, request_id: Option<String>) -> Self {
+        Self { request_id, ..self }
+    }
 }
 
-/// What an error means for us.
+/// Class of an error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum ErrorClass {
-    /// The thing asked for is not there, and the cluster is: never inferred from another error.
+    /// The instance does not exist, and the cluster does. Never inferred from another error.
     NotFound,
-    /// The instance type cannot be had in this place at all.
+    /// The instance type is not offered here at all.
     SkuUnavailable,
     /// A quota is used up.
     Quota,
-    /// No machine is free now.
+    /// The cloud has no free machine now.
     Capacity,
-    /// Another operation holds the cluster or the pool.
+    /// Another operation holds the cluster or the instance.
     Busy,
     /// Too many requests, by the cloud's count or by ours.
     Throttled,
-    /// Not sent: our own limit on concurrent writes holds it back. Says nothing about the cloud.
+    /// Not sent: our own limit on concurrent writes was reached. Proves nothing about the cloud.
     LocallyLimited,
-    /// Our identity is refused.
+    /// The cloud refuses our identity.
     Unauthorized,
-    /// The cluster or its group is not there; says nothing about a pool.
+    /// The cluster or its group does not exist. Proves nothing about an instance.
     ClusterNotFound,
-    /// The request is wrong and will stay wrong.
+    /// The request is invalid and stays so.
     Invalid,
-    /// A precondition (`If-Match`, `If-None-Match`) did not hold: somebody else was faster.
+    /// A precondition of the request did not hold: the instance exists, or has changed.
     Precondition,
-    /// Failed for no lasting reason: time-outs, 5xx, broken connections.
+    /// Failed for no lasting reason: timeouts, 5xx, broken connections.
     Transient,
 }
 
@@ -88,7 +94,7 @@ impl ErrorClass {
         }
     }
 
-    /// Whether trying the same request again can ever help.
+    /// Returns true if the same request cannot succeed later.
     #[must_use]
     pub fn is_terminal(self) -> bool {
         matches!(self, Self::SkuUnavailable | Self::Invalid)

@@ -3,48 +3,49 @@
 use async_trait::async_trait;
 
 use crate::error::ProviderError;
-use crate::pool::{AgentPool, AgentPoolSpec};
+use crate::instance::Instance;
+use crate::launch::LaunchSpec;
 
-/// A cloud that makes agent pools. Calls are short: none waits for a long-running operation.
+/// A cloud that launches instances. Calls are short: none waits for a long-running operation.
 #[async_trait]
 pub trait CloudProvider: Send + Sync + std::fmt::Debug {
-    /// Every pool of the cluster, all pages; an error when any page failed.
-    async fn list(&self) -> Result<Vec<AgentPool>, ProviderError>;
+    /// Lists every instance of the cluster, on all pages; fails when any page failed.
+    async fn list(&self) -> Result<Vec<Instance>, ProviderError>;
 
-    /// One pool; class `NotFound` only when the cluster is known to exist and the pool is not in it.
-    async fn get(&self, name: &str) -> Result<AgentPool, ProviderError>;
+    /// Reads one instance. Class `NotFound` only if the cluster is known to exist and has no such instance.
+    async fn get(&self, name: &str) -> Result<Instance, ProviderError>;
 
-    /// Asks for a pool that does not exist yet; class `Precondition` when one of the name does.
-    async fn create(&self, spec: &AgentPoolSpec) -> Result<Accepted, ProviderError>;
+    /// Requests an instance that does not exist yet. Class `Precondition` if one of the name does.
+    async fn create(&self, spec: &LaunchSpec) -> Result<Accepted, ProviderError>;
 
-    /// Asks for a pool to be deleted; class `NotFound` when it is gone.
-    async fn delete(&self, name: &str, etag: Option<&str>) -> Result<Accepted, ProviderError>;
+    /// Requests the deletion of an instance, unchanged if a version is given. Class `NotFound` if it is gone.
+    async fn delete(&self, name: &str, version: Option<&str>) -> Result<Accepted, ProviderError>;
 
-    /// Asks for the running operation on a pool to be cancelled.
+    /// Requests that the running operation on an instance is canceled.
     async fn abort(&self, name: &str) -> Result<Accepted, ProviderError>;
 
-    /// Where a long-running operation is; the URL is opaque and comes from [`Accepted`].
+    /// Reads the status of a long-running operation. The URL is opaque and comes from [`Accepted`].
     async fn operation(&self, url: &str) -> Result<OperationStatus, ProviderError>;
 }
 
-/// The cloud has taken a request.
+/// A request that the cloud accepted.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Accepted {
-    /// The pool as the answer shows it, where it does.
-    pub pool: Option<AgentPool>,
-    /// Where the operation can be followed; opaque.
+    /// The instance, if the response shows it.
+    pub instance: Option<Instance>,
+    /// URL of the operation's status; opaque.
     pub operation_url: Option<String>,
     /// The cloud's id of the request.
     pub request_id: Option<String>,
 }
 
-/// Where a long-running operation is.
+/// Status of a long-running operation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum OperationStatus {
-    /// Running; the cloud's own word.
+    /// Running, in the cloud's own word.
     Running(String),
     /// Done.
     Succeeded,
-    /// Failed or cancelled, and why.
+    /// Failed or canceled, with the reason.
     Failed(ProviderError),
 }

@@ -1,86 +1,85 @@
-//! What we know of the cloud's pools, from complete listings, single reads and answers to our own writes.
+//! Knowledge of the cloud's instances, from complete listings, single reads and answers to our own writes.
 //!
-//! A value, not a cache with a clock: the shell tells it what it read and when the read *started*. A listing
-//! may lag behind a single read, so absence is counted in live reads and never inferred from an error.
+//! It is a value without a clock: the caller passes the result of a read and the time at which the read *started*. A
+//! listing may lag behind a single read, so absence is counted in live reads and never inferred from an error.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use jiff::Timestamp;
 
-use crate::pool::AgentPool;
+use crate::instance::Instance;
 
-/// What is known of one pool.
+/// Knowledge of one instance.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum PoolLookup {
-    /// Nothing was read since the moment of interest.
+pub enum InstanceLookup {
+    /// No read since the time of interest.
     Unknown,
-    /// Not there, by this many live reads that started after the moment of interest and after the last
-    /// evidence of the pool.
+    /// Absent. The reads started after the time of interest, and after the last evidence of the instance.
     Absent {
-        /// Live reads that missed it.
+        /// Number of live reads that missed it.
         reads: u32,
     },
-    /// There.
-    Found(Arc<AgentPool>),
+    /// Present.
+    Found(Arc<Instance>),
 }
 
-/// Everything known of the pools of one cluster.
+/// Knowledge of all instances of one cluster.
 #[derive(Clone, Debug, Default)]
 pub struct Snapshot {
-    pools: BTreeMap<String, Record>,
+    instances: BTreeMap<String, Record>,
     listings: Vec<Timestamp>,
 }
 
 #[derive(Clone, Debug)]
 struct Record {
-    pool: Option<Arc<AgentPool>>,
-    /// Start of the newest read that speaks of this pool.
+    instance: Option<Arc<Instance>>,
+    /// Start of the newest read that covers this instance.
     at: Timestamp,
     /// Starts of the reads that missed it since the last evidence, newest last, at most [`KEPT`].
     missed: Vec<Timestamp>,
 }
 
-/// How many starts of reads are kept: two prove absence, the rest only serves tests and logs.
+/// Number of starts of reads that are kept. Two prove absence; the others serve tests and logs.
 const KEPT: usize = 4;
 
 impl Snapshot {
-    /// A complete listing that started at `started`. Returns the names of pools that appeared, changed or
+    /// Records a complete listing that started at `started`. Returns the names of instances that appeared, changed or
     /// vanished, sorted.
-    pub fn record_list(&mut self, started: Timestamp, pools: Vec<AgentPool>) -> Vec<String> {
-        let mut touched = Vec::new();
-        let names: std::collections::BTreeSet<String> = pools.iter().map(|p| p.name.clone()).collect();
-        for pool in pools {
-            let name = pool.name.clone();
-            if self.record_found(started, pool) {
-                touched.push(name);
+    pub fn record_list(&mut self, started: Timestamp, instances: Vec<Instance>) -> Vec<String> {
+        let mut changed = Vec::new();
+        let names: BTreeSet<String> = instances.iter().map(|p| p.name.clone()).collect();
+        for instance in instances {
+            let name = instance.name.clone();
+            if self.record_found(started, instance) {
+                changed.push(name);
             }
         }
         let missing: Vec<String> = self
-            .pools
+            .instances
             .iter()
             .filter(|(n, r)| !names.contains(*n) && r.at < started)
             .map(|(n, _)| n.clone())
             .collect();
         for name in missing {
             if self.record_absent(started, &name) {
-                touched.push(name);
+                changed.push(name);
             }
         }
         push_kept(&mut self.listings, started);
         self.forget_long_gone();
-        touched.sort();
-        touched
+        changed.sort();
+        changed
     }
 
-    /// A pool that a read which started at `started`, or the answer to a write, showed. True when this is news.
-    pub fn record_found(&mut self, started: Timestamp, pool: AgentPool) -> bool {
-        match self.pools.get_mut(&pool.name) {
+    /// Records an instance that a read, or the answer to a write, showed. Returns true if it is news.
+    pub fn record_found(&mut self, started: Timestamp, instance: Instance) -> bool {
+        match self.instances.get_mut(&instance.name) {
             Some(record) if record.at > started => false,
             Some(record) => {
-                let news = record.pool.as_deref() != Some(&pool);
+                let news = record.instance.as_deref() != Some(&instance);
                 *record = Record {
-                    pool: Some(Arc::new(pool)),
+                    instance: Some(Arc::new(instance)),
                     at: started,
                     missed: Vec::new(),
                 };
@@ -88,20 +87,20 @@ impl Snapshot {
             }
             None => {
                 let record = Record {
-                    pool: Some(Arc::new(pool.clone())),
+                    instance: Some(Arc::new(instance.clone())),
                     at: started,
                     missed: Vec::new(),
                 };
-                self.pools.insert(pool.name, record);
+                self.instances.insert(instance.name, record);
                 true
             }
         }
     }
 
-    /// A read that started at `started` showed that the pool is not there. True when this is news.
+    /// Records that a read which started at `started` missed an instance. Returns true if it is news.
     pub fn record_absent(&mut self, started: Timestamp, name: &str) -> bool {
-        let record = self.pools.entry(name.to_owned()).or_insert_with(|| Record {
-            pool: None,
+        let record = self.instances.entry(name.to_owned()).or_insert_with(|| Record {
+            instance: None,
             at: started,
             missed: Vec::new(),
         });
@@ -113,32 +112,32 @@ impl Snapshot {
         record.missed.len() < KEPT
     }
 
-    /// A request to make this pool ended at `at` without telling what became of it: the connection broke, or
-    /// the answer showed no pool. What was read before `at` then says nothing about its absence.
+    /// Discards earlier evidence of absence: a request to create the instance ended at `at` without an answer, so it may
+    /// have been carried out.
     pub fn invalidate(&mut self, at: Timestamp, name: &str) {
-        let record = self.pools.entry(name.to_owned()).or_insert_with(|| Record {
-            pool: None,
+        let record = self.instances.entry(name.to_owned()).or_insert_with(|| Record {
+            instance: None,
             at,
             missed: Vec::new(),
         });
         if record.missed.len() >= 2 {
-            record.pool = None;
+            record.instance = None;
         }
         record.at = record.at.max(at);
         record.missed.retain(|missed| *missed > at);
     }
 
-    /// What is known of a pool by reads that started after `since` (a claim's creation, say).
+    /// Looks an instance up by the reads that started after `since`, such as the creation of a claim.
     ///
-    /// A pool that was seen stays found until two reads in a row have missed it: a listing may lag behind the
-    /// answer to our own write.
+    /// An instance that was found stays found until two reads in a row missed it: a listing may lag behind the answer
+    /// to our own write.
     #[must_use]
-    pub fn lookup(&self, name: &str, since: Timestamp) -> PoolLookup {
-        let Some(record) = self.pools.get(name) else {
+    pub fn lookup(&self, name: &str, since: Timestamp) -> InstanceLookup {
+        let Some(record) = self.instances.get(name) else {
             return absent(self.listings.iter().filter(|at| **at > since).count());
         };
-        match &record.pool {
-            Some(pool) if record.missed.len() < 2 => PoolLookup::Found(Arc::clone(pool)),
+        match &record.instance {
+            Some(instance) if record.missed.len() < 2 => InstanceLookup::Found(Arc::clone(instance)),
             _ => {
                 let last = record.missed.first().copied().unwrap_or(record.at);
                 let later = self
@@ -156,24 +155,24 @@ impl Snapshot {
         }
     }
 
-    /// Every pool that is there, by name.
-    pub fn pools(&self) -> impl Iterator<Item = &Arc<AgentPool>> {
-        self.pools
+    /// Every instance that exists, by name.
+    pub fn instances(&self) -> impl Iterator<Item = &Arc<Instance>> {
+        self.instances
             .values()
             .filter(|r| r.missed.len() < 2)
-            .filter_map(|r| r.pool.as_ref())
+            .filter_map(|r| r.instance.as_ref())
     }
 
     fn forget_long_gone(&mut self) {
-        self.pools.retain(|_, record| record.missed.len() < KEPT);
+        self.instances.retain(|_, record| record.missed.len() < KEPT);
     }
 }
 
-fn absent(reads: usize) -> PoolLookup {
+fn absent(reads: usize) -> InstanceLookup {
     match u32::try_from(reads) {
-        Ok(0) => PoolLookup::Unknown,
-        Ok(reads) => PoolLookup::Absent { reads },
-        Err(_) => PoolLookup::Absent { reads: u32::MAX },
+        Ok(0) => InstanceLookup::Unknown,
+        Ok(reads) => InstanceLookup::Absent { reads },
+        Err(_) => InstanceLookup::Absent { reads: u32::MAX },
     }
 }
 
@@ -192,84 +191,84 @@ mod tests {
         Timestamp::from_second(second).unwrap()
     }
 
-    fn pool(name: &str) -> AgentPool {
-        AgentPool {
+    fn instance(name: &str) -> Instance {
+        Instance {
             name: name.into(),
-            ..AgentPool::default()
+            ..Instance::default()
         }
     }
 
     #[test]
-    fn an_unknown_pool_is_absent_once_a_later_listing_is_complete() {
+    fn an_unknown_instance_is_absent_once_a_later_listing_is_complete() {
         let mut snapshot = Snapshot::default();
-        assert_eq!(snapshot.lookup("a", at(0)), PoolLookup::Unknown);
+        assert_eq!(snapshot.lookup("a", at(0)), InstanceLookup::Unknown);
         snapshot.record_list(at(5), vec![]);
-        assert_eq!(snapshot.lookup("a", at(0)), PoolLookup::Absent { reads: 1 });
-        assert_eq!(snapshot.lookup("a", at(5)), PoolLookup::Unknown);
+        assert_eq!(snapshot.lookup("a", at(0)), InstanceLookup::Absent { reads: 1 });
+        assert_eq!(snapshot.lookup("a", at(5)), InstanceLookup::Unknown);
         snapshot.record_list(at(6), vec![]);
-        assert_eq!(snapshot.lookup("a", at(0)), PoolLookup::Absent { reads: 2 });
+        assert_eq!(snapshot.lookup("a", at(0)), InstanceLookup::Absent { reads: 2 });
     }
 
     #[test]
     fn one_lagging_listing_does_not_hide_what_a_write_showed() {
         let mut snapshot = Snapshot::default();
-        snapshot.record_found(at(10), pool("a"));
+        snapshot.record_found(at(10), instance("a"));
         snapshot.record_list(at(11), vec![]);
-        assert!(matches!(snapshot.lookup("a", at(0)), PoolLookup::Found(_)));
-        snapshot.record_list(at(12), vec![pool("a")]);
+        assert!(matches!(snapshot.lookup("a", at(0)), InstanceLookup::Found(_)));
+        snapshot.record_list(at(12), vec![instance("a")]);
         snapshot.record_list(at(13), vec![]);
-        assert!(matches!(snapshot.lookup("a", at(0)), PoolLookup::Found(_)));
+        assert!(matches!(snapshot.lookup("a", at(0)), InstanceLookup::Found(_)));
         snapshot.record_absent(at(14), "a");
-        assert_eq!(snapshot.lookup("a", at(0)), PoolLookup::Absent { reads: 2 });
+        assert_eq!(snapshot.lookup("a", at(0)), InstanceLookup::Absent { reads: 2 });
     }
 
     #[test]
-    fn a_read_that_started_earlier_says_nothing() {
+    fn a_read_that_started_earlier_is_ignored() {
         let mut snapshot = Snapshot::default();
-        snapshot.record_found(at(10), pool("a"));
+        snapshot.record_found(at(10), instance("a"));
         snapshot.record_list(at(9), vec![]);
         assert!(!snapshot.record_absent(at(9), "a"));
-        assert!(matches!(snapshot.lookup("a", at(0)), PoolLookup::Found(_)));
+        assert!(matches!(snapshot.lookup("a", at(0)), InstanceLookup::Found(_)));
     }
 
     #[test]
-    fn a_pool_that_comes_back_is_found_at_once() {
+    fn an_instance_that_comes_back_is_found_at_once() {
         let mut snapshot = Snapshot::default();
         snapshot.record_absent(at(1), "a");
         snapshot.record_absent(at(2), "a");
-        assert!(snapshot.record_found(at(3), pool("a")));
-        assert!(matches!(snapshot.lookup("a", at(0)), PoolLookup::Found(_)));
+        assert!(snapshot.record_found(at(3), instance("a")));
+        assert!(matches!(snapshot.lookup("a", at(0)), InstanceLookup::Found(_)));
     }
 
     #[test]
-    fn a_request_of_unknown_outcome_makes_earlier_misses_worthless() {
+    fn a_request_of_unknown_outcome_discards_earlier_evidence_of_absence() {
         let mut snapshot = Snapshot::default();
         snapshot.record_list(at(1), vec![]);
         snapshot.record_list(at(2), vec![]);
-        assert_eq!(snapshot.lookup("a", at(0)), PoolLookup::Absent { reads: 2 });
+        assert_eq!(snapshot.lookup("a", at(0)), InstanceLookup::Absent { reads: 2 });
         snapshot.invalidate(at(3), "a");
-        assert_eq!(snapshot.lookup("a", at(0)), PoolLookup::Unknown);
+        assert_eq!(snapshot.lookup("a", at(0)), InstanceLookup::Unknown);
         snapshot.record_list(at(4), vec![]);
-        assert_eq!(snapshot.lookup("a", at(0)), PoolLookup::Absent { reads: 1 });
+        assert_eq!(snapshot.lookup("a", at(0)), InstanceLookup::Absent { reads: 1 });
         snapshot.record_absent(at(5), "a");
-        assert_eq!(snapshot.lookup("a", at(0)), PoolLookup::Absent { reads: 2 });
+        assert_eq!(snapshot.lookup("a", at(0)), InstanceLookup::Absent { reads: 2 });
         snapshot.invalidate(at(6), "a");
-        assert_eq!(snapshot.lookup("a", at(0)), PoolLookup::Unknown);
-        snapshot.record_found(at(7), pool("a"));
+        assert_eq!(snapshot.lookup("a", at(0)), InstanceLookup::Unknown);
+        snapshot.record_found(at(7), instance("a"));
         snapshot.invalidate(at(8), "a");
-        assert!(matches!(snapshot.lookup("a", at(0)), PoolLookup::Found(_)));
+        assert!(matches!(snapshot.lookup("a", at(0)), InstanceLookup::Found(_)));
     }
 
     #[test]
-    fn memory_does_not_grow_with_pools_that_are_gone() {
+    fn memory_does_not_grow_with_instances_that_are_gone() {
         let mut snapshot = Snapshot::default();
         for i in 0..100 {
-            snapshot.record_found(at(0), pool(&format!("p{i}")));
+            snapshot.record_found(at(0), instance(&format!("p{i}")));
         }
         for second in 1..10 {
             snapshot.record_list(at(second), vec![]);
         }
-        assert_eq!(snapshot.pools.len(), 0);
-        assert_eq!(snapshot.lookup("p1", at(0)), PoolLookup::Absent { reads: 4 });
+        assert_eq!(snapshot.instances.len(), 0);
+        assert_eq!(snapshot.lookup("p1", at(0)), InstanceLookup::Absent { reads: 4 });
     }
 }

@@ -10,9 +10,10 @@ use jiff::Timestamp;
 
 use crate::call::{CallKind, CallOutcome, CloudCall};
 use crate::error::{ErrorClass, ProviderError};
-use crate::pool::{AgentPool, AgentPoolSpec, ProvisioningState};
+use crate::instance::Instance;
+use crate::launch::LaunchSpec;
 use crate::provider::{Accepted, OperationStatus};
-use crate::snapshot::{PoolLookup, Snapshot};
+use crate::snapshot::{InstanceLookup, Snapshot};
 
 /// Instances, requests and failures, by name of the claim.
 #[derive(Clone, Debug, Default)]
@@ -30,7 +31,7 @@ pub struct InstanceTracker {
 #[derive(Clone, Debug)]
 pub struct InstanceFacts {
     /// By reads that started after the claim was first seen.
-    pub lookup: PoolLookup,
+    pub lookup: InstanceLookup,
     /// The last Create, Delete or Abort.
     pub last_call: Option<CallOutcome>,
     /// Reason of a failed operation, once it was read.
@@ -104,7 +105,7 @@ impl InstanceTracker {
 
     /// Looks an instance up by all reads, whatever claim it belongs to.
     #[must_use]
-    pub fn lookup(&self, name: &str) -> PoolLookup {
+    pub fn lookup(&self, name: &str) -> InstanceLookup {
         self.snapshot.lookup(name, Timestamp::MIN)
     }
 
@@ -123,8 +124,8 @@ impl InstanceTracker {
 
     /// Every instance that exists, by name.
     #[must_use]
-    pub fn instances(&self) -> Vec<Arc<AgentPool>> {
-        self.snapshot.pools().cloned().collect()
+    pub fn instances(&self) -> Vec<Arc<Instance>> {
+        self.snapshot.instances().cloned().collect()
     }
 
     /// Time at which this process first listed each instance.
@@ -134,9 +135,13 @@ impl InstanceTracker {
     }
 
     /// Records a complete listing that started at `started`. Returns the names of instances that are news.
-    pub fn on_list(&mut self, started: Timestamp, instances: Vec<AgentPool>) -> Vec<String> {
+    pub fn on_list(&mut self, started: Timestamp, instances: Vec<Instance>) -> Vec<String> {
         let changed = self.snapshot.record_list(started, instances);
-        let present: Vec<String> = self.snapshot.pools().map(|pool| pool.name.clone()).collect();
+        let present: Vec<String> = self
+            .snapshot
+            .instances()
+            .map(|found| found.name.clone())
+            .collect();
         self.first_seen.retain(|name, _| present.contains(name));
         for name in present {
             self.first_seen.entry(name).or_insert(started);
@@ -149,7 +154,7 @@ impl InstanceTracker {
         &mut self,
         started: Timestamp,
         name: &str,
-        answer: Result<AgentPool, ProviderError>,
+        answer: Result<Instance, ProviderError>,
     ) -> Recorded {
         Recorded::done(match answer {
             Ok(instance) => Ok(self.snapshot.record_found(started, instance)),
@@ -164,7 +169,7 @@ impl InstanceTracker {
     pub fn on_create(
         &mut self,
         at: Timestamp,
-        spec: &AgentPoolSpec,
+        spec: &LaunchSpec,
         answer: Result<Accepted, ProviderError>,
     ) -> Recorded {
         let name = &spec.name;
@@ -172,7 +177,7 @@ impl InstanceTracker {
             Ok(accepted) => {
                 self.record(at, name, CallKind::Create, None, accepted.operation_url);
                 self.failures.remove(name);
-                let instance = accepted.pool.unwrap_or_else(|| promised(spec));
+                let instance = accepted.instance.unwrap_or_else(|| Instance::launching(spec));
                 self.snapshot.record_found(at, instance);
                 Recorded::done(Ok(true))
             }
@@ -261,22 +266,6 @@ fn may_exist_after(class: ErrorClass) -> bool {
         class,
         ErrorClass::Precondition | ErrorClass::Transient | ErrorClass::Busy
     )
-}
-
-/// The instance that an accepted Create will make, for answers that do not show it.
-fn promised(spec: &AgentPoolSpec) -> AgentPool {
-    AgentPool {
-        name: spec.name.clone(),
-        count: Some(1),
-        vm_size: Some(spec.vm_size.clone()),
-        state: ProvisioningState::Creating,
-        mode: Some("User".to_owned()),
-        labels: spec.labels.clone(),
-        taints: spec.taints.clone(),
-        tags: spec.tags.clone(),
-        etag: None,
-        node_image: None,
-    }
 }
 
 fn unexplained() -> ProviderError {

@@ -54,6 +54,7 @@ impl Args {
         let defaults = Settings::default();
         Settings {
             cluster_id: self.azure.cluster_id(),
+            launch_limits: cloudprovider_azure::AzureProvider::launch_limits(),
             drain_timeout: seconds(self.drain_timeout_seconds),
             create_visibility_timeout: seconds(self.landing_seconds),
             backoff: (

@@ -149,17 +149,21 @@ impl Lister {
             if self.is_claimed(&call).await {
                 continue;
             }
-            tracing::warn!(pool = call.pool(), "nobody claims this agent pool: deleting it");
+            tracing::warn!(
+                pool = call.instance(),
+                "nobody claims this agent pool: deleting it"
+            );
             match self.pools.carry_out(&call).await {
                 Ok(_) => self.metrics.collected.inc([]),
-                Err(error) => tracing::warn!(pool = call.pool(), %error, "the cloud refused"),
+                Err(error) => tracing::warn!(pool = call.instance(), %error, "the cloud refused"),
             }
         }
     }
 
     // Past every cache; when in doubt, claimed.
     async fn is_claimed(&self, call: &CloudCall) -> bool {
-        self.is_claimed_by::<Machine>(call.pool()).await || self.is_claimed_by::<NodeClaim>(call.pool()).await
+        self.is_claimed_by::<Machine>(call.instance()).await
+            || self.is_claimed_by::<NodeClaim>(call.instance()).await
     }
 
     async fn is_claimed_by<K: ClaimObject>(&self, name: &str) -> bool {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use cloudprovider::{AgentPool, CloudCall, CloudProvider, InstanceTracker, ProviderError, Recorded};
+use cloudprovider::{CloudCall, CloudProvider, Instance, InstanceTracker, ProviderError, Recorded};
 use jiff::Timestamp;
 use tokio::sync::Notify;
 
@@ -43,7 +43,7 @@ impl Pools {
 
     /// Every instance that exists, and the time at which each was first listed.
     #[must_use]
-    pub fn all(&self) -> (Vec<Arc<AgentPool>>, BTreeMap<String, Timestamp>) {
+    pub fn all(&self) -> (Vec<Arc<Instance>>, BTreeMap<String, Timestamp>) {
         let tracker = self.tracker();
         (tracker.instances(), tracker.first_seen().clone())
     }
@@ -89,8 +89,8 @@ impl Pools {
                 let answer = self.provider.create(spec).await;
                 self.tracker().on_create(Timestamp::now(), spec, answer)
             }
-            CloudCall::Delete { name, etag } => {
-                let answer = self.provider.delete(name, etag.as_deref()).await;
+            CloudCall::Delete { name, version } => {
+                let answer = self.provider.delete(name, version.as_deref()).await;
                 self.tracker()
                     .on_delete((started, Timestamp::now()), name, answer)
             }

@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use cloudprovider::{AgentPool, CloudCall, Ownership, ProvisioningState};
+use cloudprovider::{CloudCall, Instance, InstanceState, Ownership};
 use jiff::{SignedDuration, Timestamp};
 use kaito_api::Claim;
 
@@ -24,38 +24,38 @@ const MOST: usize = 5;
 #[must_use]
 pub fn collect(
     now: Timestamp,
-    pools: &[Arc<AgentPool>],
+    pools: &[Arc<Instance>],
     claims: &[Claim],
     first_seen: &BTreeMap<String, Timestamp>,
     settings: &Settings,
 ) -> Vec<CloudCall> {
     let claims: BTreeSet<&str> = claims.iter().map(Claim::uid).collect();
-    let seen_long = |pool: &AgentPool| {
+    let seen_long = |pool: &Instance| {
         first_seen
             .get(&pool.name)
             .is_some_and(|seen| time::after(*seen, SEEN_FOR) <= now)
     };
-    let garbage: BTreeMap<&str, &AgentPool> = pools
+    let garbage: BTreeMap<&str, &Instance> = pools
         .iter()
         .filter(|pool| is_ours_without(pool, &claims, settings) && seen_long(pool))
-        .filter(|pool| pool.state != ProvisioningState::Deleting)
+        .filter(|pool| pool.state != InstanceState::Deleting)
         .map(|pool| (pool.name.as_str(), &**pool))
         .collect();
     garbage.into_values().take(MOST).map(delete).collect()
 }
 
-fn is_ours_without(pool: &AgentPool, claims: &BTreeSet<&str>, settings: &Settings) -> bool {
-    let Ownership::Ours { claim_uid } = pool.ownership() else {
+fn is_ours_without(pool: &Instance, claims: &BTreeSet<&str>, settings: &Settings) -> bool {
+    let Ownership::Ours { claim_uid } = &pool.owner else {
         return false;
     };
     // Here no claim vouches for the pool, so its cluster must be exactly ours.
-    let same_cluster = pool.cluster_id().unwrap_or_default() == settings.cluster_id;
+    let same_cluster = pool.cluster_id.as_deref().unwrap_or_default() == settings.cluster_id;
     same_cluster && !claim_uid.is_empty() && !claims.contains(claim_uid.as_str())
 }
 
-fn delete(pool: &AgentPool) -> CloudCall {
+fn delete(pool: &Instance) -> CloudCall {
     CloudCall::Delete {
         name: pool.name.clone(),
-        etag: pool.etag.clone(),
+        version: pool.version.clone(),
     }
 }

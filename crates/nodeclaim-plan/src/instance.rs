@@ -1,7 +1,7 @@
 //! The instance of a claim as that claim sees it. The only place that decides whose an instance is: one that is not
 //! owned is neither changed nor deleted.
 
-use cloudprovider::{AgentPool, Ownership, PoolLookup};
+use cloudprovider::{Instance, InstanceLookup, Ownership};
 use kaito_api::Claim;
 use kaito_api::labels::{RAG_ENGINE, RAG_ENGINE_NAMESPACE, WORKSPACE, WORKSPACE_NAMESPACE};
 
@@ -15,44 +15,48 @@ pub(crate) enum InstanceView<'a> {
     /// Absent in this many live reads.
     Absent(u32),
     /// Present, and made for this claim.
-    Owned(&'a AgentPool),
+    Owned(&'a Instance),
     /// Present, and made for another claim or by another program.
-    Foreign(&'a AgentPool),
+    Foreign(&'a Instance),
 }
 
 impl<'a> InstanceView<'a> {
     /// Classifies the instance for this claim.
-    pub(crate) fn new(lookup: &'a PoolLookup, claim: &Claim, settings: &Settings) -> Self {
+    pub(crate) fn new(lookup: &'a InstanceLookup, claim: &Claim, settings: &Settings) -> Self {
         match lookup {
-            PoolLookup::Unknown | PoolLookup::Absent { reads: 0 } => Self::Unknown,
-            PoolLookup::Absent { reads } => Self::Absent(*reads),
-            PoolLookup::Found(pool) if is_owned(pool, claim, settings) => Self::Owned(pool),
-            PoolLookup::Found(pool) => Self::Foreign(pool),
+            InstanceLookup::Unknown | InstanceLookup::Absent { reads: 0 } => Self::Unknown,
+            InstanceLookup::Absent { reads } => Self::Absent(*reads),
+            InstanceLookup::Found(pool) if is_owned(pool, claim, settings) => Self::Owned(pool),
+            InstanceLookup::Found(pool) => Self::Foreign(pool),
         }
     }
 }
 
-fn is_owned(pool: &AgentPool, claim: &Claim, settings: &Settings) -> bool {
+fn is_owned(pool: &Instance, claim: &Claim, settings: &Settings) -> bool {
     if pool.name != claim.name() {
         return false;
     }
-    match pool.ownership() {
+    match &pool.owner {
         Ownership::Foreign => false,
         Ownership::Upstream => has_same_owner(pool, claim),
         Ownership::Ours { claim_uid } => {
             let uid = claim.uid();
-            !uid.is_empty() && uid == claim_uid && may_be_of_cluster(pool, settings)
+            !uid.is_empty() && uid == claim_uid.as_str() && may_be_of_cluster(pool, settings)
         }
     }
 }
 
 // The UID already distinguishes clusters, so an instance made before the id was configured stays ours.
-fn may_be_of_cluster(pool: &AgentPool, settings: &Settings) -> bool {
-    settings.cluster_id.is_empty() || pool.cluster_id().is_none_or(|id| id == settings.cluster_id)
+fn may_be_of_cluster(pool: &Instance, settings: &Settings) -> bool {
+    settings.cluster_id.is_empty()
+        || pool
+            .cluster_id
+            .as_deref()
+            .is_none_or(|id| id == settings.cluster_id)
 }
 
 /// Reports whether an instance that upstream made has the claim's Workspace as its own. It carries no UID.
-fn has_same_owner(pool: &AgentPool, claim: &Claim) -> bool {
+fn has_same_owner(pool: &Instance, claim: &Claim) -> bool {
     let theirs = &pool.labels;
     let own = claim.metadata().labels.as_ref();
     let own = |key: &str| own.and_then(|labels| labels.get(key));

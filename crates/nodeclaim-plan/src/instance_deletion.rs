@@ -3,9 +3,7 @@
 
 use std::time::Duration;
 
-use cloudprovider::{
-    AgentPool, CallKind, CallOutcome, CloudCall, ErrorClass, ProviderError, ProvisioningState,
-};
+use cloudprovider::{CallKind, CallOutcome, CloudCall, ErrorClass, Instance, InstanceState, ProviderError};
 use jiff::{SignedDuration, Timestamp};
 
 use crate::context::PlanContext;
@@ -25,13 +23,13 @@ pub(crate) struct InstanceDeletion<'a> {
 }
 
 /// Returns the next step towards the end of an instance that the claim owns.
-pub(crate) fn next<'a>(context: &PlanContext<'a>, pool: &AgentPool) -> InstanceDeletion<'a> {
+pub(crate) fn next<'a>(context: &PlanContext<'a>, pool: &Instance) -> InstanceDeletion<'a> {
     let step = |cloud, refusal| InstanceDeletion {
         cloud,
         requeue: Some(context.poll),
         refusal,
     };
-    if pool.state == ProvisioningState::Deleting {
+    if pool.state == InstanceState::Deleting {
         return step(None, None);
     }
     let call = match context.last_call {
@@ -60,27 +58,25 @@ pub(crate) fn is_fresh(call: &CallOutcome, now: Timestamp) -> bool {
     call.error.is_none() && now < time::after(call.at, EFFECT_DELAY)
 }
 
-fn delete(pool: &AgentPool) -> CloudCall {
+fn delete(pool: &Instance) -> CloudCall {
     CloudCall::Delete {
         name: pool.name.clone(),
-        etag: pool.etag.clone(),
+        version: pool.version.clone(),
     }
 }
 
 // A canceled creation has ended; only then can the instance be deleted.
-fn has_ended(call: &CallOutcome, pool: &AgentPool) -> bool {
-    call.kind == CallKind::Abort && pool.state != ProvisioningState::Creating
+fn has_ended(call: &CallOutcome, pool: &Instance) -> bool {
+    call.kind == CallKind::Abort && pool.state != InstanceState::Creating
 }
 
 // A cloud may refuse to delete an instance until its creation is canceled.
-fn is_stuck(call: &CallOutcome, error: &ProviderError, pool: &AgentPool) -> bool {
-    call.kind == CallKind::Delete
-        && error.class == ErrorClass::Busy
-        && pool.state == ProvisioningState::Creating
+fn is_stuck(call: &CallOutcome, error: &ProviderError, pool: &Instance) -> bool {
+    call.kind == CallKind::Delete && error.class == ErrorClass::Busy && pool.state == InstanceState::Creating
 }
 
 /// Returns a read if the instance is not as we believed, so that the next request names what is there.
-fn read_if_changed(error: &ProviderError, pool: &AgentPool) -> Option<CloudCall> {
+fn read_if_changed(error: &ProviderError, pool: &Instance) -> Option<CloudCall> {
     let is_changed = matches!(error.class, ErrorClass::Precondition | ErrorClass::NotFound);
     is_changed.then(|| CloudCall::Read {
         name: pool.name.clone(),

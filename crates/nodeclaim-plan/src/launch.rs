@@ -10,7 +10,7 @@ pub mod spec;
 pub(crate) mod visibility;
 mod wait;
 
-use cloudprovider::ProvisioningState;
+use cloudprovider::InstanceState;
 
 use crate::context::PlanContext;
 use crate::instance::InstanceView;
@@ -24,10 +24,10 @@ pub(crate) fn decide<'a>(context: &PlanContext<'a>) -> LaunchDecision<'a> {
         InstanceView::Absent(reads) => create::decide(context, reads),
         InstanceView::Foreign(pool) => wait::foreign(context, pool),
         InstanceView::Owned(pool) => match pool.state {
-            ProvisioningState::Creating | ProvisioningState::Changing(_) => wait::creating(context, pool),
-            ProvisioningState::Succeeded => wait::succeeded(context, pool),
-            ProvisioningState::Failed | ProvisioningState::Canceled => replace::failed(context, pool),
-            ProvisioningState::Deleting => wait::deleting(context),
+            InstanceState::Creating | InstanceState::Changing(_) => wait::creating(context, pool),
+            InstanceState::Succeeded => wait::succeeded(context, pool),
+            InstanceState::Failed | InstanceState::Canceled => replace::failed(context, pool),
+            InstanceState::Deleting => wait::deleting(context),
         },
     }
 }

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use cloudprovider::{InstanceTracker, PoolLookup};
+use cloudprovider::{InstanceLookup, InstanceTracker};
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{Node, Pod};
 use k8s_openapi::api::storage::v1::VolumeAttachment;
@@ -85,7 +85,7 @@ pub fn observe_node(source: &impl Source, tracker: &InstanceTracker, node: Arc<N
     ObservedNode {
         claim_exists: !source.claims(name).is_empty(),
         // Of a Node that names no instance nothing is known.
-        instance: instance.map_or(PoolLookup::Unknown, |name| tracker.lookup(&name)),
+        instance: instance.map_or(InstanceLookup::Unknown, |name| tracker.lookup(&name)),
         node,
     }
 }

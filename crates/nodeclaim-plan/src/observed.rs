@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use cloudprovider::{CallOutcome, PoolLookup, ProviderError};
+use cloudprovider::{CallOutcome, InstanceLookup, ProviderError};
 use k8s_openapi::api::core::v1::{Node, Pod};
 use k8s_openapi::api::storage::v1::VolumeAttachment;
 use kaito_api::Claim;
@@ -14,7 +14,7 @@ pub struct Observed {
     pub claim: Claim,
     /// The agent pool of the claim's name, by reads that started after the claim was first seen. After a
     /// Create of unknown outcome the earlier reads do not count; [`cloudprovider::InstanceTracker`] sees to that.
-    pub pool: PoolLookup,
+    pub pool: InstanceLookup,
     /// Nodes of that pool (label `agentpool` or `kubernetes.azure.com/agentpool`) and Nodes that carry the
     /// claim's provider id, each once, in any order.
     pub nodes: Vec<Arc<Node>>,
@@ -41,5 +41,5 @@ pub struct ObservedNode {
     /// A claim has the name that the Node's labels give.
     pub claim_exists: bool,
     /// The instance of that name, by all reads.
-    pub instance: PoolLookup,
+    pub instance: InstanceLookup,
 }

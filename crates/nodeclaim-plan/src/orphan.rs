@@ -1,7 +1,7 @@
 //! Orphaned Nodes: they carry our finalizer although their claim is gone. The second safety net under termination, for
 //! Nodes; `garbage.rs` is the one for instances. A Node is let go once its instance is gone.
 
-use cloudprovider::{AgentPool, CloudCall, Ownership, PoolLookup};
+use cloudprovider::{CloudCall, Instance, InstanceLookup, Ownership};
 use kube::ResourceExt as _;
 use plan::Plan;
 
@@ -19,20 +19,20 @@ pub fn plan_node(observed: &ObservedNode) -> Plan<CloudCall> {
         return plan;
     }
     match &observed.instance {
-        PoolLookup::Absent { reads } if *reads >= 2 => {
+        InstanceLookup::Absent { reads } if *reads >= 2 => {
             plan.add_reason("orphaned_node", node.name_any());
             plan.writes = edit::remove(node);
         }
         // The instance is not ours any more, so neither is the Node: our finalizer must not block its deletion.
-        PoolLookup::Found(pool) if is_foreign(pool) && node.metadata.deletion_timestamp.is_some() => {
+        InstanceLookup::Found(pool) if is_foreign(pool) && node.metadata.deletion_timestamp.is_some() => {
             plan.add_reason("foreign_node", node.name_any());
             plan.writes = edit::remove(node);
         }
-        PoolLookup::Unknown | PoolLookup::Absent { .. } | PoolLookup::Found(_) => {}
+        InstanceLookup::Unknown | InstanceLookup::Absent { .. } | InstanceLookup::Found(_) => {}
     }
     plan
 }
 
-fn is_foreign(pool: &AgentPool) -> bool {
-    pool.ownership() == Ownership::Foreign
+fn is_foreign(pool: &Instance) -> bool {
+    pool.owner == Ownership::Foreign
 }

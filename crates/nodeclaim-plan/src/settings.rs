@@ -1,10 +1,13 @@
 //! Settings of an administrator. The program parses them; here they are values.
 
+use cloudprovider::LaunchLimits;
 use jiff::SignedDuration;
 
 /// Settings of the planner.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
+    /// Limits of the cloud on a launch.
+    pub launch_limits: LaunchLimits,
     /// Id that is written to every instance and compared before one is deleted, so that two clusters in one namespace of
     /// the cloud never touch each other's instances. Empty means not compared.
     pub cluster_id: String,
@@ -28,6 +31,7 @@ pub struct Settings {
 impl Default for Settings {
     fn default() -> Self {
         Self {
+            launch_limits: LaunchLimits::default(),
             cluster_id: String::new(),
             drain_timeout: SignedDuration::from_mins(10),
             registration_timeout: SignedDuration::from_mins(15),

@@ -4,7 +4,7 @@
 mod drain;
 mod evictable;
 
-use cloudprovider::{AgentPool, CloudCall, ProvisioningState};
+use cloudprovider::{CloudCall, Instance, InstanceState};
 use kaito_api::conditions::ClaimReason;
 use kaito_api::labels::{LAUNCH_STARTED, TERMINATION_FINALIZER};
 use plan::{Finalizer, Plan, Write};
@@ -66,7 +66,7 @@ fn remove_nodes(context: &PlanContext<'_>) -> Plan<CloudCall> {
 }
 
 /// Releases the Nodes of an instance that is not the claim's, then the claim. Both instance and Nodes stay.
-fn release_nodes(context: &PlanContext<'_>, pool: &AgentPool) -> Plan<CloudCall> {
+fn release_nodes(context: &PlanContext<'_>, pool: &Instance) -> Plan<CloudCall> {
     let nodes = context.own_nodes.iter();
     let writes: Vec<Write> = nodes
         .filter_map(|node| edit::release_ownership(node, context.claim))
@@ -93,8 +93,8 @@ fn release(code: &'static str, instance: &str) -> Plan<CloudCall> {
 }
 
 /// Takes the next step against an instance of the claim.
-fn terminate(context: &PlanContext<'_>, pool: &AgentPool) -> Plan<CloudCall> {
-    let mut plan = if pool.state == ProvisioningState::Deleting {
+fn terminate(context: &PlanContext<'_>, pool: &Instance) -> Plan<CloudCall> {
+    let mut plan = if pool.state == InstanceState::Deleting {
         Plan {
             requeue: Some(context.poll),
             ..waiting_for(context, "pool_deleting", being_deleted(&pool.name))
@@ -121,7 +121,7 @@ fn terminate(context: &PlanContext<'_>, pool: &AgentPool) -> Plan<CloudCall> {
     plan
 }
 
-fn delete(context: &PlanContext<'_>, pool: &AgentPool) -> Plan<CloudCall> {
+fn delete(context: &PlanContext<'_>, pool: &Instance) -> Plan<CloudCall> {
     let deletion = instance_deletion::next(context, pool);
     let update = match deletion.refusal {
         Some(error) => error_reasons::not_deleted(error),

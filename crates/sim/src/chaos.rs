@@ -1,5 +1,6 @@
 //! What goes wrong in a seeded run, and what people do meanwhile.
 
+use cloudprovider::Ownership;
 use jiff::SignedDuration;
 use plan::{Kind, ObjectRef};
 use serde_json::json;
@@ -70,7 +71,7 @@ pub fn calm(world: &mut World) {
     let taken: Vec<String> = world
         .cloud
         .pools()
-        .filter(|pool| pool.name.starts_with('w') && pool.tags.is_empty())
+        .filter(|pool| pool.name.starts_with('w') && pool.owner == Ownership::Foreign)
         .map(|p| p.name.clone())
         .collect();
     for pool in taken {
@@ -179,7 +180,7 @@ fn own_pool(world: &World, rng: &mut Rng) -> Option<String> {
     let all: Vec<String> = world
         .cloud
         .pools()
-        .filter(|pool| !pool.tags.is_empty())
+        .filter(|pool| pool.owner != Ownership::Foreign)
         .map(|p| p.name.clone())
         .collect();
     rng.pick(&all).cloned()

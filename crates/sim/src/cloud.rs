@@ -9,7 +9,7 @@ pub mod requests;
 
 use std::collections::BTreeMap;
 
-use cloudprovider::{AgentPool, OperationStatus, ProvisioningState};
+use cloudprovider::{Instance, InstanceState, OperationStatus};
 use jiff::{SignedDuration, Timestamp};
 
 pub use faults::{Fault, Faults};
@@ -56,7 +56,7 @@ pub enum Happening {
     /// A machine boots; its Node joins at the given time.
     Boots {
         /// The pool as it was asked for.
-        pool: Box<AgentPool>,
+        pool: Box<Instance>,
         /// When the Node joins.
         joins: Timestamp,
     },
@@ -69,7 +69,7 @@ pub enum Happening {
 
 #[derive(Clone, Debug)]
 struct Pool {
-    facts: AgentPool,
+    facts: Instance,
     work: Option<Work>,
 }
 
@@ -100,7 +100,7 @@ pub struct Cloud {
     pools: BTreeMap<String, Pool>,
     operations: BTreeMap<String, OperationStatus>,
     happenings: Vec<Happening>,
-    history: Vec<(Timestamp, Vec<AgentPool>)>,
+    history: Vec<(Timestamp, Vec<Instance>)>,
     requests: Vec<(Timestamp, String)>,
     counter: u64,
 }
@@ -123,13 +123,13 @@ impl Cloud {
     }
 
     /// Every pool as it truly is, by name.
-    pub fn pools(&self) -> impl Iterator<Item = &AgentPool> {
+    pub fn pools(&self) -> impl Iterator<Item = &Instance> {
         self.pools.values().map(|pool| &pool.facts)
     }
 
     /// One pool as it truly is.
     #[must_use]
-    pub fn pool(&self, name: &str) -> Option<&AgentPool> {
+    pub fn pool(&self, name: &str) -> Option<&Instance> {
         self.pools.get(name).map(|pool| &pool.facts)
     }
 
@@ -140,8 +140,8 @@ impl Cloud {
     }
 
     /// Puts a pool there that nobody asked us for; it stays as it is.
-    pub fn plant(&mut self, mut pool: AgentPool) {
-        pool.etag = Some(self.etag());
+    pub fn plant(&mut self, mut pool: Instance) {
+        pool.version = Some(self.next_version());
         self.pools.insert(
             pool.name.clone(),
             Pool {
@@ -193,12 +193,12 @@ impl Cloud {
     }
 
     fn finish(&mut self, name: &str) {
-        let etag = self.etag();
+        let version = self.next_version();
         let Some(pool) = self.pools.get_mut(name) else {
             return;
         };
         let Some(work) = pool.work.take() else { return };
-        pool.facts.etag = Some(etag);
+        pool.facts.version = Some(version);
         let (state, result) = outcome(&work.ends);
         pool.facts.state = state;
         self.operations.insert(work.url, result);
@@ -208,7 +208,7 @@ impl Cloud {
         self.remember();
     }
 
-    fn etag(&mut self) -> String {
+    fn next_version(&mut self) -> String {
         self.counter += 1;
         format!("etag-{}", self.counter)
     }
@@ -219,18 +219,18 @@ impl Cloud {
     }
 }
 
-fn outcome(ending: &Ending) -> (ProvisioningState, OperationStatus) {
+fn outcome(ending: &Ending) -> (InstanceState, OperationStatus) {
     match ending {
-        Ending::Made | Ending::MadeWithoutNode => (ProvisioningState::Succeeded, OperationStatus::Succeeded),
-        Ending::Failed(error) => (ProvisioningState::Failed, OperationStatus::Failed(error.clone())),
+        Ending::Made | Ending::MadeWithoutNode => (InstanceState::Succeeded, OperationStatus::Succeeded),
+        Ending::Failed(error) => (InstanceState::Failed, OperationStatus::Failed(error.clone())),
         Ending::Canceled => {
             let error = faults::error(
                 cloudprovider::ErrorClass::Transient,
                 "Canceled",
                 "the operation was cancelled",
             );
-            (ProvisioningState::Canceled, OperationStatus::Failed(error))
+            (InstanceState::Canceled, OperationStatus::Failed(error))
         }
-        Ending::Gone => (ProvisioningState::Deleting, OperationStatus::Succeeded),
+        Ending::Gone => (InstanceState::Deleting, OperationStatus::Succeeded),
     }
 }

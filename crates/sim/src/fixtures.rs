@@ -1,7 +1,7 @@
 //! Objects and settings that tests begin with.
 
-use cloudprovider::AgentPool;
-use cloudprovider::ProvisioningState;
+use cloudprovider::Instance;
+use cloudprovider::InstanceState;
 use instance_types::Cloud;
 use kaito_api::labels;
 use serde_json::{Value, json};
@@ -127,14 +127,12 @@ pub fn node_claim(workspace: &str, uid: &str, ordinal: u32) -> Value {
 
 /// A pool that somebody else made.
 #[must_use]
-pub fn foreign_pool(name: &str) -> AgentPool {
-    AgentPool {
+pub fn foreign_pool(name: &str) -> Instance {
+    Instance {
         name: name.to_owned(),
-        count: Some(3),
-        vm_size: Some("Standard_D4s_v5".to_owned()),
-        state: ProvisioningState::Succeeded,
-        mode: Some("User".to_owned()),
-        ..AgentPool::default()
+        instance_type: Some("Standard_D4s_v5".to_owned()),
+        state: InstanceState::Succeeded,
+        ..Instance::default()
     }
 }
 

@@ -73,7 +73,7 @@ pub(super) const TABLE: &[Allowed] = &[
     },
     Allowed {
         package: "cloudprovider-azure",
-        uses: &["cloudprovider"],
+        uses: &["cloudprovider", "kaito-api"],
         tests_use: &["arm-server"],
     },
     // programs

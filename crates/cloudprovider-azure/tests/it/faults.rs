@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use arm_server::control::{Action, Behaviour, ClusterView, FaultRule, Named, Verb};
-use cloudprovider::{CloudProvider as _, ErrorClass, ProvisioningState};
+use cloudprovider::{CloudProvider as _, ErrorClass, InstanceState};
 use cloudprovider_azure::Settings;
 
 use crate::harness::{SIZE, Stage, brief, spec};
@@ -92,7 +92,7 @@ async fn a_spent_quota_is_reported_at_once_or_by_the_operation() {
     behaviour.quota_async = true;
     stage.control.set_behaviour(&behaviour).await.unwrap();
     let url = stage.begun("ws1").await;
-    stage.until("ws1", &ProvisioningState::Failed).await;
+    stage.until("ws1", &InstanceState::Failed).await;
     let error = stage.failure(&url).await;
     assert_eq!(brief(&error), (ErrorClass::Quota, "OperationNotAllowed"));
     assert!(
@@ -142,7 +142,7 @@ async fn a_second_write_to_a_busy_pool_conflicts() {
     })
     .await;
     stage.provider.create(&spec("ws1")).await.unwrap();
-    stage.until("ws1", &ProvisioningState::Succeeded).await;
+    stage.until("ws1", &InstanceState::Succeeded).await;
     stage.provider.delete("ws1", None).await.unwrap();
     let error = stage.provider.delete("ws1", None).await.unwrap_err();
     assert_eq!(error.class, ErrorClass::Busy);
@@ -196,7 +196,8 @@ async fn requests_end_in_time_even_unanswered() {
     let error = provider.create(&spec("ws1")).await.unwrap_err();
     assert_eq!(brief(&error), (ErrorClass::Transient, "Timeout"));
     assert_eq!(provider.get("ws1").await.unwrap_err().code, "Timeout");
-    assert!(provider.get("ws1").await.is_ok(), "the write was applied");
+    // Not with the short timeout, which a busy machine may exceed.
+    assert!(stage.provider.get("ws1").await.is_ok(), "the write was applied");
 }
 
 #[tokio::test]

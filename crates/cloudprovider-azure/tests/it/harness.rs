@@ -5,8 +5,7 @@ use std::time::Duration;
 use arm_server::control::{Behaviour, ClusterView, ControlClient, FaultRule};
 use arm_server::{Config, ServerHandle, serve};
 use cloudprovider::{
-    AgentPool, AgentPoolSpec, CloudProvider as _, ErrorClass, OperationStatus, ProviderError,
-    ProvisioningState,
+    CloudProvider as _, ErrorClass, Instance, InstanceState, LaunchSpec, OperationStatus, ProviderError,
 };
 use cloudprovider_azure::{AzureArgs, AzureProvider, Settings};
 use tempfile::TempDir;
@@ -74,7 +73,7 @@ impl Stage {
     }
 
     /// Waits until a pool is in a state.
-    pub(crate) async fn until(&self, name: &str, state: &ProvisioningState) -> AgentPool {
+    pub(crate) async fn until(&self, name: &str, state: &InstanceState) -> Instance {
         for _ in 0..400 {
             let pool = self.provider.get(name).await.unwrap();
             if pool.state == *state {
@@ -139,18 +138,18 @@ impl Stage {
 }
 
 /// A pool as a planner asks for it.
-pub(crate) fn spec(name: &str) -> AgentPoolSpec {
+pub(crate) fn spec(name: &str) -> LaunchSpec {
     let pairs = |pairs: &[(&str, &str)]| {
         pairs
             .iter()
             .map(|(k, v)| ((*k).to_owned(), (*v).to_owned()))
             .collect()
     };
-    AgentPoolSpec {
+    LaunchSpec {
         name: name.to_owned(),
-        vm_size: SIZE.to_owned(),
-        os_disk_gib: None,
-        os_sku: "Ubuntu".to_owned(),
+        instance_type: SIZE.to_owned(),
+        disk_gib: None,
+        image_family: None,
         labels: pairs(&[("kaito.sh/workspace", "w"), ("karpenter.sh/nodepool", "kaito")]),
         taints: vec!["sku=gpu:NoSchedule".to_owned()],
         tags: pairs(&[("kaito-managed-by", "gpu-provisioner"), ("kaito-claim-uid", "u1")]),

@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 
 use arm_server::control::{Behaviour, ClusterView, Named, PoolEdit, Verb};
-use cloudprovider::{CloudProvider as _, ErrorClass, OperationStatus, Ownership, ProvisioningState};
+use cloudprovider::{CloudProvider as _, ErrorClass, InstanceState, OperationStatus, Ownership};
+
+use serde_json::json;
 
 use crate::harness::{SIZE, Stage, brief, spec};
 
@@ -11,46 +13,57 @@ use crate::harness::{SIZE, Stage, brief, spec};
 async fn a_pool_is_made_and_deleted() {
     let stage = Stage::new().await;
     let accepted = stage.provider.create(&spec("ws1")).await.unwrap();
-    let made = accepted.pool.unwrap();
+    let made = accepted.instance.unwrap();
     assert_eq!(
         (made.name.as_str(), &made.state),
-        ("ws1", &ProvisioningState::Creating)
+        ("ws1", &InstanceState::Creating)
     );
     let url = accepted.operation_url.unwrap();
     assert!(url.contains(accepted.request_id.as_deref().unwrap()), "{url}");
 
-    let done = stage.until("ws1", &ProvisioningState::Succeeded).await;
+    let done = stage.until("ws1", &InstanceState::Succeeded).await;
     assert_eq!(stage.outcome(&url).await, OperationStatus::Succeeded);
+    let shown = stage.control.pools().await.unwrap().remove(0).body;
     assert_eq!(
-        (done.count, done.vm_size.as_deref(), done.mode.as_deref()),
-        (Some(1), Some(SIZE), Some("User"))
+        (
+            &shown["properties"]["count"],
+            done.instance_type.as_deref(),
+            &shown["properties"]["mode"]
+        ),
+        (&json!(1), Some(SIZE), &json!("User"))
+    );
+    let mut labels = spec("ws1").labels;
+    labels.insert("kaito.sh/machine-type".into(), "gpu".into());
+    assert_eq!(
+        (&done.labels, &done.taints, &shown["properties"]["tags"]),
+        (&labels, &spec("ws1").taints, &json!(spec("ws1").tags))
     );
     assert_eq!(
-        (&done.labels, &done.taints, &done.tags),
-        (&spec("ws1").labels, &spec("ws1").taints, &spec("ws1").tags)
-    );
-    assert_eq!(
-        done.ownership(),
+        done.owner,
         Ownership::Ours {
             claim_uid: "u1".into()
         }
     );
     assert_ne!(
-        done.etag, made.etag,
+        done.version, made.version,
         "the entity tag changes when the operation is done"
     );
-    assert!(done.node_image.is_some());
+    assert!(done.image.is_some());
 
     let stale = stage
         .provider
-        .delete("ws1", made.etag.as_deref())
+        .delete("ws1", made.version.as_deref())
         .await
         .unwrap_err();
     assert_eq!(brief(&stale), (ErrorClass::Precondition, "PreconditionFailed"));
-    let deletion = stage.provider.delete("ws1", done.etag.as_deref()).await.unwrap();
+    let deletion = stage
+        .provider
+        .delete("ws1", done.version.as_deref())
+        .await
+        .unwrap();
     assert_eq!(
         stage.provider.get("ws1").await.unwrap().state,
-        ProvisioningState::Deleting
+        InstanceState::Deleting
     );
     assert_eq!(
         stage.outcome(&deletion.operation_url.unwrap()).await,
@@ -84,10 +97,7 @@ async fn an_existing_pool_is_never_overwritten() {
         (ErrorClass::Precondition, "PreconditionFailed")
     );
     assert_eq!(stage.control.pools().await.unwrap(), before);
-    assert_eq!(
-        stage.provider.get("ws1").await.unwrap().ownership(),
-        Ownership::Foreign
-    );
+    assert_eq!(stage.provider.get("ws1").await.unwrap().owner, Ownership::Foreign);
 }
 
 #[tokio::test]
@@ -165,8 +175,8 @@ async fn a_running_operation_can_be_aborted() {
         OperationStatus::Running("InProgress".into())
     );
     let abort = stage.provider.abort("ws1").await.unwrap();
-    assert_eq!(abort.pool.unwrap().name, "ws1");
-    stage.until("ws1", &ProvisioningState::Canceled).await;
+    assert_eq!(abort.instance.unwrap().name, "ws1");
+    stage.until("ws1", &InstanceState::Canceled).await;
     let error = stage.failure(&creation).await;
     assert_eq!(error.code, "Canceled");
     assert_eq!(

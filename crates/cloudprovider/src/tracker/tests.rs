@@ -1,6 +1,7 @@
 //! Tests of what is remembered of the cloud's answers.
 
 use super::*;
+use crate::instance::InstanceState;
 
 fn at(second: i64) -> Timestamp {
     Timestamp::from_second(second).unwrap()
@@ -10,17 +11,17 @@ fn error(class: ErrorClass) -> ProviderError {
     ProviderError::new(class, "Code", "text")
 }
 
-fn pool() -> AgentPool {
-    AgentPool {
+fn instance() -> Instance {
+    Instance {
         name: "ws1".into(),
-        ..AgentPool::default()
+        ..Instance::default()
     }
 }
 
-fn spec() -> AgentPoolSpec {
-    AgentPoolSpec {
+fn spec() -> LaunchSpec {
+    LaunchSpec {
         name: "ws1".into(),
-        ..AgentPoolSpec::default()
+        ..LaunchSpec::default()
     }
 }
 
@@ -35,7 +36,7 @@ fn view(tracker: &mut InstanceTracker) -> InstanceFacts {
 #[test]
 fn an_accepted_create_is_seen_before_any_listing() {
     let mut tracker = InstanceTracker::default();
-    assert_eq!(view(&mut tracker).lookup, PoolLookup::Unknown);
+    assert_eq!(view(&mut tracker).lookup, InstanceLookup::Unknown);
     let accepted = Accepted {
         operation_url: Some("url".into()),
         ..Accepted::default()
@@ -43,7 +44,7 @@ fn an_accepted_create_is_seen_before_any_listing() {
     let recorded = tracker.on_create(at(1), &spec(), Ok(accepted));
     assert_eq!((recorded.result, recorded.follow_up), (Ok(true), None));
     let seen = view(&mut tracker);
-    assert!(matches!(seen.lookup, PoolLookup::Found(pool) if pool.state == ProvisioningState::Creating));
+    assert!(matches!(seen.lookup, InstanceLookup::Found(found) if found.state == InstanceState::Creating));
     let call = seen.last_call.unwrap();
     assert_eq!((call.failures, call.operation_url.as_deref()), (0, Some("url")));
 }
@@ -54,9 +55,9 @@ fn a_create_whose_answer_was_lost_is_looked_up() {
     view(&mut tracker);
     let recorded = tracker.on_create(at(1), &spec(), Err(error(ErrorClass::Transient)));
     assert_eq!(recorded.follow_up, read());
-    let looked_up = tracker.on_read(at(2), "ws1", Ok(pool()));
+    let looked_up = tracker.on_read(at(2), "ws1", Ok(instance()));
     assert!(recorded.and(looked_up.result).is_err());
-    assert!(matches!(view(&mut tracker).lookup, PoolLookup::Found(_)));
+    assert!(matches!(view(&mut tracker).lookup, InstanceLookup::Found(_)));
 }
 
 #[test]
@@ -66,10 +67,10 @@ fn a_create_whose_answer_was_lost_makes_earlier_reads_worthless() {
     tracker.on_list(at(1), vec![]);
     tracker.on_list(at(2), vec![]);
     let _ = tracker.on_create(at(3), &spec(), Err(error(ErrorClass::Transient)));
-    assert_eq!(view(&mut tracker).lookup, PoolLookup::Unknown);
+    assert_eq!(view(&mut tracker).lookup, InstanceLookup::Unknown);
     let missed = tracker.on_read(at(4), "ws1", Err(error(ErrorClass::NotFound)));
     assert_eq!(missed.result, Ok(true));
-    assert_eq!(view(&mut tracker).lookup, PoolLookup::Absent { reads: 1 });
+    assert_eq!(view(&mut tracker).lookup, InstanceLookup::Absent { reads: 1 });
 }
 
 #[test]
@@ -86,7 +87,7 @@ fn a_refused_create_leaves_earlier_reads_as_they_are() {
         tracker.on_list(at(1), vec![]);
         let recorded = tracker.on_create(at(3), &spec(), Err(error(class)));
         assert_eq!(recorded.follow_up, follow_up, "{class:?}");
-        assert_eq!(view(&mut tracker).lookup, PoolLookup::Absent { reads: 1 });
+        assert_eq!(view(&mut tracker).lookup, InstanceLookup::Absent { reads: 1 });
     }
 }
 
@@ -111,7 +112,7 @@ fn a_delete_that_finds_nothing_is_a_live_read_and_no_failure() {
         assert_eq!((recorded.result, recorded.follow_up), (Ok(true), None));
     }
     let seen = view(&mut tracker);
-    assert_eq!(seen.lookup, PoolLookup::Absent { reads: 2 });
+    assert_eq!(seen.lookup, InstanceLookup::Absent { reads: 2 });
     assert_eq!(seen.last_call.unwrap().failures, 0);
 }
 
@@ -133,10 +134,10 @@ fn an_accepted_delete_or_abort_is_followed_by_a_read_whose_error_counts() {
 fn an_error_is_never_absence() {
     let mut tracker = InstanceTracker::default();
     view(&mut tracker);
-    assert_eq!(tracker.on_list(at(1), vec![pool()]), ["ws1"]);
+    assert_eq!(tracker.on_list(at(1), vec![instance()]), ["ws1"]);
     let refused = tracker.on_read(at(2), "ws1", Err(error(ErrorClass::Unauthorized)));
     assert!(refused.result.is_err());
-    assert!(matches!(view(&mut tracker).lookup, PoolLookup::Found(_)));
+    assert!(matches!(view(&mut tracker).lookup, InstanceLookup::Found(_)));
 }
 
 #[test]

@@ -12,7 +12,7 @@ use crate::condition;
 use crate::context::PlanContext;
 use crate::launch::backoff::{self, LaunchBackoff};
 use crate::launch::decision::{LaunchDecision, LaunchState};
-use crate::launch::spec::pool_spec;
+use crate::launch::spec::launch_spec;
 use crate::launch::{failure, visibility};
 use crate::node::edit;
 use crate::node::facts::is_ready;
@@ -20,7 +20,7 @@ use crate::time;
 
 /// Decides for a claim whose instance was absent in `reads` live reads.
 pub(crate) fn decide<'a>(context: &PlanContext<'a>, reads: u32) -> LaunchDecision<'a> {
-    let spec = match pool_spec(context.claim, context.settings) {
+    let spec = match launch_spec(context.claim, context.settings) {
         Ok(spec) => spec,
         Err(error) => {
             let reason = match context.claim {

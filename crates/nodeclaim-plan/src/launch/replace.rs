@@ -1,7 +1,7 @@
 //! Replacing: an instance that failed is deleted, and another is created after a pause. Why it failed is read first,
 //! because deleting it ends the chance to.
 
-use cloudprovider::{AgentPool, CallKind, CloudCall, ErrorClass, ProviderError, ProvisioningState};
+use cloudprovider::{CallKind, CloudCall, ErrorClass, Instance, InstanceState, ProviderError};
 use k8s_openapi::api::core::v1::Node;
 use kaito_api::conditions::ClaimReason;
 
@@ -19,7 +19,7 @@ use crate::{instance_deletion, time};
 const MAX_ABORTS: u32 = 3;
 
 /// Decides for an instance whose last operation failed or was canceled.
-pub(crate) fn failed<'a>(context: &PlanContext<'a>, pool: &AgentPool) -> LaunchDecision<'a> {
+pub(crate) fn failed<'a>(context: &PlanContext<'a>, pool: &Instance) -> LaunchDecision<'a> {
     // A later operation may have failed on an instance whose Node works: a running workload is worth more than a tidy
     // instance.
     match matching::find(context) {
@@ -40,7 +40,7 @@ pub(crate) fn failed<'a>(context: &PlanContext<'a>, pool: &AgentPool) -> LaunchD
     }
 }
 
-fn read_operation<'a>(context: &PlanContext<'a>, pool: &AgentPool, url: String) -> LaunchDecision<'a> {
+fn read_operation<'a>(context: &PlanContext<'a>, pool: &Instance, url: String) -> LaunchDecision<'a> {
     let cause = format!("agent pool {} is in state {}", pool.name, pool.state.as_str());
     LaunchDecision {
         cloud: Some(CloudCall::ReadOperation {
@@ -55,7 +55,7 @@ fn read_operation<'a>(context: &PlanContext<'a>, pool: &AgentPool, url: String) 
 /// Decides for a complete instance whose Node did not join in time.
 pub(crate) fn never_joined<'a>(
     context: &PlanContext<'a>,
-    pool: &AgentPool,
+    pool: &Instance,
     cause: &str,
 ) -> LaunchDecision<'a> {
     let error = own_error("NodeDidNotJoin", format!("{cause} in time"));
@@ -63,16 +63,16 @@ pub(crate) fn never_joined<'a>(
 }
 
 /// Returns true if an instance has been in creation for too long.
-pub(crate) fn is_overdue(context: &PlanContext<'_>, pool: &AgentPool) -> bool {
+pub(crate) fn is_overdue(context: &PlanContext<'_>, pool: &Instance) -> bool {
     let Some(started) = failure::started(context) else {
         return false;
     };
     let deadline = time::after(started, context.settings.launch_timeout);
-    pool.state == ProvisioningState::Creating && context.now >= deadline
+    pool.state == InstanceState::Creating && context.now >= deadline
 }
 
 /// Ends a creation that takes too long: cancels it, and where that is not possible, deletes the instance.
-pub(crate) fn overdue<'a>(context: &PlanContext<'a>, pool: &AgentPool) -> LaunchDecision<'a> {
+pub(crate) fn overdue<'a>(context: &PlanContext<'a>, pool: &Instance) -> LaunchDecision<'a> {
     let message = format!("agent pool {} was not created in time", pool.name);
     let error = own_error("LaunchTimedOut", message);
     let (cloud, requeue) = match next_abort(context) {
@@ -120,7 +120,7 @@ fn next_abort(context: &PlanContext<'_>) -> Abort {
     }
 }
 
-fn replace<'a>(context: &PlanContext<'a>, pool: &AgentPool, error: &ProviderError) -> LaunchDecision<'a> {
+fn replace<'a>(context: &PlanContext<'a>, pool: &Instance, error: &ProviderError) -> LaunchDecision<'a> {
     let deletion = instance_deletion::next(context, pool);
     let mut claim_edit = ClaimEdit::default();
     if noted(context).is_none() {
@@ -165,7 +165,7 @@ fn is_lasting(error: &ProviderError) -> bool {
     )
 }
 
-fn unexplained(pool: &AgentPool) -> ProviderError {
+fn unexplained(pool: &Instance) -> ProviderError {
     let state = pool.state.as_str();
     let message = format!("agent pool {} is in state {state} for no known reason", pool.name);
     own_error(&format!("AgentPool{state}"), message)

@@ -1,15 +1,14 @@
-//! The agent pool that a claim asks for. A function of the claim and the settings alone, so that a
-//! repeated request asks for the same pool; never looks at the world.
+//! The launch that a claim asks for. It depends on the claim and the settings alone, so that a repeated request asks
+//! for the same instance.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use cloudprovider::AgentPoolSpec;
-use cloudprovider::pool::{TAG_CLAIM_UID, TAG_CLUSTER, TAG_MANAGED_BY, TAG_MANAGED_BY_VALUE};
+use cloudprovider::{LaunchLimits, LaunchSpec, tags};
 use kaito_api::Claim;
 use kaito_api::claim::ClaimRequirement;
 use kaito_api::labels::{
     CAPACITY_TYPE, CREATION_TIMESTAMP, CREATION_TIMESTAMP_FORMAT, INSTANCE_TYPE, INSTANCE_TYPE_BETA,
-    MACHINE_TYPE, NODE_IMAGE_FAMILY, NODE_POOL, NODE_POOL_KAITO, OS, ZONE, is_kubelet_label,
+    NODE_IMAGE_FAMILY, NODE_POOL, NODE_POOL_KAITO, OS, ZONE, is_kubelet_label,
 };
 use kaito_api::quantity::ceil_gib;
 use kube::ResourceExt as _;
@@ -17,20 +16,21 @@ use kube::ResourceExt as _;
 use crate::node::facts::taint_text;
 use crate::settings::Settings;
 
-/// Smallest system disk that AKS makes, in GiB.
-const DISK_MIN: u64 = 30;
-/// Largest system disk that AKS makes, in GiB.
-const DISK_MAX: u64 = 2048;
 /// Older spelling of [`ZONE`].
 const ZONE_BETA: &str = "failure-domain.beta.kubernetes.io/zone";
 
-/// Why no pool can be made for a claim, in a sentence.
+/// Reason why no instance can be launched for a claim, in a sentence.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum InvalidClaim {
-    /// An agent pool cannot have this name.
-    #[error("name {0:?} is no agent pool name: 1 to 12 lower-case letters and digits, a letter first")]
-    Name(String),
+    /// An instance cannot have this name.
+    #[error("name {name:?} must have 1 to {max} lower-case letters and digits, a letter first")]
+    Name {
+        /// Name of the claim.
+        name: String,
+        /// Most characters of a name.
+        max: usize,
+    },
     /// No instance type is asked for.
     #[error("no requirement names an instance type: add {INSTANCE_TYPE} In [<one type>]")]
     NoInstanceType,
@@ -53,38 +53,50 @@ pub enum InvalidClaim {
     #[error("storage request {0:?} is not a quantity")]
     Storage(String),
     /// The disk size cannot be had.
-    #[error("storage request {0} is {1} GiB: a system disk has {DISK_MIN} to {DISK_MAX} GiB")]
-    DiskSize(String, u64),
+    #[error("storage request {text} is {gib} GiB: a system disk has {min} to {max} GiB")]
+    DiskSize {
+        /// The request.
+        text: String,
+        /// The request in GiB.
+        gib: u64,
+        /// Smallest disk.
+        min: u32,
+        /// Largest disk.
+        max: u32,
+    },
 }
 
-/// The pool that a claim asks for.
+/// Builds the launch that a claim asks for.
 ///
 /// # Errors
-/// What is wrong with the claim.
-pub fn pool_spec(claim: &Claim, settings: &Settings) -> Result<AgentPoolSpec, InvalidClaim> {
-    let vm_size = instance_type(claim)?;
+/// The problem of the claim.
+pub fn launch_spec(claim: &Claim, settings: &Settings) -> Result<LaunchSpec, InvalidClaim> {
+    let instance_type = instance_type(claim)?;
     check_os(claim)?;
     check_offering(claim)?;
-    Ok(AgentPoolSpec {
-        name: name(claim)?,
-        os_disk_gib: os_disk_gib(claim)?,
-        os_sku: os_sku(claim).to_owned(),
-        labels: labels(claim, &vm_size),
+    Ok(LaunchSpec {
+        name: name(claim, &settings.launch_limits)?,
+        disk_gib: disk_gib(claim, &settings.launch_limits)?,
+        image_family: claim.annotations().get(NODE_IMAGE_FAMILY).cloned(),
+        labels: labels(claim),
         taints: claim.taints().iter().map(taint_text).collect(),
-        tags: tags(claim, settings),
-        vm_size,
+        tags: tags::of_claim(claim.uid(), &settings.cluster_id),
+        instance_type,
     })
 }
 
-fn name(claim: &Claim) -> Result<String, InvalidClaim> {
+fn name(claim: &Claim, limits: &LaunchLimits) -> Result<String, InvalidClaim> {
     let name = claim.name_any();
-    let fits = name.len() <= 12
+    let fits = name.len() <= limits.name_max
         && name.starts_with(|c: char| c.is_ascii_lowercase())
         && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit());
     if fits {
         Ok(name)
     } else {
-        Err(InvalidClaim::Name(name))
+        Err(InvalidClaim::Name {
+            name,
+            max: limits.name_max,
+        })
     }
 }
 
@@ -133,7 +145,7 @@ fn check_offering(claim: &Claim) -> Result<(), InvalidClaim> {
     }
 }
 
-fn os_disk_gib(claim: &Claim) -> Result<Option<u32>, InvalidClaim> {
+fn disk_gib(claim: &Claim, limits: &LaunchLimits) -> Result<Option<u32>, InvalidClaim> {
     let storage = claim.requests().and_then(|requests| requests.get("storage"));
     let Some(text) = storage.map(|quantity| &quantity.0) else {
         return Ok(None);
@@ -141,44 +153,25 @@ fn os_disk_gib(claim: &Claim) -> Result<Option<u32>, InvalidClaim> {
     let gib = ceil_gib(text).ok_or_else(|| InvalidClaim::Storage(text.clone()))?;
     match u32::try_from(gib) {
         Ok(0) => Ok(None),
-        Ok(size) if (DISK_MIN..=DISK_MAX).contains(&gib) => Ok(Some(size)),
-        _ => Err(InvalidClaim::DiskSize(text.clone(), gib)),
+        Ok(size) if limits.disk_gib.contains(&size) => Ok(Some(size)),
+        _ => Err(InvalidClaim::DiskSize {
+            text: text.clone(),
+            gib,
+            min: *limits.disk_gib.start(),
+            max: *limits.disk_gib.end(),
+        }),
     }
 }
 
-fn os_sku(claim: &Claim) -> &'static str {
-    match claim.annotations().get(NODE_IMAGE_FAMILY) {
-        Some(family) if family.trim().eq_ignore_ascii_case("azurelinux") => "AzureLinux",
-        _ => "Ubuntu",
-    }
-}
-
-fn labels(claim: &Claim, vm_size: &str) -> BTreeMap<String, String> {
+fn labels(claim: &Claim) -> BTreeMap<String, String> {
     let mut labels = BTreeMap::from([(NODE_POOL.to_owned(), NODE_POOL_KAITO.to_owned())]);
     // The cloud hands these to the kubelet, which does not start with labels that are not its to set; registration adds
     // them to the Node.
     let settable = claim.labels().iter().filter(|(key, _)| !is_kubelet_label(key));
     labels.extend(settable.map(|(key, value)| (key.clone(), value.clone())));
-    let machine_type = if vm_size.contains("Standard_N") {
-        "gpu"
-    } else {
-        "cpu"
-    };
-    labels.insert(MACHINE_TYPE.to_owned(), machine_type.to_owned());
     if let Some(created) = &claim.metadata().creation_timestamp {
         let text = created.0.strftime(CREATION_TIMESTAMP_FORMAT).to_string();
         labels.insert(CREATION_TIMESTAMP.to_owned(), text);
     }
     labels
-}
-
-fn tags(claim: &Claim, settings: &Settings) -> BTreeMap<String, String> {
-    let mut tags = BTreeMap::from([
-        (TAG_MANAGED_BY.to_owned(), TAG_MANAGED_BY_VALUE.to_owned()),
-        (TAG_CLAIM_UID.to_owned(), claim.uid().to_owned()),
-    ]);
-    if !settings.cluster_id.is_empty() {
-        tags.insert(TAG_CLUSTER.to_owned(), settings.cluster_id.clone());
-    }
-    tags
 }

@@ -1,6 +1,6 @@
 //! Waiting: the launch steps that ask the cloud for no change.
 
-use cloudprovider::{AgentPool, CloudCall, Ownership, ProvisioningState};
+use cloudprovider::{CloudCall, Instance, InstanceState, Ownership};
 use jiff::Timestamp;
 use kaito_api::Claim;
 use kaito_api::conditions::{ClaimConditionType, ClaimReason, Status};
@@ -52,11 +52,11 @@ pub(crate) fn unknown<'a>(context: &PlanContext<'a>) -> LaunchDecision<'a> {
 }
 
 /// Waits for an instance of the same name to go that is not the claim's.
-pub(crate) fn foreign<'a>(context: &PlanContext<'a>, pool: &AgentPool) -> LaunchDecision<'a> {
+pub(crate) fn foreign<'a>(context: &PlanContext<'a>, pool: &Instance) -> LaunchDecision<'a> {
     let name = &pool.name;
     let requeue = Some(context.poll);
-    let of_claim = matches!(pool.ownership(), Ownership::Ours { .. });
-    if of_claim && pool.state == ProvisioningState::Deleting {
+    let of_claim = matches!(pool.owner, Ownership::Ours { .. });
+    if of_claim && pool.state == InstanceState::Deleting {
         let cause = format!("agent pool {name} of an earlier claim is being deleted");
         return LaunchDecision {
             requeue,
@@ -77,7 +77,7 @@ pub(crate) fn foreign<'a>(context: &PlanContext<'a>, pool: &AgentPool) -> Launch
 }
 
 /// Waits for an instance that is being created or changed; a Node that exists already is taken.
-pub(crate) fn creating<'a>(context: &PlanContext<'a>, pool: &AgentPool) -> LaunchDecision<'a> {
+pub(crate) fn creating<'a>(context: &PlanContext<'a>, pool: &Instance) -> LaunchDecision<'a> {
     let requeue = Some(context.poll);
     if let NodeMatch::One(node) = matching::find(context) {
         return LaunchDecision {
@@ -120,7 +120,7 @@ fn note_operation(context: &PlanContext<'_>) -> ClaimEdit {
 }
 
 /// Waits for the Node of an instance that is complete, and replaces the instance once the wait is too long.
-pub(crate) fn succeeded<'a>(context: &PlanContext<'a>, pool: &AgentPool) -> LaunchDecision<'a> {
+pub(crate) fn succeeded<'a>(context: &PlanContext<'a>, pool: &Instance) -> LaunchDecision<'a> {
     match matching::find(context) {
         NodeMatch::One(node) => LaunchDecision::joined(context.claim, node),
         NodeMatch::Many(names) => LaunchDecision::several_nodes(context.name, &names),
@@ -128,7 +128,7 @@ pub(crate) fn succeeded<'a>(context: &PlanContext<'a>, pool: &AgentPool) -> Laun
     }
 }
 
-fn awaiting_node<'a>(context: &PlanContext<'a>, pool: &AgentPool, cause: String) -> LaunchDecision<'a> {
+fn awaiting_node<'a>(context: &PlanContext<'a>, pool: &Instance, cause: String) -> LaunchDecision<'a> {
     let timeout = context.settings.registration_timeout;
     let left = match missing_since(context.claim) {
         Some(since) => time::remaining(time::after(since, timeout), context.now),

@@ -59,7 +59,7 @@ pub(crate) fn status(
         NodeSource::Observed(node) => of_facts(NodeFacts::of(node)),
     };
     if let (InstanceView::Owned(pool), false) = (context.instance, status.node_name.is_empty()) {
-        status.image_id = pool.node_image.clone().unwrap_or_default();
+        status.image_id = pool.image.clone().unwrap_or_default();
     }
     let old = before.map_or(&[][..], |status| &status.conditions);
     status.conditions = updates(report)

@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use cloudprovider::pool::{TAG_CLAIM_UID, TAG_MANAGED_BY, TAG_MANAGED_BY_VALUE};
 use cloudprovider::{
-    AgentPool, CallKind, CallOutcome, CloudCall, ErrorClass, PoolLookup, ProviderError, ProvisioningState,
+    CallKind, CallOutcome, CloudCall, ErrorClass, Instance, InstanceLookup, InstanceState, LaunchLimits,
+    Ownership, ProviderError,
 };
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::{Node, Pod};
@@ -104,22 +104,36 @@ pub(crate) fn with_status(claim: &Claim, status: &Value) -> Claim {
     }
 }
 
-pub(crate) fn pool(state: ProvisioningState) -> AgentPool {
-    AgentPool {
-        name: NAME.into(),
-        count: Some(1),
-        vm_size: Some("Standard_NC24ads_A100_v4".into()),
-        state,
-        mode: Some("User".into()),
-        tags: [(TAG_MANAGED_BY, TAG_MANAGED_BY_VALUE), (TAG_CLAIM_UID, UID)]
-            .map(|(k, v)| (k.to_owned(), v.to_owned()))
-            .into(),
-        etag: Some("e1".into()),
-        ..AgentPool::default()
+/// The mark of an instance that was made for a claim.
+pub(crate) fn ours(claim_uid: &str) -> Ownership {
+    Ownership::Ours {
+        claim_uid: claim_uid.to_owned(),
     }
 }
 
-pub(crate) fn upstream_pool(state: ProvisioningState) -> AgentPool {
+/// Settings with limits like those of a real cloud.
+pub(crate) fn settings() -> Settings {
+    Settings {
+        launch_limits: LaunchLimits {
+            name_max: 12,
+            disk_gib: 30..=2048,
+        },
+        ..Settings::default()
+    }
+}
+
+pub(crate) fn pool(state: InstanceState) -> Instance {
+    Instance {
+        name: NAME.into(),
+        instance_type: Some("Standard_NC24ads_A100_v4".into()),
+        state,
+        owner: ours(UID),
+        version: Some("e1".into()),
+        ..Instance::default()
+    }
+}
+
+pub(crate) fn upstream_pool(state: InstanceState) -> Instance {
     let labels = [
         ("karpenter.sh/nodepool", "kaito"),
         ("kaito.sh/creation-timestamp", "2026-01-05T09-59-00Z"),
@@ -127,16 +141,16 @@ pub(crate) fn upstream_pool(state: ProvisioningState) -> AgentPool {
         ("kaito.sh/workspacenamespace", "default"),
     ];
     let labels = labels.map(|(k, v)| (k.to_owned(), v.to_owned())).into();
-    AgentPool {
-        tags: Default::default(),
+    Instance {
+        owner: Ownership::Upstream,
         labels,
         ..pool(state)
     }
 }
 
-pub(crate) fn foreign_pool(state: ProvisioningState) -> AgentPool {
-    AgentPool {
-        tags: Default::default(),
+pub(crate) fn foreign_pool(state: InstanceState) -> Instance {
+    Instance {
+        owner: Ownership::Foreign,
         ..pool(state)
     }
 }
@@ -180,7 +194,7 @@ pub(crate) fn node() -> Node {
 }
 
 /// The plan for a Node by the knowledge about its claim and its instance.
-pub(crate) fn orphan_plan(node: &Node, claim_exists: bool, instance: &PoolLookup) -> Plan<CloudCall> {
+pub(crate) fn orphan_plan(node: &Node, claim_exists: bool, instance: &InstanceLookup) -> Plan<CloudCall> {
     nodeclaim_plan::orphan::plan_node(&ObservedNode {
         node: Arc::new(node.clone()),
         claim_exists,
@@ -227,7 +241,7 @@ pub(crate) struct Case {
 }
 
 impl Case {
-    pub(crate) fn new(pool: PoolLookup) -> Self {
+    pub(crate) fn new(pool: InstanceLookup) -> Self {
         let observed = Observed {
             claim: machine().into(),
             pool,
@@ -246,11 +260,11 @@ impl Case {
     }
 
     pub(crate) fn absent(reads: u32) -> Self {
-        Self::new(PoolLookup::Absent { reads })
+        Self::new(InstanceLookup::Absent { reads })
     }
 
-    pub(crate) fn found(pool: AgentPool) -> Self {
-        Self::new(PoolLookup::Found(Arc::new(pool)))
+    pub(crate) fn found(pool: Instance) -> Self {
+        Self::new(InstanceLookup::Found(Arc::new(pool)))
     }
 
     pub(crate) fn machine(mut self, change: impl FnOnce(&mut Machine)) -> Self {
@@ -396,7 +410,10 @@ pub(crate) fn deeds(plan: &Plan<CloudCall>) -> String {
         Write::Evict(evict) => format!("evict {}", evict.name),
     };
     let call = plan.cloud.as_ref().map(|call| match call {
-        CloudCall::Delete { etag: Some(etag), .. } => format!("cloud delete {etag}"),
+        CloudCall::Delete {
+            version: Some(version),
+            ..
+        } => format!("cloud delete {version}"),
         CloudCall::ReadOperation { url, .. } => format!("cloud operation {url}"),
         call => format!("cloud {}", call.kind().label()),
     });

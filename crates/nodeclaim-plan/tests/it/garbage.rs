@@ -3,21 +3,21 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use cloudprovider::{AgentPool, PoolLookup, ProvisioningState};
+use cloudprovider::{Instance, InstanceLookup, InstanceState};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use nodeclaim_plan::Settings;
 use nodeclaim_plan::garbage::collect;
 
 use crate::fixtures::{NAME, NODE, deeds, foreign_pool, machine, node, orphan_plan, pool, t, upstream_pool};
 
-fn ours() -> AgentPool {
-    let mut pool = pool(ProvisioningState::Succeeded);
-    pool.tags.insert("kaito-cluster".into(), "c1".into());
+fn ours() -> Instance {
+    let mut pool = pool(InstanceState::Succeeded);
+    pool.cluster_id = Some("c1".into());
     pool
 }
 
 #[track_caller]
-fn check(pool: AgentPool, uid: &str, seen: i64, expect: usize) {
+fn check(pool: Instance, uid: &str, seen: i64, expect: usize) {
     let settings = Settings {
         cluster_id: "c1".into(),
         ..Settings::default()
@@ -34,10 +34,10 @@ fn only_our_own_orphans_are_collected() {
     check(ours(), "another", 120, 1);
     check(ours(), crate::fixtures::UID, 120, 0);
     check(ours(), "another", 119, 0);
-    check(pool(ProvisioningState::Succeeded), "another", 120, 0);
+    check(pool(InstanceState::Succeeded), "another", 120, 0);
     check(
-        AgentPool {
-            mode: Some("System".into()),
+        Instance {
+            state: InstanceState::Deleting,
             ..ours()
         },
         "another",
@@ -45,25 +45,16 @@ fn only_our_own_orphans_are_collected() {
         0,
     );
     check(
-        AgentPool {
-            state: ProvisioningState::Deleting,
-            ..ours()
-        },
-        "another",
-        120,
-        0,
-    );
-    check(
-        AgentPool {
-            state: ProvisioningState::Creating,
+        Instance {
+            state: InstanceState::Creating,
             ..ours()
         },
         "another",
         120,
         1,
     );
-    check(foreign_pool(ProvisioningState::Succeeded), "another", 120, 0);
-    check(upstream_pool(ProvisioningState::Succeeded), "another", 120, 0);
+    check(foreign_pool(InstanceState::Succeeded), "another", 120, 0);
+    check(upstream_pool(InstanceState::Succeeded), "another", 120, 0);
 }
 
 #[test]
@@ -74,7 +65,7 @@ fn a_pool_we_never_saw_before_stays_and_a_pass_deletes_few() {
     };
     let pools: Vec<_> = (0..20)
         .map(|i| {
-            Arc::new(AgentPool {
+            Arc::new(Instance {
                 name: format!("p{i}"),
                 ..ours()
             })
@@ -87,30 +78,25 @@ fn a_pool_we_never_saw_before_stays_and_a_pass_deletes_few() {
 
 #[test]
 fn an_orphaned_node_goes_when_its_pool_is_gone() {
-    let found = |pool: AgentPool| PoolLookup::Found(Arc::new(pool));
+    let found = |pool: Instance| InstanceLookup::Found(Arc::new(pool));
     let mut deleting = node();
     deleting.metadata.deletion_timestamp = Some(Time(t(0)));
     let both = format!("patch Node {NODE}, delete Node {NODE}");
     let one = format!("patch Node {NODE}");
     for (node, machine_exists, pool, expect) in [
-        (node(), false, PoolLookup::Absent { reads: 2 }, both.as_str()),
-        (deleting.clone(), false, PoolLookup::Absent { reads: 2 }, &one),
-        (deleting.clone(), false, PoolLookup::Absent { reads: 1 }, ""),
-        (deleting.clone(), false, PoolLookup::Unknown, ""),
-        (deleting.clone(), true, PoolLookup::Absent { reads: 4 }, ""),
+        (node(), false, InstanceLookup::Absent { reads: 2 }, both.as_str()),
+        (deleting.clone(), false, InstanceLookup::Absent { reads: 2 }, &one),
+        (deleting.clone(), false, InstanceLookup::Absent { reads: 1 }, ""),
+        (deleting.clone(), false, InstanceLookup::Unknown, ""),
+        (deleting.clone(), true, InstanceLookup::Absent { reads: 4 }, ""),
         (deleting.clone(), false, found(ours()), ""),
         (
             deleting,
             false,
-            found(foreign_pool(ProvisioningState::Succeeded)),
+            found(foreign_pool(InstanceState::Succeeded)),
             &one,
         ),
-        (
-            node(),
-            false,
-            found(foreign_pool(ProvisioningState::Succeeded)),
-            "",
-        ),
+        (node(), false, found(foreign_pool(InstanceState::Succeeded)), ""),
     ] {
         let plan = orphan_plan(&node, machine_exists, &pool);
         assert_eq!(deeds(&plan), expect, "{machine_exists} {pool:?}");
@@ -119,7 +105,11 @@ fn an_orphaned_node_goes_when_its_pool_is_gone() {
     let mut unmanaged = node();
     unmanaged.metadata.labels = Some([("agentpool".into(), NAME.into())].into());
     assert_eq!(
-        deeds(&orphan_plan(&unmanaged, false, &PoolLookup::Absent { reads: 4 })),
+        deeds(&orphan_plan(
+            &unmanaged,
+            false,
+            &InstanceLookup::Absent { reads: 4 }
+        )),
         ""
     );
 }

@@ -1,6 +1,6 @@
 //! Whether a registered Node is fit for work: the checks, in their order.
 
-use cloudprovider::ProvisioningState;
+use cloudprovider::InstanceState;
 use k8s_openapi::api::core::v1::Node;
 use serde_json::{Value, json};
 
@@ -8,7 +8,7 @@ use crate::fixtures::{Case, conditions, message, new_node, node, parse, pool};
 
 #[track_caller]
 fn check(spec: Value, node: Node, expect: &str, text: &str) {
-    let case = Case::found(pool(ProvisioningState::Succeeded))
+    let case = Case::found(pool(InstanceState::Succeeded))
         .node(node)
         .machine(|machine| {
             let mut whole = serde_json::to_value(&machine.spec).unwrap();

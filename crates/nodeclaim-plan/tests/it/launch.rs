@@ -1,12 +1,12 @@
 //! Launching: what is asked of the cloud, and what people are told, for each thing the pool may be.
 
-use cloudprovider::{AgentPool, CallKind, CallOutcome, ErrorClass, PoolLookup, ProvisioningState};
+use cloudprovider::{CallKind, CallOutcome, ErrorClass, InstanceLookup, InstanceState};
 use kaito_api::conditions::ClaimReason;
 use plan::{Finalizer, Write};
 
 use crate::fixtures::{
-    Case, NODE, PROVIDER_ID, conditions, deeds, error, foreign_pool, message, new_node, node, outcome, parse,
-    pool, requeue, t, upstream_pool,
+    Case, NODE, PROVIDER_ID, conditions, deeds, error, foreign_pool, message, new_node, node, ours, outcome,
+    parse, pool, requeue, t, upstream_pool,
 };
 
 /// The intent to ask is stored before it is asked.
@@ -44,9 +44,9 @@ fn nothing_is_launched_before_the_finalizer_is_stored() {
     assert!(!patch.resource_version.is_empty() && plan.finalizer == Finalizer::Leave);
     // Alone where nothing is to be asked for.
     for case in [
-        Case::new(PoolLookup::Unknown),
-        Case::new(PoolLookup::Found(std::sync::Arc::new(pool(
-            ProvisioningState::Creating,
+        Case::new(InstanceLookup::Unknown),
+        Case::new(InstanceLookup::Found(std::sync::Arc::new(pool(
+            InstanceState::Creating,
         )))),
     ] {
         let plan = bare(case).plan();
@@ -57,7 +57,7 @@ fn nothing_is_launched_before_the_finalizer_is_stored() {
 
 #[test]
 fn without_a_listing_nothing_is_asked() {
-    let case = Case::new(PoolLookup::Unknown);
+    let case = Case::new(InstanceLookup::Unknown);
     let plan = case.plan();
     assert_eq!(deeds(&plan), "");
     assert_eq!(
@@ -175,7 +175,7 @@ fn a_lasting_refusal_outlives_a_restart_but_not_a_changed_machine() {
 fn the_operation_is_noted_once() {
     let mut accepted = outcome(CallKind::Create, t(-5), None);
     accepted.operation_url = Some("https://op/1".into());
-    let case = Case::found(pool(ProvisioningState::Creating)).last(accepted);
+    let case = Case::found(pool(InstanceState::Creating)).last(accepted);
     check(&case, "patch Machine ws0a1b2c3d4", "Unknown:AgentPoolCreating");
     let stored = case.stored();
     let annotations = stored.observed.claim.metadata().annotations.clone().unwrap();
@@ -185,10 +185,7 @@ fn the_operation_is_noted_once() {
 
 #[test]
 fn a_node_is_accepted_before_its_pool_is_done() {
-    for state in [
-        ProvisioningState::Creating,
-        ProvisioningState::Changing("Scaling".into()),
-    ] {
+    for state in [InstanceState::Creating, InstanceState::Changing("Scaling".into())] {
         let plan = Case::found(pool(state)).node(new_node()).plan();
         assert_eq!(deeds(&plan), format!("patch Node {NODE}"));
         assert_eq!(conditions(&plan), "True: True: True: True:");
@@ -217,7 +214,7 @@ fn a_node_must_bear_the_pools_name_in_its_provider_id() {
     ] {
         let mut node = new_node();
         node.spec.as_mut().unwrap().provider_id = id.map(str::to_owned);
-        let plan = Case::found(pool(ProvisioningState::Succeeded)).node(node).plan();
+        let plan = Case::found(pool(InstanceState::Succeeded)).node(node).plan();
         assert_eq!(deeds(&plan), "");
         assert_eq!(
             conditions(&plan),
@@ -228,15 +225,13 @@ fn a_node_must_bear_the_pools_name_in_its_provider_id() {
 
 #[test]
 fn a_ready_machine_is_left_alone() {
-    let case = Case::found(pool(ProvisioningState::Succeeded))
-        .node(node())
-        .stored();
+    let case = Case::found(pool(InstanceState::Succeeded)).node(node()).stored();
     let plan = case.clone().at(t(86400)).plan();
     assert!(plan.is_noop() && plan.events.is_empty(), "{plan:?}");
     assert_eq!(plan.requeue, None);
     // A restart, or a cloud that does not answer, changes nothing.
     let mut restarted = case;
-    restarted.observed.pool = PoolLookup::Unknown;
+    restarted.observed.pool = InstanceLookup::Unknown;
     assert!(restarted.plan().is_noop());
     restarted.observed.nodes.clear();
     assert!(restarted.plan().is_noop());
@@ -246,25 +241,20 @@ fn a_ready_machine_is_left_alone() {
 fn pools_of_others_are_never_touched() {
     let other_uid = |state| {
         let mut pool = pool(state);
-        pool.tags.insert("kaito-claim-uid".into(), "other".into());
+        pool.owner = ours("other");
         pool
     };
-    let mut other_cluster = pool(ProvisioningState::Failed);
-    other_cluster.tags.insert("kaito-cluster".into(), "theirs".into());
-    let system = AgentPool {
-        mode: Some("System".into()),
-        ..pool(ProvisioningState::Failed)
-    };
-    let mut other_workspace = upstream_pool(ProvisioningState::Failed);
+    let mut other_cluster = pool(InstanceState::Failed);
+    other_cluster.cluster_id = Some("theirs".into());
+    let mut other_workspace = upstream_pool(InstanceState::Failed);
     other_workspace
         .labels
         .insert("kaito.sh/workspace".into(), "other".into());
     for theirs in [
-        foreign_pool(ProvisioningState::Failed),
-        foreign_pool(ProvisioningState::Succeeded),
-        other_uid(ProvisioningState::Succeeded),
+        foreign_pool(InstanceState::Failed),
+        foreign_pool(InstanceState::Succeeded),
+        other_uid(InstanceState::Succeeded),
         other_cluster,
-        system,
         other_workspace,
     ] {
         let mut case = Case::found(theirs).node(new_node());
@@ -272,7 +262,7 @@ fn pools_of_others_are_never_touched() {
         check(&case, "", "False:AgentPoolNameConflict");
     }
     check(
-        &Case::found(other_uid(ProvisioningState::Deleting)),
+        &Case::found(other_uid(InstanceState::Deleting)),
         "",
         "Unknown:AgentPoolDeleting",
     );
@@ -280,7 +270,7 @@ fn pools_of_others_are_never_touched() {
 
 #[test]
 fn a_pool_made_by_upstream_for_the_same_workspace_is_adopted() {
-    let plan = Case::found(upstream_pool(ProvisioningState::Succeeded))
+    let plan = Case::found(upstream_pool(InstanceState::Succeeded))
         .node(new_node())
         .plan();
     assert_eq!(conditions(&plan), "True: True: True: True:");
@@ -290,13 +280,11 @@ fn a_pool_made_by_upstream_for_the_same_workspace_is_adopted() {
 fn a_vanishing_pool_is_made_again_after_its_node_is_gone() {
     let mut dead = node();
     dead.status = None;
-    let ready = Case::found(pool(ProvisioningState::Succeeded))
-        .node(node())
-        .stored();
+    let ready = Case::found(pool(InstanceState::Succeeded)).node(node()).stored();
     let gone = |reads, node| {
         let mut case = ready.clone().node(node);
         case.observed.nodes.remove(0);
-        case.observed.pool = PoolLookup::Absent { reads };
+        case.observed.pool = InstanceLookup::Absent { reads };
         case
     };
     // A Ready Node and an absent pool contradict each other; one read may lag.
@@ -314,7 +302,7 @@ fn a_vanishing_pool_is_made_again_after_its_node_is_gone() {
 
 #[test]
 fn a_pool_that_is_going_is_waited_for() {
-    let case = Case::found(pool(ProvisioningState::Deleting));
+    let case = Case::found(pool(InstanceState::Deleting));
     check(&case, "", "Unknown:AgentPoolDeleting");
     assert_eq!(requeue(&case.plan()), Some(15));
 }

@@ -1,10 +1,10 @@
 //! What is different of NodeClaims: whose they are, how their conditions follow from each other, and what their Nodes
 //! carry. What is the same is tested with both kinds by the properties and the small world.
 
-use cloudprovider::{CallKind, ErrorClass, PoolLookup, ProvisioningState};
+use cloudprovider::{CallKind, ErrorClass, InstanceLookup, InstanceState};
 use jiff::Timestamp;
 use kaito_api::{Claim, ClaimKind, NodeClaim};
-use nodeclaim_plan::launch::spec::pool_spec;
+use nodeclaim_plan::launch::spec::launch_spec;
 use nodeclaim_plan::managed::{has_name_conflict, is_managed, is_managed_node};
 use plan::Write;
 use serde_json::{Value, json};
@@ -25,7 +25,7 @@ fn edited(pointer: &str, value: Value) -> Claim {
 }
 
 fn succeeded() -> Case {
-    Case::found(pool(ProvisioningState::Succeeded)).of_a_node_claim()
+    Case::found(pool(InstanceState::Succeeded)).of_a_node_claim()
 }
 
 fn absent() -> Case {
@@ -71,7 +71,7 @@ fn nodes_of_a_karpenter_are_not_ours() {
         !is_managed_node(&theirs),
         "it has our labels and the finalizer, but not our class"
     );
-    let gone = PoolLookup::Absent { reads: 4 };
+    let gone = InstanceLookup::Absent { reads: 4 };
     assert_eq!(deeds(&orphan_plan(&theirs, false, &gone)), "");
     let mut ours = theirs;
     let labels = ours.metadata.labels.get_or_insert_default();
@@ -98,8 +98,8 @@ fn the_finalizer_and_the_intent_are_stored_before_the_pool_is_asked_for() {
 
 #[test]
 fn the_pool_is_the_one_a_machine_would_get() {
-    let of_machine = pool_spec(&machine().into(), &Default::default()).unwrap();
-    let of_claim = pool_spec(&claim(), &Default::default()).unwrap();
+    let of_machine = launch_spec(&machine().into(), &Default::default()).unwrap();
+    let of_claim = launch_spec(&claim(), &Default::default()).unwrap();
     assert_eq!(of_claim, of_machine);
 }
 
@@ -136,7 +136,7 @@ fn what_cannot_be_made_is_refused_by_name() {
         );
     }
     let either = requires("karpenter.sh/capacity-type", &["spot", "on-demand"]);
-    assert!(pool_spec(&either, &Default::default()).is_ok());
+    assert!(launch_spec(&either, &Default::default()).is_ok());
 }
 
 #[test]
@@ -195,8 +195,8 @@ fn a_node_is_registered_with_its_class_and_its_claim() {
 
 #[test]
 fn the_image_of_the_node_is_told() {
-    let mut made = pool(ProvisioningState::Succeeded);
-    made.node_image = Some("AKSUbuntu-2204gen2containerd-202601.01.0".into());
+    let mut made = pool(InstanceState::Succeeded);
+    made.image = Some("AKSUbuntu-2204gen2containerd-202601.01.0".into());
     let plan = Case::found(made).of_a_node_claim().node(new_node()).plan();
     assert_eq!(
         plan.status.unwrap()["imageID"],
@@ -211,7 +211,7 @@ fn times_follow_the_status_and_begin_with_the_claim() {
     assert_eq!(since(&creating, "Launched"), born);
     assert_eq!(since(&creating, "Ready"), born);
     let mut ready = creating.at(t(300)).node(new_node());
-    ready.observed.pool = PoolLookup::Found(std::sync::Arc::new(pool(ProvisioningState::Succeeded)));
+    ready.observed.pool = InstanceLookup::Found(std::sync::Arc::new(pool(InstanceState::Succeeded)));
     let ready = ready.stored();
     for type_ in ["Launched", "Registered", "Initialized", "Ready"] {
         assert_eq!(since(&ready, type_), t(300), "{type_}");

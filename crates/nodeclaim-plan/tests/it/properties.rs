@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use cloudprovider::{AgentPool, CallKind, CallOutcome, CloudCall, ErrorClass, PoolLookup, ProvisioningState};
+use cloudprovider::{CallKind, CallOutcome, CloudCall, ErrorClass, Instance, InstanceLookup, InstanceState};
 use k8s_openapi::api::core::v1::{Node, Pod};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kaito_api::{Claim, ClaimKind, Machine};
@@ -12,12 +12,12 @@ use proptest::sample::select;
 use serde_json::json;
 
 use crate::fixtures::{
-    Case, UID, error, foreign_pool, machine, merged, new_node, node, of_kind, outcome, parse, pod, pool, t,
-    upstream_pool,
+    Case, UID, error, foreign_pool, machine, merged, new_node, node, of_kind, ours, outcome, parse, pod,
+    pool, t, upstream_pool,
 };
 
-fn states() -> impl Strategy<Value = ProvisioningState> {
-    use ProvisioningState as S;
+fn states() -> impl Strategy<Value = InstanceState> {
+    use InstanceState as S;
     select(vec![
         S::Creating,
         S::Changing("Scaling".into()),
@@ -28,10 +28,10 @@ fn states() -> impl Strategy<Value = ProvisioningState> {
     ])
 }
 
-fn pools() -> impl Strategy<Value = AgentPool> {
+fn pools() -> impl Strategy<Value = Instance> {
     let other = |state| {
         let mut pool = pool(state);
-        pool.tags.insert("kaito-claim-uid".into(), "other".into());
+        pool.owner = ours("other");
         pool
     };
     let makers = select(vec![
@@ -45,11 +45,11 @@ fn pools() -> impl Strategy<Value = AgentPool> {
     (makers, states()).prop_map(|(make, state)| make(state))
 }
 
-fn lookups() -> impl Strategy<Value = PoolLookup> {
+fn lookups() -> impl Strategy<Value = InstanceLookup> {
     prop_oneof![
-        1 => Just(PoolLookup::Unknown),
-        2 => (0..5_u32).prop_map(|reads| PoolLookup::Absent { reads }),
-        5 => pools().prop_map(|pool| PoolLookup::Found(Arc::new(pool))),
+        1 => Just(InstanceLookup::Unknown),
+        2 => (0..5_u32).prop_map(|reads| InstanceLookup::Absent { reads }),
+        5 => pools().prop_map(|pool| InstanceLookup::Found(Arc::new(pool))),
     ]
 }
 
@@ -225,8 +225,8 @@ proptest! {
         let live = case.observed.claim.metadata().deletion_timestamp.is_none();
         let protected = case.observed.claim.metadata().finalizers.is_some();
         let ours = match &case.observed.pool {
-            PoolLookup::Found(pool) => {
-                pool.tags.get("kaito-claim-uid").is_some_and(|uid| uid == UID)
+            InstanceLookup::Found(pool) => {
+                pool.owner == ours(UID)
                     || pool.labels.contains_key("karpenter.sh/nodepool")
             }
             _ => false,
@@ -234,7 +234,7 @@ proptest! {
         match &plan.cloud {
             Some(CloudCall::Create(_)) => {
                 prop_assert!(live && (protected || protects(&plan)));
-                let absent = matches!(case.observed.pool, PoolLookup::Absent { reads: 1.. });
+                let absent = matches!(case.observed.pool, InstanceLookup::Absent { reads: 1.. });
                 prop_assert!(absent);
             }
             Some(CloudCall::Delete { .. } | CloudCall::Abort { .. } | CloudCall::ReadOperation { .. }) => {
@@ -251,9 +251,9 @@ proptest! {
             let claim = &case.observed.claim;
             prop_assert!(claim.metadata().deletion_timestamp.is_some());
             let nothing_ours = match &case.observed.pool {
-                PoolLookup::Absent { reads } => *reads >= 2,
-                PoolLookup::Found(pool) => pool.tags.get("kaito-claim-uid").is_none_or(|uid| uid != UID),
-                PoolLookup::Unknown => false,
+                InstanceLookup::Absent { reads } => *reads >= 2,
+                InstanceLookup::Found(pool) => pool.owner != ours(UID),
+                InstanceLookup::Unknown => false,
             };
             prop_assert!(nothing_ours);
             prop_assert!(plan.writes.is_empty());

@@ -1,6 +1,6 @@
 //! Pools that come to nothing: why is read, the pool is deleted, and made again after a pause.
 
-use cloudprovider::{CallKind, CallOutcome, ErrorClass, ProvisioningState};
+use cloudprovider::{CallKind, CallOutcome, ErrorClass, InstanceState};
 use kaito_api::conditions::ClaimConditionType;
 use kaito_api::labels::LAUNCH_FAILURE;
 
@@ -9,7 +9,7 @@ use crate::fixtures::{Case, conditions, deeds, error, message, new_node, node, o
 const PATCH: &str = "patch Machine ws0a1b2c3d4";
 
 fn failed() -> Case {
-    Case::found(pool(ProvisioningState::Failed))
+    Case::found(pool(InstanceState::Failed))
 }
 
 fn allocation() -> cloudprovider::ProviderError {
@@ -57,7 +57,7 @@ fn a_failed_pool_is_counted_once_and_the_pause_grows() {
     assert_eq!(deeds(&again.plan()), "cloud delete e1");
     // The pool is gone: the pause is over a minute after the failure was seen.
     let mut absent = case;
-    absent.observed.pool = cloudprovider::PoolLookup::Absent { reads: 2 };
+    absent.observed.pool = cloudprovider::InstanceLookup::Absent { reads: 2 };
     absent.observed.failure = None;
     absent.observed.last_call = Some(outcome(CallKind::Delete, t(1), None));
     assert_eq!(
@@ -75,7 +75,7 @@ fn a_failed_pool_is_counted_once_and_the_pause_grows() {
     let second = second.stored();
     assert_eq!(count(&second), 2);
     let mut absent = second;
-    absent.observed.pool = cloudprovider::PoolLookup::Absent { reads: 2 };
+    absent.observed.pool = cloudprovider::InstanceLookup::Absent { reads: 2 };
     absent.observed.last_call = Some(outcome(CallKind::Delete, t(301), None));
     assert_eq!(requeue(&absent.plan()), Some(120));
 }
@@ -84,7 +84,7 @@ fn a_failed_pool_is_counted_once_and_the_pause_grows() {
 fn a_pool_that_fails_for_good_is_not_made_again() {
     let sku = error(ErrorClass::SkuUnavailable, "SkuNotAvailable", "not here");
     let mut case = failed().failure(sku).stored();
-    case.observed.pool = cloudprovider::PoolLookup::Absent { reads: 2 };
+    case.observed.pool = cloudprovider::InstanceLookup::Absent { reads: 2 };
     assert_eq!(
         (deeds(&case.plan()), requeue(&case.plan())),
         (String::new(), Some(21600))
@@ -117,7 +117,7 @@ fn a_node_at_work_is_worth_more_than_a_tidy_pool() {
 
 #[test]
 fn a_node_that_does_not_join_costs_the_pool() {
-    let case = Case::found(pool(ProvisioningState::Succeeded));
+    let case = Case::found(pool(InstanceState::Succeeded));
     assert_eq!(
         (deeds(&case.plan()), requeue(&case.plan())),
         (String::new(), Some(900))
@@ -133,7 +133,7 @@ fn a_node_that_does_not_join_costs_the_pool() {
     );
     let deleting = {
         let mut case = late.stored();
-        case.observed.pool = Case::found(pool(ProvisioningState::Deleting)).observed.pool;
+        case.observed.pool = Case::found(pool(InstanceState::Deleting)).observed.pool;
         case
     };
     assert!(deleting.plan().is_noop());
@@ -141,8 +141,8 @@ fn a_node_that_does_not_join_costs_the_pool() {
 
 #[test]
 fn a_making_that_takes_too_long_is_cancelled() {
-    let creating = Case::found(pool(ProvisioningState::Creating))
-        .annotated("kaito.sh/launch-started", &t(0).to_string());
+    let creating =
+        Case::found(pool(InstanceState::Creating)).annotated("kaito.sh/launch-started", &t(0).to_string());
     assert_eq!(deeds(&creating.clone().at(t(3599)).plan()), "");
     let late = creating.at(t(3600));
     assert_eq!(deeds(&late.plan()), "cloud abort");
@@ -168,7 +168,7 @@ fn a_making_that_takes_too_long_is_cancelled() {
 #[test]
 fn success_clears_the_record() {
     let mut case = failed().failure(allocation()).stored().node(new_node());
-    case.observed.pool = Case::found(pool(ProvisioningState::Succeeded)).observed.pool;
+    case.observed.pool = Case::found(pool(InstanceState::Succeeded)).observed.pool;
     let stored = case.stored();
     assert!(
         !stored

@@ -1,6 +1,6 @@
 //! Joining the Node: what is written to it, and that it is written once.
 
-use cloudprovider::ProvisioningState;
+use cloudprovider::InstanceState;
 use k8s_openapi::api::core::v1::Node;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use plan::Write;
@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use crate::fixtures::{Case, NODE, conditions, deeds, merged, new_node, node, parse, pool, t};
 
 fn case() -> Case {
-    Case::found(pool(ProvisioningState::Succeeded))
+    Case::found(pool(InstanceState::Succeeded))
 }
 
 fn node_patch(case: &Case) -> Option<Value> {

@@ -1,6 +1,6 @@
 //! The end of a Machine: drain, delete, prove, let go.
 
-use cloudprovider::{CallKind, ErrorClass, PoolLookup, ProvisioningState};
+use cloudprovider::{CallKind, ErrorClass, InstanceLookup, InstanceState};
 use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kaito_api::labels::TERMINATION_FINALIZER;
@@ -29,7 +29,7 @@ fn cordoned() -> k8s_openapi::api::core::v1::Node {
 }
 
 fn draining() -> Case {
-    going(Case::found(pool(ProvisioningState::Succeeded))).node(cordoned())
+    going(Case::found(pool(InstanceState::Succeeded))).node(cordoned())
 }
 
 fn like(name: &str, body: Value) -> Pod {
@@ -52,7 +52,7 @@ fn check_release(case: &Case) {
 
 #[test]
 fn release_needs_proof() {
-    check(&going(Case::new(PoolLookup::Unknown)), "cloud get");
+    check(&going(Case::new(InstanceLookup::Unknown)), "cloud get");
     check(&going(Case::absent(1)), "cloud get");
     check_release(&going(Case::absent(2)));
     check(
@@ -93,16 +93,16 @@ fn the_node_goes_before_the_machine() {
 
 #[test]
 fn a_pool_of_somebody_else_stays() {
-    check_release(&going(Case::found(foreign_pool(ProvisioningState::Succeeded))).node(new_node()));
-    let case = going(Case::found(foreign_pool(ProvisioningState::Succeeded))).node(node());
+    check_release(&going(Case::found(foreign_pool(InstanceState::Succeeded))).node(new_node()));
+    let case = going(Case::found(foreign_pool(InstanceState::Succeeded))).node(node());
     check(&case, &format!("patch Node {NODE}"));
-    let adopted = going(Case::found(upstream_pool(ProvisioningState::Succeeded)));
+    let adopted = going(Case::found(upstream_pool(InstanceState::Succeeded)));
     check(&adopted, "cloud delete e1");
 }
 
 #[test]
 fn cordon_drain_delete() {
-    let case = going(Case::found(pool(ProvisioningState::Succeeded))).node(node());
+    let case = going(Case::found(pool(InstanceState::Succeeded))).node(node());
     let busy = case.clone().pod(pod("a"));
     check(&busy, &format!("patch Node {NODE}, evict a"));
     let plan = busy.plan();
@@ -130,7 +130,7 @@ fn cordon_drain_delete() {
     check(&draining(), "cloud delete e1");
     check(&draining().pod(pod("a")), "evict a");
     check(
-        &going(Case::found(pool(ProvisioningState::Succeeded)))
+        &going(Case::found(pool(InstanceState::Succeeded)))
             .node(new_node())
             .pod(pod("a")),
         "cloud delete e1",
@@ -231,7 +231,7 @@ fn volumes_are_waited_for() {
 
 #[test]
 fn deletion_is_asked_for_until_it_happens() {
-    let creating = going(Case::found(pool(ProvisioningState::Creating))).at(t(100));
+    let creating = going(Case::found(pool(InstanceState::Creating))).at(t(100));
     let last = |kind, class: Option<ErrorClass>| {
         creating.clone().last(outcome(
             kind,
@@ -258,9 +258,9 @@ fn deletion_is_asked_for_until_it_happens() {
     check(&denied, "");
     assert!(message(&denied.plan(), "Ready").starts_with("Code: words. Give the provisioner's identity"));
     let mut cancelled = last(CallKind::Abort, None);
-    cancelled.observed.pool = Case::found(pool(ProvisioningState::Canceled)).observed.pool;
+    cancelled.observed.pool = Case::found(pool(InstanceState::Canceled)).observed.pool;
     check(&cancelled, "cloud delete e1");
-    let deleting = going(Case::found(pool(ProvisioningState::Deleting)))
+    let deleting = going(Case::found(pool(InstanceState::Deleting)))
         .node(cordoned())
         .pod(pod("a"));
     check(&deleting, "");

@@ -3,9 +3,9 @@
 
 use std::sync::Arc;
 
-use cloudprovider::pool::TAG_CLAIM_UID;
 use cloudprovider::{
-    Accepted, AgentPool, CloudCall, ErrorClass, InstanceTracker, OperationStatus, ProviderError, Recorded,
+    Accepted, CloudCall, ErrorClass, Instance, InstanceTracker, OperationStatus, Ownership, ProviderError,
+    Recorded,
 };
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
@@ -14,7 +14,7 @@ use kube::Resource as _;
 use nodeclaim_plan::{Observed, Settings};
 use plan::{Finalizer, Kind, Plan, Write};
 
-use crate::fixtures::{UID, error, machine, of_kind, patched, t, with_status};
+use crate::fixtures::{UID, error, machine, of_kind, ours, patched, t, with_status};
 use crate::world_cluster::{Cluster, Fate};
 
 /// What goes wrong on one pass.
@@ -46,7 +46,7 @@ pub(crate) struct World {
     pub(crate) claim: Option<Claim>,
     settings: Settings,
     tracker: InstanceTracker,
-    last_list: Vec<AgentPool>,
+    last_list: Vec<Instance>,
     pub(crate) log: Vec<String>,
 }
 
@@ -123,7 +123,7 @@ impl World {
     }
 
     fn list(&mut self, fault: Fault) {
-        let fresh: Vec<AgentPool> = self
+        let fresh: Vec<Instance> = self
             .cluster
             .pools
             .values()
@@ -212,7 +212,7 @@ impl World {
     }
 
     fn send(&mut self, call: &CloudCall, fault: Fault) -> Recorded {
-        let (now, name) = (self.now, call.pool());
+        let (now, name) = (self.now, call.instance());
         match call {
             CloudCall::Read { .. } => {
                 let answer = self.read(name, fault);
@@ -245,7 +245,7 @@ impl World {
         error(class, "OperationFailed", "as fate would have it")
     }
 
-    fn read(&self, name: &str, fault: Fault) -> Result<AgentPool, ProviderError> {
+    fn read(&self, name: &str, fault: Fault) -> Result<Instance, ProviderError> {
         match (fault, self.cluster.pools.get(name)) {
             (Fault::Refused(class), _) => Err(error(class, "Refused", "because")),
             (Fault::AnswerLost | Fault::Late, _) => Err(error(ErrorClass::Transient, "Timeout", "no answer")),
@@ -276,7 +276,7 @@ impl World {
         let there = self
             .cluster
             .pools
-            .get(call.pool())
+            .get(call.instance())
             .is_some_and(|pool| !is_ours(&pool.pool));
         assert!(
             !there || matches!(call, CloudCall::Create(_)),
@@ -285,12 +285,12 @@ impl World {
         );
         match call {
             CloudCall::Create(spec) => self.cluster.create(self.now, spec).map(|pool| Accepted {
-                pool: Some(pool),
+                instance: Some(pool),
                 operation_url: Some(format!("https://op/{}", self.cluster.created)),
                 ..Accepted::default()
             }),
-            CloudCall::Delete { name, etag } => {
-                let deleted = self.cluster.delete(self.now, name, etag.as_deref());
+            CloudCall::Delete { name, version } => {
+                let deleted = self.cluster.delete(self.now, name, version.as_deref());
                 deleted.map(|()| Accepted::default())
             }
             CloudCall::Abort { name } => {
@@ -302,11 +302,11 @@ impl World {
     }
 }
 
-fn is_ours(pool: &AgentPool) -> bool {
-    let upstream = pool.tags.is_empty()
+fn is_ours(pool: &Instance) -> bool {
+    let upstream = pool.owner == Ownership::Upstream
         && pool
             .labels
             .get("kaito.sh/workspace")
             .is_some_and(|owner| owner == "w");
-    upstream || pool.tags.get(TAG_CLAIM_UID).is_some_and(|uid| uid == UID)
+    upstream || pool.owner == ours(UID)
 }

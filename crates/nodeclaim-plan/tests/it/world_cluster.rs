@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use cloudprovider::{AgentPool, AgentPoolSpec, ErrorClass, ProviderError, ProvisioningState};
+use cloudprovider::{ErrorClass, Instance, InstanceState, LaunchSpec, Ownership, ProviderError};
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::{Node, Pod};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
@@ -23,7 +23,7 @@ pub(crate) enum Fate {
 /// One pool as the cloud has it.
 #[derive(Clone, Debug)]
 pub(crate) struct CloudPool {
-    pub(crate) pool: AgentPool,
+    pub(crate) pool: Instance,
     pub(crate) since: Timestamp,
     pub(crate) fate: Fate,
     pub(crate) serial: u32,
@@ -38,7 +38,7 @@ pub(crate) struct Cluster {
     /// Fates of pools to come; then all succeed.
     pub(crate) fates: Vec<Fate>,
     /// Requests that were taken although their answer was lost, and when they take effect.
-    pub(crate) late: Vec<(Timestamp, AgentPoolSpec)>,
+    pub(crate) late: Vec<(Timestamp, LaunchSpec)>,
     pub(crate) created: u32,
     pub(crate) version: u64,
 }
@@ -53,11 +53,7 @@ impl Cluster {
     }
 
     /// Takes the request; refuses a pool that exists.
-    pub(crate) fn create(
-        &mut self,
-        now: Timestamp,
-        spec: &AgentPoolSpec,
-    ) -> Result<AgentPool, ProviderError> {
+    pub(crate) fn create(&mut self, now: Timestamp, spec: &LaunchSpec) -> Result<Instance, ProviderError> {
         if self.pools.contains_key(&spec.name) {
             return Err(error(ErrorClass::Precondition, "PreconditionFailed", "it exists"));
         }
@@ -67,15 +63,9 @@ impl Cluster {
         } else {
             self.fates.remove(0)
         };
-        let pool = AgentPool {
-            name: spec.name.clone(),
-            count: Some(1),
-            vm_size: Some(spec.vm_size.clone()),
-            mode: Some("User".into()),
-            labels: spec.labels.clone(),
-            tags: spec.tags.clone(),
-            etag: Some(self.next_version()),
-            ..AgentPool::default()
+        let pool = Instance {
+            version: Some(self.next_version()),
+            ..Instance::launching(spec)
         };
         let cloud_pool = CloudPool {
             pool: pool.clone(),
@@ -88,16 +78,16 @@ impl Cluster {
     }
 
     /// A pool that is there without our asking; its Node may already have joined.
-    pub(crate) fn adopt(&mut self, now: Timestamp, pool: AgentPool) {
-        let fate = if pool.tags.is_empty() && pool.labels.is_empty() {
+    pub(crate) fn adopt(&mut self, now: Timestamp, pool: Instance) {
+        let fate = if pool.owner == Ownership::Foreign {
             Fate::NeverJoins
         } else {
             Fate::Succeeds
         };
-        let etag = Some(self.next_version());
+        let version = Some(self.next_version());
         let name = pool.name.clone();
         let pool = CloudPool {
-            pool: AgentPool { etag, ..pool },
+            pool: Instance { version, ..pool },
             since: now,
             fate,
             serial: 99,
@@ -110,19 +100,19 @@ impl Cluster {
         &mut self,
         now: Timestamp,
         name: &str,
-        etag: Option<&str>,
+        version: Option<&str>,
     ) -> Result<(), ProviderError> {
-        let version = self.next_version();
+        let next = self.next_version();
         let Some(pool) = self.pools.get_mut(name) else {
             return Err(error(ErrorClass::NotFound, "NotFound", ""));
         };
-        if etag.is_some() && etag != pool.pool.etag.as_deref() {
+        if version.is_some() && version != pool.pool.version.as_deref() {
             return Err(error(ErrorClass::Precondition, "EtagMismatch", ""));
         }
-        if pool.pool.state == ProvisioningState::Creating {
+        if pool.pool.state == InstanceState::Creating {
             return Err(error(ErrorClass::Busy, "OperationNotAllowed", "in progress"));
         }
-        pool.enter(now, ProvisioningState::Deleting, version);
+        pool.enter(now, InstanceState::Deleting, next);
         Ok(())
     }
 
@@ -130,8 +120,8 @@ impl Cluster {
     pub(crate) fn abort(&mut self, now: Timestamp, name: &str) -> Result<(), ProviderError> {
         let version = self.next_version();
         match self.pools.get_mut(name) {
-            Some(pool) if pool.pool.state == ProvisioningState::Creating => {
-                pool.enter(now, ProvisioningState::Canceled, version);
+            Some(pool) if pool.pool.state == InstanceState::Creating => {
+                pool.enter(now, InstanceState::Canceled, version);
                 Ok(())
             }
             Some(_) => Err(error(ErrorClass::Invalid, "NothingToAbort", "")),
@@ -163,13 +153,13 @@ impl Cluster {
         let pool = self.pools.get_mut(name).unwrap();
         let age = now.duration_since(pool.since);
         match (&pool.pool.state, pool.fate) {
-            (ProvisioningState::Deleting, _) if age >= DELETION => drop(self.pools.remove(name)),
-            (ProvisioningState::Creating, Fate::NeverEnds) => {}
-            (ProvisioningState::Creating, Fate::Fails(_)) if age >= CREATION => {
-                pool.enter(now, ProvisioningState::Failed, version);
+            (InstanceState::Deleting, _) if age >= DELETION => drop(self.pools.remove(name)),
+            (InstanceState::Creating, Fate::NeverEnds) => {}
+            (InstanceState::Creating, Fate::Fails(_)) if age >= CREATION => {
+                pool.enter(now, InstanceState::Failed, version);
             }
-            (ProvisioningState::Creating | ProvisioningState::Changing(_), _) if age >= CREATION => {
-                pool.enter(now, ProvisioningState::Succeeded, version);
+            (InstanceState::Creating | InstanceState::Changing(_), _) if age >= CREATION => {
+                pool.enter(now, InstanceState::Succeeded, version);
             }
             _ => {}
         }
@@ -180,7 +170,7 @@ impl Cluster {
         let joined: Vec<(String, u32, bool)> = self
             .pools
             .values()
-            .filter(|pool| pool.pool.state == ProvisioningState::Succeeded && pool.fate == Fate::Succeeds)
+            .filter(|pool| pool.pool.state == InstanceState::Succeeded && pool.fate == Fate::Succeeds)
             .map(|pool| {
                 let ready = now.duration_since(pool.since) >= SignedDuration::from_secs(20);
                 (format!("node-{}", pool.serial), pool.serial, ready)
@@ -265,9 +255,9 @@ impl Cluster {
 }
 
 impl CloudPool {
-    fn enter(&mut self, now: Timestamp, state: ProvisioningState, version: String) {
+    fn enter(&mut self, now: Timestamp, state: InstanceState, version: String) {
         self.pool.state = state;
-        self.pool.etag = Some(version);
+        self.pool.version = Some(version);
         self.since = now;
     }
 }

@@ -1,7 +1,7 @@
 //! From any start and through any run of failures a wanted claim of either kind gets ready and an unwanted one goes, and no
 //! pool is left behind.
 
-use cloudprovider::{AgentPool, ErrorClass, ProvisioningState};
+use cloudprovider::{ErrorClass, Instance, InstanceState, Ownership};
 use kaito_api::ClaimKind;
 use kaito_api::labels::TERMINATION_FINALIZER;
 use kube::Resource as _;
@@ -40,8 +40,8 @@ fn fates() -> impl Strategy<Value = Vec<Fate>> {
 }
 
 /// Pools that may be there at the start: from before a restart, or made by upstream.
-fn starts() -> impl Strategy<Value = Option<AgentPool>> {
-    use ProvisioningState as S;
+fn starts() -> impl Strategy<Value = Option<Instance>> {
+    use InstanceState as S;
     let states = vec![
         S::Creating,
         S::Changing("Scaling".into()),
@@ -54,7 +54,7 @@ fn starts() -> impl Strategy<Value = Option<AgentPool>> {
     proptest::option::of((makers, select(states)).prop_map(|(make, state)| make(state)))
 }
 
-fn begin(kind: ClaimKind, fates: Vec<Fate>, start: Option<AgentPool>) -> World {
+fn begin(kind: ClaimKind, fates: Vec<Fate>, start: Option<Instance>) -> World {
     let mut world = World::new(kind, fates);
     if let Some(pool) = start {
         world.cluster.adopt(world.now, pool);
@@ -175,8 +175,8 @@ fn a_launch_that_nobody_answered_for_is_timed_out_too() {
 fn a_foreign_pool_of_the_name_survives_everything() {
     for kind in ClaimKind::ALL {
         let mut world = World::new(kind, vec![]);
-        let mut theirs = pool(ProvisioningState::Succeeded);
-        theirs.tags.clear();
+        let mut theirs = pool(InstanceState::Succeeded);
+        theirs.owner = Ownership::Foreign;
         world.cluster.adopt(world.now, theirs);
         for _ in 0..100 {
             world.pass(Fault::Nothing);

@@ -1,6 +1,6 @@
 //! What accepted requests set going.
 
-use cloudprovider::{AgentPool, AgentPoolSpec, ErrorClass, ProvisioningState};
+use cloudprovider::{ErrorClass, Instance, InstanceState, LaunchSpec};
 use jiff::{SignedDuration, Timestamp};
 
 use super::faults::error;
@@ -8,7 +8,7 @@ use super::{Cloud, Ending, Fault, Happening, Work};
 
 impl Cloud {
     /// Starts making a pool; returns where it can be followed, and the pool.
-    pub(super) fn begin(&mut self, spec: &AgentPoolSpec, fault: Option<Fault>) -> (String, AgentPool) {
+    pub(super) fn begin(&mut self, spec: &LaunchSpec, fault: Option<Fault>) -> (String, Instance) {
         let facts = self.facts(spec);
         let ends = match fault {
             Some(Fault::Capacity) => Ending::Failed(error(
@@ -57,8 +57,8 @@ impl Cloud {
             )),
             _ => Ending::Gone,
         };
-        facts.state = ProvisioningState::Deleting;
-        facts.etag = Some(self.etag());
+        facts.state = InstanceState::Deleting;
+        facts.version = Some(self.next_version());
         let work = Work {
             until: after(self.now, self.pace.delete),
             ends,
@@ -70,18 +70,11 @@ impl Cloud {
         self.put(facts, work);
     }
 
-    fn facts(&mut self, spec: &AgentPoolSpec) -> AgentPool {
-        AgentPool {
-            name: spec.name.clone(),
-            count: Some(1),
-            vm_size: Some(spec.vm_size.clone()),
-            state: ProvisioningState::Creating,
-            mode: Some("User".to_owned()),
-            labels: spec.labels.clone(),
-            taints: spec.taints.clone(),
-            tags: spec.tags.clone(),
-            etag: Some(self.etag()),
-            node_image: Some("AKSUbuntu-2204gen2containerd-202601.01.0".to_owned()),
+    fn facts(&mut self, spec: &LaunchSpec) -> Instance {
+        Instance {
+            version: Some(self.next_version()),
+            image: Some("AKSUbuntu-2204gen2containerd-202601.01.0".to_owned()),
+            ..Instance::launching(spec)
         }
     }
 

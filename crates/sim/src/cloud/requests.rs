@@ -1,8 +1,7 @@
 //! What can be asked of the cloud: the port's requests, answered at once.
 
 use cloudprovider::{
-    Accepted, AgentPool, AgentPoolSpec, CallKind, ErrorClass, OperationStatus, ProviderError,
-    ProvisioningState,
+    Accepted, CallKind, ErrorClass, Instance, InstanceState, LaunchSpec, OperationStatus, ProviderError,
 };
 
 use super::faults::error;
@@ -13,7 +12,7 @@ impl Cloud {
     ///
     /// # Errors
     /// By fault.
-    pub fn list(&mut self) -> Result<Vec<AgentPool>, ProviderError> {
+    pub fn list(&mut self) -> Result<Vec<Instance>, ProviderError> {
         self.refused(CallKind::Read)?;
         let moment = self.now.saturating_sub(self.pace.list_lag).unwrap_or(self.now);
         let then = self
@@ -29,7 +28,7 @@ impl Cloud {
     ///
     /// # Errors
     /// `NotFound`, or by fault.
-    pub fn get(&mut self, name: &str) -> Result<AgentPool, ProviderError> {
+    pub fn get(&mut self, name: &str) -> Result<Instance, ProviderError> {
         self.refused(CallKind::Read)?;
         self.pool(name).cloned().ok_or_else(|| not_found(name))
     }
@@ -38,7 +37,7 @@ impl Cloud {
     ///
     /// # Errors
     /// `Precondition` when it does, or by fault.
-    pub fn create(&mut self, spec: &AgentPoolSpec) -> Result<Accepted, ProviderError> {
+    pub fn create(&mut self, spec: &LaunchSpec) -> Result<Accepted, ProviderError> {
         let fault = self.refused(CallKind::Create)?;
         if self.pools.contains_key(&spec.name) {
             return Err(error(
@@ -53,7 +52,7 @@ impl Cloud {
             return Err(error(ErrorClass::Transient, "Transport", "the answer was lost"));
         }
         Ok(Accepted {
-            pool: Some(facts),
+            instance: Some(facts),
             operation_url: Some(url),
             request_id: None,
         })
@@ -63,17 +62,17 @@ impl Cloud {
     ///
     /// # Errors
     /// `NotFound` when it is gone, `Precondition` when it has changed, or by fault.
-    pub fn delete(&mut self, name: &str, etag: Option<&str>) -> Result<Accepted, ProviderError> {
+    pub fn delete(&mut self, name: &str, version: Option<&str>) -> Result<Accepted, ProviderError> {
         let fault = self.refused(CallKind::Delete)?;
         let pool = self.pool(name).ok_or_else(|| not_found(name))?;
-        if etag.is_some_and(|etag| pool.etag.as_deref() != Some(etag)) {
+        if version.is_some_and(|version| pool.version.as_deref() != Some(version)) {
             return Err(error(
                 ErrorClass::Precondition,
                 "PreconditionFailed",
                 "the agent pool has changed",
             ));
         }
-        if pool.state == ProvisioningState::Creating && self.pace.refuses_early_delete {
+        if pool.state == InstanceState::Creating && self.pace.refuses_early_delete {
             return Err(error(
                 ErrorClass::Busy,
                 "OperationNotAllowed",
@@ -81,7 +80,7 @@ impl Cloud {
             ));
         }
         self.note(format!("delete {name}"));
-        let already = pool_is(self.pool(name), &ProvisioningState::Deleting);
+        let already = pool_is(self.pool(name), &InstanceState::Deleting);
         if !already {
             self.begin_delete(name, fault);
         }
@@ -102,7 +101,7 @@ impl Cloud {
         let Some(pool) = self.pools.get_mut(name) else {
             return Err(not_found(name));
         };
-        if pool.facts.state != ProvisioningState::Creating {
+        if pool.facts.state != InstanceState::Creating {
             return Err(error(
                 ErrorClass::Busy,
                 "OperationNotAllowed",
@@ -113,7 +112,7 @@ impl Cloud {
             work.until = until;
             work.ends = Ending::Canceled;
         }
-        pool.facts.state = ProvisioningState::Changing("Canceling".to_owned());
+        pool.facts.state = InstanceState::Changing("Canceling".to_owned());
         self.happenings.push(Happening::Ends {
             pool: name.to_owned(),
         });
@@ -149,7 +148,7 @@ impl Cloud {
         self.requests.push((self.now, what));
     }
 
-    pub(super) fn put(&mut self, facts: AgentPool, work: Work) {
+    pub(super) fn put(&mut self, facts: Instance, work: Work) {
         self.operations.insert(
             work.url.clone(),
             OperationStatus::Running("InProgress".to_owned()),
@@ -165,7 +164,7 @@ impl Cloud {
     }
 }
 
-fn pool_is(pool: Option<&AgentPool>, state: &ProvisioningState) -> bool {
+fn pool_is(pool: Option<&Instance>, state: &InstanceState) -> bool {
     pool.is_some_and(|pool| pool.state == *state)
 }
 

@@ -41,8 +41,8 @@ fn send(
             fuse.burn()?;
             tracker.on_create(now, spec, answer)
         }
-        CloudCall::Delete { name, etag } => {
-            let answer = cloud.delete(name, etag.as_deref());
+        CloudCall::Delete { name, version } => {
+            let answer = cloud.delete(name, version.as_deref());
             fuse.burn()?;
             tracker.on_delete((now, now), name, answer)
         }

@@ -105,7 +105,7 @@ impl Provisioner {
             let kinds = [Kind::Machine, Kind::NodeClaim];
             if kinds
                 .iter()
-                .all(|kind| api.get(&key(*kind, "", call.pool())).is_none())
+                .all(|kind| api.get(&key(*kind, "", call.instance())).is_none())
             {
                 pools::carry_out(&mut self.tracker, now, &call, cloud, fuse)?;
                 done.push(call);

@@ -1,6 +1,6 @@
 //! The virtual machines behind pools, and the Node objects that their kubelets register.
 
-use cloudprovider::AgentPool;
+use cloudprovider::Instance;
 use instance_types::{Catalog, Cloud};
 use jiff::Timestamp;
 use kaito_api::labels;
@@ -10,7 +10,7 @@ use serde_json::{Map, Value, json};
 #[derive(Clone, Debug)]
 pub struct Vm {
     /// The pool as it was asked for.
-    pub pool: AgentPool,
+    pub pool: Instance,
     /// When its kubelet registers.
     pub joins: Timestamp,
     /// Whether it has.
@@ -24,7 +24,7 @@ pub struct Vm {
 impl Vm {
     /// A machine that boots.
     #[must_use]
-    pub fn boots(pool: &AgentPool, joins: Timestamp) -> Self {
+    pub fn boots(pool: &Instance, joins: Timestamp) -> Self {
         Self {
             pool: pool.clone(),
             joins,
@@ -43,7 +43,7 @@ impl Vm {
     /// Number of GPUs that its device plugin offers.
     #[must_use]
     pub fn gpus(&self) -> u32 {
-        let size = self.pool.vm_size.as_deref().unwrap_or_default();
+        let size = self.pool.instance_type.as_deref().unwrap_or_default();
         Catalog::embedded()
             .ok()
             .and_then(|catalog| catalog.lookup(Cloud::Azure, size))
@@ -74,7 +74,7 @@ impl Vm {
             (labels::AKS_AGENT_POOL, &self.pool.name),
             (
                 labels::INSTANCE_TYPE,
-                self.pool.vm_size.as_deref().unwrap_or_default(),
+                self.pool.instance_type.as_deref().unwrap_or_default(),
             ),
             (labels::OS, "linux"),
             (labels::ARCH, "amd64"),

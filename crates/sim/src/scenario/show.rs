@@ -38,7 +38,7 @@ pub(super) fn show(world: &World) -> String {
             "agent pool {}: {} ({:?})",
             pool.name,
             pool.state.as_str(),
-            pool.ownership()
+            pool.owner
         ));
     }
     lines

@@ -5,7 +5,7 @@
 
 use std::fmt::Debug;
 
-use cloudprovider::{CloudCall, Ownership, ProvisioningState};
+use cloudprovider::{CloudCall, InstanceState, Ownership};
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{Node, Pod};
 use kaito_api::labels::{DISRUPTED_TAINT, WORKSPACE_UID};
@@ -157,14 +157,14 @@ pub fn claim(
 fn is_pool_of(name: &str, uid: &str, cloud: &Cloud) -> bool {
     cloud
         .pool(name)
-        .is_some_and(|pool| matches!(pool.ownership(), Ownership::Ours { claim_uid } if claim_uid == uid))
+        .is_some_and(|pool| matches!(&pool.owner, Ownership::Ours { claim_uid } if claim_uid == uid))
 }
 
 fn only_own_pool(call: &CloudCall, name: &str, uid: &str, cloud: &Cloud) -> Verdict {
-    if call.pool() != name {
+    if call.instance() != name {
         return Err(format!(
             "a call about agent pool {}, which is not the claim's",
-            call.pool()
+            call.instance()
         ));
     }
     let changes = matches!(call, CloudCall::Delete { .. } | CloudCall::Abort { .. });
@@ -191,7 +191,7 @@ fn drained_first(
     };
     let running = cloud
         .pool(name)
-        .is_some_and(|pool| pool.state == ProvisioningState::Succeeded);
+        .is_some_and(|pool| pool.state == InstanceState::Succeeded);
     let late = now
         >= deleted
             .0
@@ -253,7 +253,7 @@ pub fn collected(name: &str, cloud: &Cloud, api: &ApiServer) -> Verdict {
     let Some(pool) = cloud.pool(name) else {
         return Ok(());
     };
-    let Ownership::Ours { claim_uid } = pool.ownership() else {
+    let Ownership::Ours { claim_uid } = &pool.owner else {
         return Err(format!("agent pool {name} is not ours and is collected"));
     };
     let is_claim = |kind: &Kind| {

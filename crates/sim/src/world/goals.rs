@@ -42,7 +42,7 @@ impl World {
             Kind::Pod => key.namespace.as_deref() != Some("kube-system") && is_owned(value),
             _ => is_owned(value),
         });
-        let ours = |pool: &&cloudprovider::AgentPool| matches!(pool.ownership(), Ownership::Ours { .. });
+        let ours = |pool: &&cloudprovider::Instance| matches!(pool.owner, Ownership::Ours { .. });
         let pool = self.cloud.pools().find(ours);
         object
             .map(|(key, _)| shown(key))
@@ -97,8 +97,8 @@ impl World {
         };
         self.cloud
             .pools()
-            .find(|pool| match pool.ownership() {
-                Ownership::Ours { claim_uid } => !claimed(&claim_uid, &pool.name),
+            .find(|pool| match &pool.owner {
+                Ownership::Ours { claim_uid } => !claimed(claim_uid, &pool.name),
                 Ownership::Upstream | Ownership::Foreign => false,
             })
             .map(|pool| pool.name.clone())

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use cloudprovider::{AgentPool, Ownership, ProvisioningState};
+use cloudprovider::{Instance, InstanceState, Ownership};
 use jiff::{SignedDuration, Timestamp};
 use kaito_api::labels::{GPU_PROVISIONER, ORDINAL, WORKSPACE_CONTROLLER, WORKSPACE_UID};
 use plan::{Kind, ObjectRef};
@@ -26,7 +26,7 @@ const MOST_REQUESTS: usize = 60;
 #[derive(Clone, Debug, Default)]
 pub struct Ledger {
     foreign: Vec<ObjectRef>,
-    foreign_pools: Vec<AgentPool>,
+    foreign_pools: Vec<Instance>,
     slots: BTreeMap<String, usize>,
     read_log: usize,
     read_requests: usize,
@@ -47,7 +47,7 @@ impl Ledger {
     }
 
     /// A pool that no program may change.
-    pub fn protect_pool(&mut self, pool: AgentPool) {
+    pub fn protect_pool(&mut self, pool: Instance) {
         self.foreign_pools.push(pool);
     }
 
@@ -140,17 +140,17 @@ fn within(times: &VecDeque<Timestamp>, most: usize, what: impl Fn() -> String) -
 }
 
 fn one_pool_a_slot(world: &World) -> Result<(), String> {
-    let mut claims: BTreeMap<String, &str> = BTreeMap::new();
+    let mut claims: BTreeMap<&str, &str> = BTreeMap::new();
     let mut slots: BTreeMap<(&str, &str), &str> = BTreeMap::new();
     for pool in world
         .cloud
         .pools()
-        .filter(|pool| pool.state != ProvisioningState::Deleting)
+        .filter(|pool| pool.state != InstanceState::Deleting)
     {
-        let Ownership::Ours { claim_uid } = pool.ownership() else {
+        let Ownership::Ours { claim_uid } = &pool.owner else {
             continue;
         };
-        if let Some(other) = claims.insert(claim_uid, &pool.name) {
+        if let Some(other) = claims.insert(claim_uid.as_str(), &pool.name) {
             return Err(format!("agent pools {other} and {} are of one claim", pool.name));
         }
         if let (Some(uid), Some(ordinal)) = (pool.labels.get(WORKSPACE_UID), pool.labels.get(ORDINAL))

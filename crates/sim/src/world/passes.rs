@@ -278,8 +278,8 @@ impl World {
 
     fn collected(&mut self, calls: &[CloudCall]) -> Result<(), Failure> {
         for call in calls {
-            self.note(format!("gpu-provisioner: collects pool {}", call.pool()));
-            if let Err(what) = checks::collected(call.pool(), &self.cloud, &self.api) {
+            self.note(format!("gpu-provisioner: collects pool {}", call.instance()));
+            if let Err(what) = checks::collected(call.instance(), &self.cloud, &self.api) {
                 return Err(self.failure(what));
             }
         }
@@ -289,7 +289,7 @@ impl World {
 
 fn call_cloud(world: &mut World, call: &CloudCall, fuse: &mut Fuse) -> (String, Result<bool, Halt>) {
     let now = world.now;
-    let name = call.pool().to_owned();
+    let name = call.instance().to_owned();
     let Some(shell) = world.provisioner.as_mut() else {
         return (String::new(), Ok(false));
     };

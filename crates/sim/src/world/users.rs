@@ -1,6 +1,6 @@
 //! What people and bad luck do to the world: apply, delete, plant, lose.
 
-use cloudprovider::AgentPool;
+use cloudprovider::Instance;
 use kaito_api::names;
 use plan::{Kind, ObjectRef, Propagation};
 use serde_json::Value;
@@ -57,7 +57,7 @@ impl World {
     }
 
     /// A pool of somebody else, which no program may change.
-    pub fn plant_pool(&mut self, pool: AgentPool) {
+    pub fn plant_pool(&mut self, pool: Instance) {
         self.note(format!("somebody makes agent pool {}", pool.name));
         let name = pool.name.clone();
         self.cloud.plant(pool);

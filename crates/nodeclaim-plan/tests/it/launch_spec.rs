@@ -1,27 +1,26 @@
-//! The agent pool that a Machine asks for.
+//! The launch that a Machine asks for.
 
 use kaito_api::Machine;
 use nodeclaim_plan::Settings;
-use nodeclaim_plan::launch::spec::pool_spec;
+use nodeclaim_plan::launch::spec::launch_spec;
 use serde_json::json;
 
-use crate::fixtures::{machine, parse};
+use crate::fixtures::{machine, parse, settings};
 
 #[test]
 fn the_whole_body() {
     let settings = Settings {
         cluster_id: "c1".into(),
-        ..Settings::default()
+        ..settings()
     };
-    insta::assert_yaml_snapshot!(pool_spec(&machine().into(), &settings).unwrap(), @r#"
+    insta::assert_yaml_snapshot!(launch_spec(&machine().into(), &settings).unwrap(), @r#"
     name: ws0a1b2c3d4
-    vm_size: Standard_NC24ads_A100_v4
-    os_disk_gib: 80
-    os_sku: Ubuntu
+    instance_type: Standard_NC24ads_A100_v4
+    image_family: ~
+    disk_gib: 80
     labels:
       apps: phi-4
       kaito.sh/creation-timestamp: 2026-01-05T09-59-00Z
-      kaito.sh/machine-type: gpu
       kaito.sh/workspace: w
       kaito.sh/workspacenamespace: default
       karpenter.sh/nodepool: kaito
@@ -39,10 +38,12 @@ fn the_whole_body() {
 fn check(change: impl FnOnce(&mut Machine), expect: &str) {
     let mut machine = machine();
     change(&mut machine);
-    let got = match pool_spec(&machine.into(), &Settings::default()) {
+    let got = match launch_spec(&machine.into(), &settings()) {
         Ok(spec) => format!(
-            "{} {:?} {} {}",
-            spec.vm_size, spec.os_disk_gib, spec.os_sku, spec.labels["kaito.sh/machine-type"]
+            "{} {:?} {}",
+            spec.instance_type,
+            spec.disk_gib,
+            spec.image_family.as_deref().unwrap_or("default")
         ),
         Err(why) => why.to_string(),
     };
@@ -69,15 +70,15 @@ const BETA: &str = "beta.kubernetes.io/instance-type";
 fn instance_types() {
     check(
         requires(&[(BETA, "In", &["Standard_D2s_v5"])]),
-        "Standard_D2s_v5 Some(80) Ubuntu cpu",
+        "Standard_D2s_v5 Some(80) default",
     );
     check(
         requires(&[(TYPE, "In", &["a", "b"]), (BETA, "In", &["b"])]),
-        "b Some(80) Ubuntu cpu",
+        "b Some(80) default",
     );
     check(
         requires(&[(TYPE, "In", &["a", "b"]), (TYPE, "NotIn", &["a"])]),
-        "b Some(80) Ubuntu cpu",
+        "b Some(80) default",
     );
     let none = "no requirement names an instance type: add node.kubernetes.io/instance-type In [<one type>]";
     check(requires(&[]), none);
@@ -99,7 +100,7 @@ fn instance_types() {
 
 #[test]
 fn disks() {
-    let size = |text| format!("Standard_NC24ads_A100_v4 {text} Ubuntu gpu");
+    let size = |text| format!("Standard_NC24ads_A100_v4 {text} default");
     check(storage("1024Gi"), &size("Some(1024)"));
     check(storage("30.1Gi"), &size("Some(31)"));
     check(storage("0"), &size("None"));
@@ -122,10 +123,9 @@ fn disks() {
 #[test]
 fn names_and_images() {
     let named = |name: &'static str| move |machine: &mut Machine| machine.metadata.name = Some(name.into());
-    let wrong = |name| {
-        format!("name {name:?} is no agent pool name: 1 to 12 lower-case letters and digits, a letter first")
-    };
-    check(named("a"), "Standard_NC24ads_A100_v4 Some(80) Ubuntu gpu");
+    let wrong =
+        |name| format!("name {name:?} must have 1 to 12 lower-case letters and digits, a letter first");
+    check(named("a"), "Standard_NC24ads_A100_v4 Some(80) default");
     for name in ["0a", "a-b", "Ws", "abcdefghijklm", ""] {
         check(named(name), &wrong(name));
     }
@@ -137,7 +137,7 @@ fn names_and_images() {
     };
     check(
         family("AzureLinux"),
-        "Standard_NC24ads_A100_v4 Some(80) AzureLinux gpu",
+        "Standard_NC24ads_A100_v4 Some(80) AzureLinux",
     );
-    check(family("other"), "Standard_NC24ads_A100_v4 Some(80) Ubuntu gpu");
+    check(family("other"), "Standard_NC24ads_A100_v4 Some(80) other");
 }

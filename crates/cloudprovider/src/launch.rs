@@ -1,0 +1,44 @@
+//! Launches: what a planner asks a cloud to create, and the limits that it checks before it asks.
+
+use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
+
+use serde::{Deserialize, Serialize};
+
+/// An instance to create: always one Linux node.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LaunchSpec {
+    /// Name of the instance, within [`LaunchLimits::name_max`].
+    pub name: String,
+    /// Instance type.
+    pub instance_type: String,
+    /// Family of the Node's image, as the user wrote it; `None` and unknown words mean the cloud's default.
+    pub image_family: Option<String>,
+    /// Size of the system disk in GiB, within [`LaunchLimits::disk_gib`]; `None` lets the cloud choose.
+    pub disk_gib: Option<u32>,
+    /// Labels of the Node.
+    pub labels: BTreeMap<String, String>,
+    /// Taints of the Node, as `key=value:Effect`.
+    pub taints: Vec<String>,
+    /// Tags of the instance, which carry the mark of ownership.
+    pub tags: BTreeMap<String, String>,
+}
+
+/// Limits of a cloud, given to the planner as data so that it can reject a claim without a request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LaunchLimits {
+    /// Most characters of a name. A name has lower-case letters and digits only, a letter first.
+    pub name_max: usize,
+    /// Sizes of a system disk, in GiB.
+    pub disk_gib: RangeInclusive<u32>,
+}
+
+impl Default for LaunchLimits {
+    /// The limits of Kubernetes alone.
+    fn default() -> Self {
+        Self {
+            name_max: 63,
+            disk_gib: 1..=u32::MAX,
+        }
+    }
+}
