@@ -45,7 +45,7 @@ pub fn observe(
 ) -> Observed {
     let name = claim.name();
     let nodes = nodes(source, &claim);
-    let terminating = |metadata: &kube::api::ObjectMeta| metadata.deletion_timestamp.is_some();
+    let terminating = |metadata: &kube::core::ObjectMeta| metadata.deletion_timestamp.is_some();
     // Only a drain looks at pods and volumes.
     let drained: Vec<String> =
         if terminating(claim.metadata()) || nodes.iter().any(|node| terminating(&node.metadata)) {

@@ -21,7 +21,7 @@ pub enum Due {
     /// A program's watches bring news.
     Watch(Program),
     /// A program looks at one object.
-    Pass(Program, ObjectRef),
+    Reconcile(Program, ObjectRef),
     /// The provisioner lists pools.
     List,
     /// A program starts again.
@@ -62,7 +62,7 @@ impl Agenda {
     /// Takes everything off that is for this program.
     pub fn forget(&mut self, program: Program) {
         let is_its = |due: &Due| match due {
-            Due::Watch(its) | Due::Pass(its, _) => *its == program,
+            Due::Watch(its) | Due::Reconcile(its, _) => *its == program,
             Due::List => program == Program::Provisioner,
             Due::Cloud | Due::Kubelet | Due::Collect | Due::Restart(_) => false,
         };

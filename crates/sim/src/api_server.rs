@@ -43,8 +43,10 @@ pub enum ApiError {
 pub struct Event {
     /// Which object.
     pub key: ObjectRef,
-    /// What it is now; `None` when it is gone.
+    /// The object after the change; `None` if it is gone.
     pub value: Option<Arc<Value>>,
+    /// Resource version of the change.
+    pub version: u64,
 }
 
 /// One line of the write log.
@@ -78,6 +80,19 @@ pub struct ApiServer {
     budgets: BTreeSet<(String, String)>,
 }
 
+impl ApiError {
+    /// HTTP status of the refusal.
+    #[must_use]
+    pub fn code(&self) -> u16 {
+        match self {
+            Self::NotFound(_) => 404,
+            Self::Conflict(_) => 409,
+            Self::Invalid(_) => 422,
+            Self::Refused(_) => 429,
+        }
+    }
+}
+
 impl ApiServer {
     /// An empty server at this time.
     #[must_use]
@@ -108,6 +123,17 @@ impl ApiServer {
     #[must_use]
     pub fn log(&self) -> &[LogLine] {
         &self.log
+    }
+
+    /// Resource version of an object; the server's latest one if the object is gone.
+    #[must_use]
+    pub fn version_of(&self, key: &ObjectRef) -> u64 {
+        let version = self
+            .get(key)
+            .map(|value| json::text(value, &["metadata", "resourceVersion"]));
+        version
+            .and_then(|version| version.parse().ok())
+            .unwrap_or(self.version)
     }
 
     /// One object.
@@ -206,6 +232,7 @@ impl ApiServer {
         self.events.push(Event {
             key: key.clone(),
             value: Some(value),
+            version: self.version,
         });
         self.note(actor, verb, key);
     }

@@ -1,9 +1,8 @@
-//! The two programs as their shells run them: stores, observations, execution, and what a restart loses.
+//! The two programs: their caches, their memory, which a restart loses, and the execution of plans.
 //!
-//! A shell decides nothing about objects: it observes, asks the planner, and carries out.
+//! A shell decides nothing about objects. It observes by the product's code, asks the planner, and executes the plan.
 
 pub mod execute;
-pub mod own_writes;
 pub mod pools;
 pub mod presets;
 pub mod provisioner;
@@ -33,16 +32,16 @@ impl Program {
         }
     }
 
-    /// The kinds it reconciles.
+    /// Kinds that it reconciles.
     #[must_use]
-    pub fn roots(self) -> &'static [Kind] {
+    pub fn reconciled_kinds(self) -> &'static [Kind] {
         match self {
             Self::Workspaces => &[Kind::Workspace],
             Self::Provisioner => &[Kind::Machine, Kind::NodeClaim, Kind::Node],
         }
     }
 
-    /// The kinds it watches.
+    /// Kinds that it watches.
     #[must_use]
     pub fn kinds(self) -> &'static [Kind] {
         match self {
@@ -63,29 +62,29 @@ impl Program {
     }
 }
 
-/// Why a pass ended early.
+/// Reason for which a reconcile ended early.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Halt {
     /// The program died.
     Crashed,
-    /// A request failed; the pass is repeated.
+    /// A request failed; the reconcile is repeated.
     Failed(String),
 }
 
-/// How many writes a program may still do before it dies.
+/// Number of writes until a program dies.
 #[derive(Clone, Debug, Default)]
 pub struct Fuse {
-    /// Writes until death; `None` is immortality.
+    /// Remaining writes; `None` if it does not die.
     pub left: Option<u64>,
     /// Writes so far.
     pub spent: u64,
 }
 
 impl Fuse {
-    /// A write was carried out; the program may die of it before it learns what came of it.
+    /// Counts a write. The program may die of it before it receives the response.
     ///
     /// # Errors
-    /// `Crashed`, when this was the last one.
+    /// `Crashed` if this was the last one.
     pub fn burn(&mut self) -> Result<(), Halt> {
         self.spent += 1;
         match &mut self.left {

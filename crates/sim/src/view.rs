@@ -1,6 +1,6 @@
-//! What a program's stores show of the API server: typed objects, each kind as far behind as its watch is.
+//! The caches of a program: typed objects, each kind as far behind the API server as its watch is.
 //!
-//! A store never goes back in time. Objects that cannot be read keep their last readable form.
+//! A cache never goes back in time. An unreadable object keeps its last readable form.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -8,8 +8,9 @@ use std::sync::Arc;
 use k8s_openapi::api::apps::v1::{Deployment, StatefulSet};
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{ConfigMap, Node, Pod, Service};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kaito_api::{Claim, Machine, NodeClaim, Workspace};
-use plan::{Kind, ObjectRef};
+use plan::{Kind, ObjectRef, PendingWrite};
 use serde_json::Value;
 
 use crate::api_server::{ApiServer, Event};
@@ -37,8 +38,14 @@ macro_rules! readers {
             match kind { $(Kind::$kind => $kind::deserialize(value).ok().map(|o| Typed::$kind(Arc::new(o))),)+ }
         }
 
+        impl Typed {
+            fn metadata(&self) -> &ObjectMeta {
+                match self { $(Self::$kind(object) => &object.metadata,)+ }
+            }
+        }
+
         impl View { $(
-            /// The object of this name, if the store shows it.
+            /// Returns the object of this name, if the cache contains it.
             #[must_use]
             pub fn $name(&self, namespace: &str, name: &str) -> Option<Arc<$kind>> {
                 match self.objects.get(&crate::api_server::key(Kind::$kind, namespace, name)) {
@@ -47,7 +54,7 @@ macro_rules! readers {
                 }
             }
 
-            /// Every object of the kind that the store shows.
+            /// Iterates over the cached objects of the kind.
             pub fn $all(&self) -> impl Iterator<Item = &Arc<$kind>> {
                 self.of_kind(Kind::$kind).filter_map(|object| match object {
                     Typed::$kind(object) => Some(object),
@@ -65,32 +72,46 @@ readers!(
     job jobs Job, node nodes Node, pod pods Pod,
 );
 
-/// The stores of one program.
+/// One change of a cached object.
+#[derive(Clone, Debug)]
+pub struct Change {
+    /// Key of the object.
+    pub key: ObjectRef,
+    /// The object before the change.
+    pub old: Option<Typed>,
+    /// The object after the change.
+    pub new: Option<Typed>,
+}
+
+/// The caches of one program.
 #[derive(Clone, Debug)]
 pub struct View {
     objects: BTreeMap<ObjectRef, Typed>,
-    /// By kind, how many of the server's events were taken in.
+    /// By kind, the number of the server's events that were taken in.
     cursors: BTreeMap<Kind, usize>,
+    /// By kind, the highest resource version that was shown.
+    latest: BTreeMap<Kind, u64>,
 }
 
 impl View {
-    /// Stores of these kinds that have just listed everything.
+    /// Returns caches of these kinds that have just listed everything.
     #[must_use]
     pub fn listed(api: &ApiServer, kinds: &[Kind]) -> Self {
         let mut view = Self {
             objects: BTreeMap::new(),
             cursors: BTreeMap::new(),
+            latest: BTreeMap::new(),
         };
         for kind in kinds {
             view.cursors.insert(*kind, api.events().len());
             for (key, value) in api.list(*kind) {
-                view.take(key, Some(value));
+                view.take(key, Some(value), api.version_of(key));
             }
         }
         view
     }
 
-    /// Every claim of either kind that the stores show.
+    /// Iterates over the cached claims of both kinds.
     pub fn claims(&self) -> impl Iterator<Item = Claim> {
         let machines = self.machines().map(|machine| Claim::from(Arc::clone(machine)));
         machines.chain(self.node_claims().map(|claim| Claim::from(Arc::clone(claim))))
@@ -104,8 +125,8 @@ impl View {
         machine.into_iter().chain(node_claim).collect()
     }
 
-    /// Takes in events of one kind, all but the last `behind`; returns the objects that they touched.
-    pub fn advance(&mut self, api: &ApiServer, kind: Kind, behind: usize) -> Vec<ObjectRef> {
+    /// Takes in events of one kind, all but the last `behind`, and returns the changes.
+    pub fn advance(&mut self, api: &ApiServer, kind: Kind, behind: usize) -> Vec<Change> {
         let Some(cursor) = self.cursors.get(&kind).copied() else {
             return Vec::new();
         };
@@ -122,21 +143,31 @@ impl View {
             None => api.events().len(),
         };
         self.cursors.insert(kind, reached);
-        let mut touched = Vec::new();
-        for (_, event) in news.into_iter().take(taken) {
-            self.take(&event.key, event.value.as_ref());
-            touched.push(event.key.clone());
-        }
-        touched
+        news.into_iter()
+            .take(taken)
+            .map(|(_, event)| self.take(&event.key, event.value.as_ref(), event.version))
+            .collect()
     }
 
-    /// Whether everything that happened before event `index` to objects of this kind is shown.
+    /// Reports whether the caches show this write. A write of a kind without a watch counts as shown.
     #[must_use]
-    pub fn shows(&self, kind: Kind, index: usize) -> bool {
-        self.cursors.get(&kind).is_none_or(|cursor| *cursor >= index)
+    pub fn shows(&self, write: &PendingWrite) -> bool {
+        if !self.cursors.contains_key(&write.kind()) {
+            return true;
+        }
+        match write {
+            PendingWrite::Version { kind, version } => {
+                self.latest.get(kind).is_some_and(|latest| latest >= version)
+            }
+            PendingWrite::Deleted { target, uid } => {
+                let meta = self.objects.get(target).map(Typed::metadata);
+                !meta
+                    .is_some_and(|meta| meta.uid.as_deref() == Some(uid) && meta.deletion_timestamp.is_none())
+            }
+        }
     }
 
-    /// Whether nothing at all is missing.
+    /// Returns true if the caches show everything.
     #[must_use]
     pub fn is_current(&self, api: &ApiServer) -> bool {
         self.cursors.iter().all(|(kind, cursor)| {
@@ -148,7 +179,10 @@ impl View {
         })
     }
 
-    fn take(&mut self, key: &ObjectRef, value: Option<&Arc<Value>>) {
+    fn take(&mut self, key: &ObjectRef, value: Option<&Arc<Value>>, version: u64) -> Change {
+        let latest = self.latest.entry(key.kind).or_default();
+        *latest = version.max(*latest);
+        let old = self.objects.get(key).cloned();
         match value {
             None => {
                 self.objects.remove(key);
@@ -158,6 +192,11 @@ impl View {
                     self.objects.insert(key.clone(), object);
                 }
             }
+        }
+        Change {
+            key: key.clone(),
+            old,
+            new: self.objects.get(key).cloned(),
         }
     }
 
@@ -182,7 +221,7 @@ mod tests {
     use crate::api_server::key;
 
     #[test]
-    fn a_store_lags_by_kind_and_never_goes_back() {
+    fn a_cache_lags_by_kind_and_never_goes_back() {
         let mut api = ApiServer::new(jiff::Timestamp::UNIX_EPOCH);
         let mut view = View::listed(&api, &[Kind::Machine, Kind::ConfigMap]);
         for name in ["a", "b", "c"] {

@@ -6,7 +6,7 @@ pub mod checks;
 pub mod frozen;
 pub mod goals;
 pub mod invariants;
-pub mod passes;
+pub mod reconciles;
 pub mod restart;
 pub mod users;
 
@@ -193,7 +193,7 @@ impl World {
                 self.api.collect_garbage();
             }
             Due::Watch(program) => self.bring_news(program),
-            Due::Pass(program, key) => return self.pass(program, &key),
+            Due::Reconcile(program, key) => return self.reconcile(program, &key),
             Due::List => return self.list_pools(),
             Due::Restart(program) => self.start(program),
         }
@@ -249,14 +249,14 @@ impl World {
     }
 
     fn bring_news(&mut self, program: Program) {
-        let mut touched = Vec::new();
+        let mut changed = Vec::new();
         for kind in program.kinds() {
             let behind = usize::try_from(self.rng.below(self.trouble.behind + 1)).unwrap_or(0);
-            touched.extend(self.advance_view(program, *kind, behind));
+            changed.extend(self.advance_view(program, *kind, behind));
         }
-        for key in touched {
-            for root in self.concerned(program, &key) {
-                self.schedule(Due::Pass(program, root), SignedDuration::from_millis(250));
+        for key in changed {
+            for object in self.concerned(program, &key) {
+                self.schedule(Due::Reconcile(program, object), SignedDuration::from_millis(250));
             }
         }
         if !self.is_current(program) {
@@ -266,12 +266,19 @@ impl World {
     }
 
     fn advance_view(&mut self, program: Program, kind: Kind, behind: usize) -> Vec<ObjectRef> {
-        let view = match program {
-            Program::Workspaces => self.workspaces.as_mut().map(|shell| &mut shell.view),
-            Program::Provisioner => self.provisioner.as_mut().map(|shell| &mut shell.view),
+        let changes = match program {
+            Program::Workspaces => self.workspaces.as_mut().map(|shell| {
+                let changes = shell.view.advance(&self.api, kind, behind);
+                shell.record_launches(&changes, self.now);
+                changes
+            }),
+            Program::Provisioner => self
+                .provisioner
+                .as_mut()
+                .map(|shell| shell.view.advance(&self.api, kind, behind)),
         };
-        view.map(|view| view.advance(&self.api, kind, behind))
-            .unwrap_or_default()
+        let changes = changes.unwrap_or_default();
+        changes.into_iter().map(|change| change.key).collect()
     }
 
     fn is_current(&self, program: Program) -> bool {

@@ -115,6 +115,7 @@ impl ApiServer {
             self.events.push(super::Event {
                 key: key.clone(),
                 value: None,
+                version: self.version,
             });
             self.note(actor, "gone", key);
         } else {

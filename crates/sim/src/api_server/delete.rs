@@ -89,6 +89,7 @@ impl ApiServer {
             self.events.push(super::Event {
                 key: key.clone(),
                 value: None,
+                version: self.version,
             });
             self.note(actor, "gone", key);
         }

@@ -1,32 +1,32 @@
-//! Carries out a plan in its order, as the real executor does; the first failure ends the pass.
+//! Carries out a plan on the simulated API server.
+//!
+//! The order of the steps and the meaning of a refusal are the product's: [`Plan::into_steps`] and [`plan::outcome()`].
 
 use std::time::Duration;
 
-use plan::{Finalizer, Kind, ObjectRef, Plan, Write};
+use plan::outcome::BLOCKED_RETRY;
+use plan::{ObjectRef, PendingWrite, Plan, Step, Verb, Write, WriteOutcome, outcome};
 use serde_json::{Value, json};
 
 use super::{Fuse, Halt};
 use crate::api_server::{ApiError, ApiServer, shown};
 use crate::json;
 
-/// How soon a refused eviction is asked for again.
-const BLOCKED_RETRY: Duration = Duration::from_secs(5);
-
-/// The object a plan is about, as it was observed.
+/// The object that a plan is about, as it was observed.
 #[derive(Clone, Debug)]
-pub struct Root {
-    /// Which object.
+pub struct ReconciledObject {
+    /// Kind and name.
     pub key: ObjectRef,
     /// UID as observed.
     pub uid: String,
-    /// Version as observed.
+    /// Resource version as observed.
     pub version: String,
     /// Finalizers as observed.
     pub finalizers: Vec<String>,
 }
 
-impl Root {
-    /// From observed metadata.
+impl ReconciledObject {
+    /// Returns the object with this observed metadata.
     #[must_use]
     pub fn of(key: &ObjectRef, meta: &k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta) -> Self {
         Self {
@@ -43,83 +43,88 @@ impl Root {
 pub struct Executor<'a> {
     /// Field manager.
     pub program: &'static str,
-    /// The server that is written to.
+    /// The server.
     pub api: &'a mut ApiServer,
-    /// When the program dies.
+    /// Writes until the program dies.
     pub fuse: &'a mut Fuse,
-    /// What was written: kind, and the number of events after it.
-    pub wrote: Vec<(Kind, usize)>,
+    /// Writes that took effect.
+    pub writes: Vec<PendingWrite>,
     /// Lines for the trace.
     pub lines: Vec<String>,
 }
 
 impl Executor<'_> {
-    /// Carries out `plan`; `call` carries out its request to the cloud, if it has one,
-    /// and tells what came of it.
+    /// Carries out `plan`. `call` carries out its call to the cloud, and returns a line for the trace with the result.
     ///
     /// # Errors
-    /// When a write fails, or the program dies.
+    /// If a write fails, or the program dies.
     pub fn execute<C>(
         &mut self,
-        root: &Root,
+        object: &ReconciledObject,
         plan: Plan<C>,
         call: impl FnOnce(C, &mut Fuse) -> (String, Result<(), Halt>),
     ) -> Result<Option<Duration>, Halt> {
         let mut requeue = plan.requeue;
-        if let Finalizer::Ensure(name) = plan.finalizer {
-            self.ensure(root, name)?;
-        }
-        for write in plan.writes {
-            if self.write(&write)? {
+        // A plan has at most one call.
+        let mut call = Some(call);
+        for step in plan.into_steps() {
+            let blocked = match step {
+                Step::EnsureFinalizer(name) => self.ensure(object, name)?,
+                Step::Write(write) => self.write(&write)?,
+                Step::Cloud(asked) => {
+                    if let Some(call) = call.take() {
+                        let (line, result) = call(asked, self.fuse);
+                        self.lines.push(line);
+                        result?;
+                    }
+                    false
+                }
+                Step::Status(status) => self.status(object, &status)?,
+                Step::ReleaseFinalizer(name) => self.release(object, name)?,
+                // Nobody reads events here.
+                Step::Publish(_) => false,
+            };
+            if blocked {
                 requeue = Some(requeue.map_or(BLOCKED_RETRY, |at| at.min(BLOCKED_RETRY)));
             }
-        }
-        if let Some(asked) = plan.cloud {
-            let (line, result) = call(asked, self.fuse);
-            self.lines.push(line);
-            result?;
-        }
-        if let Some(status) = plan.status {
-            self.status(root, &status)?;
-        }
-        if let Finalizer::Release(name) = plan.finalizer {
-            self.release(root, name)?;
         }
         Ok(requeue)
     }
 
-    fn ensure(&mut self, root: &Root, finalizer: &str) -> Result<(), Halt> {
-        if root.finalizers.iter().any(|held| held == finalizer) {
-            return Ok(());
+    fn ensure(&mut self, object: &ReconciledObject, finalizer: &str) -> Result<bool, Halt> {
+        if object.finalizers.iter().any(|held| held == finalizer) {
+            return Ok(false);
         }
-        let mut all = root.finalizers.clone();
+        let mut all = object.finalizers.clone();
         all.push(finalizer.to_owned());
         let body = json!({"metadata": {"finalizers": all}});
         let result = self
             .api
-            .merge_patch(self.program, &root.key, &root.version, &body);
-        self.settle("ensure finalizer of", &root.key, result, &[])
+            .merge_patch(self.program, &object.key, &object.version, &body);
+        self.written(Verb::EnsureFinalizer, &object.key, result)
     }
 
-    fn release(&mut self, root: &Root, finalizer: &str) -> Result<(), Halt> {
+    fn release(&mut self, object: &ReconciledObject, finalizer: &str) -> Result<bool, Halt> {
         let result = self
             .api
-            .set_finalizer(self.program, &root.key, &root.uid, finalizer, false);
-        self.settle("release", &root.key, result, &[404])
+            .set_finalizer(self.program, &object.key, &object.uid, finalizer, false);
+        self.written(Verb::ReleaseFinalizer, &object.key, result)
     }
 
-    fn status(&mut self, root: &Root, status: &Value) -> Result<(), Halt> {
-        let result = self.api.apply_status(self.program, &root.key, &root.uid, status);
-        self.settle("status of", &root.key, result, &[404])
+    fn status(&mut self, object: &ReconciledObject, status: &Value) -> Result<bool, Halt> {
+        let result = self
+            .api
+            .apply_status(self.program, &object.key, &object.uid, status);
+        self.written(Verb::Status, &object.key, result)
     }
 
-    // True when a disruption budget refused.
+    // Returns true if a disruption budget refused.
     fn write(&mut self, write: &Write) -> Result<bool, Halt> {
         match write {
             Write::Apply(manifest) => {
                 let key = manifest.target();
                 let result = self.api.apply(self.program, &key, &manifest.to_value());
-                self.settle("apply", &key, result, &[]).map(|()| false)
+                self.written(Verb::Apply, &key, result)
             }
             Write::Delete(delete) => {
                 let uid = Some(delete.uid.as_str());
@@ -130,64 +135,88 @@ impl Executor<'_> {
                     delete.propagation,
                     delete.grace_seconds,
                 );
-                self.settle("delete", &delete.target, result, &[404, 409])
-                    .map(|()| false)
+                self.removed(Verb::Delete, &delete.target, &delete.uid, result)
             }
             Write::Patch(patch) => {
                 let result =
                     self.api
                         .merge_patch(self.program, &patch.target, &patch.resource_version, &patch.body);
-                self.settle("patch", &patch.target, result, &[]).map(|()| false)
+                self.written(Verb::Patch, &patch.target, result)
             }
             Write::Evict(evict) => {
-                let key = crate::api_server::key(Kind::Pod, &evict.namespace, &evict.name);
+                let key = crate::api_server::key(plan::Kind::Pod, &evict.namespace, &evict.name);
                 let result = self
                     .api
                     .evict(self.program, &evict.namespace, &evict.name, &evict.uid);
-                let blocked = matches!(result, Err(ApiError::Refused(_)));
-                self.settle("evict", &key, result, &[404, 409, 429])
-                    .map(|()| blocked)
+                self.removed(Verb::Evict, &key, &evict.uid, result)
             }
         }
+    }
+
+    fn written(&mut self, verb: Verb, key: &ObjectRef, result: Result<(), ApiError>) -> Result<bool, Halt> {
+        let pending = PendingWrite::Version {
+            kind: key.kind,
+            version: self.api.version_of(key),
+        };
+        self.settle(verb, key, pending, result)
+    }
+
+    fn removed(
+        &mut self,
+        verb: Verb,
+        key: &ObjectRef,
+        uid: &str,
+        result: Result<(), ApiError>,
+    ) -> Result<bool, Halt> {
+        let pending = PendingWrite::Deleted {
+            target: key.clone(),
+            uid: uid.to_owned(),
+        };
+        self.settle(verb, key, pending, result)
     }
 
     fn settle(
         &mut self,
-        verb: &str,
+        verb: Verb,
         key: &ObjectRef,
+        pending: PendingWrite,
         result: Result<(), ApiError>,
-        harmless: &[u16],
-    ) -> Result<(), Halt> {
-        self.wrote.push((key.kind, self.api.events().len()));
+    ) -> Result<bool, Halt> {
         let failure = result.err();
-        let told = failure
+        let shown_failure = failure
             .as_ref()
             .map(|error| format!(" -> {error}"))
             .unwrap_or_default();
-        self.lines.push(format!("{verb} {}{told}", shown(key)));
+        self.lines
+            .push(format!("{} {}{shown_failure}", shown_verb(verb), shown(key)));
         self.fuse.burn()?;
-        match failure {
-            Some(error) if !harmless.contains(&code(&error)) => Err(Halt::Failed(error.to_string())),
-            _ => Ok(()),
+        let Some(error) = failure else {
+            self.writes.push(pending);
+            return Ok(false);
+        };
+        match outcome(verb, error.code()) {
+            WriteOutcome::Absent => Ok(false),
+            WriteOutcome::Blocked => Ok(true),
+            WriteOutcome::Failed(_) => Err(Halt::Failed(error.to_string())),
         }
     }
 }
 
-fn code(error: &ApiError) -> u16 {
-    match error {
-        ApiError::NotFound(_) => 404,
-        ApiError::Conflict(_) => 409,
-        ApiError::Invalid(_) => 422,
-        ApiError::Refused(_) => 429,
+fn shown_verb(verb: Verb) -> &'static str {
+    match verb {
+        Verb::EnsureFinalizer => "ensure finalizer of",
+        Verb::ReleaseFinalizer => "release",
+        Verb::Status => "status of",
+        Verb::Apply | Verb::Delete | Verb::Patch | Verb::Evict => verb.as_str(),
     }
 }
 
-/// A plan in one line: why, and what it does.
+/// Returns a plan in one line: its reasons and its effects.
 #[must_use]
-pub fn told<C: std::fmt::Debug>(plan: &Plan<C>) -> String {
+pub fn summary<C: std::fmt::Debug>(plan: &Plan<C>) -> String {
     let mut words: Vec<String> = plan.reasons.iter().map(|reason| reason.code.to_owned()).collect();
-    if plan.status.is_some() {
-        words.push(state(plan.status.as_ref()));
+    if let Some(status) = &plan.status {
+        words.push(unmet_conditions(status));
     }
     if let Some(requeue) = plan.requeue {
         words.push(format!("again in {}s", requeue.as_secs()));
@@ -195,10 +224,7 @@ pub fn told<C: std::fmt::Debug>(plan: &Plan<C>) -> String {
     words.join(", ")
 }
 
-fn state(status: Option<&Value>) -> String {
-    let Some(status) = status else {
-        return String::new();
-    };
+fn unmet_conditions(status: &Value) -> String {
     let conditions: Vec<String> = json::list(status, &["conditions"])
         .iter()
         .filter(|c| json::text(c, &["status"]) != "True")

@@ -1,49 +1,68 @@
-//! The preset registry, as a client of it sees it: up or down, and the last good answer.
+//! The preset registry and a client of it, which remembers answers by the product's [`PresetMemory`].
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
-use preset_catalog::{Catalog, Preset};
-use workspace_plan::PresetLookup;
+use jiff::Timestamp;
+use preset_catalog::Catalog;
+use workspace_plan::{PresetAnswer, PresetLookup, PresetMemory};
 
 /// The registry.
 #[derive(Clone, Debug, Default)]
 pub struct Registry {
-    /// It does not answer.
+    /// Set while it does not answer.
     pub down: bool,
 }
 
-/// What a client remembers of the registry's answers.
-#[derive(Clone, Debug, Default)]
-pub struct Presets(BTreeMap<String, Arc<Preset>>);
-
-impl Presets {
-    /// Asks the registry for a preset; an empty name asks for none.
-    pub fn lookup(&mut self, registry: &Registry, name: &str) -> PresetLookup {
-        if name.is_empty() {
-            return PresetLookup::NotNeeded;
-        }
-        let catalog = Catalog::embedded();
-        match (registry.down, catalog) {
-            (false, Ok(catalog)) => match catalog.find(name) {
-                Some(preset) => self.found(name, preset),
-                None => PresetLookup::Unknown {
+impl Registry {
+    fn answer(&self, name: &str) -> PresetAnswer {
+        match Catalog::embedded() {
+            Ok(catalog) if !self.down => match catalog.find(name) {
+                Some(preset) => PresetAnswer::Found(Arc::new(preset.clone())),
+                None => PresetAnswer::Unknown {
                     near: catalog.near(name).iter().map(|n| (*n).to_owned()).collect(),
                 },
             },
-            _ => PresetLookup::Unavailable {
+            _ => PresetAnswer::Failed {
                 message: "connection refused".to_owned(),
-                last_good: self.0.get(name).cloned(),
             },
         }
     }
+}
 
-    fn found(&mut self, name: &str, preset: &Preset) -> PresetLookup {
-        let preset = Arc::clone(
-            self.0
-                .entry(name.to_owned())
-                .or_insert_with(|| Arc::new(preset.clone())),
-        );
-        PresetLookup::Found(preset)
+/// A client of the registry: the catalog that it follows, and the answers to its calls.
+#[derive(Clone, Debug, Default)]
+pub struct Presets {
+    /// The catalog as it was received last.
+    followed: Option<&'static Catalog>,
+    /// Answers to calls, by preset.
+    memory: BTreeMap<String, PresetMemory>,
+}
+
+impl Presets {
+    /// Looks a preset up in the followed catalog, else asks the registry if the last answer is old.
+    pub fn lookup(&mut self, registry: &Registry, name: Option<&str>, now: Timestamp) -> PresetLookup {
+        let Some(name) = name else {
+            return PresetLookup::NotNeeded;
+        };
+        if !registry.down && self.followed.is_none() {
+            self.followed = Catalog::embedded().ok();
+        }
+        let last = || {
+            let preset = self.followed.as_ref()?.find(name)?;
+            Some(Arc::new(preset.clone()))
+        };
+        if !registry.down
+            && let Some(preset) = last()
+        {
+            return PresetLookup::Found(preset);
+        }
+        let elapsed = Duration::from_millis(u64::try_from(now.as_millisecond()).unwrap_or_default());
+        let memory = self.memory.entry(name.to_owned()).or_default();
+        match memory.fresh(elapsed) {
+            Some(lookup) => lookup.clone(),
+            None => memory.record(registry.answer(name), last, elapsed),
+        }
     }
 }

@@ -10,9 +10,8 @@ use k8s_openapi::api::storage::v1::VolumeAttachment;
 use kaito_api::Claim;
 use nodeclaim_plan::observe::{instance_names, is_unsettled, observe_node};
 use nodeclaim_plan::{Observed, ObservedNode, Settings, Source};
-use plan::{Kind, ObjectRef};
+use plan::{Kind, ObjectRef, PendingWrites};
 
-use super::own_writes::OwnWrites;
 use super::{Fuse, Halt, Program, pools};
 use crate::api_server::{ApiServer, key};
 use crate::cloud::Cloud;
@@ -23,13 +22,13 @@ use crate::view::View;
 pub struct Provisioner {
     /// The planner's settings.
     pub settings: Settings,
-    /// What its stores show.
+    /// Its caches.
     pub view: View,
     /// The cloud as it knows it.
     pub tracker: InstanceTracker,
-    /// What it wrote.
-    pub own_writes: OwnWrites,
-    /// Passes that failed in a row, by object.
+    /// Its own writes that the caches do not show yet.
+    pub pending_writes: PendingWrites<ObjectRef, Timestamp>,
+    /// Failed reconciles in a row, by object.
     pub failures: BTreeMap<ObjectRef, u32>,
 }
 
@@ -41,19 +40,19 @@ impl Provisioner {
             settings,
             view: View::listed(api, Program::Provisioner.kinds()),
             tracker: InstanceTracker::default(),
-            own_writes: OwnWrites::default(),
+            pending_writes: PendingWrites::default(),
             failures: BTreeMap::new(),
         }
     }
 
-    /// Gathers everything about one claim; `None` when the store has it not.
+    /// Gathers everything about one claim; `None` if the cache does not contain it.
     pub fn observe(&mut self, key: &ObjectRef, now: Timestamp) -> Option<Observed> {
         let mut named = self.view.claims_named(&key.name).into_iter();
         let claim = named.find(|claim| Kind::from(claim.claim_kind()) == key.kind)?;
         Some(nodeclaim_plan::observe(&self.view, &mut self.tracker, claim, now))
     }
 
-    /// Gathers what decides about one Node; `None` when the store has it not.
+    /// Gathers what decides about one Node; `None` if the cache does not contain it.
     #[must_use]
     pub fn observe_node(&self, name: &str) -> Option<ObservedNode> {
         let node = self.view.node("", name)?;

@@ -1,159 +1,166 @@
-//! The workspace controller's shell: observes Workspaces and what belongs to them.
+//! The workspace controller's shell: caches, the presets it knows, and back-offs. It observes by the product's code.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use k8s_openapi::api::core::v1::{Node, Pod};
+use jiff::Timestamp;
+use k8s_openapi::api::apps::v1::{Deployment, StatefulSet};
+use k8s_openapi::api::batch::v1::Job;
+use k8s_openapi::api::core::v1::{ConfigMap, Node, Pod, Service};
+use kaito_api::Claim;
 use kaito_api::labels::{WORKSPACE, WORKSPACE_NAMESPACE};
-use kaito_api::{Claim, Workspace, names, selector};
-use plan::ObjectRef;
-use workspace_plan::{Observed, ProvisionerMode, Settings, Workloads};
+use plan::{Kind, ObjectRef, PendingWrites};
+use workspace_plan::{LaunchBackoff, LaunchBackoffs, Observed, Settings, Source};
 
 use super::Program;
-use super::own_writes::OwnWrites;
 use super::presets::{Presets, Registry};
 use crate::api_server::ApiServer;
-use crate::view::View;
+use crate::view::{Change, Typed, View};
 
 /// The shell and everything that a restart loses.
 #[derive(Clone, Debug)]
 pub struct Workspaces {
-    /// The planner's settings.
+    /// Settings of the planner.
     pub settings: Settings,
-    /// What its stores show.
+    /// Its caches.
     pub view: View,
-    /// What the registry said.
+    /// Answers of the registry.
     pub presets: Presets,
-    /// What it wrote.
-    pub own_writes: OwnWrites,
-    /// Passes that failed in a row, by object.
+    /// Failed launches.
+    pub launch_backoffs: LaunchBackoffs,
+    /// Its own writes that the caches do not show yet.
+    pub pending_writes: PendingWrites<ObjectRef, Timestamp>,
+    /// Failed reconciles in a row, by object.
     pub failures: BTreeMap<ObjectRef, u32>,
 }
 
 impl Workspaces {
-    /// A freshly started program.
+    /// Returns a freshly started program.
     #[must_use]
     pub fn start(settings: Settings, api: &ApiServer) -> Self {
         Self {
             settings,
             view: View::listed(api, Program::Workspaces.kinds()),
             presets: Presets::default(),
-            own_writes: OwnWrites::default(),
+            launch_backoffs: LaunchBackoffs::default(),
+            pending_writes: PendingWrites::default(),
             failures: BTreeMap::new(),
         }
     }
 
-    /// Everything about one Workspace; `None` when the store has it not.
+    /// Records failed launches, as the watch of NodeClaims shows them.
+    pub fn record_launches(&mut self, changes: &[Change], now: Timestamp) {
+        for change in changes {
+            let claim = |object: &Option<Typed>| match object {
+                Some(Typed::NodeClaim(claim)) => Some(Arc::clone(claim)),
+                _ => None,
+            };
+            let (old, new) = (claim(&change.old), claim(&change.new));
+            self.launch_backoffs.record(old.as_deref(), new.as_deref(), now);
+        }
+    }
+
+    /// Gathers everything about one Workspace; `None` if the cache does not contain it.
     pub fn observe(
         &mut self,
-        namespace: &str,
-        name: &str,
+        key: &ObjectRef,
+        now: Timestamp,
         registry: &Registry,
         api: &ApiServer,
     ) -> Option<Observed> {
-        let workspace = self.view.workspace(namespace, name)?;
-        let mut claims: Vec<Claim> = self
-            .view
-            .claims()
-            .filter(|claim| is_of(&claim.metadata().labels, namespace, name))
-            .collect();
-        if workspace.metadata.deletion_timestamp.is_some() && claims.is_empty() {
-            // Past the stores: what they do not show yet would never be given back.
-            let live = View::listed(api, &[plan::Kind::Machine, plan::Kind::NodeClaim]);
-            let own = |claim: &Claim| is_of(&claim.metadata().labels, namespace, name);
-            claims = live.claims().filter(own).collect();
+        let namespace = key.namespace.as_deref().unwrap_or_default();
+        let workspace = self.view.workspace(namespace, &key.name)?;
+        let preset = self
+            .presets
+            .lookup(registry, workspace_plan::preset_to_look_up(&workspace), now);
+        let caches = Caches {
+            view: &self.view,
+            launch_backoffs: &self.launch_backoffs,
+        };
+        let mut observed = workspace_plan::observe(&caches, workspace, preset, self.settings.mode);
+        if observed.needs_live_claims() {
+            let live = View::listed(api, &[Kind::Machine, Kind::NodeClaim]);
+            observed.claims = claims_of(&live, namespace, &key.name);
         }
-        let preset = self.presets.lookup(registry, preset_name(&workspace));
-        let nodes = self.nodes(&workspace, &claims, namespace, name);
-        let workloads = self.workloads(namespace, name);
-        let pods = self.pods(namespace, name);
-        Some(Observed {
-            workspace,
-            preset,
-            claims,
-            launch_backoffs: BTreeMap::new(),
-            nodes,
-            workloads,
-            pods,
-        })
+        Some(observed)
+    }
+}
+
+struct Caches<'a> {
+    view: &'a View,
+    launch_backoffs: &'a LaunchBackoffs,
+}
+
+impl Source for Caches<'_> {
+    fn claims(&self, namespace: &str, workspace: &str) -> Vec<Claim> {
+        claims_of(self.view, namespace, workspace)
     }
 
-    fn nodes(&self, workspace: &Workspace, claims: &[Claim], namespace: &str, name: &str) -> Vec<Arc<Node>> {
-        let named: BTreeSet<&str> = claims.iter().map(Claim::node_name).collect();
-        let wanted = workspace
-            .spec
-            .resource
-            .as_ref()
-            .map(|resource| selector::labels(&resource.label_selector));
-        let brought = |node: &Node| {
-            let has = |(key, value): (&String, &String)| {
-                node.metadata.labels.as_ref().and_then(|labels| labels.get(key)) == Some(value)
-            };
-            self.settings.mode == ProvisionerMode::Byo && wanted.as_ref().is_some_and(|w| w.iter().all(has))
-        };
+    fn launch_backoffs(&self, namespace: &str, workspace: &str) -> BTreeMap<String, LaunchBackoff> {
+        self.launch_backoffs.of(namespace, workspace)
+    }
+
+    fn node(&self, name: &str) -> Option<Arc<Node>> {
+        self.view.node("", name)
+    }
+
+    fn nodes_of(&self, namespace: &str, workspace: &str) -> Vec<Arc<Node>> {
         self.view
             .nodes()
-            .filter(|node| {
-                node.metadata
-                    .name
-                    .as_deref()
-                    .is_some_and(|name| named.contains(name))
-                    || is_of(&node.metadata.labels, namespace, name)
-                    || brought(node)
-            })
+            .filter(|node| is_of(&node.metadata.labels, namespace, workspace))
             .map(Arc::clone)
             .collect()
     }
 
-    fn workloads(&self, namespace: &str, name: &str) -> Workloads {
-        Workloads {
-            deployment: self.view.deployment(namespace, name),
-            stateful_set: self.view.stateful_set(namespace, name),
-            job: self.view.job(namespace, name),
-            service: self.view.service(namespace, name),
-            headless_service: self.view.service(namespace, &names::headless_service(name)),
-            tuning_config: self.view.config_map(namespace, &names::tuning_config(name)),
-        }
-    }
-
-    fn pods(&self, namespace: &str, name: &str) -> Vec<Arc<Pod>> {
-        let labelled = |pod: &Pod| {
-            pod.metadata
-                .labels
-                .as_ref()
-                .and_then(|l| l.get(WORKSPACE))
-                .is_some_and(|v| v == name)
+    fn nodes_with_labels(&self, labels: &BTreeMap<String, String>) -> Vec<Arc<Node>> {
+        let has_all = |node: &&Arc<Node>| {
+            labels
+                .iter()
+                .all(|(key, value)| label(&node.metadata.labels, key) == Some(value))
         };
-        self.view
-            .pods()
-            .filter(|pod| pod.metadata.namespace.as_deref() == Some(namespace) && labelled(pod))
-            .map(Arc::clone)
-            .collect()
+        self.view.nodes().filter(has_all).map(Arc::clone).collect()
+    }
+
+    fn pods(&self, namespace: &str, workspace: &str) -> Vec<Arc<Pod>> {
+        let is_own = |pod: &&Arc<Pod>| {
+            pod.metadata.namespace.as_deref() == Some(namespace)
+                && label(&pod.metadata.labels, WORKSPACE).is_some_and(|name| name == workspace)
+        };
+        self.view.pods().filter(is_own).map(Arc::clone).collect()
+    }
+
+    fn deployment(&self, namespace: &str, name: &str) -> Option<Arc<Deployment>> {
+        self.view.deployment(namespace, name)
+    }
+
+    fn stateful_set(&self, namespace: &str, name: &str) -> Option<Arc<StatefulSet>> {
+        self.view.stateful_set(namespace, name)
+    }
+
+    fn job(&self, namespace: &str, name: &str) -> Option<Arc<Job>> {
+        self.view.job(namespace, name)
+    }
+
+    fn service(&self, namespace: &str, name: &str) -> Option<Arc<Service>> {
+        self.view.service(namespace, name)
+    }
+
+    fn config_map(&self, namespace: &str, name: &str) -> Option<Arc<ConfigMap>> {
+        self.view.config_map(namespace, name)
     }
 }
 
-/// Name of the preset that a Workspace names; empty when it names none.
-#[must_use]
-pub fn preset_name(workspace: &Workspace) -> &str {
-    let inference = workspace
-        .spec
-        .inference
-        .as_ref()
-        .and_then(|inference| inference.preset.as_ref());
-    let tuning = workspace
-        .spec
-        .tuning
-        .as_ref()
-        .and_then(|tuning| tuning.preset.as_ref());
-    inference.or(tuning).map_or("", |preset| preset.name.as_str())
+fn claims_of(view: &View, namespace: &str, workspace: &str) -> Vec<Claim> {
+    view.claims()
+        .filter(|claim| is_of(&claim.metadata().labels, namespace, workspace))
+        .collect()
 }
 
-fn is_of(labels: &Option<BTreeMap<String, String>>, namespace: &str, name: &str) -> bool {
-    let has = |key: &str, value: &str| {
-        labels
-            .as_ref()
-            .and_then(|l| l.get(key))
-            .is_some_and(|found| found == value)
-    };
-    has(WORKSPACE, name) && has(WORKSPACE_NAMESPACE, namespace)
+fn label<'a>(labels: &'a Option<BTreeMap<String, String>>, key: &str) -> Option<&'a String> {
+    labels.as_ref().and_then(|labels| labels.get(key))
+}
+
+fn is_of(labels: &Option<BTreeMap<String, String>>, namespace: &str, workspace: &str) -> bool {
+    label(labels, WORKSPACE).is_some_and(|found| found == workspace)
+        && label(labels, WORKSPACE_NAMESPACE).is_some_and(|found| found == namespace)
 }

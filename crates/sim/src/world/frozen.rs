@@ -54,7 +54,7 @@ impl World {
                 self.advance_view(program, *kind, 0);
             }
             for key in self.roots(program) {
-                self.pass(program, &key)?;
+                self.reconcile(program, &key)?;
                 for kind in program.kinds() {
                     self.advance_view(program, *kind, 0);
                 }
@@ -70,6 +70,10 @@ impl World {
                 .map(|(key, _)| key.clone())
                 .collect::<Vec<_>>()
         };
-        program.roots().iter().flat_map(|kind| of(*kind)).collect()
+        program
+            .reconciled_kinds()
+            .iter()
+            .flat_map(|kind| of(*kind))
+            .collect()
     }
 }

@@ -26,7 +26,7 @@ impl World {
             }
         }
         program
-            .roots()
+            .reconciled_kinds()
             .iter()
             .for_each(|kind| self.wake_all(program, *kind));
     }
@@ -46,7 +46,7 @@ impl World {
     fn wake_all(&mut self, program: Program, kind: Kind) {
         let keys: Vec<ObjectRef> = self.api.list(kind).map(|(key, _)| key.clone()).collect();
         for key in keys {
-            self.schedule(Due::Pass(program, key), SignedDuration::from_millis(250));
+            self.schedule(Due::Reconcile(program, key), SignedDuration::from_millis(250));
         }
     }
 

@@ -1,25 +1,25 @@
-//! One pass of a program over one object, as its driver runs it: observe, plan, judge, carry out, come again.
+//! One reconcile of one object by a program: observe, plan, check the plan, execute, requeue.
 
 use std::time::Duration;
 
 use cloudprovider::CloudCall;
 use jiff::SignedDuration;
-use plan::{Kind, NoCloud, ObjectRef, Plan};
+use plan::{Kind, NoCloud, ObjectRef, PendingWrite, Plan, Visibility};
 
 use super::{World, checks};
 use crate::agenda::Due;
 use crate::api_server::key;
-use crate::controllers::execute::{Executor, Root, told};
+use crate::controllers::execute::{Executor, ReconciledObject, summary};
 use crate::controllers::{Fuse, Halt, Program, pools};
 use crate::failure::Failure;
 
-/// How soon a postponed pass is tried again, and a pass after an answer of the cloud.
+/// Pause before a postponed reconcile, and before the one that follows a response of the cloud.
 const SOON: SignedDuration = SignedDuration::from_millis(100);
 
 impl World {
-    pub(super) fn pass(&mut self, program: Program, key: &ObjectRef) -> Result<(), Failure> {
-        if !self.may_look(program, key) {
-            self.schedule(Due::Pass(program, key.clone()), SOON);
+    pub(super) fn reconcile(&mut self, program: Program, key: &ObjectRef) -> Result<(), Failure> {
+        if self.awaits_own_writes(program, key) {
+            self.schedule(Due::Reconcile(program, key.clone()), SOON);
             return Ok(());
         }
         let dies = self.rng.permille(self.trouble.crash_permille);
@@ -27,11 +27,11 @@ impl World {
             fuse.left = Some(1 + self.rng.below(3));
         }
         let result = match (program, key.kind) {
-            (Program::Workspaces, _) => self.pass_workspace(key),
-            (Program::Provisioner, Kind::Node) => self.pass_node(key),
-            (Program::Provisioner, _) => self.pass_claim(key),
+            (Program::Workspaces, _) => self.reconcile_workspace(key),
+            (Program::Provisioner, Kind::Node) => self.reconcile_node(key),
+            (Program::Provisioner, _) => self.reconcile_claim(key),
         };
-        // It dies at the end of the pass at the latest.
+        // It dies at the end of the reconcile at the latest.
         if dies
             && self
                 .fuses
@@ -43,46 +43,45 @@ impl World {
         result
     }
 
-    fn may_look(&mut self, program: Program, key: &ObjectRef) -> bool {
+    fn awaits_own_writes(&mut self, program: Program, key: &ObjectRef) -> bool {
         if !self.setup.waits_for_own_writes {
-            return true;
+            return false;
         }
-        let now = self.now;
-        match program {
-            Program::Workspaces => self
-                .workspaces
-                .as_mut()
-                .is_none_or(|shell| shell.own_writes.are_visible(key, now, &shell.view)),
-            Program::Provisioner => self
-                .provisioner
-                .as_mut()
-                .is_none_or(|shell| shell.own_writes.are_visible(key, now, &shell.view)),
-        }
+        let (pending, view) = match program {
+            Program::Workspaces => match self.workspaces.as_mut() {
+                Some(shell) => (&mut shell.pending_writes, &shell.view),
+                None => return false,
+            },
+            Program::Provisioner => match self.provisioner.as_mut() {
+                Some(shell) => (&mut shell.pending_writes, &shell.view),
+                None => return false,
+            },
+        };
+        pending.visibility(key, |write| view.shows(write), self.now) == Visibility::Awaited
     }
 
-    fn pass_workspace(&mut self, key: &ObjectRef) -> Result<(), Failure> {
+    fn reconcile_workspace(&mut self, key: &ObjectRef) -> Result<(), Failure> {
         let now = self.now;
         let Some(shell) = self.workspaces.as_mut() else {
             return Ok(());
         };
-        let namespace = key.namespace.clone().unwrap_or_default();
-        let Some(observed) = shell.observe(&namespace, &key.name, &self.registry, &self.api) else {
+        let Some(observed) = shell.observe(key, now, &self.registry, &self.api) else {
             return Ok(());
         };
         let plan = workspace_plan::plan(now, &observed, &shell.settings);
         let verdict = checks::workspace(now, &observed, &shell.settings, &plan, &self.api);
-        self.judged(Program::Workspaces, key, &told(&plan), verdict)?;
-        let root = Root::of(key, &observed.workspace.metadata);
+        self.judged(Program::Workspaces, key, &summary(&plan), verdict)?;
+        let object = ReconciledObject::of(key, &observed.workspace.metadata);
         self.carry_out(
             Program::Workspaces,
-            &root,
+            &object,
             plan,
             |_, none: NoCloud, _| match none {},
         );
         Ok(())
     }
 
-    fn pass_claim(&mut self, key: &ObjectRef) -> Result<(), Failure> {
+    fn reconcile_claim(&mut self, key: &ObjectRef) -> Result<(), Failure> {
         let now = self.now;
         let Some(shell) = self.provisioner.as_mut() else {
             return Ok(());
@@ -98,15 +97,15 @@ impl World {
         if shell.tracker.take_listing_wanted() {
             self.schedule(Due::List, SignedDuration::from_secs(1));
         }
-        self.judged(Program::Provisioner, key, &told(&plan), verdict)?;
-        let root = Root::of(key, observed.claim.metadata());
-        self.carry_out(Program::Provisioner, &root, plan, |world, call, fuse| {
+        self.judged(Program::Provisioner, key, &summary(&plan), verdict)?;
+        let object = ReconciledObject::of(key, observed.claim.metadata());
+        self.carry_out(Program::Provisioner, &object, plan, |world, call, fuse| {
             call_cloud(world, &call, fuse)
         });
         Ok(())
     }
 
-    fn pass_node(&mut self, key: &ObjectRef) -> Result<(), Failure> {
+    fn reconcile_node(&mut self, key: &ObjectRef) -> Result<(), Failure> {
         let Some(shell) = self.provisioner.as_mut() else {
             return Ok(());
         };
@@ -118,9 +117,9 @@ impl World {
             return Ok(());
         }
         let verdict = checks::common(&plan);
-        self.judged(Program::Provisioner, key, &told(&plan), verdict)?;
-        let root = Root::of(key, &observed.node.metadata);
-        self.carry_out(Program::Provisioner, &root, plan, |world, call, fuse| {
+        self.judged(Program::Provisioner, key, &summary(&plan), verdict)?;
+        let object = ReconciledObject::of(key, &observed.node.metadata);
+        self.carry_out(Program::Provisioner, &object, plan, |world, call, fuse| {
             call_cloud(world, &call, fuse)
         });
         Ok(())
@@ -141,7 +140,7 @@ impl World {
     fn carry_out<C>(
         &mut self,
         program: Program,
-        root: &Root,
+        object: &ReconciledObject,
         plan: Plan<C>,
         call: impl FnOnce(&mut Self, C, &mut Fuse) -> (String, Result<bool, Halt>),
     ) {
@@ -151,16 +150,16 @@ impl World {
             program: program.name(),
             api: &mut api,
             fuse: &mut fuse,
-            wrote: Vec::new(),
+            writes: Vec::new(),
             lines: Vec::new(),
         };
         let mut news = false;
-        let result = executor.execute(root, plan, |asked, fuse| {
+        let result = executor.execute(object, plan, |asked, fuse| {
             let (line, answer) = call(self, asked, fuse);
             (line, answer.map(|worth| news = worth))
         });
-        let (wrote, lines) = (
-            std::mem::take(&mut executor.wrote),
+        let (writes, lines) = (
+            std::mem::take(&mut executor.writes),
             std::mem::take(&mut executor.lines),
         );
         self.api = api;
@@ -168,7 +167,7 @@ impl World {
         for line in lines {
             self.note(format!("    {line}"));
         }
-        self.conclude(program, &root.key, &result, wrote, news);
+        self.conclude(program, &object.key, &result, writes, news);
     }
 
     fn conclude(
@@ -176,7 +175,7 @@ impl World {
         program: Program,
         key: &ObjectRef,
         result: &Result<Option<Duration>, Halt>,
-        wrote: Vec<(Kind, usize)>,
+        writes: Vec<PendingWrite>,
         news: bool,
     ) {
         if *result == Err(Halt::Crashed) {
@@ -184,17 +183,17 @@ impl World {
             return;
         }
         let now = self.now;
-        let (own_writes, failures) = match program {
+        let (pending_writes, failures) = match program {
             Program::Workspaces => match self.workspaces.as_mut() {
-                Some(shell) => (&mut shell.own_writes, &mut shell.failures),
+                Some(shell) => (&mut shell.pending_writes, &mut shell.failures),
                 None => return,
             },
             Program::Provisioner => match self.provisioner.as_mut() {
-                Some(shell) => (&mut shell.own_writes, &mut shell.failures),
+                Some(shell) => (&mut shell.pending_writes, &mut shell.failures),
                 None => return,
             },
         };
-        own_writes.record(key, now, wrote);
+        pending_writes.record(key.clone(), writes, now);
         let pause = match &result {
             Ok(requeue) => {
                 failures.remove(key);
@@ -209,7 +208,7 @@ impl World {
         };
         if let Some(pause) = pause {
             self.schedule(
-                Due::Pass(program, key.clone()),
+                Due::Reconcile(program, key.clone()),
                 pause.max(SignedDuration::from_millis(1)),
             );
         }
@@ -249,7 +248,7 @@ impl World {
     fn wake(&mut self, keys: Vec<ObjectRef>) {
         for key in keys {
             self.schedule(
-                Due::Pass(Program::Provisioner, key),
+                Due::Reconcile(Program::Provisioner, key),
                 SignedDuration::from_millis(250),
             );
         }
@@ -262,7 +261,7 @@ impl World {
             .collect();
         for node in orphans {
             self.schedule(
-                Due::Pass(Program::Provisioner, node),
+                Due::Reconcile(Program::Provisioner, node),
                 SignedDuration::from_millis(250),
             );
         }
