@@ -4,6 +4,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Parser, Subcommand};
+use egress::{Retry, Settings};
+
+use crate::registry::RegistrySettings;
 
 const GIB: u64 = 1 << 30;
 
@@ -17,10 +20,10 @@ pub struct Args {
     pub(crate) common: Common,
 }
 
-/// What all commands have.
+/// Flags of all commands.
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct Common {
-    /// File for the outcome: the pushed image, or why it failed; not written where it does not exist yet
+    /// File for the outcome: the pushed image, or the error; it must exist
     #[arg(
         long,
         global = true,
@@ -28,21 +31,47 @@ pub(crate) struct Common {
         value_name = "FILE"
     )]
     pub(crate) termination_log: PathBuf,
-    /// Certificates (PEM) to trust besides those of the web and of the system
+    /// PEM file of certificates to trust, besides those of the web and of the system
     #[arg(long, global = true, value_name = "FILE")]
     pub(crate) ca_file: Option<PathBuf>,
-    /// How often a transfer is tried before it is given up
+    /// Attempts at a transfer
     #[arg(long, global = true, default_value_t = 6, value_parser = clap::value_parser!(u32).range(1..=100))]
     pub(crate) attempts: u32,
     /// Pause after the first failure; it doubles with each further one, up to a minute
     #[arg(long, global = true, default_value = "1", value_parser = seconds, value_name = "SECONDS")]
     pub(crate) retry_delay: Duration,
-    /// Time for the whole command; waiting for a tuning does not count
+    /// Time for the whole command, without waiting for a tuning
     #[arg(long, global = true, default_value = "14400", value_parser = seconds, value_name = "SECONDS")]
     pub(crate) timeout: Duration,
-    /// Bytes that may be written in all
+    /// Most bytes that are written in all
     #[arg(long, global = true, default_value_t = 2048 * GIB, value_name = "BYTES")]
     pub(crate) max_bytes: u64,
+}
+
+/// Time to connect.
+const CONNECT: Duration = Duration::from_secs(15);
+
+impl Common {
+    /// The attempts at a transfer.
+    pub(crate) fn retry(&self) -> Retry {
+        Retry {
+            attempts: self.attempts,
+            first_pause: self.retry_delay,
+            report: crate::progress::say,
+        }
+    }
+
+    /// The bounds of an HTTP client that uses the proxy of the environment.
+    pub(crate) fn http(&self, silence: Duration, redirects: usize) -> Settings {
+        Settings {
+            user_agent: concat!("kaito-artifact/", env!("CARGO_PKG_VERSION")),
+            connect_timeout: CONNECT,
+            read_timeout: silence,
+            redirects,
+            proxy: true,
+            ca_file: self.ca_file.clone(),
+        }
+    }
 }
 
 #[derive(Clone, Debug, Subcommand)]
@@ -60,35 +89,48 @@ pub(crate) struct Fetch {
     /// Directory to download to
     #[arg(long, value_name = "DIR")]
     pub(crate) to: PathBuf,
-    /// Also take `http` URLs, which anybody on the way can change
+    /// Permit `http` URLs, which anyone on the way can change
     #[arg(long)]
     pub(crate) allow_http: bool,
-    /// Also reach private and loopback addresses
+    /// Permit private and loopback addresses
     #[arg(long)]
     pub(crate) allow_private: bool,
-    /// Reach this host whatever its address is; may be given more than once
+    /// Permit this host whatever its address is; may be given more than once
     #[arg(long, value_name = "HOST")]
     pub(crate) allow_host: Vec<String>,
-    /// Requests at the same time
+    /// Concurrent requests
     #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..=64))]
     pub(crate) connections: u16,
-    /// Bytes of one request; larger files are fetched in parts, by several at the same time
+    /// Bytes of one request; larger files are fetched in concurrent parts
     #[arg(long, default_value_t = 16 << 20, value_parser = clap::value_parser!(u64).range(1024..=GIB))]
     pub(crate) part_bytes: u64,
-    /// What to download; `#sha256=HEX` at its end is checked
+    /// URLs to download; a checksum `#sha256=HEX` at the end is checked
     #[arg(required = true, value_name = "URL")]
     pub(crate) urls: Vec<String>,
 }
 
-/// How a registry is reached.
+/// Flags about access to a registry.
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct Access {
     /// Directory with Docker config files (`*.json`, `.dockerconfigjson`); anonymous access is tried first
     #[arg(long, value_name = "DIR")]
     pub(crate) auth_dir: Option<PathBuf>,
-    /// Registry (`HOST[:PORT]`) that is spoken to without TLS; loopback ones are when they know no TLS
+    /// Registry (`HOST[:PORT]`) to use without TLS; a registry on this machine is also used without, if it has none
     #[arg(long, value_name = "REGISTRY")]
     pub(crate) plain_http: Vec<String>,
+}
+
+impl Access {
+    /// The settings of a registry client.
+    pub(crate) fn settings(&self, common: &Common) -> RegistrySettings {
+        RegistrySettings {
+            auth_dir: self.auth_dir.clone(),
+            plain_http: self.plain_http.clone(),
+            // While a registry receives a chunk or assembles a large blob, it is silent.
+            http: common.http(Duration::from_secs(600), 5),
+            retry: common.retry(),
+        }
+    }
 }
 
 #[derive(Clone, Debug, clap::Args)]
@@ -98,7 +140,7 @@ pub(crate) struct Pull {
     pub(crate) to: PathBuf,
     #[command(flatten)]
     pub(crate) access: Access,
-    /// Files, directories and links that may be unpacked
+    /// Most files, directories and links that are unpacked
     #[arg(long, default_value_t = 1_000_000)]
     pub(crate) max_entries: u64,
     /// Image or artifact, by tag or digest
@@ -110,21 +152,21 @@ pub(crate) struct Push {
     /// Directory to pack
     #[arg(long, value_name = "DIR")]
     pub(crate) from: PathBuf,
-    /// Begin when this file is there; it is not packed
+    /// Begin when this file exists; it is not packed
     #[arg(long, value_name = "FILE")]
     pub(crate) wait_for: Option<PathBuf>,
-    /// Give up when this file is there; `fine_tuning_failed.txt` beside the one waited for, if not given
+    /// Fail when this file exists; by default `fine_tuning_failed.txt` beside the one that is waited for
     #[arg(long, value_name = "FILE")]
     pub(crate) failed_when: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) access: Access,
-    /// Preset that was tuned; the directory must then hold an adapter
+    /// Preset that was tuned; requires an adapter in the directory
     #[arg(long, value_name = "NAME")]
     pub(crate) base_model: Option<String>,
-    /// Repository of the same registry that may hold the same layers already
+    /// Repository of the same registry that may hold the same layers
     #[arg(long, value_name = "REPOSITORY")]
     pub(crate) mount_from: Option<String>,
-    /// Largest part of an upload, in bytes
+    /// Most bytes of one part of an upload
     #[arg(long, default_value_t = 16 << 20, value_parser = clap::value_parser!(u64).range(1024..=GIB))]
     pub(crate) chunk_bytes: u64,
     /// Image to push to
@@ -132,7 +174,9 @@ pub(crate) struct Push {
 }
 
 fn seconds(text: &str) -> Result<Duration, String> {
-    let seconds: f64 = text.parse().map_err(|_| "not a number of seconds".to_owned())?;
+    let seconds: f64 = text
+        .parse()
+        .map_err(|_| "expected a number of seconds".to_owned())?;
     Duration::try_from_secs_f64(seconds).map_err(|error| error.to_string())
 }
 

@@ -1,56 +1,146 @@
-//! Why a command fails: one sentence for people, one number for scripts.
+//! The failures of a command: one sentence for people, one number for scripts.
 
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
+
+use egress::{Chain, ErrorClass, Refusal, Transient};
 
 /// Shorthand for this crate.
 pub type Result<T> = std::result::Result<T, Error>;
 
-/// Why a command failed. The texts name hosts and files, and never credentials or queries of URLs.
+/// A failed command. The texts name hosts and files, never credentials or the queries of URLs.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
+    /// A request or a download failed.
+    #[error(transparent)]
+    Egress(#[from] egress::Error),
+    /// An image cannot be packed or unpacked.
+    #[error(transparent)]
+    Image(#[from] oci_image::Error),
     /// The file system failed.
-    #[error("cannot {doing}: {source}")]
+    #[error("failed to {doing}")]
     Local {
         /// The attempt: a verb phrase with the path.
         doing: String,
-        /// What the system said.
-        #[source]
+        /// The error of the system.
         source: io::Error,
     },
-    /// What was asked for makes no sense.
-    #[error("{0}")]
-    Usage(String),
-    /// A rule forbids it: an address that must not be reached, an archive that would leave its directory.
-    #[error("{0}")]
-    Refused(String),
-    /// The other side wants other credentials.
-    #[error("{0}")]
-    Unauthorized(String),
-    /// It is not there.
-    #[error("{0}")]
-    NotFound(String),
-    /// The other side fails, or cannot be reached. Worth another try.
-    #[error("{text}")]
-    Unavailable {
-        /// What happened.
-        text: String,
-        /// How long the other side wants to be left alone.
-        after: Option<Duration>,
+    /// An argument is malformed.
+    #[error("{argument} must be {expected}")]
+    Usage {
+        /// The argument, without secrets.
+        argument: String,
+        /// What is expected: a noun phrase.
+        expected: String,
     },
-    /// The bytes are not those that were promised.
-    #[error("{0}")]
-    Corrupt(String),
-    /// Larger or slower than allowed.
-    #[error("{0}")]
-    TooMuch(String),
-    /// There is no result to push.
-    #[error("{0}")]
-    NoResult(String),
-    /// Somebody ended the program.
+    /// A Docker config file is malformed. The text names no secret.
+    #[error("{} must be a Docker config: {problem}", file.display())]
+    DockerConfig {
+        /// The file.
+        file: PathBuf,
+        /// The place and what is wrong there.
+        problem: String,
+    },
+    /// A registry refuses our credentials, or there are none.
+    #[error("{refusal}; {remedy}")]
+    Denied {
+        /// The response of the registry.
+        refusal: egress::Error,
+        /// What the user can do.
+        remedy: &'static str,
+    },
+    /// A token that no header can carry.
+    #[error("a token must be of printable characters")]
+    TokenCharacters,
+    /// A registry behaves in a way that is not supported.
+    #[error("failed to {doing}: {problem}")]
+    Protocol {
+        /// The request: a verb phrase.
+        doing: String,
+        /// What is wrong with the response.
+        problem: String,
+    },
+    /// A payload that is not unpacked.
+    #[error("{payload} {problem}")]
+    Payload {
+        /// The image or the file.
+        payload: String,
+        /// A verb phrase.
+        problem: String,
+    },
+    /// An image without a payload.
+    #[error("{image} has {found}: there is no payload to use")]
+    NoPayload {
+        /// The image.
+        image: String,
+        /// What it has instead.
+        found: &'static str,
+    },
+    /// Bytes have another digest than expected, or another length.
+    #[error("failed to {doing}: {problem}")]
+    Corrupt {
+        /// The request: a verb phrase.
+        doing: String,
+        /// What is wrong with the bytes.
+        problem: String,
+    },
+    /// An upload that the registry lost. It is started again.
+    #[error(transparent)]
+    UploadLost(Box<Self>),
+    /// More bytes than allowed.
+    #[error("{what} has {size}, more than --max-bytes allows")]
+    TooLarge {
+        /// The image.
+        what: String,
+        /// Its size, with a unit.
+        size: String,
+    },
+    /// The command took too long.
+    #[error("the command did not end within {} s, which --timeout sets", .0.as_secs())]
+    Deadline(Duration),
+    /// The result of a tuning cannot be pushed.
+    #[error("nothing is pushed: {0}")]
+    NoResult(NoResult),
+    /// Signals cannot be received.
+    #[error(transparent)]
+    Signals(#[from] serve::ListenError),
+    /// A signal ended the program.
     #[error("stopped by {0} before the work was done")]
     Stopped(&'static str),
+    /// Every attempt failed.
+    #[error("{} (tried {attempts} times)", Chain(last))]
+    GaveUp {
+        /// The number of attempts.
+        attempts: u32,
+        /// The last failure.
+        last: Box<Self>,
+    },
+}
+
+/// A missing result of a tuning.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NoResult {
+    /// The tuning failed.
+    #[error("the tuning failed{}", .reason.as_deref().map_or_else(String::new, |reason| format!(": {reason}")))]
+    TuningFailed {
+        /// The reason that the tuning left.
+        reason: Option<String>,
+    },
+    /// The directory is no adapter.
+    #[error("{} holds no {file}, so it is not an adapter", directory.display())]
+    NoAdapter {
+        /// The directory.
+        directory: PathBuf,
+        /// The missing file.
+        file: &'static str,
+    },
+    /// The directory is empty.
+    #[error("{} holds no files", directory.display())]
+    NoFiles {
+        /// The directory.
+        directory: PathBuf,
+    },
 }
 
 impl Error {
@@ -60,44 +150,53 @@ impl Error {
     /// |---|---|
     /// | 1 | the file system failed |
     /// | 2 | wrong arguments |
-    /// | 3 | a rule of ours or of the other side forbids it |
+    /// | 3 | a rule of ours or of the server forbids it |
     /// | 4 | credentials are missing or refused |
     /// | 5 | not found |
-    /// | 6 | the other side fails or cannot be reached, after all attempts |
+    /// | 6 | the server fails or cannot be reached, after all attempts |
     /// | 7 | digest, checksum or archive is wrong |
     /// | 8 | too large or too slow |
     /// | 9 | there is no result to push |
     /// | 143 | ended by a signal |
     pub fn exit_code(&self) -> u8 {
         match self {
-            Self::Local { .. } => 1,
-            Self::Usage(_) => 2,
-            Self::Refused(_) => 3,
-            Self::Unauthorized(_) => 4,
-            Self::NotFound(_) => 5,
-            Self::Unavailable { .. } => 6,
-            Self::Corrupt(_) => 7,
-            Self::TooMuch(_) => 8,
+            Self::Egress(error) => code_of(error.class()),
+            Self::Image(error) => code_of_image(error),
+            Self::Local { .. } | Self::Signals(_) => 1,
+            Self::Usage { .. } | Self::DockerConfig { .. } => 2,
+            Self::Protocol { .. } | Self::Payload { .. } => 3,
+            Self::Denied { .. } | Self::TokenCharacters => 4,
+            Self::NoPayload { .. } => 5,
+            Self::UploadLost(_) => 6,
+            Self::Corrupt { .. } => 7,
+            Self::TooLarge { .. } | Self::Deadline(_) => 8,
             Self::NoResult(_) => 9,
             Self::Stopped(_) => 143,
+            Self::GaveUp { last, .. } => last.exit_code(),
         }
     }
 
-    /// Something of the other side that may pass.
-    pub(crate) fn unavailable(text: impl Into<String>) -> Self {
-        Self::Unavailable {
-            text: text.into(),
-            after: None,
+    /// The flags that would permit what was refused.
+    pub(crate) fn remedy(&self) -> Option<&'static str> {
+        match self {
+            Self::Egress(egress::Error::Refused(refusal)) => match refusal {
+                Refusal::PlainHttp { .. } => Some("or --allow-http with a checksum"),
+                Refusal::Address { .. } | Refusal::ThisMachine { .. } => Some(
+                    "and only public hosts are reached unless --allow-private or --allow-host says otherwise",
+                ),
+                _ => None,
+            },
+            _ => None,
         }
     }
 
-    /// An error of the file system while doing `verb` to `path`.
-    pub(crate) fn local(verb: &str, path: &Path) -> impl FnOnce(io::Error) -> Self {
+    /// Returns a constructor of an error of the file system while doing `verb` to `path`.
+    pub(crate) fn local(verb: &str, path: &Path) -> impl FnOnce(io::Error) -> Self + use<> {
         let doing = format!("{verb} {}", path.display());
         move |source| Self::Local { doing, source }
     }
 
-    /// A task of ours that ended by itself, which only a defect does.
+    /// A task of ours that panicked.
     pub(crate) fn task(error: &tokio::task::JoinError) -> Self {
         Self::Local {
             doing: "finish a task".to_owned(),
@@ -106,15 +205,49 @@ impl Error {
     }
 }
 
-impl From<oci_image::Error> for Error {
-    fn from(error: oci_image::Error) -> Self {
-        use oci_image::Error as Image;
-        match error {
-            Image::Io { doing, source } => Self::Local { doing, source },
-            error @ Image::Damaged(_) => Self::Corrupt(error.to_string()),
-            error @ Image::Unsafe { .. } => Self::Refused(error.to_string()),
-            error @ Image::TooLarge(_) => Self::TooMuch(error.to_string()),
-            error @ (Image::Json(_) | Image::Spec(_)) => Self::Corrupt(error.to_string()),
+impl Transient for Error {
+    fn is_transient(&self) -> bool {
+        match self {
+            Self::Egress(error) => error.is_transient(),
+            Self::UploadLost(_) => true,
+            _ => false,
         }
+    }
+
+    fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Egress(error) => error.retry_after(),
+            _ => None,
+        }
+    }
+
+    fn gave_up(self, attempts: u32) -> Self {
+        Self::GaveUp {
+            attempts,
+            last: Box::new(self),
+        }
+    }
+}
+
+fn code_of(class: ErrorClass) -> u8 {
+    match class {
+        ErrorClass::Local => 1,
+        ErrorClass::Usage => 2,
+        ErrorClass::Refused => 3,
+        ErrorClass::Unauthorized => 4,
+        ErrorClass::NotFound => 5,
+        ErrorClass::Unavailable => 6,
+        ErrorClass::Corrupt => 7,
+        ErrorClass::TooLarge => 8,
+    }
+}
+
+fn code_of_image(error: &oci_image::Error) -> u8 {
+    use oci_image::Error as Image;
+    match error {
+        Image::Io { .. } => 1,
+        Image::Unsafe { .. } => 3,
+        Image::Damaged(_) | Image::Json(_) | Image::Spec(_) => 7,
+        Image::TooLarge(_) => 8,
     }
 }

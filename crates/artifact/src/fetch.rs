@@ -1,74 +1,76 @@
 //! `fetch`: URLs to files.
-//!
-//! A file appears under its name only when it is complete and its checksum, if any, is right. Until then it is
-//! a hidden file, with notes beside it, from which a restarted container goes on.
 
-mod download;
-mod job;
-mod parts;
-mod request;
 mod source;
-mod web;
-
-pub use web::{Limits, RemoteFile, Web};
 
 use std::sync::Arc;
+use std::time::Duration;
 
+use egress::{
+    Client, DownloadSettings, Downloaded, Downloader, Policy as _, RemoteFile, Settings, WebPolicy,
+    without_secrets,
+};
 use futures::{StreamExt as _, TryStreamExt as _};
-use tokio::sync::Semaphore;
 
 use crate::args::{Common, Fetch};
-use crate::error::{Error, Result};
-use crate::guard::Guard;
-use crate::progress::{Count, Reporter, say};
-use crate::retry::Retry;
+use crate::error::Result;
+use crate::progress::{Reporter, bytes, say};
 
-/// Files fetched at the same time; their requests share the connections.
+/// Concurrent files. Their requests share the connections.
 const FILES: usize = 4;
+/// Most redirects of one request, about as many as browsers follow.
+const REDIRECTS: usize = 10;
+/// Longest silence of a server.
+const SILENCE: Duration = Duration::from_secs(60);
 
-/// Fetches everything, or fails with the first thing that cannot be had.
+/// Fetches all files, or fails with the first failure.
 ///
 /// # Errors
-/// See [`Error`].
+/// See [`Error`](crate::Error).
 pub(crate) async fn run(args: &Fetch, common: &Common) -> Result<String> {
-    let sources = source::sources(&args.urls)?;
-    let guard = Arc::new(Guard {
+    let files = source::files(&args.urls)?;
+    let policy = WebPolicy {
         allow_http: args.allow_http,
         allow_private: args.allow_private,
         allowed_hosts: args.allow_host.clone(),
-    });
-    for source in &sources {
-        guard.check(&source.url)?;
-    }
-    std::fs::create_dir_all(&args.to).map_err(Error::local("create", &args.to))?;
-    let count = Arc::new(Count::default());
-    let requester = request::Requester {
-        client: crate::http::client(&guard, common.ca_file.as_deref(), crate::http::Use::Web)?,
-        guard,
-        permits: Semaphore::new(usize::from(args.connections)),
-        credentials: None,
     };
-    let fetcher = download::Fetcher {
-        requester,
+    for file in &files {
+        policy.check(&file.url).map_err(egress::Error::from)?;
+    }
+    let settings = Settings {
+        // A proxy resolves names itself, so the policy would not see the addresses.
+        proxy: false,
+        ..common.http(SILENCE, REDIRECTS)
+    };
+    let client = Client::new(Arc::new(policy), settings)?;
+    let settings = DownloadSettings {
         directory: args.to.clone(),
-        retry: Retry {
-            attempts: common.attempts,
-            first: common.retry_delay,
-        },
+        retry: common.retry(),
         part_bytes: args.part_bytes,
         connections: usize::from(args.connections),
         max_bytes: common.max_bytes,
-        count: Arc::clone(&count),
-        reserved: Default::default(),
     };
-    let _reporter = Reporter::start("fetched", count);
-    let files: Vec<String> = futures::stream::iter(&sources)
-        .map(|source| fetcher.file(source))
+    let downloader = Downloader::new(client, None, settings);
+    let _reporter = Reporter::start("fetched", downloader.count());
+    let from = &downloader;
+    let lines: Vec<String> = futures::stream::iter(&files)
+        .map(|file| async move { Ok::<_, egress::Error>(line(file, from.file(file).await?)) })
         .buffer_unordered(FILES)
         .try_collect()
         .await?;
-    for line in &files {
+    for line in &lines {
         say(line);
     }
-    Ok(format!("fetched {} files to {}", files.len(), args.to.display()))
+    Ok(format!("fetched {} files to {}", lines.len(), args.to.display()))
+}
+
+fn line(file: &RemoteFile, downloaded: Downloaded) -> String {
+    match downloaded {
+        Downloaded::Present => format!("{} exists already, with the right checksum", file.name),
+        Downloaded::Fetched { size } => format!(
+            "{} from {} ({})",
+            file.name,
+            without_secrets(&file.url),
+            bytes(size as f64)
+        ),
+    }
 }

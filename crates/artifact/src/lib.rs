@@ -2,39 +2,32 @@
 //!
 //! | command | what it does |
 //! |---|---|
-//! | `fetch` | downloads URLs to files, and never from an address that a pod must not be talked into reaching |
+//! | `fetch` | downloads URLs to files, from public addresses only |
 //! | `pull` | puts `/data` of an image, or the titled files of an artifact, into a directory |
-//! | `push` | waits until tuning is done, packs its result into an image and pushes it |
+//! | `push` | waits for the end of a tuning, packs its result into an image and pushes it |
 //!
-//! Each ends with 0 when all is done. Otherwise it prints one sentence, which is also the container's
-//! termination message, and ends with the code of [`Error::exit_code`].
+//! Each exits with 0 on success. Otherwise it prints one sentence, which is also the container's termination message, and
+//! exits with the code of [`Error::exit_code`].
 //!
-//! Another program that fetches as a part of its work uses [`Web`].
-//!
-//! The registry client is our own, over `reqwest` and the types of `oci-spec`. `oci-client` 0.18 was looked at:
-//! it neither takes identity tokens, nor goes on with broken transfers, nor waits and tries again, nor bounds
-//! what it reads of a manifest.
+//! The registry client is our own, over `egress` and the types of `oci-spec`. `oci-client` 0.18 takes no identity tokens,
+//! resumes no broken transfers, does not retry, and does not bound the size of a manifest.
 //!
 //! ```text
-//! program ─┬─► fetch ──┬─► http ──► guard (which addresses may be reached)
-//!          ├─► pull ───┤   retry
-//!          └─► push ───┴─► registry ──► http
+//! program ─┬─► fetch ──────────────────┬─► egress (addresses that may be reached, downloads)
+//!          ├─► pull ───┬─► registry ───┘
+//!          └─► push ───┘
 //! ```
 
 mod args;
 mod error;
 mod fetch;
-mod guard;
-mod http;
 mod marker;
 mod program;
 mod progress;
 mod pull;
 mod push;
 mod registry;
-mod retry;
 
 pub use args::Args;
-pub use error::{Error, Result};
-pub use fetch::{Limits, RemoteFile, Web};
+pub use error::{Error, NoResult, Result};
 pub use program::run;

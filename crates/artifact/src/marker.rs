@@ -1,29 +1,29 @@
-//! Waits until a tuning says that it is done, or that it failed.
+//! Waits until the files of a tuning show that it is done or failed.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::error::{Error, Result};
+use crate::error::{Error, NoResult, Result};
 use crate::progress::say;
 
-/// Often enough beside hours of tuning, and rare enough to cost nothing.
+/// Pause between looks.
 const INTERVAL: Duration = Duration::from_millis(500);
-/// What the tuning writes beside its result when it gives up.
+/// The file that the tuning writes beside its result when it fails.
 const FAILURE: &str = "fine_tuning_failed.txt";
-/// Of the reason it gives there.
+/// Bytes of the reason in that file.
 const REASON_BYTES: usize = 1000;
 
-/// The files that are looked for.
+/// The files that end the wait.
 #[derive(Clone, Debug)]
 pub(crate) struct Markers {
-    /// There when the result is complete.
+    /// Exists when the result is complete.
     pub(crate) done: PathBuf,
-    /// There when there will be none.
+    /// Exists when the tuning failed.
     pub(crate) failed: PathBuf,
 }
 
 impl Markers {
-    /// Those beside `done`, unless another mark of failure is given.
+    /// Creates markers. Without `failed`, the marker of failure is beside `done`.
     pub(crate) fn new(done: &Path, failed: Option<&Path>) -> Self {
         Self {
             done: done.to_owned(),
@@ -34,13 +34,13 @@ impl Markers {
     /// Returns when the result is complete.
     ///
     /// # Errors
-    /// When the tuning failed.
+    /// The tuning failed.
     pub(crate) async fn wait(&self) -> Result<()> {
         if !self.done.is_file() {
             say(&format!("waiting for {}", self.done.display()));
         }
         loop {
-            // Looked at first: a tuning that was repeated may have left the other one behind.
+            // Checked first: a repeated tuning may have left the other marker behind.
             if self.done.is_file() {
                 return Ok(());
             }
@@ -55,17 +55,14 @@ impl Markers {
         use std::io::Read as _;
         let mut reason = Vec::new();
         if let Ok(file) = std::fs::File::open(&self.failed) {
-            // A reason that cannot be read is as good as none.
+            // An unreadable reason counts as none.
             let _ = file.take(REASON_BYTES as u64).read_to_end(&mut reason);
         }
         let reason = String::from_utf8_lossy(&reason);
         let reason = reason.lines().next().unwrap_or_default().trim();
-        let reason = if reason.is_empty() {
-            String::new()
-        } else {
-            format!(": {reason}")
-        };
-        Error::NoResult(format!("nothing is pushed, because the tuning failed{reason}"))
+        Error::NoResult(NoResult::TuningFailed {
+            reason: (!reason.is_empty()).then(|| reason.to_owned()),
+        })
     }
 }
 
@@ -82,7 +79,7 @@ mod tests {
         let error = markers.wait().await.unwrap_err();
         assert_eq!(
             error.to_string(),
-            "nothing is pushed, because the tuning failed: out of memory"
+            "nothing is pushed: the tuning failed: out of memory"
         );
         std::fs::write(&markers.done, "").unwrap();
         markers.wait().await.unwrap();

@@ -1,38 +1,36 @@
-//! Runs a command, within its time, until it is done or somebody ends it.
+//! Runs a command within its time, until it ends or a signal arrives.
 
 use std::fs::OpenOptions;
 use std::io::Write as _;
 use std::path::Path;
 use std::time::Duration;
 
-use serve::{ListenError, StopSignals};
+use egress::Chain;
+use serve::StopSignals;
 
 use crate::args::{Args, Command};
 use crate::error::{Error, Result};
 use crate::progress::say;
 use crate::{fetch, pull, push};
 
-/// The kubelet keeps this much.
+/// Bytes of a termination message that the kubelet keeps.
 const TERMINATION_BYTES: usize = 4096;
 
-/// Carries the command out; the exit status, see [`Error::exit_code`].
+/// Runs the command and returns the exit status of [`Error::exit_code`].
 pub async fn run(args: Args) -> u8 {
     let outcome = match StopSignals::listen() {
         Ok(signals) => tokio::select! {
             outcome = command(&args) => outcome,
             signal = signals.first() => Err(Error::Stopped(signal)),
         },
-        Err(ListenError { source, .. }) => Err(
-            Error::local("listen to signals of", Path::new("the system"))(source),
-        ),
+        Err(error) => Err(error.into()),
     };
     let (code, line, termination) = match outcome {
         Ok(done) => (0, done.line, done.result),
-        Err(error) => (
-            error.exit_code(),
-            format!("error: {error}"),
-            Some(error.to_string()),
-        ),
+        Err(error) => {
+            let text = sentence(&error);
+            (error.exit_code(), format!("error: {text}"), Some(text))
+        }
     };
     say(&line);
     if let Some(text) = termination {
@@ -41,7 +39,16 @@ pub async fn run(args: Args) -> u8 {
     code
 }
 
-/// What a person and what Kubernetes is told.
+/// The error with its causes and, if there is one, its remedy.
+fn sentence(error: &Error) -> String {
+    let text = Chain(error).to_string();
+    match error.remedy() {
+        Some(remedy) => format!("{text}, {remedy}"),
+        None => text,
+    }
+}
+
+/// A line for the log, and a result for Kubernetes.
 struct Done {
     line: String,
     /// The image that was pushed, by digest.
@@ -66,16 +73,11 @@ async fn command(args: &Args) -> Result<Done> {
 }
 
 async fn within<T>(limit: Duration, work: impl Future<Output = Result<T>>) -> Result<T> {
-    let late = |_| {
-        Error::TooMuch(format!(
-            "not done after {} s, which is all the time there is (--timeout)",
-            limit.as_secs()
-        ))
-    };
+    let late = |_| Error::Deadline(limit);
     tokio::time::timeout(limit, work).await.map_err(late)?
 }
 
-/// Leaves the outcome where the kubelet looks; outside a container there is no such file, and none is made.
+/// Writes the outcome to the file that the kubelet reads. Outside a container there is no such file, and none is created.
 fn record(path: &Path, text: &str) {
     let mut end = text.len().min(TERMINATION_BYTES);
     while !text.is_char_boundary(end) {
@@ -85,6 +87,6 @@ fn record(path: &Path, text: &str) {
         return;
     };
     if let Err(error) = file.write_all(text.get(..end).unwrap_or(text).as_bytes()) {
-        say(&format!("cannot write {}: {error}", path.display()));
+        say(&format!("failed to write {}: {error}", path.display()));
     }
 }

@@ -1,62 +1,41 @@
-//! What a person sees who looks at the container's log.
+//! Lines in the container's log.
 
 use std::io::Write as _;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-/// Between two lines about the same transfer.
+use egress::TransferCount;
+
+/// Pause between two lines about a transfer.
 const INTERVAL: Duration = Duration::from_secs(5);
 
-/// Prints a line. Nobody is told when that fails, for there is no one to tell.
+/// Prints a line. A failure has nowhere else to go.
 pub(crate) fn say(line: &str) {
     let _ = writeln!(std::io::stderr(), "{line}");
 }
 
-/// Bytes of a transfer, counted by those who move them.
-#[derive(Debug, Default)]
-pub(crate) struct Count {
-    moved: AtomicU64,
-    total: AtomicU64,
+fn line(count: &TransferCount, verb: &str, before: u64, time: Duration) -> String {
+    let moved = count.moved();
+    let speed = moved.saturating_sub(before) as f64 / time.as_secs_f64().max(0.001);
+    let total = match count.expected() {
+        0 => String::new(),
+        total => format!(" of {}", bytes(total as f64)),
+    };
+    format!("{verb} {}{total} ({}/s)", bytes(moved as f64), bytes(speed))
 }
 
-impl Count {
-    pub(crate) fn add(&self, bytes: u64) {
-        self.moved.fetch_add(bytes, Ordering::Relaxed);
-    }
-
-    /// More bytes are expected.
-    pub(crate) fn expect(&self, bytes: u64) {
-        self.total.fetch_add(bytes, Ordering::Relaxed);
-    }
-
-    pub(crate) fn moved(&self) -> u64 {
-        self.moved.load(Ordering::Relaxed)
-    }
-
-    fn line(&self, verb: &str, before: u64, time: Duration) -> String {
-        let moved = self.moved();
-        let speed = moved.saturating_sub(before) as f64 / time.as_secs_f64().max(0.001);
-        let total = match self.total.load(Ordering::Relaxed) {
-            0 => String::new(),
-            total => format!(" of {}", bytes(total as f64)),
-        };
-        format!("{verb} {}{total} ({}/s)", bytes(moved as f64), bytes(speed))
-    }
-}
-
-/// Prints how far a transfer is until it is dropped.
+/// Prints the progress of a transfer until it is dropped.
 #[derive(Debug)]
 pub(crate) struct Reporter(tokio::task::JoinHandle<()>);
 
 impl Reporter {
-    pub(crate) fn start(verb: &'static str, count: Arc<Count>) -> Self {
+    pub(crate) fn start(verb: &'static str, count: Arc<TransferCount>) -> Self {
         Self(tokio::spawn(async move {
             let mut before = 0;
             loop {
                 let began = Instant::now();
                 tokio::time::sleep(INTERVAL).await;
-                say(&count.line(verb, before, began.elapsed()));
+                say(&line(&count, verb, before, began.elapsed()));
                 before = count.moved();
             }
         }))
@@ -69,7 +48,7 @@ impl Drop for Reporter {
     }
 }
 
-/// An amount of bytes, short to read.
+/// A number of bytes with a unit.
 pub(crate) fn bytes(amount: f64) -> String {
     let units = ["B", "KiB", "MiB", "GiB", "TiB"];
     let mut amount = amount;
@@ -96,15 +75,15 @@ mod tests {
 
     #[test]
     fn a_line_says_how_far_and_how_fast() {
-        let count = Count::default();
+        let count = TransferCount::default();
         count.add(2048);
         assert_eq!(
-            count.line("fetched", 1024, Duration::from_secs(1)),
+            line(&count, "fetched", 1024, Duration::from_secs(1)),
             "fetched 2.0 KiB (1.0 KiB/s)"
         );
         count.expect(4096);
         assert_eq!(
-            count.line("fetched", 2048, Duration::from_secs(1)),
+            line(&count, "fetched", 2048, Duration::from_secs(1)),
             "fetched 2.0 KiB of 4.0 KiB (0 B/s)"
         );
     }

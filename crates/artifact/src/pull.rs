@@ -1,50 +1,54 @@
 //! `pull`: an image or an artifact to a directory.
 //!
-//! Everything is unpacked to a hidden directory inside the target first. It moves to its place when every digest
-//! is right; until then nothing is to be seen of it.
+//! Everything is unpacked to a hidden directory inside the target first. It is moved to its place when every digest is
+//! right.
 
+mod blobs;
 mod pipe;
-mod plan;
 mod staging;
 
 use std::path::Path;
 use std::sync::Arc;
 
+use egress::TransferCount;
 use futures::{StreamExt as _, TryStreamExt as _};
 use oci_image::{Descriptor, Limits, Unpacker};
 use tokio::sync::mpsc;
 
+use self::blobs::{Blob, Form, blobs, total};
 use self::pipe::Pipe;
-use self::plan::{Form, Wanted, plan, total};
 use self::staging::Staging;
 use crate::args::{Common, Pull};
 use crate::error::{Error, Result};
-use crate::progress::{Count, Reporter, bytes, say};
+use crate::progress::{Reporter, bytes, say};
 use crate::registry::{Registry, parse};
 
 /// The directory of an image that holds the payload.
 const PAYLOAD: &str = "data";
-/// Files of an artifact that are read at the same time.
+/// Concurrent files of an artifact.
 const FILES: usize = 4;
-/// Pieces of a blob between the network and the disk; each is some kibibytes.
+/// Pieces of a blob between the network and the disk, of some kibibytes each.
 const PIECES: usize = 64;
 
-/// Pulls.
+/// Pulls an image or an artifact.
 ///
 /// # Errors
 /// See [`Error`].
 pub(crate) async fn run(args: &Pull, common: &Common) -> Result<String> {
     let target = parse(&args.reference)?;
     let whole = target.reference.whole();
-    let mut registry = Registry::open(target, &args.access, common, "pull", &[]).await?;
+    let mut registry = Registry::open(target, args.access.settings(common), "pull", &[]).await?;
     let manifest = registry.manifest().await?;
-    let blobs = plan(&manifest.image).map_err(|why| Error::Refused(format!("{whole} {why}")))?;
+    let blobs = blobs(&manifest.image).map_err(|problem| Error::Payload {
+        payload: whole.clone(),
+        problem,
+    })?;
     let size = total(&blobs);
     if size > common.max_bytes {
-        return Err(Error::TooMuch(format!(
-            "{whole} has {}, more than is allowed (--max-bytes)",
-            bytes(size as f64)
-        )));
+        return Err(Error::TooLarge {
+            what: whole,
+            size: bytes(size as f64),
+        });
     }
     say(&format!(
         "pulling {whole} ({}, {})",
@@ -57,15 +61,16 @@ pub(crate) async fn run(args: &Pull, common: &Common) -> Result<String> {
         entries: args.max_entries,
         bytes: common.max_bytes,
     };
-    let count = Arc::new(Count::default());
+    let count = Arc::new(TransferCount::default());
     count.expect(size);
     let reporter = Reporter::start("pulled", Arc::clone(&count));
     let files = fill(&mut registry, blobs, staging.place(), limits, &count).await?;
     drop(reporter);
     if files == 0 {
-        return Err(Error::NotFound(format!(
-            "{whole} has nothing in /{PAYLOAD}: no payload is there to be used"
-        )));
+        return Err(Error::NoPayload {
+            image: whole,
+            found: "nothing in /data",
+        });
     }
     staging.publish(&args.to)?;
     Ok(format!(
@@ -74,14 +79,13 @@ pub(crate) async fn run(args: &Pull, common: &Common) -> Result<String> {
     ))
 }
 
-/// Brings all blobs into the directory: files some at a time, layers one after the other, as they must; the
-/// number of files.
+/// Writes all blobs into the directory and returns the number of files. Layers are unpacked in order, files concurrently.
 async fn fill(
     registry: &mut Registry,
-    blobs: Vec<Wanted>,
+    blobs: Vec<Blob>,
     to: &Path,
     limits: Limits,
-    count: &Count,
+    count: &TransferCount,
 ) -> Result<u64> {
     let mut layers = Unpacker::new(to, Some(PAYLOAD), limits);
     let mut archives = Unpacker::new(to, None, limits);
@@ -114,7 +118,7 @@ async fn unpack(
     registry: &mut Registry,
     descriptor: &Descriptor,
     unpacker: Unpacker,
-    count: &Count,
+    count: &TransferCount,
 ) -> Result<Unpacker> {
     stream(registry, descriptor, count, move |source| {
         let mut unpacker = unpacker;
@@ -124,12 +128,12 @@ async fn unpack(
     .await
 }
 
-/// Runs `consume` on a thread of its own over the blob's bytes while they arrive. What it gives counts only if
-/// the digest was right in the end.
+/// Runs `consume` on its own thread over the blob's bytes while they arrive. Its result is returned only if the digest is
+/// right.
 async fn stream<T: Send + 'static>(
     registry: &mut Registry,
     descriptor: &Descriptor,
-    count: &Count,
+    count: &TransferCount,
     consume: impl FnOnce(&mut Pipe) -> Result<T> + Send + 'static,
 ) -> Result<T> {
     let (sink, source) = mpsc::channel(PIECES);
@@ -139,12 +143,12 @@ async fn stream<T: Send + 'static>(
     });
     let delivered = registry.blob(descriptor, sink, count).await;
     let consumed = consumer.await.map_err(|error| Error::task(&error))?;
-    // An error of the transfer is the cause of whatever the consumer then made of half a blob.
+    // An error of the transfer explains any error of the consumer of half a blob.
     match (delivered?, consumed) {
-        (false, Ok(_)) => Err(Error::Corrupt(format!(
-            "{} was not read to its end, so its digest is not known to be right",
-            descriptor.digest()
-        ))),
+        (false, Ok(_)) => Err(Error::Corrupt {
+            doing: format!("verify {}", descriptor.digest()),
+            problem: "it was not read to its end".to_owned(),
+        }),
         (_, consumed) => consumed,
     }
 }
@@ -153,7 +157,7 @@ fn write(source: &mut Pipe, path: &Path) -> Result<()> {
     if let Some(parent) = path.parent() {
         std::fs::create_dir_all(parent).map_err(Error::local("create", parent))?;
     }
-    // Two files of one title make no sense; the first is kept from being written over through a link.
+    // `create_new` refuses a second file of one title, which could write through a link.
     let file = std::fs::File::create_new(path).map_err(Error::local("create", path));
     std::io::copy(source, &mut file?)
         .map(drop)

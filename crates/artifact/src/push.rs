@@ -5,42 +5,43 @@ use std::path::Path;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use egress::TransferCount;
 use oci_image::{Image, Layer, LayerWriter, Platform, add_tree};
 
 use crate::args::{Common, Push};
-use crate::error::{Error, Result};
+use crate::error::{Error, NoResult, Result};
 use crate::marker::Markers;
-use crate::progress::{Count, Reporter, bytes, say};
+use crate::progress::{Reporter, bytes, say};
 use crate::registry::{Blob, Content, Registry, parse};
 
 /// The directory of the image that holds the payload.
 const PAYLOAD: &str = "data";
-/// The preset that an adapter belongs to.
+/// The annotation with the preset of an adapter.
 const BASE_MODEL: &str = "sh.kaito.model.name";
 const ADAPTER_CONFIG: &str = "adapter_config.json";
-/// Weights hardly shrink, and slower efforts take minutes for nothing.
+/// The effort of compression. Weights hardly shrink, and higher efforts take minutes.
 const EFFORT: u32 = 1;
 
-/// Waits until the result is there.
+/// Waits until the result is complete.
 ///
 /// # Errors
-/// When the tuning failed, or there is nothing to push.
+/// The tuning failed, or there is nothing to push.
 pub(crate) async fn wait(args: &Push) -> Result<()> {
-    // Told at once, and not after hours of tuning.
+    // Checked now, not after hours of tuning.
     tagged(&args.reference)?;
     if let Some(done) = &args.wait_for {
         Markers::new(done, args.failed_when.as_deref()).wait().await?;
     }
     if args.base_model.is_some() && !args.from.join(ADAPTER_CONFIG).is_file() {
-        return Err(Error::NoResult(format!(
-            "nothing is pushed: {} holds no {ADAPTER_CONFIG}, so it is no adapter",
-            args.from.display()
-        )));
+        return Err(Error::NoResult(NoResult::NoAdapter {
+            directory: args.from.clone(),
+            file: ADAPTER_CONFIG,
+        }));
     }
     Ok(())
 }
 
-/// Packs and pushes; gives the image by digest.
+/// Packs and pushes, and returns the image by digest.
 ///
 /// # Errors
 /// See [`Error`].
@@ -50,10 +51,10 @@ pub(crate) async fn run(args: &Push, common: &Common) -> Result<String> {
     let (file, layer) = pack(args).await?;
     let size = layer.descriptor.size();
     if size > common.max_bytes {
-        return Err(Error::TooMuch(format!(
-            "the image has {}, more than is allowed (--max-bytes)",
-            bytes(size as f64)
-        )));
+        return Err(Error::TooLarge {
+            what: "the image".to_owned(),
+            size: bytes(size as f64),
+        });
     }
     let image = Image {
         platform: Platform::here(),
@@ -67,8 +68,8 @@ pub(crate) async fn run(args: &Push, common: &Common) -> Result<String> {
     say(&format!("pushing {whole} ({digest}, {})", bytes(size as f64)));
 
     let others: Vec<&str> = args.mount_from.as_deref().into_iter().collect();
-    let mut registry = Registry::open(target, &args.access, common, "pull,push", &others).await?;
-    let count = Arc::new(Count::default());
+    let mut registry = Registry::open(target, args.access.settings(common), "pull,push", &others).await?;
+    let count = Arc::new(TransferCount::default());
     let _reporter = Reporter::start("pushed", Arc::clone(&count));
     let payload = Blob {
         descriptor: &layer.descriptor,
@@ -77,7 +78,7 @@ pub(crate) async fn run(args: &Push, common: &Common) -> Result<String> {
         mount_from: args.mount_from.as_deref(),
     };
     if !registry.push_blob(&payload, &count).await? {
-        say("the payload was there already");
+        say("the registry has the payload already");
     }
     let config = Blob {
         descriptor: &assembled.config_descriptor,
@@ -95,13 +96,14 @@ pub(crate) async fn run(args: &Push, common: &Common) -> Result<String> {
     Ok(format!("{repository}@{digest}"))
 }
 
-/// The reference; a digest is what comes out of a push, not what goes in.
+/// Parses a reference with a tag. The digest is the result of a push.
 fn tagged(reference: &str) -> Result<crate::registry::Target> {
     let target = parse(reference)?;
     if target.reference.digest().is_some() {
-        return Err(Error::Usage(format!(
-            "cannot push to {reference}: give a tag, not a digest"
-        )));
+        return Err(Error::Usage {
+            argument: reference.to_owned(),
+            expected: "a tag to push to, not a digest".to_owned(),
+        });
     }
     Ok(target)
 }
@@ -111,7 +113,7 @@ fn annotations(base_model: Option<&str>) -> BTreeMap<String, String> {
     named.into_iter().collect()
 }
 
-/// Packs the directory to a file that has no name and vanishes with the program.
+/// Packs the directory to an unnamed file that ends with the program.
 async fn pack(args: &Push) -> Result<(std::fs::File, Layer)> {
     let from = args.from.clone();
     let markers: Vec<_> = args
@@ -137,15 +139,14 @@ async fn pack(args: &Push) -> Result<(std::fs::File, Layer)> {
         let mut layer = LayerWriter::new(std::io::BufWriter::new(file), EFFORT);
         for path in add_tree(&mut layer, &from, Path::new(PAYLOAD), &wanted)? {
             say(&format!(
-                "left out: {}, which is no file of this directory",
+                "left out: {}, which is not a file of this directory",
                 path.display()
             ));
         }
         if *files.get_mut() == 0 {
-            return Err(Error::NoResult(format!(
-                "nothing is pushed: {} holds no files",
-                from.display()
-            )));
+            return Err(Error::NoResult(NoResult::NoFiles {
+                directory: from.clone(),
+            }));
         }
         let (file, layer) = layer.finish()?;
         let file = file
@@ -156,7 +157,7 @@ async fn pack(args: &Push) -> Result<(std::fs::File, Layer)> {
     packed.await.map_err(|error| Error::task(&error))?
 }
 
-/// Checkpoints are many times the size of the result, and nobody serves them; hidden things are nobody's.
+/// Reports whether a path belongs to the payload. Checkpoints are many times the size of the result and are not served.
 fn is_payload(path: &Path) -> bool {
     let name = path
         .file_name()

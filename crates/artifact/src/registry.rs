@@ -1,8 +1,7 @@
-//! A client of registries, as the OCI distribution specification describes them.
+//! A client of registries, by the OCI distribution specification.
 //!
-//! One [`Registry`] works for one repository. It finds the credentials that open it, answers challenges,
-//! follows redirects without taking credentials along, waits and tries again where that helps, and believes no
-//! byte before its digest is right.
+//! One [`Registry`] works for one repository. It finds the credentials that open it, answers challenges, follows redirects
+//! without taking credentials along, retries transient failures, and checks the digest of every blob.
 
 mod auth;
 mod challenge;
@@ -13,7 +12,6 @@ mod manifest;
 mod reference;
 mod upload;
 
-pub(crate) use client::Registry;
-pub(crate) use credentials::Credentials;
+pub(crate) use client::{Registry, RegistrySettings};
 pub(crate) use reference::{Target, parse};
 pub(crate) use upload::{Blob, Content};

@@ -3,7 +3,6 @@
 //! Off unless an endpoint is given. Answers are kept for a while, concurrent questions for one model share one
 //! reading, and a reading goes on when its client has left, so that the next one finds the answer.
 
-mod access;
 mod fetch;
 mod http;
 mod problem;
@@ -19,9 +18,9 @@ use preset_catalog::Preset;
 use telemetry::{Counter, Metrics};
 use tokio::sync::Semaphore;
 
-use access::Access;
-pub use access::BadEndpoint;
+pub use egress::BadEndpoint;
 use http::Http;
+use problem::HubFailure;
 pub(crate) use problem::Problem;
 use store::Store;
 
@@ -68,17 +67,9 @@ pub enum HubError {
         "--hub-token-file needs an https:// endpoint: without encryption everybody on the way reads the token"
     )]
     ExposedToken,
-    /// The authorities cannot be read.
-    #[error("--hub-ca-file {file:?} cannot be read")]
-    Authorities {
-        /// The file.
-        file: PathBuf,
-        /// What is wrong.
-        source: std::io::Error,
-    },
-    /// The client cannot be made.
-    #[error("no client for the hub can be made")]
-    Client(#[from] reqwest::Error),
+    /// The client cannot be created, mostly for the file of authorities.
+    #[error("failed to create a client of the hub")]
+    Client(#[from] egress::Error),
 }
 
 type Answer = Result<Arc<Preset>, Problem>;
@@ -92,7 +83,8 @@ pub(crate) struct Hub(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
-    access: Arc<Access>,
+    /// The endpoint without a slash at its end.
+    endpoint: String,
     http: Http,
     store: Store,
     answers: Mutex<BTreeMap<String, Slot>>,
@@ -105,27 +97,10 @@ impl Hub {
     /// Reads the files that the options name, and asks nothing yet. Registers
     /// `preset_registry_hub_lookups_total{result}`.
     pub(crate) fn new(options: HubOptions, metrics: &Metrics) -> Result<Self, HubError> {
-        let access = Access::new(
-            &options.endpoint,
-            &options.redirect_hosts,
-            options.allow_private_endpoint,
-        )?;
-        if access.exposes_tokens() && options.token_file.is_some() {
-            return Err(HubError::ExposedToken);
-        }
-        let authorities = match options.ca_file {
-            Some(file) => {
-                let pem = std::fs::read(&file).map_err(|source| HubError::Authorities { file, source })?;
-                reqwest::Certificate::from_pem_bundle(&pem)?
-            }
-            None => Vec::new(),
-        };
-        // The HTTP client takes the process's provider. Fails when there is one already, which is as good.
-        let _ = rustls::crypto::ring::default_provider().install_default();
-        let access = Arc::new(access);
+        let http = Http::new(&options)?;
         Ok(Self(Arc::new(Inner {
-            http: Http::new(Arc::clone(&access), options.token_file, authorities)?,
-            access,
+            endpoint: http.endpoint(),
+            http,
             store: Store::new(options.cache_dir),
             answers: Mutex::default(),
             reading: Semaphore::new(READING),
@@ -140,7 +115,7 @@ impl Hub {
 
     /// Where the hub is.
     pub(crate) fn endpoint(&self) -> &str {
-        self.0.access.endpoint()
+        &self.0.endpoint
     }
 
     /// The preset of the model with this name.
@@ -170,8 +145,11 @@ impl Hub {
             let _place = place;
             inner.renew(&id, slot).await
         });
-        task.await
-            .unwrap_or_else(|error| Err(Problem::Unavailable(format!("the reading failed: {error}"))))
+        task.await.unwrap_or_else(|error| {
+            Err(Problem::from(HubFailure::Task {
+                reason: error.to_string(),
+            }))
+        })
     }
 }
 
@@ -179,7 +157,7 @@ impl Inner {
     async fn renew(&self, id: &HubId, mut slot: Held) -> Answer {
         let answer = match tokio::time::timeout(TIMEOUT, self.read(id)).await {
             Ok(answer) => answer,
-            Err(_) => Err(Problem::Unavailable("it does not answer in time".to_owned())),
+            Err(_) => Err(Problem::from(HubFailure::TimedOut)),
         };
         let before = slot.take().and_then(|(_, answer)| answer.ok());
         let answer = self.or_before(id, answer, before).await;
@@ -192,8 +170,8 @@ impl Inner {
         let Err(problem) = &answer else {
             return answer;
         };
-        tracing::warn!(%id, %problem, "the hub gave no preset");
-        if !problem.passes() {
+        tracing::warn!(%id, %problem, "failed to read preset from the hub");
+        if !problem.is_transient() {
             return answer;
         }
         let known = match before {
@@ -259,7 +237,7 @@ fn freshness(answer: &Answer) -> Duration {
     match answer {
         Ok(_) => FRESH,
         Err(Problem::Limited { retry_after }) => retry_after.unwrap_or(FAILED_FRESH),
-        Err(problem) if problem.passes() => FAILED_FRESH,
+        Err(problem) if problem.is_transient() => FAILED_FRESH,
         Err(_) => REFUSED_FRESH,
     }
 }

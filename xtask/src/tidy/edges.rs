@@ -63,6 +63,7 @@ pub(super) const TABLE: &[Allowed] = &[
         ],
     ),
     // shells
+    allow("egress", &[]),
     allow("serve", &[]),
     allow("telemetry", &[]),
     allow("preset-registry-api", &["instance-types", "preset-catalog"]),
@@ -110,6 +111,7 @@ pub(super) const TABLE: &[Allowed] = &[
         "preset-registry",
         &[
             "admission",
+            "egress",
             "hub-metadata",
             "instance-types",
             "kaito-api",
@@ -136,7 +138,7 @@ pub(super) const TABLE: &[Allowed] = &[
     allow("oci-image", &[]),
     Allowed {
         package: "artifact",
-        uses: &["oci-image", "serve"],
+        uses: &["egress", "oci-image", "serve"],
         tests_use: &["local-registry"],
     },
     allow("amx", &[]),
@@ -149,7 +151,7 @@ pub(super) const TABLE: &[Allowed] = &[
     allow("model", &["gguf", "kernels"]),
     Allowed {
         package: "inference-server",
-        uses: &["artifact", "hub-metadata", "model", "serve", "telemetry"],
+        uses: &["egress", "hub-metadata", "model", "serve", "telemetry"],
         tests_use: &["gguf"],
     },
     allow("tuning-job", &["gguf", "kernels", "model", "serve", "telemetry"]),

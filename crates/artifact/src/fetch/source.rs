@@ -1,52 +1,44 @@
-//! What is to be downloaded, and the name of its file. Pure.
+//! Files to download, and their names, from the URLs of the command line. Pure.
 
 use std::collections::HashSet;
 
+use egress::{RemoteFile, without_secrets};
 use percent_encoding::percent_decode_str;
 use url::Url;
 
 use crate::error::{Error, Result};
-use crate::guard::shown;
 
-/// Longer names are shortened; file systems take 255 bytes, and ours get additions.
+/// Most bytes of a name. File systems allow 255, and ours get additions.
 const LONGEST_NAME: usize = 200;
-/// Longer endings are no endings.
+/// Most bytes of an ending with its dot.
 const LONGEST_ENDING: usize = 16;
 
-/// One URL of the command line.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Source {
-    pub(crate) url: Url,
-    /// Lower-case SHA-256 that the content must have.
-    pub(crate) sha256: Option<String>,
-    /// Name of the file.
-    pub(crate) name: String,
-}
-
-/// Reads the URLs; equal names get numbers, so that no file takes another's place.
+/// Parses the URLs. Equal names get numbers, so that no file replaces another.
 ///
 /// # Errors
-/// When one is no URL or its checksum is malformed.
-pub(crate) fn sources(urls: &[String]) -> Result<Vec<Source>> {
+/// A URL or its checksum is malformed.
+pub(crate) fn files(urls: &[String]) -> Result<Vec<RemoteFile>> {
     let mut taken = HashSet::new();
-    let mut sources = Vec::new();
+    let mut files = Vec::new();
     for text in urls {
-        let mut source = source(text)?;
-        let wished = source.name.clone();
+        let mut file = file(text)?;
+        let wished = file.name.clone();
         let mut number = 1;
-        while !taken.insert(source.name.to_lowercase()) {
+        while !taken.insert(file.name.to_lowercase()) {
             number += 1;
-            source.name = numbered(&wished, number);
+            file.name = numbered(&wished, number);
         }
-        sources.push(source);
+        files.push(file);
     }
-    Ok(sources)
+    Ok(files)
 }
 
-fn source(text: &str) -> Result<Source> {
+fn file(text: &str) -> Result<RemoteFile> {
     // The text itself may hold secrets and is not repeated.
-    let mut url = Url::parse(text.trim())
-        .map_err(|error| Error::Usage(format!("a URL to fetch is malformed: {error}")))?;
+    let mut url = Url::parse(text.trim()).map_err(|error| Error::Usage {
+        argument: "each URL to fetch".to_owned(),
+        expected: format!("a URL, and one is malformed: {error}"),
+    })?;
     let sha256 = match url
         .fragment()
         .and_then(|fragment| fragment.strip_prefix("sha256="))
@@ -56,25 +48,25 @@ fn source(text: &str) -> Result<Source> {
             Some(hex.to_ascii_lowercase())
         }
         Some(_) => {
-            return Err(Error::Usage(format!(
-                "the checksum of {} has not 64 hex digits",
-                shown(&url)
-            )));
+            return Err(Error::Usage {
+                argument: format!("the checksum of {}", without_secrets(&url)),
+                expected: "64 hexadecimal digits".to_owned(),
+            });
         }
     };
     url.set_fragment(None);
     let name = name(&url);
-    Ok(Source { url, sha256, name })
+    Ok(RemoteFile { url, name, sha256 })
 }
 
-/// The last part of the path, made harmless.
+/// A name from the last part of the path.
 fn name(url: &Url) -> String {
     let mut parts = url.path().rsplit('/');
     let last = parts.find(|part| !part.is_empty()).unwrap_or_default();
     harmless(&percent_decode_str(last).decode_utf8_lossy())
 }
 
-/// A name that is one visible file in any directory.
+/// Replaces what would make a name a path, hidden or empty.
 fn harmless(name: &str) -> String {
     let replaced: String = name
         .chars()
@@ -114,7 +106,7 @@ fn numbered(name: &str, number: u32) -> String {
     format!("{stem}-{number}{ending}")
 }
 
-/// The name and its ending, which is empty or begins with a dot.
+/// Splits a name from its ending, which is empty or begins with a dot.
 fn split(name: &str) -> (&str, &str) {
     match name.rfind('.') {
         Some(dot) if dot > 0 && name.len() - dot <= LONGEST_ENDING => name.split_at(dot),
@@ -131,11 +123,7 @@ mod tests {
     #[track_caller]
     fn names(urls: &[&str], expected: &[&str]) {
         let urls: Vec<String> = urls.iter().map(|url| (*url).to_owned()).collect();
-        let names: Vec<String> = sources(&urls)
-            .unwrap()
-            .into_iter()
-            .map(|source| source.name)
-            .collect();
+        let names: Vec<String> = files(&urls).unwrap().into_iter().map(|file| file.name).collect();
         assert_eq!(names, expected);
     }
 
@@ -160,11 +148,11 @@ mod tests {
     #[test]
     fn checksums_are_taken_off() {
         let hex = "AB".repeat(32);
-        let source = source(&format!("https://h/x#sha256={hex}")).unwrap();
-        assert_eq!(source.sha256.as_deref(), Some(hex.to_lowercase().as_str()));
-        assert_eq!(source.url.as_str(), "https://h/x");
-        assert!(super::source("https://h/x#sha256=12").is_err());
-        assert!(super::source("no url").is_err());
+        let file = file(&format!("https://h/x#sha256={hex}")).unwrap();
+        assert_eq!(file.sha256.as_deref(), Some(hex.to_lowercase().as_str()));
+        assert_eq!(file.url.as_str(), "https://h/x");
+        assert!(super::file("https://h/x#sha256=12").is_err());
+        assert!(super::file("no url").is_err());
     }
 
     proptest! {
@@ -182,7 +170,7 @@ mod tests {
 
         #[test]
         fn names_are_distinct(urls in prop::collection::vec("https://h/[ab]{1,2}(\\.csv)?(-2)?", 0..8)) {
-            let names: HashSet<String> = sources(&urls).unwrap().into_iter().map(|source| source.name).collect();
+            let names: HashSet<String> = files(&urls).unwrap().into_iter().map(|file| file.name).collect();
             prop_assert_eq!(names.len(), urls.len());
         }
     }

@@ -1,19 +1,21 @@
-//! A hidden directory in the target, for what may turn out to be bad.
+//! A hidden directory in the target, for bytes whose digest is not checked yet.
 
 use std::path::{Path, PathBuf};
+
+use egress::Chain;
 
 use crate::error::{Error, Result};
 use crate::progress::say;
 
-/// The hidden directory, removed whatever happens.
+/// The hidden directory. It is removed on drop.
 #[derive(Debug)]
 pub(super) struct Staging(PathBuf);
 
 impl Staging {
-    /// An empty one inside the target, on whose file system it must be.
+    /// Creates an empty one inside the target, since files can be moved only within a file system.
     ///
     /// # Errors
-    /// When it cannot be made.
+    /// The directory cannot be created.
     pub(super) fn create(target: &Path) -> Result<Self> {
         let place = target.join(".artifact-staging");
         remove(&place)?;
@@ -21,24 +23,24 @@ impl Staging {
         Ok(Self(place))
     }
 
-    /// Where to unpack to.
+    /// The path to unpack to.
     pub(super) fn place(&self) -> &Path {
         &self.0
     }
 
-    /// Moves everything up, in place of what has the same name there.
+    /// Moves everything to the target and replaces entries of the same name.
     ///
     /// # Errors
-    /// When something cannot be moved.
+    /// An entry cannot be moved.
     pub(super) fn publish(self, target: &Path) -> Result<()> {
         for entry in std::fs::read_dir(&self.0).map_err(Error::local("list", &self.0))? {
             let entry = entry.map_err(Error::local("list", &self.0))?;
             let place = target.join(entry.file_name());
             if place == self.0 {
-                return Err(Error::Refused(format!(
-                    "the payload holds {}, a name of ours",
-                    place.display()
-                )));
+                return Err(Error::Payload {
+                    payload: "the payload".to_owned(),
+                    problem: format!("must not hold {}, a name that this program uses", place.display()),
+                });
             }
             if place.is_dir() || entry.path().is_dir() {
                 remove(&place)?;
@@ -52,7 +54,7 @@ impl Staging {
 impl Drop for Staging {
     fn drop(&mut self) {
         if let Err(error) = remove(&self.0) {
-            say(&error.to_string());
+            say(&Chain(&error).to_string());
         }
     }
 }

@@ -1,32 +1,31 @@
-//! Finds out which of our credentials opens a repository, and keeps what they were exchanged for.
+//! Finds the credentials that open a repository, and keeps the token that they were exchanged for.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use reqwest::Client;
-use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue, WWW_AUTHENTICATE};
+use egress::{Client, Credentials as Header, Follow, Request, read, status_error, without_secrets};
+use reqwest::Method;
+use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderValue, WWW_AUTHENTICATE};
 use serde::Deserialize;
 use url::Url;
 
 use super::challenge::{Bearer, Challenge, choose};
 use super::credentials::Credential;
 use crate::error::{Error, Result};
-use crate::guard::{Guard, shown};
-use crate::http;
 
-/// Token servers answer with a token and little else.
+/// Most bytes of a token server's response.
 const ANSWER_BYTES: usize = 1 << 20;
 
-/// The credentials for one repository, tried in order; the first is to have none.
+/// The credentials for one repository, tried in order. The first candidate is anonymous access.
 #[derive(Clone, Debug)]
 pub(crate) struct Authorizer {
     candidates: Vec<Option<Credential>>,
     current: usize,
     header: Option<HeaderValue>,
-    /// The header was good for a request already.
+    /// The header was accepted for a request.
     proven: bool,
-    /// How the registry wants to be told.
+    /// The last challenge of the registry.
     challenge: Option<Challenge>,
-    /// What tokens must allow, as `repository:NAME:ACTIONS`.
+    /// Scopes that tokens must have, as `repository:NAME:ACTIONS`.
     scopes: Vec<String>,
 }
 
@@ -52,38 +51,51 @@ impl Authorizer {
         }
     }
 
-    /// What the next request carries.
+    /// The header of the next request.
     pub(crate) fn header(&self) -> Option<HeaderValue> {
         self.header.clone()
     }
 
-    /// There are credentials besides none.
+    /// Reports whether there are credentials besides anonymous access.
     pub(crate) fn has_credentials(&self) -> bool {
         self.candidates.len() > 1
     }
 
-    /// The request was let in.
+    /// Records that the registry accepted the header.
     pub(crate) fn accepted(&mut self) {
         self.proven = true;
     }
 
-    /// Forgets what was found out.
-    pub(crate) fn begin_anew(&mut self) {
+    /// Takes credentials that were read again. Returns false if they are the same as before.
+    pub(crate) fn renew(&mut self, credentials: Vec<Credential>) -> bool {
+        let candidates: Vec<_> = std::iter::once(None)
+            .chain(credentials.into_iter().map(Some))
+            .collect();
+        if candidates == self.candidates {
+            return false;
+        }
+        self.candidates = candidates;
+        self.restart();
+        true
+    }
+
+    /// Starts over with anonymous access.
+    pub(crate) fn restart(&mut self) {
         self.current = 0;
         self.header = None;
         self.proven = false;
     }
 
-    /// Goes on to the next credentials that can answer; false when there are none.
+    /// Advances to the next credentials that can answer the challenge. Returns false if there are none.
     ///
     /// # Errors
     /// As [`Self::answer`].
-    pub(crate) async fn next(&mut self, client: &Client, guard: &Guard) -> Result<bool> {
+    pub(crate) async fn next(&mut self, client: &Client) -> Result<bool> {
         let challenge = self.challenge.clone().unwrap_or(Challenge::Basic);
         while self.current + 1 < self.candidates.len() {
             self.current += 1;
             self.proven = false;
-            self.header = self.obtain(client, guard, &challenge).await?;
+            self.header = self.obtain(client, &challenge).await?;
             if self.header.is_some() {
                 return Ok(true);
             }
@@ -91,16 +103,11 @@ impl Authorizer {
         Ok(false)
     }
 
-    /// Answers a refusal by the means the other side offers; false when nothing is left to try.
+    /// Answers the challenge of a refusal. Returns false if nothing is left to try.
     ///
     /// # Errors
-    /// When the token server cannot be reached or must not be.
-    pub(crate) async fn answer(
-        &mut self,
-        client: &Client,
-        guard: &Guard,
-        refusal: &HeaderMap,
-    ) -> Result<bool> {
+    /// The token server cannot or must not be reached.
+    pub(crate) async fn answer(&mut self, client: &Client, refusal: &HeaderMap) -> Result<bool> {
         let texts = refusal
             .get_all(WWW_AUTHENTICATE)
             .iter()
@@ -109,24 +116,19 @@ impl Authorizer {
             return Ok(false);
         };
         self.challenge = Some(challenge.clone());
-        // A header that was good has expired, so the same credentials may do; one that never was is no good.
+        // An accepted header has expired, so the same credentials may do again. One that was never accepted will not be.
         if self.header.is_none() || self.proven {
             self.proven = false;
-            self.header = self.obtain(client, guard, &challenge).await?;
+            self.header = self.obtain(client, &challenge).await?;
             if self.header.is_some() {
                 return Ok(true);
             }
         }
-        self.next(client, guard).await
+        self.next(client).await
     }
 
-    /// The header for the present credentials; `None` when they cannot answer the challenge.
-    async fn obtain(
-        &self,
-        client: &Client,
-        guard: &Guard,
-        challenge: &Challenge,
-    ) -> Result<Option<HeaderValue>> {
+    /// The header for the current credentials; `None` if they cannot answer the challenge.
+    async fn obtain(&self, client: &Client, challenge: &Challenge) -> Result<Option<HeaderValue>> {
         let credential = self.candidates.get(self.current).and_then(Option::as_ref);
         match (challenge, credential) {
             (_, Some(Credential::Bearer(token))) => bearer_header(token).map(Some),
@@ -135,51 +137,33 @@ impl Authorizer {
             }
             (Challenge::Basic, _) => Ok(None),
             (Challenge::Bearer(bearer), credential) => {
-                let token = self.token(client, guard, bearer, credential).await?;
+                let token = self.token(client, bearer, credential).await?;
                 token.as_deref().map(bearer_header).transpose()
             }
         }
     }
 
-    /// Asks the token server; `None` when it refuses.
+    /// Requests a token; `None` if the token server refuses.
     async fn token(
         &self,
         client: &Client,
-        guard: &Guard,
         bearer: &Bearer,
         credential: Option<&Credential>,
     ) -> Result<Option<String>> {
-        let realm = Url::parse(&bearer.realm)
-            .map_err(|_| Error::Refused("the registry names no proper token server".to_owned()))?;
-        guard.check(&realm)?;
-        let doing = format!("get a token from {}", shown(&realm));
-        let request = match credential {
-            Some(Credential::Identity(identity)) => {
-                let form = self.form(bearer, identity);
-                let form_type = "application/x-www-form-urlencoded";
-                client
-                    .post(realm.clone())
-                    .header(CONTENT_TYPE, form_type)
-                    .body(form)
-            }
-            credential => {
-                let mut request = client.get(self.query(bearer, realm.clone()));
-                if let Some(Credential::Basic { user, password }) = credential {
-                    request = request.header(AUTHORIZATION, basic_header(user, password)?);
-                }
-                request
-            }
-        };
-        let response = request
-            .send()
-            .await
-            .map_err(|error| http::failure(&doing, &error))?;
-        let (code, headers) = (response.status(), response.headers().clone());
-        let body = http::body(&doing, response, ANSWER_BYTES).await?;
-        match code.as_u16() {
+        let realm = Url::parse(&bearer.realm).map_err(|error| Error::Protocol {
+            doing: "get a token".to_owned(),
+            problem: format!("the registry names no URL of a token server: {error}"),
+        })?;
+        let doing = format!("get a token from {}", without_secrets(&realm));
+        let (request, header) = self.token_request(&doing, bearer, &realm, credential)?;
+        let response = client.send(&request, header.as_ref(), Follow::None).await?;
+        match response.status().as_u16() {
             200 => {
-                let token: Token = serde_json::from_slice(&body)
-                    .map_err(|_| Error::Refused(format!("cannot {doing}: the answer holds none")))?;
+                let body = read(&doing, response, ANSWER_BYTES).await?;
+                let token: Token = serde_json::from_slice(&body).map_err(|_| Error::Protocol {
+                    doing,
+                    problem: "the response holds no token".to_owned(),
+                })?;
                 let token = if token.token.is_empty() {
                     token.access_token
                 } else {
@@ -188,13 +172,37 @@ impl Authorizer {
                 Ok((!token.is_empty()).then_some(token))
             }
             400..=404 => Ok(None),
-            _ => Err(http::status(
-                &doing,
-                code,
-                &headers,
-                &String::from_utf8_lossy(&body),
-            )),
+            _ => {
+                let words = |body: &[u8]| String::from_utf8_lossy(body).into_owned();
+                Err(status_error(&doing, response, words).await.into())
+            }
         }
+    }
+
+    /// The request for a token, and its header.
+    fn token_request(
+        &self,
+        doing: &str,
+        bearer: &Bearer,
+        realm: &Url,
+        credential: Option<&Credential>,
+    ) -> Result<(Request, Option<Header>)> {
+        if let Some(Credential::Identity(identity)) = credential {
+            let mut request = Request::new(doing, Method::POST, realm.clone());
+            let form_type = HeaderValue::from_static("application/x-www-form-urlencoded");
+            request.headers.insert(CONTENT_TYPE, form_type);
+            request.body = Some(self.form(bearer, identity).into());
+            return Ok((request, None));
+        }
+        let request = Request::new(doing, Method::GET, self.query(bearer, realm.clone()));
+        let header = match credential {
+            Some(Credential::Basic { user, password }) => Some(Header {
+                origin: realm.origin(),
+                authorization: basic_header(user, password)?,
+            }),
+            _ => None,
+        };
+        Ok((request, header))
     }
 
     fn query(&self, bearer: &Bearer, realm: Url) -> Url {
@@ -221,7 +229,7 @@ impl Authorizer {
         form.finish()
     }
 
-    /// Ours and the one the registry asks for, if that is more.
+    /// Our scopes, and the one that the registry asks for if ours do not cover it.
     fn scopes_for(&self, bearer: &Bearer) -> Vec<String> {
         let mut scopes = self.scopes.clone();
         let asked = bearer
@@ -233,7 +241,7 @@ impl Authorizer {
     }
 }
 
-/// A scope (`repository:NAME:ACTION,ACTION`) allows all that another does; registries name actions in any order.
+/// Reports whether a scope (`repository:NAME:ACTION,ACTION`) covers another. Registries name actions in any order.
 fn covers(scope: &str, other: &str) -> bool {
     let (Some((resource, actions)), Some((same, wanted))) = (scope.rsplit_once(':'), other.rsplit_once(':'))
     else {
@@ -254,8 +262,7 @@ fn bearer_header(token: &str) -> Result<HeaderValue> {
 }
 
 fn secret(text: String) -> Result<HeaderValue> {
-    let mut value = HeaderValue::try_from(text)
-        .map_err(|_| Error::Unauthorized("a token holds characters that no header may".to_owned()))?;
+    let mut value = HeaderValue::try_from(text).map_err(|_| Error::TokenCharacters)?;
     value.set_sensitive(true);
     Ok(value)
 }

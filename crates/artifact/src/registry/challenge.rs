@@ -1,26 +1,26 @@
-//! `WWW-Authenticate`, as registries send it. Pure.
+//! The header `WWW-Authenticate`, as registries send it. Pure.
 
-/// How the other side wants to be told who we are.
+/// A request for credentials.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Challenge {
-    /// Name and password with every request.
+    /// User name and password with every request.
     Basic,
-    /// A token, to be had from a token server.
+    /// A token of a token server.
     Bearer(Bearer),
 }
 
-/// Where tokens come from.
+/// A token server and its parameters.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Bearer {
     /// URL of the token server.
     pub(crate) realm: String,
-    /// What the token is for, to be repeated.
+    /// The service that the token is for, to repeat in the request.
     pub(crate) service: Option<String>,
-    /// What it must allow, in the server's words.
+    /// The scope that the token must have.
     pub(crate) scope: Option<String>,
 }
 
-/// The challenge to be answered: Bearer before Basic, `None` if neither is offered.
+/// Chooses the challenge to answer: Bearer before Basic; `None` if neither is offered.
 pub(crate) fn choose<'a>(headers: impl Iterator<Item = &'a str>) -> Option<Challenge> {
     let mut basic = None;
     for header in headers {
@@ -53,7 +53,7 @@ fn bearer(parameters: Vec<(String, String)>) -> Bearer {
 
 type Parsed = (String, Vec<(String, String)>);
 
-/// `scheme name=value, name="value", scheme …`: a word without `=` begins a challenge.
+/// Parses `scheme name=value, name="value", scheme …`. A word without `=` begins a challenge.
 fn challenges(header: &str) -> Vec<Parsed> {
     let mut found: Vec<Parsed> = Vec::new();
     let mut rest = header;
@@ -80,7 +80,7 @@ fn challenges(header: &str) -> Vec<Parsed> {
     }
 }
 
-/// A token or a quoted string, and what follows.
+/// Parses a token or a quoted string, and returns the rest.
 fn value(text: &str) -> (String, &str) {
     let Some(quoted) = text.strip_prefix('"') else {
         let end = text.find([' ', '\t', ',']).unwrap_or(text.len());

@@ -9,19 +9,19 @@ use serde::Deserialize;
 
 use crate::error::{Error, Result};
 
-/// What proves who we are.
+/// A proof of identity.
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) enum Credential {
     /// Name and password.
     Basic {
-        /// The name.
+        /// The user name.
         user: String,
         /// The password.
         password: String,
     },
-    /// A token to be exchanged for others.
+    /// A token to exchange for others.
     Identity(String),
-    /// A token to be used as it is.
+    /// A token to use as it is.
     Bearer(String),
 }
 
@@ -36,7 +36,7 @@ impl std::fmt::Debug for Credential {
     }
 }
 
-/// All credentials there are, each with the place it is for.
+/// Credentials, each with the place that it is for.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Credentials(Vec<(String, Credential)>);
 
@@ -60,7 +60,7 @@ impl Credentials {
     /// Reads every config file of a directory, in order of name.
     ///
     /// # Errors
-    /// When the directory or a file cannot be read or is malformed. The text names the file, not what is in it.
+    /// The directory or a file cannot be read or is malformed. The text names the file, not its contents.
     pub(crate) fn load(directory: &Path) -> Result<Self> {
         let entries = std::fs::read_dir(directory).map_err(Error::local("list", directory))?;
         let names = entries.map(|entry| entry.map(|entry| entry.file_name()));
@@ -74,11 +74,14 @@ impl Credentials {
                 .file_name()
                 .and_then(|name| name.to_str())
                 .unwrap_or_default();
-            // Kubernetes has its own hidden directories beside the files.
+            // Kubernetes puts hidden directories beside the files.
             let wanted = name == ".dockerconfigjson" || (name.ends_with(".json") && !name.starts_with('.'));
             if wanted && path.is_file() {
                 let text = std::fs::read_to_string(&path).map_err(Error::local("read", &path))?;
-                let bad = |why| Error::Usage(format!("{} is no Docker config: {why}", path.display()));
+                let bad = |problem| Error::DockerConfig {
+                    file: path.clone(),
+                    problem,
+                };
                 all.0.extend(Self::parse(&text).map_err(bad)?.0);
             }
         }
@@ -86,7 +89,7 @@ impl Credentials {
     }
 
     fn parse(text: &str) -> std::result::Result<Self, String> {
-        // The parser's own message may repeat what it read.
+        // The parser's own message may repeat secrets.
         let config: Config = serde_json::from_str(text)
             .map_err(|error| format!("line {}, column {}", error.line(), error.column()))?;
         let mut all = Vec::new();
@@ -97,7 +100,7 @@ impl Credentials {
         Ok(Self(all))
     }
 
-    /// Those that are for this repository, the most specific first.
+    /// The credentials for a repository, the most specific first.
     pub(crate) fn for_repository(&self, registry: &str, repository: &str) -> Vec<Credential> {
         let fitting = self.0.iter().filter_map(|(place, credential)| {
             let fit = fit(place, registry, repository)?;
@@ -136,7 +139,7 @@ fn credential(auth: Auth) -> std::result::Result<Option<Credential>, String> {
         .decode(encoded)
         .or_else(|_| STANDARD_NO_PAD.decode(encoded));
     let decoded = decoded.map_err(|_| "auth is not base64".to_owned())?;
-    let text = String::from_utf8(decoded).map_err(|_| "auth is no text".to_owned())?;
+    let text = String::from_utf8(decoded).map_err(|_| "auth is not text".to_owned())?;
     let (user, password) = text
         .split_once(':')
         .ok_or_else(|| "auth has no colon between user and password".to_owned())?;
@@ -147,7 +150,8 @@ fn credential(auth: Auth) -> std::result::Result<Option<Credential>, String> {
     }))
 }
 
-/// How well a place (`[https://]HOST[:PORT][/PATH]`, a `*` standing for part of a label) fits; `None` for not.
+/// The closeness of a place (`[https://]HOST[:PORT][/PATH]`, with `*` for part of a label) to a repository; `None` if it is for
+/// another one.
 fn fit(place: &str, registry: &str, repository: &str) -> Option<usize> {
     let plain = place.trim_start_matches("https://").trim_start_matches("http://");
     let (host, path) = plain.split_once('/').unwrap_or((plain, ""));

@@ -1,15 +1,14 @@
-//! Blobs: streamed, gone on with where a connection broke, checked by size and digest.
+//! Blobs: streamed, resumed after a broken connection, checked by size and digest.
 
 use bytes::Bytes;
+use egress::{Request, TransferCount, chunk};
 use oci_image::{Descriptor, Hashing};
 use reqwest::header::RANGE;
 use reqwest::{Method, Response, StatusCode};
 use tokio::sync::mpsc::Sender;
 
-use super::client::{Call, Registry, refusal};
+use super::client::{Registry, refusal, with_header};
 use crate::error::{Error, Result};
-use crate::http;
-use crate::progress::Count;
 
 /// A blob on its way.
 struct Transfer<'a> {
@@ -17,26 +16,26 @@ struct Transfer<'a> {
     descriptor: &'a Descriptor,
     hashing: Hashing<()>,
     sink: &'a Sender<Bytes>,
-    count: &'a Count,
+    count: &'a TransferCount,
 }
 
 impl Registry {
-    /// Sends the blob's bytes to `sink`, in order. What the receiver made of them is good only if this is true in
-    /// the end; it is false when the receiver went away before.
+    /// Sends the blob's bytes to `sink`, in order. The receiver must not use them before this returns true. Returns false if the
+    /// receiver is gone.
     ///
     /// # Errors
-    /// When the blob cannot be read, or is not what its descriptor says.
+    /// The blob cannot be read, or differs from its descriptor.
     pub(crate) async fn blob(
         &mut self,
         descriptor: &Descriptor,
         sink: Sender<Bytes>,
-        count: &Count,
+        count: &TransferCount,
     ) -> Result<bool> {
         if descriptor.digest().algorithm().as_ref() != "sha256" {
-            return Err(Error::Refused(format!(
-                "{}: only SHA-256 digests are supported",
-                descriptor.digest()
-            )));
+            return Err(Error::Payload {
+                payload: descriptor.digest().to_string(),
+                problem: "has no SHA-256 digest, which alone is supported".to_owned(),
+            });
         }
         let mut transfer = Transfer {
             doing: format!("read {} of {}", short(descriptor), self.target.reference),
@@ -45,7 +44,7 @@ impl Registry {
             sink: &sink,
             count,
         };
-        let mut attempts = self.retry.begin();
+        let mut attempts = self.retry.start();
         while transfer.hashing.passed() < descriptor.size() {
             let before = transfer.hashing.passed();
             match self.rest_of(&mut transfer).await {
@@ -59,19 +58,19 @@ impl Registry {
                 }
             }
         }
-        transfer.verdict()?;
+        transfer.verify()?;
         Ok(true)
     }
 
-    /// One request for what is missing; false when the receiver is gone.
+    /// Requests the missing bytes. Returns false if the receiver is gone.
     async fn rest_of(&mut self, transfer: &mut Transfer<'_>) -> Result<bool> {
         let start = transfer.hashing.passed();
         let url = self.url(&format!("blobs/{}", transfer.descriptor.digest()))?;
-        let mut call = Call::new(&transfer.doing, Method::GET, url);
+        let mut request = Request::new(&transfer.doing, Method::GET, url);
         if start > 0 {
-            call = call.header(RANGE, &format!("bytes={start}-"));
+            request = with_header(request, RANGE, &format!("bytes={start}-"));
         }
-        let response = self.once(&call).await?;
+        let response = self.once(&request).await?;
         let skip = match response.status() {
             StatusCode::OK => start,
             StatusCode::PARTIAL_CONTENT if start > 0 => 0,
@@ -82,23 +81,19 @@ impl Registry {
 }
 
 impl Transfer<'_> {
-    /// Passes on the body, but for its first `skip` bytes.
+    /// Sends the body without its first `skip` bytes.
     async fn take(&mut self, response: Response, skip: u64) -> Result<bool> {
         let mut response = response;
         let mut skip = skip;
-        while let Some(mut piece) = response
-            .chunk()
-            .await
-            .map_err(|error| http::failure(&self.doing, &error))?
-        {
+        while let Some(mut piece) = chunk(&self.doing, &mut response).await? {
             let known = skip.min(piece.len() as u64);
             skip -= known;
             let piece = piece.split_off(usize::try_from(known).unwrap_or(usize::MAX).min(piece.len()));
             if self.hashing.passed() + piece.len() as u64 > self.descriptor.size() {
-                return Err(Error::Corrupt(format!(
-                    "cannot {}: it is longer than announced",
-                    self.doing
-                )));
+                return Err(Error::Corrupt {
+                    doing: self.doing.clone(),
+                    problem: "it is longer than announced".to_owned(),
+                });
             }
             self.hashing.update(&piece);
             self.count.add(piece.len() as u64);
@@ -107,23 +102,26 @@ impl Transfer<'_> {
             }
         }
         if self.hashing.passed() < self.descriptor.size() {
-            return Err(Error::unavailable(format!(
-                "cannot {}: the answer broke off",
-                self.doing
-            )));
+            return Err(self.ended_early());
         }
         Ok(true)
     }
 
-    fn verdict(self) -> Result<()> {
+    fn ended_early(&self) -> Error {
+        Error::Egress(egress::Error::EndedEarly {
+            doing: self.doing.clone(),
+        })
+    }
+
+    fn verify(self) -> Result<()> {
         let (_, digest, _) = self.hashing.finish()?;
         if digest == *self.descriptor.digest() {
             return Ok(());
         }
-        Err(Error::Corrupt(format!(
-            "cannot {}: the bytes have the digest {digest}",
-            self.doing
-        )))
+        Err(Error::Corrupt {
+            doing: self.doing,
+            problem: format!("the bytes have the digest {digest}"),
+        })
     }
 }
 

@@ -1,17 +1,17 @@
 //! Manifests: read within limits, checked against their digest, chosen by platform.
 
+use egress::{Request, read};
 use oci_image::{Descriptor, ImageIndex, ImageManifest, Platform, digest_of};
 use reqwest::header::ACCEPT;
 use reqwest::{Method, StatusCode};
 use serde::Deserialize;
 
-use super::client::{Call, Registry, refusal};
+use super::client::{Registry, refusal, with_header};
 use crate::error::{Error, Result};
-use crate::http;
 
-/// The specification asks registries to take manifests of four mebibytes.
+/// Most bytes of a manifest: the size that the specification asks registries to accept.
 const MANIFEST_BYTES: usize = 4 << 20;
-/// An index may point to an index; hostile ones without end.
+/// Most indexes on the way to a manifest. Hostile ones do not end.
 const DEPTH: usize = 4;
 const ACCEPTED: &str = "application/vnd.oci.image.manifest.v1+json, application/vnd.oci.image.index.v1+json, \
     application/vnd.docker.distribution.manifest.v2+json, application/vnd.docker.distribution.manifest.list.v2+json";
@@ -19,9 +19,9 @@ const ACCEPTED: &str = "application/vnd.oci.image.manifest.v1+json, application/
 /// A manifest of one platform.
 #[derive(Clone, Debug)]
 pub(crate) struct Manifest {
-    /// What it says.
+    /// The manifest.
     pub(crate) image: ImageManifest,
-    /// The digest of what the reference named: of the index, if that is one.
+    /// The digest that the reference resolved to: of the index, if there is one.
     pub(crate) digest: String,
 }
 
@@ -32,10 +32,10 @@ enum Document {
 }
 
 impl Registry {
-    /// The manifest that the reference names, for this platform if there are several.
+    /// Reads the manifest of the reference, for this platform if there are several.
     ///
     /// # Errors
-    /// When it is not there, is not what its digest says, or is of an old kind.
+    /// The manifest does not exist, differs from its digest, or is of an old kind.
     pub(crate) async fn manifest(&mut self) -> Result<Manifest> {
         let mut version = self.target.version().to_owned();
         let mut named = None;
@@ -50,54 +50,52 @@ impl Registry {
                     });
                 }
                 Document::Index(index) => {
-                    let chosen = choose(index.manifests()).ok_or_else(|| {
-                        Error::NotFound(format!("{} is an index of nothing", self.target.reference))
+                    let chosen = choose(index.manifests()).ok_or_else(|| Error::NoPayload {
+                        image: self.target.reference.to_string(),
+                        found: "an empty index",
                     })?;
                     version = chosen.digest().to_string();
                 }
             }
         }
-        Err(Error::Refused(format!(
-            "{}: indexes within indexes",
-            self.target.reference
-        )))
+        Err(Error::Payload {
+            payload: self.target.reference.to_string(),
+            problem: "is an index of indexes of indexes".to_owned(),
+        })
     }
 
     async fn document(&mut self, version: &str) -> Result<(Document, String)> {
         let doing = format!("read the manifest of {}", self.target.reference);
-        let call = Call::new(&doing, Method::GET, self.url(&format!("manifests/{version}"))?);
-        let response = self.execute(&call.header(ACCEPT, ACCEPTED)).await?;
+        let request = Request::new(&doing, Method::GET, self.url(&format!("manifests/{version}"))?);
+        let response = self.execute(&with_header(request, ACCEPT, ACCEPTED)).await?;
         if response.status() != StatusCode::OK {
             return Err(refusal(&doing, response).await);
         }
-        let body = http::body(&doing, response, MANIFEST_BYTES).await?;
+        let body = read(&doing, response, MANIFEST_BYTES).await?;
         let digest = digest_of(&body)?.to_string();
         if version.contains(':') && version != digest {
-            return Err(Error::Corrupt(format!(
-                "cannot {doing}: the registry gave bytes with the digest {digest}, not {version}"
-            )));
+            return Err(Error::Corrupt {
+                doing,
+                problem: format!("the bytes have the digest {digest}, not {version}"),
+            });
         }
-        Ok((
-            parse(&body).map_err(|why| Error::Refused(format!("cannot {doing}: {why}")))?,
-            digest,
-        ))
+        let document = parse(&body).map_err(|problem| Error::Protocol { doing, problem })?;
+        Ok((document, digest))
     }
 }
 
 fn parse(body: &[u8]) -> std::result::Result<Document, String> {
-    /// The fields by which kinds are told apart.
+    /// The fields that distinguish the kinds.
     #[derive(Deserialize)]
     #[serde(rename_all = "camelCase")]
     struct Kind {
         schema_version: u32,
         manifests: Option<serde::de::IgnoredAny>,
     }
-    let bad = |error: serde_json::Error| format!("it is no manifest of an image ({error})");
+    let bad = |error: serde_json::Error| format!("expected a manifest of an image ({error})");
     let kind: Kind = serde_json::from_slice(body).map_err(bad)?;
     if kind.schema_version != 2 {
-        return Err(
-            "it is of an old kind that no registry should still have: push the image again".to_owned(),
-        );
+        return Err("expected a manifest of schema 2: push the image again with a current tool".to_owned());
     }
     if kind.manifests.is_some() {
         return serde_json::from_slice(body)
@@ -111,7 +109,7 @@ fn parse(body: &[u8]) -> std::result::Result<Document, String> {
         .map_err(bad)
 }
 
-/// The manifest for this machine, else the first of any platform: payloads are the same on all of them.
+/// Chooses the manifest for this machine, or else the first of any platform: payloads are the same on all.
 fn choose(manifests: &[Descriptor]) -> Option<&Descriptor> {
     let here = Platform::here().architecture;
     let platform = |manifest: &Descriptor| {
@@ -165,9 +163,9 @@ mod tests {
         assert!(
             parse(br#"{"schemaVersion":1,"fsLayers":[]}"#)
                 .unwrap_err()
-                .contains("old kind")
+                .contains("schema 2")
         );
-        assert!(parse(b"<html>").unwrap_err().contains("no manifest"));
+        assert!(parse(b"<html>").unwrap_err().contains("expected a manifest"));
         // What upstream's pusher writes: no media type at the top.
         let upstream = format!(
             r#"{{"schemaVersion":2,"config":{{"mediaType":"application/vnd.oci.image.config.v1+json","digest":"sha256:{0}","size":2}},"layers":[]}}"#,

@@ -1,28 +1,31 @@
-//! References to images, and where their registry is. Pure.
+//! References to images, and the hosts of their registries. Pure.
 
 use oci_spec::distribution::Reference;
 
 use crate::error::{Error, Result};
 
-/// What a reference means.
+/// A parsed reference.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Target {
-    /// As it was given, completed: registry, repository, tag or digest.
+    /// The complete reference: registry, repository, tag or digest.
     pub(crate) reference: Reference,
     /// `HOST[:PORT]` of the registry's API.
     pub(crate) host: String,
 }
 
-/// Reads a reference as Docker does: `alpine` is `docker.io/library/alpine:latest`.
+/// Parses a reference as Docker does: `alpine` is `docker.io/library/alpine:latest`.
 ///
 /// # Errors
-/// When it is malformed.
+/// The reference is malformed.
 pub(crate) fn parse(text: &str) -> Result<Target> {
-    let bad = |why: String| Error::Usage(format!("{text:?} is no reference to an image: {why}"));
+    let bad = |problem: String| Error::Usage {
+        argument: format!("{text:?}"),
+        expected: format!("a reference to an image: {problem}"),
+    };
     let reference: Reference = text.trim().parse().map_err(|error| bad(format!("{error}")))?;
-    // The library takes a first part in capitals for a registry and then does not.
+    // The library accepts a first part in capitals as a registry, but later does not use it as one.
     if reference.repository().chars().any(|c| c.is_ascii_uppercase()) {
-        return Err(bad("the name of a repository has no capitals".to_owned()));
+        return Err(bad("the name of a repository must have no capitals".to_owned()));
     }
     let host = match reference.registry() {
         "docker.io" => "registry-1.docker.io",
@@ -38,13 +41,13 @@ pub(crate) fn parse(text: &str) -> Result<Target> {
 }
 
 impl Target {
-    /// The part after `manifests/`: the digest if there is one.
+    /// The part after `manifests/`: the digest, or else the tag.
     pub(crate) fn version(&self) -> &str {
         let tag = self.reference.tag().unwrap_or("latest");
         self.reference.digest().unwrap_or(tag)
     }
 
-    /// The registry is this machine.
+    /// Reports whether the registry is on this machine.
     pub(crate) fn is_loopback(&self) -> bool {
         let host = self
             .host

@@ -1,20 +1,20 @@
-//! Pushes blobs and manifests. An upload that breaks goes on where the registry says it stands.
+//! Pushes blobs and manifests. A broken upload is resumed at the offset that the registry reports.
 
 use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use egress::{Request, TransferCount};
 use oci_image::Descriptor;
 use reqwest::header::{CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, HeaderMap, RANGE};
 use reqwest::{Method, Response, StatusCode};
 use url::Url;
 
-use super::client::{Call, Registry, location, refusal};
+use super::client::{Registry, location, refusal, with_header};
 use crate::error::{Error, Result};
-use crate::progress::Count;
 
-/// A registry that wants larger chunks than this wants too much memory.
+/// Largest chunk that a registry may ask for, since a chunk is held in memory.
 const LARGEST_CHUNK: u64 = 256 << 20;
 
 /// The content of a blob.
@@ -22,45 +22,45 @@ const LARGEST_CHUNK: u64 = 256 << 20;
 pub(crate) enum Content {
     /// In memory.
     Bytes(Bytes),
-    /// In a file, of which a chunk at a time is read.
+    /// In a file that is read a chunk at a time.
     File(Arc<std::fs::File>),
 }
 
-/// A blob to be pushed.
+/// A blob to push.
 #[derive(Debug)]
 pub(crate) struct Blob<'a> {
     pub(crate) descriptor: &'a Descriptor,
     pub(crate) content: Content,
     /// Bytes of one request.
     pub(crate) chunk: u64,
-    /// A repository that may have it.
+    /// A repository that may have the blob.
     pub(crate) mount_from: Option<&'a str>,
 }
 
-/// An upload as the registry knows it.
+/// An upload, in the state that the registry reported.
 #[derive(Debug)]
 struct Session {
     url: Url,
-    /// Bytes that have arrived.
+    /// Bytes that the registry has.
     offset: u64,
     chunk: u64,
 }
 
-/// How a step went.
+/// The result of one request of an upload.
 enum Step {
-    /// The upload goes on.
+    /// The upload continues.
     Going(Session),
-    /// The blob is there.
+    /// The registry has the blob.
     Done,
 }
 
 impl Registry {
-    /// Pushes a blob unless it is there already; says whether bytes were sent.
+    /// Pushes a blob unless the registry has it. Returns true if bytes were sent.
     ///
     /// # Errors
-    /// When the registry refuses, or fails more often than is allowed.
-    pub(crate) async fn push_blob(&mut self, blob: &Blob<'_>, count: &Count) -> Result<bool> {
-        let mut attempts = self.retry.begin();
+    /// The registry refuses, or every attempt failed.
+    pub(crate) async fn push_blob(&mut self, blob: &Blob<'_>, count: &TransferCount) -> Result<bool> {
+        let mut attempts = self.retry.start();
         let mut session = None;
         let mut sent = false;
         loop {
@@ -84,10 +84,10 @@ impl Registry {
                     }
                     session = Some(going);
                 }
-                Err((lost, error)) => {
+                Err((session_left, error)) => {
                     attempts.after(error).await?;
-                    session = match lost {
-                        Some(lost) => self.where_is(blob, lost).await,
+                    session = match session_left {
+                        Some(left) => self.state_of(blob, left).await,
                         None => None,
                     };
                 }
@@ -97,23 +97,23 @@ impl Registry {
 
     async fn has_blob(&mut self, descriptor: &Descriptor) -> Result<bool> {
         let doing = format!("look for a blob in {}", self.target.reference);
-        let call = Call::new(
+        let call = Request::new(
             &doing,
             Method::HEAD,
             self.url(&format!("blobs/{}", descriptor.digest()))?,
         );
         match self.execute(&call).await {
             Ok(response) => Ok(response.status() == StatusCode::OK),
-            // Some registries let one push and not look.
-            Err(Error::Unauthorized(_)) => {
-                self.begin_credentials_anew();
+            // Some registries permit a push but not a look.
+            Err(Error::Denied { .. }) => {
+                self.restart_credentials();
                 Ok(false)
             }
             Err(error) => Err(error),
         }
     }
 
-    /// Opens an upload, or mounts the blob from another repository.
+    /// Starts an upload, or mounts the blob from another repository.
     async fn begin(&mut self, blob: &Blob<'_>) -> std::result::Result<Step, (Option<Session>, Error)> {
         let fresh = |error| (None, error);
         let doing = format!("begin an upload to {}", self.target.reference);
@@ -124,7 +124,7 @@ impl Registry {
                 .append_pair("mount", &digest)
                 .append_pair("from", from);
         }
-        let call = Call::new(&doing, Method::POST, url).header(CONTENT_LENGTH, "0");
+        let call = with_header(Request::new(&doing, Method::POST, url), CONTENT_LENGTH, "0");
         let response = self.once(&call).await.map_err(fresh)?;
         match response.status() {
             StatusCode::CREATED => Ok(Step::Done),
@@ -141,7 +141,7 @@ impl Registry {
         }
     }
 
-    /// Sends the next chunk, or the last bytes with the end.
+    /// Sends the next chunk. The last one completes the upload.
     async fn send_next(
         &mut self,
         blob: &Blob<'_>,
@@ -161,15 +161,15 @@ impl Registry {
             let mut url = session.url.clone();
             url.query_pairs_mut()
                 .append_pair("digest", blob.descriptor.digest().as_ref());
-            Call::new(&doing, Method::PUT, url)
+            Request::new(&doing, Method::PUT, url)
         } else {
             let range = format!("{}-{}", session.offset, end.saturating_sub(1));
-            Call::new(&doing, Method::PATCH, session.url.clone()).header(CONTENT_RANGE, &range)
+            let request = Request::new(&doing, Method::PATCH, session.url.clone());
+            with_header(request, CONTENT_RANGE, &range)
         };
-        let call = call
-            .header(CONTENT_TYPE, "application/octet-stream")
-            .header(CONTENT_LENGTH, &part.len().to_string())
-            .body(part);
+        let call = with_header(call, CONTENT_TYPE, "application/octet-stream");
+        let mut call = with_header(call, CONTENT_LENGTH, &part.len().to_string());
+        call.body = Some(part);
         let response = match self.once(&call).await {
             Ok(response) => response,
             Err(error) => return Err((Some(session), error)),
@@ -188,9 +188,9 @@ impl Registry {
         }
     }
 
-    /// Asks the registry how much of an upload has arrived; `None` when it knows nothing of it any more.
-    async fn where_is(&mut self, blob: &Blob<'_>, session: Session) -> Option<Session> {
-        let call = Call::new("ask for the state of an upload", Method::GET, session.url.clone());
+    /// Asks the registry for the state of an upload; `None` if the registry has forgotten it.
+    async fn state_of(&mut self, blob: &Blob<'_>, session: Session) -> Option<Session> {
+        let call = Request::new("ask for the state of an upload", Method::GET, session.url.clone());
         let response = self.execute(&call).await.ok()?;
         if !matches!(
             response.status(),
@@ -210,13 +210,13 @@ impl Registry {
     /// Pushes a manifest under the reference's tag.
     ///
     /// # Errors
-    /// When the registry refuses it or stores something else.
+    /// The registry refuses the manifest or stores something else.
     pub(crate) async fn push_manifest(&mut self, descriptor: &Descriptor, bytes: Vec<u8>) -> Result<()> {
         let doing = format!("push {}", self.target.reference);
         let url = self.url(&format!("manifests/{}", self.target.version()))?;
-        let call = Call::new(&doing, Method::PUT, url)
-            .header(CONTENT_TYPE, descriptor.media_type().as_ref())
-            .body(Bytes::from(bytes));
+        let call = Request::new(&doing, Method::PUT, url);
+        let mut call = with_header(call, CONTENT_TYPE, descriptor.media_type().as_ref());
+        call.body = Some(Bytes::from(bytes));
         let response = self.execute(&call).await?;
         if !response.status().is_success() {
             return Err(refusal(&doing, response).await);
@@ -226,36 +226,37 @@ impl Registry {
             .get("docker-content-digest")
             .and_then(|value| value.to_str().ok());
         match stored {
-            Some(stored) if stored != descriptor.digest().as_ref() => Err(Error::Corrupt(format!(
-                "cannot {doing}: the registry stored {stored} instead of {}",
-                descriptor.digest()
-            ))),
+            Some(stored) if stored != descriptor.digest().as_ref() => Err(Error::Corrupt {
+                doing,
+                problem: format!("the registry stored {stored} instead of {}", descriptor.digest()),
+            }),
             _ => Ok(()),
         }
     }
 }
 
-/// What an answer that was not hoped for means: begin again where that helps.
+/// The error of an unexpected response, and the session to resume, if any.
 async fn lost(doing: &str, session: Session, response: Response) -> (Option<Session>, Error) {
     let code = response.status();
     let error = refusal(doing, response).await;
     match code {
-        // Out of step: ask where the upload stands.
-        StatusCode::RANGE_NOT_SATISFIABLE => (Some(session), Error::unavailable(error.to_string())),
-        // The upload is forgotten, or its bytes are not those that were sent.
-        StatusCode::NOT_FOUND | StatusCode::BAD_REQUEST => (None, Error::unavailable(error.to_string())),
+        // The offset is wrong: ask for the state of the upload.
+        StatusCode::RANGE_NOT_SATISFIABLE => (Some(session), Error::UploadLost(Box::new(error))),
+        // The registry has forgotten the upload, or its bytes differ from those that were sent.
+        StatusCode::NOT_FOUND | StatusCode::BAD_REQUEST => (None, Error::UploadLost(Box::new(error))),
         _ => (None, error),
     }
 }
 
 fn no_location(doing: &str) -> Error {
-    Error::Refused(format!(
-        "cannot {doing}: the registry does not say where to upload to"
-    ))
+    Error::Protocol {
+        doing: doing.to_owned(),
+        problem: "the registry returned no URL to upload to".to_owned(),
+    }
 }
 
-/// How many bytes `Range: 0-LAST` means. Registries say `0-0` also when there are none, which then is meant:
-/// nobody sends single bytes.
+/// The number of bytes in `Range: 0-LAST`. Registries send `0-0` also for no bytes, which is meant here: chunks are larger
+/// than one byte.
 fn arrived(headers: &HeaderMap) -> Option<u64> {
     let text = headers.get(RANGE)?.to_str().ok()?;
     let (_, last) = text.trim_start_matches("bytes=").split_once('-')?;

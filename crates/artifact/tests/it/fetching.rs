@@ -230,7 +230,7 @@ async fn nothing_inside_is_reached() {
         let url = format!("http://{host}:{port}/f");
         check(&url, &["--allow-http"], "--allow-private or --allow-host").await;
     }
-    check("file:///etc/passwd", &FREE, "no scheme").await;
+    check("file:///etc/passwd", &FREE, "the scheme must be https").await;
     check("https://169.254.169.254/", &["--allow-private"], "link-local").await;
     check(
         "https://metadata.google.internal/",
@@ -243,7 +243,7 @@ async fn nothing_inside_is_reached() {
     let one = ["--allow-http", "--allow-host=127.0.0.1"];
     check(&web.url("/meta"), &one, "link-local").await;
     check(&web.url("/inside"), &one, "this machine itself").await;
-    check(&web.url("/file"), &one, "no scheme").await;
+    check(&web.url("/file"), &one, "the scheme must be https").await;
     check(&web.url("/loop"), &one, "more than 10 redirects").await;
     assert_eq!(web.seen().iter().filter(|(path, ..)| path == "/f").count(), 0);
     fetch(to.path(), &one, &[&web.url("/f")]).await.good();

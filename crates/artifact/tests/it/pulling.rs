@@ -281,7 +281,7 @@ async fn hostile_and_useless_images_are_refused() {
         .bad(5, "MANIFEST_UNKNOWN");
     pull(to.path(), &[], "not a reference")
         .await
-        .bad(2, "no reference to an image");
+        .bad(2, "must be a reference to an image");
 }
 
 #[tokio::test]

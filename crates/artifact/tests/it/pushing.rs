@@ -86,7 +86,7 @@ async fn what_is_pushed_is_pulled() {
         .good();
     assert_eq!(again.termination, pushed.termination);
     assert!(
-        again.said.contains("the payload was there already"),
+        again.said.contains("the registry has the payload already"),
         "{}",
         again.said
     );
@@ -98,7 +98,7 @@ async fn what_is_pushed_is_pulled() {
     .await
     .good();
     assert!(
-        mounted.said.contains("the payload was there already"),
+        mounted.said.contains("the registry has the payload already"),
         "{}",
         mounted.said
     );
@@ -194,7 +194,7 @@ async fn credentials_are_found_and_their_lack_is_said() {
     none.bad(4, "there are no credentials for this registry: name a Secret");
     push(from.path(), &["--auth-dir=/nowhere"], &reference)
         .await
-        .bad(1, "cannot list /nowhere");
+        .bad(1, "failed to list /nowhere");
     let wrong = auth_dir(&host, &json!({"username": "tester", "password": "wr0ng"}));
     let refused = push(
         from.path(),
@@ -322,7 +322,7 @@ async fn only_a_result_is_pushed() {
         .await
         .bad(9, "holds no files");
     let digest = format!("127.0.0.1:1/a@sha256:{}", "a".repeat(64));
-    push(empty.path(), &[], &digest).await.bad(2, "give a tag");
+    push(empty.path(), &[], &digest).await.bad(2, "must be a tag");
 }
 
 #[tokio::test]

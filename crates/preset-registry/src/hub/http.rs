@@ -1,233 +1,146 @@
-//! Requests to the hub, with limits on everything: where to, how long, how much, how many redirects.
+//! Requests to the hub: their bounds, and the meaning of its responses.
 
-use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use reqwest::dns::{Addrs, Name, Resolve, Resolving};
-use reqwest::header::{
-    ACCEPT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, HeaderMap, HeaderValue, RANGE, RETRY_AFTER,
-};
-use reqwest::redirect::Policy;
-use reqwest::{Client, Method, Response, StatusCode, Url};
+use egress::{BearerToken, Chain, Client, Error, Hub, HubPolicy, Retry, Settings};
 
-use super::access::{Access, Refused};
-use super::problem::Problem;
+use super::problem::{HubFailure, Problem};
+use super::{HubError, HubOptions};
 
 const CONNECT: Duration = Duration::from_secs(5);
-/// Of one request, its redirects and its body.
+/// Time for one request, its redirects and its body.
 const REQUEST: Duration = Duration::from_secs(10);
 const MAX_REDIRECTS: usize = 5;
-/// The size of a file that the hub keeps elsewhere, told before the redirect.
-const LINKED_SIZE: &str = "x-linked-size";
-/// Longest time that a hub is believed to want to be left alone.
-const MAX_RETRY_AFTER: u64 = 300;
+/// Longest pause that a hub may ask for.
+const MAX_RETRY_AFTER: Duration = Duration::from_secs(300);
 
-/// Asks the hub.
+/// A client of the hub.
 #[derive(Debug, Clone)]
 pub(crate) struct Http {
-    client: Client,
-    access: Arc<Access>,
-    token_file: Option<PathBuf>,
+    hub: Hub,
 }
 
 impl Http {
-    pub(crate) fn new(
-        access: Arc<Access>,
-        token_file: Option<PathBuf>,
-        authorities: Vec<reqwest::Certificate>,
-    ) -> Result<Self, reqwest::Error> {
-        let guard = Arc::clone(&access);
-        let redirects = Policy::custom(move |attempt| {
-            if attempt.previous().len() > MAX_REDIRECTS {
-                return attempt.error("too many redirects");
-            }
-            match guard.check(attempt.url()) {
-                Ok(()) => attempt.follow(),
-                Err(refused) => attempt.error(refused),
-            }
-        });
-        let client = Client::builder()
-            .user_agent(concat!("kaito-preset-registry/", env!("CARGO_PKG_VERSION")))
-            .connect_timeout(CONNECT)
-            .timeout(REQUEST)
-            .redirect(redirects)
-            .dns_resolver(Arc::new(Guarded(Arc::clone(&access))))
-            .tls_certs_merge(authorities)
-            // A proxy would connect where we cannot look.
-            .no_proxy()
-            .referer(false)
-            .build()?;
+    /// Reads the file of authorities and asks nothing.
+    pub(crate) fn new(options: &HubOptions) -> Result<Self, HubError> {
+        let policy = HubPolicy::new(
+            &options.endpoint,
+            &options.redirect_hosts,
+            options.allow_private_endpoint,
+        )?;
+        let endpoint = policy.endpoint().clone();
+        let token = match &options.token_file {
+            Some(_) if policy.exposes_tokens() => return Err(HubError::ExposedToken),
+            Some(file) => Some(BearerToken::on_trusted_network(&endpoint, file.clone())),
+            None => None,
+        };
+        let settings = Settings {
+            user_agent: concat!("kaito-preset-registry/", env!("CARGO_PKG_VERSION")),
+            connect_timeout: CONNECT,
+            read_timeout: REQUEST,
+            redirects: MAX_REDIRECTS,
+            // A proxy resolves names itself, so the policy would not see the addresses.
+            proxy: false,
+            ca_file: options.ca_file.clone(),
+        };
+        // A client of ours waits, and asks again itself.
+        let retry = Retry {
+            attempts: 1,
+            first_pause: Duration::ZERO,
+            report: |_| (),
+        };
+        let client = Client::new(Arc::new(policy), settings)?;
         Ok(Self {
-            client,
-            access,
-            token_file,
+            hub: Hub::new(client, endpoint, token, retry)?,
         })
     }
 
-    /// The contents of what lies below the endpoint; `None` when it does not exist.
+    /// The endpoint without a slash at its end.
+    pub(crate) fn endpoint(&self) -> String {
+        self.hub.url(&[]).as_str().trim_end_matches('/').to_owned()
+    }
+
+    /// The contents of a file below the endpoint; `None` if it does not exist.
     pub(crate) async fn get(&self, path: &[&str], limit: usize) -> Result<Option<Vec<u8>>, Problem> {
-        let response = self.send(Method::GET, path, HeaderMap::new()).await?;
-        match response {
-            Some(response) => read(response, path, limit).await.map(Some),
-            None => Ok(None),
-        }
+        let url = self.hub.url(path);
+        self.found(path, self.hub.read(&url, limit)).await
     }
 
-    /// The size of a file in bytes; `None` when it does not exist.
+    /// The size of a file in bytes; `None` if it does not exist.
     pub(crate) async fn size(&self, path: &[&str]) -> Result<Option<u64>, Problem> {
-        let Some(head) = self.send(Method::HEAD, path, HeaderMap::new()).await? else {
-            return Ok(None);
-        };
-        let stated = [LINKED_SIZE, CONTENT_LENGTH.as_str()]
-            .iter()
-            .find_map(|name| number(head.headers(), name));
-        if let Some(size) = stated {
-            return Ok(Some(size));
+        let url = self.hub.url(path);
+        match self.found(path, self.hub.size(&url)).await? {
+            None => Ok(None),
+            Some(Some(size)) => Ok(Some(size)),
+            Some(None) => Err(HubFailure::NoSize { path: path.join("/") }.into()),
         }
-        // A server that compresses or chunks tells the size only with a part of the file.
-        let range = HeaderMap::from_iter([(RANGE, HeaderValue::from_static("bytes=0-0"))]);
-        let Some(part) = self.send(Method::GET, path, range).await? else {
-            return Ok(None);
-        };
-        total(part.headers())
-            .map(Some)
-            .ok_or_else(|| Problem::Unavailable(format!("it does not tell the size of {}", path.join("/"))))
     }
 
-    /// The answer if there is one; `None` for 404.
-    async fn send(
+    async fn found<T>(
         &self,
-        method: Method,
         path: &[&str],
-        mut headers: HeaderMap,
-    ) -> Result<Option<Response>, Problem> {
-        let url = self.access.url(path);
-        self.access.check(&url)?;
-        headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
-        let mut request = self.client.request(method, url.clone()).headers(headers);
-        let token = self.token().await?;
-        if let Some(token) = &token {
-            // Marked as sensitive, and left out when a redirect leads to another host.
-            request = request.bearer_auth(token);
-        }
-        let response = request.send().await.map_err(|error| problem(error, &url))?;
-        match response.status() {
-            status if status.is_success() => Ok(Some(response)),
-            StatusCode::NOT_FOUND => Ok(None),
-            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Err(Problem::Denied {
-                code: response.status().as_u16(),
-                with_token: token.is_some(),
-            }),
-            StatusCode::TOO_MANY_REQUESTS => Err(Problem::Limited {
-                retry_after: number(response.headers(), RETRY_AFTER.as_str())
-                    .map(|seconds| Duration::from_secs(seconds.min(MAX_RETRY_AFTER))),
-            }),
-            status => Err(Problem::Unavailable(format!(
-                "{} was answered with {status}",
-                path.join("/")
-            ))),
-        }
-    }
-
-    /// Read every time: a mounted Secret is replaced under the program.
-    async fn token(&self) -> Result<Option<String>, Problem> {
-        let Some(file) = &self.token_file else {
-            return Ok(None);
+        request: impl Future<Output = egress::Result<T>>,
+    ) -> Result<Option<T>, Problem> {
+        let error = match tokio::time::timeout(REQUEST, request).await {
+            Ok(Ok(found)) => return Ok(Some(found)),
+            Ok(Err(error)) => error,
+            Err(_) => return Err(HubFailure::TimedOut.into()),
         };
-        let text = tokio::fs::read_to_string(file)
-            .await
-            .map_err(|error| Problem::Token(format!("{}: {error}", file.display())))?;
-        let token = text.trim();
-        if token.bytes().any(|byte| !byte.is_ascii_graphic()) {
-            return Err(Problem::Token(format!("{} holds no token", file.display())));
+        tracing::debug!(path = path.join("/"), error = %Chain(&error), "failed to read from the hub");
+        match error {
+            Error::Status { status, .. } if status.as_u16() == 404 => Ok(None),
+            Error::GaveUp { last, .. } => self.problem(path, *last).await,
+            error => self.problem(path, error).await,
         }
-        Ok((!token.is_empty()).then(|| token.to_owned()))
     }
-}
 
-async fn read(mut response: Response, path: &[&str], limit: usize) -> Result<Vec<u8>, Problem> {
-    let too_large = || Problem::TooLarge {
-        what: path.join("/"),
-        limit,
-    };
-    if response
-        .content_length()
-        .is_some_and(|length| length > limit as u64)
-    {
-        return Err(too_large());
-    }
-    let url = response.url().clone();
-    let mut body = Vec::new();
-    while let Some(chunk) = response.chunk().await.map_err(|error| problem(error, &url))? {
-        if body.len() + chunk.len() > limit {
-            return Err(too_large());
-        }
-        body.extend_from_slice(&chunk);
-    }
-    Ok(body)
-}
-
-fn number(headers: &HeaderMap, name: &str) -> Option<u64> {
-    headers.get(name)?.to_str().ok()?.trim().parse().ok()
-}
-
-/// Of `Content-Range: bytes 0-0/1234`.
-fn total(headers: &HeaderMap) -> Option<u64> {
-    let range = headers.get(CONTENT_RANGE)?.to_str().ok()?;
-    range.rsplit_once('/')?.1.trim().parse().ok()
-}
-
-fn problem(error: reqwest::Error, url: &Url) -> Problem {
-    if let Some(refused) = cause::<Refused>(&error) {
-        return Problem::Refused(refused.clone());
-    }
-    let what = if error.is_timeout() {
-        "it does not answer in time".to_owned()
-    } else if error.is_connect() {
-        format!("no connection ({})", innermost(&error))
-    } else {
-        innermost(&error)
-    };
-    // Without the query, in which hosts that files are redirected to expect signatures.
-    let (host, path) = (url.host_str(), url.path());
-    tracing::debug!(host, path, error = %error.without_url(), "the hub was not read");
-    Problem::Unavailable(what)
-}
-
-fn causes<'a>(
-    error: &'a (dyn std::error::Error + 'static),
-) -> impl Iterator<Item = &'a (dyn std::error::Error + 'static)> {
-    std::iter::successors(Some(error), |error| error.source())
-}
-
-fn cause<'a, E: std::error::Error + 'static>(error: &'a (dyn std::error::Error + 'static)) -> Option<&'a E> {
-    causes(error).find_map(|error| error.downcast_ref())
-}
-
-fn innermost(error: &(dyn std::error::Error + 'static)) -> String {
-    causes(error).last().map_or_else(String::new, ToString::to_string)
-}
-
-/// Resolves names to those of their addresses that may be connected to. What is checked is what is used, so a name
-/// cannot change its mind in between.
-struct Guarded(Arc<Access>);
-
-impl Resolve for Guarded {
-    fn resolve(&self, name: Name) -> Resolving {
-        let access = Arc::clone(&self.0);
-        Box::pin(async move {
-            let host = name.as_str().to_owned();
-            let found: Vec<SocketAddr> = tokio::net::lookup_host((host.as_str(), 0)).await?.collect();
-            let allowed: Vec<SocketAddr> = found
-                .into_iter()
-                .filter(|address| access.allows(&host, address.ip()))
-                .collect();
-            if allowed.is_empty() {
-                return Err(Box::new(Refused::Private(host)) as Box<dyn std::error::Error + Send + Sync>);
+    async fn problem<T>(&self, path: &[&str], error: Error) -> Result<Option<T>, Problem> {
+        Err(match error {
+            Error::Refused(refusal) => Problem::Refused(refusal),
+            Error::TooLarge { limit, .. } => Problem::TooLarge {
+                file: path.join("/"),
+                limit,
+            },
+            Error::Status {
+                status, retry_after, ..
+            } => match status.as_u16() {
+                404 => return Ok(None),
+                401 | 403 => Problem::Denied {
+                    code: status.as_u16(),
+                    with_token: self.hub.has_token().await,
+                },
+                429 => Problem::Limited {
+                    retry_after: retry_after.map(|pause| pause.min(MAX_RETRY_AFTER)),
+                },
+                _ => HubFailure::Status {
+                    path: path.join("/"),
+                    status: status.to_string(),
+                }
+                .into(),
+            },
+            Error::TimedOut { .. } => HubFailure::TimedOut.into(),
+            Error::Token { .. } => Problem::Token {
+                problem: error.to_string(),
+            },
+            Error::Local { .. } => Problem::Token {
+                problem: Chain(&error).to_string(),
+            },
+            Error::TooManyRedirects { .. } => HubFailure::TooManyRedirects.into(),
+            Error::Connection { source, .. } if source.is_connect() => HubFailure::Connect {
+                reason: innermost(&source),
             }
-            Ok(Box::new(allowed.into_iter()) as Addrs)
+            .into(),
+            error => HubFailure::Other {
+                reason: innermost(&error),
+            }
+            .into(),
         })
     }
+}
+
+/// The text of the first cause.
+fn innermost(error: &(dyn std::error::Error + 'static)) -> String {
+    let causes = std::iter::successors(Some(error), |error| error.source());
+    causes.last().map_or_else(String::new, ToString::to_string)
 }

@@ -1,14 +1,13 @@
-//! Why the hub gave no preset, and how a client is told: each with what helps.
+//! Failures of the hub, and the gRPC status with a remedy for each.
 
 use std::time::Duration;
 
+use egress::Refusal;
 use hub_metadata::MetadataError;
 use preset_registry_api::{HubRefusal, hub_refusal, not_found_on_hub};
 use tonic::{Code, Status};
 
-use super::access::Refused;
-
-/// Why there is no preset. Can be kept, and told to several clients.
+/// A failed lookup of a preset. It is kept and returned to several clients.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Problem {
     /// The hub has no such model.
@@ -21,38 +20,57 @@ pub(crate) enum Problem {
     #[error("too many requests")]
     Limited { retry_after: Option<Duration> },
     /// It cannot be reached, is too slow, or answers with an error.
-    #[error("{0}")]
-    Unavailable(String),
-    /// Something it sent is larger than it may be.
-    #[error("{what} is larger than {limit} bytes")]
-    TooLarge { what: String, limit: usize },
-    /// It redirects to where the registry does not go.
-    #[error("{0}")]
-    Refused(#[from] Refused),
-    /// It has the model, and no preset can be made of it.
-    #[error("{0}")]
+    #[error(transparent)]
+    Unavailable(#[from] HubFailure),
+    /// A file or response is larger than it may be.
+    #[error("{file} is larger than {limit} bytes")]
+    TooLarge { file: String, limit: u64 },
+    /// It redirects to an address that must not be reached.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    /// It has the model, but no preset can be made of it.
+    #[error(transparent)]
     Unsupported(#[from] MetadataError),
     /// The token cannot be read.
-    #[error("the hub's token cannot be read: {0}")]
-    Token(String),
+    #[error("failed to read the token of the hub: {problem}")]
+    Token { problem: String },
     /// Too many other models are being read.
     #[error("too many models are being read")]
     Busy,
 }
 
-/// When a client may ask again after a failure that passes.
+/// A failure of the hub or of the way to it. It may pass.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum HubFailure {
+    #[error("no response in time")]
+    TimedOut,
+    #[error("no connection ({reason})")]
+    Connect { reason: String },
+    #[error("{path} was answered with {status}")]
+    Status { path: String, status: String },
+    #[error("too many redirects")]
+    TooManyRedirects,
+    #[error("the size of {path} is not stated")]
+    NoSize { path: String },
+    #[error("the reading task failed: {reason}")]
+    Task { reason: String },
+    #[error("{reason}")]
+    Other { reason: String },
+}
+
+/// Pause before a client may ask again after a transient failure.
 const RETRY: Duration = Duration::from_secs(5);
 
 impl Problem {
-    /// It may pass by itself, so what was known before is still good.
-    pub(crate) const fn passes(&self) -> bool {
+    /// Reports whether the failure may pass, so that earlier presets stay valid.
+    pub(crate) const fn is_transient(&self) -> bool {
         matches!(
             self,
-            Self::Limited { .. } | Self::Unavailable(_) | Self::Token(_) | Self::Busy
+            Self::Limited { .. } | Self::Unavailable(_) | Self::Token { .. } | Self::Busy
         )
     }
 
-    /// Stable word for metrics.
+    /// A stable word for metrics.
     pub(crate) const fn label(&self) -> &'static str {
         match self {
             Self::NotFound => "not_found",
@@ -62,12 +80,12 @@ impl Problem {
             Self::TooLarge { .. } => "too_large",
             Self::Refused(_) => "refused",
             Self::Unsupported(_) => "unsupported",
-            Self::Token(_) => "token",
+            Self::Token { .. } => "token",
             Self::Busy => "busy",
         }
     }
 
-    /// What the client that asked for this name is told. `near` are names of the catalog that it may have meant.
+    /// The gRPC status for a client that asked for `name`. `near` are similar names of the catalog.
     pub(crate) fn status(&self, endpoint: &str, name: &str, near: &[&str]) -> Status {
         let refusal = |code, reason, sentence: String, retry| {
             hub_refusal(&HubRefusal {
@@ -97,7 +115,7 @@ impl Problem {
                 ),
                 Some(retry_after.unwrap_or(RETRY)),
             ),
-            Self::Unavailable(_) | Self::Token(_) => refusal(
+            Self::Unavailable(_) | Self::Token { .. } => refusal(
                 Code::Unavailable,
                 HubRefusal::UNAVAILABLE,
                 format!("the hub at {endpoint} cannot be asked for `{name}`: {self}"),

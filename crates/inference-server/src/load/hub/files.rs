@@ -1,11 +1,11 @@
-//! Which files of a repository are wanted, and what a hub says about each. Pure.
+//! The files of a repository to fetch, and a hub's facts about each. Pure.
 
 use anyhow::{Context as _, bail, ensure};
 use http::HeaderMap;
 use serde::Deserialize;
 use std::collections::BTreeMap;
 
-/// What the model is; without it nothing else is of use.
+/// The description of the model.
 pub(super) const CONFIG: &str = "config.json";
 const INDEX: &str = "model.safetensors.index.json";
 const SINGLE: &str = "model.safetensors";
@@ -13,7 +13,7 @@ const SINGLE: &str = "model.safetensors";
 pub(super) const INDEX_BYTES: u64 = 64 << 20;
 /// Most shards of a model.
 const SHARDS: usize = 1024;
-/// Files beside the weights that are read here, where a model has them.
+/// Files beside the weights that this server reads.
 const SMALL: [&str; 5] = [
     "generation_config.json",
     "tokenizer.json",
@@ -24,22 +24,22 @@ const SMALL: [&str; 5] = [
 
 /// The weights of a repository.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Wanted {
+pub(super) enum Weights {
     /// The shards that this index lists.
     Indexed(&'static str),
     /// One file.
     Single(&'static str),
 }
 
-impl Wanted {
-    /// The files beside the weights.
-    pub(super) fn small(files: &[String]) -> Vec<String> {
-        let wanted = files.iter().filter(|name| SMALL.contains(&name.as_str()));
-        wanted.cloned().collect()
-    }
+/// The files beside the weights.
+pub(super) fn small(files: &[String]) -> Vec<String> {
+    let small = files.iter().filter(|name| SMALL.contains(&name.as_str()));
+    small.cloned().collect()
+}
 
-    /// Where the weights are.
-    pub(super) fn weights(files: &[String]) -> anyhow::Result<Self> {
+impl Weights {
+    /// The weights among the files of a repository.
+    pub(super) fn of(files: &[String]) -> anyhow::Result<Self> {
         let has = |wanted: &str| files.iter().any(|name| name == wanted);
         if has(INDEX) {
             Ok(Self::Indexed(INDEX))
@@ -59,7 +59,7 @@ impl Wanted {
     }
 }
 
-/// The shards that an index lists, which have to be files of the repository.
+/// The shards that an index lists. They must be files of the repository.
 pub(super) fn shards(index: &[u8], files: &[String]) -> anyhow::Result<Vec<String>> {
     #[derive(Deserialize)]
     struct Index {
@@ -81,7 +81,7 @@ pub(super) fn shards(index: &[u8], files: &[String]) -> anyhow::Result<Vec<Strin
     }
 }
 
-/// Whether this may be a commit, a branch or a tag.
+/// Reports whether a text may be a commit, a branch or a tag.
 pub(super) fn is_revision(text: &str) -> bool {
     let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"-_./".contains(&byte);
     let starts_well = text
@@ -91,16 +91,16 @@ pub(super) fn is_revision(text: &str) -> bool {
     starts_well && text.len() <= 128 && text.bytes().all(allowed) && !text.contains("..")
 }
 
-/// What a hub says about a file.
+/// Facts of a hub about a file.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Told {
+pub(super) struct FileFacts {
     pub(super) size: Option<u64>,
-    /// In lower case; hubs know it of files that git keeps aside (LFS).
+    /// In lower case. Hubs state it for files in git LFS.
     pub(super) sha256: Option<String>,
 }
 
-impl Told {
-    /// Of a file kept aside the size and the checksum are told on the redirect to it; of others the length alone.
+impl FileFacts {
+    /// Reads the facts. For a file in LFS, the redirect states its size and checksum; for others, only the length is known.
     pub(super) fn read(headers: &HeaderMap) -> Self {
         let text = |name: &str| headers.get(name)?.to_str().ok();
         let number = |name: &str| text(name)?.trim().parse().ok();
@@ -133,11 +133,11 @@ mod tests {
             "pytorch_model.bin",
             "tokenizer.json",
         ]);
-        assert_eq!(Wanted::small(&all), ["tokenizer.json"]);
-        assert_eq!(Wanted::weights(&all).unwrap(), Wanted::Single(SINGLE));
+        assert_eq!(small(&all), ["tokenizer.json"]);
+        assert_eq!(Weights::of(&all).unwrap(), Weights::Single(SINGLE));
         let sharded = files(&[INDEX, SINGLE]);
-        assert_eq!(Wanted::weights(&sharded).unwrap(), Wanted::Indexed(INDEX));
-        assert!(Wanted::weights(&files(&["pytorch_model.bin"])).is_err());
+        assert_eq!(Weights::of(&sharded).unwrap(), Weights::Indexed(INDEX));
+        assert!(Weights::of(&files(&["pytorch_model.bin"])).is_err());
     }
 
     #[test]
@@ -187,7 +187,7 @@ mod tests {
                     HeaderValue::from_str(value).unwrap(),
                 )
             });
-            Told::read(&headers.collect())
+            FileFacts::read(&headers.collect())
         };
         let hex = "AB".repeat(32);
         let quoted = format!("\"{hex}\"");
@@ -203,6 +203,6 @@ mod tests {
             ("x-linked-etag", "\"0123456789abcdef0123456789abcdef01234567\""),
             ("content-length", "-1"),
         ]);
-        assert_eq!(odd, Told::default());
+        assert_eq!(odd, FileFacts::default());
     }
 }

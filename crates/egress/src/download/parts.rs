@@ -1,4 +1,4 @@
-//! A file as parts that are fetched one by one, and what is known of them after a restart.
+//! A file as parts that are fetched one by one, and the notes about them for a restart.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -7,22 +7,22 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 
-/// What is known of a download; written beside it, so that a restarted container goes on.
+/// Notes about a download, written beside it, so that a restarted container continues.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Parts {
     /// Digest of the URL, which itself may hold secrets.
     url: String,
-    /// The server's mark of this version of the file: a strong `ETag`, or `Last-Modified`.
+    /// The server's validator of this version: a strong `ETag`, or `Last-Modified`.
     pub(crate) validator: String,
     /// Bytes of the file.
     pub(crate) total: u64,
-    /// Bytes of a part; the last one may be shorter.
+    /// Bytes of a part. The last one may be shorter.
     size: u64,
-    /// Numbers of the parts that are complete.
+    /// Indexes of the complete parts.
     done: BTreeSet<u64>,
 }
 
-/// Bytes of a file: the first, and how many.
+/// Bytes of a file: the first one and their number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Span {
     pub(crate) index: u64,
@@ -52,7 +52,7 @@ impl Parts {
         }
     }
 
-    /// Parts still to be fetched.
+    /// The parts that are not complete.
     pub(crate) fn missing(&self) -> Vec<Span> {
         let count = self.total.div_ceil(self.size);
         (0..count)
@@ -61,7 +61,7 @@ impl Parts {
             .collect()
     }
 
-    /// The part that begins there and is so long; `None` if these are the bounds of none.
+    /// The part with these bounds; `None` if there is none.
     pub(crate) fn find(&self, start: u64, length: u64) -> Option<Span> {
         let span = self.span(start / self.size);
         (span.start == start && span.length == length && length > 0).then_some(span)
@@ -80,7 +80,7 @@ impl Parts {
         }
     }
 
-    /// What was written about the download of this URL; `None` when there is nothing of use.
+    /// Reads the notes about the download of this URL; `None` if there are no usable ones.
     pub(crate) fn load(path: &Path, url: &str, data: &Path) -> Option<Self> {
         let text = std::fs::read(path).ok()?;
         let parts: Self = serde_json::from_slice(&text).ok()?;
@@ -89,10 +89,10 @@ impl Parts {
         fits.then_some(parts)
     }
 
-    /// Writes it, all or nothing.
+    /// Writes the notes in one step.
     ///
     /// # Errors
-    /// When the file system fails.
+    /// The file system fails.
     pub(crate) fn store(&self, path: &Path) -> Result<()> {
         let text = serde_json::to_vec(self).map_err(|error| Error::Local {
             doing: format!("write {}", path.display()),
@@ -104,7 +104,7 @@ impl Parts {
     }
 }
 
-/// What an answer with status 206 holds: first byte, last byte, total.
+/// The first byte, the last byte and the total of a response with status 206.
 pub(crate) fn content_range(text: &str) -> Option<(u64, u64, u64)> {
     let (range, total) = text.strip_prefix("bytes ")?.split_once('/')?;
     let (first, last) = range.split_once('-')?;

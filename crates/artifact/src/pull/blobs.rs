@@ -1,32 +1,32 @@
-//! What is to be done with the blobs of a manifest. Pure.
+//! The blobs of a manifest, and the form in which each is written. Pure.
 
 use std::path::{Path, PathBuf};
 
 use oci_image::{Descriptor, ImageManifest};
 
 const TITLE: &str = "org.opencontainers.image.title";
-/// Says that a titled layer is an archive of a directory.
+/// Marks a titled layer as an archive of a directory.
 const UNPACK: &str = "io.deis.oras.content.unpack";
 
-/// A blob, and what becomes of it.
+/// A blob and its form.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Wanted {
+pub(super) struct Blob {
     pub(super) descriptor: Descriptor,
     pub(super) form: Form,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Form {
-    /// A layer of an image, of which `/data` is wanted.
+    /// A layer of an image. Only `/data` is unpacked.
     Layer,
     /// An archive of files.
     Archive,
-    /// One file, by its name relative to the target.
+    /// One file, with its path relative to the target.
     File(PathBuf),
 }
 
-/// What is to be done with which blob. Pure.
-pub(super) fn plan(manifest: &ImageManifest) -> std::result::Result<Vec<Wanted>, String> {
+/// Chooses the blobs to write. The error is a verb phrase about the image.
+pub(super) fn blobs(manifest: &ImageManifest) -> std::result::Result<Vec<Blob>, String> {
     let annotation = |layer: &Descriptor, name: &str| -> Option<String> {
         layer.annotations().as_ref()?.get(name).cloned()
     };
@@ -41,36 +41,36 @@ pub(super) fn plan(manifest: &ImageManifest) -> std::result::Result<Vec<Wanted>,
             config.ends_with(".image.config.v1+json") || config.ends_with(".container.image.v1+json");
         if !is_image {
             return Err(format!(
-                "is neither an image nor has it titled files; it is {config:?}"
+                "must be an image or have titled files; it is neither an image nor an artifact, but {config:?}"
             ));
         }
-        let layer = |descriptor: &Descriptor| Wanted {
+        let layer = |descriptor: &Descriptor| Blob {
             descriptor: descriptor.clone(),
             form: Form::Layer,
         };
         return Ok(manifest.layers().iter().map(layer).collect());
     }
-    let wanted = titled.into_iter().map(|(layer, title)| {
+    let blobs = titled.into_iter().map(|(layer, title)| {
         let form = if annotation(layer, UNPACK).as_deref() == Some("true") {
             Form::Archive
         } else {
             Form::File(plain(&title).ok_or_else(|| format!("has a file with the unsafe title {title:?}"))?)
         };
-        Ok(Wanted {
+        Ok(Blob {
             descriptor: layer.clone(),
             form,
         })
     });
-    wanted.collect()
+    blobs.collect()
 }
 
-/// Bytes of all blobs. A manifest may say anything, and a sum that wraps around would pass for small.
-pub(super) fn total(blobs: &[Wanted]) -> u64 {
+/// Bytes of all blobs. A manifest may state any sizes, so the sum saturates instead of wrapping to a small one.
+pub(super) fn total(blobs: &[Blob]) -> u64 {
     let sizes = blobs.iter().map(|blob| blob.descriptor.size());
     sizes.fold(0, u64::saturating_add)
 }
 
-/// The title as a path that stays below the target.
+/// Turns a title into a path below the target.
 fn plain(title: &str) -> Option<PathBuf> {
     use std::path::Component;
     let mut path = PathBuf::new();
@@ -110,10 +110,10 @@ mod tests {
 
     #[track_caller]
     fn forms(config: &str, layers: &[(&str, Option<&str>)]) -> Vec<Form> {
-        plan(&manifest(config, layers))
+        blobs(&manifest(config, layers))
             .unwrap()
             .into_iter()
-            .map(|wanted| wanted.form)
+            .map(|blob| blob.form)
             .collect()
     }
 
@@ -131,16 +131,16 @@ mod tests {
             forms("application/vnd.cncf.model.config.v1+json", &titled),
             [Form::File("sub/a.safetensors".into())]
         );
-        let error = plan(&manifest("application/vnd.oci.empty.v1+json", &[(LAYER, None)])).unwrap_err();
+        let error = blobs(&manifest("application/vnd.oci.empty.v1+json", &[(LAYER, None)])).unwrap_err();
         assert!(error.contains("neither an image"), "{error}");
     }
 
     #[test]
     fn sizes_cannot_add_up_to_little() {
-        let mut blobs = plan(&manifest(IMAGE, &[(LAYER, None), (LAYER, None)])).unwrap();
-        assert_eq!(total(&blobs), 2);
-        blobs[0].descriptor.set_size(u64::MAX);
-        assert_eq!(total(&blobs), u64::MAX);
+        let mut some = blobs(&manifest(IMAGE, &[(LAYER, None), (LAYER, None)])).unwrap();
+        assert_eq!(total(&some), 2);
+        some[0].descriptor.set_size(u64::MAX);
+        assert_eq!(total(&some), u64::MAX);
     }
 
     #[test]
