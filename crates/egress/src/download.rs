@@ -3,6 +3,7 @@
 //! A file appears under its name only when it is complete and its checksum, if known, is right. Until then it is a hidden
 //! file with notes beside it, from which a restarted program continues.
 
+mod count;
 mod disk;
 mod partial;
 mod parts;
@@ -26,20 +27,11 @@ use crate::client::{Client, Follow, Request, chunk};
 use crate::error::{Error, Result};
 use crate::hub::BearerToken;
 use crate::retry::Retry;
+pub use count::TransferCount;
 use disk::{finish, hex, is_complete, open, remove};
 use partial::PartialFile;
+pub use partial::RemoteFile;
 use parts::{Parts, Span, content_range};
-
-/// A file of a server.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RemoteFile {
-    /// The URL.
-    pub url: Url,
-    /// Its name in the directory: a plain one, without a path.
-    pub name: String,
-    /// Lower-case SHA-256 that it must have, if known.
-    pub sha256: Option<String>,
-}
 
 /// The bounds of a downloader.
 #[derive(Clone, Debug)]
@@ -54,37 +46,6 @@ pub struct DownloadSettings {
     pub connections: usize,
     /// Most bytes of all files.
     pub max_bytes: u64,
-}
-
-/// Bytes of a transfer.
-#[derive(Debug, Default)]
-pub struct TransferCount {
-    moved: AtomicU64,
-    total: AtomicU64,
-}
-
-impl TransferCount {
-    /// Adds bytes that were moved.
-    pub fn add(&self, bytes: u64) {
-        self.moved.fetch_add(bytes, Ordering::Relaxed);
-    }
-
-    /// Adds bytes that are expected.
-    pub fn expect(&self, bytes: u64) {
-        self.total.fetch_add(bytes, Ordering::Relaxed);
-    }
-
-    /// The bytes moved so far.
-    #[must_use]
-    pub fn moved(&self) -> u64 {
-        self.moved.load(Ordering::Relaxed)
-    }
-
-    /// The bytes expected so far.
-    #[must_use]
-    pub fn expected(&self) -> u64 {
-        self.total.load(Ordering::Relaxed)
-    }
 }
 
 /// The end of one download.

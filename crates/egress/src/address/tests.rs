@@ -1,3 +1,5 @@
+//! The table against the registries of IANA, and against both lists that it replaced.
+
 use super::*;
 
 #[track_caller]

@@ -1,3 +1,5 @@
+//! Requests to servers of these tests.
+
 use reqwest::StatusCode;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;

@@ -4,11 +4,22 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use reqwest::Response;
+use url::Url;
 
-use super::RemoteFile;
 use crate::client::status_error;
 use crate::error::Error;
 use crate::policy::without_secrets;
+
+/// A file of a server.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RemoteFile {
+    /// The URL.
+    pub url: Url,
+    /// Its name in the directory: a plain one, without a path.
+    pub name: String,
+    /// Lower-case SHA-256 that it must have, if known.
+    pub sha256: Option<String>,
+}
 
 /// One file on its way.
 #[derive(Debug)]

@@ -1,3 +1,5 @@
+//! Names of files.
+
 use std::time::Duration;
 
 use super::*;
