@@ -16,7 +16,7 @@ use crate::settings::{
     SecuritySettings, Settings,
 };
 use config_file::ConfigFile;
-pub use dtype::Dtype;
+use dtype::Dtype;
 
 /// Serves a language model over HTTP.
 #[derive(Clone, Debug, Parser)]
@@ -24,10 +24,10 @@ pub use dtype::Dtype;
 pub struct Args {
     /// Model hub repository of the weights; also the served name unless --served-model-name is given.
     #[arg(long)]
-    pub model: Option<String>,
+    model: Option<String>,
     /// Commit, branch or tag of the repository.
     #[arg(long, default_value = "main")]
-    pub revision: String,
+    revision: String,
     /// Model hub, such as https://huggingface.co, to download the weights from if their directory has no model.
     #[arg(long)]
     pub hub_endpoint: Option<String>,
@@ -36,31 +36,31 @@ pub struct Args {
     pub hub_token_file: Option<PathBuf>,
     /// Maximum of bytes to download.
     #[arg(long, default_value_t = 2 << 40)]
-    pub max_bytes: u64,
+    max_bytes: u64,
     /// Directory with config.json, safetensors and tokenizer.json.
     #[arg(long, default_value = "/workspace/weights")]
-    pub weights_dir: PathBuf,
+    weights_dir: PathBuf,
     /// Name of the model in requests.
     #[arg(long)]
-    pub served_model_name: Option<String>,
+    served_model_name: Option<String>,
     /// Address to listen at.
     #[arg(long, default_value = "0.0.0.0")]
-    pub bind_address: IpAddr,
+    bind_address: IpAddr,
     /// Port to listen at; --local-rank is added to it.
     #[arg(long, default_value_t = 5000)]
-    pub port: u16,
+    port: u16,
     /// Rank of this process on the node.
     #[arg(long, env = "LOCAL_RANK", default_value_t = 0)]
-    pub local_rank: u16,
+    local_rank: u16,
     /// Maximum of tokens of prompt and completion [default: the context of the model]
     #[arg(long)]
     pub max_context_tokens: Option<usize>,
     /// Directory of adapters: each subdirectory with an adapter_config.json is an adapter of that name.
     #[arg(long, default_value = "/mnt/adapter")]
-    pub adapters_dir: PathBuf,
+    adapters_dir: PathBuf,
     /// Use of adapters.
     #[arg(long, value_enum, default_value_t = AdapterMode::Merge)]
-    pub adapter_mode: AdapterMode,
+    adapter_mode: AdapterMode,
     /// Strength of an adapter, as NAME=NUMBER [default: 1]
     #[arg(long, value_parser = strength)]
     pub adapter_strength: Vec<(String, f32)>,
@@ -69,46 +69,46 @@ pub struct Args {
     pub config_file: Option<PathBuf>,
     /// Number format of the weights in memory [default: auto]
     #[arg(long, value_enum)]
-    pub dtype: Option<Dtype>,
+    dtype: Option<Dtype>,
     /// Input that /chat takes.
     #[arg(long, value_enum, default_value_t = Pipeline::TextGeneration)]
-    pub pipeline: Pipeline,
+    pipeline: Pipeline,
     /// Chat template that replaces the model's: a path, or the template itself if it contains `{` or a line end.
     #[arg(long)]
-    pub chat_template: Option<String>,
+    chat_template: Option<String>,
     /// Threads that compute [default: the number of CPUs this process may use]
     #[arg(long)]
-    pub threads: Option<usize>,
+    threads: Option<usize>,
     /// Maximum of requests that generate at the same time [default: 16]
     #[arg(long)]
-    pub max_sequences: Option<usize>,
+    max_sequences: Option<usize>,
     /// Maximum of requests that wait; the server answers more with 429 [default: 64]
     #[arg(long)]
-    pub max_waiting: Option<usize>,
+    max_waiting: Option<usize>,
     /// Maximum of tokens in one step, of prompts and completions [default: 256]
     #[arg(long)]
-    pub step_tokens: Option<usize>,
+    step_tokens: Option<usize>,
     /// Memory for keys and values in MiB [default: half of what is free after loading]
     #[arg(long)]
-    pub cache_mib: Option<usize>,
+    cache_mib: Option<usize>,
     /// File with API keys, one a line; requests must send one. The server reloads the file when it changes.
     #[arg(long)]
-    pub api_key_file: Option<PathBuf>,
+    api_key_file: Option<PathBuf>,
     /// Certificate chain (PEM) of the server. The server reloads the file when it changes.
     #[arg(long, requires = "tls_key_file")]
-    pub tls_cert_file: Option<PathBuf>,
+    tls_cert_file: Option<PathBuf>,
     /// Private key (PEM) of the certificate. The server reloads the file when it changes.
     #[arg(long, requires = "tls_cert_file")]
-    pub tls_key_file: Option<PathBuf>,
+    tls_key_file: Option<PathBuf>,
     /// Forward requests to the OpenAI-compatible server at this URL instead of loading a model.
     #[arg(long)]
-    pub engine_url: Option<String>,
+    engine_url: Option<String>,
     /// Seconds that running requests have to finish after SIGTERM.
     #[arg(long, default_value_t = 25)]
-    pub drain_seconds: u64,
+    drain_seconds: u64,
     /// Logs and traces.
     #[command(flatten)]
-    pub telemetry: TelemetryArgs,
+    pub(crate) telemetry: TelemetryArgs,
 }
 
 impl Args {

@@ -17,6 +17,6 @@ mod security;
 mod settings;
 mod tool_calls;
 
-pub use args::{Args, Dtype};
+pub use args::Args;
 pub use program::{bind, run, serve};
-pub use settings::{AdapterMode, Pipeline, Settings};
+pub use settings::Settings;

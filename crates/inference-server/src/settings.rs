@@ -94,7 +94,7 @@ pub(crate) struct HubSettings {
 
 /// Input that `/chat` takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Pipeline {
+pub(crate) enum Pipeline {
     /// `prompt`.
     TextGeneration,
     /// `messages`.
@@ -103,7 +103,7 @@ pub enum Pipeline {
 
 /// Use of adapters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum AdapterMode {
+pub(crate) enum AdapterMode {
     /// Merge all adapters into the weights at start.
     Merge,
     /// Use an adapter for the requests whose `model` is its name.

@@ -4,6 +4,7 @@ use axum::Json;
 use axum::body::Bytes;
 use axum::extract::{Extension, State};
 use axum::response::{IntoResponse as _, Response};
+use serde_json::json;
 
 use super::app::{self, App};
 use super::chat_response::{self, ChatResponse};
@@ -15,6 +16,7 @@ use super::validate::{
     self, ConstraintFields, ConversationFields, ParameterConstraint, ToolFields, constraint_fields, count,
     generation_fields, refuse_unless,
 };
+use crate::engine::Request;
 use crate::load::LoadedModel;
 
 /// Default of `max_tokens`, as in the server of transformers.
@@ -27,54 +29,71 @@ pub(crate) async fn handle(
 ) -> Result<Response, ApiError> {
     let model = app.model()?;
     let request: ChatCompletionRequest = parse(&bytes, &context)?;
-    let choice = app::choose(&model, request.model.as_deref())?;
-    refuse_unless(&serde_json::json!([]), "functions", request.functions.as_ref())?;
+    let chat = validate(&app, &model, request, &context).await?;
+    let receivers = completion::start(&app, &model, chat.requests).await?;
+    if chat.stream {
+        let chunks = chat_response::stream(chat.response, model, receivers, chat.usage, chat.include_usage);
+        return Ok(completion::sse(chunks).into_response());
+    }
+    let completions = completion::collect(receivers).await?;
+    Ok(Json(chat.response.json(&model, &completions, chat.usage)).into_response())
+}
+
+/// A validated request.
+struct Chat {
+    requests: Vec<Request>,
+    response: ChatResponse,
+    usage: Usage,
+    stream: bool,
+    include_usage: bool,
+}
+
+async fn validate(
+    app: &App,
+    model: &LoadedModel,
+    request: ChatCompletionRequest,
+    context: &RequestContext,
+) -> Result<Chat, ApiError> {
+    let choice = app::choose(model, request.model.as_deref())?;
+    refuse_unless(&json!([]), "functions", request.functions.as_ref())?;
     let log_probs = match request.logprobs.unwrap_or(false) {
         true => Some(count("top_logprobs", request.top_logprobs, 0..=20)?.unwrap_or(0)),
         false => None,
     };
     let tools = ToolFields::new(request.tools, request.tool_choice, request.parallel_tool_calls);
     let mut options = generation_fields!(request).validate(&model.generation)?;
-    let constraint = constraint(&model, &tools, constraint_fields!(request), &context)?;
+    let constraint = constraint(model, &tools, constraint_fields!(request), context)?;
     let conversation = ConversationFields {
         messages: request.messages,
         tools: tools.offered(),
         add_generation_prompt: request.add_generation_prompt,
         chat_template_kwargs: request.chat_template_kwargs,
     };
-    let prompt = validate::render(&model, conversation)?;
+    let prompt = validate::render(model, conversation)?;
     let prompt = model
         .tokenizer
         .encode(&prompt, false)
         .map_err(ApiError::internal)?;
-    let tool_calls = tools.parser(&model);
+    let tool_calls = tools.parser(model);
     if let Some((format, _)) = &tool_calls {
-        options.visible_special_tokens = validate::visible_markers(&model, *format);
+        options.visible_special_tokens = validate::visible_markers(model, *format);
     }
     if let Some(constraint) = &constraint {
-        options.grammar = Some(validate::matcher(&model, &app.metrics, constraint).await?);
+        options.grammar = Some(validate::matcher(model, &app.metrics, constraint).await?);
     }
-    let requests = options.requests(
-        &model,
-        choice.adapter,
-        ("messages", &prompt),
-        log_probs,
-        DEFAULT_MAX_TOKENS,
-    )?;
-    let usage = Usage::of_prompt(prompt.len());
-    let response = ChatResponse {
-        id: context.id,
-        created: app::unix_time(),
-        model: choice.name,
-        tool_calls,
-    };
-    let receivers = completion::start(&app, &model, requests).await?;
-    if options.stream {
-        let chunks = chat_response::stream(response, model, receivers, usage, options.include_usage);
-        return Ok(completion::sse(chunks).into_response());
-    }
-    let completions = completion::collect(receivers).await?;
-    Ok(Json(response.json(&model, &completions, usage)).into_response())
+    let input = ("messages", prompt.as_slice());
+    Ok(Chat {
+        requests: options.requests(model, choice.adapter, input, log_probs, DEFAULT_MAX_TOKENS)?,
+        response: ChatResponse {
+            id: context.id.clone(),
+            created: app::unix_time(),
+            model: choice.name,
+            tool_calls,
+        },
+        usage: Usage::of_prompt(prompt.len()),
+        stream: options.stream,
+        include_usage: options.include_usage,
+    })
 }
 
 /// Returns the constraint of the completion. Where a call is required, there is no text, so `response_format` has no effect.

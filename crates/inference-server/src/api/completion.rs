@@ -100,7 +100,7 @@ pub(crate) fn merged(receivers: Vec<UnboundedReceiver<Event>>) -> SelectAll<Inde
 /// Numbers of tokens of a request.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Usage {
-    pub(crate) prompt: usize,
+    prompt: usize,
     generated: usize,
     cached: usize,
 }

@@ -16,7 +16,7 @@ use super::context::RequestContext;
 use super::error::ApiError;
 use super::requests::{CompletionRequest, parse};
 use super::validate::{self, constraint_fields, count, generation_fields, refuse_unless};
-use crate::engine::{Event, Token};
+use crate::engine::{Event, Request, Token};
 use crate::load::LoadedModel;
 
 /// Maximum of prompts of a request.
@@ -31,73 +31,93 @@ pub(crate) async fn handle(
 ) -> Result<Response, ApiError> {
     let model = app.model()?;
     let request: CompletionRequest = parse(&bytes, &context)?;
-    let choice = app::choose(&model, request.model.as_deref())?;
+    let text = validate(&app, &model, request, context.id).await?;
+    let receivers = completion::start(&app, &model, text.requests).await?;
+    let mut usage = text.usage;
+    if text.stream {
+        let chunks = stream(
+            text.base,
+            model,
+            receivers,
+            text.echoed_prompts,
+            usage,
+            text.include_usage,
+        );
+        return Ok(completion::sse(chunks).into_response());
+    }
+    let completions = completion::collect(receivers).await?;
+    let mut response = text.base;
+    let choices =
+        completions
+            .iter()
+            .zip(&text.echoed_prompts)
+            .enumerate()
+            .map(|(index, (completion, echoed))| {
+                usage.add(&completion.finish);
+                json!({
+                    "index": index, "text": format!("{echoed}{}", completion.text),
+                    "logprobs": log_probs(&model, &completion.tokens, echoed.len()),
+                    "finish_reason": completion.finish.reason.as_str(),
+                })
+            });
+    response["choices"] = choices.collect();
+    response["usage"] = usage.json();
+    Ok(Json(response).into_response())
+}
+
+/// A validated request.
+struct TextCompletions {
+    requests: Vec<Request>,
+    /// The prompt of each request if the response repeats it, otherwise an empty string.
+    echoed_prompts: Vec<String>,
+    /// The response without choices.
+    base: Value,
+    usage: Usage,
+    stream: bool,
+    include_usage: bool,
+}
+
+async fn validate(
+    app: &App,
+    model: &LoadedModel,
+    request: CompletionRequest,
+    id: String,
+) -> Result<TextCompletions, ApiError> {
+    let choice = app::choose(model, request.model.as_deref())?;
     refuse_unless(&"".into(), "suffix", request.suffix.as_ref())?;
-    refuse_unless(
-        &request.n.unwrap_or(1).into(),
-        "best_of",
-        request.best_of.as_ref(),
-    )?;
+    let neutral = request.n.unwrap_or(1).into();
+    refuse_unless(&neutral, "best_of", request.best_of.as_ref())?;
     let log_probs = count("logprobs", request.logprobs, 0..=20)?;
     let echo = request.echo.unwrap_or(false);
     let mut options = generation_fields!(request).validate(&model.generation)?;
     let constraint = constraint_fields!(request).validate()?;
-    let prompts = validate::encode(&model, "prompt", request.prompt, MAX_PROMPTS)?;
+    let prompts = validate::encode(model, "prompt", request.prompt, MAX_PROMPTS)?;
     if let Some(constraint) = &constraint {
-        options.grammar = Some(validate::matcher(&model, &app.metrics, constraint).await?);
+        options.grammar = Some(validate::matcher(model, &app.metrics, constraint).await?);
     }
     let mut requests = Vec::new();
     let mut echoed_prompts = Vec::new();
-    let mut usage = Usage::default();
     for prompt in &prompts {
-        usage.prompt += prompt.len();
-        let prompt_requests = options.requests(
-            &model,
-            choice.adapter,
-            ("prompt", prompt),
-            log_probs,
-            DEFAULT_MAX_TOKENS,
-        )?;
+        let input = ("prompt", prompt.as_slice());
+        let choices = options.requests(model, choice.adapter, input, log_probs, DEFAULT_MAX_TOKENS)?;
         let echoed = if echo {
             model.tokenizer.decode(prompt, true).map_err(ApiError::internal)?
         } else {
             String::new()
         };
-        echoed_prompts.extend(std::iter::repeat_n(echoed, prompt_requests.len()));
-        requests.extend(prompt_requests);
+        echoed_prompts.extend(std::iter::repeat_n(echoed, choices.len()));
+        requests.extend(choices);
     }
-    let base = json!({
-        "id": context.id, "object": "text_completion", "created": app::unix_time(), "model": choice.name,
-    });
-    let receivers = completion::start(&app, &model, requests).await?;
-    if options.stream {
-        let chunks = stream(
-            base,
-            model,
-            receivers,
-            echoed_prompts,
-            usage,
-            options.include_usage,
-        );
-        return Ok(completion::sse(chunks).into_response());
-    }
-    let completions = completion::collect(receivers).await?;
-    let mut response = base;
-    let choices = completions
-        .iter()
-        .zip(&echoed_prompts)
-        .enumerate()
-        .map(|(index, (completion, echoed))| {
-            usage.add(&completion.finish);
-            json!({
-                "index": index, "text": format!("{echoed}{}", completion.text),
-                "logprobs": self::log_probs(&model, &completion.tokens, echoed.len()),
-                "finish_reason": completion.finish.reason.as_str(),
-            })
-        });
-    response["choices"] = choices.collect();
-    response["usage"] = usage.json();
-    Ok(Json(response).into_response())
+    let base =
+        json!({"id": id, "object": "text_completion", "created": app::unix_time(), "model": choice.name});
+    Ok(TextCompletions {
+        requests,
+        echoed_prompts,
+        base,
+        usage: Usage::of_prompt(prompts.iter().map(Vec::len).sum()),
+        stream: options.stream,
+        include_usage: options.include_usage,
+    })
 }
 
 fn stream(

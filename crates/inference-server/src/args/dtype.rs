@@ -6,7 +6,7 @@ use model::Precision;
 /// Number format of the weights in memory. Sums are 32-bit floats in all of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Dtype {
+pub(super) enum Dtype {
     /// As stored.
     Auto,
     /// 32-bit floats.

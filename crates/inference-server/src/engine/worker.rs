@@ -142,7 +142,7 @@ impl Worker {
     fn step(&mut self, chunks: &[ScheduledChunk]) {
         let mut by_id: HashMap<Id, &mut Sequence> =
             self.sequences.iter_mut().map(|(id, s)| (*id, s)).collect();
-        let mut scheduled: Vec<(ScheduledChunk, &mut Sequence)> = chunks
+        let mut scheduled: Vec<Scheduled<'_>> = chunks
             .iter()
             .filter_map(|chunk| Some((*chunk, by_id.remove(&chunk.id)?)))
             .collect();
@@ -154,25 +154,7 @@ impl Worker {
             .iter()
             .map(|(chunk, sequence)| sequence.next(chunk.tokens).to_vec())
             .collect();
-        let loras = &self.model.loras;
-        let adapters: Vec<Option<&Lora>> = scheduled
-            .iter()
-            .map(|(_, sequence)| sequence.adapter().and_then(|index| loras.get(index)))
-            .collect();
-        let mut segments: Vec<Segment<'_>> = scheduled
-            .iter_mut()
-            .zip(&tokens)
-            .map(|((chunk, sequence), tokens)| Segment {
-                tokens,
-                output: match (sequence.is_embedding(), chunk.samples) {
-                    (true, _) => OutputMode::HiddenStates,
-                    (false, true) => OutputMode::LastLogits,
-                    (false, false) => OutputMode::None,
-                },
-                cache: &mut sequence.cache,
-            })
-            .collect();
-        let outcome = self.model.decoder.forward_with_adapters(&mut segments, &adapters);
+        let outcome = forward(&self.model, &mut scheduled, &tokens);
         self.metrics
             .step(began.elapsed(), tokens.iter().map(Vec::len).sum());
         let mut finished = Vec::new();
@@ -194,11 +176,8 @@ impl Worker {
             }
             Err(error) => {
                 tracing::error!(%error, sequences = scheduled.len(), "failed to compute a step");
-                finished.extend(
-                    scheduled
-                        .iter()
-                        .map(|(chunk, _)| (chunk.id, FinishReason::Failed)),
-                );
+                let ids = scheduled.iter().map(|(chunk, _)| chunk.id);
+                finished.extend(ids.map(|id| (id, FinishReason::Failed)));
             }
         }
         for (id, reason) in finished {
@@ -231,6 +210,9 @@ impl Worker {
     }
 }
 
+/// A sequence with its chunk of the step.
+type Scheduled<'a> = (ScheduledChunk, &'a mut Sequence);
+
 /// Properties that two sequences must share before one can use what the other computed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct CacheKey {
@@ -246,10 +228,35 @@ fn cache_key(model: &AdaptedModel, sequence: &Sequence) -> CacheKey {
     }
 }
 
+/// Runs the model. Returns logits or hidden states of each sequence.
+fn forward(
+    model: &AdaptedModel,
+    scheduled: &mut [Scheduled<'_>],
+    tokens: &[Vec<u32>],
+) -> model::Result<Vec<Vec<f32>>> {
+    let adapters: Vec<Option<&Lora>> = scheduled
+        .iter()
+        .map(|(_, sequence)| sequence.adapter().and_then(|index| model.loras.get(index)))
+        .collect();
+    let mut segments: Vec<Segment<'_>> = scheduled
+        .iter_mut()
+        .zip(tokens)
+        .map(|((chunk, sequence), tokens)| Segment {
+            tokens,
+            output: match (sequence.is_embedding(), chunk.samples) {
+                (true, _) => OutputMode::HiddenStates,
+                (false, true) => OutputMode::LastLogits,
+                (false, false) => OutputMode::None,
+            },
+            cache: &mut sequence.cache,
+        })
+        .collect();
+    model.decoder.forward_with_adapters(&mut segments, &adapters)
+}
+
 /// Computes the masks of all grammars in parallel, so that a slow one delays the others less.
-fn prepare_masks(scheduled: &mut [(ScheduledChunk, &mut Sequence)]) {
-    let is_constrained =
-        |(chunk, sequence): &&mut (ScheduledChunk, &mut Sequence)| chunk.samples && sequence.is_constrained();
+fn prepare_masks(scheduled: &mut [Scheduled<'_>]) {
+    let is_constrained = |(chunk, sequence): &&mut Scheduled<'_>| chunk.samples && sequence.is_constrained();
     if scheduled.iter_mut().filter(is_constrained).count() > 1 {
         let all = scheduled.par_iter_mut().filter(is_constrained);
         all.for_each(|(_, sequence)| sequence.prepare_mask());
