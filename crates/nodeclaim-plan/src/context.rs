@@ -62,7 +62,7 @@ impl<'a> PlanContext<'a> {
             claim,
             name: claim.name(),
             has_name_conflict: observed.has_name_conflict,
-            instance: InstanceView::new(&observed.pool, claim, settings),
+            instance: InstanceView::new(&observed.instance, claim, settings),
             own_nodes: ownership::own_nodes(&nodes, claim),
             nodes,
             pods: by_key(observed.pods.iter().map(|p| &**p), |p| {

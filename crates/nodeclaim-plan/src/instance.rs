@@ -26,38 +26,38 @@ impl<'a> InstanceView<'a> {
         match lookup {
             InstanceLookup::Unknown | InstanceLookup::Absent { reads: 0 } => Self::Unknown,
             InstanceLookup::Absent { reads } => Self::Absent(*reads),
-            InstanceLookup::Found(pool) if is_owned(pool, claim, settings) => Self::Owned(pool),
-            InstanceLookup::Found(pool) => Self::Foreign(pool),
+            InstanceLookup::Found(instance) if is_owned(instance, claim, settings) => Self::Owned(instance),
+            InstanceLookup::Found(instance) => Self::Foreign(instance),
         }
     }
 }
 
-fn is_owned(pool: &Instance, claim: &Claim, settings: &Settings) -> bool {
-    if pool.name != claim.name() {
+fn is_owned(instance: &Instance, claim: &Claim, settings: &Settings) -> bool {
+    if instance.name != claim.name() {
         return false;
     }
-    match &pool.owner {
+    match &instance.owner {
         Ownership::Foreign => false,
-        Ownership::Upstream => has_same_owner(pool, claim),
+        Ownership::Upstream => has_same_owner(instance, claim),
         Ownership::Ours { claim_uid } => {
             let uid = claim.uid();
-            !uid.is_empty() && uid == claim_uid.as_str() && may_be_of_cluster(pool, settings)
+            !uid.is_empty() && uid == claim_uid.as_str() && may_be_of_cluster(instance, settings)
         }
     }
 }
 
 // The UID already distinguishes clusters, so an instance made before the id was configured stays ours.
-fn may_be_of_cluster(pool: &Instance, settings: &Settings) -> bool {
+fn may_be_of_cluster(instance: &Instance, settings: &Settings) -> bool {
     settings.cluster_id.is_empty()
-        || pool
+        || instance
             .cluster_id
             .as_deref()
             .is_none_or(|id| id == settings.cluster_id)
 }
 
 /// Reports whether an instance that upstream made has the claim's Workspace as its own. It carries no UID.
-fn has_same_owner(pool: &Instance, claim: &Claim) -> bool {
-    let theirs = &pool.labels;
+fn has_same_owner(instance: &Instance, claim: &Claim) -> bool {
+    let theirs = &instance.labels;
     let own = claim.metadata().labels.as_ref();
     let own = |key: &str| own.and_then(|labels| labels.get(key));
     let agrees = |key: &str| match (theirs.get(key), own(key)) {

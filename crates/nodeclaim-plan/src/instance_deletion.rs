@@ -18,37 +18,37 @@ pub(crate) struct InstanceDeletion<'a> {
     pub(crate) cloud: Option<CloudCall>,
     /// Time until the next look.
     pub(crate) requeue: Option<Duration>,
-    /// Why the cloud refused the last time.
+    /// Error of the last request.
     pub(crate) refusal: Option<&'a ProviderError>,
 }
 
 /// Returns the next step towards the end of an instance that the claim owns.
-pub(crate) fn next<'a>(context: &PlanContext<'a>, pool: &Instance) -> InstanceDeletion<'a> {
+pub(crate) fn next<'a>(context: &PlanContext<'a>, instance: &Instance) -> InstanceDeletion<'a> {
     let step = |cloud, refusal| InstanceDeletion {
         cloud,
         requeue: Some(context.poll),
         refusal,
     };
-    if pool.state == InstanceState::Deleting {
+    if instance.state == InstanceState::Deleting {
         return step(None, None);
     }
     let call = match context.last_call {
         Some(call) if matches!(call.kind, CallKind::Delete | CallKind::Abort) => call,
-        _ => return step(Some(delete(pool)), None),
+        _ => return step(Some(delete(instance)), None),
     };
     let Some(error) = &call.error else {
-        let is_due = !is_fresh(call, context.now) || has_ended(call, pool);
-        return step(is_due.then(|| delete(pool)), None);
+        let is_due = !is_fresh(call, context.now) || has_ended(call, instance);
+        return step(is_due.then(|| delete(instance)), None);
     };
-    if is_stuck(call, error, pool) {
-        let name = pool.name.clone();
+    if is_stuck(call, error, instance) {
+        let name = instance.name.clone();
         return step(Some(CloudCall::Abort { name }), Some(error));
     }
     match backoff::remaining(call, context.settings, context.now) {
-        None => step(Some(delete(pool)), Some(error)),
+        None => step(Some(delete(instance)), Some(error)),
         left => InstanceDeletion {
             requeue: left,
-            ..step(read_if_changed(error, pool), Some(error))
+            ..step(read_if_changed(error, instance), Some(error))
         },
     }
 }
@@ -58,27 +58,29 @@ pub(crate) fn is_fresh(call: &CallOutcome, now: Timestamp) -> bool {
     call.error.is_none() && now < time::after(call.at, EFFECT_DELAY)
 }
 
-fn delete(pool: &Instance) -> CloudCall {
+fn delete(instance: &Instance) -> CloudCall {
     CloudCall::Delete {
-        name: pool.name.clone(),
-        version: pool.version.clone(),
+        name: instance.name.clone(),
+        version: instance.version.clone(),
     }
 }
 
 // A canceled creation has ended; only then can the instance be deleted.
-fn has_ended(call: &CallOutcome, pool: &Instance) -> bool {
-    call.kind == CallKind::Abort && pool.state != InstanceState::Creating
+fn has_ended(call: &CallOutcome, instance: &Instance) -> bool {
+    call.kind == CallKind::Abort && instance.state != InstanceState::Creating
 }
 
 // A cloud may refuse to delete an instance until its creation is canceled.
-fn is_stuck(call: &CallOutcome, error: &ProviderError, pool: &Instance) -> bool {
-    call.kind == CallKind::Delete && error.class == ErrorClass::Busy && pool.state == InstanceState::Creating
+fn is_stuck(call: &CallOutcome, error: &ProviderError, instance: &Instance) -> bool {
+    call.kind == CallKind::Delete
+        && error.class == ErrorClass::Busy
+        && instance.state == InstanceState::Creating
 }
 
 /// Returns a read if the instance is not as we believed, so that the next request names what is there.
-fn read_if_changed(error: &ProviderError, pool: &Instance) -> Option<CloudCall> {
+fn read_if_changed(error: &ProviderError, instance: &Instance) -> Option<CloudCall> {
     let is_changed = matches!(error.class, ErrorClass::Precondition | ErrorClass::NotFound);
     is_changed.then(|| CloudCall::Read {
-        name: pool.name.clone(),
+        name: instance.name.clone(),
     })
 }

@@ -22,11 +22,11 @@ pub(crate) fn decide<'a>(context: &PlanContext<'a>) -> LaunchDecision<'a> {
         _ if context.has_name_conflict => wait::name_conflict(context),
         InstanceView::Unknown => wait::unknown(context),
         InstanceView::Absent(reads) => create::decide(context, reads),
-        InstanceView::Foreign(pool) => wait::foreign(context, pool),
-        InstanceView::Owned(pool) => match pool.state {
-            InstanceState::Creating | InstanceState::Changing(_) => wait::creating(context, pool),
-            InstanceState::Succeeded => wait::succeeded(context, pool),
-            InstanceState::Failed | InstanceState::Canceled => replace::failed(context, pool),
+        InstanceView::Foreign(instance) => wait::foreign(context, instance),
+        InstanceView::Owned(instance) => match instance.state {
+            InstanceState::Creating | InstanceState::Changing(_) => wait::creating(context, instance),
+            InstanceState::Succeeded => wait::succeeded(context, instance),
+            InstanceState::Failed | InstanceState::Canceled => replace::failed(context, instance),
             InstanceState::Deleting => wait::deleting(context),
         },
     }

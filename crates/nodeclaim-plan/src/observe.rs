@@ -63,7 +63,7 @@ pub fn observe(
         tracker.view(name, claim.uid(), now)
     };
     Observed {
-        pool: facts.lookup,
+        instance: facts.lookup,
         last_call: facts.last_call,
         failure: facts.failure,
         pods: drained.iter().flat_map(|node| source.pods_on(node)).collect(),

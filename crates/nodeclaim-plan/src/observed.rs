@@ -1,4 +1,4 @@
-//! Everything a decision about one claim may look at. Absence and failure are data.
+//! Everything that a decision about one claim may look at. Absence and failure are data.
 
 use std::sync::Arc;
 
@@ -12,24 +12,24 @@ use kaito_api::Claim;
 pub struct Observed {
     /// The claim.
     pub claim: Claim,
-    /// The agent pool of the claim's name, by reads that started after the claim was first seen. After a
-    /// Create of unknown outcome the earlier reads do not count; [`cloudprovider::InstanceTracker`] sees to that.
-    pub pool: InstanceLookup,
-    /// Nodes of that pool (label `agentpool` or `kubernetes.azure.com/agentpool`) and Nodes that carry the
-    /// claim's provider id, each once, in any order.
+    /// The instance of the claim's name, by reads that started after the claim was first seen.
+    ///
+    /// After a Create of unknown outcome the earlier reads do not count; [`cloudprovider::InstanceTracker`] ensures that.
+    pub instance: InstanceLookup,
+    /// Nodes whose labels name the instance, and Nodes with the claim's provider id; each once, in any order.
     pub nodes: Vec<Arc<Node>>,
-    /// Pods bound to those nodes, in any order. Empty unless the claim or one of the Nodes is being deleted.
+    /// Pods bound to those Nodes, in any order. Empty unless the claim or one of the Nodes is being deleted.
     pub pods: Vec<Arc<Pod>>,
-    /// Volume attachments of those nodes, in any order. Empty under the same terms.
+    /// Volume attachments of those Nodes, in any order. Empty under the same terms.
     pub attachments: Vec<Arc<VolumeAttachment>>,
-    /// The last Create, Delete or Abort of the pool, whatever came of it; `None` after a restart. Reads do not
-    /// count.
+    /// The last Create, Delete or Abort of the instance with its outcome; `None` after a restart. Reads do not count.
     pub last_call: Option<CallOutcome>,
-    /// Why the pool failed, when the failed operation was read. An answer without a reason is a reason too, or
-    /// it would be asked for again and again. Forgotten when a Create is accepted.
+    /// Error of the instance, if the failed operation was read.
+    ///
+    /// An answer without a reason counts too, or it would be asked for again and again. An accepted Create clears it.
     pub failure: Option<ProviderError>,
-    /// A claim of the other kind has the same name and came first ([`crate::managed::has_name_conflict`]): the pool of that name
-    /// is the other one's.
+    /// A claim of the other kind has the same name and was created first, so the instance of that name is its own. See
+    /// [`crate::managed::has_name_conflict`].
     pub has_name_conflict: bool,
 }
 

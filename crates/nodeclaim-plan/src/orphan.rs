@@ -24,7 +24,9 @@ pub fn plan_node(observed: &ObservedNode) -> Plan<CloudCall> {
             plan.writes = edit::remove(node);
         }
         // The instance is not ours any more, so neither is the Node: our finalizer must not block its deletion.
-        InstanceLookup::Found(pool) if is_foreign(pool) && node.metadata.deletion_timestamp.is_some() => {
+        InstanceLookup::Found(instance)
+            if is_foreign(instance) && node.metadata.deletion_timestamp.is_some() =>
+        {
             plan.add_reason("foreign_node", node.name_any());
             plan.writes = edit::remove(node);
         }
@@ -33,6 +35,6 @@ pub fn plan_node(observed: &ObservedNode) -> Plan<CloudCall> {
     plan
 }
 
-fn is_foreign(pool: &Instance) -> bool {
-    pool.owner == Ownership::Foreign
+fn is_foreign(instance: &Instance) -> bool {
+    instance.owner == Ownership::Foreign
 }

@@ -8,8 +8,9 @@ use jiff::SignedDuration;
 pub struct Settings {
     /// Limits of the cloud on a launch.
     pub launch_limits: LaunchLimits,
-    /// Id that is written to every instance and compared before one is deleted, so that two clusters in one namespace of
-    /// the cloud never touch each other's instances. Empty means not compared.
+    /// Id of this cluster, written to every instance and compared before one is deleted. Empty means not compared.
+    ///
+    /// Two clusters that share a scope of the cloud thus never touch each other's instances.
     pub cluster_id: String,
     /// Time that a drain may take before pods are deleted rather than evicted.
     pub drain_timeout: SignedDuration,

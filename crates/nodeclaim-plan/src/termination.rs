@@ -25,8 +25,8 @@ pub(crate) fn plan(context: &PlanContext<'_>) -> Plan<CloudCall> {
         InstanceView::Unknown => prove_absence(context),
         InstanceView::Absent(reads) if reads < 2 || may_still_appear(context) => prove_absence(context),
         InstanceView::Absent(_) => remove_nodes(context),
-        InstanceView::Foreign(pool) => release_nodes(context, pool),
-        InstanceView::Owned(pool) => terminate(context, pool),
+        InstanceView::Foreign(instance) => release_nodes(context, instance),
+        InstanceView::Owned(instance) => terminate(context, instance),
     }
 }
 
@@ -55,7 +55,7 @@ fn remove_nodes(context: &PlanContext<'_>) -> Plan<CloudCall> {
     let nodes = context.own_nodes.iter().filter(|node| has_finalizer(node));
     let writes: Vec<Write> = nodes.flat_map(|node| edit::remove(node)).collect();
     if writes.is_empty() {
-        return release("pool_absent", context.name);
+        return release("instance_absent", context.name);
     }
     let cause = format!("agent pool {} is gone; its Node is being removed", context.name);
     Plan {
@@ -66,20 +66,20 @@ fn remove_nodes(context: &PlanContext<'_>) -> Plan<CloudCall> {
 }
 
 /// Releases the Nodes of an instance that is not the claim's, then the claim. Both instance and Nodes stay.
-fn release_nodes(context: &PlanContext<'_>, pool: &Instance) -> Plan<CloudCall> {
+fn release_nodes(context: &PlanContext<'_>, instance: &Instance) -> Plan<CloudCall> {
     let nodes = context.own_nodes.iter();
     let writes: Vec<Write> = nodes
         .filter_map(|node| edit::release_ownership(node, context.claim))
         .collect();
     if writes.is_empty() {
-        return release("pool_not_ours", &pool.name);
+        return release("instance_not_ours", &instance.name);
     }
     let mut plan = Plan {
         writes,
         requeue: Some(context.poll),
         ..Plan::default()
     };
-    plan.add_reason("releasing_node", pool.name.clone());
+    plan.add_reason("releasing_node", instance.name.clone());
     plan
 }
 
@@ -93,11 +93,11 @@ fn release(code: &'static str, instance: &str) -> Plan<CloudCall> {
 }
 
 /// Takes the next step against an instance of the claim.
-fn terminate(context: &PlanContext<'_>, pool: &Instance) -> Plan<CloudCall> {
-    let mut plan = if pool.state == InstanceState::Deleting {
+fn terminate(context: &PlanContext<'_>, instance: &Instance) -> Plan<CloudCall> {
+    let mut plan = if instance.state == InstanceState::Deleting {
         Plan {
             requeue: Some(context.poll),
-            ..waiting_for(context, "pool_deleting", being_deleted(&pool.name))
+            ..waiting_for(context, "instance_deleting", being_deleted(&instance.name))
         }
     } else {
         match drain::next(context) {
@@ -111,7 +111,7 @@ fn terminate(context: &PlanContext<'_>, pool: &Instance) -> Plan<CloudCall> {
                 requeue: Some(requeue),
                 ..waiting(context, "draining", reason, &cause)
             },
-            Drain::Done => delete(context, pool),
+            Drain::Done => delete(context, instance),
         }
     };
     // The instance exists, so the create request took effect. Otherwise deletion would wait out the visibility timeout.
@@ -121,16 +121,16 @@ fn terminate(context: &PlanContext<'_>, pool: &Instance) -> Plan<CloudCall> {
     plan
 }
 
-fn delete(context: &PlanContext<'_>, pool: &Instance) -> Plan<CloudCall> {
-    let deletion = instance_deletion::next(context, pool);
+fn delete(context: &PlanContext<'_>, instance: &Instance) -> Plan<CloudCall> {
+    let deletion = instance_deletion::next(context, instance);
     let update = match deletion.refusal {
         Some(error) => error_reasons::not_deleted(error),
-        None => being_deleted(&pool.name),
+        None => being_deleted(&instance.name),
     };
     Plan {
         cloud: deletion.cloud,
         requeue: deletion.requeue,
-        ..waiting_for(context, "delete_pool", update)
+        ..waiting_for(context, "delete_instance", update)
     }
 }
 

@@ -131,7 +131,7 @@ fn leftover_nodes<'a>(context: &PlanContext<'a>, reads: u32) -> Option<LaunchDec
         return Some(LaunchDecision {
             cloud: Some(read(context)),
             requeue,
-            ..LaunchDecision::new("pool_missing", LaunchState::Unchanged)
+            ..LaunchDecision::new("instance_missing", LaunchState::Unchanged)
         });
     }
     let cause = format!(

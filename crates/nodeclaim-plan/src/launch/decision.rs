@@ -65,7 +65,7 @@ impl<'a> LaunchDecision<'a> {
             reason: ClaimReason::MultipleNodesFound,
             cause: format!("agent pool {instance} has several Nodes: {nodes}"),
         };
-        Self::new("many_nodes", state)
+        Self::new("several_nodes", state)
     }
 
     /// Returns a decision to take the Node, whatever its instance is doing. Earlier failures are forgotten.

@@ -19,7 +19,7 @@ use crate::{instance_deletion, time};
 const MAX_ABORTS: u32 = 3;
 
 /// Decides for an instance whose last operation failed or was canceled.
-pub(crate) fn failed<'a>(context: &PlanContext<'a>, pool: &Instance) -> LaunchDecision<'a> {
+pub(crate) fn failed<'a>(context: &PlanContext<'a>, instance: &Instance) -> LaunchDecision<'a> {
     // A later operation may have failed on an instance whose Node works: a running workload is worth more than a tidy
     // instance.
     match matching::find(context) {
@@ -29,22 +29,26 @@ pub(crate) fn failed<'a>(context: &PlanContext<'a>, pool: &Instance) -> LaunchDe
     }
     // The note on the claim outlives a restart, which the operation's document may not.
     if let Some(noted) = noted(context) {
-        return replace(context, pool, &noted.error);
+        return replace(context, instance, &noted.error);
     }
     if let Some(error) = context.failure {
-        return replace(context, pool, error);
+        return replace(context, instance, error);
     }
     match operation_url(context) {
-        Some(url) => read_operation(context, pool, url),
-        None => replace(context, pool, &unexplained(pool)),
+        Some(url) => read_operation(context, instance, url),
+        None => replace(context, instance, &unexplained(instance)),
     }
 }
 
-fn read_operation<'a>(context: &PlanContext<'a>, pool: &Instance, url: String) -> LaunchDecision<'a> {
-    let cause = format!("agent pool {} is in state {}", pool.name, pool.state.as_str());
+fn read_operation<'a>(context: &PlanContext<'a>, instance: &Instance, url: String) -> LaunchDecision<'a> {
+    let cause = format!(
+        "agent pool {} is in state {}",
+        instance.name,
+        instance.state.as_str()
+    );
     LaunchDecision {
         cloud: Some(CloudCall::ReadOperation {
-            name: pool.name.clone(),
+            name: instance.name.clone(),
             url,
         }),
         requeue: Some(context.poll),
@@ -55,35 +59,35 @@ fn read_operation<'a>(context: &PlanContext<'a>, pool: &Instance, url: String) -
 /// Decides for a complete instance whose Node did not join in time.
 pub(crate) fn never_joined<'a>(
     context: &PlanContext<'a>,
-    pool: &Instance,
+    instance: &Instance,
     cause: &str,
 ) -> LaunchDecision<'a> {
     let error = own_error("NodeDidNotJoin", format!("{cause} in time"));
-    replace(context, pool, &error)
+    replace(context, instance, &error)
 }
 
 /// Returns true if an instance has been in creation for too long.
-pub(crate) fn is_overdue(context: &PlanContext<'_>, pool: &Instance) -> bool {
+pub(crate) fn is_overdue(context: &PlanContext<'_>, instance: &Instance) -> bool {
     let Some(started) = failure::started(context) else {
         return false;
     };
     let deadline = time::after(started, context.settings.launch_timeout);
-    pool.state == InstanceState::Creating && context.now >= deadline
+    instance.state == InstanceState::Creating && context.now >= deadline
 }
 
 /// Ends a creation that takes too long: cancels it, and where that is not possible, deletes the instance.
-pub(crate) fn overdue<'a>(context: &PlanContext<'a>, pool: &Instance) -> LaunchDecision<'a> {
-    let message = format!("agent pool {} was not created in time", pool.name);
+pub(crate) fn overdue<'a>(context: &PlanContext<'a>, instance: &Instance) -> LaunchDecision<'a> {
+    let message = format!("agent pool {} was not created in time", instance.name);
     let error = own_error("LaunchTimedOut", message);
     let (cloud, requeue) = match next_abort(context) {
         Abort::Send => (
             Some(CloudCall::Abort {
-                name: pool.name.clone(),
+                name: instance.name.clone(),
             }),
             Some(context.poll),
         ),
         Abort::Wait(requeue) => (None, Some(requeue)),
-        Abort::GiveUp => return replace(context, pool, &error),
+        Abort::GiveUp => return replace(context, instance, &error),
     };
     let update = error_reasons::launched(&error, Origin::Operation);
     LaunchDecision {
@@ -120,8 +124,8 @@ fn next_abort(context: &PlanContext<'_>) -> Abort {
     }
 }
 
-fn replace<'a>(context: &PlanContext<'a>, pool: &Instance, error: &ProviderError) -> LaunchDecision<'a> {
-    let deletion = instance_deletion::next(context, pool);
+fn replace<'a>(context: &PlanContext<'a>, instance: &Instance, error: &ProviderError) -> LaunchDecision<'a> {
+    let deletion = instance_deletion::next(context, instance);
     let mut claim_edit = ClaimEdit::default();
     if noted(context).is_none() {
         failure::note(context, context.now, error, &mut claim_edit);
@@ -165,9 +169,12 @@ fn is_lasting(error: &ProviderError) -> bool {
     )
 }
 
-fn unexplained(pool: &Instance) -> ProviderError {
-    let state = pool.state.as_str();
-    let message = format!("agent pool {} is in state {state} for no known reason", pool.name);
+fn unexplained(instance: &Instance) -> ProviderError {
+    let state = instance.state.as_str();
+    let message = format!(
+        "agent pool {} is in state {state} for no known reason",
+        instance.name
+    );
     own_error(&format!("AgentPool{state}"), message)
 }
 

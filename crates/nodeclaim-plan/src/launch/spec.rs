@@ -19,7 +19,7 @@ use crate::settings::Settings;
 /// Older spelling of [`ZONE`].
 const ZONE_BETA: &str = "failure-domain.beta.kubernetes.io/zone";
 
-/// Reason why no instance can be launched for a claim, in a sentence.
+/// Problem of a claim for which no instance can be launched.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum InvalidClaim {
@@ -34,26 +34,26 @@ pub enum InvalidClaim {
     /// No instance type is asked for.
     #[error("no requirement names an instance type: add {INSTANCE_TYPE} In [<one type>]")]
     NoInstanceType,
-    /// The requirements leave nothing over.
+    /// The requirements allow no instance type.
     #[error("the requirements on the instance type contradict each other")]
     NoInstanceTypeLeft,
-    /// The requirements leave a choice.
+    /// The requirements allow several instance types.
     #[error("the requirements leave several instance types ({0}): name exactly one")]
     SeveralInstanceTypes(String),
-    /// Another system than Linux is asked for.
-    #[error("only {OS} In [linux] can be made")]
+    /// The requirements exclude Linux.
+    #[error("expected the requirement {OS} In [linux]")]
     NotLinux,
-    /// Another capacity type than on-demand is asked for.
-    #[error("only {CAPACITY_TYPE} In [on-demand] can be made")]
+    /// The requirements exclude on-demand capacity.
+    #[error("expected the requirement {CAPACITY_TYPE} In [on-demand]")]
     NotOnDemand,
-    /// A zone is asked for.
+    /// The requirements choose a zone.
     #[error("zones cannot be chosen: leave out the requirement on {ZONE}")]
     Zone,
     /// The disk size cannot be read.
-    #[error("storage request {0:?} is not a quantity")]
+    #[error("storage request {0:?} must be a quantity")]
     Storage(String),
-    /// The disk size cannot be had.
-    #[error("storage request {text} is {gib} GiB: a system disk has {min} to {max} GiB")]
+    /// The cloud has no disk of this size.
+    #[error("storage request {text} is {gib} GiB: a system disk must have {min} to {max} GiB")]
     DiskSize {
         /// The request.
         text: String,
@@ -110,7 +110,7 @@ fn instance_type(claim: &Claim) -> Result<String, InvalidClaim> {
     }
 }
 
-/// The values that the requirements on a label allow, under all of its names; `None` when no requirement lists any.
+/// Returns the values that the requirements on a label allow, under all of its names; `None` if no requirement lists any.
 fn allowed(claim: &Claim, keys: &[&str]) -> Option<BTreeSet<String>> {
     let all = claim.requirements();
     let of_operator = |operator: &'static str| {
@@ -131,7 +131,7 @@ fn check_os(claim: &Claim) -> Result<(), InvalidClaim> {
     }
 }
 
-/// Nodes are paid by the hour and in whatever zone the cloud chooses: a claim that wants it otherwise must not get it so.
+/// Rejects a claim for spot capacity or for a zone: instances are on-demand, in a zone that the cloud chooses.
 fn check_offering(claim: &Claim) -> Result<(), InvalidClaim> {
     let types = allowed(claim, &[CAPACITY_TYPE]);
     if types.is_some_and(|types| !types.contains("on-demand")) {
@@ -165,8 +165,8 @@ fn disk_gib(claim: &Claim, limits: &LaunchLimits) -> Result<Option<u32>, Invalid
 
 fn labels(claim: &Claim) -> BTreeMap<String, String> {
     let mut labels = BTreeMap::from([(NODE_POOL.to_owned(), NODE_POOL_KAITO.to_owned())]);
-    // The cloud hands these to the kubelet, which does not start with labels that are not its to set; registration adds
-    // them to the Node.
+    // The cloud passes these labels to the kubelet, which refuses to start with labels that it may not set. Registration
+    // adds the others to the Node.
     let settable = claim.labels().iter().filter(|(key, _)| !is_kubelet_label(key));
     labels.extend(settable.map(|(key, value)| (key.clone(), value.clone())));
     if let Some(created) = &claim.metadata().creation_timestamp {

@@ -52,15 +52,19 @@ pub(crate) fn unknown<'a>(context: &PlanContext<'a>) -> LaunchDecision<'a> {
 }
 
 /// Waits for an instance of the same name to go that is not the claim's.
-pub(crate) fn foreign<'a>(context: &PlanContext<'a>, pool: &Instance) -> LaunchDecision<'a> {
-    let name = &pool.name;
+pub(crate) fn foreign<'a>(context: &PlanContext<'a>, instance: &Instance) -> LaunchDecision<'a> {
+    let name = &instance.name;
     let requeue = Some(context.poll);
-    let of_claim = matches!(pool.owner, Ownership::Ours { .. });
-    if of_claim && pool.state == InstanceState::Deleting {
+    let of_claim = matches!(instance.owner, Ownership::Ours { .. });
+    if of_claim && instance.state == InstanceState::Deleting {
         let cause = format!("agent pool {name} of an earlier claim is being deleted");
         return LaunchDecision {
             requeue,
-            ..LaunchDecision::pending("earlier_pool_deleting", ClaimReason::AgentPoolDeleting, &cause)
+            ..LaunchDecision::pending(
+                "earlier_instance_deleting",
+                ClaimReason::AgentPoolDeleting,
+                &cause,
+            )
         };
     }
     let cause = if of_claim {
@@ -72,12 +76,12 @@ pub(crate) fn foreign<'a>(context: &PlanContext<'a>, pool: &Instance) -> LaunchD
     let update = condition::unmet(ClaimReason::AgentPoolNameConflict, &cause);
     LaunchDecision {
         requeue,
-        ..LaunchDecision::new("pool_name_conflict", LaunchState::NotLaunched(update))
+        ..LaunchDecision::new("instance_name_conflict", LaunchState::NotLaunched(update))
     }
 }
 
 /// Waits for an instance that is being created or changed; a Node that exists already is taken.
-pub(crate) fn creating<'a>(context: &PlanContext<'a>, pool: &Instance) -> LaunchDecision<'a> {
+pub(crate) fn creating<'a>(context: &PlanContext<'a>, instance: &Instance) -> LaunchDecision<'a> {
     let requeue = Some(context.poll);
     if let NodeMatch::One(node) = matching::find(context) {
         return LaunchDecision {
@@ -85,19 +89,19 @@ pub(crate) fn creating<'a>(context: &PlanContext<'a>, pool: &Instance) -> Launch
             ..LaunchDecision::joined(context.claim, node)
         };
     }
-    if replace::is_overdue(context, pool) {
-        return replace::overdue(context, pool);
+    if replace::is_overdue(context, instance) {
+        return replace::overdue(context, instance);
     }
     // Seconds into a scale-up or an image upgrade a Node may be missing; the state will show how it ends.
     let decision = if context.claim.is_true(ClaimConditionType::Launched) {
-        LaunchDecision::new("pool_changing", LaunchState::Unchanged)
+        LaunchDecision::new("instance_changing", LaunchState::Unchanged)
     } else {
         let cause = format!(
             "agent pool {} is being created (state {})",
-            pool.name,
-            pool.state.as_str()
+            instance.name,
+            instance.state.as_str()
         );
-        LaunchDecision::pending("pool_creating", ClaimReason::AgentPoolCreating, &cause)
+        LaunchDecision::pending("instance_creating", ClaimReason::AgentPoolCreating, &cause)
     };
     LaunchDecision {
         claim_edit: note_operation(context),
@@ -120,22 +124,22 @@ fn note_operation(context: &PlanContext<'_>) -> ClaimEdit {
 }
 
 /// Waits for the Node of an instance that is complete, and replaces the instance once the wait is too long.
-pub(crate) fn succeeded<'a>(context: &PlanContext<'a>, pool: &Instance) -> LaunchDecision<'a> {
+pub(crate) fn succeeded<'a>(context: &PlanContext<'a>, instance: &Instance) -> LaunchDecision<'a> {
     match matching::find(context) {
         NodeMatch::One(node) => LaunchDecision::joined(context.claim, node),
         NodeMatch::Many(names) => LaunchDecision::several_nodes(context.name, &names),
-        NodeMatch::None(cause) => awaiting_node(context, pool, cause),
+        NodeMatch::None(cause) => awaiting_node(context, instance, cause),
     }
 }
 
-fn awaiting_node<'a>(context: &PlanContext<'a>, pool: &Instance, cause: String) -> LaunchDecision<'a> {
+fn awaiting_node<'a>(context: &PlanContext<'a>, instance: &Instance, cause: String) -> LaunchDecision<'a> {
     let timeout = context.settings.registration_timeout;
     let left = match missing_since(context.claim) {
         Some(since) => time::remaining(time::after(since, timeout), context.now),
         None => Some(time::to_std(timeout)),
     };
     if left.is_none() {
-        return replace::never_joined(context, pool, &cause);
+        return replace::never_joined(context, instance, &cause);
     }
     let reason = ClaimReason::NodeNotFound;
     LaunchDecision {
@@ -167,11 +171,11 @@ pub(crate) fn deleting<'a>(context: &PlanContext<'a>) -> LaunchDecision<'a> {
     // If we deleted it because it failed, that failure is what people need to know.
     let decision = match (&context.record.failure, backoff::current(context)) {
         (Some(_), Some(backoff)) => {
-            LaunchDecision::new("pool_deleting", LaunchState::NotLaunched(backoff.condition()))
+            LaunchDecision::new("instance_deleting", LaunchState::NotLaunched(backoff.condition()))
         }
         _ => {
             let cause = format!("agent pool {} is being deleted", context.name);
-            LaunchDecision::pending("pool_deleting", ClaimReason::AgentPoolDeleting, &cause)
+            LaunchDecision::pending("instance_deleting", ClaimReason::AgentPoolDeleting, &cause)
         }
     };
     LaunchDecision {

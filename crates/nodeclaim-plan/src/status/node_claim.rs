@@ -58,8 +58,8 @@ pub(crate) fn status(
         NodeSource::Stored => before.cloned().unwrap_or_default(),
         NodeSource::Observed(node) => of_facts(NodeFacts::of(node)),
     };
-    if let (InstanceView::Owned(pool), false) = (context.instance, status.node_name.is_empty()) {
-        status.image_id = pool.image.clone().unwrap_or_default();
+    if let (InstanceView::Owned(instance), false) = (context.instance, status.node_name.is_empty()) {
+        status.image_id = instance.image.clone().unwrap_or_default();
     }
     let old = before.map_or(&[][..], |status| &status.conditions);
     status.conditions = updates(report)

@@ -1,4 +1,4 @@
-//! Objects that tests begin with, and the ways in which they vary them.
+//! Objects that tests start with, and ways to vary them.
 
 use std::sync::Arc;
 
@@ -58,7 +58,7 @@ pub(crate) fn machine() -> Machine {
     }))
 }
 
-/// The same wish as a claim of this kind.
+/// The same request as a claim of this kind.
 pub(crate) fn of_kind(kind: ClaimKind, claim: &Claim) -> Claim {
     let Claim::Machine(machine) = claim else {
         panic!("already a NodeClaim")
@@ -80,7 +80,7 @@ pub(crate) fn of_kind(kind: ClaimKind, claim: &Claim) -> Claim {
     }
 }
 
-/// After a JSON merge patch.
+/// Returns the claim after a JSON merge patch.
 pub(crate) fn patched(claim: &Claim, body: &Value) -> Claim {
     match claim {
         Claim::Machine(machine) => merged(&**machine, body).into(),
@@ -88,7 +88,7 @@ pub(crate) fn patched(claim: &Claim, body: &Value) -> Claim {
     }
 }
 
-/// After its status was written: whole, as the planner says it.
+/// Returns the claim with the whole status that a planner gives it.
 pub(crate) fn with_status(claim: &Claim, status: &Value) -> Claim {
     match claim {
         Claim::Machine(machine) => Machine {
@@ -122,7 +122,7 @@ pub(crate) fn settings() -> Settings {
     }
 }
 
-pub(crate) fn pool(state: InstanceState) -> Instance {
+pub(crate) fn instance(state: InstanceState) -> Instance {
     Instance {
         name: NAME.into(),
         instance_type: Some("Standard_NC24ads_A100_v4".into()),
@@ -133,7 +133,7 @@ pub(crate) fn pool(state: InstanceState) -> Instance {
     }
 }
 
-pub(crate) fn upstream_pool(state: InstanceState) -> Instance {
+pub(crate) fn upstream_instance(state: InstanceState) -> Instance {
     let labels = [
         ("karpenter.sh/nodepool", "kaito"),
         ("kaito.sh/creation-timestamp", "2026-01-05T09-59-00Z"),
@@ -144,18 +144,18 @@ pub(crate) fn upstream_pool(state: InstanceState) -> Instance {
     Instance {
         owner: Ownership::Upstream,
         labels,
-        ..pool(state)
+        ..instance(state)
     }
 }
 
-pub(crate) fn foreign_pool(state: InstanceState) -> Instance {
+pub(crate) fn foreign_instance(state: InstanceState) -> Instance {
     Instance {
         owner: Ownership::Foreign,
-        ..pool(state)
+        ..instance(state)
     }
 }
 
-/// As the cloud brings it up.
+/// Returns a Node as the cloud starts it.
 pub(crate) fn new_node() -> Node {
     parse(json!({
         "metadata": {
@@ -178,7 +178,7 @@ pub(crate) fn new_node() -> Node {
     }))
 }
 
-/// As we registered and initialized it.
+/// Returns a Node after registration and initialization.
 pub(crate) fn node() -> Node {
     let mut node = new_node();
     let labels = node.metadata.labels.as_mut().unwrap();
@@ -232,7 +232,7 @@ pub(crate) fn outcome(kind: CallKind, at: Timestamp, error: Option<ProviderError
     }
 }
 
-/// One observation, and the decision about it.
+/// One observation, with what is needed to plan for it.
 #[derive(Clone, Debug)]
 pub(crate) struct Case {
     pub(crate) observed: Observed,
@@ -241,10 +241,10 @@ pub(crate) struct Case {
 }
 
 impl Case {
-    pub(crate) fn new(pool: InstanceLookup) -> Self {
+    pub(crate) fn new(instance: InstanceLookup) -> Self {
         let observed = Observed {
             claim: machine().into(),
-            pool,
+            instance,
             nodes: vec![],
             pods: vec![],
             attachments: vec![],
@@ -263,8 +263,8 @@ impl Case {
         Self::new(InstanceLookup::Absent { reads })
     }
 
-    pub(crate) fn found(pool: Instance) -> Self {
-        Self::new(InstanceLookup::Found(Arc::new(pool)))
+    pub(crate) fn found(instance: Instance) -> Self {
+        Self::new(InstanceLookup::Found(Arc::new(instance)))
     }
 
     pub(crate) fn machine(mut self, change: impl FnOnce(&mut Machine)) -> Self {
@@ -275,7 +275,7 @@ impl Case {
         self
     }
 
-    /// The same with a NodeClaim.
+    /// Returns the same case with a NodeClaim.
     pub(crate) fn of_a_node_claim(mut self) -> Self {
         self.observed.claim = of_kind(ClaimKind::NodeClaim, &self.observed.claim);
         self
@@ -332,7 +332,7 @@ impl Case {
         plan
     }
 
-    /// Stores what a plan says about the Machine: its status and its annotations.
+    /// Stores the status and the annotations that a plan gives the claim.
     pub(crate) fn store(self, plan: &Plan<CloudCall>) -> Self {
         let mut case = self;
         for write in &plan.writes {
@@ -353,7 +353,7 @@ impl Case {
     }
 }
 
-/// A JSON merge patch.
+/// Returns the object after a JSON merge patch.
 pub(crate) fn merged<T: serde::Serialize + DeserializeOwned>(object: &T, body: &Value) -> T {
     let mut value = serde_json::to_value(object).unwrap();
     merge(&mut value, body);
@@ -377,7 +377,7 @@ fn merge(value: &mut Value, body: &Value) {
     }
 }
 
-/// The conditions of a planned status: `Launched/Registered/Initialized/Ready` as `status:reason`.
+/// Returns the conditions of a planned status: `Launched/Registered/Initialized/Ready` as `status:reason`.
 pub(crate) fn conditions(plan: &Plan<CloudCall>) -> String {
     let text = |c: &Value| format!("{}:{}", word(c, "status"), word(c, "reason"));
     listed(plan).iter().map(text).collect::<Vec<_>>().join(" ")
@@ -392,7 +392,7 @@ fn listed(plan: &Plan<CloudCall>) -> Vec<Value> {
     status["conditions"].as_array().cloned().unwrap_or_default()
 }
 
-/// The message of one planned condition.
+/// Returns the message of one planned condition.
 pub(crate) fn message(plan: &Plan<CloudCall>, kind: &str) -> String {
     let all = listed(plan);
     let found = all.iter().find(|condition| condition["type"] == kind);
@@ -401,7 +401,7 @@ pub(crate) fn message(plan: &Plan<CloudCall>, kind: &str) -> String {
         .unwrap_or_default()
 }
 
-/// The writes and the call of a plan in short.
+/// Returns the writes and the call of a plan in short.
 pub(crate) fn deeds(plan: &Plan<CloudCall>) -> String {
     let write = |write: &Write| match write {
         Write::Apply(manifest) => format!("apply {}", manifest.kind().as_str()),
@@ -425,7 +425,7 @@ pub(crate) fn deeds(plan: &Plan<CloudCall>) -> String {
         .join(", ")
 }
 
-/// Seconds until the plan wants to be looked at again.
+/// Returns the seconds until the next look that a plan asks for.
 pub(crate) fn requeue(plan: &Plan<CloudCall>) -> Option<u64> {
     plan.requeue.map(|after| after.as_secs())
 }

@@ -1,4 +1,4 @@
-//! Pools and Nodes whose Machine is gone.
+//! Instances and Nodes whose claim is gone.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -8,24 +8,32 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use nodeclaim_plan::Settings;
 use nodeclaim_plan::garbage::collect;
 
-use crate::fixtures::{NAME, NODE, deeds, foreign_pool, machine, node, orphan_plan, pool, t, upstream_pool};
+use crate::fixtures::{
+    NAME, NODE, deeds, foreign_instance, instance, machine, node, orphan_plan, t, upstream_instance,
+};
 
 fn ours() -> Instance {
-    let mut pool = pool(InstanceState::Succeeded);
-    pool.cluster_id = Some("c1".into());
-    pool
+    let mut instance = instance(InstanceState::Succeeded);
+    instance.cluster_id = Some("c1".into());
+    instance
 }
 
 #[track_caller]
-fn check(pool: Instance, uid: &str, seen: i64, expect: usize) {
+fn check(instance: Instance, uid: &str, seen: i64, expect: usize) {
     let settings = Settings {
         cluster_id: "c1".into(),
         ..Settings::default()
     };
     let mut machine = machine();
     machine.metadata.uid = Some(uid.into());
-    let first_seen = BTreeMap::from([(pool.name.clone(), t(-seen))]);
-    let calls = collect(t(0), &[Arc::new(pool)], &[machine.into()], &first_seen, &settings);
+    let first_seen = BTreeMap::from([(instance.name.clone(), t(-seen))]);
+    let calls = collect(
+        t(0),
+        &[Arc::new(instance)],
+        &[machine.into()],
+        &first_seen,
+        &settings,
+    );
     assert_eq!(calls.len(), expect, "{calls:?}");
 }
 
@@ -34,7 +42,7 @@ fn only_our_own_orphans_are_collected() {
     check(ours(), "another", 120, 1);
     check(ours(), crate::fixtures::UID, 120, 0);
     check(ours(), "another", 119, 0);
-    check(pool(InstanceState::Succeeded), "another", 120, 0);
+    check(instance(InstanceState::Succeeded), "another", 120, 0);
     check(
         Instance {
             state: InstanceState::Deleting,
@@ -53,17 +61,17 @@ fn only_our_own_orphans_are_collected() {
         120,
         1,
     );
-    check(foreign_pool(InstanceState::Succeeded), "another", 120, 0);
-    check(upstream_pool(InstanceState::Succeeded), "another", 120, 0);
+    check(foreign_instance(InstanceState::Succeeded), "another", 120, 0);
+    check(upstream_instance(InstanceState::Succeeded), "another", 120, 0);
 }
 
 #[test]
-fn a_pool_we_never_saw_before_stays_and_a_pass_deletes_few() {
+fn a_instance_we_never_saw_before_stays_and_a_pass_deletes_few() {
     let settings = Settings {
         cluster_id: "c1".into(),
         ..Settings::default()
     };
-    let pools: Vec<_> = (0..20)
+    let instances: Vec<_> = (0..20)
         .map(|i| {
             Arc::new(Instance {
                 name: format!("p{i}"),
@@ -71,19 +79,22 @@ fn a_pool_we_never_saw_before_stays_and_a_pass_deletes_few() {
             })
         })
         .collect();
-    assert_eq!(collect(t(0), &pools, &[], &BTreeMap::new(), &settings), []);
-    let first_seen = pools.iter().map(|pool| (pool.name.clone(), t(-600))).collect();
-    assert_eq!(collect(t(0), &pools, &[], &first_seen, &settings).len(), 5);
+    assert_eq!(collect(t(0), &instances, &[], &BTreeMap::new(), &settings), []);
+    let first_seen = instances
+        .iter()
+        .map(|instance| (instance.name.clone(), t(-600)))
+        .collect();
+    assert_eq!(collect(t(0), &instances, &[], &first_seen, &settings).len(), 5);
 }
 
 #[test]
-fn an_orphaned_node_goes_when_its_pool_is_gone() {
-    let found = |pool: Instance| InstanceLookup::Found(Arc::new(pool));
+fn an_orphaned_node_goes_when_its_instance_is_gone() {
+    let found = |instance: Instance| InstanceLookup::Found(Arc::new(instance));
     let mut deleting = node();
     deleting.metadata.deletion_timestamp = Some(Time(t(0)));
     let both = format!("patch Node {NODE}, delete Node {NODE}");
     let one = format!("patch Node {NODE}");
-    for (node, machine_exists, pool, expect) in [
+    for (node, machine_exists, instance, expect) in [
         (node(), false, InstanceLookup::Absent { reads: 2 }, both.as_str()),
         (deleting.clone(), false, InstanceLookup::Absent { reads: 2 }, &one),
         (deleting.clone(), false, InstanceLookup::Absent { reads: 1 }, ""),
@@ -93,13 +104,18 @@ fn an_orphaned_node_goes_when_its_pool_is_gone() {
         (
             deleting,
             false,
-            found(foreign_pool(InstanceState::Succeeded)),
+            found(foreign_instance(InstanceState::Succeeded)),
             &one,
         ),
-        (node(), false, found(foreign_pool(InstanceState::Succeeded)), ""),
+        (
+            node(),
+            false,
+            found(foreign_instance(InstanceState::Succeeded)),
+            "",
+        ),
     ] {
-        let plan = orphan_plan(&node, machine_exists, &pool);
-        assert_eq!(deeds(&plan), expect, "{machine_exists} {pool:?}");
+        let plan = orphan_plan(&node, machine_exists, &instance);
+        assert_eq!(deeds(&plan), expect, "{machine_exists} {instance:?}");
         assert_eq!(plan_check::check(&plan), []);
     }
     let mut unmanaged = node();

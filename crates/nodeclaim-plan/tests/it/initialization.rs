@@ -1,14 +1,14 @@
-//! Whether a registered Node is fit for work: the checks, in their order.
+//! Initialization: the checks that a registered Node is fit for work, in their order.
 
 use cloudprovider::InstanceState;
 use k8s_openapi::api::core::v1::Node;
 use serde_json::{Value, json};
 
-use crate::fixtures::{Case, conditions, message, new_node, node, parse, pool};
+use crate::fixtures::{Case, conditions, instance, message, new_node, node, parse};
 
 #[track_caller]
 fn check(spec: Value, node: Node, expect: &str, text: &str) {
-    let case = Case::found(pool(InstanceState::Succeeded))
+    let case = Case::found(instance(InstanceState::Succeeded))
         .node(node)
         .machine(|machine| {
             let mut whole = serde_json::to_value(&machine.spec).unwrap();
@@ -20,8 +20,8 @@ fn check(spec: Value, node: Node, expect: &str, text: &str) {
         });
     let plan = case.plan();
     assert_eq!(conditions(&plan), format!("True: True: {expect} {expect}"));
-    let told = message(&plan, "MachineInitialized");
-    assert!(told.starts_with(text), "{told}");
+    let text_shown = message(&plan, "MachineInitialized");
+    assert!(text_shown.starts_with(text), "{text_shown}");
 }
 
 fn tainted(taint: Value) -> Node {

@@ -1,15 +1,15 @@
-//! Launching: what is asked of the cloud, and what people are told, for each thing the pool may be.
+//! Launch: the calls to the cloud and the conditions, for each state of the instance.
 
 use cloudprovider::{CallKind, CallOutcome, ErrorClass, InstanceLookup, InstanceState};
 use kaito_api::conditions::ClaimReason;
 use plan::{Finalizer, Write};
 
 use crate::fixtures::{
-    Case, NODE, PROVIDER_ID, conditions, deeds, error, foreign_pool, message, new_node, node, ours, outcome,
-    parse, pool, requeue, t, upstream_pool,
+    Case, NODE, PROVIDER_ID, conditions, deeds, error, foreign_instance, instance, message, new_node, node,
+    ours, outcome, parse, requeue, t, upstream_instance,
 };
 
-/// The intent to ask is stored before it is asked.
+/// The intent to create is stored before the request is sent.
 const CREATE: &str = "patch Machine ws0a1b2c3d4, cloud create";
 const NOT_LAUNCHED: &str = "Unknown:MachineNotLaunched Unknown:MachineNotLaunched";
 
@@ -45,7 +45,7 @@ fn nothing_is_launched_before_the_finalizer_is_stored() {
     // Alone where nothing is to be asked for.
     for case in [
         Case::new(InstanceLookup::Unknown),
-        Case::new(InstanceLookup::Found(std::sync::Arc::new(pool(
+        Case::new(InstanceLookup::Found(std::sync::Arc::new(instance(
             InstanceState::Creating,
         )))),
     ] {
@@ -68,7 +68,7 @@ fn without_a_listing_nothing_is_asked() {
 }
 
 #[test]
-fn an_absent_pool_is_asked_for_once() {
+fn an_absent_instance_is_asked_for_once() {
     check(&Case::absent(1), CREATE, "Unknown:AgentPoolCreating");
     // Accepted, and not shown yet: look, don't ask again.
     let asked = Case::absent(2).last(outcome(CallKind::Create, t(-10), None));
@@ -175,7 +175,7 @@ fn a_lasting_refusal_outlives_a_restart_but_not_a_changed_machine() {
 fn the_operation_is_noted_once() {
     let mut accepted = outcome(CallKind::Create, t(-5), None);
     accepted.operation_url = Some("https://op/1".into());
-    let case = Case::found(pool(InstanceState::Creating)).last(accepted);
+    let case = Case::found(instance(InstanceState::Creating)).last(accepted);
     check(&case, "patch Machine ws0a1b2c3d4", "Unknown:AgentPoolCreating");
     let stored = case.stored();
     let annotations = stored.observed.claim.metadata().annotations.clone().unwrap();
@@ -184,9 +184,9 @@ fn the_operation_is_noted_once() {
 }
 
 #[test]
-fn a_node_is_accepted_before_its_pool_is_done() {
+fn a_node_is_accepted_before_its_instance_is_done() {
     for state in [InstanceState::Creating, InstanceState::Changing("Scaling".into())] {
-        let plan = Case::found(pool(state)).node(new_node()).plan();
+        let plan = Case::found(instance(state)).node(new_node()).plan();
         assert_eq!(deeds(&plan), format!("patch Node {NODE}"));
         assert_eq!(conditions(&plan), "True: True: True: True:");
         let status: kaito_api::machine_status::MachineStatus = parse(plan.status.unwrap());
@@ -207,14 +207,14 @@ fn a_node_is_accepted_before_its_pool_is_done() {
 }
 
 #[test]
-fn a_node_must_bear_the_pools_name_in_its_provider_id() {
+fn a_node_must_bear_the_instances_name_in_its_provider_id() {
     for id in [
         None,
         Some("azure:///x/virtualMachineScaleSets/aks-other-1-vmss/virtualMachines/0"),
     ] {
         let mut node = new_node();
         node.spec.as_mut().unwrap().provider_id = id.map(str::to_owned);
-        let plan = Case::found(pool(InstanceState::Succeeded)).node(node).plan();
+        let plan = Case::found(instance(InstanceState::Succeeded)).node(node).plan();
         assert_eq!(deeds(&plan), "");
         assert_eq!(
             conditions(&plan),
@@ -225,34 +225,36 @@ fn a_node_must_bear_the_pools_name_in_its_provider_id() {
 
 #[test]
 fn a_ready_machine_is_left_alone() {
-    let case = Case::found(pool(InstanceState::Succeeded)).node(node()).stored();
+    let case = Case::found(instance(InstanceState::Succeeded))
+        .node(node())
+        .stored();
     let plan = case.clone().at(t(86400)).plan();
     assert!(plan.is_noop() && plan.events.is_empty(), "{plan:?}");
     assert_eq!(plan.requeue, None);
     // A restart, or a cloud that does not answer, changes nothing.
     let mut restarted = case;
-    restarted.observed.pool = InstanceLookup::Unknown;
+    restarted.observed.instance = InstanceLookup::Unknown;
     assert!(restarted.plan().is_noop());
     restarted.observed.nodes.clear();
     assert!(restarted.plan().is_noop());
 }
 
 #[test]
-fn pools_of_others_are_never_touched() {
+fn instances_of_others_are_never_touched() {
     let other_uid = |state| {
-        let mut pool = pool(state);
-        pool.owner = ours("other");
-        pool
+        let mut instance = instance(state);
+        instance.owner = ours("other");
+        instance
     };
-    let mut other_cluster = pool(InstanceState::Failed);
+    let mut other_cluster = instance(InstanceState::Failed);
     other_cluster.cluster_id = Some("theirs".into());
-    let mut other_workspace = upstream_pool(InstanceState::Failed);
+    let mut other_workspace = upstream_instance(InstanceState::Failed);
     other_workspace
         .labels
         .insert("kaito.sh/workspace".into(), "other".into());
     for theirs in [
-        foreign_pool(InstanceState::Failed),
-        foreign_pool(InstanceState::Succeeded),
+        foreign_instance(InstanceState::Failed),
+        foreign_instance(InstanceState::Succeeded),
         other_uid(InstanceState::Succeeded),
         other_cluster,
         other_workspace,
@@ -269,25 +271,27 @@ fn pools_of_others_are_never_touched() {
 }
 
 #[test]
-fn a_pool_made_by_upstream_for_the_same_workspace_is_adopted() {
-    let plan = Case::found(upstream_pool(InstanceState::Succeeded))
+fn a_instance_made_by_upstream_for_the_same_workspace_is_adopted() {
+    let plan = Case::found(upstream_instance(InstanceState::Succeeded))
         .node(new_node())
         .plan();
     assert_eq!(conditions(&plan), "True: True: True: True:");
 }
 
 #[test]
-fn a_vanishing_pool_is_made_again_after_its_node_is_gone() {
+fn a_vanishing_instance_is_made_again_after_its_node_is_gone() {
     let mut dead = node();
     dead.status = None;
-    let ready = Case::found(pool(InstanceState::Succeeded)).node(node()).stored();
+    let ready = Case::found(instance(InstanceState::Succeeded))
+        .node(node())
+        .stored();
     let gone = |reads, node| {
         let mut case = ready.clone().node(node);
         case.observed.nodes.remove(0);
-        case.observed.pool = InstanceLookup::Absent { reads };
+        case.observed.instance = InstanceLookup::Absent { reads };
         case
     };
-    // A Ready Node and an absent pool contradict each other; one read may lag.
+    // A Ready Node and an absent instance contradict each other; one read may lag.
     assert_eq!(deeds(&gone(4, node()).plan()), "cloud get");
     assert_eq!(gone(4, node()).plan().status, None);
     assert_eq!(deeds(&gone(1, dead.clone()).plan()), "cloud get");
@@ -301,8 +305,8 @@ fn a_vanishing_pool_is_made_again_after_its_node_is_gone() {
 }
 
 #[test]
-fn a_pool_that_is_going_is_waited_for() {
-    let case = Case::found(pool(InstanceState::Deleting));
+fn a_instance_that_is_going_is_waited_for() {
+    let case = Case::found(instance(InstanceState::Deleting));
     check(&case, "", "Unknown:AgentPoolDeleting");
     assert_eq!(requeue(&case.plan()), Some(15));
 }

@@ -94,7 +94,7 @@ fn instance_types() {
     );
     check(
         requires(&[(TYPE, "In", &["a"]), ("kubernetes.io/os", "In", &["windows"])]),
-        "only kubernetes.io/os In [linux] can be made",
+        "expected the requirement kubernetes.io/os In [linux]",
     );
 }
 
@@ -107,17 +107,17 @@ fn disks() {
     check(|machine| machine.spec.resources = None, &size("None"));
     check(
         storage("29Gi"),
-        "storage request 29Gi is 29 GiB: a system disk has 30 to 2048 GiB",
+        "storage request 29Gi is 29 GiB: a system disk must have 30 to 2048 GiB",
     );
     check(
         storage("3Ti"),
-        "storage request 3Ti is 3072 GiB: a system disk has 30 to 2048 GiB",
+        "storage request 3Ti is 3072 GiB: a system disk must have 30 to 2048 GiB",
     );
     check(
         storage("100"),
-        "storage request 100 is 1 GiB: a system disk has 30 to 2048 GiB",
+        "storage request 100 is 1 GiB: a system disk must have 30 to 2048 GiB",
     );
-    check(storage("much"), "storage request \"much\" is not a quantity");
+    check(storage("much"), "storage request \"much\" must be a quantity");
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! Decisions about Machines, from single tables to a whole small world.
+//! Plans for claims, from single tables to properties of every plan.
 
 #![expect(
     clippy::unwrap_used,
@@ -14,8 +14,8 @@ mod launch;
 mod launch_spec;
 mod node_claims;
 mod properties;
-mod recycle;
 mod registration;
+mod replace;
 mod termination;
 mod world;
 mod world_cluster;

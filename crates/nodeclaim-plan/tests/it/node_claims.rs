@@ -1,5 +1,5 @@
-//! What is different of NodeClaims: whose they are, how their conditions follow from each other, and what their Nodes
-//! carry. What is the same is tested with both kinds by the properties and the small world.
+//! NodeClaims, as far as they differ from Machines: their class, their conditions and their Nodes. The properties test
+//! both kinds alike.
 
 use cloudprovider::{CallKind, ErrorClass, InstanceLookup, InstanceState};
 use jiff::Timestamp;
@@ -10,8 +10,8 @@ use plan::Write;
 use serde_json::{Value, json};
 
 use crate::fixtures::{
-    Case, NAME, NODE, PROVIDER_ID, UID, conditions, deeds, error, machine, message, new_node, node, of_kind,
-    orphan_plan, outcome, parse, pod, pool, requeue, t,
+    Case, NAME, NODE, PROVIDER_ID, UID, conditions, deeds, error, instance, machine, message, new_node, node,
+    of_kind, orphan_plan, outcome, parse, pod, requeue, t,
 };
 
 fn claim() -> Claim {
@@ -25,7 +25,7 @@ fn edited(pointer: &str, value: Value) -> Claim {
 }
 
 fn succeeded() -> Case {
-    Case::found(pool(InstanceState::Succeeded)).of_a_node_claim()
+    Case::found(instance(InstanceState::Succeeded)).of_a_node_claim()
 }
 
 fn absent() -> Case {
@@ -46,12 +46,12 @@ fn only_claims_of_our_class_are_ours() {
     assert!(is_managed(&claim()));
     assert!(
         !is_managed(&theirs),
-        "a Workspace asked for it, but a Karpenter answers"
+        "a Workspace asked for it, but a Karpenter provides it"
     );
     let mut case = absent();
     case.observed.claim = theirs;
     assert!(case.plan().is_noop());
-    // Made by hand: of our class, and of no Workspace.
+    // Made by a user: with our class, and without a Workspace.
     let bare = edited("/metadata/labels", json!({}));
     assert!(is_managed(&bare));
     let old = edited(
@@ -82,7 +82,7 @@ fn nodes_of_a_karpenter_are_not_ours() {
 }
 
 #[test]
-fn the_finalizer_and_the_intent_are_stored_before_the_pool_is_asked_for() {
+fn the_finalizer_and_the_intent_are_stored_before_the_instance_is_asked_for() {
     let plan = absent().metadata(|m| m.finalizers = None).plan();
     assert_eq!(deeds(&plan), format!("patch NodeClaim {NAME}, cloud create"));
     assert_eq!(
@@ -97,14 +97,14 @@ fn the_finalizer_and_the_intent_are_stored_before_the_pool_is_asked_for() {
 }
 
 #[test]
-fn the_pool_is_the_one_a_machine_would_get() {
+fn the_instance_is_the_one_a_machine_would_get() {
     let of_machine = launch_spec(&machine().into(), &Default::default()).unwrap();
     let of_claim = launch_spec(&claim(), &Default::default()).unwrap();
     assert_eq!(of_claim, of_machine);
 }
 
 #[test]
-fn what_cannot_be_made_is_refused_by_name() {
+fn an_impossible_requirement_is_rejected_by_name() {
     let requires = |key: &str, values: &[&str]| {
         let size =
             json!({"key": "node.kubernetes.io/instance-type", "operator": "In", "values": ["Standard_X"]});
@@ -194,8 +194,8 @@ fn a_node_is_registered_with_its_class_and_its_claim() {
 }
 
 #[test]
-fn the_image_of_the_node_is_told() {
-    let mut made = pool(InstanceState::Succeeded);
+fn the_status_names_the_image_of_the_node() {
+    let mut made = instance(InstanceState::Succeeded);
     made.image = Some("AKSUbuntu-2204gen2containerd-202601.01.0".into());
     let plan = Case::found(made).of_a_node_claim().node(new_node()).plan();
     assert_eq!(
@@ -211,7 +211,7 @@ fn times_follow_the_status_and_begin_with_the_claim() {
     assert_eq!(since(&creating, "Launched"), born);
     assert_eq!(since(&creating, "Ready"), born);
     let mut ready = creating.at(t(300)).node(new_node());
-    ready.observed.pool = InstanceLookup::Found(std::sync::Arc::new(pool(InstanceState::Succeeded)));
+    ready.observed.instance = InstanceLookup::Found(std::sync::Arc::new(instance(InstanceState::Succeeded)));
     let ready = ready.stored();
     for type_ in ["Launched", "Registered", "Initialized", "Ready"] {
         assert_eq!(since(&ready, type_), t(300), "{type_}");
@@ -219,8 +219,8 @@ fn times_follow_the_status_and_begin_with_the_claim() {
 }
 
 #[test]
-fn a_node_is_waited_for_from_the_moment_its_pool_is_done() {
-    // The claim is an hour old: its pool took long.
+fn a_node_is_waited_for_from_the_moment_its_instance_is_done() {
+    // The claim is an hour old: its instance took long.
     let waiting = succeeded().at(t(3600)).stored();
     let plan = waiting.clone().at(t(3600 + 60)).plan();
     assert_eq!(requeue(&plan), Some(14 * 60));
@@ -230,7 +230,7 @@ fn a_node_is_waited_for_from_the_moment_its_pool_is_done() {
 }
 
 #[test]
-fn a_claim_that_goes_tells_how_far_it_is() {
+fn a_terminating_claim_shows_its_progress() {
     let mut registered = node();
     registered.metadata.owner_references = Some(parse(json!([
         {"apiVersion": "karpenter.sh/v1", "kind": "NodeClaim", "name": NAME, "uid": UID},
@@ -249,7 +249,7 @@ fn a_claim_that_goes_tells_how_far_it_is() {
     );
     let mut empty = going;
     empty.observed.pods.clear();
-    // The taint against new pods first, then the pool.
+    // The taint against new pods first, then the instance.
     let mut empty = empty.stored();
     for node in &mut empty.observed.nodes {
         let spec = std::sync::Arc::make_mut(node).spec.get_or_insert_default();
@@ -289,7 +289,7 @@ fn its_own_grace_period_bounds_the_drain() {
 }
 
 #[test]
-fn of_two_claims_of_one_name_the_younger_yields() {
+fn of_two_claims_of_one_name_the_younger_has_a_conflict() {
     let machine: Claim = machine().into();
     let later = edited("/metadata/creationTimestamp", json!(t(-1).to_string()));
     assert!(has_name_conflict(&later, &machine) && !has_name_conflict(&machine, &later));

@@ -1,4 +1,4 @@
-//! What must hold of every plan, whatever was observed.
+//! Properties of every plan, whatever was observed.
 
 use std::sync::Arc;
 
@@ -12,8 +12,8 @@ use proptest::sample::select;
 use serde_json::json;
 
 use crate::fixtures::{
-    Case, UID, error, foreign_pool, machine, merged, new_node, node, of_kind, ours, outcome, parse, pod,
-    pool, t, upstream_pool,
+    Case, UID, error, foreign_instance, instance, machine, merged, new_node, node, of_kind, ours, outcome,
+    parse, pod, t, upstream_instance,
 };
 
 fn states() -> impl Strategy<Value = InstanceState> {
@@ -28,18 +28,18 @@ fn states() -> impl Strategy<Value = InstanceState> {
     ])
 }
 
-fn pools() -> impl Strategy<Value = Instance> {
+fn instances() -> impl Strategy<Value = Instance> {
     let other = |state| {
-        let mut pool = pool(state);
-        pool.owner = ours("other");
-        pool
+        let mut instance = instance(state);
+        instance.owner = ours("other");
+        instance
     };
     let makers = select(vec![
-        pool as fn(_) -> _,
-        pool,
-        pool,
-        upstream_pool,
-        foreign_pool,
+        instance as fn(_) -> _,
+        instance,
+        instance,
+        upstream_instance,
+        foreign_instance,
         other,
     ]);
     (makers, states()).prop_map(|(make, state)| make(state))
@@ -49,7 +49,7 @@ fn lookups() -> impl Strategy<Value = InstanceLookup> {
     prop_oneof![
         1 => Just(InstanceLookup::Unknown),
         2 => (0..5_u32).prop_map(|reads| InstanceLookup::Absent { reads }),
-        5 => pools().prop_map(|pool| InstanceLookup::Found(Arc::new(pool))),
+        5 => instances().prop_map(|instance| InstanceLookup::Found(Arc::new(instance))),
     ]
 }
 
@@ -173,20 +173,22 @@ fn cases() -> impl Strategy<Value = Case> {
         failure,
         any::<bool>(),
     )
-        .prop_map(|(claim, pool, nodes, pods, last_call, failure, with_history)| {
-            let mut case = Case::new(pool);
-            case.observed.claim = claim;
-            case.observed.nodes = nodes;
-            case.observed.pods = pods;
-            case.observed.last_call = last_call;
-            case.observed.failure = failure;
-            // Half of the claims have a status from an earlier pass.
-            if with_history {
-                case.stored().at(t(7))
-            } else {
-                case
-            }
-        })
+        .prop_map(
+            |(claim, instance, nodes, pods, last_call, failure, with_history)| {
+                let mut case = Case::new(instance);
+                case.observed.claim = claim;
+                case.observed.nodes = nodes;
+                case.observed.pods = pods;
+                case.observed.last_call = last_call;
+                case.observed.failure = failure;
+                // Half of the claims have a status from an earlier reconcile.
+                if with_history {
+                    case.stored().at(t(7))
+                } else {
+                    case
+                }
+            },
+        )
 }
 
 /// The finalizer is stored before the call, by a write that fails if the claim is not as observed.
@@ -224,17 +226,17 @@ proptest! {
         let plan = case.plan();
         let live = case.observed.claim.metadata().deletion_timestamp.is_none();
         let protected = case.observed.claim.metadata().finalizers.is_some();
-        let ours = match &case.observed.pool {
-            InstanceLookup::Found(pool) => {
-                pool.owner == ours(UID)
-                    || pool.labels.contains_key("karpenter.sh/nodepool")
+        let ours = match &case.observed.instance {
+            InstanceLookup::Found(instance) => {
+                instance.owner == ours(UID)
+                    || instance.labels.contains_key("karpenter.sh/nodepool")
             }
             _ => false,
         };
         match &plan.cloud {
             Some(CloudCall::Create(_)) => {
                 prop_assert!(live && (protected || protects(&plan)));
-                let absent = matches!(case.observed.pool, InstanceLookup::Absent { reads: 1.. });
+                let absent = matches!(case.observed.instance, InstanceLookup::Absent { reads: 1.. });
                 prop_assert!(absent);
             }
             Some(CloudCall::Delete { .. } | CloudCall::Abort { .. } | CloudCall::ReadOperation { .. }) => {
@@ -250,9 +252,9 @@ proptest! {
         if let Finalizer::Release(_) = plan.finalizer {
             let claim = &case.observed.claim;
             prop_assert!(claim.metadata().deletion_timestamp.is_some());
-            let nothing_ours = match &case.observed.pool {
+            let nothing_ours = match &case.observed.instance {
                 InstanceLookup::Absent { reads } => *reads >= 2,
-                InstanceLookup::Found(pool) => pool.owner != ours(UID),
+                InstanceLookup::Found(instance) => instance.owner != ours(UID),
                 InstanceLookup::Unknown => false,
             };
             prop_assert!(nothing_ours);

@@ -1,4 +1,4 @@
-//! Joining the Node: what is written to it, and that it is written once.
+//! Registration: the write to the Node, and that it is made once.
 
 use cloudprovider::InstanceState;
 use k8s_openapi::api::core::v1::Node;
@@ -6,10 +6,10 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use plan::Write;
 use serde_json::{Value, json};
 
-use crate::fixtures::{Case, NODE, conditions, deeds, merged, new_node, node, parse, pool, t};
+use crate::fixtures::{Case, NODE, conditions, deeds, instance, merged, new_node, node, parse, t};
 
 fn case() -> Case {
-    Case::found(pool(InstanceState::Succeeded))
+    Case::found(instance(InstanceState::Succeeded))
 }
 
 fn node_patch(case: &Case) -> Option<Value> {

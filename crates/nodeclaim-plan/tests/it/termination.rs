@@ -1,4 +1,4 @@
-//! The end of a Machine: drain, delete, prove, let go.
+//! Termination of a Machine: drain, delete, prove absence, release.
 
 use cloudprovider::{CallKind, ErrorClass, InstanceLookup, InstanceState};
 use k8s_openapi::api::core::v1::Pod;
@@ -8,13 +8,13 @@ use plan::{Finalizer, Write};
 use serde_json::{Value, json};
 
 use crate::fixtures::{
-    Case, NODE, conditions, deeds, error, foreign_pool, merged, message, new_node, node, outcome, parse, pod,
-    pool, t, upstream_pool,
+    Case, NODE, conditions, deeds, error, foreign_instance, instance, merged, message, new_node, node,
+    outcome, parse, pod, t, upstream_instance,
 };
 
 const RELEASE: Finalizer = Finalizer::Release(TERMINATION_FINALIZER);
 
-fn going(case: Case) -> Case {
+fn terminating(case: Case) -> Case {
     case.deleted_at(t(0))
 }
 
@@ -29,7 +29,7 @@ fn cordoned() -> k8s_openapi::api::core::v1::Node {
 }
 
 fn draining() -> Case {
-    going(Case::found(pool(InstanceState::Succeeded))).node(cordoned())
+    terminating(Case::found(instance(InstanceState::Succeeded))).node(cordoned())
 }
 
 fn like(name: &str, body: Value) -> Pod {
@@ -52,11 +52,11 @@ fn check_release(case: &Case) {
 
 #[test]
 fn release_needs_proof() {
-    check(&going(Case::new(InstanceLookup::Unknown)), "cloud get");
-    check(&going(Case::absent(1)), "cloud get");
-    check_release(&going(Case::absent(2)));
+    check(&terminating(Case::new(InstanceLookup::Unknown)), "cloud get");
+    check(&terminating(Case::absent(1)), "cloud get");
+    check_release(&terminating(Case::absent(2)));
     check(
-        &going(Case::absent(4)).last(outcome(CallKind::Create, t(-100), None)),
+        &terminating(Case::absent(4)).last(outcome(CallKind::Create, t(-100), None)),
         "cloud get",
     );
     let lost = outcome(
@@ -64,45 +64,45 @@ fn release_needs_proof() {
         t(-100),
         Some(error(ErrorClass::Transient, "Timeout", "")),
     );
-    check(&going(Case::absent(4)).last(lost.clone()), "cloud get");
-    check_release(&going(Case::absent(4)).last(lost).at(t(30)));
+    check(&terminating(Case::absent(4)).last(lost.clone()), "cloud get");
+    check_release(&terminating(Case::absent(4)).last(lost).at(t(30)));
     let refused = outcome(
         CallKind::Create,
         t(-1),
         Some(error(ErrorClass::Quota, "Quota", "")),
     );
-    check_release(&going(Case::absent(2)).last(refused));
-    let released = going(Case::absent(4)).machine(|machine| machine.metadata.finalizers = None);
+    check_release(&terminating(Case::absent(2)).last(refused));
+    let released = terminating(Case::absent(4)).machine(|machine| machine.metadata.finalizers = None);
     assert_eq!(released.plan(), plan::Plan::default());
 }
 
 #[test]
 fn the_node_goes_before_the_machine() {
     check(
-        &going(Case::absent(2)).node(cordoned()),
+        &terminating(Case::absent(2)).node(cordoned()),
         &format!("patch Node {NODE}, delete Node {NODE}"),
     );
     let mut deleted = cordoned();
     deleted.metadata.deletion_timestamp = Some(Time(t(0)));
     check(
-        &going(Case::absent(2)).node(deleted),
+        &terminating(Case::absent(2)).node(deleted),
         &format!("patch Node {NODE}"),
     );
-    check_release(&going(Case::absent(2)).node(new_node()));
+    check_release(&terminating(Case::absent(2)).node(new_node()));
 }
 
 #[test]
-fn a_pool_of_somebody_else_stays() {
-    check_release(&going(Case::found(foreign_pool(InstanceState::Succeeded))).node(new_node()));
-    let case = going(Case::found(foreign_pool(InstanceState::Succeeded))).node(node());
+fn a_instance_of_somebody_else_stays() {
+    check_release(&terminating(Case::found(foreign_instance(InstanceState::Succeeded))).node(new_node()));
+    let case = terminating(Case::found(foreign_instance(InstanceState::Succeeded))).node(node());
     check(&case, &format!("patch Node {NODE}"));
-    let adopted = going(Case::found(upstream_pool(InstanceState::Succeeded)));
+    let adopted = terminating(Case::found(upstream_instance(InstanceState::Succeeded)));
     check(&adopted, "cloud delete e1");
 }
 
 #[test]
 fn cordon_drain_delete() {
-    let case = going(Case::found(pool(InstanceState::Succeeded))).node(node());
+    let case = terminating(Case::found(instance(InstanceState::Succeeded))).node(node());
     let busy = case.clone().pod(pod("a"));
     check(&busy, &format!("patch Node {NODE}, evict a"));
     let plan = busy.plan();
@@ -130,7 +130,7 @@ fn cordon_drain_delete() {
     check(&draining(), "cloud delete e1");
     check(&draining().pod(pod("a")), "evict a");
     check(
-        &going(Case::found(pool(InstanceState::Succeeded)))
+        &terminating(Case::found(instance(InstanceState::Succeeded)))
             .node(new_node())
             .pod(pod("a")),
         "cloud delete e1",
@@ -231,7 +231,7 @@ fn volumes_are_waited_for() {
 
 #[test]
 fn deletion_is_asked_for_until_it_happens() {
-    let creating = going(Case::found(pool(InstanceState::Creating))).at(t(100));
+    let creating = terminating(Case::found(instance(InstanceState::Creating))).at(t(100));
     let last = |kind, class: Option<ErrorClass>| {
         creating.clone().last(outcome(
             kind,
@@ -258,9 +258,9 @@ fn deletion_is_asked_for_until_it_happens() {
     check(&denied, "");
     assert!(message(&denied.plan(), "Ready").starts_with("Code: words. Give the provisioner's identity"));
     let mut cancelled = last(CallKind::Abort, None);
-    cancelled.observed.pool = Case::found(pool(InstanceState::Canceled)).observed.pool;
+    cancelled.observed.instance = Case::found(instance(InstanceState::Canceled)).observed.instance;
     check(&cancelled, "cloud delete e1");
-    let deleting = going(Case::found(pool(InstanceState::Deleting)))
+    let deleting = terminating(Case::found(instance(InstanceState::Deleting)))
         .node(cordoned())
         .pod(pod("a"));
     check(&deleting, "");

@@ -112,7 +112,7 @@ impl World {
         let facts = self.tracker.view(claim.name(), claim.uid(), self.now);
         Observed {
             claim,
-            pool: facts.lookup,
+            instance: facts.lookup,
             nodes: self.cluster.nodes.values().cloned().map(Arc::new).collect(),
             pods: self.cluster.pods.values().cloned().map(Arc::new).collect(),
             attachments: vec![],

@@ -8,7 +8,7 @@ use kube::Resource as _;
 use proptest::prelude::*;
 use proptest::sample::select;
 
-use crate::fixtures::{pod, pool, upstream_pool};
+use crate::fixtures::{instance, pod, upstream_instance};
 use crate::world::{Fault, World};
 use crate::world_cluster::Fate;
 
@@ -50,7 +50,7 @@ fn starts() -> impl Strategy<Value = Option<Instance>> {
         S::Canceled,
         S::Deleting,
     ];
-    let makers = select(vec![pool as fn(_) -> _, upstream_pool]);
+    let makers = select(vec![instance as fn(_) -> _, upstream_instance]);
     proptest::option::of((makers, select(states)).prop_map(|(make, state)| make(state)))
 }
 
@@ -135,7 +135,7 @@ fn an_undisturbed_life() {
             .collect();
         let mut steps: Vec<_> = codes.iter().map(|code| code.split('"').next().unwrap()).collect();
         steps.dedup();
-        assert_eq!(steps, ["finalizer", "create", "pool_creating", "joined"]);
+        assert_eq!(steps, ["finalizer", "create", "instance_creating", "joined"]);
         check_quiet(&mut world);
         assert_eq!(world.cluster.created, 1);
         let node = world.cluster.nodes.keys().next().unwrap().clone();
@@ -172,10 +172,10 @@ fn a_launch_that_nobody_answered_for_is_timed_out_too() {
 }
 
 #[test]
-fn a_foreign_pool_of_the_name_survives_everything() {
+fn a_foreign_instance_of_the_name_survives_everything() {
     for kind in ClaimKind::ALL {
         let mut world = World::new(kind, vec![]);
-        let mut theirs = pool(InstanceState::Succeeded);
+        let mut theirs = instance(InstanceState::Succeeded);
         theirs.owner = Ownership::Foreign;
         world.cluster.adopt(world.now, theirs);
         for _ in 0..100 {

@@ -1,15 +1,17 @@
-//! Pools that come to nothing: why is read, the pool is deleted, and made again after a pause.
+//! Instances that fail: the reason is read, the instance is deleted, and another is created after a pause.
 
 use cloudprovider::{CallKind, CallOutcome, ErrorClass, InstanceState};
 use kaito_api::conditions::ClaimConditionType;
 use kaito_api::labels::LAUNCH_FAILURE;
 
-use crate::fixtures::{Case, conditions, deeds, error, message, new_node, node, outcome, pool, requeue, t};
+use crate::fixtures::{
+    Case, conditions, deeds, error, instance, message, new_node, node, outcome, requeue, t,
+};
 
 const PATCH: &str = "patch Machine ws0a1b2c3d4";
 
 fn failed() -> Case {
-    Case::found(pool(InstanceState::Failed))
+    Case::found(instance(InstanceState::Failed))
 }
 
 fn allocation() -> cloudprovider::ProviderError {
@@ -21,7 +23,7 @@ fn allocation() -> cloudprovider::ProviderError {
 }
 
 #[test]
-fn the_reason_is_read_before_the_pool_is_deleted() {
+fn the_reason_is_read_before_the_instance_is_deleted() {
     let case = failed().annotated("kaito.sh/operation-url", "https://op/1");
     assert_eq!(deeds(&case.plan()), "cloud operation https://op/1");
     let case = case.failure(allocation());
@@ -29,7 +31,7 @@ fn the_reason_is_read_before_the_pool_is_deleted() {
     assert_eq!(deeds(&plan), format!("{PATCH}, cloud delete e1"));
     assert!(conditions(&plan).starts_with("Unknown:AllocationFailure "));
     assert!(message(&plan, "Ready").starts_with("AllocationFailed: No capacity in this zone. Nothing to do"));
-    // The URL in memory is as good, and without any the pool's state has to do.
+    // The URL in memory is as good, and without any the instance's state has to do.
     let mut accepted = outcome(CallKind::Create, t(-300), None);
     accepted.operation_url = Some("https://op/2".into());
     assert_eq!(
@@ -42,7 +44,7 @@ fn the_reason_is_read_before_the_pool_is_deleted() {
 }
 
 #[test]
-fn a_failed_pool_is_counted_once_and_the_pause_grows() {
+fn a_failed_instance_is_counted_once_and_the_pause_grows() {
     let count = |case: &Case| {
         let text = &case.observed.claim.metadata().annotations.clone().unwrap()[LAUNCH_FAILURE];
         serde_json::from_str::<serde_json::Value>(text).unwrap()["count"]
@@ -55,9 +57,9 @@ fn a_failed_pool_is_counted_once_and_the_pause_grows() {
     let refused = outcome(CallKind::Delete, t(1), Some(error(ErrorClass::Busy, "Busy", "")));
     let again = case.clone().last(refused).at(t(30));
     assert_eq!(deeds(&again.plan()), "cloud delete e1");
-    // The pool is gone: the pause is over a minute after the failure was seen.
+    // The instance is gone: the pause is over a minute after the failure was seen.
     let mut absent = case;
-    absent.observed.pool = cloudprovider::InstanceLookup::Absent { reads: 2 };
+    absent.observed.instance = cloudprovider::InstanceLookup::Absent { reads: 2 };
     absent.observed.failure = None;
     absent.observed.last_call = Some(outcome(CallKind::Delete, t(1), None));
     assert_eq!(
@@ -68,23 +70,23 @@ fn a_failed_pool_is_counted_once_and_the_pause_grows() {
         deeds(&absent.clone().at(t(60)).plan()),
         format!("{PATCH}, cloud create")
     );
-    // The next pool fails too.
+    // The next instance fails too.
     let mut second = absent.at(t(300)).failure(allocation());
-    second.observed.pool = failed().observed.pool;
+    second.observed.instance = failed().observed.instance;
     second.observed.last_call = Some(outcome(CallKind::Create, t(60), None));
     let second = second.stored();
     assert_eq!(count(&second), 2);
     let mut absent = second;
-    absent.observed.pool = cloudprovider::InstanceLookup::Absent { reads: 2 };
+    absent.observed.instance = cloudprovider::InstanceLookup::Absent { reads: 2 };
     absent.observed.last_call = Some(outcome(CallKind::Delete, t(301), None));
     assert_eq!(requeue(&absent.plan()), Some(120));
 }
 
 #[test]
-fn a_pool_that_fails_for_good_is_not_made_again() {
+fn a_instance_that_fails_for_good_is_not_made_again() {
     let sku = error(ErrorClass::SkuUnavailable, "SkuNotAvailable", "not here");
     let mut case = failed().failure(sku).stored();
-    case.observed.pool = cloudprovider::InstanceLookup::Absent { reads: 2 };
+    case.observed.instance = cloudprovider::InstanceLookup::Absent { reads: 2 };
     assert_eq!(
         (deeds(&case.plan()), requeue(&case.plan())),
         (String::new(), Some(21600))
@@ -101,7 +103,7 @@ fn a_pool_that_fails_for_good_is_not_made_again() {
 }
 
 #[test]
-fn a_node_at_work_is_worth_more_than_a_tidy_pool() {
+fn a_node_at_work_is_worth_more_than_a_tidy_instance() {
     for working in [node(), new_node()] {
         let plan = failed().failure(allocation()).node(working).plan();
         assert_eq!(plan.cloud, None);
@@ -116,8 +118,8 @@ fn a_node_at_work_is_worth_more_than_a_tidy_pool() {
 }
 
 #[test]
-fn a_node_that_does_not_join_costs_the_pool() {
-    let case = Case::found(pool(InstanceState::Succeeded));
+fn a_node_that_does_not_join_costs_the_instance() {
+    let case = Case::found(instance(InstanceState::Succeeded));
     assert_eq!(
         (deeds(&case.plan()), requeue(&case.plan())),
         (String::new(), Some(900))
@@ -133,7 +135,7 @@ fn a_node_that_does_not_join_costs_the_pool() {
     );
     let deleting = {
         let mut case = late.stored();
-        case.observed.pool = Case::found(pool(InstanceState::Deleting)).observed.pool;
+        case.observed.instance = Case::found(instance(InstanceState::Deleting)).observed.instance;
         case
     };
     assert!(deleting.plan().is_noop());
@@ -141,8 +143,8 @@ fn a_node_that_does_not_join_costs_the_pool() {
 
 #[test]
 fn a_making_that_takes_too_long_is_cancelled() {
-    let creating =
-        Case::found(pool(InstanceState::Creating)).annotated("kaito.sh/launch-started", &t(0).to_string());
+    let creating = Case::found(instance(InstanceState::Creating))
+        .annotated("kaito.sh/launch-started", &t(0).to_string());
     assert_eq!(deeds(&creating.clone().at(t(3599)).plan()), "");
     let late = creating.at(t(3600));
     assert_eq!(deeds(&late.plan()), "cloud abort");
@@ -168,7 +170,7 @@ fn a_making_that_takes_too_long_is_cancelled() {
 #[test]
 fn success_clears_the_record() {
     let mut case = failed().failure(allocation()).stored().node(new_node());
-    case.observed.pool = Case::found(pool(InstanceState::Succeeded)).observed.pool;
+    case.observed.instance = Case::found(instance(InstanceState::Succeeded)).observed.instance;
     let stored = case.stored();
     assert!(
         !stored
