@@ -4,7 +4,7 @@ use kaito_api::Claim;
 use kaito_api::conditions::{ClaimConditionType, ClaimReason};
 use plan::text::sentence;
 
-/// How far one stage is, and why.
+/// Status, reason and message of one stage.
 pub(crate) type ConditionUpdate = plan::condition::ConditionUpdate<ClaimReason>;
 
 /// Returns an update for a stage that is not done yet and may still be.

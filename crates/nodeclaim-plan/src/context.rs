@@ -42,7 +42,7 @@ pub(crate) struct PlanContext<'a> {
     pub(crate) last_create: Option<&'a CallOutcome>,
     /// `last_call`, if it was a Create that the cloud accepted.
     pub(crate) accepted_create: Option<&'a CallOutcome>,
-    /// Why the instance failed, if the failed operation was read.
+    /// Error of the instance, if the failed operation was read.
     pub(crate) failure: Option<&'a ProviderError>,
     /// Notes about launches that the claim itself carries.
     pub(crate) record: LaunchRecord,

@@ -10,15 +10,15 @@ use serde::{Deserialize, Serialize};
 
 /// The launch annotations of a claim.
 pub(crate) struct LaunchRecord {
-    /// When we last set out to create an instance.
+    /// Time of the last intent to create an instance.
     pub(crate) started: Option<Timestamp>,
-    /// When a create request last went unanswered.
+    /// Time of the last create request that got no answer.
     pub(crate) unanswered: Option<Timestamp>,
-    /// Where the operation of the last create request can be followed.
+    /// Address at which the last create request can be followed.
     pub(crate) operation_url: Option<String>,
     /// The last failure, unless the claim has changed since.
     pub(crate) failure: Option<LaunchFailure>,
-    /// When the last failure was noticed, even if the claim has changed since.
+    /// Time of the last failure, even if the claim has changed since.
     pub(crate) failed_at: Option<Timestamp>,
 }
 
@@ -27,7 +27,7 @@ pub(crate) struct LaunchRecord {
 /// Written only for what memory cannot hold: failures of accepted requests, and terminal refusals.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct LaunchFailure {
-    /// When it was noticed; for a refusal, when the answer came.
+    /// Time at which it was noticed; for a refusal, that of the answer.
     pub(crate) at: Timestamp,
     /// Number of failures in a row.
     pub(crate) count: u32,

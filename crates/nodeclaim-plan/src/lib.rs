@@ -4,8 +4,8 @@
 //! `status/machine.rs` and `status/node_claim.rs`.
 //!
 //! [`plan`] picks the phase of the claim. The life of a claim that is wanted is [`live`]: launch, registration,
-//! initialization, status. Its end is `termination.rs`. Each stage is derived anew from what was observed, and nothing
-//! relies on the status alone. `ARCHITECTURE.md` has the table of states.
+//! initialization, status. Its end is `termination.rs`. Each stage looks at the observed world in every reconcile; the
+//! status is never the only evidence. `ARCHITECTURE.md` has the table of states.
 
 mod backoff;
 mod claim_edit;

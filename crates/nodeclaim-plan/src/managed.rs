@@ -31,8 +31,9 @@ pub fn is_managed_node(node: &Node) -> bool {
     node.labels().contains_key(KAITO_NODE_CLASS) || (!of_node_claim && is_marked(node.labels()))
 }
 
-/// Returns true if the other claim owns the instance of this claim's name: a managed claim of the other kind with the same
-/// name that was created first.
+/// Returns true if the other claim owns the instance of this claim's name.
+///
+/// Such a claim is managed, has the same name and the other kind, and was created first.
 #[must_use]
 pub fn has_name_conflict(claim: &Claim, other: &Claim) -> bool {
     let created = |claim: &Claim| claim.metadata().creation_timestamp.as_ref().map(|time| time.0);

@@ -13,7 +13,7 @@ use crate::time;
 
 /// A failure that a new create request has to wait for.
 pub(crate) struct LaunchBackoff {
-    /// When the pause ends.
+    /// End of the pause.
     pub(crate) until: Timestamp,
     /// Error that the pause follows.
     pub(crate) error: ProviderError,

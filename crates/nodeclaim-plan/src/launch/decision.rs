@@ -1,4 +1,4 @@
-//! The launch decision: how far the instance is, and what is asked of the cloud and written about it.
+//! The launch decision: the state of the instance, and the calls and writes that follow from it.
 
 use std::time::Duration;
 
@@ -29,7 +29,7 @@ pub(crate) struct LaunchDecision<'a> {
     pub(crate) requeue: Option<Duration>,
 }
 
-/// How far the instance is, as the later stages need it.
+/// State of the instance, as the later stages need it.
 pub(crate) enum LaunchState<'a> {
     /// There is no instance yet; the update is that of `Launched`.
     NotLaunched(ConditionUpdate),

@@ -17,7 +17,7 @@ const COPIED: [&str; 5] = ["cpu", "memory", "pods", "ephemeral-storage", NVIDIA_
 pub(crate) struct StatusReport<'a> {
     /// Launched, registered, initialized.
     pub(crate) stages: [ConditionUpdate; 3],
-    /// What a claim that is being deleted waits for.
+    /// Cause for which a claim that is being deleted waits.
     pub(crate) waiting_for: Option<ConditionUpdate>,
     /// Source of the Node's facts.
     pub(crate) node: NodeSource<'a>,

@@ -25,7 +25,7 @@ const LAST_GRACE: u32 = 60;
 /// Time until a refused eviction is asked for again. The watch reports pods that end.
 const EVICTION_RETRY: Duration = Duration::from_secs(5);
 
-/// How far the drain is.
+/// State of the drain.
 pub(crate) enum Drain {
     /// Something is waited for.
     Waiting {
@@ -38,7 +38,7 @@ pub(crate) enum Drain {
     Done,
 }
 
-/// How a Node is drained as time passes.
+/// Means of the drain, which change as time passes.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum DrainMode {
     /// Pods are asked to go.
