@@ -1,6 +1,6 @@
-//! Claims of both kinds, as the provisioner's stores hold them, and how each kind is woken.
+//! Claims of both kinds in the program's caches, and the queues of both kinds.
 //!
-//! Reads only. A kind whose definition is not installed has an empty store.
+//! A kind whose definition is not installed has an empty cache.
 
 use std::sync::Arc;
 
@@ -8,11 +8,11 @@ use kaito_api::{Claim, ClaimKind, Machine, NodeClaim};
 use operator_runtime::{Cache, Enqueuer, Key, Watched};
 
 /// An object that is a claim.
-pub trait ClaimObject: Watched {
+pub(crate) trait ClaimObject: Watched {
     /// Its kind.
     const CLAIM: ClaimKind;
 
-    /// The claim that it is.
+    /// Converts it to a claim.
     fn claim(self: Arc<Self>) -> Claim;
 }
 
@@ -34,37 +34,31 @@ impl ClaimObject for NodeClaim {
 
 /// All claims.
 #[derive(Clone, Debug)]
-pub struct Claims {
+pub(crate) struct Claims {
     /// Machines.
-    pub machines: Cache<Machine>,
-    /// NodeClaims, whoever is to answer them.
-    pub node_claims: Cache<NodeClaim>,
+    pub(crate) machines: Cache<Machine>,
+    /// NodeClaims of every class.
+    pub(crate) node_claims: Cache<NodeClaim>,
 }
 
 impl Claims {
-    /// Every claim there is.
-    #[must_use]
-    pub fn all(&self) -> Vec<Claim> {
+    /// All claims of both kinds.
+    pub(crate) fn all(&self) -> Vec<Claim> {
         let machines = self.machines.all().into_iter().map(Claim::from);
-        machines
-            .chain(self.node_claims.all().into_iter().map(Claim::from))
-            .collect()
+        let node_claims = self.node_claims.all().into_iter().map(Claim::from);
+        machines.chain(node_claims).collect()
     }
 
     /// The claims of a name: at most one of each kind.
-    #[must_use]
-    pub fn named(&self, name: &str) -> Vec<Claim> {
+    pub(crate) fn named(&self, name: &str) -> Vec<Claim> {
         let key = Key::cluster(name);
         let machine = self.machines.get(&key).map(Claim::from);
-        machine
-            .into_iter()
-            .chain(self.node_claims.get(&key).map(Claim::from))
-            .collect()
+        let node_claim = self.node_claims.get(&key).map(Claim::from);
+        machine.into_iter().chain(node_claim).collect()
     }
 
-    /// Whether the first listing of a kind is complete.
-    #[must_use]
-    pub fn is_listed(&self, kind: ClaimKind) -> bool {
+    /// Returns true if the first listing of a kind is complete.
+    pub(crate) fn is_listed(&self, kind: ClaimKind) -> bool {
         match kind {
             ClaimKind::Machine => self.machines.is_ready(),
             ClaimKind::NodeClaim => self.node_claims.is_ready(),
@@ -74,25 +68,24 @@ impl Claims {
 
 /// The queues of both kinds.
 #[derive(Clone, Debug)]
-pub struct Triggers {
-    /// Of Machines.
-    pub machines: Enqueuer,
-    /// Of NodeClaims.
-    pub node_claims: Enqueuer,
+pub(crate) struct ClaimEnqueuers {
+    /// The queue of Machines.
+    pub(crate) machines: Enqueuer,
+    /// The queue of NodeClaims.
+    pub(crate) node_claims: Enqueuer,
 }
 
-impl Triggers {
+impl ClaimEnqueuers {
     /// The queue of a kind.
-    #[must_use]
-    pub fn of(&self, kind: ClaimKind) -> &Enqueuer {
+    pub(crate) fn of(&self, kind: ClaimKind) -> &Enqueuer {
         match kind {
             ClaimKind::Machine => &self.machines,
             ClaimKind::NodeClaim => &self.node_claims,
         }
     }
 
-    /// Wakes the claims of a name that are there. To be woken for nothing counts as being gone, so others are not.
-    pub fn wake(&self, claims: &Claims, name: &str) {
+    /// Enqueues the claims of a name. Only claims that exist: a key without an object is treated as deleted.
+    pub(crate) fn enqueue_named(&self, claims: &Claims, name: &str) {
         for claim in claims.named(name) {
             self.of(claim.claim_kind()).enqueue(Key::cluster(name));
         }

@@ -1,16 +1,17 @@
-//! The gpu-provisioner: from a Machine or a NodeClaim to an agent pool of one node, and back.
+//! The gpu-provisioner: from a Machine or a NodeClaim to an instance with one Node, and back.
 //!
-//! A shell around `nodeclaim_plan`: it watches, keeps the snapshot of the cloud's pools, and hands plans to
-//! `operator_runtime` to carry out. It decides nothing.
+//! A shell around `nodeclaim_plan`. It watches the cluster, polls the cloud, and gives plans to `operator_runtime` to
+//! execute. It decides nothing. Start reading at `program.rs`, then `reconcile.rs` and `poller.rs`.
 
 pub mod args;
-pub mod claims;
-pub mod lister;
-pub mod observe;
-pub mod pools;
-pub mod program;
-pub mod reconcile;
-pub mod trim;
+mod caches;
+mod claims;
+mod poller;
+mod program;
+pub mod provider;
+mod reconcile;
+mod strip;
+mod tracked_cloud;
 mod watches;
 
 pub use args::Args;

@@ -1,25 +1,28 @@
-//! The program: watches, leadership, the listing of pools, listeners, and how they end together.
+//! The program: watches, leadership, reconcilers, the poller, listeners, and how they end together.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use kaito_api::{ClaimKind, Machine, NodeClaim, labels};
-use operator_runtime::{Controller, ControllerSettings, Reconciler, Runtime, Tasks, crd_gate, leader};
+use operator_runtime::{
+    Caches, Controller, ControllerSettings, Reconciler, Runtime, Tasks, crd_gate, leader,
+};
 use serve::{Admin, Readiness};
 use telemetry::Metrics;
 use tokio_util::sync::CancellationToken;
 
 use crate::args::Args;
-use crate::claims::Triggers;
-use crate::lister::{Intervals, Lister, ListerMetrics};
-use crate::pools::Pools;
-use crate::reconcile::{ClaimsOf, OrphanNodes};
+use crate::claims::ClaimEnqueuers;
+use crate::poller::{InstancePoller, PollerMetrics};
+use crate::provider::ChosenCloud;
+use crate::reconcile::{ClaimReconciler, OrphanReconciler};
+use crate::tracked_cloud::TrackedCloud;
 use crate::watches::{self, Watched};
 
 const NAME: &str = labels::GPU_PROVISIONER;
-/// How long a change waits for company.
+/// Time that a key waits in the queue, so that changes in a burst share one reconcile.
 const DEBOUNCE: Duration = Duration::from_millis(100);
-/// How long reconciles under way may take at the end.
+/// Time that reconciles under way have at the end.
 const GRACE: Duration = Duration::from_secs(20);
 
 /// Runs the program until SIGTERM or SIGINT, or until the lease is lost.
@@ -34,108 +37,132 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
     let encode = metrics.clone();
     let admin = Admin::new(readiness.clone(), move || encode.encode());
     tasks.spawn("admin", admin.serve(args.admin.bind().await?, tasks.token()));
-    let provider = args.azure.provider()?;
-    let pools = Arc::new(Pools::new(Arc::new(provider)));
+    let cloud = args.provider.choose()?;
     let client = operator_runtime::connect(&args.client, NAME, env!("CARGO_PKG_VERSION")).await?;
     let runtime = Runtime::new(client, NAME, &metrics);
     let token = tasks.token();
     let (crds, listed) = (readiness.gate("crds"), readiness.gate("stores"));
-    let all = ClaimKind::ALL.map(ClaimKind::definition);
-    let present = crd_gate::any(runtime.client(), &all, &crds, &token).await;
+    let definitions = ClaimKind::ALL.map(ClaimKind::definition);
+    let present = crd_gate::any(runtime.client(), &definitions, &crds, &token).await;
     if token.is_cancelled() {
         return tasks.run(GRACE).await;
     }
-    for name in all.iter().filter(|name| !present.contains(name)) {
-        tracing::info!("{name} is not installed: claims of that kind are looked for once it is");
+    for definition in definitions.iter().filter(|name| !present.contains(name)) {
+        tracing::info!(
+            definition,
+            "definition is not installed; its claims are watched once it is"
+        );
     }
-    let (machine_trigger, machine_work) = operator_runtime::queue(DEBOUNCE);
-    let (node_claim_trigger, node_claim_work) = operator_runtime::queue(DEBOUNCE);
-    let (node_trigger, node_work) = operator_runtime::queue(DEBOUNCE);
-    let triggers = Triggers {
-        machines: machine_trigger,
-        node_claims: node_claim_trigger,
-    };
-    let watched = watches::start(&runtime, &mut tasks, &triggers, &node_trigger);
-    let Watched {
-        stores,
-        nodes,
-        caches,
-    } = watched;
-    let lister = Lister {
-        pools: Arc::clone(&pools),
-        claims: stores.claims.clone(),
-        triggers,
-        client: runtime.client().clone(),
-        settings: args.settings(),
-        intervals: intervals(&args),
-        metrics: ListerMetrics::new(&metrics),
-    };
-    let settings = ControllerSettings {
-        concurrency: args.concurrency.into(),
-    };
-    let mut needed = caches.clone();
-    if present.contains(&ClaimKind::Machine.definition()) {
-        needed = needed.with(&stores.claims.machines);
-    }
-    if present.contains(&ClaimKind::NodeClaim.definition()) {
-        needed = needed.with(&stores.claims.node_claims);
-    }
-    let machines = Controller {
-        cache: stores.claims.machines.clone(),
-        reconciler: ClaimsOf::<Machine>::new(stores.clone(), Arc::clone(&pools), args.settings()),
-        caches: caches.clone().with(&stores.claims.machines),
-        queue: machine_work,
-        settings,
-    };
-    let node_claims = Controller {
-        cache: stores.claims.node_claims.clone(),
-        reconciler: ClaimsOf::<NodeClaim>::new(stores.clone(), Arc::clone(&pools), args.settings()),
-        caches: caches.clone().with(&stores.claims.node_claims),
-        queue: node_claim_work,
-        settings,
-    };
-    let orphans = Controller {
-        cache: nodes,
-        reconciler: OrphanNodes { stores, pools },
-        caches,
-        queue: node_work,
-        settings,
-    };
+    let loops = Loops::new(&args, &cloud, &runtime, &mut tasks, &metrics);
+    let needed = loops.needed(&present);
     tasks.spawn("reconcile", async move {
         needed.ready(&listed, &token).await;
         let Some(leadership) = leader::acquire(&args.leader, runtime.client(), NAME, &token).await else {
             return Ok(());
         };
-        let all = async {
-            tokio::try_join!(
-                reconcile(machines, &runtime, token.clone()),
-                reconcile(node_claims, &runtime, token.clone()),
-                reconcile(orphans, &runtime, token.clone()),
-                lister.run(token.clone()),
-            )
-            .map(drop)
-        };
-        Box::pin(leadership.hold(all)).await
+        Box::pin(leadership.hold(loops.run(&runtime, &token))).await
     });
     tasks.run(GRACE).await
 }
 
-/// Reconciles the objects of one kind, as soon as they are listed: their definition may be installed later.
-async fn reconcile<R: Reconciler>(
-    controller: Controller<R>,
-    runtime: &Runtime,
-    token: CancellationToken,
-) -> anyhow::Result<()> {
-    tokio::select! {
-        () = controller.cache.ready() => controller.run(runtime, token).await,
-        () = token.cancelled() => {}
-    }
-    Ok(())
+/// The loops that run while this replica is the leader.
+struct Loops {
+    machines: Controller<ClaimReconciler<Machine>>,
+    node_claims: Controller<ClaimReconciler<NodeClaim>>,
+    orphans: Controller<OrphanReconciler>,
+    poller: InstancePoller,
 }
 
-fn intervals(args: &Args) -> Intervals {
-    Intervals {
-        busy: Duration::from_secs_f64(args.list_interval_seconds),
-        idle: Duration::from_secs_f64(args.idle_list_interval_seconds),
+impl Loops {
+    /// Starts the watches and prepares the loops over their caches.
+    fn new(
+        args: &Args,
+        chosen: &ChosenCloud,
+        runtime: &Runtime,
+        tasks: &mut Tasks,
+        metrics: &Metrics,
+    ) -> Self {
+        let planner = args.settings(chosen);
+        let cloud = Arc::new(TrackedCloud::new(Arc::clone(&chosen.provider)));
+        let (machine_enqueuer, machine_queue) = operator_runtime::queue(DEBOUNCE);
+        let (node_claim_enqueuer, node_claim_queue) = operator_runtime::queue(DEBOUNCE);
+        let (node_enqueuer, node_queue) = operator_runtime::queue(DEBOUNCE);
+        let enqueuers = ClaimEnqueuers {
+            machines: machine_enqueuer,
+            node_claims: node_claim_enqueuer,
+        };
+        let Watched {
+            source,
+            nodes,
+            caches,
+        } = watches::start(runtime, tasks, &enqueuers, &node_enqueuer);
+        let settings = ControllerSettings {
+            concurrency: args.concurrency.into(),
+        };
+        Self {
+            poller: InstancePoller {
+                cloud: Arc::clone(&cloud),
+                claims: source.claims.clone(),
+                enqueuers,
+                client: runtime.client().clone(),
+                settings: planner.clone(),
+                intervals: args.intervals(),
+                metrics: PollerMetrics::new(metrics),
+            },
+            machines: Controller {
+                cache: source.claims.machines.clone(),
+                reconciler: ClaimReconciler::new(source.clone(), Arc::clone(&cloud), planner.clone()),
+                caches: caches.clone().with(&source.claims.machines),
+                queue: machine_queue,
+                settings,
+            },
+            node_claims: Controller {
+                cache: source.claims.node_claims.clone(),
+                reconciler: ClaimReconciler::new(source.clone(), Arc::clone(&cloud), planner),
+                caches: caches.clone().with(&source.claims.node_claims),
+                queue: node_claim_queue,
+                settings,
+            },
+            orphans: Controller {
+                cache: nodes,
+                reconciler: OrphanReconciler {
+                    caches: source,
+                    cloud,
+                },
+                caches,
+                queue: node_queue,
+                settings,
+            },
+        }
+    }
+
+    /// Caches that must be filled before the first reconcile: those of kinds that are installed.
+    fn needed(&self, present: &[&str]) -> Caches {
+        let mut needed = self.orphans.caches.clone();
+        if present.contains(&ClaimKind::Machine.definition()) {
+            needed = needed.with(&self.machines.cache);
+        }
+        if present.contains(&ClaimKind::NodeClaim.definition()) {
+            needed = needed.with(&self.node_claims.cache);
+        }
+        needed
+    }
+
+    async fn run(self, runtime: &Runtime, token: &CancellationToken) -> anyhow::Result<()> {
+        tokio::join!(
+            reconcile(self.machines, runtime, token),
+            reconcile(self.node_claims, runtime, token),
+            reconcile(self.orphans, runtime, token),
+            self.poller.run(token.clone()),
+        );
+        Ok(())
+    }
+}
+
+/// Reconciles the objects of one kind, once they are listed: their definition may be installed later.
+async fn reconcile<R: Reconciler>(controller: Controller<R>, runtime: &Runtime, token: &CancellationToken) {
+    tokio::select! {
+        () = controller.cache.ready() => controller.run(runtime, token.clone()).await,
+        () = token.cancelled() => {}
     }
 }

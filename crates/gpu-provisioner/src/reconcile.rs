@@ -1,4 +1,6 @@
-//! Claims, and Nodes whose claim is gone, as the runtime drives them.
+//! Reconcilers of claims and of orphaned Nodes: observe → plan → execute, where the plan may hold one call to the cloud.
+//!
+//! `nodeclaim_plan` decides; `operator_runtime/reconcile.rs` runs the steps.
 
 use std::marker::PhantomData;
 use std::sync::Arc;
@@ -9,47 +11,42 @@ use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Node;
 use kaito_api::ClaimKind;
 use nodeclaim_plan::observe::observe_node;
-use nodeclaim_plan::orphan;
-use nodeclaim_plan::{Observed, ObservedNode, Settings};
+use nodeclaim_plan::{Observed, ObservedNode, Settings, orphan};
 use operator_runtime::{Error, Key, Reconciler};
 use plan::{Kind, Plan};
 
+use crate::caches::CacheSource;
 use crate::claims::ClaimObject;
-use crate::observe::Stores;
-use crate::pools::Pools;
+use crate::tracked_cloud::TrackedCloud;
 
-/// How soon the answer to a call is looked at.
-const SOON: Duration = Duration::from_millis(20);
-/// How soon after a failed call, unless the cloud asks for longer.
-const LATER: Duration = Duration::from_secs(1);
+/// Time until the next reconcile after a call that succeeded.
+const AFTER_SUCCESS: Duration = Duration::from_millis(20);
+/// Time until the next reconcile after a call that failed, unless the cloud asks for longer.
+const AFTER_FAILURE: Duration = Duration::from_secs(1);
 
-/// Claims of one kind.
+/// Reconciler of the claims of one kind.
 #[derive(Debug)]
-pub struct ClaimsOf<K> {
-    /// What is observed.
-    pub stores: Stores,
-    /// The cloud.
-    pub pools: Arc<Pools>,
-    /// The planner's settings.
-    pub settings: Settings,
+pub(crate) struct ClaimReconciler<K> {
+    caches: CacheSource,
+    cloud: Arc<TrackedCloud>,
+    settings: Settings,
     kind: PhantomData<K>,
 }
 
-impl<K> ClaimsOf<K> {
-    /// Claims that `stores` show.
-    #[must_use]
-    pub fn new(stores: Stores, pools: Arc<Pools>, settings: Settings) -> Self {
+impl<K> ClaimReconciler<K> {
+    /// A reconciler of the claims in `caches`.
+    pub(crate) fn new(caches: CacheSource, cloud: Arc<TrackedCloud>, settings: Settings) -> Self {
         let kind = PhantomData;
         Self {
-            stores,
-            pools,
+            caches,
+            cloud,
             settings,
             kind,
         }
     }
 }
 
-impl<K: ClaimObject> Reconciler for ClaimsOf<K> {
+impl<K: ClaimObject> Reconciler for ClaimReconciler<K> {
     const KIND: Kind = match K::CLAIM {
         ClaimKind::Machine => Kind::Machine,
         ClaimKind::NodeClaim => Kind::NodeClaim,
@@ -59,8 +56,8 @@ impl<K: ClaimObject> Reconciler for ClaimsOf<K> {
     type Cloud = CloudCall;
 
     async fn observe(&self, object: Arc<K>) -> Result<Observed, Error> {
-        Ok(self.pools.observe(|tracker| {
-            nodeclaim_plan::observe(&self.stores, tracker, object.claim(), Timestamp::now())
+        Ok(self.cloud.observe(|tracker| {
+            nodeclaim_plan::observe(&self.caches, tracker, object.claim(), Timestamp::now())
         }))
     }
 
@@ -68,44 +65,26 @@ impl<K: ClaimObject> Reconciler for ClaimsOf<K> {
         nodeclaim_plan::plan(now, observed, &self.settings)
     }
 
-    async fn call(&self, object: &K, call: CloudCall) -> Result<Option<Duration>, Error> {
-        let result = self.pools.carry_out(&call).await;
-        if let Err(error) = &result {
-            let claim = object.meta().name.as_deref().unwrap_or_default();
-            tracing::warn!(claim, call = call.kind().label(), class = error.class.label(), %error, "the cloud refused");
-        }
-        Ok(pause(&result))
+    async fn call(&self, _: &K, call: CloudCall) -> Result<Option<Duration>, Error> {
+        Ok(send(&self.cloud, &call).await)
     }
 
     fn on_deleted(&self, key: &Key) {
-        // A claim of the other kind may have the name: then what is remembered is its own.
-        if self.stores.claims.named(&key.name).is_empty() {
-            self.pools.forget(&key.name);
+        // The facts under the name may belong to a claim of the other kind, which still needs them.
+        if self.caches.claims.named(&key.name).is_empty() {
+            self.cloud.forget(&key.name);
         }
     }
 }
 
-/// Time until the result of a call is looked at; `None` if it changes nothing, so that the plan's own wait counts.
-fn pause(result: &Result<bool, ProviderError>) -> Option<Duration> {
-    match result {
-        Ok(news) => news.then_some(SOON),
-        Err(error) => {
-            let asked = error.retry_after.and_then(|after| Duration::try_from(after).ok());
-            Some(asked.map_or(LATER, |after| after.max(SOON)))
-        }
-    }
-}
-
-/// Nodes whose claim is gone: nobody else removes our finalizer from them.
+/// Reconciler of Nodes whose claim is gone: no other program removes our finalizer from them.
 #[derive(Debug)]
-pub struct OrphanNodes {
-    /// What is observed.
-    pub stores: Stores,
-    /// The cloud.
-    pub pools: Arc<Pools>,
+pub(crate) struct OrphanReconciler {
+    pub(crate) caches: CacheSource,
+    pub(crate) cloud: Arc<TrackedCloud>,
 }
 
-impl Reconciler for OrphanNodes {
+impl Reconciler for OrphanReconciler {
     const KIND: Kind = Kind::Node;
     type Object = Node;
     type Observed = ObservedNode;
@@ -113,8 +92,8 @@ impl Reconciler for OrphanNodes {
 
     async fn observe(&self, node: Arc<Node>) -> Result<ObservedNode, Error> {
         Ok(self
-            .pools
-            .observe(|tracker| observe_node(&self.stores, tracker, node)))
+            .cloud
+            .observe(|tracker| observe_node(&self.caches, tracker, node)))
     }
 
     fn plan(&self, _now: Timestamp, observed: &ObservedNode) -> Plan<CloudCall> {
@@ -122,7 +101,24 @@ impl Reconciler for OrphanNodes {
     }
 
     async fn call(&self, _: &Node, call: CloudCall) -> Result<Option<Duration>, Error> {
-        let result = self.pools.carry_out(&call).await;
-        Ok(pause(&result))
+        Ok(send(&self.cloud, &call).await)
     }
+}
+
+/// Sends a call. Returns the time until its result is looked at; `None` if it changes nothing, so that the plan's own
+/// time counts.
+async fn send(cloud: &TrackedCloud, call: &CloudCall) -> Option<Duration> {
+    match cloud.call(call).await {
+        Ok(news) => news.then_some(AFTER_SUCCESS),
+        Err(error) => {
+            let (instance, verb, class) = (call.instance(), call.kind().label(), error.class.label());
+            tracing::warn!(instance, call = verb, class, %error, "failed to call the cloud");
+            Some(pause_after(&error))
+        }
+    }
+}
+
+fn pause_after(error: &ProviderError) -> Duration {
+    let asked = error.retry_after.and_then(|after| Duration::try_from(after).ok());
+    asked.map_or(AFTER_FAILURE, |after| after.max(AFTER_SUCCESS))
 }

@@ -1,4 +1,4 @@
-//! Which kinds of objects are watched, and whom their changes wake.
+//! The watches, and the objects that each change enqueues.
 
 use k8s_openapi::api::core::v1::Node;
 use kaito_api::labels;
@@ -8,17 +8,17 @@ use nodeclaim_plan::observe::instance_names;
 use operator_runtime::{Cache, Caches, Change, Enqueuer, Index, Key, Runtime, Tasks, Watch, crd_gate};
 use tokio_util::sync::CancellationToken;
 
-use crate::claims::{ClaimObject, Claims, Triggers};
-use crate::observe::{Stores, node_of_pod, provider_id};
-use crate::trim;
+use crate::caches::{CacheSource, node_of_pod, provider_id};
+use crate::claims::{ClaimEnqueuers, ClaimObject, Claims};
+use crate::strip;
 
-/// What the watches fill.
+/// Caches that the watches fill.
 pub(crate) struct Watched {
-    /// Everything a decision about a claim looks at.
-    pub(crate) stores: Stores,
+    /// Caches that a plan for a claim looks at.
+    pub(crate) source: CacheSource,
     /// Nodes.
     pub(crate) nodes: Cache<Node>,
-    /// All stores but those of claims, whose definitions may be missing.
+    /// All caches except those of claims, whose definitions may be missing.
     pub(crate) caches: Caches,
 }
 
@@ -26,24 +26,31 @@ pub(crate) struct Watched {
 pub(crate) fn start(
     runtime: &Runtime,
     tasks: &mut Tasks,
-    triggers: &Triggers,
-    node_trigger: &Enqueuer,
+    claim_enqueuers: &ClaimEnqueuers,
+    node_enqueuer: &Enqueuer,
 ) -> Watched {
     let all = watcher::Config::default;
-    let machines = runtime.watch(all(), trim::machine);
-    let node_claims = runtime.watch(all(), trim::node_claim);
-    let mut nodes = runtime.watch(all(), trim::node);
-    let mut pods = runtime.watch(all(), trim::pod);
-    let mut attachments = runtime.watch(all(), trim::attachment);
-    let stores = Stores {
+    let machines = runtime.watch(all(), strip::machine);
+    let node_claims = runtime.watch(all(), strip::node_claim);
+    let mut nodes = runtime.watch(all(), strip::node);
+    let mut pods = runtime.watch(all(), strip::pod);
+    let mut attachments = runtime.watch(all(), strip::attachment);
+    let source = CacheSource {
         claims: Claims {
             machines: machines.cache(),
             node_claims: node_claims.cache(),
         },
-        nodes_by_pool: nodes.index(instance_names),
+        nodes_by_instance: nodes.index(instance_names),
         nodes_by_provider_id: nodes.index(provider_id),
         pods_by_node: pods.index(node_of_pod),
         attachments_by_node: attachments.index(|a| vec![a.spec.node_name.clone()]),
+    };
+    let related = Related {
+        claims: source.claims.clone(),
+        claim_enqueuers: claim_enqueuers.clone(),
+        nodes_by_instance: source.nodes_by_instance.clone(),
+        node_enqueuer: node_enqueuer.clone(),
+        maybe_draining: nodes.index(maybe_draining),
     };
     let watched = Watched {
         nodes: nodes.cache(),
@@ -51,101 +58,93 @@ pub(crate) fn start(
             .with(&nodes.cache())
             .with(&pods.cache())
             .with(&attachments.cache()),
-        stores,
+        source,
     };
-    let wake = Wake {
-        claims: watched.stores.claims.clone(),
-        triggers: triggers.clone(),
-        nodes_by_pool: watched.stores.nodes_by_pool.clone(),
-        node_trigger: node_trigger.clone(),
-        leaving: nodes.index(leaving),
+    spawn_claims(runtime.client(), tasks, machines, &related);
+    spawn_claims(runtime.client(), tasks, node_claims, &related);
+    let token = tasks.token();
+    let of_nodes = related.clone();
+    let on_node = move |change: &Change<Node>| {
+        of_nodes.node_enqueuer.enqueue(change.key.clone());
+        of_nodes.enqueue_claims(change.both().flat_map(|node| instance_names(node)));
     };
-    let (client, token) = (runtime.client().clone(), tasks.token());
-    tasks.spawn(
-        "machines",
-        watch_claims(client.clone(), machines, wake.clone(), token.clone()),
-    );
-    tasks.spawn(
-        "nodeclaims",
-        watch_claims(client, node_claims, wake.clone(), token.clone()),
-    );
-    let of_nodes = wake.clone();
-    tasks.spawn(
-        "nodes",
-        nodes.run(token.clone(), move |touched: &Change<Node>| {
-            of_nodes.node_trigger.enqueue(touched.key.clone());
-            of_nodes.pools(touched.both().flat_map(|node| instance_names(node)));
-        }),
-    );
-    let of_pods = wake.clone();
+    tasks.spawn("nodes", nodes.run(token.clone(), on_node));
+    let of_pods = related.clone();
     tasks.spawn(
         "pods",
-        pods.run(token.clone(), move |touched| {
-            of_pods.drained(touched.both().flat_map(|pod| node_of_pod(pod)));
+        pods.run(token.clone(), move |change| {
+            of_pods.enqueue_drains(change.both().flat_map(|pod| node_of_pod(pod)));
         }),
     );
     tasks.spawn(
         "volumeattachments",
-        attachments.run(token, move |touched| {
-            wake.drained(touched.both().map(|attachment| attachment.spec.node_name.clone()));
+        attachments.run(token, move |change| {
+            related.enqueue_drains(change.both().map(|attachment| attachment.spec.node_name.clone()));
         }),
     );
     watched
 }
 
-/// Watches the claims of one kind, once there is such a kind.
+fn spawn_claims<K: ClaimObject>(client: &Client, tasks: &mut Tasks, watch: Watch<K>, related: &Related) {
+    let token = tasks.token();
+    let watching = watch_claims(client.clone(), watch, related.clone(), token);
+    tasks.spawn(K::CLAIM.definition(), watching);
+}
+
+/// Watches the claims of one kind, once its definition is installed.
 async fn watch_claims<K: ClaimObject>(
     client: Client,
     watch: Watch<K>,
-    wake: Wake,
+    related: Related,
     token: CancellationToken,
 ) -> anyhow::Result<()> {
     crd_gate::appears(&client, K::CLAIM.definition(), &token).await;
     watch
-        .run(token, move |touched: &Change<K>| {
-            wake.triggers.of(K::CLAIM).enqueue(touched.key.clone());
-            if touched.new.is_none() {
-                // One of the other kind may have waited for the name, and Nodes may be left.
-                wake.triggers.wake(&wake.claims, &touched.key.name);
-                wake.nodes_of(&touched.key.name);
+        .run(token, move |change: &Change<K>| {
+            related.claim_enqueuers.of(K::CLAIM).enqueue(change.key.clone());
+            if change.new.is_none() {
+                // A claim of the other kind may have waited for the name, and Nodes may be left.
+                let name = &change.key.name;
+                related.claim_enqueuers.enqueue_named(&related.claims, name);
+                related.enqueue_nodes(name);
             }
         })
         .await
 }
 
-/// Wakes what a change concerns.
+/// Enqueues the objects that a change concerns.
 #[derive(Clone)]
-struct Wake {
+struct Related {
     claims: Claims,
-    triggers: Triggers,
-    nodes_by_pool: Index<Node>,
-    node_trigger: Enqueuer,
-    leaving: Index<Node>,
+    claim_enqueuers: ClaimEnqueuers,
+    nodes_by_instance: Index<Node>,
+    node_enqueuer: Enqueuer,
+    maybe_draining: Index<Node>,
 }
 
-impl Wake {
-    /// The claims of these pools.
-    fn pools(&self, names: impl Iterator<Item = String>) {
-        names.for_each(|name| self.triggers.wake(&self.claims, &name));
+impl Related {
+    /// Enqueues the claims of these names.
+    fn enqueue_claims(&self, names: impl Iterator<Item = String>) {
+        names.for_each(|name| self.claim_enqueuers.enqueue_named(&self.claims, &name));
     }
 
-    /// The Nodes of a pool.
-    fn nodes_of(&self, pool: &str) {
-        let nodes = self.nodes_by_pool.get(pool);
-        nodes
-            .iter()
-            .for_each(|node| self.node_trigger.enqueue(Key::of(node.as_ref())));
+    /// Enqueues the Nodes of an instance.
+    fn enqueue_nodes(&self, instance: &str) {
+        let nodes = self.nodes_by_instance.get(instance);
+        let keys = nodes.iter().map(|node| Key::of(node.as_ref()));
+        keys.for_each(|key| self.node_enqueuer.enqueue(key));
     }
 
-    /// The claims of nodes that may be being drained: nothing else looks at their guests.
-    fn drained(&self, nodes: impl Iterator<Item = String>) {
-        let leaving = nodes.flat_map(|name| self.leaving.get(&name));
-        let drained = leaving.filter(|node| is_draining(node));
-        self.pools(drained.flat_map(|node| instance_names(&node)));
+    /// Enqueues the claims of those Nodes that are drained: only a drain looks at pods and attachments.
+    fn enqueue_drains(&self, nodes: impl Iterator<Item = String>) {
+        let candidates = nodes.flat_map(|name| self.maybe_draining.get(&name));
+        let draining = candidates.filter(|node| is_draining(node));
+        self.enqueue_claims(draining.flat_map(|node| instance_names(&node)));
     }
 }
 
-fn leaving(node: &Node) -> Vec<String> {
+/// Index of Nodes that may be draining, which keeps the index small.
+fn maybe_draining(node: &Node) -> Vec<String> {
     let tainted = node.spec.as_ref().is_some_and(|spec| spec.taints.is_some());
     if node.metadata.deletion_timestamp.is_some() || tainted {
         vec![node.name_any()]
@@ -155,7 +154,6 @@ fn leaving(node: &Node) -> Vec<String> {
 }
 
 fn is_draining(node: &Node) -> bool {
-    let tainted = node.spec.iter().flat_map(|spec| spec.taints.iter().flatten());
-    node.metadata.deletion_timestamp.is_some()
-        || tainted.into_iter().any(|t| t.key == labels::DISRUPTED_TAINT)
+    let mut taints = node.spec.iter().flat_map(|spec| spec.taints.iter().flatten());
+    node.metadata.deletion_timestamp.is_some() || taints.any(|t| t.key == labels::DISRUPTED_TAINT)
 }

@@ -12,7 +12,7 @@ pub struct StackOptions {
     /// First pause after the cloud refused for quota or capacity, in seconds.
     pub capacity_backoff_seconds: f64,
     /// How long an unanswered request for a pool may still take effect, in seconds.
-    pub landing_seconds: f64,
+    pub create_visibility_timeout_seconds: f64,
     /// Requests a second that the provisioner allows itself; the cloud's real limits where `None`.
     pub unlimited_requests: bool,
     /// `RUST_LOG`-like filter of the programs.
@@ -39,7 +39,7 @@ impl Default for StackOptions {
             delete_seconds: 0.2,
             list_seconds: 0.2,
             capacity_backoff_seconds: 0.5,
-            landing_seconds: 5.0,
+            create_visibility_timeout_seconds: 5.0,
             unlimited_requests: true,
             log_filter: "info,kube=warn,typespec_client_core=warn".to_owned(),
             lease_seconds: 15,

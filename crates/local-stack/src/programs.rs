@@ -214,7 +214,10 @@ impl Programs {
                 "--capacity-backoff-seconds",
                 &self.options.capacity_backoff_seconds.to_string(),
             ])
-            .args(["--landing-seconds", &self.options.landing_seconds.to_string()])
+            .args([
+                "--create-visibility-timeout-seconds",
+                &self.options.create_visibility_timeout_seconds.to_string(),
+            ])
             .arg("--allow-insecure-endpoints")
             .env("ARM_ENDPOINT", &arm)
             .env("AZURE_AUTHORITY_HOST", &arm)

@@ -23,3 +23,30 @@ pub async fn list<K: Watched>(client: &Client, labels: &str) -> Result<Vec<K>, E
         Err(_) => Err(Error::Timeout { what: what() }),
     }
 }
+
+/// Result of [`existence`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Existence {
+    /// The object exists.
+    Exists,
+    /// The kind is served, and the object does not exist.
+    Absent,
+    /// The API server does not serve the kind.
+    NotServed,
+}
+
+/// Reports whether a cluster-scoped object exists.
+///
+/// # Errors
+/// If the API server refuses, or does not answer in time.
+pub async fn existence<K: Watched>(client: &Client, name: &str) -> Result<Existence, Error> {
+    let api: Api<K> = Api::all(client.clone());
+    let what = || format!("get {} {name}", K::kind_name());
+    match tokio::time::timeout(TIMEOUT, api.get_opt(name)).await {
+        Ok(Ok(Some(_))) => Ok(Existence::Exists),
+        Ok(Ok(None)) => Ok(Existence::Absent),
+        Ok(Err(kube::Error::Api(status))) if status.code == 404 => Ok(Existence::NotServed),
+        Ok(Err(error)) => Err(Error::from_kube(what(), error)),
+        Err(_) => Err(Error::Timeout { what: what() }),
+    }
+}

@@ -1,4 +1,4 @@
-//! The program's caches as a [`Source`] for `nodeclaim_plan::observe`.
+//! The program's caches as a [`Source`] for `nodeclaim_plan::observe`, and the keys of their indexes.
 
 use std::sync::Arc;
 
@@ -10,28 +10,28 @@ use operator_runtime::Index;
 
 use crate::claims::Claims;
 
-/// Stores of everything a decision about a claim looks at.
+/// Caches of every kind that a plan for a claim looks at.
 #[derive(Clone, Debug)]
-pub struct Stores {
+pub(crate) struct CacheSource {
     /// Claims of both kinds.
-    pub claims: Claims,
+    pub(crate) claims: Claims,
     /// Nodes by the instance that their labels name.
-    pub nodes_by_pool: Index<Node>,
-    /// Nodes by provider id.
-    pub nodes_by_provider_id: Index<Node>,
-    /// Pods by the node they are bound to.
-    pub pods_by_node: Index<Pod>,
+    pub(crate) nodes_by_instance: Index<Node>,
+    /// Nodes by [`provider_id`].
+    pub(crate) nodes_by_provider_id: Index<Node>,
+    /// Pods by [`node_of_pod`].
+    pub(crate) pods_by_node: Index<Pod>,
     /// Volume attachments by node.
-    pub attachments_by_node: Index<VolumeAttachment>,
+    pub(crate) attachments_by_node: Index<VolumeAttachment>,
 }
 
-impl Source for Stores {
+impl Source for CacheSource {
     fn claims(&self, name: &str) -> Vec<Claim> {
         self.claims.named(name)
     }
 
     fn nodes_of_instance(&self, name: &str) -> Vec<Arc<Node>> {
-        self.nodes_by_pool.get(name)
+        self.nodes_by_instance.get(name)
     }
 
     fn nodes_with_provider_id(&self, provider_id: &str) -> Vec<Arc<Node>> {
@@ -48,19 +48,13 @@ impl Source for Stores {
 }
 
 /// The provider id of a Node.
-#[must_use]
-pub fn provider_id(node: &Node) -> Vec<String> {
-    node.spec
-        .iter()
-        .filter_map(|spec| spec.provider_id.clone())
-        .collect()
+pub(crate) fn provider_id(node: &Node) -> Vec<String> {
+    let spec = node.spec.iter();
+    spec.filter_map(|spec| spec.provider_id.clone()).collect()
 }
 
-/// The node a pod is bound to.
-#[must_use]
-pub fn node_of_pod(pod: &Pod) -> Vec<String> {
-    pod.spec
-        .iter()
-        .filter_map(|spec| spec.node_name.clone())
-        .collect()
+/// The node that a pod is bound to.
+pub(crate) fn node_of_pod(pod: &Pod) -> Vec<String> {
+    let spec = pod.spec.iter();
+    spec.filter_map(|spec| spec.node_name.clone()).collect()
 }

@@ -1,4 +1,4 @@
-//! Calls to the cloud: sends those that a planner chose, and has [`InstanceTracker`] record the answers.
+//! The cloud with its tracker: sends the calls that a planner chose, and has [`InstanceTracker`] record the answers.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -7,18 +7,17 @@ use cloudprovider::{CloudCall, CloudProvider, Instance, InstanceTracker, Provide
 use jiff::Timestamp;
 use tokio::sync::Notify;
 
-/// The cloud, and everything known of it.
+/// A cloud and the knowledge about its instances.
 #[derive(Debug)]
-pub struct Pools {
+pub(crate) struct TrackedCloud {
     provider: Arc<dyn CloudProvider>,
     tracker: Mutex<InstanceTracker>,
     listing_wanted: Notify,
 }
 
-impl Pools {
-    /// A cloud of which nothing is known yet.
-    #[must_use]
-    pub fn new(provider: Arc<dyn CloudProvider>) -> Self {
+impl TrackedCloud {
+    /// A cloud without any knowledge yet.
+    pub(crate) fn new(provider: Arc<dyn CloudProvider>) -> Self {
         Self {
             provider,
             tracker: Mutex::default(),
@@ -26,10 +25,10 @@ impl Pools {
         }
     }
 
-    /// Looks at the tracker; asks for a listing if a new claim wants one.
-    pub fn observe<T>(&self, look: impl FnOnce(&mut InstanceTracker) -> T) -> T {
+    /// Reads the tracker. Requests a listing if a new claim wants one.
+    pub(crate) fn observe<T>(&self, read: impl FnOnce(&mut InstanceTracker) -> T) -> T {
         let mut tracker = self.tracker();
-        let seen = look(&mut tracker);
+        let seen = read(&mut tracker);
         if tracker.take_listing_wanted() {
             self.listing_wanted.notify_one();
         }
@@ -37,19 +36,18 @@ impl Pools {
     }
 
     /// Forgets a claim that is gone.
-    pub fn forget(&self, name: &str) {
+    pub(crate) fn forget(&self, name: &str) {
         self.tracker().forget(name);
     }
 
     /// Every instance that exists, and the time at which each was first listed.
-    #[must_use]
-    pub fn all(&self) -> (Vec<Arc<Instance>>, BTreeMap<String, Timestamp>) {
+    pub(crate) fn instances(&self) -> (Vec<Arc<Instance>>, BTreeMap<String, Timestamp>) {
         let tracker = self.tracker();
         (tracker.instances(), tracker.first_seen().clone())
     }
 
-    /// Waits until a new claim asks for a listing.
-    pub async fn wanted(&self) {
+    /// Waits until a new claim requests a listing.
+    pub(crate) async fn listing_wanted(&self) {
         self.listing_wanted.notified().await;
     }
 
@@ -57,7 +55,7 @@ impl Pools {
     ///
     /// # Errors
     /// The provider's; nothing is recorded then.
-    pub async fn refresh(&self) -> Result<Vec<String>, ProviderError> {
+    pub(crate) async fn list(&self) -> Result<Vec<String>, ProviderError> {
         let started = Timestamp::now();
         let instances = self.provider.list().await?;
         Ok(self.tracker().on_list(started, instances))
@@ -67,7 +65,7 @@ impl Pools {
     ///
     /// # Errors
     /// The provider's, after it was recorded.
-    pub async fn carry_out(&self, call: &CloudCall) -> Result<bool, ProviderError> {
+    pub(crate) async fn call(&self, call: &CloudCall) -> Result<bool, ProviderError> {
         let recorded = self.send(call).await;
         match &recorded.follow_up {
             None => recorded.result,

@@ -1,21 +1,21 @@
-//! What the stores leave out: nobody reads it, and its changes must not wake anybody.
+//! Fields that caches drop: no code reads them, and their changes must not cause a reconcile.
 
 use k8s_openapi::api::core::v1::{Node, Pod, PodSpec};
 use k8s_openapi::api::storage::v1::VolumeAttachment;
 use kaito_api::{Machine, NodeClaim};
 
-/// Machines are kept whole.
-pub fn machine(_: &mut Machine) {}
+/// Keeps Machines whole.
+pub(crate) fn machine(_: &mut Machine) {}
 
-/// NodeClaims without the time at which a pod last came or went.
-pub fn node_claim(claim: &mut NodeClaim) {
+/// Drops the time of a NodeClaim's last pod event.
+pub(crate) fn node_claim(claim: &mut NodeClaim) {
     if let Some(status) = claim.status.as_mut() {
         status.last_pod_event_time = None;
     }
 }
 
-/// Nodes without images, volumes and heartbeats.
-pub fn node(node: &mut Node) {
+/// Drops images, volumes and heartbeats of Nodes.
+pub(crate) fn node(node: &mut Node) {
     if let Some(status) = node.status.as_mut() {
         status.images = None;
         status.volumes_attached = None;
@@ -27,8 +27,8 @@ pub fn node(node: &mut Node) {
     }
 }
 
-/// Of pods only what a drain looks at.
-pub fn pod(pod: &mut Pod) {
+/// Keeps the fields of pods that a drain reads.
+pub(crate) fn pod(pod: &mut Pod) {
     pod.metadata.labels = None;
     if let Some(annotations) = pod.metadata.annotations.as_mut() {
         annotations.retain(|key, _| key.starts_with("karpenter.sh/") || key == "kubernetes.io/config.mirror");
@@ -56,5 +56,5 @@ pub fn pod(pod: &mut Pod) {
     }
 }
 
-/// Volume attachments are kept whole.
-pub fn attachment(_: &mut VolumeAttachment) {}
+/// Keeps volume attachments whole.
+pub(crate) fn attachment(_: &mut VolumeAttachment) {}

@@ -1,0 +1,184 @@
+//! The loop that lists instances, enqueues the claims of those that changed, and deletes orphaned instances.
+//!
+//! The cloud has no watch. One listing serves all claims: often while something is under way, rarely otherwise.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use cloudprovider::{CloudCall, ProviderError};
+use jiff::Timestamp;
+use kaito_api::{Machine, NodeClaim};
+use kube::Client;
+use nodeclaim_plan::observe::is_unsettled;
+use nodeclaim_plan::{Settings, garbage};
+use operator_runtime::Key;
+use operator_runtime::live::{self, Existence};
+use telemetry::{Counter, Gauge, Metrics};
+use tokio_util::sync::CancellationToken;
+
+use crate::claims::{ClaimEnqueuers, ClaimObject, Claims};
+use crate::tracked_cloud::TrackedCloud;
+
+/// Intervals between two listings.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Intervals {
+    /// While something is under way.
+    pub(crate) busy: Duration,
+    /// Otherwise.
+    pub(crate) idle: Duration,
+}
+
+/// Polls the cloud.
+pub(crate) struct InstancePoller {
+    /// The cloud.
+    pub(crate) cloud: Arc<TrackedCloud>,
+    /// All claims.
+    pub(crate) claims: Claims,
+    /// Queues of the claims.
+    pub(crate) enqueuers: ClaimEnqueuers,
+    /// For the live read before an instance is deleted.
+    pub(crate) client: Client,
+    /// Settings of the planner.
+    pub(crate) settings: Settings,
+    /// Intervals between two listings.
+    pub(crate) intervals: Intervals,
+    /// Metrics of the loop.
+    pub(crate) metrics: PollerMetrics,
+}
+
+/// Metrics of the loop.
+#[derive(Clone, Debug)]
+pub(crate) struct PollerMetrics {
+    listings: Counter<1>,
+    orphans_deleted: Counter<0>,
+    last_listing: Gauge<0>,
+}
+
+impl PollerMetrics {
+    /// Registers the metrics.
+    pub(crate) fn new(metrics: &Metrics) -> Self {
+        Self {
+            listings: metrics.counter(
+                "kaito_instance_listings",
+                "Listings of all instances, by result.",
+                ["result"],
+            ),
+            orphans_deleted: metrics.counter(
+                "kaito_orphaned_instances_deleted",
+                "Instances that were deleted because no claim has their name.",
+                [],
+            ),
+            last_listing: metrics.gauge(
+                "kaito_last_instance_listing_timestamp_seconds",
+                "Time of the last complete listing of instances.",
+                [],
+            ),
+        }
+    }
+}
+
+impl InstancePoller {
+    /// Polls until the token is canceled. A failed listing is retried.
+    pub(crate) async fn run(self, token: CancellationToken) {
+        let mut failures = 0u32;
+        loop {
+            let pause = self.poll(&mut failures).await;
+            tokio::select! {
+                () = token.cancelled() => return,
+                () = tokio::time::sleep(pause) => {}
+                // Bursts of new claims share one listing, and a failing cloud is not asked more often.
+                () = self.listing_wanted_after(pause / 4), if failures == 0 => {}
+            }
+        }
+    }
+
+    async fn listing_wanted_after(&self, pause: Duration) {
+        tokio::time::sleep(pause.min(self.intervals.busy)).await;
+        self.cloud.listing_wanted().await;
+    }
+
+    /// Lists once. Returns the time until the next listing.
+    async fn poll(&self, failures: &mut u32) -> Duration {
+        match self.cloud.list().await {
+            Ok(changed) => {
+                *failures = 0;
+                self.listed(&changed).await
+            }
+            Err(error) => {
+                *failures = failures.saturating_add(1);
+                self.failed(&error, *failures)
+            }
+        }
+    }
+
+    async fn listed(&self, changed: &[String]) -> Duration {
+        self.metrics.listings.inc(["ok"]);
+        #[expect(clippy::cast_precision_loss, reason = "seconds since 1970 fit")]
+        self.metrics
+            .last_listing
+            .set([], Timestamp::now().as_second() as f64);
+        for name in changed {
+            self.enqueuers.enqueue_named(&self.claims, name);
+        }
+        let busy = self.enqueue_unsettled();
+        self.delete_orphans().await;
+        if busy {
+            self.intervals.busy
+        } else {
+            self.intervals.idle
+        }
+    }
+
+    fn failed(&self, error: &ProviderError, failures: u32) -> Duration {
+        self.metrics.listings.inc([error.class.label()]);
+        tracing::warn!(class = error.class.label(), %error, "failed to list instances");
+        self.enqueue_unsettled();
+        let backoff = self.intervals.busy * 2u32.saturating_pow(failures.min(6));
+        let asked = error.retry_after.and_then(|after| Duration::try_from(after).ok());
+        backoff.min(self.intervals.idle).max(asked.unwrap_or_default())
+    }
+
+    /// Enqueues claims that wait for a listing, or whose instance is being created or deleted.
+    fn enqueue_unsettled(&self) -> bool {
+        let mut all = self.claims.all();
+        all.retain(is_unsettled);
+        for claim in &all {
+            let enqueuer = self.enqueuers.of(claim.claim_kind());
+            enqueuer.enqueue(Key::cluster(claim.name()));
+        }
+        !all.is_empty()
+    }
+
+    /// Deletes instances without a claim. Called only after a complete listing.
+    async fn delete_orphans(&self) {
+        let (instances, first_seen) = self.cloud.instances();
+        let claims = self.claims.all();
+        let now = Timestamp::now();
+        for call in garbage::collect(now, &instances, &claims, &first_seen, &self.settings) {
+            if self.is_claimed(&call).await {
+                continue;
+            }
+            let instance = call.instance();
+            tracing::warn!(instance, "deleting orphaned instance");
+            match self.cloud.call(&call).await {
+                Ok(_) => self.metrics.orphans_deleted.inc([]),
+                Err(error) => tracing::warn!(instance, %error, "failed to delete orphaned instance"),
+            }
+        }
+    }
+
+    /// Reads past every cache whether a claim has the instance's name. If in doubt, one has.
+    async fn is_claimed(&self, call: &CloudCall) -> bool {
+        self.is_claimed_by::<Machine>(call.instance()).await
+            || self.is_claimed_by::<NodeClaim>(call.instance()).await
+    }
+
+    async fn is_claimed_by<K: ClaimObject>(&self, name: &str) -> bool {
+        match live::existence::<K>(&self.client, name).await {
+            Ok(Existence::Absent) => false,
+            // A kind that is not served has no objects. One that was listed is served.
+            Ok(Existence::NotServed) => self.claims.is_listed(K::CLAIM),
+            Ok(Existence::Exists) | Err(_) => true,
+        }
+    }
+}
