@@ -1,4 +1,4 @@
-//! What every handler shares: the played cloud behind a lock, and the clock.
+//! State that all handlers share: the simulated cloud behind a lock, and the clock.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -13,7 +13,7 @@ use crate::faults::Faults;
 use crate::recorder::Recorder;
 use crate::world::World;
 
-/// Shared by every handler.
+/// State that all handlers share.
 #[derive(Clone, Debug)]
 pub(crate) struct App(Arc<Shared>);
 
@@ -22,12 +22,12 @@ struct Shared {
     config: Config,
     started: Instant,
     inner: Mutex<Inner>,
-    /// Something changed that the driver has to look at.
+    /// Wakes the driver after a change.
     changed: Notify,
     stop: CancellationToken,
 }
 
-/// Behind the lock.
+/// State behind the lock.
 #[derive(Debug)]
 pub(crate) struct Inner {
     pub(crate) world: World,
@@ -65,11 +65,11 @@ impl App {
     }
 
     pub(crate) fn lock(&self) -> MutexGuard<'_, Inner> {
-        // A test that panicked elsewhere must not take the server with it.
+        // A panic in one request must not end the server.
         self.0.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Looks at or changes the played cloud as it is now.
+    /// Reads or changes the simulated cloud as it is now.
     pub(crate) fn change<T>(&self, change: impl FnOnce(&mut Inner, Duration) -> T) -> T {
         let mut inner = self.lock();
         let now = self.now();

@@ -5,13 +5,13 @@ use std::path::PathBuf;
 
 use clap::Parser;
 
-use crate::config::{Behaviour, Config};
+use crate::config::{Behavior, Config};
 
-/// Plays Azure Resource Manager and its token service for the agent pools of one AKS cluster.
+/// Simulates Azure Resource Manager and its token service for the agent pools of one AKS cluster.
 #[derive(Clone, Debug, Parser)]
 #[command(name = "arm-server", version)]
 pub struct Args {
-    /// Where to listen; port 0 takes any free one. The address is printed as one line of JSON.
+    /// Address to listen on; port 0 takes any free port. The address is printed as one line of JSON.
     #[arg(long, default_value = "127.0.0.1:0")]
     pub listen: SocketAddr,
     /// The subscription.
@@ -26,49 +26,49 @@ pub struct Args {
     /// The region.
     #[arg(long, default_value = "eastus")]
     pub location: String,
-    /// The only tenant that may ask for tokens.
+    /// The only tenant that may request tokens.
     #[arg(long)]
     pub tenant: Option<String>,
-    /// The only client that may ask for tokens.
+    /// The only client that may request tokens.
     #[arg(long)]
     pub client_id: Option<String>,
     /// File whose content a client assertion must equal.
     #[arg(long)]
     pub token_file: Option<PathBuf>,
-    /// How long an access token is good, in seconds.
+    /// Lifetime of an access token, in seconds.
     #[arg(long, default_value_t = 3599)]
     pub token_seconds: u64,
-    /// ARM requests need no access token.
+    /// Accept ARM requests without an access token.
     #[arg(long)]
     pub no_auth: bool,
-    /// How long a creation takes, in seconds.
+    /// Duration of a creation, in seconds.
     #[arg(long, default_value_t = 2.0, value_parser = seconds)]
     pub create_seconds: f64,
-    /// How long a change takes, in seconds.
+    /// Duration of a change, in seconds.
     #[arg(long, default_value_t = 1.0, value_parser = seconds)]
     pub update_seconds: f64,
-    /// How long a deletion takes, in seconds.
+    /// Duration of a deletion, in seconds.
     #[arg(long, default_value_t = 1.0, value_parser = seconds)]
     pub delete_seconds: f64,
-    /// How much longer than said things may take, in seconds.
+    /// Most jitter that is added to these durations, in seconds.
     #[arg(long, default_value_t = 0.0, value_parser = seconds)]
     pub jitter_seconds: f64,
-    /// How long after its pool a Node is deleted, in seconds.
+    /// Time from the end of a pool to the deletion of its Node, in seconds.
     #[arg(long, default_value_t = 0.0, value_parser = seconds)]
     pub node_delete_seconds: f64,
-    /// Leave Nodes to others when their pool is deleted.
+    /// Do not delete Nodes when their pool is deleted.
     #[arg(long)]
     pub leave_nodes: bool,
     /// Enforce the service's request budgets.
     #[arg(long)]
     pub budgets: bool,
-    /// How many agent pools a cluster may have; AKS allows 100.
-    #[arg(long, default_value_t = Behaviour::default().max_pools)]
+    /// Most agent pools of a cluster; AKS allows 100.
+    #[arg(long, default_value_t = Behavior::default().max_pools)]
     pub max_pools: usize,
-    /// Cluster in which Nodes are booted; none are without it.
+    /// Kubeconfig of the cluster in which Nodes are booted; without it none are.
     #[arg(long)]
     pub kubeconfig: Option<PathBuf>,
-    /// Make Nodes Ready and keep them so, where no KWOK does it.
+    /// Make Nodes Ready and keep them Ready, in clusters without KWOK.
     #[arg(long)]
     pub nodes_ready_at_once: bool,
     /// Seed of ids and jitter.
@@ -80,7 +80,7 @@ impl Args {
     /// The configuration.
     #[must_use]
     pub fn config(self) -> Config {
-        let behaviour = Behaviour {
+        let behavior = Behavior {
             create_ms: millis(self.create_seconds),
             update_ms: millis(self.update_seconds),
             delete_ms: millis(self.delete_seconds),
@@ -89,7 +89,7 @@ impl Args {
             leave_nodes: self.leave_nodes,
             budgets: self.budgets,
             max_pools: self.max_pools,
-            ..Behaviour::default()
+            ..Behavior::default()
         };
         Config {
             listen: self.listen,
@@ -105,7 +105,7 @@ impl Args {
             kubeconfig: self.kubeconfig,
             nodes_ready_at_once: self.nodes_ready_at_once,
             seed: self.seed,
-            behaviour,
+            behavior,
         }
     }
 }
@@ -130,10 +130,7 @@ mod tests {
     fn seconds_may_be_fractions() {
         let args = Args::try_parse_from(["arm-server", "--create-seconds", "0.05", "--no-auth"]).unwrap();
         let config = args.config();
-        assert_eq!(
-            (config.behaviour.create_ms, config.behaviour.delete_ms),
-            (50, 1000)
-        );
+        assert_eq!((config.behavior.create_ms, config.behavior.delete_ms), (50, 1000));
         assert!(!config.require_auth);
         for bad in ["-1", "x", "inf"] {
             assert!(Args::try_parse_from(["arm-server", &format!("--create-seconds={bad}")]).is_err());

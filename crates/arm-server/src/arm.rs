@@ -1,5 +1,4 @@
-//! The ARM side of HTTP: one handler that takes a request apart, lets faults strike, asks the played cloud and
-//! dresses its answer.
+//! HTTP handler of ARM: parses a request, applies faults, calls the simulated cloud and builds the response.
 
 use std::future::pending;
 use std::time::Duration;
@@ -18,7 +17,7 @@ use crate::listener::Breaker;
 use crate::route::{Route, Thing};
 use crate::world::{Condition, Reply, scripted_ending};
 
-/// Versions that the cluster's API has; entity tags came with [`ETAGS_SINCE`].
+/// Versions of the API; entity tags came with [`ETAGS_SINCE`].
 const VERSIONS: [&str; 14] = [
     "2023-11-01",
     "2024-01-01",
@@ -37,7 +36,7 @@ const VERSIONS: [&str; 14] = [
 ];
 const ETAGS_SINCE: &str = "2024-09-01";
 
-/// A request taken apart.
+/// A parsed request.
 #[derive(Debug)]
 struct Asked {
     verb: Verb,
@@ -48,7 +47,7 @@ struct Asked {
     etags: bool,
 }
 
-/// Everything that is neither a token nor control.
+/// Handles every request except those for tokens and control.
 pub(crate) async fn handle(
     State(app): State<App>,
     ConnectInfo(breaker): ConnectInfo<Breaker>,
@@ -93,15 +92,15 @@ pub(crate) async fn handle(
             app.lock().recorder.answered(seq, response.status().as_u16());
             response
         }
-        // The connection is broken off; this answer never leaves.
+        // The connection is broken, so this response is never sent.
         None => StatusCode::NO_CONTENT.into_response(),
     }
 }
 
-/// The answer; `None` when the connection was broken off.
+/// The response; `None` if the connection was broken.
 async fn respond(app: &App, breaker: &Breaker, mut asked: Asked) -> Option<Response> {
     let verb = asked.verb;
-    // Checked in a statement of its own, so that the lock is free again below.
+    // A statement of its own, so that the lock is released below.
     let checked = app.lock().tokens.check(&asked.headers, app.now());
     if let Err(named) = checked {
         let error = app.lock().world.error(named, asked.route.pool());
@@ -154,7 +153,7 @@ async fn respond(app: &App, breaker: &Breaker, mut asked: Asked) -> Option<Respo
     })
 }
 
-/// Carries a request out whose answer is lost.
+/// Carries out a request whose response is lost.
 fn apply_if(apply: bool, app: &App, asked: &Asked) {
     if apply && let Err(error) = carry_out(app, asked, &[]) {
         tracing::debug!(
@@ -164,7 +163,7 @@ fn apply_if(apply: bool, app: &App, asked: &Asked) {
     }
 }
 
-/// Whether this version has entity tags.
+/// Returns true if this version has entity tags.
 fn check_version(asked: &Asked) -> Result<bool, ArmError> {
     let version = asked
         .query
@@ -188,7 +187,7 @@ fn check_version(asked: &Asked) -> Result<bool, ArmError> {
     }
 }
 
-/// Does what is asked.
+/// Carries out a request.
 fn carry_out(app: &App, asked: &Asked, actions: &[Action]) -> Result<Reply, ArmError> {
     let condition = if asked.etags {
         condition(&asked.headers)
@@ -256,7 +255,7 @@ fn skip(query: &str) -> usize {
     token.and_then(|token| token.parse().ok()).unwrap_or_default()
 }
 
-/// The service names the token twice, once as `$skipToken`.
+/// Reads the skip token, which the service also calls `$skipToken`.
 fn next_link(base: &str, query: &str, next: usize) -> String {
     let version = query
         .split('&')
@@ -290,7 +289,7 @@ fn status_of(status: u16) -> StatusCode {
     StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
 }
 
-/// Dresses a success.
+/// Builds the response to a success.
 fn show(app: &App, asked: &Asked, reply: Reply) -> Response {
     let mut response = match reply.body {
         Some(body) => (status_of(reply.status), axum::Json(body)).into_response(),
@@ -316,7 +315,7 @@ fn show(app: &App, asked: &Asked, reply: Reply) -> Response {
     response
 }
 
-/// Dresses an error.
+/// Builds the response to an error.
 fn refuse(app: &App, verb: Option<Verb>, error: &ArmError) -> Response {
     let status = status_of(error.status);
     let mut response = match &error.body {

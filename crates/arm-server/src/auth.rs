@@ -1,6 +1,6 @@
 //! The token service: exchanges client assertions for access tokens, and checks these.
 //!
-//! Access tokens are random words, good only here.
+//! Access tokens are random words that only this server accepts.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -19,7 +19,7 @@ use crate::world::Ids;
 
 const ASSERTION_TYPE: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
 
-/// The access tokens that are out.
+/// The valid access tokens.
 #[derive(Debug)]
 pub(crate) struct Tokens {
     issued: BTreeMap<String, Duration>,
@@ -42,12 +42,12 @@ impl Tokens {
         token
     }
 
-    /// Makes every token invalid.
+    /// Revokes every token.
     pub(crate) fn revoke(&mut self) {
         self.issued.clear();
     }
 
-    /// Whether a request may pass.
+    /// Returns true if a request is authorized.
     pub(crate) fn check(&self, headers: &HeaderMap, now: Duration) -> Result<(), Named> {
         if !self.required {
             return Ok(());
@@ -200,7 +200,7 @@ async fn check_assertion(config: &Config, assertion: &str) -> Result<(), Refusal
         Some(path) => match tokio::fs::read_to_string(path).await {
             Ok(text) => !assertion.is_empty() && text.trim() == assertion,
             Err(error) => {
-                tracing::warn!(%error, path = %path.display(), "the token file cannot be read");
+                tracing::warn!(%error, path = %path.display(), "failed to read the token file");
                 false
             }
         },

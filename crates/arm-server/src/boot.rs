@@ -1,8 +1,7 @@
-//! Boots simulated nodes: makes Node objects as AKS and its kubelets do, and deletes them as the cloud controller
-//! does.
+//! Boots simulated nodes: creates Node objects as AKS and its kubelets do, and deletes them as the cloud controller does.
 //!
-//! Runs no pods; KWOK plays the kubelet where it runs. Never removes a finalizer: a Node that somebody holds
-//! stays until they let go.
+//! It runs no pods; KWOK simulates the kubelet if it runs. It removes no finalizer: a Node with one stays until its owner
+//! removes it.
 
 mod capacity;
 mod node;
@@ -24,29 +23,31 @@ use crate::app::App;
 use crate::config::BootMode;
 use crate::world::{NodePlan, NodeTask};
 
-/// Pause after the API server refused.
+/// Pause after a failed request to the API server.
 const RETRY: Duration = Duration::from_millis(500);
-/// How often the condition of nodes is renewed where no KWOK does it; a quarter of the grace that Kubernetes gives.
+/// Interval of renewing node conditions without KWOK: a quarter of Kubernetes' grace period.
 const HEARTBEAT: Duration = Duration::from_secs(10);
-/// Requests to the API server at once.
+/// Concurrent requests to the API server.
 const AT_ONCE: usize = 16;
 
-/// Makes and removes Nodes.
+/// Creates and deletes Nodes.
 #[derive(Clone)]
 pub(crate) struct Booter {
     nodes: Api<Node>,
     ready_at_once: bool,
-    /// Nodes whose condition is renewed here.
+    /// Nodes whose condition this program renews.
     alive: Arc<Mutex<BTreeSet<String>>>,
     slots: Arc<Semaphore>,
 }
 
 impl Booter {
+    /// Connects to the cluster of a kubeconfig.
+    ///
     /// # Errors
     /// When the kubeconfig cannot be read.
     pub(crate) async fn connect(kubeconfig: &Path, ready_at_once: bool) -> Result<Self> {
         let text = Kubeconfig::read_from(kubeconfig)
-            .with_context(|| format!("cannot read the kubeconfig {}", kubeconfig.display()))?;
+            .with_context(|| format!("failed to read the kubeconfig {}", kubeconfig.display()))?;
         let config = Config::from_custom_kubeconfig(text, &KubeConfigOptions::default()).await?;
         Ok(Self {
             nodes: Api::all(Client::try_from(config)?),
@@ -56,7 +57,7 @@ impl Booter {
         })
     }
 
-    /// Carries a task out in the background, again and again until it is done or no longer wanted.
+    /// Carries out a task in the background. Retries until it is done or obsolete.
     pub(crate) fn start(&self, task: NodeTask, app: &App) {
         let (booter, app) = (self.clone(), app.clone());
         tokio::spawn(async move {
@@ -68,7 +69,7 @@ impl Booter {
                 };
                 match result {
                     Ok(()) => return,
-                    Err(error) => tracing::warn!(%error, ?task, "the API server refused a node"),
+                    Err(error) => tracing::warn!(%error, ?task, "failed to write a Node"),
                 }
                 tokio::time::sleep(RETRY).await;
             }
@@ -80,13 +81,13 @@ impl Booter {
         let conditions = self.ready_at_once || plan.mode == BootMode::NotReady;
         let mut status = node::status(plan, conditions.then_some(Timestamp::now()));
         let node = Node {
-            // With its status, as kubelets register their nodes.
+            // Kubelets register their nodes with a status.
             status: serde_json::from_value(status["status"].take())?,
             ..node::object(plan)
         };
         match self.nodes.create(&PostParams::default(), &node).await {
             Ok(_) => {}
-            // Made by an earlier try.
+            // An earlier attempt created it.
             Err(kube::Error::Api(status)) if status.code == 409 => {}
             Err(error) => return Err(error.into()),
         }
@@ -96,7 +97,7 @@ impl Booter {
                 .unwrap_or_else(PoisonError::into_inner)
                 .insert(plan.name.clone());
         }
-        tracing::info!(node = plan.name, pool = plan.pool, "node booted");
+        tracing::info!(node = plan.name, pool = plan.pool, "booted node");
         Ok(())
     }
 
@@ -111,7 +112,7 @@ impl Booter {
             Err(kube::Error::Api(status)) if status.code == 404 => {}
             Err(error) => return Err(error.into()),
         }
-        tracing::info!(node = name, "node deleted");
+        tracing::info!(node = name, "deleted node");
         Ok(())
     }
 
@@ -122,7 +123,7 @@ impl Booter {
         Ok(())
     }
 
-    /// Keeps nodes Ready where no KWOK does it, until the server stops.
+    /// Keeps nodes Ready in clusters without KWOK, until the server stops.
     pub(crate) async fn heartbeats(self, app: App) {
         if !self.ready_at_once {
             return;
@@ -136,8 +137,8 @@ impl Booter {
             for name in alive {
                 let status = node::heartbeat(Timestamp::now());
                 if let Err(error) = self.patch_status(&name, &status).await {
-                    // Somebody deleted the Node, most likely: its machine is then no longer ours to keep alive.
-                    tracing::debug!(%error, node = name, "no heartbeat");
+                    // Most likely a user deleted the Node, so its heartbeat ends.
+                    tracing::debug!(%error, node = name, "failed to renew a node's condition");
                     self.alive
                         .lock()
                         .unwrap_or_else(PoisonError::into_inner)

@@ -1,4 +1,4 @@
-//! What the server is told at its start, and how it behaves, which may be changed while it runs.
+//! Configuration of the server, and its behavior, which may be changed while it runs.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -6,37 +6,37 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-/// What the server is told at its start.
+/// Configuration of the server.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// Where it listens; port 0 takes any free one.
+    /// Address to listen on; port 0 takes any free port.
     pub listen: SocketAddr,
-    /// The subscription it has.
+    /// Subscription of the cluster.
     pub subscription: String,
-    /// The resource group it has.
+    /// Resource group of the cluster.
     pub resource_group: String,
-    /// The managed cluster it has.
+    /// Name of the managed cluster.
     pub cluster: String,
     /// Region of the cluster.
     pub location: String,
-    /// The tenant that may ask for tokens; `None` takes any.
+    /// Tenant that may request tokens; `None` accepts any.
     pub tenant: Option<String>,
-    /// The client that may ask for tokens; `None` takes any.
+    /// Client that may request tokens; `None` accepts any.
     pub client_id: Option<String>,
-    /// File whose content an assertion must equal; `None` takes any that is not empty.
+    /// File whose content an assertion must equal; `None` accepts any that is not empty.
     pub token_file: Option<PathBuf>,
-    /// How long an access token is good, in seconds.
+    /// Lifetime of an access token, in seconds.
     pub token_seconds: u64,
-    /// ARM requests need an access token of ours.
+    /// Require an access token for ARM requests.
     pub require_auth: bool,
-    /// Kubernetes cluster in which nodes are booted; `None` boots none.
+    /// Kubeconfig of the cluster in which nodes are booted; `None` boots none.
     pub kubeconfig: Option<PathBuf>,
-    /// Booted nodes are made and kept Ready here, because no KWOK does it.
+    /// Make nodes Ready and keep them Ready, in clusters without KWOK.
     pub nodes_ready_at_once: bool,
     /// Seed of ids and jitter.
     pub seed: u64,
-    /// How it behaves at first.
-    pub behaviour: Behaviour,
+    /// Behavior at the start.
+    pub behavior: Behavior,
 }
 
 impl Default for Config {
@@ -55,56 +55,56 @@ impl Default for Config {
             kubeconfig: None,
             nodes_ready_at_once: false,
             seed: 1,
-            behaviour: Behaviour::default(),
+            behavior: Behavior::default(),
         }
     }
 }
 
-/// How the server behaves; read and replaced whole under `/_control/behaviour`. Times are milliseconds.
+/// Behavior of the server, read and replaced as a whole under `/_control/behavior`. Times are in milliseconds.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct Behaviour {
-    /// How long a creation takes.
+pub struct Behavior {
+    /// Duration of a creation.
     pub create_ms: u64,
-    /// How long a change takes.
+    /// Duration of a change.
     pub update_ms: u64,
-    /// How long a deletion takes.
+    /// Duration of a deletion.
     pub delete_ms: u64,
-    /// How long a cancellation takes.
+    /// Duration of a cancellation.
     pub abort_ms: u64,
-    /// Each of these takes up to this much longer, drawn from the seed.
+    /// Most jitter that is added to each of these, drawn from the seed.
     pub jitter_ms: u64,
-    /// LIST shows new pools and forgets deleted ones this much later.
+    /// Delay until LIST shows new pools and omits deleted ones.
     pub list_lag_ms: u64,
-    /// GET shows a new pool this much later.
+    /// Delay until GET shows a new pool.
     pub get_lag_ms: u64,
-    /// Pools a page of LIST; `None` for all. An empty page always follows.
+    /// Pools in a page of LIST; `None` for all. An empty page always follows.
     pub page_size: Option<usize>,
-    /// How many pools there may be of an instance type; absent types are unlimited.
+    /// Most pools by instance type; absent types are unlimited.
     pub quota: BTreeMap<String, u32>,
-    /// The quota is found to be spent while the pool is made, not at once.
+    /// Report a spent quota while the pool is created, not at once.
     pub quota_async: bool,
-    /// How many pools there may be at all.
+    /// Most pools in total.
     pub max_pools: usize,
-    /// A pool that is being made may be deleted; otherwise 409.
+    /// Accept the deletion of a pool that is being created; otherwise 409.
     pub delete_while_creating: bool,
-    /// DELETE of an absent pool answers 404 and not 204.
+    /// Respond 404, not 204, to DELETE of an absent pool.
     pub absent_delete_is_404: bool,
-    /// Any second write to the cluster is refused, as old service versions do.
+    /// Refuse any second write to the cluster, as old service versions do.
     pub one_write_at_a_time: bool,
-    /// The service's request budgets are enforced.
+    /// Enforce the service's request budgets.
     pub budgets: bool,
-    /// Word of a running operation; `None` says `InProgress`.
+    /// Status of a running operation; `None` means `InProgress`.
     pub running_status: Option<String>,
-    /// How nodes boot: the first rule whose pattern fits the pool.
+    /// Rules of booting nodes: the first whose pattern matches the pool.
     pub boot: Vec<BootRule>,
-    /// How long after its pool a Node object is deleted.
+    /// Time from the end of a pool to the deletion of its Node object.
     pub node_delete_ms: u64,
-    /// Node objects are left to others when their pool is deleted.
+    /// Do not delete Node objects when their pool is deleted.
     pub leave_nodes: bool,
 }
 
-impl Default for Behaviour {
+impl Default for Behavior {
     fn default() -> Self {
         Self {
             create_ms: 2_000,
@@ -130,8 +130,8 @@ impl Default for Behaviour {
     }
 }
 
-impl Behaviour {
-    /// Everything takes this long, for tests.
+impl Behavior {
+    /// A behavior in which everything takes this long, for tests.
     #[must_use]
     pub fn quick(millis: u64) -> Self {
         Self {
@@ -144,15 +144,15 @@ impl Behaviour {
     }
 }
 
-/// How the nodes of some pools boot.
+/// A rule of booting nodes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct BootRule {
-    /// Which pools; `*` stands for anything.
+    /// Pattern of pools; `*` matches any characters.
     pub pool: String,
-    /// What becomes of their nodes.
+    /// Outcome of their nodes.
     pub mode: BootMode,
-    /// When, counted from the pool's success; negative is before it.
+    /// Time from the pool's success; negative is before it.
     pub delay_ms: i64,
 }
 
@@ -166,17 +166,17 @@ impl Default for BootRule {
     }
 }
 
-/// What becomes of a node.
+/// Outcome of a node.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum BootMode {
-    /// It boots, gets Ready and has its GPUs.
+    /// It boots, becomes Ready and has its GPUs.
     #[default]
     Normal,
-    /// It never shows up.
+    /// It never registers.
     Never,
-    /// It shows up and stays NotReady.
+    /// It registers and stays NotReady.
     NotReady,
-    /// It gets Ready without any GPU.
+    /// It becomes Ready without any GPU.
     NoGpus,
 }

@@ -1,5 +1,5 @@
-//! The control API under `/_control/`: script faults, change the behaviour, edit pools past the API, read back
-//! what was asked. JSON; for tests, without authentication.
+//! The control API under `/_control/`: scripts faults, changes the behavior, edits pools past the API, and shows the
+//! recorded requests. JSON without authentication, for tests.
 
 mod client;
 pub(crate) mod routes;
@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-pub use crate::config::{Behaviour, BootMode, BootRule};
+pub use crate::config::{Behavior, BootMode, BootRule};
 pub use crate::errors::Named;
 pub use crate::faults::{Action, FaultRule, Verb};
 pub use crate::recorder::{Counters, Recorded};
@@ -22,27 +22,27 @@ pub struct PoolView {
     pub name: String,
     /// Provisioning state.
     pub state: String,
-    /// Wanted number of nodes.
+    /// Requested number of nodes.
     pub count: u64,
     /// Instance type.
     pub vm_size: String,
     /// Entity tag.
     pub etag: String,
-    /// The body that GET shows.
+    /// The body of GET.
     pub body: Value,
 }
 
-/// A change to a pool, or a new pool, by somebody else. What is absent stays, or gets the server's default.
+/// A change to a pool, or a new pool, by another user. Absent fields stay, or get the server's default.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct PoolEdit {
-    /// Wanted number of nodes.
+    /// Requested number of nodes.
     pub count: Option<u32>,
     /// Instance type.
     pub vm_size: Option<String>,
     /// `System` or `User`.
     pub mode: Option<String>,
-    /// Provisioning state; ends what is under way.
+    /// Provisioning state; ends the running operation.
     pub state: Option<String>,
     /// Labels of the nodes.
     pub labels: Option<BTreeMap<String, String>>,
@@ -50,23 +50,23 @@ pub struct PoolEdit {
     pub taints: Option<Vec<String>>,
     /// Tags.
     pub tags: Option<BTreeMap<String, String>>,
-    /// Its nodes are made to fit its count.
+    /// Boots or removes nodes to match the count.
     pub boot: bool,
 }
 
-/// How the managed cluster is.
+/// State of the managed cluster.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ClusterView {
-    /// It is not there.
+    /// It does not exist.
     pub missing: bool,
-    /// It is stopped: writes are refused.
+    /// It is stopped, so writes are refused.
     pub stopped: bool,
-    /// It is being changed: writes are refused.
+    /// It is being changed, so writes are refused.
     pub busy: bool,
 }
 
-/// A scripted fault and the number it is removed by.
+/// A scripted fault and its number.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NumberedFault {
     /// Number.

@@ -1,11 +1,11 @@
-//! Lets time pass: wakes when something of the played cloud is due and hands nodes to the booter.
+//! The clock of the simulated cloud: wakes when a change is due and passes nodes to the booter.
 
 use std::time::Duration;
 
 use crate::app::App;
 use crate::boot::Booter;
 
-/// The longest sleep, so that a due time that was missed is not missed for long.
+/// Longest sleep, so that a missed due time is noticed soon.
 const LONGEST: Duration = Duration::from_secs(5);
 
 /// Runs until the server stops.

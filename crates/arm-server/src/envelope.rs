@@ -1,10 +1,10 @@
-//! How an error goes over the wire: the envelopes of the gateway, of the resource provider and of its operations.
+//! Wire format of errors: the envelopes of the gateway, of the resource provider and of its operations.
 //!
-//! Shapes only; the words are in `errors`.
+//! It has the formats only; the texts are in `errors`.
 
 use serde_json::{Value, json};
 
-/// An error as it goes over the wire.
+/// An error in its wire format.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct ArmError {
     pub(crate) status: u16,
@@ -13,7 +13,7 @@ pub(crate) struct ArmError {
     pub(crate) retry_after: Option<RetryAfter>,
 }
 
-/// How `Retry-After` is spelled.
+/// Format of `Retry-After`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum RetryAfter {
     Seconds(u64),
@@ -23,9 +23,9 @@ pub(crate) enum RetryAfter {
 /// The envelope.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum ErrorBody {
-    /// The gateway's: `{"error": {code, message}}`.
+    /// That of the gateway: `{"error": {code, message}}`.
     Nested(Value),
-    /// The resource provider's: `{code, details, message, subcode}`.
+    /// That of the resource provider: `{code, details, message, subcode}`.
     Flat(Value),
     Html(&'static str),
     Empty,

@@ -1,6 +1,6 @@
 //! The catalog of errors, in the words of the recorded service.
 //!
-//! Builds bodies only; who gets one is the faults' and the world's business.
+//! It builds bodies only. The faults and the world decide which request gets one.
 
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -49,7 +49,7 @@ pub enum Named {
     Canceled,
 }
 
-/// What the words speak of.
+/// Names that the texts contain.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct About {
     pub(crate) subscription: String,
@@ -76,7 +76,7 @@ fn throttled(about: &About, retry_after: Option<RetryAfter>) -> ArmError {
     }
 }
 
-/// The service's answer to a request that finds its budget spent.
+/// The service's response to a request over its budget.
 pub(crate) fn budget_spent(about: &About, seconds: u64) -> ArmError {
     throttled(about, Some(RetryAfter::Seconds(seconds)))
 }
@@ -105,7 +105,7 @@ const HTML_502: &str =
 const HTML_504: &str = "<html><head><title>504 Gateway Time-out</title></head><body></body></html>";
 
 impl Named {
-    /// The error in its words.
+    /// The error in the service's words.
     pub(crate) fn build(self, about: &About) -> ArmError {
         match self {
             Self::QuotaSync | Self::QuotaRegionalSync | Self::QuotaAsync => self.quota(about),

@@ -1,11 +1,11 @@
-//! Scripted faults: which request is answered otherwise than usual, and how.
+//! Scripted faults: responses that differ from the usual ones.
 
 use serde::{Deserialize, Serialize};
 
 use crate::errors::Named;
 use crate::pattern;
 
-/// What a request does.
+/// Kind of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[expect(missing_docs, reason = "each is the request it is named after")]
@@ -20,28 +20,28 @@ pub enum Verb {
     Token,
 }
 
-/// One scripted fault. The first rule that fits a request and is not used up acts.
+/// One scripted fault. The first rule that matches a request and is not used up applies.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct FaultRule {
-    /// Which requests; `None` for all but those for tokens.
+    /// Kind of the requests; `None` for all except those for tokens.
     #[serde(default)]
     pub verb: Option<Verb>,
-    /// Which pools; `*` stands for anything. `None` for all.
+    /// Pattern of pools; `*` matches any characters. `None` for all.
     #[serde(default)]
     pub pool: Option<String>,
-    /// How many fitting requests pass before it acts.
+    /// Matching requests that pass before it applies.
     #[serde(default)]
     pub skip: u32,
-    /// How often it acts; `None` for ever.
+    /// Number of times that it applies; `None` for ever.
     #[serde(default)]
     pub count: Option<u32>,
-    /// What happens.
+    /// Effect on the request.
     pub action: Action,
 }
 
 impl FaultRule {
-    /// A rule for every pool that acts once.
+    /// A rule for every pool that applies once.
     #[must_use]
     pub fn once(verb: Verb, action: Action) -> Self {
         Self {
@@ -53,14 +53,14 @@ impl FaultRule {
         }
     }
 
-    /// The same for pools that fit a pattern.
+    /// The same rule for pools that match a pattern.
     #[must_use]
     pub fn on(mut self, pool: &str) -> Self {
         self.pool = Some(pool.to_owned());
         self
     }
 
-    /// The same, this many times.
+    /// The same rule, this many times.
     #[must_use]
     pub fn times(mut self, count: u32) -> Self {
         self.count = Some(count);
@@ -68,22 +68,22 @@ impl FaultRule {
     }
 }
 
-/// What happens to a request.
+/// Effect of a fault on a request.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
 pub enum Action {
-    /// It is refused with an error of the catalog.
+    /// Refuses it with an error of the catalog.
     Respond {
         /// The error.
         error: Named,
         /// `Retry-After` in seconds, instead of the catalog's.
         #[serde(default)]
         retry_after: Option<u64>,
-        /// The request is carried out all the same.
+        /// Carries out the request nevertheless.
         #[serde(default)]
         apply: bool,
     },
-    /// It is answered with exactly this.
+    /// Sends exactly this response.
     Raw {
         /// HTTP status.
         status: u16,
@@ -91,34 +91,34 @@ pub enum Action {
         #[serde(default)]
         body: String,
     },
-    /// The operation that it starts fails.
+    /// Makes the operation that it starts fail.
     FailOperation {
         /// The error of the operation.
         error: Named,
     },
-    /// The operation that it starts never ends.
+    /// Makes the operation that it starts never end.
     StickOperation,
-    /// The connection is dropped without an answer.
+    /// Drops the connection without a response.
     DropConnection {
-        /// The request is carried out all the same.
+        /// Carries out the request nevertheless.
         #[serde(default)]
         apply: bool,
     },
-    /// It is never answered.
+    /// Sends no response.
     NeverAnswer {
-        /// The request is carried out all the same.
+        /// Carries out the request nevertheless.
         #[serde(default)]
         apply: bool,
     },
-    /// It is carried out this much later; later rules may act on it too.
+    /// Delays it. Later rules may apply to it too.
     Delay {
-        /// How much, in milliseconds.
+        /// Delay in milliseconds.
         millis: u64,
     },
 }
 
 impl Action {
-    /// A refusal in the catalog's words.
+    /// A refusal with an error of the catalog.
     #[must_use]
     pub fn respond(error: Named) -> Self {
         Self::Respond {
@@ -129,7 +129,7 @@ impl Action {
     }
 }
 
-/// The rules, and how often each has met a request.
+/// The rules, and how many requests each has matched.
 #[derive(Debug, Default)]
 pub(crate) struct Faults {
     rules: Vec<(u64, FaultRule, u32)>,
@@ -160,7 +160,7 @@ impl Faults {
             .collect()
     }
 
-    /// What happens to a request, in order: any number of delays, then at most one other action.
+    /// Effects on a request, in order: any number of delays, then at most one other action.
     pub(crate) fn strike(&mut self, verb: Verb, pool: Option<&str>) -> Vec<Action> {
         let mut actions = Vec::new();
         for (_, rule, met) in &mut self.rules {

@@ -1,4 +1,4 @@
-//! Headers of ARM's answers: ids, what is left of the budgets, and where an operation can be followed.
+//! Headers of ARM's responses: ids, remaining budgets, and URLs of operations.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use crate::faults::Verb;
 /// Version of the operations' own API.
 const OPERATIONS_VERSION: &str = "2025-03-01";
 
-/// The server's address as the client wrote it.
+/// Address of the server, as the client wrote it.
 pub(crate) fn base_url(headers: &HeaderMap) -> String {
     let host = headers
         .get("host")
@@ -20,14 +20,14 @@ pub(crate) fn base_url(headers: &HeaderMap) -> String {
     format!("http://{host}")
 }
 
-/// Sets a header whose value is text of ours.
+/// Sets a header whose value is valid by construction.
 pub(crate) fn set(headers: &mut HeaderMap, name: &'static str, value: &str) {
     if let Ok(value) = HeaderValue::from_str(value) {
         headers.insert(HeaderName::from_static(name), value);
     }
 }
 
-/// What every answer carries.
+/// Headers of every response.
 pub(crate) fn common(headers: &mut HeaderMap, verb: Option<Verb>, request_id: &str) {
     set(headers, "x-ms-request-id", request_id);
     set(headers, "x-ms-correlation-request-id", request_id);
@@ -53,7 +53,7 @@ pub(crate) fn common(headers: &mut HeaderMap, verb: Option<Verb>, request_id: &s
     }
 }
 
-/// Where an operation can be followed: `operations` or `operationresults`.
+/// URL of an operation's status (`operations`) or result (`operationresults`).
 pub(crate) fn operation_url(
     base: &str,
     (subscription, location): (&str, &str),
@@ -66,7 +66,7 @@ pub(crate) fn operation_url(
     )
 }
 
-/// `Retry-After`, and the clock that a date is to be read by.
+/// `Retry-After`, and the server's date, which a date in it refers to.
 pub(crate) fn retry_after(headers: &mut HeaderMap, retry_after: RetryAfter) {
     match retry_after {
         RetryAfter::Seconds(seconds) => set(headers, "retry-after", &seconds.to_string()),

@@ -1,7 +1,7 @@
 //! An Azure Resource Manager and token server for the agent pools of one AKS cluster, over HTTP.
 //!
-//! Answers as the recorded service does, can be told to fail in every way the service fails, and boots simulated
-//! nodes. For tests and local runs; holds everything in memory and must never be reachable from outside.
+//! It responds as the recorded service does, can fail in every way that the service fails, and boots simulated nodes. It
+//! is for tests and local runs: it holds everything in memory and must never be reachable from outside.
 
 mod app;
 mod args;

@@ -1,4 +1,4 @@
-//! Connections that a handler can break off, as if the network had failed.
+//! Connections that a handler can break, as if the network had failed.
 
 use std::io;
 use std::net::SocketAddr;
@@ -12,12 +12,12 @@ use axum::serve::{IncomingStream, Listener};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 
-/// Breaks one connection off.
+/// Breaks one connection.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Breaker(Arc<AtomicBool>);
 
 impl Breaker {
-    /// From now on nothing can be read from or written to the connection, so the server closes it.
+    /// Makes every later read and write of the connection fail, so that the server closes it.
     pub(crate) fn trip(&self) {
         self.0.store(true, Ordering::SeqCst);
     }
@@ -41,7 +41,7 @@ impl Listener for BreakableListener {
     async fn accept(&mut self) -> (Self::Io, Self::Addr) {
         let (stream, address) = Listener::accept(&mut self.0).await;
         if let Err(error) = stream.set_nodelay(true) {
-            tracing::debug!(%error, "a connection keeps its delay");
+            tracing::debug!(%error, "failed to disable Nagle's algorithm");
         }
         let breaker = Breaker::default();
         (
@@ -64,7 +64,7 @@ impl Connected<IncomingStream<'_, BreakableListener>> for Breaker {
     }
 }
 
-/// A connection that can be broken off.
+/// A connection that can be broken.
 #[derive(Debug)]
 pub(crate) struct BreakableStream {
     stream: TcpStream,

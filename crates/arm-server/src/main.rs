@@ -10,20 +10,20 @@ use tracing_subscriber::EnvFilter;
 
 #[tokio::main]
 async fn main() -> Result<()> {
-    // Fails only when a provider is there already, which is as good.
+    // Fails only if a provider is installed already, which is equally good.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
         .init();
-    let mut terminate = signal(SignalKind::terminate()).context("cannot listen for SIGTERM")?;
+    let mut terminate = signal(SignalKind::terminate()).context("failed to listen for SIGTERM")?;
     let server = serve(Args::parse().config()).await?;
     let line = serde_json::json!({"address": server.addr.to_string(), "url": server.url()});
-    writeln!(std::io::stdout(), "{line}").context("cannot print the address")?;
+    writeln!(std::io::stdout(), "{line}").context("failed to print the address")?;
     tokio::select! {
         _ = terminate.recv() => {}
-        result = tokio::signal::ctrl_c() => result.context("cannot listen for SIGINT")?,
+        result = tokio::signal::ctrl_c() => result.context("failed to listen for SIGINT")?,
     }
     server.shutdown().await;
     Ok(())

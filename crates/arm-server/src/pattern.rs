@@ -1,6 +1,6 @@
-//! Patterns of pool names: `*` stands for any run of characters.
+//! Patterns of pool names: `*` matches any characters.
 
-/// Whether a name fits a pattern.
+/// Returns true if a name matches a pattern.
 pub(crate) fn fits(pattern: &str, name: &str) -> bool {
     match pattern.split_once('*') {
         None => pattern == name,

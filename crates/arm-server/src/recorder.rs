@@ -1,4 +1,4 @@
-//! What was asked and answered, for assertions.
+//! Recorder of requests and responses, for assertions.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -11,34 +11,34 @@ use crate::faults::Verb;
 pub struct Recorded {
     /// Number of the request, from 1.
     pub seq: u64,
-    /// When it came, in milliseconds since the server's start.
+    /// Time of arrival, in milliseconds since the server's start.
     pub at_ms: u64,
     /// HTTP method.
     pub method: String,
-    /// Path as it was written.
+    /// Path as the client wrote it.
     pub path: String,
-    /// What it does; absent when the path is none of ours.
+    /// Kind of the request; absent if the path is unknown.
     pub verb: Option<Verb>,
-    /// Pool it names.
+    /// Pool that it names.
     pub pool: Option<String>,
-    /// HTTP status of the answer; absent while there is none.
+    /// HTTP status of the response; absent before it.
     pub status: Option<u16>,
 }
 
-/// How often what was asked.
+/// Numbers of requests.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Counters {
-    /// Requests by what they do.
+    /// Requests by kind.
     pub by_verb: BTreeMap<Verb, u64>,
     /// PUTs by pool.
     pub puts: BTreeMap<String, u64>,
     /// DELETEs by pool.
     pub deletes: BTreeMap<String, u64>,
-    /// Answers by HTTP status.
+    /// Responses by HTTP status.
     pub by_status: BTreeMap<u16, u64>,
 }
 
-/// Requests kept; counters count all.
+/// Number of requests that are kept; counters count all.
 const KEPT: usize = 50_000;
 
 #[derive(Debug, Default)]
@@ -49,7 +49,7 @@ pub(crate) struct Recorder {
 }
 
 impl Recorder {
-    /// Takes down a request; returns its number.
+    /// Records a request; returns its number.
     pub(crate) fn asked(
         &mut self,
         at_ms: u64,
@@ -87,7 +87,7 @@ impl Recorder {
         self.seq
     }
 
-    /// Takes down the answer to a request.
+    /// Records the response to a request.
     pub(crate) fn answered(&mut self, seq: u64, status: u16) {
         *self.counters.by_status.entry(status).or_default() += 1;
         let first = self.requests.front().map_or(0, |request| request.seq);
@@ -110,7 +110,7 @@ impl Recorder {
         self.counters.clone()
     }
 
-    /// Forgets requests and counts; numbers go on.
+    /// Deletes requests and counts; numbers continue.
     pub(crate) fn clear(&mut self) {
         self.requests.clear();
         self.counters = Counters::default();

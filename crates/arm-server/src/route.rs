@@ -1,8 +1,8 @@
-//! Paths of ARM, compared without regard to letter case.
+//! Paths of ARM, in any letter case.
 
 use crate::faults::Verb;
 
-/// Which thing a path names; names are kept as they were written.
+/// Resource that a path names. Names keep their letter case.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Thing {
     Cluster,
@@ -13,7 +13,7 @@ pub(crate) enum Thing {
     OperationResult(String),
 }
 
-/// A path taken apart.
+/// A parsed path.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Route {
     pub(crate) subscription: String,
@@ -26,7 +26,7 @@ pub(crate) struct Route {
 const PROVIDER: &str = "microsoft.containerservice";
 
 impl Route {
-    /// Takes a path apart; `None` when it is none of ours.
+    /// Parses a path; `None` if it is unknown.
     pub(crate) fn parse(path: &str) -> Option<Self> {
         let parts: Vec<&str> = path.trim_matches('/').split('/').collect();
         let is = |at: usize, word: &str| parts.get(at).is_some_and(|part| part.eq_ignore_ascii_case(word));
@@ -73,7 +73,7 @@ impl Route {
         })
     }
 
-    /// What a request of this method does; `None` when the thing has no such method.
+    /// Kind of a request with this method; `None` if the resource has no such method.
     pub(crate) fn verb(&self, method: &str) -> Option<Verb> {
         match (&self.thing, method) {
             (Thing::Cluster, "GET") => Some(Verb::Cluster),
@@ -87,7 +87,7 @@ impl Route {
         }
     }
 
-    /// The pool it names.
+    /// Pool that it names.
     pub(crate) fn pool(&self) -> Option<&str> {
         match &self.thing {
             Thing::Pool(name) | Thing::Abort(name) => Some(name),

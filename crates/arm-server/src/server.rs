@@ -15,31 +15,31 @@ use crate::control::{ControlClient, ControlError};
 use crate::listener::{BreakableListener, Breaker};
 use crate::{arm, auth, control, driver};
 
-/// How long open requests may take once the server is to stop.
+/// Time that open requests have when the server stops.
 const GRACE: Duration = Duration::from_secs(2);
-/// Bodies are small: a pool has a few dozen labels.
+/// Largest body. A pool has a few dozen labels.
 const BODY_LIMIT: usize = 1 << 20;
 
-/// The server cannot be started.
+/// Reason why the server cannot start.
 #[derive(Debug, thiserror::Error)]
 pub enum ServeError {
-    /// The address cannot be bound.
-    #[error("cannot listen on {address}: {error}")]
+    /// The address could not be bound.
+    #[error("failed to listen on {address}: {error}")]
     Bind {
         /// The address.
         address: SocketAddr,
-        /// Why not.
+        /// The reason.
         error: std::io::Error,
     },
-    /// No connection to the Kubernetes cluster.
-    #[error("cannot reach the Kubernetes cluster: {0:#}")]
+    /// The Kubernetes cluster could not be reached.
+    #[error("failed to reach the Kubernetes cluster: {0:#}")]
     Kubernetes(anyhow::Error),
 }
 
-/// A running server. Dropped, it is stopped without grace.
+/// A running server. Dropping it stops it without grace.
 #[derive(Debug)]
 pub struct ServerHandle {
-    /// Where it listens.
+    /// Address that it listens on.
     pub addr: SocketAddr,
     app: App,
     task: JoinHandle<()>,
@@ -55,12 +55,12 @@ impl ServerHandle {
     /// A client of the control API.
     ///
     /// # Errors
-    /// When no HTTP client can be made.
+    /// When no HTTP client can be created.
     pub fn control(&self) -> Result<ControlClient, ControlError> {
         ControlClient::new(&self.url())
     }
 
-    /// Stops taking connections and waits a moment for open requests.
+    /// Stops accepting connections and waits a moment for open requests.
     pub async fn shutdown(mut self) {
         self.app.stop().cancel();
         if tokio::time::timeout(GRACE, &mut self.task).await.is_err() {
@@ -79,7 +79,7 @@ impl Drop for ServerHandle {
 /// Starts a server in this runtime.
 ///
 /// # Errors
-/// When the address cannot be bound or the Kubernetes cluster's configuration cannot be used.
+/// When the address cannot be bound, or the configuration of the Kubernetes cluster is invalid.
 pub async fn serve(config: Config) -> Result<ServerHandle, ServeError> {
     let booter = match &config.kubeconfig {
         Some(path) => Some(
@@ -104,7 +104,7 @@ pub async fn serve(config: Config) -> Result<ServerHandle, ServeError> {
         .with_graceful_shutdown(async move { stop.cancelled().await });
     let task = tokio::spawn(async move {
         if let Err(error) = server.await {
-            tracing::error!(%error, "the server ended");
+            tracing::error!(%error, "server failed");
         }
     });
     Ok(ServerHandle { addr, app, task })

@@ -1,4 +1,4 @@
-//! The state of the played cloud and how time changes it. Pure: the clock is an argument, counted from the
+//! The state of the simulated cloud, and its changes over time. Pure: the time is an argument, counted from the
 //! server's start.
 
 mod budget;
@@ -16,7 +16,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde_json::Value;
 
-use crate::config::{Behaviour, Config};
+use crate::config::{Behavior, Config};
 use crate::control::ClusterView;
 use crate::envelope::ArmError;
 use crate::errors::{About, Named, budget_spent};
@@ -29,7 +29,7 @@ pub(crate) use ids::Ids;
 pub(crate) use nodes::{NodePlan, NodeTask};
 pub(crate) use write::Condition;
 
-/// Where the cluster is.
+/// Place of the cluster in Azure.
 #[derive(Clone, Debug)]
 pub(crate) struct Site {
     pub(crate) subscription: String,
@@ -38,29 +38,29 @@ pub(crate) struct Site {
     pub(crate) location: String,
 }
 
-/// A successful answer.
+/// A successful response.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Reply {
     pub(crate) status: u16,
     pub(crate) body: Option<Value>,
     /// The operation that was started: its id and the opaque part of its URL.
     pub(crate) operation: Option<(String, String)>,
-    /// The answer names the operation's result, too.
+    /// The response also has the URL of the operation's result.
     pub(crate) location: bool,
 }
 
-/// A pool that is gone but still listed.
+/// A pool that is gone and still listed.
 #[derive(Debug)]
 struct Ghost {
     pool: Pool,
     until: Duration,
 }
 
-/// The played cloud.
+/// The simulated cloud.
 #[derive(Debug)]
 pub(crate) struct World {
     pub(crate) site: Site,
-    pub(crate) behaviour: Behaviour,
+    pub(crate) behavior: Behavior,
     pub(crate) state: ClusterView,
     pub(crate) ids: Ids,
     epoch: Timestamp,
@@ -81,7 +81,7 @@ impl World {
         };
         Self {
             site,
-            behaviour: config.behaviour.clone(),
+            behavior: config.behavior.clone(),
             state: ClusterView::default(),
             ids: Ids::new(config.seed),
             epoch,
@@ -93,7 +93,7 @@ impl World {
         }
     }
 
-    /// Lets everything happen that is due.
+    /// Carries out every change that is due.
     pub(crate) fn advance(&mut self, now: Duration) {
         let names: Vec<String> = self.pools.keys().cloned().collect();
         for name in names {
@@ -103,7 +103,7 @@ impl World {
         self.ghosts.retain(|ghost| ghost.until > now);
     }
 
-    /// When something happens next.
+    /// Time of the next change.
     pub(crate) fn next_due(&self) -> Option<Duration> {
         let ends = self
             .pools
@@ -138,7 +138,7 @@ impl World {
         let Some(running) = pool.running.take() else {
             return;
         };
-        // Clients that kept an entity tag from before have to notice.
+        // A client with an entity tag from before must notice the change.
         pool.etag = self.ids.guid();
         let progress = match running.ending {
             Ending::Succeed => {
@@ -166,8 +166,8 @@ impl World {
             return;
         };
         self.drop_nodes(name, now);
-        if self.behaviour.list_lag_ms > 0 {
-            let until = now + Duration::from_millis(self.behaviour.list_lag_ms);
+        if self.behavior.list_lag_ms > 0 {
+            let until = now + Duration::from_millis(self.behavior.list_lag_ms);
             self.ghosts.push(Ghost { pool, until });
         }
     }
@@ -179,7 +179,7 @@ impl World {
         }
     }
 
-    /// What errors speak of.
+    /// Names that the texts of errors contain.
     pub(crate) fn about(&self, pool: Option<&str>, vm_size: Option<&str>) -> About {
         let known = pool
             .and_then(|name| self.pools.get(name))
@@ -201,16 +201,16 @@ impl World {
         named.build(&self.about(pool, None))
     }
 
-    /// Takes one request from the service's budgets, where they are enforced.
+    /// Takes one request from the service's budgets, if they are enforced.
     pub(crate) fn spend(&mut self, now: Duration, verb: Verb, pool: Option<&str>) -> Result<(), ArmError> {
-        if !self.behaviour.budgets {
+        if !self.behavior.budgets {
             return Ok(());
         }
         let spent = self.budgets.take(now, verb, pool);
         spent.map_err(|seconds| budget_spent(&self.about(pool, None), seconds))
     }
 
-    /// Compares names without regard to letter case and says what is missing.
+    /// Compares names in any letter case; fails with the error for the part that is missing.
     pub(crate) fn locate(
         &self,
         subscription: &str,
@@ -254,11 +254,11 @@ impl World {
     }
 
     fn lasting(&mut self, millis: u64) -> Duration {
-        Duration::from_millis(millis) + self.ids.jitter(self.behaviour.jitter_ms)
+        Duration::from_millis(millis) + self.ids.jitter(self.behavior.jitter_ms)
     }
 }
 
-/// What a scripted fault does to an operation that is started.
+/// Effect of a scripted fault on an operation.
 pub(crate) fn scripted_ending(actions: &[Action], about: &About) -> Option<Scripted> {
     actions.iter().find_map(|action| match action {
         Action::FailOperation { error } => Some(Scripted::Fail(error.build(about))),
@@ -267,7 +267,7 @@ pub(crate) fn scripted_ending(actions: &[Action], about: &About) -> Option<Scrip
     })
 }
 
-/// An operation's scripted end.
+/// Scripted end of an operation.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Scripted {
     Fail(ArmError),

@@ -35,6 +35,8 @@ pub(crate) struct RenewableCredential {
 }
 
 impl RenewableCredential {
+    /// Reads the token file and prepares the exchange.
+    ///
     /// # Errors
     /// When the token file cannot be read or a name is malformed.
     pub(crate) fn new(identity: Identity, transport: Transport) -> Result<Self, ConnectError> {

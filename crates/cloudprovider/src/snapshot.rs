@@ -129,8 +129,8 @@ impl Snapshot {
 
     /// Looks an instance up by the reads that started after `since`, such as the creation of a claim.
     ///
-    /// An instance that was found stays found until two reads in a row missed it: a listing may lag behind the answer
-    /// to our own write.
+    /// An instance that was found stays found until two reads in a row missed it. A listing may lag behind the answer to
+    /// our own write.
     #[must_use]
     pub fn lookup(&self, name: &str, since: Timestamp) -> InstanceLookup {
         let Some(record) = self.instances.get(name) else {

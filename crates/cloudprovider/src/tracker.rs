@@ -1,7 +1,7 @@
 //! Bookkeeping of a provisioner: the snapshot of instances, the outcome of its requests, and the reasons of failures.
 //!
-//! A value without I/O, lock or clock: the caller sends a [`CloudCall`], hands in the answer and sends the follow-up
-//! read that the tracker may ask for. All of it is memory; a restart costs requests, never an instance.
+//! It is a value without I/O, lock or clock. The caller sends a [`CloudCall`] and hands in the answer; the tracker may
+//! ask for a follow-up read. All of it is memory; a restart costs requests, never an instance.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;

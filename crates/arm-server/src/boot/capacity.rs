@@ -1,4 +1,4 @@
-//! What a node of an instance type has.
+//! Resources of a node, by instance type.
 
 use instance_types::{Catalog, Cloud};
 
@@ -11,7 +11,7 @@ pub(super) struct Capacity {
     pub(super) gpus: u32,
 }
 
-/// Sizes that the catalog does not know are taken for general-purpose machines.
+/// Resources of a size that the catalog does not know: those of a general-purpose machine.
 const UNKNOWN: Capacity = Capacity {
     cpus: 4,
     memory_gib: 16,

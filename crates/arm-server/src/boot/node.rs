@@ -73,7 +73,7 @@ fn node_labels(plan: &NodePlan) -> BTreeMap<String, String> {
     all
 }
 
-/// The status of a fresh node. With a time it holds conditions, too; without, they are KWOK's.
+/// The status of a new node. With a time it has conditions too; without, KWOK sets them.
 pub(super) fn status(plan: &NodePlan, conditions_at: Option<Timestamp>) -> Value {
     let capacity = capacity::of(&plan.vm_size);
     let mut resources = json!({
@@ -92,7 +92,7 @@ pub(super) fn status(plan: &NodePlan, conditions_at: Option<Timestamp>) -> Value
     json!({"status": status})
 }
 
-/// The renewal of a Ready node's condition.
+/// Renewal of a Ready node's condition.
 pub(super) fn heartbeat(at: Timestamp) -> Value {
     json!({"status": {"conditions": [ready(true, at, false)]}})
 }

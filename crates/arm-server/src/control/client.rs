@@ -4,16 +4,16 @@ use reqwest::{Method, RequestBuilder};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::{Behaviour, ClusterView, Counters, FaultRule, NumberedFault, PoolEdit, PoolView, Recorded};
+use super::{Behavior, ClusterView, Counters, FaultRule, NumberedFault, PoolEdit, PoolView, Recorded};
 
-/// The server did not do as it was told.
+/// A failed request to the control API.
 #[derive(Debug, thiserror::Error)]
 pub enum ControlError {
-    /// No answer, or one that cannot be read.
-    #[error("the control API did not answer: {0}")]
+    /// No response, or one that cannot be read.
+    #[error("failed to call the control API: {0}")]
     Http(#[from] reqwest::Error),
-    /// Refused.
-    #[error("the control API answered {status}: {text}")]
+    /// The server refused the request.
+    #[error("the control API responded {status}: {text}")]
     Refused {
         /// HTTP status.
         status: u16,
@@ -35,10 +35,10 @@ impl ControlClient {
     /// A client of the server at this URL, such as `http://127.0.0.1:8080`.
     ///
     /// # Errors
-    /// When no HTTP client can be made.
+    /// When no HTTP client can be created.
     pub fn new(url: &str) -> Result<Self> {
         if rustls::crypto::CryptoProvider::get_default().is_none() {
-            // Another thread may have been faster, which is as good.
+            // Another thread may have installed one first, which is equally good.
             let _ = rustls::crypto::ring::default_provider().install_default();
         }
         let client = reqwest::Client::builder().no_proxy().build()?;
@@ -51,7 +51,7 @@ impl ControlClient {
     /// Scripts a fault; returns its number.
     ///
     /// # Errors
-    /// When the server does not answer or refuses.
+    /// When the server does not respond, or refuses.
     pub async fn add_fault(&self, rule: &FaultRule) -> Result<u64> {
         let answer: NumberedFault = self.ask(self.with(Method::POST, "/faults", rule)).await?;
         Ok(answer.id)
@@ -65,16 +65,16 @@ impl ControlClient {
         self.ask(self.request(Method::GET, "/faults")).await
     }
 
-    /// Takes a fault back.
+    /// Removes a fault.
     ///
     /// # Errors
-    /// As [`Self::add_fault`], and when there is none of this number.
+    /// As [`Self::add_fault`], and when no fault has this number.
     pub async fn remove_fault(&self, id: u64) -> Result<()> {
         self.tell(self.request(Method::DELETE, &format!("/faults/{id}")))
             .await
     }
 
-    /// Takes every fault back.
+    /// Removes every fault.
     ///
     /// # Errors
     /// As [`Self::add_fault`].
@@ -82,23 +82,23 @@ impl ControlClient {
         self.tell(self.request(Method::DELETE, "/faults")).await
     }
 
-    /// How the server behaves.
+    /// Reads the behavior of the server.
     ///
     /// # Errors
     /// As [`Self::add_fault`].
-    pub async fn behaviour(&self) -> Result<Behaviour> {
-        self.ask(self.request(Method::GET, "/behaviour")).await
+    pub async fn behavior(&self) -> Result<Behavior> {
+        self.ask(self.request(Method::GET, "/behavior")).await
     }
 
-    /// Changes how the server behaves.
+    /// Changes the behavior of the server.
     ///
     /// # Errors
     /// As [`Self::add_fault`].
-    pub async fn set_behaviour(&self, behaviour: &Behaviour) -> Result<()> {
-        self.tell(self.with(Method::PUT, "/behaviour", behaviour)).await
+    pub async fn set_behavior(&self, behavior: &Behavior) -> Result<()> {
+        self.tell(self.with(Method::PUT, "/behavior", behavior)).await
     }
 
-    /// Changes how the managed cluster is.
+    /// Changes the state of the managed cluster.
     ///
     /// # Errors
     /// As [`Self::add_fault`].
@@ -114,7 +114,7 @@ impl ControlClient {
         self.ask(self.request(Method::GET, "/pools")).await
     }
 
-    /// Makes or changes a pool as somebody else would.
+    /// Creates or changes a pool as another user.
     ///
     /// # Errors
     /// As [`Self::add_fault`].
@@ -123,10 +123,10 @@ impl ControlClient {
             .await
     }
 
-    /// Takes a pool away as somebody else would, at once.
+    /// Removes a pool at once, as another user.
     ///
     /// # Errors
-    /// As [`Self::add_fault`], and when there is none of this name.
+    /// As [`Self::add_fault`], and when no pool has this name.
     pub async fn remove_pool(&self, name: &str) -> Result<()> {
         self.tell(self.request(Method::DELETE, &format!("/pools/{name}")))
             .await
@@ -141,7 +141,7 @@ impl ControlClient {
             .await
     }
 
-    /// Forgets requests and counters.
+    /// Deletes requests and counters.
     ///
     /// # Errors
     /// As [`Self::add_fault`].
@@ -149,7 +149,7 @@ impl ControlClient {
         self.tell(self.request(Method::DELETE, "/requests")).await
     }
 
-    /// How often what was asked.
+    /// Numbers of requests.
     ///
     /// # Errors
     /// As [`Self::add_fault`].
@@ -157,7 +157,7 @@ impl ControlClient {
         self.ask(self.request(Method::GET, "/counters")).await
     }
 
-    /// Makes every access token invalid.
+    /// Revokes every access token.
     ///
     /// # Errors
     /// As [`Self::add_fault`].

@@ -6,7 +6,7 @@ use axum::routing::{get, post, put};
 use axum::{Json, Router};
 use serde::Deserialize;
 
-use super::{Behaviour, ClusterView, Counters, FaultRule, NumberedFault, PoolEdit, PoolView, Recorded};
+use super::{Behavior, ClusterView, Counters, FaultRule, NumberedFault, PoolEdit, PoolView, Recorded};
 use crate::app::App;
 
 /// The routes, below `/_control`.
@@ -14,7 +14,7 @@ pub(crate) fn router() -> Router<App> {
     Router::new()
         .route("/faults", get(list_faults).post(add_fault).delete(clear_faults))
         .route("/faults/{id}", axum::routing::delete(remove_fault))
-        .route("/behaviour", get(behaviour).put(set_behaviour))
+        .route("/behavior", get(behavior).put(set_behavior))
         .route("/cluster", get(cluster).put(set_cluster))
         .route("/pools", get(pools))
         .route("/pools/{name}", put(edit_pool).delete(remove_pool))
@@ -47,12 +47,12 @@ async fn remove_fault(State(app): State<App>, Path(id): Path<u64>) -> StatusCode
     found(app.lock().faults.remove(id))
 }
 
-async fn behaviour(State(app): State<App>) -> Json<Behaviour> {
-    Json(app.lock().world.behaviour.clone())
+async fn behavior(State(app): State<App>) -> Json<Behavior> {
+    Json(app.lock().world.behavior.clone())
 }
 
-async fn set_behaviour(State(app): State<App>, Json(behaviour): Json<Behaviour>) -> StatusCode {
-    app.change(|inner, _| inner.world.behaviour = behaviour);
+async fn set_behavior(State(app): State<App>, Json(behavior): Json<Behavior>) -> StatusCode {
+    app.change(|inner, _| inner.world.behavior = behavior);
     StatusCode::NO_CONTENT
 }
 

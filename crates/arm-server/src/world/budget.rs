@@ -1,4 +1,4 @@
-//! The service's own request budgets: 60 reads and one more a second, 20 PUTs a pool and one more a minute.
+//! Request budgets of the service: 60 reads and one more a second, 20 PUTs a pool and one more a minute.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -11,12 +11,12 @@ struct Bucket {
     at: Duration,
 }
 
-/// Buckets of everything that is limited.
+/// The buckets.
 #[derive(Debug, Default)]
 pub(super) struct Budgets(BTreeMap<String, Bucket>);
 
 impl Budgets {
-    /// Takes one request; the seconds to wait when none is left.
+    /// Takes one request. Returns the seconds to wait if none is left.
     pub(super) fn take(&mut self, now: Duration, verb: Verb, pool: Option<&str>) -> Result<(), u64> {
         let (key, burst, per_second) = match verb {
             Verb::Put => (format!("put/{}", pool.unwrap_or_default()), 20.0, 1.0 / 60.0),

@@ -1,4 +1,4 @@
-//! Changes that somebody else makes, past the API that we play.
+//! Changes by other users, which bypass the simulated API.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use super::pool::Pool;
 use crate::control::{PoolEdit, PoolView};
 
 impl World {
-    /// Makes or changes a pool at once.
+    /// Creates or changes a pool at once.
     pub(crate) fn edit(&mut self, now: Duration, name: &str, edit: &PoolEdit) {
         let etag = self.ids.guid();
         let number = self.ids.digits();
@@ -20,7 +20,7 @@ impl World {
             state: "Succeeded".to_owned(),
             etag: String::new(),
             running: None,
-            // It has been there for long, so no listing lags behind it.
+            // The pool counts as old, so no listing lags behind it.
             born: Duration::ZERO,
             boot_at: None,
             number,
@@ -46,7 +46,7 @@ impl World {
         }
     }
 
-    /// Takes a pool away at once. False when there is none.
+    /// Removes a pool at once. Returns false if it does not exist.
     pub(crate) fn vanish(&mut self, now: Duration, name: &str) -> bool {
         let there = self.pools.contains_key(name);
         self.remove(name, now);

@@ -1,8 +1,8 @@
-//! Ids and chance, both from a seed, so that a run can be repeated.
+//! Ids and random numbers, both from a seed, so that a run can be repeated.
 
 use std::time::Duration;
 
-/// A small generator (SplitMix64); no secret is made of it.
+/// A small generator (SplitMix64), not for secrets.
 #[derive(Clone, Debug)]
 pub(crate) struct Ids(u64);
 
@@ -37,7 +37,7 @@ impl Ids {
         u32::try_from(self.next() % 90_000_000).unwrap_or_default() + 10_000_000
     }
 
-    /// Something from nothing to `millis`.
+    /// A duration of at most `millis`.
     pub(crate) fn jitter(&mut self, millis: u64) -> Duration {
         Duration::from_millis(if millis == 0 {
             0

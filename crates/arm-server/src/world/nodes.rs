@@ -1,4 +1,4 @@
-//! Which nodes there should be. Pure; the booter makes and removes them.
+//! The nodes that should exist. Pure; the booter creates and deletes them.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -23,12 +23,12 @@ pub(crate) struct NodePlan {
     pub(crate) labels: BTreeMap<String, String>,
     pub(crate) taints: Vec<String>,
     pub(crate) mode: BootMode,
-    /// When it has to be gone.
+    /// Time at which it must be gone.
     gone_at: Option<Duration>,
     handed_out: bool,
 }
 
-/// Something for the booter to do.
+/// A task of the booter.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum NodeTask {
     Make(Box<NodePlan>),
@@ -36,7 +36,7 @@ pub(crate) enum NodeTask {
 }
 
 impl World {
-    /// When the nodes of a pool boot whose operation ends at `ends_at`.
+    /// Time at which the nodes of a pool boot whose operation ends at `ends_at`.
     pub(super) fn boot_time(&self, pool: &str, now: Duration, ends_at: Duration) -> Option<Duration> {
         let rule = self.boot_rule(pool);
         if rule.mode == BootMode::Never {
@@ -52,7 +52,7 @@ impl World {
     }
 
     fn boot_rule(&self, pool: &str) -> BootRule {
-        let rules = &self.behaviour.boot;
+        let rules = &self.behavior.boot;
         rules
             .iter()
             .find(|rule| pattern::fits(&rule.pool, pool))
@@ -60,7 +60,7 @@ impl World {
             .unwrap_or_default()
     }
 
-    /// Plans nodes for a pool up to its count, and takes away those beyond it.
+    /// Plans nodes for a pool up to its count, and removes those beyond it.
     pub(super) fn plan_nodes(&mut self, name: &str, now: Duration) {
         let Some(pool) = self.pools.get(name) else { return };
         let mode = self.boot_rule(name).mode;
@@ -81,19 +81,19 @@ impl World {
         beyond.for_each(|plan| plan.gone_at = plan.gone_at.or(Some(now)));
     }
 
-    /// The cloud controller's part after a pool is gone.
+    /// Removes the nodes of a pool that is gone, as the cloud controller does.
     pub(super) fn drop_nodes(&mut self, name: &str, now: Duration) {
-        if self.behaviour.leave_nodes {
+        if self.behavior.leave_nodes {
             self.nodes.retain(|_, plan| plan.pool != name);
             return;
         }
-        let at = now + Duration::from_millis(self.behaviour.node_delete_ms);
+        let at = now + Duration::from_millis(self.behavior.node_delete_ms);
         for plan in self.nodes.values_mut().filter(|plan| plan.pool == name) {
             plan.gone_at = plan.gone_at.or(Some(at));
         }
     }
 
-    /// What the booter has to do now; each task is handed out once.
+    /// Tasks of the booter that are due. Each is returned once.
     pub(crate) fn node_tasks(&mut self, now: Duration) -> Vec<NodeTask> {
         let mut tasks = Vec::new();
         self.nodes.retain(|name, plan| {
@@ -110,12 +110,12 @@ impl World {
         tasks
     }
 
-    /// Whether a node is still to be there.
+    /// Returns true if a node should still exist.
     pub(crate) fn wants_node(&self, name: &str) -> bool {
         self.nodes.contains_key(name)
     }
 
-    /// When the next node has to be gone.
+    /// Time at which the next node must be gone.
     pub(super) fn next_node_due(&self) -> Option<Duration> {
         self.nodes.values().filter_map(|plan| plan.gone_at).min()
     }
@@ -155,7 +155,7 @@ impl World {
     }
 }
 
-/// Scale sets spell the instance in a computer name this way, six digits.
+/// Number of an instance in a computer name: six digits, as scale sets write it.
 fn base36(mut number: u64) -> String {
     let mut digits = Vec::new();
     while number > 0 || digits.is_empty() {

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::envelope::ArmError;
 
-/// How an operation stands.
+/// Status of an operation.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Progress {
     Running,
@@ -22,12 +22,12 @@ pub(super) struct Operation {
     pub(super) progress: Progress,
     pub(super) started: Duration,
     pub(super) ended: Option<Duration>,
-    /// Opaque part of its URL, which must come back unchanged.
+    /// Opaque part of its URL, which the client must send unchanged.
     pub(super) seal: String,
 }
 
 impl Operation {
-    /// The document; `epoch` is the wall time of the clock's zero.
+    /// The document; `epoch` is the wall-clock time at the start of the server.
     pub(super) fn document(&self, id: &str, epoch: Timestamp, running: &str) -> Value {
         let (status, error) = match &self.progress {
             Progress::Running => (running, None),

@@ -1,4 +1,4 @@
-//! One agent pool: what was asked for, what the server fills in, and how it is shown.
+//! One agent pool: the request, the defaults of the server, and the body of a response.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 use crate::envelope::ArmError;
 use crate::errors::invalid;
 
-/// What becomes of a pool when its operation ends.
+/// State of a pool after its operation.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Ending {
     Succeed,
@@ -16,11 +16,11 @@ pub(super) enum Ending {
     Cancel,
 }
 
-/// The operation that is under way.
+/// The running operation.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Running {
     pub(super) operation: String,
-    /// `None` never ends.
+    /// Time of its end; `None` never ends.
     pub(super) ends_at: Option<Duration>,
     pub(super) ending: Ending,
 }
@@ -34,13 +34,13 @@ pub(super) struct Pool {
     pub(super) etag: String,
     pub(super) running: Option<Running>,
     pub(super) born: Duration,
-    /// When its nodes boot, once.
+    /// Time at which its nodes boot, once.
     pub(super) boot_at: Option<Duration>,
     /// Number in the name of its scale set.
     pub(super) number: u32,
 }
 
-/// Collections that are not shown when they are empty.
+/// Collections that are omitted while empty.
 const COLLECTIONS: [&str; 3] = ["nodeLabels", "nodeTaints", "tags"];
 /// Properties that only the server sets.
 const READ_ONLY: [&str; 5] = [
@@ -66,12 +66,12 @@ impl Pool {
             .unwrap_or_default()
     }
 
-    /// An operation is under way.
+    /// Returns true while an operation runs.
     pub(super) fn is_busy(&self) -> bool {
         self.running.is_some()
     }
 
-    /// The body that GET shows; entity tags came with api-version 2024-09-01.
+    /// The body of GET; entity tags came with api-version 2024-09-01.
     pub(super) fn body(&self, cluster_id: &str, with_etag: bool) -> Value {
         let mut properties = self.properties.clone();
         for key in COLLECTIONS {
@@ -97,7 +97,7 @@ impl Pool {
     }
 }
 
-/// Checks a request and fills in what it leaves open.
+/// Checks a request and fills in defaults.
 pub(super) fn completed(name: &str, sent: &Value) -> Result<Map<String, Value>, ArmError> {
     check_name(name)?;
     let Some(sent) = sent.get("properties").and_then(Value::as_object) else {

@@ -21,16 +21,16 @@ impl World {
 
     /// One pool.
     pub(crate) fn get(&self, now: Duration, name: &str, with_etag: bool) -> Result<Reply, ArmError> {
-        let lag = Duration::from_millis(self.behaviour.get_lag_ms);
+        let lag = Duration::from_millis(self.behavior.get_lag_ms);
         match self.pools.get(name).filter(|pool| now >= pool.born + lag) {
             Some(pool) => Ok(ok(pool.body(&self.cluster_id(), with_etag))),
             None => Err(self.error(Named::PoolMissing, Some(name))),
         }
     }
 
-    /// One page of pools from `skip` on, and where the next begins. The last page is always empty.
+    /// One page of pools from `skip` on, and the start of the next. The last page is always empty.
     pub(crate) fn list(&self, now: Duration, skip: usize, with_etag: bool) -> (Vec<Value>, Option<usize>) {
-        let lag = Duration::from_millis(self.behaviour.list_lag_ms);
+        let lag = Duration::from_millis(self.behavior.list_lag_ms);
         let there = self.pools.values().filter(|pool| now >= pool.born + lag);
         let gone = self
             .ghosts
@@ -39,7 +39,7 @@ impl World {
             .filter(|pool| !self.pools.contains_key(&pool.name));
         let mut pools: Vec<_> = there.chain(gone).collect();
         pools.sort_by(|a, b| a.name.cmp(&b.name));
-        let size = self.behaviour.page_size.unwrap_or(usize::MAX).max(1);
+        let size = self.behavior.page_size.unwrap_or(usize::MAX).max(1);
         let id = self.cluster_id();
         let page: Vec<Value> = pools
             .iter()
@@ -65,12 +65,12 @@ impl World {
                 "kubernetesVersion": "1.34",
                 "currentKubernetesVersion": "1.34.2",
                 "nodeResourceGroup": format!("MC_{}_{}_{}", site.resource_group, site.cluster, site.location),
-                "maxAgentPools": self.behaviour.max_pools,
+                "maxAgentPools": self.behavior.max_pools,
             },
         }))
     }
 
-    /// An operation's document; its URL must have come back as it was given out.
+    /// The document of an operation. The client must send its URL unchanged.
     pub(crate) fn operation(&self, id: &str, query: &str) -> Result<Reply, ArmError> {
         let operation = self
             .operations
@@ -79,11 +79,11 @@ impl World {
         let Some(operation) = operation else {
             return Err(operation_missing(id));
         };
-        let running = self.behaviour.running_status.as_deref().unwrap_or("InProgress");
+        let running = self.behavior.running_status.as_deref().unwrap_or("InProgress");
         Ok(ok(operation.document(id, self.epoch, running)))
     }
 
-    /// The `location` of an operation: 202 until it is done.
+    /// The result of an operation: 202 until it is done.
     pub(crate) fn operation_result(&self, id: &str, query: &str) -> Result<Reply, ArmError> {
         let operation = self
             .operations

@@ -1,4 +1,4 @@
-//! Tests of the played cloud with a clock of their own.
+//! Tests of the simulated cloud with a clock of their own.
 
 use super::*;
 use crate::envelope::ErrorBody;
@@ -6,10 +6,10 @@ use serde_json::json;
 
 const CREATE: u64 = 100;
 
-fn world(behaviour: Behaviour) -> World {
+fn world(behavior: Behavior) -> World {
     World::new(
         &Config {
-            behaviour,
+            behavior,
             ..Config::default()
         },
         Timestamp::UNIX_EPOCH,
@@ -63,7 +63,7 @@ fn status(world: &World, reply: &Reply) -> Value {
 
 #[test]
 fn a_pool_is_made_and_its_etag_changes_when_it_is_done() {
-    let mut world = world(Behaviour::quick(CREATE));
+    let mut world = world(Behavior::quick(CREATE));
     let reply = put(&mut world, 0, "a").unwrap();
     assert_eq!(reply.status, 201);
     let first = reply.body.as_ref().unwrap()["properties"]["eTag"].clone();
@@ -81,18 +81,18 @@ fn a_pool_is_made_and_its_etag_changes_when_it_is_done() {
 
 #[test]
 fn writes_to_a_busy_pool_conflict_and_to_others_do_not() {
-    let mut world = world(Behaviour::quick(CREATE));
+    let mut world = world(Behavior::quick(CREATE));
     put(&mut world, 0, "a").unwrap();
     assert_eq!(code(&put(&mut world, 1, "a").unwrap_err()), "OperationNotAllowed");
     assert!(put(&mut world, 1, "b").is_ok());
-    world.behaviour.one_write_at_a_time = true;
+    world.behavior.one_write_at_a_time = true;
     assert_eq!(put(&mut world, 2, "c").unwrap_err().status, 409);
     assert!(put(&mut world, 500, "c").is_ok());
 }
 
 #[test]
 fn preconditions_are_kept() {
-    let mut world = world(Behaviour::quick(CREATE));
+    let mut world = world(Behavior::quick(CREATE));
     let absent = Condition {
         if_none_match: Some("*".into()),
         if_match: None,
@@ -131,7 +131,7 @@ fn preconditions_are_kept() {
 
 #[test]
 fn a_deletion_overtakes_a_creation() {
-    let mut world = world(Behaviour::quick(CREATE));
+    let mut world = world(Behavior::quick(CREATE));
     let creation = put(&mut world, 0, "a").unwrap();
     let deletion = world.delete(ms(10), "a", &Condition::default(), None).unwrap();
     assert_eq!(
@@ -155,7 +155,7 @@ fn a_deletion_overtakes_a_creation() {
             .status,
         204
     );
-    world.behaviour.delete_while_creating = false;
+    world.behavior.delete_while_creating = false;
     put(&mut world, 500, "b").unwrap();
     assert_eq!(
         world
@@ -168,7 +168,7 @@ fn a_deletion_overtakes_a_creation() {
 
 #[test]
 fn an_abort_cancels() {
-    let mut world = world(Behaviour::quick(CREATE));
+    let mut world = world(Behavior::quick(CREATE));
     let creation = put(&mut world, 0, "a").unwrap();
     assert_eq!(world.abort(ms(10), "a", true).unwrap().status, 202);
     assert_eq!(status(&world, &creation)["status"], "Canceled");
@@ -181,16 +181,16 @@ fn an_abort_cancels() {
 #[test]
 fn quota_is_refused_at_once_or_found_later() {
     let quota = BTreeMap::from([("standard_nc24ads_a100_v4".to_owned(), 1)]);
-    let mut world = world(Behaviour {
+    let mut world = world(Behavior {
         quota,
-        ..Behaviour::quick(CREATE)
+        ..Behavior::quick(CREATE)
     });
     put(&mut world, 0, "a").unwrap();
     assert_eq!(
         code(&put(&mut world, 0, "b").unwrap_err()),
         "ErrCode_InsufficientVCPUQuota"
     );
-    world.behaviour.quota_async = true;
+    world.behavior.quota_async = true;
     let reply = put(&mut world, 0, "b").unwrap();
     world.advance(ms(CREATE));
     assert_eq!(
@@ -205,10 +205,10 @@ fn quota_is_refused_at_once_or_found_later() {
 
 #[test]
 fn listings_have_pages_and_may_lag() {
-    let mut world = world(Behaviour {
+    let mut world = world(Behavior {
         page_size: Some(2),
         list_lag_ms: 50,
-        ..Behaviour::quick(CREATE)
+        ..Behavior::quick(CREATE)
     });
     for name in ["a", "b", "c"] {
         put(&mut world, 0, name).unwrap();
@@ -227,7 +227,7 @@ fn listings_have_pages_and_may_lag() {
 
 #[test]
 fn an_empty_cluster_has_two_pages_too() {
-    let world = world(Behaviour::default());
+    let world = world(Behavior::default());
     assert_eq!(world.list(ms(0), 0, true), (vec![], Some(1)));
     assert_eq!(world.list(ms(0), 1, true), (vec![], None));
 }
@@ -246,10 +246,10 @@ fn nodes_boot_when_told_and_go_with_their_pool() {
             ..Default::default()
         },
     ];
-    let mut world = world(Behaviour {
+    let mut world = world(Behavior {
         boot,
         node_delete_ms: 30,
-        ..Behaviour::quick(CREATE)
+        ..Behavior::quick(CREATE)
     });
     for name in ["never", "early", "usual"] {
         put(&mut world, 0, name).unwrap();
@@ -284,7 +284,7 @@ fn nodes_boot_when_told_and_go_with_their_pool() {
 
 #[test]
 fn what_is_missing_is_named() {
-    let mut world = world(Behaviour::default());
+    let mut world = world(Behavior::default());
     let site = world.site.clone();
     let there = (site.resource_group.to_uppercase(), site.cluster.to_uppercase());
     assert!(

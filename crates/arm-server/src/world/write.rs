@@ -10,7 +10,7 @@ use super::{Reply, Scripted, World};
 use crate::envelope::{ArmError, flat};
 use crate::errors::{Named, busy};
 
-/// The preconditions of a write, as the headers said them.
+/// Preconditions of a write, from its headers.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Condition {
     pub(crate) if_match: Option<String>,
@@ -43,9 +43,9 @@ impl World {
             None
         };
         let lasting = self.lasting(if is_new {
-            self.behaviour.create_ms
+            self.behavior.create_ms
         } else {
-            self.behaviour.update_ms
+            self.behavior.update_ms
         });
         let (id, seal) = self.start_operation(now);
         let ending = match (scripted, spent) {
@@ -54,7 +54,7 @@ impl World {
             _ => Ending::Succeed,
         };
         let ends_at = (scripted != Some(&Scripted::Stick)).then_some(now + lasting);
-        // Nodes that are there already are not made again.
+        // Nodes that exist are not created again.
         let boots = ending == Ending::Succeed;
         let boot_at = ends_at
             .filter(|_| boots)
@@ -96,7 +96,7 @@ impl World {
         scripted: Option<&Scripted>,
     ) -> Result<Reply, ArmError> {
         if !self.pools.contains_key(name) {
-            if self.behaviour.absent_delete_is_404 {
+            if self.behavior.absent_delete_is_404 {
                 return Err(self.error(Named::PoolMissing, Some(name)));
             }
             return Ok(Reply {
@@ -106,10 +106,10 @@ impl World {
         }
         self.check_condition(name, condition, None)?;
         let creating = self.pools.get(name).is_some_and(|pool| pool.state == "Creating");
-        if !(creating && self.behaviour.delete_while_creating) {
+        if !(creating && self.behavior.delete_while_creating) {
             self.check_idle(name)?;
         }
-        let lasting = self.lasting(self.behaviour.delete_ms);
+        let lasting = self.lasting(self.behavior.delete_ms);
         let (id, seal) = self.start_operation(now);
         let ending = match scripted {
             Some(Scripted::Fail(error)) => Ending::Fail(error.clone()),
@@ -146,12 +146,12 @@ impl World {
         })
     }
 
-    /// Cancels what runs on a pool.
+    /// Cancels the running operation on a pool.
     pub(crate) fn abort(&mut self, now: Duration, name: &str, with_etag: bool) -> Result<Reply, ArmError> {
         if !self.pools.contains_key(name) {
             return Err(self.error(Named::PoolMissing, Some(name)));
         }
-        let lasting = self.lasting(self.behaviour.abort_ms);
+        let lasting = self.lasting(self.behavior.abort_ms);
         let cancelable = |pool: &Pool| pool.running.as_ref().is_some_and(|r| r.ending != Ending::Cancel);
         if !self.pools.get(name).is_some_and(cancelable) {
             return Err(flat(
@@ -217,19 +217,19 @@ impl World {
         let other = self
             .pools
             .values()
-            .find(|pool| self.behaviour.one_write_at_a_time && pool.is_busy());
+            .find(|pool| self.behavior.one_write_at_a_time && pool.is_busy());
         own.or(other)
             .map_or(Ok(()), |pool| Err(busy(&pool.name, &pool.state)))
     }
 
-    /// Refuses a new pool that has no room; the error with which it fails later where quota is found out late.
+    /// Refuses a new pool over the quota, or returns the error with which it fails later, as configured.
     fn check_room(&self, name: &str, vm_size: &str) -> Result<Option<ArmError>, ArmError> {
         let about = self.about(Some(name), Some(vm_size));
-        if self.pools.len() >= self.behaviour.max_pools {
+        if self.pools.len() >= self.behavior.max_pools {
             return Err(Named::TooManyPools.build(&about));
         }
         let limit = self
-            .behaviour
+            .behavior
             .quota
             .iter()
             .find(|(size, _)| size.eq_ignore_ascii_case(vm_size))
@@ -240,7 +240,7 @@ impl World {
             .filter(|pool| pool.vm_size().eq_ignore_ascii_case(vm_size))
             .count();
         let spent = limit.is_some_and(|limit| used >= usize::try_from(limit).unwrap_or(usize::MAX));
-        match (spent, self.behaviour.quota_async) {
+        match (spent, self.behavior.quota_async) {
             (false, _) => Ok(None),
             (true, true) => Ok(Some(Named::QuotaAsync.build(&about))),
             (true, false) => Err(Named::QuotaSync.build(&about)),

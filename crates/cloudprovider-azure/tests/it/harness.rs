@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use arm_server::control::{Behaviour, ClusterView, ControlClient, FaultRule};
+use arm_server::control::{Behavior, ClusterView, ControlClient, FaultRule};
 use arm_server::{Config, ServerHandle, serve};
 use cloudprovider::{
     CloudProvider as _, ErrorClass, Instance, InstanceState, LaunchSpec, OperationStatus, ProviderError,
@@ -24,20 +24,20 @@ pub(crate) struct Stage {
 
 impl Stage {
     pub(crate) async fn new() -> Self {
-        Self::behaving(Behaviour::quick(30)).await
+        Self::behaving(Behavior::quick(30)).await
     }
 
     /// A stage whose server behaves in this way.
-    pub(crate) async fn behaving(behaviour: Behaviour) -> Self {
-        Self::with(behaviour, Config::default()).await
+    pub(crate) async fn behaving(behavior: Behavior) -> Self {
+        Self::with(behavior, Config::default()).await
     }
 
-    pub(crate) async fn with(behaviour: Behaviour, config: Config) -> Self {
+    pub(crate) async fn with(behavior: Behavior, config: Config) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let token_file = dir.path().join("token");
         std::fs::write(&token_file, "assertion-1").unwrap();
         let config = Config {
-            behaviour,
+            behavior,
             token_file: Some(token_file.clone()),
             ..config
         };

@@ -1,7 +1,7 @@
 //! Access tokens: fetched, cached, refused and renewed.
 
 use arm_server::Config;
-use arm_server::control::{Action, Behaviour, FaultRule, Named, Verb};
+use arm_server::control::{Action, Behavior, FaultRule, Named, Verb};
 use cloudprovider::{CloudProvider as _, ErrorClass};
 
 use crate::harness::{Stage, brief, spec};
@@ -56,7 +56,7 @@ async fn tokens_that_are_about_to_end_are_replaced() {
         token_seconds: 1,
         ..Config::default()
     };
-    let stage = Stage::with(Behaviour::quick(10), config).await;
+    let stage = Stage::with(Behavior::quick(10), config).await;
     for _ in 0..3 {
         stage.provider.list().await.unwrap();
     }
@@ -69,7 +69,7 @@ async fn a_refused_identity_is_reported_with_the_directorys_number() {
         client_id: Some("somebody else".into()),
         ..Config::default()
     };
-    let stage = Stage::with(Behaviour::quick(10), config).await;
+    let stage = Stage::with(Behavior::quick(10), config).await;
     let error = stage.provider.list().await.unwrap_err();
     assert_eq!(brief(&error), (ErrorClass::Unauthorized, "AADSTS700016"));
     assert!(!error.to_string().contains("assertion-1"), "{error}");

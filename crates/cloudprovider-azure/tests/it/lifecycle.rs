@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use arm_server::control::{Behaviour, ClusterView, Named, PoolEdit, Verb};
+use arm_server::control::{Behavior, ClusterView, Named, PoolEdit, Verb};
 use cloudprovider::{CloudProvider as _, ErrorClass, InstanceState, OperationStatus, Ownership};
 
 use serde_json::json;
@@ -102,9 +102,9 @@ async fn an_existing_pool_is_never_overwritten() {
 
 #[tokio::test]
 async fn every_page_is_listed_and_the_last_is_empty() {
-    let stage = Stage::behaving(Behaviour {
+    let stage = Stage::behaving(Behavior {
         page_size: Some(2),
-        ..Behaviour::quick(0)
+        ..Behavior::quick(0)
     })
     .await;
     assert_eq!(stage.provider.list().await.unwrap(), []);
@@ -164,9 +164,9 @@ async fn a_missing_cluster_is_not_a_missing_pool() {
 
 #[tokio::test]
 async fn a_running_operation_can_be_aborted() {
-    let stage = Stage::behaving(Behaviour {
+    let stage = Stage::behaving(Behavior {
         create_ms: 60_000,
-        ..Behaviour::quick(20)
+        ..Behavior::quick(20)
     })
     .await;
     let creation = stage.begun("ws1").await;
@@ -191,9 +191,9 @@ async fn a_running_operation_can_be_aborted() {
 
 #[tokio::test]
 async fn a_deletion_may_overtake_a_creation() {
-    let stage = Stage::behaving(Behaviour {
+    let stage = Stage::behaving(Behavior {
         create_ms: 60_000,
-        ..Behaviour::quick(20)
+        ..Behavior::quick(20)
     })
     .await;
     let creation = stage.begun("ws1").await;

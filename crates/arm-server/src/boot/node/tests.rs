@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::*;
-use crate::config::{Behaviour, BootRule, Config};
+use crate::config::{Behavior, BootRule, Config};
 use crate::world::{Condition, NodeTask, World};
 
 fn plan(mode: BootMode, vm_size: &str) -> NodePlan {
@@ -11,13 +11,13 @@ fn plan(mode: BootMode, vm_size: &str) -> NodePlan {
         mode,
         ..BootRule::default()
     }];
-    let behaviour = Behaviour {
+    let behavior = Behavior {
         boot,
-        ..Behaviour::quick(0)
+        ..Behavior::quick(0)
     };
     let mut world = World::new(
         &Config {
-            behaviour,
+            behavior,
             ..Config::default()
         },
         Timestamp::UNIX_EPOCH,
