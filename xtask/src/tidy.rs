@@ -8,6 +8,7 @@ mod manifests;
 mod sentences;
 mod sources;
 mod text;
+mod type_names;
 
 use std::path::PathBuf;
 
@@ -42,7 +43,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
 
 /// Checks all rules.
 pub(crate) fn check() -> Result<()> {
-    let rules: [(&str, Rule); 7] = [
+    let rules: [(&str, Rule); 8] = [
         ("crate edges", graph::edges),
         ("pure crates", graph::purity),
         ("lock file", lockfile::check),
@@ -50,6 +51,7 @@ pub(crate) fn check() -> Result<()> {
         ("sources", sources::check),
         ("import cycles", imports::check),
         ("sentences", sentences::check),
+        ("type names", type_names::check),
     ];
     let mut count = 0;
     for (name, rule) in rules {
