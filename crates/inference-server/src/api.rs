@@ -1,7 +1,7 @@
 //! HTTP: routes and handlers.
 //!
-//! A handler parses the body into its type of `requests`. `validate` turns that into requests for the engine. `completion` waits for
-//! the engine, and `chat_response` or the handler makes the response.
+//! A handler parses the body into its type of `requests`. `validate` turns that into requests for the engine. `completion`
+//! waits for the engine, and `chat_response` or the handler makes the response.
 
 mod app;
 mod chat;

@@ -13,7 +13,7 @@ use telemetry::TelemetryArgs;
 
 use crate::settings::{
     AdapterMode, AdapterSettings, Backend, HubSettings, LoadSettings, ModelSettings, Pipeline, ProxySettings,
-    SecuritySettings, Settings,
+    SecuritySettings, ServerSettings,
 };
 use config_file::ConfigFile;
 use dtype::Dtype;
@@ -116,7 +116,7 @@ impl Args {
     ///
     /// # Errors
     /// When the configuration file cannot be read or used.
-    pub fn settings(self) -> anyhow::Result<Settings> {
+    pub fn settings(self) -> anyhow::Result<ServerSettings> {
         let file = match &self.config_file {
             Some(path) => ConfigFile::read(path)?,
             None => ConfigFile::default(),
@@ -124,8 +124,8 @@ impl Args {
         Ok(self.settings_with(&file))
     }
 
-    fn settings_with(self, file: &ConfigFile) -> Settings {
-        Settings {
+    fn settings_with(self, file: &ConfigFile) -> ServerSettings {
+        ServerSettings {
             address: SocketAddr::new(self.bind_address, self.port.saturating_add(self.local_rank)),
             drain_timeout: Duration::from_secs(self.drain_seconds),
             security: SecuritySettings {

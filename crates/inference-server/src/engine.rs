@@ -19,9 +19,9 @@ use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::sync::oneshot;
 
 use crate::metrics::Metrics;
-pub(crate) use request::{AdaptedModel, Event, Finish, FinishReason, Request, Token};
-pub(crate) use scheduler::{AdmissionError, Limits};
-use worker::{Command, Worker};
+pub(crate) use request::{AdaptedModel, CompletionEvent, Finish, FinishReason, Request, Token};
+pub(crate) use scheduler::{AdmissionError, SchedulerLimits};
+use worker::{EngineCommand, Worker};
 
 /// Reason for a request that the engine did not take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,7 +35,7 @@ pub(crate) enum SubmitError {
 /// Handle of the thread, which ends when the last handle is dropped and all completions are sent.
 #[derive(Clone, Debug)]
 pub(crate) struct Engine {
-    commands: mpsc::Sender<Command>,
+    commands: mpsc::Sender<EngineCommand>,
 }
 
 impl Engine {
@@ -44,7 +44,7 @@ impl Engine {
         model: AdaptedModel,
         tokenizer: Arc<Tokenizer>,
         pool: rayon::ThreadPool,
-        limits: Limits,
+        limits: SchedulerLimits,
         metrics: Metrics,
     ) -> std::io::Result<Self> {
         let (commands, inbox) = mpsc::channel();
@@ -56,10 +56,13 @@ impl Engine {
     }
 
     /// Submits a request. Dropping the receiver cancels it. The channel holds at most the tokens of one completion.
-    pub(crate) async fn submit(&self, request: Request) -> Result<UnboundedReceiver<Event>, SubmitError> {
+    pub(crate) async fn submit(
+        &self,
+        request: Request,
+    ) -> Result<UnboundedReceiver<CompletionEvent>, SubmitError> {
         let (reply, accepted) = oneshot::channel();
         self.commands
-            .send(Command { request, reply })
+            .send(EngineCommand { request, reply })
             .map_err(|_| SubmitError::Stopped)?;
         accepted
             .await

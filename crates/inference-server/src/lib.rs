@@ -19,4 +19,4 @@ mod tool_calls;
 
 pub use args::Args;
 pub use program::{bind, run, serve};
-pub use settings::Settings;
+pub use settings::ServerSettings;

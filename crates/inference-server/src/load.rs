@@ -12,14 +12,14 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use model::{ChatTemplate, Decoder, GenerationConfig, Spec, TensorStore, Tokenizer};
 
-use crate::engine::{AdaptedModel, Engine, Limits};
+use crate::engine::{AdaptedModel, Engine, SchedulerLimits};
 use crate::grammar::{Compiler, GrammarError};
 use crate::metrics::Metrics;
 use crate::settings::LoadSettings;
 use crate::tool_calls::ToolCallFormat;
 use adapters::Adapters;
 pub(crate) use loaded_model::{LoadedModel, ModelChoice};
-pub(crate) use phase::{Phase, SharedPhase};
+pub(crate) use phase::{ServerPhase, SharedPhase};
 
 /// Default of `step_tokens`: a chunk of a prompt this long delays generating sequences by less than a second on slow machines.
 const STEP_TOKENS: usize = 256;
@@ -96,9 +96,9 @@ fn compute_threads(threads: Option<usize>) -> anyhow::Result<(rayon::ThreadPool,
     Ok((pool, threads))
 }
 
-fn limits(settings: &LoadSettings, spec: &Spec, context: usize) -> Limits {
+fn limits(settings: &LoadSettings, spec: &Spec, context: usize) -> SchedulerLimits {
     let sequences = settings.max_sequences.unwrap_or(MAX_SEQUENCES).max(1);
-    Limits {
+    SchedulerLimits {
         sequences,
         queue: settings.max_waiting.unwrap_or(MAX_WAITING),
         step_tokens: settings.step_tokens.unwrap_or(STEP_TOKENS).max(1),

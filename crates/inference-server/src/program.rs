@@ -14,11 +14,11 @@ use crate::api::{self, App};
 use crate::args::Args;
 use crate::engine::FinishReason;
 use crate::grammar::Constraint;
-use crate::load::{self, Phase, SharedPhase, hub};
+use crate::load::{self, ServerPhase, SharedPhase, hub};
 use crate::metrics::Metrics;
 use crate::proxy::Proxy;
 use crate::security::Security;
-use crate::settings::{Backend, ModelSettings, Settings};
+use crate::settings::{Backend, ModelSettings, ServerSettings};
 
 /// Concurrent TLS handshakes, and the time for one.
 const HANDSHAKES: Limits = Limits {
@@ -48,7 +48,7 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
 ///
 /// # Errors
 /// When the address cannot be bound.
-pub async fn bind(settings: &Settings) -> anyhow::Result<TcpListener> {
+pub async fn bind(settings: &ServerSettings) -> anyhow::Result<TcpListener> {
     Ok(serve::bind(settings.address).await?)
 }
 
@@ -56,11 +56,15 @@ pub async fn bind(settings: &Settings) -> anyhow::Result<TcpListener> {
 ///
 /// # Errors
 /// When the model cannot be loaded or the server fails.
-pub async fn serve(settings: Settings, listener: TcpListener, stop: CancellationToken) -> anyhow::Result<()> {
+pub async fn serve(
+    settings: ServerSettings,
+    listener: TcpListener,
+    stop: CancellationToken,
+) -> anyhow::Result<()> {
     let security = Security::open(&settings.security)?;
     tracing::info!(address = %listener.local_addr()?, tls = security.encryption.is_some(), "listening");
     let phase = SharedPhase::new();
-    let server = Server {
+    let server = HttpServer {
         listener,
         security,
         phase: phase.clone(),
@@ -96,16 +100,16 @@ async fn load_model(settings: ModelSettings, metrics: Metrics, phase: SharedPhas
     let progress = phase.clone();
     let loading = tokio::task::spawn_blocking(move || {
         load::load(&settings.load, &metrics, &|fraction| {
-            progress.set(Phase::Loading(fraction));
+            progress.set(ServerPhase::Loading(fraction));
         })
     });
     let model = loading.await.context("failed to load the model")??;
-    phase.set(Phase::Ready(Arc::new(model)));
+    phase.set(ServerPhase::Ready(Arc::new(model)));
     Ok(())
 }
 
 /// The listener and everything that it needs to serve a router.
-struct Server {
+struct HttpServer {
     listener: TcpListener,
     security: Security,
     phase: SharedPhase,
@@ -113,7 +117,7 @@ struct Server {
     drain_timeout: Duration,
 }
 
-impl Server {
+impl HttpServer {
     async fn run(self, router: Router) -> anyhow::Result<()> {
         let Self {
             listener,
@@ -127,7 +131,7 @@ impl Server {
             let stop = stop.clone();
             async move {
                 stop.cancelled().await;
-                phase.set(Phase::Draining);
+                phase.set(ServerPhase::Draining);
             }
         };
         let serving = async {

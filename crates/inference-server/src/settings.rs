@@ -9,7 +9,7 @@ use model::Precision;
 
 /// Settings of the program.
 #[derive(Clone, Debug)]
-pub struct Settings {
+pub struct ServerSettings {
     /// Address to listen at.
     pub(crate) address: SocketAddr,
     /// Time that running requests have to finish after a stop.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use super::error::ApiError;
-use crate::load::{LoadedModel, ModelChoice, Phase, SharedPhase};
+use crate::load::{LoadedModel, ModelChoice, ServerPhase, SharedPhase};
 use crate::metrics::Metrics;
 
 /// State that all handlers share.
@@ -28,10 +28,12 @@ impl App {
     /// Returns the model, if it is ready.
     pub(crate) fn model(&self) -> Result<Arc<LoadedModel>, ApiError> {
         match self.phase.get() {
-            Phase::Ready(model) => Ok(model),
-            Phase::Downloading { .. } => Err(ApiError::unavailable("the model is downloading: see /health")),
-            Phase::Loading(_) => Err(ApiError::unavailable("the model is loading: see /health")),
-            Phase::Draining => Err(ApiError::unavailable("the server is stopping")),
+            ServerPhase::Ready(model) => Ok(model),
+            ServerPhase::Downloading { .. } => {
+                Err(ApiError::unavailable("the model is downloading: see /health"))
+            }
+            ServerPhase::Loading(_) => Err(ApiError::unavailable("the model is loading: see /health")),
+            ServerPhase::Draining => Err(ApiError::unavailable("the server is stopping")),
         }
     }
 }

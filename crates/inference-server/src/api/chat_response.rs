@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use tokio::sync::mpsc::UnboundedReceiver;
 
 use super::completion::{self, Completion, Usage};
-use crate::engine::{Event, FinishReason, Token};
+use crate::engine::{CompletionEvent, FinishReason, Token};
 use crate::load::LoadedModel;
 use crate::tool_calls::{ParsedPart, ToolCall, ToolCallFormat, ToolCallParser};
 
@@ -158,7 +158,7 @@ impl ChatResponse {
 pub(crate) fn stream(
     response: ChatResponse,
     model: Arc<LoadedModel>,
-    receivers: Vec<UnboundedReceiver<Event>>,
+    receivers: Vec<UnboundedReceiver<CompletionEvent>>,
     mut usage: Usage,
     include_usage: bool,
 ) -> impl futures::Stream<Item = Value> + Send + 'static {
@@ -171,12 +171,12 @@ pub(crate) fn stream(
     let events = completion::merged(receivers).flat_map(move |(index, event)| {
         let choice = &mut choices[index];
         let chunks = match event {
-            Event::Token(token) => {
+            CompletionEvent::Token(token) => {
                 let log_probs = log_probs(&model, std::slice::from_ref(&token));
                 let parts = choice.push(token.text);
                 response.deltas(index, choice, parts, log_probs)
             }
-            Event::Finish(finish) => {
+            CompletionEvent::Finish(finish) => {
                 usage.add(&finish);
                 open -= 1;
                 let mut parts = choice.push(finish.text.clone());

@@ -6,7 +6,7 @@ use tokio_stream::wrappers::UnboundedReceiverStream;
 
 use super::app::App;
 use super::error::ApiError;
-use crate::engine::{AdmissionError, Event, Finish, FinishReason, Request, SubmitError, Token};
+use crate::engine::{AdmissionError, CompletionEvent, Finish, FinishReason, Request, SubmitError, Token};
 use crate::load::LoadedModel;
 
 /// A finished completion.
@@ -22,7 +22,7 @@ pub(crate) async fn start(
     app: &App,
     model: &LoadedModel,
     requests: Vec<Request>,
-) -> Result<Vec<UnboundedReceiver<Event>>, ApiError> {
+) -> Result<Vec<UnboundedReceiver<CompletionEvent>>, ApiError> {
     let mut receivers = Vec::with_capacity(requests.len());
     for request in requests {
         // After an error the receivers of the requests before it are dropped, which cancels them.
@@ -51,24 +51,26 @@ fn refused(app: &App, error: SubmitError) -> ApiError {
 }
 
 /// Waits for all completions, in order.
-pub(crate) async fn collect(receivers: Vec<UnboundedReceiver<Event>>) -> Result<Vec<Completion>, ApiError> {
+pub(crate) async fn collect(
+    receivers: Vec<UnboundedReceiver<CompletionEvent>>,
+) -> Result<Vec<Completion>, ApiError> {
     futures::future::try_join_all(receivers.into_iter().map(finished)).await
 }
 
-async fn finished(mut receiver: UnboundedReceiver<Event>) -> Result<Completion, ApiError> {
+async fn finished(mut receiver: UnboundedReceiver<CompletionEvent>) -> Result<Completion, ApiError> {
     let (mut text, mut tokens) = (String::new(), Vec::new());
     while let Some(event) = receiver.recv().await {
         match event {
-            Event::Token(token) => {
+            CompletionEvent::Token(token) => {
                 text.push_str(&token.text);
                 tokens.push(token);
             }
-            Event::Finish(Finish {
+            CompletionEvent::Finish(Finish {
                 constraint_error: Some(error),
                 ..
             }) => return Err(ApiError::constraint_failed(error)),
-            Event::Finish(finish) if finish.reason == FinishReason::Failed => break,
-            Event::Finish(finish) => {
+            CompletionEvent::Finish(finish) if finish.reason == FinishReason::Failed => break,
+            CompletionEvent::Finish(finish) => {
                 text.push_str(&finish.text);
                 return Ok(Completion { text, tokens, finish });
             }
@@ -85,10 +87,10 @@ pub(crate) fn failure(finish: &Finish) -> Option<serde_json::Value> {
         .map(|error| ApiError::constraint_failed(error).json())
 }
 
-type Indexed = futures::stream::BoxStream<'static, (usize, Event)>;
+type Indexed = futures::stream::BoxStream<'static, (usize, CompletionEvent)>;
 
 /// Returns the events of all choices as they come, each with the index of its choice.
-pub(crate) fn merged(receivers: Vec<UnboundedReceiver<Event>>) -> SelectAll<Indexed> {
+pub(crate) fn merged(receivers: Vec<UnboundedReceiver<CompletionEvent>>) -> SelectAll<Indexed> {
     let numbered = receivers.into_iter().enumerate();
     select_all(numbered.map(|(index, receiver)| {
         UnboundedReceiverStream::new(receiver)

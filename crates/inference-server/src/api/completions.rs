@@ -16,7 +16,7 @@ use super::context::RequestContext;
 use super::error::ApiError;
 use super::requests::{CompletionRequest, parse};
 use super::validate::{self, constraint_fields, count, generation_fields, refuse_unless};
-use crate::engine::{Event, Request, Token};
+use crate::engine::{CompletionEvent, Request, Token};
 use crate::load::LoadedModel;
 
 /// Maximum of prompts of a request.
@@ -123,7 +123,7 @@ async fn validate(
 fn stream(
     base: Value,
     model: Arc<LoadedModel>,
-    receivers: Vec<UnboundedReceiver<Event>>,
+    receivers: Vec<UnboundedReceiver<CompletionEvent>>,
     echoed_prompts: Vec<String>,
     mut usage: Usage,
     include_usage: bool,
@@ -146,14 +146,14 @@ fn stream(
     let events = completion::merged(receivers).flat_map(move |(index, event)| {
         let mut chunks = Vec::new();
         match event {
-            Event::Token(token) => {
+            CompletionEvent::Token(token) => {
                 let log_probs = log_probs(&model, std::slice::from_ref(&token), sent[index]);
                 sent[index] += token.text.len();
                 if !token.text.is_empty() || !log_probs.is_null() {
                     chunks.push(chunk(choice(index, &token.text, log_probs, None)));
                 }
             }
-            Event::Finish(finish) => {
+            CompletionEvent::Finish(finish) => {
                 usage.add(&finish);
                 open -= 1;
                 chunks.push(match completion::failure(&finish) {

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::app::App;
 use super::error::ApiError;
-use crate::load::Phase;
+use crate::load::ServerPhase;
 
 const PAGE: &str = include_str!("ui.html");
 const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -20,8 +20,8 @@ pub(crate) async fn root() -> Json<Value> {
 /// Answers 200 while requests are served. All three kinds of probes use it.
 pub(crate) async fn health(State(app): State<App>) -> Response {
     match app.phase.get() {
-        Phase::Ready(_) => Json(json!({"status": "Healthy"})).into_response(),
-        Phase::Downloading { received, total } => {
+        ServerPhase::Ready(_) => Json(json!({"status": "Healthy"})).into_response(),
+        ServerPhase::Downloading { received, total } => {
             let body = json!({
                 "detail": "Model not initialized", "status": "Downloading",
                 "progress": (received as f64 / total.max(1) as f64).min(1.0),
@@ -29,11 +29,11 @@ pub(crate) async fn health(State(app): State<App>) -> Response {
             });
             (StatusCode::INTERNAL_SERVER_ERROR, Json(body)).into_response()
         }
-        Phase::Loading(progress) => {
+        ServerPhase::Loading(progress) => {
             let body = json!({"detail": "Model not initialized", "status": "Loading", "progress": progress});
             (StatusCode::INTERNAL_SERVER_ERROR, Json(body)).into_response()
         }
-        Phase::Draining => {
+        ServerPhase::Draining => {
             let body = json!({"detail": "Server is stopping", "status": "Draining"});
             (StatusCode::SERVICE_UNAVAILABLE, Json(body)).into_response()
         }

@@ -38,7 +38,7 @@ pub(crate) async fn handle(
 }
 
 /// Text for the model.
-struct Prompt {
+struct ChatPrompt {
     text: String,
     /// Parameter that the text comes from.
     parameter: &'static str,
@@ -78,7 +78,7 @@ async fn respond(app: &App, context: &RequestContext, bytes: &[u8]) -> Result<St
     Ok(texts.collect())
 }
 
-fn prompt(model: &LoadedModel, request: KaitoChatRequest) -> Result<Prompt, ApiError> {
+fn prompt(model: &LoadedModel, request: KaitoChatRequest) -> Result<ChatPrompt, ApiError> {
     // Upstream's texts, which clients may compare.
     let required = |detail: &str| ApiError {
         message: detail.to_owned(),
@@ -88,7 +88,7 @@ fn prompt(model: &LoadedModel, request: KaitoChatRequest) -> Result<Prompt, ApiE
         Pipeline::TextGeneration => {
             let prompt = request.prompt.filter(|prompt| !prompt.is_empty());
             let prompt = prompt.ok_or_else(|| required("Text generation parameter prompt required"))?;
-            Ok(Prompt {
+            Ok(ChatPrompt {
                 text: format!("{}{prompt}", request.prefix.unwrap_or_default()),
                 parameter: "prompt",
                 add_special_tokens: true,
@@ -104,7 +104,7 @@ fn prompt(model: &LoadedModel, request: KaitoChatRequest) -> Result<Prompt, ApiE
                 add_generation_prompt: request.add_generation_prompt,
                 chat_template_kwargs: request.chat_template_kwargs,
             };
-            Ok(Prompt {
+            Ok(ChatPrompt {
                 text: validate::render(model, conversation)?,
                 parameter: "messages",
                 add_special_tokens: false,

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
 use clap::Parser;
-use inference_server::{Args, Settings};
+use inference_server::{Args, ServerSettings};
 use reqwest::Client;
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
@@ -68,7 +68,7 @@ async fn main() -> anyhow::Result<()> {
     }
 }
 
-fn server_settings(chat: &Chat) -> anyhow::Result<Settings> {
+fn server_settings(chat: &Chat) -> anyhow::Result<ServerSettings> {
     let fixed = [
         "inference-server".to_owned(),
         format!("--weights-dir={}", chat.weights_dir.display()),

@@ -10,13 +10,13 @@ const MIN_TOKENS: usize = 16;
 /// Cached sequences, least recently used first.
 #[derive(Debug)]
 pub(crate) struct PrefixCache<K, T> {
-    entries: VecDeque<Entry<K, T>>,
+    entries: VecDeque<CachedPrefix<K, T>>,
     /// Positions of all entries together.
     capacity: usize,
 }
 
 #[derive(Debug)]
-struct Entry<K, T> {
+struct CachedPrefix<K, T> {
     tokens: Vec<u32>,
     /// Only sequences with the same key share.
     key: K,
@@ -38,7 +38,7 @@ impl<K: PartialEq, T> PrefixCache<K, T> {
         }
         self.entries
             .retain(|old| old.key != key || !tokens.starts_with(&old.tokens));
-        self.entries.push_back(Entry { tokens, key, value });
+        self.entries.push_back(CachedPrefix { tokens, key, value });
         while self.entries.iter().map(|entry| entry.tokens.len()).sum::<usize>() > self.capacity {
             self.entries.pop_front();
         }
@@ -47,7 +47,7 @@ impl<K: PartialEq, T> PrefixCache<K, T> {
     /// Returns the sequence that shares the longest prefix with `prompt`, and the length of the prefix. The prefix is shorter
     /// than `prompt`: its last token must be computed to get logits.
     pub(crate) fn find(&mut self, key: &K, prompt: &[u32]) -> Option<(usize, &T)> {
-        let shared = |entry: &Entry<K, T>| {
+        let shared = |entry: &CachedPrefix<K, T>| {
             let same = entry
                 .tokens
                 .iter()

@@ -40,7 +40,7 @@ pub(crate) struct Request {
 
 /// Events of one request, in order.
 #[derive(Clone, Debug)]
-pub(crate) enum Event {
+pub(crate) enum CompletionEvent {
     /// A token. Its text may come with a later one.
     Token(Token),
     /// The last event.

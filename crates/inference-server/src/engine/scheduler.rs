@@ -8,7 +8,7 @@ use std::collections::VecDeque;
 
 /// Limits in tokens or sequences.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Limits {
+pub(crate) struct SchedulerLimits {
     /// Maximum of sequences in one step.
     pub(crate) sequences: usize,
     /// Maximum of waiting sequences.
@@ -24,7 +24,7 @@ pub(crate) type Id = u64;
 
 /// A sequence to run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Job {
+pub(crate) struct SequenceJob {
     pub(crate) id: Id,
     /// Tokens of the prompt; at least one.
     pub(crate) prompt: usize,
@@ -52,8 +52,8 @@ pub(crate) struct ScheduledChunk {
 }
 
 #[derive(Clone, Copy, Debug)]
-struct Running {
-    job: Job,
+struct RunningSequence {
+    job: SequenceJob,
     /// Positions that are computed.
     done: usize,
 }
@@ -61,13 +61,13 @@ struct Running {
 /// All sequences that are not finished.
 #[derive(Debug)]
 pub(crate) struct Scheduler {
-    limits: Limits,
-    waiting: VecDeque<Job>,
-    running: Vec<Running>,
+    limits: SchedulerLimits,
+    waiting: VecDeque<SequenceJob>,
+    running: Vec<RunningSequence>,
 }
 
 impl Scheduler {
-    pub(crate) fn new(limits: Limits) -> Self {
+    pub(crate) fn new(limits: SchedulerLimits) -> Self {
         Self {
             limits,
             waiting: VecDeque::new(),
@@ -96,7 +96,7 @@ impl Scheduler {
         self.running.iter().map(|running| running.job.capacity).sum()
     }
 
-    pub(crate) fn submit(&mut self, job: Job) -> Result<(), AdmissionError> {
+    pub(crate) fn submit(&mut self, job: SequenceJob) -> Result<(), AdmissionError> {
         if job.capacity > self.limits.cache {
             return Err(AdmissionError::TooLarge);
         }
@@ -109,7 +109,7 @@ impl Scheduler {
         Ok(())
     }
 
-    fn has_room(&self, job: Job) -> bool {
+    fn has_room(&self, job: SequenceJob) -> bool {
         self.running.len() < self.limits.sequences && self.reserved() + job.capacity <= self.limits.cache
     }
 
@@ -124,7 +124,7 @@ impl Scheduler {
         let mut admitted = Vec::new();
         while let Some(job) = self.waiting.front().copied().filter(|job| self.has_room(*job)) {
             self.waiting.pop_front();
-            self.running.push(Running { job, done: 0 });
+            self.running.push(RunningSequence { job, done: 0 });
             admitted.push(job.id);
         }
         admitted
@@ -172,7 +172,7 @@ impl Scheduler {
         chunks
     }
 
-    /// Records that a capacity step was computed.
+    /// Records that a planned step was computed.
     pub(crate) fn advance(&mut self, chunks: &[ScheduledChunk]) {
         for chunk in chunks {
             if let Some(running) = self.running.iter_mut().find(|running| running.job.id == chunk.id) {
@@ -188,15 +188,15 @@ mod tests {
 
     use super::*;
 
-    const LIMITS: Limits = Limits {
+    const LIMITS: SchedulerLimits = SchedulerLimits {
         sequences: 2,
         queue: 2,
         step_tokens: 8,
         cache: 40,
     };
 
-    fn job(id: Id, prompt: usize, capacity: usize) -> Job {
-        Job { id, prompt, capacity }
+    fn job(id: Id, prompt: usize, capacity: usize) -> SequenceJob {
+        SequenceJob { id, prompt, capacity }
     }
 
     fn chunk(id: Id, tokens: usize, samples: bool) -> ScheduledChunk {
@@ -268,7 +268,7 @@ mod tests {
         /// For any arrivals and cancellations: limits hold, every sequence finishes, and each prompt is computed once.
         #[test]
         fn every_sequence_ends(jobs in prop::collection::vec((1_usize..30, 1_usize..10), 1..20), cancelled in any::<u64>()) {
-            let mut scheduler = Scheduler::new(Limits { queue: 20, ..LIMITS });
+            let mut scheduler = Scheduler::new(SchedulerLimits { queue: 20, ..LIMITS });
             let mut left = std::collections::BTreeMap::new();
             for (id, (prompt, completion)) in (0_u64..).zip(&jobs) {
                 scheduler.submit(job(id, *prompt, prompt + completion)).unwrap();

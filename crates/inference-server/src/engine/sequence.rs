@@ -7,7 +7,7 @@ use model::{DecodeStream, KvCache, Tokenizer};
 use tokio::sync::mpsc::UnboundedSender;
 
 use super::mean_pooling::MeanPooling;
-use super::request::{Event, Finish, FinishReason, Request, Token};
+use super::request::{CompletionEvent, Finish, FinishReason, Request, Token};
 use super::stop_strings::StopStrings;
 use crate::grammar::ConstraintError;
 
@@ -23,7 +23,7 @@ pub(super) struct Sequence {
     constraint_error: Option<String>,
     text: DecodeStream,
     stop: StopStrings,
-    events: UnboundedSender<Event>,
+    events: UnboundedSender<CompletionEvent>,
     /// See [`Finish::cached`].
     pub(super) cached: usize,
     pub(super) submitted: Instant,
@@ -36,7 +36,7 @@ impl Sequence {
         request: Request,
         hidden_size: usize,
         cache: KvCache,
-        events: UnboundedSender<Event>,
+        events: UnboundedSender<CompletionEvent>,
     ) -> Self {
         Self {
             pooling: request.embedding.then(|| MeanPooling::new(hidden_size)),
@@ -136,7 +136,7 @@ impl Sequence {
         let piece = self.piece(tokenizer, token)?;
         let released = self.stop.push(&piece);
         let log_probs = original.map(|logits| log_probs(&logits, token, self.request.log_probs.unwrap_or(0)));
-        self.send(Event::Token(Token {
+        self.send(CompletionEvent::Token(Token {
             id: token,
             text: released.text,
             log_probs,
@@ -166,7 +166,7 @@ impl Sequence {
         } else {
             released.text + &self.stop.finish()
         };
-        self.send(Event::Finish(Finish {
+        self.send(CompletionEvent::Finish(Finish {
             reason,
             text,
             generated: self.generated(),
@@ -177,7 +177,7 @@ impl Sequence {
     }
 
     /// The worker notices a closed channel before the next step, so a failed send needs no action here.
-    fn send(&self, event: Event) {
+    fn send(&self, event: CompletionEvent) {
         let _ = self.events.send(event);
     }
 }

@@ -11,8 +11,8 @@ use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio::sync::oneshot;
 
 use super::prefix_cache::PrefixCache;
-use super::request::{AdaptedModel, Event, FinishReason, Request};
-use super::scheduler::{AdmissionError, Id, Job, Limits, ScheduledChunk, Scheduler};
+use super::request::{AdaptedModel, CompletionEvent, FinishReason, Request};
+use super::scheduler::{AdmissionError, Id, ScheduledChunk, Scheduler, SchedulerLimits, SequenceJob};
 use super::sequence::Sequence;
 use crate::metrics::Metrics;
 
@@ -21,16 +21,16 @@ const PREFIX_CACHE_FRACTION: usize = 4;
 
 /// A request for the thread, and the channel that accepts or refuses it.
 #[derive(Debug)]
-pub(super) struct Command {
+pub(super) struct EngineCommand {
     pub(super) request: Request,
-    pub(super) reply: oneshot::Sender<Result<UnboundedReceiver<Event>, AdmissionError>>,
+    pub(super) reply: oneshot::Sender<Result<UnboundedReceiver<CompletionEvent>, AdmissionError>>,
 }
 
 pub(super) struct Worker {
     model: AdaptedModel,
     tokenizer: Arc<Tokenizer>,
     metrics: Metrics,
-    inbox: Receiver<Command>,
+    inbox: Receiver<EngineCommand>,
     scheduler: Scheduler,
     sequences: BTreeMap<Id, Sequence>,
     prefixes: PrefixCache<CacheKey, KvCache>,
@@ -41,9 +41,9 @@ impl Worker {
     pub(super) fn new(
         model: AdaptedModel,
         tokenizer: Arc<Tokenizer>,
-        limits: Limits,
+        limits: SchedulerLimits,
         metrics: Metrics,
-        inbox: Receiver<Command>,
+        inbox: Receiver<EngineCommand>,
     ) -> Self {
         Self {
             model,
@@ -83,11 +83,11 @@ impl Worker {
         }
     }
 
-    fn accept(&mut self, command: Command) {
-        let Command { request, reply } = command;
+    fn accept(&mut self, command: EngineCommand) {
+        let EngineCommand { request, reply } = command;
         let id = self.next_id;
         self.next_id += 1;
-        let job = Job {
+        let job = SequenceJob {
             id,
             prompt: request.prompt.len(),
             capacity: request.prompt.len() + request.max_tokens,

@@ -15,7 +15,7 @@ use super::error::GrammarError;
 const ROOT: &str = "root";
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Token {
+enum GbnfToken {
     Name(String),
     /// `::=`
     Is,
@@ -31,10 +31,10 @@ pub(super) fn is_gbnf(text: &str) -> bool {
 /// Returns the same grammar for Lark.
 pub(super) fn to_lark(text: &str) -> Result<String, GrammarError> {
     let tokens = tokens(text)?;
-    let is_definition = |at: usize| matches!(tokens.get(at + 1), Some(Token::Is));
+    let is_definition = |at: usize| matches!(tokens.get(at + 1), Some(GbnfToken::Is));
     let mut names: HashMap<&str, String> = HashMap::new();
     for (at, token) in tokens.iter().enumerate() {
-        if let (Token::Name(name), true) = (token, is_definition(at)) {
+        if let (GbnfToken::Name(name), true) = (token, is_definition(at)) {
             let known = names.len();
             let own = if name == ROOT {
                 "start".to_owned()
@@ -52,20 +52,20 @@ pub(super) fn to_lark(text: &str) -> Result<String, GrammarError> {
     let mut out = String::new();
     for (at, token) in tokens.iter().enumerate() {
         match token {
-            Token::Is if at == 0 || !matches!(tokens[at - 1], Token::Name(_)) => {
+            GbnfToken::Is if at == 0 || !matches!(tokens[at - 1], GbnfToken::Name(_)) => {
                 return Err(wrong("expected a name before `::=`".to_owned()));
             }
-            Token::Is => out.push(':'),
-            Token::Name(name) => {
+            GbnfToken::Is => out.push(':'),
+            GbnfToken::Name(name) => {
                 let own = names.get(name.as_str());
                 let own = own.ok_or_else(|| wrong(format!("unknown rule `{name}`")))?;
                 out.push_str(if is_definition(at) { "\n" } else { " " });
                 out.push_str(own);
             }
-            Token::Same(_) if out.is_empty() => {
+            GbnfToken::Same(_) if out.is_empty() => {
                 return Err(wrong("expected a rule at the beginning".to_owned()));
             }
-            Token::Same(text) => {
+            GbnfToken::Same(text) => {
                 out.push(' ');
                 out.push_str(text);
             }
@@ -84,7 +84,7 @@ fn wrong(problem: String) -> GrammarError {
     GrammarError::Grammar(problem)
 }
 
-fn tokens(text: &str) -> Result<Vec<Token>, GrammarError> {
+fn tokens(text: &str) -> Result<Vec<GbnfToken>, GrammarError> {
     let mut letters = text.chars().peekable();
     let mut tokens = Vec::new();
     while let Some(letter) = letters.next() {
@@ -93,11 +93,11 @@ fn tokens(text: &str) -> Result<Vec<Token>, GrammarError> {
             '#' => while letters.next_if(|letter| *letter != '\n').is_some() {},
             '"' => {
                 let text = until(&mut letters, '"')?;
-                tokens.push(Token::Same(literal(&unescape(&text)?)));
+                tokens.push(GbnfToken::Same(literal(&unescape(&text)?)));
             }
             '[' => {
                 let class = until(&mut letters, ']')?;
-                tokens.push(Token::Same(format!(
+                tokens.push(GbnfToken::Same(format!(
                     "/[{}]/",
                     regex_to_lark(&class_letters(&class), "")
                 )));
@@ -107,25 +107,25 @@ fn tokens(text: &str) -> Result<Vec<Token>, GrammarError> {
                 let repeat = format!("{{{range}}}");
                 // Lark allows no space before these.
                 match tokens.last_mut() {
-                    Some(Token::Same(last)) => last.push_str(&repeat),
-                    _ => tokens.push(Token::Same(repeat)),
+                    Some(GbnfToken::Same(last)) => last.push_str(&repeat),
+                    _ => tokens.push(GbnfToken::Same(repeat)),
                 }
             }
-            '.' => tokens.push(Token::Same("/(?s:.)/".to_owned())),
-            '|' | '(' | ')' | '*' | '+' | '?' => tokens.push(Token::Same(letter.to_string())),
+            '.' => tokens.push(GbnfToken::Same("/(?s:.)/".to_owned())),
+            '|' | '(' | ')' | '*' | '+' | '?' => tokens.push(GbnfToken::Same(letter.to_string())),
             ':' => {
                 let rest: String = letters.by_ref().take(2).collect();
                 if rest != ":=" {
                     return Err(wrong(format!("expected `::=`, not `:{rest}`")));
                 }
-                tokens.push(Token::Is);
+                tokens.push(GbnfToken::Is);
             }
             _ if is_name(letter) => {
                 let mut name = String::from(letter);
                 while let Some(letter) = letters.next_if(|letter| is_name(*letter) || *letter == '-') {
                     name.push(letter);
                 }
-                tokens.push(Token::Name(name));
+                tokens.push(GbnfToken::Name(name));
             }
             _ => return Err(wrong(format!("unexpected `{letter}`"))),
         }

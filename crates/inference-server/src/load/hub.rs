@@ -14,7 +14,7 @@ use futures::{StreamExt as _, TryStreamExt as _};
 use model::Spec;
 
 use super::memory;
-use super::phase::{Phase, SharedPhase};
+use super::phase::{ServerPhase, SharedPhase};
 use crate::metrics::Metrics;
 use crate::settings::HubSettings;
 use files::{CONFIG, small};
@@ -89,7 +89,7 @@ pub(crate) async fn provide(
             _ = ticks.tick() => {
                 let received = count.moved();
                 metrics.downloaded(received, total);
-                phase.set(Phase::Downloading { received, total });
+                phase.set(ServerPhase::Downloading { received, total });
             }
         }
     }

@@ -25,8 +25,8 @@ pub(super) fn check_weights(spec: &Spec, stored_bytes: u64, precision: Precision
 
 /// Returns the number of positions in the cache. Pure.
 ///
-/// `requested_mib` wins. Otherwise the cache gets half of the `free` bytes, because scores and activations need memory too. It holds
-/// at least one context, without which no request of full length could run, and at most one for each sequence.
+/// `requested_mib` wins. Otherwise the cache gets half of the `free` bytes, because scores and activations need memory too. It
+/// holds at least one context, without which no request of full length could run, and at most one for each sequence.
 pub(super) fn cache_positions(
     requested_mib: Option<usize>,
     free: Option<u64>,

@@ -8,7 +8,7 @@ use super::loaded_model::LoadedModel;
 
 /// The phase of the server's life.
 #[derive(Clone, Debug)]
-pub(crate) enum Phase {
+pub(crate) enum ServerPhase {
     /// Weights are downloaded from a hub.
     Downloading {
         /// Bytes so far.
@@ -27,24 +27,24 @@ pub(crate) enum Phase {
 /// The phase, shared by handlers and the tasks that change it.
 #[derive(Clone, Debug)]
 pub(crate) struct SharedPhase {
-    sender: Arc<watch::Sender<Phase>>,
+    sender: Arc<watch::Sender<ServerPhase>>,
 }
 
 impl SharedPhase {
     pub(crate) fn new() -> Self {
         Self {
-            sender: Arc::new(watch::Sender::new(Phase::Loading(0.0))),
+            sender: Arc::new(watch::Sender::new(ServerPhase::Loading(0.0))),
         }
     }
 
-    pub(crate) fn get(&self) -> Phase {
+    pub(crate) fn get(&self) -> ServerPhase {
         self.sender.borrow().clone()
     }
 
     /// Changes the phase, except from draining, which is final.
-    pub(crate) fn set(&self, phase: Phase) {
+    pub(crate) fn set(&self, phase: ServerPhase) {
         self.sender.send_if_modified(|current| {
-            let may_change = !matches!(current, Phase::Draining);
+            let may_change = !matches!(current, ServerPhase::Draining);
             if may_change {
                 *current = phase;
             }

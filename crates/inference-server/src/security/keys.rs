@@ -1,6 +1,7 @@
 //! API keys. Pure: `security` reads the file, `access` checks requests.
 //!
-//! Keys are stored as SHA-256 digests. A check compares with all of them in constant time, so its duration reveals nothing about a key.
+//! Keys are stored as SHA-256 digests. A check compares with all of them in constant time, so its duration reveals nothing
+//! about a key.
 
 use sha2::{Digest as _, Sha256};
 use subtle::{Choice, ConstantTimeEq as _};

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::Parser as _;
-use inference_server::{Args, Settings};
+use inference_server::{Args, ServerSettings};
 use reqwest::{Client, Response};
 use serde_json::Value;
 use tokio::task::JoinHandle;
@@ -29,7 +29,7 @@ pub(crate) struct Server {
 }
 
 /// Returns the settings of these flags, and of fixed ones for the rest.
-fn settings(flags: &[&str]) -> Settings {
+fn settings(flags: &[&str]) -> ServerSettings {
     let dir = format!("--weights-dir={}", data("llama").display());
     let fixed = [
         "inference-server",
