@@ -18,10 +18,8 @@ use super::phase::{ServerPhase, SharedPhase};
 use crate::metrics::Metrics;
 use crate::settings::HubSettings;
 use files::{CONFIG, small};
-use repository::Repository;
+use repository::{FILES, Repository};
 
-/// Concurrent files. Their requests share the connections.
-const FILES: usize = 4;
 /// Pause between two reports of progress.
 const PROGRESS: Duration = Duration::from_millis(250);
 /// Directory of `config.json` until all files are complete.

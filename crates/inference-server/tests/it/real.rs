@@ -68,7 +68,7 @@ async fn begin(dir: &Path, flags: &[&str]) -> String {
 
 /// Conversations with the greedy completions of torch.
 fn recorded() -> Vec<(Value, String)> {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../model/tests/data/smollm2.json");
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../gguf/tests/data/smollm2.json");
     let file: Value = serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
     let chats = file["chats"].as_array().unwrap().iter();
     chats

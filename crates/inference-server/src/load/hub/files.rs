@@ -76,7 +76,7 @@ pub(super) fn shards(index: &[u8], files: &[String]) -> anyhow::Result<Vec<Strin
     );
     let odd = |name: &&String| !name.ends_with(".safetensors") || !files.contains(name);
     match shards.iter().find(odd) {
-        Some(odd) => bail!("{INDEX} lists {odd:?}, which is no file of weights of the repository"),
+        Some(odd) => bail!("{INDEX} must list safetensors of the repository, not {odd:?}"),
         None => Ok(shards),
     }
 }

@@ -13,10 +13,11 @@ use futures::{StreamExt as _, TryStreamExt as _};
 use hub_metadata::{HubId, ModelInfo};
 use url::Url;
 
-use super::FILES;
 use super::files::{self, FileFacts, Weights};
 use crate::settings::HubSettings;
 
+/// Concurrent files. Their requests share the connections.
+pub(super) const FILES: usize = 4;
 /// Most bytes of the hub's response about a model, which lists its files.
 const INFO_BYTES: usize = 4 << 20;
 /// Bytes of one request. Larger files are fetched in parts.
