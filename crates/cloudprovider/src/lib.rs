@@ -3,19 +3,19 @@
 //! No planner and no program sees a cloud's own types or texts; an adapter (`cloudprovider-*`) maps them to these.
 //! Every call returns once the cloud has accepted it: progress is read, never awaited.
 
-pub mod call;
-pub mod error;
-pub mod instance;
-pub mod launch;
-pub mod provider;
-pub mod snapshot;
+mod call;
+mod error;
+mod instance;
+mod launch;
+mod provider;
+mod snapshot;
 pub mod tags;
-pub mod tracker;
+mod tracker;
 
 pub use call::{CallKind, CallOutcome, CloudCall};
 pub use error::{ErrorClass, ProviderError};
 pub use instance::{Instance, InstanceState, Ownership};
 pub use launch::{LaunchLimits, LaunchSpec};
 pub use provider::{Accepted, CloudProvider, OperationStatus};
-pub use snapshot::{InstanceLookup, Snapshot};
+pub use snapshot::InstanceLookup;
 pub use tracker::{InstanceFacts, InstanceTracker, Recorded};

@@ -26,7 +26,7 @@ pub enum InstanceLookup {
 
 /// Knowledge of all instances of one cluster.
 #[derive(Clone, Debug, Default)]
-pub struct Snapshot {
+pub(crate) struct Snapshot {
     instances: BTreeMap<String, Record>,
     listings: Vec<Timestamp>,
 }
@@ -46,7 +46,7 @@ const KEPT: usize = 4;
 impl Snapshot {
     /// Records a complete listing that started at `started`. Returns the names of instances that appeared, changed or
     /// vanished, sorted.
-    pub fn record_list(&mut self, started: Timestamp, instances: Vec<Instance>) -> Vec<String> {
+    pub(crate) fn record_list(&mut self, started: Timestamp, instances: Vec<Instance>) -> Vec<String> {
         let mut changed = Vec::new();
         let names: BTreeSet<String> = instances.iter().map(|p| p.name.clone()).collect();
         for instance in instances {
@@ -73,7 +73,7 @@ impl Snapshot {
     }
 
     /// Records an instance that a read, or the answer to a write, showed. Returns true if it is news.
-    pub fn record_found(&mut self, started: Timestamp, instance: Instance) -> bool {
+    pub(crate) fn record_found(&mut self, started: Timestamp, instance: Instance) -> bool {
         match self.instances.get_mut(&instance.name) {
             Some(record) if record.at > started => false,
             Some(record) => {
@@ -98,7 +98,7 @@ impl Snapshot {
     }
 
     /// Records that a read which started at `started` missed an instance. Returns true if it is news.
-    pub fn record_absent(&mut self, started: Timestamp, name: &str) -> bool {
+    pub(crate) fn record_absent(&mut self, started: Timestamp, name: &str) -> bool {
         let record = self.instances.entry(name.to_owned()).or_insert_with(|| Record {
             instance: None,
             at: started,
@@ -114,7 +114,7 @@ impl Snapshot {
 
     /// Discards earlier evidence of absence: a request to create the instance ended at `at` without an answer, so it may
     /// have been carried out.
-    pub fn invalidate(&mut self, at: Timestamp, name: &str) {
+    pub(crate) fn invalidate(&mut self, at: Timestamp, name: &str) {
         let record = self.instances.entry(name.to_owned()).or_insert_with(|| Record {
             instance: None,
             at,
@@ -131,8 +131,7 @@ impl Snapshot {
     ///
     /// An instance that was found stays found until two reads in a row missed it. A listing may lag behind the answer to
     /// our own write.
-    #[must_use]
-    pub fn lookup(&self, name: &str, since: Timestamp) -> InstanceLookup {
+    pub(crate) fn lookup(&self, name: &str, since: Timestamp) -> InstanceLookup {
         let Some(record) = self.instances.get(name) else {
             return absent(self.listings.iter().filter(|at| **at > since).count());
         };
@@ -156,7 +155,7 @@ impl Snapshot {
     }
 
     /// Every instance that exists, by name.
-    pub fn instances(&self) -> impl Iterator<Item = &Arc<Instance>> {
+    pub(crate) fn instances(&self) -> impl Iterator<Item = &Arc<Instance>> {
         self.instances
             .values()
             .filter(|r| r.missed.len() < 2)

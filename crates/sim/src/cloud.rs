@@ -1,7 +1,7 @@
-//! A cloud of agent pools over simulated time: requests are taken, operations run, pools come and go.
+//! A cloud over simulated time: it accepts requests, runs operations, and creates and deletes instances.
 //!
-//! It answers as the recordings of Azure's agent-pool API do, mapped to the port's types. Nodes are not its
-//! business: [`Cloud::advance`] tells what happened to the machines behind the pools.
+//! It responds as recordings of a real cloud's API do, mapped to the port's types. It has no Nodes:
+//! [`Cloud::advance`] returns the events of the machines, which the kubelet simulates.
 
 pub mod faults;
 pub mod operations;
@@ -14,14 +14,14 @@ use jiff::{SignedDuration, Timestamp};
 
 pub use faults::{Fault, Faults};
 
-/// How long things take.
+/// Durations of operations and boots.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pace {
-    /// From the request to a made pool.
+    /// From the request to a created instance.
     pub create: SignedDuration,
-    /// From the request to a pool that is gone.
+    /// From the request to an instance that is gone.
     pub delete: SignedDuration,
-    /// From the request for a pool to a Node that has joined; before or after the pool is made.
+    /// From the request to a Node that has joined, before or after the instance is created.
     pub join: SignedDuration,
     /// From joining to readiness.
     pub ready: SignedDuration,
@@ -29,9 +29,9 @@ pub struct Pace {
     pub devices: SignedDuration,
     /// From the end of an instance to the removal of its Node by the cloud's node controller.
     pub forget_node: SignedDuration,
-    /// By how much listings lag behind single reads.
+    /// Lag of listings behind single reads.
     pub list_lag: SignedDuration,
-    /// Deleting a pool that is being made is refused.
+    /// Refuse to delete an instance that is being created.
     pub refuses_early_delete: bool,
 }
 
@@ -50,19 +50,19 @@ impl Default for Pace {
     }
 }
 
-/// Something that happened to the machine behind a pool.
+/// An event of the machine behind an instance.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Happening {
+pub enum MachineEvent {
     /// A machine boots; its Node joins at the given time.
     Boots {
-        /// The pool as it was asked for.
+        /// The instance as it was requested.
         pool: Box<Instance>,
-        /// When the Node joins.
+        /// Time at which the Node joins.
         joins: Timestamp,
     },
-    /// The machine of this pool is gone.
+    /// The machine of this instance is gone.
     Ends {
-        /// Name of the pool.
+        /// Name of the instance.
         pool: String,
     },
 }
@@ -93,20 +93,20 @@ enum Ending {
 #[derive(Clone, Debug)]
 pub struct Cloud {
     now: Timestamp,
-    /// How long things take; may be changed at any time.
+    /// Durations of operations and boots; may be changed at any time.
     pub pace: Pace,
-    /// What goes wrong.
+    /// Faults of requests.
     pub faults: Faults,
     pools: BTreeMap<String, Pool>,
     operations: BTreeMap<String, OperationStatus>,
-    happenings: Vec<Happening>,
+    events: Vec<MachineEvent>,
     history: Vec<(Timestamp, Vec<Instance>)>,
     requests: Vec<(Timestamp, String)>,
     counter: u64,
 }
 
 impl Cloud {
-    /// A cloud without pools.
+    /// A cloud without instances.
     #[must_use]
     pub fn new(now: Timestamp, pace: Pace) -> Self {
         Self {
@@ -115,31 +115,31 @@ impl Cloud {
             faults: Faults::default(),
             pools: BTreeMap::new(),
             operations: BTreeMap::new(),
-            happenings: Vec::new(),
+            events: Vec::new(),
             history: vec![(now, Vec::new())],
             requests: Vec::new(),
             counter: 0,
         }
     }
 
-    /// Every pool as it truly is, by name.
+    /// Every instance in its true state, by name.
     pub fn pools(&self) -> impl Iterator<Item = &Instance> {
         self.pools.values().map(|pool| &pool.facts)
     }
 
-    /// One pool as it truly is.
+    /// One instance in its true state.
     #[must_use]
     pub fn pool(&self, name: &str) -> Option<&Instance> {
         self.pools.get(name).map(|pool| &pool.facts)
     }
 
-    /// Every request that changes something, in order, and when it came.
+    /// Every request that changes something, in order, and its time.
     #[must_use]
     pub fn requests(&self) -> &[(Timestamp, String)] {
         &self.requests
     }
 
-    /// Puts a pool there that nobody asked us for; it stays as it is.
+    /// Adds an instance that no claim requested; it never changes by itself.
     pub fn plant(&mut self, mut pool: Instance) {
         pool.version = Some(self.next_version());
         self.pools.insert(
@@ -152,17 +152,17 @@ impl Cloud {
         self.remember();
     }
 
-    /// Removes a pool and its machine behind everybody's back.
+    /// Removes an instance and its machine without a request.
     pub fn lose(&mut self, name: &str) {
         if self.pools.remove(name).is_some() {
-            self.happenings.push(Happening::Ends {
+            self.events.push(MachineEvent::Ends {
                 pool: name.to_owned(),
             });
             self.remember();
         }
     }
 
-    /// When something will happen next, if anything will.
+    /// Time of the next event, if there is one.
     #[must_use]
     pub fn next_due(&self) -> Option<Timestamp> {
         self.pools
@@ -172,13 +172,13 @@ impl Cloud {
             .min()
     }
 
-    /// Moves the clock; what is due is told by [`Self::advance`].
+    /// Moves the clock. [`Self::advance`] carries out what is due.
     pub fn set_now(&mut self, now: Timestamp) {
         self.now = now;
     }
 
-    /// Moves the clock and tells what happened to machines since the last call.
-    pub fn advance(&mut self, now: Timestamp) -> Vec<Happening> {
+    /// Moves the clock, and returns the events of machines since the last call.
+    pub fn advance(&mut self, now: Timestamp) -> Vec<MachineEvent> {
         self.now = now;
         let due: Vec<String> = self
             .pools
@@ -189,7 +189,7 @@ impl Cloud {
         for name in due {
             self.finish(&name);
         }
-        std::mem::take(&mut self.happenings)
+        std::mem::take(&mut self.events)
     }
 
     fn finish(&mut self, name: &str) {

@@ -15,7 +15,7 @@ use std::collections::BTreeMap;
 use jiff::{SignedDuration, Timestamp};
 
 use crate::api_server::ApiServer;
-use crate::cloud::{Happening, Pace};
+use crate::cloud::{MachineEvent, Pace};
 use machines::Vm;
 
 /// How pods behave.
@@ -66,13 +66,13 @@ impl Kubelet {
     }
 
     /// Takes notice of what happened to machines.
-    pub fn take(&mut self, now: Timestamp, happenings: Vec<Happening>) {
+    pub fn take(&mut self, now: Timestamp, happenings: Vec<MachineEvent>) {
         for happening in happenings {
             match happening {
-                Happening::Boots { pool, joins } => {
+                MachineEvent::Boots { pool, joins } => {
                     self.vms.insert(pool.name.clone(), Vm::boots(&pool, joins));
                 }
-                Happening::Ends { pool } => {
+                MachineEvent::Ends { pool } => {
                     if let Some(vm) = self.vms.get_mut(&pool) {
                         vm.ended.get_or_insert(now);
                     }

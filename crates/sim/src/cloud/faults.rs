@@ -1,4 +1,4 @@
-//! What goes wrong at the cloud: standing faults, faults that are used up, and faults by chance.
+//! Faults of the cloud: standing faults, faults that are used up, and random faults.
 
 use cloudprovider::{CallKind, ErrorClass, ProviderError};
 use jiff::SignedDuration;
@@ -8,27 +8,27 @@ use crate::rng::Rng;
 /// One way in which a request can go wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Fault {
-    /// A pool is refused: no quota.
+    /// Refuses an instance: no quota.
     Quota,
-    /// A pool is refused: no such instance type here.
+    /// Refuses an instance: its type is not offered here.
     Sku,
-    /// A pool is accepted and fails later: no machine is free.
+    /// Accepts an instance that fails later: no machine is free.
     Capacity,
-    /// A write is refused: another operation runs.
+    /// Refuses a write: another operation runs.
     Busy,
-    /// Any request is refused: too many of them.
+    /// Refuses any request: there are too many.
     Throttled,
-    /// A write is carried out and its answer is lost.
+    /// Carries out a write whose answer is lost.
     Lost,
-    /// Any request is lost on the way.
+    /// Loses any request on the way.
     Broken,
-    /// A pool is accepted and never made.
+    /// Accepts an instance and never creates it.
     Stuck,
-    /// A pool is made and its Node never joins.
+    /// Creates an instance whose Node never joins.
     NoNode,
-    /// A deletion is accepted and fails later.
+    /// Accepts a deletion that fails later.
     DeleteFails,
-    /// Any request is refused: who are you?
+    /// Refuses any request: the identity is unknown.
     Unauthorized,
 }
 
@@ -72,9 +72,9 @@ impl Fault {
         Self::ALL.into_iter().find(|fault| fault.word() == word)
     }
 
-    /// Whether it can strike a request of this kind; listings count as reads.
+    /// Returns true if it applies to requests of this kind; listings count as reads.
     #[must_use]
-    pub fn strikes(self, kind: CallKind) -> bool {
+    pub fn applies_to(self, kind: CallKind) -> bool {
         let write = matches!(kind, CallKind::Create | CallKind::Delete | CallKind::Abort);
         match self {
             Self::Quota | Self::Sku | Self::Capacity | Self::Stuck | Self::NoNode => kind == CallKind::Create,
@@ -84,7 +84,7 @@ impl Fault {
         }
     }
 
-    /// The refusal, for faults that refuse at once.
+    /// The error of faults that refuse at once.
     #[must_use]
     pub fn refusal(self) -> Option<ProviderError> {
         let found = match self {
@@ -119,14 +119,14 @@ pub fn error(class: ErrorClass, code: &str, message: &str) -> ProviderError {
     ProviderError::new(class, code, message)
 }
 
-/// Which faults are in force.
+/// The active faults.
 #[derive(Clone, Debug)]
 pub struct Faults {
     standing: Vec<Fault>,
     once: Vec<Fault>,
-    /// How often in a thousand requests chance strikes, and with which of these faults.
+    /// Number of random faults in a thousand requests, and the faults that they are drawn from.
     pub chance: (u64, Vec<Fault>),
-    /// The dice.
+    /// Source of random numbers.
     pub rng: Rng,
 }
 
@@ -142,29 +142,29 @@ impl Default for Faults {
 }
 
 impl Faults {
-    /// Strikes every request it can, until switched off.
+    /// Applies a fault to every matching request, until [`Self::clear`].
     pub fn stand(&mut self, fault: Fault) {
         self.standing.push(fault);
     }
 
-    /// Strikes the next request it can.
+    /// Applies a fault to the next matching request.
     pub fn once(&mut self, fault: Fault) {
         self.once.push(fault);
     }
 
-    /// Everything goes well from now on.
+    /// Removes all faults.
     pub fn clear(&mut self) {
         self.standing.clear();
         self.once.clear();
         self.chance.0 = 0;
     }
 
-    /// The fault that strikes a request of this kind now.
-    pub fn strike(&mut self, kind: CallKind) -> Option<Fault> {
-        if let Some(index) = self.once.iter().position(|fault| fault.strikes(kind)) {
+    /// Draws the fault of a request of this kind.
+    pub fn draw(&mut self, kind: CallKind) -> Option<Fault> {
+        if let Some(index) = self.once.iter().position(|fault| fault.applies_to(kind)) {
             return Some(self.once.remove(index));
         }
-        if let Some(fault) = self.standing.iter().find(|fault| fault.strikes(kind)) {
+        if let Some(fault) = self.standing.iter().find(|fault| fault.applies_to(kind)) {
             return Some(*fault);
         }
         if !self.rng.permille(self.chance.0) {
@@ -175,7 +175,7 @@ impl Faults {
             .1
             .iter()
             .copied()
-            .filter(|fault| fault.strikes(kind))
+            .filter(|fault| fault.applies_to(kind))
             .collect();
         self.rng.pick(&fitting).copied()
     }

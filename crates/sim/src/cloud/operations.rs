@@ -1,13 +1,13 @@
-//! What accepted requests set going.
+//! Operations that accepted requests start.
 
 use cloudprovider::{ErrorClass, Instance, InstanceState, LaunchSpec};
 use jiff::{SignedDuration, Timestamp};
 
 use super::faults::error;
-use super::{Cloud, Ending, Fault, Happening, Work};
+use super::{Cloud, Ending, Fault, MachineEvent, Work};
 
 impl Cloud {
-    /// Starts making a pool; returns where it can be followed, and the pool.
+    /// Starts creating an instance. Returns the URL of the operation, and the instance.
     pub(super) fn begin(&mut self, spec: &LaunchSpec, fault: Option<Fault>) -> (String, Instance) {
         let facts = self.facts(spec);
         let ends = match fault {
@@ -27,7 +27,7 @@ impl Cloud {
         };
         if matches!(ends, Ending::Made) && !stuck {
             let joins = after(self.now, self.pace.join);
-            self.happenings.push(Happening::Boots {
+            self.events.push(MachineEvent::Boots {
                 pool: Box::new(facts.clone()),
                 joins,
             });
@@ -44,7 +44,7 @@ impl Cloud {
         (url, facts)
     }
 
-    /// Starts deleting a pool; whatever ran on it is overridden.
+    /// Starts deleting an instance, which ends any operation that runs on it.
     pub(super) fn begin_delete(&mut self, name: &str, fault: Option<Fault>) {
         let Some(mut facts) = self.pool(name).cloned() else {
             return;
@@ -64,7 +64,7 @@ impl Cloud {
             ends,
             url: self.url(),
         };
-        self.happenings.push(Happening::Ends {
+        self.events.push(MachineEvent::Ends {
             pool: name.to_owned(),
         });
         self.put(facts, work);
@@ -84,7 +84,7 @@ impl Cloud {
     }
 }
 
-/// A number of seconds later.
+/// The time a number of seconds later.
 #[must_use]
 pub fn later(now: Timestamp, seconds: i64) -> Timestamp {
     after(now, SignedDuration::from_secs(seconds))

@@ -1,14 +1,14 @@
-//! What can be asked of the cloud: the port's requests, answered at once.
+//! The requests of the port, answered at once.
 
 use cloudprovider::{
     Accepted, CallKind, ErrorClass, Instance, InstanceState, LaunchSpec, OperationStatus, ProviderError,
 };
 
 use super::faults::error;
-use super::{Cloud, Ending, Fault, Happening, Pool, Work};
+use super::{Cloud, Ending, Fault, MachineEvent, Pool, Work};
 
 impl Cloud {
-    /// Every pool, as it was some time ago where listings lag.
+    /// Lists every instance, as of an earlier time while listings lag.
     ///
     /// # Errors
     /// By fault.
@@ -24,7 +24,7 @@ impl Cloud {
         Ok(then.map(|(_, pools)| pools.clone()).unwrap_or_default())
     }
 
-    /// One pool.
+    /// Reads one instance.
     ///
     /// # Errors
     /// `NotFound`, or by fault.
@@ -33,7 +33,7 @@ impl Cloud {
         self.pool(name).cloned().ok_or_else(|| not_found(name))
     }
 
-    /// Asks for a pool that does not exist.
+    /// Requests an instance that does not exist.
     ///
     /// # Errors
     /// `Precondition` when it does, or by fault.
@@ -58,7 +58,7 @@ impl Cloud {
         })
     }
 
-    /// Asks for a pool to be deleted.
+    /// Requests the deletion of an instance.
     ///
     /// # Errors
     /// `NotFound` when it is gone, `Precondition` when it has changed, or by fault.
@@ -90,10 +90,10 @@ impl Cloud {
         }
     }
 
-    /// Asks for the operation on a pool to be cancelled.
+    /// Requests that the running operation on an instance is canceled.
     ///
     /// # Errors
-    /// `Busy` when nothing runs that can be cancelled, or by fault.
+    /// `Busy` when no operation runs that can be canceled, or by fault.
     pub fn abort(&mut self, name: &str) -> Result<Accepted, ProviderError> {
         let fault = self.refused(CallKind::Abort)?;
         self.note(format!("abort {name}"));
@@ -105,7 +105,7 @@ impl Cloud {
             return Err(error(
                 ErrorClass::Busy,
                 "OperationNotAllowed",
-                "nothing runs that can be cancelled",
+                "no operation runs that can be canceled",
             ));
         }
         if let Some(work) = &mut pool.work {
@@ -113,7 +113,7 @@ impl Cloud {
             work.ends = Ending::Canceled;
         }
         pool.facts.state = InstanceState::Changing("Canceling".to_owned());
-        self.happenings.push(Happening::Ends {
+        self.events.push(MachineEvent::Ends {
             pool: name.to_owned(),
         });
         self.remember();
@@ -123,7 +123,7 @@ impl Cloud {
         }
     }
 
-    /// Where an operation is.
+    /// Reads the status of an operation.
     ///
     /// # Errors
     /// `NotFound` when it is not known, or by fault.
@@ -135,9 +135,9 @@ impl Cloud {
             .ok_or_else(|| error(ErrorClass::NotFound, "NotFound", "no such operation"))
     }
 
-    // The fault that strikes, if it lets the request through.
+    // The fault of the request, unless it refuses the request.
     fn refused(&mut self, kind: CallKind) -> Result<Option<Fault>, ProviderError> {
-        let fault = self.faults.strike(kind);
+        let fault = self.faults.draw(kind);
         match fault.and_then(Fault::refusal) {
             Some(refusal) => Err(refusal),
             None => Ok(fault),

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::World;
 use crate::api_server::{ApiError, key, shown};
-use crate::cloud::Happening;
+use crate::cloud::MachineEvent;
 use crate::json;
 
 const USER: &str = "user";
@@ -85,7 +85,7 @@ impl World {
         let now = self.now;
         self.kubelet.take(
             now,
-            vec![Happening::Ends {
+            vec![MachineEvent::Ends {
                 pool: pool.to_owned(),
             }],
         );
