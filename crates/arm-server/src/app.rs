@@ -7,10 +7,10 @@ use jiff::Timestamp;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-use crate::auth::Tokens;
 use crate::config::Config;
 use crate::faults::Faults;
 use crate::recorder::Recorder;
+use crate::tokens::Tokens;
 use crate::world::World;
 
 /// State that all handlers share.

@@ -20,6 +20,7 @@ mod pattern;
 mod recorder;
 mod route;
 mod server;
+mod tokens;
 mod world;
 
 pub use args::Args;

@@ -4,6 +4,7 @@
 mod budget;
 mod edit;
 mod ids;
+mod node_plan;
 mod nodes;
 mod operation;
 pub(crate) mod pool;
@@ -26,7 +27,7 @@ use operation::{Operation, Progress};
 use pool::{Ending, Pool};
 
 pub(crate) use ids::Ids;
-pub(crate) use nodes::{NodePlan, NodeTask};
+pub(crate) use node_plan::{NodePlan, NodeTask};
 pub(crate) use write::Condition;
 
 /// Place of the cluster in Azure.

@@ -1,39 +1,14 @@
 //! The nodes that should exist. Pure; the booter creates and deletes them.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde_json::Value;
 
 use super::World;
+use super::node_plan::{NodePlan, NodeTask};
 use super::pool::Pool;
 use crate::config::{BootMode, BootRule};
 use crate::pattern;
-
-/// A node to boot.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct NodePlan {
-    pub(crate) name: String,
-    pub(crate) provider_id: String,
-    pub(crate) pool: String,
-    pub(crate) cluster: String,
-    pub(crate) location: String,
-    pub(crate) vm_size: String,
-    pub(crate) system: bool,
-    pub(crate) labels: BTreeMap<String, String>,
-    pub(crate) taints: Vec<String>,
-    pub(crate) mode: BootMode,
-    /// Time at which it must be gone.
-    gone_at: Option<Duration>,
-    handed_out: bool,
-}
-
-/// A task of the booter.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum NodeTask {
-    Make(Box<NodePlan>),
-    Remove(String),
-}
 
 impl World {
     /// Time at which the nodes of a pool boot whose operation ends at `ends_at`.

@@ -1,0 +1,32 @@
+//! Nodes to boot, and the tasks of the booter.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use crate::config::BootMode;
+
+/// A node to boot.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct NodePlan {
+    pub(crate) name: String,
+    pub(crate) provider_id: String,
+    pub(crate) pool: String,
+    pub(crate) cluster: String,
+    pub(crate) location: String,
+    pub(crate) vm_size: String,
+    pub(crate) system: bool,
+    pub(crate) labels: BTreeMap<String, String>,
+    pub(crate) taints: Vec<String>,
+    pub(crate) mode: BootMode,
+    /// Time at which it must be gone.
+    pub(super) gone_at: Option<Duration>,
+    /// The booter has received its task.
+    pub(super) handed_out: bool,
+}
+
+/// A task of the booter.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum NodeTask {
+    Make(Box<NodePlan>),
+    Remove(String),
+}
