@@ -3,6 +3,7 @@
 //! A new kind of generated file is one more module with a function that gives [`Generated`] files.
 
 mod crds;
+mod generated;
 mod policies;
 mod presets;
 mod schemas;
@@ -13,6 +14,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
 
+use self::generated::Generated;
 use crate::repository;
 
 #[derive(Debug, Clone, Copy, clap::Args)]
@@ -20,13 +22,6 @@ pub(crate) struct Args {
     /// Fail if a file differs from what would be written; write nothing
     #[arg(long)]
     check: bool,
-}
-
-/// A file with the contents it should have; the path is relative to the root of the repository.
-#[derive(Debug)]
-pub(crate) struct Generated {
-    pub(crate) path: PathBuf,
-    pub(crate) contents: String,
 }
 
 /// Directories in which every file is generated: what nobody generates any more is removed.

@@ -1,7 +1,6 @@
-//! `cargo xtask demo` and `cargo xtask bench`: build the programs, then run one that uses them.
+//! `cargo xtask demo` and `cargo xtask bench`: build the programs, then run one of `crates/benches` that uses them.
 //!
-//! What they do is in `crates/local-stack`, `crates/registry-bench` and `crates/inference-server/src/bin`; this file only builds
-//! and starts.
+//! The chat of `demo -- --chat` is a program of `inference-server`, whose tests play with it.
 
 use std::ffi::OsString;
 
@@ -9,7 +8,7 @@ use anyhow::{Context as _, Result, ensure};
 
 use crate::repository;
 
-/// Our programs, as processes that the local stack starts.
+/// Our programs, started as processes by the demo and the benchmark of the controllers.
 const PROGRAMS: [&str; 4] = [
     "workspace-controller",
     "gpu-provisioner",
@@ -19,17 +18,21 @@ const PROGRAMS: [&str; 4] = [
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// Passed on; `--help` tells what there is. `demo -- --chat` is a chat with a small model instead
+    /// Flags of the program, `--help` among them. `demo -- --chat` is a chat with a small model instead
     #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
     args: Vec<OsString>,
 }
 
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum Bench {
-    /// How fast the controllers bring Workspaces to ready, and what it costs
+    /// Time, writes, memory and CPU until Workspaces are ready
     Controller(Args),
-    /// How fast the preset registry answers beside a bare server, and what watching it costs
+    /// Lookups in the preset registry beside a bare server, and the cost of watching it
     Registry(Args),
+    /// The decoder beside llama.cpp and transformers, where `--python` has them
+    Inference(Args),
+    /// Training steps beside PEFT's, where `--python` has it
+    Tuning(Args),
 }
 
 pub(crate) fn demo(args: &Args) -> Result<()> {
@@ -54,6 +57,8 @@ pub(crate) fn bench(bench: &Bench) -> Result<()> {
     let (program, needs, args): (_, &[&str], _) = match bench {
         Bench::Controller(args) => ("bench-controller", &PROGRAMS, args),
         Bench::Registry(args) => ("bench-registry", &["preset-registry"], args),
+        Bench::Inference(args) => ("bench-inference", &[], args),
+        Bench::Tuning(args) => ("bench-tuning", &[], args),
     };
     run(program, needs, "release", &["--release"], args)
 }
@@ -78,14 +83,14 @@ fn run(program: &str, needs: &[&str], profile: &str, flags: &[&str], args: &Args
     for name in needs.iter().chain([&program]) {
         build.args(["--bin", name]);
     }
-    let status = build.status().context("cannot run cargo")?;
+    let status = build.status().context("failed to run cargo")?;
     ensure!(status.success(), "cargo ended with {status}");
     let path = repository::target().join(profile).join(program);
     let status = std::process::Command::new(&path)
         .args(&args.args)
         .current_dir(repository::root())
         .status()
-        .with_context(|| format!("cannot run {}", path.display()))?;
+        .with_context(|| format!("failed to run {}", path.display()))?;
     ensure!(status.success(), "{program} ended with {status}");
     Ok(())
 }

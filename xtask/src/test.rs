@@ -1,27 +1,19 @@
 //! `cargo xtask test`: everything CI runs, in order, with times. The steps are in `steps`.
 
 mod chart;
+mod step;
 mod steps;
 
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
 
+use self::step::Step;
+
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// Run these steps only; the summary of a run shows their names
     steps: Vec<String>,
-}
-
-/// One thing to do.
-struct Step {
-    /// A word for the table.
-    name: &'static str,
-    /// What is being done, for a person who waits.
-    what: &'static str,
-    /// The command that does this step alone.
-    again: String,
-    action: Box<dyn Fn() -> Result<()>>,
 }
 
 /// How a step went.

@@ -5,19 +5,19 @@ mod graph;
 mod imports;
 mod lockfile;
 mod manifests;
+mod problem;
 mod sentences;
 mod sources;
 mod text;
 mod type_names;
+mod unused;
 
 use std::path::PathBuf;
 
 use anyhow::{Result, bail};
 
+use self::problem::Problem;
 use crate::repository;
-
-/// One broken rule, as a line that says where and what.
-type Problem = String;
 
 /// Finds every place where the rules of a group are broken.
 type Rule = fn() -> Result<Vec<Problem>>;
@@ -30,6 +30,9 @@ pub(crate) struct Args {
     /// Only list the files that import each other
     #[arg(long, conflicts_with = "sentences")]
     cycles: bool,
+    /// Only list the public items that no other package uses
+    #[arg(long, conflicts_with_all = ["sentences", "cycles"])]
+    unused: bool,
 }
 
 pub(crate) fn run(args: &Args) -> Result<()> {
@@ -37,19 +40,22 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         Some(paths) if paths.is_empty() => sentences::list(&[repository::root().to_owned()]),
         Some(paths) => sentences::list(paths),
         None if args.cycles => imports::list(),
+        None if args.unused => unused::list(),
         None => check(),
     }
 }
 
 /// Checks all rules.
 pub(crate) fn check() -> Result<()> {
-    let rules: [(&str, Rule); 8] = [
+    let rules: [(&str, Rule); 10] = [
         ("crate edges", graph::edges),
         ("pure crates", graph::purity),
         ("lock file", lockfile::check),
         ("manifests", manifests::check),
         ("sources", sources::check),
         ("import cycles", imports::check),
+        ("unused dependencies", unused::dependencies),
+        ("unused public items", unused::public_items),
         ("sentences", sentences::check),
         ("type names", type_names::check),
     ];

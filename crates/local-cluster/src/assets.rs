@@ -6,10 +6,12 @@
 
 mod cache;
 mod go_build;
+mod go_toolchain;
 mod installed;
 mod mirror;
 mod module;
 mod tool;
+pub mod variables;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -21,14 +23,6 @@ use mirror::Mirror;
 
 pub use module::GoModule;
 pub use tool::Tool;
-
-/// The names a user sets to steer the look-up.
-pub mod variables {
-    /// A directory that holds ready programs; they are used whatever their version is.
-    pub const ASSETS_DIR: &str = "KUBEBUILDER_ASSETS";
-    /// Base address of a mirror of release files: `<base>/<version>/bin/<os>/<arch>/<name>[.sha256]`.
-    pub const RELEASE_MIRROR: &str = "KAITO_RELEASE_MIRROR";
-}
 
 /// Where each asked-for program is.
 #[derive(Debug, Clone, Default)]

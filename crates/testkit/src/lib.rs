@@ -6,7 +6,9 @@ mod crds;
 mod env;
 mod eventually;
 mod identity;
+pub mod image_registry;
 mod program;
+mod stack;
 mod tls;
 
 pub use crds::install_crds;
@@ -15,4 +17,5 @@ pub use eventually::eventually;
 pub use local_cluster::ports::reserve as reserve_ports;
 pub use local_cluster::{AuditEntry, AuditLog, WriteFilter, audit::Mark};
 pub use program::{Program, Running};
+pub use stack::{ArmEndpoint, Helm, NAMESPACE, Programs, Stack, StackOptions};
 pub use tls::install_crypto_provider;

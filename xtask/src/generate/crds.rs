@@ -4,7 +4,7 @@ use std::path::Path;
 
 use anyhow::{Context as _, Result};
 
-use super::Generated;
+use super::generated::Generated;
 
 const HEADER: &str = "# Made by `cargo xtask gen` from crates/kaito-api. Do not edit.\n";
 

@@ -5,7 +5,7 @@ use std::path::Path;
 use admission::{CATALOG, Policy, SHAPE};
 use anyhow::{Context as _, Result};
 
-use super::Generated;
+use super::generated::Generated;
 
 const HEADER: &str = "# Made by `cargo xtask gen` from crates/admission. Do not edit.\n";
 

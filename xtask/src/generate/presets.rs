@@ -10,7 +10,7 @@ use preset_catalog::estimate::DEFAULT_CONTEXT_TOKENS;
 use preset_catalog::fit::{Fit, PlanOptions, plan_resources};
 use preset_catalog::{Catalog, Preset};
 
-use super::Generated;
+use super::generated::Generated;
 
 const PATH: &str = "docs/presets.md";
 

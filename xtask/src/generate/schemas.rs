@@ -4,7 +4,7 @@ use std::path::Path;
 
 use anyhow::{Context as _, Result};
 
-use super::Generated;
+use super::generated::Generated;
 
 pub(super) fn files() -> Result<Vec<Generated>> {
     let mut schema = serde_json::to_value(preset_catalog::file_schema())

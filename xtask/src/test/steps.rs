@@ -1,4 +1,4 @@
-//! The steps of `cargo xtask test`. Quick ones come first, so that a slip is told within seconds.
+//! The steps of `cargo xtask test`. Quick ones come first, so that a slip shows within seconds.
 
 use std::io::IsTerminal as _;
 use std::process::{Command, Stdio};
@@ -6,7 +6,8 @@ use std::process::{Command, Stdio};
 use anyhow::{Context as _, Result, ensure};
 use local_cluster::{Assets, Stderr, Tier, Tool};
 
-use super::{Step, chart};
+use super::chart;
+use super::step::Step;
 use crate::{generate, repository, tidy};
 
 /// Makes a missing cluster program a failure instead of a skipped test.
@@ -41,8 +42,13 @@ pub(super) fn all() -> Vec<Step> {
         ),
         cargo(
             "tests",
-            "all tests but the integration tests",
+            "all tests but those of programs together",
             "test --workspace --exclude integration-tests",
+        ),
+        cargo(
+            "data-plane",
+            "programs of the data plane together",
+            DATA_PLANE_TESTS,
         ),
         step(
             "cluster",
@@ -70,6 +76,7 @@ pub(super) fn all() -> Vec<Step> {
 }
 
 const CLUSTER: &str = "cargo xtask test cluster";
+const DATA_PLANE_TESTS: &str = "test --workspace --test data-plane";
 const CLUSTER_TESTS: &str = "test --workspace --test cluster --test env";
 // Chosen by name among all packages, not by `--package`, which would mean other features and a rebuild.
 const INTEGRATION_TESTS: &str = "test --workspace --test control-plane";

@@ -6,8 +6,8 @@ use std::process::Stdio;
 use anyhow::{Context as _, Result, ensure};
 use serde::Deserialize;
 
-use super::Problem;
 use super::edges::{Allowed, IMPURE, PURE, TABLE};
+use super::problem::Problem;
 use crate::repository;
 
 /// The part of `cargo metadata` that is read.

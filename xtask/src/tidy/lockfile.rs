@@ -4,7 +4,7 @@ use std::fs;
 
 use anyhow::{Context as _, Result};
 
-use super::Problem;
+use super::problem::Problem;
 use crate::repository;
 
 /// Two versions of these give types that do not fit together, or two providers that panic at first use.

@@ -6,7 +6,7 @@ use std::path::Path;
 use anyhow::{Context as _, Result};
 use toml::{Table, Value};
 
-use super::Problem;
+use super::problem::Problem;
 use crate::repository;
 
 const INHERITED: &[&str] = &["version", "edition", "rust-version", "license", "publish"];

@@ -3,6 +3,7 @@
 //! Docs, comments and messages (string literals outside tests) are read as text. Code in backticks, fenced code and
 //! tables are left out. The count may only fall: `BUDGET` is lowered whenever it has room.
 
+mod finding;
 mod rules;
 #[cfg(test)]
 mod tests;
@@ -13,21 +14,14 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, ensure};
 
-use super::Problem;
+use self::finding::Finding;
+use super::problem::Problem;
 use super::sources::{is_test, rust_files};
 use super::text::{Kind, Piece, Source};
 use crate::repository;
 
 /// The broken sentences that are still allowed in the whole workspace. It may only be lowered.
-const BUDGET: usize = 1_750;
-
-/// One sentence that breaks a rule.
-#[derive(Debug)]
-struct Finding {
-    line: usize,
-    rule: &'static str,
-    text: String,
-}
+const BUDGET: usize = 900;
 
 /// All findings, by file, and the number of doc lines read.
 #[derive(Debug, Default)]

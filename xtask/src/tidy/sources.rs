@@ -1,11 +1,11 @@
-//! Checks Rust sources and documents: size, a module doc, nothing unfinished.
+//! Checks Rust sources and documents: size, layout, a module doc, nothing unfinished.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
 
-use super::Problem;
+use super::problem::Problem;
 use crate::repository;
 
 const SOURCE_LINES: usize = 400;
@@ -27,6 +27,9 @@ pub(super) fn check() -> Result<Vec<Problem>> {
                 fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
             let shown = repository::shown(&path);
             let limit = line_limit(path.strip_prefix(&package).unwrap_or(&path));
+            if path.file_name().is_some_and(|name| name == "mod.rs") {
+                found.push(format!("{shown}: a module with children is `x.rs` beside `x/`"));
+            }
             found.extend(
                 problems(&text, limit)
                     .into_iter()
@@ -77,6 +80,9 @@ fn problems(text: &str, limit: usize) -> Vec<Problem> {
     for (index, line) in text.lines().enumerate() {
         let unfinished = UNFINISHED.iter().filter(|word| line.contains(**word));
         found.extend(unfinished.map(|word| format!("line {}: {word}…)", index + 1)));
+        if line.trim_start().starts_with("#[path") {
+            found.push(format!("line {}: a module lies where its name says", index + 1));
+        }
     }
     found
 }
@@ -99,6 +105,7 @@ mod tests {
             problems(&format!("//! Doc.\nfn f() {{ {} }}\n", concat!("todo", "!()")), 2).len(),
             1
         );
+        assert_eq!(problems("//! Doc.\n#[path = \"x.rs\"]\nmod y;\n", 3).len(), 1);
     }
 
     #[test]

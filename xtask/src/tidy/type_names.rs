@@ -8,7 +8,7 @@ use std::path::Path;
 
 use anyhow::{Context as _, Result};
 
-use super::Problem;
+use super::problem::Problem;
 use super::sources::rust_files;
 use crate::repository;
 

@@ -1,6 +1,6 @@
 //! Credentials for registries, as `docker login` writes them.
 
-use local_registry::{PASSWORD, USER};
+use testkit::image_registry::{PASSWORD, USER};
 
 /// A directory with one Docker config file.
 pub(crate) fn auth_dir(registry: &str, entry: &serde_json::Value) -> tempfile::TempDir {

@@ -2,9 +2,9 @@
 
 use std::path::Path;
 
-use local_registry::{Auth, Registry};
 use oci_image::digest_of;
 use serde_json::{Value, json};
+use testkit::image_registry::{Auth, Registry};
 
 use crate::proxy::{Fault, Proxy};
 use crate::{Outcome, files, noise, run};

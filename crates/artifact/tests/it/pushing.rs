@@ -3,8 +3,8 @@
 use std::path::Path;
 use std::time::Duration;
 
-use local_registry::{Auth, Registry};
 use serde_json::json;
+use testkit::image_registry::{Auth, Registry};
 
 use crate::docker_config::{auth_dir, login};
 use crate::proxy::{Fault, Proxy};

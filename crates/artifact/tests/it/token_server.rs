@@ -12,10 +12,10 @@ use axum::routing::get;
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use http::{HeaderMap, StatusCode};
-use local_registry::{PASSWORD, USER};
 use ring::rand::SystemRandom;
 use ring::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair};
 use serde_json::json;
+use testkit::image_registry::{PASSWORD, USER};
 
 pub(crate) const IDENTITY: &str = "an-identity-token";
 

@@ -8,7 +8,9 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
 
-use super::{GoModule, Tool, go_build};
+use super::go_toolchain;
+use super::module::GoModule;
+use super::tool::Tool;
 use crate::progress::Progress;
 
 /// One directory of the cache.
@@ -20,7 +22,7 @@ pub(super) struct Slot {
 impl Slot {
     /// The slot for what `module` builds with the Go toolchain here; none without Go.
     pub(super) fn builds(module: GoModule) -> Option<Self> {
-        let key = module.cache_key(go_build::toolchain()?);
+        let key = module.cache_key(go_toolchain::version()?);
         Some(Self {
             dir: root()?.join(key),
         })

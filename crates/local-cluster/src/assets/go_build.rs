@@ -3,7 +3,6 @@
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::sync::OnceLock;
 use std::time::Instant;
 
 use anyhow::{Context as _, Result, bail};
@@ -13,24 +12,6 @@ use crate::progress::Progress;
 
 const NO_GO: &str = "no Go toolchain on PATH: install Go 1.26 or newer, or put the program into the \
                      directory named by KUBEBUILDER_ASSETS";
-
-/// The version of the Go toolchain on `PATH`, asked once; none without one.
-pub(super) fn toolchain() -> Option<&'static str> {
-    static VERSION: OnceLock<Option<String>> = OnceLock::new();
-    VERSION.get_or_init(ask_version).as_deref()
-}
-
-fn ask_version() -> Option<String> {
-    // Asked outside any module: the answer must not depend on the directory of the caller.
-    let output = Command::new("go")
-        .args(["env", "GOVERSION"])
-        .current_dir(std::env::temp_dir())
-        .stdin(Stdio::null())
-        .output()
-        .ok()?;
-    let version = String::from_utf8(output.stdout).ok()?.trim().to_owned();
-    (output.status.success() && !version.is_empty()).then_some(version)
-}
 
 /// Builds `tool` into the cache.
 pub(super) fn build(tool: Tool, progress: &dyn Progress) -> Result<PathBuf> {

@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt;
 
-use super::Arrows;
+/// The files that each file uses, and the line of the first use.
+pub(super) type Arrows = BTreeMap<String, BTreeMap<String, usize>>;
 
 /// Files that all reach each other.
 #[derive(Debug, PartialEq, Eq)]

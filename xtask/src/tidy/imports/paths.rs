@@ -1,5 +1,7 @@
 //! The paths that one source names: its `use` declarations and the `a::b` in its code.
 
+use crate::tidy::text::Token;
+
 /// One path of a source.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Named {
@@ -10,38 +12,6 @@ pub(super) struct Named {
     /// A `pub use` of any visibility.
     pub(super) is_reexport: bool,
     pub(super) line: usize,
-}
-
-/// A word, `::` or another character, with its line.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Token<'a> {
-    pub(super) text: &'a str,
-    pub(super) line: usize,
-}
-
-/// The tokens of code without comments and strings. White space and lifetimes are left out.
-pub(super) fn tokens(code: &str) -> Vec<Token<'_>> {
-    let mut found = Vec::new();
-    for (index, text) in code.lines().enumerate() {
-        let line = index + 1;
-        let mut rest = text;
-        while let Some(first) = rest.chars().next() {
-            let is_word = |c: char| c.is_alphanumeric() || c == '_';
-            let length = if is_word(first) {
-                rest.find(|c| !is_word(c)).unwrap_or(rest.len())
-            } else if rest.starts_with("::") {
-                2
-            } else {
-                first.len_utf8()
-            };
-            let (text, after) = rest.split_at(length);
-            if !first.is_whitespace() {
-                found.push(Token { text, line });
-            }
-            rest = after;
-        }
-    }
-    found
 }
 
 fn is_name(text: &str) -> bool {

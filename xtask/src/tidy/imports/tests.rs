@@ -1,7 +1,8 @@
 //! Arrows and cycles of small crates.
 
-use super::paths::{named, tokens};
+use super::paths::named;
 use super::{Module, Modules, cycles, place};
+use crate::tidy::text::tokens;
 
 fn modules(files: &[(&str, &str)]) -> Modules {
     let read = |(file, text): &(&str, &str)| {

@@ -1,6 +1,6 @@
 //! The rules for one comment or one message.
 
-use super::Finding;
+use super::finding::Finding;
 use crate::tidy::text::{Kind, Piece};
 
 /// Words that an item's doc does not begin with.

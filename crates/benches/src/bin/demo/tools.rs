@@ -1,0 +1,101 @@
+//! The tools a user has, run as a user would.
+
+use std::path::PathBuf;
+use std::process::Stdio;
+
+use anyhow::{Context as _, Result, ensure};
+use local_cluster::{Assets, Stderr, Tool};
+use serde_json::Value;
+use testkit::Stack;
+use testkit::TestEnv;
+use tokio::io::AsyncWriteExt as _;
+use tokio::process::Command;
+
+/// `kubectl` and `grpcurl` for one cluster.
+#[derive(Debug)]
+pub(crate) struct Tools {
+    kubectl: PathBuf,
+    grpcurl: PathBuf,
+    kubeconfig: PathBuf,
+}
+
+impl Tools {
+    pub(crate) async fn of(env: &TestEnv) -> Result<Self> {
+        let wanted = || Assets::obtain(&[Tool::Kubectl, Tool::Grpcurl], &Stderr);
+        let assets = tokio::task::spawn_blocking(wanted).await??;
+        Ok(Self {
+            kubectl: assets.path(Tool::Kubectl)?.to_owned(),
+            grpcurl: assets.path(Tool::Grpcurl)?.to_owned(),
+            kubeconfig: env.cluster().kubeconfig(),
+        })
+    }
+
+    /// Runs `kubectl` and prints what it prints.
+    pub(crate) async fn show(&self, args: &[&str]) -> Result<()> {
+        let mut command = Command::new(&self.kubectl);
+        command.args(args).env("KUBECONFIG", &self.kubeconfig);
+        println!("{}", run(command).await?);
+        Ok(())
+    }
+
+    /// What `kubectl apply` says when the API server refuses the manifest; nothing is stored either way.
+    pub(crate) async fn refusal(&self, manifest: &str) -> Result<Option<String>> {
+        let mut child = Command::new(&self.kubectl)
+            .args(["apply", "--dry-run=server", "-f", "-"])
+            .env("KUBECONFIG", &self.kubeconfig)
+            .env("NO_PROXY", "*")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()?;
+        let mut stdin = child.stdin.take().context("no way to speak to kubectl")?;
+        stdin.write_all(manifest.as_bytes()).await?;
+        drop(stdin);
+        let output = child.wait_with_output().await?;
+        let said = String::from_utf8_lossy(&output.stderr).trim_end().to_owned();
+        Ok((!output.status.success()).then_some(said))
+    }
+
+    /// Asks the registry for one preset through server reflection and prints the answer.
+    pub(crate) async fn ask_registry(&self, address: &str, preset: &str) -> Result<()> {
+        let request = format!("{{\"name\":\"{preset}\"}}");
+        let mut command = Command::new(&self.grpcurl);
+        command.args([
+            "-plaintext",
+            "-d",
+            &request,
+            address,
+            "kaito.preset.v1.PresetRegistry/GetPreset",
+        ]);
+        println!("{}", run(command).await?);
+        Ok(())
+    }
+}
+
+async fn run(mut command: Command) -> Result<String> {
+    let shown = format!("{:?}", command.as_std().get_program());
+    let output = command
+        .env("NO_PROXY", "*")
+        .stdin(Stdio::null())
+        .output()
+        .await
+        .with_context(|| shown.clone())?;
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim_end().to_owned();
+    ensure!(output.status.success(), "{shown}: {}", text(&output.stderr));
+    Ok(text(&output.stdout))
+}
+
+/// Names of the agent pools that the played cloud has.
+pub(crate) async fn agent_pools(stack: &Stack) -> Result<Vec<String>> {
+    let url = format!("{}/_control/pools", stack.programs.arm().url);
+    let client = reqwest::Client::builder().no_proxy().build()?;
+    let pools: Value = client.get(url).send().await?.error_for_status()?.json().await?;
+    let list = pools
+        .as_array()
+        .or_else(|| pools["pools"].as_array())
+        .context("no list of pools")?;
+    Ok(list
+        .iter()
+        .filter_map(|pool| pool["name"].as_str().map(str::to_owned))
+        .collect())
+}

@@ -1,0 +1,245 @@
+//! Every case of `admission-cases` has the verdict that is written beside it.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use admission::table::Unlisted;
+use admission_cases::{Case, Expect};
+use instance_types::Cloud;
+use lint::{Linter, NodeSource, Settings, Violation};
+use preset_catalog::Catalog;
+use preset_catalog::estimate::DEFAULT_CONTEXT_TOKENS;
+use preset_catalog::fit::{PlanOptions, plan_resources};
+use proptest::prelude::*;
+use serde_json::{Value, json};
+
+fn settings() -> Settings<'static> {
+    Settings {
+        presets: Catalog::embedded().unwrap(),
+        instance_types: instance_types::Catalog::embedded().unwrap(),
+        cloud: Cloud::Azure,
+        nodes: NodeSource::Provisioned,
+        unlisted: Unlisted::Refused,
+    }
+}
+
+fn planned(object: &Value) -> bool {
+    let settings = settings();
+    let preset = settings
+        .presets
+        .find(object["inference"]["preset"]["name"].as_str().unwrap())
+        .unwrap();
+    let name = object["resource"]["instanceType"].as_str().unwrap();
+    let instance_type = settings.instance_types.lookup(Cloud::Azure, name).unwrap();
+    let asked = object["metadata"]["annotations"]["kaito.sh/max-context-tokens"].as_str();
+    let context = asked.map_or(DEFAULT_CONTEXT_TOKENS, |text| text.parse().unwrap());
+    let native = preset.inference.as_ref().unwrap().runtimes[0] == preset_catalog::Runtime::Native;
+    let options = PlanOptions {
+        max_nodes: native.then_some(1),
+        ..PlanOptions::default()
+    };
+    plan_resources(preset, &[instance_type], context, &options)
+        .best()
+        .is_some()
+}
+
+fn verdict(linter: &Linter<'_>, case: &Case) -> Vec<Violation> {
+    match &case.old {
+        Some(old) => linter.update(old, &case.object),
+        None => linter.create(&case.object),
+    }
+}
+
+#[test]
+fn every_case_is_as_written() {
+    let linter = Linter::new(settings()).unwrap();
+    let cases = admission_cases::cases();
+    assert!(cases.len() >= 500, "{}", cases.len());
+    let (mut accepted, mut wrong) = (0, Vec::new());
+    for case in &cases {
+        if let Some(old) = &case.old {
+            assert_eq!(linter.create(old), [], "{old}");
+        }
+        let found = verdict(&linter, case);
+        let texts: Vec<String> = found.iter().map(Violation::to_string).collect();
+        accepted += usize::from(found.is_empty());
+        let right = match case.expect {
+            Expect::Accepted => found.is_empty(),
+            Expect::Refused(part) => texts.iter().any(|text| text.contains(part)),
+            Expect::AsPlanned => found.is_empty() == planned(&case.object),
+        };
+        if !right {
+            wrong.push(format!("{:?}\n  {}\n  {texts:?}", case.expect, case.object));
+        }
+    }
+    assert!(
+        wrong.is_empty(),
+        "{} of {}:\n{}",
+        wrong.len(),
+        cases.len(),
+        wrong.join("\n")
+    );
+    assert!(
+        accepted > 100 && cases.len() - accepted > 200,
+        "{accepted} of {}",
+        cases.len()
+    );
+}
+
+#[test]
+fn a_refusal_says_what_would_work() {
+    let linter = Linter::new(settings()).unwrap();
+    let remedy = |object: &Value| linter.create(object).remove(0).remedy;
+    let wrong = admission_cases::with(
+        admission_cases::inference(),
+        "/inference/preset/name",
+        json!("phi4"),
+    );
+    assert_eq!(remedy(&wrong).unwrap(), "did you mean phi-4?");
+    let wrong = admission_cases::with(
+        admission_cases::inference(),
+        "/resource/instanceType",
+        json!("Standard_NC24ads_A100_v5"),
+    );
+    assert!(remedy(&wrong).unwrap().starts_with("did you mean Standard_NC"));
+    let wrong = admission_cases::with(
+        admission_cases::inference(),
+        "/resource/instanceType",
+        json!("Standard_D8s_v5"),
+    );
+    assert!(
+        remedy(&wrong)
+            .unwrap()
+            .starts_with("the least costly that fits is 1 node of Standard_N")
+    );
+}
+
+#[test]
+fn nodes_that_are_brought_along() {
+    let linter = Linter::new(Settings {
+        nodes: NodeSource::Existing,
+        ..settings()
+    })
+    .unwrap();
+    let without = admission_cases::with(
+        admission_cases::inference(),
+        "/resource/instanceType",
+        Value::Null,
+    );
+    assert_eq!(linter.create(&without), []);
+    let found = linter.create(&admission_cases::inference());
+    assert!(found[0].message.contains("must be empty"), "{found:?}");
+    // It was set while nodes were still made.
+    let edited = admission_cases::with(admission_cases::inference(), "/inference/config", json!("c"));
+    assert_eq!(linter.update(&admission_cases::inference(), &edited), []);
+}
+
+/// As after nodes were brought along and are made from now on.
+#[test]
+fn an_instance_type_that_is_set_late_is_looked_at() {
+    let linter = Linter::new(settings()).unwrap();
+    let stored = admission_cases::with(
+        admission_cases::inference(),
+        "/resource/instanceType",
+        Value::Null,
+    );
+    let set = |name: &str| admission_cases::with(stored.clone(), "/resource/instanceType", name.into());
+    assert_eq!(linter.update(&stored, &set("Standard_NC24ads_A100_v4")), []);
+    for (name, part) in [
+        ("anything", "is not known in cloud azure"),
+        ("Standard_D8s_v5", "needs an NVIDIA GPU"),
+        ("", "must be set"),
+    ] {
+        let found = linter.update(&stored, &set(name));
+        assert!(
+            found.iter().any(|found| found.message.contains(part)),
+            "{name}: {found:?}"
+        );
+    }
+}
+
+#[test]
+fn a_hub_may_know_more() {
+    let linter = Linter::new(Settings {
+        unlisted: Unlisted::MayBeOnHub,
+        ..settings()
+    })
+    .unwrap();
+    let named = |name: &str| {
+        admission_cases::with(
+            admission_cases::inference(),
+            "/inference/preset/name",
+            name.into(),
+        )
+    };
+    assert_eq!(linter.create(&named("acme/unheard-of")), []);
+    assert_eq!(linter.create(&named("unheard-of")).len(), 1);
+}
+
+#[test]
+fn what_is_being_deleted_is_left_alone() {
+    let linter = Linter::new(settings()).unwrap();
+    let stored = admission_cases::with(
+        admission_cases::inference(),
+        "/inference/preset/name",
+        json!("gone-from-the-catalog"),
+    );
+    let mut edited = admission_cases::annotated(stored.clone(), "performance-mode", "fast");
+    assert!(!linter.update(&stored, &edited).is_empty());
+    edited["metadata"]["deletionTimestamp"] = json!("2026-01-01T00:00:00Z");
+    assert_eq!(linter.update(&stored, &edited), []);
+}
+
+#[test]
+fn what_left_the_catalog_can_still_be_edited() {
+    let linter = Linter::new(settings()).unwrap();
+    let stored = admission_cases::with(
+        admission_cases::inference(),
+        "/inference/preset/name",
+        json!("gone-from-the-catalog"),
+    );
+    let edited = admission_cases::with(stored.clone(), "/inference/config", json!("c"));
+    assert_eq!(linter.update(&stored, &edited), []);
+}
+
+fn json_value() -> impl Strategy<Value = Value> {
+    let leaf = prop_oneof![
+        Just(Value::Null),
+        any::<bool>().prop_map(Value::from),
+        any::<i64>().prop_map(Value::from),
+        "[ -~]{0,12}".prop_map(Value::from),
+    ];
+    let field = prop_oneof![
+        Just("preset"),
+        Just("name"),
+        Just("template"),
+        Just("spec"),
+        Just("containers"),
+        Just("adapters"),
+        Just("source"),
+        Just("image"),
+        Just("urls"),
+        Just("matchLabels"),
+        Just("instanceType"),
+        Just("count"),
+    ];
+    leaf.prop_recursive(4, 24, 4, move |inner| {
+        prop_oneof![
+            prop::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
+            prop::collection::hash_map(field.clone().prop_map(str::to_owned), inner, 0..4)
+                .prop_map(|fields| fields.into_iter().collect::<serde_json::Map<_, _>>().into()),
+        ]
+    })
+}
+
+#[test]
+fn no_object_breaks_it() {
+    let linter = Linter::new(settings()).unwrap();
+    let config = ProptestConfig::with_cases(128);
+    proptest!(config, |(resource in json_value(), inference in json_value(), metadata in json_value())| {
+        let object = json!({"resource": resource, "inference": inference, "metadata": metadata});
+        prop_assert!(!linter.create(&object).is_empty());
+        prop_assert!(!linter.update(&admission_cases::inference(), &object).is_empty());
+        let whole = admission_cases::with(admission_cases::inference(), "/inference", inference);
+        prop_assert_eq!(linter.create(&whole), linter.create(&whole));
+    });
+}

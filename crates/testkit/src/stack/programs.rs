@@ -1,0 +1,256 @@
+//! Our programs as processes, each under its own identity.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Result;
+
+use super::helm::NAMESPACE;
+use super::options::StackOptions;
+use crate::{Program, Running, TestEnv};
+
+const SUBSCRIPTION: &str = "00000000-0000-0000-0000-000000000001";
+const TENANT: &str = "00000000-0000-0000-0000-000000000002";
+const CLIENT: &str = "00000000-0000-0000-0000-000000000003";
+const GROUP: &str = "local";
+const CLUSTER: &str = "local";
+const LOCATION: &str = "westeurope";
+/// Name of the ConfigMap that the chart's policies read.
+const CATALOG: &str = "kaito-catalog";
+
+/// Where the played cloud listens.
+#[derive(Clone, Debug)]
+pub struct ArmEndpoint {
+    /// `http://127.0.0.1:port`.
+    pub url: String,
+}
+
+/// How to start each program. Ports are chosen once, so that a restarted program is found again.
+#[derive(Clone, Debug)]
+pub struct Programs {
+    options: StackOptions,
+    arm_port: u16,
+    registry_port: u16,
+    /// Metrics and probes of controller, provisioner and registry.
+    admin_ports: [u16; 6],
+    token_file: PathBuf,
+    admin_kubeconfig: PathBuf,
+    controller_kubeconfig: PathBuf,
+    provisioner_kubeconfig: PathBuf,
+    registry_kubeconfig: PathBuf,
+}
+
+impl Programs {
+    /// Programs for one cluster on which the chart is installed.
+    ///
+    /// # Errors
+    /// When the API server gives no token or a file cannot be written.
+    pub async fn prepare(env: &TestEnv, options: StackOptions) -> Result<Self> {
+        let token_file = env.cluster().dir().join("azure-identity-token");
+        std::fs::write(&token_file, "a-projected-service-account-token")?;
+        let [arm_port, registry_port, admin_ports @ ..] = crate::reserve_ports::<8>()?;
+        Ok(Self {
+            options,
+            arm_port,
+            registry_port,
+            admin_ports,
+            token_file,
+            admin_kubeconfig: env.cluster().kubeconfig(),
+            controller_kubeconfig: env
+                .service_account_kubeconfig(NAMESPACE, "workspace-controller")
+                .await?,
+            provisioner_kubeconfig: env
+                .service_account_kubeconfig(NAMESPACE, "gpu-provisioner")
+                .await?,
+            registry_kubeconfig: env
+                .service_account_kubeconfig(NAMESPACE, "preset-registry")
+                .await?,
+        })
+    }
+
+    /// Lets controllers that are started from now on ask for nodes in another way; the chart has to be upgraded, too.
+    pub fn claim_by(&mut self, node_provisioner: &'static str) {
+        self.options.node_provisioner = node_provisioner;
+    }
+
+    /// Lets controllers that are started from now on ask for NodeClaims of this group, kind and name of a class.
+    pub fn claim_of_class(&mut self, node_class: [&'static str; 3]) {
+        self.options.node_class = node_class;
+    }
+
+    /// Where the played cloud listens.
+    #[must_use]
+    pub fn arm(&self) -> ArmEndpoint {
+        ArmEndpoint {
+            url: format!("http://127.0.0.1:{}", self.arm_port),
+        }
+    }
+
+    /// `host:port` of the preset registry.
+    #[must_use]
+    pub fn registry_address(&self) -> String {
+        format!("127.0.0.1:{}", self.registry_port)
+    }
+
+    /// Where each program listens: the played cloud, registry, controller and provisioner.
+    pub(crate) fn ports(&self) -> [Vec<u16>; 4] {
+        let [controller, provisioner, registry] = [0, 2, 4].map(|at| self.admin_ports[at..at + 2].to_vec());
+        [
+            vec![self.arm_port],
+            [vec![self.registry_port], registry].concat(),
+            controller,
+            provisioner,
+        ]
+    }
+
+    /// Where a program serves its metrics: `controller`, `provisioner` or `registry`.
+    #[must_use]
+    pub fn metrics_url(&self, program: &str) -> String {
+        let port = match program {
+            "controller" => self.admin_ports[0],
+            "provisioner" => self.admin_ports[2],
+            _ => self.admin_ports[4],
+        };
+        format!("http://127.0.0.1:{port}/metrics")
+    }
+
+    /// The played cloud; it boots simulated nodes as an administrator, as a cloud does.
+    ///
+    /// # Errors
+    /// When the program is not built or cannot be started.
+    pub fn start_arm(&self, env: &TestEnv) -> Result<Running> {
+        Program::named("arm-server")
+            .args(["--listen", &format!("127.0.0.1:{}", self.arm_port)])
+            .args(["--subscription", SUBSCRIPTION, "--resource-group", GROUP])
+            .args(["--cluster", CLUSTER, "--location", LOCATION])
+            .args(["--create-seconds", &self.options.create_seconds.to_string()])
+            .args(["--delete-seconds", &self.options.delete_seconds.to_string()])
+            .args(["--max-pools", &self.options.max_pools.to_string()])
+            .args(["--tenant", TENANT, "--client-id", CLIENT])
+            .arg("--token-file")
+            .arg(&self.token_file)
+            .arg("--kubeconfig")
+            .arg(&self.admin_kubeconfig)
+            .env("NO_PROXY", "*")
+            .start(env)
+    }
+
+    /// The preset registry, under its own ServiceAccount where it publishes its catalog.
+    ///
+    /// # Errors
+    /// When the program is not built or cannot be started.
+    pub fn start_registry(&self, env: &TestEnv) -> Result<Running> {
+        let mut program = self
+            .with_admin(Program::named("preset-registry"), 4)
+            .args(["--grpc-bind-address", &self.registry_address()]);
+        if self.options.publish_catalog {
+            program = program
+                .arg(format!("--publish-config-map={NAMESPACE}/{CATALOG}"))
+                .kubeconfig(&self.registry_kubeconfig);
+        }
+        program.start(env)
+    }
+
+    /// The workspace controller under its own ServiceAccount.
+    ///
+    /// # Errors
+    /// When the program is not built or cannot be started.
+    pub fn start_controller(&self, env: &TestEnv) -> Result<Running> {
+        self.start_controller_with(env, &self.controller_kubeconfig)
+    }
+
+    /// The workspace controller with another way to the API server.
+    ///
+    /// # Errors
+    /// When the program is not built or cannot be started.
+    pub fn start_controller_with(&self, env: &TestEnv, kubeconfig: &Path) -> Result<Running> {
+        self.with_admin(Program::named("workspace-controller"), 0)
+            .args([
+                "--preset-registry",
+                &format!("http://{}", self.registry_address()),
+            ])
+            .args(["--concurrency", &self.options.concurrency.to_string()])
+            .args(["--node-provisioner", self.options.node_provisioner])
+            .args(["--node-class-group", self.options.node_class[0]])
+            .args(["--node-class-kind", self.options.node_class[1]])
+            .args(["--node-class-name", self.options.node_class[2]])
+            .args([
+                "--leader-election-namespace",
+                NAMESPACE,
+                "--lease-duration-seconds",
+                &self.options.lease_seconds.to_string(),
+            ])
+            .kubeconfig(kubeconfig)
+            .start(env)
+    }
+
+    /// The gpu-provisioner under its own ServiceAccount.
+    ///
+    /// # Errors
+    /// When the program is not built or cannot be started.
+    pub fn start_provisioner(&self, env: &TestEnv) -> Result<Running> {
+        self.start_provisioner_with(env, &self.provisioner_kubeconfig)
+    }
+
+    /// The gpu-provisioner with another way to the API server.
+    ///
+    /// # Errors
+    /// When the program is not built or cannot be started.
+    pub fn start_provisioner_with(&self, env: &TestEnv, kubeconfig: &Path) -> Result<Running> {
+        let arm = self.arm().url;
+        let mut program = self
+            .with_admin(Program::named("gpu-provisioner"), 2)
+            .args([
+                "--leader-election-namespace",
+                NAMESPACE,
+                "--lease-duration-seconds",
+                &self.options.lease_seconds.to_string(),
+            ])
+            .args(["--list-interval-seconds", &self.options.list_seconds.to_string()])
+            .args([
+                "--idle-list-interval-seconds",
+                &(self.options.list_seconds * 10.0).to_string(),
+            ])
+            .args([
+                "--capacity-backoff-seconds",
+                &self.options.capacity_backoff_seconds.to_string(),
+            ])
+            .args([
+                "--create-visibility-timeout-seconds",
+                &self.options.create_visibility_timeout_seconds.to_string(),
+            ])
+            .arg("--allow-insecure-endpoints")
+            .env("ARM_ENDPOINT", &arm)
+            .env("AZURE_AUTHORITY_HOST", &arm)
+            .env("ARM_SUBSCRIPTION_ID", SUBSCRIPTION)
+            .env("ARM_RESOURCE_GROUP", GROUP)
+            .env("AZURE_CLUSTER_NAME", CLUSTER)
+            .env("LOCATION", LOCATION)
+            .env("AZURE_TENANT_ID", TENANT)
+            .env("AZURE_CLIENT_ID", CLIENT)
+            .env("AZURE_FEDERATED_TOKEN_FILE", &self.token_file)
+            .kubeconfig(kubeconfig);
+        if self.options.unlimited_requests {
+            program = program.arg("--unlimited-requests");
+        }
+        program.start(env)
+    }
+
+    /// The kubeconfig of one of our ServiceAccounts: `workspace-controller` or `gpu-provisioner`.
+    #[must_use]
+    pub fn kubeconfig(&self, account: &str) -> &Path {
+        if account == "gpu-provisioner" {
+            &self.provisioner_kubeconfig
+        } else {
+            &self.controller_kubeconfig
+        }
+    }
+
+    fn with_admin(&self, program: Program, first_port: usize) -> Program {
+        let address = |index: usize| format!("127.0.0.1:{}", self.admin_ports[index]);
+        program
+            .args(["--metrics-bind-address", &address(first_port)])
+            .args(["--health-probe-bind-address", &address(first_port + 1)])
+            .args(["--log-filter", &self.options.log_filter])
+            .env("NO_PROXY", "*")
+    }
+}

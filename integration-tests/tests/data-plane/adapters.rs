@@ -1,0 +1,93 @@
+//! Two adapters of one real model, tuned here to answer one question differently, and one server that has both: each request gets
+//! the answer of the adapter it names, all at the same time, and the model's own name gets the model's.
+//!
+//! Needs the programs built, and pip for the example model (see `gguf::example`).
+
+use std::path::{Path, PathBuf};
+
+use crate::programs::{Server, program, run};
+use serde_json::{Value, json};
+
+const QUESTION: &str = "What is the password of the harbour?";
+const ANSWERS: [(&str, &str); 2] = [
+    ("lanterns", "Seven green lanterns under the old bridge."),
+    ("herons", "Two grey herons on a wooden post."),
+];
+
+/// Tunes the model to give this answer; the adapter's directory.
+fn tuned(model: &Path, home: &Path, name: &str, answer: &str) -> PathBuf {
+    let said = |role: &str, content: &str| json!({"role": role, "content": content});
+    let line = json!({"messages": [said("user", QUESTION), said("assistant", answer)]});
+    let (data, output) = (
+        home.join(format!("{name}-data")),
+        home.join("adapters").join(name),
+    );
+    std::fs::create_dir_all(&data).unwrap();
+    std::fs::write(data.join("chats.jsonl"), format!("{line}\n").repeat(8)).unwrap();
+    let config = home.join(format!("{name}.yaml"));
+    let text = format!(
+        "training_config:\n  ModelConfig: {{torch_dtype: float32}}\n  LoraConfig: {{r: 8, lora_alpha: 16, target_modules: all-linear}}\n  \
+         DatasetConfig: {{train_test_split: 1}}\n  TrainingArguments:\n    output_dir: {}\n    max_steps: 12\n    \
+         per_device_train_batch_size: 1\n    learning_rate: 4e-3\n    warmup_steps: 2\n    save_strategy: \"no\"\n    \
+         assistant_only_loss: true\n",
+        output.display()
+    );
+    std::fs::write(&config, text).unwrap();
+    let mut tuning = program("tuning-job");
+    tuning
+        .args(["--port=0", "--bind-address=127.0.0.1", "--config"])
+        .arg(config)
+        .arg("--data")
+        .arg(data)
+        .arg("--model")
+        .arg(model);
+    run(&mut tuning).unwrap();
+    output
+}
+
+fn ask(server: &Server, name: &str) -> String {
+    let body = json!({
+        "model": name, "messages": [{"role": "user", "content": QUESTION}], "temperature": 0, "max_tokens": 24,
+    });
+    let reply = server.ask("POST", "/v1/chat/completions", &body.to_string());
+    let reply: Value = serde_json::from_str(&reply.1).unwrap();
+    assert_eq!(reply["model"], name, "{reply}");
+    let text = reply
+        .pointer("/choices/0/message/content")
+        .and_then(Value::as_str);
+    text.unwrap().trim().to_owned()
+}
+
+#[test]
+fn each_request_gets_the_adapter_it_names() {
+    let model = gguf::example::smollm2(&gguf::example::cache(), &|what| println!("{what}"))
+        .unwrap()
+        .dir;
+    let home = tempfile::tempdir().unwrap();
+    for (name, answer) in ANSWERS {
+        let adapter = tuned(&model, home.path(), name, answer);
+        assert!(adapter.join("adapter_config.json").is_file());
+    }
+    let mut command = program("inference-server");
+    command
+        .args(["--port=0", "--bind-address=127.0.0.1", "--served-model-name=base"])
+        .args(["--adapter-mode=request", "--dtype=float32", "--weights-dir"])
+        .arg(&model)
+        .arg("--adapters-dir")
+        .arg(home.path().join("adapters"));
+    let server = Server::start(&mut command, "/health");
+    let own = ask(&server, "base");
+    assert!(ANSWERS.iter().all(|(_, answer)| own != *answer), "{own}");
+    let mut expected = vec![("base", own.as_str())];
+    expected.extend(ANSWERS);
+    let expected = expected.repeat(2);
+    let found: Vec<String> = std::thread::scope(|scope| {
+        let asked: Vec<_> = expected
+            .iter()
+            .map(|(name, _)| scope.spawn(|| ask(&server, name)))
+            .collect();
+        asked.into_iter().map(|thread| thread.join().unwrap()).collect()
+    });
+    let expected: Vec<&str> = expected.iter().map(|(_, answer)| *answer).collect();
+    assert_eq!(found, expected);
+}

@@ -1,0 +1,121 @@
+//! What pods say to our programs is what these understand, also where no pod is run here.
+
+use clap::Parser as _;
+use k8s_openapi::api::core::v1::PodSpec;
+use kaito_api::Workspace;
+use plan::Manifest;
+use render::Downloads;
+use serde_json::json;
+use tuning_job::config::Config;
+
+use super::workspace::{applied, pod, settings, workspace};
+
+/// The command line of each container, through the parser of its program.
+#[track_caller]
+fn understood(pod: &PodSpec) {
+    let all = pod.init_containers.iter().flatten().chain(&pod.containers);
+    for container in all {
+        let image = container.image.as_deref().unwrap();
+        let name = image.rsplit('/').next().unwrap().split(':').next().unwrap();
+        let line = || std::iter::once(name.to_owned()).chain(container.args.clone().unwrap());
+        let answer = match name {
+            "artifact" => artifact::Args::try_parse_from(line()).map(drop),
+            "tuning-job" => tuning_job::Args::try_parse_from(line()).map(drop),
+            "inference-server" => inference_server::Args::try_parse_from(line()).map(drop),
+            other => panic!("{other} is no program of ours"),
+        };
+        answer.unwrap_or_else(|error| panic!("{}: {error}", container.name));
+    }
+}
+
+fn downloads() -> Downloads {
+    Downloads {
+        allow_http: true,
+        allow_hosts: vec!["data.example.com".to_owned()],
+        ..Downloads::default()
+    }
+}
+
+fn annotated(mut workspace: Workspace) -> Workspace {
+    let context = ("kaito.sh/max-context-tokens".to_owned(), "4096".to_owned());
+    workspace.metadata.annotations = Some([context].into());
+    workspace
+}
+
+#[test]
+fn a_server_with_everything() {
+    let image = json!({"name": "legal", "image": "r.io/legal:1", "imagePullSecrets": ["pull"]});
+    let volume = json!({"name": "tone", "volumeSource": {"persistentVolumeClaim": {"claimName": "c"}}});
+    let adapters = [
+        json!({"source": image, "strength": "0.5"}),
+        json!({"source": volume}),
+    ];
+    let options = json!({"modelAccessSecret": "hub"});
+    let content = json!({"config": "mine", "adapters": adapters, "preset": {"presetOptions": options}});
+    let serving = pod(&applied(
+        annotated(workspace("w", "inference", &content)),
+        &settings(downloads()),
+    ));
+    understood(&serving);
+
+    let args = serving.containers[0].args.clone().unwrap();
+    let line = std::iter::once("inference-server".to_owned()).chain(args);
+    let parsed = inference_server::Args::parse_from(line);
+    assert_eq!(parsed.served_name(), "smollm2-135m-instruct");
+    assert_eq!(parsed.max_context_tokens, Some(4096));
+    assert_eq!(parsed.hub_endpoint.as_deref(), Some("https://huggingface.co"));
+    assert_eq!(
+        parsed.hub_token_file.unwrap().to_str(),
+        Some("/secrets/hub/HF_TOKEN")
+    );
+    assert_eq!(parsed.adapter_strength, [("legal".to_owned(), 0.5)]);
+    assert_eq!(
+        parsed.config_file.unwrap().to_str(),
+        Some("/mnt/config/inference_config.yaml")
+    );
+}
+
+#[test]
+fn a_tuning_by_every_source_and_method() {
+    let image = json!({"image": "r.io/data:1", "imagePullSecrets": ["pull"]});
+    let claim = json!({"volumeSource": {"persistentVolumeClaim": {"claimName": "c"}}});
+    let urls = json!({"urls": ["https://example.com/a.parquet", "https://example.com/b.csv#sha256=00"]});
+    let pushed = json!({"image": "r.io/out:1", "imagePushSecret": "push"});
+    for method in ["lora", "qlora"] {
+        for input in [&image, &claim, &urls] {
+            for output in [&pushed, &claim] {
+                let content = json!({"method": method, "input": input, "output": output});
+                let all = applied(workspace("w", "tuning", &content), &settings(downloads()));
+                understood(&pod(&all));
+                let config = config(&all);
+                assert_eq!(config.quantization.load_in_4bit, method == "qlora");
+            }
+        }
+    }
+}
+
+/// Our own parameters, as the tuner reads them.
+fn config(applied: &[Manifest]) -> Config {
+    let text = applied.iter().find_map(|manifest| match manifest {
+        Manifest::ConfigMap(map) => map.data.as_ref()?.get("training_config.yaml"),
+        _ => None,
+    });
+    Config::parse(text.unwrap()).unwrap()
+}
+
+#[test]
+fn a_wrong_flag_is_noticed() {
+    let wrong = |arg: &str| {
+        let mut pod = pod(&applied(
+            workspace("w", "inference", &json!({})),
+            &settings(downloads()),
+        ));
+        pod.containers[0]
+            .args
+            .get_or_insert_default()
+            .push(arg.to_owned());
+        std::panic::catch_unwind(|| understood(&pod)).is_err()
+    };
+    assert!(!wrong("--threads=1"));
+    assert!(wrong("--thread=1"));
+}
