@@ -2,6 +2,7 @@
 //!
 //! A new kind of generated file is one more module with a function that gives [`Generated`] files.
 
+mod clippy;
 mod crds;
 mod generated;
 mod policies;
@@ -34,6 +35,7 @@ const OWNED: [&str; 4] = [
 
 fn files() -> Result<Vec<Generated>> {
     let mut files = crds::files()?;
+    files.extend(clippy::files()?);
     files.extend(policies::files()?);
     files.extend(presets::files()?);
     files.extend(schemas::files()?);

@@ -28,6 +28,8 @@ struct Cli {
 enum Command {
     /// Run everything CI runs, in order, with times
     Test(test::Args),
+    /// Run what takes too long for every change: many seeds, many cases, many repetitions
+    Nightly(test::Args),
     /// Write the generated files, or check that they are up to date
     Gen(generate::Args),
     /// Check the rules of the house that no compiler checks
@@ -57,6 +59,7 @@ fn main() -> ExitCode {
 fn run(command: Command) -> anyhow::Result<()> {
     match command {
         Command::Test(args) => test::run(&args),
+        Command::Nightly(args) => test::nightly(&args),
         Command::Gen(args) => generate::run(args),
         Command::Tidy(args) => tidy::run(&args),
         Command::Image(args) => image::run(&args),

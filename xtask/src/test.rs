@@ -23,11 +23,21 @@ struct Outcome {
     passed: bool,
 }
 
+/// `cargo xtask test`.
 pub(crate) fn run(args: &Args) -> Result<()> {
+    run_steps(chosen(steps::all(), &args.steps)?)
+}
+
+/// `cargo xtask nightly`: what takes too long for every change.
+pub(crate) fn nightly(args: &Args) -> Result<()> {
+    run_steps(chosen(steps::nightly(), &args.steps)?)
+}
+
+fn run_steps(steps: Vec<Step>) -> Result<()> {
     let began = Instant::now();
     let mut outcomes = Vec::new();
     let mut failure = None;
-    for step in chosen(steps::all(), &args.steps)? {
+    for step in steps {
         let (outcome, error) = attempt(&step);
         outcomes.push(outcome);
         if let Some(error) = error {

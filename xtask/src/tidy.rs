@@ -16,6 +16,7 @@ use std::path::PathBuf;
 
 use anyhow::{Result, bail};
 
+pub(crate) use self::edges::PURE;
 use self::problem::Problem;
 use crate::repository;
 

@@ -6,6 +6,10 @@
     clippy::panic,
     reason = "helpers of tests fail their test"
 )]
+#![allow(
+    clippy::disallowed_methods,
+    reason = "a variable writes the transcripts again"
+)]
 
 use std::path::{Path, PathBuf};
 

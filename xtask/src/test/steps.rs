@@ -34,6 +34,12 @@ pub(super) fn all() -> Vec<Step> {
             "clippy on everything",
             "clippy --workspace --all-targets -- -D warnings",
         ),
+        step(
+            "dependencies",
+            "licenses, bans and sources, where cargo-deny is installed",
+            "cargo deny check bans licenses sources",
+            dependencies,
+        ),
         // One build of everything with one set of features: the steps below find all of it fresh.
         cargo(
             "build",
@@ -75,6 +81,35 @@ pub(super) fn all() -> Vec<Step> {
     ]
 }
 
+/// The steps of `cargo xtask nightly`.
+pub(super) fn nightly() -> Vec<Step> {
+    vec![
+        with_env(
+            "simulation",
+            "worlds of a thousand seeds",
+            ("SIM_SEEDS", "1000"),
+            SIMULATION,
+        ),
+        with_env(
+            "properties",
+            "property tests with many cases",
+            ("PROPTEST_CASES", "5000"),
+            "test --workspace --lib",
+        ),
+        step(
+            "repeated",
+            "the integration tests ten times in a row: none may fail now and then",
+            "cargo xtask nightly repeated",
+            || (0..REPETITIONS).try_for_each(|_| run_cargo(INTEGRATION_TESTS, &[CLUSTER_REQUIRED])),
+        ),
+    ]
+}
+
+/// Runs of the integration tests in one night.
+const REPETITIONS: usize = 10;
+
+// Optimized: a thousand worlds take an hour otherwise.
+const SIMULATION: &str = "test --release --package sim --test properties";
 const CLUSTER: &str = "cargo xtask test cluster";
 const DATA_PLANE_TESTS: &str = "test --workspace --test data-plane";
 const CLUSTER_TESTS: &str = "test --workspace --test cluster --test env";
@@ -100,9 +135,17 @@ fn cargo(name: &'static str, what: &'static str, line: &'static str) -> Step {
 }
 
 fn on_cluster(name: &'static str, what: &'static str, line: &'static str) -> Step {
-    let (variable, value) = CLUSTER_REQUIRED;
-    let again = format!("{variable}={value} cargo {line}");
-    step(name, what, &again, move || run_cargo(line, &[CLUSTER_REQUIRED]))
+    with_env(name, what, CLUSTER_REQUIRED, line)
+}
+
+fn with_env(
+    name: &'static str,
+    what: &'static str,
+    env: (&'static str, &'static str),
+    line: &'static str,
+) -> Step {
+    let again = format!("{}={} cargo {line}", env.0, env.1);
+    step(name, what, &again, move || run_cargo(line, &[env]))
 }
 
 fn run_cargo(line: &str, env: &[(&str, &str)]) -> Result<()> {
@@ -119,6 +162,16 @@ fn run_cargo(line: &str, env: &[(&str, &str)]) -> Result<()> {
     let status = command.status().context("cannot run cargo")?;
     ensure!(status.success(), "cargo ended with {status}");
     Ok(())
+}
+
+/// Checks dependencies against `deny.toml`.
+fn dependencies() -> Result<()> {
+    let installed = repository::cargo().args(["deny", "--version"]).output();
+    if !installed.is_ok_and(|output| output.status.success()) {
+        println!("skipped: cargo-deny is not installed");
+        return Ok(());
+    }
+    run_cargo("deny check bans licenses sources", &[])
 }
 
 fn tools() -> Result<()> {

@@ -216,7 +216,7 @@ pub(super) const TABLE: &[Allowed] = &[
 ];
 
 /// Crates that decide: values in, values out. Nothing in them may wait or speak to anybody.
-pub(super) const PURE: &[&str] = &[
+pub(crate) const PURE: &[&str] = &[
     "kaito-api",
     "instance-types",
     "preset-catalog",
