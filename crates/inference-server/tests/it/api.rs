@@ -329,6 +329,15 @@ async fn parameters_without_effect_are_accepted_and_listed() {
             ),
         ),
         (
+            "/v1/chat/completions",
+            json!({
+                "messages": user("hi"), "max_tokens": 2, "tool_choice": "required",
+                "tools": [{"type": "function", "function": {"name": "f", "description": "d", "x": 1}}],
+                "response_format": {"type": "json_schema", "json_schema": {"name": "n", "description": "d", "schema": {}}},
+            }),
+            Some("tools[0].function.x"),
+        ),
+        (
             "/v1/completions",
             json!({"prompt": "a", "max_tokens": 2, "user": null}),
             Some("user"),

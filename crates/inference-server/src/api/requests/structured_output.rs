@@ -1,7 +1,6 @@
 //! Constraints of a completion: OpenAI's `response_format` and vLLM's `structured_outputs`.
 
 use serde::Deserialize;
-use serde::de::IgnoredAny;
 use serde_json::Value;
 
 use super::prompt::StringList;
@@ -30,9 +29,9 @@ pub(crate) enum ResponseFormatType {
 #[serde(expecting = "an object")]
 pub(crate) struct JsonSchemaFormat {
     #[serde(rename = "name")]
-    _name: Option<IgnoredAny>,
+    _name: Option<Value>,
     #[serde(rename = "description")]
-    _description: Option<IgnoredAny>,
+    _description: Option<Value>,
     /// Required.
     pub(crate) schema: Option<Value>,
     pub(crate) strict: Option<bool>,

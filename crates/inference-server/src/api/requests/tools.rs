@@ -1,7 +1,6 @@
 //! Functions that a model may call.
 
 use serde::Deserialize;
-use serde::de::IgnoredAny;
 use serde_json::{Map, Value};
 
 /// Choice between text and tool calls.
@@ -72,7 +71,7 @@ impl From<ToolChoiceSpelling> for ToolChoice {
 pub(crate) struct FunctionDefinition {
     pub(crate) name: String,
     #[serde(rename = "description")]
-    _description: Option<IgnoredAny>,
+    _description: Option<Value>,
     /// JSON schema of the arguments.
     pub(crate) parameters: Option<Map<String, Value>>,
     pub(crate) strict: Option<bool>,
