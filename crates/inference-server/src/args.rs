@@ -115,7 +115,7 @@ impl Args {
     /// Returns the settings of the program: the flags, completed by the configuration file. Flags win.
     ///
     /// # Errors
-    /// When the configuration file cannot be read or used.
+    /// The configuration file cannot be read or used.
     pub fn settings(self) -> anyhow::Result<ServerSettings> {
         let file = match &self.config_file {
             Some(path) => ConfigFile::read(path)?,

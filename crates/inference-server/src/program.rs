@@ -29,7 +29,7 @@ const HANDSHAKES: Limits = Limits {
 /// Runs the program until SIGTERM or SIGINT.
 ///
 /// # Errors
-/// When flags or files cannot be used, the address cannot be bound, or the model cannot be loaded.
+/// Flags or files cannot be used, the address cannot be bound, or the model cannot be loaded.
 pub async fn run(args: Args) -> anyhow::Result<()> {
     let _guard = telemetry::init(&args.telemetry, "inference-server")?;
     // This fails only if another provider is installed already, which is fine too.
@@ -47,7 +47,7 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
 /// Binds the address of the settings.
 ///
 /// # Errors
-/// When the address cannot be bound.
+/// The address cannot be bound.
 pub async fn bind(settings: &ServerSettings) -> anyhow::Result<TcpListener> {
     Ok(serve::bind(settings.address).await?)
 }
@@ -55,7 +55,7 @@ pub async fn bind(settings: &ServerSettings) -> anyhow::Result<TcpListener> {
 /// Serves until `stop`, and then until all responses are sent or the drain timeout is over.
 ///
 /// # Errors
-/// When the model cannot be loaded or the server fails.
+/// The model cannot be loaded, or the server fails.
 pub async fn serve(
     settings: ServerSettings,
     listener: TcpListener,
