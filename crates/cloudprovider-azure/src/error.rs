@@ -89,13 +89,12 @@ fn from_layers(status: u16, layers: &[Layer]) -> ProviderError {
         .flatten()
         .map(|layer| one_line(&layer.message))
         .find(|message| !message.is_empty());
-    ProviderError {
-        class: row.class,
-        code: code.unwrap_or_else(|| format!("Http{status}")),
-        retry_after: wait(row.class, layers),
-        message: message.unwrap_or_else(|| "no reason given".to_owned()),
-        request_id: None,
-    }
+    ProviderError::new(
+        row.class,
+        code.unwrap_or_else(|| format!("Http{status}")),
+        message.unwrap_or_else(|| "no reason given".to_owned()),
+    )
+    .with_retry_after(wait(row.class, layers))
 }
 
 fn wait(class: ErrorClass, layers: &[Layer]) -> Option<SignedDuration> {

@@ -130,10 +130,7 @@ impl CloudProvider for AzureProvider {
         if response.status == 204 {
             let message = format!("agent pool {name} does not exist");
             let error = ProviderError::new(ErrorClass::NotFound, "NotFound", message);
-            return Err(ProviderError {
-                request_id: response.request_id,
-                ..error
-            });
+            return Err(error.with_request_id(response.request_id));
         }
         Ok(self.accepted(response))
     }
@@ -155,10 +152,7 @@ impl CloudProvider for AzureProvider {
             "succeeded" => OperationStatus::Succeeded,
             "failed" | "canceled" | "cancelled" => {
                 let error = error::from_operation(&body.status, body.error.as_ref());
-                OperationStatus::Failed(ProviderError {
-                    request_id: response.request_id,
-                    ..error
-                })
+                OperationStatus::Failed(error.with_request_id(response.request_id))
             }
             // The status of a running operation is free text, and it may carry an error already.
             _ => OperationStatus::Running(body.status),
@@ -182,9 +176,6 @@ fn parse<T: DeserializeOwned>(response: &Response) -> Result<T, ProviderError> {
 }
 
 fn unreadable(message: &str, response: &Response) -> ProviderError {
-    let error = ProviderError::new(ErrorClass::Transient, "UnreadableAnswer", message.to_owned());
-    ProviderError {
-        request_id: response.request_id.clone(),
-        ..error
-    }
+    ProviderError::new(ErrorClass::Transient, "UnreadableAnswer", message)
+        .with_request_id(response.request_id.clone())
 }
