@@ -147,9 +147,11 @@ impl Spec {
     /// Whether sequences planned for so many positions use the angles of long ones. Those that differ cannot share a cache.
     #[must_use]
     pub fn uses_long_rope(&self, capacity: usize) -> bool {
-        self.ropes
-            .iter()
-            .any(|rope| rope.long.as_ref().is_some_and(|(above, _)| capacity > *above))
+        self.ropes.iter().any(|rope| {
+            rope.long_inv_freq
+                .as_ref()
+                .is_some_and(|(above, _)| capacity > *above)
+        })
     }
 
     /// Number of weights in the matrices.

@@ -225,11 +225,16 @@ impl Decoder {
 fn angles(spec: &Spec, cache: &KvCache, tokens: usize) -> Vec<(Vec<f32>, Vec<f32>)> {
     let first = cache.len();
     let of = |rope: &crate::config::Rope| {
-        let frequencies = rope.frequencies_for(cache.capacity());
+        let frequencies = rope.inv_freq_for(cache.capacity());
         let angles =
             (first..first + tokens).flat_map(|position| frequencies.iter().map(move |f| position as f32 * f));
         angles
-            .map(|angle| (angle.cos() * rope.magnitude, angle.sin() * rope.magnitude))
+            .map(|angle| {
+                (
+                    angle.cos() * rope.attention_factor,
+                    angle.sin() * rope.attention_factor,
+                )
+            })
             .unzip()
     };
     spec.ropes.iter().map(of).collect()

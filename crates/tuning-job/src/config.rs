@@ -1,7 +1,7 @@
-//! `training_config.yaml`: what a user may say, what holds when he doesn't, and what cannot be done.
+//! `training_config.yaml`: its keys, defaults and bounds.
 //!
-//! Pure: text in, [`Config`] or a list of all problems out. Every key of the sections is either honoured, known to have no effect
-//! here (and named in a log line), or refused with its path. Defaults are those of PEFT and of TRL's `SFTConfig`.
+//! Pure: text in, [`Config`] or a list of all problems out. A key of a section has an effect, or is known to have none here (and is
+//! logged), or is refused with its path. Defaults are those of PEFT and of TRL's `SFTConfig`.
 
 mod known;
 mod sections;
@@ -13,36 +13,36 @@ use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
 pub use sections::{
-    DataCollator, DatasetConfig, Layers, LoraConfig, ModelConfig, QuantizationConfig, Schedule, Targets,
-    TrainingArguments, WhenToSave,
+    DataCollator, DatasetConfig, IntervalStrategy, LayersToTransform, LoraConfig, ModelConfig,
+    QuantizationConfig, SchedulerType, TargetModules, TrainingArguments,
 };
 
 /// Largest file, in bytes: a ConfigMap holds one MiB.
 pub const BYTES: u64 = 1 << 20;
 
-/// The file.
+/// Content of the file.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Config {
-    /// Where the model is and how it is kept.
+    /// Path and precision of the model.
     pub model: ModelConfig,
-    /// Whether its weights are quantised.
+    /// Quantization of its weights.
     pub quantization: QuantizationConfig,
-    /// What is trained.
+    /// The LoRA matrices.
     pub lora: LoraConfig,
-    /// How it is trained.
+    /// Arguments of training.
     pub training: TrainingArguments,
-    /// How examples become batches.
+    /// Collation of batches.
     pub collator: DataCollator,
-    /// Where examples come from.
+    /// The dataset.
     pub dataset: DatasetConfig,
-    /// Paths of keys that were given and change nothing.
+    /// Paths of given keys without an effect.
     pub ignored: Vec<String>,
 }
 
-/// What is wrong with a file: all of it.
+/// All problems of a file.
 #[derive(Debug, thiserror::Error)]
-#[error("training_config.yaml cannot be used:\n  {}", problems.join("\n  "))]
-pub struct Invalid {
+#[error("training_config.yaml is invalid:\n  {}", problems.join("\n  "))]
+pub struct InvalidConfig {
     /// One line for each problem, with the path of the key.
     pub problems: Vec<String>,
 }
@@ -54,12 +54,12 @@ struct File {
 }
 
 impl Config {
-    /// Reads a file's text.
+    /// Parses the text of a file.
     ///
     /// # Errors
-    /// When it is no YAML, or a key is unknown, of a wrong type, out of bounds or asks for what cannot be done.
-    pub fn parse(text: &str) -> Result<Self, Invalid> {
-        let one = |problem: String| Invalid {
+    /// When the text is not YAML, or a key is unknown, has a wrong type, is out of bounds or has an unsupported value.
+    pub fn parse(text: &str) -> Result<Self, InvalidConfig> {
+        let one = |problem: String| InvalidConfig {
             problems: vec![problem],
         };
         let file: Option<File> = serde_saphyr::from_str(text).map_err(|error| one(error.to_string()))?;
@@ -78,7 +78,7 @@ impl Config {
         for name in sections.keys() {
             let known = known::SECTIONS.join(", ");
             reader.problems.push(format!(
-                "training_config.{name} is no section; the sections are {known}"
+                "unknown section training_config.{name}; the sections are {known}"
             ));
         }
         if reader.problems.is_empty() {
@@ -88,13 +88,13 @@ impl Config {
             let ignored = reader.ignored;
             Ok(Self { ignored, ..config })
         } else {
-            Err(Invalid {
+            Err(InvalidConfig {
                 problems: reader.problems,
             })
         }
     }
 
-    /// What each section cannot know of by itself.
+    /// Checks the bounds of all sections.
     fn check(&self, problems: &mut Vec<String>) {
         self.model.check(problems);
         self.quantization.check(problems);
@@ -104,7 +104,7 @@ impl Config {
     }
 }
 
-/// Sections as they are read, and what was wrong with them.
+/// Reader of sections and collector of problems.
 #[derive(Debug, Default)]
 struct Reader {
     problems: Vec<String>,
@@ -112,7 +112,7 @@ struct Reader {
 }
 
 impl Reader {
-    /// Takes a section out of the file; its default stands for an absent or a wrong one.
+    /// Takes a section out of the file. An absent or malformed section is its default.
     fn section<T: DeserializeOwned + Default>(
         &mut self,
         sections: &mut BTreeMap<String, Value>,
@@ -123,12 +123,12 @@ impl Reader {
             Some(Value::Object(map)) => map,
             Some(_) => {
                 self.problems
-                    .push(format!("training_config.{name} is no map of keys"));
+                    .push(format!("training_config.{name} must be a map of keys"));
                 return T::default();
             }
         };
         self.drop_ignored(name, &mut map);
-        // A key without a value is one that is not there.
+        // A key without a value counts as absent.
         map.retain(|_, value| !value.is_null());
         // One key at a time, so that every problem is found and has its path.
         let mut sound = Map::new();
@@ -167,11 +167,11 @@ mod tests {
     }
 
     #[test]
-    fn the_operators_own_templates_are_understood() {
+    fn the_operators_templates_are_valid() {
         let text = "training_config:\n  ModelConfig:\n    torch_dtype: bfloat16\n    local_files_only: true\n    device_map: auto\n  QuantizationConfig:\n    load_in_4bit: true\n    bnb_4bit_quant_type: nf4\n    bnb_4bit_compute_dtype: bfloat16\n    bnb_4bit_use_double_quant: true\n  LoraConfig:\n    r: 8\n    lora_alpha: 8\n    lora_dropout: 0.0\n  TrainingArguments:\n    output_dir: /mnt/results\n    ddp_find_unused_parameters: false\n    save_strategy: \"no\"\n    per_device_train_batch_size: 1\n  DataCollator:\n    mlm: true\n  DatasetConfig:\n    shuffle_dataset: true\n    train_test_split: 1\n";
         let config = Config::parse(text).unwrap();
         assert!(config.quantization.load_in_4bit && config.quantization.bnb_4bit_use_double_quant);
-        assert_eq!(config.training.save_strategy, WhenToSave::No);
+        assert_eq!(config.training.save_strategy, IntervalStrategy::No);
         assert_eq!(config.training.per_device_train_batch_size, 1);
         assert!(
             config
@@ -182,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn defaults_stand_for_what_is_not_said() {
+    fn absent_keys_have_defaults() {
         let config = Config::parse("training_config:\n  TrainingArguments:\n").unwrap();
         assert_eq!(config, Config::default());
         assert_eq!(
@@ -203,7 +203,7 @@ mod tests {
         for part in [
             "LoraConfig.rank: unknown field `rank`",
             "LoraConfig.r: ",
-            "training_config.Other is no section",
+            "unknown section training_config.Other",
         ] {
             assert!(found.contains(part), "{part}: {found}");
         }
@@ -213,7 +213,7 @@ mod tests {
         );
         assert!(problems("other: 1\n").contains("other"));
         assert!(problems("training_config: [1]").contains("training_config"));
-        assert!(problems("training_config:\n  LoraConfig: 3\n").contains("LoraConfig is no map"));
+        assert!(problems("training_config:\n  LoraConfig: 3\n").contains("LoraConfig must be a map"));
     }
 
     #[test]
@@ -227,7 +227,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_done_is_refused() {
+    fn unsupported_values_are_refused() {
         for (section, key, part) in [
             ("QuantizationConfig", "load_in_8bit: true", "load_in_8bit"),
             ("LoraConfig", "use_dora: true", "use_dora"),

@@ -1,126 +1,135 @@
-//! One run from its files to its adapter: reads, decides with the pure parts, computes, writes. Blocks its thread.
+//! One run, from its files to its adapter: reads, decides with the pure modules, computes, writes. Blocks its thread.
 
 mod inputs;
 mod report;
 
 use std::path::PathBuf;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::Context as _;
 use model::TensorStore;
+use telemetry::host;
 
 use crate::args::Args;
 use crate::config::Config;
-use crate::network::{LoadSettings, Network};
-use crate::server::Shown;
+use crate::network::{LoadOptions, Network};
+use crate::status::JobStatus;
 use crate::train::{
-    AdamW, AdapterConfig, Checkpoint, Ended, Estimate, Keeper, LearningRate, Settings, Trainer, complete,
-    estimate, fail, save_adapter, withdraw,
+    AdamW, AdapterConfig, Checkpoint, CheckpointManager, LrSchedule, MemoryEstimate, MemoryNeeds,
+    TrainOutcome, Trainer, TrainerSettings, remove_markers, save_adapter, write_completion_marker,
+    write_failure_marker,
 };
 use inputs::Inputs;
 use report::Reporter;
-use telemetry::host;
 
-/// Runs a job until it is done, or `stop` is set; then a checkpoint is written.
+/// Runs a job until it is done, or `stop` is set; then it writes a checkpoint.
 ///
 /// # Errors
-/// When anything cannot be read, does not fit together or into memory, or cannot be written.
-pub(crate) fn run(args: &Args, shown: &Shown, stop: &AtomicBool) -> anyhow::Result<Ended> {
+/// When a file is missing or invalid, memory does not suffice, or writing fails.
+pub(crate) fn run(args: &Args, status: &JobStatus, stop: &AtomicBool) -> anyhow::Result<TrainOutcome> {
     let threads = args.threads.unwrap_or(0);
     let pool = rayon::ThreadPoolBuilder::new()
         .num_threads(threads)
         .build()
-        .context("no threads to compute with")?;
-    pool.install(|| run_here(args, shown, stop))
+        .context("failed to start threads")?;
+    pool.install(|| run_in_pool(args, status, stop))
 }
 
-fn run_here(args: &Args, shown: &Shown, stop: &AtomicBool) -> anyhow::Result<Ended> {
+fn run_in_pool(args: &Args, status: &JobStatus, stop: &AtomicBool) -> anyhow::Result<TrainOutcome> {
     let config = inputs::config(&args.config)?;
     for key in &config.ignored {
-        tracing::info!(key, "has no effect in this program");
+        tracing::info!(key, "ignoring key without effect in this program");
     }
     let configured = || PathBuf::from(&config.training.output_dir);
     let output = args.output_dir.clone().unwrap_or_else(configured);
-    withdraw(&output)?;
-    let ended = tune(args, &config, output.clone(), shown, stop);
-    if let Err(error) = &ended {
-        shown.phase("failed");
-        // Only where somebody could wait for a result; the reason is also what this program ends with.
+    remove_markers(&output)?;
+    let outcome = tune(args, &config, output.clone(), status, stop);
+    if let Err(error) = &outcome {
+        status.set_phase("failed");
+        // A pusher in another container waits for the marker. The program ends with the same reason.
         if let Err(unwritten) = std::fs::create_dir_all(&output)
             .map_err(anyhow::Error::from)
-            .and_then(|()| Ok(fail(&output, &format!("{error:#}"))?))
+            .and_then(|()| Ok(write_failure_marker(&output, &format!("{error:#}"))?))
         {
-            tracing::warn!(%unwritten, "the failure could not be marked");
+            tracing::warn!(error = %unwritten, "failed to write failure marker");
         }
     }
-    ended
+    outcome
 }
 
 fn tune(
     args: &Args,
     config: &Config,
     output: PathBuf,
-    shown: &Shown,
+    status: &JobStatus,
     stop: &AtomicBool,
-) -> anyhow::Result<Ended> {
-    shown.phase("reading");
+) -> anyhow::Result<TrainOutcome> {
+    status.set_phase("reading");
     let inputs = Inputs::read(args, config)?;
     let settings = settings(config, &inputs);
     check_memory(args, config, &inputs)?;
-    if stop.load(std::sync::atomic::Ordering::Relaxed) {
-        return Ok(Ended::Stopped);
+    if stop.load(Ordering::Relaxed) {
+        return Ok(TrainOutcome::Stopped);
     }
 
-    shown.phase("loading");
+    status.set_phase("loading");
     let store = TensorStore::open(&inputs.model)?;
-    let load = inputs.load_settings(config, args);
-    let (network, values) = Network::load(inputs.spec.clone(), &store, &load, &|share| shown.loaded(share))?;
+    let options = inputs.load_options(config, args);
+    let (network, params) = Network::load(inputs.spec.clone(), &store, &options, &|ratio| {
+        status.set_load_ratio(ratio);
+    })?;
     tracing::info!(
-        weights_mb = network.bytes() / 1_000_000,
+        weights_mb = network.weight_bytes() / 1_000_000,
         modules = network.modules().len(),
-        trained = network.trained(),
-        bfloat16 = network.is_rounded(),
-        "model loaded"
+        trainable_params = network.num_trainable_params(),
+        bfloat16 = network.rounds_to_bf16(),
+        "loaded model"
     );
-    let keeper = keeper(args, config, &inputs, &network, &load, output);
-    let mut state = resume(config, &keeper, network.trained())?.unwrap_or_else(|| Checkpoint::begin(values));
+    let checkpoints = checkpoint_manager(args, config, &inputs, &network, &options, output);
+    let mut state = resume(config, &checkpoints, network.num_trainable_params())?
+        .unwrap_or_else(|| Checkpoint::begin(params));
 
-    shown.phase("training");
+    status.set_phase("training");
     let trainer = Trainer {
         network: &network,
-        examples: &inputs.training,
-        held_out: &inputs.held_out,
-        order: &inputs.order,
+        train_set: &inputs.train_set,
+        eval_set: &inputs.eval_set,
+        sampler: &inputs.sampler,
         settings,
     };
-    let mut reporter = Reporter::new(shown, &keeper);
-    let ended = trainer.run(&mut state, stop, &mut reporter)?;
-    finish(ended, &state, &settings, &keeper, shown)?;
-    Ok(ended)
+    let mut reporter = Reporter::new(status, &checkpoints);
+    let outcome = trainer.run(&mut state, stop, &mut reporter)?;
+    finish(outcome, &state, &settings, &checkpoints, status)?;
+    Ok(outcome)
 }
 
-/// Writes the adapter, or a checkpoint where the run was stopped.
+/// Writes the adapter, or a checkpoint if the run was stopped.
 fn finish(
-    ended: Ended,
+    outcome: TrainOutcome,
     state: &Checkpoint,
-    settings: &Settings,
-    keeper: &Keeper,
-    shown: &Shown,
+    settings: &TrainerSettings,
+    checkpoints: &CheckpointManager,
+    status: &JobStatus,
 ) -> anyhow::Result<()> {
     let peak_mb = host::peak().unwrap_or(0) / 1_000_000;
-    if ended == Ended::Stopped {
-        shown.phase("stopped");
+    if outcome == TrainOutcome::Stopped {
+        status.set_phase("stopped");
         if state.step > 0 {
-            let place = keeper.save(state, settings.rate.steps, 0.0)?;
-            tracing::info!(step = state.step, place = %place.display(), peak_mb, "stopped, checkpoint written");
+            let dir = checkpoints.save(state, settings.lr_schedule.max_steps, 0.0)?;
+            tracing::info!(step = state.step, dir = %dir.display(), peak_mb, "stopped and wrote checkpoint");
         }
         return Ok(());
     }
-    save_adapter(&keeper.dir, &keeper.adapter, &keeper.modules, &state.values)?;
+    save_adapter(
+        &checkpoints.dir,
+        &checkpoints.adapter,
+        &checkpoints.modules,
+        &state.trainable_params,
+    )?;
     let now = jiff::Timestamp::now().strftime("%Y-%m-%d-%H-%M-%S").to_string();
-    complete(&keeper.dir, &now)?;
-    shown.phase("completed");
-    tracing::info!(steps = state.step, place = %keeper.dir.display(), peak_mb, "adapter written");
+    write_completion_marker(&checkpoints.dir, &now)?;
+    status.set_phase("completed");
+    tracing::info!(steps = state.step, dir = %checkpoints.dir.display(), peak_mb, "wrote adapter");
     Ok(())
 }
 
@@ -129,78 +138,83 @@ fn finish(
     clippy::cast_sign_loss,
     reason = "checked to be positive, and rounded"
 )]
-fn settings(config: &Config, inputs: &Inputs) -> Settings {
+fn settings(config: &Config, inputs: &Inputs) -> TrainerSettings {
     let training = &config.training;
-    let per_pass = Trainer::steps_per_pass(&inputs.order, training.gradient_accumulation_steps);
-    let steps = training
+    let per_epoch = Trainer::steps_per_epoch(&inputs.sampler, training.gradient_accumulation_steps);
+    let max_steps = training
         .max_steps
-        .unwrap_or_else(|| (training.num_train_epochs * per_pass as f64).ceil() as u64);
+        .unwrap_or_else(|| (training.num_train_epochs * per_epoch as f64).ceil() as u64);
     // A number below one is a share of all steps.
-    let every = |number: f64| {
+    let steps = |number: f64| {
         let number = if number < 1.0 {
-            number * steps as f64
+            number * max_steps as f64
         } else {
             number
         };
         (number.round() as u64).max(1)
     };
-    Settings {
-        adam: AdamW {
+    TrainerSettings {
+        optimizer: AdamW {
             beta1: training.adam_beta1,
             beta2: training.adam_beta2,
-            epsilon: training.adam_epsilon,
+            eps: training.adam_epsilon,
             weight_decay: training.weight_decay,
-            max_norm: training.max_grad_norm,
+            max_grad_norm: training.max_grad_norm,
         },
-        rate: LearningRate {
-            schedule: training.lr_scheduler_type,
-            peak: training.learning_rate,
-            warmup: LearningRate::warmup(steps, training.warmup_steps, training.warmup_ratio),
-            steps,
+        lr_schedule: LrSchedule {
+            scheduler_type: training.lr_scheduler_type,
+            learning_rate: training.learning_rate,
+            warmup_steps: LrSchedule::warmup_steps(max_steps, training.warmup_steps, training.warmup_ratio),
+            max_steps,
         },
-        accumulation: training.gradient_accumulation_steps,
-        checkpointing: training.gradient_checkpointing,
+        gradient_accumulation_steps: training.gradient_accumulation_steps,
+        gradient_checkpointing: training.gradient_checkpointing,
         seed: training.seed,
-        log_every: every(training.logging_steps),
-        log_first: training.logging_first_step,
-        save: (training.save_strategy, every(training.save_steps)),
-        evaluate: (
+        logging_steps: steps(training.logging_steps),
+        logging_first_step: training.logging_first_step,
+        save: (training.save_strategy, steps(training.save_steps)),
+        eval: (
             training.eval_strategy,
-            every(training.eval_steps.unwrap_or(training.logging_steps)),
+            steps(training.eval_steps.unwrap_or(training.logging_steps)),
         ),
-        evaluate_batch: training.per_device_eval_batch_size,
+        eval_batch_size: training.per_device_eval_batch_size,
     }
 }
 
-/// Refuses what would be killed for want of memory halfway through.
+/// Refuses a run that would exceed the available memory halfway through.
 fn check_memory(args: &Args, config: &Config, inputs: &Inputs) -> anyhow::Result<()> {
-    let (linear, rest) = inputs.precisions(config);
-    let tokens = inputs.order.most_tokens(&inputs.training);
-    let checkpointing = config.training.gradient_checkpointing;
-    let trained = inputs.trained_values(config, args)?;
-    let needed = estimate(&inputs.spec, linear, rest, trained, tokens, checkpointing);
+    let (linear_precision, other_precision) = inputs.precisions(config);
+    let needs = MemoryNeeds {
+        spec: &inputs.spec,
+        linear_precision,
+        other_precision,
+        trainable_params: inputs.num_trainable_params(config, args)?,
+        tokens: inputs.sampler.max_tokens_per_batch(&inputs.train_set),
+        gradient_checkpointing: config.training.gradient_checkpointing,
+    };
+    let estimate = needs.estimate();
     let mb = |bytes: u64| bytes / 1_000_000;
-    let Estimate {
+    let MemoryEstimate {
         weights,
-        trained,
-        kept,
+        trainable,
+        activations,
         working,
-    } = needed;
+    } = estimate;
     tracing::info!(
-        total_mb = mb(needed.total()),
+        total_mb = mb(estimate.total()),
         weights_mb = mb(weights),
-        trained_mb = mb(trained),
-        kept_mb = mb(kept),
+        trainable_mb = mb(trainable),
+        activations_mb = mb(activations),
         working_mb = mb(working),
-        "memory estimate"
+        "estimated memory"
     );
-    let Some(free) = host::available().filter(|free| needed.total() > *free) else {
+    let Some(free) = host::available().filter(|free| estimate.total() > *free) else {
         return Ok(());
     };
     let advice = "lower per_device_train_batch_size or max_length, set gradient_checkpointing: true, or load_in_4bit: true";
     let text = format!(
         "about {} MB are needed and {} MB are free: {advice}",
-        mb(needed.total()),
+        mb(estimate.total()),
         mb(free)
     );
     anyhow::ensure!(args.ignore_memory, "{text}; --ignore-memory tries it anyway");
@@ -208,18 +222,18 @@ fn check_memory(args: &Args, config: &Config, inputs: &Inputs) -> anyhow::Result
     Ok(())
 }
 
-fn keeper(
+fn checkpoint_manager(
     args: &Args,
     config: &Config,
     inputs: &Inputs,
     network: &Network,
-    load: &LoadSettings,
+    options: &LoadOptions,
     output: PathBuf,
-) -> Keeper {
+) -> CheckpointManager {
     let lora = &config.lora;
-    Keeper {
+    CheckpointManager {
         dir: output,
-        fingerprint: inputs.fingerprint(config, load),
+        fingerprint: inputs.fingerprint(config, options),
         limit: config.training.save_total_limit,
         adapter: AdapterConfig {
             base_model: args
@@ -227,42 +241,46 @@ fn keeper(
                 .clone()
                 .unwrap_or_else(|| inputs.model.display().to_string()),
             r: lora.r,
-            alpha: lora.lora_alpha,
-            dropout: lora.lora_dropout,
-            targets: inputs.targets.clone(),
+            lora_alpha: lora.lora_alpha,
+            lora_dropout: lora.lora_dropout,
+            target_modules: inputs.target_modules.clone(),
             rank_pattern: lora.rank_pattern.clone(),
             alpha_pattern: lora.alpha_pattern.clone(),
-            layers: load.lora.layers.clone(),
-            rslora: lora.use_rslora,
+            layers_to_transform: options.lora.layers_to_transform.clone(),
+            use_rslora: lora.use_rslora,
         },
         modules: network.modules().to_vec(),
     }
 }
 
-/// The checkpoint to go on from, if there is one.
-fn resume(config: &Config, keeper: &Keeper, trained: usize) -> anyhow::Result<Option<Checkpoint>> {
+/// Returns the checkpoint to continue from, if there is one.
+fn resume(
+    config: &Config,
+    checkpoints: &CheckpointManager,
+    num_params: usize,
+) -> anyhow::Result<Option<Checkpoint>> {
     use crate::train::CheckpointError;
     use serde_json::Value;
 
-    let newest = keeper.list().pop().map(|(_, dir)| dir);
+    let newest = checkpoints.list().pop().map(|(_, dir)| dir);
     let loaded = match (&config.training.resume_from_checkpoint, newest) {
         (Some(Value::Bool(false)), _) | (None, None) => return Ok(None),
-        (Some(Value::String(dir)), _) => keeper.load(dir.as_ref(), trained)?,
+        (Some(Value::String(dir)), _) => checkpoints.load(dir.as_ref(), num_params)?,
         (Some(_), None) => {
             return Err(CheckpointError::None {
-                path: keeper.dir.clone(),
+                path: checkpoints.dir.clone(),
             }
             .into());
         }
-        (Some(_), Some(dir)) => keeper.load(&dir, trained)?,
-        (None, Some(dir)) => match keeper.load(&dir, trained) {
+        (Some(_), Some(dir)) => checkpoints.load(&dir, num_params)?,
+        (None, Some(dir)) => match checkpoints.load(&dir, num_params) {
             Err(error) => {
-                tracing::warn!(%error, "beginning anew");
+                tracing::warn!(%error, "failed to load checkpoint; starting from step 0");
                 return Ok(None);
             }
             Ok(loaded) => loaded,
         },
     };
-    tracing::info!(step = loaded.step, "going on from a checkpoint");
+    tracing::info!(step = loaded.step, "continuing from checkpoint");
     Ok(Some(loaded))
 }

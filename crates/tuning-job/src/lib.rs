@@ -1,7 +1,7 @@
 //! Fine-tunes a language model on the CPU: `training_config.yaml` and a dataset in, a LoRA adapter in PEFT's format out.
 //!
-//! [`config`] and [`data`] say what is to be learnt, [`network`] is the model with its derivatives by hand, [`train`] moves the
-//! factors step by step. Deciding and computing code knows no signals and no network; those are in `program` and `server` only.
+//! [`config`] and [`data`] read the input, [`network`] is the model with hand-written gradients, and [`train`] updates the LoRA
+//! matrices step by step. Only `program` and `status` know signals and sockets.
 
 mod args;
 pub mod config;
@@ -9,7 +9,7 @@ pub mod data;
 mod job;
 pub mod network;
 mod program;
-mod server;
+mod status;
 pub mod train;
 
 pub use args::Args;

@@ -1,93 +1,50 @@
-//! The model as training sees it: frozen weights, trained factors of low rank, the loss and its derivative.
+//! The model for training: frozen weights, trainable LoRA matrices, the loss and its gradient.
 //!
-//! Sequences of a batch lie one after the other, without padding; attention keeps them apart. What a layer needs for its
-//! derivative is kept, or, to save memory, computed again from the layer's input.
+//! Sequences of a batch lie one after the other, without padding; attention keeps them apart. A layer keeps its activations for
+//! the backward pass, or, to save memory, computes them again from its input.
 
+mod batch;
 mod frozen;
 mod layer;
 mod linear;
 mod load;
 mod lora;
-mod quantise;
-mod settings;
+mod module;
+mod options;
+mod quantize;
 
-use model::Spec;
-
-pub use frozen::Precision;
-pub use quantise::{Quantised, Scales, Table};
-pub use settings::{LoadError, LoadSettings, Lora as LoraSettings, Targets, planned, trained_modules};
-
-pub use kernels::matmul::ComputeDtype;
 use kernels::matmul::{Mat, Out, RowSource as _, has_bf16_matmul};
 use kernels::{CrossEntropy, rms_norm, rms_norm_backward};
+use model::Spec;
 
-use frozen::Frozen;
-use layer::{Batchwise, Layer, Saved};
-use lora::Pass;
+pub use batch::{Batch, Mode};
+pub use frozen::Precision;
+pub use kernels::matmul::ComputeDtype;
+pub use module::Module;
+pub use options::{
+    LoadError, LoadOptions, LoraOptions, ModuleSelection, num_trainable_params, resolve_target_modules,
+};
+pub use quantize::{QuantType, QuantizedWeights, Scales};
 
-/// Sequences that are computed together.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Batch {
-    /// All tokens.
-    pub tokens: Vec<u32>,
-    /// What follows each token, where that is to be learnt.
-    pub targets: Vec<Option<u32>>,
-    /// Numbers of tokens of the sequences.
-    pub lengths: Vec<usize>,
-}
-
-impl Batch {
-    /// Tokens that are to be learnt.
-    #[must_use]
-    pub fn targets(&self) -> usize {
-        self.targets.iter().flatten().count()
-    }
-}
-
-/// A trained module, and where its factors lie among the trained values.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Module {
-    /// Its name in the model, without `.weight`.
-    pub name: String,
-    /// Width of its inputs.
-    pub inputs: usize,
-    /// Width of its outputs.
-    pub outputs: usize,
-    /// Rank of its change.
-    pub rank: usize,
-    /// Factor on its change.
-    pub scale: f32,
-    /// Where `A`, `[rank, inputs]`, begins.
-    pub a: usize,
-    /// Where `B`, `[outputs, rank]`, begins.
-    pub b: usize,
-}
-
-/// How a pass is to be done.
-#[derive(Clone, Copy, Debug)]
-pub struct Mode {
-    /// Names the pass: what is dropped depends on it. Absent where nothing is to be dropped.
-    pub dropout: Option<[u64; 2]>,
-    /// Layers are computed again for their derivative instead of kept.
-    pub checkpointing: bool,
-}
+use batch::{BatchContext, Pass};
+use frozen::FrozenWeight;
+use layer::{Layer, SavedActivations};
 
 /// A model that can be trained.
 #[derive(Debug)]
 pub struct Network {
     spec: Spec,
-    embeddings: Frozen,
+    embed_tokens: FrozenWeight,
     layers: Vec<Layer>,
     norm: Vec<f32>,
-    /// Absent where it is the embeddings.
-    head: Option<Frozen>,
+    /// Absent if tied to the embeddings.
+    lm_head: Option<FrozenWeight>,
     modules: Vec<Module>,
-    /// Number of trained values.
-    trained: usize,
+    num_trainable_params: usize,
 }
 
 impl Network {
-    /// What the model is.
+    /// Description of the model.
     #[must_use]
     pub fn spec(&self) -> &Spec {
         &self.spec
@@ -99,149 +56,155 @@ impl Network {
         &self.modules
     }
 
-    /// Number of trained values.
+    /// Number of trainable parameters.
     #[must_use]
-    pub fn trained(&self) -> usize {
-        self.trained
+    pub fn num_trainable_params(&self) -> usize {
+        self.num_trainable_params
     }
 
     /// Bytes of the frozen weights.
     #[must_use]
-    pub fn bytes(&self) -> usize {
+    pub fn weight_bytes(&self) -> usize {
         let layers: usize = self.layers.iter().map(Layer::bytes).sum();
-        layers + self.embeddings.bytes() + self.head.as_ref().map_or(0, Frozen::bytes)
+        let lm_head = self.lm_head.as_ref().map_or(0, FrozenWeight::bytes);
+        layers + self.embed_tokens.bytes() + lm_head
     }
 
-    /// Sum of the losses of a batch.
+    /// Returns the sum of the losses of a batch.
     #[must_use]
-    pub fn loss(&self, values: &[f32], batch: &Batch) -> f64 {
+    pub fn loss(&self, params: &[f32], batch: &Batch) -> f64 {
         let pass = Pass {
-            values,
-            dropout: None,
+            params,
+            dropout_seed: None,
         };
-        let wise = Batchwise::new(&self.spec, batch);
+        let context = BatchContext::new(&self.spec, batch);
         let mut x = self.embed(batch);
         for layer in &self.layers {
-            layer.forward(&self.spec, &wise, pass, &mut x, false);
+            layer.forward(&self.spec, &context, pass, &mut x, false);
         }
-        self.head_loss(batch, &x, None, 1.0)
+        self.lm_loss(batch, &x, None, 1.0)
     }
 
-    /// Sum of the losses of a batch, which is at least one token; adds `factor` times its derivative to `grads`.
+    /// Returns the sum of the losses of a batch of at least one token. Adds its gradient, times `grad_scale`, to `gradient`.
     ///
-    /// `grads` is as long as `values`.
-    pub fn train(&self, values: &[f32], grads: &mut [f32], batch: &Batch, mode: Mode, factor: f32) -> f64 {
+    /// `gradient` is as long as `params`.
+    pub fn forward_backward(
+        &self,
+        params: &[f32],
+        gradient: &mut [f32],
+        batch: &Batch,
+        mode: Mode,
+        grad_scale: f32,
+    ) -> f64 {
         let pass = Pass {
-            values,
-            dropout: mode.dropout,
+            params,
+            dropout_seed: mode.dropout_seed,
         };
-        let wise = Batchwise::new(&self.spec, batch);
+        let context = BatchContext::new(&self.spec, batch);
         let first = self
             .layers
             .iter()
             .position(Layer::is_trained)
             .unwrap_or(self.layers.len());
         let mut x = self.embed(batch);
-        // What lies below the first trained layer is never needed again.
+        // Activations below the first trained layer are not needed again.
         let mut inputs = Vec::with_capacity(self.layers.len());
-        let mut kept: Vec<Option<Saved>> = Vec::with_capacity(self.layers.len());
+        let mut kept: Vec<Option<SavedActivations>> = Vec::with_capacity(self.layers.len());
         for (index, layer) in self.layers.iter().enumerate() {
             if index >= first {
                 inputs.push(x.clone());
             }
-            let saved = layer.forward(
-                &self.spec,
-                &wise,
-                pass,
-                &mut x,
-                index >= first && !mode.checkpointing,
-            );
+            let keep = index >= first && !mode.gradient_checkpointing;
+            let saved = layer.forward(&self.spec, &context, pass, &mut x, keep);
             if index >= first {
                 kept.push(saved);
             }
         }
-        let mut dx = vec![0.0; x.len()];
-        let loss = self.head_loss(batch, &x, Some(&mut dx), factor);
+        let mut grad_x = vec![0.0; x.len()];
+        let loss = self.lm_loss(batch, &x, Some(&mut grad_x), grad_scale);
         drop(x);
         for (index, layer) in self.layers.iter().enumerate().skip(first).rev() {
             let (Some(input), Some(saved)) = (inputs.pop(), kept.pop()) else {
                 break;
             };
-            let saved = match saved {
-                Some(saved) => saved,
-                None => {
-                    let mut again = input.clone();
-                    layer
-                        .forward(&self.spec, &wise, pass, &mut again, true)
-                        .unwrap_or_default()
-                }
-            };
+            let saved = saved.unwrap_or_else(|| {
+                let mut again = input.clone();
+                layer
+                    .forward(&self.spec, &context, pass, &mut again, true)
+                    .unwrap_or_default()
+            });
             layer.backward(
                 &self.spec,
-                &wise,
+                &context,
                 pass,
-                grads,
+                gradient,
                 &input,
                 saved,
-                &mut dx,
+                &mut grad_x,
                 index > first,
             );
         }
         loss
     }
 
-    /// Whether inputs of frozen weights are rounded to bfloat16 on this processor.
+    /// Reports whether inputs of frozen weights are rounded to bfloat16 on this processor.
     #[must_use]
-    pub fn is_rounded(&self) -> bool {
-        has_bf16_matmul() && self.layers.iter().any(Layer::is_rounded)
+    pub fn rounds_to_bf16(&self) -> bool {
+        has_bf16_matmul() && self.layers.iter().any(Layer::rounds_to_bf16)
     }
 
     fn embed(&self, batch: &Batch) -> Vec<f32> {
         let mut x = vec![0.0; batch.tokens.len() * self.spec.hidden_size];
         for (token, out) in batch.tokens.iter().zip(x.chunks_exact_mut(self.spec.hidden_size)) {
-            self.embeddings.read(*token as usize, 0, out);
+            self.embed_tokens.read(*token as usize, 0, out);
             out.iter_mut()
                 .for_each(|value| *value *= self.spec.embedding_multiplier);
         }
         x
     }
 
-    /// The loss of what comes out of the last layer, and its derivative added to `dx`.
-    fn head_loss(&self, batch: &Batch, x: &[f32], dx: Option<&mut [f32]>, factor: f32) -> f64 {
-        let hidden = self.spec.hidden_size;
-        let learnt = || {
+    /// Returns the loss of the last layer's output. Adds its gradient to `grad_x`.
+    fn lm_loss(&self, batch: &Batch, x: &[f32], grad_x: Option<&mut [f32]>, grad_scale: f32) -> f64 {
+        let hidden_size = self.spec.hidden_size;
+        let labeled = || {
             batch
-                .targets
+                .labels
                 .iter()
                 .enumerate()
-                .filter_map(|(at, target)| target.map(|target| (at, target)))
+                .filter_map(|(at, label)| label.map(|label| (at, label)))
         };
-        let targets: Vec<u32> = learnt().map(|(_, target)| target).collect();
-        let rows: Vec<f32> = learnt()
-            .flat_map(|(at, _)| &x[at * hidden..(at + 1) * hidden])
+        let labels: Vec<u32> = labeled().map(|(_, label)| label).collect();
+        let rows: Vec<f32> = labeled()
+            .flat_map(|(at, _)| &x[at * hidden_size..(at + 1) * hidden_size])
             .copied()
             .collect();
         let normed = rms_norm(&rows, &self.norm, self.spec.rms_norm_eps);
-        let embeddings = self.head.as_ref().unwrap_or(&self.embeddings);
-        let head = CrossEntropy {
-            forward: &|out: Out<'_>, x: Mat<'_>| embeddings.forward(out, x),
-            backward: &|out: Out<'_>, dlogits: &[f32], tokens: usize| {
-                embeddings.backward(out, dlogits, tokens, self.spec.vocab_size);
+        let lm_head = self.lm_head.as_ref().unwrap_or(&self.embed_tokens);
+        let cross_entropy = CrossEntropy {
+            forward: &|out: Out<'_>, x: Mat<'_>| lm_head.forward(out, x),
+            backward: &|out: Out<'_>, grad_logits: &[f32], tokens: usize| {
+                lm_head.backward(out, grad_logits, tokens, self.spec.vocab_size);
             },
             vocab_size: self.spec.vocab_size,
-            hidden_size: hidden,
+            hidden_size,
             scale: self.spec.logit_scale,
             softcap: self.spec.final_logit_softcapping,
         };
-        let Some(dx) = dx else {
-            return head.loss(&normed, &targets, None, factor);
+        let Some(grad_x) = grad_x else {
+            return cross_entropy.loss(&normed, &labels, None, grad_scale);
         };
-        let mut dnormed = vec![0.0; normed.len()];
-        let loss = head.loss(&normed, &targets, Some(&mut dnormed), factor);
-        let mut drows = vec![0.0; rows.len()];
-        rms_norm_backward(&rows, &self.norm, self.spec.rms_norm_eps, &dnormed, &mut drows);
-        for ((at, _), d) in learnt().zip(drows.chunks_exact(hidden)) {
-            dx[at * hidden..(at + 1) * hidden].copy_from_slice(d);
+        let mut grad_normed = vec![0.0; normed.len()];
+        let loss = cross_entropy.loss(&normed, &labels, Some(&mut grad_normed), grad_scale);
+        let mut grad_rows = vec![0.0; rows.len()];
+        rms_norm_backward(
+            &rows,
+            &self.norm,
+            self.spec.rms_norm_eps,
+            &grad_normed,
+            &mut grad_rows,
+        );
+        for ((at, _), row) in labeled().zip(grad_rows.chunks_exact(hidden_size)) {
+            grad_x[at * hidden_size..(at + 1) * hidden_size].copy_from_slice(row);
         }
         loss
     }

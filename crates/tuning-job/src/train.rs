@@ -1,15 +1,18 @@
-//! Steps: which batches, which learning rate, how values move, what is kept when the program ends.
+//! Training steps: batches, learning rate, optimizer, checkpoints and the adapter's files.
 
-mod adamw;
 mod checkpoint;
+mod lr_schedule;
 mod memory;
+mod optimizer;
 mod output;
-mod schedule;
 mod trainer;
 
-pub use adamw::{AdamW, Moments};
-pub use checkpoint::{Checkpoint, CheckpointError, Keeper};
-pub use memory::{Estimate, estimate};
-pub use output::{AdapterConfig, MARKER, OutputError, complete, fail, save_adapter, withdraw};
-pub use schedule::LearningRate;
-pub use trainer::{Ended, Listener, Progress, Settings, Trainer};
+pub use checkpoint::{Checkpoint, CheckpointError, CheckpointManager};
+pub use lr_schedule::LrSchedule;
+pub use memory::{MemoryEstimate, MemoryNeeds};
+pub use optimizer::{AdamMoments, AdamW};
+pub use output::{
+    AdapterConfig, MARKER, OutputError, remove_markers, save_adapter, write_completion_marker,
+    write_failure_marker,
+};
+pub use trainer::{TrainOutcome, Trainer, TrainerCallback, TrainerSettings, TrainingProgress};

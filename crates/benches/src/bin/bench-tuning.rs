@@ -13,10 +13,14 @@ use clap::Parser;
 use gguf::example;
 use model::{Spec, TensorStore, Tokenizer};
 use serde::{Deserialize, Serialize};
-use tuning_job::config::{Schedule, WhenToSave};
-use tuning_job::data::{Example, Order};
-use tuning_job::network::{ComputeDtype, LoadSettings, LoraSettings, Network, Precision, Table, Targets};
-use tuning_job::train::{AdamW, Checkpoint, LearningRate, Listener, Progress, Settings, Trainer};
+use tuning_job::config::{IntervalStrategy, SchedulerType};
+use tuning_job::data::{BatchSampler, Example};
+use tuning_job::network::{
+    ComputeDtype, LoadOptions, LoraOptions, ModuleSelection, Network, Precision, QuantType,
+};
+use tuning_job::train::{
+    AdamW, Checkpoint, LrSchedule, Trainer, TrainerCallback, TrainerSettings, TrainingProgress,
+};
 
 const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tools/bench_peft.py");
 
@@ -158,7 +162,7 @@ fn batches(args: &Args) -> Vec<Vec<Example>> {
         tokens: (0..args.length - index * 7 % (args.length / 2))
             .map(|at| ((index * 7919 + at * (13 + index % 5)) % 40_000 + 100) as u32)
             .collect(),
-        learnt: Vec::new(),
+        loss_ranges: Vec::new(),
     };
     let batch = |step: usize| {
         (0..args.batch)
@@ -175,8 +179,8 @@ struct Watch {
     cpu: f64,
 }
 
-impl Listener for Watch {
-    fn stepped(&mut self, progress: &Progress, _: bool) {
+impl TrainerCallback for Watch {
+    fn on_step_end(&mut self, progress: &TrainingProgress, _: bool) {
         let cpu = cpu_seconds();
         self.numbers.losses.push(progress.loss);
         self.numbers.seconds.push(self.began.elapsed().as_secs_f64());
@@ -184,7 +188,7 @@ impl Listener for Watch {
         (self.began, self.cpu) = (Instant::now(), cpu);
     }
 
-    fn save(&mut self, _: &Checkpoint, _: &Progress) -> anyhow::Result<()> {
+    fn on_save(&mut self, _: &Checkpoint, _: &TrainingProgress) -> anyhow::Result<()> {
         Ok(())
     }
 }
@@ -210,32 +214,32 @@ fn cpu_seconds() -> f64 {
 fn ours(args: &Args, contender: &str) -> anyhow::Result<Numbers> {
     let dir = example::smollm2(&example::cache(), &|_| {})?.dir;
     Tokenizer::open(&dir).context("the example model is not whole")?;
-    let nf4 = Precision::Quantised {
-        table: Table::Nf4,
-        double: true,
+    let nf4 = Precision::Quantized {
+        quant_type: QuantType::Nf4,
+        double_quant: true,
     };
     let precision = match contender.split(' ').next() {
         Some("bf16") => Precision::Bf16,
         Some("nf4") => nf4,
         _ => Precision::F32,
     };
-    let settings = LoadSettings {
-        linear: Some(precision),
-        rest: Some(if precision == nf4 {
+    let settings = LoadOptions {
+        linear_precision: Some(precision),
+        other_precision: Some(if precision == nf4 {
             Precision::Bf16
         } else {
             precision
         }),
-        quantised: ComputeDtype::Bf16,
-        skip: Vec::new(),
-        lora: LoraSettings {
-            targets: Targets::All,
-            layers: None,
+        compute_dtype: ComputeDtype::Bf16,
+        skip_modules: Vec::new(),
+        lora: LoraOptions {
+            target_modules: ModuleSelection::AllLinear,
+            layers_to_transform: None,
             rank: (8, std::collections::BTreeMap::new()),
             alpha: (16.0, std::collections::BTreeMap::new()),
-            rslora: false,
+            use_rslora: false,
             dropout: 0.0,
-            gaussian: false,
+            gaussian_init: false,
         },
         seed: 1,
     };
@@ -246,17 +250,17 @@ fn ours(args: &Args, contender: &str) -> anyhow::Result<Numbers> {
         let (network, values) =
             Network::load(Spec::open(&dir)?, &TensorStore::open(&dir)?, &settings, &|_| {})?;
         let examples = batches(args).concat();
-        let order = Order {
+        let sampler = BatchSampler {
             groups: (0..examples.len()).map(|at| vec![at]).collect(),
-            batch: args.batch,
-            shuffle: None,
+            batch_size: args.batch,
+            shuffle_seed: None,
             drop_last: false,
         };
         let trainer = Trainer {
             network: &network,
-            examples: &examples,
-            held_out: &[],
-            order: &order,
+            train_set: &examples,
+            eval_set: &[],
+            sampler: &sampler,
             settings: run_settings(args.steps as u64, contender.ends_with("checkpointing")),
         };
         let mut watch = Watch {
@@ -279,28 +283,28 @@ fn ours(args: &Args, contender: &str) -> anyhow::Result<Numbers> {
     })
 }
 
-fn run_settings(steps: u64, checkpointing: bool) -> Settings {
-    Settings {
-        adam: AdamW {
+fn run_settings(steps: u64, checkpointing: bool) -> TrainerSettings {
+    TrainerSettings {
+        optimizer: AdamW {
             beta1: 0.9,
             beta2: 0.999,
-            epsilon: 1e-8,
+            eps: 1e-8,
             weight_decay: 0.0,
-            max_norm: 1.0,
+            max_grad_norm: 1.0,
         },
-        rate: LearningRate {
-            schedule: Schedule::Constant,
-            peak: 2e-4,
-            warmup: 0,
-            steps,
+        lr_schedule: LrSchedule {
+            scheduler_type: SchedulerType::Constant,
+            learning_rate: 2e-4,
+            warmup_steps: 0,
+            max_steps: steps,
         },
-        accumulation: 1,
-        checkpointing,
+        gradient_accumulation_steps: 1,
+        gradient_checkpointing: checkpointing,
         seed: 1,
-        log_every: 1,
-        log_first: false,
-        save: (WhenToSave::No, 1),
-        evaluate: (WhenToSave::No, 1),
-        evaluate_batch: 1,
+        logging_steps: 1,
+        logging_first_step: false,
+        save: (IntervalStrategy::No, 1),
+        eval: (IntervalStrategy::No, 1),
+        eval_batch_size: 1,
     }
 }

@@ -3,7 +3,7 @@
 use serde_json::{Map, Value};
 
 use super::fields::Fields;
-use super::rope::{self, Native, Rope};
+use super::rope::{self, Rope, RopeDefaults};
 use super::{Activation, LayerSpec, Spec, limit};
 use crate::error::Result;
 
@@ -230,15 +230,15 @@ fn windowed(family: Family, fields: &Fields<'_>, count: usize) -> Result<Vec<boo
 
 fn ropes(family: Family, fields: &Fields<'_>, head: usize, positions: usize) -> Result<Vec<Rope>> {
     let base = fields.positive("rope_theta")?.unwrap_or(10_000.0);
-    let native = Native {
-        head,
-        base: if family == Family::Gemma3 && fields.get("rope_theta").is_none() {
+    let defaults = RopeDefaults {
+        head_dim: head,
+        rope_theta: if family == Family::Gemma3 && fields.get("rope_theta").is_none() {
             1_000_000.0
         } else {
             base
         },
-        partial: partial(fields)?.unwrap_or(1.0),
-        positions,
+        partial_rotary_factor: partial(fields)?.unwrap_or(1.0),
+        max_position_embeddings: positions,
         original: fields.size("original_max_position_embeddings", limit::POSITIONS)?,
     };
     if let Some(parameters) = fields.object("rope_parameters")? {
@@ -246,35 +246,43 @@ fn ropes(family: Family, fields: &Fields<'_>, head: usize, positions: usize) -> 
         let kinds = ["full_attention", "sliding_attention"]
             .map(|kind| parameters.get(kind).and_then(Value::as_object));
         return match kinds {
-            [Some(full), Some(sliding)] => Ok(vec![normalised(native, full)?, normalised(native, sliding)?]),
-            [Some(only), None] | [None, Some(only)] => Ok(vec![normalised(native, only)?]),
-            [None, None] => Ok(vec![normalised(native, parameters)?]),
+            [Some(full), Some(sliding)] => {
+                Ok(vec![normalised(defaults, full)?, normalised(defaults, sliding)?])
+            }
+            [Some(only), None] | [None, Some(only)] => Ok(vec![normalised(defaults, only)?]),
+            [None, None] => Ok(vec![normalised(defaults, parameters)?]),
         };
     }
     let scaling = fields.object("rope_scaling")?.map(|map| Fields {
         map,
         prefix: "rope_scaling.",
     });
-    let mut ropes = vec![rope::rope(native, scaling)?];
+    let mut ropes = vec![rope::rope(defaults, scaling)?];
     if family == Family::Gemma3 {
-        let base = fields.positive("rope_local_base_freq")?.unwrap_or(10_000.0);
-        ropes.push(rope::rope(Native { base, ..native }, None)?);
+        let rope_theta = fields.positive("rope_local_base_freq")?.unwrap_or(10_000.0);
+        ropes.push(rope::rope(
+            RopeDefaults {
+                rope_theta,
+                ..defaults
+            },
+            None,
+        )?);
     }
     Ok(ropes)
 }
 
 /// transformers 5 keeps everything about angles in one object.
-fn normalised(native: Native, parameters: &Map<String, Value>) -> Result<Rope> {
+fn normalised(defaults: RopeDefaults, parameters: &Map<String, Value>) -> Result<Rope> {
     let fields = Fields {
         map: parameters,
         prefix: "rope_parameters.",
     };
-    let native = Native {
-        base: fields.positive("rope_theta")?.unwrap_or(native.base),
-        partial: partial(&fields)?.unwrap_or(native.partial),
-        ..native
+    let defaults = RopeDefaults {
+        rope_theta: fields.positive("rope_theta")?.unwrap_or(defaults.rope_theta),
+        partial_rotary_factor: partial(&fields)?.unwrap_or(defaults.partial_rotary_factor),
+        ..defaults
     };
-    rope::rope(native, Some(fields))
+    rope::rope(defaults, Some(fields))
 }
 
 fn partial(fields: &Fields<'_>) -> Result<Option<f64>> {

@@ -1,66 +1,65 @@
-//! Rotary position embeddings: frequencies under every way of stretching the context.
+//! Rotary position embeddings: frequencies for each way of scaling the context.
 //!
-//! Formulas are those of transformers' `modeling_rope_utils`: default, linear, dynamic NTK at the native length, llama3, yarn
-//! and longrope.
+//! The formulas are those of transformers' `modeling_rope_utils`: default, linear, dynamic NTK within the trained length, llama3,
+//! yarn and longrope.
 
 use std::f64::consts::TAU;
 
 use super::fields::Fields;
 use crate::error::Result;
 
-/// The angles of one kind of layer.
+/// Rope of one kind of layer.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Rope {
-    /// How many dimensions of a head are turned; the rest pass through.
-    pub dimensions: usize,
-    /// Radians a position, one for each pair of dimensions.
-    pub frequencies: Vec<f32>,
-    /// Other frequencies, for sequences longer than so many positions.
-    pub long: Option<(usize, Vec<f32>)>,
-    /// Factor on sine and cosine.
-    pub magnitude: f32,
+    /// Elements of a head that are rotated; others stay the same.
+    pub rotary_dim: usize,
+    /// Radians per position, for each pair of elements.
+    pub inv_freq: Vec<f32>,
+    /// Frequencies of sequences longer than a number of positions.
+    pub long_inv_freq: Option<(usize, Vec<f32>)>,
+    /// Factor on sines and cosines.
+    pub attention_factor: f32,
 }
 
 impl Rope {
-    /// Frequencies for a sequence that will have at most `positions`.
+    /// Returns the frequencies of a sequence of at most `positions`.
     #[must_use]
-    pub fn frequencies_for(&self, positions: usize) -> &[f32] {
-        match &self.long {
+    pub fn inv_freq_for(&self, positions: usize) -> &[f32] {
+        match &self.long_inv_freq {
             Some((above, long)) if positions > *above => long,
-            _ => &self.frequencies,
+            _ => &self.inv_freq,
         }
     }
 }
 
-/// What the scaling rules need to know beside their own fields.
+/// Values outside the scaling object that scaling rules use.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Native {
-    pub(super) head: usize,
-    pub(super) base: f64,
-    pub(super) partial: f64,
-    /// `max_position_embeddings`.
-    pub(super) positions: usize,
+pub(super) struct RopeDefaults {
+    pub(super) head_dim: usize,
+    pub(super) rope_theta: f64,
+    pub(super) partial_rotary_factor: f64,
+    pub(super) max_position_embeddings: usize,
     /// `original_max_position_embeddings` outside the scaling object.
     pub(super) original: Option<usize>,
 }
 
-pub(super) fn rope(native: Native, scaling: Option<Fields<'_>>) -> Result<Rope> {
+pub(super) fn rope(defaults: RopeDefaults, scaling: Option<Fields<'_>>) -> Result<Rope> {
     #[expect(
         clippy::cast_possible_truncation,
         clippy::cast_sign_loss,
         reason = "a share of a head"
     )]
-    let dimensions = ((native.head as f64 * native.partial) as usize) & !1;
+    let rotary_dim = ((defaults.head_dim as f64 * defaults.partial_rotary_factor) as usize) & !1;
     let plain = |base: f64| -> Vec<f64> {
-        let pairs = (0..dimensions / 2).map(|pair| base.powf(-((2 * pair) as f64) / dimensions as f64));
+        let pairs = (0..rotary_dim / 2).map(|pair| base.powf(-((2 * pair) as f64) / rotary_dim as f64));
         pairs.collect()
     };
-    let default = plain(native.base);
-    let unscaled = |frequencies: &[f64]| Rope {
-        dimensions,
-        frequencies: narrow(frequencies),
-        long: None,
-        magnitude: 1.0,
+    let default = plain(defaults.rope_theta);
+    let unscaled = |inv_freq: &[f64]| Rope {
+        rotary_dim,
+        inv_freq: narrow(inv_freq),
+        long_inv_freq: None,
+        attention_factor: 1.0,
     };
     let Some(fields) = scaling else {
         return Ok(unscaled(&default));
@@ -75,7 +74,7 @@ pub(super) fn rope(native: Native, scaling: Option<Fields<'_>>) -> Result<Rope> 
             .ok_or_else(|| fields.error("factor", "is missing"))
     };
     match kind {
-        // Dynamic scaling differs from the default beyond the native length only, which we do not go beyond.
+        // Dynamic scaling differs from the default only beyond the trained length, which is the limit here.
         "default" | "dynamic" => Ok(unscaled(&default)),
         "linear" => {
             let factor = factor()?;
@@ -84,42 +83,44 @@ pub(super) fn rope(native: Native, scaling: Option<Fields<'_>>) -> Result<Rope> 
         "llama3" => Ok(unscaled(&llama3(
             &default,
             factor()?,
-            original(&fields, native)?,
+            original(&fields, defaults)?,
             &fields,
         )?)),
         "yarn" => {
-            let original = original(&fields, native)?;
+            let original = original(&fields, defaults)?;
             let factor = match fields.positive("factor")? {
                 Some(factor) => factor,
-                None => native.positions as f64 / original as f64,
+                None => defaults.max_position_embeddings as f64 / original as f64,
             };
             Ok(Rope {
-                magnitude: yarn_magnitude(factor, &fields)? as f32,
+                attention_factor: yarn_attention_factor(factor, &fields)? as f32,
                 ..unscaled(&yarn(
                     &default,
-                    native.base,
-                    dimensions,
+                    defaults.rope_theta,
+                    rotary_dim,
                     factor,
                     original,
                     &fields,
                 )?)
             })
         }
-        "longrope" | "su" => longrope(&default, dimensions, native, &fields),
-        other => Err(fields.error("rope_type", format!("is `{other}`, which is not supported"))),
+        "longrope" | "su" => longrope(&default, rotary_dim, defaults, &fields),
+        other => Err(fields.error("rope_type", format!("must be a known rope type, got `{other}`"))),
     }
 }
 
-fn original(fields: &Fields<'_>, native: Native) -> Result<usize> {
+fn original(fields: &Fields<'_>, defaults: RopeDefaults) -> Result<usize> {
     let own = fields.size("original_max_position_embeddings", 1 << 24)?;
-    Ok(own.or(native.original).unwrap_or(native.positions))
+    Ok(own
+        .or(defaults.original)
+        .unwrap_or(defaults.max_position_embeddings))
 }
 
 fn llama3(default: &[f64], factor: f64, original: usize, fields: &Fields<'_>) -> Result<Vec<f64>> {
     let low = fields.positive("low_freq_factor")?.unwrap_or(1.0);
     let high = fields.positive("high_freq_factor")?.unwrap_or(4.0);
     if high <= low {
-        return Err(fields.error("high_freq_factor", "is not above low_freq_factor"));
+        return Err(fields.error("high_freq_factor", "must be above low_freq_factor"));
     }
     let original = original as f64;
     let scaled = |frequency: &f64| {
@@ -139,14 +140,14 @@ fn llama3(default: &[f64], factor: f64, original: usize, fields: &Fields<'_>) ->
 fn yarn(
     default: &[f64],
     base: f64,
-    dimensions: usize,
+    rotary_dim: usize,
     factor: f64,
     original: usize,
     fields: &Fields<'_>,
 ) -> Result<Vec<f64>> {
     let beta_fast = fields.positive("beta_fast")?.unwrap_or(32.0);
     let beta_slow = fields.positive("beta_slow")?.unwrap_or(1.0);
-    let dims = dimensions as f64;
+    let dims = rotary_dim as f64;
     let correction = |rotations: f64| dims * (original as f64 / (rotations * TAU)).ln() / (2.0 * base.ln());
     let (mut low, mut high) = (correction(beta_fast), correction(beta_slow));
     if fields.flag("truncate", true)? {
@@ -164,7 +165,7 @@ fn yarn(
     Ok(default.iter().enumerate().map(blended).collect())
 }
 
-fn yarn_magnitude(factor: f64, fields: &Fields<'_>) -> Result<f64> {
+fn yarn_attention_factor(factor: f64, fields: &Fields<'_>) -> Result<f64> {
     if let Some(given) = fields.positive("attention_factor")? {
         return Ok(given);
     }
@@ -182,38 +183,35 @@ fn yarn_magnitude(factor: f64, fields: &Fields<'_>) -> Result<f64> {
     })
 }
 
-fn longrope(default: &[f64], dimensions: usize, native: Native, fields: &Fields<'_>) -> Result<Rope> {
-    let original = original(fields, native)?;
+fn longrope(default: &[f64], rotary_dim: usize, defaults: RopeDefaults, fields: &Fields<'_>) -> Result<Rope> {
+    let original = original(fields, defaults)?;
     let stretched = |name: &str| -> Result<Vec<f32>> {
-        let factors = fields.numbers(name, dimensions / 2)?;
+        let factors = fields.numbers(name, rotary_dim / 2)?;
         let divided = default
             .iter()
             .zip(&factors)
             .map(|(frequency, factor)| frequency / factor);
         Ok(narrow(&divided.collect::<Vec<_>>()))
     };
-    let ratio = native.positions as f64 / original as f64;
+    let ratio = defaults.max_position_embeddings as f64 / original as f64;
     let factor = fields
         .positive("factor")?
-        .filter(|_| native.original.is_none())
+        .filter(|_| defaults.original.is_none())
         .unwrap_or(ratio);
-    let magnitude = match fields.positive("attention_factor")? {
+    let attention_factor = match fields.positive("attention_factor")? {
         Some(given) => given,
         None if factor <= 1.0 || original < 2 => 1.0,
         None => (1.0 + factor.ln() / (original as f64).ln()).sqrt(),
     };
     Ok(Rope {
-        dimensions,
-        frequencies: stretched("short_factor")?,
-        long: Some((original, stretched("long_factor")?)),
-        magnitude: magnitude as f32,
+        rotary_dim,
+        inv_freq: stretched("short_factor")?,
+        long_inv_freq: Some((original, stretched("long_factor")?)),
+        attention_factor: attention_factor as f32,
     })
 }
 
-#[expect(
-    clippy::cast_possible_truncation,
-    reason = "angles are computed in f32, as torch does"
-)]
+#[expect(clippy::cast_possible_truncation, reason = "torch computes angles in f32")]
 fn narrow(frequencies: &[f64]) -> Vec<f32> {
     frequencies.iter().map(|frequency| *frequency as f32).collect()
 }

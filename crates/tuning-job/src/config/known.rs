@@ -1,4 +1,4 @@
-//! Keys that other programs know and that change nothing here. A key on no list is refused.
+//! Keys of other programs without an effect here. A key on no list is refused.
 
 /// The sections of the file.
 pub(super) const SECTIONS: [&str; 6] = [
@@ -10,7 +10,7 @@ pub(super) const SECTIONS: [&str; 6] = [
     "DatasetConfig",
 ];
 
-/// Keys of a section that may be there and have no effect: they are about devices, downloads, other processes or reports
+/// Returns keys of a section that are accepted without an effect: they are about devices, downloads, other processes or reports
 /// that this program does not have.
 pub(super) fn ignored(section: &str) -> &'static [&'static str] {
     match section {

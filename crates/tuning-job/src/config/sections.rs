@@ -7,6 +7,6 @@ mod scalar;
 mod training;
 
 pub use dataset::{DataCollator, DatasetConfig};
-pub use lora::{Layers, LoraConfig, Targets};
+pub use lora::{LayersToTransform, LoraConfig, TargetModules};
 pub use model::{ModelConfig, QuantizationConfig};
-pub use training::{Schedule, TrainingArguments, WhenToSave};
+pub use training::{IntervalStrategy, SchedulerType, TrainingArguments};

@@ -1,76 +1,78 @@
-//! Rows → tokens, and which of them are learnt.
+//! Encoding of rows as tokens, and the tokens that count in the loss.
 //!
-//! As TRL does: conversations go through the chat template; texts and completions end with the token that ends a text.
+//! As in TRL, conversations go through the chat template, and texts and completions end with the end-of-sequence token.
 
 use model::chat::Conversation;
 use model::{ChatTemplate, Tokenizer};
 use serde_json::{Map, Value, json};
 
-use super::columns::{Shape, messages, text};
-use super::{DataError, DataFile, Row, rows};
+use super::error::DataError;
+use super::files::DataFile;
+use super::format::{DatasetFormat, messages, text};
+use super::rows::{self, Row};
 use crate::config::{DatasetConfig, TrainingArguments};
 
 /// Most tokens of a dataset: four GiB.
 const TOKENS: usize = 1 << 30;
 
-/// A sequence to learn.
+/// A sequence to train on.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Example {
-    /// Its tokens.
+    /// The tokens.
     pub tokens: Vec<u32>,
-    /// Ranges of tokens that are learnt; all when empty.
-    pub learnt: Vec<std::ops::Range<usize>>,
+    /// Ranges of tokens that count in the loss; all tokens when empty.
+    pub loss_ranges: Vec<std::ops::Range<usize>>,
 }
 
 impl Example {
-    /// Whether the token at `at` is to be foretold.
+    /// Reports whether the token at `at` counts in the loss.
     #[must_use]
-    pub fn is_learnt(&self, at: usize) -> bool {
-        self.learnt.is_empty() || self.learnt.iter().any(|range| range.contains(&at))
+    pub fn has_loss(&self, at: usize) -> bool {
+        self.loss_ranges.is_empty() || self.loss_ranges.iter().any(|range| range.contains(&at))
     }
 }
 
-/// What turns texts into tokens.
+/// Encoder of rows.
 #[derive(Debug)]
-pub struct Texts<'a> {
+pub struct ExampleEncoder<'a> {
     /// The model's tokenizer.
     pub tokenizer: &'a Tokenizer,
-    /// Its chat template, if it has one.
-    pub template: Option<&'a ChatTemplate>,
-    /// The token that ends a text.
-    pub end: u32,
+    /// The model's chat template, if it has one.
+    pub chat_template: Option<&'a ChatTemplate>,
+    /// The end-of-sequence token.
+    pub eos_token_id: u32,
 }
 
 /// All sequences of a dataset.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Examples {
-    /// They, in the order of the files.
+    /// The sequences, in the order of the files.
     pub examples: Vec<Example>,
-    /// How many were cut.
-    pub cut: usize,
-    /// How many rows had nothing to learn and were left out.
+    /// Number of truncated sequences.
+    pub truncated: usize,
+    /// Number of rows without tokens to train on, which were left out.
     pub empty: usize,
     tokens: usize,
 }
 
 impl Examples {
-    /// Reads files.
+    /// Reads and encodes files.
     ///
     /// # Errors
-    /// When a file cannot be read, a row lacks what its columns should have, or nothing is left.
+    /// When a file cannot be read, a row has an unexpected value, or no example is left.
     pub fn read(
         files: &[DataFile],
-        texts: &Texts<'_>,
+        encoder: &ExampleEncoder<'_>,
         dataset: &DatasetConfig,
         training: &TrainingArguments,
     ) -> Result<Self, DataError> {
         let mut all = Self::default();
         for file in files {
-            let mut shape = None;
+            let mut format = None;
             rows::read(file, &mut |number, row| {
-                let shape = match &mut shape {
-                    Some(shape) => shape,
-                    none => none.insert(Shape::of(&row, dataset, &training.dataset_text_field)?),
+                let format = match &mut format {
+                    Some(format) => format,
+                    none => none.insert(DatasetFormat::of(&row, dataset, &training.dataset_text_field)?),
                 };
                 let wrong = |(column, problem): (String, String)| DataError::Row {
                     path: file.path.clone(),
@@ -78,7 +80,7 @@ impl Examples {
                     column,
                     problem,
                 };
-                let example = texts.example(&row, shape, training).map_err(wrong)?;
+                let example = encoder.encode_row(&row, format, training).map_err(wrong)?;
                 all.push(example, training.max_length)
             })?;
         }
@@ -94,9 +96,9 @@ impl Examples {
     fn push(&mut self, mut example: Example, longest: Option<usize>) -> Result<(), DataError> {
         if let Some(longest) = longest.filter(|longest| example.tokens.len() > *longest) {
             example.tokens.truncate(longest);
-            self.cut += 1;
+            self.truncated += 1;
         }
-        if !(1..example.tokens.len()).any(|at| example.is_learnt(at)) {
+        if !(1..example.tokens.len()).any(|at| example.has_loss(at)) {
             self.empty += 1;
             return Ok(());
         }
@@ -109,59 +111,64 @@ impl Examples {
         Ok(())
     }
 
-    /// Tokens of all examples.
+    /// Number of tokens of all examples.
     #[must_use]
     pub fn tokens(&self) -> usize {
         self.tokens
     }
 }
 
-/// A column and what is wrong with it.
+/// A column and its problem.
 type Wrong = (String, String);
 
-impl Texts<'_> {
-    fn example(&self, row: &Row, shape: &Shape, training: &TrainingArguments) -> Result<Example, Wrong> {
-        match shape {
-            Shape::Text(column) => {
+impl ExampleEncoder<'_> {
+    fn encode_row(
+        &self,
+        row: &Row,
+        format: &DatasetFormat,
+        training: &TrainingArguments,
+    ) -> Result<Example, Wrong> {
+        match format {
+            DatasetFormat::Text(column) => {
                 let text = text(row, column).map_err(|problem| (column.clone(), problem))?;
                 let mut tokens = self.encode(text, true, column)?;
-                self.close(&mut tokens);
+                self.end(&mut tokens);
                 Ok(Example {
                     tokens,
-                    learnt: Vec::new(),
+                    loss_ranges: Vec::new(),
                 })
             }
-            Shape::Messages(column) => {
+            DatasetFormat::Messages(column) => {
                 let messages = messages(row, column).map_err(|problem| (column.clone(), problem))?;
                 self.conversation(&messages, column, training.assistant_only_loss)
             }
-            Shape::Pair { prompt, completion } => self.pair(row, prompt, completion, training),
-            Shape::Instruction {
+            DatasetFormat::Pair { prompt, completion } => self.pair(row, prompt, completion, training),
+            DatasetFormat::Instruction {
                 instruction,
                 input,
                 output,
             } => {
                 let get = |column: &String| text(row, column).map_err(|problem| (column.clone(), problem));
-                let about = input
+                let input = input
                     .as_ref()
                     .and_then(|column| text(row, column).ok())
                     .filter(|text| !text.trim().is_empty());
-                let asked = match about {
-                    Some(about) => format!("{}\n\n{about}", get(instruction)?),
+                let prompt = match input {
+                    Some(input) => format!("{}\n\n{input}", get(instruction)?),
                     None => get(instruction)?.to_owned(),
                 };
-                let answer = get(output)?;
-                if self.template.is_none() {
+                let response = get(output)?;
+                if self.chat_template.is_none() {
                     return self.plain_pair(
-                        &format!("{asked}\n\n"),
-                        answer,
+                        &format!("{prompt}\n\n"),
+                        response,
                         output,
                         training.completion_only_loss,
                     );
                 }
                 let messages = vec![
-                    json!({"role": "user", "content": asked}),
-                    json!({"role": "assistant", "content": answer}),
+                    json!({"role": "user", "content": prompt}),
+                    json!({"role": "assistant", "content": response}),
                 ];
                 self.conversation(
                     &messages,
@@ -180,42 +187,48 @@ impl Texts<'_> {
         training: &TrainingArguments,
     ) -> Result<Example, Wrong> {
         let is_conversation = row.get(prompt).is_some_and(Value::is_array);
-        let only = training.completion_only_loss;
+        let completion_only = training.completion_only_loss;
         if !is_conversation {
             let get = |column: &str| text(row, column).map_err(|problem| (column.to_owned(), problem));
-            return self.plain_pair(get(prompt)?, get(completion)?, completion, only);
+            return self.plain_pair(get(prompt)?, get(completion)?, completion, completion_only);
         }
         let get = |column: &str| messages(row, column).map_err(|problem| (column.to_owned(), problem));
-        let (asked, mut all) = (get(prompt)?, get(prompt)?);
+        let (prompt_messages, mut all) = (get(prompt)?, get(prompt)?);
         all.extend(get(completion)?);
-        let before = self.encode(&self.render(asked, true, prompt)?, false, prompt)?;
+        let before = self.encode(&self.render(prompt_messages, true, prompt)?, false, prompt)?;
         let tokens = self.encode(&self.render(all, false, completion)?, false, completion)?;
-        let learnt = if only {
+        let loss_ranges = if completion_only {
             std::iter::once(before.len().min(tokens.len())..tokens.len()).collect()
         } else {
             Vec::new()
         };
-        Ok(Example { tokens, learnt })
+        Ok(Example { tokens, loss_ranges })
     }
 
-    fn plain_pair(&self, prompt: &str, completion: &str, column: &str, only: bool) -> Result<Example, Wrong> {
+    fn plain_pair(
+        &self,
+        prompt: &str,
+        completion: &str,
+        column: &str,
+        completion_only: bool,
+    ) -> Result<Example, Wrong> {
         let before = self.encode(prompt, true, column)?.len();
         let mut tokens = self.encode(&format!("{prompt}{completion}"), true, column)?;
-        self.close(&mut tokens);
-        let learnt = if only {
+        self.end(&mut tokens);
+        let loss_ranges = if completion_only {
             std::iter::once(before.min(tokens.len())..tokens.len()).collect()
         } else {
             Vec::new()
         };
-        Ok(Example { tokens, learnt })
+        Ok(Example { tokens, loss_ranges })
     }
 
-    /// A conversation; if `only` then what the assistant says is learnt, and the token that ends it.
-    fn conversation(&self, messages: &[Value], column: &str, only: bool) -> Result<Example, Wrong> {
+    /// Encodes a conversation. With `assistant_only` the messages of the assistant count in the loss, and the tokens that end them.
+    fn conversation(&self, messages: &[Value], column: &str, assistant_only: bool) -> Result<Example, Wrong> {
         let whole = self.render(messages.to_vec(), false, column)?;
         let tokens = self.encode(&whole, false, column)?;
-        let mut learnt = Vec::new();
-        if only {
+        let mut loss_ranges = Vec::new();
+        if assistant_only {
             for (at, message) in messages.iter().enumerate() {
                 if message.get("role").and_then(Value::as_str) != Some("assistant") {
                     continue;
@@ -223,28 +236,33 @@ impl Texts<'_> {
                 let before = self.render(messages[..at].to_vec(), true, column)?;
                 let after = self.render(messages[..=at].to_vec(), false, column)?;
                 if !(whole.starts_with(&after) && after.starts_with(&before)) {
-                    let problem = "cannot be learnt in part: the chat template writes a message otherwise when others follow it";
+                    let problem = "cannot be trained on in part: the chat template renders a message differently when others follow it";
                     return Err((column.to_owned(), problem.to_owned()));
                 }
                 let from = self.encode(&before, false, column)?.len();
-                learnt.push(from..self.encode(&after, false, column)?.len());
+                loss_ranges.push(from..self.encode(&after, false, column)?.len());
             }
-            if learnt.is_empty() {
-                learnt.push(0..0);
+            if loss_ranges.is_empty() {
+                loss_ranges.push(0..0);
             }
         }
-        Ok(Example { tokens, learnt })
+        Ok(Example { tokens, loss_ranges })
     }
 
-    fn render(&self, messages: Vec<Value>, begin_answer: bool, column: &str) -> Result<String, Wrong> {
+    fn render(
+        &self,
+        messages: Vec<Value>,
+        add_generation_prompt: bool,
+        column: &str,
+    ) -> Result<String, Wrong> {
         let wrong = |problem: String| (column.to_owned(), problem);
-        let template = self.template.ok_or_else(|| {
+        let template = self.chat_template.ok_or_else(|| {
             wrong("holds a conversation, and the model has no chat template; give one as ModelConfig.chat_template".to_owned())
         })?;
         let conversation = Conversation {
             messages,
             tools: None,
-            add_generation_prompt: begin_answer,
+            add_generation_prompt,
             arguments: Map::new(),
         };
         template
@@ -258,9 +276,9 @@ impl Texts<'_> {
             .map_err(|error| (column.to_owned(), format!("cannot be used: {error}")))
     }
 
-    fn close(&self, tokens: &mut Vec<u32>) {
-        if tokens.last() != Some(&self.end) {
-            tokens.push(self.end);
+    fn end(&self, tokens: &mut Vec<u32>) {
+        if tokens.last() != Some(&self.eos_token_id) {
+            tokens.push(self.eos_token_id);
         }
     }
 }

@@ -1,23 +1,27 @@
-//! Rows of a file, one by one, whatever its format.
+//! Rows of a file in any format, one by one.
 
-mod columnar;
-mod compact;
-mod decoded;
-mod header;
-mod pages;
+mod length_lists;
+mod page_checks;
+mod page_header;
+mod parquet;
+mod source;
+mod thrift;
 
 use std::cell::Cell;
 use std::fs::File;
 use std::io::{self, BufRead as _, BufReader, Read};
-use std::path::Path;
 use std::rc::Rc;
 
 use serde::de::{DeserializeSeed, Deserializer as _, SeqAccess, Visitor};
 use serde_json::Value;
 
-use super::{DataError, DataFile, Kind, Row};
+pub use source::Row;
 
-/// Largest row, in bytes of its file.
+use self::source::{Each, failed_to_read, malformed, open};
+use super::error::DataError;
+use super::files::{DataFile, FileFormat};
+
+/// Largest row, in bytes of the file.
 const ROW_BYTES: u64 = 16 << 20;
 /// Most columns of a table.
 const COLUMNS: usize = 10_000;
@@ -35,31 +39,14 @@ pub fn read(
         number += 1;
         each(number, row)
     };
-    match file.kind {
-        Kind::Parquet => columnar::read(file, &mut each),
-        Kind::Json => json(file, &mut each),
-        Kind::Csv => csv(file, &mut each),
+    match file.format {
+        FileFormat::Parquet => parquet::read(file, &mut each),
+        FileFormat::Json => json(file, &mut each),
+        FileFormat::Csv => csv(file, &mut each),
     }
 }
 
-type Each<'a> = &'a mut dyn FnMut(Row) -> Result<(), DataError>;
-
-fn malformed(file: &DataFile, problem: impl std::fmt::Display) -> DataError {
-    DataError::Malformed {
-        path: file.path.clone(),
-        kind: file.kind.name(),
-        problem: problem.to_string(),
-    }
-}
-
-fn open(path: &Path) -> Result<File, DataError> {
-    File::open(path).map_err(|source| DataError::Io {
-        path: path.to_owned(),
-        source,
-    })
-}
-
-/// A reader that fails once a row is too long; each row begins anew.
+/// A reader that fails when a row is too long. The limit is reset for each row.
 struct Metered<R> {
     inner: R,
     left: Rc<Cell<u64>>,
@@ -76,12 +63,9 @@ impl<R: Read> Read for Metered<R> {
 }
 
 fn json(file: &DataFile, each: Each<'_>) -> Result<(), DataError> {
-    let failed = |source| DataError::Io {
-        path: file.path.clone(),
-        source,
-    };
-    let mut reader = BufReader::new(open(&file.path)?);
-    // A mark that some editors put before UTF-8.
+    let failed = |source| failed_to_read(file, source);
+    let mut reader = BufReader::new(open(file)?);
+    // A byte order mark of some editors.
     if reader.fill_buf().map_err(failed)?.starts_with(b"\xef\xbb\xbf") {
         reader.consume(3);
     }
@@ -106,10 +90,7 @@ fn lines(file: &DataFile, mut reader: BufReader<File>, each: Each<'_>) -> Result
             .by_ref()
             .take(ROW_BYTES + 1)
             .read_until(b'\n', &mut line)
-            .map_err(|source| DataError::Io {
-                path: file.path.clone(),
-                source,
-            })?;
+            .map_err(|source| failed_to_read(file, source))?;
         if read == 0 {
             break;
         }
@@ -123,7 +104,7 @@ fn lines(file: &DataFile, mut reader: BufReader<File>, each: Each<'_>) -> Result
             continue;
         }
         let row = serde_json::from_slice(&line)
-            .map_err(|error| malformed(file, format!("line {number} is no JSON object: {error}")))?;
+            .map_err(|error| malformed(file, format!("line {number} must be a JSON object: {error}")))?;
         each(row)?;
     }
     Ok(())
@@ -151,7 +132,7 @@ fn array(file: &DataFile, reader: BufReader<File>, each: Each<'_>) -> Result<(),
     parsed.map_err(|error| malformed(file, error))
 }
 
-/// Hands on the elements of an array as they are parsed.
+/// Calls `each` with the elements of an array as they are parsed.
 struct Rows<'a> {
     each: Each<'a>,
     stopped: &'a mut Result<(), DataError>,
@@ -188,7 +169,7 @@ impl<'de> DeserializeSeed<'de> for AsRow {
 fn csv(file: &DataFile, each: Each<'_>) -> Result<(), DataError> {
     let left = Rc::new(Cell::new(ROW_BYTES));
     let metered = Metered {
-        inner: open(&file.path)?,
+        inner: open(file)?,
         left: Rc::clone(&left),
     };
     let mut reader = csv::Reader::from_reader(metered);
@@ -197,7 +178,7 @@ fn csv(file: &DataFile, each: Each<'_>) -> Result<(), DataError> {
         let count = header.len();
         return Err(malformed(
             file,
-            format!("line 1 names {count} columns, {COLUMNS} are supported"),
+            format!("line 1 names {count} columns; at most {COLUMNS} columns are supported"),
         ));
     }
     let names: Vec<String> = header.iter().map(|name| name.trim().to_owned()).collect();

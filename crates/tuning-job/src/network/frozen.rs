@@ -1,13 +1,13 @@
-//! Weights that stay as they are, in the precision they are kept in.
+//! Frozen weights in several precisions.
 //!
-//! Short forms are widened while they are copied for a product, each time anew: a whole widened copy would cost what they save.
+//! Short forms are widened while they are copied for a product, each time again: a widened copy would cost the memory they save.
 
 use half::{bf16, f16};
 
-use super::quantise::{Quantised, Table};
+use super::quantize::{QuantType, QuantizedWeights};
 use kernels::matmul::{ComputeDtype, Mat, Operand, Out, RowSource, matmul};
 
-/// What weights are kept in.
+/// Precision of weights in memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Precision {
     /// 32-bit floats.
@@ -17,23 +17,27 @@ pub enum Precision {
     /// 16-bit floats.
     F16,
     /// Four bits.
-    Quantised {
-        /// Which values four bits stand for.
-        table: Table,
-        /// Scales in eight bits.
-        double: bool,
+    Quantized {
+        /// The table of values.
+        quant_type: QuantType,
+        /// Whether scales have eight bits.
+        double_quant: bool,
     },
 }
 
 impl Precision {
-    /// Bytes a weight takes.
+    /// Bytes of a weight.
     #[must_use]
     pub fn bytes(self) -> f64 {
         match self {
             Self::F32 => 4.0,
             Self::Bf16 | Self::F16 => 2.0,
-            Self::Quantised { double: false, .. } => 0.5 + 4.0 / 64.0,
-            Self::Quantised { double: true, .. } => 0.5 + 1.0 / 64.0 + 4.0 / (64.0 * 256.0),
+            Self::Quantized {
+                double_quant: false, ..
+            } => 0.5 + 4.0 / 64.0,
+            Self::Quantized {
+                double_quant: true, ..
+            } => 0.5 + 1.0 / 64.0 + 4.0 / (64.0 * 256.0),
         }
     }
 }
@@ -43,30 +47,30 @@ enum Values {
     F32(Vec<f32>),
     Bf16(Vec<u16>),
     F16(Vec<u16>),
-    Quantised(Quantised),
+    Quantized(QuantizedWeights),
 }
 
 /// A matrix `[outputs, inputs]`.
 #[derive(Debug)]
-pub(crate) struct Frozen {
+pub(crate) struct FrozenWeight {
     values: Values,
     outputs: usize,
     inputs: usize,
-    arithmetic: ComputeDtype,
+    compute_dtype: ComputeDtype,
 }
 
-impl Frozen {
-    /// `quantised` is how products are computed if that is what weights become; bfloat16 ones are multiplied as such.
+impl FrozenWeight {
+    /// Converts weights to `precision`. `quantized_dtype` is the compute type of quantized ones; bfloat16 ones have their own.
     pub(crate) fn new(
         values: Vec<f32>,
         inputs: usize,
         precision: Precision,
-        quantised: ComputeDtype,
+        quantized_dtype: ComputeDtype,
     ) -> Self {
-        let arithmetic = match precision {
+        let compute_dtype = match precision {
             Precision::F32 | Precision::F16 => ComputeDtype::F32,
             Precision::Bf16 => ComputeDtype::Bf16,
-            Precision::Quantised { .. } => quantised,
+            Precision::Quantized { .. } => quantized_dtype,
         };
         let outputs = values.len() / inputs.max(1);
         let values = match precision {
@@ -83,15 +87,16 @@ impl Frozen {
                     .map(|value| f16::from_f32(*value).to_bits())
                     .collect(),
             ),
-            Precision::Quantised { table, double } => {
-                Values::Quantised(Quantised::new(&values, table, double))
-            }
+            Precision::Quantized {
+                quant_type,
+                double_quant,
+            } => Values::Quantized(QuantizedWeights::new(&values, quant_type, double_quant)),
         };
         Self {
             values,
             outputs,
             inputs,
-            arithmetic,
+            compute_dtype,
         }
     }
 
@@ -103,34 +108,33 @@ impl Frozen {
         self.inputs
     }
 
-    /// How products are computed.
-    pub(crate) fn arithmetic(&self) -> ComputeDtype {
-        self.arithmetic
+    pub(crate) fn compute_dtype(&self) -> ComputeDtype {
+        self.compute_dtype
     }
 
     pub(crate) fn bytes(&self) -> usize {
         match &self.values {
             Values::F32(values) => values.len() * 4,
             Values::Bf16(values) | Values::F16(values) => values.len() * 2,
-            Values::Quantised(values) => values.bytes(),
+            Values::Quantized(values) => values.bytes(),
         }
     }
 
-    /// `x · Wᵀ`.
+    /// Computes `x · Wᵀ`.
     pub(crate) fn forward(&self, out: Out<'_>, x: Mat<'_>) {
         let rows = Operand::of_rows(self, self.outputs, self.inputs);
-        matmul(out, x.lines(), rows, self.arithmetic);
+        matmul(out, x.lines(), rows, self.compute_dtype);
     }
 
-    /// `dy · W`; rows of `dy` begin `stride` apart.
-    pub(crate) fn backward(&self, out: Out<'_>, dy: &[f32], tokens: usize, stride: usize) {
-        let dy = Mat::strided(dy, tokens, self.outputs, stride);
+    /// Computes `grad_out · W`; rows of `grad_out` begin `stride` apart.
+    pub(crate) fn backward(&self, out: Out<'_>, grad_out: &[f32], tokens: usize, stride: usize) {
+        let grad_out = Mat::strided(grad_out, tokens, self.outputs, stride);
         let columns = Operand::of_columns(self, self.inputs, self.outputs);
-        matmul(out, dy.lines(), columns, self.arithmetic);
+        matmul(out, grad_out.lines(), columns, self.compute_dtype);
     }
 }
 
-impl RowSource for Frozen {
+impl RowSource for FrozenWeight {
     fn read(&self, row: usize, from: usize, out: &mut [f32]) {
         let at = row * self.inputs + from;
         let range = at..at + out.len();
@@ -138,7 +142,7 @@ impl RowSource for Frozen {
             Values::F32(values) => out.copy_from_slice(&values[range]),
             Values::Bf16(values) => widen_bf16(&values[range], out),
             Values::F16(values) => widen_f16(&values[range], out),
-            Values::Quantised(values) => values.dequantise(at, out),
+            Values::Quantized(values) => values.dequantize(at, out),
         }
     }
 }
@@ -161,14 +165,14 @@ mod tests {
     use kernels::Random;
 
     #[test]
-    fn products_are_those_of_the_widened_matrix_in_every_precision() {
-        let quantised = |double| Precision::Quantised {
-            table: Table::Nf4,
-            double,
+    fn products_match_the_widened_matrix_in_every_precision() {
+        let quantized = |double_quant| Precision::Quantized {
+            quant_type: QuantType::Nf4,
+            double_quant,
         };
         let (outputs, inputs, tokens) = (37, 65, 3);
         let mut random = Random::new(&[5]);
-        // Values that bfloat16 holds: products round nothing else.
+        // Values that bfloat16 holds exactly: products round nothing else.
         let mut draw = |count: usize| -> Vec<f32> {
             let values = (0..count).map(|_| bf16::from_f64(random.normal()).to_f32());
             values.collect()
@@ -182,10 +186,10 @@ mod tests {
             Precision::F32,
             Precision::Bf16,
             Precision::F16,
-            quantised(false),
-            quantised(true),
+            quantized(false),
+            quantized(true),
         ] {
-            let frozen = Frozen::new(weights.clone(), inputs, precision, ComputeDtype::F32);
+            let frozen = FrozenWeight::new(weights.clone(), inputs, precision, ComputeDtype::F32);
             let mut wide = vec![0.0; outputs * inputs];
             for (row, out) in wide.chunks_mut(inputs).enumerate() {
                 frozen.read(row, 0, out);
@@ -204,7 +208,7 @@ mod tests {
                     .sum();
                 assert!((dx[token * inputs + 9] - sum).abs() < 1e-3);
             }
-            // From odd places on, too.
+            // Also from odd places on.
             let mut part = [0.0; 31];
             frozen.read(5, 8, &mut part);
             assert_eq!(part, wide[5 * inputs + 8..][..31]);

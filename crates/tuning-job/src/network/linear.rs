@@ -1,40 +1,44 @@
-//! Frozen maps of the same inputs, side by side, with what is trained of them.
+//! Frozen linear modules with the same inputs, side by side, and their LoRA matrices.
 
-use super::frozen::Frozen;
-use super::lora::{self, Lora, Pass};
+use std::ops::Range;
+
 use kernels::matmul::{ComputeDtype, Mat, Operand, Out, RowSource, matmul};
 
-/// A module.
+use super::batch::Pass;
+use super::frozen::FrozenWeight;
+use super::lora::{self, ActiveLora, Lora};
+
+/// A linear module.
 #[derive(Debug)]
 pub(crate) struct Linear {
-    pub(crate) frozen: Frozen,
+    pub(crate) weight: FrozenWeight,
     pub(crate) bias: Option<Vec<f32>>,
     pub(crate) lora: Option<Lora>,
 }
 
-/// Modules with the same inputs; their outputs lie side by side, and they are multiplied as one matrix.
+/// Modules with the same inputs. Their outputs lie side by side, and they are multiplied as one matrix.
 #[derive(Debug)]
-pub(crate) struct Stack(pub(crate) Vec<Linear>);
+pub(crate) struct MergedLinear(pub(crate) Vec<Linear>);
 
-impl RowSource for Stack {
+impl RowSource for MergedLinear {
     fn read(&self, row: usize, from: usize, out: &mut [f32]) {
         let mut row = row;
         for linear in &self.0 {
-            if row < linear.frozen.outputs() {
-                return linear.frozen.read(row, from, out);
+            if row < linear.weight.outputs() {
+                return linear.weight.read(row, from, out);
             }
-            row -= linear.frozen.outputs();
+            row -= linear.weight.outputs();
         }
     }
 }
 
-impl Stack {
-    pub(crate) fn outputs(&self) -> usize {
-        self.0.iter().map(|linear| linear.frozen.outputs()).sum()
+impl MergedLinear {
+    fn outputs(&self) -> usize {
+        self.0.iter().map(|linear| linear.weight.outputs()).sum()
     }
 
     fn inputs(&self) -> usize {
-        self.0.first().map_or(0, |linear| linear.frozen.inputs())
+        self.0.first().map_or(0, |linear| linear.weight.inputs())
     }
 
     pub(crate) fn is_trained(&self) -> bool {
@@ -42,21 +46,40 @@ impl Stack {
     }
 
     pub(crate) fn bytes(&self) -> usize {
-        self.0.iter().map(|linear| linear.frozen.bytes()).sum()
+        self.0.iter().map(|linear| linear.weight.bytes()).sum()
     }
 
-    /// Whether all modules allow it.
-    pub(crate) fn is_rounded(&self) -> bool {
-        let is_rounded = |linear: &Linear| linear.frozen.arithmetic() == ComputeDtype::Bf16;
-        self.0.iter().all(is_rounded)
+    /// Reports whether all modules allow rounding to bfloat16.
+    pub(crate) fn rounds_to_bf16(&self) -> bool {
+        self.0
+            .iter()
+            .all(|linear| linear.weight.compute_dtype() == ComputeDtype::Bf16)
     }
 
-    fn arithmetic(&self) -> ComputeDtype {
-        if self.is_rounded() {
+    fn compute_dtype(&self) -> ComputeDtype {
+        if self.rounds_to_bf16() {
             ComputeDtype::Bf16
         } else {
             ComputeDtype::F32
         }
+    }
+
+    /// Each module with its place among the outputs.
+    fn placed(&self) -> impl Iterator<Item = (Range<usize>, &Linear)> {
+        let mut first = 0;
+        self.0.iter().map(move |linear| {
+            let outputs = first..first + linear.weight.outputs();
+            first = outputs.end;
+            (outputs, linear)
+        })
+    }
+
+    /// The LoRA matrices of the trained modules, for inputs `x`.
+    fn active_loras<'a>(&'a self, pass: Pass<'a>, x: &[f32]) -> Vec<ActiveLora<'a>> {
+        let inputs = self.inputs();
+        self.placed()
+            .filter_map(|(outputs, linear)| Some(linear.lora.as_ref()?.activate(outputs, pass, x, inputs)))
+            .collect()
     }
 
     pub(crate) fn forward(&self, pass: Pass<'_>, x: &[f32]) -> Vec<f32> {
@@ -67,43 +90,41 @@ impl Stack {
             Out::set(&mut out, outputs),
             Mat::new(x, tokens, inputs).lines(),
             Operand::of_rows(self, outputs, inputs),
-            self.arithmetic(),
+            self.compute_dtype(),
         );
-        let mut first = 0;
-        for linear in &self.0 {
+        for (range, linear) in self.placed() {
             if let Some(bias) = &linear.bias {
                 for row in out.chunks_exact_mut(outputs) {
-                    let row = &mut row[first..first + bias.len()];
+                    let row = &mut row[range.clone()];
                     row.iter_mut().zip(bias).for_each(|(out, bias)| *out += bias);
                 }
             }
-            first += linear.frozen.outputs();
         }
-        lora::forward(&lora::parts(self, pass, x), x, inputs, &mut out, outputs);
+        lora::forward(&self.active_loras(pass, x), x, inputs, &mut out, outputs);
         out
     }
 
-    /// The derivative of the inputs, if it is `wanted`; adds to those of the factors.
+    /// Returns the gradient of the inputs if it is `needed`. Adds to the gradients of the LoRA matrices.
     pub(crate) fn backward(
         &self,
         pass: Pass<'_>,
-        grads: &mut [f32],
+        gradient: &mut [f32],
         x: &[f32],
-        dy: &[f32],
-        wanted: bool,
+        grad_out: &[f32],
+        needed: bool,
     ) -> Vec<f32> {
         let (inputs, outputs) = (self.inputs(), self.outputs());
-        let mut dx = vec![0.0; if wanted { x.len() } else { 0 }];
-        if wanted {
+        let mut grad_x = vec![0.0; if needed { x.len() } else { 0 }];
+        if needed {
             matmul(
-                Out::set(&mut dx, inputs),
-                Mat::new(dy, dy.len() / outputs, outputs).lines(),
+                Out::set(&mut grad_x, inputs),
+                Mat::new(grad_out, grad_out.len() / outputs, outputs).lines(),
                 Operand::of_columns(self, inputs, outputs),
-                self.arithmetic(),
+                self.compute_dtype(),
             );
         }
-        let parts = lora::parts(self, pass, x);
-        lora::backward(&parts, grads, (x, inputs), (dy, outputs), &mut dx);
-        dx
+        let loras = self.active_loras(pass, x);
+        lora::backward(&loras, gradient, (x, inputs), (grad_out, outputs), &mut grad_x);
+        grad_x
     }
 }

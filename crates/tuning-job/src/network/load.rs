@@ -1,81 +1,84 @@
-//! From a model's directory to a [`Network`]: names, shapes, which modules are trained, how their factors begin.
+//! Loading of a [`Network`]: names and shapes of tensors, trained modules and the initial values of their LoRA matrices.
 
+use kernels::Random;
 use model::config::LayerSpec;
 use model::{Spec, TensorStore};
 
-use super::frozen::{Frozen, Precision};
+use super::Network;
+use super::frozen::{FrozenWeight, Precision};
 use super::layer::Layer;
-use super::linear::{Linear, Stack};
-use super::lora::Lora as Factors;
-use super::settings::{LoadError, LoadSettings, ends_with, pattern, trained_modules};
-use super::{Module, Network};
-use kernels::Random;
+use super::linear::{Linear, MergedLinear};
+use super::lora::Lora;
+use super::module::Module;
+use super::options::{LoadError, LoadOptions, ends_with, pattern, resolve_target_modules};
 
-/// The name of the embeddings below the prefix that a family puts before everything.
+/// Name of the embeddings below the prefix of all names.
 const EMBEDDINGS: &str = "embed_tokens.weight";
+
 impl Network {
-    /// Loads a model; also returns the trained values as they begin.
+    /// Loads a model. Also returns the initial trainable parameters.
     ///
     /// # Errors
-    /// When a tensor is missing or of another shape than `spec` says, reading fails, or nothing can be trained as configured.
+    /// When a tensor is missing or has another shape than in `spec`, reading fails, or no module can be trained.
     pub fn load(
         spec: Spec,
         store: &TensorStore,
-        settings: &LoadSettings,
+        options: &LoadOptions,
         progress: &dyn Fn(f32),
     ) -> Result<(Self, Vec<f32>), LoadError> {
-        let targets = trained_modules(&spec, &settings.lora.targets)?;
+        let targets = resolve_target_modules(&spec, &options.lora.target_modules)?;
         let mut loader = Loader {
             spec: &spec,
             store,
-            settings,
+            options,
             prefix: prefix(store)?,
             targets,
             modules: Vec::new(),
-            trained: 0,
+            num_params: 0,
         };
         let steps = (spec.layers.len() + 2) as f32;
-        let embeddings = loader.embeddings()?;
+        let embed_tokens = loader.embed_tokens()?;
         let mut layers = Vec::with_capacity(spec.layers.len());
         for (index, layer) in spec.layers.iter().enumerate() {
             layers.push(loader.layer(index, *layer)?);
             progress((index + 1) as f32 / steps);
         }
-        let head = if spec.tie_word_embeddings {
+        let lm_head = if spec.tie_word_embeddings {
             None
         } else {
-            Some(loader.head()?)
+            Some(loader.lm_head()?)
         };
         let norm = loader.norm("norm", spec.hidden_size)?;
         progress(1.0);
-        let (modules, trained) = (loader.modules, loader.trained);
+        let (modules, num_trainable_params) = (loader.modules, loader.num_params);
         if modules.is_empty() {
             return Err(LoadError::Nothing {
                 layers: spec.layers.len(),
             });
         }
-        let values = beginning(&modules, trained, settings);
+        let params = initial_params(&modules, num_trainable_params, options);
         let network = Self {
-            embeddings,
+            embed_tokens,
             layers,
             norm,
-            head,
+            lm_head,
             modules,
-            trained,
+            num_trainable_params,
             spec,
         };
-        Ok((network, values))
+        Ok((network, params))
     }
 }
 
-/// `A` as PEFT draws it, evenly within ±1/√inputs (Kaiming with a = √5) or normally with deviation 1/rank; `B` zero.
-fn beginning(modules: &[Module], trained: usize, settings: &LoadSettings) -> Vec<f32> {
-    let mut values = vec![0.0; trained];
+/// Returns the initial parameters of PEFT: `A` uniform within ±1/√in_features (Kaiming with a = √5) or normal with deviation
+/// 1/rank, `B` zero.
+fn initial_params(modules: &[Module], count: usize, options: &LoadOptions) -> Vec<f32> {
+    let mut params = vec![0.0; count];
     for (index, module) in modules.iter().enumerate() {
-        let mut random = Random::new(&[settings.seed, 0x0a, index as u64]);
-        let bound = (module.inputs as f64).sqrt().recip();
-        for value in &mut values[module.a..module.a + module.rank * module.inputs] {
-            let drawn = if settings.lora.gaussian {
+        let mut random = Random::new(&[options.seed, 0x0a, index as u64]);
+        let bound = (module.in_features as f64).sqrt().recip();
+        for value in &mut params[module.lora_a..module.lora_a + module.rank * module.in_features] {
+            let drawn = if options.lora.gaussian_init {
                 random.normal() / module.rank as f64
             } else {
                 (2.0 * random.unit() - 1.0) * bound
@@ -83,7 +86,7 @@ fn beginning(modules: &[Module], trained: usize, settings: &LoadSettings) -> Vec
             *value = drawn as f32;
         }
     }
-    values
+    params
 }
 
 fn prefix(store: &TensorStore) -> Result<String, LoadError> {
@@ -101,11 +104,11 @@ fn prefix(store: &TensorStore) -> Result<String, LoadError> {
 struct Loader<'a> {
     spec: &'a Spec,
     store: &'a TensorStore,
-    settings: &'a LoadSettings,
+    options: &'a LoadOptions,
     prefix: String,
     targets: Vec<String>,
     modules: Vec<Module>,
-    trained: usize,
+    num_params: usize,
 }
 
 impl Loader<'_> {
@@ -136,7 +139,7 @@ impl Loader<'_> {
             [("self_attn.o_proj", spec.hidden_size)],
             [("mlp.down_proj", spec.hidden_size)],
         );
-        // With norms on both sides of a block the names shift: Gemma 2 calls the second one what others call the first.
+        // Gemma 2 has norms on both sides of a block, and gives the usual name of the second norm to another one.
         let before_mlp = if spec.sandwich_norms {
             "pre_feedforward_layernorm"
         } else {
@@ -155,15 +158,15 @@ impl Loader<'_> {
         };
         Ok(Layer {
             spec: layer,
-            before_attention: self.norm(&name("input_layernorm"), spec.hidden_size)?,
+            input_layernorm: self.norm(&name("input_layernorm"), spec.hidden_size)?,
             qk_norms,
-            after_attention: sandwich("post_attention_layernorm")?,
-            before_mlp: self.norm(&name(before_mlp), spec.hidden_size)?,
-            after_mlp: sandwich("post_feedforward_layernorm")?,
-            qkv: self.stack(index, &qkv, spec.hidden_size, spec.qkv_bias)?,
-            output: self.stack(index, &output, queries, spec.output_bias)?,
-            gate_up: self.stack(index, &gate_up, spec.hidden_size, spec.mlp_bias)?,
-            down: self.stack(index, &down, inner, spec.mlp_bias)?,
+            attn_output_norm: sandwich("post_attention_layernorm")?,
+            post_attention_layernorm: self.norm(&name(before_mlp), spec.hidden_size)?,
+            mlp_output_norm: sandwich("post_feedforward_layernorm")?,
+            qkv_proj: self.merged(index, &qkv, spec.hidden_size, spec.qkv_bias)?,
+            o_proj: self.merged(index, &output, queries, spec.output_bias)?,
+            gate_up_proj: self.merged(index, &gate_up, spec.hidden_size, spec.mlp_bias)?,
+            down_proj: self.merged(index, &down, inner, spec.mlp_bias)?,
         })
     }
 
@@ -176,17 +179,17 @@ impl Loader<'_> {
         Ok(weight)
     }
 
-    fn embeddings(&self) -> Result<Frozen, LoadError> {
+    fn embed_tokens(&self) -> Result<FrozenWeight, LoadError> {
         self.frozen(
             &format!("{}embed_tokens", self.prefix),
             self.spec.vocab_size,
             self.spec.hidden_size,
-            self.settings.rest,
+            self.options.other_precision,
         )
     }
 
-    /// The output embeddings; they lie beside what has the prefix, not below it.
-    fn head(&self) -> Result<Frozen, LoadError> {
+    /// Loads the output projection, whose name has no `model.` in its prefix.
+    fn lm_head(&self) -> Result<FrozenWeight, LoadError> {
         let beside = self.prefix.strip_suffix("model.").unwrap_or(&self.prefix);
         let name = format!("{beside}lm_head");
         let name = if self.store.contains(&format!("{name}.weight")) {
@@ -198,7 +201,7 @@ impl Loader<'_> {
             &name,
             self.spec.vocab_size,
             self.spec.hidden_size,
-            self.settings.rest,
+            self.options.other_precision,
         )
     }
 
@@ -208,7 +211,7 @@ impl Loader<'_> {
         outputs: usize,
         inputs: usize,
         precision: Option<Precision>,
-    ) -> Result<Frozen, LoadError> {
+    ) -> Result<FrozenWeight, LoadError> {
         let name = format!("{module}.weight");
         let stored = if self.store.is_wide(&name) {
             Precision::F32
@@ -217,24 +220,33 @@ impl Loader<'_> {
         };
         let values = self.store.read_shaped(&name, &[outputs, inputs])?.into_f32();
         let precision = precision.unwrap_or(stored);
-        Ok(Frozen::new(values, inputs, precision, self.settings.quantised))
+        Ok(FrozenWeight::new(
+            values,
+            inputs,
+            precision,
+            self.options.compute_dtype,
+        ))
     }
 
-    fn stack(
+    fn merged(
         &mut self,
         layer: usize,
         parts: &[(&str, usize)],
         inputs: usize,
         biased: bool,
-    ) -> Result<Stack, LoadError> {
+    ) -> Result<MergedLinear, LoadError> {
         let mut linears = Vec::with_capacity(parts.len());
         for (part, outputs) in parts {
             let name = format!("{}layers.{layer}.{part}", self.prefix);
-            let is_skipped = self.settings.skip.iter().any(|skip| ends_with(&name, skip));
+            let is_skipped = self
+                .options
+                .skip_modules
+                .iter()
+                .any(|skip| ends_with(&name, skip));
             let precision = if is_skipped {
-                self.settings.rest
+                self.options.other_precision
             } else {
-                self.settings.linear
+                self.options.linear_precision
             };
             let bias = if biased {
                 Some(
@@ -246,24 +258,27 @@ impl Loader<'_> {
                 None
             };
             linears.push(Linear {
-                frozen: self.frozen(&name, *outputs, inputs, precision)?,
+                weight: self.frozen(&name, *outputs, inputs, precision)?,
                 bias,
                 lora: self.lora(layer, &name, inputs, *outputs)?,
             });
         }
-        Ok(Stack(linears))
+        Ok(MergedLinear(linears))
     }
 
-    /// Plans the factors of a module, if it is trained.
+    /// Assigns places to the LoRA matrices of a module, if it is trained.
     fn lora(
         &mut self,
         layer: usize,
         name: &str,
         inputs: usize,
         outputs: usize,
-    ) -> Result<Option<Factors>, LoadError> {
-        let lora = &self.settings.lora;
-        let is_in_layers = lora.layers.as_ref().is_none_or(|layers| layers.contains(&layer));
+    ) -> Result<Option<Lora>, LoadError> {
+        let lora = &self.options.lora;
+        let is_in_layers = lora
+            .layers_to_transform
+            .as_ref()
+            .is_none_or(|layers| layers.contains(&layer));
         if !is_in_layers || !self.targets.iter().any(|target| ends_with(name, target)) {
             return Ok(None);
         }
@@ -277,31 +292,31 @@ impl Loader<'_> {
                 limit,
             });
         }
-        let divisor = if lora.rslora {
+        let divisor = if lora.use_rslora {
             (rank as f64).sqrt()
         } else {
             rank as f64
         };
-        let a = self.trained..self.trained + rank * inputs;
-        let b = a.end..a.end + outputs * rank;
-        self.trained = b.end;
-        let scale = (alpha / divisor) as f32;
+        let lora_a = self.num_params..self.num_params + rank * inputs;
+        let lora_b = lora_a.end..lora_a.end + outputs * rank;
+        self.num_params = lora_b.end;
+        let scaling = (alpha / divisor) as f32;
         self.modules.push(Module {
             name: name.to_owned(),
-            inputs,
-            outputs,
+            in_features: inputs,
+            out_features: outputs,
             rank,
-            scale,
-            a: a.start,
-            b: b.start,
+            scaling,
+            lora_a: lora_a.start,
+            lora_b: lora_b.start,
         });
         let dropout = lora.dropout;
-        Ok(Some(Factors {
+        Ok(Some(Lora {
             rank,
-            scale,
+            scaling,
             dropout,
-            a,
-            b,
+            lora_a,
+            lora_b,
         }))
     }
 }

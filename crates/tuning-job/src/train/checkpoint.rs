@@ -1,7 +1,7 @@
-//! What a run needs to go on: trained values and the optimiser's means. Everything else follows from the step's number.
+//! Checkpoints: trainable parameters and the optimizer's state. Everything else follows from the number of the step.
 //!
 //! A checkpoint is a directory `checkpoint-<step>` with the adapter (which PEFT loads too), `optimizer.safetensors` and
-//! `trainer_state.json`. It is made aside and moved into place whole.
+//! `trainer_state.json`. It is written to a temporary directory and renamed, so that it is whole.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -10,7 +10,7 @@ use safetensors::SafeTensors;
 use safetensors::tensor::Dtype;
 use serde::{Deserialize, Serialize};
 
-use super::adamw::Moments;
+use super::optimizer::AdamMoments;
 use super::output::{AdapterConfig, OutputError, bytes, save_adapter, tensors, write};
 use crate::network::Module;
 
@@ -23,41 +23,53 @@ const TENSORS: [&str; 3] = ["values", "first_moments", "second_moments"];
 /// A run between two steps.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Checkpoint {
-    /// Steps that are done.
+    /// Completed steps.
     pub step: u64,
-    /// Trained values.
-    pub values: Vec<f32>,
-    /// The optimiser's means.
-    pub moments: Moments,
+    /// Trainable parameters.
+    pub trainable_params: Vec<f32>,
+    /// State of the optimizer.
+    pub moments: AdamMoments,
 }
 
-/// Why a run cannot go on from a checkpoint.
+/// Problem with a checkpoint.
 #[derive(Debug, thiserror::Error)]
 pub enum CheckpointError {
-    /// It cannot be read.
+    /// A file is missing or malformed.
     #[error("checkpoint {}: {problem}", path.display())]
     Broken {
-        /// Its directory.
+        /// Directory of the checkpoint.
         path: PathBuf,
-        /// What is wrong.
+        /// The problem.
         problem: String,
     },
-    /// It is of another run.
+    /// The checkpoint belongs to another run.
     #[error(
         "checkpoint {} belongs to another configuration, model or dataset; remove it, or set \
-         TrainingArguments.resume_from_checkpoint to false to begin anew",
+         TrainingArguments.resume_from_checkpoint to false to start from step 0",
         path.display()
     )]
     Other {
-        /// Its directory.
+        /// Directory of the checkpoint.
         path: PathBuf,
     },
-    /// There is none.
+    /// No checkpoint exists.
     #[error("TrainingArguments.resume_from_checkpoint is true, and {} holds no checkpoint", path.display())]
     None {
-        /// Where was looked.
+        /// Directory without checkpoints.
         path: PathBuf,
     },
+}
+
+impl Checkpoint {
+    /// A run before its first step.
+    #[must_use]
+    pub fn begin(trainable_params: Vec<f32>) -> Self {
+        Self {
+            step: 0,
+            moments: AdamMoments::new(trainable_params.len()),
+            trainable_params,
+        }
+    }
 }
 
 #[derive(Debug, Deserialize, Serialize)]
@@ -65,54 +77,63 @@ struct State {
     global_step: u64,
     max_steps: u64,
     epoch: f64,
-    /// Of everything that decides how the run goes.
+    /// Hash of everything that decides the results of the run.
     fingerprint: String,
 }
 
 /// Writes, finds and removes checkpoints of one run.
 #[derive(Clone, Debug)]
-pub struct Keeper {
-    /// Where they are.
+pub struct CheckpointManager {
+    /// Directory of the checkpoints.
     pub dir: PathBuf,
-    /// Names the run: another configuration or other data make another one.
+    /// Hash of the run: another configuration or other data give another one.
     pub fingerprint: String,
-    /// How many are kept.
+    /// Number of checkpoints to keep; all when absent.
     pub limit: Option<usize>,
-    /// What `adapter_config.json` says.
+    /// Content of `adapter_config.json`.
     pub adapter: AdapterConfig,
     /// The trained modules.
     pub modules: Vec<Module>,
 }
 
-impl Keeper {
-    /// Writes a checkpoint, then removes those that are too many. Returns where it is.
+impl CheckpointManager {
+    /// Writes a checkpoint and removes the oldest ones above the limit. Returns its directory.
     ///
     /// # Errors
     /// When a file cannot be written.
-    pub fn save(&self, checkpoint: &Checkpoint, steps: u64, epoch: f64) -> Result<PathBuf, OutputError> {
+    pub fn save(&self, checkpoint: &Checkpoint, max_steps: u64, epoch: f64) -> Result<PathBuf, OutputError> {
         let dir = self.dir.join(format!("{NAME}{}", checkpoint.step));
-        let aside = self.dir.join(format!(".{NAME}{}", checkpoint.step));
-        let _ = fs::remove_dir_all(&aside);
-        save_adapter(&aside, &self.adapter, &self.modules, &checkpoint.values)?;
+        let temporary = self.dir.join(format!(".{NAME}{}", checkpoint.step));
+        let _ = fs::remove_dir_all(&temporary);
+        save_adapter(
+            &temporary,
+            &self.adapter,
+            &self.modules,
+            &checkpoint.trainable_params,
+        )?;
         let moments = &checkpoint.moments;
-        let all = [&checkpoint.values, &moments.first, &moments.second];
+        let all = [
+            &checkpoint.trainable_params,
+            &moments.exp_avg,
+            &moments.exp_avg_sq,
+        ];
         let parts: Vec<(String, Vec<usize>, Vec<u8>)> = TENSORS
             .iter()
             .zip(all)
             .map(|(name, values)| ((*name).to_owned(), vec![values.len()], bytes(values)))
             .collect();
-        write(&aside.join(OPTIMIZER), &tensors(&parts)?)?;
+        write(&temporary.join(OPTIMIZER), &tensors(&parts)?)?;
         let state = State {
             global_step: checkpoint.step,
-            max_steps: steps,
+            max_steps,
             epoch,
             fingerprint: self.fingerprint.clone(),
         };
         let text =
             serde_json::to_string_pretty(&state).map_err(|error| OutputError::Format(error.to_string()))?;
-        write(&aside.join(STATE), text.as_bytes())?;
+        write(&temporary.join(STATE), text.as_bytes())?;
         let _ = fs::remove_dir_all(&dir);
-        fs::rename(&aside, &dir).map_err(OutputError::write(&dir))?;
+        fs::rename(&temporary, &dir).map_err(OutputError::write(&dir))?;
         if let Some(limit) = self.limit {
             for (_, old) in self.list().iter().rev().skip(limit) {
                 let _ = fs::remove_dir_all(old);
@@ -121,7 +142,7 @@ impl Keeper {
         Ok(dir)
     }
 
-    /// Checkpoints by step, the newest last.
+    /// Returns checkpoints by step, the newest last.
     #[must_use]
     pub fn list(&self) -> Vec<(u64, PathBuf)> {
         let entries = fs::read_dir(&self.dir).into_iter().flatten().flatten();
@@ -137,7 +158,7 @@ impl Keeper {
     ///
     /// # Errors
     /// When it cannot be read, is malformed, or belongs to another run.
-    pub fn load(&self, dir: &Path, trained: usize) -> Result<Checkpoint, CheckpointError> {
+    pub fn load(&self, dir: &Path, num_params: usize) -> Result<Checkpoint, CheckpointError> {
         let broken = |problem: String| CheckpointError::Broken {
             path: dir.to_owned(),
             problem,
@@ -148,7 +169,7 @@ impl Keeper {
                 .map_err(|error| broken(format!("{name}: {error}")))?
                 .len();
             if length > limit {
-                return Err(broken(format!("{name} is larger than it can be")));
+                return Err(broken(format!("{name} is too large")));
             }
             fs::read(&path).map_err(|error| broken(format!("{name}: {error}")))
         };
@@ -157,13 +178,13 @@ impl Keeper {
         if state.fingerprint != self.fingerprint {
             return Err(CheckpointError::Other { path: dir.to_owned() });
         }
-        let data = read(OPTIMIZER, trained as u64 * 12 + (1 << 20))?;
+        let data = read(OPTIMIZER, num_params as u64 * 12 + (1 << 20))?;
         let all = SafeTensors::deserialize(&data).map_err(|error| broken(format!("{OPTIMIZER}: {error}")))?;
         let tensor = |name: &str| -> Result<Vec<f32>, CheckpointError> {
             let view = all
                 .tensor(name)
                 .map_err(|error| broken(format!("{OPTIMIZER}: {error}")))?;
-            if view.dtype() != Dtype::F32 || view.shape() != [trained] {
+            if view.dtype() != Dtype::F32 || view.shape() != [num_params] {
                 return Err(broken(format!(
                     "{OPTIMIZER}: `{name}` does not fit the trained modules"
                 )));
@@ -173,10 +194,10 @@ impl Keeper {
         };
         Ok(Checkpoint {
             step: state.global_step,
-            values: tensor(TENSORS[0])?,
-            moments: Moments {
-                first: tensor(TENSORS[1])?,
-                second: tensor(TENSORS[2])?,
+            trainable_params: tensor(TENSORS[0])?,
+            moments: AdamMoments {
+                exp_avg: tensor(TENSORS[1])?,
+                exp_avg_sq: tensor(TENSORS[2])?,
             },
         })
     }

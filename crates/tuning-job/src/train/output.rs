@@ -1,4 +1,4 @@
-//! The adapter's files as PEFT reads them, and the marker that says they are whole.
+//! The adapter's files in PEFT's format, and the markers of completion and failure.
 
 use std::fs;
 use std::io::Write as _;
@@ -10,26 +10,26 @@ use serde_json::{Value, json};
 
 use crate::network::Module;
 
-/// What is written last, and what a pusher waits for.
+/// Name of the marker that is written last. A pusher waits for it.
 pub const MARKER: &str = "fine_tuning_completed.txt";
-/// What is written when there will be no result; a pusher gives up then.
+/// Name of the marker of a failed run. A pusher gives up then.
 const FAILURE: &str = "fine_tuning_failed.txt";
-/// What PEFT writes before the name of each module.
+/// Prefix of PEFT before the name of each module.
 const PREFIX: &str = "base_model.model.";
 
-/// A file could not be written.
+/// Failure to write a file.
 #[derive(Debug, thiserror::Error)]
 pub enum OutputError {
-    /// By the file system.
-    #[error("{} cannot be written", path.display())]
+    /// The file system refused it.
+    #[error("failed to write {}", path.display())]
     Write {
         /// The file.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         source: std::io::Error,
     },
-    /// By the format.
-    #[error("the adapter cannot be written as safetensors: {0}")]
+    /// The content does not fit the format.
+    #[error("failed to encode safetensors: {0}")]
     Format(String),
 }
 
@@ -42,52 +42,52 @@ impl OutputError {
     }
 }
 
-/// What `adapter_config.json` says beside what never changes.
+/// Variable content of `adapter_config.json`.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct AdapterConfig {
-    /// The model it was trained for.
+    /// The base model.
     pub base_model: String,
     /// Rank.
     pub r: usize,
     /// Alpha.
-    pub alpha: f64,
-    /// Share of inputs that were dropped.
-    pub dropout: f64,
+    pub lora_alpha: f64,
+    /// Probability that an input was dropped.
+    pub lora_dropout: f64,
     /// Trained modules.
-    pub targets: Vec<String>,
+    pub target_modules: Vec<String>,
     /// Ranks of some modules.
     pub rank_pattern: std::collections::BTreeMap<String, usize>,
     /// Alphas of some modules.
     pub alpha_pattern: std::collections::BTreeMap<String, f64>,
     /// Trained layers; all when absent.
-    pub layers: Option<Vec<usize>>,
-    /// Alpha was divided by the root of the rank.
-    pub rslora: bool,
+    pub layers_to_transform: Option<Vec<usize>>,
+    /// Whether alpha was divided by the root of the rank.
+    pub use_rslora: bool,
 }
 
 impl AdapterConfig {
-    /// The file's content, with the fields of PEFT 0.21.
+    /// Returns the content of the file, with the fields of PEFT 0.21.
     #[must_use]
     pub fn json(&self) -> Value {
-        // PEFT reads alpha as a whole number where it is one.
-        let alpha = if self.alpha.fract() == 0.0 {
-            json!(self.alpha as i64)
+        // PEFT writes whole numbers as integers.
+        let alpha = if self.lora_alpha.fract() == 0.0 {
+            json!(self.lora_alpha as i64)
         } else {
-            json!(self.alpha)
+            json!(self.lora_alpha)
         };
         json!({
             "alpha_pattern": self.alpha_pattern, "auto_mapping": null, "base_model_name_or_path": self.base_model,
             "bias": "none", "fan_in_fan_out": false, "inference_mode": true, "init_lora_weights": true,
-            "layer_replication": null, "layers_pattern": null, "layers_to_transform": self.layers, "loftq_config": {},
-            "lora_alpha": alpha, "lora_bias": false, "lora_dropout": self.dropout, "megatron_config": null,
+            "layer_replication": null, "layers_pattern": null, "layers_to_transform": self.layers_to_transform, "loftq_config": {},
+            "lora_alpha": alpha, "lora_bias": false, "lora_dropout": self.lora_dropout, "megatron_config": null,
             "megatron_core": "megatron.core", "modules_to_save": null, "peft_type": "LORA", "r": self.r,
-            "rank_pattern": self.rank_pattern, "revision": null, "target_modules": self.targets, "task_type": "CAUSAL_LM",
-            "use_dora": false, "use_rslora": self.rslora,
+            "rank_pattern": self.rank_pattern, "revision": null, "target_modules": self.target_modules, "task_type": "CAUSAL_LM",
+            "use_dora": false, "use_rslora": self.use_rslora,
         })
     }
 }
 
-/// Writes `adapter_model.safetensors`, `adapter_config.json` and `README.md`, each whole or not at all.
+/// Writes `adapter_model.safetensors`, `adapter_config.json` and `README.md`, each atomically.
 ///
 /// # Errors
 /// When a file cannot be written.
@@ -95,17 +95,17 @@ pub fn save_adapter(
     dir: &Path,
     config: &AdapterConfig,
     modules: &[Module],
-    values: &[f32],
+    params: &[f32],
 ) -> Result<(), OutputError> {
     fs::create_dir_all(dir).map_err(OutputError::write(dir))?;
     let mut parts = Vec::with_capacity(2 * modules.len());
     for module in modules {
-        let a = (module.a, vec![module.rank, module.inputs]);
-        let b = (module.b, vec![module.outputs, module.rank]);
+        let a = (module.lora_a, vec![module.rank, module.in_features]);
+        let b = (module.lora_b, vec![module.out_features, module.rank]);
         for (letter, (start, shape)) in [("A", a), ("B", b)] {
             let count: usize = shape.iter().product();
             let name = format!("{PREFIX}{}.lora_{letter}.weight", module.name);
-            parts.push((name, shape, bytes(&values[start..start + count])));
+            parts.push((name, shape, bytes(&params[start..start + count])));
         }
     }
     write(&dir.join("adapter_model.safetensors"), &tensors(&parts)?)?;
@@ -115,7 +115,7 @@ pub fn save_adapter(
     write(&dir.join("README.md"), readme(config).as_bytes())
 }
 
-/// Named tensors in the safetensors format, marked as PEFT marks them.
+/// Encodes named tensors as safetensors, with the metadata of PEFT.
 pub(super) fn tensors(parts: &[(String, Vec<usize>, Vec<u8>)]) -> Result<Vec<u8>, OutputError> {
     let failed = |error: safetensors::SafeTensorError| OutputError::Format(error.to_string());
     let mut views = Vec::with_capacity(parts.len());
@@ -139,49 +139,49 @@ fn readme(config: &AdapterConfig) -> String {
         "---\nbase_model: {base}\nlibrary_name: peft\npipeline_tag: text-generation\ntags:\n- base_model:adapter:{base}\n- lora\n---\n\n\
          A LoRA adapter for `{base}`, rank {}, alpha {}, modules {}.\n",
         config.r,
-        config.alpha,
-        config.targets.join(", ")
+        config.lora_alpha,
+        config.target_modules.join(", ")
     )
 }
 
-/// Writes a file beside its place and moves it there, so that nobody reads a part of it.
+/// Writes a file under a temporary name and renames it, so that a reader never sees a part of it.
 pub(super) fn write(path: &Path, content: &[u8]) -> Result<(), OutputError> {
     let mut name = path.file_name().unwrap_or_default().to_owned();
     name.push(".part");
-    let aside = path.with_file_name(name);
-    let written = fs::File::create(&aside).and_then(|mut file| {
+    let temporary = path.with_file_name(name);
+    let written = fs::File::create(&temporary).and_then(|mut file| {
         file.write_all(content)?;
         file.sync_all()
     });
     written
-        .and_then(|()| fs::rename(&aside, path))
+        .and_then(|()| fs::rename(&temporary, path))
         .map_err(OutputError::write(path))
 }
 
-/// Says that everything is there. `now` is civil time as `YYYY-MM-DD-HH-MM-SS`.
+/// Marks the run as completed. `now` is civil time as `YYYY-MM-DD-HH-MM-SS`.
 ///
 /// # Errors
 /// When the marker cannot be written.
-pub fn complete(dir: &Path, now: &str) -> Result<(), OutputError> {
+pub fn write_completion_marker(dir: &Path, now: &str) -> Result<(), OutputError> {
     write(
         &dir.join(MARKER),
         format!("Fine-Tuning completed at {now}").as_bytes(),
     )
 }
 
-/// Says that there will be no result, and why.
+/// Marks the run as failed, with the reason.
 ///
 /// # Errors
 /// When the marker cannot be written.
-pub fn fail(dir: &Path, reason: &str) -> Result<(), OutputError> {
+pub fn write_failure_marker(dir: &Path, reason: &str) -> Result<(), OutputError> {
     write(&dir.join(FAILURE), reason.as_bytes())
 }
 
-/// Takes the markers of an earlier run away: a pusher would take them for this run's.
+/// Removes the markers of an earlier run: a pusher would take them for this run's.
 ///
 /// # Errors
 /// When one cannot be removed.
-pub fn withdraw(dir: &Path) -> Result<(), OutputError> {
+pub fn remove_markers(dir: &Path) -> Result<(), OutputError> {
     for name in [MARKER, FAILURE] {
         let path = dir.join(name);
         match fs::remove_file(&path) {

@@ -1,77 +1,78 @@
-//! The loop: batches of a step, derivative, move; and what happens between steps.
+//! The training loop: batches of a step, gradient, update; and evaluation, reports and checkpoints between steps.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use super::adamw::{AdamW, Moments};
 use super::checkpoint::Checkpoint;
-use super::schedule::LearningRate;
-use crate::config::WhenToSave;
-use crate::data::{Example, Order};
+use super::lr_schedule::LrSchedule;
+use super::optimizer::AdamW;
+use crate::config::IntervalStrategy;
+use crate::data::{BatchSampler, Example, batch_of};
 use crate::network::{Batch, Mode, Network};
 
-/// How a run goes.
+/// Settings of a run.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Settings {
-    /// The optimiser.
-    pub adam: AdamW,
-    /// Learning rates; also the number of steps.
-    pub rate: LearningRate,
+pub struct TrainerSettings {
+    /// The optimizer.
+    pub optimizer: AdamW,
+    /// Learning rates and the number of steps.
+    pub lr_schedule: LrSchedule,
     /// Batches of a step.
-    pub accumulation: usize,
-    /// Layers are computed twice instead of kept.
-    pub checkpointing: bool,
-    /// Names the run's random numbers.
+    pub gradient_accumulation_steps: usize,
+    /// Whether layers are computed twice instead of kept.
+    pub gradient_checkpointing: bool,
+    /// Seed of the run's random numbers.
     pub seed: u64,
     /// Steps between progress reports.
-    pub log_every: u64,
-    /// A report after the first step too.
-    pub log_first: bool,
-    /// When checkpoints are written, and after how many steps.
-    pub save: (WhenToSave, u64),
-    /// When the held-out part is looked at, and after how many steps.
-    pub evaluate: (WhenToSave, u64),
-    /// Sequences of a batch then.
-    pub evaluate_batch: usize,
+    pub logging_steps: u64,
+    /// Whether there is a report after the first step too.
+    pub logging_first_step: bool,
+    /// Strategy of checkpoints, and steps between them.
+    pub save: (IntervalStrategy, u64),
+    /// Strategy of evaluations, and steps between them.
+    pub eval: (IntervalStrategy, u64),
+    /// Sequences of a batch in evaluations.
+    pub eval_batch_size: usize,
 }
 
-/// Where a run is.
+/// Progress of a run.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Progress {
-    /// Steps that are done.
+pub struct TrainingProgress {
+    /// Completed steps.
     pub step: u64,
-    /// Steps in all.
-    pub steps: u64,
-    /// Passes over the data that are done.
+    /// Steps of the whole run.
+    pub max_steps: u64,
+    /// Completed epochs.
     pub epoch: f64,
     /// Mean loss of a token since the last report.
     pub loss: f64,
-    /// Length of the last derivative.
+    /// Norm of the last gradient.
     pub grad_norm: f64,
     /// Learning rate of the last step.
     pub learning_rate: f64,
-    /// Tokens computed since the beginning of this process.
+    /// Tokens computed since the start of this process.
     pub tokens: u64,
-    /// Mean loss of a token of the held-out part, when it was looked at.
-    pub evaluated: Option<f64>,
+    /// Mean loss of a token of the evaluation set, after an evaluation.
+    pub eval_loss: Option<f64>,
 }
 
-/// What is told about a run.
-pub trait Listener {
-    /// A step is done. `report` says that it is time for a line.
-    fn stepped(&mut self, progress: &Progress, report: bool);
-    /// The run is to be saved.
+/// Receiver of a run's events.
+pub trait TrainerCallback {
+    /// Receives the end of a step. `report` asks for a progress line.
+    fn on_step_end(&mut self, progress: &TrainingProgress, report: bool);
+
+    /// Saves the run.
     ///
     /// # Errors
-    /// When it cannot be.
-    fn save(&mut self, checkpoint: &Checkpoint, progress: &Progress) -> anyhow::Result<()>;
+    /// When saving fails.
+    fn on_save(&mut self, checkpoint: &Checkpoint, progress: &TrainingProgress) -> anyhow::Result<()>;
 }
 
-/// How a run ended.
+/// Outcome of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ended {
+pub enum TrainOutcome {
     /// All steps are done.
     Completed,
-    /// It was asked to stop.
+    /// A stop was requested.
     Stopped,
 }
 
@@ -80,158 +81,156 @@ pub enum Ended {
 pub struct Trainer<'a> {
     /// The model.
     pub network: &'a Network,
-    /// What is trained on.
-    pub examples: &'a [Example],
-    /// What is held out.
-    pub held_out: &'a [Example],
-    /// Which batch comes when.
-    pub order: &'a Order,
-    /// How it goes.
-    pub settings: Settings,
+    /// Examples to train on.
+    pub train_set: &'a [Example],
+    /// Examples to evaluate on.
+    pub eval_set: &'a [Example],
+    /// Order of batches.
+    pub sampler: &'a BatchSampler,
+    /// Settings.
+    pub settings: TrainerSettings,
 }
 
 impl Trainer<'_> {
-    /// Steps of one pass over the data.
+    /// Returns the steps of an epoch.
     #[must_use]
-    pub fn steps_per_pass(order: &Order, accumulation: usize) -> u64 {
-        order.batches().div_ceil(accumulation).max(1) as u64
+    pub fn steps_per_epoch(sampler: &BatchSampler, gradient_accumulation_steps: usize) -> u64 {
+        sampler.num_batches().div_ceil(gradient_accumulation_steps).max(1) as u64
     }
 
-    /// Goes on from `state` until all steps are done or `stop` is set, which takes effect after the batch at hand.
+    /// Continues from `state` until all steps are done or `stop` is set, which takes effect after the current batch.
     ///
     /// # Errors
-    /// When the loss is no number any more, or saving fails.
+    /// When the loss is not finite any more, or saving fails.
     pub fn run(
         &self,
         state: &mut Checkpoint,
         stop: &AtomicBool,
-        listener: &mut dyn Listener,
-    ) -> anyhow::Result<Ended> {
+        callback: &mut dyn TrainerCallback,
+    ) -> anyhow::Result<TrainOutcome> {
         let settings = &self.settings;
-        let per_pass = Self::steps_per_pass(self.order, settings.accumulation);
-        let mut grads = vec![0.0; state.values.len()];
+        let max_steps = settings.lr_schedule.max_steps;
+        let per_epoch = Self::steps_per_epoch(self.sampler, settings.gradient_accumulation_steps);
+        let mut gradient = vec![0.0; state.trainable_params.len()];
         let mut batches = Vec::new();
-        let mut pass = None;
+        let mut current = None;
         let (mut sum, mut steps_in_sum) = (0.0, 0_u32);
-        let mut progress = Progress {
+        let mut progress = TrainingProgress {
             step: state.step,
-            steps: settings.rate.steps,
-            epoch: state.step as f64 / per_pass as f64,
-            ..Progress::default()
+            max_steps,
+            epoch: state.step as f64 / per_epoch as f64,
+            ..TrainingProgress::default()
         };
-        while state.step < settings.rate.steps {
-            let (number, within) = (state.step / per_pass, state.step % per_pass);
-            if pass != Some(number) {
-                (batches, pass) = (self.order.pass(number), Some(number));
+        while state.step < max_steps {
+            let (epoch, within) = (state.step / per_epoch, state.step % per_epoch);
+            if current != Some(epoch) {
+                (batches, current) = (self.sampler.epoch(epoch), Some(epoch));
             }
             let own = batches
-                .chunks(settings.accumulation)
+                .chunks(settings.gradient_accumulation_steps)
                 .nth(within as usize)
                 .unwrap_or_default();
-            let Some((loss, tokens)) = self.derive(state, own, &mut grads, stop) else {
-                return Ok(Ended::Stopped);
+            let Some((loss, tokens)) = self.forward_backward(state, own, &mut gradient, stop) else {
+                return Ok(TrainOutcome::Stopped);
             };
             anyhow::ensure!(
                 loss.is_finite(),
-                "the loss of step {} is no number: lower TrainingArguments.learning_rate, or keep weights as float32",
+                "the loss of step {} must be finite: lower TrainingArguments.learning_rate, or keep weights as float32",
                 state.step + 1
             );
-            let rate = settings.rate.at(state.step);
+            let rate = settings.lr_schedule.at(state.step);
             state.step += 1;
-            progress.grad_norm =
-                settings
-                    .adam
-                    .step(&mut state.values, &grads, &mut state.moments, state.step, rate);
+            progress.grad_norm = settings.optimizer.step(
+                &mut state.trainable_params,
+                &gradient,
+                &mut state.moments,
+                state.step,
+                rate,
+            );
             (sum, steps_in_sum) = (sum + loss, steps_in_sum + 1);
             progress.step = state.step;
-            progress.epoch = state.step as f64 / per_pass as f64;
+            progress.epoch = state.step as f64 / per_epoch as f64;
             progress.learning_rate = rate;
             progress.tokens += tokens;
             progress.loss = sum / f64::from(steps_in_sum);
-            self.after(state, per_pass, &mut progress, listener)?;
-            if progress.step.is_multiple_of(settings.log_every) {
+            self.after_step(state, per_epoch, &mut progress, callback)?;
+            if progress.step.is_multiple_of(settings.logging_steps) {
                 (sum, steps_in_sum) = (0.0, 0);
             }
         }
-        Ok(Ended::Completed)
+        Ok(TrainOutcome::Completed)
     }
 
-    /// Mean loss of a step's tokens and their number, derivatives in `grads`. Nothing when stopped.
-    fn derive(
+    /// Returns the mean loss of a step's labels and its number of tokens. Writes the gradient. Returns nothing when stopped.
+    fn forward_backward(
         &self,
         state: &Checkpoint,
         batches: &[Vec<usize>],
-        grads: &mut [f32],
+        gradient: &mut [f32],
         stop: &AtomicBool,
     ) -> Option<(f64, u64)> {
         let batches: Vec<Batch> = batches
             .iter()
-            .map(|batch| Batch::of(batch.iter().map(|at| &self.examples[*at])))
+            .map(|batch| batch_of(batch.iter().map(|at| &self.train_set[*at])))
             .collect();
-        // Every token of a step weighs the same, in whichever batch it is.
-        let targets: usize = batches.iter().map(Batch::targets).sum();
-        let factor = 1.0 / targets.max(1) as f32;
-        grads.fill(0.0);
+        // Every label of a step has the same weight, in whichever batch it is.
+        let labels: usize = batches.iter().map(Batch::num_labels).sum();
+        let grad_scale = 1.0 / labels.max(1) as f32;
+        gradient.fill(0.0);
         let (mut loss, mut tokens) = (0.0, 0);
         for (index, batch) in batches.iter().enumerate() {
             if stop.load(Ordering::Relaxed) {
                 return None;
             }
             let mode = Mode {
-                dropout: Some([self.settings.seed ^ state.step.rotate_left(32), index as u64]),
-                checkpointing: self.settings.checkpointing,
+                dropout_seed: Some([self.settings.seed ^ state.step.rotate_left(32), index as u64]),
+                gradient_checkpointing: self.settings.gradient_checkpointing,
             };
-            loss += self.network.train(&state.values, grads, batch, mode, factor);
+            let params = &state.trainable_params;
+            loss += self
+                .network
+                .forward_backward(params, gradient, batch, mode, grad_scale);
             tokens += batch.tokens.len() as u64;
         }
-        Some((loss / targets.max(1) as f64, tokens))
+        Some((loss / labels.max(1) as f64, tokens))
     }
 
-    /// What happens between steps: a look at the held-out part, a report, a checkpoint.
-    fn after(
+    /// Evaluates, reports and saves when due.
+    fn after_step(
         &self,
         state: &Checkpoint,
-        per_pass: u64,
-        progress: &mut Progress,
-        listener: &mut dyn Listener,
+        per_epoch: u64,
+        progress: &mut TrainingProgress,
+        callback: &mut dyn TrainerCallback,
     ) -> anyhow::Result<()> {
         let settings = &self.settings;
-        let is_last = state.step == settings.rate.steps;
-        let is_due = |(when, every): (WhenToSave, u64)| match when {
-            WhenToSave::No => false,
-            WhenToSave::Steps => state.step.is_multiple_of(every),
-            WhenToSave::Epoch => state.step.is_multiple_of(per_pass) || is_last,
+        let is_last = state.step == settings.lr_schedule.max_steps;
+        let is_due = |(strategy, steps): (IntervalStrategy, u64)| match strategy {
+            IntervalStrategy::No => false,
+            IntervalStrategy::Steps => state.step.is_multiple_of(steps),
+            IntervalStrategy::Epoch => state.step.is_multiple_of(per_epoch) || is_last,
         };
-        let evaluate = is_due(settings.evaluate) && !self.held_out.is_empty();
-        progress.evaluated = evaluate.then(|| self.evaluate(&state.values));
-        let is_time = state.step.is_multiple_of(settings.log_every) || is_last || evaluate;
-        listener.stepped(progress, is_time || (settings.log_first && state.step == 1));
+        let evaluate = is_due(settings.eval) && !self.eval_set.is_empty();
+        progress.eval_loss = evaluate.then(|| self.evaluate(&state.trainable_params));
+        let is_time = state.step.is_multiple_of(settings.logging_steps) || is_last || evaluate;
+        callback.on_step_end(
+            progress,
+            is_time || (settings.logging_first_step && state.step == 1),
+        );
         if is_due(settings.save) {
-            listener.save(state, progress)?;
+            callback.on_save(state, progress)?;
         }
         Ok(())
     }
 
-    /// Mean loss of a token of the held-out part.
-    fn evaluate(&self, values: &[f32]) -> f64 {
-        let (mut loss, mut targets) = (0.0, 0);
-        for examples in self.held_out.chunks(self.settings.evaluate_batch) {
-            let batch = Batch::of(examples);
-            loss += self.network.loss(values, &batch);
-            targets += batch.targets();
+    /// Returns the mean loss of a token of the evaluation set.
+    fn evaluate(&self, params: &[f32]) -> f64 {
+        let (mut loss, mut labels) = (0.0, 0);
+        for examples in self.eval_set.chunks(self.settings.eval_batch_size) {
+            let batch = batch_of(examples);
+            loss += self.network.loss(params, &batch);
+            labels += batch.num_labels();
         }
-        loss / f64::from(u32::try_from(targets.max(1)).unwrap_or(u32::MAX))
-    }
-}
-
-impl Checkpoint {
-    /// A run that has not begun.
-    #[must_use]
-    pub fn begin(values: Vec<f32>) -> Self {
-        Self {
-            step: 0,
-            moments: Moments::new(values.len()),
-            values,
-        }
+        loss / f64::from(u32::try_from(labels.max(1)).unwrap_or(u32::MAX))
     }
 }

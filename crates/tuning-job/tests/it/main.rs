@@ -12,5 +12,5 @@
 mod hostile;
 mod peft;
 mod process;
-mod quantised;
+mod quantized;
 mod reference;

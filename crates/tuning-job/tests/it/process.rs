@@ -149,7 +149,7 @@ fn start(mut command: Command) -> (Child, String) {
 
 #[test]
 fn a_run_leaves_an_adapter_and_the_marker() {
-    for (name, quantised) in [
+    for (name, quantized) in [
         ("lora", "{}"),
         (
             "qlora",
@@ -159,7 +159,7 @@ fn a_run_leaves_an_adapter_and_the_marker() {
         let place = Place::new();
         fs::create_dir(place.path("out")).unwrap();
         fs::write(place.path("out/fine_tuning_completed.txt"), "of an earlier run").unwrap();
-        let output = place.run("out", &config(6, &format!("  QuantizationConfig: {quantised}\n")));
+        let output = place.run("out", &config(6, &format!("  QuantizationConfig: {quantized}\n")));
         assert!(output.status.success(), "{name}: {}", text(&output));
         let marker = fs::read_to_string(place.path("out/fine_tuning_completed.txt")).unwrap();
         let stamp = marker.strip_prefix("Fine-Tuning completed at ").unwrap();
@@ -221,7 +221,7 @@ fn a_stopped_run_leaves_a_checkpoint_and_ends_as_if_it_had_never_stopped() {
 
     let output = place.run("out", &sections);
     assert!(
-        output.status.success() && text(&output).contains("going on from a checkpoint"),
+        output.status.success() && text(&output).contains("continuing from checkpoint"),
         "{}",
         text(&output)
     );
@@ -245,7 +245,7 @@ fn a_checkpoint_of_another_run_is_not_gone_on_from() {
     assert_eq!(kept, ["checkpoint-4", "checkpoint-6"]);
     let other = place.run("out", &config(8, saving));
     assert!(
-        other.status.success() && text(&other).contains("beginning anew"),
+        other.status.success() && text(&other).contains("starting from step 0"),
         "{}",
         text(&other)
     );

@@ -6,14 +6,15 @@ use std::sync::atomic::AtomicBool;
 
 use model::{Adapter, Decoder, KvCache, OutputMode, Segment, Spec, TensorStore};
 use safetensors::SafeTensors;
-use tuning_job::config::{Schedule, WhenToSave};
-use tuning_job::data::{Example, Order};
+use tuning_job::config::{IntervalStrategy, SchedulerType};
+use tuning_job::data::{BatchSampler, Example, batch_of};
 use tuning_job::network::{
-    Batch, ComputeDtype, LoadSettings, LoraSettings, Mode, Network, Precision, Table, Targets,
-    trained_modules,
+    ComputeDtype, LoadOptions, LoraOptions, Mode, ModuleSelection, Network, Precision, QuantType,
+    resolve_target_modules,
 };
 use tuning_job::train::{
-    AdamW, AdapterConfig, Checkpoint, LearningRate, Listener, Progress, Settings, Trainer, save_adapter,
+    AdamW, AdapterConfig, Checkpoint, LrSchedule, Trainer, TrainerCallback, TrainerSettings,
+    TrainingProgress, save_adapter,
 };
 
 const FAMILIES: [&str; 9] = [
@@ -34,26 +35,26 @@ fn model(name: &str) -> PathBuf {
         .join(name)
 }
 
-fn settings(precision: Option<Precision>, dropout: f32) -> LoadSettings {
-    LoadSettings {
-        linear: precision,
-        rest: Some(Precision::F32),
-        quantised: ComputeDtype::F32,
-        skip: Vec::new(),
-        lora: LoraSettings {
-            targets: Targets::All,
-            layers: None,
+fn settings(precision: Option<Precision>, dropout: f32) -> LoadOptions {
+    LoadOptions {
+        linear_precision: precision,
+        other_precision: Some(Precision::F32),
+        compute_dtype: ComputeDtype::F32,
+        skip_modules: Vec::new(),
+        lora: LoraOptions {
+            target_modules: ModuleSelection::AllLinear,
+            layers_to_transform: None,
             rank: (4, BTreeMap::new()),
             alpha: (8.0, BTreeMap::new()),
-            rslora: false,
+            use_rslora: false,
             dropout,
-            gaussian: false,
+            gaussian_init: false,
         },
         seed: 1,
     }
 }
 
-fn load(name: &str, settings: &LoadSettings) -> (Network, Vec<f32>) {
+fn load(name: &str, settings: &LoadOptions) -> (Network, Vec<f32>) {
     let dir = model(name);
     Network::load(
         Spec::open(&dir).unwrap(),
@@ -90,9 +91,9 @@ impl Recorded {
 
     /// All factors in the order of the network's values.
     fn values(&self, network: &Network, when: &str) -> Vec<f32> {
-        let mut values = vec![0.0; network.trained()];
+        let mut values = vec![0.0; network.num_trainable_params()];
         for module in network.modules() {
-            for (letter, at) in [("A", module.a), ("B", module.b)] {
+            for (letter, at) in [("A", module.lora_a), ("B", module.lora_b)] {
                 let part = self.floats(&format!(
                     "{when}.base_model.model.{}.lora_{letter}.weight",
                     module.name
@@ -110,63 +111,68 @@ impl Recorded {
                 .map(u32::from_le_bytes)
                 .collect::<Vec<_>>()
         };
-        let (ids, learnt) = (numbers("ids"), numbers("learnt"));
-        let example = |(ids, learnt): (&[u32], &[u32])| Example {
+        let (ids, loss_ranges) = (numbers("ids"), numbers("learnt"));
+        let example = |(ids, loss_ranges): (&[u32], &[u32])| Example {
             tokens: ids.to_vec(),
-            learnt: std::iter::once(learnt.iter().take_while(|learnt| **learnt == 0).count()..ids.len())
-                .collect(),
+            loss_ranges: std::iter::once(
+                loss_ranges
+                    .iter()
+                    .take_while(|loss_ranges| **loss_ranges == 0)
+                    .count()..ids.len(),
+            )
+            .collect(),
         };
-        ids.chunks(12).zip(learnt.chunks(12)).map(example).collect()
+        ids.chunks(12).zip(loss_ranges.chunks(12)).map(example).collect()
     }
 }
 
-fn order(examples: usize, batch: usize) -> Order {
-    Order {
+fn sampler(examples: usize, batch_size: usize) -> BatchSampler {
+    BatchSampler {
         groups: (0..examples).map(|at| vec![at]).collect(),
-        batch,
-        shuffle: None,
+        batch_size,
+        shuffle_seed: None,
         drop_last: false,
     }
 }
 
-fn run_settings(steps: u64, checkpointing: bool, accumulation: usize) -> Settings {
-    Settings {
-        adam: AdamW {
+fn run_settings(steps: u64, checkpointing: bool, accumulation: usize) -> TrainerSettings {
+    TrainerSettings {
+        optimizer: AdamW {
             beta1: 0.9,
             beta2: 0.999,
-            epsilon: 1e-8,
+            eps: 1e-8,
             weight_decay: 0.01,
-            max_norm: 1.0,
+            max_grad_norm: 1.0,
         },
-        rate: LearningRate {
-            schedule: Schedule::Linear,
-            peak: 1e-2,
-            warmup: 1,
-            steps,
+        lr_schedule: LrSchedule {
+            scheduler_type: SchedulerType::Linear,
+            learning_rate: 1e-2,
+            warmup_steps: 1,
+            max_steps: steps,
         },
-        accumulation,
-        checkpointing,
+        gradient_accumulation_steps: accumulation,
+        gradient_checkpointing: checkpointing,
         seed: 9,
-        log_every: 1,
-        log_first: false,
-        save: (WhenToSave::Steps, 2),
-        evaluate: (WhenToSave::Steps, 2),
-        evaluate_batch: 1,
+        logging_steps: 1,
+        logging_first_step: false,
+        save: (IntervalStrategy::Steps, 2),
+        eval: (IntervalStrategy::Steps, 2),
+        eval_batch_size: 1,
     }
 }
 
 #[derive(Default)]
 struct Heard {
-    progress: Vec<Progress>,
+    progress: Vec<TrainingProgress>,
     saved: Vec<Checkpoint>,
 }
 
-impl Listener for Heard {
-    fn stepped(&mut self, progress: &Progress, _: bool) {
+impl TrainerCallback for Heard {
+    fn on_step_end(&mut self, progress: &TrainingProgress, _: bool) {
         self.progress.push(*progress);
     }
 
-    fn save(&mut self, checkpoint: &Checkpoint, _: &Progress) -> anyhow::Result<()> {
+    fn on_save(&mut self, checkpoint: &Checkpoint, _: &TrainingProgress) -> anyhow::Result<()> {
         self.saved.push(checkpoint.clone());
         Ok(())
     }
@@ -175,15 +181,15 @@ impl Listener for Heard {
 fn run(
     network: &Network,
     examples: &[Example],
-    order: &Order,
-    settings: Settings,
+    order: &BatchSampler,
+    settings: TrainerSettings,
     state: &mut Checkpoint,
 ) -> Heard {
     let trainer = Trainer {
         network,
-        examples,
-        held_out: &examples[..1],
-        order,
+        train_set: examples,
+        eval_set: &examples[..1],
+        sampler: order,
         settings,
     };
     let mut heard = Heard::default();
@@ -211,7 +217,7 @@ fn training_is_that_of_peft() {
         let heard = run(
             &network,
             &examples,
-            &order(2, 2),
+            &sampler(2, 2),
             run_settings(5, name.len() % 2 == 0, 1),
             &mut state,
         );
@@ -225,7 +231,7 @@ fn training_is_that_of_peft() {
             .iter()
             .map(|progress| progress.grad_norm as f32)
             .collect();
-        let after = worst(&state.values, &recorded.values(&network, "after"));
+        let after = worst(&state.trainable_params, &recorded.values(&network, "after"));
         let (loss, norm) = (
             worst(&losses, &recorded.floats("losses")),
             worst(&norms, &recorded.floats("norms")),
@@ -234,15 +240,15 @@ fn training_is_that_of_peft() {
         assert!(loss < 2e-3 && norm < 5e-3, "{name}: {losses:?} {norms:?}");
         // Where a derivative is nearly nothing AdamW moves by its sign, which is then an accident of rounding.
         let far = state
-            .values
+            .trainable_params
             .iter()
             .zip(recorded.values(&network, "after"))
             .filter(|(a, b)| (**a - b).abs() > 1e-3)
             .count();
         assert!(
-            far * 200 < state.values.len(),
+            far * 200 < state.trainable_params.len(),
             "{name}: {far} of {} values are elsewhere",
-            state.values.len()
+            state.trainable_params.len()
         );
     }
 }
@@ -255,13 +261,13 @@ fn an_adapter_answers_as_with_peft() {
         let config = AdapterConfig {
             base_model: name.to_owned(),
             r: 4,
-            alpha: 8.0,
-            dropout: 0.0,
-            targets: trained_modules(network.spec(), &Targets::All).unwrap(),
+            lora_alpha: 8.0,
+            lora_dropout: 0.0,
+            target_modules: resolve_target_modules(network.spec(), &ModuleSelection::AllLinear).unwrap(),
             rank_pattern: BTreeMap::new(),
             alpha_pattern: BTreeMap::new(),
-            layers: None,
-            rslora: false,
+            layers_to_transform: None,
+            use_rslora: false,
         };
         save_adapter(
             dir.path(),
@@ -298,17 +304,17 @@ fn an_adapter_answers_as_with_peft() {
 fn bfloat16_arithmetic_changes_derivatives_little() {
     for name in FAMILIES {
         let recorded = Recorded::open(name);
-        let batch = Batch::of(&recorded.examples());
+        let batch = batch_of(&recorded.examples());
         let derivative = |precision| {
             let (network, _) = load(name, &settings(Some(precision), 0.0));
             let values = recorded.values(&network, "after");
             let mut grads = vec![0.0; values.len()];
             let mode = Mode {
-                dropout: None,
-                checkpointing: false,
+                dropout_seed: None,
+                gradient_checkpointing: false,
             };
-            let loss = network.train(&values, &mut grads, &batch, mode, 1.0);
-            (loss / batch.targets() as f64, grads)
+            let loss = network.forward_backward(&values, &mut grads, &batch, mode, 1.0);
+            (loss / batch.num_labels() as f64, grads)
         };
         let ((loss, plain), (rounded_loss, rounded)) =
             (derivative(Precision::F32), derivative(Precision::Bf16));
@@ -329,14 +335,14 @@ fn layers_computed_again_give_the_same_bits() {
         let (network, _) = load(name, &settings(None, 0.3));
         let recorded = Recorded::open(name);
         let values = recorded.values(&network, "before");
-        let batch = Batch::of(&recorded.examples());
+        let batch = batch_of(&recorded.examples());
         let derivative = |checkpointing: bool, pass: u64| {
             let mut grads = vec![0.0; values.len()];
             let mode = Mode {
-                dropout: Some([pass, 0]),
-                checkpointing,
+                dropout_seed: Some([pass, 0]),
+                gradient_checkpointing: checkpointing,
             };
-            let loss = network.train(&values, &mut grads, &batch, mode, 0.1);
+            let loss = network.forward_backward(&values, &mut grads, &batch, mode, 0.1);
             (loss.to_bits(), grads)
         };
         assert_eq!(derivative(false, 1), derivative(true, 1));
@@ -349,10 +355,10 @@ fn layers_computed_again_give_the_same_bits() {
 }
 
 #[test]
-fn derivatives_are_slopes_on_quantised_weights_too() {
-    let precision = Precision::Quantised {
-        table: Table::Nf4,
-        double: true,
+fn derivatives_are_slopes_on_quantized_weights_too() {
+    let precision = Precision::Quantized {
+        quant_type: QuantType::Nf4,
+        double_quant: true,
     };
     for name in ["llama3", "gemma3", "phi4", "qwen2"] {
         let (network, mut values) = load(name, &settings(Some(precision), 0.0));
@@ -364,15 +370,15 @@ fn derivatives_are_slopes_on_quantised_weights_too() {
         values.iter_mut().for_each(|value| *value += 0.1 * draw());
         let example = Example {
             tokens: (0..20).map(|i| 3 + i * 7 % 150).collect(),
-            learnt: Vec::new(),
+            loss_ranges: Vec::new(),
         };
-        let batch = Batch::of([&example]);
+        let batch = batch_of([&example]);
         let mut grads = vec![0.0; values.len()];
         let mode = Mode {
-            dropout: None,
-            checkpointing: true,
+            dropout_seed: None,
+            gradient_checkpointing: true,
         };
-        let loss = network.train(&values, &mut grads, &batch, mode, 1.0);
+        let loss = network.forward_backward(&values, &mut grads, &batch, mode, 1.0);
         assert!((loss - network.loss(&values, &batch)).abs() < 1e-4 * loss);
         for _ in 0..3 {
             let direction: Vec<f32> = values.iter().map(|_| draw()).collect();
@@ -397,12 +403,12 @@ fn a_run_that_goes_on_from_a_checkpoint_ends_in_the_same_bits() {
     let (network, values) = load("llama", &settings(None, 0.1));
     let example = |first: u32| Example {
         tokens: (first..first + 5 + first % 4).collect(),
-        learnt: Vec::new(),
+        loss_ranges: Vec::new(),
     };
     let examples: Vec<Example> = (0..7).map(|i| example(10 + 11 * i)).collect();
-    let order = Order {
-        shuffle: Some(4),
-        ..order(7, 2)
+    let order = BatchSampler {
+        shuffle_seed: Some(4),
+        ..sampler(7, 2)
     };
     let settings = run_settings(7, true, 2);
     let mut whole = Checkpoint::begin(values);
@@ -411,7 +417,7 @@ fn a_run_that_goes_on_from_a_checkpoint_ends_in_the_same_bits() {
         heard.saved.iter().map(|saved| saved.step).collect::<Vec<_>>(),
         [2, 4, 6]
     );
-    assert!(heard.progress[1].evaluated.is_some() && heard.progress[2].evaluated.is_none());
+    assert!(heard.progress[1].eval_loss.is_some() && heard.progress[2].eval_loss.is_none());
     assert!(heard.progress[6].loss < heard.progress[0].loss);
     for mut state in heard.saved {
         run(&network, &examples, &order, settings, &mut state);
@@ -428,11 +434,11 @@ fn a_step_is_the_same_in_one_batch_and_in_several() {
         run(
             &network,
             &examples,
-            &order(2, batch),
+            &sampler(2, batch),
             run_settings(3, true, accumulation),
             &mut state,
         );
-        state.values
+        state.trainable_params
     };
     assert!(worst(&end(2, 1), &end(1, 2)) < 2e-4);
 }
@@ -440,7 +446,7 @@ fn a_step_is_the_same_in_one_batch_and_in_several() {
 #[test]
 fn modules_that_do_not_exist_are_named() {
     let mut wrong = settings(None, 0.0);
-    wrong.lora.targets = Targets::Named(vec!["query".to_owned()]);
+    wrong.lora.target_modules = ModuleSelection::Named(vec!["query".to_owned()]);
     let dir = model("llama");
     let found = Network::load(
         Spec::open(&dir).unwrap(),

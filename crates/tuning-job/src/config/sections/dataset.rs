@@ -1,27 +1,26 @@
-//! `DataCollator` and `DatasetConfig`: where examples come from.
+//! `DataCollator` and `DatasetConfig`: the source of examples.
 
 use serde::Deserialize;
 
 use super::scalar;
 
-/// How examples become batches. Upstream's keys are known and have no effect: these models predict next tokens, and batches are
-/// not padded.
+/// Collation of batches. Upstream's keys have no effect: these models predict next tokens, and batches are not padded.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Eq)]
 #[serde(default, deny_unknown_fields)]
 pub struct DataCollator {}
 
-/// Where examples come from.
+/// Source of examples.
 #[derive(Clone, Debug, Deserialize, PartialEq)]
 #[serde(default, deny_unknown_fields)]
 pub struct DatasetConfig {
-    /// A file or directory below the data's directory. Default: all of it is looked through.
+    /// A file or directory below the data's directory. Default: the whole directory.
     pub dataset_path: Option<String>,
-    /// `parquet`, `jsonl`, `json` or `csv`. Default: what the file's name says.
+    /// `parquet`, `jsonl`, `json` or `csv`. Default: the format in the file's name.
     pub dataset_extension: Option<String>,
-    /// Put examples into a random order before they are split, and in each pass. Default true.
+    /// Shuffle examples before the split, and in each epoch. Default true.
     #[serde(deserialize_with = "scalar::flag")]
     pub shuffle_dataset: bool,
-    /// Decides that order. Default 42.
+    /// Seed of that order. Default 42.
     #[serde(deserialize_with = "scalar::whole64")]
     pub shuffle_seed: u64,
     /// The column with prompts, beside `response_column`. Default none.
@@ -30,7 +29,7 @@ pub struct DatasetConfig {
     pub response_column: Option<String>,
     /// The column with conversations. Default none.
     pub messages_column: Option<String>,
-    /// Share of examples that is trained on. Default 0.8.
+    /// Share of examples to train on. Default 0.8.
     #[serde(deserialize_with = "scalar::number")]
     pub train_test_split: f64,
 }
@@ -51,7 +50,7 @@ impl Default for DatasetConfig {
 }
 
 impl DatasetConfig {
-    pub(in crate::config) fn check(&self, problems: &mut Vec<String>) {
+    pub(crate) fn check(&self, problems: &mut Vec<String>) {
         let path = "training_config.DatasetConfig";
         if !(self.train_test_split > 0.0 && self.train_test_split <= 1.0) {
             problems.push(format!(
@@ -64,7 +63,7 @@ impl DatasetConfig {
             .map(|text| text.trim_start_matches('.'));
         if extension.is_some_and(|text| !["parquet", "jsonl", "json", "csv"].contains(&text)) {
             problems.push(format!(
-                "{path}.dataset_extension: only parquet, jsonl, json and csv are supported"
+                "{path}.dataset_extension: must be parquet, jsonl, json or csv"
             ));
         }
         if self
@@ -72,10 +71,12 @@ impl DatasetConfig {
             .as_deref()
             .is_some_and(|path| path.split('/').any(|part| part == ".."))
         {
-            problems.push(format!("{path}.dataset_path: leaves the directory of the data"));
+            problems.push(format!(
+                "{path}.dataset_path: must stay below the directory of the data"
+            ));
         }
         if self.context_column.is_some() && self.response_column.is_none() {
-            problems.push(format!("{path}.context_column: needs a response_column"));
+            problems.push(format!("{path}.context_column: must come with a response_column"));
         }
     }
 }

@@ -1,17 +1,15 @@
-//! Numbers and flags, which readers of YAML do not agree about.
+//! Numbers and flags, which YAML readers parse differently.
 
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
-use super::WhenToSave;
-
-/// A number, or text that is one: YAML readers disagree about `1e-4`.
+/// Reads a number, or text that is one: YAML readers disagree about `1e-4`.
 pub(super) fn number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
     let value = Value::deserialize(deserializer)?;
     let parsed = value
         .as_f64()
         .or_else(|| value.as_str().and_then(|text| text.trim().parse().ok()));
-    parsed.ok_or_else(|| serde::de::Error::custom(format!("{value} is no number")))
+    parsed.ok_or_else(|| serde::de::Error::custom(format!("expected a number, got {value}")))
 }
 
 pub(super) fn whole64<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
@@ -19,18 +17,20 @@ pub(super) fn whole64<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64,
     let parsed = value
         .as_u64()
         .or_else(|| value.as_str().and_then(|text| text.trim().parse().ok()));
-    parsed.ok_or_else(|| serde::de::Error::custom(format!("{value} is no whole number")))
+    parsed.ok_or_else(|| serde::de::Error::custom(format!("expected a whole number, got {value}")))
 }
 
 pub(super) fn whole<'de, D: Deserializer<'de>>(deserializer: D) -> Result<usize, D::Error> {
     whole64(deserializer).and_then(|value| usize::try_from(value).map_err(serde::de::Error::custom))
 }
 
-/// A number of steps; negative ones mean none.
+/// Reads a number of steps; a negative one means none.
 pub(super) fn steps<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
     let value = number(deserializer)?;
     if value.fract() != 0.0 || value.abs() > 1e12 {
-        return Err(serde::de::Error::custom(format!("{value} is no number of steps")));
+        return Err(serde::de::Error::custom(format!(
+            "expected a number of steps, got {value}"
+        )));
     }
     #[expect(
         clippy::cast_possible_truncation,
@@ -44,7 +44,7 @@ pub(super) fn length<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Optio
     whole(deserializer).map(Some)
 }
 
-/// A flag, or text that is one.
+/// Reads a flag, or text that is one.
 pub(super) fn flag<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error> {
     let value = Value::deserialize(deserializer)?;
     match (
@@ -55,15 +55,7 @@ pub(super) fn flag<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bool, D
         (_, Some("true" | "yes")) => Ok(true),
         (_, Some("false" | "no")) => Ok(false),
         _ => Err(serde::de::Error::custom(format!(
-            "{value} is neither true nor false"
+            "expected true or false, got {value}"
         ))),
-    }
-}
-
-/// `no` is a flag to some YAML readers.
-pub(super) fn when<'de, D: Deserializer<'de>>(deserializer: D) -> Result<WhenToSave, D::Error> {
-    match Value::deserialize(deserializer)? {
-        Value::Bool(false) => Ok(WhenToSave::No),
-        value => serde_json::from_value(value).map_err(serde::de::Error::custom),
     }
 }

@@ -1,4 +1,4 @@
-//! Tests of the module above.
+//! Tests of all formats.
 
 use std::sync::Arc;
 
@@ -12,12 +12,12 @@ use serde_json::json;
 
 use super::*;
 
-fn all(name: &str, bytes: &[u8], kind: Kind) -> Result<Vec<Value>, DataError> {
+fn all(name: &str, bytes: &[u8], format: FileFormat) -> Result<Vec<Value>, DataError> {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join(name);
     std::fs::write(&path, bytes).unwrap();
     let mut rows = Vec::new();
-    read(&DataFile { path, kind }, &mut |_, row| {
+    read(&DataFile { path, format }, &mut |_, row| {
         rows.push(Value::Object(row));
         Ok(())
     })?;
@@ -51,13 +51,21 @@ fn parquet_file(compression: Compression) -> Vec<u8> {
 fn every_format_gives_the_same_rows() {
     let expected = vec![json!({"a": "1", "b": "x, y"}), json!({"a": "2", "b": "ü\n"})];
     let lines = "\u{feff}\n{\"a\":\"1\",\"b\":\"x, y\"}\n\n{\"a\":\"2\",\"b\":\"ü\\n\"}";
-    assert_eq!(all("d.jsonl", lines.as_bytes(), Kind::Json).unwrap(), expected);
     assert_eq!(
-        all("d.json", json!(expected).to_string().as_bytes(), Kind::Json).unwrap(),
+        all("d.jsonl", lines.as_bytes(), FileFormat::Json).unwrap(),
         expected
     );
     assert_eq!(
-        all("d.csv", "a, b\n1,\"x, y\"\n2,\"ü\n\"\n".as_bytes(), Kind::Csv).unwrap(),
+        all("d.json", json!(expected).to_string().as_bytes(), FileFormat::Json).unwrap(),
+        expected
+    );
+    assert_eq!(
+        all(
+            "d.csv",
+            "a, b\n1,\"x, y\"\n2,\"ü\n\"\n".as_bytes(),
+            FileFormat::Csv
+        )
+        .unwrap(),
         expected
     );
 }
@@ -75,45 +83,55 @@ fn parquet_keeps_nested_rows() {
         Compression::ZSTD(ZstdLevel::default()),
     ] {
         assert_eq!(
-            all("d.parquet", &parquet_file(compression), Kind::Parquet).unwrap(),
+            all("d.parquet", &parquet_file(compression), FileFormat::Parquet).unwrap(),
             expected
         );
     }
 }
 
 #[test]
-fn what_is_malformed_is_named() {
-    for (name, bytes, kind, part) in [
+fn malformed_files_name_the_problem() {
+    for (name, bytes, format, part) in [
         (
             "d.jsonl",
             "{\"a\":1}\n{\"a\":\n".as_bytes().to_vec(),
-            Kind::Json,
+            FileFormat::Json,
             "line 2",
         ),
-        ("d.json", b"[{\"a\":1}, 3]".to_vec(), Kind::Json, "expected a map"),
-        ("d.json", b"[{\"a\":1}".to_vec(), Kind::Json, "EOF"),
-        ("d.csv", b"a,b\n1,2\n1\n".to_vec(), Kind::Csv, "fields"),
-        ("d.parquet", b"PAR1 nothing".to_vec(), Kind::Parquet, "d.parquet"),
+        (
+            "d.json",
+            b"[{\"a\":1}, 3]".to_vec(),
+            FileFormat::Json,
+            "expected a map",
+        ),
+        ("d.json", b"[{\"a\":1}".to_vec(), FileFormat::Json, "EOF"),
+        ("d.csv", b"a,b\n1,2\n1\n".to_vec(), FileFormat::Csv, "fields"),
+        (
+            "d.parquet",
+            b"PAR1 nothing".to_vec(),
+            FileFormat::Parquet,
+            "d.parquet",
+        ),
         (
             "d.csv",
             [b"a\n\"".to_vec(), vec![b'x'; 40 << 20]].concat(),
-            Kind::Csv,
+            FileFormat::Csv,
             "longer than",
         ),
         (
             "d.json",
             [b"[{\"a\":\"".to_vec(), vec![b'x'; 40 << 20]].concat(),
-            Kind::Json,
+            FileFormat::Json,
             "longer than",
         ),
         (
             "d.jsonl",
             [b"{\"a\":\"".to_vec(), vec![b'x'; 40 << 20]].concat(),
-            Kind::Json,
+            FileFormat::Json,
             "longer than",
         ),
     ] {
-        let error = all(name, &bytes, kind).unwrap_err().to_string();
+        let error = all(name, &bytes, format).unwrap_err().to_string();
         assert!(error.contains(part), "{part}: {error}");
     }
 }
@@ -127,6 +145,6 @@ proptest! {
         let length = bytes.len();
         bytes[at % length] = byte;
         bytes.truncate(length - cut % (length / 4));
-        let _ = all("d.parquet", &bytes, Kind::Parquet);
+        let _ = all("d.parquet", &bytes, FileFormat::Parquet);
     }
 }

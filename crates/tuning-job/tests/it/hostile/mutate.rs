@@ -17,7 +17,7 @@ pub(crate) enum Damage {
     Cut(usize),
 }
 
-/// Texts and bytes that often matter: delimiters, extremes of numbers, what is no UTF-8.
+/// ExampleEncoder and bytes that often matter: delimiters, extremes of numbers, what is no UTF-8.
 const PIECES: [&[u8]; 22] = [
     b"{",
     b"}",

@@ -10,7 +10,7 @@ use parquet::file::metadata::{
 };
 use parquet::schema::parser::parse_message_type;
 use parquet::schema::types::SchemaDescriptor;
-use tuning_job::data::Kind;
+use tuning_job::data::FileFormat;
 
 use super::rows::{SMALL, all};
 
@@ -168,7 +168,7 @@ fn pages_that_are_made_here_are_read() {
             &CLAIMS,
         ),
     ] {
-        let (rows, error, memory) = all(&file(&pages, claims), Kind::Parquet);
+        let (rows, error, memory) = all(&file(&pages, claims), FileFormat::Parquet);
         assert_eq!((rows, error), (vec![serde_json::json!({"text": "one"})], None));
         assert!(memory < SMALL, "{memory}");
     }
@@ -286,7 +286,7 @@ fn claims_that_cannot_be_are_refused_before_memory_is_taken() {
         (good, &compressed(Compression::LZO), "zstd or snappy"),
         (wide, &several, "group of rows"),
     ] {
-        let (rows, error, memory) = all(&file(&pages, claims), Kind::Parquet);
+        let (rows, error, memory) = all(&file(&pages, claims), FileFormat::Parquet);
         let error = error.unwrap();
         assert!(rows.is_empty() && error.contains(said), "{said}: {error}");
         assert!(
@@ -323,7 +323,7 @@ fn lengths_of_texts_are_counted() {
         let size = length(body);
         all(
             &file(&page(DATA, (size, size), part, body), &CLAIMS),
-            Kind::Parquet,
+            FileFormat::Parquet,
         )
     };
     for (part, body) in [
@@ -358,7 +358,7 @@ fn encrypted_files_are_refused() {
     let mut bytes = file(&page(DATA, (7, 7), DATA_PART, BODY), &CLAIMS);
     let last = bytes.len() - 1;
     bytes[last] = b'E';
-    let (rows, error, _) = all(&bytes, Kind::Parquet);
+    let (rows, error, _) = all(&bytes, FileFormat::Parquet);
     let error = error.unwrap();
     assert!(rows.is_empty() && error.contains("the.data"));
     assert!(

@@ -11,7 +11,7 @@ use parquet::schema::parser::parse_message_type;
 use proptest::prelude::*;
 use serde_json::Value;
 use tempfile::TempDir;
-use tuning_job::data::{DataFile, Kind, read};
+use tuning_job::data::{DataFile, FileFormat, read};
 
 use super::memory::peak;
 use super::mutate::{cases, damage, damaged};
@@ -70,12 +70,12 @@ fn compressions() -> [Compression; 6] {
 }
 
 /// Rows before the first problem, that problem, and the most memory that reading took.
-pub(crate) fn all(bytes: &[u8], kind: Kind) -> (Vec<Value>, Option<String>, usize) {
+pub(crate) fn all(bytes: &[u8], kind: FileFormat) -> (Vec<Value>, Option<String>, usize) {
     let dir = TempDir::new().unwrap();
     let path = dir.path().join("the.data");
     fs::write(&path, bytes).unwrap();
     let mut rows = Vec::new();
-    let file = DataFile { path, kind };
+    let file = DataFile { path, format: kind };
     let (result, bytes) = peak(|| {
         read(&file, &mut |number, row| {
             assert_eq!(number, rows.len() + 1);
@@ -88,14 +88,14 @@ pub(crate) fn all(bytes: &[u8], kind: Kind) -> (Vec<Value>, Option<String>, usiz
 
 /// Reads a file that may be broken: what is wrong is said with its place, and little memory is taken.
 #[track_caller]
-fn survives(bytes: &[u8], kind: Kind) {
+fn survives(bytes: &[u8], kind: FileFormat) {
     let (_, error, memory) = all(bytes, kind);
     assert!(memory < SMALL, "{memory} bytes were taken");
     let Some(error) = error else { return };
     assert!(error.contains("the.data"), "{error}");
     match kind {
-        Kind::Json | Kind::Csv => assert!(error.contains("line"), "{error}"),
-        Kind::Parquet => {}
+        FileFormat::Json | FileFormat::Csv => assert!(error.contains("line"), "{error}"),
+        FileFormat::Parquet => {}
     }
 }
 
@@ -106,12 +106,12 @@ fn valid_files_are_read() {
         .map(|line| serde_json::from_str(line).unwrap())
         .collect();
     for text in [LINES, &array()] {
-        let (rows, error, _) = all(text.as_bytes(), Kind::Json);
+        let (rows, error, _) = all(text.as_bytes(), FileFormat::Json);
         assert_eq!((rows, error), (expected.clone(), None));
     }
-    assert_eq!(all(CSV.as_bytes(), Kind::Csv).0.len(), 3);
+    assert_eq!(all(CSV.as_bytes(), FileFormat::Csv).0.len(), 3);
     for compression in compressions() {
-        let (rows, error, _) = all(&parquet(compression), Kind::Parquet);
+        let (rows, error, _) = all(&parquet(compression), FileFormat::Parquet);
         assert_eq!((rows.len(), error), (3, None), "{compression:?}");
         assert_eq!(rows[0], serde_json::json!({"text": "one", "list": [1, 2]}));
     }
@@ -119,10 +119,10 @@ fn valid_files_are_read() {
 
 #[test]
 fn lines_cut_anywhere_are_read_up_to_the_line_that_is_broken() {
-    let expected = all(LINES.as_bytes(), Kind::Json).0;
+    let expected = all(LINES.as_bytes(), FileFormat::Json).0;
     for at in 0..LINES.len() {
         let part = &LINES.as_bytes()[..at];
-        let (rows, error, memory) = all(part, Kind::Json);
+        let (rows, error, memory) = all(part, FileFormat::Json);
         // The line that the cut is in, if the cut is not at its end.
         let whole = part.iter().filter(|byte| **byte == b'\n').count();
         let rest = at
@@ -151,16 +151,16 @@ fn an_array_cut_anywhere_is_no_whole_one() {
     let text = array();
     // An empty file has no rows, which is said when all files are read.
     for at in 1..text.len() {
-        let (rows, error, _) = all(&text.as_bytes()[..at], Kind::Json);
+        let (rows, error, _) = all(&text.as_bytes()[..at], FileFormat::Json);
         assert!(rows.len() <= 2 && error.unwrap().contains("line"), "cut at {at}");
     }
 }
 
 #[test]
 fn a_table_cut_anywhere_has_no_rows_that_were_not_there() {
-    let expected = all(CSV.as_bytes(), Kind::Csv).0;
+    let expected = all(CSV.as_bytes(), FileFormat::Csv).0;
     for at in 0..CSV.len() {
-        let (mut rows, error, _) = all(&CSV.as_bytes()[..at], Kind::Csv);
+        let (mut rows, error, _) = all(&CSV.as_bytes()[..at], FileFormat::Csv);
         // The format has no end: the last field of the last row may be shorter than it was.
         let last = rows.pop();
         assert_eq!(rows, expected[..rows.len()], "cut at {at}");
@@ -180,7 +180,7 @@ fn parquet_cut_anywhere_is_refused() {
     for compression in compressions() {
         let bytes = parquet(compression);
         for at in 0..bytes.len() {
-            let (rows, error, memory) = all(&bytes[..at], Kind::Parquet);
+            let (rows, error, memory) = all(&bytes[..at], FileFormat::Parquet);
             assert!(rows.is_empty() && error.is_some(), "{compression:?} cut at {at}");
             assert!(memory < SMALL, "{compression:?} cut at {at} takes {memory} bytes");
         }
@@ -196,7 +196,7 @@ fn parquet_with_any_byte_changed_takes_little_memory() {
             for value in [0x00, 0x01, 0x7f, 0x80, 0xfe, 0xff] {
                 let mut other = bytes.clone();
                 other[at] = value;
-                let (_, _, memory) = all(&other, Kind::Parquet);
+                let (_, _, memory) = all(&other, FileFormat::Parquet);
                 assert!(memory < SMALL, "byte {at} as {value}: {memory} bytes");
             }
         }
@@ -210,12 +210,12 @@ fn rows_that_are_large_are_refused_before_they_are_read() {
         format!("{open}{}{close}", filling.repeat(large / filling.len())).into_bytes()
     };
     for (bytes, kind) in [
-        (row("{\"a\":\"", "x", "\"}"), Kind::Json),
-        (row("{\"a\":[", "[],", "[]]}"), Kind::Json),
-        (row("[{\"a\":[", "{},", "1]}]"), Kind::Json),
-        (row("a\n", "x", "\n"), Kind::Csv),
-        (row("a\n\"", ",", "\"\n"), Kind::Csv),
-        (row("a", ",", "\n"), Kind::Csv),
+        (row("{\"a\":\"", "x", "\"}"), FileFormat::Json),
+        (row("{\"a\":[", "[],", "[]]}"), FileFormat::Json),
+        (row("[{\"a\":[", "{},", "1]}]"), FileFormat::Json),
+        (row("a\n", "x", "\n"), FileFormat::Csv),
+        (row("a\n\"", ",", "\"\n"), FileFormat::Csv),
+        (row("a", ",", "\n"), FileFormat::Csv),
     ] {
         let (rows, error, memory) = all(&bytes, kind);
         println!(
@@ -231,10 +231,10 @@ fn rows_that_are_large_are_refused_before_they_are_read() {
 #[test]
 fn nesting_and_columns_have_an_end() {
     let deep = format!("{{\"a\":{}", "[".repeat(100_000));
-    let (_, error, memory) = all(deep.as_bytes(), Kind::Json);
+    let (_, error, memory) = all(deep.as_bytes(), FileFormat::Json);
     assert!(error.unwrap().contains("recursion") && memory < SMALL);
     let wide = format!("{}\n{}\n", "a,".repeat(50_000), ",".repeat(50_000));
-    let (rows, error, memory) = all(wide.as_bytes(), Kind::Csv);
+    let (rows, error, memory) = all(wide.as_bytes(), FileFormat::Csv);
     assert!(rows.is_empty() && error.unwrap().contains("columns"));
     assert!(memory < 8 * SMALL, "{memory}");
 }
@@ -244,21 +244,21 @@ proptest! {
 
     #[test]
     fn damaged_lines(damage in damage()) {
-        survives(&damaged(LINES.as_bytes(), &damage), Kind::Json);
+        survives(&damaged(LINES.as_bytes(), &damage), FileFormat::Json);
     }
 
     #[test]
     fn damaged_arrays(damage in damage()) {
-        survives(&damaged(array().as_bytes(), &damage), Kind::Json);
+        survives(&damaged(array().as_bytes(), &damage), FileFormat::Json);
     }
 
     #[test]
     fn damaged_tables(damage in damage()) {
-        survives(&damaged(CSV.as_bytes(), &damage), Kind::Csv);
+        survives(&damaged(CSV.as_bytes(), &damage), FileFormat::Csv);
     }
 
     #[test]
     fn damaged_parquet(damage in damage(), which in 0_usize..6) {
-        survives(&damaged(&parquet(compressions()[which]), &damage), Kind::Parquet);
+        survives(&damaged(&parquet(compressions()[which]), &damage), FileFormat::Parquet);
     }
 }

@@ -1,17 +1,16 @@
-//! Headers of pages, and whether a file is encrypted.
+//! Headers of pages, and a check for encryption.
 //!
-//! The parquet library keeps its headers to itself, and the page index that it does show is what a file says a second time, not
-//! what is allocated for. A header here has one meaning or none: a field has the type that the format gives it, and there is just
-//! the part that belongs to the page's type.
+//! The parquet library does not expose page headers. It exposes the page index, but it allocates by the headers. A header here
+//! has one meaning or none: each field has the type that the format gives it, and only the part for the page's type is present.
 //! <https://github.com/apache/parquet-format/blob/master/src/main/thrift/parquet.thrift>
 
 use std::io::{self, BufRead, Seek, SeekFrom};
 
-use super::compact::{Compact, CompactError, Wire};
+use super::thrift::{Compact, CompactError, Wire};
 
-/// Most bytes of a header: what Arrow's readers allow by default. Texts of statistics are in headers.
+/// Most bytes of a header: what Arrow's readers allow by default. ExampleEncoder of statistics are in headers.
 const HEADER_BYTES: u64 = 16 << 20;
-/// The end of a file: the length of the footer in four bytes, and four that tell the format.
+/// Bytes at the end of a file: the length of the footer in four bytes, and four bytes for the format.
 pub(super) const TAIL_BYTES: u64 = 8;
 
 const I32: Wire = Wire::I32;
@@ -29,11 +28,11 @@ const DATA_V2: [Wire; 8] = [I32, I32, I32, I32, I32, I32, BOOL, STRUCT];
 /// Number of the field `encryption_algorithm` of `FileMetaData`.
 const ENCRYPTION: i16 = 8;
 
-/// What a page is.
+/// Type of a page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Part {
     Data,
-    /// The library passes over it.
+    /// The library skips it.
     Index,
     Dictionary {
         values: u64,
@@ -45,7 +44,7 @@ pub(super) enum Part {
     },
 }
 
-/// What a page claims.
+/// Claims of a page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Header {
     pub(super) part: Part,
@@ -55,7 +54,7 @@ pub(super) struct Header {
     pub(super) uncompressed: u64,
 }
 
-/// Reads a header, and says how many bytes it takes; there are `left` for it and its page.
+/// Reads a header. Returns it and its length; `left` bytes are available for it and its page.
 pub(super) fn read(input: &mut impl BufRead, left: u64) -> Result<(Header, u64), CompactError> {
     let mut compact = Compact::new(input, left.min(HEADER_BYTES));
     let (mut kind, mut uncompressed, mut compressed) = (None, None, None);
@@ -85,7 +84,7 @@ pub(super) fn read(input: &mut impl BufRead, left: u64) -> Result<(Header, u64),
         .filter(|place| *place < parts.len())
         .ok_or(CompactError::Broken("the type of the page is unknown"))?;
     let part = match (place, parts[place].take()) {
-        // Nobody needs what it says.
+        // Its content is not used.
         (1, None) => Part::Index,
         (_, Some(part)) => part,
         _ => {
@@ -140,9 +139,9 @@ fn size<R: BufRead>(compact: &mut Compact<'_, R>) -> Result<u64, CompactError> {
     u64::try_from(compact.int()?).map_err(|_| CompactError::Broken("a size is negative"))
 }
 
-/// Whether any part of this file is encrypted. A file that is no parquet is not.
+/// Reports whether any part of a parquet file is encrypted; false for other files.
 ///
-/// The library is built without encryption, and would take what is encrypted for what is not.
+/// The library is built without encryption and would read encrypted parts as plain ones.
 pub(super) fn is_encrypted(input: &mut (impl BufRead + Seek)) -> io::Result<bool> {
     let end = input.seek(SeekFrom::End(0))?;
     let Some(tail) = end.checked_sub(TAIL_BYTES) else {
@@ -161,7 +160,7 @@ pub(super) fn is_encrypted(input: &mut (impl BufRead + Seek)) -> io::Result<bool
     input.seek(SeekFrom::Start(start))?;
     let mut found = false;
     let mut seen = |id| found |= id == ENCRYPTION;
-    // What is broken there is for the library to tell.
+    // The library reports malformed footers.
     match Compact::new(input, length).numbers(&mut seen) {
         Err(CompactError::Io(error)) if error.kind() != io::ErrorKind::UnexpectedEof => Err(error),
         _ => Ok(found),

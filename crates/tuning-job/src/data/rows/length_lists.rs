@@ -1,6 +1,6 @@
 //! Pages in memory, before their values are.
 //!
-//! Texts that are stored as differences have all their lengths before them. How many there are is said in the page itself, where
+//! ExampleEncoder that are stored as differences have all their lengths before them. How many there are is said in the page itself, where
 //! `pages` cannot see it, and the parquet library takes memory for that many. So each page is looked at once more when it is
 //! unpacked. What this must not do: decode a value.
 
@@ -13,15 +13,15 @@ use parquet::file::reader::RowGroupReader;
 use parquet::record::reader::RowIter;
 use parquet::schema::types::{ColumnDescPtr, Type};
 
-use super::compact::{Compact, CompactError};
-use super::pages::PAGE_BYTES;
+use super::page_checks::PAGE_BYTES;
+use super::thrift::{Compact, CompactError};
 
 /// Bytes of memory for one length.
 const LENGTH_BYTES: u64 = 4;
-/// Bytes that say how long levels are.
+/// Bytes of the length of levels.
 const LEVELS_BYTES: usize = 4;
 
-/// A group of rows whose pages are looked at as they are read.
+/// A row group whose pages are checked as they are read.
 pub(super) struct CheckedGroup<'a>(pub(super) Box<dyn RowGroupReader + 'a>);
 
 impl RowGroupReader for CheckedGroup<'_> {
@@ -89,15 +89,15 @@ impl PageReader for CheckedPages {
     }
 }
 
-/// What is wrong with the lengths in a page, if there are any.
+/// Checks the lists of lengths of a page, if it has some.
 fn check(page: &Page, column: &ColumnDescPtr) -> std::result::Result<(), String> {
     let streams = match page.encoding() {
         Encoding::DELTA_LENGTH_BYTE_ARRAY => 1,
-        // How much a text has of the one before it, and how much of its own.
+        // Lengths of shared prefixes, and lengths of the rest.
         Encoding::DELTA_BYTE_ARRAY => 2,
         _ => return Ok(()),
     };
-    // The library refuses a page whose levels are broken, and one without a list.
+    // The library refuses a page with malformed levels, and one without a list.
     let Some(mut rest) = values(page, column).filter(|rest| !rest.is_empty()) else {
         return Ok(());
     };
@@ -109,13 +109,15 @@ fn check(page: &Page, column: &ColumnDescPtr) -> std::result::Result<(), String>
         }
         if count > PAGE_BYTES / LENGTH_BYTES {
             let most = PAGE_BYTES / LENGTH_BYTES;
-            return Err(format!("a page claims {count} lengths, {most} are supported"));
+            return Err(format!(
+                "a page claims {count} lengths; at most {most} are supported"
+            ));
         }
     }
     Ok(())
 }
 
-/// The part of a page after its levels.
+/// Returns the part of a page after its levels.
 fn values<'a>(page: &'a Page, column: &ColumnDescPtr) -> Option<&'a [u8]> {
     match page {
         Page::DictionaryPage { buf, .. } => Some(buf),
@@ -140,7 +142,7 @@ fn values<'a>(page: &'a Page, column: &ColumnDescPtr) -> Option<&'a [u8]> {
     }
 }
 
-/// How many bytes levels take in a page of the first version.
+/// Returns the bytes of levels in a page of the first version.
 fn levels(rest: &[u8], encoding: Encoding, highest: i16, values: u32) -> Option<usize> {
     if highest == 0 {
         return Some(0);
@@ -161,7 +163,7 @@ fn levels(rest: &[u8], encoding: Encoding, highest: i16, values: u32) -> Option<
     }
 }
 
-/// Passes over lengths that are stored as differences; how many there are.
+/// Skips a delta-encoded list of lengths and returns its size.
 /// <https://parquet.apache.org/docs/file-format/data-pages/encodings/#delta-encoding-delta_binary_packed--5>
 fn lengths(rest: &mut &[u8]) -> std::result::Result<u64, CompactError> {
     let there = rest.len() as u64;
@@ -178,7 +180,7 @@ fn lengths(rest: &mut &[u8]) -> std::result::Result<u64, CompactError> {
         let mut bytes = 0_u64;
         for _ in 0..parts {
             let bits = u64::from(numbers.byte()?);
-            // Parts without a length say how wide they are, and are not there.
+            // Parts without lengths have a width and no bytes.
             if left > 0 {
                 bytes = bytes.saturating_add(bits.saturating_mul(part) / 8);
             }

@@ -1,7 +1,7 @@
 """Records the bytes bitsandbytes makes of some weights, as a fixture.
 
     pip install torch numpy bitsandbytes
-    python3 crates/tuning-job/tools/record_quantised.py crates/tuning-job/tests/data/quantised.safetensors
+    python3 crates/tuning-job/tools/record_quantized.py crates/tuning-job/tests/data/quantized.safetensors
 
 Rows of the whole one are whole blocks: the CPU kernel that decodes misreads others. Weights are drawn as float32 and cut to bfloat16, so that every precision can hold them. Recorded for NF4 and FP4: codes, scales,
 the scales' own codes, scales and offset under double quantisation, and the values that come back.

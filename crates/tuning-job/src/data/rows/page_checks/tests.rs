@@ -1,4 +1,4 @@
-//! Tests of the module above.
+//! Tests of each limit.
 
 use super::*;
 
@@ -32,9 +32,9 @@ const V2_PLAIN: Part = Part::DataV2 {
     compressed: false,
 };
 
-/// Memory for a page that is possible, and the refusal of one that has a byte more.
+/// Memory of the largest possible page, and the refusal of one that has a byte more.
 #[test]
-fn each_bound_is_the_last_that_holds() {
+fn each_bound_is_exact() {
     let dictionary = |values| Part::Dictionary { values };
     let value = size_of::<ByteArray>() as u64;
     for (codec, part, sizes, held, (too_much, said)) in [
@@ -143,7 +143,7 @@ fn each_bound_is_the_last_that_holds() {
 }
 
 #[test]
-fn a_page_is_no_larger_than_what_it_is_in() {
+fn a_page_fits_its_column() {
     let mut chunk = chunk(Codec::Zstd);
     let page = header(Part::Data, 100, 1000);
     assert!(chunk.held(&page, 100).is_ok());
@@ -155,7 +155,7 @@ fn a_page_is_no_larger_than_what_it_is_in() {
 }
 
 #[test]
-fn frames_of_lz4_are_known() {
+fn lz4_frames_are_recognized() {
     for (magic, is) in [
         (0x184d_2204, true),
         (0x184c_2102, true),

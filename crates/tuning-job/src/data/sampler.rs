@@ -1,15 +1,17 @@
-//! Which examples make up which batch: a function of seeds and sizes, so that a resumed run knows without having been there.
+//! Examples of each batch: a function of seeds and sizes, so that a resumed run needs no state.
 
-use super::Example;
-use crate::network::Batch;
 use kernels::Random;
 
-/// Examples that take one sequence's place together.
+use super::examples::Example;
+use crate::network::Batch;
+
+/// Examples that are packed together.
 type Groups = Vec<Vec<usize>>;
 
-/// Best fit, longest first: each example goes where it leaves the least room, or begins a new place.
+/// Packs examples into groups of at most `room` tokens. Best fit, longest first: each example goes to the group where it leaves
+/// the least room, or starts a new group.
 #[must_use]
-pub fn packed(lengths: &[usize], room: usize) -> Groups {
+pub fn pack(lengths: &[usize], room: usize) -> Groups {
     let mut order: Vec<usize> = (0..lengths.len()).collect();
     order.sort_by_key(|at| std::cmp::Reverse(lengths[*at]));
     let mut groups: Groups = Vec::new();
@@ -33,70 +35,68 @@ pub fn packed(lengths: &[usize], room: usize) -> Groups {
     groups
 }
 
-/// The order in which groups are trained on.
+/// Order of groups in training.
 #[derive(Clone, Debug)]
-pub struct Order {
-    /// What takes a place.
+pub struct BatchSampler {
+    /// Examples that are packed together.
     pub groups: Groups,
-    /// Places of a batch.
-    pub batch: usize,
-    /// Seed of the order of each pass; absent where it is that of the data.
-    pub shuffle: Option<u64>,
-    /// Whether a last batch that is not full is left out.
+    /// Groups of a batch.
+    pub batch_size: usize,
+    /// Seed of the order of each epoch; without it groups keep their order.
+    pub shuffle_seed: Option<u64>,
+    /// Whether an incomplete last batch is left out.
     pub drop_last: bool,
 }
 
-impl Order {
-    /// Batches of a pass over the data.
+impl BatchSampler {
+    /// Number of batches in an epoch.
     #[must_use]
-    pub fn batches(&self) -> usize {
+    pub fn num_batches(&self) -> usize {
         if self.drop_last {
-            self.groups.len() / self.batch
+            self.groups.len() / self.batch_size
         } else {
-            self.groups.len().div_ceil(self.batch)
+            self.groups.len().div_ceil(self.batch_size)
         }
     }
 
-    /// The examples of each batch of a pass.
+    /// Returns the examples of each batch of an epoch.
     #[must_use]
-    pub fn pass(&self, number: u64) -> Vec<Vec<usize>> {
+    pub fn epoch(&self, number: u64) -> Vec<Vec<usize>> {
         let mut order: Vec<&Vec<usize>> = self.groups.iter().collect();
-        if let Some(seed) = self.shuffle {
+        if let Some(seed) = self.shuffle_seed {
             Random::new(&[seed, 0x0b, number]).shuffle(&mut order);
         }
-        let batches = order.chunks(self.batch).take(self.batches());
+        let batches = order.chunks(self.batch_size).take(self.num_batches());
         batches
             .map(|groups| groups.iter().copied().flatten().copied().collect())
             .collect()
     }
 
-    /// Most tokens of any batch that could come up: the longest groups together.
+    /// Returns the most tokens that a batch can have: the longest groups together.
     #[must_use]
-    pub fn most_tokens(&self, examples: &[Example]) -> usize {
+    pub fn max_tokens_per_batch(&self, examples: &[Example]) -> usize {
         let tokens =
             |group: &Vec<usize>| -> usize { group.iter().map(|at| examples[*at].tokens.len()).sum() };
         let mut all: Vec<usize> = self.groups.iter().map(tokens).collect();
         all.sort_unstable_by(|a, b| b.cmp(a));
-        all.iter().take(self.batch).sum()
+        all.iter().take(self.batch_size).sum()
     }
 }
 
-impl Batch {
-    /// Puts examples one after the other.
-    #[must_use]
-    pub fn of<'a>(examples: impl IntoIterator<Item = &'a Example>) -> Self {
-        let mut batch = Self::default();
-        for example in examples {
-            let targets = example.tokens.iter().enumerate().skip(1);
-            batch
-                .targets
-                .extend(targets.map(|(at, token)| example.is_learnt(at).then_some(*token)));
-            batch.targets.push(None);
-            batch.tokens.extend(&example.tokens);
-            batch.lengths.push(example.tokens.len());
-        }
+/// Returns a batch of examples.
+#[must_use]
+pub fn batch_of<'a>(examples: impl IntoIterator<Item = &'a Example>) -> Batch {
+    let mut batch = Batch::default();
+    for example in examples {
+        let labels = example.tokens.iter().enumerate().skip(1);
         batch
+            .labels
+            .extend(labels.map(|(at, token)| example.has_loss(at).then_some(*token)));
+        batch.labels.push(None);
+        batch.tokens.extend(&example.tokens);
+        batch.seq_lengths.push(example.tokens.len());
     }
+    batch
 }
 
 #[cfg(test)]
@@ -105,47 +105,47 @@ mod tests {
 
     use super::*;
 
-    fn order(groups: usize, batch: usize, drop_last: bool) -> Order {
-        Order {
+    fn sampler(groups: usize, batch_size: usize, drop_last: bool) -> BatchSampler {
+        BatchSampler {
             groups: (0..groups).map(|group| vec![group]).collect(),
-            batch,
-            shuffle: Some(1),
+            batch_size,
+            shuffle_seed: Some(1),
             drop_last,
         }
     }
 
     #[test]
-    fn each_pass_has_every_example_once_in_an_order_of_its_own() {
-        let order = order(10, 3, false);
-        let flat = |pass| -> Vec<usize> { order.pass(pass).concat() };
-        assert_eq!((order.batches(), order.pass(0).len()), (4, 4));
+    fn each_epoch_has_every_example_once_in_its_own_order() {
+        let sampler = sampler(10, 3, false);
+        let flat = |epoch| -> Vec<usize> { sampler.epoch(epoch).concat() };
+        assert_eq!((sampler.num_batches(), sampler.epoch(0).len()), (4, 4));
         assert_eq!(flat(0), flat(0));
         assert_ne!(flat(0), flat(1));
         let mut sorted = flat(1);
         sorted.sort_unstable();
         assert_eq!(sorted, (0..10).collect::<Vec<_>>());
-        assert_eq!(self::order(10, 3, true).pass(0).len(), 3);
+        assert_eq!(self::sampler(10, 3, true).epoch(0).len(), 3);
     }
 
     #[test]
-    fn targets_are_the_next_tokens_of_the_same_example() {
+    fn labels_are_the_next_tokens_of_the_same_example() {
         let first = Example {
             tokens: vec![1, 2, 3],
-            learnt: std::iter::once(2..3).collect(),
+            loss_ranges: std::iter::once(2..3).collect(),
         };
         let second = Example {
             tokens: vec![4, 5],
-            learnt: Vec::new(),
+            loss_ranges: Vec::new(),
         };
-        let batch = Batch::of([&first, &second]);
-        assert_eq!(batch.targets, [None, Some(3), None, Some(5), None]);
-        assert_eq!((batch.lengths.clone(), batch.targets()), (vec![3, 2], 2));
+        let batch = batch_of([&first, &second]);
+        assert_eq!(batch.labels, [None, Some(3), None, Some(5), None]);
+        assert_eq!((batch.seq_lengths.clone(), batch.num_labels()), (vec![3, 2], 2));
     }
 
     proptest! {
         #[test]
         fn packing_keeps_every_example_and_the_room(lengths in proptest::collection::vec(1_usize..100, 0..200)) {
-            let groups = packed(&lengths, 100);
+            let groups = pack(&lengths, 100);
             let mut all: Vec<usize> = groups.concat();
             all.sort_unstable();
             prop_assert_eq!(all, (0..lengths.len()).collect::<Vec<_>>());

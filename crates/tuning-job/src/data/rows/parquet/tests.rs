@@ -1,17 +1,17 @@
-//! Tests of the module above: whatever may be in a file is read.
+//! Round trips of files with every encoding, codec and version.
 
 use std::sync::Arc;
 
-use parquet::basic::{Compression, Encoding, GzipLevel, ZstdLevel};
-use parquet::data_type::{BoolType, ByteArray, ByteArrayType, DataType, DoubleType, Int64Type};
-use parquet::file::properties::{WriterProperties, WriterVersion};
-use parquet::file::writer::{SerializedFileWriter, SerializedRowGroupWriter};
-use parquet::schema::parser::parse_message_type;
+use ::parquet::basic::{Compression, Encoding, GzipLevel, ZstdLevel};
+use ::parquet::data_type::{BoolType, ByteArray, ByteArrayType, DataType, DoubleType, Int64Type};
+use ::parquet::file::properties::{WriterProperties, WriterVersion};
+use ::parquet::file::writer::{SerializedFileWriter, SerializedRowGroupWriter};
+use ::parquet::schema::parser::parse_message_type;
 use proptest::prelude::*;
 use serde_json::json;
 
 use super::*;
-use crate::data::Kind;
+use crate::data::files::FileFormat;
 
 const SCHEMA: &str = "message rows { required binary text (UTF8); optional int64 number; optional double part; required boolean yes;
     optional group tags (LIST) { repeated group list { optional binary element (UTF8); } } }";
@@ -25,13 +25,13 @@ struct Line {
     tags: Option<Vec<Option<String>>>,
 }
 
-/// How a file is written.
+/// Options of a written file.
 #[derive(Clone, Debug)]
 struct Written {
     codec: Compression,
     version: WriterVersion,
     dictionary: bool,
-    /// Of texts, of whole numbers, of others, of truths.
+    /// Encodings of texts, integers, floats and booleans.
     encodings: [Encoding; 4],
     rows_of_page: usize,
     rows_of_group: usize,
@@ -170,9 +170,9 @@ fn all(bytes: &[u8]) -> Vec<Value> {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("d.parquet");
     std::fs::write(&path, bytes).unwrap();
-    let kind = Kind::Parquet;
+    let format = FileFormat::Parquet;
     let mut rows = Vec::new();
-    read(&DataFile { path, kind }, &mut |row| {
+    read(&DataFile { path, format }, &mut |row| {
         rows.push(Value::Object(row));
         Ok(())
     })

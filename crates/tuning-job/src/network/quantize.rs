@@ -1,8 +1,9 @@
-//! Four-bit weights as bitsandbytes stores them, byte for byte.
+//! Four-bit weights in the bytes of bitsandbytes.
 //!
 //! Blocks of 64 values share their largest magnitude. A value is the index of the nearest entry in a table of sixteen: NF4
-//! (Dettmers et al., QLoRA, 2023) or FP4. Double quantisation stores the magnitudes, less their mean, in eight bits: blocks of
-//! 256, with the dynamic table of "8-bit Optimizers via Block-wise Quantization". Rounding follows bitsandbytes 0.50 on CPUs.
+//! (Dettmers et al., QLoRA, 2023) or FP4. Double quantization subtracts the mean of the magnitudes and stores them in eight
+//! bits: blocks of 256, with the dynamic table of "8-bit Optimizers via Block-wise Quantization". Rounding follows
+//! bitsandbytes 0.50 on CPUs.
 
 use std::sync::LazyLock;
 
@@ -34,17 +35,17 @@ const NF4: [f32; 16] = [
     1.0,
 ];
 
-/// Which table of sixteen.
+/// Table of the sixteen values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Table {
+pub enum QuantType {
     /// Quantiles of the normal distribution.
     Nf4,
     /// A sign, two bits of exponent, one of fraction.
     Fp4,
 }
 
-impl Table {
-    /// Values by code.
+impl QuantType {
+    /// Returns values by code.
     fn values(self) -> [f32; 16] {
         match self {
             Self::Nf4 => NF4,
@@ -61,7 +62,7 @@ impl Table {
         }
     }
 
-    /// Codes in the order of their values, and what lies between neighbours.
+    /// Returns codes in the order of their values, and the midpoints of neighbors.
     fn ordered(self) -> ([u8; 16], [f32; 15]) {
         let values = self.values();
         let mut order: [u8; 16] = std::array::from_fn(|code| code as u8);
@@ -76,17 +77,17 @@ impl Table {
     }
 }
 
-/// Some weights in four bits each.
+/// Weights of four bits each.
 #[derive(Clone, Debug)]
-pub struct Quantised {
-    table: Table,
+pub struct QuantizedWeights {
+    quant_type: QuantType,
     /// Two values a byte, the first in the high half.
     codes: Vec<u8>,
     scales: Scales,
     values: usize,
 }
 
-/// The magnitudes of blocks.
+/// Magnitudes of blocks.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Scales {
     /// One float a block.
@@ -97,16 +98,16 @@ pub enum Scales {
         codes: Vec<u8>,
         /// One float for 256 blocks.
         outer: Vec<f32>,
-        /// Mean that was taken off.
+        /// Mean that was subtracted.
         offset: f32,
     },
 }
 
-impl Quantised {
-    /// Quantises values; `double` also their magnitudes.
+impl QuantizedWeights {
+    /// Quantizes values; with `double_quant` also their magnitudes.
     #[must_use]
-    pub fn new(values: &[f32], table: Table, double: bool) -> Self {
-        let (order, bounds) = table.ordered();
+    pub fn new(values: &[f32], quant_type: QuantType, double_quant: bool) -> Self {
+        let (order, bounds) = quant_type.ordered();
         let magnitudes: Vec<f32> = values.par_chunks(BLOCK).map(magnitude).collect();
         let mut codes = vec![0; values.len().div_ceil(2)];
         let blocks = codes
@@ -115,7 +116,7 @@ impl Quantised {
             .zip(&magnitudes);
         blocks.for_each(|((codes, values), magnitude)| {
             let magnitude = magnitude.max(1e-38);
-            // A last block that is not whole is divided, the others are multiplied: it may round differently.
+            // bitsandbytes divides in a last block that is not whole, and multiplies in others: it may round differently.
             let scaled = |value: f32| match values.len() {
                 BLOCK => (value * magnitude.recip()).clamp(-1.0, 1.0),
                 _ => (value / magnitude).clamp(-1.0, 1.0),
@@ -126,26 +127,26 @@ impl Quantised {
                 *byte = (code(scaled(pair[0])) << 4) | code(low);
             }
         });
-        let scales = if double {
-            double_quantised(&magnitudes)
+        let scales = if double_quant {
+            double_quantize(&magnitudes)
         } else {
             Scales::Plain(magnitudes)
         };
         Self {
-            table,
+            quant_type,
             codes,
             scales,
             values: values.len(),
         }
     }
 
-    /// The bytes of the values.
+    /// Codes of the values, two in a byte.
     #[must_use]
     pub fn codes(&self) -> &[u8] {
         &self.codes
     }
 
-    /// The magnitudes.
+    /// Magnitudes of the blocks.
     #[must_use]
     pub fn scales(&self) -> &Scales {
         &self.scales
@@ -161,17 +162,17 @@ impl Quantised {
             }
     }
 
-    /// All values again.
+    /// Returns all values.
     #[must_use]
-    pub fn dequantised(&self) -> Vec<f32> {
+    pub fn dequantized(&self) -> Vec<f32> {
         let mut out = vec![0.0; self.values];
-        self.dequantise(0, &mut out);
+        self.dequantize(0, &mut out);
         out
     }
 
-    /// Values from `first` on.
-    pub(crate) fn dequantise(&self, first: usize, out: &mut [f32]) {
-        let table = self.table.values();
+    /// Writes values from `first` on to `out`.
+    pub(crate) fn dequantize(&self, first: usize, out: &mut [f32]) {
+        let table = self.quant_type.values();
         let mut at = first;
         let mut rest = out;
         while !rest.is_empty() {
@@ -209,16 +210,16 @@ impl Scales {
 }
 
 fn magnitude(values: &[f32]) -> f32 {
-    values.iter().fold(0.0, |most: f32, value| most.max(value.abs()))
+    values.iter().fold(0.0, |max: f32, value| max.max(value.abs()))
 }
 
-fn double_quantised(magnitudes: &[f32]) -> Scales {
+fn double_quantize(magnitudes: &[f32]) -> Scales {
     let mean = magnitudes.iter().map(|m| f64::from(*m)).sum::<f64>() / magnitudes.len().max(1) as f64;
     let offset = mean as f32;
-    let centred: Vec<f32> = magnitudes.iter().map(|magnitude| magnitude - offset).collect();
-    let outer: Vec<f32> = centred.chunks(OUTER).map(magnitude).collect();
+    let centered: Vec<f32> = magnitudes.iter().map(|magnitude| magnitude - offset).collect();
+    let outer: Vec<f32> = centered.chunks(OUTER).map(magnitude).collect();
     let nearest = nearest_codes(&dynamic_table());
-    let blocks = centred.chunks(OUTER).zip(&outer);
+    let blocks = centered.chunks(OUTER).zip(&outer);
     let codes = blocks.flat_map(|(block, scale)| {
         let inverse = scale.recip();
         let nearest = &nearest;
@@ -259,12 +260,12 @@ fn nearest_codes(table: &[f32; 256]) -> Vec<u8> {
         .collect()
 }
 
-/// The signed dynamic table: seven decades, each with twice the entries of the one below.
+/// Returns the signed dynamic table: seven decades, each with twice the entries of the one below.
 fn dynamic_table() -> [f32; 256] {
     let mut table = vec![0.0, 1.0];
     for decade in 0..7_i32 {
         let items = 1_usize << decade;
-        // As torch computes an evenly spaced row: from below in the first half, from above in the second.
+        // torch computes an evenly spaced row from below in the first half, and from above in the second.
         let bound = |i: usize| {
             let step = (1.0_f32 - 0.1) / items as f32;
             if i < items.div_ceil(2) {
@@ -293,30 +294,30 @@ mod tests {
         assert!(table.windows(2).all(|pair| pair[0] < pair[1]));
         assert_eq!((table[127], table[255]), (0.0, 1.0));
         assert!((table[0] + 0.992_968_74).abs() < 1e-6, "{}", table[0]);
-        assert!(Table::Fp4.values().iter().all(|value| value.abs() <= 1.0));
+        assert!(QuantType::Fp4.values().iter().all(|value| value.abs() <= 1.0));
     }
 
     #[test]
-    fn any_length_comes_back_nearly() {
+    fn any_length_is_restored_nearly() {
         for count in [1, 2, 63, 64, 65, 1000, 64 * 300 + 7] {
             let mut random = kernels::Random::new(&[count as u64]);
             let values: Vec<f32> = (0..count).map(|_| random.normal() as f32).collect();
             for double in [false, true] {
-                let small = Quantised::new(&values, Table::Nf4, double);
-                let back = small.dequantised();
+                let small = QuantizedWeights::new(&values, QuantType::Nf4, double);
+                let back = small.dequantized();
                 let error: f32 = values.iter().zip(&back).map(|(a, b)| (a - b) * (a - b)).sum();
                 let size: f32 = values.iter().map(|a| a * a).sum();
                 assert!(error < 0.03 * size, "{count} {error} {size}");
                 let mut part = vec![0.0; count / 2];
                 let from = count / 4 * 2;
                 let part = &mut part[..(count - from).min(count / 2)];
-                small.dequantise(from, part);
+                small.dequantize(from, part);
                 assert_eq!(part, &back[from..from + part.len()]);
             }
         }
         assert!(
-            Quantised::new(&[0.0; 128], Table::Nf4, true)
-                .dequantised()
+            QuantizedWeights::new(&[0.0; 128], QuantType::Nf4, true)
+                .dequantized()
                 .iter()
                 .all(|value| *value == 0.0)
         );

@@ -1,10 +1,10 @@
-//! Tests of the module above.
+//! Tests of skipping, limits and ambiguous values.
 
 use proptest::prelude::*;
 
 use super::*;
 
-/// Reads a struct with a known number in field 1, and says that number and how many bytes there were.
+/// Reads a struct with a known number in field 1. Returns that number and the bytes read.
 fn read(bytes: &[u8], most: u64) -> Result<(Option<i32>, u64), String> {
     let mut input = bytes;
     let mut compact = Compact::new(&mut input, most);
@@ -22,7 +22,7 @@ fn read(bytes: &[u8], most: u64) -> Result<(Option<i32>, u64), String> {
 }
 
 #[test]
-fn what_is_not_known_is_passed_over() {
+fn unknown_fields_are_skipped() {
     for (unknown, what) in [
         (&[0x28, 3, b'a', b'b', b'c'][..], "text"),
         (&[0x23, 9], "byte"),
@@ -44,7 +44,7 @@ fn what_is_not_known_is_passed_over() {
     ] {
         let bytes = [&[0x15, 7 << 1][..], unknown, &[0]].concat();
         assert_eq!(read(&bytes, 100), Ok((Some(7), bytes.len() as u64)), "{what}");
-        // Where it ends too early, that is said.
+        // An early end is an error.
         for end in 0..bytes.len() {
             assert!(read(&bytes[..end], 100).is_err(), "{what} until {end}");
             let error = read(&bytes, end as u64).unwrap_err();
@@ -54,7 +54,7 @@ fn what_is_not_known_is_passed_over() {
 }
 
 #[test]
-fn what_two_readers_could_take_for_different_things_is_refused() {
+fn ambiguous_values_are_refused() {
     let deep = [vec![0x3c], vec![0x1c; 20]].concat();
     for (bytes, part) in [
         (&[0x15, 2, 0x05, 2, 4][..], "twice"),
@@ -77,8 +77,8 @@ fn what_two_readers_could_take_for_different_things_is_refused() {
         (&[0x39, 0x11, 1], "booleans"),
         (&[0x39, 0xf1, 0xff, 0xff, 3], "booleans"),
         (&[0x3b, 1, 0x15, 1], "booleans"),
-        (&[0x1f], "no known type"),
-        (&[0x05, 0xff, 0xff, 0x0f], "no possible number"),
+        (&[0x1f], "unknown type"),
+        (&[0x05, 0xff, 0xff, 0x0f], "impossible number"),
         (&deep, "deep"),
     ] {
         let error = read(bytes, 100).unwrap_err();
@@ -100,7 +100,7 @@ fn numbers_are_signed() {
         (&[0x15, 1, 0], -1),
         (&[0x15, 0xfe, 0xff, 0xff, 0xff, 0x0f, 0], i32::MAX),
         (&[0x15, 0xff, 0xff, 0xff, 0xff, 0x0f, 0], i32::MIN),
-        // Longer than it must be, which every reader takes.
+        // Longer than necessary, which every reader accepts.
         (&[0x15, 0x82, 0x80, 0, 0], 1),
     ] {
         assert_eq!(read(bytes, 100).unwrap().0, Some(number));

@@ -1,17 +1,17 @@
-//! Which files are the dataset.
+//! The files of a dataset.
 
 use std::path::{Path, PathBuf};
 
-use super::DataError;
+use super::error::DataError;
 
-/// Directories below each other that are looked into.
+/// Deepest nesting of directories.
 const DEPTH: usize = 8;
-/// Files and directories that are looked at.
+/// Most files and directories.
 const ENTRIES: usize = 10_000;
 
-/// How a file is read.
+/// Format of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Kind {
+pub enum FileFormat {
     /// Apache Parquet.
     Parquet,
     /// JSON objects, a line each or in an array.
@@ -20,8 +20,8 @@ pub enum Kind {
     Csv,
 }
 
-impl Kind {
-    /// As the user writes it.
+impl FileFormat {
+    /// Name in configurations and file names.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -31,7 +31,7 @@ impl Kind {
         }
     }
 
-    /// By `dataset_extension`, or by what a file's name contains.
+    /// Returns the format that occurs in a `dataset_extension` or a file name.
     fn of(name: &str) -> Option<Self> {
         let name = name.to_ascii_lowercase();
         [Self::Parquet, Self::Json, Self::Csv]
@@ -43,24 +43,28 @@ impl Kind {
 /// A file of the dataset.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DataFile {
-    /// Where it is.
+    /// Path of the file.
     pub path: PathBuf,
-    /// How it is read.
-    pub kind: Kind,
+    /// Format of the file.
+    pub format: FileFormat,
 }
 
-/// All files of the dataset, by name: those of the first of parquet, json and csv that are there.
+/// Returns all files of the dataset, by name: those of the first existing format of parquet, json and csv.
 ///
-/// A dataset often comes in several files, and beside small ones that describe it in another format.
+/// A dataset often has several files, and small files in another format that describe it.
 ///
 /// # Errors
 /// When there are none, or a directory cannot be read.
-pub fn find(data: &Path, path: Option<&str>, extension: Option<&str>) -> Result<Vec<DataFile>, DataError> {
+pub fn find_files(
+    data: &Path,
+    path: Option<&str>,
+    extension: Option<&str>,
+) -> Result<Vec<DataFile>, DataError> {
     let root = match path {
         None => data.to_owned(),
         Some(path) => below(data, path.trim_start_matches('/')),
     };
-    let forced = extension.and_then(Kind::of);
+    let forced = extension.and_then(FileFormat::of);
     let mut files = Vec::new();
     if root.is_file() {
         files.push(root.clone());
@@ -69,25 +73,25 @@ pub fn find(data: &Path, path: Option<&str>, extension: Option<&str>) -> Result<
         walk(&root, 0, &mut seen, &mut files)?;
     }
     files.sort();
-    let kind = |path: &PathBuf| forced.or_else(|| Kind::of(&path.file_name()?.to_string_lossy()));
+    let format = |path: &PathBuf| forced.or_else(|| FileFormat::of(&path.file_name()?.to_string_lossy()));
     let mut known: Vec<DataFile> = files
         .into_iter()
         .filter_map(|path| {
             Some(DataFile {
-                kind: kind(&path)?,
+                format: format(&path)?,
                 path,
             })
         })
         .collect();
-    let first = known.iter().map(|file| file.kind).min();
-    known.retain(|file| Some(file.kind) == first);
+    let first = known.iter().map(|file| file.format).min();
+    known.retain(|file| Some(file.format) == first);
     if known.is_empty() {
         return Err(DataError::NoFile { path: root });
     }
     Ok(known)
 }
 
-/// A path is below the data's directory, or beside it as upstream has it (`/mnt/<path>`).
+/// Returns a path below the data's directory, or beside it as in upstream (`/mnt/<path>`).
 fn below(data: &Path, path: &str) -> PathBuf {
     let inside = data.join(path);
     let beside = data.parent().map(|parent| parent.join(path));
@@ -105,7 +109,7 @@ fn walk(dir: &Path, depth: usize, seen: &mut usize, files: &mut Vec<PathBuf>) ->
     for entry in std::fs::read_dir(dir).map_err(failed)? {
         let path = entry.map_err(failed)?.path();
         *seen += 1;
-        // Names with a dot are what tools keep beside data: links of volumes, unfinished downloads.
+        // Tools keep names with a dot beside data: links of volumes, unfinished downloads.
         let is_hidden = path
             .file_name()
             .is_some_and(|name| name.to_string_lossy().starts_with('.'));
@@ -128,7 +132,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn all_files_of_the_best_kind_are_found() {
+    fn all_files_of_the_best_format_are_found() {
         let dir = tempfile::tempdir().unwrap();
         let data = dir.path().join("data");
         std::fs::create_dir_all(data.join("train")).unwrap();
@@ -143,7 +147,7 @@ mod tests {
             std::fs::write(dir.path().join(name), "").unwrap();
         }
         let names = |path, extension| -> Vec<String> {
-            let files = find(&data, path, extension).unwrap();
+            let files = find_files(&data, path, extension).unwrap();
             files
                 .iter()
                 .map(|file| file.path.strip_prefix(dir.path()).unwrap().display().to_string())
@@ -158,11 +162,11 @@ mod tests {
         assert_eq!(names(Some("other.csv"), None), ["other.csv"]);
         assert_eq!(names(Some("readme.md"), Some("jsonl")), ["data/readme.md"]);
         assert!(matches!(
-            find(&data, Some("readme.md"), None),
+            find_files(&data, Some("readme.md"), None),
             Err(DataError::NoFile { .. })
         ));
         assert!(matches!(
-            find(&data, Some("nothing"), None),
+            find_files(&data, Some("nothing"), None),
             Err(DataError::Io { .. })
         ));
     }

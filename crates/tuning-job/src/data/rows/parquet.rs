@@ -1,21 +1,24 @@
 //! Rows of parquet files.
 //!
-//! The parquet library believes what a file says of itself. What it may not believe is checked before, in `pages` and `decoded`.
+//! The parquet library trusts the sizes in a file. `page_checks` and `length_lists` check them first: see
+//! `docs/decisions/parquet-guard.md`.
 
 use std::fs::File;
 use std::io::BufReader;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use parquet::file::reader::{FileReader as _, RowGroupReader as _, SerializedFileReader};
-use parquet::record::{Field, Row as ParquetRow};
+use ::parquet::file::reader::{FileReader as _, RowGroupReader as _, SerializedFileReader};
+use ::parquet::record::{Field, Row as ParquetRow};
 use serde_json::Value;
 
-use super::decoded::CheckedGroup;
-use super::pages::PageError;
-use super::{Each, header, malformed, open, pages};
-use crate::data::{DataError, DataFile, Row};
+use super::length_lists::CheckedGroup;
+use super::page_checks::{self, PageError};
+use super::page_header;
+use super::source::{Each, Row, failed_to_read, malformed, open};
+use crate::data::error::DataError;
+use crate::data::files::DataFile;
 
-/// Largest group of rows, in bytes; its pages are in memory one by one.
+/// Largest row group, in bytes; its pages are in memory one by one.
 const GROUP_BYTES: i64 = 8 << 30;
 
 /// Calls `each` with every row.
@@ -23,18 +26,15 @@ const GROUP_BYTES: i64 = 8 << 30;
 /// # Errors
 /// When the file cannot be read or is malformed, and whatever `each` fails with.
 pub(super) fn read(file: &DataFile, each: Each<'_>) -> Result<(), DataError> {
-    // The library panics on some malformed files; that must not look like a fault of this program.
+    // The library panics on some malformed files. The error must name the file.
     let guarded = catch_unwind(AssertUnwindSafe(|| rows(file, each)));
-    guarded.unwrap_or_else(|_| Err(malformed(file, "it is broken: the parquet library gave up")))
+    guarded.unwrap_or_else(|_| Err(malformed(file, "the parquet library failed to parse it")))
 }
 
 fn rows(file: &DataFile, each: Each<'_>) -> Result<(), DataError> {
-    let failed = |source| DataError::Io {
-        path: file.path.clone(),
-        source,
-    };
-    let opened = open(&file.path)?;
-    if header::is_encrypted(&mut BufReader::new(&opened)).map_err(failed)? {
+    let failed = |source| failed_to_read(file, source);
+    let opened = open(file)?;
+    if page_header::is_encrypted(&mut BufReader::new(&opened)).map_err(failed)? {
         return Err(malformed(
             file,
             "it is encrypted, which is not supported; write it again without encryption",
@@ -50,7 +50,7 @@ fn rows(file: &DataFile, each: Each<'_>) -> Result<(), DataError> {
     {
         return Err(malformed(
             file,
-            format!("a group of rows claims {large} bytes, {GROUP_BYTES} are supported"),
+            format!("a row group claims {large} bytes; at most {GROUP_BYTES} are supported"),
         ));
     }
     (0..reader.num_row_groups()).try_for_each(|group| rows_of_group(file, &opened, &reader, group, each))
@@ -65,11 +65,8 @@ fn rows_of_group(
 ) -> Result<(), DataError> {
     let broken = |error| malformed(file, error);
     let group = reader.get_row_group(number).map_err(broken)?;
-    pages::check(opened, group.metadata()).map_err(|error| match error {
-        PageError::Io(source) => DataError::Io {
-            path: file.path.clone(),
-            source,
-        },
+    page_checks::check(opened, group.metadata()).map_err(|error| match error {
+        PageError::Io(source) => failed_to_read(file, source),
         refused @ PageError::Refused { .. } => malformed(file, refused),
     })?;
     for row in CheckedGroup(group).get_row_iter(None).map_err(broken)? {

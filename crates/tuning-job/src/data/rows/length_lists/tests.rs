@@ -1,4 +1,4 @@
-//! Tests of the module above.
+//! Tests of the end of lists and of their limits.
 
 use super::*;
 
@@ -15,7 +15,7 @@ fn lists_of_lengths_end_where_the_next_begins() {
     for (bytes, count, taken) in [
         (list(&[0], &[]), 0, 5),
         (list(&[1], &[]), 1, 5),
-        // Two bits for each of 32; the other parts are not there, whatever they say.
+        // Two bits for each of 32; the other parts have no bytes, whatever their width.
         (list(&[2], &[0, 2, 9, 9, 9, 0, 0, 0, 0, 0, 0, 0, 0]), 2, 18),
         (list(&[33], &[0, 2, 9, 9, 9, 0, 0, 0, 0, 0, 0, 0, 0]), 33, 18),
         (list(&[34], &[0, 0, 1, 9, 9, 0, 0, 0, 0]), 34, 14),

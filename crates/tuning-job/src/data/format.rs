@@ -1,40 +1,41 @@
-//! Which columns of a dataset are learnt, and what they say.
+//! Columns of a dataset and their meaning.
 
 use serde_json::Value;
 
-use super::{DataError, Row};
+use super::error::DataError;
+use super::rows::Row;
 use crate::config::DatasetConfig;
 
-/// What the columns are.
+/// Meaning of the columns.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Shape {
+pub enum DatasetFormat {
     /// A conversation: objects with `role` and `content`.
     Messages(String),
-    /// A prompt and what follows it; texts or conversations.
+    /// A prompt and its completion; texts or conversations.
     Pair {
         /// Column of the prompt.
         prompt: String,
-        /// Column of what follows.
+        /// Column of the completion.
         completion: String,
     },
-    /// An instruction, what it is about, and the answer.
+    /// An instruction, its input and the response.
     Instruction {
         /// Column of the instruction.
         instruction: String,
-        /// Column of what it is about.
+        /// Column of the input.
         input: Option<String>,
-        /// Column of the answer.
+        /// Column of the response.
         output: String,
     },
     /// A text.
     Text(String),
 }
 
-impl Shape {
-    /// Finds out from the configuration and the first row. What is configured wins; else the columns' names decide.
+impl DatasetFormat {
+    /// Determines the format from the configuration, else from the column names of the first row.
     ///
     /// # Errors
-    /// When a configured column does not exist, or no name is known.
+    /// When a configured column does not exist, or no column has a known name.
     pub fn of(row: &Row, config: &DatasetConfig, text: &str) -> Result<Self, DataError> {
         let available = || row.keys().cloned().collect::<Vec<_>>().join(", ");
         let needed = |column: &String| {
@@ -56,13 +57,13 @@ impl Shape {
                     completion: needed(response)?,
                 });
             }
-            // Upstream's default for the column, which its users' files repeat, is no wish to have it.
+            // `text` is upstream's default and occurs in its users' files; it does not require that column.
             (None, Some(response)) if response != "text" || row.contains_key("text") => {
                 return Ok(Self::Text(needed(response)?));
             }
             _ => {}
         }
-        Self::by_names(row, text).ok_or_else(|| DataError::NoShape {
+        Self::by_names(row, text).ok_or_else(|| DataError::UnknownFormat {
             text: text.to_owned(),
             available: available(),
         })
@@ -93,19 +94,19 @@ impl Shape {
     }
 }
 
-/// A column's text.
+/// Returns the text of a column.
 pub(super) fn text<'a>(row: &'a Row, column: &str) -> Result<&'a str, String> {
     match row.get(column) {
         Some(Value::String(text)) => Ok(text),
-        Some(_) => Err("is no text".to_owned()),
+        Some(_) => Err("must be a text".to_owned()),
         None => Err("is missing".to_owned()),
     }
 }
 
-/// A column's conversation.
+/// Returns the conversation of a column.
 pub(super) fn messages(row: &Row, column: &str) -> Result<Vec<Value>, String> {
     let Some(Value::Array(messages)) = row.get(column) else {
-        return Err("is no list of messages".to_owned());
+        return Err("must be a list of messages".to_owned());
     };
     let is_message = |message: &Value| {
         message.get("role").is_some_and(Value::is_string) && message.get("content").is_some()
@@ -113,7 +114,7 @@ pub(super) fn messages(row: &Row, column: &str) -> Result<Vec<Value>, String> {
     match messages.iter().position(|message| !is_message(message)) {
         Some(at) => Err(format!("has no `role` or no `content` in message {}", at + 1)),
         None if messages.is_empty() => Err("is an empty conversation".to_owned()),
-        // Formats with a schema give every message every field; one that is not there must not look as if it were.
+        // Formats with a schema give every message every field. Absent fields must not look present.
         None => Ok(messages.iter().map(without_nulls).collect()),
     }
 }
@@ -136,41 +137,44 @@ mod tests {
 
     use super::*;
 
-    fn shape(columns: &[&str], config: &DatasetConfig) -> Result<Shape, DataError> {
+    fn format(columns: &[&str], config: &DatasetConfig) -> Result<DatasetFormat, DataError> {
         let row: Row = columns
             .iter()
             .map(|name| ((*name).to_owned(), json!("x")))
             .collect();
-        Shape::of(&row, config, "text")
+        DatasetFormat::of(&row, config, "text")
     }
 
     #[test]
     fn names_decide_unless_columns_are_configured() {
         let plain = DatasetConfig::default();
-        let text = |column: &str| Shape::Text(column.to_owned());
-        assert_eq!(shape(&["text", "id"], &plain).unwrap(), text("text"));
+        let text = |column: &str| DatasetFormat::Text(column.to_owned());
+        assert_eq!(format(&["text", "id"], &plain).unwrap(), text("text"));
         assert_eq!(
-            shape(&["text", "messages"], &plain).unwrap(),
-            Shape::Messages("messages".to_owned())
+            format(&["text", "messages"], &plain).unwrap(),
+            DatasetFormat::Messages("messages".to_owned())
         );
-        let dolly = shape(&["instruction", "context", "response", "category"], &plain).unwrap();
-        assert!(matches!(dolly, Shape::Instruction { input: Some(input), .. } if input == "context"));
+        let dolly = format(&["instruction", "context", "response", "category"], &plain).unwrap();
+        assert!(matches!(dolly, DatasetFormat::Instruction { input: Some(input), .. } if input == "context"));
         let response = |column: &str| DatasetConfig {
             response_column: Some(column.to_owned()),
             ..plain.clone()
         };
-        assert_eq!(shape(&["text", "body"], &response("body")).unwrap(), text("body"));
+        assert_eq!(
+            format(&["text", "body"], &response("body")).unwrap(),
+            text("body")
+        );
         assert!(matches!(
-            shape(&["prompt", "completion"], &response("text")).unwrap(),
-            Shape::Pair { .. }
+            format(&["prompt", "completion"], &response("text")).unwrap(),
+            DatasetFormat::Pair { .. }
         ));
         let pair = DatasetConfig {
             context_column: Some("q".to_owned()),
             ..response("a")
         };
         assert!(matches!(
-            shape(&["q", "a", "messages"], &pair).unwrap(),
-            Shape::Pair { .. }
+            format(&["q", "a", "messages"], &pair).unwrap(),
+            DatasetFormat::Pair { .. }
         ));
     }
 
@@ -180,13 +184,13 @@ mod tests {
             messages_column: Some("talk".to_owned()),
             ..DatasetConfig::default()
         };
-        let error = shape(&["a", "b"], &config).unwrap_err().to_string();
+        let error = format(&["a", "b"], &config).unwrap_err().to_string();
         assert_eq!(
             error,
             "Column 'talk' does not exist in the dataset. Available columns: [a, b]"
         );
         assert!(
-            shape(&["a"], &DatasetConfig::default())
+            format(&["a"], &DatasetConfig::default())
                 .unwrap_err()
                 .to_string()
                 .contains("Available columns: [a]")

@@ -1,7 +1,7 @@
 //! Thrift's compact protocol, as far as headers of parquet need it.
 //!
-//! Nothing is kept of what is skipped, nothing is read beyond a limit, and nesting has an end. It must not be more generous than
-//! the parquet library: where the two would disagree about how many bytes something takes, this refuses.
+//! Skipped values take no memory, a limit bounds the bytes read, and nesting is bounded. The reader must not be more lenient than
+//! the parquet library: it refuses values whose size the two could read differently.
 //! <https://github.com/apache/thrift/blob/master/doc/specs/thrift-compact-protocol.md>
 
 use std::io::{self, BufRead};
@@ -11,21 +11,21 @@ const DEPTH: u8 = 16;
 /// Most bytes of a number: 64 bits in groups of 7.
 const VARINT_BYTES: u32 = 10;
 
-/// Why something cannot be read.
+/// Failure to read a value.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum CompactError {
-    /// The file cannot be read.
+    /// Reading the file failed.
     #[error("cannot be read")]
     Io(#[from] io::Error),
-    /// It goes on where it may not.
+    /// The value is longer than the bytes for it.
     #[error("is longer than the {0} bytes that are there for it")]
     Long(u64),
-    /// It is not in this protocol, or says something that the format does not know.
+    /// The value is malformed, or unknown to the format.
     #[error("is broken: {0}")]
     Broken(&'static str),
 }
 
-/// How a field is stored.
+/// Wire type of a field.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Wire {
     True,
@@ -59,7 +59,7 @@ impl Wire {
             11 => Self::Map,
             12 => Self::Struct,
             13 => Self::Uuid,
-            _ => return Err(CompactError::Broken("it has a field of no known type")),
+            _ => return Err(CompactError::Broken("a field has an unknown type")),
         })
     }
 
@@ -72,7 +72,7 @@ impl Wire {
     }
 }
 
-/// A reader that counts.
+/// A reader that counts bytes.
 #[derive(Debug)]
 pub(super) struct Compact<'a, R> {
     input: &'a mut R,
@@ -81,7 +81,7 @@ pub(super) struct Compact<'a, R> {
 }
 
 impl<'a, R: BufRead> Compact<'a, R> {
-    /// Reads at most so many bytes.
+    /// A reader of at most `most` bytes.
     pub(super) const fn new(input: &'a mut R, most: u64) -> Self {
         Self {
             input,
@@ -90,13 +90,13 @@ impl<'a, R: BufRead> Compact<'a, R> {
         }
     }
 
-    /// Bytes that were read.
+    /// Bytes read so far.
     pub(super) const fn taken(&self) -> u64 {
         self.most - self.left
     }
 
-    /// Reads a struct. `known` are the types of the fields 1, 2, …, each of which may be there once; `each` reads their values, and
-    /// other fields are skipped.
+    /// Reads a struct. `known` has the types of the fields 1, 2, …, each of which may occur once. `each` reads their values; other
+    /// fields are skipped.
     pub(super) fn fields(
         &mut self,
         known: &[Wire],
@@ -126,7 +126,7 @@ impl<'a, R: BufRead> Compact<'a, R> {
         Ok(())
     }
 
-    /// Passes over a struct, and tells the numbers of its fields.
+    /// Skips a struct and reports the numbers of its fields.
     pub(super) fn numbers(&mut self, each: &mut dyn FnMut(i16)) -> Result<(), CompactError> {
         let mut last = 0;
         while let Some((id, wire)) = self.field(last)? {
@@ -144,7 +144,7 @@ impl<'a, R: BufRead> Compact<'a, R> {
         Ok((coded >> 1).cast_signed() ^ -(coded & 1).cast_signed())
     }
 
-    /// Passes over a value.
+    /// Skips a value.
     fn skip(&mut self, wire: Wire, depth: u8) -> Result<(), CompactError> {
         let Some(depth) = depth.checked_sub(1) else {
             return Err(CompactError::Broken("it is nested too deep"));
@@ -170,7 +170,7 @@ impl<'a, R: BufRead> Compact<'a, R> {
         }
     }
 
-    /// Passes over a field of a struct that is not looked into.
+    /// Skips the value of a field.
     pub(super) fn skip_field(&mut self, wire: Wire) -> Result<(), CompactError> {
         self.skip(wire, DEPTH)
     }
@@ -201,7 +201,7 @@ impl<'a, R: BufRead> Compact<'a, R> {
         })
     }
 
-    /// The number and type of the next field, if the struct goes on.
+    /// Returns the number and type of the next field, or nothing at the end of the struct.
     fn field(&mut self, last: i16) -> Result<Option<(i16, Wire)>, CompactError> {
         let head = self.byte()?;
         if head & 0x0f == 0 {
@@ -212,11 +212,11 @@ impl<'a, R: BufRead> Compact<'a, R> {
             0 => i16::try_from(self.int()?).ok(),
             delta => last.checked_add(i16::from(delta)),
         };
-        let id = id.ok_or(CompactError::Broken("a field has no possible number"))?;
+        let id = id.ok_or(CompactError::Broken("a field has an impossible number"))?;
         Ok(Some((id, wire)))
     }
 
-    /// Reads a number of 64 bits, without a sign.
+    /// Reads an unsigned number of 64 bits.
     pub(super) fn varint(&mut self) -> Result<u64, CompactError> {
         let mut value = 0;
         for group in 0..VARINT_BYTES {
@@ -237,7 +237,7 @@ impl<'a, R: BufRead> Compact<'a, R> {
         Ok(byte[0])
     }
 
-    /// Passes over so many bytes.
+    /// Skips so many bytes.
     pub(super) fn pass(&mut self, count: u64) -> Result<(), CompactError> {
         self.take(count)?;
         let mut left = count;
@@ -262,7 +262,7 @@ impl<'a, R: BufRead> Compact<'a, R> {
     }
 }
 
-/// The type of elements. Readers disagree on the size of booleans in lists (the format's own headers have none).
+/// Returns the type of elements. Readers disagree on the size of booleans in lists; the format's own headers have none.
 fn element(code: u8) -> Result<Wire, CompactError> {
     match Wire::new(code)? {
         Wire::True | Wire::False => Err(CompactError::Broken("it has a list of booleans")),

@@ -1,9 +1,9 @@
-//! Four-bit weights against the bytes of bitsandbytes (`tools/record_quantised.py`).
+//! Four-bit weights against the bytes of bitsandbytes (`tools/record_quantized.py`).
 
 use std::path::Path;
 
 use safetensors::SafeTensors;
-use tuning_job::network::{Quantised, Scales, Table};
+use tuning_job::network::{QuantType, QuantizedWeights, Scales};
 
 fn floats(bytes: &[u8]) -> Vec<f32> {
     bytes
@@ -16,15 +16,15 @@ fn floats(bytes: &[u8]) -> Vec<f32> {
 
 #[test]
 fn bytes_are_those_of_bitsandbytes() {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/quantised.safetensors");
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/quantized.safetensors");
     let file = std::fs::read(path).unwrap();
     let all = SafeTensors::deserialize(&file).unwrap();
     let bytes = |name: String| all.tensor(&name).unwrap().data().to_vec();
     for name in ["whole", "odd"] {
         let weights = floats(&bytes(format!("{name}.weight")));
-        for (kind, table) in [("nf4", Table::Nf4), ("fp4", Table::Fp4)] {
+        for (kind, table) in [("nf4", QuantType::Nf4), ("fp4", QuantType::Fp4)] {
             let of = |part: &str| bytes(format!("{name}.{kind}.{part}"));
-            let plain = Quantised::new(&weights, table, false);
+            let plain = QuantizedWeights::new(&weights, table, false);
             assert_eq!(plain.codes(), of("codes"), "{name} {kind}");
             assert_eq!(
                 plain.scales(),
@@ -33,13 +33,13 @@ fn bytes_are_those_of_bitsandbytes() {
             );
             let values = floats(&of("values"));
             let off = plain
-                .dequantised()
+                .dequantized()
                 .iter()
                 .zip(&values)
                 .map(|(a, b)| (a - b).abs())
                 .fold(0.0, f32::max);
             assert!(off < 1e-6, "{name} {kind}: values are off by {off}");
-            let double = Quantised::new(&weights, table, true);
+            let double = QuantizedWeights::new(&weights, table, true);
             assert_eq!(double.codes(), of("codes"));
             let Scales::Double { codes, outer, offset } = double.scales() else {
                 panic!("double quantisation was asked for");

@@ -1,15 +1,15 @@
-//! Tests of the module above.
+//! Tests of all page types, ambiguous headers and encryption.
 
 use std::io::Cursor;
 
 use super::*;
 
-/// A field with a number of at most 6 bits and a sign.
+/// A field with a signed number of at most 6 bits.
 fn number(value: i8) -> Vec<u8> {
     vec![0x15, ((value << 1) ^ (value >> 7)).cast_unsigned()]
 }
 
-/// A header with these sizes; `part` are the fields after them.
+/// A header with these sizes; `part` has the fields after them.
 fn header(kind: i8, uncompressed: i8, compressed: i8, part: &[u8]) -> Vec<u8> {
     [
         number(kind),

@@ -1,9 +1,8 @@
-//! What the pages of a parquet file claim, held against what can be.
+//! Checks of the claims in page headers of a parquet file.
 //!
-//! The parquet library takes memory for what the header of a page claims, up to 2 GiB a page and 64 GiB for the values of a
-//! dictionary, before it looks at the page. Hence all headers of a group of rows are read before its rows, and a page is refused
-//! whose claims cannot be true or are more than is supported. What this must not do: keep pages in memory, or decide what a value
-//! means.
+//! The parquet library allocates what the header of a page claims, up to 2 GiB a page and 64 GiB for the values of a dictionary,
+//! before it looks at the page. So all headers of a row group are read before its rows, and a page is refused if its claims are
+//! impossible or above a limit. This module must not keep pages in memory or interpret values.
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom};
@@ -13,39 +12,39 @@ use parquet::basic::{Compression, Type};
 use parquet::data_type::ByteArray;
 use parquet::file::metadata::{ColumnChunkMetaData, RowGroupMetaData};
 
-use super::compact::CompactError;
-use super::header::{Header, Part, TAIL_BYTES, read};
+use super::page_header::{Header, Part, TAIL_BYTES, read};
+use super::thrift::CompactError;
 
-/// Largest page, in bytes of the file or in memory. Most writers begin a new page after 1 MiB, or after the values that they got
-/// at a time (1024, with Arrow's); the one with the largest, DuckDB, after 100 MiB and the row at hand.
+/// Largest page, in bytes of the file or in memory. Most writers start a new page after 1 MiB, or after a batch of values (1024
+/// with Arrow's). DuckDB has the largest ones: it starts a new page after 100 MiB and the current row.
 pub(super) const PAGE_BYTES: u64 = 128 << 20;
-/// Most bytes in memory for the pages of a group of rows: of each column there are its dictionary and one page of data.
+/// Most bytes in memory for the pages of a row group: a dictionary and one data page for each column.
 pub(super) const HELD_BYTES: u64 = 1 << 30;
 
-/// What to do about a file that says what cannot be.
+/// Remedy for a file with impossible claims.
 const DAMAGED: &str = "the file is damaged: fetch it again";
-/// What to do about a file that is larger than is supported.
+/// Remedy for a file above a limit.
 const LARGE: &str = "write the file again with smaller pages (1 MiB is usual)";
-/// What to do about a file that cannot be read.
+/// Remedy for an unknown codec.
 const OTHER_CODEC: &str = "write the file again, compressed with zstd or snappy";
 
-/// First bytes of the frames that the library unpacks without looking at what a page claims: LZ4's frame format, its older one,
-/// and frames to be skipped (16 numbers from the last on). Files with frames were written by old versions of that library only.
+/// First bytes of frames that the library unpacks without a limit: LZ4's frame format, its older one, and skippable frames (16
+/// numbers from the last on). Only old versions of that library wrote files with frames.
 /// <https://github.com/lz4/lz4/blob/dev/doc/lz4_Frame_format.md>
 const LZ4_FRAMES: [u32; 2] = [0x184d_2204, 0x184c_2102];
 const LZ4_SKIPPED_FRAMES: u32 = 0x184d_2a50;
 
-/// Why rows are not read.
+/// Refusal of a row group.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum PageError {
-    /// The file cannot be read.
+    /// Reading the file failed.
     #[error(transparent)]
     Io(#[from] io::Error),
     /// A page or a column is refused.
     #[error("column '{column}'{}: {problem}; {remedy}", Place(*page))]
     Refused {
         column: String,
-        /// From 1 on, as the file has them; none for the whole column.
+        /// Number of the page, from 1 on; none for the whole column.
         page: Option<usize>,
         problem: String,
         remedy: &'static str,
@@ -60,10 +59,10 @@ impl std::fmt::Display for Place {
     }
 }
 
-/// Reads the headers of all pages of a group of rows.
+/// Checks the headers of all pages of a row group.
 ///
 /// # Errors
-/// When the file cannot be read, and when a page claims what cannot be or is not supported.
+/// When reading fails, and when a claim of a page is impossible or above a limit.
 pub(super) fn check(file: &File, group: &RowGroupMetaData) -> Result<(), PageError> {
     let end = file.metadata()?.len().saturating_sub(TAIL_BYTES);
     let mut input = BufReader::new(file);
@@ -80,7 +79,7 @@ pub(super) fn check(file: &File, group: &RowGroupMetaData) -> Result<(), PageErr
     Ok(())
 }
 
-/// One column of a group of rows, as the end of the file describes it.
+/// One column of a row group, as described in the footer.
 #[derive(Debug)]
 struct Chunk {
     column: String,
@@ -88,11 +87,11 @@ struct Chunk {
     length: u64,
     uncompressed: u64,
     codec: Codec,
-    /// Fewest bytes of a value in a dictionary.
+    /// Least bytes of a value in a dictionary.
     value_bytes: u64,
 }
 
-/// A way of compression, and how many bytes one byte becomes at most.
+/// A codec. Each comment gives the reason for the largest expansion.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Codec {
     /// Not compressed.
@@ -101,7 +100,7 @@ enum Codec {
     Snappy,
     /// A byte of 255 lengthens a match by as many bytes.
     Lz4,
-    /// As before, in Hadoop's frames, for which others are sometimes taken.
+    /// The same in Hadoop's frames; other frames are sometimes mistaken for these.
     Lz4Hadoop,
     /// A match of 258 bytes takes two bits.
     Gzip,
@@ -110,7 +109,8 @@ enum Codec {
 }
 
 impl Codec {
-    const fn most(self) -> u64 {
+    /// Most bytes that one byte becomes.
+    const fn max_expansion(self) -> u64 {
         match self {
             Self::None => 1,
             Self::Snappy => 22,
@@ -161,7 +161,7 @@ impl Chunk {
             length,
             uncompressed,
             codec,
-            value_bytes: least(column.column_type(), column.column_descr().type_length()),
+            value_bytes: min_value_bytes(column.column_type(), column.column_descr().type_length()),
         })
     }
 
@@ -174,7 +174,7 @@ impl Chunk {
         }
     }
 
-    /// Checks all pages; returns how many bytes they take in memory at a time.
+    /// Checks all pages. Returns the bytes that they take in memory at a time.
     fn walk(&self, input: &mut (impl BufRead + Seek)) -> Result<u64, PageError> {
         let mut place = input.seek(SeekFrom::Start(self.start))?;
         let mut left = self.length;
@@ -201,14 +201,14 @@ impl Chunk {
             }
             left -= header.compressed;
             place += header.compressed;
-            // What is buffered stays so: pages may be small and many.
+            // A relative seek keeps the buffer: pages may be small and many.
             let ahead = place.wrapping_sub(input.stream_position()?);
             input.seek_relative(ahead.cast_signed())?;
         }
         Ok(dictionaries + largest)
     }
 
-    /// How many bytes of memory a page takes, or what is wrong with it; `left` are the bytes after its header.
+    /// Returns the bytes of memory of a page, or its problem; `left` are the bytes after its header.
     fn held(&self, header: &Header, left: u64) -> Result<u64, (String, &'static str)> {
         let Header {
             part,
@@ -242,7 +242,7 @@ impl Chunk {
         let body = compressed
             .checked_sub(levels)
             .zip(uncompressed.checked_sub(levels));
-        if body.is_none_or(|(from, to)| to > from.saturating_mul(codec.most())) {
+        if body.is_none_or(|(from, to)| to > from.saturating_mul(codec.max_expansion())) {
             return Err((
                 format!("it claims that {compressed} bytes become {uncompressed}, which cannot be"),
                 DAMAGED,
@@ -261,7 +261,7 @@ impl Chunk {
         Ok(values + compressed + if codec == Codec::None { 0 } else { uncompressed })
     }
 
-    /// Bytes before the part that is compressed, and how that is.
+    /// Returns the bytes before the compressed part, and the codec of that part.
     const fn packing(&self, part: Part) -> (u64, Codec) {
         match part {
             Part::DataV2 {
@@ -273,7 +273,8 @@ impl Chunk {
         }
     }
 
-    /// Says so if a page becomes more than it claims, where the library does not stop at that. The page is next.
+    /// Returns a problem if a page unpacks to more than it claims, for codecs that the library does not bound. The input is at the
+    /// page.
     fn unpacks_to_more(
         &self,
         header: &Header,
@@ -292,7 +293,7 @@ impl Chunk {
         }
         let claimed = header.uncompressed - levels;
         let unpacked = io::copy(&mut MultiGzDecoder::new(body).take(claimed + 1), &mut io::sink());
-        // What is broken inside is for the library to tell.
+        // The library reports malformed content.
         Ok((unpacked.unwrap_or(0) > claimed).then_some("it unpacks to more than it claims"))
     }
 }
@@ -301,11 +302,11 @@ fn is_lz4_frame(magic: u32) -> bool {
     LZ4_FRAMES.contains(&magic) || magic & !0xf == LZ4_SKIPPED_FRAMES
 }
 
-/// Fewest bytes of a value.
-const fn least(kind: Type, length: i32) -> u64 {
+/// Least bytes of a value.
+const fn min_value_bytes(kind: Type, length: i32) -> u64 {
     match kind {
         Type::BOOLEAN => 1,
-        // Texts have their length before them.
+        // ExampleEncoder have their length before them.
         Type::INT32 | Type::FLOAT | Type::BYTE_ARRAY => 4,
         Type::INT64 | Type::DOUBLE => 8,
         Type::INT96 => 12,
