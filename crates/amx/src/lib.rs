@@ -1,8 +1,8 @@
-//! Products of bfloat16 matrices on processors with Intel's Advanced Matrix Extensions: sixteen times what their vector units do.
+//! Products of bfloat16 matrices on processors with Intel's Advanced Matrix Extensions (AMX), sixteen times as fast as with vectors.
 //!
-//! Rust has no stable functions for these instructions, so this crate holds the project's only assembly, and nothing else:
-//! [`Amx::detect`] finds out whether they may be used, [`Amx::product`] multiplies what the caller has laid out in tiles.
-//! It knows no models, threads or memory layouts beyond a tile. Elsewhere than on Linux on x86-64 nothing is ever detected.
+//! Rust has no stable functions for these instructions, so this crate holds the project's only assembly, and nothing else.
+//! [`Amx::detect`] reports whether they may be used. [`Amx::product`] multiplies matrices in tiles. The crate knows no models,
+//! threads or memory layouts beyond a tile. It detects AMX on Linux on x86-64 only.
 //!
 //! Instructions and layouts: Intel 64 and IA-32 Architectures Software Developer's Manual, volume 1, chapter 18.
 
@@ -11,12 +11,12 @@ pub const SIDE: usize = 32;
 /// Inner elements of a step.
 pub const DEPTH: usize = 32;
 
-/// One step of the left factor: inner elements of each row, as the upper halves of 32-bit floats.
+/// One step of the left operand: inner elements of each row, as the upper halves of 32-bit floats.
 #[derive(Clone, Copy, Debug)]
 #[repr(C, align(64))]
 pub struct Rows(pub [[u16; DEPTH]; SIDE]);
 
-/// One step of the right factor: for two neighbouring inner elements the values of each column, the first in the lower half.
+/// One step of the right operand: for two neighboring inner elements the values of each column, the first in the lower half.
 #[derive(Clone, Copy, Debug)]
 #[repr(C, align(64))]
 pub struct Pairs(pub [[u32; SIDE]; DEPTH / 2]);
@@ -41,7 +41,7 @@ impl Sums {
     pub const ZERO: Self = Self([[0.0; SIDE]; SIDE]);
 }
 
-/// The bits of the nearest value whose lower half is empty, of two the even one; the lower half of the result is of no meaning.
+/// Rounds a value to bfloat16, to even in the middle. The result is in the upper half; the lower half has no meaning.
 ///
 /// Without branches, so that loops over it become vector code.
 #[inline(always)]
@@ -54,23 +54,23 @@ pub fn rounded(value: f32) -> u32 {
     bits.wrapping_add(0x7fff + (bits >> 16 & 1))
 }
 
-/// Proof that this processor has the instructions and that the kernel lets this process use them.
+/// Proof that this processor has the instructions and that the kernel allows them to this process.
 #[derive(Clone, Copy, Debug)]
 pub struct Amx(());
 
 impl Amx {
-    /// Asks processor and kernel, the first time it is called.
+    /// Checks the processor and asks the kernel for permission, in the first call.
     #[must_use]
     pub fn detect() -> Option<Self> {
         static FOUND: std::sync::OnceLock<bool> = std::sync::OnceLock::new();
         FOUND.get_or_init(imp::is_usable).then_some(Self(()))
     }
 
-    /// Sums of products over all steps, of which both factors have as many; steps that one of them lacks are left out. Of the left factor
-    /// and the result only the first `rows` count, which takes less time where they are few; the others are left as they are.
+    /// Sums products over all steps of both operands; steps that only one of them has are left out. Only the first `rows` of the left
+    /// operand and the result count, and few rows take less time. Other rows of the result are unchanged.
     ///
-    /// Products are exact. Sums are in 32-bit floats: those of even and of odd inner elements of a step are made one after the
-    /// other and then added to what earlier steps gave, whatever other rows hold. Values below 2⁻¹²⁶ count as zero.
+    /// Products are exact. Sums are 32-bit floats: even and odd inner elements of a step are summed separately and then added to
+    /// earlier steps. Other rows have no influence. Values below 2⁻¹²⁶ count as zero.
     pub fn product(self, left: &[Rows], right: &[Pairs], rows: usize, out: &mut Sums) {
         let (steps, rows) = (left.len().min(right.len()), rows.min(SIDE));
         if steps == 0 {
@@ -100,15 +100,16 @@ mod imp {
         features & BF16 != 0 && features & TILE != 0 && is_allowed()
     }
 
-    /// A thread's first use of tiles would end the process without this. It fails on kernels and in sandboxes without support.
+    /// Requests permission. Without it a thread's first use of tiles would end the process. Kernels and sandboxes without support
+    /// refuse it.
     fn is_allowed() -> bool {
-        #[expect(unsafe_code, reason = "a system call that no library wraps")]
+        #[expect(unsafe_code, reason = "no library wraps this system call")]
         // SAFETY: the call takes two numbers, and reads or writes no memory of this process.
         let refused = unsafe { libc::syscall(libc::SYS_arch_prctl, REQUEST, TILES) };
         refused == 0
     }
 
-    /// What `ldtilecfg` reads: the shapes of the eight tiles.
+    /// Operand of `ldtilecfg`: the shapes of the eight tiles.
     #[repr(C, align(64))]
     struct Shapes {
         palette: u8,
@@ -119,7 +120,8 @@ mod imp {
     }
 
     impl Shapes {
-        /// Tiles 0, 1 and 4 have some of the upper rows, 2, 3 and 5 of the lower ones; the right factor's, 6 and 7, are whole.
+        /// Tiles 0, 1 and 4 have some of the upper rows, and 2, 3 and 5 of the lower ones. Tiles 6 and 7, of the right operand, are
+        /// whole.
         fn new(upper: u8, lower: u8) -> Self {
             let mut rows = [0; 16];
             rows[..8].copy_from_slice(&[upper, upper, lower, lower, upper, lower, 16, 16]);
@@ -148,7 +150,7 @@ mod imp {
         }
     }
 
-    /// Four tiles of sums stay in registers while two of each factor are loaded for each step.
+    /// Multiplies all rows. Four tiles of sums stay in registers while two of each operand are loaded for each step.
     fn both(left: &[Rows], right: &[Pairs], shapes: &Shapes, out: &mut Sums) {
         #[expect(unsafe_code, reason = "the instructions exist in assembly only")]
         // SAFETY: `Amx::detect` has found that they may be used. The loop runs `left.len()` times and reads within 2048 bytes, the size of
@@ -194,8 +196,8 @@ mod imp {
         }
     }
 
-    /// The same for the upper 16 rows. Few rows are done before the next step of the right factor has come from memory, so each line of a
-    /// step asks for the one that comes two steps later.
+    /// Multiplies the upper 16 rows. Few rows are done before memory delivers the next step of the right operand, so each step
+    /// prefetches the one that is two steps later.
     fn half(left: &[Rows], right: &[Pairs], shapes: &Shapes, out: &mut Sums) {
         #[expect(unsafe_code, reason = "the instructions exist in assembly only")]
         // SAFETY: as above; of `left` and `out` the upper halves are touched. A prefetch is a hint that faults at no address.
@@ -243,7 +245,7 @@ mod imp {
         false
     }
 
-    /// Never called: nothing is detected.
+    /// Never called, because AMX is not detected.
     pub(super) fn product(_: &[Rows], _: &[Pairs], _: usize, _: &mut Sums) {}
 }
 

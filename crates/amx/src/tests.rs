@@ -1,4 +1,4 @@
-//! Products against those of the schoolbook, where the processor has the instructions; elsewhere that it is not claimed to.
+//! Products against the schoolbook, on processors with AMX; on others a check that AMX is not detected.
 
 use super::*;
 
@@ -49,7 +49,7 @@ fn products_are_those_of_the_schoolbook() {
         let flags = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
         assert!(
             !flags.contains("amx_bf16"),
-            "the kernel names the instructions and they are not found"
+            "the kernel lists the instructions and `detect` does not find them"
         );
         return;
     };

@@ -2,8 +2,8 @@
 //!
 //! Operations that training needs have their gradients beside them. The crate knows no model and reads no files.
 //!
-//! The order of every sum depends on sizes alone. A sequence gets the same logits alone and in a batch, and a training step
-//! gives the same bits however many threads share it: a resumed run equals an uninterrupted one.
+//! The order of every sum depends on sizes alone. A sequence gets the same logits alone and in a batch. A training step gives
+//! the same bits however many threads share it, so a resumed run equals an uninterrupted one.
 //!
 //! [`packed`] multiplies activations with weights that were packed when a model was loaded, for serving. [`matmul`] packs both
 //! operands for each product, for training.

@@ -19,8 +19,8 @@ use ::amx::{Amx, Pairs};
 
 use panels::{Bf16Columns, F32Column, Int8Block, Panels};
 
-/// Precision of packed weights. Activations and sums are 32-bit floats, with two exceptions: activations are rounded to eight
-/// bits beside [`Int8`](Self::Int8), and to bfloat16 beside [`Bf16`](Self::Bf16) on processors with Intel AMX.
+/// Precision of packed weights. Activations and sums are 32-bit floats, with two exceptions. Activations are rounded to eight bits
+/// beside [`Self::Int8`], and to bfloat16 beside [`Self::Bf16`] on processors with Intel AMX.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
     /// 32-bit floats.

@@ -1,7 +1,7 @@
 //! LoRA adapters as PEFT writes them: `adapter_config.json` and `adapter_model.safetensors`.
 //!
-//! An adapter changes a weight by `strength · scale · B A`. Merged into the weights, the model runs as fast as without; see
-//! `lora` for adapters that stay beside them.
+//! An adapter changes a weight by `strength · scaling · B A`. Merged into the weights it costs no time; see `lora` for adapters beside
+//! the weights.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -15,9 +15,9 @@ use crate::weights::TensorStore;
 
 /// Largest `adapter_config.json`, in bytes.
 const CONFIG_BYTES: u64 = 4 << 20;
-/// Largest rank: above it the factors are no smaller than the weight.
+/// Largest rank: above it the LoRA matrices are no smaller than the weight.
 const RANK: usize = 4096;
-/// What PEFT writes before the name of each module.
+/// Prefix of PEFT before the name of each module.
 const PREFIX: &str = "base_model.model.";
 
 /// Changes to some weights of a model.
@@ -25,27 +25,27 @@ const PREFIX: &str = "base_model.model.";
 pub struct Adapter {
     name: String,
     strength: f32,
-    modules: BTreeMap<String, Factors>,
+    modules: BTreeMap<String, LoraMatrices>,
 }
 
 #[derive(Debug)]
-struct Factors {
+struct LoraMatrices {
     rank: usize,
-    scale: f32,
+    scaling: f32,
     /// `[rank, inputs]`.
-    a: Vec<f32>,
+    lora_a: Vec<f32>,
     /// `[outputs, rank]`.
-    b: Vec<f32>,
+    lora_b: Vec<f32>,
 }
 
-/// Factors of one module whose product is all that the adapter adds to it.
+/// LoRA matrices of one module with all factors multiplied in.
 #[derive(Debug)]
-pub(crate) struct Scaled<'a> {
+pub(crate) struct ScaledLoraMatrices<'a> {
     pub(crate) rank: usize,
     /// `[rank, inputs]`.
-    pub(crate) a: &'a [f32],
+    pub(crate) lora_a: &'a [f32],
     /// `[outputs, rank]`.
-    pub(crate) b: Vec<f32>,
+    pub(crate) lora_b: Vec<f32>,
 }
 
 #[derive(Deserialize)]
@@ -72,7 +72,7 @@ impl Adapter {
     /// Reads an adapter's directory; its name is that of the directory.
     ///
     /// # Errors
-    /// When files are missing or malformed, or the adapter is of a kind that cannot be merged.
+    /// When files are missing or malformed, or the kind of adapter is not supported.
     pub fn open(dir: &Path, strength: f32) -> Result<Self> {
         let name = dir
             .file_name()
@@ -90,30 +90,30 @@ impl Adapter {
             match tensor.strip_suffix(".lora_A.weight") {
                 Some(path) => {
                     let module = path.strip_prefix(PREFIX).unwrap_or(path).to_owned();
-                    let factors = adapter.factors(&config, &store, path, &module)?;
-                    adapter.modules.insert(module, factors);
+                    let matrices = adapter.matrices(&config, &store, path, &module)?;
+                    adapter.modules.insert(module, matrices);
                 }
                 None if tensor.ends_with(".lora_B.weight") => {}
                 None => {
-                    return Err(
-                        adapter.error(format!("tensor `{tensor}` is no LoRA factor of a linear module"))
-                    );
+                    return Err(adapter.error(format!(
+                        "unknown tensor `{tensor}`: expected LoRA matrices of linear modules"
+                    )));
                 }
             }
         }
         if adapter.modules.is_empty() {
-            return Err(adapter.error("holds no factors".to_owned()));
+            return Err(adapter.error("must hold LoRA matrices".to_owned()));
         }
         Ok(adapter)
     }
 
-    /// Name of the directory it came from.
+    /// Name of the adapter's directory.
     #[must_use]
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// Modules it changes, as full names in the model.
+    /// Full names of the changed modules.
     pub fn modules(&self) -> impl Iterator<Item = &str> {
         self.modules.keys().map(String::as_str)
     }
@@ -125,8 +125,8 @@ impl Adapter {
         }
     }
 
-    /// A module that the model does not have: without an error it would do nothing, silently.
-    pub(crate) fn stranger(&self, module: &str) -> Error {
+    /// Error for a module that the model lacks, which would otherwise have no effect.
+    pub(crate) fn unknown_module(&self, module: &str) -> Error {
         self.error(format!(
             "module `{module}` is not in this model: it was trained for another one"
         ))
@@ -136,17 +136,20 @@ impl Adapter {
         let refused = [
             (
                 config.peft_type.as_deref().is_some_and(|kind| kind != "LORA"),
-                "only peft_type LORA can be merged",
+                "peft_type must be LORA",
             ),
-            (config.use_dora, "use_dora is not supported"),
-            (config.fan_in_fan_out, "fan_in_fan_out is not supported"),
+            (config.use_dora, "use_dora must be false"),
+            (config.fan_in_fan_out, "fan_in_fan_out must be false"),
             (
                 config.bias.as_deref().is_some_and(|bias| bias != "none"),
-                "trained biases are not supported",
+                "bias must be none",
             ),
-            (config.r == 0 || config.r > RANK, "r is out of bounds"),
-            (!config.lora_alpha.is_finite(), "lora_alpha is no number"),
-            (!self.strength.is_finite(), "the strength is no number"),
+            (
+                config.r == 0 || config.r > RANK,
+                "r is out of bounds: it must be from 1 to 4096",
+            ),
+            (!config.lora_alpha.is_finite(), "lora_alpha must be finite"),
+            (!self.strength.is_finite(), "the strength must be finite"),
         ];
         match refused.iter().find(|(is_so, _)| *is_so) {
             Some((_, problem)) => Err(self.error((*problem).to_owned())),
@@ -154,19 +157,25 @@ impl Adapter {
         }
     }
 
-    fn factors(&self, config: &Config, store: &TensorStore, path: &str, module: &str) -> Result<Factors> {
+    fn matrices(
+        &self,
+        config: &Config,
+        store: &TensorStore,
+        path: &str,
+        module: &str,
+    ) -> Result<LoraMatrices> {
         let (a_name, b_name) = (format!("{path}.lora_A.weight"), format!("{path}.lora_B.weight"));
         let a_shape = store.shape(&a_name)?;
         let b_shape = store
             .shape(&b_name)
-            .map_err(|_| self.error(format!("tensor `{a_name}` is there without `{b_name}`")))?;
+            .map_err(|_| self.error(format!("tensor `{a_name}` must come with `{b_name}`")))?;
         let ([rank, _], [_, b_rank]) = (a_shape.as_slice(), b_shape.as_slice()) else {
-            return Err(self.error(format!("factors of `{module}` are no matrices")));
+            return Err(self.error(format!("LoRA tensors of `{module}` must be matrices")));
         };
         let expected = pattern(&config.rank_pattern, module).unwrap_or(config.r);
         if rank != b_rank || *rank != expected {
             return Err(self.error(format!(
-                "factors of `{module}` have ranks {rank} and {b_rank}, {expected} is configured"
+                "LoRA matrices of `{module}` must have rank {expected}, got {rank} and {b_rank}"
             )));
         }
         if expected == 0 || expected > RANK {
@@ -178,11 +187,11 @@ impl Adapter {
         } else {
             *rank as f64
         };
-        Ok(Factors {
+        Ok(LoraMatrices {
             rank: *rank,
-            scale: (alpha / divisor) as f32,
-            a: store.read(&a_name)?.into_f32(),
-            b: store.read(&b_name)?.into_f32(),
+            scaling: (alpha / divisor) as f32,
+            lora_a: store.read(&a_name)?.into_f32(),
+            lora_b: store.read(&b_name)?.into_f32(),
         })
     }
 
@@ -194,15 +203,15 @@ impl Adapter {
         outputs: usize,
         inputs: usize,
     ) -> Result<()> {
-        let Some(factors) = self.fitting(module, outputs, inputs)? else {
+        let Some(matrices) = self.fitting(module, outputs, inputs)? else {
             return Ok(());
         };
         let rows = weight
             .par_chunks_mut(inputs)
-            .zip(factors.b.par_chunks(factors.rank));
+            .zip(matrices.lora_b.par_chunks(matrices.rank));
         rows.for_each(|(row, b)| {
-            for (b, a) in b.iter().zip(factors.a.chunks(inputs)) {
-                let factor = self.strength * factors.scale * b;
+            for (b, a) in b.iter().zip(matrices.lora_a.chunks(inputs)) {
+                let factor = self.strength * matrices.scaling * b;
                 row.iter_mut()
                     .zip(a)
                     .for_each(|(weight, a)| *weight += factor * a);
@@ -211,33 +220,39 @@ impl Adapter {
         Ok(())
     }
 
-    /// The factors of `module` with everything multiplied in, if the adapter changes it.
-    pub(crate) fn scaled(&self, module: &str, outputs: usize, inputs: usize) -> Result<Option<Scaled<'_>>> {
-        let factors = self.fitting(module, outputs, inputs)?;
-        Ok(factors.map(|factors| {
-            let scale = self.strength * factors.scale;
-            Scaled {
-                rank: factors.rank,
-                a: &factors.a,
-                b: factors.b.iter().map(|b| scale * b).collect(),
+    /// Returns the LoRA matrices of `module` with all factors multiplied in, if the adapter changes it.
+    pub(crate) fn scaled(
+        &self,
+        module: &str,
+        outputs: usize,
+        inputs: usize,
+    ) -> Result<Option<ScaledLoraMatrices<'_>>> {
+        let matrices = self.fitting(module, outputs, inputs)?;
+        Ok(matrices.map(|matrices| {
+            let scale = self.strength * matrices.scaling;
+            ScaledLoraMatrices {
+                rank: matrices.rank,
+                lora_a: &matrices.lora_a,
+                lora_b: matrices.lora_b.iter().map(|b| scale * b).collect(),
             }
         }))
     }
 
-    fn fitting(&self, module: &str, outputs: usize, inputs: usize) -> Result<Option<&Factors>> {
-        let Some(factors) = self.modules.get(module) else {
+    fn fitting(&self, module: &str, outputs: usize, inputs: usize) -> Result<Option<&LoraMatrices>> {
+        let Some(matrices) = self.modules.get(module) else {
             return Ok(None);
         };
-        if factors.a.len() != factors.rank * inputs || factors.b.len() != outputs * factors.rank {
+        if matrices.lora_a.len() != matrices.rank * inputs || matrices.lora_b.len() != outputs * matrices.rank
+        {
             return Err(self.error(format!(
-                "factors of `{module}` do not fit a weight of {outputs} × {inputs}"
+                "LoRA matrices of `{module}` do not fit a weight of {outputs} × {inputs}"
             )));
         }
-        Ok(Some(factors))
+        Ok(Some(matrices))
     }
 }
 
-/// The value of the first pattern that is the end of the module's name, at a dot.
+/// Returns the value of the first pattern that ends the module's name at a dot.
 fn pattern<T: Copy>(patterns: &BTreeMap<String, T>, module: &str) -> Option<T> {
     let matches = |pattern: &str| {
         let pattern = pattern

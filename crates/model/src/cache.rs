@@ -1,10 +1,10 @@
 //! Keys and values of one sequence.
 //!
-//! Each head of each layer is one growing slice, so that attention reads memory in order and nothing is copied to it.
+//! Each head of each layer is one growing slice, so that attention reads memory in order and without copies.
 
 use crate::config::Spec;
 
-/// What was computed for the tokens of a sequence so far.
+/// Keys and values of the tokens of a sequence so far.
 #[derive(Clone, Debug)]
 pub struct KvCache {
     /// By layer and then by head.
@@ -17,9 +17,9 @@ pub struct KvCache {
 }
 
 impl KvCache {
-    /// An empty cache of a sequence that will not be longer than `planned` positions.
+    /// An empty cache of a sequence of at most `capacity` positions.
     ///
-    /// Room for them is reserved, not touched. `planned` also picks the angles of models that stretch long sequences.
+    /// Memory is reserved, not touched. `capacity` also selects the frequencies of models that scale long sequences.
     #[must_use]
     pub fn new(spec: &Spec, capacity: usize) -> Self {
         let slices = || {
@@ -37,28 +37,28 @@ impl KvCache {
         }
     }
 
-    /// Positions that are filled.
+    /// Number of filled positions.
     #[must_use]
     pub fn len(&self) -> usize {
         self.length
     }
 
-    /// Whether nothing is filled.
+    /// Returns true if no position is filled.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.length == 0
     }
 
-    /// Positions this sequence was planned for.
+    /// Most positions.
     #[must_use]
     pub fn capacity(&self) -> usize {
         self.capacity
     }
 
-    /// Takes over the first `length` positions of a sequence that began with the same tokens.
+    /// Copies the first `length` positions of a sequence that begins with the same tokens.
     ///
-    /// Does nothing unless `self` is empty and the other is as long; the caller makes sure that both were planned for lengths
-    /// with the same angles.
+    /// Has no effect unless `self` is empty and both are long enough. The caller ensures that both use the same frequencies: see
+    /// [`Spec::uses_long_rope`].
     pub fn copy_prefix(&mut self, other: &Self, length: usize) {
         if !self.is_empty() || length > other.length || length > self.capacity {
             return;
@@ -73,7 +73,7 @@ impl KvCache {
         self.length = length;
     }
 
-    /// Appends one position's keys and values of one layer: all heads one after the other.
+    /// Appends keys and values of one position and layer, all heads one after the other.
     pub(crate) fn push(&mut self, layer: usize, keys: &[f32], values: &[f32]) {
         let own = layer * self.num_kv_heads..(layer + 1) * self.num_kv_heads;
         for (slice, key) in self.keys[own.clone()]
@@ -95,7 +95,7 @@ impl KvCache {
         (&self.keys[index], &self.values[index])
     }
 
-    /// To be called once all layers were pushed.
+    /// Counts positions as filled, after all layers were pushed.
     pub(crate) fn advance(&mut self, positions: usize) {
         self.length += positions;
     }

@@ -1,8 +1,8 @@
-//! Chat templates: a conversation → the text the model was trained on.
+//! Chat templates: from a conversation to the text of a prompt.
 //!
 //! The dialect is that of transformers: Jinja with trimmed blocks, Python's methods on strings, `raise_exception`,
-//! `strftime_now` and a `tojson` that prints as Python does. A template is a program out of a file: its steps are bounded, and
-//! it can reach nothing but its arguments.
+//! `strftime_now` and a `tojson` with Python's spacing. A template is a program in a file: its steps are bounded, and it can read
+//! only its arguments.
 
 use std::path::Path;
 
@@ -29,21 +29,21 @@ pub struct ChatTemplate {
     eos: String,
 }
 
-/// What a template is given.
+/// Input of a template.
 #[derive(Clone, Debug, Serialize)]
 pub struct Conversation {
-    /// Objects with `role` and `content`, and whatever else the template knows.
+    /// Objects with `role`, `content` and other fields that the template knows.
     pub messages: Vec<Value>,
     /// Functions the model may call.
     pub tools: Option<Vec<Value>>,
-    /// Whether the text ends with the beginning of an answer.
+    /// True if the text ends with the start of a response.
     pub add_generation_prompt: bool,
-    /// More arguments by name.
-    pub arguments: serde_json::Map<String, Value>,
+    /// Further arguments by name.
+    pub chat_template_kwargs: serde_json::Map<String, Value>,
 }
 
 impl ChatTemplate {
-    /// The template of a model's directory, if it has one: `chat_template.jinja`, else `tokenizer_config.json`.
+    /// Opens the template of a model directory, if it has one: `chat_template.jinja`, else `tokenizer_config.json`.
     ///
     /// # Errors
     /// When a file is malformed or the template cannot be parsed.
@@ -52,7 +52,7 @@ impl ChatTemplate {
         let file = dir.join("chat_template.jinja");
         let source = if file.exists() {
             let text = read::bytes(&file, TEMPLATE_BYTES)?;
-            Some(String::from_utf8(text).map_err(|_| Error::file(&file, "is no UTF-8 text"))?)
+            Some(String::from_utf8(text).map_err(|_| Error::file(&file, "must be UTF-8"))?)
         } else {
             tokens.template.clone()
         };
@@ -61,7 +61,7 @@ impl ChatTemplate {
             .transpose()
     }
 
-    /// Replaces the model's own template by another text.
+    /// A template from another text, with the model's special tokens.
     ///
     /// # Errors
     /// When `tokenizer_config.json` is malformed or the template cannot be parsed.
@@ -73,7 +73,7 @@ impl ChatTemplate {
     /// Parses a template.
     ///
     /// # Errors
-    /// When it is no template.
+    /// When the source is malformed.
     pub fn parse(source: String, bos: String, eos: String) -> Result<Self> {
         let mut environment = Environment::new();
         environment.set_syntax(syntax()?);
@@ -94,19 +94,19 @@ impl ChatTemplate {
         })
     }
 
-    /// The template itself.
+    /// Source of the template.
     #[must_use]
     pub fn source(&self) -> String {
         let template = self.environment.get_template(NAME);
         template.map_or_else(|_| String::new(), |template| template.source().to_owned())
     }
 
-    /// The text of a conversation.
+    /// Returns the text of a conversation.
     ///
     /// # Errors
-    /// When the template refuses it, as many do when roles do not alternate, or it takes too long.
+    /// When the template refuses the conversation, for example if roles do not alternate, or takes too many steps.
     pub fn render(&self, conversation: &Conversation) -> Result<String> {
-        let mut arguments = conversation.arguments.clone();
+        let mut arguments = conversation.chat_template_kwargs.clone();
         arguments.insert("messages".to_owned(), Value::from(conversation.messages.clone()));
         arguments.insert(
             "add_generation_prompt".to_owned(),
@@ -114,7 +114,7 @@ impl ChatTemplate {
         );
         arguments.insert("bos_token".to_owned(), self.bos.clone().into());
         arguments.insert("eos_token".to_owned(), self.eos.clone().into());
-        // Templates ask whether there are tools by comparing with `none`.
+        // Templates compare with `none` to find out if there are tools.
         arguments.insert(
             "tools".to_owned(),
             conversation.tools.clone().map_or(Value::Null, Value::from),
@@ -156,13 +156,13 @@ impl SpecialTokens {
     }
 }
 
-/// A token is a string, or an object around one.
+/// Reads a token: a string, or an object that holds one.
 fn token(value: Option<&Value>) -> String {
     let text = value.and_then(|value| value.as_str().or_else(|| value.get("content")?.as_str()));
     text.unwrap_or_default().to_owned()
 }
 
-/// A template is a string, or the one called `default` in a list.
+/// Reads a template: a string, or the one named `default` in a list.
 fn default_template(value: Option<&Value>) -> Option<String> {
     match value? {
         Value::String(text) => Some(text.clone()),
@@ -188,7 +188,7 @@ fn raise(message: String) -> std::result::Result<String, JinjaError> {
     Err(JinjaError::new(ErrorKind::InvalidOperation, message))
 }
 
-/// The one clock of this crate: templates print the date into system messages.
+/// The only clock of this crate: templates write the date into system messages.
 #[expect(
     clippy::needless_pass_by_value,
     reason = "the signature of a template function"
@@ -198,7 +198,7 @@ fn strftime_now(format: String) -> std::result::Result<String, JinjaError> {
         .map_err(|error| JinjaError::new(ErrorKind::InvalidOperation, error.to_string()))
 }
 
-/// `length`, for which what is not defined has none.
+/// `length`, which is zero for undefined values.
 #[expect(clippy::needless_pass_by_value, reason = "the signature of a template filter")]
 fn length(value: Jinja) -> std::result::Result<usize, JinjaError> {
     if value.is_undefined() || value.is_none() {
@@ -206,10 +206,10 @@ fn length(value: Jinja) -> std::result::Result<usize, JinjaError> {
     }
     value
         .len()
-        .ok_or_else(|| JinjaError::new(ErrorKind::InvalidOperation, "this has no length"))
+        .ok_or_else(|| JinjaError::new(ErrorKind::InvalidOperation, "expected a value with a length"))
 }
 
-/// `json.dumps(ensure_ascii=False)`: a space after `,` and `:`, keys in their order, nothing escaped for HTML.
+/// `json.dumps(ensure_ascii=False)`: a space after `,` and `:`, keys in their order, no escapes for HTML.
 #[expect(
     clippy::needless_pass_by_value,
     reason = "the signature of a template function"

@@ -1,6 +1,6 @@
 //! The forward pass of every family: tokens of some sequences in, logits out.
 //!
-//! One step carries any mix of sequences, each with its own cache and any number of new tokens: whole prompts, pieces of
+//! One step has any mix of sequences, each with its own cache and any number of new tokens. These may be whole prompts, chunks of
 //! prompts and single tokens. All of them share every product with the weights.
 
 mod fit;
@@ -14,18 +14,40 @@ use crate::layer::{Layer, Part};
 use crate::linear::Linear;
 use crate::lora::{Lora, Routes};
 
-pub use load::Progress;
+pub use load::ProgressFn;
 
 /// A model in memory.
+///
+/// ```
+/// use model::sampling::argmax;
+/// use model::{Decoder, KvCache, OutputMode, Precision, Segment, Spec, TensorStore};
+///
+/// let dir = std::path::Path::new("tests/data/llama");
+/// let store = TensorStore::open(dir)?;
+/// let decoder = Decoder::load(Spec::open(dir)?, &store, Precision::Auto, &[], &|_| {})?;
+///
+/// let prompt = [5, 77, 31];
+/// let mut cache = KvCache::new(decoder.spec(), 16);
+/// let segment = Segment {
+///     tokens: &prompt,
+///     cache: &mut cache,
+///     output: OutputMode::LastLogits,
+/// };
+/// let logits = decoder.forward(&mut [segment])?.remove(0);
+/// assert_eq!(logits.len(), decoder.spec().vocab_size);
+/// assert!((argmax(&logits) as usize) < logits.len());
+/// assert_eq!(cache.len(), prompt.len());
+/// # Ok::<(), model::Error>(())
+/// ```
 #[derive(Debug)]
 pub struct Decoder {
     spec: Spec,
-    embeddings: Linear,
+    embed_tokens: Linear,
     layers: Vec<Layer>,
     norm: Vec<f32>,
-    /// Absent where it is the embeddings.
-    head: Option<Linear>,
-    /// What the weights' names begin with.
+    /// Absent if tied to the embeddings.
+    lm_head: Option<Linear>,
+    /// Prefix of the names of weights.
     prefix: String,
 }
 
@@ -47,14 +69,14 @@ pub enum OutputMode {
 pub struct Segment<'a> {
     /// The tokens, at least one.
     pub tokens: &'a [u32],
-    /// What came before them; they are added to it.
+    /// Keys and values of earlier tokens; the new ones are appended.
     pub cache: &'a mut KvCache,
     /// Rows to compute.
     pub output: OutputMode,
 }
 
 impl Decoder {
-    /// What the model is.
+    /// Description of the model.
     #[must_use]
     pub fn spec(&self) -> &Spec {
         &self.spec
@@ -64,25 +86,23 @@ impl Decoder {
     #[must_use]
     pub fn weight_bytes(&self) -> usize {
         let layers: usize = self.layers.iter().map(Layer::bytes).sum();
-        layers + self.embeddings.bytes() + self.head.as_ref().map_or(0, Linear::bytes)
+        layers + self.embed_tokens.bytes() + self.lm_head.as_ref().map_or(0, Linear::bytes)
     }
 
-    /// Runs one step. Returns the wanted logits of each segment, a vocabulary for each token.
-    ///
-    /// Runs on the thread pool it is called in.
+    /// Runs one step on the current thread pool. Returns the rows of each segment: logits, or hidden states.
     ///
     /// # Errors
-    /// When a token is outside the vocabulary or a sequence becomes longer than it was planned; nothing is changed then.
+    /// When a token is outside the vocabulary or a sequence exceeds the capacity of its cache. Nothing is changed then.
     pub fn forward(&self, segments: &mut [Segment<'_>]) -> Result<Vec<Vec<f32>>> {
         self.forward_with_adapters(segments, &[])
     }
 
-    /// As [`Decoder::forward`], each segment with the adapter at its place in `adapters`, or with none where that is absent.
+    /// Runs one step as [`Decoder::forward`], each segment with the adapter at its place in `adapters`, or without one.
     ///
     /// A sequence gets the same bits whichever adapters others have.
     ///
     /// # Errors
-    /// As [`Decoder::forward`], and when an adapter was fitted to another decoder.
+    /// As [`Decoder::forward`], and when an adapter was prepared for another decoder.
     pub fn forward_with_adapters(
         &self,
         segments: &mut [Segment<'_>],
@@ -93,20 +113,20 @@ impl Decoder {
         let adapters = adapters.iter().copied().chain(std::iter::repeat(None));
         let adapters: Vec<Option<&Lora>> = adapters.take(segments.len()).collect();
         let mut x = self.embed(segments);
-        let wants: Vec<(usize, OutputMode)> = segments
+        let modes: Vec<(usize, OutputMode)> = segments
             .iter()
             .map(|segment| (segment.tokens.len(), segment.output))
             .collect();
         let mut parts: Vec<Part<'_>> = segments
             .iter_mut()
             .map(|segment| Part {
-                angles: angles(&self.spec, segment.cache, segment.tokens.len()),
+                rope_tables: rope_tables(&self.spec, segment.cache, segment.tokens.len()),
                 tokens: segment.tokens.len(),
                 cache: segment.cache,
             })
             .collect();
         let routes = Routes::new(
-            wants
+            modes
                 .iter()
                 .map(|(tokens, _)| *tokens)
                 .zip(adapters.iter().copied()),
@@ -117,15 +137,15 @@ impl Decoder {
         for part in parts {
             part.cache.advance(part.tokens);
         }
-        Ok(self.outputs(&x, &wants, &adapters))
+        Ok(self.outputs(&x, &modes, &adapters))
     }
 
     fn check_adapters(&self, adapters: &[Option<&Lora>]) -> Result<()> {
-        let strange = |lora: &&&Lora| lora.layers.len() != self.layers.len();
-        match adapters.iter().flatten().find(strange) {
+        let differs = |lora: &&&Lora| lora.layers.len() != self.layers.len();
+        match adapters.iter().flatten().find(differs) {
             Some(lora) => Err(Error::Adapter {
                 name: lora.name().to_owned(),
-                problem: "was fitted to another model".to_owned(),
+                problem: "must be prepared for this model".to_owned(),
             }),
             None => Ok(()),
         }
@@ -140,13 +160,13 @@ impl Decoder {
             {
                 return Err(Error::Token {
                     token: *token,
-                    vocabulary: self.spec.vocab_size,
+                    vocab_size: self.spec.vocab_size,
                 });
             }
-            let wanted = segment.cache.len() + segment.tokens.len();
+            let length = segment.cache.len() + segment.tokens.len();
             let limit = segment.cache.capacity().min(self.spec.max_position_embeddings);
-            if wanted > limit {
-                return Err(Error::TooLong { wanted, limit });
+            if length > limit {
+                return Err(Error::TooLong { length, limit });
             }
         }
         Ok(())
@@ -160,20 +180,20 @@ impl Decoder {
             .collect();
         let mut x = vec![0.0; tokens.len() * self.spec.hidden_size];
         for (token, out) in tokens.iter().zip(x.chunks_exact_mut(self.spec.hidden_size)) {
-            self.embeddings.copy_row(*token as usize, out);
+            self.embed_tokens.copy_row(*token as usize, out);
             out.iter_mut()
                 .for_each(|value| *value *= self.spec.embedding_multiplier);
         }
         x
     }
 
-    /// What each segment wants, in order.
-    fn outputs(&self, x: &[f32], wants: &[(usize, OutputMode)], adapters: &[Option<&Lora>]) -> Vec<Vec<f32>> {
+    /// Returns the rows of each segment, in order.
+    fn outputs(&self, x: &[f32], modes: &[(usize, OutputMode)], adapters: &[Option<&Lora>]) -> Vec<Vec<f32>> {
         let hidden = self.spec.hidden_size;
         let (mut rows, mut counts, mut states) = (Vec::new(), Vec::new(), Vec::new());
         let mut first = 0;
-        for (tokens, want) in wants {
-            let count = match want {
+        for (tokens, mode) in modes {
+            let count = match mode {
                 OutputMode::None | OutputMode::HiddenStates => 0,
                 OutputMode::LastLogits => 1.min(*tokens),
                 OutputMode::AllLogits => *tokens,
@@ -181,11 +201,11 @@ impl Decoder {
             let end = first + tokens;
             rows.extend_from_slice(&x[(end - count) * hidden..end * hidden]);
             counts.push(count);
-            states.push(matches!(want, OutputMode::HiddenStates).then(|| &x[first * hidden..end * hidden]));
+            states.push(matches!(mode, OutputMode::HiddenStates).then(|| &x[first * hidden..end * hidden]));
             first = end;
         }
         let logits = self.logits(&rows, &counts, adapters);
-        let head = self.head.as_ref().unwrap_or(&self.embeddings);
+        let head = self.lm_head.as_ref().unwrap_or(&self.embed_tokens);
         let mut rest = logits.as_slice();
         let own = counts.iter().zip(states).map(|(count, states)| {
             let (own, others) = rest.split_at(count * head.outputs());
@@ -199,12 +219,12 @@ impl Decoder {
     }
 
     fn logits(&self, rows: &[f32], counts: &[usize], adapters: &[Option<&Lora>]) -> Vec<f32> {
-        let head = self.head.as_ref().unwrap_or(&self.embeddings);
+        let head = self.lm_head.as_ref().unwrap_or(&self.embed_tokens);
         let last = kernels::rms_norm(rows, &self.norm, self.spec.rms_norm_eps);
         let mut logits = head.apply(&last);
         let routes = Routes::new(counts.iter().copied().zip(adapters.iter().copied()));
         routes.add(
-            |lora| &lora.head,
+            |lora| &lora.lm_head,
             rows.len() / self.spec.hidden_size,
             &last,
             &mut logits,
@@ -221,13 +241,13 @@ impl Decoder {
     }
 }
 
-/// Cosines and sines of the next `tokens` positions of a sequence, for each kind of angles.
-fn angles(spec: &Spec, cache: &KvCache, tokens: usize) -> Vec<(Vec<f32>, Vec<f32>)> {
+/// Returns cosines and sines of the next `tokens` positions of a sequence, for each rope.
+fn rope_tables(spec: &Spec, cache: &KvCache, tokens: usize) -> Vec<(Vec<f32>, Vec<f32>)> {
     let first = cache.len();
     let of = |rope: &crate::config::Rope| {
-        let frequencies = rope.inv_freq_for(cache.capacity());
+        let inv_freq = rope.inv_freq_for(cache.capacity());
         let angles =
-            (first..first + tokens).flat_map(|position| frequencies.iter().map(move |f| position as f32 * f));
+            (first..first + tokens).flat_map(|position| inv_freq.iter().map(move |f| position as f32 * f));
         angles
             .map(|angle| {
                 (

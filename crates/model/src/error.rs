@@ -1,35 +1,27 @@
-//! What can be wrong with a model's files or with a request to it.
+//! Errors of a model's files and of requests to it.
 
 use std::path::{Path, PathBuf};
 
 /// Result of this crate.
 pub type Result<T> = std::result::Result<T, Error>;
 
-/// What is wrong, and where.
+/// A problem and its place.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// A file cannot be read.
-    #[error("{} cannot be read", path.display())]
+    /// Reading a file failed.
+    #[error("failed to read {}", path.display())]
     Read {
         /// The file.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         source: std::io::Error,
     },
-    /// A file cannot be written.
-    #[error("{} cannot be written", path.display())]
-    Write {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        source: std::io::Error,
-    },
-    /// A file holds something else than it should.
+    /// The content of a file is malformed or not supported.
     #[error("{}: {problem}", path.display())]
     File {
         /// The file.
         path: PathBuf,
-        /// What was found, and what is needed.
+        /// The problem.
         problem: String,
     },
     /// A field of `config.json` is missing, of a wrong type or out of bounds.
@@ -37,55 +29,55 @@ pub enum Error {
     Config {
         /// Name of the field.
         field: String,
-        /// What is wrong with it.
+        /// The problem.
         problem: String,
     },
     /// The weights lack a tensor.
     #[error(
-        "the weights hold no tensor `{name}`: are all shards there, and does config.json belong to them?"
+        "the weights lack tensor `{name}`: all shards must be present, and config.json must belong to them"
     )]
     MissingTensor {
-        /// Its name.
+        /// Name of the tensor.
         name: String,
     },
-    /// A tensor has another shape than the configuration asks for.
+    /// The shape of a tensor differs from the configuration.
     #[error("tensor `{name}` has shape {found:?}, config.json asks for {expected:?}")]
     Shape {
         /// Name of the tensor.
         name: String,
-        /// By the configuration.
+        /// Shape in the configuration.
         expected: Vec<usize>,
-        /// In the file.
+        /// Shape in the file.
         found: Vec<usize>,
     },
-    /// An adapter cannot be merged.
+    /// An adapter is malformed, or does not fit the model.
     #[error("adapter `{name}`: {problem}")]
     Adapter {
         /// Name of the adapter.
         name: String,
-        /// What is wrong with it.
+        /// The problem.
         problem: String,
     },
-    /// A tokenizer failed.
+    /// The tokenizer failed.
     #[error("the tokenizer failed: {0}")]
     Tokenizer(String),
-    /// A chat template cannot be parsed, or refuses the conversation.
-    #[error("the chat template refuses the conversation: {0}")]
+    /// The chat template is malformed, or refuses the conversation.
+    #[error("failed to render the chat template: {0}")]
     Template(String),
-    /// A token that the model does not have.
-    #[error("token {token} is outside the vocabulary of {vocabulary}")]
+    /// A token is outside the vocabulary.
+    #[error("token {token} must be below the vocabulary size {vocab_size}")]
     Token {
         /// The token.
         token: u32,
         /// Number of tokens.
-        vocabulary: usize,
+        vocab_size: usize,
     },
-    /// More positions than the model knows.
-    #[error("{wanted} positions are more than the model's {limit}")]
+    /// A sequence is too long.
+    #[error("{length} positions exceed the limit of {limit}")]
     TooLong {
-        /// Positions asked for.
-        wanted: usize,
-        /// Positions the model knows.
+        /// Positions of the sequence.
+        length: usize,
+        /// Limit of the model and the cache.
         limit: usize,
     },
 }

@@ -1,4 +1,4 @@
-//! One block of the decoder, and the products around them, as loaded.
+//! One block of the decoder.
 
 use kernels::attention::CachedAttention;
 use rayon::prelude::*;
@@ -8,41 +8,42 @@ use crate::config::{LayerSpec, Spec};
 use crate::linear::Linear;
 use crate::lora::Routes;
 
-/// Below so many multiplications attention stays on one thread.
+/// Attention of fewer multiplications stays on one thread.
 const PARALLEL_WORK: usize = 1 << 17;
 
 /// Weights of one block.
 #[derive(Debug)]
 pub(crate) struct Layer {
     pub(crate) spec: LayerSpec,
-    pub(crate) before_attention: Vec<f32>,
-    /// Queries, keys and values in one map.
-    pub(crate) qkv: Linear,
+    pub(crate) input_layernorm: Vec<f32>,
+    /// Queries, keys and values in one module.
+    pub(crate) qkv_proj: Linear,
     pub(crate) qk_norms: Option<(Vec<f32>, Vec<f32>)>,
-    pub(crate) output: Linear,
-    pub(crate) after_attention: Option<Vec<f32>>,
-    pub(crate) before_mlp: Vec<f32>,
-    /// Gate and up in one map.
-    pub(crate) gate_up: Linear,
-    pub(crate) down: Linear,
-    pub(crate) after_mlp: Option<Vec<f32>>,
+    pub(crate) o_proj: Linear,
+    pub(crate) attn_output_norm: Option<Vec<f32>>,
+    /// The norm before the feed-forward network.
+    pub(crate) post_attention_layernorm: Vec<f32>,
+    /// Gate and up in one module.
+    pub(crate) gate_up_proj: Linear,
+    pub(crate) down_proj: Linear,
+    pub(crate) mlp_output_norm: Option<Vec<f32>>,
 }
 
-/// One sequence's share of a step: which rows of the activations are its own.
+/// One sequence in a step; its rows of the activations follow those of earlier sequences.
 #[derive(Debug)]
 pub(crate) struct Part<'a> {
     pub(crate) cache: &'a mut KvCache,
     pub(crate) tokens: usize,
-    /// For each kind of angles, cosines and sines of each token.
-    pub(crate) angles: Vec<(Vec<f32>, Vec<f32>)>,
+    /// For each rope, cosines and sines of each token.
+    pub(crate) rope_tables: Vec<(Vec<f32>, Vec<f32>)>,
 }
 
 impl Layer {
     pub(crate) fn bytes(&self) -> usize {
-        self.qkv.bytes() + self.output.bytes() + self.gate_up.bytes() + self.down.bytes()
+        self.qkv_proj.bytes() + self.o_proj.bytes() + self.gate_up_proj.bytes() + self.down_proj.bytes()
     }
 
-    /// Adds what the block has to say to the residual stream `x`.
+    /// Adds the block's output to the residual stream `x`.
     pub(crate) fn forward(
         &self,
         spec: &Spec,
@@ -52,30 +53,35 @@ impl Layer {
         routes: &Routes<'_>,
     ) {
         let rows = x.len() / spec.hidden_size;
-        let before = kernels::rms_norm(x, &self.before_attention, spec.rms_norm_eps);
-        let mut qkv = self.qkv.apply(&before);
-        routes.add(|lora| &lora.layers[index].qkv, rows, &before, &mut qkv);
-        self.place(spec, index, &mut qkv, parts);
-        let attended = self.attend(spec, index, &qkv, parts);
-        let mut update = self.output.apply(&attended);
-        routes.add(|lora| &lora.layers[index].output, rows, &attended, &mut update);
-        self.add(spec, x, &mut update, self.after_attention.as_deref());
+        let before = kernels::rms_norm(x, &self.input_layernorm, spec.rms_norm_eps);
+        let mut qkv = self.qkv_proj.apply(&before);
+        routes.add(|lora| &lora.layers[index].qkv_proj, rows, &before, &mut qkv);
+        self.update_cache(spec, index, &mut qkv, parts);
+        let attn_output = self.attend(spec, index, &qkv, parts);
+        let mut update = self.o_proj.apply(&attn_output);
+        routes.add(|lora| &lora.layers[index].o_proj, rows, &attn_output, &mut update);
+        self.add(spec, x, &mut update, self.attn_output_norm.as_deref());
 
-        let before = kernels::rms_norm(x, &self.before_mlp, spec.rms_norm_eps);
-        let mut gate_up = self.gate_up.apply(&before);
-        routes.add(|lora| &lora.layers[index].gate_up, rows, &before, &mut gate_up);
+        let before = kernels::rms_norm(x, &self.post_attention_layernorm, spec.rms_norm_eps);
+        let mut gate_up = self.gate_up_proj.apply(&before);
+        routes.add(
+            |lora| &lora.layers[index].gate_up_proj,
+            rows,
+            &before,
+            &mut gate_up,
+        );
         let inner = kernels::gated_activation(spec.activation, &gate_up, spec.intermediate_size);
-        let mut update = self.down.apply(&inner);
-        routes.add(|lora| &lora.layers[index].down, rows, &inner, &mut update);
-        self.add(spec, x, &mut update, self.after_mlp.as_deref());
+        let mut update = self.down_proj.apply(&inner);
+        routes.add(|lora| &lora.layers[index].down_proj, rows, &inner, &mut update);
+        self.add(spec, x, &mut update, self.mlp_output_norm.as_deref());
     }
 
-    /// Norms and turns queries and keys, and puts keys and values into the caches.
-    fn place(&self, spec: &Spec, index: usize, qkv: &mut [f32], parts: &mut [Part<'_>]) {
+    /// Norms and rotates queries and keys, and appends keys and values to the caches.
+    fn update_cache(&self, spec: &Spec, index: usize, qkv: &mut [f32], parts: &mut [Part<'_>]) {
         let (queries, keys) = (spec.num_heads * spec.head_dim, spec.num_kv_heads * spec.head_dim);
         let mut rows = qkv.chunks_exact_mut(queries + 2 * keys);
         for part in parts {
-            let (cos, sin) = &part.angles[self.spec.rope];
+            let (cos, sin) = &part.rope_tables[self.spec.rope];
             let pairs = cos.len() / part.tokens;
             for (token, row) in rows.by_ref().take(part.tokens).enumerate() {
                 let at = token * pairs..(token + 1) * pairs;
@@ -96,7 +102,7 @@ impl Layer {
         }
     }
 
-    /// All heads of all sequences; `qkv` holds a row for each token, of which the queries are read.
+    /// Computes all heads of all sequences. `qkv` has a row for each token, of which the queries are read.
     fn attend(&self, spec: &Spec, index: usize, qkv: &[f32], parts: &[Part<'_>]) -> Vec<f32> {
         let row = (spec.num_heads + 2 * spec.num_kv_heads) * spec.head_dim;
         let width = spec.num_heads / spec.num_kv_heads * spec.head_dim;

@@ -96,7 +96,7 @@ mod tests {
     }
 
     #[test]
-    fn every_size_and_precision_gives_the_plain_product() {
+    fn every_size_and_precision_matches_the_plain_product() {
         for (inputs, outputs) in [(1, 1), (7, 5), (64, 130), (33, 67), (100, 3)] {
             for tokens in [1, 2, 3, 5, 7, 13, 97, 200] {
                 let x = numbers(inputs * tokens, 3);

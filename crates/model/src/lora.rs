@@ -1,36 +1,36 @@
-//! Adapters that stay beside the weights, so that each sequence of a step may have another one, or none:
-//! `y = W x + strength · scale · B (A x)` for the rows of those sequences, and `y = W x` for all others.
+//! Adapters beside the weights: each sequence of a step may have another one, or none.
 //!
-//! The rows of one adapter go through its factors together, whichever sequences they are of. Factors are 32-bit floats.
+//! The rows of a sequence with an adapter become `y = W x + strength · scaling · B (A x)`, others `y = W x`. Rows with the same
+//! adapter are multiplied together, whatever their sequences. LoRA matrices are 32-bit floats.
 
 use std::ops::Range;
 
 use crate::linear::{Linear, Precision};
 
-/// An adapter, fitted to a decoder by [`Decoder::prepare_lora`](crate::Decoder::prepare_lora).
+/// An adapter, prepared for a decoder by [`Decoder::prepare_lora`](crate::Decoder::prepare_lora).
 #[derive(Debug)]
 pub struct Lora {
     pub(crate) name: String,
     pub(crate) layers: Vec<Deltas>,
-    pub(crate) head: Vec<Delta>,
+    pub(crate) lm_head: Vec<Delta>,
 }
 
-/// The changes to the maps of one block.
+/// The changes to the linear modules of one block.
 #[derive(Debug)]
 pub(crate) struct Deltas {
-    pub(crate) qkv: Vec<Delta>,
-    pub(crate) output: Vec<Delta>,
-    pub(crate) gate_up: Vec<Delta>,
-    pub(crate) down: Vec<Delta>,
+    pub(crate) qkv_proj: Vec<Delta>,
+    pub(crate) o_proj: Vec<Delta>,
+    pub(crate) gate_up_proj: Vec<Delta>,
+    pub(crate) down_proj: Vec<Delta>,
 }
 
-/// The change to some outputs of a map.
+/// The change to some outputs of a linear module.
 #[derive(Debug)]
 pub(crate) struct Delta {
     /// The first of the outputs.
     first: usize,
-    a: Linear,
-    b: Linear,
+    lora_a: Linear,
+    lora_b: Linear,
 }
 
 impl Lora {
@@ -40,23 +40,28 @@ impl Lora {
         &self.name
     }
 
-    /// Bytes of the factors in memory.
+    /// Bytes of the LoRA matrices in memory.
     #[must_use]
     pub fn bytes(&self) -> usize {
         let layers = self.layers.iter().flat_map(|layer| {
-            let maps = [&layer.qkv, &layer.output, &layer.gate_up, &layer.down];
+            let maps = [
+                &layer.qkv_proj,
+                &layer.o_proj,
+                &layer.gate_up_proj,
+                &layer.down_proj,
+            ];
             maps.into_iter().flatten()
         });
         layers
-            .chain(&self.head)
-            .map(|delta| delta.a.bytes() + delta.b.bytes())
+            .chain(&self.lm_head)
+            .map(|delta| delta.lora_a.bytes() + delta.lora_b.bytes())
             .sum()
     }
 }
 
 impl Delta {
-    /// `a` is `[rank, inputs]` and `b` `[outputs, rank]`.
-    pub(crate) fn new(first: usize, rank: usize, a: &[f32], b: &[f32]) -> Self {
+    /// `lora_a` is `[rank, inputs]` and `lora_b` `[outputs, rank]`.
+    pub(crate) fn new(first: usize, rank: usize, lora_a: &[f32], lora_b: &[f32]) -> Self {
         let matrix = |values: &[f32], inputs: usize| {
             let mut rows = Precision::F32.zeros(true, values.len() / inputs, inputs);
             rows.write(0, values);
@@ -64,20 +69,20 @@ impl Delta {
         };
         Self {
             first,
-            a: matrix(a, a.len() / rank),
-            b: matrix(b, rank),
+            lora_a: matrix(lora_a, lora_a.len() / rank),
+            lora_b: matrix(lora_b, rank),
         }
     }
 }
 
-/// Which rows of a step's activations go through which adapter.
+/// Rows of a step's activations by adapter.
 #[derive(Debug, Default)]
 pub(crate) struct Routes<'a> {
     routes: Vec<(&'a Lora, Vec<Range<usize>>)>,
 }
 
 impl<'a> Routes<'a> {
-    /// For sequences one after the other, each with its number of rows and its adapter.
+    /// Routes of sequences that follow each other, each with its number of rows and its adapter.
     pub(crate) fn new(sequences: impl IntoIterator<Item = (usize, Option<&'a Lora>)>) -> Self {
         let mut routes: Vec<(&Lora, Vec<Range<usize>>)> = Vec::new();
         let mut first = 0;
@@ -95,9 +100,9 @@ impl<'a> Routes<'a> {
         Self { routes }
     }
 
-    /// Adds what adapters change to `out`, the outputs of a map for the activations `x`.
+    /// Adds the changes of adapters to `out`, the outputs of a module for the activations `x`.
     ///
-    /// `of` picks the changes to that map, `rows` is the number of rows in `x`.
+    /// `of` selects the changes to that module, `rows` is the number of rows in `x`.
     pub(crate) fn add(&self, of: impl Fn(&'a Lora) -> &'a [Delta], rows: usize, x: &[f32], out: &mut [f32]) {
         for (adapter, ranges) in &self.routes {
             let deltas = of(adapter);
@@ -111,8 +116,8 @@ impl<'a> Routes<'a> {
                 .copied()
                 .collect();
             for delta in deltas {
-                let change = delta.b.apply(&delta.a.apply(&own));
-                let width = delta.b.outputs();
+                let change = delta.lora_b.apply(&delta.lora_a.apply(&own));
+                let width = delta.lora_b.outputs();
                 let changed = ranges.iter().cloned().flatten();
                 for (row, change) in changed.zip(change.chunks_exact(width)) {
                     let out = &mut out[row * outputs + delta.first..][..width];

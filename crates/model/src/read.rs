@@ -1,4 +1,4 @@
-//! Reading small files whole, with a limit on their size.
+//! Reading of small files, with a limit on their size.
 
 use std::fs::File;
 use std::io::Read as _;
@@ -18,7 +18,7 @@ pub(crate) fn bytes(path: &Path, limit: u64) -> Result<Vec<u8>> {
     let mut out = Vec::new();
     file.take(limit + 1).read_to_end(&mut out).map_err(failed)?;
     if out.len() as u64 > limit {
-        return Err(Error::file(path, format!("is larger than {limit} bytes")));
+        return Err(Error::file(path, format!("must have at most {limit} bytes")));
     }
     Ok(out)
 }
@@ -26,5 +26,5 @@ pub(crate) fn bytes(path: &Path, limit: u64) -> Result<Vec<u8>> {
 /// Reads a JSON file of at most `limit` bytes.
 pub(crate) fn json<T: DeserializeOwned>(path: &Path, limit: u64) -> Result<T> {
     serde_json::from_slice(&bytes(path, limit)?)
-        .map_err(|error| Error::file(path, format!("is not the JSON it should be: {error}")))
+        .map_err(|error| Error::file(path, format!("unexpected JSON: {error}")))
 }

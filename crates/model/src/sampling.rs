@@ -1,27 +1,27 @@
-//! From logits to the next token.
+//! Sampling of the next token from logits.
 //!
-//! Values in, values out; the random numbers of a sequence come from its seed alone, so a request with a seed gives the
-//! same text whatever is served beside it.
+//! Pure. The random numbers of a sequence come from its seed alone. So a request with a seed gives the same text, whatever other
+//! requests run.
 
 use std::cmp::Ordering;
 use std::collections::HashMap;
 
-/// How the next token is picked. The defaults change nothing: the distribution of the model itself.
+/// Sampling parameters. The defaults keep the model's distribution.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SamplingParams {
-    /// Logits are divided by it; 0 always takes the likeliest token.
+    /// Divisor of logits; 0 for greedy decoding.
     pub temperature: f32,
-    /// Only so many of the likeliest tokens; 0 for all.
+    /// Number of most likely tokens to sample from; 0 for all.
     pub top_k: usize,
-    /// Only the likeliest tokens that together have this probability.
+    /// Cumulative probability of the most likely tokens to sample from.
     pub top_p: f32,
-    /// Only tokens with this share of the likeliest one's probability.
+    /// Least probability of a token, as a share of the most likely one.
     pub min_p: f32,
-    /// Logits of tokens that were there before are divided (or, below 0, multiplied) by it.
+    /// Divisor of logits of earlier tokens (factor, for negative logits).
     pub repetition_penalty: f32,
-    /// Taken from the logits of tokens that were generated before.
+    /// Subtracted from the logits of generated tokens.
     pub presence_penalty: f32,
-    /// Taken from the logits of generated tokens, once for each time.
+    /// Subtracted from the logits of generated tokens, once for each occurrence.
     pub frequency_penalty: f32,
     /// Added to the logits of single tokens.
     pub bias: Vec<(u32, f32)>,
@@ -42,12 +42,12 @@ impl Default for SamplingParams {
     }
 }
 
-/// Picks tokens for one sequence.
+/// Sampler of one sequence.
 #[derive(Clone, Debug)]
 pub struct Sampler {
     settings: SamplingParams,
     random: fastrand::Rng,
-    /// How often a token was there: in the prompt, and generated.
+    /// Occurrences of tokens: in the prompt, and generated.
     seen: HashMap<u32, (u32, u32)>,
 }
 
@@ -68,7 +68,7 @@ impl Sampler {
         }
     }
 
-    /// Picks the next token and notes it. `forbidden` tokens are not picked.
+    /// Samples the next token and counts it. `forbidden` tokens are never sampled.
     pub fn sample(&mut self, logits: &mut [f32], forbidden: &[u32]) -> u32 {
         self.adjust(logits);
         for token in forbidden {
@@ -131,7 +131,7 @@ fn needs_history(settings: &SamplingParams) -> bool {
         || settings.frequency_penalty != neutral.frequency_penalty
 }
 
-/// The token with the highest logit; the first of several. Not-a-number never wins.
+/// Returns the token with the highest logit, the first of several. NaN never wins.
 #[must_use]
 pub fn argmax(logits: &[f32]) -> u32 {
     let mut best = (0, f32::NEG_INFINITY);
@@ -143,10 +143,10 @@ pub fn argmax(logits: &[f32]) -> u32 {
     u32::try_from(best.0).unwrap_or_default()
 }
 
-/// Tokens that may be drawn with their unnormalised probabilities, likeliest first where a limit needs that order.
+/// Returns candidates with unnormalized probabilities. They are sorted, most likely first, if a limit needs that order.
 fn candidates(logits: &[f32], settings: &SamplingParams) -> Vec<(u32, f32)> {
-    let most = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-    let weight = |logit: f32| ((logit - most) / settings.temperature).exp();
+    let max = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    let weight = |logit: f32| ((logit - max) / settings.temperature).exp();
     let all = (0_u32..)
         .zip(logits)
         .map(|(token, logit)| (token, weight(*logit)));
@@ -170,13 +170,13 @@ fn candidates(logits: &[f32], settings: &SamplingParams) -> Vec<(u32, f32)> {
     kept
 }
 
-/// Leaves the likeliest tokens that together have the share `top_p`, in order.
+/// Keeps the most likely tokens with the cumulative probability `top_p`, in order.
 fn nucleus(
     kept: &mut Vec<(u32, f32)>,
     top_p: f32,
     by_weight: impl Fn(&(u32, f32), &(u32, f32)) -> Ordering + Copy,
 ) {
-    /// The share is nearly always among so few, and sorting a whole vocabulary takes milliseconds.
+    /// Nearly always enough, and sorting a whole vocabulary takes milliseconds.
     const FEW: usize = 512;
     let limit = top_p * kept.iter().map(|(_, weight)| weight).sum::<f32>();
     if kept.len() > FEW {
@@ -196,21 +196,21 @@ fn nucleus(
     kept.truncate(count);
 }
 
-/// Natural logarithms of probabilities.
+/// Log-probabilities of a token and of alternatives.
 #[derive(Clone, Debug, PartialEq)]
 pub struct LogProbs {
-    /// That of the token asked for.
+    /// Log-probability of the token.
     pub chosen: f32,
-    /// The likeliest tokens and theirs.
+    /// The most likely tokens with theirs.
     pub top: Vec<(u32, f32)>,
 }
 
-/// Log-probabilities of `token` and of the `top` likeliest, by the model itself.
+/// Returns log-probabilities of `token` and of the `top` most likely tokens, without sampling parameters.
 #[must_use]
 pub fn log_probs(logits: &[f32], token: u32, top: usize) -> LogProbs {
-    let most = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-    let sum: f64 = logits.iter().map(|logit| f64::from(logit - most).exp()).sum();
-    let normal = f64::from(most) + sum.ln();
+    let max = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    let sum: f64 = logits.iter().map(|logit| f64::from(logit - max).exp()).sum();
+    let normal = f64::from(max) + sum.ln();
     let log_prob = |logit: f32| (f64::from(logit) - normal) as f32;
     let mut order: Vec<(u32, f32)> = (0_u32..)
         .zip(logits)

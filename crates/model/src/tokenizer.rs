@@ -1,4 +1,4 @@
-//! `tokenizer.json`: texts to tokens and back, also token by token.
+//! `tokenizer.json`: encoding of texts and decoding of tokens, also token by token.
 
 use std::path::Path;
 
@@ -7,7 +7,7 @@ use crate::read;
 
 /// Largest `tokenizer.json`, in bytes; Gemma's has 33 MB.
 const TOKENIZER_BYTES: u64 = 256 << 20;
-/// Tokens before the new one that may still change how it is written.
+/// Most tokens that an incomplete character waits for.
 const LOOK_BACK: usize = 8;
 
 /// A tokenizer.
@@ -17,16 +17,16 @@ pub struct Tokenizer {
 }
 
 impl Tokenizer {
-    /// Reads `tokenizer.json` of a model's directory.
+    /// Reads `tokenizer.json` of a model directory.
     ///
     /// # Errors
-    /// When the file is missing, too large or no tokenizer.
+    /// When the file is missing, too large or malformed.
     pub fn open(dir: &Path) -> Result<Self> {
         let path = dir.join("tokenizer.json");
         let bytes = read::bytes(&path, TOKENIZER_BYTES)?;
-        let mut inner =
-            parse(&bytes).map_err(|problem| Error::file(&path, format!("is no tokenizer: {problem}")))?;
-        // A file may ask for texts to be cut or filled to a length, which only training wants.
+        let mut inner = parse(&bytes)
+            .map_err(|problem| Error::file(&path, format!("expected a tokenizer: {problem}")))?;
+        // Files may set padding and truncation, which serve training only.
         inner.with_padding(None);
         inner
             .with_truncation(None)
@@ -34,7 +34,7 @@ impl Tokenizer {
         Ok(Self { inner })
     }
 
-    /// Tokens of a text; `special` adds those the model wants around a plain text.
+    /// Encodes a text; `special` adds the special tokens around a plain text.
     ///
     /// # Errors
     /// When the tokenizer cannot split the text.
@@ -46,7 +46,7 @@ impl Tokenizer {
         Ok(encoding.get_ids().to_vec())
     }
 
-    /// The text of tokens, without special ones if `skip_special`.
+    /// Decodes tokens, without special ones if `skip_special`.
     ///
     /// # Errors
     /// When the tokenizer cannot join the tokens.
@@ -56,13 +56,13 @@ impl Tokenizer {
             .map_err(|error| Error::Tokenizer(error.to_string()))
     }
 
-    /// How a token is spelled in the vocabulary.
+    /// Returns the text of a token in the vocabulary.
     #[must_use]
     pub fn id_to_token(&self, id: u32) -> Option<String> {
         self.inner.id_to_token(id)
     }
 
-    /// The token of that spelling.
+    /// Returns the token with that text in the vocabulary.
     #[must_use]
     pub fn token_to_id(&self, token: &str) -> Option<u32> {
         self.inner.token_to_id(token)
@@ -72,33 +72,33 @@ impl Tokenizer {
         &self.inner
     }
 
-    /// Number of tokens, added ones included.
+    /// Number of tokens, including added ones.
     #[must_use]
     pub fn vocab_size(&self) -> usize {
         self.inner.get_vocab_size(true)
     }
 }
 
-/// The library panics on some malformed files, such as a decoder that is cut short.
+/// Parses a file. The library panics on some malformed ones, such as a truncated decoder.
 fn parse(bytes: &[u8]) -> std::result::Result<tokenizers::Tokenizer, String> {
     serde_json::from_slice::<serde::de::IgnoredAny>(bytes).map_err(|error| error.to_string())?;
     match std::panic::catch_unwind(|| tokenizers::Tokenizer::from_bytes(bytes)) {
         Ok(parsed) => parsed.map_err(|error| error.to_string()),
-        Err(_) => Err("the library gave up on it".to_owned()),
+        Err(_) => Err("the library failed to parse it".to_owned()),
     }
 }
 
-/// Writes tokens as they come, holding back bytes that are no whole character yet.
+/// Decodes tokens one by one and holds back bytes of incomplete characters.
 #[derive(Clone, Debug, Default)]
 pub struct DecodeStream {
     tokens: Vec<u32>,
-    /// The tokens before this one are written; a few of them are kept as context.
+    /// Tokens before this one are written; a few of them are context.
     written: usize,
     context: usize,
 }
 
 impl DecodeStream {
-    /// Adds a token and returns what can be written now, which may be nothing.
+    /// Adds a token. Returns the text that is complete now, which may be empty.
     ///
     /// # Errors
     /// When the tokenizer cannot join the tokens.
@@ -114,7 +114,7 @@ impl DecodeStream {
         Ok(now.strip_prefix(&before).unwrap_or_default().to_owned())
     }
 
-    /// What is left at the end.
+    /// Returns the rest at the end.
     ///
     /// # Errors
     /// When the tokenizer cannot join the tokens.

@@ -1,7 +1,7 @@
-//! Tensors of a model's directory: one safetensors file or an index over shards.
+//! Tensors of a model directory: one safetensors file, or shards and their index.
 //!
-//! Headers are checked before anything is read, and tensors are read one by one with positioned reads. Files are not mapped:
-//! each weight is converted or fused anyway, and a mapped file that somebody truncates kills the process.
+//! Headers are checked first, and tensors are read one by one with positioned reads. Files are not mapped: each weight is converted
+//! anyway, and a mapped file that is truncated meanwhile kills the process.
 
 mod shard;
 
@@ -70,7 +70,7 @@ impl TensorStore {
         })
     }
 
-    /// Where the files are.
+    /// Directory of the files.
     #[must_use]
     pub fn dir(&self) -> &Path {
         &self.dir
@@ -81,19 +81,19 @@ impl TensorStore {
         self.place.keys().map(String::as_str)
     }
 
-    /// Whether there is such a tensor.
+    /// Reports whether the tensor exists.
     #[must_use]
     pub fn contains(&self, name: &str) -> bool {
         self.place.contains_key(name)
     }
 
-    /// Bytes of all tensors as they are stored.
+    /// Bytes of all tensors in files.
     #[must_use]
     pub fn bytes(&self) -> u64 {
         self.shards.iter().map(Shard::bytes).sum()
     }
 
-    /// Whether the tensor has more digits than bfloat16 can keep.
+    /// Reports whether the tensor has more digits than bfloat16.
     #[must_use]
     pub fn is_wide(&self, name: &str) -> bool {
         self.place
@@ -104,7 +104,7 @@ impl TensorStore {
     /// Shape of a tensor.
     ///
     /// # Errors
-    /// When there is no such tensor.
+    /// When the tensor does not exist.
     pub fn shape(&self, name: &str) -> Result<Vec<usize>> {
         self.shard(name)?.shape(name)
     }
@@ -112,7 +112,7 @@ impl TensorStore {
     /// Reads a tensor, whatever its shape.
     ///
     /// # Errors
-    /// When there is no such tensor, it is of a kind that is not supported, or reading fails.
+    /// When the tensor does not exist or has an unknown type, or reading fails.
     pub fn read(&self, name: &str) -> Result<Tensor> {
         self.shard(name)?.read(name)
     }
@@ -120,13 +120,13 @@ impl TensorStore {
     /// Reads a tensor that must have this shape.
     ///
     /// # Errors
-    /// As [`TensorStore::read`], and when the shape is another one.
+    /// As [`TensorStore::read`], and when the shape differs.
     pub fn read_shaped(&self, name: &str, expected: &[usize]) -> Result<Tensor> {
         self.check(name, expected)?;
         self.read(name)
     }
 
-    /// Whether there is a tensor of this shape, before memory is taken for it.
+    /// Checks the shape of a tensor before memory is allocated.
     pub(crate) fn check(&self, name: &str, expected: &[usize]) -> Result<()> {
         let found = self.shape(name)?;
         if found != expected {
@@ -158,7 +158,7 @@ fn shard_names(index_path: &Path) -> Result<Vec<String>> {
     if files.is_empty() || files.len() > SHARDS {
         return Err(Error::file(
             index_path,
-            format!("names {} shards, 1 to {SHARDS} are supported", files.len()),
+            format!("must name 1 to {SHARDS} shards, got {}", files.len()),
         ));
     }
     let is_plain =
@@ -166,7 +166,7 @@ fn shard_names(index_path: &Path) -> Result<Vec<String>> {
     match files.iter().find(|file| !is_plain(file)) {
         Some(odd) => Err(Error::file(
             index_path,
-            format!("names `{odd}`, which is no file of this directory"),
+            format!("`{odd}` must be a safetensors file of this directory"),
         )),
         None => Ok(files),
     }

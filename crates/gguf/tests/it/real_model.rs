@@ -80,7 +80,7 @@ fn greedy(decoder: &Decoder, prompts: &[&[u32]], count: usize) -> Vec<(Vec<u32>,
 }
 
 #[test]
-fn a_converted_model_answers_as_with_torch() {
+fn a_converted_model_matches_torch() {
     let dir = example::smollm2(&example::cache(), &|what| println!("{what}"))
         .unwrap()
         .dir;
@@ -103,7 +103,7 @@ fn a_converted_model_answers_as_with_torch() {
             messages: chat.messages.clone(),
             tools: None,
             add_generation_prompt: true,
-            arguments: Map::new(),
+            chat_template_kwargs: Map::new(),
         };
         assert_eq!(template.render(&conversation).unwrap(), chat.prompt);
         assert_eq!(tokenizer.encode(&chat.prompt, false).unwrap(), chat.ids);

@@ -3,8 +3,8 @@
 use ::amx::{Amx, DEPTH, Pairs, Rows, SIDE, Sums};
 use pulp::{Arch, Simd, WithSimd};
 
-use super::Operand;
 use super::gemm::{Columns, Kernel};
+use super::operand::Operand;
 use crate::bf16;
 
 /// Reports whether this processor multiplies bfloat16 faster, so that [`super::ComputeDtype::Bf16`] rounds operands.

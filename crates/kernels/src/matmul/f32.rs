@@ -2,8 +2,8 @@
 
 use pulp::{Arch, Simd, WithSimd};
 
-use super::Operand;
 use super::gemm::{Columns, Kernel};
+use super::operand::Operand;
 
 /// Rows and columns that are in registers at once.
 #[derive(Clone, Copy, Debug)]

@@ -1,13 +1,14 @@
 //! The order of panels in a product, and the share of each thread.
 //!
-//! Both operands are copied into panels in the order in which the innermost loop reads them; that loop keeps a tile of the
+//! Both operands are copied into panels in the order in which the innermost loop reads them. That loop keeps a tile of the
 //! result in registers (Goto and van de Geijn, Anatomy of High-Performance Matrix Multiplication, 2008). Panels of the left
 //! operand are made once and shared; each thread makes those of the right operand for the columns it computes.
 
 use rayon::prelude::*;
 
+use super::matrix::Out;
+use super::operand::Operand;
 use super::scratch::{self, Word};
-use super::{Operand, Out};
 
 /// Inner elements of the left panels in memory at once; a multiple of what kernels take at once.
 const DEPTH: usize = 2048;

@@ -12,7 +12,7 @@ pub struct Operand<'a> {
     rows: &'a dyn RowSource,
     lines: usize,
     inner: usize,
-    /// Whether lines are the columns in memory.
+    /// True if lines are the columns in memory.
     transposed: bool,
 }
 

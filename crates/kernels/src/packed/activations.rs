@@ -49,8 +49,8 @@ pub(crate) fn floats(x: &[f32], columns: usize, step: usize, sizes: &'static [us
 
 /// Rearranges tokens for 8-bit weights.
 ///
-/// A token has for each tile and block [`WORDS`] words of four integers, the bits of the scale, and a correction: it is added
-/// to the sum of products because weights are stored around [`ZERO`].
+/// A token has for each tile and block [`WORDS`] words of four integers, the bits of the scale, and a correction. The correction
+/// is added to the sum of products, because weights are stored around [`ZERO`].
 pub(crate) fn int8(x: &[f32], columns: usize, sizes: &'static [usize]) -> Activations<i32> {
     Activations {
         tokens: x.len() / columns,

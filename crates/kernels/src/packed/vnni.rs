@@ -1,7 +1,7 @@
 //! Products with 8-bit weights on processors with AVX-512 VNNI: one instruction multiplies and sums 64 pairs of bytes.
 //!
-//! One of two places of the crate with `unsafe`, beside [`super::prefetch`]: the call of a function with target features, after
-//! the processor was checked for them. Loads and stores are copies of arrays.
+//! One of two places of the crate with `unsafe`, beside [`super::prefetch`]. It calls a function with target features, after the
+//! processor was checked for them. Loads and stores are copies of arrays.
 
 use std::arch::x86_64::{
     __m256i, __m512, __m512i, _mm512_castsi512_ps, _mm512_cvtepi32_ps, _mm512_cvtepu16_epi32,

@@ -1,112 +1,47 @@
-//! What the name of a family means for the forward pass.
+//! From the fields of a configuration to [`Spec`], for each family.
 
+use kernels::Activation;
 use serde_json::{Map, Value};
 
 use super::fields::Fields;
 use super::rope::{self, Rope, RopeDefaults};
-use super::{Activation, LayerSpec, Spec, limit};
+use super::spec::{LayerSpec, Spec};
+use super::{family_name::Family, limits};
 use crate::error::Result;
-
-/// Supported families, by `model_type`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Family {
-    /// Llama 1 to 3, SmolLM 1 and 2, and everything of their shape.
-    Llama,
-    /// Mistral 7B and successors.
-    Mistral,
-    /// Qwen 2 and 2.5.
-    Qwen2,
-    /// Qwen 3, dense.
-    Qwen3,
-    /// Phi-3, Phi-3.5 and Phi-4.
-    Phi3,
-    /// Gemma.
-    Gemma,
-    /// Gemma 2.
-    Gemma2,
-    /// Gemma 3, text.
-    Gemma3,
-    /// Granite 3, dense.
-    Granite,
-}
-
-impl Family {
-    /// Names of all families, as `model_type` spells them.
-    pub const NAMES: [&'static str; 9] = [
-        "llama",
-        "mistral",
-        "qwen2",
-        "qwen3",
-        "phi3",
-        "gemma",
-        "gemma2",
-        "gemma3_text",
-        "granite",
-    ];
-
-    fn of(name: &str) -> Option<Self> {
-        Some(match name {
-            "llama" | "smollm" => Self::Llama,
-            "mistral" => Self::Mistral,
-            "qwen2" => Self::Qwen2,
-            "qwen3" => Self::Qwen3,
-            "phi3" => Self::Phi3,
-            "gemma" => Self::Gemma,
-            "gemma2" => Self::Gemma2,
-            "gemma3_text" | "gemma3" => Self::Gemma3,
-            "granite" => Self::Granite,
-            _ => return None,
-        })
-    }
-
-    fn is_gemma(self) -> bool {
-        matches!(self, Self::Gemma | Self::Gemma2 | Self::Gemma3)
-    }
-
-    /// Every how many layers one sees everything, when windows alternate and nothing else is said.
-    fn full_every(self) -> Option<usize> {
-        match self {
-            Self::Gemma2 => Some(2),
-            Self::Gemma3 => Some(6),
-            _ => None,
-        }
-    }
-}
 
 pub(super) fn spec(fields: Fields<'_>) -> Result<Spec> {
     let name = fields.text("model_type")?.unwrap_or_default();
     let family = Family::of(name).ok_or_else(|| {
         let known = Family::NAMES.join(", ");
-        fields.error(
-            "model_type",
-            format!("is `{name}`, which is not supported; supported are {known}"),
-        )
+        fields.error("model_type", format!("must be one of {known}, got `{name}`"))
     })?;
-    let hidden = fields.needed_size("hidden_size", limit::HIDDEN)?;
-    let heads = fields.needed_size("num_attention_heads", limit::HEADS)?;
-    let kv_heads = fields.size("num_key_value_heads", limit::HEADS)?.unwrap_or(heads);
-    let layer_count = fields.needed_size("num_hidden_layers", limit::LAYERS)?;
+    let hidden = fields.needed_size("hidden_size", limits::HIDDEN)?;
+    let heads = fields.needed_size("num_attention_heads", limits::HEADS)?;
+    let kv_heads = fields
+        .size("num_key_value_heads", limits::HEADS)?
+        .unwrap_or(heads);
+    let layer_count = fields.needed_size("num_hidden_layers", limits::LAYERS)?;
     if heads % kv_heads != 0 {
         return Err(fields.error(
             "num_key_value_heads",
-            format!("is {kv_heads}, which does not divide {heads} heads"),
+            format!("must divide {heads} heads, got {kv_heads}"),
         ));
     }
-    let head = match fields.size("head_dim", limit::HEAD)? {
+    let head = match fields.size("head_dim", limits::HEAD_DIM)? {
         Some(head) => head,
-        None if hidden % heads == 0 && hidden / heads <= limit::HEAD => hidden / heads,
+        None if hidden % heads == 0 && hidden / heads <= limits::HEAD_DIM => hidden / heads,
         None => {
             return Err(fields.error(
                 "num_attention_heads",
-                format!("is {heads}, which does not divide {hidden}"),
+                format!("must divide {hidden}, got {heads}"),
             ));
         }
     };
     if head % 2 != 0 {
-        return Err(fields.error("head_dim", format!("is {head}, an even number is needed")));
+        return Err(fields.error("head_dim", format!("must be even, got {head}")));
     }
     let positions = fields
-        .size("max_position_embeddings", limit::POSITIONS)?
+        .size("max_position_embeddings", limits::POSITIONS)?
         .unwrap_or(2048);
     let (ropes, layers) = layers(family, &fields, layer_count, head, positions)?;
     let number =
@@ -120,9 +55,9 @@ pub(super) fn spec(fields: Fields<'_>) -> Result<Spec> {
     };
     Ok(Spec {
         family,
-        vocab_size: fields.needed_size("vocab_size", limit::VOCABULARY)?,
+        vocab_size: fields.needed_size("vocab_size", limits::VOCAB_SIZE)?,
         hidden_size: hidden,
-        intermediate_size: fields.needed_size("intermediate_size", limit::INTERMEDIATE)?,
+        intermediate_size: fields.needed_size("intermediate_size", limits::INTERMEDIATE)?,
         num_heads: heads,
         num_kv_heads: kv_heads,
         head_dim: head,
@@ -153,14 +88,17 @@ pub(super) fn spec(fields: Fields<'_>) -> Result<Spec> {
 }
 
 fn activation(family: Family, fields: &Fields<'_>) -> Result<Activation> {
-    // Early Gemma files say `gelu` and mean the approximation.
+    // Early Gemma files have `gelu` and mean the approximation.
     if family.is_gemma() {
         return Ok(Activation::GeluTanh);
     }
     match fields.text("hidden_act")?.unwrap_or("silu") {
         "silu" | "swish" => Ok(Activation::Silu),
         "gelu_pytorch_tanh" | "gelu_new" => Ok(Activation::GeluTanh),
-        other => Err(fields.error("hidden_act", format!("is `{other}`, which is not supported"))),
+        other => Err(fields.error(
+            "hidden_act",
+            format!("must be silu or gelu_pytorch_tanh, got `{other}`"),
+        )),
     }
 }
 
@@ -183,25 +121,28 @@ fn layers(
     head: usize,
     positions: usize,
 ) -> Result<(Vec<Rope>, Vec<LayerSpec>)> {
-    let window = fields.size("sliding_window", limit::POSITIONS)?;
+    let window = fields.size("sliding_window", limits::POSITIONS)?;
     let windowed = windowed(family, fields, count)?;
     let ropes = ropes(family, fields, head, positions)?;
     let layer = |windowed: &bool| LayerSpec {
         sliding_window: window.filter(|_| *windowed),
-        // Where there are two, the second is that of layers with a window.
+        // With two ropes, the second one is for layers with a window.
         rope: usize::from(*windowed && ropes.len() > 1),
     };
     let layers = windowed.iter().map(layer).collect();
     Ok((ropes, layers))
 }
 
-/// Which layers see a window only.
+/// Returns for each layer whether it has a sliding window.
 fn windowed(family: Family, fields: &Fields<'_>, count: usize) -> Result<Vec<bool>> {
     if let Some(types) = fields.get("layer_types").and_then(Value::as_array) {
         if types.len() != count {
             return Err(fields.error(
                 "layer_types",
-                format!("has {} entries for {count} layers", types.len()),
+                format!(
+                    "must have {count} entries, one for each layer, got {}",
+                    types.len()
+                ),
             ));
         }
         let one = |value: &Value| match value.as_str() {
@@ -210,11 +151,16 @@ fn windowed(family: Family, fields: &Fields<'_>, count: usize) -> Result<Vec<boo
             _ => None,
         };
         let all: Option<Vec<bool>> = types.iter().map(one).collect();
-        return all.ok_or_else(|| fields.error("layer_types", "holds a kind of layer that is not supported"));
+        return all.ok_or_else(|| {
+            fields.error(
+                "layer_types",
+                "must hold sliding_attention and full_attention only",
+            )
+        });
     }
-    let every = match fields.size("sliding_window_pattern", limit::LAYERS)? {
+    let every = match fields.size("sliding_window_pattern", limits::LAYERS)? {
         Some(every) => Some(every),
-        None => family.full_every(),
+        None => family.full_attention_interval(),
     };
     let from = fields.number("max_window_layers")?.unwrap_or(0.0);
     let uses_window = fields.flag("use_sliding_window", false)?;
@@ -239,18 +185,19 @@ fn ropes(family: Family, fields: &Fields<'_>, head: usize, positions: usize) -> 
         },
         partial_rotary_factor: partial(fields)?.unwrap_or(1.0),
         max_position_embeddings: positions,
-        original: fields.size("original_max_position_embeddings", limit::POSITIONS)?,
+        original: fields.size("original_max_position_embeddings", limits::POSITIONS)?,
     };
     if let Some(parameters) = fields.object("rope_parameters")? {
         // A model with two kinds of layers has one object for each.
         let kinds = ["full_attention", "sliding_attention"]
             .map(|kind| parameters.get(kind).and_then(Value::as_object));
         return match kinds {
-            [Some(full), Some(sliding)] => {
-                Ok(vec![normalised(defaults, full)?, normalised(defaults, sliding)?])
-            }
-            [Some(only), None] | [None, Some(only)] => Ok(vec![normalised(defaults, only)?]),
-            [None, None] => Ok(vec![normalised(defaults, parameters)?]),
+            [Some(full), Some(sliding)] => Ok(vec![
+                from_rope_parameters(defaults, full)?,
+                from_rope_parameters(defaults, sliding)?,
+            ]),
+            [Some(only), None] | [None, Some(only)] => Ok(vec![from_rope_parameters(defaults, only)?]),
+            [None, None] => Ok(vec![from_rope_parameters(defaults, parameters)?]),
         };
     }
     let scaling = fields.object("rope_scaling")?.map(|map| Fields {
@@ -271,8 +218,8 @@ fn ropes(family: Family, fields: &Fields<'_>, head: usize, positions: usize) -> 
     Ok(ropes)
 }
 
-/// transformers 5 keeps everything about angles in one object.
-fn normalised(defaults: RopeDefaults, parameters: &Map<String, Value>) -> Result<Rope> {
+/// Reads the object of transformers 5, which holds all parameters of a rope.
+fn from_rope_parameters(defaults: RopeDefaults, parameters: &Map<String, Value>) -> Result<Rope> {
     let fields = Fields {
         map: parameters,
         prefix: "rope_parameters.",
@@ -288,7 +235,7 @@ fn normalised(defaults: RopeDefaults, parameters: &Map<String, Value>) -> Result
 fn partial(fields: &Fields<'_>) -> Result<Option<f64>> {
     match fields.positive("partial_rotary_factor")? {
         Some(share) if share > 1.0 => {
-            Err(fields.error("partial_rotary_factor", format!("is {share}, which is above 1")))
+            Err(fields.error("partial_rotary_factor", format!("must be at most 1, got {share}")))
         }
         share => Ok(share),
     }

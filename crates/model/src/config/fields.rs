@@ -1,10 +1,10 @@
-//! Reading fields of a `config.json` with bounds.
+//! Bounded fields of a `config.json`.
 
 use serde_json::{Map, Value};
 
 use crate::error::{Error, Result};
 
-/// One JSON object; names in errors are prefixed with where it is.
+/// One JSON object. Names in errors have its place as a prefix.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Fields<'a> {
     pub(super) map: &'a Map<String, Value>,
@@ -16,20 +16,24 @@ impl<'a> Fields<'a> {
         Error::config(format!("{}{name}", self.prefix), problem)
     }
 
-    /// The field, with `null` as absent.
+    /// Returns the field; `null` counts as absent.
     pub(super) fn get(&self, name: &str) -> Option<&'a Value> {
         self.map.get(name).filter(|value| !value.is_null())
     }
 
     pub(super) fn object(&self, name: &str) -> Result<Option<&'a Map<String, Value>>> {
         self.get(name)
-            .map(|value| value.as_object().ok_or_else(|| self.error(name, "is no object")))
+            .map(|value| {
+                value
+                    .as_object()
+                    .ok_or_else(|| self.error(name, "must be an object"))
+            })
             .transpose()
     }
 
     pub(super) fn text(&self, name: &str) -> Result<Option<&'a str>> {
         self.get(name)
-            .map(|value| value.as_str().ok_or_else(|| self.error(name, "is no string")))
+            .map(|value| value.as_str().ok_or_else(|| self.error(name, "must be a string")))
             .transpose()
     }
 
@@ -37,11 +41,11 @@ impl<'a> Fields<'a> {
         self.get(name).map_or(Ok(default), |value| {
             value
                 .as_bool()
-                .ok_or_else(|| self.error(name, "is neither true nor false"))
+                .ok_or_else(|| self.error(name, "must be true or false"))
         })
     }
 
-    /// A whole number from 1 to `limit`.
+    /// Returns a whole number from 1 to `limit`.
     pub(super) fn size(&self, name: &str, limit: usize) -> Result<Option<usize>> {
         let Some(value) = self.get(name) else {
             return Ok(None);
@@ -54,7 +58,7 @@ impl<'a> Fields<'a> {
             .ok_or_else(|| {
                 self.error(
                     name,
-                    format!("is {value}, a whole number from 1 to {limit} is needed"),
+                    format!("must be a whole number from 1 to {limit}, got {value}"),
                 )
             })
     }
@@ -64,7 +68,7 @@ impl<'a> Fields<'a> {
             .ok_or_else(|| self.error(name, "is missing"))
     }
 
-    /// A finite number.
+    /// Returns a finite number.
     pub(super) fn number(&self, name: &str) -> Result<Option<f64>> {
         let Some(value) = self.get(name) else {
             return Ok(None);
@@ -73,25 +77,23 @@ impl<'a> Fields<'a> {
             .as_f64()
             .filter(|number| number.is_finite())
             .map(Some)
-            .ok_or_else(|| self.error(name, format!("is {value}, a number is needed")))
+            .ok_or_else(|| self.error(name, format!("must be a number, got {value}")))
     }
 
-    /// A finite number above zero.
+    /// Returns a finite number above zero.
     pub(super) fn positive(&self, name: &str) -> Result<Option<f64>> {
         match self.number(name)? {
-            Some(number) if number <= 0.0 => {
-                Err(self.error(name, format!("is {number}, a number above 0 is needed")))
-            }
+            Some(number) if number <= 0.0 => Err(self.error(name, format!("must be above 0, got {number}"))),
             number => Ok(number),
         }
     }
 
-    /// Exactly `length` finite numbers.
+    /// Returns exactly `length` finite numbers above zero.
     pub(super) fn numbers(&self, name: &str, length: usize) -> Result<Vec<f64>> {
         let list = self.get(name).and_then(Value::as_array);
-        let list = list.ok_or_else(|| self.error(name, "is no list"))?;
+        let list = list.ok_or_else(|| self.error(name, "must be a list"))?;
         if list.len() != length {
-            return Err(self.error(name, format!("has {} numbers, {length} are needed", list.len())));
+            return Err(self.error(name, format!("must have {length} numbers, got {}", list.len())));
         }
         let number = |value: &Value| {
             value
@@ -101,6 +103,6 @@ impl<'a> Fields<'a> {
         list.iter()
             .map(number)
             .collect::<Option<_>>()
-            .ok_or_else(|| self.error(name, "holds something else than numbers above 0"))
+            .ok_or_else(|| self.error(name, "must hold numbers above 0 only"))
     }
 }

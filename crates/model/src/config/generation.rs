@@ -1,4 +1,4 @@
-//! `generation_config.json`: how the makers of a model want it to be sampled, and which tokens end a text.
+//! `generation_config.json`: the model's sampling parameters and end-of-sequence tokens.
 
 use std::path::Path;
 
@@ -9,12 +9,12 @@ use super::CONFIG_BYTES;
 use crate::error::Result;
 use crate::read;
 
-/// Defaults for requests that do not say otherwise; all absent when the model's makers said nothing.
+/// Defaults of requests; absent fields have no default of the model.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct GenerationConfig {
-    /// Tokens that end a text.
+    /// End-of-sequence tokens.
     pub eos_token_ids: Vec<u32>,
-    /// Whether to sample at all.
+    /// False for greedy decoding.
     pub do_sample: Option<bool>,
     /// See [`crate::sampling::SamplingParams`].
     pub temperature: Option<f32>,
@@ -37,7 +37,7 @@ struct File {
 }
 
 impl GenerationConfig {
-    /// Reads `generation_config.json`, and the end tokens of `config.json` where it names none.
+    /// Reads `generation_config.json`; end-of-sequence tokens come from `config.json` if it has none.
     ///
     /// # Errors
     /// When a file is malformed; a missing `generation_config.json` is fine.
@@ -66,7 +66,7 @@ impl GenerationConfig {
     }
 }
 
-/// One id or a list of them.
+/// Reads one id or a list of ids.
 fn ids(value: Option<&Value>) -> Vec<u32> {
     let one = |value: &Value| value.as_u64().and_then(|id| u32::try_from(id).ok());
     match value {

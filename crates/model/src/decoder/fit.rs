@@ -1,4 +1,4 @@
-//! Fitting an adapter to a decoder, to be used beside its weights. The decoder is not changed.
+//! Preparation of an adapter for use beside the weights of a decoder, which does not change.
 
 use std::collections::BTreeSet;
 
@@ -8,50 +8,49 @@ use crate::error::Result;
 use crate::lora::{Delta, Deltas, Lora};
 
 impl Decoder {
-    /// Makes an adapter ready for [`Decoder::forward_with_adapters`].
+    /// Prepares an adapter for [`Decoder::forward_with_adapters`].
     ///
     /// # Errors
-    /// When it changes a module that this model does not have, or has with another size, or one that can only be merged:
-    /// the embeddings.
+    /// When it changes a module that this model lacks or has with another size, or the embeddings, which can only be merged.
     pub fn prepare_lora(&self, adapter: &Adapter) -> Result<Lora> {
-        let mut fitting = Fitting {
+        let mut preparation = Preparation {
             decoder: self,
             adapter,
-            left: adapter.modules().collect(),
+            remaining: adapter.modules().collect(),
         };
-        let layers = (0..self.layers.len()).map(|index| fitting.layer(index));
+        let layers = (0..self.layers.len()).map(|index| preparation.layer(index));
         let layers = layers.collect::<Result<_>>()?;
-        let head = fitting.head()?;
-        match fitting.left.first() {
+        let lm_head = preparation.lm_head()?;
+        match preparation.remaining.first() {
             Some(module) if module.ends_with(names::EMBEDDINGS) => {
                 Err(adapter.error(format!("`{module}` can only be changed by merging the adapter")))
             }
-            Some(module) => Err(adapter.stranger(module)),
+            Some(module) => Err(adapter.unknown_module(module)),
             None => Ok(Lora {
                 name: adapter.name().to_owned(),
                 layers,
-                head,
+                lm_head,
             }),
         }
     }
 }
 
-struct Fitting<'a> {
+struct Preparation<'a> {
     decoder: &'a Decoder,
     adapter: &'a Adapter,
-    /// Modules of the adapter that found no place yet.
-    left: BTreeSet<&'a str>,
+    /// Modules of the adapter without a place so far.
+    remaining: BTreeSet<&'a str>,
 }
 
-impl Fitting<'_> {
+impl Preparation<'_> {
     fn layer(&mut self, index: usize) -> Result<Deltas> {
         let spec = self.decoder.spec();
         let modules = names::modules(spec, index);
         Ok(Deltas {
-            qkv: self.map(&modules.qkv, spec.hidden_size)?,
-            output: self.map(&modules.output, spec.num_heads * spec.head_dim)?,
-            gate_up: self.map(&modules.gate_up, spec.hidden_size)?,
-            down: self.map(&modules.down, spec.intermediate_size)?,
+            qkv_proj: self.map(&modules.qkv_proj, spec.hidden_size)?,
+            o_proj: self.map(&modules.o_proj, spec.num_heads * spec.head_dim)?,
+            gate_up_proj: self.map(&modules.gate_up_proj, spec.hidden_size)?,
+            down_proj: self.map(&modules.down_proj, spec.intermediate_size)?,
         })
     }
 
@@ -63,12 +62,13 @@ impl Fitting<'_> {
         self.deltas(full, inputs)
     }
 
-    /// Tied output embeddings are no module of their own.
-    fn head(&mut self) -> Result<Vec<Delta>> {
-        let (Some(head), [beside, alone]) = (&self.decoder.head, names::heads(&self.decoder.prefix)) else {
+    /// Prepares the output projection; a tied one is not a module of its own.
+    fn lm_head(&mut self) -> Result<Vec<Delta>> {
+        let (Some(head), [beside, alone]) = (&self.decoder.lm_head, names::lm_heads(&self.decoder.prefix))
+        else {
             return Ok(Vec::new());
         };
-        let name = if self.left.contains(beside.as_str()) {
+        let name = if self.remaining.contains(beside.as_str()) {
             beside
         } else {
             alone
@@ -84,9 +84,14 @@ impl Fitting<'_> {
         let mut first = 0;
         let mut deltas = Vec::new();
         for (module, outputs) in modules {
-            if let Some(factors) = self.adapter.scaled(&module, outputs, inputs)? {
-                deltas.push(Delta::new(first, factors.rank, factors.a, &factors.b));
-                self.left.remove(module.as_str());
+            if let Some(matrices) = self.adapter.scaled(&module, outputs, inputs)? {
+                deltas.push(Delta::new(
+                    first,
+                    matrices.rank,
+                    matrices.lora_a,
+                    &matrices.lora_b,
+                ));
+                self.remaining.remove(module.as_str());
             }
             first += outputs;
         }

@@ -1,4 +1,4 @@
-//! From tensors to a decoder: names, shapes, fusing, merging of adapters, precision.
+//! Loading of a decoder: names, shapes and merging of tensors, merging of adapters, precision.
 
 use super::{Decoder, names};
 use crate::adapter::Adapter;
@@ -8,20 +8,20 @@ use crate::layer::Layer;
 use crate::linear::{Linear, Precision};
 use crate::weights::TensorStore;
 
-/// Told how far loading is, from 0 to 1.
-pub type Progress<'a> = &'a (dyn Fn(f32) + Sync);
+/// Receiver of the loaded share, from 0 to 1.
+pub type ProgressFn<'a> = &'a (dyn Fn(f32) + Sync);
 
 impl Decoder {
     /// Loads a model and merges adapters into it: `W + Σ strength · scale · B A`, exactly.
     ///
     /// # Errors
-    /// When a tensor is missing or has another shape than `spec` says, reading fails, or an adapter does not fit.
+    /// When a tensor is missing or has another shape than in `spec`, reading fails, or an adapter does not fit.
     pub fn load(
         spec: Spec,
         store: &TensorStore,
         precision: Precision,
         adapters: &[Adapter],
-        progress: Progress<'_>,
+        progress: ProgressFn<'_>,
     ) -> Result<Self> {
         let prefix = names::prefix(store)?;
         let loader = Loader {
@@ -33,7 +33,7 @@ impl Decoder {
         };
         loader.check_adapters()?;
         let steps = (spec.layers.len() + 2) as f32;
-        let embeddings = loader.linear(
+        let embed_tokens = loader.linear(
             &[(names::EMBEDDINGS.to_owned(), spec.vocab_size)],
             spec.hidden_size,
             false,
@@ -44,14 +44,16 @@ impl Decoder {
             layers.push(loader.layer(index, *layer)?);
             progress((index + 2) as f32 / steps);
         }
-        let head = (!spec.tie_word_embeddings).then(|| loader.head()).transpose()?;
+        let lm_head = (!spec.tie_word_embeddings)
+            .then(|| loader.lm_head())
+            .transpose()?;
         let norm = loader.norm("norm", spec.hidden_size)?;
         progress(1.0);
         Ok(Self {
-            embeddings,
+            embed_tokens,
             layers,
             norm,
-            head,
+            lm_head,
             prefix,
             spec,
         })
@@ -73,7 +75,7 @@ impl Loader<'_> {
         let modules = names::modules(spec, index);
         let norm = |part: &str| self.norm(&name(part), spec.hidden_size);
         let head_norm = |part: &str| self.norm(&name(part), spec.head_dim);
-        // With norms on both sides of a block the names shift: Gemma 2 calls the second one what others call the first.
+        // Gemma 2 has norms on both sides of a block, and gives the usual name of the second norm to another one.
         let before_mlp = if spec.sandwich_norms {
             "pre_feedforward_layernorm"
         } else {
@@ -82,29 +84,29 @@ impl Loader<'_> {
         let sandwich = |part: &str| spec.sandwich_norms.then(|| norm(part)).transpose();
         Ok(Layer {
             spec: layer,
-            before_attention: norm("input_layernorm")?,
-            qkv: self.linear(&modules.qkv, spec.hidden_size, spec.qkv_bias)?,
+            input_layernorm: norm("input_layernorm")?,
+            qkv_proj: self.linear(&modules.qkv_proj, spec.hidden_size, spec.qkv_bias)?,
             qk_norms: spec
                 .qk_norm
                 .then(|| Ok::<_, Error>((head_norm("self_attn.q_norm")?, head_norm("self_attn.k_norm")?)))
                 .transpose()?,
-            output: self.linear(&modules.output, spec.num_heads * spec.head_dim, spec.output_bias)?,
-            after_attention: sandwich("post_attention_layernorm")?,
-            before_mlp: norm(before_mlp)?,
-            gate_up: self.linear(&modules.gate_up, spec.hidden_size, spec.mlp_bias)?,
-            down: self.linear(&modules.down, spec.intermediate_size, spec.mlp_bias)?,
-            after_mlp: sandwich("post_feedforward_layernorm")?,
+            o_proj: self.linear(&modules.o_proj, spec.num_heads * spec.head_dim, spec.output_bias)?,
+            attn_output_norm: sandwich("post_attention_layernorm")?,
+            post_attention_layernorm: norm(before_mlp)?,
+            gate_up_proj: self.linear(&modules.gate_up_proj, spec.hidden_size, spec.mlp_bias)?,
+            down_proj: self.linear(&modules.down_proj, spec.intermediate_size, spec.mlp_bias)?,
+            mlp_output_norm: sandwich("post_feedforward_layernorm")?,
         })
     }
 
-    fn head(&self) -> Result<Linear> {
-        let [beside, alone] = names::heads(self.prefix);
+    fn lm_head(&self) -> Result<Linear> {
+        let [beside, alone] = names::lm_heads(self.prefix);
         let name = if self.store.contains(&format!("{beside}.weight")) {
             beside
         } else {
             alone
         };
-        self.stacked(&[(name, self.spec.vocab_size)], self.spec.hidden_size, false)
+        self.merged(&[(name, self.spec.vocab_size)], self.spec.hidden_size, false)
     }
 
     fn norm(&self, name: &str, size: usize) -> Result<Vec<f32>> {
@@ -121,11 +123,11 @@ impl Loader<'_> {
             .iter()
             .map(|(name, outputs)| (format!("{}{name}", self.prefix), *outputs))
             .collect();
-        self.stacked(&full, inputs, biased)
+        self.merged(&full, inputs, biased)
     }
 
-    /// One map out of several modules with the same inputs.
-    fn stacked(&self, modules: &[(String, usize)], inputs: usize, biased: bool) -> Result<Linear> {
+    /// Merges modules with the same inputs into one.
+    fn merged(&self, modules: &[(String, usize)], inputs: usize, biased: bool) -> Result<Linear> {
         for (module, outputs) in modules {
             self.store
                 .check(&format!("{module}.weight"), &[*outputs, inputs])?;
@@ -159,8 +161,8 @@ impl Loader<'_> {
     fn check_adapters(&self) -> Result<()> {
         for adapter in self.adapters {
             let known = |module: &str| self.store.contains(&format!("{module}.weight"));
-            if let Some(stranger) = adapter.modules().find(|module| !known(module)) {
-                return Err(adapter.stranger(stranger));
+            if let Some(unknown) = adapter.modules().find(|module| !known(module)) {
+                return Err(adapter.unknown_module(unknown));
             }
         }
         Ok(())

@@ -1,26 +1,26 @@
-//! What the modules of a model are called, and which of them are one map here. Reads no weights.
+//! Names of a model's modules, and the modules that are merged here. Reads no weights.
 
 use crate::config::Spec;
 use crate::error::{Error, Result};
 use crate::weights::TensorStore;
 
-/// The embeddings, below the prefix that a family puts before everything.
+/// Name of the embeddings below the prefix of all names.
 pub(super) const EMBEDDINGS: &str = "embed_tokens";
 
-/// The maps of one block: for each the modules that are stacked into it, with their outputs.
+/// Linear modules of one block: for each the modules that are merged into it, with their outputs.
 #[derive(Debug)]
 pub(super) struct Modules {
-    pub(super) qkv: Vec<(String, usize)>,
-    pub(super) output: Vec<(String, usize)>,
-    pub(super) gate_up: Vec<(String, usize)>,
-    pub(super) down: Vec<(String, usize)>,
+    pub(super) qkv_proj: Vec<(String, usize)>,
+    pub(super) o_proj: Vec<(String, usize)>,
+    pub(super) gate_up_proj: Vec<(String, usize)>,
+    pub(super) down_proj: Vec<(String, usize)>,
 }
 
-/// Names below the prefix.
+/// Returns names below the prefix.
 pub(super) fn modules(spec: &Spec, index: usize) -> Modules {
     let named = |part: &str, outputs: usize| (format!("layers.{index}.{part}"), outputs);
     let (queries, keys) = (spec.num_heads * spec.head_dim, spec.num_kv_heads * spec.head_dim);
-    let (qkv, gate_up) = if spec.fused_projections {
+    let (qkv_proj, gate_up_proj) = if spec.fused_projections {
         (
             vec![named("self_attn.qkv_proj", queries + 2 * keys)],
             vec![named("mlp.gate_up_proj", 2 * spec.intermediate_size)],
@@ -39,20 +39,20 @@ pub(super) fn modules(spec: &Spec, index: usize) -> Modules {
         )
     };
     Modules {
-        qkv,
-        output: vec![named("self_attn.o_proj", spec.hidden_size)],
-        gate_up,
-        down: vec![named("mlp.down_proj", spec.hidden_size)],
+        qkv_proj,
+        o_proj: vec![named("self_attn.o_proj", spec.hidden_size)],
+        gate_up_proj,
+        down_proj: vec![named("mlp.down_proj", spec.hidden_size)],
     }
 }
 
-/// What the output embeddings may be called: they lie beside what has the prefix, not below it.
-pub(super) fn heads(prefix: &str) -> [String; 2] {
+/// Returns possible names of the output projection, which has no `model.` in its prefix.
+pub(super) fn lm_heads(prefix: &str) -> [String; 2] {
     let beside = prefix.strip_suffix("model.").unwrap_or(prefix);
     [format!("{beside}lm_head"), "lm_head".to_owned()]
 }
 
-/// The prefix of everything in these weights.
+/// Returns the prefix of all names.
 pub(super) fn prefix(store: &TensorStore) -> Result<String> {
     let suffix = format!("{EMBEDDINGS}.weight");
     let mut prefixes: Vec<&str> = store

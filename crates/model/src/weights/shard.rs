@@ -1,4 +1,4 @@
-//! One safetensors file: its header, and tensors out of it.
+//! One safetensors file: its header and tensors.
 
 use std::fs::File;
 use std::os::unix::fs::FileExt as _;
@@ -11,7 +11,7 @@ use crate::error::{Error, Result};
 
 /// Largest header, in bytes: hundreds of thousands of tensors.
 const HEADER_BYTES: u64 = 64 << 20;
-/// How much is read and converted at a time.
+/// Bytes read and converted at a time.
 const CHUNK_BYTES: usize = 1 << 20;
 
 /// A tensor in memory, row by row.
@@ -42,7 +42,7 @@ pub(super) struct Shard {
     path: PathBuf,
     file: File,
     metadata: Metadata,
-    /// Where the data of the first tensor begins.
+    /// Place of the data of the first tensor.
     start: u64,
 }
 
@@ -57,7 +57,7 @@ impl Shard {
         let truncated = || {
             Error::file(
                 path,
-                format!("is truncated or no safetensors file: it has {length} bytes"),
+                format!("is truncated or not a safetensors file: it has {length} bytes"),
             )
         };
         let mut prefix = [0; 8];
@@ -66,7 +66,7 @@ impl Shard {
         if header_length > HEADER_BYTES {
             return Err(Error::file(
                 path,
-                format!("claims a header of {header_length} bytes: it is no safetensors file"),
+                format!("claims a header of {header_length} bytes: expected a safetensors file"),
             ));
         }
         let start = 8 + header_length;
@@ -89,7 +89,7 @@ impl Shard {
             _ => Err(Error::file(
                 path,
                 format!(
-                    "is truncated: its header promises {} bytes of tensors, the file has {}",
+                    "is truncated: its header claims {} bytes of tensors, the file has {}",
                     shard.bytes(),
                     length - start
                 ),
@@ -140,7 +140,7 @@ impl Shard {
             }
             other => Err(Error::file(
                 &self.path,
-                format!("tensor `{name}` is {other:?}: only F32, BF16 and F16 are supported"),
+                format!("tensor `{name}` has type {other:?}: expected F32, BF16 or F16"),
             )),
         }
     }
@@ -151,7 +151,7 @@ impl Shard {
         to: usize,
         value: impl Fn([u8; N]) -> T,
     ) -> Result<Vec<T>> {
-        // The range lies in the file, so this takes no more memory than the file has bytes, times two for f16.
+        // The range lies in the file, so memory is bounded by the size of the file, times two for f16.
         let mut out = Vec::with_capacity((to - from) / N);
         let mut buffer = vec![0; CHUNK_BYTES.min(to - from)];
         let mut at = from;

@@ -42,7 +42,7 @@ fn odd_safetensors_are_refused_with_a_reason() {
     let cases = [
         (vec![], "truncated"),
         (b"{}".to_vec(), "truncated"),
-        (u64::MAX.to_le_bytes().to_vec(), "no safetensors"),
+        (u64::MAX.to_le_bytes().to_vec(), "expected a safetensors file"),
         ((1_u64 << 25).to_le_bytes().to_vec(), "truncated"),
         (safetensors("not json", 0), "broken header"),
         (safetensors(&one("[4]", "[0,16]"), 8), "truncated"),
@@ -78,12 +78,15 @@ fn an_index_cannot_leave_its_directory() {
         let index = json!({"weight_map": {"a": file}}).to_string();
         let dir = dir_with("model.safetensors.index.json", index.as_bytes());
         let error = TensorStore::open(dir.path()).unwrap_err().to_string();
-        assert!(error.contains("no file of this directory"), "{error}");
+        assert!(
+            error.contains("must be a safetensors file of this directory"),
+            "{error}"
+        );
     }
 }
 
 #[test]
-fn a_configuration_that_does_not_fit_the_weights_is_told_before_memory_is_taken() {
+fn a_configuration_that_does_not_fit_the_weights_is_refused_before_memory_is_allocated() {
     let store = TensorStore::open(&data("llama")).unwrap();
     let mut config: Map<String, Value> =
         serde_json::from_slice(&fs::read(data("llama/config.json")).unwrap()).unwrap();
@@ -146,7 +149,7 @@ fn absurd_configurations_name_the_field() {
 }
 
 #[test]
-fn broken_tokenizers_and_templates_are_told() {
+fn broken_tokenizers_and_templates_are_refused() {
     for text in [
         "",
         "{}",
@@ -158,7 +161,7 @@ fn broken_tokenizers_and_templates_are_told() {
             Tokenizer::open(dir.path())
                 .unwrap_err()
                 .to_string()
-                .contains("is no tokenizer"),
+                .contains("expected a tokenizer"),
             "{text}"
         );
     }
@@ -168,7 +171,7 @@ fn broken_tokenizers_and_templates_are_told() {
         messages: vec![],
         tools: None,
         add_generation_prompt: true,
-        arguments: Map::new(),
+        chat_template_kwargs: Map::new(),
     };
     assert!(template.render(&conversation).is_err());
     assert!(ChatTemplate::parse("{% for %}".to_owned(), String::new(), String::new()).is_err());
@@ -220,7 +223,7 @@ proptest! {
         }
         let dir = dir.path();
         if let (Ok(spec), Ok(store)) = (Spec::open(dir), TensorStore::open(dir)) {
-            // A spec may now be huge; loading has to see that it does not fit the weights.
+            // A spec may now be huge; loading must notice that it does not fit the weights.
             let _ = Decoder::load(spec, &store, Precision::Auto, &[], &|_| {});
         }
         if let Ok(tokenizer) = Tokenizer::open(dir) {

@@ -89,7 +89,7 @@ fn adapter_of_everything(store: &TensorStore, home: &Path, rank: usize, seed: u6
 }
 
 #[test]
-fn beside_the_weights_is_as_good_as_merged() {
+fn adapters_beside_the_weights_match_merged_ones() {
     let home = tempfile::tempdir().unwrap();
     for name in ["llama", "qwen2", "qwen3", "phi3", "gemma2", "gemma3", "granite"] {
         let dir = data(name);
@@ -158,7 +158,7 @@ fn a_sequence_gets_the_same_bits_beside_those_with_other_adapters() {
 }
 
 #[test]
-fn what_does_not_fit_is_refused() {
+fn unfitting_adapters_are_refused() {
     let base = load(&data("phi3"), &[]);
     let error = base
         .prepare_lora(&Adapter::open(&data("adapters").join("first"), 1.0).unwrap())
@@ -175,7 +175,7 @@ fn what_does_not_fit_is_refused() {
 }
 
 #[test]
-fn factors_without_a_rank_are_refused() {
+fn adapters_without_a_rank_are_refused() {
     let home = tempfile::tempdir().unwrap();
     let store = TensorStore::open(&data("llama")).unwrap();
     let dir = adapter_of_everything(&store, home.path(), 0, 1);

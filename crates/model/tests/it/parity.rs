@@ -43,7 +43,7 @@ fn load(name: &str, precision: Precision, adapters: &[Adapter]) -> Decoder {
     .unwrap()
 }
 
-/// What was recorded.
+/// Recorded values of a family.
 struct Expected {
     tokens: Vec<u32>,
     logits: Vec<f32>,
@@ -96,7 +96,7 @@ fn worst(found: &[f32], expected: &[f32]) -> f32 {
 }
 
 #[test]
-fn logits_are_those_of_torch() {
+fn logits_match_torch() {
     for name in FAMILIES {
         let (decoder, expected) = (load(name, Precision::F32, &[]), expected(name));
         let long = worst(&all_logits(&decoder, &expected.tokens, 64), &expected.logits);
@@ -114,7 +114,7 @@ fn logits_are_those_of_torch() {
 }
 
 #[test]
-fn greedy_continuations_are_those_of_torch() {
+fn greedy_continuations_match_torch() {
     for name in FAMILIES {
         let (decoder, expected) = (load(name, Precision::F32, &[]), expected(name));
         let mut cache = KvCache::new(decoder.spec(), 64);
@@ -203,7 +203,7 @@ fn eight_bits_stay_near() {
 }
 
 #[test]
-fn merged_adapters_are_those_of_peft() {
+fn merged_adapters_match_peft() {
     let adapter = |name: &str, strength| Adapter::open(&data("adapters").join(name), strength).unwrap();
     let adapters = [adapter("first", 0.7), adapter("second", 0.4)];
     let decoder = load("llama", Precision::F32, &adapters);

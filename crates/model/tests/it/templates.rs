@@ -19,7 +19,7 @@ struct Case {
 }
 
 #[test]
-fn renderings_are_those_of_transformers() {
+fn renderings_match_transformers() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/templates.json");
     let cases: Vec<Case> = serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
     let mut different = Vec::new();
@@ -30,7 +30,7 @@ fn renderings_are_those_of_transformers() {
             messages: case.messages.clone(),
             tools: case.tools.clone(),
             add_generation_prompt: true,
-            arguments: case.arguments.clone(),
+            chat_template_kwargs: case.arguments.clone(),
         };
         let rendered = template.render(&conversation);
         if rendered.as_ref().ok() != case.rendered.as_ref() {

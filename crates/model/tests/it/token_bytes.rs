@@ -15,14 +15,16 @@ fn open(name: &str) -> Tokenizer {
     .unwrap()
 }
 
-/// What the spellings of a text's tokens make together.
-fn spelled(tokenizer: &Tokenizer, spellings: &[TokenBytes], text: &str) -> (Vec<u32>, String) {
+/// Returns the tokens of a text and the concatenation of their bytes.
+fn concatenated(tokenizer: &Tokenizer, token_bytes: &[TokenBytes], text: &str) -> (Vec<u32>, String) {
     let tokens = tokenizer.encode(text, false).unwrap();
-    let bytes = tokens.iter().flat_map(|token| match &spellings[*token as usize] {
-        TokenBytes::Bytes(bytes) => bytes.clone(),
-        TokenBytes::Special(_) => Vec::new(),
-        TokenBytes::Missing => panic!("token {token} is missing"),
-    });
+    let bytes = tokens
+        .iter()
+        .flat_map(|token| match &token_bytes[*token as usize] {
+            TokenBytes::Bytes(bytes) => bytes.clone(),
+            TokenBytes::Special(_) => Vec::new(),
+            TokenBytes::Missing => panic!("token {token} is missing"),
+        });
     let bytes: Vec<u8> = bytes.collect();
     (tokens, String::from_utf8_lossy(&bytes).into_owned())
 }
@@ -39,13 +41,13 @@ const CORPUS: [&str; 8] = [
 ];
 
 #[test]
-fn spellings_make_the_texts_that_decoders_make() {
+fn concatenated_bytes_match_the_decoder() {
     for (name, is_blank_taken) in [("byte-level", false), ("sentencepiece", true), ("llama", false)] {
         let tokenizer = open(name);
-        let spellings = tokenizer.token_bytes(tokenizer.vocab_size()).unwrap();
-        assert!(!spellings.contains(&TokenBytes::Missing), "{name}");
+        let token_bytes = tokenizer.token_bytes(tokenizer.vocab_size()).unwrap();
+        assert!(!token_bytes.contains(&TokenBytes::Missing), "{name}");
         for text in CORPUS {
-            let (tokens, spelled) = spelled(&tokenizer, &spellings, text);
+            let (tokens, spelled) = concatenated(&tokenizer, &token_bytes, text);
             let decoded = tokenizer.decode(&tokens, true).unwrap();
             // Decoders of sentencepiece take one blank from the beginning of a text, which its encoder has put there.
             let spelled = if is_blank_taken {
@@ -59,18 +61,18 @@ fn spellings_make_the_texts_that_decoders_make() {
 }
 
 #[test]
-fn special_tokens_and_gaps_are_told() {
+fn special_tokens_and_gaps_are_marked() {
     for name in ["byte-level", "sentencepiece"] {
         let tokenizer = open(name);
-        let spellings = tokenizer.token_bytes(tokenizer.vocab_size() + 2).unwrap();
-        let spelling = |token: &str| spellings[tokenizer.token_to_id(token).unwrap() as usize].clone();
-        assert_eq!(spelling("<|call|>"), TokenBytes::Special("<|call|>".to_owned()));
+        let token_bytes = tokenizer.token_bytes(tokenizer.vocab_size() + 2).unwrap();
+        let bytes_of = |token: &str| token_bytes[tokenizer.token_to_id(token).unwrap() as usize].clone();
+        assert_eq!(bytes_of("<|call|>"), TokenBytes::Special("<|call|>".to_owned()));
         assert_eq!(
-            spelling("<tool_call>"),
+            bytes_of("<tool_call>"),
             TokenBytes::Bytes(b"<tool_call>".to_vec())
         );
         assert_eq!(
-            spellings[tokenizer.vocab_size()..],
+            token_bytes[tokenizer.vocab_size()..],
             [TokenBytes::Missing, TokenBytes::Missing]
         );
         assert_eq!(tokenizer.token_bytes(3).unwrap().len(), 3);
@@ -78,7 +80,7 @@ fn special_tokens_and_gaps_are_told() {
 }
 
 #[test]
-fn other_decoders_have_no_spellings() {
+fn other_decoders_have_no_token_bytes() {
     for (decoder, problem) in [
         (json!(null), "blanks between tokens"),
         (
@@ -100,10 +102,10 @@ fn other_decoders_have_no_spellings() {
 
 proptest! {
     #[test]
-    fn any_text_is_made_of_its_spellings(text in "\\PC{0,40}", kind in 0..2_usize) {
+    fn any_text_is_the_concatenation_of_its_tokens(text in "\\PC{0,40}", kind in 0..2_usize) {
         let tokenizer = open(["byte-level", "sentencepiece"][kind]);
-        let spellings = tokenizer.token_bytes(tokenizer.vocab_size()).unwrap();
-        let (_, found) = spelled(&tokenizer, &spellings, &text);
+        let token_bytes = tokenizer.token_bytes(tokenizer.vocab_size()).unwrap();
+        let (_, found) = concatenated(&tokenizer, &token_bytes, &text);
         // Marks are no part of what is spelled, and blanks of sentencepiece look like one of its letters.
         prop_assume!(!text.contains('<') && !text.contains('\u{2581}'));
         let found = if kind == 1 { found.strip_prefix(' ').unwrap_or(&found) } else { &found };

@@ -10,8 +10,8 @@ pub(super) const SECTIONS: [&str; 6] = [
     "DatasetConfig",
 ];
 
-/// Returns keys of a section that are accepted without an effect: they are about devices, downloads, other processes or reports
-/// that this program does not have.
+/// Returns keys of a section that are accepted without an effect. They are about devices, downloads, other processes or reports,
+/// which this program does not have.
 pub(super) fn ignored(section: &str) -> &'static [&'static str] {
     match section {
         "ModelConfig" => &[

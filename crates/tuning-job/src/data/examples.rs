@@ -263,7 +263,7 @@ impl ExampleEncoder<'_> {
             messages,
             tools: None,
             add_generation_prompt,
-            arguments: Map::new(),
+            chat_template_kwargs: Map::new(),
         };
         template
             .render(&conversation)

@@ -50,7 +50,7 @@ pub(super) struct Inputs {
     /// Directory of the model.
     pub(super) model: PathBuf,
     pub(super) spec: Spec,
-    /// Whether weights in files have more digits than bfloat16.
+    /// True if weights in files have more digits than bfloat16.
     wide: bool,
     pub(super) train_set: Vec<Example>,
     pub(super) eval_set: Vec<Example>,
@@ -261,7 +261,7 @@ fn eos_token_id(config: &Config, model: &Path, tokenizer: &Tokenizer) -> anyhow:
         messages: Vec::new(),
         tools: None,
         add_generation_prompt: false,
-        arguments: Map::new(),
+        chat_template_kwargs: Map::new(),
     };
     let text = ChatTemplate::with_source(model, "{{ eos_token }}".to_owned())?.render(&empty)?;
     let own = tokenizer

@@ -27,7 +27,7 @@ impl Batch {
 pub struct Mode {
     /// Seed of dropout: a repeated pass drops the same inputs. Without a seed nothing is dropped.
     pub dropout_seed: Option<[u64; 2]>,
-    /// Whether layers are computed again for their gradients instead of kept.
+    /// Computes layers again for their gradients instead of keeping activations.
     pub gradient_checkpointing: bool,
 }
 

@@ -20,7 +20,7 @@ pub enum Precision {
     Quantized {
         /// The table of values.
         quant_type: QuantType,
-        /// Whether scales have eight bits.
+        /// Scales have eight bits.
         double_quant: bool,
     },
 }

@@ -76,11 +76,11 @@ pub struct LoraOptions {
     pub rank: (usize, BTreeMap<String, usize>),
     /// Alpha, and others by name.
     pub alpha: (f64, BTreeMap<String, f64>),
-    /// Whether alpha is divided by the root of the rank.
+    /// Divides alpha by the root of the rank.
     pub use_rslora: bool,
     /// Probability that an input is dropped.
     pub dropout: f32,
-    /// Whether `A` is initialized from a normal distribution instead of a uniform one.
+    /// Initializes `A` from a normal distribution instead of a uniform one.
     pub gaussian_init: bool,
 }
 

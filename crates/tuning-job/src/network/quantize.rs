@@ -2,7 +2,7 @@
 //!
 //! Blocks of 64 values share their largest magnitude. A value is the index of the nearest entry in a table of sixteen: NF4
 //! (Dettmers et al., QLoRA, 2023) or FP4. Double quantization subtracts the mean of the magnitudes and stores them in eight
-//! bits: blocks of 256, with the dynamic table of "8-bit Optimizers via Block-wise Quantization". Rounding follows
+//! bits. Their blocks have 256 values and use the dynamic table of "8-bit Optimizers via Block-wise Quantization". Rounding follows
 //! bitsandbytes 0.50 on CPUs.
 
 use std::sync::LazyLock;

@@ -18,7 +18,7 @@ pub struct LrSchedule {
 }
 
 impl LrSchedule {
-    /// Returns the steps of the warm-up: `number`, as a share of all steps if it is below 1; `ratio` of all steps if it is zero.
+    /// Returns the steps of the warm-up: `number`, or a share of all steps if it is below 1. If it is zero, `ratio` is that share.
     #[must_use]
     #[expect(
         clippy::cast_possible_truncation,

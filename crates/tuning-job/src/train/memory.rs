@@ -17,7 +17,7 @@ pub struct MemoryNeeds<'a> {
     pub trainable_params: usize,
     /// Most tokens of a batch.
     pub tokens: usize,
-    /// Whether layers are computed again instead of kept.
+    /// Layers are computed again instead of kept.
     pub gradient_checkpointing: bool,
 }
 

@@ -61,7 +61,7 @@ pub struct AdapterConfig {
     pub alpha_pattern: std::collections::BTreeMap<String, f64>,
     /// Trained layers; all when absent.
     pub layers_to_transform: Option<Vec<usize>>,
-    /// Whether alpha was divided by the root of the rank.
+    /// Alpha was divided by the root of the rank.
     pub use_rslora: bool,
 }
 

@@ -18,13 +18,13 @@ pub struct TrainerSettings {
     pub lr_schedule: LrSchedule,
     /// Batches of a step.
     pub gradient_accumulation_steps: usize,
-    /// Whether layers are computed twice instead of kept.
+    /// Computes layers twice instead of keeping activations.
     pub gradient_checkpointing: bool,
     /// Seed of the run's random numbers.
     pub seed: u64,
     /// Steps between progress reports.
     pub logging_steps: u64,
-    /// Whether there is a report after the first step too.
+    /// Reports after the first step too.
     pub logging_first_step: bool,
     /// Strategy of checkpoints, and steps between them.
     pub save: (IntervalStrategy, u64),

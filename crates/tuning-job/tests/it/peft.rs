@@ -1,10 +1,10 @@
-//! Adapters of ours in PEFT's hands: the program tunes, PEFT loads what it wrote, and both answer with the same logits.
+//! Compatibility with PEFT: the program tunes, PEFT loads the adapter, and both give the same logits.
 //!
 //! | variable | effect |
 //! |---|---|
 //! | none | adapters are compared with those kept in `tests/data/loaded`, and logits with those that PEFT gave for them |
 //! | `KAITO_PEFT_PYTHON` | this Python also loads the fresh adapters with PEFT (`tools/peft_logits.py`) |
-//! | `KAITO_PEFT_RECORD` | and what comes of it is kept in `tests/data/loaded` |
+//! | `KAITO_PEFT_RECORD` | the results are also stored in `tests/data/loaded` |
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -17,10 +17,10 @@ use serde_json::Value;
 
 use crate::process::{Place, text};
 
-/// A sequence of which the tuning saw nothing.
+/// A sequence that is not in the training data.
 const IDS: [u32; 12] = [5, 17, 101, 33, 8, 140, 77, 61, 29, 150, 12, 90];
 
-/// What is tuned and how: families differ in modules, and options in what `adapter_config.json` has to say.
+/// A run: families differ in modules, and options in `adapter_config.json`.
 struct Case {
     name: &'static str,
     family: &'static str,
@@ -62,7 +62,7 @@ fn kept(case: &Case) -> PathBuf {
         .join(case.name)
 }
 
-/// Tunes with a fixed seed; the adapter is in `out` then.
+/// Tunes with a fixed seed and writes the adapter to `out`.
 fn tuned(case: &Case) -> Place {
     let place = Place::of(case.family);
     let sections = format!(
@@ -76,7 +76,7 @@ fn tuned(case: &Case) -> Place {
     place
 }
 
-/// Our logits, a row for each token.
+/// Returns our logits, a row for each token.
 fn logits(model: &Path, adapter: Option<&Path>) -> Vec<f32> {
     let adapters: Vec<Adapter> = adapter
         .into_iter()
@@ -94,7 +94,7 @@ fn logits(model: &Path, adapter: Option<&Path>) -> Vec<f32> {
     decoder.forward(&mut [segment]).unwrap().remove(0)
 }
 
-/// Tensors of a file, as floats.
+/// Returns the tensors of a file, as floats.
 fn floats(file: &Path) -> BTreeMap<String, (Vec<usize>, Vec<f32>)> {
     let bytes = fs::read(file).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
     let tensors = SafeTensors::deserialize(&bytes).unwrap();
@@ -116,7 +116,7 @@ fn json(file: &Path) -> Value {
     serde_json::from_slice(&fs::read(file).unwrap()).unwrap()
 }
 
-/// PEFT's logits and ours are the same, and the adapter has an effect that is larger than any rounding.
+/// Checks that PEFT's logits and ours are the same, and that the effect of the adapter exceeds rounding.
 fn compare(case: &Case, model: &Path, adapter: &Path, recorded: &Path) {
     let recorded = floats(recorded);
     let (with, without) = (&recorded["logits"].1, &recorded["without"].1);
@@ -139,7 +139,7 @@ fn compare(case: &Case, model: &Path, adapter: &Path, recorded: &Path) {
     );
 }
 
-/// Loads the adapter with PEFT, if there is one.
+/// Loads the adapter with PEFT, if it is installed.
 fn live(case: &Case, place: &Place) {
     let Some(python) = std::env::var_os("KAITO_PEFT_PYTHON") else {
         println!("SKIPPED: PEFT itself, KAITO_PEFT_PYTHON names no Python that has it");
@@ -167,13 +167,13 @@ fn live(case: &Case, place: &Place) {
 }
 
 #[test]
-fn peft_loads_our_adapters_and_answers_alike() {
+fn peft_loads_our_adapters_and_gives_the_same_logits() {
     for case in &CASES {
         let place = tuned(case);
         live(case, &place);
         let (fresh, kept) = (place.path("out"), kept(case));
 
-        // What PEFT was shown is what the program writes.
+        // PEFT loaded the files that the program writes.
         assert_eq!(
             json(&fresh.join("adapter_config.json")),
             json(&kept.join("adapter_config.json")),
@@ -185,7 +185,7 @@ fn peft_loads_our_adapters_and_answers_alike() {
         assert_eq!(ours.keys().collect::<Vec<_>>(), theirs.keys().collect::<Vec<_>>());
         for (name, (shape, values)) in &ours {
             assert_eq!(shape, &theirs[name].0, "{}: {name}", case.name);
-            // Sums are made in an order that depends on the processor.
+            // The order of sums depends on the processor.
             let off = worst(values, &theirs[name].1);
             assert!(off < 1e-3, "{}: {name} is off by {off}", case.name);
         }

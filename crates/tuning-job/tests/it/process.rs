@@ -1,4 +1,4 @@
-//! The program as a process: what it writes, how it stops and goes on, what it says when it cannot work.
+//! The program as a process: its output, stops and restarts, and errors.
 
 use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
@@ -8,7 +8,7 @@ use std::process::{Child, Command, Output, Stdio};
 
 use tempfile::TempDir;
 
-/// A model with a tokenizer, a dataset, and room for results.
+/// A model with a tokenizer, a dataset, and a directory for results.
 pub(crate) struct Place(TempDir);
 
 impl Place {
@@ -16,7 +16,7 @@ impl Place {
         Self::of("llama")
     }
 
-    /// With the tiny model of a family.
+    /// A place with the tiny model of a family.
     pub(crate) fn of(family: &str) -> Self {
         let place = Self(tempfile::tempdir().unwrap());
         for dir in ["model", "data"] {
@@ -126,8 +126,8 @@ fn get(address: &str, path: &str) -> String {
     answer
 }
 
-/// Starts and returns the address of the metrics. What else the program says is read and dropped: nobody reads a pipe that
-/// is full, and the program would wait for that.
+/// Starts the program and returns the address of its metrics. Other output is read and dropped, because the program would wait for
+/// a full pipe.
 fn start(mut command: Command) -> (Child, String) {
     let mut child = command.stdout(Stdio::null()).spawn().unwrap();
     let mut lines = BufReader::new(child.stderr.take().unwrap());
@@ -136,7 +136,7 @@ fn start(mut command: Command) -> (Child, String) {
         line.clear();
         if lines.read_line(&mut line).unwrap() == 0 {
             panic!(
-                "the program said no address and ended with {}",
+                "the program printed no address and ended with {}",
                 child.wait().unwrap()
             );
         }
@@ -189,7 +189,7 @@ fn a_run_leaves_an_adapter_and_the_marker() {
 }
 
 #[test]
-fn a_stopped_run_leaves_a_checkpoint_and_ends_as_if_it_had_never_stopped() {
+fn a_stopped_run_leaves_a_checkpoint_and_resumes_with_the_same_bits() {
     let place = Place::new();
     let sections = config(4000, "");
     let (mut child, address) = start(place.command("out", &sections));
@@ -232,7 +232,7 @@ fn a_stopped_run_leaves_a_checkpoint_and_ends_as_if_it_had_never_stopped() {
 }
 
 #[test]
-fn a_checkpoint_of_another_run_is_not_gone_on_from() {
+fn a_checkpoint_of_another_run_is_not_resumed() {
     let place = Place::new();
     let saving = "    save_strategy: steps\n    save_steps: 2\n    save_total_limit: 2\n";
     assert!(place.run("out", &config(7, saving)).status.success());
@@ -258,7 +258,7 @@ fn a_checkpoint_of_another_run_is_not_gone_on_from() {
 }
 
 #[test]
-fn what_is_wrong_is_said() {
+fn errors_name_the_problem() {
     let place = Place::new();
     for (sections, part) in [
         (

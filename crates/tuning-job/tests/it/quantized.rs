@@ -15,7 +15,7 @@ fn floats(bytes: &[u8]) -> Vec<f32> {
 }
 
 #[test]
-fn bytes_are_those_of_bitsandbytes() {
+fn bytes_match_bitsandbytes() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/quantized.safetensors");
     let file = std::fs::read(path).unwrap();
     let all = SafeTensors::deserialize(&file).unwrap();

@@ -1,4 +1,4 @@
-//! Training against PEFT and torch (`tools/record_peft.py`): losses, derivatives' lengths, values after some steps, logits.
+//! Training against PEFT and torch (`tools/record_peft.py`): losses, norms of gradients, parameters after some steps, logits.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -65,7 +65,7 @@ fn load(name: &str, settings: &LoadOptions) -> (Network, Vec<f32>) {
     .unwrap()
 }
 
-/// What was recorded for a family.
+/// Recording of a family.
 struct Recorded(Vec<u8>);
 
 impl Recorded {
@@ -89,7 +89,7 @@ impl Recorded {
         self.words(name).into_iter().map(f32::from_le_bytes).collect()
     }
 
-    /// All factors in the order of the network's values.
+    /// Returns all LoRA matrices in the order of the network's parameters.
     fn values(&self, network: &Network, when: &str) -> Vec<f32> {
         let mut values = vec![0.0; network.num_trainable_params()];
         for module in network.modules() {
@@ -207,7 +207,7 @@ fn worst(found: &[f32], expected: &[f32]) -> f32 {
 }
 
 #[test]
-fn training_is_that_of_peft() {
+fn training_matches_peft() {
     for name in FAMILIES {
         // The record was made in 32 bits.
         let settings = settings(Some(Precision::F32), 0.0);
@@ -238,7 +238,7 @@ fn training_is_that_of_peft() {
         );
         println!("{name:14} losses {loss:.1e}, norms {norm:.1e}, values {after:.1e}");
         assert!(loss < 2e-3 && norm < 5e-3, "{name}: {losses:?} {norms:?}");
-        // Where a derivative is nearly nothing AdamW moves by its sign, which is then an accident of rounding.
+        // AdamW moves by the sign of a tiny gradient, which depends on rounding.
         let far = state
             .trainable_params
             .iter()
@@ -254,7 +254,7 @@ fn training_is_that_of_peft() {
 }
 
 #[test]
-fn an_adapter_answers_as_with_peft() {
+fn logits_with_an_adapter_match_peft() {
     for name in FAMILIES {
         let (recorded, (network, _)) = (Recorded::open(name), load(name, &settings(None, 0.0)));
         let dir = tempfile::tempdir().unwrap();
@@ -299,9 +299,9 @@ fn an_adapter_answers_as_with_peft() {
     }
 }
 
-/// Where the processor has no instructions for it, nothing is rounded and nothing differs.
+/// Without AMX nothing is rounded and nothing differs.
 #[test]
-fn bfloat16_arithmetic_changes_derivatives_little() {
+fn bfloat16_changes_gradients_little() {
     for name in FAMILIES {
         let recorded = Recorded::open(name);
         let batch = batch_of(&recorded.examples());
@@ -355,7 +355,7 @@ fn layers_computed_again_give_the_same_bits() {
 }
 
 #[test]
-fn derivatives_are_slopes_on_quantized_weights_too() {
+fn gradients_are_slopes_on_quantized_weights_too() {
     let precision = Precision::Quantized {
         quant_type: QuantType::Nf4,
         double_quant: true,
@@ -399,7 +399,7 @@ fn derivatives_are_slopes_on_quantized_weights_too() {
 }
 
 #[test]
-fn a_run_that_goes_on_from_a_checkpoint_ends_in_the_same_bits() {
+fn a_resumed_run_ends_in_the_same_bits() {
     let (network, values) = load("llama", &settings(None, 0.1));
     let example = |first: u32| Example {
         tokens: (first..first + 5 + first % 4).collect(),

@@ -37,7 +37,7 @@ pub(crate) fn render(model: &LoadedModel, fields: ConversationFields) -> Result<
         messages: fields.messages.into_iter().map(template_message).collect(),
         tools: fields.tools,
         add_generation_prompt: fields.add_generation_prompt.unwrap_or(true),
-        arguments: fields.chat_template_kwargs.unwrap_or_default(),
+        chat_template_kwargs: fields.chat_template_kwargs.unwrap_or_default(),
     };
     template
         .render(&conversation)

@@ -10,8 +10,8 @@ use super::scalar;
 pub struct ModelConfig {
     /// Directory of the model; that of the command line when absent.
     pub pretrained_model_name_or_path: Option<String>,
-    /// What weights are kept in: `float32`, `bfloat16`, `float16`, or `auto` (the default), which is as they are stored.
-    /// ComputeDtype is in 32-bit floats in any case.
+    /// Precision of weights: `float32`, `bfloat16`, `float16`, or `auto`. The default is `auto`, the precision of the files. Sums are
+    /// 32-bit floats.
     pub torch_dtype: Option<String>,
     /// A chat template that replaces the model's: text with a brace or a line break, else the path of a file.
     pub chat_template: Option<String>,

@@ -1,4 +1,4 @@
-//! `adapter_config.json` and the factors beside it, as they come out of an image.
+//! `adapter_config.json` and the LoRA matrices beside it, from an image.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -11,7 +11,7 @@ use tempfile::TempDir;
 use super::memory::peak;
 use super::mutate::{cases, damage, damaged};
 
-/// Some times the fixture's size, which is 20 KiB.
+/// Several times the size of the fixture, 20 KiB.
 const SMALL: usize = 1 << 20;
 
 fn fixture(name: &str) -> Vec<u8> {
@@ -19,13 +19,13 @@ fn fixture(name: &str) -> Vec<u8> {
     fs::read(dir.join(name)).unwrap()
 }
 
-/// Opens an adapter of these two files; what is wrong names one of them or the adapter.
-fn opened(config: &[u8], factors: &[u8]) -> Result<Adapter, String> {
+/// Opens an adapter of these two files. An error names one of them or the adapter.
+fn opened(config: &[u8], matrices: &[u8]) -> Result<Adapter, String> {
     let dir = TempDir::new().unwrap();
     let place = dir.path().join("the-adapter");
     fs::create_dir(&place).unwrap();
     fs::write(place.join("adapter_config.json"), config).unwrap();
-    fs::write(place.join("adapter_model.safetensors"), factors).unwrap();
+    fs::write(place.join("adapter_model.safetensors"), matrices).unwrap();
     let (opened, memory) = peak(|| Adapter::open(&place, 1.0));
     assert!(memory < SMALL, "{memory} bytes were taken");
     opened.map_err(|error| {
@@ -39,26 +39,26 @@ fn opened(config: &[u8], factors: &[u8]) -> Result<Adapter, String> {
 }
 
 #[test]
-fn a_configuration_cut_anywhere_is_refused() {
-    let (config, factors) = (
+fn a_truncated_configuration_is_refused() {
+    let (config, matrices) = (
         fixture("adapter_config.json"),
         fixture("adapter_model.safetensors"),
     );
-    opened(&config, &factors).unwrap();
+    opened(&config, &matrices).unwrap();
     for at in 0..config.len() {
-        let error = opened(&config[..at], &factors).unwrap_err();
+        let error = opened(&config[..at], &matrices).unwrap_err();
         assert!(error.contains("adapter_config.json"), "cut at {at}: {error}");
     }
 }
 
 #[test]
-fn factors_cut_anywhere_are_refused() {
-    let (config, factors) = (
+fn truncated_matrices_are_refused() {
+    let (config, matrices) = (
         fixture("adapter_config.json"),
         fixture("adapter_model.safetensors"),
     );
-    for at in 0..factors.len() {
-        let error = opened(&config, &factors[..at]).unwrap_err();
+    for at in 0..matrices.len() {
+        let error = opened(&config, &matrices[..at]).unwrap_err();
         assert!(
             error.contains("adapter_model.safetensors"),
             "cut at {at}: {error}"
@@ -67,8 +67,8 @@ fn factors_cut_anywhere_are_refused() {
 }
 
 #[test]
-fn values_that_make_no_sense_are_refused() {
-    let factors = fixture("adapter_model.safetensors");
+fn invalid_values_are_refused() {
+    let matrices = fixture("adapter_model.safetensors");
     let valid: Value = serde_json::from_slice(&fixture("adapter_config.json")).unwrap();
     for (key, wrong) in [
         ("r", json!(0)),
@@ -89,8 +89,8 @@ fn values_that_make_no_sense_are_refused() {
     ] {
         let mut config = valid.clone();
         config[key] = wrong.clone();
-        let answer = opened(config.to_string().as_bytes(), &factors);
-        assert!(answer.is_err(), "{key}: {wrong} is accepted");
+        let result = opened(config.to_string().as_bytes(), &matrices);
+        assert!(result.is_err(), "{key}: {wrong} is accepted");
     }
 }
 
@@ -104,8 +104,8 @@ proptest! {
     }
 
     #[test]
-    fn damaged_factors(damage in damage()) {
-        let factors = damaged(&fixture("adapter_model.safetensors"), &damage);
-        let _ = opened(&fixture("adapter_config.json"), &factors);
+    fn damaged_matrices(damage in damage()) {
+        let matrices = damaged(&fixture("adapter_model.safetensors"), &damage);
+        let _ = opened(&fixture("adapter_config.json"), &matrices);
     }
 }

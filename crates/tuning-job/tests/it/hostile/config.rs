@@ -6,7 +6,7 @@ use tuning_job::config::Config;
 use super::memory::peak;
 use super::mutate::{cases, damage, damaged};
 
-/// What a file of a few hundred bytes may take.
+/// Most memory for a file of a few hundred bytes.
 const SMALL: usize = 8 << 20;
 
 const VALID: &str = "training_config:
@@ -30,7 +30,7 @@ const VALID: &str = "training_config:
   DatasetConfig: {train_test_split: 0.9, shuffle_seed: 42, messages_column: talk}
 ";
 
-/// Either a list of problems with their places, or numbers that can be computed with.
+/// Checks that a text gives a list of problems with their places, or finite numbers.
 fn survives(text: &str) {
     let (parsed, memory) = peak(|| Config::parse(text));
     assert!(memory < SMALL, "{memory} bytes were taken");
@@ -66,7 +66,7 @@ fn survives(text: &str) {
 }
 
 #[test]
-fn a_file_cut_anywhere_is_understood_or_refused_with_the_place() {
+fn a_truncated_file_is_valid_or_refused_with_the_place() {
     Config::parse(VALID).unwrap();
     for at in 0..=VALID.len() {
         survives(&VALID[..at]);
@@ -119,7 +119,7 @@ fn numbers_out_of_bounds_are_named() {
                         "{key}: {wrong}: {all}"
                     );
                 }
-                // Upstream's way to say `no limit`.
+                // Upstream's value for no limit.
                 Ok(_) if key == "max_steps" && wrong == "-7" => {}
                 Ok(config) => panic!("{key}: {wrong} is accepted: {config:?}"),
             }
@@ -128,7 +128,7 @@ fn numbers_out_of_bounds_are_named() {
 }
 
 #[test]
-fn whole_numbers_have_an_end() {
+fn whole_numbers_are_bounded() {
     for (section, key) in [
         ("TrainingArguments", "per_device_train_batch_size"),
         ("TrainingArguments", "gradient_accumulation_steps"),

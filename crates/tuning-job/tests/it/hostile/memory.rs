@@ -1,10 +1,10 @@
-//! How much memory something takes at most.
+//! Peak memory of a function.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use std::sync::Once;
 
-static TELL_BRIEFLY: Once = Once::new();
+static SHORT_PANICS: Once = Once::new();
 
 thread_local! {
     static NOW: Cell<isize> = const { Cell::new(0) };
@@ -43,7 +43,7 @@ unsafe impl GlobalAlloc for Counting {
     }
 
     unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        // Old and new place are there at the same time.
+        // Both places exist at the same time.
         count(size.cast_signed());
         count(-layout.size().cast_signed());
         // SAFETY: see above.
@@ -55,16 +55,16 @@ unsafe impl GlobalAlloc for Counting {
 static COUNTING: Counting = Counting;
 
 #[allow(clippy::print_stderr, reason = "a panic hook has nothing else")]
-fn briefly(panic: &std::panic::PanicHookInfo<'_>) {
+fn print_without_backtrace(panic: &std::panic::PanicHookInfo<'_>) {
     eprintln!("{panic}");
 }
 
-/// What `work` returns, and the most bytes that it had allocated at a time, on this thread.
+/// Returns the result of `work` and its peak of allocated bytes on this thread.
 ///
-/// A panic is told without a backtrace from then on: with `RUST_BACKTRACE` set, a backtrace of a panic that is caught takes
-/// more memory than what is measured.
+/// Panics are printed without a backtrace from then on. With `RUST_BACKTRACE` set, a backtrace takes more memory than the measured
+/// function.
 pub(crate) fn peak<T>(work: impl FnOnce() -> T) -> (T, usize) {
-    TELL_BRIEFLY.call_once(|| std::panic::set_hook(Box::new(briefly)));
+    SHORT_PANICS.call_once(|| std::panic::set_hook(Box::new(print_without_backtrace)));
     let before = NOW.get();
     PEAK.set(before);
     let result = work();
@@ -72,7 +72,7 @@ pub(crate) fn peak<T>(work: impl FnOnce() -> T) -> (T, usize) {
 }
 
 #[test]
-fn what_is_allocated_is_counted() {
+fn allocations_are_counted() {
     let (_, bytes) = peak(|| drop(vec![1_u8; 1 << 20]));
     assert!((1 << 20..2 << 20).contains(&bytes), "{bytes}");
     let (held, _) = peak(|| vec![1_u8; 1 << 20]);

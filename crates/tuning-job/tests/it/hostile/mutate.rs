@@ -9,11 +9,11 @@ pub(crate) enum Damage {
     Byte(usize, u8),
     /// These bytes between others.
     Insert(usize, Vec<u8>),
-    /// This many bytes are gone.
+    /// This many bytes are removed.
     Remove(usize, usize),
-    /// A part is there twice.
+    /// A part occurs twice.
     Repeat(usize, usize),
-    /// Nothing after this.
+    /// The file ends here.
     Cut(usize),
 }
 
@@ -43,7 +43,7 @@ const PIECES: [&[u8]; 22] = [
     b"\x00\x00\x00\x80",
 ];
 
-/// So many cases; those that fail are said, and not kept in a file.
+/// Runs so many cases; failures are printed and not kept in a file.
 pub(crate) fn cases(cases: u32) -> ProptestConfig {
     ProptestConfig {
         cases,
@@ -68,7 +68,7 @@ pub(crate) fn damage() -> impl Strategy<Value = Vec<Damage>> {
     proptest::collection::vec(one, 1..4)
 }
 
-/// The file with that damage.
+/// Returns the file with that damage.
 pub(crate) fn damaged(file: &[u8], damage: &[Damage]) -> Vec<u8> {
     let mut bytes = file.to_vec();
     for one in damage {

@@ -1,4 +1,4 @@
-//! Parquet whose pages claim what is not so.
+//! Parquet files with false claims in pages.
 
 use std::io::Write as _;
 use std::sync::Arc;
@@ -66,7 +66,7 @@ fn page(kind: i32, (uncompressed, compressed): (i32, i32), part: &[u8], body: &[
     .concat()
 }
 
-/// What the end of a file says of its only kind of column.
+/// Claims of the footer about columns, which are all alike.
 struct Claims {
     codec: Compression,
     uncompressed: i64,
@@ -139,9 +139,9 @@ fn length(bytes: &[u8]) -> i32 {
     bytes.len().try_into().unwrap()
 }
 
-/// What every case below differs from in one thing.
+/// Valid pages; every case below differs from one of these in one thing.
 #[test]
-fn pages_that_are_made_here_are_read() {
+fn valid_pages_are_read() {
     let gzipped = gzip(BODY);
     let dictionary = page(DICTIONARY, (7, 7), &dictionary_part(1), BODY);
     // The first value of the dictionary, in no bits.
@@ -175,7 +175,7 @@ fn pages_that_are_made_here_are_read() {
 }
 
 #[test]
-fn claims_that_cannot_be_are_refused_before_memory_is_taken() {
+fn impossible_claims_are_refused_before_memory_is_allocated() {
     let zstd = compressed(Compression::ZSTD(ZstdLevel::default()));
     let snappy = compressed(Compression::SNAPPY);
     let small = Claims {
@@ -303,9 +303,9 @@ fn claims_that_cannot_be_are_refused_before_memory_is_taken() {
     }
 }
 
-/// Lists of lengths are in pages, and the library would take memory for as many as they claim.
+/// Lists of lengths are in pages, and the library would allocate as many as they claim.
 #[test]
-fn lengths_of_texts_are_counted() {
+fn lists_of_lengths_are_bounded() {
     // One value, with lengths or with what it shares with the one before.
     let part = |encoding: u8| [&[0x2c, 0x15, 2, 0x15, encoding << 1, 0x15, 6, 0x15, 6, 0][..]].concat();
     let (by_length, by_difference) = (part(6), part(7));

@@ -16,7 +16,7 @@ use tuning_job::data::{DataFile, FileFormat, read};
 use super::memory::peak;
 use super::mutate::{cases, damage, damaged};
 
-/// What reading a small file may take: buffers of the readers, and a few rows.
+/// Most memory for a small file: buffers of the readers, and a few rows.
 pub(crate) const SMALL: usize = 4 << 20;
 
 const LINES: &str = "{\"messages\":[{\"role\":\"user\",\"content\":\"hi\\n\"},{\"role\":\"assistant\",\"content\":\"hello\"}]}\n\
@@ -69,7 +69,7 @@ fn compressions() -> [Compression; 6] {
     ]
 }
 
-/// Rows before the first problem, that problem, and the most memory that reading took.
+/// Returns rows before the first problem, that problem, and the peak memory of reading.
 pub(crate) fn all(bytes: &[u8], kind: FileFormat) -> (Vec<Value>, Option<String>, usize) {
     let dir = TempDir::new().unwrap();
     let path = dir.path().join("the.data");
@@ -86,7 +86,7 @@ pub(crate) fn all(bytes: &[u8], kind: FileFormat) -> (Vec<Value>, Option<String>
     (rows, result.err().map(|error| error.to_string()), bytes)
 }
 
-/// Reads a file that may be broken: what is wrong is said with its place, and little memory is taken.
+/// Reads a file that may be malformed: an error names its place, and little memory is allocated.
 #[track_caller]
 fn survives(bytes: &[u8], kind: FileFormat) {
     let (_, error, memory) = all(bytes, kind);
@@ -118,12 +118,12 @@ fn valid_files_are_read() {
 }
 
 #[test]
-fn lines_cut_anywhere_are_read_up_to_the_line_that_is_broken() {
+fn truncated_lines_are_read_up_to_the_malformed_one() {
     let expected = all(LINES.as_bytes(), FileFormat::Json).0;
     for at in 0..LINES.len() {
         let part = &LINES.as_bytes()[..at];
         let (rows, error, memory) = all(part, FileFormat::Json);
-        // The line that the cut is in, if the cut is not at its end.
+        // The line of the cut, unless the cut is at its end.
         let whole = part.iter().filter(|byte| **byte == b'\n').count();
         let rest = at
             - part
@@ -147,9 +147,9 @@ fn lines_cut_anywhere_are_read_up_to_the_line_that_is_broken() {
 }
 
 #[test]
-fn an_array_cut_anywhere_is_no_whole_one() {
+fn a_truncated_array_is_refused() {
     let text = array();
-    // An empty file has no rows, which is said when all files are read.
+    // An empty file has no rows, which is an error only if all files are empty.
     for at in 1..text.len() {
         let (rows, error, _) = all(&text.as_bytes()[..at], FileFormat::Json);
         assert!(rows.len() <= 2 && error.unwrap().contains("line"), "cut at {at}");
@@ -157,7 +157,7 @@ fn an_array_cut_anywhere_is_no_whole_one() {
 }
 
 #[test]
-fn a_table_cut_anywhere_has_no_rows_that_were_not_there() {
+fn a_truncated_table_has_no_other_rows() {
     let expected = all(CSV.as_bytes(), FileFormat::Csv).0;
     for at in 0..CSV.len() {
         let (mut rows, error, _) = all(&CSV.as_bytes()[..at], FileFormat::Csv);
@@ -176,7 +176,7 @@ fn a_table_cut_anywhere_has_no_rows_that_were_not_there() {
 }
 
 #[test]
-fn parquet_cut_anywhere_is_refused() {
+fn truncated_parquet_is_refused() {
     for compression in compressions() {
         let bytes = parquet(compression);
         for at in 0..bytes.len() {
@@ -204,7 +204,7 @@ fn parquet_with_any_byte_changed_takes_little_memory() {
 }
 
 #[test]
-fn rows_that_are_large_are_refused_before_they_are_read() {
+fn large_rows_are_refused_before_they_are_read() {
     let large = 20 << 20;
     let row = |open: &str, filling: &str, close: &str| {
         format!("{open}{}{close}", filling.repeat(large / filling.len())).into_bytes()
@@ -229,7 +229,7 @@ fn rows_that_are_large_are_refused_before_they_are_read() {
 }
 
 #[test]
-fn nesting_and_columns_have_an_end() {
+fn nesting_and_columns_are_bounded() {
     let deep = format!("{{\"a\":{}", "[".repeat(100_000));
     let (_, error, memory) = all(deep.as_bytes(), FileFormat::Json);
     assert!(error.unwrap().contains("recursion") && memory < SMALL);

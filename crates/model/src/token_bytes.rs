@@ -1,8 +1,7 @@
-//! What each token of a vocabulary adds to a text, in bytes.
+//! The bytes that each token of a vocabulary adds to a text.
 //!
-//! Decoders of `tokenizer.json` come in two kinds that can be told token by token: byte-level ones, whose letters stand for
-//! bytes, and those of sentencepiece, which mark blanks by a letter and may have a token for each byte. What others write
-//! depends on the tokens around, so they have no spelling.
+//! Two kinds of decoders in `tokenizer.json` have such bytes. In byte-level ones letters stand for bytes. Those of sentencepiece
+//! mark blanks with a letter and may have a token for each byte. The output of other decoders depends on neighboring tokens.
 
 use std::collections::HashMap;
 
@@ -11,32 +10,31 @@ use serde_json::Value;
 use crate::error::{Error, Result};
 use crate::tokenizer::Tokenizer;
 
-/// What a token adds to a text.
+/// Contribution of a token to a text.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum TokenBytes {
-    /// These bytes, which may be part of a character only.
+    /// Bytes, which may be a part of a character.
     Bytes(Vec<u8>),
-    /// Nothing: it is a mark, which texts leave out.
+    /// Nothing: a special token, which texts leave out.
     Special(String),
     /// No token has this number.
     Missing,
 }
 
-/// How a decoder turns tokens into bytes.
+/// Rules of a decoder.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Rules {
     byte_level: bool,
-    /// Tokens such as `<0x0A>` are bytes.
+    /// Tokens such as `<0x0A>` stand for bytes.
     fallback: bool,
     /// The letter that stands for a blank.
     blank: Option<char>,
-    /// Tokens follow each other without anything between them.
+    /// Tokens follow each other without separators.
     joined: bool,
 }
 
 impl Tokenizer {
-    /// The spellings of the tokens from 0 to `size - 1`. A blank that a decoder takes from the beginning of a text is part of
-    /// its token here.
+    /// Returns the bytes of the tokens from 0 to `size - 1`. They include a blank that a decoder strips from the start of a text.
     ///
     /// # Errors
     /// When the decoder is of another kind than those above.
@@ -46,7 +44,7 @@ impl Tokenizer {
             return Err(Error::Tokenizer("it puts blanks between tokens".to_owned()));
         }
         let decoder = serde_json::to_value(inner.get_decoder())
-            .map_err(|error| Error::Tokenizer(format!("its decoder cannot be read: {error}")))?;
+            .map_err(|error| Error::Tokenizer(format!("failed to read its decoder: {error}")))?;
         let mut rules = Rules::default();
         rules.read(&decoder)?;
         if !rules.joined {
@@ -54,13 +52,13 @@ impl Tokenizer {
         }
         let added = inner.get_added_tokens_decoder();
         let letters = letters();
-        let spelling = |id: u32| match inner.id_to_token(id) {
+        let token_bytes = |id: u32| match inner.id_to_token(id) {
             None => TokenBytes::Missing,
             Some(token) if added.get(&id).is_some_and(|added| added.special) => TokenBytes::Special(token),
             Some(token) => TokenBytes::Bytes(rules.bytes(&letters, token)),
         };
         Ok((0..u32::try_from(size).unwrap_or(u32::MAX))
-            .map(spelling)
+            .map(token_bytes)
             .collect())
     }
 }
@@ -87,10 +85,10 @@ impl Rules {
             "Replace" if text(decoder.get("content")) == " " => {
                 self.blank = single(&text(decoder.pointer("/pattern/String")));
             }
-            // Only what stands at the ends of a text.
+            // Affects only the ends of a text.
             "Strip" => {}
             other => {
-                let problem = format!("its decoder `{other}` writes tokens by what is around them");
+                let problem = format!("its decoder `{other}` depends on neighboring tokens");
                 return Err(Error::Tokenizer(problem));
             }
         }
@@ -118,7 +116,7 @@ impl Rules {
     }
 }
 
-/// The letters of byte-level vocabularies: printable bytes stand for themselves, the others are numbered from U+0100
+/// Returns the letters of byte-level vocabularies: printable bytes stand for themselves, the others are numbered from U+0100
 /// (`bytes_to_unicode` of GPT-2).
 fn letters() -> HashMap<char, u8> {
     let mut next = 0x100_u32;
