@@ -2,12 +2,12 @@
 
 use std::collections::BTreeMap;
 
-/// Tag that marks an instance as made by this project; the value is [`MANAGED_BY_VALUE`].
+/// Tag that marks an instance as made by this project; the value is `gpu-provisioner`.
 pub const MANAGED_BY: &str = "kaito-managed-by";
 /// Value of [`MANAGED_BY`].
-pub const MANAGED_BY_VALUE: &str = "gpu-provisioner";
+pub(crate) const MANAGED_BY_VALUE: &str = "gpu-provisioner";
 /// Tag with the UID of the claim that the instance was made for.
-pub const CLAIM_UID: &str = "kaito-claim-uid";
+pub(crate) const CLAIM_UID: &str = "kaito-claim-uid";
 /// Tag with the id of the Kubernetes cluster that the instance was made from, where one is configured.
 pub const CLUSTER: &str = "kaito-cluster";
 
