@@ -9,7 +9,7 @@ pub mod requests;
 
 use std::collections::BTreeMap;
 
-use cloudprovider::{Instance, InstanceState, OperationStatus};
+use cloudprovider::{Instance, InstanceState, LaunchSpec, OperationStatus};
 use jiff::{SignedDuration, Timestamp};
 
 pub use faults::{Fault, Faults};
@@ -102,6 +102,7 @@ pub struct Cloud {
     events: Vec<MachineEvent>,
     history: Vec<(Timestamp, Vec<Instance>)>,
     requests: Vec<(Timestamp, String)>,
+    late: Vec<(Timestamp, LaunchSpec)>,
     counter: u64,
 }
 
@@ -118,6 +119,7 @@ impl Cloud {
             events: Vec::new(),
             history: vec![(now, Vec::new())],
             requests: Vec::new(),
+            late: Vec::new(),
             counter: 0,
         }
     }
@@ -137,6 +139,12 @@ impl Cloud {
     #[must_use]
     pub fn requests(&self) -> &[(Timestamp, String)] {
         &self.requests
+    }
+
+    /// Returns true if a create request of this name was sent and has not taken effect yet.
+    #[must_use]
+    pub fn is_late(&self, name: &str) -> bool {
+        self.late.iter().any(|(_, spec)| spec.name == name)
     }
 
     /// Adds an instance that no claim requested; it never changes by itself.
@@ -169,6 +177,7 @@ impl Cloud {
             .values()
             .filter_map(|pool| pool.work.as_ref())
             .map(|work| work.until)
+            .chain(self.late.iter().map(|(at, _)| *at))
             .min()
     }
 
@@ -189,6 +198,7 @@ impl Cloud {
         for name in due {
             self.finish(&name);
         }
+        self.begin_late();
         std::mem::take(&mut self.events)
     }
 

@@ -17,6 +17,3 @@ mod properties;
 mod registration;
 mod replace;
 mod termination;
-mod world;
-mod world_cluster;
-mod world_runs;

@@ -6,7 +6,7 @@ use jiff::SignedDuration;
 use crate::rng::Rng;
 
 /// One way in which a request can go wrong.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
     /// Refuses an instance: no quota.
     Quota,
@@ -30,10 +30,18 @@ pub enum Fault {
     DeleteFails,
     /// Refuses any request: the identity is unknown.
     Unauthorized,
+    /// Refuses any request with an error of this class.
+    Refused(ErrorClass),
+    /// Accepts an instance whose creation fails with an error of this class.
+    CreateFails(ErrorClass),
+    /// Carries a create request out later, and loses its answer.
+    Late,
+    /// Loses a listing on the way.
+    NoListing,
 }
 
 impl Fault {
-    /// Every fault.
+    /// Every fault that a scenario can name.
     pub const ALL: [Self; 11] = [
         Self::Quota,
         Self::Sku,
@@ -63,6 +71,10 @@ impl Fault {
             Self::NoNode => "no-node",
             Self::DeleteFails => "delete-fails",
             Self::Unauthorized => "unauthorized",
+            Self::Refused(_) => "refused",
+            Self::CreateFails(_) => "create-fails",
+            Self::Late => "late",
+            Self::NoListing => "no-listing",
         }
     }
 
@@ -78,9 +90,11 @@ impl Fault {
         let write = matches!(kind, CallKind::Create | CallKind::Delete | CallKind::Abort);
         match self {
             Self::Quota | Self::Sku | Self::Capacity | Self::Stuck | Self::NoNode => kind == CallKind::Create,
+            Self::CreateFails(_) | Self::Late => kind == CallKind::Create,
+            Self::NoListing => false,
             Self::DeleteFails => kind == CallKind::Delete,
             Self::Busy | Self::Lost => write,
-            Self::Throttled | Self::Broken | Self::Unauthorized => true,
+            Self::Throttled | Self::Broken | Self::Unauthorized | Self::Refused(_) => true,
         }
     }
 
@@ -107,7 +121,15 @@ impl Fault {
                 .with_retry_after(Some(SignedDuration::from_secs(20))),
             Self::Broken => error(ErrorClass::Transient, "Transport", "the connection broke"),
             Self::Unauthorized => error(ErrorClass::Unauthorized, "AuthorizationFailed", "No permission."),
-            Self::Capacity | Self::Lost | Self::Stuck | Self::NoNode | Self::DeleteFails => return None,
+            Self::Refused(class) => error(class, "Refused", "the request is refused"),
+            Self::Capacity
+            | Self::CreateFails(_)
+            | Self::DeleteFails
+            | Self::Late
+            | Self::Lost
+            | Self::NoListing
+            | Self::NoNode
+            | Self::Stuck => return None,
         };
         Some(found)
     }
@@ -150,6 +172,12 @@ impl Faults {
     /// Applies a fault to the next matching request.
     pub fn once(&mut self, fault: Fault) {
         self.once.push(fault);
+    }
+
+    /// Returns true if a listing is lost now.
+    pub(super) fn strike_listing(&mut self) -> bool {
+        let found = self.once.iter().position(|fault| *fault == Fault::NoListing);
+        found.map(|index| self.once.remove(index)).is_some()
     }
 
     /// Removes all faults.

@@ -16,6 +16,9 @@ impl Cloud {
                 "AllocationFailed",
                 "Allocation failed: no capacity.",
             )),
+            Some(Fault::CreateFails(class)) => {
+                Ending::Failed(error(class, "CreationFailed", "The creation failed."))
+            }
             Some(Fault::NoNode) => Ending::MadeWithoutNode,
             _ => Ending::Made,
         };
@@ -42,6 +45,46 @@ impl Cloud {
             },
         );
         (url, facts)
+    }
+
+    /// Adds an instance that was launched before the run began. Its operation continues: what is being created or changed
+    /// succeeds, and what is being deleted goes. An instance that succeeded has a machine.
+    pub fn adopt(&mut self, mut instance: Instance) {
+        instance.version = Some(self.next_version());
+        let (ends, pause) = match instance.state {
+            InstanceState::Creating | InstanceState::Changing(_) => (Some(Ending::Made), self.pace.create),
+            InstanceState::Deleting => (Some(Ending::Gone), self.pace.delete),
+            InstanceState::Succeeded | InstanceState::Failed | InstanceState::Canceled => {
+                (None, self.pace.join)
+            }
+        };
+        if matches!(ends, Some(Ending::Made)) || instance.state == InstanceState::Succeeded {
+            self.events.push(MachineEvent::Boots {
+                pool: Box::new(instance.clone()),
+                joins: after(self.now, self.pace.join),
+            });
+        }
+        match ends {
+            Some(ends) => {
+                let (until, url) = (after(self.now, pause), self.url());
+                self.put(instance, Work { until, ends, url });
+            }
+            None => self.plant(instance),
+        }
+    }
+
+    /// Starts the instances of late requests whose time has come, unless one of the name exists by now.
+    pub(super) fn begin_late(&mut self) {
+        let now = self.now;
+        let (due, later) = std::mem::take(&mut self.late)
+            .into_iter()
+            .partition(|(at, _)| *at <= now);
+        self.late = later;
+        for (_, spec) in due {
+            if self.pool(&spec.name).is_none() {
+                self.begin(&spec, None);
+            }
+        }
     }
 
     /// Starts deleting an instance, which ends any operation that runs on it.

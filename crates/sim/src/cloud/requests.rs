@@ -13,6 +13,9 @@ impl Cloud {
     /// # Errors
     /// By fault.
     pub fn list(&mut self) -> Result<Vec<Instance>, ProviderError> {
+        if self.faults.strike_listing() {
+            return Err(error(ErrorClass::Transient, "Transport", "the listing was lost"));
+        }
         self.refused(CallKind::Read)?;
         let moment = self.now.saturating_sub(self.pace.list_lag).unwrap_or(self.now);
         let then = self
@@ -46,8 +49,13 @@ impl Cloud {
                 "an agent pool of the name exists",
             ));
         }
-        let (url, facts) = self.begin(spec, fault);
         self.note(format!("create {}", spec.name));
+        if fault == Some(Fault::Late) {
+            self.late
+                .push((super::operations::later(self.now, 40), spec.clone()));
+            return Err(error(ErrorClass::Transient, "Transport", "the answer was lost"));
+        }
+        let (url, facts) = self.begin(spec, fault);
         if fault == Some(Fault::Lost) {
             return Err(error(ErrorClass::Transient, "Transport", "the answer was lost"));
         }

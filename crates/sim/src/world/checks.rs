@@ -8,7 +8,8 @@ use std::fmt::Debug;
 use cloudprovider::{CloudCall, InstanceState, Ownership};
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{Node, Pod};
-use kaito_api::labels::{DISRUPTED_TAINT, WORKSPACE_UID};
+use kaito_api::Claim;
+use kaito_api::labels::{DISRUPTED_TAINT, WORKSPACE, WORKSPACE_UID};
 use plan::{Delete, Finalizer, Kind, Plan, Write};
 
 use crate::api_server::{ApiServer, garbage, key, shown};
@@ -141,12 +142,18 @@ pub fn claim(
         plan,
         &nodeclaim_plan::plan(now, &other, settings),
     )?;
-    let (uid, name) = (observed.claim.uid(), observed.claim.name());
+    let name = observed.claim.name();
     if let Some(call) = &plan.cloud {
-        only_own_pool(call, name, uid, cloud)?;
+        only_own_pool(call, &observed.claim, cloud)?;
         drained_first(now, call, observed, settings, cloud)?;
     }
-    if matches!(plan.finalizer, Finalizer::Release(_)) && is_pool_of(name, uid, cloud) {
+    let is_release = matches!(plan.finalizer, Finalizer::Release(_));
+    if is_release && cloud.is_late(name) {
+        return Err(format!(
+            "the claim is released and agent pool {name} will still appear"
+        ));
+    }
+    if is_release && has_instance(&observed.claim, cloud) {
         return Err(format!(
             "the claim is released and its agent pool {name} is there"
         ));
@@ -154,13 +161,26 @@ pub fn claim(
     Ok(())
 }
 
-fn is_pool_of(name: &str, uid: &str, cloud: &Cloud) -> bool {
+/// Returns true if an instance of the claim exists: made for it, or by upstream for the same Workspace.
+fn has_instance(claim: &Claim, cloud: &Cloud) -> bool {
+    let own = |key: &str| {
+        claim
+            .metadata()
+            .labels
+            .as_ref()
+            .and_then(|labels| labels.get(key))
+    };
     cloud
-        .pool(name)
-        .is_some_and(|pool| matches!(&pool.owner, Ownership::Ours { claim_uid } if claim_uid == uid))
+        .pool(claim.name())
+        .is_some_and(|instance| match &instance.owner {
+            Ownership::Ours { claim_uid } => claim_uid == claim.uid(),
+            Ownership::Upstream => instance.labels.get(WORKSPACE) == own(WORKSPACE),
+            Ownership::Foreign => false,
+        })
 }
 
-fn only_own_pool(call: &CloudCall, name: &str, uid: &str, cloud: &Cloud) -> Verdict {
+fn only_own_pool(call: &CloudCall, claim: &Claim, cloud: &Cloud) -> Verdict {
+    let name = claim.name();
     if call.instance() != name {
         return Err(format!(
             "a call about agent pool {}, which is not the claim's",
@@ -168,9 +188,9 @@ fn only_own_pool(call: &CloudCall, name: &str, uid: &str, cloud: &Cloud) -> Verd
         ));
     }
     let changes = matches!(call, CloudCall::Delete { .. } | CloudCall::Abort { .. });
-    if changes && cloud.pool(name).is_some() && !is_pool_of(name, uid, cloud) {
+    if changes && cloud.pool(name).is_some() && !has_instance(claim, cloud) {
         return Err(format!(
-            "agent pool {name} is not this claim's and is deleted or cancelled"
+            "agent pool {name} is not this claim's and is deleted or canceled"
         ));
     }
     Ok(())

@@ -1,8 +1,5 @@
 //! Seeded runs of whole worlds. `SIM_SEEDS` says how many, `SIM_SEED` replays one and prints its trace.
 
-#![allow(clippy::print_stdout, reason = "a failed seed is printed with its trace")]
-#![allow(clippy::disallowed_methods, reason = "variables choose the seeds")]
-
 use sim::chaos::Subject;
 use sim::runner;
 

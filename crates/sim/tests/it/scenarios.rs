@@ -1,15 +1,4 @@
-//! Golden transcripts of the scenarios in `scenarios/`; `UPDATE_GOLDEN=1` writes them anew.
-
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    reason = "helpers of tests fail their test"
-)]
-#![allow(
-    clippy::disallowed_methods,
-    reason = "a variable writes the transcripts again"
-)]
+//! Golden transcripts of the scenarios in `scenarios/`; `UPDATE_GOLDEN=1` writes them again.
 
 use std::path::{Path, PathBuf};
 
@@ -55,7 +44,7 @@ fn transcripts_are_as_committed() {
     }
     assert!(
         wrong.is_empty(),
-        "{}\nUPDATE_GOLDEN=1 writes them anew",
+        "{}\nUPDATE_GOLDEN=1 writes them again",
         wrong.join("\n")
     );
 }
