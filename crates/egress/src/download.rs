@@ -25,8 +25,8 @@ use url::Url;
 
 use crate::client::{Client, Follow, Request, chunk};
 use crate::error::{Error, Result};
-use crate::hub::BearerToken;
 use crate::retry::Retry;
+use crate::token::BearerToken;
 pub use count::TransferCount;
 use disk::{finish, hex, is_complete, open, remove};
 use partial::PartialFile;

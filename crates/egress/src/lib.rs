@@ -19,11 +19,13 @@ mod error;
 mod hub;
 mod policy;
 mod retry;
+mod token;
 
 pub use chain::Chain;
 pub use client::{Client, Credentials, Follow, Request, Settings, chunk, read, status_error};
 pub use download::{DownloadSettings, Downloaded, Downloader, RemoteFile, TransferCount};
 pub use error::{Error, ErrorClass, Result};
-pub use hub::{BearerToken, Hub};
+pub use hub::Hub;
 pub use policy::{BadEndpoint, HubPolicy, Policy, Refusal, WebPolicy, without_secrets};
 pub use retry::{Attempts, Retry, Transient};
+pub use token::BearerToken;

@@ -1,7 +1,7 @@
 //! The rules on which URLs and addresses a client may reach.
 //!
-//! A URL of a user is a wish, and the pod that follows it sits inside the cluster: it must not become a way to the cloud's
-//! metadata, to the node or to other tenants' services (SSRF).
+//! A user chooses the URL, and the pod that requests it runs inside the cluster. So it must not reach the cloud's metadata,
+//! the node or services of other tenants (SSRF).
 
 mod hub;
 mod web;

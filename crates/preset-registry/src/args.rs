@@ -1,4 +1,4 @@
-//! Command line of the preset registry; every flag can also be an environment variable.
+//! The command line of the preset registry. Every flag can also be an environment variable.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -10,23 +10,23 @@ use operator_runtime::ClientArgs;
 use serve::TlsFiles;
 
 use crate::hub::HubOptions;
-use crate::publish::{Place, PublishOptions};
+use crate::publish::{ConfigMapName, PublishOptions};
 use crate::server::ServerOptions;
 
-/// Answers questions about model presets over gRPC.
+/// Serves model presets over gRPC.
 #[derive(Clone, Debug, Parser)]
 #[command(name = "preset-registry", version)]
 pub struct Args {
-    /// Where gRPC is served.
+    /// Address of the gRPC server.
     #[arg(long, env = "GRPC_BIND_ADDRESS", default_value = "0.0.0.0:50051")]
     pub grpc_bind_address: SocketAddr,
     /// Metrics and probes.
     #[command(flatten)]
     pub admin: serve::AdminArgs,
-    /// Directory of users' preset files, such as a mounted ConfigMap; followed as it changes.
+    /// Directory of users' preset files, such as a mounted ConfigMap; read again when it changes.
     #[arg(long, env = "PRESETS_DIR")]
     pub presets_dir: Option<PathBuf>,
-    /// gRPC connections that may be open at once; more wait to be accepted.
+    /// Most open gRPC connections; further ones wait.
     #[arg(long, env = "MAX_CONNECTIONS", default_value = "1024", value_parser = connections)]
     pub max_connections: usize,
     /// Model hub.
@@ -38,7 +38,7 @@ pub struct Args {
     /// Publication for admission.
     #[command(flatten)]
     pub admission: AdmissionArgs,
-    /// API server, where something is published.
+    /// API server, to publish.
     #[command(flatten)]
     pub client: ClientArgs,
     /// Logs, traces.
@@ -46,20 +46,20 @@ pub struct Args {
     pub telemetry: telemetry::TelemetryArgs,
 }
 
-/// Flags about a model hub that is asked for names outside the catalog.
+/// Flags about a model hub for names outside the catalog.
 #[derive(Clone, Debug, Default, clap::Args)]
 #[command(next_help_heading = "Model hub")]
 pub struct HubArgs {
-    /// Where the hub is, such as https://huggingface.co; none is asked without.
+    /// URL of the hub, such as https://huggingface.co; without it, no hub is used.
     #[arg(long, env = "HUB_ENDPOINT")]
     pub hub_endpoint: Option<String>,
-    /// File with a token of the hub, such as a mounted Secret; read again for every request.
+    /// File with a token of the hub, such as a mounted Secret; read for every request.
     #[arg(long, env = "HUB_TOKEN_FILE", requires = "hub_endpoint")]
     pub hub_token_file: Option<PathBuf>,
-    /// PEM file of further authorities that the hub's certificate may be of.
+    /// PEM file of further authorities for the hub's certificate; read again when it changes.
     #[arg(long, env = "HUB_CA_FILE", requires = "hub_endpoint")]
     pub hub_ca_file: Option<PathBuf>,
-    /// Directory in which answers are kept across restarts.
+    /// Directory that keeps models of the hub across restarts.
     #[arg(long, env = "HUB_CACHE_DIR", requires = "hub_endpoint")]
     pub hub_cache_dir: Option<PathBuf>,
     /// Host that the hub may redirect to; may be repeated, and begin with `*.` for all hosts below.
@@ -70,22 +70,22 @@ pub struct HubArgs {
         default_value = "*.hf.co,*.huggingface.co"
     )]
     pub hub_redirect_host: Vec<String>,
-    /// The hub's name may lead to an address that is not public; implied when the endpoint is written as one.
+    /// Permit private addresses of the hub's name; implied if the endpoint is written as one.
     #[arg(long, env = "HUB_ALLOW_PRIVATE_ENDPOINT", requires = "hub_endpoint")]
     pub hub_allow_private_endpoint: bool,
 }
 
-/// Flags about encryption; all files are PEM and read again when they change.
+/// Flags about encryption. All files are PEM and read again when they change.
 #[derive(Clone, Debug, Default, clap::Args)]
 #[command(next_help_heading = "TLS")]
 pub struct TlsArgs {
-    /// Certificate of the gRPC server; plain text is served without.
+    /// Certificate of the gRPC server; without it, the server uses plain text.
     #[arg(long, env = "TLS_CERT_FILE", requires = "tls_key_file")]
     pub tls_cert_file: Option<PathBuf>,
-    /// Key of the certificate.
+    /// Private key of the certificate.
     #[arg(long, env = "TLS_KEY_FILE", requires = "tls_cert_file")]
     pub tls_key_file: Option<PathBuf>,
-    /// Authorities of clients; with it, clients must show a certificate of one of them.
+    /// Authorities of clients; if set, a client must show a certificate of one of them.
     #[arg(long, env = "TLS_CLIENT_CA_FILE", requires = "tls_cert_file")]
     pub tls_client_ca_file: Option<PathBuf>,
 }
@@ -94,16 +94,16 @@ pub struct TlsArgs {
 #[derive(Clone, Debug, clap::Args)]
 #[command(next_help_heading = "Admission")]
 pub struct AdmissionArgs {
-    /// ConfigMap, as NAMESPACE/NAME, that is kept at what the catalog says; nothing is published without.
+    /// ConfigMap, as NAMESPACE/NAME, to publish the catalog in; without it, nothing is published.
     #[arg(long, env = "PUBLISH_CONFIG_MAP")]
-    pub publish_config_map: Option<Place>,
+    pub publish_config_map: Option<ConfigMapName>,
     /// Cloud whose instance types are published: azure, aws or arc.
     #[arg(long, env = "PUBLISH_CLOUD", default_value = "azure")]
     pub publish_cloud: Cloud,
 }
 
 impl Args {
-    /// What is to be published for admission.
+    /// The options of the publication for admission.
     #[must_use]
     pub fn publish_options(&self) -> Option<PublishOptions> {
         let unlisted = if self.hub.hub_endpoint.is_some() {
@@ -112,13 +112,13 @@ impl Args {
             Unlisted::Refused
         };
         Some(PublishOptions {
-            place: self.admission.publish_config_map.clone()?,
+            config_map: self.admission.publish_config_map.clone()?,
             cloud: self.admission.publish_cloud,
             unlisted,
         })
     }
 
-    /// What the flags mean for the server.
+    /// The options of the server.
     #[must_use]
     pub fn server_options(&self) -> ServerOptions {
         let pair = self.tls.tls_cert_file.clone().zip(self.tls.tls_key_file.clone());
@@ -148,7 +148,7 @@ impl Args {
 fn connections(text: &str) -> Result<usize, String> {
     match text.parse::<usize>() {
         Ok(number @ 1..=100_000) => Ok(number),
-        _ => Err("a number from 1 to 100000 is wanted".to_owned()),
+        _ => Err("expected a number from 1 to 100000".to_owned()),
     }
 }
 

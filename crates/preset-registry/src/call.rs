@@ -1,11 +1,11 @@
-//! One RPC under way: how it ended and how long it took is noted whatever happens to it.
+//! One RPC under way. Its end and its duration are recorded in every case.
 
 use std::time::{Duration, Instant};
 
 use telemetry::{Counter, Histogram, Metrics};
 use tonic::{Code, Status};
 
-/// The metrics of the RPCs; clones share them.
+/// The metrics of the RPCs. Clones share them.
 #[derive(Debug, Clone)]
 pub(crate) struct Calls {
     count: Counter<2>,
@@ -13,25 +13,24 @@ pub(crate) struct Calls {
 }
 
 impl Calls {
-    /// Registers `preset_registry_requests_total{method,code}` and
-    /// `preset_registry_request_duration_seconds{method}`.
+    /// Registers `kaito_preset_registry_requests_total{method,code}` and
+    /// `kaito_preset_registry_request_duration_seconds{method}`.
     pub(crate) fn new(metrics: &Metrics) -> Self {
         Self {
             count: metrics.counter(
-                "preset_registry_requests",
+                "kaito_preset_registry_requests",
                 "RPCs that have ended",
                 ["method", "code"],
             ),
             took: metrics.histogram(
-                "preset_registry_request_duration_seconds",
-                "Time from an RPC's begin to its end",
+                "kaito_preset_registry_request_duration_seconds",
+                "Duration of RPCs",
                 ["method"],
             ),
         }
     }
 
-    /// An RPC begins. Unless [`Call::end`] says otherwise it ends as cancelled: its client left or its deadline
-    /// passed.
+    /// Starts an RPC. Without [`Call::end`], it ends as canceled: its client disconnected or its deadline passed.
     pub(crate) fn begin(&self, method: &'static str) -> Call {
         Call {
             calls: self.clone(),
@@ -42,7 +41,7 @@ impl Calls {
     }
 }
 
-/// An RPC under way; noted when dropped.
+/// An RPC under way. It is recorded on drop.
 #[derive(Debug)]
 pub(crate) struct Call {
     calls: Calls,
@@ -52,12 +51,12 @@ pub(crate) struct Call {
 }
 
 impl Call {
-    /// The RPC has ended with this code.
+    /// Ends the RPC with a code.
     pub(crate) fn end(mut self, code: Code) {
         self.code = code;
     }
 
-    /// The RPC has ended with this result.
+    /// Ends the RPC with a result.
     pub(crate) fn end_with<T>(self, result: Result<T, Status>) -> Result<T, Status> {
         match &result {
             Ok(_) => tracing::debug!(method = self.method, "answered"),

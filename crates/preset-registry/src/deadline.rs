@@ -1,22 +1,22 @@
-//! The deadline that a client sends: the header `grpc-timeout` of the gRPC protocol.
+//! The deadline of a client: the header `grpc-timeout` of the gRPC protocol.
 //!
-//! The server's transport ends unary calls by it; a stream has to know it itself.
+//! The transport enforces it for unary calls. A stream must enforce it itself.
 
 use std::time::Duration;
 
 use tokio::time::Instant;
 use tonic::metadata::MetadataMap;
 
-/// More digits than this are not allowed.
+/// Most digits that the protocol allows.
 const MAX_DIGITS: usize = 8;
 
-/// When the client stops waiting; `None` when it sets no limit or none that can be read.
+/// The time at which the client stops waiting; `None` without a readable limit.
 pub(crate) fn of(metadata: &MetadataMap) -> Option<Instant> {
     let value = metadata.get("grpc-timeout")?.to_str().ok()?;
     Instant::now().checked_add(parse(value)?)
 }
 
-/// One to eight digits and a unit: <https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md>.
+/// Parses one to eight digits and a unit: <https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md>.
 fn parse(value: &str) -> Option<Duration> {
     let (digits, unit) = value.split_at_checked(value.len().checked_sub(1)?)?;
     if digits.is_empty() || digits.len() > MAX_DIGITS || !digits.bytes().all(|byte| byte.is_ascii_digit()) {

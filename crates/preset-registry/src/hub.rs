@@ -1,15 +1,15 @@
-//! Presets of models that are in no catalog, read from a model hub when somebody asks for one.
+//! Presets of models that are in no catalog, read from a model hub on request.
 //!
-//! Off unless an endpoint is given. Answers are kept for a while, concurrent questions for one model share one
-//! reading, and a reading goes on when its client has left, so that the next one finds the answer.
+//! Off unless an endpoint is given. Answers are kept for a while. Concurrent requests for one model share one read, which
+//! continues without its client, so that the next request finds the answer.
 
+mod disk_cache;
 mod fetch;
 mod http;
+mod options;
 mod problem;
-mod store;
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -18,66 +18,33 @@ use preset_catalog::Preset;
 use telemetry::{Counter, Metrics};
 use tokio::sync::Semaphore;
 
-pub use egress::BadEndpoint;
+use disk_cache::DiskCache;
 use http::Http;
+pub use options::{HubError, HubOptions};
 use problem::HubFailure;
 pub(crate) use problem::Problem;
-use store::Store;
 
-/// Models that are read at the same time.
+/// Models that are read concurrently.
 const READING: usize = 4;
-/// Models that are read or wait to be.
+/// Models that are read or queued.
 const WAITING: usize = 64;
-/// Of all requests for one model, below the limit on a request of ours.
+/// Time for one model, below the time limit of our own requests.
 const TIMEOUT: Duration = Duration::from_secs(25);
-/// How long it is believed that a model has not changed.
+/// Time for which a preset is used without asking the hub.
 const FRESH: Duration = Duration::from_secs(600);
-/// How long a refusal is believed: somebody may be mending it.
+/// Time for which a refusal is repeated: the user may have resolved it by then.
 const REFUSED_FRESH: Duration = Duration::from_secs(30);
-/// How long a hub that failed is left alone.
+/// Time without requests to a hub that failed.
 const FAILED_FRESH: Duration = Duration::from_secs(5);
-/// Answers that are kept in memory.
+/// Answers in memory.
 const MAX_ANSWERS: usize = 1000;
 
-/// Which hub is asked, and how.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct HubOptions {
-    /// Where the hub is, such as `https://huggingface.co`.
-    pub endpoint: String,
-    /// A file with a token; read again for every request.
-    pub token_file: Option<PathBuf>,
-    /// PEM file of further authorities that the hub's certificate may be of.
-    pub ca_file: Option<PathBuf>,
-    /// Where answers are kept across restarts.
-    pub cache_dir: Option<PathBuf>,
-    /// Hosts that the hub may redirect to, such as `*.hf.co`.
-    pub redirect_hosts: Vec<String>,
-    /// The hub's name may lead to an address that is not public.
-    pub allow_private_endpoint: bool,
-}
-
-/// Options with which no hub can be asked.
-#[derive(Debug, thiserror::Error)]
-pub enum HubError {
-    /// The endpoint is none.
-    #[error(transparent)]
-    Endpoint(#[from] BadEndpoint),
-    /// The token would be sent without encryption.
-    #[error(
-        "--hub-token-file needs an https:// endpoint: without encryption everybody on the way reads the token"
-    )]
-    ExposedToken,
-    /// The client cannot be created, mostly for the file of authorities.
-    #[error("failed to create a client of the hub")]
-    Client(#[from] egress::Error),
-}
-
 type Answer = Result<Arc<Preset>, Problem>;
-/// Held while the model is read.
+/// The answer about one model. It is locked during a read.
 type Slot = Arc<tokio::sync::Mutex<Option<(Instant, Answer)>>>;
 type Held = tokio::sync::OwnedMutexGuard<Option<(Instant, Answer)>>;
 
-/// A hub and what it said.
+/// A hub and its answers. Clones share them.
 #[derive(Debug, Clone)]
 pub(crate) struct Hub(Arc<Inner>);
 
@@ -86,7 +53,7 @@ struct Inner {
     /// The endpoint without a slash at its end.
     endpoint: String,
     http: Http,
-    store: Store,
+    cache: DiskCache,
     answers: Mutex<BTreeMap<String, Slot>>,
     reading: Semaphore,
     waiting: Arc<Semaphore>,
@@ -94,31 +61,30 @@ struct Inner {
 }
 
 impl Hub {
-    /// Reads the files that the options name, and asks nothing yet. Registers
-    /// `preset_registry_hub_lookups_total{result}`.
+    /// Checks the options, and asks nothing yet. Registers `kaito_preset_registry_hub_lookups_total{result}`.
     pub(crate) fn new(options: HubOptions, metrics: &Metrics) -> Result<Self, HubError> {
         let http = Http::new(&options)?;
         Ok(Self(Arc::new(Inner {
             endpoint: http.endpoint(),
             http,
-            store: Store::new(options.cache_dir),
+            cache: DiskCache::new(options.cache_dir),
             answers: Mutex::default(),
             reading: Semaphore::new(READING),
             waiting: Arc::new(Semaphore::new(WAITING)),
             lookups: metrics.counter(
-                "preset_registry_hub_lookups",
-                "Questions for models of the hub",
+                "kaito_preset_registry_hub_lookups",
+                "Lookups of models of the hub, by result",
                 ["result"],
             ),
         })))
     }
 
-    /// Where the hub is.
+    /// The URL of the hub.
     pub(crate) fn endpoint(&self) -> &str {
         &self.0.endpoint
     }
 
-    /// The preset of the model with this name.
+    /// Looks up the preset of a model.
     pub(crate) async fn preset(&self, name: &str) -> Answer {
         let answer = self.ask(name).await;
         if let Err(problem) = &answer {
@@ -140,7 +106,7 @@ impl Hub {
             .try_acquire_owned()
             .map_err(|_| Problem::Busy)?;
         let inner = Arc::clone(&self.0);
-        // A task of its own: it goes on when the client leaves.
+        // A separate task continues when the client disconnects.
         let task = tokio::spawn(async move {
             let _place = place;
             inner.renew(&id, slot).await
@@ -165,7 +131,7 @@ impl Inner {
         answer
     }
 
-    /// A failure that passes does not take away what was known.
+    /// Replaces a transient failure by the preset that was known before.
     async fn or_before(&self, id: &HubId, answer: Answer, before: Option<Arc<Preset>>) -> Answer {
         let Err(problem) = &answer else {
             return answer;
@@ -176,7 +142,7 @@ impl Inner {
         }
         let known = match before {
             Some(preset) => Some(preset),
-            None => self.kept(|store, id| store.latest(id), id).await,
+            None => self.kept(|cache, id| cache.latest(id), id).await,
         };
         let answer = known.map_or(answer, Ok);
         self.note(&answer, "stale");
@@ -194,7 +160,7 @@ impl Inner {
         let info = fetch::info(&self.http, id).await?;
         let revision = info.revision.clone();
         let kept = self
-            .kept(move |store, id| store.load(id, &revision), &info.id)
+            .kept(move |cache, id| cache.load(id, &revision), &info.id)
             .await;
         if let Some(preset) = kept {
             self.lookups.inc(["kept"]);
@@ -202,22 +168,22 @@ impl Inner {
         }
         let sources = fetch::sources(&self.http, &info).await?;
         let preset = Arc::new(sources.preset()?);
-        tracing::info!(%id, revision = sources.revision, "a model was read from the hub");
+        tracing::info!(%id, revision = sources.revision, "read model from the hub");
         self.lookups.inc(["read"]);
-        let store = self.store.clone();
-        // Losing what is kept costs time only.
-        let _ = tokio::task::spawn_blocking(move || store.save(&sources)).await;
+        let cache = self.cache.clone();
+        // A lost cache entry only costs time.
+        let _ = tokio::task::spawn_blocking(move || cache.save(&sources)).await;
         Ok(preset)
     }
 
-    /// What the disk has of a model.
+    /// Loads a model from disk.
     async fn kept(
         &self,
-        load: impl FnOnce(&Store, &HubId) -> Option<Sources> + Send + 'static,
+        load: impl FnOnce(&DiskCache, &HubId) -> Option<Sources> + Send + 'static,
         id: &HubId,
     ) -> Option<Arc<Preset>> {
-        let (store, id) = (self.store.clone(), id.clone());
-        let sources = tokio::task::spawn_blocking(move || load(&store, &id))
+        let (cache, id) = (self.cache.clone(), id.clone());
+        let sources = tokio::task::spawn_blocking(move || load(&cache, &id))
             .await
             .ok()??;
         sources.preset().ok().map(Arc::new)
@@ -226,7 +192,7 @@ impl Inner {
     fn slot(&self, id: &HubId) -> Slot {
         let mut answers = self.answers.lock().unwrap_or_else(PoisonError::into_inner);
         if answers.len() >= MAX_ANSWERS {
-            // All that nobody waits for: they are on disk.
+            // Drop the answers that no request waits for. They are on disk.
             answers.retain(|_, slot| Arc::strong_count(slot) > 1);
         }
         Arc::clone(answers.entry(id.as_str().to_lowercase()).or_default())

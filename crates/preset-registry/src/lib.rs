@@ -1,27 +1,27 @@
-//! The preset registry: a gRPC service that knows every model preset.
+//! The preset registry: a gRPC service with every model preset.
 //!
-//! Serves the built-in catalog, the presets of users' files over it, and where it is told to, what a model hub
-//! says. It decides nothing about clusters and never speaks to a cloud; to the API server only where it is told to publish
-//! the catalog for admission.
+//! Serves the built-in catalog, the presets of users' files over it and, if configured, models of a hub. It decides nothing
+//! about clusters and uses no cloud. It uses the API server only to publish the catalog for admission.
 
 mod args;
 mod call;
+mod catalog_delta;
+mod catalog_store;
 mod connection;
 mod deadline;
-mod delta;
 mod hub;
-mod library;
+mod invalid;
 mod paging;
-mod plan;
 mod program;
 mod publish;
+mod resource_query;
 mod server;
 mod service;
 mod users;
 mod watch;
 
 pub use args::{AdmissionArgs, Args, HubArgs, TlsArgs};
-pub use hub::{BadEndpoint, HubError, HubOptions};
+pub use hub::{HubError, HubOptions};
 pub use program::run;
-pub use publish::{BadPlace, Place, PublishOptions};
+pub use publish::{BadConfigMapName, ConfigMapName, PublishOptions};
 pub use server::{PresetServer, ServeError, ServerOptions};

@@ -1,16 +1,16 @@
 //! Pages of a list that is in name order.
 //!
-//! A page token names the last preset of the page before, and carries a digest of the question and of the
-//! catalog, so that a token cannot continue another list than the one it came from. The server keeps nothing.
+//! A page token names the last preset of the previous page. It holds a digest of the filter and the catalog, so that it
+//! continues its own list only. The server keeps no state.
 
 use preset_catalog::{Catalog, Preset, Runtime};
 use sha2::{Digest as _, Sha256};
 
 const DEFAULT_PAGE_SIZE: usize = 100;
 const MAX_PAGE_SIZE: usize = 500;
-/// Against mistakes, not against forgery: a forged token only chooses where a public list starts.
+/// Bytes of the digest, against mistakes. A forged token only chooses the start of a public list.
 const DIGEST_BYTES: usize = 8;
-/// Not in any name.
+/// Separates the digest from the name; it is in no name.
 const SEPARATOR: char = '/';
 
 /// A page that cannot be served.
@@ -19,17 +19,17 @@ pub(crate) enum BadPage {
     /// The size is negative.
     #[error("must not be negative")]
     Size,
-    /// The token is not of this list.
-    #[error("is not a token of this list, or the catalog has changed since; start again without one")]
+    /// The token is of another list.
+    #[error("must be a token of this list, and the catalog must not have changed; start again without one")]
     Token,
 }
 
-/// Which presets are listed. The default lets all pass.
+/// The conditions of a listed preset. The default admits all.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Filter {
-    /// A part of the name, an alias or the hub id; letter case is ignored.
+    /// A part of the name, an alias or the hub id. Letter case is ignored.
     pub(crate) name_contains: String,
-    /// Letter case is ignored; empty lets all pass.
+    /// The architecture. Letter case is ignored; empty admits all.
     pub(crate) architecture: String,
     pub(crate) runtime: Option<Runtime>,
     pub(crate) cpu_only: bool,
@@ -74,7 +74,7 @@ impl<'a> List<'a> {
     pub(crate) fn page(&self, size: i32, token: &str) -> Result<(Vec<&'a Preset>, String), BadPage> {
         let size = page_size(size)?;
         let after = self.last_name(token)?;
-        // One more than fits tells whether there is another page.
+        // One more than fits shows whether there is another page.
         let mut page: Vec<_> = self
             .catalog
             .iter()
@@ -105,7 +105,7 @@ impl<'a> List<'a> {
 
     fn token(&self, last_name: &str) -> String {
         let mut digest = Sha256::new();
-        // The form in which it is written for debugging names every field, also those to come.
+        // The debug format covers every field, including future ones.
         let filter = format!("{:?}", self.filter);
         for part in [self.catalog.version(), &filter, last_name] {
             digest.update(part);

@@ -1,6 +1,4 @@
-//! The program: its listeners, its signals, and how they end together.
-//!
-//! What it serves is in `server`; this file only starts and stops.
+//! The start and the end of the program. `server` does the work.
 
 use serve::{Admin, Readiness, StopSignals};
 use telemetry::Metrics;
@@ -13,10 +11,10 @@ use crate::server::PresetServer;
 /// Runs the program until SIGTERM or SIGINT.
 ///
 /// # Errors
-/// When the API server is to be used and no way to it is configured, a hub or a certificate cannot be used, an address cannot be bound, or a server fails.
+/// The hub, a certificate or the way to the API server cannot be used, an address cannot be bound, or a server fails.
 pub async fn run(args: Args) -> anyhow::Result<()> {
     let _guard = telemetry::init(&args.telemetry, "preset-registry")?;
-    // Probes and metrics answer until the last RPC has ended.
+    // Probes and metrics are served until the last RPC has ended.
     let (stop, stopped) = (CancellationToken::new(), CancellationToken::new());
     let signals = StopSignals::listen()?;
     let (metrics, readiness) = (Metrics::new(), Readiness::new());
@@ -41,7 +39,7 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// What publishes the catalog, where that is wanted.
+/// The publisher of the catalog, if one is configured.
 async fn publisher(
     args: &Args,
     server: &PresetServer,
@@ -67,7 +65,7 @@ async fn publish(publisher: Option<Publisher>, stopped: &CancellationToken) -> a
     }
 }
 
-/// Cancels `stop` at the first signal; ends then, or when the server has ended without one.
+/// Cancels `stop` at the first signal. Returns then, or when the server ends without one.
 async fn stop_on(
     signals: StopSignals,
     stop: &CancellationToken,

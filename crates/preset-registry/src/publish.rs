@@ -1,7 +1,7 @@
 //! Publishes the catalog as a ConfigMap for the admission policy of the chart, and keeps it current.
 //!
-//! What is in it is a function of the catalog (`admission::table`), so replicas that serve the same one write the same
-//! bytes and none needs to lead. An API server that does not answer stops nothing but the publication.
+//! Its contents are a function of the catalog (`admission::table`). So replicas with the same catalog write the same bytes,
+//! and none needs to lead. A failing API server stops the publication only.
 
 use std::collections::BTreeMap;
 use std::str::FromStr;
@@ -19,31 +19,31 @@ use kube::{Api, Client};
 use preset_catalog::Catalog;
 use telemetry::{Counter, Metrics};
 
-use crate::library::Library;
+use crate::catalog_store::CatalogStore;
 
-/// Pause until the ConfigMap is written again though nothing changed, in case somebody removed or edited it.
+/// Pause between writes of an unchanged table, in case a user removed or edited the ConfigMap.
 const REPAIR: Duration = Duration::from_secs(30);
 /// First pause after a failure; it doubles up to [`REPAIR`].
 const FIRST_RETRY: Duration = Duration::from_millis(500);
-/// How long one write may take.
+/// Time for one write.
 const TIMEOUT: Duration = Duration::from_secs(15);
 
-/// Where the ConfigMap is, as `namespace/name`.
+/// The name of a ConfigMap, as `namespace/name`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Place {
-    /// Its namespace.
+pub struct ConfigMapName {
+    /// The namespace.
     pub namespace: String,
-    /// Its name.
+    /// The name in the namespace.
     pub name: String,
 }
 
-/// Not of the form `namespace/name`.
+/// A text that is not of the form `namespace/name`.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is not of the form NAMESPACE/NAME")]
-pub struct BadPlace(String);
+#[error("expected NAMESPACE/NAME, not `{0}`")]
+pub struct BadConfigMapName(String);
 
-impl FromStr for Place {
-    type Err = BadPlace;
+impl FromStr for ConfigMapName {
+    type Err = BadConfigMapName;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         match text.split('/').collect::<Vec<_>>()[..] {
@@ -51,19 +51,19 @@ impl FromStr for Place {
                 namespace: namespace.to_owned(),
                 name: name.to_owned(),
             }),
-            _ => Err(BadPlace(text.to_owned())),
+            _ => Err(BadConfigMapName(text.to_owned())),
         }
     }
 }
 
-/// What is published where.
+/// Options of the publication.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PublishOptions {
     /// The ConfigMap.
-    pub place: Place,
-    /// Whose instance types are in it.
+    pub config_map: ConfigMapName,
+    /// The cloud whose instance types are published.
     pub cloud: Cloud,
-    /// What it says of presets that are not in the catalog.
+    /// The treatment of presets that are not in the catalog.
     pub unlisted: Unlisted,
 }
 
@@ -71,34 +71,34 @@ pub struct PublishOptions {
 pub(crate) struct Publisher {
     options: PublishOptions,
     api: Api<ConfigMap>,
-    library: Arc<Library>,
+    catalogs: Arc<CatalogStore>,
     writes: Counter<1>,
 }
 
 impl Publisher {
-    /// Registers `preset_registry_publications_total{result}`.
+    /// Registers `kaito_preset_registry_publications_total{result}`.
     pub(crate) fn new(
         options: PublishOptions,
         client: Client,
-        library: Arc<Library>,
+        catalogs: Arc<CatalogStore>,
         metrics: &Metrics,
     ) -> Self {
         Self {
-            api: Api::namespaced(client, &options.place.namespace),
+            api: Api::namespaced(client, &options.config_map.namespace),
             options,
-            library,
+            catalogs,
             writes: metrics.counter(
-                "preset_registry_publications",
+                "kaito_preset_registry_publications",
                 "Writes of the ConfigMap that the admission policy reads",
                 ["result"],
             ),
         }
     }
 
-    /// Follows the catalog for ever.
+    /// Follows the catalog forever.
     pub(crate) async fn follow(&self) {
-        let mut catalogs = self.library.subscribe();
-        let mut published: Option<Published> = None;
+        let mut catalogs = self.catalogs.subscribe();
+        let mut published: Option<Publication> = None;
         let mut failures = 0;
         loop {
             let catalog = Arc::clone(&catalogs.borrow_and_update().catalog);
@@ -116,47 +116,47 @@ impl Publisher {
                     .min(REPAIR)
             };
             published = Some(current);
-            // An error would mean that the library is gone, and it is held here.
+            // Fails only without a store, which this value holds.
             let _ = tokio::time::timeout(pause, catalogs.changed()).await;
         }
     }
 
     /// Asks the planner thousands of questions, away from the threads that answer requests.
-    async fn prepare(&self, catalog: Arc<Catalog>) -> Published {
+    async fn prepare(&self, catalog: Arc<Catalog>) -> Publication {
         let (cloud, unlisted) = (self.options.cloud, self.options.unlisted);
         let version = catalog.version().to_owned();
         let made = tokio::task::spawn_blocking(move || {
             let types = instance_types::Catalog::embedded().ok()?;
             Some(table(&catalog, types, cloud, unlisted))
         });
-        Published {
+        Publication {
             version,
             data: made.await.ok().flatten(),
-            told: AtomicBool::new(false),
+            logged: AtomicBool::new(false),
         }
     }
 
-    async fn write(&self, published: &Published) -> bool {
+    async fn write(&self, published: &Publication) -> bool {
         let Some(data) = &published.data else {
-            tracing::error!("the catalog cannot be published: its table cannot be made");
+            tracing::error!("failed to build the table of the catalog");
             return false;
         };
-        let place = &self.options.place;
-        let object = config_map(place, data.clone());
+        let config_map = &self.options.config_map;
+        let object = object(config_map, data.clone());
         let params = PatchParams::apply(labels::PRESET_REGISTRY).force();
         let patch = Patch::Apply(&object);
-        let write = self.api.patch(&place.name, &params, &patch);
+        let write = self.api.patch(&config_map.name, &params, &patch);
         let failure = match tokio::time::timeout(TIMEOUT, write).await {
             Ok(Ok(_)) => None,
             Ok(Err(error)) => Some(error.to_string()),
-            Err(_) => Some(format!("no answer in {} s", TIMEOUT.as_secs())),
+            Err(_) => Some(format!("no response in {} s", TIMEOUT.as_secs())),
         };
         self.writes.inc([if failure.is_none() { "ok" } else { "error" }]);
-        let (namespace, name, version) = (&place.namespace, &place.name, &published.version);
+        let (namespace, name, version) = (&config_map.namespace, &config_map.name, &published.version);
         match failure {
             None => {
-                if !published.told.swap(true, Ordering::Relaxed) {
-                    tracing::info!(namespace, name, version, "the catalog is published for admission");
+                if !published.logged.swap(true, Ordering::Relaxed) {
+                    tracing::info!(namespace, name, version, "published catalog for admission");
                 }
                 true
             }
@@ -166,7 +166,7 @@ impl Publisher {
                     name,
                     version,
                     error,
-                    "the catalog cannot be published, trying again"
+                    "failed to publish catalog, retrying"
                 );
                 false
             }
@@ -175,19 +175,19 @@ impl Publisher {
 }
 
 /// One table, ready to be written.
-struct Published {
+struct Publication {
     version: String,
     /// Absent when it cannot be made.
     data: Option<BTreeMap<String, String>>,
     /// That it is written was logged.
-    told: AtomicBool,
+    logged: AtomicBool,
 }
 
-fn config_map(place: &Place, data: BTreeMap<String, String>) -> ConfigMap {
+fn object(config_map: &ConfigMapName, data: BTreeMap<String, String>) -> ConfigMap {
     ConfigMap {
         metadata: ObjectMeta {
-            namespace: Some(place.namespace.clone()),
-            name: Some(place.name.clone()),
+            namespace: Some(config_map.namespace.clone()),
+            name: Some(config_map.name.clone()),
             labels: Some([(labels::MANAGED_BY.to_owned(), labels::PRESET_REGISTRY.to_owned())].into()),
             ..ObjectMeta::default()
         },
@@ -202,13 +202,16 @@ mod tests {
 
     #[test]
     fn a_place_is_a_namespace_and_a_name() {
-        let place: Place = "kaito-system/catalog".parse().unwrap();
+        let config_map: ConfigMapName = "kaito-system/catalog".parse().unwrap();
         assert_eq!(
-            (place.namespace.as_str(), place.name.as_str()),
+            (config_map.namespace.as_str(), config_map.name.as_str()),
             ("kaito-system", "catalog")
         );
         for bad in ["", "a", "/a", "a/", "a/b/c"] {
-            assert_eq!(bad.parse::<Place>(), Err(BadPlace(bad.to_owned())));
+            assert_eq!(
+                bad.parse::<ConfigMapName>(),
+                Err(BadConfigMapName(bad.to_owned()))
+            );
         }
     }
 }

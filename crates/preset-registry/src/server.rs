@@ -1,4 +1,4 @@
-//! The gRPC server around the RPCs: health, reflection, limits, and an orderly end.
+//! The gRPC server around the RPCs: health, reflection, limits and graceful shutdown.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -17,41 +17,41 @@ use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
 
 use crate::call::Calls;
+use crate::catalog_store::CatalogStore;
 use crate::connection;
 use crate::hub::{Hub, HubError, HubOptions};
-use crate::library::Library;
 use crate::publish::{PublishOptions, Publisher};
 use crate::service::Service;
-use crate::users::Users;
+use crate::users::UserPresets;
 use crate::watch::Watchers;
 
-/// Answers from memory take far less, and those of a hub have a limit of their own below this.
+/// Time for a request. Requests to a hub have a lower limit of their own.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
-/// Requests of one connection that are worked on at once; more wait with the client.
+/// Concurrent requests of one connection; further ones wait at the client.
 const CONCURRENCY_PER_CONNECTION: u32 = 64;
-/// Requests are names and page tokens, and at most one preset.
+/// Most bytes of a request: names, page tokens, and at most one preset.
 const MAX_REQUEST_BYTES: usize = 64 * 1024;
 const MAX_HEADER_BYTES: u32 = 16 * 1024;
-/// Finds connections whose other end is gone.
+/// Interval of pings, which find dead connections.
 const KEEPALIVE: Duration = Duration::from_secs(30);
-/// How long open requests may take to end. Health watches never end by themselves.
+/// Time for open requests after a stop. Health watches never end by themselves.
 const SHUTDOWN_GRACE: Duration = Duration::from_secs(5);
-/// Streams of `WatchPresets` that may be open.
+/// Most open streams of `WatchPresets`.
 const MAX_WATCHERS: usize = 4096;
 
-/// What is served and how. The default serves the built-in presets in plain text.
+/// The options of the server. The default serves the built-in presets in plain text.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ServerOptions {
     /// A directory of users' preset files.
     pub presets_dir: Option<PathBuf>,
-    /// A model hub for names outside the catalog; none is asked without.
+    /// A model hub for names outside the catalog.
     pub hub: Option<HubOptions>,
-    /// Certificates; plain text without.
+    /// Certificates. Without them, the server uses plain text.
     pub tls: Option<TlsFiles>,
-    /// Connections that may be open at once; more wait to be accepted.
+    /// Most open connections; further ones wait.
     pub max_connections: usize,
-    /// How long a client that has connected may take to say something.
-    pub greeting_timeout: Duration,
+    /// Time for the TLS handshake, or for the first byte of plain text.
+    pub handshake_timeout: Duration,
 }
 
 impl Default for ServerOptions {
@@ -61,25 +61,25 @@ impl Default for ServerOptions {
             hub: None,
             tls: None,
             max_connections: 1024,
-            greeting_timeout: Duration::from_secs(10),
+            handshake_timeout: Duration::from_secs(10),
         }
     }
 }
 
-/// Why the server did not start, or ended other than by being asked to.
+/// A failure to start or to serve.
 #[derive(Debug, thiserror::Error)]
 pub enum ServeError {
-    /// The built-in catalog is broken, which tests exclude.
-    #[error("the built-in catalog of presets is broken")]
+    /// The built-in catalog is malformed, which tests exclude.
+    #[error("failed to read the built-in catalog of presets")]
     Catalog(#[source] preset_catalog::CatalogError),
-    /// The hub cannot be asked as the options want it.
+    /// The options of the hub cannot be used.
     #[error(transparent)]
     Hub(#[from] HubError),
     /// The certificate files cannot be used.
-    #[error("TLS cannot be served")]
+    #[error("failed to set up TLS")]
     Tls(#[from] TlsError),
     /// The descriptor of the contract cannot be read.
-    #[error("reflection cannot be offered")]
+    #[error("failed to set up reflection")]
     Reflection(#[from] tonic_reflection::server::Error),
     /// The listener cannot be used.
     #[error("failed to accept connections")]
@@ -89,11 +89,11 @@ pub enum ServeError {
     Transport(#[from] tonic::transport::Error),
 }
 
-/// A server that is ready to serve: everything it needs was read.
+/// A server that has read its files.
 #[derive(Debug)]
 pub struct PresetServer {
-    library: Arc<Library>,
-    users: Option<Users>,
+    catalogs: Arc<CatalogStore>,
+    users: Option<UserPresets>,
     hub: Option<Hub>,
     tls: Option<Reloaded<ServerConfig>>,
     connections: Limits,
@@ -101,10 +101,10 @@ pub struct PresetServer {
 }
 
 impl PresetServer {
-    /// Reads what the options name. Users' files that are bad are no error, they are told and left out.
+    /// Reads the files of the options. A malformed user file is logged and left out.
     ///
     /// # Errors
-    /// When the built-in catalog is broken or the certificate files cannot be used.
+    /// The built-in catalog, the hub or the certificate files cannot be used.
     pub async fn prepare(options: ServerOptions, metrics: &Metrics) -> Result<Self, ServeError> {
         let built_in = Catalog::embedded().map_err(|error| ServeError::Catalog(error.clone()))?;
         tracing::info!(
@@ -112,45 +112,45 @@ impl PresetServer {
             presets = built_in.len(),
             "built-in presets loaded"
         );
-        let library = Arc::new(Library::new(built_in.clone()));
+        let catalogs = Arc::new(CatalogStore::new(built_in.clone()));
         let users = options
             .presets_dir
-            .map(|directory| Users::new(directory, built_in.clone(), Arc::clone(&library), metrics));
+            .map(|directory| UserPresets::new(directory, built_in.clone(), Arc::clone(&catalogs), metrics));
         if let Some(users) = &users {
             users.reload().await;
         }
         let hub = options.hub.map(|hub| Hub::new(hub, metrics)).transpose()?;
         let tls = options.tls.map(|files| follow_tls(files, metrics)).transpose()?;
         Ok(Self {
-            library,
+            catalogs,
             users,
             hub,
             tls,
             connections: Limits {
                 connections: options.max_connections,
-                handshake: options.greeting_timeout,
+                handshake: options.handshake_timeout,
             },
             metrics: metrics.clone(),
         })
     }
 
-    /// What publishes the catalog that is served.
+    /// Creates the publisher of the served catalog.
     pub(crate) fn publisher(
         &self,
         options: PublishOptions,
         client: kube::Client,
         metrics: &Metrics,
     ) -> Publisher {
-        Publisher::new(options, client, Arc::clone(&self.library), metrics)
+        Publisher::new(options, client, Arc::clone(&self.catalogs), metrics)
     }
 
-    /// Serves on the listener until the token is cancelled. The gate is open meanwhile.
+    /// Serves on the listener until the token is canceled. The gate is open until then.
     ///
-    /// Health answers `SERVING` as long as requests are welcome, and `NOT_SERVING` from the cancellation on.
-    /// `WatchPresets` streams end then; open requests are given five seconds to.
+    /// Health is `SERVING` until the cancellation and `NOT_SERVING` after it. `WatchPresets` streams end then, and open
+    /// requests have five seconds to end.
     ///
     /// # Errors
-    /// When the server cannot be set up or its transport fails; cancellation is no error.
+    /// The server cannot be set up, or its transport fails.
     pub async fn serve(
         self,
         listener: TcpListener,
@@ -158,7 +158,7 @@ impl PresetServer {
         token: CancellationToken,
     ) -> Result<(), ServeError> {
         let service = Service {
-            library: Arc::clone(&self.library),
+            catalogs: Arc::clone(&self.catalogs),
             hub: self.hub.clone(),
             calls: Calls::new(&self.metrics),
             watchers: Watchers::new(&self.metrics, MAX_WATCHERS),
@@ -169,7 +169,7 @@ impl PresetServer {
         set_health(&health, ServingStatus::Serving).await;
         let encryption = self.tls.as_ref().map(Reloaded::subscribe);
         let failures = self.metrics.counter(
-            "preset_registry_handshake_failures",
+            "kaito_preset_registry_handshake_failures",
             "Connections whose client sent nothing or failed the TLS handshake",
             [],
         );
@@ -202,17 +202,17 @@ impl PresetServer {
 }
 
 /// Follows the users' files forever.
-async fn follow(users: Option<&Users>) {
+async fn follow(users: Option<&UserPresets>) {
     match users {
         Some(users) => users.follow().await,
         None => std::future::pending().await,
     }
 }
 
-/// Reads the certificate files and follows them. Registers `preset_registry_tls_reloads_total{result}`.
+/// Reads the certificate files and follows them. Registers `kaito_preset_registry_tls_reloads_total{result}`.
 fn follow_tls(files: TlsFiles, metrics: &Metrics) -> Result<Reloaded<ServerConfig>, TlsError> {
     let reloads = metrics.counter(
-        "preset_registry_tls_reloads",
+        "kaito_preset_registry_tls_reloads",
         "Reloads of the certificate files, by result",
         ["result"],
     );
@@ -234,14 +234,14 @@ fn limited() -> Server {
         .http2_keepalive_interval(Some(KEEPALIVE))
 }
 
-/// Of the service by name, and of the server as a whole.
+/// Sets the health of the service and of the whole server.
 async fn set_health(reporter: &HealthReporter, status: ServingStatus) {
     for name in [v1::preset_registry_server::SERVICE_NAME, ""] {
         reporter.set_service_status(name, status).await;
     }
 }
 
-/// Ends when the server must: load balancers that watch the health learn of it first.
+/// Returns when the server must stop, after load balancers can see it in the health.
 async fn refuse_when_cancelled(health: HealthReporter, gate: Gate, token: CancellationToken) {
     token.cancelled().await;
     gate.set(false, "stopping");

@@ -1,6 +1,4 @@
-//! The RPCs: what is asked, who answers, and how a refusal is put.
-//!
-//! Knows no transport.
+//! The RPCs: from a request to a response or a status. Knows no transport.
 
 use std::borrow::Cow;
 use std::pin::Pin;
@@ -13,33 +11,33 @@ use preset_registry_api::v1::preset_registry_server::PresetRegistry;
 use preset_registry_api::{not_found, v1};
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status};
-use tonic_types::{ErrorDetails, StatusExt as _};
 
 use crate::call::Calls;
+use crate::catalog_store::CatalogStore;
 use crate::deadline;
 use crate::hub::Hub;
-use crate::library::Library;
+use crate::invalid::invalid;
 use crate::paging::{BadPage, Filter, List};
-use crate::plan::Question;
+use crate::resource_query::ResourceQuery;
 use crate::watch::{Subscriber, Watchers};
 
-/// No name is longer; comparing with every known name takes time in proportion.
+/// Most bytes of a name, since comparing with every known name takes time in proportion.
 const MAX_NAME_BYTES: usize = 256;
 
-/// Answers from the library, and from a hub where there is one.
+/// Answers from the catalog, and from a hub if there is one.
 #[derive(Debug)]
 pub(crate) struct Service {
-    pub(crate) library: Arc<Library>,
+    pub(crate) catalogs: Arc<CatalogStore>,
     pub(crate) hub: Option<Hub>,
     pub(crate) calls: Calls,
     pub(crate) watchers: Watchers,
-    /// Cancelled when streams must end.
+    /// Canceled when streams must end.
     pub(crate) stop: CancellationToken,
 }
 
 impl Service {
     fn list(&self, request: v1::ListPresetsRequest) -> Result<v1::ListPresetsResponse, Status> {
-        let now = self.library.current();
+        let now = self.catalogs.current();
         let (size, token) = (request.page_size, request.page_token.clone());
         let list = List::new(&now.catalog, filter(request)?);
         let (page, next_page_token) = list.page(size, &token).map_err(|problem| bad_page(&problem))?;
@@ -51,7 +49,7 @@ impl Service {
     }
 
     async fn get(&self, name: &str) -> Result<v1::GetPresetResponse, Status> {
-        let now = self.library.current();
+        let now = self.catalogs.current();
         let (preset, origin) = self.find(&now.catalog, name).await?;
         Ok(v1::GetPresetResponse {
             preset: Some(preset.as_ref().into()),
@@ -60,7 +58,7 @@ impl Service {
         })
     }
 
-    /// The preset of this name in the catalog, else on the hub.
+    /// Finds a preset in the catalog, or else on the hub.
     async fn find<'c>(
         &self,
         catalog: &'c Catalog,
@@ -87,23 +85,26 @@ impl Service {
         }
     }
 
-    async fn plan(&self, mut request: v1::PlanResourcesRequest) -> Result<v1::PlanResourcesResponse, Status> {
-        let question = Question::of(&request)?;
-        let now = self.library.current();
+    async fn resource_plan(
+        &self,
+        mut request: v1::PlanResourcesRequest,
+    ) -> Result<v1::PlanResourcesResponse, Status> {
+        let query = ResourceQuery::parse(&request)?;
+        let now = self.catalogs.current();
         let (preset, origin) = match request.model.take() {
             Some(Model::Name(name)) => self.find(&now.catalog, &name).await?,
             Some(Model::Preset(message)) => (Cow::Owned(given(message)?), v1::PresetOrigin::Unspecified),
             None => return Err(invalid("model", "must name a preset or hold one")),
         };
         Ok(v1::PlanResourcesResponse {
-            plan: Some((&question.answer(&preset)).into()),
+            plan: Some((&query.plan(&preset)).into()),
             catalog_version: now.catalog.version().to_owned(),
             origin: origin.into(),
         })
     }
 
     fn catalog_status(&self) -> v1::GetCatalogStatusResponse {
-        let now = self.library.current();
+        let now = self.catalogs.current();
         let is_users = |preset: &&Preset| now.catalog.is_users(&preset.name);
         v1::GetCatalogStatusResponse {
             catalog_version: now.catalog.version().to_owned(),
@@ -145,7 +146,7 @@ impl PresetRegistry for Service {
         request: Request<v1::PlanResourcesRequest>,
     ) -> Result<Response<v1::PlanResourcesResponse>, Status> {
         let call = self.calls.begin("PlanResources");
-        call.end_with(self.plan(request.into_inner()).await)
+        call.end_with(self.resource_plan(request.into_inner()).await)
             .map(Response::new)
     }
 
@@ -156,17 +157,17 @@ impl PresetRegistry for Service {
         let call = self.calls.begin("WatchPresets");
         let deadline = deadline::of(request.metadata());
         let known_version = request.into_inner().known_version;
-        let place = check_length("known_version", &known_version).and_then(|()| self.watchers.place());
-        let place = match place {
-            Ok(place) => place,
+        let permit = check_length("known_version", &known_version).and_then(|()| self.watchers.permit());
+        let permit = match permit {
+            Ok(permit) => permit,
             Err(status) => return call.end_with(Err(status)),
         };
         let subscriber = Subscriber {
             known_version,
-            library: self.library.subscribe(),
+            catalogs: self.catalogs.subscribe(),
             stop: self.stop.clone(),
             deadline,
-            place,
+            permit,
             call,
         };
         Ok(Response::new(Box::pin(subscriber.stream())))
@@ -181,7 +182,7 @@ impl PresetRegistry for Service {
     }
 }
 
-/// The preset that a request brings.
+/// Converts the preset of a request.
 fn given(message: v1::Preset) -> Result<Preset, Status> {
     Preset::try_from(message).map_err(|error| invalid("preset", &format!("cannot be read: {error}")))
 }
@@ -193,7 +194,7 @@ fn filter(request: v1::ListPresetsRequest) -> Result<Filter, Status> {
         Ok(v1::Runtime::Unspecified) => None,
         Ok(v1::Runtime::Vllm) => Some(Runtime::Vllm),
         Ok(v1::Runtime::Native) => Some(Runtime::Native),
-        Err(_) => return Err(invalid("runtime", "is not one that this server knows")),
+        Err(_) => return Err(invalid("runtime", "must be one that this server knows")),
     };
     Ok(Filter {
         name_contains: request.name_contains,
@@ -243,13 +244,4 @@ fn bad_page(problem: &BadPage) -> Status {
         BadPage::Token => "page_token",
     };
     invalid(field, &problem.to_string())
-}
-
-pub(crate) fn invalid(field: &'static str, problem: &str) -> Status {
-    let details = ErrorDetails::with_bad_request_violation(field, problem);
-    Status::with_error_details(
-        tonic::Code::InvalidArgument,
-        format!("{field} {problem}"),
-        details,
-    )
 }

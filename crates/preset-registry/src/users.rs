@@ -1,7 +1,7 @@
-//! Users' presets: a directory of files over the built-in catalog, followed as it changes.
+//! Users' presets: a directory of files over the built-in catalog, read again when it changes.
 //!
-//! What is served is a function of what the directory holds now. A bad file, and a directory that cannot be read,
-//! is told in a log line, a metric and `GetCatalogStatus`, and stops nothing.
+//! The served catalog is a function of the directory's contents. A malformed file or an unreadable directory shows in a log
+//! line, a metric and `GetCatalogStatus`, and stops nothing.
 
 mod directory;
 
@@ -12,54 +12,58 @@ use preset_catalog::{Catalog, CatalogError, FileProblem, FileReport};
 use serve::FileChanges;
 use telemetry::{Counter, Gauge, Metrics};
 
-use crate::library::{Library, UserFiles};
+use crate::catalog_store::{CatalogStore, UserFiles};
 use directory::Texts;
 
-/// Follows the directory and publishes what it holds.
+/// Follows the directory and publishes its presets.
 #[derive(Debug)]
-pub(crate) struct Users {
+pub(crate) struct UserPresets {
     directory: PathBuf,
     built_in: Arc<Catalog>,
-    library: Arc<Library>,
+    catalogs: Arc<CatalogStore>,
     files: Gauge<1>,
     presets: Gauge<1>,
     readable: Gauge<0>,
     reloads: Counter<1>,
 }
 
-impl Users {
-    /// Registers `preset_registry_user_preset_files{state}`, `preset_registry_presets{origin}`,
-    /// `preset_registry_user_presets_readable` and `preset_registry_reloads_total{result}`.
+impl UserPresets {
+    /// Registers `kaito_preset_registry_user_preset_files{state}`, `kaito_preset_registry_presets{origin}`,
+    /// `kaito_preset_registry_user_presets_readable` and `kaito_preset_registry_reloads_total{result}`.
     pub(crate) fn new(
         directory: PathBuf,
         built_in: Catalog,
-        library: Arc<Library>,
+        catalogs: Arc<CatalogStore>,
         metrics: &Metrics,
     ) -> Self {
         Self {
             directory,
             built_in: Arc::new(built_in),
-            library,
+            catalogs,
             files: metrics.gauge(
-                "preset_registry_user_preset_files",
-                "Files of users' presets: loaded, or left out as bad",
+                "kaito_preset_registry_user_preset_files",
+                "Files of users' presets, loaded or left out as malformed",
                 ["state"],
             ),
-            presets: metrics.gauge("preset_registry_presets", "Presets that are served", ["origin"]),
+            presets: metrics.gauge(
+                "kaito_preset_registry_presets",
+                "Presets that are served",
+                ["origin"],
+            ),
             readable: metrics.gauge(
-                "preset_registry_user_presets_readable",
+                "kaito_preset_registry_user_presets_readable",
                 "1 when the directory of users' presets can be read",
                 [],
             ),
             reloads: metrics.counter(
-                "preset_registry_reloads",
-                "Looks at the directory of users' presets",
+                "kaito_preset_registry_reloads",
+                "Reads of the directory of users' presets, by result",
                 ["result"],
             ),
         }
     }
 
-    /// Follows the directory for ever.
+    /// Follows the directory forever.
     pub(crate) async fn follow(&self) {
         let mut changes = FileChanges::of_directory(&self.directory);
         loop {
@@ -68,10 +72,10 @@ impl Users {
         }
     }
 
-    /// Reads the directory and publishes what it holds.
+    /// Reads the directory and publishes its presets.
     pub(crate) async fn reload(&self) {
         let (directory, built_in) = (self.directory.clone(), Arc::clone(&self.built_in));
-        // Reading waits for the disk and parsing takes its time: neither is for the runtime's own threads.
+        // Reading and parsing block, so they run on another thread.
         let merged = tokio::task::spawn_blocking(move || {
             let texts = directory::read(&directory).map_err(|error| error.to_string())?;
             merge(&built_in, &texts).map_err(|error| error.to_string())
@@ -81,27 +85,26 @@ impl Users {
         self.publish(catalog, files);
     }
 
-    /// What cannot be read is not known to be gone: the catalog stays.
+    /// The state after a failed read. The catalog stays: an unreadable file may still exist.
     fn unreadable(&self, error: &str) -> (Catalog, UserFiles) {
-        let now = self.library.current();
+        let now = self.catalogs.current();
         let files = UserFiles {
             reports: now.files.reports.clone(),
-            error: Some(format!("{} cannot be read: {error}", self.directory.display())),
+            error: Some(format!("failed to read {}: {error}", self.directory.display())),
         };
         (Catalog::clone(&now.catalog), files)
     }
 
     fn publish(&self, catalog: Catalog, files: UserFiles) {
-        let before = self.library.current();
-        let told = *before.files == files;
-        if !told {
-            tell(&files);
+        let before = self.catalogs.current();
+        if *before.files != files {
+            log(&files);
         }
         self.measure(&catalog, &files);
         let (version, presets) = (catalog.version().to_owned(), catalog.len());
-        let changed = self.library.publish(catalog, files);
+        let changed = self.catalogs.publish(catalog, files);
         if changed {
-            tracing::info!(version, presets, "users' presets were read");
+            tracing::info!(version, presets, "reloaded users' presets");
         }
         self.reloads.inc([if changed { "changed" } else { "same" }]);
     }
@@ -125,7 +128,7 @@ impl Users {
     }
 }
 
-/// The built-in presets and those of the files.
+/// Puts the presets of the files over the built-in ones.
 fn merge(built_in: &Catalog, texts: &Texts) -> Result<(Catalog, UserFiles), CatalogError> {
     let readable = texts
         .iter()
@@ -138,7 +141,7 @@ fn merge(built_in: &Catalog, texts: &Texts) -> Result<(Catalog, UserFiles), Cata
             presets: Vec::new(),
             problems: vec![FileProblem {
                 position: None,
-                message: format!("the file cannot be read: {}", text.as_ref().err()?),
+                message: format!("failed to read the file: {}", text.as_ref().err()?),
             }],
         })
     }));
@@ -147,20 +150,20 @@ fn merge(built_in: &Catalog, texts: &Texts) -> Result<(Catalog, UserFiles), Cata
     Ok((overlay.catalog, files))
 }
 
-fn tell(files: &UserFiles) {
+fn log(files: &UserFiles) {
     if let Some(error) = &files.error {
-        tracing::error!(error, "users' presets stay as they were read last");
+        tracing::error!(error, "failed to read users' presets, keeping the previous ones");
         return;
     }
     for report in &files.reports {
         for problem in &report.problems {
-            tracing::error!(file = report.file, %problem, "the file is left out");
+            tracing::error!(file = report.file, %problem, "left out malformed preset file");
         }
         if report.problems.is_empty() {
             tracing::info!(
                 file = report.file,
                 presets = report.presets.len(),
-                "the file is served"
+                "loaded preset file"
             );
         }
     }

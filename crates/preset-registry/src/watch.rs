@@ -1,8 +1,7 @@
-//! The stream of one subscriber: the whole catalog, then what changes.
+//! The stream of one subscriber: the whole catalog, then its changes.
 //!
-//! A subscriber is a place in the history and nothing more: what is sent is read from the library at the moment
-//! when the client can take it. So a client that does not read costs a few hundred bytes, and is told in a new
-//! snapshot what it missed.
+//! A subscriber is only a position in the history. A message is built when the client can receive it. So a client that does
+//! not read costs a few hundred bytes, and later receives a new snapshot.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -17,12 +16,12 @@ use tokio_util::sync::CancellationToken;
 use tonic::{Code, Status};
 
 use crate::call::Call;
-use crate::library::Published;
+use crate::catalog_store::CatalogRevision;
 
-/// A piece of a snapshot ends with the preset that reaches this size.
+/// Size at which a chunk of a snapshot ends.
 const CHUNK_BYTES: usize = 64 << 10;
 
-/// How many subscribers there are, and what they are sent.
+/// The number of subscribers, and metrics of their messages.
 #[derive(Debug, Clone)]
 pub(crate) struct Watchers {
     open: Arc<Mutex<usize>>,
@@ -32,33 +31,33 @@ pub(crate) struct Watchers {
 }
 
 impl Watchers {
-    /// Registers `preset_registry_watchers` and `preset_registry_watch_events_total{event}`.
+    /// Registers `kaito_preset_registry_watchers` and `kaito_preset_registry_watch_events_total{event}`.
     pub(crate) fn new(metrics: &Metrics, limit: usize) -> Self {
         Self {
             open: Arc::default(),
             limit,
-            gauge: metrics.gauge("preset_registry_watchers", "Open WatchPresets streams", []),
+            gauge: metrics.gauge("kaito_preset_registry_watchers", "Open WatchPresets streams", []),
             events: metrics.counter(
-                "preset_registry_watch_events",
-                "What WatchPresets sent: chunks, deltas, and snapshots begun anew",
+                "kaito_preset_registry_watch_events",
+                "Messages of WatchPresets: chunks, deltas, and restarted snapshots",
                 ["event"],
             ),
         }
     }
 
-    /// A place for one more, given back when dropped.
-    pub(crate) fn place(&self) -> Result<Place, Status> {
+    /// Admits one more subscriber, until the permit is dropped.
+    pub(crate) fn permit(&self) -> Result<SubscriptionPermit, Status> {
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         if *open >= self.limit {
             return Err(Status::resource_exhausted(format!(
-                "{} WatchPresets streams are open, which is the most this server allows; ask another replica or \
-                 later",
+                "{} WatchPresets streams are open, the most that this server allows; use another replica or \
+                 retry later",
                 self.limit
             )));
         }
         *open += 1;
         self.show(*open);
-        Ok(Place(self.clone()))
+        Ok(SubscriptionPermit(self.clone()))
     }
 
     fn show(&self, open: usize) {
@@ -67,11 +66,11 @@ impl Watchers {
     }
 }
 
-/// One of the subscribers that are allowed.
+/// The right to one subscription.
 #[derive(Debug)]
-pub(crate) struct Place(Watchers);
+pub(crate) struct SubscriptionPermit(Watchers);
 
-impl Drop for Place {
+impl Drop for SubscriptionPermit {
     fn drop(&mut self) {
         let mut open = self.0.open.lock().unwrap_or_else(PoisonError::into_inner);
         *open = open.saturating_sub(1);
@@ -79,36 +78,36 @@ impl Drop for Place {
     }
 }
 
-/// Where a subscriber stands.
+/// The position of a subscriber in the history.
 #[derive(Debug)]
-enum At {
-    /// Nothing was sent yet.
+enum Position {
+    /// Nothing was sent.
     Start,
-    /// A snapshot of the catalog of this number was sent up to this short name.
+    /// A snapshot of this revision was sent up to this short name.
     Snapshot { number: u64, after: Option<String> },
-    /// The client has the catalog of this number.
+    /// The client has this revision.
     Live { number: u64 },
 }
 
-/// A subscriber.
+/// One subscriber.
 #[derive(Debug)]
 pub(crate) struct Subscriber {
-    /// The version that the client says it has.
+    /// The version that the client reports.
     pub(crate) known_version: String,
-    pub(crate) library: watch::Receiver<Arc<Published>>,
+    pub(crate) catalogs: watch::Receiver<Arc<CatalogRevision>>,
     pub(crate) stop: CancellationToken,
-    /// When the client stops waiting.
+    /// The time at which the client stops waiting.
     pub(crate) deadline: Option<Instant>,
-    pub(crate) place: Place,
+    pub(crate) permit: SubscriptionPermit,
     pub(crate) call: Call,
 }
 
 type Message = Result<v1::WatchPresetsResponse, Status>;
 
 impl Subscriber {
-    /// What the client is sent.
+    /// The messages for the client.
     pub(crate) fn stream(self) -> impl Stream<Item = Message> + Send + 'static {
-        let start = Some((self, At::Start));
+        let start = Some((self, Position::Start));
         futures::stream::unfold(start, |state| async {
             let (mut subscriber, at) = state?;
             match subscriber.next(at).await {
@@ -128,7 +127,7 @@ impl Subscriber {
         })
     }
 
-    async fn next(&mut self, mut at: At) -> Next {
+    async fn next(&mut self, mut at: Position) -> Next {
         loop {
             if self.stop.is_cancelled() {
                 return Next::Stopping;
@@ -136,56 +135,59 @@ impl Subscriber {
             if self.deadline.is_some_and(|deadline| deadline <= Instant::now()) {
                 return Next::Expired;
             }
-            let now = Arc::clone(&self.library.borrow_and_update());
+            let now = Arc::clone(&self.catalogs.borrow_and_update());
             at = match at {
-                At::Start if now.catalog.version() == self.known_version => {
+                Position::Start if now.catalog.version() == self.known_version => {
                     return self.send_delta(&self.known_version, v1::CatalogDelta::default(), now.number);
                 }
-                At::Snapshot { number, after } if number == now.number => {
+                Position::Snapshot { number, after } if number == now.number => {
                     return self.send_chunk(&now, after.as_deref());
                 }
-                At::Live { number } if number == now.number => {
+                Position::Live { number } if number == now.number => {
                     drop(now);
                     tokio::select! {
                         // The sender lives as long as the server.
-                        _ = self.library.changed() => At::Live { number },
+                        _ = self.catalogs.changed() => Position::Live { number },
                         () = self.stop.cancelled() => return Next::Stopping,
                         () = until(self.deadline) => return Next::Expired,
                     }
                 }
-                At::Live { number } => {
-                    match now.step_after(number).map(|step| (&step.version, &step.delta)) {
+                Position::Live { number } => {
+                    match now
+                        .change_after(number)
+                        .map(|change| (&change.version, &change.delta))
+                    {
                         Some((version, Some(delta))) => {
                             return self.send_delta(version, delta.clone(), number + 1);
                         }
-                        _ => self.begin_anew(&now),
+                        _ => self.restart(&now),
                     }
                 }
-                At::Start => At::Snapshot {
+                Position::Start => Position::Snapshot {
                     number: now.number,
                     after: None,
                 },
                 // The catalog changed under the snapshot.
-                At::Snapshot { .. } => self.begin_anew(&now),
+                Position::Snapshot { .. } => self.restart(&now),
             };
         }
     }
 
-    fn begin_anew(&self, now: &Published) -> At {
-        self.place.0.events.inc(["resync"]);
-        At::Snapshot {
+    fn restart(&self, now: &CatalogRevision) -> Position {
+        self.permit.0.events.inc(["resync"]);
+        Position::Snapshot {
             number: now.number,
             after: None,
         }
     }
 
     fn send_delta(&self, version: &str, delta: v1::CatalogDelta, number: u64) -> Next {
-        self.place.0.events.inc(["delta"]);
-        Next::send(version, Event::Delta(delta), At::Live { number })
+        self.permit.0.events.inc(["delta"]);
+        Next::send(version, Event::Delta(delta), Position::Live { number })
     }
 
-    fn send_chunk(&self, now: &Published, after: Option<&str>) -> Next {
-        self.place.0.events.inc(["snapshot_chunk"]);
+    fn send_chunk(&self, now: &CatalogRevision, after: Option<&str>) -> Next {
+        self.permit.0.events.inc(["snapshot_chunk"]);
         let mut left = now
             .catalog
             .iter()
@@ -201,9 +203,9 @@ impl Subscriber {
         }
         let last = left.peek().is_none();
         let at = if last {
-            At::Live { number: now.number }
+            Position::Live { number: now.number }
         } else {
-            At::Snapshot {
+            Position::Snapshot {
                 number: now.number,
                 after: presets.last().map(|preset| preset.name.clone()),
             }
@@ -218,7 +220,7 @@ impl Subscriber {
 }
 
 enum Next {
-    Send(Box<v1::WatchPresetsResponse>, At),
+    Send(Box<v1::WatchPresetsResponse>, Position),
     /// The server stops.
     Stopping,
     /// The client's deadline has passed.
@@ -226,7 +228,7 @@ enum Next {
 }
 
 impl Next {
-    fn send(version: &str, event: Event, at: At) -> Self {
+    fn send(version: &str, event: Event, at: Position) -> Self {
         let message = v1::WatchPresetsResponse {
             catalog_version: version.to_owned(),
             event: Some(event),

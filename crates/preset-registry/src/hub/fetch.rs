@@ -1,24 +1,24 @@
-//! Which of a hub's answers are read for a model, and in which order. Keeps nothing.
+//! The files of a hub that are read for a model, in order. Keeps nothing.
 
 use hub_metadata::{HubId, ModelInfo, Sources, WeightFiles, index_total};
 
 use super::http::Http;
 use super::problem::Problem;
 
-/// Bytes of the answer about a model, which lists its files.
+/// Most bytes of the response about a model, which lists its files.
 const MAX_INFO: usize = 4 << 20;
 const MAX_CONFIG: usize = 1 << 20;
-/// Bytes of an index: the largest models have some hundred thousand tensors.
+/// Most bytes of an index. The largest models have some hundred thousand tensors.
 const MAX_INDEX: usize = 32 << 20;
 
-/// The model and the commit at the head of its default branch.
+/// Reads the facts about a model at the head of its default branch.
 pub(crate) async fn info(http: &Http, id: &HubId) -> Result<ModelInfo, Problem> {
     let path = ["api", "models", id.owner(), id.repository()];
     let json = http.get(&path, MAX_INFO).await?.ok_or(Problem::NotFound)?;
     Ok(ModelInfo::parse(&json)?)
 }
 
-/// Everything that is needed about the model at that commit.
+/// Reads everything about the model at that commit.
 pub(crate) async fn sources(http: &Http, info: &ModelInfo) -> Result<Sources, Problem> {
     let repository = Repository { http, info };
     let files = info.weight_files()?;
@@ -35,7 +35,7 @@ pub(crate) async fn sources(http: &Http, info: &ModelInfo) -> Result<Sources, Pr
         mistral,
         config: config.ok_or(hub_metadata::MetadataError::Missing {
             file: "the repository",
-            what: "what the model is: it has no config.json",
+            what: "config.json",
         })?,
         generation_config: repository.text("generation_config.json").await?,
         weights_bytes: repository.weights(&files).await?,
@@ -62,7 +62,7 @@ impl Repository<'_> {
 
     async fn text(&self, file: &str) -> Result<Option<String>, Problem> {
         let bytes = self.http.get(&self.path(file), MAX_CONFIG).await?;
-        // What is no UTF-8 is no JSON either, which the reader will say.
+        // Invalid UTF-8 is invalid JSON too, which the parser reports.
         Ok(bytes.map(|bytes| String::from_utf8_lossy(&bytes).into_owned()))
     }
 

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use egress::{BearerToken, Chain, Client, Error, Hub, HubPolicy, Retry, Settings};
 
+use super::options::{HubError, HubOptions};
 use super::problem::{HubFailure, Problem};
-use super::{HubError, HubOptions};
 
 const CONNECT: Duration = Duration::from_secs(5);
 /// Time for one request, its redirects and its body.

@@ -1,30 +1,30 @@
-//! Reading the directory of users' preset files, as it is at one moment.
+//! One consistent read of the directory of users' preset files.
 //!
-//! Reads and does not judge, other than by size and encoding. A mounted ConfigMap is a directory of links through
-//! `..data`, which is replaced as a whole; what is read is never half of one and half of the other.
+//! Checks only size and encoding. A mounted ConfigMap is a directory of links through `..data`, which is replaced as a
+//! whole. A read never mixes two versions.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
-/// Kubernetes allows a ConfigMap of this size.
+/// Most bytes of a file: the size of a ConfigMap.
 const MAX_FILE_BYTES: u64 = 1 << 20;
-/// About 16,000 presets, which take some 140 MB of memory.
+/// Most bytes of all files: about 16,000 presets, which take some 140 MB of memory.
 const MAX_TOTAL_BYTES: u64 = 2 << 20;
 const MAX_FILES: usize = 1000;
-/// How often the directory may be replaced while it is read.
+/// Attempts at a read without a replacement of the directory.
 const ATTEMPTS: usize = 5;
-/// The link that Kubernetes replaces.
+/// The link that the kubelet replaces.
 const DATA: &str = "..data";
 
-/// The texts of the files by name, or why one cannot be read.
+/// The texts of the files by name, or the error of a file.
 pub(crate) type Texts = BTreeMap<String, Result<String, String>>;
 
-/// Reads all files whose names end in `.yaml` or `.yml`; hidden files and subdirectories are left out.
+/// Reads all files whose names end in `.yaml` or `.yml`. Hidden files and subdirectories are left out.
 ///
 /// # Errors
-/// When the directory cannot be read, holds too much, or changes all the time.
+/// The directory cannot be read, is too large, or keeps changing.
 pub(crate) fn read(directory: &Path) -> io::Result<Texts> {
     for _ in 0..ATTEMPTS {
         let before = target(directory);
@@ -36,7 +36,7 @@ pub(crate) fn read(directory: &Path) -> io::Result<Texts> {
     Err(io::Error::other("it changes faster than it can be read"))
 }
 
-/// Where `..data` leads, if there is one.
+/// The target of `..data`, if there is one.
 fn target(directory: &Path) -> Option<PathBuf> {
     fs::canonicalize(directory.join(DATA)).ok()
 }
@@ -70,7 +70,7 @@ fn read_once(directory: &Path) -> io::Result<Texts> {
 }
 
 fn read_file(path: &Path) -> io::Result<String> {
-    // Looked at first: opening a pipe would wait for its other end.
+    // Checked first: opening a pipe would wait for its other end.
     if !fs::metadata(path)?.is_file() {
         return Err(io::Error::other("it is not a file"));
     }

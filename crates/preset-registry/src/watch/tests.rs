@@ -1,4 +1,4 @@
-//! The stream against a library that changes at chosen moments.
+//! The stream against a catalogs that changes at chosen moments.
 
 use std::collections::BTreeMap;
 
@@ -7,7 +7,7 @@ use preset_catalog::Catalog;
 
 use super::*;
 use crate::call::Calls;
-use crate::library::{Library, UserFiles};
+use crate::catalog_store::{CatalogStore, UserFiles};
 
 /// The built-in presets and `count` more, all of them called after `generation`.
 fn catalog(generation: usize, count: usize) -> Catalog {
@@ -24,7 +24,7 @@ fn catalog(generation: usize, count: usize) -> Catalog {
 }
 
 struct World {
-    library: Library,
+    catalogs: CatalogStore,
     stop: CancellationToken,
     watchers: Watchers,
     calls: Calls,
@@ -34,7 +34,7 @@ impl World {
     fn new(first: Catalog) -> Self {
         let metrics = Metrics::new();
         Self {
-            library: Library::new(first),
+            catalogs: CatalogStore::new(first),
             stop: CancellationToken::new(),
             watchers: Watchers::new(&metrics, 2),
             calls: Calls::new(&metrics),
@@ -44,10 +44,10 @@ impl World {
     fn watch(&self, known_version: &str, deadline: Option<Instant>) -> Client {
         let subscriber = Subscriber {
             known_version: known_version.to_owned(),
-            library: self.library.subscribe(),
+            catalogs: self.catalogs.subscribe(),
             stop: self.stop.clone(),
             deadline,
-            place: self.watchers.place().unwrap(),
+            permit: self.watchers.permit().unwrap(),
             call: self.calls.begin("WatchPresets"),
         };
         Client {
@@ -59,7 +59,7 @@ impl World {
     }
 
     fn publish(&self, catalog: Catalog) {
-        assert!(self.library.publish(catalog, UserFiles::default()));
+        assert!(self.catalogs.publish(catalog, UserFiles::default()));
     }
 }
 
@@ -192,9 +192,9 @@ async fn stopping_ends_the_stream_and_a_deadline_is_an_error() {
 async fn places_are_limited_and_given_back() {
     let world = World::new(catalog(0, 1));
     let (one, _two) = (world.watch("", None), world.watch("", None));
-    let refused = world.watchers.place().unwrap_err();
+    let refused = world.watchers.permit().unwrap_err();
     assert_eq!(refused.code(), Code::ResourceExhausted);
     assert_eq!(world.watchers.gauge.get([]), 2.0);
     drop(one);
-    assert!(world.watchers.place().is_ok());
+    assert!(world.watchers.permit().is_ok());
 }

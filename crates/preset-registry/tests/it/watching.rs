@@ -38,14 +38,14 @@ async fn the_snapshot_is_the_catalog_and_stopping_ends_the_stream() {
         .map(|preset| preset.name.clone());
     assert_eq!(names, expected.collect::<Vec<_>>());
     let text = running.metrics.encode().unwrap();
-    assert!(text.contains("preset_registry_watchers 1"), "{text}");
+    assert!(text.contains("kaito_preset_registry_watchers 1"), "{text}");
     running.token.cancel();
     assert!(watch.next().await.is_none(), "the end is no error");
     drop((watch, running.channel));
     running.server.await.unwrap().unwrap();
     let text = running.metrics.encode().unwrap();
     assert!(
-        text.contains("preset_registry_requests_total{method=\"WatchPresets\",code=\"OK\"} 1"),
+        text.contains("kaito_preset_registry_requests_total{method=\"WatchPresets\",code=\"OK\"} 1"),
         "{text}"
     );
 }

@@ -88,7 +88,7 @@ async fn a_new_certificate_is_used_without_a_restart() {
     assert!(running.get("phi-4").await.is_err(), "plain text is answered");
 
     fs::write(directory.path().join("tls.crt"), "not a certificate").unwrap();
-    let failed = "preset_registry_tls_reloads_total{result=\"failed\"}";
+    let failed = "kaito_preset_registry_tls_reloads_total{result=\"failed\"}";
     eventually(async || running.metrics.encode().unwrap().contains(failed)).await;
     ask(&running, &first, None).await.unwrap();
 
@@ -125,7 +125,7 @@ async fn bad_files_are_no_start() {
     let metrics = telemetry::Metrics::new();
     let prepare = || preset_registry::PresetServer::prepare(files(directory.path(), None), &metrics);
     let error = prepare().await.unwrap_err();
-    assert_eq!(error.to_string(), "TLS cannot be served");
+    assert_eq!(error.to_string(), "failed to set up TLS");
     write(directory.path(), &Authority::new());
     prepare().await.unwrap();
     fs::write(

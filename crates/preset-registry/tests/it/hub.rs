@@ -456,7 +456,7 @@ async fn a_reading_is_shared_and_outlives_its_client() {
     assert_eq!(world.hub.requests().len(), 4);
     let text = running.metrics.encode().unwrap();
     assert!(
-        text.contains("preset_registry_hub_lookups_total{result=\"read\"} 1"),
+        text.contains("kaito_preset_registry_hub_lookups_total{result=\"read\"} 1"),
         "{text}"
     );
 }

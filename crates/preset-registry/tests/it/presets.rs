@@ -184,11 +184,11 @@ async fn requests_are_counted() {
     running.get("phi-5").await.unwrap_err();
     let text = running.metrics.encode().unwrap();
     for code in ["OK", "NOT_FOUND"] {
-        let line = format!("preset_registry_requests_total{{method=\"GetPreset\",code=\"{code}\"}} 1");
+        let line = format!("kaito_preset_registry_requests_total{{method=\"GetPreset\",code=\"{code}\"}} 1");
         assert!(text.contains(&line), "{text}");
     }
     assert!(
-        text.contains("preset_registry_request_duration_seconds_count{method=\"GetPreset\"} 2"),
+        text.contains("kaito_preset_registry_request_duration_seconds_count{method=\"GetPreset\"} 2"),
         "{text}"
     );
 }
@@ -248,7 +248,7 @@ async fn an_open_watch_does_not_keep_the_server() {
 async fn who_connects_and_says_nothing_makes_room() {
     let running = Running::with(ServerOptions {
         max_connections: 1,
-        greeting_timeout: Duration::from_millis(100),
+        handshake_timeout: Duration::from_millis(100),
         ..ServerOptions::default()
     })
     .await;
@@ -257,7 +257,7 @@ async fn who_connects_and_says_nothing_makes_room() {
     assert_eq!(running.get("phi-4").await.unwrap().name, "phi-4");
     let text = running.metrics.encode().unwrap();
     assert!(
-        text.contains("preset_registry_handshake_failures_total 2"),
+        text.contains("kaito_preset_registry_handshake_failures_total 2"),
         "{text}"
     );
 }

@@ -87,8 +87,8 @@ async fn bad_questions_say_what_is_wrong() {
                 instance_types: vec!["Standard_NC24ads_A100_v5".to_owned()],
                 ..named("phi-4")
             },
-            "instance_types holds `Standard_NC24ads_A100_v5`, which is no instance type of azure that is known here; \
-             did you mean Standard_NC24ads_A100_v4",
+            "instance_types holds `Standard_NC24ads_A100_v5`, which must be an instance type of azure; did you mean \
+             Standard_NC24ads_A100_v4",
         ),
         (
             PlanResourcesRequest {
@@ -109,7 +109,7 @@ async fn bad_questions_say_what_is_wrong() {
                 purpose: 9,
                 ..named("phi-4")
             },
-            "purpose is not one that this server knows",
+            "purpose must be one that this server knows",
         ),
     ];
     for (request, expected) in bad {

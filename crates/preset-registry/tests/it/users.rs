@@ -140,9 +140,9 @@ async fn a_bad_file_is_told_and_stops_nothing() {
     );
     let metrics = running.metrics.encode().unwrap();
     for line in [
-        "preset_registry_user_preset_files{state=\"bad\"} 1.0",
-        "preset_registry_user_preset_files{state=\"loaded\"} 1.0",
-        "preset_registry_presets{origin=\"user\"} 1.0",
+        "kaito_preset_registry_user_preset_files{state=\"bad\"} 1.0",
+        "kaito_preset_registry_user_preset_files{state=\"loaded\"} 1.0",
+        "kaito_preset_registry_presets{origin=\"user\"} 1.0",
     ] {
         assert!(metrics.contains(line), "{metrics}");
     }
@@ -165,13 +165,13 @@ async fn a_directory_that_comes_later_is_no_reason_not_to_serve() {
     .await;
     assert!(running.get("phi-4").await.is_ok());
     let told = status(&running).await;
-    assert!(told.user_files_error.contains("cannot be read"), "{told:?}");
+    assert!(told.user_files_error.contains("failed to read"), "{told:?}");
     assert!(
         running
             .metrics
             .encode()
             .unwrap()
-            .contains("preset_registry_user_presets_readable 0.0")
+            .contains("kaito_preset_registry_user_presets_readable 0.0")
     );
 }
 

@@ -1,4 +1,4 @@
-//! A server that speaks the paths of a model hub, with what tests want to go wrong.
+//! A server with the paths of a model hub, and with the faults that tests want.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -26,7 +26,7 @@ pub(crate) struct Repository {
     pub(crate) files: BTreeMap<String, Bytes>,
 }
 
-/// What the server does instead of answering.
+/// The fault of the server.
 #[derive(Clone, Default, PartialEq)]
 pub(crate) enum Mood {
     #[default]
@@ -39,7 +39,7 @@ pub(crate) enum Mood {
     Endless,
     /// Takes this long for every answer.
     Slow(Duration),
-    /// Tells sizes only in answer to a range.
+    /// States sizes only for a range.
     NoLengths,
 }
 
@@ -272,7 +272,7 @@ async fn file(
     }
 }
 
-/// Where redirects lead.
+/// The target of redirects.
 async fn plain_file(State(hub): State<Hub>, Path((owner, name, _, file)): FilePath) -> Response {
     let found = hub
         .find(&owner, &name)

@@ -1,7 +1,6 @@
-//! What was read about models, on disk by model and commit: a commit never changes, so it is read once.
+//! Models of the hub on disk, by name and commit. A commit never changes, so it is read from the hub once.
 //!
-//! Losing the directory costs time, nothing else; a failure to write is told and does no harm. What is read back is
-//! checked like what comes from the hub.
+//! A lost directory costs time only. A failed write is logged and has no other effect.
 
 use std::fs;
 use std::io::{self, Read as _, Write as _};
@@ -10,23 +9,23 @@ use std::time::SystemTime;
 
 use hub_metadata::{HubId, Revision, Sources};
 
-/// Models that are kept; the one that was written longest ago goes first.
+/// Most models on disk. The oldest ones are removed first.
 const MAX_MODELS: usize = 500;
-/// Two configuration files and little more.
+/// Most bytes of one file: two configuration files and some fields.
 const MAX_BYTES: u64 = 4 << 20;
 
-/// A directory, or none.
+/// A directory of models, or nothing.
 #[derive(Debug, Clone)]
-pub(crate) struct Store {
+pub(crate) struct DiskCache {
     directory: Option<PathBuf>,
 }
 
-impl Store {
+impl DiskCache {
     pub(crate) const fn new(directory: Option<PathBuf>) -> Self {
         Self { directory }
     }
 
-    /// What is kept of the model at that commit.
+    /// Loads a model at a commit.
     pub(crate) fn load(&self, id: &HubId, revision: &Revision) -> Option<Sources> {
         let file = self.folder(id)?.join(file_name(revision));
         let sources = read(&file).ok()?;
@@ -34,7 +33,7 @@ impl Store {
         is_it.then_some(sources)
     }
 
-    /// What was kept last of the model, whatever the commit.
+    /// Loads the latest commit of a model.
     pub(crate) fn latest(&self, id: &HubId) -> Option<Sources> {
         let (_, file) = files(&self.folder(id)?).into_iter().max()?;
         read(&file)
@@ -42,10 +41,10 @@ impl Store {
             .filter(|sources| sources.id.eq_ignore_ascii_case(id.as_str()))
     }
 
-    /// Keeps it in place of what was kept of the model before.
+    /// Saves a model and removes its earlier commits.
     pub(crate) fn save(&self, sources: &Sources) {
         if let Err(error) = self.try_save(sources) {
-            tracing::warn!(id = sources.id, %error, "what the hub says is not kept on disk");
+            tracing::warn!(id = sources.id, %error, "failed to save model on disk");
         }
     }
 
@@ -88,7 +87,7 @@ fn read(file: &Path) -> io::Result<Sources> {
     Ok(serde_json::from_slice(&text)?)
 }
 
-/// The finished files of a folder with the time of their writing.
+/// The complete files of a folder, with the time of writing.
 fn files(folder: &Path) -> Vec<(SystemTime, PathBuf)> {
     let entries = fs::read_dir(folder).into_iter().flatten().flatten();
     let finished = entries.filter(|entry| {
@@ -117,7 +116,7 @@ fn make_room(root: &Path) {
     kept.sort();
     let surplus = kept.len().saturating_sub(MAX_MODELS);
     for (_, file) in kept.into_iter().take(surplus) {
-        // Another replica may have been faster.
+        // Another replica may have removed it.
         let _ = fs::remove_file(&file);
         let _ = file.parent().map(fs::remove_dir);
     }
@@ -150,38 +149,38 @@ mod tests {
     #[test]
     fn one_commit_of_a_model_is_kept() {
         let directory = tempfile::tempdir().unwrap();
-        let store = Store::new(Some(directory.path().join("cache")));
+        let cache = DiskCache::new(Some(directory.path().join("cache")));
         let (one, two) = (sources("Acme/Model", '1'), sources("Acme/Model", '2'));
         let (id, revision) = parts(&one);
-        assert_eq!((store.load(&id, &revision), store.latest(&id)), (None, None));
-        store.save(&one);
+        assert_eq!((cache.load(&id, &revision), cache.latest(&id)), (None, None));
+        cache.save(&one);
         let lower = HubId::parse("acme/model").unwrap();
-        assert_eq!(store.load(&lower, &revision), Some(one));
-        store.save(&two);
-        assert_eq!(store.load(&id, &revision), None);
-        assert_eq!(store.latest(&id), Some(two));
+        assert_eq!(cache.load(&lower, &revision), Some(one));
+        cache.save(&two);
+        assert_eq!(cache.load(&id, &revision), None);
+        assert_eq!(cache.latest(&id), Some(two));
     }
 
     #[test]
     fn what_is_broken_or_of_another_model_is_not_used() {
         let directory = tempfile::tempdir().unwrap();
-        let store = Store::new(Some(directory.path().to_owned()));
+        let cache = DiskCache::new(Some(directory.path().to_owned()));
         let one = sources("acme/model", '1');
         let (id, revision) = parts(&one);
-        store.save(&one);
+        cache.save(&one);
         let file = directory.path().join("acme/model").join(file_name(&revision));
         fs::write(&file, serde_json::to_vec(&sources("acme/other", '1')).unwrap()).unwrap();
-        assert_eq!((store.load(&id, &revision), store.latest(&id)), (None, None));
+        assert_eq!((cache.load(&id, &revision), cache.latest(&id)), (None, None));
         fs::write(&file, "{").unwrap();
-        assert_eq!(store.load(&id, &revision), None);
+        assert_eq!(cache.load(&id, &revision), None);
     }
 
     #[test]
     fn the_number_of_models_is_limited() {
         let directory = tempfile::tempdir().unwrap();
-        let store = Store::new(Some(directory.path().to_owned()));
+        let cache = DiskCache::new(Some(directory.path().to_owned()));
         for index in 0..MAX_MODELS + 3 {
-            store.save(&sources(&format!("acme/m{index}"), '1'));
+            cache.save(&sources(&format!("acme/m{index}"), '1'));
         }
         let left = fs::read_dir(directory.path().join("acme")).unwrap().count();
         assert_eq!(left, MAX_MODELS);
@@ -189,9 +188,9 @@ mod tests {
 
     #[test]
     fn without_a_directory_nothing_is_kept() {
-        let store = Store::new(None);
+        let cache = DiskCache::new(None);
         let one = sources("acme/model", '1');
-        store.save(&one);
-        assert_eq!(store.latest(&parts(&one).0), None);
+        cache.save(&one);
+        assert_eq!(cache.latest(&parts(&one).0), None);
     }
 }

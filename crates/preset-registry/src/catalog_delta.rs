@@ -1,9 +1,9 @@
-//! What made one catalog from another. A function of the two.
+//! The difference of two catalogs.
 
 use preset_catalog::{Catalog, Preset};
 use preset_registry_api::v1;
 
-/// What a holder of `before` must do to have `after`.
+/// The changes that turn `before` into `after`.
 pub(crate) fn between(before: &Catalog, after: &Catalog) -> v1::CatalogDelta {
     let mut delta = v1::CatalogDelta::default();
     for preset in after.iter() {
@@ -20,7 +20,7 @@ pub(crate) fn between(before: &Catalog, after: &Catalog) -> v1::CatalogDelta {
     delta
 }
 
-/// Not [`Catalog::find`] alone: a short name of one catalog may be another preset's alias in the other.
+/// Finds a preset by its short name, which may be the alias of another preset.
 fn by_short_name<'a>(catalog: &'a Catalog, name: &str) -> Option<&'a Preset> {
     catalog.find(name).filter(|preset| preset.name == name)
 }
@@ -79,7 +79,7 @@ mod tests {
                 let expected = after.iter().map(|preset| (preset.name.clone(), preset.into()));
                 assert_eq!(applied(before, &delta), expected.collect());
                 let empty = delta == v1::CatalogDelta::default();
-                assert_eq!(empty, before == after, "nothing is told twice");
+                assert_eq!(empty, before == after, "an unchanged preset is in the delta");
             }
         }
     }

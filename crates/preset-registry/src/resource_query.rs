@@ -1,4 +1,4 @@
-//! `PlanResources`: from the request's words to the planner's question. Counts nothing itself.
+//! The RPC `PlanResources`: from a request to a query of `preset_catalog::fit`.
 
 use instance_types::{Cloud, InstanceType};
 use preset_catalog::Preset;
@@ -7,28 +7,28 @@ use preset_catalog::fit::{PlanOptions, ResourcePlan, plan_resources};
 use preset_registry_api::v1;
 use tonic::Status;
 
-use crate::service::invalid;
+use crate::invalid::invalid;
 
-/// A cloud has fewer; more in a request are a mistake.
+/// Most instance types of a request. A cloud has fewer.
 const MAX_INSTANCE_TYPES: usize = 1000;
 
-/// What is asked of the planner, whatever the preset.
+/// A query for the resources of any preset.
 #[derive(Debug)]
-pub(crate) struct Question {
+pub(crate) struct ResourceQuery {
     instance_types: Vec<&'static InstanceType>,
     context_tokens: u32,
     options: PlanOptions,
 }
 
-impl Question {
-    /// The question that the request asks.
-    pub(crate) fn of(request: &v1::PlanResourcesRequest) -> Result<Self, Status> {
+impl ResourceQuery {
+    /// Parses a request.
+    pub(crate) fn parse(request: &v1::PlanResourcesRequest) -> Result<Self, Status> {
         let cloud: Cloud = request
             .cloud
             .parse()
             .map_err(|error: instance_types::ParseError| invalid("cloud", &format!("is refused: {error}")))?;
         let purpose = preset_registry_api::purpose(request.purpose)
-            .map_err(|_| invalid("purpose", "is not one that this server knows"))?;
+            .map_err(|_| invalid("purpose", "must be one that this server knows"))?;
         let context_tokens = match request.context_tokens {
             0 => DEFAULT_CONTEXT_TOKENS,
             tokens => tokens,
@@ -43,15 +43,15 @@ impl Question {
         })
     }
 
-    /// The answer for this preset.
-    pub(crate) fn answer(&self, preset: &Preset) -> ResourcePlan {
+    /// The resource plan of a preset.
+    pub(crate) fn plan(&self, preset: &Preset) -> ResourcePlan {
         plan_resources(preset, &self.instance_types, self.context_tokens, &self.options)
     }
 }
 
 fn instance_types(cloud: Cloud, names: &[String]) -> Result<Vec<&'static InstanceType>, Status> {
     let known = instance_types::Catalog::embedded()
-        .map_err(|error| Status::internal(format!("the instance types are broken: {error}")))?;
+        .map_err(|error| Status::internal(format!("failed to read the instance types: {error}")))?;
     if names.len() > MAX_INSTANCE_TYPES {
         let problem = format!("must not be more than {MAX_INSTANCE_TYPES}");
         return Err(invalid("instance_types", &problem));
@@ -81,7 +81,7 @@ fn unknown_type(cloud: Cloud, name: &str, near: &[&str]) -> Status {
     };
     invalid(
         "instance_types",
-        &format!("holds `{shown}`, which is no instance type of {cloud} that is known here{hint}"),
+        &format!("holds `{shown}`, which must be an instance type of {cloud}{hint}"),
     )
 }
 
@@ -142,7 +142,7 @@ mod tests {
                 purpose,
                 ..v1::PlanResourcesRequest::default()
             };
-            let plan = Question::of(&request).unwrap().answer(&preset);
+            let plan = ResourceQuery::parse(&request).unwrap().plan(&preset);
             prop_assert_eq!(plan.candidates.len(), instance_types::Catalog::embedded().unwrap().of(Cloud::Azure).count());
         }
     }

@@ -45,7 +45,7 @@ impl Running {
         let server = tokio::spawn(async move { server.serve(listener, &gate, stop).await });
         Self {
             address,
-            // Lazily: a server that wants TLS is not spoken to in plain text.
+            // Lazily: a server with TLS gets no plain text.
             channel: Endpoint::from_shared(format!("http://{address}"))
                 .unwrap()
                 .connect_lazy(),
@@ -113,7 +113,7 @@ impl Running {
     }
 }
 
-/// Waits until the condition holds; for ever when it never does, so that the test's own limit tells.
+/// Waits until the condition holds, at most a minute.
 pub(crate) async fn eventually<F: Future<Output = bool>>(mut condition: impl FnMut() -> F) {
     let waiting = async {
         while !condition().await {

@@ -1,7 +1,6 @@
-//! The catalog that is being served, and how it came to be the one it is.
+//! The catalog that is served, with its recent changes.
 //!
-//! One writer publishes, any number of readers look. Readers see a catalog whole or not at all. Knows no
-//! files and no transport.
+//! One writer publishes, many readers look. A reader never sees half of a catalog. Knows no files and no transport.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -11,93 +10,93 @@ use preset_registry_api::v1;
 use prost::Message as _;
 use tokio::sync::watch;
 
-use crate::delta;
+use crate::catalog_delta;
 
-/// Changes that are remembered for subscribers who have not been told them yet. Who needs more is sent everything
-/// anew, so this bounds what a slow reader can make the server keep.
-const REMEMBERED: usize = 8;
-/// Larger changes are not told as changes but as a new snapshot, which is sent in pieces.
+/// Changes that are kept for subscribers that have not received them. A subscriber that needs an older one receives a new
+/// snapshot, so a slow reader costs no memory.
+const MAX_CHANGES: usize = 8;
+/// Most bytes of a change. For a larger one, a new snapshot is sent in chunks.
 const MAX_DELTA_BYTES: usize = 1 << 20;
 
-/// One change.
+/// The difference of two revisions.
 #[derive(Debug)]
-pub(crate) struct Step {
-    /// The number of the catalog that it leads to.
+pub(crate) struct CatalogChange {
+    /// The number of the later revision.
     pub(crate) number: u64,
-    /// The version of that catalog.
+    /// The version of the later catalog.
     pub(crate) version: String,
-    /// Absent when it is too large to be told.
+    /// Absent if it is too large to send.
     pub(crate) delta: Option<v1::CatalogDelta>,
 }
 
-/// What users' files contributed.
+/// The state of users' files.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct UserFiles {
     /// In name order.
     pub(crate) reports: Vec<FileReport>,
-    /// Why none can be read.
+    /// The error, if none can be read.
     pub(crate) error: Option<String>,
 }
 
-/// The state at one moment.
+/// One version of the catalog.
 #[derive(Debug, Clone)]
-pub(crate) struct Published {
-    /// Counts the catalogs; a version can come back, a number cannot.
+pub(crate) struct CatalogRevision {
+    /// Counts the revisions. A version can come back, a number cannot.
     pub(crate) number: u64,
     pub(crate) catalog: Arc<Catalog>,
     pub(crate) files: Arc<UserFiles>,
-    steps: VecDeque<Arc<Step>>,
+    changes: VecDeque<Arc<CatalogChange>>,
 }
 
-impl Published {
-    /// The change that follows the catalog of that number, if it is remembered.
-    pub(crate) fn step_after(&self, number: u64) -> Option<&Arc<Step>> {
-        self.steps.iter().find(|step| step.number == number + 1)
+impl CatalogRevision {
+    /// The change after the revision of that number, if it is kept.
+    pub(crate) fn change_after(&self, number: u64) -> Option<&Arc<CatalogChange>> {
+        self.changes.iter().find(|change| change.number == number + 1)
     }
 }
 
-/// Where the current state is found.
+/// Holds the current revision.
 #[derive(Debug)]
-pub(crate) struct Library {
-    current: watch::Sender<Arc<Published>>,
+pub(crate) struct CatalogStore {
+    current: watch::Sender<Arc<CatalogRevision>>,
 }
 
-impl Library {
+impl CatalogStore {
     pub(crate) fn new(catalog: Catalog) -> Self {
-        let first = Published {
+        let first = CatalogRevision {
             number: 0,
             catalog: Arc::new(catalog),
             files: Arc::default(),
-            steps: VecDeque::new(),
+            changes: VecDeque::new(),
         };
         Self {
             current: watch::Sender::new(Arc::new(first)),
         }
     }
 
-    pub(crate) fn current(&self) -> Arc<Published> {
+    pub(crate) fn current(&self) -> Arc<CatalogRevision> {
         Arc::clone(&self.current.borrow())
     }
 
-    /// Sees every state from now on, or the last of several that follow quickly.
-    pub(crate) fn subscribe(&self) -> watch::Receiver<Arc<Published>> {
+    /// A receiver of every revision from now on, or of the last of several in quick succession.
+    pub(crate) fn subscribe(&self) -> watch::Receiver<Arc<CatalogRevision>> {
         self.current.subscribe()
     }
 
-    /// Replaces the state. Subscribers hear of it only when the catalog differs. Returns whether it does.
+    /// Publishes a catalog. Returns true if it differs from the current one; only then are subscribers notified.
     pub(crate) fn publish(&self, catalog: Catalog, files: UserFiles) -> bool {
         let old = self.current();
         let changed = old.catalog.version() != catalog.version();
-        let mut next = Published {
+        let mut next = CatalogRevision {
             files: Arc::new(files),
-            ..Published::clone(&old)
+            ..CatalogRevision::clone(&old)
         };
         if changed {
             next.number += 1;
-            next.steps
-                .push_back(Arc::new(step(next.number, &old.catalog, &catalog)));
-            while next.steps.len() > REMEMBERED {
-                next.steps.pop_front();
+            next.changes
+                .push_back(Arc::new(change(next.number, &old.catalog, &catalog)));
+            while next.changes.len() > MAX_CHANGES {
+                next.changes.pop_front();
             }
             next.catalog = Arc::new(catalog);
         }
@@ -109,9 +108,9 @@ impl Library {
     }
 }
 
-fn step(number: u64, before: &Catalog, after: &Catalog) -> Step {
-    let delta = delta::between(before, after);
-    Step {
+fn change(number: u64, before: &Catalog, after: &Catalog) -> CatalogChange {
+    let delta = catalog_delta::between(before, after);
+    CatalogChange {
         number,
         version: after.version().to_owned(),
         delta: (delta.encoded_len() <= MAX_DELTA_BYTES).then_some(delta),
@@ -133,7 +132,7 @@ mod tests {
 
     #[test]
     fn only_another_catalog_is_news() {
-        let library = Library::new(catalog(0));
+        let library = CatalogStore::new(catalog(0));
         let mut seen = library.subscribe();
         let files = UserFiles {
             error: Some("gone".to_owned()),
@@ -153,15 +152,18 @@ mod tests {
 
     #[test]
     fn old_changes_are_forgotten() {
-        let library = Library::new(catalog(0));
+        let library = CatalogStore::new(catalog(0));
         for name in 1..=20 {
             library.publish(catalog(name), UserFiles::default());
         }
         let current = library.current();
         assert_eq!(current.number, 20);
-        assert!(current.step_after(11).is_none() && current.step_after(20).is_none());
-        let step = current.step_after(12).unwrap();
-        assert_eq!((step.number, step.version.as_str()), (13, catalog(13).version()));
-        assert_eq!(step.delta.as_ref().unwrap().removed, ["12"]);
+        assert!(current.change_after(11).is_none() && current.change_after(20).is_none());
+        let change = current.change_after(12).unwrap();
+        assert_eq!(
+            (change.number, change.version.as_str()),
+            (13, catalog(13).version())
+        );
+        assert_eq!(change.delta.as_ref().unwrap().removed, ["12"]);
     }
 }
