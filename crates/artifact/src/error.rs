@@ -31,7 +31,7 @@ pub enum Error {
     Usage {
         /// The argument, without secrets.
         argument: String,
-        /// What is expected: a noun phrase.
+        /// The expectation: a noun phrase.
         expected: String,
     },
     /// A Docker config file is malformed. The text names no secret.
@@ -47,7 +47,7 @@ pub enum Error {
     Denied {
         /// The response of the registry.
         refusal: egress::Error,
-        /// What the user can do.
+        /// The remedy.
         remedy: &'static str,
     },
     /// A token that no header can carry.
@@ -58,7 +58,7 @@ pub enum Error {
     Protocol {
         /// The request: a verb phrase.
         doing: String,
-        /// What is wrong with the response.
+        /// The problem with the response.
         problem: String,
     },
     /// A payload that is not unpacked.
@@ -74,7 +74,7 @@ pub enum Error {
     NoPayload {
         /// The image.
         image: String,
-        /// What it has instead.
+        /// The contents in its place.
         found: &'static str,
     },
     /// Bytes have another digest than expected, or another length.
@@ -82,7 +82,7 @@ pub enum Error {
     Corrupt {
         /// The request: a verb phrase.
         doing: String,
-        /// What is wrong with the bytes.
+        /// The problem with the bytes.
         problem: String,
     },
     /// An upload that the registry lost. It is started again.

@@ -8,7 +8,7 @@ use url::Url;
 
 use crate::client::{Client, Credentials, Follow, Request, read, status_error};
 use crate::download::{DownloadSettings, Downloader};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::retry::Retry;
 use crate::token::BearerToken;
 
@@ -58,7 +58,7 @@ impl Hub {
     /// Reads a small file or response, at most `limit` bytes.
     ///
     /// # Errors
-    /// See [`Error`].
+    /// See [`Error`](crate::Error).
     pub async fn read(&self, url: &Url, limit: usize) -> Result<Vec<u8>> {
         let request = Request::get(url);
         self.retried(|| self.read_once(&request, limit)).await
@@ -68,7 +68,7 @@ impl Hub {
     /// hub describes the file there.
     ///
     /// # Errors
-    /// See [`Error`].
+    /// See [`Error`](crate::Error).
     pub async fn describe(&self, url: &Url) -> Result<HeaderMap> {
         let request = Request::head(url);
         self.retried(|| self.describe_once(&request)).await
@@ -77,7 +77,7 @@ impl Hub {
     /// The size of a file in bytes; `None` if the server does not state it.
     ///
     /// # Errors
-    /// See [`Error`].
+    /// See [`Error`](crate::Error).
     pub async fn size(&self, url: &Url) -> Result<Option<u64>> {
         let head = Request::head(url);
         let headers = self.retried(|| self.headers_once(&head)).await?;

@@ -32,19 +32,19 @@ const MULTI_QUERY: &str = "multi_query";
 const LATENT: &str = "kv_lora_rank";
 const ROPE: &str = "qk_rope_head_dim";
 const ENCODER_DECODER: &str = "is_encoder_decoder";
-/// In the order in which they name the method.
+/// Keys with the method, in order of preference.
 const QUANTIZATION: &[&str] = &["format", "quant_algo", "quant_method"];
 
-/// Context of a model that does not say how long it may be, in tokens.
+/// Context of a model without a stated limit, in tokens.
 const UNKNOWN_CONTEXT: u32 = 2048;
-/// What `max_length` of generation_config.json is when nobody set it; says nothing about the model.
+/// The default `max_length` of generation_config.json, which is no property of the model.
 const UNSET_MAX_LENGTH: u64 = 20;
 
 const MAX_LAYERS: u64 = 10_000;
-/// Of heads, head sizes and the like.
+/// Largest number of heads, head sizes and the like.
 const MAX_WIDTH: u64 = 1 << 24;
 
-/// The keys that are read, at the top or in the part about the language model.
+/// The keys to read, at the top or in the part about the language model.
 #[derive(Debug, Default)]
 pub(crate) struct Config {
     architectures: Vec<String>,
@@ -61,7 +61,7 @@ impl Config {
         })
     }
 
-    /// What sizing needs, with these weights; `max_length` is that of generation_config.json.
+    /// Builds the shape of a model with these weights. `max_length` is that of generation_config.json.
     pub(crate) fn shape(
         &self,
         weights_bytes: u64,
@@ -77,7 +77,7 @@ impl Config {
             attention: Some(attention.kind),
             weights_bytes,
             max_context_tokens: self.context(max_length),
-            // Two bytes an element.
+            // Two bytes per element.
             kv_bytes_per_token: layers * elements * 2,
             quantization: self.quantization_method(),
             layers: u32::try_from(layers).ok(),
@@ -143,7 +143,7 @@ impl Config {
     fn quantization_method(&self) -> Option<String> {
         let parameters = self.quantization.as_ref()?;
         let named = QUANTIZATION.iter().find_map(|key| parameters.get(*key)?.text());
-        // Quantised by a method that is not named is still quantised.
+        // A model without a named method is still quantized.
         Some(named.map_or_else(|| "unknown".to_owned(), shown))
     }
 
@@ -159,7 +159,7 @@ impl Config {
     }
 }
 
-/// What a layer keeps for one token.
+/// The elements that a layer keeps for one token.
 struct Attention {
     kind: AttentionKind,
     elements: u64,
@@ -178,7 +178,7 @@ fn checked(value: u64, what: &'static str, most: u64) -> Result<u64, MetadataErr
     }
 }
 
-/// By the names that architectures have in the field; embedders, classifiers and the like have others.
+/// Reports whether an architecture generates text, by its usual names. Embedders and classifiers have others.
 fn is_generative(architecture: &str) -> bool {
     const ENDINGS: [&str; 4] = [
         "ForCausalLM",
@@ -186,7 +186,7 @@ fn is_generative(architecture: &str) -> bool {
         "LMHeadModel",
         "ChatModel",
     ];
-    // Models that the catalog has, whatever they are called.
+    // Models of the catalog with other names.
     const NAMES: [&str; 3] = ["NemotronH_Nano_VL_V2", "ChatGLMModel", "InternVLChatModel"];
     let is_name = !architecture.is_empty()
         && architecture.len() <= 128
@@ -196,7 +196,7 @@ fn is_generative(architecture: &str) -> bool {
     is_name && (ENDINGS.iter().any(|ending| architecture.ends_with(ending)) || NAMES.contains(&architecture))
 }
 
-/// `max_length` of a generation_config.json; a text that cannot be read says nothing.
+/// Reads `max_length` of a generation_config.json; `None` for a malformed text.
 pub(crate) fn max_length(text: &str) -> Option<u64> {
     #[derive(serde::Deserialize)]
     struct GenerationConfig {
@@ -249,7 +249,7 @@ impl<'de> Visitor<'de> for Keys {
     }
 }
 
-/// The wanted keys of an object inside; nothing when it is no object.
+/// The keys of a nested object; nothing for another type.
 struct Part(Option<BTreeMap<String, Scalar>>);
 
 impl<'de> Deserialize<'de> for Part {

@@ -1,10 +1,10 @@
-//! Names of repositories and revisions: what may become part of an address or of a path.
+//! Names of repositories and revisions, which become parts of URLs and paths.
 
 use std::fmt;
 
 use crate::MetadataError;
 
-/// The hub allows 96 characters.
+/// Most characters of a part of a name, as the hub allows.
 const MAX_PART: usize = 96;
 
 /// A repository of models, `owner/repository`.
@@ -15,11 +15,11 @@ pub struct HubId {
 }
 
 impl HubId {
-    /// Reads `owner/repository`: letters, digits, `-`, `_` and `.`, beginning with a letter or digit, without two
+    /// Parses `owner/repository`. Each part has letters, digits, `-`, `_` and `.`, begins with a letter or digit, and has no two
     /// dots in a row.
     ///
     /// # Errors
-    /// When it is anything else.
+    /// The text is anything else.
     pub fn parse(text: &str) -> Result<Self, MetadataError> {
         match text.split_once('/') {
             Some((owner, repository)) if is_part(owner) && is_part(repository) => Ok(Self {
@@ -30,7 +30,7 @@ impl HubId {
         }
     }
 
-    /// `owner/repository` in the spelling that was read.
+    /// `owner/repository` in the parsed spelling.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.text
@@ -70,10 +70,10 @@ fn is_part(part: &str) -> bool {
 pub struct Revision(String);
 
 impl Revision {
-    /// Reads a commit in lower case.
+    /// Parses a commit in lower case.
     ///
     /// # Errors
-    /// When it is anything else, such as a branch.
+    /// The text is anything else, such as a branch.
     pub fn parse(text: &str) -> Result<Self, MetadataError> {
         let is_hex = text
             .bytes()
@@ -92,7 +92,7 @@ impl Revision {
     }
 }
 
-/// For messages: short and printable.
+/// Shortens a text for messages, in printable form.
 pub(crate) fn shown(text: &str) -> String {
     let printable = text.chars().filter(|c| !c.is_control());
     printable.take(100).collect()

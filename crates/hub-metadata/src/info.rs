@@ -1,4 +1,4 @@
-//! What the hub says about a repository: `/api/models/<id>`.
+//! The hub's response about a repository: `/api/models/<id>`.
 
 use serde::Deserialize;
 
@@ -6,20 +6,20 @@ use crate::id::{HubId, Revision, shown};
 use crate::lenient::{Scalar, Texts};
 use crate::{MetadataError, WeightFiles};
 
-const FILE: &str = "the hub's answer about the model";
+const FILE: &str = "the hub's response about the model";
 
 /// A repository at one commit.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ModelInfo {
-    /// Its name in the hub's spelling.
+    /// The name in the hub's spelling.
     pub id: HubId,
-    /// The commit at the head of its default branch.
+    /// The commit at the head of the default branch.
     pub revision: Revision,
-    /// License identifier; `unknown` when it does not say.
+    /// License identifier; `unknown` if none is stated.
     pub license: String,
-    /// Only accounts that accepted the license may read it.
+    /// Only accounts that accepted the license may read the files.
     pub gated: bool,
-    /// Files that are not in a folder.
+    /// Files at the top of the repository.
     pub files: Vec<String>,
 }
 
@@ -51,10 +51,10 @@ struct Sibling {
 }
 
 impl ModelInfo {
-    /// Reads the hub's answer.
+    /// Parses the hub's response.
     ///
     /// # Errors
-    /// When it is not such an answer, or names what cannot be a repository or a commit.
+    /// The response is malformed, or names no repository or commit.
     pub fn parse(json: &[u8]) -> Result<Self, MetadataError> {
         let answer: Answer = serde_json::from_slice(json).map_err(|error| MetadataError::Malformed {
             file: FILE,
@@ -64,7 +64,7 @@ impl ModelInfo {
             id: HubId::parse(&answer.id)?,
             revision: Revision::parse(&answer.sha)?,
             license: license(answer.card.unwrap_or_default(), &answer.tags),
-            // `false`, or the way in which access is given.
+            // `false`, or the way to gain access.
             gated: answer.gated.text().is_some() || answer.gated.is_true(),
             files: answer
                 .siblings
@@ -75,10 +75,10 @@ impl ModelInfo {
         })
     }
 
-    /// Where the size of the weights is found.
+    /// The files with the size of the weights.
     ///
     /// # Errors
-    /// When there are no weights that an engine could load, or absurdly many.
+    /// The repository has no weights that an engine can load, or too many files.
     pub fn weight_files(&self) -> Result<WeightFiles, MetadataError> {
         WeightFiles::choose(&self.files)
     }

@@ -1,17 +1,17 @@
-//! JSON as Python writes it, and values that may have any type: read without keeping what nobody asked for.
+//! JSON as Python writes it, and values of any type.
 
 use std::borrow::Cow;
 use std::fmt;
 
 use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
-/// Largest whole number that every JSON writer can write exactly.
+/// Largest whole number that is exact in every JSON implementation.
 const MAX_EXACT: f64 = 9_007_199_254_740_992.0;
 
-/// Words that Python writes for numbers JSON does not have.
+/// Python's words for numbers that JSON lacks.
 const NOT_JSON: [&[u8]; 3] = [b"-Infinity", b"Infinity", b"NaN"];
 
-/// The same text with `null` for the numbers that JSON does not have.
+/// Replaces numbers that JSON lacks by `null`.
 pub(crate) fn standard(text: &[u8]) -> Cow<'_, [u8]> {
     let may_have = |word: &[u8]| text.windows(word.len()).any(|window| window == word);
     if !NOT_JSON[1..].iter().any(|word| may_have(word)) {
@@ -41,7 +41,7 @@ pub(crate) fn standard(text: &[u8]) -> Cow<'_, [u8]> {
     Cow::Owned(out)
 }
 
-/// A value of any type, of which only what can be a number, a text or a truth is kept.
+/// A value of any type. Numbers, texts and booleans are kept.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub(crate) enum Scalar {
     Number(f64),
@@ -53,7 +53,7 @@ pub(crate) enum Scalar {
 }
 
 impl Scalar {
-    /// A whole number that is not negative, also written as `7.0` or `"7"`.
+    /// The value as a whole number that is not negative, also from `7.0` or `"7"`.
     pub(crate) fn whole(&self) -> Option<u64> {
         match self {
             #[expect(
@@ -132,7 +132,7 @@ impl<'de> Visitor<'de> for AnyScalar {
     }
 }
 
-/// The texts of a list of any types, or of one text.
+/// The texts of a list of any types, or one text.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub(crate) struct Texts(pub(crate) Vec<String>);
 

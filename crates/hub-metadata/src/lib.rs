@@ -1,8 +1,7 @@
-//! From what a model hub says about a model to its preset, by the rules of the catalog.
+//! Converts a model hub's files about a model to a preset, by the rules of the catalog.
 //!
-//! Reads texts: the hub's answer about the model, `config.json`, `generation_config.json` and the index of the
-//! weight files. They come from strangers, so nothing in them is believed before it is checked, and nothing is
-//! kept that is not needed. This crate asks no hub and reads no files.
+//! Parses texts: the hub's response about the model, `config.json`, `generation_config.json` and the index of the weights.
+//! They are untrusted, so everything is checked and nothing else is kept. This crate makes no requests and reads no files.
 
 mod config;
 mod id;
@@ -16,49 +15,49 @@ pub use info::ModelInfo;
 pub use sources::Sources;
 pub use weights::{WeightFiles, index_total};
 
-/// What a hub says that no preset can be made of.
+/// Files of a hub that no preset can be built from.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum MetadataError {
     /// Not of the form `owner/repository` in the hub's alphabet.
-    #[error("`{0}` is not of the form owner/repository")]
+    #[error("expected owner/repository, not `{0}`")]
     BadId(String),
     /// Not a commit.
-    #[error("the hub names the revision `{0}`, which is not a commit")]
+    #[error("expected a commit from the hub, not the revision `{0}`")]
     BadRevision(String),
-    /// A file is not the JSON it should be.
-    #[error("{file} cannot be read: {message}")]
+    /// A file is not the expected JSON.
+    #[error("failed to parse {file}: {message}")]
     Malformed {
         /// The file.
         file: &'static str,
-        /// What is wrong, with the position.
+        /// The problem, with its position.
         message: String,
     },
-    /// A file lacks what sizing needs.
-    #[error("{file} does not say {what}")]
+    /// A file lacks a fact that sizing needs.
+    #[error("{file} must have {what}")]
     Missing {
         /// The file.
         file: &'static str,
-        /// What is missing.
+        /// The missing fact.
         what: &'static str,
     },
-    /// A number is out of any sensible range.
-    #[error("{file} has {value} as {what}, which cannot be")]
+    /// A number is out of range.
+    #[error("{what} in {file} must be plausible, not {value}")]
     Absurd {
         /// The file.
         file: &'static str,
-        /// What it is said to be.
+        /// The meaning of the number.
         what: &'static str,
         /// The number.
         value: u64,
     },
     /// The model does not generate text token by token.
-    #[error("the architecture `{0}` is not one that generates text, so no engine here can serve it")]
+    #[error("the architecture `{0}` is not one that generates text, so no engine can serve it")]
     NotGenerative(String),
-    /// No weight files that an engine could load.
-    #[error("the repository holds no weights in a form that can be loaded (safetensors or PyTorch)")]
+    /// The repository has no weight files that an engine can load.
+    #[error("the repository holds no weights in a supported format (safetensors or PyTorch)")]
     NoWeights,
-    /// More weight files than any model has.
-    #[error("the repository holds {0} weight files, which is more than any model has")]
+    /// The repository has more weight files than any model.
+    #[error("the repository holds {0} weight files, more than any model has")]
     TooManyFiles(usize),
     /// The facts break a rule that every preset must keep.
     #[error(transparent)]

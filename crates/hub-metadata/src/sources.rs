@@ -1,4 +1,4 @@
-//! All that was read about a model, and the preset that it makes.
+//! All texts about a model, and the preset that they describe.
 
 use preset_catalog::{ModelFacts, Preset};
 use serde::{Deserialize, Serialize};
@@ -7,7 +7,7 @@ use crate::MetadataError;
 use crate::config::{Config, max_length};
 use crate::id::{HubId, Revision};
 
-/// What was read about a model at one commit: enough to make its preset again without asking anybody.
+/// The texts about a model at one commit, from which its preset can be built again offline.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Sources {
@@ -33,7 +33,7 @@ impl Sources {
     /// The preset of the model.
     ///
     /// # Errors
-    /// When the texts cannot be read, leave out what sizing needs, or are of a model that cannot be served.
+    /// The texts are malformed, lack a fact that sizing needs, or describe a model that cannot be served.
     pub fn preset(&self) -> Result<Preset, MetadataError> {
         let id = HubId::parse(&self.id)?;
         let revision = Revision::parse(&self.revision)?;

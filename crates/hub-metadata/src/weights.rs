@@ -1,4 +1,4 @@
-//! Which of a repository's files are its weights, and how large they are together.
+//! The weight files of a repository, and their total size.
 //!
 //! Only files at the top count: folders hold the same weights once more in other forms.
 
@@ -12,7 +12,7 @@ const MAX_FILES: usize = 512;
 const SAFETENSORS_INDEX: &str = "model.safetensors.index.json";
 const PYTORCH_INDEX: &str = "pytorch_model.bin.index.json";
 
-/// Where the size of the weights is found.
+/// The source of the size of the weights.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum WeightFiles {
     /// In this file, which [`index_total`] reads.
@@ -63,7 +63,7 @@ impl WeightFiles {
 /// Bytes of all weights, from the text of an index of weight files.
 ///
 /// # Errors
-/// When the text is no such index or does not say.
+/// The text is not such an index, or states no size.
 pub fn index_total(json: &[u8]) -> Result<u64, MetadataError> {
     const FILE: &str = "the index of the weight files";
     #[derive(Deserialize)]

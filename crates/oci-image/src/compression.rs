@@ -1,6 +1,6 @@
-//! Reads layers however they are compressed, told by their first bytes.
+//! Decompresses layers. The first bytes identify the compression.
 //!
-//! Media types are not asked: registries hold layers whose type is wrong, and the bytes cannot lie.
+//! Media types are ignored, since registries hold layers with a wrong type.
 
 use std::io::{self, BufRead, BufReader, Read};
 
@@ -10,13 +10,13 @@ use ruzstd::decoding::{BlockDecodingStrategy, FrameDecoder};
 
 const GZIP: [u8; 2] = [0x1f, 0x8b];
 const ZSTD: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
-/// Any of sixteen magic numbers begins a frame to be skipped; this is what they share.
+/// The common part of the sixteen magic numbers of skippable frames.
 const ZSTD_SKIP: [u8; 3] = [0x2a, 0x4d, 0x18];
 
-/// The bytes without their gzip or zstd compression; others pass as they are.
+/// Removes gzip or zstd compression. Other bytes stay as they are.
 ///
 /// # Errors
-/// When the source fails.
+/// The source fails.
 pub fn decompressed<'a>(source: impl Read + 'a) -> io::Result<Box<dyn Read + 'a>> {
     let mut source = source;
     let mut start = Vec::with_capacity(ZSTD.len());
@@ -37,7 +37,7 @@ pub fn decompressed<'a>(source: impl Read + 'a) -> io::Result<Box<dyn Read + 'a>
     })
 }
 
-/// All frames of a zstd stream, one after the other; the library's reader knows one frame only.
+/// Reads all frames of a zstd stream. The library's reader reads one frame only.
 struct Zstd<R> {
     source: R,
     frame: Option<FrameDecoder>,
@@ -70,13 +70,13 @@ impl<R: BufRead> Read for Zstd<R> {
     }
 }
 
-/// The next frame with content; `None` at the end of the stream.
+/// Opens the next frame with content; `None` at the end of the stream.
 fn next_frame(source: &mut impl BufRead) -> io::Result<Option<FrameDecoder>> {
     loop {
         if source.fill_buf()?.is_empty() {
             return Ok(None);
         }
-        // Its limit on the window bounds the memory.
+        // The library's limit on the window bounds the memory.
         let mut frame = FrameDecoder::new();
         match frame.init(&mut *source) {
             Ok(()) => return Ok(Some(frame)),

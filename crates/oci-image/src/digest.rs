@@ -1,4 +1,4 @@
-//! SHA-256 of what flows through a reader or a writer.
+//! SHA-256 of the bytes that pass through a reader or a writer.
 
 use std::io::{self, Read, Write};
 
@@ -16,7 +16,7 @@ pub struct Hashing<T> {
 }
 
 impl<T> Hashing<T> {
-    /// Begins with nothing hashed.
+    /// Starts with nothing hashed.
     pub fn new(inner: T) -> Self {
         Self {
             inner,
@@ -25,7 +25,7 @@ impl<T> Hashing<T> {
         }
     }
 
-    /// Takes bytes into account that pass elsewhere.
+    /// Hashes bytes that pass elsewhere.
     pub fn update(&mut self, bytes: &[u8]) {
         self.state.update(bytes);
         self.bytes = self.bytes.saturating_add(bytes.len() as u64);
@@ -36,10 +36,10 @@ impl<T> Hashing<T> {
         self.bytes
     }
 
-    /// What was wrapped, the digest and the number of bytes.
+    /// Returns the inner value, the digest and the number of bytes.
     ///
     /// # Errors
-    /// Never, unless the specification's type refuses what SHA-256 gives.
+    /// The specification's type refuses a digest of SHA-256, which it does not.
     pub fn finish(self) -> Result<(T, Digest, u64)> {
         let digest = format!("sha256:{}", hex(&self.state.finalize()));
         Ok((self.inner, Digest::try_from(digest)?, self.bytes))

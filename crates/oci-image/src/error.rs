@@ -1,4 +1,4 @@
-//! What can go wrong with an image.
+//! The errors of packing and unpacking.
 
 use std::io;
 use std::path::Path;
@@ -6,42 +6,42 @@ use std::path::Path;
 /// Shorthand for this crate.
 pub type Result<T> = std::result::Result<T, Error>;
 
-/// What is wrong; the texts say where, for people.
+/// A failure with an image or a layer.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The file system or the source of the bytes failed.
-    #[error("cannot {doing}")]
+    #[error("failed to {doing}")]
     Io {
         /// The attempt: a verb phrase with the path.
         doing: String,
-        /// What the system said.
+        /// The error of the system.
         #[source]
         source: io::Error,
     },
-    /// The bytes are no archive, or a damaged one.
+    /// The bytes are not an archive, or a damaged one.
     #[error("the layer is damaged: {0}")]
     Damaged(String),
-    /// An entry of an archive would leave its directory, or is of a kind that has no place in a payload.
+    /// An entry of an archive would leave its directory, or is of a kind that is not unpacked.
     #[error("the layer is refused: its entry {entry:?} {why}")]
     Unsafe {
-        /// The entry's name, as far as it is printable.
+        /// The name of the entry, in printable form.
         entry: String,
-        /// What is wrong with it.
+        /// The problem: a verb phrase.
         why: &'static str,
     },
-    /// More than the caller allows.
+    /// The image exceeds a limit of the caller.
     #[error("the image is too large: {0}")]
     TooLarge(String),
     /// A document that cannot be written.
-    #[error("cannot write JSON")]
+    #[error("failed to write JSON")]
     Json(#[from] serde_json::Error),
-    /// A document that is not what the specification says.
-    #[error("not an OCI document: {0}")]
+    /// A document that does not follow the specification.
+    #[error("expected an OCI document")]
     Spec(#[from] oci_spec::OciSpecError),
 }
 
 impl Error {
-    /// An error of the file system while doing `verb` to `path`.
+    /// Returns a constructor of an error of the file system while doing `verb` to `path`.
     pub(crate) fn io(verb: &str, path: &Path) -> impl FnOnce(io::Error) -> Self {
         let doing = format!("{verb} {}", path.display());
         move |source| Self::Io { doing, source }

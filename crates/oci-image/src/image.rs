@@ -12,7 +12,7 @@ use crate::error::Result;
 use crate::json::canonical;
 use crate::layer::Layer;
 
-/// What an image is for.
+/// The platform of an image.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Platform {
     /// Go's name of the architecture: `amd64`, `arm64`.
@@ -20,12 +20,12 @@ pub struct Platform {
 }
 
 impl Platform {
-    /// The platform this program was built for.
+    /// The platform that this program was built for.
     pub fn here() -> Self {
         Self::of(std::env::consts::ARCH)
     }
 
-    /// Rust's name of an architecture, translated.
+    /// Translates Rust's name of an architecture.
     pub fn of(architecture: &str) -> Self {
         let name = match architecture {
             "x86_64" => "amd64",
@@ -40,14 +40,14 @@ impl Platform {
     }
 }
 
-/// An image to be made. It carries no time, so that equal content is an equal image.
+/// An image to build. It carries no time, so equal content is an equal image.
 #[derive(Clone, Debug)]
 pub struct Image {
-    /// What it is for.
+    /// The platform.
     pub platform: Platform,
-    /// Its layers, the lowest first.
+    /// The layers, lowest first.
     pub layers: Vec<Layer>,
-    /// The program it runs, with arguments; empty for an image that only carries data.
+    /// The program with its arguments; empty for an image that only carries data.
     pub entrypoint: Vec<String>,
     /// `UID:GID`, or empty.
     pub user: String,
@@ -55,20 +55,20 @@ pub struct Image {
     pub annotations: BTreeMap<String, String>,
 }
 
-/// The documents, ready to be stored or pushed.
+/// The documents, ready to store or push.
 #[derive(Clone, Debug)]
 pub struct Assembled {
     /// The configuration's bytes.
     pub config: Vec<u8>,
-    /// And its descriptor.
+    /// The descriptor of the configuration.
     pub config_descriptor: Descriptor,
     /// The manifest's bytes.
     pub manifest: Vec<u8>,
-    /// And its descriptor, with the platform; its digest is the image's.
+    /// The descriptor of the manifest, with the platform. Its digest is that of the image.
     pub manifest_descriptor: Descriptor,
 }
 
-/// The configuration, as `application/vnd.oci.image.config.v1+json` says.
+/// The configuration, as `application/vnd.oci.image.config.v1+json` defines it.
 #[derive(Serialize)]
 struct Configuration<'a> {
     architecture: &'a str,
@@ -94,17 +94,17 @@ struct RootFs<'a> {
     diff_ids: Vec<&'a str>,
 }
 
-/// One for each layer; some tools count them.
+/// One entry for each layer, since some tools count them.
 #[derive(Serialize)]
 struct History {
     created_by: &'static str,
 }
 
 impl Image {
-    /// Makes the documents.
+    /// Builds the documents.
     ///
     /// # Errors
-    /// When the specification's types refuse what they are given.
+    /// The specification's types refuse a value.
     pub fn assemble(&self) -> Result<Assembled> {
         let config = canonical(&self.configuration())?;
         let config_descriptor =

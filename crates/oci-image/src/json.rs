@@ -7,10 +7,10 @@ use serde_json::Value;
 
 use crate::error::Result;
 
-/// JSON with the keys of every object in order: the maps of the specification's types have none.
+/// Writes JSON with sorted keys, since the maps of the specification's types are unordered.
 ///
 /// # Errors
-/// When the value cannot be JSON.
+/// The value cannot be JSON.
 pub fn canonical<T: Serialize>(value: &T) -> Result<Vec<u8>> {
     #[derive(Serialize)]
     #[serde(untagged)]

@@ -1,4 +1,4 @@
-//! Packs files into a layer whose bytes depend on nothing but names and contents.
+//! Packs files into a layer whose bytes depend on names and contents only.
 
 use std::io::{self, Read, Write};
 use std::path::Path;
@@ -11,16 +11,16 @@ use tar::{Builder, EntryType, Header};
 use crate::digest::Hashing;
 use crate::error::{Error, Result};
 
-/// A layer that is packed.
+/// A packed layer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Layer {
     /// Digest, size and type of the compressed bytes.
     pub descriptor: Descriptor,
-    /// Digest of the bytes before compression, as image configurations name layers.
+    /// Digest of the bytes before compression, which identifies the layer in image configurations.
     pub diff_id: Digest,
 }
 
-/// Writes a gzip layer. Entries belong to root, carry no time, and come in the order in which they are added.
+/// Writes a gzip layer. Entries belong to root, carry no time, and keep the order in which they are added.
 pub struct LayerWriter<W: Write> {
     tar: Builder<Hashing<GzEncoder<Hashing<W>>>>,
 }
@@ -32,7 +32,7 @@ impl<W: Write> std::fmt::Debug for LayerWriter<W> {
 }
 
 impl<W: Write> LayerWriter<W> {
-    /// A layer written to `sink`; `effort` is gzip's, 0 to 9.
+    /// Creates a layer that is written to `sink`. `effort` is gzip's, 0 to 9.
     pub fn new(sink: W, effort: u32) -> Self {
         let gzip = GzEncoder::new(Hashing::new(sink), Compression::new(effort.min(9)));
         Self {
@@ -43,7 +43,7 @@ impl<W: Write> LayerWriter<W> {
     /// Adds a directory, with these permissions.
     ///
     /// # Errors
-    /// When the sink fails.
+    /// The sink fails.
     pub fn directory(&mut self, path: impl AsRef<Path>, mode: u32) -> Result<()> {
         let mut header = header(EntryType::Directory, mode, 0);
         self.tar
@@ -54,7 +54,7 @@ impl<W: Write> LayerWriter<W> {
     /// Adds a file of `size` bytes.
     ///
     /// # Errors
-    /// When the content cannot be read, is not of that size, or the sink fails.
+    /// The content cannot be read, has another size, or the sink fails.
     pub fn file(
         &mut self,
         path: impl AsRef<Path>,
@@ -72,14 +72,14 @@ impl<W: Write> LayerWriter<W> {
         if content.passed() == size {
             return Ok(());
         }
-        let cut = io::Error::new(io::ErrorKind::UnexpectedEof, "it became shorter meanwhile");
+        let cut = io::Error::new(io::ErrorKind::UnexpectedEof, "the file became shorter meanwhile");
         Err(Error::io("pack", path)(cut))
     }
 
-    /// Ends the layer and gives the sink back.
+    /// Ends the layer and returns the sink.
     ///
     /// # Errors
-    /// When the sink fails.
+    /// The sink fails.
     pub fn finish(self) -> Result<(W, Layer)> {
         let doing = || Error::io("finish the layer of", Path::new("the image"));
         let (gzip, diff_id, _) = self.tar.into_inner().map_err(doing())?.finish()?;

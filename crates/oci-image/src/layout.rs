@@ -1,4 +1,4 @@
-//! Writes image layouts: the directory form of images that every tool for images reads.
+//! Writes image layouts, the directory form of images that all image tools read.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -10,20 +10,20 @@ use crate::image::Image;
 use crate::json::canonical;
 use crate::layer::LayerWriter;
 
-/// The annotation by which tools call an image in a layout.
+/// The annotation with the name of an image in a layout.
 const REFERENCE_NAME: &str = "org.opencontainers.image.ref.name";
 
-/// A layout that is being written.
+/// A layout to write.
 #[derive(Debug)]
 pub struct Layout {
     directory: PathBuf,
 }
 
 impl Layout {
-    /// A layout in `directory`, which is emptied of what an older one left there.
+    /// Creates a layout in `directory`, and removes an older one there.
     ///
     /// # Errors
-    /// When the directory cannot be written.
+    /// The directory cannot be written.
     pub fn create(directory: impl Into<PathBuf>) -> Result<Self> {
         let layout = Self {
             directory: directory.into(),
@@ -37,10 +37,10 @@ impl Layout {
         Ok(layout)
     }
 
-    /// Packs a layer into the layout, with what `fill` adds.
+    /// Packs a layer into the layout, with the entries that `fill` adds.
     ///
     /// # Errors
-    /// Those of `fill`, and when the directory cannot be written.
+    /// `fill` fails, or the directory cannot be written.
     pub fn layer(
         &self,
         effort: u32,
@@ -56,11 +56,10 @@ impl Layout {
         Ok(layer)
     }
 
-    /// Stores the image, the only one of the layout, under a name; its layers must be there already.
-    /// Gives the manifest's descriptor.
+    /// Stores the only image of the layout under a name, after its layers. Returns the descriptor of the manifest.
     ///
     /// # Errors
-    /// When the directory cannot be written.
+    /// The directory cannot be written.
     pub fn image(&self, image: &Image, name: &str) -> Result<Descriptor> {
         let assembled = image.assemble()?;
         self.put(assembled.config_descriptor.digest(), &assembled.config)?;
@@ -76,7 +75,7 @@ impl Layout {
         Ok(assembled.manifest_descriptor)
     }
 
-    /// Where a blob is.
+    /// The path of a blob.
     pub fn blob(&self, digest: &Digest) -> PathBuf {
         self.blobs().join(digest.digest())
     }

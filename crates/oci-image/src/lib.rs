@@ -3,11 +3,11 @@
 //! | part | what it does |
 //! |---|---|
 //! | [`LayerWriter`] | packs files into a layer: equal input gives equal bytes |
-//! | [`Image`] | makes configuration and manifest of an image, reproducibly |
+//! | [`Image`] | builds the configuration and the manifest of an image, reproducibly |
 //! | [`Layout`] | writes an image layout, the directory form of an image |
-//! | [`Unpacker`] | applies foreign layers to a directory and lets nothing out of it |
+//! | [`Unpacker`] | applies untrusted layers to a directory, and writes nothing outside it |
 //!
-//! Blocking and without network. What can be read from a registry is in `artifact`.
+//! Blocking, and without network: the client of registries is in `artifact`.
 
 mod compression;
 mod digest;

@@ -1,4 +1,4 @@
-//! Names inside archives, taken apart without believing them.
+//! Untrusted names in archives.
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt as _;
@@ -6,10 +6,10 @@ use std::path::PathBuf;
 
 use crate::error::{Error, Result};
 
-/// The parts of an entry's name, seen from the root of the image: `/a`, `./a` and `a/` are all `a`.
+/// Splits the name of an entry, from the root of the image: `/a`, `./a` and `a/` are all `a`.
 ///
 /// # Errors
-/// When a part is `..` or holds a zero byte.
+/// A part is `..` or holds a zero byte.
 pub(crate) fn parts(name: &[u8]) -> Result<Vec<&OsStr>> {
     if name.contains(&0) {
         return Err(Error::refused(name, "has a zero byte in its name"));
@@ -20,21 +20,21 @@ pub(crate) fn parts(name: &[u8]) -> Result<Vec<&OsStr>> {
         .map(OsStr::from_bytes)
         .collect();
     if parts.iter().any(|part| *part == "..") {
-        return Err(Error::refused(name, "climbs out of its directory"));
+        return Err(Error::refused(name, "must not leave its directory"));
     }
     Ok(parts)
 }
 
-/// The target of a symbolic link in a directory `depth` levels below the root, if it cannot leave the root.
+/// Checks the target of a symbolic link in a directory `depth` levels below the root. It must not leave the root.
 ///
-/// Steps up are allowed only at the front, where they count real directories: behind a name they would count
-/// from wherever a link of that name leads.
+/// `..` is allowed only at the front, where it counts real directories. After a name, it would count from the target of a
+/// link of that name.
 ///
 /// # Errors
-/// When the target is absolute, empty, or could lead outside.
+/// The target is absolute, empty, or could lead outside.
 pub(crate) fn link_target(name: &[u8], target: &[u8], depth: usize) -> Result<PathBuf> {
     if target.is_empty() || target.contains(&0) {
-        return Err(Error::refused(name, "is a link without a proper target"));
+        return Err(Error::refused(name, "is a link without a usable target"));
     }
     if target.starts_with(b"/") {
         return Err(Error::refused(name, "is a link with an absolute target"));

@@ -1,7 +1,6 @@
-//! Reads tar archives that may be hostile: bounded memory, every number checked.
+//! Reads untrusted tar archives with bounded memory, and checks every number.
 //!
-//! The library's own iterator is not used: it reads long names and extended headers of any announced size into
-//! memory. Its header type is.
+//! Uses the library's header type, but not its iterator, which reads long names and extended headers of any size into memory.
 
 use std::io::{self, Read};
 
@@ -10,7 +9,7 @@ use tar::{EntryType, Header, PaxExtensions};
 use crate::error::{Error, Result};
 
 const BLOCK: usize = 512;
-/// Extended headers hold names and attributes; a mebibyte is far more than any tool writes.
+/// Most bytes of an extended header, which holds names and attributes.
 const EXTENSION_BYTES: u64 = 1 << 20;
 
 /// One entry, without its content.
@@ -25,7 +24,7 @@ pub(crate) struct Entry {
     pub(crate) target: Vec<u8>,
 }
 
-/// What extended headers say about the entry after them.
+/// Extended headers of the next entry.
 #[derive(Debug, Default)]
 struct Extended {
     name: Option<Vec<u8>>,
@@ -34,12 +33,12 @@ struct Extended {
     sparse: bool,
 }
 
-/// An archive; reading from it gives the content of the entry met last.
+/// An archive. Reading from it returns the content of the current entry.
 pub(crate) struct Tarball<R> {
     source: R,
-    /// Content of this entry not read yet.
+    /// Unread bytes of the current entry.
     left: u64,
-    /// Filling after the content.
+    /// Padding after the content.
     padding: u64,
 }
 
@@ -52,12 +51,12 @@ impl<R: Read> Tarball<R> {
         }
     }
 
-    /// The source, wherever it stands.
+    /// The source at its current position.
     pub(crate) fn into_inner(self) -> R {
         self.source
     }
 
-    /// The next entry, `None` at the end.
+    /// Advances to the next entry; `None` at the end.
     pub(crate) fn next(&mut self) -> Result<Option<Entry>> {
         let mut extended = Extended::default();
         loop {
@@ -98,7 +97,7 @@ impl<R: Read> Tarball<R> {
         })
     }
 
-    /// The next header; `None` at a block of zeros or at the end of the source.
+    /// Reads the next header; `None` at a block of zeros or at the end of the source.
     fn header(&mut self) -> Result<Option<Header>> {
         let mut header = Header::new_old();
         let block = header.as_mut_bytes();
@@ -122,14 +121,14 @@ impl<R: Read> Tarball<R> {
         let skip = content.saturating_add(padding);
         let skipped =
             io::copy(&mut self.source.by_ref().take(skip), &mut io::sink()).map_err(source_failed)?;
-        // Some tools leave out the filling after the last entry.
+        // Some tools omit the padding after the last entry.
         if skipped < content {
             return Err(Error::Damaged("it ends inside an entry".to_owned()));
         }
         Ok(())
     }
 
-    /// The content of an extension, all of it.
+    /// Reads the whole content of an extension.
     fn extension(&mut self) -> Result<Vec<u8>> {
         if self.left > EXTENSION_BYTES {
             return Err(Error::Damaged(format!(
@@ -189,7 +188,7 @@ fn is_extension(kind: EntryType) -> bool {
     )
 }
 
-/// Links and directories may announce a size and have no content.
+/// Reports whether an entry has content. Links and directories may announce a size without one.
 fn has_content(kind: EntryType) -> bool {
     !matches!(
         kind,
@@ -202,7 +201,7 @@ fn has_content(kind: EntryType) -> bool {
     )
 }
 
-/// As POSIX says: the sum of all bytes, those of the checksum itself taken as blanks.
+/// The checksum of POSIX: the sum of all bytes, with blanks in place of the checksum itself.
 fn checksum(block: &[u8; BLOCK]) -> u32 {
     let field = 148..156;
     let byte = |(index, byte): (usize, &u8)| {

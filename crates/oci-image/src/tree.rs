@@ -1,4 +1,4 @@
-//! Adds a directory of the file system to a layer, in order of name.
+//! Adds a directory of the file system to a layer, in name order.
 
 use std::fs::{self, File};
 use std::io::Write;
@@ -8,13 +8,13 @@ use std::path::{Path, PathBuf};
 use crate::error::{Error, Result};
 use crate::layer::LayerWriter;
 
-/// Adds what is below `from` as `to` in the layer, as far as `wanted` says yes to the path relative to `from`.
+/// Adds the entries below `from` to the layer as `to`, if `wanted` returns true for the path relative to `from`.
 ///
-/// Links to files inside `from` become files. Links elsewhere, sockets and devices are left out; the answer
-/// names them, relative to `from`.
+/// Links to files inside `from` become files. Links elsewhere, sockets and devices are left out; their relative paths are
+/// returned.
 ///
 /// # Errors
-/// When something cannot be read, or the layer not be written.
+/// An entry cannot be read, or the layer cannot be written.
 pub fn add_tree<W: Write>(
     layer: &mut LayerWriter<W>,
     from: &Path,

@@ -1,8 +1,7 @@
 //! Applies layers to a directory.
 //!
-//! Nothing is written, removed or linked outside the directory, whatever an archive says: names are taken apart
-//! first, no write goes through a link, links cannot lead out, and devices are refused. Nobody else may write
-//! to the directory meanwhile.
+//! No archive writes, removes or links anything outside the directory. Names are checked first, no write goes through a link,
+//! links cannot lead out, and devices are refused. Other processes must not write to the directory meanwhile.
 
 use std::collections::HashSet;
 use std::ffi::{OsStr, OsString};
@@ -19,12 +18,12 @@ use crate::error::{Error, Result};
 use crate::path;
 use crate::tarball::{Entry, Tarball};
 
-/// Marks, in a layer, what lower layers have and the image has not.
+/// Marks an entry of lower layers as removed.
 const WHITEOUT: &[u8] = b".wh.";
-/// Marks a directory of which lower layers show nothing.
+/// Marks a directory whose entries of lower layers are removed.
 const OPAQUE: &[u8] = b".wh..wh..opq";
 
-/// How much may be unpacked in all.
+/// Limits on everything that is unpacked.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
     /// Files, directories and links.
@@ -33,20 +32,20 @@ pub struct Limits {
     pub bytes: u64,
 }
 
-/// A directory that layers are applied to, one after the other.
+/// A directory to which layers are applied in order.
 #[derive(Debug)]
 pub struct Unpacker {
     root: PathBuf,
     below: Option<OsString>,
     left: Limits,
     files: u64,
-    /// What the present layer brought, because its whiteouts mean lower layers only.
+    /// Paths of the current layer, since its whiteouts affect lower layers only.
     fresh: HashSet<PathBuf>,
 }
 
 impl Unpacker {
-    /// Unpacks to `root`, an existing directory. With `below`, only what lies in the directory of that name at
-    /// the top of the image, and without that name.
+    /// Unpacks to `root`, an existing directory. With `below`, only the contents of the top directory of that name are unpacked,
+    /// without that name.
     pub fn new(root: impl Into<PathBuf>, below: Option<&str>, limits: Limits) -> Self {
         Self {
             root: root.into(),
@@ -65,8 +64,7 @@ impl Unpacker {
     /// Applies one layer, compressed or not, and reads its source to the end.
     ///
     /// # Errors
-    /// When the layer is damaged, hostile or too large, or the file system fails. The directory then holds
-    /// part of it.
+    /// The layer is damaged, hostile or too large, or the file system fails. The directory then holds a part of it.
     pub fn apply(&mut self, layer: impl Read) -> Result<()> {
         self.fresh.clear();
         let mut layer = layer;
@@ -79,7 +77,7 @@ impl Unpacker {
             while let Some(entry) = archive.next()? {
                 self.one(&entry, &mut archive)?;
             }
-            // Behind the end there may be padding; errors of the compression must not hide there.
+            // Padding may follow the end, and errors of the compression must not stay unread there.
             drain(&mut archive.into_inner())?;
         }
         drain(&mut layer)
@@ -120,7 +118,7 @@ impl Unpacker {
         Ok(())
     }
 
-    /// The place below the root, `None` for what is not wanted.
+    /// The path below the root; `None` for an entry that is not unpacked.
     fn inside(&self, parts: &[&OsStr]) -> Option<PathBuf> {
         match &self.below {
             None => Some(parts.iter().collect()),
@@ -137,7 +135,7 @@ impl Unpacker {
         Ok(())
     }
 
-    /// Makes missing directories above; what is there must be real directories.
+    /// Creates missing parent directories. Existing parents must be real directories.
     fn make_parents(&mut self, name: &[u8], relative: &Path) -> Result<()> {
         let mut at = PathBuf::new();
         for part in relative.parent().unwrap_or(Path::new("")) {
@@ -171,7 +169,7 @@ impl Unpacker {
         self.left.bytes = self.left.bytes.checked_sub(entry.size).ok_or_else(too_large)?;
         let full = self.root.join(relative);
         remove(&full)?;
-        // The owner's bits of execution are all that is taken over of the mode.
+        // Of the mode, only the execution bit of the owner is kept.
         let mode = if entry.executable { 0o755 } else { 0o644 };
         let mut file = OpenOptions::new()
             .write(true)
@@ -201,7 +199,7 @@ impl Unpacker {
     }
 
     fn hard_link(&mut self, entry: &Entry, relative: &Path) -> Result<()> {
-        let missing = || Error::refused(&entry.name, "is a hard link to something that is not there");
+        let missing = || Error::refused(&entry.name, "is a hard link to a missing file");
         let parts = path::parts(&entry.target)?;
         let target = self.inside(&parts).ok_or_else(missing)?;
         let mut at = self.root.clone();
@@ -235,7 +233,7 @@ impl Unpacker {
         }
         let place = match (self.inside(&parts), &self.below) {
             (Some(place), _) => place,
-            // The whole image hidden hides the directory too.
+            // A whiteout of the whole image removes the directory too.
             (None, Some(_)) if parts.is_empty() => PathBuf::new(),
             _ => return Ok(()),
         };
@@ -255,7 +253,7 @@ impl Unpacker {
         parents.any(|there| !there.is_ok_and(|there| there.is_dir()))
     }
 
-    /// Removes what lower layers brought; says whether anything is left.
+    /// Removes entries of lower layers. Returns true if any entry is left.
     fn hide(&self, place: &Path, keep_itself: bool) -> Result<bool> {
         let full = self.root.join(place);
         let Ok(there) = fs::symlink_metadata(&full) else {
@@ -275,7 +273,7 @@ impl Unpacker {
     }
 }
 
-/// Some old archives tell directories by their name alone.
+/// Reports whether an entry is a directory. Some old archives mark directories by their name only.
 fn kind(entry: &Entry) -> EntryType {
     if entry.kind == EntryType::Regular && entry.name.ends_with(b"/") {
         return EntryType::Directory;
@@ -283,7 +281,7 @@ fn kind(entry: &Entry) -> EntryType {
     entry.kind
 }
 
-/// Removes whatever is there, without following links.
+/// Removes an entry of any kind, without following links.
 fn remove(full: &Path) -> Result<()> {
     let removed = match fs::symlink_metadata(full) {
         Ok(there) if there.is_dir() => fs::remove_dir_all(full),

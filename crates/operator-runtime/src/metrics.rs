@@ -1,11 +1,11 @@
 //! Metrics of the runtime.
 
-use telemetry::{Counter, Gauge, Metrics, Steps};
+use telemetry::{Counter, Gauge, Metrics, Operations};
 
 /// Counters and gauges, registered once in a program.
 #[derive(Clone, Debug)]
 pub(crate) struct RuntimeMetrics {
-    pub(crate) reconciles: Steps,
+    pub(crate) reconciles: Operations,
     pub(crate) errors: Counter<2>,
     pub(crate) depth: Gauge<1>,
     pub(crate) postponed: Counter<1>,
@@ -17,7 +17,7 @@ pub(crate) struct RuntimeMetrics {
 impl RuntimeMetrics {
     pub(crate) fn new(metrics: &Metrics) -> Self {
         Self {
-            reconciles: Steps::new(metrics, "reconcile", "Reconciles"),
+            reconciles: Operations::new(metrics, "reconcile", "Reconciles"),
             errors: metrics.counter("reconcile_errors", "Failed reconciles", ["kind", "class"]),
             depth: metrics.gauge(
                 "queue_depth",

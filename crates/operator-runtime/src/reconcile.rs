@@ -9,7 +9,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use kube::Resource as _;
 use plan::{Event, FailureClass, PendingWrite, Plan, Reason};
-use telemetry::{Outcome, Steps};
+use telemetry::{Operations, Outcome};
 use tracing::Instrument as _;
 
 use crate::error::{Chain, Error};
@@ -23,7 +23,7 @@ use crate::runtime::Runtime;
 pub(crate) struct Reconcile<R> {
     pub(crate) reconciler: R,
     executor: Executor,
-    steps: Steps,
+    steps: Operations,
 }
 
 /// Result of one reconcile.

@@ -1,6 +1,6 @@
-//! From messages to catalog types. A message that says less than a preset needs is refused.
+//! Converts messages to catalog types. An incomplete message is refused.
 //!
-//! Only the form is judged: the server has validated what it sends.
+//! Checks only the form: the server has validated the contents.
 
 use preset_catalog::{
     AttentionKind, HybridCache, InferenceProfile, ModelShape, Preset, Runtime, TuningMethod, TuningProfile,
@@ -8,25 +8,25 @@ use preset_catalog::{
 
 use crate::v1;
 
-/// A message that is no preset.
+/// A message that cannot be converted.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ConversionError {
-    /// A field without which nothing can be planned is absent or empty.
-    #[error("preset `{preset}` lacks `{field}`")]
+    /// A required field is absent or empty.
+    #[error("preset `{preset}` must have `{field}`")]
     Missing {
-        /// The name in the message; empty when that is what is missing.
+        /// The name in the message; empty if that is missing.
         preset: String,
         /// The field, with dots between the levels.
         field: &'static str,
     },
-    /// A value that this program does not know, so probably from a newer server.
+    /// An unknown value, probably of a newer server.
     #[error("preset `{preset}` has the unknown {field} `{value}`")]
     Unknown {
         /// The name in the message.
         preset: String,
         /// The field, with dots between the levels.
         field: &'static str,
-        /// The value as it came.
+        /// The value of the message.
         value: String,
     },
 }
@@ -57,7 +57,7 @@ impl TryFrom<v1::Preset> for Preset {
     }
 }
 
-/// Reads the parts of one preset, whose name goes into the errors.
+/// Converts the parts of one preset. Errors have its name.
 struct Reader {
     preset: String,
 }
@@ -227,24 +227,27 @@ mod tests {
 
     #[test]
     fn a_message_must_say_enough() {
-        refused(|preset| preset.name.clear(), "preset `` lacks `name`");
-        refused(|preset| preset.hub_id.clear(), "preset `phi-4` lacks `hub_id`");
-        refused(|preset| preset.shape = None, "preset `phi-4` lacks `shape`");
+        refused(|preset| preset.name.clear(), "preset `` must have `name`");
+        refused(
+            |preset| preset.hub_id.clear(),
+            "preset `phi-4` must have `hub_id`",
+        );
+        refused(|preset| preset.shape = None, "preset `phi-4` must have `shape`");
         refused(
             |preset| preset.shape.as_mut().unwrap().weights_bytes = 0,
-            "preset `phi-4` lacks `shape.weights_bytes`",
+            "preset `phi-4` must have `shape.weights_bytes`",
         );
         refused(
             |preset| preset.inference.as_mut().unwrap().runtimes.clear(),
-            "preset `phi-4` lacks `inference.runtimes`",
+            "preset `phi-4` must have `inference.runtimes`",
         );
         refused(
             |preset| preset.tuning.as_mut().unwrap().methods.clear(),
-            "preset `phi-4` lacks `tuning.methods`",
+            "preset `phi-4` must have `tuning.methods`",
         );
         refused(
             |preset| preset.tuning.as_mut().unwrap().weights_image.clear(),
-            "preset `phi-4` lacks `tuning.weights_image`",
+            "preset `phi-4` must have `tuning.weights_image`",
         );
     }
 

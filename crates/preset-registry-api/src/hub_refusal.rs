@@ -1,6 +1,6 @@
-//! What a client is told when a model hub gave no preset: written by the server, read by its clients.
+//! The status of a lookup that a model hub refused. The server writes it, clients read it.
 //!
-//! A `google.rpc.Status` with an `ErrorInfo`, and with a `RetryInfo` where asking again may help.
+//! A `google.rpc.Status` with an `ErrorInfo`, and with a `RetryInfo` if a retry may help.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -8,20 +8,20 @@ use std::time::Duration;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
 
-use crate::ERROR_DOMAIN;
+use crate::not_found::ERROR_DOMAIN;
 
 /// A refusal on behalf of a hub.
 #[derive(Debug, Clone, Copy)]
 pub struct HubRefusal<'a> {
-    /// `FAILED_PRECONDITION` when somebody has to do something, `UNAVAILABLE` or `RESOURCE_EXHAUSTED` when waiting helps.
+    /// `FAILED_PRECONDITION` if the user must act, `UNAVAILABLE` or `RESOURCE_EXHAUSTED` if waiting helps.
     pub code: Code,
     /// One of the constants of this type.
     pub reason: &'static str,
-    /// The name that was asked for.
+    /// The requested name.
     pub name: &'a str,
-    /// For people: what happened and what helps.
+    /// The problem and its remedy, for users.
     pub sentence: &'a str,
-    /// When to ask again; `None` when that does not help.
+    /// Pause before a retry; `None` if a retry does not help.
     pub retry: Option<Duration>,
 }
 
@@ -32,11 +32,11 @@ impl HubRefusal<'_> {
     pub const LIMITED: &'static str = "HUB_LIMITED";
     /// The hub cannot be reached or fails.
     pub const UNAVAILABLE: &'static str = "HUB_UNAVAILABLE";
-    /// The hub has the model and no preset can be made of it.
+    /// The hub has the model, but no preset can be built from it.
     pub const UNSUPPORTED: &'static str = "HUB_MODEL_UNSUPPORTED";
 }
 
-/// The status of the refusal.
+/// Builds the status of a refusal.
 #[must_use]
 pub fn hub_refusal(refusal: &HubRefusal<'_>) -> Status {
     let metadata = HashMap::from([("name".to_owned(), refusal.name.to_owned())]);
@@ -47,7 +47,7 @@ pub fn hub_refusal(refusal: &HubRefusal<'_>) -> Status {
     Status::with_error_details(refusal.code, refusal.sentence, details)
 }
 
-/// The reason of a status that [`hub_refusal`] made; `None` for any other.
+/// The reason of a status of [`hub_refusal`]; `None` for any other.
 #[must_use]
 pub fn hub_reason(status: &Status) -> Option<String> {
     let info = status.get_details_error_info()?;

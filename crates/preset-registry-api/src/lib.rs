@@ -1,20 +1,20 @@
-//! The gRPC contract of the preset registry, and the way from its messages to catalog types and back.
+//! The gRPC contract of the preset registry, and conversions between its messages and catalog types.
 //!
-//! Generated from `proto/kaito/preset/v1`. Both sides of the connection use this crate, so
-//! a client has the same [`preset_catalog::Preset`] that the server holds. It opens no connections.
+//! Generated from `proto/kaito/preset/v1`. Server and clients use this crate, so a client has the same
+//! [`preset_catalog::Preset`] as the server. It opens no connections.
 
 mod from_wire;
 mod hub_refusal;
 mod not_found;
-mod plan_from_wire;
-mod plan_to_wire;
+mod resource_plan_from_wire;
+mod resource_plan_to_wire;
 mod to_wire;
 mod vendor;
 
 pub use from_wire::ConversionError;
 pub use hub_refusal::{HubRefusal, hub_reason, hub_refusal};
-pub use not_found::{ERROR_DOMAIN, PRESET_NOT_FOUND, near_matches, not_found, not_found_on_hub};
-pub use plan_from_wire::purpose;
+pub use not_found::{near_matches, not_found, not_found_on_hub};
+pub use resource_plan_from_wire::purpose;
 
 /// The generated messages, client and server of `kaito.preset.v1`.
 #[allow(

@@ -1,7 +1,7 @@
-//! The answer to a name that no preset has: written by the server, read by its clients.
+//! The status of a lookup of an unknown name. The server writes it, clients read it.
 //!
-//! A `google.rpc.Status` with an `ErrorInfo`, as <https://google.aip.dev/193> describes, so that clients need not
-//! read the sentence.
+//! A `google.rpc.Status` with an `ErrorInfo`, as <https://google.aip.dev/193> describes, so that clients need not parse the
+//! message.
 
 use std::collections::HashMap;
 
@@ -9,22 +9,22 @@ use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
 
 /// The `domain` of every `ErrorInfo` of this service.
-pub const ERROR_DOMAIN: &str = "kaito.sh";
-/// The `reason` of the `ErrorInfo` when no preset has the name.
-pub const PRESET_NOT_FOUND: &str = "PRESET_NOT_FOUND";
+pub(crate) const ERROR_DOMAIN: &str = "kaito.sh";
+/// The `reason` of the `ErrorInfo` for an unknown name.
+pub(crate) const PRESET_NOT_FOUND: &str = "PRESET_NOT_FOUND";
 
 const ASKED: &str = "name";
 const DID_YOU_MEAN: &str = "did_you_mean";
-/// No name has a comma.
+/// Separates names, which have no comma.
 const SEPARATOR: &str = ",";
 
-/// The status for a name that no preset has, with the short names that it may have meant, best first.
+/// Builds the status for an unknown name, with similar short names, best first.
 #[must_use]
 pub fn not_found(asked: &str, near: &[&str]) -> Status {
     status(asked, near, sentence(asked, near))
 }
 
-/// The same where a model hub was asked too.
+/// Builds the same status after a model hub was asked too.
 #[must_use]
 pub fn not_found_on_hub(asked: &str, near: &[&str], endpoint: &str) -> Status {
     let sentence = sentence(asked, near);
@@ -58,7 +58,7 @@ fn sentence(asked: &str, near: &[&str]) -> String {
     }
 }
 
-/// The near matches in a status that [`not_found`] made, best first; empty for any other status.
+/// The similar names in a status of [`not_found`], best first; empty for any other status.
 #[must_use]
 pub fn near_matches(status: &Status) -> Vec<String> {
     let Some(info) = status

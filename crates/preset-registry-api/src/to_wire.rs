@@ -1,6 +1,6 @@
-//! From catalog types to messages. Total: every preset has a message.
+//! Converts catalog types to messages. Every preset has a message.
 //!
-//! Values that the contract has no presence for become its empty text or zero.
+//! An absent value becomes an empty text or zero if the field has no presence.
 
 use preset_catalog::{
     AttentionKind, HybridCache, InferenceProfile, ModelShape, Preset, Runtime, TuningMethod, TuningProfile,

@@ -184,7 +184,7 @@ impl PresetRegistry for Service {
 
 /// Converts the preset of a request.
 fn given(message: v1::Preset) -> Result<Preset, Status> {
-    Preset::try_from(message).map_err(|error| invalid("preset", &format!("cannot be read: {error}")))
+    Preset::try_from(message).map_err(|error| invalid("preset", &format!("must be complete: {error}")))
 }
 
 fn filter(request: v1::ListPresetsRequest) -> Result<Filter, Status> {

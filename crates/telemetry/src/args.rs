@@ -1,4 +1,4 @@
-//! The flags every program takes about its logs and traces. Parses only; [`mod@crate::init`] acts on them.
+//! The flags of every program about logs and traces. [`crate::init()`] acts on them.
 
 use clap::{Args, ValueEnum};
 
@@ -9,26 +9,26 @@ pub struct TelemetryArgs {
     /// Layout of log lines.
     #[arg(long, env = "LOG_FORMAT", value_enum, default_value_t = LogFormat::Text)]
     pub log_format: LogFormat,
-    /// Which log lines are written, as `target=level` pairs.
+    /// Log lines that are written, as `target=level` pairs.
     #[arg(long, env = "LOG_FILTER", default_value = DEFAULT_FILTER)]
     pub log_filter: String,
-    /// OTLP/gRPC endpoint that traces are sent to; none are collected without it.
+    /// OTLP/gRPC endpoint for traces; without it, none are collected.
     #[arg(long, env = "OTLP_ENDPOINT")]
     pub otlp_endpoint: Option<String>,
-    /// Share of traces that are sent, from 0 to 1; traces that a caller began follow the caller.
+    /// Share of traces that are sent, from 0 to 1; a trace of a caller follows the caller.
     #[arg(long, env = "OTLP_SAMPLE_RATIO", default_value_t = 1.0, value_parser = ratio)]
     pub otlp_sample_ratio: f64,
 }
 
-/// What is logged unless flags say otherwise: our own lines, and the libraries' warnings.
+/// The default filter: our own lines, and the warnings of libraries.
 pub const DEFAULT_FILTER: &str = "info,kube=warn,typespec_client_core=warn,kube_client=warn,kube_runtime=warn,hyper=warn,h2=warn,tower=warn,tonic=warn,azure_core=warn,azure_identity=warn,opentelemetry=warn,opentelemetry_sdk=warn";
 
 /// Layout of log lines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum LogFormat {
-    /// One line for people.
+    /// One line of text.
     Text,
-    /// One JSON object a line.
+    /// One JSON object per line.
     Json,
 }
 
@@ -46,7 +46,7 @@ impl Default for TelemetryArgs {
 fn ratio(text: &str) -> Result<f64, String> {
     match text.parse::<f64>() {
         Ok(value) if (0.0..=1.0).contains(&value) => Ok(value),
-        _ => Err("a number from 0 to 1 is wanted".to_owned()),
+        _ => Err("expected a number from 0 to 1".to_owned()),
     }
 }
 

@@ -1,4 +1,4 @@
-//! W3C trace context across gRPC: a call is part of its caller's trace. Touches no other metadata.
+//! W3C trace context across gRPC, so that a call is part of its caller's trace. Changes no other metadata.
 
 use opentelemetry::global;
 use opentelemetry::propagation::{Extractor, Injector};
@@ -6,7 +6,7 @@ use tonic::metadata::{Ascii, KeyRef, MetadataKey, MetadataMap};
 use tracing::Span;
 use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 
-/// Adds the `traceparent` of the current span to the metadata of a request that is about to be sent.
+/// Adds the `traceparent` of the current span to the metadata of an outgoing request.
 pub fn inject(metadata: &mut MetadataMap) {
     let context = Span::current().context();
     global::get_text_map_propagator(|propagator| {
@@ -14,14 +14,14 @@ pub fn inject(metadata: &mut MetadataMap) {
     });
 }
 
-/// Makes `span` a child of the caller's span that the metadata of a received request names, if any.
-pub fn accept(metadata: &MetadataMap, span: &Span) {
+/// Makes `span` a child of the caller's span in the metadata of a received request, if there is one.
+fn accept(metadata: &MetadataMap, span: &Span) {
     let context = global::get_text_map_propagator(|propagator| propagator.extract(&Incoming(metadata)));
-    // Fails when no traces are collected, and then there is nothing to join.
+    // Fails if no traces are collected, and then there is no parent.
     let _ = span.set_parent(context);
 }
 
-/// The span of a received call, joined to its caller's: `Server::builder().trace_fn(grpc::server_span)`.
+/// The span of a received call, as a child of its caller's span. For `Server::builder().trace_fn(grpc::server_span)`.
 #[must_use]
 pub fn server_span(request: &http::Request<()>) -> Span {
     let span = tracing::info_span!("grpc", path = request.uri().path());

@@ -1,5 +1,4 @@
-//! What the computer under us has: memory for estimates, and the JSON that the data plane answers with at `/metrics`.
-//! Reads only.
+//! Facts about the host: memory for estimates, and the JSON of the data plane's `/metrics`. Reads only.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -7,11 +6,11 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-/// How long the processors are watched.
+/// Time over which the load of the processors is measured.
 const WATCHED: Duration = Duration::from_millis(250);
 const GIB: f64 = 1_073_741_824.0;
 
-/// Bytes this process may still take: the smaller of what the machine has and what its control group leaves.
+/// Bytes that this process may still allocate: the smaller of the host's free memory and the rest of its control group.
 #[must_use]
 pub fn available() -> Option<u64> {
     let machine = fs::read_to_string("/proc/meminfo")
@@ -30,7 +29,7 @@ pub fn available() -> Option<u64> {
     [machine, left].into_iter().flatten().min()
 }
 
-/// Most bytes this process had at once.
+/// Peak memory of this process in bytes.
 #[must_use]
 pub fn peak() -> Option<u64> {
     fs::read_to_string("/proc/self/status")
@@ -47,7 +46,7 @@ fn kibibytes(text: &str, name: &str) -> Option<u64> {
     Some(kibibytes * 1024)
 }
 
-/// Load and memory as the first KAITO printed them. `gpu_info` is null: this program computes on processors.
+/// Load and memory in the format of KAITO's Python server. `gpu_info` is null: this program runs on the CPU.
 pub async fn report() -> Value {
     let before = times();
     tokio::time::sleep(WATCHED).await;

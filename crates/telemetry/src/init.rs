@@ -1,4 +1,4 @@
-//! Starts logging and tracing for the whole process, once, and flushes at its end.
+//! Starts logging and tracing for the process, and flushes traces at its end.
 
 use std::time::Duration;
 
@@ -16,23 +16,27 @@ use tracing_subscriber::{EnvFilter, Layer, fmt};
 
 use crate::args::{LogFormat, TelemetryArgs};
 
-/// How long the last spans may take to leave at the end.
+/// Time to send the last spans at the end.
 const FLUSH: Duration = Duration::from_secs(2);
 
-/// Keeps traces flowing; what is still unsent leaves when it is dropped. Hold it until the end of `main`.
+/// Keeps tracing active. Sends the last spans on drop. Hold it until the end of `main`.
 #[derive(Debug)]
 #[must_use = "dropping the guard ends tracing"]
 pub struct Guard {
     provider: Option<SdkTracerProvider>,
 }
 
-/// Starts logging, and tracing when an endpoint is given. Call it inside the runtime, first thing in `main`.
+/// Starts logging, and tracing if an endpoint is given. Call it first in `main`, inside the runtime.
 ///
 /// # Errors
-/// When the filter cannot be read, the endpoint is no URL, or it was called before.
+/// The filter or the endpoint is malformed, or logging was started before.
 pub fn init(args: &TelemetryArgs, service: &'static str) -> anyhow::Result<Guard> {
-    let filter = EnvFilter::try_new(&args.log_filter)
-        .with_context(|| format!("--log-filter {:?} cannot be read", args.log_filter))?;
+    let filter = EnvFilter::try_new(&args.log_filter).with_context(|| {
+        format!(
+            "--log-filter must be a filter of `target=level` pairs, not {:?}",
+            args.log_filter
+        )
+    })?;
     opentelemetry::global::set_text_map_propagator(TraceContextPropagator::new());
     let provider = args
         .otlp_endpoint
@@ -49,7 +53,7 @@ pub fn init(args: &TelemetryArgs, service: &'static str) -> anyhow::Result<Guard
         .with(logs(args.log_format))
         .with(traces)
         .try_init()
-        .context("logging was started before")?;
+        .context("logging must be started only once")?;
     Ok(Guard { provider })
 }
 
@@ -57,7 +61,7 @@ fn logs<S>(format: LogFormat) -> Box<dyn Layer<S> + Send + Sync>
 where
     S: Subscriber + for<'a> LookupSpan<'a>,
 {
-    // Standard error: standard output is for what a program was asked to print.
+    // Standard output is for the results of a program.
     let layer = fmt::layer().with_writer(std::io::stderr);
     match format {
         LogFormat::Text => layer.with_ansi(false).boxed(),
@@ -70,7 +74,7 @@ fn provider(endpoint: &str, ratio: f64, service: &'static str) -> anyhow::Result
         .with_tonic()
         .with_endpoint(endpoint)
         .build()
-        .with_context(|| format!("--otlp-endpoint {endpoint:?} cannot be used"))?;
+        .with_context(|| format!("--otlp-endpoint must be a URL, not {endpoint:?}"))?;
     Ok(SdkTracerProvider::builder()
         .with_resource(Resource::builder().with_service_name(service).build())
         .with_sampler(Sampler::ParentBased(Box::new(Sampler::TraceIdRatioBased(ratio))))
@@ -83,7 +87,7 @@ impl Drop for Guard {
         if let Some(provider) = &self.provider
             && let Err(error) = provider.shutdown_with_timeout(FLUSH)
         {
-            tracing::warn!(%error, "the last spans were not sent");
+            tracing::warn!(%error, "failed to send the last spans");
         }
     }
 }

@@ -14,4 +14,4 @@ pub mod process;
 pub use args::{LogFormat, TelemetryArgs};
 pub use init::{Guard, init};
 pub use metrics::{Counter, Gauge, Histogram, Metrics};
-pub use outcome::{Outcome, Step, Steps};
+pub use outcome::{Operation, Operations, Outcome};

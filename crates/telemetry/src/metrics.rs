@@ -1,6 +1,6 @@
-//! Counters, gauges and histograms with label values from the program's text.
+//! Counters, gauges and histograms.
 //!
-//! Label values are `&'static str`, so that no object's name, message or id can become a time series.
+//! Label values are `&'static str`, so that no name, message or id of an object can become a time series.
 
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -16,14 +16,14 @@ use crate::process::Process;
 
 type Labels<const N: usize> = [(&'static str, &'static str); N];
 
-/// All metrics of the process; clones share one registry.
+/// All metrics of the process. Clones share one registry.
 #[derive(Clone, Debug)]
 pub struct Metrics {
     registry: Arc<Mutex<Registry>>,
 }
 
-/// How long most things a controller does take: 1 ms to 30 s.
-pub const SECONDS: [f64; 14] = [
+/// Buckets of durations, from 1 ms to 30 s.
+const SECONDS: [f64; 14] = [
     0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0,
 ];
 
@@ -34,7 +34,7 @@ impl Default for Metrics {
 }
 
 impl Metrics {
-    /// A registry that holds the metrics of the process itself.
+    /// Creates a registry with the metrics of the process itself.
     #[must_use]
     pub fn new() -> Self {
         let mut registry = Registry::default();
@@ -44,7 +44,7 @@ impl Metrics {
         }
     }
 
-    /// A counter with these label names. Its name is given without `_total`, which is added when it is read.
+    /// Registers a counter with these label names. The encoder adds `_total` to its name.
     #[must_use]
     pub fn counter<const N: usize>(&self, name: &str, help: &str, labels: [&'static str; N]) -> Counter<N> {
         let family = Family::<Labels<N>, counter::Counter>::default();
@@ -55,7 +55,7 @@ impl Metrics {
         }
     }
 
-    /// A gauge with these label names.
+    /// Registers a gauge with these label names.
     #[must_use]
     pub fn gauge<const N: usize>(&self, name: &str, help: &str, labels: [&'static str; N]) -> Gauge<N> {
         let family = Family::<Labels<N>, FloatGauge>::default();
@@ -66,7 +66,7 @@ impl Metrics {
         }
     }
 
-    /// A histogram of seconds with these label names and the buckets [`SECONDS`].
+    /// Registers a histogram of seconds with these label names.
     #[must_use]
     pub fn histogram<const N: usize>(
         &self,
@@ -82,13 +82,13 @@ impl Metrics {
         }
     }
 
-    /// Everything, in the OpenMetrics text format.
+    /// Encodes everything in the OpenMetrics text format.
     ///
     /// # Errors
-    /// When a metric cannot be written.
+    /// A metric cannot be encoded.
     pub fn encode(&self) -> anyhow::Result<String> {
         let mut out = String::new();
-        text::encode(&mut out, &self.lock()).context("metrics cannot be written")?;
+        text::encode(&mut out, &self.lock()).context("failed to encode metrics")?;
         Ok(out)
     }
 
@@ -97,7 +97,7 @@ impl Metrics {
     }
 }
 
-/// Counts, told apart by `N` labels.
+/// A counter with `N` labels.
 #[derive(Clone, Debug)]
 pub struct Counter<const N: usize> {
     names: [&'static str; N],
@@ -126,7 +126,7 @@ impl<const N: usize> Counter<N> {
 
 type FloatGauge = gauge::Gauge<f64, AtomicU64>;
 
-/// A number that goes up and down, told apart by `N` labels.
+/// A gauge with `N` labels.
 #[derive(Clone, Debug)]
 pub struct Gauge<const N: usize> {
     names: [&'static str; N],
@@ -148,7 +148,7 @@ impl<const N: usize> Gauge<N> {
 
 type HistogramFamily<const N: usize> = Family<Labels<N>, histogram::Histogram, fn() -> histogram::Histogram>;
 
-/// How long things took, told apart by `N` labels.
+/// A histogram of durations with `N` labels.
 #[derive(Clone, Debug)]
 pub struct Histogram<const N: usize> {
     names: [&'static str; N],
@@ -156,7 +156,7 @@ pub struct Histogram<const N: usize> {
 }
 
 impl<const N: usize> Histogram<N> {
-    /// Notes one duration with these label values.
+    /// Records one duration with these label values.
     pub fn observe(&self, values: [&'static str; N], took: Duration) {
         self.family
             .get_or_create(&pairs(self.names, values))

@@ -1,17 +1,17 @@
-//! What became of a piece of work, and a guard that cannot forget to say so.
+//! The outcome of an operation, and a guard that records it in every case.
 
 use std::time::{Duration, Instant};
 
 use crate::metrics::{Counter, Histogram, Metrics};
 
-/// What became of a piece of work.
+/// The outcome of an operation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
     /// It changed something.
     Changed,
     /// There was nothing to do.
     Quiet,
-    /// Something that is not ours to force stood in the way, such as a disruption budget.
+    /// Another rule of the cluster blocks it, such as a disruption budget.
     Blocked,
     /// It failed.
     Failed,
@@ -20,7 +20,7 @@ pub enum Outcome {
 }
 
 impl Outcome {
-    /// Stable word for metric labels and logs.
+    /// A stable word for metric labels and logs.
     #[must_use]
     pub fn label(self) -> &'static str {
         match self {
@@ -33,14 +33,14 @@ impl Outcome {
     }
 }
 
-/// A counter by outcome and a histogram of durations for one sort of work.
+/// A counter by outcome and a histogram of durations, for one type of operation.
 #[derive(Clone, Debug)]
-pub struct Steps {
+pub struct Operations {
     count: Counter<2>,
     took: Histogram<1>,
 }
 
-impl Steps {
+impl Operations {
     /// Registers `{name}_total{kind,outcome}` and `{name}_duration_seconds{kind}`.
     #[must_use]
     pub fn new(metrics: &Metrics, name: &str, help: &str) -> Self {
@@ -50,50 +50,50 @@ impl Steps {
         }
     }
 
-    /// A piece of work of this kind begins.
-    pub fn start(&self, kind: &'static str) -> Step {
-        Step {
-            steps: self.clone(),
+    /// Starts an operation of this kind.
+    pub fn start(&self, kind: &'static str) -> Operation {
+        Operation {
+            operations: self.clone(),
             kind,
             started: Instant::now(),
             outcome: Outcome::Abandoned,
         }
     }
 
-    /// How many pieces of work of this kind had this outcome.
+    /// The number of operations of this kind with this outcome.
     #[must_use]
     pub fn count(&self, kind: &'static str, outcome: Outcome) -> u64 {
         self.count.get([kind, outcome.label()])
     }
 }
 
-/// A piece of work under way. It is recorded when dropped; without [`Step::finish`] as abandoned.
+/// An operation under way. It is recorded on drop; without [`Operation::finish`], as abandoned.
 #[derive(Debug)]
-#[must_use = "a step that is dropped at once measures nothing"]
-pub struct Step {
-    steps: Steps,
+#[must_use = "an operation that is dropped at once measures nothing"]
+pub struct Operation {
+    operations: Operations,
     kind: &'static str,
     started: Instant,
     outcome: Outcome,
 }
 
-impl Step {
-    /// How long it has taken so far.
+impl Operation {
+    /// The time since the start.
     #[must_use]
     pub fn elapsed(&self) -> Duration {
         self.started.elapsed()
     }
 
-    /// The work has ended.
+    /// Ends the operation.
     pub fn finish(mut self, outcome: Outcome) {
         self.outcome = outcome;
     }
 }
 
-impl Drop for Step {
+impl Drop for Operation {
     fn drop(&mut self) {
-        self.steps.count.inc([self.kind, self.outcome.label()]);
-        self.steps.took.observe([self.kind], self.started.elapsed());
+        self.operations.count.inc([self.kind, self.outcome.label()]);
+        self.operations.took.observe([self.kind], self.started.elapsed());
     }
 }
 
@@ -103,11 +103,11 @@ mod tests {
 
     #[test]
     fn a_step_is_counted_once_whatever_happens() {
-        let steps = Steps::new(&Metrics::new(), "work", "Work");
-        steps.start("a").finish(Outcome::Changed);
-        drop(steps.start("a"));
-        assert_eq!(steps.count("a", Outcome::Changed), 1);
-        assert_eq!(steps.count("a", Outcome::Abandoned), 1);
-        assert_eq!(steps.count("a", Outcome::Failed), 0);
+        let operations = Operations::new(&Metrics::new(), "work", "Work");
+        operations.start("a").finish(Outcome::Changed);
+        drop(operations.start("a"));
+        assert_eq!(operations.count("a", Outcome::Changed), 1);
+        assert_eq!(operations.count("a", Outcome::Abandoned), 1);
+        assert_eq!(operations.count("a", Outcome::Failed), 0);
     }
 }

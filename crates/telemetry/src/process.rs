@@ -1,5 +1,4 @@
-//! What the process itself uses, read from `/proc/self` at each scrape. Reads only; a number that cannot be
-//! read is left out.
+//! Resources of this process, read from `/proc/self` at each scrape. An unreadable number is left out.
 
 use std::fs;
 
@@ -8,7 +7,7 @@ use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
 use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 
-/// The metrics that Prometheus' own client libraries call `process_…`.
+/// Collects the metrics that Prometheus' client libraries call `process_…`.
 #[derive(Debug, Default)]
 pub(crate) struct Process;
 
@@ -76,7 +75,7 @@ fn gauge(
     metric.encode(encoder.encode_descriptor(name, help, None, metric.metric_type())?)
 }
 
-/// The numbers of `/proc/self/stat` that we use, in the kernel's units.
+/// Numbers of `/proc/self/stat`, in the kernel's units.
 #[derive(Debug, PartialEq)]
 struct Stat {
     cpu_ticks: f64,

@@ -14,12 +14,12 @@ mod web;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-/// How the program ended.
+/// The end of the program.
 #[derive(Debug)]
 struct Outcome {
     code: i32,
     said: String,
-    /// What Kubernetes would show.
+    /// The termination message.
     termination: String,
 }
 

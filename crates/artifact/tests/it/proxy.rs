@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 
-/// What happens to one connection.
+/// The fault of one connection.
 #[derive(Clone, Debug)]
 pub(crate) enum Fault {
     /// It breaks after so many bytes towards the server.

@@ -11,7 +11,7 @@ use crate::proxy::{Fault, Proxy};
 use crate::token_server::{IDENTITY, TokenServer};
 use crate::{Outcome, command, files, noise, run};
 
-/// What a tuning leaves behind.
+/// The files of a tuning.
 fn adapter(weights: usize) -> tempfile::TempDir {
     let directory = tempfile::tempdir().unwrap();
     let put = |name: &str, content: &[u8]| {
@@ -31,7 +31,7 @@ fn adapter(weights: usize) -> tempfile::TempDir {
     directory
 }
 
-/// What of it is to be pushed.
+/// The files to push.
 fn payload(directory: &Path) -> Vec<(String, Vec<u8>)> {
     let left_behind = |name: &str| name.starts_with("checkpoint-") || name.starts_with("fine_tuning");
     files(directory)
@@ -288,7 +288,7 @@ async fn tls_is_checked() {
     let to = tempfile::tempdir().unwrap();
     pull(to.path(), &[&ca], &reference).await.good();
     assert_eq!(files(to.path()), payload(from.path()));
-    // Without that trust it is not spoken to, and least of all by plain http.
+    // Without that trust it is not used, not even by plain http.
     pull(to.path(), &["--attempts=1"], &reference)
         .await
         .bad(6, "invalid peer certificate");
@@ -379,7 +379,7 @@ async fn until_it_says(child: std::process::Child, words: &'static str) -> std::
         let mut child = child;
         let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
         assert!(lines.any(|line| line.unwrap().contains(words)));
-        // The pipe stays open, or the program would have nobody to speak to.
+        // The pipe stays open, so that the program can write to it.
         std::thread::spawn(move || lines.for_each(drop));
         child
     });

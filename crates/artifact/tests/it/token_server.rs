@@ -1,5 +1,5 @@
-//! A token server as registries of clouds have them: it gives tokens for names and passwords, and for identity
-//! tokens, and one for reading to anybody.
+//! A token server like those of cloud registries. It gives tokens for passwords and for identity tokens, and anonymous ones
+//! for reading.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -22,7 +22,7 @@ pub(crate) const IDENTITY: &str = "an-identity-token";
 #[derive(Debug)]
 pub(crate) struct TokenServer {
     pub(crate) address: SocketAddr,
-    /// What the registry needs to believe its tokens.
+    /// The registry's certificate for its tokens.
     pub(crate) certificate: PathBuf,
     _scratch: tempfile::TempDir,
     state: Arc<Signer>,
@@ -32,7 +32,7 @@ pub(crate) struct TokenServer {
 struct Signer {
     key: EcdsaKeyPair,
     certificate: Vec<u8>,
-    /// Who got a token for what.
+    /// Users and the scopes of their tokens.
     given: Mutex<Vec<String>>,
 }
 
@@ -115,7 +115,7 @@ impl Signer {
             .filter_map(|scope| {
                 let (kind, rest) = scope.split_once(':')?;
                 let (name, actions) = rest.rsplit_once(':')?;
-                // Nobody may look into the secret corner without saying who they are.
+                // Anonymous users may not read the secret repositories.
                 let actions: Vec<&str> = actions
                     .split(',')
                     .filter(|action| !read_only || (*action == "pull" && !name.starts_with("secret")))

@@ -10,7 +10,7 @@ use axum::extract::State;
 use axum::response::Response;
 use http::{HeaderMap, StatusCode, Uri};
 
-/// What is at a path.
+/// The response at a path.
 #[derive(Clone, Debug)]
 pub(crate) enum Page {
     /// A file, with its `ETag`.

@@ -97,40 +97,40 @@ fn refused(json: &str, expected: &str) {
 
 #[test]
 fn refusals_say_what_is_missing_or_absurd() {
-    refused("{}", "config.json does not say the number of layers");
+    refused("{}", "config.json must have the number of layers");
     refused(
         &SMALL.replace("[\"LlamaForCausalLM\"]", "[]"),
-        "config.json does not say the architecture",
+        "config.json must have the architecture",
     );
     refused(
         &SMALL.replace("LlamaForCausalLM", "BertModel"),
-        "the architecture `BertModel` is not one that generates text, so no engine here can serve it",
+        "the architecture `BertModel` is not one that generates text, so no engine can serve it",
     );
     refused(
         &SMALL.replace(
             "LlamaForCausalLM",
             "T5ForConditionalGeneration\"], \"is_encoder_decoder\": true, \"x\": [\"",
         ),
-        "the architecture `T5ForConditionalGeneration` is not one that generates text, so no engine here can serve it",
+        "the architecture `T5ForConditionalGeneration` is not one that generates text, so no engine can serve it",
     );
     refused(
         &SMALL.replace("\"num_hidden_layers\": 2", "\"num_hidden_layers\": 1e15"),
-        "config.json has 1000000000000000 as the number of layers, which cannot be",
+        "the number of layers in config.json must be plausible, not 1000000000000000",
     );
     refused(
         &SMALL.replace("\"num_attention_heads\": 4", "\"num_attention_heads\": 0"),
-        "config.json has 0 as the number of attention heads, which cannot be",
+        "the number of attention heads in config.json must be plausible, not 0",
     );
     refused(
         &SMALL.replace("\"num_attention_heads\": 4", "\"num_attention_heads\": 128"),
-        "config.json has 0 as the size of a head, which cannot be",
+        "the size of a head in config.json must be plausible, not 0",
     );
     refused(
         &SMALL.replace(
             "\"num_attention_heads\": 4",
             "\"num_attention_heads\": 4, \"num_key_value_heads\": 8",
         ),
-        "config.json has 8 as the number of key and value heads, which cannot be",
+        "the number of key and value heads in config.json must be plausible, not 8",
     );
 }
 

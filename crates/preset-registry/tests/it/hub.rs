@@ -251,11 +251,11 @@ async fn refusals_say_what_helps() {
     }
     world.hub.set(Mood::Fine);
     let cases = [
-        (vec![("model.safetensors", "1")], "has no config.json"),
+        (vec![("model.safetensors", "1")], "must have config.json"),
         (vec![("config.json", CONFIG)], "holds no weights"),
         (
             vec![("config.json", "{"), ("model.safetensors", "1")],
-            "config.json cannot be read",
+            "failed to parse config.json",
         ),
         (
             vec![

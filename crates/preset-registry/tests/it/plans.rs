@@ -102,7 +102,7 @@ async fn bad_questions_say_what_is_wrong() {
                 model: Some(Model::Preset(Default::default())),
                 ..named("")
             },
-            "preset cannot be read: preset `` lacks `shape`",
+            "preset must be complete: preset `` must have `shape`",
         ),
         (
             PlanResourcesRequest {

@@ -1,4 +1,4 @@
-//! Every plan that the catalog can give goes over the wire and comes back.
+//! Every plan of the catalog survives the way to a message and back.
 
 use std::collections::BTreeSet;
 
@@ -116,11 +116,11 @@ fn a_message_must_say_enough() {
     );
     refused(
         |plan| plan.candidates[0].outcome = None,
-        "preset `phi-4` lacks `candidate.outcome`",
+        "preset `phi-4` must have `candidate.outcome`",
     );
     refused(
         |plan| plan.candidates[0].instance_type = None,
-        "preset `phi-4` lacks `candidate.instance_type`",
+        "preset `phi-4` must have `candidate.instance_type`",
     );
     refused(
         |plan| plan.candidates[0].instance_type.as_mut().unwrap().cloud = "moon".to_owned(),
@@ -128,6 +128,6 @@ fn a_message_must_say_enough() {
     );
     refused(
         |plan| plan.candidates[0].outcome = Some(v1::candidate::Outcome::Unfit(v1::Unfit::default())),
-        "preset `phi-4` lacks `unfit.reasons`",
+        "preset `phi-4` must have `unfit.reasons`",
     );
 }

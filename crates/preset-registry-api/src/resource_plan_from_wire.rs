@@ -1,6 +1,6 @@
-//! From messages to resource plans. A message that leaves out what a plan needs is refused.
+//! Converts messages to resource plans. An incomplete message is refused.
 //!
-//! Only the form is judged.
+//! Checks only the form.
 
 use instance_types::{ComputeCapability, InstanceType, ListPrice};
 use preset_catalog::estimate::{MemoryTerms, Misfit, Placement};
@@ -34,15 +34,15 @@ impl TryFrom<v1::ResourcePlan> for ResourcePlan {
     }
 }
 
-/// What the nodes of a request are for; unspecified means inference.
+/// Converts the purpose of a request. Unspecified means inference.
 ///
 /// # Errors
-/// When the number is none that this program knows.
+/// The number is unknown.
 pub fn purpose(value: i32) -> Result<Purpose, ConversionError> {
     Reader { preset: "" }.purpose(value)
 }
 
-/// Reads the parts of one plan, whose preset goes into the errors.
+/// Converts the parts of one plan. Errors have the name of its preset.
 #[derive(Clone, Copy)]
 struct Reader<'a> {
     preset: &'a str,

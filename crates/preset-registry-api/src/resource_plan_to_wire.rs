@@ -1,6 +1,6 @@
-//! From resource plans to messages. Total: every plan has a message.
+//! Converts resource plans to messages. Every plan has a message.
 //!
-//! Values that the contract has no presence for become its empty text or zero.
+//! An absent value becomes an empty text or zero if the field has no presence.
 
 use instance_types::{ComputeCapability, InstanceType, ListPrice};
 use preset_catalog::estimate::{MemoryTerms, Misfit, Placement};
