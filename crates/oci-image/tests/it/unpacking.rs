@@ -92,7 +92,7 @@ fn what_leads_out_is_refused() {
     );
     refused(
         &[&[raw("data/h", EntryType::Link, "etc/shadow", b"")]],
-        "not there",
+        "missing file",
     );
     refused(
         &[&[raw("data/h", EntryType::Link, "../../etc/shadow", b"")]],
@@ -104,7 +104,7 @@ fn what_leads_out_is_refused() {
             link("data/l", "d"),
             raw("data/h", EntryType::Link, "data/l/x", b""),
         ]],
-        "not there",
+        "missing file",
     );
     for kind in [EntryType::Char, EntryType::Block, EntryType::Fifo] {
         refused(&[&[raw("data/x", kind, "", b"")]], "neither a file");
