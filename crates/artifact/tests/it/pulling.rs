@@ -250,7 +250,13 @@ async fn hostile_and_useless_images_are_refused() {
     let writer = Writer::new(&registry, "a");
     let to = tempfile::tempdir().unwrap();
     let cases: [Case<'_>; 5] = [
-        ("climbs", tar(&[("data/../../evil", b"x")]), &[], 3, "must not leave its directory"),
+        (
+            "climbs",
+            tar(&[("data/../../evil", b"x")]),
+            &[],
+            3,
+            "must not leave its directory",
+        ),
         ("empty", tar(&[("etc/a", b"x")]), &[], 5, "has nothing in /data"),
         ("noise", noise(2000, 9), &[], 7, "damaged"),
         (

@@ -22,8 +22,6 @@ pub(super) const FILES: usize = 4;
 const INFO_BYTES: usize = 4 << 20;
 /// Bytes of one request. Larger files are fetched in parts.
 const PART_BYTES: u64 = 16 << 20;
-/// Concurrent files. Their requests share the connections.
-pub(super) const FILES: usize = 4;
 /// Concurrent requests.
 const CONNECTIONS: usize = 4;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
