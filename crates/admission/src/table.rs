@@ -22,7 +22,7 @@ use std::collections::BTreeMap;
 
 use instance_types::{Cloud, InstanceType};
 use preset_catalog::estimate::DEFAULT_CONTEXT_TOKENS;
-use preset_catalog::fit::{Candidate, Outcome, PlanOptions, Remedy, ResourcePlan, plan_resources};
+use preset_catalog::fit::{Candidate, FitOptions, FitOutcome, FitReport, Remedy, compare_instance_types};
 use preset_catalog::{Catalog, Preset, Runtime};
 
 /// Version of the format; it changes if an older policy would misread a newer table.
@@ -177,17 +177,17 @@ fn entries(preset: &Preset, types: &[&InstanceType]) -> Vec<(String, String)> {
     entries
 }
 
-fn options(runtime: Runtime) -> PlanOptions {
-    PlanOptions {
+fn options(runtime: Runtime) -> FitOptions {
+    FitOptions {
         // The native engine uses one node.
         max_nodes: (runtime == Runtime::Native).then_some(1),
-        ..PlanOptions::default()
+        ..FitOptions::default()
     }
 }
 
 /// The first three results of the planner that this runtime can use.
 fn best(preset: &Preset, runtime: Runtime, types: &[&InstanceType]) -> String {
-    let plan = plan_resources(preset, types, DEFAULT_CONTEXT_TOKENS, &options(runtime));
+    let plan = compare_instance_types(preset, types, DEFAULT_CONTEXT_TOKENS, &options(runtime));
     let usable = plan
         .fits()
         .filter(|(_, fit)| runtime == Runtime::Native || fit.gpus > 0);
@@ -202,7 +202,7 @@ fn best(preset: &Preset, runtime: Runtime, types: &[&InstanceType]) -> String {
 /// Longest context that fits each instance type, in the order of the types.
 fn contexts(preset: &Preset, runtime: Runtime, types: &[&InstanceType]) -> String {
     let limit = preset.shape.max_context_tokens;
-    let plan = plan_resources(preset, types, limit, &options(runtime));
+    let plan = compare_instance_types(preset, types, limit, &options(runtime));
     let longest = |instance_type: &&InstanceType| {
         let usable = runtime == Runtime::Native || instance_type.nvidia_gpus() > 0;
         let tokens = of(&plan, instance_type)
@@ -213,7 +213,7 @@ fn contexts(preset: &Preset, runtime: Runtime, types: &[&InstanceType]) -> Strin
     types.iter().map(longest).collect::<Vec<_>>().join(",")
 }
 
-fn of<'a>(plan: &'a ResourcePlan, instance_type: &InstanceType) -> Option<&'a Candidate> {
+fn of<'a>(plan: &'a FitReport, instance_type: &InstanceType) -> Option<&'a Candidate> {
     plan.candidates
         .iter()
         .find(|candidate| candidate.instance_type.name == instance_type.name)
@@ -222,8 +222,8 @@ fn of<'a>(plan: &'a ResourcePlan, instance_type: &InstanceType) -> Option<&'a Ca
 /// Longest context that fits, taken from the planner's remedy for a context that does not fit.
 fn longest(candidate: &Candidate, limit: u32) -> u32 {
     match &candidate.outcome {
-        Outcome::Fits(_) => limit,
-        Outcome::Unfit(unfit) => unfit
+        FitOutcome::Fits(_) => limit,
+        FitOutcome::Unfit(unfit) => unfit
             .remedies
             .iter()
             .find_map(|remedy| match remedy {
@@ -236,7 +236,7 @@ fn longest(candidate: &Candidate, limit: u32) -> u32 {
 
 /// Least GiB of GPU memory, over all types, of the nodes that hold a default context.
 fn least_gpu_memory_gib(preset: &Preset, types: &[&InstanceType]) -> Option<u32> {
-    let plan = plan_resources(preset, types, DEFAULT_CONTEXT_TOKENS, &PlanOptions::default());
+    let plan = compare_instance_types(preset, types, DEFAULT_CONTEXT_TOKENS, &FitOptions::default());
     plan.fits()
         .filter(|(_, fit)| fit.gpus > 0)
         .map(|(instance_type, fit)| {

@@ -1,7 +1,7 @@
 //! A claim for one node, of whichever kind: `Machine` (`karpenter.sh/v1alpha5`) or `NodeClaim` (`karpenter.sh/v1`).
 //!
-//! Planners decide about claims; only this file, and whoever makes or answers a claim, knows what the two kinds call
-//! things. Decides nothing.
+//! Planners decide about claims of either kind. Only this file, and the code that renders claims or their conditions,
+//! knows the difference.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -17,7 +17,7 @@ pub use crate::claim_kind::{ClaimConditionType, ClaimKind};
 use crate::conditions::Status;
 use crate::machine::Machine;
 use crate::node_claim::{NodeClaim, NodeClassRef, duration_seconds};
-use crate::node_claim_status::LEAVING;
+use crate::node_claim_status::TERMINATION_CONDITIONS;
 
 /// A claim of either kind, as it was observed.
 #[derive(Clone, Debug, PartialEq)]
@@ -30,13 +30,13 @@ pub enum Claim {
 /// One condition of a claim.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ClaimCondition<'a> {
-    /// So, not so, or not known.
+    /// Status of the condition.
     pub status: Status,
-    /// One word.
+    /// Reason, as one word.
     pub reason: &'a str,
-    /// For people.
+    /// Message for people.
     pub message: &'a str,
-    /// When the status last changed.
+    /// Time of the last change of the status.
     pub since: Option<Timestamp>,
 }
 
@@ -51,7 +51,7 @@ pub struct ClaimRequirement<'a> {
     pub values: &'a [String],
 }
 
-/// As the object that it is.
+/// Serializes the claim as the object that it is.
 impl Serialize for Claim {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match self {
@@ -86,7 +86,7 @@ impl From<NodeClaim> for Claim {
 }
 
 impl Claim {
-    /// Which kind it is of.
+    /// Kind of the claim.
     #[must_use]
     pub fn claim_kind(&self) -> ClaimKind {
         match self {
@@ -95,7 +95,7 @@ impl Claim {
         }
     }
 
-    /// Its metadata.
+    /// Metadata of the claim.
     #[must_use]
     pub fn metadata(&self) -> &ObjectMeta {
         match self {
@@ -104,13 +104,13 @@ impl Claim {
         }
     }
 
-    /// Its name; empty when it has none.
+    /// Name of the claim; empty before it has one.
     #[must_use]
     pub fn name(&self) -> &str {
         self.metadata().name.as_deref().unwrap_or_default()
     }
 
-    /// Its UID; empty when it has none.
+    /// UID of the claim; empty before the API server has set it.
     #[must_use]
     pub fn uid(&self) -> &str {
         self.metadata().uid.as_deref().unwrap_or_default()
@@ -125,7 +125,7 @@ impl Claim {
         }
     }
 
-    /// Taints that something on its Node removes.
+    /// Taints that an agent on its Node removes.
     #[must_use]
     pub fn startup_taints(&self) -> &[Taint] {
         match self {
@@ -134,7 +134,7 @@ impl Claim {
         }
     }
 
-    /// What its Node must be.
+    /// Requirements on its Node.
     #[must_use]
     pub fn requirements(&self) -> Vec<ClaimRequirement<'_>> {
         match self {
@@ -149,7 +149,7 @@ impl Claim {
         }
     }
 
-    /// What its Node must offer.
+    /// Resources that its Node must offer.
     #[must_use]
     pub fn requests(&self) -> Option<&BTreeMap<String, Quantity>> {
         let resources = match self {
@@ -159,7 +159,7 @@ impl Claim {
         resources.map(|resources| &resources.requests)
     }
 
-    /// Whose node it is; Machines have no class.
+    /// Node class; Machines have none.
     #[must_use]
     pub fn node_class(&self) -> Option<&NodeClassRef> {
         match self {
@@ -168,7 +168,7 @@ impl Claim {
         }
     }
 
-    /// How long its drain may take, in seconds; `None` where it does not say.
+    /// Time limit of its drain, in seconds, if it is set.
     #[must_use]
     pub fn termination_grace_period(&self) -> Option<i64> {
         match self {
@@ -177,7 +177,7 @@ impl Claim {
         }
     }
 
-    /// Name of its Node; empty while there is none.
+    /// Name of its Node; empty before it has one.
     #[must_use]
     pub fn node_name(&self) -> &str {
         match self {
@@ -187,7 +187,7 @@ impl Claim {
         .unwrap_or_default()
     }
 
-    /// Provider id of its Node; empty while there is none.
+    /// Provider id of its Node; empty before it has one.
     #[must_use]
     pub fn provider_id(&self) -> &str {
         match self {
@@ -197,29 +197,33 @@ impl Claim {
         .unwrap_or_default()
     }
 
-    /// The condition of this type.
+    /// Returns the condition of this type.
     #[must_use]
     pub fn condition(&self, type_: ClaimConditionType) -> Option<ClaimCondition<'_>> {
         self.named_condition(type_.as_str(self.claim_kind()))
     }
 
-    /// Whether the condition of this type is `True`.
+    /// Returns true if the condition of this type is `True`.
     #[must_use]
     pub fn is_true(&self, type_: ClaimConditionType) -> bool {
         self.condition(type_)
             .is_some_and(|condition| condition.status == Status::True)
     }
 
-    /// What holds up a claim that is being deleted, as its provisioner tells it.
+    /// Returns the condition that delays the deletion of a terminating claim.
     #[must_use]
-    pub fn leaving(&self) -> Option<ClaimCondition<'_>> {
+    pub fn termination_condition(&self) -> Option<ClaimCondition<'_>> {
         match self {
             Self::Machine(_) => self.condition(ClaimConditionType::Ready),
             Self::NodeClaim(_) => {
-                let told = LEAVING.iter().filter_map(|type_| self.named_condition(type_));
-                let mut told: Vec<ClaimCondition<'_>> = told.collect();
-                let last = told.pop()?;
-                let blocking = told.into_iter().find(|told| told.status != Status::True);
+                let found = TERMINATION_CONDITIONS
+                    .iter()
+                    .filter_map(|type_| self.named_condition(type_));
+                let mut found: Vec<ClaimCondition<'_>> = found.collect();
+                let last = found.pop()?;
+                let blocking = found
+                    .into_iter()
+                    .find(|condition| condition.status != Status::True);
                 Some(blocking.unwrap_or(last))
             }
         }
@@ -258,7 +262,7 @@ fn requirement<'a>(key: &'a str, operator: &'a str, values: &'a [String]) -> Cla
     }
 }
 
-/// So that metadata is read as of any other object.
+/// Lets code read the metadata as of any other object.
 impl kube::Resource for Claim {
     type DynamicType = ClaimKind;
     type Scope = kube::core::ClusterResourceScope;
@@ -339,22 +343,28 @@ mod tests {
     }
 
     #[test]
-    fn what_holds_a_claim_up_is_the_first_thing_that_is_not_done() {
+    fn the_first_unfinished_step_delays_the_deletion() {
         let kind = ClaimKind::NodeClaim;
-        assert_eq!(of(kind, &[]).leaving(), None);
+        assert_eq!(of(kind, &[]).termination_condition(), None);
         let draining = of(kind, &[("Drained", "Unknown")]);
-        assert_eq!(draining.leaving().map(|c| c.status), Some(Status::Unknown));
+        assert_eq!(
+            draining.termination_condition().map(|c| c.status),
+            Some(Status::Unknown)
+        );
         let detached = [
             ("Drained", "True"),
             ("VolumesDetached", "Unknown"),
             ("InstanceTerminating", "True"),
         ];
         assert_eq!(
-            of(kind, &detached).leaving().map(|c| c.status),
+            of(kind, &detached).termination_condition().map(|c| c.status),
             Some(Status::Unknown)
         );
-        let going = [("Drained", "True"), ("InstanceTerminating", "True")];
-        assert_eq!(of(kind, &going).leaving().map(|c| c.status), Some(Status::True));
+        let terminating = [("Drained", "True"), ("InstanceTerminating", "True")];
+        assert_eq!(
+            of(kind, &terminating).termination_condition().map(|c| c.status),
+            Some(Status::True)
+        );
     }
 
     #[test]

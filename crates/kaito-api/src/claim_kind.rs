@@ -1,4 +1,4 @@
-//! The kinds of claims, and what each calls its conditions.
+//! The kinds of claims, and the names of their conditions.
 
 /// The kinds of claims.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -9,10 +9,10 @@ pub enum ClaimKind {
 }
 
 impl ClaimKind {
-    /// Both.
+    /// Both kinds.
     pub const ALL: [Self; 2] = [Self::Machine, Self::NodeClaim];
 
-    /// The kind in an object.
+    /// Value of `kind` in an object.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -21,7 +21,7 @@ impl ClaimKind {
         }
     }
 
-    /// The `apiVersion` of the kind.
+    /// Value of `apiVersion` in an object.
     #[must_use]
     pub fn api_version(self) -> &'static str {
         match self {
@@ -30,7 +30,7 @@ impl ClaimKind {
         }
     }
 
-    /// The plural, as it stands in a URL.
+    /// Plural, as in a URL.
     #[must_use]
     pub fn plural(self) -> &'static str {
         match self {
@@ -39,7 +39,7 @@ impl ClaimKind {
         }
     }
 
-    /// Name of the resource definition.
+    /// Name of the CustomResourceDefinition.
     #[must_use]
     pub fn definition(self) -> &'static str {
         match self {
@@ -48,7 +48,7 @@ impl ClaimKind {
         }
     }
 
-    /// The other one.
+    /// The other kind.
     #[must_use]
     pub fn other(self) -> Self {
         match self {
@@ -63,19 +63,19 @@ impl ClaimKind {
 pub enum ClaimConditionType {
     /// The instance exists.
     Launched,
-    /// Its Node joined and is labelled.
+    /// Its Node has joined and is labeled.
     Registered,
-    /// The Node is ready and offers what was asked for.
+    /// The Node is ready and offers all requested resources.
     Initialized,
-    /// All three.
+    /// All three are true.
     Ready,
 }
 
 impl ClaimConditionType {
-    /// The steps on which `Ready` depends, in order.
+    /// Steps on which `Ready` depends, in order.
     pub const STEPS: [Self; 3] = [Self::Launched, Self::Registered, Self::Initialized];
 
-    /// The `type` in an object of the kind.
+    /// Value of `type` in an object of the kind.
     #[must_use]
     pub fn as_str(self, kind: ClaimKind) -> &'static str {
         match (self, kind) {

@@ -1,13 +1,12 @@
 //! Condition types, the closed set of reasons, and how a condition list is updated.
 //!
-//! Every reason knows what to do about it ([`WorkspaceReason::remedy`], [`ClaimReason::remedy`]), so that a
-//! status message can always say why something is stuck and what helps.
+//! Every reason has a remedy ([`WorkspaceReason::remedy`], [`ClaimReason::remedy`]), so
+//! a status message can always name the cause and the remedy.
 
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 
 pub use crate::claim::ClaimConditionType;
-use crate::claim::ClaimKind;
 use crate::machine_status::MachineCondition;
 use crate::node_claim_status::NodeClaimCondition;
 use crate::text::cut;
@@ -16,19 +15,19 @@ pub use crate::workspace_reason::WorkspaceReason;
 /// The conditions of a Workspace.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum WorkspaceConditionType {
-    /// Enough Machines are ready (absent where nodes are not made by Machines).
+    /// Enough Machines are ready; absent without Machines.
     MachineReady,
-    /// Enough NodeClaims are ready (absent where nodes are not made by NodeClaims).
+    /// Enough NodeClaims are ready; absent without NodeClaims.
     NodeClaimReady,
     /// Enough nodes are ready and offer their GPUs.
     NodesReady,
-    /// Everything the workload needs is there.
+    /// The workload has everything it needs to run.
     ResourceReady,
-    /// The model answers.
+    /// The model is served.
     InferenceReady,
     /// The tuning Job has started.
     JobStarted,
-    /// The Workspace does what it was made for; the name of the Machine era.
+    /// The Workspace serves, or its tuning succeeded; the name of `v1alpha1`.
     WorkspaceReady,
     /// The same; the name of `v1beta1`.
     WorkspaceSucceeded,
@@ -37,7 +36,7 @@ pub enum WorkspaceConditionType {
 }
 
 impl WorkspaceConditionType {
-    /// The `type` in the object.
+    /// Value of `type` in the object.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -57,16 +56,16 @@ impl WorkspaceConditionType {
 /// Status of a condition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Status {
-    /// So.
+    /// The condition holds.
     True,
-    /// Not so.
+    /// The condition does not hold.
     False,
-    /// Not known yet.
+    /// The state is not known yet.
     Unknown,
 }
 
 impl Status {
-    /// The word in the object.
+    /// Value in the object.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -76,7 +75,7 @@ impl Status {
         }
     }
 
-    /// The status spelled so; any other word is `Unknown`.
+    /// Parses a status; any other word is `Unknown`.
     #[must_use]
     pub fn parse(text: &str) -> Self {
         match text {
@@ -90,87 +89,84 @@ impl Status {
 /// Longest message we write: upstream KAITO cuts at 256 bytes, we leave room for the remedy.
 pub const MESSAGE_MAX: usize = 1000;
 
-/// A Workspace condition whose transition time is `now` unless `previous` already has this status. The reason is a
-/// word of either closed set: what ails a Machine is told of its Workspace in the same word.
-#[must_use]
-pub fn condition(
-    previous: &[Condition],
-    now: Timestamp,
-    generation: i64,
-    kind: WorkspaceConditionType,
-    status: Status,
-    reason: &str,
-    message: &str,
-) -> Condition {
-    let before = previous
-        .iter()
-        .find(|c| c.type_ == kind.as_str() && c.status == status.as_str());
-    Condition {
-        type_: kind.as_str().to_owned(),
-        status: status.as_str().to_owned(),
-        reason: reason.to_owned(),
-        message: cut(message, MESSAGE_MAX),
-        observed_generation: Some(generation),
-        last_transition_time: before.map_or(Time(whole_seconds(now)), |c| c.last_transition_time.clone()),
+/// The new content of a condition, whose transition time depends on the previous one.
+#[derive(Clone, Copy, Debug)]
+pub struct NewCondition<'a> {
+    /// Type of the condition.
+    pub type_: &'a str,
+    /// Status of the condition.
+    pub status: Status,
+    /// Reason, as one word; empty for none.
+    pub reason: &'a str,
+    /// Message for people; it is shortened.
+    pub message: &'a str,
+}
+
+impl NewCondition<'_> {
+    /// Returns a Workspace condition. Its transition time is `now` unless `previous` already has this status.
+    #[must_use]
+    pub fn of_workspace(self, previous: &[Condition], generation: i64, now: Timestamp) -> Condition {
+        let before = previous
+            .iter()
+            .find(|c| c.type_ == self.type_ && c.status == self.status.as_str());
+        Condition {
+            type_: self.type_.to_owned(),
+            status: self.status.as_str().to_owned(),
+            reason: self.reason.to_owned(),
+            message: cut(self.message, MESSAGE_MAX),
+            observed_generation: Some(generation),
+            last_transition_time: before.map_or(Time(whole_seconds(now)), |c| c.last_transition_time.clone()),
+        }
+    }
+
+    /// Returns a Machine condition. Its transition time is `now` unless `previous` already has this status.
+    #[must_use]
+    pub fn of_machine(self, previous: &[MachineCondition], now: Timestamp) -> MachineCondition {
+        let before = previous
+            .iter()
+            .find(|c| c.type_ == self.type_ && c.status == self.status.as_str());
+        MachineCondition {
+            type_: self.type_.to_owned(),
+            status: self.status.as_str().to_owned(),
+            severity: String::new(),
+            reason: self.reason.to_owned(),
+            message: cut(self.message, MESSAGE_MAX),
+            last_transition_time: before.map_or_else(
+                || whole_seconds(now).to_string(),
+                |c| c.last_transition_time.clone(),
+            ),
+        }
+    }
+
+    /// Returns a NodeClaim condition. Its transition time is `now` unless `previous` already has this status.
+    ///
+    /// A new `Unknown` condition has existed since the NodeClaim was created.
+    #[must_use]
+    pub fn of_node_claim(
+        self,
+        previous: &[NodeClaimCondition],
+        generation: i64,
+        created: Timestamp,
+        now: Timestamp,
+    ) -> NodeClaimCondition {
+        let before = previous.iter().find(|c| c.type_ == self.type_);
+        let since = match before {
+            Some(before) if before.status == self.status.as_str() => before.last_transition_time.0,
+            None if self.status == Status::Unknown => whole_seconds(created),
+            _ => whole_seconds(now),
+        };
+        NodeClaimCondition {
+            type_: self.type_.to_owned(),
+            status: self.status.as_str().to_owned(),
+            reason: self.reason.to_owned(),
+            message: cut(self.message, MESSAGE_MAX),
+            last_transition_time: Time(since),
+            observed_generation: Some(generation),
+        }
     }
 }
 
-/// A Machine condition whose transition time is `now` unless `previous` already has this status.
-#[must_use]
-pub fn machine_condition(
-    previous: &[MachineCondition],
-    now: Timestamp,
-    kind: ClaimConditionType,
-    status: Status,
-    reason: Option<ClaimReason>,
-    message: &str,
-) -> MachineCondition {
-    let type_ = kind.as_str(ClaimKind::Machine);
-    let before = previous
-        .iter()
-        .find(|c| c.type_ == type_ && c.status == status.as_str());
-    MachineCondition {
-        type_: type_.to_owned(),
-        status: status.as_str().to_owned(),
-        severity: String::new(),
-        reason: reason.map_or_else(String::new, |r| r.as_str().to_owned()),
-        message: cut(message, MESSAGE_MAX),
-        last_transition_time: before.map_or_else(
-            || whole_seconds(now).to_string(),
-            |c| c.last_transition_time.clone(),
-        ),
-    }
-}
-
-/// A NodeClaim condition. Its transition time is that of `previous` while the status stays; a condition that nobody has
-/// written yet has been `Unknown` since `born`, when the NodeClaim was made.
-#[must_use]
-pub fn node_claim_condition(
-    previous: &[NodeClaimCondition],
-    (born, now): (Timestamp, Timestamp),
-    generation: i64,
-    type_: &str,
-    status: Status,
-    reason: &str,
-    message: &str,
-) -> NodeClaimCondition {
-    let before = previous.iter().find(|c| c.type_ == type_);
-    let since = match before {
-        Some(before) if before.status == status.as_str() => before.last_transition_time.0,
-        None if status == Status::Unknown => whole_seconds(born),
-        _ => whole_seconds(now),
-    };
-    NodeClaimCondition {
-        type_: type_.to_owned(),
-        status: status.as_str().to_owned(),
-        reason: reason.to_owned(),
-        message: cut(message, MESSAGE_MAX),
-        last_transition_time: Time(since),
-        observed_generation: Some(generation),
-    }
-}
-
-/// The API server keeps whole seconds; a finer time would differ from its own copy at every pass.
+/// Rounds a time down to whole seconds. The API server stores no fractions, so a finer time would always look changed.
 #[must_use]
 pub fn whole_seconds(time: Timestamp) -> Timestamp {
     Timestamp::from_second(time.as_second()).unwrap_or(time)
@@ -186,19 +182,19 @@ macro_rules! reasons {
             /// Every reason there is.
             pub const ALL: &'static [Self] = &[$(Self::$variant,)+];
 
-            /// The word in the object.
+            /// Value in the object.
             #[must_use]
             pub fn as_str(self) -> &'static str {
                 match self { $(Self::$variant => $text,)+ }
             }
 
-            /// What helps; empty where nothing needs to be done.
+            /// Remedy; empty if nothing needs to be done.
             #[must_use]
             pub fn remedy(self) -> &'static str {
                 match self { $(Self::$variant => $remedy,)+ }
             }
 
-            /// The reason spelled so.
+            /// Parses a reason.
             #[must_use]
             pub fn parse(text: &str) -> Option<Self> {
                 Self::ALL.iter().copied().find(|r| r.as_str() == text)
@@ -209,51 +205,51 @@ macro_rules! reasons {
 pub(crate) use reasons;
 
 reasons! {
-    /// Why a condition of a claim is as it is.
+    /// Reason of a claim's condition.
     ClaimReason {
         /// The step is done.
         Done = "Done" => "",
-        /// Nothing was looked at yet.
+        /// The claim was not reconciled yet.
         AwaitingReconciliation = "AwaitingReconciliation" => "",
-        /// The cloud's answer is not known yet.
+        /// The state of the cloud is not known yet.
         AwaitingCloud = "AwaitingCloud" => "",
-        /// The agent pool was asked for and is being made.
+        /// The agent pool is being created.
         AgentPoolCreating = "AgentPoolCreating" => "",
         /// Another operation holds the cluster; the request is repeated.
         WaitingForCluster = "WaitingForCluster" => "",
         /// Too many requests; the request is repeated later.
         Throttled = "Throttled" => "Nothing to do: the request is repeated when the cloud allows it.",
-        /// The instance type cannot be had here.
+        /// The instance type is not available here.
         SkuNotAvailable = "SKUNotAvailable" => "Choose another instance type, another region, or ask the cloud to lift the restriction.",
         /// The subscription's quota is used up.
         SubscriptionQuotaReached = "SubscriptionQuotaReached" => "Ask for more quota of this family in this region, or delete what uses it.",
-        /// The cloud has no such machine free now.
+        /// The cloud has no capacity for this instance type now.
         AllocationFailure = "AllocationFailure" => "Nothing to do: it is tried again. Another instance type or region may have capacity.",
-        /// The cloud refuses our identity.
+        /// The cloud rejects our identity.
         AuthorizationFailed = "AuthorizationFailed" => "Give the provisioner's identity the Contributor role on the managed cluster and check its federated credential.",
         /// The managed cluster named in the configuration does not exist.
         ClusterNotFound = "ClusterNotFound" => "Check subscription, resource group and cluster name in the provisioner's settings.",
-        /// The Machine asks for what cannot be made.
+        /// The Machine's spec cannot be carried out.
         InvalidMachine = "InvalidMachine" => "Correct the Machine's requirements; a Machine made by a Workspace follows its resource section.",
-        /// The NodeClaim asks for what cannot be made.
+        /// The NodeClaim's spec cannot be carried out.
         InvalidNodeClaim = "InvalidNodeClaim" => "A NodeClaim cannot be changed: delete it and make one that asks for what can be had; one made by a Workspace follows its resource section.",
-        /// The cloud refuses the request as wrong.
+        /// The cloud rejects the request as invalid.
         InvalidRequest = "InvalidRequest" => "Correct what the message names; the request is not repeated until the claim changes.",
-        /// A claim of the other kind has this name, and was there first.
+        /// An older claim of the other kind has this name.
         ClaimNameConflict = "ClaimNameConflict" => "Delete one of the two: a Machine and a NodeClaim of one name would share an agent pool.",
-        /// A pool of this name belongs to somebody else.
+        /// An agent pool of this name belongs to another owner.
         AgentPoolNameConflict = "AgentPoolNameConflict" => "Rename or delete the agent pool of this name; it is not ours and is left alone.",
-        /// The pool failed; it is deleted and made again.
+        /// The agent pool failed; it is replaced.
         AgentPoolFailed = "AgentPoolFailed" => "Nothing to do: the pool is deleted and made again. See the message for the cloud's reason.",
-        /// The pool of a live claim is being deleted.
+        /// The agent pool of a live claim is being deleted.
         AgentPoolDeleting = "AgentPoolDeleting" => "Nothing to do: it is made again when it is gone.",
-        /// The cloud failed without saying why.
+        /// The cloud failed without a reason.
         LaunchFailed = "LaunchFailed" => "Nothing to do: it is tried again. If it lasts, look up the request id in the cloud's activity log.",
         /// There is no instance yet.
         MachineNotLaunched = "MachineNotLaunched" => "",
         /// No Node has joined yet.
         NodeNotFound = "NodeNotFound" => "If it lasts, look at the instance's boot log: network, API server address, bootstrap token.",
-        /// More than one Node claims to be this claim's.
+        /// More than one Node matches this claim.
         MultipleNodesFound = "MultipleNodesFound" => "Scale the agent pool back to one node.",
         /// The Node is not ready.
         NodeNotReady = "NodeNotReady" => "Look at the Node's conditions and its kubelet.",
@@ -289,31 +285,31 @@ mod tests {
 
     #[test]
     fn transition_time_moves_only_with_the_status() {
-        let kind = WorkspaceConditionType::ResourceReady;
-        let reason = WorkspaceReason::NodesNotReady.as_str();
         let early = Timestamp::from_second(1_000).unwrap();
         let late = Timestamp::from_second(2_000).unwrap();
-        let first = condition(&[], early, 1, kind, Status::False, reason, "a");
-        let same = condition(
-            std::slice::from_ref(&first),
-            late,
-            2,
-            kind,
-            Status::False,
-            reason,
-            "b",
-        );
+        let not_ready = NewCondition {
+            type_: WorkspaceConditionType::ResourceReady.as_str(),
+            status: Status::False,
+            reason: WorkspaceReason::NodesNotReady.as_str(),
+            message: "a",
+        };
+        let first = not_ready.of_workspace(&[], 1, early);
+        let changed = NewCondition {
+            message: "b",
+            ..not_ready
+        };
+        let same = changed.of_workspace(std::slice::from_ref(&first), 2, late);
         assert_eq!(same.last_transition_time, Time(early));
-        let flipped = condition(
-            &[same],
-            late,
-            2,
-            kind,
-            Status::True,
-            WorkspaceReason::ResourceReady.as_str(),
-            "",
+        let ready = NewCondition {
+            status: Status::True,
+            reason: WorkspaceReason::ResourceReady.as_str(),
+            message: "",
+            ..not_ready
+        };
+        assert_eq!(
+            ready.of_workspace(&[same], 2, late).last_transition_time,
+            Time(late)
         );
-        assert_eq!(flipped.last_transition_time, Time(late));
     }
 
     #[test]

@@ -1,18 +1,19 @@
-//! The custom resource definitions, as the API server wants them.
+//! The CustomResourceDefinitions of this project.
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
     CustomResourceColumnDefinition, CustomResourceDefinition, CustomResourceDefinitionVersion,
-    JSONSchemaProps, JSONSchemaPropsOrArray, ValidationRule,
+    JSONSchemaProps, ValidationRule,
 };
 use kube::CustomResourceExt;
 
 use crate::machine::Machine;
 use crate::node_claim::NodeClaim;
 use crate::node_claim_schema;
+use crate::schema_path::at;
 use crate::workspace::Workspace;
 use crate::workspace_rules::{CelRule, RULES};
 
-/// Every CRD this project ships, ready to apply.
+/// All CustomResourceDefinitions, ready to apply.
 #[must_use]
 pub fn all() -> Vec<CustomResourceDefinition> {
     vec![workspace(), machine(), node_claim()]
@@ -47,7 +48,7 @@ pub fn machine() -> CustomResourceDefinition {
         .versions
         .iter_mut()
         .filter_map(root_schema)
-        // Karpenter's own definition requires nothing at the top level.
+        // Karpenter's definition requires nothing at the top level.
         .for_each(|root| root.required = None);
     crd.spec
         .versions
@@ -56,7 +57,7 @@ pub fn machine() -> CustomResourceDefinition {
     crd
 }
 
-/// `NodeClaim`, `v1`: for clusters that have no definition of Karpenter's.
+/// `NodeClaim`, `v1`, for clusters without Karpenter's definition.
 #[must_use]
 pub fn node_claim() -> CustomResourceDefinition {
     let mut crd = NodeClaim::crd();
@@ -76,19 +77,7 @@ fn root_schema(version: &mut CustomResourceDefinitionVersion) -> Option<&mut JSO
     version.schema.as_mut()?.open_api_v3_schema.as_mut()
 }
 
-pub(crate) fn at<'a>(root: &'a mut JSONSchemaProps, path: &[&str]) -> Option<&'a mut JSONSchemaProps> {
-    let found = path.iter().try_fold(root, |schema, step| match *step {
-        "[]" => match schema.items.as_mut()? {
-            JSONSchemaPropsOrArray::Schema(item) => Some(item.as_mut()),
-            JSONSchemaPropsOrArray::Schemas(_) => None,
-        },
-        name => schema.properties.as_mut()?.get_mut(name),
-    });
-    debug_assert!(found.is_some(), "no schema at {path:?}");
-    found
-}
-
-// The API server reckons with the longest object the schema allows, and Kubernetes' own selector has no bounds.
+// The API server estimates costs by the largest object that the schema allows, and Kubernetes' own selector has no bounds.
 fn bound_selector(root: &mut JSONSchemaProps) {
     const MOST: i64 = 16;
     let expressions = ["resource", "labelSelector", "matchExpressions"];

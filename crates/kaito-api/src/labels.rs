@@ -6,9 +6,9 @@
 pub const WORKSPACE: &str = "kaito.sh/workspace";
 /// Namespace of that Workspace. On claims and Nodes.
 pub const WORKSPACE_NAMESPACE: &str = "kaito.sh/workspacenamespace";
-/// UID of that Workspace. On claims: tells two Workspaces of one name apart.
+/// UID of that Workspace. On claims; it distinguishes two Workspaces of one name.
 pub const WORKSPACE_UID: &str = "kaito.sh/workspace-uid";
-/// Which slot of the Workspace a claim fills, from 0. On claims.
+/// Ordinal of a claim in its Workspace, from 0. On claims.
 pub const ORDINAL: &str = "kaito.sh/ordinal";
 /// `gpu` or `cpu`. On agent pools and Nodes.
 pub const MACHINE_TYPE: &str = "kaito.sh/machine-type";
@@ -16,36 +16,36 @@ pub const MACHINE_TYPE: &str = "kaito.sh/machine-type";
 pub const CREATION_TIMESTAMP: &str = "kaito.sh/creation-timestamp";
 /// `strftime` layout of [`CREATION_TIMESTAMP`]: a label value may not hold colons.
 pub const CREATION_TIMESTAMP_FORMAT: &str = "%Y-%m-%dT%H-%M-%SZ";
-/// Retrieval-augmentation owner; such claims are managed by the provisioner too.
+/// Name of the RAGEngine a claim belongs to. The provisioner serves such claims too.
 pub const RAG_ENGINE: &str = "kaito.sh/ragengine";
-/// Namespace of the RAG engine that a claim was made for.
+/// Namespace of that RAGEngine.
 pub const RAG_ENGINE_NAMESPACE: &str = "kaito.sh/ragenginenamespace";
 
 /// Provisioner a Machine belongs to; the value is always [`PROVISIONER_DEFAULT`].
 pub const PROVISIONER_NAME: &str = "karpenter.sh/provisioner-name";
 /// Value of [`PROVISIONER_NAME`].
 pub const PROVISIONER_DEFAULT: &str = "default";
-/// Pool a NodeClaim belongs to, and the marker of agent pools made by any gpu-provisioner.
+/// NodePool a NodeClaim belongs to, and the marker of agent pools that any gpu-provisioner created.
 pub const NODE_POOL: &str = "karpenter.sh/nodepool";
-/// Value of [`NODE_POOL`]: a pool that does not exist, so that Karpenter leaves the node alone.
+/// Value of [`NODE_POOL`]: a NodePool that does not exist, so that Karpenter does not manage the node.
 pub const NODE_POOL_KAITO: &str = "kaito";
-/// Node class of a Node that gpu-provisioners made for a NodeClaim; the value is the class's name.
+/// Node class of a Node that a gpu-provisioner launched for a NodeClaim; the value is the class's name.
 pub const KAITO_NODE_CLASS: &str = "kaito.sh/kaitonodeclass";
-/// `on-demand` or `spot`, and the requirement key that asks for one.
+/// `on-demand` or `spot`, also a requirement key.
 pub const CAPACITY_TYPE: &str = "karpenter.sh/capacity-type";
-/// Zone of a Node, and the requirement key that asks for one.
+/// Zone of a Node, also a requirement key.
 pub const ZONE: &str = "topology.kubernetes.io/zone";
-/// `true` on a Node that was joined to its claim.
+/// `true` on a Node that is registered to its claim.
 pub const REGISTERED: &str = "karpenter.sh/registered";
 /// `true` on a Node whose claim is initialized.
 pub const INITIALIZED: &str = "karpenter.sh/initialized";
 /// Annotation that keeps Karpenter from disrupting a node.
 pub const DO_NOT_DISRUPT: &str = "karpenter.sh/do-not-disrupt";
-/// Label by which a Node refuses the taints of its claim.
+/// Label of a Node that does not get the taints of its claim.
 pub const DO_NOT_SYNC_TAINTS: &str = "karpenter.sh/do-not-sync-taints";
 /// Finalizer on claims and their Nodes.
 pub const TERMINATION_FINALIZER: &str = "karpenter.sh/termination";
-/// Taint put on a Node that is being drained, with effect `NoSchedule`.
+/// Taint of a Node that is being drained, with effect `NoSchedule`.
 pub const DISRUPTED_TAINT: &str = "karpenter.sh/disrupted";
 /// Taint of a Node that has not been registered, with effect `NoExecute`; AKS nodes never carry it.
 pub const UNREGISTERED_TAINT: &str = "karpenter.sh/unregistered";
@@ -55,7 +55,7 @@ pub const EXCLUDE_FROM_LB: &str = "node.kubernetes.io/exclude-from-external-load
 /// Finalizer of a Workspace.
 pub const WORKSPACE_FINALIZER: &str = "workspace.finalizer.kaito.sh";
 
-/// Instance type of a Node, and the requirement key that asks for one.
+/// Instance type of a Node, also a requirement key.
 pub const INSTANCE_TYPE: &str = "node.kubernetes.io/instance-type";
 /// Older spelling of [`INSTANCE_TYPE`].
 pub const INSTANCE_TYPE_BETA: &str = "beta.kubernetes.io/instance-type";
@@ -74,45 +74,45 @@ pub const AKS_SPOT: &str = "kubernetes.azure.com/scalesetpriority";
 
 /// `ubuntu` or `azurelinux`. Annotation on Workspaces and claims.
 pub const NODE_IMAGE_FAMILY: &str = "kaito.sh/node-image-family";
-/// Which engine serves the model: `vllm`, `native` (alias `transformers`). Annotation on Workspaces.
+/// Engine that serves the model: `vllm`, `native` (alias `transformers`). Annotation on Workspaces.
 pub const RUNTIME: &str = "kaito.sh/runtime";
 /// `True` makes the Service a load balancer. Annotation on Workspaces.
 pub const ENABLE_LB: &str = "kaito.sh/enablelb";
-/// Present: a model that does not fit by our sums is deployed all the same. Annotation on Workspaces.
+/// If present, a model is deployed even if our estimate says that it does not fit. Annotation on Workspaces.
 pub const BYPASS_RESOURCE_CHECKS: &str = "kaito.sh/bypass-resource-checks";
-/// Wanted context length in tokens. Annotation on Workspaces.
+/// Requested context length, in tokens. Annotation on Workspaces.
 pub const MAX_CONTEXT: &str = "kaito.sh/max-context-tokens";
-/// `balanced`, `interactivity` or `throughput`. Annotation on Workspaces; checked, without effect so far.
+/// `balanced`, `interactivity` or `throughput`. Annotation on Workspaces; validated, without effect so far.
 pub const PERFORMANCE_MODE: &str = "kaito.sh/performance-mode";
-/// `true` or `false`. Annotation on Workspaces; checked, without effect so far.
+/// `true` or `false`. Annotation on Workspaces; validated, without effect so far.
 pub const USE_LOCAL_WEIGHTS: &str = "kaito.sh/use-local-weights";
-/// Digest of the rendered object, so that a removed field is noticed. Annotation on what we apply.
+/// Digest of the rendered object, which reveals removed fields. Annotation on applied objects.
 pub const RENDERED_HASH: &str = "kaito.sh/rendered-hash";
-/// Digest of the part of the spec that a Job was made of: a Job cannot be changed, so an edit is only reported.
+/// Digest of the spec that a Job was created from. A Job is immutable, so an edit is only reported. Annotation on Jobs.
 pub const SPEC_HASH: &str = "kaito.sh/spec-hash";
-/// How many nodes a workload was made for. Annotation on workloads; it fixes the size of a running one.
+/// Number of nodes that a workload was created for. Annotation on workloads; it fixes the size of a running one.
 pub const NODE_COUNT: &str = "kaito.sh/node-count";
 /// URL of the cloud operation that creates the pool. Annotation on claims.
 pub const OPERATION_URL: &str = "kaito.sh/operation-url";
-/// Annotation of a claim: its last failed launch, as JSON.
+/// Last failed launch of a claim, as JSON. Annotation on claims.
 pub const LAUNCH_FAILURE: &str = "kaito.sh/launch-failure";
-/// Annotation of a claim: when its instance was last asked for, RFC 3339. Stored before the request is sent.
+/// Time of the last launch request of a claim, RFC 3339. Annotation on claims; stored before the request is sent.
 pub const LAUNCH_STARTED: &str = "kaito.sh/launch-started";
-/// Annotation of a claim: when the last create request was sent that got no answer, RFC 3339.
+/// Time of the last launch request without an answer, RFC 3339. Annotation on claims.
 pub const LAUNCH_UNANSWERED: &str = "kaito.sh/launch-unanswered";
-/// Marks a Pod or Node as one that KWOK plays. Annotation on simulated Nodes.
+/// Marks a Node as simulated by KWOK. Annotation on simulated Nodes.
 pub const KWOK_NODE: &str = "kwok.x-k8s.io/node";
 
-/// Taint key of GPU nodes made for KAITO; the value is [`GPU_TAINT_VALUE`], the effect `NoSchedule`.
+/// Taint key of KAITO's GPU nodes; the value is [`GPU_TAINT_VALUE`], the effect `NoSchedule`.
 pub const GPU_TAINT: &str = "sku";
 /// Value of [`GPU_TAINT`].
 pub const GPU_TAINT_VALUE: &str = "gpu";
 /// Extended resource of NVIDIA GPUs, also a common taint key.
 pub const NVIDIA_GPU: &str = "nvidia.com/gpu";
 
-/// What made an object; the value is the program's field manager.
+/// Program that manages an object; the value is its field manager.
 pub const MANAGED_BY: &str = "app.kubernetes.io/managed-by";
-/// Which container `kubectl logs` shows. Annotation on pods.
+/// Container that `kubectl logs` shows. Annotation on pods.
 pub const DEFAULT_CONTAINER: &str = "kubectl.kubernetes.io/default-container";
 /// Name of a StatefulSet's pod. Set by Kubernetes on such pods.
 pub const STATEFUL_SET_POD: &str = "statefulset.kubernetes.io/pod-name";
@@ -120,7 +120,7 @@ pub const STATEFUL_SET_POD: &str = "statefulset.kubernetes.io/pod-name";
 pub const POD_INDEX: &str = "apps.kubernetes.io/pod-index";
 /// Product name of a Node's GPUs. Set by GPU feature discovery, like the next four.
 pub const NVIDIA_GPU_PRODUCT: &str = "nvidia.com/gpu.product";
-/// How many GPUs a Node has.
+/// Number of GPUs of a Node.
 pub const NVIDIA_GPU_COUNT: &str = "nvidia.com/gpu.count";
 /// Memory of one GPU, in MiB.
 pub const NVIDIA_GPU_MEMORY: &str = "nvidia.com/gpu.memory";
@@ -139,7 +139,7 @@ pub const GPU_PROVISIONER: &str = "gpu-provisioner";
 /// Field manager of the preset registry.
 pub const PRESET_REGISTRY: &str = "preset-registry";
 
-/// Keys that a user's `labelSelector` may not use: they say who owns a node.
+/// Keys that a user's `labelSelector` may not use: they name the owner of a node.
 pub const RESERVED_SELECTOR_KEYS: [&str; 8] = [
     WORKSPACE,
     RAG_ENGINE,

@@ -1,13 +1,13 @@
-//! The vocabulary of the operator: custom resource types and every string that appears in a cluster.
+//! The vocabulary of the operator: custom resource types, and the strings that appear in a cluster.
 //!
-//! Nothing here does I/O, reads a clock or knows a client. The CRD manifests under `deploy/crds` are
-//! generated from these types; nothing else in the repository spells a label, an annotation, a finalizer,
-//! a condition type or a reason.
+//! Nothing here does I/O, reads a clock or has a client. The CRD manifests under `deploy/crds` are generated from these
+//! types. Labels, annotations, finalizers, condition types and reasons are spelled here only.
 
 pub mod claim;
 mod claim_kind;
 pub mod conditions;
 pub mod crd;
+pub mod event_reasons;
 pub mod labels;
 pub mod machine;
 pub mod machine_status;
@@ -17,6 +17,7 @@ mod node_claim_schema;
 pub mod node_claim_status;
 pub mod quantity;
 pub mod raw;
+mod schema_path;
 pub mod selector;
 pub mod text;
 pub mod workspace;

@@ -1,7 +1,7 @@
-//! The `Machine` resource: one node that a Workspace wants.
+//! The `Machine` resource: a request for one node of a Workspace.
 //!
 //! `karpenter.sh/v1alpha5`, as Karpenter core and gpu-provisioner defined it; this project ships the CRD. The
-//! Machine's own labels are the labels of its Node.
+//! provisioner copies the Machine's labels to its Node.
 
 use std::collections::BTreeMap;
 
@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::machine_status::MachineStatus;
 
-/// What the node must be.
+/// Requirements on the node.
 #[derive(CustomResource, JsonSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[kube(
     group = "karpenter.sh",
@@ -25,26 +25,26 @@ use crate::machine_status::MachineStatus;
     status = "MachineStatus",
     derive = "Default",
     derive = "PartialEq",
-    doc = "Machine asks for one node; the provisioner answers with an agent pool of one node."
+    doc = "Machine requests one node; the provisioner creates an agent pool of one node for it."
 )]
 #[serde(rename_all = "camelCase")]
 pub struct MachineSpec {
     /// Taints of the Node.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub taints: Vec<Taint>,
-    /// Taints that something on the Node removes once it is set up.
+    /// Taints that an agent on the Node removes once it is set up.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub startup_taints: Vec<Taint>,
-    /// What the Node must be: instance type, operating system, architecture.
+    /// Requirements on the Node: instance type, operating system, architecture.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub requirements: Vec<Requirement>,
-    /// What the Node must offer.
+    /// Resources that the Node must offer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resources: Option<ResourceRequests>,
-    /// Kubelet settings; accepted and not acted upon by this provisioner.
+    /// Kubelet settings; accepted and ignored by this provisioner.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kubelet: Option<crate::raw::RawObject>,
-    /// Cloud-specific template; accepted and not acted upon by this provisioner.
+    /// Cloud-specific template; accepted and ignored by this provisioner.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub machine_template_ref: Option<MachineTemplateRef>,
 }
@@ -62,7 +62,7 @@ pub struct Requirement {
 }
 
 impl Requirement {
-    /// `key In [value]`.
+    /// Returns `key In [value]`.
     #[must_use]
     pub fn is_in(key: &str, value: &str) -> Self {
         Self {

@@ -1,7 +1,7 @@
-//! What the provisioner reports of a Machine.
+//! The status of a Machine, which the provisioner reports.
 //!
-//! Conditions have the knative shape of `karpenter.sh/v1alpha5`: a failed step is `False` and is looked at
-//! again on every pass, and `Ready` follows from the three steps.
+//! Conditions have the knative shape of `karpenter.sh/v1alpha5`. A failed step is `False` and is tried again in every
+//! reconcile. `Ready` follows from the three steps.
 
 use std::collections::BTreeMap;
 
@@ -35,27 +35,27 @@ pub struct MachineStatus {
 #[derive(JsonSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct MachineCondition {
-    /// Which condition.
+    /// Type of the condition.
     #[serde(rename = "type")]
     pub type_: String,
     /// `True`, `False` or `Unknown`.
     pub status: String,
-    /// How bad it is; empty means an error.
+    /// Severity; empty means an error.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub severity: String,
-    /// One word.
+    /// Reason, as one word.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub reason: String,
-    /// What is so and what to do, for people.
+    /// Cause and remedy, for people.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub message: String,
-    /// When the status last changed, RFC 3339.
+    /// Time of the last change of the status, RFC 3339.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub last_transition_time: String,
 }
 
 impl MachineCondition {
-    /// When the status last changed.
+    /// Time of the last change of the status.
     #[must_use]
     pub fn since(&self) -> Option<Timestamp> {
         self.last_transition_time.parse().ok()

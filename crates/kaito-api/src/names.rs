@@ -1,16 +1,13 @@
-//! Deterministic names of the objects we make.
+//! Deterministic names of the objects we create.
 //!
-//! A name is a function of what the object is for, so that creating is applying: a stale cache can repeat
-//! a write but never double an object.
+//! A name is a function of the object's purpose, so creating is applying. A stale cache can repeat a write but never
+//! double an object.
 
 use sha2::{Digest, Sha256};
 
-/// Longest Workspace name: a StatefulSet's pods carry a revision label of the name plus a dash and ten
-/// characters, and label values end at 63.
-pub const WORKSPACE_NAME_MAX: usize = 52;
-
-/// Name of the claim, and so of the agent pool where it gets one, that fills slot `ordinal` of a Workspace: `ws` and nine hex
-/// digits. AKS allows 12 lower-case letters and digits for a pool; KAITO has always used eleven.
+/// Name of the claim with this ordinal in a Workspace: `ws` and nine hex digits.
+///
+/// An agent pool gets the name of its claim. AKS allows 12 lower-case letters and digits; KAITO has always used eleven.
 #[must_use]
 pub fn claim(namespace: &str, workspace: &str, workspace_uid: &str, ordinal: u32) -> String {
     let ordinal = ordinal.to_string();
@@ -18,13 +15,13 @@ pub fn claim(namespace: &str, workspace: &str, workspace_uid: &str, ordinal: u32
     format!("ws{}", &digest[..9])
 }
 
-/// Name of the headless Service that gives the pods of a multi-node workload their names.
+/// Name of the headless Service that gives the pods of a multi-node workload their host names.
 #[must_use]
 pub fn headless_service(workspace: &str) -> String {
     format!("{workspace}-headless")
 }
 
-/// Name of the ConfigMap with default training parameters that a tuning Workspace gets when it names none.
+/// Name of the ConfigMap with our default training parameters.
 #[must_use]
 pub fn tuning_config(workspace: &str) -> String {
     format!("{workspace}-tuning-config")
@@ -60,7 +57,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn claim_names_fit_an_agent_pool_and_differ_by_slot() {
+    fn claim_names_fit_an_agent_pool_and_differ_by_ordinal() {
         let names: std::collections::BTreeSet<_> =
             (0..100).map(|i| claim("default", "w", "uid", i)).collect();
         assert_eq!(names.len(), 100);

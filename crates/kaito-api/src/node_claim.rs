@@ -1,7 +1,7 @@
-//! The `NodeClaim` resource: one node that somebody wants of a Karpenter-like provisioner.
+//! The `NodeClaim` resource: a request for one node of a Karpenter-like provisioner.
 //!
 //! `karpenter.sh/v1`, as Karpenter core defines it; this project ships the definition for clusters without Karpenter.
-//! The bounds and rules of its schema are in [`crate::node_claim_schema`].
+//! Bounds and rules of its schema are in [`crate::node_claim_schema`].
 
 use std::collections::BTreeMap;
 
@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use crate::machine::ResourceRequests;
 use crate::node_claim_status::NodeClaimStatus;
 
-/// What the node must be. It cannot be changed once it is stored.
+/// Requirements on the node. They are immutable.
 #[derive(CustomResource, JsonSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[kube(
     group = "karpenter.sh",
@@ -25,28 +25,27 @@ use crate::node_claim_status::NodeClaimStatus;
     status = "NodeClaimStatus",
     derive = "Default",
     derive = "PartialEq",
-    doc = "NodeClaim asks for one node; the provisioner of its node class answers."
+    doc = "NodeClaim requests one node from the provisioner of its node class."
 )]
 #[serde(rename_all = "camelCase")]
 pub struct NodeClaimSpec {
     /// Taints of the Node.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub taints: Vec<Taint>,
-    /// Taints that something on the Node removes once it is set up.
+    /// Taints that an agent on the Node removes once it is set up.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub startup_taints: Vec<Taint>,
-    /// What the Node must be: instance type, operating system, architecture, zone, capacity type.
+    /// Requirements on the Node: instance type, operating system, architecture, zone, capacity type.
     pub requirements: Vec<NodeClaimRequirement>,
-    /// What the Node must offer.
+    /// Resources that the Node must offer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resources: Option<ResourceRequests>,
-    /// Whose node it is: the provisioner that knows this class answers, every other leaves the claim alone.
+    /// Node class, which selects the provisioner.
     pub node_class_ref: NodeClassRef,
-    /// How long a drain may take before pods are deleted rather than evicted, such as `30m`; absent leaves it to the
-    /// provisioner.
+    /// Time after which a drain deletes pods instead of evicting them, such as `30m`; absent leaves it to the provisioner.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub termination_grace_period: Option<String>,
-    /// How long after its making the claim is deleted, such as `720h`, or `Never`.
+    /// Age at which the claim is deleted, such as `720h`, or `Never`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expire_after: Option<String>,
 }
@@ -62,13 +61,13 @@ pub struct NodeClaimRequirement {
     /// Label values.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub values: Vec<String>,
-    /// How many of the values the provisioner must be able to choose from; nothing here sets it.
+    /// Number of values that the provisioner must be able to choose from; KAITO does not set it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub min_values: Option<i64>,
 }
 
 impl NodeClaimRequirement {
-    /// `key In [values]`.
+    /// Returns `key In [values]`.
     #[must_use]
     pub fn is_in(key: &str, values: &[&str]) -> Self {
         Self {
@@ -80,7 +79,7 @@ impl NodeClaimRequirement {
     }
 }
 
-/// Reference to the node class, an object or merely a name by which a provisioner knows its claims.
+/// Reference to the node class: an object, or only a name by which a provisioner selects its claims.
 #[derive(JsonSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NodeClassRef {
     /// API group of the class.
@@ -92,12 +91,12 @@ pub struct NodeClassRef {
 }
 
 impl NodeClassRef {
-    /// Group of the class that gpu-provisioners answer, ours and upstream's.
+    /// Group of the class of gpu-provisioners, ours and upstream's.
     pub const KAITO_GROUP: &'static str = "kaito.sh";
-    /// Kind of that class. There is no object of it: it is a name for matching.
+    /// Kind of that class. No object of it exists: it is a name for matching.
     pub const KAITO_KIND: &'static str = "KaitoNodeClass";
 
-    /// The class that gpu-provisioners answer.
+    /// Returns the class of gpu-provisioners.
     #[must_use]
     pub fn kaito() -> Self {
         Self {
@@ -107,20 +106,20 @@ impl NodeClassRef {
         }
     }
 
-    /// Whether gpu-provisioners answer claims of this class.
+    /// Returns true if gpu-provisioners serve claims of this class.
     #[must_use]
     pub fn is_kaito(&self) -> bool {
         self.group == Self::KAITO_GROUP && self.kind == Self::KAITO_KIND
     }
 
-    /// Label that Karpenter's provisioners put on Nodes of the class; its value is the class's name.
+    /// Label of Nodes of the class; its value is the class's name.
     #[must_use]
     pub fn label(&self) -> String {
         format!("{}/{}", self.group, self.kind.to_ascii_lowercase())
     }
 }
 
-/// Reads a duration of Karpenter's, such as `1h30m`, in seconds; `None` for `Never` and for what is no duration.
+/// Parses a duration of Karpenter, such as `1h30m`, in seconds. Returns `None` for `Never` and for other text.
 #[must_use]
 pub fn duration_seconds(text: &str) -> Option<i64> {
     let units = BTreeMap::from([('s', 1_i64), ('m', 60), ('h', 3600)]);
@@ -158,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn the_class_of_gpu_provisioners_is_told_from_others() {
+    fn the_class_of_gpu_provisioners_differs_from_others() {
         assert!(NodeClassRef::kaito().is_kaito());
         assert_eq!(NodeClassRef::kaito().label(), crate::labels::KAITO_NODE_CLASS);
         let other = NodeClassRef {

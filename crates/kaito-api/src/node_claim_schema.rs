@@ -1,15 +1,15 @@
-//! What Karpenter's definition of `NodeClaim` demands beyond the types: bounds, patterns and CEL rules.
+//! Bounds, patterns and CEL rules of Karpenter's definition of `NodeClaim`, beyond the types.
 //!
-//! The values are those of `karpenter.sh_nodeclaims.yaml` in kubernetes-sigs/karpenter 1.14, so that an object
-//! that is good for this definition is good for Karpenter's and the other way round. Its bounds on the list of a
-//! requirement's values are left out: it has bounds of strings there, which bind nothing.
+//! Values are those of `karpenter.sh_nodeclaims.yaml` in kubernetes-sigs/karpenter 1.14. So an object is valid for this
+//! definition exactly if it is valid for Karpenter's. Its bounds on the values of a requirement are left out: they are
+//! bounds of strings on a list, which have no effect.
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
     JSON, JSONSchemaProps, JSONSchemaPropsOrArray, JSONSchemaPropsOrBool, ValidationRule,
 };
 use serde_json::json;
 
-use crate::crd::at;
+use crate::schema_path::at;
 
 const QUALIFIED_NAME: &str = r"^([a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*(\/))?([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]$";
 const CONDITION_TYPE: &str = r"^([a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*/)?(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])$";
@@ -46,9 +46,9 @@ const REQUIREMENT_RULES: [(&str, &str); 3] = [
     ),
 ];
 
-/// Makes the generated schema Karpenter's.
+/// Turns the generated schema into Karpenter's.
 pub(crate) fn shape(root: &mut JSONSchemaProps) {
-    // Karpenter's schema knows no null.
+    // Karpenter's schema allows no null.
     forbid_null(root);
     root.required = Some(vec!["spec".to_owned()]);
     if let Some(spec) = at(root, &["spec"]) {

@@ -1,7 +1,7 @@
-//! What the provisioner reports of a NodeClaim.
+//! The status of a NodeClaim, which the provisioner reports.
 //!
-//! Conditions have the shape of `karpenter.sh/v1`: a step that is not done is `Unknown` until it is done, `False` is
-//! for what does not heal by itself, and `Ready` follows from the three steps.
+//! Conditions have the shape of `karpenter.sh/v1`. An unfinished step is `Unknown`; `False` is for problems that need a
+//! person. `Ready` follows from the three steps.
 
 use std::collections::BTreeMap;
 
@@ -32,13 +32,13 @@ pub struct NodeClaimStatus {
     /// Conditions, one a type.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub conditions: Vec<NodeClaimCondition>,
-    /// When a pod last came to the Node or left it; Karpenter writes it.
+    /// Time at which a pod last came to the Node or left it; Karpenter writes it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_pod_event_time: Option<Time>,
 }
 
 impl NodeClaimStatus {
-    /// The condition of this type.
+    /// Returns the condition of this type.
     #[must_use]
     pub fn condition(&self, type_: &str) -> Option<&NodeClaimCondition> {
         self.conditions.iter().find(|c| c.type_ == type_)
@@ -49,31 +49,31 @@ impl NodeClaimStatus {
 #[derive(JsonSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct NodeClaimCondition {
-    /// Which condition.
+    /// Type of the condition.
     #[serde(rename = "type")]
     pub type_: String,
     /// `True`, `False` or `Unknown`.
     pub status: String,
-    /// One word.
+    /// Reason, as one word.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub reason: String,
-    /// What is so and what to do, for people.
+    /// Cause and remedy, for people.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub message: String,
-    /// When the status last changed.
+    /// Time of the last change of the status.
     pub last_transition_time: Time,
-    /// Generation of the object of which this is so.
+    /// Generation of the object that this condition describes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
 }
 
-/// Conditions of a NodeClaim that is being deleted, in the order in which they come true.
-pub const LEAVING: [&str; 3] = [DRAINED, VOLUMES_DETACHED, INSTANCE_TERMINATING];
-/// No pod that is waited for is on the Node.
+/// Conditions of a terminating NodeClaim, in the order in which they become true.
+pub const TERMINATION_CONDITIONS: [&str; 3] = [DRAINED, VOLUMES_DETACHED, INSTANCE_TERMINATING];
+/// The Node is drained.
 pub const DRAINED: &str = "Drained";
 /// No volume is attached to the Node.
 pub const VOLUMES_DETACHED: &str = "VolumesDetached";
-/// The instance was asked to go.
+/// The deletion of the instance was requested.
 pub const INSTANCE_TERMINATING: &str = "InstanceTerminating";
 
 /// Reason of `Ready` while a stage has failed in a way that does not heal.

@@ -1,4 +1,4 @@
-//! What we read from a user's `resource.labelSelector`.
+//! The labels in a user's `resource.labelSelector`.
 //!
 //! Node affinity and claim labels need plain key/value pairs, so only `matchLabels` and `In` expressions of
 //! one value count; the CRD refuses the rest. Keys that say who owns a node are dropped.

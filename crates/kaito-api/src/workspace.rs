@@ -1,8 +1,7 @@
 //! The `Workspace` resource: one model on as many nodes as it needs.
 //!
-//! There is no `spec`: `resource`, `inference` and `tuning` sit beside `metadata`. One schema serves
-//! `v1alpha1` and `v1beta1`; see [`crate::crd`]. Rules that one object can check about itself are CEL rules in
-//! [`crate::workspace_rules`].
+//! There is no `spec`: `resource`, `inference` and `tuning` stand beside `metadata`. One schema serves `v1alpha1` and
+//! `v1beta1`; see [`crate::crd`]. CEL rules on one object are in [`crate::workspace_rules`].
 
 #![allow(
     unreachable_pub,
@@ -17,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use crate::raw::RawObject;
 use crate::workspace_status::WorkspaceStatus;
 
-/// What the user asks for: nodes, and a model to serve or to tune on them.
+/// Nodes, and a model to serve or to tune on them.
 #[derive(CustomResource, KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[kube(
     group = "kaito.sh",
@@ -33,7 +32,7 @@ use crate::workspace_status::WorkspaceStatus;
     status = "WorkspaceStatus",
     derive = "Default",
     derive = "PartialEq",
-    doc = "Workspace runs one model: it names the GPU nodes it wants and the preset to serve or tune."
+    doc = "Workspace runs one model: it names the GPU nodes that it needs and the preset to serve or tune."
 )]
 #[serde(rename_all = "camelCase")]
 pub struct WorkspaceSpec {
@@ -100,15 +99,15 @@ impl Workspace {
 #[derive(JsonSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ResourceSpec {
-    /// How many nodes. Only a hint: for a preset the number is computed from the model's size.
+    /// Number of nodes. For a preset it is only a hint: the number is computed from the model's size.
     #[serde(default = "default_count")]
     #[schemars(range(min = 1, max = 1000))]
     pub count: i32,
-    /// Cloud instance type of the nodes, such as `Standard_NC24ads_A100_v4`. Empty when nodes are brought along.
+    /// Cloud instance type of the nodes, such as `Standard_NC24ads_A100_v4`. Empty for the user's own nodes.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     #[schemars(length(max = 256))]
     pub instance_type: String,
-    /// Labels of the nodes: given to nodes that are made, required of nodes that exist.
+    /// Labels of the nodes: set on new nodes, required of existing ones.
     #[serde(default)]
     pub label_selector: LabelSelector,
     /// Deprecated and ignored; kept so that old manifests apply.
@@ -131,7 +130,7 @@ fn default_count() -> i32 {
     1
 }
 
-/// How a model is served: by a preset, or by a pod template of the user's own.
+/// A model to serve: a preset, or a pod template of the user's own.
 #[derive(JsonSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct InferenceSpec {
@@ -151,7 +150,7 @@ pub struct InferenceSpec {
     pub adapters: Vec<AdapterSpec>,
 }
 
-/// Which preset, and options for it.
+/// A preset, and options for it.
 #[derive(JsonSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct PresetSpec {
@@ -166,7 +165,7 @@ pub struct PresetSpec {
     pub preset_options: PresetOptions,
 }
 
-/// Where the model image may be pulled from; deprecated.
+/// Access to the model image; deprecated.
 #[derive(JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum AccessMode {
@@ -192,11 +191,11 @@ pub struct PresetOptions {
     #[serde(default, skip_serializing_if = "String::is_empty")]
     #[schemars(length(max = 1024))]
     pub image: String,
-    /// Secrets of this namespace with which images are pulled.
+    /// Secrets of this namespace with the credentials for pulling images.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 10))]
     pub image_pull_secrets: Vec<String>,
-    /// Secret of this namespace whose key `HF_TOKEN` opens a gated model at the hub.
+    /// Secret of this namespace whose key `HF_TOKEN` is the token for a gated model at the hub.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     #[schemars(length(max = 253))]
     pub model_access_secret: String,
@@ -212,16 +211,16 @@ impl PresetOptions {
 #[derive(JsonSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct AdapterSpec {
-    /// Where the adapter comes from: an image or a volume.
+    /// Source of the adapter: an image or a volume.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub source: Option<DataSource>,
-    /// How strongly the adapter is merged, a decimal from 0 to 1; absent means 1.
+    /// Merge strength of the adapter, a decimal from 0 to 1; absent means 1.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     #[schemars(length(max = 16))]
     pub strength: String,
 }
 
-/// How a model is tuned, on which data, and where the result goes.
+/// A model to tune, with its data set and the destination of the result.
 #[derive(JsonSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct TuningSpec {
@@ -239,12 +238,12 @@ pub struct TuningSpec {
     /// The data set.
     #[serde(default)]
     pub input: DataSource,
-    /// Where the adapter goes.
+    /// Destination of the adapter.
     #[serde(default)]
     pub output: DataDestination,
 }
 
-/// Where data comes from: URLs, a volume or an image; exactly one of them.
+/// Source of data: exactly one of URLs, a volume and an image.
 #[derive(JsonSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct DataSource {
@@ -263,13 +262,13 @@ pub struct DataSource {
     #[serde(default, skip_serializing_if = "String::is_empty")]
     #[schemars(length(max = 1024))]
     pub image: String,
-    /// Secrets of this namespace with which the image is pulled.
+    /// Secrets of this namespace with the credentials for pulling the image.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 10))]
     pub image_pull_secrets: Vec<String>,
 }
 
-/// Where a result goes: a volume or an image; exactly one of them.
+/// Destination of a result: exactly one of a volume and an image.
 #[derive(JsonSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct DataDestination {
@@ -280,7 +279,7 @@ pub struct DataDestination {
     #[serde(default, skip_serializing_if = "String::is_empty")]
     #[schemars(length(max = 1024))]
     pub image: String,
-    /// Secret of this namespace with which the image is pushed.
+    /// Secret of this namespace with the credentials for pushing the image.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     #[schemars(length(max = 253))]
     pub image_push_secret: String,

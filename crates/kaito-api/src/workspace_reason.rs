@@ -3,17 +3,17 @@
 use crate::conditions::reasons;
 
 reasons! {
-    /// Why a Workspace condition is as it is. Where upstream has a word for it, it is upstream's.
+    /// Reason of a Workspace condition. Upstream's word is used where it has one.
     WorkspaceReason {
         /// Enough Machines are ready.
         MachinesReady = "installNodePluginsSuccess" => "",
-        /// Machines are being served.
+        /// Not enough Machines are ready.
         MachinesNotReady = "MachineNotReady" => "",
         /// Enough NodeClaims are ready.
         NodeClaimsReady = "NodeClaimsReady" => "",
-        /// NodeClaims are being served.
+        /// Not enough NodeClaims are ready.
         NodeClaimsNotReady = "NodeClaimNotReady" => "",
-        /// A provisioner has taken a NodeClaim back.
+        /// A provisioner deleted a NodeClaim before it had a node.
         NodeClaimLost = "NodeClaimLost" => "Look at the events of NodeClaims for its provisioner's reason; another instance type or zone may have capacity.",
         /// Enough nodes are ready.
         NodesReady = "NodesReady" => "",
@@ -23,7 +23,7 @@ reasons! {
         NodePluginsNotReady = "NodePluginsNotReady" => "Check that the GPU device plugin runs on the node named in the message.",
         /// All resources are there.
         ResourceReady = "workspaceResourceStatusSuccess" => "",
-        /// Nodes brought along are missing.
+        /// The user's own nodes are missing.
         ByoNodesMissing = "NodesMissing" => "Label enough ready nodes with resource.labelSelector, or switch the node provisioner on.",
         /// The model answers.
         InferenceReady = "WorkspaceInferenceStatusSuccess" => "",
@@ -37,9 +37,9 @@ reasons! {
         JobFailed = "WorkspaceTuningJobStatusFailed" => "Read the Job's pod logs; delete the Workspace and create it again to retry.",
         /// The Workspace of the Machine era is ready.
         WorkspaceReady = "workspaceReady" => "",
-        /// The Workspace does what it was made for.
+        /// The Workspace serves, or its tuning succeeded.
         WorkspaceSucceeded = "workspaceSucceeded" => "",
-        /// Not there yet.
+        /// The Workspace is not ready yet.
         WorkspacePending = "workspacePending" => "",
         /// The tuning failed.
         WorkspaceFailed = "workspaceFailed" => "",
@@ -51,9 +51,9 @@ reasons! {
         InvalidSpec = "InvalidSpec" => "Correct what the message names.",
         /// The registry does not know the preset.
         PresetUnknown = "PresetUnknown" => "Use a preset of `kubectl kaito presets list`, or add one to the registry.",
-        /// The preset must not be used any more.
+        /// The preset is deprecated.
         PresetDeprecated = "PresetDeprecated" => "Choose another preset.",
-        /// The preset cannot do what is asked.
+        /// The preset does not support the request.
         PresetUnsuitable = "PresetUnsuitable" => "Choose a preset that supports it.",
         /// The registry does not answer and its answer is needed.
         PresetRegistryUnavailable = "PresetRegistryUnavailable" => "Check the preset-registry Deployment and Service; nothing that runs is affected.",
@@ -63,9 +63,9 @@ reasons! {
         ModelDoesNotFit = "ModelDoesNotFit" => "Choose an instance type with more GPU memory, or a smaller context.",
         /// The engine has no kernels of this model for GPUs that old.
         GpuTooOld = "GPUTooOld" => "Choose an instance type with newer GPUs; `kubectl kaito plan` lists those that work.",
-        /// A spec edit is not carried out on what runs.
+        /// A spec edit is not applied to the running workload.
         UpdateBlocked = "UpdateBlocked" => "Delete the Workspace and create it again to apply the change.",
-        /// An object of the wanted name belongs to somebody else.
+        /// An object of a needed name belongs to another owner.
         NameConflict = "NameConflict" => "Rename the Workspace, or delete the object named in the message.",
         /// A container was killed for memory.
         ContainerOOMKilled = "ContainerOOMKilled" => "Choose an instance type with more memory, or a smaller context.",
@@ -81,7 +81,7 @@ reasons! {
         NodeMemoryPressure = "NodeMemoryPressure" => "Choose an instance type with more memory.",
         /// The pod was evicted.
         PodEvicted = "PodEvicted" => "See the message for the reason of the eviction.",
-        /// No node takes the pod.
+        /// The pod fits no node.
         Unschedulable = "Unschedulable" => "See the scheduler's message: labels, taints or resources of the nodes do not match.",
     }
 }

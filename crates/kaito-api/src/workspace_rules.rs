@@ -1,8 +1,7 @@
-//! CEL rules of the Workspace CRD: what one object, or one object and its predecessor, can tell.
+//! CEL rules of the Workspace CRD: checks of one object, or of one object and its predecessor.
 //!
-//! Kept apart from the types because [`crate::crd`] injects them into the generated schema at the paths
-//! named here; the same table will serve the offline linter. Upper bounds on strings and lists in
-//! [`crate::workspace`] keep every rule inside the API server's cost budget.
+//! They stand apart from the types because [`crate::crd`] injects them into the generated schema at the paths named here.
+//! Upper bounds on strings and lists in [`crate::workspace`] keep every rule inside the API server's cost budget.
 
 /// One rule at one place of the schema.
 #[derive(Clone, Copy, Debug)]
@@ -11,7 +10,7 @@ pub struct CelRule {
     pub path: &'static [&'static str],
     /// CEL expression over `self` (and `oldSelf` for transitions).
     pub rule: &'static str,
-    /// What the user reads when it is false.
+    /// Message for the user if it is false.
     pub message: &'static str,
 }
 
@@ -21,6 +20,7 @@ const fn rule(path: &'static [&'static str], rule: &'static str, message: &'stat
 
 /// Every rule, outermost first.
 pub const RULES: &[CelRule] = &[
+    // A StatefulSet's pods carry a revision label: the name, a dash and ten characters. Label values end at 63.
     rule(
         &[],
         "self.metadata.name.size() <= 52 && self.metadata.name.matches('^[a-z]([-a-z0-9]*[a-z0-9])?$')",

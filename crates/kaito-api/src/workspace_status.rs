@@ -1,4 +1,4 @@
-//! What the controller reports of a Workspace. Output only: nothing reads it back as authority.
+//! The status of a Workspace, which the controller reports. It is output: no decision depends on it alone.
 
 #![allow(
     unreachable_pub,
@@ -19,17 +19,17 @@ pub struct WorkspaceStatus {
     /// Names of the nodes the Workspace runs on, sorted.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub worker_nodes: Vec<String>,
-    /// One word: `Pending`, `Ready`, `NotReady`, `Running`, `Succeeded` or `Failed`.
+    /// State as one word: `Pending`, `Ready`, `NotReady`, `Running`, `Succeeded` or `Failed`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub state: Option<WorkspaceState>,
     /// Conditions, one a type.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
     pub conditions: Vec<Condition>,
-    /// How many nodes the Workspace needs.
+    /// Number of nodes that the Workspace needs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub target_node_count: Option<i32>,
-    /// Generation of the spec that this status speaks of.
+    /// Generation of the spec that this status describes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
     /// Results of the start-up benchmark, by metric.
@@ -37,14 +37,14 @@ pub struct WorkspaceStatus {
     pub performance: Option<PerformanceStatus>,
 }
 
-/// Where a Workspace is, in one word.
+/// State of a Workspace, as one word.
 #[derive(JsonSchema, Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum WorkspaceState {
-    /// Not there yet.
+    /// The Workspace is not ready yet.
     Pending,
-    /// The model answers.
+    /// The model is served.
     Ready,
-    /// The model answered before and does not now.
+    /// The model was served before and is not now.
     NotReady,
     /// The tuning Job runs.
     Running,
@@ -65,7 +65,7 @@ pub struct PerformanceStatus {
 /// One measured value.
 #[derive(JsonSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct PerformanceMetric {
-    /// What was measured.
+    /// Description of the measurement.
     pub description: String,
     /// The value, a decimal.
     pub value: String,

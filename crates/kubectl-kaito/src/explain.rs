@@ -12,7 +12,7 @@ use kaito_api::{Workspace, WorkspaceStatus};
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Api, Client, Config};
 
-use crate::Answer;
+use crate::answer::Answer;
 use crate::args::ExplainArgs;
 use crate::output::{printable, table};
 

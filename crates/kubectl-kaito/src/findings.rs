@@ -9,11 +9,12 @@ use lint::{Linter, NodeSource, Origin, Settings, Violation};
 use preset_catalog::Catalog;
 use serde_json::{Value, json};
 
+use crate::answer::Answer;
 use crate::args::{Format, LintArgs, NodeProvisioner};
+use crate::documents;
 use crate::output::{printable, serialized};
 use crate::presets_json::known;
-use crate::source::Source;
-use crate::{Answer, documents};
+use crate::source::PresetSource;
 
 /// One Workspace and its violations.
 struct Finding {
@@ -25,7 +26,7 @@ struct Finding {
 }
 
 /// Lints every Workspace of the files.
-pub(crate) async fn run(source: &Source, args: &LintArgs) -> anyhow::Result<Answer> {
+pub(crate) async fn run(source: &PresetSource, args: &LintArgs) -> anyhow::Result<Answer> {
     let (catalog, unlisted) = catalog(source, args).await?;
     let linter = Linter::new(Settings {
         presets: &catalog,
@@ -71,7 +72,7 @@ fn files(args: &LintArgs) -> String {
 }
 
 /// Loads the catalog of the source, with the presets of files added.
-async fn catalog(source: &Source, args: &LintArgs) -> anyhow::Result<(Catalog, Unlisted)> {
+async fn catalog(source: &PresetSource, args: &LintArgs) -> anyhow::Result<(Catalog, Unlisted)> {
     let (catalog, unlisted) = source.catalog().await?;
     let mut texts = BTreeMap::new();
     for path in &args.presets {

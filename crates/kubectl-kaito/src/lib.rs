@@ -3,6 +3,7 @@
 //! The plugin is read-only. All commands except `explain` work without a cluster, with the built-in catalog or with a
 //! registry's. `preset_catalog` and `lint` decide the results; this crate only formats them.
 
+mod answer;
 mod args;
 mod documents;
 mod explain;
@@ -17,27 +18,10 @@ mod source;
 use std::io::Write as _;
 use std::process::ExitCode;
 
+use answer::Answer;
 pub use args::Args;
 use args::{Command, PresetsCommand};
-use source::Source;
-
-/// Result of a command.
-#[derive(Debug)]
-pub(crate) struct Answer {
-    /// Text for standard output.
-    pub(crate) text: String,
-    /// True if the input is invalid or does not fit.
-    pub(crate) findings: bool,
-}
-
-impl Answer {
-    pub(crate) const fn fine(text: String) -> Self {
-        Self {
-            text,
-            findings: false,
-        }
-    }
-}
+use source::PresetSource;
 
 /// Runs the command. The exit code is 0 on success, 1 with findings, and 2 on failure: wrong usage, an unreadable file, an
 /// unreachable server.
@@ -60,13 +44,13 @@ pub async fn run(args: Args) -> ExitCode {
 async fn answer(args: Args) -> anyhow::Result<Answer> {
     match args.command {
         Command::Presets(PresetsCommand::List(list)) => {
-            presets::list(&Source::of(&args.registry)?, &list).await
+            presets::list(&PresetSource::of(&args.registry)?, &list).await
         }
         Command::Presets(PresetsCommand::Show(show)) => {
-            presets::show(&Source::of(&args.registry)?, &show).await
+            presets::show(&PresetSource::of(&args.registry)?, &show).await
         }
-        Command::Plan(plan) => plan::run(&Source::of(&args.registry)?, &plan).await,
-        Command::Lint(lint) => findings::run(&Source::of(&args.registry)?, &lint).await,
+        Command::Plan(plan) => plan::run(&PresetSource::of(&args.registry)?, &plan).await,
+        Command::Lint(lint) => findings::run(&PresetSource::of(&args.registry)?, &lint).await,
         Command::Explain(explain) => explain::run(&explain).await,
     }
 }

@@ -6,13 +6,14 @@ use anyhow::{Context as _, bail};
 use instance_types::InstanceType;
 use kaito_api::labels;
 use preset_catalog::estimate::{DEFAULT_CONTEXT_TOKENS, Placement};
-use preset_catalog::fit::{Candidate, Fit, Outcome, PlanOptions, Purpose, Remedy, ResourcePlan};
+use preset_catalog::fit::{Candidate, Fit, FitOptions, FitOutcome, FitReport, Purpose, Remedy};
 use serde_json::Value;
 
+use crate::answer::Answer;
 use crate::args::{Format, PlanArgs};
 use crate::output::{dollars, gib, printable, serialized, table};
-use crate::source::{Question, Source};
-use crate::{Answer, documents, plan_json};
+use crate::source::{PresetSource, Question};
+use crate::{documents, plan_json};
 
 /// Subject of a plan: a preset or a Workspace.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,7 +29,7 @@ struct Subject {
 
 /// Plans for the preset, or for every Workspace of the file. It is a finding if nothing fits, or if the Workspace's instance
 /// type does not fit.
-pub(crate) async fn run(source: &Source, args: &PlanArgs) -> anyhow::Result<Answer> {
+pub(crate) async fn run(source: &PresetSource, args: &PlanArgs) -> anyhow::Result<Answer> {
     let subjects = subjects(args)?;
     let mut findings = false;
     let mut plans = Vec::new();
@@ -71,7 +72,7 @@ fn question<'a>(subject: &'a Subject, args: &'a PlanArgs) -> Question<'a> {
             .context
             .or(subject.context_tokens)
             .unwrap_or(DEFAULT_CONTEXT_TOKENS),
-        options: PlanOptions {
+        options: FitOptions {
             purpose: subject.purpose,
             max_nodes: args.max_nodes,
         },
@@ -148,14 +149,14 @@ fn of_workspace(document: &Value) -> anyhow::Result<Subject> {
 }
 
 /// Returns true if a candidate fits, and the chosen one does too.
-fn satisfied(subject: &Subject, plan: &ResourcePlan) -> bool {
+fn satisfied(subject: &Subject, plan: &FitReport) -> bool {
     let chosen = |instance_type: &InstanceType| {
         subject.instance_type.is_empty() || instance_type.name.eq_ignore_ascii_case(&subject.instance_type)
     };
     plan.fits().any(|(instance_type, _)| chosen(instance_type))
 }
 
-fn shown(subject: &Subject, plan: &ResourcePlan, args: &PlanArgs) -> String {
+fn shown(subject: &Subject, plan: &FitReport, args: &PlanArgs) -> String {
     let mut text = String::new();
     // Writes to a String never fail.
     if let Some(name) = &subject.workspace {
@@ -199,7 +200,7 @@ fn name_of(subject: &Subject, candidate: &Candidate) -> String {
     format!("{mark}{}", printable(&candidate.instance_type.name))
 }
 
-fn fitting(subject: &Subject, plan: &ResourcePlan) -> String {
+fn fitting(subject: &Subject, plan: &FitReport) -> String {
     let header = [
         " INSTANCE TYPE",
         ">NODES",
@@ -231,12 +232,12 @@ fn fitting(subject: &Subject, plan: &ResourcePlan) -> String {
     }
 }
 
-fn unfitting(subject: &Subject, plan: &ResourcePlan) -> String {
+fn unfitting(subject: &Subject, plan: &FitReport) -> String {
     // The best alternative is the first row above.
     let is_news =
         |remedy: &&Remedy| !matches!(remedy, Remedy::OtherInstanceType { .. }) || plan.best().is_none();
     let row = |candidate: &Candidate| {
-        let Outcome::Unfit(unfit) = &candidate.outcome else {
+        let FitOutcome::Unfit(unfit) = &candidate.outcome else {
             return None;
         };
         let reasons: Vec<String> = unfit.reasons.iter().map(ToString::to_string).collect();
@@ -294,7 +295,7 @@ fn room(instance_type: &InstanceType, fit: &Fit) -> String {
 }
 
 /// Explains abbreviations and the source of prices; empty without both.
-fn legend(plan: &ResourcePlan) -> String {
+fn legend(plan: &FitReport) -> String {
     let divided = plan.fits().any(|(_, fit)| !parallel(&fit.placement).is_empty());
     let words = if divided {
         "tp, pp, dp: tensor, pipeline and data parallel. "
@@ -316,7 +317,7 @@ fn legend(plan: &ResourcePlan) -> String {
 }
 
 /// Explains the memory of the named or chosen candidates, otherwise of the best one.
-fn sums(subject: &Subject, plan: &ResourcePlan, args: &PlanArgs) -> String {
+fn sums(subject: &Subject, plan: &FitReport, args: &PlanArgs) -> String {
     let named = |candidate: &&Candidate| !args.instance_types.is_empty() || is_chosen(subject, candidate);
     let mut wanted: Vec<_> = plan
         .candidates

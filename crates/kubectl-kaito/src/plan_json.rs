@@ -1,12 +1,12 @@
 //! Plans as JSON values, with the field names of the gRPC contract in camel case, plus messages.
 
-use preset_catalog::fit::{Candidate, Fit, Outcome, Purpose, ResourcePlan, Term};
+use preset_catalog::fit::{Candidate, Fit, FitOutcome, FitReport, Purpose, Term};
 use serde_json::{Value, json};
 
 use crate::presets_json::known;
 
 /// Converts a plan. `workspace` is the name and the chosen instance type, if the plan is for a Workspace.
-pub(crate) fn plan(plan: &ResourcePlan, workspace: Option<(&str, &str)>) -> Value {
+pub(crate) fn plan(plan: &FitReport, workspace: Option<(&str, &str)>) -> Value {
     let purpose = match plan.purpose {
         Purpose::Inference => "inference",
         Purpose::Tuning => "tuning",
@@ -37,8 +37,8 @@ fn candidate(candidate: &Candidate) -> Value {
         })
     });
     let (fits, unfit) = match &candidate.outcome {
-        Outcome::Fits(found) => (fit(found), Value::Null),
-        Outcome::Unfit(unfit) => {
+        FitOutcome::Fits(found) => (fit(found), Value::Null),
+        FitOutcome::Unfit(unfit) => {
             let reasons: Vec<String> = unfit.reasons.iter().map(ToString::to_string).collect();
             let remedies: Vec<String> = unfit.remedies.iter().map(ToString::to_string).collect();
             (Value::Null, json!({"reasons": reasons, "remedies": remedies}))

@@ -3,14 +3,14 @@
 use preset_catalog::{Preset, Runtime};
 use serde_json::Value;
 
-use crate::Answer;
+use crate::answer::Answer;
 use crate::args::{Format, ListArgs, ShowArgs};
 use crate::output::{gib, printable, serialized, table};
 use crate::presets_json;
-use crate::source::Source;
+use crate::source::PresetSource;
 
 /// Lists the matching presets.
-pub(crate) async fn list(source: &Source, args: &ListArgs) -> anyhow::Result<Answer> {
+pub(crate) async fn list(source: &PresetSource, args: &ListArgs) -> anyhow::Result<Answer> {
     let mut presets = source.presets().await?;
     presets.retain(|preset| wanted(preset, args));
     let text = match args.output {
@@ -25,7 +25,7 @@ pub(crate) async fn list(source: &Source, args: &ListArgs) -> anyhow::Result<Ans
 }
 
 /// Shows all details of one preset.
-pub(crate) async fn show(source: &Source, args: &ShowArgs) -> anyhow::Result<Answer> {
+pub(crate) async fn show(source: &PresetSource, args: &ShowArgs) -> anyhow::Result<Answer> {
     let preset = source.preset(&args.name).await?;
     let text = match args.output {
         Format::Table => shown(&preset),

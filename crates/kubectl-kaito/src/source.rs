@@ -5,7 +5,7 @@ use std::time::Duration;
 use admission::table::Unlisted;
 use anyhow::{Context as _, anyhow, bail};
 use instance_types::{Cloud, InstanceType};
-use preset_catalog::fit::{PlanOptions, Purpose, ResourcePlan, plan_resources};
+use preset_catalog::fit::{FitOptions, FitReport, Purpose, compare_instance_types};
 use preset_catalog::{Catalog, Preset};
 use preset_registry_api::v1;
 use preset_registry_api::v1::preset_registry_client::PresetRegistryClient;
@@ -21,7 +21,7 @@ const PAGE: i32 = 200;
 
 /// Source of presets and fits.
 #[derive(Debug)]
-pub(crate) enum Source {
+pub(crate) enum PresetSource {
     /// The built-in catalog.
     Embedded,
     /// A preset registry.
@@ -36,10 +36,10 @@ pub(crate) struct Question<'a> {
     /// Instance types to compare; empty means all of the cloud.
     pub(crate) instance_types: &'a [String],
     pub(crate) context_tokens: u32,
-    pub(crate) options: PlanOptions,
+    pub(crate) options: FitOptions,
 }
 
-impl Source {
+impl PresetSource {
     /// Creates the source that the flags select, without a connection.
     ///
     /// # Errors
@@ -102,12 +102,12 @@ impl Source {
     ///
     /// # Errors
     /// Fails if the preset or instance type is unknown, or the registry does not respond.
-    pub(crate) async fn plan(&self, question: &Question<'_>) -> anyhow::Result<ResourcePlan> {
+    pub(crate) async fn plan(&self, question: &Question<'_>) -> anyhow::Result<FitReport> {
         match self {
             Self::Embedded => {
                 let types = instance_types(question.cloud, question.instance_types)?;
                 let preset = found(question.preset)?;
-                Ok(plan_resources(
+                Ok(compare_instance_types(
                     preset,
                     &types,
                     question.context_tokens,
@@ -123,7 +123,7 @@ impl Source {
                     .map_err(refusal)?
                     .into_inner();
                 let plan = answer.plan.context("the registry's response has no plan")?;
-                Ok(ResourcePlan::try_from(plan)?)
+                Ok(FitReport::try_from(plan)?)
             }
         }
     }

@@ -9,7 +9,7 @@ use kube_cel::cel::objects::{Key, Map};
 use kube_cel::cel::{Context, Program, Value as Cel};
 use serde_json::Value;
 
-use crate::linter::LintError;
+use crate::error::LintError;
 use crate::violation::{Origin, Violation};
 
 /// A policy with parsed expressions.
@@ -31,7 +31,7 @@ struct CompiledRule {
 
 /// Variables of a request.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Request<'a> {
+pub(crate) struct AdmissionRequest<'a> {
     pub(crate) object: &'a Value,
     pub(crate) old: Option<&'a Value>,
     pub(crate) parameters: &'a Value,
@@ -62,7 +62,7 @@ impl Compiled {
     }
 
     /// Returns the rules that the object violates, in the order of the policy.
-    pub(crate) fn violations(&self, request: Request<'_>) -> Vec<Violation> {
+    pub(crate) fn violations(&self, request: AdmissionRequest<'_>) -> Vec<Violation> {
         let mut context = Context::default().with_all();
         context.add_variable_from_value("object", cel(request.object));
         context.add_variable_from_value("oldObject", request.old.map_or(Cel::Null, cel));

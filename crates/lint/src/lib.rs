@@ -1,14 +1,18 @@
 //! Validates a Workspace as the API server would, without an API server.
 //!
-//! Evaluates the same text as the API server: the schema of the CRD with its CEL rules, then the policies of `admission`
-//! with the table built from a catalog. No rule is written twice; this crate only adds remedies, from the planner. It is
+//! Evaluates the same text as the API server: the schema of the CRD with its CEL rules, and the policies of `admission`.
+//! Their table is built from a catalog. No rule is written twice; this crate only adds remedies, from the planner. It is
 //! pure: a catalog and an object in, violations out.
 
+mod error;
 mod evaluate;
 mod linter;
 mod remedy;
 mod schema;
+mod settings;
 mod violation;
 
-pub use linter::{LintError, Linter, NodeSource, Settings};
+pub use error::LintError;
+pub use linter::Linter;
+pub use settings::{NodeSource, Settings};
 pub use violation::{Origin, Violation};

@@ -2,57 +2,16 @@
 
 use std::fmt;
 
-use admission::table::{Unlisted, table};
+use admission::table::table;
 use admission::{CATALOG, SHAPE};
-use instance_types::Cloud;
 use kube_cel::{CompiledSchema, Validator, apply_defaults, compile_schema};
-use preset_catalog::Catalog;
 use serde_json::{Value, json};
 
-use crate::evaluate::{Compiled, Request};
+use crate::error::LintError;
+use crate::evaluate::{AdmissionRequest, Compiled};
+use crate::settings::{NodeSource, Settings};
 use crate::violation::{Origin, Violation};
 use crate::{remedy, schema};
-
-/// Source of the nodes of Workspaces: the chart's `nodeProvisioner`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum NodeSource {
-    /// A provisioner creates nodes of the Workspace's instance type.
-    #[default]
-    Provisioned,
-    /// Existing nodes are selected by label.
-    Existing,
-}
-
-/// The target cluster of the object.
-#[derive(Debug, Clone, Copy)]
-pub struct Settings<'a> {
-    /// Presets of its registry.
-    pub presets: &'a Catalog,
-    /// Instance types of all clouds.
-    pub instance_types: &'a instance_types::Catalog,
-    /// Cloud of the cluster.
-    pub cloud: Cloud,
-    /// Source of its nodes.
-    pub nodes: NodeSource,
-    /// True if its registry queries a model hub for unknown presets.
-    pub unlisted: Unlisted,
-}
-
-/// Error for rules that this program cannot parse, which tests exclude.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum LintError {
-    /// The CRD of Workspaces is invalid.
-    #[error("failed to parse the CRD of Workspaces: {0}")]
-    Definition(String),
-    /// An expression of a policy is not valid CEL.
-    #[error("failed to parse `{expression}`: {message}")]
-    Expression {
-        /// The expression.
-        expression: String,
-        /// Message of the parser.
-        message: String,
-    },
-}
 
 /// Validates Workspaces. Construction is slow; reuse one linter.
 ///
@@ -147,7 +106,7 @@ impl<'a> Linter<'a> {
         let old = old.map(|old| apply_defaults(&self.schema, old));
         found.extend(self.definition_violations(&object, old.as_ref()));
         for policy in &self.policies {
-            found.extend(policy.violations(Request {
+            found.extend(policy.violations(AdmissionRequest {
                 object: &object,
                 old: old.as_ref(),
                 parameters: &self.parameters,

@@ -4,10 +4,10 @@
 
 use preset_catalog::Preset;
 use preset_catalog::estimate::DEFAULT_CONTEXT_TOKENS;
-use preset_catalog::fit::{PlanOptions, Purpose, plan_resources};
+use preset_catalog::fit::{FitOptions, Purpose, compare_instance_types};
 use serde_json::Value;
 
-use crate::linter::Settings;
+use crate::settings::Settings;
 use crate::violation::{Origin, Violation};
 
 /// Adds remedies to the violations of the catalog policy.
@@ -55,15 +55,15 @@ fn best(settings: &Settings<'_>, object: &Value) -> Option<String> {
     } else {
         Purpose::Inference
     };
-    let options = PlanOptions {
+    let options = FitOptions {
         purpose,
-        ..PlanOptions::default()
+        ..FitOptions::default()
     };
     let asked = object["metadata"]["annotations"][kaito_api::labels::MAX_CONTEXT].as_str();
     let context = asked
         .and_then(|text| text.trim().parse().ok())
         .unwrap_or(DEFAULT_CONTEXT_TOKENS);
-    let plan = plan_resources(preset, &types, context, &options);
+    let plan = compare_instance_types(preset, &types, context, &options);
     let (instance_type, fit) = plan.best()?;
     let nodes = fit.placement.nodes;
     let plural = if nodes == 1 { "" } else { "s" };

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use kube::Resource as _;
+use plan::event_reasons::RECONCILE_FAILED;
 use plan::{Event, FailureClass, PendingWrite, Plan, Reason};
 use telemetry::{Operations, Outcome};
 use tracing::Instrument as _;
@@ -122,7 +123,7 @@ impl<R: Reconciler> Reconcile<R> {
 
     async fn publish_failure(&self, reconciled: &ReconciledObject<'_>, error: &Error) {
         if matches!(error.class(), FailureClass::Denied | FailureClass::Bug) {
-            let event = Event::warning("ReconcileFailed", Chain(error).to_string());
+            let event = Event::warning(RECONCILE_FAILED, Chain(error).to_string());
             self.executor.events.publish(reconciled, event).await;
         }
     }

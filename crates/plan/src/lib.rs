@@ -21,6 +21,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+pub use kaito_api::event_reasons;
 pub use manifest::{Kind, Manifest, ObjectRef};
 pub use outcome::{FailureClass, Verb, WriteOutcome, outcome};
 pub use pending::{PendingWrite, PendingWrites, Visibility};

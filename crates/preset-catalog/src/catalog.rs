@@ -12,11 +12,10 @@ use sha2::{Digest as _, Sha256};
 use crate::derive;
 use crate::entry::Entry;
 use crate::preset::Preset;
-use crate::rules::Rules;
+use crate::rules::{Rules, VLLM_RULES};
 use crate::validate::{self, Violation};
 
 const PRESETS: &str = include_str!("../data/presets.yaml");
-pub(crate) const VLLM_RULES: &str = include_str!("../data/vllm_rules.yaml");
 
 /// Most suggestions for an unknown name.
 const SUGGESTIONS: usize = 3;

@@ -17,54 +17,18 @@
 //! differences and their reasons. The estimate covers one sequence of the requested length.
 
 mod division;
+mod gpu_node;
 mod memory;
-
-use instance_types::InstanceType;
 
 use crate::preset::{InferenceProfile, ModelShape, Preset};
 
 use division::Division;
+pub use gpu_node::GpuNode;
 pub(crate) use memory::cache_parts;
 pub use memory::{EngineMemory, MemoryTerms};
 
 /// Default context, in tokens.
 pub const DEFAULT_CONTEXT_TOKENS: u32 = 2048;
-
-/// The GPUs of one node.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct GpuNode {
-    /// Number of NVIDIA GPUs of the node.
-    pub gpus: u32,
-    /// GPU memory of the node in bytes, for all GPUs together.
-    pub memory_bytes_total: u64,
-}
-
-impl GpuNode {
-    /// A node without a usable GPU.
-    pub const CPU_ONLY: Self = Self {
-        gpus: 0,
-        memory_bytes_total: 0,
-    };
-
-    /// Returns the memory of one GPU in bytes; 0 without a GPU.
-    #[must_use]
-    pub fn memory_bytes_each(self) -> u64 {
-        self.memory_bytes_total
-            .checked_div(u64::from(self.gpus))
-            .unwrap_or(0)
-    }
-}
-
-impl From<&InstanceType> for GpuNode {
-    /// Accelerators of other vendors do not count, because no engine here can use them.
-    fn from(instance_type: &InstanceType) -> Self {
-        let gpus = instance_type.nvidia_gpus();
-        Self {
-            gpus,
-            memory_bytes_total: u64::from(gpus) * instance_type.gpu_memory_bytes_each(),
-        }
-    }
-}
 
 /// Work of the nodes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -184,26 +148,26 @@ pub fn estimate_for(
     if node.gpus == 0 {
         return Err(Misfit::NoGpu);
     }
-    let question = Question {
+    let request = EstimateRequest {
         engine,
         shape,
         node,
         context_tokens,
     };
-    question
+    request
         .on_one_node()
-        .or_else(|| question.on_several_nodes())
-        .ok_or_else(|| question.misfit())
+        .or_else(|| request.on_several_nodes())
+        .ok_or_else(|| request.misfit())
 }
 
-struct Question<'a> {
+struct EstimateRequest<'a> {
     engine: &'a EngineMemory,
     shape: &'a ModelShape,
     node: GpuNode,
     context_tokens: u32,
 }
 
-impl Question<'_> {
+impl EstimateRequest<'_> {
     fn on_one_node(&self) -> Option<Placement> {
         division::of_one_node(self.shape, self.node)
             .into_iter()

@@ -1,6 +1,6 @@
-//! The facts about a model that is in no catalog, and the preset that follows by the catalog's rules.
+//! Facts about a model outside the catalog, and the preset that follows from them by the catalog's rules.
 //!
-//! Where the facts come from is somebody else's business.
+//! The caller provides the facts.
 
 use std::collections::BTreeMap;
 
@@ -11,20 +11,20 @@ use crate::rules::Rules;
 use crate::validate::{self, Problem};
 use crate::weights::Weights;
 
-/// What is known about a model. The fields have the meaning they have in [`Preset`].
+/// Facts about a model. The fields have the same meaning as in [`Preset`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ModelFacts {
-    /// Model hub repository in the hub's spelling.
+    /// Model hub repository, spelled as at the hub.
     pub hub_id: String,
-    /// Commit that the facts are of.
+    /// Commit that the facts describe.
     pub revision: Option<String>,
-    /// License identifier; `unknown` when the hub does not say.
+    /// License identifier; `unknown` if the hub has none.
     pub license: String,
-    /// The hub asks for an account that accepted the license.
+    /// True if the hub requires an account that has accepted the license.
     pub gated: bool,
-    /// What sizing needs.
+    /// Sizes for the estimate.
     pub shape: ModelShape,
-    /// Bytes that are fetched, where that differs from the bytes of the weights.
+    /// Bytes to download, if they differ from the bytes of the weights.
     pub download_bytes: Option<u64>,
     /// The vendor's own layout of the files, such as `mistral`.
     pub weights_format: Option<String>,

@@ -8,7 +8,8 @@ use std::sync::OnceLock;
 use instance_types::ComputeCapability;
 use serde::Deserialize;
 
-use crate::catalog::VLLM_RULES;
+/// Text of the built-in rules.
+pub(crate) const VLLM_RULES: &str = include_str!("../data/vllm_rules.yaml");
 
 /// Contents of `data/vllm_rules.yaml`.
 #[derive(Debug, Clone, Deserialize)]

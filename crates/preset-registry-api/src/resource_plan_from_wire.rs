@@ -5,7 +5,7 @@
 use instance_types::{ComputeCapability, InstanceType, ListPrice};
 use preset_catalog::estimate::{MemoryTerms, Misfit, Placement};
 use preset_catalog::fit::{
-    Candidate, Fit, Outcome, Purpose, Reason, Remedy, ResourcePlan, Term, TermKind, Unfit,
+    Candidate, Fit, FitOutcome, FitReport, Purpose, Reason, Remedy, Term, TermKind, Unfit,
 };
 
 use crate::from_wire::ConversionError;
@@ -14,7 +14,7 @@ use crate::v1::reason::{self, Detail};
 use crate::v1::remedy;
 use crate::vendor;
 
-impl TryFrom<v1::ResourcePlan> for ResourcePlan {
+impl TryFrom<v1::ResourcePlan> for FitReport {
     type Error = ConversionError;
 
     fn try_from(message: v1::ResourcePlan) -> Result<Self, Self::Error> {
@@ -79,8 +79,8 @@ impl Reader<'_> {
     fn candidate(self, message: v1::Candidate) -> Result<Candidate, ConversionError> {
         let instance_type = self.need("candidate.instance_type", message.instance_type)?;
         let outcome = match self.need("candidate.outcome", message.outcome)? {
-            v1::candidate::Outcome::Fit(fit) => Outcome::Fits(Box::new(self.fit(fit)?)),
-            v1::candidate::Outcome::Unfit(unfit) => Outcome::Unfit(self.unfit(unfit)?),
+            v1::candidate::Outcome::Fit(fit) => FitOutcome::Fits(Box::new(self.fit(fit)?)),
+            v1::candidate::Outcome::Unfit(unfit) => FitOutcome::Unfit(self.unfit(unfit)?),
         };
         Ok(Candidate {
             instance_type: self.instance_type(instance_type)?,

@@ -5,7 +5,7 @@
 use instance_types::{ComputeCapability, InstanceType, ListPrice};
 use preset_catalog::estimate::{MemoryTerms, Misfit, Placement};
 use preset_catalog::fit::{
-    Candidate, Fit, Outcome, Purpose, Reason, Remedy, ResourcePlan, Term, TermKind, Unfit,
+    Candidate, Fit, FitOutcome, FitReport, Purpose, Reason, Remedy, Term, TermKind, Unfit,
 };
 
 use crate::v1;
@@ -13,8 +13,8 @@ use crate::v1::reason::{self, Detail};
 use crate::v1::remedy;
 use crate::vendor;
 
-impl From<&ResourcePlan> for v1::ResourcePlan {
-    fn from(plan: &ResourcePlan) -> Self {
+impl From<&FitReport> for v1::ResourcePlan {
+    fn from(plan: &FitReport) -> Self {
         Self {
             preset: plan.preset.clone(),
             purpose: v1::PlanPurpose::from(plan.purpose).into(),
@@ -36,8 +36,8 @@ impl From<Purpose> for v1::PlanPurpose {
 impl From<&Candidate> for v1::Candidate {
     fn from(candidate: &Candidate) -> Self {
         let outcome = match &candidate.outcome {
-            Outcome::Fits(fit) => v1::candidate::Outcome::Fit(fit.as_ref().into()),
-            Outcome::Unfit(unfit) => v1::candidate::Outcome::Unfit(unfit.into()),
+            FitOutcome::Fits(fit) => v1::candidate::Outcome::Fit(fit.as_ref().into()),
+            FitOutcome::Unfit(unfit) => v1::candidate::Outcome::Unfit(unfit.into()),
         };
         Self {
             instance_type: Some((&candidate.instance_type).into()),

@@ -3,7 +3,7 @@
 use instance_types::{Cloud, InstanceType};
 use preset_catalog::Preset;
 use preset_catalog::estimate::DEFAULT_CONTEXT_TOKENS;
-use preset_catalog::fit::{PlanOptions, ResourcePlan, plan_resources};
+use preset_catalog::fit::{FitOptions, FitReport, compare_instance_types};
 use preset_registry_api::v1;
 use tonic::Status;
 
@@ -17,7 +17,7 @@ const MAX_INSTANCE_TYPES: usize = 1000;
 pub(crate) struct ResourceQuery {
     instance_types: Vec<&'static InstanceType>,
     context_tokens: u32,
-    options: PlanOptions,
+    options: FitOptions,
 }
 
 impl ResourceQuery {
@@ -36,16 +36,16 @@ impl ResourceQuery {
         Ok(Self {
             instance_types: instance_types(cloud, &request.instance_types)?,
             context_tokens,
-            options: PlanOptions {
+            options: FitOptions {
                 purpose,
                 max_nodes: Some(request.max_nodes).filter(|nodes| *nodes > 0),
             },
         })
     }
 
-    /// The resource plan of a preset.
-    pub(crate) fn plan(&self, preset: &Preset) -> ResourcePlan {
-        plan_resources(preset, &self.instance_types, self.context_tokens, &self.options)
+    /// Compares instance types for a preset.
+    pub(crate) fn plan(&self, preset: &Preset) -> FitReport {
+        compare_instance_types(preset, &self.instance_types, self.context_tokens, &self.options)
     }
 }
 

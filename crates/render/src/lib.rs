@@ -45,7 +45,7 @@ pub use platform::Platform;
 pub use scheduling::node_labels;
 pub use service::{headless_service, service};
 pub use template::{Custom, parse as parse_template};
-pub use tuning::{Destination, Source, Tuner, Tuning};
+pub use tuning::{Tuner, Tuning, TuningInput, TuningOutput};
 pub use tuning_config::tuning_config;
 pub use volume::parse as parse_volume;
 pub use workload::workload;

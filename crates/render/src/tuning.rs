@@ -10,7 +10,7 @@ use crate::platform::Platform;
 
 /// Source of the data set.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Source {
+pub enum TuningInput {
     /// Files to download.
     Urls(Vec<String>),
     /// An image or a volume.
@@ -19,7 +19,7 @@ pub enum Source {
 
 /// Destination of the result.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Destination {
+pub enum TuningOutput {
     /// An image that is pushed.
     Image {
         /// The image.
@@ -56,9 +56,9 @@ pub struct Tuning<'a> {
     /// Hardware of the node.
     pub hardware: &'a Hardware,
     /// The data set.
-    pub input: Source,
+    pub input: TuningInput,
     /// The result.
-    pub output: Destination,
+    pub output: TuningOutput,
     /// The installation.
     pub platform: &'a Platform,
 }

@@ -9,7 +9,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kaito_api::labels;
 
 use crate::artifact::{self, Payload};
-use crate::tuning::{Destination, Source, Tuner, Tuning};
+use crate::tuning::{Tuner, Tuning, TuningInput, TuningOutput};
 use crate::{meta, paths, pod, scheduling, tuner, volume};
 
 /// Renders the pod template.
@@ -92,13 +92,13 @@ impl Parts {
     fn add_data(&mut self, tuning: &Tuning<'_>) {
         let mount = || volume::mount("data-volume", paths::DATA);
         let data = match &tuning.input {
-            Source::Urls(urls) => {
+            TuningInput::Urls(urls) => {
                 let to = (paths::DATA, mount());
                 self.init
                     .push(artifact::fetcher("data-downloader", urls, to, tuning.platform));
                 volume::empty("data-volume")
             }
-            Source::Payload(Payload::Image {
+            TuningInput::Payload(Payload::Image {
                 reference,
                 pull_secrets,
             }) => {
@@ -109,7 +109,7 @@ impl Parts {
                 self.volumes.extend(credentials);
                 volume::empty("data-volume")
             }
-            Source::Payload(Payload::Volume(source)) => volume::named("data-volume", source),
+            TuningInput::Payload(Payload::Volume(source)) => volume::named("data-volume", source),
         };
         self.volumes.push(data);
         self.mounts
@@ -128,11 +128,11 @@ impl Parts {
         self.mounts.push(volume::mount("results-volume", paths::RESULTS));
         let trainer = tuner::container(tuning, std::mem::take(&mut self.mounts));
         match &tuning.output {
-            Destination::Volume(source) => {
+            TuningOutput::Volume(source) => {
                 self.volumes.push(volume::named("results-volume", source));
                 self.containers.push(trainer);
             }
-            Destination::Image {
+            TuningOutput::Image {
                 reference,
                 push_secret,
             } => {

@@ -1,4 +1,4 @@
-//! Command line of the workspace controller; every flag can also be an environment variable.
+//! Command line of the workspace controller. Every flag can also be set as an environment variable.
 
 use clap::{Parser, ValueEnum};
 use instance_types::Cloud;
@@ -16,72 +16,71 @@ pub struct Args {
     /// Encryption of the preset registry.
     #[command(flatten)]
     pub registry_tls: crate::registry_tls::RegistryTlsArgs,
-    /// Where nodes come from.
+    /// Source of nodes.
     #[arg(long, env = "NODE_PROVISIONER", value_enum, default_value_t = Provisioner::Machine)]
     pub node_provisioner: Provisioner,
-    /// Who answers NodeClaims, and with what.
+    /// Settings of NodeClaims.
     #[command(flatten)]
     pub node_claims: NodeClaimArgs,
-    /// Whose instance types are looked up: azure, aws or arc.
+    /// Cloud whose instance types are used: azure, aws or arc.
     #[arg(long, env = "CLOUD_PROVIDER", default_value = "azure")]
     pub cloud_provider: Cloud,
-    /// Image family of nodes whose Workspace does not say: ubuntu or azurelinux.
+    /// Default image family of nodes: ubuntu or azurelinux.
     #[arg(long, env = "DEFAULT_NODE_IMAGE_FAMILY", default_value = "ubuntu", value_parser = ["ubuntu", "azurelinux"])]
     pub default_node_image_family: String,
     /// Metrics and probes.
     #[command(flatten)]
     pub admin: serve::AdminArgs,
-    /// How many Workspaces are reconciled at once.
+    /// Number of Workspaces that are reconciled at once.
     #[arg(long, env = "CONCURRENCY", default_value_t = 16)]
     pub concurrency: u16,
-    /// Images of the containers that are deployed.
+    /// Images of the deployed containers.
     #[command(flatten)]
     pub images: ImageArgs,
-    /// What those containers may download.
+    /// Allowed downloads of the deployed containers.
     #[command(flatten)]
     pub downloads: DownloadArgs,
-    /// How the API server is reached.
+    /// Connection to the API server.
     #[command(flatten)]
     pub client: operator_runtime::ClientArgs,
     /// Leader election.
     #[command(flatten)]
     pub leader: operator_runtime::LeaderArgs,
-    /// Logs, traces.
+    /// Logs and traces.
     #[command(flatten)]
     pub telemetry: telemetry::TelemetryArgs,
 }
 
-/// Where nodes come from.
+/// Source of nodes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Provisioner {
-    /// Machines (`karpenter.sh/v1alpha5`) are created and a provisioner answers them.
+    /// Machines (`karpenter.sh/v1alpha5`), for a gpu-provisioner.
     Machine,
-    /// NodeClaims (`karpenter.sh/v1`) are created and the provisioner of their class answers them: a gpu-provisioner, or a
-    /// Karpenter.
+    /// NodeClaims (`karpenter.sh/v1`), for the provisioner of their node class: a gpu-provisioner, or a Karpenter.
     #[value(name = "nodeclaim", aliases = ["azure-gpu-provisioner", "karpenter"])]
     NodeClaim,
-    /// Nodes are brought along and found by label.
+    /// Nodes of the user, found by label.
     Byo,
 }
 
-/// Who answers NodeClaims, and with what.
+/// Settings of NodeClaims.
 #[derive(Clone, Debug, clap::Args)]
 #[command(next_help_heading = "NodeClaims")]
 pub struct NodeClaimArgs {
-    /// API group of the node class: the provisioner that knows the class answers.
-    #[arg(long, env = "NODE_CLASS_GROUP", default_value = NodeClassRef::KAITO_GROUP, value_parser = word)]
+    /// API group of the node class, which selects the provisioner.
+    #[arg(long, env = "NODE_CLASS_GROUP", default_value = NodeClassRef::KAITO_GROUP, value_parser = label_part)]
     pub node_class_group: String,
     /// Kind of the node class.
-    #[arg(long, env = "NODE_CLASS_KIND", default_value = NodeClassRef::KAITO_KIND, value_parser = word)]
+    #[arg(long, env = "NODE_CLASS_KIND", default_value = NodeClassRef::KAITO_KIND, value_parser = label_part)]
     pub node_class_kind: String,
     /// Name of the node class.
-    #[arg(long, env = "NODE_CLASS_NAME", default_value = "default", value_parser = word)]
+    #[arg(long, env = "NODE_CLASS_NAME", default_value = "default", value_parser = label_part)]
     pub node_class_name: String,
-    /// Capacity type that will do, on-demand or spot; may be given more than once. Unset leaves it to the provisioner.
-    #[arg(long, env = "NODE_CAPACITY_TYPES", value_delimiter = ',', value_name = "TYPE", value_parser = word)]
+    /// Allowed capacity type, on-demand or spot; may be repeated. Unset leaves it to the provisioner.
+    #[arg(long, env = "NODE_CAPACITY_TYPES", value_delimiter = ',', value_name = "TYPE", value_parser = label_part)]
     pub node_capacity_type: Vec<String>,
-    /// Zone that will do; may be given more than once. Unset leaves it to the provisioner.
-    #[arg(long, env = "NODE_ZONES", value_delimiter = ',', value_name = "ZONE", value_parser = word)]
+    /// Allowed zone; may be repeated. Unset leaves it to the provisioner.
+    #[arg(long, env = "NODE_ZONES", value_delimiter = ',', value_name = "ZONE", value_parser = label_part)]
     pub node_zone: Vec<String>,
 }
 
@@ -100,19 +99,19 @@ impl NodeClaimArgs {
     }
 }
 
-/// One word of a name or a label, which the API server would otherwise refuse object by object.
-fn word(text: &str) -> Result<String, String> {
-    let sound = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '.' | '_');
-    let ends = text.starts_with(|c: char| c.is_ascii_alphanumeric())
+/// Parses a part of a name or a label, which the API server would otherwise reject in every object.
+fn label_part(text: &str) -> Result<String, String> {
+    let is_allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '.' | '_');
+    let has_ends = text.starts_with(|c: char| c.is_ascii_alphanumeric())
         && text.ends_with(|c: char| c.is_ascii_alphanumeric());
-    if ends && text.len() <= 63 && text.chars().all(sound) {
+    if has_ends && text.len() <= 63 && text.chars().all(is_allowed) {
         Ok(text.to_owned())
     } else {
-        Err("a word is wanted: at most 63 letters, digits, dashes, dots and underscores".to_owned())
+        Err("expected 1 to 63 letters, digits, dashes, dots and underscores".to_owned())
     }
 }
 
-/// Images of the containers that are deployed; absent means the built-in default.
+/// Images of the deployed containers. Each has a built-in default.
 #[derive(Clone, Debug, clap::Args)]
 pub struct ImageArgs {
     /// Registry and path of preset images.
@@ -132,32 +131,32 @@ pub struct ImageArgs {
     pub artifact_image: Option<String>,
 }
 
-/// What the containers that are deployed may download.
+/// Allowed downloads of the deployed containers.
 #[derive(Clone, Debug, clap::Args)]
 pub struct DownloadArgs {
-    /// Where model weights are that no image carries: a server with the paths of https://huggingface.co.
+    /// Model hub for weights that no image carries: a server with the paths of https://huggingface.co.
     #[arg(long, env = "HUB_ENDPOINT", default_value_t = Downloads::default().hub)]
     pub hub_endpoint: String,
-    /// Follow http URLs of Workspaces, too: whoever is on the way can change what they lead to.
+    /// Allow http URLs in Workspaces. Anyone on the network path can change such downloads.
     #[arg(long, env = "DATA_ALLOW_HTTP")]
     pub data_allow_http: bool,
-    /// Let every Workspace reach this host, even at an address inside the cluster's network; may be given more than once.
+    /// Host that every Workspace may reach, even at a private address; may be repeated.
     #[arg(long, env = "DATA_ALLOW_HOSTS", value_delimiter = ',', value_name = "HOST", value_parser = host)]
     pub data_allow_host: Vec<String>,
 }
 
-/// A name or an address, without scheme, port and blanks.
+/// Parses a host name or an address, without scheme, port and blanks.
 fn host(text: &str) -> Result<String, String> {
-    let sound = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '.' | '_' | ':');
-    if !text.is_empty() && !text.starts_with('-') && !text.contains("://") && text.chars().all(sound) {
+    let is_allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '.' | '_' | ':');
+    if !text.is_empty() && !text.starts_with('-') && !text.contains("://") && text.chars().all(is_allowed) {
         Ok(text.to_owned())
     } else {
-        Err("the name of a host is wanted, such as data.example.com".to_owned())
+        Err("expected a host name or address, such as data.example.com".to_owned())
     }
 }
 
 impl Args {
-    /// The planner's settings.
+    /// Returns the planner's settings.
     #[must_use]
     pub fn settings(&self) -> Settings {
         let defaults = Images::default();
@@ -198,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_allowed_unasked() {
+    fn nothing_is_allowed_by_default() {
         assert_eq!(downloads(&[]), Ok(Downloads::default()));
         let asked = downloads(&[
             "--hub-endpoint=https://hub.example.com",
@@ -215,7 +214,7 @@ mod tests {
     }
 
     #[test]
-    fn upstreams_words_for_the_provisioner_are_understood() {
+    fn names_that_upstream_uses_for_the_provisioner_are_accepted() {
         let of = |flags: &[&str]| {
             Args::try_parse_from([&["workspace-controller"], flags].concat())
                 .map(|args| args.settings())
@@ -240,15 +239,18 @@ mod tests {
         );
         assert_eq!(settings.node_claims.zones, ["eastus-1", "eastus-2"]);
         for wrong in ["--node-class-kind=", "--node-zone=a b", "--node-class-group=a/b"] {
-            assert!(of(&[wrong]).unwrap_err().contains("a word is wanted"), "{wrong}");
+            assert!(
+                of(&[wrong]).unwrap_err().contains("expected 1 to 63 letters"),
+                "{wrong}"
+            );
         }
     }
 
     #[test]
-    fn a_host_is_no_url_and_no_flag() {
+    fn a_url_or_a_flag_is_not_a_host() {
         for wrong in ["", "https://x", "-x", "a b", "a/b"] {
             let answer = downloads(&[&format!("--data-allow-host={wrong}")]).unwrap_err();
-            assert!(answer.contains("name of a host"), "{wrong}: {answer}");
+            assert!(answer.contains("expected a host name"), "{wrong}: {answer}");
         }
     }
 

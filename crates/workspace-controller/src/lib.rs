@@ -1,19 +1,21 @@
-//! The workspace controller: from a Workspace to nodes, a model server or a tuning Job, and a status line.
+//! The workspace controller: turns a Workspace into nodes, a model server or a tuning Job, and a status.
 //!
-//! A shell around `workspace_plan`: it watches, asks the preset registry, and hands plans to `operator_runtime`
-//! to carry out. It decides nothing.
+//! It is a shell around `workspace_plan`. It watches, asks the preset registry, and gives plans to `operator_runtime`,
+//! which executes them. It decides nothing. Start reading at `reconcile.rs`.
 
 mod args;
-mod catalog;
+mod catalog_cache;
+mod catalog_snapshot;
+mod catalog_watch;
 mod launch_backoff;
 mod observe;
-mod preset_watch;
 pub mod presets;
 mod program;
 mod reconcile;
 mod registry_client;
 pub mod registry_tls;
 mod strip;
+mod watches;
 
 pub use args::Args;
 pub use program::run;

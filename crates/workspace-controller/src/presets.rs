@@ -1,8 +1,8 @@
-//! What the preset registry says, remembered.
+//! Looks up presets: in the copy of the catalog, else with a call to the registry.
 //!
-//! The one gRPC edge of the system. The catalog is followed by a watch, so a reconcile asks only for what is not in
-//! it, such as a model of a hub: such answers are kept for a while, concurrent questions for one name share one call,
-//! and the last good answer outlives a registry that is down. Decides nothing; a failure is returned as data.
+//! A reconcile calls the registry only for presets outside its catalog, such as models of a hub. Their answers are kept
+//! for a while, and concurrent lookups of one name share one call. The last good answer outlives a registry that is
+//! down. A failure is returned as data.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -17,50 +17,50 @@ use tonic::transport::ClientTlsConfig;
 use tonic::{Code, Request, Status};
 use workspace_plan::{PresetAnswer, PresetLookup, PresetMemory};
 
-use crate::preset_watch::{PresetWatch, Told};
+use crate::catalog_cache::CatalogCache;
+use crate::catalog_watch::CatalogWatch;
 use crate::registry_client::RegistryClient;
 
-/// How long one question may take.
+/// Time limit of one call.
 const DEADLINE: Duration = Duration::from_secs(2);
 
-/// A preset registry and what it said last.
+/// A preset registry and its last answers.
 #[derive(Debug)]
 pub struct Presets {
     client: RegistryClient,
     endpoint: String,
-    told: Told,
+    catalog: CatalogCache,
     /// Origin of the times in `known`.
     started: Instant,
     known: Mutex<HashMap<String, Arc<Mutex<PresetMemory>>>>,
 }
 
 impl Presets {
-    /// A registry at an `http://` address, or with TLS at an `https://` one. Nothing is connected yet.
+    /// Creates a client of a registry at an `http://` address, or with TLS at an `https://` one. Connects on first use.
     ///
     /// # Errors
-    /// When the address is not a URL, an `https://` one comes without TLS, or the certificates cannot be used.
+    /// The address is not a URL, an `https://` one comes without TLS, or the certificates cannot be used.
     pub fn new(endpoint: &str, tls: Option<Reloaded<ClientTlsConfig>>) -> anyhow::Result<Self> {
         Ok(Self {
             client: RegistryClient::new(endpoint, tls)?,
             endpoint: endpoint.to_owned(),
-            told: Told::default(),
+            catalog: CatalogCache::default(),
             known: Mutex::default(),
             started: Instant::now(),
         })
     }
 
-    /// The watch that keeps this up to date; to be run.
-    pub(crate) fn watch(&self) -> PresetWatch {
-        PresetWatch {
+    /// Returns the watch that keeps the catalog up to date. The caller must run it.
+    pub(crate) fn watch(&self) -> CatalogWatch {
+        CatalogWatch {
             client: self.client.clone(),
-            told: self.told.clone(),
+            cache: self.catalog.clone(),
         }
     }
 
-    /// What is known of the preset of this name, asking the registry when its catalog has it not and the last answer
-    /// is old.
+    /// Looks up a preset. Calls the registry if the catalog does not have it and the last answer is old.
     pub async fn lookup(&self, name: &str) -> PresetLookup {
-        if let Some(preset) = self.told.now(name) {
+        if let Some(preset) = self.catalog.current(name) {
             return PresetLookup::Found(preset);
         }
         let memory = Arc::clone(self.known.lock().await.entry(name.to_lowercase()).or_default());
@@ -78,7 +78,7 @@ impl Presets {
                 message: format!("preset registry at {}: {}", self.endpoint, describe(&status)),
             },
         };
-        memory.record(answer, || self.told.last(name), self.started.elapsed())
+        memory.record(answer, || self.catalog.last_known(name), self.started.elapsed())
     }
 
     async fn ask(&self, name: &str) -> Result<Preset, Status> {
@@ -90,23 +90,23 @@ impl Presets {
         let response = self.client.get().get_preset(request).await?.into_inner();
         let preset = response
             .preset
-            .ok_or_else(|| Status::internal("the answer holds no preset"))?;
+            .ok_or_else(|| Status::internal("the response must hold a preset"))?;
         Preset::try_from(preset)
-            .map_err(|error| Status::internal(format!("the answer cannot be read: {error}")))
+            .map_err(|error| Status::internal(format!("failed to read the response: {error}")))
     }
 }
 
-// One sentence that stays the same while the state stays the same: it lands in a condition.
+/// Describes a failed call. The text becomes part of a condition, so it must not change while the state stays the same.
 fn describe(status: &Status) -> Cow<'static, str> {
     if preset_registry_api::hub_reason(status).is_some() {
-        // What the registry says of a hub tells what helps.
+        // The registry's own message about a hub names the remedy.
         return status.message().to_owned().into();
     }
     let sentence = match status.code() {
         Code::Unavailable => "no connection",
         Code::DeadlineExceeded | Code::Cancelled => "no answer in time",
-        Code::Unauthenticated | Code::PermissionDenied => "it refuses our identity",
-        Code::ResourceExhausted => "it has too much to do",
+        Code::Unauthenticated | Code::PermissionDenied => "it rejects our identity",
+        Code::ResourceExhausted => "it is overloaded",
         _ => "it answered with an error, see the controller's log",
     };
     sentence.into()

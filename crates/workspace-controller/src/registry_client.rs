@@ -15,10 +15,10 @@ type Client = PresetRegistryClient<Channel>;
 
 /// Gives out clients; clones share one connection.
 #[derive(Clone, Debug)]
-pub(crate) struct RegistryClient(Arc<Inner>);
+pub(crate) struct RegistryClient(Arc<RegistryConnection>);
 
 #[derive(Debug)]
-struct Inner {
+struct RegistryConnection {
     endpoint: Endpoint,
     tls: Option<Reloaded<ClientTlsConfig>>,
     /// The client in use, and the configuration that it was made with.
@@ -40,7 +40,7 @@ impl RegistryClient {
         }
         let config = tls.as_ref().map(Reloaded::current);
         let client = connect(&endpoint, config.as_deref())?;
-        Ok(Self(Arc::new(Inner {
+        Ok(Self(Arc::new(RegistryConnection {
             endpoint,
             tls,
             current: Mutex::new((config, client)),

@@ -1,4 +1,4 @@
-//! What the stores leave out: nobody reads it, and its changes must not wake anybody.
+//! Strips fields from cached objects that no plan reads. So they take less memory, and their changes enqueue nothing.
 
 use k8s_openapi::api::apps::v1::{Deployment, StatefulSet};
 use k8s_openapi::api::batch::v1::Job;
@@ -6,20 +6,20 @@ use k8s_openapi::api::core::v1::{ConfigMap, Node, NodeSpec, Pod, PodSpec, Servic
 use kaito_api::{Machine, NodeClaim, Workspace, labels};
 use kube::Resource;
 
-/// Workspaces are kept whole.
+/// Keeps Workspaces whole.
 pub(crate) fn workspace(_: &mut Workspace) {}
 
-/// Machines are kept whole.
+/// Keeps Machines whole.
 pub(crate) fn machine(_: &mut Machine) {}
 
-/// NodeClaims without the time at which a pod last came or went.
+/// Strips the time of the last pod event from NodeClaims.
 pub(crate) fn node_claim(claim: &mut NodeClaim) {
     if let Some(status) = claim.status.as_mut() {
         status.last_pod_event_time = None;
     }
 }
 
-/// Nodes without images, volumes, annotations and heartbeats.
+/// Strips images, volumes, annotations and heartbeats from Nodes.
 pub(crate) fn node(node: &mut Node) {
     node.metadata.annotations = None;
     if let Some(spec) = node.spec.take() {
@@ -42,7 +42,7 @@ pub(crate) fn node(node: &mut Node) {
     }
 }
 
-/// Of pods the status, by which failures are told, and the node, whose hardware is theirs.
+/// Strips pods to their metadata, status and node name.
 pub(crate) fn pod(pod: &mut Pod) {
     if let Some(spec) = pod.spec.take() {
         pod.spec = Some(PodSpec {
@@ -53,51 +53,51 @@ pub(crate) fn pod(pod: &mut Pod) {
     pod.metadata.annotations = None;
 }
 
-/// Deployments of others: only that the name is taken, and by whom.
+/// Strips Deployments of other owners to their name and owner.
 pub(crate) fn deployment(object: &mut Deployment) {
     if !is_ours(object) {
         *object = Deployment {
             metadata: std::mem::take(&mut object.metadata),
             ..Deployment::default()
         };
-        drop_texts(object);
+        strip_metadata(object);
     }
 }
 
-/// StatefulSets of others: only that the name is taken, and by whom.
+/// Strips StatefulSets of other owners to their name and owner.
 pub(crate) fn stateful_set(object: &mut StatefulSet) {
     if !is_ours(object) {
         *object = StatefulSet {
             metadata: std::mem::take(&mut object.metadata),
             ..StatefulSet::default()
         };
-        drop_texts(object);
+        strip_metadata(object);
     }
 }
 
-/// Jobs of others: only that the name is taken, and by whom.
+/// Strips Jobs of other owners to their name and owner.
 pub(crate) fn job(object: &mut Job) {
     if !is_ours(object) {
         *object = Job {
             metadata: std::mem::take(&mut object.metadata),
             ..Job::default()
         };
-        drop_texts(object);
+        strip_metadata(object);
     }
 }
 
-/// Services of others: only that the name is taken, and by whom.
+/// Strips Services of other owners to their name and owner.
 pub(crate) fn service(object: &mut Service) {
     if !is_ours(object) {
         *object = Service {
             metadata: std::mem::take(&mut object.metadata),
             ..Service::default()
         };
-        drop_texts(object);
+        strip_metadata(object);
     }
 }
 
-/// ConfigMaps are watched by our label, and kept whole.
+/// Keeps ConfigMaps whole: only those with our label are watched.
 pub(crate) fn config_map(_: &mut ConfigMap) {}
 
 fn is_ours<K: Resource>(object: &K) -> bool {
@@ -108,7 +108,7 @@ fn is_ours<K: Resource>(object: &K) -> bool {
         .is_some_and(|l| l.contains_key(labels::WORKSPACE))
 }
 
-fn drop_texts<K: Resource>(object: &mut K) {
+fn strip_metadata<K: Resource>(object: &mut K) {
     let meta = object.meta_mut();
     meta.labels = None;
     meta.annotations = None;

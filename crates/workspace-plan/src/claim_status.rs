@@ -5,8 +5,8 @@ use kaito_api::conditions::{ClaimConditionType, ClaimReason, Status, WorkspaceRe
 use kaito_api::{Claim, ClaimKind};
 
 use crate::claims::{self, is_ready};
+use crate::condition::ConditionUpdate;
 use crate::context::PlanContext;
-use crate::finding::ConditionUpdate;
 
 /// Readiness of a Workspace's claims.
 #[derive(Debug)]

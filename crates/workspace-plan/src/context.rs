@@ -29,7 +29,7 @@ pub(crate) struct PlanContext<'a> {
     pub(crate) nodes: BTreeMap<&'a str, &'a Node>,
     /// By name; without terminating ones.
     pub(crate) pods: BTreeMap<&'a str, &'a Pod>,
-    /// Observed objects of the names that we would give, whoever owns them, in a fixed order.
+    /// Observed objects of the names that we would give, also those of other owners, in a fixed order.
     pub(crate) named: Vec<NamedObject<'a>>,
     /// The Workspace's own workload, unless it is terminating.
     pub(crate) workload: Option<Workload<'a>>,

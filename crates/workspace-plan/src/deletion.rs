@@ -9,8 +9,8 @@ use plan::{Finalizer, Plan};
 
 use crate::build;
 use crate::claims;
+use crate::condition::ConditionUpdate;
 use crate::context::PlanContext;
-use crate::finding::ConditionUpdate;
 use crate::metadata::is_live;
 use crate::status;
 use crate::workload::NamedObject;
@@ -60,7 +60,7 @@ fn waiting_for(claims: &[&Claim]) -> String {
 
 // The message is included only where it helps: messages about pods that drain change often.
 fn blocked_by(claim: &Claim) -> Option<String> {
-    let condition = claim.leaving()?;
+    let condition = claim.termination_condition()?;
     let reason = ClaimReason::parse(condition.reason)?;
     let is_blocked = matches!(reason, ClaimReason::Draining) || !reason.remedy().is_empty();
     let message = condition.message.trim().trim_end_matches('.');

@@ -4,9 +4,9 @@ use k8s_openapi::api::core::v1::PodTemplateSpec;
 use kaito_api::TuningSpec;
 use preset_catalog::estimate::Placement;
 use preset_catalog::{InferenceProfile, Preset, Runtime, TuningMethod, TuningProfile};
-use render::{Adapter, Destination, Hardware, Source, Tuner};
+use render::{Adapter, Hardware, Tuner, TuningInput, TuningOutput};
 
-use crate::finding::Problem;
+use crate::problem::Problem;
 
 /// The desired state of a Workspace.
 #[derive(Debug)]
@@ -59,6 +59,6 @@ pub(crate) struct DesiredTuning<'a> {
     pub(crate) profile: &'a TuningProfile,
     pub(crate) method: TuningMethod,
     pub(crate) tuner: Tuner,
-    pub(crate) input: Source,
-    pub(crate) output: Destination,
+    pub(crate) input: TuningInput,
+    pub(crate) output: TuningOutput,
 }

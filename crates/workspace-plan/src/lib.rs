@@ -1,30 +1,29 @@
 //! Decides what to do about one Workspace: a pure function of what was observed.
 //!
 //! Read the files in the order of the pipeline: `observe` → `context` → `phase` → `validate` → `desired` → `build` →
-//! `status`. Every plan derives the phase anew. Nothing is remembered between plans except in the cluster: the number
+//! `status`. Every plan derives the phase from the cluster, and nothing else is remembered between plans. The number
 //! of nodes is decided once and then stored on the workload.
 
 mod build;
 mod claim_status;
 mod claims;
+mod condition;
 mod context;
 mod deletion;
 mod deploy;
 mod desired;
-mod events;
-mod finding;
-pub mod launch_backoff;
+mod launch_backoff;
 mod metadata;
 mod node;
 mod node_set;
-pub mod observe;
-pub mod observed;
+mod observe;
+mod observed;
 mod phase;
 mod pods;
-pub mod preset_memory;
-mod progress;
+mod preset_memory;
+mod problem;
 mod rejected;
-pub mod settings;
+mod settings;
 mod status;
 mod validate;
 mod workload;

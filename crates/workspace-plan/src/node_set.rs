@@ -5,8 +5,8 @@ use kaito_api::conditions::WorkspaceReason;
 use kaito_api::labels;
 
 use crate::claim_status::ClaimStatus;
+use crate::condition::ConditionUpdate;
 use crate::context::PlanContext;
-use crate::finding::ConditionUpdate;
 use crate::node::{has_condition, is_ready, name, offers};
 use crate::settings::ProvisionerMode;
 

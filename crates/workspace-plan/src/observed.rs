@@ -1,4 +1,4 @@
-//! Everything a decision about one Workspace may look at. Absence and failure are data.
+//! Everything that a plan for one Workspace may look at. Absence and failure are data.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -11,28 +11,28 @@ use preset_catalog::Preset;
 
 use crate::launch_backoff::LaunchBackoff;
 
-/// One Workspace and what belongs to it.
+/// One Workspace and its surroundings.
 #[derive(Clone, Debug)]
 pub struct Observed {
     /// The Workspace.
     pub workspace: Arc<Workspace>,
-    /// What the preset registry says of the preset the Workspace names.
+    /// Answer of the preset registry about the preset that the Workspace names.
     pub preset: PresetLookup,
-    /// Claims of either kind that carry the Workspace's name and namespace as labels, in any order: also those that
-    /// are being deleted, and those of an earlier Workspace of the same name.
+    /// Claims of both kinds whose labels name the Workspace, in any order. They include terminating claims, and those
+    /// of an earlier Workspace of the same name.
     pub claims: Vec<Claim>,
     /// Back-offs after failed launches, by claim name.
     pub launch_backoffs: BTreeMap<String, LaunchBackoff>,
-    /// Nodes that those claims name or that carry the Workspace's labels; nodes that match the Workspace's
-    /// selector where nodes are brought along. Each once, in any order.
+    /// Nodes that the claims name or whose labels name the Workspace. Where users bring their own nodes, those that match
+    /// the Workspace's selector. Each once, in any order.
     pub nodes: Vec<Arc<Node>>,
-    /// Objects of the Workspace's namespace that have the names we would give.
+    /// Objects of the names that we would give.
     pub workloads: Workloads,
-    /// Pods of the namespace that carry the Workspace's label, in any order.
+    /// Pods of the namespace whose label names the Workspace, in any order.
     pub pods: Vec<Arc<Pod>>,
 }
 
-/// The objects of the names we would give, whoever owns them.
+/// The objects of the names that we would give, also those of other owners.
 #[derive(Clone, Debug, Default)]
 pub struct Workloads {
     /// Named as the Workspace.
@@ -49,23 +49,23 @@ pub struct Workloads {
     pub tuning_config: Option<Arc<ConfigMap>>,
 }
 
-/// What the preset registry says of a preset.
+/// Answer of the preset registry about one preset.
 #[derive(Clone, Debug, PartialEq)]
 pub enum PresetLookup {
-    /// The Workspace names none.
+    /// The Workspace names no preset.
     NotNeeded,
-    /// Known.
+    /// The registry has the preset.
     Found(Arc<Preset>),
-    /// The registry answered that it knows none of this name.
+    /// The registry has no preset of this name.
     Unknown {
-        /// Names that look alike.
+        /// Similar names.
         near: Vec<String>,
     },
     /// The registry did not answer.
     Unavailable {
-        /// Why, for people.
+        /// Reason, for people.
         message: String,
-        /// What it said last, if it ever did: good enough for all that runs.
+        /// The preset of its last answer, which is good enough for a running workload.
         last_good: Option<Arc<Preset>>,
     },
 }

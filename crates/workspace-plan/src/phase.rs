@@ -1,11 +1,11 @@
-//! The phase of a Workspace, derived anew in each plan.
+//! The phase of a Workspace, derived from the cluster in each plan.
 
 use kaito_api::conditions::WorkspaceReason;
 use plan::Manifest;
 
 use crate::context::PlanContext;
 use crate::desired::Desired;
-use crate::finding::Problem;
+use crate::problem::Problem;
 use crate::{build, validate};
 
 /// The next thing to do for a Workspace.

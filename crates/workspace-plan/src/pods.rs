@@ -7,8 +7,8 @@ use k8s_openapi::api::core::v1::{ContainerState, ContainerStatus, Pod};
 use kaito_api::conditions::WorkspaceReason;
 
 use crate::context::PlanContext;
-use crate::finding::Problem;
 use crate::metadata;
+use crate::problem::Problem;
 
 /// Waiting reasons of a container whose image cannot be pulled.
 const PULL_REASONS: [&str; 6] = [

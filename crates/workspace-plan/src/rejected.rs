@@ -4,8 +4,8 @@
 use plan::Plan;
 
 use crate::context::PlanContext;
-use crate::finding::Problem;
 use crate::node_set::NodeSet;
+use crate::problem::Problem;
 use crate::status::{self, StatusReport};
 
 /// Reports the reason for which the spec is rejected.

@@ -1,21 +1,21 @@
-//! What an administrator can choose; parsed by the program, a value here.
+//! Settings that an administrator chooses and the program parses.
 
 use instance_types::Cloud;
 use kaito_api::ClaimKind;
 
-/// Where nodes come from.
+/// Source of nodes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ProvisionerMode {
-    /// Machines are created and a provisioner answers them.
+    /// Machines, for a gpu-provisioner.
     Machine,
-    /// NodeClaims are created and the provisioner of their class answers them.
+    /// NodeClaims, for the provisioner of their node class.
     NodeClaim,
-    /// Nodes are brought along and found by label.
+    /// Nodes of the user, found by label.
     Byo,
 }
 
 impl ProvisionerMode {
-    /// The kind of claim that is made; none where nodes are brought along.
+    /// Returns the kind of claim that is created; `None` where users bring their own nodes.
     #[must_use]
     pub fn claim_kind(self) -> Option<ClaimKind> {
         match self {
@@ -29,16 +29,16 @@ impl ProvisionerMode {
 /// Settings of the planner.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Settings {
-    /// Where nodes come from.
+    /// Source of nodes.
     pub mode: ProvisionerMode,
-    /// What all NodeClaims ask for.
+    /// Settings of all NodeClaims.
     pub node_claims: render::NodeClaimOptions,
-    /// Whose instance types are looked up.
+    /// Cloud whose instance types are used.
     pub cloud: Cloud,
-    /// `ubuntu` or `azurelinux`, for nodes whose Workspace does not say.
+    /// Default image family of nodes: `ubuntu` or `azurelinux`.
     pub node_image_family: String,
-    /// Images of the containers we make pods of.
+    /// Images of our containers.
     pub images: render::Images,
-    /// What those containers may download.
+    /// Allowed downloads of those containers.
     pub downloads: render::Downloads,
 }

@@ -1,20 +1,23 @@
 //! The Workspace's status: computed whole in each plan and written only when it differs.
 
+mod events;
+mod progress;
+
 use std::time::Duration;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kaito_api::WorkspaceStatus;
-use kaito_api::conditions::{self, WorkspaceConditionType, WorkspaceReason};
+use kaito_api::conditions::{NewCondition, WorkspaceConditionType, WorkspaceReason};
 use kaito_api::workspace_status::WorkspaceState;
 use plan::Plan;
 
+use crate::condition::ConditionUpdate;
 use crate::context::PlanContext;
-use crate::finding::{ConditionUpdate, Problem};
 use crate::node_set::NodeSet;
 use crate::observed::PresetLookup;
+use crate::problem::Problem;
 use crate::settings::ProvisionerMode;
 use crate::workload::JobProgress;
-use crate::{events, progress};
 
 /// Pause before a registry is asked again that does not respond.
 const REGISTRY_UNAVAILABLE: Duration = Duration::from_secs(10);
@@ -198,15 +201,13 @@ fn conditions(
     updates: &[(WorkspaceConditionType, ConditionUpdate)],
 ) -> Vec<Condition> {
     let condition = |(kind, update): &(WorkspaceConditionType, ConditionUpdate)| {
-        conditions::condition(
-            context.conditions(),
-            context.now,
-            context.generation(),
-            *kind,
-            update.status,
-            update.reason_str(),
-            &update.message,
-        )
+        let new = NewCondition {
+            type_: kind.as_str(),
+            status: update.status,
+            reason: update.reason_str(),
+            message: &update.message,
+        };
+        new.of_workspace(context.conditions(), context.generation(), context.now)
     };
     updates.iter().map(condition).collect()
 }

@@ -14,7 +14,7 @@ mod tuning;
 
 use crate::context::PlanContext;
 use crate::desired::Desired;
-use crate::finding::Problem;
+use crate::problem::Problem;
 
 /// Returns the desired state.
 ///

@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 use anyhow::{Context as _, Result, anyhow};
 use instance_types::{Cloud, InstanceType};
 use preset_catalog::estimate::DEFAULT_CONTEXT_TOKENS;
-use preset_catalog::fit::{Fit, PlanOptions, plan_resources};
+use preset_catalog::fit::{Fit, FitOptions, compare_instance_types};
 use preset_catalog::{Catalog, Preset};
 
 use super::generated::Generated;
@@ -138,8 +138,8 @@ fn node_table(presets: &[&Preset], columns: &[(&str, &InstanceType)]) -> String 
 }
 
 fn cell(preset: &Preset, instance_type: &InstanceType) -> String {
-    let options = PlanOptions::default();
-    let plan = plan_resources(preset, &[instance_type], DEFAULT_CONTEXT_TOKENS, &options);
+    let options = FitOptions::default();
+    let plan = compare_instance_types(preset, &[instance_type], DEFAULT_CONTEXT_TOKENS, &options);
     plan.best()
         .map_or("–".to_owned(), |(_, fit)| nodes_and_context(fit))
 }

@@ -8,7 +8,7 @@ use instance_types::Cloud;
 use lint::{Linter, NodeSource, Settings, Violation};
 use preset_catalog::Catalog;
 use preset_catalog::estimate::DEFAULT_CONTEXT_TOKENS;
-use preset_catalog::fit::{PlanOptions, plan_resources};
+use preset_catalog::fit::{FitOptions, compare_instance_types};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
@@ -33,11 +33,11 @@ fn planned(object: &Value) -> bool {
     let asked = object["metadata"]["annotations"]["kaito.sh/max-context-tokens"].as_str();
     let context = asked.map_or(DEFAULT_CONTEXT_TOKENS, |text| text.parse().unwrap());
     let native = preset.inference.as_ref().unwrap().runtimes[0] == preset_catalog::Runtime::Native;
-    let options = PlanOptions {
+    let options = FitOptions {
         max_nodes: native.then_some(1),
-        ..PlanOptions::default()
+        ..FitOptions::default()
     };
-    plan_resources(preset, &[instance_type], context, &options)
+    compare_instance_types(preset, &[instance_type], context, &options)
         .best()
         .is_some()
 }

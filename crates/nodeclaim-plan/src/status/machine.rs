@@ -4,7 +4,8 @@
 //! the first unfinished one, else `True`. While a Machine is being deleted, `Ready` shows what it waits for.
 
 use jiff::Timestamp;
-use kaito_api::conditions::{ClaimConditionType, Status, machine_condition};
+use kaito_api::claim::ClaimKind;
+use kaito_api::conditions::{ClaimConditionType, NewCondition, Status};
 use kaito_api::{Machine, MachineStatus};
 
 use crate::condition::ConditionUpdate;
@@ -24,7 +25,13 @@ pub(crate) fn status(now: Timestamp, machine: &Machine, report: StatusReport<'_>
     status.conditions = stages
         .chain([(ClaimConditionType::Ready, ready)])
         .map(|(type_, update)| {
-            machine_condition(old, now, type_, update.status, update.reason, &update.message)
+            let new = NewCondition {
+                type_: ClaimConditionType::as_str(type_, ClaimKind::Machine),
+                status: update.status,
+                reason: update.reason_str(),
+                message: &update.message,
+            };
+            new.of_machine(old, now)
         })
         .collect();
     status

@@ -6,9 +6,10 @@
 //! it waits for.
 
 use kaito_api::claim::ClaimKind;
-use kaito_api::conditions::{ClaimConditionType, ClaimReason, Status, node_claim_condition};
+use kaito_api::conditions::{ClaimConditionType, ClaimReason, NewCondition, Status};
 use kaito_api::node_claim_status::{
-    DRAINED, INSTANCE_TERMINATING, LEAVING, RECONCILING_DEPENDENTS, UNHEALTHY_DEPENDENTS, VOLUMES_DETACHED,
+    DRAINED, INSTANCE_TERMINATING, RECONCILING_DEPENDENTS, TERMINATION_CONDITIONS, UNHEALTHY_DEPENDENTS,
+    VOLUMES_DETACHED,
 };
 use kaito_api::{NodeClaim, NodeClaimCondition, NodeClaimStatus};
 
@@ -101,15 +102,14 @@ fn condition(
     let metadata = context.claim.metadata();
     let created = metadata.creation_timestamp.as_ref();
     let created = created.map_or(context.now, |time| time.0);
-    node_claim_condition(
-        old,
-        (created, context.now),
-        metadata.generation.unwrap_or_default(),
-        update.type_,
-        update.status,
-        update.reason,
-        &update.message,
-    )
+    let generation = metadata.generation.unwrap_or_default();
+    let new = NewCondition {
+        type_: update.type_,
+        status: update.status,
+        reason: update.reason,
+        message: &update.message,
+    };
+    new.of_node_claim(old, generation, created, context.now)
 }
 
 fn stage(type_: &'static str, update: &ConditionUpdate) -> TypedUpdate {
@@ -175,7 +175,7 @@ fn terminating(is_registered: bool, waiting_for: &ConditionUpdate) -> Vec<TypedU
         reason,
         message: waiting_for.message.clone(),
     };
-    LEAVING
+    TERMINATION_CONDITIONS
         .into_iter()
         .take_while(|earlier| *earlier != type_)
         .filter(|_| is_registered)

@@ -4,7 +4,7 @@
 
 use crate::preset::{AttentionKind, ModelShape};
 
-use super::GpuNode;
+use super::gpu_node::GpuNode;
 
 /// Division of a model; `tensor` × `stages` × `copies` is the number of GPUs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -83,8 +83,8 @@ fn tensor_widths(shape: &ModelShape, gpus: u32) -> Vec<u32> {
         .collect()
 }
 
-/// Condition of vLLM: every GPU gets the same number of query heads, and either whole KV heads or one that it shares with
-/// a whole number of other GPUs.
+/// Condition of vLLM: every GPU gets the same number of query heads. It also gets either whole KV heads, or one that it
+/// shares with a whole number of other GPUs.
 fn heads_divide(shape: &ModelShape, tensor: u32) -> bool {
     let query = shape
         .attention_heads

@@ -21,8 +21,8 @@ pub struct EngineMemory {
 }
 
 impl EngineMemory {
-    /// vLLM with our flags. The numbers are those of KAITO 0.12's node estimator, which measured 1.7 GiB of working
-    /// memory and 0.6 GiB outside `PyTorch`; 84 % is `gpu-memory-utilization`.
+    /// vLLM with our flags. The numbers are those of KAITO 0.12's node estimator. It measured 1.7 GiB of working memory
+    /// and 0.6 GiB outside `PyTorch`; 84 % is `gpu-memory-utilization`.
     pub const VLLM: Self = Self {
         available_percent: 84,
         weights_percent: 102,

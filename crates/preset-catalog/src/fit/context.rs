@@ -2,31 +2,31 @@
 
 use instance_types::InstanceType;
 
-use super::verdict::Question;
+use super::verdict::FitRequest;
 
 /// Longest context that fits `nodes` nodes; `from` must fit. `None` for tuning.
 pub(super) fn largest(
-    question: Question<'_>,
+    request: FitRequest<'_>,
     instance_type: &InstanceType,
     from: u32,
     nodes: u32,
 ) -> Option<u32> {
-    let limit = question.preset.shape.max_context_tokens;
+    let limit = request.preset.shape.max_context_tokens;
     let fits = |tokens| {
-        let verdict = question.verdict(instance_type, tokens);
+        let verdict = request.verdict(instance_type, tokens);
         verdict.is_ok_and(|placement| placement.nodes <= nodes)
     };
-    question.is_inference().then(|| last(from, limit, fits))
+    request.is_inference().then(|| last(from, limit, fits))
 }
 
 /// Longest context below `wanted`, which must not fit; `None` if not even one token fits.
 pub(super) fn largest_below(
-    question: Question<'_>,
+    request: FitRequest<'_>,
     instance_type: &InstanceType,
     wanted: u32,
 ) -> Option<u32> {
-    let fits = |tokens| question.verdict(instance_type, tokens).is_ok();
-    (question.is_inference() && wanted > 1 && fits(1)).then(|| last(1, wanted - 1, fits))
+    let fits = |tokens| request.verdict(instance_type, tokens).is_ok();
+    (request.is_inference() && wanted > 1 && fits(1)).then(|| last(1, wanted - 1, fits))
 }
 
 /// Binary search: the last number in `first..=limit` for which a monotone property holds. It must hold for `first`.

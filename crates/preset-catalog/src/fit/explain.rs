@@ -2,7 +2,6 @@
 //!
 //! The bytes come from the placement, which decided. This module only adds text.
 
-use std::borrow::Cow;
 use std::fmt::Write as _;
 
 use instance_types::InstanceType;
@@ -10,73 +9,24 @@ use instance_types::InstanceType;
 use crate::estimate::{EngineMemory, Placement, cache_parts, gib};
 use crate::preset::{AttentionKind, HybridCache, ModelShape};
 
-use super::verdict::Question;
-
-/// One term of the memory.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Term {
-    /// Kind of the term.
-    pub kind: TermKind,
-    /// Bytes on the fullest GPU, or of the node's memory on the CPU.
-    pub bytes: u64,
-    /// Formula with its numbers, as text.
-    pub formula: String,
-    /// Source of the formula.
-    pub source: Cow<'static, str>,
-}
-
-/// Use of memory.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum TermKind {
-    /// Memory that the engine may not use.
-    Reserved,
-    /// Weights of the model.
-    Weights,
-    /// Working memory of the computation.
-    Activations,
-    /// The engine itself.
-    Engine,
-    /// Keys, values and states of the context.
-    KvCache,
-    /// Unused memory.
-    Headroom,
-}
-
-impl TermKind {
-    /// Returns the name for messages.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Reserved => "reserved",
-            Self::Weights => "weights",
-            Self::Activations => "activations",
-            Self::Engine => "engine",
-            Self::KvCache => "KV cache",
-            Self::Headroom => "headroom",
-        }
-    }
-}
+use super::host::{
+    HOST_AVAILABLE_PERCENT, HOST_ENGINE_BYTES, HOST_WIDENING, host_bytes, host_need, host_parts,
+};
+use super::term::{Term, TermKind};
+use super::verdict::FitRequest;
 
 const UPSTREAM: &str = "node estimator of KAITO 0.12";
 const OURS: &str = "docs/estimator.md";
 
-/// Share of a node's memory that pods may use, in percent: AKS reserves at most a quarter.
-/// Source: <https://learn.microsoft.com/azure/aks/node-resource-reservations>.
-const HOST_AVAILABLE_PERCENT: u64 = 75;
-/// Factor of sizes on the CPU: the native engine computes in 32-bit numbers, twice the published width.
-const HOST_WIDENING: u64 = 2;
-/// Allowance for tokenizer, server and buffers of the native engine: half a GiB.
-const HOST_ENGINE_BYTES: u64 = 1 << 29;
-
 /// Lists the terms of a placement in the order of allocation; empty for tuning.
 pub(super) fn terms(
-    question: Question<'_>,
+    request: FitRequest<'_>,
     instance_type: &InstanceType,
     context_tokens: u32,
     placement: &Placement,
 ) -> Vec<Term> {
-    let shape = &question.preset.shape;
-    if !question.is_inference() {
+    let shape = &request.preset.shape;
+    if !request.is_inference() {
         Vec::new()
     } else if placement.gpus_per_node == 0 {
         on_host(shape, instance_type, context_tokens)
@@ -245,23 +195,6 @@ fn push_heads(text: &mut String, shape: &ModelShape, tensor: u32) {
             format_args!(", {parts} KV {heads} over {tensor} GPUs, so each is kept more than once"),
         );
     }
-}
-
-/// Bytes of a node's memory that pods may use; `None` if unknown.
-pub(super) fn host_bytes(instance_type: &InstanceType) -> Option<u64> {
-    let total = u64::from(instance_type.memory_gib?) << 30;
-    Some(total / 100 * HOST_AVAILABLE_PERCENT)
-}
-
-/// Bytes of memory that the model needs on the CPU.
-pub(super) fn host_need(shape: &ModelShape, context_tokens: u32) -> u64 {
-    let [weights, cache] = host_parts(shape, context_tokens);
-    weights.saturating_add(cache).saturating_add(HOST_ENGINE_BYTES)
-}
-
-fn host_parts(shape: &ModelShape, context_tokens: u32) -> [u64; 2] {
-    let cache = shape.kv_bytes_per_token.saturating_mul(u64::from(context_tokens));
-    [shape.weights_bytes, cache].map(|bytes| bytes.saturating_mul(HOST_WIDENING))
 }
 
 fn on_host(shape: &ModelShape, instance_type: &InstanceType, context_tokens: u32) -> Vec<Term> {

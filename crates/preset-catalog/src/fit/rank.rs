@@ -2,7 +2,7 @@
 
 use std::cmp::{Ordering, Reverse};
 
-use super::{Candidate, Fit};
+use super::report::{Candidate, Fit};
 
 /// Compares two candidates: fit, price of all nodes (unknown last), number of nodes, headroom, name.
 pub(super) fn order(left: &Candidate, right: &Candidate) -> Ordering {

@@ -26,35 +26,35 @@ fn all_types() -> Vec<&'static InstanceType> {
     Cloud::ALL.into_iter().flat_map(|cloud| types.of(cloud)).collect()
 }
 
-fn plan(name: &str, types: &[&str], context_tokens: u32, options: PlanOptions) -> ResourcePlan {
+fn plan(name: &str, types: &[&str], context_tokens: u32, options: FitOptions) -> FitReport {
     let types: Vec<_> = types.iter().map(|name| azure(name)).collect();
-    plan_resources(preset(name), &types, context_tokens, &options)
+    compare_instance_types(preset(name), &types, context_tokens, &options)
 }
 
 /// The only candidate's fit.
 #[track_caller]
 fn fit_on(name: &str, instance_type: &str, context_tokens: u32) -> Fit {
-    let plan = plan(name, &[instance_type], context_tokens, PlanOptions::default());
+    let plan = plan(name, &[instance_type], context_tokens, FitOptions::default());
     plan.best().expect("fits").1.clone()
 }
 
 #[track_caller]
-fn unfit_on(name: &str, types: &[&str], context_tokens: u32, options: PlanOptions) -> Unfit {
+fn unfit_on(name: &str, types: &[&str], context_tokens: u32, options: FitOptions) -> Unfit {
     let plan = plan(name, types, context_tokens, options);
     match &plan.candidates.last().unwrap().outcome {
-        Outcome::Unfit(unfit) => unfit.clone(),
-        Outcome::Fits(fit) => panic!("it fits: {fit:?}"),
+        FitOutcome::Unfit(unfit) => unfit.clone(),
+        FitOutcome::Fits(fit) => panic!("it fits: {fit:?}"),
     }
 }
 
-fn at_most(nodes: u32) -> PlanOptions {
-    PlanOptions {
+fn at_most(nodes: u32) -> FitOptions {
+    FitOptions {
         max_nodes: Some(nodes),
-        ..PlanOptions::default()
+        ..FitOptions::default()
     }
 }
 
-const TUNING: PlanOptions = PlanOptions {
+const TUNING: FitOptions = FitOptions {
     purpose: Purpose::Tuning,
     max_nodes: None,
 };
@@ -68,7 +68,7 @@ fn the_cheapest_way_comes_first() {
         H100X8,
         "Standard_NG32adms_V620_v1",
     ];
-    let plan = plan("phi-4", &types, 2048, PlanOptions::default());
+    let plan = plan("phi-4", &types, 2048, FitOptions::default());
     let rows: Vec<_> = plan
         .candidates
         .iter()
@@ -98,11 +98,11 @@ fn an_unknown_price_ranks_after_known_ones() {
     let mut free = azure(A100).clone();
     free.name = "Standard_A_name_that_sorts_first".to_owned();
     free.list_price = None;
-    let plan = plan_resources(
+    let plan = compare_instance_types(
         preset("phi-4"),
         &[&free, azure(H100X8)],
         2048,
-        &PlanOptions::default(),
+        &FitOptions::default(),
     );
     let names: Vec<_> = plan
         .fits()
@@ -128,11 +128,11 @@ fn equal_prices_rank_by_nodes_then_headroom_then_name() {
         like_a100("d", 90, 8_000_000),
         like_a100("c", 90, 8_000_000),
     ];
-    let plan = plan_resources(
+    let plan = compare_instance_types(
         preset("phi-4"),
         &types.iter().collect::<Vec<_>>(),
         2048,
-        &PlanOptions::default(),
+        &FitOptions::default(),
     );
     let rows: Vec<_> = plan
         .fits()
@@ -225,13 +225,13 @@ fn without_a_gpu_the_memory_of_the_node_counts() {
 
     let mut small = azure("Standard_D8s_v5").clone();
     small.memory_gib = Some(1);
-    let plan = plan_resources(
+    let plan = compare_instance_types(
         preset("tinyllama-1.1b-chat-v1.0"),
         &[&small],
         2048,
-        &PlanOptions::default(),
+        &FitOptions::default(),
     );
-    let Outcome::Unfit(unfit) = &plan.candidates[0].outcome else {
+    let FitOutcome::Unfit(unfit) = &plan.candidates[0].outcome else {
         panic!("2.05 GiB cannot fit 1 GiB");
     };
     assert!(
@@ -241,11 +241,11 @@ fn without_a_gpu_the_memory_of_the_node_counts() {
     assert_eq!(unfit.remedies, []);
 
     small.memory_gib = None;
-    let plan = plan_resources(
+    let plan = compare_instance_types(
         preset("tinyllama-1.1b-chat-v1.0"),
         &[&small],
         2048,
-        &PlanOptions::default(),
+        &FitOptions::default(),
     );
     let (_, fit) = plan.best().expect("what is not known does not refuse");
     assert_eq!((fit.headroom_bytes, fit.explanation.len()), (None, 3));
@@ -259,11 +259,11 @@ fn presets_for_the_cpu_fit_eight_gib() {
     let presets: Vec<_> = Catalog::embedded().unwrap().iter().filter(cpu).collect();
     assert_eq!(presets.len(), 3);
     for preset in presets {
-        let plan = plan_resources(
+        let plan = compare_instance_types(
             preset,
             &[&host],
             preset.shape.max_context_tokens,
-            &PlanOptions::default(),
+            &FitOptions::default(),
         );
         assert!(plan.best().is_some(), "{}: {plan:?}", preset.name);
     }
@@ -300,7 +300,7 @@ fn a_misfit_says_what_would_help() {
         unfit.remedies[..],
         [Remedy::SmallerContext { .. }, Remedy::MoreNodes { nodes: 2 }]
     ));
-    let unfit = unfit_on("phi-4", &[A100], 20_000, PlanOptions::default());
+    let unfit = unfit_on("phi-4", &[A100], 20_000, FitOptions::default());
     assert_eq!(
         unfit.reasons,
         [Reason::ContextBeyondModel {
@@ -314,14 +314,14 @@ fn a_misfit_says_what_would_help() {
             context_tokens: 16_384
         }]
     );
-    let unfit = unfit_on("phi-4", &[A100], 16_385, PlanOptions::default());
+    let unfit = unfit_on("phi-4", &[A100], 16_385, FitOptions::default());
     assert_eq!(
         unfit.remedies,
         [Remedy::SmallerContext {
             context_tokens: 16_384
         }]
     );
-    let unfit = unfit_on("phi-2", &[A100], 2048, PlanOptions::default());
+    let unfit = unfit_on("phi-2", &[A100], 2048, FitOptions::default());
     assert_eq!((unfit.reasons.len(), unfit.remedies.len()), (1, 0));
 }
 
@@ -331,7 +331,7 @@ fn gpus_without_kernels_are_refused() {
         "gpt-oss-20b",
         &["Standard_NC4as_T4_v3", A10],
         2048,
-        PlanOptions::default(),
+        FitOptions::default(),
     );
     let words: Vec<_> = on_t4.reasons.iter().map(ToString::to_string).collect();
     assert_eq!(
@@ -347,7 +347,7 @@ fn gpus_without_kernels_are_refused() {
         "deepseek-v3.2",
         &["Standard_ND96amsr_A100_v4"],
         2048,
-        PlanOptions::default(),
+        FitOptions::default(),
     );
     assert_eq!(on_a100.reasons.len(), 1);
     assert_eq!(
@@ -356,7 +356,7 @@ fn gpus_without_kernels_are_refused() {
             .nodes,
         1
     );
-    // What is not quantised runs on any GPU.
+    // Models without quantization run on any GPU.
     assert_eq!(
         fit_on("phi-4-mini-instruct", "Standard_NC6s_v3", 2048)
             .placement
@@ -365,7 +365,7 @@ fn gpus_without_kernels_are_refused() {
     );
     let mut unknown = azure("Standard_NC4as_T4_v3").clone();
     unknown.compute_capability = None;
-    let plan = plan_resources(preset("gpt-oss-20b"), &[&unknown], 2048, &PlanOptions::default());
+    let plan = compare_instance_types(preset("gpt-oss-20b"), &[&unknown], 2048, &FitOptions::default());
     assert!(plan.best().is_some(), "what is not known does not refuse");
 }
 
@@ -373,7 +373,7 @@ fn gpus_without_kernels_are_refused() {
 fn every_preset_that_is_served_fits_somewhere() {
     let types = all_types();
     for preset in Catalog::embedded().unwrap().iter() {
-        let plan = plan_resources(preset, &types, DEFAULT_CONTEXT_TOKENS, &PlanOptions::default());
+        let plan = compare_instance_types(preset, &types, DEFAULT_CONTEXT_TOKENS, &FitOptions::default());
         assert_eq!(plan.candidates.len(), types.len());
         assert_eq!(
             plan.best().is_some(),
@@ -385,7 +385,7 @@ fn every_preset_that_is_served_fits_somewhere() {
 }
 
 /// A preset, some instance types in any order, a context and a limit of nodes.
-fn any_question() -> impl Strategy<Value = (&'static Preset, Vec<&'static InstanceType>, u32, PlanOptions)> {
+fn any_question() -> impl Strategy<Value = (&'static Preset, Vec<&'static InstanceType>, u32, FitOptions)> {
     let presets: Vec<_> = Catalog::embedded().unwrap().iter().collect();
     let types = all_types();
     let count = types.len();
@@ -393,7 +393,7 @@ fn any_question() -> impl Strategy<Value = (&'static Preset, Vec<&'static Instan
     let context = prop_oneof![0u32..10_000, 0u32..300_000, any::<u32>()];
     let nodes = prop_oneof![Just(None), (0u32..12).prop_map(Some)];
     (any::<Index>(), some_types, context, nodes).prop_map(move |(index, types, context, max_nodes)| {
-        let options = PlanOptions {
+        let options = FitOptions {
             purpose: Purpose::Inference,
             max_nodes,
         };
@@ -401,8 +401,8 @@ fn any_question() -> impl Strategy<Value = (&'static Preset, Vec<&'static Instan
     })
 }
 
-fn fits_with(preset: &Preset, instance_type: &InstanceType, context: u32, options: &PlanOptions) -> bool {
-    plan_resources(preset, &[instance_type], context, options)
+fn fits_with(preset: &Preset, instance_type: &InstanceType, context: u32, options: &FitOptions) -> bool {
+    compare_instance_types(preset, &[instance_type], context, options)
         .best()
         .is_some()
 }
@@ -410,10 +410,10 @@ fn fits_with(preset: &Preset, instance_type: &InstanceType, context: u32, option
 proptest! {
     #[test]
     fn the_order_of_the_question_does_not_matter((preset, types, context, options) in any_question()) {
-        let plan = plan_resources(preset, &types, context, &options);
+        let plan = compare_instance_types(preset, &types, context, &options);
         let mut reversed = types.clone();
         reversed.reverse();
-        prop_assert_eq!(&plan, &plan_resources(preset, &reversed, context, &options));
+        prop_assert_eq!(&plan, &compare_instance_types(preset, &reversed, context, &options));
         // A total order: each pair of neighbours is in order, and no two are equal.
         for pair in plan.candidates.windows(2) {
             prop_assert!(rank::order(&pair[0], &pair[1]).is_lt());
@@ -423,7 +423,7 @@ proptest! {
 
     #[test]
     fn a_plan_says_what_place_does((preset, types, context, options) in any_question()) {
-        for (instance_type, fit) in plan_resources(preset, &types, context, &options).fits() {
+        for (instance_type, fit) in compare_instance_types(preset, &types, context, &options).fits() {
             let placed = place(preset, GpuNode::from(instance_type), Work::Inference { context_tokens: context });
             prop_assert_eq!(placed, Ok(fit.placement));
         }
@@ -432,7 +432,7 @@ proptest! {
     /// The terms are the whole memory, no more and no less.
     #[test]
     fn the_terms_are_the_whole_memory((preset, types, context, options) in any_question()) {
-        for (instance_type, fit) in plan_resources(preset, &types, context, &options).fits() {
+        for (instance_type, fit) in compare_instance_types(preset, &types, context, &options).fits() {
             let whole = if fit.gpus > 0 {
                 instance_type.gpu_memory_bytes_each()
             } else {
@@ -445,10 +445,10 @@ proptest! {
 
     #[test]
     fn the_largest_context_is_the_largest((preset, types, context, options) in any_question()) {
-        for (instance_type, fit) in plan_resources(preset, &types, context, &options).fits() {
+        for (instance_type, fit) in compare_instance_types(preset, &types, context, &options).fits() {
             let largest = fit.max_context_tokens.unwrap();
             prop_assert!(context <= largest && largest <= preset.shape.max_context_tokens);
-            let same_nodes = PlanOptions { max_nodes: Some(fit.placement.nodes), ..options };
+            let same_nodes = FitOptions { max_nodes: Some(fit.placement.nodes), ..options };
             prop_assert!(fits_with(preset, instance_type, largest, &same_nodes));
             prop_assert!(!fits_with(preset, instance_type, largest + 1, &same_nodes));
         }
@@ -456,9 +456,9 @@ proptest! {
 
     #[test]
     fn every_remedy_helps((preset, types, context, options) in any_question()) {
-        let plan = plan_resources(preset, &types, context, &options);
+        let plan = compare_instance_types(preset, &types, context, &options);
         for candidate in &plan.candidates {
-            let Outcome::Unfit(unfit) = &candidate.outcome else { continue };
+            let FitOutcome::Unfit(unfit) = &candidate.outcome else { continue };
             let this = &candidate.instance_type;
             prop_assert!(!unfit.reasons.is_empty());
             for remedy in &unfit.remedies {
@@ -469,7 +469,7 @@ proptest! {
                         fits_with(preset, this, *context_tokens, &options)
                     }
                     Remedy::MoreNodes { nodes } => {
-                        let more = |nodes| PlanOptions { max_nodes: Some(nodes), ..options };
+                        let more = |nodes| FitOptions { max_nodes: Some(nodes), ..options };
                         prop_assert!(!fits_with(preset, this, context, &more(nodes - 1)));
                         fits_with(preset, this, context, &more(*nodes))
                     }
@@ -485,7 +485,7 @@ proptest! {
 
     #[test]
     fn the_price_is_that_of_all_nodes((preset, types, context, options) in any_question()) {
-        for (instance_type, fit) in plan_resources(preset, &types, context, &options).fits() {
+        for (instance_type, fit) in compare_instance_types(preset, &types, context, &options).fits() {
             let one = instance_type.list_price.as_ref().map(|price| price.usd_micros_per_hour);
             prop_assert_eq!(fit.usd_micros_per_hour, one.map(|one| one * u64::from(fit.placement.nodes)));
         }

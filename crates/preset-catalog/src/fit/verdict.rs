@@ -7,17 +7,18 @@ use instance_types::InstanceType;
 use crate::estimate::{GpuNode, Placement, Work, place};
 use crate::preset::Preset;
 
-use super::explain;
-use super::{PlanOptions, Purpose, Reason};
+use super::host;
+use super::reason::Reason;
+use super::report::{FitOptions, Purpose};
 
 /// The request, equal for every instance type.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Question<'a> {
+pub(super) struct FitRequest<'a> {
     pub(super) preset: &'a Preset,
-    pub(super) options: &'a PlanOptions,
+    pub(super) options: &'a FitOptions,
 }
 
-impl Question<'_> {
+impl FitRequest<'_> {
     /// Returns the placement, or all reasons against it.
     pub(super) fn verdict(
         self,
@@ -91,8 +92,8 @@ impl Question<'_> {
         if placement.gpus_per_node > 0 || !self.is_inference() {
             return None;
         }
-        let available_bytes = explain::host_bytes(instance_type)?;
-        let needed_bytes = explain::host_need(&self.preset.shape, context_tokens);
+        let available_bytes = host::host_bytes(instance_type)?;
+        let needed_bytes = host::host_need(&self.preset.shape, context_tokens);
         (needed_bytes > available_bytes).then_some(Reason::HostMemoryTooSmall {
             needed_bytes,
             available_bytes,

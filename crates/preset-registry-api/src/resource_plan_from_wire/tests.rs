@@ -4,25 +4,25 @@ use std::collections::BTreeSet;
 
 use instance_types::Cloud;
 use preset_catalog::Catalog;
-use preset_catalog::fit::{PlanOptions, plan_resources};
+use preset_catalog::fit::{FitOptions, compare_instance_types};
 use prost::Message as _;
 
 use super::*;
 
-fn plans() -> Vec<ResourcePlan> {
+fn plans() -> Vec<FitReport> {
     let types = instance_types::Catalog::embedded().unwrap();
     let options = [
-        (2048, PlanOptions::default()),
+        (2048, FitOptions::default()),
         (
             1 << 20,
-            PlanOptions {
+            FitOptions {
                 max_nodes: Some(1),
-                ..PlanOptions::default()
+                ..FitOptions::default()
             },
         ),
         (
             0,
-            PlanOptions {
+            FitOptions {
                 purpose: Purpose::Tuning,
                 max_nodes: None,
             },
@@ -35,7 +35,7 @@ fn plans() -> Vec<ResourcePlan> {
             plans.extend(
                 options
                     .iter()
-                    .map(|(context, options)| plan_resources(preset, &all, *context, options)),
+                    .map(|(context, options)| compare_instance_types(preset, &all, *context, options)),
             );
         }
     }
@@ -56,7 +56,7 @@ fn every_plan_survives_the_wire() {
             }
         }
         let decoded = v1::ResourcePlan::decode(message.encode_to_vec().as_slice()).unwrap();
-        assert_eq!(ResourcePlan::try_from(decoded).unwrap(), plan);
+        assert_eq!(FitReport::try_from(decoded).unwrap(), plan);
     }
     assert!(
         reasons.len() >= 6,
@@ -103,9 +103,14 @@ fn refused(change: impl FnOnce(&mut v1::ResourcePlan), expected: &str) {
     let types = instance_types::Catalog::embedded().unwrap();
     let all: Vec<_> = types.of(Cloud::Azure).collect();
     let preset = Catalog::embedded().unwrap().find("phi-4").unwrap();
-    let mut message = v1::ResourcePlan::from(&plan_resources(preset, &all, 2048, &PlanOptions::default()));
+    let mut message = v1::ResourcePlan::from(&compare_instance_types(
+        preset,
+        &all,
+        2048,
+        &FitOptions::default(),
+    ));
     change(&mut message);
-    assert_eq!(ResourcePlan::try_from(message).unwrap_err().to_string(), expected);
+    assert_eq!(FitReport::try_from(message).unwrap_err().to_string(), expected);
 }
 
 #[test]

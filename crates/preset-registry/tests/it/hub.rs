@@ -6,7 +6,7 @@ use std::time::Duration;
 use axum::body::Bytes;
 use axum::http::StatusCode;
 use preset_catalog::Preset;
-use preset_catalog::fit::ResourcePlan;
+use preset_catalog::fit::FitReport;
 use preset_registry::{HubOptions, ServerOptions};
 use preset_registry_api::v1::plan_resources_request::Model;
 use preset_registry_api::v1::{
@@ -137,7 +137,7 @@ async fn a_model_of_the_hub_is_a_preset() {
         .into_inner();
     assert_eq!(response.origin(), PresetOrigin::Hub);
     assert!(
-        ResourcePlan::try_from(response.plan.unwrap())
+        FitReport::try_from(response.plan.unwrap())
             .unwrap()
             .best()
             .is_some()

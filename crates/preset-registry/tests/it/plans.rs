@@ -2,7 +2,7 @@
 
 use instance_types::Cloud;
 use preset_catalog::Catalog;
-use preset_catalog::fit::{PlanOptions, ResourcePlan, plan_resources};
+use preset_catalog::fit::{FitOptions, FitReport, compare_instance_types};
 use preset_registry_api::v1::plan_resources_request::Model;
 use preset_registry_api::v1::{PlanResourcesRequest, PresetOrigin};
 use tonic::{Code, Status};
@@ -17,7 +17,7 @@ fn named(name: &str) -> PlanResourcesRequest {
     }
 }
 
-async fn plan(running: &Running, request: PlanResourcesRequest) -> Result<ResourcePlan, Status> {
+async fn plan(running: &Running, request: PlanResourcesRequest) -> Result<FitReport, Status> {
     let response = running.presets().plan_resources(request).await?.into_inner();
     Ok(response.plan.unwrap().try_into().unwrap())
 }
@@ -37,14 +37,14 @@ async fn the_answer_is_the_planners() {
             max_nodes,
             ..named("Llama-3.3-70B-Instruct")
         };
-        let options = PlanOptions {
+        let options = FitOptions {
             max_nodes: Some(max_nodes).filter(|nodes| *nodes > 0),
-            ..PlanOptions::default()
+            ..FitOptions::default()
         };
         let context = if context == 0 { 2048 } else { context };
         assert_eq!(
             plan(&running, request).await.unwrap(),
-            plan_resources(preset, &all, context, &options)
+            compare_instance_types(preset, &all, context, &options)
         );
     }
 }
@@ -66,7 +66,7 @@ async fn a_preset_may_come_with_the_request() {
         .unwrap()
         .into_inner();
     assert_eq!(response.origin(), PresetOrigin::Unspecified);
-    let plan = ResourcePlan::try_from(response.plan.unwrap()).unwrap();
+    let plan = FitReport::try_from(response.plan.unwrap()).unwrap();
     assert_eq!((plan.preset.as_str(), plan.candidates.len()), ("mine", 1));
     assert_eq!(plan.best().unwrap().1.placement.nodes, 1);
 }

@@ -8,8 +8,8 @@ use plan::Manifest;
 use preset_catalog::estimate::{self, GpuNode, Work};
 use preset_catalog::{Preset, Runtime, TuningMethod};
 use render::{
-    Adapter, ClaimRequest, Custom, Destination, Downloads, Hardware, Images, Inference, NodeClaimOptions,
-    Payload, Platform, Source, Tuner, Tuning,
+    Adapter, ClaimRequest, Custom, Downloads, Hardware, Images, Inference, NodeClaimOptions, Payload,
+    Platform, Tuner, Tuning, TuningInput, TuningOutput,
 };
 use serde_json::{Value, json};
 
@@ -282,7 +282,7 @@ fn custom_template() {
 fn tuned(
     name: &str,
     output: &Value,
-    (input, destination): (Source, Destination),
+    (input, destination): (TuningInput, TuningOutput),
     (tuner, hardware, platform): (Tuner, &Hardware, &Platform),
 ) {
     let spec = json!({"tuning": {"preset": {"name": name}, "method": "qlora", "input": {"urls": []}, "output": output}});
@@ -309,7 +309,7 @@ fn tuning_from_urls_to_an_image() {
         "phi-3-mini-128k-instruct",
         &json!({"image": "r.io/out:1", "imagePushSecret": "push"}),
         (
-            Source::Urls(vec![
+            TuningInput::Urls(vec![
                 "https://example.com/a.parquet?x=1".into(),
                 "https://example.com/b".into(),
             ]),
@@ -328,8 +328,8 @@ fn brought() -> Platform {
     }
 }
 
-fn pushed() -> Destination {
-    Destination::Image {
+fn pushed() -> TuningOutput {
+    TuningOutput::Image {
         reference: "r.io/out:1".into(),
         push_secret: "push".into(),
     }
@@ -350,7 +350,7 @@ fn tuning_without_gpu() {
         "smollm2-135m-instruct",
         &json!({"image": "r.io/out:1", "imagePushSecret": "push"}),
         (
-            Source::Urls(vec!["http://data.example.com/$(HOME).jsonl".into()]),
+            TuningInput::Urls(vec!["http://data.example.com/$(HOME).jsonl".into()]),
             pushed(),
         ),
         (Tuner::Native, &hardware("Standard_D8s_v5"), &platform),
@@ -365,11 +365,11 @@ fn tuning_from_an_image_to_a_volume() {
         "phi-4",
         &json!({"volumeSource": source}),
         (
-            Source::Payload(Payload::Image {
+            TuningInput::Payload(Payload::Image {
                 reference: "r.io/data:1".into(),
                 pull_secrets: vec!["pull".into()],
             }),
-            Destination::Volume(Box::new(volume)),
+            TuningOutput::Volume(Box::new(volume)),
         ),
         (Tuner::Scripts, &hardware("Standard_NC6s_v3"), &brought()),
     );

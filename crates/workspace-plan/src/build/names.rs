@@ -4,8 +4,8 @@ use kaito_api::conditions::WorkspaceReason;
 use plan::{Kind, Manifest, ObjectRef};
 
 use crate::context::PlanContext;
-use crate::finding::Problem;
 use crate::metadata;
+use crate::problem::Problem;
 use crate::workload::NamedObject;
 
 /// Checks that no name that we need is taken by another owner.

@@ -6,8 +6,8 @@ use render::Hardware;
 
 use super::own_nodes;
 use crate::context::PlanContext;
-use crate::finding::Problem;
 use crate::node;
+use crate::problem::Problem;
 use crate::settings::ProvisionerMode;
 
 /// Returns the hardware of each node.

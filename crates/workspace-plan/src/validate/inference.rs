@@ -9,7 +9,7 @@ use render::Hardware;
 use super::{hardware, preset, program, sizing, sources};
 use crate::context::PlanContext;
 use crate::desired::{Desired, DesiredInference, DesiredWorkload};
-use crate::finding::Problem;
+use crate::problem::Problem;
 
 /// Returns the desired state of an inference spec.
 pub(super) fn desired<'a>(

@@ -10,9 +10,9 @@ use preset_catalog::estimate::GpuNode;
 use render::Hardware;
 
 use crate::context::PlanContext;
-use crate::finding::Problem;
 use crate::metadata::label;
 use crate::node;
+use crate::problem::Problem;
 
 /// Returns the hardware of the weakest node among those that run the Workspace's pods, else among the ready ones.
 ///

@@ -5,8 +5,8 @@ use kaito_api::conditions::WorkspaceReason;
 use preset_catalog::Preset;
 
 use crate::context::PlanContext;
-use crate::finding::Problem;
 use crate::observed::PresetLookup;
+use crate::problem::Problem;
 
 /// Returns the preset, and a note if the registry did not confirm it just now.
 pub(super) fn find<'a>(

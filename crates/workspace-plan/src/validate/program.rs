@@ -8,7 +8,7 @@ use preset_catalog::{InferenceProfile, Preset, Runtime};
 use render::{Hardware, Tuner};
 
 use crate::context::PlanContext;
-use crate::finding::Problem;
+use crate::problem::Problem;
 
 /// Returns the engine that the annotation names, else the preset's first. Without a GPU it is our own.
 pub(super) fn engine(

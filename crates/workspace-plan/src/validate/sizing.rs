@@ -10,7 +10,7 @@ use preset_catalog::{Preset, Runtime};
 use render::Hardware;
 
 use crate::context::PlanContext;
-use crate::finding::Problem;
+use crate::problem::Problem;
 
 /// Size of a workload.
 #[derive(Clone, Debug)]

@@ -2,9 +2,9 @@
 
 use kaito_api::raw::RawObject;
 use kaito_api::{AdapterSpec, DataDestination, DataSource};
-use render::{Adapter, Destination, Payload, Source};
+use render::{Adapter, Payload, TuningInput, TuningOutput};
 
-use crate::finding::Problem;
+use crate::problem::Problem;
 
 /// Parses the adapters of an inference.
 pub(super) fn adapters(specs: &[AdapterSpec]) -> Result<Vec<Adapter>, Problem> {
@@ -32,27 +32,27 @@ fn adapter(place: &str, spec: &AdapterSpec) -> Result<Adapter, Problem> {
 }
 
 /// Parses the data set of a tuning.
-pub(super) fn input(source: &DataSource) -> Result<Source, Problem> {
+pub(super) fn input(source: &DataSource) -> Result<TuningInput, Problem> {
     if !source.urls.is_empty() {
-        return Ok(Source::Urls(source.urls.clone()));
+        return Ok(TuningInput::Urls(source.urls.clone()));
     }
     let payload = payload("tuning.input", source)?;
     payload
-        .map(Source::Payload)
+        .map(TuningInput::Payload)
         .ok_or_else(|| Problem::invalid("tuning.input names no source"))
 }
 
 /// Parses the destination of a tuning.
-pub(super) fn output(destination: &DataDestination) -> Result<Destination, Problem> {
+pub(super) fn output(destination: &DataDestination) -> Result<TuningOutput, Problem> {
     if let Some(raw) = &destination.volume_source {
-        return Ok(Destination::Volume(Box::new(volume("tuning.output", raw)?)));
+        return Ok(TuningOutput::Volume(Box::new(volume("tuning.output", raw)?)));
     }
     if destination.image.is_empty() || destination.image_push_secret.is_empty() {
         return Err(Problem::invalid(
             "tuning.output names neither a volumeSource nor an image with its imagePushSecret",
         ));
     }
-    Ok(Destination::Image {
+    Ok(TuningOutput::Image {
         reference: destination.image.clone(),
         push_secret: destination.image_push_secret.clone(),
     })

@@ -8,8 +8,8 @@ use preset_catalog::{Runtime, TuningMethod};
 use super::{hardware, preset, program, sizing, sources};
 use crate::context::PlanContext;
 use crate::desired::{Desired, DesiredTuning, DesiredWorkload};
-use crate::finding::Problem;
 use crate::metadata::annotation;
+use crate::problem::Problem;
 
 /// Returns the desired state of a tuning spec.
 pub(super) fn desired<'a>(context: &PlanContext<'a>, spec: &'a TuningSpec) -> Result<Desired<'a>, Problem> {

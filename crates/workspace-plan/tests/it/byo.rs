@@ -5,7 +5,7 @@ use std::sync::Arc;
 use k8s_openapi::api::core::v1::Node;
 use serde_json::{Value, json};
 
-use crate::case::{Case, check, condition, deeds};
+use crate::case::{Case, actions, check, condition};
 use crate::objects::{brought, parse, pod};
 
 fn with(nodes: Vec<Node>) -> Case {
@@ -21,7 +21,7 @@ fn discovered(product: &str, count: u32, mib: u32) -> Value {
 #[test]
 fn a_node_with_gpu_labels_serves() {
     let case = with(vec![brought("a", true, discovered("A100", 1, 81_920), 1)]);
-    assert_eq!(deeds(&case.plan()), ["apply Service", "apply Deployment"]);
+    assert_eq!(actions(&case.plan()), ["apply Service", "apply Deployment"]);
     let plan = case.plan();
     assert_eq!(
         condition(&plan, "MachineReady"),
@@ -32,7 +32,7 @@ fn a_node_with_gpu_labels_serves() {
 }
 
 #[test]
-fn missing_nodes_are_told_with_the_labels_they_need() {
+fn missing_nodes_are_reported_with_the_labels_they_need() {
     check(
         &with(vec![]),
         "ResourceReady",
@@ -59,7 +59,7 @@ fn missing_nodes_are_told_with_the_labels_they_need() {
 fn a_known_instance_type_needs_no_gpu_labels() {
     let labels = json!({"node.kubernetes.io/instance-type": "Standard_NC24ads_A100_v4"});
     let case = with(vec![brought("a", true, labels, 1)]);
-    assert_eq!(deeds(&case.plan()), ["apply Service", "apply Deployment"]);
+    assert_eq!(actions(&case.plan()), ["apply Service", "apply Deployment"]);
 }
 
 #[test]
@@ -74,7 +74,11 @@ fn the_weakest_node_decides_until_the_model_runs_somewhere() {
     running.observed.pods = vec![Arc::new(parse(json!({
         "metadata": {"name": "p"}, "spec": {"containers": [], "nodeName": "a"}, "status": {},
     })))];
-    assert_eq!(deeds(&running.plan()), [""; 0], "a node that joins moves nothing");
+    assert_eq!(
+        actions(&running.plan()),
+        [""; 0],
+        "a node that joins moves nothing"
+    );
     running.observed.pods = vec![Arc::new(pod("p", json!({})))];
 }
 

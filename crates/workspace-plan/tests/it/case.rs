@@ -1,4 +1,4 @@
-//! One Workspace with its surroundings, and short words for what is planned.
+//! One Workspace with its surroundings, and plans as short texts.
 
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use plan::{Finalizer, Manifest, Plan, Write};
 use serde_json::Value;
 use workspace_plan::{Observed, PresetLookup, ProvisionerMode, Settings, Workloads};
 
-use crate::objects::{self, claim, node, parse, preset, slot, t};
+use crate::objects::{self, claim, claim_name, node, parse, preset, t};
 
 #[derive(Clone, Debug)]
 pub(crate) struct Case {
@@ -64,7 +64,7 @@ impl Case {
         })
     }
 
-    /// Where claims of this kind are made.
+    /// With a provisioner of claims of this kind.
     pub(crate) fn claiming(mut self, kind: ClaimKind) -> Self {
         self.settings.mode = match kind {
             ClaimKind::Machine => ProvisionerMode::Machine,
@@ -99,12 +99,12 @@ impl Case {
         self.edit(|workspace| workspace.metadata.deletion_timestamp = Some(Time(now)))
     }
 
-    /// With ready Machines and Nodes for so many slots.
-    pub(crate) fn with_nodes(mut self, slots: u32, gpus: u32) -> Self {
+    /// With ready claims and Nodes for this many ordinals.
+    pub(crate) fn with_nodes(mut self, nodes: u32, gpus: u32) -> Self {
         let kind = self.settings.mode.claim_kind().unwrap_or(ClaimKind::Machine);
-        self.observed.claims = (0..slots).map(|ordinal| claim(kind, ordinal, None)).collect();
-        self.observed.nodes = (0..slots)
-            .map(|ordinal| Arc::new(node(&slot(ordinal), true, gpus)))
+        self.observed.claims = (0..nodes).map(|ordinal| claim(kind, ordinal, None)).collect();
+        self.observed.nodes = (0..nodes)
+            .map(|ordinal| Arc::new(node(&claim_name(ordinal), true, gpus)))
             .collect();
         self
     }
@@ -113,7 +113,7 @@ impl Case {
         workspace_plan::plan(self.now, &self.observed, &self.settings)
     }
 
-    /// After the plan was carried out: objects and status are as planned, and controllers have done nothing yet.
+    /// With the plan executed: objects and status are as planned, and controllers have done nothing yet.
     pub(crate) fn stored(mut self) -> Self {
         let plan = self.plan();
         for write in &plan.writes {
@@ -177,7 +177,7 @@ impl Case {
         }
     }
 
-    /// The controllers have made what was deployed answer.
+    /// With a workload whose pods are ready.
     pub(crate) fn answering(mut self) -> Self {
         let workloads = &mut self.observed.workloads;
         if let Some(deployment) = &mut workloads.deployment {
@@ -196,7 +196,7 @@ impl Case {
     }
 }
 
-/// What the API server holds after an apply: the status is kept, and the spec of a NodeClaim cannot be changed.
+/// The claim as the API server stores it: the status is kept, and the spec of a NodeClaim is immutable.
 fn restored(kind: plan::Kind, mut value: Value, old: Option<&Claim>) -> Claim {
     if let Some(old) = old {
         let old = serde_json::to_value(old).unwrap();
@@ -211,9 +211,9 @@ fn restored(kind: plan::Kind, mut value: Value, old: Option<&Claim>) -> Claim {
     }
 }
 
-/// What a plan does, a word each, in the order in which it is carried out.
-pub(crate) fn deeds(plan: &Plan) -> Vec<String> {
-    let mut all: Vec<String> = plan.writes.iter().map(deed).collect();
+/// The writes of a plan as short texts, in their order.
+pub(crate) fn actions(plan: &Plan) -> Vec<String> {
+    let mut all: Vec<String> = plan.writes.iter().map(action).collect();
     match plan.finalizer {
         Finalizer::Leave => {}
         Finalizer::Ensure(_) => all.insert(0, "claim".to_owned()),
@@ -222,7 +222,7 @@ pub(crate) fn deeds(plan: &Plan) -> Vec<String> {
     all
 }
 
-fn deed(write: &Write) -> String {
+fn action(write: &Write) -> String {
     match write {
         Write::Apply(manifest) => format!("apply {}", manifest.kind().as_str()),
         Write::Delete(delete) => format!("delete {} {}", delete.target.kind.as_str(), delete.target.name),
@@ -242,7 +242,7 @@ pub(crate) fn condition(plan: &Plan, kind: &str) -> String {
     })
 }
 
-/// The word of the planned status.
+/// The state in the planned status.
 pub(crate) fn state(plan: &Plan) -> String {
     plan.status.as_ref().unwrap()["state"]
         .as_str()
@@ -250,12 +250,12 @@ pub(crate) fn state(plan: &Plan) -> String {
         .to_owned()
 }
 
-/// The plan is one that the API server would take, says this of a condition, and does this.
+/// Checks that the API server would accept the plan, and checks one condition and all writes.
 #[track_caller]
 pub(crate) fn check(case: &Case, kind: &str, starts: &str, does: &[&str]) {
     let plan = case.plan();
     assert_eq!(plan_check::check(&plan), vec![], "{:?}", plan.reasons);
     let says = condition(&plan, kind);
     assert!(says.starts_with(starts), "{kind} is {says}");
-    assert_eq!(deeds(&plan), does, "{:?}", plan.reasons);
+    assert_eq!(actions(&plan), does, "{:?}", plan.reasons);
 }

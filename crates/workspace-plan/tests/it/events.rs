@@ -1,4 +1,4 @@
-//! People are told once.
+//! Events are published once.
 
 use crate::case::Case;
 use crate::objects::machine;
@@ -12,7 +12,7 @@ fn told(case: &Case) -> Vec<(bool, &'static str)> {
 }
 
 #[test]
-fn a_claim_a_problem_and_the_end_are_told_once_each() {
+fn a_claim_a_problem_and_the_end_cause_one_event_each() {
     let fresh = Case::serving("phi-4");
     assert_eq!(told(&fresh), [(false, "MachineCreated")]);
     let mut stuck = fresh.stored();

@@ -5,8 +5,8 @@ use plan::{Kind, Plan, Write};
 use serde_json::json;
 use workspace_plan::LaunchBackoff;
 
-use crate::case::{Case, check, condition, deeds};
-use crate::objects::{self, claim, parse, slot};
+use crate::case::{Case, actions, check, condition};
+use crate::objects::{self, claim, claim_name, parse};
 
 fn applied(plan: &Plan) -> Vec<Kind> {
     let kinds = plan.writes.iter().filter_map(|write| match write {
@@ -26,10 +26,11 @@ fn a_workspace_asks_for_nodes_by_the_kind_that_is_configured() {
         assert_eq!(applied(&plan), [Kind::from(kind)]);
         let told = &plan.events[0];
         assert_eq!(told.reason, format!("{}Created", kind.as_str()));
-        assert!(
-            told.message
-                .starts_with(&format!("Asked for a node by {} {}.", kind.as_str(), slot(0)))
-        );
+        assert!(told.message.starts_with(&format!(
+            "Asked for a node by {} {}.",
+            kind.as_str(),
+            claim_name(0)
+        )));
     }
 }
 
@@ -67,18 +68,18 @@ fn a_workspace_is_served_by_node_claims() {
         "",
         "of the other kind nothing is said"
     );
-    assert_eq!(deeds(&plan), [""; 0]);
+    assert_eq!(actions(&plan), [""; 0]);
     let going = running.deleted();
-    let gone = format!("delete NodeClaim {}", slot(0));
+    let gone = format!("delete NodeClaim {}", claim_name(0));
     assert_eq!(
-        deeds(&going.plan()),
+        actions(&going.plan()),
         ["delete Deployment w", "delete Service w", &gone]
     );
-    assert_eq!(deeds(&going.stored().plan()), ["release"]);
+    assert_eq!(actions(&going.stored().plan()), ["release"]);
 }
 
 #[test]
-fn the_words_of_another_provisioner_are_passed_on() {
+fn messages_of_another_provisioner_are_passed_on() {
     let kind = ClaimKind::NodeClaim;
     let mut case = Case::serving("phi-4").claiming(kind);
     case.observed.claims = vec![claim(
@@ -94,7 +95,7 @@ fn the_words_of_another_provisioner_are_passed_on() {
 }
 
 #[test]
-fn a_node_claim_that_drains_is_told_by_its_own_conditions() {
+fn a_node_claim_that_drains_is_reported_by_its_own_conditions() {
     let kind = ClaimKind::NodeClaim;
     let mut case = Case::serving("phi-4").claiming(kind).deleted();
     let mut going = claim(kind, 0, None);
@@ -110,9 +111,9 @@ fn a_node_claim_that_drains_is_told_by_its_own_conditions() {
 }
 
 #[test]
-fn claims_of_the_other_kind_are_kept_and_counted_until_they_go() {
+fn claims_of_the_other_kind_are_kept_and_counted_until_they_are_deleted() {
     for kind in ClaimKind::ALL {
-        // Two slots are filled by what the old setting made, one of them is served.
+        // Two claims of the old kind exist, one of them is ready.
         let old = Case::serving("llama-3.3-70b-instruct")
             .claiming(kind)
             .with_nodes(2, 4);
@@ -123,17 +124,17 @@ fn claims_of_the_other_kind_are_kept_and_counted_until_they_go() {
             !applied(&plan).contains(&Kind::from(kind)),
             "the old kind is not made any more"
         );
-        let names: Vec<String> = (0..wanted).map(slot).collect();
+        let names: Vec<String> = (0..wanted).map(claim_name).collect();
         let doubled = plan.writes.iter().any(|write| match write {
             Write::Apply(manifest) => names.contains(&manifest.target().name),
             Write::Delete(delete) => names.contains(&delete.target.name),
             _ => false,
         });
-        assert!(!doubled, "{:?}", deeds(&plan));
+        assert!(!doubled, "{:?}", actions(&plan));
         let deleted = switched.deleted();
         for name in &names {
             let gone = format!("delete {} {name}", kind.as_str());
-            assert!(deeds(&deleted.plan()).contains(&gone));
+            assert!(actions(&deleted.plan()).contains(&gone));
         }
     }
 }
@@ -149,14 +150,14 @@ fn a_running_workspace_notices_nothing_of_a_switch() {
             .stored();
         let switched = running.claiming(kind.other());
         let plan = switched.plan();
-        assert_eq!(deeds(&plan), [""; 0]);
+        assert_eq!(actions(&plan), [""; 0]);
         let said = condition(&plan, &format!("{}Ready", kind.other().as_str()));
         assert!(said.starts_with("True/"), "{said}");
     }
 }
 
 #[test]
-fn a_slot_whose_claim_of_the_other_kind_is_going_waits_until_it_is_gone() {
+fn an_ordinal_waits_for_the_terminating_claim_of_the_other_kind() {
     for kind in ClaimKind::ALL {
         let mut case = Case::serving("phi-4").claiming(kind.other());
         let mut going = claim(kind, 0, None);
@@ -169,34 +170,34 @@ fn a_slot_whose_claim_of_the_other_kind_is_going_waits_until_it_is_gone() {
 }
 
 #[test]
-fn of_two_claims_in_one_slot_the_lesser_goes_while_nothing_runs() {
+fn of_two_claims_of_one_ordinal_the_less_preferred_is_deleted_while_nothing_runs() {
     for kind in ClaimKind::ALL {
         let mut case = Case::serving("phi-4").claiming(kind);
         let waiting = Some(("AgentPoolCreating", "made"));
         case.observed.claims = vec![claim(kind, 0, waiting), claim(kind.other(), 0, None)];
-        let lesser = format!("delete {} {}", kind.as_str(), slot(0));
-        assert!(deeds(&case.plan()).contains(&lesser), "the other one is ready");
+        let lesser = format!("delete {} {}", kind.as_str(), claim_name(0));
+        assert!(actions(&case.plan()).contains(&lesser), "the other one is ready");
         case.observed.claims = vec![claim(kind, 0, None), claim(kind.other(), 0, None)];
-        let lesser = format!("delete {} {}", kind.other().as_str(), slot(0));
+        let lesser = format!("delete {} {}", kind.other().as_str(), claim_name(0));
         assert!(
-            deeds(&case.plan()).contains(&lesser),
+            actions(&case.plan()).contains(&lesser),
             "the other one is of the wrong kind"
         );
         let mut running = Case::serving("phi-4").claiming(kind).with_nodes(1, 1).stored();
         running.observed.claims.push(claim(kind.other(), 0, None));
-        assert_eq!(deeds(&running.plan()), [""; 0]);
+        assert_eq!(actions(&running.plan()), [""; 0]);
     }
 }
 
 #[test]
-fn a_workspace_on_nodes_brought_along_gives_back_what_was_claimed_before() {
+fn a_workspace_on_own_nodes_deletes_earlier_claims() {
     let mut case = Case::serving("phi-4").byo();
     case.observed.claims = ClaimKind::ALL.map(|kind| claim(kind, 0, None)).to_vec();
     assert_eq!(applied(&case.plan()), []);
-    let deleted = deeds(&case.deleted().plan());
+    let deleted = actions(&case.deleted().plan());
     for kind in ClaimKind::ALL {
         assert!(
-            deleted.contains(&format!("delete {} {}", kind.as_str(), slot(0))),
+            deleted.contains(&format!("delete {} {}", kind.as_str(), claim_name(0))),
             "{deleted:?}"
         );
     }
@@ -209,7 +210,7 @@ fn a_node_claim_keeps_the_spec_it_was_made_with() {
     case.settings.node_claims.class.name = "another".into();
     let plan = case.plan();
     let Some(Write::Apply(manifest)) = plan.writes.first() else {
-        panic!("{:?}", deeds(&plan))
+        panic!("{:?}", actions(&plan))
     };
     let stored = serde_json::to_value(&case.observed.claims[0]).unwrap();
     assert_eq!(manifest.to_value()["spec"], stored["spec"]);
@@ -220,14 +221,14 @@ fn a_node_claim_keeps_the_spec_it_was_made_with() {
 }
 
 #[test]
-fn a_claim_that_its_provisioner_took_back_is_asked_for_again_after_a_pause() {
+fn a_claim_that_its_provisioner_deleted_is_created_again_after_a_pause() {
     for (failures, pause) in [(1, 10), (2, 20), (4, 80), (30, 600)] {
         let mut case = Case::serving("phi-4").claiming(ClaimKind::NodeClaim);
         let backoff = LaunchBackoff {
             failed_at: case.now,
             failures,
         };
-        case.observed.launch_backoffs.insert(slot(0), backoff);
+        case.observed.launch_backoffs.insert(claim_name(0), backoff);
         let plan = case.plan();
         assert_eq!(applied(&plan), []);
         assert_eq!(
@@ -244,7 +245,7 @@ fn a_claim_that_its_provisioner_took_back_is_asked_for_again_after_a_pause() {
         assert_eq!(applied(&case.plan()), [Kind::NodeClaim]);
         assert_eq!(case.plan().requeue, None);
     }
-    // One that is there again is not held back, and neither is another slot.
+    // A claim that exists again is not delayed, and neither is another ordinal.
     let mut case = Case::serving("phi-4")
         .claiming(ClaimKind::NodeClaim)
         .with_nodes(1, 1);
@@ -252,9 +253,9 @@ fn a_claim_that_its_provisioner_took_back_is_asked_for_again_after_a_pause() {
         failed_at: case.now,
         failures: 3,
     };
-    case.observed.launch_backoffs.insert(slot(0), backoff);
+    case.observed.launch_backoffs.insert(claim_name(0), backoff);
     assert!(condition(&case.plan(), "NodeClaimReady").starts_with("True/"));
     case.observed.claims.clear();
-    case.observed.launch_backoffs = [(slot(7), backoff)].into();
+    case.observed.launch_backoffs = [(claim_name(7), backoff)].into();
     assert_eq!(applied(&case.plan()), [Kind::NodeClaim]);
 }

@@ -16,6 +16,6 @@ mod kinds;
 mod objects;
 mod pods;
 mod properties;
-mod refusals;
+mod rejections;
 mod serving;
 mod tuning;

@@ -61,8 +61,8 @@ pub(crate) fn tuning() -> Value {
     }}))
 }
 
-/// Name of the Machine of one slot.
-pub(crate) fn slot(ordinal: u32) -> String {
+/// Name of the claim of one ordinal.
+pub(crate) fn claim_name(ordinal: u32) -> String {
     names::claim("default", NAME, UID, ordinal)
 }
 
@@ -72,7 +72,7 @@ pub(crate) fn node_of(machine: &str) -> String {
 
 /// A Machine of the Workspace whose `Ready` and first unfinished step have this reason; ready without one.
 pub(crate) fn machine(ordinal: u32, stuck: Option<(&str, &str)>) -> Machine {
-    let name = slot(ordinal);
+    let name = claim_name(ordinal);
     let condition = |kind: &str, good: bool| match stuck {
         Some((reason, message)) if !good => {
             json!({"type": kind, "status": "False", "reason": reason, "message": message})
@@ -107,7 +107,7 @@ pub(crate) fn node_claim(ordinal: u32, stuck: Option<(&str, &str)>) -> NodeClaim
     let mut value = serde_json::to_value(machine(ordinal, stuck)).unwrap();
     value["apiVersion"] = "karpenter.sh/v1".into();
     value["kind"] = "NodeClaim".into();
-    value["metadata"]["uid"] = format!("uid-of-the-claim-{}", slot(ordinal)).into();
+    value["metadata"]["uid"] = format!("uid-of-the-claim-{}", claim_name(ordinal)).into();
     value["spec"] = json!({
         "nodeClassRef": {"group": "kaito.sh", "kind": "KaitoNodeClass", "name": "default"},
         "requirements": [{"key": "node.kubernetes.io/instance-type", "operator": "In", "values": ["old"]}],

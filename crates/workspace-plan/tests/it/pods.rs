@@ -1,4 +1,4 @@
-//! Why a model does not answer, from the worst to the least.
+//! Problems of pods, from the most to the least serious.
 
 use std::sync::Arc;
 
@@ -34,7 +34,7 @@ fn waiting(reason: &str) -> Value {
 }
 
 #[test]
-fn each_failure_has_its_word() {
+fn each_failure_has_its_reason() {
     let ended = |reason: &str, code: i32| json!({"terminated": {"reason": reason, "exitCode": code, "message": "boom"}});
     check(
         &[],
@@ -87,7 +87,7 @@ fn each_failure_has_its_word() {
 }
 
 #[test]
-fn one_that_runs_again_has_survived() {
+fn a_container_that_runs_again_has_recovered() {
     let again = json!({"containerStatuses": [{"name": "w", "image": "i", "imageID": "", "ready": true, "restartCount": 1,
         "state": {"running": {}}, "lastState": {"terminated": {"reason": "OOMKilled", "exitCode": 137}}}]});
     check(&[again], "False/WorkspaceInferenceStatusPending");

@@ -1,4 +1,4 @@
-//! What holds of every plan, whatever the surroundings look like.
+//! Properties of all plans, in random surroundings.
 
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use serde_json::json;
 use workspace_plan::{PresetLookup, ProvisionerMode};
 
 use crate::case::Case;
-use crate::objects::{self, UID, brought, claim, node, parse, pod, preset, slot};
+use crate::objects::{self, UID, brought, claim, claim_name, node, parse, pod, preset};
 
 const PRESETS: [&str; 4] = [
     "phi-4",
@@ -76,7 +76,7 @@ fn cases() -> impl Strategy<Value = Case> {
             None => case.byo(),
         };
         case.observed.claims = claims;
-        let nodes = ready.iter().zip(0_u32..).map(|(ready, ordinal)| node(&slot(ordinal), *ready, gpus));
+        let nodes = ready.iter().zip(0_u32..).map(|(ready, ordinal)| node(&claim_name(ordinal), *ready, gpus));
         let labels = json!({"nvidia.com/gpu.product": "A100", "nvidia.com/gpu.count": "1", "nvidia.com/gpu.memory": "81920"});
         let extra = brought("x", ready[0], labels, gpus);
         case.observed.nodes = nodes.chain([extra]).map(Arc::new).collect();
@@ -134,7 +134,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(1500))]
 
     #[test]
-    fn plans_are_well_formed_and_depend_on_nothing_but_what_was_observed(case in cases()) {
+    fn plans_are_well_formed_and_depend_only_on_what_was_observed(case in cases()) {
         let plan = case.plan();
         prop_assert_eq!(plan_check::check(&plan), vec![]);
         let mut shuffled = case;
@@ -145,7 +145,7 @@ proptest! {
     }
 
     #[test]
-    fn only_what_is_ours_is_deleted_and_slots_are_never_doubled(case in cases()) {
+    fn only_own_objects_are_deleted_and_ordinals_are_never_doubled(case in cases()) {
         let plan = case.plan();
         let mut applied = Vec::new();
         for write in &plan.writes {
@@ -155,8 +155,8 @@ proptest! {
                 _ => {}
             }
         }
-        let slots: Vec<String> = (0..8).map(slot).collect();
-        prop_assert!(applied.iter().all(|target| slots.contains(&target.name)));
+        let names: Vec<String> = (0..8).map(claim_name).collect();
+        prop_assert!(applied.iter().all(|target| names.contains(&target.name)));
         for target in &applied {
             prop_assert_eq!(claim_kind(target.kind), case.settings.mode.claim_kind());
             let rival = case.observed.claims.iter().find(|claim| {
@@ -165,7 +165,7 @@ proptest! {
             let held = case.observed.claims.iter().any(|claim| {
                 claim.name() == target.name && Kind::from(claim.claim_kind()) == target.kind
             });
-            prop_assert!(held || rival.is_none(), "{:?} fills a slot that {:?} fills", target, rival);
+            prop_assert!(held || rival.is_none(), "{:?} takes the ordinal of {:?}", target, rival);
         }
         if case.settings.mode == ProvisionerMode::Byo {
             prop_assert!(applied.is_empty());
@@ -192,7 +192,7 @@ proptest! {
     }
 
     #[test]
-    fn what_was_carried_out_is_not_done_again(case in cases()) {
+    fn an_executed_plan_is_not_repeated(case in cases()) {
         let mut case = case;
         // A workload may take a pass to give way to another, a status one to see what was made.
         for _ in 0..4 {

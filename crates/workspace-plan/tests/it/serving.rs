@@ -6,18 +6,18 @@ use plan::Write;
 use serde_json::json;
 use workspace_plan::PresetLookup;
 
-use crate::case::{Case, check, condition, deeds, state};
-use crate::objects::{self, machine, node, parse, slot};
+use crate::case::{Case, actions, check, condition, state};
+use crate::objects::{self, claim_name, machine, node, parse};
 
 #[test]
-fn the_finalizer_is_stored_before_anything_is_made() {
+fn the_finalizer_is_stored_before_anything_is_created() {
     let case = Case::serving("phi-4").edit(|workspace| workspace.metadata.finalizers = None);
     let plan = case.plan();
     // In this order; what fails ends the pass.
-    assert_eq!(deeds(&plan), ["claim", "apply Machine"]);
+    assert_eq!(actions(&plan), ["claim", "apply Machine"]);
     let refused =
         case.edit(|w| w.spec.inference.as_mut().unwrap().preset.as_mut().unwrap().name = "x".into());
-    assert_eq!(deeds(&refused.plan())[0], "claim");
+    assert_eq!(actions(&refused.plan())[0], "claim");
 }
 
 #[test]
@@ -41,15 +41,18 @@ fn a_life_from_claim_to_answer() {
     let there = asked.with_nodes(1, 1);
     let plan = there.plan();
     assert_eq!(
-        deeds(&plan),
+        actions(&plan),
         ["apply Machine", "apply Service", "apply Deployment"]
     );
     assert!(condition(&plan, "InferenceReady").starts_with("False/WorkspaceInferenceStatusPending"));
     let deployed = there.stored();
-    assert_eq!((deeds(&deployed.plan()), deployed.plan().status), (vec![], None));
+    assert_eq!(
+        (actions(&deployed.plan()), deployed.plan().status),
+        (vec![], None)
+    );
     let answering = deployed.answering();
     let plan = answering.plan();
-    assert_eq!((deeds(&plan), state(&plan)), (vec![], "Ready".to_owned()));
+    assert_eq!((actions(&plan), state(&plan)), (vec![], "Ready".to_owned()));
     for kind in [
         "MachineReady",
         "NodesReady",
@@ -64,7 +67,7 @@ fn a_life_from_claim_to_answer() {
 }
 
 #[test]
-fn the_sum_is_told_before_anything_is_paid_for() {
+fn the_sizing_summary_is_reported_before_anything_is_paid_for() {
     let plan = Case::serving("phi-4").plan();
     let sum = "phi-4 with 2048 tokens of context takes 1 x Standard_NC24ads_A100_v4 (";
     assert!(
@@ -78,12 +81,12 @@ fn the_sum_is_told_before_anything_is_paid_for() {
 #[test]
 fn a_model_that_spans_nodes_is_a_stateful_set_that_waits_for_all_of_them() {
     let case = Case::serving("llama-3.3-70b-instruct");
-    let wanted = deeds(&case.plan());
+    let wanted = actions(&case.plan());
     assert_eq!(wanted, ["apply Machine", "apply Machine", "apply Machine"]);
     let two = case.clone().with_nodes(2, 1);
     assert!(condition(&two.plan(), "NodesReady").starts_with("False/NodeNotReady: 2 of 3 nodes are ready"));
     let all = case.with_nodes(3, 1);
-    let made = deeds(&all.plan());
+    let made = actions(&all.plan());
     assert_eq!(
         made[made.len() - 3..],
         ["apply Service", "apply Service", "apply StatefulSet"]
@@ -91,7 +94,7 @@ fn a_model_that_spans_nodes_is_a_stateful_set_that_waits_for_all_of_them() {
 }
 
 #[test]
-fn a_problem_of_a_machine_is_the_workspaces_problem_in_the_same_word() {
+fn a_problem_of_a_machine_is_the_workspaces_problem_with_the_same_reason() {
     let mut case = Case::serving("llama-3.3-70b-instruct").with_nodes(3, 1);
     case.observed.claims[0] = machine(0, Some(("AgentPoolCreating", "The pool is made."))).into();
     case.observed.claims[2] = machine(2, Some(("SubscriptionQuotaReached", "No quota left."))).into();
@@ -123,7 +126,7 @@ fn nodes_without_their_gpus_are_waited_for() {
         "{says}"
     );
     let mut unready = Case::serving("phi-4").with_nodes(1, 1);
-    unready.observed.nodes = vec![Arc::new(node(&slot(0), false, 1))];
+    unready.observed.nodes = vec![Arc::new(node(&claim_name(0), false, 1))];
     assert!(
         condition(&unready.plan(), "NodesReady")
             .starts_with("False/NodeNotReady: 0 of 1 nodes are ready: node")
@@ -131,7 +134,7 @@ fn nodes_without_their_gpus_are_waited_for() {
 }
 
 #[test]
-fn a_node_that_is_lost_takes_nothing_else_along() {
+fn a_lost_node_deletes_nothing_else() {
     let running = Case::serving("phi-4")
         .with_nodes(1, 1)
         .stored()
@@ -140,12 +143,12 @@ fn a_node_that_is_lost_takes_nothing_else_along() {
     let mut lost = running;
     lost.observed.nodes.clear();
     let plan = lost.plan();
-    assert_eq!((deeds(&plan), state(&plan)), (vec![], "NotReady".to_owned()));
+    assert_eq!((actions(&plan), state(&plan)), (vec![], "NotReady".to_owned()));
     // Whatever drifts is put back all the same.
     Arc::make_mut(lost.observed.workloads.deployment.as_mut().unwrap())
         .spec
         .replicas = Some(0);
-    assert_eq!(deeds(&lost.plan()), ["apply Deployment"]);
+    assert_eq!(actions(&lost.plan()), ["apply Deployment"]);
 }
 
 #[test]
@@ -160,7 +163,7 @@ fn the_size_of_what_runs_is_fixed() {
     grown.observed.preset = PresetLookup::Found(big);
     let plan = grown.plan();
     let none_is_new = |write: &Write| match write {
-        Write::Apply(manifest) => manifest.target().name == slot(0),
+        Write::Apply(manifest) => manifest.target().name == claim_name(0),
         _ => false,
     };
     assert!(
@@ -172,27 +175,27 @@ fn the_size_of_what_runs_is_fixed() {
         says.contains("UpdateBlocked: the model needs 3 nodes now; what runs was made for 1"),
         "{says}"
     );
-    // The number of nodes stands on the workload, and counts even when somebody scales it.
+    // The number of nodes is stored on the workload, and counts even when a user scales it.
     let mut scaled = running;
     Arc::make_mut(scaled.observed.workloads.deployment.as_mut().unwrap())
         .spec
         .replicas = Some(7);
-    assert_eq!(deeds(&scaled.plan()), ["apply Deployment"]);
+    assert_eq!(actions(&scaled.plan()), ["apply Deployment"]);
 }
 
 #[test]
-fn surplus_machines_go_only_while_nothing_runs() {
+fn excess_machines_are_deleted_only_while_nothing_runs() {
     let mut waiting = Case::serving("phi-4").with_nodes(1, 1);
     waiting.observed.claims.push(machine(5, None).into());
-    let surplus = format!("delete Machine {}", slot(5));
-    assert_eq!(deeds(&waiting.plan())[0], surplus);
+    let surplus = format!("delete Machine {}", claim_name(5));
+    assert_eq!(actions(&waiting.plan())[0], surplus);
     let mut running = Case::serving("phi-4").with_nodes(1, 1).stored();
     running.observed.claims.push(machine(5, None).into());
-    assert_eq!(deeds(&running.plan()), [""; 0]);
+    assert_eq!(actions(&running.plan()), [""; 0]);
 }
 
 #[test]
-fn machines_of_a_dead_workspace_of_this_name_go_and_those_of_a_living_one_stay() {
+fn machines_of_a_deleted_workspace_of_this_name_are_deleted_and_those_of_a_live_one_stay() {
     let mut case = Case::serving("phi-4").with_nodes(1, 1).stored();
     let mut other = machine(9, None);
     other
@@ -203,51 +206,54 @@ fn machines_of_a_dead_workspace_of_this_name_go_and_those_of_a_living_one_stay()
         .insert("kaito.sh/workspace-uid".into(), "uid-of-another".into());
     case.observed.claims.push(other.clone().into());
     assert_eq!(
-        deeds(&case.plan()),
+        actions(&case.plan()),
         [""; 0],
         "it is younger than the Workspace that was observed"
     );
     other.metadata.creation_timestamp = Some(parse(json!(objects::t(-600).to_string())));
     *case.observed.claims.last_mut().unwrap() = other.into();
-    assert_eq!(deeds(&case.plan()), [format!("delete Machine {}", slot(9))]);
+    assert_eq!(
+        actions(&case.plan()),
+        [format!("delete Machine {}", claim_name(9))]
+    );
 }
 
 #[test]
-fn a_machine_that_goes_is_waited_for() {
+fn a_terminating_machine_delays_its_successor() {
     let mut case = Case::serving("phi-4").with_nodes(1, 1).stored();
     let going = objects::metadata(&mut case.observed.claims[0]);
     going.deletion_timestamp = Some(parse(json!(objects::t(0).to_string())));
     let plan = case.plan();
-    assert_eq!(deeds(&plan), [""; 0]);
+    assert_eq!(actions(&plan), [""; 0]);
     assert!(condition(&plan, "MachineReady").starts_with("False/MachineNotReady: 0 of 1"));
 }
 
 #[test]
-fn a_machine_of_upstreams_fills_a_slot() {
+fn a_machine_of_upstream_takes_an_ordinal() {
     let mut case = Case::serving("phi-4").with_nodes(1, 1);
     let legacy = objects::metadata(&mut case.observed.claims[0]);
     legacy.name = Some("ws0123456789".into());
     legacy.labels.as_mut().unwrap().remove("kaito.sh/workspace-uid");
-    assert_eq!(deeds(&case.plan()), ["apply Service", "apply Deployment"]);
-    assert_eq!(deeds(&case.deleted().plan()), ["delete Machine ws0123456789"]);
+    assert_eq!(actions(&case.plan()), ["apply Service", "apply Deployment"]);
+    assert_eq!(actions(&case.deleted().plan()), ["delete Machine ws0123456789"]);
 }
 
 #[test]
-fn a_workload_of_another_kind_gives_way_once_the_nodes_are_there() {
+fn a_workload_of_another_kind_is_replaced_once_the_nodes_are_there() {
     let mut case = Case::serving("phi-4");
     let owners = json!([{"apiVersion": "kaito.sh/v1beta1", "kind": "Workspace", "name": "w", "uid": objects::UID, "controller": true}]);
     case.observed.workloads.stateful_set = Some(Arc::new(parse(json!({
         "metadata": {"name": "w", "namespace": "default", "uid": "uid-of-old", "ownerReferences": owners},
         "spec": {"replicas": 1, "selector": {}, "template": {}, "serviceName": "w"},
     }))));
-    assert_eq!(deeds(&case.plan()), ["apply Machine"], "it serves until then");
+    assert_eq!(actions(&case.plan()), ["apply Machine"], "it serves until then");
     let there = case.with_nodes(1, 1);
     assert_eq!(
-        deeds(&there.plan()),
+        actions(&there.plan()),
         ["apply Machine", "apply Service", "delete StatefulSet w"]
     );
     let gone = there.stored();
-    assert_eq!(deeds(&gone.plan()), ["apply Deployment"]);
+    assert_eq!(actions(&gone.plan()), ["apply Deployment"]);
 }
 
 #[test]
@@ -259,7 +265,7 @@ fn a_template_is_run_on_as_many_nodes_as_the_user_says() {
     });
     let case = Case::new(objects::template(container), PresetLookup::NotNeeded)
         .edit(|w| w.spec.resource.as_mut().unwrap().count = 2);
-    assert_eq!(deeds(&case.plan()), ["apply Machine", "apply Machine"]);
+    assert_eq!(actions(&case.plan()), ["apply Machine", "apply Machine"]);
     let running = case.with_nodes(2, 1).stored();
     let workload = running.observed.workloads.deployment.as_ref().unwrap();
     assert_eq!(workload.spec.replicas, Some(2));
@@ -274,7 +280,7 @@ fn a_cpu_preset_runs_without_gpus() {
         .with_nodes(1, 0);
     let plan = case.plan();
     assert_eq!(
-        deeds(&plan),
+        actions(&plan),
         ["apply Machine", "apply Service", "apply Deployment"]
     );
     assert_eq!(plan_check::check(&plan), vec![]);

@@ -1,10 +1,10 @@
-//! A model that is tuned: the Job is made once, and what becomes of it is told.
+//! Tuning: the Job is created once, and the status reports its progress.
 
 use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use crate::case::{Case, check, condition, deeds, state};
+use crate::case::{Case, actions, check, condition, state};
 use crate::objects::{self, parse};
 
 fn started() -> Case {
@@ -18,7 +18,7 @@ fn with_status(status: Value) -> Case {
 }
 
 #[test]
-fn the_job_is_made_when_its_node_is_there() {
+fn the_job_is_created_when_its_node_is_there() {
     check(
         &Case::tuning(),
         "JobStarted",
@@ -27,7 +27,7 @@ fn the_job_is_made_when_its_node_is_there() {
     );
     let there = Case::tuning().with_nodes(1, 1);
     assert_eq!(
-        deeds(&there.plan()),
+        actions(&there.plan()),
         ["apply Machine", "apply ConfigMap", "apply Service", "apply Job"]
     );
     assert!(there.stored().plan().is_noop());
@@ -37,7 +37,7 @@ fn the_job_is_made_when_its_node_is_there() {
 fn a_users_own_parameters_replace_ours() {
     let case = Case::tuning().edit(|w| w.spec.tuning.as_mut().unwrap().config = "mine".into());
     assert_eq!(
-        deeds(&case.with_nodes(1, 1).plan()),
+        actions(&case.with_nodes(1, 1).plan()),
         ["apply Machine", "apply Service", "apply Job"]
     );
 }
@@ -92,15 +92,15 @@ fn a_job_that_ended_needs_no_node() {
     case.observed.claims.clear();
     case.observed.nodes.clear();
     let plan = case.plan();
-    assert_eq!((deeds(&plan), state(&plan)), (vec![], "Succeeded".to_owned()));
+    assert_eq!((actions(&plan), state(&plan)), (vec![], "Succeeded".to_owned()));
 }
 
 #[test]
-fn an_edit_is_reported_and_the_job_left_alone() {
+fn an_edit_is_reported_and_the_job_stays() {
     let case =
         started().edit(|w| w.spec.tuning.as_mut().unwrap().output.image = "example.com/adapter:2".into());
     let plan = case.plan();
-    assert_eq!(deeds(&plan), [""; 0]);
+    assert_eq!(actions(&plan), [""; 0]);
     assert!(condition(&plan, "WorkspaceReady").contains("UpdateBlocked: tuning was edited"));
     assert_eq!(plan.events.len(), 1);
 }
@@ -122,7 +122,7 @@ fn a_pod_that_cannot_start_says_why() {
 }
 
 #[test]
-fn what_was_pushed_is_told_by_digest() {
+fn the_pushed_image_is_reported_by_digest() {
     let mut case =
         with_status(json!({"succeeded": 1, "conditions": [{"type": "Complete", "status": "True"}]}));
     let ended = json!({"name": "pusher", "image": "i", "imageID": "", "ready": false, "restartCount": 0,
@@ -158,7 +158,7 @@ fn tuner(case: &Case) -> String {
 }
 
 #[test]
-fn a_gpu_is_never_replaced_by_a_processor_silently() {
+fn a_gpu_is_never_replaced_by_a_cpu_silently() {
     const CPU: &str = "Standard_D8s_v5";
     const GPU: &str = "Standard_NC6s_v3";
     let small = "smollm2-135m-instruct";
@@ -205,7 +205,7 @@ fn a_gpu_is_never_replaced_by_a_processor_silently() {
 }
 
 #[test]
-fn brought_nodes_without_gpus_tune_small_models() {
+fn own_nodes_without_gpus_tune_small_models() {
     let mut case = Case::tuning_of("smollm2-135m-instruct").byo();
     case.observed.nodes = vec![Arc::new(objects::node("own", true, 0))];
     assert_eq!(tuner(&case), "tuning-job, GPUs: none");

@@ -1,10 +1,10 @@
-//! What cannot be carried out is told with what helps, and nothing is written or paid for.
+//! Rejected specs: the status names the remedy, and nothing is written or paid for.
 
 use preset_catalog::Preset;
 use serde_json::json;
 use workspace_plan::PresetLookup;
 
-use crate::case::{Case, check, condition, deeds};
+use crate::case::{Case, actions, check, condition};
 use crate::objects::{self, preset};
 
 const RESOURCE: &str = "ResourceReady";
@@ -21,7 +21,7 @@ fn refused(case: &Case, starts: &str) {
 }
 
 #[test]
-fn every_refusal_has_its_reason_and_remedy() {
+fn every_rejection_has_its_reason_and_remedy() {
     let phi = "phi-3-mini-4k-instruct";
     let unknown = PresetLookup::Unknown {
         near: vec!["phi-4".into(), "phi-3-mini-4k-instruct".into()],
@@ -83,11 +83,11 @@ fn gpus_without_kernels_for_the_model_are_not_paid_for() {
         "False/GPUTooOld: preset deepseek-v3.2 needs GPUs of compute capability 9.0, and Standard_ND96amsr_A100_v4 has 8.0",
     );
     let all_the_same = case.annotated("kaito.sh/bypass-resource-checks", "");
-    assert!(!deeds(&all_the_same.plan()).is_empty());
+    assert!(!actions(&all_the_same.plan()).is_empty());
 }
 
 #[test]
-fn what_the_native_runtime_can_t_hold_on_one_node_can_be_bypassed() {
+fn a_model_too_large_for_the_native_runtime_can_be_bypassed() {
     let case = Case::serving("phi-4")
         .annotated("kaito.sh/runtime", "native")
         .edit(|w| w.spec.resource.as_mut().unwrap().instance_type = "Standard_NC4as_T4_v3".into());
@@ -96,11 +96,11 @@ fn what_the_native_runtime_can_t_hold_on_one_node_can_be_bypassed() {
         "False/PresetUnsuitable: preset phi-4 needs 3 nodes and the runtime native serves from one",
     );
     let all_the_same = case.annotated("kaito.sh/bypass-resource-checks", "");
-    assert!(!deeds(&all_the_same.plan()).is_empty());
+    assert!(!actions(&all_the_same.plan()).is_empty());
 }
 
 #[test]
-fn a_template_that_is_none_is_refused() {
+fn an_invalid_template_is_rejected() {
     let case = Case::new(
         objects::template(json!({"name": "server"})),
         PresetLookup::NotNeeded,
@@ -112,7 +112,7 @@ fn a_template_that_is_none_is_refused() {
 }
 
 #[test]
-fn a_preset_that_cannot_be_tuned_is_refused() {
+fn a_preset_that_cannot_be_tuned_is_rejected() {
     let found = PresetLookup::Found(preset("llama-3.3-70b-instruct"));
     let case = Case {
         observed: Case::new(objects::tuning(), found).observed,
@@ -125,7 +125,7 @@ fn a_preset_that_cannot_be_tuned_is_refused() {
 }
 
 #[test]
-fn what_runs_is_left_alone_when_its_preset_cannot_be_told() {
+fn a_running_workload_stays_when_its_preset_is_unknown() {
     let running = Case::serving("phi-4")
         .with_nodes(1, 1)
         .stored()
@@ -138,7 +138,7 @@ fn what_runs_is_left_alone_when_its_preset_cannot_be_told() {
     let mut kept = running.clone();
     kept.observed.preset = down(None);
     let plan = kept.plan();
-    assert_eq!(deeds(&plan), [""; 0]);
+    assert_eq!(actions(&plan), [""; 0]);
     let says = condition(&plan, "WorkspaceReady");
     assert!(
         says.starts_with("True/workspaceReady: The model answers. PresetRegistryUnavailable: no answer"),

@@ -1,12 +1,13 @@
 //! Events about changes: a new claim, a new problem, or a Workspace that became ready.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
-use kaito_api::ClaimKind;
 use kaito_api::conditions::WorkspaceConditionType;
+use kaito_api::{ClaimKind, event_reasons};
 use plan::{Event, Kind, Write};
 
+use crate::condition::ConditionUpdate;
 use crate::context::PlanContext;
-use crate::finding::{ConditionUpdate, Problem};
+use crate::problem::Problem;
 
 /// Conditions whose problems become events; the other conditions repeat them.
 const REPORTED: [WorkspaceConditionType; 3] = [
@@ -16,7 +17,7 @@ const REPORTED: [WorkspaceConditionType; 3] = [
 ];
 
 /// Events about claims that are created or deleted.
-pub(crate) fn of_writes(
+pub(super) fn of_writes(
     context: &PlanContext<'_>,
     sizing_summary: Option<&str>,
     writes: &[Write],
@@ -36,21 +37,13 @@ fn of_write(context: &PlanContext<'_>, sizing_summary: Option<&str>, write: &Wri
                 .map(|summary| format!(" {summary}"))
                 .unwrap_or_default();
             let message = format!("Asked for a node by {} {}.{why}", kind.as_str(), target.name);
-            let reason = match kind {
-                ClaimKind::Machine => "MachineCreated",
-                ClaimKind::NodeClaim => "NodeClaimCreated",
-            };
-            is_new.then(|| Event::normal(reason, message))
+            is_new.then(|| Event::normal(event_reasons::claim_created(kind), message))
         }
         Write::Delete(delete) => {
             let kind = claim_kind(delete.target.kind)?;
             let name = &delete.target.name;
             let message = format!("{} {name} is not needed any more and is deleted.", kind.as_str());
-            let reason = match kind {
-                ClaimKind::Machine => "MachineDeleted",
-                ClaimKind::NodeClaim => "NodeClaimDeleted",
-            };
-            Some(Event::normal(reason, message))
+            Some(Event::normal(event_reasons::claim_deleted(kind), message))
         }
         Write::Patch(_) | Write::Evict(_) => None,
     }
@@ -63,7 +56,7 @@ fn claim_kind(kind: Kind) -> Option<ClaimKind> {
 }
 
 /// Events about conditions that became a problem, and about a Workspace that became ready.
-pub(crate) fn of_conditions(
+pub(super) fn of_conditions(
     context: &PlanContext<'_>,
     updates: &[(WorkspaceConditionType, ConditionUpdate)],
 ) -> Vec<Event> {
@@ -82,7 +75,7 @@ fn of_condition(
     if update.is_true() {
         let is_new =
             kind == WorkspaceConditionType::WorkspaceReady && old.is_none_or(|old| old.status != "True");
-        return is_new.then(|| Event::normal("Ready", update.message.clone()));
+        return is_new.then(|| Event::normal(event_reasons::READY, update.message.clone()));
     }
     let is_new = old.is_none_or(|old| old.status == "True" || old.reason != update.reason_str());
     let is_reported = is_new && REPORTED.contains(&kind) && update.is_problem();
@@ -90,7 +83,7 @@ fn of_condition(
 }
 
 /// Events about notes that the old status does not contain.
-pub(crate) fn of_notes(context: &PlanContext<'_>, notes: &[Problem]) -> Vec<Event> {
+pub(super) fn of_notes(context: &PlanContext<'_>, notes: &[Problem]) -> Vec<Event> {
     let old = old_condition(context, WorkspaceConditionType::WorkspaceReady);
     let is_new = |note: &&Problem| old.is_none_or(|old| !old.message.contains(&note.note()));
     let event = |note: &Problem| Event::warning(note.reason.as_str(), note.condition().message);

@@ -1,4 +1,4 @@
-//! What holds for every model, node and context, whatever their numbers.
+//! Properties of all estimates, for random models, nodes and contexts.
 
 #![allow(
     clippy::unwrap_used,

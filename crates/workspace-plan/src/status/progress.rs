@@ -4,13 +4,13 @@
 
 use kaito_api::conditions::WorkspaceReason;
 
+use crate::condition::ConditionUpdate;
 use crate::context::PlanContext;
-use crate::finding::ConditionUpdate;
 use crate::pods;
 use crate::workload::{JobProgress, Workload};
 
 /// True if the model is served.
-pub(crate) fn inference(context: &PlanContext<'_>, nodes_ready: bool) -> ConditionUpdate {
+pub(super) fn inference(context: &PlanContext<'_>, nodes_ready: bool) -> ConditionUpdate {
     let pending = |cause: &str| ConditionUpdate::unmet(WorkspaceReason::InferencePending, cause);
     match context.workload {
         Some(workload) if workload.is_serving() => ConditionUpdate::met(
@@ -28,7 +28,7 @@ pub(crate) fn inference(context: &PlanContext<'_>, nodes_ready: bool) -> Conditi
 }
 
 /// True if the tuning Job has started.
-pub(crate) fn job(context: &PlanContext<'_>, nodes_ready: bool) -> ConditionUpdate {
+pub(super) fn job(context: &PlanContext<'_>, nodes_ready: bool) -> ConditionUpdate {
     let started = |message: &str| ConditionUpdate::met(WorkspaceReason::JobStarted, message);
     let pending = |cause: &str| ConditionUpdate::unmet(WorkspaceReason::JobPending, cause);
     match context.job_progress {

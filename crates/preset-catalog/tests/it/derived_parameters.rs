@@ -1,4 +1,4 @@
-//! What is derived from a model's facts, against a table of expected values for sixty models.
+//! Derived parameters of sixty models, against a table of expected values.
 
 #![allow(
     clippy::unwrap_used,
@@ -168,7 +168,7 @@ fn names_of_the_machine_era_are_known() {
     }
 }
 
-/// Two bytes a weight: the sizes of models that are not quantised follow from the number of their weights.
+/// Two bytes a weight: the size of a model without quantization follows from the number of its weights.
 #[test]
 fn sizes_agree_with_the_number_of_weights() {
     let millions = [

@@ -1,4 +1,4 @@
-//! The registry's catalog as its watch tells it: a value that events are applied to. Asks nobody.
+//! One state of the registry's catalog: a value to which the messages of its watch are applied. It does no I/O.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -11,46 +11,46 @@ use preset_registry_api::v1::{self, WatchPresetsResponse};
 /// Presets by short name.
 type Presets = BTreeMap<String, Arc<Preset>>;
 
-/// What the registry knows, as far as it told.
+/// The catalog as of the last message.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Catalog {
+pub(crate) struct CatalogSnapshot {
     presets: Presets,
-    /// Short names by everything a preset is found by, in lower case.
+    /// Short names by short name, alias and hub id, all in lower case.
     names: BTreeMap<String, String>,
-    /// A snapshot whose end has not come yet.
-    arriving: Option<Presets>,
+    /// Presets of a snapshot that is not complete yet.
+    incomplete: Option<Presets>,
     version: String,
 }
 
-impl Catalog {
-    /// The version that was told last; empty before the first.
+impl CatalogSnapshot {
+    /// Returns the version; empty before the first message.
     pub(crate) fn version(&self) -> &str {
         &self.version
     }
 
-    /// The preset with that short name, alias or hub id; letter case is ignored.
+    /// Finds the preset with this short name, alias or hub id; letter case is ignored.
     pub(crate) fn find(&self, name: &str) -> Option<&Arc<Preset>> {
         self.presets.get(self.names.get(&name.to_lowercase())?)
     }
 
-    /// Takes one event; true when the catalog is whole and up to date afterwards.
+    /// Applies one message. Returns true if the catalog is complete and up to date afterwards.
     ///
     /// # Errors
-    /// When a preset cannot be read: the registry speaks a later dialect.
-    pub(crate) fn apply(&mut self, told: WatchPresetsResponse) -> Result<bool, ConversionError> {
-        match told.event {
+    /// When a preset cannot be read: the registry uses a later format.
+    pub(crate) fn apply(&mut self, message: WatchPresetsResponse) -> Result<bool, ConversionError> {
+        match message.event {
             Some(Event::Snapshot(chunk)) => {
-                let mut arriving = if chunk.first {
+                let mut incomplete = if chunk.first {
                     Presets::new()
                 } else {
-                    self.arriving.take().unwrap_or_default()
+                    self.incomplete.take().unwrap_or_default()
                 };
-                put(&mut arriving, chunk.presets)?;
+                put(&mut incomplete, chunk.presets)?;
                 if !chunk.last {
-                    self.arriving = Some(arriving);
+                    self.incomplete = Some(incomplete);
                     return Ok(false);
                 }
-                self.presets = arriving;
+                self.presets = incomplete;
             }
             Some(Event::Delta(delta)) => {
                 for name in &delta.removed {
@@ -61,15 +61,15 @@ impl Catalog {
             }
             None => return Ok(false),
         }
-        self.arriving = None;
-        self.version = told.catalog_version;
+        self.incomplete = None;
+        self.version = message.catalog_version;
         self.names = names(&self.presets);
         Ok(true)
     }
 }
 
-fn put(presets: &mut Presets, told: Vec<v1::Preset>) -> Result<(), ConversionError> {
-    for preset in told {
+fn put(presets: &mut Presets, added: Vec<v1::Preset>) -> Result<(), ConversionError> {
+    for preset in added {
         let preset = Preset::try_from(preset)?;
         presets.insert(preset.name.clone(), Arc::new(preset));
     }
@@ -83,7 +83,7 @@ fn names(presets: &Presets) -> BTreeMap<String, String> {
             names.insert(name.to_lowercase(), preset.name.clone());
         }
     }
-    // A short name is nobody else's alias.
+    // A short name wins over an alias of another preset.
     names.extend(presets.keys().map(|name| (name.to_lowercase(), name.clone())));
     names
 }
@@ -101,10 +101,10 @@ mod tests {
 
     fn snapshot(presets: &[&str], first: bool, last: bool) -> WatchPresetsResponse {
         let presets = presets.iter().map(|name| preset(name)).collect();
-        told("v1", Event::Snapshot(SnapshotChunk { presets, first, last }))
+        message("v1", Event::Snapshot(SnapshotChunk { presets, first, last }))
     }
 
-    fn told(version: &str, event: Event) -> WatchPresetsResponse {
+    fn message(version: &str, event: Event) -> WatchPresetsResponse {
         WatchPresetsResponse {
             catalog_version: version.to_owned(),
             event: Some(event),
@@ -112,10 +112,13 @@ mod tests {
     }
 
     #[test]
-    fn a_snapshot_counts_when_it_is_whole_and_deltas_change_it() {
-        let mut catalog = Catalog::default();
+    fn a_snapshot_counts_once_it_is_complete_and_deltas_change_it() {
+        let mut catalog = CatalogSnapshot::default();
         assert!(!catalog.apply(snapshot(&["phi-4"], true, false)).unwrap());
-        assert!(catalog.find("phi-4").is_none(), "half a catalog is none");
+        assert!(
+            catalog.find("phi-4").is_none(),
+            "an incomplete catalog is not used"
+        );
         assert!(catalog.apply(snapshot(&["falcon-7b"], false, true)).unwrap());
         assert_eq!(catalog.version(), "v1");
         for name in ["phi-4", "PHI-4", "microsoft/phi-4", "Falcon-7B"] {
@@ -126,9 +129,9 @@ mod tests {
             changed: vec![],
             removed: vec!["phi-4".to_owned()],
         };
-        assert!(catalog.apply(told("v2", Event::Delta(delta))).unwrap());
+        assert!(catalog.apply(message("v2", Event::Delta(delta))).unwrap());
         assert!(catalog.find("microsoft/phi-4").is_none() && catalog.find("smollm2-135m-instruct").is_some());
-        // A new snapshot makes an unfinished one void.
+        // A new snapshot replaces an incomplete one.
         assert!(!catalog.apply(snapshot(&["phi-4"], true, false)).unwrap());
         assert!(catalog.apply(snapshot(&["falcon-40b"], true, true)).unwrap());
         assert!(catalog.find("phi-4").is_none() && catalog.find("falcon-40b").is_some());

@@ -1,4 +1,4 @@
-//! What the controller understands of a registry: the real server on a local port.
+//! Lookups at a real preset registry on a local port.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 

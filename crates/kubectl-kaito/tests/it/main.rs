@@ -1,7 +1,7 @@
 //! The program as its users run it: output word for word, exit codes, and the same answers from a registry.
 //!
-//! `UPDATE_GOLDEN=1 cargo test -p kubectl-kaito` writes the expected outputs anew; look at the difference before it is
-//! committed.
+//! `UPDATE_GOLDEN=1 cargo test -p kubectl-kaito` rewrites the expected outputs; review the difference before committing
+//! it.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 

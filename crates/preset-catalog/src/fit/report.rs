@@ -1,10 +1,11 @@
-//! The values of a resource plan, without their computation.
+//! The values of a fit report, without their computation.
 
 use instance_types::InstanceType;
 
 use crate::estimate::Placement;
 
-use super::{Reason, Remedy, Term};
+use super::reason::{Reason, Remedy};
+use super::term::Term;
 
 /// Purpose of the nodes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -18,7 +19,7 @@ pub enum Purpose {
 
 /// Requirements of the user besides the context.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct PlanOptions {
+pub struct FitOptions {
     /// Purpose of the nodes.
     pub purpose: Purpose,
     /// Largest number of nodes; `None` for any number.
@@ -27,7 +28,7 @@ pub struct PlanOptions {
 
 /// Ranked instance types for a preset.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ResourcePlan {
+pub struct FitReport {
     /// Short name of the preset.
     pub preset: String,
     /// Purpose of the nodes.
@@ -39,7 +40,7 @@ pub struct ResourcePlan {
     pub candidates: Vec<Candidate>,
 }
 
-impl ResourcePlan {
+impl FitReport {
     /// Returns the first candidate, if it fits.
     #[must_use]
     pub fn best(&self) -> Option<(&InstanceType, &Fit)> {
@@ -58,7 +59,7 @@ pub struct Candidate {
     /// The instance type, with its list price if known.
     pub instance_type: InstanceType,
     /// The fit, or the reasons against it.
-    pub outcome: Outcome,
+    pub outcome: FitOutcome,
 }
 
 impl Candidate {
@@ -66,15 +67,15 @@ impl Candidate {
     #[must_use]
     pub fn fit(&self) -> Option<(&InstanceType, &Fit)> {
         match &self.outcome {
-            Outcome::Fits(fit) => Some((&self.instance_type, fit)),
-            Outcome::Unfit(_) => None,
+            FitOutcome::Fits(fit) => Some((&self.instance_type, fit)),
+            FitOutcome::Unfit(_) => None,
         }
     }
 }
 
 /// Verdict on a preset and an instance type.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Outcome {
+pub enum FitOutcome {
     /// The preset fits.
     Fits(Box<Fit>),
     /// The preset does not fit.

@@ -15,7 +15,7 @@ use preset_catalog::{Catalog, ModelShape, Preset};
 
 const UPSTREAM: &str = include_str!("data/node_counts.tsv");
 const DIFFERENCES: &str = include_str!("data/node_count_differences.tsv");
-const DOCUMENT: &str = include_str!("../../../docs/estimator.md");
+const DOCUMENT: &str = include_str!("../../../../docs/estimator.md");
 const GIB: u64 = 1 << 30;
 const A10: &str = "Standard_NV36ads_A10_v5";
 const A100: &str = "Standard_NC24ads_A100_v4";

@@ -1,0 +1,26 @@
+//! Reasons of Events that are not reasons of conditions.
+
+use crate::claim_kind::ClaimKind;
+
+/// A reconcile failed and is repeated.
+pub const RECONCILE_FAILED: &str = "ReconcileFailed";
+/// A Workspace became ready.
+pub const READY: &str = "Ready";
+
+/// Returns the reason for the creation of a claim.
+#[must_use]
+pub fn claim_created(kind: ClaimKind) -> &'static str {
+    match kind {
+        ClaimKind::Machine => "MachineCreated",
+        ClaimKind::NodeClaim => "NodeClaimCreated",
+    }
+}
+
+/// Returns the reason for the deletion of a claim.
+#[must_use]
+pub fn claim_deleted(kind: ClaimKind) -> &'static str {
+    match kind {
+        ClaimKind::Machine => "MachineDeleted",
+        ClaimKind::NodeClaim => "NodeClaimDeleted",
+    }
+}
