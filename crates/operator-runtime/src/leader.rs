@@ -112,7 +112,7 @@ struct Holding {
     candidate: Candidate,
     /// As it was last written by us.
     lease: Lease,
-    /// When that was asked for.
+    /// Time at which the renewal was sent.
     renewed: Instant,
 }
 

@@ -17,26 +17,30 @@ pub(crate) struct RuntimeMetrics {
 impl RuntimeMetrics {
     pub(crate) fn new(metrics: &Metrics) -> Self {
         Self {
-            reconciles: Operations::new(metrics, "reconcile", "Reconciles"),
-            errors: metrics.counter("reconcile_errors", "Failed reconciles", ["kind", "class"]),
+            reconciles: Operations::new(metrics, "kaito_reconcile", "Reconciles that ended"),
+            errors: metrics.counter(
+                "kaito_reconcile_errors",
+                "Reconciles that failed, by class of the error",
+                ["kind", "class"],
+            ),
             depth: metrics.gauge(
-                "queue_depth",
+                "kaito_queue_depth",
                 "Objects that are due and wait for a worker",
                 ["kind"],
             ),
             postponed: metrics.counter(
-                "reconcile_postponed",
+                "kaito_reconcile_postponed",
                 "Reconciles postponed because a cache lags behind our own writes",
                 ["kind"],
             ),
             writes: metrics.counter(
-                "api_writes",
-                "Writes to the API server",
+                "kaito_api_writes",
+                "Writes to the API server, by result",
                 ["kind", "verb", "result"],
             ),
-            watch_errors: metrics.counter("watch_errors", "Failed lists and watches", ["kind"]),
+            watch_errors: metrics.counter("kaito_watch_errors", "Lists and watches that failed", ["kind"]),
             malformed: metrics.counter(
-                "malformed_objects",
+                "kaito_malformed_objects",
                 "Events about objects that do not match their type",
                 ["kind"],
             ),

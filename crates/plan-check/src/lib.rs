@@ -1,29 +1,27 @@
-//! An independent checker of plans, shared by all tests: it knows the API server's rules, not the planner's.
+//! An independent checker of plans, for tests: it knows the API server's rules, not the planners'.
 //!
-//! Must not be used to decide anything, and must not share code with what makes plans.
+//! It decides nothing, and shares no code with the crates that make plans.
 
+mod containers;
+mod findings;
 mod manifests;
+mod metadata;
 mod names;
 mod objects;
 mod pods;
 mod security;
 mod status;
+mod target;
 #[cfg(test)]
 mod tests;
 mod writes;
 
 use plan::{Finalizer, Plan, Write};
 
-/// One thing the API server, or a careful reader, would refuse.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Violation {
-    /// Which write, by kind and name, or `status`.
-    pub place: String,
-    /// What is wrong.
-    pub what: String,
-}
+use findings::Findings;
+pub use findings::Violation;
 
-/// Everything wrong with a plan; empty for a good one.
+/// Returns all violations of a plan; empty for a good one.
 #[must_use]
 pub fn check<C>(plan: &Plan<C>) -> Vec<Violation> {
     let mut found = Findings::default();
@@ -38,9 +36,11 @@ pub fn check<C>(plan: &Plan<C>) -> Vec<Violation> {
     for event in &plan.events {
         found.at("event", |found| {
             found.unless(names::is_reason(event.reason), || {
-                format!("reason {:?} is no word", event.reason)
+                format!("reason {:?} must be one word", event.reason)
             });
-            found.unless(!event.message.trim().is_empty(), || "no note".to_owned());
+            found.unless(!event.message.trim().is_empty(), || {
+                "the message must not be empty".to_owned()
+            });
         });
     }
     found.violations
@@ -49,58 +49,21 @@ pub fn check<C>(plan: &Plan<C>) -> Vec<Violation> {
 fn check_finalizer<C>(plan: &Plan<C>, found: &mut Findings) {
     found.at("finalizer", |found| match plan.finalizer {
         Finalizer::Leave => {}
-        Finalizer::Ensure(name) => {
-            found.unless(names::is_qualified(name), || format!("{name:?} is no finalizer"))
-        }
+        Finalizer::Ensure(name) => found.unless(names::is_qualified(name), || {
+            format!("finalizer {name:?} must be a qualified name")
+        }),
         Finalizer::Release(name) => {
-            found.unless(names::is_qualified(name), || format!("{name:?} is no finalizer"));
+            found.unless(names::is_qualified(name), || {
+                format!("finalizer {name:?} must be a qualified name")
+            });
             found.unless(plan.cloud.is_none(), || {
                 "released together with a call to the cloud".to_owned()
             });
-            // Taking leftovers away is fine; making or disturbing something is not.
+            // Deleting leftovers is fine; creating or changing objects is not.
             let makes = |write: &Write| matches!(write, Write::Apply(_) | Write::Evict(_));
             found.unless(!plan.writes.iter().any(makes), || {
                 "released together with new work".to_owned()
             });
         }
     });
-}
-
-/// What was found so far, and where we are.
-#[derive(Debug, Default)]
-struct Findings {
-    place: Vec<String>,
-    violations: Vec<Violation>,
-}
-
-impl Findings {
-    /// Looks at one part of the plan.
-    fn at(&mut self, place: impl Into<String>, look: impl FnOnce(&mut Self)) {
-        self.place.push(place.into());
-        look(self);
-        self.place.pop();
-    }
-
-    /// Notes a violation unless `good`.
-    fn unless(&mut self, good: bool, what: impl FnOnce() -> String) {
-        if !good {
-            self.violations.push(Violation {
-                place: self.place.join(" "),
-                what: what(),
-            });
-        }
-    }
-}
-
-/// What occurs more than once, each once.
-fn repeated<T: Ord + Clone>(items: impl Iterator<Item = T>) -> Vec<T> {
-    let mut counts = std::collections::BTreeMap::new();
-    for item in items {
-        *counts.entry(item).or_insert(0_u32) += 1;
-    }
-    counts
-        .into_iter()
-        .filter(|(_, count)| *count > 1)
-        .map(|(item, _)| item)
-        .collect()
 }

@@ -1,4 +1,4 @@
-//! The API server's grammars of names: what is spelled right. Knows no objects.
+//! The API server's grammars of names. It knows no objects.
 
 /// RFC 1123 label: container and volume names.
 pub(super) fn is_label(text: &str) -> bool {
@@ -45,7 +45,7 @@ pub(super) fn is_reason(text: &str) -> bool {
         && text.bytes().all(|b| b.is_ascii_alphanumeric())
 }
 
-/// Name of an environment variable, as every shell takes it.
+/// Name of an environment variable that every shell accepts.
 pub(super) fn is_variable(text: &str) -> bool {
     !text.is_empty()
         && !text.starts_with(|c: char| c.is_ascii_digit())

@@ -1,4 +1,4 @@
-//! What each kind demands besides metadata.
+//! Rules of each kind, besides metadata.
 
 use std::collections::BTreeMap;
 
@@ -6,10 +6,11 @@ use k8s_openapi::api::core::v1::{ConfigMap, PodTemplateSpec, Service};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use kaito_api::{Claim, labels};
 
-use crate::{Findings, manifests, names, pods, repeated};
+use crate::findings::{Findings, repeated};
+use crate::{metadata, names, pods};
 use plan::manifest::Manifest;
 
-/// Looks at one object.
+/// Checks one object.
 pub(super) fn check(manifest: &Manifest, found: &mut Findings) {
     match manifest {
         Manifest::Machine(machine) => check_claim(&machine.clone().into(), found),
@@ -58,7 +59,7 @@ fn check_workload(
         check_selector(selector, &labels, found);
     }
     if let Some(metadata) = &template.metadata {
-        manifests::check_metadata(metadata, found);
+        metadata::check(metadata, found);
     }
     let Some(spec) = &template.spec else {
         found.unless(false, || "the template has no spec".to_owned());
@@ -77,7 +78,7 @@ fn check_selector(selector: &LabelSelector, labels: &BTreeMap<String, String>, f
     found.unless(!empty, || "the selector is empty".to_owned());
     for (key, value) in wanted {
         found.unless(labels.get(&key) == Some(&value), || {
-            format!("the selector wants {key}={value}, which the template lacks")
+            format!("the selector requires {key}={value}, which the template lacks")
         });
     }
 }

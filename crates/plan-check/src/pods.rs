@@ -7,9 +7,11 @@ use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use kaito_api::quantity::ceil_units;
 
-use crate::{Findings, names, repeated, security};
+use crate::containers::containers;
+use crate::findings::{Findings, repeated};
+use crate::{names, security};
 
-/// Looks at one pod spec.
+/// Checks one pod spec.
 pub(super) fn check(spec: &PodSpec, found: &mut Findings) {
     found.unless(!spec.containers.is_empty(), || "no containers".to_owned());
     let volumes: Vec<&str> = spec
@@ -36,14 +38,9 @@ pub(super) fn check(spec: &PodSpec, found: &mut Findings) {
     security::check(spec, found);
 }
 
-/// All containers, initial ones first.
-pub(super) fn containers(spec: &PodSpec) -> impl Iterator<Item = &Container> {
-    spec.init_containers.iter().flatten().chain(&spec.containers)
-}
-
 fn check_container(container: &Container, volumes: &[&str], found: &mut Findings) {
     found.unless(names::is_label(&container.name), || {
-        "name is no DNS label".to_owned()
+        "the name must be a DNS label".to_owned()
     });
     found.unless(
         container
@@ -167,7 +164,7 @@ fn check_resources(container: &Container, found: &mut Findings) {
             format!("requests {} {name} over the limit of {}", request.0, limit.0)
         });
     }
-    // The scheduler takes devices by their limit; a lone request is refused.
+    // The scheduler counts devices by their limit; the API server refuses a request alone.
     for name in requests
         .keys()
         .chain(limits.keys())
@@ -179,7 +176,7 @@ fn check_resources(container: &Container, found: &mut Findings) {
     }
 }
 
-/// A resource and its quantity.
+/// Checks a resource and its quantity.
 pub(super) fn check_quantity(name: &str, quantity: &Quantity, found: &mut Findings) {
     found.unless(names::is_qualified(name), || format!("resource name {name:?}"));
     found.unless(ceil_units(&quantity.0).is_some(), || {

@@ -3,8 +3,8 @@
 use k8s_openapi::api::core::v1::{Container, PodSpec, SeccompProfile, Volume};
 use serde_json::Value;
 
-use crate::Findings;
-use crate::pods::containers;
+use crate::containers::containers;
+use crate::findings::Findings;
 
 /// Kinds of volumes that the level allows.
 const VOLUMES: [&str; 9] = [
@@ -19,7 +19,7 @@ const VOLUMES: [&str; 9] = [
     "secret",
 ];
 
-/// Looks at one pod spec.
+/// Checks one pod spec.
 pub(super) fn check(spec: &PodSpec, found: &mut Findings) {
     found.at("pod security:", |found| {
         check_host(spec, found);
@@ -68,7 +68,7 @@ fn check_container(spec: &PodSpec, container: &Container, found: &mut Findings) 
     let non_root = own
         .and_then(|c| c.run_as_non_root)
         .or_else(|| pod.and_then(|p| p.run_as_non_root));
-    found.unless(non_root == Some(true), || "runAsNonRoot is not true".to_owned());
+    found.unless(non_root == Some(true), || "runAsNonRoot must be true".to_owned());
     found.unless(own.and_then(|c| c.run_as_user) != Some(0), || {
         "runAsUser 0".to_owned()
     });
@@ -76,10 +76,10 @@ fn check_container(spec: &PodSpec, container: &Container, found: &mut Findings) 
         .and_then(|c| c.seccomp_profile.as_ref())
         .or_else(|| pod.and_then(|p| p.seccomp_profile.as_ref()));
     found.unless(seccomp.is_some_and(is_confined), || {
-        "seccompProfile is not RuntimeDefault".to_owned()
+        "seccompProfile must be RuntimeDefault".to_owned()
     });
     let escalates = own.and_then(|c| c.allow_privilege_escalation) != Some(false);
-    found.unless(!escalates, || "allowPrivilegeEscalation is not false".to_owned());
+    found.unless(!escalates, || "allowPrivilegeEscalation must be false".to_owned());
     found.unless(own.and_then(|c| c.privileged) != Some(true), || {
         "privileged".to_owned()
     });
@@ -87,7 +87,7 @@ fn check_container(spec: &PodSpec, container: &Container, found: &mut Findings) 
     let drops = capabilities
         .and_then(|c| c.drop.as_ref())
         .is_some_and(|drop| drop.iter().any(|c| c == "ALL"));
-    found.unless(drops, || "capabilities are not dropped".to_owned());
+    found.unless(drops, || "all capabilities must be dropped".to_owned());
     let added = capabilities.and_then(|c| c.add.as_deref()).unwrap_or_default();
     found.unless(added.iter().all(|c| c == "NET_BIND_SERVICE"), || {
         format!("capabilities {added:?} are added")

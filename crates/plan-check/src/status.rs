@@ -1,13 +1,14 @@
-//! The conditions in a status, in whichever of the two shapes.
+//! Conditions in a status, in either of the two shapes.
 
 use jiff::Timestamp;
 use serde_json::{Map, Value};
 
-use crate::{Findings, names, repeated};
+use crate::findings::{Findings, repeated};
+use crate::names;
 
-/// Looks at a whole status.
+/// Checks a whole status.
 pub(super) fn check(status: &Value, found: &mut Findings) {
-    found.unless(status.is_object(), || "is no object".to_owned());
+    found.unless(status.is_object(), || "must be an object".to_owned());
     let conditions = status
         .get("conditions")
         .and_then(Value::as_array)
@@ -20,7 +21,7 @@ pub(super) fn check(status: &Value, found: &mut Findings) {
     for (condition, kind) in conditions.iter().zip(kinds()) {
         found.at(format!("condition {kind}"), |found| match condition.as_object() {
             Some(fields) => check_condition(fields, found),
-            None => found.unless(false, || "is no object".to_owned()),
+            None => found.unless(false, || "must be an object".to_owned()),
         });
     }
 }
@@ -37,16 +38,16 @@ fn check_condition(fields: &Map<String, Value>, found: &mut Findings) {
             format!("reason {:?}", get("reason"))
         });
     }
-    // A step that is done may say no more; one that is not must say why.
+    // A condition that holds needs no reason; any other does.
     found.unless(status == "True" || fields.contains_key("reason"), || {
-        "gives no reason".to_owned()
+        "expected a reason".to_owned()
     });
     found.unless(get("message").unwrap_or_default().len() <= 32768, || {
         "the message is too long".to_owned()
     });
     if fields.contains_key("lastTransitionTime") {
         let time = get("lastTransitionTime").and_then(|text| text.parse::<Timestamp>().ok());
-        found.unless(time.is_some(), || "lastTransitionTime is no time".to_owned());
+        found.unless(time.is_some(), || "lastTransitionTime must be a time".to_owned());
     }
 }
 

@@ -139,7 +139,7 @@ fn deployments_that_the_api_server_or_pod_security_refuses() {
     let first = "/spec/template/spec/containers/0";
     for (pointer, value, what) in [
         ("/metadata/name".to_owned(), json!("W_1"), "name"),
-        ("/metadata/namespace".into(), Value::Null, "names no namespace"),
+        ("/metadata/namespace".into(), Value::Null, "expected a namespace"),
         (
             "/metadata/ownerReferences".into(),
             Value::Null,
@@ -201,7 +201,7 @@ fn deployments_that_the_api_server_or_pod_security_refuses() {
             json!([{"name": "dshm"}, {"name": "dshm"}]),
             "volume dshm twice",
         ),
-        (format!("{first}/name"), json!("W"), "no DNS label"),
+        (format!("{first}/name"), json!("W"), "must be a DNS label"),
         (format!("{first}/image"), json!(""), "no image"),
         (format!("{first}/ports/0/name"), json!("80"), "port name"),
         (format!("{first}/ports/0/containerPort"), json!(0), "port 0"),
@@ -238,7 +238,7 @@ fn deployments_that_the_api_server_or_pod_security_refuses() {
         (
             format!("{first}/securityContext/capabilities"),
             Value::Null,
-            "not dropped",
+            "must be dropped",
         ),
         (
             format!("{first}/securityContext/capabilities/add"),
@@ -347,8 +347,8 @@ fn deletions_and_evictions_name_what_they_mean() {
     };
     good(&one(delete("u", pod_ref())));
     good(&one(evict("u")));
-    bad(&one(delete("", pod_ref())), "no UID");
-    bad(&one(evict("")), "no UID");
+    bad(&one(delete("", pod_ref())), "expected a UID");
+    bad(&one(evict("")), "expected a UID");
     bad(
         &one(delete(
             "u",
@@ -357,7 +357,7 @@ fn deletions_and_evictions_name_what_they_mean() {
                 ..pod_ref()
             },
         )),
-        "no namespace",
+        "expected a namespace",
     );
 }
 
@@ -369,7 +369,7 @@ fn patches() {
     ));
     bad(
         &patch("", json!({"metadata": {"labels": {"a": "b"}}})),
-        "no version",
+        "expected a resource version",
     );
     bad(&patch("1", json!({})), "changes nothing");
     bad(
@@ -424,7 +424,7 @@ fn release_is_the_last_thing() {
             finalizer: Finalizer::Ensure("a b"),
             ..Plan::default()
         },
-        "no finalizer",
+        "must be a qualified name",
     );
 }
 
@@ -444,17 +444,17 @@ fn conditions_and_events() {
     );
     bad(
         &status(json!([{"type": "Ready", "status": "False"}])),
-        "no reason",
+        "expected a reason",
     );
     bad(
         &status(json!([{"type": "Ready", "status": "True", "lastTransitionTime": "now"}])),
-        "no time",
+        "must be a time",
     );
     bad(
         &Plan {
             events: vec![Event::normal("a b", "x")],
             ..Plan::default()
         },
-        "no word",
+        "must be one word",
     );
 }

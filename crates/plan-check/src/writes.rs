@@ -1,10 +1,12 @@
-//! Single writes, and writes that don't go together.
+//! Single writes, and writes that do not go together.
 
-use crate::{Findings, manifests, names, repeated};
-use plan::manifest::{Kind, ObjectRef};
+use crate::findings::{Findings, repeated};
+use crate::target::{check_scope, place};
+use crate::{manifests, names};
+use plan::ObjectRef;
 use plan::write::{Delete, Evict, MergePatch, Write};
 
-/// Looks at one write.
+/// Checks one write.
 pub(super) fn check(write: &Write, found: &mut Findings) {
     match write {
         Write::Apply(manifest) => manifests::check(manifest, found),
@@ -20,7 +22,7 @@ pub(super) fn check(write: &Write, found: &mut Findings) {
     }
 }
 
-/// Looks at all writes of a plan together.
+/// Checks all writes of a plan together.
 pub(super) fn check_together(writes: &[Write], found: &mut Findings) {
     let applied = || {
         writes.iter().filter_map(|write| match write {
@@ -59,13 +61,13 @@ pub(super) fn check_together(writes: &[Write], found: &mut Findings) {
 
 fn check_delete(delete: &Delete, found: &mut Findings) {
     check_target(&delete.target, found);
-    found.unless(!delete.uid.is_empty(), || "names no UID".to_owned());
+    found.unless(!delete.uid.is_empty(), || "expected a UID".to_owned());
 }
 
 fn check_patch(patch: &MergePatch, found: &mut Findings) {
     check_target(&patch.target, found);
     found.unless(!patch.resource_version.is_empty(), || {
-        "names no version".to_owned()
+        "expected a resource version".to_owned()
     });
     let body = patch.body.as_object();
     found.unless(body.is_some_and(|body| !body.is_empty()), || {
@@ -98,39 +100,18 @@ fn check_patch(patch: &MergePatch, found: &mut Findings) {
 }
 
 fn check_evict(evict: &Evict, found: &mut Findings) {
-    found.unless(!evict.uid.is_empty(), || "names no UID".to_owned());
+    found.unless(!evict.uid.is_empty(), || "expected a UID".to_owned());
     found.unless(names::is_label(&evict.namespace), || {
-        "namespace is no DNS label".to_owned()
+        "the namespace must be a DNS label".to_owned()
     });
     found.unless(names::is_subdomain(&evict.name), || {
-        "name is no DNS name".to_owned()
+        "the name must be a DNS name".to_owned()
     });
 }
 
 fn check_target(target: &ObjectRef, found: &mut Findings) {
     found.unless(names::is_subdomain(&target.name), || {
-        format!("name {:?} is no DNS name", target.name)
+        format!("name {:?} must be a DNS name", target.name)
     });
     check_scope(target, found);
-}
-
-/// Namespaced kinds name a namespace, the others none.
-pub(super) fn check_scope(target: &ObjectRef, found: &mut Findings) {
-    let namespaced = !matches!(target.kind, Kind::Machine | Kind::NodeClaim | Kind::Node);
-    match &target.namespace {
-        Some(namespace) => {
-            found.unless(namespaced, || {
-                "a cluster-scoped object has no namespace".to_owned()
-            });
-            found.unless(names::is_label(namespace), || {
-                format!("namespace {namespace:?} is no DNS label")
-            });
-        }
-        None => found.unless(!namespaced, || "names no namespace".to_owned()),
-    }
-}
-
-/// Kind and name, for people.
-pub(super) fn place(verb: &str, target: &ObjectRef) -> String {
-    format!("{verb} {} {}", target.kind.as_str(), target.name)
 }

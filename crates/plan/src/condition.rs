@@ -38,7 +38,7 @@ impl ConditionReason for ClaimReason {
 pub struct ConditionUpdate<R> {
     /// Status of the condition.
     pub status: Status,
-    /// Why; `None` where the condition's type says everything.
+    /// Reason; `None` where the condition's type says everything.
     pub reason: Option<R>,
     /// Text for people: the cause, then the remedy.
     pub message: String,

@@ -1,7 +1,7 @@
-//! Does an observed object hold everything we want of it?
+//! Drift detection: reports whether an observed object contains everything that we want.
 //!
-//! The API server adds defaults, so equality is the wrong question. Every field we set must be there with our
-//! value; fields we don't set are not ours. Lists must have our length and match item by item.
+//! The API server adds defaults, so objects are not compared for equality. Every field that we set must have our value;
+//! other fields are not ours. Lists must have our length and match item by item.
 
 use serde::Serialize;
 use serde_json::Value;
@@ -10,7 +10,7 @@ use crate::hash;
 use crate::manifest::Manifest;
 use crate::write::Write;
 
-/// The apply that is needed to make `observed` hold `desired`, if one is. The result carries its digest.
+/// Returns the apply that makes `observed` contain `desired`, or `None` if it does already. The apply carries a digest.
 #[must_use]
 pub fn apply_if_needed<K: Serialize>(desired: impl Into<Manifest>, observed: Option<&K>) -> Option<Write> {
     let desired = hash::stamped(desired.into());
@@ -21,7 +21,7 @@ pub fn apply_if_needed<K: Serialize>(desired: impl Into<Manifest>, observed: Opt
     (!holds).then(|| Write::Apply(Box::new(desired)))
 }
 
-/// Whether everything in `wanted` is in `observed`.
+/// Returns true if `observed` contains everything in `wanted`.
 #[must_use]
 pub fn is_within(wanted: &Value, observed: &Value) -> bool {
     match (wanted, observed) {
@@ -69,7 +69,7 @@ mod tests {
     }
 
     #[test]
-    fn a_field_we_stopped_writing_is_seen_by_the_digest() {
+    fn the_digest_shows_a_field_that_we_stopped_writing() {
         use k8s_openapi::api::core::v1::ConfigMap;
         let full = ConfigMap {
             data: Some([("a".into(), "1".into()), ("b".into(), "2".into())].into()),

@@ -1,20 +1,20 @@
-//! A digest of a rendered object, kept on it as an annotation.
+//! A digest of a rendered object, stored in an annotation of the object.
 //!
-//! [`crate::drift`] sees what was changed or removed by others; the digest sees what we ourselves stopped
-//! writing, which a comparison of the wanted fields cannot.
+//! [`crate::drift`] finds fields that others changed or removed. The digest finds fields that we stopped writing, which a
+//! comparison of the wanted fields cannot.
 
 use kaito_api::labels::RENDERED_HASH;
 
 use crate::manifest::Manifest;
 
-/// Adds [`RENDERED_HASH`], computed over the object without it.
+/// Adds the annotation [`RENDERED_HASH`], computed over the object without it.
 #[must_use]
 pub fn stamped(mut manifest: Manifest) -> Manifest {
     if let Some(annotations) = manifest.metadata_mut().annotations.as_mut() {
         annotations.remove(RENDERED_HASH);
     }
     let mut value = manifest.to_value();
-    // In one order, whatever features of serde_json else is built together with this switches on.
+    // A fixed order: other crates of a build may enable the feature of serde_json that keeps insertion order.
     value.sort_all_objects();
     let digest = kaito_api::names::digest(&[&value.to_string()]);
     manifest

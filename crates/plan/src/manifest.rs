@@ -1,4 +1,4 @@
-//! The closed set of kinds we write.
+//! The closed set of kinds that plans name or contain.
 
 use k8s_openapi::api::apps::v1::{Deployment, StatefulSet};
 use k8s_openapi::api::batch::v1::Job;
@@ -41,7 +41,7 @@ pub enum Kind {
 }
 
 impl Kind {
-    /// The kind in an object.
+    /// Returns `kind` as it stands in an object.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -58,7 +58,7 @@ impl Kind {
         }
     }
 
-    /// The `apiVersion` of the kind.
+    /// Returns the `apiVersion` of the kind.
     #[must_use]
     pub fn api_version(self) -> &'static str {
         match self {
@@ -71,7 +71,7 @@ impl Kind {
         }
     }
 
-    /// The plural, as it stands in a URL.
+    /// Returns the plural as it stands in a URL.
     #[must_use]
     pub fn plural(self) -> &'static str {
         match self {
@@ -98,19 +98,19 @@ impl From<ClaimKind> for Kind {
     }
 }
 
-/// Names one object.
+/// Kind, namespace and name of one object.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ObjectRef {
-    /// Its kind.
+    /// Kind.
     pub kind: Kind,
-    /// Its namespace; `None` for cluster-scoped kinds.
+    /// Namespace; `None` for cluster-scoped kinds.
     pub namespace: Option<String>,
-    /// Its name.
+    /// Name.
     pub name: String,
 }
 
 impl Manifest {
-    /// The kind of the object.
+    /// Kind of the object.
     #[must_use]
     pub fn kind(&self) -> Kind {
         match self {
@@ -124,7 +124,7 @@ impl Manifest {
         }
     }
 
-    /// The metadata of the object.
+    /// Metadata of the object.
     #[must_use]
     pub fn metadata(&self) -> &ObjectMeta {
         match self {
@@ -138,7 +138,7 @@ impl Manifest {
         }
     }
 
-    /// The metadata of the object, to change.
+    /// Mutable metadata of the object.
     pub fn metadata_mut(&mut self) -> &mut ObjectMeta {
         match self {
             Self::Machine(o) => &mut o.metadata,
@@ -151,7 +151,7 @@ impl Manifest {
         }
     }
 
-    /// Names the object.
+    /// Returns kind, namespace and name of the object.
     #[must_use]
     pub fn target(&self) -> ObjectRef {
         let metadata = self.metadata();
@@ -162,7 +162,7 @@ impl Manifest {
         }
     }
 
-    /// The object as JSON, with `apiVersion` and `kind`, as server-side apply wants it.
+    /// Returns the object as JSON with `apiVersion` and `kind`, as server-side apply expects it.
     #[must_use]
     pub fn to_value(&self) -> Value {
         let value = match self {
@@ -174,7 +174,7 @@ impl Manifest {
             Self::StatefulSet(o) => serde_json::to_value(o),
             Self::Job(o) => serde_json::to_value(o),
         };
-        // These types hold only strings as map keys, so serialising them cannot fail.
+        // These types have only strings as map keys, so serializing them cannot fail.
         value.unwrap_or(Value::Null)
     }
 }

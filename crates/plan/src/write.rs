@@ -1,4 +1,4 @@
-//! The writes a plan can hold.
+//! The writes that a plan can contain.
 
 use serde_json::Value;
 
@@ -9,44 +9,44 @@ use crate::manifest::{Manifest, ObjectRef};
 pub enum Write {
     /// Server-side apply under the program's own field manager, with force.
     Apply(Box<Manifest>),
-    /// Delete one object; its absence is success.
+    /// Deletes one object; its absence is success.
     Delete(Delete),
-    /// Merge patch that fails when the object has changed since it was observed.
+    /// Merge patch that fails if the object has changed since it was observed.
     Patch(MergePatch),
-    /// Ask for a pod to be evicted; a disruption budget may refuse.
+    /// Requests the eviction of a pod; a disruption budget may refuse.
     Evict(Evict),
 }
 
 /// Deletion of exactly the object that was observed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Delete {
-    /// What to delete.
+    /// Object to delete.
     pub target: ObjectRef,
-    /// UID of the object that is meant; another object of the name is left alone.
+    /// UID of the object that is meant; another object of the name stays.
     pub uid: String,
-    /// What happens to dependents.
+    /// Treatment of dependents.
     pub propagation: Propagation,
-    /// Grace period in seconds; `None` uses the object's own.
+    /// Grace period in seconds; `None` means the object's own.
     pub grace_seconds: Option<u32>,
 }
 
-/// What happens to the dependents of a deleted object.
+/// Treatment of the dependents of a deleted object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Propagation {
-    /// They go afterwards.
+    /// They are deleted after the object.
     Background,
-    /// They go first.
+    /// They are deleted before the object.
     Foreground,
 }
 
-/// A JSON merge patch with optimistic lock.
+/// A JSON merge patch with an optimistic lock.
 #[derive(Clone, Debug, PartialEq)]
 pub struct MergePatch {
-    /// What to patch.
+    /// Object to patch.
     pub target: ObjectRef,
-    /// The version that was observed; lists in the body are whole lists.
+    /// Observed version, because a list in the body replaces the whole list.
     pub resource_version: String,
-    /// The patch, without `metadata.resourceVersion`.
+    /// Patch, without `metadata.resourceVersion`.
     pub body: Value,
 }
 

@@ -1,5 +1,4 @@
-//! What happens next: things due at simulated times, each at most once, in an order that the seed chooses
-//! among those due at one time.
+//! The agenda: events at simulated times, each at most once. The seed chooses the order of those due at one time.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,26 +8,26 @@ use plan::ObjectRef;
 use crate::controllers::Program;
 use crate::rng::Rng;
 
-/// One thing that can be due.
+/// One event that can be due.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Due {
     /// The cloud finishes something.
     Cloud,
-    /// Nodes, pods and workload controllers look around.
+    /// Nodes, pods and workload controllers act.
     Kubelet,
-    /// The cluster's garbage collector looks around.
+    /// The cluster's garbage collector runs.
     Collect,
-    /// A program's watches bring news.
+    /// A program's watches deliver events.
     Watch(Program),
-    /// A program looks at one object.
+    /// A program reconciles one object.
     Reconcile(Program, ObjectRef),
-    /// The provisioner lists pools.
+    /// The provisioner lists instances.
     List,
     /// A program starts again.
     Restart(Program),
 }
 
-/// The agenda.
+/// Events to come.
 #[derive(Clone, Debug, Default)]
 pub struct Agenda {
     order: BTreeSet<(Timestamp, u64, Due)>,
@@ -36,7 +35,7 @@ pub struct Agenda {
 }
 
 impl Agenda {
-    /// Puts something on the agenda; the earlier of two times counts.
+    /// Adds an event; the earlier of two times counts.
     pub fn add(&mut self, due: Due, at: Timestamp, rng: &mut Rng) {
         if let Some(place) = self.places.get(&due).copied() {
             if place.0 <= at {
@@ -49,7 +48,7 @@ impl Agenda {
         self.places.insert(due, (at, tie));
     }
 
-    /// Takes the next thing off the agenda, if it is due by `until`.
+    /// Takes the next event, if it is due by `until`.
     pub fn next(&mut self, until: Timestamp) -> Option<(Timestamp, Due)> {
         if self.order.first()?.0 > until {
             return None;
@@ -59,7 +58,7 @@ impl Agenda {
         Some((at, due))
     }
 
-    /// Takes everything off that is for this program.
+    /// Drops all events of this program.
     pub fn forget(&mut self, program: Program) {
         let is_its = |due: &Due| match due {
             Due::Watch(its) | Due::Reconcile(its, _) => *its == program,

@@ -1,7 +1,7 @@
-//! An in-memory model of the API server, as far as plans touch it.
+//! An in-memory model of the API server, as far as plans use it.
 //!
-//! Objects are JSON; versions, generations, uids, finalizers, field ownership and the history that watches
-//! replay are kept as the real one keeps them. It decides nothing and knows no planner.
+//! Objects are JSON. Versions, generations, UIDs, finalizers, field ownership and the history for watches follow the
+//! real server. It knows no planner.
 
 pub mod admission;
 pub mod apply;
@@ -21,10 +21,10 @@ use serde_json::{Value, json};
 use crate::json;
 use fields::FieldSet;
 
-/// Why the server refused a request.
+/// Refusal of a request.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ApiError {
-    /// The object is not there.
+    /// The object does not exist.
     #[error("404 not found: {0}")]
     NotFound(String),
     /// A precondition on version or uid does not hold.
@@ -41,7 +41,7 @@ pub enum ApiError {
 /// One change of one object, as a watch reports it.
 #[derive(Clone, Debug)]
 pub struct Event {
-    /// Which object.
+    /// Kind and name.
     pub key: ObjectRef,
     /// The object after the change; `None` if it is gone.
     pub value: Option<Arc<Value>>,
@@ -52,13 +52,13 @@ pub struct Event {
 /// One line of the write log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LogLine {
-    /// When.
+    /// Simulated time.
     pub at: Timestamp,
     /// Field manager, or the part of the simulation that wrote.
     pub actor: &'static str,
     /// `create`, `apply`, `status`, `patch`, `delete`, `evict` or `gone`.
     pub verb: &'static str,
-    /// Which object.
+    /// Kind and name.
     pub key: ObjectRef,
 }
 
@@ -68,7 +68,7 @@ struct Stored {
     owners: BTreeMap<&'static str, FieldSet>,
 }
 
-/// The server: what is stored, and what was.
+/// The server: objects and their history.
 #[derive(Clone, Debug)]
 pub struct ApiServer {
     now: Timestamp,
@@ -94,7 +94,7 @@ impl ApiError {
 }
 
 impl ApiServer {
-    /// An empty server at this time.
+    /// Returns an empty server at this time.
     #[must_use]
     pub fn new(now: Timestamp) -> Self {
         Self {
@@ -113,13 +113,13 @@ impl ApiServer {
         self.now = now;
     }
 
-    /// Everything that changed since the beginning, in order.
+    /// All changes since the beginning, in order.
     #[must_use]
     pub fn events(&self) -> &[Event] {
         &self.events
     }
 
-    /// Every write that changed something, in order.
+    /// All writes that changed something, in order.
     #[must_use]
     pub fn log(&self) -> &[LogLine] {
         &self.log
@@ -136,13 +136,13 @@ impl ApiServer {
             .unwrap_or(self.version)
     }
 
-    /// One object.
+    /// Returns one object.
     #[must_use]
     pub fn get(&self, key: &ObjectRef) -> Option<&Arc<Value>> {
         self.objects.get(key).map(|stored| &stored.value)
     }
 
-    /// Every object of a kind, by namespace and name.
+    /// Iterates over the objects of a kind, by namespace and name.
     pub fn list(&self, kind: Kind) -> impl Iterator<Item = (&ObjectRef, &Arc<Value>)> {
         let start = ObjectRef {
             kind,
@@ -155,12 +155,12 @@ impl ApiServer {
             .map(|(k, s)| (k, &s.value))
     }
 
-    /// Every object, by kind, namespace and name.
+    /// Iterates over all objects, by kind, namespace and name.
     pub fn all(&self) -> impl Iterator<Item = (&ObjectRef, &Arc<Value>)> {
         self.objects.iter().map(|(key, stored)| (key, &stored.value))
     }
 
-    /// Forbids evictions of a pod while `held`.
+    /// Refuses evictions of a pod while `held`.
     pub fn hold_pod(&mut self, namespace: &str, name: &str, held: bool) {
         let key = (namespace.to_owned(), name.to_owned());
         if held {
@@ -170,10 +170,10 @@ impl ApiServer {
         }
     }
 
-    /// Makes an object that must not be there yet.
+    /// Creates an object that must not exist yet.
     ///
     /// # Errors
-    /// When an object of the name is there, or it has no name.
+    /// If an object of the name exists, or it has no name.
     pub fn create(&mut self, actor: &'static str, key: &ObjectRef, value: Value) -> Result<(), ApiError> {
         if self.objects.contains_key(key) {
             return Err(ApiError::Conflict(format!("{} exists", shown(key))));
@@ -181,7 +181,7 @@ impl ApiServer {
         if key.name.is_empty() {
             return Err(ApiError::Invalid("metadata.name is empty".to_owned()));
         }
-        let owned = fields::fields(&apply::configuration(&value));
+        let owned = fields::fields(&fields::configuration(&value));
         let owners = BTreeMap::from([(actor, owned)]);
         let mut value = json::without_nulls(value);
         self.uids += 1;
@@ -254,7 +254,7 @@ impl ApiServer {
     }
 }
 
-/// An object's kind and name, for people.
+/// Returns an object's kind and name, for people.
 #[must_use]
 pub fn shown(key: &ObjectRef) -> String {
     match &key.namespace {
@@ -263,7 +263,7 @@ pub fn shown(key: &ObjectRef) -> String {
     }
 }
 
-/// The key of an object; `namespace` is empty for cluster-scoped kinds.
+/// Returns the key of an object; `namespace` is empty for cluster-scoped kinds.
 #[must_use]
 pub fn key(kind: Kind, namespace: &str, name: &str) -> ObjectRef {
     let namespace = (!namespace.is_empty()).then(|| namespace.to_owned());
@@ -274,7 +274,7 @@ pub fn key(kind: Kind, namespace: &str, name: &str) -> ObjectRef {
     }
 }
 
-/// Whether an object is being deleted.
+/// Returns true if an object is terminating.
 #[must_use]
 pub fn is_deleting(value: &Value) -> bool {
     !json::text(value, &["metadata", "deletionTimestamp"]).is_empty()

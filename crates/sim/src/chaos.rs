@@ -1,4 +1,4 @@
-//! What goes wrong in a seeded run, and what people do meanwhile.
+//! Faults of a seeded run, and actions of users meanwhile.
 
 use cloudprovider::Ownership;
 use jiff::SignedDuration;
@@ -14,7 +14,7 @@ use crate::json;
 use crate::rng::Rng;
 use crate::world::World;
 
-/// Faults that pass by themselves once they stop.
+/// Faults that leave nothing behind once they stop.
 const PASSING: [Fault; 8] = [
     Fault::Quota,
     Fault::Capacity,
@@ -26,16 +26,16 @@ const PASSING: [Fault; 8] = [
     Fault::DeleteFails,
 ];
 
-/// What is applied in a run.
+/// Objects that a run applies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Subject {
-    /// Claims of both kinds alone, as if Workspaces had asked for them.
+    /// Claims of both kinds without a Workspace.
     Claims,
     /// Workspaces.
     Workspaces,
 }
 
-/// Makes the world as unreliable as the dice want.
+/// Makes the world randomly unreliable.
 pub fn trouble(world: &mut World, rng: &mut Rng) {
     world.trouble.behind = rng.between(0, 4);
     world.trouble.delay_ms = *rng.pick(&[0, 500, 3_000, 15_000]).unwrap_or(&0);
@@ -54,7 +54,7 @@ pub fn trouble(world: &mut World, rng: &mut Rng) {
     pace.refuses_early_delete = rng.permille(300);
 }
 
-/// The world becomes reliable again, and nothing stands in anybody's way.
+/// Makes the world reliable again and removes every obstacle.
 pub fn calm(world: &mut World) {
     world.note("--- faults stop ---");
     world.trouble = crate::world::Trouble::default();
@@ -79,7 +79,7 @@ pub fn calm(world: &mut World) {
     }
 }
 
-/// Does one thing that people or bad luck do.
+/// Does one random action of a user, or causes one random loss.
 pub fn act(world: &mut World, subject: Subject, rng: &mut Rng) {
     match rng.below(14) {
         0..=2 => apply(world, subject, rng),
@@ -138,7 +138,7 @@ pub fn apply(world: &mut World, subject: Subject, rng: &mut Rng) {
     }
 }
 
-// Somebody has a pool of the very name.
+// Another owner has a pool of the same name.
 fn squat(world: &mut World, name: &str, rng: &mut Rng) {
     if world.cloud.pool(name).is_none() && rng.permille(80) {
         world.plant_pool(fixtures::foreign_pool(name));

@@ -1,21 +1,21 @@
-//! What a run found wrong.
+//! The violation that ends a run.
 
 use std::fmt;
 
 use jiff::Timestamp;
 
-/// A broken promise, with everything that led to it.
+/// A broken promise, with the events before it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Failure {
-    /// When.
+    /// Simulated time.
     pub at: Timestamp,
-    /// What is wrong.
+    /// The problem.
     pub what: String,
-    /// What happened before, oldest first.
+    /// Events before it, oldest first.
     pub trace: Vec<String>,
 }
 
-/// How many lines of the trace are shown.
+/// Number of shown lines of the trace.
 const SHOWN: usize = 120;
 
 impl fmt::Display for Failure {

@@ -1,4 +1,4 @@
-//! Objects and settings that tests begin with.
+//! Objects and settings for tests.
 
 use cloudprovider::Instance;
 use cloudprovider::InstanceState;
@@ -17,10 +17,10 @@ pub const INSTANCE_TYPE: &str = "Standard_NC24ads_A100_v4";
 pub const SMALL_PRESET: &str = "phi-3-mini-4k-instruct";
 /// A preset that needs two nodes of [`INSTANCE_TYPE`].
 pub const LARGE_PRESET: &str = "llama-3.3-70b-instruct";
-/// How many nodes of [`INSTANCE_TYPE`] the large preset may take at most.
+/// Most nodes of [`INSTANCE_TYPE`] that the large preset may take.
 pub const LARGE_SLOTS: usize = 3;
 
-/// Settings of a world of this seed in which everything takes its usual time.
+/// Returns settings of a world with this seed, in which everything takes its usual time.
 #[must_use]
 pub fn setup(seed: u64) -> Setup {
     Setup {
@@ -40,7 +40,7 @@ pub fn setup(seed: u64) -> Setup {
     }
 }
 
-/// A Workspace that serves a preset.
+/// Returns a Workspace that serves a preset.
 #[must_use]
 pub fn inference(name: &str, preset: &str, count: u32) -> Value {
     json!({
@@ -54,10 +54,10 @@ pub fn inference(name: &str, preset: &str, count: u32) -> Value {
     })
 }
 
-/// A Workspace that serves a pod template of the user's own.
+/// Returns a Workspace that serves a user's own pod template.
 #[must_use]
 pub fn template(name: &str, count: u32) -> Value {
-    // Such a pod is run as it is; this one is written as carefully as ours, so that the checker of plans holds.
+    // The template is used unchanged, so it follows the rules of the checker of plans itself.
     let pod = json!({
         "metadata": {"labels": {"app": name}},
         "spec": {
@@ -75,7 +75,7 @@ pub fn template(name: &str, count: u32) -> Value {
     value
 }
 
-/// A Workspace that tunes a preset.
+/// Returns a Workspace that tunes a preset.
 #[must_use]
 pub fn tuning(name: &str) -> Value {
     let mut value = inference(name, "", 1);
@@ -91,7 +91,7 @@ pub fn tuning(name: &str) -> Value {
     value
 }
 
-/// A Machine as a Workspace of this uid asks for it.
+/// Returns a Machine as the controller creates it for a Workspace of this UID.
 #[must_use]
 pub fn machine(workspace: &str, uid: &str, ordinal: u32) -> Value {
     json!({
@@ -117,7 +117,7 @@ pub fn machine(workspace: &str, uid: &str, ordinal: u32) -> Value {
     })
 }
 
-/// The same wish as a NodeClaim of our class.
+/// Returns the same claim as a NodeClaim of our class.
 #[must_use]
 pub fn node_claim(workspace: &str, uid: &str, ordinal: u32) -> Value {
     let mut value = machine(workspace, uid, ordinal);
@@ -125,7 +125,7 @@ pub fn node_claim(workspace: &str, uid: &str, ordinal: u32) -> Value {
     value
 }
 
-/// A pool that somebody else made.
+/// Returns a pool of another owner.
 #[must_use]
 pub fn foreign_pool(name: &str) -> Instance {
     Instance {
@@ -136,7 +136,7 @@ pub fn foreign_pool(name: &str) -> Instance {
     }
 }
 
-/// Objects that belong to nobody we know, by kind and name.
+/// Returns objects of other owners.
 #[must_use]
 pub fn foreign_objects() -> Vec<(plan::ObjectRef, Value)> {
     use crate::api_server::key;
@@ -156,7 +156,7 @@ pub fn foreign_objects() -> Vec<(plan::ObjectRef, Value)> {
             key(Kind::Machine, "", "theirs"),
             json!({"spec": {"requirements": []}}),
         ),
-        // Of a Karpenter beside us, which was asked for it by a Workspace elsewhere.
+        // A Karpenter in the same cluster serves this claim of another Workspace.
         (
             key(Kind::NodeClaim, "", "theirs"),
             json!({

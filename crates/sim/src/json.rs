@@ -3,25 +3,25 @@
 use jiff::Timestamp;
 use serde_json::{Map, Value};
 
-/// The value at a path of field names.
+/// Returns the value at a path of field names.
 #[must_use]
 pub fn at<'a>(value: &'a Value, path: &[&str]) -> Option<&'a Value> {
     path.iter().try_fold(value, |value, field| value.get(field))
 }
 
-/// The text at a path; empty when there is none.
+/// Returns the text at a path; empty if there is none.
 #[must_use]
 pub fn text<'a>(value: &'a Value, path: &[&str]) -> &'a str {
     at(value, path).and_then(Value::as_str).unwrap_or_default()
 }
 
-/// The whole number at a path.
+/// Returns the whole number at a path.
 #[must_use]
 pub fn number(value: &Value, path: &[&str]) -> Option<i64> {
     at(value, path).and_then(Value::as_i64)
 }
 
-/// The items of the list at a path; none when there is no list.
+/// Returns the items of the list at a path; none if there is no list.
 #[must_use]
 pub fn list<'a>(value: &'a Value, path: &[&str]) -> &'a [Value] {
     at(value, path)
@@ -29,13 +29,13 @@ pub fn list<'a>(value: &'a Value, path: &[&str]) -> &'a [Value] {
         .map_or(&[], Vec::as_slice)
 }
 
-/// The time at a path.
+/// Returns the time at a path.
 #[must_use]
 pub fn time(value: &Value, path: &[&str]) -> Option<Timestamp> {
     text(value, path).parse().ok()
 }
 
-/// Sets the value at a path, making the objects on the way.
+/// Sets the value at a path, and creates the objects on the way.
 pub fn set(value: &mut Value, path: &[&str], new: Value) {
     match path.split_first() {
         None => *value = new,
@@ -57,7 +57,7 @@ pub fn default(value: &mut Value, path: &[&str], new: Value) {
     }
 }
 
-/// Removes the value at a path; nothing happens when there is none.
+/// Removes the value at a path, if there is one.
 pub fn remove(value: &mut Value, path: &[&str]) {
     let Some((last, way)) = path.split_last() else {
         return;
@@ -68,7 +68,7 @@ pub fn remove(value: &mut Value, path: &[&str]) {
     }
 }
 
-/// Drops `null` members at any depth: to the API server they mean that nothing is set.
+/// Drops `null` members at any depth: for the API server such a field is not set.
 #[must_use]
 pub fn without_nulls(value: Value) -> Value {
     match value {
@@ -83,7 +83,7 @@ pub fn without_nulls(value: Value) -> Value {
     }
 }
 
-/// A time as the API server writes it.
+/// Returns a time as the API server writes it.
 #[must_use]
 pub fn stamp(time: Timestamp) -> Value {
     Value::String(

@@ -1,11 +1,12 @@
-//! The rest of a cluster: nodes that join, a scheduler, kubelets, and the controllers of Deployments,
-//! StatefulSets and Jobs, as far as anybody can see them through the API server.
+//! The rest of a cluster, as the API server shows it: nodes, a scheduler, kubelets, and the controllers of
+//! Deployments, StatefulSets and Jobs.
 //!
 //! No container runs; pods get ready, jobs complete and pods end after a pause. Anti-affinity, volumes and
-//! priorities are not modelled.
+//! priorities are not modeled.
 
 pub mod machines;
 pub mod nodes;
+pub mod pod_state;
 pub mod pods;
 pub mod schedule;
 pub mod workloads;
@@ -18,7 +19,7 @@ use crate::api_server::ApiServer;
 use crate::cloud::{MachineEvent, Pace};
 use machines::Vm;
 
-/// How pods behave.
+/// Behavior of pods.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PodPace {
     /// From binding to readiness.
@@ -48,14 +49,14 @@ impl Default for PodPace {
 /// The rest of the cluster.
 #[derive(Clone, Debug)]
 pub struct Kubelet {
-    /// How pods behave; may be changed at any time.
+    /// Behavior of pods; may be changed at any time.
     pub pods: PodPace,
     vms: BTreeMap<String, Vm>,
     names: u64,
 }
 
 impl Kubelet {
-    /// A cluster without nodes.
+    /// Returns a cluster without nodes.
     #[must_use]
     pub fn new(pods: PodPace) -> Self {
         Self {
@@ -65,10 +66,10 @@ impl Kubelet {
         }
     }
 
-    /// Takes notice of what happened to machines.
-    pub fn take(&mut self, now: Timestamp, happenings: Vec<MachineEvent>) {
-        for happening in happenings {
-            match happening {
+    /// Takes in events of machines.
+    pub fn take(&mut self, now: Timestamp, events: Vec<MachineEvent>) {
+        for event in events {
+            match event {
                 MachineEvent::Boots { pool, joins } => {
                     self.vms.insert(pool.name.clone(), Vm::boots(&pool, joins));
                 }
@@ -81,7 +82,7 @@ impl Kubelet {
         }
     }
 
-    /// Does everything that is due; returns when something is due next.
+    /// Does everything that is due, and returns the time of the next event.
     pub fn tick(&mut self, now: Timestamp, pace: &Pace, api: &mut ApiServer) -> Option<Timestamp> {
         let mut due = Vec::new();
         self.tick_nodes(now, pace, api, &mut due);

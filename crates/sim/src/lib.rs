@@ -1,4 +1,7 @@
-//! In-memory cluster and cloud that play plans, for tests.
+//! An in-memory cluster and cloud that play the product's code, for tests.
+//!
+//! `controllers` are the two programs: the product's observe, planners, order of steps and bookkeeping over simulated
+//! caches. `world` moves them, the API server, the cloud and the kubelets by one agenda.
 //!
 //! Everything is a function of a seed and a script: no clock, no environment, no files, no threads.
 

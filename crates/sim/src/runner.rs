@@ -10,22 +10,22 @@ use crate::fixtures;
 use crate::rng::Rng;
 use crate::world::{Setup, World};
 
-/// How long everything may take to be ready once faults have stopped: a launch that is stuck, and a Node that
-/// does not join, are given up one after the other.
+/// Time within which everything is ready after faults stopped. A stuck launch and a Node that does not join may time
+/// out one after the other.
 const TO_READY: SignedDuration = SignedDuration::from_mins(180);
-/// How long everything may take to be gone.
+/// Time within which everything is gone after deletion.
 const TO_NOTHING: SignedDuration = SignedDuration::from_mins(90);
-/// How long nothing may be written in a settled world.
+/// Time for which nothing may be written in a settled world.
 const QUIET: SignedDuration = SignedDuration::from_mins(60);
 
-/// What a run came to.
+/// Result of a run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Summary {
     /// Simulated time from the end of faults until everything was ready.
     pub to_ready: SignedDuration,
     /// Writes and requests of the programs.
     pub work: usize,
-    /// What happened.
+    /// Events of the run.
     pub trace: Vec<String>,
 }
 
@@ -64,10 +64,10 @@ pub fn run(seed: u64, subject: Subject, setup: impl FnOnce(&mut Setup)) -> Resul
     })
 }
 
-/// Puts objects and pools of others into the world.
+/// Adds objects and pools of other owners to the world.
 ///
 /// # Errors
-/// When the server refuses them.
+/// If the server refuses them.
 pub fn plant(world: &mut World) -> Result<(), Failure> {
     for (key, value) in fixtures::foreign_objects() {
         if let Err(error) = world.plant(&key, value) {
@@ -78,10 +78,10 @@ pub fn plant(world: &mut World) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Plays until everything is ready; tells how long that took.
+/// Plays until everything is ready, and returns the simulated time that it took.
 ///
 /// # Errors
-/// When it takes too long, or a promise is broken.
+/// If it takes too long, or a promise is broken.
 pub fn settle(world: &mut World) -> Result<SignedDuration, Failure> {
     let begin = world.now();
     if !world.advance_until(TO_READY, |world| world.unsettled().is_none())? {
@@ -94,10 +94,10 @@ pub fn settle(world: &mut World) -> Result<SignedDuration, Failure> {
     Ok(world.now().duration_since(begin))
 }
 
-/// Plays a settled world on: nothing may be written, and nothing may be lost.
+/// Plays a settled world for a while: nothing may be written, and nothing may be lost.
 ///
 /// # Errors
-/// When something is.
+/// If something is.
 pub fn stay_quiet(world: &mut World) -> Result<(), Failure> {
     world.advance(SignedDuration::from_mins(20))?;
     if let Some(why) = world.unsettled() {
@@ -126,7 +126,7 @@ pub fn stay_quiet(world: &mut World) -> Result<(), Failure> {
 /// Deletes everything and plays until nothing is left.
 ///
 /// # Errors
-/// When something stays, or a promise is broken.
+/// If something stays, or a promise is broken.
 pub fn end(world: &mut World) -> Result<(), Failure> {
     world.note("--- everything is deleted ---");
     let mut all: Vec<ObjectRef> = world

@@ -1,22 +1,22 @@
-//! Scenarios as text: one command a line, and a transcript of what the programs did and what is there.
+//! Scenarios as text: one command a line, and a transcript of the programs' writes and of the objects.
 //!
 //! | command | what it does |
 //! |---|---|
 //! | `apply workspace NAME inference\|large\|template\|tuning [COUNT]` | as a user |
 //! | `apply machine\|nodeclaim NAME` | a claim alone |
-//! | `claims machine\|nodeclaim` | the workspace controller is started anew with this kind |
+//! | `claims machine\|nodeclaim` | the workspace controller restarts with this kind |
 //! | `delete workspace\|machine\|nodeclaim\|node NAME` | as a user; a Node is named by its pool |
-//! | `advance 5m` | plays on |
-//! | `until ready\|gone 90m` | plays on until everything is ready, or nothing is left |
+//! | `advance 5m` | plays for this time |
+//! | `until ready\|gone 90m` | plays until everything is ready, or nothing is left |
 //! | `fault WORD [once]`, `faults clear` | see [`crate::cloud::Fault`] |
 //! | `registry down\|up`, `containers crash\|run` | |
-//! | `foreign pool NAME`, `remove foreign pool NAME` | a pool of somebody else |
-//! | `lose pool NAME`, `break machine NAME` | bad luck |
-//! | `kill PROGRAM` | it forgets everything and starts again |
-//! | `show` | what is there |
+//! | `foreign pool NAME`, `remove foreign pool NAME` | a pool of another owner |
+//! | `lose pool NAME`, `break machine NAME` | a loss |
+//! | `kill PROGRAM` | it loses its memory and restarts |
+//! | `show` | objects and pools |
 //! | `quiet` | checks that nothing would be written |
 //!
-//! `WORKSPACE/ORDINAL` stands for the name of the claim in that slot.
+//! `WORKSPACE/ORDINAL` stands for the name of the claim of that ordinal.
 
 mod show;
 
@@ -34,13 +34,13 @@ use crate::world::{BEGIN, World};
 
 const NAMESPACE: &str = "default";
 
-/// Plays a scenario; the transcript holds the commands and what came of them.
+/// Plays a scenario and returns the transcript: each command with its effects.
 ///
 /// # Errors
-/// The line that cannot be read or whose promise is broken, and why.
+/// The line with a syntax error or a broken promise, and the reason.
 pub fn play(text: &str) -> Result<String, String> {
     let mut world = World::new(fixtures::setup(1));
-    let mut told = Told::default();
+    let mut shown = Shown::default();
     let mut transcript = String::new();
     for line in text.lines() {
         transcript.push_str(line);
@@ -50,7 +50,7 @@ pub fn play(text: &str) -> Result<String, String> {
             continue;
         }
         let output = command(&mut world, &words).map_err(|why| format!("{transcript}{line}: {why}"))?;
-        transcript.push_str(&told.news(&world));
+        transcript.push_str(&shown.new_lines(&world));
         transcript.push_str(&output);
     }
     Ok(transcript)
@@ -158,10 +158,10 @@ fn trouble(world: &mut World, words: &[&str]) -> Result<String, String> {
             let program = Program::ALL.into_iter().find(|program| program.name() == *name);
             program
                 .map(|program| world.kill(program))
-                .ok_or_else(|| "no such program".to_owned())
+                .ok_or_else(|| "unknown program".to_owned())
                 .and_then(nothing)
         }
-        _ => Err("no such command".to_owned()),
+        _ => Err("unknown command".to_owned()),
     }
 }
 
@@ -170,11 +170,11 @@ fn nothing((): ()) -> Result<String, String> {
 }
 
 fn fault(word: &str) -> Result<Fault, String> {
-    Fault::parse(word).ok_or_else(|| format!("no fault is called {word}"))
+    Fault::parse(word).ok_or_else(|| format!("unknown fault {word}"))
 }
 
 fn apply_workspace(world: &mut World, name: &str, what: &str, count: &str) -> Result<String, String> {
-    let count: u32 = count.parse().map_err(|_| format!("{count} is no number"))?;
+    let count: u32 = count.parse().map_err(|_| format!("{count} must be a number"))?;
     let (value, slots): (Value, usize) = match what {
         "inference" => (fixtures::inference(name, fixtures::SMALL_PRESET, count), 1),
         "large" => (
@@ -186,7 +186,7 @@ fn apply_workspace(world: &mut World, name: &str, what: &str, count: &str) -> Re
             usize::try_from(count).unwrap_or(1),
         ),
         "tuning" => (fixtures::tuning(name), 1),
-        _ => return Err(format!("no Workspace is called {what}")),
+        _ => return Err(format!("unknown Workspace {what}")),
     };
     world
         .apply_workspace(NAMESPACE, name, &value, slots)
@@ -222,12 +222,12 @@ fn machine(world: &World, name: &str) -> String {
 
 fn duration(text: &str) -> Result<SignedDuration, String> {
     let (number, unit) = text.split_at(text.len().saturating_sub(1));
-    let number: i64 = number.parse().map_err(|_| format!("{text} is no duration"))?;
+    let number: i64 = number.parse().map_err(|_| format!("{text} must be a duration"))?;
     match unit {
         "s" => Ok(SignedDuration::from_secs(number)),
         "m" => Ok(SignedDuration::from_mins(number)),
         "h" => Ok(SignedDuration::from_hours(number)),
-        _ => Err(format!("{text} is no duration")),
+        _ => Err(format!("{text} must be a duration")),
     }
 }
 
@@ -240,16 +240,16 @@ fn clock(seconds: i64) -> String {
     )
 }
 
-/// How much of the logs was told already.
+/// Lengths of the logs that the transcript contains already.
 #[derive(Debug, Default)]
-struct Told {
+struct Shown {
     writes: usize,
     requests: usize,
 }
 
-impl Told {
+impl Shown {
     // Writes of the programs and requests to the cloud since the last time, in order of time.
-    fn news(&mut self, world: &World) -> String {
+    fn new_lines(&mut self, world: &World) -> String {
         let names = [Program::Workspaces.name(), Program::Provisioner.name()];
         let writes = world
             .api

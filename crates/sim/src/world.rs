@@ -1,11 +1,12 @@
 //! A whole world in one value: API server, cloud, nodes, registry and both programs, moved by one agenda.
 //!
-//! Cloning a world branches history: the same world played twice gives the same end.
+//! A clone of a world is a branch of history: both play the same events.
 
 pub mod checks;
 pub mod frozen;
 pub mod goals;
 pub mod invariants;
+pub mod ledger;
 pub mod reconciles;
 pub mod restart;
 pub mod users;
@@ -25,40 +26,40 @@ use crate::controllers::{Fuse, Program};
 use crate::failure::Failure;
 use crate::kubelet::{Kubelet, PodPace};
 use crate::rng::Rng;
-use invariants::Ledger;
+use ledger::Ledger;
 
-/// When every simulation begins.
+/// Begin of every simulation, in seconds since 1970.
 pub const BEGIN: i64 = 1_767_225_600;
 
-/// How unreliable the programs' world is; all zero is a perfect one.
+/// Unreliability of watches and programs; all zero is a perfect world.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Trouble {
-    /// Most events that a store may be behind, by kind.
+    /// Most events that a cache may be behind, by kind.
     pub behind: u64,
     /// Longest delay of a watch, in milliseconds.
     pub delay_ms: u64,
-    /// How often in a thousand passes a program dies in the middle.
+    /// Number of reconciles in a thousand during which a program dies.
     pub crash_permille: u64,
 }
 
 /// Settings of a world.
 #[derive(Clone, Debug)]
 pub struct Setup {
-    /// Decides everything that is left to chance.
+    /// Seed of all random decisions.
     pub seed: u64,
-    /// How long the cloud takes.
+    /// Durations of the cloud's operations.
     pub pace: Pace,
-    /// How pods behave.
+    /// Behavior of pods.
     pub pods: PodPace,
     /// Settings of the workspace controller.
     pub workspaces: workspace_plan::Settings,
     /// Settings of the provisioner.
     pub provisioner: nodeclaim_plan::Settings,
-    /// Shells wait until stores show their own writes.
+    /// The programs wait until caches show their own writes.
     pub waits_for_own_writes: bool,
 }
 
-/// Everything there is.
+/// Everything of a simulation.
 #[derive(Clone, Debug)]
 pub struct World {
     now: Timestamp,
@@ -71,9 +72,9 @@ pub struct World {
     pub kubelet: Kubelet,
     /// The preset registry.
     pub registry: Registry,
-    /// How unreliable everything is.
+    /// Unreliability of watches and programs.
     pub trouble: Trouble,
-    /// When each program dies.
+    /// Writes until each program dies.
     pub fuses: BTreeMap<Program, Fuse>,
     workspaces: Option<Workspaces>,
     provisioner: Option<Provisioner>,
@@ -85,7 +86,7 @@ pub struct World {
 }
 
 impl World {
-    /// An empty world, both programs just started.
+    /// Returns an empty world with both programs just started.
     #[must_use]
     pub fn new(setup: Setup) -> Self {
         let now = Timestamp::from_second(BEGIN).unwrap_or(Timestamp::UNIX_EPOCH);
@@ -116,13 +117,13 @@ impl World {
         world
     }
 
-    /// The simulated time.
+    /// Simulated time.
     #[must_use]
     pub fn now(&self) -> Timestamp {
         self.now
     }
 
-    /// What happened, a line a thing.
+    /// Events so far, one line each.
     #[must_use]
     pub fn trace(&self) -> &[String] {
         &self.trace
@@ -136,7 +137,7 @@ impl World {
         self.advance_until(time, |_| false).map(|_| ())
     }
 
-    /// Plays until `done`, for at most `time`; tells whether it is.
+    /// Plays until `done`, for at most `time`, and returns true if it is done.
     ///
     /// # Errors
     /// The first broken promise.
@@ -175,7 +176,7 @@ impl World {
         ));
     }
 
-    /// A broken promise, now.
+    /// Returns a violation at the current time.
     #[must_use]
     pub fn failure(&self, what: impl Into<String>) -> Failure {
         Failure {
@@ -213,9 +214,9 @@ impl World {
         }
     }
 
-    // Whatever changed wakes those who watch it.
+    // Changes wake the watches of their kind.
     fn notice(&mut self) {
-        // Requests start and end machines at once; only operations take time.
+        // A request starts or ends a machine at once; only operations take time.
         self.agenda.add(
             Due::Cloud,
             self.cloud

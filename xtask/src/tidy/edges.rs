@@ -197,6 +197,7 @@ pub(super) const TABLE: &[Allowed] = &[
             "plan-check",
             "preset-catalog",
             "render",
+            "sim",
             "testkit",
             "tuning-job",
             "workspace-plan",

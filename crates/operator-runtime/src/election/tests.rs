@@ -36,7 +36,7 @@ fn anothers_lease_expires_when_it_has_not_changed_for_its_duration() {
     };
     assert_eq!(at(0, 1), Decision::Wait);
     assert_eq!(at(14, 1), Decision::Wait);
-    // Renewed: counted anew.
+    // Renewed: the count starts again.
     assert_eq!(at(15, 2), Decision::Wait);
     assert_eq!(at(29, 2), Decision::Wait);
     assert_eq!(at(30, 2), Decision::Take);

@@ -124,7 +124,7 @@ async fn a_server_that_hiccups_costs_no_leadership() {
     let flaky = tokio::spawn(async move {
         for _ in 0..10 {
             tokio::time::sleep(Duration::from_secs(13)).await;
-            // Somebody else touches the object, so that the next renewal conflicts.
+            // Another writer changes the object, so that the next renewal conflicts.
             let mut kept = kept.lock().unwrap();
             let lease = kept.lease.clone().unwrap();
             kept.keep(lease);

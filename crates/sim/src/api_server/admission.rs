@@ -1,4 +1,4 @@
-//! What the API server refuses to change: immutable fields, and finalizers on what is being deleted.
+//! Updates that the API server refuses: of immutable fields, and new finalizers on terminating objects.
 
 use plan::Kind;
 use serde_json::Value;

@@ -10,10 +10,10 @@ use super::{ApiError, ApiServer, Stored, admission, defaults, is_deleting, shown
 use crate::json;
 
 impl ApiServer {
-    /// Applies an object: fields that `actor` set before and sets no more are removed.
+    /// Applies an object. Fields that `actor` set before and does not set now are removed.
     ///
     /// # Errors
-    /// When the result would be wrong, or names another object by uid.
+    /// If the result would be invalid, or the UID is another object's.
     pub fn apply(&mut self, actor: &'static str, key: &ObjectRef, value: &Value) -> Result<(), ApiError> {
         let uid = json::text(value, &["metadata", "uid"]).to_owned();
         let Some(stored) = self.objects.get(key).cloned() else {
@@ -22,7 +22,7 @@ impl ApiServer {
         if !uid.is_empty() && uid != json::text(&stored.value, &["metadata", "uid"]) {
             return Err(ApiError::Conflict(format!("{}: another uid", shown(key))));
         }
-        let applied = configuration(value);
+        let applied = fields::configuration(value);
         let (mut merged, owners) = merged(actor, &stored, &applied);
         defaults::fill(key.kind, &mut merged);
         admission::check_update(key.kind, &stored.value, &merged)?;
@@ -30,10 +30,10 @@ impl ApiServer {
         Ok(())
     }
 
-    /// Applies the status of an object; everything else in `status` that others set stays.
+    /// Applies the status of an object; fields in `status` of other actors stay.
     ///
     /// # Errors
-    /// When the object is not there, or `uid` is not its own.
+    /// If the object does not exist, or has another UID.
     pub fn apply_status(
         &mut self,
         actor: &'static str,
@@ -52,10 +52,10 @@ impl ApiServer {
         Ok(())
     }
 
-    /// Replaces the status of an object, as controllers that are not ours do.
+    /// Replaces the status of an object, as the cluster's own controllers do.
     ///
     /// # Errors
-    /// When the object is not there.
+    /// If the object does not exist.
     pub fn put_status(
         &mut self,
         actor: &'static str,
@@ -88,7 +88,7 @@ impl ApiServer {
         self.create(actor, key, value)
     }
 
-    // Nothing is stored when nothing changes; the generation counts changes of what users set.
+    // An unchanged object is not stored; the generation counts changes outside status and metadata.
     pub(super) fn replace(
         &mut self,
         actor: &'static str,
@@ -124,27 +124,6 @@ impl ApiServer {
     }
 }
 
-/// What an apply speaks of: no status, no type, no name, no server-side metadata.
-#[must_use]
-pub fn configuration(value: &Value) -> Value {
-    let mut value = json::without_nulls(value.clone());
-    for path in [&["status"][..], &["apiVersion"], &["kind"]] {
-        json::remove(&mut value, path);
-    }
-    for field in [
-        "name",
-        "namespace",
-        "uid",
-        "resourceVersion",
-        "generation",
-        "creationTimestamp",
-        "deletionTimestamp",
-    ] {
-        json::remove(&mut value, &["metadata", field]);
-    }
-    value
-}
-
 fn merged(
     actor: &'static str,
     stored: &Stored,
@@ -156,7 +135,7 @@ fn merged(
     let kept = owners.values().fold(FieldSet::new(), |all, set| &all | set);
     let mut value = (*stored.value).clone();
     fields::remove(&mut value, &(&old - &kept), &kept);
-    // Force: whoever set another value loses the field.
+    // Force: an actor that set another value loses the field.
     for (other, set) in &mut owners {
         if *other != actor {
             set.retain(|path| !new.contains(path) || at(&stored.value, path) == at(applied, path));
@@ -167,7 +146,7 @@ fn merged(
 }
 
 fn at<'a>(value: &'a Value, path: &[fields::Step]) -> Option<&'a Value> {
-    // Items of keyed lists are compared as a whole path would be: only plain members matter for ownership here.
+    // Only plain members matter for ownership here; items of keyed lists are compared by their path.
     path.iter().try_fold(value, |value, step| match step {
         fields::Step::Field(field) => value.get(field),
         fields::Step::Item(_) => None,

@@ -1,11 +1,11 @@
-//! Defaults that the API server adds, as far as they could be taken for drift.
+//! Defaults that the API server adds, as far as they could look like drift.
 
 use plan::Kind;
 use serde_json::{Value, json};
 
 use crate::json;
 
-/// Adds the defaults of a kind where nothing is set.
+/// Adds the defaults of a kind to fields that are not set.
 pub fn fill(kind: Kind, value: &mut Value) {
     match kind {
         Kind::Service => service(value),

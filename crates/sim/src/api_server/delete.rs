@@ -13,7 +13,7 @@ impl ApiServer {
     /// Deletes an object; `uid` names exactly the one that is meant.
     ///
     /// # Errors
-    /// When it is not there or is another one.
+    /// If it does not exist, or has another UID.
     pub fn delete(
         &mut self,
         actor: &'static str,
@@ -62,10 +62,10 @@ impl ApiServer {
         Ok(())
     }
 
-    /// Evicts a pod, if no budget holds it.
+    /// Evicts a pod, unless a budget holds it.
     ///
     /// # Errors
-    /// When it is not there, is another one, or a budget holds it.
+    /// If it does not exist, has another UID, or a budget holds it.
     pub fn evict(
         &mut self,
         actor: &'static str,
@@ -82,7 +82,7 @@ impl ApiServer {
         self.delete(actor, &key, Some(uid), Propagation::Background, None)
     }
 
-    /// Removes an object at once, whatever holds it: what etcd or a kubelet does at the end.
+    /// Removes an object at once, in spite of its finalizers, as a kubelet does at the end.
     pub fn vanish(&mut self, actor: &'static str, key: &ObjectRef) {
         if self.objects.remove(key).is_some() {
             self.version += 1;

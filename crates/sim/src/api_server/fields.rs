@@ -1,11 +1,13 @@
 //! Field ownership and merging of server-side apply: which fields a value sets, and how they are merged.
 //!
-//! Lists that Kubernetes merges by a key are known by their field name; every other list is one value. That is
-//! what the schemas of our kinds say; other kinds are not meant.
+//! Lists that Kubernetes merges by a key are known by their field name; every other list is one value. That is right
+//! for the schemas of our kinds only.
 
 use std::collections::BTreeSet;
 
 use serde_json::{Map, Value};
+
+use crate::json;
 
 /// One step into a value.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -16,13 +18,34 @@ pub enum Step {
     Item(String),
 }
 
-/// Where a field is.
+/// Path of a field.
 pub type Path = Vec<Step>;
 
-/// The fields somebody set.
+/// Fields that one actor set.
 pub type FieldSet = BTreeSet<Path>;
 
-/// The fields that a value sets.
+/// Returns the fields that an apply sets: without status, type, name and the server's metadata.
+#[must_use]
+pub fn configuration(value: &Value) -> Value {
+    let mut value = json::without_nulls(value.clone());
+    for path in [&["status"][..], &["apiVersion"], &["kind"]] {
+        json::remove(&mut value, path);
+    }
+    for field in [
+        "name",
+        "namespace",
+        "uid",
+        "resourceVersion",
+        "generation",
+        "creationTimestamp",
+        "deletionTimestamp",
+    ] {
+        json::remove(&mut value, &["metadata", field]);
+    }
+    value
+}
+
+/// Returns the fields that a value sets.
 #[must_use]
 pub fn fields(value: &Value) -> FieldSet {
     let mut set = FieldSet::new();
@@ -52,7 +75,7 @@ fn collect(value: &Value, name: &str, path: &mut Path, set: &mut FieldSet) {
     }
 }
 
-/// Puts everything that `applied` sets into `live`.
+/// Merges everything that `applied` sets into `live`.
 pub fn merge(live: &mut Value, applied: &Value) {
     merge_named(live, applied, "");
 }
@@ -80,7 +103,7 @@ fn merge_maps(live: &mut Map<String, Value>, applied: &Map<String, Value>) {
     }
 }
 
-// Items that were applied stand in the order of the application, the others after them.
+// Applied items keep their order, the others follow them.
 fn merge_lists(live: &mut Vec<Value>, applied: &[Value], name: &str) {
     let mut others = std::mem::take(live);
     for item in applied {
@@ -100,7 +123,7 @@ fn merge_lists(live: &mut Vec<Value>, applied: &[Value], name: &str) {
     live.append(&mut others);
 }
 
-/// Removes the fields of `gone` from `live`; a list item goes whole once nobody in `kept` sets a part of it.
+/// Removes the fields of `gone` from `live`; a list item is removed whole once no actor in `kept` sets a part of it.
 pub fn remove(live: &mut Value, gone: &FieldSet, kept: &FieldSet) {
     for path in gone {
         let whole = (1..=path.len())

@@ -1,7 +1,7 @@
 //! Garbage collection by owner references, as kube-controller-manager does it.
 //!
-//! Kinds that the model has not are taken to exist for ever. A cluster-scoped object cannot be owned by a
-//! namespaced one: the real collector deletes such an object, and so does this one.
+//! Owners of kinds outside the model count as existing. A cluster-scoped object cannot have a namespaced owner: the real
+//! collector deletes such an object, and so does this one.
 
 use std::collections::BTreeSet;
 
@@ -27,7 +27,7 @@ const MODELLED: [&str; 10] = [
 ];
 
 impl ApiServer {
-    /// Deletes what has lost its last owner, once; true when something was deleted.
+    /// Deletes objects that lost their last owner, and returns true if there were any.
     pub fn collect_garbage(&mut self) -> bool {
         let before = self.version;
         let uids: BTreeSet<(Option<String>, String)> = self
@@ -77,7 +77,7 @@ impl ApiServer {
     }
 }
 
-/// Whether an object names an owner of this uid.
+/// Returns true if an object has an owner of this UID.
 #[must_use]
 pub fn is_owned_by(value: &Value, uid: &str) -> bool {
     json::list(value, &["metadata", "ownerReferences"])

@@ -1,4 +1,4 @@
-//! JSON merge patch with optimistic lock, and the finalizer patch of a shell.
+//! JSON merge patch with an optimistic lock, and the patch of a finalizer.
 
 use plan::ObjectRef;
 use serde_json::{Value, json};
@@ -8,10 +8,10 @@ use super::{ApiError, ApiServer, admission, shown};
 use crate::json;
 
 impl ApiServer {
-    /// Merge patch; refused when the object has changed since `resource_version`.
+    /// Applies a merge patch, unless the object has changed since `resource_version`.
     ///
     /// # Errors
-    /// When the object is not there, has changed, or would be wrong.
+    /// If the object does not exist, has changed, or would be invalid.
     pub fn merge_patch(
         &mut self,
         actor: &'static str,
@@ -33,10 +33,10 @@ impl ApiServer {
         Ok(())
     }
 
-    /// Changes an object without a precondition, as parts of the cluster do that are not ours.
+    /// Changes an object without a precondition, as the cluster's own parts do.
     ///
     /// # Errors
-    /// When the object is not there, or would be wrong.
+    /// If the object does not exist, or would be invalid.
     pub fn edit(
         &mut self,
         actor: &'static str,
@@ -52,10 +52,10 @@ impl ApiServer {
         Ok(())
     }
 
-    /// Adds or removes one finalizer of the object with this uid; nothing happens when it is so already.
+    /// Adds or removes one finalizer of the object with this UID, unless that is done already.
     ///
     /// # Errors
-    /// When the object is not there, is another one, or is being deleted and the finalizer is to be added.
+    /// If the object does not exist, has another UID, or is terminating and the finalizer is new.
     pub fn set_finalizer(
         &mut self,
         actor: &'static str,
@@ -109,7 +109,7 @@ fn patch(value: &mut Value, body: &Value) {
     }
 }
 
-// Fields that a patch sets belong to nobody that applies any more.
+// Actors that apply lose the fields that a patch sets.
 fn disowned(
     owners: &std::collections::BTreeMap<&'static str, FieldSet>,
     body: &Value,

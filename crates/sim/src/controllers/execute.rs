@@ -81,7 +81,7 @@ impl Executor<'_> {
                 }
                 Step::Status(status) => self.status(object, &status)?,
                 Step::ReleaseFinalizer(name) => self.release(object, name)?,
-                // Nobody reads events here.
+                // The simulation has no reader of events.
                 Step::Publish(_) => false,
             };
             if blocked {

@@ -9,20 +9,20 @@ use serde_json::{Map, Value, json};
 /// One virtual machine.
 #[derive(Clone, Debug)]
 pub struct Vm {
-    /// The pool as it was asked for.
+    /// The pool as it was requested.
     pub pool: Instance,
-    /// When its kubelet registers.
+    /// Time at which its kubelet registers.
     pub joins: Timestamp,
-    /// Whether it has.
+    /// Set once it has registered.
     pub joined: bool,
-    /// When it ended, if it did.
+    /// Time at which it ended.
     pub ended: Option<Timestamp>,
-    /// Whether the cloud's node controller has removed its Node.
+    /// Set once the cloud's node controller has removed its Node.
     pub forgotten: bool,
 }
 
 impl Vm {
-    /// A machine that boots.
+    /// Returns a machine that boots.
     #[must_use]
     pub fn boots(pool: &Instance, joins: Timestamp) -> Self {
         Self {
@@ -34,7 +34,7 @@ impl Vm {
         }
     }
 
-    /// Name of its Node; a pool that is made again gets the same.
+    /// Name of its Node; a pool that is created again gets the same.
     #[must_use]
     pub fn node_name(&self) -> String {
         node_name(&self.pool.name)
@@ -50,7 +50,7 @@ impl Vm {
             .map_or(0, instance_types::InstanceType::nvidia_gpus)
     }
 
-    /// The Node as its kubelet registers it.
+    /// Returns the Node as its kubelet registers it.
     #[must_use]
     pub fn node(&self) -> Value {
         let name = self.node_name();
@@ -104,7 +104,7 @@ fn provider_id(pool: &str) -> String {
     )
 }
 
-/// The `Ready` condition of a Node.
+/// Returns the `Ready` condition of a Node.
 #[must_use]
 pub fn ready(status: &str, reason: &str, since: Timestamp) -> Value {
     json!({

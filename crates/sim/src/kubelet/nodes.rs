@@ -39,7 +39,7 @@ fn live(vm: &mut Vm, now: Timestamp, pace: &Pace, api: &mut ApiServer, due: &mut
     if now < vm.joins {
         return;
     }
-    // A kubelet registers once. A Node of its name that is there already is taken over, whatever becomes of it.
+    // A kubelet registers once. It takes over an existing Node of its name, even if that is deleted later.
     if !vm.joined {
         vm.joined = true;
         let _ = api.create(ACTOR, &node, vm.node());

@@ -4,12 +4,13 @@ use jiff::Timestamp;
 use plan::{Kind, ObjectRef, Propagation};
 use serde_json::{Value, json};
 
+use super::pod_state::{is_over, is_ready};
 use super::{Kubelet, PodPace};
 use crate::api_server::{ApiServer, is_deleting, key};
 use crate::json;
 
 const ACTOR: &str = "kubelet";
-/// How long pods stay bound to a lost node before they are deleted.
+/// Time for which pods stay bound to a lost node before they are deleted.
 const TOLERATED: i64 = 300;
 
 impl Kubelet {
@@ -50,20 +51,6 @@ impl Kubelet {
             }
         }
     }
-}
-
-/// Whether a pod has ended by itself.
-#[must_use]
-pub fn is_over(pod: &Value) -> bool {
-    ["Succeeded", "Failed"].contains(&json::text(pod, &["status", "phase"]))
-}
-
-/// Whether a pod is ready.
-#[must_use]
-pub fn is_ready(pod: &Value) -> bool {
-    json::list(pod, &["status", "conditions"])
-        .iter()
-        .any(|c| json::text(c, &["type"]) == "Ready" && json::text(c, &["status"]) == "True")
 }
 
 /// Kind of the object that controls a pod.
@@ -150,7 +137,7 @@ fn container_names(pod: &Value) -> impl Iterator<Item = &str> {
         .map(|container| json::text(container, &["name"]))
 }
 
-// The node controller marks pods of a lost node as not ready, and deletes them when they are tolerated no more.
+// The node controller marks pods of a lost node as not ready, and deletes them when their toleration ends.
 fn strand(
     pod: &ObjectRef,
     value: &Value,

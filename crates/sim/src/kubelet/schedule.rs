@@ -1,17 +1,17 @@
-//! The scheduler: binds pods to nodes by readiness, taints, labels and GPUs; everything else always fits.
+//! The scheduler: binds pods to nodes by readiness, taints, labels and GPUs. Other resources always fit.
 
 use jiff::Timestamp;
 use kaito_api::labels::NVIDIA_GPU;
 use plan::{Kind, ObjectRef};
 use serde_json::{Value, json};
 
-use super::pods::is_over;
+use super::pod_state::is_over;
 use crate::api_server::{ApiServer, is_deleting};
 use crate::json;
 
 const ACTOR: &str = "scheduler";
 
-/// Binds every pod that fits somewhere, and says of the others that they don't.
+/// Binds every pod that fits a node, and marks the others as unschedulable.
 pub fn tick(now: Timestamp, api: &mut ApiServer) {
     let waiting: Vec<ObjectRef> = api
         .list(Kind::Pod)

@@ -7,7 +7,7 @@ use plan::{Kind, ObjectRef, Propagation};
 use serde_json::{Value, json};
 
 use super::Kubelet;
-use super::pods::{is_over, is_ready};
+use super::pod_state::{is_over, is_ready};
 use crate::api_server::garbage::is_owned_by;
 use crate::api_server::{ApiServer, is_deleting, key};
 use crate::json;

@@ -5,10 +5,10 @@ use serde_json::Value;
 
 use crate::api_server::is_deleting;
 use crate::json;
-use crate::kubelet::pods::is_ready;
+use crate::kubelet::pod_state::is_ready;
 use crate::world::World;
 
-/// Every object and pool, a line each.
+/// Returns one line for every object and pool.
 pub(super) fn show(world: &World) -> String {
     let mut lines = Vec::new();
     for (key, value) in world.api.all() {

@@ -1,7 +1,7 @@
-//! What every single plan must keep to, whatever the world looks like.
+//! Rules for every single plan.
 //!
-//! Plans are judged against the observation they were made from, and, where only truth can tell, against the
-//! true state of cloud and API server.
+//! A plan is checked against its observation and, where that may be outdated, against the true state of the cloud and
+//! the API server.
 
 use std::fmt::Debug;
 
@@ -268,7 +268,7 @@ fn is_undrained(pod: &Pod, nodes: &[&str]) -> bool {
 /// Rules for pools that were collected as garbage.
 ///
 /// # Errors
-/// When the pool is not ours, or its claim is there.
+/// If the pool is not ours, or its claim exists.
 pub fn collected(name: &str, cloud: &Cloud, api: &ApiServer) -> Verdict {
     let Some(pool) = cloud.pool(name) else {
         return Ok(());

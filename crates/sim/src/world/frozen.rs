@@ -1,5 +1,5 @@
-//! Branches of history in which nothing moves but the programs: plan, carry out, plan again, until nothing is
-//! left to write. Pauses and single reads of the cloud count as nothing.
+//! Branches of history in which only the programs act: they reconcile until nothing is left to write. Pauses and
+//! single reads of the cloud do not count as writes.
 
 use plan::{Kind, ObjectRef};
 
@@ -7,14 +7,14 @@ use super::World;
 use crate::controllers::Program;
 use crate::failure::Failure;
 
-/// How many rounds it may take until nothing is left to write.
+/// Most rounds until nothing is left to write.
 const ROUNDS: usize = 16;
 
 impl World {
     /// Checks, in a branch, that the programs come to rest when nothing else moves.
     ///
     /// # Errors
-    /// When they do not, or a promise is broken on the way.
+    /// If they do not, or a promise is broken on the way.
     pub fn check_fixpoint(&self) -> Result<(), Failure> {
         let mut branch = self.clone();
         branch.note("--- from here on only the programs move ---");
@@ -32,10 +32,10 @@ impl World {
         Err(branch.failure(format!("the programs still write after {ROUNDS} rounds")))
     }
 
-    /// Checks that no plan about anything writes, with all that is to be known known.
+    /// Checks that no plan writes anything once all caches are current.
     ///
     /// # Errors
-    /// When one does.
+    /// If one does.
     pub fn check_quiet(&self) -> Result<(), Failure> {
         let mut branch = self.clone();
         branch.note("--- everything is to be quiet ---");
@@ -46,14 +46,14 @@ impl World {
         }
     }
 
-    // Every program looks at everything once; true when something was written.
+    // Every program reconciles every object once. Returns true if something was written.
     fn round(&mut self) -> Result<bool, Failure> {
         let before = (self.work_done(), self.api.events().len());
         for program in Program::ALL {
             for kind in program.kinds() {
                 self.advance_view(program, *kind, 0);
             }
-            for key in self.roots(program) {
+            for key in self.objects_of(program) {
                 self.reconcile(program, &key)?;
                 for kind in program.kinds() {
                     self.advance_view(program, *kind, 0);
@@ -63,7 +63,7 @@ impl World {
         Ok(before != (self.work_done(), self.api.events().len()))
     }
 
-    fn roots(&self, program: Program) -> Vec<ObjectRef> {
+    fn objects_of(&self, program: Program) -> Vec<ObjectRef> {
         let of = |kind: Kind| {
             self.api
                 .list(kind)

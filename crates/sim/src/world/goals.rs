@@ -1,4 +1,4 @@
-//! What a world is to come to: everything ready, everything quiet, or nothing left.
+//! Goals of a world: everything ready, nothing written, or nothing left.
 
 use cloudprovider::Ownership;
 use kaito_api::labels::{GPU_PROVISIONER, WORKSPACE, WORKSPACE_CONTROLLER};
@@ -10,7 +10,7 @@ use crate::api_server::{is_deleting, key, shown};
 use crate::json;
 
 impl World {
-    /// Why not everything is as its owner wants it; `None` when it is.
+    /// Returns the first object that is not as its owner wants it, with the reason.
     #[must_use]
     pub fn unsettled(&self) -> Option<String> {
         for (key, value) in self.api.list(Kind::Workspace).chain(self.managed_claims()) {
@@ -30,10 +30,10 @@ impl World {
             }
         }
         self.unclaimed_pool()
-            .map(|name| format!("agent pool {name} is claimed by nobody"))
+            .map(|name| format!("agent pool {name} has no claim"))
     }
 
-    /// What is left of what the programs made, besides what belongs to others.
+    /// Returns an object or a pool that the programs created and that still exists.
     #[must_use]
     pub fn leftover(&self) -> Option<String> {
         let object = self.api.all().find(|(key, value)| match key.kind {
@@ -49,7 +49,7 @@ impl World {
             .or_else(|| pool.map(|pool| format!("agent pool {}", pool.name)))
     }
 
-    /// How many writes and requests the programs have made so far.
+    /// Number of writes and requests of the programs so far.
     #[must_use]
     pub fn work_done(&self) -> usize {
         let ours = [WORKSPACE_CONTROLLER, GPU_PROVISIONER];
@@ -62,7 +62,7 @@ impl World {
         writes + self.cloud.requests().len()
     }
 
-    /// A field of a user's, or of a later version, that somebody dropped.
+    /// Returns an object that lost a field of a user or of a later version.
     #[must_use]
     pub fn lost_field(&self) -> Option<String> {
         let kept = |kind: Kind, value: &Value| match kind {
@@ -81,7 +81,7 @@ impl World {
             .map(|(k, _)| shown(k))
     }
 
-    /// Claims that the provisioner is to serve.
+    /// Iterates over the claims that the provisioner serves.
     pub fn managed_claims(&self) -> impl Iterator<Item = (&plan::ObjectRef, &std::sync::Arc<Value>)> {
         let all = [Kind::Machine, Kind::NodeClaim].into_iter();
         all.flat_map(|kind| self.api.list(kind))

@@ -1,79 +1,27 @@
-//! What must hold of the whole world after every event.
+//! Invariants of the whole world, checked after every event.
 
 use std::collections::{BTreeMap, VecDeque};
 
-use cloudprovider::{Instance, InstanceState, Ownership};
-use jiff::{SignedDuration, Timestamp};
+use cloudprovider::{InstanceState, Ownership};
+use jiff::Timestamp;
 use kaito_api::labels::{GPU_PROVISIONER, ORDINAL, WORKSPACE_CONTROLLER, WORKSPACE_UID};
-use plan::{Kind, ObjectRef};
+use plan::Kind;
 
 use super::World;
+use super::ledger::{WINDOW, push};
 use crate::api_server::{is_deleting, shown};
-use crate::controllers::Program;
 use crate::failure::Failure;
 use crate::json;
 
-/// In this time ...
-const WINDOW: SignedDuration = SignedDuration::from_mins(10);
-/// ... a program may look at one object this often ...
-const MOST_PASSES: usize = 600;
-/// ... write one object this often ...
+/// Most reconciles of one object in [`WINDOW`].
+const MOST_RECONCILES: usize = 600;
+/// Most writes of one object in [`WINDOW`].
 const MOST_WRITES: usize = 80;
-/// ... and ask the cloud to change one pool this often.
+/// Most requests to change one pool in [`WINDOW`].
 const MOST_REQUESTS: usize = 60;
 
-/// What the invariants remember.
-#[derive(Clone, Debug, Default)]
-pub struct Ledger {
-    foreign: Vec<ObjectRef>,
-    foreign_pools: Vec<Instance>,
-    slots: BTreeMap<String, usize>,
-    read_log: usize,
-    read_requests: usize,
-    passes: BTreeMap<(Program, ObjectRef), VecDeque<Timestamp>>,
-    writes: BTreeMap<(&'static str, ObjectRef), VecDeque<Timestamp>>,
-    requests: BTreeMap<String, VecDeque<Timestamp>>,
-}
-
-impl Ledger {
-    /// A program looked at an object.
-    pub fn passed(&mut self, now: Timestamp, program: Program, key: &ObjectRef) {
-        push(self.passes.entry((program, key.clone())).or_default(), now);
-    }
-
-    /// An object that no program may write.
-    pub fn protect(&mut self, key: ObjectRef) {
-        self.foreign.push(key);
-    }
-
-    /// A pool that no program may change.
-    pub fn protect_pool(&mut self, pool: Instance) {
-        self.foreign_pools.push(pool);
-    }
-
-    /// Its owner takes a pool away.
-    pub fn release_pool(&mut self, name: &str) {
-        self.foreign_pools.retain(|pool| pool.name != name);
-    }
-
-    /// A Workspace, by uid, may have this many claims.
-    pub fn allow(&mut self, uid: &str, slots: usize) {
-        self.slots.insert(uid.to_owned(), slots);
-    }
-}
-
-fn push(times: &mut VecDeque<Timestamp>, now: Timestamp) {
-    times.push_back(now);
-    while times
-        .front()
-        .is_some_and(|first| now.duration_since(*first) > WINDOW)
-    {
-        times.pop_front();
-    }
-}
-
 impl World {
-    /// Checks everything that must always hold.
+    /// Checks all invariants.
     pub(super) fn check_invariants(&mut self) -> Result<(), Failure> {
         let found = self
             .read_news()
@@ -112,8 +60,8 @@ impl World {
     }
 
     fn bounded(&self) -> Result<(), String> {
-        for ((program, key), times) in &self.ledger.passes {
-            within(times, MOST_PASSES, || {
+        for ((program, key), times) in &self.ledger.reconciles {
+            within(times, MOST_RECONCILES, || {
                 format!("{} looks at {}", program.name(), shown(key))
             })?;
         }
@@ -165,7 +113,7 @@ fn one_pool_a_slot(world: &World) -> Result<(), String> {
 fn one_claim_a_slot(world: &World) -> Result<(), String> {
     let mut slots: BTreeMap<(&str, &str), &str> = BTreeMap::new();
     let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
-    // Of whichever kind: one Workspace pays for one node a slot, also while the kind is switched.
+    // Both kinds together: a Workspace pays for one node an ordinal, also while the kind is switched.
     let all = [Kind::Machine, Kind::NodeClaim]
         .into_iter()
         .flat_map(|kind| world.api.list(kind));

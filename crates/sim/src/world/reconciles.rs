@@ -129,12 +129,12 @@ impl World {
         &mut self,
         program: Program,
         key: &ObjectRef,
-        told: &str,
+        summary: &str,
         verdict: Result<(), String>,
     ) -> Result<(), Failure> {
-        self.note(format!("{}: {told}", Self::told(program, key)));
-        self.ledger.passed(self.now, program, key);
-        verdict.map_err(|what| self.failure(format!("{}: {what}", Self::told(program, key))))
+        self.note(format!("{}: {summary}", Self::named(program, key)));
+        self.ledger.record_reconcile(self.now, program, key);
+        verdict.map_err(|what| self.failure(format!("{}: {what}", Self::named(program, key))))
     }
 
     fn carry_out<C>(
@@ -252,7 +252,7 @@ impl World {
                 SignedDuration::from_millis(250),
             );
         }
-        // Nodes whose claim is gone wait for the same listing.
+        // Nodes without a claim wait for the same listing.
         let orphans: Vec<ObjectRef> = self
             .api
             .list(Kind::Node)

@@ -1,4 +1,4 @@
-//! Starting and killing programs, and which objects an event concerns.
+//! Starts and ends of programs, and the objects that an event concerns.
 
 use jiff::SignedDuration;
 use plan::{Kind, ObjectRef};
@@ -13,7 +13,7 @@ use crate::controllers::workspaces::Workspaces;
 use crate::json;
 
 impl World {
-    /// Starts a program: it lists everything and looks at every object.
+    /// Starts a program: it lists everything and reconciles every object.
     pub(super) fn start(&mut self, program: Program) {
         self.note(format!("{} starts", program.name()));
         match program {
@@ -31,7 +31,7 @@ impl World {
             .for_each(|kind| self.wake_all(program, *kind));
     }
 
-    /// Kills a program: everything it remembered is lost; it starts again after a while.
+    /// Kills a program. It loses its memory and restarts after a while.
     pub fn kill(&mut self, program: Program) {
         self.note(format!("{} dies", program.name()));
         match program {
@@ -50,7 +50,7 @@ impl World {
         }
     }
 
-    /// The objects that a program looks at again because of a change of this one.
+    /// Returns the objects that a program reconciles because of a change of this one.
     pub(super) fn concerned(&self, program: Program, changed: &ObjectRef) -> Vec<ObjectRef> {
         match program {
             Program::Workspaces => self.workspaces_of(changed),
@@ -58,8 +58,7 @@ impl World {
         }
     }
 
-    // By name, label or owner, as index and mappers of the real program find them; all of them for Nodes, whose
-    // labels a user's selector may name.
+    // More than the product's watches would enqueue: a reconcile too many finds nothing to write.
     fn workspaces_of(&self, changed: &ObjectRef) -> Vec<ObjectRef> {
         let all = || self.api.list(Kind::Workspace).map(|(key, _)| key.clone());
         match changed.kind {
@@ -92,7 +91,7 @@ impl World {
                     .get(changed)
                     .map(|pod| json::text(pod, &["spec", "nodeName"]).to_owned());
                 let name = node.unwrap_or_default();
-                // A pod that is gone no longer tells where it ran; the drain asks again by itself.
+                // A deleted pod has no node any more; the drain requeues by itself.
                 let claim = name.split('-').nth(1).unwrap_or_default();
                 if claim.is_empty() {
                     Vec::new()
@@ -104,26 +103,26 @@ impl World {
         }
     }
 
-    /// Makes the workspace controller ask for nodes by another kind of claim from its next start on, which is now.
+    /// Restarts the workspace controller with another kind of claim.
     pub fn claim_by(&mut self, mode: ProvisionerMode) {
-        self.note(format!("nodes are asked for by {mode:?}"));
+        self.note(format!("claims are created as {mode:?}"));
         self.setup.workspaces.mode = mode;
         self.kill(Program::Workspaces);
     }
 
-    /// What claims of nodes are asked for by.
+    /// Kind of claim that the workspace controller creates.
     #[must_use]
     pub fn mode(&self) -> ProvisionerMode {
         self.setup.workspaces.mode
     }
 
-    /// Name of a key, for the trace.
-    pub(super) fn told(program: Program, key: &ObjectRef) -> String {
+    /// Returns program and object, for the trace.
+    pub(super) fn named(program: Program, key: &ObjectRef) -> String {
         format!("{}: {}", program.name(), shown(key))
     }
 }
 
-// The claims that a name may stand for.
+// The claims of both kinds that may have the name.
 fn claims(name: &str) -> impl Iterator<Item = ObjectRef> {
     [Kind::Machine, Kind::NodeClaim]
         .map(|kind| key(kind, "", name))

@@ -1,4 +1,4 @@
-//! What people and bad luck do to the world: apply, delete, plant, lose.
+//! Actions of users and of other owners, and losses.
 
 use cloudprovider::Instance;
 use kaito_api::names;
@@ -22,7 +22,7 @@ impl World {
         self.api.apply(USER, key, value)
     }
 
-    /// Applies a Workspace that may have so many claims.
+    /// Applies a Workspace that may have `slots` claims.
     ///
     /// # Errors
     /// The server's.
@@ -40,13 +40,13 @@ impl World {
         Ok(())
     }
 
-    /// Deletes an object as a user does; nothing happens when it is not there.
+    /// Deletes an object as a user does, if it exists.
     pub fn delete(&mut self, key: &ObjectRef) {
         self.note(format!("user deletes {}", shown(key)));
         let _ = self.api.delete(USER, key, None, Propagation::Background, None);
     }
 
-    /// An object of somebody else, which no program may write.
+    /// Creates an object of another owner, which no program may write.
     ///
     /// # Errors
     /// The server's.
@@ -56,9 +56,9 @@ impl World {
         Ok(())
     }
 
-    /// A pool of somebody else, which no program may change.
+    /// Creates a pool of another owner, which no program may change.
     pub fn plant_pool(&mut self, pool: Instance) {
-        self.note(format!("somebody makes agent pool {}", pool.name));
+        self.note(format!("another owner creates agent pool {}", pool.name));
         let name = pool.name.clone();
         self.cloud.plant(pool);
         if let Some(planted) = self.cloud.pool(&name).cloned() {
@@ -66,20 +66,20 @@ impl World {
         }
     }
 
-    /// Somebody takes his pool away again.
+    /// Removes a pool of another owner.
     pub fn uproot_pool(&mut self, name: &str) {
-        self.note(format!("somebody removes agent pool {name}"));
+        self.note(format!("another owner removes agent pool {name}"));
         self.ledger.release_pool(name);
         self.cloud.lose(name);
     }
 
-    /// A pool and its machine vanish behind everybody's back.
+    /// Removes a pool and its machine without a request.
     pub fn lose_pool(&mut self, name: &str) {
         self.note(format!("agent pool {name} vanishes"));
         self.cloud.lose(name);
     }
 
-    /// The machine of a pool dies; the pool does not notice.
+    /// Ends the machine of a pool; the pool does not show it.
     pub fn break_machine(&mut self, pool: &str) {
         self.note(format!("the machine of agent pool {pool} dies"));
         let now = self.now;
@@ -91,7 +91,7 @@ impl World {
         );
     }
 
-    /// UID of an object; empty when it is not there.
+    /// UID of an object; empty if it does not exist.
     #[must_use]
     pub fn uid(&self, key: &ObjectRef) -> String {
         self.api
@@ -100,7 +100,7 @@ impl World {
             .unwrap_or_default()
     }
 
-    /// Name of the claim in a slot of a Workspace that is there.
+    /// Name of the claim for an ordinal of a Workspace.
     #[must_use]
     pub fn machine_name(&self, namespace: &str, workspace: &str, ordinal: u32) -> String {
         let uid = self.uid(&key(Kind::Workspace, namespace, workspace));
