@@ -25,7 +25,7 @@ pub(crate) struct Args {
     check: bool,
 }
 
-/// Directories in which every file is generated: what nobody generates any more is removed.
+/// Directories in which every file is generated. A file that is no longer generated is removed.
 const OWNED: [&str; 4] = [
     "deploy/crds",
     "charts/kaito/crds",
@@ -59,7 +59,7 @@ pub(crate) fn run(args: Args) -> Result<()> {
         write(&root.join(&file.path), &file.contents)?;
     }
     for path in &stale {
-        fs::remove_file(root.join(path)).with_context(|| format!("cannot remove {}", path.display()))?;
+        fs::remove_file(root.join(path)).with_context(|| format!("failed to remove {}", path.display()))?;
     }
     println!("gen: {} files, {} changed", files.len(), problems.len());
     Ok(())
@@ -84,7 +84,7 @@ fn report(problems: &[String], count: usize) -> Result<()> {
     )
 }
 
-/// What is wrong with the file on disk; none if it is as it should be.
+/// The difference between a file and its generated contents, if there is one.
 fn difference(root: &Path, file: &Generated) -> Option<String> {
     let shown = file.path.display();
     let Ok(actual) = fs::read_to_string(root.join(&file.path)) else {
@@ -108,7 +108,7 @@ fn difference(root: &Path, file: &Generated) -> Option<String> {
     })
 }
 
-/// Files in an owned directory that nobody generates.
+/// Files in an owned directory that are no longer generated.
 fn stale(root: &Path, files: &[Generated]) -> Result<Vec<PathBuf>> {
     let known: BTreeSet<&Path> = files.iter().map(|file| file.path.as_path()).collect();
     let mut stale = Vec::new();
@@ -127,7 +127,7 @@ fn write(path: &Path, contents: &str) -> Result<()> {
     let dir = path.parent().context("a generated file needs a directory")?;
     fs::create_dir_all(dir)
         .and_then(|()| fs::write(path, contents))
-        .with_context(|| format!("cannot write {}", path.display()))
+        .with_context(|| format!("failed to write {}", path.display()))
 }
 
 #[cfg(test)]

@@ -1,8 +1,8 @@
 //! `cargo xtask image`: images of our programs, without a container engine.
 //!
 //! An image is one static program and, where the program needs them, the certificates of the web's authorities.
-//! It has no shell and no other files, runs as the user 65532, and depends on nothing but the sources and the
-//! compilers: the same of both give the same digest.
+//! It has no shell and no other files, and runs as the user 65532. It depends on the sources and the compilers only:
+//! the same of both give the same digest.
 
 mod build;
 mod certificates;
@@ -18,7 +18,7 @@ use crate::repository;
 
 /// User and group of our pods, as the chart and `render` say; no account of the node has it.
 const USER: &str = "65532:65532";
-/// What gzip may cost: these are made once and pulled often.
+/// The effort of gzip: images are built once and pulled often.
 const EFFORT: u32 = 9;
 const MEBIBYTE: u64 = 1 << 20;
 
@@ -27,7 +27,7 @@ const MEBIBYTE: u64 = 1 << 20;
 struct Program {
     /// Package, program and image have one name.
     name: &'static str,
-    /// Speaks TLS to servers of the internet and has no roots of its own.
+    /// Connects to servers of the internet by TLS and has no root certificates of its own.
     certificates: bool,
     /// Bytes of the compressed image.
     at_most: u64,
@@ -81,7 +81,7 @@ pub(crate) struct Args {
     twice: bool,
 }
 
-/// What became of one program.
+/// The image of one program.
 #[derive(Debug, PartialEq, Eq)]
 struct Made {
     digest: String,
@@ -141,7 +141,7 @@ fn chosen(names: &[String]) -> Result<Vec<&'static Program>> {
 
 /// Writes the layout of an image.
 fn image(program: &Program, executable: &Path, target: &build::Target, tag: &str, to: &Path) -> Result<Made> {
-    let file = File::open(executable).with_context(|| format!("cannot open {}", executable.display()))?;
+    let file = File::open(executable).with_context(|| format!("failed to open {}", executable.display()))?;
     let size = file.metadata()?.len();
     let layout = Layout::create(to)?;
     let mut layers = Vec::new();
@@ -164,7 +164,7 @@ fn image(program: &Program, executable: &Path, target: &build::Target, tag: &str
         annotations: annotations(program.name),
     };
     let descriptor = layout.image(&image, tag)?;
-    let manifest = std::fs::read(layout.blob(descriptor.digest())).context("cannot read the manifest")?;
+    let manifest = std::fs::read(layout.blob(descriptor.digest())).context("failed to read the manifest")?;
     let manifest: ImageManifest = serde_json::from_slice(&manifest).context("the manifest is unreadable")?;
     let blobs = manifest.layers().iter().chain([manifest.config()]);
     Ok(Made {

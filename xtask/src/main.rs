@@ -1,9 +1,6 @@
 //! Every chore of this repository as a command: `cargo xtask <command>`. One file a command.
 
-#![allow(
-    clippy::print_stdout,
-    reason = "a command line tool speaks to the person at the terminal"
-)]
+#![allow(clippy::print_stdout, reason = "a command line tool prints for a person")]
 
 mod cluster;
 mod generate;

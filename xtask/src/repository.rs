@@ -1,4 +1,4 @@
-//! Where things lie in this repository, and how its cargo is called.
+//! Paths of this repository, and calls of its cargo.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -24,7 +24,7 @@ pub(crate) fn packages() -> std::io::Result<Vec<PathBuf>> {
     Ok(packages)
 }
 
-/// Where cargo puts what it builds.
+/// The directory of cargo's build results.
 pub(crate) fn target() -> PathBuf {
     std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), |dir| root().join(dir))
 }
@@ -34,8 +34,8 @@ pub(crate) fn shown(path: &Path) -> String {
     path.strip_prefix(root()).unwrap_or(path).display().to_string()
 }
 
-/// What cargo tells the program it runs, which must not reach another cargo: build scripts that watch
-/// these variables (ring's does) would run again, and everything above them would be built again.
+/// Variables that cargo sets for the program that it runs. They must not reach another cargo. Build scripts that watch them
+/// (ring's does) would run again, and every package above them would be built again.
 const OF_THE_OUTER_CARGO: [&str; 6] = [
     "CARGO_BIN_NAME",
     "CARGO_CRATE_NAME",

@@ -53,7 +53,7 @@ pub(crate) fn demo(args: &Args) -> Result<()> {
 }
 
 pub(crate) fn bench(bench: &Bench) -> Result<()> {
-    println!("building the programs with optimisation (several minutes once)");
+    println!("building the programs with optimization (several minutes once)");
     let (program, needs, args): (_, &[&str], _) = match bench {
         Bench::Controller(args) => ("bench-controller", &PROGRAMS, args),
         Bench::Registry(args) => ("bench-registry", &["preset-registry"], args),
@@ -69,7 +69,7 @@ fn example_model() -> Result<OsString> {
         .args(["run", "--release", "--bin", "gguf", "--", "example"])
         .stderr(std::process::Stdio::inherit())
         .output()
-        .context("cannot run cargo")?;
+        .context("failed to run cargo")?;
     ensure!(output.status.success(), "cargo ended with {}", output.status);
     let lines = String::from_utf8(output.stdout).context("expected a path in UTF-8")?;
     // Lines with a mark report progress.

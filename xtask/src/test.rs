@@ -16,7 +16,7 @@ pub(crate) struct Args {
     steps: Vec<String>,
 }
 
-/// How a step went.
+/// The result of a step.
 struct Outcome {
     name: &'static str,
     time: Duration,

@@ -1,8 +1,11 @@
 //! Finds or makes the programs a cluster consists of. Starts none of them.
 //!
-//! Each program is looked for in this order: the directory named by `KUBEBUILDER_ASSETS`, `PATH` (only
-//! in the pinned version), the cache of earlier runs, a release mirror where one is configured, and at
-//! last a build of the Go module whose `go.mod` and `go.sum` are embedded in this crate.
+//! Each program is looked for in this order:
+//! - the directory named by `KUBEBUILDER_ASSETS`,
+//! - `PATH`, in the pinned version only,
+//! - the cache of earlier runs,
+//! - a release mirror, where one is configured,
+//! - a build of the Go module whose `go.mod` and `go.sum` are embedded in this crate.
 
 mod cache;
 mod go_build;
@@ -11,7 +14,7 @@ mod installed;
 mod mirror;
 mod module;
 mod tool;
-pub mod variables;
+mod variables;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -24,14 +27,14 @@ use mirror::Mirror;
 pub use module::GoModule;
 pub use tool::Tool;
 
-/// Where each asked-for program is.
+/// The path of each requested program.
 #[derive(Debug, Clone, Default)]
 pub struct Assets {
     paths: BTreeMap<Tool, PathBuf>,
 }
 
 impl Assets {
-    /// Finds every one of `tools`, or makes it, which may take minutes the first time.
+    /// Finds or builds every one of `tools`, which may take minutes the first time.
     ///
     /// # Errors
     /// When a program is nowhere and cannot be made; the error says what to install.
@@ -51,7 +54,7 @@ impl Assets {
         Ok(assets)
     }
 
-    /// True when every one of `tools` is on this machine already, so that [`Assets::obtain`] is quick.
+    /// Returns true if every one of `tools` is on this machine already, so that [`Assets::obtain`] is quick.
     pub fn at_hand(tools: &[Tool]) -> bool {
         tools
             .iter()
@@ -61,12 +64,12 @@ impl Assets {
     /// The path of one program.
     ///
     /// # Errors
-    /// When the program was not among those asked for.
+    /// When the program was not requested.
     pub fn path(&self, tool: Tool) -> Result<&Path> {
         self.paths
             .get(&tool)
             .map(PathBuf::as_path)
-            .with_context(|| format!("{} was not asked for when the assets were obtained", tool.name()))
+            .with_context(|| format!("{} was not requested when the assets were obtained", tool.name()))
     }
 
     /// All programs with their paths.
@@ -75,7 +78,7 @@ impl Assets {
     }
 }
 
-/// Looks where programs are without making any.
+/// Looks for a program without building it.
 fn ready(tool: Tool, progress: &dyn Progress) -> Option<PathBuf> {
     installed::in_assets_dir(tool)
         .or_else(|| installed::on_path(tool, progress))
@@ -94,7 +97,7 @@ fn make_all(tools: Vec<Tool>, progress: &dyn Progress) -> Result<Vec<(Tool, Path
     }
     let make = |tool: Tool| {
         let path = make(tool, mirror.as_ref(), progress)
-            .with_context(|| format!("cannot obtain {} {}", tool.name(), tool.version()))?;
+            .with_context(|| format!("failed to obtain {} {}", tool.name(), tool.version()))?;
         Ok((tool, path))
     };
     tools.into_iter().map(make).collect()

@@ -1,4 +1,4 @@
-//! The API server's audit log: who wrote what, and how often.
+//! The API server's audit log: all writes with their users.
 //!
 //! Only finished writes (create, update, patch, delete, deletecollection) are in it, without bodies.
 //! Renewals of node leases are left out; leases of leaders are there, as resource `leases`.
@@ -17,7 +17,7 @@ pub use filter::WriteFilter;
 
 const POLICY: &str = include_str!("audit/policy.yaml");
 
-/// A place in the log; what is written later comes after it.
+/// A position in the log, before all later writes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Mark(u64);
 
@@ -40,11 +40,11 @@ impl AuditLog {
 
     /// Writes the policy that the API server logs by.
     pub(crate) fn write_policy(path: &Path) -> Result<()> {
-        fs::write(path, POLICY).with_context(|| format!("cannot write {}", path.display()))
+        fs::write(path, POLICY).with_context(|| format!("failed to write {}", path.display()))
     }
 
-    /// The present end of the log. A write is logged before its answer is complete, so all that the
-    /// caller has seen answered is before the mark; a line that is being written is after it.
+    /// The present end of the log. A write is logged before its response is complete. So every write with a response
+    /// is before the mark, and a line that is being written is after it.
     ///
     /// # Errors
     /// When the file cannot be read.
@@ -56,7 +56,7 @@ impl AuditLog {
         match whole_lines() {
             Ok(end) => Ok(Mark(end)),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Mark(0)),
-            Err(error) => Err(error).with_context(|| format!("cannot read {}", self.path.display())),
+            Err(error) => Err(error).with_context(|| format!("failed to read {}", self.path.display())),
         }
     }
 
@@ -82,7 +82,7 @@ impl AuditLog {
             .collect()
     }
 
-    /// How many writes that finished after `mark` pass the filter.
+    /// The number of writes that finished after `mark` and pass the filter.
     ///
     /// # Errors
     /// When the file cannot be read or a line is not an audit event.
@@ -105,7 +105,7 @@ impl AuditLog {
             file.read_to_end(&mut bytes)?;
             Ok(bytes)
         };
-        let bytes = read().with_context(|| format!("cannot read {}", self.path.display()))?;
+        let bytes = read().with_context(|| format!("failed to read {}", self.path.display()))?;
         Ok(String::from_utf8_lossy(&bytes).into_owned())
     }
 }

@@ -27,10 +27,10 @@ use probe::Probe;
 pub use detached::Detached;
 pub use options::{ClusterOptions, Lifetime, Tier};
 
-/// How often fresh ports are tried when another program was quicker to take one.
+/// Attempts with other ports, if a program with a fixed port has one of them.
 const ATTEMPTS: usize = 3;
 
-/// How much of the log of a crashed program is shown.
+/// Lines of the log of a crashed program that are shown.
 const CRASH_LINES: usize = 40;
 
 /// The parts of a cluster come up within seconds; a loaded machine gets more.
@@ -61,10 +61,10 @@ impl Cluster {
         let home = Home::create(options.dir.as_deref())?;
         let roll = Roll::open(home.roll())?;
         let guard = match options.lifetime {
-            Lifetime::Owner => Some(Guard::start(&roll, home.dir()).context("cannot start the guard")?),
+            Lifetime::Owner => Some(Guard::start(&roll, home.dir()).context("failed to start the guard")?),
             Lifetime::Detached => None,
         };
-        let credentials = Credentials::create(&home.pki()).context("cannot create credentials")?;
+        let credentials = Credentials::create(&home.pki()).context("failed to create credentials")?;
         let mut cluster = Self {
             tier: options.tier,
             server: String::new(),
@@ -117,7 +117,7 @@ impl Cluster {
         self.start_part(&control_plane::apiserver(program, &self.home, &ports, options))?;
         let ready = format!("{}/readyz", self.server);
         self.wait_for(|| probe.ok(&ready, None))?;
-        // The etcd that said it is well may be another cluster's, on a port that ours did not get.
+        // A health response may come from another cluster's etcd, on a port that ours did not get.
         self.ensure_running()?;
         self.write_kubeconfigs()?;
         self.home.write_state(self.tier, &self.server)
@@ -138,7 +138,7 @@ impl Cluster {
         for part in nodes::parts(&self.assets, &self.home, options)? {
             self.start_part(&part)?;
         }
-        // The controllers' first visible deed; no pod is admitted before it.
+        // The first visible result of the controllers; no pod is admitted before it.
         let account = format!(
             "{}/api/v1/namespaces/default/serviceaccounts/default",
             self.server
@@ -197,7 +197,7 @@ impl Cluster {
         self.home.dir()
     }
 
-    /// Which parts run.
+    /// The tier, which says which parts run.
     pub fn tier(&self) -> Tier {
         self.tier
     }
@@ -237,7 +237,7 @@ impl Cluster {
         self.parts.iter().map(|part| (part.name(), part.pid()))
     }
 
-    /// Writes a kubeconfig that speaks with `token`, for example a ServiceAccount's, and returns its path.
+    /// Writes a kubeconfig with `token`, for example a ServiceAccount's, and returns its path.
     ///
     /// # Errors
     /// When the file cannot be written.
@@ -269,7 +269,7 @@ impl Cluster {
         spec.start_on(&self.roll, &self.home.logs(), attachment)
     }
 
-    /// The programs that ended although nobody stopped them, with the ends of their logs.
+    /// The programs that ended without being stopped, with the ends of their logs.
     ///
     /// # Errors
     /// When the roll cannot be read.

@@ -1,4 +1,4 @@
-//! Writes kubeconfig files that speak with a bearer token.
+//! Writes kubeconfig files with a bearer token.
 
 use std::fs::File;
 use std::io::Write as _;
@@ -7,7 +7,7 @@ use std::path::Path;
 
 use anyhow::{Context as _, Result};
 
-/// What a kubeconfig of one user says.
+/// The contents of a user's kubeconfig.
 #[derive(Debug, Clone, Copy)]
 pub struct Kubeconfig<'a> {
     /// The address of the API server.
@@ -57,7 +57,7 @@ pub fn write(path: &Path, text: &str) -> Result<()> {
         .open(&temporary)
         .and_then(|mut file| file.write_all(text.as_bytes()))
         .and_then(|()| std::fs::rename(&temporary, path))
-        .with_context(|| format!("cannot write {}", path.display()))
+        .with_context(|| format!("failed to write {}", path.display()))
 }
 
 #[cfg(test)]

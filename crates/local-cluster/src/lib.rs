@@ -1,8 +1,7 @@
 //! A real Kubernetes control plane on this machine, for tests, demos and benchmarks.
 //!
-//! [`assets`] finds or makes the programs, [`cluster`] starts and stops them, [`kubeconfig`] and
-//! [`audit`] are how others look at the result. Everything here is blocking and knows no Kubernetes
-//! client: what is *inside* the cluster is the business of whoever asked for it.
+//! [`assets`] finds or builds the programs, [`cluster`] starts and stops them, and [`kubeconfig`] and [`audit`] give access to
+//! the result. Everything here blocks, and no Kubernetes client is used: the contents of the cluster are the caller's.
 
 pub mod assets;
 pub mod audit;

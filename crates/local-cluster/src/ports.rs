@@ -1,9 +1,9 @@
 //! TCP ports of loopback, reserved for this process. Does not start anything on them.
 //!
-//! A port that the system picks for a listener on port 0 is free again once that listener is closed. Until the program
-//! that shall listen there has started, any other listener on port 0 may get it: the system chooses among 14,000 ports,
-//! and on a machine where several test suites run that happens. So ports are taken from below the system's range, where
-//! nothing is picked by itself, and each is reserved among our own processes by the name of a socket.
+//! A port that the system picks for a listener on port 0 is free again once that listener is closed. Until our program
+//! listens there, any other listener on port 0 may get it. The system chooses among 14,000 ports only, so on a machine
+//! with several test suites this happens. Ports are therefore taken from below the system's range. A socket with the port
+//! in its name reserves each among our own processes.
 
 use std::collections::hash_map::RandomState;
 use std::fs;
@@ -18,7 +18,7 @@ use std::sync::{Mutex, PoisonError};
 /// Ports to choose from, where the system's own range does not begin lower.
 const OURS: Range<u16> = 20_000..30_000;
 
-/// Where Linux says from which port on it picks by itself.
+/// The file with the range from which Linux picks ports.
 const SYSTEM_RANGE: &str = "/proc/sys/net/ipv4/ip_local_port_range";
 
 /// Reservations of this process. They end with it, so a program that is started again finds its port free.
@@ -63,7 +63,7 @@ fn candidates(system_range: &str) -> Range<u16> {
     if end > OURS.start { OURS.start..end } else { OURS }
 }
 
-/// Reserves one port, if nobody has it.
+/// Reserves one port, if it is free.
 fn reservation(port: u16) -> Option<(u16, UnixListener)> {
     // The name is known to the whole network namespace, like the port, and vanishes with the process.
     let name = SocketAddr::from_abstract_name(format!("kaito-local-cluster-port-{port}")).ok()?;

@@ -1,4 +1,4 @@
-//! How long steps tell a waiting person what they do. No log levels, no formatting.
+//! Progress of long steps, for a person who waits. No log levels, no formatting.
 
 use std::fmt::Debug;
 use std::io::Write as _;

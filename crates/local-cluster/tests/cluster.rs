@@ -7,7 +7,7 @@ use std::io::Write as _;
 
 use local_cluster::{Assets, Cluster, ClusterOptions, Silent, Tier, WriteFilter};
 
-/// Set by whoever made the programs: a missing one is then a failure.
+/// Set after the programs were built: a missing one is then a failure.
 const REQUIRED: &str = "KAITO_REQUIRE_CLUSTER";
 
 fn at_hand(tier: Tier) -> bool {

@@ -14,7 +14,7 @@ const LIMIT: Duration = Duration::from_secs(30);
 /// Applies every definition of `kaito-api` and waits until each is established. May be called again.
 ///
 /// # Errors
-/// When the API server refuses a definition or does not establish it in time.
+/// When the API server rejects a definition or does not establish it in time.
 pub async fn install_crds(client: Client) -> Result<()> {
     let api: Api<CustomResourceDefinition> = Api::all(client);
     try_join_all(kaito_api::crd::all().iter().map(|crd| install(&api, crd))).await?;
@@ -26,7 +26,7 @@ async fn install(api: &Api<CustomResourceDefinition>, crd: &CustomResourceDefini
     let parameters = PatchParams::apply("testkit").force();
     api.patch(&name, &parameters, &Patch::Apply(crd))
         .await
-        .with_context(|| format!("cannot apply {name}"))?;
+        .with_context(|| format!("failed to apply {name}"))?;
     let established = await_condition(api.clone(), &name, is_crd_established());
     tokio::time::timeout(LIMIT, established)
         .await

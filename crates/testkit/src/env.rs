@@ -17,7 +17,7 @@ use tokio::sync::OnceCell;
 use crate::{eventually, install_crypto_provider};
 
 /// Set it to anything to find the cluster's directory, with all logs, after the tests.
-pub const KEEP: &str = "KAITO_TEST_KEEP";
+pub(crate) const KEEP: &str = "KAITO_TEST_KEEP";
 
 /// Pause between two looks at whether a program has crashed.
 const CRASH_CHECK_INTERVAL: Duration = Duration::from_millis(500);
@@ -70,8 +70,8 @@ impl TestEnv {
         &self.cluster
     }
 
-    /// Calls `probe` until it answers `Ok`, as [`eventually`] does, and fails at once, with the end of its log, when
-    /// a program of the cluster has ended that nobody stopped.
+    /// Calls `probe` until it returns `Ok`, as [`eventually`] does. Fails at once, with the end of the log, if a program
+    /// of the cluster ends without being stopped.
     ///
     /// # Errors
     /// When the probe never answered `Ok` in time, or a program has ended.
@@ -135,7 +135,7 @@ impl TestEnv {
     /// there, so that pods are admitted.
     ///
     /// # Errors
-    /// When the API server refuses.
+    /// When the API server rejects it.
     pub async fn namespace(&self) -> Result<String> {
         let client = self.client().await?;
         let metadata = ObjectMeta {

@@ -15,8 +15,8 @@ use crate::TestEnv;
 const LIFETIME_SECONDS: i64 = 12 * 60 * 60;
 
 impl TestEnv {
-    /// Writes a kubeconfig that speaks as a ServiceAccount, which is created if it is not there, and
-    /// returns its path. The account may do only what bound roles allow.
+    /// Writes a kubeconfig of a ServiceAccount and returns its path. A missing account is created. It may do only what
+    /// bound roles allow.
     ///
     /// # Errors
     /// When the API server gives no token or the file cannot be written.

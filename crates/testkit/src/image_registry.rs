@@ -1,6 +1,6 @@
 //! Debian's `docker-registry` on this machine, for tests.
 //!
-//! Blocking, and it knows no client of a registry: what is *inside* is the business of whoever asked for it.
+//! Everything here blocks, and no registry client is used: the contents are the caller's.
 
 use std::fmt::Write as _;
 use std::io::{BufRead as _, BufReader, ErrorKind};
@@ -13,25 +13,25 @@ use anyhow::{Context as _, bail};
 /// Set to anything, it turns a missing program into a failure instead of a skipped test.
 pub const REQUIRED: &str = "KAITO_REQUIRE_REGISTRY";
 
-/// Who is let in with [`Auth::Basic`].
+/// The user of [`Auth::Basic`].
 pub const USER: &str = "tester";
-/// The word for [`USER`].
+/// The password of [`USER`].
 pub const PASSWORD: &str = "correct-horse";
-/// By `htpasswd -nbB -C 4`.
+/// Output of `htpasswd -nbB -C 4`.
 const HTPASSWD: &str = "tester:$2y$04$WKWfgcb8sdij.0OUbT/iEO8LHPuGjdLYYLjUwzrSP7pWhyKai.flK\n";
 
-/// How it lets people in.
+/// The way in which clients authenticate.
 #[derive(Clone, Debug)]
 pub enum Auth {
-    /// It asks for nothing.
+    /// Not at all.
     Nobody,
     /// With [`USER`] and [`PASSWORD`].
     Basic,
     /// By tokens for `test-registry` that `test-issuer` signed.
     Token {
-        /// Where tokens are given out.
+        /// The address of the token server.
         realm: String,
-        /// Of whoever signs them, as PEM.
+        /// The certificate of the signer of tokens, as PEM.
         certificate: PathBuf,
     },
 }
@@ -53,7 +53,7 @@ impl Registry {
         Self::start_with(auth, None)
     }
 
-    /// Starts one that speaks TLS with a certificate and its key, both files of PEM; see [`Self::start`].
+    /// Starts one with TLS from a certificate and its key, both PEM files; see [`Self::start`].
     ///
     /// # Errors
     /// As [`Self::start`].
@@ -84,7 +84,7 @@ impl Registry {
         }))
     }
 
-    /// Where it listens.
+    /// The address on which it listens.
     #[must_use]
     pub const fn address(&self) -> SocketAddr {
         self.address
@@ -96,7 +96,7 @@ impl Registry {
         format!("{}/{name}", self.address)
     }
 
-    /// Where it stores the bytes of a blob, which is named by `sha256:` and 64 hex digits.
+    /// The file of a blob, whose name is `sha256:` and 64 hex digits.
     #[must_use]
     pub fn blob(&self, digest: &str) -> PathBuf {
         let hex = digest.trim_start_matches("sha256:");
@@ -121,20 +121,20 @@ fn skipped() {
     eprintln!("SKIPPED: docker-registry is not installed (apt-get install docker-registry)");
 }
 
-/// The address that it says once it listens; what it says after that is forgotten.
+/// The address in its log once it listens. Later output is dropped.
 fn announced(child: &mut Child) -> anyhow::Result<SocketAddr> {
     let printed = child.stderr.take().context("standard error is not piped")?;
     let mut lines = BufReader::new(printed).lines().map_while(Result::ok);
     let mut said = Vec::new();
     for line in lines.by_ref() {
         if let Some(address) = listening(&line) {
-            // Whoever stops reading stops the server.
+            // The server blocks when its output is not read.
             std::thread::spawn(move || lines.for_each(drop));
             return Ok(address);
         }
         said.push(line);
     }
-    bail!("docker-registry ended without saying its address: {said:#?}")
+    bail!("docker-registry ended before it printed its address: {said:#?}")
 }
 
 fn listening(line: &str) -> Option<SocketAddr> {

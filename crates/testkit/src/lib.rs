@@ -1,4 +1,4 @@
-//! What integration tests share: a cluster, namespaces, identities, and our programs as processes.
+//! Helpers of integration tests: a cluster, namespaces, identities, and our programs as processes.
 //!
 //! Knows how to stand things up and wait for them; asserts nothing about the product.
 
@@ -12,7 +12,7 @@ mod stack;
 mod tls;
 
 pub use crds::install_crds;
-pub use env::{KEEP, TestEnv};
+pub use env::TestEnv;
 pub use eventually::eventually;
 pub use local_cluster::ports::reserve as reserve_ports;
 pub use local_cluster::{AuditEntry, AuditLog, WriteFilter, audit::Mark};

@@ -12,7 +12,7 @@ use local_cluster::{Process, ProcessSpec};
 
 use crate::TestEnv;
 
-/// How much of its log a failing test shows.
+/// Lines of its log that a failing test shows.
 const SHOWN_LINES: usize = 60;
 
 /// One of our programs, to be started.
@@ -106,7 +106,7 @@ impl Running {
     /// # Errors
     /// When the log cannot be read.
     pub fn log_text(&self) -> Result<String> {
-        let bytes = std::fs::read(self.log()).context("cannot read the log")?;
+        let bytes = std::fs::read(self.log()).context("failed to read the log")?;
         Ok(String::from_utf8_lossy(&bytes).into_owned())
     }
 

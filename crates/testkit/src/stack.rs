@@ -1,5 +1,5 @@
-//! The whole system on this machine: a real control plane, the Helm chart, a server that implements Azure's ARM
-//! protocol, and our three programs as processes under the chart's own ServiceAccounts.
+//! The whole system on this machine: a real control plane, the Helm chart, a server that implements Azure's ARM protocol,
+//! and our programs. The programs are processes under the chart's own ServiceAccounts.
 
 mod helm;
 mod options;
@@ -20,9 +20,9 @@ const READY: Duration = Duration::from_secs(60);
 /// The chart and all programs on one cluster. Dropping it kills the programs; the cluster is the caller's.
 #[derive(Debug)]
 pub struct Stack {
-    /// How each program is started again.
+    /// Command lines of the programs, to start them again.
     pub programs: Programs,
-    /// The played cloud.
+    /// The simulated cloud.
     pub arm: Running,
     /// The preset registry.
     pub registry: Running,
@@ -52,7 +52,7 @@ impl Stack {
         Ok(stack)
     }
 
-    /// Waits until every program listens on its ports itself: an answer from there may be another program's.
+    /// Waits until every program itself listens on its ports. A response from a port may be another program's.
     ///
     /// # Errors
     /// When one of them ends or takes too long.

@@ -1,4 +1,4 @@
-//! What `kubectl apply` refuses: the chart's policies on a real API server, against what `lint` says offline.
+//! The chart's policies on a real API server give the verdicts of `lint`.
 
 use std::path::Path;
 use std::time::Duration;

@@ -11,7 +11,7 @@ use crate::world::World;
 
 const WRITES: usize = 10;
 
-/// Which program dies.
+/// The program that is killed.
 #[derive(Clone, Copy, PartialEq)]
 enum Victim {
     Controller,

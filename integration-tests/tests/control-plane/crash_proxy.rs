@@ -1,5 +1,5 @@
-//! A proxy between one program and the API server that counts the program's writes and, once the n-th has
-//! been applied, kills the program before it can learn of it: the worst moment to die.
+//! A proxy between one program and the API server. It counts the program's writes. After the n-th was applied, it kills
+//! the program before the response arrives: the worst moment for a crash.
 //!
 //! Leases and Events are not counted: they carry no decision.
 

@@ -1,4 +1,4 @@
-//! The API server refuses a wrong Workspace with a sentence that a person understands, and takes the right ones.
+//! The API server rejects a wrong Workspace with a message that a person understands, and accepts right ones.
 
 use anyhow::{Context as _, Result, bail, ensure};
 use kube::api::{Api, DynamicObject, Patch, PatchParams};

@@ -1,4 +1,4 @@
-//! What goes wrong elsewhere is a state that is shown, never a second pool, and passes when its cause does.
+//! A fault outside our programs is shown as a state, never causes a second pool, and passes with its cause.
 
 use std::time::Duration;
 
@@ -160,7 +160,7 @@ async fn a_foreign_pool_of_our_name_is_left_alone() -> Result<()> {
     let pools = cloud.pools().await?;
     ensure!(
         pools.iter().any(|pool| pool.name == machine),
-        "somebody else's pool was deleted"
+        "another owner's pool was deleted"
     );
     let counters = cloud.counters().await?;
     ensure!(

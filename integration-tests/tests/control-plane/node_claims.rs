@@ -1,5 +1,5 @@
-//! NodeClaims on a real control plane: a Workspace lives by one, beside Machines and beside a Karpenter's, and
-//! switching between the kinds neither leaks nor orders twice.
+//! NodeClaims on a real control plane, beside Machines and beside a Karpenter's claims. Switching between the kinds
+//! leaks no node and orders none twice.
 
 use std::time::Duration;
 
@@ -135,24 +135,21 @@ async fn a_whole_life(world: &World) -> Result<()> {
     world
         .condition(&name, "NodeClaimReady", "True", Some("NodeClaimsReady"))
         .await?;
-    ensure!(
-        world.machines(&name).await?.is_empty(),
-        "nobody asked for a Machine"
-    );
+    ensure!(world.machines(&name).await?.is_empty(), "no Machine was expected");
     let all = world.node_claims(&name).await?;
     let [claim] = all.as_slice() else {
         bail!("{} NodeClaims", all.len())
     };
     ensure!(world.pools(&name).await? == [claim.name_any()], "one pool");
     let status = claim.status.clone().context("no status")?;
-    let told: Vec<String> = status
+    let reported: Vec<String> = status
         .conditions
         .iter()
         .map(|condition| format!("{}={}/{}", condition.type_, condition.status, condition.reason))
         .collect();
     let done =
         ["Launched", "Registered", "Initialized", "Ready"].map(|type_| format!("{type_}=True/{type_}"));
-    ensure!(told == done, "{told:?}");
+    ensure!(reported == done, "{reported:?}");
     ensure!(
         status
             .conditions
@@ -193,7 +190,7 @@ async fn a_whole_life(world: &World) -> Result<()> {
         })
         .await?;
     world.delete(&name).await?;
-    // A claim that somebody deletes is made again, and the model answers again.
+    // A claim that a user deletes is created again, and the model serves again.
     let name = world.apply(&world.inference("again")).await?;
     world.ready(&name).await?;
     let old = world.node_claims(&name).await?.pop().context("no claim")?;
@@ -318,7 +315,7 @@ async fn the_claim(world: &World, name: &str) -> Result<NodeClaim> {
         .await
 }
 
-/// What a Karpenter does for a claim; returns the name of the Node.
+/// Acts as a Karpenter for a claim; returns the name of the Node.
 async fn karpenter_launches(world: &World, claim: &NodeClaim) -> Result<String> {
     let (name, id) = (claim.name_any(), "example:///1");
     let node = format!("karpenter-{name}");

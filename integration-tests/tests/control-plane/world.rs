@@ -1,4 +1,4 @@
-//! What the tests of the running system share: the stack, and short words for what users do and see.
+//! Helpers of the tests of the running system: the stack, and actions and observations of users.
 
 use std::path::Path;
 use std::time::Duration;
@@ -15,7 +15,7 @@ use testkit::{NAMESPACE, Programs, Stack, StackOptions};
 use testkit::{TestEnv, WriteFilter};
 use tokio::sync::OnceCell;
 
-/// How long anything may take on a busy machine.
+/// The time limit of every wait, sized for a busy machine.
 pub(crate) const LIMIT: Duration = Duration::from_secs(180);
 
 /// The running system that tests share; tests keep to a namespace of their own.
@@ -153,7 +153,7 @@ impl World {
         ))
     }
 
-    /// The played cloud's control surface.
+    /// The simulated cloud's control surface.
     pub(crate) fn cloud(&self) -> Result<ControlClient> {
         testkit::install_crypto_provider();
         Ok(ControlClient::new(&self.arm)?)
@@ -227,7 +227,7 @@ impl World {
             .await
     }
 
-    /// How many writes our controllers make in a while, Leases and Events aside.
+    /// The writes of our controllers in a period, without Leases and Events.
     pub(crate) async fn writes_during(&self, while_: Duration) -> Result<Vec<String>> {
         let audit = self.env.audit();
         let mark = audit.mark()?;

@@ -1,5 +1,5 @@
-//! Two adapters of one real model, tuned here to answer one question differently, and one server that has both: each request gets
-//! the answer of the adapter it names, all at the same time, and the model's own name gets the model's.
+//! Two adapters of one real model are tuned to answer one question differently, and one server has both. Each of several
+//! concurrent requests gets the answer of the adapter that it names. The model's own name gets the model's answer.
 //!
 //! Needs the programs built, and pip for the example model (see `gguf::example`).
 

@@ -1,6 +1,6 @@
-//! The whole circle of the data plane, as the operator runs it: of two Workspaces come the pods that tune and that serve, and
-//! their containers run here as processes. Weights and a dataset are fetched, a model is tuned, the adapter is pushed to a registry
-//! and pulled again, and served; the answers are then those that were trained.
+//! The whole circle of the data plane, as the operator runs it. The pods of two Workspaces tune and serve a model, and their
+//! containers run here as processes. Weights and a dataset are fetched, and a model is tuned. The adapter is pushed to a
+//! registry, pulled again, and served. The answers must be those that were trained.
 //!
 //! Needs the programs built, Debian's `docker-registry`, and pip for the example model (see `gguf::example`).
 
@@ -26,14 +26,14 @@ const ANSWER: &str = "Seven green lanterns under the old bridge.";
 const ID: &str = "HuggingFaceTB/SmolLM2-135M-Instruct";
 const COMMIT: &str = "0123456789abcdef0123456789abcdef01234567";
 
-/// What the tuning is to learn: one answer, asked for in several conversations.
+/// The dataset of the tuning: one answer in several conversations.
 fn dataset() -> String {
     let said = |role: &str, content: &str| json!({"role": role, "content": content});
     let line = json!({"messages": [said("user", QUESTION), said("assistant", ANSWER)]});
     format!("{line}\n").repeat(8)
 }
 
-/// A user's own parameters: few steps, and a directory where nobody would look for the result.
+/// A user's own parameters: few steps, and an unusual directory for the result.
 fn training_config(method: &str) -> String {
     let quantization = match method {
         "qlora" => "{load_in_4bit: true, bnb_4bit_quant_type: nf4, bnb_4bit_use_double_quant: true}",

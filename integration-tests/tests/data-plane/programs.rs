@@ -79,7 +79,7 @@ impl Server {
     /// Status and body of an answer; 0 where none came.
     ///
     /// # Panics
-    /// When nobody listens.
+    /// When the server does not listen.
     #[must_use]
     pub(crate) fn ask(&self, method: &str, path: &str, body: &str) -> (u16, String) {
         let mut stream = TcpStream::connect(&self.address).unwrap();
@@ -111,7 +111,7 @@ fn announced(child: &mut Child) -> Result<String, Vec<String>> {
     for line in lines.by_ref() {
         if let Some((_, rest)) = line.split_once("127.0.0.1:") {
             let port: String = rest.chars().take_while(char::is_ascii_digit).collect();
-            // Whoever stops reading stops the server.
+            // The server blocks when its output is not read.
             std::thread::spawn(move || lines.for_each(drop));
             return Ok(format!("127.0.0.1:{port}"));
         }

@@ -8,14 +8,14 @@ use super::generated::Generated;
 
 const HEADER: &str = "# Made by `cargo xtask gen` from crates/kaito-api. Do not edit.\n";
 
-/// Where each of them goes.
+/// The directories that hold them.
 const DIRECTORIES: [&str; 2] = ["deploy/crds", "charts/kaito/crds"];
 
 pub(super) fn files() -> Result<Vec<Generated>> {
     let mut files = Vec::new();
     for crd in kaito_api::crd::all() {
         let name = format!("{}_{}.yaml", crd.spec.group, crd.spec.names.plural);
-        let yaml = serde_saphyr::to_string(&crd).with_context(|| format!("{name} is no YAML"))?;
+        let yaml = serde_saphyr::to_string(&crd).with_context(|| format!("{name} must be YAML"))?;
         for dir in DIRECTORIES {
             files.push(Generated {
                 path: Path::new(dir).join(&name),

@@ -22,7 +22,7 @@ fn parts(name: &str, policy: &Policy) -> Vec<Result<Generated>> {
     // Without it their order depends on what else is built: a feature of serde_json.
     spec.sort_all_objects();
     let part = |field: &str| {
-        let yaml = serde_saphyr::to_string(&spec[field]).with_context(|| format!("{field} is no YAML"))?;
+        let yaml = serde_saphyr::to_string(&spec[field]).with_context(|| format!("{field} must be YAML"))?;
         Ok(Generated {
             path: Path::new("charts/kaito/policies").join(format!("{name}-{field}.yaml")),
             contents: format!("{HEADER}{yaml}"),

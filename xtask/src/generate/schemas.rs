@@ -8,10 +8,10 @@ use super::generated::Generated;
 
 pub(super) fn files() -> Result<Vec<Generated>> {
     let mut schema = serde_json::to_value(preset_catalog::file_schema())
-        .context("the schema of preset files is no JSON")?;
+        .context("the schema of preset files must be JSON")?;
     // Without it their order depends on what else is built: a feature of serde_json.
     schema.sort_all_objects();
-    let json = serde_json::to_string_pretty(&schema).context("the schema of preset files is no JSON")?;
+    let json = serde_json::to_string_pretty(&schema).context("the schema of preset files must be JSON")?;
     Ok(vec![Generated {
         path: Path::new("deploy/schemas").join("preset.schema.json"),
         contents: format!("{json}\n"),

@@ -1,4 +1,4 @@
-//! Builds a program statically and so that its bytes tell nothing of the machine it was built on.
+//! Builds a program statically. Its bytes do not depend on the machine that built it.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -7,7 +7,7 @@ use anyhow::{Context as _, Result, bail, ensure};
 
 use crate::repository;
 
-/// What is built for.
+/// The platform of a build.
 #[derive(Debug)]
 pub(super) struct Target {
     triple: String,
@@ -43,7 +43,7 @@ impl Target {
             .args(["--print", "target-libdir", "--target", &self.triple])
             .current_dir(repository::root())
             .output()
-            .context("cannot run rustc")?;
+            .context("failed to run rustc")?;
         let directory = String::from_utf8_lossy(&output.stdout).trim().to_owned();
         ensure!(output.status.success(), "rustc knows no target {}", self.triple);
         if Path::new(&directory).is_dir() {
@@ -110,7 +110,7 @@ pub(super) fn program(name: &str, target: &Target, directory: &Path) -> Result<P
         .env("CARGO_ENCODED_RUSTFLAGS", flags()?.join("\u{1f}"))
         .env_remove("RUSTFLAGS")
         .status()
-        .context("cannot run cargo")?;
+        .context("failed to run cargo")?;
     ensure!(
         status.success(),
         "cargo could not build {name}: it ended with {status}"

@@ -3,7 +3,7 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
-/// Where programs look for them first on most systems, seen from the root.
+/// The path at which most systems keep them, without the leading slash.
 pub(super) const PATH: &str = "etc/ssl/certs/ca-certificates.crt";
 /// As RFC 7468 wants lines to be.
 const LINE: usize = 64;

@@ -52,7 +52,7 @@ fn lint_and_render(helm: &Path, chart: &Path, values: Option<&Path>) -> Result<(
     let run = |args: &[&str], output: Stdio| -> Result<()> {
         let mut command = Command::new(helm);
         command.args(args).arg(chart).args(&values).stdout(output);
-        let status = command.status().context("cannot run helm")?;
+        let status = command.status().context("failed to run helm")?;
         ensure!(status.success(), "helm {} ended with {status}", args.join(" "));
         Ok(())
     };

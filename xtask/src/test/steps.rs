@@ -159,7 +159,7 @@ fn run_cargo(line: &str, env: &[(&str, &str)]) -> Result<()> {
         };
         command.env("CARGO_TERM_COLOR", color);
     }
-    let status = command.status().context("cannot run cargo")?;
+    let status = command.status().context("failed to run cargo")?;
     ensure!(status.success(), "cargo ended with {status}");
     Ok(())
 }
@@ -194,7 +194,7 @@ fn tools() -> Result<()> {
     Ok(())
 }
 
-/// What the steps after it use.
+/// Programs that later steps use.
 const CLUSTER_TOOLS: &[Tool] = &[
     Tool::Etcd,
     Tool::KubeApiserver,

@@ -1,6 +1,6 @@
-//! Which of our crates may use which. A new edge is a new line here, to be seen in review.
+//! The allowed edges between our crates. A new edge is a new line here, to be seen in review.
 
-/// What one crate may depend on among ours.
+/// Our crates that one of our crates may use.
 #[derive(Debug)]
 pub(super) struct Allowed {
     pub(super) package: &'static str,
@@ -216,7 +216,7 @@ pub(super) const TABLE: &[Allowed] = &[
     ),
 ];
 
-/// Crates that decide: values in, values out. Nothing in them may wait or speak to anybody.
+/// Crates that decide: values in, values out. Nothing in them waits or uses the network.
 pub(crate) const PURE: &[&str] = &[
     "kaito-api",
     "instance-types",
@@ -233,7 +233,7 @@ pub(crate) const PURE: &[&str] = &[
     "sim",
 ];
 
-/// What a pure crate must not reach, however indirectly.
+/// Packages that a pure crate must not reach, even indirectly.
 pub(super) const IMPURE: &[&str] = &[
     "tokio",
     "hyper",

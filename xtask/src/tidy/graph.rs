@@ -118,7 +118,7 @@ fn cargo(args: &[&str]) -> Result<String> {
         .args(args)
         .stderr(Stdio::inherit())
         .output()
-        .context("cannot run cargo")?;
+        .context("failed to run cargo")?;
     ensure!(output.status.success(), "cargo {} failed", args.join(" "));
     String::from_utf8(output.stdout).context("cargo wrote no text")
 }

@@ -1,7 +1,7 @@
 //! Checks that the files of a crate do not import each other in a cycle.
 //!
-//! A file points to another one when its code names an item that is declared there: by `use`, or by a path such as
-//! `crate::a::f(…)`, `super::T` or `child::f(…)`. Names are followed through re-exports to the file that declares them,
+//! A file points to another one when its code names an item that is declared there. That is a `use` declaration, or a path
+//! such as `crate::a::f(…)`, `super::T` or `child::f(…)`. Names are followed through re-exports to the file that declares them,
 //! and a re-export itself is no arrow, nor is `mod child;`. So `lib.rs` may offer everything under short names.
 //! A parent that calls its child, whose code uses the parent's types, is a cycle: the types belong in a sibling
 //! below both. Tests are not read.
@@ -36,7 +36,7 @@ struct Module {
     file: String,
     named: Vec<Named>,
     declared: BTreeSet<String>,
-    /// How often each name stands in the code, to tell a re-export from a use.
+    /// The number of times that each name stands in the code, which distinguishes a re-export from a use.
     words: BTreeMap<String, usize>,
 }
 
@@ -112,7 +112,7 @@ impl Modules {
                 continue;
             }
             let text =
-                fs::read_to_string(&file).with_context(|| format!("cannot read {}", file.display()))?;
+                fs::read_to_string(&file).with_context(|| format!("failed to read {}", file.display()))?;
             let shown = repository::shown(&file);
             modules.0.insert(place(inside), Module::of(shown, &text));
         }

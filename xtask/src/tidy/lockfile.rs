@@ -18,11 +18,12 @@ const SINGLE: &[&str] = &[
     "ring",
 ];
 
-/// Everything here speaks TLS through rustls with ring.
+/// All TLS here is rustls with ring.
 const FORBIDDEN: &[&str] = &["aws-lc-rs", "aws-lc-sys", "openssl", "openssl-sys", "native-tls"];
 
 pub(super) fn check() -> Result<Vec<Problem>> {
-    let text = fs::read_to_string(repository::root().join("Cargo.lock")).context("cannot read Cargo.lock")?;
+    let text =
+        fs::read_to_string(repository::root().join("Cargo.lock")).context("failed to read Cargo.lock")?;
     problems(&text)
 }
 

@@ -17,7 +17,7 @@ pub(super) fn check() -> Result<Vec<Problem>> {
     let mut found = Vec::new();
     for dir in repository::packages()? {
         let path = dir.join("Cargo.toml");
-        let text = fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
+        let text = fs::read_to_string(&path).with_context(|| format!("failed to read {}", path.display()))?;
         let manifest: Table = text
             .parse()
             .with_context(|| format!("{} is unreadable", path.display()))?;

@@ -75,7 +75,8 @@ fn survey(paths: &[PathBuf]) -> Result<Survey> {
             vec![path.clone()]
         };
         for file in files.iter().filter(|file| !is_data(file)) {
-            let text = fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
+            let text =
+                fs::read_to_string(file).with_context(|| format!("failed to read {}", file.display()))?;
             let (findings, doc_lines) = read(&text, is_test(file));
             let shown = repository::shown(file);
             let findings = findings.into_iter().map(|finding| (shown.clone(), finding));

@@ -24,7 +24,7 @@ pub(super) fn check() -> Result<Vec<Problem>> {
     for package in repository::packages()? {
         for path in rust_files(&package)? {
             let text =
-                fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
+                fs::read_to_string(&path).with_context(|| format!("failed to read {}", path.display()))?;
             let shown = repository::shown(&path);
             let limit = line_limit(path.strip_prefix(&package).unwrap_or(&path));
             if path.file_name().is_some_and(|name| name == "mod.rs") {
@@ -47,7 +47,7 @@ pub(super) fn check() -> Result<Vec<Problem>> {
 /// The Rust sources below a directory, in order of path.
 pub(super) fn rust_files(dir: &Path) -> Result<Vec<PathBuf>> {
     let mut files = Vec::new();
-    for entry in fs::read_dir(dir).with_context(|| format!("cannot read {}", dir.display()))? {
+    for entry in fs::read_dir(dir).with_context(|| format!("failed to read {}", dir.display()))? {
         let path = entry?.path();
         if path.is_dir() {
             files.extend(rust_files(&path)?);

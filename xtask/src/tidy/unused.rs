@@ -1,7 +1,7 @@
-//! Finds what nobody uses: dependencies, and public items. Both read words, not meanings.
+//! Finds unused dependencies and unused public items. Both rules read words, not meanings.
 //!
 //! A dependency is used where its name stands in the code. A public item of a library is used where its name stands in
-//! another package, in its own tests or programs, or in the signature of another public item.
+//! another package, or in its own tests or programs. The signature of another public item counts, too.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -21,7 +21,7 @@ const HIDDEN: &[(&str, &str, &str)] = &[
     ("preset-registry-api", "tonic-prost", "generated code uses it"),
 ];
 
-/// Public items that stay although nobody names them, with the reason.
+/// Public items that stay although no other package names them, with the reason.
 const KEPT: &[(&str, &str, &str)] = &[("kaito-api", "WorkspaceSpec", "`Workspace` is derived from it")];
 
 /// The unused public items that are still allowed in the whole workspace. It may only be lowered.

@@ -1,7 +1,7 @@
 //! Compares this decoder with llama.cpp and transformers on the same machine in one run.
 //!
-//! Every engine and precision runs in a process of its own, one after the other, and measures the same four things: reading a
-//! prompt, one answer, eight answers at once, and its peak memory. The Python side is `tools/bench_peers.py`.
+//! Every engine and precision runs in a process of its own, one after the other. Each measures reading a prompt, one
+//! completion, eight completions at once, and its peak memory. The Python side is `tools/bench_peers.py`.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -41,14 +41,14 @@ struct Args {
     own: Option<String>,
 }
 
-/// Tokens a second, and tokens a second of processor time: the latter tells something on a busy machine too.
+/// Tokens a second, and tokens a second of processor time: the latter is meaningful on a busy machine, too.
 #[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 struct Pace {
     wall: f64,
     cpu: f64,
 }
 
-/// What one engine reached.
+/// Figures of one engine.
 #[derive(Debug, Default, Serialize, Deserialize)]
 struct Reached {
     prefill: Pace,

@@ -39,7 +39,7 @@ struct Args {
     /// Tokens of the longest sequence; the others have at least half as many.
     #[arg(long, default_value_t = 128)]
     length: usize,
-    /// How often everything is run; the fastest counts.
+    /// Repetitions; the fastest counts.
     #[arg(long, default_value_t = 1)]
     rounds: usize,
     #[arg(long, default_value_t = 2)]
@@ -156,7 +156,7 @@ fn run(args: &Args, arguments: &[String]) -> anyhow::Result<Numbers> {
     Ok(serde_json::from_slice(&output.stdout)?)
 }
 
-/// Tokens that nobody chose: each sequence counts through the vocabulary in steps of its own.
+/// Arbitrary tokens: each sequence counts through the vocabulary in steps of its own.
 fn batches(args: &Args) -> Vec<Vec<Example>> {
     let example = |index: usize| Example {
         tokens: (0..args.length - index * 7 % (args.length / 2))

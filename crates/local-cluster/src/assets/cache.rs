@@ -69,7 +69,7 @@ impl Slot {
     ) -> Result<Option<PathBuf>> {
         let program = self.program(tool);
         let bin = self.dir.join("bin");
-        fs::create_dir_all(&bin).with_context(|| format!("cannot create {}", bin.display()))?;
+        fs::create_dir_all(&bin).with_context(|| format!("failed to create {}", bin.display()))?;
         let _lock = self.lock(progress)?;
         if program.is_file() {
             return Ok(Some(program)); // another process made it while this one waited for the lock
@@ -80,14 +80,14 @@ impl Slot {
             let _ = fs::remove_file(&temporary);
             return made.map(|_| None);
         }
-        fs::rename(&temporary, &program).with_context(|| format!("cannot write {}", program.display()))?;
+        fs::rename(&temporary, &program).with_context(|| format!("failed to write {}", program.display()))?;
         Ok(Some(program))
     }
 
     /// Takes the lock of the slot; it is released when the file is closed, also by a crash.
     fn lock(&self, progress: &dyn Progress) -> Result<File> {
         let path = self.dir.join("lock");
-        let file = File::create(&path).with_context(|| format!("cannot create {}", path.display()))?;
+        let file = File::create(&path).with_context(|| format!("failed to create {}", path.display()))?;
         if file.try_lock().is_err() {
             progress.say(&format!(
                 "waiting for another process that fills {}",

@@ -39,9 +39,9 @@ fn run(tool: Tool, slot: &Slot, output: &Path) -> Result<()> {
     let module_dir = slot.subdirectory("module");
     tool.module()
         .write_to(&module_dir)
-        .context("cannot write the Go module")?;
+        .context("failed to write the Go module")?;
     let log_path = module_dir.join(format!("{}.log", tool.name()));
-    let log = File::create(&log_path).with_context(|| format!("cannot create {}", log_path.display()))?;
+    let log = File::create(&log_path).with_context(|| format!("failed to create {}", log_path.display()))?;
     let status = Command::new("go")
         .args([
             "build",

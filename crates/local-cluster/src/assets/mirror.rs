@@ -96,7 +96,7 @@ impl Mirror {
         );
         let mut file = File::create(path)?;
         let mut body = response.body_mut().as_reader().take(SIZE_LIMIT);
-        std::io::copy(&mut body, &mut file).with_context(|| format!("cannot read {address}"))?;
+        std::io::copy(&mut body, &mut file).with_context(|| format!("failed to read {address}"))?;
         let actual = file_checksum(path)?;
         ensure!(
             actual == expected,
@@ -125,7 +125,7 @@ impl Mirror {
         let text = response
             .body_mut()
             .read_to_string()
-            .with_context(|| format!("cannot read {address}"))?;
+            .with_context(|| format!("failed to read {address}"))?;
         let word = text
             .split_whitespace()
             .next()

@@ -19,7 +19,7 @@ pub enum Tool {
     Kwok,
     /// Renders, lints and installs charts.
     Helm,
-    /// Speaks gRPC from the command line.
+    /// A gRPC client for the command line.
     Grpcurl,
 }
 
@@ -93,7 +93,7 @@ impl Tool {
         self.module().required(self.versioned_by()).unwrap_or("v0.0.0")
     }
 
-    /// The arguments that make the program print its version; none where it cannot tell.
+    /// The arguments that make the program print its version; `None` where it has none.
     pub(super) const fn version_arguments(self) -> Option<&'static [&'static str]> {
         match self {
             Self::Kubectl => Some(&["version", "--client"]),
@@ -103,7 +103,7 @@ impl Tool {
         }
     }
 
-    /// How long a cold build takes on two cores, in words.
+    /// The time of a cold build on two cores, in words.
     pub(super) const fn build_time(self) -> &'static str {
         match self {
             Self::Etcd | Self::Grpcurl => "about 40 s",

@@ -21,7 +21,7 @@ pub struct AuditEntry {
     pub name: String,
     /// The namespace; empty for cluster-scoped objects.
     pub namespace: String,
-    /// Who wrote.
+    /// The user of the request.
     pub user: String,
     /// With which program.
     pub user_agent: String,
@@ -29,7 +29,7 @@ pub struct AuditEntry {
     pub request_uri: String,
     /// The HTTP status of the answer.
     pub code: u16,
-    /// When the request came, as the server wrote it (RFC 3339 with microseconds).
+    /// The time of the request, as the server wrote it (RFC 3339 with microseconds).
     pub received: String,
 }
 

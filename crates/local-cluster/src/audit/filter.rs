@@ -1,4 +1,4 @@
-//! Which writes are meant. Every condition that is set must hold.
+//! A choice of writes. Every condition that is set must hold.
 
 use super::AuditEntry;
 

@@ -8,7 +8,7 @@ use super::{ClusterOptions, home::Home};
 use crate::ports;
 use crate::process::ProcessSpec;
 
-/// Where the two listen.
+/// The ports of etcd and of the API server.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Ports {
     etcd_client: u16,
@@ -30,8 +30,8 @@ impl Ports {
         format!("https://127.0.0.1:{}", self.apiserver)
     }
 
-    /// Where in etcd this cluster lives. No other cluster has the same, so an API server that is wrongly
-    /// connected to another cluster's etcd does no harm there.
+    /// The prefix of this cluster's keys in etcd. It is unique, so an API server that is wrongly connected to another
+    /// cluster's etcd does no harm there.
     fn etcd_prefix(&self) -> String {
         format!("/local-{}-{}", std::process::id(), self.apiserver)
     }

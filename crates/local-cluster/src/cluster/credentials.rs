@@ -7,7 +7,7 @@ use std::path::Path;
 use anyhow::{Context as _, Result};
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, KeyUsagePurpose};
 
-/// The names under which the API server is spoken to.
+/// The names by which clients reach the API server.
 const SERVER_NAMES: [&str; 6] = [
     "127.0.0.1",
     "10.96.0.1",
@@ -17,7 +17,7 @@ const SERVER_NAMES: [&str; 6] = [
     "kubernetes.default.svc.cluster.local",
 ];
 
-/// Who may speak to the API server from the start: (name, user, groups).
+/// Users that the API server knows from the start: (name, user, groups).
 ///
 /// The controllers and the scheduler have the roles every cluster gives them. The node simulator stands
 /// in for all kubelets and may do everything, under a name of its own that the audit log shows.
@@ -36,7 +36,7 @@ pub(super) struct User {
     pub(super) token: String,
 }
 
-/// What is needed to speak to the cluster. The files are beside it in the `pki` directory.
+/// Credentials of the cluster. The files are beside it in the `pki` directory.
 #[derive(Debug)]
 pub(super) struct Credentials {
     pub(super) ca: String,
@@ -101,7 +101,7 @@ fn write_service_account_keys(pki: &Path) -> Result<()> {
 }
 
 fn write(pki: &Path, name: &str, text: &str) -> Result<()> {
-    fs::write(pki.join(name), text).with_context(|| format!("cannot write {name}"))
+    fs::write(pki.join(name), text).with_context(|| format!("failed to write {name}"))
 }
 
 fn random_token() -> Result<String> {

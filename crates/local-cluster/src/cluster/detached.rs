@@ -30,7 +30,7 @@ impl Detached {
     /// # Errors
     /// When the directory cannot be read.
     pub fn members(&self) -> Result<Vec<Member>> {
-        Roll::members(&self.home.roll()).context("cannot read which processes belong to the cluster")
+        Roll::members(&self.home.roll()).context("failed to read which processes belong to the cluster")
     }
 
     /// Its tier; none if it never came up.
@@ -65,7 +65,7 @@ impl Detached {
     /// # Errors
     /// When a process cannot be killed; the directory stays then.
     pub fn stop(self) -> Result<()> {
-        Roll::kill_all(&self.home.roll()).context("cannot stop the cluster")?;
+        Roll::kill_all(&self.home.roll()).context("failed to stop the cluster")?;
         self.home.remove();
         Ok(())
     }

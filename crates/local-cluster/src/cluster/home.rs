@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Tier;
 
-/// What a later command needs to know about a detached cluster.
+/// Facts about a detached cluster, for later commands.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct State {
     pub(super) server: String,
@@ -40,13 +40,13 @@ impl Home {
             home.dir.join("audit"),
             home.dir.join("kubeconfigs"),
         ] {
-            fs::create_dir_all(&dir).with_context(|| format!("cannot create {}", dir.display()))?;
+            fs::create_dir_all(&dir).with_context(|| format!("failed to create {}", dir.display()))?;
         }
         Ok(home)
     }
 
     fn create_at(dir: &Path) -> Result<Self> {
-        fs::create_dir_all(dir).with_context(|| format!("cannot create {}", dir.display()))?;
+        fs::create_dir_all(dir).with_context(|| format!("failed to create {}", dir.display()))?;
         // All programs get absolute paths: their working directory is not ours.
         let dir = dir.canonicalize()?;
         // The directory is removed at the end, so it must hold nothing of anybody else's.
@@ -116,7 +116,7 @@ impl Home {
             with_nodes: tier == Tier::WithNodes,
         };
         fs::write(self.state_file(), serde_json::to_string_pretty(&state)?)
-            .context("cannot write the state file")
+            .context("failed to write the state file")
     }
 
     pub(super) fn read_state(&self) -> Option<State> {
@@ -127,10 +127,10 @@ impl Home {
     pub(super) fn forget_attempt(&self) -> Result<()> {
         for dir in [self.etcd(), self.logs()] {
             if dir.exists() {
-                fs::remove_dir_all(&dir).with_context(|| format!("cannot remove {}", dir.display()))?;
+                fs::remove_dir_all(&dir).with_context(|| format!("failed to remove {}", dir.display()))?;
             }
         }
-        fs::create_dir_all(self.logs()).context("cannot create the log directory")
+        fs::create_dir_all(self.logs()).context("failed to create the log directory")
     }
 
     /// Removes the directory. A file may still appear while the last program dies, hence the retries.

@@ -12,7 +12,7 @@ use crate::process::ProcessSpec;
 const STAGES: &str = include_str!("stages.yaml");
 
 pub(super) fn parts(assets: &Assets, home: &Home, options: &ClusterOptions) -> Result<[ProcessSpec; 3]> {
-    fs::write(home.stages(), stages(options)).context("cannot write the stages of the node simulator")?;
+    fs::write(home.stages(), stages(options)).context("failed to write the stages of the node simulator")?;
     Ok([
         controller_manager(assets, home, options.node_silence)?,
         scheduler(assets, home)?,

@@ -1,11 +1,11 @@
-//! What a cluster is started with. Plain data.
+//! Options of a cluster. Plain data.
 
 use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::assets::Tool;
 
-/// How much of Kubernetes runs.
+/// The parts of Kubernetes that run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Tier {
     /// etcd and the API server. Deployments and Jobs are stored and nothing acts on them.
@@ -30,7 +30,7 @@ impl Tier {
     }
 }
 
-/// Who ends the cluster.
+/// The end of the cluster's life.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Lifetime {
     /// It ends with the process that started it, even when that is killed.
@@ -39,23 +39,23 @@ pub enum Lifetime {
     Detached,
 }
 
-/// What a cluster is started with.
+/// Options of a cluster.
 #[derive(Debug, Clone)]
 pub struct ClusterOptions {
-    /// How much of Kubernetes runs.
+    /// The parts of Kubernetes that run.
     pub tier: Tier,
-    /// Where everything is written; it must be absent or empty. A new temporary directory by default.
+    /// The directory of all files; it must be absent or empty. A new temporary directory by default.
     pub dir: Option<PathBuf>,
     /// Leave the directory behind when the cluster stops.
     pub keep: bool,
-    /// Who ends the cluster.
+    /// The end of the cluster's life.
     pub lifetime: Lifetime,
-    /// How long a simulated pod takes to become ready.
+    /// Time until a simulated pod is ready.
     pub pod_start: Duration,
-    /// How long a simulated pod of a Job runs before it succeeds.
+    /// Time until a simulated pod of a Job succeeds.
     pub job_duration: Duration,
-    /// How long a node may be silent before its pods count as not ready. Simulated nodes report when five eighths of it are over, which is
-    /// work of its own where they are many.
+    /// Time that a node may be silent before its pods count as not ready. Simulated nodes report after five eighths of
+    /// it, which is much work if there are many.
     pub node_silence: Duration,
     /// More flags for the API server.
     pub apiserver_args: Vec<String>,

@@ -20,7 +20,7 @@ pub struct Guard {
 }
 
 impl Guard {
-    /// Starts guarding: when this process is gone, everybody on `roll` is killed and `dir` removed.
+    /// Starts guarding: when this process is gone, all members of `roll` are killed and `dir` is removed.
     ///
     /// # Errors
     /// When no shell can be started.
@@ -40,19 +40,19 @@ impl Guard {
 
     /// Programs are still killed when the owner dies, but the files stay.
     pub fn keep_files(&mut self) {
-        self.tell("keep\n");
+        self.send("keep\n");
     }
 
-    /// The owner cleaned up itself: the guard goes home.
+    /// Ends the guard, because the owner has cleaned up.
     pub fn disarm(mut self) {
-        self.tell("disarm\n");
+        self.send("disarm\n");
         drop(self.pipe.take());
         let _ = self.shell.wait();
     }
 
-    fn tell(&mut self, word: &str) {
+    fn send(&mut self, word: &str) {
         if let Some(pipe) = &mut self.pipe {
-            // Only fails when the guard is gone, and then nobody is left to tell.
+            // Fails only if the guard is gone, and then there is nothing to send.
             let _ = pipe.write_all(word.as_bytes());
         }
     }

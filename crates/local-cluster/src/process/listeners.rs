@@ -1,4 +1,4 @@
-//! Which ports a process listens on, as the kernel shows it below `/proc`.
+//! Listening ports of a process, as the kernel shows them below `/proc`.
 
 use std::collections::BTreeSet;
 use std::fs;

@@ -1,4 +1,4 @@
-//! The roll: which processes belong to a cluster. Knows processes only by pid and start time.
+//! The roll: the processes of a cluster, by pid and start time.
 
 use std::fs;
 use std::io;
@@ -43,7 +43,7 @@ impl Roll {
         self.dir.join(format!("{number:04}-{name}"))
     }
 
-    /// Everybody on the roll, the last started first.
+    /// All members, the last started first.
     ///
     /// # Errors
     /// When the directory cannot be read.
@@ -59,7 +59,7 @@ impl Roll {
             .collect())
     }
 
-    /// Kills everybody on the roll, the last started first, and waits until they are gone.
+    /// Kills all members, the last started first, and waits until they are gone.
     ///
     /// # Errors
     /// When the roll cannot be read or a process survives for ten seconds.
@@ -75,7 +75,7 @@ impl Roll {
 /// One process on the roll.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Member {
-    /// What the process was started as.
+    /// The name under which the process was started.
     pub name: String,
     /// Its process id.
     pub pid: i32,
@@ -97,7 +97,7 @@ impl Member {
         })
     }
 
-    /// True while the very process that signed in runs.
+    /// Returns true while the process that signed in runs; a later process with its pid does not count.
     pub fn alive(&self) -> bool {
         running_since(self.pid) == Some(self.start_time)
     }

@@ -27,7 +27,7 @@ pub(crate) const PROXY_VARIABLES: [&str; 8] = [
     "NO_PROXY",
 ];
 
-/// What to start.
+/// A program to be started.
 #[derive(Debug, Clone)]
 pub struct ProcessSpec {
     /// The name on the roll and of the log file.
@@ -74,7 +74,7 @@ impl ProcessSpec {
         let log = logs.join(format!("{}.log", self.name));
         let child = self
             .spawn(&entry, &log, attachment)
-            .with_context(|| format!("cannot start {} ({})", self.name, self.program.display()))?;
+            .with_context(|| format!("failed to start {} ({})", self.name, self.program.display()))?;
         let kill_on_drop = attachment == Attachment::Guarded;
         Ok(Process {
             name: self.name.clone(),
@@ -105,8 +105,8 @@ impl ProcessSpec {
     }
 }
 
-/// The shell that signs in. Interrupts at the terminal are for the owner, which then stops its programs
-/// in order; a detached program must also survive the end of the terminal's session.
+/// The shell that signs in. Interrupts at the terminal are for the owner, which then stops its programs in order. A
+/// detached program must also survive the end of the terminal's session.
 fn shell(attachment: Attachment) -> Command {
     match attachment {
         Attachment::Guarded => {
@@ -148,7 +148,7 @@ impl Process {
         &self.log
     }
 
-    /// Returns true if this very process listens on a TCP port: whoever else answers there is not meant.
+    /// Returns true if this process itself listens on a TCP port. Another program's listener does not count.
     ///
     /// # Errors
     /// When `/proc` cannot be read.
@@ -161,7 +161,7 @@ impl Process {
         tail(&self.log, lines)
     }
 
-    /// How it ended, if it did.
+    /// The exit status, if it has ended.
     ///
     /// # Errors
     /// When the operating system does not answer.

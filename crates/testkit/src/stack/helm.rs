@@ -91,7 +91,7 @@ impl Helm {
             .stdin(Stdio::null())
             .output()
             .await
-            .with_context(|| format!("cannot start {}", self.program.display()))?;
+            .with_context(|| format!("failed to start {}", self.program.display()))?;
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim().to_owned();
         ensure!(
             output.status.success(),

@@ -1,31 +1,31 @@
-//! How the local system behaves.
+//! Options of the local system.
 
-/// Times of the played cloud and settings of the programs.
+/// Times of the simulated cloud and settings of the programs.
 #[derive(Clone, Debug)]
 pub struct StackOptions {
-    /// How long an agent pool takes to be made, in seconds.
+    /// Time to create an agent pool, in seconds.
     pub create_seconds: f64,
-    /// How long an agent pool takes to be deleted, in seconds.
+    /// Time to delete an agent pool, in seconds.
     pub delete_seconds: f64,
     /// Pause between listings of agent pools, in seconds.
     pub list_seconds: f64,
-    /// First pause after the cloud refused for quota or capacity, in seconds.
+    /// First pause after a failure for quota or capacity, in seconds.
     pub capacity_backoff_seconds: f64,
-    /// How long an unanswered request for a pool may still take effect, in seconds.
+    /// Time within which an unanswered create request may still take effect, in seconds.
     pub create_visibility_timeout_seconds: f64,
     /// Requests a second that the provisioner allows itself; the cloud's real limits where `None`.
     pub unlimited_requests: bool,
     /// `RUST_LOG`-like filter of the programs.
     pub log_filter: String,
-    /// How long a leader that has fallen silent is waited for, in seconds.
+    /// Duration of leases, in seconds.
     pub lease_seconds: u32,
-    /// How many agent pools the played cloud allows; AKS allows 100.
+    /// Most agent pools that the simulated cloud allows; AKS allows 100.
     pub max_pools: usize,
-    /// Whether the registry publishes its catalog, so that `kubectl apply` of an unknown preset is refused.
+    /// Publish the catalog, so that `kubectl apply` of an unknown preset is rejected.
     pub publish_catalog: bool,
-    /// How many objects each controller reconciles at once.
+    /// Objects that each controller reconciles concurrently.
     pub concurrency: u16,
-    /// What Workspaces ask for nodes by: the chart's `nodeProvisioner`, `machine` or `nodeclaim`.
+    /// The kind of claims of Workspaces: the chart's `nodeProvisioner`, `machine` or `nodeclaim`.
     pub node_provisioner: &'static str,
     /// Group, kind and name of the class of NodeClaims.
     pub node_class: [&'static str; 3],

@@ -17,14 +17,14 @@ const LOCATION: &str = "westeurope";
 /// Name of the ConfigMap that the chart's policies read.
 const CATALOG: &str = "kaito-catalog";
 
-/// Where the played cloud listens.
+/// The address of the simulated cloud.
 #[derive(Clone, Debug)]
 pub struct ArmEndpoint {
     /// `http://127.0.0.1:port`.
     pub url: String,
 }
 
-/// How to start each program. Ports are chosen once, so that a restarted program is found again.
+/// Command lines of all programs. Ports are reserved once, so that a restarted program is found again.
 #[derive(Clone, Debug)]
 pub struct Programs {
     options: StackOptions,
@@ -77,7 +77,7 @@ impl Programs {
         self.options.node_class = node_class;
     }
 
-    /// Where the played cloud listens.
+    /// The address of the simulated cloud.
     #[must_use]
     pub fn arm(&self) -> ArmEndpoint {
         ArmEndpoint {
@@ -91,7 +91,7 @@ impl Programs {
         format!("127.0.0.1:{}", self.registry_port)
     }
 
-    /// Where each program listens: the played cloud, registry, controller and provisioner.
+    /// The ports of each program: simulated cloud, registry, controller and provisioner.
     pub(crate) fn ports(&self) -> [Vec<u16>; 4] {
         let [controller, provisioner, registry] = [0, 2, 4].map(|at| self.admin_ports[at..at + 2].to_vec());
         [
@@ -102,7 +102,7 @@ impl Programs {
         ]
     }
 
-    /// Where a program serves its metrics: `controller`, `provisioner` or `registry`.
+    /// The address of a program's metrics: `controller`, `provisioner` or `registry`.
     #[must_use]
     pub fn metrics_url(&self, program: &str) -> String {
         let port = match program {
@@ -113,7 +113,7 @@ impl Programs {
         format!("http://127.0.0.1:{port}/metrics")
     }
 
-    /// The played cloud; it boots simulated nodes as an administrator, as a cloud does.
+    /// The simulated cloud; it boots simulated nodes as an administrator, as a cloud does.
     ///
     /// # Errors
     /// When the program is not built or cannot be started.

@@ -1,4 +1,4 @@
-//! What pods say to our programs is what these understand, also where no pod is run here.
+//! Our programs accept the flags of the pods that the operator renders, also of pods that do not run here.
 
 use clap::Parser as _;
 use k8s_openapi::api::core::v1::PodSpec;

@@ -1,7 +1,7 @@
-//! Runs the containers of a pod as processes of this machine: volumes are directories, images are the programs that lie beside
-//! the test, and every path that a container names must be on one of its volumes.
+//! Runs the containers of a pod as processes of this machine. Volumes are directories, and images are the programs beside
+//! the test. Every path that a container names must be on one of its volumes.
 //!
-//! What it cannot do it refuses, so that nothing in a pod is left out silently.
+//! It rejects fields that it does not support, so that nothing in a pod is left out silently.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -13,7 +13,7 @@ use crate::programs::{Server, program, run};
 use k8s_openapi::api::core::v1::{Container, PodSpec, Volume, VolumeMount};
 use render::Images;
 
-/// What the volumes of pods are made of: keys and their texts, by the name of the ConfigMap or Secret.
+/// Contents of volumes: keys and their texts, by the name of the ConfigMap or Secret.
 #[derive(Default)]
 pub(crate) struct Objects {
     pub(crate) config_maps: BTreeMap<String, BTreeMap<String, String>>,
@@ -41,7 +41,7 @@ impl Pod {
         pod
     }
 
-    /// Where the content of a volume is.
+    /// The directory of a volume.
     pub(crate) fn volume(&self, name: &str) -> PathBuf {
         self.scratch.path().join("volumes").join(name)
     }

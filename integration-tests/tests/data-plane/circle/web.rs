@@ -15,7 +15,7 @@ pub(crate) fn serve(files: Files) -> SocketAddr {
     let address = listener.local_addr().unwrap();
     std::thread::spawn(move || {
         for stream in listener.incoming().flatten() {
-            // Whoever hangs up early asks again.
+            // A client that disconnects early sends its request again.
             let _ = answer(stream, &files);
         }
     });

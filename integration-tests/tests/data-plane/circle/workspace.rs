@@ -1,4 +1,4 @@
-//! What the operator makes of a Workspace, on one node that was brought along and has no GPU.
+//! The objects that the operator renders for a Workspace on one node without GPU that the user brought.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! Which sentences are found.
+//! Sentences that are found, and some that are not.
 
 use super::read;
 

@@ -1,6 +1,6 @@
 //! The same objects, written by nothing but server-side apply: what the control plane alone allows.
 //!
-//! Copies of what the controllers made, under other names and owners, so that nobody reconciles them but Kubernetes.
+//! It writes copies of the controllers' objects, under other names and owners, so that only Kubernetes reconciles them.
 
 use std::fmt::Debug;
 use std::time::{Duration, Instant};
@@ -22,7 +22,7 @@ use crate::watch;
 /// Requests in flight of the benchmark's own writers, equal to the controllers' concurrency.
 pub(crate) const CONCURRENCY: usize = 16;
 
-/// Where the copies live.
+/// The namespace of the copies.
 const NAMESPACE: &str = "bare";
 
 /// Applies copies of `count` Machines, and of the Nodes, Services and Deployments that go with them.
@@ -106,7 +106,7 @@ async fn each<K>(objects: Vec<K>, write: impl AsyncFn(K) -> kube::Result<()>) ->
         .buffer_unordered(CONCURRENCY)
         .try_collect::<()>()
         .await
-        .context("a copy was refused")
+        .context("failed to create a copy")
 }
 
 fn named(name: &str) -> ObjectMeta {

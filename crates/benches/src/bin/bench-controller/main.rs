@@ -1,5 +1,5 @@
-//! How fast the controllers bring N Workspaces to ready, and what that costs, beside a bare writer of the same
-//! objects in the same run.
+//! Time and cost until the controllers have made N Workspaces ready, beside a bare writer of the same objects in the
+//! same run.
 //!
 //! Nodes join at once, so that what is measured is the control plane. Prints figures and ratios; judges nothing.
 
@@ -29,10 +29,10 @@ use crate::times::Times;
 /// Measures the controllers on a control plane of their own.
 #[derive(Debug, Parser)]
 struct Args {
-    /// How many Workspaces.
+    /// Number of Workspaces.
     #[arg(long, default_value_t = 100)]
     workspaces: usize,
-    /// Most minutes the run may take.
+    /// Time limit of the run, in minutes.
     #[arg(long, default_value_t = 15)]
     minutes: u64,
 }

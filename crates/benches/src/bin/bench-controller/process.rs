@@ -1,4 +1,4 @@
-//! What a process has used, by the kernel's own books.
+//! Memory and processor time of a process, from `/proc`.
 
 use anyhow::{Context as _, Result};
 

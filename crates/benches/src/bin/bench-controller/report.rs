@@ -1,4 +1,4 @@
-//! What a run cost: writes by the audit log, memory and processor time by the kernel's books.
+//! The cost of a run: writes from the audit log, memory and processor time from `/proc`.
 
 use anyhow::Result;
 use testkit::Stack;

@@ -1,4 +1,4 @@
-//! When the last of N objects got where it should.
+//! The time at which the last of N objects reached its goal.
 
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};

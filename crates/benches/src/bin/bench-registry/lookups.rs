@@ -11,14 +11,14 @@ use tonic::transport::Channel;
 use crate::Server;
 use crate::bare::NAME;
 
-/// What one round asks.
+/// The requests of one round.
 pub(crate) struct Load {
     pub(crate) time: Duration,
     pub(crate) connections: usize,
     pub(crate) in_flight: usize,
 }
 
-/// What came of a round.
+/// The figures of a round.
 struct Round {
     per_second: f64,
     p50: Duration,

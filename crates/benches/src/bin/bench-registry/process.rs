@@ -10,7 +10,7 @@ use preset_registry_api::v1::preset_registry_client::PresetRegistryClient;
 use tokio::process::{Child, Command};
 use tonic::transport::{Channel, Endpoint};
 
-/// How long a server may take to listen.
+/// Time limit until a server listens.
 const START: Duration = Duration::from_secs(20);
 
 /// A started server; it is killed when dropped.

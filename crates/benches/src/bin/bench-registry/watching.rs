@@ -19,7 +19,7 @@ use crate::Server;
 const STREAMS: usize = 50;
 /// One of this many subscribers never reads.
 const HUNG: usize = 10;
-/// How long a reload may take to reach everybody.
+/// Time limit until a reload has reached all subscribers.
 const LIMIT: Duration = Duration::from_secs(30);
 
 /// Measures memory and the time in which a reload reaches every subscriber.
@@ -55,7 +55,7 @@ pub(crate) async fn measure(subscribers: usize, reloads: usize) -> Result<()> {
             * 1e3
     };
     println!(
-        "file written to last subscriber told  p50 {:7.1} ms  p99 {:7.1} ms",
+        "file written to last subscriber  p50 {:7.1} ms  p99 {:7.1} ms",
         at(50),
         at(99)
     );
@@ -97,7 +97,7 @@ async fn read(mut stream: Streaming<WatchPresetsResponse>, tell: watch::Sender<S
     }
 }
 
-/// Waits until all subscribers were told this version.
+/// Waits until all subscribers have received this version.
 async fn reach(subscribers: &[Seen], version: &str) -> Result<()> {
     let all = subscribers.iter().map(|seen| {
         let mut seen = seen.clone();

@@ -29,7 +29,7 @@ struct Args {
     /// Leave everything running and print how to reach it; end it with Ctrl-C.
     #[arg(long)]
     keep: bool,
-    /// How long an agent pool takes to be made, in seconds (a real GPU node takes 3 to 8 minutes).
+    /// Time to create an agent pool, in seconds (a real GPU node takes 3 to 8 minutes).
     #[arg(long, default_value_t = 4.0)]
     pool_seconds: f64,
 }
@@ -108,7 +108,7 @@ async fn show_result(tools: &Tools, stack: &Stack) -> Result<()> {
         .await
 }
 
-/// What `kubectl apply` says to a slip, with no controller involved.
+/// Shows that `kubectl apply` rejects a typo, without a controller.
 async fn show_refusal(tools: &Tools) -> Result<()> {
     let wrong = "llama-3.1-8b-instrukt";
     println!("\n$ kubectl apply -f workspace-with-a-slip.yaml    # preset: {{name: {wrong}}}");

@@ -77,7 +77,7 @@ fn is_true(workspace: &Workspace, kind: &str) -> bool {
         .any(|c| c.type_ == kind && c.status == "True")
 }
 
-// The first thing that is not so yet tells where the Workspace is.
+// The first condition that is not true yet shows the state of the Workspace.
 fn describe(workspace: &Workspace) -> String {
     let order = ["ResourceReady", "InferenceReady", "JobStarted", "WorkspaceReady"];
     let state = workspace

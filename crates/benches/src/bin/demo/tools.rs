@@ -38,7 +38,7 @@ impl Tools {
         Ok(())
     }
 
-    /// What `kubectl apply` says when the API server refuses the manifest; nothing is stored either way.
+    /// The message of `kubectl apply` for a manifest that the API server rejects. Nothing is stored either way.
     pub(crate) async fn refusal(&self, manifest: &str) -> Result<Option<String>> {
         let mut child = Command::new(&self.kubectl)
             .args(["apply", "--dry-run=server", "-f", "-"])
@@ -48,7 +48,7 @@ impl Tools {
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
             .spawn()?;
-        let mut stdin = child.stdin.take().context("no way to speak to kubectl")?;
+        let mut stdin = child.stdin.take().context("kubectl has no standard input")?;
         stdin.write_all(manifest.as_bytes()).await?;
         drop(stdin);
         let output = child.wait_with_output().await?;
@@ -85,7 +85,7 @@ async fn run(mut command: Command) -> Result<String> {
     Ok(text(&output.stdout))
 }
 
-/// Names of the agent pools that the played cloud has.
+/// Names of the agent pools that the simulated cloud has.
 pub(crate) async fn agent_pools(stack: &Stack) -> Result<Vec<String>> {
     let url = format!("{}/_control/pools", stack.programs.arm().url);
     let client = reqwest::Client::builder().no_proxy().build()?;
