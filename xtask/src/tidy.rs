@@ -28,20 +28,12 @@ pub(crate) struct Args {
     /// Only list the sentences below these paths that break docs/style.md [default: all]
     #[arg(long, num_args = 0.., value_name = "PATH")]
     sentences: Option<Vec<PathBuf>>,
-    /// Only list the files that import each other
-    #[arg(long, conflicts_with = "sentences")]
-    cycles: bool,
-    /// Only list the public items that no other package uses
-    #[arg(long, conflicts_with_all = ["sentences", "cycles"])]
-    unused: bool,
 }
 
 pub(crate) fn run(args: &Args) -> Result<()> {
     match &args.sentences {
         Some(paths) if paths.is_empty() => sentences::list(&[repository::root().to_owned()]),
         Some(paths) => sentences::list(paths),
-        None if args.cycles => imports::list(),
-        None if args.unused => unused::list(),
         None => check(),
     }
 }

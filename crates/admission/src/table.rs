@@ -26,7 +26,7 @@ use preset_catalog::fit::{Candidate, FitOptions, FitOutcome, FitReport, Remedy, 
 use preset_catalog::{Catalog, Preset, Runtime};
 
 /// Version of the format; it changes if an older policy would misread a newer table.
-pub const FORMAT: &str = "1";
+pub(crate) const FORMAT: &str = "1";
 
 /// Most bytes of keys and values: the API server accepts objects of a little over 1 MiB.
 pub const MAX_BYTES: usize = 900 * 1024;

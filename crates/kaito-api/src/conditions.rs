@@ -168,7 +168,7 @@ impl NewCondition<'_> {
 
 /// Rounds a time down to whole seconds. The API server stores no fractions, so a finer time would always look changed.
 #[must_use]
-pub fn whole_seconds(time: Timestamp) -> Timestamp {
+pub(crate) fn whole_seconds(time: Timestamp) -> Timestamp {
     Timestamp::from_second(time.as_second()).unwrap_or(time)
 }
 

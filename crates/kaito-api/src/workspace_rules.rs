@@ -23,6 +23,7 @@ pub const RULES: &[CelRule] = &[
     // A StatefulSet's pods carry a revision label: the name, a dash and ten characters. Label values end at 63.
     rule(
         &[],
+        // A StatefulSet's pods carry a label of the name, a dash and ten characters; label values end at 63.
         "self.metadata.name.size() <= 52 && self.metadata.name.matches('^[a-z]([-a-z0-9]*[a-z0-9])?$')",
         "metadata.name must be at most 52 lower-case letters, digits and dashes and start with a letter: the Service and the pods are named after it",
     ),

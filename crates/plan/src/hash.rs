@@ -9,7 +9,7 @@ use crate::manifest::Manifest;
 
 /// Adds the annotation [`RENDERED_HASH`], computed over the object without it.
 #[must_use]
-pub fn stamped(mut manifest: Manifest) -> Manifest {
+pub(crate) fn stamped(mut manifest: Manifest) -> Manifest {
     if let Some(annotations) = manifest.metadata_mut().annotations.as_mut() {
         annotations.remove(RENDERED_HASH);
     }

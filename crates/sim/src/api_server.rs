@@ -276,6 +276,6 @@ pub fn key(kind: Kind, namespace: &str, name: &str) -> ObjectRef {
 
 /// Returns true if an object is terminating.
 #[must_use]
-pub fn is_deleting(value: &Value) -> bool {
+pub(crate) fn is_deleting(value: &Value) -> bool {
     !json::text(value, &["metadata", "deletionTimestamp"]).is_empty()
 }

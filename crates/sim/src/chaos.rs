@@ -80,7 +80,7 @@ pub fn calm(world: &mut World) {
 }
 
 /// Does one random action of a user, or causes one random loss.
-pub fn act(world: &mut World, subject: Subject, rng: &mut Rng) {
+pub(crate) fn act(world: &mut World, subject: Subject, rng: &mut Rng) {
     match rng.below(14) {
         0..=2 => apply(world, subject, rng),
         3 => delete(world, subject, rng),

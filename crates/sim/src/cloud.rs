@@ -237,7 +237,7 @@ fn outcome(ending: &Ending) -> (InstanceState, OperationStatus) {
             let error = faults::error(
                 cloudprovider::ErrorClass::Transient,
                 "Canceled",
-                "the operation was cancelled",
+                "the operation was canceled",
             );
             (InstanceState::Canceled, OperationStatus::Failed(error))
         }

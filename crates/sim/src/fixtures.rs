@@ -14,11 +14,11 @@ use crate::world::Setup;
 /// An instance type with one GPU that the small presets fit.
 pub const INSTANCE_TYPE: &str = "Standard_NC24ads_A100_v4";
 /// A preset for one node.
-pub const SMALL_PRESET: &str = "phi-3-mini-4k-instruct";
+pub(crate) const SMALL_PRESET: &str = "phi-3-mini-4k-instruct";
 /// A preset that needs two nodes of [`INSTANCE_TYPE`].
-pub const LARGE_PRESET: &str = "llama-3.3-70b-instruct";
+pub(crate) const LARGE_PRESET: &str = "llama-3.3-70b-instruct";
 /// Most nodes of [`INSTANCE_TYPE`] that the large preset may take.
-pub const LARGE_SLOTS: usize = 3;
+pub(crate) const LARGE_SLOTS: usize = 3;
 
 /// Returns settings of a world with this seed, in which everything takes its usual time.
 #[must_use]
@@ -138,7 +138,7 @@ pub fn foreign_pool(name: &str) -> Instance {
 
 /// Returns objects of other owners.
 #[must_use]
-pub fn foreign_objects() -> Vec<(plan::ObjectRef, Value)> {
+pub(crate) fn foreign_objects() -> Vec<(plan::ObjectRef, Value)> {
     use crate::api_server::key;
     use plan::Kind;
     let pod =

@@ -29,7 +29,7 @@ use crate::rng::Rng;
 use ledger::Ledger;
 
 /// Begin of every simulation, in seconds since 1970.
-pub const BEGIN: i64 = 1_767_225_600;
+pub(crate) const BEGIN: i64 = 1_767_225_600;
 
 /// Unreliability of watches and programs; all zero is a perfect world.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -11,7 +11,8 @@ mod rows;
 mod sampler;
 
 pub use error::DataError;
-pub use examples::{Example, ExampleEncoder, Examples};
+pub use examples::Example;
+pub(crate) use examples::{ExampleEncoder, Examples};
 pub use files::{DataFile, FileFormat, find_files};
 pub use format::DatasetFormat;
 pub use rows::{Row, read};

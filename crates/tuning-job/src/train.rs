@@ -7,12 +7,11 @@ mod optimizer;
 mod output;
 mod trainer;
 
-pub use checkpoint::{Checkpoint, CheckpointError, CheckpointManager};
+pub use checkpoint::Checkpoint;
+pub(crate) use checkpoint::{CheckpointError, CheckpointManager};
 pub use lr_schedule::LrSchedule;
-pub use memory::{MemoryEstimate, MemoryNeeds};
+pub(crate) use memory::{MemoryEstimate, MemoryNeeds};
 pub use optimizer::{AdamMoments, AdamW};
-pub use output::{
-    AdapterConfig, MARKER, OutputError, remove_markers, save_adapter, write_completion_marker,
-    write_failure_marker,
-};
+pub use output::{AdapterConfig, OutputError, save_adapter};
+pub(crate) use output::{remove_markers, write_completion_marker, write_failure_marker};
 pub use trainer::{TrainOutcome, Trainer, TrainerCallback, TrainerSettings, TrainingProgress};

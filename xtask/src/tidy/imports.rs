@@ -24,9 +24,6 @@ use super::sources::{is_test, rust_files};
 use super::text::{Source, tokens};
 use crate::repository;
 
-/// The files of the workspace that still stand in a cycle. It may only be lowered.
-const BUDGET: usize = 80;
-
 /// The place of a module: the names from its crate's root.
 type ModulePath = Vec<String>;
 
@@ -44,29 +41,13 @@ struct Module {
 #[derive(Debug, Default)]
 struct Modules(BTreeMap<ModulePath, Module>);
 
-/// Fails when more files stand in a cycle than the budget allows.
+/// Finds the cycles of all packages.
 pub(super) fn check() -> Result<Vec<Problem>> {
-    let found = all()?;
-    let files: usize = found
-        .iter()
-        .flat_map(|(_, cycles)| cycles)
-        .map(|cycle| cycle.files.len())
-        .sum();
-    println!("tidy: import cycles: {files} files stand in one; the budget is {BUDGET}");
-    let too_many = format!(
-        "{files} files stand in one, {BUDGET} are allowed; list them with `cargo xtask tidy --cycles`"
-    );
-    Ok((files > BUDGET).then_some(too_many).into_iter().collect())
-}
-
-/// Prints every cycle.
-pub(super) fn list() -> Result<()> {
-    for (package, cycles) in all()? {
-        for cycle in cycles {
-            println!("{package}: {cycle}");
-        }
-    }
-    Ok(())
+    let found = all()?.into_iter();
+    let of_package = |(package, cycles): (String, Vec<Cycle>)| {
+        cycles.into_iter().map(move |cycle| format!("{package}: {cycle}"))
+    };
+    Ok(found.flat_map(of_package).collect())
 }
 
 /// The cycles of each package that has some.

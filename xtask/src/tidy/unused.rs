@@ -24,9 +24,6 @@ const HIDDEN: &[(&str, &str, &str)] = &[
 /// Public items that stay although no other package names them, with the reason.
 const KEPT: &[(&str, &str, &str)] = &[("kaito-api", "WorkspaceSpec", "`Workspace` is derived from it")];
 
-/// The unused public items that are still allowed in the whole workspace. It may only be lowered.
-const BUDGET: usize = 36;
-
 /// The words of one package.
 struct Package {
     name: String,
@@ -82,25 +79,8 @@ pub(super) fn dependencies() -> Result<Vec<Problem>> {
     Ok(found)
 }
 
-/// Finds public items that only their own library uses, where there are more than the budget allows.
+/// Finds public items that only their own library uses.
 pub(super) fn public_items() -> Result<Vec<Problem>> {
-    let found = unused_items()?;
-    println!(
-        "tidy: unused public items: {}; the budget is {BUDGET}",
-        found.len()
-    );
-    Ok(if found.len() > BUDGET { found } else { Vec::new() })
-}
-
-/// Prints every public item that only its own library uses.
-pub(super) fn list() -> Result<()> {
-    for item in unused_items()? {
-        println!("{item}");
-    }
-    Ok(())
-}
-
-fn unused_items() -> Result<Vec<Problem>> {
     let packages = packages()?;
     let mut found = Vec::new();
     for package in &packages {

@@ -73,7 +73,7 @@ fn fill(field: &mut [u8], text: &[u8]) {
     field[..length].copy_from_slice(&text[..length]);
 }
 
-/// What a directory holds: a line for each thing, in order.
+/// The contents of a directory: a line for each entry, in order.
 fn listing(root: &Path) -> Vec<String> {
     let mut lines = Vec::new();
     walk(root, root, &mut lines);

@@ -1,4 +1,4 @@
-//! What is packed comes out again, and equal content is an equal image.
+//! Packed contents come out again, and equal contents give equal images.
 
 use std::collections::BTreeMap;
 use std::path::Path;

@@ -10,7 +10,7 @@ use crate::json;
 ///
 /// # Errors
 /// `Invalid`, naming the field.
-pub fn check_update(kind: Kind, before: &Value, after: &Value) -> Result<(), ApiError> {
+pub(crate) fn check_update(kind: Kind, before: &Value, after: &Value) -> Result<(), ApiError> {
     for path in immutable(kind) {
         if json::at(before, path) != json::at(after, path) {
             return Err(invalid(kind, path));

@@ -7,7 +7,7 @@ use super::{ApiError, ApiServer, is_deleting, shown};
 use crate::json;
 
 /// Finalizer that makes an object wait for its dependents.
-pub const FOREGROUND: &str = "foregroundDeletion";
+pub(crate) const FOREGROUND: &str = "foregroundDeletion";
 
 impl ApiServer {
     /// Deletes an object; `uid` names exactly the one that is meant.

@@ -80,7 +80,7 @@ impl Provisioner {
             .collect()
     }
 
-    /// Deletes pools that nobody claims; tells which.
+    /// Deletes pools without a claim, and returns their names.
     ///
     /// # Errors
     /// `Crashed`.

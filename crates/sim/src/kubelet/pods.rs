@@ -55,7 +55,7 @@ impl Kubelet {
 
 /// Kind of the object that controls a pod.
 #[must_use]
-pub fn owner_kind(pod: &Value) -> &str {
+pub(crate) fn owner_kind(pod: &Value) -> &str {
     json::list(pod, &["metadata", "ownerReferences"])
         .first()
         .map_or("", |owner| json::text(owner, &["kind"]))

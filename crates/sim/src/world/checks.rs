@@ -269,7 +269,7 @@ fn is_undrained(pod: &Pod, nodes: &[&str]) -> bool {
 ///
 /// # Errors
 /// If the pool is not ours, or its claim exists.
-pub fn collected(name: &str, cloud: &Cloud, api: &ApiServer) -> Verdict {
+pub(crate) fn collected(name: &str, cloud: &Cloud, api: &ApiServer) -> Verdict {
     let Some(pool) = cloud.pool(name) else {
         return Ok(());
     };

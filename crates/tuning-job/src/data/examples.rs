@@ -34,7 +34,7 @@ impl Example {
 
 /// Encoder of rows.
 #[derive(Debug)]
-pub struct ExampleEncoder<'a> {
+pub(crate) struct ExampleEncoder<'a> {
     /// The model's tokenizer.
     pub tokenizer: &'a Tokenizer,
     /// The model's chat template, if it has one.
@@ -45,7 +45,7 @@ pub struct ExampleEncoder<'a> {
 
 /// All sequences of a dataset.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Examples {
+pub(crate) struct Examples {
     /// The sequences, in the order of the files.
     pub examples: Vec<Example>,
     /// Number of truncated sequences.
@@ -60,7 +60,7 @@ impl Examples {
     ///
     /// # Errors
     /// When a file cannot be read, a row has an unexpected value, or no example is left.
-    pub fn read(
+    pub(crate) fn read(
         files: &[DataFile],
         encoder: &ExampleEncoder<'_>,
         dataset: &DatasetConfig,
@@ -113,7 +113,7 @@ impl Examples {
 
     /// Number of tokens of all examples.
     #[must_use]
-    pub fn tokens(&self) -> usize {
+    pub(crate) fn tokens(&self) -> usize {
         self.tokens
     }
 }

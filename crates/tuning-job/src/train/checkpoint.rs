@@ -33,7 +33,7 @@ pub struct Checkpoint {
 
 /// Problem with a checkpoint.
 #[derive(Debug, thiserror::Error)]
-pub enum CheckpointError {
+pub(crate) enum CheckpointError {
     /// A file is missing or malformed.
     #[error("checkpoint {}: {problem}", path.display())]
     Broken {
@@ -83,7 +83,7 @@ struct State {
 
 /// Writes, finds and removes checkpoints of one run.
 #[derive(Clone, Debug)]
-pub struct CheckpointManager {
+pub(crate) struct CheckpointManager {
     /// Directory of the checkpoints.
     pub dir: PathBuf,
     /// Hash of the run: another configuration or other data give another one.
@@ -101,7 +101,12 @@ impl CheckpointManager {
     ///
     /// # Errors
     /// When a file cannot be written.
-    pub fn save(&self, checkpoint: &Checkpoint, max_steps: u64, epoch: f64) -> Result<PathBuf, OutputError> {
+    pub(crate) fn save(
+        &self,
+        checkpoint: &Checkpoint,
+        max_steps: u64,
+        epoch: f64,
+    ) -> Result<PathBuf, OutputError> {
         let dir = self.dir.join(format!("{NAME}{}", checkpoint.step));
         let temporary = self.dir.join(format!(".{NAME}{}", checkpoint.step));
         let _ = fs::remove_dir_all(&temporary);
@@ -144,7 +149,7 @@ impl CheckpointManager {
 
     /// Returns checkpoints by step, the newest last.
     #[must_use]
-    pub fn list(&self) -> Vec<(u64, PathBuf)> {
+    pub(crate) fn list(&self) -> Vec<(u64, PathBuf)> {
         let entries = fs::read_dir(&self.dir).into_iter().flatten().flatten();
         let step = |entry: &fs::DirEntry| entry.file_name().to_str()?.strip_prefix(NAME)?.parse().ok();
         let mut all: Vec<(u64, PathBuf)> = entries
@@ -158,7 +163,7 @@ impl CheckpointManager {
     ///
     /// # Errors
     /// When it cannot be read, is malformed, or belongs to another run.
-    pub fn load(&self, dir: &Path, num_params: usize) -> Result<Checkpoint, CheckpointError> {
+    pub(crate) fn load(&self, dir: &Path, num_params: usize) -> Result<Checkpoint, CheckpointError> {
         let broken = |problem: String| CheckpointError::Broken {
             path: dir.to_owned(),
             problem,

@@ -6,7 +6,7 @@ use crate::network::Precision;
 
 /// Sizes that decide how much memory a run needs.
 #[derive(Clone, Copy, Debug)]
-pub struct MemoryNeeds<'a> {
+pub(crate) struct MemoryNeeds<'a> {
     /// The model.
     pub spec: &'a Spec,
     /// Precision of linear modules.
@@ -23,7 +23,7 @@ pub struct MemoryNeeds<'a> {
 
 /// Bytes by purpose.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct MemoryEstimate {
+pub(crate) struct MemoryEstimate {
     /// Frozen weights.
     pub weights: u64,
     /// Trainable parameters, their gradient and the optimizer's state.
@@ -37,7 +37,7 @@ pub struct MemoryEstimate {
 impl MemoryEstimate {
     /// Sum of all parts.
     #[must_use]
-    pub fn total(self) -> u64 {
+    pub(crate) fn total(self) -> u64 {
         self.weights + self.trainable + self.activations + self.working
     }
 }
@@ -45,7 +45,7 @@ impl MemoryEstimate {
 impl MemoryNeeds<'_> {
     /// Estimates the run.
     #[must_use]
-    pub fn estimate(self) -> MemoryEstimate {
+    pub(crate) fn estimate(self) -> MemoryEstimate {
         let Self {
             spec,
             linear_precision,

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use crate::network::Module;
 
 /// Name of the marker that is written last. A pusher waits for it.
-pub const MARKER: &str = "fine_tuning_completed.txt";
+pub(crate) const MARKER: &str = "fine_tuning_completed.txt";
 /// Name of the marker of a failed run. A pusher gives up then.
 const FAILURE: &str = "fine_tuning_failed.txt";
 /// Prefix of PEFT before the name of each module.
@@ -162,7 +162,7 @@ pub(super) fn write(path: &Path, content: &[u8]) -> Result<(), OutputError> {
 ///
 /// # Errors
 /// When the marker cannot be written.
-pub fn write_completion_marker(dir: &Path, now: &str) -> Result<(), OutputError> {
+pub(crate) fn write_completion_marker(dir: &Path, now: &str) -> Result<(), OutputError> {
     write(
         &dir.join(MARKER),
         format!("Fine-Tuning completed at {now}").as_bytes(),
@@ -173,7 +173,7 @@ pub fn write_completion_marker(dir: &Path, now: &str) -> Result<(), OutputError>
 ///
 /// # Errors
 /// When the marker cannot be written.
-pub fn write_failure_marker(dir: &Path, reason: &str) -> Result<(), OutputError> {
+pub(crate) fn write_failure_marker(dir: &Path, reason: &str) -> Result<(), OutputError> {
     write(&dir.join(FAILURE), reason.as_bytes())
 }
 
@@ -181,7 +181,7 @@ pub fn write_failure_marker(dir: &Path, reason: &str) -> Result<(), OutputError>
 ///
 /// # Errors
 /// When one cannot be removed.
-pub fn remove_markers(dir: &Path) -> Result<(), OutputError> {
+pub(crate) fn remove_markers(dir: &Path) -> Result<(), OutputError> {
     for name in [MARKER, FAILURE] {
         let path = dir.join(name);
         match fs::remove_file(&path) {
