@@ -109,7 +109,7 @@ pub(super) fn nightly() -> Vec<Step> {
 const REPETITIONS: usize = 10;
 
 // Optimized: a thousand worlds take an hour otherwise.
-const SIMULATION: &str = "test --release --package sim --test properties";
+const SIMULATION: &str = "test --release --package sim --test it -- survive_chaos";
 const CLUSTER: &str = "cargo xtask test cluster";
 const DATA_PLANE_TESTS: &str = "test --workspace --test data-plane";
 const CLUSTER_TESTS: &str = "test --workspace --test cluster --test env";
