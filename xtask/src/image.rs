@@ -24,7 +24,7 @@ const MEBIBYTE: u64 = 1 << 20;
 
 /// A program that has an image.
 #[derive(Debug)]
-struct Program {
+struct ImageProgram {
     /// Package, program and image have one name.
     name: &'static str,
     /// Connects to servers of the internet by TLS and has no root certificates of its own.
@@ -33,33 +33,33 @@ struct Program {
     at_most: u64,
 }
 
-const PROGRAMS: &[Program] = &[
-    Program {
+const PROGRAMS: &[ImageProgram] = &[
+    ImageProgram {
         name: "workspace-controller",
         certificates: true,
         at_most: 20 * MEBIBYTE,
     },
-    Program {
+    ImageProgram {
         name: "gpu-provisioner",
         certificates: true,
         at_most: 20 * MEBIBYTE,
     },
-    Program {
+    ImageProgram {
         name: "preset-registry",
         certificates: false,
         at_most: 20 * MEBIBYTE,
     },
-    Program {
+    ImageProgram {
         name: "artifact",
         certificates: false,
         at_most: 20 * MEBIBYTE,
     },
-    Program {
+    ImageProgram {
         name: "inference-server",
         certificates: true,
         at_most: 20 * MEBIBYTE,
     },
-    Program {
+    ImageProgram {
         name: "tuning-job",
         certificates: false,
         at_most: 20 * MEBIBYTE,
@@ -127,7 +127,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     Ok(())
 }
 
-fn chosen(names: &[String]) -> Result<Vec<&'static Program>> {
+fn chosen(names: &[String]) -> Result<Vec<&'static ImageProgram>> {
     if let Some(unknown) = names
         .iter()
         .find(|name| PROGRAMS.iter().all(|program| program.name != **name))
@@ -135,12 +135,18 @@ fn chosen(names: &[String]) -> Result<Vec<&'static Program>> {
         let known: Vec<_> = PROGRAMS.iter().map(|program| program.name).collect();
         bail!("{unknown} has no image; there are {}", known.join(", "));
     }
-    let wanted = |program: &&Program| names.is_empty() || names.iter().any(|name| name == program.name);
+    let wanted = |program: &&ImageProgram| names.is_empty() || names.iter().any(|name| name == program.name);
     Ok(PROGRAMS.iter().filter(wanted).collect())
 }
 
 /// Writes the layout of an image.
-fn image(program: &Program, executable: &Path, target: &build::Target, tag: &str, to: &Path) -> Result<Made> {
+fn image(
+    program: &ImageProgram,
+    executable: &Path,
+    target: &build::Target,
+    tag: &str,
+    to: &Path,
+) -> Result<Made> {
     let file = File::open(executable).with_context(|| format!("failed to open {}", executable.display()))?;
     let size = file.metadata()?.len();
     let layout = Layout::create(to)?;
@@ -181,7 +187,7 @@ fn annotations(name: &str) -> BTreeMap<String, String> {
 }
 
 /// Builds the program from nothing in another place, and compares.
-fn again(program: &Program, target: &build::Target, tag: &str, first: &Made) -> Result<()> {
+fn again(program: &ImageProgram, target: &build::Target, tag: &str, first: &Made) -> Result<()> {
     let elsewhere = repository::target().join("image-again");
     let executable = build::program(program.name, target, &elsewhere)?;
     let second = image(

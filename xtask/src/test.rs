@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
 
-use self::step::Step;
+use self::step::TestStep;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
@@ -33,7 +33,7 @@ pub(crate) fn nightly(args: &Args) -> Result<()> {
     run_steps(chosen(steps::nightly(), &args.steps)?)
 }
 
-fn run_steps(steps: Vec<Step>) -> Result<()> {
+fn run_steps(steps: Vec<TestStep>) -> Result<()> {
     let began = Instant::now();
     let mut outcomes = Vec::new();
     let mut failure = None;
@@ -59,16 +59,16 @@ fn run_steps(steps: Vec<Step>) -> Result<()> {
 }
 
 /// All steps, or those named; in their own order either way.
-fn chosen(all: Vec<Step>, names: &[String]) -> Result<Vec<Step>> {
+fn chosen(all: Vec<TestStep>, names: &[String]) -> Result<Vec<TestStep>> {
     let known: Vec<&str> = all.iter().map(|step| step.name).collect();
     if let Some(unknown) = names.iter().find(|name| !known.contains(&name.as_str())) {
         bail!("no step is called {unknown}; there are {}", known.join(", "));
     }
-    let is_named = |step: &Step| names.is_empty() || names.iter().any(|name| name == step.name);
+    let is_named = |step: &TestStep| names.is_empty() || names.iter().any(|name| name == step.name);
     Ok(all.into_iter().filter(is_named).collect())
 }
 
-fn attempt(step: &Step) -> (Outcome, Option<anyhow::Error>) {
+fn attempt(step: &TestStep) -> (Outcome, Option<anyhow::Error>) {
     println!("\n=== {}: {}\n    ({})", step.name, step.what, step.again);
     let began = Instant::now();
     let error = (step.action)().err();

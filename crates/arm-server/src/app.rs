@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-use crate::config::Config;
+use crate::config::ArmServerConfig;
 use crate::faults::Faults;
 use crate::recorder::Recorder;
 use crate::tokens::Tokens;
@@ -19,9 +19,9 @@ pub(crate) struct App(Arc<Shared>);
 
 #[derive(Debug)]
 struct Shared {
-    config: Config,
+    config: ArmServerConfig,
     started: Instant,
-    inner: Mutex<Inner>,
+    inner: Mutex<AppInner>,
     /// Wakes the driver after a change.
     changed: Notify,
     stop: CancellationToken,
@@ -29,7 +29,7 @@ struct Shared {
 
 /// State behind the lock.
 #[derive(Debug)]
-pub(crate) struct Inner {
+pub(crate) struct AppInner {
     pub(crate) world: World,
     pub(crate) faults: Faults,
     pub(crate) recorder: Recorder,
@@ -37,10 +37,10 @@ pub(crate) struct Inner {
 }
 
 impl App {
-    pub(crate) fn new(config: Config) -> Self {
+    pub(crate) fn new(config: ArmServerConfig) -> Self {
         let world = World::new(&config, Timestamp::now());
         let tokens = Tokens::new(&config);
-        let inner = Inner {
+        let inner = AppInner {
             world,
             faults: Faults::default(),
             recorder: Recorder::default(),
@@ -55,7 +55,7 @@ impl App {
         }))
     }
 
-    pub(crate) fn config(&self) -> &Config {
+    pub(crate) fn config(&self) -> &ArmServerConfig {
         &self.0.config
     }
 
@@ -64,13 +64,13 @@ impl App {
         self.0.started.elapsed()
     }
 
-    pub(crate) fn lock(&self) -> MutexGuard<'_, Inner> {
+    pub(crate) fn lock(&self) -> MutexGuard<'_, AppInner> {
         // A panic in one request must not end the server.
         self.0.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Reads or changes the simulated cloud as it is now.
-    pub(crate) fn change<T>(&self, change: impl FnOnce(&mut Inner, Duration) -> T) -> T {
+    pub(crate) fn change<T>(&self, change: impl FnOnce(&mut AppInner, Duration) -> T) -> T {
         let mut inner = self.lock();
         let now = self.now();
         inner.world.advance(now);

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::Parser;
 
-use crate::config::{Behavior, Config};
+use crate::config::{ArmServerConfig, Behavior};
 
 /// Simulates Azure Resource Manager and its token service for the agent pools of one AKS cluster.
 #[derive(Clone, Debug, Parser)]
@@ -79,7 +79,7 @@ pub struct Args {
 impl Args {
     /// The configuration.
     #[must_use]
-    pub fn config(self) -> Config {
+    pub fn config(self) -> ArmServerConfig {
         let behavior = Behavior {
             create_ms: millis(self.create_seconds),
             update_ms: millis(self.update_seconds),
@@ -91,7 +91,7 @@ impl Args {
             max_pools: self.max_pools,
             ..Behavior::default()
         };
-        Config {
+        ArmServerConfig {
             listen: self.listen,
             subscription: self.subscription,
             resource_group: self.resource_group,

@@ -12,7 +12,7 @@ use axum::{Json, Router, routing};
 use serde_json::{Value, json};
 
 use crate::app::App;
-use crate::config::Config;
+use crate::config::ArmServerConfig;
 use crate::faults::{Action, Verb};
 
 const ASSERTION_TYPE: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
@@ -50,7 +50,7 @@ async fn token(
         .any(|action| !matches!(action, Action::Delay { .. }));
     let response = match check(app.config(), &tenant, &fields).await {
         Err(refusal) => refusal.into_response(),
-        Ok(()) if scripted => Refusal(
+        Ok(()) if scripted => AuthRefusal(
             503,
             "temporarily_unavailable",
             90033,
@@ -74,9 +74,9 @@ fn issue(app: &App) -> Response {
 }
 
 /// Status, OAuth error, AADSTS number and text.
-struct Refusal(u16, &'static str, u32, &'static str);
+struct AuthRefusal(u16, &'static str, u32, &'static str);
 
-impl IntoResponse for Refusal {
+impl IntoResponse for AuthRefusal {
     fn into_response(self) -> Response {
         let Self(status, error, number, text) = self;
         let body = json!({
@@ -95,17 +95,21 @@ impl IntoResponse for Refusal {
     }
 }
 
-async fn check(config: &Config, tenant: &str, fields: &BTreeMap<String, String>) -> Result<(), Refusal> {
+async fn check(
+    config: &ArmServerConfig,
+    tenant: &str,
+    fields: &BTreeMap<String, String>,
+) -> Result<(), AuthRefusal> {
     let field = |name: &str| fields.get(name).map(String::as_str).unwrap_or_default();
     if config
         .tenant
         .as_ref()
         .is_some_and(|known| !known.eq_ignore_ascii_case(tenant))
     {
-        return Err(Refusal(400, "invalid_request", 90002, "Tenant not found."));
+        return Err(AuthRefusal(400, "invalid_request", 90002, "Tenant not found."));
     }
     if field("grant_type") != "client_credentials" {
-        return Err(Refusal(
+        return Err(AuthRefusal(
             400,
             "unsupported_grant_type",
             70003,
@@ -113,7 +117,7 @@ async fn check(config: &Config, tenant: &str, fields: &BTreeMap<String, String>)
         ));
     }
     if field("client_assertion_type") != ASSERTION_TYPE {
-        return Err(Refusal(
+        return Err(AuthRefusal(
             400,
             "invalid_request",
             900_144,
@@ -121,7 +125,7 @@ async fn check(config: &Config, tenant: &str, fields: &BTreeMap<String, String>)
         ));
     }
     if !field("scope").ends_with("/.default") {
-        return Err(Refusal(
+        return Err(AuthRefusal(
             400,
             "invalid_scope",
             1_002_012,
@@ -135,7 +139,7 @@ async fn check(config: &Config, tenant: &str, fields: &BTreeMap<String, String>)
             .as_ref()
             .is_some_and(|known| !known.eq_ignore_ascii_case(client))
     {
-        return Err(Refusal(
+        return Err(AuthRefusal(
             400,
             "unauthorized_client",
             700_016,
@@ -145,7 +149,7 @@ async fn check(config: &Config, tenant: &str, fields: &BTreeMap<String, String>)
     check_assertion(config, field("client_assertion")).await
 }
 
-async fn check_assertion(config: &Config, assertion: &str) -> Result<(), Refusal> {
+async fn check_assertion(config: &ArmServerConfig, assertion: &str) -> Result<(), AuthRefusal> {
     let assertion = assertion.trim();
     let known = match &config.token_file {
         None => !assertion.is_empty(),
@@ -161,7 +165,7 @@ async fn check_assertion(config: &Config, assertion: &str) -> Result<(), Refusal
         return Ok(());
     }
     let text = "No matching federated identity record found for presented assertion subject.";
-    Err(Refusal(401, "invalid_client", 70021, text))
+    Err(AuthRefusal(401, "invalid_client", 70021, text))
 }
 
 async fn discovery(Path(tenant): Path<String>, headers: HeaderMap) -> Json<Value> {

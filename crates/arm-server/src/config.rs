@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 /// Configuration of the server.
 #[derive(Clone, Debug)]
-pub struct Config {
+pub struct ArmServerConfig {
     /// Address to listen on; port 0 takes any free port.
     pub listen: SocketAddr,
     /// Subscription of the cluster.
@@ -39,7 +39,7 @@ pub struct Config {
     pub behavior: Behavior,
 }
 
-impl Default for Config {
+impl Default for ArmServerConfig {
     fn default() -> Self {
         Self {
             listen: SocketAddr::from(([127, 0, 0, 1], 0)),

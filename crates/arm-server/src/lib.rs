@@ -24,5 +24,5 @@ mod tokens;
 mod world;
 
 pub use args::Args;
-pub use config::Config;
+pub use config::ArmServerConfig;
 pub use server::{ServeError, ServerHandle, serve};

@@ -10,7 +10,7 @@ use tokio::task::JoinHandle;
 
 use crate::app::App;
 use crate::boot::Booter;
-use crate::config::Config;
+use crate::config::ArmServerConfig;
 use crate::control::{ControlClient, ControlError};
 use crate::listener::{BreakableListener, Breaker};
 use crate::{arm, auth, control, driver};
@@ -80,7 +80,7 @@ impl Drop for ServerHandle {
 ///
 /// # Errors
 /// When the address cannot be bound, or the configuration of the Kubernetes cluster is invalid.
-pub async fn serve(config: Config) -> Result<ServerHandle, ServeError> {
+pub async fn serve(config: ArmServerConfig) -> Result<ServerHandle, ServeError> {
     let booter = match &config.kubeconfig {
         Some(path) => Some(
             Booter::connect(path, config.nodes_ready_at_once)

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use axum::http::HeaderMap;
 
-use crate::config::Config;
+use crate::config::ArmServerConfig;
 use crate::errors::Named;
 use crate::world::Ids;
 
@@ -18,7 +18,7 @@ pub(crate) struct Tokens {
 }
 
 impl Tokens {
-    pub(crate) fn new(config: &Config) -> Self {
+    pub(crate) fn new(config: &ArmServerConfig) -> Self {
         Self {
             issued: BTreeMap::new(),
             ids: Ids::new(config.seed.wrapping_add(1)),

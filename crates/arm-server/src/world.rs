@@ -17,13 +17,13 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde_json::Value;
 
-use crate::config::{Behavior, Config};
+use crate::config::{ArmServerConfig, Behavior};
 use crate::control::ClusterView;
 use crate::envelope::ArmError;
 use crate::errors::{About, Named, budget_spent};
 use crate::faults::{Action, Verb};
 use budget::Budgets;
-use operation::{Operation, Progress};
+use operation::{Operation, OperationProgress};
 use pool::{Ending, Pool};
 
 pub(crate) use ids::Ids;
@@ -73,7 +73,7 @@ pub(crate) struct World {
 }
 
 impl World {
-    pub(crate) fn new(config: &Config, epoch: Timestamp) -> Self {
+    pub(crate) fn new(config: &ArmServerConfig, epoch: Timestamp) -> Self {
         let site = Site {
             subscription: config.subscription.clone(),
             resource_group: config.resource_group.clone(),
@@ -144,19 +144,19 @@ impl World {
         let progress = match running.ending {
             Ending::Succeed => {
                 pool.state = "Succeeded".to_owned();
-                Progress::Succeeded
+                OperationProgress::Succeeded
             }
             Ending::Fail(error) => {
                 pool.state = "Failed".to_owned();
-                Progress::Failed(error)
+                OperationProgress::Failed(error)
             }
             Ending::Cancel => {
                 pool.state = "Canceled".to_owned();
-                Progress::Succeeded
+                OperationProgress::Succeeded
             }
             Ending::Remove => {
                 self.remove(name, now);
-                Progress::Succeeded
+                OperationProgress::Succeeded
             }
         };
         self.end_operation(&running.operation, progress, now);
@@ -173,7 +173,7 @@ impl World {
         }
     }
 
-    fn end_operation(&mut self, id: &str, progress: Progress, now: Duration) {
+    fn end_operation(&mut self, id: &str, progress: OperationProgress, now: Duration) {
         if let Some(operation) = self.operations.get_mut(id) {
             operation.progress = progress;
             operation.ended = Some(now);
@@ -245,7 +245,7 @@ impl World {
             self.ids.digits()
         );
         let operation = Operation {
-            progress: Progress::Running,
+            progress: OperationProgress::Running,
             started: now,
             ended: None,
             seal: seal.clone(),

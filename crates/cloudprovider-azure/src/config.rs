@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::endpoint::Endpoint;
-use crate::limiter::Limits;
+use crate::limiter::RateLimits;
 
 /// The cluster, its address and the identity.
 #[derive(Clone, Debug)]
@@ -32,7 +32,7 @@ pub struct AzureConfig {
 #[derive(Clone, Debug)]
 pub struct Settings {
     /// Limits on requests; `None` sends all of them.
-    pub limits: Option<Limits>,
+    pub limits: Option<RateLimits>,
     /// Timeout of a PUT. Responses took up to 8 s in recordings, and giving up does not undo the request.
     pub put_timeout: Duration,
     /// Timeout of any other request.
@@ -42,7 +42,7 @@ pub struct Settings {
 impl Default for Settings {
     fn default() -> Self {
         Self {
-            limits: Some(Limits::default()),
+            limits: Some(RateLimits::default()),
             put_timeout: Duration::from_secs(60),
             timeout: Duration::from_secs(30),
         }

@@ -12,7 +12,7 @@ use cloudprovider::{ErrorClass, ProviderError};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 
-use layers::Layer;
+use layers::ErrorLayer;
 
 /// Longest text of an error: it is shown in conditions and events.
 const TEXT_LIMIT: usize = 1024;
@@ -61,7 +61,7 @@ pub(crate) fn from_operation(status: &str, error: Option<&Value>) -> ProviderErr
     error
 }
 
-fn from_layers(status: u16, layers: &[Layer]) -> ProviderError {
+fn from_layers(status: u16, layers: &[ErrorLayer]) -> ProviderError {
     let (row, decisive) = table::decide(status, layers);
     tracing::debug!(
         status,
@@ -70,8 +70,8 @@ fn from_layers(status: u16, layers: &[Layer]) -> ProviderError {
         "request refused by Azure"
     );
     // Wrappers explain little, and `Unspecified` nothing. Show the innermost layer of the same class.
-    let named = |layer: &&Layer| !layer.code.is_empty() && layer.code != "Unspecified";
-    let informative = |layer: &&Layer| {
+    let named = |layer: &&ErrorLayer| !layer.code.is_empty() && layer.code != "Unspecified";
+    let informative = |layer: &&ErrorLayer| {
         let alone = table::decide(status, std::slice::from_ref(*layer)).0;
         named(layer) && !layer.message.is_empty() && alone.class == row.class
     };
@@ -97,7 +97,7 @@ fn from_layers(status: u16, layers: &[Layer]) -> ProviderError {
     .with_retry_after(wait(row.class, layers))
 }
 
-fn wait(class: ErrorClass, layers: &[Layer]) -> Option<SignedDuration> {
+fn wait(class: ErrorClass, layers: &[ErrorLayer]) -> Option<SignedDuration> {
     match class {
         ErrorClass::Throttled => layers
             .iter()

@@ -18,5 +18,5 @@ mod wire;
 pub use args::{ArgsError, AzureArgs};
 pub use config::{AzureConfig, ConnectError, Settings};
 pub use endpoint::{Endpoint, EndpointError};
-pub use limiter::{Limits, Rate};
+pub use limiter::{Rate, RateLimits};
 pub use provider::AzureProvider;

@@ -20,7 +20,7 @@ use bucket::TokenBucket;
 /// Limits on requests. The defaults are those of the AKS resource provider
 /// (<https://learn.microsoft.com/azure/aks/quotas-skus-regions#throttling-limits-on-aks-resource-provider-apis>).
 #[derive(Clone, Debug, PartialEq)]
-pub struct Limits {
+pub struct RateLimits {
     /// GET, LIST and DELETE of pools together, for each subscription.
     pub reads: Rate,
     /// Reads of operations, for each subscription.
@@ -37,7 +37,7 @@ pub struct Limits {
     pub write_pause: Duration,
 }
 
-impl Default for Limits {
+impl Default for RateLimits {
     fn default() -> Self {
         Self {
             reads: Rate {
@@ -80,7 +80,7 @@ const PUT_BUCKETS_MAX: usize = 256;
 #[derive(Debug)]
 pub(crate) struct RateLimiter {
     started: Instant,
-    limits: Option<Limits>,
+    limits: Option<RateLimits>,
     budgets: Mutex<Budgets>,
 }
 
@@ -93,7 +93,7 @@ struct Budgets {
 }
 
 impl RateLimiter {
-    pub(crate) fn new(limits: Option<Limits>) -> Self {
+    pub(crate) fn new(limits: Option<RateLimits>) -> Self {
         let shape = limits.clone().unwrap_or_default();
         let budgets = Budgets {
             reads: TokenBucket::new(shape.reads, Duration::ZERO),
@@ -158,7 +158,7 @@ impl RateLimiter {
 }
 
 impl Budgets {
-    fn bucket(&mut self, kind: RequestKind<'_>, limits: &Limits, now: Duration) -> &mut TokenBucket {
+    fn bucket(&mut self, kind: RequestKind<'_>, limits: &RateLimits, now: Duration) -> &mut TokenBucket {
         match kind {
             RequestKind::Operation => &mut self.operations,
             RequestKind::Put(pool) => {

@@ -31,7 +31,7 @@ pub use count::TransferCount;
 use disk::{finish, hex, is_complete, open, remove};
 use partial::PartialFile;
 pub use partial::RemoteFile;
-use parts::{Parts, Span, content_range};
+use parts::{DownloadParts, Span, content_range};
 
 /// The bounds of a downloader.
 #[derive(Clone, Debug)]
@@ -162,7 +162,7 @@ impl Downloader {
     async fn attempt(&self, file: &PartialFile<'_>) -> Result<()> {
         file.changed.store(false, Ordering::Relaxed);
         let url = format!("sha256:{}", hex(Sha256::digest(file.remote.url.as_str())));
-        if let Some(parts) = Parts::load(&file.notes, &url, &file.data) {
+        if let Some(parts) = DownloadParts::load(&file.notes, &url, &file.data) {
             self.reserve(file, parts.total)?;
             return self.rest(file, parts).await;
         }
@@ -172,7 +172,7 @@ impl Downloader {
             (StatusCode::OK, ..) => self.whole(file, response).await,
             (StatusCode::PARTIAL_CONTENT, Some((_, _, total)), Some(version)) => {
                 self.reserve(file, total)?;
-                let parts = Parts::new(url, version, total, self.settings.part_bytes);
+                let parts = DownloadParts::new(url, version, total, self.settings.part_bytes);
                 open(&file.data)?
                     .set_len(total)
                     .map_err(Error::local("write", &file.data))?;
@@ -212,7 +212,7 @@ impl Downloader {
     }
 
     /// Fetches all missing parts, some at a time.
-    async fn rest(&self, file: &PartialFile<'_>, parts: Parts) -> Result<()> {
+    async fn rest(&self, file: &PartialFile<'_>, parts: DownloadParts) -> Result<()> {
         let missing = parts.missing();
         let version = parts.validator.clone();
         let parts = Mutex::new(parts);
@@ -232,7 +232,7 @@ impl Downloader {
     async fn part(
         &self,
         file: &PartialFile<'_>,
-        parts: &Mutex<Parts>,
+        parts: &Mutex<DownloadParts>,
         span: Span,
         version: &str,
     ) -> Result<()> {
@@ -264,7 +264,12 @@ impl Downloader {
     }
 
     /// Writes the part that a response holds, and notes it.
-    async fn take(&self, file: &PartialFile<'_>, parts: &Mutex<Parts>, response: Response) -> Result<()> {
+    async fn take(
+        &self,
+        file: &PartialFile<'_>,
+        parts: &Mutex<DownloadParts>,
+        response: Response,
+    ) -> Result<()> {
         let lock = || parts.lock().unwrap_or_else(PoisonError::into_inner);
         let Some((start, last, total)) = partial(&response) else {
             return Err(match response.status() {

@@ -53,7 +53,7 @@ impl Gguf {
         };
         let file = File::open(path).map_err(failed)?;
         let length = file.metadata().map_err(failed)?.len();
-        let mut source = Source {
+        let mut source = ByteSource {
             reader: BufReader::new(file.try_clone().map_err(failed)?),
             at: 0,
             length,
@@ -133,7 +133,7 @@ impl TensorInfo {
     }
 }
 
-struct Source {
+struct ByteSource {
     reader: BufReader<File>,
     at: u64,
     length: u64,
@@ -142,7 +142,7 @@ struct Source {
 type Parsed<T> = std::result::Result<T, String>;
 type Header = (BTreeMap<String, Meta>, BTreeMap<String, TensorInfo>, u64);
 
-impl Source {
+impl ByteSource {
     fn header(&mut self) -> Parsed<Header> {
         if self.bytes::<4>()? != *b"GGUF" {
             return Err("it must begin with GGUF".to_owned());

@@ -46,13 +46,13 @@ const MAX_WIDTH: u64 = 1 << 24;
 
 /// The keys to read, at the top or in the part about the language model.
 #[derive(Debug, Default)]
-pub(crate) struct Config {
+pub(crate) struct ModelConfig {
     architectures: Vec<String>,
     values: BTreeMap<String, Scalar>,
     quantization: Option<BTreeMap<String, Scalar>>,
 }
 
-impl Config {
+impl ModelConfig {
     /// Reads the text of a config.json.
     pub(crate) fn parse(text: &str) -> Result<Self, MetadataError> {
         serde_json::from_slice(&standard(text.as_bytes())).map_err(|error| MetadataError::Malformed {
@@ -207,7 +207,7 @@ pub(crate) fn max_length(text: &str) -> Option<u64> {
     parsed.ok()?.max_length.whole()
 }
 
-impl<'de> Deserialize<'de> for Config {
+impl<'de> Deserialize<'de> for ModelConfig {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_map(Keys)
     }
@@ -216,19 +216,19 @@ impl<'de> Deserialize<'de> for Config {
 struct Keys;
 
 impl<'de> Visitor<'de> for Keys {
-    type Value = Config;
+    type Value = ModelConfig;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("an object")
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Config, A::Error> {
-        let mut config = Config::default();
-        let mut parts: [Option<Part>; 2] = [None, None];
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<ModelConfig, A::Error> {
+        let mut config = ModelConfig::default();
+        let mut parts: [Option<ConfigPart>; 2] = [None, None];
         while let Some(key) = map.next_key::<String>()? {
             match key.as_str() {
                 "architectures" => config.architectures = map.next_value::<Texts>()?.0,
-                "quantization_config" => config.quantization = map.next_value::<Part>()?.0,
+                "quantization_config" => config.quantization = map.next_value::<ConfigPart>()?.0,
                 "text_config" => parts[0] = Some(map.next_value()?),
                 "llm_config" => parts[1] = Some(map.next_value()?),
                 key if is_wanted(key) => {
@@ -250,23 +250,23 @@ impl<'de> Visitor<'de> for Keys {
 }
 
 /// The keys of a nested object; nothing for another type.
-struct Part(Option<BTreeMap<String, Scalar>>);
+struct ConfigPart(Option<BTreeMap<String, Scalar>>);
 
-impl<'de> Deserialize<'de> for Part {
+impl<'de> Deserialize<'de> for ConfigPart {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct Object;
         impl<'de> Visitor<'de> for Object {
-            type Value = Part;
+            type Value = ConfigPart;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("an object or null")
             }
 
-            fn visit_unit<E>(self) -> Result<Part, E> {
-                Ok(Part(None))
+            fn visit_unit<E>(self) -> Result<ConfigPart, E> {
+                Ok(ConfigPart(None))
             }
 
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Part, A::Error> {
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<ConfigPart, A::Error> {
                 let mut values = BTreeMap::new();
                 while let Some(key) = map.next_key::<String>()? {
                     if is_wanted(&key) || QUANTIZATION.contains(&key.as_str()) {
@@ -275,7 +275,7 @@ impl<'de> Deserialize<'de> for Part {
                         map.next_value::<IgnoredAny>()?;
                     }
                 }
-                Ok(Part(Some(values)))
+                Ok(ConfigPart(Some(values)))
             }
         }
         deserializer.deserialize_any(Object)

@@ -4,7 +4,7 @@ use preset_catalog::{ModelFacts, Preset};
 use serde::{Deserialize, Serialize};
 
 use crate::MetadataError;
-use crate::config::{Config, max_length};
+use crate::config::{ModelConfig, max_length};
 use crate::id::{HubId, Revision};
 
 /// The texts about a model at one commit, from which its preset can be built again offline.
@@ -37,7 +37,7 @@ impl Sources {
     pub fn preset(&self) -> Result<Preset, MetadataError> {
         let id = HubId::parse(&self.id)?;
         let revision = Revision::parse(&self.revision)?;
-        let config = Config::parse(&self.config)?;
+        let config = ModelConfig::parse(&self.config)?;
         let max_length = self.generation_config.as_deref().and_then(max_length);
         let fallback = self.mistral.then(|| mistral_architecture(id.repository()));
         let shape = config.shape(self.weights_bytes, max_length, fallback)?;

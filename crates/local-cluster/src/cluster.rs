@@ -20,7 +20,7 @@ use crate::audit::AuditLog;
 use crate::kubeconfig::{self, Kubeconfig};
 use crate::process::{Attachment, Guard, Process, ProcessSpec, Roll, tail};
 use crate::progress::Progress;
-use credentials::Credentials;
+use credentials::ClusterCredentials;
 use home::Home;
 use probe::Probe;
 
@@ -43,7 +43,7 @@ pub struct Cluster {
     server: String,
     parts: Vec<Process>,
     home: Home,
-    credentials: Credentials,
+    credentials: ClusterCredentials,
     roll: Roll,
     guard: Option<Guard>,
     assets: Assets,
@@ -64,7 +64,7 @@ impl Cluster {
             Lifetime::Owner => Some(Guard::start(&roll, home.dir()).context("failed to start the guard")?),
             Lifetime::Detached => None,
         };
-        let credentials = Credentials::create(&home.pki()).context("failed to create credentials")?;
+        let credentials = ClusterCredentials::create(&home.pki()).context("failed to create credentials")?;
         let mut cluster = Self {
             tier: options.tier,
             server: String::new(),

@@ -13,7 +13,7 @@ use crate::derive;
 use crate::entry::Entry;
 use crate::preset::Preset;
 use crate::rules::{Rules, VLLM_RULES};
-use crate::validate::{self, Violation};
+use crate::validate::{self, PresetViolation};
 
 const PRESETS: &str = include_str!("../data/presets.yaml");
 
@@ -36,13 +36,13 @@ pub enum CatalogError {
     },
     /// Presets violate the rules of the catalog; all violations are listed.
     #[error("{}", list(.0))]
-    Invalid(Vec<Violation>),
+    Invalid(Vec<PresetViolation>),
 }
 
-fn list(violations: &[Violation]) -> String {
+fn list(violations: &[PresetViolation]) -> String {
     violations
         .iter()
-        .map(Violation::to_string)
+        .map(PresetViolation::to_string)
         .collect::<Vec<_>>()
         .join("; ")
 }

@@ -24,4 +24,4 @@ pub use overlay::{FileReport, Overlay};
 pub use preset::{
     AttentionKind, HybridCache, InferenceProfile, ModelShape, Preset, Runtime, TuningMethod, TuningProfile,
 };
-pub use validate::{Problem, Violation};
+pub use validate::{PresetViolation, Problem};

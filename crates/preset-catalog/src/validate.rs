@@ -12,7 +12,7 @@ const MAX_NAME_LENGTH: usize = 63;
 /// A rule violation of a preset.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("preset `{preset}`: {problem}")]
-pub struct Violation {
+pub struct PresetViolation {
     /// Short name of the preset.
     pub preset: String,
     /// The problem.
@@ -62,13 +62,13 @@ pub enum Problem {
 }
 
 /// Returns all violations, in the order of the presets.
-pub(crate) fn violations(presets: &[Preset]) -> Vec<Violation> {
+pub(crate) fn violations(presets: &[Preset]) -> Vec<PresetViolation> {
     let mut owners = BTreeMap::new();
     let mut found = Vec::new();
     for preset in presets {
         let mut problems = own_problems(preset);
         problems.extend(name_problems(preset, &mut owners));
-        found.extend(problems.into_iter().map(|problem| Violation {
+        found.extend(problems.into_iter().map(|problem| PresetViolation {
             preset: preset.name.clone(),
             problem,
         }));

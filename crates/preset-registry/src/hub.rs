@@ -22,7 +22,7 @@ use disk_cache::DiskCache;
 use http::Http;
 pub use options::{HubError, HubOptions};
 use problem::HubFailure;
-pub(crate) use problem::Problem;
+pub(crate) use problem::HubProblem;
 
 /// Models that are read concurrently.
 const READING: usize = 4;
@@ -39,7 +39,7 @@ const FAILED_FRESH: Duration = Duration::from_secs(5);
 /// Answers in memory.
 const MAX_ANSWERS: usize = 1000;
 
-type Answer = Result<Arc<Preset>, Problem>;
+type Answer = Result<Arc<Preset>, HubProblem>;
 /// The answer about one model. It is locked during a read.
 type Slot = Arc<tokio::sync::Mutex<Option<(Instant, Answer)>>>;
 type Held = tokio::sync::OwnedMutexGuard<Option<(Instant, Answer)>>;
@@ -104,7 +104,7 @@ impl Hub {
         }
         let place = Arc::clone(&self.0.waiting)
             .try_acquire_owned()
-            .map_err(|_| Problem::Busy)?;
+            .map_err(|_| HubProblem::Busy)?;
         let inner = Arc::clone(&self.0);
         // A separate task continues when the client disconnects.
         let task = tokio::spawn(async move {
@@ -112,7 +112,7 @@ impl Hub {
             inner.renew(&id, slot).await
         });
         task.await.unwrap_or_else(|error| {
-            Err(Problem::from(HubFailure::Task {
+            Err(HubProblem::from(HubFailure::Task {
                 reason: error.to_string(),
             }))
         })
@@ -123,7 +123,7 @@ impl Inner {
     async fn renew(&self, id: &HubId, mut slot: Held) -> Answer {
         let answer = match tokio::time::timeout(TIMEOUT, self.read(id)).await {
             Ok(answer) => answer,
-            Err(_) => Err(Problem::from(HubFailure::TimedOut)),
+            Err(_) => Err(HubProblem::from(HubFailure::TimedOut)),
         };
         let before = slot.take().and_then(|(_, answer)| answer.ok());
         let answer = self.or_before(id, answer, before).await;
@@ -156,7 +156,7 @@ impl Inner {
     }
 
     async fn read(&self, id: &HubId) -> Answer {
-        let _turn = self.reading.acquire().await.map_err(|_| Problem::Busy)?;
+        let _turn = self.reading.acquire().await.map_err(|_| HubProblem::Busy)?;
         let info = fetch::info(&self.http, id).await?;
         let revision = info.revision.clone();
         let kept = self
@@ -202,7 +202,7 @@ impl Inner {
 fn freshness(answer: &Answer) -> Duration {
     match answer {
         Ok(_) => FRESH,
-        Err(Problem::Limited { retry_after }) => retry_after.unwrap_or(FAILED_FRESH),
+        Err(HubProblem::Limited { retry_after }) => retry_after.unwrap_or(FAILED_FRESH),
         Err(problem) if problem.is_transient() => FAILED_FRESH,
         Err(_) => REFUSED_FRESH,
     }

@@ -19,7 +19,7 @@ use plan::{Kind, ObjectRef};
 use crate::agenda::{Agenda, Due};
 use crate::api_server::ApiServer;
 use crate::cloud::{Cloud, Pace};
-use crate::controllers::presets::Registry;
+use crate::controllers::presets::SimRegistry;
 use crate::controllers::provisioner::Provisioner;
 use crate::controllers::workspaces::Workspaces;
 use crate::controllers::{Fuse, Program};
@@ -71,7 +71,7 @@ pub struct World {
     /// Nodes and pods.
     pub kubelet: Kubelet,
     /// The preset registry.
-    pub registry: Registry,
+    pub registry: SimRegistry,
     /// Unreliability of watches and programs.
     pub trouble: Trouble,
     /// Writes until each program dies.
@@ -98,7 +98,7 @@ impl World {
             api: ApiServer::new(now),
             cloud,
             kubelet: Kubelet::new(setup.pods.clone()),
-            registry: Registry::default(),
+            registry: SimRegistry::default(),
             trouble: Trouble::default(),
             fuses: Program::ALL
                 .into_iter()

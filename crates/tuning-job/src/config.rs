@@ -65,7 +65,7 @@ impl Config {
         let file: Option<File> = serde_saphyr::from_str(text).map_err(|error| one(error.to_string()))?;
         let sections = file.and_then(|file| file.training_config);
         let mut sections = sections.ok_or_else(|| one("the key training_config is missing".to_owned()))?;
-        let mut reader = Reader::default();
+        let mut reader = ConfigReader::default();
         let config = Self {
             model: reader.section(&mut sections, "ModelConfig"),
             quantization: reader.section(&mut sections, "QuantizationConfig"),
@@ -106,12 +106,12 @@ impl Config {
 
 /// Reader of sections and collector of problems.
 #[derive(Debug, Default)]
-struct Reader {
+struct ConfigReader {
     problems: Vec<String>,
     ignored: Vec<String>,
 }
 
-impl Reader {
+impl ConfigReader {
     /// Takes a section out of the file. An absent or malformed section is its default.
     fn section<T: DeserializeOwned + Default>(
         &mut self,

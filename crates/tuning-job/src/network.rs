@@ -28,14 +28,14 @@ pub use quantize::{QuantType, QuantizedWeights, Scales};
 
 use batch::{BatchContext, Pass};
 use frozen::FrozenWeight;
-use layer::{Layer, SavedActivations};
+use layer::{SavedActivations, TrainableLayer};
 
 /// A model that can be trained.
 #[derive(Debug)]
 pub struct Network {
     spec: Spec,
     embed_tokens: FrozenWeight,
-    layers: Vec<Layer>,
+    layers: Vec<TrainableLayer>,
     norm: Vec<f32>,
     /// Absent if tied to the embeddings.
     lm_head: Option<FrozenWeight>,
@@ -65,7 +65,7 @@ impl Network {
     /// Bytes of the frozen weights.
     #[must_use]
     pub fn weight_bytes(&self) -> usize {
-        let layers: usize = self.layers.iter().map(Layer::bytes).sum();
+        let layers: usize = self.layers.iter().map(TrainableLayer::bytes).sum();
         let lm_head = self.lm_head.as_ref().map_or(0, FrozenWeight::bytes);
         layers + self.embed_tokens.bytes() + lm_head
     }
@@ -104,7 +104,7 @@ impl Network {
         let first = self
             .layers
             .iter()
-            .position(Layer::is_trained)
+            .position(TrainableLayer::is_trained)
             .unwrap_or(self.layers.len());
         let mut x = self.embed(batch);
         // Activations below the first trained layer are not needed again.
@@ -150,7 +150,7 @@ impl Network {
     /// Reports whether inputs of frozen weights are rounded to bfloat16 on this processor.
     #[must_use]
     pub fn rounds_to_bf16(&self) -> bool {
-        has_bf16_matmul() && self.layers.iter().any(Layer::rounds_to_bf16)
+        has_bf16_matmul() && self.layers.iter().any(TrainableLayer::rounds_to_bf16)
     }
 
     fn embed(&self, batch: &Batch) -> Vec<f32> {

@@ -3,7 +3,7 @@
 use anyhow::Result;
 
 /// One check, or one preparation for others.
-pub(super) struct Step {
+pub(super) struct TestStep {
     /// A word for the table.
     pub(super) name: &'static str,
     /// The purpose, for a person who waits.

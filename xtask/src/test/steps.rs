@@ -7,13 +7,13 @@ use anyhow::{Context as _, Result, ensure};
 use local_cluster::{Assets, Stderr, Tier, Tool};
 
 use super::chart;
-use super::step::Step;
+use super::step::TestStep;
 use crate::{generate, repository, tidy};
 
 /// Makes a missing cluster program a failure instead of a skipped test.
 const CLUSTER_REQUIRED: (&str, &str) = ("KAITO_REQUIRE_CLUSTER", "1");
 
-pub(super) fn all() -> Vec<Step> {
+pub(super) fn all() -> Vec<TestStep> {
     vec![
         step(
             "tools",
@@ -82,7 +82,7 @@ pub(super) fn all() -> Vec<Step> {
 }
 
 /// The steps of `cargo xtask nightly`.
-pub(super) fn nightly() -> Vec<Step> {
+pub(super) fn nightly() -> Vec<TestStep> {
     vec![
         with_env(
             "simulation",
@@ -121,8 +121,8 @@ fn step(
     what: &'static str,
     again: &str,
     action: impl Fn() -> Result<()> + 'static,
-) -> Step {
-    Step {
+) -> TestStep {
+    TestStep {
         name,
         what,
         again: again.to_owned(),
@@ -130,11 +130,11 @@ fn step(
     }
 }
 
-fn cargo(name: &'static str, what: &'static str, line: &'static str) -> Step {
+fn cargo(name: &'static str, what: &'static str, line: &'static str) -> TestStep {
     step(name, what, &format!("cargo {line}"), move || run_cargo(line, &[]))
 }
 
-fn on_cluster(name: &'static str, what: &'static str, line: &'static str) -> Step {
+fn on_cluster(name: &'static str, what: &'static str, line: &'static str) -> TestStep {
     with_env(name, what, CLUSTER_REQUIRED, line)
 }
 
@@ -143,7 +143,7 @@ fn with_env(
     what: &'static str,
     env: (&'static str, &'static str),
     line: &'static str,
-) -> Step {
+) -> TestStep {
     let again = format!("{}={} cargo {line}", env.0, env.1);
     step(name, what, &again, move || run_cargo(line, &[env]))
 }

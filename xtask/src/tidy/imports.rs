@@ -21,7 +21,7 @@ use self::cycles::{Arrows, Cycle};
 use self::paths::Named;
 use super::problem::Problem;
 use super::sources::{is_test, rust_files};
-use super::text::{Source, tokens};
+use super::text::{SourceText, tokens};
 use crate::repository;
 
 /// The place of a module: the names from its crate's root.
@@ -176,7 +176,7 @@ impl Modules {
 
 impl Module {
     fn of(file: String, text: &str) -> Self {
-        let code = Source::of(text).product_code();
+        let code = SourceText::of(text).product_code();
         let tokens = tokens(&code);
         let mut words = BTreeMap::new();
         for token in &tokens {

@@ -17,7 +17,7 @@ use anyhow::{Context as _, Result, ensure};
 use self::finding::Finding;
 use super::problem::Problem;
 use super::sources::{is_test, rust_files};
-use super::text::{Kind, Piece, Source};
+use super::text::{Kind, Piece, SourceText};
 use crate::repository;
 
 /// The broken sentences that are still allowed in the whole workspace. It may only be lowered.
@@ -94,7 +94,7 @@ fn is_data(path: &Path) -> bool {
 
 /// The findings of one source, and its number of doc lines.
 fn read(text: &str, is_test: bool) -> (Vec<Finding>, usize) {
-    let source = Source::of(text);
+    let source = SourceText::of(text);
     let docs = source.pieces.iter().filter(|piece| piece.kind == Kind::Doc);
     let doc_lines = docs.count();
     let mut findings = Vec::new();

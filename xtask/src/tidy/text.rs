@@ -27,7 +27,7 @@ pub(super) struct Piece {
 
 /// A source, taken apart.
 #[derive(Debug, Default)]
-pub(super) struct Source {
+pub(super) struct SourceText {
     pub(super) pieces: Vec<Piece>,
     /// The code alone: comments and the insides of strings are left out, line breaks stay.
     pub(super) code: String,
@@ -35,7 +35,7 @@ pub(super) struct Source {
     pub(super) tests_from: Option<usize>,
 }
 
-impl Source {
+impl SourceText {
     pub(super) fn of(text: &str) -> Self {
         let mut scanner = Scanner {
             rest: text,
@@ -72,13 +72,13 @@ fn tests_from(code: &str) -> Option<usize> {
 
 /// A word, `::` or another character, with its line.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Token<'a> {
+pub(super) struct SourceToken<'a> {
     pub(super) text: &'a str,
     pub(super) line: usize,
 }
 
 /// The tokens of code without comments and strings. White space and lifetimes are left out.
-pub(super) fn tokens(code: &str) -> Vec<Token<'_>> {
+pub(super) fn tokens(code: &str) -> Vec<SourceToken<'_>> {
     let mut found = Vec::new();
     for (index, text) in code.lines().enumerate() {
         let line = index + 1;
@@ -94,7 +94,7 @@ pub(super) fn tokens(code: &str) -> Vec<Token<'_>> {
             };
             let (text, after) = rest.split_at(length);
             if !first.is_whitespace() {
-                found.push(Token { text, line });
+                found.push(SourceToken { text, line });
             }
             rest = after;
         }
@@ -105,7 +105,7 @@ pub(super) fn tokens(code: &str) -> Vec<Token<'_>> {
 struct Scanner<'a> {
     rest: &'a str,
     line: usize,
-    found: Source,
+    found: SourceText,
 }
 
 impl<'a> Scanner<'a> {

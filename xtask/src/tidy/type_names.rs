@@ -29,36 +29,7 @@ const SHARED: &[(&str, &str)] = &[
 ];
 
 /// Names that are still declared more often, with their number. Entries may only shrink and go.
-const KNOWN: &[(&str, usize)] = &[
-    ("Config", 5),
-    ("Credentials", 3),
-    ("Entry", 3),
-    ("Event", 4),
-    ("Inner", 3),
-    ("Kind", 3),
-    ("Layer", 4),
-    ("Limits", 4),
-    ("Lora", 3),
-    ("Part", 4),
-    ("Parts", 3),
-    ("Phase", 3),
-    ("Place", 4),
-    ("Problem", 3),
-    ("Program", 3),
-    ("Progress", 4),
-    ("Question", 4),
-    ("Reader", 3),
-    ("Refusal", 3),
-    ("Registry", 3),
-    ("Running", 3),
-    ("Server", 3),
-    ("Source", 4),
-    ("State", 4),
-    ("Step", 7),
-    ("Token", 4),
-    ("Violation", 3),
-    ("Watch", 3),
-];
+const KNOWN: &[(&str, usize)] = &[];
 
 /// A keyword that declares a type.
 const KEYWORDS: [&str; 4] = ["struct ", "enum ", "trait ", "union "];

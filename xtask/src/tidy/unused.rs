@@ -12,7 +12,7 @@ use toml::{Table, Value};
 
 use super::problem::Problem;
 use super::sources::{is_test, rust_files};
-use super::text::{Source, Token, tokens};
+use super::text::{SourceText, SourceToken, tokens};
 use crate::repository;
 
 /// Dependencies that no word of the code shows, with the reason.
@@ -163,7 +163,7 @@ impl Package {
     }
 
     fn add(&mut self, inside: &Path, shown: &str, text: &str) {
-        let source = Source::of(text);
+        let source = SourceText::of(text);
         if !inside.starts_with("src") || is_test(inside) {
             self.others.extend(words(&tokens(&source.code)));
             return;
@@ -184,7 +184,7 @@ impl Package {
     }
 }
 
-fn words(tokens: &[Token<'_>]) -> impl Iterator<Item = String> {
+fn words(tokens: &[SourceToken<'_>]) -> impl Iterator<Item = String> {
     tokens.iter().map(|token| token.text.to_owned())
 }
 
@@ -211,7 +211,7 @@ fn public(code: &str) -> Vec<(String, usize)> {
 }
 
 /// The words of the signatures of public functions, and of the other public items, without their own names.
-fn exposed(tokens: &[Token<'_>]) -> BTreeSet<String> {
+fn exposed(tokens: &[SourceToken<'_>]) -> BTreeSet<String> {
     let mut found = BTreeSet::new();
     let text = |at: usize| tokens.get(at).map_or("", |token| token.text);
     for at in 0..tokens.len() {

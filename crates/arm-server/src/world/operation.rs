@@ -9,7 +9,7 @@ use crate::envelope::ArmError;
 
 /// Status of an operation.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) enum Progress {
+pub(super) enum OperationProgress {
     Running,
     Succeeded,
     Failed(ArmError),
@@ -19,7 +19,7 @@ pub(super) enum Progress {
 /// An operation.
 #[derive(Clone, Debug)]
 pub(super) struct Operation {
-    pub(super) progress: Progress,
+    pub(super) progress: OperationProgress,
     pub(super) started: Duration,
     pub(super) ended: Option<Duration>,
     /// Opaque part of its URL, which the client must send unchanged.
@@ -30,10 +30,10 @@ impl Operation {
     /// The document; `epoch` is the wall-clock time at the start of the server.
     pub(super) fn document(&self, id: &str, epoch: Timestamp, running: &str) -> Value {
         let (status, error) = match &self.progress {
-            Progress::Running => (running, None),
-            Progress::Succeeded => ("Succeeded", None),
-            Progress::Failed(error) => ("Failed", Some(error.inner())),
-            Progress::Canceled(error) => ("Canceled", Some(error.inner())),
+            OperationProgress::Running => (running, None),
+            OperationProgress::Succeeded => ("Succeeded", None),
+            OperationProgress::Failed(error) => ("Failed", Some(error.inner())),
+            OperationProgress::Canceled(error) => ("Canceled", Some(error.inner())),
         };
         let mut document = json!({"name": id, "status": status, "startTime": wall(epoch, self.started)});
         if let Some(ended) = self.ended {

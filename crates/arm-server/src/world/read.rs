@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::operation::Progress;
+use super::operation::OperationProgress;
 use super::{Reply, World};
 use crate::envelope::{ArmError, nested};
 use crate::errors::Named;
@@ -92,7 +92,7 @@ impl World {
         let Some(operation) = operation else {
             return Err(operation_missing(id));
         };
-        let status = if operation.progress == Progress::Running {
+        let status = if operation.progress == OperationProgress::Running {
             202
         } else {
             204

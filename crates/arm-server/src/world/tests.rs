@@ -8,9 +8,9 @@ const CREATE: u64 = 100;
 
 fn world(behavior: Behavior) -> World {
     World::new(
-        &Config {
+        &ArmServerConfig {
             behavior,
-            ..Config::default()
+            ..ArmServerConfig::default()
         },
         Timestamp::UNIX_EPOCH,
     )

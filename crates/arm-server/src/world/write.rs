@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::operation::Progress;
+use super::operation::OperationProgress;
 use super::pool::{Ending, Pool, Running, completed};
 use super::{Reply, Scripted, World};
 use crate::envelope::{ArmError, flat};
@@ -136,7 +136,7 @@ impl World {
                 "The operation was preempted by a delete.",
                 "",
             );
-            self.end_operation(&overtaken.operation, Progress::Canceled(error), now);
+            self.end_operation(&overtaken.operation, OperationProgress::Canceled(error), now);
         }
         Ok(Reply {
             status: 202,
@@ -177,7 +177,7 @@ impl World {
         (pool.state, pool.etag, pool.boot_at) = ("Canceling".to_owned(), etag, None);
         let body = pool.body(&cluster_id, with_etag);
         if let Some(stopped) = stopped {
-            self.end_operation(&stopped.operation, Progress::Canceled(canceled), now);
+            self.end_operation(&stopped.operation, OperationProgress::Canceled(canceled), now);
         }
         Ok(Reply {
             status: 202,

@@ -41,7 +41,7 @@ impl std::fmt::Debug for Credential {
 pub(crate) struct Credentials(Vec<(String, Credential)>);
 
 #[derive(Deserialize)]
-struct Config {
+struct DockerConfig {
     #[serde(default)]
     auths: BTreeMap<String, Auth>,
 }
@@ -90,7 +90,7 @@ impl Credentials {
 
     fn parse(text: &str) -> std::result::Result<Self, String> {
         // The parser's own message may repeat secrets.
-        let config: Config = serde_json::from_str(text)
+        let config: DockerConfig = serde_json::from_str(text)
             .map_err(|error| format!("line {}, column {}", error.line(), error.column()))?;
         let mut all = Vec::new();
         for (place, auth) in config.auths {

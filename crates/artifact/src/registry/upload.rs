@@ -47,7 +47,7 @@ struct Session {
 }
 
 /// The result of one request of an upload.
-enum Step {
+enum UploadStep {
     /// The upload continues.
     Going(Session),
     /// The registry has the blob.
@@ -71,12 +71,12 @@ impl Registry {
                 Some(session) => self.send_next(blob, session).await,
             };
             match step {
-                Ok(Step::Done) => {
+                Ok(UploadStep::Done) => {
                     let rest = if sent { blob.descriptor.size() - before } else { 0 };
                     count.add(rest);
                     return Ok(sent);
                 }
-                Ok(Step::Going(going)) => {
+                Ok(UploadStep::Going(going)) => {
                     sent = true;
                     if going.offset > before {
                         attempts.reset();
@@ -114,7 +114,7 @@ impl Registry {
     }
 
     /// Starts an upload, or mounts the blob from another repository.
-    async fn begin(&mut self, blob: &Blob<'_>) -> std::result::Result<Step, (Option<Session>, Error)> {
+    async fn begin(&mut self, blob: &Blob<'_>) -> std::result::Result<UploadStep, (Option<Session>, Error)> {
         let fresh = |error| (None, error);
         let doing = format!("begin an upload to {}", self.target.reference);
         let mut url = self.url("blobs/uploads/").map_err(fresh)?;
@@ -127,7 +127,7 @@ impl Registry {
         let call = with_header(Request::new(&doing, Method::POST, url), CONTENT_LENGTH, "0");
         let response = self.once(&call).await.map_err(fresh)?;
         match response.status() {
-            StatusCode::CREATED => Ok(Step::Done),
+            StatusCode::CREATED => Ok(UploadStep::Done),
             StatusCode::ACCEPTED => {
                 let smallest = number(response.headers(), "oci-chunk-min-length").unwrap_or(0);
                 let session = location(&call.url, response.headers()).map(|url| Session {
@@ -135,7 +135,9 @@ impl Registry {
                     offset: 0,
                     chunk: blob.chunk.max(smallest.min(LARGEST_CHUNK)),
                 });
-                session.map(Step::Going).ok_or_else(|| fresh(no_location(&doing)))
+                session
+                    .map(UploadStep::Going)
+                    .ok_or_else(|| fresh(no_location(&doing)))
             }
             _ => Err(fresh(refusal(&doing, response).await)),
         }
@@ -146,7 +148,7 @@ impl Registry {
         &mut self,
         blob: &Blob<'_>,
         session: Session,
-    ) -> std::result::Result<Step, (Option<Session>, Error)> {
+    ) -> std::result::Result<UploadStep, (Option<Session>, Error)> {
         let doing = format!("upload to {}", self.target.reference);
         let size = blob.descriptor.size();
         let length = session.chunk.min(size.saturating_sub(session.offset));
@@ -175,9 +177,9 @@ impl Registry {
             Err(error) => return Err((Some(session), error)),
         };
         match response.status() {
-            StatusCode::CREATED | StatusCode::NO_CONTENT if is_last => Ok(Step::Done),
+            StatusCode::CREATED | StatusCode::NO_CONTENT if is_last => Ok(UploadStep::Done),
             StatusCode::ACCEPTED if !is_last => match location(&session.url, response.headers()) {
-                Some(url) => Ok(Step::Going(Session {
+                Some(url) => Ok(UploadStep::Going(Session {
                     url,
                     offset: end,
                     ..session

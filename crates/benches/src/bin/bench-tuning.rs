@@ -173,13 +173,13 @@ fn batches(args: &Args) -> Vec<Vec<Example>> {
 }
 
 /// Hears of steps, and how long they took.
-struct Watch {
+struct ProcessWatch {
     numbers: Numbers,
     began: Instant,
     cpu: f64,
 }
 
-impl TrainerCallback for Watch {
+impl TrainerCallback for ProcessWatch {
     fn on_step_end(&mut self, progress: &TrainingProgress, _: bool) {
         let cpu = cpu_seconds();
         self.numbers.losses.push(progress.loss);
@@ -263,7 +263,7 @@ fn ours(args: &Args, contender: &str) -> anyhow::Result<Numbers> {
             sampler: &sampler,
             settings: run_settings(args.steps as u64, contender.ends_with("checkpointing")),
         };
-        let mut watch = Watch {
+        let mut watch = ProcessWatch {
             numbers: Numbers::default(),
             began: Instant::now(),
             cpu: cpu_seconds(),

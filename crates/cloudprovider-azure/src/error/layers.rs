@@ -6,7 +6,7 @@ use serde_json::Value;
 
 /// One error of a nested error, in Azure's words. Absent texts are empty.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Layer {
+pub(crate) struct ErrorLayer {
     pub(crate) code: String,
     pub(crate) message: String,
     pub(crate) subcode: String,
@@ -17,20 +17,20 @@ pub(crate) struct Layer {
 const DEPTH: usize = 8;
 
 /// The errors of a body, outermost first. HTML and an empty body hold none.
-pub(crate) fn of_body(body: &[u8]) -> Vec<Layer> {
+pub(crate) fn of_body(body: &[u8]) -> Vec<ErrorLayer> {
     serde_json::from_slice::<Value>(body)
         .map(|value| of_value(&value))
         .unwrap_or_default()
 }
 
 /// The errors of a JSON value, outermost first.
-pub(crate) fn of_value(value: &Value) -> Vec<Layer> {
+pub(crate) fn of_value(value: &Value) -> Vec<ErrorLayer> {
     let mut layers = Vec::new();
     walk(value, &mut layers, 0);
     layers
 }
 
-fn walk(value: &Value, layers: &mut Vec<Layer>, depth: usize) {
+fn walk(value: &Value, layers: &mut Vec<ErrorLayer>, depth: usize) {
     if depth > DEPTH {
         return;
     }
@@ -44,7 +44,7 @@ fn walk(value: &Value, layers: &mut Vec<Layer>, depth: usize) {
                     .unwrap_or_default()
                     .to_owned()
             };
-            let layer = Layer {
+            let layer = ErrorLayer {
                 code: text("code"),
                 message: text("message"),
                 subcode: text("subcode"),
@@ -67,7 +67,7 @@ fn walk(value: &Value, layers: &mut Vec<Layer>, depth: usize) {
 }
 
 /// Reads errors that a message quotes: as JSON, or as `Code="…" Message="…"`.
-fn quoted(message: &str, layers: &mut Vec<Layer>, depth: usize) {
+fn quoted(message: &str, layers: &mut Vec<ErrorLayer>, depth: usize) {
     if let Some(start) = message.find('{') {
         let mut values = serde_json::Deserializer::from_str(&message[start..]).into_iter::<Value>();
         if let Some(Ok(value)) = values.next() {
@@ -79,10 +79,10 @@ fn quoted(message: &str, layers: &mut Vec<Layer>, depth: usize) {
         let text = after.split_once("Message=\"").map_or(after, |(_, text)| text);
         let text = text.split_once("\" ").map_or(text, |(text, _)| text);
         let message = text.trim_end_matches('"').trim().to_owned();
-        layers.push(Layer {
+        layers.push(ErrorLayer {
             code: code.to_owned(),
             message,
-            ..Layer::default()
+            ..ErrorLayer::default()
         });
         rest = after;
     }

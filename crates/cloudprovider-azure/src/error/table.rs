@@ -5,7 +5,7 @@
 
 use cloudprovider::ErrorClass::{self, *};
 
-use super::layers::Layer;
+use super::layers::ErrorLayer;
 
 /// One row. An empty list matches everything; a list matches if one of its entries does.
 #[derive(Debug)]
@@ -302,7 +302,7 @@ pub(super) const ROWS: &[Row] = &[
 ];
 
 /// Finds the row that decides, and the layer that it matches.
-pub(super) fn decide(status: u16, layers: &[Layer]) -> (&'static Row, Option<&Layer>) {
+pub(super) fn decide(status: u16, layers: &[ErrorLayer]) -> (&'static Row, Option<&ErrorLayer>) {
     for row in ROWS {
         if !row.status.is_empty() && !row.status.contains(&status) {
             continue;
@@ -326,7 +326,7 @@ impl Row {
         self.codes.is_empty() && self.subcodes.is_empty() && self.texts.is_empty()
     }
 
-    fn fits(&self, layer: &Layer) -> bool {
+    fn fits(&self, layer: &ErrorLayer) -> bool {
         let text = format!("{}\n{}", layer.message, layer.target).to_ascii_lowercase();
         let code = self.codes.is_empty()
             || self

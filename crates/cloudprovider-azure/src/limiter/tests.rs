@@ -2,12 +2,12 @@
 
 use super::*;
 
-fn limits() -> Limits {
+fn limits() -> RateLimits {
     let rate = |burst| Rate {
         burst,
         per_second: 0.001,
     };
-    Limits {
+    RateLimits {
         reads: rate(6.0),
         puts: rate(2.0),
         operations: rate(1.0),
@@ -104,7 +104,7 @@ fn without_limits_every_request_is_permitted() {
 
 #[test]
 fn memory_does_not_grow_with_pools() {
-    let limiter = RateLimiter::new(Some(Limits {
+    let limiter = RateLimiter::new(Some(RateLimits {
         puts: Rate {
             burst: 1.0,
             per_second: 1e9,

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use arm_server::control::{Behavior, ClusterView, ControlClient, FaultRule};
-use arm_server::{Config, ServerHandle, serve};
+use arm_server::{ArmServerConfig, ServerHandle, serve};
 use cloudprovider::{
     CloudProvider as _, ErrorClass, Instance, InstanceState, LaunchSpec, OperationStatus, ProviderError,
 };
@@ -29,14 +29,14 @@ impl Stage {
 
     /// A stage whose server behaves in this way.
     pub(crate) async fn behaving(behavior: Behavior) -> Self {
-        Self::with(behavior, Config::default()).await
+        Self::with(behavior, ArmServerConfig::default()).await
     }
 
-    pub(crate) async fn with(behavior: Behavior, config: Config) -> Self {
+    pub(crate) async fn with(behavior: Behavior, config: ArmServerConfig) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let token_file = dir.path().join("token");
         std::fs::write(&token_file, "assertion-1").unwrap();
-        let config = Config {
+        let config = ArmServerConfig {
             behavior,
             token_file: Some(token_file.clone()),
             ..config

@@ -1,6 +1,6 @@
 //! Access tokens: fetched, cached, refused and renewed.
 
-use arm_server::Config;
+use arm_server::ArmServerConfig;
 use arm_server::control::{Action, Behavior, FaultRule, Named, Verb};
 use cloudprovider::{CloudProvider as _, ErrorClass};
 
@@ -52,9 +52,9 @@ async fn a_rotated_assertion_is_read_again() {
 
 #[tokio::test]
 async fn tokens_that_are_about_to_end_are_replaced() {
-    let config = Config {
+    let config = ArmServerConfig {
         token_seconds: 1,
-        ..Config::default()
+        ..ArmServerConfig::default()
     };
     let stage = Stage::with(Behavior::quick(10), config).await;
     for _ in 0..3 {
@@ -65,9 +65,9 @@ async fn tokens_that_are_about_to_end_are_replaced() {
 
 #[tokio::test]
 async fn a_refused_identity_is_reported_with_the_directorys_number() {
-    let config = Config {
+    let config = ArmServerConfig {
         client_id: Some("somebody else".into()),
-        ..Config::default()
+        ..ArmServerConfig::default()
     };
     let stage = Stage::with(Behavior::quick(10), config).await;
     let error = stage.provider.list().await.unwrap_err();

@@ -3,7 +3,7 @@
 use arm_server::control::{Action, FaultRule, Named, Verb};
 use cloudprovider::{CloudProvider as _, ErrorClass};
 use cloudprovider_azure::Settings;
-use cloudprovider_azure::{Limits, Rate};
+use cloudprovider_azure::{Rate, RateLimits};
 
 use crate::harness::{Stage, brief, spec};
 
@@ -12,11 +12,11 @@ fn settings(burst: f64) -> Settings {
         burst,
         per_second: 0.001,
     };
-    let limits = Limits {
+    let limits = RateLimits {
         reads: rate,
         puts: rate,
         reserve: 0.0,
-        ..Limits::default()
+        ..RateLimits::default()
     };
     Settings {
         limits: Some(limits),
@@ -63,7 +63,7 @@ async fn azures_own_throttling_stops_us_asking() {
 async fn writes_at_once_are_limited() {
     let stage = Stage::new().await;
     let mut settings = settings(50.0);
-    settings.limits = settings.limits.map(|limits| Limits {
+    settings.limits = settings.limits.map(|limits| RateLimits {
         writes_start: 1,
         writes_max: 1,
         ..limits

@@ -9,7 +9,7 @@ use crate::error::{Error, Result};
 
 /// Notes about a download, written beside it, so that a restarted container continues.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Parts {
+pub(crate) struct DownloadParts {
     /// Digest of the URL, which itself may hold secrets.
     url: String,
     /// The server's validator of this version: a strong `ETag`, or `Last-Modified`.
@@ -41,7 +41,7 @@ impl Span {
     }
 }
 
-impl Parts {
+impl DownloadParts {
     pub(crate) fn new(url: String, validator: String, total: u64, size: u64) -> Self {
         Self {
             url,
@@ -118,8 +118,8 @@ mod tests {
 
     use super::*;
 
-    fn parts(total: u64, size: u64) -> Parts {
-        Parts::new("url".to_owned(), "mark".to_owned(), total, size)
+    fn parts(total: u64, size: u64) -> DownloadParts {
+        DownloadParts::new("url".to_owned(), "mark".to_owned(), total, size)
     }
 
     proptest! {
@@ -155,12 +155,16 @@ mod tests {
         );
         assert_eq!(parts.missing()[0].header(), "bytes=0-3");
         parts.store(&state).unwrap();
-        assert_eq!(Parts::load(&state, "url", &data), None, "there is no data");
+        assert_eq!(
+            DownloadParts::load(&state, "url", &data),
+            None,
+            "there is no data"
+        );
         std::fs::write(&data, [0; 10]).unwrap();
-        assert_eq!(Parts::load(&state, "url", &data), Some(parts));
-        assert_eq!(Parts::load(&state, "other", &data), None);
+        assert_eq!(DownloadParts::load(&state, "url", &data), Some(parts));
+        assert_eq!(DownloadParts::load(&state, "other", &data), None);
         std::fs::write(&data, [0; 9]).unwrap();
-        assert_eq!(Parts::load(&state, "url", &data), None);
+        assert_eq!(DownloadParts::load(&state, "url", &data), None);
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use super::*;
 
 fn shape(json: &str) -> Result<ModelShape, MetadataError> {
-    Config::parse(json)?.shape(1 << 30, None, None)
+    ModelConfig::parse(json)?.shape(1 << 30, None, None)
 }
 
 #[track_caller]
@@ -138,7 +138,7 @@ fn refusals_say_what_is_missing_or_absurd() {
 fn context_of_the_generation_config_is_the_last_resort() {
     let silent = SMALL.replace("\"max_position_embeddings\": 100", "\"model_max_length\": 1e30");
     let context = |length| {
-        let config = Config::parse(&silent).unwrap();
+        let config = ModelConfig::parse(&silent).unwrap();
         config.shape(1, length, None).unwrap().max_context_tokens
     };
     assert_eq!([None, Some(20), Some(4096)].map(context), [2048, 2048, 4096]);

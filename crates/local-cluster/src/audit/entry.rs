@@ -39,7 +39,8 @@ impl AuditEntry {
     /// # Errors
     /// When the line is not an audit event.
     pub fn parse(line: &str) -> Result<Option<Self>> {
-        let event: Event = serde_json::from_str(line).with_context(|| format!("no audit event: {line}"))?;
+        let event: AuditEvent =
+            serde_json::from_str(line).with_context(|| format!("no audit event: {line}"))?;
         if event.stage != FINISHED {
             return Ok(None);
         }
@@ -72,7 +73,7 @@ impl AuditEntry {
 
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Event {
+struct AuditEvent {
     stage: String,
     verb: String,
     #[serde(default)]

@@ -38,12 +38,12 @@ pub(super) struct User {
 
 /// Credentials of the cluster. The files are beside it in the `pki` directory.
 #[derive(Debug)]
-pub(super) struct Credentials {
+pub(super) struct ClusterCredentials {
     pub(super) ca: String,
     pub(super) users: [User; 4],
 }
 
-impl Credentials {
+impl ClusterCredentials {
     /// Makes everything and writes `ca.crt`, `apiserver.{crt,key}`, `sa.{key,pub}` and `tokens.csv`.
     pub(super) fn create(pki: &Path) -> Result<Self> {
         let ca = write_certificates(pki)?;
@@ -119,7 +119,7 @@ mod tests {
     #[test]
     fn each_user_has_a_token_of_its_own() {
         let dir = tempfile::tempdir().unwrap();
-        let credentials = Credentials::create(dir.path()).unwrap();
+        let credentials = ClusterCredentials::create(dir.path()).unwrap();
         let csv = fs::read_to_string(dir.path().join("tokens.csv")).unwrap();
         assert_eq!(csv.lines().count(), USERS.len());
         for user in &credentials.users {

@@ -11,7 +11,7 @@ use super::Tier;
 
 /// Facts about a detached cluster, for later commands.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub(super) struct State {
+pub(super) struct HomeState {
     pub(super) server: String,
     pub(super) with_nodes: bool,
 }
@@ -111,7 +111,7 @@ impl Home {
     }
 
     pub(super) fn write_state(&self, tier: Tier, server: &str) -> Result<()> {
-        let state = State {
+        let state = HomeState {
             server: server.to_owned(),
             with_nodes: tier == Tier::WithNodes,
         };
@@ -119,7 +119,7 @@ impl Home {
             .context("failed to write the state file")
     }
 
-    pub(super) fn read_state(&self) -> Option<State> {
+    pub(super) fn read_state(&self) -> Option<HomeState> {
         serde_json::from_slice(&fs::read(self.state_file()).ok()?).ok()
     }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 use ureq::tls::{Certificate, RootCerts, TlsConfig};
 
-use super::credentials::Credentials;
+use super::credentials::ClusterCredentials;
 
 /// A client that trusts the authority of one cluster.
 #[derive(Debug)]
@@ -14,7 +14,7 @@ pub(super) struct Probe {
 }
 
 impl Probe {
-    pub(super) fn new(credentials: &Credentials) -> Result<Self> {
+    pub(super) fn new(credentials: &ClusterCredentials) -> Result<Self> {
         Self::trusting(credentials.ca.as_bytes())
     }
 

@@ -3,7 +3,7 @@
 use hub_metadata::{HubId, ModelInfo, Sources, WeightFiles, index_total};
 
 use super::http::Http;
-use super::problem::Problem;
+use super::problem::HubProblem;
 
 /// Most bytes of the response about a model, which lists its files.
 const MAX_INFO: usize = 4 << 20;
@@ -12,14 +12,14 @@ const MAX_CONFIG: usize = 1 << 20;
 const MAX_INDEX: usize = 32 << 20;
 
 /// Reads the facts about a model at the head of its default branch.
-pub(crate) async fn info(http: &Http, id: &HubId) -> Result<ModelInfo, Problem> {
+pub(crate) async fn info(http: &Http, id: &HubId) -> Result<ModelInfo, HubProblem> {
     let path = ["api", "models", id.owner(), id.repository()];
-    let json = http.get(&path, MAX_INFO).await?.ok_or(Problem::NotFound)?;
+    let json = http.get(&path, MAX_INFO).await?.ok_or(HubProblem::NotFound)?;
     Ok(ModelInfo::parse(&json)?)
 }
 
 /// Reads everything about the model at that commit.
-pub(crate) async fn sources(http: &Http, info: &ModelInfo) -> Result<Sources, Problem> {
+pub(crate) async fn sources(http: &Http, info: &ModelInfo) -> Result<Sources, HubProblem> {
     let repository = Repository { http, info };
     let files = info.weight_files()?;
     let mistral = matches!(&files, WeightFiles::Files { mistral: true, .. });
@@ -60,22 +60,26 @@ impl Repository<'_> {
         ]
     }
 
-    async fn text(&self, file: &str) -> Result<Option<String>, Problem> {
+    async fn text(&self, file: &str) -> Result<Option<String>, HubProblem> {
         let bytes = self.http.get(&self.path(file), MAX_CONFIG).await?;
         // Invalid UTF-8 is invalid JSON too, which the parser reports.
         Ok(bytes.map(|bytes| String::from_utf8_lossy(&bytes).into_owned()))
     }
 
-    async fn weights(&self, files: &WeightFiles) -> Result<u64, Problem> {
+    async fn weights(&self, files: &WeightFiles) -> Result<u64, HubProblem> {
         match files {
             WeightFiles::Index(name) => {
                 let index = self.http.get(&self.path(name), MAX_INDEX).await?;
-                Ok(index_total(&index.ok_or(Problem::NotFound)?)?)
+                Ok(index_total(&index.ok_or(HubProblem::NotFound)?)?)
             }
             WeightFiles::Files { names, .. } => {
                 let mut total: u64 = 0;
                 for name in names {
-                    let size = self.http.size(&self.path(name)).await?.ok_or(Problem::NotFound)?;
+                    let size = self
+                        .http
+                        .size(&self.path(name))
+                        .await?
+                        .ok_or(HubProblem::NotFound)?;
                     total = total.saturating_add(size);
                 }
                 Ok(total)

@@ -6,7 +6,7 @@ use std::time::Duration;
 use egress::{BearerToken, Chain, Client, Error, Hub, HubPolicy, Retry, Settings};
 
 use super::options::{HubError, HubOptions};
-use super::problem::{HubFailure, Problem};
+use super::problem::{HubFailure, HubProblem};
 
 const CONNECT: Duration = Duration::from_secs(5);
 /// Time for one request, its redirects and its body.
@@ -62,13 +62,13 @@ impl Http {
     }
 
     /// The contents of a file below the endpoint; `None` if it does not exist.
-    pub(crate) async fn get(&self, path: &[&str], limit: usize) -> Result<Option<Vec<u8>>, Problem> {
+    pub(crate) async fn get(&self, path: &[&str], limit: usize) -> Result<Option<Vec<u8>>, HubProblem> {
         let url = self.hub.url(path);
         self.found(path, self.hub.read(&url, limit)).await
     }
 
     /// The size of a file in bytes; `None` if it does not exist.
-    pub(crate) async fn size(&self, path: &[&str]) -> Result<Option<u64>, Problem> {
+    pub(crate) async fn size(&self, path: &[&str]) -> Result<Option<u64>, HubProblem> {
         let url = self.hub.url(path);
         match self.found(path, self.hub.size(&url)).await? {
             None => Ok(None),
@@ -81,7 +81,7 @@ impl Http {
         &self,
         path: &[&str],
         request: impl Future<Output = egress::Result<T>>,
-    ) -> Result<Option<T>, Problem> {
+    ) -> Result<Option<T>, HubProblem> {
         let error = match tokio::time::timeout(REQUEST, request).await {
             Ok(Ok(found)) => return Ok(Some(found)),
             Ok(Err(error)) => error,
@@ -95,10 +95,10 @@ impl Http {
         }
     }
 
-    async fn problem<T>(&self, path: &[&str], error: Error) -> Result<Option<T>, Problem> {
+    async fn problem<T>(&self, path: &[&str], error: Error) -> Result<Option<T>, HubProblem> {
         Err(match error {
-            Error::Refused(refusal) => Problem::Refused(refusal),
-            Error::TooLarge { limit, .. } => Problem::TooLarge {
+            Error::Refused(refusal) => HubProblem::Refused(refusal),
+            Error::TooLarge { limit, .. } => HubProblem::TooLarge {
                 file: path.join("/"),
                 limit,
             },
@@ -106,11 +106,11 @@ impl Http {
                 status, retry_after, ..
             } => match status.as_u16() {
                 404 => return Ok(None),
-                401 | 403 => Problem::Denied {
+                401 | 403 => HubProblem::Denied {
                     code: status.as_u16(),
                     with_token: self.hub.has_token().await,
                 },
-                429 => Problem::Limited {
+                429 => HubProblem::Limited {
                     retry_after: retry_after.map(|pause| pause.min(MAX_RETRY_AFTER)),
                 },
                 _ => HubFailure::Status {
@@ -120,10 +120,10 @@ impl Http {
                 .into(),
             },
             Error::TimedOut { .. } => HubFailure::TimedOut.into(),
-            Error::Token { .. } => Problem::Token {
+            Error::Token { .. } => HubProblem::Token {
                 problem: error.to_string(),
             },
-            Error::Local { .. } => Problem::Token {
+            Error::Local { .. } => HubProblem::Token {
                 problem: Chain(&error).to_string(),
             },
             Error::TooManyRedirects { .. } => HubFailure::TooManyRedirects.into(),

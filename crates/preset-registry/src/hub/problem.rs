@@ -9,7 +9,7 @@ use tonic::{Code, Status};
 
 /// A failed lookup of a preset. It is kept and returned to several clients.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum Problem {
+pub(crate) enum HubProblem {
     /// The hub has no such model.
     #[error("not found")]
     NotFound,
@@ -61,7 +61,7 @@ pub(crate) enum HubFailure {
 /// Pause before a client may ask again after a transient failure.
 const RETRY: Duration = Duration::from_secs(5);
 
-impl Problem {
+impl HubProblem {
     /// Reports whether the failure may pass, so that earlier presets stay valid.
     pub(crate) const fn is_transient(&self) -> bool {
         matches!(

@@ -145,11 +145,11 @@ fn merged(
     (value, owners)
 }
 
-fn at<'a>(value: &'a Value, path: &[fields::Step]) -> Option<&'a Value> {
+fn at<'a>(value: &'a Value, path: &[fields::FieldStep]) -> Option<&'a Value> {
     // Only plain members matter for ownership here; items of keyed lists are compared by their path.
     path.iter().try_fold(value, |value, step| match step {
-        fields::Step::Field(field) => value.get(field),
-        fields::Step::Item(_) => None,
+        fields::FieldStep::Field(field) => value.get(field),
+        fields::FieldStep::Item(_) => None,
     })
 }
 

@@ -11,7 +11,7 @@ use crate::json;
 
 /// One step into a value.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Step {
+pub enum FieldStep {
     /// A member of an object.
     Field(String),
     /// An item of a keyed list, by its key.
@@ -19,7 +19,7 @@ pub enum Step {
 }
 
 /// Path of a field.
-pub type Path = Vec<Step>;
+pub type Path = Vec<FieldStep>;
 
 /// Fields that one actor set.
 pub type FieldSet = BTreeSet<Path>;
@@ -57,14 +57,14 @@ fn collect(value: &Value, name: &str, path: &mut Path, set: &mut FieldSet) {
     match value {
         Value::Object(map) if !map.is_empty() => {
             for (field, inner) in map {
-                path.push(Step::Field(field.clone()));
+                path.push(FieldStep::Field(field.clone()));
                 collect(inner, field, path, set);
                 path.pop();
             }
         }
         Value::Array(items) if keys(name, items).is_some() => {
             for item in items {
-                path.push(Step::Item(key(name, item).unwrap_or_default()));
+                path.push(FieldStep::Item(key(name, item).unwrap_or_default()));
                 collect(item, "", path, set);
                 path.pop();
             }
@@ -127,24 +127,24 @@ fn merge_lists(live: &mut Vec<Value>, applied: &[Value], name: &str) {
 pub fn remove(live: &mut Value, gone: &FieldSet, kept: &FieldSet) {
     for path in gone {
         let whole = (1..=path.len())
-            .find(|end| matches!(path[end - 1], Step::Item(_)) && !covered(&path[..*end], kept))
+            .find(|end| matches!(path[end - 1], FieldStep::Item(_)) && !covered(&path[..*end], kept))
             .unwrap_or(path.len());
         cut(live, &path[..whole], "");
     }
 }
 
-fn covered(prefix: &[Step], kept: &FieldSet) -> bool {
+fn covered(prefix: &[FieldStep], kept: &FieldSet) -> bool {
     kept.range(prefix.to_vec()..)
         .next()
         .is_some_and(|path| path.starts_with(prefix))
 }
 
-fn cut(value: &mut Value, path: &[Step], name: &str) {
+fn cut(value: &mut Value, path: &[FieldStep], name: &str) {
     let Some((step, rest)) = path.split_first() else {
         return;
     };
     match (step, value) {
-        (Step::Field(field), Value::Object(map)) => {
+        (FieldStep::Field(field), Value::Object(map)) => {
             if let Some(inner) = map.get_mut(field) {
                 cut(inner, rest, field);
                 if rest.is_empty() || is_hollow(inner) {
@@ -152,7 +152,7 @@ fn cut(value: &mut Value, path: &[Step], name: &str) {
                 }
             }
         }
-        (Step::Item(wanted), Value::Array(items)) => {
+        (FieldStep::Item(wanted), Value::Array(items)) => {
             let Some(index) = items
                 .iter()
                 .position(|item| key(name, item).as_ref() == Some(wanted))

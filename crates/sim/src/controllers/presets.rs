@@ -10,12 +10,12 @@ use workspace_plan::{PresetAnswer, PresetLookup, PresetMemory};
 
 /// The registry.
 #[derive(Clone, Debug, Default)]
-pub struct Registry {
+pub struct SimRegistry {
     /// Set while it does not answer.
     pub down: bool,
 }
 
-impl Registry {
+impl SimRegistry {
     fn answer(&self, name: &str) -> PresetAnswer {
         match Catalog::embedded() {
             Ok(catalog) if !self.down => match catalog.find(name) {
@@ -42,7 +42,7 @@ pub struct Presets {
 
 impl Presets {
     /// Looks a preset up in the followed catalog, else asks the registry if the last answer is old.
-    pub fn lookup(&mut self, registry: &Registry, name: Option<&str>, now: Timestamp) -> PresetLookup {
+    pub fn lookup(&mut self, registry: &SimRegistry, name: Option<&str>, now: Timestamp) -> PresetLookup {
         let Some(name) = name else {
             return PresetLookup::NotNeeded;
         };

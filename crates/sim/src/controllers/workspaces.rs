@@ -13,7 +13,7 @@ use plan::{Kind, ObjectRef, PendingWrites};
 use workspace_plan::{LaunchBackoff, LaunchBackoffs, Observed, Settings, Source};
 
 use super::Program;
-use super::presets::{Presets, Registry};
+use super::presets::{Presets, SimRegistry};
 use crate::api_server::ApiServer;
 use crate::view::{Change, Typed, View};
 
@@ -65,7 +65,7 @@ impl Workspaces {
         &mut self,
         key: &ObjectRef,
         now: Timestamp,
-        registry: &Registry,
+        registry: &SimRegistry,
         api: &ApiServer,
     ) -> Option<Observed> {
         let namespace = key.namespace.as_deref().unwrap_or_default();

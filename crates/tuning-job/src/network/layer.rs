@@ -14,7 +14,7 @@ use super::linear::MergedLinear;
 
 /// Weights of one block.
 #[derive(Debug)]
-pub(crate) struct Layer {
+pub(crate) struct TrainableLayer {
     pub(crate) spec: LayerSpec,
     pub(crate) input_layernorm: Vec<f32>,
     pub(crate) qkv_proj: MergedLinear,
@@ -46,7 +46,7 @@ pub(crate) struct SavedActivations {
     mlp_update: Vec<f32>,
 }
 
-impl Layer {
+impl TrainableLayer {
     fn projections(&self) -> [&MergedLinear; 4] {
         [&self.qkv_proj, &self.o_proj, &self.gate_up_proj, &self.down_proj]
     }

@@ -6,7 +6,7 @@ use model::{Spec, TensorStore};
 
 use super::Network;
 use super::frozen::{FrozenWeight, Precision};
-use super::layer::Layer;
+use super::layer::TrainableLayer;
 use super::linear::{Linear, MergedLinear};
 use super::lora::Lora;
 use super::module::Module;
@@ -112,7 +112,7 @@ struct Loader<'a> {
 }
 
 impl Loader<'_> {
-    fn layer(&mut self, index: usize, layer: LayerSpec) -> Result<Layer, LoadError> {
+    fn layer(&mut self, index: usize, layer: LayerSpec) -> Result<TrainableLayer, LoadError> {
         let spec = self.spec;
         let name = |part: &str| format!("layers.{index}.{part}");
         let (queries, keys, inner) = (
@@ -156,7 +156,7 @@ impl Loader<'_> {
         } else {
             None
         };
-        Ok(Layer {
+        Ok(TrainableLayer {
             spec: layer,
             input_layernorm: self.norm(&name("input_layernorm"), spec.hidden_size)?,
             qk_norms,

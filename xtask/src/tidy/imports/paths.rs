@@ -1,6 +1,6 @@
 //! The paths that one source names: its `use` declarations and the `a::b` in its code.
 
-use crate::tidy::text::Token;
+use crate::tidy::text::SourceToken;
 
 /// One path of a source.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,7 +19,7 @@ fn is_name(text: &str) -> bool {
 }
 
 /// All paths of a source.
-pub(super) fn named(tokens: &[Token<'_>]) -> Vec<Named> {
+pub(super) fn named(tokens: &[SourceToken<'_>]) -> Vec<Named> {
     let mut found = Vec::new();
     let text = |at: usize| tokens.get(at).map_or("", |token| token.text);
     let mut at = 0;
@@ -53,7 +53,7 @@ pub(super) fn named(tokens: &[Token<'_>]) -> Vec<Named> {
 }
 
 /// The names of `a::b::c` from `at`, and the index after them.
-fn path(tokens: &[Token<'_>], mut at: usize) -> (Vec<String>, usize) {
+fn path(tokens: &[SourceToken<'_>], mut at: usize) -> (Vec<String>, usize) {
     let text = |at: usize| tokens.get(at).map_or("", |token| token.text);
     let mut segments = vec![text(at).to_owned()];
     while text(at + 1) == "::" && is_name(text(at + 2)) {
@@ -65,7 +65,7 @@ fn path(tokens: &[Token<'_>], mut at: usize) -> (Vec<String>, usize) {
 
 /// Reads the tree of one `use` declaration.
 struct Tree<'a> {
-    tokens: &'a [Token<'a>],
+    tokens: &'a [SourceToken<'a>],
     at: usize,
     is_reexport: bool,
     found: Vec<Named>,
@@ -130,7 +130,7 @@ impl Tree<'_> {
 }
 
 /// The names of the items that a source declares.
-pub(super) fn declared<'a>(tokens: &[Token<'a>]) -> Vec<&'a str> {
+pub(super) fn declared<'a>(tokens: &[SourceToken<'a>]) -> Vec<&'a str> {
     const KINDS: &[&str] = &[
         "fn",
         "struct",

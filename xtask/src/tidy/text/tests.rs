@@ -1,9 +1,9 @@
 //! Sources, taken apart.
 
-use super::{Kind, Source};
+use super::{Kind, SourceText};
 
 fn pieces(text: &str) -> Vec<(Kind, usize, String)> {
-    let source = Source::of(text);
+    let source = SourceText::of(text);
     let pieces = source.pieces.into_iter();
     pieces.map(|piece| (piece.kind, piece.line, piece.text)).collect()
 }
@@ -33,7 +33,7 @@ fn raw_strings_characters_and_lifetimes() {
             (Kind::Comment, 2, " end".to_owned()),
         ]
     );
-    let code = Source::of(text).code;
+    let code = SourceText::of(text).code;
     assert_eq!(
         code,
         "fn f<'a>(x: &'a str) { g(' ', ' ', ' ', r\"\"\n, b\"\"); } \n"
@@ -42,8 +42,8 @@ fn raw_strings_characters_and_lifetimes() {
 
 #[test]
 fn code_ends_where_inline_tests_begin() {
-    let source = Source::of("fn f() {}\n#[cfg(test)]\nmod tests {\n    fn g() {}\n}\n");
+    let source = SourceText::of("fn f() {}\n#[cfg(test)]\nmod tests {\n    fn g() {}\n}\n");
     assert_eq!(source.product_code(), "fn f() {}");
     assert!(source.is_in_tests(4) && !source.is_in_tests(1));
-    assert_eq!(Source::of("#[cfg(test)]\nmod tests;\n").tests_from, None);
+    assert_eq!(SourceText::of("#[cfg(test)]\nmod tests;\n").tests_from, None);
 }

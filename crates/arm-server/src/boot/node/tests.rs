@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::*;
-use crate::config::{Behavior, BootRule, Config};
+use crate::config::{ArmServerConfig, Behavior, BootRule};
 use crate::world::{Condition, NodeTask, World};
 
 fn plan(mode: BootMode, vm_size: &str) -> NodePlan {
@@ -16,9 +16,9 @@ fn plan(mode: BootMode, vm_size: &str) -> NodePlan {
         ..Behavior::quick(0)
     };
     let mut world = World::new(
-        &Config {
+        &ArmServerConfig {
             behavior,
-            ..Config::default()
+            ..ArmServerConfig::default()
         },
         Timestamp::UNIX_EPOCH,
     );

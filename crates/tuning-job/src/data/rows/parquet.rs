@@ -1,7 +1,7 @@
 //! Rows of parquet files.
 //!
 //! The parquet library trusts the sizes in a file. `page_checks` and `length_lists` check them first: see
-//! `docs/decisions/parquet-guard.md`.
+//! `docs/decisions/0008-parquet-guard.md`.
 
 use std::fs::File;
 use std::io::BufReader;
