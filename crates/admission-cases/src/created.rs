@@ -214,7 +214,7 @@ pub(crate) fn types() -> Cases {
         (cpu("Standard_NC4as_T4_v3"), Accepted),
         (
             annotated(cpu("Standard_D8s_v5"), "runtime", "vllm"),
-            Refused("failed to run on instance type Standard_D8s_v5"),
+            Refused("cannot run on instance type Standard_D8s_v5"),
         ),
         (on(template(), "Standard_D4s_v5"), Accepted),
         (on(template(), "Standard_D8s_v5"), Accepted),
@@ -252,7 +252,7 @@ pub(crate) fn annotations() -> Cases {
         (
             old(),
             Refused(
-                "failed to run on instance type Standard_NC4as_T4_v3, of which the runtime native uses one node",
+                "cannot run on instance type Standard_NC4as_T4_v3, of which the runtime native uses one node",
             ),
         ),
         (on_one_t4(preset("phi-4")), Accepted),
