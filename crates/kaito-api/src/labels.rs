@@ -90,7 +90,8 @@ pub const USE_LOCAL_WEIGHTS: &str = "kaito.sh/use-local-weights";
 pub const RENDERED_HASH: &str = "kaito.sh/rendered-hash";
 /// Digest of the spec that a Job was created from. A Job is immutable, so an edit is only reported. Annotation on Jobs.
 pub const SPEC_HASH: &str = "kaito.sh/spec-hash";
-/// Number of nodes that a workload was created for. Annotation on workloads; it fixes the size of a running one.
+/// Number of nodes of a Workspace. Annotation on claims, where it fixes the size of what runs, and on workloads, where it
+/// only informs: users can write workloads.
 pub const NODE_COUNT: &str = "kaito.sh/node-count";
 /// URL of the cloud operation that creates the pool. Annotation on claims.
 pub const OPERATION_URL: &str = "kaito.sh/operation-url";

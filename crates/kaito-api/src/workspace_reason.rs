@@ -65,6 +65,8 @@ reasons! {
         GpuTooOld = "GPUTooOld" => "Choose an instance type with newer GPUs; `kubectl kaito plan` lists those that work.",
         /// A spec edit is not applied to the running workload.
         UpdateBlocked = "UpdateBlocked" => "Delete the Workspace and create it again to apply the change.",
+        /// The Workspace needs more nodes than one Workspace may have.
+        TooManyNodes = "TooManyNodes" => "Lower resource.count or choose a larger instance type, or ask your administrator to raise the limit.",
         /// An object of a needed name belongs to another owner.
         NameConflict = "NameConflict" => "Rename the Workspace, or delete the object named in the message.",
         /// A container was killed for memory.

@@ -19,6 +19,8 @@ pub struct ClaimRequest<'a> {
     pub workspace: &'a Workspace,
     /// Its ordinal in the Workspace, from 0.
     pub ordinal: u32,
+    /// Number of nodes of the Workspace.
+    pub nodes: u32,
     /// Hardware of its node.
     pub hardware: &'a Hardware,
     /// Disk of its node, in GiB; 0 leaves it to the provisioner.
@@ -122,6 +124,7 @@ fn annotations(request: &ClaimRequest<'_>) -> BTreeMap<String, String> {
             labels::NODE_IMAGE_FAMILY.to_owned(),
             request.image_family.to_owned(),
         ),
+        (labels::NODE_COUNT.to_owned(), request.nodes.to_string()),
     ]
     .into()
 }

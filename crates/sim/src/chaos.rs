@@ -2,6 +2,7 @@
 
 use cloudprovider::Ownership;
 use jiff::SignedDuration;
+use kaito_api::labels;
 use plan::{Kind, ObjectRef};
 use serde_json::json;
 use workspace_plan::ProvisionerMode;
@@ -81,7 +82,7 @@ pub fn calm(world: &mut World) {
 
 /// Does one random action of a user, or causes one random loss.
 pub(crate) fn act(world: &mut World, subject: Subject, rng: &mut Rng) {
-    match rng.below(14) {
+    match rng.below(16) {
         0..=2 => apply(world, subject, rng),
         3 => delete(world, subject, rng),
         4 => lose_pool(world, rng),
@@ -98,6 +99,7 @@ pub(crate) fn act(world: &mut World, subject: Subject, rng: &mut Rng) {
         10 => world.kill(*rng.pick(&Program::ALL).unwrap_or(&Program::Provisioner)),
         11 => fault(world, rng),
         12 => hold(world, rng),
+        13..=14 => scribble(world, rng),
         _ => switch(world, rng),
     }
 }
@@ -202,6 +204,32 @@ fn hold(world: &mut World, rng: &mut Rng) {
             .api
             .hold_pod(pod.namespace.as_deref().unwrap_or_default(), &pod.name, true);
     }
+}
+
+// A user of the namespace may write anything into the objects there.
+fn scribble(world: &mut World, rng: &mut Rng) {
+    const KINDS: [Kind; 6] = [
+        Kind::Deployment,
+        Kind::StatefulSet,
+        Kind::Job,
+        Kind::Service,
+        Kind::ConfigMap,
+        Kind::Pod,
+    ];
+    let all = KINDS.into_iter().flat_map(|kind| world.api.list(kind));
+    let owned =
+        all.filter(|(_, value)| !json::text(value, &["metadata", "labels", labels::WORKSPACE]).is_empty());
+    let owned: Vec<ObjectRef> = owned.map(|(key, _)| key.clone()).collect();
+    let Some(key) = rng.pick(&owned) else { return };
+    let count = *rng.pick(&["5", "0", "4294967295", "many"]).unwrap_or(&"5");
+    let mut body = json!({"metadata": {
+        "annotations": {labels::NODE_COUNT: count, labels::SPEC_HASH: "x", labels::RENDERED_HASH: "x"},
+        "labels": {labels::WORKSPACE_UID: "x", labels::ORDINAL: count},
+    }});
+    if matches!(key.kind, Kind::Deployment | Kind::StatefulSet) {
+        json::set(&mut body, &["spec", "replicas"], json!(rng.below(9)));
+    }
+    world.scribble(key, &body);
 }
 
 fn claim_kind(rng: &mut Rng) -> Kind {

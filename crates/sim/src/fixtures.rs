@@ -31,6 +31,7 @@ pub fn setup(seed: u64) -> Setup {
             mode: ProvisionerMode::Machine,
             node_claims: Default::default(),
             cloud: Cloud::Azure,
+            max_nodes: Default::default(),
             node_image_family: "ubuntu".to_owned(),
             images: Default::default(),
             downloads: Default::default(),

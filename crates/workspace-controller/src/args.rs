@@ -4,7 +4,7 @@ use clap::{Parser, ValueEnum};
 use instance_types::Cloud;
 use kaito_api::NodeClassRef;
 use render::{Downloads, Images, NodeClaimOptions};
-use workspace_plan::{ProvisionerMode, Settings};
+use workspace_plan::{NodeLimit, ProvisionerMode, Settings};
 
 /// Reconciles Workspaces: nodes, model server or tuning Job, Service and status.
 #[derive(Clone, Debug, Parser)]
@@ -28,6 +28,9 @@ pub struct Args {
     /// Default image family of nodes: ubuntu or azurelinux.
     #[arg(long, env = "DEFAULT_NODE_IMAGE_FAMILY", default_value = "ubuntu", value_parser = ["ubuntu", "azurelinux"])]
     pub default_node_image_family: String,
+    /// Most nodes of one Workspace, from 1 to 1000.
+    #[arg(long, env = "MAX_NODES_PER_WORKSPACE", default_value = "100")]
+    pub max_nodes_per_workspace: NodeLimit,
     /// Metrics and probes.
     #[command(flatten)]
     pub admin: serve::AdminArgs,
@@ -169,6 +172,7 @@ impl Args {
             },
             node_claims: self.node_claims.options(),
             cloud: self.cloud_provider,
+            max_nodes: self.max_nodes_per_workspace,
             node_image_family: self.default_node_image_family.clone(),
             images: Images {
                 preset_registry: given.preset_registry_name.unwrap_or(defaults.preset_registry),
@@ -268,6 +272,7 @@ mod tests {
         }
         for flag in [
             "tuning-job-image",
+            "max-nodes-per-workspace",
             "hub-endpoint",
             "data-allow-http",
             "data-allow-host",

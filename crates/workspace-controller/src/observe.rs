@@ -17,10 +17,12 @@ use crate::launch_backoff::SharedLaunchBackoffs;
 #[derive(Clone, Debug)]
 pub(crate) struct CacheSource {
     pub(crate) workspaces: Cache<Workspace>,
+    pub(crate) machines: Cache<Machine>,
     /// By [`owner_value`].
-    pub(crate) machines: Index<Machine>,
+    pub(crate) owned_machines: Index<Machine>,
+    pub(crate) node_claims: Cache<NodeClaim>,
     /// By [`owner_value`].
-    pub(crate) node_claims: Index<NodeClaim>,
+    pub(crate) owned_node_claims: Index<NodeClaim>,
     pub(crate) launch_backoffs: SharedLaunchBackoffs,
     pub(crate) nodes: Cache<Node>,
     /// By [`owner_value`].
@@ -38,9 +40,16 @@ pub(crate) struct CacheSource {
 impl Source for CacheSource {
     fn claims(&self, namespace: &str, workspace: &str) -> Vec<Claim> {
         let owner = index_value(namespace, workspace);
-        let machines = self.machines.get(&owner).into_iter().map(Claim::from);
-        let node_claims = self.node_claims.get(&owner).into_iter().map(Claim::from);
+        let machines = self.owned_machines.get(&owner).into_iter().map(Claim::from);
+        let node_claims = self.owned_node_claims.get(&owner).into_iter().map(Claim::from);
         machines.chain(node_claims).collect()
+    }
+
+    fn claims_named(&self, name: &str) -> Vec<Claim> {
+        let key = Key::cluster(name);
+        let machine = self.machines.get(&key).map(Claim::from);
+        let node_claim = self.node_claims.get(&key).map(Claim::from);
+        machine.into_iter().chain(node_claim).collect()
     }
 
     fn launch_backoffs(&self, namespace: &str, workspace: &str) -> BTreeMap<String, LaunchBackoff> {

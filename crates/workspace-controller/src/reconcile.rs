@@ -38,7 +38,8 @@ impl Reconciler for Workspaces {
             Some(name) => self.presets.lookup(name).await,
             None => PresetLookup::NotNeeded,
         };
-        let mut observed = workspace_plan::observe(&self.caches, workspace, preset, self.settings.mode);
+        let mut observed =
+            workspace_plan::observe(&self.caches, workspace, preset, Timestamp::now(), &self.settings);
         if observed.needs_live_claims() {
             observed.claims = self.live.claims(&observed.workspace).await?;
         }

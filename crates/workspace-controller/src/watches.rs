@@ -38,8 +38,10 @@ pub(crate) fn start(
     let config_maps = runtime.watch(ours(), strip::config_map);
     let source = CacheSource {
         workspaces: workspaces.cache(),
-        machines: machines.index(owner_value),
-        node_claims: node_claims.index(owner_value),
+        machines: machines.cache(),
+        owned_machines: machines.index(owner_value),
+        node_claims: node_claims.cache(),
+        owned_node_claims: node_claims.index(owner_value),
         launch_backoffs: SharedLaunchBackoffs::default(),
         nodes: nodes.cache(),
         owned_nodes: nodes.index(owner_value),

@@ -42,7 +42,12 @@ pub(crate) fn writes(
         writes = claims::writes(context, desired);
     }
     if !claims::creates_any(context, &writes) {
-        writes.extend(workloads::writes(context, desired, manifests, nodes_ready));
+        let may_create = nodes_ready && claims_settled(context, desired);
+        writes.extend(workloads::writes(context, desired, manifests, may_create));
     }
     writes
+}
+
+fn claims_settled(context: &PlanContext<'_>, desired: &Desired<'_>) -> bool {
+    !context.creates_nodes() || crate::claims::are_settled(context, desired.nodes)
 }

@@ -3,11 +3,14 @@
 //! The claim of an ordinal has the same name whatever its kind, and a claim of either kind takes the ordinal. So when
 //! the kind is switched, claims of the other kind stay as long as they live, and no node is requested twice.
 
-use kaito_api::conditions::ClaimConditionType;
+use kaito_api::conditions::{ClaimConditionType, WorkspaceReason};
 use kaito_api::{Claim, ClaimKind, labels, names};
 
 use crate::context::PlanContext;
 use crate::metadata::{is_live, label};
+use crate::node_count;
+use crate::problem::Problem;
+use crate::settings::NodeLimit;
 
 /// Claims of this Workspace, terminating ones too.
 pub(crate) fn own<'a>(context: &PlanContext<'a>) -> impl Iterator<Item = &'a Claim> {
@@ -50,9 +53,68 @@ pub(crate) fn needed(context: &PlanContext<'_>, nodes: u32) -> Vec<(u32, String)
     let workspace = context.workspace();
     let legacy = u32::try_from(legacy(context).count()).unwrap_or(u32::MAX);
     let name = |ordinal| names::claim(workspace.namespace(), workspace.name(), workspace.uid(), ordinal);
-    (0..nodes.saturating_sub(legacy))
+    (0..nodes.min(NodeLimit::MAX).saturating_sub(legacy))
         .map(|ordinal| (ordinal, name(ordinal)))
         .collect()
+}
+
+/// Returns true if every claim that is needed records this many nodes, and no other live claim is left.
+///
+/// A workload is created only then. From then on the records say how many nodes it was made for.
+pub(crate) fn are_settled(context: &PlanContext<'_>, nodes: u32) -> bool {
+    let agrees = |claim: &Claim| node_count::record(claim).is_none_or(|recorded| recorded == nodes);
+    let needed = needed(context, nodes);
+    let mut current = needed.iter().filter_map(|(_, name)| live(context, name));
+    current.all(agrees) && excess(context, nodes).next().is_none()
+}
+
+/// Live claims that no ordinal needs: those beyond the last ordinal, and the less preferred of two with one name.
+///
+/// A claim of the other kind cannot be written any more. So it is one of them if it records another number of nodes.
+pub(crate) fn excess<'a>(context: &PlanContext<'a>, nodes: u32) -> impl Iterator<Item = &'a Claim> {
+    let needed = needed(context, nodes).into_iter();
+    let needed: Vec<&Claim> = needed
+        .filter_map(|(_, name)| live(context, &name))
+        .filter(|claim| !is_outdated(context, claim, nodes))
+        .collect();
+    own(context)
+        .filter(|claim| is_live(claim.metadata()) && !is_legacy(claim))
+        .filter(move |claim| !needed.iter().any(|needed| std::ptr::eq(*needed, *claim)))
+}
+
+fn is_outdated(context: &PlanContext<'_>, claim: &Claim, nodes: u32) -> bool {
+    context.settings.mode.claim_kind() != Some(claim.claim_kind())
+        && node_count::record(claim).is_some_and(|recorded| recorded != nodes)
+}
+
+/// Checks that no claim of a needed name belongs to another owner. Names are short digests, which may collide.
+///
+/// # Errors
+/// With the first conflict.
+pub(crate) fn check_names(context: &PlanContext<'_>, nodes: u32) -> Result<(), Problem> {
+    if !context.creates_nodes() {
+        return Ok(());
+    }
+    let is_foreign = |claim: &&Claim| owner_uid(claim) != Some(context.workspace().uid());
+    let needed = needed(context, nodes);
+    let mut all = needed.iter().flat_map(|(_, name)| {
+        let other = context.observed.same_named.iter();
+        of_name(context, name).chain(other.filter(move |claim| claim.name() == name))
+    });
+    all.find(is_foreign).map_or(Ok(()), |claim| {
+        let owner = match owner(claim) {
+            Some((namespace, workspace)) => format!("belongs to Workspace {namespace}/{workspace}"),
+            None => "names no Workspace".to_owned(),
+        };
+        let cause = format!("{} {} {owner}", claim.claim_kind().as_str(), claim.name());
+        Err(Problem::new(WorkspaceReason::NameConflict, cause))
+    })
+}
+
+/// Namespace and name of the Workspace that the claim's labels name.
+fn owner(claim: &Claim) -> Option<(&str, &str)> {
+    let metadata = claim.metadata();
+    label(metadata, labels::WORKSPACE_NAMESPACE).zip(label(metadata, labels::WORKSPACE))
 }
 
 /// Returns true while the pause after a failed launch of this claim lasts.

@@ -2,7 +2,7 @@
 //!
 //! Read the files in the order of the pipeline: `observe` → `context` → `phase` → `validate` → `desired` → `build` →
 //! `status`. Every plan derives the phase from the cluster, and nothing else is remembered between plans. The number
-//! of nodes is decided once and then stored on the workload.
+//! of nodes is decided once and then stored on the claims, which users cannot write.
 
 mod build;
 mod claim_status;
@@ -15,6 +15,7 @@ mod desired;
 mod launch_backoff;
 mod metadata;
 mod node;
+mod node_count;
 mod node_set;
 mod observe;
 mod observed;
@@ -32,7 +33,7 @@ pub use launch_backoff::{LaunchBackoff, LaunchBackoffs};
 pub use observe::{Source, observe, preset_to_look_up};
 pub use observed::{Observed, PresetLookup, Workloads};
 pub use preset_memory::{PresetAnswer, PresetMemory};
-pub use settings::{ProvisionerMode, Settings};
+pub use settings::{NodeLimit, ProvisionerMode, Settings};
 
 use jiff::Timestamp;
 use kaito_api::labels::WORKSPACE_FINALIZER;

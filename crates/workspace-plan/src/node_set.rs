@@ -8,6 +8,7 @@ use crate::claim_status::ClaimStatus;
 use crate::condition::ConditionUpdate;
 use crate::context::PlanContext;
 use crate::node::{has_condition, is_ready, name, offers};
+use crate::node_count;
 use crate::settings::ProvisionerMode;
 
 /// The nodes of a Workspace.
@@ -43,8 +44,7 @@ impl<'a> NodeSet<'a> {
 
     /// Looks at the nodes of the running workload. GPUs are not required: the workload has them already.
     pub(crate) fn of_running(context: &PlanContext<'a>) -> Option<Self> {
-        let workload = context.workload?;
-        Some(Self::of(context, workload.nodes(), 0))
+        Some(Self::of(context, node_count::reported(context)?, 0))
     }
 
     /// Adds the sizing summary, which explains the number of nodes.

@@ -6,19 +6,25 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::{Deployment, StatefulSet};
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{ConfigMap, Node, Pod, Service};
 use kaito_api::{Claim, Workspace, names, selector};
 
+use crate::context::PlanContext;
 use crate::launch_backoff::LaunchBackoff;
 use crate::observed::{Observed, PresetLookup, Workloads};
-use crate::settings::ProvisionerMode;
+use crate::settings::{ProvisionerMode, Settings};
+use crate::{claims, validate};
 
 /// Objects of the cluster, as far as the reader knows them.
 pub trait Source {
     /// Returns the claims of both kinds whose labels name the Workspace.
     fn claims(&self, namespace: &str, workspace: &str) -> Vec<Claim>;
+
+    /// Returns the claims of both kinds of this name, whatever their labels.
+    fn claims_named(&self, name: &str) -> Vec<Claim>;
 
     /// Returns the back-offs of the Workspace's claims, by claim name.
     fn launch_backoffs(&self, namespace: &str, workspace: &str) -> BTreeMap<String, LaunchBackoff>;
@@ -65,24 +71,46 @@ pub fn observe(
     source: &impl Source,
     workspace: Arc<Workspace>,
     preset: PresetLookup,
-    mode: ProvisionerMode,
+    now: Timestamp,
+    settings: &Settings,
 ) -> Observed {
     let (namespace, name) = (workspace.namespace(), workspace.name());
     // Claims of both kinds, whichever is configured: every node that was requested must be given back.
-    let claims = source.claims(namespace, name);
-    let nodes = match mode {
-        ProvisionerMode::Machine | ProvisionerMode::NodeClaim => nodes_of(source, namespace, name, &claims),
+    let all_claims = source.claims(namespace, name);
+    let nodes = match settings.mode {
+        ProvisionerMode::Machine | ProvisionerMode::NodeClaim => {
+            nodes_of(source, namespace, name, &all_claims)
+        }
         ProvisionerMode::Byo => source.nodes_with_labels(&selected_labels(&workspace)),
     };
-    Observed {
+    let mut observed = Observed {
         preset,
+        same_named: Vec::new(),
         nodes,
         workloads: workloads(source, namespace, name),
         pods: source.pods(namespace, name),
         launch_backoffs: source.launch_backoffs(namespace, name),
-        claims,
+        claims: all_claims,
         workspace,
+    };
+    let names = needed_claims(now, &observed, settings);
+    observed.same_named = names
+        .iter()
+        .flat_map(|name| source.claims_named(name))
+        .filter(|claim| !observed.claims.contains(claim))
+        .collect();
+    observed
+}
+
+/// Names of the claims that a plan would need.
+fn needed_claims(now: Timestamp, observed: &Observed, settings: &Settings) -> Vec<String> {
+    let context = PlanContext::new(now, observed, settings);
+    if !context.is_live() || !context.creates_nodes() {
+        return Vec::new();
     }
+    let nodes = validate::desired(&context).map_or(0, |desired| desired.nodes);
+    let needed = claims::needed(&context, nodes).into_iter();
+    needed.map(|(_, name)| name).collect()
 }
 
 impl Observed {

@@ -21,6 +21,8 @@ pub struct Observed {
     /// Claims of both kinds whose labels name the Workspace, in any order. They include terminating claims, and those
     /// of an earlier Workspace of the same name.
     pub claims: Vec<Claim>,
+    /// Claims of the names that the plan needs, although their labels name another Workspace or none.
+    pub same_named: Vec<Claim>,
     /// Back-offs after failed launches, by claim name.
     pub launch_backoffs: BTreeMap<String, LaunchBackoff>,
     /// Nodes that the claims name or whose labels name the Workspace. Where users bring their own nodes, those that match

@@ -6,7 +6,7 @@ use plan::Manifest;
 use crate::context::PlanContext;
 use crate::desired::Desired;
 use crate::problem::Problem;
-use crate::{build, validate};
+use crate::{build, claims, validate};
 
 /// The next thing to do for a Workspace.
 #[derive(Debug)]
@@ -44,6 +44,7 @@ fn of_live<'a>(context: &PlanContext<'a>) -> Phase<'a> {
 
 fn valid<'a>(context: &PlanContext<'a>) -> Result<(Desired<'a>, Vec<Manifest>), Problem> {
     let desired = validate::desired(context)?;
+    claims::check_names(context, desired.nodes)?;
     let manifests = build::manifests(context, &desired);
     build::check_names(context, &manifests)?;
     Ok((desired, manifests))

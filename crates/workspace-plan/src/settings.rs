@@ -1,5 +1,7 @@
 //! Settings that an administrator chooses and the program parses.
 
+use std::str::FromStr;
+
 use instance_types::Cloud;
 use kaito_api::ClaimKind;
 
@@ -26,6 +28,42 @@ impl ProvisionerMode {
     }
 }
 
+/// Most nodes of one Workspace: from 1 to [`NodeLimit::MAX`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NodeLimit(u32);
+
+impl NodeLimit {
+    /// The highest limit. No loop over nodes or ordinals runs longer.
+    pub const MAX: u32 = 1000;
+
+    /// Returns the limit; `None` outside 1 to [`NodeLimit::MAX`].
+    #[must_use]
+    pub fn new(nodes: u32) -> Option<Self> {
+        (1..=Self::MAX).contains(&nodes).then_some(Self(nodes))
+    }
+
+    /// Number of nodes.
+    #[must_use]
+    pub fn get(self) -> u32 {
+        self.0
+    }
+}
+
+impl Default for NodeLimit {
+    fn default() -> Self {
+        Self(100)
+    }
+}
+
+impl FromStr for NodeLimit {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let limit = text.parse().ok().and_then(Self::new);
+        limit.ok_or_else(|| format!("must be a number from 1 to {}", Self::MAX))
+    }
+}
+
 /// Settings of the planner.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Settings {
@@ -37,6 +75,8 @@ pub struct Settings {
     pub cloud: Cloud,
     /// Default image family of nodes: `ubuntu` or `azurelinux`.
     pub node_image_family: String,
+    /// Most nodes of one Workspace.
+    pub max_nodes: NodeLimit,
     /// Images of our containers.
     pub images: render::Images,
     /// Allowed downloads of those containers.

@@ -18,7 +18,7 @@ pub(crate) enum Workload<'a> {
 }
 
 impl<'a> Workload<'a> {
-    fn metadata(self) -> &'a ObjectMeta {
+    pub(crate) fn metadata(self) -> &'a ObjectMeta {
         match self {
             Self::Deployment(object) => &object.metadata,
             Self::StatefulSet(object) => &object.metadata,
@@ -26,12 +26,14 @@ impl<'a> Workload<'a> {
         }
     }
 
-    fn replicas(self) -> i32 {
-        match self {
-            Self::Deployment(object) => object.spec.replicas.unwrap_or(1),
-            Self::StatefulSet(object) => object.spec.replicas.unwrap_or(1),
-            Self::Job(_) => 1,
-        }
+    /// Number of pods that the workload runs, as anybody may have set it.
+    pub(crate) fn replicas(self) -> u32 {
+        let replicas = match self {
+            Self::Deployment(object) => object.spec.replicas,
+            Self::StatefulSet(object) => object.spec.replicas,
+            Self::Job(_) => None,
+        };
+        replicas.map_or(1, |replicas| u32::try_from(replicas).unwrap_or_default())
     }
 
     fn annotated_nodes(self) -> Option<u32> {
@@ -41,10 +43,9 @@ impl<'a> Workload<'a> {
             .filter(|nodes| *nodes > 0)
     }
 
-    /// Number of nodes that the workload was created for.
+    /// Number of nodes that the workload states. A user may have written any number: see [`crate::node_count`].
     pub(crate) fn nodes(self) -> u32 {
-        self.annotated_nodes()
-            .unwrap_or_else(|| u32::try_from(self.replicas()).unwrap_or(1).max(1))
+        self.annotated_nodes().unwrap_or_else(|| self.replicas().max(1))
     }
 
     /// Returns true if all replicas are ready, as of our last write.
@@ -62,7 +63,8 @@ impl<'a> Workload<'a> {
             Self::Job(_) => None,
         }
         .unwrap_or_default();
-        seen.unwrap_or_default() >= generation && ready.unwrap_or_default() >= self.replicas().max(1)
+        seen.unwrap_or_default() >= generation
+            && i64::from(ready.unwrap_or_default()) >= i64::from(self.replicas().max(1))
     }
 
     /// The Job, where the workload is one.

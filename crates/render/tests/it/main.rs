@@ -99,6 +99,7 @@ fn machine() {
         ClaimRequest {
             workspace: &workspace(&json!({})),
             ordinal: 1,
+            nodes: 2,
             hardware,
             disk_gib,
             image_family: "ubuntu",
@@ -115,6 +116,7 @@ fn node_claim() {
     let request = ClaimRequest {
         workspace: &workspace,
         ordinal: 1,
+        nodes: 2,
         hardware: &gpu,
         disk_gib: 87,
         image_family: "ubuntu",

@@ -77,7 +77,7 @@ impl Workspaces {
             view: &self.view,
             launch_backoffs: &self.launch_backoffs,
         };
-        let mut observed = workspace_plan::observe(&caches, workspace, preset, self.settings.mode);
+        let mut observed = workspace_plan::observe(&caches, workspace, preset, now, &self.settings);
         if observed.needs_live_claims() {
             let live = View::listed(api, &[Kind::Machine, Kind::NodeClaim]);
             observed.claims = claims_of(&live, namespace, &key.name);
@@ -94,6 +94,10 @@ struct Caches<'a> {
 impl Source for Caches<'_> {
     fn claims(&self, namespace: &str, workspace: &str) -> Vec<Claim> {
         claims_of(self.view, namespace, workspace)
+    }
+
+    fn claims_named(&self, name: &str) -> Vec<Claim> {
+        self.view.claims_named(name)
     }
 
     fn launch_backoffs(&self, namespace: &str, workspace: &str) -> BTreeMap<String, LaunchBackoff> {

@@ -40,6 +40,18 @@ impl World {
         Ok(())
     }
 
+    /// Writes into an object as a user does, if it exists.
+    pub fn scribble(&mut self, key: &ObjectRef, body: &Value) {
+        self.note(format!("user writes {body} into {}", shown(key)));
+        let version = self
+            .api
+            .get(key)
+            .map(|value| json::text(value, &["metadata", "resourceVersion"]).to_owned());
+        let _ = self
+            .api
+            .merge_patch(USER, key, &version.unwrap_or_default(), body);
+    }
+
     /// Deletes an object as a user does, if it exists.
     pub fn delete(&mut self, key: &ObjectRef) {
         self.note(format!("user deletes {}", shown(key)));

@@ -19,7 +19,7 @@ pub(super) fn writes(context: &PlanContext<'_>, desired: &Desired<'_>) -> Vec<Wr
     };
     let mut writes = delete_orphans(context);
     if context.workload.is_none() {
-        writes.extend(excess_claims(context, desired.nodes).map(delete));
+        writes.extend(claims::excess(context, desired.nodes).map(delete));
     }
     let workspace = context.workspace();
     let image_family = workspace
@@ -30,6 +30,7 @@ pub(super) fn writes(context: &PlanContext<'_>, desired: &Desired<'_>) -> Vec<Wr
         let request = ClaimRequest {
             workspace,
             ordinal: *ordinal,
+            nodes: desired.nodes,
             hardware: &desired.hardware,
             disk_gib: desired.disk_gib,
             image_family,
@@ -62,17 +63,6 @@ fn ensure_claim(
             apply_if_needed(desired, claim)
         }
     }
-}
-
-/// Live claims that no ordinal needs: those beyond the last ordinal, and the less preferred of two with one name.
-fn excess_claims<'a>(context: &PlanContext<'a>, nodes: u32) -> impl Iterator<Item = &'a Claim> {
-    let needed = claims::needed(context, nodes).into_iter();
-    let needed: Vec<&Claim> = needed
-        .filter_map(|(_, name)| claims::live(context, &name))
-        .collect();
-    claims::own(context)
-        .filter(|claim| is_live(claim.metadata()) && !claims::is_legacy(claim))
-        .filter(move |claim| !needed.iter().any(|needed| std::ptr::eq(*needed, *claim)))
 }
 
 /// Returns true if the writes create claims.

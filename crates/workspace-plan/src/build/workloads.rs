@@ -1,23 +1,24 @@
 //! Writes to the objects of the Workspace's namespace.
 
+use kaito_api::labels;
 use plan::drift::{apply_if_needed, is_within};
-use plan::{Kind, Manifest, ObjectRef, Write};
-use serde_json::Value;
+use plan::{Kind, Manifest, MergePatch, ObjectRef, Write};
+use serde_json::{Value, json};
 
 use crate::context::PlanContext;
 use crate::desired::{Desired, DesiredWorkload};
-use crate::metadata::is_live;
+use crate::metadata::{annotation, is_live};
 use crate::workload::{NamedObject, Workload, is_workload};
 
 /// Plans the writes that leave just these objects, the workload last in `manifests`.
 ///
-/// A workload is created when its nodes are ready, and its drift is repaired from then on. A stale workload of an
+/// A workload is created when its nodes are ready and recorded, and its drift is repaired from then on. A stale workload of an
 /// earlier version is deleted first, since it holds the GPUs.
 pub(super) fn writes(
     context: &PlanContext<'_>,
     desired: &Desired<'_>,
     manifests: Vec<Manifest>,
-    nodes_ready: bool,
+    may_create: bool,
 ) -> Vec<Write> {
     let targets: Vec<ObjectRef> = manifests.iter().map(Manifest::target).collect();
     let (workload, rest): (Vec<Manifest>, Vec<Manifest>) = manifests
@@ -32,12 +33,18 @@ pub(super) fn writes(
     let (current, stale): (Vec<&NamedObject<'_>>, Vec<&NamedObject<'_>>) =
         own.partition(|object| targets.iter().any(|target| object.is(target)));
     let exists = current.iter().any(|object| object.is_workload());
-    if !nodes_ready && !exists {
+    if !may_create && !exists {
         return writes;
     }
     let workload = workload.into_iter().filter_map(apply);
     let workload: Vec<Write> = workload
-        .filter(|write| may_write(context, desired, write))
+        .filter_map(|write| {
+            if may_write(context, desired, &write) {
+                Some(write)
+            } else {
+                put_back_size(context, &write)
+            }
+        })
         .collect();
     let is_blocked = workload.is_empty() && !exists;
     if !is_blocked {
@@ -58,6 +65,33 @@ fn may_write(context: &PlanContext<'_>, desired: &Desired<'_>, write: &Write) ->
         DesiredWorkload::Template(_) | DesiredWorkload::Inference(_) => desired.update_blocked.is_none(),
         DesiredWorkload::Tuning(_) => context.workload.is_none_or(|job| !changes_spec(job, write)),
     }
+}
+
+/// The patch that restores replicas and annotation of a workload whose other fields stay as they are.
+fn put_back_size(context: &PlanContext<'_>, write: &Write) -> Option<Write> {
+    let (Write::Apply(manifest), Some(workload)) = (write, context.workload) else {
+        return None;
+    };
+    let replicas = match workload {
+        Workload::Deployment(_) if manifest.kind() == Kind::Deployment => workload.replicas(),
+        Workload::StatefulSet(_) if manifest.kind() == Kind::StatefulSet => workload.replicas(),
+        Workload::Deployment(_) | Workload::StatefulSet(_) | Workload::Job(_) => return None,
+    };
+    let rendered = manifest.to_value();
+    let nodes = rendered["metadata"]["annotations"][labels::NODE_COUNT].as_str()?;
+    let wanted = rendered["spec"]["replicas"].as_u64()?;
+    let metadata = workload.metadata();
+    if u64::from(replicas) == wanted && annotation(metadata, labels::NODE_COUNT) == Some(nodes) {
+        return None;
+    }
+    Some(Write::Patch(MergePatch {
+        target: manifest.target(),
+        resource_version: metadata.resource_version.clone()?,
+        body: json!({
+            "metadata": {"annotations": {labels::NODE_COUNT: nodes}},
+            "spec": {"replicas": wanted},
+        }),
+    }))
 }
 
 /// The write that makes the observed object hold the manifest; `None` while that object is terminating.

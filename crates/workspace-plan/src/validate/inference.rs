@@ -35,7 +35,7 @@ fn of_template<'a>(
     let resource = context.workspace().spec.resource.as_ref();
     let count = resource.map_or(1, |resource| resource.count);
     let count = u32::try_from(count).unwrap_or(1).max(1);
-    let size = sizing::of_template(context, count, &hardware);
+    let size = sizing::of_template(context, count, &hardware)?;
     Ok(Desired {
         workload: DesiredWorkload::Template(Box::new(template)),
         nodes: size.placement.nodes,

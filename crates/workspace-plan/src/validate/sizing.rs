@@ -1,6 +1,6 @@
 //! The number of nodes that a workload needs.
 //!
-//! It is computed once. From then on it is an annotation of the workload. A different result is reported, and a running
+//! It is computed once. From then on it is an annotation of the claims. A different result is reported, and a running
 //! model is not moved.
 
 use kaito_api::conditions::WorkspaceReason;
@@ -10,6 +10,7 @@ use preset_catalog::{Preset, Runtime};
 use render::Hardware;
 
 use crate::context::PlanContext;
+use crate::node_count;
 use crate::problem::Problem;
 
 /// Size of a workload.
@@ -55,18 +56,36 @@ fn tenths_of_gib(bytes: u64) -> String {
 }
 
 /// Returns the size of a user's template, as the user sets it.
-pub(super) fn of_template(context: &PlanContext<'_>, count: u32, hardware: &Hardware) -> Size {
+///
+/// # Errors
+/// When it is more than one Workspace may have.
+pub(super) fn of_template(
+    context: &PlanContext<'_>,
+    count: u32,
+    hardware: &Hardware,
+) -> Result<Size, Problem> {
     let placement = divided(hardware.gpu, count);
-    match running(context) {
-        Some(nodes) if nodes != count => {
-            unchanged(hardware, nodes, &format!("resource.count is {count} now"))
+    match node_count::running(context, count) {
+        Some(nodes) if nodes != count => Ok(unchanged(
+            hardware,
+            nodes,
+            &format!("resource.count is {count} now"),
+        )),
+        None if count > context.settings.max_nodes.get() => {
+            Err(too_many(context, "resource.count asks for", count))
         }
-        _ => Size {
+        _ => Ok(Size {
             placement,
             update_blocked: None,
             summary: None,
-        },
+        }),
     }
+}
+
+fn too_many(context: &PlanContext<'_>, what: &str, nodes: u32) -> Problem {
+    let limit = context.settings.max_nodes.get();
+    let cause = format!("{what} {nodes} nodes, and a Workspace may have {limit}");
+    Problem::new(WorkspaceReason::TooManyNodes, cause)
 }
 
 /// Returns the size of a preset on this hardware.
@@ -80,16 +99,19 @@ pub(super) fn of_preset(
     work: Work,
     engine: Runtime,
 ) -> Result<Size, Problem> {
-    let running = running(context);
-    let placed =
-        estimate::place(preset, hardware.gpu, work).or_else(|why| bypassed(context, hardware, why, running));
+    let placed = estimate::place(preset, hardware.gpu, work).or_else(|why| bypassed(context, hardware, why));
     let placed = placed.map(|placement| one_node_if_bypassed(context, hardware, engine, placement));
-    match (placed, running) {
+    let planned = placed.as_ref().map_or(0, |placement| placement.nodes);
+    match (placed, node_count::running(context, planned)) {
         (Ok(placement), Some(nodes)) if placement.nodes != nodes => Ok(unchanged(
             hardware,
             nodes,
             &format!("the model needs {} nodes now", placement.nodes),
         )),
+        (Ok(placement), None) if placement.nodes > context.settings.max_nodes.get() => {
+            let what = format!("preset {} needs", preset.name);
+            Err(too_many(context, &what, placement.nodes))
+        }
         (Ok(placement), _) if engine == Runtime::Native && placement.nodes > 1 => Err(Problem::unsuitable(
             preset,
             &format!(
@@ -126,11 +148,6 @@ fn one_node_if_bypassed(
     }
 }
 
-/// Number of nodes that the running workload was created for.
-fn running(context: &PlanContext<'_>) -> Option<u32> {
-    context.workload.map(|workload| workload.nodes())
-}
-
 fn unchanged(hardware: &Hardware, nodes: u32, why: &str) -> Size {
     let cause = format!("{why}; what runs was made for {nodes} and is left as it is");
     Size {
@@ -141,19 +158,14 @@ fn unchanged(hardware: &Hardware, nodes: u32, why: &str) -> Size {
 }
 
 // The user may overrule our arithmetic but not the hardware: there must be a GPU.
-fn bypassed(
-    context: &PlanContext<'_>,
-    hardware: &Hardware,
-    why: Misfit,
-    running: Option<u32>,
-) -> Result<Placement, Misfit> {
+fn bypassed(context: &PlanContext<'_>, hardware: &Hardware, why: Misfit) -> Result<Placement, Misfit> {
     let requested = context
         .workspace()
         .spec
         .resource
         .as_ref()
         .and_then(|resource| u32::try_from(resource.count).ok());
-    let nodes = running.or(requested).unwrap_or(1).max(1);
+    let nodes = requested.unwrap_or(1).max(1);
     match why {
         _ if !context.workspace().is_annotated(labels::BYPASS_RESOURCE_CHECKS) => Err(why),
         Misfit::GpuTooSmall { .. } | Misfit::PartTooLarge { .. } => Ok(divided(hardware.gpu, nodes)),

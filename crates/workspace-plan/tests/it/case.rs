@@ -25,6 +25,7 @@ impl Case {
                 workspace: Arc::new(parse(workspace)),
                 preset,
                 claims: Vec::new(),
+                same_named: Vec::new(),
                 launch_backoffs: std::collections::BTreeMap::new(),
                 nodes: Vec::new(),
                 workloads: Workloads::default(),
@@ -34,6 +35,7 @@ impl Case {
                 mode: ProvisionerMode::Machine,
                 node_claims: render::NodeClaimOptions::default(),
                 cloud: instance_types::Cloud::Azure,
+                max_nodes: Default::default(),
                 node_image_family: "ubuntu".to_owned(),
                 images: render::Images::default(),
                 downloads: render::Downloads::default(),
@@ -144,7 +146,17 @@ impl Case {
                     .take_if(|object| gone(&object.metadata));
                 workloads.tuning_config.take_if(|object| gone(&object.metadata));
             }
-            Write::Patch(_) | Write::Evict(_) => panic!("a Workspace patches and evicts nothing"),
+            Write::Patch(patch) => self.patch(patch),
+            Write::Evict(_) => panic!("a Workspace evicts nothing"),
+        }
+    }
+
+    fn patch(&mut self, patch: &plan::MergePatch) {
+        let workloads = &mut self.observed.workloads;
+        match patch.target.kind {
+            plan::Kind::Deployment => patched(&mut workloads.deployment, &patch.body),
+            plan::Kind::StatefulSet => patched(&mut workloads.stateful_set, &patch.body),
+            other => panic!("{other:?} is not patched"),
         }
     }
 
@@ -154,6 +166,7 @@ impl Case {
         let uid = format!("uid-of-{}-{name}", manifest.kind().as_str());
         value["metadata"]["uid"] = uid.into();
         value["metadata"]["generation"] = 1.into();
+        value["metadata"]["resourceVersion"] = "9".into();
         let workloads = &mut self.observed.workloads;
         match manifest.kind() {
             plan::Kind::Machine | plan::Kind::NodeClaim => {
@@ -193,6 +206,21 @@ impl Case {
             (status.observed_generation, status.ready_replicas) = (Some(1), replicas);
         }
         self
+    }
+}
+
+fn patched<K: serde::Serialize + serde::de::DeserializeOwned>(object: &mut Option<Arc<K>>, body: &Value) {
+    let mut value = serde_json::to_value(object.as_deref().unwrap()).unwrap();
+    merge(&mut value, body);
+    *object = Some(Arc::new(parse(value)));
+}
+
+fn merge(value: &mut Value, body: &Value) {
+    match body {
+        Value::Object(fields) => fields
+            .iter()
+            .for_each(|(key, field)| merge(&mut value[key], field)),
+        other => *value = other.clone(),
     }
 }
 

@@ -13,6 +13,7 @@ mod case;
 mod deletion;
 mod events;
 mod kinds;
+mod money;
 mod objects;
 mod pods;
 mod properties;

@@ -67,7 +67,7 @@ fn claims() -> impl Strategy<Value = Vec<Claim>> {
     })
 }
 
-fn cases() -> impl Strategy<Value = Case> {
+pub(crate) fn cases() -> impl Strategy<Value = Case> {
     let world = (specs(), claims(), any::<[bool; 5]>(), 0_u32..2, 0_usize..3);
     let kind = (0_usize..3, any::<bool>(), any::<bool>(), any::<bool>());
     (world, kind).prop_map(|((case, claims, ready, gpus, stored), (mode, deleted, answering, unclaimed))| {
