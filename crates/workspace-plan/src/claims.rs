@@ -7,8 +7,7 @@ use kaito_api::conditions::{ClaimConditionType, WorkspaceReason};
 use kaito_api::{Claim, ClaimKind, labels, names};
 
 use crate::context::PlanContext;
-use crate::metadata::{is_live, label};
-use crate::node_count;
+use crate::metadata::{annotation, is_live, label};
 use crate::problem::Problem;
 use crate::settings::NodeLimit;
 
@@ -32,6 +31,13 @@ pub(crate) fn is_legacy(claim: &Claim) -> bool {
 /// UID of the Workspace that the claim belongs to.
 pub(crate) fn owner_uid(claim: &Claim) -> Option<&str> {
     label(claim.metadata(), labels::WORKSPACE_UID)
+}
+
+/// The number of nodes of the Workspace that the claim records; `None` on claims of upstream's controller.
+pub(crate) fn recorded_nodes(claim: &Claim) -> Option<u32> {
+    owner_uid(claim)?;
+    let nodes = annotation(claim.metadata(), labels::NODE_COUNT)?.parse().ok();
+    nodes.filter(|nodes| (1..=NodeLimit::MAX).contains(nodes))
 }
 
 /// Claims of this name, of both kinds.
@@ -62,7 +68,7 @@ pub(crate) fn needed(context: &PlanContext<'_>, nodes: u32) -> Vec<(u32, String)
 ///
 /// A workload is created only then. From then on the records say how many nodes it was made for.
 pub(crate) fn are_settled(context: &PlanContext<'_>, nodes: u32) -> bool {
-    let agrees = |claim: &Claim| node_count::record(claim).is_none_or(|recorded| recorded == nodes);
+    let agrees = |claim: &Claim| recorded_nodes(claim).is_none_or(|recorded| recorded == nodes);
     let needed = needed(context, nodes);
     let mut current = needed.iter().filter_map(|(_, name)| live(context, name));
     current.all(agrees) && excess(context, nodes).next().is_none()
@@ -84,7 +90,7 @@ pub(crate) fn excess<'a>(context: &PlanContext<'a>, nodes: u32) -> impl Iterator
 
 fn is_outdated(context: &PlanContext<'_>, claim: &Claim, nodes: u32) -> bool {
     context.settings.mode.claim_kind() != Some(claim.claim_kind())
-        && node_count::record(claim).is_some_and(|recorded| recorded != nodes)
+        && recorded_nodes(claim).is_some_and(|recorded| recorded != nodes)
 }
 
 /// Checks that no claim of a needed name belongs to another owner. Names are short digests, which may collide.

@@ -7,7 +7,7 @@ use kaito_api::{Claim, labels};
 
 use crate::claims;
 use crate::context::PlanContext;
-use crate::metadata::{annotation, is_live, label};
+use crate::metadata::{is_live, label};
 use crate::settings::NodeLimit;
 use crate::workload::Workload;
 
@@ -33,16 +33,9 @@ pub(crate) fn reported(context: &PlanContext<'_>) -> Option<u32> {
 /// The first live claim decides. Each claim that is needed has the same record before a workload is created. A
 /// terminating one may be left from a larger size.
 fn recorded(context: &PlanContext<'_>) -> Option<u32> {
-    let recorded = claims::own(context).filter_map(|claim| Some((claim, record(claim)?)));
+    let recorded = claims::own(context).filter_map(|claim| Some((claim, claims::recorded_nodes(claim)?)));
     let first = recorded.min_by_key(|(claim, _)| (!is_live(claim.metadata()), ordinal(claim)));
     first.map(|(_, nodes)| nodes)
-}
-
-/// The number of nodes that the claim records; `None` on claims of upstream's controller.
-pub(crate) fn record(claim: &Claim) -> Option<u32> {
-    claims::owner_uid(claim)?;
-    let nodes = annotation(claim.metadata(), labels::NODE_COUNT)?.parse().ok();
-    nodes.filter(|nodes| (1..=NodeLimit::MAX).contains(nodes))
 }
 
 fn ordinal(claim: &Claim) -> u32 {
