@@ -13,7 +13,7 @@ use kaito_api::ClaimKind;
 use nodeclaim_plan::observe::observe_node;
 use nodeclaim_plan::{Observed, ObservedNode, Settings, orphan};
 use operator_runtime::{Error, Key, Reconciler};
-use plan::{Kind, Plan};
+use plan::{Kind, Plan, Refusal, Report};
 
 use crate::caches::CacheSource;
 use crate::claims::ClaimObject;
@@ -63,6 +63,10 @@ impl<K: ClaimObject> Reconciler for ClaimReconciler<K> {
 
     fn plan(&self, now: Timestamp, observed: &Observed) -> Plan<CloudCall> {
         nodeclaim_plan::plan(now, observed, &self.settings)
+    }
+
+    fn report(&self, now: Timestamp, observed: &Observed, refusals: &[Refusal]) -> Report {
+        nodeclaim_plan::report(now, &observed.claim, refusals)
     }
 
     async fn call(&self, _: &K, call: CloudCall) -> Result<Option<Duration>, Error> {

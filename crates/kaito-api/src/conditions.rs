@@ -10,6 +10,7 @@ pub use crate::claim::ClaimConditionType;
 use crate::machine_status::MachineCondition;
 use crate::node_claim_status::NodeClaimCondition;
 use crate::text::cut;
+pub use crate::refusal_reason::RefusalReason;
 pub use crate::workspace_reason::WorkspaceReason;
 
 /// The conditions of a Workspace.
@@ -173,10 +174,10 @@ pub(crate) fn whole_seconds(time: Timestamp) -> Timestamp {
 }
 
 macro_rules! reasons {
-    ($(#[$meta:meta])* $name:ident { $($(#[$doc:meta])* $variant:ident = $text:literal => $remedy:literal,)+ }) => {
+    ($(#[$meta:meta])* $name:ident { $(#[doc = $doc:literal] $variant:ident = $text:literal => $remedy:literal,)+ }) => {
         $(#[$meta])*
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-        pub enum $name { $($(#[$doc])* $variant,)+ }
+        pub enum $name { $(#[doc = $doc] $variant,)+ }
 
         impl $name {
             /// Every reason there is.
@@ -184,7 +185,7 @@ macro_rules! reasons {
 
             /// Value in the object.
             #[must_use]
-            pub fn as_str(self) -> &'static str {
+            pub const fn as_str(self) -> &'static str {
                 match self { $(Self::$variant => $text,)+ }
             }
 
@@ -192,6 +193,12 @@ macro_rules! reasons {
             #[must_use]
             pub fn remedy(self) -> &'static str {
                 match self { $(Self::$variant => $remedy,)+ }
+            }
+
+            /// Returns the sentence that says when the reason appears.
+            #[must_use]
+            pub fn meaning(self) -> &'static str {
+                match self { $(Self::$variant => $doc,)+ }.trim_ascii()
             }
 
             /// Parses a reason.

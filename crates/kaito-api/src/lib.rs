@@ -17,6 +17,7 @@ mod node_claim_schema;
 pub mod node_claim_status;
 pub mod quantity;
 pub mod raw;
+pub mod refusal_reason;
 mod schema_path;
 pub mod selector;
 pub mod text;

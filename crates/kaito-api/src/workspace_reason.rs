@@ -83,6 +83,10 @@ reasons! {
         NodeMemoryPressure = "NodeMemoryPressure" => "Choose an instance type with more memory.",
         /// The pod was evicted.
         PodEvicted = "PodEvicted" => "See the message for the reason of the eviction.",
+        /// A controller of Kubernetes cannot create the pods, and its message names no known part of the API server.
+        PodsNotCreated = "PodsNotCreated" => "See the message of the API server about the pods of the object that the message names.",
+        /// The model did not become ready in the time that its Deployment allows.
+        ProgressDeadlineExceeded = "ProgressDeadlineExceeded" => "Read the logs and events of the pods; the model is still waited for.",
         /// The pod fits no node.
         Unschedulable = "Unschedulable" => "See the scheduler's message: labels, taints or resources of the nodes do not match.",
     }

@@ -24,6 +24,7 @@ pub mod observe;
 pub mod observed;
 pub mod orphan;
 mod phase;
+mod refused;
 mod registration;
 pub mod settings;
 mod status;
@@ -32,6 +33,7 @@ mod time;
 
 pub use observe::{Source, observe};
 pub use observed::{Observed, ObservedNode};
+pub use refused::report;
 pub use settings::Settings;
 
 use cloudprovider::CloudCall;

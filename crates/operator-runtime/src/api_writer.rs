@@ -5,6 +5,7 @@ use std::time::Duration;
 use http::Request as HttpRequest;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::Client;
+use kube::client::Body;
 use kube::core::Request;
 use plan::{Kind, ObjectRef, PendingWrite, Verb, WriteOutcome, outcome};
 use telemetry::Counter;
@@ -99,8 +100,20 @@ impl ApiWriter {
             what: what(),
             source: Box::new(source),
         })?;
-        match tokio::time::timeout(TIMEOUT, self.client.request::<Response>(request)).await {
-            Ok(response) => response.map_err(|error| Error::from_kube(what(), error)),
+        // Not `Client::request`, which drops the headers: one of them asks for a pause.
+        let exchange = async {
+            let response = self.client.send(request.map(Body::from)).await?;
+            let (parts, body) = response.into_parts();
+            Ok::<_, kube::Error>((parts, body.collect_bytes().await?))
+        };
+        match tokio::time::timeout(TIMEOUT, exchange).await {
+            Ok(Ok((parts, body))) if parts.status.is_success() => serde_json::from_slice(&body)
+                .map_err(|error| Error::from_kube(what(), kube::Error::SerdeError(error))),
+            Ok(Ok((parts, body))) => {
+                let code = parts.status.as_u16();
+                Err(Error::of_response(what(), code, &parts.headers, &body))
+            }
+            Ok(Err(error)) => Err(Error::from_kube(what(), error)),
             Err(_) => Err(Error::Timeout { what: what() }),
         }
     }

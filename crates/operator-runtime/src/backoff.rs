@@ -9,16 +9,27 @@ use plan::backoff::doubling;
 
 use crate::key::Key;
 
+/// Longest pause that the API server may ask for.
+const LONGEST_ASKED: Duration = Duration::from_secs(120);
+
 /// Returns the pause before the next attempt, after `failures` earlier failures in a row.
 #[must_use]
 pub(crate) fn delay(class: FailureClass, failures: u32) -> Duration {
     let (first, longest) = match class {
         FailureClass::Conflict => (SignedDuration::from_millis(50), SignedDuration::from_secs(5)),
         FailureClass::Transient => (SignedDuration::from_millis(500), SignedDuration::from_secs(60)),
-        FailureClass::Bug => (SignedDuration::from_secs(5), SignedDuration::from_secs(600)),
-        FailureClass::Denied => (SignedDuration::from_secs(30), SignedDuration::from_secs(600)),
+        // Nothing reports that a quota, a policy or a role has changed, so people who repaired one wait this long.
+        FailureClass::Bug => (SignedDuration::from_secs(5), SignedDuration::from_secs(120)),
+        FailureClass::Denied => (SignedDuration::from_secs(10), SignedDuration::from_secs(120)),
     };
     doubling(first, longest, failures).unsigned_abs()
+}
+
+/// Returns the pause that the API server asks for. It is bounded, and long enough that spreading it does not fall below.
+#[must_use]
+pub(crate) fn asked(retry_after: Option<Duration>) -> Duration {
+    let asked = retry_after.unwrap_or_default().min(LONGEST_ASKED);
+    asked.saturating_mul(4) / 3
 }
 
 /// Returns the pause, up to a quarter shorter or longer, so that objects that failed together are not retried together.
@@ -50,11 +61,11 @@ mod tests {
         );
         assert_eq!(
             [0, 1, 2, 9].map(|n| ms(FailureClass::Bug, n)),
-            [5_000, 10_000, 20_000, 600_000]
+            [5_000, 10_000, 20_000, 120_000]
         );
         assert_eq!(
             [0, 1, 2, 9].map(|n| ms(FailureClass::Denied, n)),
-            [30_000, 60_000, 120_000, 600_000]
+            [10_000, 20_000, 40_000, 120_000]
         );
     }
 
@@ -67,11 +78,19 @@ mod tests {
         ]
     }
 
+    #[test]
+    fn the_server_may_ask_for_a_pause_within_bounds() {
+        assert_eq!(asked(None), Duration::ZERO);
+        let spread = spread(asked(Some(Duration::from_secs(9))), &Key::cluster("a"), 0);
+        assert!(spread >= Duration::from_secs(9), "{spread:?}");
+        assert_eq!(asked(Some(Duration::MAX)), Duration::from_secs(160));
+    }
+
     proptest! {
         #[test]
         fn more_failures_never_wait_less(class in classes(), failures in any::<u32>()) {
             prop_assert!(delay(class, failures) <= delay(class, failures.saturating_add(1)));
-            prop_assert!(delay(class, failures) <= Duration::from_secs(600));
+            prop_assert!(delay(class, failures) <= Duration::from_secs(120));
             prop_assert!(delay(class, failures) >= Duration::from_millis(50));
         }
 

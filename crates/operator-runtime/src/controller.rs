@@ -137,11 +137,11 @@ impl<R: Reconciler> ControllerLoop<R> {
             return;
         }
         let reconcile = Arc::clone(&self.reconcile);
-        let first_failure = !self.failures.contains_key(&key);
+        let failures = self.failures.get(&key).copied().unwrap_or_default();
         let named = key.clone();
         let task = self
             .running
-            .spawn(async move { reconcile.run(&named, object, first_failure).await });
+            .spawn(async move { reconcile.run(&named, object, failures).await });
         self.keys.insert(task.id(), key);
     }
 
@@ -187,7 +187,8 @@ impl<R: Reconciler> ControllerLoop<R> {
     fn record_failure(&mut self, key: &Key, error: &Error) -> Duration {
         let failures = self.failures.entry(key.clone()).or_default();
         let class = error.class();
-        let delay = backoff::spread(backoff::delay(class, *failures), key, *failures);
+        let delay = backoff::delay(class, *failures).max(backoff::asked(error.retry_after()));
+        let delay = backoff::spread(delay, key, *failures);
         *failures = failures.saturating_add(1);
         self.metrics.errors.inc([R::KIND.as_str(), class.label()]);
         let (kind, retry_in_ms) = (R::KIND.as_str(), delay.as_millis());

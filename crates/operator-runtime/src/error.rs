@@ -1,9 +1,16 @@
 //! Errors of the runtime. The class decides about retries, the label is for metrics, [`Chain`] is for people.
 
 use std::fmt;
+use std::time::Duration;
 
+use http::HeaderMap;
+use http::header::RETRY_AFTER;
 use kube::error::Status;
-use plan::FailureClass;
+use plan::text::cut;
+use plan::{FailureClass, ObjectRef, Refusal, Verb};
+
+/// Longest response without a message of its own that is repeated, in bytes.
+const LONGEST_BODY: usize = 500;
 
 /// A failed step of a reconcile.
 #[derive(Debug, thiserror::Error)]
@@ -19,6 +26,8 @@ pub enum Error {
         message: String,
         /// Meaning for the next attempt.
         class: FailureClass,
+        /// Pause that the server asks for.
+        retry_after: Option<Duration>,
     },
     /// A response did not arrive in time.
     #[error("{what}: no response in time")]
@@ -81,6 +90,65 @@ impl Error {
         }
     }
 
+    /// Pause before the next attempt that the API server asks for.
+    #[must_use]
+    pub(crate) fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Refused { retry_after, .. } => *retry_after,
+            _ => None,
+        }
+    }
+
+    /// Returns the failure of this write as the planners see it.
+    #[must_use]
+    pub(crate) fn refusal(&self, verb: Verb, target: ObjectRef) -> Refusal {
+        match self {
+            Self::Refused { code, message, .. } => Refusal::new(verb, target, Some(*code), message),
+            Self::Timeout { .. } => Refusal::new(verb, target, None, "no response in time"),
+            Self::Client { source, .. } => {
+                Refusal::new(verb, target, None, &Chain(source.as_ref()).to_string())
+            }
+            // 422: a request that cannot be built is wrong and stays wrong.
+            Self::Unbuildable { .. } | Self::Panicked => {
+                Refusal::new(verb, target, Some(422), &Chain(self).to_string())
+            }
+        }
+    }
+
+    /// Returns the error that is retried sooner.
+    pub(crate) fn sooner(self, other: Option<Self>) -> Self {
+        let pace = |error: &Self| match error.class() {
+            FailureClass::Conflict => 0,
+            FailureClass::Transient => 1,
+            FailureClass::Denied => 2,
+            FailureClass::Bug => 3,
+        };
+        match other {
+            Some(other) if pace(&other) <= pace(&self) => other,
+            _ => self,
+        }
+    }
+
+    /// Returns the refusal in a response that is not a success. Proxies and priority levels answer with plain text.
+    pub(crate) fn of_response(what: String, code: u16, headers: &HeaderMap, body: &[u8]) -> Self {
+        let seconds = |text: &str| text.trim().parse().ok().map(Duration::from_secs);
+        let header = headers.get(RETRY_AFTER).and_then(|value| value.to_str().ok());
+        let status: Option<Status> = serde_json::from_slice(body).ok();
+        let details = status.as_ref().and_then(|status| status.details.as_ref());
+        let asked = details.map(|details| details.retry_after_seconds).filter(|asked| *asked > 0);
+        let retry_after = asked
+            .map(|asked| Duration::from_secs(asked.into()))
+            .or_else(|| header.and_then(seconds));
+        let message = status.map(|status| status.message).filter(|message| !message.is_empty());
+        Self::Refused {
+            what,
+            code,
+            message: message.unwrap_or_else(|| cut(&String::from_utf8_lossy(body), LONGEST_BODY)),
+            class: FailureClass::of(code),
+            retry_after,
+        }
+    }
+
     pub(crate) fn from_kube(what: String, error: kube::Error) -> Self {
         match error {
             kube::Error::Api(status) => Self::refused(what, *status),
@@ -97,6 +165,7 @@ impl Error {
             class: FailureClass::of(status.code),
             code: status.code,
             message: status.message,
+            retry_after: None,
         }
     }
 
@@ -104,12 +173,17 @@ impl Error {
     pub(crate) fn with_class(self, class: FailureClass) -> Self {
         match self {
             Self::Refused {
-                what, code, message, ..
+                what,
+                code,
+                message,
+                retry_after,
+                ..
             } => Self::Refused {
                 what,
                 code,
                 message,
                 class,
+                retry_after,
             },
             other => other,
         }

@@ -8,12 +8,11 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use kube::Resource as _;
-use plan::event_reasons::RECONCILE_FAILED;
-use plan::{Event, FailureClass, PendingWrite, Plan, Reason};
+use plan::{PendingWrite, Plan, Reason};
 use telemetry::{Operations, Outcome};
 use tracing::Instrument as _;
 
-use crate::error::{Chain, Error};
+use crate::error::Error;
 use crate::execute::{Executed, Executor};
 use crate::key::Key;
 use crate::reconciled_object::ReconciledObject;
@@ -54,13 +53,9 @@ impl<R: Reconciler> Reconcile<R> {
         }
     }
 
-    /// Reconciles one object. The first failure in a row that a person has to mend becomes an event.
-    pub(crate) async fn run(
-        &self,
-        key: &Key,
-        object: Arc<R::Object>,
-        first_failure: bool,
-    ) -> ReconcileOutcome {
+    /// Reconciles one object after this number of failures in a row. The first failure that a person has to repair becomes
+    /// an event.
+    pub(crate) async fn run(&self, key: &Key, object: Arc<R::Object>, failures: u32) -> ReconcileOutcome {
         let span = tracing::info_span!(
             "reconcile",
             kind = R::KIND.as_str(),
@@ -72,6 +67,7 @@ impl<R: Reconciler> Reconcile<R> {
             let reconciled = ReconciledObject {
                 target: key.target(R::KIND),
                 meta: object.meta(),
+                failures,
             };
             let mut writes = Vec::new();
             let result = self.reconcile(&reconciled, &object, &mut writes).await;
@@ -79,11 +75,6 @@ impl<R: Reconciler> Reconcile<R> {
                 Ok((_, outcome)) => *outcome,
                 Err(_) => Outcome::Failed,
             });
-            if let Err(error) = &result
-                && first_failure
-            {
-                self.publish_failure(&reconciled, error).await;
-            }
             ReconcileOutcome {
                 writes,
                 result: result.map(|(executed, _)| executed),
@@ -99,9 +90,15 @@ impl<R: Reconciler> Reconcile<R> {
         object: &Arc<R::Object>,
         writes: &mut Vec<PendingWrite>,
     ) -> Result<(Executed, Outcome), Error> {
-        let observed = self.reconciler.observe(Arc::clone(object)).await?;
-        let plan = self.reconciler.plan(Timestamp::now(), &observed);
-        drop(observed);
+        let observed = match self.reconciler.observe(Arc::clone(object)).await {
+            Ok(observed) => observed,
+            Err(error) => {
+                self.executor.publish_failure(reconciled, &error).await;
+                return Err(error);
+            }
+        };
+        let now = Timestamp::now();
+        let plan = self.reconciler.plan(now, &observed);
         let is_noop = plan.is_noop();
         log(&plan);
         let executed = self
@@ -110,6 +107,7 @@ impl<R: Reconciler> Reconcile<R> {
                 reconciled,
                 plan,
                 |call| self.reconciler.call(object, call),
+                |refusals| self.reconciler.report(now, &observed, refusals),
                 writes,
             )
             .await?;
@@ -119,13 +117,6 @@ impl<R: Reconciler> Reconcile<R> {
             (false, false) => Outcome::Changed,
         };
         Ok((executed, outcome))
-    }
-
-    async fn publish_failure(&self, reconciled: &ReconciledObject<'_>, error: &Error) {
-        if matches!(error.class(), FailureClass::Denied | FailureClass::Bug) {
-            let event = Event::warning(RECONCILE_FAILED, Chain(error).to_string());
-            self.executor.events.publish(reconciled, event).await;
-        }
     }
 }
 

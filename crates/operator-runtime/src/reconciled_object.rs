@@ -10,4 +10,6 @@ pub(crate) struct ReconciledObject<'a> {
     pub(crate) target: ObjectRef,
     /// Metadata as observed.
     pub(crate) meta: &'a ObjectMeta,
+    /// Failed reconciles in a row before this one.
+    pub(crate) failures: u32,
 }

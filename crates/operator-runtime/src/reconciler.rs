@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use plan::{Kind, Plan};
+use plan::{Kind, Plan, Refusal, Report};
 
 use crate::cache_writer::Watched;
 use crate::error::Error;
@@ -65,6 +65,12 @@ pub trait Reconciler: Send + Sync + 'static {
 
     /// Decides: a pure function.
     fn plan(&self, now: Timestamp, observed: &Self::Observed) -> Plan<Self::Cloud>;
+
+    /// Decides what the status says about writes of the plan that were refused: a pure function of the same observation.
+    /// By default it says nothing, and the first refusal in a row becomes an event.
+    fn report(&self, _now: Timestamp, _observed: &Self::Observed, _refusals: &[Refusal]) -> Report {
+        Report::default()
+    }
 
     /// Carries out a call to the cloud, within its own time limits. Returns the longest time until the next
     /// reconcile, if that is sooner than the plan says.

@@ -1,6 +1,6 @@
 //! A condition as a planner wants it, before it has a type and a time.
 
-use kaito_api::conditions::{ClaimReason, Status, WorkspaceReason};
+use kaito_api::conditions::{ClaimReason, RefusalReason, Status, WorkspaceReason};
 
 use crate::text::with_remedy;
 
@@ -24,6 +24,16 @@ impl ConditionReason for WorkspaceReason {
 }
 
 impl ConditionReason for ClaimReason {
+    fn as_str(self) -> &'static str {
+        Self::as_str(self)
+    }
+
+    fn remedy(self) -> &'static str {
+        Self::remedy(self)
+    }
+}
+
+impl ConditionReason for RefusalReason {
     fn as_str(self) -> &'static str {
         Self::as_str(self)
     }

@@ -3,16 +3,19 @@
 //! A [`Plan`] leaves its executor no choice: whole objects, exact names, deletions with the UID they mean, the
 //! complete status. Planners are total functions of an observation; nothing here waits, fails or reads a clock.
 //!
-//! [`Plan::into_steps`] is the order of execution, [`outcome()`] the meaning of a refused write, and
-//! [`PendingWrites`] the writes that a cache does not show yet. The runtime and the simulator share all three.
+//! [`Plan::into_steps`] is the order of execution, [`outcome()`] the meaning of a refused write, [`Execution`] what is
+//! still carried out after one, and [`PendingWrites`] the writes that a cache does not show yet. The runtime and the
+//! simulator share all four.
 
 pub mod backoff;
 pub mod condition;
 pub mod drift;
+mod execution;
 pub mod hash;
 pub mod manifest;
 pub mod outcome;
 pub mod pending;
+pub mod refusal;
 mod steps;
 pub mod text;
 pub mod write;
@@ -21,10 +24,12 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+pub use execution::{Execution, Report};
 pub use kaito_api::event_reasons;
 pub use manifest::{Kind, Manifest, ObjectRef};
 pub use outcome::{FailureClass, Verb, WriteOutcome, outcome};
 pub use pending::{PendingWrite, PendingWrites, Visibility};
+pub use refusal::Refusal;
 pub use steps::Step;
 pub use write::{Delete, Evict, MergePatch, Propagation, Write};
 

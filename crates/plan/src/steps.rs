@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::{Event, Finalizer, Plan, Write};
+use crate::{Event, Finalizer, ObjectRef, Plan, Verb, Write};
 
 /// One step of carrying out a plan. `C` is a request to a cloud.
 #[derive(Clone, Debug, PartialEq)]
@@ -21,8 +21,24 @@ pub enum Step<C> {
     Publish(Event),
 }
 
+impl<C> Step<C> {
+    /// Returns the way of writing and the object of a step that writes to the API server. `reconciled` is the object
+    /// that the plan is about.
+    #[must_use]
+    pub fn write(&self, reconciled: &ObjectRef) -> Option<(Verb, ObjectRef)> {
+        let verb = match self {
+            Self::Write(write) => return Some((write.verb(), write.target())),
+            Self::EnsureFinalizer(_) => Verb::EnsureFinalizer,
+            Self::ReleaseFinalizer(_) => Verb::ReleaseFinalizer,
+            Self::Status(_) => Verb::Status,
+            Self::Cloud(_) | Self::Publish(_) => return None,
+        };
+        Some((verb, reconciled.clone()))
+    }
+}
+
 impl<C> Plan<C> {
-    /// Returns the steps in the order of execution. The first one that fails ends the reconcile.
+    /// Returns the steps in the order of execution. [`Execution`](crate::Execution) says what a failed one prevents.
     ///
     /// ```
     /// use plan::{Event, Finalizer, NoCloud, Plan, Step};

@@ -2,7 +2,8 @@
 
 use serde_json::Value;
 
-use crate::manifest::{Manifest, ObjectRef};
+use crate::Verb;
+use crate::manifest::{Kind, Manifest, ObjectRef};
 
 /// One write to the API server.
 #[derive(Clone, Debug, PartialEq)]
@@ -15,6 +16,34 @@ pub enum Write {
     Patch(MergePatch),
     /// Requests the eviction of a pod; a disruption budget may refuse.
     Evict(Evict),
+}
+
+impl Write {
+    /// Returns the way of writing.
+    #[must_use]
+    pub fn verb(&self) -> Verb {
+        match self {
+            Self::Apply(_) => Verb::Apply,
+            Self::Delete(_) => Verb::Delete,
+            Self::Patch(_) => Verb::Patch,
+            Self::Evict(_) => Verb::Evict,
+        }
+    }
+
+    /// Returns the object that is written.
+    #[must_use]
+    pub fn target(&self) -> ObjectRef {
+        match self {
+            Self::Apply(manifest) => manifest.target(),
+            Self::Delete(delete) => delete.target.clone(),
+            Self::Patch(patch) => patch.target.clone(),
+            Self::Evict(evict) => ObjectRef {
+                kind: Kind::Pod,
+                namespace: Some(evict.namespace.clone()),
+                name: evict.name.clone(),
+            },
+        }
+    }
 }
 
 /// Deletion of exactly the object that was observed.

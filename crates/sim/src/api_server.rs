@@ -36,6 +36,9 @@ pub enum ApiError {
     /// A disruption budget forbids it now.
     #[error("429 too many requests: {0}")]
     Refused(String),
+    /// Admission denies it, or fails.
+    #[error("{1}")]
+    Denied(u16, String),
 }
 
 /// One change of one object, as a watch reports it.
@@ -76,6 +79,8 @@ pub struct ApiServer {
     version: u64,
     uids: u64,
     events: Vec<Event>,
+    /// Kinds whose applies are denied: status and message of the response.
+    pub denials: BTreeMap<Kind, (u16, String)>,
     log: Vec<LogLine>,
     budgets: BTreeSet<(String, String)>,
 }
@@ -89,6 +94,7 @@ impl ApiError {
             Self::Conflict(_) => 409,
             Self::Invalid(_) => 422,
             Self::Refused(_) => 429,
+            Self::Denied(code, _) => *code,
         }
     }
 }
@@ -103,6 +109,7 @@ impl ApiServer {
             version: 1,
             uids: 0,
             events: Vec::new(),
+            denials: BTreeMap::new(),
             log: Vec::new(),
             budgets: BTreeSet::new(),
         }

@@ -62,6 +62,7 @@ pub fn calm(world: &mut World) {
     world.cloud.faults.clear();
     world.cloud.pace.list_lag = SignedDuration::ZERO;
     world.registry.down = false;
+    world.api.denials.clear();
     world.kubelet.pods.crash = false;
     let pods: Vec<ObjectRef> = world.api.list(Kind::Pod).map(|(key, _)| key.clone()).collect();
     for pod in pods {
@@ -82,7 +83,7 @@ pub fn calm(world: &mut World) {
 
 /// Does one random action of a user, or causes one random loss.
 pub(crate) fn act(world: &mut World, subject: Subject, rng: &mut Rng) {
-    match rng.below(16) {
+    match rng.below(17) {
         0..=2 => apply(world, subject, rng),
         3 => delete(world, subject, rng),
         4 => lose_pool(world, rng),
@@ -100,6 +101,7 @@ pub(crate) fn act(world: &mut World, subject: Subject, rng: &mut Rng) {
         11 => fault(world, rng),
         12 => hold(world, rng),
         13..=14 => scribble(world, rng),
+        15 => deny(world, rng),
         _ => switch(world, rng),
     }
 }
@@ -230,6 +232,34 @@ fn scribble(world: &mut World, rng: &mut Rng) {
         json::set(&mut body, &["spec", "replicas"], json!(rng.below(9)));
     }
     world.scribble(key, &body);
+}
+
+/// Admission denies the applies of one kind, or stops denying it.
+fn deny(world: &mut World, rng: &mut Rng) {
+    let kinds = [
+        Kind::Service,
+        Kind::Deployment,
+        Kind::StatefulSet,
+        Kind::Job,
+        Kind::Machine,
+        Kind::NodeClaim,
+    ];
+    let kind = *rng.pick(&kinds).unwrap_or(&Kind::Service);
+    if world.api.denials.remove(&kind).is_some() {
+        world.note(format!("{} is allowed again", kind.as_str()));
+        return;
+    }
+    let denials = [
+        (403, "exceeded quota: q, requested: x=1, used: x=0, limited: x=0"),
+        (500, "failed calling webhook \"w\": context deadline exceeded"),
+        (400, "admission webhook \"w\" denied the request: no"),
+        (429, "Too many requests, please try again later."),
+        (503, "etcdserver: leader changed"),
+    ];
+    if let Some((code, message)) = rng.pick(&denials) {
+        world.note(format!("{} is denied: {message}", kind.as_str()));
+        world.api.denials.insert(kind, (*code, (*message).to_owned()));
+    }
 }
 
 fn claim_kind(rng: &mut Rng) -> Kind {

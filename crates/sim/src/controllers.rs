@@ -67,8 +67,13 @@ impl Program {
 pub enum Halt {
     /// The program died.
     Crashed,
-    /// A request failed; the reconcile is repeated.
-    Failed(String),
+    /// The API server refused a write; the reconcile is repeated.
+    Refused {
+        /// HTTP status.
+        code: u16,
+        /// The server's message.
+        message: String,
+    },
 }
 
 /// Number of writes until a program dies.

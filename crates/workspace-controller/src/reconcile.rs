@@ -12,7 +12,7 @@ use kaito_api::labels::{WORKSPACE, WORKSPACE_NAMESPACE};
 use kaito_api::{Claim, ClaimKind, Machine, NodeClaim, Workspace};
 use kube::Client;
 use operator_runtime::{Error, Reconciler, live};
-use plan::{Kind, NoCloud, Plan};
+use plan::{Kind, NoCloud, Plan, Refusal, Report};
 use workspace_plan::{Observed, PresetLookup, Settings};
 
 use crate::observe::CacheSource;
@@ -48,6 +48,10 @@ impl Reconciler for Workspaces {
 
     fn plan(&self, now: Timestamp, observed: &Observed) -> Plan {
         workspace_plan::plan(now, observed, &self.settings)
+    }
+
+    fn report(&self, now: Timestamp, observed: &Observed, refusals: &[Refusal]) -> Report {
+        workspace_plan::report(now, observed, &self.settings, refusals)
     }
 
     async fn call(&self, _: &Workspace, call: NoCloud) -> Result<Option<Duration>, Error> {

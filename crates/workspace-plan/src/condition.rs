@@ -1,14 +1,15 @@
 //! Condition updates of a Workspace.
 
-use kaito_api::conditions::{ClaimReason, WorkspaceReason};
+use kaito_api::conditions::{ClaimReason, RefusalReason, WorkspaceReason};
 use plan::condition::ConditionReason;
 
-/// A reason from either closed set. A Workspace condition reuses the claim's reason, so users see one word for one
+/// A reason from any of the closed sets. A Workspace condition reuses the claim's reason, so users see one word for one
 /// problem.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum AnyReason {
     Workspace(WorkspaceReason),
     Claim(ClaimReason),
+    Refusal(RefusalReason),
 }
 
 impl ConditionReason for AnyReason {
@@ -16,6 +17,7 @@ impl ConditionReason for AnyReason {
         match self {
             Self::Workspace(reason) => reason.as_str(),
             Self::Claim(reason) => reason.as_str(),
+            Self::Refusal(reason) => reason.as_str(),
         }
     }
 
@@ -23,6 +25,7 @@ impl ConditionReason for AnyReason {
         match self {
             Self::Workspace(reason) => reason.remedy(),
             Self::Claim(reason) => reason.remedy(),
+            Self::Refusal(reason) => reason.remedy(),
         }
     }
 }
@@ -39,7 +42,13 @@ impl From<ClaimReason> for AnyReason {
     }
 }
 
-/// A condition whose reason is from either set.
+impl From<RefusalReason> for AnyReason {
+    fn from(reason: RefusalReason) -> Self {
+        Self::Refusal(reason)
+    }
+}
+
+/// A condition whose reason is from any of the sets.
 pub(crate) type ConditionUpdate = plan::condition::ConditionUpdate<AnyReason>;
 
 #[cfg(test)]

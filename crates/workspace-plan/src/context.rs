@@ -9,10 +9,13 @@ use k8s_openapi::api::core::v1::{Node, Pod};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, ObjectMeta};
 use kaito_api::labels::WORKSPACE_FINALIZER;
 use kaito_api::{Claim, ClaimKind, Workspace, WorkspaceStatus};
+use plan::Refusal;
 use render::Platform;
 
 use crate::metadata;
 use crate::observed::Observed;
+use crate::pods;
+use crate::refused;
 use crate::settings::Settings;
 use crate::workload::{self, JobProgress, NamedObject, Workload};
 
@@ -22,6 +25,8 @@ pub(crate) struct PlanContext<'a> {
     pub(crate) now: Timestamp,
     pub(crate) observed: &'a Observed,
     pub(crate) settings: &'a Settings,
+    /// Writes of this plan that the API server refused, as far as the status shows them.
+    pub(crate) refusals: Vec<Refusal>,
     pub(crate) platform: Platform,
     /// By name and kind.
     pub(crate) claims: BTreeMap<(&'a str, ClaimKind), &'a Claim>,
@@ -40,10 +45,15 @@ pub(crate) struct PlanContext<'a> {
 impl<'a> PlanContext<'a> {
     pub(crate) fn new(now: Timestamp, observed: &'a Observed, settings: &'a Settings) -> Self {
         let workload = workload::current(&observed.workloads, observed.workspace.uid());
+        let pods: BTreeMap<&str, &Pod> = by_name(&observed.pods, |pod| &pod.metadata)
+            .filter(|(_, pod)| metadata::is_live(&pod.metadata))
+            .collect();
+        let has_begun = pods.values().any(|pod| pods::has_begun(pod));
         Self {
             now,
             observed,
             settings,
+            refusals: Vec::new(),
             platform: Platform {
                 images: settings.images.clone(),
                 downloads: settings.downloads.clone(),
@@ -56,15 +66,22 @@ impl<'a> PlanContext<'a> {
                 .map(|claim| ((claim.name(), claim.claim_kind()), claim))
                 .collect(),
             nodes: by_name(&observed.nodes, |node| &node.metadata).collect(),
-            pods: by_name(&observed.pods, |pod| &pod.metadata)
-                .filter(|(_, pod)| metadata::is_live(&pod.metadata))
-                .collect(),
+            pods,
             named: workload::named(&observed.workloads),
             workload,
             job_progress: workload
                 .and_then(Workload::job)
-                .map_or(JobProgress::Absent, JobProgress::of),
+                .map_or(JobProgress::Absent, |job| JobProgress::of(job, has_begun)),
         }
+    }
+
+    /// The same, after the API server refused these writes of the plan.
+    pub(crate) fn refused(self, refusals: &[Refusal]) -> Self {
+        let refusals = refusals
+            .iter()
+            .map(|refusal| refused::settled(&self, refusal))
+            .collect();
+        Self { refusals, ..self }
     }
 
     pub(crate) fn workspace(&self) -> &'a Workspace {

@@ -12,6 +12,7 @@ use crate::claims;
 use crate::condition::ConditionUpdate;
 use crate::context::PlanContext;
 use crate::metadata::is_live;
+use crate::refused;
 use crate::status;
 use crate::workload::NamedObject;
 
@@ -30,9 +31,12 @@ pub(crate) fn plan(context: &PlanContext<'_>) -> Plan {
     if claims.is_empty() {
         plan.finalizer = Finalizer::Release(WORKSPACE_FINALIZER);
         plan.add_reason("released", "no claim is left");
-        return plan;
+        // There is nothing to report, unless a write was refused.
+        if context.refusals.is_empty() {
+            return plan;
+        }
     }
-    let message = waiting_for(&claims);
+    let message = format!("{}{}", waiting_for(&claims), refused::notes(context));
     plan.add_reason("deleting", &message);
     let deleting = ConditionUpdate::met(WorkspaceReason::WorkspaceDeleted, message);
     let not_ready = ConditionUpdate::unmet(
@@ -48,6 +52,9 @@ pub(crate) fn plan(context: &PlanContext<'_>) -> Plan {
 }
 
 fn waiting_for(claims: &[&Claim]) -> String {
+    if claims.is_empty() {
+        return "The Workspace is being deleted.".to_owned();
+    }
     let each = claims.iter().map(|claim| match blocked_by(claim) {
         Some(reason) => format!("{} ({reason})", claim.name()),
         None => claim.name().to_owned(),

@@ -18,16 +18,12 @@ pub(crate) fn plan(context: &PlanContext<'_>, desired: &Desired<'_>, manifests: 
         ..Plan::default()
     };
     plan.add_reason(reason_code(desired, resource.is_true()), &resource.message);
+    let notes = desired.update_blocked.iter().chain(&desired.note);
     let report = StatusReport {
-        notes: desired
-            .update_blocked
-            .iter()
-            .chain(&desired.note)
-            .cloned()
-            .collect(),
         sizing_summary,
         ..StatusReport::new(context, resource, Some(nodes))
-    };
+    }
+    .noting(notes.cloned());
     status::report(context, &report, &mut plan);
     plan
 }

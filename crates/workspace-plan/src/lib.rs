@@ -23,11 +23,13 @@ mod phase;
 mod pods;
 mod preset_memory;
 mod problem;
+mod refused;
 mod rejected;
 mod settings;
 mod status;
 mod validate;
 mod workload;
+mod workload_problem;
 
 pub use launch_backoff::{LaunchBackoff, LaunchBackoffs};
 pub use observe::{Source, observe, preset_to_look_up};
@@ -37,7 +39,7 @@ pub use settings::{NodeLimit, ProvisionerMode, Settings};
 
 use jiff::Timestamp;
 use kaito_api::labels::WORKSPACE_FINALIZER;
-use plan::{Finalizer, Plan};
+use plan::{Finalizer, Plan, Refusal, Report};
 
 use crate::context::PlanContext;
 use crate::phase::Phase;
@@ -45,13 +47,29 @@ use crate::phase::Phase;
 /// Decides the next step for one Workspace.
 #[must_use]
 pub fn plan(now: Timestamp, observed: &Observed, settings: &Settings) -> Plan {
-    let context = PlanContext::new(now, observed, settings);
-    let mut plan = match phase::of(&context) {
+    of_context(&PlanContext::new(now, observed, settings))
+}
+
+/// Decides what the status says after the API server refused these writes of the plan.
+///
+/// It is the status that [`plan()`] gives, with the refusals in the conditions that they concern. So a refusal that
+/// lasts is written once, and one that has ended disappears with the next plan.
+#[must_use]
+pub fn report(now: Timestamp, observed: &Observed, settings: &Settings, refusals: &[Refusal]) -> Report {
+    let plan = of_context(&PlanContext::new(now, observed, settings).refused(refusals));
+    Report {
+        status: plan.status,
+        events: plan.events,
+    }
+}
+
+fn of_context(context: &PlanContext<'_>) -> Plan {
+    let mut plan = match phase::of(context) {
         Phase::Released => Plan::default(),
-        Phase::Terminating => deletion::plan(&context),
-        Phase::Rejected(problem) => rejected::plan(&context, &problem),
-        Phase::UsingLastKnownPreset(problem) => rejected::keep_running(&context, problem),
-        Phase::Valid(desired, manifests) => deploy::plan(&context, &desired, manifests),
+        Phase::Terminating => deletion::plan(context),
+        Phase::Rejected(problem) => rejected::plan(context, &problem),
+        Phase::UsingLastKnownPreset(problem) => rejected::keep_running(context, problem),
+        Phase::Valid(desired, manifests) => deploy::plan(context, &desired, manifests),
     };
     if context.is_live() && !context.has_finalizer() {
         // Executed before the writes, and only if the Workspace has not changed since.

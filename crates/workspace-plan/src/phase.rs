@@ -3,6 +3,7 @@
 use kaito_api::conditions::WorkspaceReason;
 use plan::Manifest;
 
+use crate::condition::AnyReason;
 use crate::context::PlanContext;
 use crate::desired::Desired;
 use crate::problem::Problem;
@@ -51,9 +52,9 @@ fn valid<'a>(context: &PlanContext<'a>) -> Result<(Desired<'a>, Vec<Manifest>), 
 }
 
 // These reasons concern presets and their registry, not the Workspace.
-fn is_about_presets(reason: WorkspaceReason) -> bool {
+fn is_about_presets(reason: AnyReason) -> bool {
     matches!(
         reason,
-        WorkspaceReason::PresetRegistryUnavailable | WorkspaceReason::PresetDeprecated
+        AnyReason::Workspace(WorkspaceReason::PresetRegistryUnavailable | WorkspaceReason::PresetDeprecated)
     )
 }

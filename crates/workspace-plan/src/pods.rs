@@ -9,6 +9,7 @@ use kaito_api::conditions::WorkspaceReason;
 use crate::context::PlanContext;
 use crate::metadata;
 use crate::problem::Problem;
+use crate::workload_problem;
 
 /// Waiting reasons of a container whose image cannot be pulled.
 const PULL_REASONS: [&str; 6] = [
@@ -42,6 +43,7 @@ pub(crate) fn problem(context: &PlanContext<'_>) -> Option<Problem> {
         .or_else(|| first(crashing))
         .or_else(|| pods().find_map(evicted))
         .or_else(|| pods().find_map(unschedulable))
+        .or_else(|| workload_problem::of(context))
 }
 
 /// Returns the image that the Workspace's pod pushed, by digest: the termination message of the pushing container.
@@ -54,6 +56,23 @@ pub(crate) fn pushed<'a>(context: &PlanContext<'a>) -> Option<&'a str> {
     messages
         .map(str::trim)
         .find(|message| message.contains("@sha256:") && !message.contains(char::is_whitespace))
+}
+
+/// Returns true if a container of the pod runs or has run.
+pub(crate) fn has_begun(pod: &Pod) -> bool {
+    containers(pod).any(|(_, container)| {
+        states(container).any(|state| state.running.is_some() || state.terminated.is_some())
+    })
+}
+
+/// Returns the container that runs, where pods run one after the other.
+pub(crate) fn running<'a>(context: &PlanContext<'a>) -> Option<&'a str> {
+    let mut all = context.pods.values().copied().flat_map(containers);
+    all.find(|(_, container)| {
+        let state = container.state.as_ref();
+        state.is_some_and(|state| state.running.is_some())
+    })
+    .map(|(_, container)| container.name.as_str())
 }
 
 /// All containers, init containers first.

@@ -1,24 +1,25 @@
 //! Problems of a Workspace, which conditions and events report.
 
 use kaito_api::conditions::WorkspaceReason;
+use plan::condition::ConditionReason as _;
 use preset_catalog::Preset;
 use preset_catalog::estimate::Misfit;
 use render::Hardware;
 
-use crate::condition::ConditionUpdate;
+use crate::condition::{AnyReason, ConditionUpdate};
 
 /// One problem that prevents or limits what the Workspace asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Problem {
-    pub(crate) reason: WorkspaceReason,
+    pub(crate) reason: AnyReason,
     /// The cause, without the remedy. It contains nothing that changes by itself.
     pub(crate) cause: String,
 }
 
 impl Problem {
-    pub(crate) fn new(reason: WorkspaceReason, cause: impl Into<String>) -> Self {
+    pub(crate) fn new(reason: impl Into<AnyReason>, cause: impl Into<String>) -> Self {
         Self {
-            reason,
+            reason: reason.into(),
             cause: cause.into(),
         }
     }

@@ -25,10 +25,7 @@ pub(crate) fn keep_running(context: &PlanContext<'_>, problem: Problem) -> Plan 
     let resource = nodes
         .as_ref()
         .map_or_else(|| problem.condition(), NodeSet::resource);
-    let report = StatusReport {
-        notes: vec![problem],
-        ..StatusReport::new(context, resource, nodes)
-    };
+    let report = StatusReport::new(context, resource, nodes).noting([problem]);
     status::report(context, &report, &mut plan);
     plan
 }

@@ -16,6 +16,7 @@ use crate::context::PlanContext;
 use crate::node_set::NodeSet;
 use crate::observed::PresetLookup;
 use crate::problem::Problem;
+use crate::refused::Refused;
 use crate::settings::ProvisionerMode;
 use crate::workload::JobProgress;
 
@@ -49,13 +50,16 @@ impl<'a> StatusReport<'a> {
         resource: ConditionUpdate,
         nodes: Option<NodeSet<'a>>,
     ) -> Self {
+        let mut refused = Refused::of(context);
+        let resource = refused.resource(resource);
+        let workload = refused.workload.as_ref();
         let (state, inference, job) = if context.workspace().spec.tuning.is_some() {
             let message = "A tuning Workspace serves nothing; there is nothing to wait for.";
             let inference = ConditionUpdate::met(WorkspaceReason::TuningHasNoInference, message);
-            let job = progress::job(context, resource.is_true());
+            let job = progress::job(context, resource.is_true(), workload);
             (tuning_state(context), inference, Some(job))
         } else {
-            let inference = progress::inference(context, resource.is_true());
+            let inference = progress::inference(context, resource.is_true(), workload);
             let is_ready = resource.is_true() && inference.is_true();
             (inference_state(context, is_ready), inference, None)
         };
@@ -65,8 +69,16 @@ impl<'a> StatusReport<'a> {
             inference,
             job,
             state,
-            notes: Vec::new(),
+            notes: refused.notes,
             sizing_summary: None,
+        }
+    }
+
+    /// The same report with these notes before its own.
+    pub(crate) fn noting(self, notes: impl IntoIterator<Item = Problem>) -> Self {
+        Self {
+            notes: notes.into_iter().chain(self.notes).collect(),
+            ..self
         }
     }
 
@@ -94,7 +106,9 @@ impl<'a> StatusReport<'a> {
 
     fn blocked(&self, reason: WorkspaceReason) -> ConditionUpdate {
         let all = [Some(&self.resource), Some(&self.inference), self.job.as_ref()];
-        let blocking = all.into_iter().flatten().find(|condition| !condition.is_true());
+        let unmet = || all.into_iter().flatten().filter(|condition| !condition.is_true());
+        // A problem comes before a mere wait.
+        let blocking = unmet().find(|condition| condition.is_problem()).or_else(|| unmet().next());
         let cause = match blocking {
             Some(condition) => format!("{}: {}", condition.reason_str(), condition.message),
             None => "Everything is there; the Job has not ended.".to_owned(),

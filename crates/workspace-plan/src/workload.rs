@@ -102,12 +102,17 @@ pub(crate) enum JobProgress {
 }
 
 impl JobProgress {
-    pub(crate) fn of(job: &Job) -> Self {
-        job.status.as_ref().map_or(Self::Pending, Self::of_status)
+    /// Progress of a Job. `has_begun` says whether a container of its pod runs or has run.
+    ///
+    /// The number of ready pods alone does not say it: the steps before the last are init containers, and a pod is not
+    /// ready while they run.
+    pub(crate) fn of(job: &Job, has_begun: bool) -> Self {
+        let absent = JobStatus::default();
+        Self::of_status(job.status.as_ref().unwrap_or(&absent), has_begun)
     }
 
     // The Job's own conditions decide: a pod that failed and was replaced does not fail the tuning.
-    fn of_status(status: &JobStatus) -> Self {
+    fn of_status(status: &JobStatus, has_begun: bool) -> Self {
         let is = |kind: &str| {
             let conditions = status.conditions.iter().flatten();
             conditions
@@ -117,7 +122,7 @@ impl JobProgress {
         match () {
             () if is("Failed") || is("FailureTarget") => Self::Failed,
             () if is("Complete") || is("SuccessCriteriaMet") => Self::Succeeded,
-            () if status.ready.unwrap_or_default() > 0 => Self::Running,
+            () if has_begun || status.ready.unwrap_or_default() > 0 => Self::Running,
             () => Self::Pending,
         }
     }

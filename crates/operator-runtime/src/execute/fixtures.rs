@@ -55,7 +55,11 @@ pub(super) async fn run(finalizers: &[&str], plan: Plan<NoCloud>, answers: Vec<(
         namespace: None,
         name: "m".to_owned(),
     };
-    let reconciled = ReconciledObject { target, meta: &meta };
+    let reconciled = ReconciledObject {
+        target,
+        meta: &meta,
+        failures: 0,
+    };
     let mut writes = Vec::new();
     let executor = Executor::new(&runtime);
     let result = executor
@@ -63,10 +67,20 @@ pub(super) async fn run(finalizers: &[&str], plan: Plan<NoCloud>, answers: Vec<(
             &reconciled,
             plan,
             |call| async move { match call {} },
+            shown,
             &mut writes,
         )
         .await;
     Ran { log, writes, result }
+}
+
+/// A report whose status is the list of refusals.
+pub(super) fn shown(refusals: &[Refusal]) -> Report {
+    let notes: Vec<String> = refusals.iter().map(Refusal::note).collect();
+    Report {
+        status: Some(json!({ "refused": notes })),
+        events: vec![],
+    }
 }
 
 pub(super) fn writes(writes: Vec<Write>) -> Plan<NoCloud> {

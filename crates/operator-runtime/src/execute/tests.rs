@@ -61,6 +61,7 @@ async fn the_cloud_is_called_between_writes_and_status() {
             name: "m".to_owned(),
         },
         meta: &meta,
+        failures: 0,
     };
     let plan = Plan {
         writes: vec![config_map()],
@@ -75,7 +76,7 @@ async fn the_cloud_is_called_between_writes_and_status() {
         Ok(Some(Duration::from_secs(3)))
     };
     let executed = executor
-        .execute(&reconciled, plan, call, &mut Vec::new())
+        .execute(&reconciled, plan, call, shown, &mut Vec::new())
         .await
         .unwrap();
     assert_eq!(
@@ -126,7 +127,9 @@ async fn a_deletion_means_one_uid() {
         assert!(ran.result.is_ok() && ran.writes.is_empty(), "{code}");
     }
     assert_eq!(
-        run(&[], writes(vec![delete()]), vec![refusal(403)]).await.class(),
+        run(&[], writes(vec![delete()]), vec![refusal(403), written(9)])
+            .await
+            .class(),
         FailureClass::Denied
     );
 }
@@ -155,8 +158,9 @@ async fn a_patch_that_is_no_object_is_never_sent() {
         unreachable!()
     };
     wanted.body = json!([]);
-    let ran = run(&[], writes(vec![Write::Patch(wanted)]), vec![]).await;
-    assert_eq!((ran.class(), ran.lines().len()), (FailureClass::Bug, 0));
+    let ran = run(&[], writes(vec![Write::Patch(wanted)]), vec![written(9)]).await;
+    assert_eq!(ran.class(), FailureClass::Bug);
+    assert_eq!(ran.lines(), ["PATCH /apis/karpenter.sh/v1alpha5/machines/m/status"]);
 }
 
 #[tokio::test]
@@ -247,7 +251,37 @@ async fn a_finalizer_is_removed_by_place_and_uid() {
 }
 
 #[tokio::test]
-async fn the_first_failure_ends_the_reconcile_and_its_writes_are_known() {
+async fn a_refused_write_holds_up_no_other_and_is_shown_in_the_status() {
+    let plan = Plan {
+        finalizer: Finalizer::Release(FINALIZER),
+        writes: vec![config_map(), delete(), config_map()],
+        status: Some(json!({ "all": "done" })),
+        events: vec![Event::normal("Done", "done")],
+        ..Plan::default()
+    };
+    let answers = vec![written(1), refusal(403), written(2), written(3)];
+    let ran = run(&[FINALIZER], plan, answers).await;
+    assert_eq!(
+        ran.lines(),
+        [
+            "PATCH /api/v1/namespaces/ns/configmaps/c",
+            "DELETE /api/v1/namespaces/ns/pods/p",
+            "PATCH /api/v1/namespaces/ns/configmaps/c",
+            "PATCH /apis/karpenter.sh/v1alpha5/machines/m/status",
+        ]
+    );
+    let shown = ran.seen(3).body["status"]["refused"][0].as_str().unwrap().to_owned();
+    assert!(
+        shown.starts_with("AdmissionDenied: Pod p cannot be deleted: refused by the script"),
+        "{shown}"
+    );
+    assert_eq!((ran.class(), ran.writes.len()), (FailureClass::Denied, 3));
+    let message = ran.result.unwrap_err().to_string();
+    assert_eq!(message, "delete Pod ns/p: refused by the script (403)");
+}
+
+#[tokio::test]
+async fn an_unavailable_server_gets_no_more_writes_and_no_status() {
     let plan = Plan {
         writes: vec![config_map(), config_map(), config_map()],
         status: Some(json!({})),
@@ -261,6 +295,25 @@ async fn the_first_failure_ends_the_reconcile_and_its_writes_are_known() {
     );
     let message = ran.result.unwrap_err().to_string();
     assert_eq!(message, "apply ConfigMap ns/c: refused by the script (503)");
+}
+
+#[tokio::test]
+async fn nothing_is_written_without_our_finalizer() {
+    let plan = Plan {
+        finalizer: Finalizer::Ensure(FINALIZER),
+        writes: vec![config_map()],
+        status: Some(json!({})),
+        ..Plan::default()
+    };
+    let ran = run(&[], plan, vec![refusal(403), written(2)]).await;
+    assert_eq!(
+        ran.lines(),
+        [
+            "PATCH /apis/karpenter.sh/v1alpha5/machines/m",
+            "PATCH /apis/karpenter.sh/v1alpha5/machines/m/status",
+        ]
+    );
+    assert_eq!(ran.class(), FailureClass::Denied);
 }
 
 #[tokio::test]
@@ -285,11 +338,12 @@ async fn a_silent_server_is_not_waited_for_for_ever() {
     let reconciled = ReconciledObject {
         target: pod(),
         meta: &meta,
+        failures: 0,
     };
     let began = tokio::time::Instant::now();
     let call = |call: NoCloud| async move { match call {} };
     let error = executor
-        .execute(&reconciled, writes(vec![config_map()]), call, &mut Vec::new())
+        .execute(&reconciled, writes(vec![config_map()]), call, shown, &mut Vec::new())
         .await
         .unwrap_err();
     assert_eq!(

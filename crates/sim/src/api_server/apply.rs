@@ -15,6 +15,9 @@ impl ApiServer {
     /// # Errors
     /// If the result would be invalid, or the UID is another object's.
     pub fn apply(&mut self, actor: &'static str, key: &ObjectRef, value: &Value) -> Result<(), ApiError> {
+        if let Some((code, message)) = self.denials.get(&key.kind) {
+            return Err(ApiError::Denied(*code, message.clone()));
+        }
         let uid = json::text(value, &["metadata", "uid"]).to_owned();
         let Some(stored) = self.objects.get(key).cloned() else {
             return self.create_applied(actor, key, value, &uid);

@@ -1,11 +1,12 @@
 //! Carries out a plan on the simulated API server.
 //!
-//! The order of the steps and the meaning of a refusal are the product's: [`Plan::into_steps`] and [`plan::outcome()`].
+//! The order of the steps, the meaning of a refusal and what it prevents are the product's: [`Plan::into_steps`],
+//! [`plan::outcome()`] and [`Execution`].
 
 use std::time::Duration;
 
 use plan::outcome::BLOCKED_RETRY;
-use plan::{ObjectRef, PendingWrite, Plan, Step, Verb, Write, WriteOutcome, outcome};
+use plan::{Execution, ObjectRef, PendingWrite, Plan, Refusal, Report, Step, Verb, Write, WriteOutcome, outcome};
 use serde_json::{Value, json};
 
 use super::{Fuse, Halt};
@@ -23,13 +24,20 @@ pub struct ReconciledObject {
     pub version: String,
     /// Finalizers as observed.
     pub finalizers: Vec<String>,
+    /// Failed reconciles in a row before this one.
+    pub failures: u32,
 }
 
 impl ReconciledObject {
     /// Returns the object with this observed metadata.
     #[must_use]
-    pub fn of(key: &ObjectRef, meta: &k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta) -> Self {
+    pub fn of(
+        key: &ObjectRef,
+        meta: &k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta,
+        failures: u32,
+    ) -> Self {
         Self {
+            failures,
             key: key.clone(),
             uid: meta.uid.clone().unwrap_or_default(),
             version: meta.resource_version.clone().unwrap_or_default(),
@@ -55,6 +63,7 @@ pub struct Executor<'a> {
 
 impl Executor<'_> {
     /// Carries out `plan`. `call` carries out its call to the cloud, and returns a line for the trace with the result.
+    /// `report` is asked about refused writes.
     ///
     /// # Errors
     /// If a write fails, or the program dies.
@@ -63,32 +72,50 @@ impl Executor<'_> {
         object: &ReconciledObject,
         plan: Plan<C>,
         call: impl FnOnce(C, &mut Fuse) -> (String, Result<(), Halt>),
+        report: impl FnOnce(&[Refusal]) -> Report,
     ) -> Result<Option<Duration>, Halt> {
         let mut requeue = plan.requeue;
+        let mut execution = Execution::after(object.failures);
+        let mut failure = None;
         // A plan has at most one call.
         let mut call = Some(call);
         for step in plan.into_steps() {
-            let blocked = match step {
-                Step::EnsureFinalizer(name) => self.ensure(object, name)?,
-                Step::Write(write) => self.write(&write)?,
+            if !execution.permits(&step) {
+                continue;
+            }
+            let subject = step.write(&object.key);
+            let result = match step {
+                Step::EnsureFinalizer(name) => self.ensure(object, name),
+                Step::Write(write) => self.write(&write),
                 Step::Cloud(asked) => {
                     if let Some(call) = call.take() {
                         let (line, result) = call(asked, self.fuse);
                         self.lines.push(line);
                         result?;
                     }
-                    false
+                    continue;
                 }
-                Step::Status(status) => self.status(object, &status)?,
-                Step::ReleaseFinalizer(name) => self.release(object, name)?,
+                Step::Status(status) => self.status(object, &status),
+                Step::ReleaseFinalizer(name) => self.release(object, name),
                 // The simulation has no reader of events.
-                Step::Publish(_) => false,
+                Step::Publish(_) => continue,
             };
-            if blocked {
-                requeue = Some(requeue.map_or(BLOCKED_RETRY, |at| at.min(BLOCKED_RETRY)));
+            match (result, subject) {
+                (Ok(false), _) => {}
+                (Ok(true), _) => requeue = Some(requeue.map_or(BLOCKED_RETRY, |at| at.min(BLOCKED_RETRY))),
+                (Err(Halt::Refused { code, message }), Some((verb, target))) => {
+                    execution.record(Refusal::new(verb, target, Some(code), &message));
+                    failure = failure.or(Some(Halt::Refused { code, message }));
+                }
+                (Err(halt), _) => return Err(halt),
             }
         }
-        Ok(requeue)
+        if let Some(refusals) = execution.reportable()
+            && let Some(status) = report(&refusals).status
+        {
+            self.status(object, &status)?;
+        }
+        failure.map_or(Ok(requeue), Err)
     }
 
     fn ensure(&mut self, object: &ReconciledObject, finalizer: &str) -> Result<bool, Halt> {
@@ -197,7 +224,10 @@ impl Executor<'_> {
         match outcome(verb, error.code()) {
             WriteOutcome::Absent => Ok(false),
             WriteOutcome::Blocked => Ok(true),
-            WriteOutcome::Failed(_) => Err(Halt::Failed(error.to_string())),
+            WriteOutcome::Failed(_) => Err(Halt::Refused {
+                code: error.code(),
+                message: error.to_string(),
+            }),
         }
     }
 }

@@ -1,10 +1,11 @@
 //! One reconcile of one object by a program: observe, plan, check the plan, execute, requeue.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use cloudprovider::CloudCall;
 use jiff::SignedDuration;
-use plan::{Kind, NoCloud, ObjectRef, PendingWrite, Plan, Visibility};
+use plan::{Kind, NoCloud, ObjectRef, PendingWrite, Plan, Refusal, Report, Visibility};
 
 use super::{World, checks};
 use crate::agenda::Due;
@@ -70,13 +71,15 @@ impl World {
         };
         let plan = workspace_plan::plan(now, &observed, &shell.settings);
         let verdict = checks::workspace(now, &observed, &shell.settings, &plan, &self.api);
+        let settings = shell.settings.clone();
+        let object = ReconciledObject::of(key, &observed.workspace.metadata, failures(&shell.failures, key));
         self.judged(Program::Workspaces, key, &summary(&plan), verdict)?;
-        let object = ReconciledObject::of(key, &observed.workspace.metadata);
         self.carry_out(
             Program::Workspaces,
             &object,
             plan,
             |_, none: NoCloud, _| match none {},
+            |refusals| workspace_plan::report(now, &observed, &settings, refusals),
         );
         Ok(())
     }
@@ -93,15 +96,20 @@ impl World {
             return Ok(());
         };
         let plan = nodeclaim_plan::plan(now, &observed, &shell.settings);
+        let failures = failures(&shell.failures, key);
         let verdict = checks::claim(now, &observed, &shell.settings, &plan, &self.cloud);
         if shell.tracker.take_listing_wanted() {
             self.schedule(Due::List, SignedDuration::from_secs(1));
         }
+        let object = ReconciledObject::of(key, observed.claim.metadata(), failures);
         self.judged(Program::Provisioner, key, &summary(&plan), verdict)?;
-        let object = ReconciledObject::of(key, observed.claim.metadata());
-        self.carry_out(Program::Provisioner, &object, plan, |world, call, fuse| {
-            call_cloud(world, &call, fuse)
-        });
+        self.carry_out(
+            Program::Provisioner,
+            &object,
+            plan,
+            |world, call, fuse| call_cloud(world, &call, fuse),
+            |refusals| nodeclaim_plan::report(now, &observed.claim, refusals),
+        );
         Ok(())
     }
 
@@ -117,11 +125,16 @@ impl World {
             return Ok(());
         }
         let verdict = checks::common(&plan);
+        let failures = failures(&shell.failures, key);
         self.judged(Program::Provisioner, key, &summary(&plan), verdict)?;
-        let object = ReconciledObject::of(key, &observed.node.metadata);
-        self.carry_out(Program::Provisioner, &object, plan, |world, call, fuse| {
-            call_cloud(world, &call, fuse)
-        });
+        let object = ReconciledObject::of(key, &observed.node.metadata, failures);
+        self.carry_out(
+            Program::Provisioner,
+            &object,
+            plan,
+            |world, call, fuse| call_cloud(world, &call, fuse),
+            |_| Report::default(),
+        );
         Ok(())
     }
 
@@ -143,6 +156,7 @@ impl World {
         object: &ReconciledObject,
         plan: Plan<C>,
         call: impl FnOnce(&mut Self, C, &mut Fuse) -> (String, Result<bool, Halt>),
+        report: impl FnOnce(&[Refusal]) -> Report,
     ) {
         let mut fuse = self.fuses.remove(&program).unwrap_or_default();
         let mut api = std::mem::replace(&mut self.api, crate::api_server::ApiServer::new(self.now));
@@ -154,10 +168,11 @@ impl World {
             lines: Vec::new(),
         };
         let mut news = false;
-        let result = executor.execute(object, plan, |asked, fuse| {
+        let call = |asked, fuse: &mut Fuse| {
             let (line, answer) = call(self, asked, fuse);
             (line, answer.map(|worth| news = worth))
-        });
+        };
+        let result = executor.execute(object, plan, call, report);
         let (writes, lines) = (
             std::mem::take(&mut executor.writes),
             std::mem::take(&mut executor.lines),
@@ -284,6 +299,10 @@ impl World {
         }
         Ok(())
     }
+}
+
+fn failures(all: &BTreeMap<ObjectRef, u32>, key: &ObjectRef) -> u32 {
+    all.get(key).copied().unwrap_or_default()
 }
 
 fn call_cloud(world: &mut World, call: &CloudCall, fuse: &mut Fuse) -> (String, Result<bool, Halt>) {

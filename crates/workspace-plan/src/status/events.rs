@@ -3,6 +3,7 @@
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kaito_api::conditions::WorkspaceConditionType;
 use kaito_api::{ClaimKind, event_reasons};
+use plan::condition::ConditionReason as _;
 use plan::{Event, Kind, Write};
 
 use crate::condition::ConditionUpdate;
@@ -22,6 +23,10 @@ pub(super) fn of_writes(
     sizing_summary: Option<&str>,
     writes: &[Write],
 ) -> Vec<Event> {
+    // Not all of these writes took effect. The ones that did show in the next observation.
+    if !context.refusals.is_empty() {
+        return Vec::new();
+    }
     let events = writes
         .iter()
         .map(|write| of_write(context, sizing_summary, write));

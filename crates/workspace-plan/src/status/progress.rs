@@ -7,11 +7,19 @@ use kaito_api::conditions::WorkspaceReason;
 use crate::condition::ConditionUpdate;
 use crate::context::PlanContext;
 use crate::pods;
+use crate::problem::Problem;
 use crate::workload::{JobProgress, Workload};
 
-/// True if the model is served.
-pub(super) fn inference(context: &PlanContext<'_>, nodes_ready: bool) -> ConditionUpdate {
+/// True if the model is served. `refused` is the reason for which an object of it could not be created.
+pub(super) fn inference(
+    context: &PlanContext<'_>,
+    nodes_ready: bool,
+    refused: Option<&Problem>,
+) -> ConditionUpdate {
     let pending = |cause: &str| ConditionUpdate::unmet(WorkspaceReason::InferencePending, cause);
+    if let Some(refused) = refused {
+        return refused.condition();
+    }
     match context.workload {
         Some(workload) if workload.is_serving() => ConditionUpdate::met(
             WorkspaceReason::InferenceReady,
@@ -27,17 +35,28 @@ pub(super) fn inference(context: &PlanContext<'_>, nodes_ready: bool) -> Conditi
     }
 }
 
-/// True if the tuning Job has started.
-pub(super) fn job(context: &PlanContext<'_>, nodes_ready: bool) -> ConditionUpdate {
+/// True if the tuning Job has started. `refused` is the reason for which an object of it could not be created.
+pub(super) fn job(
+    context: &PlanContext<'_>,
+    nodes_ready: bool,
+    refused: Option<&Problem>,
+) -> ConditionUpdate {
     let started = |message: &str| ConditionUpdate::met(WorkspaceReason::JobStarted, message);
     let pending = |cause: &str| ConditionUpdate::unmet(WorkspaceReason::JobPending, cause);
+    if let Some(refused) = refused {
+        return refused.condition();
+    }
     match context.job_progress {
         JobProgress::Absent if !nodes_ready => pending("the Job is created when its node is ready"),
         JobProgress::Absent | JobProgress::Pending => match pods::problem(context) {
             Some(problem) => problem.condition(),
             None => pending("the Job's pod is starting"),
         },
-        JobProgress::Running => started("The tuning Job runs."),
+        JobProgress::Running => match (pods::problem(context), pods::running(context)) {
+            (Some(problem), None) => problem.condition(),
+            (_, Some(step)) => started(&format!("The tuning Job runs container {step}.")),
+            (None, None) => started("The tuning Job runs."),
+        },
         JobProgress::Succeeded => match pods::pushed(context) {
             Some(reference) => started(&format!("The tuning Job succeeded and pushed {reference}.")),
             None => started("The tuning Job succeeded."),

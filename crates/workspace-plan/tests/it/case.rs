@@ -115,6 +115,29 @@ impl Case {
         workspace_plan::plan(self.now, &self.observed, &self.settings)
     }
 
+    /// The report about refused writes.
+    pub(crate) fn report(&self, refusals: &[plan::Refusal]) -> plan::Report {
+        workspace_plan::report(self.now, &self.observed, &self.settings, refusals)
+    }
+
+    /// With the plan executed, except for the writes that are refused: the status is the report's.
+    pub(crate) fn stored_but(mut self, refuses: impl Fn(&Write) -> Option<plan::Refusal>) -> Self {
+        let plan = self.plan();
+        let mut refusals = Vec::new();
+        for write in &plan.writes {
+            match refuses(write) {
+                Some(refusal) => refusals.push(refusal),
+                None => self.carry_out(write),
+            }
+        }
+        let before = self.clone();
+        let status = if refusals.is_empty() { plan.status } else { before.report(&refusals).status };
+        match status {
+            Some(status) => self.edit(|workspace| workspace.status = Some(parse(status))),
+            None => self,
+        }
+    }
+
     /// With the plan executed: objects and status are as planned, and controllers have done nothing yet.
     pub(crate) fn stored(mut self) -> Self {
         let plan = self.plan();

@@ -17,6 +17,7 @@ mod money;
 mod objects;
 mod pods;
 mod properties;
+mod refused;
 mod rejections;
 mod serving;
 mod tuning;
