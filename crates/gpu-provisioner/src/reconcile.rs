@@ -13,7 +13,7 @@ use kaito_api::ClaimKind;
 use nodeclaim_plan::observe::observe_node;
 use nodeclaim_plan::{Observed, ObservedNode, Settings, orphan};
 use operator_runtime::{Error, Key, Reconciler};
-use plan::{Kind, Plan, Refusal, Report};
+use plan::{Kind, Plan, RefusedWrite, Report};
 
 use crate::caches::CacheSource;
 use crate::claims::ClaimObject;
@@ -65,7 +65,7 @@ impl<K: ClaimObject> Reconciler for ClaimReconciler<K> {
         nodeclaim_plan::plan(now, observed, &self.settings)
     }
 
-    fn report(&self, now: Timestamp, observed: &Observed, refusals: &[Refusal]) -> Report {
+    fn report(&self, now: Timestamp, observed: &Observed, refusals: &[RefusedWrite]) -> Report {
         nodeclaim_plan::report(now, &observed.claim, refusals)
     }
 

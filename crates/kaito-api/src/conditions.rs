@@ -9,8 +9,8 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 pub use crate::claim::ClaimConditionType;
 use crate::machine_status::MachineCondition;
 use crate::node_claim_status::NodeClaimCondition;
-use crate::text::cut;
 pub use crate::refusal_reason::RefusalReason;
+use crate::text::cut;
 pub use crate::workspace_reason::WorkspaceReason;
 
 /// The conditions of a Workspace.

@@ -7,7 +7,7 @@ use kaito_api::conditions::{ClaimConditionType, ClaimReason, MESSAGE_MAX, NewCon
 use kaito_api::{Claim, MachineStatus, NodeClaimStatus};
 use plan::refusal::differ_in_numbers_only;
 use plan::text::cut;
-use plan::{Event, Refusal, Report};
+use plan::{Event, RefusedWrite, Report};
 
 /// Start of the note.
 const REFUSED: &str = "Refused: ";
@@ -15,8 +15,8 @@ const REFUSED: &str = "Refused: ";
 /// Decides what the status of the claim says after the API server refused these writes. The note disappears with the next
 /// status that a plan writes.
 #[must_use]
-pub fn report(now: Timestamp, claim: &Claim, refusals: &[Refusal]) -> Report {
-    let notes: Vec<String> = refusals.iter().map(Refusal::note).collect();
+pub fn report(now: Timestamp, claim: &Claim, refusals: &[RefusedWrite]) -> Report {
+    let notes: Vec<String> = refusals.iter().map(RefusedWrite::note).collect();
     let notes = notes.join(" ");
     let status = match claim {
         Claim::Machine(machine) => {
@@ -26,14 +26,13 @@ pub fn report(now: Timestamp, claim: &Claim, refusals: &[Refusal]) -> Report {
         Claim::NodeClaim(claim) => {
             let mut status = claim.status.clone().unwrap_or_default();
             let generation = claim.metadata.generation.unwrap_or_default();
-            note_node_claim(&mut status, &notes, generation, now)
-                .then(|| serde_json::to_value(status).ok())
+            note_node_claim(&mut status, &notes, generation, now).then(|| serde_json::to_value(status).ok())
         }
     };
     let Some(status) = status else {
         return Report::default();
     };
-    let event = |refusal: &Refusal| Event::warning(refusal.reason.as_str(), refusal.note());
+    let event = |refusal: &RefusedWrite| Event::warning(refusal.reason.as_str(), refusal.note());
     Report {
         // Strings and numbers only, so this cannot fail.
         status,
@@ -52,21 +51,35 @@ const UNKNOWN: NewCondition<'static> = NewCondition {
 // Returns false if the status has the note already.
 fn note_machine(status: &mut MachineStatus, notes: &str, now: Timestamp) -> bool {
     let is_ready = |type_: &str| type_ == ClaimConditionType::Ready.as_str(kaito_api::ClaimKind::Machine);
-    if !status.conditions.iter().any(|condition| is_ready(&condition.type_)) {
+    if !status
+        .conditions
+        .iter()
+        .any(|condition| is_ready(&condition.type_))
+    {
         status.conditions.push(UNKNOWN.of_machine(&[], now));
     }
-    let ready = status.conditions.iter_mut().find(|condition| is_ready(&condition.type_));
+    let ready = status
+        .conditions
+        .iter_mut()
+        .find(|condition| is_ready(&condition.type_));
     ready.is_some_and(|ready| note(&mut ready.message, notes))
 }
 
 fn note_node_claim(status: &mut NodeClaimStatus, notes: &str, generation: i64, now: Timestamp) -> bool {
     let is_ready = |type_: &str| type_ == ClaimConditionType::Ready.as_str(kaito_api::ClaimKind::NodeClaim);
-    if !status.conditions.iter().any(|condition| is_ready(&condition.type_)) {
+    if !status
+        .conditions
+        .iter()
+        .any(|condition| is_ready(&condition.type_))
+    {
         status
             .conditions
             .push(UNKNOWN.of_node_claim(&[], generation, now, now));
     }
-    let ready = status.conditions.iter_mut().find(|condition| is_ready(&condition.type_));
+    let ready = status
+        .conditions
+        .iter_mut()
+        .find(|condition| is_ready(&condition.type_));
     ready.is_some_and(|ready| note(&mut ready.message, notes))
 }
 
@@ -89,13 +102,13 @@ mod tests {
 
     use super::*;
 
-    fn refusal(words: &str) -> Refusal {
+    fn refusal(words: &str) -> RefusedWrite {
         let target = ObjectRef {
             kind: Kind::Node,
             namespace: None,
             name: "n".to_owned(),
         };
-        Refusal::new(Verb::Patch, target, Some(403), words)
+        RefusedWrite::new(Verb::Patch, target, Some(403), words)
     }
 
     #[test]
@@ -114,6 +127,9 @@ mod tests {
         assert!(first.starts_with(start), "{first}");
         assert_eq!(write("no patches at 10:01"), None);
         let other = write("no writes").unwrap();
-        assert!(other.contains("no writes") && !other.contains("no patches"), "{other}");
+        assert!(
+            other.contains("no writes") && !other.contains("no patches"),
+            "{other}"
+        );
     }
 }

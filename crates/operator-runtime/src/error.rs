@@ -7,7 +7,7 @@ use http::HeaderMap;
 use http::header::RETRY_AFTER;
 use kube::error::Status;
 use plan::text::cut;
-use plan::{FailureClass, ObjectRef, Refusal, Verb};
+use plan::{FailureClass, ObjectRef, RefusedWrite, Verb};
 
 /// Longest response without a message of its own that is repeated, in bytes.
 const LONGEST_BODY: usize = 500;
@@ -101,16 +101,16 @@ impl Error {
 
     /// Returns the failure of this write as the planners see it.
     #[must_use]
-    pub(crate) fn refusal(&self, verb: Verb, target: ObjectRef) -> Refusal {
+    pub(crate) fn refusal(&self, verb: Verb, target: ObjectRef) -> RefusedWrite {
         match self {
-            Self::Refused { code, message, .. } => Refusal::new(verb, target, Some(*code), message),
-            Self::Timeout { .. } => Refusal::new(verb, target, None, "no response in time"),
+            Self::Refused { code, message, .. } => RefusedWrite::new(verb, target, Some(*code), message),
+            Self::Timeout { .. } => RefusedWrite::new(verb, target, None, "no response in time"),
             Self::Client { source, .. } => {
-                Refusal::new(verb, target, None, &Chain(source.as_ref()).to_string())
+                RefusedWrite::new(verb, target, None, &Chain(source.as_ref()).to_string())
             }
             // 422: a request that cannot be built is wrong and stays wrong.
             Self::Unbuildable { .. } | Self::Panicked => {
-                Refusal::new(verb, target, Some(422), &Chain(self).to_string())
+                RefusedWrite::new(verb, target, Some(422), &Chain(self).to_string())
             }
         }
     }
@@ -135,11 +135,15 @@ impl Error {
         let header = headers.get(RETRY_AFTER).and_then(|value| value.to_str().ok());
         let status: Option<Status> = serde_json::from_slice(body).ok();
         let details = status.as_ref().and_then(|status| status.details.as_ref());
-        let asked = details.map(|details| details.retry_after_seconds).filter(|asked| *asked > 0);
+        let asked = details
+            .map(|details| details.retry_after_seconds)
+            .filter(|asked| *asked > 0);
         let retry_after = asked
             .map(|asked| Duration::from_secs(asked.into()))
             .or_else(|| header.and_then(seconds));
-        let message = status.map(|status| status.message).filter(|message| !message.is_empty());
+        let message = status
+            .map(|status| status.message)
+            .filter(|message| !message.is_empty());
         Self::Refused {
             what,
             code,

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use plan::event_reasons::RECONCILE_FAILED;
 use plan::outcome::BLOCKED_RETRY;
-use plan::{Event, Execution, FailureClass, PendingWrite, Plan, Refusal, Report, Step, Write};
+use plan::{Event, Execution, FailureClass, PendingWrite, Plan, RefusedWrite, Report, Step, Write};
 
 use crate::api_writer::{ApiWriter, WriteResult};
 use crate::apply;
@@ -67,7 +67,7 @@ impl Executor {
         reconciled: &ReconciledObject<'_>,
         plan: Plan<C>,
         call: F,
-        report: impl FnOnce(&[Refusal]) -> Report,
+        report: impl FnOnce(&[RefusedWrite]) -> Report,
         writes: &mut Vec<PendingWrite>,
     ) -> Result<Executed, Error>
     where

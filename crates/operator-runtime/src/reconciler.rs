@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use plan::{Kind, Plan, Refusal, Report};
+use plan::{Kind, Plan, RefusedWrite, Report};
 
 use crate::cache_writer::Watched;
 use crate::error::Error;
@@ -68,7 +68,7 @@ pub trait Reconciler: Send + Sync + 'static {
 
     /// Decides what the status says about writes of the plan that were refused: a pure function of the same observation.
     /// By default it says nothing, and the first refusal in a row becomes an event.
-    fn report(&self, _now: Timestamp, _observed: &Self::Observed, _refusals: &[Refusal]) -> Report {
+    fn report(&self, _now: Timestamp, _observed: &Self::Observed, _refusals: &[RefusedWrite]) -> Report {
         Report::default()
     }
 

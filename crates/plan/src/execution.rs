@@ -5,7 +5,7 @@
 
 use serde_json::Value;
 
-use crate::{Event, Refusal, Step, Verb};
+use crate::{Event, RefusedWrite, Step, Verb};
 
 /// Number of refusals in one reconcile after which no other write is tried.
 const MOST_REFUSALS: usize = 8;
@@ -26,7 +26,7 @@ pub struct Report {
 pub struct Execution {
     /// Failed attempts in a row before this one.
     failures: u32,
-    refusals: Vec<Refusal>,
+    refusals: Vec<RefusedWrite>,
     /// Set if the remaining writes depend on one that was refused.
     writes_end: bool,
 }
@@ -60,7 +60,7 @@ impl Execution {
     ///
     /// Whole objects, deletions and evictions are independent of each other. A patch is not: a Node is tainted before its
     /// pods are evicted. Nothing is written without our finalizer, and a server that does not respond is left alone.
-    pub fn record(&mut self, refusal: Refusal) {
+    pub fn record(&mut self, refusal: RefusedWrite) {
         let is_base = matches!(refusal.verb, Verb::EnsureFinalizer | Verb::Patch);
         let is_general = refusal.reason.is_server_wide();
         self.refusals.push(refusal);
@@ -72,13 +72,13 @@ impl Execution {
     /// Refusals that may end by themselves are shown after some failed attempts in a row. A status that shows one already
     /// is left as it is until then, also after a restart.
     #[must_use]
-    pub fn reportable(&self) -> Option<Vec<Refusal>> {
-        let is_shown = |refusal: &&Refusal| {
+    pub fn reportable(&self) -> Option<Vec<RefusedWrite>> {
+        let is_shown = |refusal: &&RefusedWrite| {
             // The server refuses the status of an object that it will not let us write at all.
             let is_status = refusal.verb == Verb::Status;
             !is_status && (self.failures >= PATIENT_ATTEMPTS || !refusal.reason.is_transient())
         };
-        let shown: Vec<Refusal> = self.refusals.iter().filter(is_shown).cloned().collect();
+        let shown: Vec<RefusedWrite> = self.refusals.iter().filter(is_shown).cloned().collect();
         (!shown.is_empty()).then_some(shown)
     }
 }

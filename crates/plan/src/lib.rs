@@ -29,7 +29,7 @@ pub use kaito_api::event_reasons;
 pub use manifest::{Kind, Manifest, ObjectRef};
 pub use outcome::{FailureClass, Verb, WriteOutcome, outcome};
 pub use pending::{PendingWrite, PendingWrites, Visibility};
-pub use refusal::Refusal;
+pub use refusal::RefusedWrite;
 pub use steps::Step;
 pub use write::{Delete, Evict, MergePatch, Propagation, Write};
 

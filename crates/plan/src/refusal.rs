@@ -15,7 +15,7 @@ const LONGEST: usize = 400;
 
 /// A refused write.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Refusal {
+pub struct RefusedWrite {
     /// The way of writing.
     pub verb: Verb,
     /// Object that was to be written.
@@ -26,7 +26,7 @@ pub struct Refusal {
     pub words: String,
 }
 
-impl Refusal {
+impl RefusedWrite {
     /// Classifies a response that is not a success. `code` is its HTTP status; `None` if there was no response.
     #[must_use]
     pub fn new(verb: Verb, target: ObjectRef, code: Option<u16>, message: &str) -> Self {
@@ -60,7 +60,7 @@ impl Refusal {
     }
 }
 
-impl fmt::Display for Refusal {
+impl fmt::Display for RefusedWrite {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.note())
     }
@@ -99,7 +99,9 @@ pub fn by_text(message: &str) -> Option<RefusalReason> {
             RefusalReason::QuotaExceeded
         }
         () if is_limit_range(message) => RefusalReason::LimitRangeExceeded,
-        () if has("because it is being terminated") || is_namespace_absent(message) => RefusalReason::NamespaceTerminating,
+        () if has("because it is being terminated") || is_namespace_absent(message) => {
+            RefusalReason::NamespaceTerminating
+        }
         () if has("is forbidden: User ") && has(" cannot ") => RefusalReason::PermissionDenied,
         () => return None,
     })
@@ -112,9 +114,11 @@ fn is_namespace_absent(message: &str) -> bool {
 fn is_limit_range(message: &str) -> bool {
     let sized = ["Container", "Pod", "PersistentVolumeClaim"];
     let bounds = [" usage per ", " max limit to request ratio per "];
-    bounds
-        .iter()
-        .any(|bound| sized.iter().any(|kind| message.contains(&format!("{bound}{kind}"))))
+    bounds.iter().any(|bound| {
+        sized
+            .iter()
+            .any(|kind| message.contains(&format!("{bound}{kind}")))
+    })
 }
 
 /// Returns the server's words on one line, without what changes from one attempt to the next, and cut.

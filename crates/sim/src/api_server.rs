@@ -21,7 +21,7 @@ use serde_json::{Value, json};
 use crate::json;
 use fields::FieldSet;
 
-/// Refusal of a request.
+/// RefusedWrite of a request.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ApiError {
     /// The object does not exist.

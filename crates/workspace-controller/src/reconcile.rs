@@ -12,7 +12,7 @@ use kaito_api::labels::{WORKSPACE, WORKSPACE_NAMESPACE};
 use kaito_api::{Claim, ClaimKind, Machine, NodeClaim, Workspace};
 use kube::Client;
 use operator_runtime::{Error, Reconciler, live};
-use plan::{Kind, NoCloud, Plan, Refusal, Report};
+use plan::{Kind, NoCloud, Plan, RefusedWrite, Report};
 use workspace_plan::{Observed, PresetLookup, Settings};
 
 use crate::observe::CacheSource;
@@ -50,7 +50,7 @@ impl Reconciler for Workspaces {
         workspace_plan::plan(now, observed, &self.settings)
     }
 
-    fn report(&self, now: Timestamp, observed: &Observed, refusals: &[Refusal]) -> Report {
+    fn report(&self, now: Timestamp, observed: &Observed, refusals: &[RefusedWrite]) -> Report {
         workspace_plan::report(now, observed, &self.settings, refusals)
     }
 

@@ -9,7 +9,7 @@ use plan::condition::ConditionReason;
 pub(crate) enum AnyReason {
     Workspace(WorkspaceReason),
     Claim(ClaimReason),
-    Refusal(RefusalReason),
+    RefusedWrite(RefusalReason),
 }
 
 impl ConditionReason for AnyReason {
@@ -17,7 +17,7 @@ impl ConditionReason for AnyReason {
         match self {
             Self::Workspace(reason) => reason.as_str(),
             Self::Claim(reason) => reason.as_str(),
-            Self::Refusal(reason) => reason.as_str(),
+            Self::RefusedWrite(reason) => reason.as_str(),
         }
     }
 
@@ -25,7 +25,7 @@ impl ConditionReason for AnyReason {
         match self {
             Self::Workspace(reason) => reason.remedy(),
             Self::Claim(reason) => reason.remedy(),
-            Self::Refusal(reason) => reason.remedy(),
+            Self::RefusedWrite(reason) => reason.remedy(),
         }
     }
 }
@@ -44,7 +44,7 @@ impl From<ClaimReason> for AnyReason {
 
 impl From<RefusalReason> for AnyReason {
     fn from(reason: RefusalReason) -> Self {
-        Self::Refusal(reason)
+        Self::RefusedWrite(reason)
     }
 }
 

@@ -9,13 +9,12 @@ use k8s_openapi::api::core::v1::{Node, Pod};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, ObjectMeta};
 use kaito_api::labels::WORKSPACE_FINALIZER;
 use kaito_api::{Claim, ClaimKind, Workspace, WorkspaceStatus};
-use plan::Refusal;
+use plan::RefusedWrite;
 use render::Platform;
 
 use crate::metadata;
 use crate::observed::Observed;
-use crate::pods;
-use crate::refused;
+use crate::pod_state;
 use crate::settings::Settings;
 use crate::workload::{self, JobProgress, NamedObject, Workload};
 
@@ -26,7 +25,7 @@ pub(crate) struct PlanContext<'a> {
     pub(crate) observed: &'a Observed,
     pub(crate) settings: &'a Settings,
     /// Writes of this plan that the API server refused, as far as the status shows them.
-    pub(crate) refusals: Vec<Refusal>,
+    pub(crate) refusals: Vec<RefusedWrite>,
     pub(crate) platform: Platform,
     /// By name and kind.
     pub(crate) claims: BTreeMap<(&'a str, ClaimKind), &'a Claim>,
@@ -48,7 +47,7 @@ impl<'a> PlanContext<'a> {
         let pods: BTreeMap<&str, &Pod> = by_name(&observed.pods, |pod| &pod.metadata)
             .filter(|(_, pod)| metadata::is_live(&pod.metadata))
             .collect();
-        let has_begun = pods.values().any(|pod| pods::has_begun(pod));
+        let has_begun = pods.values().any(|pod| pod_state::has_begun(pod));
         Self {
             now,
             observed,
@@ -73,15 +72,6 @@ impl<'a> PlanContext<'a> {
                 .and_then(Workload::job)
                 .map_or(JobProgress::Absent, |job| JobProgress::of(job, has_begun)),
         }
-    }
-
-    /// The same, after the API server refused these writes of the plan.
-    pub(crate) fn refused(self, refusals: &[Refusal]) -> Self {
-        let refusals = refusals
-            .iter()
-            .map(|refusal| refused::settled(&self, refusal))
-            .collect();
-        Self { refusals, ..self }
     }
 
     pub(crate) fn workspace(&self) -> &'a Workspace {

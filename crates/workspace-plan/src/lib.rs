@@ -20,6 +20,7 @@ mod node_set;
 mod observe;
 mod observed;
 mod phase;
+mod pod_state;
 mod pods;
 mod preset_memory;
 mod problem;
@@ -39,7 +40,7 @@ pub use settings::{NodeLimit, ProvisionerMode, Settings};
 
 use jiff::Timestamp;
 use kaito_api::labels::WORKSPACE_FINALIZER;
-use plan::{Finalizer, Plan, Refusal, Report};
+use plan::{Finalizer, Plan, RefusedWrite, Report};
 
 use crate::context::PlanContext;
 use crate::phase::Phase;
@@ -55,8 +56,13 @@ pub fn plan(now: Timestamp, observed: &Observed, settings: &Settings) -> Plan {
 /// It is the status that [`plan()`] gives, with the refusals in the conditions that they concern. So a refusal that
 /// lasts is written once, and one that has ended disappears with the next plan.
 #[must_use]
-pub fn report(now: Timestamp, observed: &Observed, settings: &Settings, refusals: &[Refusal]) -> Report {
-    let plan = of_context(&PlanContext::new(now, observed, settings).refused(refusals));
+pub fn report(now: Timestamp, observed: &Observed, settings: &Settings, refusals: &[RefusedWrite]) -> Report {
+    let context = PlanContext::new(now, observed, settings);
+    let settled = |refusal| refused::settled(&context, refusal);
+    let plan = of_context(&PlanContext {
+        refusals: refusals.iter().map(settled).collect(),
+        ..PlanContext::new(now, observed, settings)
+    });
     Report {
         status: plan.status,
         events: plan.events,

@@ -8,6 +8,7 @@ use kaito_api::conditions::WorkspaceReason;
 
 use crate::context::PlanContext;
 use crate::metadata;
+use crate::pod_state::{containers, states};
 use crate::problem::Problem;
 use crate::workload_problem;
 
@@ -58,13 +59,6 @@ pub(crate) fn pushed<'a>(context: &PlanContext<'a>) -> Option<&'a str> {
         .find(|message| message.contains("@sha256:") && !message.contains(char::is_whitespace))
 }
 
-/// Returns true if a container of the pod runs or has run.
-pub(crate) fn has_begun(pod: &Pod) -> bool {
-    containers(pod).any(|(_, container)| {
-        states(container).any(|state| state.running.is_some() || state.terminated.is_some())
-    })
-}
-
 /// Returns the container that runs, where pods run one after the other.
 pub(crate) fn running<'a>(context: &PlanContext<'a>) -> Option<&'a str> {
     let mut all = context.pods.values().copied().flat_map(containers);
@@ -73,19 +67,6 @@ pub(crate) fn running<'a>(context: &PlanContext<'a>) -> Option<&'a str> {
         state.is_some_and(|state| state.running.is_some())
     })
     .map(|(_, container)| container.name.as_str())
-}
-
-/// All containers, init containers first.
-fn containers(pod: &Pod) -> impl Iterator<Item = (&Pod, &ContainerStatus)> {
-    let status = pod.status.iter();
-    let all = status.flat_map(|status| {
-        status
-            .init_container_statuses
-            .iter()
-            .flatten()
-            .chain(status.container_statuses.iter().flatten())
-    });
-    all.map(move |container| (pod, container))
 }
 
 fn of_container(reason: WorkspaceReason, pod: &Pod, container: &ContainerStatus, problem: &str) -> Problem {
@@ -97,10 +78,6 @@ fn of_container(reason: WorkspaceReason, pod: &Pod, container: &ContainerStatus,
 
 fn name(pod: &Pod) -> &str {
     metadata::name(&pod.metadata)
-}
-
-fn states(container: &ContainerStatus) -> impl Iterator<Item = &ContainerState> {
-    container.state.iter().chain(container.last_state.iter())
 }
 
 fn waiting(container: &ContainerStatus) -> Option<(&str, &str)> {

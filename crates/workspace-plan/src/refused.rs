@@ -5,7 +5,7 @@
 
 use kaito_api::conditions::RefusalReason;
 use plan::refusal::differ_in_numbers_only;
-use plan::{Kind, ObjectRef, Refusal, Verb};
+use plan::{Kind, ObjectRef, RefusedWrite, Verb};
 
 use crate::condition::ConditionUpdate;
 use crate::context::PlanContext;
@@ -57,13 +57,12 @@ impl Refused {
     }
 }
 
-fn problem(refusal: &Refusal) -> Problem {
+fn problem(refusal: &RefusedWrite) -> Problem {
     Problem::new(refusal.reason, refusal.cause())
 }
 
 fn exists(context: &PlanContext<'_>, target: &ObjectRef) -> bool {
-    let is_claim =
-        |(name, kind): &(&str, _)| *name == target.name && Kind::from(*kind) == target.kind;
+    let is_claim = |(name, kind): &(&str, _)| *name == target.name && Kind::from(*kind) == target.kind;
     context.named.iter().any(|object| object.is(target)) || context.claims.keys().any(is_claim)
 }
 
@@ -78,7 +77,7 @@ pub(crate) fn notes(context: &PlanContext<'_>) -> String {
 
 /// Returns the refusal in the words that the stored status has already, if the new ones differ in numbers only. So a
 /// message with a time or an identifier is not written at each attempt.
-pub(crate) fn settled(context: &PlanContext<'_>, refusal: &Refusal) -> Refusal {
+pub(crate) fn settled(context: &PlanContext<'_>, refusal: &RefusedWrite) -> RefusedWrite {
     // Their numbers are what people look for, and they change with the object or the limit alone.
     let is_exact = matches!(
         refusal.reason,
@@ -90,7 +89,7 @@ pub(crate) fn settled(context: &PlanContext<'_>, refusal: &Refusal) -> Refusal {
         .filter_map(|condition| stored_words(&condition.message, refusal))
         .find(|words| differ_in_numbers_only(words, &refusal.words));
     match stored {
-        Some(words) if !is_exact => Refusal {
+        Some(words) if !is_exact => RefusedWrite {
             words: words.to_owned(),
             ..refusal.clone()
         },
@@ -98,8 +97,8 @@ pub(crate) fn settled(context: &PlanContext<'_>, refusal: &Refusal) -> Refusal {
     }
 }
 
-fn stored_words<'a>(message: &'a str, refusal: &Refusal) -> Option<&'a str> {
-    let start = Refusal {
+fn stored_words<'a>(message: &'a str, refusal: &RefusedWrite) -> Option<&'a str> {
+    let start = RefusedWrite {
         words: String::new(),
         ..refusal.clone()
     };

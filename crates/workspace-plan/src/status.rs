@@ -108,7 +108,9 @@ impl<'a> StatusReport<'a> {
         let all = [Some(&self.resource), Some(&self.inference), self.job.as_ref()];
         let unmet = || all.into_iter().flatten().filter(|condition| !condition.is_true());
         // A problem comes before a mere wait.
-        let blocking = unmet().find(|condition| condition.is_problem()).or_else(|| unmet().next());
+        let blocking = unmet()
+            .find(|condition| condition.is_problem())
+            .or_else(|| unmet().next());
         let cause = match blocking {
             Some(condition) => format!("{}: {}", condition.reason_str(), condition.message),
             None => "Everything is there; the Job has not ended.".to_owned(),

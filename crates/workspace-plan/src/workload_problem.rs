@@ -23,7 +23,9 @@ fn of_deployment(deployment: &Deployment) -> Option<Problem> {
     let name = metadata::name(&deployment.metadata);
     let conditions = deployment.status.as_ref()?.conditions.as_deref()?;
     let find = |type_: &str, status: &str| {
-        let is = |condition: &&DeploymentCondition| condition.type_.as_deref() == Some(type_) && condition.status.as_deref() == Some(status);
+        let is = |condition: &&DeploymentCondition| {
+            condition.type_.as_deref() == Some(type_) && condition.status.as_deref() == Some(status)
+        };
         conditions.iter().find(is)
     };
     if let Some(failure) = find("ReplicaFailure", "True") {
@@ -41,8 +43,11 @@ pub(crate) fn not_created(kind: &str, name: &str, message: Option<&str>) -> Prob
     let message = message.unwrap_or_default();
     let reason = refusal::by_text(message).map_or(
         AnyReason::Workspace(WorkspaceReason::PodsNotCreated),
-        AnyReason::Refusal,
+        AnyReason::RefusedWrite,
     );
     let words = refusal::stable(message);
-    Problem::new(reason, format!("the pods of {kind} {name} cannot be created: {words}"))
+    Problem::new(
+        reason,
+        format!("the pods of {kind} {name} cannot be created: {words}"),
+    )
 }

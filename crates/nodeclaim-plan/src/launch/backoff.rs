@@ -64,7 +64,7 @@ fn refused(context: &PlanContext<'_>) -> Option<LaunchBackoff> {
     }
     Some(LaunchBackoff {
         until: backoff::due(call, context.settings)?,
-        origin: Origin::Refusal(call.failures),
+        origin: Origin::RefusedWrite(call.failures),
         unrecorded: error.class.is_terminal().then_some(call.at),
         error,
     })

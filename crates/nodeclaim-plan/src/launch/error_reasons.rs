@@ -16,7 +16,7 @@ const TRANSIENT_TOLERATED: u32 = 3;
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Origin {
     /// The answer to our request, this many in a row.
-    Refusal(u32),
+    RefusedWrite(u32),
     /// An operation that the cloud had accepted.
     Operation,
 }
@@ -46,7 +46,7 @@ pub(crate) fn launched(error: &ProviderError, origin: Origin) -> ConditionUpdate
 /// Returns why the cloud keeps an instance that we want gone. The reason is the cloud's where a person can help.
 pub(crate) fn not_deleted(error: &ProviderError) -> ConditionUpdate {
     let cause = cause(error);
-    match reason(error.class, Origin::Refusal(0)) {
+    match reason(error.class, Origin::RefusedWrite(0)) {
         reason @ (ClaimReason::AuthorizationFailed | ClaimReason::ClusterNotFound) => {
             condition::unmet(reason, &cause)
         }
@@ -77,10 +77,14 @@ fn reason(class: ErrorClass, origin: Origin) -> ClaimReason {
         (ErrorClass::ClusterNotFound, _) => ClaimReason::ClusterNotFound,
         (ErrorClass::Invalid, _) => ClaimReason::InvalidRequest,
         (_, Origin::Operation) => ClaimReason::AgentPoolFailed,
-        (ErrorClass::Busy | ErrorClass::LocallyLimited, Origin::Refusal(_)) => ClaimReason::WaitingForCluster,
-        (ErrorClass::Throttled, Origin::Refusal(_)) => ClaimReason::Throttled,
-        (ErrorClass::Precondition, Origin::Refusal(_)) => ClaimReason::AwaitingCloud,
-        (ErrorClass::Transient, Origin::Refusal(n)) if n < TRANSIENT_TOLERATED => ClaimReason::AwaitingCloud,
-        (ErrorClass::Transient | ErrorClass::NotFound, Origin::Refusal(_)) => ClaimReason::LaunchFailed,
+        (ErrorClass::Busy | ErrorClass::LocallyLimited, Origin::RefusedWrite(_)) => {
+            ClaimReason::WaitingForCluster
+        }
+        (ErrorClass::Throttled, Origin::RefusedWrite(_)) => ClaimReason::Throttled,
+        (ErrorClass::Precondition, Origin::RefusedWrite(_)) => ClaimReason::AwaitingCloud,
+        (ErrorClass::Transient, Origin::RefusedWrite(n)) if n < TRANSIENT_TOLERATED => {
+            ClaimReason::AwaitingCloud
+        }
+        (ErrorClass::Transient | ErrorClass::NotFound, Origin::RefusedWrite(_)) => ClaimReason::LaunchFailed,
     }
 }

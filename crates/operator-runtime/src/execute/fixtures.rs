@@ -75,8 +75,8 @@ pub(super) async fn run(finalizers: &[&str], plan: Plan<NoCloud>, answers: Vec<(
 }
 
 /// A report whose status is the list of refusals.
-pub(super) fn shown(refusals: &[Refusal]) -> Report {
-    let notes: Vec<String> = refusals.iter().map(Refusal::note).collect();
+pub(super) fn shown(refusals: &[RefusedWrite]) -> Report {
+    let notes: Vec<String> = refusals.iter().map(RefusedWrite::note).collect();
     Report {
         status: Some(json!({ "refused": notes })),
         events: vec![],

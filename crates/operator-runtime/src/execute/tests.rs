@@ -160,7 +160,10 @@ async fn a_patch_that_is_no_object_is_never_sent() {
     wanted.body = json!([]);
     let ran = run(&[], writes(vec![Write::Patch(wanted)]), vec![written(9)]).await;
     assert_eq!(ran.class(), FailureClass::Bug);
-    assert_eq!(ran.lines(), ["PATCH /apis/karpenter.sh/v1alpha5/machines/m/status"]);
+    assert_eq!(
+        ran.lines(),
+        ["PATCH /apis/karpenter.sh/v1alpha5/machines/m/status"]
+    );
 }
 
 #[tokio::test]
@@ -270,7 +273,10 @@ async fn a_refused_write_holds_up_no_other_and_is_shown_in_the_status() {
             "PATCH /apis/karpenter.sh/v1alpha5/machines/m/status",
         ]
     );
-    let shown = ran.seen(3).body["status"]["refused"][0].as_str().unwrap().to_owned();
+    let shown = ran.seen(3).body["status"]["refused"][0]
+        .as_str()
+        .unwrap()
+        .to_owned();
     assert!(
         shown.starts_with("AdmissionDenied: Pod p cannot be deleted: refused by the script"),
         "{shown}"
@@ -343,7 +349,13 @@ async fn a_silent_server_is_not_waited_for_for_ever() {
     let began = tokio::time::Instant::now();
     let call = |call: NoCloud| async move { match call {} };
     let error = executor
-        .execute(&reconciled, writes(vec![config_map()]), call, shown, &mut Vec::new())
+        .execute(
+            &reconciled,
+            writes(vec![config_map()]),
+            call,
+            shown,
+            &mut Vec::new(),
+        )
         .await
         .unwrap_err();
     assert_eq!(

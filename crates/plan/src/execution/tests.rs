@@ -5,16 +5,16 @@ use serde_json::json;
 use super::*;
 use crate::{Evict, Kind, ObjectRef, Write};
 
-fn refusal(verb: Verb, code: u16, message: &str) -> Refusal {
+fn refusal(verb: Verb, code: u16, message: &str) -> RefusedWrite {
     let target = ObjectRef {
         kind: Kind::Service,
         namespace: Some("t".to_owned()),
         name: "w".to_owned(),
     };
-    Refusal::new(verb, target, Some(code), message)
+    RefusedWrite::new(verb, target, Some(code), message)
 }
 
-fn quota(verb: Verb) -> Refusal {
+fn quota(verb: Verb) -> RefusedWrite {
     refusal(verb, 403, "exceeded quota: q")
 }
 
@@ -26,7 +26,7 @@ fn write() -> Step<()> {
     }))
 }
 
-fn execution(failures: u32, refusals: Vec<Refusal>) -> Execution {
+fn execution(failures: u32, refusals: Vec<RefusedWrite>) -> Execution {
     let mut execution = Execution::after(failures);
     refusals.into_iter().for_each(|refusal| execution.record(refusal));
     execution

@@ -69,7 +69,11 @@ fn each_part_of_the_server_is_named() {
         "Operation cannot be fulfilled on nodes \"n\"",
         Reason::WriteConflict,
     );
-    check(429, "Too many requests, please try again later.", Reason::ServerOverloaded);
+    check(
+        429,
+        "Too many requests, please try again later.",
+        Reason::ServerOverloaded,
+    );
     check(504, "request did not complete in time", Reason::ServerUnavailable);
     assert_eq!(reason(None, "no response in time"), Reason::ServerUnavailable);
 }
@@ -87,8 +91,14 @@ fn words_do_not_change_from_one_attempt_to_the_next() {
         "Post \"https://a\": read tcp 10.0.0.2:443: read: connection reset"
     );
     assert!(stable(&"long ".repeat(500)).len() <= LONGEST);
-    assert!(differ_in_numbers_only("denied at 10:01:02 id 4f", "denied at 10:01:03 id 5a"));
-    assert!(!differ_in_numbers_only("denied at 10:01:02", "denied by 10:01:02"));
+    assert!(differ_in_numbers_only(
+        "denied at 10:01:02 id 4f",
+        "denied at 10:01:03 id 5a"
+    ));
+    assert!(!differ_in_numbers_only(
+        "denied at 10:01:02",
+        "denied by 10:01:02"
+    ));
     assert!(!differ_in_numbers_only("denied 1", "denied 1 2"));
 }
 
@@ -99,7 +109,7 @@ fn a_refusal_names_object_words_and_remedy() {
         namespace: Some("t".to_owned()),
         name: "w".to_owned(),
     };
-    let refusal = Refusal::new(
+    let refusal = RefusedWrite::new(
         Verb::Apply,
         target,
         Some(403),

@@ -6,7 +6,9 @@
 use std::time::Duration;
 
 use plan::outcome::BLOCKED_RETRY;
-use plan::{Execution, ObjectRef, PendingWrite, Plan, Refusal, Report, Step, Verb, Write, WriteOutcome, outcome};
+use plan::{
+    Execution, ObjectRef, PendingWrite, Plan, RefusedWrite, Report, Step, Verb, Write, WriteOutcome, outcome,
+};
 use serde_json::{Value, json};
 
 use super::{Fuse, Halt};
@@ -72,7 +74,7 @@ impl Executor<'_> {
         object: &ReconciledObject,
         plan: Plan<C>,
         call: impl FnOnce(C, &mut Fuse) -> (String, Result<(), Halt>),
-        report: impl FnOnce(&[Refusal]) -> Report,
+        report: impl FnOnce(&[RefusedWrite]) -> Report,
     ) -> Result<Option<Duration>, Halt> {
         let mut requeue = plan.requeue;
         let mut execution = Execution::after(object.failures);
@@ -104,7 +106,7 @@ impl Executor<'_> {
                 (Ok(false), _) => {}
                 (Ok(true), _) => requeue = Some(requeue.map_or(BLOCKED_RETRY, |at| at.min(BLOCKED_RETRY))),
                 (Err(Halt::Refused { code, message }), Some((verb, target))) => {
-                    execution.record(Refusal::new(verb, target, Some(code), &message));
+                    execution.record(RefusedWrite::new(verb, target, Some(code), &message));
                     failure = failure.or(Some(Halt::Refused { code, message }));
                 }
                 (Err(halt), _) => return Err(halt),

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use cloudprovider::CloudCall;
 use jiff::SignedDuration;
-use plan::{Kind, NoCloud, ObjectRef, PendingWrite, Plan, Refusal, Report, Visibility};
+use plan::{Kind, NoCloud, ObjectRef, PendingWrite, Plan, RefusedWrite, Report, Visibility};
 
 use super::{World, checks};
 use crate::agenda::Due;
@@ -156,7 +156,7 @@ impl World {
         object: &ReconciledObject,
         plan: Plan<C>,
         call: impl FnOnce(&mut Self, C, &mut Fuse) -> (String, Result<bool, Halt>),
-        report: impl FnOnce(&[Refusal]) -> Report,
+        report: impl FnOnce(&[RefusedWrite]) -> Report,
     ) {
         let mut fuse = self.fuses.remove(&program).unwrap_or_default();
         let mut api = std::mem::replace(&mut self.api, crate::api_server::ApiServer::new(self.now));

@@ -116,12 +116,12 @@ impl Case {
     }
 
     /// The report about refused writes.
-    pub(crate) fn report(&self, refusals: &[plan::Refusal]) -> plan::Report {
+    pub(crate) fn report(&self, refusals: &[plan::RefusedWrite]) -> plan::Report {
         workspace_plan::report(self.now, &self.observed, &self.settings, refusals)
     }
 
     /// With the plan executed, except for the writes that are refused: the status is the report's.
-    pub(crate) fn stored_but(mut self, refuses: impl Fn(&Write) -> Option<plan::Refusal>) -> Self {
+    pub(crate) fn stored_but(mut self, refuses: impl Fn(&Write) -> Option<plan::RefusedWrite>) -> Self {
         let plan = self.plan();
         let mut refusals = Vec::new();
         for write in &plan.writes {
@@ -131,7 +131,11 @@ impl Case {
             }
         }
         let before = self.clone();
-        let status = if refusals.is_empty() { plan.status } else { before.report(&refusals).status };
+        let status = if refusals.is_empty() {
+            plan.status
+        } else {
+            before.report(&refusals).status
+        };
         match status {
             Some(status) => self.edit(|workspace| workspace.status = Some(parse(status))),
             None => self,

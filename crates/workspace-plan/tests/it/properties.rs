@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kaito_api::{Claim, ClaimKind};
-use plan::{Finalizer, Kind, Refusal, Write};
+use plan::{Finalizer, Kind, RefusedWrite, Write};
 use proptest::prelude::*;
 use serde_json::json;
 use workspace_plan::{PresetLookup, ProvisionerMode};
@@ -104,14 +104,26 @@ fn denials() -> impl Strategy<Value = (Kind, u16, &'static str)> {
         Kind::NodeClaim,
     ];
     let answers = [
-        (403, "services \"w\" is forbidden: exceeded quota: q, requested: x=1, used: x=#, limited: x=0"),
+        (
+            403,
+            "services \"w\" is forbidden: exceeded quota: q, requested: x=1, used: x=#, limited: x=0",
+        ),
         (400, "admission webhook \"a\" denied the request: no, id 4f#"),
-        (500, "failed calling webhook \"a\": Post \"https://a\": read tcp 10.0.0.1:#->10.0.0.2:443: reset after #s"),
+        (
+            500,
+            "failed calling webhook \"a\": Post \"https://a\": read tcp 10.0.0.1:#->10.0.0.2:443: reset after #s",
+        ),
         (422, "Object is invalid: spec.a"),
-        (403, "pods \"w-x#\" is forbidden: violates PodSecurity \"restricted:latest\""),
+        (
+            403,
+            "pods \"w-x#\" is forbidden: violates PodSecurity \"restricted:latest\"",
+        ),
         (503, "etcd is gone"),
     ];
-    (proptest::sample::select(kinds.to_vec()), proptest::sample::select(answers.to_vec()))
+    (
+        proptest::sample::select(kinds.to_vec()),
+        proptest::sample::select(answers.to_vec()),
+    )
         .prop_map(|(kind, (code, words))| (kind, code, words))
 }
 
@@ -225,14 +237,14 @@ proptest! {
             move |write: &Write| {
                 let (_, code, words) = denials.iter().find(|(kind, ..)| *kind == write.target().kind)?;
                 let message = words.replace('#', &number.to_string());
-                Some(Refusal::new(write.verb(), write.target(), Some(*code), &message))
+                Some(RefusedWrite::new(write.verb(), write.target(), Some(*code), &message))
             }
         };
         let mut case = case;
         for number in numbers {
             case = case.stored_but(refuse(number));
         }
-        let refusals: Vec<Refusal> = case.plan().writes.iter().filter_map(refuse(7)).collect();
+        let refusals: Vec<RefusedWrite> = case.plan().writes.iter().filter_map(refuse(7)).collect();
         let report = case.report(&refusals);
         let generation = case.observed.workspace.metadata.generation;
         if !refusals.is_empty() {
@@ -240,7 +252,7 @@ proptest! {
             prop_assert_eq!(&report.events, &vec![]);
             let status = case.observed.workspace.status.as_ref().unwrap();
             prop_assert_eq!(status.observed_generation, generation.or(Some(0)));
-            let says = |refusal: &Refusal| status.conditions.iter().any(|condition| {
+            let says = |refusal: &RefusedWrite| status.conditions.iter().any(|condition| {
                 condition.message.contains(refusal.reason.as_str()) || condition.reason == refusal.reason.as_str()
             });
             prop_assert!(says(&refusals[0]), "{:?} is not in {:?}", refusals[0], status.conditions);
