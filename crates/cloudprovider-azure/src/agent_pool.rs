@@ -9,6 +9,8 @@ use kaito_api::labels::{CREATION_TIMESTAMP, MACHINE_TYPE, NODE_POOL, RAG_ENGINE,
 pub(crate) const USER_MODE: &str = "User";
 /// Mode of pools that run the cluster's own pods.
 const SYSTEM_MODE: &str = "System";
+/// Image family besides Ubuntu.
+const AZURE_LINUX: &str = "azurelinux";
 /// Beginning of the names of GPU sizes.
 const GPU_SIZE: &str = "Standard_N";
 
@@ -17,13 +19,14 @@ pub(crate) fn limits() -> LaunchLimits {
     LaunchLimits {
         name_max: 12,
         disk_gib: 30..=2048,
+        image_families: &["ubuntu", AZURE_LINUX],
     }
 }
 
 /// `osSKU` of an image family.
 pub(crate) fn os_sku(spec: &LaunchSpec) -> &'static str {
     match &spec.image_family {
-        Some(family) if family.trim().eq_ignore_ascii_case("azurelinux") => "AzureLinux",
+        Some(family) if family.trim().eq_ignore_ascii_case(AZURE_LINUX) => "AzureLinux",
         _ => "Ubuntu",
     }
 }
@@ -67,6 +70,12 @@ pub(crate) fn state(word: &str) -> InstanceState {
     }
 }
 
+/// Returns true if a pool is stopped or being stopped, by `provisioningState` and `powerState.code`.
+pub(crate) fn is_stopped(state: &str, power: &str) -> bool {
+    let is = |text: &str, word: &str| text.eq_ignore_ascii_case(word);
+    is(state, "stopping") || (is(power, "stopped") && !is(state, "starting"))
+}
+
 #[cfg(test)]
 mod tests {
     use cloudprovider::tags;
@@ -88,7 +97,7 @@ mod tests {
             ("Standard_NC24ads_A100_v4", None, "Ubuntu gpu"),
             ("Standard_NC24ads_A100_v4", Some("AzureLinux"), "AzureLinux gpu"),
             ("Standard_NC24ads_A100_v4", Some(" azurelinux "), "AzureLinux gpu"),
-            ("Standard_NC24ads_A100_v4", Some("other"), "Ubuntu gpu"),
+            ("Standard_NC24ads_A100_v4", Some("Ubuntu"), "Ubuntu gpu"),
         ] {
             let spec = spec(instance_type, family);
             let machine_type = &node_labels(&spec)[MACHINE_TYPE];

@@ -23,6 +23,11 @@ use crate::transport::transport;
 
 /// Version of the API: generally available, and with entity tags.
 const API_VERSION: &str = "2025-05-01";
+/// Headers with the writes or deletions that are left; their global forms are larger.
+const REMAINING: [&str; 2] = [
+    "x-ms-ratelimit-remaining-subscription-writes",
+    "x-ms-ratelimit-remaining-subscription-deletes",
+];
 /// Audience of the public cloud, also used for plain test servers.
 const PUBLIC_SCOPE: &str = "https://management.azure.com/.default";
 
@@ -65,6 +70,8 @@ pub(crate) struct Response {
     pub(crate) body: Vec<u8>,
     pub(crate) operation_url: Option<String>,
     pub(crate) request_id: Option<String>,
+    /// Writes or deletions that Azure Resource Manager permits now.
+    pub(crate) remaining: Option<u32>,
 }
 
 impl ArmClient {
@@ -219,5 +226,9 @@ fn read(response: &RawResponse) -> Result<Response, ProviderError> {
         body: body.to_vec(),
         operation_url: header("azure-asyncoperation").map(str::to_owned),
         request_id: request_id.map(str::to_owned),
+        remaining: REMAINING
+            .iter()
+            .filter_map(|name| header(name)?.parse().ok())
+            .min(),
     })
 }

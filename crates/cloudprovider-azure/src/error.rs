@@ -61,6 +61,12 @@ pub(crate) fn from_operation(status: &str, error: Option<&Value>) -> ProviderErr
     error
 }
 
+/// Reads an error that stands beside a state, such as that of a failed pool; `None` if it says nothing.
+pub(crate) fn from_instance(error: &Value) -> Option<ProviderError> {
+    let layers = layers::of_value(error);
+    (!layers.is_empty()).then(|| from_layers(0, &layers))
+}
+
 fn from_layers(status: u16, layers: &[ErrorLayer]) -> ProviderError {
     let (row, decisive) = table::decide(status, layers);
     tracing::debug!(
@@ -104,10 +110,34 @@ fn wait(class: ErrorClass, layers: &[ErrorLayer]) -> Option<SignedDuration> {
             .find_map(|layer| retry_after::from_text(&layer.message)),
         ErrorClass::Quota => layers
             .iter()
-            .any(|layer| layer.message.contains("Current Limit: 0,"))
+            .any(|layer| is_without_quota(&layer.message))
             .then_some(NO_QUOTA_PAUSE),
         _ => None,
     }
+}
+
+/// Returns true if a text says that the whole quota is zero, or that nothing of it is left.
+fn is_without_quota(text: &str) -> bool {
+    let text = text.to_ascii_lowercase();
+    [
+        "current limit: 0,",
+        "remaining 0 ",
+        "remaining 0.",
+        "left regional vcpu quota 0,",
+        "left regional vcpu quota 0.",
+    ]
+    .iter()
+    .any(|words| text.contains(words))
+}
+
+/// Returns true if a throttled request was counted for the whole subscription, not for one pool.
+pub(crate) fn is_subscription_wide(error: &ProviderError) -> bool {
+    let text = error.message.to_ascii_lowercase();
+    let codes = ["SubscriptionRequestsThrottled", "OperationNotAllowed"];
+    error.class == ErrorClass::Throttled
+        && (codes.contains(&error.code.as_str())
+            || text.contains("subid=")
+            || text.contains("for this subscription"))
 }
 
 /// Classifies a request without a response.

@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 use cloudprovider::{ErrorClass, ProviderError};
 use jiff::SignedDuration;
 
+use crate::error;
 use aimd::{AimdLimit, WriteOutcome, WriteSlot};
 pub use bucket::Rate;
 use bucket::TokenBucket;
@@ -27,6 +28,10 @@ pub struct RateLimits {
     pub operations: Rate,
     /// PUT, for each pool.
     pub puts: Rate,
+    /// PUT and abort, for each subscription and identity, by Azure Resource Manager itself.
+    pub writes: Rate,
+    /// DELETE, likewise.
+    pub deletes: Rate,
     /// Part of `reads` that is reserved for listings and deletions.
     pub reserve: f64,
     /// Concurrent writes at the start.
@@ -52,6 +57,15 @@ impl Default for RateLimits {
                 burst: 20.0,
                 per_second: 1.0 / 60.0,
             },
+            // <https://learn.microsoft.com/azure/azure-resource-manager/management/request-limits-and-throttling>
+            writes: Rate {
+                burst: 200.0,
+                per_second: 10.0,
+            },
+            deletes: Rate {
+                burst: 200.0,
+                per_second: 10.0,
+            },
             reserve: 10.0,
             writes_start: 4,
             writes_max: 16,
@@ -73,6 +87,8 @@ pub(crate) enum RequestKind<'a> {
     Abort,
 }
 
+/// Pause of all writes after a refusal for the whole subscription without a time.
+const SUBSCRIPTION_PAUSE: Duration = Duration::from_secs(30);
 /// Number of buckets of single pools above which idle ones are dropped.
 const PUT_BUCKETS_MAX: usize = 256;
 
@@ -89,6 +105,9 @@ struct Budgets {
     reads: TokenBucket,
     operations: TokenBucket,
     puts: BTreeMap<String, TokenBucket>,
+    /// Budgets of Azure Resource Manager.
+    arm_writes: TokenBucket,
+    arm_deletes: TokenBucket,
     writes: AimdLimit,
 }
 
@@ -99,6 +118,8 @@ impl RateLimiter {
             reads: TokenBucket::new(shape.reads, Duration::ZERO),
             operations: TokenBucket::new(shape.operations, Duration::ZERO),
             puts: BTreeMap::new(),
+            arm_writes: TokenBucket::new(shape.writes, Duration::ZERO),
+            arm_deletes: TokenBucket::new(shape.deletes, Duration::ZERO),
             writes: AimdLimit::new(shape.writes_start, shape.writes_max),
         };
         Self {
@@ -111,7 +132,7 @@ impl RateLimiter {
     /// Returns the permit to send a request now.
     ///
     /// # Errors
-    /// `LocalRateLimit` (class `Throttled`) or `LocalWriteGate` (class `LocallyLimited`).
+    /// `LocalRateLimit` or `LocalWriteGate`, both of class `LocallyLimited`.
     pub(crate) fn acquire<'a>(&'a self, kind: RequestKind<'a>) -> Result<Permit<'a>, ProviderError> {
         let Some(limits) = &self.limits else {
             return Ok(Permit {
@@ -137,11 +158,18 @@ impl RateLimiter {
             RequestKind::List => (0.0, 2.0),
             _ => (0.0, 1.0),
         };
-        if let Err(wait) = budgets.bucket(kind, limits, now).take(now, cost, reserve) {
+        let open = budgets
+            .arm_bucket(kind)
+            .map_or(Ok(()), |bucket| bucket.check(now, 1.0, 0.0));
+        let taken = open.and_then(|()| budgets.bucket(kind, limits, now).take(now, cost, reserve));
+        if let Err(wait) = taken {
             if let Some(slot) = slot {
                 budgets.writes.release(slot, WriteOutcome::Neutral);
             }
             return Err(rate_limited(wait));
+        }
+        if let Some(bucket) = budgets.arm_bucket(kind) {
+            bucket.charge(now, 1.0);
         }
         drop(budgets);
         Ok(Permit {
@@ -158,6 +186,27 @@ impl RateLimiter {
 }
 
 impl Budgets {
+    /// The budget of Azure Resource Manager for a write.
+    fn arm_bucket(&mut self, kind: RequestKind<'_>) -> Option<&mut TokenBucket> {
+        match kind {
+            RequestKind::Put(_) | RequestKind::Abort => Some(&mut self.arm_writes),
+            RequestKind::Delete => Some(&mut self.arm_deletes),
+            RequestKind::Get | RequestKind::List | RequestKind::Operation => None,
+        }
+    }
+
+    /// Closes what a throttled request has exhausted: the budgets of all writes if it was counted for the subscription.
+    fn exhaust(&mut self, kind: RequestKind<'_>, error: &ProviderError, limits: &RateLimits, now: Duration) {
+        let asked = error.retry_after.and_then(|pause| Duration::try_from(pause).ok());
+        self.bucket(kind, limits, now)
+            .exhaust(now, asked.unwrap_or_default());
+        if error::is_subscription_wide(error) && self.arm_bucket(kind).is_some() {
+            let pause = asked.unwrap_or(SUBSCRIPTION_PAUSE);
+            self.arm_writes.close(now, pause);
+            self.arm_deletes.close(now, pause);
+        }
+    }
+
     fn bucket(&mut self, kind: RequestKind<'_>, limits: &RateLimits, now: Duration) -> &mut TokenBucket {
         match kind {
             RequestKind::Operation => &mut self.operations,
@@ -193,6 +242,16 @@ impl Permit<'_> {
         }
     }
 
+    /// Adapts the budget of Azure Resource Manager to the number of requests that it says are left.
+    pub(crate) fn remaining(&self, left: Option<u32>) {
+        let now = self.limiter.started.elapsed();
+        if let Some(left) = left.filter(|_| self.limiter.limits.is_some())
+            && let Some(bucket) = self.limiter.lock().arm_bucket(self.kind)
+        {
+            bucket.cap(now, f64::from(left));
+        }
+    }
+
     /// Adapts the limits to the outcome of the request.
     pub(crate) fn report(mut self, error: Option<&ProviderError>) {
         let Some(limits) = &self.limiter.limits else {
@@ -201,11 +260,7 @@ impl Permit<'_> {
         let now = self.limiter.started.elapsed();
         let mut budgets = self.limiter.lock();
         if let Some(error) = error.filter(|error| error.class == ErrorClass::Throttled) {
-            let pause = error
-                .retry_after
-                .and_then(|pause| Duration::try_from(pause).ok())
-                .unwrap_or_default();
-            budgets.bucket(self.kind, limits, now).exhaust(now, pause);
+            budgets.exhaust(self.kind, error, limits, now);
         }
         if let Some(slot) = self.slot.take() {
             let outcome = match error.map(|error| error.class) {
@@ -228,7 +283,7 @@ impl Drop for Permit<'_> {
 
 fn rate_limited(wait: Duration) -> ProviderError {
     refusal(
-        ErrorClass::Throttled,
+        ErrorClass::LocallyLimited,
         "LocalRateLimit",
         "our request budget for Azure is spent",
         wait,

@@ -46,6 +46,7 @@ impl AzureProvider {
     async fn send(&self, kind: RequestKind<'_>, call: Call) -> Result<Response, ProviderError> {
         let permit = self.limiter.acquire(kind)?;
         let result = self.arm.send(&call).await;
+        permit.remaining(result.as_ref().ok().and_then(|response| response.remaining));
         permit.report(result.as_ref().err());
         result
     }
@@ -122,9 +123,14 @@ impl CloudProvider for AzureProvider {
     }
 
     async fn delete(&self, name: &str, version: Option<&str>) -> Result<Accepted, ProviderError> {
+        let mut url = self.arm.url(&["agentPools", name]);
+        // The planner has drained the Node, or has stopped to wait for it. Otherwise a disruption budget could keep the
+        // pool for ever.
+        url.query_pairs_mut()
+            .append_pair("ignore-pod-disruption-budget", "true");
         let call = Call {
             condition: version.map(|version| ("if-match", version.to_owned())),
-            ..Call::new(Method::Delete, self.arm.url(&["agentPools", name]))
+            ..Call::new(Method::Delete, url)
         };
         let response = self.send(RequestKind::Delete, call).await?;
         if response.status == 204 {
@@ -148,14 +154,18 @@ impl CloudProvider for AzureProvider {
             Err(error) => return Err(dropped_operation(error)),
         };
         let body: OperationBody = parse(&response)?;
+        let noted = || {
+            let error = body.error.as_ref().and_then(error::from_instance)?;
+            Some(error.with_request_id(response.request_id.clone()))
+        };
         Ok(match body.status.to_ascii_lowercase().as_str() {
-            "succeeded" => OperationStatus::Succeeded,
+            "succeeded" => OperationStatus::Succeeded(noted()),
             "failed" | "canceled" | "cancelled" => {
                 let error = error::from_operation(&body.status, body.error.as_ref());
-                OperationStatus::Failed(error.with_request_id(response.request_id))
+                OperationStatus::Failed(error.with_request_id(response.request_id.clone()))
             }
             // The status of a running operation is free text, and it may carry an error already.
-            _ => OperationStatus::Running(body.status),
+            _ => OperationStatus::Running(body.status.clone(), noted()),
         })
     }
 }

@@ -3,10 +3,10 @@
 
 use std::collections::BTreeMap;
 
-use cloudprovider::{Instance, LaunchSpec, tags};
+use cloudprovider::{Instance, InstanceState, LaunchSpec, tags};
 use serde::{Deserialize, Deserializer, Serialize};
 
-use crate::agent_pool;
+use crate::{agent_pool, error};
 
 /// Body of a PUT that creates a pool.
 #[derive(Debug, Serialize)]
@@ -86,7 +86,25 @@ struct PoolProperties {
     #[serde(deserialize_with = "text_values")]
     tags: BTreeMap<String, String>,
     e_tag: Option<String>,
+    #[serde(deserialize_with = "null_is_default")]
+    power_state: PowerState,
+    #[serde(deserialize_with = "null_is_default")]
+    status: PoolStatus,
     node_image_version: Option<String>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct PowerState {
+    #[serde(deserialize_with = "null_is_default")]
+    code: String,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct PoolStatus {
+    /// Error of the last failed operation; kept until another succeeds.
+    provisioning_error: Option<serde_json::Value>,
 }
 
 impl PoolBody {
@@ -98,9 +116,17 @@ impl PoolBody {
             &properties.tags,
             &properties.node_labels,
         );
+        let state = agent_pool::state(&properties.provisioning_state);
+        let ended_badly = matches!(state, InstanceState::Failed | InstanceState::Canceled);
+        let failure = properties
+            .status
+            .provisioning_error
+            .filter(|error| ended_badly && !error.is_null());
         Some(Instance {
+            failure: failure.and_then(|error| error::from_instance(&error)),
+            stopped: agent_pool::is_stopped(&properties.provisioning_state, &properties.power_state.code),
             name: self.name.filter(|name| !name.is_empty())?,
-            state: agent_pool::state(&properties.provisioning_state),
+            state,
             owner,
             cluster_id: tags::cluster_id(&properties.tags),
             instance_type: properties.vm_size,
@@ -149,7 +175,7 @@ where
 
 #[cfg(test)]
 mod tests {
-    use cloudprovider::InstanceState;
+    use cloudprovider::ErrorClass;
     use serde_json::json;
 
     use super::*;
@@ -190,6 +216,48 @@ mod tests {
             pool.state,
             InstanceState::Changing("UpgradingNodeImageVersion".into())
         );
+    }
+
+    #[test]
+    fn the_reason_of_a_failed_pool_is_read_from_the_pool() {
+        let body = |state: &str, status: serde_json::Value| json!({"name": "a", "properties": {"provisioningState": state, "status": status}});
+        let error = json!({"provisioningError": {"code": "CreateVMSSAgentPoolFailed", "message": "Unable to create",
+            "details": [{"code": "AllocationFailed", "message": "We do not have sufficient capacity."}]}});
+        let failure = pool(body("Failed", error.clone())).failure.unwrap();
+        assert_eq!(
+            (failure.class, failure.code.as_str()),
+            (ErrorClass::Capacity, "AllocationFailed")
+        );
+        // It describes an earlier operation while another runs, or after one succeeded.
+        assert_eq!(pool(body("Succeeded", error.clone())).failure, None);
+        assert_eq!(pool(body("Deleting", error)).failure, None);
+        for none in [
+            json!(null),
+            json!({}),
+            json!({"provisioningError": null}),
+            json!({"provisioningError": {}}),
+        ] {
+            assert_eq!(pool(body("Failed", none)).failure, None);
+        }
+    }
+
+    #[test]
+    fn stopped_pools_are_seen() {
+        let stopped = |state: &str, power: serde_json::Value| {
+            pool(json!({"name": "a", "properties": {"provisioningState": state, "powerState": power}}))
+                .stopped
+        };
+        assert!(stopped("Succeeded", json!({"code": "Stopped"})));
+        assert!(stopped("Stopping", json!({"code": "Running"})));
+        assert!(!stopped("Starting", json!({"code": "Stopped"})), "it runs soon");
+        for power in [
+            json!({"code": "Running"}),
+            json!({}),
+            json!({"code": null}),
+            json!(null),
+        ] {
+            assert!(!stopped("Succeeded", power));
+        }
     }
 
     #[test]

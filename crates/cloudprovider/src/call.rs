@@ -87,6 +87,19 @@ impl CallKind {
     }
 }
 
+/// A request that was not sent, because a limit of our own was reached. It is no failure.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Deferral {
+    /// Time of the decision.
+    pub at: Timestamp,
+    /// Time from which the request may be sent.
+    pub until: Timestamp,
+    /// Kind of the request.
+    pub kind: CallKind,
+    /// The limit.
+    pub error: ProviderError,
+}
+
 /// Outcome of the last request about a claim's instance. A restart loses it, which costs one more request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CallOutcome {

@@ -56,11 +56,21 @@ pub enum ErrorClass {
     Quota,
     /// The cloud has no free machine now.
     Capacity,
+    /// The network of the cluster has no free address for another node.
+    NoAddresses,
+    /// The cluster has as many instances as it may have.
+    ClusterFull,
+    /// The cluster is stopped.
+    ClusterStopped,
+    /// A policy of the cloud's administrator denies the request.
+    Policy,
+    /// An administrator has to change something first, such as a lock or a disabled subscription.
+    Blocked,
     /// Another operation holds the cluster or the instance.
     Busy,
-    /// Too many requests, by the cloud's count or by ours.
+    /// Too many requests by the cloud's count.
     Throttled,
-    /// Not sent: our own limit on concurrent writes was reached. Proves nothing about the cloud.
+    /// Not sent: a limit of our own was reached. Proves nothing about the cloud, and is no failure.
     LocallyLimited,
     /// The cloud refuses our identity.
     Unauthorized,
@@ -83,6 +93,11 @@ impl ErrorClass {
             Self::SkuUnavailable => "sku_unavailable",
             Self::Quota => "quota",
             Self::Capacity => "capacity",
+            Self::NoAddresses => "no_addresses",
+            Self::ClusterFull => "cluster_full",
+            Self::ClusterStopped => "cluster_stopped",
+            Self::Policy => "policy",
+            Self::Blocked => "blocked",
             Self::Busy => "busy",
             Self::Throttled => "throttled",
             Self::LocallyLimited => "locally_limited",

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::error::ProviderError;
 use crate::launch::LaunchSpec;
 use crate::tags;
 
@@ -28,6 +29,10 @@ pub struct Instance {
     pub version: Option<String>,
     /// Image that the Node runs.
     pub image: Option<String>,
+    /// Reason of the last failed operation, if the cloud keeps it with the instance.
+    pub failure: Option<ProviderError>,
+    /// The instance was stopped in the cloud, or is being stopped. It has no working Node until it is started there.
+    pub stopped: bool,
 }
 
 impl Instance {
@@ -44,6 +49,8 @@ impl Instance {
             taints: spec.taints.clone(),
             version: None,
             image: None,
+            failure: None,
+            stopped: false,
         }
     }
 }

@@ -12,7 +12,8 @@ pub struct LaunchSpec {
     pub name: String,
     /// Instance type.
     pub instance_type: String,
-    /// Family of the Node's image, as the user wrote it; `None` and unknown words mean the cloud's default.
+    /// Family of the Node's image, one of [`LaunchLimits::image_families`] in any letter case; `None` means the cloud's
+    /// default.
     pub image_family: Option<String>,
     /// Size of the system disk in GiB, within [`LaunchLimits::disk_gib`]; `None` lets the cloud choose.
     pub disk_gib: Option<u32>,
@@ -31,6 +32,8 @@ pub struct LaunchLimits {
     pub name_max: usize,
     /// Sizes of a system disk, in GiB.
     pub disk_gib: RangeInclusive<u32>,
+    /// Families of images, in lower case. Empty if the cloud takes any word.
+    pub image_families: &'static [&'static str],
 }
 
 impl Default for LaunchLimits {
@@ -39,6 +42,7 @@ impl Default for LaunchLimits {
         Self {
             name_max: 63,
             disk_gib: 1..=u32::MAX,
+            image_families: &[],
         }
     }
 }

@@ -12,7 +12,7 @@ mod snapshot;
 pub mod tags;
 mod tracker;
 
-pub use call::{CallKind, CallOutcome, CloudCall};
+pub use call::{CallKind, CallOutcome, CloudCall, Deferral};
 pub use error::{ErrorClass, ProviderError};
 pub use instance::{Instance, InstanceState, Ownership};
 pub use launch::{LaunchLimits, LaunchSpec};

@@ -42,10 +42,10 @@ pub struct Accepted {
 /// Status of a long-running operation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum OperationStatus {
-    /// Running, in the cloud's own word.
-    Running(String),
-    /// Done.
-    Succeeded,
+    /// Running, in the cloud's own word, with an error that the document may show already.
+    Running(String, Option<ProviderError>),
+    /// Done, with an error that the document may show nevertheless.
+    Succeeded(Option<ProviderError>),
     /// Failed or canceled, with the reason.
     Failed(ProviderError),
 }

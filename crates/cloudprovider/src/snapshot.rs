@@ -36,6 +36,8 @@ struct Record {
     instance: Option<Arc<Instance>>,
     /// Start of the newest read that covers this instance.
     at: Timestamp,
+    /// Start of the first read that showed the instance in its present state.
+    since: Timestamp,
     /// Starts of the reads that missed it since the last evidence, newest last, at most [`KEPT`].
     missed: Vec<Timestamp>,
 }
@@ -78,7 +80,11 @@ impl Snapshot {
             Some(record) if record.at > started => false,
             Some(record) => {
                 let news = record.instance.as_deref() != Some(&instance);
+                let same_state =
+                    |old: &Arc<Instance>| (&old.state, old.stopped) == (&instance.state, instance.stopped);
+                let unchanged = record.instance.as_ref().is_some_and(same_state);
                 *record = Record {
+                    since: if unchanged { record.since } else { started },
                     instance: Some(Arc::new(instance)),
                     at: started,
                     missed: Vec::new(),
@@ -89,6 +95,7 @@ impl Snapshot {
                 let record = Record {
                     instance: Some(Arc::new(instance.clone())),
                     at: started,
+                    since: started,
                     missed: Vec::new(),
                 };
                 self.instances.insert(instance.name, record);
@@ -102,6 +109,7 @@ impl Snapshot {
         let record = self.instances.entry(name.to_owned()).or_insert_with(|| Record {
             instance: None,
             at: started,
+            since: started,
             missed: Vec::new(),
         });
         if record.at > started {
@@ -118,6 +126,7 @@ impl Snapshot {
         let record = self.instances.entry(name.to_owned()).or_insert_with(|| Record {
             instance: None,
             at,
+            since: at,
             missed: Vec::new(),
         });
         if record.missed.len() >= 2 {
@@ -152,6 +161,15 @@ impl Snapshot {
                 absent(reads)
             }
         }
+    }
+
+    /// Start of the newest read that showed an instance, and of the first one that showed its present state.
+    pub(crate) fn read_times(&self, name: &str) -> Option<(Timestamp, Timestamp)> {
+        let record = self
+            .instances
+            .get(name)
+            .filter(|record| record.instance.is_some())?;
+        Some((record.at, record.since))
     }
 
     /// Every instance that exists, by name.

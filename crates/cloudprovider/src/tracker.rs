@@ -6,9 +6,9 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
-use crate::call::{CallKind, CallOutcome, CloudCall};
+use crate::call::{CallKind, CallOutcome, CloudCall, Deferral};
 use crate::error::{ErrorClass, ProviderError};
 use crate::instance::Instance;
 use crate::launch::LaunchSpec;
@@ -22,7 +22,10 @@ pub struct InstanceTracker {
     /// UID of the claim, and when this process first saw it.
     claims: HashMap<String, (String, Timestamp)>,
     calls: HashMap<String, CallOutcome>,
+    deferrals: HashMap<String, Deferral>,
     failures: HashMap<String, ProviderError>,
+    /// Failed reads of an operation in a row.
+    unread: HashMap<String, u32>,
     first_seen: BTreeMap<String, Timestamp>,
     listing_wanted: bool,
 }
@@ -34,9 +37,20 @@ pub struct InstanceFacts {
     pub lookup: InstanceLookup,
     /// The last Create, Delete or Abort.
     pub last_call: Option<CallOutcome>,
+    /// The last request, if a limit of our own kept it back.
+    pub deferral: Option<Deferral>,
     /// Reason of a failed operation, once it was read.
     pub failure: Option<ProviderError>,
+    /// Start of the newest read that showed the instance.
+    pub read_at: Option<Timestamp>,
+    /// Start of the first read of this process that showed the instance in its present state.
+    pub state_since: Option<Timestamp>,
 }
+
+/// Most failed reads of an operation. After them the instance counts as failed without a known reason.
+const MAX_OPERATION_READS: u32 = 5;
+/// Pause after a request that a limit of our own kept back without a time.
+const DEFERRED: SignedDuration = SignedDuration::from_secs(1);
 
 /// Result of recording an answer.
 #[must_use]
@@ -81,10 +95,14 @@ impl InstanceTracker {
             self.listing_wanted = true;
             now
         });
+        let times = self.snapshot.read_times(name);
         InstanceFacts {
             lookup: self.snapshot.lookup(name, since),
             last_call: self.calls.get(name).cloned(),
+            deferral: self.deferrals.get(name).cloned(),
             failure: self.failures.get(name).cloned(),
+            read_at: times.map(|(at, _)| at),
+            state_since: times.map(|(_, since)| since),
         }
     }
 
@@ -94,7 +112,10 @@ impl InstanceTracker {
         InstanceFacts {
             lookup: self.lookup(name),
             last_call: None,
+            deferral: None,
             failure: None,
+            read_at: None,
+            state_since: None,
         }
     }
 
@@ -115,11 +136,19 @@ impl InstanceTracker {
         self.calls.get(name)
     }
 
+    /// The last Create, Delete or Abort of a name, if it was a Delete.
+    #[must_use]
+    pub fn last_delete(&self, name: &str) -> Option<&CallOutcome> {
+        self.last_call(name).filter(|call| call.kind == CallKind::Delete)
+    }
+
     /// Forgets a claim that is gone. The instance itself stays known.
     pub fn forget(&mut self, name: &str) {
         self.claims.remove(name);
         self.calls.remove(name);
+        self.deferrals.remove(name);
         self.failures.remove(name);
+        self.unread.remove(name);
     }
 
     /// Every instance that exists, by name.
@@ -177,6 +206,7 @@ impl InstanceTracker {
             Ok(accepted) => {
                 self.record(at, name, CallKind::Create, None, accepted.operation_url);
                 self.failures.remove(name);
+                self.unread.remove(name);
                 let instance = accepted.instance.unwrap_or_else(|| Instance::launching(spec));
                 self.snapshot.record_found(at, instance);
                 Recorded::done(Ok(true))
@@ -204,6 +234,10 @@ impl InstanceTracker {
         answer: Result<Accepted, ProviderError>,
     ) -> Recorded {
         let error = answer.err();
+        if let Some(error) = error.as_ref().filter(|error| is_deferred(error)) {
+            self.record(at, name, CallKind::Delete, Some(error), None);
+            return Recorded::done(Err(error.clone()));
+        }
         if error.as_ref().is_some_and(|e| e.class == ErrorClass::NotFound) {
             self.record(at, name, CallKind::Delete, None, None);
             self.snapshot.record_absent(started, name);
@@ -223,17 +257,32 @@ impl InstanceTracker {
     ) -> Recorded {
         let error = answer.err();
         self.record(at, name, CallKind::Abort, error.as_ref(), None);
+        if let Some(error) = error.as_ref().filter(|error| is_deferred(error)) {
+            return Recorded::done(Err(error.clone()));
+        }
         Recorded::then_read(error.map_or(Ok(true), Err), name)
     }
 
     /// Records the answer to a `ReadOperation`: the reason of a failure, as far as there is one.
+    ///
+    /// A document that cannot be read is given up, at once if the error lasts. Otherwise the instance would never be
+    /// replaced.
     pub fn on_operation(&mut self, name: &str, answer: Result<OperationStatus, ProviderError>) -> Recorded {
         let failure = match answer {
             Ok(OperationStatus::Failed(failure)) => failure,
-            Ok(OperationStatus::Running(_) | OperationStatus::Succeeded) => unexplained(),
+            // A failed instance may have an operation that runs or succeeded, with the error in the document.
+            Ok(OperationStatus::Running(_, Some(error)) | OperationStatus::Succeeded(Some(error))) => error,
+            Ok(OperationStatus::Running(_, None) | OperationStatus::Succeeded(None)) => unexplained(),
             // The document is gone: the state of the instance has to do.
             Err(error) if error.class == ErrorClass::NotFound => unexplained(),
-            Err(error) => return Recorded::done(Err(error)),
+            Err(error) => {
+                let count = self.unread.entry(name.to_owned()).or_default();
+                *count = count.saturating_add(1);
+                if may_be_read_later(error.class) && *count < MAX_OPERATION_READS {
+                    return Recorded::done(Err(error));
+                }
+                unreadable(&error)
+            }
         };
         self.failures.insert(name.to_owned(), failure);
         Recorded::done(Ok(true))
@@ -247,6 +296,21 @@ impl InstanceTracker {
         error: Option<&ProviderError>,
         operation_url: Option<String>,
     ) {
+        if let Some(error) = error.filter(|error| is_deferred(error)) {
+            let until = at
+                .saturating_add(error.retry_after.unwrap_or(DEFERRED))
+                .unwrap_or(at);
+            let error = error.clone();
+            let deferral = Deferral {
+                at,
+                until,
+                kind,
+                error,
+            };
+            self.deferrals.insert(name.to_owned(), deferral);
+            return;
+        }
+        self.deferrals.remove(name);
         let before = self.calls.get(name).filter(|call| call.kind == kind);
         let before = before.map_or(0, |call| call.failures);
         let outcome = CallOutcome {
@@ -266,6 +330,26 @@ fn may_exist_after(class: ErrorClass) -> bool {
         class,
         ErrorClass::Precondition | ErrorClass::Transient | ErrorClass::Busy
     )
+}
+
+/// Returns true if the request was never sent.
+fn is_deferred(error: &ProviderError) -> bool {
+    error.class == ErrorClass::LocallyLimited
+}
+
+fn may_be_read_later(class: ErrorClass) -> bool {
+    matches!(
+        class,
+        ErrorClass::Transient | ErrorClass::Throttled | ErrorClass::LocallyLimited | ErrorClass::Busy
+    )
+}
+
+fn unreadable(error: &ProviderError) -> ProviderError {
+    let message = format!(
+        "the reason of the failure cannot be read: {}: {}",
+        error.code, error.message
+    );
+    ProviderError::new(ErrorClass::Transient, "Unexplained", message)
 }
 
 fn unexplained() -> ProviderError {

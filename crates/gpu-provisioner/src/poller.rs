@@ -2,13 +2,14 @@
 //!
 //! The cloud has no watch. One listing serves all claims: often while something is under way, rarely otherwise.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use cloudprovider::{CloudCall, ProviderError};
+use cloudprovider::ProviderError;
 use jiff::Timestamp;
 use kaito_api::{Machine, NodeClaim};
 use kube::Client;
+use nodeclaim_plan::garbage::Orphan;
 use nodeclaim_plan::observe::is_unsettled;
 use nodeclaim_plan::{Settings, garbage};
 use operator_runtime::Key;
@@ -44,6 +45,8 @@ pub(crate) struct InstancePoller {
     pub(crate) intervals: Intervals,
     /// Metrics of the loop.
     pub(crate) metrics: PollerMetrics,
+    /// Instances of upstream without a claim, as they were last reported.
+    pub(crate) reported_upstream: Mutex<Vec<String>>,
 }
 
 /// Metrics of the loop.
@@ -52,6 +55,7 @@ pub(crate) struct PollerMetrics {
     listings: Counter<1>,
     orphans_deleted: Counter<0>,
     last_listing: Gauge<0>,
+    unclaimed_upstream: Gauge<0>,
 }
 
 impl PollerMetrics {
@@ -65,12 +69,17 @@ impl PollerMetrics {
             ),
             orphans_deleted: metrics.counter(
                 "kaito_orphaned_instances_deleted",
-                "Instances that were deleted because no claim has their name.",
+                "Instances that were deleted because their claim is gone.",
                 [],
             ),
             last_listing: metrics.gauge(
                 "kaito_last_instance_listing_timestamp_seconds",
                 "Time of the last complete listing of instances.",
+                [],
+            ),
+            unclaimed_upstream: metrics.gauge(
+                "kaito_unclaimed_upstream_instances",
+                "Instances that another gpu-provisioner created and that no claim has the name of. They are never deleted.",
                 [],
             ),
         }
@@ -149,36 +158,69 @@ impl InstancePoller {
         !all.is_empty()
     }
 
-    /// Deletes instances without a claim. Called only after a complete listing.
+    /// Deletes instances without a claim, and reports those of upstream. Called only after a complete listing.
     async fn delete_orphans(&self) {
-        let (instances, first_seen) = self.cloud.instances();
         let claims = self.claims.all();
         let now = Timestamp::now();
-        for call in garbage::collect(now, &instances, &claims, &first_seen, &self.settings) {
-            if self.is_claimed(&call).await {
+        let (orphans, of_upstream) = self.cloud.observe(|tracker| {
+            let orphans = garbage::collect(now, tracker, &claims, &self.settings);
+            (orphans, garbage::unclaimed_upstream(tracker, &claims))
+        });
+        self.report_upstream(&of_upstream);
+        let mut deleted = 0;
+        for orphan in orphans {
+            if deleted == garbage::MAX_DELETIONS || self.is_claimed(&orphan).await {
                 continue;
             }
-            let instance = call.instance();
-            tracing::warn!(instance, "deleting orphaned instance");
-            match self.cloud.call(&call).await {
-                Ok(_) => self.metrics.orphans_deleted.inc([]),
+            let instance = orphan.delete.instance();
+            tracing::warn!(instance, claim = orphan.claim_uid, "deleting orphaned instance");
+            match self.cloud.call(&orphan.delete).await {
+                Ok(_) => {
+                    deleted += 1;
+                    self.metrics.orphans_deleted.inc([]);
+                }
                 Err(error) => tracing::warn!(instance, %error, "failed to delete orphaned instance"),
             }
         }
     }
 
-    /// Reads past every cache whether a claim has the instance's name. If in doubt, one has.
-    async fn is_claimed(&self, call: &CloudCall) -> bool {
-        self.is_claimed_by::<Machine>(call.instance()).await
-            || self.is_claimed_by::<NodeClaim>(call.instance()).await
+    /// Reports instances of upstream's provisioner without a claim. Nothing proves that nobody needs them.
+    fn report_upstream(&self, names: &[String]) {
+        #[expect(
+            clippy::cast_precision_loss,
+            reason = "a cluster has some hundreds of instances"
+        )]
+        let count = names.len() as f64;
+        self.metrics.unclaimed_upstream.set([], count);
+        let mut reported = self
+            .reported_upstream
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        if *reported != names {
+            if !names.is_empty() {
+                let instances = names.join(", ");
+                tracing::warn!(
+                    instances,
+                    "found instances of another gpu-provisioner without a claim"
+                );
+            }
+            *reported = names.to_vec();
+        }
     }
 
-    async fn is_claimed_by<K: ClaimObject>(&self, name: &str) -> bool {
-        match live::existence::<K>(&self.client, name).await {
+    /// Reads past every cache whether the claim of the instance exists. If in doubt, it does.
+    async fn is_claimed(&self, orphan: &Orphan) -> bool {
+        self.is_claimed_by::<Machine>(orphan).await || self.is_claimed_by::<NodeClaim>(orphan).await
+    }
+
+    async fn is_claimed_by<K: ClaimObject>(&self, orphan: &Orphan) -> bool {
+        match live::existence::<K>(&self.client, orphan.delete.instance()).await {
             Ok(Existence::Absent) => false,
+            // A claim of the same name that was made again is another claim.
+            Ok(Existence::Exists { uid }) => uid == orphan.claim_uid,
             // A kind that is not served has no objects. One that was listed is served.
             Ok(Existence::NotServed) => self.claims.is_listed(K::CLAIM),
-            Ok(Existence::Exists) | Err(_) => true,
+            Err(_) => true,
         }
     }
 }

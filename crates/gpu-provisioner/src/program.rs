@@ -1,6 +1,6 @@
 //! The program: watches, leadership, reconcilers, the poller, listeners, and how they end together.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use kaito_api::{ClaimKind, Machine, NodeClaim, labels};
@@ -108,6 +108,7 @@ impl Loops {
                 settings: planner.clone(),
                 intervals: args.intervals(),
                 metrics: PollerMetrics::new(metrics),
+                reported_upstream: Mutex::default(),
             },
             machines: Controller {
                 cache: source.claims.machines.clone(),

@@ -6,7 +6,7 @@ use std::marker::PhantomData;
 use std::sync::Arc;
 use std::time::Duration;
 
-use cloudprovider::{CloudCall, ProviderError};
+use cloudprovider::{CallKind, CloudCall, ErrorClass, ProviderError};
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Node;
 use kaito_api::ClaimKind;
@@ -114,10 +114,12 @@ impl Reconciler for OrphanReconciler {
 async fn send(cloud: &TrackedCloud, call: &CloudCall) -> Option<Duration> {
     match cloud.call(call).await {
         Ok(news) => news.then_some(AFTER_SUCCESS),
+        Err(error) if error.class == ErrorClass::LocallyLimited => Some(pause_after(&error)),
         Err(error) => {
             let (instance, verb, class) = (call.instance(), call.kind().label(), error.class.label());
             tracing::warn!(instance, call = verb, class, %error, "failed to call the cloud");
-            Some(pause_after(&error))
+            // The document of an operation is read again when the plan says so.
+            (call.kind() != CallKind::ReadOperation).then(|| pause_after(&error))
         }
     }
 }

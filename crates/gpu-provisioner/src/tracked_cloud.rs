@@ -1,9 +1,8 @@
 //! The cloud with its tracker: sends the calls that a planner chose, and has [`InstanceTracker`] record the answers.
 
-use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use cloudprovider::{CloudCall, CloudProvider, Instance, InstanceTracker, ProviderError, Recorded};
+use cloudprovider::{CloudCall, CloudProvider, InstanceTracker, ProviderError, Recorded};
 use jiff::Timestamp;
 use tokio::sync::Notify;
 
@@ -38,12 +37,6 @@ impl TrackedCloud {
     /// Forgets a claim that is gone.
     pub(crate) fn forget(&self, name: &str) {
         self.tracker().forget(name);
-    }
-
-    /// Every instance that exists, and the time at which each was first listed.
-    pub(crate) fn instances(&self) -> (Vec<Arc<Instance>>, BTreeMap<String, Timestamp>) {
-        let tracker = self.tracker();
-        (tracker.instances(), tracker.first_seen().clone())
     }
 
     /// Waits until a new claim requests a listing.

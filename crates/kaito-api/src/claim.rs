@@ -49,6 +49,8 @@ pub struct ClaimRequirement<'a> {
     pub operator: &'a str,
     /// Label values.
     pub values: &'a [String],
+    /// Least number of different values that a solution must leave; NodeClaims only.
+    pub min_values: Option<i64>,
 }
 
 /// Serializes the claim as the object that it is.
@@ -140,11 +142,13 @@ impl Claim {
         match self {
             Self::Machine(machine) => {
                 let all = machine.spec.requirements.iter();
-                all.map(|r| requirement(&r.key, &r.operator, &r.values)).collect()
+                all.map(|r| requirement(&r.key, &r.operator, &r.values, None))
+                    .collect()
             }
             Self::NodeClaim(claim) => {
                 let all = claim.spec.requirements.iter();
-                all.map(|r| requirement(&r.key, &r.operator, &r.values)).collect()
+                all.map(|r| requirement(&r.key, &r.operator, &r.values, r.min_values))
+                    .collect()
             }
         }
     }
@@ -254,11 +258,17 @@ impl Claim {
     }
 }
 
-fn requirement<'a>(key: &'a str, operator: &'a str, values: &'a [String]) -> ClaimRequirement<'a> {
+fn requirement<'a>(
+    key: &'a str,
+    operator: &'a str,
+    values: &'a [String],
+    min_values: Option<i64>,
+) -> ClaimRequirement<'a> {
     ClaimRequirement {
         key,
         operator,
         values,
+        min_values,
     }
 }
 

@@ -232,6 +232,22 @@ reasons! {
         SubscriptionQuotaReached = "SubscriptionQuotaReached" => "Ask for more quota of this family in this region, or delete what uses it.",
         /// The cloud has no capacity for this instance type now.
         AllocationFailure = "AllocationFailure" => "Nothing to do: it is tried again. Another instance type or region may have capacity.",
+        /// The cluster's network has no free address for another node.
+        NoAddresses = "NoAddresses" => "Enlarge the subnet or the pod network that the message names, or delete nodes; it is tried again.",
+        /// The cluster has as many instances as it may have.
+        ClusterFull = "ClusterFull" => "Delete instances that are not needed: a cluster has a largest number of them. The claim is launched when there is room.",
+        /// The cluster is stopped in the cloud.
+        ClusterStopped = "ClusterStopped" => "Start the cluster in the cloud; then the request is repeated.",
+        /// A policy of the cloud denies the request.
+        PolicyDenied = "PolicyDenied" => "Ask the owner of the policy named in the message for an exemption of this cluster, or change the policy.",
+        /// An administrator of the cloud has to act first.
+        CloudBlocked = "CloudBlocked" => "Do what the message says: remove the lock, enable the subscription, register the resource provider or upgrade the cluster. It is tried again.",
+        /// The instance was stopped in the cloud.
+        InstanceStopped = "InstanceStopped" => "Start the instance, or the whole cluster, in the cloud. Nothing is replaced or deleted while it is stopped.",
+        /// The instance is deleted too slowly, or the cloud fails to delete it.
+        InstanceNotDeleted = "InstanceNotDeleted" => "Look up the reason in the cloud's activity log and delete the instance there if it lasts: it is billed until it is gone.",
+        /// The instance was launched under another cluster id or in another cluster.
+        ClusterIdChanged = "ClusterIdChanged" => "Restore the provisioner's cluster id, subscription, resource group and cluster name: until then this claim is neither launched, changed nor released.",
         /// The cloud rejects our identity.
         AuthorizationFailed = "AuthorizationFailed" => "Give the provisioner's identity the Contributor role on the managed cluster and check its federated credential.",
         /// The managed cluster named in the configuration does not exist.
@@ -241,7 +257,7 @@ reasons! {
         /// The NodeClaim's spec cannot be carried out.
         InvalidNodeClaim = "InvalidNodeClaim" => "A NodeClaim cannot be changed: delete it and make one that asks for what can be had; one made by a Workspace follows its resource section.",
         /// The cloud rejects the request as invalid.
-        InvalidRequest = "InvalidRequest" => "Correct what the message names; the request is not repeated until the claim changes.",
+        InvalidRequest = "InvalidRequest" => "Correct what the message names; the request is repeated when the claim changes, and every six hours.",
         /// An older claim of the other kind has this name.
         ClaimNameConflict = "ClaimNameConflict" => "Delete one of the two: a Machine and a NodeClaim of one name would share an agent pool.",
         /// An agent pool of this name belongs to another owner.

@@ -1,5 +1,5 @@
-//! The pause after a failed request: a function of the error, the number of failures and the time. It has no state and no
-//! randomness; the program's limit on writes spreads requests that are due at once.
+//! The pause after a failed request: a function of the error, the number of failures, the claim and the time. It has no
+//! state and no randomness: the UID of the claim spreads claims that failed at the same time.
 
 use std::time::Duration;
 
@@ -7,6 +7,7 @@ use cloudprovider::{CallKind, CallOutcome, ErrorClass};
 use jiff::{SignedDuration, Timestamp};
 use plan::backoff::doubling;
 
+use crate::context::PlanContext;
 use crate::settings::Settings;
 use crate::time;
 
@@ -22,6 +23,11 @@ pub(crate) fn pause(kind: CallKind, class: ErrorClass, failures: u32, settings: 
         }
         ErrorClass::Quota
         | ErrorClass::Capacity
+        | ErrorClass::NoAddresses
+        | ErrorClass::ClusterFull
+        | ErrorClass::ClusterStopped
+        | ErrorClass::Policy
+        | ErrorClass::Blocked
         | ErrorClass::Unauthorized
         | ErrorClass::ClusterNotFound
         | ErrorClass::SkuUnavailable
@@ -31,17 +37,30 @@ pub(crate) fn pause(kind: CallKind, class: ErrorClass, failures: u32, settings: 
     doubling(first, longest, failures.saturating_sub(1))
 }
 
-/// Returns when a failed request may be repeated; `None` if it did not fail.
-pub(crate) fn due(call: &CallOutcome, settings: &Settings) -> Option<Timestamp> {
+/// Returns the pause, longer by up to a quarter. The share depends on the claim and the number of failures alone.
+pub(crate) fn spread(pause: SignedDuration, uid: &str, failures: u32) -> SignedDuration {
+    // FNV-1a: short, and the same in every version and process.
+    let bytes = uid.bytes().chain(failures.to_be_bytes());
+    let hash = bytes.fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+    });
+    let share = u8::try_from((hash >> 32) % 256).unwrap_or_default();
+    let more = pause.as_millis() * i128::from(share) / 1024;
+    let more = SignedDuration::from_millis(i64::try_from(more).unwrap_or_default());
+    pause.saturating_add(more)
+}
+
+/// Returns when a failed request of a claim may be repeated; `None` if it did not fail.
+pub(crate) fn due(call: &CallOutcome, uid: &str, settings: &Settings) -> Option<Timestamp> {
     let error = call.error.as_ref()?;
     let own = pause(call.kind, error.class, call.failures, settings);
     let asked = error.retry_after.unwrap_or(own);
-    Some(time::after(call.at, asked.max(own)))
+    Some(time::after(call.at, spread(asked.max(own), uid, call.failures)))
 }
 
-/// Returns the time left until a failed request may be repeated; `None` once it may.
-pub(crate) fn remaining(call: &CallOutcome, settings: &Settings, now: Timestamp) -> Option<Duration> {
-    time::remaining(due(call, settings)?, now)
+/// Returns the time left until a failed request of the claim may be repeated; `None` once it may.
+pub(crate) fn remaining(context: &PlanContext<'_>, call: &CallOutcome) -> Option<Duration> {
+    time::remaining(due(call, context.claim.uid(), context.settings)?, context.now)
 }
 
 #[cfg(test)]
@@ -80,9 +99,23 @@ mod tests {
             failures: 1,
             operation_url: None,
         };
-        assert_eq!(
-            due(&call, &Settings::default()),
-            Some(time::after(at, SignedDuration::from_secs(90)))
+        let due = due(&call, "uid", &Settings::default()).unwrap();
+        let earliest = time::after(at, SignedDuration::from_secs(90));
+        assert!(earliest <= due && due <= time::after(earliest, SignedDuration::from_secs(23)));
+    }
+
+    #[test]
+    fn claims_that_failed_at_once_are_spread_over_a_quarter() {
+        let pause = SignedDuration::from_secs(60);
+        let all: std::collections::BTreeSet<SignedDuration> =
+            (0..200).map(|i| spread(pause, &format!("uid-{i}"), 1)).collect();
+        assert!(all.len() > 80, "{} different pauses", all.len());
+        assert!(
+            all.iter()
+                .all(|p| *p >= pause && *p < SignedDuration::from_secs(75))
         );
+        assert!(*all.last().unwrap() > SignedDuration::from_secs(72));
+        assert_eq!(spread(pause, "uid-1", 1), spread(pause, "uid-1", 1));
+        assert_eq!(spread(SignedDuration::MAX, "uid-1", 1), SignedDuration::MAX);
     }
 }

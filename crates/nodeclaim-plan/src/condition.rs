@@ -35,7 +35,7 @@ pub(crate) fn stored(claim: &Claim, type_: ClaimConditionType) -> ConditionUpdat
             message: condition.message.to_owned(),
         },
         None if type_ == ClaimConditionType::Launched => {
-            pending(ClaimReason::AwaitingCloud, "the agent pools are not listed yet")
+            pending(ClaimReason::AwaitingCloud, "the instances are not listed yet")
         }
         None => {
             let cause = format!("the {} is not launched", claim.claim_kind().as_str());

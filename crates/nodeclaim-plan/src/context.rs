@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use cloudprovider::{CallKind, CallOutcome, ProviderError};
+use cloudprovider::{CallKind, CallOutcome, Deferral, ProviderError};
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{Node, Pod};
 use k8s_openapi::api::storage::v1::VolumeAttachment;
@@ -42,6 +42,12 @@ pub(crate) struct PlanContext<'a> {
     pub(crate) last_create: Option<&'a CallOutcome>,
     /// `last_call`, if it was a Create that the cloud accepted.
     pub(crate) accepted_create: Option<&'a CallOutcome>,
+    /// The last request, if a limit of our own kept it back.
+    pub(crate) deferral: Option<&'a Deferral>,
+    /// Start of the newest read that showed the instance.
+    pub(crate) read_at: Option<Timestamp>,
+    /// Start of the first read of this process that showed the instance in its present state.
+    pub(crate) state_since: Option<Timestamp>,
     /// Error of the instance, if the failed operation was read.
     pub(crate) failure: Option<&'a ProviderError>,
     /// Notes about launches that the claim itself carries.
@@ -72,10 +78,27 @@ impl<'a> PlanContext<'a> {
             last_call,
             last_create,
             accepted_create: last_create.filter(|call| call.error.is_none()),
+            deferral: observed.deferral.as_ref(),
+            read_at: observed.read_at,
+            state_since: observed.state_since,
             failure: observed.failure.as_ref(),
             record: LaunchRecord::read(claim),
             poll: time::to_std(settings.poll),
         }
+    }
+
+    /// Returns the time left until a request of this kind may be sent that a limit of our own kept back.
+    pub(crate) fn deferred(&self, kind: CallKind) -> Option<Duration> {
+        let deferral = self.deferral.filter(|deferral| deferral.kind == kind)?;
+        time::remaining(deferral.until, self.now)
+    }
+
+    /// Returns true if the last intent to create was stored, but its request was not sent.
+    pub(crate) fn is_intent_unsent(&self) -> bool {
+        self.deferral.is_some_and(|deferral| {
+            deferral.kind == CallKind::Create
+                && self.record.started.is_some_and(|started| started <= deferral.at)
+        })
     }
 }
 

@@ -5,12 +5,17 @@ use std::time::Duration;
 
 use cloudprovider::{CallKind, CallOutcome, CloudCall, ErrorClass, Instance, InstanceState, ProviderError};
 use jiff::{SignedDuration, Timestamp};
+use kaito_api::conditions::ClaimReason;
 
+use crate::condition::{self, ConditionUpdate};
 use crate::context::PlanContext;
 use crate::{backoff, time};
 
 /// Time that an accepted request may take to show in the instance's state.
 const EFFECT_DELAY: SignedDuration = SignedDuration::from_mins(1);
+
+/// Time after which a deletion that goes on is reported. Recorded deletions took about a minute.
+const STUCK_AFTER: SignedDuration = SignedDuration::from_mins(15);
 
 /// One step towards the end of an instance.
 pub(crate) struct InstanceDeletion<'a> {
@@ -32,6 +37,12 @@ pub(crate) fn next<'a>(context: &PlanContext<'a>, instance: &Instance) -> Instan
     if instance.state == InstanceState::Deleting {
         return step(None, None);
     }
+    if let Some(left) = context.deferred(CallKind::Delete) {
+        return InstanceDeletion {
+            requeue: Some(left),
+            ..step(None, None)
+        };
+    }
     let call = match context.last_call {
         Some(call) if matches!(call.kind, CallKind::Delete | CallKind::Abort) => call,
         _ => return step(Some(delete(instance)), None),
@@ -44,13 +55,35 @@ pub(crate) fn next<'a>(context: &PlanContext<'a>, instance: &Instance) -> Instan
         let name = instance.name.clone();
         return step(Some(CloudCall::Abort { name }), Some(error));
     }
-    match backoff::remaining(call, context.settings, context.now) {
+    match backoff::remaining(context, call) {
         None => step(Some(delete(instance)), Some(error)),
         left => InstanceDeletion {
             requeue: left,
             ..step(read_if_changed(error, instance), Some(error))
         },
     }
+}
+
+/// Returns the report of an instance that is being deleted for too long, as this process saw it.
+pub(crate) fn stuck(context: &PlanContext<'_>) -> Option<ConditionUpdate> {
+    let since = context.state_since?;
+    (context.now >= time::after(since, STUCK_AFTER)).then(|| {
+        let cause = format!(
+            "instance {} is being deleted for more than {} minutes",
+            context.name,
+            STUCK_AFTER.as_mins()
+        );
+        condition::unmet(ClaimReason::InstanceNotDeleted, &cause)
+    })
+}
+
+/// Returns the cloud's reason why an instance that we had it delete is still there.
+pub(crate) fn failure<'a>(context: &PlanContext<'a>, instance: &'a Instance) -> Option<&'a ProviderError> {
+    let deleted = context
+        .last_call
+        .is_some_and(|call| call.kind == CallKind::Delete);
+    let failed = instance.state == InstanceState::Failed;
+    instance.failure.as_ref().filter(|_| deleted && failed)
 }
 
 /// Returns true if the request was accepted so recently that its effect may not show yet.

@@ -10,7 +10,7 @@ pub mod spec;
 pub(crate) mod visibility;
 mod wait;
 
-use cloudprovider::InstanceState;
+use cloudprovider::{Instance, InstanceState};
 
 use crate::context::PlanContext;
 use crate::instance::InstanceView;
@@ -23,6 +23,7 @@ pub(crate) fn decide<'a>(context: &PlanContext<'a>) -> LaunchDecision<'a> {
         InstanceView::Unknown => wait::unknown(context),
         InstanceView::Absent(reads) => create::decide(context, reads),
         InstanceView::Foreign(instance) => wait::foreign(context, instance),
+        InstanceView::Owned(instance) if is_stopped(instance) => wait::stopped(instance),
         InstanceView::Owned(instance) => match instance.state {
             InstanceState::Creating | InstanceState::Changing(_) => wait::creating(context, instance),
             InstanceState::Succeeded => wait::succeeded(context, instance),
@@ -30,4 +31,13 @@ pub(crate) fn decide<'a>(context: &PlanContext<'a>) -> LaunchDecision<'a> {
             InstanceState::Deleting => wait::deleting(context),
         },
     }
+}
+
+/// Returns true if an instance waits to be started. One that failed or is being deleted is handled as such.
+pub(crate) fn is_stopped(instance: &Instance) -> bool {
+    instance.stopped
+        && matches!(
+            instance.state,
+            InstanceState::Succeeded | InstanceState::Changing(_)
+        )
 }

@@ -1,13 +1,26 @@
 //! A deleted Node takes its claim along: `kubectl delete node` removes the instance.
+//!
+//! The cloud deletes Nodes too, of an instance that is stopped or changed. Then the claim stays.
 
-use cloudprovider::CloudCall;
+use std::time::Duration;
+
+use cloudprovider::{CloudCall, Instance, InstanceState};
+use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::Node;
 use kube::ResourceExt as _;
 use plan::{Delete, Plan, Propagation, Write};
 
 use crate::claim_edit;
 use crate::context::PlanContext;
-use crate::node::facts::has_finalizer;
+use crate::instance::InstanceView;
+use crate::node::edit::NodeEdit;
+use crate::node::facts::{has_finalizer, is_ready};
+use crate::time;
+
+/// Resolution of times of the API server, which cuts fractions of a second.
+const RESOLUTION: SignedDuration = SignedDuration::from_secs(1);
+/// Time until the instance is read again, if the read was too early.
+const READ_AGAIN: Duration = Duration::from_secs(2);
 
 /// Returns the claim's Node, if it is being deleted and waits for our finalizer.
 pub(crate) fn deleted_node<'a>(context: &PlanContext<'a>) -> Option<&'a Node> {
@@ -15,15 +28,70 @@ pub(crate) fn deleted_node<'a>(context: &PlanContext<'a>) -> Option<&'a Node> {
     context.own_nodes.iter().copied().find(is_deleted)
 }
 
-/// Deletes the claim, which then drains the Node and deletes the instance.
+/// Deletes the claim, which then drains the Node and deletes the instance, unless the cloud has deleted the Node.
 pub(crate) fn plan(context: &PlanContext<'_>, node: &Node) -> Plan<CloudCall> {
     let mut plan = Plan::default();
-    plan.add_reason("node_deleted", node.name_any());
-    plan.writes.push(Write::Delete(Delete {
-        target: claim_edit::target(context.claim),
-        uid: context.claim.uid().to_owned(),
-        propagation: Propagation::Background,
-        grace_seconds: None,
-    }));
+    match meaning(context, node) {
+        Meaning::Unknown => {
+            plan.add_reason("confirming_node_deletion", node.name_any());
+            let name = context.name.to_owned();
+            plan.cloud = Some(CloudCall::Read { name });
+            plan.requeue = Some(READ_AGAIN);
+        }
+        Meaning::NodeLost => {
+            plan.add_reason("node_lost", node.name_any());
+            let mut edit = NodeEdit::new(node);
+            edit.unprotect();
+            plan.writes.extend(edit.into_write());
+            plan.requeue = Some(context.poll);
+        }
+        Meaning::ClaimUnwanted => {
+            plan.add_reason("node_deleted", node.name_any());
+            plan.writes.push(Write::Delete(Delete {
+                target: claim_edit::target(context.claim),
+                uid: context.claim.uid().to_owned(),
+                propagation: Propagation::Background,
+                grace_seconds: None,
+            }));
+        }
+    }
     plan
+}
+
+/// What the deletion of a Node means for its claim.
+enum Meaning {
+    /// The instance has to be read first.
+    Unknown,
+    /// The cloud took the Node of an instance that stays.
+    NodeLost,
+    /// Somebody wants the instance gone.
+    ClaimUnwanted,
+}
+
+fn meaning(context: &PlanContext<'_>, node: &Node) -> Meaning {
+    let deleted = node.metadata.deletion_timestamp.as_ref();
+    let deleted = time::after(deleted.map_or(context.now, |at| at.0), RESOLUTION);
+    match context.instance {
+        InstanceView::Unknown => Meaning::Unknown,
+        InstanceView::Absent(reads) if reads < 2 => Meaning::Unknown,
+        InstanceView::Owned(_) if context.read_at.is_none_or(|at| at < deleted) => Meaning::Unknown,
+        InstanceView::Owned(instance) if is_taken_by_cloud(context, node, instance, deleted) => {
+            Meaning::NodeLost
+        }
+        InstanceView::Absent(_) | InstanceView::Foreign(_) | InstanceView::Owned(_) => Meaning::ClaimUnwanted,
+    }
+}
+
+/// Returns true if the instance was stopped or changed when its Node was deleted, as far as this process saw. The cloud
+/// deletes no Node whose kubelet reports that it is ready.
+fn is_taken_by_cloud(
+    context: &PlanContext<'_>,
+    node: &Node,
+    instance: &Instance,
+    deleted: Timestamp,
+) -> bool {
+    let changes = instance.stopped || matches!(instance.state, InstanceState::Changing(_));
+    let changed_since = context.state_since.is_some_and(|since| since >= deleted);
+    let settled = instance.state == InstanceState::Succeeded;
+    !is_ready(node) && (changes || (settled && changed_since))
 }

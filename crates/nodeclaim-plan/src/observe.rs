@@ -10,11 +10,12 @@ use cloudprovider::{InstanceLookup, InstanceTracker};
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{Node, Pod};
 use k8s_openapi::api::storage::v1::VolumeAttachment;
-use kaito_api::conditions::ClaimConditionType;
+use kaito_api::conditions::{ClaimConditionType, ClaimReason};
 use kaito_api::{Claim, labels};
 use kube::ResourceExt as _;
 
 use crate::managed;
+use crate::node::ownership;
 use crate::observed::{Observed, ObservedNode};
 
 /// Objects of the cluster, as far as the reader knows them.
@@ -65,7 +66,10 @@ pub fn observe(
     Observed {
         instance: facts.lookup,
         last_call: facts.last_call,
+        deferral: facts.deferral,
         failure: facts.failure,
+        read_at: facts.read_at,
+        state_since: facts.state_since,
         pods: drained.iter().flat_map(|node| source.pods_on(node)).collect(),
         attachments: drained
             .iter()
@@ -83,7 +87,10 @@ pub fn observe_node(source: &impl Source, tracker: &InstanceTracker, node: Arc<N
     let instance = instance_names(&node).into_iter().next();
     let name = instance.as_deref().unwrap_or_default();
     ObservedNode {
-        claim_exists: !source.claims(name).is_empty(),
+        claim_exists: source
+            .claims(name)
+            .iter()
+            .any(|claim| ownership::may_own(claim, &node)),
         // Of a Node that names no instance nothing is known.
         instance: instance.map_or(InstanceLookup::Unknown, |name| tracker.lookup(&name)),
         node,
@@ -107,7 +114,11 @@ pub fn is_unsettled(claim: &Claim) -> bool {
         .iter()
         .any(|f| f == labels::TERMINATION_FINALIZER);
     let live = claim.metadata().deletion_timestamp.is_none();
-    let settled = claim.is_true(ClaimConditionType::Ready) && protected && live;
+    // A stopped instance may stay so for days.
+    let stopped = claim
+        .condition(ClaimConditionType::Registered)
+        .is_some_and(|condition| condition.reason == ClaimReason::InstanceStopped.as_str());
+    let settled = (claim.is_true(ClaimConditionType::Ready) || stopped) && protected && live;
     managed::is_managed(claim) && !settled
 }
 

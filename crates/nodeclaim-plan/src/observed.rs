@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use cloudprovider::{CallOutcome, InstanceLookup, ProviderError};
+use cloudprovider::{CallOutcome, Deferral, InstanceLookup, ProviderError};
+use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{Node, Pod};
 use k8s_openapi::api::storage::v1::VolumeAttachment;
 use kaito_api::Claim;
@@ -24,6 +25,12 @@ pub struct Observed {
     pub attachments: Vec<Arc<VolumeAttachment>>,
     /// The last Create, Delete or Abort of the instance with its outcome; `None` after a restart. Reads do not count.
     pub last_call: Option<CallOutcome>,
+    /// The last request, if a limit of our own kept it back.
+    pub deferral: Option<Deferral>,
+    /// Start of the newest read that showed the instance.
+    pub read_at: Option<Timestamp>,
+    /// Start of the first read of this process that showed the instance in its present state.
+    pub state_since: Option<Timestamp>,
     /// Error of the instance, if the failed operation was read.
     ///
     /// An answer without a reason counts too, or it would be asked for again and again. An accepted Create clears it.
@@ -38,7 +45,7 @@ pub struct Observed {
 pub struct ObservedNode {
     /// The Node.
     pub node: Arc<Node>,
-    /// A claim has the name that the Node's labels give.
+    /// The Node's claim exists: it has the name that the Node's labels give, and is the owner that the Node names.
     pub claim_exists: bool,
     /// The instance of that name, by all reads.
     pub instance: InstanceLookup,

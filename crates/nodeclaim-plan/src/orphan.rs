@@ -2,12 +2,14 @@
 //! Nodes; `garbage.rs` is the one for instances. A Node is let go once its instance is gone.
 
 use cloudprovider::{CloudCall, Instance, InstanceLookup, Ownership};
+use k8s_openapi::api::core::v1::Node;
 use kube::ResourceExt as _;
 use plan::Plan;
 
 use crate::managed;
 use crate::node::edit;
 use crate::node::facts::has_finalizer;
+use crate::node::ownership;
 use crate::observed::ObservedNode;
 
 /// Plans for one Node.
@@ -30,9 +32,21 @@ pub fn plan_node(observed: &ObservedNode) -> Plan<CloudCall> {
             plan.add_reason("foreign_node", node.name_any());
             plan.writes = edit::remove(node);
         }
+        // Another claim of the name has an instance of its own, which is not this Node's.
+        InstanceLookup::Found(instance) if is_of_other_claim(instance, node) => {
+            plan.add_reason("node_of_earlier_claim", node.name_any());
+            plan.writes = edit::remove(node);
+        }
         InstanceLookup::Unknown | InstanceLookup::Absent { .. } | InstanceLookup::Found(_) => {}
     }
     plan
+}
+
+fn is_of_other_claim(instance: &Instance, node: &Node) -> bool {
+    match (&instance.owner, ownership::owner_uid(node)) {
+        (Ownership::Ours { claim_uid }, Some(owner)) => claim_uid != owner,
+        _ => false,
+    }
 }
 
 fn is_foreign(instance: &Instance) -> bool {

@@ -37,7 +37,7 @@ fn may_still_appear(context: &PlanContext<'_>) -> bool {
 /// Reads the instance: not to know of one is no proof that there is none.
 fn prove_absence(context: &PlanContext<'_>) -> Plan<CloudCall> {
     let name = context.name.to_owned();
-    let cause = format!("it is not certain yet that agent pool {name} is gone");
+    let cause = format!("it is not certain yet that instance {name} is gone");
     Plan {
         cloud: Some(CloudCall::Read { name }),
         requeue: Some(context.poll),
@@ -57,7 +57,7 @@ fn remove_nodes(context: &PlanContext<'_>) -> Plan<CloudCall> {
     if writes.is_empty() {
         return release("instance_absent", context.name);
     }
-    let cause = format!("agent pool {} is gone; its Node is being removed", context.name);
+    let cause = format!("instance {} is gone; its Node is being removed", context.name);
     Plan {
         writes,
         requeue: Some(context.poll),
@@ -97,7 +97,11 @@ fn terminate(context: &PlanContext<'_>, instance: &Instance) -> Plan<CloudCall> 
     let mut plan = if instance.state == InstanceState::Deleting {
         Plan {
             requeue: Some(context.poll),
-            ..waiting_for(context, "instance_deleting", being_deleted(&instance.name))
+            ..waiting_for(
+                context,
+                "instance_deleting",
+                instance_deletion::stuck(context).unwrap_or_else(|| being_deleted(&instance.name)),
+            )
         }
     } else {
         match drain::next(context) {
@@ -123,7 +127,7 @@ fn terminate(context: &PlanContext<'_>, instance: &Instance) -> Plan<CloudCall> 
 
 fn delete(context: &PlanContext<'_>, instance: &Instance) -> Plan<CloudCall> {
     let deletion = instance_deletion::next(context, instance);
-    let update = match deletion.refusal {
+    let update = match deletion.refusal.or(instance_deletion::failure(context, instance)) {
         Some(error) => error_reasons::not_deleted(error),
         None => being_deleted(&instance.name),
     };
@@ -135,7 +139,7 @@ fn delete(context: &PlanContext<'_>, instance: &Instance) -> Plan<CloudCall> {
 }
 
 fn being_deleted(instance: &str) -> ConditionUpdate {
-    let cause = format!("agent pool {instance} is being deleted");
+    let cause = format!("instance {instance} is being deleted");
     condition::unmet(ClaimReason::InstanceTerminating, &cause)
 }
 

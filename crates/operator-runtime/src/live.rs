@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use kube::api::ListParams;
-use kube::{Api, Client};
+use kube::{Api, Client, ResourceExt as _};
 
 use crate::cache_writer::Watched;
 use crate::error::Error;
@@ -25,10 +25,13 @@ pub async fn list<K: Watched>(client: &Client, labels: &str) -> Result<Vec<K>, E
 }
 
 /// Result of [`existence`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Existence {
     /// The object exists.
-    Exists,
+    Exists {
+        /// Its UID.
+        uid: String,
+    },
     /// The kind is served, and the object does not exist.
     Absent,
     /// The API server does not serve the kind.
@@ -43,7 +46,9 @@ pub async fn existence<K: Watched>(client: &Client, name: &str) -> Result<Existe
     let api: Api<K> = Api::all(client.clone());
     let what = || format!("get {} {name}", K::kind_name());
     match tokio::time::timeout(TIMEOUT, api.get_opt(name)).await {
-        Ok(Ok(Some(_))) => Ok(Existence::Exists),
+        Ok(Ok(Some(found))) => Ok(Existence::Exists {
+            uid: found.uid().unwrap_or_default(),
+        }),
         Ok(Ok(None)) => Ok(Existence::Absent),
         Ok(Err(kube::Error::Api(status))) if status.code == 404 => Ok(Existence::NotServed),
         Ok(Err(error)) => Err(Error::from_kube(what(), error)),

@@ -53,6 +53,7 @@ pub fn trouble(world: &mut World, rng: &mut Rng) {
     pace.forget_node = seconds(rng, 0, 120);
     pace.list_lag = seconds(rng, 0, 8);
     pace.refuses_early_delete = rng.permille(300);
+    pace.hides_failures = rng.permille(300);
 }
 
 /// Makes the world reliable again and removes every obstacle.

@@ -33,6 +33,10 @@ pub struct Pace {
     pub list_lag: SignedDuration,
     /// Refuse to delete an instance that is being created.
     pub refuses_early_delete: bool,
+    /// Show the reason of a failure in the operation only, as an older version of the API does.
+    pub hides_failures: bool,
+    /// From the request to a stopped or started instance.
+    pub power: SignedDuration,
 }
 
 impl Default for Pace {
@@ -46,6 +50,8 @@ impl Default for Pace {
             forget_node: SignedDuration::from_secs(40),
             list_lag: SignedDuration::ZERO,
             refuses_early_delete: false,
+            hides_failures: false,
+            power: SignedDuration::from_secs(90),
         }
     }
 }
@@ -87,6 +93,8 @@ enum Ending {
     Failed(cloudprovider::ProviderError),
     Canceled,
     Gone,
+    /// Stopped if true, otherwise started.
+    Power(bool),
 }
 
 /// The cloud.
@@ -97,6 +105,8 @@ pub struct Cloud {
     pub pace: Pace,
     /// Faults of requests.
     pub faults: Faults,
+    /// The cluster is stopped, so changes are refused.
+    pub stopped: bool,
     pools: BTreeMap<String, Pool>,
     operations: BTreeMap<String, OperationStatus>,
     events: Vec<MachineEvent>,
@@ -114,6 +124,7 @@ impl Cloud {
             now,
             pace,
             faults: Faults::default(),
+            stopped: false,
             pools: BTreeMap::new(),
             operations: BTreeMap::new(),
             events: Vec::new(),
@@ -211,6 +222,13 @@ impl Cloud {
         pool.facts.version = Some(version);
         let (state, result) = outcome(&work.ends);
         pool.facts.state = state;
+        pool.facts.failure = match &result {
+            OperationStatus::Failed(error) if !self.pace.hides_failures => Some(error.clone()),
+            _ => None,
+        };
+        if let Ending::Power(stopped) = work.ends {
+            pool.facts.stopped = stopped;
+        }
         self.operations.insert(work.url, result);
         if matches!(work.ends, Ending::Gone) {
             self.lose(name);
@@ -231,7 +249,9 @@ impl Cloud {
 
 fn outcome(ending: &Ending) -> (InstanceState, OperationStatus) {
     match ending {
-        Ending::Made | Ending::MadeWithoutNode => (InstanceState::Succeeded, OperationStatus::Succeeded),
+        Ending::Made | Ending::MadeWithoutNode | Ending::Power(_) => {
+            (InstanceState::Succeeded, OperationStatus::Succeeded(None))
+        }
         Ending::Failed(error) => (InstanceState::Failed, OperationStatus::Failed(error.clone())),
         Ending::Canceled => {
             let error = faults::error(
@@ -241,6 +261,6 @@ fn outcome(ending: &Ending) -> (InstanceState, OperationStatus) {
             );
             (InstanceState::Canceled, OperationStatus::Failed(error))
         }
-        Ending::Gone => (InstanceState::Deleting, OperationStatus::Succeeded),
+        Ending::Gone => (InstanceState::Deleting, OperationStatus::Succeeded(None)),
     }
 }

@@ -12,6 +12,8 @@
 //! | `registry down\|up`, `containers crash\|run` | |
 //! | `foreign pool NAME`, `remove foreign pool NAME` | a pool of another owner |
 //! | `lose pool NAME`, `break machine NAME` | a loss |
+//! | `stop pool NAME`, `start pool NAME` | as `az aks nodepool stop` |
+//! | `stop cluster`, `start cluster` | as `az aks stop` |
 //! | `kill PROGRAM` | it loses its memory and restarts |
 //! | `show` | objects and pools |
 //! | `quiet` | checks that nothing would be written |
@@ -154,6 +156,7 @@ fn trouble(world: &mut World, words: &[&str]) -> Result<String, String> {
             world.break_machine(&name);
             Ok(String::new())
         }
+        ["stop" | "start", ..] => power(world, words),
         ["kill", name] => {
             let program = Program::ALL.into_iter().find(|program| program.name() == *name);
             program
@@ -163,6 +166,23 @@ fn trouble(world: &mut World, words: &[&str]) -> Result<String, String> {
         }
         _ => Err("unknown command".to_owned()),
     }
+}
+
+fn power(world: &mut World, words: &[&str]) -> Result<String, String> {
+    match words {
+        ["stop", "pool", name] => {
+            let name = machine(world, name);
+            world.stop_pool(&name);
+        }
+        ["start", "pool", name] => {
+            let name = machine(world, name);
+            world.start_pool(&name);
+        }
+        ["stop", "cluster"] => world.stop_cluster(),
+        ["start", "cluster"] => world.start_cluster(),
+        _ => return Err("unknown command".to_owned()),
+    }
+    Ok(String::new())
 }
 
 fn nothing((): ()) -> Result<String, String> {

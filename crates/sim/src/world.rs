@@ -7,6 +7,7 @@ pub mod frozen;
 pub mod goals;
 pub mod invariants;
 pub mod ledger;
+pub mod power;
 pub mod reconciles;
 pub mod restart;
 pub mod users;

@@ -21,12 +21,18 @@ pub(super) fn date(value: &str) -> Option<Timestamp> {
     DateTimeParser::new().parse_timestamp(value.trim()).ok()
 }
 
-/// Reads `retry again in N seconds` and `try again after 'N' minutes`.
+/// Reads `retry again in N seconds`, `retry after N seconds` and `try again after 'N' minutes`.
 pub(super) fn from_text(text: &str) -> Option<SignedDuration> {
     let lower = text.to_ascii_lowercase();
-    let start = ["retry again in ", "try again after "]
-        .iter()
-        .find_map(|m| lower.find(m).map(|at| at + m.len()))?;
+    let start = [
+        "retry again in ",
+        "try again after ",
+        "try again in ",
+        "retry after ",
+        "retry in ",
+    ]
+    .iter()
+    .find_map(|m| lower.find(m).map(|at| at + m.len()))?;
     let mut words = lower[start..].split_whitespace();
     let number: i64 = words.next()?.trim_matches('\'').parse().ok()?;
     let unit = words.next()?;
@@ -68,6 +74,7 @@ mod tests {
             from_text("exceeded the limit … please try again after '5' minutes."),
             seconds(300)
         );
+        assert_eq!(from_text("Too many requests. Retry after 2 seconds."), seconds(2));
         assert_eq!(from_text("please try again later"), None);
         assert_eq!(from_text("retry again in many seconds"), None);
     }

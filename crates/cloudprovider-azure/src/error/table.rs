@@ -69,6 +69,14 @@ pub(super) const ROWS: &[Row] = &[
         codes: &["PreconditionFailed"],
         ..ANY
     },
+    // A restriction of the capacity of a size is lifted when machines are free again.
+    Row {
+        name: "sku restricted by capacity",
+        class: Capacity,
+        codes: &["SkuNotAvailable"],
+        texts: &["capacity restrictions"],
+        ..ANY
+    },
     Row {
         name: "sku code",
         class: SkuUnavailable,
@@ -99,8 +107,41 @@ pub(super) const ROWS: &[Row] = &[
             "InsufficientVCPUQuota",
             "QuotaExceeded",
             "PublicIPCountLimitReached",
-            "MaxAgentPoolCountReached",
-            "AgentPoolCountLimit",
+        ],
+        ..ANY
+    },
+    Row {
+        name: "cluster full",
+        class: ClusterFull,
+        codes: &["MaxAgentPoolCountReached", "AgentPoolCountLimit"],
+        ..ANY
+    },
+    Row {
+        name: "addresses code",
+        class: NoAddresses,
+        codes: &[
+            "KubenetNodeCountTotalExceedsLimit",
+            "InsufficientSubnetSize",
+            "SubnetIsFull",
+            "SubnetFull",
+            "InsufficientIPAddresses",
+        ],
+        ..ANY
+    },
+    Row {
+        name: "addresses subcode",
+        class: NoAddresses,
+        subcodes: &["KubenetNodeCountTotalExceedsLimit", "InsufficientSubnetSize"],
+        ..ANY
+    },
+    Row {
+        name: "addresses text",
+        class: NoAddresses,
+        texts: &[
+            "kubenetnodecounttotalexceedslimit",
+            "insufficientsubnetsize",
+            "enough ip addresses",
+            "does not have enough capacity for",
         ],
         ..ANY
     },
@@ -124,6 +165,29 @@ pub(super) const ROWS: &[Row] = &[
             "ZonalAllocationFailed",
             "OverconstrainedAllocationRequest",
             "OverconstrainedZonalAllocationRequest",
+            "OverconstrainedAllocation",
+            "OverconstrainedZonalAllocation",
+            "SpotAllocationFailed",
+        ],
+        ..ANY
+    },
+    Row {
+        name: "policy",
+        class: Policy,
+        codes: &["RequestDisallowedByPolicy", "PolicyViolation"],
+        ..ANY
+    },
+    Row {
+        name: "blocked",
+        class: Blocked,
+        codes: &[
+            "ScopeLocked",
+            "ReadOnlyDisabledSubscription",
+            "SubscriptionNotRegistered",
+            "MissingSubscriptionRegistration",
+            "K8sVersionNotSupported",
+            "AgentPoolK8sVersionNotSupported",
+            "PodDrainFailure",
         ],
         ..ANY
     },
@@ -141,6 +205,18 @@ pub(super) const ROWS: &[Row] = &[
             "TooManyRequests",
             "SubscriptionRequestsThrottled",
             "ResourceRequestsThrottled",
+        ],
+        ..ANY
+    },
+    Row {
+        name: "throttled text",
+        class: Throttled,
+        status: &[0],
+        texts: &[
+            "too many requests",
+            "toomanyrequests",
+            "statuscode=429",
+            "status=429",
         ],
         ..ANY
     },
@@ -232,6 +308,13 @@ pub(super) const ROWS: &[Row] = &[
         ..ANY
     },
     Row {
+        name: "stopped",
+        class: ClusterStopped,
+        codes: &["OperationNotAllowed", "BadRequest", "ClusterNotRunning"],
+        texts: &["(stopped)", "is stopped", "power state", "powerstate"],
+        ..ANY
+    },
+    Row {
         name: "busy text",
         class: Busy,
         codes: &[
@@ -247,13 +330,6 @@ pub(super) const ROWS: &[Row] = &[
         name: "busy code",
         class: Busy,
         codes: &["AnotherOperationInProgress", "Conflict"],
-        ..ANY
-    },
-    Row {
-        name: "stopped",
-        class: Busy,
-        codes: &["OperationNotAllowed"],
-        texts: &["stopped", "power state", "powerstate"],
         ..ANY
     },
     Row {

@@ -191,7 +191,7 @@ fn refusals() -> Vec<Example> {
                 "OperationNotAllowed",
                 "managed cluster is in (Stopped) power state",
             ),
-            Busy,
+            ClusterStopped,
             "OperationNotAllowed",
         ),
         ("conflict", 409, json!({}), Busy, "Http409"),
@@ -205,9 +205,9 @@ fn refusals() -> Vec<Example> {
         (
             "forbidden",
             403,
-            nested("RequestDisallowedByPolicy", "m"),
+            nested("SomethingNew", "m"),
             Unauthorized,
-            "RequestDisallowedByPolicy",
+            "SomethingNew",
         ),
         ("server", 502, json!({}), Transient, "Http502"),
         (
@@ -225,6 +225,187 @@ fn refusals() -> Vec<Example> {
             "InvalidRequestContent",
         ),
     ]
+}
+
+/// Refusals that an administrator, or the end of other nodes, lifts.
+fn healing_refusals() -> Vec<Example> {
+    let subnet = "Pre-allocated IPs 93 exceeds IPs available 59 in Subnet Cidr 10.0.0.0/26, Subnet Name s. \
+        http://aka.ms/aks/insufficientsubnetsize";
+    let kubenet = json!({"code": "ValidationError", "message": "Total node count 401 is over the kubenet limit of 400.",
+        "subcode": "KubenetNodeCountTotalExceedsLimit"});
+    let locked =
+        "The scope '/subscriptions/s' cannot perform write operation because following scope(s) are locked.";
+    vec![
+        (
+            "addresses code",
+            400,
+            flat("KubenetNodeCountTotalExceedsLimit", "m"),
+            NoAddresses,
+            "KubenetNodeCountTotalExceedsLimit",
+        ),
+        (
+            "addresses code",
+            400,
+            flat("InsufficientSubnetSize", subnet),
+            NoAddresses,
+            "InsufficientSubnetSize",
+        ),
+        ("addresses subcode", 400, kubenet, NoAddresses, "ValidationError"),
+        (
+            "addresses text",
+            400,
+            flat("BadRequest", subnet),
+            NoAddresses,
+            "BadRequest",
+        ),
+        (
+            "cluster full",
+            400,
+            flat("MaxAgentPoolCountReached", "m"),
+            ClusterFull,
+            "MaxAgentPoolCountReached",
+        ),
+        (
+            "blocked",
+            409,
+            nested("ScopeLocked", locked),
+            Blocked,
+            "ScopeLocked",
+        ),
+        (
+            "blocked",
+            409,
+            nested("ReadOnlyDisabledSubscription", "m"),
+            Blocked,
+            "ReadOnlyDisabledSubscription",
+        ),
+        (
+            "blocked",
+            409,
+            nested("MissingSubscriptionRegistration", "m"),
+            Blocked,
+            "MissingSubscriptionRegistration",
+        ),
+        (
+            "blocked",
+            400,
+            flat("K8sVersionNotSupported", "m"),
+            Blocked,
+            "K8sVersionNotSupported",
+        ),
+        (
+            "policy",
+            403,
+            nested(
+                "RequestDisallowedByPolicy",
+                "Resource 'p' was disallowed by policy 'require-tag'.",
+            ),
+            Policy,
+            "RequestDisallowedByPolicy",
+        ),
+    ]
+}
+
+/// Ends of operations that are neither the request's fault nor passing.
+fn healing_failures() -> Vec<Example> {
+    let full = "Subnet s with address prefix 10.0.0.0/24 does not have enough capacity for 31 IP addresses.";
+    let restricted = "The requested VM size for resource 'Following SKUs have failed for Capacity Restrictions: X' is \
+        currently not available in location 'y'.";
+    let compute =
+        "The server rejected the request because too many requests have been received for this subscription.";
+    vec![
+        (
+            "addresses code",
+            0,
+            flat("SubnetIsFull", full),
+            NoAddresses,
+            "SubnetIsFull",
+        ),
+        (
+            "addresses text",
+            0,
+            flat("CreateVMSSAgentPoolFailed", full),
+            NoAddresses,
+            "CreateVMSSAgentPoolFailed",
+        ),
+        (
+            "sku restricted by capacity",
+            0,
+            flat("SkuNotAvailable", restricted),
+            Capacity,
+            "SkuNotAvailable",
+        ),
+        (
+            "capacity code",
+            0,
+            flat("OverconstrainedAllocationRequest", "m"),
+            Capacity,
+            "OverconstrainedAllocationRequest",
+        ),
+        (
+            "capacity code",
+            0,
+            flat("OverconstrainedZonalAllocationRequest", "m"),
+            Capacity,
+            "OverconstrainedZonalAllocationRequest",
+        ),
+        (
+            "blocked",
+            0,
+            flat(
+                "PodDrainFailure",
+                "Drain node n failed: too many req: pod p has a disruption budget",
+            ),
+            Blocked,
+            "PodDrainFailure",
+        ),
+        (
+            "throttled code",
+            0,
+            flat("TooManyRequests", compute),
+            Throttled,
+            "TooManyRequests",
+        ),
+        (
+            "throttled text",
+            0,
+            flat(
+                "CreateVMSSAgentPoolFailed",
+                "VMSSAgentPoolReconciler retry failed: StatusCode=429",
+            ),
+            Throttled,
+            "CreateVMSSAgentPoolFailed",
+        ),
+    ]
+}
+
+#[test]
+fn pauses_are_read_from_texts() {
+    let wait = |status, body: &Value| from_layers(status, &layers::of_value(body)).retry_after;
+    let seconds = |n| Some(SignedDuration::from_secs(n));
+    let vmss = flat(
+        "CreateVMSSAgentPoolFailed",
+        "Code=\"TooManyRequests\" Message=\"Retry after 120 seconds.\"",
+    );
+    assert_eq!(wait(0, &vmss), seconds(120));
+    assert_eq!(wait(429, &flat("Throttled", "Retry after 2 seconds")), seconds(2));
+    let quota = |text: &str| wait(400, &flat("ErrCode_InsufficientVCPUQuota", text));
+    let none = Some(NO_QUOTA_PAUSE);
+    assert_eq!(
+        quota("Insufficient vcpu quota requested 24, remaining 0 for family f for region x."),
+        none
+    );
+    assert_eq!(
+        quota(
+            "Insufficient regional vcpu quota left for location x. left regional vcpu quota 0, requested quota 24."
+        ),
+        none
+    );
+    assert_eq!(
+        quota("Insufficient vcpu quota requested 24, remaining 10 for family f for region x."),
+        None
+    );
+    assert_eq!(quota("left regional vcpu quota 20, requested quota 24."), None);
 }
 
 fn failures() -> Vec<Example> {
@@ -272,7 +453,8 @@ fn failures() -> Vec<Example> {
 #[test]
 fn every_row_has_an_example_and_decides_it() {
     let mut seen = BTreeSet::new();
-    for (row, status, body, class, code) in refusals().into_iter().chain(failures()) {
+    let all = [refusals(), healing_refusals(), failures(), healing_failures()];
+    for (row, status, body, class, code) in all.into_iter().flatten() {
         let layers = layers::of_value(&body);
         assert_eq!(table::decide(status, &layers).0.name, row, "{status} {body}");
         let error = from_layers(status, &layers);

@@ -37,6 +37,16 @@ impl TokenBucket {
     /// # Errors
     /// The time until they are; nothing is taken then.
     pub(super) fn take(&mut self, now: Duration, cost: f64, reserve: f64) -> Result<(), Duration> {
+        self.check(now, cost, reserve)?;
+        self.tokens -= cost;
+        Ok(())
+    }
+
+    /// Looks whether [`Self::take`] would succeed. Takes nothing.
+    ///
+    /// # Errors
+    /// The time until it would.
+    pub(super) fn check(&mut self, now: Duration, cost: f64, reserve: f64) -> Result<(), Duration> {
         self.refill(now);
         if now < self.closed_until {
             return Err(self.closed_until - now);
@@ -45,8 +55,18 @@ impl TokenBucket {
         if missing > 0.0 {
             return Err(Duration::try_from_secs_f64(missing / self.rate.per_second).unwrap_or(Duration::MAX));
         }
-        self.tokens -= cost;
         Ok(())
+    }
+
+    /// Lowers the balance to what the service says is left of its own.
+    pub(super) fn cap(&mut self, now: Duration, left: f64) {
+        self.refill(now);
+        self.tokens = self.tokens.min(left);
+    }
+
+    /// Closes the bucket for `pause`.
+    pub(super) fn close(&mut self, now: Duration, pause: Duration) {
+        self.closed_until = self.closed_until.max(now.saturating_add(pause));
     }
 
     /// Takes `cost` tokens to finish a listing that has begun; the balance may become negative.
@@ -59,7 +79,7 @@ impl TokenBucket {
     pub(super) fn exhaust(&mut self, now: Duration, pause: Duration) {
         self.refill(now);
         self.tokens = self.tokens.min(0.0);
-        self.closed_until = self.closed_until.max(now.saturating_add(pause));
+        self.close(now, pause);
     }
 
     /// Returns true if the bucket is full and open, so that dropping it changes nothing.

@@ -11,6 +11,8 @@ fn limits() -> RateLimits {
         reads: rate(6.0),
         puts: rate(2.0),
         operations: rate(1.0),
+        writes: rate(100.0),
+        deletes: rate(100.0),
         reserve: 3.0,
         writes_start: 2,
         writes_max: 4,
@@ -35,7 +37,7 @@ fn reads_leave_a_reserve_for_listings_and_deletions() {
     let refused = limiter.acquire(RequestKind::Get).unwrap_err();
     assert_eq!(
         (refused.class, refused.code.as_str()),
-        (ErrorClass::Throttled, "LocalRateLimit")
+        (ErrorClass::LocallyLimited, "LocalRateLimit")
     );
     assert!(refused.retry_after.unwrap() > SignedDuration::from_secs(900));
     limiter.acquire(RequestKind::List).unwrap().report(None);
@@ -94,6 +96,56 @@ fn azures_throttling_closes_the_same_budget_here() {
 }
 
 #[test]
+fn a_throttle_of_the_subscription_closes_the_writes_of_every_pool() {
+    for (code, message, asked) in [
+        (
+            "Throttled",
+            "limit has been exceeded for SubID='s', please retry again in 50 seconds",
+            Some(50),
+        ),
+        (
+            "SubscriptionRequestsThrottled",
+            "Number of 'write' requests for subscription 's' exceeded",
+            None,
+        ),
+        (
+            "TooManyRequests",
+            "too many requests have been received for this subscription",
+            Some(50),
+        ),
+    ] {
+        let limiter = RateLimiter::new(Some(limits()));
+        let error = ProviderError::new(ErrorClass::Throttled, code, message)
+            .with_retry_after(asked.map(SignedDuration::from_secs));
+        limiter
+            .acquire(RequestKind::Put("a"))
+            .unwrap()
+            .report(Some(&error));
+        for kind in [RequestKind::Put("b"), RequestKind::Delete, RequestKind::Abort] {
+            let refused = limiter.acquire(kind).unwrap_err();
+            assert_eq!(refused.class, ErrorClass::LocallyLimited);
+            assert!(
+                refused.retry_after.unwrap() > SignedDuration::from_secs(20),
+                "{code} {kind:?}"
+            );
+        }
+        limiter.acquire(RequestKind::Get).unwrap().report(None);
+        limiter.acquire(RequestKind::List).unwrap().report(None);
+    }
+}
+
+#[test]
+fn what_the_service_says_is_left_is_not_exceeded() {
+    let limiter = RateLimiter::new(Some(limits()));
+    let permit = limiter.acquire(RequestKind::Put("a")).unwrap();
+    permit.remaining(Some(1));
+    permit.report(None);
+    limiter.acquire(RequestKind::Put("b")).unwrap().report(None);
+    assert_eq!(code(limiter.acquire(RequestKind::Put("c"))), "LocalRateLimit");
+    limiter.acquire(RequestKind::Delete).unwrap().report(None);
+}
+
+#[test]
 fn without_limits_every_request_is_permitted() {
     let limiter = RateLimiter::new(None);
     let permits: Vec<_> = (0..500)
@@ -106,6 +158,10 @@ fn without_limits_every_request_is_permitted() {
 fn memory_does_not_grow_with_pools() {
     let limiter = RateLimiter::new(Some(RateLimits {
         puts: Rate {
+            burst: 1.0,
+            per_second: 1e9,
+        },
+        writes: Rate {
             burst: 1.0,
             per_second: 1e9,
         },

@@ -99,7 +99,7 @@ impl Stage {
     pub(crate) async fn outcome(&self, url: &str) -> OperationStatus {
         for _ in 0..400 {
             let status = self.provider.operation(url).await.unwrap();
-            if !matches!(status, OperationStatus::Running(_)) {
+            if !matches!(status, OperationStatus::Running(..)) {
                 return status;
             }
             tokio::time::sleep(Duration::from_millis(5)).await;

@@ -22,7 +22,7 @@ async fn a_pool_is_made_and_deleted() {
     assert!(url.contains(accepted.request_id.as_deref().unwrap()), "{url}");
 
     let done = stage.until("ws1", &InstanceState::Succeeded).await;
-    assert_eq!(stage.outcome(&url).await, OperationStatus::Succeeded);
+    assert_eq!(stage.outcome(&url).await, OperationStatus::Succeeded(None));
     let shown = stage.control.pools().await.unwrap().remove(0).body;
     assert_eq!(
         (
@@ -67,7 +67,7 @@ async fn a_pool_is_made_and_deleted() {
     );
     assert_eq!(
         stage.outcome(&deletion.operation_url.unwrap()).await,
-        OperationStatus::Succeeded
+        OperationStatus::Succeeded(None)
     );
     let gone = stage.until_gone("ws1").await;
     assert_eq!(brief(&gone), (ErrorClass::NotFound, "NotFound"));
@@ -172,7 +172,7 @@ async fn a_running_operation_can_be_aborted() {
     let creation = stage.begun("ws1").await;
     assert_eq!(
         stage.provider.operation(&creation).await.unwrap(),
-        OperationStatus::Running("InProgress".into())
+        OperationStatus::Running("InProgress".into(), None)
     );
     let abort = stage.provider.abort("ws1").await.unwrap();
     assert_eq!(abort.instance.unwrap().name, "ws1");

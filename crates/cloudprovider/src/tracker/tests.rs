@@ -78,7 +78,6 @@ fn a_refused_create_leaves_earlier_reads_as_they_are() {
     for (class, follow_up) in [
         (ErrorClass::Precondition, read()),
         (ErrorClass::Busy, read()),
-        (ErrorClass::LocallyLimited, None),
         (ErrorClass::Throttled, None),
         (ErrorClass::Quota, None),
     ] {
@@ -159,4 +158,102 @@ fn a_lost_operation_document_leaves_a_failure_without_words() {
     let lost = tracker.on_operation("ws1", Err(error(ErrorClass::NotFound)));
     assert_eq!(lost.result, Ok(true));
     assert_eq!(view(&mut tracker).failure.unwrap().code, "Unexplained");
+}
+
+#[test]
+fn a_document_that_cannot_be_read_is_given_up() {
+    let mut tracker = InstanceTracker::default();
+    view(&mut tracker);
+    for attempt in 1..MAX_OPERATION_READS {
+        assert!(
+            tracker
+                .on_operation("ws1", Err(error(ErrorClass::Transient)))
+                .result
+                .is_err()
+        );
+        assert_eq!(view(&mut tracker).failure, None, "{attempt}");
+    }
+    assert_eq!(
+        tracker
+            .on_operation("ws1", Err(error(ErrorClass::Transient)))
+            .result,
+        Ok(true)
+    );
+    let failure = view(&mut tracker).failure.unwrap();
+    assert!(
+        failure.message.ends_with("cannot be read: Code: text"),
+        "{failure}"
+    );
+    // An error that repetition does not end is not repeated.
+    for class in [
+        ErrorClass::Unauthorized,
+        ErrorClass::Invalid,
+        ErrorClass::ClusterNotFound,
+    ] {
+        let mut tracker = InstanceTracker::default();
+        view(&mut tracker);
+        assert_eq!(tracker.on_operation("ws1", Err(error(class))).result, Ok(true));
+        assert!(view(&mut tracker).failure.is_some());
+    }
+}
+
+#[test]
+fn the_error_of_a_document_counts_whatever_its_status() {
+    for status in [
+        OperationStatus::Running("InProgress".into(), Some(error(ErrorClass::Quota))),
+        OperationStatus::Succeeded(Some(error(ErrorClass::Quota))),
+        OperationStatus::Failed(error(ErrorClass::Quota)),
+    ] {
+        let mut tracker = InstanceTracker::default();
+        view(&mut tracker);
+        assert_eq!(tracker.on_operation("ws1", Ok(status)).result, Ok(true));
+        assert_eq!(view(&mut tracker).failure.unwrap().class, ErrorClass::Quota);
+    }
+}
+
+#[test]
+fn a_request_that_was_not_sent_changes_no_count() {
+    let mut tracker = InstanceTracker::default();
+    view(&mut tracker);
+    let limited = || error(ErrorClass::LocallyLimited).with_retry_after(Some(SignedDuration::from_secs(7)));
+    let _ = tracker.on_create(at(1), &spec(), Err(error(ErrorClass::Quota)));
+    for recorded in [
+        tracker.on_create(at(2), &spec(), Err(limited())),
+        tracker.on_create(at(3), &spec(), Err(limited())),
+        tracker.on_abort(at(4), "ws1", Err(limited())),
+        tracker.on_delete((at(5), at(5)), "ws1", Err(limited())),
+    ] {
+        assert!(recorded.result.is_err() && recorded.follow_up.is_none());
+    }
+    let facts = view(&mut tracker);
+    let call = facts.last_call.unwrap();
+    assert_eq!((call.at, call.kind, call.failures), (at(1), CallKind::Create, 1));
+    let deferral = facts.deferral.unwrap();
+    assert_eq!(
+        (deferral.kind, deferral.at, deferral.until),
+        (CallKind::Delete, at(5), at(12))
+    );
+    let _ = tracker.on_delete((at(12), at(13)), "ws1", Ok(Accepted::default()));
+    assert_eq!(view(&mut tracker).deferral, None);
+}
+
+#[test]
+fn the_present_state_has_a_beginning() {
+    let mut tracker = InstanceTracker::default();
+    view(&mut tracker);
+    let times = |tracker: &mut InstanceTracker| {
+        let facts = view(tracker);
+        (facts.read_at.unwrap(), facts.state_since.unwrap())
+    };
+    tracker.on_list(at(1), vec![instance()]);
+    tracker.on_list(at(5), vec![instance()]);
+    assert_eq!(times(&mut tracker), (at(5), at(1)));
+    let stopped = Instance {
+        stopped: true,
+        ..instance()
+    };
+    let _ = tracker.on_read(at(7), "ws1", Ok(stopped));
+    assert_eq!(times(&mut tracker), (at(7), at(7)));
+    tracker.on_list(at(9), vec![instance()]);
+    assert_eq!(times(&mut tracker), (at(9), at(9)));
 }

@@ -8,7 +8,6 @@ use crate::condition::ConditionUpdate;
 use crate::context::PlanContext;
 use crate::launch::error_reasons::{self, Origin};
 use crate::launch_record::LaunchFailure;
-use crate::settings::Settings;
 use crate::time;
 
 /// A failure that a new create request has to wait for.
@@ -32,7 +31,7 @@ impl LaunchBackoff {
 /// Returns the newest failure that still counts, even if its pause is over.
 pub(crate) fn current(context: &PlanContext<'_>) -> Option<LaunchBackoff> {
     let recorded = context.record.failure.as_ref().map(|failure| LaunchBackoff {
-        until: until(failure, context.settings),
+        until: until(failure, context),
         origin: Origin::Operation,
         unrecorded: None,
         error: failure.error.clone(),
@@ -45,14 +44,18 @@ pub(crate) fn current(context: &PlanContext<'_>) -> Option<LaunchBackoff> {
 }
 
 /// Returns when another launch may be tried after a noted failure.
-pub(crate) fn until(failure: &LaunchFailure, settings: &Settings) -> Timestamp {
+pub(crate) fn until(failure: &LaunchFailure, context: &PlanContext<'_>) -> Timestamp {
     let class = match failure.error.class {
         class if class.is_terminal() => class,
         // An instance that came and went has cost minutes: pause as for capacity, whatever the class.
         _ => ErrorClass::Capacity,
     };
-    let pause = backoff::pause(CallKind::Create, class, failure.count, settings);
-    time::after(failure.at, pause)
+    let pause = backoff::pause(CallKind::Create, class, failure.count, context.settings);
+    let pause = pause.max(failure.error.retry_after.unwrap_or_default());
+    time::after(
+        failure.at,
+        backoff::spread(pause, context.claim.uid(), failure.count),
+    )
 }
 
 fn refused(context: &PlanContext<'_>) -> Option<LaunchBackoff> {
@@ -63,7 +66,7 @@ fn refused(context: &PlanContext<'_>) -> Option<LaunchBackoff> {
         return None;
     }
     Some(LaunchBackoff {
-        until: backoff::due(call, context.settings)?,
+        until: backoff::due(call, context.claim.uid(), context.settings)?,
         origin: Origin::RefusedWrite(call.failures),
         unrecorded: error.class.is_terminal().then_some(call.at),
         error,

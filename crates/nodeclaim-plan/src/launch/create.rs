@@ -1,6 +1,6 @@
 //! Creating: a claim without an instance. The only place that sends a create request.
 
-use cloudprovider::{CloudCall, ErrorClass};
+use cloudprovider::{CallKind, CloudCall, ErrorClass};
 use k8s_openapi::api::core::v1::Node;
 use kaito_api::Claim;
 use kaito_api::conditions::ClaimReason;
@@ -37,6 +37,9 @@ pub(crate) fn decide<'a>(context: &PlanContext<'a>, reads: u32) -> LaunchDecisio
     if let Some(decision) = awaiting_visibility(context) {
         return decision;
     }
+    if let Some(decision) = deferred(context) {
+        return decision;
+    }
     let backoff = backoff::current(context);
     let update = match &backoff {
         Some(backoff) => backoff.condition(),
@@ -57,7 +60,7 @@ pub(crate) fn decide<'a>(context: &PlanContext<'a>, reads: u32) -> LaunchDecisio
 }
 
 fn requested(context: &PlanContext<'_>) -> condition::ConditionUpdate {
-    let cause = format!("agent pool {} was requested", context.name);
+    let cause = format!("instance {} was requested", context.name);
     condition::pending(ClaimReason::AgentPoolCreating, &cause)
 }
 
@@ -84,9 +87,28 @@ fn back_off<'a>(
     }
 }
 
+/// Waits until a limit of our own lets the request pass. Nothing was sent, so nothing is noted.
+fn deferred<'a>(context: &PlanContext<'a>) -> Option<LaunchDecision<'a>> {
+    let left = context.deferred(CallKind::Create)?;
+    let update = match backoff::current(context) {
+        Some(backoff) => backoff.condition(),
+        None => condition::pending(ClaimReason::WaitingForCluster, "the request waits for its turn"),
+    };
+    Some(LaunchDecision {
+        requeue: Some(left),
+        ..LaunchDecision::new("deferred", LaunchState::NotLaunched(update))
+    })
+}
+
 /// Stores that an instance is about to be asked for, together with our finalizer. Forgets the request before, unless it
 /// may still take effect.
 fn intent(context: &PlanContext<'_>) -> ClaimEdit {
+    let mut edit = ClaimEdit::default();
+    edit.protect(context.claim);
+    if context.is_intent_unsent() {
+        // The stored intent still holds.
+        return edit;
+    }
     let earlier = match context.last_call {
         None => context.record.started,
         Some(_) => context
@@ -94,8 +116,6 @@ fn intent(context: &PlanContext<'_>) -> ClaimEdit {
             .filter(|call| visibility::is_unanswered(call))
             .map(|call| call.at),
     };
-    let mut edit = ClaimEdit::default();
-    edit.protect(context.claim);
     if let Some(at) = earlier {
         edit.set(context.claim, LAUNCH_UNANSWERED, Some(at.to_string()));
     }
@@ -135,7 +155,7 @@ fn leftover_nodes<'a>(context: &PlanContext<'a>, reads: u32) -> Option<LaunchDec
         });
     }
     let cause = format!(
-        "agent pool {} is gone; Node {} is being removed",
+        "instance {} is gone; Node {} is being removed",
         context.name,
         first.name_any()
     );

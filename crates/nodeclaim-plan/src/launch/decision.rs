@@ -63,7 +63,7 @@ impl<'a> LaunchDecision<'a> {
     pub(crate) fn several_nodes(instance: &str, nodes: &str) -> Self {
         let state = LaunchState::NoSingleNode {
             reason: ClaimReason::MultipleNodesFound,
-            cause: format!("agent pool {instance} has several Nodes: {nodes}"),
+            cause: format!("instance {instance} has several Nodes: {nodes}"),
         };
         Self::new("several_nodes", state)
     }

@@ -47,14 +47,30 @@ pub(crate) fn launched(error: &ProviderError, origin: Origin) -> ConditionUpdate
 pub(crate) fn not_deleted(error: &ProviderError) -> ConditionUpdate {
     let cause = cause(error);
     match reason(error.class, Origin::RefusedWrite(0)) {
-        reason @ (ClaimReason::AuthorizationFailed | ClaimReason::ClusterNotFound) => {
-            condition::unmet(reason, &cause)
-        }
+        reason @ (ClaimReason::AuthorizationFailed
+        | ClaimReason::ClusterNotFound
+        | ClaimReason::ClusterStopped
+        | ClaimReason::PolicyDenied
+        | ClaimReason::CloudBlocked) => condition::unmet(reason, &cause),
+        // An operation that ended with an error, or a refusal that repetition alone may not end.
+        _ if !is_passing(error.class) => condition::unmet(ClaimReason::InstanceNotDeleted, &cause),
         _ => {
-            let cause = format!("the agent pool is not deleted yet: {cause}");
+            let cause = format!("the instance is not deleted yet: {cause}");
             condition::unmet(ClaimReason::InstanceTerminating, &cause)
         }
     }
+}
+
+fn is_passing(class: ErrorClass) -> bool {
+    matches!(
+        class,
+        ErrorClass::Busy
+            | ErrorClass::LocallyLimited
+            | ErrorClass::Throttled
+            | ErrorClass::Precondition
+            | ErrorClass::Transient
+            | ErrorClass::NotFound
+    )
 }
 
 /// Cuts the cloud's own text so that it leaves room for a remedy.
@@ -73,6 +89,11 @@ fn reason(class: ErrorClass, origin: Origin) -> ClaimReason {
         (ErrorClass::SkuUnavailable, _) => ClaimReason::SkuNotAvailable,
         (ErrorClass::Quota, _) => ClaimReason::SubscriptionQuotaReached,
         (ErrorClass::Capacity, _) => ClaimReason::AllocationFailure,
+        (ErrorClass::NoAddresses, _) => ClaimReason::NoAddresses,
+        (ErrorClass::ClusterFull, _) => ClaimReason::ClusterFull,
+        (ErrorClass::ClusterStopped, _) => ClaimReason::ClusterStopped,
+        (ErrorClass::Policy, _) => ClaimReason::PolicyDenied,
+        (ErrorClass::Blocked, _) => ClaimReason::CloudBlocked,
         (ErrorClass::Unauthorized, _) => ClaimReason::AuthorizationFailed,
         (ErrorClass::ClusterNotFound, _) => ClaimReason::ClusterNotFound,
         (ErrorClass::Invalid, _) => ClaimReason::InvalidRequest,

@@ -18,7 +18,6 @@ pub(crate) fn note(context: &PlanContext<'_>, at: Timestamp, error: &ProviderErr
         generation: context.claim.metadata().generation.unwrap_or_default(),
         error: ProviderError {
             message: error_reasons::cut(&error.message),
-            retry_after: None,
             ..error.clone()
         },
     };
@@ -31,6 +30,7 @@ pub(crate) fn note(context: &PlanContext<'_>, at: Timestamp, error: &ProviderErr
 
 /// Returns when the instance that exists was asked for, as far as is known.
 pub(crate) fn started(context: &PlanContext<'_>) -> Option<Timestamp> {
-    let accepted = || context.accepted_create.map(|call| call.at);
-    context.record.started.or_else(accepted)
+    // A request may have waited for its turn after its intent was stored.
+    let accepted = context.accepted_create.map(|call| call.at);
+    context.record.started.max(accepted)
 }

@@ -31,7 +31,8 @@ pub(crate) fn failed<'a>(context: &PlanContext<'a>, instance: &Instance) -> Laun
     if let Some(noted) = noted(context) {
         return replace(context, instance, &noted.error);
     }
-    if let Some(error) = context.failure {
+    // The cloud's own note is as durable, and does not need another request.
+    if let Some(error) = instance.failure.as_ref().or(context.failure) {
         return replace(context, instance, error);
     }
     match operation_url(context) {
@@ -42,7 +43,7 @@ pub(crate) fn failed<'a>(context: &PlanContext<'a>, instance: &Instance) -> Laun
 
 fn read_operation<'a>(context: &PlanContext<'a>, instance: &Instance, url: String) -> LaunchDecision<'a> {
     let cause = format!(
-        "agent pool {} is in state {}",
+        "instance {} is in state {}",
         instance.name,
         instance.state.as_str()
     );
@@ -77,8 +78,13 @@ pub(crate) fn is_overdue(context: &PlanContext<'_>, instance: &Instance) -> bool
 
 /// Ends a creation that takes too long: cancels it, and where that is not possible, deletes the instance.
 pub(crate) fn overdue<'a>(context: &PlanContext<'a>, instance: &Instance) -> LaunchDecision<'a> {
-    let message = format!("agent pool {} was not created in time", instance.name);
+    let message = format!("instance {} was not created in time", instance.name);
     let error = own_error("LaunchTimedOut", message);
+    let mut claim_edit = ClaimEdit::default();
+    // The canceled operation will say that somebody canceled it. Why is noted first.
+    if noted(context).is_none() {
+        failure::note(context, context.now, &error, &mut claim_edit);
+    }
     let (cloud, requeue) = match next_abort(context) {
         Abort::Send => (
             Some(CloudCall::Abort {
@@ -91,6 +97,7 @@ pub(crate) fn overdue<'a>(context: &PlanContext<'a>, instance: &Instance) -> Lau
     };
     let update = error_reasons::launched(&error, Origin::Operation);
     LaunchDecision {
+        claim_edit,
         cloud,
         requeue,
         ..LaunchDecision::new("abort", LaunchState::NotLaunched(update))
@@ -108,6 +115,9 @@ enum Abort {
 }
 
 fn next_abort(context: &PlanContext<'_>) -> Abort {
+    if let Some(left) = context.deferred(CallKind::Abort) {
+        return Abort::Wait(left);
+    }
     let call = match context.last_call {
         Some(call) if call.kind == CallKind::Abort => call,
         Some(call) if call.kind == CallKind::Delete => return Abort::GiveUp,
@@ -117,7 +127,7 @@ fn next_abort(context: &PlanContext<'_>) -> Abort {
         None if instance_deletion::is_fresh(call, context.now) => Abort::Wait(context.poll),
         None => Abort::GiveUp,
         Some(refusal) if is_lasting(refusal) || call.failures >= MAX_ABORTS => Abort::GiveUp,
-        Some(_) => match crate::backoff::remaining(call, context.settings, context.now) {
+        Some(_) => match crate::backoff::remaining(context, call) {
             None => Abort::Send,
             Some(left) => Abort::Wait(left),
         },
@@ -125,12 +135,19 @@ fn next_abort(context: &PlanContext<'_>) -> Abort {
 }
 
 fn replace<'a>(context: &PlanContext<'a>, instance: &Instance, error: &ProviderError) -> LaunchDecision<'a> {
-    let deletion = instance_deletion::next(context, instance);
     let mut claim_edit = ClaimEdit::default();
     if noted(context).is_none() {
         failure::note(context, context.now, error, &mut claim_edit);
     }
     let update = error_reasons::launched(error, Origin::Operation);
+    if let Some(requeue) = throttled(context, error) {
+        return LaunchDecision {
+            claim_edit,
+            requeue: Some(requeue),
+            ..LaunchDecision::new("replace_later", LaunchState::NotLaunched(update))
+        };
+    }
+    let deletion = instance_deletion::next(context, instance);
     LaunchDecision {
         claim_edit,
         cloud: deletion.cloud,
@@ -139,12 +156,23 @@ fn replace<'a>(context: &PlanContext<'a>, instance: &Instance, error: &ProviderE
     }
 }
 
+/// Returns the time left for which nothing is deleted, because that costs requests of the kind that the cloud limits.
+fn throttled(context: &PlanContext<'_>, error: &ProviderError) -> Option<std::time::Duration> {
+    if error.class != ErrorClass::Throttled {
+        return None;
+    }
+    match noted(context) {
+        Some(noted) => time::remaining(backoff::until(noted, context), context.now),
+        None => Some(context.poll),
+    }
+}
+
 /// Returns the failure of the instance that exists, if it was noted in an earlier reconcile.
 fn noted<'c>(context: &'c PlanContext<'_>) -> Option<&'c LaunchFailure> {
     let failure = context.record.failure.as_ref()?;
     let is_of_instance = match failure::started(context) {
         Some(started) => failure.at >= started,
-        None => backoff::until(failure, context.settings) > context.now,
+        None => backoff::until(failure, context) > context.now,
     };
     is_of_instance.then_some(failure)
 }
@@ -172,7 +200,7 @@ fn is_lasting(error: &ProviderError) -> bool {
 fn unexplained(instance: &Instance) -> ProviderError {
     let state = instance.state.as_str();
     let message = format!(
-        "agent pool {} is in state {state} for no known reason",
+        "instance {} is in state {state} for no known reason",
         instance.name
     );
     own_error(&format!("AgentPool{state}"), message)

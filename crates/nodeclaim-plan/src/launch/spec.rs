@@ -7,7 +7,7 @@ use cloudprovider::{LaunchLimits, LaunchSpec, tags};
 use kaito_api::Claim;
 use kaito_api::claim::ClaimRequirement;
 use kaito_api::labels::{
-    CAPACITY_TYPE, CREATION_TIMESTAMP, CREATION_TIMESTAMP_FORMAT, INSTANCE_TYPE, INSTANCE_TYPE_BETA,
+    ARCH, CAPACITY_TYPE, CREATION_TIMESTAMP, CREATION_TIMESTAMP_FORMAT, INSTANCE_TYPE, INSTANCE_TYPE_BETA,
     NODE_IMAGE_FAMILY, NODE_POOL, NODE_POOL_KAITO, OS, ZONE, is_kubelet_label,
 };
 use kaito_api::quantity::ceil_gib;
@@ -16,8 +16,14 @@ use kube::ResourceExt as _;
 use crate::node::facts::taint_text;
 use crate::settings::Settings;
 
-/// Older spelling of [`ZONE`].
-const ZONE_BETA: &str = "failure-domain.beta.kubernetes.io/zone";
+/// Older spellings of labels that a requirement may name.
+const ZONE_DEPRECATED: &str = "failure-domain.beta.kubernetes.io/zone";
+const OS_DEPRECATED: &str = "beta.kubernetes.io/os";
+const ARCH_DEPRECATED: &str = "beta.kubernetes.io/arch";
+/// Architecture of every Node.
+const AMD64: &str = "amd64";
+/// Capacity type of every instance.
+const ON_DEMAND: &str = "on-demand";
 
 /// Problem of a claim for which no instance can be launched.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -43,6 +49,28 @@ pub enum InvalidClaim {
     /// The requirements exclude Linux.
     #[error("expected the requirement {OS} In [linux]")]
     NotLinux,
+    /// The requirements exclude the architecture of the Nodes.
+    #[error("expected the requirement {ARCH} In [amd64]")]
+    NotAmd64,
+    /// A requirement cannot be met, or its operator is not known.
+    #[error("the requirement {0} cannot be met: the instance will not satisfy it")]
+    Unmet(String),
+    /// A requirement wants a choice of values.
+    #[error("minValues {least} of the requirement on {key} must be at most 1: a claim has one instance")]
+    MinValues {
+        /// Label key.
+        key: String,
+        /// Least number of values.
+        least: i64,
+    },
+    /// The cloud has no image of this family.
+    #[error("unknown image family {family:?}: expected one of {known}")]
+    ImageFamily {
+        /// The family.
+        family: String,
+        /// Families that exist.
+        known: String,
+    },
     /// The requirements exclude on-demand capacity.
     #[error("expected the requirement {CAPACITY_TYPE} In [on-demand]")]
     NotOnDemand,
@@ -72,12 +100,11 @@ pub enum InvalidClaim {
 /// The problem of the claim.
 pub fn launch_spec(claim: &Claim, settings: &Settings) -> Result<LaunchSpec, InvalidClaim> {
     let instance_type = instance_type(claim)?;
-    check_os(claim)?;
-    check_offering(claim)?;
+    check_requirements(claim, &instance_type)?;
     Ok(LaunchSpec {
         name: name(claim, &settings.launch_limits)?,
         disk_gib: disk_gib(claim, &settings.launch_limits)?,
-        image_family: claim.annotations().get(NODE_IMAGE_FAMILY).cloned(),
+        image_family: image_family(claim, &settings.launch_limits)?,
         labels: labels(claim),
         taints: claim.taints().iter().map(taint_text).collect(),
         tags: tags::of_claim(claim.uid(), &settings.cluster_id),
@@ -122,27 +149,78 @@ fn allowed(claim: &Claim, keys: &[&str]) -> Option<BTreeSet<String>> {
     Some(of_operator("NotIn").fold(allowed, |a, b| &a - &b))
 }
 
-fn check_os(claim: &Claim) -> Result<(), InvalidClaim> {
-    let is_other = allowed(claim, &[OS]).is_some_and(|systems| !systems.contains("linux"));
-    if is_other {
-        Err(InvalidClaim::NotLinux)
-    } else {
-        Ok(())
+/// Checks every requirement against the instance that would be launched. Instances are Linux, amd64 and on-demand, in a zone
+/// that the cloud chooses.
+///
+/// `In` and `NotIn` on other labels are ignored, as Machines of upstream's controller carry such.
+fn check_requirements(claim: &Claim, instance_type: &str) -> Result<(), InvalidClaim> {
+    for requirement in claim.requirements() {
+        if let Some(least) = requirement.min_values.filter(|least| *least > 1) {
+            let key = requirement.key.to_owned();
+            return Err(InvalidClaim::MinValues { key, least });
+        }
+        let (actual, problem) = match requirement.key {
+            INSTANCE_TYPE | INSTANCE_TYPE_BETA => (Some(instance_type), None),
+            OS | OS_DEPRECATED => (Some("linux"), Some(InvalidClaim::NotLinux)),
+            ARCH | ARCH_DEPRECATED => (Some(AMD64), Some(InvalidClaim::NotAmd64)),
+            CAPACITY_TYPE => (Some(ON_DEMAND), Some(InvalidClaim::NotOnDemand)),
+            ZONE | ZONE_DEPRECATED if requirement.operator == "Exists" => continue,
+            ZONE | ZONE_DEPRECATED => return Err(InvalidClaim::Zone),
+            _ if matches!(requirement.operator, "In" | "NotIn") => continue,
+            NODE_POOL => (Some(NODE_POOL_KAITO), None),
+            other => (claim.labels().get(other).map(String::as_str), None),
+        };
+        if !is_met(&requirement, actual) {
+            return Err(problem.unwrap_or_else(|| InvalidClaim::Unmet(text(&requirement))));
+        }
+    }
+    Ok(())
+}
+
+/// Evaluates a requirement as Karpenter does. An operator that is not known is never met.
+fn is_met(requirement: &ClaimRequirement<'_>, actual: Option<&str>) -> bool {
+    let lists = || actual.is_some_and(|actual| requirement.values.iter().any(|value| value == actual));
+    let compare = |holds: fn(i64, i64) -> bool| {
+        let number = |text: Option<&str>| text?.parse::<i64>().ok();
+        let bound = number(requirement.values.first().map(String::as_str));
+        number(actual)
+            .zip(bound)
+            .is_some_and(|(actual, bound)| holds(actual, bound))
+    };
+    match requirement.operator {
+        "In" => lists(),
+        "NotIn" => !lists(),
+        "Exists" => actual.is_some(),
+        "DoesNotExist" => actual.is_none(),
+        "Gt" => compare(|actual, bound| actual > bound),
+        "Lt" => compare(|actual, bound| actual < bound),
+        "Gte" => compare(|actual, bound| actual >= bound),
+        "Lte" => compare(|actual, bound| actual <= bound),
+        _ => false,
     }
 }
 
-/// Rejects a claim for spot capacity or for a zone: instances are on-demand, in a zone that the cloud chooses.
-fn check_offering(claim: &Claim) -> Result<(), InvalidClaim> {
-    let types = allowed(claim, &[CAPACITY_TYPE]);
-    if types.is_some_and(|types| !types.contains("on-demand")) {
-        return Err(InvalidClaim::NotOnDemand);
+fn text(requirement: &ClaimRequirement<'_>) -> String {
+    let values = requirement.values.join(", ");
+    format!("{} {} [{values}]", requirement.key, requirement.operator)
+}
+
+fn image_family(claim: &Claim, limits: &LaunchLimits) -> Result<Option<String>, InvalidClaim> {
+    let family = claim
+        .annotations()
+        .get(NODE_IMAGE_FAMILY)
+        .map(|family| family.trim());
+    let Some(family) = family.filter(|family| !family.is_empty()) else {
+        return Ok(None);
+    };
+    let known = limits.image_families;
+    if known.is_empty() || known.iter().any(|known| known.eq_ignore_ascii_case(family)) {
+        return Ok(Some(family.to_owned()));
     }
-    let chooses = |r: &ClaimRequirement<'_>| [ZONE, ZONE_BETA].contains(&r.key) && r.operator != "Exists";
-    if claim.requirements().iter().any(chooses) {
-        Err(InvalidClaim::Zone)
-    } else {
-        Ok(())
-    }
+    Err(InvalidClaim::ImageFamily {
+        family: family.to_owned(),
+        known: known.join(", "),
+    })
 }
 
 fn disk_gib(claim: &Claim, limits: &LaunchLimits) -> Result<Option<u32>, InvalidClaim> {

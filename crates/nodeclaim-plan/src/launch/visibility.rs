@@ -11,11 +11,14 @@ use crate::time;
 /// The intent to create is stored before the request is sent, and so is an earlier request that went unanswered. Hence
 /// neither a crash nor a later answer hides such a request.
 pub(crate) fn may_appear_until(context: &PlanContext<'_>) -> Option<Timestamp> {
-    if context.last_create.is_some_and(is_settled) {
-        return None;
-    }
-    let sent = context.last_create.map(|call| call.at);
-    let latest = sent.max(context.record.started).max(context.record.unanswered)?;
+    // The request before an intent that was not sent is noted by itself.
+    let intent = context.record.started.filter(|_| !context.is_intent_unsent());
+    let last = match context.last_create {
+        Some(call) if is_settled(call) => None,
+        Some(call) => Some(call.at).max(intent),
+        None => intent,
+    };
+    let latest = last.max(context.record.unanswered)?;
     Some(time::after(latest, context.settings.create_visibility_timeout))
 }
 
@@ -26,8 +29,8 @@ pub(crate) fn is_unanswered(call: &CallOutcome) -> bool {
         .is_some_and(|error| error.class == ErrorClass::Transient)
 }
 
-/// Returns true if the request was refused at the first try: it made nothing, and no earlier one is open. A refusal after
-/// other failures says nothing about the earlier requests.
+/// Returns true if the request was refused: it made nothing. That says nothing about earlier requests, which the claim's
+/// note has.
 fn is_settled(call: &CallOutcome) -> bool {
-    call.error.is_some() && !is_unanswered(call) && call.failures <= 1
+    call.error.is_some() && !is_unanswered(call)
 }

@@ -1,7 +1,7 @@
 //! Waiting: the launch steps that ask the cloud for no change.
 
 use cloudprovider::{CloudCall, Instance, InstanceState, Ownership};
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use kaito_api::Claim;
 use kaito_api::conditions::{ClaimConditionType, ClaimReason, Status};
 use kaito_api::labels::{LAUNCH_STARTED, OPERATION_URL};
@@ -9,12 +9,18 @@ use kaito_api::labels::{LAUNCH_STARTED, OPERATION_URL};
 use crate::claim_edit::ClaimEdit;
 use crate::condition;
 use crate::context::PlanContext;
+use crate::garbage;
 use crate::launch::decision::{LaunchDecision, LaunchState};
 use crate::launch::{backoff, failure, replace};
 use crate::node::edit::NodeEdit;
 use crate::node::matching::{self, NodeMatch};
 use crate::node::ownership;
-use crate::time;
+use crate::{instance_deletion, time};
+
+/// Time until a stopped instance is looked at again; listings show sooner that it runs.
+const STOPPED_POLL: SignedDuration = SignedDuration::from_mins(5);
+/// Time between the intent to create and the accepted request above which the latter is noted.
+const START_TOLERANCE: SignedDuration = SignedDuration::from_mins(2);
 
 /// Waits for the claim of the other kind that has the name to go. Nothing is created, nothing is changed.
 pub(crate) fn name_conflict<'a>(context: &PlanContext<'a>) -> LaunchDecision<'a> {
@@ -57,7 +63,7 @@ pub(crate) fn foreign<'a>(context: &PlanContext<'a>, instance: &Instance) -> Lau
     let requeue = Some(context.poll);
     let of_claim = matches!(instance.owner, Ownership::Ours { .. });
     if of_claim && instance.state == InstanceState::Deleting {
-        let cause = format!("agent pool {name} of an earlier claim is being deleted");
+        let cause = format!("instance {name} of an earlier claim is being deleted");
         return LaunchDecision {
             requeue,
             ..LaunchDecision::pending(
@@ -67,16 +73,33 @@ pub(crate) fn foreign<'a>(context: &PlanContext<'a>, instance: &Instance) -> Lau
             )
         };
     }
+    if of_claim && garbage::is_of_cluster(instance, context.settings) {
+        let cause = format!("instance {name} of an earlier claim is still there and is about to be deleted");
+        return LaunchDecision {
+            requeue,
+            ..LaunchDecision::pending("earlier_instance", ClaimReason::AgentPoolDeleting, &cause)
+        };
+    }
     let cause = if of_claim {
-        format!("agent pool {name} exists and was created for another claim")
+        format!("instance {name} exists and was created for another claim")
     } else {
         let kind = context.claim.claim_kind().as_str();
-        format!("agent pool {name} exists and was not created for this {kind}")
+        format!("instance {name} exists and was not created for this {kind}")
     };
     let update = condition::unmet(ClaimReason::AgentPoolNameConflict, &cause);
     LaunchDecision {
         requeue,
         ..LaunchDecision::new("instance_name_conflict", LaunchState::NotLaunched(update))
+    }
+}
+
+/// Waits for an instance that was stopped in the cloud to be started there. It is neither replaced nor deleted.
+pub(crate) fn stopped<'a>(instance: &Instance) -> LaunchDecision<'a> {
+    let reason = ClaimReason::InstanceStopped;
+    let cause = format!("instance {} is stopped", instance.name);
+    LaunchDecision {
+        requeue: Some(time::to_std(STOPPED_POLL)),
+        ..LaunchDecision::new("instance_stopped", LaunchState::NoSingleNode { reason, cause })
     }
 }
 
@@ -97,7 +120,7 @@ pub(crate) fn creating<'a>(context: &PlanContext<'a>, instance: &Instance) -> La
         LaunchDecision::new("instance_changing", LaunchState::Unchanged)
     } else {
         let cause = format!(
-            "agent pool {} is being created (state {})",
+            "instance {} is being created (state {})",
             instance.name,
             instance.state.as_str()
         );
@@ -117,8 +140,10 @@ fn note_operation(context: &PlanContext<'_>) -> ClaimEdit {
     if let Some(call) = context.accepted_create {
         edit.set(context.claim, OPERATION_URL, call.operation_url.clone());
     }
-    if failure::started(context).is_none() {
-        edit.set(context.claim, LAUNCH_STARTED, Some(context.now.to_string()));
+    let started = failure::started(context).unwrap_or(context.now);
+    let is_late = |noted| started > time::after(noted, START_TOLERANCE);
+    if context.record.started.is_none_or(is_late) {
+        edit.set(context.claim, LAUNCH_STARTED, Some(started.to_string()));
     }
     edit
 }
@@ -134,9 +159,10 @@ pub(crate) fn succeeded<'a>(context: &PlanContext<'a>, instance: &Instance) -> L
 
 fn awaiting_node<'a>(context: &PlanContext<'a>, instance: &Instance, cause: String) -> LaunchDecision<'a> {
     let timeout = context.settings.registration_timeout;
-    let left = match missing_since(context.claim) {
-        Some(since) => time::remaining(time::after(since, timeout), context.now),
-        None => Some(time::to_std(timeout)),
+    // An instance that was stopped, or changed, starts to wait anew.
+    let left = match missing_since(context.claim).map(|since| Some(since).max(context.state_since)) {
+        Some(Some(since)) => time::remaining(time::after(since, timeout), context.now),
+        Some(None) | None => Some(time::to_std(timeout)),
     };
     if left.is_none() {
         return replace::never_joined(context, instance, &cause);
@@ -168,13 +194,19 @@ fn missing_since(claim: &Claim) -> Option<Timestamp> {
 
 /// Waits for an instance to be gone that is being deleted.
 pub(crate) fn deleting<'a>(context: &PlanContext<'a>) -> LaunchDecision<'a> {
+    if let Some(update) = instance_deletion::stuck(context) {
+        return LaunchDecision {
+            requeue: Some(context.poll),
+            ..LaunchDecision::new("instance_deleting", LaunchState::NotLaunched(update))
+        };
+    }
     // If we deleted it because it failed, that failure is what people need to know.
     let decision = match (&context.record.failure, backoff::current(context)) {
         (Some(_), Some(backoff)) => {
             LaunchDecision::new("instance_deleting", LaunchState::NotLaunched(backoff.condition()))
         }
         _ => {
-            let cause = format!("agent pool {} is being deleted", context.name);
+            let cause = format!("instance {} is being deleted", context.name);
             LaunchDecision::pending("instance_deleting", ClaimReason::AgentPoolDeleting, &cause)
         }
     };

@@ -27,12 +27,12 @@ pub(crate) fn find<'a>(context: &PlanContext<'a>) -> NodeMatch<'a> {
         .filter(|node| may_be_own(node, context.claim.uid()))
         .collect();
     match candidates[..] {
-        [] => NodeMatch::None(format!("no Node of agent pool {name} has joined")),
+        [] => NodeMatch::None(format!("no Node of instance {name} has joined")),
         [node] => match provider_id(node) {
             None => NodeMatch::None(format!("Node {} has no provider id", node.name_any())),
             Some(id) if names_instance(id, name) => NodeMatch::One(node),
             Some(id) => NodeMatch::None(format!(
-                "Node {} has provider id {id}, which does not name agent pool {name}",
+                "Node {} has provider id {id}, which does not name instance {name}",
                 node.name_any(),
             )),
         },

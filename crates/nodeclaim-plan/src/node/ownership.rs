@@ -14,6 +14,11 @@ pub(crate) fn owner_uid(node: &Node) -> Option<&str> {
         .map(|owner| owner.uid.as_str())
 }
 
+/// Returns true unless the Node names another claim as its owner.
+pub(crate) fn may_own(claim: &Claim, node: &Node) -> bool {
+    owner_uid(node).is_none_or(|uid| uid == claim.uid())
+}
+
 /// Returns the Nodes that were registered for this claim.
 ///
 /// Such a Node names the claim as its owner. Without any owner it has our finalizer and the provider id of the claim's

@@ -9,7 +9,7 @@ use plan::Event;
 ///
 /// Having a remedy is not enough: many reasons with one pass by in every launch, such as `NodeNotReady`, and would warn
 /// about each healthy node.
-const WARNINGS: [ClaimReason; 14] = [
+const WARNINGS: [ClaimReason; 22] = [
     ClaimReason::SkuNotAvailable,
     ClaimReason::SubscriptionQuotaReached,
     ClaimReason::AllocationFailure,
@@ -24,6 +24,14 @@ const WARNINGS: [ClaimReason; 14] = [
     ClaimReason::AgentPoolDeleting,
     ClaimReason::LaunchFailed,
     ClaimReason::MultipleNodesFound,
+    ClaimReason::NoAddresses,
+    ClaimReason::ClusterFull,
+    ClaimReason::ClusterStopped,
+    ClaimReason::PolicyDenied,
+    ClaimReason::CloudBlocked,
+    ClaimReason::InstanceStopped,
+    ClaimReason::InstanceNotDeleted,
+    ClaimReason::ClusterIdChanged,
 ];
 
 /// One condition of either kind of claim.

@@ -117,6 +117,7 @@ pub(crate) fn settings() -> Settings {
         launch_limits: LaunchLimits {
             name_max: 12,
             disk_gib: 30..=2048,
+            image_families: &["ubuntu", "azurelinux"],
         },
         ..Settings::default()
     }
@@ -249,6 +250,9 @@ impl Case {
             pods: vec![],
             attachments: vec![],
             last_call: None,
+            deferral: None,
+            read_at: None,
+            state_since: None,
             failure: None,
             has_name_conflict: false,
         };
@@ -428,4 +432,12 @@ pub(crate) fn deeds(plan: &Plan<CloudCall>) -> String {
 /// Returns the seconds until the next look that a plan asks for.
 pub(crate) fn requeue(plan: &Plan<CloudCall>) -> Option<u64> {
     plan.requeue.map(|after| after.as_secs())
+}
+
+/// The next look is after this pause, or up to a quarter later.
+#[track_caller]
+pub(crate) fn assert_pause(plan: &Plan<CloudCall>, seconds: u64) {
+    let after = plan.requeue.unwrap().as_secs_f64();
+    let pause = std::time::Duration::from_secs(seconds).as_secs_f64();
+    assert!((pause..pause * 1.25).contains(&after), "{after} is not {pause}");
 }

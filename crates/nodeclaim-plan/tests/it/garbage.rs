@@ -1,15 +1,19 @@
 //! Instances and Nodes whose claim is gone.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use cloudprovider::{Instance, InstanceLookup, InstanceState};
+use cloudprovider::{Accepted, ErrorClass, Instance, InstanceLookup, InstanceState, InstanceTracker};
+use k8s_openapi::api::core::v1::{Node, Pod};
+use k8s_openapi::api::storage::v1::VolumeAttachment;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
-use nodeclaim_plan::Settings;
-use nodeclaim_plan::garbage::collect;
+use kaito_api::{Claim, Machine};
+use nodeclaim_plan::garbage::{collect, unclaimed_upstream};
+use nodeclaim_plan::observe::observe_node;
+use nodeclaim_plan::{Settings, Source};
 
 use crate::fixtures::{
-    NAME, NODE, deeds, foreign_instance, instance, machine, node, orphan_plan, t, upstream_instance,
+    Case, NAME, NODE, UID, conditions, deeds, error, foreign_instance, instance, machine, message, node,
+    orphan_plan, t, upstream_instance,
 };
 
 fn ours() -> Instance {
@@ -18,22 +22,26 @@ fn ours() -> Instance {
     instance
 }
 
-#[track_caller]
-fn check(instance: Instance, uid: &str, seen: i64, expect: usize) {
-    let settings = Settings {
+fn settings() -> Settings {
+    Settings {
         cluster_id: "c1".into(),
         ..Settings::default()
-    };
+    }
+}
+
+/// Returns a tracker that listed these instances some seconds ago, and since.
+fn listed(instances: &[Instance], seconds: i64) -> InstanceTracker {
+    let mut tracker = InstanceTracker::default();
+    tracker.on_list(t(-seconds), instances.to_vec());
+    tracker
+}
+
+#[track_caller]
+fn check(instance: Instance, uid: &str, seen: i64, expect: usize) {
     let mut machine = machine();
     machine.metadata.uid = Some(uid.into());
-    let first_seen = BTreeMap::from([(instance.name.clone(), t(-seen))]);
-    let calls = collect(
-        t(0),
-        &[Arc::new(instance)],
-        &[machine.into()],
-        &first_seen,
-        &settings,
-    );
+    let tracker = listed(&[instance], seen);
+    let calls = collect(t(0), &tracker, &[machine.into()], &settings());
     assert_eq!(calls.len(), expect, "{calls:?}");
 }
 
@@ -66,25 +74,133 @@ fn only_our_own_orphans_are_collected() {
 }
 
 #[test]
-fn a_instance_we_never_saw_before_stays_and_a_pass_deletes_few() {
-    let settings = Settings {
-        cluster_id: "c1".into(),
-        ..Settings::default()
-    };
-    let instances: Vec<_> = (0..20)
-        .map(|i| {
-            Arc::new(Instance {
-                name: format!("p{i}"),
-                ..ours()
-            })
+fn blocked_deletions_never_hold_up_the_others() {
+    let instances: Vec<Instance> = (10..30)
+        .map(|i| Instance {
+            name: format!("p{i}"),
+            ..ours()
         })
         .collect();
-    assert_eq!(collect(t(0), &instances, &[], &BTreeMap::new(), &settings), []);
-    let first_seen = instances
-        .iter()
-        .map(|instance| (instance.name.clone(), t(-600)))
-        .collect();
-    assert_eq!(collect(t(0), &instances, &[], &first_seen, &settings).len(), 5);
+    let mut tracker = listed(&instances, 600);
+    let names = |tracker: &InstanceTracker, now| {
+        let found = collect(t(now), tracker, &[], &settings());
+        found
+            .iter()
+            .map(|o| o.delete.instance().to_owned())
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(names(&tracker, 0)[..2], ["p10", "p11"]);
+    // The first five are refused, and are due again.
+    for _ in 0..3 {
+        for name in ["p10", "p11", "p12", "p13", "p14"] {
+            let refused = Err(error(ErrorClass::Blocked, "ScopeLocked", "locked"));
+            let _ = tracker.on_delete((t(0), t(0)), name, refused);
+        }
+    }
+    assert_eq!(names(&tracker, 30).len(), 15, "in their pause");
+    let later = names(&tracker, 3600);
+    assert_eq!(
+        (later.len(), later[0].as_str(), later[15].as_str()),
+        (20, "p15", "p10")
+    );
+    // An accepted deletion is not sent again at once.
+    let _ = tracker.on_delete((t(3600), t(3600)), "p15", Ok(Accepted::default()));
+    assert_eq!(names(&tracker, 3601)[0], "p16");
+}
+
+#[test]
+fn an_instance_we_never_saw_before_stays_and_a_claim_is_told_by_its_uid() {
+    assert_eq!(collect(t(0), &InstanceTracker::default(), &[], &settings()), []);
+    // A claim of the same name is another claim.
+    let found = collect(t(0), &listed(&[ours()], 600), &[renamed().into()], &settings());
+    assert_eq!(found.len(), 1);
+    assert_eq!(
+        (found[0].claim_uid.as_str(), found[0].delete.instance()),
+        (UID, NAME)
+    );
+}
+
+#[test]
+fn instances_of_upstream_without_a_claim_are_reported() {
+    let tracker = listed(&[upstream_instance(InstanceState::Succeeded)], 600);
+    assert_eq!(unclaimed_upstream(&tracker, &[]), [NAME]);
+    assert_eq!(
+        unclaimed_upstream(&tracker, &[machine().into()]),
+        Vec::<String>::new()
+    );
+    assert_eq!(
+        unclaimed_upstream(&listed(&[ours()], 600), &[]),
+        Vec::<String>::new()
+    );
+}
+
+/// The claim that was made again under the same name.
+fn renamed() -> Machine {
+    let mut machine = machine();
+    machine.metadata.uid = Some("new".into());
+    machine
+}
+
+#[test]
+fn a_claim_made_again_waits_for_the_collector_and_is_not_told_of_a_conflict() {
+    let mut case = Case::found(ours()).machine(|machine| *machine = renamed());
+    case.settings = settings();
+    let plan = case.plan();
+    assert_eq!(deeds(&plan), "");
+    assert!(
+        conditions(&plan).starts_with("Unknown:AgentPoolDeleting"),
+        "{}",
+        conditions(&plan)
+    );
+    assert!(message(&plan, "MachineLaunched").contains("of an earlier claim"));
+    // The Node of the earlier claim is not the new claim's.
+    let mut old = node();
+    old.metadata.deletion_timestamp = Some(Time(t(0)));
+    let mut tracker = listed(&[], 0);
+    let observed = observe_node(&Claims(vec![renamed().into()]), &tracker, Arc::new(old.clone()));
+    assert!(!observed.claim_exists);
+    let observed = observe_node(&Claims(vec![machine().into()]), &tracker, Arc::new(old.clone()));
+    assert!(observed.claim_exists);
+    // It goes once the name's instance is the new claim's.
+    let new = Instance {
+        owner: crate::fixtures::ours("new"),
+        ..ours()
+    };
+    tracker.on_list(t(1), vec![new]);
+    let observed = observe_node(&Claims(vec![renamed().into()]), &tracker, Arc::new(old));
+    assert_eq!(
+        deeds(&nodeclaim_plan::orphan::plan_node(&observed)),
+        format!("patch Node {NODE}")
+    );
+}
+
+/// Claims alone.
+struct Claims(Vec<Claim>);
+
+impl Source for Claims {
+    fn claims(&self, name: &str) -> Vec<Claim> {
+        self.0
+            .iter()
+            .filter(|claim| claim.name() == name)
+            .cloned()
+            .collect()
+    }
+
+    fn nodes_of_instance(&self, _: &str) -> Vec<Arc<Node>> {
+        Vec::new()
+    }
+
+    fn nodes_with_provider_id(&self, _: &str) -> Vec<Arc<Node>> {
+        Vec::new()
+    }
+
+    fn pods_on(&self, _: &str) -> Vec<Arc<Pod>> {
+        Vec::new()
+    }
+
+    fn attachments_of(&self, _: &str) -> Vec<Arc<VolumeAttachment>> {
+        Vec::new()
+    }
 }
 
 #[test]

@@ -1,12 +1,13 @@
 //! Launch: the calls to the cloud and the conditions, for each state of the instance.
 
-use cloudprovider::{CallKind, CallOutcome, ErrorClass, InstanceLookup, InstanceState};
+use cloudprovider::{CallKind, CallOutcome, Deferral, ErrorClass, InstanceLookup, InstanceState};
 use kaito_api::conditions::ClaimReason;
+use kaito_api::labels::LAUNCH_STARTED;
 use plan::{Finalizer, Write};
 
 use crate::fixtures::{
-    Case, NODE, PROVIDER_ID, conditions, deeds, error, foreign_instance, instance, message, new_node, node,
-    ours, outcome, parse, requeue, t, upstream_instance,
+    Case, NODE, PROVIDER_ID, assert_pause, conditions, deeds, error, foreign_instance, instance, message,
+    new_node, node, ours, outcome, parse, requeue, t, upstream_instance,
 };
 
 /// The intent to create is stored before the request is sent.
@@ -99,6 +100,11 @@ fn refusals_have_a_reason_each_and_a_pause() {
         (E::Capacity, 9, "Unknown:AllocationFailure", 600),
         (E::Busy, 3, "Unknown:WaitingForCluster", 4),
         (E::Throttled, 2, "Unknown:Throttled", 2),
+        (E::NoAddresses, 1, "Unknown:NoAddresses", 60),
+        (E::ClusterFull, 1, "Unknown:ClusterFull", 60),
+        (E::ClusterStopped, 2, "Unknown:ClusterStopped", 120),
+        (E::Policy, 1, "Unknown:PolicyDenied", 60),
+        (E::Blocked, 1, "Unknown:CloudBlocked", 60),
         (E::Unauthorized, 1, "Unknown:AuthorizationFailed", 60),
         (E::ClusterNotFound, 1, "Unknown:ClusterNotFound", 60),
         (E::Transient, 2, "Unknown:AwaitingCloud", 2),
@@ -121,8 +127,12 @@ fn refusals_have_a_reason_each_and_a_pause() {
             ""
         };
         check(&case, deeds, launched);
-        assert_eq!(requeue(&case.plan()), Some(pause), "{class:?}");
-        check(&case.clone().at(t(pause.cast_signed())), CREATE, launched);
+        assert_pause(&case.plan(), pause);
+        check(
+            &case.clone().at(t(pause.cast_signed() * 5 / 4 + 1)),
+            CREATE,
+            launched,
+        );
         let text = message(&case.plan(), "MachineLaunched");
         assert!(
             !text.contains("req-1"),
@@ -164,11 +174,96 @@ fn a_lasting_refusal_outlives_a_restart_but_not_a_changed_machine() {
     let mut restarted = case.clone();
     restarted.observed.last_call = None;
     assert!(restarted.plan().is_noop());
-    assert_eq!(requeue(&restarted.plan()), Some(21600));
+    assert_pause(&restarted.plan(), 21600);
     for case in [case, restarted] {
         let changed = case.machine(|machine| machine.metadata.generation = Some(2));
         assert_eq!(deeds(&changed.plan()), CREATE);
     }
+}
+
+/// A request that a limit of our own kept back at this time.
+fn kept_back(kind: CallKind, at: jiff::Timestamp, seconds: i64) -> Deferral {
+    Deferral {
+        at,
+        until: at + jiff::SignedDuration::from_secs(seconds),
+        kind,
+        error: error(ErrorClass::LocallyLimited, "LocalWriteGate", "enough"),
+    }
+}
+
+#[test]
+fn a_request_that_was_not_sent_is_no_failure() {
+    let mut case = Case::absent(2).stored();
+    let intent = case.observed.claim.metadata().annotations.clone().unwrap();
+    case.observed.deferral = Some(kept_back(CallKind::Create, t(0), 1));
+    // Nothing is written, and the pause is that of the limit however often it was met.
+    for second in 0..120 {
+        case.observed.deferral = Some(kept_back(CallKind::Create, t(second), 1));
+        let waiting = case.clone().at(t(second));
+        assert_eq!(
+            (deeds(&waiting.plan()), requeue(&waiting.plan())),
+            (String::new(), Some(1))
+        );
+        assert_eq!(
+            deeds(&waiting.at(t(second + 1)).plan()),
+            "cloud create",
+            "the intent holds"
+        );
+    }
+    let case = case.at(t(121)).stored();
+    assert_eq!(
+        case.observed.claim.metadata().annotations.clone().unwrap(),
+        intent
+    );
+    // A claim that is deleted then does not wait for an instance that nobody asked for.
+    let deleted = case.clone().deleted_at(t(121));
+    assert!(
+        matches!(deleted.plan().finalizer, Finalizer::Release(_)),
+        "{:?}",
+        deleted.plan()
+    );
+    // Accepted later, the launch has its whole time from then on.
+    let mut accepted = case.at(t(400)).last(outcome(CallKind::Create, t(390), None));
+    accepted.observed.deferral = None;
+    accepted.observed.instance = Case::found(instance(InstanceState::Creating)).observed.instance;
+    let late = accepted.stored();
+    assert_eq!(
+        late.observed.claim.metadata().annotations.clone().unwrap()[LAUNCH_STARTED],
+        t(390).to_string()
+    );
+}
+
+#[test]
+fn deletions_and_cancellations_that_were_not_sent_are_sent_later() {
+    let mut case = Case::found(instance(InstanceState::Succeeded)).deleted_at(t(-1));
+    case.observed.deferral = Some(kept_back(CallKind::Delete, t(0), 3));
+    assert_eq!(
+        (deeds(&case.plan()), requeue(&case.plan())),
+        (String::new(), Some(3))
+    );
+    assert_eq!(deeds(&case.at(t(3)).plan()), "cloud delete e1");
+}
+
+#[test]
+fn an_unanswered_request_is_remembered_after_a_restart_and_a_refusal() {
+    // The first request went unanswered, the program restarted, and the second request was refused.
+    let before = Case::absent(2)
+        .annotated(LAUNCH_STARTED, &t(-20).to_string())
+        .at(t(-10))
+        .stored();
+    let refused = outcome(
+        CallKind::Create,
+        t(-9),
+        Some(error(ErrorClass::Quota, "Quota", "none")),
+    );
+    let deleted = before.last(refused).deleted_at(t(0));
+    let plan = deleted.clone().at(t(0)).plan();
+    assert_eq!(
+        (plan.finalizer, deeds(&plan).as_str()),
+        (Finalizer::Leave, "cloud get")
+    );
+    let plan = deleted.at(t(101)).plan();
+    assert!(matches!(plan.finalizer, Finalizer::Release(_)));
 }
 
 #[test]

@@ -50,7 +50,7 @@ fn check(change: impl FnOnce(&mut Machine), expect: &str) {
     assert_eq!(got, expect);
 }
 
-fn requires(values: &[(&str, &str, &[&str])]) -> impl FnOnce(&mut Machine) {
+fn requires(values: &[(&str, &str, &[&str])]) -> impl FnOnce(&mut Machine) + use<> {
     let list: Vec<_> = values
         .iter()
         .map(|(key, operator, values)| json!({"key": key, "operator": operator, "values": values}))
@@ -139,5 +139,60 @@ fn names_and_images() {
         family("AzureLinux"),
         "Standard_NC24ads_A100_v4 Some(80) AzureLinux",
     );
-    check(family("other"), "Standard_NC24ads_A100_v4 Some(80) other");
+    check(family(" ubuntu "), "Standard_NC24ads_A100_v4 Some(80) ubuntu");
+    check(family(""), "Standard_NC24ads_A100_v4 Some(80) default");
+    check(
+        family("other"),
+        "unknown image family \"other\": expected one of ubuntu, azurelinux",
+    );
+}
+
+#[test]
+fn a_requirement_is_met_or_the_claim_is_refused() {
+    let with = |key: &'static str, operator: &'static str, values: &'static [&'static str]| {
+        requires(&[(TYPE, "In", &["a"]), (key, operator, values)])
+    };
+    let good = "a Some(80) default";
+    let unmet =
+        |text: &str| format!("the requirement {text} cannot be met: the instance will not satisfy it");
+    check(with("kubernetes.io/arch", "In", &["amd64"]), good);
+    check(with("kubernetes.io/arch", "NotIn", &["arm64"]), good);
+    let arch = "expected the requirement kubernetes.io/arch In [amd64]";
+    check(with("kubernetes.io/arch", "In", &["arm64"]), arch);
+    check(with("beta.kubernetes.io/arch", "NotIn", &["amd64"]), arch);
+    check(
+        with("kubernetes.io/os", "DoesNotExist", &[]),
+        "expected the requirement kubernetes.io/os In [linux]",
+    );
+    check(with("karpenter.sh/capacity-type", "Exists", &[]), good);
+    check(
+        with("karpenter.sh/capacity-type", "NotIn", &["on-demand"]),
+        "expected the requirement karpenter.sh/capacity-type In [on-demand]",
+    );
+    check(with(TYPE, "Exists", &[]), good);
+    check(
+        with(TYPE, "DoesNotExist", &[]),
+        &unmet("node.kubernetes.io/instance-type DoesNotExist []"),
+    );
+    check(with("karpenter.sh/nodepool", "Exists", &[]), good);
+    check(with("kaito.sh/workspace", "Exists", &[]), good);
+    check(
+        with("kaito.sh/workspace", "DoesNotExist", &[]),
+        &unmet("kaito.sh/workspace DoesNotExist []"),
+    );
+    check(with("x/none", "DoesNotExist", &[]), good);
+    check(with("x/none", "In", &["1"]), good);
+    check(with("x/cpus", "Gt", &["4"]), &unmet("x/cpus Gt [4]"));
+    check(with("x/cpus", "Near", &["4"]), &unmet("x/cpus Near [4]"));
+    let sized = |operator: &'static str| {
+        move |machine: &mut Machine| {
+            with("x/cpus", operator, &["4"])(machine);
+            let labels = machine.metadata.labels.as_mut().unwrap();
+            drop(labels.insert("x/cpus".into(), "8".into()));
+        }
+    };
+    check(sized("Gt"), good);
+    check(sized("Gte"), good);
+    check(sized("Lt"), &unmet("x/cpus Lt [4]"));
+    check(sized("Lte"), &unmet("x/cpus Lte [4]"));
 }

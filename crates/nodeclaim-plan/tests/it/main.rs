@@ -16,4 +16,5 @@ mod node_claims;
 mod properties;
 mod registration;
 mod replace;
+mod stopped;
 mod termination;

@@ -5,7 +5,7 @@ use kaito_api::conditions::ClaimConditionType;
 use kaito_api::labels::LAUNCH_FAILURE;
 
 use crate::fixtures::{
-    Case, conditions, deeds, error, instance, message, new_node, node, outcome, requeue, t,
+    Case, assert_pause, conditions, deeds, error, instance, message, new_node, node, outcome, requeue, t,
 };
 
 const PATCH: &str = "patch Machine ws0a1b2c3d4";
@@ -31,6 +31,16 @@ fn the_reason_is_read_before_the_instance_is_deleted() {
     assert_eq!(deeds(&plan), format!("{PATCH}, cloud delete e1"));
     assert!(conditions(&plan).starts_with("Unknown:AllocationFailure "));
     assert!(message(&plan, "Ready").starts_with("AllocationFailed: No capacity in this zone. Nothing to do"));
+    // What the cloud keeps with the instance needs no request, and survives a restart and a lost answer.
+    let mut noted = instance(InstanceState::Failed);
+    noted.failure = Some(allocation());
+    for case in [
+        Case::found(noted.clone()),
+        Case::found(noted).annotated("kaito.sh/operation-url", "https://op/1"),
+    ] {
+        assert_eq!(deeds(&case.plan()), format!("{PATCH}, cloud delete e1"));
+        assert!(conditions(&case.plan()).starts_with("Unknown:AllocationFailure "));
+    }
     // The URL in memory is as good, and without any the instance's state has to do.
     let mut accepted = outcome(CallKind::Create, t(-300), None);
     accepted.operation_url = Some("https://op/2".into());
@@ -62,12 +72,10 @@ fn a_failed_instance_is_counted_once_and_the_pause_grows() {
     absent.observed.instance = cloudprovider::InstanceLookup::Absent { reads: 2 };
     absent.observed.failure = None;
     absent.observed.last_call = Some(outcome(CallKind::Delete, t(1), None));
+    assert_eq!(deeds(&absent.plan()), "");
+    assert_pause(&absent.plan(), 60);
     assert_eq!(
-        (deeds(&absent.plan()), requeue(&absent.plan())),
-        (String::new(), Some(60))
-    );
-    assert_eq!(
-        deeds(&absent.clone().at(t(60)).plan()),
+        deeds(&absent.clone().at(t(75)).plan()),
         format!("{PATCH}, cloud create")
     );
     // The next instance fails too.
@@ -79,7 +87,27 @@ fn a_failed_instance_is_counted_once_and_the_pause_grows() {
     let mut absent = second;
     absent.observed.instance = cloudprovider::InstanceLookup::Absent { reads: 2 };
     absent.observed.last_call = Some(outcome(CallKind::Delete, t(301), None));
-    assert_eq!(requeue(&absent.plan()), Some(120));
+    assert_pause(&absent.plan(), 120);
+}
+
+#[test]
+fn a_throttled_creation_is_not_answered_with_more_requests() {
+    let throttled = error(ErrorClass::Throttled, "TooManyRequests", "slow down");
+    let throttled = throttled.with_retry_after(Some(jiff::SignedDuration::from_secs(300)));
+    let case = failed().failure(throttled);
+    assert_eq!(
+        deeds(&case.plan()),
+        PATCH,
+        "the failure is noted, nothing is sent"
+    );
+    let case = case.stored();
+    assert_eq!(deeds(&case.plan()), "");
+    assert_pause(&case.plan(), 300);
+    let mut case = case.at(t(375));
+    assert_eq!(deeds(&case.plan()), "cloud delete e1");
+    // The pause is over when the instance is gone.
+    case.observed.instance = cloudprovider::InstanceLookup::Absent { reads: 2 };
+    assert!(deeds(&case.plan()).ends_with("cloud create"));
 }
 
 #[test]
@@ -87,10 +115,8 @@ fn a_instance_that_fails_for_good_is_not_made_again() {
     let sku = error(ErrorClass::SkuUnavailable, "SkuNotAvailable", "not here");
     let mut case = failed().failure(sku).stored();
     case.observed.instance = cloudprovider::InstanceLookup::Absent { reads: 2 };
-    assert_eq!(
-        (deeds(&case.plan()), requeue(&case.plan())),
-        (String::new(), Some(21600))
-    );
+    assert_eq!(deeds(&case.plan()), "");
+    assert_pause(&case.plan(), 21600);
     let launched = case
         .observed
         .claim
@@ -131,7 +157,7 @@ fn a_node_that_does_not_join_costs_the_instance() {
     assert_eq!(deeds(&late.plan()), format!("{PATCH}, cloud delete e1"));
     assert!(
         message(&late.plan(), "MachineLaunched")
-            .starts_with("NodeDidNotJoin: no Node of agent pool ws0a1b2c3d4")
+            .starts_with("NodeDidNotJoin: no Node of instance ws0a1b2c3d4")
     );
     let deleting = {
         let mut case = late.stored();
@@ -147,20 +173,37 @@ fn a_making_that_takes_too_long_is_cancelled() {
         .annotated("kaito.sh/launch-started", &t(0).to_string());
     assert_eq!(deeds(&creating.clone().at(t(3599)).plan()), "");
     let late = creating.at(t(3600));
-    assert_eq!(deeds(&late.plan()), "cloud abort");
+    assert_eq!(deeds(&late.plan()), format!("{PATCH}, cloud abort"));
+    let late = late.stored();
+    // Whatever the canceled operation says, the claim knows why.
+    let mut canceled =
+        late.clone()
+            .at(t(3620))
+            .failure(error(ErrorClass::Transient, "Canceled", "by a user"));
+    canceled.observed.instance = Case::found(instance(InstanceState::Canceled)).observed.instance;
+    let canceled = canceled.stored().observed.claim;
+    let launched = canceled.condition(ClaimConditionType::Launched).unwrap();
+    assert!(
+        launched.message.starts_with("LaunchTimedOut: "),
+        "{}",
+        launched.message
+    );
     let accepted = late.clone().last(outcome(CallKind::Abort, t(3600), None));
     assert_eq!(deeds(&accepted.clone().at(t(3630)).plan()), "");
-    assert_eq!(
-        deeds(&accepted.at(t(3700)).plan()),
-        format!("{PATCH}, cloud delete e1")
-    );
+    assert_eq!(deeds(&accepted.at(t(3700)).plan()), "cloud delete e1");
     let refused = |class, failures| {
         let outcome = outcome(CallKind::Abort, t(3600), Some(error(class, "Code", "")));
         late.clone().last(CallOutcome { failures, ..outcome }).at(t(3610))
     };
     assert_eq!(deeds(&refused(ErrorClass::Transient, 1).plan()), "cloud abort");
-    assert!(deeds(&refused(ErrorClass::Transient, 3).plan()).contains(PATCH));
-    assert!(deeds(&refused(ErrorClass::Invalid, 1).plan()).contains(PATCH));
+    assert_eq!(
+        deeds(&refused(ErrorClass::Transient, 3).plan()),
+        "cloud delete e1"
+    );
+    assert_eq!(
+        deeds(&refused(ErrorClass::Invalid, 1).at(t(3680)).plan()),
+        "cloud delete e1"
+    );
     assert_eq!(
         deeds(&late.node(new_node()).plan()).matches("patch Node").count(),
         1

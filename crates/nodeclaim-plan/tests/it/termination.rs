@@ -245,13 +245,16 @@ fn deletion_is_asked_for_until_it_happens() {
     check(&last(CallKind::Delete, None).at(t(200)), "cloud delete e1");
     check(&last(CallKind::Delete, Some(ErrorClass::Busy)), "cloud abort");
     check(&last(CallKind::Abort, None), "");
-    check(&last(CallKind::Abort, Some(ErrorClass::Busy)), "cloud delete e1");
+    check(
+        &last(CallKind::Abort, Some(ErrorClass::Busy)).at(t(101)),
+        "cloud delete e1",
+    );
     check(
         &last(CallKind::Delete, Some(ErrorClass::Precondition)).at(t(99)),
         "cloud get",
     );
     check(
-        &last(CallKind::Delete, Some(ErrorClass::Precondition)),
+        &last(CallKind::Delete, Some(ErrorClass::Precondition)).at(t(101)),
         "cloud delete e1",
     );
     let denied = last(CallKind::Delete, Some(ErrorClass::Unauthorized));
@@ -265,4 +268,35 @@ fn deletion_is_asked_for_until_it_happens() {
         .pod(pod("a"));
     check(&deleting, "");
     assert!(conditions(&deleting.plan()).ends_with("False:InstanceTerminating"));
+}
+
+#[test]
+fn a_deletion_that_does_not_end_is_reported_with_its_reason() {
+    let mut deleting = terminating(Case::found(instance(InstanceState::Deleting))).at(t(1000));
+    deleting.observed.state_since = Some(t(101));
+    assert!(conditions(&deleting.plan()).ends_with("False:InstanceTerminating"));
+    let stuck = deleting.at(t(1001));
+    assert!(conditions(&stuck.plan()).ends_with("False:InstanceNotDeleted"));
+    let text = message(&stuck.plan(), "Ready");
+    assert!(
+        text.starts_with("Instance ws0a1b2c3d4 is being deleted for more than 15 minutes. Look up"),
+        "{text}"
+    );
+    assert_eq!(stuck.plan().events.len(), 1);
+    assert!(stuck.stored().at(t(9000)).plan().is_noop());
+    // The deletion ended with an error, which the cloud keeps with the instance.
+    let mut failed = instance(InstanceState::Failed);
+    failed.failure = Some(error(
+        ErrorClass::Blocked,
+        "PodDrainFailure",
+        "a budget holds pod x",
+    ));
+    let failed = terminating(Case::found(failed)).at(t(300));
+    let again = failed.last(outcome(CallKind::Delete, t(100), None));
+    check(&again, "cloud delete e1");
+    let text = message(&again.plan(), "Ready");
+    assert!(
+        text.starts_with("PodDrainFailure: a budget holds pod x"),
+        "{text}"
+    );
 }

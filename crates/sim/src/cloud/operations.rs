@@ -113,6 +113,44 @@ impl Cloud {
         self.put(facts, work);
     }
 
+    /// Stops an instance as another user does: its machine goes, the instance stays.
+    pub fn stop(&mut self, name: &str) {
+        self.turn(name, true);
+    }
+
+    /// Starts an instance again as another user does: a new machine boots.
+    pub fn start(&mut self, name: &str) {
+        self.turn(name, false);
+    }
+
+    fn turn(&mut self, name: &str, stop: bool) {
+        let Some(mut facts) = self.pool(name).cloned() else {
+            return;
+        };
+        if facts.state != InstanceState::Succeeded || facts.stopped == stop {
+            return;
+        }
+        let word = if stop { "Stopping" } else { "Starting" };
+        facts.state = InstanceState::Changing(word.to_owned());
+        facts.stopped = stop;
+        facts.version = Some(self.next_version());
+        self.events.push(if stop {
+            MachineEvent::Ends {
+                pool: name.to_owned(),
+            }
+        } else {
+            let joins = after(self.now, self.pace.join);
+            let pool = Box::new(facts.clone());
+            MachineEvent::Boots { pool, joins }
+        });
+        let work = Work {
+            until: after(self.now, self.pace.power),
+            ends: Ending::Power(stop),
+            url: self.url(),
+        };
+        self.put(facts, work);
+    }
+
     fn facts(&mut self, spec: &LaunchSpec) -> Instance {
         Instance {
             version: Some(self.next_version()),

@@ -46,7 +46,7 @@ impl Cloud {
             return Err(error(
                 ErrorClass::Precondition,
                 "PreconditionFailed",
-                "an agent pool of the name exists",
+                "an instance of the name exists",
             ));
         }
         self.note(format!("create {}", spec.name));
@@ -77,14 +77,14 @@ impl Cloud {
             return Err(error(
                 ErrorClass::Precondition,
                 "PreconditionFailed",
-                "the agent pool has changed",
+                "the instance has changed",
             ));
         }
         if pool.state == InstanceState::Creating && self.pace.refuses_early_delete {
             return Err(error(
                 ErrorClass::Busy,
                 "OperationNotAllowed",
-                "the agent pool is being created",
+                "the instance is being created",
             ));
         }
         self.note(format!("delete {name}"));
@@ -109,7 +109,9 @@ impl Cloud {
         let Some(pool) = self.pools.get_mut(name) else {
             return Err(not_found(name));
         };
-        if pool.facts.state != InstanceState::Creating {
+        // The state stays as it is until the creation has ended.
+        let canceling = matches!(&pool.work, Some(work) if matches!(work.ends, Ending::Canceled));
+        if pool.facts.state != InstanceState::Creating || canceling {
             return Err(error(
                 ErrorClass::Busy,
                 "OperationNotAllowed",
@@ -120,7 +122,6 @@ impl Cloud {
             work.until = until;
             work.ends = Ending::Canceled;
         }
-        pool.facts.state = InstanceState::Changing("Canceling".to_owned());
         self.events.push(MachineEvent::Ends {
             pool: name.to_owned(),
         });
@@ -145,6 +146,10 @@ impl Cloud {
 
     // The fault of the request, unless it refuses the request.
     fn refused(&mut self, kind: CallKind) -> Result<Option<Fault>, ProviderError> {
+        if self.stopped && matches!(kind, CallKind::Create | CallKind::Delete | CallKind::Abort) {
+            let message = "the managed cluster is in (Stopped) power state";
+            return Err(error(ErrorClass::ClusterStopped, "OperationNotAllowed", message));
+        }
         let fault = self.faults.draw(kind);
         match fault.and_then(Fault::refusal) {
             Some(refusal) => Err(refusal),
@@ -159,7 +164,7 @@ impl Cloud {
     pub(super) fn put(&mut self, facts: Instance, work: Work) {
         self.operations.insert(
             work.url.clone(),
-            OperationStatus::Running("InProgress".to_owned()),
+            OperationStatus::Running("InProgress".to_owned(), None),
         );
         self.pools.insert(
             facts.name.clone(),

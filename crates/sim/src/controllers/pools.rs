@@ -23,7 +23,7 @@ pub fn carry_out(
         return Ok(recorded.and(read).unwrap_or(true));
     }
     // A failed read is repeated when the plan says so; a failed write is looked at soon.
-    let is_read = matches!(call, CloudCall::Read { .. });
+    let is_read = matches!(call, CloudCall::Read { .. } | CloudCall::ReadOperation { .. });
     Ok(recorded.result.unwrap_or(!is_read))
 }
 

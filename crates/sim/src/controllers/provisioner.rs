@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{Node, Pod};
 use k8s_openapi::api::storage::v1::VolumeAttachment;
 use kaito_api::Claim;
+use nodeclaim_plan::garbage::MAX_DELETIONS;
 use nodeclaim_plan::observe::{instance_names, is_unsettled, observe_node};
 use nodeclaim_plan::{Observed, ObservedNode, Settings, Source};
 use plan::{Kind, ObjectRef, PendingWrites};
@@ -15,6 +16,7 @@ use plan::{Kind, ObjectRef, PendingWrites};
 use super::{Fuse, Halt, Program, pools};
 use crate::api_server::{ApiServer, key};
 use crate::cloud::Cloud;
+use crate::json;
 use crate::view::View;
 
 /// The shell and everything that a restart loses.
@@ -92,20 +94,15 @@ impl Provisioner {
         fuse: &mut Fuse,
     ) -> Result<Vec<CloudCall>, Halt> {
         let claims: Vec<Claim> = self.view.claims().collect();
-        let calls = nodeclaim_plan::garbage::collect(
-            now,
-            &self.tracker.instances(),
-            &claims,
-            self.tracker.first_seen(),
-            &self.settings,
-        );
+        let calls = nodeclaim_plan::garbage::collect(now, &self.tracker, &claims, &self.settings);
         let mut done = Vec::new();
-        for call in calls {
-            let kinds = [Kind::Machine, Kind::NodeClaim];
-            if kinds
-                .iter()
-                .all(|kind| api.get(&key(*kind, "", call.instance())).is_none())
-            {
+        for orphan in calls {
+            let call = orphan.delete;
+            let is_its_claim = |kind: &Kind| {
+                let claim = api.get(&key(*kind, "", call.instance()));
+                claim.is_some_and(|claim| json::text(claim, &["metadata", "uid"]) == orphan.claim_uid)
+            };
+            if done.len() < MAX_DELETIONS && ![Kind::Machine, Kind::NodeClaim].iter().any(is_its_claim) {
                 pools::carry_out(&mut self.tracker, now, &call, cloud, fuse)?;
                 done.push(call);
             }

@@ -35,7 +35,7 @@ pub(super) fn show(world: &World) -> String {
     }
     for pool in world.cloud.pools() {
         lines.push(format!(
-            "agent pool {}: {} ({:?})",
+            "instance {}: {} ({:?})",
             pool.name,
             pool.state.as_str(),
             pool.owner

@@ -150,13 +150,11 @@ pub fn claim(
     let is_release = matches!(plan.finalizer, Finalizer::Release(_));
     if is_release && cloud.is_late(name) {
         return Err(format!(
-            "the claim is released and agent pool {name} will still appear"
+            "the claim is released and instance {name} will still appear"
         ));
     }
     if is_release && has_instance(&observed.claim, cloud) {
-        return Err(format!(
-            "the claim is released and its agent pool {name} is there"
-        ));
+        return Err(format!("the claim is released and its instance {name} is there"));
     }
     Ok(())
 }
@@ -183,14 +181,14 @@ fn only_own_pool(call: &CloudCall, claim: &Claim, cloud: &Cloud) -> Verdict {
     let name = claim.name();
     if call.instance() != name {
         return Err(format!(
-            "a call about agent pool {}, which is not the claim's",
+            "a call about instance {}, which is not the claim's",
             call.instance()
         ));
     }
     let changes = matches!(call, CloudCall::Delete { .. } | CloudCall::Abort { .. });
     if changes && cloud.pool(name).is_some() && !has_instance(claim, cloud) {
         return Err(format!(
-            "agent pool {name} is not this claim's and is deleted or canceled"
+            "instance {name} is not this claim's and is deleted or canceled"
         ));
     }
     Ok(())
@@ -228,7 +226,7 @@ fn drained_first(
         .collect();
     match observed.pods.iter().find(|pod| is_undrained(pod, &ready)) {
         Some(pod) => Err(format!(
-            "agent pool {name} is deleted and pod {:?} still runs",
+            "instance {name} is deleted and pod {:?} still runs",
             pod.metadata.name
         )),
         None => Ok(()),
@@ -274,14 +272,14 @@ pub(crate) fn collected(name: &str, cloud: &Cloud, api: &ApiServer) -> Verdict {
         return Ok(());
     };
     let Ownership::Ours { claim_uid } = &pool.owner else {
-        return Err(format!("agent pool {name} is not ours and is collected"));
+        return Err(format!("instance {name} is not ours and is collected"));
     };
     let is_claim = |kind: &Kind| {
         let claim = api.get(&key(*kind, "", name));
         claim.is_some_and(|claim| json::text(claim, &["metadata", "uid"]) == claim_uid)
     };
     if [Kind::Machine, Kind::NodeClaim].iter().any(is_claim) {
-        return Err(format!("agent pool {name} is collected and its claim is there"));
+        return Err(format!("instance {name} is collected and its claim is there"));
     }
     Ok(())
 }

@@ -30,7 +30,7 @@ impl World {
             }
         }
         self.unclaimed_pool()
-            .map(|name| format!("agent pool {name} has no claim"))
+            .map(|name| format!("instance {name} has no claim"))
     }
 
     /// Returns an object or a pool that the programs created and that still exists.
@@ -46,7 +46,7 @@ impl World {
         let pool = self.cloud.pools().find(ours);
         object
             .map(|(key, _)| shown(key))
-            .or_else(|| pool.map(|pool| format!("agent pool {}", pool.name)))
+            .or_else(|| pool.map(|pool| format!("instance {}", pool.name)))
     }
 
     /// Number of writes and requests of the programs so far.

@@ -99,12 +99,12 @@ fn one_pool_a_slot(world: &World) -> Result<(), String> {
             continue;
         };
         if let Some(other) = claims.insert(claim_uid.as_str(), &pool.name) {
-            return Err(format!("agent pools {other} and {} are of one claim", pool.name));
+            return Err(format!("instances {other} and {} are of one claim", pool.name));
         }
         if let (Some(uid), Some(ordinal)) = (pool.labels.get(WORKSPACE_UID), pool.labels.get(ORDINAL))
             && let Some(other) = slots.insert((uid, ordinal), &pool.name)
         {
-            return Err(format!("agent pools {other} and {} are of one slot", pool.name));
+            return Err(format!("instances {other} and {} are of one slot", pool.name));
         }
     }
     Ok(())
@@ -140,7 +140,7 @@ fn foreign_pools_stay(world: &World) -> Result<(), String> {
     for pool in &world.ledger.foreign_pools {
         let now = world.cloud.pool(&pool.name);
         if now != Some(pool) {
-            return Err(format!("foreign agent pool {} was changed: {now:?}", pool.name));
+            return Err(format!("foreign instance {} was changed: {now:?}", pool.name));
         }
     }
     Ok(())

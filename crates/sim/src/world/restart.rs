@@ -34,13 +34,17 @@ impl World {
     /// Kills a program. It loses its memory and restarts after a while.
     pub fn kill(&mut self, program: Program) {
         self.note(format!("{} dies", program.name()));
+        self.end(program);
+        self.agenda.forget(program);
+        let pause = i64::try_from(self.rng.between(1, 20)).unwrap_or(1);
+        self.schedule(Due::Restart(program), SignedDuration::from_secs(pause));
+    }
+
+    pub(super) fn end(&mut self, program: Program) {
         match program {
             Program::Workspaces => self.workspaces = None,
             Program::Provisioner => self.provisioner = None,
         }
-        self.agenda.forget(program);
-        let pause = i64::try_from(self.rng.between(1, 20)).unwrap_or(1);
-        self.schedule(Due::Restart(program), SignedDuration::from_secs(pause));
     }
 
     fn wake_all(&mut self, program: Program, kind: Kind) {

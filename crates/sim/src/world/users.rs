@@ -70,7 +70,7 @@ impl World {
 
     /// Creates a pool of another owner, which no program may change.
     pub fn plant_pool(&mut self, pool: Instance) {
-        self.note(format!("another owner creates agent pool {}", pool.name));
+        self.note(format!("another owner creates instance {}", pool.name));
         let name = pool.name.clone();
         self.cloud.plant(pool);
         if let Some(planted) = self.cloud.pool(&name).cloned() {
@@ -80,20 +80,20 @@ impl World {
 
     /// Removes a pool of another owner.
     pub fn uproot_pool(&mut self, name: &str) {
-        self.note(format!("another owner removes agent pool {name}"));
+        self.note(format!("another owner removes instance {name}"));
         self.ledger.release_pool(name);
         self.cloud.lose(name);
     }
 
     /// Removes a pool and its machine without a request.
     pub fn lose_pool(&mut self, name: &str) {
-        self.note(format!("agent pool {name} vanishes"));
+        self.note(format!("instance {name} vanishes"));
         self.cloud.lose(name);
     }
 
     /// Ends the machine of a pool; the pool does not show it.
     pub fn break_machine(&mut self, pool: &str) {
-        self.note(format!("the machine of agent pool {pool} dies"));
+        self.note(format!("the machine of instance {pool} dies"));
         let now = self.now;
         self.kubelet.take(
             now,

@@ -82,6 +82,12 @@ fn starts() -> impl Strategy<Value = Option<(bool, InstanceState)>> {
     proptest::option::of((any::<bool>(), select(states)))
 }
 
+/// Number of cases: `PROPTEST_CASES`, otherwise this many.
+fn cases(default: u32) -> u32 {
+    let asked = std::env::var("PROPTEST_CASES").ok();
+    asked.and_then(|text| text.parse().ok()).unwrap_or(default)
+}
+
 fn troubles(vanishing: bool) -> impl Strategy<Value = Vec<Trouble>> {
     let trouble = prop_oneof![
         u32::from(vanishing) => Just(if vanishing { Trouble::Vanish } else { Trouble::Nothing }),
@@ -294,8 +300,67 @@ fn a_foreign_instance_of_the_name_survives_everything() -> Result<(), Failure> {
     Ok(())
 }
 
+#[test]
+fn a_late_request_is_waited_for_after_crashes_and_a_refusal() -> Result<(), Failure> {
+    use Trouble as T;
+    let first = [
+        T::Nothing,
+        T::Vanish,
+        T::Vanish,
+        T::Conflict,
+        T::Crash,
+        T::Late,
+        T::Crash,
+        T::Refused(ErrorClass::Busy),
+    ];
+    for kind in ClaimKind::ALL {
+        for start in [InstanceState::Failed, InstanceState::Succeeded] {
+            // The moments at which requests meet their faults depend on the pauses before: try several.
+            for pauses in 0..8 {
+                let mut run = Run::new(kind, vec![], Some((false, start.clone())));
+                for trouble in std::iter::repeat_n(T::Nothing, pauses).chain(first) {
+                    run.trouble(trouble)?;
+                }
+                run.end(&[T::StaleList])?;
+            }
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn stopping_and_starting_an_instance_or_the_cluster_buys_and_deletes_nothing() -> Result<(), Failure> {
+    let hours = SignedDuration::from_hours(9);
+    for kind in ClaimKind::ALL {
+        for cluster in [false, true] {
+            // Whatever comes first: the look at the instance, or the news of its Node.
+            for pause in [0, 5, 30, 55] {
+                let mut run = Run::new(kind, vec![], None);
+                run.settle()?;
+                run.world.advance(SignedDuration::from_secs(pause))?;
+                if cluster {
+                    run.world.stop_cluster();
+                } else {
+                    run.world.stop_pool(NAME);
+                }
+                run.world.advance(hours)?;
+                if cluster {
+                    run.world.start_cluster();
+                } else {
+                    run.world.start_pool(NAME);
+                }
+                run.world.advance(SignedDuration::from_mins(10))?;
+                run.settle()?;
+                runner::stay_quiet(&mut run.world)?;
+                assert_eq!((run.requests("create"), run.requests("delete")), (1, 0));
+            }
+        }
+    }
+    Ok(())
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(1000))]
+    #![proptest_config(ProptestConfig::with_cases(cases(1000)))]
 
     #[test]
     fn a_wanted_claim_gets_ready_and_then_goes(kind in select(ClaimKind::ALL.to_vec()), start in starts(), launches in launches(), first in troubles(false), last in troubles(true)) {
