@@ -17,6 +17,7 @@ pub enum Named {
     QuotaAsync,
     SkuNotSupported,
     SkuNotAvailable,
+    SkuRestricted,
     Capacity,
     ZonalCapacity,
     BusyPool,
@@ -109,9 +110,11 @@ impl Named {
     pub(crate) fn build(self, about: &About) -> ArmError {
         match self {
             Self::QuotaSync | Self::QuotaRegionalSync | Self::QuotaAsync => self.quota(about),
-            Self::SkuNotSupported | Self::SkuNotAvailable | Self::Capacity | Self::ZonalCapacity => {
-                self.machines(about)
-            }
+            Self::SkuNotSupported
+            | Self::SkuNotAvailable
+            | Self::SkuRestricted
+            | Self::Capacity
+            | Self::ZonalCapacity => self.machines(about),
             Self::BusyPool
             | Self::BusyCluster
             | Self::BusyEtag
@@ -238,6 +241,13 @@ impl Named {
                 "",
             ),
             Self::SkuNotAvailable => wrapped(
+                "SkuNotAvailable",
+                &format!(
+                    "The requested size for resource '{vm_size}' is currently not available in location '{location}' zones \
+                '' for subscription '{subscription}'. Please try another size or deploy to a different location or zones."
+                ),
+            ),
+            Self::SkuRestricted => wrapped(
                 "SkuNotAvailable",
                 &format!(
                     "The requested VM size for resource 'Following SKUs \
