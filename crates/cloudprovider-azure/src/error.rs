@@ -4,6 +4,7 @@
 
 mod layers;
 mod retry_after;
+mod row;
 mod table;
 
 use azure_core::error::ErrorKind;

@@ -3,34 +3,10 @@
 //! Codes alone do not decide: `OperationNotAllowed` means busy, quota or a stopped cluster, and `NotFound` a pool
 //! or a cluster. The texts come from public recordings of the API.
 
-use cloudprovider::ErrorClass::{self, *};
+use cloudprovider::ErrorClass::*;
 
 use super::layers::ErrorLayer;
-
-/// One row. An empty list matches everything; a list matches if one of its entries does.
-#[derive(Debug)]
-pub(super) struct Row {
-    /// Name for tests and logs.
-    pub(super) name: &'static str,
-    pub(super) class: ErrorClass,
-    /// HTTP statuses; 0 is the error of an operation.
-    status: &'static [u16],
-    /// Whole codes, in any letter case.
-    codes: &'static [&'static str],
-    /// Beginnings of subcodes.
-    subcodes: &'static [&'static str],
-    /// Parts of the message or the target, lower case.
-    texts: &'static [&'static str],
-}
-
-const ANY: Row = Row {
-    name: "",
-    class: Transient,
-    status: &[],
-    codes: &[],
-    subcodes: &[],
-    texts: &[],
-};
+use super::row::{ANY, Row};
 
 pub(super) const ROWS: &[Row] = &[
     Row {
@@ -395,22 +371,4 @@ pub(super) fn decide(status: u16, layers: &[ErrorLayer]) -> (&'static Row, Optio
         }
     }
     (&ANY, None)
-}
-
-impl Row {
-    fn looks_at_no_layer(&self) -> bool {
-        self.codes.is_empty() && self.subcodes.is_empty() && self.texts.is_empty()
-    }
-
-    fn fits(&self, layer: &ErrorLayer) -> bool {
-        let text = format!("{}\n{}", layer.message, layer.target).to_ascii_lowercase();
-        let code = self.codes.is_empty()
-            || self
-                .codes
-                .iter()
-                .any(|code| code.eq_ignore_ascii_case(&layer.code));
-        let subcode =
-            self.subcodes.is_empty() || self.subcodes.iter().any(|start| layer.subcode.starts_with(start));
-        code && subcode && (self.texts.is_empty() || self.texts.iter().any(|part| text.contains(part)))
-    }
 }

@@ -18,11 +18,12 @@ async fn refusals_are_classified() {
         (Named::QuotaRegionalSync, Quota, "ErrCode_InsufficientVCPUQuota"),
         (Named::SkuNotSupported, SkuUnavailable, "VMSizeNotSupported"),
         (Named::SkuNotAvailable, SkuUnavailable, "SkuNotAvailable"),
+        (Named::SkuRestricted, Capacity, "SkuNotAvailable"),
         (Named::BusyPool, Busy, "OperationNotAllowed"),
         (Named::BusyCluster, Busy, "OperationNotAllowed"),
         (Named::BusyEtag, Busy, "EtagMismatch"),
         (Named::Preempted, Busy, "AKSOperationPreempted"),
-        (Named::Stopped, Busy, "OperationNotAllowed"),
+        (Named::Stopped, ClusterStopped, "OperationNotAllowed"),
         (Named::Throttled, Throttled, "Throttled"),
         (Named::Forbidden, Unauthorized, "AuthorizationFailed"),
         (Named::ClusterMissing, ClusterNotFound, "ResourceNotFound"),
@@ -41,7 +42,7 @@ async fn refusals_are_classified() {
         (Named::Precondition, Precondition, "PreconditionFailed"),
         (Named::PreconditionOnCreate, Precondition, "PreconditionFailed"),
         (Named::LastPool, Invalid, "OperationNotAllowed"),
-        (Named::TooManyPools, Quota, "MaxAgentPoolCountReached"),
+        (Named::TooManyPools, ClusterFull, "MaxAgentPoolCountReached"),
     ];
     for (named, class, code) in table {
         stage

@@ -31,7 +31,7 @@ async fn a_spent_budget_asks_azure_nothing() {
     provider.list().await.unwrap();
     provider.list().await.unwrap();
     let error = provider.list().await.unwrap_err();
-    assert_eq!(brief(&error), (ErrorClass::Throttled, "LocalRateLimit"));
+    assert_eq!(brief(&error), (ErrorClass::LocallyLimited, "LocalRateLimit"));
     assert!(error.retry_after.unwrap().as_secs() > 1000);
     assert_eq!(stage.control.counters().await.unwrap().by_verb[&Verb::List], 4);
 }
