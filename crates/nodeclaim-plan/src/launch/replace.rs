@@ -136,11 +136,12 @@ fn next_abort(context: &PlanContext<'_>) -> Abort {
 
 fn replace<'a>(context: &PlanContext<'a>, instance: &Instance, error: &ProviderError) -> LaunchDecision<'a> {
     let mut claim_edit = ClaimEdit::default();
+    let update = error_reasons::launched(error, Origin::Operation);
+    let wait = throttled(context, error);
     if noted(context).is_none() {
         failure::note(context, context.now, error, &mut claim_edit);
     }
-    let update = error_reasons::launched(error, Origin::Operation);
-    if let Some(requeue) = throttled(context, error) {
+    if let Some(requeue) = wait {
         return LaunchDecision {
             claim_edit,
             requeue: Some(requeue),
@@ -161,7 +162,15 @@ fn throttled(context: &PlanContext<'_>, error: &ProviderError) -> Option<std::ti
     if error.class != ErrorClass::Throttled {
         return None;
     }
-    match noted(context) {
+    // Of an instance whose beginning is not known, any note counts, or it would never be replaced.
+    let any = || {
+        context
+            .record
+            .failure
+            .as_ref()
+            .filter(|_| failure::started(context).is_none())
+    };
+    match noted(context).or_else(any) {
         Some(noted) => time::remaining(backoff::until(noted, context), context.now),
         None => Some(context.poll),
     }

@@ -94,7 +94,12 @@ fn a_failed_instance_is_counted_once_and_the_pause_grows() {
 fn a_throttled_creation_is_not_answered_with_more_requests() {
     let throttled = error(ErrorClass::Throttled, "TooManyRequests", "slow down");
     let throttled = throttled.with_retry_after(Some(jiff::SignedDuration::from_secs(300)));
-    let case = failed().failure(throttled);
+    // Without a known beginning it is not held up for ever.
+    let unknown = failed().failure(throttled.clone()).stored().at(t(375));
+    assert!(deeds(&unknown.plan()).ends_with("cloud delete e1"));
+    let case = failed()
+        .failure(throttled)
+        .annotated("kaito.sh/launch-started", &t(-300).to_string());
     assert_eq!(
         deeds(&case.plan()),
         PATCH,
