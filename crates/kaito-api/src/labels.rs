@@ -8,6 +8,11 @@ pub const WORKSPACE: &str = "kaito.sh/workspace";
 pub const WORKSPACE_NAMESPACE: &str = "kaito.sh/workspacenamespace";
 /// UID of that Workspace. On claims; it distinguishes two Workspaces of one name.
 pub const WORKSPACE_UID: &str = "kaito.sh/workspace-uid";
+/// UID of the Workspace that a Node was created for. On Nodes. No kubelet may set labels of this domain, so a Node cannot
+/// claim to belong to another Workspace.
+pub const RESTRICTED_WORKSPACE_UID: &str = "node-restriction.kubernetes.io/kaito-workspace-uid";
+/// Taint of the Nodes of one Workspace, with effect `NoSchedule`; the value is its UID.
+pub const WORKSPACE_TAINT: &str = WORKSPACE_UID;
 /// Ordinal of a claim in its Workspace, from 0. On claims.
 pub const ORDINAL: &str = "kaito.sh/ordinal";
 /// `gpu` or `cpu`. On agent pools and Nodes.
@@ -76,8 +81,11 @@ pub const AKS_SPOT: &str = "kubernetes.azure.com/scalesetpriority";
 pub const NODE_IMAGE_FAMILY: &str = "kaito.sh/node-image-family";
 /// Engine that serves the model: `vllm`, `native` (alias `transformers`). Annotation on Workspaces.
 pub const RUNTIME: &str = "kaito.sh/runtime";
-/// `True` makes the Service a load balancer. Annotation on Workspaces.
+/// `True` asks for a load balancer. Annotation on Workspaces; [`PUBLIC`] must say who may reach it.
 pub const ENABLE_LB: &str = "kaito.sh/enablelb";
+/// Clients that may reach the load balancer: `true` for all, or CIDR blocks separated by commas. Annotation on
+/// Workspaces.
+pub const PUBLIC: &str = "kaito.sh/public";
 /// If present, a model is deployed even if our estimate says that it does not fit. Annotation on Workspaces.
 pub const BYPASS_RESOURCE_CHECKS: &str = "kaito.sh/bypass-resource-checks";
 /// Requested context length, in tokens. Annotation on Workspaces.

@@ -27,6 +27,12 @@ pub fn tuning_config(workspace: &str) -> String {
     format!("{workspace}-tuning-config")
 }
 
+/// Name of the NetworkPolicy of the Workspace's pods.
+#[must_use]
+pub fn network_policy(workspace: &str) -> String {
+    format!("{workspace}-kaito")
+}
+
 /// Host name of pod 0 of a multi-node workload, as the other pods resolve it.
 #[must_use]
 pub fn leader_host(workspace: &str, namespace: &str) -> String {

@@ -20,7 +20,7 @@ reasons! {
         /// Not enough nodes are ready.
         NodesNotReady = "NodeNotReady" => "",
         /// Nodes are ready but offer no GPU.
-        NodePluginsNotReady = "NodePluginsNotReady" => "Check that the GPU device plugin runs on the node named in the message.",
+        NodePluginsNotReady = "NodePluginsNotReady" => "Check that the GPU device plugin runs on the node named in the message, and that it tolerates the taints sku=gpu and kaito.sh/workspace-uid.",
         /// All resources are there.
         ResourceReady = "workspaceResourceStatusSuccess" => "",
         /// The user's own nodes are missing.
@@ -69,6 +69,8 @@ reasons! {
         TooManyNodes = "TooManyNodes" => "Lower resource.count or choose a larger instance type, or ask your administrator to raise the limit.",
         /// An object of a needed name belongs to another owner.
         NameConflict = "NameConflict" => "Rename the Workspace, or delete the object named in the message.",
+        /// A load balancer was asked for without saying who may reach it.
+        LoadBalancerNotCreated = "LoadBalancerNotCreated" => "Annotate the Workspace with kaito.sh/public: \"true\" for all clients, or with their CIDR blocks.",
         /// A container was killed for memory.
         ContainerOOMKilled = "ContainerOOMKilled" => "Choose an instance type with more memory, or a smaller context.",
         /// An image cannot be pulled.

@@ -5,8 +5,8 @@ use k8s_openapi::api::core::v1::Node;
 use kaito_api::Claim;
 use kaito_api::conditions::ClaimConditionType;
 use kaito_api::labels::{
-    DO_NOT_DISRUPT, DO_NOT_SYNC_TAINTS, KAITO_NODE_CLASS, NODE_IMAGE_FAMILY, REGISTERED, UNREGISTERED_TAINT,
-    is_kubelet_label,
+    DO_NOT_DISRUPT, DO_NOT_SYNC_TAINTS, KAITO_NODE_CLASS, NODE_IMAGE_FAMILY, REGISTERED,
+    RESTRICTED_WORKSPACE_UID, UNREGISTERED_TAINT, WORKSPACE_UID, is_kubelet_label,
 };
 use kube::ResourceExt as _;
 
@@ -41,6 +41,9 @@ fn register(claim: &Claim, edit: &mut NodeEdit<'_>) {
         if !(is_kubelet_label(key) && node.labels().contains_key(key)) {
             edit.label(key, value);
         }
+    }
+    if let Some(uid) = claim.labels().get(WORKSPACE_UID) {
+        edit.label(RESTRICTED_WORKSPACE_UID, uid);
     }
     if let Some(class) = claim.node_class() {
         edit.label(KAITO_NODE_CLASS, &class.name);

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use k8s_openapi::api::core::v1::{ConfigMap, PodTemplateSpec, Service};
+use k8s_openapi::api::networking::v1::NetworkPolicy;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use kaito_api::{Claim, labels};
 
@@ -16,6 +17,7 @@ pub(super) fn check(manifest: &Manifest, found: &mut Findings) {
         Manifest::Machine(machine) => check_claim(&machine.clone().into(), found),
         Manifest::NodeClaim(claim) => check_claim(&claim.clone().into(), found),
         Manifest::ConfigMap(map) => check_config_map(map, found),
+        Manifest::NetworkPolicy(policy) => check_network_policy(policy, found),
         Manifest::Service(service) => check_service(service, found),
         Manifest::Deployment(object) => {
             check_workload(
@@ -106,6 +108,15 @@ fn check_service(service: &Service, found: &mut Findings) {
     for (port, _) in repeated(ports.iter().map(key)) {
         found.unless(false, || format!("port {port} twice"));
     }
+}
+
+// An empty selector would close the ports of every pod of the namespace.
+fn check_network_policy(policy: &NetworkPolicy, found: &mut Findings) {
+    let selector = policy.spec.as_ref().and_then(|spec| spec.pod_selector.as_ref());
+    let labels = selector.and_then(|selector| selector.match_labels.as_ref());
+    found.unless(labels.is_some_and(|labels| !labels.is_empty()), || {
+        "the selector is empty".to_owned()
+    });
 }
 
 fn check_config_map(map: &ConfigMap, found: &mut Findings) {

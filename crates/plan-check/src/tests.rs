@@ -281,6 +281,17 @@ fn other_kinds() {
         "has no name",
     );
 
+    let policy = json!({"metadata": metadata("w"), "spec": {"podSelector": {"matchLabels": {"a": "b"}}}});
+    good(&apply(Manifest::NetworkPolicy(parse(policy.clone()))));
+    bad(
+        &apply(Manifest::NetworkPolicy(parse(with(
+            policy,
+            "/spec/podSelector",
+            json!({}),
+        )))),
+        "selector is empty",
+    );
+
     let map = json!({"metadata": metadata("w"), "data": {"a.yaml": ""}});
     good(&apply(Manifest::ConfigMap(parse(map.clone()))));
     bad(

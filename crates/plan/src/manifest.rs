@@ -3,6 +3,7 @@
 use k8s_openapi::api::apps::v1::{Deployment, StatefulSet};
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{ConfigMap, Service};
+use k8s_openapi::api::networking::v1::NetworkPolicy;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kaito_api::{ClaimKind, Machine, NodeClaim};
 use serde_json::Value;
@@ -18,6 +19,7 @@ pub enum Manifest {
     Machine(Machine),
     NodeClaim(NodeClaim),
     ConfigMap(ConfigMap),
+    NetworkPolicy(NetworkPolicy),
     Service(Service),
     Deployment(Deployment),
     StatefulSet(StatefulSet),
@@ -32,6 +34,7 @@ pub enum Kind {
     Machine,
     NodeClaim,
     ConfigMap,
+    NetworkPolicy,
     Service,
     Deployment,
     StatefulSet,
@@ -49,6 +52,7 @@ impl Kind {
             Self::Machine => ClaimKind::Machine.as_str(),
             Self::NodeClaim => ClaimKind::NodeClaim.as_str(),
             Self::ConfigMap => "ConfigMap",
+            Self::NetworkPolicy => "NetworkPolicy",
             Self::Service => "Service",
             Self::Deployment => "Deployment",
             Self::StatefulSet => "StatefulSet",
@@ -68,6 +72,7 @@ impl Kind {
             Self::ConfigMap | Self::Service | Self::Node | Self::Pod => "v1",
             Self::Deployment | Self::StatefulSet => "apps/v1",
             Self::Job => "batch/v1",
+            Self::NetworkPolicy => "networking.k8s.io/v1",
         }
     }
 
@@ -79,6 +84,7 @@ impl Kind {
             Self::Machine => ClaimKind::Machine.plural(),
             Self::NodeClaim => ClaimKind::NodeClaim.plural(),
             Self::ConfigMap => "configmaps",
+            Self::NetworkPolicy => "networkpolicies",
             Self::Service => "services",
             Self::Deployment => "deployments",
             Self::StatefulSet => "statefulsets",
@@ -117,6 +123,7 @@ impl Manifest {
             Self::Machine(_) => Kind::Machine,
             Self::NodeClaim(_) => Kind::NodeClaim,
             Self::ConfigMap(_) => Kind::ConfigMap,
+            Self::NetworkPolicy(_) => Kind::NetworkPolicy,
             Self::Service(_) => Kind::Service,
             Self::Deployment(_) => Kind::Deployment,
             Self::StatefulSet(_) => Kind::StatefulSet,
@@ -131,6 +138,7 @@ impl Manifest {
             Self::Machine(o) => &o.metadata,
             Self::NodeClaim(o) => &o.metadata,
             Self::ConfigMap(o) => &o.metadata,
+            Self::NetworkPolicy(o) => &o.metadata,
             Self::Service(o) => &o.metadata,
             Self::Deployment(o) => &o.metadata,
             Self::StatefulSet(o) => &o.metadata,
@@ -144,6 +152,7 @@ impl Manifest {
             Self::Machine(o) => &mut o.metadata,
             Self::NodeClaim(o) => &mut o.metadata,
             Self::ConfigMap(o) => &mut o.metadata,
+            Self::NetworkPolicy(o) => &mut o.metadata,
             Self::Service(o) => &mut o.metadata,
             Self::Deployment(o) => &mut o.metadata,
             Self::StatefulSet(o) => &mut o.metadata,
@@ -169,6 +178,7 @@ impl Manifest {
             Self::Machine(o) => serde_json::to_value(o),
             Self::NodeClaim(o) => serde_json::to_value(o),
             Self::ConfigMap(o) => serde_json::to_value(o),
+            Self::NetworkPolicy(o) => serde_json::to_value(o),
             Self::Service(o) => serde_json::to_value(o),
             Self::Deployment(o) => serde_json::to_value(o),
             Self::StatefulSet(o) => serde_json::to_value(o),
@@ -190,6 +200,7 @@ from_kind!(
     Machine,
     NodeClaim,
     ConfigMap,
+    NetworkPolicy,
     Service,
     Deployment,
     StatefulSet,

@@ -27,6 +27,8 @@ pub struct ClaimRequest<'a> {
     pub disk_gib: u32,
     /// `ubuntu` or `azurelinux`.
     pub image_family: &'a str,
+    /// Taint its node for the Workspace.
+    pub taint: bool,
 }
 
 /// The administrator's settings for all NodeClaims.
@@ -132,7 +134,7 @@ fn annotations(request: &ClaimRequest<'_>) -> BTreeMap<String, String> {
 fn machine_spec(request: &ClaimRequest<'_>, name: String) -> MachineSpec {
     let hardware = request.hardware;
     MachineSpec {
-        taints: taints(hardware),
+        taints: taints(request),
         requirements: vec![
             Requirement::is_in(labels::INSTANCE_TYPE, &hardware.instance_type),
             Requirement::is_in(labels::PROVISIONER_NAME, labels::PROVISIONER_DEFAULT),
@@ -173,7 +175,7 @@ fn node_claim_spec(request: &ClaimRequest<'_>, options: &NodeClaimOptions) -> No
         asked => asked,
     };
     NodeClaimSpec {
-        taints: taints(request.hardware),
+        taints: taints(request),
         requirements,
         resources: options.class.is_kaito().then(|| disk(gib)),
         node_class_ref: options.class.clone(),
@@ -194,16 +196,19 @@ fn disk(gib: u32) -> ResourceRequests {
     }
 }
 
-fn taints(hardware: &Hardware) -> Vec<Taint> {
-    let gpu = Taint {
-        key: labels::GPU_TAINT.to_owned(),
-        value: Some(labels::GPU_TAINT_VALUE.to_owned()),
+fn taints(request: &ClaimRequest<'_>) -> Vec<Taint> {
+    let taint = |key: &str, value: &str| Taint {
+        key: key.to_owned(),
+        value: Some(value.to_owned()),
         effect: "NoSchedule".to_owned(),
         ..Taint::default()
     };
-    if hardware.accelerated {
-        vec![gpu]
-    } else {
-        Vec::new()
-    }
+    let gpu = request
+        .hardware
+        .accelerated
+        .then(|| taint(labels::GPU_TAINT, labels::GPU_TAINT_VALUE));
+    let own = request
+        .taint
+        .then(|| taint(labels::WORKSPACE_TAINT, request.workspace.uid()));
+    gpu.into_iter().chain(own).collect()
 }

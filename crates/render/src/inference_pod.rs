@@ -32,7 +32,7 @@ pub(crate) fn pod_template(inference: &Inference<'_>) -> PodTemplateSpec {
         }],
         image_pull_secrets: pod::pull_secrets(inference.options()),
         init_containers: (!adapters.init.is_empty()).then_some(adapters.init),
-        tolerations: Some(scheduling::tolerations(inference.platform)),
+        tolerations: Some(scheduling::tolerations(inference.workspace, inference.platform)),
         volumes: Some(volumes),
         ..PodSpec::default()
     };

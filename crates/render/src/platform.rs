@@ -14,4 +14,28 @@ pub struct Platform {
     pub claimed: bool,
     /// True if nodes may carry the AKS taint of spot machines.
     pub aks: bool,
+    /// Separation of the Workspaces from each other.
+    pub isolation: Isolation,
+}
+
+/// Separation of the Workspaces from each other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Isolation {
+    /// Taint the nodes that are created for a Workspace. Only pods that tolerate its UID are scheduled there.
+    pub taint: bool,
+    /// Require a label that no kubelet may set, so that a Node cannot attract the pods of another Workspace. The
+    /// provisioner must set it.
+    pub restricted_label: bool,
+    /// Close all ports of model pods except the API's, apart from traffic within a Workspace.
+    pub network_policy: bool,
+}
+
+impl Default for Isolation {
+    fn default() -> Self {
+        Self {
+            taint: true,
+            restricted_label: true,
+            network_policy: true,
+        }
+    }
 }

@@ -28,7 +28,7 @@ pub fn node_labels(workspace: &Workspace, claimed: bool) -> BTreeMap<String, Str
 }
 
 /// Tolerations of our pods, in a fixed order.
-pub(crate) fn tolerations(platform: &Platform) -> Vec<Toleration> {
+pub(crate) fn tolerations(workspace: &Workspace, platform: &Platform) -> Vec<Toleration> {
     let toleration = |key: &str, value: Option<&str>| Toleration {
         key: Some(key.to_owned()),
         operator: Some(value.map_or("Exists", |_| "Equal").to_owned()),
@@ -42,6 +42,9 @@ pub(crate) fn tolerations(platform: &Platform) -> Vec<Toleration> {
     ];
     if platform.aks {
         all.push(toleration(labels::AKS_SPOT, Some("spot")));
+    }
+    if platform.claimed && platform.isolation.taint {
+        all.push(toleration(labels::WORKSPACE_TAINT, Some(workspace.uid())));
     }
     all
 }
@@ -57,7 +60,14 @@ pub(crate) fn with_nodes(
     workspace: &Workspace,
     platform: &Platform,
 ) -> Option<Affinity> {
-    let wanted = requirements(node_labels(workspace, platform.claimed));
+    let mut wanted = node_labels(workspace, platform.claimed);
+    if platform.claimed && platform.isolation.restricted_label {
+        wanted.insert(
+            labels::RESTRICTED_WORKSPACE_UID.to_owned(),
+            workspace.uid().to_owned(),
+        );
+    }
+    let wanted = requirements(wanted);
     if wanted.is_empty() {
         return base;
     }

@@ -6,10 +6,22 @@ use kaito_api::{Workspace, labels, names};
 
 use crate::{meta, paths};
 
+/// Clients that may reach the Service of a Workspace.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Exposure {
+    /// Clients inside the cluster.
+    Cluster,
+    /// Clients outside it too, through a load balancer.
+    Public {
+        /// CIDR blocks of the clients; empty allows all.
+        from: Vec<String>,
+    },
+}
+
 /// Renders the Service through which a Workspace is used; it has the Workspace's name. If the model spans nodes, it
 /// selects only the first pod.
 #[must_use]
-pub fn service(workspace: &Workspace, spans_nodes: bool) -> Service {
+pub fn service(workspace: &Workspace, spans_nodes: bool, exposure: &Exposure) -> Service {
     let mut selector = meta::pod_labels(workspace);
     if spans_nodes {
         selector.insert(
@@ -17,24 +29,19 @@ pub fn service(workspace: &Workspace, spans_nodes: bool) -> Service {
             format!("{}-0", workspace.name()),
         );
     }
-    let load_balanced = workspace
-        .annotation(labels::ENABLE_LB)
-        .is_some_and(|value| value.eq_ignore_ascii_case("true"));
+    let http = port("http", 80, paths::HTTP_PORT);
+    let torch = port("torch", paths::TORCH_PORT, paths::TORCH_PORT);
+    let (type_, ports, from) = match exposure {
+        Exposure::Cluster => ("ClusterIP", vec![http, torch], &[][..]),
+        // PyTorch's rendezvous trusts its peers, so it is never public.
+        Exposure::Public { from } => ("LoadBalancer", vec![http], from.as_slice()),
+    };
     Service {
         metadata: meta::owned(workspace, workspace.name().to_owned()),
         spec: Some(ServiceSpec {
-            type_: Some(
-                if load_balanced {
-                    "LoadBalancer"
-                } else {
-                    "ClusterIP"
-                }
-                .to_owned(),
-            ),
-            ports: Some(vec![
-                port("http", 80, paths::HTTP_PORT),
-                port("torch", paths::TORCH_PORT, paths::TORCH_PORT),
-            ]),
+            type_: Some(type_.to_owned()),
+            ports: Some(ports),
+            load_balancer_source_ranges: (!from.is_empty()).then(|| from.to_vec()),
             selector: Some(selector),
             // A tuning pod has no readiness probe, yet its metrics are read.
             publish_not_ready_addresses: workspace.spec.tuning.is_some().then_some(true),

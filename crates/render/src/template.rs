@@ -35,14 +35,14 @@ impl Custom<'_> {
             .extend(meta::pod_labels(self.workspace));
         let spec = template.spec.get_or_insert_default();
         spec.affinity = scheduling::with_nodes(spec.affinity.take(), self.workspace, self.platform);
-        add_tolerations(spec, self.platform);
+        add_tolerations(spec, self.workspace, self.platform);
         deployment::deployment(self.workspace, self.nodes, template)
     }
 }
 
-fn add_tolerations(spec: &mut PodSpec, platform: &Platform) {
+fn add_tolerations(spec: &mut PodSpec, workspace: &Workspace, platform: &Platform) {
     let all = spec.tolerations.get_or_insert_default();
-    for toleration in scheduling::tolerations(platform) {
+    for toleration in scheduling::tolerations(workspace, platform) {
         if !all.contains(&toleration) {
             all.push(toleration);
         }

@@ -29,7 +29,7 @@ pub(crate) fn pod_template(tuning: &Tuning<'_>) -> PodTemplateSpec {
         image_pull_secrets: pod::pull_secrets(tuning.options()),
         init_containers: Some(parts.init),
         restart_policy: Some("Never".to_owned()),
-        tolerations: Some(scheduling::tolerations(tuning.platform)),
+        tolerations: Some(scheduling::tolerations(tuning.workspace, tuning.platform)),
         volumes: Some(parts.volumes),
         ..PodSpec::default()
     };

@@ -50,6 +50,7 @@ impl Program {
                 Kind::Machine,
                 Kind::NodeClaim,
                 Kind::ConfigMap,
+                Kind::NetworkPolicy,
                 Kind::Service,
                 Kind::Deployment,
                 Kind::StatefulSet,

@@ -35,6 +35,7 @@ pub fn setup(seed: u64) -> Setup {
             node_image_family: "ubuntu".to_owned(),
             images: Default::default(),
             downloads: Default::default(),
+            isolation: Default::default(),
         },
         provisioner: nodeclaim_plan::Settings::default(),
         waits_for_own_writes: true,

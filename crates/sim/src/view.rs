@@ -8,6 +8,7 @@ use std::sync::Arc;
 use k8s_openapi::api::apps::v1::{Deployment, StatefulSet};
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{ConfigMap, Node, Pod, Service};
+use k8s_openapi::api::networking::v1::NetworkPolicy;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kaito_api::{Claim, Machine, NodeClaim, Workspace};
 use plan::{Kind, ObjectRef, PendingWrite};
@@ -23,6 +24,7 @@ pub enum Typed {
     Machine(Arc<Machine>),
     NodeClaim(Arc<NodeClaim>),
     ConfigMap(Arc<ConfigMap>),
+    NetworkPolicy(Arc<NetworkPolicy>),
     Service(Arc<Service>),
     Deployment(Arc<Deployment>),
     StatefulSet(Arc<StatefulSet>),
@@ -68,6 +70,7 @@ macro_rules! readers {
 readers!(
     workspace workspaces Workspace, machine machines Machine,
     node_claim node_claims NodeClaim, config_map config_maps ConfigMap,
+    network_policy network_policies NetworkPolicy,
     service services Service, deployment deployments Deployment, stateful_set stateful_sets StatefulSet,
     job jobs Job, node nodes Node, pod pods Pod,
 );

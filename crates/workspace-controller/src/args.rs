@@ -3,7 +3,7 @@
 use clap::{Parser, ValueEnum};
 use instance_types::Cloud;
 use kaito_api::NodeClassRef;
-use render::{Downloads, Images, NodeClaimOptions};
+use render::{Downloads, Images, Isolation, NodeClaimOptions};
 use workspace_plan::{NodeLimit, ProvisionerMode, Settings};
 
 /// Reconciles Workspaces: nodes, model server or tuning Job, Service and status.
@@ -43,6 +43,9 @@ pub struct Args {
     /// Allowed downloads of the deployed containers.
     #[command(flatten)]
     pub downloads: DownloadArgs,
+    /// Separation of Workspaces.
+    #[command(flatten)]
+    pub isolation: IsolationArgs,
     /// Connection to the API server.
     #[command(flatten)]
     pub client: operator_runtime::ClientArgs,
@@ -148,6 +151,21 @@ pub struct DownloadArgs {
     pub data_allow_host: Vec<String>,
 }
 
+/// Separation of the Workspaces from each other.
+#[derive(Clone, Debug, clap::Args)]
+#[command(next_help_heading = "Isolation")]
+pub struct IsolationArgs {
+    /// Taint the nodes of each Workspace with its UID, so that only its pods are scheduled there.
+    #[arg(long, env = "NODE_TAINT", default_value_t = true, action = clap::ArgAction::Set, value_name = "BOOL")]
+    pub node_taint: bool,
+    /// Require a node label that no kubelet may set. Our gpu-provisioner sets it; others may not.
+    #[arg(long, env = "NODE_RESTRICTED_LABEL", default_value_t = true, action = clap::ArgAction::Set, value_name = "BOOL")]
+    pub node_restricted_label: bool,
+    /// Create a NetworkPolicy for each Workspace, which closes the ports of the engine.
+    #[arg(long, env = "WORKSPACE_NETWORK_POLICIES", default_value_t = true, action = clap::ArgAction::Set, value_name = "BOOL")]
+    pub workspace_network_policies: bool,
+}
+
 /// Parses a host name or an address, without scheme, port and blanks.
 fn host(text: &str) -> Result<String, String> {
     let is_allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '.' | '_' | ':');
@@ -185,6 +203,11 @@ impl Args {
                 hub: self.downloads.hub_endpoint.clone(),
                 allow_http: self.downloads.data_allow_http,
                 allow_hosts: self.downloads.data_allow_host.clone(),
+            },
+            isolation: Isolation {
+                taint: self.isolation.node_taint,
+                restricted_label: self.isolation.node_restricted_label,
+                network_policy: self.isolation.workspace_network_policies,
             },
         }
     }

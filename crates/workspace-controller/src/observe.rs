@@ -6,6 +6,7 @@ use std::sync::Arc;
 use k8s_openapi::api::apps::v1::{Deployment, StatefulSet};
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{ConfigMap, Node, Pod, Service};
+use k8s_openapi::api::networking::v1::NetworkPolicy;
 use kaito_api::{Claim, Machine, NodeClaim, Workspace, labels};
 use kube::{Resource, ResourceExt as _};
 use operator_runtime::{Cache, Index, Key};
@@ -35,6 +36,7 @@ pub(crate) struct CacheSource {
     pub(crate) services: Cache<Service>,
     /// Those that we made.
     pub(crate) config_maps: Cache<ConfigMap>,
+    pub(crate) network_policies: Cache<NetworkPolicy>,
 }
 
 impl Source for CacheSource {
@@ -94,6 +96,10 @@ impl Source for CacheSource {
     fn config_map(&self, namespace: &str, name: &str) -> Option<Arc<ConfigMap>> {
         self.config_maps.get(&Key::namespaced(namespace, name))
     }
+
+    fn network_policy(&self, namespace: &str, name: &str) -> Option<Arc<NetworkPolicy>> {
+        self.network_policies.get(&Key::namespaced(namespace, name))
+    }
 }
 
 fn index_value(namespace: &str, workspace: &str) -> String {
@@ -132,10 +138,12 @@ pub(crate) fn concerned<K: Resource>(object: &K) -> BTreeSet<Key> {
     let namespace = object.namespace().unwrap_or_default();
     let name = object.name_any();
     let labeled = object.labels().get(labels::WORKSPACE).cloned();
-    let base = name.strip_suffix("-headless").map(str::to_owned);
+    let base = ["-headless", "-kaito"]
+        .iter()
+        .find_map(|suffix| name.strip_suffix(suffix));
     labeled
         .into_iter()
-        .chain(base)
+        .chain(base.map(str::to_owned))
         .chain([name])
         .map(|name| Key::namespaced(namespace.clone(), name))
         .collect()

@@ -3,6 +3,7 @@
 use k8s_openapi::api::apps::v1::{Deployment, StatefulSet};
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{ConfigMap, Node, NodeSpec, Pod, PodSpec, Service};
+use k8s_openapi::api::networking::v1::NetworkPolicy;
 use kaito_api::{Machine, NodeClaim, Workspace, labels};
 use kube::Resource;
 
@@ -92,6 +93,17 @@ pub(crate) fn service(object: &mut Service) {
         *object = Service {
             metadata: std::mem::take(&mut object.metadata),
             ..Service::default()
+        };
+        strip_metadata(object);
+    }
+}
+
+/// Strips NetworkPolicies of other owners to their name and owner.
+pub(crate) fn network_policy(object: &mut NetworkPolicy) {
+    if !is_ours(object) {
+        *object = NetworkPolicy {
+            metadata: std::mem::take(&mut object.metadata),
+            ..NetworkPolicy::default()
         };
         strip_metadata(object);
     }

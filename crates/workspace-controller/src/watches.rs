@@ -36,6 +36,7 @@ pub(crate) fn start(
     let jobs = runtime.watch(all(), strip::job);
     let services = runtime.watch(all(), strip::service);
     let config_maps = runtime.watch(ours(), strip::config_map);
+    let network_policies = runtime.watch(all(), strip::network_policy);
     let source = CacheSource {
         workspaces: workspaces.cache(),
         machines: machines.cache(),
@@ -51,6 +52,7 @@ pub(crate) fn start(
         jobs: jobs.cache(),
         services: services.cache(),
         config_maps: config_maps.cache(),
+        network_policies: network_policies.cache(),
     };
     let mut caches = Caches::new()
         .with(&source.workspaces)
@@ -60,7 +62,8 @@ pub(crate) fn start(
         .with(&source.stateful_sets)
         .with(&source.jobs)
         .with(&source.services)
-        .with(&source.config_maps);
+        .with(&source.config_maps)
+        .with(&source.network_policies);
     let mut start = Starter {
         tasks,
         enqueuer,
@@ -87,6 +90,7 @@ pub(crate) fn start(
     start.watch("jobs", jobs, concerned);
     start.watch("services", services, concerned);
     start.watch("configmaps", config_maps, concerned);
+    start.watch("networkpolicies", network_policies, concerned);
     (source, caches)
 }
 

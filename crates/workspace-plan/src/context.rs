@@ -31,7 +31,8 @@ pub(crate) struct PlanContext<'a> {
     pub(crate) claims: BTreeMap<(&'a str, ClaimKind), &'a Claim>,
     /// By name.
     pub(crate) nodes: BTreeMap<&'a str, &'a Node>,
-    /// By name; without terminating ones.
+    /// Pods that the workload controls, by name; without terminating ones. Their label alone proves nothing: anyone in
+    /// the namespace can create a pod with it.
     pub(crate) pods: BTreeMap<&'a str, &'a Pod>,
     /// Observed objects of the names that we would give, also those of other owners, in a fixed order.
     pub(crate) named: Vec<NamedObject<'a>>,
@@ -46,6 +47,7 @@ impl<'a> PlanContext<'a> {
         let workload = workload::current(&observed.workloads, observed.workspace.uid());
         let pods: BTreeMap<&str, &Pod> = by_name(&observed.pods, |pod| &pod.metadata)
             .filter(|(_, pod)| metadata::is_live(&pod.metadata))
+            .filter(|(_, pod)| workload.is_none_or(|workload| workload.controls(&pod.metadata)))
             .collect();
         let has_begun = pods.values().any(|pod| pod_state::has_begun(pod));
         Self {
@@ -58,6 +60,7 @@ impl<'a> PlanContext<'a> {
                 downloads: settings.downloads.clone(),
                 claimed: settings.mode.claim_kind().is_some(),
                 aks: settings.cloud == instance_types::Cloud::Azure,
+                isolation: settings.isolation(),
             },
             claims: observed
                 .claims

@@ -5,7 +5,9 @@ use plan::{Manifest, Plan};
 use crate::build;
 use crate::context::PlanContext;
 use crate::desired::{Desired, DesiredWorkload};
+use crate::exposure;
 use crate::node_set::NodeSet;
+use crate::problem::Problem;
 use crate::status::{self, StatusReport};
 
 /// Plans the writes that lead to the desired state. The workload is the last of the manifests.
@@ -18,14 +20,22 @@ pub(crate) fn plan(context: &PlanContext<'_>, desired: &Desired<'_>, manifests: 
         ..Plan::default()
     };
     plan.add_reason(reason_code(desired, resource.is_true()), &resource.message);
-    let notes = desired.update_blocked.iter().chain(&desired.note);
+    let notes = desired.update_blocked.iter().chain(&desired.note).cloned();
+    let notes = notes.chain(exposure_note(context, desired));
     let report = StatusReport {
         sizing_summary,
         ..StatusReport::new(context, resource, Some(nodes))
     }
-    .noting(notes.cloned());
+    .noting(notes);
     status::report(context, &report, &mut plan);
     plan
+}
+
+fn exposure_note(context: &PlanContext<'_>, desired: &Desired<'_>) -> Option<Problem> {
+    match desired.workload {
+        DesiredWorkload::Template(_) | DesiredWorkload::Inference(_) => exposure::of(context).1,
+        DesiredWorkload::Tuning(_) => None,
+    }
 }
 
 fn reason_code(desired: &Desired<'_>, nodes_ready: bool) -> &'static str {

@@ -12,6 +12,7 @@ mod context;
 mod deletion;
 mod deploy;
 mod desired;
+mod exposure;
 mod launch_backoff;
 mod metadata;
 mod node;

@@ -10,6 +10,7 @@ use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::{Deployment, StatefulSet};
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{ConfigMap, Node, Pod, Service};
+use k8s_openapi::api::networking::v1::NetworkPolicy;
 use kaito_api::{Claim, Workspace, names, selector};
 
 use crate::context::PlanContext;
@@ -55,6 +56,9 @@ pub trait Source {
 
     /// Returns the ConfigMap of this name, if we made it.
     fn config_map(&self, namespace: &str, name: &str) -> Option<Arc<ConfigMap>>;
+
+    /// Returns the NetworkPolicy of this name.
+    fn network_policy(&self, namespace: &str, name: &str) -> Option<Arc<NetworkPolicy>>;
 }
 
 /// Name of the preset to look up before a Workspace is observed.
@@ -150,5 +154,6 @@ fn workloads(source: &impl Source, namespace: &str, name: &str) -> Workloads {
         service: source.service(namespace, name),
         headless_service: source.service(namespace, &names::headless_service(name)),
         tuning_config: source.config_map(namespace, &names::tuning_config(name)),
+        network_policy: source.network_policy(namespace, &names::network_policy(name)),
     }
 }

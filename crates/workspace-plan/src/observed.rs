@@ -6,6 +6,7 @@ use std::sync::Arc;
 use k8s_openapi::api::apps::v1::{Deployment, StatefulSet};
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{ConfigMap, Node, Pod, Service};
+use k8s_openapi::api::networking::v1::NetworkPolicy;
 use kaito_api::{Claim, Workspace};
 use preset_catalog::Preset;
 
@@ -49,6 +50,8 @@ pub struct Workloads {
     pub headless_service: Option<Arc<Service>>,
     /// Named by [`kaito_api::names::tuning_config`].
     pub tuning_config: Option<Arc<ConfigMap>>,
+    /// Named by [`kaito_api::names::network_policy`].
+    pub network_policy: Option<Arc<NetworkPolicy>>,
 }
 
 /// Answer of the preset registry about one preset.

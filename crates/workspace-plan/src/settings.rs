@@ -81,4 +81,22 @@ pub struct Settings {
     pub images: render::Images,
     /// Allowed downloads of those containers.
     pub downloads: render::Downloads,
+    /// Separation of the Workspaces from each other.
+    pub isolation: render::Isolation,
+}
+
+impl Settings {
+    /// Returns the separation that the provisioner of the nodes supports.
+    pub(crate) fn isolation(&self) -> render::Isolation {
+        let sets_label = match self.mode {
+            ProvisionerMode::Machine => true,
+            // A Karpenter copies labels to its Nodes through the kubelet, which may not set this one.
+            ProvisionerMode::NodeClaim => self.node_claims.class.is_kaito(),
+            ProvisionerMode::Byo => false,
+        };
+        render::Isolation {
+            restricted_label: self.isolation.restricted_label && sets_label,
+            ..self.isolation
+        }
+    }
 }

@@ -67,6 +67,21 @@ impl<'a> Workload<'a> {
             && i64::from(ready.unwrap_or_default()) >= i64::from(self.replicas().max(1))
     }
 
+    /// Returns true if the workload controls the pod: directly, or a Deployment through one of its ReplicaSets.
+    ///
+    /// ReplicaSets are not watched, so those of a Deployment are known by their name.
+    pub(crate) fn controls(self, pod: &ObjectMeta) -> bool {
+        let own = self.metadata();
+        metadata::controller(pod).is_some_and(|owner| match self {
+            _ if Some(&owner.uid) == own.uid.as_ref() => true,
+            Self::Deployment(_) => {
+                let suffix = owner.name.strip_prefix(metadata::name(own));
+                owner.kind == "ReplicaSet" && suffix.is_some_and(|rest| rest.starts_with('-'))
+            }
+            Self::StatefulSet(_) | Self::Job(_) => false,
+        })
+    }
+
     /// The Job, where the workload is one.
     pub(crate) fn job(self) -> Option<&'a Job> {
         match self {
@@ -175,6 +190,7 @@ pub(crate) fn named(observed: &Workloads) -> Vec<NamedObject<'_>> {
         service,
         headless_service,
         tuning_config,
+        network_policy,
     } = observed;
     let all = [
         (
@@ -194,6 +210,10 @@ pub(crate) fn named(observed: &Workloads) -> Vec<NamedObject<'_>> {
         (
             Kind::ConfigMap,
             tuning_config.as_ref().map(|object| &object.metadata),
+        ),
+        (
+            Kind::NetworkPolicy,
+            network_policy.as_ref().map(|object| &object.metadata),
         ),
     ];
     let named = |(kind, metadata): (Kind, Option<_>)| {

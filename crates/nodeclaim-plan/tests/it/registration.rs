@@ -127,3 +127,14 @@ fn deleting_the_node_deletes_the_machine() {
     going.metadata.finalizers = None;
     assert_eq!(deeds(&case().node(going).plan()), "");
 }
+
+#[test]
+fn a_node_of_a_workspace_gets_a_label_that_no_kubelet_may_set() {
+    let labeled = case().machine(|machine| {
+        let labels = machine.metadata.labels.get_or_insert_default();
+        labels.insert("kaito.sh/workspace-uid".to_owned(), "u1".to_owned());
+    });
+    let patch = node_patch(&labeled.node(new_node())).unwrap();
+    let key = "node-restriction.kubernetes.io/kaito-workspace-uid";
+    assert_eq!(patch["metadata"]["labels"][key], "u1");
+}

@@ -8,8 +8,8 @@ use plan::Manifest;
 use preset_catalog::estimate::{self, GpuNode, Work};
 use preset_catalog::{Preset, Runtime, TuningMethod};
 use render::{
-    Adapter, ClaimRequest, Custom, Downloads, Hardware, Images, Inference, NodeClaimOptions, Payload,
-    Platform, Tuner, Tuning, TuningInput, TuningOutput,
+    Adapter, ClaimRequest, Custom, Downloads, Exposure, Hardware, Images, Inference, Isolation,
+    NodeClaimOptions, Payload, Platform, Tuner, Tuning, TuningInput, TuningOutput,
 };
 use serde_json::{Value, json};
 
@@ -35,6 +35,7 @@ fn platform() -> Platform {
         downloads: Downloads::default(),
         claimed: true,
         aks: true,
+        isolation: Isolation::default(),
     }
 }
 
@@ -103,6 +104,7 @@ fn machine() {
             hardware,
             disk_gib,
             image_family: "ubuntu",
+            taint: true,
         }
         .pipe(render::machine)
     };
@@ -120,6 +122,7 @@ fn node_claim() {
         hardware: &gpu,
         disk_gib: 87,
         image_family: "ubuntu",
+        taint: true,
     };
     let options = NodeClaimOptions::default();
     golden("node_claim_gpu", render::node_claim(&request, &options));
@@ -215,15 +218,21 @@ fn vllm_on_several_nodes() {
     let workspace = workspace(&json!({"inference": {"preset": {"name": "phi-4"}}}));
     let subject = (&workspace, &preset("phi-4"), &hardware("Standard_NV36ads_A10_v5"));
     golden("stateful_set_vllm", served(subject, Runtime::Vllm, |_| {}));
+    golden(
+        "network_policy_several_nodes",
+        render::network_policy(&workspace, true),
+    );
     golden("service_headless", render::headless_service(&workspace));
-    golden("service_several_nodes", render::service(&workspace, true));
+    golden(
+        "service_several_nodes",
+        render::service(&workspace, true, &Exposure::Cluster),
+    );
 }
 
 #[test]
 fn native_without_gpu() {
     let workspace = workspace(&json!({
         "inference": {"preset": {"name": "smollm2-135m-instruct", "presetOptions": {"modelAccessSecret": "hub"}}},
-        "metadata": {"annotations": {"kaito.sh/enablelb": "True"}},
     }));
     let subject = (
         &workspace,
@@ -243,7 +252,13 @@ fn native_without_gpu() {
             }];
         }),
     );
-    golden("service_load_balancer", render::service(&workspace, false));
+    let public = Exposure::Public {
+        from: vec!["192.0.2.0/24".to_owned()],
+    };
+    golden(
+        "service_load_balancer",
+        render::service(&workspace, false, &public),
+    );
 }
 
 #[test]

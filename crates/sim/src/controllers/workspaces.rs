@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::{Deployment, StatefulSet};
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{ConfigMap, Node, Pod, Service};
+use k8s_openapi::api::networking::v1::NetworkPolicy;
 use kaito_api::Claim;
 use kaito_api::labels::{WORKSPACE, WORKSPACE_NAMESPACE};
 use plan::{Kind, ObjectRef, PendingWrites};
@@ -151,6 +152,10 @@ impl Source for Caches<'_> {
 
     fn config_map(&self, namespace: &str, name: &str) -> Option<Arc<ConfigMap>> {
         self.view.config_map(namespace, name)
+    }
+
+    fn network_policy(&self, namespace: &str, name: &str) -> Option<Arc<NetworkPolicy>> {
+        self.view.network_policy(namespace, name)
     }
 }
 

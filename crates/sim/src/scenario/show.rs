@@ -24,7 +24,7 @@ pub(super) fn show(world: &World) -> String {
                 count(value, "active"),
                 count(value, "succeeded")
             ),
-            Kind::Service | Kind::ConfigMap => String::new(),
+            Kind::Service | Kind::ConfigMap | Kind::NetworkPolicy => String::new(),
         };
         let deleting = if is_deleting(value) {
             " (being deleted)"

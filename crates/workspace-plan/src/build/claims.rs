@@ -34,6 +34,7 @@ pub(super) fn writes(context: &PlanContext<'_>, desired: &Desired<'_>) -> Vec<Wr
             hardware: &desired.hardware,
             disk_gib: desired.disk_gib,
             image_family,
+            taint: context.platform.isolation.taint,
         };
         ensure_claim(context, kind, name, &request)
     }));

@@ -2,10 +2,12 @@
 
 use k8s_openapi::api::core::v1::PodTemplateSpec;
 use plan::Manifest;
+use preset_catalog::Runtime;
 use render::{Custom, Hardware, Inference};
 
 use crate::context::PlanContext;
 use crate::desired::DesiredInference;
+use crate::exposure;
 
 /// Renders the objects that run a user's pod template.
 pub(super) fn of_template(
@@ -21,7 +23,7 @@ pub(super) fn of_template(
         platform: &context.platform,
     };
     vec![
-        render::service(workspace, false).into(),
+        render::service(workspace, false, &exposure::of(context).0).into(),
         custom.deployment().into(),
     ]
 }
@@ -46,7 +48,11 @@ pub(super) fn of_preset(
     };
     let spans_nodes = inference.spans_nodes();
     let headless = spans_nodes.then(|| render::headless_service(workspace).into());
-    let mut manifests = vec![render::service(workspace, spans_nodes).into()];
+    // The native engine listens on the API's port alone.
+    let closes_ports = context.platform.isolation.network_policy && desired.engine != Runtime::Native;
+    let policy = closes_ports.then(|| render::network_policy(workspace, spans_nodes).into());
+    let service = render::service(workspace, spans_nodes, &exposure::of(context).0);
+    let mut manifests: Vec<Manifest> = policy.into_iter().chain([service.into()]).collect();
     manifests.extend(headless);
     manifests.push(render::workload(&inference));
     manifests

@@ -1,7 +1,7 @@
 //! Manifests of a Workspace that tunes.
 
 use plan::Manifest;
-use render::{Hardware, Tuning};
+use render::{Exposure, Hardware, Tuner, Tuning};
 
 use crate::context::PlanContext;
 use crate::desired::DesiredTuning;
@@ -25,9 +25,11 @@ pub(super) fn manifests(
     };
     let uses_defaults = desired.spec.config.is_empty();
     let config = uses_defaults.then(|| render::tuning_config(&tuning).into());
+    let closes_ports = context.platform.isolation.network_policy && desired.tuner == Tuner::Scripts;
+    let policy = closes_ports.then(|| render::network_policy(context.workspace(), false).into());
     let rest = [
-        render::service(context.workspace(), false).into(),
+        render::service(context.workspace(), false, &Exposure::Cluster).into(),
         render::job(&tuning).into(),
     ];
-    config.into_iter().chain(rest).collect()
+    policy.into_iter().chain(config).chain(rest).collect()
 }

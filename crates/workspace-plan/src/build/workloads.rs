@@ -107,6 +107,7 @@ fn apply(context: &PlanContext<'_>, manifest: Manifest) -> Option<Write> {
         Kind::StatefulSet => apply_if_needed(manifest, all.stateful_set.as_deref()),
         Kind::Job => apply_if_needed(manifest, all.job.as_deref()),
         Kind::ConfigMap => apply_if_needed(manifest, all.tuning_config.as_deref()),
+        Kind::NetworkPolicy => apply_if_needed(manifest, all.network_policy.as_deref()),
         Kind::Service if target.name == context.workspace().name() => {
             apply_if_needed(manifest, all.service.as_deref())
         }

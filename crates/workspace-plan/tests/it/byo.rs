@@ -21,7 +21,10 @@ fn discovered(product: &str, count: u32, mib: u32) -> Value {
 #[test]
 fn a_node_with_gpu_labels_serves() {
     let case = with(vec![brought("a", true, discovered("A100", 1, 81_920), 1)]);
-    assert_eq!(actions(&case.plan()), ["apply Service", "apply Deployment"]);
+    assert_eq!(
+        actions(&case.plan()),
+        ["apply NetworkPolicy", "apply Service", "apply Deployment"]
+    );
     let plan = case.plan();
     assert_eq!(
         condition(&plan, "MachineReady"),
@@ -59,7 +62,10 @@ fn missing_nodes_are_reported_with_the_labels_they_need() {
 fn a_known_instance_type_needs_no_gpu_labels() {
     let labels = json!({"node.kubernetes.io/instance-type": "Standard_NC24ads_A100_v4"});
     let case = with(vec![brought("a", true, labels, 1)]);
-    assert_eq!(actions(&case.plan()), ["apply Service", "apply Deployment"]);
+    assert_eq!(
+        actions(&case.plan()),
+        ["apply NetworkPolicy", "apply Service", "apply Deployment"]
+    );
 }
 
 #[test]

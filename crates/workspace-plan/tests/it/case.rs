@@ -39,6 +39,7 @@ impl Case {
                 node_image_family: "ubuntu".to_owned(),
                 images: render::Images::default(),
                 downloads: render::Downloads::default(),
+                isolation: render::Isolation::default(),
             },
             now: t(0),
         }
@@ -172,6 +173,7 @@ impl Case {
                     .headless_service
                     .take_if(|object| gone(&object.metadata));
                 workloads.tuning_config.take_if(|object| gone(&object.metadata));
+                workloads.network_policy.take_if(|object| gone(&object.metadata));
             }
             Write::Patch(patch) => self.patch(patch),
             Write::Evict(_) => panic!("a Workspace evicts nothing"),
@@ -209,6 +211,7 @@ impl Case {
             plan::Kind::StatefulSet => workloads.stateful_set = Some(Arc::new(parse(value))),
             plan::Kind::Job => workloads.job = Some(Arc::new(parse(value))),
             plan::Kind::ConfigMap => workloads.tuning_config = Some(Arc::new(parse(value))),
+            plan::Kind::NetworkPolicy => workloads.network_policy = Some(Arc::new(parse(value))),
             plan::Kind::Service if name.ends_with("-headless") => {
                 workloads.headless_service = Some(Arc::new(parse(value)));
             }

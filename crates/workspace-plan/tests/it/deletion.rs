@@ -20,7 +20,12 @@ fn the_workload_is_deleted_first_then_the_machines_then_the_finalizer() {
     let machine = format!("delete Machine {}", claim_name(0));
     assert_eq!(
         actions(&plan),
-        ["delete Deployment w", "delete Service w", machine.as_str()]
+        [
+            "delete Deployment w",
+            "delete Service w",
+            "delete NetworkPolicy w-kaito",
+            machine.as_str()
+        ]
     );
     let says = condition(&plan, "WorkspaceDeleting");
     assert!(
@@ -70,5 +75,8 @@ fn objects_of_other_owners_stay() {
     case.observed.claims.clear();
     let deployment = Arc::make_mut(case.observed.workloads.deployment.as_mut().unwrap());
     deployment.metadata.owner_references = None;
-    assert_eq!(actions(&case.deleted().plan()), ["delete Service w", "release"]);
+    assert_eq!(
+        actions(&case.deleted().plan()),
+        ["delete Service w", "delete NetworkPolicy w-kaito", "release"]
+    );
 }

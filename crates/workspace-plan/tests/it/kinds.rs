@@ -48,13 +48,13 @@ fn a_workspace_is_served_by_node_claims() {
         &case,
         "NodeClaimReady",
         says,
-        &["apply NodeClaim", "apply Service"],
+        &["apply NodeClaim", "apply NetworkPolicy", "apply Service"],
     );
     check(
         &case,
         "ResourceReady",
         "False/SubscriptionQuotaReached",
-        &["apply NodeClaim", "apply Service"],
+        &["apply NodeClaim", "apply NetworkPolicy", "apply Service"],
     );
     let running = Case::serving("phi-4")
         .claiming(kind)
@@ -73,7 +73,12 @@ fn a_workspace_is_served_by_node_claims() {
     let gone = format!("delete NodeClaim {}", claim_name(0));
     assert_eq!(
         actions(&going.plan()),
-        ["delete Deployment w", "delete Service w", &gone]
+        [
+            "delete Deployment w",
+            "delete Service w",
+            "delete NetworkPolicy w-kaito",
+            &gone
+        ]
     );
     assert_eq!(actions(&going.stored().plan()), ["release"]);
 }

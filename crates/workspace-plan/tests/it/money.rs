@@ -144,7 +144,10 @@ fn an_unstarted_claim_of_the_other_kind_with_another_size_is_replaced() {
     annotate(objects::metadata(&mut old), NODE_COUNT, "3");
     case.observed.claims = vec![old];
     let expected = format!("delete Machine {}", claim_name(0));
-    assert_eq!(actions(&case.plan()), [expected, "apply Service".to_owned()]);
+    assert_eq!(
+        actions(&case.plan()),
+        [expected, "apply NetworkPolicy", "apply Service".to_owned()]
+    );
 }
 
 /// The claim that a write creates, restores or deletes.

@@ -161,10 +161,32 @@ pub(crate) fn brought(name: &str, ready: bool, labels: Value, gpus: u32) -> Node
     }))
 }
 
-/// A pod of the Workspace with this status.
+/// A pod of the Workspace's Deployment with this status.
 pub(crate) fn pod(name: &str, status: Value) -> Pod {
+    controlled_pod(
+        name,
+        &json!({"kind": "ReplicaSet", "name": format!("{NAME}-abc"), "uid": "uid-of-its-set"}),
+        status,
+    )
+}
+
+/// A pod of the Workspace's Job with this status.
+pub(crate) fn job_pod(name: &str, status: Value) -> Pod {
+    controlled_pod(
+        name,
+        &json!({"kind": "Job", "name": NAME, "uid": format!("uid-of-Job-{NAME}")}),
+        status,
+    )
+}
+
+fn controlled_pod(name: &str, controller: &Value, status: Value) -> Pod {
+    let mut owner = json!({"apiVersion": "v1", "controller": true});
+    owner
+        .as_object_mut()
+        .unwrap()
+        .extend(controller.as_object().unwrap().clone());
     parse(json!({
-        "metadata": {"name": name, "namespace": "default", "labels": {"kaito.sh/workspace": NAME}},
+        "metadata": {"name": name, "namespace": "default", "labels": {"kaito.sh/workspace": NAME}, "ownerReferences": [owner]},
         "spec": {"containers": [], "nodeName": "n"},
         "status": status,
     }))

@@ -155,6 +155,7 @@ fn may_be_deleted(case: &Case, uid: &str) -> bool {
         workloads.service.as_ref().map(|object| &object.metadata),
         workloads.headless_service.as_ref().map(|object| &object.metadata),
         workloads.tuning_config.as_ref().map(|object| &object.metadata),
+        workloads.network_policy.as_ref().map(|object| &object.metadata),
     ];
     let mine = metadata
         .into_iter()

@@ -36,13 +36,18 @@ fn a_life_from_claim_to_answer() {
         &launching,
         "ResourceReady",
         "False/AgentPoolCreating: 0 of 1 Machines are ready; Machine ws",
-        &["apply Machine", "apply Service"],
+        &["apply Machine", "apply NetworkPolicy", "apply Service"],
     );
     let there = asked.with_nodes(1, 1);
     let plan = there.plan();
     assert_eq!(
         actions(&plan),
-        ["apply Machine", "apply Service", "apply Deployment"]
+        [
+            "apply Machine",
+            "apply NetworkPolicy",
+            "apply Service",
+            "apply Deployment"
+        ]
     );
     assert!(condition(&plan, "InferenceReady").starts_with("False/WorkspaceInferenceStatusPending"));
     let deployed = there.stored();
@@ -88,8 +93,13 @@ fn a_model_that_spans_nodes_is_a_stateful_set_that_waits_for_all_of_them() {
     let all = case.with_nodes(3, 1);
     let made = actions(&all.plan());
     assert_eq!(
-        made[made.len() - 3..],
-        ["apply Service", "apply Service", "apply StatefulSet"]
+        made[made.len() - 4..],
+        [
+            "apply NetworkPolicy",
+            "apply Service",
+            "apply Service",
+            "apply StatefulSet"
+        ]
     );
 }
 
@@ -234,7 +244,10 @@ fn a_machine_of_upstream_takes_an_ordinal() {
     let legacy = objects::metadata(&mut case.observed.claims[0]);
     legacy.name = Some("ws0123456789".into());
     legacy.labels.as_mut().unwrap().remove("kaito.sh/workspace-uid");
-    assert_eq!(actions(&case.plan()), ["apply Service", "apply Deployment"]);
+    assert_eq!(
+        actions(&case.plan()),
+        ["apply NetworkPolicy", "apply Service", "apply Deployment"]
+    );
     assert_eq!(actions(&case.deleted().plan()), ["delete Machine ws0123456789"]);
 }
 
@@ -250,7 +263,12 @@ fn a_workload_of_another_kind_is_replaced_once_the_nodes_are_there() {
     let there = case.with_nodes(1, 1);
     assert_eq!(
         actions(&there.plan()),
-        ["apply Machine", "apply Service", "delete StatefulSet w"]
+        [
+            "apply Machine",
+            "apply NetworkPolicy",
+            "apply Service",
+            "delete StatefulSet w"
+        ]
     );
     let gone = there.stored();
     assert_eq!(actions(&gone.plan()), ["apply Deployment"]);
@@ -284,4 +302,46 @@ fn a_cpu_preset_runs_without_gpus() {
         ["apply Machine", "apply Service", "apply Deployment"]
     );
     assert_eq!(plan_check::check(&plan), vec![]);
+}
+
+#[test]
+fn a_load_balancer_needs_someone_to_say_who_may_reach_it() {
+    let service = |case: &Case| {
+        let plan = case.plan();
+        let services = plan.writes.iter().find_map(|write| match write {
+            Write::Apply(manifest) if manifest.kind() == plan::Kind::Service => Some(manifest.to_value()),
+            _ => None,
+        });
+        services.unwrap()["spec"].take()
+    };
+    let asked = Case::serving("phi-4")
+        .with_nodes(1, 1)
+        .annotated("kaito.sh/enablelb", "True");
+    assert_eq!(service(&asked)["type"], "ClusterIP");
+    let says = condition(&asked.plan(), "WorkspaceReady");
+    assert!(
+        says.contains("LoadBalancerNotCreated: annotation kaito.sh/enablelb asks"),
+        "{says}"
+    );
+    let public = asked.clone().annotated("kaito.sh/public", "true");
+    let spec = service(&public);
+    assert_eq!(
+        (&spec["type"], spec["ports"].as_array().unwrap().len()),
+        (&json!("LoadBalancer"), 1)
+    );
+    assert!(!condition(&public.plan(), "WorkspaceReady").contains("LoadBalancerNotCreated"));
+    let named = asked
+        .clone()
+        .annotated("kaito.sh/public", "192.0.2.0/24, 198.51.100.7/32");
+    assert_eq!(
+        service(&named)["loadBalancerSourceRanges"],
+        json!(["192.0.2.0/24", "198.51.100.7/32"])
+    );
+    let wrong = asked.annotated("kaito.sh/public", "192.0.2.0/240");
+    assert_eq!(service(&wrong)["type"], "ClusterIP");
+    let says = condition(&wrong.plan(), "WorkspaceReady");
+    assert!(
+        says.contains("kaito.sh/public contains \"192.0.2.0/240\"; expected"),
+        "{says}"
+    );
 }

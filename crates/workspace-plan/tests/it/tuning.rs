@@ -28,7 +28,13 @@ fn the_job_is_created_when_its_node_is_there() {
     let there = Case::tuning().with_nodes(1, 1);
     assert_eq!(
         actions(&there.plan()),
-        ["apply Machine", "apply ConfigMap", "apply Service", "apply Job"]
+        [
+            "apply Machine",
+            "apply NetworkPolicy",
+            "apply ConfigMap",
+            "apply Service",
+            "apply Job"
+        ]
     );
     assert!(there.stored().plan().is_noop());
 }
@@ -38,7 +44,12 @@ fn a_users_own_parameters_replace_ours() {
     let case = Case::tuning().edit(|w| w.spec.tuning.as_mut().unwrap().config = "mine".into());
     assert_eq!(
         actions(&case.with_nodes(1, 1).plan()),
-        ["apply Machine", "apply Service", "apply Job"]
+        [
+            "apply Machine",
+            "apply NetworkPolicy",
+            "apply Service",
+            "apply Job"
+        ]
     );
 }
 
@@ -111,7 +122,7 @@ fn a_pod_that_cannot_start_says_why() {
     let waiting = json!({"name": "data-downloader", "image": "i", "imageID": "", "ready": false, "restartCount": 3,
         "state": {"waiting": {"reason": "CreateContainerConfigError", "message": "secret \"push\" not found"}}});
     let status = json!({"phase": "Pending", "initContainerStatuses": [waiting]});
-    case.observed.pods = vec![Arc::new(objects::pod("w-abc", status))];
+    case.observed.pods = vec![Arc::new(objects::job_pod("w-abc", status))];
     let says = condition(&case.plan(), "JobStarted");
     assert!(
         says.starts_with(
@@ -128,7 +139,7 @@ fn the_pushed_image_is_reported_by_digest() {
     let ended = json!({"name": "pusher", "image": "i", "imageID": "", "ready": false, "restartCount": 0,
         "state": {"terminated": {"exitCode": 0, "message": "example.com/adapter@sha256:abc"}}});
     let status = json!({"phase": "Succeeded", "containerStatuses": [ended]});
-    case.observed.pods = vec![Arc::new(objects::pod("w-abc", status))];
+    case.observed.pods = vec![Arc::new(objects::job_pod("w-abc", status))];
     let says = condition(&case.plan(), "JobStarted");
     assert!(says.ends_with("pushed example.com/adapter@sha256:abc."), "{says}");
 }
@@ -209,4 +220,25 @@ fn own_nodes_without_gpus_tune_small_models() {
     let mut case = Case::tuning_of("smollm2-135m-instruct").byo();
     case.observed.nodes = vec![Arc::new(objects::node("own", true, 0))];
     assert_eq!(tuner(&case), "tuning-job, GPUs: none");
+}
+
+#[test]
+fn a_pod_of_another_owner_reports_no_result() {
+    let digest = json!({"initContainerStatuses": [], "containerStatuses": [{
+        "name": "pusher", "image": "i", "imageID": "", "ready": false, "restartCount": 0,
+        "state": {"terminated": {"exitCode": 0, "message": "r.io/forged@sha256:00"}},
+    }]});
+    let mut case = Case::tuning().with_nodes(1, 1).stored();
+    // The label of the Workspace and the name of a ReplicaSet, but not the Job's UID.
+    case.observed.pods = vec![Arc::new(objects::pod("w-abc", digest.clone()))];
+    let says = |case: &Case| serde_json::to_string(&case.plan().status).unwrap();
+    assert!(!says(&case).contains("forged"));
+    let mut job = case.observed.workloads.job.clone().unwrap();
+    Arc::make_mut(&mut job).status = Some(objects::parse(
+        json!({"conditions": [{"type": "Complete", "status": "True"}]}),
+    ));
+    case.observed.workloads.job = Some(job);
+    assert!(!says(&case).contains("forged"), "{}", says(&case));
+    case.observed.pods = vec![Arc::new(objects::job_pod("w-abc", digest))];
+    assert!(says(&case).contains("forged"), "{}", says(&case));
 }

@@ -11,11 +11,12 @@ use serde_json::Value;
 use super::Snapshot;
 
 /// Kinds that our programs write.
-pub(super) const KINDS: [Kind; 9] = [
+pub(super) const KINDS: [Kind; 10] = [
     Kind::Workspace,
     Kind::Machine,
     Kind::NodeClaim,
     Kind::ConfigMap,
+    Kind::NetworkPolicy,
     Kind::Service,
     Kind::Deployment,
     Kind::StatefulSet,

@@ -22,6 +22,7 @@ pub(crate) fn settings(downloads: Downloads) -> Settings {
         node_image_family: "ubuntu".to_owned(),
         images: Images::default(),
         downloads,
+        isolation: render::Isolation::default(),
     }
 }
 
