@@ -146,7 +146,11 @@ fn an_unstarted_claim_of_the_other_kind_with_another_size_is_replaced() {
     let expected = format!("delete Machine {}", claim_name(0));
     assert_eq!(
         actions(&case.plan()),
-        [expected, "apply NetworkPolicy", "apply Service".to_owned()]
+        [
+            expected,
+            "apply NetworkPolicy".to_owned(),
+            "apply Service".to_owned()
+        ]
     );
 }
 

@@ -37,7 +37,12 @@ fn a_service_that_a_quota_refuses_is_shown_and_the_model_is_deployed() {
     let case = Case::serving("phi-4").with_nodes(1, 1);
     assert_eq!(
         actions(&case.plan()),
-        ["apply Machine", "apply Service", "apply Deployment"]
+        [
+            "apply Machine",
+            "apply NetworkPolicy",
+            "apply Service",
+            "apply Deployment"
+        ]
     );
     let report = case.report(&[refusal(Kind::Service, "w", 403, QUOTA)]);
     let events: Vec<&str> = report.events.iter().map(|event| event.reason).collect();
