@@ -57,7 +57,7 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
     let needed = loops.needed(&present);
     tasks.spawn("reconcile", async move {
         needed.ready(&listed, &token).await;
-        let Some(leadership) = leader::acquire(&args.leader, runtime.client(), NAME, &token).await else {
+        let Some(leadership) = leader::acquire(&args.leader, &runtime, &token).await? else {
             return Ok(());
         };
         Box::pin(leadership.hold(loops.run(&runtime, &token))).await

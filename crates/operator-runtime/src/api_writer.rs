@@ -1,8 +1,10 @@
 //! One write to the API server: its URL, its time limit, and the meaning of its response. It retries nothing.
+//!
+//! No write is sent, or takes effect, after the lease may be another replica's.
 
 use std::time::Duration;
 
-use http::Request as HttpRequest;
+use http::{Request as HttpRequest, Uri};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::Client;
 use kube::client::Body;
@@ -12,16 +14,18 @@ use telemetry::Counter;
 
 use crate::cache_writer::resource_version;
 use crate::error::Error;
+use crate::fence::Fence;
 use crate::runtime::Runtime;
 
-/// Time limit of one request.
-const TIMEOUT: Duration = Duration::from_secs(15);
+/// Longest time of one request.
+const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Sends writes under the program's field manager.
 #[derive(Clone)]
 pub(crate) struct ApiWriter {
     client: Client,
     pub(crate) program: &'static str,
+    pub(crate) fence: Fence,
     writes: Counter<3>,
 }
 
@@ -32,7 +36,7 @@ pub(crate) enum WriteResult {
     Written(Option<PendingWrite>),
     /// The object that is meant is gone.
     Absent,
-    /// A disruption budget refused it, for now.
+    /// A disruption budget refused it, or an earlier write may still take effect.
     Blocked,
 }
 
@@ -50,6 +54,7 @@ impl ApiWriter {
         Self {
             client: runtime.client.clone(),
             program: runtime.program,
+            fence: runtime.fence.clone(),
             writes: runtime.metrics.writes.clone(),
         }
     }
@@ -96,17 +101,23 @@ impl ApiWriter {
 
     async fn exchange(&self, verb: Verb, target: &ObjectRef, built: Built) -> Result<Response, Error> {
         let what = || format!("{} {}", verb.as_str(), describe(target));
-        let request = built.map_err(|source| Error::Unbuildable {
+        let unbuildable = |source: Box<dyn std::error::Error + Send + Sync>| Error::Unbuildable {
             what: what(),
-            source: Box::new(source),
-        })?;
+            source,
+        };
+        let mut request = built.map_err(|source| unbuildable(source.into()))?;
+        let Some(permit) = self.fence.permit() else {
+            return Err(Error::NotLeader { what: what() });
+        };
+        let limit = permit.left.map_or(TIMEOUT, |left| left.min(TIMEOUT));
+        *request.uri_mut() = limited(request.uri(), limit).map_err(|source| unbuildable(source.into()))?;
         // Not `Client::request`, which drops the headers: one of them asks for a pause.
         let exchange = async {
             let response = self.client.send(request.map(Body::from)).await?;
             let (parts, body) = response.into_parts();
             Ok::<_, kube::Error>((parts, body.collect_bytes().await?))
         };
-        match tokio::time::timeout(TIMEOUT, exchange).await {
+        match tokio::time::timeout(limit, exchange).await {
             Ok(Ok((parts, body))) if parts.status.is_success() => serde_json::from_slice(&body)
                 .map_err(|error| Error::from_kube(what(), kube::Error::SerdeError(error))),
             Ok(Ok((parts, body))) => {
@@ -117,6 +128,18 @@ impl ApiWriter {
             Err(_) => Err(Error::Timeout { what: what() }),
         }
     }
+}
+
+/// Adds the time limit to the URL: the server gives up as early as we do.
+fn limited(uri: &Uri, limit: Duration) -> Result<Uri, http::uri::InvalidUri> {
+    let gap = if uri.query().is_some_and(|query| !query.is_empty()) {
+        "&"
+    } else if uri.query().is_some() {
+        ""
+    } else {
+        "?"
+    };
+    format!("{uri}{gap}timeout={}ms", limit.as_millis()).parse()
 }
 
 fn interpret(
@@ -160,6 +183,18 @@ fn describe(target: &ObjectRef) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_server_knows_the_time_limit() {
+        let limited = |uri: &'static str| {
+            super::limited(&Uri::from_static(uri), Duration::from_millis(2500))
+                .unwrap()
+                .to_string()
+        };
+        assert_eq!(limited("/api/v1/a"), "/api/v1/a?timeout=2500ms");
+        assert_eq!(limited("/api/v1/a?"), "/api/v1/a?timeout=2500ms");
+        assert_eq!(limited("/api/v1/a?b=c"), "/api/v1/a?b=c&timeout=2500ms");
+    }
 
     #[test]
     fn paths_follow_group_and_scope() {

@@ -1,7 +1,7 @@
 //! Each write of a plan as one request. Names, versions and UIDs come from the plan; nothing here chooses.
 
 use kube::api::{DeleteParams, Patch, PatchParams, PostParams, Preconditions, PropagationPolicy};
-use plan::{Delete, Evict, Kind, Manifest, MergePatch, ObjectRef, Propagation, Verb};
+use plan::{Delete, Evict, Kind, Manifest, MergePatch, ObjectRef, Propagation, Verb, WRITE_FENCE};
 use serde_json::{Value, json};
 
 use crate::api_writer::{ApiWriter, WriteResult, collection};
@@ -9,6 +9,9 @@ use crate::error::Error;
 use crate::reconciled_object::ReconciledObject;
 
 /// Applies a whole object.
+///
+/// A manifest with a UID changes that object only. A new object in a namespace is collected with its owner. A new claim
+/// has no such owner, so it carries a token that ends with the lease, and a lost response is remembered.
 pub(crate) async fn apply(writer: &ApiWriter, manifest: &Manifest) -> Result<WriteResult, Error> {
     let target = manifest.target();
     let mut body = manifest.to_value();
@@ -16,8 +19,17 @@ pub(crate) async fn apply(writer: &ApiWriter, manifest: &Manifest) -> Result<Wri
     if let Some(fields) = body.as_object_mut() {
         fields.remove("status");
     }
+    let creates_claim = target.namespace.is_none() && manifest.metadata().uid.is_none();
+    let token = writer.fence.permit().and_then(|permit| permit.token);
+    if let (true, Some(token)) = (creates_claim, token) {
+        body["metadata"]["annotations"][WRITE_FENCE] = token.into();
+    }
     let built = collection(&target).patch(&target.name, &forced(writer), &Patch::Apply(body));
-    writer.write(Verb::Apply, &target, built).await
+    let result = writer.write(Verb::Apply, &target, built).await;
+    if creates_claim && matches!(result, Err(Error::Timeout { .. } | Error::Client { .. })) {
+        writer.fence.record_unanswered();
+    }
+    result
 }
 
 /// Deletes the object with the UID that was observed.
@@ -129,3 +141,6 @@ fn without_null_metadata(mut body: Value) -> Value {
 fn forced(writer: &ApiWriter) -> PatchParams {
     PatchParams::apply(writer.program).force()
 }
+
+#[cfg(test)]
+mod tests;

@@ -10,11 +10,19 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 use k8s_openapi::jiff::Timestamp;
 use tokio::time::Instant;
 
+use crate::cache_writer::resource_version;
+
+/// Longest lease of another holder that is believed, in durations of our own. A replica with other settings during an
+/// upgrade stays below it, and a lease of years stops nobody.
+const LONGEST: u32 = 4;
+
 /// The last observed version of a lease, and the time since it is unchanged.
 #[derive(Debug, Default)]
 pub(crate) struct Sighting {
     version: Option<String>,
     since: Option<Instant>,
+    newest: u64,
+    went_back: bool,
 }
 
 /// Decision of a candidate.
@@ -27,19 +35,33 @@ pub(crate) enum Decision {
 }
 
 impl Sighting {
-    /// Records the observed lease and decides.
-    pub(crate) fn decide(&mut self, lease: &Lease, me: &str, now: Instant) -> Decision {
-        if self.since.is_none() || self.version != lease.metadata.resource_version {
-            self.version.clone_from(&lease.metadata.resource_version);
-            self.since = Some(now);
-        }
+    /// Records the observed lease and decides. `own` is the duration of our own leases, in which others are bounded.
+    pub(crate) fn decide(&mut self, lease: &Lease, me: &str, own: Duration, now: Instant) -> Decision {
+        self.record(lease, now);
         let unchanged = self
             .since
             .map_or(Duration::ZERO, |since| now.duration_since(since));
         match holder(lease) {
-            Some(holder) if holder != me && unchanged < duration(lease) => Decision::Wait,
+            Some(holder) if holder != me && unchanged < duration(lease).min(own * LONGEST) => Decision::Wait,
             _ => Decision::Take,
         }
+    }
+
+    /// Records the observed lease.
+    pub(crate) fn record(&mut self, lease: &Lease, now: Instant) {
+        if self.since.is_none() || self.version != lease.metadata.resource_version {
+            self.version.clone_from(&lease.metadata.resource_version);
+            self.since = Some(now);
+        }
+        let version = resource_version(&lease.metadata);
+        self.went_back |= version < self.newest;
+        self.newest = self.newest.max(version);
+    }
+
+    /// Returns true if a lease was older than one before it. A lease that is created again has a later version, unless
+    /// etcd was restored.
+    pub(crate) fn went_back(&self) -> bool {
+        self.went_back
     }
 }
 
@@ -51,6 +73,15 @@ pub(crate) fn holder(lease: &Lease) -> Option<&str> {
         .holder_identity
         .as_deref()
         .filter(|holder| !holder.is_empty())
+}
+
+/// Returns the token that writes under this lease carry: the number of changes of the holder, and the last renewal.
+///
+/// The admission policy of the chart compares it with the current lease, and refuses a write that arrives late.
+pub(crate) fn token(lease: &Lease) -> Option<String> {
+    let spec = lease.spec.as_ref()?;
+    let renewed = spec.renew_time.as_ref()?;
+    Some(format!("{}/{}", spec.lease_transitions.unwrap_or(0), renewed.0))
 }
 
 fn duration(lease: &Lease) -> Duration {

@@ -35,6 +35,12 @@ pub enum Error {
         /// The request.
         what: String,
     },
+    /// The lease was not renewed in time, so the request was not sent.
+    #[error("{what}: not sent, because another replica may hold the lease by now")]
+    NotLeader {
+        /// The request.
+        what: String,
+    },
     /// The API server was not reached, or its response was not readable.
     #[error("{what}")]
     Client {
@@ -64,7 +70,7 @@ impl Error {
     pub fn class(&self) -> FailureClass {
         match self {
             Self::Refused { class, .. } => *class,
-            Self::Timeout { .. } | Self::Client { .. } => FailureClass::Transient,
+            Self::Timeout { .. } | Self::NotLeader { .. } | Self::Client { .. } => FailureClass::Transient,
             Self::Unbuildable { .. } | Self::Panicked => FailureClass::Bug,
         }
     }
@@ -75,6 +81,7 @@ impl Error {
         match self {
             Self::Refused { class, .. } => class.label(),
             Self::Timeout { .. } => "timeout",
+            Self::NotLeader { .. } => "not_leader",
             Self::Client { .. } => "unreachable",
             Self::Unbuildable { .. } => "unbuildable",
             Self::Panicked => "panicked",

@@ -28,7 +28,7 @@ pub(crate) async fn ensure(
     writer.write(Verb::EnsureFinalizer, target, built).await
 }
 
-/// Removes the finalizer; an object that is gone is success.
+/// Removes the finalizer; an object that is gone is success. It is blocked while a new claim may still appear.
 ///
 /// It tests UID and position instead of the version: the status may have been written a moment ago.
 pub(crate) async fn release(
@@ -40,6 +40,10 @@ pub(crate) async fn release(
     let Some(position) = held.iter().position(|held| held == finalizer) else {
         return Ok(WriteResult::Written(None));
     };
+    // A claim that appears after the release would have no owner.
+    if writer.fence.awaits_unanswered() {
+        return Ok(WriteResult::Blocked);
+    }
     let target = &reconciled.target;
     let pointer = format!("/metadata/finalizers/{position}");
     let operations = json!([

@@ -2,6 +2,9 @@
 //!
 //! A replica that cannot renew in time stops before another may start. One that ends normally releases the lease, so
 //! another starts at once.
+//!
+//! The lease also shows a restored etcd: its resource version then goes back. Watches would wait for ever for versions
+//! that no longer come, so the program ends and lists everything again.
 
 use std::time::Duration;
 
@@ -11,12 +14,15 @@ use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use k8s_openapi::jiff::Timestamp;
 use kube::api::PostParams;
-use kube::{Api, Client};
+use kube::Api;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::election::{self, Decision, Sighting};
+use crate::cache_writer::resource_version;
 use crate::error::Chain;
+use crate::fence::{Fence, Moment};
+use crate::runtime::Runtime;
 
 /// Pause between a candidate's attempts, and after a failed renewal.
 const RETRY: Duration = Duration::from_secs(2);
@@ -43,15 +49,20 @@ pub struct Leadership {
     holding: Option<Holding>,
 }
 
-/// Waits until this replica holds the lease of this name; `None` if the token is canceled first.
+/// Waits until this replica holds the lease with the program's name; `None` if the token is canceled first. From then on,
+/// the runtime writes.
+///
+/// # Errors
+/// If the API server shows an older state than before. The program should end, and list everything again.
 pub async fn acquire(
     args: &LeaderArgs,
-    client: &Client,
-    lease: &str,
+    runtime: &Runtime,
     token: &CancellationToken,
-) -> Option<Leadership> {
+) -> anyhow::Result<Option<Leadership>> {
+    let (client, lease, fence) = (&runtime.client, runtime.program, runtime.fence.clone());
     if !args.leader_elect {
-        return Some(Leadership { holding: None });
+        fence.open();
+        return Ok(Some(Leadership { holding: None }));
     }
     let namespace = args
         .leader_election_namespace
@@ -62,20 +73,22 @@ pub async fn acquire(
         lease: lease.to_owned(),
         me: identity(),
         duration: Duration::from_secs(args.lease_duration_seconds.into()),
+        fence,
     };
     tracing::info!(namespace, lease, me = candidate.me, "waiting for lease");
-    let won = tokio::select! {
-        won = candidate.win() => won,
-        () = token.cancelled() => return None,
+    let (lease_won, renewed) = tokio::select! {
+        won = candidate.win() => won?,
+        () = token.cancelled() => return Ok(None),
     };
     tracing::info!(namespace, lease, "acquired lease");
-    Some(Leadership {
+    candidate.record(&lease_won, renewed);
+    Ok(Some(Leadership {
         holding: Some(Holding {
             candidate,
-            lease: won.0,
-            renewed: won.1,
+            lease: lease_won,
+            renewed,
         }),
-    })
+    }))
 }
 
 impl Leadership {
@@ -92,8 +105,12 @@ impl Leadership {
         };
         let result = tokio::select! {
             result = work => result,
-            lost = holding.keep() => return Err(lost),
+            lost = holding.keep() => {
+                holding.candidate.fence.close();
+                return Err(lost);
+            }
         };
+        holding.candidate.fence.close();
         holding.release().await;
         result
     }
@@ -105,6 +122,7 @@ struct Candidate {
     lease: String,
     me: String,
     duration: Duration,
+    fence: Fence,
 }
 
 #[derive(Debug)]
@@ -113,17 +131,33 @@ struct Holding {
     /// As it was last written by us.
     lease: Lease,
     /// Time at which the renewal was sent.
-    renewed: Instant,
+    renewed: Moment,
+}
+
+/// Result of a renewal.
+enum Renewal {
+    Renewed,
+    /// Another replica holds the lease.
+    Lost,
+    /// The lease is older than ours.
+    WentBack,
+}
+
+fn went_back() -> anyhow::Error {
+    anyhow::anyhow!(
+        "the API server shows an older state than before, as after a restore of etcd; restart to list everything again"
+    )
 }
 
 impl Candidate {
-    async fn win(&self) -> (Lease, Instant) {
+    async fn win(&self) -> anyhow::Result<(Lease, Moment)> {
         let mut sighting = Sighting::default();
         loop {
             // Taken before the request: the server may record the renewal as early as that.
-            let began = Instant::now();
+            let began = Moment::now();
             match tokio::time::timeout(self.request_timeout(), self.attempt(&mut sighting)).await {
-                Ok(Ok(Some(lease))) => return (lease, began),
+                _ if sighting.went_back() => return Err(went_back()),
+                Ok(Ok(Some(lease))) => return Ok((lease, began)),
                 Ok(Ok(None)) => {}
                 Ok(Err(error)) => tracing::warn!(error = %Chain(&error), "failed to acquire lease"),
                 Err(_) => tracing::warn!("failed to acquire lease: no response in time"),
@@ -135,9 +169,13 @@ impl Candidate {
     async fn attempt(&self, sighting: &mut Sighting) -> Result<Option<Lease>, kube::Error> {
         let Some(lease) = self.api.get_opt(&self.lease).await? else {
             let lease = self.manifest(None);
-            return lost_race(self.api.create(&PostParams::default(), &lease).await);
+            let created = lost_race(self.api.create(&PostParams::default(), &lease).await)?;
+            if let Some(lease) = &created {
+                sighting.record(lease, Instant::now());
+            }
+            return Ok(created);
         };
-        match sighting.decide(&lease, &self.me, Instant::now()) {
+        match sighting.decide(&lease, &self.me, self.duration, Instant::now()) {
             Decision::Wait => Ok(None),
             Decision::Take => lost_race(self.take(&lease).await),
         }
@@ -174,6 +212,17 @@ impl Candidate {
         }
     }
 
+    /// Time after a renewal in which this replica leads. It ends well before others may take the lease, so that no request
+    /// of ours is still running then.
+    fn margin(&self) -> Duration {
+        self.duration * 2 / 3
+    }
+
+    /// Allows writes under this renewal.
+    fn record(&self, lease: &Lease, renewed: Moment) {
+        self.fence.renewed(renewed, self.margin(), election::token(lease));
+    }
+
     /// Time limit of one request about the lease.
     fn request_timeout(&self) -> Duration {
         self.duration / 3
@@ -192,15 +241,15 @@ fn lost_race(result: Result<Lease, kube::Error>) -> Result<Option<Lease>, kube::
 impl Holding {
     /// Renews until that fails, and returns the reason.
     async fn keep(&mut self) -> anyhow::Error {
-        // Ends well before others may take the lease, so that no request of ours is still running then.
-        let margin = self.candidate.duration * 2 / 3;
+        let margin = self.candidate.margin();
         let mut pause = self.candidate.duration / 3;
         loop {
             tokio::time::sleep(pause).await;
             let left = margin.saturating_sub(self.renewed.elapsed());
             match tokio::time::timeout(left, self.renew()).await {
-                Ok(Ok(true)) => pause = self.candidate.duration / 3,
-                Ok(Ok(false)) => return anyhow::anyhow!("another replica took the lease"),
+                Ok(Ok(Renewal::Renewed)) => pause = self.candidate.duration / 3,
+                Ok(Ok(Renewal::Lost)) => return anyhow::anyhow!("another replica took the lease"),
+                Ok(Ok(Renewal::WentBack)) => return went_back(),
                 Ok(Err(error)) => {
                     tracing::warn!(error = %Chain(&error), "failed to renew lease");
                     pause = RETRY.min(self.candidate.duration / 6);
@@ -210,22 +259,26 @@ impl Holding {
         }
     }
 
-    async fn renew(&mut self) -> Result<bool, kube::Error> {
-        let began = Instant::now();
+    async fn renew(&mut self) -> Result<Renewal, kube::Error> {
+        let began = Moment::now();
         match self.candidate.take(&self.lease).await {
             Ok(lease) => self.lease = lease,
             Err(kube::Error::Api(status)) if status.code == 409 => {
                 // The lease has changed, perhaps by a request of ours whose response was lost.
                 let lease = self.candidate.api.get(&self.candidate.lease).await?;
+                if resource_version(&lease.metadata) < resource_version(&self.lease.metadata) {
+                    return Ok(Renewal::WentBack);
+                }
                 if election::holder(&lease) != Some(&self.candidate.me) {
-                    return Ok(false);
+                    return Ok(Renewal::Lost);
                 }
                 self.lease = self.candidate.take(&lease).await?;
             }
             Err(error) => return Err(error),
         }
         self.renewed = began;
-        Ok(true)
+        self.candidate.record(&self.lease, began);
+        Ok(Renewal::Renewed)
     }
 
     async fn release(self) {

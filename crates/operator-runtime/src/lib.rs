@@ -20,6 +20,7 @@ mod election;
 mod error;
 mod events;
 mod execute;
+mod fence;
 mod finalizer;
 mod key;
 pub mod leader;

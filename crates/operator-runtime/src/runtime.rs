@@ -5,6 +5,7 @@ use kube::runtime::watcher;
 use telemetry::Metrics;
 
 use crate::cache_writer::Watched;
+use crate::fence::Fence;
 use crate::metrics::RuntimeMetrics;
 use crate::watch::Watch;
 
@@ -14,6 +15,8 @@ pub struct Runtime {
     pub(crate) client: Client,
     pub(crate) program: &'static str,
     pub(crate) metrics: RuntimeMetrics,
+    /// Closed until this replica leads.
+    pub(crate) fence: Fence,
 }
 
 impl std::fmt::Debug for Runtime {
@@ -33,6 +36,7 @@ impl Runtime {
             client,
             program,
             metrics: RuntimeMetrics::new(metrics),
+            fence: Fence::default(),
         }
     }
 

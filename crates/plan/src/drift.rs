@@ -11,14 +11,20 @@ use crate::manifest::Manifest;
 use crate::write::Write;
 
 /// Returns the apply that makes `observed` contain `desired`, or `None` if it does already. The apply carries a digest.
+///
+/// It also carries the UID of `observed`, so that it neither creates that object again nor changes a later one.
 #[must_use]
 pub fn apply_if_needed<K: Serialize>(desired: impl Into<Manifest>, observed: Option<&K>) -> Option<Write> {
-    let desired = hash::stamped(desired.into());
-    let wanted = desired.to_value();
-    let holds = observed
-        .and_then(|object| serde_json::to_value(object).ok())
-        .is_some_and(|object| is_within(&wanted, &object));
-    (!holds).then(|| Write::Apply(Box::new(desired)))
+    let mut desired = hash::stamped(desired.into());
+    let observed = observed.and_then(|object| serde_json::to_value(object).ok());
+    if let Some(object) = &observed {
+        if is_within(&desired.to_value(), object) {
+            return None;
+        }
+        let uid = object.pointer("/metadata/uid").and_then(Value::as_str);
+        desired.metadata_mut().uid = uid.map(str::to_owned);
+    }
+    Some(Write::Apply(Box::new(desired)))
 }
 
 /// Returns true if `observed` contains everything in `wanted`.
@@ -66,6 +72,19 @@ mod tests {
             &json!({"spec": {"ports": [{"port": 80}, {"port": 81}]}})
         ));
         assert!(!is_within(&wanted, &json!({"spec": {}})));
+    }
+
+    #[test]
+    fn an_apply_of_an_observed_object_carries_its_uid() {
+        use k8s_openapi::api::core::v1::ConfigMap;
+        let uid_of = |observed: Option<&ConfigMap>| match apply_if_needed(ConfigMap::default(), observed) {
+            Some(Write::Apply(manifest)) => manifest.metadata().uid.clone(),
+            other => panic!("{other:?}"),
+        };
+        let mut stored = ConfigMap::default();
+        stored.metadata.uid = Some("u1".to_owned());
+        assert_eq!(uid_of(Some(&stored)), Some("u1".to_owned()));
+        assert_eq!(uid_of(None), None);
     }
 
     #[test]

@@ -26,6 +26,7 @@ use serde_json::Value;
 
 pub use execution::{Execution, Report};
 pub use kaito_api::event_reasons;
+pub use kaito_api::labels::WRITE_FENCE;
 pub use manifest::{Kind, Manifest, ObjectRef};
 pub use outcome::{FailureClass, Verb, WriteOutcome, outcome};
 pub use pending::{PendingWrite, PendingWrites, Visibility};

@@ -8,7 +8,8 @@ use crate::manifest::{Kind, Manifest, ObjectRef};
 /// One write to the API server.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Write {
-    /// Server-side apply under the program's own field manager, with force.
+    /// Server-side apply under the program's own field manager, with force. A manifest with a UID changes that object
+    /// only; one without creates the object, or changes one that was created meanwhile.
     Apply(Box<Manifest>),
     /// Deletes one object; its absence is success.
     Delete(Delete),

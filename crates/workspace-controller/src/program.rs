@@ -81,7 +81,7 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
     };
     tasks.spawn("reconcile", async move {
         caches.ready(&listed, &token).await;
-        match leader::acquire(&args.leader, runtime.client(), NAME, &token).await {
+        match leader::acquire(&args.leader, &runtime, &token).await? {
             Some(leadership) => {
                 let reconciling = async {
                     controller.run(&runtime, token).await;

@@ -81,6 +81,7 @@ fn object(name: &str, version: u64) -> ConfigMap {
 fn rig(names: &[&str], concurrency: usize, script: Script) -> Rig {
     let (client, log) = serve(|_| Some(written(9)));
     let runtime = Runtime::new(client, "tester", &Metrics::new());
+    runtime.fence.open();
     let cache = CacheWriter::of(names.iter().map(|name| object(name, 1)));
     let (enqueuer, queue) = queue(Duration::from_millis(50));
     let (observations, most_at_once, deleted) = (Arc::default(), Arc::default(), Arc::default());

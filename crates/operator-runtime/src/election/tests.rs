@@ -4,6 +4,8 @@ use serde_json::json;
 
 use super::*;
 
+const OWN: Duration = Duration::from_secs(15);
+
 fn lease(version: u64, holder: Option<&str>) -> Lease {
     serde_json::from_value(json!({
         "metadata": { "name": "l", "resourceVersion": version.to_string() },
@@ -17,7 +19,7 @@ fn a_free_lease_and_our_own_are_taken() {
     let now = Instant::now();
     for holder in [None, Some(""), Some("me")] {
         assert_eq!(
-            Sighting::default().decide(&lease(1, holder), "me", now),
+            Sighting::default().decide(&lease(1, holder), "me", OWN, now),
             Decision::Take,
             "{holder:?}"
         );
@@ -31,6 +33,7 @@ fn anothers_lease_expires_when_it_has_not_changed_for_its_duration() {
         sighting.decide(
             &lease(version, Some("you")),
             "me",
+            OWN,
             start + Duration::from_secs(seconds),
         )
     };
@@ -40,6 +43,28 @@ fn anothers_lease_expires_when_it_has_not_changed_for_its_duration() {
     assert_eq!(at(15, 2), Decision::Wait);
     assert_eq!(at(29, 2), Decision::Wait);
     assert_eq!(at(30, 2), Decision::Take);
+}
+
+#[test]
+fn a_lease_of_years_is_not_believed() {
+    let (start, mut sighting) = (Instant::now(), Sighting::default());
+    let mut lease = lease(1, Some("you"));
+    lease.spec.as_mut().unwrap().lease_duration_seconds = Some(i32::MAX);
+    let mut after = |seconds| {
+        let now = start + Duration::from_secs(seconds);
+        sighting.decide(&lease, "me", OWN, now)
+    };
+    assert_eq!(after(0), Decision::Wait);
+    assert_eq!(after(59), Decision::Wait);
+    assert_eq!(after(60), Decision::Take);
+}
+
+#[test]
+fn a_token_names_the_holder_and_the_renewal() {
+    let mut lease = lease(1, Some("me"));
+    assert_eq!(token(&lease), None, "never renewed");
+    lease.spec = Some(taken(Some(&lease), "me", OWN, Timestamp::UNIX_EPOCH));
+    assert_eq!(token(&lease).unwrap(), "4/1970-01-01T00:00:00Z");
 }
 
 #[test]

@@ -44,11 +44,18 @@ pub(super) fn meta(finalizers: &[&str]) -> ObjectMeta {
     }
 }
 
+/// The runtime of a replica that leads.
+pub(super) fn elected(client: kube::Client) -> Runtime {
+    let runtime = Runtime::new(client, "tester", &Metrics::new());
+    runtime.fence.open();
+    runtime
+}
+
 /// Executes a plan for the Machine `m` against a server with these answers, and then only refusals.
 pub(super) async fn run(finalizers: &[&str], plan: Plan<NoCloud>, answers: Vec<(u16, Value)>) -> Ran {
     let mut answers = VecDeque::from(answers);
     let (client, log) = serve(move |_| Some(answers.pop_front().unwrap_or_else(|| refusal(500))));
-    let runtime = Runtime::new(client, "tester", &Metrics::new());
+    let runtime = elected(client);
     let meta = meta(finalizers);
     let target = ObjectRef {
         kind: Kind::Machine,

@@ -3,7 +3,6 @@
 use kaito_api::{Machine, MachineSpec};
 use plan::{Event, FailureClass, Finalizer, Kind, NoCloud, ObjectRef, Write};
 use serde_json::json;
-use telemetry::Metrics;
 
 use super::fixtures::*;
 use super::*;
@@ -52,7 +51,7 @@ async fn everything_happens_in_the_plans_order() {
 #[tokio::test]
 async fn the_cloud_is_called_between_writes_and_status() {
     let (client, log) = serve(|_| Some(written(1)));
-    let executor = Executor::new(&Runtime::new(client, "tester", &Metrics::new()));
+    let executor = Executor::new(&elected(client));
     let meta = meta(&[]);
     let reconciled = ReconciledObject {
         target: ObjectRef {
@@ -339,7 +338,7 @@ async fn an_event_that_is_refused_fails_nothing() {
 #[tokio::test(start_paused = true)]
 async fn a_silent_server_is_not_waited_for_for_ever() {
     let (client, _log) = serve(|_| None);
-    let executor = Executor::new(&Runtime::new(client, "tester", &Metrics::new()));
+    let executor = Executor::new(&elected(client));
     let meta = meta(&[]);
     let reconciled = ReconciledObject {
         target: pod(),
@@ -362,5 +361,5 @@ async fn a_silent_server_is_not_waited_for_for_ever() {
         (error.label(), error.class()),
         ("timeout", FailureClass::Transient)
     );
-    assert_eq!(began.elapsed(), Duration::from_secs(15));
+    assert_eq!(began.elapsed(), Duration::from_secs(10));
 }

@@ -41,11 +41,16 @@ impl Kept {
     }
 }
 
-fn server() -> (Client, Arc<Mutex<Kept>>) {
+fn server() -> (Runtime, Arc<Mutex<Kept>>) {
     let kept = Arc::new(Mutex::new(Kept::default()));
     let keeper = Arc::clone(&kept);
     let (client, _log) = serve(move |seen| keeper.lock().unwrap().answer(seen));
-    (client, kept)
+    (runtime(client), kept)
+}
+
+/// A replica of its own: it shares nothing but the server with others.
+fn runtime(client: kube::Client) -> Runtime {
+    Runtime::new(client, "l", &telemetry::Metrics::new())
 }
 
 fn args() -> LeaderArgs {
@@ -56,9 +61,10 @@ fn args() -> LeaderArgs {
     }
 }
 
-async fn lead(client: &Client) -> Leadership {
-    acquire(&args(), client, "l", &CancellationToken::new())
+async fn lead(replica: &Runtime) -> Leadership {
+    acquire(&args(), replica, &CancellationToken::new())
         .await
+        .unwrap()
         .unwrap()
 }
 
@@ -72,7 +78,7 @@ async fn a_released_lease_is_handed_on_at_once() {
         until.cancelled().await;
         Ok(())
     }));
-    let candidate = client.clone();
+    let candidate = runtime(client.client.clone());
     let second = tokio::spawn(async move { lead(&candidate).await });
     tokio::time::sleep(Duration::from_secs(120)).await;
     assert!(!second.is_finished(), "the first renews");
@@ -93,14 +99,70 @@ async fn a_silent_leader_is_replaced_after_it_has_stopped() {
     let stopped = began.elapsed();
     assert!(error.to_string().contains("renewed in time"));
     assert!(stopped <= Duration::from_secs(11), "{stopped:?}");
+    assert!(client.fence.permit().is_none(), "a leader that has stopped writes nothing");
     kept.lock().unwrap().silent = false;
     let began = Instant::now();
-    lead(&client).await;
+    lead(&runtime(client.client.clone())).await;
     assert!(
         began.elapsed() >= Duration::from_secs(15),
         "{:?}",
         began.elapsed()
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn writes_are_allowed_while_the_lease_is_renewed() {
+    let (replica, _kept) = server();
+    assert!(replica.fence.permit().is_none(), "not elected yet");
+    let leadership = lead(&replica).await;
+    let fence = replica.fence.clone();
+    let work = async move {
+        let first = fence.permit().unwrap();
+        tokio::time::sleep(Duration::from_secs(60)).await;
+        let later = fence.permit().unwrap();
+        assert!(later.left.unwrap() <= Duration::from_secs(10), "{later:?}");
+        assert_ne!(first.token, later.token, "each renewal has another token");
+        Ok(())
+    };
+    leadership.hold(work).await.unwrap();
+    assert!(replica.fence.permit().is_none(), "the lease is released");
+}
+
+/// Puts an earlier lease in place, as a restore of etcd does.
+fn restore(kept: &Mutex<Kept>, version: u64) {
+    let mut kept = kept.lock().unwrap();
+    kept.version = version;
+    let lease = kept.lease.clone().unwrap();
+    kept.keep(lease);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_restored_etcd_ends_the_leader() {
+    let (replica, kept) = server();
+    let leadership = lead(&replica).await;
+    let restored = Arc::clone(&kept);
+    let error = leadership
+        .hold(async move {
+            tokio::time::sleep(Duration::from_secs(60)).await;
+            restore(&restored, 3);
+            std::future::pending().await
+        })
+        .await
+        .unwrap_err();
+    assert!(error.to_string().contains("older state"), "{error}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_restored_etcd_ends_a_candidate() {
+    let (replica, kept) = server();
+    let leader = tokio::spawn(lead(&replica).await.hold(std::future::pending()));
+    let candidate = runtime(replica.client.clone());
+    let waiting = tokio::spawn(async move { acquire(&args(), &candidate, &CancellationToken::new()).await });
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    restore(&kept, 3);
+    let error = waiting.await.unwrap().unwrap_err();
+    assert!(error.to_string().contains("older state"), "{error}");
+    assert!(leader.await.unwrap().is_err());
 }
 
 #[tokio::test(start_paused = true)]
@@ -141,9 +203,11 @@ async fn without_election_everybody_leads() {
         leader_elect: false,
         ..args()
     };
-    let leadership = acquire(&args, &client, "l", &CancellationToken::new())
+    let leadership = acquire(&args, &client, &CancellationToken::new())
         .await
+        .unwrap()
         .unwrap();
+    assert!(client.fence.permit().is_some());
     leadership.hold(async { Ok(()) }).await.unwrap();
     assert!(kept.lock().unwrap().lease.is_none());
 }
@@ -154,7 +218,9 @@ async fn a_candidate_can_be_told_to_end() {
     let _first = lead(&client).await;
     let token = CancellationToken::new();
     token.cancel();
-    assert!(acquire(&args(), &client, "l", &token).await.is_none());
+    let second = runtime(client.client.clone());
+    assert!(acquire(&args(), &second, &token).await.unwrap().is_none());
+    assert!(second.fence.permit().is_none());
 }
 
 #[test]
