@@ -296,6 +296,11 @@ subjects:
   resources: [customresourcedefinitions]
   resourceNames: [{{ join ", " .definitions }}]
   verbs: [get, list, watch]
+# The marker of the one release of this cluster.
+- apiGroups: [rbac.authorization.k8s.io]
+  resources: [clusterroles]
+  resourceNames: [kaito-release]
+  verbs: [get]
 {{- end -}}
 
 {{- define "kaito.metricsPort" -}}

@@ -47,6 +47,9 @@ pub struct Args {
     /// Leader election.
     #[command(flatten)]
     pub leader: operator_runtime::LeaderArgs,
+    /// Health.
+    #[command(flatten)]
+    pub health: operator_runtime::HealthArgs,
     /// Logs and traces.
     #[command(flatten)]
     pub telemetry: telemetry::TelemetryArgs,

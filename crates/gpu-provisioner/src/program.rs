@@ -7,7 +7,7 @@ use kaito_api::{ClaimKind, Machine, NodeClaim, labels};
 use operator_runtime::{
     Caches, Controller, ControllerSettings, Reconciler, Runtime, Tasks, crd_gate, leader,
 };
-use serve::{Admin, Readiness};
+use serve::{Admin, Checks, Readiness};
 use telemetry::Metrics;
 use tokio_util::sync::CancellationToken;
 
@@ -32,16 +32,18 @@ const GRACE: Duration = Duration::from_secs(20);
 pub async fn run(args: Args) -> anyhow::Result<()> {
     operator_runtime::install_tls_provider();
     let _guard = telemetry::init(&args.telemetry, NAME)?;
-    let (metrics, readiness) = (Metrics::new(), Readiness::new());
+    let (metrics, readiness, liveness) = (Metrics::new(), Readiness::new(), Checks::new());
     let mut tasks = Tasks::new()?;
     let encode = metrics.clone();
-    let admin = Admin::new(readiness.clone(), move || encode.encode());
+    let admin = Admin::new(readiness.clone(), liveness.clone(), move || encode.encode());
     tasks.spawn("admin", admin.serve(args.admin.bind().await?, tasks.token()));
     let cloud = args.provider.choose()?;
     let client = operator_runtime::connect(&args.client, NAME, env!("CARGO_PKG_VERSION")).await?;
-    let runtime = Runtime::new(client, NAME, &metrics);
+    let health = args.health.health(&readiness, &liveness);
+    let runtime = Runtime::new(client, NAME, &metrics, health);
     let token = tasks.token();
     let (crds, listed) = (readiness.gate("crds"), readiness.gate("stores"));
+    let release = readiness.gate("release");
     let definitions = ClaimKind::ALL.map(ClaimKind::definition);
     let present = crd_gate::any(runtime.client(), &definitions, &crds, &token).await;
     if token.is_cancelled() {
@@ -57,7 +59,7 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
     let needed = loops.needed(&present);
     tasks.spawn("reconcile", async move {
         needed.ready(&listed, &token).await;
-        let Some(leadership) = leader::acquire(&args.leader, &runtime, &token).await? else {
+        let Some(leadership) = leader::acquire(&args.leader, &runtime, &release, &token).await? else {
             return Ok(());
         };
         Box::pin(leadership.hold(loops.run(&runtime, &token))).await

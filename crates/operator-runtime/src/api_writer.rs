@@ -101,10 +101,8 @@ impl ApiWriter {
 
     async fn exchange(&self, verb: Verb, target: &ObjectRef, built: Built) -> Result<Response, Error> {
         let what = || format!("{} {}", verb.as_str(), describe(target));
-        let unbuildable = |source: Box<dyn std::error::Error + Send + Sync>| Error::Unbuildable {
-            what: what(),
-            source,
-        };
+        let unbuildable =
+            |source: Box<dyn std::error::Error + Send + Sync>| Error::Unbuildable { what: what(), source };
         let mut request = built.map_err(|source| unbuildable(source.into()))?;
         let Some(permit) = self.fence.permit() else {
             return Err(Error::NotLeader { what: what() });

@@ -3,7 +3,7 @@
 //! It owns all bookkeeping. Reconciles run beside it, never two of one object; `reconcile.rs` is one of them.
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use plan::{FailureClass, PendingWrites, Visibility};
@@ -15,6 +15,7 @@ use crate::backoff;
 use crate::cache::Cache;
 use crate::caches::Caches;
 use crate::error::{Chain, Error};
+use crate::health::Health;
 use crate::key::Key;
 use crate::metrics::RuntimeMetrics;
 use crate::queue::WorkQueue;
@@ -58,6 +59,7 @@ impl<R: Reconciler> Controller<R> {
     /// [`Caches::ready`] has returned.
     pub async fn run(self, runtime: &Runtime, token: CancellationToken) {
         let mut controller = ControllerLoop::new(self, runtime);
+        controller.add_checks(&runtime.health);
         loop {
             tokio::select! {
                 biased;
@@ -87,6 +89,7 @@ struct ControllerLoop<R: Reconciler> {
     metrics: RuntimeMetrics,
     running: JoinSet<ReconcileOutcome>,
     keys: HashMap<Id, Key>,
+    started: Started,
     /// Failures in a row.
     failures: HashMap<Key, u32>,
     pending_writes: PendingWrites<Key, Instant>,
@@ -110,9 +113,20 @@ impl<R: Reconciler> ControllerLoop<R> {
             metrics: runtime.metrics.clone(),
             running: JoinSet::new(),
             keys: HashMap::new(),
+            started: Started::default(),
             failures: HashMap::new(),
             pending_writes: PendingWrites::default(),
         }
+    }
+
+    /// Adds checks that fail if a reconcile does not end, or the queue does not move.
+    fn add_checks(&self, health: &Health) {
+        let (kind, limit, started) = (R::KIND.as_str(), health.reconcile_limit, self.started.clone());
+        let checks = &health.liveness;
+        checks.add(format!("queue of {kind}"), self.queue.moves(limit));
+        checks.add(format!("reconciles of {kind}"), move || {
+            started.ended_within(limit)
+        });
     }
 
     fn has_room(&self) -> bool {
@@ -142,6 +156,7 @@ impl<R: Reconciler> ControllerLoop<R> {
         let task = self
             .running
             .spawn(async move { reconcile.run(&named, object, failures).await });
+        self.started.insert(key.clone());
         self.keys.insert(task.id(), key);
     }
 
@@ -172,6 +187,7 @@ impl<R: Reconciler> ControllerLoop<R> {
             Err(error) => (error.id(), ReconcileOutcome::panicked()),
         };
         let Some(key) = self.keys.remove(&id) else { return };
+        self.started.remove(&key);
         self.pending_writes
             .record(key.clone(), outcome.writes, Instant::now());
         let requeue = match outcome.result {
@@ -202,6 +218,38 @@ impl<R: Reconciler> ControllerLoop<R> {
             );
         }
         delay
+    }
+}
+
+/// Start of each running reconcile; clones share it.
+#[derive(Clone, Debug, Default)]
+struct Started(Arc<Mutex<HashMap<Key, Instant>>>);
+
+impl Started {
+    fn lock(&self) -> MutexGuard<'_, HashMap<Key, Instant>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn insert(&self, key: Key) {
+        self.lock().insert(key, Instant::now());
+    }
+
+    fn remove(&self, key: &Key) {
+        self.lock().remove(key);
+    }
+
+    fn ended_within(&self, limit: Duration) -> Result<(), String> {
+        let started = self.lock();
+        let Some((key, start)) = started.iter().min_by_key(|(_, start)| **start) else {
+            return Ok(());
+        };
+        if start.elapsed() <= limit {
+            return Ok(());
+        }
+        Err(format!(
+            "the reconcile of {key} runs for {} s",
+            start.elapsed().as_secs()
+        ))
     }
 }
 

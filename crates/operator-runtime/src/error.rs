@@ -112,6 +112,12 @@ impl Error {
         match self {
             Self::Refused { code, message, .. } => RefusedWrite::new(verb, target, Some(*code), message),
             Self::Timeout { .. } => RefusedWrite::new(verb, target, None, "no response in time"),
+            Self::NotLeader { .. } => RefusedWrite::new(
+                verb,
+                target,
+                None,
+                "not sent, because another replica may hold the lease by now",
+            ),
             Self::Client { source, .. } => {
                 RefusedWrite::new(verb, target, None, &Chain(source.as_ref()).to_string())
             }

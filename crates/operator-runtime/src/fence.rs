@@ -9,8 +9,7 @@ use std::time::Duration;
 use rustix::time::{ClockId, clock_gettime};
 use tokio::time::Instant;
 
-/// Time for which a claim that was sent without a response may still be created. A longer delay ends at the policy, which
-/// counts renewals of the lease; see `charts/kaito/templates/workspace-controller/fence.yaml`.
+/// Time for which a claim that was sent without a response may still be created, if there is no election.
 pub(crate) const UNANSWERED: Duration = Duration::from_secs(45);
 
 /// An instant of a clock that also counts while the machine is suspended.
@@ -29,9 +28,7 @@ impl Moment {
     }
 
     pub(crate) fn elapsed(&self) -> Duration {
-        self.awake
-            .elapsed()
-            .max(since_boot().saturating_sub(self.boot))
+        self.awake.elapsed().max(since_boot().saturating_sub(self.boot))
     }
 }
 
@@ -135,9 +132,17 @@ impl Fence {
     }
 
     /// Returns true if a claim may still be created by a request whose response was lost.
+    ///
+    /// The admission policy of the chart refuses such a request once the lease was renewed a whole duration after the
+    /// renewal that the request names. A renewal may be two thirds of a duration away, and admitting takes as long again.
     pub(crate) fn awaits_unanswered(&self) -> bool {
         let state = self.state.read().unwrap_or_else(PoisonError::into_inner);
-        state.unanswered.is_some_and(|at| at.elapsed() < UNANSWERED)
+        let bound = match &state.right {
+            // Three durations.
+            Right::Lease { margin, .. } => *margin * 9 / 2,
+            Right::None | Right::Unlimited => UNANSWERED,
+        };
+        state.unanswered.is_some_and(|at| at.elapsed() < bound)
     }
 }
 

@@ -6,6 +6,7 @@
 //! The lease also shows a restored etcd: its resource version then goes back. Watches would wait for ever for versions
 //! that no longer come, so the program ends and lists everything again.
 
+use std::fmt;
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -14,14 +15,16 @@ use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use k8s_openapi::jiff::Timestamp;
 use kube::api::PostParams;
-use kube::Api;
+use kube::{Api, Client};
+use serve::Gate;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::election::{self, Decision, Sighting};
 use crate::cache_writer::resource_version;
+use crate::election::{self, Decision, Sighting};
 use crate::error::Chain;
 use crate::fence::{Fence, Moment};
+use crate::release;
 use crate::runtime::Runtime;
 
 /// Pause between a candidate's attempts, and after a failed renewal.
@@ -45,29 +48,48 @@ pub struct LeaderArgs {
 /// The right to work.
 #[derive(Debug)]
 pub struct Leadership {
+    place: Place,
     /// `None` without an election.
     holding: Option<Holding>,
 }
 
+/// The cluster, and the namespace of our release.
+struct Place {
+    client: Client,
+    namespace: String,
+}
+
+impl fmt::Debug for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Place").field(&self.namespace).finish()
+    }
+}
+
 /// Waits until this replica holds the lease with the program's name; `None` if the token is canceled first. From then on,
-/// the runtime writes.
+/// the runtime writes. The gate is closed while another release owns the cluster.
 ///
 /// # Errors
 /// If the API server shows an older state than before. The program should end, and list everything again.
 pub async fn acquire(
     args: &LeaderArgs,
     runtime: &Runtime,
+    gate: &Gate,
     token: &CancellationToken,
 ) -> anyhow::Result<Option<Leadership>> {
     let (client, lease, fence) = (&runtime.client, runtime.program, runtime.fence.clone());
-    if !args.leader_elect {
-        fence.open();
-        return Ok(Some(Leadership { holding: None }));
-    }
     let namespace = args
         .leader_election_namespace
         .as_deref()
         .unwrap_or_else(|| client.default_namespace());
+    release::wait(client, namespace, gate, token).await;
+    let place = Place {
+        client: client.clone(),
+        namespace: namespace.to_owned(),
+    };
+    if !args.leader_elect {
+        fence.open();
+        return Ok(Some(Leadership { place, holding: None }));
+    }
     let candidate = Candidate {
         api: Api::namespaced(client.clone(), namespace),
         lease: lease.to_owned(),
@@ -83,6 +105,7 @@ pub async fn acquire(
     tracing::info!(namespace, lease, "acquired lease");
     candidate.record(&lease_won, renewed);
     Ok(Some(Leadership {
+        place,
         holding: Some(Holding {
             candidate,
             lease: lease_won,
@@ -95,16 +118,22 @@ impl Leadership {
     /// Runs `work` while this replica leads, and releases the lease when `work` has ended.
     ///
     /// # Errors
-    /// If `work` fails, or the lease is lost. In the second case `work` was dropped, and the program should end.
+    /// If `work` fails, the lease is lost, or another release was installed. In the later cases `work` was dropped, and the
+    /// program should end.
     pub async fn hold<F>(self, work: F) -> anyhow::Result<()>
     where
         F: Future<Output = anyhow::Result<()>>,
     {
+        let superseded = release::superseded(&self.place.client, &self.place.namespace);
         let Some(mut holding) = self.holding else {
-            return work.await;
+            return tokio::select! {
+                result = work => result,
+                error = superseded => Err(error),
+            };
         };
         let result = tokio::select! {
             result = work => result,
+            error = superseded => Err(error),
             lost = holding.keep() => {
                 holding.candidate.fence.close();
                 return Err(lost);

@@ -86,6 +86,12 @@ impl WorkQueue {
         self.0.wake.notify_one();
     }
 
+    /// Returns a check that fails if a key is due and no key has been taken for `limit`.
+    pub(crate) fn moves(&self, limit: Duration) -> impl Fn() -> Result<(), String> + Send + Sync + 'static {
+        let shared = Arc::clone(&self.0);
+        move || shared.lock().moves(Instant::now(), limit)
+    }
+
     /// Number of keys that are due and wait for a worker.
     #[must_use]
     pub fn depth(&self) -> usize {
@@ -100,6 +106,8 @@ struct Entries {
     order: BTreeSet<(Instant, Key)>,
     /// Keys being worked on, each with the time when it is due again.
     working: HashMap<Key, Option<Instant>>,
+    /// Time at which a key was taken last.
+    taken: Option<Instant>,
 }
 
 impl Entries {
@@ -124,6 +132,7 @@ impl Entries {
         }
         let (_, key) = self.order.pop_first()?;
         self.waiting.remove(&key);
+        self.taken = Some(now);
         self.working.insert(key.clone(), None);
         Some(key)
     }
@@ -134,6 +143,20 @@ impl Entries {
         if let Some(at) = enqueued.into_iter().chain(again).min() {
             self.add(key, at.max(now));
         }
+    }
+
+    fn moves(&self, now: Instant, limit: Duration) -> Result<(), String> {
+        let Some((due, key)) = self.order.first() else {
+            return Ok(());
+        };
+        let stuck = now.saturating_duration_since(self.taken.map_or(*due, |taken| taken.max(*due)));
+        if stuck <= limit {
+            return Ok(());
+        }
+        Err(format!(
+            "{key} is due and the queue has not moved for {} s",
+            stuck.as_secs()
+        ))
     }
 
     fn next_at(&self) -> Option<Instant> {

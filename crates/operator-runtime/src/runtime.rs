@@ -6,6 +6,7 @@ use telemetry::Metrics;
 
 use crate::cache_writer::Watched;
 use crate::fence::Fence;
+use crate::health::Health;
 use crate::metrics::RuntimeMetrics;
 use crate::watch::Watch;
 
@@ -15,6 +16,7 @@ pub struct Runtime {
     pub(crate) client: Client,
     pub(crate) program: &'static str,
     pub(crate) metrics: RuntimeMetrics,
+    pub(crate) health: Health,
     /// Closed until this replica leads.
     pub(crate) fence: Fence,
 }
@@ -31,11 +33,12 @@ impl Runtime {
     /// Creates the ground of `program`, whose name is also its field manager and the source of its events. Create
     /// only one: it registers its metrics.
     #[must_use]
-    pub fn new(client: Client, program: &'static str, metrics: &Metrics) -> Self {
+    pub fn new(client: Client, program: &'static str, metrics: &Metrics, health: Health) -> Self {
         Self {
             client,
             program,
             metrics: RuntimeMetrics::new(metrics),
+            health,
             fence: Fence::default(),
         }
     }
@@ -50,6 +53,6 @@ impl Runtime {
     /// a change of a dropped field reports no change.
     #[must_use]
     pub fn watch<K: Watched>(&self, config: watcher::Config, strip: fn(&mut K)) -> Watch<K> {
-        Watch::new(&self.client, config, strip, self.metrics.clone())
+        Watch::new(self, config, strip)
     }
 }

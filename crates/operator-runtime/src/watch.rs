@@ -7,13 +7,15 @@ use futures::{StreamExt as _, TryStreamExt as _};
 use kube::core::DeserializeGuard;
 use kube::runtime::watcher::{self, Event};
 use kube::runtime::{WatchStreamExt as _, watcher as start_watcher};
-use kube::{Api, Client, Resource as _};
+use kube::{Api, Resource as _};
 use tokio_util::sync::CancellationToken;
 
 use crate::cache::{Cache, Index};
 use crate::cache_writer::{CacheWriter, Change, Watched};
 use crate::error::Chain;
+use crate::health::{Health, Pulse};
 use crate::metrics::RuntimeMetrics;
+use crate::runtime::Runtime;
 
 type Source<K> = BoxStream<'static, Result<Event<DeserializeGuard<K>>, watcher::Error>>;
 
@@ -23,6 +25,8 @@ pub struct Watch<K> {
     source: Source<K>,
     strip: fn(&mut K),
     metrics: RuntimeMetrics,
+    health: Health,
+    pulse: Pulse,
 }
 
 impl<K> fmt::Debug for Watch<K> {
@@ -35,19 +39,18 @@ impl<K> fmt::Debug for Watch<K> {
 
 impl<K: Watched> Watch<K> {
     /// Prepares a watch. `strip` drops fields that no reader uses; managed fields are always dropped.
-    pub(crate) fn new(
-        client: &Client,
-        config: watcher::Config,
-        strip: fn(&mut K),
-        metrics: RuntimeMetrics,
-    ) -> Self {
-        let api: Api<DeserializeGuard<K>> = Api::all(client.clone());
+    pub(crate) fn new(runtime: &Runtime, config: watcher::Config, strip: fn(&mut K)) -> Self {
+        let pulse = Pulse::new();
+        let api: Api<DeserializeGuard<K>> = Api::all(pulse.listen(&runtime.client));
+        let config = config.timeout(runtime.health.watch_seconds());
         let source = start_watcher(api, config).default_backoff().boxed();
         Self {
             writer: CacheWriter::new(),
             source,
             strip,
-            metrics,
+            metrics: runtime.metrics.clone(),
+            health: runtime.health.clone(),
+            pulse,
         }
     }
 
@@ -72,6 +75,9 @@ impl<K: Watched> Watch<K> {
         token: CancellationToken,
         mut on_change: impl FnMut(&Change<K>) + Send,
     ) -> anyhow::Result<()> {
+        // From now on: the definition of a kind may be installed long after the program has started.
+        self.pulse.record_success();
+        self.health.add_watch(K::kind_name(), &self.pulse);
         loop {
             let event = tokio::select! {
                 () = token.cancelled() => return Ok(()),
@@ -110,6 +116,7 @@ impl<K: Watched> Watch<K> {
     fn report(&self, error: &watcher::Error) {
         self.metrics.watch_errors.inc([K::kind_name()]);
         let kind = K::kind_name();
+        self.pulse.record_failure(Chain(error).to_string());
         if is_denied(error) {
             tracing::error!(
                 kind, error = %Chain(error),

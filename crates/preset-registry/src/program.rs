@@ -1,6 +1,6 @@
 //! The start and the end of the program. `server` does the work.
 
-use serve::{Admin, Readiness, StopSignals};
+use serve::{Admin, Checks, Readiness, StopSignals};
 use telemetry::Metrics;
 use tokio_util::sync::CancellationToken;
 
@@ -20,7 +20,7 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
     let (metrics, readiness) = (Metrics::new(), Readiness::new());
     let gate = readiness.gate("grpc");
     let encode = metrics.clone();
-    let admin = Admin::new(readiness, move || encode.encode());
+    let admin = Admin::new(readiness, Checks::new(), move || encode.encode());
     let server = PresetServer::prepare(args.server_options(), &metrics).await?;
     let publisher = publisher(&args, &server, &metrics).await?;
     let grpc_listener = serve::bind(args.grpc_bind_address).await?;

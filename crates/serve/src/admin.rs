@@ -13,6 +13,7 @@ use axum::routing::get;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
+use crate::checks::Checks;
 use crate::readiness::Readiness;
 
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -67,6 +68,7 @@ type Encode = Arc<dyn Fn() -> anyhow::Result<String> + Send + Sync>;
 #[derive(Clone)]
 pub struct Admin {
     readiness: Readiness,
+    liveness: Checks,
     encode: Encode,
 }
 
@@ -79,14 +81,17 @@ impl fmt::Debug for Admin {
 }
 
 impl Admin {
-    /// Creates a server of these gates, and of metrics that `encode` writes as OpenMetrics text.
+    /// Creates a server of these gates and checks, and of metrics that `encode` writes as OpenMetrics text. A restart
+    /// must help when `liveness` fails.
     #[must_use]
     pub fn new(
         readiness: Readiness,
+        liveness: Checks,
         encode: impl Fn() -> anyhow::Result<String> + Send + Sync + 'static,
     ) -> Self {
         Self {
             readiness,
+            liveness,
             encode: Arc::new(encode),
         }
     }
@@ -94,7 +99,7 @@ impl Admin {
     fn router(self) -> Router {
         Router::new()
             .route("/metrics", get(metrics))
-            .route("/healthz", get(|| async { "ok\n" }))
+            .route("/healthz", get(healthz))
             .route("/readyz", get(readyz))
             .with_state(self)
     }
@@ -122,12 +127,19 @@ async fn metrics(State(admin): State<Admin>) -> Response {
     }
 }
 
+async fn healthz(State(admin): State<Admin>) -> Response {
+    probe(&admin.liveness.failing())
+}
+
 async fn readyz(State(admin): State<Admin>) -> Response {
-    let closed = admin.readiness.closed();
-    if closed.is_empty() {
+    probe(&admin.readiness.closed())
+}
+
+fn probe(failing: &[(String, String)]) -> Response {
+    if failing.is_empty() {
         return "ok\n".into_response();
     }
-    let body: String = closed
+    let body: String = failing
         .iter()
         .map(|(name, reason)| format!("{name}: {reason}\n"))
         .collect();
@@ -154,7 +166,10 @@ mod tests {
     async fn readyz_names_what_is_missing() {
         let readiness = Readiness::new();
         let gate = readiness.gate("stores");
-        let admin = Admin::new(readiness, || Ok("process_open_fds 3\n".to_owned()));
+        let liveness = Checks::new();
+        let admin = Admin::new(readiness, liveness.clone(), || {
+            Ok("process_open_fds 3\n".to_owned())
+        });
         gate.set(false, "Node not listed yet");
         let closed = get_text(&admin, "/readyz").await;
         assert_eq!(
@@ -167,6 +182,15 @@ mod tests {
         gate.set(true, "");
         assert_eq!(get_text(&admin, "/readyz").await.0, StatusCode::OK);
         assert_eq!(get_text(&admin, "/healthz").await.0, StatusCode::OK);
+        liveness.add("queue", || Err("does not move".to_owned()));
+        assert_eq!(
+            get_text(&admin, "/healthz").await,
+            (
+                StatusCode::SERVICE_UNAVAILABLE,
+                "queue: does not move\n".to_owned()
+            )
+        );
+        assert_eq!(get_text(&admin, "/readyz").await.0, StatusCode::OK);
         assert!(get_text(&admin, "/metrics").await.1.contains("process_open_fds"));
     }
 
@@ -176,7 +200,7 @@ mod tests {
         let local: SocketAddr = "127.0.0.1:0".parse().unwrap();
         let listeners = [bind(local).await.unwrap(), bind(local).await.unwrap()];
         token.cancel();
-        Admin::new(Readiness::new(), || Ok(String::new()))
+        Admin::new(Readiness::new(), Checks::new(), || Ok(String::new()))
             .serve(listeners, token)
             .await
             .unwrap();

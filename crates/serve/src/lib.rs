@@ -4,6 +4,7 @@
 
 mod accept;
 mod admin;
+mod checks;
 mod files;
 mod readiness;
 mod reload;
@@ -13,6 +14,7 @@ mod tls;
 
 pub use accept::{Accepted, Connections, Encryption, Io, Limits};
 pub use admin::{Admin, AdminArgs, BindError, bind};
+pub use checks::Checks;
 pub use files::FileChanges;
 pub use readiness::{Gate, Readiness};
 pub use reload::{ReadError, Reload, Reloaded};

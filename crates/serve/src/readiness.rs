@@ -1,11 +1,15 @@
-//! Named gates that must all be open before a program is ready. Holds state only; [`crate::Admin`] shows it.
+//! Named gates that must all be open, and checks that must pass, for a program to be ready. Holds state only;
+//! [`crate::Admin`] shows it.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// The gates of a program. Clones share them.
+use crate::checks::Checks;
+
+/// The gates and checks of a program. Clones share them.
 #[derive(Clone, Debug, Default)]
 pub struct Readiness {
+    checks: Checks,
     gates: Arc<Mutex<BTreeMap<&'static str, State>>>,
 }
 
@@ -45,14 +49,22 @@ impl Readiness {
         }
     }
 
-    /// The closed gates, each with its reason; empty if the program is ready.
+    /// Checks that are asked each time.
     #[must_use]
-    pub fn closed(&self) -> Vec<(&'static str, String)> {
-        self.lock()
+    pub fn checks(&self) -> &Checks {
+        &self.checks
+    }
+
+    /// The closed gates and failing checks, each with its reason; empty if the program is ready.
+    #[must_use]
+    pub fn closed(&self) -> Vec<(String, String)> {
+        let gates: Vec<_> = self
+            .lock()
             .iter()
             .filter(|(_, s)| !s.open)
-            .map(|(name, s)| (*name, s.reason.clone()))
-            .collect()
+            .map(|(name, s)| ((*name).to_owned(), s.reason.clone()))
+            .collect();
+        gates.into_iter().chain(self.checks.failing()).collect()
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<&'static str, State>> {
@@ -85,9 +97,12 @@ mod tests {
         crds.set(false, "machines.karpenter.sh is missing");
         assert_eq!(
             readiness.closed(),
-            [("crds", "machines.karpenter.sh is missing".to_owned())]
+            [("crds".to_owned(), "machines.karpenter.sh is missing".to_owned())]
         );
         crds.set(true, "");
+        readiness.checks().add("watch", || Err("outdated".to_owned()));
+        assert_eq!(readiness.closed(), [("watch".to_owned(), "outdated".to_owned())]);
+        readiness.checks().add("watch", || Ok(()));
         assert_eq!(readiness.closed(), []);
     }
 }

@@ -151,6 +151,22 @@ impl Running {
         Ok(self.process.kill9()?)
     }
 
+    /// Suspends it, as a machine that sleeps: SIGSTOP.
+    ///
+    /// # Errors
+    /// When the signal cannot be sent.
+    pub fn suspend(&self) -> Result<()> {
+        Ok(self.process.suspend()?)
+    }
+
+    /// Resumes it after [`Running::suspend`]: SIGCONT.
+    ///
+    /// # Errors
+    /// When the signal cannot be sent.
+    pub fn resume(&self) -> Result<()> {
+        Ok(self.process.resume()?)
+    }
+
     /// Asks it to end: SIGTERM. Use [`Running::wait`] to see it end.
     ///
     /// # Errors

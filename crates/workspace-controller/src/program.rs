@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use kaito_api::{ClaimKind, labels};
 use operator_runtime::{Controller, ControllerSettings, Runtime, Tasks, crd_gate, leader};
-use serve::{Admin, Readiness};
+use serve::{Admin, Checks, Readiness};
 use telemetry::Metrics;
 use workspace_plan::ProvisionerMode;
 
@@ -26,17 +26,19 @@ const GRACE: Duration = Duration::from_secs(20);
 pub async fn run(args: Args) -> anyhow::Result<()> {
     operator_runtime::install_tls_provider();
     let _guard = telemetry::init(&args.telemetry, NAME)?;
-    let (metrics, readiness) = (Metrics::new(), Readiness::new());
+    let (metrics, readiness, liveness) = (Metrics::new(), Readiness::new(), Checks::new());
     let mut tasks = Tasks::new()?;
     let encode = metrics.clone();
-    let admin = Admin::new(readiness.clone(), move || encode.encode());
+    let admin = Admin::new(readiness.clone(), liveness.clone(), move || encode.encode());
     tasks.spawn("admin", admin.serve(args.admin.bind().await?, tasks.token()));
     let client = operator_runtime::connect(&args.client, NAME, env!("CARGO_PKG_VERSION")).await?;
-    let runtime = Runtime::new(client, NAME, &metrics);
+    let health = args.health.health(&readiness, &liveness);
+    let runtime = Runtime::new(client, NAME, &metrics, health);
     let settings = args.settings();
     let presets = Presets::new(&args.preset_registry, args.registry_tls.config()?)?;
     let token = tasks.token();
     let (crds, listed) = (readiness.gate("crds"), readiness.gate("stores"));
+    let release = readiness.gate("release");
     crd_gate::wait(runtime.client(), &needed_crds(settings.mode), &crds, &token).await;
     let all = ClaimKind::ALL.map(ClaimKind::definition);
     let kinds = crd_gate::present(runtime.client(), &all, &crds, &token).await;
@@ -81,7 +83,7 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
     };
     tasks.spawn("reconcile", async move {
         caches.ready(&listed, &token).await;
-        match leader::acquire(&args.leader, &runtime, &token).await? {
+        match leader::acquire(&args.leader, &runtime, &release, &token).await? {
             Some(leadership) => {
                 let reconciling = async {
                     controller.run(&runtime, token).await;

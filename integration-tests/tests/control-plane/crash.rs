@@ -1,5 +1,6 @@
 //! A controller that dies right after any of its first ten writes leaves nothing twice and nothing behind.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use anyhow::{Context as _, Result, ensure};
@@ -69,7 +70,7 @@ async fn one_crash(world: &World, stack: &mut Stack, victim: Victim, nth: usize)
         .client_with(stack.programs.kubeconfig(victim.account()))
         .await?;
     let mut proxy = CrashProxy::start(identity, nth).await?;
-    let kubeconfig = proxied(env, &format!("{}-{nth}", victim.account()), &proxy)?;
+    let kubeconfig = proxied(env, &format!("{}-{nth}", victim.account()), proxy.address)?;
     *victim.slot(stack) = victim.start(env, stack, Some(&kubeconfig))?;
     let name = world.apply(&world.inference("w")).await?;
     // A Workspace takes fewer writes than ten from some programs: then deletion makes the rest.
@@ -109,14 +110,15 @@ async fn one_crash(world: &World, stack: &mut Stack, victim: Victim, nth: usize)
     Ok(())
 }
 
-fn proxied(env: &TestEnv, name: &str, proxy: &CrashProxy) -> Result<PathBuf> {
+/// A kubeconfig for a program that reaches the API server through a proxy.
+pub(crate) fn proxied(env: &TestEnv, name: &str, proxy: SocketAddr) -> Result<PathBuf> {
     let path = env.cluster().dir().join(format!("proxied-{name}.kubeconfig"));
     let text = format!(
         "apiVersion: v1\nkind: Config\ncurrent-context: proxied\n\
          clusters: [{{name: proxied, cluster: {{server: 'http://{}'}}}}]\n\
          users: [{{name: proxied, user: {{}}}}]\n\
          contexts: [{{name: proxied, context: {{cluster: proxied, user: proxied}}}}]\n",
-        proxy.address
+        proxy
     );
     std::fs::write(&path, text)?;
     Ok(path)

@@ -192,6 +192,22 @@ impl Process {
         }
     }
 
+    /// Suspends it (SIGSTOP): it does nothing until [`Process::resume`].
+    ///
+    /// # Errors
+    /// When the signal cannot be sent.
+    pub fn suspend(&self) -> io::Result<()> {
+        signal(self.child.id().cast_signed(), Signal::STOP)
+    }
+
+    /// Resumes it (SIGCONT).
+    ///
+    /// # Errors
+    /// When the signal cannot be sent.
+    pub fn resume(&self) -> io::Result<()> {
+        signal(self.child.id().cast_signed(), Signal::CONT)
+    }
+
     /// Asks it to end (SIGTERM) without waiting.
     ///
     /// # Errors

@@ -17,7 +17,7 @@ const MARGIN: Duration = Duration::from_secs(10);
 /// A writer of a replica that has just renewed its lease.
 fn leading(answer: impl FnMut(&Seen) -> Option<(u16, Value)> + Send + 'static) -> (ApiWriter, Log) {
     let (client, log) = serve(answer);
-    let runtime = Runtime::new(client, "tester", &Metrics::new());
+    let runtime = Runtime::new(client, "tester", &Metrics::new(), crate::Health::default());
     runtime
         .fence
         .renewed(Moment::now(), MARGIN, Some("4/2026-01-01T00:00:00Z".to_owned()));
@@ -42,7 +42,11 @@ async fn release(writer: &ApiWriter) -> Result<WriteResult, Error> {
         namespace: Some("ns".to_owned()),
         name: "w".to_owned(),
     };
-    let reconciled = ReconciledObject { target, meta: &meta };
+    let reconciled = ReconciledObject {
+        target,
+        meta: &meta,
+        failures: 0,
+    };
     finalizer::release(writer, &reconciled, "kaito.sh/test").await
 }
 
@@ -53,10 +57,7 @@ async fn a_new_claim_carries_the_lease_and_an_observed_one_its_uid() {
     apply(&writer, &machine(Some("u7"))).await.unwrap();
     let seen = log.lock().unwrap();
     let metadata = |at: usize| &seen[at].body["metadata"];
-    assert_eq!(
-        metadata(0)["annotations"][WRITE_FENCE],
-        "4/2026-01-01T00:00:00Z"
-    );
+    assert_eq!(metadata(0)["annotations"][WRITE_FENCE], "4/2026-01-01T00:00:00Z");
     assert!(metadata(0)["uid"].is_null());
     assert!(metadata(1)["annotations"].is_null());
     assert_eq!(metadata(1)["uid"], "u7");
@@ -71,7 +72,12 @@ async fn the_server_and_we_give_up_when_the_lease_ends() {
     assert_eq!(error.label(), "timeout");
     assert!(began.elapsed() <= Duration::from_secs(3), "{:?}", began.elapsed());
     let query = log.lock().unwrap()[0].query.clone();
-    let limit = query.split("timeout=").nth(1).unwrap().strip_suffix("ms").unwrap();
+    let limit = query
+        .split("timeout=")
+        .nth(1)
+        .unwrap()
+        .strip_suffix("ms")
+        .unwrap();
     assert!(limit.parse::<u64>().unwrap() <= 3000, "{query}");
     // Nothing is sent from now on.
     let error = apply(&writer, &machine(None)).await.unwrap_err();

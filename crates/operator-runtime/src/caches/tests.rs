@@ -47,7 +47,7 @@ async fn readiness_names_the_kinds_that_are_missing() {
     assert!(waiting.is_err());
     assert_eq!(
         readiness.closed(),
-        [("caches", "not listed yet: Node".to_owned())]
+        [("caches".to_owned(), "not listed yet: Node".to_owned())]
     );
 }
 

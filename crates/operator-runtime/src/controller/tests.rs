@@ -80,7 +80,7 @@ fn object(name: &str, version: u64) -> ConfigMap {
 
 fn rig(names: &[&str], concurrency: usize, script: Script) -> Rig {
     let (client, log) = serve(|_| Some(written(9)));
-    let runtime = Runtime::new(client, "tester", &Metrics::new());
+    let runtime = Runtime::new(client, "tester", &Metrics::new(), crate::Health::default());
     runtime.fence.open();
     let cache = CacheWriter::of(names.iter().map(|name| object(name, 1)));
     let (enqueuer, queue) = queue(Duration::from_millis(50));
@@ -276,4 +276,19 @@ async fn an_end_waits_for_what_is_under_way_and_begins_nothing() {
         ),
         (1, 1)
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_reconcile_without_an_end_is_reported() {
+    let started = Started::default();
+    let limit = Duration::from_secs(900);
+    started.insert(Key::namespaced("ns", "a"));
+    tokio::time::advance(Duration::from_secs(899)).await;
+    started.insert(Key::namespaced("ns", "b"));
+    assert_eq!(started.ended_within(limit), Ok(()));
+    tokio::time::advance(Duration::from_secs(2)).await;
+    let reason = started.ended_within(limit).unwrap_err();
+    assert!(reason.contains("the reconcile of ns/a"), "{reason}");
+    started.remove(&Key::namespaced("ns", "a"));
+    assert_eq!(started.ended_within(limit), Ok(()));
 }

@@ -46,7 +46,7 @@ pub(super) fn meta(finalizers: &[&str]) -> ObjectMeta {
 
 /// The runtime of a replica that leads.
 pub(super) fn elected(client: kube::Client) -> Runtime {
-    let runtime = Runtime::new(client, "tester", &Metrics::new());
+    let runtime = Runtime::new(client, "tester", &Metrics::new(), crate::Health::default());
     runtime.fence.open();
     runtime
 }

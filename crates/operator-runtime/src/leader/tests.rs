@@ -20,6 +20,9 @@ impl Kept {
         if self.silent {
             return None;
         }
+        if seen.path.contains("clusterroles") {
+            return Some(refusal(404));
+        }
         Some(match (seen.method.as_str(), &self.lease) {
             ("GET", None) => refusal(404),
             ("GET", Some(lease)) => (200, lease.clone()),
@@ -50,7 +53,7 @@ fn server() -> (Runtime, Arc<Mutex<Kept>>) {
 
 /// A replica of its own: it shares nothing but the server with others.
 fn runtime(client: kube::Client) -> Runtime {
-    Runtime::new(client, "l", &telemetry::Metrics::new())
+    Runtime::new(client, "l", &telemetry::Metrics::new(), crate::Health::default())
 }
 
 fn args() -> LeaderArgs {
@@ -61,8 +64,12 @@ fn args() -> LeaderArgs {
     }
 }
 
+fn gate() -> Gate {
+    serve::Readiness::new().gate("release")
+}
+
 async fn lead(replica: &Runtime) -> Leadership {
-    acquire(&args(), replica, &CancellationToken::new())
+    acquire(&args(), replica, &gate(), &CancellationToken::new())
         .await
         .unwrap()
         .unwrap()
@@ -99,7 +106,10 @@ async fn a_silent_leader_is_replaced_after_it_has_stopped() {
     let stopped = began.elapsed();
     assert!(error.to_string().contains("renewed in time"));
     assert!(stopped <= Duration::from_secs(11), "{stopped:?}");
-    assert!(client.fence.permit().is_none(), "a leader that has stopped writes nothing");
+    assert!(
+        client.fence.permit().is_none(),
+        "a leader that has stopped writes nothing"
+    );
     kept.lock().unwrap().silent = false;
     let began = Instant::now();
     lead(&runtime(client.client.clone())).await;
@@ -157,7 +167,8 @@ async fn a_restored_etcd_ends_a_candidate() {
     let (replica, kept) = server();
     let leader = tokio::spawn(lead(&replica).await.hold(std::future::pending()));
     let candidate = runtime(replica.client.clone());
-    let waiting = tokio::spawn(async move { acquire(&args(), &candidate, &CancellationToken::new()).await });
+    let waiting =
+        tokio::spawn(async move { acquire(&args(), &candidate, &gate(), &CancellationToken::new()).await });
     tokio::time::sleep(Duration::from_secs(60)).await;
     restore(&kept, 3);
     let error = waiting.await.unwrap().unwrap_err();
@@ -203,7 +214,7 @@ async fn without_election_everybody_leads() {
         leader_elect: false,
         ..args()
     };
-    let leadership = acquire(&args, &client, &CancellationToken::new())
+    let leadership = acquire(&args, &client, &gate(), &CancellationToken::new())
         .await
         .unwrap()
         .unwrap();
@@ -219,7 +230,12 @@ async fn a_candidate_can_be_told_to_end() {
     let token = CancellationToken::new();
     token.cancel();
     let second = runtime(client.client.clone());
-    assert!(acquire(&args(), &second, &token).await.unwrap().is_none());
+    assert!(
+        acquire(&args(), &second, &gate(), &token)
+            .await
+            .unwrap()
+            .is_none()
+    );
     assert!(second.fence.permit().is_none());
 }
 

@@ -48,7 +48,7 @@ async fn one_bad_object_does_not_break_the_list() {
             (200, listing())
         })
     });
-    let runtime = Runtime::new(client, "tester", &Metrics::new());
+    let runtime = Runtime::new(client, "tester", &Metrics::new(), crate::Health::default());
     let watch = runtime.watch::<ConfigMap>(watcher::Config::default(), strip);
     let cache = watch.cache();
     let changed: Arc<Mutex<Vec<String>>> = Arc::default();

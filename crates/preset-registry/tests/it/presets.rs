@@ -216,7 +216,10 @@ async fn health_follows_the_life_of_the_server() {
         watch.next().await.unwrap().unwrap().status(),
         ServingStatus::NotServing
     );
-    assert_eq!(running.readiness.closed(), [("grpc", "stopping".to_owned())]);
+    assert_eq!(
+        running.readiness.closed(),
+        [("grpc".to_owned(), "stopping".to_owned())]
+    );
     // The watch is an open request; once it is gone nothing keeps the server.
     drop((watch, running.channel));
     tokio::time::timeout(Duration::from_secs(5), running.server)

@@ -59,15 +59,27 @@ impl Helm {
     /// # Errors
     /// What `helm` says.
     pub async fn install_with(&self, settings: &[&str]) -> Result<()> {
+        self.upgrade("kaito", NAMESPACE, settings).await
+    }
+
+    /// Installs the chart as another release in another namespace.
+    ///
+    /// # Errors
+    /// What `helm` says.
+    pub async fn install_as(&self, release: &str, namespace: &str) -> Result<()> {
+        self.upgrade(release, namespace, &[]).await
+    }
+
+    async fn upgrade(&self, release: &str, namespace: &str, settings: &[&str]) -> Result<()> {
         let chart = chart();
         let chart = chart.to_str().context("the chart's path is not UTF-8")?;
         let mut args = vec![
             "upgrade",
             "--install",
-            "kaito",
+            release,
             chart,
             "--namespace",
-            NAMESPACE,
+            namespace,
             "--create-namespace",
         ];
         for setting in SETTINGS.iter().chain(settings) {

@@ -19,6 +19,8 @@ pub struct StackOptions {
     pub log_filter: String,
     /// Duration of leases, in seconds.
     pub lease_seconds: u32,
+    /// Time without an answer to a watch after which a program is not healthy, in seconds.
+    pub watch_silence_seconds: u32,
     /// Most agent pools that the simulated cloud allows; AKS allows 100.
     pub max_pools: usize,
     /// Publish the catalog, so that `kubectl apply` of an unknown preset is rejected.
@@ -43,6 +45,7 @@ impl Default for StackOptions {
             unlimited_requests: true,
             log_filter: "info,kube=warn,typespec_client_core=warn".to_owned(),
             lease_seconds: 15,
+            watch_silence_seconds: 360,
             max_pools: 100,
             publish_catalog: false,
             concurrency: 16,

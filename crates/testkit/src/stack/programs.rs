@@ -28,6 +28,8 @@ pub struct ArmEndpoint {
 #[derive(Clone, Debug)]
 pub struct Programs {
     options: StackOptions,
+    /// Namespace of the leases.
+    lease_namespace: String,
     arm_port: u16,
     registry_port: u16,
     /// Metrics and probes of controller, provisioner and registry.
@@ -50,6 +52,7 @@ impl Programs {
         let [arm_port, registry_port, admin_ports @ ..] = crate::reserve_ports::<8>()?;
         Ok(Self {
             options,
+            lease_namespace: NAMESPACE.to_owned(),
             arm_port,
             registry_port,
             admin_ports,
@@ -65,6 +68,22 @@ impl Programs {
                 .service_account_kubeconfig(NAMESPACE, "preset-registry")
                 .await?,
         })
+    }
+
+    /// The same programs on other ports for metrics and probes, to start a second replica.
+    ///
+    /// # Errors
+    /// When there are no ports.
+    pub fn replica(&self) -> Result<Self> {
+        Ok(Self {
+            admin_ports: crate::reserve_ports::<6>()?,
+            ..self.clone()
+        })
+    }
+
+    /// Lets programs that are started from now on belong to a release in another namespace.
+    pub fn lead_in(&mut self, namespace: &str) {
+        namespace.clone_into(&mut self.lease_namespace);
     }
 
     /// Lets controllers that are started from now on ask for nodes in another way; the chart has to be upgraded, too.
@@ -111,6 +130,17 @@ impl Programs {
             _ => self.admin_ports[4],
         };
         format!("http://127.0.0.1:{port}/metrics")
+    }
+
+    /// The address of a program's probes: `controller`, `provisioner` or `registry`.
+    #[must_use]
+    pub fn probe_url(&self, program: &str, path: &str) -> String {
+        let port = match program {
+            "controller" => self.admin_ports[1],
+            "provisioner" => self.admin_ports[3],
+            _ => self.admin_ports[5],
+        };
+        format!("http://127.0.0.1:{port}/{path}")
     }
 
     /// The simulated cloud; it boots simulated nodes as an administrator, as a cloud does.
@@ -175,9 +205,11 @@ impl Programs {
             .args(["--node-class-name", self.options.node_class[2]])
             .args([
                 "--leader-election-namespace",
-                NAMESPACE,
+                &self.lease_namespace,
                 "--lease-duration-seconds",
                 &self.options.lease_seconds.to_string(),
+                "--watch-silence-seconds",
+                &self.options.watch_silence_seconds.to_string(),
             ])
             .kubeconfig(kubeconfig)
             .start(env)
@@ -201,9 +233,11 @@ impl Programs {
             .with_admin(Program::named("gpu-provisioner"), 2)
             .args([
                 "--leader-election-namespace",
-                NAMESPACE,
+                &self.lease_namespace,
                 "--lease-duration-seconds",
                 &self.options.lease_seconds.to_string(),
+                "--watch-silence-seconds",
+                &self.options.watch_silence_seconds.to_string(),
             ])
             .args(["--list-interval-seconds", &self.options.list_seconds.to_string()])
             .args([

@@ -1,0 +1,110 @@
+//! A proxy between one program and the API server that holds requests for new claims back, and forwards them long after
+//! the program gave them up: what a slow network does.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use axum::Router;
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::http::{Method, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use tokio::sync::{mpsc, watch};
+
+/// A running proxy.
+pub(crate) struct HoldingProxy {
+    /// Plain-HTTP address for the program's kubeconfig.
+    pub(crate) address: SocketAddr,
+    /// Receives the line of each request that is held.
+    pub(crate) held: mpsc::UnboundedReceiver<String>,
+    /// Receives status and body of the response to each request that was held.
+    pub(crate) answered: mpsc::UnboundedReceiver<(StatusCode, String)>,
+    release: watch::Sender<bool>,
+    task: tokio::task::JoinHandle<()>,
+}
+
+struct Shared {
+    client: kube::Client,
+    held: mpsc::UnboundedSender<String>,
+    answered: mpsc::UnboundedSender<(StatusCode, String)>,
+    released: watch::Receiver<bool>,
+}
+
+impl HoldingProxy {
+    /// Forwards with `client`'s identity. Patches of Machines wait until [`HoldingProxy::release`].
+    pub(crate) async fn start(client: kube::Client) -> anyhow::Result<Self> {
+        let (held_sender, held) = mpsc::unbounded_channel();
+        let (answered_sender, answered) = mpsc::unbounded_channel();
+        let (release, released) = watch::channel(false);
+        let shared = Arc::new(Shared {
+            client,
+            held: held_sender,
+            answered: answered_sender,
+            released,
+        });
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
+        let address = listener.local_addr()?;
+        let router = Router::new().fallback(forward).with_state(shared);
+        let task = tokio::spawn(async move {
+            let _ = axum::serve(listener, router).await;
+        });
+        Ok(Self {
+            address,
+            held,
+            answered,
+            release,
+            task,
+        })
+    }
+
+    /// Forwards everything that is held, and everything later at once.
+    pub(crate) fn release(&self) {
+        self.release.send_replace(true);
+    }
+}
+
+impl Drop for HoldingProxy {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+async fn forward(State(shared): State<Arc<Shared>>, request: Request) -> Response {
+    let is_claim = request.method() == Method::PATCH && request.uri().path().contains("/machines/");
+    let result = if is_claim && !*shared.released.borrow() {
+        // In a task of its own: the request stays alive when the program closes its connection.
+        let task = tokio::spawn(hold(shared, request));
+        task.await.context("the task panicked").flatten()
+    } else {
+        relay(&shared, request).await
+    };
+    result.unwrap_or_else(|error| (StatusCode::BAD_GATEWAY, error.to_string()).into_response())
+}
+
+async fn hold(shared: Arc<Shared>, request: Request) -> anyhow::Result<Response> {
+    let (parts, body) = request.into_parts();
+    let body = axum::body::to_bytes(body, 8 << 20).await?;
+    shared.held.send(format!("{} {}", parts.method, parts.uri))?;
+    shared.released.clone().wait_for(|released| *released).await?;
+    let response = relay(&shared, Request::from_parts(parts, Body::from(body))).await?;
+    let (parts, body) = response.into_parts();
+    let body = axum::body::to_bytes(body, 8 << 20).await?;
+    let text = String::from_utf8_lossy(&body).into_owned();
+    shared.answered.send((parts.status, text))?;
+    Ok(Response::from_parts(parts, Body::from(body)))
+}
+
+async fn relay(shared: &Shared, request: Request) -> anyhow::Result<Response> {
+    let (mut parts, body) = request.into_parts();
+    let path = parts.uri.path_and_query().map_or("/", |p| p.as_str()).to_owned();
+    parts.uri = path.parse()?;
+    for name in [header::HOST, header::AUTHORIZATION, header::ACCEPT_ENCODING] {
+        parts.headers.remove(name);
+    }
+    let body = axum::body::to_bytes(body, 8 << 20).await?;
+    let request = axum::http::Request::from_parts(parts, kube::client::Body::from(body));
+    let response = shared.client.send(request).await?;
+    let (parts, body) = response.into_parts();
+    Ok(Response::from_parts(parts, Body::new(body)))
+}
