@@ -89,7 +89,7 @@ async fn silence_is_reported(env: &TestEnv, stack: &Stack) -> Result<()> {
         .find_map(|(name, pid)| (name == "kube-apiserver").then_some(pid))
         .context("no kube-apiserver")?;
     signal("STOP", pid)?;
-    let result = async {
+    let result: Result<()> = async {
         for program in PROGRAMS {
             becomes(stack, program, "healthz", 503, "no answer from the API server").await?;
             becomes(stack, program, "readyz", 503, "watch of Node").await?;
