@@ -43,11 +43,11 @@ fn since_boot() -> Duration {
 /// The right to write, as the lease gives it; clones share it.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Fence {
-    state: Arc<RwLock<State>>,
+    state: Arc<RwLock<FenceState>>,
 }
 
 #[derive(Debug, Default)]
-struct State {
+struct FenceState {
     right: Right,
     unanswered: Option<Moment>,
 }

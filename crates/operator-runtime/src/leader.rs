@@ -48,20 +48,20 @@ pub struct LeaderArgs {
 /// The right to work.
 #[derive(Debug)]
 pub struct Leadership {
-    place: Place,
+    installation: Installation,
     /// `None` without an election.
     holding: Option<Holding>,
 }
 
 /// The cluster, and the namespace of our release.
-struct Place {
+struct Installation {
     client: Client,
     namespace: String,
 }
 
-impl fmt::Debug for Place {
+impl fmt::Debug for Installation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Place").field(&self.namespace).finish()
+        f.debug_tuple("Installation").field(&self.namespace).finish()
     }
 }
 
@@ -82,13 +82,16 @@ pub async fn acquire(
         .as_deref()
         .unwrap_or_else(|| client.default_namespace());
     release::wait(client, namespace, gate, token).await;
-    let place = Place {
+    let installation = Installation {
         client: client.clone(),
         namespace: namespace.to_owned(),
     };
     if !args.leader_elect {
         fence.open();
-        return Ok(Some(Leadership { place, holding: None }));
+        return Ok(Some(Leadership {
+            installation,
+            holding: None,
+        }));
     }
     let candidate = Candidate {
         api: Api::namespaced(client.clone(), namespace),
@@ -105,7 +108,7 @@ pub async fn acquire(
     tracing::info!(namespace, lease, "acquired lease");
     candidate.record(&lease_won, renewed);
     Ok(Some(Leadership {
-        place,
+        installation,
         holding: Some(Holding {
             candidate,
             lease: lease_won,
@@ -124,7 +127,7 @@ impl Leadership {
     where
         F: Future<Output = anyhow::Result<()>>,
     {
-        let superseded = release::superseded(&self.place.client, &self.place.namespace);
+        let superseded = release::superseded(&self.installation.client, &self.installation.namespace);
         let Some(mut holding) = self.holding else {
             return tokio::select! {
                 result = work => result,

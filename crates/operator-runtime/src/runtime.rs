@@ -53,6 +53,12 @@ impl Runtime {
     /// a change of a dropped field reports no change.
     #[must_use]
     pub fn watch<K: Watched>(&self, config: watcher::Config, strip: fn(&mut K)) -> Watch<K> {
-        Watch::new(self, config, strip)
+        Watch::new(
+            &self.client,
+            config,
+            strip,
+            self.metrics.clone(),
+            self.health.clone(),
+        )
     }
 }

@@ -7,7 +7,7 @@ use futures::{StreamExt as _, TryStreamExt as _};
 use kube::core::DeserializeGuard;
 use kube::runtime::watcher::{self, Event};
 use kube::runtime::{WatchStreamExt as _, watcher as start_watcher};
-use kube::{Api, Resource as _};
+use kube::{Api, Client, Resource as _};
 use tokio_util::sync::CancellationToken;
 
 use crate::cache::{Cache, Index};
@@ -15,7 +15,6 @@ use crate::cache_writer::{CacheWriter, Change, Watched};
 use crate::error::Chain;
 use crate::health::{Health, Pulse};
 use crate::metrics::RuntimeMetrics;
-use crate::runtime::Runtime;
 
 type Source<K> = BoxStream<'static, Result<Event<DeserializeGuard<K>>, watcher::Error>>;
 
@@ -39,17 +38,23 @@ impl<K> fmt::Debug for Watch<K> {
 
 impl<K: Watched> Watch<K> {
     /// Prepares a watch. `strip` drops fields that no reader uses; managed fields are always dropped.
-    pub(crate) fn new(runtime: &Runtime, config: watcher::Config, strip: fn(&mut K)) -> Self {
+    pub(crate) fn new(
+        client: &Client,
+        config: watcher::Config,
+        strip: fn(&mut K),
+        metrics: RuntimeMetrics,
+        health: Health,
+    ) -> Self {
         let pulse = Pulse::new();
-        let api: Api<DeserializeGuard<K>> = Api::all(pulse.listen(&runtime.client));
-        let config = config.timeout(runtime.health.watch_seconds());
+        let api: Api<DeserializeGuard<K>> = Api::all(pulse.listen(client));
+        let config = config.timeout(health.watch_seconds());
         let source = start_watcher(api, config).default_backoff().boxed();
         Self {
             writer: CacheWriter::new(),
             source,
             strip,
-            metrics: runtime.metrics.clone(),
-            health: runtime.health.clone(),
+            metrics,
+            health,
             pulse,
         }
     }
