@@ -12,8 +12,8 @@ use tokio::time::Instant;
 
 use crate::cache_writer::resource_version;
 
-/// Longest lease of another holder that is believed, in durations of our own. A replica with other settings during an
-/// upgrade stays below it, and a lease of years stops nobody.
+/// Longest lease of another holder that is believed, in durations of our own. During an
+/// upgrade, a replica with other settings stays below it. A lease of years stops no replica.
 const LONGEST: u32 = 4;
 
 /// The last observed version of a lease, and the time since it is unchanged.

@@ -1,4 +1,4 @@
-//! The bounds of our writes in time: none is sent after the lease may be another's, and each carries what a policy needs
+//! The bounds of our writes in time. None is sent after the lease may be another's. A new claim carries what a policy needs
 //! to refuse it when it arrives late.
 //!
 //! Time counts while the machine is suspended, unlike in `Instant`: a replica that wakes up must not write.

@@ -1,5 +1,5 @@
-//! A proxy between one program and the API server that holds requests for new claims back, and forwards them long after
-//! the program gave them up: what a slow network does.
+//! A slow network, as a proxy between one program and the API server. It holds requests for new claims back, and forwards
+//! them long after the program gave them up.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
