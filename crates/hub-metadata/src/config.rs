@@ -40,9 +40,14 @@ const UNKNOWN_CONTEXT: u32 = 2048;
 /// The default `max_length` of generation_config.json, which is no property of the model.
 const UNSET_MAX_LENGTH: u64 = 20;
 
-const MAX_LAYERS: u64 = 10_000;
+// Users pay for nodes of this size, so a hub's word has bounds well above every known model.
+const MAX_LAYERS: u64 = 1_000;
 /// Largest number of heads, head sizes and the like.
-const MAX_WIDTH: u64 = 1 << 24;
+const MAX_WIDTH: u64 = 1 << 18;
+/// Most bytes of all weights.
+const MAX_WEIGHTS_BYTES: u64 = 4 << 40;
+/// Most bytes of the context cache for one token.
+const MAX_KV_BYTES_PER_TOKEN: u64 = 64 << 20;
 
 /// The keys to read, at the top or in the part about the language model.
 #[derive(Debug, Default)]
@@ -71,14 +76,24 @@ impl ModelConfig {
         let layers = self.need(LAYERS, "the number of layers", MAX_LAYERS)?;
         let heads = self.need(HEADS, "the number of attention heads", MAX_WIDTH)?;
         let attention = self.attention(heads)?;
-        let elements = attention.elements;
+        let kv_bytes = layers
+            .saturating_mul(attention.elements)
+            .saturating_mul(BYTES_PER_ELEMENT);
         Ok(ModelShape {
             architecture: self.architecture(fallback_architecture)?,
             attention: Some(attention.kind),
-            weights_bytes,
+            weights_bytes: plausible(
+                "the weight files",
+                weights_bytes,
+                "the total size in bytes",
+                MAX_WEIGHTS_BYTES,
+            )?,
             max_context_tokens: self.context(max_length),
-            // Two bytes per element.
-            kv_bytes_per_token: layers * elements * 2,
+            kv_bytes_per_token: checked(
+                kv_bytes,
+                "the bytes of context for one token",
+                MAX_KV_BYTES_PER_TOKEN,
+            )?,
             quantization: self.quantization_method(),
             layers: u32::try_from(layers).ok(),
             attention_heads: u32::try_from(heads).ok(),
@@ -166,14 +181,21 @@ struct Attention {
     kv_heads: Option<u32>,
 }
 
+const BYTES_PER_ELEMENT: u64 = 2;
+
 fn checked(value: u64, what: &'static str, most: u64) -> Result<u64, MetadataError> {
+    plausible(FILE, value, what, most)
+}
+
+fn plausible(file: &'static str, value: u64, what: &'static str, most: u64) -> Result<u64, MetadataError> {
     if (1..=most).contains(&value) {
         Ok(value)
     } else {
         Err(MetadataError::Absurd {
-            file: FILE,
+            file,
             what,
             value,
+            most,
         })
     }
 }

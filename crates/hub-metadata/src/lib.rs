@@ -41,7 +41,7 @@ pub enum MetadataError {
         what: &'static str,
     },
     /// A number is out of range.
-    #[error("{what} in {file} must be plausible, not {value}")]
+    #[error("{what} in {file} must be from 1 to {most}, not {value}")]
     Absurd {
         /// The file.
         file: &'static str,
@@ -49,6 +49,8 @@ pub enum MetadataError {
         what: &'static str,
         /// The number.
         value: u64,
+        /// The highest plausible number.
+        most: u64,
     },
     /// The model does not generate text token by token.
     #[error("the architecture `{0}` is not one that generates text, so no engine can serve it")]

@@ -7,6 +7,11 @@ pub const RECONCILE_FAILED: &str = "ReconcileFailed";
 /// A Workspace became ready.
 pub const READY: &str = "Ready";
 
+/// The number of nodes of a new Workspace, with their price.
+pub const SIZED: &str = "Sized";
+/// A claim was deleted since its Workspace is gone.
+pub const ORPHANED_CLAIM_DELETED: &str = "OrphanedClaimDeleted";
+
 /// Returns the reason for the creation of a claim.
 #[must_use]
 pub fn claim_created(kind: ClaimKind) -> &'static str {

@@ -23,6 +23,8 @@ reasons! {
         NodePluginsNotReady = "NodePluginsNotReady" => "Check that the GPU device plugin runs on the node named in the message, and that it tolerates the taints sku=gpu and kaito.sh/workspace-uid.",
         /// All resources are there.
         ResourceReady = "workspaceResourceStatusSuccess" => "",
+        /// The tuning has ended, and its nodes were given back.
+        NodesGivenBack = "NodesGivenBack" => "",
         /// The user's own nodes are missing.
         ByoNodesMissing = "NodesMissing" => "Label enough ready nodes with resource.labelSelector, or switch the node provisioner on.",
         /// The model answers.
@@ -67,6 +69,10 @@ reasons! {
         UpdateBlocked = "UpdateBlocked" => "Delete the Workspace and create it again to apply the change.",
         /// The Workspace needs more nodes than one Workspace may have.
         TooManyNodes = "TooManyNodes" => "Lower resource.count or choose a larger instance type, or ask your administrator to raise the limit.",
+        /// The nodes would exceed a ceiling of nodes or of their price.
+        SpendingCeilingExceeded = "SpendingCeilingExceeded" => "Lower resource.count, delete what is not needed, or ask your administrator to raise the ceiling.",
+        /// The instance type has no known price, and prices have a ceiling.
+        PriceUnknown = "PriceUnknown" => "Choose an instance type with a known price, or ask your administrator to lift the ceiling.",
         /// An object of a needed name belongs to another owner.
         NameConflict = "NameConflict" => "Rename the Workspace, or delete the object named in the message.",
         /// A load balancer was asked for without saying who may reach it.

@@ -3,10 +3,12 @@
 use std::time::Duration;
 
 use kube::api::ListParams;
-use kube::{Api, Client, ResourceExt as _};
+use kube::core::NamespaceResourceScope;
+use kube::{Api, Client, Resource, ResourceExt as _};
 
 use crate::cache_writer::Watched;
 use crate::error::Error;
+use crate::key::Key;
 
 const TIMEOUT: Duration = Duration::from_secs(15);
 
@@ -19,6 +21,24 @@ pub async fn list<K: Watched>(client: &Client, labels: &str) -> Result<Vec<K>, E
     let what = || format!("list {}s with {labels}", K::kind_name());
     match tokio::time::timeout(TIMEOUT, api.list(&ListParams::default().labels(labels))).await {
         Ok(Ok(found)) => Ok(found.items),
+        Ok(Err(error)) => Err(Error::from_kube(what(), error)),
+        Err(_) => Err(Error::Timeout { what: what() }),
+    }
+}
+
+/// Returns the UID of a namespaced object; `None` if it does not exist.
+///
+/// # Errors
+/// If the API server refuses, does not serve the kind, or does not answer in time.
+pub async fn uid<K>(client: &Client, key: &Key) -> Result<Option<String>, Error>
+where
+    K: Watched + Resource<Scope = NamespaceResourceScope>,
+{
+    let namespace = key.namespace.as_deref().unwrap_or_default();
+    let api: Api<K> = Api::namespaced(client.clone(), namespace);
+    let what = || format!("get {} {key}", K::kind_name());
+    match tokio::time::timeout(TIMEOUT, api.get_metadata_opt(&key.name)).await {
+        Ok(Ok(found)) => Ok(found.and_then(|object| object.metadata.uid)),
         Ok(Err(error)) => Err(Error::from_kube(what(), error)),
         Err(_) => Err(Error::Timeout { what: what() }),
     }

@@ -84,7 +84,7 @@ pub fn calm(world: &mut World) {
 
 /// Does one random action of a user, or causes one random loss.
 pub(crate) fn act(world: &mut World, subject: Subject, rng: &mut Rng) {
-    match rng.below(17) {
+    match rng.below(18) {
         0..=2 => apply(world, subject, rng),
         3 => delete(world, subject, rng),
         4 => lose_pool(world, rng),
@@ -103,6 +103,7 @@ pub(crate) fn act(world: &mut World, subject: Subject, rng: &mut Rng) {
         12 => hold(world, rng),
         13..=14 => scribble(world, rng),
         15 => deny(world, rng),
+        16 => strip(world, rng),
         _ => switch(world, rng),
     }
 }
@@ -206,6 +207,17 @@ fn hold(world: &mut World, rng: &mut Rng) {
         world
             .api
             .hold_pod(pod.namespace.as_deref().unwrap_or_default(), &pod.name, true);
+    }
+}
+
+fn strip(world: &mut World, rng: &mut Rng) {
+    let all: Vec<ObjectRef> = world
+        .api
+        .list(Kind::Workspace)
+        .map(|(key, _)| key.clone())
+        .collect();
+    if let Some(key) = rng.pick(&all) {
+        world.strip(key);
     }
 }
 

@@ -36,7 +36,7 @@ impl Program {
     #[must_use]
     pub fn reconciled_kinds(self) -> &'static [Kind] {
         match self {
-            Self::Workspaces => &[Kind::Workspace],
+            Self::Workspaces => &[Kind::Workspace, Kind::Machine, Kind::NodeClaim],
             Self::Provisioner => &[Kind::Machine, Kind::NodeClaim, Kind::Node],
         }
     }

@@ -31,6 +31,8 @@ pub fn setup(seed: u64) -> Setup {
             mode: ProvisionerMode::Machine,
             node_claims: Default::default(),
             cloud: Cloud::Azure,
+            tuning_node_retention: Default::default(),
+            ceilings: Default::default(),
             max_nodes: Default::default(),
             node_image_family: "ubuntu".to_owned(),
             images: Default::default(),

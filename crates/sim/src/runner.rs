@@ -18,6 +18,9 @@ const TO_NOTHING: SignedDuration = SignedDuration::from_mins(90);
 /// Time for which nothing may be written in a settled world.
 const QUIET: SignedDuration = SignedDuration::from_mins(60);
 
+/// Ceiling of nodes of a namespace, in some runs: fewer than all Workspaces need, enough for each.
+const CEILING: u32 = 3;
+
 /// Result of a run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Summary {
@@ -39,6 +42,9 @@ pub fn run(seed: u64, subject: Subject, setup: impl FnOnce(&mut Setup)) -> Resul
     settings.waits_for_own_writes = !rng.permille(250);
     if rng.permille(500) {
         settings.workspaces.mode = ProvisionerMode::NodeClaim;
+    }
+    if rng.permille(300) {
+        settings.workspaces.ceilings.namespace.nodes = Some(CEILING);
     }
     setup(&mut settings);
     let mut world = World::new(settings);

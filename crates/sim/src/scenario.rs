@@ -6,6 +6,7 @@
 //! | `apply machine\|nodeclaim NAME` | a claim alone |
 //! | `claims machine\|nodeclaim` | the workspace controller restarts with this kind |
 //! | `delete workspace\|machine\|nodeclaim\|node NAME` | as a user; a Node is named by its pool |
+//! | `strip workspace NAME` | a user deletes it and strips the finalizer |
 //! | `advance 5m` | plays for this time |
 //! | `until ready\|gone 90m` | plays until everything is ready, or nothing is left |
 //! | `fault WORD [once]`, `faults clear` | see [`crate::cloud::Fault`] |
@@ -90,6 +91,10 @@ fn command(world: &mut World, words: &[&str]) -> Result<String, String> {
         }
         ["delete", "workspace", name] => {
             world.delete(&key(Kind::Workspace, NAMESPACE, name));
+            Ok(String::new())
+        }
+        ["strip", "workspace", name] => {
+            world.strip(&key(Kind::Workspace, NAMESPACE, name));
             Ok(String::new())
         }
         ["delete", "machine", name] => {

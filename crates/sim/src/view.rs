@@ -41,7 +41,9 @@ macro_rules! readers {
         }
 
         impl Typed {
-            fn metadata(&self) -> &ObjectMeta {
+            /// Metadata of the object.
+            #[must_use]
+            pub fn metadata(&self) -> &ObjectMeta {
                 match self { $(Self::$kind(object) => &object.metadata,)+ }
             }
         }

@@ -4,7 +4,7 @@ use clap::{Parser, ValueEnum};
 use instance_types::Cloud;
 use kaito_api::NodeClassRef;
 use render::{Downloads, Images, Isolation, NodeClaimOptions};
-use workspace_plan::{NodeLimit, ProvisionerMode, Settings};
+use workspace_plan::{Ceiling, Ceilings, NodeLimit, NodeRetention, ProvisionerMode, Settings, UsdPerHour};
 
 /// Reconciles Workspaces: nodes, model server or tuning Job, Service and status.
 #[derive(Clone, Debug, Parser)]
@@ -31,6 +31,12 @@ pub struct Args {
     /// Most nodes of one Workspace, from 1 to 1000.
     #[arg(long, env = "MAX_NODES_PER_WORKSPACE", default_value = "100")]
     pub max_nodes_per_workspace: NodeLimit,
+    /// Ceilings of nodes and of their price.
+    #[command(flatten)]
+    pub ceilings: CeilingArgs,
+    /// Time for which the nodes of an ended tuning stay, such as 10m; `keep` leaves them until the Workspace is deleted.
+    #[arg(long, env = "TUNING_NODE_RETENTION", default_value = "10m")]
+    pub tuning_node_retention: NodeRetention,
     /// Metrics and probes.
     #[command(flatten)]
     pub admin: serve::AdminArgs,
@@ -91,6 +97,39 @@ pub struct NodeClaimArgs {
     /// Allowed zone; may be repeated. Unset leaves it to the provisioner.
     #[arg(long, env = "NODE_ZONES", value_delimiter = ',', value_name = "ZONE", value_parser = label_part)]
     pub node_zone: Vec<String>,
+}
+
+/// Ceilings of nodes and of their on-demand list price. Unset is no ceiling.
+#[derive(Clone, Debug, clap::Args)]
+#[command(next_help_heading = "Ceilings")]
+pub struct CeilingArgs {
+    /// Most nodes of one Workspace.
+    #[arg(long, env = "WORKSPACE_NODE_CEILING", value_name = "NODES")]
+    pub workspace_node_ceiling: Option<u32>,
+    /// Highest list price of one Workspace's nodes, in US dollars per hour.
+    #[arg(long, env = "WORKSPACE_PRICE_CEILING", value_name = "USD")]
+    pub workspace_price_ceiling: Option<UsdPerHour>,
+    /// Most nodes of all Workspaces of a namespace.
+    #[arg(long, env = "NAMESPACE_NODE_CEILING", value_name = "NODES")]
+    pub namespace_node_ceiling: Option<u32>,
+    /// Highest list price of the nodes of all Workspaces of a namespace, in US dollars per hour.
+    #[arg(long, env = "NAMESPACE_PRICE_CEILING", value_name = "USD")]
+    pub namespace_price_ceiling: Option<UsdPerHour>,
+}
+
+impl CeilingArgs {
+    fn ceilings(&self) -> Ceilings {
+        Ceilings {
+            workspace: Ceiling {
+                nodes: self.workspace_node_ceiling,
+                usd_per_hour: self.workspace_price_ceiling,
+            },
+            namespace: Ceiling {
+                nodes: self.namespace_node_ceiling,
+                usd_per_hour: self.namespace_price_ceiling,
+            },
+        }
+    }
 }
 
 impl NodeClaimArgs {
@@ -194,6 +233,8 @@ impl Args {
             node_claims: self.node_claims.options(),
             cloud: self.cloud_provider,
             max_nodes: self.max_nodes_per_workspace,
+            ceilings: self.ceilings.ceilings(),
+            tuning_node_retention: self.tuning_node_retention,
             node_image_family: self.default_node_image_family.clone(),
             images: Images {
                 preset_registry: given.preset_registry_name.unwrap_or(defaults.preset_registry),
@@ -299,6 +340,11 @@ mod tests {
         for flag in [
             "tuning-job-image",
             "max-nodes-per-workspace",
+            "tuning-node-retention",
+            "workspace-node-ceiling",
+            "workspace-price-ceiling",
+            "namespace-node-ceiling",
+            "namespace-price-ceiling",
             "hub-endpoint",
             "data-allow-http",
             "data-allow-host",

@@ -10,9 +10,10 @@ use k8s_openapi::api::networking::v1::NetworkPolicy;
 use kaito_api::{Claim, Machine, NodeClaim, Workspace, labels};
 use kube::{Resource, ResourceExt as _};
 use operator_runtime::{Cache, Index, Key};
-use workspace_plan::{LaunchBackoff, Source};
+use workspace_plan::{Grant, GrantRequest, LaunchBackoff, Source};
 
 use crate::launch_backoff::SharedLaunchBackoffs;
+use crate::ledger::SharedLedger;
 
 /// Caches of every kind that a plan for a Workspace looks at.
 #[derive(Clone, Debug)]
@@ -24,6 +25,11 @@ pub(crate) struct CacheSource {
     pub(crate) node_claims: Cache<NodeClaim>,
     /// By [`owner_value`].
     pub(crate) owned_node_claims: Index<NodeClaim>,
+    /// By [`namespace_value`].
+    pub(crate) machines_by_namespace: Index<Machine>,
+    /// By [`namespace_value`].
+    pub(crate) node_claims_by_namespace: Index<NodeClaim>,
+    pub(crate) ledger: SharedLedger,
     pub(crate) launch_backoffs: SharedLaunchBackoffs,
     pub(crate) nodes: Cache<Node>,
     /// By [`owner_value`].
@@ -52,6 +58,22 @@ impl Source for CacheSource {
         let machine = self.machines.get(&key).map(Claim::from);
         let node_claim = self.node_claims.get(&key).map(Claim::from);
         machine.into_iter().chain(node_claim).collect()
+    }
+
+    fn grant(&self, request: &GrantRequest) -> Grant {
+        self.ledger.grant(request, || {
+            let namespace = &request.namespace;
+            let machines = self.machines_by_namespace.get(namespace).into_iter();
+            let node_claims = self.node_claims_by_namespace.get(namespace).into_iter();
+            machines
+                .map(Claim::from)
+                .chain(node_claims.map(Claim::from))
+                .collect()
+        })
+    }
+
+    fn withdraw(&self, namespace: &str, workspace: &str) {
+        self.ledger.withdraw(namespace, workspace);
     }
 
     fn launch_backoffs(&self, namespace: &str, workspace: &str) -> BTreeMap<String, LaunchBackoff> {
@@ -109,6 +131,14 @@ fn index_value(namespace: &str, workspace: &str) -> String {
 /// Index value of a cluster-scoped object: the Workspace that its labels name.
 pub(crate) fn owner_value<K: Resource>(object: &K) -> Vec<String> {
     owner_key(object).map(|key| key.to_string()).into_iter().collect()
+}
+
+/// Index value of a claim: the namespace of its Workspace.
+pub(crate) fn namespace_value<K: Resource>(object: &K) -> Vec<String> {
+    owner_key(object)
+        .and_then(|key| key.namespace)
+        .into_iter()
+        .collect()
 }
 
 /// Index value of a namespaced object: the Workspace that its label names.

@@ -1,14 +1,16 @@
 //! The program: starts watches, the reconcile loop and listeners, and ends them together.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use kaito_api::{ClaimKind, labels};
+use kaito_api::{ClaimKind, Machine, NodeClaim, labels};
 use operator_runtime::{Controller, ControllerSettings, Runtime, Tasks, crd_gate, leader};
 use serve::{Admin, Checks, Readiness};
 use telemetry::Metrics;
 use workspace_plan::ProvisionerMode;
 
 use crate::args::Args;
+use crate::orphans::{OrphanEnqueuers, OrphanShare, Orphans};
 use crate::presets::Presets;
 use crate::reconcile::{LiveClaims, Workspaces};
 use crate::watches;
@@ -52,7 +54,43 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
         );
     }
     let (enqueuer, queue) = operator_runtime::queue(DEBOUNCE);
-    let (source, caches) = watches::start(&runtime, &mut tasks, &enqueuer, &settings, &kinds);
+    let (machine_enqueuer, machine_queue) = operator_runtime::queue(DEBOUNCE);
+    let (node_claim_enqueuer, node_claim_queue) = operator_runtime::queue(DEBOUNCE);
+    let orphan_enqueuers = OrphanEnqueuers {
+        machines: machine_enqueuer,
+        node_claims: node_claim_enqueuer,
+    };
+    let (source, caches) = watches::start(
+        &runtime,
+        &mut tasks,
+        &enqueuer,
+        &orphan_enqueuers,
+        &settings,
+        &kinds,
+    );
+    let share = Arc::new(OrphanShare::new(
+        source.workspaces.clone(),
+        runtime.client().clone(),
+        settings.cloud,
+        &metrics,
+    ));
+    let loop_settings = ControllerSettings {
+        concurrency: args.concurrency.into(),
+    };
+    let orphaned_machines = Controller {
+        cache: source.machines.clone(),
+        reconciler: Orphans::<Machine>::new(&share),
+        caches: caches.clone(),
+        queue: machine_queue,
+        settings: loop_settings,
+    };
+    let orphaned_node_claims = Controller {
+        cache: source.node_claims.clone(),
+        reconciler: Orphans::<NodeClaim>::new(&share),
+        caches: caches.clone(),
+        queue: node_claim_queue,
+        settings: loop_settings,
+    };
     let (watch, workspaces) = (presets.watch(), source.workspaces.clone());
     let presets_token = token.clone();
     tasks.spawn("presets", async move {
@@ -77,19 +115,21 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
         },
         caches: caches.clone(),
         queue,
-        settings: ControllerSettings {
-            concurrency: args.concurrency.into(),
-        },
+        settings: loop_settings,
     };
     tasks.spawn("reconcile", async move {
         caches.ready(&listed, &token).await;
         match leader::acquire(&args.leader, &runtime, &release, &token).await? {
             Some(leadership) => {
                 let reconciling = async {
-                    controller.run(&runtime, token).await;
+                    tokio::join!(
+                        controller.run(&runtime, token.clone()),
+                        orphaned_machines.run(&runtime, token.clone()),
+                        orphaned_node_claims.run(&runtime, token.clone()),
+                    );
                     Ok(())
                 };
-                leadership.hold(reconciling).await
+                Box::pin(leadership.hold(reconciling)).await
             }
             None => Ok(()),
         }

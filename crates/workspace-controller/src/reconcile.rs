@@ -11,7 +11,7 @@ use jiff::Timestamp;
 use kaito_api::labels::{WORKSPACE, WORKSPACE_NAMESPACE};
 use kaito_api::{Claim, ClaimKind, Machine, NodeClaim, Workspace};
 use kube::Client;
-use operator_runtime::{Error, Reconciler, live};
+use operator_runtime::{Error, Key, Reconciler, live};
 use plan::{Kind, NoCloud, Plan, RefusedWrite, Report};
 use workspace_plan::{Observed, PresetLookup, Settings};
 
@@ -56,6 +56,12 @@ impl Reconciler for Workspaces {
 
     async fn call(&self, _: &Workspace, call: NoCloud) -> Result<Option<Duration>, Error> {
         match call {}
+    }
+
+    fn on_deleted(&self, key: &Key) {
+        self.caches
+            .ledger
+            .withdraw(key.namespace.as_deref().unwrap_or_default(), &key.name);
     }
 }
 

@@ -1,16 +1,21 @@
 //! The watches: one cache for each kind, and the Workspaces that a changed object concerns.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use jiff::Timestamp;
-use kaito_api::{ClaimKind, NodeClaim, Workspace, labels};
+use kaito_api::{ClaimKind, Workspace, labels};
 use kube::Resource;
 use kube::runtime::watcher;
 use operator_runtime::{Cache, Caches, Change, Enqueuer, Key, Runtime, Tasks, Watch, Watched};
 use workspace_plan::{ProvisionerMode, Settings};
 
 use crate::launch_backoff::SharedLaunchBackoffs;
-use crate::observe::{CacheSource, concerned, owner_key, owner_value, owner_value_namespaced};
+use crate::ledger::SharedLedger;
+use crate::observe::{
+    CacheSource, concerned, namespace_value, owner_key, owner_value, owner_value_namespaced,
+};
+use crate::orphans::{ClaimObject, OrphanEnqueuers};
 use crate::strip;
 
 /// Starts the watches and returns their caches.
@@ -21,6 +26,7 @@ pub(crate) fn start(
     runtime: &Runtime,
     tasks: &mut Tasks,
     enqueuer: &Enqueuer,
+    orphans: &OrphanEnqueuers,
     settings: &Settings,
     kinds: &[&str],
 ) -> (CacheSource, Caches) {
@@ -43,6 +49,9 @@ pub(crate) fn start(
         owned_machines: machines.index(owner_value),
         node_claims: node_claims.cache(),
         owned_node_claims: node_claims.index(owner_value),
+        machines_by_namespace: machines.index(namespace_value),
+        node_claims_by_namespace: node_claims.index(namespace_value),
+        ledger: SharedLedger::new(settings, enqueuer),
         launch_backoffs: SharedLaunchBackoffs::default(),
         nodes: nodes.cache(),
         owned_nodes: nodes.index(owner_value),
@@ -68,15 +77,21 @@ pub(crate) fn start(
         tasks,
         enqueuer,
         workspaces: source.workspaces.clone(),
+        orphans: orphans.clone(),
     };
-    start.watch("workspaces", workspaces, |w| [Key::of(w)].into());
+    start.watch_workspaces(workspaces, &source);
     if kinds.contains(&ClaimKind::Machine.definition()) {
         caches = caches.with(&machines.cache());
-        start.watch("machines", machines, |m| owner_key(m).into_iter().collect());
+        let ledger = source.ledger.clone();
+        start.watch_claims("machines", machines, move |change| free(&ledger, change));
     }
     if kinds.contains(&ClaimKind::NodeClaim.definition()) {
         caches = caches.with(&node_claims.cache());
-        start.watch_node_claims(node_claims, source.launch_backoffs.clone());
+        let (backoffs, ledger) = (source.launch_backoffs.clone(), source.ledger.clone());
+        start.watch_claims("nodeclaims", node_claims, move |change| {
+            backoffs.record(change, Timestamp::now());
+            free(&ledger, change);
+        });
     }
     match settings.mode {
         ProvisionerMode::Machine | ProvisionerMode::NodeClaim => {
@@ -94,10 +109,30 @@ pub(crate) fn start(
     (source, caches)
 }
 
+/// Enqueues the Workspaces that wait for the room of a claim that is gone.
+fn free<K: ClaimObject>(ledger: &SharedLedger, change: &Change<K>) {
+    if let (Some(old), None) = (&change.old, &change.new) {
+        namespace_value(old.as_ref())
+            .iter()
+            .for_each(|namespace| ledger.freed(namespace));
+    }
+}
+
+fn is_owned<K: ClaimObject>(claim: &K, workspaces: &Cache<Workspace>) -> bool {
+    let workspace = owner_key(claim).and_then(|key| workspaces.get(&key));
+    let uid = claim
+        .meta()
+        .labels
+        .as_ref()
+        .and_then(|all| all.get(labels::WORKSPACE_UID));
+    uid.is_none_or(|uid| workspace.is_some_and(|workspace| workspace.uid() == uid))
+}
+
 struct Starter<'a> {
     tasks: &'a mut Tasks,
     enqueuer: &'a Enqueuer,
     workspaces: Cache<Workspace>,
+    orphans: OrphanEnqueuers,
 }
 
 impl Starter<'_> {
@@ -116,16 +151,57 @@ impl Starter<'_> {
         );
     }
 
-    /// Runs the watch of NodeClaims, which also records failed launches.
-    fn watch_node_claims(&mut self, watch: Watch<NodeClaim>, backoffs: SharedLaunchBackoffs) {
-        let (enqueuer, workspaces) = (self.enqueuer.clone(), self.workspaces.clone());
+    /// Runs the watch of Workspaces. One that is gone enqueues its claims too: their collector looks for it.
+    fn watch_workspaces(&mut self, watch: Watch<Workspace>, source: &CacheSource) {
+        let (enqueuer, orphans) = (self.enqueuer.clone(), self.orphans.clone());
+        let (machines, node_claims) = (source.owned_machines.clone(), source.owned_node_claims.clone());
         self.tasks.spawn(
-            "nodeclaims",
-            watch.run(self.tasks.token(), move |change: &Change<NodeClaim>| {
-                backoffs.record(change, Timestamp::now());
+            "workspaces",
+            watch.run(self.tasks.token(), move |change: &Change<Workspace>| {
+                for workspace in change.both() {
+                    enqueuer.enqueue(Key::of(workspace.as_ref()));
+                }
+                let uid = |workspace: &Option<Arc<Workspace>>| {
+                    workspace.as_ref().map(|workspace| workspace.uid().to_owned())
+                };
+                if let Some(old) = &change.old
+                    && uid(&change.old) != uid(&change.new)
+                {
+                    let owner = Key::of(old.as_ref()).to_string();
+                    let machines = machines.get(&owner);
+                    machines
+                        .iter()
+                        .for_each(|claim| orphans.machines.enqueue(Key::of(claim.as_ref())));
+                    let node_claims = node_claims.get(&owner);
+                    node_claims
+                        .iter()
+                        .for_each(|claim| orphans.node_claims.enqueue(Key::of(claim.as_ref())));
+                }
+            }),
+        );
+    }
+
+    /// Runs the watch of one kind of claim. A change enqueues the Workspace; without one, the collector's key.
+    fn watch_claims<K: ClaimObject>(
+        &mut self,
+        name: &'static str,
+        watch: Watch<K>,
+        mut record: impl FnMut(&Change<K>) + Send + 'static,
+    ) {
+        let (enqueuer, workspaces) = (self.enqueuer.clone(), self.workspaces.clone());
+        let orphans = self.orphans.of(K::CLAIM).clone();
+        self.tasks.spawn(
+            name,
+            watch.run(self.tasks.token(), move |change: &Change<K>| {
+                record(change);
                 let keys = change.both().filter_map(|claim| owner_key(claim.as_ref()));
                 keys.filter(|key| workspaces.get(key).is_some())
                     .for_each(|key| enqueuer.enqueue(key));
+                if let Some(claim) = &change.new
+                    && !is_owned(claim.as_ref(), &workspaces)
+                {
+                    orphans.enqueue(Key::of(claim.as_ref()));
+                }
             }),
         );
     }

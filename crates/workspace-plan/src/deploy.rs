@@ -1,11 +1,13 @@
 //! Carries out a valid Workspace: claims first, then its objects, then its status.
 
-use plan::{Manifest, Plan};
+use kaito_api::event_reasons;
+use plan::{Event, Manifest, Plan};
 
 use crate::build;
 use crate::context::PlanContext;
 use crate::desired::{Desired, DesiredWorkload};
 use crate::exposure;
+use crate::ledger::Grant;
 use crate::node_set::NodeSet;
 use crate::problem::Problem;
 use crate::status::{self, StatusReport};
@@ -15,19 +17,27 @@ pub(crate) fn plan(context: &PlanContext<'_>, desired: &Desired<'_>, manifests: 
     let sizing_summary = desired.sizing_summary.as_deref();
     let nodes = NodeSet::of(context, desired.nodes, desired.gpus_per_node).explained(sizing_summary);
     let resource = nodes.resource();
-    let mut plan = Plan {
-        writes: build::writes(context, desired, manifests, resource.is_true()),
-        ..Plan::default()
-    };
+    let mut plan = Plan::default();
+    // The first plan only stores the finalizer and shows the size. So nothing is bought before both are there.
+    if context.has_finalizer() {
+        plan.writes = build::writes(context, desired, manifests, resource.is_true());
+    }
     plan.add_reason(reason_code(desired, resource.is_true()), &resource.message);
     let notes = desired.update_blocked.iter().chain(&desired.note).cloned();
-    let notes = notes.chain(exposure_note(context, desired));
+    let refused = match &context.observed.grant {
+        Grant::Granted => None,
+        Grant::Refused(refusal) => Some(refusal.problem()),
+    };
+    let notes = notes.chain(exposure_note(context, desired)).chain(refused);
     let report = StatusReport {
         sizing_summary,
         ..StatusReport::new(context, resource, Some(nodes))
     }
     .noting(notes);
     status::report(context, &report, &mut plan);
+    if let Some(summary) = sizing_summary.filter(|_| context.creates_nodes() && !context.has_finalizer()) {
+        plan.events.push(Event::normal(event_reasons::SIZED, summary));
+    }
     plan
 }
 

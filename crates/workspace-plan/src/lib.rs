@@ -5,6 +5,7 @@
 //! of nodes is decided once and then stored on the claims, which users cannot write.
 
 mod build;
+mod ceiling;
 mod claim_status;
 mod claims;
 mod condition;
@@ -13,17 +14,22 @@ mod deletion;
 mod deploy;
 mod desired;
 mod exposure;
+mod finished;
 mod launch_backoff;
+mod ledger;
 mod metadata;
+mod needs;
 mod node;
 mod node_count;
 mod node_set;
 mod observe;
 mod observed;
+mod orphan;
 mod phase;
 mod pod_state;
 mod pods;
 mod preset_memory;
+mod price;
 mod problem;
 mod refused;
 mod rejected;
@@ -33,9 +39,13 @@ mod validate;
 mod workload;
 mod workload_problem;
 
+pub use ceiling::{Ceiling, Ceilings, Refusal, UsdPerHour};
+pub use finished::NodeRetention;
 pub use launch_backoff::{LaunchBackoff, LaunchBackoffs};
+pub use ledger::{Grant, GrantRequest, SpendLedger, Wake};
 pub use observe::{Source, observe, preset_to_look_up};
 pub use observed::{Observed, PresetLookup, Workloads};
+pub use orphan::{ClaimOwner, ObservedClaim, OrphanMemory, Ownership, plan_claim};
 pub use preset_memory::{PresetAnswer, PresetMemory};
 pub use settings::{NodeLimit, ProvisionerMode, Settings};
 
@@ -74,6 +84,7 @@ fn of_context(context: &PlanContext<'_>) -> Plan {
     let mut plan = match phase::of(context) {
         Phase::Released => Plan::default(),
         Phase::Terminating => deletion::plan(context),
+        Phase::Finished => finished::plan(context),
         Phase::Rejected(problem) => rejected::plan(context, &problem),
         Phase::UsingLastKnownPreset(problem) => rejected::keep_running(context, problem),
         Phase::Valid(desired, manifests) => deploy::plan(context, &desired, manifests),

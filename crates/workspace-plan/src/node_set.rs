@@ -47,6 +47,16 @@ impl<'a> NodeSet<'a> {
         Some(Self::of(context, node_count::reported(context)?, 0))
     }
 
+    /// No nodes, for this reason.
+    pub(crate) fn none(condition: ConditionUpdate) -> Self {
+        Self {
+            wanted: 0,
+            claims: Some(condition.clone()),
+            nodes: condition,
+            workers: Vec::new(),
+        }
+    }
+
     /// Adds the sizing summary, which explains the number of nodes.
     pub(crate) fn explained(mut self, sizing_summary: Option<&str>) -> Self {
         if let Some(summary) = sizing_summary {

@@ -13,11 +13,11 @@ use k8s_openapi::api::core::v1::{ConfigMap, Node, Pod, Service};
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use kaito_api::{Claim, Workspace, names, selector};
 
-use crate::context::PlanContext;
 use crate::launch_backoff::LaunchBackoff;
+use crate::ledger::{Grant, GrantRequest};
+use crate::needs::{self, Needs};
 use crate::observed::{Observed, PresetLookup, Workloads};
 use crate::settings::{ProvisionerMode, Settings};
-use crate::{claims, validate};
 
 /// Objects of the cluster, as far as the reader knows them.
 pub trait Source {
@@ -26,6 +26,12 @@ pub trait Source {
 
     /// Returns the claims of both kinds of this name, whatever their labels.
     fn claims_named(&self, name: &str) -> Vec<Claim>;
+
+    /// Asks the ledger of nodes for these claims. Each is granted before it is created.
+    fn grant(&self, request: &GrantRequest) -> Grant;
+
+    /// Tells the ledger that the Workspace needs no claims.
+    fn withdraw(&self, namespace: &str, workspace: &str);
 
     /// Returns the back-offs of the Workspace's claims, by claim name.
     fn launch_backoffs(&self, namespace: &str, workspace: &str) -> BTreeMap<String, LaunchBackoff>;
@@ -95,26 +101,24 @@ pub fn observe(
         pods: source.pods(namespace, name),
         launch_backoffs: source.launch_backoffs(namespace, name),
         claims: all_claims,
+        grant: Grant::Granted,
         workspace,
     };
-    let names = needed_claims(now, &observed, settings);
-    observed.same_named = names
-        .iter()
-        .flat_map(|name| source.claims_named(name))
-        .filter(|claim| !observed.claims.contains(claim))
-        .collect();
-    observed
-}
-
-/// Names of the claims that a plan would need.
-fn needed_claims(now: Timestamp, observed: &Observed, settings: &Settings) -> Vec<String> {
-    let context = PlanContext::new(now, observed, settings);
-    if !context.is_live() || !context.creates_nodes() {
-        return Vec::new();
+    match needs::of(now, &observed, settings) {
+        Needs::Claims(request) => {
+            let names = request.claims.iter();
+            observed.same_named = names
+                .flat_map(|name| source.claims_named(name))
+                .filter(|claim| !observed.claims.contains(claim))
+                .collect();
+            if !settings.ceilings.are_off() {
+                observed.grant = source.grant(&request);
+            }
+        }
+        Needs::Nothing => source.withdraw(observed.workspace.namespace(), observed.workspace.name()),
+        Needs::Unknown => {}
     }
-    let nodes = validate::desired(&context).map_or(0, |desired| desired.nodes);
-    let needed = claims::needed(&context, nodes).into_iter();
-    needed.map(|(_, name)| name).collect()
+    observed
 }
 
 impl Observed {

@@ -11,6 +11,7 @@ use kaito_api::{Claim, Workspace};
 use preset_catalog::Preset;
 
 use crate::launch_backoff::LaunchBackoff;
+use crate::ledger::Grant;
 
 /// One Workspace and its surroundings.
 #[derive(Clone, Debug)]
@@ -24,6 +25,8 @@ pub struct Observed {
     pub claims: Vec<Claim>,
     /// Claims of the names that the plan needs, although their labels name another Workspace or none.
     pub same_named: Vec<Claim>,
+    /// Answer of the ledger of nodes to the plan's needs.
+    pub grant: Grant,
     /// Back-offs after failed launches, by claim name.
     pub launch_backoffs: BTreeMap<String, LaunchBackoff>,
     /// Nodes that the claims name or whose labels name the Workspace. Where users bring their own nodes, those that match

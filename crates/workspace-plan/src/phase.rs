@@ -6,8 +6,9 @@ use plan::Manifest;
 use crate::condition::AnyReason;
 use crate::context::PlanContext;
 use crate::desired::Desired;
+use crate::ledger::Grant;
 use crate::problem::Problem;
-use crate::{build, claims, validate};
+use crate::{build, claims, finished, validate};
 
 /// The next thing to do for a Workspace.
 #[derive(Debug)]
@@ -16,6 +17,8 @@ pub(crate) enum Phase<'a> {
     Released,
     /// It is being deleted.
     Terminating,
+    /// Its tuning has ended, and its nodes are given back.
+    Finished,
     /// Its spec is rejected. A running workload stays as it is.
     Rejected(Problem),
     /// Its workload runs, and the current preset is unknown. The workload stays as it is and counts as valid.
@@ -34,6 +37,9 @@ pub(crate) fn of<'a>(context: &PlanContext<'a>) -> Phase<'a> {
 }
 
 fn of_live<'a>(context: &PlanContext<'a>) -> Phase<'a> {
+    if finished::is_due(context) {
+        return Phase::Finished;
+    }
     match valid(context) {
         Ok((desired, manifests)) => Phase::Valid(Box::new(desired), manifests),
         Err(problem) if is_about_presets(problem.reason) && context.workload.is_some() => {
@@ -46,6 +52,10 @@ fn of_live<'a>(context: &PlanContext<'a>) -> Phase<'a> {
 fn valid<'a>(context: &PlanContext<'a>) -> Result<(Desired<'a>, Vec<Manifest>), Problem> {
     let desired = validate::desired(context)?;
     claims::check_names(context, desired.nodes)?;
+    // Nothing runs yet, so the Workspace waits. A workload that runs keeps the nodes that it has.
+    if let (Grant::Refused(refusal), None) = (&context.observed.grant, context.workload) {
+        return Err(refusal.problem());
+    }
     let manifests = build::manifests(context, &desired);
     build::check_names(context, &manifests)?;
     Ok((desired, manifests))

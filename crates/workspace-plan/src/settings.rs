@@ -5,6 +5,9 @@ use std::str::FromStr;
 use instance_types::Cloud;
 use kaito_api::ClaimKind;
 
+use crate::ceiling::Ceilings;
+use crate::finished::NodeRetention;
+
 /// Source of nodes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ProvisionerMode {
@@ -77,6 +80,10 @@ pub struct Settings {
     pub node_image_family: String,
     /// Most nodes of one Workspace.
     pub max_nodes: NodeLimit,
+    /// Ceilings of nodes and of their price.
+    pub ceilings: Ceilings,
+    /// Time for which the nodes of an ended tuning stay.
+    pub tuning_node_retention: NodeRetention,
     /// Images of our containers.
     pub images: render::Images,
     /// Allowed downloads of those containers.

@@ -13,6 +13,7 @@ use plan::Plan;
 
 use crate::condition::ConditionUpdate;
 use crate::context::PlanContext;
+use crate::finished;
 use crate::node_set::NodeSet;
 use crate::observed::PresetLookup;
 use crate::problem::Problem;
@@ -209,7 +210,8 @@ fn requeue(context: &PlanContext<'_>) -> Option<Duration> {
     };
     let backoffs = context.observed.launch_backoffs.values();
     let backoffs = backoffs.filter_map(|backoff| backoff.remaining(context.now));
-    registry.into_iter().chain(backoffs).min()
+    let retention = finished::remaining(context).filter(|remaining| !remaining.is_zero());
+    registry.into_iter().chain(backoffs).chain(retention).min()
 }
 
 fn conditions(

@@ -12,7 +12,7 @@ use testkit::{Stack, StackOptions};
 use crate::world::{LIMIT, World};
 
 /// A system of the test's own: its faults must not reach other tests.
-async fn own() -> Result<(&'static TestEnv, Stack)> {
+pub(crate) async fn own() -> Result<(&'static TestEnv, Stack)> {
     let env: &'static TestEnv = Box::leak(Box::new(
         TestEnv::start(ClusterOptions::new(Tier::WithNodes)).await?,
     ));

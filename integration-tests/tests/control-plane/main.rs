@@ -11,6 +11,7 @@ mod faults;
 mod fencing;
 mod holding_proxy;
 mod lifecycle;
+mod money;
 mod node_claims;
 mod probes;
 mod releases;

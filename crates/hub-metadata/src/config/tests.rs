@@ -115,22 +115,43 @@ fn refusals_say_what_is_missing_or_absurd() {
     );
     refused(
         &SMALL.replace("\"num_hidden_layers\": 2", "\"num_hidden_layers\": 1e15"),
-        "the number of layers in config.json must be plausible, not 1000000000000000",
+        "the number of layers in config.json must be from 1 to 1000, not 1000000000000000",
     );
     refused(
         &SMALL.replace("\"num_attention_heads\": 4", "\"num_attention_heads\": 0"),
-        "the number of attention heads in config.json must be plausible, not 0",
+        "the number of attention heads in config.json must be from 1 to 262144, not 0",
     );
     refused(
         &SMALL.replace("\"num_attention_heads\": 4", "\"num_attention_heads\": 128"),
-        "the size of a head in config.json must be plausible, not 0",
+        "the size of a head in config.json must be from 1 to 262144, not 0",
     );
     refused(
         &SMALL.replace(
             "\"num_attention_heads\": 4",
             "\"num_attention_heads\": 4, \"num_key_value_heads\": 8",
         ),
-        "the number of key and value heads in config.json must be plausible, not 8",
+        "the number of key and value heads in config.json must be from 1 to 4, not 8",
+    );
+}
+
+#[test]
+fn a_size_that_no_model_has_is_refused() {
+    let config = ModelConfig::parse(SMALL).unwrap();
+    let most = 4_u64 << 40;
+    assert!(config.shape(most, None, None).is_ok());
+    for bytes in [0, most + 1, u64::MAX] {
+        assert_eq!(
+            config.shape(bytes, None, None).unwrap_err().to_string(),
+            format!("the total size in bytes in the weight files must be from 1 to {most}, not {bytes}")
+        );
+    }
+    let wide = SMALL.replace(
+        "\"num_attention_heads\": 4",
+        "\"num_attention_heads\": 200000, \"head_dim\": 200000",
+    );
+    refused(
+        &wide,
+        "the bytes of context for one token in config.json must be from 1 to 67108864, not 320000000000",
     );
 }
 

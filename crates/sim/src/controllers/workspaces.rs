@@ -1,21 +1,27 @@
 //! The workspace controller's shell: caches, the presets it knows, and back-offs. It observes by the product's code.
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::{Deployment, StatefulSet};
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{ConfigMap, Node, Pod, Service};
 use k8s_openapi::api::networking::v1::NetworkPolicy;
-use kaito_api::Claim;
 use kaito_api::labels::{WORKSPACE, WORKSPACE_NAMESPACE};
+use kaito_api::{Claim, ClaimKind};
 use plan::{Kind, ObjectRef, PendingWrites};
-use workspace_plan::{LaunchBackoff, LaunchBackoffs, Observed, Settings, Source};
+use workspace_plan::{
+    ClaimOwner, Grant, GrantRequest, LaunchBackoff, LaunchBackoffs, Observed, ObservedClaim, OrphanMemory,
+    Ownership, Settings, Source, SpendLedger, Wake,
+};
 
 use super::Program;
 use super::presets::{Presets, SimRegistry};
-use crate::api_server::ApiServer;
+use crate::api_server::{ApiServer, key};
+use crate::json;
 use crate::view::{Change, Typed, View};
 
 /// The shell and everything that a restart loses.
@@ -29,6 +35,12 @@ pub struct Workspaces {
     pub presets: Presets,
     /// Failed launches.
     pub launch_backoffs: LaunchBackoffs,
+    /// Claims without a Workspace.
+    pub orphans: OrphanMemory,
+    /// The ledger of nodes.
+    pub ledger: SpendLedger,
+    /// Workspaces for which room appeared.
+    pub wakes: Vec<Wake>,
     /// Its own writes that the caches do not show yet.
     pub pending_writes: PendingWrites<ObjectRef, Timestamp>,
     /// Failed reconciles in a row, by object.
@@ -44,6 +56,9 @@ impl Workspaces {
             view: View::listed(api, Program::Workspaces.kinds()),
             presets: Presets::default(),
             launch_backoffs: LaunchBackoffs::default(),
+            orphans: OrphanMemory::default(),
+            ledger: SpendLedger::default(),
+            wakes: Vec::new(),
             pending_writes: PendingWrites::default(),
             failures: BTreeMap::new(),
         }
@@ -58,6 +73,14 @@ impl Workspaces {
             };
             let (old, new) = (claim(&change.old), claim(&change.new));
             self.launch_backoffs.record(old.as_deref(), new.as_deref(), now);
+            if change.new.is_none()
+                && let Some(Typed::NodeClaim(_) | Typed::Machine(_)) = &change.old
+            {
+                let labels = change.old.as_ref().and_then(|old| old.metadata().labels.as_ref());
+                let namespace = labels.and_then(|labels| labels.get(WORKSPACE_NAMESPACE));
+                let wakes = namespace.map_or_else(Vec::new, |namespace| self.ledger.freed(namespace));
+                self.wakes.extend(wakes);
+            }
         }
     }
 
@@ -70,13 +93,20 @@ impl Workspaces {
         api: &ApiServer,
     ) -> Option<Observed> {
         let namespace = key.namespace.as_deref().unwrap_or_default();
-        let workspace = self.view.workspace(namespace, &key.name)?;
+        let Some(workspace) = self.view.workspace(namespace, &key.name) else {
+            let wakes = self.ledger.withdraw(namespace, &key.name, elapsed(now));
+            self.wakes.extend(wakes);
+            return None;
+        };
         let preset = self
             .presets
             .lookup(registry, workspace_plan::preset_to_look_up(&workspace), now);
         let caches = Caches {
             view: &self.view,
             launch_backoffs: &self.launch_backoffs,
+            settings: &self.settings,
+            now: elapsed(now),
+            ledger: RefCell::new((&mut self.ledger, &mut self.wakes)),
         };
         let mut observed = workspace_plan::observe(&caches, workspace, preset, now, &self.settings);
         if observed.needs_live_claims() {
@@ -85,11 +115,50 @@ impl Workspaces {
         }
         Some(observed)
     }
+
+    /// Gathers what the collector of orphaned claims looks at; `None` if the cache does not contain the claim.
+    pub fn observe_claim(
+        &mut self,
+        key: &ObjectRef,
+        now: Timestamp,
+        api: &ApiServer,
+    ) -> Option<ObservedClaim> {
+        let claims = self.view.claims_named(&key.name);
+        let found = claims
+            .into_iter()
+            .find(|claim| Kind::from(claim.claim_kind()) == key.kind);
+        let Some(claim) = found else {
+            let kinds = ClaimKind::ALL.into_iter();
+            let kind = kinds.into_iter().find(|kind| Kind::from(*kind) == key.kind)?;
+            self.orphans.forget(kind, &key.name);
+            return None;
+        };
+        let ownership = self.ownership(&claim, elapsed(now), api);
+        Some(ObservedClaim { claim, ownership })
+    }
+
+    fn ownership(&mut self, claim: &Claim, now: Duration, api: &ApiServer) -> Ownership {
+        let Some(owner) = ClaimOwner::of(claim) else {
+            return Ownership::Owned;
+        };
+        let cached = self.view.workspace(owner.namespace, owner.name);
+        let exists = cached.is_some_and(|workspace| workspace.uid() == owner.uid);
+        if let Some(ownership) = self.orphans.record(claim, exists, now) {
+            return ownership;
+        }
+        let workspace = key(Kind::Workspace, owner.namespace, owner.name);
+        let live = api.get(&workspace);
+        let exists = live.is_some_and(|value| json::text(value, &["metadata", "uid"]) == owner.uid);
+        self.orphans.confirm(claim, exists, now)
+    }
 }
 
 struct Caches<'a> {
     view: &'a View,
     launch_backoffs: &'a LaunchBackoffs,
+    settings: &'a Settings,
+    now: Duration,
+    ledger: RefCell<(&'a mut SpendLedger, &'a mut Vec<Wake>)>,
 }
 
 impl Source for Caches<'_> {
@@ -99,6 +168,21 @@ impl Source for Caches<'_> {
 
     fn claims_named(&self, name: &str) -> Vec<Claim> {
         self.view.claims_named(name)
+    }
+
+    fn grant(&self, request: &GrantRequest) -> Grant {
+        let in_namespace =
+            |claim: &Claim| label(&claim.metadata().labels, WORKSPACE_NAMESPACE) == Some(&request.namespace);
+        let existing: Vec<Claim> = self.view.claims().filter(in_namespace).collect();
+        let (ledger, wakes) = &mut *self.ledger.borrow_mut();
+        let (grant, more) = ledger.request(self.settings, request, &existing, self.now);
+        wakes.extend(more);
+        grant
+    }
+
+    fn withdraw(&self, namespace: &str, workspace: &str) {
+        let (ledger, wakes) = &mut *self.ledger.borrow_mut();
+        wakes.extend(ledger.withdraw(namespace, workspace, self.now));
     }
 
     fn launch_backoffs(&self, namespace: &str, workspace: &str) -> BTreeMap<String, LaunchBackoff> {
@@ -157,6 +241,10 @@ impl Source for Caches<'_> {
     fn network_policy(&self, namespace: &str, name: &str) -> Option<Arc<NetworkPolicy>> {
         self.view.network_policy(namespace, name)
     }
+}
+
+fn elapsed(now: Timestamp) -> Duration {
+    Duration::try_from(now.duration_since(Timestamp::UNIX_EPOCH)).unwrap_or_default()
 }
 
 fn claims_of(view: &View, namespace: &str, workspace: &str) -> Vec<Claim> {

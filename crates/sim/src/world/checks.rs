@@ -105,6 +105,28 @@ fn is_living_workspace(uid: &str, api: &ApiServer) -> bool {
         .any(|(_, value)| json::text(value, &["metadata", "uid"]) == uid)
 }
 
+/// Rules for plans about orphaned claims.
+///
+/// # Errors
+/// The first broken one.
+pub fn orphan(plan: &Plan, api: &ApiServer) -> Verdict {
+    common(plan)?;
+    for write in &plan.writes {
+        let Write::Delete(delete) = write else {
+            return Err("a collector only deletes".to_owned());
+        };
+        let claim = api.get(&delete.target);
+        let owner = claim.map(|claim| json::text(claim, &["metadata", "labels", WORKSPACE_UID]));
+        if owner.is_some_and(|owner| owner.is_empty() || is_living_workspace(owner, api)) {
+            return Err(format!(
+                "{} is deleted and has a Workspace",
+                shown(&delete.target)
+            ));
+        }
+    }
+    Ok(())
+}
+
 fn nothing_left(uid: &str, api: &ApiServer) -> Verdict {
     let left = [Kind::Machine, Kind::NodeClaim]
         .into_iter()

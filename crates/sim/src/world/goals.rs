@@ -20,7 +20,7 @@ impl World {
         }
         for (key, value) in self.api.list(Kind::Workspace) {
             let state = json::text(value, &["status", "state"]);
-            if !["Ready", "Succeeded"].contains(&state) {
+            if !["Ready", "Succeeded"].contains(&state) && !waits_for_room(value) {
                 return Some(format!("{} is {state:?}", shown(key)));
             }
         }
@@ -103,6 +103,13 @@ impl World {
             })
             .map(|pool| pool.name.clone())
     }
+}
+
+/// Returns true if a ceiling keeps the Workspace from its nodes.
+fn waits_for_room(workspace: &Value) -> bool {
+    json::list(workspace, &["status", "conditions"])
+        .iter()
+        .any(|c| json::text(c, &["reason"]) == "SpendingCeilingExceeded")
 }
 
 fn is_noted(value: &Value) -> bool {

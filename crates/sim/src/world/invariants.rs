@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use cloudprovider::{InstanceState, Ownership};
 use jiff::Timestamp;
-use kaito_api::labels::{GPU_PROVISIONER, ORDINAL, WORKSPACE_CONTROLLER, WORKSPACE_UID};
+use kaito_api::labels::{GPU_PROVISIONER, ORDINAL, WORKSPACE_CONTROLLER, WORKSPACE_NAMESPACE, WORKSPACE_UID};
 use plan::Kind;
 
 use super::World;
@@ -27,6 +27,7 @@ impl World {
             .read_news()
             .and_then(|()| one_pool_a_slot(self))
             .and_then(|()| one_claim_a_slot(self))
+            .and_then(|()| within_ceilings(self))
             .and_then(|()| foreign_pools_stay(self));
         found.map_err(|what| self.failure(what))
     }
@@ -134,6 +135,26 @@ fn one_claim_a_slot(world: &World) -> Result<(), String> {
         }
     }
     Ok(())
+}
+
+fn within_ceilings(world: &World) -> Result<(), String> {
+    let Some(limit) = world.setup.workspaces.ceilings.namespace.nodes else {
+        return Ok(());
+    };
+    let mut counts: BTreeMap<&str, u32> = BTreeMap::new();
+    let kinds = [Kind::Machine, Kind::NodeClaim].into_iter();
+    for (_, claim) in kinds.flat_map(|kind| world.api.list(kind)) {
+        let namespace = json::text(claim, &["metadata", "labels", WORKSPACE_NAMESPACE]);
+        *counts.entry(namespace).or_default() += 1;
+    }
+    let exceeded = counts
+        .into_iter()
+        .find(|(namespace, count)| !namespace.is_empty() && *count > limit);
+    exceeded.map_or(Ok(()), |(namespace, count)| {
+        Err(format!(
+            "namespace {namespace} has {count} claims, and its ceiling is {limit}"
+        ))
+    })
 }
 
 fn foreign_pools_stay(world: &World) -> Result<(), String> {

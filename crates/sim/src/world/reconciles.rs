@@ -28,6 +28,7 @@ impl World {
             fuse.left = Some(1 + self.rng.below(3));
         }
         let result = match (program, key.kind) {
+            (Program::Workspaces, Kind::Machine | Kind::NodeClaim) => self.reconcile_orphan(key),
             (Program::Workspaces, _) => self.reconcile_workspace(key),
             (Program::Provisioner, Kind::Node) => self.reconcile_node(key),
             (Program::Provisioner, _) => self.reconcile_claim(key),
@@ -66,7 +67,10 @@ impl World {
         let Some(shell) = self.workspaces.as_mut() else {
             return Ok(());
         };
-        let Some(observed) = shell.observe(key, now, &self.registry, &self.api) else {
+        let observed = shell.observe(key, now, &self.registry, &self.api);
+        let wakes = std::mem::take(&mut shell.wakes);
+        self.wake_workspaces(wakes);
+        let (Some(observed), Some(shell)) = (observed, self.workspaces.as_ref()) else {
             return Ok(());
         };
         let plan = workspace_plan::plan(now, &observed, &shell.settings);
@@ -80,6 +84,40 @@ impl World {
             plan,
             |_, none: NoCloud, _| match none {},
             |refusals| workspace_plan::report(now, &observed, &settings, refusals),
+        );
+        Ok(())
+    }
+
+    fn wake_workspaces(&mut self, wakes: Vec<workspace_plan::Wake>) {
+        for wake in wakes {
+            let workspace = key(Kind::Workspace, &wake.namespace, &wake.workspace);
+            let after = SignedDuration::try_from(wake.after).unwrap_or_default();
+            self.schedule(Due::Reconcile(Program::Workspaces, workspace), after.max(SOON));
+        }
+    }
+
+    fn reconcile_orphan(&mut self, key: &ObjectRef) -> Result<(), Failure> {
+        let now = self.now;
+        let Some(shell) = self.workspaces.as_mut() else {
+            return Ok(());
+        };
+        let Some(observed) = shell.observe_claim(key, now, &self.api) else {
+            return Ok(());
+        };
+        let plan = workspace_plan::plan_claim(&observed, shell.settings.cloud);
+        if plan.is_noop() && plan.requeue.is_none() {
+            return Ok(());
+        }
+        let verdict = checks::orphan(&plan, &self.api);
+        let failures = failures(&shell.failures, key);
+        self.judged(Program::Workspaces, key, &summary(&plan), verdict)?;
+        let object = ReconciledObject::of(key, observed.claim.metadata(), failures);
+        self.carry_out(
+            Program::Workspaces,
+            &object,
+            plan,
+            |_, none: NoCloud, _| match none {},
+            |_| Report::default(),
         );
         Ok(())
     }

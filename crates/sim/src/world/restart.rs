@@ -66,8 +66,15 @@ impl World {
     fn workspaces_of(&self, changed: &ObjectRef) -> Vec<ObjectRef> {
         let all = || self.api.list(Kind::Workspace).map(|(key, _)| key.clone());
         match changed.kind {
-            Kind::Workspace => vec![changed.clone()],
-            Kind::Node | Kind::Machine | Kind::NodeClaim => all().collect(),
+            Kind::Workspace => {
+                let kinds = [Kind::Machine, Kind::NodeClaim].into_iter();
+                let claims = kinds
+                    .flat_map(|kind| self.api.list(kind))
+                    .map(|(key, _)| key.clone());
+                claims.chain([changed.clone()]).collect()
+            }
+            Kind::Machine | Kind::NodeClaim => all().chain([changed.clone()]).collect(),
+            Kind::Node => all().collect(),
             _ => all().filter(|key| key.namespace == changed.namespace).collect(),
         }
     }

@@ -1,6 +1,7 @@
 //! Actions of users and of other owners, and losses.
 
 use cloudprovider::Instance;
+use kaito_api::labels::WORKSPACE_FINALIZER;
 use kaito_api::names;
 use plan::{Kind, ObjectRef, Propagation};
 use serde_json::Value;
@@ -56,6 +57,16 @@ impl World {
     pub fn delete(&mut self, key: &ObjectRef) {
         self.note(format!("user deletes {}", shown(key)));
         let _ = self.api.delete(USER, key, None, Propagation::Background, None);
+    }
+
+    /// Deletes a Workspace as a user who strips our finalizer, so that nothing else is deleted.
+    pub fn strip(&mut self, key: &ObjectRef) {
+        self.delete(key);
+        self.note(format!("user strips the finalizer of {}", shown(key)));
+        let uid = self.uid(key);
+        let _ = self
+            .api
+            .set_finalizer(USER, key, &uid, WORKSPACE_FINALIZER, false);
     }
 
     /// Creates an object of another owner, which no program may write.

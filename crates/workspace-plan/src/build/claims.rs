@@ -8,6 +8,7 @@ use render::ClaimRequest;
 use crate::claims;
 use crate::context::PlanContext;
 use crate::desired::Desired;
+use crate::ledger::Grant;
 use crate::metadata::is_live;
 
 /// Plans exactly one claim for each ordinal.
@@ -54,6 +55,7 @@ fn ensure_claim(
         // A terminating claim may still have a node, so its successor waits.
         (_, None) if claims::of_name(context, name).next().is_some() => None,
         (_, None) if claims::is_backing_off(context, name) => None,
+        (_, None) if context.observed.grant != Grant::Granted => None,
         (ClaimKind::Machine, claim) => apply_if_needed(render::machine(request), claim),
         (ClaimKind::NodeClaim, claim) => {
             let mut desired = render::node_claim(request, &context.settings.node_claims);

@@ -2,7 +2,7 @@
 //!
 //! A workload that this plan creates counts as created. So the next plan has nothing new to report.
 
-use kaito_api::conditions::WorkspaceReason;
+use kaito_api::conditions::{WorkspaceConditionType, WorkspaceReason};
 
 use crate::condition::ConditionUpdate;
 use crate::context::PlanContext;
@@ -59,10 +59,23 @@ pub(super) fn job(
         },
         JobProgress::Succeeded => match pods::pushed(context) {
             Some(reference) => started(&format!("The tuning Job succeeded and pushed {reference}.")),
-            None => started("The tuning Job succeeded."),
+            None => started(earlier_push(context).unwrap_or("The tuning Job succeeded.")),
         },
         JobProgress::Failed => ConditionUpdate::unmet(WorkspaceReason::JobFailed, failure(context)),
     }
+}
+
+/// The earlier message, if it names the pushed image: the pod that reported it goes with its node.
+fn earlier_push<'a>(context: &PlanContext<'a>) -> Option<&'a str> {
+    let kind = WorkspaceConditionType::JobStarted.as_str();
+    let earlier = context
+        .conditions()
+        .iter()
+        .find(|condition| condition.type_ == kind)?;
+    let is_push = earlier
+        .message
+        .starts_with("The tuning Job succeeded and pushed ");
+    is_push.then_some(earlier.message.as_str())
 }
 
 fn failure(context: &PlanContext<'_>) -> String {

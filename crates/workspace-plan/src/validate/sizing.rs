@@ -11,6 +11,7 @@ use render::Hardware;
 
 use crate::context::PlanContext;
 use crate::node_count;
+use crate::price;
 use crate::problem::Problem;
 
 /// Size of a workload.
@@ -25,15 +26,25 @@ pub(super) struct Size {
 }
 
 /// The arithmetic behind the number of nodes. `kubectl kaito plan --explain` shows all of it.
-fn summary(preset: &Preset, hardware: &Hardware, work: Work, placement: &Placement) -> Option<String> {
+fn summary(
+    context: &PlanContext<'_>,
+    preset: &Preset,
+    hardware: &Hardware,
+    work: Work,
+    placement: &Placement,
+) -> Option<String> {
     let memory = &placement.memory;
+    let price = price(context, hardware, placement.nodes);
+    if memory.weights_bytes == 0 {
+        return price.map(|price| nodes_for(placement.nodes, hardware, &price));
+    }
     let context = match work {
         Work::Inference { context_tokens } => format!(" with {context_tokens} tokens of context"),
         Work::Tuning => String::new(),
     };
-    (memory.weights_bytes > 0).then(|| {
+    Some({
         format!(
-            "{}{context} takes {} x {} ({} of {} GiB of each of {} GPUs).",
+            "{}{context} takes {} x {} ({} of {} GiB of each of {} GPUs){}.",
             preset.name,
             placement.nodes,
             if hardware.instance_type.is_empty() {
@@ -46,8 +57,20 @@ fn summary(preset: &Preset, hardware: &Hardware, work: Work, placement: &Placeme
             placement
                 .tensor_parallel
                 .saturating_mul(placement.pipeline_parallel),
+            price.map(|price| format!(", {price}")).unwrap_or_default(),
         )
     })
+}
+
+/// List price of all nodes; `None` if it is unknown, or nothing is bought.
+fn price(context: &PlanContext<'_>, hardware: &Hardware, nodes: u32) -> Option<String> {
+    let each = price::of(context.settings.cloud, &hardware.instance_type)?;
+    let all = each.saturating_mul(u64::from(nodes));
+    context.creates_nodes().then(|| price::shown(all))
+}
+
+fn nodes_for(nodes: u32, hardware: &Hardware, price: &str) -> String {
+    format!("{nodes} x {} for {price}.", hardware.instance_type)
 }
 
 fn tenths_of_gib(bytes: u64) -> String {
@@ -77,7 +100,7 @@ pub(super) fn of_template(
         _ => Ok(Size {
             placement,
             update_blocked: None,
-            summary: None,
+            summary: price(context, hardware, count).map(|price| nodes_for(count, hardware, &price)),
         }),
     }
 }
@@ -122,7 +145,7 @@ pub(super) fn of_preset(
         (Ok(placement), _) => Ok(Size {
             placement,
             update_blocked: None,
-            summary: summary(preset, hardware, work, &placement),
+            summary: summary(context, preset, hardware, work, &placement),
         }),
         (Err(why), Some(nodes)) => Ok(unchanged(
             hardware,

@@ -26,6 +26,7 @@ impl Case {
                 preset,
                 claims: Vec::new(),
                 same_named: Vec::new(),
+                grant: workspace_plan::Grant::Granted,
                 launch_backoffs: std::collections::BTreeMap::new(),
                 nodes: Vec::new(),
                 workloads: Workloads::default(),
@@ -35,6 +36,8 @@ impl Case {
                 mode: ProvisionerMode::Machine,
                 node_claims: render::NodeClaimOptions::default(),
                 cloud: instance_types::Cloud::Azure,
+                tuning_node_retention: Default::default(),
+                ceilings: Default::default(),
                 max_nodes: Default::default(),
                 node_image_family: "ubuntu".to_owned(),
                 images: render::Images::default(),
@@ -148,6 +151,9 @@ impl Case {
         let plan = self.plan();
         for write in &plan.writes {
             self.carry_out(write);
+        }
+        if let Finalizer::Ensure(finalizer) = plan.finalizer {
+            self = self.edit(|workspace| workspace.metadata.finalizers = Some(vec![finalizer.to_owned()]));
         }
         if let Some(status) = plan.status {
             let status: WorkspaceStatus = parse(status);

@@ -13,8 +13,19 @@ use crate::objects::{self, claim_name, machine, node, parse};
 fn the_finalizer_is_stored_before_anything_is_created() {
     let case = Case::serving("phi-4").edit(|workspace| workspace.metadata.finalizers = None);
     let plan = case.plan();
-    // In this order; what fails ends the pass.
-    assert_eq!(actions(&plan), ["claim", "apply Machine"]);
+    assert_eq!(actions(&plan), ["claim"]);
+    // The size and its price are shown before anything is bought.
+    let size = "phi-4 with 2048 tokens of context takes 1 x Standard_NC24ads_A100_v4 (";
+    let sized = &plan.events[0];
+    assert_eq!(sized.reason, "Sized");
+    assert!(
+        sized.message.starts_with(size) && sized.message.ends_with("GPUs), $3.67/h."),
+        "{}",
+        sized.message
+    );
+    assert!(condition(&plan, "NodesReady").contains(&sized.message));
+    let next = case.clone().stored();
+    assert_eq!(actions(&next.plan()), ["apply Machine"]);
     let refused =
         case.edit(|w| w.spec.inference.as_mut().unwrap().preset.as_mut().unwrap().name = "x".into());
     assert_eq!(actions(&refused.plan())[0], "claim");

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use serde_json::{Value, json};
+use workspace_plan::{NodeRetention, PresetLookup};
 
 use crate::case::{Case, actions, check, condition, state};
 use crate::objects::{self, parse};
@@ -241,4 +242,71 @@ fn a_pod_of_another_owner_reports_no_result() {
     assert!(!says(&case).contains("forged"), "{}", says(&case));
     case.observed.pods = vec![Arc::new(objects::job_pod("w-abc", digest))];
     assert!(says(&case).contains("forged"), "{}", says(&case));
+}
+
+#[test]
+fn nodes_are_given_back_some_time_after_the_job_ended() {
+    let ended = |kind: &str| json!({"conditions": [{"type": kind, "status": "True", "lastTransitionTime": objects::t(0).to_string()}]});
+    for (kind, word) in [("Complete", "Succeeded"), ("Failed", "Failed")] {
+        let mut case = with_status(ended(kind)).stored();
+        assert_eq!(case.plan().requeue, Some(std::time::Duration::from_mins(10)));
+        case.now = objects::t(600);
+        let plan = case.plan();
+        let name = objects::claim_name(0);
+        assert_eq!(actions(&plan), [format!("delete Machine {name}")]);
+        assert_eq!(state(&plan), word);
+        let says = condition(&plan, "ResourceReady");
+        assert!(
+            says.starts_with("True/NodesGivenBack: The tuning has ended"),
+            "{says}"
+        );
+        // The registry may be down by then, and the claim may go slowly.
+        case.observed.preset = PresetLookup::Unavailable {
+            message: "down".into(),
+            last_good: None,
+        };
+        let going = objects::metadata(&mut case.observed.claims[0]);
+        going.deletion_timestamp = Some(parse(json!(objects::t(600).to_string())));
+        assert_eq!(actions(&case.plan()), [""; 0]);
+        let mut gone = case.stored();
+        gone.observed.claims.clear();
+        gone.observed.nodes.clear();
+        gone.observed.preset = PresetLookup::Found(objects::preset("phi-3-mini-4k-instruct"));
+        assert!(gone.plan().is_noop(), "nothing is made again");
+        assert_eq!(gone.plan().requeue, None);
+    }
+}
+
+#[test]
+fn nodes_of_an_ended_tuning_can_be_kept() {
+    let ended = json!({"conditions": [
+        {"type": "Complete", "status": "True", "lastTransitionTime": objects::t(0).to_string()},
+    ]});
+    let mut case = with_status(ended).stored();
+    case.settings.tuning_node_retention = "keep".parse().unwrap();
+    case.now = objects::t(100_000);
+    assert_eq!((actions(&case.plan()), case.plan().requeue), (vec![], None));
+    assert_eq!(
+        "1h30m".parse(),
+        Ok(NodeRetention::For(jiff::SignedDuration::from_mins(90)))
+    );
+    for wrong in ["", "x", "-1m", "10"] {
+        assert!(wrong.parse::<NodeRetention>().is_err(), "{wrong}");
+    }
+}
+
+#[test]
+fn the_pushed_image_is_still_reported_when_its_pod_is_gone() {
+    let mut case = with_status(json!({"conditions": [
+        {"type": "Complete", "status": "True", "lastTransitionTime": objects::t(0).to_string()},
+    ]}));
+    let ended = json!({"name": "pusher", "image": "i", "imageID": "", "ready": false, "restartCount": 0,
+        "state": {"terminated": {"exitCode": 0, "message": "example.com/adapter@sha256:abc"}}});
+    let status = json!({"phase": "Succeeded", "containerStatuses": [ended]});
+    case.observed.pods = vec![Arc::new(objects::job_pod("w-abc", status))];
+    let mut case = case.stored();
+    case.observed.pods.clear();
+    case.now = objects::t(601);
+    let says = condition(&case.plan(), "JobStarted");
+    assert!(says.ends_with("pushed example.com/adapter@sha256:abc."), "{says}");
 }

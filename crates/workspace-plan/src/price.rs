@@ -1,0 +1,42 @@
+//! On-demand list prices of nodes. The cloud's bill decides.
+
+use instance_types::{Catalog, Cloud};
+use kaito_api::{Claim, labels};
+
+/// Price of one node in millionths of a US dollar per hour; `None` if it is unknown.
+pub(crate) fn of(cloud: Cloud, instance_type: &str) -> Option<u64> {
+    let known = Catalog::embedded().ok()?.lookup(cloud, instance_type)?;
+    known.list_price.as_ref().map(|price| price.usd_micros_per_hour)
+}
+
+/// Price of the claim's node; `None` if it is unknown.
+pub(crate) fn of_claim(cloud: Cloud, claim: &Claim) -> Option<u64> {
+    of(cloud, instance_type(claim)?)
+}
+
+/// Instance type that the claim asks for.
+pub(crate) fn instance_type(claim: &Claim) -> Option<&str> {
+    let mut requirements = claim.requirements().into_iter();
+    let found = requirements.find(|requirement| requirement.key == labels::INSTANCE_TYPE)?;
+    found.values.first().map(String::as_str)
+}
+
+/// Formats a price, such as `$3.67/h`.
+pub(crate) fn shown(usd_micros: u64) -> String {
+    let cents = usd_micros.saturating_add(5_000) / 10_000;
+    format!("${}.{:02}/h", cents / 100, cents % 100)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn prices_are_rounded_to_cents() {
+        assert_eq!(shown(3_673_000), "$3.67/h");
+        assert_eq!(shown(0), "$0.00/h");
+        assert_eq!(shown(995_000), "$1.00/h");
+        assert_eq!(of(Cloud::Azure, "standard_nc24ads_a100_v4"), Some(3_673_000));
+        assert_eq!(of(Cloud::Azure, "Standard_D4s_v99"), None);
+    }
+}
