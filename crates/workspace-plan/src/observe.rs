@@ -30,7 +30,7 @@ pub trait Source {
     /// Asks the ledger of nodes for these claims. Each is granted before it is created.
     fn grant(&self, request: &GrantRequest) -> Grant;
 
-    /// Tells the ledger that the Workspace needs no claims.
+    /// Takes back the grant of a Workspace that needs no claims.
     fn withdraw(&self, namespace: &str, workspace: &str);
 
     /// Returns the back-offs of the Workspace's claims, by claim name.
