@@ -68,8 +68,8 @@ impl Ceilings {
         instance_type: &str,
         needs: Cost,
         others: Cost,
-    ) -> Option<Refusal> {
-        let refusal = |cause| Refusal {
+    ) -> Option<CeilingRefusal> {
+        let refusal = |cause| CeilingRefusal {
             instance_type: instance_type.to_owned(),
             needs,
             cause,
@@ -133,7 +133,7 @@ impl Cost {
 
 /// Reason for which nodes are not granted.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Refusal {
+pub struct CeilingRefusal {
     instance_type: String,
     needs: Cost,
     cause: Cause,
@@ -152,7 +152,7 @@ enum Exceeded {
     Price { left: u64, limit: u64 },
 }
 
-impl Refusal {
+impl CeilingRefusal {
     /// The problem to report.
     pub(crate) fn problem(&self) -> Problem {
         let Cost {

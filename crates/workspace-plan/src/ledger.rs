@@ -10,7 +10,7 @@ use std::time::Duration;
 use instance_types::Cloud;
 use kaito_api::Claim;
 
-use crate::ceiling::{Cost, Refusal};
+use crate::ceiling::{CeilingRefusal, Cost};
 use crate::price;
 use crate::settings::Settings;
 
@@ -39,7 +39,7 @@ pub enum Grant {
     #[default]
     Granted,
     /// Claims that do not exist may not be created.
-    Refused(Refusal),
+    Refused(CeilingRefusal),
 }
 
 /// A Workspace to reconcile again, since room appeared for it.

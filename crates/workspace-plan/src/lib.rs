@@ -33,21 +33,21 @@ mod price;
 mod problem;
 mod refused;
 mod rejected;
+mod retention;
 mod settings;
 mod status;
 mod validate;
 mod workload;
 mod workload_problem;
 
-pub use ceiling::{Ceiling, Ceilings, Refusal, UsdPerHour};
-pub use finished::NodeRetention;
+pub use ceiling::{Ceiling, CeilingRefusal, Ceilings, UsdPerHour};
 pub use launch_backoff::{LaunchBackoff, LaunchBackoffs};
 pub use ledger::{Grant, GrantRequest, SpendLedger, Wake};
 pub use observe::{Source, observe, preset_to_look_up};
 pub use observed::{Observed, PresetLookup, Workloads};
 pub use orphan::{ClaimOwner, ObservedClaim, OrphanMemory, Ownership, plan_claim};
 pub use preset_memory::{PresetAnswer, PresetMemory};
-pub use settings::{NodeLimit, ProvisionerMode, Settings};
+pub use settings::{NodeLimit, NodeRetention, ProvisionerMode, Settings};
 
 use jiff::Timestamp;
 use kaito_api::labels::WORKSPACE_FINALIZER;

@@ -8,7 +8,7 @@ use crate::context::PlanContext;
 use crate::desired::Desired;
 use crate::ledger::Grant;
 use crate::problem::Problem;
-use crate::{build, claims, finished, validate};
+use crate::{build, claims, retention, validate};
 
 /// The next thing to do for a Workspace.
 #[derive(Debug)]
@@ -37,7 +37,7 @@ pub(crate) fn of<'a>(context: &PlanContext<'a>) -> Phase<'a> {
 }
 
 fn of_live<'a>(context: &PlanContext<'a>) -> Phase<'a> {
-    if finished::is_due(context) {
+    if retention::is_due(context) {
         return Phase::Finished;
     }
     match valid(context) {

@@ -3,10 +3,10 @@
 use std::str::FromStr;
 
 use instance_types::Cloud;
+use jiff::SignedDuration;
 use kaito_api::ClaimKind;
 
 use crate::ceiling::Ceilings;
-use crate::finished::NodeRetention;
 
 /// Source of nodes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,6 +64,45 @@ impl FromStr for NodeLimit {
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let limit = text.parse().ok().and_then(Self::new);
         limit.ok_or_else(|| format!("must be a number from 1 to {}", Self::MAX))
+    }
+}
+
+/// Time for which the nodes of an ended tuning stay.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NodeRetention {
+    /// They stay until the Workspace is deleted.
+    Keep,
+    /// They stay for this time.
+    For(SignedDuration),
+}
+
+impl NodeRetention {
+    /// The time; `None` if they are kept.
+    pub(crate) fn time(self) -> Option<SignedDuration> {
+        match self {
+            Self::Keep => None,
+            Self::For(time) => Some(time),
+        }
+    }
+}
+
+impl Default for NodeRetention {
+    fn default() -> Self {
+        Self::For(SignedDuration::from_mins(10))
+    }
+}
+
+impl FromStr for NodeRetention {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        if text == "keep" {
+            return Ok(Self::Keep);
+        }
+        let time = text.parse::<SignedDuration>().ok();
+        time.filter(|time| !time.is_negative())
+            .map(Self::For)
+            .ok_or_else(|| "must be `keep` or a duration, such as 10m".to_owned())
     }
 }
 

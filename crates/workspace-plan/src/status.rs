@@ -13,11 +13,11 @@ use plan::Plan;
 
 use crate::condition::ConditionUpdate;
 use crate::context::PlanContext;
-use crate::finished;
 use crate::node_set::NodeSet;
 use crate::observed::PresetLookup;
 use crate::problem::Problem;
 use crate::refused::Refused;
+use crate::retention;
 use crate::settings::ProvisionerMode;
 use crate::workload::JobProgress;
 
@@ -210,7 +210,7 @@ fn requeue(context: &PlanContext<'_>) -> Option<Duration> {
     };
     let backoffs = context.observed.launch_backoffs.values();
     let backoffs = backoffs.filter_map(|backoff| backoff.remaining(context.now));
-    let retention = finished::remaining(context).filter(|remaining| !remaining.is_zero());
+    let retention = retention::remaining(context).filter(|remaining| !remaining.is_zero());
     registry.into_iter().chain(backoffs).chain(retention).min()
 }
 

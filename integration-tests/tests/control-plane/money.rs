@@ -1,4 +1,4 @@
-//! Nobody buys a node through an annotation, and no node outlives its Workspace.
+//! Annotations buy no node, and no node outlives its Workspace.
 
 use std::time::Duration;
 

@@ -1,3 +1,5 @@
+//! Histories of grants.
+
 use kaito_api::{Machine, labels};
 use proptest::prelude::*;
 use serde_json::json;
@@ -26,6 +28,7 @@ fn settings(nodes: Option<u32>, usd: Option<&str>) -> Settings {
         tuning_node_retention: Default::default(),
         images: render::Images::default(),
         downloads: render::Downloads::default(),
+        isolation: Default::default(),
     }
 }
 

@@ -1,3 +1,5 @@
+//! Claims with and without a Workspace.
+
 use kaito_api::{Machine, NodeClaim};
 use serde_json::{Value, json};
 
@@ -84,7 +86,7 @@ fn a_claim_is_deleted_after_two_minutes_and_a_live_answer() {
         memory.record(&one, false, MINUTE * 2),
         Some(Ownership::Unseen(MINUTE))
     );
-    // A Workspace that appears begins the time anew.
+    // A Workspace that appears ends the wait.
     assert_eq!(memory.record(&one, true, MINUTE * 2), Some(Ownership::Owned));
     assert_eq!(
         memory.record(&one, false, MINUTE * 3),
