@@ -8,6 +8,28 @@
 {{ include "kaito.fullname" . }}-catalog
 {{- end -}}
 
+{{/* Name of the ConfigMap in which preset-registry publishes the authority of its certificate. */}}
+{{- define "kaito.authorityName" -}}
+{{ include "kaito.fullname" . }}-preset-registry-ca
+{{- end -}}
+
+{{/* DNS name of preset-registry. It is also the audience of its callers' tokens. */}}
+{{- define "kaito.registryHost" -}}
+{{ include "kaito.fullname" . }}-preset-registry.{{ .Release.Namespace }}.svc
+{{- end -}}
+
+{{/* Reports whether callers of preset-registry show tokens: "true" or empty. Client certificates take their place. */}}
+{{- define "kaito.registryTokens" -}}
+{{- with .Values.presetRegistry.tls -}}
+{{- if and .enabled (not .clientSecretName) -}}true{{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{/* Reports whether preset-registry uses the API server: "true" or empty. */}}
+{{- define "kaito.registryUsesApi" -}}
+{{- if or .Values.admission.enabled (include "kaito.registryTokens" .) -}}true{{- end -}}
+{{- end -}}
+
 {{/* Reports whether gpu-provisioner is part of this release: "true" or empty. */}}
 {{- define "kaito.provisioner" -}}
 {{- if and .Values.gpuProvisioner.enabled (ne .Values.nodeProvisioner "byo") -}}true{{- end -}}

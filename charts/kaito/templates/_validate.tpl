@@ -60,6 +60,12 @@
 {{- if and .tls.clientSecretName (not .tls.secretName) -}}
 {{- fail "client certificates require a server certificate: set presetRegistry.tls.secretName as well as presetRegistry.tls.clientSecretName." -}}
 {{- end -}}
+{{- if and .tls.secretName (not .tls.enabled) -}}
+{{- fail "a certificate is not used without TLS: set presetRegistry.tls.enabled=true, or leave presetRegistry.tls.secretName empty." -}}
+{{- end -}}
+{{- if and .hub.tokenSecret.name (not .tls.enabled) -}}
+{{- fail "without TLS every pod of the cluster could use the hub token: set presetRegistry.tls.enabled=true, or leave presetRegistry.hub.tokenSecret.name empty." -}}
+{{- end -}}
 {{- if and .hub.tokenSecret.name (not .hub.endpoint) -}}
 {{- fail "a hub token requires a hub: set presetRegistry.hub.endpoint, such as https://huggingface.co, as well as presetRegistry.hub.tokenSecret.name." -}}
 {{- end -}}
@@ -67,8 +73,8 @@
 {{- fail "the hub token must not be sent unencrypted: set presetRegistry.hub.endpoint to an https:// URL." -}}
 {{- end -}}
 {{- end -}}
-{{- $names := list .Values.workspaceController.serviceAccount.name .Values.gpuProvisioner.serviceAccount.name .Values.presetRegistry.serviceAccount.name -}}
-{{- if ne (len (uniq $names)) 3 -}}
+{{- $names := list .Values.workspaceController.serviceAccount.name .Values.gpuProvisioner.serviceAccount.name .Values.presetRegistry.serviceAccount.name .Values.presetRegistry.access.serviceAccount.name -}}
+{{- if ne (len (uniq $names)) 4 -}}
 {{- fail (printf "the ServiceAccount names must differ, so that each program has only its own permissions: %s." (join ", " $names)) -}}
 {{- end -}}
 {{- end -}}

@@ -23,6 +23,8 @@ use crate::settings::{Backend, ModelSettings, ServerSettings};
 /// Concurrent TLS handshakes, and the time for one.
 const HANDSHAKES: Limits = Limits {
     connections: 256,
+    // A load balancer in front of the server is one address.
+    per_peer: None,
     handshake: Duration::from_secs(10),
 };
 

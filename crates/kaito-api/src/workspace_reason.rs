@@ -59,6 +59,8 @@ reasons! {
         PresetUnsuitable = "PresetUnsuitable" => "Choose a preset that supports it.",
         /// The registry does not answer and its answer is needed.
         PresetRegistryUnavailable = "PresetRegistryUnavailable" => "Check the preset-registry Deployment and Service; nothing that runs is affected.",
+        /// The registry was asked about the preset and has not answered yet.
+        PresetLookupPending = "PresetLookupPending" => "",
         /// The instance type is not in the tables.
         InstanceTypeUnknown = "InstanceTypeUnknown" => "Use an instance type of the tables, or the one suggested in the message.",
         /// The model does not fit the instance type.

@@ -24,12 +24,32 @@ pub struct Args {
 #[derive(Clone, Debug, Default, clap::Args)]
 #[command(next_help_heading = "Catalog")]
 pub(crate) struct RegistryArgs {
-    /// URL of a preset registry, such as http://127.0.0.1:50051; the default is the built-in catalog.
+    /// URL of a preset registry, such as https://127.0.0.1:50051; the default is the built-in catalog.
     #[arg(long, global = true, env = "KAITO_REGISTRY")]
     pub(crate) registry: Option<String>,
-    /// PEM file with the certificate authorities of an https registry.
+    /// PEM file with the certificate authorities of an https registry; the default is the ConfigMap of the release.
     #[arg(long, global = true, env = "KAITO_REGISTRY_CA_FILE")]
     pub(crate) registry_ca_file: Option<PathBuf>,
+    /// File with a token for an https registry; the default is a new token of --registry-account.
+    #[arg(long, global = true, env = "KAITO_REGISTRY_TOKEN_FILE")]
+    pub(crate) registry_token_file: Option<PathBuf>,
+    /// Namespace and name of the release that an https registry belongs to, in the cluster of the kubeconfig.
+    #[arg(
+        long,
+        global = true,
+        env = "KAITO_REGISTRY_RELEASE",
+        default_value = "kaito-system/kaito",
+        value_name = "NAMESPACE/RELEASE"
+    )]
+    pub(crate) registry_release: String,
+    /// ServiceAccount in the release's namespace whose token is shown to an https registry.
+    #[arg(
+        long,
+        global = true,
+        env = "KAITO_REGISTRY_ACCOUNT",
+        default_value = "preset-reader"
+    )]
+    pub(crate) registry_account: String,
 }
 
 #[derive(Clone, Debug, Subcommand)]

@@ -13,6 +13,7 @@ mod plan;
 mod plan_json;
 mod presets;
 mod presets_json;
+mod registry_access;
 mod source;
 
 use std::io::Write as _;
@@ -44,13 +45,13 @@ pub async fn run(args: Args) -> ExitCode {
 async fn answer(args: Args) -> anyhow::Result<Answer> {
     match args.command {
         Command::Presets(PresetsCommand::List(list)) => {
-            presets::list(&PresetSource::of(&args.registry)?, &list).await
+            presets::list(&PresetSource::of(&args.registry).await?, &list).await
         }
         Command::Presets(PresetsCommand::Show(show)) => {
-            presets::show(&PresetSource::of(&args.registry)?, &show).await
+            presets::show(&PresetSource::of(&args.registry).await?, &show).await
         }
-        Command::Plan(plan) => plan::run(&PresetSource::of(&args.registry)?, &plan).await,
-        Command::Lint(lint) => findings::run(&PresetSource::of(&args.registry)?, &lint).await,
+        Command::Plan(plan) => plan::run(&PresetSource::of(&args.registry).await?, &plan).await,
+        Command::Lint(lint) => findings::run(&PresetSource::of(&args.registry).await?, &lint).await,
         Command::Explain(explain) => explain::run(&explain).await,
     }
 }

@@ -9,15 +9,19 @@ use preset_catalog::fit::{FitOptions, FitReport, Purpose, compare_instance_types
 use preset_catalog::{Catalog, Preset};
 use preset_registry_api::v1;
 use preset_registry_api::v1::preset_registry_client::PresetRegistryClient;
-use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint};
+use tonic::service::interceptor::InterceptedService;
+use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Status};
 
 use crate::args::RegistryArgs;
+use crate::registry_access::{RegistryAccess, ShowToken};
 
 /// Timeout of requests; a registry that queries a hub may be slow.
 const TIMEOUT: Duration = Duration::from_secs(30);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 const PAGE: i32 = 200;
+
+type RegistryClient = PresetRegistryClient<InterceptedService<Channel, ShowToken>>;
 
 /// Source of presets and fits.
 #[derive(Debug)]
@@ -25,7 +29,7 @@ pub(crate) enum PresetSource {
     /// The built-in catalog.
     Embedded,
     /// A preset registry.
-    Registry(PresetRegistryClient<Channel>),
+    Registry(RegistryClient),
 }
 
 /// Request for a plan.
@@ -40,11 +44,11 @@ pub(crate) struct Question<'a> {
 }
 
 impl PresetSource {
-    /// Creates the source that the flags select, without a connection.
+    /// Creates the source that the flags select, without a connection to the registry.
     ///
     /// # Errors
-    /// Fails if the URL is invalid or the CA file cannot be read.
-    pub(crate) fn of(args: &RegistryArgs) -> anyhow::Result<Self> {
+    /// Fails if the URL is invalid, or there is no trust in an https registry.
+    pub(crate) async fn of(args: &RegistryArgs) -> anyhow::Result<Self> {
         let Some(address) = &args.registry else {
             return Ok(Self::Embedded);
         };
@@ -52,16 +56,20 @@ impl PresetSource {
             .with_context(|| format!("--registry {address} must be a URL"))?
             .connect_timeout(CONNECT_TIMEOUT)
             .timeout(TIMEOUT);
-        if let Some(path) = &args.registry_ca_file {
-            let pem = std::fs::read(path).with_context(|| format!("failed to read {}", path.display()))?;
-            let tls = ClientTlsConfig::new().ca_certificate(Certificate::from_pem(pem));
+        let mut token = ShowToken::default();
+        if address.starts_with("https:") {
+            let access = RegistryAccess::of(args).await?;
             endpoint = endpoint
-                .tls_config(tls)
-                .context("failed to use --registry-ca-file")?;
-        } else if address.starts_with("https:") {
-            bail!("an https registry requires --registry-ca-file");
+                .tls_config(access.tls)
+                .context("failed to use the authorities of the registry")?;
+            token = access.token;
+        } else if args.registry_ca_file.is_some() || args.registry_token_file.is_some() {
+            bail!("--registry {address} must be an https URL: a token must not be sent unencrypted");
         }
-        Ok(Self::Registry(PresetRegistryClient::new(endpoint.connect_lazy())))
+        Ok(Self::Registry(PresetRegistryClient::with_interceptor(
+            endpoint.connect_lazy(),
+            token,
+        )))
     }
 
     /// Returns all presets, sorted by name.
@@ -210,7 +218,7 @@ fn request(question: &Question<'_>) -> v1::PlanResourcesRequest {
     }
 }
 
-async fn listed(client: &PresetRegistryClient<Channel>) -> anyhow::Result<Vec<Preset>> {
+async fn listed(client: &RegistryClient) -> anyhow::Result<Vec<Preset>> {
     let mut presets = Vec::new();
     let mut request = v1::ListPresetsRequest {
         page_size: PAGE,
@@ -236,6 +244,10 @@ async fn listed(client: &PresetRegistryClient<Channel>) -> anyhow::Result<Vec<Pr
 #[expect(clippy::needless_pass_by_value, reason = "map_err requires this signature")]
 fn refusal(status: Status) -> anyhow::Error {
     match status.code() {
+        Code::Unauthenticated | Code::PermissionDenied => anyhow!(
+            "the registry refuses the caller: {}; see --registry-account and --registry-token-file",
+            status.message()
+        ),
         // The registry's message already has suggestions.
         Code::NotFound | Code::InvalidArgument | Code::FailedPrecondition => anyhow!("{}", status.message()),
         code => anyhow!("the registry failed: {} ({code:?})", status.message()),

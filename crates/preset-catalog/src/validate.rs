@@ -2,6 +2,9 @@
 //!
 //! Reports all problems and repairs none.
 
+mod bounds;
+mod engine;
+
 use std::collections::BTreeMap;
 
 use crate::preset::{AttentionKind, InferenceProfile, ModelShape, Preset, Runtime, TuningProfile};
@@ -59,6 +62,45 @@ pub enum Problem {
     /// A weights file is not a plain file name.
     #[error("weights file `{0}` must be a plain file name")]
     BadWeightsFile(String),
+    /// A revision is a branch, a tag or no name at all.
+    #[error("revision `{0}` must be a commit: 40 or 64 digits of 0-9 and a-f")]
+    BadRevision(String),
+    /// The model runs its own code, and whoever owns the repository may change that code.
+    #[error("trust_remote_code requires a revision: write the commit whose code may run")]
+    UnpinnedCode,
+    /// The name of an engine flag would not be one argument.
+    #[error("engine flag `{0}` must be named by a-z, 0-9, `-`, `_` and `.`, without leading dashes")]
+    BadFlagName(String),
+    /// The operator itself sets the flag.
+    #[error("engine flag `{0}` is set by the operator: remove it")]
+    ReservedFlag(String),
+    /// The name of an environment variable is rejected by the API server or by a shell.
+    #[error(
+        "environment variable `{0}` must be named by letters, digits and `_`, and not begin with a digit"
+    )]
+    BadEnvName(String),
+    /// The variable changes which code or which credentials the engine uses.
+    #[error("environment variable `{0}` is reserved: remove it")]
+    ReservedEnv(String),
+    /// A text has control characters.
+    #[error("{0} must not have control characters")]
+    ControlCharacters(&'static str),
+    /// A number, text or list is larger than any model needs.
+    #[error("{field} must be at most {limit}")]
+    TooLarge {
+        /// The field.
+        field: &'static str,
+        /// The largest value.
+        limit: u64,
+    },
+}
+
+impl Preset {
+    /// Returns the problems of this preset, independent of others. Presets of another program must be checked with it.
+    #[must_use]
+    pub fn problems(&self) -> Vec<Problem> {
+        own_problems(self)
+    }
 }
 
 /// Returns all violations, in the order of the presets.
@@ -114,7 +156,10 @@ pub(crate) fn own_problems(preset: &Preset) -> Vec<Problem> {
     problems.extend(empty_texts(preset).map(Problem::Empty));
     problems.extend(zero_sizes(preset).map(Problem::Zero));
     problems.extend(contradictions(&preset.shape).map(Problem::Contradiction));
+    problems.extend(revision_problems(preset));
+    problems.extend(bounds::problems(preset));
     problems.extend(preset.inference.iter().flat_map(inference_problems));
+    problems.extend(preset.inference.iter().flat_map(engine::problems));
     problems.extend(preset.tuning.iter().flat_map(tuning_problems));
     problems
 }
@@ -125,13 +170,30 @@ fn empty_texts(preset: &Preset) -> impl Iterator<Item = &'static str> {
     let checks = [
         (preset.license.trim().is_empty(), "license"),
         (shape.architecture.trim().is_empty(), "architecture"),
-        (blank(&preset.revision), "revision"),
         (blank(&preset.deprecated), "deprecated"),
         (blank(&shape.quantization), "quantization"),
     ];
     checks
         .into_iter()
         .filter_map(|(empty, field)| empty.then_some(field))
+}
+
+fn revision_problems(preset: &Preset) -> Option<Problem> {
+    let runs_code = preset
+        .inference
+        .as_ref()
+        .is_some_and(|profile| profile.trust_remote_code);
+    match &preset.revision {
+        None => runs_code.then_some(Problem::UnpinnedCode),
+        Some(revision) if is_commit(revision) => None,
+        Some(revision) => Some(Problem::BadRevision(revision.clone())),
+    }
+}
+
+/// Returns true for a commit of Git, which never changes: a branch or tag does.
+fn is_commit(text: &str) -> bool {
+    let is_digit = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
+    [40, 64].contains(&text.len()) && text.bytes().all(is_digit)
 }
 
 fn contradictions(shape: &ModelShape) -> impl Iterator<Item = &'static str> {

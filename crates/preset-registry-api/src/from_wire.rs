@@ -1,9 +1,10 @@
-//! Converts messages to catalog types. An incomplete message is refused.
+//! Converts messages to catalog types. A message is refused if it is incomplete or breaks a rule of the catalog.
 //!
-//! Checks only the form: the server has validated the contents.
+//! Its contents become arguments, variables and numbers of nodes, so a client does not rely on the server's own check.
 
 use preset_catalog::{
-    AttentionKind, HybridCache, InferenceProfile, ModelShape, Preset, Runtime, TuningMethod, TuningProfile,
+    AttentionKind, HybridCache, InferenceProfile, ModelShape, Preset, Problem, Runtime, TuningMethod,
+    TuningProfile,
 };
 
 use crate::v1;
@@ -29,6 +30,14 @@ pub enum ConversionError {
         /// The value of the message.
         value: String,
     },
+    /// The preset breaks a rule of the catalog.
+    #[error("preset `{preset}`: {problem}")]
+    Invalid {
+        /// The name in the message.
+        preset: String,
+        /// The first broken rule.
+        problem: Problem,
+    },
 }
 
 impl TryFrom<v1::Preset> for Preset {
@@ -39,7 +48,7 @@ impl TryFrom<v1::Preset> for Preset {
             preset: message.name.clone(),
         };
         let shape = message.shape.ok_or_else(|| reader.missing("shape"))?;
-        Ok(Self {
+        let preset = Self {
             name: reader.text("name", message.name)?,
             aliases: message.aliases,
             hub_id: reader.text("hub_id", message.hub_id)?,
@@ -53,7 +62,14 @@ impl TryFrom<v1::Preset> for Preset {
                 .map(|profile| reader.inference(profile))
                 .transpose()?,
             tuning: message.tuning.map(|profile| reader.tuning(profile)).transpose()?,
-        })
+        };
+        match preset.problems().into_iter().next() {
+            None => Ok(preset),
+            Some(problem) => Err(ConversionError::Invalid {
+                preset: reader.preset,
+                problem,
+            }),
+        }
     }
 }
 
@@ -268,6 +284,44 @@ mod tests {
         refused(
             |preset| preset.tuning.as_mut().unwrap().methods = vec!["full".to_owned()],
             "preset `phi-4` has the unknown tuning.methods `full`",
+        );
+    }
+
+    #[test]
+    fn a_server_that_lies_is_refused() {
+        let inference = |preset: &mut v1::Preset, change: fn(&mut v1::InferenceProfile)| {
+            change(preset.inference.as_mut().unwrap());
+        };
+        refused(
+            |preset| preset.hub_id = "../phi-4".to_owned(),
+            "preset `phi-4`: hub id `../phi-4` must have the form owner/repository",
+        );
+        refused(
+            |preset| {
+                preset.revision.clear();
+                inference(preset, |profile| profile.trust_remote_code = true);
+            },
+            "preset `phi-4`: trust_remote_code requires a revision: write the commit whose code may run",
+        );
+        refused(
+            |preset| {
+                inference(preset, |profile| {
+                    profile.vllm_flags.insert("model".to_owned(), "evil/x".to_owned());
+                });
+            },
+            "preset `phi-4`: engine flag `model` is set by the operator: remove it",
+        );
+        refused(
+            |preset| {
+                inference(preset, |profile| {
+                    profile.vllm_env.insert("LD_PRELOAD".to_owned(), "x".to_owned());
+                });
+            },
+            "preset `phi-4`: environment variable `LD_PRELOAD` is reserved: remove it",
+        );
+        refused(
+            |preset| preset.shape.as_mut().unwrap().weights_bytes = u64::MAX,
+            "preset `phi-4`: weights must be at most 17592186044416",
         );
     }
 

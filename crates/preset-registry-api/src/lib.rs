@@ -6,6 +6,7 @@
 mod from_wire;
 mod hub_refusal;
 mod not_found;
+pub mod published;
 mod resource_plan_from_wire;
 mod resource_plan_to_wire;
 mod to_wire;

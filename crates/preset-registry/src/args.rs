@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use admission::table::Unlisted;
 use clap::Parser;
@@ -9,6 +10,8 @@ use instance_types::Cloud;
 use operator_runtime::ClientArgs;
 use serve::TlsFiles;
 
+use crate::authority::AuthorityOptions;
+use crate::callers::TokenOptions;
 use crate::hub::HubOptions;
 use crate::publish::{ConfigMapName, PublishOptions};
 use crate::server::ServerOptions;
@@ -26,15 +29,21 @@ pub struct Args {
     /// Directory of users' preset files, such as a mounted ConfigMap; read again when it changes.
     #[arg(long, env = "PRESETS_DIR")]
     pub presets_dir: Option<PathBuf>,
-    /// Most open gRPC connections; further ones wait.
+    /// Most open gRPC connections. Beyond it, the address with the most connections loses one to another address.
     #[arg(long, env = "MAX_CONNECTIONS", default_value = "1024", value_parser = connections)]
     pub max_connections: usize,
+    /// Most open gRPC connections of one address; further ones are closed at once.
+    #[arg(long, env = "MAX_CONNECTIONS_PER_PEER", default_value = "64", value_parser = connections)]
+    pub max_connections_per_peer: usize,
     /// Model hub.
     #[command(flatten)]
     pub hub: HubArgs,
     /// Certificates.
     #[command(flatten)]
     pub tls: TlsArgs,
+    /// Callers.
+    #[command(flatten)]
+    pub access: AccessArgs,
     /// Publication for admission.
     #[command(flatten)]
     pub admission: AdmissionArgs,
@@ -79,15 +88,53 @@ pub struct HubArgs {
 #[derive(Clone, Debug, Default, clap::Args)]
 #[command(next_help_heading = "TLS")]
 pub struct TlsArgs {
-    /// Certificate of the gRPC server; without it, the server uses plain text.
+    /// ConfigMap, as NAMESPACE/NAME, to publish the authority of the server's own certificates in. The server makes and renews
+    /// them itself.
+    #[arg(long, env = "CA_CONFIG_MAP", conflicts_with = "tls_cert_file")]
+    pub ca_config_map: Option<ConfigMapName>,
+    /// DNS name of the server for its own certificates; may be repeated. `localhost` is always added.
+    #[arg(long, env = "TLS_NAMES", value_delimiter = ',', requires = "ca_config_map")]
+    pub tls_name: Vec<String>,
+    /// Lifetime of own certificates, in seconds. They are renewed after half of it.
+    #[arg(long, env = "CERTIFICATE_LIFETIME_SECONDS", default_value = "1209600",
+          value_parser = clap::value_parser!(u32).range(10..))]
+    pub certificate_lifetime_seconds: u32,
+    /// Name of this replica in the ConfigMap, such as the pod's name; the default is the host's.
+    #[arg(long, env = "POD_NAME", value_parser = replica)]
+    pub replica_name: Option<String>,
+    /// Certificate of the gRPC server.
     #[arg(long, env = "TLS_CERT_FILE", requires = "tls_key_file")]
     pub tls_cert_file: Option<PathBuf>,
     /// Private key of the certificate.
     #[arg(long, env = "TLS_KEY_FILE", requires = "tls_cert_file")]
     pub tls_key_file: Option<PathBuf>,
-    /// Authorities of clients; if set, a client must show a certificate of one of them.
-    #[arg(long, env = "TLS_CLIENT_CA_FILE", requires = "tls_cert_file")]
+    /// Authorities of clients; if set, a client must show a certificate of one of them, and tokens are not checked.
+    #[arg(
+        long,
+        env = "TLS_CLIENT_CA_FILE",
+        requires = "tls_cert_file",
+        conflicts_with = "token_audience"
+    )]
     pub tls_client_ca_file: Option<PathBuf>,
+}
+
+/// Flags about callers.
+#[derive(Clone, Debug, Default, clap::Args)]
+#[command(next_help_heading = "Access")]
+pub struct AccessArgs {
+    /// Serve without encryption, and every caller. Without this flag, a certificate and a check of callers are required.
+    #[arg(
+        long,
+        env = "INSECURE",
+        conflicts_with_all = ["ca_config_map", "tls_cert_file", "token_audience"]
+    )]
+    pub insecure: bool,
+    /// Audience of callers' tokens. A caller must show a ServiceAccount's token for it.
+    #[arg(long, env = "TOKEN_AUDIENCE", requires = "access_namespace")]
+    pub token_audience: Option<String>,
+    /// Namespace in which callers must have the right to get `presets.kaito.sh`.
+    #[arg(long, env = "ACCESS_NAMESPACE")]
+    pub access_namespace: Option<String>,
 }
 
 /// Flags about the ConfigMap that the admission policy of the chart reads.
@@ -118,6 +165,45 @@ impl Args {
         })
     }
 
+    /// Checks that the server is encrypted and knows its callers, or that the user gave that up.
+    ///
+    /// # Errors
+    /// A flag is missing; the text names it.
+    pub fn check_access(&self) -> anyhow::Result<()> {
+        if self.access.insecure {
+            return Ok(());
+        }
+        if self.tls.ca_config_map.is_none() && self.tls.tls_cert_file.is_none() {
+            anyhow::bail!("expected --ca-config-map, --tls-cert-file or --insecure");
+        }
+        if self.access.token_audience.is_none() && self.tls.tls_client_ca_file.is_none() {
+            anyhow::bail!("expected --token-audience, --tls-client-ca-file or --insecure");
+        }
+        Ok(())
+    }
+
+    /// The options of own certificates, if the server makes them.
+    #[must_use]
+    pub fn authority_options(&self) -> Option<AuthorityOptions> {
+        let host = || std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+        let given = self.tls.replica_name.clone();
+        let replica = given.or_else(|| replica(host().trim()).ok());
+        Some(AuthorityOptions {
+            config_map: self.tls.ca_config_map.clone()?,
+            replica: replica.unwrap_or_else(|| "preset-registry".to_owned()),
+            names: self.tls.tls_name.clone(),
+            lifetime: Duration::from_secs(self.tls.certificate_lifetime_seconds.into()),
+            audience: self.access.token_audience.clone().unwrap_or_default(),
+        })
+    }
+
+    /// The options of the check of tokens, if they are checked.
+    #[must_use]
+    pub fn token_options(&self) -> Option<TokenOptions> {
+        let audience = self.access.token_audience.clone()?;
+        Some(TokenOptions::new(audience, self.access.access_namespace.clone()?))
+    }
+
     /// The options of the server.
     #[must_use]
     pub fn server_options(&self) -> ServerOptions {
@@ -140,6 +226,7 @@ impl Args {
             presets_dir: self.presets_dir.clone(),
             tls,
             max_connections: self.max_connections,
+            max_connections_per_peer: self.max_connections_per_peer,
             ..ServerOptions::default()
         }
     }
@@ -149,6 +236,16 @@ fn connections(text: &str) -> Result<usize, String> {
     match text.parse::<usize>() {
         Ok(number @ 1..=100_000) => Ok(number),
         _ => Err("expected a number from 1 to 100000".to_owned()),
+    }
+}
+
+/// Parses a name that can be part of a key of a ConfigMap and of a field manager.
+fn replica(text: &str) -> Result<String, String> {
+    let is_allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '.' | '_');
+    if !text.is_empty() && text.len() <= 100 && text.chars().all(is_allowed) {
+        Ok(text.to_owned())
+    } else {
+        Err("expected 1 to 100 letters, digits, dashes, dots and underscores".to_owned())
     }
 }
 
@@ -169,6 +266,57 @@ mod tests {
         let tls = parse(&[cert, key, ca]).unwrap().server_options().tls.unwrap();
         assert_eq!(tls.client_authorities, Some("a".into()));
         assert_eq!(parse(&[]).unwrap().server_options(), ServerOptions::default());
+    }
+
+    #[test]
+    fn encryption_and_callers_are_required_unless_given_up() {
+        let check = |flags: &[&str]| {
+            parse(flags)
+                .unwrap()
+                .check_access()
+                .map_err(|error| error.to_string())
+        };
+        let own = "--ca-config-map=ns/ca";
+        let (tokens, namespace) = ("--token-audience=a", "--access-namespace=ns");
+        let (cert, key, ca) = ("--tls-cert-file=c", "--tls-key-file=k", "--tls-client-ca-file=a");
+        for good in [
+            &["--insecure"][..],
+            &[own, tokens, namespace],
+            &[cert, key, tokens, namespace],
+            &[cert, key, ca],
+        ] {
+            assert_eq!(check(good), Ok(()), "{good:?}");
+        }
+        assert!(check(&[]).unwrap_err().contains("--ca-config-map"));
+        assert!(
+            check(&[tokens, namespace])
+                .unwrap_err()
+                .contains("--ca-config-map")
+        );
+        for bad in [&[own][..], &[cert, key]] {
+            assert!(check(bad).unwrap_err().contains("--token-audience"), "{bad:?}");
+        }
+        for bad in [
+            &["--insecure", own][..],
+            &["--insecure", tokens, namespace],
+            &[own, cert, key],
+            &[tokens],
+        ] {
+            assert!(parse(bad).is_err(), "{bad:?}");
+        }
+        let args = parse(&[
+            own,
+            tokens,
+            namespace,
+            "--tls-name=a.svc,b.svc",
+            "--replica-name=pod-1",
+        ])
+        .unwrap();
+        let options = args.authority_options().unwrap();
+        assert_eq!((options.names.len(), options.replica.as_str()), (2, "pod-1"));
+        assert!(
+            parse(&["--replica-name=a/b"]).is_err() && parse(&["--certificate-lifetime-seconds=9"]).is_err()
+        );
     }
 
     #[test]

@@ -1,16 +1,21 @@
 //! The preset registry: a gRPC service with every model preset.
 //!
 //! Serves the built-in catalog, the presets of users' files over it and, if configured, models of a hub. It decides nothing
-//! about clusters and uses no cloud. It uses the API server only to publish the catalog for admission.
+//! about clusters and uses no cloud. It uses the API server to check its callers, and to publish the catalog for admission
+//! and the authority of its certificate.
 
+mod access;
 mod args;
+mod authority;
 mod call;
+mod callers;
 mod catalog_delta;
 mod catalog_store;
 mod connection;
 mod deadline;
 mod hub;
 mod invalid;
+mod own_certificate;
 mod paging;
 mod program;
 mod publish;
@@ -20,8 +25,12 @@ mod service;
 mod users;
 mod watch;
 
-pub use args::{AdmissionArgs, Args, HubArgs, TlsArgs};
+pub use args::{AccessArgs, AdmissionArgs, Args, HubArgs, TlsArgs};
+pub use authority::AuthorityOptions;
+pub use callers::TokenOptions;
+pub use connection::ConnectionTimes;
 pub use hub::{HubError, HubOptions};
+pub use own_certificate::OwnCertificateError;
 pub use program::run;
 pub use publish::{BadConfigMapName, ConfigMapName, PublishOptions};
 pub use server::{PresetServer, ServeError, ServerOptions};

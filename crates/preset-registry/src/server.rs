@@ -8,7 +8,7 @@ use preset_catalog::Catalog;
 use preset_registry_api::v1;
 use preset_registry_api::v1::preset_registry_server::PresetRegistryServer;
 use rustls::ServerConfig;
-use serve::{Connections, Gate, Limits, Reloaded, TlsError, TlsFiles};
+use serve::{Connections, Encryption, Gate, Limits, Reloaded, TlsError, TlsFiles};
 use telemetry::Metrics;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -16,9 +16,12 @@ use tonic::transport::Server;
 use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
 
+use crate::access::AccessLayer;
+use crate::authority::Authority;
 use crate::call::Calls;
+use crate::callers::{Callers, TokenOptions};
 use crate::catalog_store::CatalogStore;
-use crate::connection;
+use crate::connection::{self, ConnectionTimes};
 use crate::hub::{Hub, HubError, HubOptions};
 use crate::publish::{PublishOptions, Publisher};
 use crate::service::Service;
@@ -38,6 +41,10 @@ const KEEPALIVE: Duration = Duration::from_secs(30);
 const SHUTDOWN_GRACE: Duration = Duration::from_secs(5);
 /// Most open streams of `WatchPresets`.
 const MAX_WATCHERS: usize = 4096;
+/// Time after which a client must connect again, so that connections spread over replicas.
+const MAX_CONNECTION_AGE: Duration = Duration::from_secs(60 * 60);
+/// Time for the open requests of an old connection. It is longer than a stream lasts.
+const OLD_CONNECTION_GRACE: Duration = Duration::from_secs(65 * 60);
 
 /// The options of the server. The default serves the built-in presets in plain text.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -48,10 +55,14 @@ pub struct ServerOptions {
     pub hub: Option<HubOptions>,
     /// Certificates. Without them, the server uses plain text.
     pub tls: Option<TlsFiles>,
-    /// Most open connections; further ones wait.
+    /// Most open connections. Beyond it, the address with the most connections loses one to another address.
     pub max_connections: usize,
+    /// Most open connections of one address; further ones are closed at once.
+    pub max_connections_per_peer: usize,
     /// Time for the TLS handshake, or for the first byte of plain text.
     pub handshake_timeout: Duration,
+    /// Times after which a connection without requests is closed.
+    pub connection_times: ConnectionTimes,
 }
 
 impl Default for ServerOptions {
@@ -61,6 +72,8 @@ impl Default for ServerOptions {
             hub: None,
             tls: None,
             max_connections: 1024,
+            max_connections_per_peer: 64,
+            connection_times: ConnectionTimes::default(),
             handshake_timeout: Duration::from_secs(10),
         }
     }
@@ -95,8 +108,12 @@ pub struct PresetServer {
     catalogs: Arc<CatalogStore>,
     users: Option<UserPresets>,
     hub: Option<Hub>,
-    tls: Option<Reloaded<ServerConfig>>,
+    encryption: Encryption,
+    /// Follows the certificate files, if there are any.
+    _files: Option<Reloaded<ServerConfig>>,
+    callers: Callers,
     connections: Limits,
+    times: ConnectionTimes,
     metrics: Metrics,
 }
 
@@ -125,13 +142,27 @@ impl PresetServer {
             catalogs,
             users,
             hub,
-            tls,
+            encryption: tls.as_ref().map(Reloaded::subscribe),
+            _files: tls,
+            callers: Callers::Any,
             connections: Limits {
                 connections: options.max_connections,
+                per_peer: Some(options.max_connections_per_peer),
                 handshake: options.handshake_timeout,
             },
+            times: options.connection_times,
             metrics: metrics.clone(),
         })
+    }
+
+    /// Serves certificates that this process makes itself.
+    pub(crate) fn encrypt(&mut self, authority: &Authority) {
+        self.encryption = Some(authority.subscribe());
+    }
+
+    /// Answers only callers with a token that this API server accepts, as `options` say.
+    pub fn require_tokens(&mut self, options: TokenOptions, client: kube::Client) {
+        self.callers = Callers::tokens(options, client, &self.metrics);
     }
 
     /// Creates the publisher of the served catalog.
@@ -167,23 +198,24 @@ impl PresetServer {
         let registry = PresetRegistryServer::new(service).max_decoding_message_size(MAX_REQUEST_BYTES);
         let (health, health_service) = tonic_health::server::health_reporter();
         set_health(&health, ServingStatus::Serving).await;
-        let encryption = self.tls.as_ref().map(Reloaded::subscribe);
         let failures = self.metrics.counter(
             "kaito_preset_registry_handshake_failures",
             "Connections whose client sent nothing or failed the TLS handshake",
             [],
         );
-        let connections =
-            Connections::accept(listener, encryption, self.connections, move || failures.inc([]))
-                .map_err(ServeError::Listener)?;
+        let connections = Connections::accept(listener, self.encryption, self.connections, move || {
+            failures.inc([])
+        })
+        .map_err(ServeError::Listener)?;
         let server = limited()
             .trace_fn(telemetry::grpc::server_span)
+            .layer(AccessLayer(self.callers))
             .add_service(registry)
             .add_service(reflection().build_v1()?)
             .add_service(reflection().build_v1alpha()?)
             .add_service(health_service)
             .serve_with_incoming_shutdown(
-                connection::stream(connections),
+                connection::stream(connections, self.times),
                 refuse_when_cancelled(health, gate.clone(), token.clone()),
             );
         gate.set(true, "");
@@ -232,6 +264,8 @@ fn limited() -> Server {
         .max_concurrent_streams(CONCURRENCY_PER_CONNECTION)
         .http2_max_header_list_size(MAX_HEADER_BYTES)
         .http2_keepalive_interval(Some(KEEPALIVE))
+        .max_connection_age(MAX_CONNECTION_AGE)
+        .max_connection_age_grace(OLD_CONNECTION_GRACE)
 }
 
 /// Sets the health of the service and of the whole server.

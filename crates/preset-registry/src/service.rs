@@ -3,16 +3,19 @@
 use std::borrow::Cow;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures::Stream;
 use preset_catalog::{Catalog, FileReport, Preset, Runtime};
 use preset_registry_api::v1::plan_resources_request::Model;
 use preset_registry_api::v1::preset_registry_server::PresetRegistry;
 use preset_registry_api::{not_found, v1};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status};
 
 use crate::call::Calls;
+use crate::callers::Caller;
 use crate::catalog_store::CatalogStore;
 use crate::deadline;
 use crate::hub::Hub;
@@ -23,6 +26,9 @@ use crate::watch::{Subscriber, Watchers};
 
 /// Most bytes of a name, since comparing with every known name takes time in proportion.
 const MAX_NAME_BYTES: usize = 256;
+
+/// Longest time of a stream. The client continues with the next one, perhaps at another replica.
+const MAX_STREAM_AGE: Duration = Duration::from_secs(60 * 60);
 
 /// Answers from the catalog, and from a hub if there is one.
 #[derive(Debug)]
@@ -156,6 +162,7 @@ impl PresetRegistry for Service {
     ) -> Result<Response<Self::WatchPresetsStream>, Status> {
         let call = self.calls.begin("WatchPresets");
         let deadline = deadline::of(request.metadata());
+        let caller = request.extensions().get::<Caller>().cloned();
         let known_version = request.into_inner().known_version;
         let permit = check_length("known_version", &known_version).and_then(|()| self.watchers.permit());
         let permit = match permit {
@@ -167,6 +174,8 @@ impl PresetRegistry for Service {
             catalogs: self.catalogs.subscribe(),
             stop: self.stop.clone(),
             deadline,
+            ends_at: Instant::now() + MAX_STREAM_AGE,
+            caller,
             permit,
             call,
         };

@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 use tonic::{Code, Status};
 
 use crate::call::Call;
+use crate::callers::Caller;
 use crate::catalog_store::CatalogRevision;
 
 /// Size at which a chunk of a snapshot ends.
@@ -98,6 +99,10 @@ pub(crate) struct Subscriber {
     pub(crate) stop: CancellationToken,
     /// The time at which the client stops waiting.
     pub(crate) deadline: Option<Instant>,
+    /// The time at which the client must open a new stream.
+    pub(crate) ends_at: Instant,
+    /// The caller, whose right may end; `None` in tests.
+    pub(crate) caller: Option<Caller>,
     pub(crate) permit: SubscriptionPermit,
     pub(crate) call: Call,
 }
@@ -115,6 +120,10 @@ impl Subscriber {
                 Next::Stopping => {
                     subscriber.call.end(Code::Ok);
                     None
+                }
+                Next::Lapsed(status) => {
+                    subscriber.call.end(status.code());
+                    Some((Err(status), None))
                 }
                 Next::Expired => {
                     subscriber.call.end(Code::DeadlineExceeded);
@@ -150,6 +159,8 @@ impl Subscriber {
                         _ = self.catalogs.changed() => Position::Live { number },
                         () = self.stop.cancelled() => return Next::Stopping,
                         () = until(self.deadline) => return Next::Expired,
+                        () = tokio::time::sleep_until(self.ends_at) => return Next::Stopping,
+                        status = lapsed(self.caller.as_ref()) => return Next::Lapsed(status),
                     }
                 }
                 Position::Live { number } => {
@@ -221,8 +232,10 @@ impl Subscriber {
 
 enum Next {
     Send(Box<v1::WatchPresetsResponse>, Position),
-    /// The server stops.
+    /// The server stops, or the stream is old.
     Stopping,
+    /// The caller is no longer admitted.
+    Lapsed(Status),
     /// The client's deadline has passed.
     Expired,
 }
@@ -234,6 +247,13 @@ impl Next {
             event: Some(event),
         };
         Self::Send(Box::new(message), at)
+    }
+}
+
+async fn lapsed(caller: Option<&Caller>) -> Status {
+    match caller {
+        Some(caller) => caller.lapsed().await,
+        None => std::future::pending().await,
     }
 }
 

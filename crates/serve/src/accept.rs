@@ -17,6 +17,8 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 use tokio_util::either::Either;
 
+use crate::peers::{PeerPermit, PeerTable};
+
 /// Pause after the system refused to accept, as it does without free file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
@@ -29,8 +31,12 @@ pub type Io = Either<TcpStream, Box<TlsStream<TcpStream>>>;
 /// Bounds on connections.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
-    /// Most [`Accepted`] values that exist at a time, with those in a handshake; further clients wait unaccepted.
+    /// Most [`Accepted`] values that exist at a time, with those in a handshake. Without `per_peer`, further clients wait
+    /// unaccepted.
     pub connections: usize,
+    /// Most connections of one address. If set, further ones of it are closed at once, and at the total bound the address
+    /// with the most connections loses one to another.
+    pub per_peer: Option<usize>,
     /// Time for the handshake, or for the first byte of plain text.
     pub handshake: Duration,
 }
@@ -42,8 +48,17 @@ pub struct Accepted {
     pub io: Io,
     /// The address of the client.
     pub peer: SocketAddr,
-    /// Counts in [`Limits::connections`] until it is dropped.
-    pub permit: OwnedSemaphorePermit,
+    /// Counts in [`Limits`] until it is dropped.
+    pub permit: Permit,
+}
+
+/// The right to one connection.
+#[derive(Debug)]
+pub enum Permit {
+    /// One of a number that all clients share.
+    Shared(OwnedSemaphorePermit),
+    /// One of a client's share.
+    Peer(PeerPermit),
 }
 
 /// The connections of a listener, for axum and others. Accepting ends when it is dropped.
@@ -103,17 +118,18 @@ async fn accept(
     ready: mpsc::Sender<Accepted>,
     on_failure: impl Fn() + Clone + Send + 'static,
 ) {
-    let permits = Arc::new(Semaphore::new(limits.connections));
+    let slots = Slots::new(limits);
     // Dropped with this task, which ends the handshakes.
     let mut handshakes = JoinSet::new();
     loop {
         while handshakes.try_join_next().is_some() {}
         let accepted = tokio::select! {
-            accepted = accept_one(&listener, &permits) => accepted,
+            accepted = accept_one(&listener, &slots) => accepted,
             () = ready.closed() => return,
         };
         let (socket, peer, permit) = match accepted {
-            Ok(accepted) => accepted,
+            Ok(Some(accepted)) => accepted,
+            Ok(None) => continue,
             Err(error) => {
                 tracing::warn!(%error, "failed to accept connection");
                 tokio::time::sleep(ACCEPT_PAUSE).await;
@@ -123,8 +139,13 @@ async fn accept(
         let config = encryption.as_ref().map(|config| Arc::clone(&config.borrow()));
         let (ready, on_failure) = (ready.clone(), on_failure.clone());
         handshakes.spawn(async move {
-            let handshake = tokio::time::timeout(limits.handshake, handshake(socket, config)).await;
-            match handshake.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())) {
+            let handshake = tokio::select! {
+                done = tokio::time::timeout(limits.handshake, handshake(socket, config)) => {
+                    done.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
+                }
+                () = evicted(&permit) => Err(io::ErrorKind::ConnectionAborted.into()),
+            };
+            match handshake {
                 Ok(io) => drop(ready.send(Accepted { io, peer, permit }).await),
                 Err(error) => {
                     tracing::debug!(%error, %peer, "failed to establish connection");
@@ -135,17 +156,54 @@ async fn accept(
     }
 }
 
+/// The bounds on open connections.
+enum Slots {
+    Shared(Arc<Semaphore>),
+    Peers(PeerTable),
+}
+
+impl Slots {
+    fn new(limits: Limits) -> Self {
+        match limits.per_peer {
+            None => Self::Shared(Arc::new(Semaphore::new(limits.connections))),
+            Some(per_peer) => Self::Peers(PeerTable::new(limits.connections, per_peer)),
+        }
+    }
+}
+
+/// Accepts a connection; `None` if it is closed because its peer has its share.
 async fn accept_one(
     listener: &TcpListener,
-    permits: &Arc<Semaphore>,
-) -> io::Result<(TcpStream, SocketAddr, OwnedSemaphorePermit)> {
-    let permit = Arc::clone(permits)
-        .acquire_owned()
-        .await
-        .map_err(io::Error::other)?;
-    let (socket, peer) = listener.accept().await?;
+    slots: &Slots,
+) -> io::Result<Option<(TcpStream, SocketAddr, Permit)>> {
+    let (socket, peer, permit) = match slots {
+        Slots::Shared(permits) => {
+            let permit = Arc::clone(permits)
+                .acquire_owned()
+                .await
+                .map_err(io::Error::other)?;
+            let (socket, peer) = listener.accept().await?;
+            (socket, peer, Permit::Shared(permit))
+        }
+        Slots::Peers(table) => {
+            let (socket, peer) = listener.accept().await?;
+            let Some(permit) = table.admit(peer.ip()) else {
+                tracing::debug!(%peer, "closing connection beyond the share of its peer");
+                return Ok(None);
+            };
+            (socket, peer, Permit::Peer(permit))
+        }
+    };
     socket.set_nodelay(true)?;
-    Ok((socket, peer, permit))
+    Ok(Some((socket, peer, permit)))
+}
+
+/// Waits until the connection must make room for another peer's.
+async fn evicted(permit: &Permit) {
+    match permit {
+        Permit::Shared(_) => std::future::pending().await,
+        Permit::Peer(permit) => permit.evicted().cancelled_owned().await,
+    }
 }
 
 /// Waits for the client's first bytes, and encrypts if wanted.

@@ -33,15 +33,36 @@ impl TestEnv {
             };
             accounts.create(&PostParams::default(), &account).await?;
         }
-        let token = token(&accounts, name).await?;
+        let token = token(&accounts, name, None, LIFETIME_SECONDS).await?;
         self.cluster()
             .kubeconfig_for(&format!("{namespace}-{name}"), &token)
     }
+
+    /// Returns a token of an existing ServiceAccount for an audience of its own, as a pod mounts one.
+    ///
+    /// # Errors
+    /// When the API server gives no token.
+    pub async fn service_account_token(
+        &self,
+        namespace: &str,
+        name: &str,
+        audience: &str,
+        seconds: i64,
+    ) -> Result<String> {
+        let accounts: Api<ServiceAccount> = Api::namespaced(self.client().await?, namespace);
+        token(&accounts, name, Some(audience), seconds).await
+    }
 }
 
-async fn token(accounts: &Api<ServiceAccount>, name: &str) -> Result<String> {
+async fn token(
+    accounts: &Api<ServiceAccount>,
+    name: &str,
+    audience: Option<&str>,
+    seconds: i64,
+) -> Result<String> {
     let spec = TokenRequestSpec {
-        expiration_seconds: Some(LIFETIME_SECONDS),
+        audiences: audience.map(|audience| vec![audience.to_owned()]),
+        expiration_seconds: Some(seconds),
         ..TokenRequestSpec::default()
     };
     let request = TokenRequest {

@@ -11,7 +11,7 @@ use anyhow::Result;
 
 pub use helm::{Helm, NAMESPACE};
 pub use options::StackOptions;
-pub use programs::{ArmEndpoint, Programs};
+pub use programs::{AUTHORITY, ArmEndpoint, Programs, REGISTRY_HOST};
 
 use crate::{Running, TestEnv};
 

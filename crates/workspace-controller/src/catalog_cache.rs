@@ -3,14 +3,14 @@
 use std::sync::{Arc, PoisonError, RwLock};
 
 use preset_catalog::Preset;
-use preset_registry_api::ConversionError;
 use preset_registry_api::v1::WatchPresetsResponse;
+use tokio::sync::Notify;
 
 use crate::catalog_snapshot::CatalogSnapshot;
 
 /// The copy of the catalog; clones share it.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct CatalogCache(Arc<RwLock<CatalogState>>);
+pub(crate) struct CatalogCache(Arc<RwLock<CatalogState>>, Arc<Notify>);
 
 #[derive(Debug, Default)]
 struct CatalogState {
@@ -42,14 +42,33 @@ impl CatalogCache {
     }
 
     /// Applies one message of the watch. Returns true if the catalog is complete and up to date afterwards.
-    ///
-    /// # Errors
-    /// When a preset cannot be read: the registry uses a later format.
-    pub(crate) fn apply(&self, message: WatchPresetsResponse) -> Result<bool, ConversionError> {
+    pub(crate) fn apply(&self, message: WatchPresetsResponse) -> bool {
         let mut state = self.0.write().unwrap_or_else(PoisonError::into_inner);
-        let complete = state.snapshot.apply(message)?;
+        let complete = state.snapshot.apply(message);
         state.current |= complete;
-        Ok(complete)
+        drop(state);
+        if complete {
+            self.1.notify_waiters();
+        }
+        complete
+    }
+
+    /// Reports whether the watch is connected and the catalog complete.
+    pub(crate) fn is_current(&self) -> bool {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).current
+    }
+
+    /// Returns once the catalog is complete and up to date.
+    pub(crate) async fn ready(&self) {
+        loop {
+            let changed = self.1.notified();
+            tokio::pin!(changed);
+            changed.as_mut().enable();
+            if self.is_current() {
+                return;
+            }
+            changed.await;
+        }
     }
 
     /// Marks the catalog as outdated. Returns true if it was current.

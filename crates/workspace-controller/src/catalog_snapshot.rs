@@ -4,9 +4,11 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use preset_catalog::Preset;
-use preset_registry_api::ConversionError;
 use preset_registry_api::v1::watch_presets_response::Event;
 use preset_registry_api::v1::{self, WatchPresetsResponse};
+
+/// Most presets of a registry; further ones are looked up one by one.
+const MAX_PRESETS: usize = 10_000;
 
 /// Presets by short name.
 type Presets = BTreeMap<String, Arc<Preset>>;
@@ -35,9 +37,8 @@ impl CatalogSnapshot {
 
     /// Applies one message. Returns true if the catalog is complete and up to date afterwards.
     ///
-    /// # Errors
-    /// When a preset cannot be read: the registry uses a later format.
-    pub(crate) fn apply(&mut self, message: WatchPresetsResponse) -> Result<bool, ConversionError> {
+    /// A preset that cannot be read or breaks a rule is left out, so that it does not take the others with it.
+    pub(crate) fn apply(&mut self, message: WatchPresetsResponse) -> bool {
         match message.event {
             Some(Event::Snapshot(chunk)) => {
                 let mut incomplete = if chunk.first {
@@ -45,10 +46,10 @@ impl CatalogSnapshot {
                 } else {
                     self.incomplete.take().unwrap_or_default()
                 };
-                put(&mut incomplete, chunk.presets)?;
+                put(&mut incomplete, chunk.presets);
                 if !chunk.last {
                     self.incomplete = Some(incomplete);
-                    return Ok(false);
+                    return false;
                 }
                 self.presets = incomplete;
             }
@@ -56,24 +57,31 @@ impl CatalogSnapshot {
                 for name in &delta.removed {
                     self.presets.remove(name);
                 }
-                put(&mut self.presets, delta.added)?;
-                put(&mut self.presets, delta.changed)?;
+                put(&mut self.presets, delta.added);
+                put(&mut self.presets, delta.changed);
             }
-            None => return Ok(false),
+            None => return false,
         }
         self.incomplete = None;
         self.version = message.catalog_version;
         self.names = names(&self.presets);
-        Ok(true)
+        true
     }
 }
 
-fn put(presets: &mut Presets, added: Vec<v1::Preset>) -> Result<(), ConversionError> {
-    for preset in added {
-        let preset = Preset::try_from(preset)?;
-        presets.insert(preset.name.clone(), Arc::new(preset));
+fn put(presets: &mut Presets, added: Vec<v1::Preset>) {
+    for message in added.into_iter().take(MAX_PRESETS.saturating_sub(presets.len())) {
+        let name = message.name.clone();
+        match Preset::try_from(message) {
+            Ok(preset) => {
+                presets.insert(name, Arc::new(preset));
+            }
+            Err(error) => {
+                tracing::warn!(%error, "leaving out a preset of the registry");
+                presets.remove(&name);
+            }
+        }
     }
-    Ok(())
 }
 
 fn names(presets: &Presets) -> BTreeMap<String, String> {
@@ -114,12 +122,12 @@ mod tests {
     #[test]
     fn a_snapshot_counts_once_it_is_complete_and_deltas_change_it() {
         let mut catalog = CatalogSnapshot::default();
-        assert!(!catalog.apply(snapshot(&["phi-4"], true, false)).unwrap());
+        assert!(!catalog.apply(snapshot(&["phi-4"], true, false)));
         assert!(
             catalog.find("phi-4").is_none(),
             "an incomplete catalog is not used"
         );
-        assert!(catalog.apply(snapshot(&["falcon-7b"], false, true)).unwrap());
+        assert!(catalog.apply(snapshot(&["falcon-7b"], false, true)));
         assert_eq!(catalog.version(), "v1");
         for name in ["phi-4", "PHI-4", "microsoft/phi-4", "Falcon-7B"] {
             assert!(catalog.find(name).is_some(), "{name}");
@@ -129,11 +137,11 @@ mod tests {
             changed: vec![],
             removed: vec!["phi-4".to_owned()],
         };
-        assert!(catalog.apply(message("v2", Event::Delta(delta))).unwrap());
+        assert!(catalog.apply(message("v2", Event::Delta(delta))));
         assert!(catalog.find("microsoft/phi-4").is_none() && catalog.find("smollm2-135m-instruct").is_some());
         // A new snapshot replaces an incomplete one.
-        assert!(!catalog.apply(snapshot(&["phi-4"], true, false)).unwrap());
-        assert!(catalog.apply(snapshot(&["falcon-40b"], true, true)).unwrap());
+        assert!(!catalog.apply(snapshot(&["phi-4"], true, false)));
+        assert!(catalog.apply(snapshot(&["falcon-40b"], true, true)));
         assert!(catalog.find("phi-4").is_none() && catalog.find("falcon-40b").is_some());
     }
 }

@@ -24,28 +24,40 @@ impl CatalogWatch {
     pub(crate) async fn run(self, token: CancellationToken, on_change: impl Fn()) {
         let mut pause = PAUSE.0;
         loop {
+            let mut worked = false;
             let ended = tokio::select! {
                 () = token.cancelled() => return,
-                ended = self.follow(&on_change, &mut pause) => ended,
+                ended = self.follow(&on_change, &mut worked) => ended,
             };
-            if self.cache.disconnect() {
-                tracing::warn!(error = %ended, "lost the watch of the preset registry");
-                on_change();
+            if worked {
+                // The registry ends old streams, and another replica may answer. The catalog stays current for one more attempt.
+                tracing::debug!(reason = %ended, "the watch of the preset registry ended, opening another");
+                pause = PAUSE.0;
+            } else {
+                if self.cache.disconnect() {
+                    tracing::warn!(error = %ended, "lost the watch of the preset registry");
+                    on_change();
+                }
+                pause = (pause * 2).min(PAUSE.1);
             }
             tokio::select! {
                 () = token.cancelled() => return,
                 () = tokio::time::sleep(pause) => {}
             }
-            pause = (pause * 2).min(PAUSE.1);
         }
     }
 
-    /// Follows one stream to its end.
-    async fn follow(&self, on_change: &impl Fn(), pause: &mut Duration) -> Status {
+    /// Follows one stream to its end. Sets `worked` once the catalog is complete.
+    async fn follow(&self, on_change: &impl Fn(), worked: &mut bool) -> Status {
+        let known_version = self.cache.version();
         let request = Request::new(WatchPresetsRequest {
-            known_version: self.cache.version(),
+            known_version: known_version.clone(),
         });
-        let mut stream = match self.client.get().watch_presets(request).await {
+        let mut client = match self.client.get() {
+            Ok(client) => client,
+            Err(status) => return status,
+        };
+        let mut stream = match client.watch_presets(request).await {
             Ok(response) => response.into_inner(),
             Err(status) => return status,
         };
@@ -55,13 +67,13 @@ impl CatalogWatch {
                 Ok(None) => return Status::unavailable("the registry ended the stream"),
                 Err(status) => return status,
             };
-            match self.cache.apply(message) {
-                Ok(true) => {
-                    *pause = PAUSE.0;
+            let was_current = self.cache.is_current();
+            if self.cache.apply(message) {
+                // A stream that continues an earlier one confirms the catalog and changes nothing.
+                if *worked || !was_current || self.cache.version() != known_version {
                     on_change();
                 }
-                Ok(false) => {}
-                Err(error) => return Status::internal(format!("failed to read the catalog: {error}")),
+                *worked = true;
             }
         }
     }

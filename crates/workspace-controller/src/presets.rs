@@ -1,84 +1,154 @@
-//! Looks up presets: in the copy of the catalog, else with a call to the registry.
+//! Looks up presets: in the copy of the catalog, else in the remembered answers of the registry. A lookup never waits.
 //!
-//! A reconcile calls the registry only for presets outside its catalog, such as models of a hub. Their answers are kept
-//! for a while, and concurrent lookups of one name share one call. The last good answer outlives a registry that is
-//! down. A failure is returned as data.
+//! The registry is asked only about presets outside its catalog, such as models of a hub, by tasks of their own. The
+//! Workspaces that want the answer are enqueued when it comes. The last good answer outlives a registry that is down. A
+//! failure is returned as data.
 
 use std::borrow::Cow;
-use std::collections::HashMap;
-use std::sync::Arc;
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use operator_runtime::Key;
 use preset_catalog::Preset;
 use preset_registry_api::v1::GetPresetRequest;
-use serve::Reloaded;
-use tokio::sync::Mutex;
-use tonic::transport::ClientTlsConfig;
 use tonic::{Code, Request, Status};
-use workspace_plan::{PresetAnswer, PresetLookup, PresetMemory};
+use workspace_plan::{PresetAnswer, PresetLookup};
 
 use crate::catalog_cache::CatalogCache;
 use crate::catalog_watch::CatalogWatch;
+use crate::lookups::Lookups;
 use crate::registry_client::RegistryClient;
+use crate::registry_tls::RegistryTrust;
 
-/// Time limit of one call.
-const DEADLINE: Duration = Duration::from_secs(2);
+/// Time limit of one call. A registry that asks a hub may take this long.
+const DEADLINE: Duration = Duration::from_secs(30);
 
-/// A preset registry and its last answers.
-#[derive(Debug)]
-pub struct Presets {
+/// Time to wait for the first catalog, so that a restart does not look up each preset by itself.
+const FIRST_CATALOG: Duration = Duration::from_secs(5);
+
+type OnAnswer = Arc<dyn Fn(Key) + Send + Sync>;
+
+/// A preset registry and its last answers; clones share them.
+#[derive(Clone)]
+pub struct Presets(Arc<Shared>);
+
+struct Shared {
     client: RegistryClient,
     endpoint: String,
     catalog: CatalogCache,
-    /// Origin of the times in `known`.
+    /// Origin of the times in `lookups`.
     started: Instant,
-    known: Mutex<HashMap<String, Arc<Mutex<PresetMemory>>>>,
+    lookups: Mutex<Lookups>,
+    on_answer: OnAnswer,
+}
+
+impl fmt::Debug for Presets {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Presets")
+            .field("endpoint", &self.0.endpoint)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Presets {
     /// Creates a client of a registry at an `http://` address, or with TLS at an `https://` one. Connects on first use.
+    /// `on_answer` is called for each Workspace whose lookup has a new answer.
     ///
     /// # Errors
-    /// The address is not a URL, an `https://` one comes without TLS, or the certificates cannot be used.
-    pub fn new(endpoint: &str, tls: Option<Reloaded<ClientTlsConfig>>) -> anyhow::Result<Self> {
-        Ok(Self {
-            client: RegistryClient::new(endpoint, tls)?,
+    /// The address is not a URL, its scheme does not fit the trust, or the certificates cannot be used.
+    pub fn new(
+        endpoint: &str,
+        trust: RegistryTrust,
+        on_answer: impl Fn(Key) + Send + Sync + 'static,
+    ) -> anyhow::Result<Self> {
+        Ok(Self(Arc::new(Shared {
+            client: RegistryClient::new(endpoint, trust)?,
             endpoint: endpoint.to_owned(),
             catalog: CatalogCache::default(),
-            known: Mutex::default(),
+            lookups: Mutex::default(),
             started: Instant::now(),
-        })
+            on_answer: Arc::new(on_answer),
+        })))
     }
 
     /// Returns the watch that keeps the catalog up to date. The caller must run it.
     pub(crate) fn watch(&self) -> CatalogWatch {
         CatalogWatch {
-            client: self.client.clone(),
-            cache: self.catalog.clone(),
+            client: self.0.client.clone(),
+            cache: self.0.catalog.clone(),
         }
     }
 
-    /// Looks up a preset. Calls the registry if the catalog does not have it and the last answer is old.
-    pub async fn lookup(&self, name: &str) -> PresetLookup {
-        if let Some(preset) = self.catalog.current(name) {
+    /// Waits for the registry's catalog, but not for long: Workspaces without presets and deletions do not need it.
+    pub(crate) async fn ready(&self) {
+        if tokio::time::timeout(FIRST_CATALOG, self.0.catalog.ready())
+            .await
+            .is_err()
+        {
+            tracing::warn!("received no catalog of the preset registry yet, starting without it");
+        }
+    }
+
+    /// Looks up a preset for a Workspace, from memory. Requires a Tokio runtime, which asks the registry if need be.
+    #[must_use]
+    pub fn lookup(&self, name: &str, workspace: &Key) -> PresetLookup {
+        if let Some(preset) = self.0.catalog.current(name) {
             return PresetLookup::Found(preset);
         }
-        let memory = Arc::clone(self.known.lock().await.entry(name.to_lowercase()).or_default());
-        // Held during the call, so that a thousand Workspaces of one preset send one request.
-        let mut memory = memory.lock().await;
-        if let Some(answer) = memory.fresh(self.started.elapsed()) {
-            return answer.clone();
+        let answer = {
+            let mut lookups = self.lookups();
+            lookups.lookup(name, workspace, self.0.started.elapsed())
+        };
+        self.ask_next();
+        match answer {
+            // A catalog that was complete is better than no answer.
+            PresetLookup::Asking => match self.0.catalog.last_known(name) {
+                Some(preset) => PresetLookup::Unavailable {
+                    message: format!("preset registry at {}: no connection", self.0.endpoint),
+                    last_good: Some(preset),
+                },
+                None => PresetLookup::Asking,
+            },
+            answer => answer,
         }
-        let answer = match self.ask(name).await {
+    }
+
+    /// Asks as many waiting questions as may be open.
+    fn ask_next(&self) {
+        loop {
+            let Some(name) = self.lookups().next() else {
+                return;
+            };
+            let presets = self.clone();
+            tokio::spawn(async move {
+                let answer = presets.answer(&name).await;
+                let now = presets.0.started.elapsed();
+                let last_known = || presets.0.catalog.last_known(&name);
+                let changed = presets.lookups().record(&name, answer, last_known, now);
+                changed.into_iter().for_each(|key| (presets.0.on_answer)(key));
+                presets.ask_next();
+            });
+        }
+    }
+
+    fn lookups(&self) -> MutexGuard<'_, Lookups> {
+        self.0.lookups.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn answer(&self, name: &str) -> PresetAnswer {
+        match self.ask(name).await {
             Ok(preset) => PresetAnswer::Found(Arc::new(preset)),
             Err(status) if status.code() == Code::NotFound => PresetAnswer::Unknown {
                 near: preset_registry_api::near_matches(&status),
             },
-            Err(status) => PresetAnswer::Failed {
-                message: format!("preset registry at {}: {}", self.endpoint, describe(&status)),
-            },
-        };
-        memory.record(answer, || self.catalog.last_known(name), self.started.elapsed())
+            Err(status) => {
+                tracing::warn!(preset = name, error = %status, "failed to look up preset");
+                PresetAnswer::Failed {
+                    message: format!("preset registry at {}: {}", self.0.endpoint, describe(&status)),
+                }
+            }
+        }
     }
 
     async fn ask(&self, name: &str) -> Result<Preset, Status> {
@@ -87,13 +157,33 @@ impl Presets {
         });
         request.set_timeout(DEADLINE);
         telemetry::grpc::inject(request.metadata_mut());
-        let response = self.client.get().get_preset(request).await?.into_inner();
+        // The header is for the server. A server that hangs is given up here.
+        let response =
+            tokio::time::timeout(DEADLINE, async { self.0.client.get()?.get_preset(request).await });
+        let response = response
+            .await
+            .map_err(|_| Status::deadline_exceeded("no response"))??
+            .into_inner();
         let preset = response
             .preset
             .ok_or_else(|| Status::internal("the response must hold a preset"))?;
-        Preset::try_from(preset)
-            .map_err(|error| Status::internal(format!("failed to read the response: {error}")))
+        let preset = Preset::try_from(preset)
+            .map_err(|error| Status::data_loss(format!("failed to read the response: {error}")))?;
+        if is_named(&preset, name) {
+            Ok(preset)
+        } else {
+            Err(Status::data_loss(format!(
+                "expected preset {name}, received {}",
+                preset.name
+            )))
+        }
     }
+}
+
+/// Reports whether a preset has the name that was asked for.
+fn is_named(preset: &Preset, name: &str) -> bool {
+    let names = [&preset.name, &preset.hub_id].into_iter().chain(&preset.aliases);
+    names.into_iter().any(|known| known.eq_ignore_ascii_case(name))
 }
 
 /// Describes a failed call. The text becomes part of a condition, so it must not change while the state stays the same.
@@ -105,8 +195,11 @@ fn describe(status: &Status) -> Cow<'static, str> {
     let sentence = match status.code() {
         Code::Unavailable => "no connection",
         Code::DeadlineExceeded | Code::Cancelled => "no answer in time",
-        Code::Unauthenticated | Code::PermissionDenied => "it rejects our identity",
+        Code::Unauthenticated | Code::PermissionDenied => {
+            "it rejects our identity; the controller's account needs the right to get presets.kaito.sh"
+        }
         Code::ResourceExhausted => "it is overloaded",
+        Code::DataLoss => "its answer breaks the rules of presets, see the controller's log",
         _ => "it answered with an error, see the controller's log",
     };
     sentence.into()

@@ -13,6 +13,7 @@ use crate::args::Args;
 use crate::orphans::{OrphanEnqueuers, OrphanShare, Orphans};
 use crate::presets::Presets;
 use crate::reconcile::{LiveClaims, Workspaces};
+use crate::registry_authorities::AuthorityWatch;
 use crate::watches;
 
 const NAME: &str = labels::WORKSPACE_CONTROLLER;
@@ -37,8 +38,24 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
     let health = args.health.health(&readiness, &liveness);
     let runtime = Runtime::new(client, NAME, &metrics, health);
     let settings = args.settings();
-    let presets = Presets::new(&args.preset_registry, args.registry_tls.config()?)?;
     let token = tasks.token();
+    let config_map = args.registry_tls.preset_registry_ca_config_map.as_deref();
+    let authorities = config_map.map(AuthorityWatch::new).transpose()?;
+    let published = authorities.as_ref().map(AuthorityWatch::subscribe);
+    let (enqueuer, queue) = operator_runtime::queue(DEBOUNCE);
+    let on_answer = enqueuer.clone();
+    let presets = Presets::new(
+        &args.preset_registry,
+        args.registry_tls.trust(published)?,
+        move |workspace| on_answer.enqueue(workspace),
+    )?;
+    if let Some(authorities) = authorities {
+        let (client, token) = (runtime.client().clone(), token.clone());
+        tasks.spawn("registry-authorities", async move {
+            authorities.run(client, token).await;
+            Ok(())
+        });
+    }
     let (crds, listed) = (readiness.gate("crds"), readiness.gate("stores"));
     let release = readiness.gate("release");
     crd_gate::wait(runtime.client(), &needed_crds(settings.mode), &crds, &token).await;
@@ -53,7 +70,6 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
             "definition is not installed, ignoring claims of this kind"
         );
     }
-    let (enqueuer, queue) = operator_runtime::queue(DEBOUNCE);
     let (machine_enqueuer, machine_queue) = operator_runtime::queue(DEBOUNCE);
     let (node_claim_enqueuer, node_claim_queue) = operator_runtime::queue(DEBOUNCE);
     let orphan_enqueuers = OrphanEnqueuers {
@@ -92,6 +108,7 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
         settings: loop_settings,
     };
     let (watch, workspaces) = (presets.watch(), source.workspaces.clone());
+    let catalog = presets.clone();
     let presets_token = token.clone();
     tasks.spawn("presets", async move {
         watch
@@ -119,6 +136,7 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
     };
     tasks.spawn("reconcile", async move {
         caches.ready(&listed, &token).await;
+        catalog.ready().await;
         match leader::acquire(&args.leader, &runtime, &release, &token).await? {
             Some(leadership) => {
                 let reconciling = async {

@@ -35,7 +35,7 @@ impl Reconciler for Workspaces {
 
     async fn observe(&self, workspace: Arc<Workspace>) -> Result<Observed, Error> {
         let preset = match workspace_plan::preset_to_look_up(&workspace) {
-            Some(name) => self.presets.lookup(name).await,
+            Some(name) => self.presets.lookup(name, &Key::of(workspace.as_ref())),
             None => PresetLookup::NotNeeded,
         };
         let mut observed =

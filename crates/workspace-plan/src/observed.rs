@@ -69,6 +69,8 @@ pub enum PresetLookup {
         /// Similar names.
         near: Vec<String>,
     },
+    /// The registry was asked and has not answered yet. The Workspace is enqueued when it does.
+    Asking,
     /// The registry did not answer.
     Unavailable {
         /// Reason, for people.

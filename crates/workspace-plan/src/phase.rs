@@ -65,6 +65,10 @@ fn valid<'a>(context: &PlanContext<'a>) -> Result<(Desired<'a>, Vec<Manifest>), 
 fn is_about_presets(reason: AnyReason) -> bool {
     matches!(
         reason,
-        AnyReason::Workspace(WorkspaceReason::PresetRegistryUnavailable | WorkspaceReason::PresetDeprecated)
+        AnyReason::Workspace(
+            WorkspaceReason::PresetRegistryUnavailable
+                | WorkspaceReason::PresetLookupPending
+                | WorkspaceReason::PresetDeprecated
+        )
     )
 }

@@ -46,9 +46,15 @@ impl PresetMemory {
         let fresh_for = match answer {
             PresetLookup::NotNeeded | PresetLookup::Found(_) => FOUND_FRESH,
             PresetLookup::Unknown { .. } => UNKNOWN_FRESH,
-            PresetLookup::Unavailable { .. } => UNAVAILABLE_FRESH,
+            PresetLookup::Unavailable { .. } | PresetLookup::Asking => UNAVAILABLE_FRESH,
         };
         (now.saturating_sub(*at) < fresh_for).then_some(answer)
+    }
+
+    /// Returns the last answer, however old; `None` before the first.
+    #[must_use]
+    pub fn last(&self) -> Option<&PresetLookup> {
+        self.answer.as_ref().map(|(answer, _)| answer)
     }
 
     /// Records an answer and returns it as a lookup.

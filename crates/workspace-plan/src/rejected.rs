@@ -1,6 +1,7 @@
 //! Workspaces for which only the status is written: the spec is rejected, or the current preset is unknown. A running
 //! workload stays as it is.
 
+use kaito_api::conditions::WorkspaceReason;
 use plan::Plan;
 
 use crate::context::PlanContext;
@@ -25,7 +26,10 @@ pub(crate) fn keep_running(context: &PlanContext<'_>, problem: Problem) -> Plan 
     let resource = nodes
         .as_ref()
         .map_or_else(|| problem.condition(), NodeSet::resource);
-    let report = StatusReport::new(context, resource, nodes).noting([problem]);
+    // An answer that is on its way is nothing to read about.
+    let pending = AnyReason::Workspace(WorkspaceReason::PresetLookupPending);
+    let notes = Some(problem).filter(|problem| problem.reason != pending);
+    let report = StatusReport::new(context, resource, nodes).noting(notes);
     status::report(context, &report, &mut plan);
     plan
 }

@@ -204,7 +204,7 @@ pub(crate) fn report_deletion(
 /// Time of the next look if nothing changes: a registry must be asked again, and back-offs end by themselves.
 fn requeue(context: &PlanContext<'_>) -> Option<Duration> {
     let registry = match &context.observed.preset {
-        PresetLookup::Unavailable { .. } => Some(REGISTRY_UNAVAILABLE),
+        PresetLookup::Unavailable { .. } | PresetLookup::Asking => Some(REGISTRY_UNAVAILABLE),
         PresetLookup::Unknown { .. } => Some(PRESET_UNKNOWN),
         PresetLookup::Found(_) | PresetLookup::NotNeeded => None,
     };

@@ -115,6 +115,7 @@ impl World {
         }
         program
             .arg(format!("--publish-config-map={NAMESPACE}/{CATALOG}"))
+            .arg("--insecure")
             .arg("--presets-dir")
             .arg(presets)
             .env("NO_PROXY", "*")

@@ -185,7 +185,7 @@ async fn a_registry_that_is_down_stops_nothing_that_runs() -> Result<()> {
     let message = world
         .condition(&new, "ResourceReady", "False", Some("PresetRegistryUnavailable"))
         .await?;
-    ensure!(message.contains("preset registry at http://"), "{message}");
+    ensure!(message.contains("preset registry at https://"), "{message}");
     ensure!(world.machines(&new).await?.is_empty(), "nothing may be paid for");
     tokio::time::sleep(Duration::from_secs(3)).await;
     world.ready(&running).await?;

@@ -233,7 +233,7 @@ fn what_can_t_be_answered_ends_with_2() {
         (&["presets", "list", "--registry", "not a url"], "must be a URL"),
         (
             &["presets", "list", "--registry", "https://localhost:1"],
-            "--registry-ca-file",
+            "an https registry needs --registry-ca-file",
         ),
         (
             &["explain", "w", "--kubeconfig", "nowhere"],

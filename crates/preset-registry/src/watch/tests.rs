@@ -1,6 +1,7 @@
 //! The stream against a catalogs that changes at chosen moments.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use futures::{FutureExt as _, StreamExt as _};
 use preset_catalog::Catalog;
@@ -47,6 +48,8 @@ impl World {
             catalogs: self.catalogs.subscribe(),
             stop: self.stop.clone(),
             deadline,
+            ends_at: Instant::now() + Duration::from_secs(3600),
+            caller: None,
             permit: self.watchers.permit().unwrap(),
             call: self.calls.begin("WatchPresets"),
         };

@@ -7,6 +7,8 @@
     reason = "a test fails by panicking"
 )]
 
+mod callers;
+mod connections;
 mod hub;
 mod hub_server;
 mod plans;

@@ -1,12 +1,13 @@
 //! Asking for presets, health and reflection.
 
+use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use preset_catalog::Catalog;
 use preset_registry::ServerOptions;
 use preset_registry_api::near_matches;
 use preset_registry_api::v1::{GetPresetRequest, ListPresetsRequest, PresetOrigin, Runtime};
-use tokio::net::TcpStream;
+use tokio::net::TcpSocket;
 use tokio_stream::StreamExt as _;
 use tonic::{Code, Request, Status};
 use tonic_health::pb::HealthCheckRequest;
@@ -255,8 +256,13 @@ async fn who_connects_and_says_nothing_makes_room() {
         ..ServerOptions::default()
     })
     .await;
-    let _silent = TcpStream::connect(running.address).await.unwrap();
-    let _also_silent = TcpStream::connect(running.address).await.unwrap();
+    // Each address of loopback is another peer.
+    let mut silent = Vec::new();
+    for peer in [1, 2] {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.bind((Ipv4Addr::new(127, 0, 1, peer), 0).into()).unwrap();
+        silent.push(socket.connect(running.address).await.unwrap());
+    }
     assert_eq!(running.get("phi-4").await.unwrap().name, "phi-4");
     let text = running.metrics.encode().unwrap();
     assert!(

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use preset_catalog::{Catalog, Preset};
-use preset_registry::{PresetServer, ServeError, ServerOptions};
+use preset_registry::{PresetServer, ServeError, ServerOptions, TokenOptions};
 use preset_registry_api::v1::preset_registry_client::PresetRegistryClient;
 use preset_registry_api::v1::{GetPresetRequest, ListPresetsRequest};
 use serve::Readiness;
@@ -36,11 +36,22 @@ impl Running {
     }
 
     pub(crate) async fn with(options: ServerOptions) -> Self {
+        Self::with_tokens(options, None).await
+    }
+
+    /// With a check of callers by an API server.
+    pub(crate) async fn with_tokens(
+        options: ServerOptions,
+        tokens: Option<(TokenOptions, kube::Client)>,
+    ) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (metrics, readiness, token) = (Metrics::new(), Readiness::new(), CancellationToken::new());
         let gate = readiness.gate("grpc");
-        let server = PresetServer::prepare(options, &metrics).await.unwrap();
+        let mut server = PresetServer::prepare(options, &metrics).await.unwrap();
+        if let Some((options, client)) = tokens {
+            server.require_tokens(options, client);
+        }
         let stop = token.clone();
         let server = tokio::spawn(async move { server.serve(listener, &gate, stop).await });
         Self {

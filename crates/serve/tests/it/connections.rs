@@ -12,6 +12,7 @@ async fn silent_clients_are_dropped_and_block_no_others() {
     let address = listener.local_addr().unwrap();
     let limits = Limits {
         connections: 2,
+        per_peer: None,
         handshake: Duration::from_millis(300),
     };
     let (failure, mut failures) = tokio::sync::mpsc::unbounded_channel();

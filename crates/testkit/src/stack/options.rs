@@ -25,6 +25,8 @@ pub struct StackOptions {
     pub max_pools: usize,
     /// Publish the catalog, so that `kubectl apply` of an unknown preset is rejected.
     pub publish_catalog: bool,
+    /// Lifetime of the registry's own certificates, in seconds.
+    pub certificate_lifetime_seconds: u32,
     /// Objects that each controller reconciles concurrently.
     pub concurrency: u16,
     /// The kind of claims of Workspaces: the chart's `nodeProvisioner`, `machine` or `nodeclaim`.
@@ -48,6 +50,7 @@ impl Default for StackOptions {
             watch_silence_seconds: 360,
             max_pools: 100,
             publish_catalog: false,
+            certificate_lifetime_seconds: 14 * 24 * 60 * 60,
             concurrency: 16,
             node_provisioner: "machine",
             node_class: ["kaito.sh", "KaitoNodeClass", "default"],

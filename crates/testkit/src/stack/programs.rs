@@ -16,6 +16,12 @@ const CLUSTER: &str = "local";
 const LOCATION: &str = "westeurope";
 /// Name of the ConfigMap that the chart's policies read.
 const CATALOG: &str = "kaito-catalog";
+/// The ConfigMap in which the registry publishes the authority of its certificate, as the chart names it.
+pub const AUTHORITY: &str = "kaito-preset-registry-ca";
+/// The registry's DNS name in the cluster, which is the audience of its callers' tokens.
+pub const REGISTRY_HOST: &str = "kaito-preset-registry.kaito-system.svc";
+/// Longer than any test.
+const TOKEN_SECONDS: i64 = 12 * 60 * 60;
 
 /// The address of the simulated cloud.
 #[derive(Clone, Debug)]
@@ -39,6 +45,8 @@ pub struct Programs {
     controller_kubeconfig: PathBuf,
     provisioner_kubeconfig: PathBuf,
     registry_kubeconfig: PathBuf,
+    /// The controller's token for the registry.
+    registry_token: PathBuf,
 }
 
 impl Programs {
@@ -49,6 +57,11 @@ impl Programs {
     pub async fn prepare(env: &TestEnv, options: StackOptions) -> Result<Self> {
         let token_file = env.cluster().dir().join("azure-identity-token");
         std::fs::write(&token_file, "a-projected-service-account-token")?;
+        let registry_token = env.cluster().dir().join("registry-token");
+        let token = env
+            .service_account_token(NAMESPACE, "workspace-controller", REGISTRY_HOST, TOKEN_SECONDS)
+            .await?;
+        std::fs::write(&registry_token, token)?;
         let [arm_port, registry_port, admin_ports @ ..] = crate::reserve_ports::<8>()?;
         Ok(Self {
             options,
@@ -67,6 +80,7 @@ impl Programs {
             registry_kubeconfig: env
                 .service_account_kubeconfig(NAMESPACE, "preset-registry")
                 .await?,
+            registry_token,
         })
     }
 
@@ -164,18 +178,24 @@ impl Programs {
             .start(env)
     }
 
-    /// The preset registry, under its own ServiceAccount where it publishes its catalog.
+    /// The preset registry, under its own ServiceAccount. It encrypts and checks its callers, as the chart has it.
     ///
     /// # Errors
     /// When the program is not built or cannot be started.
     pub fn start_registry(&self, env: &TestEnv) -> Result<Running> {
+        let lifetime = self.options.certificate_lifetime_seconds;
         let mut program = self
             .with_admin(Program::named("preset-registry"), 4)
-            .args(["--grpc-bind-address", &self.registry_address()]);
+            .args(["--grpc-bind-address", &self.registry_address()])
+            .arg(format!("--ca-config-map={NAMESPACE}/{AUTHORITY}"))
+            .arg(format!("--tls-name={REGISTRY_HOST}"))
+            .arg("--replica-name=kaito-preset-registry-0")
+            .arg(format!("--certificate-lifetime-seconds={lifetime}"))
+            .arg(format!("--token-audience={REGISTRY_HOST}"))
+            .arg(format!("--access-namespace={NAMESPACE}"))
+            .kubeconfig(&self.registry_kubeconfig);
         if self.options.publish_catalog {
-            program = program
-                .arg(format!("--publish-config-map={NAMESPACE}/{CATALOG}"))
-                .kubeconfig(&self.registry_kubeconfig);
+            program = program.arg(format!("--publish-config-map={NAMESPACE}/{CATALOG}"));
         }
         program.start(env)
     }
@@ -196,8 +216,11 @@ impl Programs {
         self.with_admin(Program::named("workspace-controller"), 0)
             .args([
                 "--preset-registry",
-                &format!("http://{}", self.registry_address()),
+                &format!("https://{}", self.registry_address()),
             ])
+            .arg(format!("--preset-registry-ca-config-map={NAMESPACE}/{AUTHORITY}"))
+            .arg("--preset-registry-token-file")
+            .arg(&self.registry_token)
             .args(["--concurrency", &self.options.concurrency.to_string()])
             .args(["--node-provisioner", self.options.node_provisioner])
             .args(["--node-class-group", self.options.node_class[0]])
@@ -267,6 +290,12 @@ impl Programs {
             program = program.arg("--unlimited-requests");
         }
         program.start(env)
+    }
+
+    /// File with the controller's token for the registry.
+    #[must_use]
+    pub fn registry_token(&self) -> &Path {
+        &self.registry_token
     }
 
     /// The kubeconfig of one of our ServiceAccounts: `workspace-controller` or `gpu-provisioner`.

@@ -7,14 +7,16 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use operator_runtime::Key;
 use preset_registry::{HubOptions, PresetServer, ServerOptions};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use serve::{Readiness, TlsFiles};
 use telemetry::Metrics;
 use tokio::net::TcpListener;
+use tokio::sync::mpsc::UnboundedReceiver;
 use tokio_util::sync::CancellationToken;
 use workspace_controller::presets::Presets;
-use workspace_controller::registry_tls::RegistryTlsArgs;
+use workspace_controller::registry_tls::{RegistryTlsArgs, RegistryTrust};
 use workspace_plan::PresetLookup;
 
 /// Certificates of an authority and two that it signed, as files.
@@ -66,6 +68,7 @@ impl Files {
             preset_registry_ca_file: Some(self.path("ca.crt")),
             preset_registry_cert_file: identity.then(|| self.path("client.crt")),
             preset_registry_key_file: identity.then(|| self.path("client.key")),
+            ..RegistryTlsArgs::default()
         }
     }
 }
@@ -83,13 +86,39 @@ async fn serve_on(listener: TcpListener, options: ServerOptions, token: Cancella
     server.serve(listener, &gate, token).await.unwrap();
 }
 
+/// A client, and a way to wait for an answer as the queue of the program does.
+struct Asker {
+    presets: Presets,
+    answered: UnboundedReceiver<Key>,
+}
+
+impl Asker {
+    fn new(endpoint: &str, trust: RegistryTrust) -> anyhow::Result<Self> {
+        let (sender, answered) = tokio::sync::mpsc::unbounded_channel();
+        let presets = Presets::new(endpoint, trust, move |key| {
+            let _ = sender.send(key);
+        })?;
+        Ok(Self { presets, answered })
+    }
+
+    async fn lookup(&mut self, name: &str) -> PresetLookup {
+        let workspace = Key::namespaced("default", "w");
+        loop {
+            match self.presets.lookup(name, &workspace) {
+                PresetLookup::Asking => assert_eq!(self.answered.recv().await, Some(workspace.clone())),
+                answer => return answer,
+            }
+        }
+    }
+}
+
 #[tokio::test]
 async fn who_shows_a_certificate_is_answered() {
     let files = Files::new();
     let endpoint = format!("https://localhost:{}", serve(files.options()).await.port());
     let ask = |identity| {
-        let presets = Presets::new(&endpoint, files.args(identity).config().unwrap()).unwrap();
-        async move { presets.lookup("phi-4").await }
+        let mut asker = Asker::new(&endpoint, files.args(identity).trust(None).unwrap()).unwrap();
+        async move { asker.lookup("phi-4").await }
     };
     assert!(matches!(ask(true).await, PresetLookup::Found(preset) if preset.name == "phi-4"));
     assert!(matches!(
@@ -106,7 +135,7 @@ async fn renewed_certificates_are_used_without_a_restart() {
     let token = CancellationToken::new();
     let first = tokio::spawn(serve_on(listener, files.options(), token.clone()));
     let endpoint = format!("https://localhost:{}", address.port());
-    let presets = Presets::new(&endpoint, files.args(true).config().unwrap()).unwrap();
+    let mut presets = Asker::new(&endpoint, files.args(true).trust(None).unwrap()).unwrap();
     assert!(matches!(presets.lookup("phi-4").await, PresetLookup::Found(_)));
     token.cancel();
     first.await.unwrap();
@@ -126,9 +155,23 @@ async fn renewed_certificates_are_used_without_a_restart() {
 
 #[tokio::test]
 async fn an_encrypted_registry_wants_an_authority() {
-    let error = Presets::new("https://localhost:1", None).unwrap_err().to_string();
+    let new = |endpoint: &str, trust| Asker::new(endpoint, trust).map(|_| ());
+    let error = new("https://localhost:1", RegistryTrust::default())
+        .unwrap_err()
+        .to_string();
     assert!(error.contains("--preset-registry-ca-file"), "{error}");
-    assert!(Presets::new("http://localhost:1", None).is_ok());
+    assert!(new("http://localhost:1", RegistryTrust::default()).is_ok());
+    // A token must not be sent in plain text.
+    let token = tempfile::NamedTempFile::new().unwrap();
+    fs::write(token.path(), "secret").unwrap();
+    let args = RegistryTlsArgs {
+        preset_registry_token_file: Some(token.path().to_owned()),
+        ..RegistryTlsArgs::default()
+    };
+    let error = new("http://localhost:1", args.trust(None).unwrap())
+        .unwrap_err()
+        .to_string();
+    assert!(error.contains("must be an https URL"), "{error}");
 }
 
 #[tokio::test]
@@ -151,7 +194,7 @@ async fn what_the_registry_says_of_a_hub_is_passed_on() {
         ..ServerOptions::default()
     })
     .await;
-    let presets = Presets::new(&format!("http://{address}"), None).unwrap();
+    let mut presets = Asker::new(&format!("http://{address}"), RegistryTrust::default()).unwrap();
     let PresetLookup::Unavailable { message, .. } = presets.lookup("acme/model").await else {
         panic!("a hub that is not there has a model");
     };

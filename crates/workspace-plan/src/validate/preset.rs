@@ -24,6 +24,12 @@ pub(super) fn find<'a>(
             message,
             last_good: None,
         } => return Err(unavailable(message)),
+        PresetLookup::Asking => {
+            return Err(Problem::new(
+                WorkspaceReason::PresetLookupPending,
+                format!("waiting for the preset registry's answer about {}", wanted.name),
+            ));
+        }
         PresetLookup::Unknown { near } => return Err(unknown(&wanted.name, near)),
         PresetLookup::NotNeeded => return Err(unavailable("the preset was not looked up yet")),
     };

@@ -27,6 +27,8 @@ impl Server {
         let mut args: Vec<OsString> = [
             "--metrics-bind-address=127.0.0.1:0",
             "--health-probe-bind-address=127.0.0.1:0",
+            // The benchmark compares it with a bare server.
+            "--insecure",
         ]
         .map(OsString::from)
         .to_vec();

@@ -101,7 +101,7 @@ async fn show_result(tools: &Tools, stack: &Stack) -> Result<()> {
     println!("\n$ kubectl get machines,nodes,svc");
     tools.show(&["get", "machines,nodes,svc"]).await?;
     println!(
-        "\n$ grpcurl -plaintext -d '{{\"name\":\"phi-3-mini-4k-instruct\"}}' preset-registry:50051 kaito.preset.v1.PresetRegistry/GetPreset"
+        "\n$ grpcurl -cacert ca.crt -H \"authorization: Bearer $(kubectl create token preset-reader …)\" -d '{{\"name\":\"phi-3-mini-4k-instruct\"}}' preset-registry:50051 kaito.preset.v1.PresetRegistry/GetPreset"
     );
     tools
         .ask_registry(&stack.programs.registry_address(), "phi-3-mini-4k-instruct")

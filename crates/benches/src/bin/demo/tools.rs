@@ -6,8 +6,7 @@ use std::process::Stdio;
 use anyhow::{Context as _, Result, ensure};
 use local_cluster::{Assets, Stderr, Tool};
 use serde_json::Value;
-use testkit::Stack;
-use testkit::TestEnv;
+use testkit::{AUTHORITY, NAMESPACE, REGISTRY_HOST, Stack, TestEnv};
 use tokio::io::AsyncWriteExt as _;
 use tokio::process::Command;
 
@@ -32,9 +31,7 @@ impl Tools {
 
     /// Runs `kubectl` and prints what it prints.
     pub(crate) async fn show(&self, args: &[&str]) -> Result<()> {
-        let mut command = Command::new(&self.kubectl);
-        command.args(args).env("KUBECONFIG", &self.kubeconfig);
-        println!("{}", run(command).await?);
+        println!("{}", self.kubectl(args).await?);
         Ok(())
     }
 
@@ -56,19 +53,36 @@ impl Tools {
         Ok((!output.status.success()).then_some(said))
     }
 
-    /// Asks the registry for one preset through server reflection and prints the answer.
+    /// Asks the registry for one preset through server reflection and prints the answer. The authority of its certificate and
+    /// a token for it come from the cluster.
     pub(crate) async fn ask_registry(&self, address: &str, preset: &str) -> Result<()> {
-        let request = format!("{{\"name\":\"{preset}\"}}");
+        let (account, audience) = ("preset-reader", format!("--audience={REGISTRY_HOST}"));
+        let token = self
+            .kubectl(&["-n", NAMESPACE, "create", "token", account, &audience])
+            .await?;
+        let published = self
+            .kubectl(&["-n", NAMESPACE, "get", "configmap", AUTHORITY, "-o", "json"])
+            .await?;
+        let published: Value = serde_json::from_str(&published)?;
+        let authorities = published["data"].as_object().into_iter().flatten();
+        let authorities: String = authorities.filter_map(|(_, pem)| pem.as_str()).collect();
+        let file = tempfile::NamedTempFile::new()?;
+        tokio::fs::write(file.path(), authorities).await?;
         let mut command = Command::new(&self.grpcurl);
-        command.args([
-            "-plaintext",
-            "-d",
-            &request,
-            address,
-            "kaito.preset.v1.PresetRegistry/GetPreset",
-        ]);
+        command
+            .arg("-cacert")
+            .arg(file.path())
+            .args(["-H", &format!("authorization: Bearer {token}")])
+            .args(["-d", &format!("{{\"name\":\"{preset}\"}}"), address])
+            .arg("kaito.preset.v1.PresetRegistry/GetPreset");
         println!("{}", run(command).await?);
         Ok(())
+    }
+
+    async fn kubectl(&self, args: &[&str]) -> Result<String> {
+        let mut command = Command::new(&self.kubectl);
+        command.args(args).env("KUBECONFIG", &self.kubeconfig);
+        run(command).await
     }
 }
 
