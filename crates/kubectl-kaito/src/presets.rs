@@ -97,7 +97,8 @@ fn shown(preset: &Preset) -> String {
     row("aliases", preset.aliases.join(", "));
     row("deprecated", preset.deprecated.clone().unwrap_or_default());
     row("model hub", preset.hub_id.clone());
-    row("revision", preset.revision.clone().unwrap_or_default());
+    let unpinned = || "unpinned: the head of the default branch at the first start".to_owned();
+    row("revision", preset.revision.clone().unwrap_or_else(unpinned));
     row("license", preset.license.clone());
     let gated =
         "yes: needs an account that accepted the license, with its token in presetOptions.modelAccessSecret";

@@ -46,6 +46,7 @@ pub(crate) fn preset(preset: &Preset) -> Value {
         ("aliases", json!(preset.aliases)),
         ("hubId", json!(preset.hub_id)),
         ("revision", json!(preset.revision)),
+        ("pinned", json!(preset.revision.is_some())),
         ("license", json!(preset.license)),
         ("gated", json!(preset.gated)),
         ("deprecated", json!(preset.deprecated)),

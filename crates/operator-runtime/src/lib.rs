@@ -1,7 +1,7 @@
 //! The runtime that the controllers share: caches, work queue, reconcile loop, leader election and the frame of a
 //! program.
 //!
-//! The only crate that writes to the API server, but for one ConfigMap of `preset-registry`. It knows no domain: a
+//! The only crate that writes to the API server, but for two ConfigMaps of `preset-registry`. It knows no domain: a
 //! [`Reconciler`] says what belongs to an object and what is to be done about it.
 //!
 //! One object's way: `watch.rs` → `queue.rs` → `controller.rs` → `reconcile.rs` (observe, plan, execute) →

@@ -25,7 +25,8 @@ pub(crate) struct Entry {
     /// Replaces every built-in preset that has one of this preset's names; allowed in user files only.
     #[serde(default, rename = "override")]
     pub(crate) overrides: bool,
-    /// Hub commit that the preset is pinned to; the default branch is used otherwise.
+    /// Hub commit that the preset is pinned to, 40 or 64 hexadecimal digits; the default branch is used otherwise.
+    /// Required with `trust_remote_code`.
     pub(crate) revision: Option<String>,
     /// License identifier as the hub states it.
     pub(crate) license: String,

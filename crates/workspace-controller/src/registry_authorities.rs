@@ -119,7 +119,7 @@ mod tests {
             .unwrap()
             .cert
             .pem();
-        let broken = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
+        let broken = "-----BEGIN CERTIFICATE-----\n!!!!\n-----END CERTIFICATE-----\n";
         let mut data = BTreeMap::from([("bad.crt".to_owned(), format!("{until}{broken}"))]);
         watch.take(&data);
         assert!(trusted.borrow().is_none());

@@ -18,6 +18,7 @@ mod finished;
 mod launch_backoff;
 mod ledger;
 mod metadata;
+mod model_commit;
 mod needs;
 mod node;
 mod node_count;

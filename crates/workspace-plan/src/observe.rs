@@ -15,6 +15,7 @@ use kaito_api::{Claim, Workspace, names, selector};
 
 use crate::launch_backoff::LaunchBackoff;
 use crate::ledger::{Grant, GrantRequest};
+use crate::model_commit;
 use crate::needs::{self, Needs};
 use crate::observed::{Observed, PresetLookup, Workloads};
 use crate::settings::{ProvisionerMode, Settings};
@@ -93,11 +94,12 @@ pub fn observe(
         }
         ProvisionerMode::Byo => source.nodes_with_labels(&selected_labels(&workspace)),
     };
+    let workloads = workloads(source, namespace, name);
     let mut observed = Observed {
-        preset,
+        preset: model_commit::keep(preset, &workloads),
         same_named: Vec::new(),
         nodes,
-        workloads: workloads(source, namespace, name),
+        workloads,
         pods: source.pods(namespace, name),
         launch_backoffs: source.launch_backoffs(namespace, name),
         claims: all_claims,

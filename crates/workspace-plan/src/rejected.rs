@@ -4,6 +4,7 @@
 use kaito_api::conditions::WorkspaceReason;
 use plan::Plan;
 
+use crate::condition::AnyReason;
 use crate::context::PlanContext;
 use crate::node_set::NodeSet;
 use crate::problem::Problem;

@@ -196,6 +196,7 @@ pub(super) const TABLE: &[Allowed] = &[
             "plan",
             "plan-check",
             "preset-catalog",
+            "preset-registry-api",
             "render",
             "sim",
             "testkit",

@@ -183,13 +183,30 @@ impl Programs {
     /// # Errors
     /// When the program is not built or cannot be started.
     pub fn start_registry(&self, env: &TestEnv) -> Result<Running> {
+        let program = self.with_admin(Program::named("preset-registry"), 4);
+        self.registry(program, &self.registry_address(), "kaito-preset-registry-0")
+            .start(env)
+    }
+
+    /// A further replica of the preset registry at this address, with this name.
+    ///
+    /// # Errors
+    /// When the program is not built or cannot be started.
+    pub fn start_registry_replica(&self, env: &TestEnv, address: &str, name: &str) -> Result<Running> {
+        let program = Program::named("preset-registry")
+            .arg("--metrics-bind-address=127.0.0.1:0")
+            .arg("--health-probe-bind-address=127.0.0.1:0")
+            .env("NO_PROXY", "*");
+        self.registry(program, address, name).start(env)
+    }
+
+    fn registry(&self, program: Program, address: &str, replica: &str) -> Program {
         let lifetime = self.options.certificate_lifetime_seconds;
-        let mut program = self
-            .with_admin(Program::named("preset-registry"), 4)
-            .args(["--grpc-bind-address", &self.registry_address()])
+        let mut program = program
+            .args(["--grpc-bind-address", address])
             .arg(format!("--ca-config-map={NAMESPACE}/{AUTHORITY}"))
             .arg(format!("--tls-name={REGISTRY_HOST}"))
-            .arg("--replica-name=kaito-preset-registry-0")
+            .arg(format!("--replica-name={replica}"))
             .arg(format!("--certificate-lifetime-seconds={lifetime}"))
             .arg(format!("--token-audience={REGISTRY_HOST}"))
             .arg(format!("--access-namespace={NAMESPACE}"))
@@ -197,7 +214,7 @@ impl Programs {
         if self.options.publish_catalog {
             program = program.arg(format!("--publish-config-map={NAMESPACE}/{CATALOG}"));
         }
-        program.start(env)
+        program
     }
 
     /// The workspace controller under its own ServiceAccount.
