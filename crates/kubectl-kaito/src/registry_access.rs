@@ -22,7 +22,7 @@ use crate::args::RegistryArgs;
 const TOKEN_SECONDS: i64 = 600;
 const TIMEOUT: Duration = Duration::from_secs(15);
 
-/// What a connection to a registry needs.
+/// Trust and token for a connection to a registry.
 #[derive(Debug)]
 pub(crate) struct RegistryAccess {
     pub(crate) tls: ClientTlsConfig,

@@ -7,8 +7,9 @@ use std::collections::BTreeMap;
 use crate::derive;
 use crate::entry::{Entry, HybridCacheEntry};
 use crate::preset::{HybridCache, ModelShape, Preset, Runtime};
+use crate::problem::Problem;
 use crate::rules::Rules;
-use crate::validate::{self, Problem};
+use crate::validate;
 use crate::weights::Weights;
 
 /// Facts about a model. The fields have the same meaning as in [`Preset`].

@@ -13,6 +13,7 @@ mod facts;
 pub mod fit;
 mod overlay;
 mod preset;
+mod problem;
 mod rules;
 mod validate;
 mod weights;
@@ -24,4 +25,5 @@ pub use overlay::{FileReport, Overlay};
 pub use preset::{
     AttentionKind, HybridCache, InferenceProfile, ModelShape, Preset, Runtime, TuningMethod, TuningProfile,
 };
-pub use validate::{PresetViolation, Problem};
+pub use problem::Problem;
+pub use validate::PresetViolation;

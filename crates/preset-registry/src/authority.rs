@@ -61,7 +61,7 @@ pub(crate) struct Authority {
 
 struct Next {
     certificate: OwnCertificate,
-    /// When its authority was published; `None` before.
+    /// Time of the publication of its authority; `None` before.
     published: Option<SystemTime>,
 }
 
@@ -149,7 +149,7 @@ impl Authority {
         };
         let published = *next.published.get_or_insert(now);
         let waited = now.duration_since(published).unwrap_or_default();
-        // An ended certificate serves nobody, so its successor cannot wait.
+        // No client accepts an ended certificate, so its successor cannot wait.
         if waited < lead && now < self.used.end {
             return lead.saturating_sub(waited).min(REPAIR);
         }

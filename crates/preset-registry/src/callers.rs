@@ -6,6 +6,7 @@
 //! While the API server does not answer, a caller that was admitted before keeps its access for ten minutes; new ones are
 //! refused.
 
+mod options;
 mod review;
 mod token;
 mod verdicts;
@@ -21,8 +22,9 @@ use tokio::time::Instant;
 use tonic::Status;
 use tonic::codegen::http::HeaderMap;
 
+pub use options::TokenOptions;
 use review::{Review, Reviewer};
-use verdicts::{Entry, Verdict, Verdicts};
+use verdicts::{KnownToken, Verdict, Verdicts};
 
 /// Time for which a refusal is used without asking again. RBAC may just have been granted.
 const REFUSED_FRESH: Duration = Duration::from_secs(10);
@@ -33,32 +35,6 @@ const REVIEWS: usize = 8;
 /// Most refused tokens of one peer in [`REFUSALS_WINDOW`], before its unknown tokens are refused without a review.
 const MAX_REFUSALS: u32 = 20;
 const REFUSALS_WINDOW: Duration = Duration::from_secs(60);
-
-/// Options of the check of tokens.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct TokenOptions {
-    /// The audience that a token must be for.
-    pub audience: String,
-    /// The namespace in which callers must have the right.
-    pub namespace: String,
-    /// Time for which an admitted caller is not checked again.
-    pub fresh: Duration,
-    /// Time for which an admitted caller keeps its access while the API server does not answer.
-    pub grace: Duration,
-}
-
-impl TokenOptions {
-    /// Returns options with the usual times: a minute, and ten.
-    #[must_use]
-    pub fn new(audience: String, namespace: String) -> Self {
-        Self {
-            audience,
-            namespace,
-            fresh: Duration::from_secs(60),
-            grace: Duration::from_secs(10 * 60),
-        }
-    }
-}
 
 /// The check of callers.
 #[derive(Debug, Clone, Default)]
@@ -157,7 +133,7 @@ impl TokenCheck {
         verdict.into_result()
     }
 
-    async fn review(&self, token: &str, entry: &Entry) -> Verdict {
+    async fn review(&self, token: &str, entry: &KnownToken) -> Verdict {
         let slot = self.slots.acquire().await;
         let review = match slot {
             Ok(_slot) => self.reviewer.review(token).await,

@@ -1,7 +1,7 @@
 //! Accepted connections, as the gRPC server takes them. [`serve::Connections`] does the accepting.
 //!
-//! A connection closes itself if no caller was admitted on it soon, if it was idle for long, or if it must make room for
-//! another peer's.
+//! A connection closes itself if no caller is admitted on it in time, or if it is idle for long. It also closes to make room
+//! for another peer's.
 
 use std::io;
 use std::net::IpAddr;
@@ -45,10 +45,10 @@ pub(crate) struct Connection {
 
 /// The state of a connection that its requests share.
 #[derive(Debug, Clone)]
-pub(crate) struct ConnectionInfo(Arc<Shared>);
+pub(crate) struct ConnectionInfo(Arc<ConnectionState>);
 
 #[derive(Debug)]
-struct Shared {
+struct ConnectionState {
     peer: IpAddr,
     permit: Permit,
     times: ConnectionTimes,
@@ -121,7 +121,7 @@ impl Connection {
         let now = Instant::now();
         Self {
             io,
-            info: ConnectionInfo(Arc::new(Shared {
+            info: ConnectionInfo(Arc::new(ConnectionState {
                 peer: peer.ip(),
                 permit,
                 times,

@@ -30,7 +30,6 @@ pub use authority::AuthorityOptions;
 pub use callers::TokenOptions;
 pub use connection::ConnectionTimes;
 pub use hub::{HubError, HubOptions};
-pub use own_certificate::OwnCertificateError;
 pub use program::run;
 pub use publish::{BadConfigMapName, ConfigMapName, PublishOptions};
 pub use server::{PresetServer, ServeError, ServerOptions};

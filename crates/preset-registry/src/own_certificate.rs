@@ -19,7 +19,7 @@ const BACKDATED: Duration = Duration::from_secs(60 * 60);
 
 /// A certificate that cannot be made.
 #[derive(Debug, thiserror::Error)]
-pub enum OwnCertificateError {
+pub(crate) enum OwnCertificateError {
     /// A name cannot be in a certificate, or the random generator fails.
     #[error("failed to make a certificate")]
     Make(#[from] rcgen::Error),

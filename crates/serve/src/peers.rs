@@ -21,12 +21,12 @@ pub(crate) struct PeerTable {
 struct Open {
     next: u64,
     /// By number, so the oldest is first.
-    connections: BTreeMap<u64, Entry>,
+    connections: BTreeMap<u64, PeerConnection>,
     counts: HashMap<IpAddr, usize>,
 }
 
 #[derive(Debug)]
-struct Entry {
+struct PeerConnection {
     peer: IpAddr,
     trusted: bool,
     evicted: CancellationToken,
@@ -88,7 +88,7 @@ impl PeerTable {
         let (number, evicted) = (open.next, CancellationToken::new());
         open.next += 1;
         *open.counts.entry(peer).or_default() += 1;
-        let entry = Entry {
+        let entry = PeerConnection {
             peer,
             trusted: false,
             evicted: evicted.clone(),
@@ -110,14 +110,14 @@ impl Open {
     /// Returns the connection to close: untrusted before trusted, then of the peer with the most, then the oldest. Its peer has
     /// more connections than `own`, so that two peers do not displace each other in turn.
     fn greediest(&self, own: usize) -> Option<u64> {
-        let count = |entry: &Entry| self.counts.get(&entry.peer).copied().unwrap_or(0);
+        let count = |entry: &PeerConnection| self.counts.get(&entry.peer).copied().unwrap_or(0);
         let candidates = self.connections.iter().filter(|(_, entry)| count(entry) > own);
         let best =
             candidates.max_by_key(|(number, entry)| (!entry.trusted, count(entry), u64::MAX - **number));
         best.map(|(number, _)| *number)
     }
 
-    fn remove(&mut self, number: u64) -> Option<Entry> {
+    fn remove(&mut self, number: u64) -> Option<PeerConnection> {
         let entry = self.connections.remove(&number)?;
         if let Some(count) = self.counts.get_mut(&entry.peer) {
             *count -= 1;

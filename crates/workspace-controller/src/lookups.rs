@@ -1,7 +1,7 @@
 //! Lookups outside the catalog: answers that are remembered, and questions that wait for their turn. It does no I/O.
 //!
-//! Names come from tenants, so everything is bounded and shared among namespaces: each has few open questions at a time, the
-//! namespaces take turns, and the namespace with the most remembered names loses one first.
+//! Names come from tenants, so everything is bounded and shared among namespaces. Each has few open questions at a time, and
+//! the namespaces take turns. The namespace with the most remembered names loses one first.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
@@ -52,20 +52,20 @@ pub(crate) struct Lookups {
     clock: u64,
 }
 
-/// What is known of one name.
+/// The answers about one name.
 #[derive(Debug)]
 struct Remembered {
     memory: PresetMemory,
     /// The namespace that asked first, whose share it counts in.
     namespace: String,
-    state: State,
+    state: LookupState,
     /// Workspaces that want the answer.
     interested: BTreeSet<Key>,
     used: u64,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum State {
+enum LookupState {
     Idle,
     Waiting,
     Open,
@@ -94,7 +94,7 @@ impl Lookups {
         let remembered = self.names.entry(name.clone()).or_insert_with(|| Remembered {
             memory: PresetMemory::default(),
             namespace: namespace.clone(),
-            state: State::Idle,
+            state: LookupState::Idle,
             interested: BTreeSet::new(),
             used: clock,
         });
@@ -107,10 +107,10 @@ impl Lookups {
         }
         let answer = remembered.memory.last().cloned().unwrap_or(PresetLookup::Asking);
         remembered.interested.insert(workspace.clone());
-        if remembered.state == State::Idle {
+        if remembered.state == LookupState::Idle {
             let waiting = self.waiting.entry(remembered.namespace.clone()).or_default();
             if waiting.len() < self.limits.waiting_per_namespace {
-                remembered.state = State::Waiting;
+                remembered.state = LookupState::Waiting;
                 waiting.push_back(name);
             }
         }
@@ -141,7 +141,7 @@ impl Lookups {
             self.waiting.remove(&namespace);
         }
         let name = name?;
-        self.names.get_mut(&name)?.state = State::Open;
+        self.names.get_mut(&name)?.state = LookupState::Open;
         *self.open.entry(namespace.clone()).or_default() += 1;
         self.last_turn = namespace;
         Some(name)
@@ -158,7 +158,7 @@ impl Lookups {
         let Some(remembered) = self.names.get_mut(name) else {
             return BTreeSet::new();
         };
-        remembered.state = State::Idle;
+        remembered.state = LookupState::Idle;
         if let Some(open) = self.open.get_mut(&remembered.namespace) {
             *open -= 1;
             if *open == 0 {
@@ -184,7 +184,7 @@ impl Lookups {
         let forgettable = self
             .names
             .iter()
-            .filter(|(_, remembered)| remembered.state == State::Idle)
+            .filter(|(_, remembered)| remembered.state == LookupState::Idle)
             .filter(|(_, remembered)| remembered.namespace == namespace || share(remembered) > own);
         let first = forgettable.max_by_key(|(_, remembered)| (share(remembered), u64::MAX - remembered.used));
         let Some(name) = first.map(|(name, _)| name.clone()) else {
@@ -250,7 +250,7 @@ mod tests {
             PresetLookup::Found(preset())
         );
         assert_eq!(lookups.next(), None, "the answer is fresh");
-        // An old answer is used while it is renewed, and the same answer calls nobody.
+        // An old answer is used while it is renewed, and the same answer enqueues no Workspace.
         let old = lookups.lookup("a/b", &workspace("n1"), at(100));
         assert_eq!(old, PresetLookup::Found(preset()));
         assert_eq!(lookups.next().as_deref(), Some("a/b"));

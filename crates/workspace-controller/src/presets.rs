@@ -31,9 +31,9 @@ type OnAnswer = Arc<dyn Fn(Key) + Send + Sync>;
 
 /// A preset registry and its last answers; clones share them.
 #[derive(Clone)]
-pub struct Presets(Arc<Shared>);
+pub struct Presets(Arc<RegistryAnswers>);
 
-struct Shared {
+struct RegistryAnswers {
     client: RegistryClient,
     endpoint: String,
     catalog: CatalogCache,
@@ -62,7 +62,7 @@ impl Presets {
         trust: RegistryTrust,
         on_answer: impl Fn(Key) + Send + Sync + 'static,
     ) -> anyhow::Result<Self> {
-        Ok(Self(Arc::new(Shared {
+        Ok(Self(Arc::new(RegistryAnswers {
             client: RegistryClient::new(endpoint, trust)?,
             endpoint: endpoint.to_owned(),
             catalog: CatalogCache::default(),

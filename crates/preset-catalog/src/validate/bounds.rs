@@ -1,7 +1,7 @@
 //! Largest sizes: a number beyond them buys nodes or memory that no model needs.
 
-use super::Problem;
 use crate::preset::Preset;
+use crate::problem::Problem;
 
 const GIB: u64 = 1 << 30;
 

@@ -1,7 +1,7 @@
 //! Validation of the engine's flags and environment: they become arguments and variables of a container.
 
-use super::{MAX_NAME_LENGTH, Problem};
 use crate::preset::InferenceProfile;
+use crate::problem::{MAX_NAME_LENGTH, Problem};
 
 /// Flags that the operator writes itself: model and commit, addresses, keys, and code of the model.
 const RESERVED_FLAGS: [&str; 16] = [

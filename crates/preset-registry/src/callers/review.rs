@@ -8,7 +8,7 @@ use kube::api::PostParams;
 use kube::{Api, Client};
 use tonic::Status;
 
-use super::TokenOptions;
+use super::options::TokenOptions;
 
 /// Time for both reviews.
 const TIMEOUT: Duration = Duration::from_secs(5);

@@ -30,22 +30,22 @@ impl Verdict {
     }
 }
 
-/// What is remembered of one token.
+/// The last verdict about one token.
 #[derive(Debug, Default)]
-pub(super) struct Entry {
+pub(super) struct KnownToken {
     /// Held by the call that reviews the token.
     pub(super) turn: tokio::sync::Mutex<()>,
-    state: Mutex<Option<State>>,
+    state: Mutex<Option<TimedVerdict>>,
 }
 
 #[derive(Debug)]
-struct State {
+struct TimedVerdict {
     verdict: Verdict,
     fresh_until: Instant,
     grace_until: Instant,
 }
 
-impl Entry {
+impl KnownToken {
     /// Returns the verdict if it can be used without asking again.
     pub(super) fn fresh(&self, now: Instant) -> Option<Verdict> {
         let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
@@ -64,7 +64,7 @@ impl Entry {
     /// Remembers a verdict and returns it.
     pub(super) fn set(&self, verdict: Verdict, fresh_until: Instant, grace_until: Instant) -> Verdict {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        *state = Some(State {
+        *state = Some(TimedVerdict {
             verdict: verdict.clone(),
             fresh_until,
             grace_until,
@@ -84,7 +84,7 @@ pub(super) struct Verdicts {
     max_tokens: usize,
     max_refusals: u32,
     window: Duration,
-    tokens: HashMap<[u8; 32], (Arc<Entry>, Instant)>,
+    tokens: HashMap<[u8; 32], (Arc<KnownToken>, Instant)>,
     refusals: HashMap<IpAddr, (u32, Instant)>,
 }
 
@@ -100,7 +100,7 @@ impl Verdicts {
     }
 
     /// Returns the entry of a token; `None` if it is unknown and its peer had too many refused.
-    pub(super) fn entry(&mut self, token: &str, peer: IpAddr, now: Instant) -> Option<Arc<Entry>> {
+    pub(super) fn entry(&mut self, token: &str, peer: IpAddr, now: Instant) -> Option<Arc<KnownToken>> {
         let digest: [u8; 32] = Sha256::digest(token).into();
         if let Some((entry, used)) = self.tokens.get_mut(&digest) {
             *used = now;
@@ -113,7 +113,7 @@ impl Verdicts {
         if self.tokens.len() >= self.max_tokens {
             self.forget_one();
         }
-        let entry = Arc::<Entry>::default();
+        let entry = Arc::<KnownToken>::default();
         self.tokens.insert(digest, (Arc::clone(&entry), now));
         Some(entry)
     }
@@ -193,7 +193,7 @@ mod tests {
     fn grace_is_for_the_admitted_alone() {
         let now = Instant::now();
         let later = now + Duration::from_secs(5);
-        let entry = Entry::default();
+        let entry = KnownToken::default();
         assert!(!entry.has_grace(now) && entry.fresh(now).is_none());
         entry.set(Verdict::Admitted, now, later);
         assert!(entry.has_grace(now) && entry.fresh(now).is_none() && !entry.has_grace(later));
