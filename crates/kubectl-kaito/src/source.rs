@@ -29,7 +29,7 @@ pub(crate) enum PresetSource {
     /// The built-in catalog.
     Embedded,
     /// A preset registry.
-    Registry(RegistryClient),
+    Registry(Box<RegistryClient>),
 }
 
 /// Request for a plan.
@@ -66,10 +66,8 @@ impl PresetSource {
         } else if args.registry_ca_file.is_some() || args.registry_token_file.is_some() {
             bail!("--registry {address} must be an https URL: a token must not be sent unencrypted");
         }
-        Ok(Self::Registry(PresetRegistryClient::with_interceptor(
-            endpoint.connect_lazy(),
-            token,
-        )))
+        let client = PresetRegistryClient::with_interceptor(endpoint.connect_lazy(), token);
+        Ok(Self::Registry(Box::new(client)))
     }
 
     /// Returns all presets, sorted by name.

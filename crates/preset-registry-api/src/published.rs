@@ -35,7 +35,7 @@ pub fn authorities(data: &BTreeMap<String, String>, now: u64) -> Vec<&str> {
         .filter_map(|(_, text)| Some((until(text)?, text.as_str())))
         .filter(|(until, _)| *until >= now)
         .collect();
-    live.sort_by(|one, two| two.0.cmp(&one.0));
+    live.sort_by_key(|(until, _)| std::cmp::Reverse(*until));
     live.into_iter()
         .map(|(_, text)| text)
         .take(MAX_AUTHORITIES)

@@ -5,5 +5,5 @@ use preset_registry::Args;
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
-    preset_registry::run(Args::parse()).await
+    Box::pin(preset_registry::run(Args::parse())).await
 }

@@ -4,7 +4,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::preset::{Runtime, TuningMethod};
-use crate::validate::Problem;
+use crate::problem::Problem;
 
 fn catalog() -> &'static Catalog {
     Catalog::embedded().expect("the embedded catalog is valid")
