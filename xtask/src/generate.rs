@@ -7,6 +7,7 @@ mod crds;
 mod generated;
 mod policies;
 mod presets;
+mod reasons;
 mod schemas;
 
 use std::collections::BTreeSet;
@@ -38,6 +39,7 @@ fn files() -> Result<Vec<Generated>> {
     files.extend(clippy::files()?);
     files.extend(policies::files()?);
     files.extend(presets::files()?);
+    files.extend(reasons::files()?);
     files.extend(schemas::files()?);
     Ok(files)
 }

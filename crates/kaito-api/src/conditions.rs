@@ -211,6 +211,53 @@ macro_rules! reasons {
 }
 pub(crate) use reasons;
 
+/// Text about one reason of any of the closed sets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ReasonText {
+    /// Value in the object.
+    pub reason: &'static str,
+    /// Sentence that says when the reason appears.
+    pub meaning: &'static str,
+    /// Remedy; empty if nothing needs to be done.
+    pub remedy: &'static str,
+}
+
+macro_rules! texts {
+    ($set:ident) => {
+        $set::ALL.iter().map(|reason| ReasonText {
+            reason: reason.as_str(),
+            meaning: reason.meaning(),
+            remedy: reason.remedy(),
+        })
+    };
+}
+
+impl ReasonText {
+    /// Returns the reasons of conditions of Workspaces.
+    pub fn of_workspaces() -> impl Iterator<Item = Self> {
+        texts!(WorkspaceReason)
+    }
+
+    /// Returns the reasons for writes and pods that the API server refused.
+    pub fn of_refusals() -> impl Iterator<Item = Self> {
+        texts!(RefusalReason)
+    }
+
+    /// Returns the reasons of conditions of claims.
+    pub fn of_claims() -> impl Iterator<Item = Self> {
+        texts!(ClaimReason)
+    }
+
+    /// Finds a reason in any of the closed sets.
+    #[must_use]
+    pub fn find(reason: &str) -> Option<Self> {
+        Self::of_workspaces()
+            .chain(Self::of_refusals())
+            .chain(Self::of_claims())
+            .find(|text| text.reason == reason)
+    }
+}
+
 reasons! {
     /// Reason of a claim's condition.
     ClaimReason {

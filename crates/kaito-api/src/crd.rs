@@ -136,6 +136,9 @@ fn columns_v1alpha1() -> Vec<CustomResourceColumnDefinition> {
         condition_column("InferenceReady", false),
         condition_column("JobStarted", true),
         condition_column("WorkspaceReady", false),
+        column("Reason", "string", ".status.reason", true),
+        column("Model", "string", ".status.model", true),
+        column("Endpoint", "string", ".status.endpoint", true),
         column("Age", "date", ".metadata.creationTimestamp", false),
     ]
 }
@@ -149,6 +152,9 @@ fn columns_v1beta1() -> Vec<CustomResourceColumnDefinition> {
         condition_column("WorkspaceSucceeded", false),
         column("TargetNodeCount", "integer", ".status.targetNodeCount", false),
         column("State", "string", ".status.state", false),
+        column("Reason", "string", ".status.reason", false),
+        column("Model", "string", ".status.model", false),
+        column("Endpoint", "string", ".status.endpoint", false),
         column("Age", "date", ".metadata.creationTimestamp", false),
     ]
 }

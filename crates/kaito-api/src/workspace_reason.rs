@@ -81,8 +81,20 @@ reasons! {
         LoadBalancerNotCreated = "LoadBalancerNotCreated" => "Annotate the Workspace with kaito.sh/public: \"true\" for all clients, or with their CIDR blocks.",
         /// A container was killed for memory.
         ContainerOOMKilled = "ContainerOOMKilled" => "Choose an instance type with more memory, or a smaller context.",
+        /// The engine ended because it lacks GPU memory.
+        GpuMemoryTooSmall = "GPUMemoryTooSmall" => "Choose an instance type with more GPU memory, or a shorter context by annotation kaito.sh/max-context-tokens.",
+        /// A container ended with an error.
+        ContainerFailed = "ContainerFailed" => "Read the line of the container in the message, and the logs of the container.",
         /// An image cannot be pulled.
         ImagePullError = "ImagePullError" => "Check the image name and the pull secret.",
+        /// The registry refuses the credentials for an image, or there are none.
+        ImagePullUnauthorized = "ImagePullUnauthorized" => "Name a Secret with credentials for this registry in imagePullSecrets, and check that they may read the image.",
+        /// The registry does not have an image.
+        ImageNotFound = "ImageNotFound" => "Correct the name and the tag of the image, or push it to the registry.",
+        /// The registry of an image cannot be reached from the node.
+        ImageRegistryUnreachable = "ImageRegistryUnreachable" => "Check the node's DNS, firewall and proxy, and the registry's certificate.",
+        /// The name of an image is invalid.
+        ImageNameInvalid = "ImageNameInvalid" => "Correct the name of the image.",
         /// A container cannot be started.
         ContainerStartError = "ContainerStartError" => "Check the ConfigMaps, Secrets and volumes that the message names.",
         /// A container keeps crashing.

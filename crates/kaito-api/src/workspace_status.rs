@@ -22,6 +22,15 @@ pub struct WorkspaceStatus {
     /// State as one word: `Pending`, `Ready`, `NotReady`, `Running`, `Succeeded` or `Failed`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub state: Option<WorkspaceState>,
+    /// Reason for which the Workspace is not ready, as one word; absent when it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// Preset that is served or tuned; absent with a pod template of the user's own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub model: Option<String>,
+    /// URL at which the model answers; absent while it does not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub endpoint: Option<String>,
     /// Conditions, one a type.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]

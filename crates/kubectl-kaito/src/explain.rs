@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
-use kaito_api::conditions::{ClaimReason, WorkspaceReason};
+use kaito_api::conditions::ReasonText;
 use kaito_api::{Workspace, WorkspaceStatus};
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Api, Client, Config};
@@ -71,6 +71,11 @@ fn explained(namespace: &str, workspace: &Workspace) -> Answer {
     if status.observed_generation < workspace.metadata.generation {
         text.push_str("The controller has not processed the last edit yet.\n");
     }
+    for (name, value) in [("Model", &status.model), ("Endpoint", &status.endpoint)] {
+        if let Some(value) = value {
+            let _ = writeln!(text, "{name}: {}", printable(value));
+        }
+    }
     if !status.worker_nodes.is_empty() {
         let _ = writeln!(text, "Nodes: {}", printable(&status.worker_nodes.join(", ")));
     }
@@ -88,8 +93,13 @@ fn explained(namespace: &str, workspace: &Workspace) -> Answer {
         table(&["CONDITION", "STATUS", "REASON", "~MESSAGE"], rows)
     );
     let helps = remedies(&status.conditions);
-    for (reason, remedy) in &helps {
-        let _ = write!(text, "\n{reason}: {remedy}\n");
+    for ReasonText {
+        reason,
+        meaning,
+        remedy,
+    } in &helps
+    {
+        let _ = write!(text, "\n{reason}: {meaning} {remedy}\n");
     }
     Answer {
         text,
@@ -107,20 +117,12 @@ fn headline(status: &WorkspaceStatus) -> String {
     }
 }
 
-/// Lists each reason of an unhealthy condition once, with its remedy.
-fn remedies(conditions: &[Condition]) -> Vec<(String, &'static str)> {
-    let mut found: Vec<(String, &'static str)> = Vec::new();
+/// Lists each reason of an unhealthy condition once, if it has a remedy. `docs/reasons.md` has the same text.
+fn remedies(conditions: &[Condition]) -> Vec<ReasonText> {
+    let mut found: Vec<ReasonText> = Vec::new();
     for condition in conditions.iter().filter(|condition| condition.status != "True") {
-        let reason = condition.reason.as_str();
-        let remedy = WorkspaceReason::parse(reason)
-            .map(WorkspaceReason::remedy)
-            .or_else(|| ClaimReason::parse(reason).map(ClaimReason::remedy))
-            .filter(|remedy| !remedy.is_empty());
-        if let Some(remedy) = remedy
-            && !found.iter().any(|(known, _)| known == reason)
-        {
-            found.push((reason.to_owned(), remedy));
-        }
+        let text = ReasonText::find(&condition.reason).filter(|text| !text.remedy.is_empty());
+        found.extend(text.filter(|text| !found.contains(text)));
     }
     found
 }
@@ -197,10 +199,7 @@ mod tests {
         });
         let answer = explained("default", &workspace(&status));
         assert!(
-            answer.findings
-                && answer
-                    .text
-                    .contains("InvalidNodeClaim: A NodeClaim cannot be changed"),
+            answer.findings && answer.text.contains("carried out. A NodeClaim cannot be changed"),
             "{}",
             answer.text
         );

@@ -16,8 +16,12 @@ const REFUSED: &str = "Refused: ";
 /// status that a plan writes.
 #[must_use]
 pub fn report(now: Timestamp, claim: &Claim, refusals: &[RefusedWrite]) -> Report {
-    let notes: Vec<String> = refusals.iter().map(RefusedWrite::note).collect();
-    let notes = notes.join(" ");
+    // One is enough: a longer message would be cut.
+    let others = refusals.len().saturating_sub(1);
+    let notes = refusals
+        .first()
+        .map(|refusal| refusal.note(others))
+        .unwrap_or_default();
     let status = match claim {
         Claim::Machine(machine) => {
             let mut status = machine.status.clone().unwrap_or_default();
@@ -32,7 +36,7 @@ pub fn report(now: Timestamp, claim: &Claim, refusals: &[RefusedWrite]) -> Repor
     let Some(status) = status else {
         return Report::default();
     };
-    let event = |refusal: &RefusedWrite| Event::warning(refusal.reason.as_str(), refusal.note());
+    let event = |refusal: &RefusedWrite| Event::warning(refusal.reason.as_str(), refusal.note(0));
     Report {
         // Strings and numbers only, so this cannot fail.
         status,

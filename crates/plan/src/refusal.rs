@@ -12,6 +12,8 @@ use crate::{ObjectRef, Verb};
 
 /// Longest text of the server that is repeated, in bytes: it leaves room for the object and the remedy.
 const LONGEST: usize = 400;
+/// Most words of the server that are repeated. Words are counted first: the length of a number must not move the cut.
+const MOST_WORDS: usize = 40;
 
 /// A refused write.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,9 +40,10 @@ impl RefusedWrite {
         }
     }
 
-    /// Returns the cause for people, without the remedy: what was to be written, and the server's words.
+    /// Returns the cause for people, without the remedy: what was to be written, and the server's words. `others` is the
+    /// number of further objects that were refused.
     #[must_use]
-    pub fn cause(&self) -> String {
+    pub fn cause(&self, others: usize) -> String {
         let done = match self.verb {
             Verb::Apply | Verb::Patch | Verb::Status => "be written",
             Verb::Delete => "be deleted",
@@ -49,20 +52,25 @@ impl RefusedWrite {
             Verb::ReleaseFinalizer => "be released",
         };
         let object = format!("{} {}", self.target.kind.as_str(), self.target.name);
-        format!("{object} cannot {done}: {}", self.words)
+        let others = match others {
+            0 => String::new(),
+            1 => ", and another object was refused too".to_owned(),
+            _ => format!(", and {others} other objects were refused too"),
+        };
+        format!("{object} cannot {done}{others}: {}", self.words)
     }
 
     /// Returns the refusal as a note at the end of another message.
     #[must_use]
-    pub fn note(&self) -> String {
-        let text = with_remedy(&self.cause(), self.reason.remedy());
+    pub fn note(&self, others: usize) -> String {
+        let text = with_remedy(&self.cause(others), self.reason.remedy());
         format!("{}: {text}", self.reason.as_str())
     }
 }
 
 impl fmt::Display for RefusedWrite {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.note())
+        f.write_str(&self.note(0))
     }
 }
 
@@ -95,7 +103,7 @@ pub fn by_text(message: &str) -> Option<RefusalReason> {
         () if has("failed calling webhook") || has("failed to call webhook") => RefusalReason::WebhookFailed,
         () if has("ValidatingAdmissionPolicy") => RefusalReason::PolicyDenied,
         () if has("violates PodSecurity") => RefusalReason::PodSecurityViolation,
-        () if has("exceeded quota:") || has("failed quota:") || has("insufficient quota") => {
+        () if has("exceeded quota:") || has("failed quota:") || has("status unknown for quota") => {
             RefusalReason::QuotaExceeded
         }
         () if is_limit_range(message) => RefusalReason::LimitRangeExceeded,
@@ -127,7 +135,11 @@ pub fn stable(message: &str) -> String {
     let line = message.split_whitespace().collect::<Vec<_>>().join(" ");
     let text = without_generated_name(&line);
     let text = without_usage(text);
-    let words: Vec<String> = text.split(' ').map(without_local_port).collect();
+    let mut words: Vec<String> = text.split(' ').map(without_local_port).collect();
+    if words.len() > MOST_WORDS {
+        words.truncate(MOST_WORDS);
+        words.push("...".to_owned());
+    }
     cut(&words.join(" "), LONGEST)
 }
 

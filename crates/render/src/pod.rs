@@ -17,6 +17,9 @@ pub(crate) const OUR_USER: i64 = 65532;
 /// Secret key of the token for gated models.
 pub(crate) const HUB_TOKEN: &str = "HF_TOKEN";
 
+/// Policy by which the kubelet reports the last lines of a container that ended with an error.
+pub(crate) const LAST_LINES: &str = "FallbackToLogsOnError";
+
 /// Restricts the pod: no ServiceAccount token, no Services in its environment, no privileges.
 pub(crate) fn restricted(spec: PodSpec, user: i64) -> PodSpec {
     PodSpec {
@@ -53,6 +56,7 @@ fn restricted_container(container: Container) -> Container {
             }),
             ..SecurityContext::default()
         }),
+        termination_message_policy: Some(LAST_LINES.to_owned()),
         ..container
     }
 }

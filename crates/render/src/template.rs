@@ -1,7 +1,7 @@
 //! A pod template of the user's own.
 //!
-//! It runs unchanged: labels, tolerations and node affinity are added, nothing is removed, and the security settings
-//! are the user's.
+//! It runs unchanged: labels, tolerations, node affinity and the report of last lines are added, nothing is removed, and
+//! the security settings are the user's.
 
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::{PodSpec, PodTemplateSpec};
@@ -9,7 +9,7 @@ use kaito_api::Workspace;
 use kaito_api::raw::RawObject;
 
 use crate::platform::Platform;
-use crate::{canonical, deployment, meta, scheduling};
+use crate::{canonical, deployment, meta, pod, scheduling};
 
 /// A user's pod template to run.
 #[derive(Clone, Debug)]
@@ -36,7 +36,20 @@ impl Custom<'_> {
         let spec = template.spec.get_or_insert_default();
         spec.affinity = scheduling::with_nodes(spec.affinity.take(), self.workspace, self.platform);
         add_tolerations(spec, self.workspace, self.platform);
+        report_last_lines(spec);
         deployment::deployment(self.workspace, self.nodes, template)
+    }
+}
+
+/// Lets the kubelet report the last lines of a container that ended with an error, unless the user chose a policy or a
+/// file of their own.
+fn report_last_lines(spec: &mut PodSpec) {
+    let init = spec.init_containers.iter_mut().flatten();
+    for container in spec.containers.iter_mut().chain(init) {
+        if container.termination_message_path.is_none() {
+            let policy = &mut container.termination_message_policy;
+            policy.get_or_insert_with(|| pod::LAST_LINES.to_owned());
+        }
     }
 }
 

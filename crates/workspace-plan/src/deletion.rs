@@ -36,7 +36,7 @@ pub(crate) fn plan(context: &PlanContext<'_>) -> Plan {
             return plan;
         }
     }
-    let message = format!("{}{}", waiting_for(&claims), refused::notes(context));
+    let message = format!("{}{}", refused::note(context), waiting_for(&claims));
     plan.add_reason("deleting", &message);
     let deleting = ConditionUpdate::met(WorkspaceReason::WorkspaceDeleted, message);
     let not_ready = ConditionUpdate::unmet(

@@ -70,7 +70,7 @@ pub fn plan(now: Timestamp, observed: &Observed, settings: &Settings) -> Plan {
 #[must_use]
 pub fn report(now: Timestamp, observed: &Observed, settings: &Settings, refusals: &[RefusedWrite]) -> Report {
     let context = PlanContext::new(now, observed, settings);
-    let settled = |refusal| refused::settled(&context, refusal);
+    let settled = |refusal| refused::settled(&context, refusal, refusals.len().saturating_sub(1));
     let plan = of_context(&PlanContext {
         refusals: refusals.iter().map(settled).collect(),
         ..PlanContext::new(now, observed, settings)

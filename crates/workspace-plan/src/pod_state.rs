@@ -1,6 +1,10 @@
 //! The containers of a pod and their states.
 
 use k8s_openapi::api::core::v1::{ContainerState, ContainerStatus, Pod};
+use kaito_api::conditions::WorkspaceReason;
+
+use crate::metadata;
+use crate::problem::Problem;
 
 /// All containers, init containers first.
 pub(crate) fn containers(pod: &Pod) -> impl Iterator<Item = (&Pod, &ContainerStatus)> {
@@ -25,4 +29,30 @@ pub(crate) fn has_begun(pod: &Pod) -> bool {
     containers(pod).any(|(_, container)| {
         states(container).any(|state| state.running.is_some() || state.terminated.is_some())
     })
+}
+
+/// Returns a problem of a container.
+pub(crate) fn of_container(
+    reason: WorkspaceReason,
+    pod: &Pod,
+    container: &ContainerStatus,
+    problem: &str,
+) -> Problem {
+    Problem::new(
+        reason,
+        format!(
+            "container {} of pod {} {problem}",
+            container.name,
+            metadata::name(&pod.metadata)
+        ),
+    )
+}
+
+/// Reason and message of a container that waits.
+pub(crate) fn waiting(container: &ContainerStatus) -> Option<(&str, &str)> {
+    let waiting = container.state.as_ref()?.waiting.as_ref()?;
+    Some((
+        waiting.reason.as_deref().unwrap_or_default(),
+        waiting.message.as_deref().unwrap_or_default(),
+    ))
 }

@@ -3,24 +3,18 @@
 //! Messages name the container and the cause. They contain no counters: a status that changes by itself would be written
 //! for ever.
 
-use k8s_openapi::api::core::v1::{ContainerState, ContainerStatus, Pod};
+mod ended;
+mod image_pull;
+
+use k8s_openapi::api::core::v1::{ContainerStatus, Pod};
 use kaito_api::conditions::WorkspaceReason;
 
 use crate::context::PlanContext;
 use crate::metadata;
-use crate::pod_state::{containers, states};
+use crate::pod_state::{containers, of_container, waiting};
 use crate::problem::Problem;
 use crate::workload_problem;
 
-/// Waiting reasons of a container whose image cannot be pulled.
-const PULL_REASONS: [&str; 6] = [
-    "ImagePullBackOff",
-    "ErrImagePull",
-    "InvalidImageName",
-    "ErrImageNeverPull",
-    "ImageInspectError",
-    "RegistryUnavailable",
-];
 /// Waiting reasons of a container that cannot be started.
 const START_REASONS: [&str; 6] = [
     "CreateContainerConfigError",
@@ -35,16 +29,20 @@ const START_REASONS: [&str; 6] = [
 pub(crate) fn problem(context: &PlanContext<'_>) -> Option<Problem> {
     let pods = || context.pods.values().copied();
     let containers = || pods().flat_map(containers);
-    let first = |of: fn(&Pod, &ContainerStatus) -> Option<Problem>| {
-        containers().find_map(|(pod, container)| of(pod, container))
-    };
-    first(out_of_memory)
-        .or_else(|| first(not_pulled))
+    type Check = fn(&PlanContext<'_>, &Pod, &ContainerStatus) -> Option<Problem>;
+    let first = |of: Check| containers().find_map(|(pod, container)| of(context, pod, container));
+    first(ended::out_of_memory)
+        .or_else(|| first(image_pull::problem))
         .or_else(|| first(not_started))
-        .or_else(|| first(crashing))
+        .or_else(|| first(ended::crashing))
         .or_else(|| pods().find_map(evicted))
         .or_else(|| pods().find_map(unschedulable))
         .or_else(|| workload_problem::of(context))
+}
+
+/// Returns the step of the Workspace's Job that failed last, and why.
+pub(crate) fn failed_step(context: &PlanContext<'_>) -> Option<String> {
+    ended::failed_step(context)
 }
 
 /// Returns the image that the Workspace's pod pushed, by digest: the termination message of the pushing container.
@@ -69,94 +67,16 @@ pub(crate) fn running<'a>(context: &PlanContext<'a>) -> Option<&'a str> {
     .map(|(_, container)| container.name.as_str())
 }
 
-fn of_container(reason: WorkspaceReason, pod: &Pod, container: &ContainerStatus, problem: &str) -> Problem {
-    Problem::new(
-        reason,
-        format!("container {} of pod {} {problem}", container.name, name(pod)),
-    )
-}
-
 fn name(pod: &Pod) -> &str {
     metadata::name(&pod.metadata)
 }
 
-fn waiting(container: &ContainerStatus) -> Option<(&str, &str)> {
-    let waiting = container.state.as_ref()?.waiting.as_ref()?;
-    Some((
-        waiting.reason.as_deref().unwrap_or_default(),
-        waiting.message.as_deref().unwrap_or_default(),
-    ))
-}
-
-fn out_of_memory(pod: &Pod, container: &ContainerStatus) -> Option<Problem> {
-    let killed = |state: &ContainerState| {
-        state.terminated.as_ref().and_then(|t| t.reason.as_deref()) == Some("OOMKilled")
-    };
-    // A container that runs again has recovered.
-    let runs = container.ready
-        && container
-            .state
-            .as_ref()
-            .is_some_and(|state| state.running.is_some());
-    let out = !runs && states(container).any(killed);
-    out.then(|| {
-        of_container(
-            WorkspaceReason::ContainerOOMKilled,
-            pod,
-            container,
-            "was killed for memory",
-        )
-    })
-}
-
-fn not_pulled(pod: &Pod, container: &ContainerStatus) -> Option<Problem> {
-    let (reason, _) = waiting(container)?;
-    let problem = format!("cannot get its image {} ({})", container.image, stable(reason));
-    PULL_REASONS
-        .contains(&reason)
-        .then(|| of_container(WorkspaceReason::ImagePullError, pod, container, &problem))
-}
-
-// The kubelet alternates between the error and the back-off after it.
-fn stable(reason: &str) -> &str {
-    if reason == "ErrImagePull" {
-        "ImagePullBackOff"
-    } else {
-        reason
-    }
-}
-
-fn not_started(pod: &Pod, container: &ContainerStatus) -> Option<Problem> {
+fn not_started(_: &PlanContext<'_>, pod: &Pod, container: &ContainerStatus) -> Option<Problem> {
     let (reason, message) = waiting(container)?;
     let problem = format!("cannot be started ({reason}): {}", cut(message));
     START_REASONS
         .contains(&reason)
         .then(|| of_container(WorkspaceReason::ContainerStartError, pod, container, &problem))
-}
-
-fn crashing(pod: &Pod, container: &ContainerStatus) -> Option<Problem> {
-    let (reason, _) = waiting(container)?;
-    let last = container
-        .last_state
-        .as_ref()
-        .and_then(|state| state.terminated.as_ref());
-    let end = last.map_or_else(String::new, |end| {
-        let message = end
-            .message
-            .as_deref()
-            .map(|message| format!(": {}", cut(message)))
-            .unwrap_or_default();
-        format!(", last with exit code {}{message}", end.exit_code)
-    });
-    let problem = format!("keeps crashing{end}");
-    (reason == "CrashLoopBackOff").then(|| {
-        of_container(
-            WorkspaceReason::ContainerCrashLoopBackOff,
-            pod,
-            container,
-            &problem,
-        )
-    })
 }
 
 fn evicted(pod: &Pod) -> Option<Problem> {

@@ -11,38 +11,31 @@ use crate::condition::ConditionUpdate;
 use crate::context::PlanContext;
 use crate::problem::Problem;
 
-/// Refusals, by the part of the status that they concern.
+/// Refusals, by the part of the status that they concern. One is shown in each, and says how many others there are: a
+/// longer message would be cut.
 #[derive(Debug, Default)]
 pub(crate) struct Refused {
     /// The Workspace gets no nodes for it.
     pub(crate) nodes: Option<Problem>,
     /// The model cannot be served, or the Job cannot run, for it.
     pub(crate) workload: Option<Problem>,
-    /// All others.
-    pub(crate) notes: Vec<Problem>,
+    /// Another one, if there is neither of these.
+    pub(crate) note: Option<Problem>,
 }
 
 impl Refused {
     /// Sorts the refusals of this plan.
     pub(crate) fn of(context: &PlanContext<'_>) -> Self {
-        let mut refused = Self::default();
-        for refusal in &context.refusals {
-            let place = match (refusal.verb, refusal.target.kind) {
-                (Verb::EnsureFinalizer, _) => Some(&mut refused.nodes),
-                (Verb::Apply, kind) if !exists(context, &refusal.target) => match kind {
-                    Kind::Machine | Kind::NodeClaim => Some(&mut refused.nodes),
-                    // A Job that exists needs nothing else to run.
-                    _ if context.job().is_some() => None,
-                    _ => Some(&mut refused.workload),
-                },
-                _ => None,
-            };
-            match place {
-                Some(place) if place.is_none() => *place = Some(problem(refusal)),
-                _ => refused.notes.push(problem(refusal)),
-            }
+        let place = |refusal: &&RefusedWrite| place(context, refusal);
+        let first = |wanted: RefusalPlace| context.refusals.iter().find(|refusal| place(refusal) == wanted);
+        let (nodes, workload) = (first(RefusalPlace::Nodes), first(RefusalPlace::Workload));
+        let note = context.refusals.first().filter(|_| nodes.or(workload).is_none());
+        let problem = |refusal: &RefusedWrite| problem(context, refusal);
+        Self {
+            nodes: nodes.map(problem),
+            workload: workload.map(problem),
+            note: note.map(problem),
         }
-        refused
     }
 
     /// Returns the condition that reports a refusal of nodes, unless `resource` reports a problem itself.
@@ -50,15 +43,39 @@ impl Refused {
         match self.nodes.take() {
             Some(problem) if !resource.is_problem() => problem.condition(),
             other => {
-                self.notes.extend(other);
+                self.note = self.note.take().or(other);
                 resource
             }
         }
     }
 }
 
-fn problem(refusal: &RefusedWrite) -> Problem {
-    Problem::new(refusal.reason, refusal.cause())
+/// The part of the status that shows a refusal.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum RefusalPlace {
+    Nodes,
+    Workload,
+    Note,
+}
+
+fn place(context: &PlanContext<'_>, refusal: &RefusedWrite) -> RefusalPlace {
+    match (refusal.verb, refusal.target.kind) {
+        (Verb::EnsureFinalizer, _) => RefusalPlace::Nodes,
+        (Verb::Apply, _) if exists(context, &refusal.target) => RefusalPlace::Note,
+        (Verb::Apply, Kind::Machine | Kind::NodeClaim) => RefusalPlace::Nodes,
+        // A Job that exists needs nothing else to run.
+        (Verb::Apply, _) if context.job().is_some() => RefusalPlace::Note,
+        (Verb::Apply, _) => RefusalPlace::Workload,
+        _ => RefusalPlace::Note,
+    }
+}
+
+fn others(context: &PlanContext<'_>) -> usize {
+    context.refusals.len().saturating_sub(1)
+}
+
+fn problem(context: &PlanContext<'_>, refusal: &RefusedWrite) -> Problem {
+    Problem::new(refusal.reason, refusal.cause(others(context)))
 }
 
 fn exists(context: &PlanContext<'_>, target: &ObjectRef) -> bool {
@@ -66,18 +83,17 @@ fn exists(context: &PlanContext<'_>, target: &ObjectRef) -> bool {
     context.named.iter().any(|object| object.is(target)) || context.claims.keys().any(is_claim)
 }
 
-/// Returns the notes of all refusals for the message of a terminating Workspace.
-pub(crate) fn notes(context: &PlanContext<'_>) -> String {
-    context
-        .refusals
-        .iter()
-        .map(|refusal| format!(" {}", refusal.note()))
-        .collect()
+/// Returns the note for the message of a terminating Workspace; empty if nothing was refused.
+pub(crate) fn note(context: &PlanContext<'_>) -> String {
+    let first = context.refusals.first();
+    first.map_or_else(String::new, |refusal| {
+        format!("{} ", refusal.note(others(context)))
+    })
 }
 
 /// Returns the refusal in the words that the stored status has already, if the new ones differ in numbers only. So a
 /// message with a time or an identifier is not written at each attempt.
-pub(crate) fn settled(context: &PlanContext<'_>, refusal: &RefusedWrite) -> RefusedWrite {
+pub(crate) fn settled(context: &PlanContext<'_>, refusal: &RefusedWrite, others: usize) -> RefusedWrite {
     // Their numbers are what people look for, and they change with the object or the limit alone.
     let is_exact = matches!(
         refusal.reason,
@@ -86,7 +102,7 @@ pub(crate) fn settled(context: &PlanContext<'_>, refusal: &RefusedWrite) -> Refu
     let stored = context
         .conditions()
         .iter()
-        .filter_map(|condition| stored_words(&condition.message, refusal))
+        .filter_map(|condition| stored_words(&condition.message, refusal, others))
         .find(|words| differ_in_numbers_only(words, &refusal.words));
     match stored {
         Some(words) if !is_exact => RefusedWrite {
@@ -97,12 +113,12 @@ pub(crate) fn settled(context: &PlanContext<'_>, refusal: &RefusedWrite) -> Refu
     }
 }
 
-fn stored_words<'a>(message: &'a str, refusal: &RefusedWrite) -> Option<&'a str> {
+fn stored_words<'a>(message: &'a str, refusal: &RefusedWrite, others: usize) -> Option<&'a str> {
     let start = RefusedWrite {
         words: String::new(),
         ..refusal.clone()
     };
-    let (_, rest) = message.split_once(&start.cause())?;
+    let (_, rest) = message.split_once(&start.cause(others))?;
     let (words, _) = rest.split_once(refusal.reason.remedy())?;
     let words = words.trim_end();
     // The remedy follows a period, which the server's words may lack.

@@ -70,7 +70,7 @@ impl<'a> StatusReport<'a> {
             inference,
             job,
             state,
-            notes: refused.notes,
+            notes: refused.note.into_iter().collect(),
             sizing_summary: None,
         }
     }
@@ -105,14 +105,28 @@ impl<'a> StatusReport<'a> {
         }
     }
 
-    fn blocked(&self, reason: WorkspaceReason) -> ConditionUpdate {
+    /// The condition for which the Workspace is not ready.
+    fn blocking(&self) -> Option<&ConditionUpdate> {
         let all = [Some(&self.resource), Some(&self.inference), self.job.as_ref()];
         let unmet = || all.into_iter().flatten().filter(|condition| !condition.is_true());
         // A problem comes before a mere wait.
-        let blocking = unmet()
+        unmet()
             .find(|condition| condition.is_problem())
-            .or_else(|| unmet().next());
-        let cause = match blocking {
+            .or_else(|| unmet().next())
+    }
+
+    /// The reason for which the Workspace is not ready, as one word.
+    fn reason(&self) -> Option<&'static str> {
+        match self.state {
+            WorkspaceState::Ready | WorkspaceState::Succeeded | WorkspaceState::Running => None,
+            WorkspaceState::Pending | WorkspaceState::NotReady | WorkspaceState::Failed => {
+                self.blocking().map(ConditionUpdate::reason_str)
+            }
+        }
+    }
+
+    fn blocked(&self, reason: WorkspaceReason) -> ConditionUpdate {
+        let cause = match self.blocking() {
             Some(condition) => format!("{}: {}", condition.reason_str(), condition.message),
             None => "Everything is there; the Job has not ended.".to_owned(),
         };
@@ -149,6 +163,26 @@ impl<'a> StatusReport<'a> {
     }
 }
 
+/// URL of the Workspace's Service: the address of its load balancer, else its name in the cluster.
+fn endpoint(context: &PlanContext<'_>) -> Option<String> {
+    let workspace = context.workspace();
+    workspace.spec.inference.as_ref()?;
+    let status = context
+        .observed
+        .workloads
+        .service
+        .as_ref()
+        .and_then(|service| service.status.as_ref());
+    let ingress = status
+        .and_then(|status| status.load_balancer.as_ref()?.ingress.as_ref()?.first())
+        .and_then(|ingress| ingress.ip.as_deref().or(ingress.hostname.as_deref()));
+    Some(match ingress {
+        Some(address) if address.contains(':') => format!("http://[{address}]"),
+        Some(address) => format!("http://{address}"),
+        None => format!("http://{}.{}.svc", workspace.name(), workspace.namespace()),
+    })
+}
+
 fn inference_state(context: &PlanContext<'_>, is_ready: bool) -> WorkspaceState {
     match context.status().and_then(|status| status.state) {
         _ if is_ready => WorkspaceState::Ready,
@@ -174,6 +208,9 @@ pub(crate) fn report(context: &PlanContext<'_>, report: &StatusReport<'_>, plan:
     let status = WorkspaceStatus {
         worker_nodes: workers.unwrap_or_default(),
         state: Some(report.state),
+        reason: report.reason().map(str::to_owned),
+        model: context.workspace().preset_name().map(str::to_owned),
+        endpoint: report.inference.is_true().then(|| endpoint(context)).flatten(),
         conditions: conditions(context, &updates),
         target_node_count: nodes.and_then(|nodes| i32::try_from(nodes.wanted).ok()),
         observed_generation: Some(context.generation()),

@@ -83,7 +83,7 @@ pub(super) async fn run(finalizers: &[&str], plan: Plan<NoCloud>, answers: Vec<(
 
 /// A report whose status is the list of refusals.
 pub(super) fn shown(refusals: &[RefusedWrite]) -> Report {
-    let notes: Vec<String> = refusals.iter().map(RefusedWrite::note).collect();
+    let notes: Vec<String> = refusals.iter().map(ToString::to_string).collect();
     Report {
         status: Some(json!({ "refused": notes })),
         events: vec![],

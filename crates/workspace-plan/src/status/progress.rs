@@ -84,8 +84,10 @@ fn failure(context: &PlanContext<'_>) -> String {
         .into_iter()
         .flat_map(|status| status.conditions.iter().flatten());
     let failed = conditions.find(|condition| condition.type_ == "Failed");
-    match failed.and_then(|condition| condition.message.as_deref()) {
-        Some(message) => format!("the tuning Job failed: {message}"),
-        None => "the tuning Job failed".to_owned(),
+    let step = pods::failed_step(context);
+    match (step, failed.and_then(|condition| condition.message.as_deref())) {
+        (Some(step), _) => format!("the tuning Job failed: {step}"),
+        (None, Some(message)) => format!("the tuning Job failed: {message}"),
+        (None, None) => "the tuning Job failed".to_owned(),
     }
 }

@@ -1,0 +1,195 @@
+//! Containers that ended with an error: the meaning of their exit code, and the lines that say why.
+
+use k8s_openapi::api::core::v1::{ContainerState, ContainerStateTerminated, ContainerStatus, Pod};
+use kaito_api::conditions::WorkspaceReason;
+
+use crate::context::PlanContext;
+use crate::metadata;
+use crate::pod_state;
+use crate::problem::Problem;
+
+/// Longest text of a container that is repeated, in bytes.
+const LONGEST: usize = 400;
+/// Words in the last lines of an engine that lacks GPU memory.
+const GPU_MEMORY: [&str; 4] = [
+    "CUDA out of memory",
+    "OutOfMemoryError",
+    "No available memory for the cache blocks",
+    "can be stored in KV cache",
+];
+
+/// Returns the last end of a container that is not ready, unless it ended well.
+fn failure(container: &ContainerStatus) -> Option<&ContainerStateTerminated> {
+    // A container that is ready again has recovered.
+    if container.ready {
+        return None;
+    }
+    let ends =
+        |state: &Option<ContainerState>| state.as_ref().is_some_and(|state| state.terminated.is_some());
+    let last = if ends(&container.state) {
+        &container.state
+    } else {
+        &container.last_state
+    };
+    last.as_ref()?.terminated.as_ref()
+}
+
+/// Returns the problem of a container that was killed for memory, with the number that was too small.
+pub(super) fn out_of_memory(
+    context: &PlanContext<'_>,
+    pod: &Pod,
+    container: &ContainerStatus,
+) -> Option<Problem> {
+    let end = failure(container)?;
+    let limit = container.resources.as_ref().and_then(|resources| {
+        let limits = resources.limits.as_ref()?;
+        Some(format!(", at its limit of {}", limits.get("memory")?.0))
+    });
+    let of_node = || {
+        let name = pod.spec.as_ref()?.node_name.as_deref()?;
+        let capacity = context.nodes.get(name)?.status.as_ref()?.capacity.as_ref()?;
+        Some(format!(", on a node with {}", capacity.get("memory")?.0))
+    };
+    let size = limit.or_else(of_node).unwrap_or_default();
+    let problem = pod_state::of_container(
+        WorkspaceReason::ContainerOOMKilled,
+        pod,
+        container,
+        &format!("was killed for memory{size}"),
+    );
+    (end.reason.as_deref() == Some("OOMKilled")).then_some(problem)
+}
+
+/// Returns the problem of a container that ended with an error.
+pub(super) fn crashing(context: &PlanContext<'_>, pod: &Pod, container: &ContainerStatus) -> Option<Problem> {
+    let end = failure(container)?;
+    let is_repeated = pod_state::waiting(container).is_some_and(|(reason, _)| reason == "CrashLoopBackOff");
+    if end.exit_code == 0 && !is_repeated {
+        return None;
+    }
+    Some(of_end(context, pod, container, end, is_repeated))
+}
+
+fn of_end(
+    context: &PlanContext<'_>,
+    pod: &Pod,
+    container: &ContainerStatus,
+    end: &ContainerStateTerminated,
+    is_repeated: bool,
+) -> Problem {
+    let lines = last_lines(end.message.as_deref().unwrap_or_default());
+    let reason = if GPU_MEMORY.iter().any(|words| lines.contains(words)) {
+        WorkspaceReason::GpuMemoryTooSmall
+    } else if is_repeated {
+        WorkspaceReason::ContainerCrashLoopBackOff
+    } else {
+        WorkspaceReason::ContainerFailed
+    };
+    let name = metadata::name(&pod.metadata);
+    let what = format!(
+        "container {} of pod {name} ended with {}",
+        container.name,
+        meaning(end)
+    );
+    if lines.is_empty() {
+        return Problem::new(reason, what);
+    }
+    let start = format!("{what}: ");
+    let stored = context.conditions().iter().find_map(|condition| {
+        let (_, rest) = condition.message.split_once(&start)?;
+        same_but_numbers(rest, &lines)
+    });
+    let lines = stored.unwrap_or(&lines);
+    Problem::new(reason, format!("{start}{lines}"))
+}
+
+/// Returns the step of a Job that failed last, and why.
+pub(super) fn failed_step(context: &PlanContext<'_>) -> Option<String> {
+    let failed = context.pods.values().copied().flat_map(|pod| {
+        pod_state::containers(pod).filter_map(|(pod, container)| {
+            let end = container.state.as_ref()?.terminated.as_ref()?;
+            (end.exit_code != 0).then_some((pod, container, end))
+        })
+    });
+    let last = failed.max_by_key(|(.., end)| end.finished_at.as_ref().map(|time| time.0))?;
+    let (pod, container, end) = last;
+    let problem = out_of_memory(context, pod, container);
+    Some(
+        problem
+            .unwrap_or_else(|| of_end(context, pod, container, end, false))
+            .cause,
+    )
+}
+
+fn meaning(end: &ContainerStateTerminated) -> String {
+    let name = match end.exit_code {
+        0 => " although it should run on",
+        126 => " (its command cannot be executed)",
+        127 => " (its command was not found)",
+        134 => " (aborted)",
+        137 => " (killed: by a probe that failed, or for memory)",
+        139 => " (crashed: invalid memory access)",
+        143 => " (it was asked to stop)",
+        _ => "",
+    };
+    format!("exit code {}{name}", end.exit_code)
+}
+
+/// Returns the line that says why a container ended: the last one that names an error, else the last one.
+fn last_lines(message: &str) -> String {
+    let lines: Vec<&str> = message
+        .lines()
+        .map(str::trim)
+        .filter(|line| !line.is_empty())
+        .collect();
+    let is_error = |line: &&&str| {
+        let line = line.to_ascii_lowercase();
+        ["error", "exception", "panicked", "failed", "fatal"]
+            .iter()
+            .any(|word| line.contains(word))
+    };
+    let line = lines.iter().rev().find(is_error).or_else(|| lines.last());
+    let words = line.map(|line| line.split_whitespace().collect::<Vec<_>>().join(" "));
+    plan::text::cut(&words.unwrap_or_default(), LONGEST)
+}
+
+/// Returns the start of `stored` that differs from `new` in words with digits only, such as times and addresses.
+fn same_but_numbers<'a>(stored: &'a str, new: &str) -> Option<&'a str> {
+    let words = new.split_whitespace().count();
+    let end = stored
+        .match_indices(' ')
+        .nth(words.checked_sub(1)?)
+        .map_or(stored.len(), |(at, _)| at);
+    let start = stored.get(..end)?;
+    // The remedy follows a period, which the line may lack.
+    let start = if new.ends_with('.') {
+        start
+    } else {
+        start.trim_end_matches('.')
+    };
+    plan::refusal::differ_in_numbers_only(start, new).then_some(start)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_line_that_names_an_error_is_shown() {
+        let log = "INFO loading\nValueError: max seq len 131072 is too long\nINFO bye\n";
+        assert_eq!(last_lines(log), "ValueError: max seq len 131072 is too long");
+        assert_eq!(last_lines("a\n  b \n\n"), "b");
+        assert_eq!(last_lines(""), "");
+    }
+
+    #[test]
+    fn a_line_with_another_time_is_not_new() {
+        let stored = "failed at 10:00 pid 7. Read the logs.";
+        assert_eq!(
+            same_but_numbers(stored, "failed at 10:01 pid 8"),
+            Some("failed at 10:00 pid 7")
+        );
+        assert_eq!(same_but_numbers(stored, "failed by 10:01 pid 8"), None);
+        assert_eq!(same_but_numbers("short", "failed at 10:01 pid 8"), None);
+    }
+}
