@@ -14,6 +14,7 @@ mod lifecycle;
 mod money;
 mod node_claims;
 mod probes;
+mod refusals;
 mod registry;
 mod releases;
 mod restore;
