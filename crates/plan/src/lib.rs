@@ -3,8 +3,8 @@
 //! A [`Plan`] leaves its executor no choice: whole objects, exact names, deletions with the UID they mean, the
 //! complete status. Planners are total functions of an observation; nothing here waits, fails or reads a clock.
 //!
-//! [`Plan::into_steps`] is the order of execution, [`outcome()`] the meaning of a refused write, [`Execution`] what is
-//! still carried out after one, and [`PendingWrites`] the writes that a cache does not show yet. The runtime and the
+//! [`Plan::into_steps`] is the order of execution, and [`outcome()`] the meaning of a refused write. [`Execution`] says what
+//! is still carried out after one. [`PendingWrites`] are the writes that a cache does not show yet. The runtime and the
 //! simulator share all four.
 
 pub mod backoff;

@@ -41,8 +41,8 @@ impl Custom<'_> {
     }
 }
 
-/// Lets the kubelet report the last lines of a container that ended with an error, unless the user chose a policy or a
-/// file of their own.
+/// Lets the kubelet report the last lines of a container that ended with an error. A policy or a file that the user
+/// chose stays.
 fn report_last_lines(spec: &mut PodSpec) {
     let init = spec.init_containers.iter_mut().flatten();
     for container in spec.containers.iter_mut().chain(init) {

@@ -119,7 +119,7 @@ pub(crate) enum JobProgress {
 impl JobProgress {
     /// Progress of a Job. `has_begun` says whether a container of its pod runs or has run.
     ///
-    /// The number of ready pods alone does not say it: the steps before the last are init containers, and a pod is not
+    /// The number of ready pods alone does not say it. The steps before the last are init containers, and a pod is not
     /// ready while they run.
     pub(crate) fn of(job: &Job, has_begun: bool) -> Self {
         let absent = JobStatus::default();
