@@ -147,6 +147,10 @@ async fn respond(app: &App, breaker: &Breaker, mut asked: Asked) -> Option<Respo
             Action::FailOperation { .. } | Action::StickOperation => {}
         }
     }
+    if verb == Verb::Put {
+        let pause = app.lock().world.behavior.put_ms;
+        tokio::time::sleep(Duration::from_millis(pause)).await;
+    }
     Some(match carry_out(app, &asked, &actions) {
         Ok(reply) => show(app, &asked, reply),
         Err(error) => refuse(app, Some(verb), &error),
@@ -213,7 +217,13 @@ fn carry_out(app: &App, asked: &Asked, actions: &[Action]) -> Result<Reply, ArmE
                 })?;
                 world.put(now, name, &sent, &condition, scripted.as_ref(), asked.etags)
             }
-            (Thing::Pool(name), Verb::Delete) => world.delete(now, name, &condition, scripted.as_ref()),
+            (Thing::Pool(name), Verb::Delete) => {
+                let ignores_budgets = asked
+                    .query
+                    .split('&')
+                    .any(|pair| pair == "ignore-pod-disruption-budget=true");
+                world.delete(now, name, &condition, scripted.as_ref(), ignores_budgets)
+            }
             (Thing::Pool(name), _) => world.get(now, name, asked.etags),
             (Thing::Abort(name), _) => world.abort(now, name, asked.etags),
             (Thing::Cluster, _) => Ok(world.cluster()),
@@ -301,13 +311,16 @@ fn show(app: &App, asked: &Asked, reply: Reply) -> Response {
         Some((id, _)) => id.clone(),
         None => app.lock().world.ids.guid(),
     };
-    headers::common(out, Some(asked.verb), &request_id);
+    let left = app.lock().world.requests_left(asked.verb);
+    headers::common(out, Some(asked.verb), &request_id, left);
     if let Some((id, seal)) = &reply.operation {
         let base = headers::base_url(&asked.headers);
         let site = app.lock().world.site.clone();
         let place = (site.subscription.as_str(), site.location.as_str());
         let url = |kind| headers::operation_url(&base, place, kind, (id, seal));
-        headers::set(out, "azure-asyncoperation", &url("operations"));
+        if asked.verb != Verb::Operation {
+            headers::set(out, "azure-asyncoperation", &url("operations"));
+        }
         if reply.location {
             headers::set(out, "location", &url("operationresults"));
         }
@@ -326,7 +339,11 @@ fn refuse(app: &App, verb: Option<Verb>, error: &ArmError) -> Response {
     };
     let request_id = app.lock().world.ids.guid();
     let out = response.headers_mut();
-    headers::common(out, verb, &request_id);
+    if error.is_of_gateway() {
+        headers::of_gateway(out, &request_id);
+    } else {
+        headers::common(out, verb, &request_id, None);
+    }
     if let Some(retry_after) = error.retry_after {
         headers::retry_after(out, retry_after);
     }

@@ -107,6 +107,10 @@ impl Booter {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .remove(name);
+        // The machine is gone before the cloud controller notices, and with it the kubelet.
+        if let Err(error) = self.patch_status(name, &node::lost(Timestamp::now())).await {
+            tracing::debug!(%error, node = name, "failed to mark a Node as lost");
+        }
         match self.nodes.delete(name, &DeleteParams::default()).await {
             Ok(_) => {}
             Err(kube::Error::Api(status)) if status.code == 404 => {}

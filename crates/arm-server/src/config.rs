@@ -6,6 +6,8 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use crate::errors::Named;
+
 /// Configuration of the server.
 #[derive(Clone, Debug)]
 pub struct ArmServerConfig {
@@ -80,7 +82,7 @@ pub struct Behavior {
     pub get_lag_ms: u64,
     /// Pools in a page of LIST; `None` for all. An empty page always follows.
     pub page_size: Option<usize>,
-    /// Most pools by instance type; absent types are unlimited.
+    /// Most vCPUs by family; a family is named by any of its instance types. Absent families are unlimited.
     pub quota: BTreeMap<String, u32>,
     /// Report a spent quota while the pool is created, not at once.
     pub quota_async: bool,
@@ -94,6 +96,17 @@ pub struct Behavior {
     pub one_write_at_a_time: bool,
     /// Enforce the service's request budgets.
     pub budgets: bool,
+    /// Time from a PUT to its response.
+    pub put_ms: u64,
+    /// Pools whose nodes have a pod that a disruption budget holds; `*` matches any characters. A deletion that does not
+    /// ignore budgets fails.
+    pub held_by_budget: Vec<String>,
+    /// Show the reason of a failed pool in its operation only, as older versions of the API do.
+    pub hides_failures: bool,
+    /// Error that the documents of operations show while they run and after they succeeded.
+    pub early_error: Option<Named>,
+    /// Time at which the document of an operation shows its end.
+    pub end_time: EndTime,
     /// Status of a running operation; `None` means `InProgress`.
     pub running_status: Option<String>,
     /// Rules of booting nodes: the first whose pattern matches the pool.
@@ -122,6 +135,11 @@ impl Default for Behavior {
             absent_delete_is_404: false,
             one_write_at_a_time: false,
             budgets: false,
+            put_ms: 0,
+            held_by_budget: Vec::new(),
+            hides_failures: false,
+            early_error: None,
+            end_time: EndTime::WhenEnded,
             running_status: None,
             boot: Vec::new(),
             node_delete_ms: 0,
@@ -142,6 +160,19 @@ impl Behavior {
             ..Self::default()
         }
     }
+}
+
+/// Time at which the document of an operation shows its end.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum EndTime {
+    /// The time of its end.
+    #[default]
+    WhenEnded,
+    /// From its start on.
+    Early,
+    /// Never.
+    Never,
 }
 
 /// A rule of booting nodes.

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-pub use crate::config::{Behavior, BootMode, BootRule};
+pub use crate::config::{Behavior, BootMode, BootRule, EndTime};
 pub use crate::errors::Named;
 pub use crate::faults::{Action, FaultRule, Verb};
 pub use crate::recorder::{Counters, Recorded};
@@ -48,6 +48,8 @@ pub struct PoolEdit {
     pub labels: Option<BTreeMap<String, String>>,
     /// Taints of the nodes.
     pub taints: Option<Vec<String>>,
+    /// Stops or starts it, unless an operation runs on it.
+    pub stopped: Option<bool>,
     /// Tags.
     pub tags: Option<BTreeMap<String, String>>,
     /// Boots or removes nodes to match the count.

@@ -32,6 +32,19 @@ pub(crate) enum ErrorBody {
 }
 
 impl ArmError {
+    /// The same error with the service's inner error in its details.
+    pub(crate) fn detailed(mut self, message: &str) -> Self {
+        if let ErrorBody::Flat(body) = &mut self.body {
+            body["details"] = json!([{"code": "Unspecified", "message": message}]);
+        }
+        self
+    }
+
+    /// Returns true if the gateway refused the request, which has then not reached the service.
+    pub(crate) fn is_of_gateway(&self) -> bool {
+        matches!(self.body, ErrorBody::Nested(_))
+    }
+
     /// The error object of an operation document.
     pub(crate) fn inner(&self) -> Value {
         match &self.body {

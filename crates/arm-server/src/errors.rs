@@ -2,6 +2,8 @@
 //!
 //! It builds bodies only. The faults and the world decide which request gets one.
 
+mod access;
+
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
@@ -47,7 +49,13 @@ pub enum Named {
     Stopped,
     TooManyPools,
     BootstrapFailed,
+    DrainFailed,
     Canceled,
+    ThrottledSubscription,
+    ThrottledCompute,
+    SubnetFull,
+    ScopeLocked,
+    DeniedByPolicy,
 }
 
 /// Names that the texts contain.
@@ -80,6 +88,19 @@ fn throttled(about: &About, retry_after: Option<RetryAfter>) -> ArmError {
 /// The service's response to a request over its budget.
 pub(crate) fn budget_spent(about: &About, seconds: u64) -> ArmError {
     throttled(about, Some(RetryAfter::Seconds(seconds)))
+}
+
+/// Azure Resource Manager's response to a request over the budget of the subscription.
+pub(crate) fn subscription_budget_spent(about: &About, seconds: u64) -> ArmError {
+    let message = format!(
+        "Number of requests for subscription '{}' and operation 'write' exceeded the backend storage limit. Please try again \
+         after '{seconds}' seconds.",
+        about.subscription
+    );
+    ArmError {
+        retry_after: Some(RetryAfter::Seconds(seconds)),
+        ..nested(429, "SubscriptionRequestsThrottled", &message)
+    }
 }
 
 /// Another operation holds a pool.
@@ -162,6 +183,54 @@ impl Named {
                 "Resource not found but ETag header is provided. \
                 If this is a request to create, please do not provide ETag.",
                 "",
+            ),
+            Self::DrainFailed => flat(
+                400,
+                "PodDrainFailure",
+                &format!(
+                    "Drain of nodes of agentpool {} failed: a pod disruption budget holds a pod.",
+                    about.pool
+                ),
+                "",
+            ),
+            Self::SubnetFull => wrapped(
+                "SubnetIsFull",
+                "Subnet s with address prefix 10.0.0.0/24 does not have enough capacity for 31 IP addresses.",
+            ),
+            Self::ScopeLocked => nested(
+                409,
+                "ScopeLocked",
+                &format!(
+                    "The scope '/subscriptions/{}' cannot perform write operation because following scope(s) are locked: \
+                '/subscriptions/{}'. Please remove the lock and try again.",
+                    about.subscription, about.subscription
+                ),
+            ),
+            Self::DeniedByPolicy => nested(
+                403,
+                "RequestDisallowedByPolicy",
+                &format!(
+                    "Resource '{}' was disallowed by policy. Policy identifiers: 'require-tag'.",
+                    about.pool
+                ),
+            ),
+            Self::ThrottledSubscription => ArmError {
+                retry_after: Some(RetryAfter::Seconds(2)),
+                ..flat(
+                    429,
+                    "Throttled",
+                    &format!(
+                        "The PutAgentPoolHandler.PUT request limit has been exceeded for SubID='{}', please retry again in 2 \
+                    seconds. For more information, please visit aka.ms/aks/throttling",
+                        about.subscription
+                    ),
+                    "",
+                )
+            },
+            Self::ThrottledCompute => wrapped(
+                "TooManyRequests",
+                "The server rejected the request because too many requests have been received for this subscription. \
+                Retry after 2 seconds.",
             ),
             Self::LastPool => flat(
                 400,
@@ -303,96 +372,6 @@ impl Named {
                 please wait for it to finish before starting a new operation. See https://aka.ms/aks-pending-operation for \
                 more details",
                 "",
-            ),
-        }
-    }
-
-    fn identity(self, about: &About) -> ArmError {
-        let About {
-            subscription,
-            group,
-            cluster,
-            ..
-        } = about;
-        match self {
-            Self::Unauthorized => nested(401, "InvalidAuthenticationToken", "The access token is invalid."),
-            Self::TokenExpired => nested(
-                401,
-                "ExpiredAuthenticationToken",
-                "The access token expiry UTC time is earlier than \
-                current UTC time.",
-            ),
-            Self::TokenMissing => nested(
-                401,
-                "AuthenticationFailed",
-                "Authentication failed. The 'Authorization' header is \
-                missing.",
-            ),
-            _ => nested(
-                403,
-                "AuthorizationFailed",
-                &format!(
-                    "The client 'c' with object id 'o' does not have authorization to \
-                perform action 'Microsoft.ContainerService/managedClusters/agentPools/write' over scope '/subscriptions/\
-                {subscription}/resourceGroups/{group}/providers/Microsoft.ContainerService/managedClusters/{cluster}' or the \
-                scope is invalid. If access was recently granted, please refresh your credentials."
-                ),
-            ),
-        }
-    }
-
-    fn missing(self, about: &About) -> ArmError {
-        let About {
-            subscription,
-            group,
-            cluster,
-            pool,
-            ..
-        } = about;
-        let place =
-            format!("in subscription: {subscription}, resourceGroup: {group}, resourceName: {cluster}.");
-        match self {
-            Self::ClusterMissingAtProvider => flat(
-                404,
-                "NotFound",
-                &format!(
-                    "Could not find managed cluster resource: \
-                {cluster} {place}"
-                ),
-                "GetManagedCluster_NotFound_HCPServerError",
-            ),
-            Self::GroupMissing => nested(
-                404,
-                "ResourceGroupNotFound",
-                &format!("Resource group '{group}' could not be found."),
-            ),
-            Self::SubscriptionMissing => nested(
-                404,
-                "SubscriptionNotFound",
-                &format!(
-                    "The subscription '{subscription}' could \
-                not be found."
-                ),
-            ),
-            Self::PoolMissing => {
-                let body = json!({"code": "NotFound", "details": [{"code": "Unspecified",
-                    "message": "rpc error: code = NotFound desc = Agent Pool not found"}],
-                    "message": format!("Could not find the agentpool: {pool} {place}"),
-                    "subcode": "GetAgentPool_NotFound_HCPServerError"});
-                ArmError {
-                    status: 404,
-                    body: ErrorBody::Flat(body),
-                    retry_after: None,
-                }
-            }
-            _ => nested(
-                404,
-                "ResourceNotFound",
-                &format!(
-                    "The Resource 'Microsoft.ContainerService/managedClusters/{cluster}' \
-                under resource group '{group}' was not found. For more details please go to \
-                https://aka.ms/ARMResourceNotFoundFix"
-                ),
             ),
         }
     }

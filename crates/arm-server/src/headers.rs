@@ -27,8 +27,13 @@ pub(crate) fn set(headers: &mut HeaderMap, name: &'static str, value: &str) {
     }
 }
 
-/// Headers of every response.
-pub(crate) fn common(headers: &mut HeaderMap, verb: Option<Verb>, request_id: &str) {
+/// Headers of an error of the gateway: it names itself and counts nothing.
+pub(crate) fn of_gateway(headers: &mut HeaderMap, request_id: &str) {
+    ids(headers, request_id);
+    set(headers, "x-ms-failure-cause", "gateway");
+}
+
+fn ids(headers: &mut HeaderMap, request_id: &str) {
     set(headers, "x-ms-request-id", request_id);
     set(headers, "x-ms-correlation-request-id", request_id);
     set(
@@ -37,13 +42,19 @@ pub(crate) fn common(headers: &mut HeaderMap, verb: Option<Verb>, request_id: &s
         &format!("EASTUS:20260101T000000Z:{request_id}"),
     );
     set(headers, "cache-control", "no-cache");
+}
+
+/// Headers of every response of the service, with the requests that are left.
+pub(crate) fn common(headers: &mut HeaderMap, verb: Option<Verb>, request_id: &str, left: Option<u32>) {
+    ids(headers, request_id);
+    let count = left.unwrap_or(799).to_string();
     let left: &[(&'static str, &str)] = match verb {
         Some(Verb::Put | Verb::Abort) => &[
-            ("x-ms-ratelimit-remaining-subscription-writes", "799"),
+            ("x-ms-ratelimit-remaining-subscription-writes", count.as_str()),
             ("x-ms-ratelimit-remaining-subscription-global-writes", "11999"),
         ],
         Some(Verb::Delete) => &[
-            ("x-ms-ratelimit-remaining-subscription-deletes", "799"),
+            ("x-ms-ratelimit-remaining-subscription-deletes", count.as_str()),
             ("x-ms-ratelimit-remaining-subscription-global-deletes", "11999"),
         ],
         _ => &[("x-ms-ratelimit-remaining-subscription-global-reads", "16499")],

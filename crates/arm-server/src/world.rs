@@ -8,6 +8,8 @@ mod node_plan;
 mod nodes;
 mod operation;
 pub(crate) mod pool;
+mod power;
+mod quota;
 mod read;
 mod write;
 
@@ -20,9 +22,9 @@ use serde_json::Value;
 use crate::config::{ArmServerConfig, Behavior};
 use crate::control::ClusterView;
 use crate::envelope::ArmError;
-use crate::errors::{About, Named, budget_spent};
+use crate::errors::{About, Named, budget_spent, subscription_budget_spent};
 use crate::faults::{Action, Verb};
-use budget::Budgets;
+use budget::{Budgets, Spent};
 use operation::{Operation, OperationProgress};
 use pool::{Ending, Pool};
 
@@ -144,10 +146,12 @@ impl World {
         let progress = match running.ending {
             Ending::Succeed => {
                 pool.state = "Succeeded".to_owned();
+                pool.failure = None;
                 OperationProgress::Succeeded
             }
             Ending::Fail(error) => {
                 pool.state = "Failed".to_owned();
+                pool.failure = Some(error.clone()).filter(|_| !self.behavior.hides_failures);
                 OperationProgress::Failed(error)
             }
             Ending::Cancel => {
@@ -208,7 +212,16 @@ impl World {
             return Ok(());
         }
         let spent = self.budgets.take(now, verb, pool);
-        spent.map_err(|seconds| budget_spent(&self.about(pool, None), seconds))
+        let about = self.about(pool, None);
+        spent.map_err(|spent| match spent {
+            Spent::Service(seconds) => budget_spent(&about, seconds),
+            Spent::Subscription(seconds) => subscription_budget_spent(&about, seconds),
+        })
+    }
+
+    /// Writes or deletions that Azure Resource Manager permits now, if budgets are enforced.
+    pub(crate) fn requests_left(&self, verb: Verb) -> Option<u32> {
+        self.budgets.left(verb)
     }
 
     /// Compares names in any letter case; fails with the error for the part that is missing.

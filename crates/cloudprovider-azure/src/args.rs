@@ -110,6 +110,12 @@ impl AzureArgs {
         if !chosen.is_empty() {
             return chosen.to_owned();
         }
+        self.place()
+    }
+
+    /// The lower-case `subscription/group/cluster`.
+    #[must_use]
+    pub fn place(&self) -> String {
         let place = [
             &self.arm_subscription_id,
             &self.arm_resource_group,

@@ -1,6 +1,6 @@
 //! Bookkeeping of a provisioner: the snapshot of instances, the outcome of its requests, and the reasons of failures.
 //!
-//! It is a value without I/O, lock or clock. The caller sends a [`CloudCall`] and hands in the answer; the tracker may
+//! It is a value without I/O, lock or clock. Its times are those of one clock that never steps. The caller sends a [`CloudCall`] and hands in the answer; the tracker may
 //! ask for a follow-up read. All of it is memory; a restart costs requests, never an instance.
 
 use std::collections::{BTreeMap, HashMap};
@@ -28,6 +28,7 @@ pub struct InstanceTracker {
     unread: HashMap<String, u32>,
     first_seen: BTreeMap<String, Timestamp>,
     listing_wanted: bool,
+    launches_held: bool,
 }
 
 /// Knowledge of one claim's instance.
@@ -45,6 +46,22 @@ pub struct InstanceFacts {
     pub read_at: Option<Timestamp>,
     /// Start of the first read of this process that showed the instance in its present state.
     pub state_since: Option<Timestamp>,
+}
+
+impl InstanceFacts {
+    /// The same facts by another clock, which is ahead of the tracker's by this.
+    #[must_use]
+    pub fn by_clock(mut self, ahead: SignedDuration) -> Self {
+        let shift = |at: &mut Timestamp| *at = at.saturating_add(ahead).unwrap_or(*at);
+        self.last_call.iter_mut().for_each(|call| shift(&mut call.at));
+        if let Some(deferral) = &mut self.deferral {
+            shift(&mut deferral.at);
+            shift(&mut deferral.until);
+        }
+        self.read_at.iter_mut().for_each(shift);
+        self.state_since.iter_mut().for_each(shift);
+        self
+    }
 }
 
 /// Most failed reads of an operation. After them the instance counts as failed without a known reason.
@@ -122,6 +139,17 @@ impl InstanceTracker {
     /// Returns true once after claims were seen for the first time.
     pub fn take_listing_wanted(&mut self) -> bool {
         std::mem::take(&mut self.listing_wanted)
+    }
+
+    /// Holds launches, or permits them again. Returns true if that changes anything.
+    pub fn hold_launches(&mut self, held: bool) -> bool {
+        std::mem::replace(&mut self.launches_held, held) != held
+    }
+
+    /// Returns true if launches are held.
+    #[must_use]
+    pub fn are_launches_held(&self) -> bool {
+        self.launches_held
     }
 
     /// Looks an instance up by all reads, whatever claim it belongs to.

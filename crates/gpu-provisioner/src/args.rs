@@ -65,6 +65,7 @@ impl Args {
         };
         Settings {
             cluster_id: cloud.cluster_id.clone(),
+            place: cloud.place.clone(),
             launch_limits: cloud.launch_limits.clone(),
             drain_timeout: seconds(self.drain_timeout_seconds),
             create_visibility_timeout: seconds(self.create_visibility_timeout_seconds),

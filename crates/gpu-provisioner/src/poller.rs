@@ -11,9 +11,10 @@ use kaito_api::{Machine, NodeClaim};
 use kube::Client;
 use nodeclaim_plan::garbage::Orphan;
 use nodeclaim_plan::observe::is_unsettled;
-use nodeclaim_plan::{Settings, garbage};
-use operator_runtime::Key;
+use nodeclaim_plan::{Settings, cluster, garbage};
 use operator_runtime::live::{self, Existence};
+use operator_runtime::{Key, clock};
+use serve::Gate;
 use telemetry::{Counter, Gauge, Metrics};
 use tokio_util::sync::CancellationToken;
 
@@ -45,6 +46,8 @@ pub(crate) struct InstancePoller {
     pub(crate) intervals: Intervals,
     /// Metrics of the loop.
     pub(crate) metrics: PollerMetrics,
+    /// Readiness: the settings name the cluster of all instances.
+    pub(crate) cluster_gate: Gate,
     /// Instances of upstream without a claim, as they were last reported.
     pub(crate) reported_upstream: Mutex<Vec<String>>,
 }
@@ -130,7 +133,9 @@ impl InstancePoller {
             self.enqueuers.enqueue_named(&self.claims, name);
         }
         let busy = self.enqueue_unsettled();
-        self.delete_orphans().await;
+        if self.check_cluster() {
+            self.delete_orphans().await;
+        }
         if busy {
             self.intervals.busy
         } else {
@@ -158,10 +163,35 @@ impl InstancePoller {
         !all.is_empty()
     }
 
+    /// Compares the settings with the claims. While an instance is of another cluster, the program is not ready, launches
+    /// nothing and collects nothing.
+    fn check_cluster(&self) -> bool {
+        let claims = self.claims.all();
+        let conflict = self
+            .cloud
+            .observe(|tracker| cluster::first_conflict(&claims, tracker, &self.settings));
+        let changed = self
+            .cloud
+            .observe(|tracker| tracker.hold_launches(conflict.is_some()));
+        match &conflict {
+            Some(conflict) if changed => {
+                tracing::error!(
+                    conflict,
+                    "failed to confirm the cluster; nothing is launched or released"
+                );
+            }
+            None if changed => tracing::info!("confirmed the cluster again"),
+            _ => {}
+        }
+        let reason = conflict.clone().unwrap_or_default();
+        self.cluster_gate.set(conflict.is_none(), reason);
+        conflict.is_none()
+    }
+
     /// Deletes instances without a claim, and reports those of upstream. Called only after a complete listing.
     async fn delete_orphans(&self) {
         let claims = self.claims.all();
-        let now = Timestamp::now();
+        let now = clock::steady();
         let (orphans, of_upstream) = self.cloud.observe(|tracker| {
             let orphans = garbage::collect(now, tracker, &claims, &self.settings);
             (orphans, garbage::unclaimed_upstream(tracker, &claims))
@@ -184,7 +214,7 @@ impl InstancePoller {
         }
     }
 
-    /// Reports instances of upstream's provisioner without a claim. Nothing proves that nobody needs them.
+    /// Reports instances of upstream's provisioner without a claim. Nothing proves that they are unused.
     fn report_upstream(&self, names: &[String]) {
         #[expect(
             clippy::cast_precision_loss,

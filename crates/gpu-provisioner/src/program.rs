@@ -7,7 +7,7 @@ use kaito_api::{ClaimKind, Machine, NodeClaim, labels};
 use operator_runtime::{
     Caches, Controller, ControllerSettings, Reconciler, Runtime, Tasks, crd_gate, leader,
 };
-use serve::{Admin, Checks, Readiness};
+use serve::{Admin, Checks, Gate, Readiness};
 use telemetry::Metrics;
 use tokio_util::sync::CancellationToken;
 
@@ -55,7 +55,10 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
             "definition is not installed; its claims are watched once it is"
         );
     }
-    let loops = Loops::new(&args, &cloud, &runtime, &mut tasks, &metrics);
+    let cluster_gate = readiness.gate("cluster");
+    // A replica that waits for the lease is ready, too.
+    cluster_gate.set(true, "");
+    let loops = Loops::new(&args, &cloud, &runtime, &mut tasks, &metrics, cluster_gate);
     let needed = loops.needed(&present);
     tasks.spawn("reconcile", async move {
         needed.ready(&listed, &token).await;
@@ -83,6 +86,7 @@ impl Loops {
         runtime: &Runtime,
         tasks: &mut Tasks,
         metrics: &Metrics,
+        cluster_gate: Gate,
     ) -> Self {
         let planner = args.settings(chosen);
         let cloud = Arc::new(TrackedCloud::new(Arc::clone(&chosen.provider)));
@@ -110,6 +114,7 @@ impl Loops {
                 settings: planner.clone(),
                 intervals: args.intervals(),
                 metrics: PollerMetrics::new(metrics),
+                cluster_gate,
                 reported_upstream: Mutex::default(),
             },
             machines: Controller {

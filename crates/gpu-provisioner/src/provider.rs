@@ -31,6 +31,8 @@ pub struct ChosenCloud {
     pub provider: Arc<dyn CloudProvider>,
     /// Id that marks this cluster's instances.
     pub cluster_id: String,
+    /// The cluster of the cloud in which instances are launched.
+    pub place: String,
     /// Limits of the cloud on a launch.
     pub launch_limits: LaunchLimits,
 }
@@ -45,6 +47,7 @@ impl ProviderArgs {
             CloudName::Azure => ChosenCloud {
                 provider: Arc::new(self.azure.provider()?),
                 cluster_id: self.azure.cluster_id(),
+                place: self.azure.place(),
                 launch_limits: AzureProvider::launch_limits(),
             },
         })

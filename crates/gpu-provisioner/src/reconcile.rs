@@ -12,7 +12,7 @@ use k8s_openapi::api::core::v1::Node;
 use kaito_api::ClaimKind;
 use nodeclaim_plan::observe::observe_node;
 use nodeclaim_plan::{Observed, ObservedNode, Settings, orphan};
-use operator_runtime::{Error, Key, Reconciler};
+use operator_runtime::{Error, Key, Reconciler, clock};
 use plan::{Kind, Plan, RefusedWrite, Report};
 
 use crate::caches::CacheSource;
@@ -57,7 +57,8 @@ impl<K: ClaimObject> Reconciler for ClaimReconciler<K> {
 
     async fn observe(&self, object: Arc<K>) -> Result<Observed, Error> {
         Ok(self.cloud.observe(|tracker| {
-            nodeclaim_plan::observe(&self.caches, tracker, object.claim(), Timestamp::now())
+            let (steady, ahead) = (clock::steady(), clock::ahead_of_steady());
+            nodeclaim_plan::observe(&self.caches, tracker, object.claim(), steady, ahead)
         }))
     }
 

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use cloudprovider::{CloudCall, CloudProvider, InstanceTracker, ProviderError, Recorded};
-use jiff::Timestamp;
+use operator_runtime::clock;
 use tokio::sync::Notify;
 
 /// A cloud and the knowledge about its instances.
@@ -49,7 +49,7 @@ impl TrackedCloud {
     /// # Errors
     /// The provider's; nothing is recorded then.
     pub(crate) async fn list(&self) -> Result<Vec<String>, ProviderError> {
-        let started = Timestamp::now();
+        let started = clock::steady();
         let instances = self.provider.list().await?;
         Ok(self.tracker().on_list(started, instances))
     }
@@ -70,7 +70,7 @@ impl TrackedCloud {
     }
 
     async fn send(&self, call: &CloudCall) -> Recorded {
-        let started = Timestamp::now();
+        let started = clock::steady();
         match call {
             CloudCall::Read { name } => {
                 let answer = self.provider.get(name).await;
@@ -78,16 +78,15 @@ impl TrackedCloud {
             }
             CloudCall::Create(spec) => {
                 let answer = self.provider.create(spec).await;
-                self.tracker().on_create(Timestamp::now(), spec, answer)
+                self.tracker().on_create(clock::steady(), spec, answer)
             }
             CloudCall::Delete { name, version } => {
                 let answer = self.provider.delete(name, version.as_deref()).await;
-                self.tracker()
-                    .on_delete((started, Timestamp::now()), name, answer)
+                self.tracker().on_delete((started, clock::steady()), name, answer)
             }
             CloudCall::Abort { name } => {
                 let answer = self.provider.abort(name).await;
-                self.tracker().on_abort(Timestamp::now(), name, answer)
+                self.tracker().on_abort(clock::steady(), name, answer)
             }
             CloudCall::ReadOperation { name, url } => {
                 let answer = self.provider.operation(url).await;

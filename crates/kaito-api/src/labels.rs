@@ -112,6 +112,8 @@ pub const LAUNCH_FAILURE: &str = "kaito.sh/launch-failure";
 pub const LAUNCH_STARTED: &str = "kaito.sh/launch-started";
 /// Time of the last launch request without an answer, RFC 3339. Annotation on claims.
 pub const LAUNCH_UNANSWERED: &str = "kaito.sh/launch-unanswered";
+/// Cluster of the cloud in which the instance of a claim was launched. Annotation on claims; it reveals changed settings.
+pub const LAUNCHED_IN: &str = "kaito.sh/launched-in";
 /// Marks a Node as simulated by KWOK. Annotation on simulated Nodes.
 pub const KWOK_NODE: &str = "kwok.x-k8s.io/node";
 

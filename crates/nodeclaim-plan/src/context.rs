@@ -11,6 +11,7 @@ use k8s_openapi::api::storage::v1::VolumeAttachment;
 use kaito_api::Claim;
 use kube::ResourceExt as _;
 
+use crate::cluster;
 use crate::instance::InstanceView;
 use crate::launch_record::LaunchRecord;
 use crate::node::ownership;
@@ -28,6 +29,10 @@ pub(crate) struct PlanContext<'a> {
     /// A claim of the other kind has the name and came first.
     pub(crate) has_name_conflict: bool,
     pub(crate) instance: InstanceView<'a>,
+    /// Conflict of the claim with the settings: its instance is of another cluster.
+    pub(crate) cluster_conflict: Option<String>,
+    /// No instance is launched while another claim has such a conflict.
+    pub(crate) launches_held: bool,
     /// Nodes of the instance, each once, by name.
     pub(crate) nodes: Vec<&'a Node>,
     /// Those of `nodes` that were registered for this very claim.
@@ -69,6 +74,8 @@ impl<'a> PlanContext<'a> {
             name: claim.name(),
             has_name_conflict: observed.has_name_conflict,
             instance: InstanceView::new(&observed.instance, claim, settings),
+            cluster_conflict: cluster::conflict(claim, &observed.instance, settings),
+            launches_held: observed.launches_held,
             own_nodes: ownership::own_nodes(&nodes, claim),
             nodes,
             pods: by_key(observed.pods.iter().map(|p| &**p), |p| {

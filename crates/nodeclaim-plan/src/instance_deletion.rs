@@ -14,7 +14,7 @@ use crate::{backoff, time};
 /// Time that an accepted request may take to show in the instance's state.
 const EFFECT_DELAY: SignedDuration = SignedDuration::from_mins(1);
 
-/// Time after which a deletion that goes on is reported. Recorded deletions took about a minute.
+/// Time after which an unfinished deletion is reported. Recorded deletions took about a minute.
 const STUCK_AFTER: SignedDuration = SignedDuration::from_mins(15);
 
 /// One step towards the end of an instance.

@@ -20,6 +20,7 @@ use crate::launch::decision::LaunchDecision;
 pub(crate) fn decide<'a>(context: &PlanContext<'a>) -> LaunchDecision<'a> {
     match context.instance {
         _ if context.has_name_conflict => wait::name_conflict(context),
+        _ if context.cluster_conflict.is_some() => wait::other_cluster(context),
         InstanceView::Unknown => wait::unknown(context),
         InstanceView::Absent(reads) => create::decide(context, reads),
         InstanceView::Foreign(instance) => wait::foreign(context, instance),

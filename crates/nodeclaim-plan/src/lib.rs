@@ -9,6 +9,7 @@
 
 mod backoff;
 mod claim_edit;
+pub mod cluster;
 mod condition;
 mod context;
 pub mod garbage;

@@ -58,13 +58,13 @@ pub(crate) fn plan(context: &PlanContext<'_>, node: &Node) -> Plan<CloudCall> {
     plan
 }
 
-/// What the deletion of a Node means for its claim.
+/// Meaning of the deletion of a Node for its claim.
 enum Meaning {
     /// The instance has to be read first.
     Unknown,
     /// The cloud took the Node of an instance that stays.
     NodeLost,
-    /// Somebody wants the instance gone.
+    /// The user wants the instance to be deleted.
     ClaimUnwanted,
 }
 

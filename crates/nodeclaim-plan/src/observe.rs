@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use cloudprovider::{InstanceLookup, InstanceTracker};
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::{Node, Pod};
 use k8s_openapi::api::storage::v1::VolumeAttachment;
 use kaito_api::conditions::{ClaimConditionType, ClaimReason};
@@ -36,13 +36,15 @@ pub trait Source {
     fn attachments_of(&self, node: &str) -> Vec<Arc<VolumeAttachment>>;
 }
 
-/// Gathers everything about one claim.
+/// Gathers everything about one claim. `steady` is the time of the tracker's clock, and `ahead` what the clock of the plan
+/// shows beyond it.
 #[must_use]
 pub fn observe(
     source: &impl Source,
     tracker: &mut InstanceTracker,
     claim: Claim,
-    now: Timestamp,
+    steady: Timestamp,
+    ahead: SignedDuration,
 ) -> Observed {
     let name = claim.name();
     let nodes = nodes(source, &claim);
@@ -61,8 +63,9 @@ pub fn observe(
     let facts = if has_name_conflict {
         tracker.view_of_other(name)
     } else {
-        tracker.view(name, claim.uid(), now)
+        tracker.view(name, claim.uid(), steady)
     };
+    let facts = facts.by_clock(ahead);
     Observed {
         instance: facts.lookup,
         last_call: facts.last_call,
@@ -77,6 +80,7 @@ pub fn observe(
             .collect(),
         nodes,
         has_name_conflict,
+        launches_held: tracker.are_launches_held(),
         claim,
     }
 }

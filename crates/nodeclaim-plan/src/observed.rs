@@ -35,6 +35,8 @@ pub struct Observed {
     ///
     /// An answer without a reason counts too, or it would be asked for again and again. An accepted Create clears it.
     pub failure: Option<ProviderError>,
+    /// No instance is launched, because the settings contradict another claim's instance. See [`crate::cluster`].
+    pub launches_held: bool,
     /// A claim of the other kind has the same name and was created first, so the instance of that name is its own. See
     /// [`crate::managed::has_name_conflict`].
     pub has_name_conflict: bool,

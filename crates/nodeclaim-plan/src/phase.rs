@@ -29,6 +29,8 @@ pub(crate) fn of<'a>(context: &PlanContext<'a>) -> Phase<'a> {
     match (managed::is_managed(claim), deleting, protected) {
         (false, _, _) | (true, true, false) => Phase::NotManaged,
         (true, true, true) => Phase::Terminating,
+        // Whatever happens to the Node, the instance is not ours to give up.
+        (true, false, true) if context.cluster_conflict.is_some() => Phase::Live,
         // Another claim owns the instance of this name: there is nothing to protect, and no Node to lose.
         (true, false, _) if context.has_name_conflict => Phase::Live,
         (true, false, false) => Phase::Unprotected,

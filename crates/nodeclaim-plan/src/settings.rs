@@ -12,6 +12,9 @@ pub struct Settings {
     ///
     /// Two clusters that share a scope of the cloud thus never touch each other's instances.
     pub cluster_id: String,
+    /// The cluster of the cloud: subscription, group and name on Azure. Noted on every claim that is launched, and compared
+    /// with the note. Empty means not compared.
+    pub place: String,
     /// Time that a drain may take before pods are deleted rather than evicted.
     pub drain_timeout: SignedDuration,
     /// Time that an instance may be complete without a Node before it is replaced.
@@ -34,6 +37,7 @@ impl Default for Settings {
         Self {
             launch_limits: LaunchLimits::default(),
             cluster_id: String::new(),
+            place: String::new(),
             drain_timeout: SignedDuration::from_mins(10),
             registration_timeout: SignedDuration::from_mins(15),
             launch_timeout: SignedDuration::from_mins(60),

@@ -21,6 +21,12 @@ use crate::{instance_deletion, status};
 
 /// Plans for a claim that is being deleted and carries our finalizer.
 pub(crate) fn plan(context: &PlanContext<'_>) -> Plan<CloudCall> {
+    if let Some(cause) = &context.cluster_conflict {
+        return Plan {
+            requeue: Some(context.poll),
+            ..waiting(context, "other_cluster", ClaimReason::ClusterIdChanged, cause)
+        };
+    }
     match context.instance {
         InstanceView::Unknown => prove_absence(context),
         InstanceView::Absent(reads) if reads < 2 || may_still_appear(context) => prove_absence(context),

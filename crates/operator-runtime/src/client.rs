@@ -5,12 +5,15 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::Args;
-use http::HeaderValue;
 use http::header::USER_AGENT;
+use http::{HeaderValue, Response};
 use kube::client::ClientBuilder;
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
 use tower::limit::RateLimitLayer;
+use tower::util::MapResponseLayer;
+
+use crate::clock;
 
 /// Flags for the API server, to flatten into a program's own.
 #[derive(Clone, Debug, Default, Args)]
@@ -43,14 +46,21 @@ pub async fn connect(args: &ClientArgs, program: &str, version: &str) -> anyhow:
     // The controller has its own back-off; kube's would also retry a refused eviction for minutes.
     config.default_retry = false;
     let server = config.cluster_url.clone();
-    let builder =
-        ClientBuilder::try_from(config).with_context(|| format!("failed to build a client for {server}"))?;
+    let builder = ClientBuilder::try_from(config)
+        .with_context(|| format!("failed to build a client for {server}"))?
+        .with_layer(&MapResponseLayer::new(dated));
     Ok(match args.kube_qps {
         Some(qps) => builder
             .with_layer(&RateLimitLayer::new(qps.into(), Duration::from_secs(1)))
             .build(),
         None => builder.build(),
     })
+}
+
+/// Reads the date of a response.
+fn dated<B>(response: Response<B>) -> Response<B> {
+    clock::read(response.headers());
+    response
 }
 
 async fn configuration(args: &ClientArgs) -> anyhow::Result<Config> {

@@ -14,6 +14,7 @@ mod cache;
 mod cache_writer;
 mod caches;
 mod client;
+pub mod clock;
 mod controller;
 pub mod crd_gate;
 mod election;

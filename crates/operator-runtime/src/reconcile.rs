@@ -6,12 +6,12 @@
 use std::fmt;
 use std::sync::Arc;
 
-use jiff::Timestamp;
 use kube::Resource as _;
 use plan::{PendingWrite, Plan, Reason};
 use telemetry::{Operations, Outcome};
 use tracing::Instrument as _;
 
+use crate::clock;
 use crate::error::Error;
 use crate::execute::{Executed, Executor};
 use crate::key::Key;
@@ -97,7 +97,7 @@ impl<R: Reconciler> Reconcile<R> {
                 return Err(error);
             }
         };
-        let now = Timestamp::now();
+        let now = clock::now();
         let plan = self.reconciler.plan(now, &observed);
         let is_noop = plan.is_noop();
         log(&plan);

@@ -8,6 +8,7 @@
 //! simulator share all four.
 
 pub mod backoff;
+pub mod clock;
 pub mod condition;
 pub mod drift;
 mod execution;

@@ -40,6 +40,7 @@ pub fn setup(seed: u64) -> Setup {
             isolation: Default::default(),
         },
         provisioner: nodeclaim_plan::Settings::default(),
+        skew: jiff::SignedDuration::ZERO,
         waits_for_own_writes: true,
     }
 }

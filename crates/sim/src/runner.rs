@@ -40,6 +40,7 @@ pub fn run(seed: u64, subject: Subject, setup: impl FnOnce(&mut Setup)) -> Resul
     let mut rng = Rng::new(seed ^ 0x5eed);
     let mut settings = fixtures::setup(seed);
     settings.waits_for_own_writes = !rng.permille(250);
+    settings.skew = SignedDuration::from_mins(*rng.pick(&[0, -15, 15]).unwrap_or(&0));
     if rng.permille(500) {
         settings.workspaces.mode = ProvisionerMode::NodeClaim;
     }

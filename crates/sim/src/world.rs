@@ -56,6 +56,8 @@ pub struct Setup {
     pub workspaces: workspace_plan::Settings,
     /// Settings of the provisioner.
     pub provisioner: nodeclaim_plan::Settings,
+    /// Time by which the clock of the provisioner's machine is ahead.
+    pub skew: SignedDuration,
     /// The programs wait until caches show their own writes.
     pub waits_for_own_writes: bool,
 }
@@ -75,6 +77,8 @@ pub struct World {
     pub registry: SimRegistry,
     /// Unreliability of watches and programs.
     pub trouble: Trouble,
+    /// Time by which the clock of the provisioner's machine is ahead; a restart may choose another machine.
+    pub skew: SignedDuration,
     /// Writes until each program dies.
     pub fuses: BTreeMap<Program, Fuse>,
     workspaces: Option<Workspaces>,
@@ -101,6 +105,7 @@ impl World {
             kubelet: Kubelet::new(setup.pods.clone()),
             registry: SimRegistry::default(),
             trouble: Trouble::default(),
+            skew: setup.skew,
             fuses: Program::ALL
                 .into_iter()
                 .map(|program| (program, Fuse::default()))

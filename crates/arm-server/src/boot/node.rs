@@ -115,5 +115,10 @@ fn ready(ready: bool, at: Timestamp, changed: bool) -> Value {
     condition
 }
 
+/// The status of a Node whose kubelet is gone, as the node controller writes it.
+pub(super) fn lost(at: Timestamp) -> Value {
+    json!({"status": {"conditions": [ready(false, at, true)]}})
+}
+
 #[cfg(test)]
 mod tests;

@@ -61,7 +61,10 @@ async fn cluster(State(app): State<App>) -> Json<ClusterView> {
 }
 
 async fn set_cluster(State(app): State<App>, Json(state): Json<ClusterView>) -> StatusCode {
-    app.change(|inner, _| inner.world.state = state);
+    app.change(|inner, now| {
+        inner.world.turn_cluster(now, state.stopped);
+        inner.world.state = state;
+    });
     StatusCode::NO_CONTENT
 }
 

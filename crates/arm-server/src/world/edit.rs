@@ -20,6 +20,7 @@ impl World {
             state: "Succeeded".to_owned(),
             etag: String::new(),
             running: None,
+            failure: None,
             // The pool counts as old, so no listing lags behind it.
             born: Duration::ZERO,
             boot_at: None,
@@ -40,6 +41,9 @@ impl World {
         if let Some(state) = &edit.state {
             pool.state.clone_from(state);
             pool.running = None;
+        }
+        if let Some(stopped) = edit.stopped {
+            self.turn_pool(now, name, stopped);
         }
         if edit.boot {
             self.plan_nodes(name, now);

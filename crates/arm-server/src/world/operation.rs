@@ -5,6 +5,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
+use crate::config::EndTime;
 use crate::envelope::ArmError;
 
 /// Status of an operation.
@@ -26,17 +27,31 @@ pub(super) struct Operation {
     pub(super) seal: String,
 }
 
+/// Peculiarities of documents, all of which were recorded.
+pub(super) struct DocumentStyle<'a> {
+    /// Status of a running operation.
+    pub(super) running: &'a str,
+    /// Error that is shown although the operation has not failed.
+    pub(super) early_error: Option<&'a ArmError>,
+    pub(super) end_time: EndTime,
+}
+
 impl Operation {
     /// The document; `epoch` is the wall-clock time at the start of the server.
-    pub(super) fn document(&self, id: &str, epoch: Timestamp, running: &str) -> Value {
+    pub(super) fn document(&self, id: &str, epoch: Timestamp, style: &DocumentStyle<'_>) -> Value {
         let (status, error) = match &self.progress {
-            OperationProgress::Running => (running, None),
-            OperationProgress::Succeeded => ("Succeeded", None),
+            OperationProgress::Running => (style.running, style.early_error.map(ArmError::inner)),
+            OperationProgress::Succeeded => ("Succeeded", style.early_error.map(ArmError::inner)),
             OperationProgress::Failed(error) => ("Failed", Some(error.inner())),
             OperationProgress::Canceled(error) => ("Canceled", Some(error.inner())),
         };
         let mut document = json!({"name": id, "status": status, "startTime": wall(epoch, self.started)});
-        if let Some(ended) = self.ended {
+        let shown = match style.end_time {
+            EndTime::WhenEnded => self.ended,
+            EndTime::Early => self.ended.or(Some(self.started)),
+            EndTime::Never => None,
+        };
+        if let Some(ended) = shown {
             document["endTime"] = json!(wall(epoch, ended));
         }
         if let Some(error) = error {

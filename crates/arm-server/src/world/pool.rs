@@ -33,6 +33,8 @@ pub(super) struct Pool {
     pub(super) state: String,
     pub(super) etag: String,
     pub(super) running: Option<Running>,
+    /// Error of the last operation, which `status.provisioningError` shows.
+    pub(super) failure: Option<ArmError>,
     pub(super) born: Duration,
     /// Time at which its nodes boot, once.
     pub(super) boot_at: Option<Duration>,
@@ -44,11 +46,11 @@ pub(super) struct Pool {
 const COLLECTIONS: [&str; 3] = ["nodeLabels", "nodeTaints", "tags"];
 /// Properties that only the server sets.
 const READ_ONLY: [&str; 5] = [
+    "status",
     "provisioningState",
     "eTag",
     "currentOrchestratorVersion",
     "nodeImageVersion",
-    "powerState",
 ];
 
 impl Pool {
@@ -85,6 +87,9 @@ impl Pool {
             }
         }
         properties.insert("provisioningState".to_owned(), json!(self.state));
+        if let Some(failure) = &self.failure {
+            properties.insert("status".to_owned(), json!({"provisioningError": failure.inner()}));
+        }
         if with_etag {
             properties.insert("eTag".to_owned(), json!(self.etag));
         }
@@ -119,6 +124,19 @@ pub(super) fn completed(name: &str, sent: &Value) -> Result<Map<String, Value>, 
     {
         properties.insert("osDiskSizeGB".to_owned(), json!(128));
     }
+    let is_gpu = sent
+        .get("vmSize")
+        .and_then(Value::as_str)
+        .is_some_and(|size| size.starts_with("Standard_N"));
+    if is_gpu && !properties.contains_key("gpuProfile") {
+        properties.insert("gpuProfile".to_owned(), json!({"driver": "Install"}));
+    }
+    if sent
+        .get("scaleSetPriority")
+        .is_some_and(|priority| priority == "Spot")
+    {
+        mark_as_spot(&mut properties);
+    }
     let sku = properties
         .get("osSKU")
         .and_then(Value::as_str)
@@ -129,6 +147,25 @@ pub(super) fn completed(name: &str, sent: &Value) -> Result<Map<String, Value>, 
         json!(format!("AKS{sku}-2204gen2containerd-202501.05.0")),
     );
     Ok(properties)
+}
+
+/// The service marks nodes of spot capacity itself.
+fn mark_as_spot(properties: &mut Map<String, Value>) {
+    let key = "kubernetes.azure.com/scalesetpriority";
+    if let Some(labels) = properties
+        .entry("nodeLabels")
+        .or_insert_with(|| json!({}))
+        .as_object_mut()
+    {
+        labels.insert(key.to_owned(), json!("spot"));
+    }
+    if let Some(taints) = properties
+        .entry("nodeTaints")
+        .or_insert_with(|| json!([]))
+        .as_array_mut()
+    {
+        taints.push(json!(format!("{key}=spot:NoSchedule")));
+    }
 }
 
 fn defaults() -> Map<String, Value> {
@@ -266,6 +303,7 @@ mod tests {
             state: "Creating".into(),
             etag: "e".into(),
             running: None,
+            failure: None,
             born: Duration::ZERO,
             boot_at: None,
             number: 1,

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::operation::OperationProgress;
+use super::operation::{DocumentStyle, OperationProgress};
 use super::{Reply, World};
 use crate::envelope::{ArmError, nested};
 use crate::errors::Named;
@@ -79,8 +79,14 @@ impl World {
         let Some(operation) = operation else {
             return Err(operation_missing(id));
         };
-        let running = self.behavior.running_status.as_deref().unwrap_or("InProgress");
-        Ok(ok(operation.document(id, self.epoch, running)))
+        let about = self.about(None, None);
+        let early_error = self.behavior.early_error.map(|named| named.build(&about));
+        let style = DocumentStyle {
+            running: self.behavior.running_status.as_deref().unwrap_or("InProgress"),
+            early_error: early_error.as_ref(),
+            end_time: self.behavior.end_time,
+        };
+        Ok(ok(operation.document(id, self.epoch, &style)))
     }
 
     /// The result of an operation: 202 until it is done.
@@ -97,8 +103,11 @@ impl World {
         } else {
             204
         };
+        // The address is repeated, also by the last answer.
         Ok(Reply {
             status,
+            operation: Some((id.to_owned(), operation.seal.clone())),
+            location: true,
             ..Reply::default()
         })
     }

@@ -112,7 +112,10 @@ fn preconditions_are_kept() {
         if_none_match: None,
     };
     assert_eq!(
-        world.delete(ms(CREATE), "a", &stale, None).unwrap_err().status,
+        world
+            .delete(ms(CREATE), "a", &stale, None, true)
+            .unwrap_err()
+            .status,
         412
     );
     assert_eq!(
@@ -126,21 +129,26 @@ fn preconditions_are_kept() {
         if_match: Some(world.view()[0].etag.clone()),
         if_none_match: None,
     };
-    assert_eq!(world.delete(ms(CREATE), "a", &fresh, None).unwrap().status, 202);
+    assert_eq!(
+        world.delete(ms(CREATE), "a", &fresh, None, true).unwrap().status,
+        202
+    );
 }
 
 #[test]
 fn a_deletion_overtakes_a_creation() {
     let mut world = world(Behavior::quick(CREATE));
     let creation = put(&mut world, 0, "a").unwrap();
-    let deletion = world.delete(ms(10), "a", &Condition::default(), None).unwrap();
+    let deletion = world
+        .delete(ms(10), "a", &Condition::default(), None, true)
+        .unwrap();
     assert_eq!(
         status(&world, &creation)["error"]["code"],
         "AKSOperationPreemptedByDelete"
     );
     assert_eq!(
         world
-            .delete(ms(11), "a", &Condition::default(), None)
+            .delete(ms(11), "a", &Condition::default(), None, true)
             .unwrap_err()
             .status,
         409
@@ -150,7 +158,7 @@ fn a_deletion_overtakes_a_creation() {
     assert_eq!(world.get(ms(500), "a", true).unwrap_err().status, 404);
     assert_eq!(
         world
-            .delete(ms(500), "a", &Condition::default(), None)
+            .delete(ms(500), "a", &Condition::default(), None, true)
             .unwrap()
             .status,
         204
@@ -159,7 +167,7 @@ fn a_deletion_overtakes_a_creation() {
     put(&mut world, 500, "b").unwrap();
     assert_eq!(
         world
-            .delete(ms(501), "b", &Condition::default(), None)
+            .delete(ms(501), "b", &Condition::default(), None, true)
             .unwrap_err()
             .status,
         409
@@ -172,6 +180,11 @@ fn an_abort_cancels() {
     let creation = put(&mut world, 0, "a").unwrap();
     assert_eq!(world.abort(ms(10), "a", true).unwrap().status, 202);
     assert_eq!(status(&world, &creation)["status"], "Canceled");
+    assert_eq!(
+        state(&world, "a"),
+        "Creating",
+        "no word says that it is being canceled"
+    );
     world.advance(ms(10 + CREATE));
     assert_eq!(state(&world, "a"), "Canceled");
     assert_eq!(world.abort(ms(500), "a", true).unwrap_err().status, 409);
@@ -180,7 +193,7 @@ fn an_abort_cancels() {
 
 #[test]
 fn quota_is_refused_at_once_or_found_later() {
-    let quota = BTreeMap::from([("standard_nc24ads_a100_v4".to_owned(), 1)]);
+    let quota = BTreeMap::from([("standard_nc24ads_a100_v4".to_owned(), 30)]);
     let mut world = world(Behavior {
         quota,
         ..Behavior::quick(CREATE)
@@ -275,7 +288,7 @@ fn nodes_boot_when_told_and_go_with_their_pool() {
     assert_eq!(node.taints, ["sku=gpu:NoSchedule"]);
     assert_eq!(made(&mut world, 100).len(), 1);
     world
-        .delete(ms(200), "early", &Condition::default(), None)
+        .delete(ms(200), "early", &Condition::default(), None, true)
         .unwrap();
     assert_eq!(made(&mut world, 300), []);
     assert_eq!(made(&mut world, 330), [NodeTask::Remove(node.name.clone())]);
@@ -306,4 +319,118 @@ fn what_is_missing_is_named() {
         code(&world.locate(&site.subscription, Some(&there)).unwrap_err()),
         "ResourceNotFound"
     );
+}
+
+#[test]
+fn a_failed_pool_keeps_its_reason_until_an_operation_succeeds() {
+    let mut world = world(Behavior::quick(CREATE));
+    let error = world.error(Named::Capacity, Some("a"));
+    let scripted = Scripted::Fail(error);
+    world
+        .put(
+            ms(0),
+            "a",
+            &sent("S"),
+            &Condition::default(),
+            Some(&scripted),
+            true,
+        )
+        .unwrap();
+    let reason = |world: &World, at: u64| {
+        let body = world.get(ms(at), "a", true).unwrap().body.unwrap();
+        body["properties"]["status"]["provisioningError"]["details"][0]["code"].clone()
+    };
+    assert_eq!(reason(&world, 0), Value::Null);
+    world.advance(ms(CREATE));
+    assert_eq!(reason(&world, CREATE), "AllocationFailed");
+    put(&mut world, CREATE, "a").unwrap();
+    world.advance(ms(2 * CREATE));
+    assert_eq!(reason(&world, 2 * CREATE), Value::Null);
+}
+
+#[test]
+fn pools_and_the_cluster_stop_and_start() {
+    let mut world = world(Behavior::quick(CREATE));
+    put(&mut world, 0, "a").unwrap();
+    let tasks = |world: &mut World, at: u64| {
+        world.advance(ms(at));
+        world.node_tasks(ms(at)).len()
+    };
+    assert_eq!(tasks(&mut world, CREATE), 1);
+    let power = |world: &World| world.view()[0].body["properties"]["powerState"]["code"].clone();
+    let mut stop = sent("Standard_NC24ads_A100_v4");
+    stop["properties"]["powerState"] = json!({"code": "Stopped"});
+    let reply = world
+        .put(ms(200), "a", &stop, &Condition::default(), None, true)
+        .unwrap();
+    assert_eq!((reply.status, state(&world, "a")), (200, "Stopping".to_owned()));
+    assert_eq!(tasks(&mut world, 300), 1, "the node goes");
+    assert_eq!(
+        (state(&world, "a"), power(&world)),
+        ("Succeeded".to_owned(), json!("Stopped"))
+    );
+    put(&mut world, 400, "a").unwrap();
+    assert_eq!(state(&world, "a"), "Starting");
+    assert_eq!(tasks(&mut world, 500), 1, "a node boots");
+    assert_eq!(
+        (state(&world, "a"), power(&world)),
+        ("Succeeded".to_owned(), json!("Running"))
+    );
+    world.turn_cluster(ms(600), true);
+    assert_eq!(tasks(&mut world, 700), 1);
+    assert_eq!(power(&world), "Stopped");
+    assert_eq!(
+        code(&put(&mut world, 700, "b").unwrap_err()),
+        "OperationNotAllowed"
+    );
+    world.turn_cluster(ms(800), false);
+    assert_eq!(tasks(&mut world, 900), 1);
+    assert!(put(&mut world, 900, "b").is_ok());
+}
+
+#[test]
+fn a_disruption_budget_holds_a_deletion_that_does_not_ignore_it() {
+    let mut world = world(Behavior {
+        held_by_budget: vec!["a*".into()],
+        ..Behavior::quick(CREATE)
+    });
+    put(&mut world, 0, "a").unwrap();
+    world.advance(ms(CREATE));
+    let reply = world
+        .delete(ms(CREATE), "a", &Condition::default(), None, false)
+        .unwrap();
+    world.advance(ms(2 * CREATE));
+    assert_eq!(
+        (
+            state(&world, "a"),
+            status(&world, &reply)["error"]["code"].clone()
+        ),
+        ("Failed".to_owned(), json!("PodDrainFailure"))
+    );
+    world
+        .delete(ms(2 * CREATE), "a", &Condition::default(), None, true)
+        .unwrap();
+    world.advance(ms(3 * CREATE));
+    assert_eq!(state(&world, "a"), "");
+}
+
+#[test]
+fn documents_of_operations_are_as_odd_as_recorded() {
+    let mut world = world(Behavior {
+        early_error: Some(Named::BusyEtag),
+        end_time: crate::config::EndTime::Early,
+        ..Behavior::quick(CREATE)
+    });
+    let reply = put(&mut world, 0, "a").unwrap();
+    let document = status(&world, &reply);
+    assert_eq!(document["status"], "InProgress");
+    assert!(document["endTime"].is_string() && document["error"]["code"] == "EtagMismatch");
+    world.behavior.end_time = crate::config::EndTime::Never;
+    world.advance(ms(CREATE));
+    let document = status(&world, &reply);
+    assert_eq!(document["status"], "Succeeded");
+    assert!(document["endTime"].is_null() && document["error"]["code"] == "EtagMismatch");
+    let (id, seal) = reply.operation.unwrap();
+    let result = world.operation_result(&id, &seal).unwrap();
+    assert!(result.status == 204 && result.location && result.operation.is_some());
 }

@@ -31,6 +31,9 @@ impl World {
         let properties = completed(name, sent)?;
         self.check_condition(name, condition, Some(Named::PreconditionOnCreate))?;
         self.check_idle(name)?;
+        if let Some(reply) = self.turn_by_request(now, name, &properties, with_etag) {
+            return Ok(reply);
+        }
         let size = properties
             .get("vmSize")
             .and_then(Value::as_str)
@@ -70,6 +73,7 @@ impl World {
             number: previous.map_or(number, |pool| pool.number),
             boot_at,
             etag,
+            failure: None,
             running: Some(Running {
                 operation: id.clone(),
                 ends_at,
@@ -94,6 +98,7 @@ impl World {
         name: &str,
         condition: &Condition,
         scripted: Option<&Scripted>,
+        ignores_budgets: bool,
     ) -> Result<Reply, ArmError> {
         if !self.pools.contains_key(name) {
             if self.behavior.absent_delete_is_404 {
@@ -113,6 +118,9 @@ impl World {
         let (id, seal) = self.start_operation(now);
         let ending = match scripted {
             Some(Scripted::Fail(error)) => Ending::Fail(error.clone()),
+            _ if !ignores_budgets && self.is_held_by_budget(name) => {
+                Ending::Fail(self.error(Named::DrainFailed, Some(name)))
+            }
             _ => Ending::Remove,
         };
         let ends_at = (scripted != Some(&Scripted::Stick)).then_some(now + lasting);
@@ -174,7 +182,8 @@ impl World {
             ending: Ending::Cancel,
         };
         let stopped = pool.running.replace(running);
-        (pool.state, pool.etag, pool.boot_at) = ("Canceling".to_owned(), etag, None);
+        // The state stays until the operation has ended; there is no word for a cancellation.
+        (pool.etag, pool.boot_at) = (etag, None);
         let body = pool.body(&cluster_id, with_etag);
         if let Some(stopped) = stopped {
             self.end_operation(&stopped.operation, OperationProgress::Canceled(canceled), now);
@@ -228,18 +237,7 @@ impl World {
         if self.pools.len() >= self.behavior.max_pools {
             return Err(Named::TooManyPools.build(&about));
         }
-        let limit = self
-            .behavior
-            .quota
-            .iter()
-            .find(|(size, _)| size.eq_ignore_ascii_case(vm_size))
-            .map(|q| *q.1);
-        let used = self
-            .pools
-            .values()
-            .filter(|pool| pool.vm_size().eq_ignore_ascii_case(vm_size))
-            .count();
-        let spent = limit.is_some_and(|limit| used >= usize::try_from(limit).unwrap_or(usize::MAX));
+        let spent = self.quota_spent(vm_size);
         match (spent, self.behavior.quota_async) {
             (false, _) => Ok(None),
             (true, true) => Ok(Some(Named::QuotaAsync.build(&about))),

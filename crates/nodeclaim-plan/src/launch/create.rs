@@ -4,7 +4,7 @@ use cloudprovider::{CallKind, CloudCall, ErrorClass};
 use k8s_openapi::api::core::v1::Node;
 use kaito_api::Claim;
 use kaito_api::conditions::ClaimReason;
-use kaito_api::labels::{LAUNCH_STARTED, LAUNCH_UNANSWERED, OPERATION_URL};
+use kaito_api::labels::{LAUNCH_STARTED, LAUNCH_UNANSWERED, LAUNCHED_IN, OPERATION_URL};
 use kube::ResourceExt as _;
 
 use crate::claim_edit::ClaimEdit;
@@ -31,6 +31,14 @@ pub(crate) fn decide<'a>(context: &PlanContext<'a>, reads: u32) -> LaunchDecisio
             return LaunchDecision::new("invalid", LaunchState::NotLaunched(update));
         }
     };
+    if context.launches_held {
+        let cause = "another claim's instance is of another cluster, so the settings are in doubt";
+        let update = condition::unmet(ClaimReason::ClusterIdChanged, cause);
+        return LaunchDecision {
+            requeue: Some(context.poll),
+            ..LaunchDecision::new("launches_held", LaunchState::NotLaunched(update))
+        };
+    }
     if let Some(decision) = leftover_nodes(context, reads) {
         return decision;
     }
@@ -119,6 +127,8 @@ fn intent(context: &PlanContext<'_>) -> ClaimEdit {
     if let Some(at) = earlier {
         edit.set(context.claim, LAUNCH_UNANSWERED, Some(at.to_string()));
     }
+    let place = Some(&context.settings.place).filter(|place| !place.is_empty());
+    edit.set(context.claim, LAUNCHED_IN, place.cloned());
     edit.set(context.claim, LAUNCH_STARTED, Some(context.now.to_string()));
     edit.set(context.claim, OPERATION_URL, None);
     edit

@@ -81,7 +81,7 @@ pub(crate) fn overdue<'a>(context: &PlanContext<'a>, instance: &Instance) -> Lau
     let message = format!("instance {} was not created in time", instance.name);
     let error = own_error("LaunchTimedOut", message);
     let mut claim_edit = ClaimEdit::default();
-    // The canceled operation will say that somebody canceled it. Why is noted first.
+    // The canceled operation will name no reason, so ours is noted first.
     if noted(context).is_none() {
         failure::note(context, context.now, &error, &mut claim_edit);
     }

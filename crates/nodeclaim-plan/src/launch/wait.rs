@@ -35,6 +35,16 @@ pub(crate) fn name_conflict<'a>(context: &PlanContext<'a>) -> LaunchDecision<'a>
     }
 }
 
+/// Waits for the settings to name the cluster of the instance again. Nothing is created, changed or released.
+pub(crate) fn other_cluster<'a>(context: &PlanContext<'a>) -> LaunchDecision<'a> {
+    let cause = context.cluster_conflict.clone().unwrap_or_default();
+    let reason = ClaimReason::ClusterIdChanged;
+    LaunchDecision {
+        requeue: Some(context.poll),
+        ..LaunchDecision::new("other_cluster", LaunchState::NoSingleNode { reason, cause })
+    }
+}
+
 /// Waits for the first listing of the cloud.
 pub(crate) fn unknown<'a>(context: &PlanContext<'a>) -> LaunchDecision<'a> {
     let requeue = Some(context.poll);
@@ -159,7 +169,7 @@ pub(crate) fn succeeded<'a>(context: &PlanContext<'a>, instance: &Instance) -> L
 
 fn awaiting_node<'a>(context: &PlanContext<'a>, instance: &Instance, cause: String) -> LaunchDecision<'a> {
     let timeout = context.settings.registration_timeout;
-    // An instance that was stopped, or changed, starts to wait anew.
+    // An instance that was stopped, or changed, gets the whole time again.
     let left = match missing_since(context.claim).map(|since| Some(since).max(context.state_since)) {
         Some(Some(since)) => time::remaining(time::after(since, timeout), context.now),
         Some(None) | None => Some(time::to_std(timeout)),

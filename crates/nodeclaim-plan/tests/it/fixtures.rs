@@ -255,6 +255,7 @@ impl Case {
             state_since: None,
             failure: None,
             has_name_conflict: false,
+            launches_held: false,
         };
         Self {
             observed,

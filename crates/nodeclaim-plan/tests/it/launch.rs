@@ -215,7 +215,7 @@ fn a_request_that_was_not_sent_is_no_failure() {
         case.observed.claim.metadata().annotations.clone().unwrap(),
         intent
     );
-    // A claim that is deleted then does not wait for an instance that nobody asked for.
+    // A claim that is deleted then does not wait for an instance that was never requested.
     let deleted = case.clone().deleted_at(t(121));
     assert!(
         matches!(deleted.plan().finalizer, Finalizer::Release(_)),
@@ -341,8 +341,6 @@ fn instances_of_others_are_never_touched() {
         instance.owner = ours("other");
         instance
     };
-    let mut other_cluster = instance(InstanceState::Failed);
-    other_cluster.cluster_id = Some("theirs".into());
     let mut other_workspace = upstream_instance(InstanceState::Failed);
     other_workspace
         .labels
@@ -351,7 +349,6 @@ fn instances_of_others_are_never_touched() {
         foreign_instance(InstanceState::Failed),
         foreign_instance(InstanceState::Succeeded),
         other_uid(InstanceState::Succeeded),
-        other_cluster,
         other_workspace,
     ] {
         let mut case = Case::found(theirs).node(new_node());

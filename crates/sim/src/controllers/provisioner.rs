@@ -2,15 +2,17 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use cloudprovider::{CloudCall, InstanceTracker};
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::{Node, Pod};
 use k8s_openapi::api::storage::v1::VolumeAttachment;
 use kaito_api::Claim;
 use nodeclaim_plan::garbage::MAX_DELETIONS;
 use nodeclaim_plan::observe::{instance_names, is_unsettled, observe_node};
-use nodeclaim_plan::{Observed, ObservedNode, Settings, Source};
+use nodeclaim_plan::{Observed, ObservedNode, Settings, Source, cluster};
+use plan::clock::ServerClock;
 use plan::{Kind, ObjectRef, PendingWrites};
 
 use super::{Fuse, Halt, Program, pools};
@@ -26,6 +28,10 @@ pub struct Provisioner {
     pub settings: Settings,
     /// Its caches.
     pub view: View,
+    /// Its clock, which follows the dates of the API server's responses.
+    pub clock: ServerClock,
+    /// Time of its own clock when it started, and the simulated time.
+    started: (Timestamp, Timestamp),
     /// The cloud as it knows it.
     pub tracker: InstanceTracker,
     /// Its own writes that the caches do not show yet.
@@ -35,10 +41,19 @@ pub struct Provisioner {
 }
 
 impl Provisioner {
-    /// A freshly started program.
+    /// A freshly started program, whose machine's clock is ahead of the API server's by `skew`.
     #[must_use]
-    pub fn start(settings: Settings, api: &ApiServer) -> Self {
+    pub fn start(settings: Settings, api: &ApiServer, now: Timestamp, skew: SignedDuration) -> Self {
+        let wall = now.saturating_add(skew).unwrap_or(now);
+        let mut clock = ServerClock::new(wall);
+        // It lists everything first, and every response has a date.
+        clock.observe(
+            Timestamp::from_second(now.as_second()).unwrap_or(now),
+            Duration::ZERO,
+        );
         Self {
+            clock,
+            started: (wall, now),
             settings,
             view: View::listed(api, Program::Provisioner.kinds()),
             tracker: InstanceTracker::default(),
@@ -51,7 +66,30 @@ impl Provisioner {
     pub fn observe(&mut self, key: &ObjectRef, now: Timestamp) -> Option<Observed> {
         let mut named = self.view.claims_named(&key.name).into_iter();
         let claim = named.find(|claim| Kind::from(claim.claim_kind()) == key.kind)?;
-        Some(nodeclaim_plan::observe(&self.view, &mut self.tracker, claim, now))
+        let (steady, ahead) = (self.steady(now), self.clock.ahead_of(self.started.0));
+        Some(nodeclaim_plan::observe(
+            &self.view,
+            &mut self.tracker,
+            claim,
+            steady,
+            ahead,
+        ))
+    }
+
+    /// Time by which it plans: the API server's, as far as it knows.
+    #[must_use]
+    pub fn time(&self, now: Timestamp) -> Timestamp {
+        self.clock.at(self.elapsed(now))
+    }
+
+    /// Time by which it orders what it sees of the cloud.
+    #[must_use]
+    pub fn steady(&self, now: Timestamp) -> Timestamp {
+        self.started.0.saturating_add(self.elapsed(now)).unwrap_or(now)
+    }
+
+    fn elapsed(&self, now: Timestamp) -> Duration {
+        Duration::try_from(now.duration_since(self.started.1)).unwrap_or_default()
     }
 
     /// Gathers what decides about one Node; `None` if the cache does not contain it.
@@ -63,8 +101,12 @@ impl Provisioner {
 
     /// Lists pools; returns the claims to look at, or `None` when the listing failed.
     pub fn list(&mut self, now: Timestamp, cloud: &mut Cloud) -> Option<Vec<ObjectRef>> {
-        let touched = cloud.list().ok().map(|all| self.tracker.on_list(now, all));
+        let steady = self.steady(now);
+        let touched = cloud.list().ok().map(|all| self.tracker.on_list(steady, all));
         let unsettled = self.unsettled();
+        let claims: Vec<Claim> = self.view.claims().collect();
+        let conflict = cluster::first_conflict(&claims, &self.tracker, &self.settings);
+        self.tracker.hold_launches(conflict.is_some());
         let touched: Vec<Claim> = touched?
             .iter()
             .flat_map(|name| self.view.claims_named(name))
@@ -93,9 +135,13 @@ impl Provisioner {
         cloud: &mut Cloud,
         fuse: &mut Fuse,
     ) -> Result<Vec<CloudCall>, Halt> {
+        let now = self.steady(now);
         let claims: Vec<Claim> = self.view.claims().collect();
         let calls = nodeclaim_plan::garbage::collect(now, &self.tracker, &claims, &self.settings);
         let mut done = Vec::new();
+        if self.tracker.are_launches_held() {
+            return Ok(done);
+        }
         for orphan in calls {
             let call = orphan.delete;
             let is_its_claim = |kind: &Kind| {

@@ -349,6 +349,7 @@ fn call_cloud(world: &mut World, call: &CloudCall, fuse: &mut Fuse) -> (String, 
     let Some(shell) = world.provisioner.as_mut() else {
         return (String::new(), Ok(false));
     };
+    let now = shell.steady(now);
     let result = pools::carry_out(&mut shell.tracker, now, call, &mut world.cloud, fuse);
     let answer = shell
         .tracker

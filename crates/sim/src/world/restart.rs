@@ -21,7 +21,12 @@ impl World {
                 self.workspaces = Some(Workspaces::start(self.setup.workspaces.clone(), &self.api));
             }
             Program::Provisioner => {
-                self.provisioner = Some(Provisioner::start(self.setup.provisioner.clone(), &self.api));
+                self.provisioner = Some(Provisioner::start(
+                    self.setup.provisioner.clone(),
+                    &self.api,
+                    self.now,
+                    self.skew,
+                ));
                 self.schedule(Due::List, SignedDuration::from_millis(100));
             }
         }

@@ -328,6 +328,53 @@ fn a_late_request_is_waited_for_after_crashes_and_a_refusal() -> Result<(), Fail
     Ok(())
 }
 
+/// Deletes a claim whose Node has a pod that asks not to be disrupted. Returns the time until its instance is deleted.
+fn drain_with_skew(kind: ClaimKind, before: i64, after: i64) -> Result<SignedDuration, Failure> {
+    let mut run = Run::new(kind, vec![], None);
+    run.world.skew = SignedDuration::from_mins(before);
+    run.world.kill(Program::Provisioner);
+    run.settle()?;
+    let mut protected = pod();
+    protected["metadata"]["annotations"] = json!({"karpenter.sh/do-not-disrupt": "true"});
+    let key = key(Kind::Pod, "default", "busy");
+    run.world.apply(&key, &protected).unwrap();
+    run.world.advance(SignedDuration::from_mins(1))?;
+    let begin = run.world.now();
+    run.world.delete(&run.claim);
+    run.world.advance(SignedDuration::from_mins(5))?;
+    assert_eq!(run.requests("delete"), 0);
+    // Another machine takes over, whose clock differs the other way.
+    run.world.skew = SignedDuration::from_mins(after);
+    run.world.kill(Program::Provisioner);
+    run.until("deleted", |world| {
+        world
+            .cloud
+            .requests()
+            .iter()
+            .any(|(_, what)| what.starts_with("delete"))
+    })?;
+    let taken = run.world.now().duration_since(begin);
+    run.end(&[])?;
+    Ok(taken)
+}
+
+#[test]
+fn a_clock_that_is_wrong_by_minutes_changes_no_drain() -> Result<(), Failure> {
+    for kind in ClaimKind::ALL {
+        let right = drain_with_skew(kind, 0, 0)?;
+        assert!(right >= SignedDuration::from_mins(10), "{right}");
+        for (before, after) in [(15, 15), (-15, -15), (15, -15), (-15, 15)] {
+            let taken = drain_with_skew(kind, before, after)?;
+            let difference = taken.saturating_sub(right).abs();
+            assert!(
+                difference < SignedDuration::from_secs(40),
+                "{before} {after}: {taken}, not {right}"
+            );
+        }
+    }
+    Ok(())
+}
+
 #[test]
 fn stopping_and_starting_an_instance_or_the_cluster_buys_and_deletes_nothing() -> Result<(), Failure> {
     let hours = SignedDuration::from_hours(9);

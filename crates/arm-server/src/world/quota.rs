@@ -1,0 +1,64 @@
+//! Quota: vCPUs of a family of sizes, as the service counts them.
+
+use instance_types::{Catalog, Cloud};
+
+use super::World;
+
+/// vCPUs of a size that the catalog does not know.
+const UNKNOWN_VCPUS: u32 = 4;
+
+impl World {
+    /// Returns true if one more node of this size exceeds the quota of its family.
+    pub(super) fn quota_spent(&self, vm_size: &str) -> bool {
+        let family = family(vm_size);
+        let limits = self.behavior.quota.iter();
+        let Some((_, limit)) = limits.into_iter().find(|(name, _)| self::family(name) == family) else {
+            return false;
+        };
+        let used: u64 = self
+            .pools
+            .values()
+            .filter(|pool| self::family(pool.vm_size()) == family)
+            .map(|pool| pool.count() * u64::from(vcpus(pool.vm_size())))
+            .sum();
+        used + u64::from(vcpus(vm_size)) > u64::from(*limit)
+    }
+}
+
+/// Family of a size: its name without the number of vCPUs, so `Standard_NC24ads_A100_v4` and `Standard_NC48ads_A100_v4`
+/// share a quota.
+fn family(vm_size: &str) -> String {
+    let name = vm_size.to_ascii_lowercase();
+    let name = name.strip_prefix("standard_").unwrap_or(&name);
+    let letters = name.find(|c: char| c.is_ascii_digit()).unwrap_or(name.len());
+    let (letters, rest) = name.split_at(letters);
+    format!(
+        "{letters}{}",
+        rest.trim_start_matches(|c: char| c.is_ascii_digit())
+    )
+}
+
+fn vcpus(vm_size: &str) -> u32 {
+    let catalog = Catalog::embedded().ok();
+    let known = catalog.and_then(|catalog| catalog.lookup(Cloud::Azure, vm_size));
+    known.and_then(|size| size.vcpus).unwrap_or(UNKNOWN_VCPUS)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_of_a_family_share_its_quota() {
+        assert_eq!(
+            family("Standard_NC24ads_A100_v4"),
+            family("standard_nc96ads_A100_v4")
+        );
+        assert_ne!(
+            family("Standard_NC24ads_A100_v4"),
+            family("Standard_NC40ads_H100_v5")
+        );
+        assert_eq!(vcpus("Standard_NC24ads_A100_v4"), 24);
+        assert_eq!(vcpus("none"), UNKNOWN_VCPUS);
+    }
+}
