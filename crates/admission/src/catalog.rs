@@ -4,10 +4,13 @@
 //! depend on the number of presets. Names are checked on creation only: they are immutable, and a catalog that shrinks
 //! must not block edits of running Workspaces.
 
-use crate::policy::{Policy, Rule, Variable, rule, variable};
+use crate::policy::{Policy, Rule, Variable, WORKSPACE_CHANGES, rule, variable};
 
 /// The policy with the published table as its parameter.
 pub const CATALOG: Policy = Policy {
+    name: "catalog",
+    reason: "Invalid",
+    conditions: WORKSPACE_CHANGES,
     fail_closed: false,
     variables: VARIABLES,
     rules: RULES,

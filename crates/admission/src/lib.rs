@@ -1,15 +1,22 @@
-//! Two admission policies for Workspaces, as data: the checks of the API server beyond the schema.
+//! Admission policies as data: the checks of the API server beyond the schema.
 //!
-//! [`SHAPE`] needs only the object. [`CATALOG`] also reads the [`table`] of presets and instance types, which
-//! preset-registry publishes as a ConfigMap. Both are CEL, so the API server evaluates them while all our programs are
-//! down, and `lint` evaluates the same text offline. This crate must not decide whether a model fits: the table holds
-//! the results of `preset_catalog`.
+//! For Workspaces, [`SHAPE`] needs only the object, [`AUTHOR`] asks for the rights of its author, and [`FINALIZER`] keeps
+//! our finalizer. [`CATALOG`] also reads the [`table`] of presets and instance types, which preset-registry publishes as
+//! a ConfigMap. [`CONTROLLER`] and [`PROVISIONER`] restrict our own accounts. All are CEL, so the API server evaluates
+//! them while our programs are down, and `lint` evaluates the same text offline. This crate must not decide whether a
+//! model fits: the table holds the results of `preset_catalog`.
 
+mod author;
 mod catalog;
+mod finalizer;
+mod guard;
 mod policy;
 mod shape;
 pub mod table;
 
+pub use author::AUTHOR;
 pub use catalog::CATALOG;
-pub use policy::{MATCH_CONDITIONS, Policy, Rule, Variable, spec};
+pub use finalizer::FINALIZER;
+pub use guard::{CONTROLLER, PROVISIONER};
+pub use policy::{Policy, Rule, Variable, spec};
 pub use shape::SHAPE;

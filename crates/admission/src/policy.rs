@@ -12,6 +12,8 @@ pub struct Variable {
     pub name: &'static str,
     /// CEL over `object`, `oldObject`, `request`, `params` and `variables`.
     pub expression: &'static str,
+    /// True for a right of the author: the expression asks the API server's `authorizer`, and its value is a bool.
+    pub is_right: bool,
 }
 
 /// One requirement.
@@ -28,17 +30,37 @@ pub struct Rule {
 /// A set of rules that are evaluated together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Policy {
+    /// Name of its files in the chart, and the end of its name in a cluster.
+    pub name: &'static str,
+    /// Reason of a rejection, as the API server names it: `Invalid` or `Forbidden`.
+    pub reason: &'static str,
+    /// Match conditions: name and CEL. A request that does not satisfy all of them is not checked.
+    pub conditions: &'static [(&'static str, &'static str)],
     /// True if a failed evaluation rejects the object. A damaged catalog must not block users, so it is false there.
     pub fail_closed: bool,
-    /// Variables; each may use those before it. The installer adds `variables.makesNodes` before them: it is true if
-    /// nodes are created for Workspaces, and false for existing nodes.
+    /// Variables; each may use those before it. The installer adds two before them: `makesNodes` is true if nodes are
+    /// created for Workspaces, and false for existing nodes. `operatorNamespace` is the namespace of the installation.
     pub variables: &'static [Variable],
     /// Rules, in the order of their messages.
     pub rules: &'static [Rule],
 }
 
 pub(crate) const fn variable(name: &'static str, expression: &'static str) -> Variable {
-    Variable { name, expression }
+    Variable {
+        name,
+        expression,
+        is_right: false,
+    }
+}
+
+/// A right of the author of a request. The API server allows two questions to its authorizer in one expression, so each
+/// right is a variable of its own.
+pub(crate) const fn right(name: &'static str, expression: &'static str) -> Variable {
+    Variable {
+        name,
+        expression,
+        is_right: true,
+    }
 }
 
 pub(crate) const fn rule(path: &'static str, expression: &'static str, message: &'static str) -> Rule {
@@ -49,9 +71,9 @@ pub(crate) const fn rule(path: &'static str, expression: &'static str, message: 
     }
 }
 
-/// Match conditions: name and CEL. Terminating objects are never checked, nor are writes that change nothing that a rule
+/// Match conditions of Workspaces. Terminating objects are never checked, nor are writes that change nothing that a rule
 /// reads.
-pub const MATCH_CONDITIONS: [(&str, &str); 2] = [
+pub(crate) const WORKSPACE_CHANGES: &[(&str, &str)] = &[
     ("not-being-deleted", "!has(object.metadata.deletionTimestamp)"),
     (
         "something-changed",
@@ -65,11 +87,14 @@ pub const MATCH_CONDITIONS: [(&str, &str); 2] = [
 ];
 
 /// Builds the parts of a `ValidatingAdmissionPolicy` spec that do not depend on the installation: `matchConditions`,
-/// `variables` without `makesNodes`, and `validations`.
+/// `variables` without those of the installer, and `validations`.
 #[must_use]
 pub fn spec(policy: &Policy) -> Value {
-    let conditions =
-        MATCH_CONDITIONS.map(|(name, expression)| json!({"name": name, "expression": expression}));
+    let conditions: Vec<Value> = policy
+        .conditions
+        .iter()
+        .map(|(name, expression)| json!({"name": name, "expression": expression}))
+        .collect();
     let variables: Vec<Value> = policy
         .variables
         .iter()
@@ -82,7 +107,7 @@ pub fn spec(policy: &Policy) -> Value {
             json!({
                 "expression": rule.expression,
                 "messageExpression": rule.message,
-                "reason": "Invalid",
+                "reason": policy.reason,
             })
         })
         .collect();

@@ -1,10 +1,13 @@
 //! Rules that need only the object, but that the CRD cannot express. CEL of a CRD sees neither annotations nor the node
 //! provisioner, and it cannot read schemaless fields.
 
-use crate::policy::{Policy, Rule, Variable, rule, variable};
+use crate::policy::{Policy, Rule, Variable, WORKSPACE_CHANGES, rule, variable};
 
 /// Policy without a parameter.
 pub const SHAPE: Policy = Policy {
+    name: "shape",
+    reason: "Invalid",
+    conditions: WORKSPACE_CHANGES,
     fail_closed: true,
     variables: VARIABLES,
     rules: RULES,

@@ -23,6 +23,8 @@ struct Finding {
     document: usize,
     name: String,
     violations: Vec<Violation>,
+    /// Rights that the author needs; they do not make the object invalid.
+    rights: Vec<Violation>,
 }
 
 /// Lints every Workspace of the files.
@@ -51,6 +53,7 @@ pub(crate) async fn run(source: &PresetSource, args: &LintArgs) -> anyhow::Resul
                         .unwrap_or("(without a name)")
                         .to_owned(),
                     violations: linter.create(document),
+                    rights: linter.needed_rights(document),
                 });
             }
         }
@@ -101,6 +104,10 @@ fn told(found: &[Finding]) -> String {
             let words = printable(&violation.to_string());
             let _ = writeln!(text, "{}: Workspace {name}: {words}", finding.file);
         }
+        for right in &finding.rights {
+            let words = printable(&right.to_string());
+            let _ = writeln!(text, "{}: Workspace {name}: warning: {words}", finding.file);
+        }
     }
     text
 }
@@ -111,6 +118,7 @@ fn of_finding(finding: &Finding) -> Value {
             Origin::Schema => "schema",
             Origin::Definition => "definition",
             Origin::ShapePolicy => "policy",
+            Origin::AuthorPolicy => "author",
             Origin::CatalogPolicy => "catalog",
         };
         known([
@@ -125,5 +133,6 @@ fn of_finding(finding: &Finding) -> Value {
         "document": finding.document,
         "workspace": finding.name,
         "violations": finding.violations.iter().map(violation).collect::<Vec<_>>(),
+        "neededRights": finding.rights.iter().map(violation).collect::<Vec<_>>(),
     })
 }

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use admission::{MATCH_CONDITIONS, Policy};
+use admission::{Policy, Variable};
 use kube_cel::KubeCelExt as _;
 use kube_cel::cel::objects::{Key, Map};
 use kube_cel::cel::{Context, Program, Value as Cel};
@@ -18,7 +18,7 @@ pub(crate) struct Compiled {
     origin: Origin,
     fail_closed: bool,
     conditions: Vec<Program>,
-    variables: Vec<(&'static str, Program)>,
+    variables: Vec<(Variable, Program)>,
     rules: Vec<CompiledRule>,
 }
 
@@ -36,15 +36,20 @@ pub(crate) struct AdmissionRequest<'a> {
     pub(crate) old: Option<&'a Value>,
     pub(crate) parameters: &'a Value,
     pub(crate) makes_nodes: bool,
+    /// Value of every right of the author, which a file cannot tell.
+    pub(crate) rights: bool,
 }
 
 impl Compiled {
     pub(crate) fn of(policy: &Policy, origin: Origin) -> Result<Self, LintError> {
-        let conditions = MATCH_CONDITIONS.iter().map(|(_, expression)| compile(expression));
+        let conditions = policy
+            .conditions
+            .iter()
+            .map(|(_, expression)| compile(expression));
         let variables = policy
             .variables
             .iter()
-            .map(|variable| Ok((variable.name, compile(variable.expression)?)));
+            .map(|variable| Ok((*variable, compile(variable.expression)?)));
         let rules = policy.rules.iter().map(|rule| {
             Ok(CompiledRule {
                 path: rule.path,
@@ -71,12 +76,20 @@ impl Compiled {
         if !self.conditions.iter().all(applies) {
             return Vec::new();
         }
-        let mut variables = HashMap::from([(key("makesNodes"), Cel::Bool(request.makes_nodes))]);
-        for (name, program) in &self.variables {
+        let mut variables = HashMap::from([
+            (key("makesNodes"), Cel::Bool(request.makes_nodes)),
+            // A file does not say where the operator is installed.
+            (key("operatorNamespace"), Cel::String(Arc::default())),
+        ]);
+        for (variable, program) in &self.variables {
+            if variable.is_right {
+                variables.insert(key(variable.name), Cel::Bool(request.rights));
+                continue;
+            }
             context.add_variable_from_value("variables", map(variables.clone()));
             // A variable that fails to evaluate is an error only where it is used.
             if let Ok(value) = program.execute(&context) {
-                variables.insert(key(name), value);
+                variables.insert(key(variable.name), value);
             }
         }
         context.add_variable_from_value("variables", map(variables));
@@ -143,13 +156,14 @@ fn cel(value: &Value) -> Cel {
 
 #[cfg(test)]
 mod tests {
-    use admission::{CATALOG, SHAPE};
+    use admission::{AUTHOR, CATALOG, SHAPE};
 
     use super::*;
 
     #[test]
     fn every_expression_is_read() {
         Compiled::of(&SHAPE, Origin::ShapePolicy).unwrap();
+        Compiled::of(&AUTHOR, Origin::AuthorPolicy).unwrap();
         Compiled::of(&CATALOG, Origin::CatalogPolicy).unwrap();
     }
 }

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use admission::table::table;
-use admission::{CATALOG, SHAPE};
+use admission::{AUTHOR, CATALOG, SHAPE};
 use kube_cel::{CompiledSchema, Validator, apply_defaults, compile_schema};
 use serde_json::{Value, json};
 
@@ -45,7 +45,7 @@ pub struct Linter<'a> {
     schema: Value,
     validator: Validator,
     definition: CompiledSchema,
-    policies: [Compiled; 2],
+    policies: [Compiled; 3],
     parameters: Value,
 }
 
@@ -76,6 +76,7 @@ impl<'a> Linter<'a> {
             schema,
             policies: [
                 Compiled::of(&SHAPE, Origin::ShapePolicy)?,
+                Compiled::of(&AUTHOR, Origin::AuthorPolicy)?,
                 Compiled::of(&CATALOG, Origin::CatalogPolicy)?,
             ],
             parameters: json!({"data": data}),
@@ -106,15 +107,41 @@ impl<'a> Linter<'a> {
         let old = old.map(|old| apply_defaults(&self.schema, old));
         found.extend(self.definition_violations(&object, old.as_ref()));
         for policy in &self.policies {
-            found.extend(policy.violations(AdmissionRequest {
-                object: &object,
-                old: old.as_ref(),
-                parameters: &self.parameters,
-                makes_nodes: self.settings.nodes == NodeSource::Provisioned,
-            }));
+            found.extend(policy.violations(self.request(&object, old.as_ref(), true)));
         }
         remedy::add(&self.settings, &object, &mut found);
         found
+    }
+
+    /// Returns what the API server would reject on creation if the author had none of the rights that it asks for.
+    ///
+    /// A file does not tell who will apply it, so these are warnings, not violations. Empty for an invalid object.
+    #[must_use]
+    pub fn needed_rights(&self, object: &Value) -> Vec<Violation> {
+        if !self.create(object).is_empty() {
+            return Vec::new();
+        }
+        let object = apply_defaults(&self.schema, object);
+        let request = self.request(&object, None, false);
+        self.policies
+            .iter()
+            .flat_map(|policy| policy.violations(request))
+            .collect()
+    }
+
+    fn request<'b>(
+        &'b self,
+        object: &'b Value,
+        old: Option<&'b Value>,
+        rights: bool,
+    ) -> AdmissionRequest<'b> {
+        AdmissionRequest {
+            object,
+            old,
+            parameters: &self.parameters,
+            makes_nodes: self.settings.nodes == NodeSource::Provisioned,
+            rights,
+        }
     }
 
     fn definition_violations(&self, object: &Value, old: Option<&Value>) -> Vec<Violation> {

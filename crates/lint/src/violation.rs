@@ -11,6 +11,8 @@ pub enum Origin {
     Definition,
     /// The admission policy that reads only the object.
     ShapePolicy,
+    /// The admission policy that asks for the rights of the author.
+    AuthorPolicy,
     /// The admission policy that reads the catalog.
     CatalogPolicy,
 }

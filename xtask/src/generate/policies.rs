@@ -2,22 +2,22 @@
 
 use std::path::Path;
 
-use admission::{CATALOG, Policy, SHAPE};
+use admission::{AUTHOR, CATALOG, CONTROLLER, FINALIZER, PROVISIONER, Policy, SHAPE};
 use anyhow::{Context as _, Result};
 
 use super::generated::Generated;
 
 const HEADER: &str = "# Made by `cargo xtask gen` from crates/admission. Do not edit.\n";
 
+const POLICIES: [&Policy; 6] = [&SHAPE, &AUTHOR, &FINALIZER, &CATALOG, &CONTROLLER, &PROVISIONER];
+
 pub(super) fn files() -> Result<Vec<Generated>> {
-    [("shape", &SHAPE), ("catalog", &CATALOG)]
-        .into_iter()
-        .flat_map(|(name, policy)| parts(name, policy))
-        .collect()
+    POLICIES.into_iter().flat_map(parts).collect()
 }
 
 /// Each field in a file of its own, because the chart adds to the variables.
-fn parts(name: &str, policy: &Policy) -> Vec<Result<Generated>> {
+fn parts(policy: &Policy) -> Vec<Result<Generated>> {
+    let name = policy.name;
     let mut spec = admission::spec(policy);
     // Without it their order depends on what else is built: a feature of serde_json.
     spec.sort_all_objects();
@@ -28,7 +28,12 @@ fn parts(name: &str, policy: &Policy) -> Vec<Result<Generated>> {
             contents: format!("{HEADER}{yaml}"),
         })
     };
-    ["matchConditions", "variables", "validations"].map(part).into()
+    let conditions = (!policy.conditions.is_empty()).then_some("matchConditions");
+    conditions
+        .into_iter()
+        .chain(["variables", "validations"])
+        .map(part)
+        .collect()
 }
 
 #[cfg(test)]
@@ -40,10 +45,16 @@ mod tests {
             let file = files.iter().find(|file| file.path.ends_with(name)).unwrap();
             serde_saphyr::from_str(&file.contents).unwrap()
         };
-        for (name, policy) in [("shape", &admission::SHAPE), ("catalog", &admission::CATALOG)] {
+        for policy in super::POLICIES {
             let spec = admission::spec(policy);
-            for field in ["matchConditions", "variables", "validations"] {
-                assert_eq!(read(&format!("{name}-{field}.yaml")), spec[field]);
+            for field in ["variables", "validations"] {
+                assert_eq!(read(&format!("{}-{field}.yaml", policy.name)), spec[field]);
+            }
+            if !policy.conditions.is_empty() {
+                assert_eq!(
+                    read(&format!("{}-matchConditions.yaml", policy.name)),
+                    spec["matchConditions"]
+                );
             }
         }
     }
