@@ -254,8 +254,17 @@ metadata:
 automountServiceAccountToken: false
 {{- end -}}
 
-{{/* Permissions on the lease of a program, in the release's namespace. */}}
+{{/* The lease of a program in the release's namespace, and permissions on it. */}}
 {{- define "kaito.leaseRole" -}}
+# The program fills in the holder. It may not create leases: RBAC cannot restrict that by name.
+apiVersion: coordination.k8s.io/v1
+kind: Lease
+metadata:
+  name: {{ .component }}
+  namespace: {{ .root.Release.Namespace }}
+  labels:
+    {{- include "kaito.labels" . | nindent 4 }}
+---
 apiVersion: rbac.authorization.k8s.io/v1
 kind: Role
 metadata:
@@ -264,14 +273,10 @@ metadata:
   labels:
     {{- include "kaito.labels" . | nindent 4 }}
 rules:
-  # RBAC cannot restrict `create` by name.
-  - apiGroups: [coordination.k8s.io]
-    resources: [leases]
-    verbs: [create]
   - apiGroups: [coordination.k8s.io]
     resources: [leases]
     resourceNames: [{{ .component }}]
-    verbs: [get, list, watch, update, patch]
+    verbs: [get, update]
 ---
 apiVersion: rbac.authorization.k8s.io/v1
 kind: RoleBinding
@@ -313,11 +318,11 @@ subjects:
 - apiGroups: [events.k8s.io]
   resources: [events]
   verbs: [create, patch]
-# The programs wait until the CRDs are established. List and watch are restricted by name.
+# The programs wait until the CRDs are established.
 - apiGroups: [apiextensions.k8s.io]
   resources: [customresourcedefinitions]
   resourceNames: [{{ join ", " .definitions }}]
-  verbs: [get, list, watch]
+  verbs: [get]
 # The marker of the one release of this cluster.
 - apiGroups: [rbac.authorization.k8s.io]
   resources: [clusterroles]

@@ -20,7 +20,25 @@ pub(crate) fn selectors() -> Cases {
     });
     let mut many = serde_json::Map::new();
     many.extend((0..17).map(|n| (format!("a{n}"), json!("b"))));
+    let foreign = |key: &str| {
+        (
+            labels(json!({key: "b", "apps": "w"})),
+            Refused("labels that users cannot put on nodes"),
+        )
+    };
+    let own = |key: &str| (labels(json!({key: "b"})), Accepted);
     vec![
+        foreign("node-restriction.kubernetes.io/tenant"),
+        foreign("kubernetes.io/arch"),
+        foreign("node-role.kubernetes.io/control-plane"),
+        foreign("kaito.sh/machine-type"),
+        foreign("karpenter.sh/nodepool"),
+        foreign("kubernetes.azure.com/mode"),
+        foreign("nvidia.com/gpu.product"),
+        foreign("agentpool"),
+        own("app"),
+        own("notkubernetes.io/a"),
+        own("kubernetes.io.example.com/a"),
         (
             with(inference(), "/resource/labelSelector", Value::Null),
             Accepted,
@@ -80,6 +98,10 @@ pub(crate) fn selectors() -> Cases {
         (
             expression(json!({"operator": "In", "values": ["b"]})),
             Refused("key"),
+        ),
+        (
+            expression(json!({"key": "agentpool", "operator": "In", "values": ["b"]})),
+            Refused("labels that users cannot put on nodes"),
         ),
         (
             expression(json!({"key": "kaito.sh/ragengine", "operator": "In", "values": ["b"]})),

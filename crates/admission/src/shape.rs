@@ -55,6 +55,12 @@ const VARIABLES: &[Variable] = &[
         "variables.selectorKeys.filter(k, k.size() > 317 \
          || !k.matches('^([a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$'))",
     ),
+    // The keys that `kaito_api::node_labels` reserves. Reserved selector keys are dropped, so they are harmless.
+    variable(
+        "foreignKeys",
+        "variables.selectorKeys.filter(k, !(k in variables.reserved) && (k == 'agentpool' \
+         || k.matches('^([-a-z0-9]+[.])*(kubernetes[.]io|k8s[.]io|x-k8s[.]io|kaito[.]sh|karpenter[.]sh|k8s[.]aws|amazonaws[.]com|azure[.]com|cloud[.]google[.]com|nvidia[.]com)/')))",
+    ),
     variable(
         "selectorValues",
         "variables.matchLabels.map(k, variables.matchLabels[k]) \
@@ -131,6 +137,13 @@ const RULES: &[Rule] = &[
         "variables.selectorValues.all(v, v.matches('^([A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?$'))",
         "'resource.labelSelector has a value that no label can have: at most 63 letters, digits, dashes, underscores and dots, with a letter or digit at both ends'",
     ),
+    // Selectors are immutable, and existing nodes are only read.
+    rule(
+        "resource.labelSelector",
+        "oldObject != null || !variables.makesNodes || variables.foreignKeys.size() == 0",
+        "'resource.labelSelector has labels that users cannot put on nodes: ' + variables.foreignKeys.join(', ') \
+         + '; use a label such as apps or one with a domain of your own'",
+    ),
     rule(
         "metadata.annotations[kaito.sh/runtime]",
         "!('kaito.sh/runtime' in variables.annotations) \
@@ -201,6 +214,16 @@ mod tests {
         variables
             .chain(rules)
             .any(|text| text.contains(&format!("'{needle}'")))
+    }
+
+    #[test]
+    fn reserved_domains_are_those_of_the_vocabulary() {
+        for domain in kaito_api::node_labels::RESERVED_DOMAINS {
+            let quoted = domain.replace('.', "[.]");
+            let pattern = VARIABLES.iter().find(|variable| variable.name == "foreignKeys").unwrap();
+            assert!(pattern.expression.contains(&quoted), "{domain}");
+        }
+        assert!(kaito_api::node_labels::RESERVED_KEYS.iter().all(|key| has(key)));
     }
 
     #[test]

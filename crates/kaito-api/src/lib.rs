@@ -15,6 +15,7 @@ pub mod names;
 pub mod node_claim;
 mod node_claim_schema;
 pub mod node_claim_status;
+pub mod node_labels;
 pub mod quantity;
 pub mod raw;
 pub mod refusal_reason;

@@ -5,6 +5,7 @@
 
 mod hardware;
 mod inference;
+mod node_labels;
 mod own_nodes;
 mod preset;
 mod program;

@@ -382,6 +382,12 @@ fn brought_along() -> Vec<Case> {
         admission_cases::template(),
         with(tuning.clone(), "/tuning/preset/name", json!("gpt-oss-20b")),
         tuning,
+        // Existing nodes are only read, so every label may select them.
+        with(
+            without(),
+            "/resource/labelSelector",
+            json!({"matchLabels": {"kubernetes.io/arch": "amd64", "agentpool": "gpu"}}),
+        ),
     ];
     let case = |object| Case {
         old: None,

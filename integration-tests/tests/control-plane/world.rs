@@ -50,11 +50,13 @@ impl World {
     /// Takes the lease from a program that was killed, so that its successor need not wait for it to lapse.
     pub(crate) async fn forget_leader(&self, program: &str) -> Result<()> {
         let leases: Api<Lease> = Api::namespaced(self.client.clone(), NAMESPACE);
-        match leases.delete(program, &DeleteParams::default()).await {
-            Ok(_) => Ok(()),
-            Err(kube::Error::Api(status)) if status.code == 404 => Ok(()),
-            Err(error) => Err(error).context("the lease of a killed program"),
-        }
+        // The chart has created the lease, and no program may create one.
+        let free = json!({"spec": {"holderIdentity": null}});
+        leases
+            .patch(program, &PatchParams::default(), &Patch::Merge(&free))
+            .await
+            .map(drop)
+            .context("the lease of a killed program")
     }
 
     pub(crate) fn workspaces(&self) -> Api<Workspace> {

@@ -4,7 +4,7 @@ use instance_types::Catalog;
 use kaito_api::conditions::WorkspaceReason;
 use render::Hardware;
 
-use super::own_nodes;
+use super::{node_labels, own_nodes};
 use crate::context::PlanContext;
 use crate::node;
 use crate::problem::Problem;
@@ -18,6 +18,7 @@ pub(super) fn of_nodes(context: &PlanContext<'_>, needs_gpu: bool) -> Result<Har
         .unwrap_or_default();
     match context.settings.mode {
         ProvisionerMode::Machine | ProvisionerMode::NodeClaim => {
+            node_labels::check(context)?;
             of_instance_type(context, instance_type, needs_gpu)
         }
         ProvisionerMode::Byo => own_nodes::hardware(context, instance_type, needs_gpu),
