@@ -124,6 +124,22 @@ pub(crate) fn shape() -> Cases {
             with(
                 inference(),
                 "/inference/preset/presetOptions",
+                json!({"imagePullSecrets": [""]}),
+            ),
+            Refused("names of Secrets"),
+        ),
+        (
+            with(
+                inference(),
+                "/inference/preset/presetOptions",
+                json!({"modelAccessSecret": "not a name"}),
+            ),
+            Refused("names of Secrets"),
+        ),
+        (
+            with(
+                inference(),
+                "/inference/preset/presetOptions",
                 json!({"image": "r.example.com/A b"}),
             ),
             Refused("not an image reference"),
@@ -222,6 +238,24 @@ pub(crate) fn types() -> Cases {
             on(template(), "Standard_NX1"),
             Refused("is not known in cloud azure"),
         ),
+        (on(template(), "standard_e8s_v5"), Accepted),
+        (
+            on(template(), "Standard_D"),
+            Refused("is not known in cloud azure"),
+        ),
+        (
+            on(template(), "Standard_D4s v5"),
+            Refused("is not known in cloud azure"),
+        ),
+        (
+            on(template(), "YOUR_INSTANCE_TYPE"),
+            Refused("is not known in cloud azure"),
+        ),
+        (
+            on(template(), "p4d.24xlarge"),
+            Refused("is not known in cloud azure"),
+        ),
+        (on(template(), "m5.large"), Refused("is not known in cloud azure")),
         (on(inference(), &"x".repeat(257)), Refused("instanceType")),
     ]
 }
@@ -238,27 +272,51 @@ pub(crate) fn annotations() -> Cases {
             annotated(inference(), "runtime", "tgi"),
             Refused("must be vllm or native"),
         ),
-        (annotated(preset("phi-4"), "runtime", "native"), Accepted),
+        (
+            annotated(preset("phi-4"), "runtime", "native"),
+            Refused("would not use the GPUs of instance type Standard_NC24ads_A100_v4"),
+        ),
         (annotated(preset("phi-4"), "runtime", "Transformers"), Accepted),
         (
             annotated(preset("gpt-oss-20b"), "runtime", "native"),
             Refused("is not served by the runtime native, only by vllm"),
         ),
+        (annotated(big(), "runtime", "transformers"), Accepted),
         (
-            annotated(big(), "runtime", "transformers"),
-            Refused("is not served by the runtime"),
+            annotated(
+                on(preset("smollm2-135m-instruct"), "Standard_D8s_v5"),
+                "runtime",
+                "transformers",
+            ),
+            Accepted,
+        ),
+        (
+            annotated(
+                on(preset("smollm2-135m-instruct"), "Standard_D4s_v5"),
+                "runtime",
+                "native",
+            ),
+            Accepted,
         ),
         (big(), Accepted),
         (
             old(),
-            Refused(
-                "cannot run on instance type Standard_NC4as_T4_v3, of which the runtime native uses one node",
-            ),
+            Refused("would not use the GPUs of instance type Standard_NC4as_T4_v3"),
         ),
         (on_one_t4(preset("phi-4")), Accepted),
         (on_one_t4(preset("deepseek-v4-pro")), AsPlanned),
-        (annotated(old(), "bypass-resource-checks", ""), Accepted),
-        (annotated(old(), "bypass-resource-checks", "false"), Accepted),
+        (
+            annotated(old(), "bypass-resource-checks", ""),
+            Refused("would not use the GPUs"),
+        ),
+        (
+            annotated(
+                annotated(big(), "max-context-tokens", "120000"),
+                "bypass-resource-checks",
+                "false",
+            ),
+            Accepted,
+        ),
         (
             annotated(
                 on(preset("phi-4"), "Standard_D8s_v5"),

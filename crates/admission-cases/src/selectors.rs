@@ -37,6 +37,7 @@ pub(crate) fn selectors() -> Cases {
         foreign("nvidia.com/gpu.product"),
         foreign("agentpool"),
         own("app"),
+        own("app.kubernetes.io/name"),
         own("notkubernetes.io/a"),
         own("kubernetes.io.example.com/a"),
         (

@@ -56,6 +56,48 @@ pub(crate) fn updated() -> Vec<Case> {
             edit("/resource/labelSelector", json!({"matchLabels": {"a": "b"}})),
             Refused("field is immutable: resource.labelSelector"),
         ),
+        // The same, written differently.
+        (
+            edit(
+                "/resource/labelSelector",
+                json!({"matchExpressions": [{"key": "apps", "operator": "In", "values": ["w"]}]}),
+            ),
+            Accepted,
+        ),
+        (
+            edit(
+                "/resource/labelSelector",
+                json!({"matchExpressions": [{"key": "apps", "operator": "In", "values": ["x"]}]}),
+            ),
+            Refused("field is immutable: resource.labelSelector"),
+        ),
+        (
+            edit(
+                "/resource/labelSelector",
+                json!({"matchLabels": {"apps": "w", "more": "x"}}),
+            ),
+            Refused("field is immutable: resource.labelSelector"),
+        ),
+        (
+            edit("/resource/labelSelector", json!({})),
+            Refused("field is immutable: resource.labelSelector"),
+        ),
+        (edit("/inference/preset/presetOptions", json!({})), Accepted),
+        (
+            edit(
+                "/inference/preset/presetOptions",
+                json!({"image": "", "imagePullSecrets": []}),
+            ),
+            Accepted,
+        ),
+        (edit("/inference/preset/accessMode", json!("public")), Accepted),
+        (
+            edit("/inference/preset/accessMode", json!("private")),
+            Refused("field is immutable: inference.preset"),
+        ),
+        (tune("/tuning/preset/presetOptions", json!({})), Accepted),
+        (tune("/tuning/method", json!("QLoRA")), Accepted),
+        (tune("/tuning/preset", Value::Null), Refused("tuning.preset")),
         (
             edit("/inference/preset/name", json!("phi-4")),
             Refused("field is immutable: inference.preset"),
@@ -121,7 +163,7 @@ pub(crate) fn updated() -> Vec<Case> {
         ),
         (
             tune("/tuning/input", json!({"urls": ["http://169.254.169.254/"]})),
-            Refused("loopback, private, link-local"),
+            Refused("loopback, private or link-local"),
         ),
         (
             tune("/tuning/input", json!({"urls": ["ftp://example.com/x"]})),

@@ -92,9 +92,19 @@ pub(crate) fn adapted() -> Cases {
         ),
         (
             adapter(image("A_b")),
-            Refused("lower-case letters, digits and dashes"),
+            Refused("lower-case letters, digits, dashes and dots"),
         ),
-        (adapter(image(&"a".repeat(41))), Refused("at most 40")),
+        (adapter(image(&"a".repeat(253))), Accepted),
+        (adapter(image(&"a".repeat(254))), Refused("name")),
+        (adapter(image("llama-3.1.adapter")), Accepted),
+        (
+            adapter(image("a..b")),
+            Refused("lower-case letters, digits, dashes and dots"),
+        ),
+        (
+            adapter(image("..")),
+            Refused("lower-case letters, digits, dashes and dots"),
+        ),
         (strong("0.5"), Accepted),
         (strong("1.0"), Accepted),
         (strong("0"), Accepted),
@@ -123,7 +133,39 @@ pub(crate) fn adapted() -> Cases {
         ),
         (
             adapter(json!({"source": {"name": "a", "image": "a@sha256:0123456789abcdef0123456789abcdef"}})),
+            Refused("not an image reference"),
+        ),
+        (
+            adapter(json!({"source": {"name": "a", "image": format!("a:1@sha256:{}", "0a".repeat(32))}})),
             Accepted,
+        ),
+        (
+            adapter(json!({"source": {"name": "a", "image": format!("a@sha256:{}", "0A".repeat(32))}})),
+            Refused("not an image reference"),
+        ),
+        (
+            adapter(json!({"source": {"name": "a", "image": format!("a@md5:{}", "0a".repeat(16))}})),
+            Refused("not an image reference"),
+        ),
+        (
+            adapter(json!({"source": {"name": "a", "image": "i", "imagePullSecrets": [""]}})),
+            Refused("names of Secrets"),
+        ),
+        (
+            adapter(json!({"source": {"name": "a", "image": "i", "imagePullSecrets": ["My_Secret"]}})),
+            Refused("names of Secrets"),
+        ),
+        (
+            adapter(json!({"source": {"name": "a", "image": "i", "imagePullSecrets": ["my.secret"]}})),
+            Accepted,
+        ),
+        (
+            volume(json!({"secret": {"secretName": "s"}})),
+            Refused("a volumeSource must be persistentVolumeClaim"),
+        ),
+        (
+            volume(json!({"floppy": {}})),
+            Refused("a volumeSource must be persistentVolumeClaim"),
         ),
         (
             adapter(json!({"source": {"name": "a", "image": "https://example.com/a"}})),
@@ -149,7 +191,8 @@ pub(crate) fn tuned() -> Cases {
             Refused("tuning.preset must be specified"),
         ),
         (set("method", json!("lora")), Accepted),
-        (set("method", json!("LoRA")), Refused("must be lora or qlora")),
+        (set("method", json!("QLoRA")), Accepted),
+        (set("method", json!("dora")), Refused("must be lora or qlora")),
         (set("method", Value::Null), Refused("must be lora or qlora")),
         (
             with(tuning(), "/tuning/preset/name", json!("llama-3.3-70b-instruct")),
@@ -196,6 +239,10 @@ pub(crate) fn tuned() -> Cases {
         ),
         (output(json!({"image": "I", "imagePushSecret": "s"})), Accepted),
         (
+            output(json!({"image": "i", "imagePushSecret": ""})),
+            Refused("names of Secrets"),
+        ),
+        (
             output(json!({"volumeSource": {"persistentVolumeClaim": {"claimName": "c"}}})),
             Accepted,
         ),
@@ -209,13 +256,23 @@ pub(crate) fn tuned() -> Cases {
         "https://10.example.com/x",
         "http://example.com",
         "HTTPS://example.com/x",
+        "http://example.com:65535/x",
+        "http://example.com:80",
+        "https://[2606:4700::1111]/x",
+        "https://[2001:4860:4860::8888]:443/x",
     ] {
-        let expect = if good.starts_with("HTTPS") {
-            Refused("absolute http or https")
-        } else {
-            Accepted
-        };
-        cases.push((url(good), expect));
+        cases.push((url(good), Accepted));
+    }
+    for bad in [
+        "http://example.com:port/x",
+        "http://example.com:65536/x",
+        "http://example.com:123456/x",
+        "http://a b/x",
+        "http://example.com/a\nb",
+        "http://example.com/\u{7f}",
+        "http://[::1/x",
+    ] {
+        cases.push((url(bad), Refused("must have a port from 0 to 65535")));
     }
     for bad in [
         "ftp://example.com/x",
@@ -252,10 +309,19 @@ pub(crate) fn tuned() -> Cases {
         "168.63.129.16",
         "0.0.0.0",
         "[::1]",
+        "[::]",
+        "[fe80::1]",
+        "[fd00::1]",
+        "[ff02::1]",
+        "[::ffff:10.0.0.1]",
+        "[2002:a00:1::]",
+        "[2001:db8::1]",
+        "[2001::1]",
+        "[64:ff9b::a00:1]",
     ] {
         cases.push((
             url(&format!("http://{bad}/x")),
-            Refused("loopback, private, link-local or IPv6"),
+            Refused("loopback, private or link-local"),
         ));
     }
     cases

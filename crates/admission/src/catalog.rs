@@ -90,13 +90,14 @@ const VARIABLES: &[Variable] = &[
     variable(
         "askedRuntime",
         "'kaito.sh/runtime' in variables.annotations \
-         ? variables.annotations['kaito.sh/runtime'].trim().lowerAscii().replace('transformers', 'native') : ''",
+         ? variables.annotations['kaito.sh/runtime'].trim().lowerAscii().replace('transformers', \
+            variables.instanceType == '' ? '' : (variables.gpus > 0 ? 'vllm' : 'native')) : ''",
     ),
     variable(
         "runtime",
         "variables.askedRuntime != '' ? variables.askedRuntime \
          : (variables.runsOnCpu && variables.isTypeKnown && variables.gpus == 0 ? 'native' \
-         : (variables.runtimes.size() > 0 ? variables.runtimes[0] : ''))",
+         : (variables.gpus > 0 ? 'vllm' : (variables.runtimes.size() > 0 ? variables.runtimes[0] : '')))",
     ),
     variable(
         "methods",
@@ -170,7 +171,7 @@ const RULES: &[Rule] = &[
     rule(
         "tuning.method",
         "!variables.isNew || !variables.isTuning || variables.methods.size() == 0 || !has(object.tuning.method) \
-         || object.tuning.method in variables.methods",
+         || object.tuning.method.lowerAscii() in variables.methods",
         "'preset ' + variables.preset + ' cannot be tuned by ' + object.tuning.method + ', only by ' \
          + variables.methods.join(', ')",
     ),
@@ -187,6 +188,13 @@ const RULES: &[Rule] = &[
          + variables.runtimes.join(', ')",
     ),
     rule(
+        "metadata.annotations[kaito.sh/runtime]",
+        "!variables.isSizedAnew || variables.isTuning || variables.wanted == '' || variables.askedRuntime != 'native' \
+         || variables.gpus == 0",
+        "'the runtime native computes on processors and would not use the GPUs of instance type ' \
+         + variables.instanceType + '; leave annotation kaito.sh/runtime out, or choose an instance type without GPUs'",
+    ),
+    rule(
         "metadata.annotations[kaito.sh/max-context-tokens]",
         "!variables.isSizedAnew || variables.isTuning || variables.limit == 0 \
          || variables.askedContext <= variables.limit",
@@ -198,7 +206,9 @@ const RULES: &[Rule] = &[
         "resource.instanceType",
         "!variables.isSizedAnew || variables.instanceType == '' || variables.isTypeKnown \
          || ((variables.wanted == '' || variables.runsOnCpu) \
-             && !variables.instanceType.lowerAscii().startsWith('standard_n'))",
+             && !variables.instanceType.lowerAscii().startsWith('standard_n') \
+             && variables.instanceType.matches(variables.data['cloud'] == 'aws' \
+                ? '^[a-z][a-z0-9-]*[.][a-z0-9-]+$' : '^(?i)standard_[a-z]+[0-9]+[a-z0-9_-]*$'))",
         "'instance type ' + variables.instanceType + ' is not known in cloud ' + variables.data['cloud'] \
          + '; known are ' + variables.data['instance-types'].split(',').join(', ')",
     ),

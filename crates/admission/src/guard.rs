@@ -133,6 +133,7 @@ const PROVISIONER_VARIABLES: &[Variable] = &[
     variable(
         "foreignLabels",
         "variables.changedLabels.filter(k, k != 'node.kubernetes.io/exclude-from-external-load-balancers' \
+         && !k.startsWith('app.kubernetes.io/') \
          && k.matches('^([-a-z0-9]+[.])*(kubernetes[.]io|k8s[.]io|x-k8s[.]io|azure[.]com|nvidia[.]com)/|^agentpool$'))",
     ),
 ];

@@ -2,7 +2,8 @@
 //!
 //! For Workspaces, [`SHAPE`] needs only the object, [`AUTHOR`] asks for the rights of its author, and [`FINALIZER`] keeps
 //! our finalizer. [`CATALOG`] also reads the [`table`] of presets and instance types, which preset-registry publishes as
-//! a ConfigMap. [`CONTROLLER`] and [`PROVISIONER`] restrict our own accounts. All are CEL, so the API server evaluates
+//! a ConfigMap. [`CONTROLLER`] and [`PROVISIONER`] restrict our own accounts, and [`NOTES`]
+//! only warns. All are CEL, so the API server evaluates
 //! them while our programs are down, and `lint` evaluates the same text offline. This crate must not decide whether a
 //! model fits: the table holds the results of `preset_catalog`.
 
@@ -10,6 +11,7 @@ mod author;
 mod catalog;
 mod finalizer;
 mod guard;
+mod notes;
 mod policy;
 mod shape;
 pub mod table;
@@ -18,5 +20,6 @@ pub use author::AUTHOR;
 pub use catalog::CATALOG;
 pub use finalizer::FINALIZER;
 pub use guard::{CONTROLLER, PROVISIONER};
+pub use notes::NOTES;
 pub use policy::{Policy, Rule, Variable, spec};
 pub use shape::SHAPE;

@@ -58,7 +58,7 @@ const VARIABLES: &[Variable] = &[
     // The keys that `kaito_api::node_labels` reserves. Reserved selector keys are dropped, so they are harmless.
     variable(
         "foreignKeys",
-        "variables.selectorKeys.filter(k, !(k in variables.reserved) && (k == 'agentpool' \
+        "variables.selectorKeys.filter(k, !(k in variables.reserved) && !k.startsWith('app.kubernetes.io/') && (k == 'agentpool' \
          || k.matches('^([-a-z0-9]+[.])*(kubernetes[.]io|k8s[.]io|x-k8s[.]io|kaito[.]sh|karpenter[.]sh|k8s[.]aws|amazonaws[.]com|azure[.]com|cloud[.]google[.]com|nvidia[.]com)/')))",
     ),
     variable(
@@ -90,7 +90,29 @@ const VARIABLES: &[Variable] = &[
     // placeholders in upper case.
     variable(
         "badImages",
-        "variables.images.filter(i, i != '' && !i.matches('^([A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?(:[0-9]+)?/)?[A-Za-z0-9]+(([.]|_|__|-+)[A-Za-z0-9]+)*(/[A-Za-z0-9]+(([.]|_|__|-+)[A-Za-z0-9]+)*)*(:[A-Za-z0-9_][-A-Za-z0-9_.]{0,127})?(@[A-Za-z][A-Za-z0-9]*([-_+.][A-Za-z][A-Za-z0-9]*)*:[0-9a-fA-F]{32,128})?$'))",
+        "variables.images.filter(i, i != '' && !i.matches('^([A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?(:[0-9]+)?/)?[A-Za-z0-9]+(([.]|_|__|-+)[A-Za-z0-9]+)*(/[A-Za-z0-9]+(([.]|_|__|-+)[A-Za-z0-9]+)*)*(:[A-Za-z0-9_][-A-Za-z0-9_.]{0,127})?(@(sha256:[0-9a-f]{64}|sha384:[0-9a-f]{96}|sha512:[0-9a-f]{128}))?$'))",
+    ),
+    // Secrets that Workspaces name outside the template.
+    variable(
+        "options",
+        "(has(object.inference) && has(object.inference.preset) && has(object.inference.preset.presetOptions) \
+         ? [object.inference.preset.presetOptions] : []) \
+         + (has(object.tuning) && has(object.tuning.preset) && has(object.tuning.preset.presetOptions) \
+         ? [object.tuning.preset.presetOptions] : [])",
+    ),
+    variable(
+        "pullSecrets",
+        "variables.options.filter(o, has(o.imagePullSecrets)).map(o, o.imagePullSecrets) \
+         + variables.adapters.filter(a, has(a.source) && has(a.source.imagePullSecrets)) \
+            .map(a, a.source.imagePullSecrets) \
+         + (has(variables.input.imagePullSecrets) ? [variables.input.imagePullSecrets] : [])",
+    ),
+    variable(
+        "singleSecrets",
+        "variables.options.filter(o, has(o.modelAccessSecret) && o.modelAccessSecret != '') \
+            .map(o, o.modelAccessSecret) \
+         + (has(variables.output.image) && variables.output.image != '' && has(variables.output.imagePushSecret) \
+            ? [variables.output.imagePushSecret] : [])",
     ),
     variable(
         "volumes",
@@ -148,7 +170,7 @@ const RULES: &[Rule] = &[
         "metadata.annotations[kaito.sh/runtime]",
         "!('kaito.sh/runtime' in variables.annotations) \
          || variables.annotations['kaito.sh/runtime'].trim().lowerAscii() in ['', 'vllm', 'native', 'transformers']",
-        "'annotation kaito.sh/runtime must be vllm or native (transformers is another word for native)'",
+        "'annotation kaito.sh/runtime must be vllm or native (transformers is vllm on nodes with GPUs, and native on others)'",
     ),
     rule(
         "metadata.annotations[kaito.sh/max-context-tokens]",
@@ -196,6 +218,14 @@ const RULES: &[Rule] = &[
         "'tuning.input.name must be at most 63 lower-case letters, digits and dashes'",
     ),
     rule(
+        "secrets",
+        "variables.pullSecrets.all(l, l.all(s, \
+            s.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*$'))) \
+         && variables.singleSecrets.all(s, \
+            s.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*$'))",
+        "'names of Secrets must be lower-case letters, digits, dashes and dots, and must not be empty'",
+    ),
+    rule(
         "image",
         "variables.badImages.size() == 0",
         "'not an image reference such as registry.example.com/name:tag: ' + variables.badImages.join(', ')",
@@ -220,10 +250,14 @@ mod tests {
     fn reserved_domains_are_those_of_the_vocabulary() {
         for domain in kaito_api::node_labels::RESERVED_DOMAINS {
             let quoted = domain.replace('.', "[.]");
-            let pattern = VARIABLES.iter().find(|variable| variable.name == "foreignKeys").unwrap();
+            let pattern = VARIABLES
+                .iter()
+                .find(|variable| variable.name == "foreignKeys")
+                .unwrap();
             assert!(pattern.expression.contains(&quoted), "{domain}");
         }
         assert!(kaito_api::node_labels::RESERVED_KEYS.iter().all(|key| has(key)));
+        assert!(has(&format!("{}/", kaito_api::node_labels::OPEN_DOMAIN)));
     }
 
     #[test]

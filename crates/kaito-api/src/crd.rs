@@ -2,7 +2,7 @@
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
     CustomResourceColumnDefinition, CustomResourceDefinition, CustomResourceDefinitionVersion,
-    JSONSchemaProps, ValidationRule,
+    JSONSchemaProps, JSONSchemaPropsOrBool, ValidationRule,
 };
 use kube::CustomResourceExt;
 
@@ -83,6 +83,9 @@ fn bound_selector(root: &mut JSONSchemaProps) {
     let expressions = ["resource", "labelSelector", "matchExpressions"];
     if let Some(labels) = at(root, &["resource", "labelSelector", "matchLabels"]) {
         labels.max_properties = Some(MOST);
+        if let Some(JSONSchemaPropsOrBool::Schema(value)) = &mut labels.additional_properties {
+            value.max_length = Some(317);
+        }
     }
     if let Some(list) = at(root, &expressions) {
         list.max_items = Some(MOST);
@@ -94,6 +97,9 @@ fn bound_selector(root: &mut JSONSchemaProps) {
     }
     if let Some(values) = at(root, &[&expressions[..], &["[]", "values"]].concat()) {
         values.max_items = Some(MOST);
+    }
+    if let Some(value) = at(root, &[&expressions[..], &["[]", "values", "[]"]].concat()) {
+        value.max_length = Some(317);
     }
 }
 

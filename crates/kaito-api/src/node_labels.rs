@@ -17,6 +17,9 @@ pub const RESERVED_DOMAINS: [&str; 10] = [
     "nvidia.com",
 ];
 
+/// Domain inside a reserved one whose labels describe applications and decide nothing.
+pub const OPEN_DOMAIN: &str = "app.kubernetes.io";
+
 /// Keys without a domain that belong to AKS.
 pub const RESERVED_KEYS: [&str; 1] = [crate::labels::AGENT_POOL];
 
@@ -35,11 +38,12 @@ pub fn may_label_nodes(key: &str) -> bool {
     let Some((domain, _)) = key.split_once('/') else {
         return !RESERVED_KEYS.contains(&key);
     };
-    !RESERVED_DOMAINS.iter().any(|reserved| {
-        domain
-            .strip_suffix(reserved)
-            .is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
-    })
+    domain == OPEN_DOMAIN
+        || !RESERVED_DOMAINS.iter().any(|reserved| {
+            domain
+                .strip_suffix(reserved)
+                .is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
+        })
 }
 
 #[cfg(test)]
@@ -48,7 +52,16 @@ mod tests {
 
     #[test]
     fn labels_of_others_are_reserved() {
-        for key in ["apps", "app", "a/b", "example.com/a", "notkubernetes.io/a", "kubernetes.io", "agentpools"] {
+        for key in [
+            "apps",
+            "app",
+            "a/b",
+            "example.com/a",
+            "notkubernetes.io/a",
+            "kubernetes.io",
+            "agentpools",
+            "app.kubernetes.io/name",
+        ] {
             assert!(may_label_nodes(key), "{key}");
         }
         for key in [

@@ -18,6 +18,47 @@ const fn rule(path: &'static [&'static str], rule: &'static str, message: &'stat
     CelRule { path, rule, message }
 }
 
+/// Compares two presets: an absent field equals its default, so a default that is written out is no change.
+macro_rules! same_preset {
+    () => {
+        "self.preset.name == oldSelf.preset.name \
+         && (has(self.preset.accessMode) ? self.preset.accessMode : 'public') \
+            == (has(oldSelf.preset.accessMode) ? oldSelf.preset.accessMode : 'public') \
+         && (has(self.preset.presetOptions) && has(self.preset.presetOptions.image) \
+            ? self.preset.presetOptions.image : '') \
+            == (has(oldSelf.preset.presetOptions) && has(oldSelf.preset.presetOptions.image) \
+            ? oldSelf.preset.presetOptions.image : '') \
+         && (has(self.preset.presetOptions) && has(self.preset.presetOptions.modelAccessSecret) \
+            ? self.preset.presetOptions.modelAccessSecret : '') \
+            == (has(oldSelf.preset.presetOptions) && has(oldSelf.preset.presetOptions.modelAccessSecret) \
+            ? oldSelf.preset.presetOptions.modelAccessSecret : '') \
+         && (has(self.preset.presetOptions) && has(self.preset.presetOptions.imagePullSecrets) \
+            ? self.preset.presetOptions.imagePullSecrets : []) \
+            == (has(oldSelf.preset.presetOptions) && has(oldSelf.preset.presetOptions.imagePullSecrets) \
+            ? oldSelf.preset.presetOptions.imagePullSecrets : [])"
+    };
+}
+
+/// True if every label of one selector is one of the other, as `matchLabels` or as an expression with one value.
+macro_rules! labels_within {
+    ($one:literal, $other:literal) => {
+        concat!(
+            "(!has(", $one, ".labelSelector) || (!has(", $one, ".labelSelector.matchLabels) || ",
+            $one, ".labelSelector.matchLabels.all(k, ",
+            "has(", $other, ".labelSelector) && (has(", $other, ".labelSelector.matchLabels) && k in ", $other,
+            ".labelSelector.matchLabels && ", $other, ".labelSelector.matchLabels[k] == ", $one,
+            ".labelSelector.matchLabels[k] || has(", $other, ".labelSelector.matchExpressions) && ", $other,
+            ".labelSelector.matchExpressions.exists(e, e.key == k && has(e.values) && e.values.size() == 1 && e.values[0] == ",
+            $one, ".labelSelector.matchLabels[k])))) && (!has(", $one, ".labelSelector.matchExpressions) || ", $one,
+            ".labelSelector.matchExpressions.all(x, has(x.values) && x.values.size() == 1 && has(", $other,
+            ".labelSelector) && (has(", $other, ".labelSelector.matchLabels) && x.key in ", $other,
+            ".labelSelector.matchLabels && ", $other, ".labelSelector.matchLabels[x.key] == x.values[0] || has(", $other,
+            ".labelSelector.matchExpressions) && ", $other,
+            ".labelSelector.matchExpressions.exists(e, e.key == x.key && has(e.values) && e.values.size() == 1 && e.values[0] == x.values[0])))))"
+        )
+    };
+}
+
 /// Every rule, outermost first.
 pub const RULES: &[CelRule] = &[
     // A StatefulSet's pods carry a revision label: the name, a dash and ten characters. Label values end at 63.
@@ -64,7 +105,12 @@ pub const RULES: &[CelRule] = &[
     ),
     rule(
         &["resource"],
-        "self.labelSelector == oldSelf.labelSelector",
+        // Two ways to write the same labels are equal.
+        concat!(
+            labels_within!("self", "oldSelf"),
+            " && ",
+            labels_within!("oldSelf", "self")
+        ),
         "field is immutable: resource.labelSelector",
     ),
     rule(
@@ -94,7 +140,7 @@ pub const RULES: &[CelRule] = &[
     ),
     rule(
         &["inference"],
-        "!has(self.preset) || !has(oldSelf.preset) || self.preset == oldSelf.preset",
+        concat!("!has(self.preset) || !has(oldSelf.preset) || ", same_preset!()),
         "field is immutable: inference.preset",
     ),
     rule(
@@ -114,8 +160,8 @@ pub const RULES: &[CelRule] = &[
     ),
     rule(
         &["inference", "adapters", "[]"],
-        "!has(self.source) || !has(self.source.name) || self.source.name.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?$') && self.source.name.size() <= 40",
-        "adapter source names must be at most 40 lower-case letters, digits and dashes: containers and directories are named after them",
+        "!has(self.source) || !has(self.source.name) || self.source.name.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*$')",
+        "adapter source names must be lower-case letters, digits, dashes and dots: models and directories are named after them",
     ),
     rule(
         &["inference", "adapters", "[]"],
@@ -125,7 +171,7 @@ pub const RULES: &[CelRule] = &[
     rule(&["tuning"], "has(self.preset)", "tuning.preset must be specified"),
     rule(
         &["tuning"],
-        "has(self.method) && self.method in ['lora', 'qlora']",
+        "has(self.method) && self.method.lowerAscii() in ['lora', 'qlora']",
         "tuning.method must be lora or qlora",
     ),
     rule(
@@ -145,18 +191,27 @@ pub const RULES: &[CelRule] = &[
     ),
     rule(
         &["tuning"],
-        "self.preset == oldSelf.preset",
+        concat!(
+            "has(self.preset) == has(oldSelf.preset) && (!has(self.preset) || ",
+            same_preset!(),
+            ")"
+        ),
         "field is immutable: tuning.preset",
     ),
     rule(
         &["tuning"],
-        "self.method == oldSelf.method",
+        "has(self.method) == has(oldSelf.method) && (!has(self.method) || self.method.lowerAscii() == oldSelf.method.lowerAscii())",
         "field is immutable: tuning.method",
     ),
     rule(
         &["tuning", "input", "urls", "[]"],
-        "self.matches('^https?://[^/@?#]+([/?#]|$)')",
+        "self.matches('(?i)^https?://[^/@?#]+([/?#]|$)')",
         "tuning.input.urls must be absolute http or https URLs without a user name",
+    ),
+    rule(
+        &["tuning", "input", "urls", "[]"],
+        "!self.matches('[\\\\x00-\\\\x1f\\\\x7f]') && self.matches('^[^:]*://([^\\\\[\\\\]:/?# ]+|\\\\[[0-9a-fA-F:.]+\\\\]|[/?#]|$)(:([0-5]?[0-9]{0,4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5]))?([/?#]|$)')",
+        "tuning.input.urls must have a port from 0 to 65535, if any, and no control characters",
     ),
     rule(
         &["tuning", "input", "urls", "[]"],
@@ -170,8 +225,9 @@ pub const RULES: &[CelRule] = &[
     ),
     rule(
         &["tuning", "input", "urls", "[]"],
-        "!self.matches('^https?://(\\\\[|(0|10|127)[.][0-9]+[.][0-9]|169[.]254[.][0-9]|192[.]168[.][0-9]|172[.](1[6-9]|2[0-9]|3[01])[.][0-9]|100[.](6[4-9]|[7-9][0-9]|1[01][0-9]|12[0-7])[.][0-9]|168[.]63[.]129[.]16|(22[4-9]|2[3-5][0-9])[.][0-9])')",
-        "tuning.input.urls must not use a loopback, private, link-local or IPv6 literal address",
+        // Public IPv6 addresses are 2000::/3, without the ranges that embed IPv4 addresses and those for documents.
+        "!self.matches('(?i)^https?://((0|10|127)[.][0-9]+[.][0-9]|169[.]254[.][0-9]|192[.]168[.][0-9]|172[.](1[6-9]|2[0-9]|3[01])[.][0-9]|100[.](6[4-9]|[7-9][0-9]|1[01][0-9]|12[0-7])[.][0-9]|168[.]63[.]129[.]16|(22[4-9]|2[3-5][0-9])[.][0-9])') && (!self.matches('(?i)^https?://\\\\[') || self.matches('(?i)^https?://\\\\[[23][0-9a-f]{3}:[0-9a-f:]*\\\\](:|/|[?]|#|$)') && !self.matches('(?i)^https?://\\\\[(2002:|2001:(0{0,4}:|0?db8:))'))",
+        "tuning.input.urls must not use a loopback, private or link-local address",
     ),
     rule(
         &["tuning", "input"],

@@ -23,8 +23,8 @@ struct Finding {
     document: usize,
     name: String,
     violations: Vec<Violation>,
-    /// Rights that the author needs; they do not make the object invalid.
-    rights: Vec<Violation>,
+    /// Settings without effect, and rights that the author needs; they do not make the object invalid.
+    warnings: Vec<Violation>,
 }
 
 /// Lints every Workspace of the files.
@@ -53,7 +53,7 @@ pub(crate) async fn run(source: &PresetSource, args: &LintArgs) -> anyhow::Resul
                         .unwrap_or("(without a name)")
                         .to_owned(),
                     violations: linter.create(document),
-                    rights: linter.needed_rights(document),
+                    warnings: linter.warnings(document),
                 });
             }
         }
@@ -104,8 +104,8 @@ fn told(found: &[Finding]) -> String {
             let words = printable(&violation.to_string());
             let _ = writeln!(text, "{}: Workspace {name}: {words}", finding.file);
         }
-        for right in &finding.rights {
-            let words = printable(&right.to_string());
+        for warning in &finding.warnings {
+            let words = printable(&warning.to_string());
             let _ = writeln!(text, "{}: Workspace {name}: warning: {words}", finding.file);
         }
     }
@@ -119,6 +119,7 @@ fn of_finding(finding: &Finding) -> Value {
             Origin::Definition => "definition",
             Origin::ShapePolicy => "policy",
             Origin::AuthorPolicy => "author",
+            Origin::NotePolicy => "note",
             Origin::CatalogPolicy => "catalog",
         };
         known([
@@ -133,6 +134,6 @@ fn of_finding(finding: &Finding) -> Value {
         "document": finding.document,
         "workspace": finding.name,
         "violations": finding.violations.iter().map(violation).collect::<Vec<_>>(),
-        "neededRights": finding.rights.iter().map(violation).collect::<Vec<_>>(),
+        "warnings": finding.warnings.iter().map(violation).collect::<Vec<_>>(),
     })
 }

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use admission::table::table;
-use admission::{AUTHOR, CATALOG, SHAPE};
+use admission::{AUTHOR, CATALOG, NOTES, SHAPE};
 use kube_cel::{CompiledSchema, Validator, apply_defaults, compile_schema};
 use serde_json::{Value, json};
 
@@ -46,6 +46,7 @@ pub struct Linter<'a> {
     validator: Validator,
     definition: CompiledSchema,
     policies: [Compiled; 3],
+    notes: Compiled,
     parameters: Value,
 }
 
@@ -79,6 +80,7 @@ impl<'a> Linter<'a> {
                 Compiled::of(&AUTHOR, Origin::AuthorPolicy)?,
                 Compiled::of(&CATALOG, Origin::CatalogPolicy)?,
             ],
+            notes: Compiled::of(&NOTES, Origin::NotePolicy)?,
             parameters: json!({"data": data}),
             settings,
         })
@@ -113,11 +115,11 @@ impl<'a> Linter<'a> {
         found
     }
 
-    /// Returns what the API server would reject on creation if the author had none of the rights that it asks for.
+    /// Returns warnings about the creation of a valid object; empty for an invalid one.
     ///
-    /// A file does not tell who will apply it, so these are warnings, not violations. Empty for an invalid object.
+    /// They name settings without effect, and the rights that the author needs: a file does not tell who will apply it.
     #[must_use]
-    pub fn needed_rights(&self, object: &Value) -> Vec<Violation> {
+    pub fn warnings(&self, object: &Value) -> Vec<Violation> {
         if !self.create(object).is_empty() {
             return Vec::new();
         }
@@ -125,6 +127,7 @@ impl<'a> Linter<'a> {
         let request = self.request(&object, None, false);
         self.policies
             .iter()
+            .chain([&self.notes])
             .flat_map(|policy| policy.violations(request))
             .collect()
     }

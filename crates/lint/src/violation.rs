@@ -13,6 +13,8 @@ pub enum Origin {
     ShapePolicy,
     /// The admission policy that asks for the rights of the author.
     AuthorPolicy,
+    /// The admission policy that only warns.
+    NotePolicy,
     /// The admission policy that reads the catalog.
     CatalogPolicy,
 }

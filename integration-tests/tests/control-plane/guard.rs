@@ -194,6 +194,7 @@ async fn the_provisioners_account_touches_its_own_claims_and_nodes_only() -> Res
     let label = |key: &str, value: Value| json!({"metadata": {"labels": {key: value}}});
     for key in [
         "apps",
+        "app.kubernetes.io/managed-by",
         "karpenter.sh/registered",
         "node.kubernetes.io/exclude-from-external-load-balancers",
     ] {

@@ -408,6 +408,40 @@ async fn system_namespaces(world: &Tenants) -> Result<()> {
     Ok(())
 }
 
+/// The API server answers with warnings, and accepts.
+#[tokio::test]
+async fn settings_without_effect_are_warned_about() -> Result<()> {
+    let world = Tenants::start().await?;
+    let object = world.here(admission_cases::annotated(
+        inference(),
+        "performance-mode",
+        "throughput",
+    ));
+    let uri = format!(
+        "/apis/kaito.sh/v1beta1/namespaces/{}/workspaces?dryRun=All",
+        world.namespace
+    );
+    world
+        .env
+        .eventually("a warning", IN_FORCE, async || {
+            let request = axum::http::Request::post(&uri)
+                .header("content-type", "application/json")
+                .body(kube::client::Body::from(serde_json::to_vec(&object)?))?;
+            let response = world.admin.send(request).await?;
+            ensure!(response.status().is_success(), "{}", response.status());
+            let warnings = response.headers().get_all("warning");
+            let texts: Vec<&str> = warnings.iter().filter_map(|text| text.to_str().ok()).collect();
+            ensure!(
+                texts
+                    .iter()
+                    .any(|text| text.contains("performance-mode has no effect")),
+                "{texts:?}"
+            );
+            Ok(())
+        })
+        .await
+}
+
 #[tokio::test]
 async fn only_the_controller_and_administrators_remove_the_finalizer() -> Result<()> {
     let world = Tenants::start().await?;

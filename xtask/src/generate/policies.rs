@@ -2,14 +2,14 @@
 
 use std::path::Path;
 
-use admission::{AUTHOR, CATALOG, CONTROLLER, FINALIZER, PROVISIONER, Policy, SHAPE};
+use admission::{AUTHOR, CATALOG, CONTROLLER, FINALIZER, NOTES, PROVISIONER, Policy, SHAPE};
 use anyhow::{Context as _, Result};
 
 use super::generated::Generated;
 
 const HEADER: &str = "# Made by `cargo xtask gen` from crates/admission. Do not edit.\n";
 
-const POLICIES: [&Policy; 6] = [&SHAPE, &AUTHOR, &FINALIZER, &CATALOG, &CONTROLLER, &PROVISIONER];
+const POLICIES: [&Policy; 7] = [&SHAPE, &AUTHOR, &FINALIZER, &CATALOG, &CONTROLLER, &PROVISIONER, &NOTES];
 
 pub(super) fn files() -> Result<Vec<Generated>> {
     POLICIES.into_iter().flat_map(parts).collect()

@@ -10,7 +10,8 @@ validations:
   {{- .root.Files.Get (printf "policies/%s-validations.yaml" .name) | nindent 2 }}
 {{- end -}}
 
-{{/* Binding of a policy without a parameter: (dict "root" $ "component" "<name>" "name" "<name of the policy>"). */}}
+{{/* Binding of a policy without a parameter: (dict "root" $ "component" "<name>" "name" "<name of the policy>"),
+and "action" if violations are not denied. */}}
 {{- define "kaito.policyBinding" -}}
 apiVersion: admissionregistration.k8s.io/v1
 kind: ValidatingAdmissionPolicyBinding
@@ -20,5 +21,5 @@ metadata:
     {{- include "kaito.labels" . | nindent 4 }}
 spec:
   policyName: {{ .name }}
-  validationActions: [Deny]
+  validationActions: [{{ .action | default "Deny" }}]
 {{- end -}}

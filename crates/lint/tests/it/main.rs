@@ -32,7 +32,8 @@ fn planned(object: &Value) -> bool {
     let instance_type = settings.instance_types.lookup(Cloud::Azure, name).unwrap();
     let asked = object["metadata"]["annotations"]["kaito.sh/max-context-tokens"].as_str();
     let context = asked.map_or(DEFAULT_CONTEXT_TOKENS, |text| text.parse().unwrap());
-    let native = preset.inference.as_ref().unwrap().runtimes[0] == preset_catalog::Runtime::Native;
+    let prefers = preset.inference.as_ref().unwrap().runtimes[0];
+    let native = prefers == preset_catalog::Runtime::Native && instance_type.nvidia_gpus() == 0;
     let options = FitOptions {
         max_nodes: native.then_some(1),
         ..FitOptions::default()
@@ -111,6 +112,73 @@ fn a_refusal_says_what_would_work() {
             .unwrap()
             .starts_with("the least costly that fits is 1 node of Standard_N")
     );
+}
+
+/// A file does not tell who will apply it.
+#[test]
+fn rights_of_the_author_are_warnings() {
+    let linter = Linter::new(settings()).unwrap();
+    let needed = |object: &Value| -> Vec<String> {
+        let found = linter.warnings(object);
+        found.iter().map(|right| right.path.clone()).collect()
+    };
+    assert!(needed(&admission_cases::inference()).is_empty());
+    assert_eq!(needed(&admission_cases::tuning()), ["secrets"]);
+    assert_eq!(needed(&admission_cases::template()), ["inference.template"]);
+    let spec = "/inference/template/spec";
+    let template = admission_cases::with(
+        admission_cases::template(),
+        &format!("{spec}/serviceAccountName"),
+        json!("builder"),
+    );
+    let template = admission_cases::with(template, &format!("{spec}/hostNetwork"), json!(true));
+    assert_eq!(
+        needed(&template),
+        [
+            "inference.template",
+            "inference.template.spec.serviceAccountName",
+            "inference.template.spec"
+        ]
+    );
+    let invalid = admission_cases::with(template, "/resource/count", json!(0));
+    assert!(needed(&invalid).is_empty());
+}
+
+#[test]
+fn settings_without_effect_are_warnings() {
+    let linter = Linter::new(settings()).unwrap();
+    let warned = |object: &Value, part: &str| {
+        assert_eq!(linter.create(object), []);
+        let found = linter.warnings(object);
+        assert!(found.iter().any(|note| note.message.contains(part)), "{found:?}");
+    };
+    for (name, value) in [
+        ("performance-mode", "throughput"),
+        ("use-local-weights", "false"),
+        ("runtime", "Transformers"),
+    ] {
+        let object = admission_cases::annotated(admission_cases::inference(), name, value);
+        warned(
+            &object,
+            if name == "runtime" {
+                "means vllm"
+            } else {
+                "has no effect"
+            },
+        );
+    }
+    let preferred = admission_cases::with(
+        admission_cases::inference(),
+        "/resource/preferredNodes",
+        json!(["n"]),
+    );
+    warned(&preferred, "preferredNodes has no effect");
+    let private = admission_cases::with(
+        admission_cases::inference(),
+        "/inference/preset/accessMode",
+        json!("private"),
+    );
+    warned(&private, "accessMode has no effect");
 }
 
 #[test]

@@ -11,6 +11,8 @@ use crate::context::PlanContext;
 use crate::problem::Problem;
 
 /// Returns the engine that the annotation names, else the preset's first. Without a GPU it is our own.
+///
+/// `transformers`, which upstream serves with on GPUs, is vLLM there and our own engine elsewhere.
 pub(super) fn engine(
     context: &PlanContext<'_>,
     preset: &Preset,
@@ -20,19 +22,32 @@ pub(super) fn engine(
     let requested = match requested(context)? {
         None => None,
         Some(RequestedRuntime::Vllm) => Some(Runtime::Vllm),
-        Some(RequestedRuntime::Native | RequestedRuntime::Transformers) => Some(Runtime::Native),
+        Some(RequestedRuntime::Native) => Some(Runtime::Native),
+        Some(RequestedRuntime::Transformers) if hardware.gpu.gpus > 0 => Some(Runtime::Vllm),
+        Some(RequestedRuntime::Transformers) => Some(Runtime::Native),
     };
-    let without_gpu = profile.cpu && hardware.gpu.gpus == 0 && profile.runtimes.contains(&Runtime::Native);
-    let preferred = if without_gpu {
+    let has_gpus = hardware.gpu.gpus > 0;
+    let preferred = if profile.cpu && !has_gpus && profile.runtimes.contains(&Runtime::Native) {
         Some(Runtime::Native)
     } else {
-        profile.runtimes.first().copied()
+        // Our own engine would not use the GPUs, even where a preset prefers it.
+        let mut usable = profile.runtimes.iter().copied();
+        usable.find(|runtime| !has_gpus || *runtime != Runtime::Native)
     };
     let engine = requested.or(preferred).unwrap_or(Runtime::Vllm);
     if !profile.runtimes.contains(&engine) {
         return Err(Problem::unsuitable(
             preset,
             &format!("is not served by the runtime {}", engine.as_str()),
+        ));
+    }
+    if engine == Runtime::Native && hardware.gpu.gpus > 0 {
+        return Err(Problem::unsuitable(
+            preset,
+            &format!(
+                "would not use the GPUs of {}: the runtime native computes on processors",
+                hardware.instance_type
+            ),
         ));
     }
     Ok(engine)

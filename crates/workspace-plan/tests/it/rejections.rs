@@ -87,16 +87,31 @@ fn gpus_without_kernels_for_the_model_are_not_paid_for() {
 }
 
 #[test]
-fn a_model_too_large_for_the_native_runtime_can_be_bypassed() {
-    let case = Case::serving("phi-4")
-        .annotated("kaito.sh/runtime", "native")
-        .edit(|w| w.spec.resource.as_mut().unwrap().instance_type = "Standard_NC4as_T4_v3".into());
+fn the_native_runtime_does_not_waste_gpus() {
+    let case = Case::serving("phi-4").annotated("kaito.sh/runtime", "native");
     refused(
         &case,
-        "False/PresetUnsuitable: preset phi-4 needs 3 nodes and the runtime native serves from one",
+        "False/PresetUnsuitable: preset phi-4 would not use the GPUs of Standard_NC24ads_A100_v4: the runtime native \
+         computes on processors",
     );
     let all_the_same = case.annotated("kaito.sh/bypass-resource-checks", "");
-    assert!(!actions(&all_the_same.plan()).is_empty());
+    assert!(actions(&all_the_same.plan()).is_empty());
+    // Upstream's word for its engine on GPUs is vLLM here.
+    let case = Case::serving("phi-4").annotated("kaito.sh/runtime", "transformers");
+    assert!(!actions(&case.plan()).is_empty());
+}
+
+#[test]
+fn labels_of_others_are_not_put_on_nodes() {
+    let case = Case::serving("phi-4").edit(|w| {
+        let selector = &mut w.spec.resource.as_mut().unwrap().label_selector;
+        selector.match_labels =
+            Some([("node-restriction.kubernetes.io/a".to_owned(), "b".to_owned())].into());
+    });
+    refused(
+        &case,
+        "False/InvalidSpec: resource.labelSelector has labels that users cannot put on nodes: node-restriction.kubernetes.io/a",
+    );
 }
 
 #[test]
