@@ -132,9 +132,9 @@ pub(crate) fn shape() -> Cases {
             with(
                 inference(),
                 "/inference/preset/presetOptions",
-                json!({"modelAccessSecret": "not a name"}),
+                json!({"modelAccessSecret": ""}),
             ),
-            Refused("names of Secrets"),
+            Accepted,
         ),
         (
             with(

@@ -152,8 +152,8 @@ pub(crate) fn adapted() -> Cases {
             Refused("names of Secrets"),
         ),
         (
-            adapter(json!({"source": {"name": "a", "image": "i", "imagePullSecrets": ["My_Secret"]}})),
-            Refused("names of Secrets"),
+            adapter(json!({"source": {"name": "a", "image": "i", "imagePullSecrets": ["SECRET_HERE"]}})),
+            Accepted,
         ),
         (
             adapter(json!({"source": {"name": "a", "image": "i", "imagePullSecrets": ["my.secret"]}})),
