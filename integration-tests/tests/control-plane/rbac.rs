@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
+use arm_server::control::{Action, FaultRule, Named, Verb};
 use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use k8s_openapi::api::rbac::v1::{
@@ -199,8 +200,11 @@ async fn scenario(world: &World) -> Result<()> {
         .await
 }
 
-/// Strips a claim and its Node of their finalizers, so that only the instance remains.
+/// Strips a claim of its finalizer while the cloud refuses to delete the instance, so that only the instance remains.
 async fn leak(world: &World, name: &str) -> Result<String> {
+    let cloud = world.cloud()?;
+    let refusal = FaultRule::once(Verb::Delete, Action::respond(Named::Unavailable)).times(1000);
+    cloud.add_fault(&refusal).await?;
     let machines: Api<Machine> = Api::all(world.client.clone());
     let claim = world
         .machines(name)
@@ -208,11 +212,27 @@ async fn leak(world: &World, name: &str) -> Result<String> {
         .first()
         .context("no Machine")?
         .name_any();
-    machines.delete(&claim, &DeleteParams::default()).await?;
+    world.workspaces().delete(name, &DeleteParams::default()).await?;
     let free = json!({"metadata": {"finalizers": null}});
+    world
+        .env
+        .eventually("the Machine to terminate", LIMIT, async || {
+            let machine = machines.get(&claim).await?;
+            ensure!(machine.metadata.deletion_timestamp.is_some(), "it lives");
+            Ok(())
+        })
+        .await?;
     machines
         .patch(&claim, &PatchParams::default(), &Patch::Merge(&free))
         .await?;
+    world
+        .env
+        .eventually("the Workspace to go", LIMIT, async || {
+            ensure!(world.workspaces().get_opt(name).await?.is_none(), "it is there");
+            Ok(())
+        })
+        .await?;
+    cloud.clear_faults().await?;
     Ok(claim)
 }
 
@@ -306,7 +326,6 @@ async fn a_drain_ends_with_deleted_pods(world: &World) -> Result<()> {
         "spec": {
             "nodeName": node, "terminationGracePeriodSeconds": 1,
             "containers": [{"name": "c", "image": "i"}],
-            "tolerations": [{"operator": "Exists"}],
         },
     }))?;
     pods.create(&PostParams::default(), &pod).await?;
