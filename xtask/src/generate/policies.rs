@@ -9,7 +9,15 @@ use super::generated::Generated;
 
 const HEADER: &str = "# Made by `cargo xtask gen` from crates/admission. Do not edit.\n";
 
-const POLICIES: [&Policy; 7] = [&SHAPE, &AUTHOR, &FINALIZER, &CATALOG, &CONTROLLER, &PROVISIONER, &NOTES];
+const POLICIES: [&Policy; 7] = [
+    &SHAPE,
+    &AUTHOR,
+    &FINALIZER,
+    &CATALOG,
+    &CONTROLLER,
+    &PROVISIONER,
+    &NOTES,
+];
 
 pub(super) fn files() -> Result<Vec<Generated>> {
     POLICIES.into_iter().flat_map(parts).collect()
