@@ -111,7 +111,7 @@ async fn wrong_workspaces_are_refused_with_a_sentence() -> Result<()> {
         ),
         (
             adapter(json!({"source": {"name": "A_b", "image": "i"}})),
-            "lower-case letters, digits and dashes",
+            "lower-case letters, digits, dashes and dots",
         ),
         (
             adapter(json!({"source": {"name": "a", "image": "i"}, "strength": "1.5"})),
@@ -146,7 +146,7 @@ async fn wrong_workspaces_are_refused_with_a_sentence() -> Result<()> {
             "tuning.preset must be specified",
         ),
         (
-            with(tuning(), "/tuning/method", json!("LoRA")),
+            with(tuning(), "/tuning/method", json!("dora")),
             "tuning.method must be lora or qlora",
         ),
         (
@@ -186,17 +186,17 @@ async fn wrong_workspaces_are_refused_with_a_sentence() -> Result<()> {
         ),
         (
             url("http://169.254.169.254/latest"),
-            "loopback, private, link-local",
+            "loopback, private or link-local",
         ),
-        (url("http://127.0.0.1:8080/x"), "loopback, private, link-local"),
+        (url("http://127.0.0.1:8080/x"), "loopback, private or link-local"),
         (url("http://2130706433/x"), "oddly written address"),
         (url("http://0x7f.1/x"), "oddly written address"),
         (url("http://0177.0.0.1/x"), "oddly written address"),
         (url("http://me@example.com/x"), "without a user name"),
-        (url("http://[::1]/x"), "IPv6 literal"),
-        (url("http://10.1.2.3/x"), "loopback, private, link-local"),
-        (url("http://100.100.100.200/x"), "loopback, private, link-local"),
-        (url("http://168.63.129.16/x"), "loopback, private, link-local"),
+        (url("http://[::1]/x"), "loopback, private or link-local"),
+        (url("http://10.1.2.3/x"), "loopback, private or link-local"),
+        (url("http://100.100.100.200/x"), "loopback, private or link-local"),
+        (url("http://168.63.129.16/x"), "loopback, private or link-local"),
     ];
     for (object, want) in &cases {
         match apply(&api, object).await {
