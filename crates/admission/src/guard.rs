@@ -132,8 +132,8 @@ const PROVISIONER_VARIABLES: &[Variable] = &[
     // The domains of `kaito_api::node_labels`, without ours and Karpenter's.
     variable(
         "foreignLabels",
-        "variables.changedLabels.filter(k, k != 'node.kubernetes.io/exclude-from-external-load-balancers' \
-         && !k.startsWith('app.kubernetes.io/') \
+        "variables.changedLabels.filter(k, !(k in ['node.kubernetes.io/exclude-from-external-load-balancers', \
+          'node-restriction.kubernetes.io/kaito-workspace-uid']) && !k.startsWith('app.kubernetes.io/') \
          && k.matches('^([-a-z0-9]+[.])*(kubernetes[.]io|k8s[.]io|x-k8s[.]io|azure[.]com|nvidia[.]com)/|^agentpool$'))",
     ),
 ];
