@@ -1,6 +1,11 @@
 //! The operator's own accounts on a real API server: what the policies on them reject. That nothing is rejected that the
 //! programs do, every other test shows: the chart of all of them has these policies.
 
+#![allow(
+    clippy::needless_pass_by_value,
+    reason = "tables of cases are values, written where they are passed"
+)]
+
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail, ensure};
