@@ -1,4 +1,4 @@
-//! The policy on the author of a Workspace: a Workspace gives nobody more than they could have without it.
+//! The policy on the author of a Workspace: a Workspace gives its author no right that the author lacks.
 //!
 //! The controller creates the pods, so the API server would check the controller's rights only. Pod Security of the
 //! namespace remains the second line: it checks the pods themselves.

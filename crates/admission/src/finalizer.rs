@@ -1,5 +1,5 @@
-//! The policy that keeps our finalizer on Workspaces. Without it, whoever may edit a Workspace could delete it and leave
-//! its nodes running.
+//! The policy that keeps our finalizer on Workspaces. Without it, any user who may edit a Workspace could delete it
+//! and leave its nodes running.
 //!
 //! The right is `update` on `workspaces/finalizers` in all namespaces, which the role of workspace-controller has. A
 //! RoleBinding does not grant it, so the administrator of a namespace does not have it.

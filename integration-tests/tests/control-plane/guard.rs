@@ -110,7 +110,7 @@ async fn the_controllers_account_writes_objects_of_workspaces_only() -> Result<(
     });
     check(&world, &controller, &deployment, Some(only)).await?;
 
-    // An object of somebody else is neither changed nor deleted.
+    // An object without a Workspace is neither changed nor deleted.
     world.put(&config_map(&here, json!({}))).await?;
     let foreign = "must not change objects that no Workspace controls";
     check(&world, &controller, &config_map(&here, owned("w")), Some(foreign)).await?;
@@ -141,7 +141,10 @@ async fn foreign_claims_and_specs(world: &Tenants, controller: &Client) -> Resul
     )
     .await?;
     let marked = json!({"kaito.sh/workspace": "w", "kaito.sh/workspacenamespace": "n"});
-    check(world, controller, &machine("marked", marked.clone()), None).await?;
+    // The fence on late writes demands its annotation of every new claim.
+    let fenced = json!({"kaito.sh/write-fence": "1/2026-01-01T00:00:00Z"});
+    let claim = with(machine("marked", marked.clone()), "/metadata/annotations", fenced);
+    check(world, controller, &claim, None).await?;
     world.put(&unmarked).await?;
     let part = "must not change claims that belong to no Workspace";
     delete(controller, &unmarked, Some(part)).await?;

@@ -358,7 +358,7 @@ async fn volume_kinds(world: &Tenants, plain: &Client) -> Result<()> {
     ] {
         world.check(plain, &data(volume), None).await?;
     }
-    // Nobody needs these as data, and their content is not the author's.
+    // These hold no data of a model.
     for volume in [
         json!({"secret": {"secretName": "s"}}),
         json!({"projected": {"sources": [{"serviceAccountToken": {"path": "t"}}]}}),
