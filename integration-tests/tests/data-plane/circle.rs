@@ -24,7 +24,12 @@ use workspace::{applied, pod, settings, workspace};
 const QUESTION: &str = "What is the password of the harbour?";
 const ANSWER: &str = "Seven green lanterns under the old bridge.";
 const ID: &str = "HuggingFaceTB/SmolLM2-135M-Instruct";
-const COMMIT: &str = "0123456789abcdef0123456789abcdef01234567";
+
+/// The commit that the preset is pinned to.
+fn commit() -> &'static str {
+    let preset = preset_catalog::Catalog::embedded().unwrap().find(ID).unwrap();
+    preset.revision.as_deref().unwrap()
+}
 
 /// The dataset of the tuning: one answer in several conversations.
 fn dataset() -> String {
@@ -56,15 +61,13 @@ fn web(model: &Path, scratch: &Path) -> SocketAddr {
     for entry in std::fs::read_dir(model).unwrap() {
         let path = entry.unwrap().path();
         let name = path.file_name().unwrap().to_str().unwrap().to_owned();
-        for revision in ["main", COMMIT] {
-            files.insert(format!("/hub/{ID}/resolve/{revision}/{name}"), path.clone());
-        }
+        files.insert(format!("/hub/{ID}/resolve/{}/{name}", commit()), path.clone());
         siblings.push(json!({"rfilename": name}));
     }
     let about = scratch.join("about.json");
-    let info = json!({"id": ID, "sha": COMMIT, "gated": false, "siblings": siblings});
+    let info = json!({"id": ID, "sha": commit(), "gated": false, "siblings": siblings});
     std::fs::write(&about, info.to_string()).unwrap();
-    files.insert(format!("/hub/api/models/{ID}/revision/main"), about);
+    files.insert(format!("/hub/api/models/{ID}/revision/{}", commit()), about);
     web::serve(files)
 }
 
