@@ -19,5 +19,6 @@ mod refusals;
 mod registry;
 mod releases;
 mod restore;
+mod restricted;
 mod tenants;
 mod world;
