@@ -6,6 +6,7 @@ mod cluster;
 mod generate;
 mod image;
 mod repository;
+mod simulate;
 mod stack;
 mod test;
 mod tidy;
@@ -27,6 +28,8 @@ enum Command {
     Test(test::Args),
     /// Run what takes too long for every change: many seeds, many cases, many repetitions
     Nightly(test::Args),
+    /// Play seeded schedules of the simulation: faults, crashes, users and tenants
+    Simulate(simulate::Args),
     /// Write the generated files, or check that they are up to date
     Gen(generate::Args),
     /// Check the rules of the house that no compiler checks
@@ -57,6 +60,7 @@ fn run(command: Command) -> anyhow::Result<()> {
     match command {
         Command::Test(args) => test::run(&args),
         Command::Nightly(args) => test::nightly(&args),
+        Command::Simulate(args) => simulate::run(&args),
         Command::Gen(args) => generate::run(args),
         Command::Tidy(args) => tidy::run(&args),
         Command::Image(args) => image::run(&args),

@@ -8,7 +8,7 @@ use local_cluster::{Assets, Stderr, Tier, Tool};
 
 use super::chart;
 use super::step::TestStep;
-use crate::{generate, repository, tidy};
+use crate::{generate, repository, simulate, tidy};
 
 /// Makes a missing cluster program a failure instead of a skipped test.
 const CLUSTER_REQUIRED: (&str, &str) = ("KAITO_REQUIRE_CLUSTER", "1");
@@ -84,11 +84,11 @@ pub(super) fn all() -> Vec<TestStep> {
 /// The steps of `cargo xtask nightly`.
 pub(super) fn nightly() -> Vec<TestStep> {
     vec![
-        with_env(
+        step(
             "simulation",
-            "worlds of a thousand seeds",
-            ("SIM_SEEDS", "1000"),
-            SIMULATION,
+            "ten thousand schedules",
+            "cargo xtask simulate",
+            || simulate::play(simulate::NIGHTLY, 0),
         ),
         with_env(
             "properties",
@@ -108,8 +108,6 @@ pub(super) fn nightly() -> Vec<TestStep> {
 /// Runs of the integration tests in one night.
 const REPETITIONS: usize = 10;
 
-// Optimized: a thousand worlds take an hour otherwise.
-const SIMULATION: &str = "test --release --package sim --test it -- survive_chaos";
 const CLUSTER: &str = "cargo xtask test cluster";
 const DATA_PLANE_TESTS: &str = "test --workspace --test data-plane";
 const CLUSTER_TESTS: &str = "test --workspace --test cluster --test env";

@@ -1,4 +1,5 @@
-//! Seeded runs of whole worlds. `SIM_SEEDS` says how many, `SIM_SEED` replays one and prints its trace.
+//! Seeded runs of whole worlds. `SIM_SEEDS` says how many, `SIM_FIRST_SEED` from which on. `SIM_SEED` replays one and
+//! prints its trace.
 
 use sim::chaos::Subject;
 use sim::runner;
@@ -7,7 +8,10 @@ fn seeds(default: u64) -> std::ops::Range<u64> {
     let number = |name: &str| std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
     match number("SIM_SEED") {
         Some(seed) => seed..seed + 1,
-        None => 0..number("SIM_SEEDS").unwrap_or(default),
+        None => {
+            let first = number("SIM_FIRST_SEED").unwrap_or_default();
+            first..first + number("SIM_SEEDS").unwrap_or(default)
+        }
     }
 }
 
