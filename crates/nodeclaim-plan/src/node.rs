@@ -2,5 +2,6 @@
 
 pub(crate) mod edit;
 pub(crate) mod facts;
+pub(crate) mod labels;
 pub(crate) mod matching;
 pub(crate) mod ownership;

@@ -6,7 +6,7 @@ use kaito_api::Claim;
 use kaito_api::conditions::ClaimConditionType;
 use kaito_api::labels::{
     DO_NOT_DISRUPT, DO_NOT_SYNC_TAINTS, KAITO_NODE_CLASS, NODE_IMAGE_FAMILY, REGISTERED,
-    RESTRICTED_WORKSPACE_UID, UNREGISTERED_TAINT, WORKSPACE_UID, is_kubelet_label,
+    RESTRICTED_WORKSPACE_UID, UNREGISTERED_TAINT, WORKSPACE_UID,
 };
 use kube::ResourceExt as _;
 
@@ -14,6 +14,7 @@ use crate::condition::{self, ConditionUpdate};
 use crate::launch::decision::LaunchState;
 use crate::node::edit::NodeEdit;
 use crate::node::facts::has_label;
+use crate::node::labels::is_copied;
 
 /// Annotations of a claim that have a meaning on its Node.
 const COPIED: [&str; 2] = [DO_NOT_DISRUPT, NODE_IMAGE_FAMILY];
@@ -36,11 +37,8 @@ fn register(claim: &Claim, edit: &mut NodeEdit<'_>) {
     let node = edit.node();
     edit.protect();
     edit.own(claim);
-    for (key, value) in claim.labels() {
-        // A fight with the kubelet over a label of its own would never end.
-        if !(is_kubelet_label(key) && node.labels().contains_key(key)) {
-            edit.label(key, value);
-        }
+    for (key, value) in claim.labels().iter().filter(|(key, _)| is_copied(key)) {
+        edit.label(key, value);
     }
     if let Some(uid) = claim.labels().get(WORKSPACE_UID) {
         edit.label(RESTRICTED_WORKSPACE_UID, uid);

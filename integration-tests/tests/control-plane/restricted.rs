@@ -153,7 +153,7 @@ fn corpus(namespace: &str) -> Result<Vec<Case>> {
     let catalog = Catalog::embedded()?;
     let mut all = Vec::new();
     let mut add = |name: String, preset: &Preset, section: Value| {
-        let workspace = workspace(namespace, section);
+        let workspace = workspace(namespace, &section);
         all.push((name, workspace, Arc::new(preset.clone())));
     };
     let served = catalog.iter().filter(|preset| preset.inference.is_some());
@@ -223,7 +223,7 @@ fn tunings(preset: &str) -> Vec<(&'static str, Value)> {
     ]
 }
 
-fn workspace(namespace: &str, section: Value) -> Value {
+fn workspace(namespace: &str, section: &Value) -> Value {
     let mut object = json!({
         "apiVersion": "kaito.sh/v1beta1", "kind": "Workspace",
         "metadata": {"name": "w", "namespace": namespace, "uid": "5f3b2c1a-0000-4000-8000-000000000001",

@@ -14,6 +14,7 @@ use kaito_api::quantity::ceil_gib;
 use kube::ResourceExt as _;
 
 use crate::node::facts::taint_text;
+use crate::node::labels::is_copied;
 use crate::settings::Settings;
 
 /// Older spellings of labels that a requirement may name.
@@ -245,7 +246,10 @@ fn labels(claim: &Claim) -> BTreeMap<String, String> {
     let mut labels = BTreeMap::from([(NODE_POOL.to_owned(), NODE_POOL_KAITO.to_owned())]);
     // The cloud passes these labels to the kubelet, which refuses to start with labels that it may not set. Registration
     // adds the others to the Node.
-    let settable = claim.labels().iter().filter(|(key, _)| !is_kubelet_label(key));
+    let settable = claim
+        .labels()
+        .iter()
+        .filter(|(key, _)| is_copied(key) && !is_kubelet_label(key));
     labels.extend(settable.map(|(key, value)| (key.clone(), value.clone())));
     if let Some(created) = &claim.metadata().creation_timestamp {
         let text = created.0.strftime(CREATION_TIMESTAMP_FORMAT).to_string();
