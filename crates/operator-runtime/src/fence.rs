@@ -69,7 +69,7 @@ enum Right {
 
 /// The right to send one write now.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Permit {
+pub(crate) struct WritePermit {
     /// Time in which the write must have taken effect; `None` without an election.
     pub(crate) left: Option<Duration>,
     /// Token that a new claim carries; `None` without an election.
@@ -101,10 +101,10 @@ impl Fence {
     }
 
     /// Returns the right to send one write, or `None` if another replica may lead.
-    pub(crate) fn permit(&self) -> Option<Permit> {
+    pub(crate) fn permit(&self) -> Option<WritePermit> {
         match &self.state.read().unwrap_or_else(PoisonError::into_inner).right {
             Right::None => None,
-            Right::Unlimited => Some(Permit {
+            Right::Unlimited => Some(WritePermit {
                 left: None,
                 token: None,
             }),
@@ -114,7 +114,7 @@ impl Fence {
                 token,
             } => {
                 let left = margin.saturating_sub(renewed.elapsed());
-                (left > Duration::ZERO).then(|| Permit {
+                (left > Duration::ZERO).then(|| WritePermit {
                     left: Some(left),
                     token: token.clone(),
                 })
