@@ -129,19 +129,30 @@ pub fn apply(world: &mut World, subject: Subject, rng: &mut Rng) {
             let _ = world.apply(&key(kind, "", &name), &value);
         }
         Subject::Workspaces => {
-            let (name, value, slots) = match rng.below(4) {
-                0 => ("one", fixtures::inference("one", fixtures::SMALL_PRESET, 1), 1),
-                1 => ("two", fixtures::template("two", 2), 2),
-                2 => ("tune", fixtures::tuning("tune"), 1),
-                _ => (
-                    "large",
-                    fixtures::inference("large", fixtures::LARGE_PRESET, 2),
-                    fixtures::LARGE_SLOTS,
-                ),
-            };
-            let _ = world.apply_workspace("default", name, &value, slots);
+            let (namespace, name) = (rng.pick(&NAMESPACES), rng.pick(&WORKSPACES));
+            if let (Some(namespace), Some(name)) = (namespace, name) {
+                apply_workspace(world, namespace, name);
+            }
         }
     }
+}
+
+/// Namespaces of two tenants.
+const NAMESPACES: [&str; 2] = ["default", "neighbor"];
+/// Workspaces of each tenant.
+const WORKSPACES: [&str; 4] = ["one", "two", "tune", "large"];
+
+fn apply_workspace(world: &mut World, namespace: &str, name: &str) {
+    let (value, slots) = match name {
+        "one" => (fixtures::inference(name, fixtures::SMALL_PRESET, 1), 1),
+        "two" => (fixtures::template(name, 2), 2),
+        "tune" => (fixtures::tuning(name), 1),
+        _ => (
+            fixtures::inference(name, fixtures::LARGE_PRESET, 2),
+            fixtures::LARGE_SLOTS,
+        ),
+    };
+    let _ = world.apply_workspace(namespace, name, &value, slots);
 }
 
 // Another owner has a pool of the same name.
@@ -218,6 +229,10 @@ fn strip(world: &mut World, rng: &mut Rng) {
         .collect();
     if let Some(key) = rng.pick(&all) {
         world.strip(key);
+        // Often the tenant creates another of the name at once, while everything of the first is still there.
+        if rng.permille(500) {
+            apply_workspace(world, key.namespace.as_deref().unwrap_or_default(), &key.name);
+        }
     }
 }
 

@@ -11,6 +11,7 @@ use crate::context::PlanContext;
 use crate::metadata::is_live;
 use crate::node_set::NodeSet;
 use crate::status::{self, StatusReport};
+use crate::validate;
 
 /// Plans the deletion of the claims.
 pub(crate) fn plan(context: &PlanContext<'_>) -> Plan {
@@ -26,7 +27,8 @@ pub(crate) fn plan(context: &PlanContext<'_>) -> Plan {
     );
     plan.add_reason("nodes_given_back", &given_back.message);
     let nodes = NodeSet::none(given_back.clone());
-    let report = StatusReport::new(context, given_back, Some(nodes));
+    let edited = validate::edited_tuning(context);
+    let report = StatusReport::new(context, given_back, Some(nodes)).noting(edited);
     status::report(context, &report, &mut plan);
     plan
 }

@@ -31,3 +31,9 @@ pub(crate) fn desired<'a>(context: &PlanContext<'a>) -> Result<Desired<'a>, Prob
         )),
     }
 }
+
+/// Reports an edit of a tuning whose Job exists.
+pub(crate) fn edited_tuning(context: &PlanContext<'_>) -> Option<Problem> {
+    let spec = context.workspace().spec.tuning.as_ref()?;
+    tuning::edited(context, spec)
+}

@@ -16,8 +16,10 @@ pub(crate) fn check_update(kind: Kind, before: &Value, after: &Value) -> Result<
             return Err(invalid(kind, path));
         }
     }
-    if kind == Kind::StatefulSet {
-        check_stateful_set(before, after)?;
+    match kind {
+        Kind::StatefulSet => check_stateful_set(before, after)?,
+        Kind::Workspace => check_workspace(before, after)?,
+        _ => {}
     }
     check_finalizers(before, after)
 }
@@ -35,9 +37,11 @@ fn immutable(kind: Kind) -> &'static [&'static [&'static str]] {
         Kind::NodeClaim => &[&["spec"]],
         Kind::Workspace => &[
             &["resource", "count"],
-            &["resource", "instanceType"],
             &["resource", "labelSelector"],
-            &["tuning"],
+            &["inference", "preset"],
+            &["tuning", "preset"],
+            &["tuning", "method"],
+            &["tuning", "input", "name"],
         ],
         _ => &[],
     }
@@ -68,6 +72,21 @@ fn check_stateful_set(before: &Value, after: &Value) -> Result<(), ApiError> {
     } else {
         Err(invalid(Kind::StatefulSet, &["spec"]))
     }
+}
+
+// The other rules of the CRD about updates are immutable fields. Which of inference and tuning there is stays, too.
+fn check_workspace(before: &Value, after: &Value) -> Result<(), ApiError> {
+    for part in ["inference", "tuning"] {
+        if before.get(part).is_some() != after.get(part).is_some() {
+            return Err(invalid(Kind::Workspace, &[part]));
+        }
+    }
+    let path = ["resource", "instanceType"];
+    let was_set = !json::text(before, &path).is_empty();
+    if was_set && json::at(before, &path) != json::at(after, &path) {
+        return Err(invalid(Kind::Workspace, &path));
+    }
+    Ok(())
 }
 
 fn check_finalizers(before: &Value, after: &Value) -> Result<(), ApiError> {

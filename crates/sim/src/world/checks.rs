@@ -9,7 +9,7 @@ use cloudprovider::{CloudCall, InstanceState, Ownership};
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{Node, Pod};
 use kaito_api::Claim;
-use kaito_api::labels::{DISRUPTED_TAINT, WORKSPACE, WORKSPACE_UID};
+use kaito_api::labels::{DISRUPTED_TAINT, WORKSPACE, WORKSPACE_NAMESPACE, WORKSPACE_UID};
 use plan::{Delete, Finalizer, Kind, Plan, Write};
 
 use crate::api_server::{ApiServer, garbage, key, shown};
@@ -67,8 +67,10 @@ pub fn workspace(
         &workspace_plan::plan(now, &other, settings),
     )?;
     let uid = observed.workspace.metadata.uid.as_deref().unwrap_or_default();
+    let namespace = observed.workspace.namespace();
     for write in &plan.writes {
         owned_by_workspace(write, uid, api)?;
+        within_namespace(write, namespace, api)?;
     }
     if matches!(plan.finalizer, Finalizer::Release(_)) {
         nothing_left(uid, api)?;
@@ -97,6 +99,23 @@ fn owned_by_workspace(write: &Write, uid: &str, api: &ApiServer) -> Verdict {
     Err(format!(
         "{} is deleted and does not belong to the Workspace",
         shown(target)
+    ))
+}
+
+/// A tenant's Workspace changes nothing of another tenant. Of claims, which have no namespace, a label names it.
+fn within_namespace(write: &Write, namespace: &str, api: &ApiServer) -> Verdict {
+    let target = write.target();
+    let labelled = api
+        .get(&target)
+        .map(|value| json::text(value, &["metadata", "labels", WORKSPACE_NAMESPACE]))
+        .filter(|labelled| !labelled.is_empty());
+    let of = target.namespace.as_deref().or(labelled);
+    if of.is_none_or(|of| of == namespace) {
+        return Ok(());
+    }
+    Err(format!(
+        "{} is written for a Workspace of namespace {namespace}",
+        shown(&target)
     ))
 }
 

@@ -1,8 +1,8 @@
 //! Goals of a world: everything ready, nothing written, or nothing left.
 
 use cloudprovider::Ownership;
-use kaito_api::labels::{GPU_PROVISIONER, WORKSPACE, WORKSPACE_CONTROLLER};
-use plan::Kind;
+use kaito_api::labels::{GPU_PROVISIONER, WORKSPACE, WORKSPACE_CONTROLLER, WORKSPACE_NAMESPACE};
+use plan::{Kind, ObjectRef};
 use serde_json::Value;
 
 use super::World;
@@ -20,7 +20,9 @@ impl World {
         }
         for (key, value) in self.api.list(Kind::Workspace) {
             let state = json::text(value, &["status", "state"]);
-            if !["Ready", "Succeeded"].contains(&state) && !waits_for_room(value) {
+            if !["Ready", "Succeeded"].contains(&state)
+                && !(waits_for_room(value) && self.lacks_room(key, value))
+            {
                 return Some(format!("{} is {state:?}", shown(key)));
             }
         }
@@ -82,10 +84,26 @@ impl World {
     }
 
     /// Iterates over the claims that the provisioner serves.
-    pub fn managed_claims(&self) -> impl Iterator<Item = (&plan::ObjectRef, &std::sync::Arc<Value>)> {
+    pub fn managed_claims(&self) -> impl Iterator<Item = (&ObjectRef, &std::sync::Arc<Value>)> {
         let all = [Kind::Machine, Kind::NodeClaim].into_iter();
         all.flat_map(|kind| self.api.list(kind))
             .filter(|(key, value)| is_managed(key.kind, value))
+    }
+
+    /// Returns true if the claims of the Workspace's own namespace leave no room for the most nodes that it may take.
+    /// Those of another namespace do not count.
+    fn lacks_room(&self, key: &ObjectRef, workspace: &Value) -> bool {
+        let in_namespace = |claim: &Value| {
+            Some(json::text(claim, &["metadata", "labels", WORKSPACE_NAMESPACE])) == key.namespace.as_deref()
+        };
+        let claims = self
+            .managed_claims()
+            .filter(|(_, claim)| in_namespace(claim))
+            .count();
+        let uid = json::text(workspace, &["metadata", "uid"]);
+        let more = self.ledger.slots.get(uid).copied().unwrap_or_default();
+        let limit = self.setup.workspaces.ceilings.namespace.nodes;
+        limit.is_some_and(|limit| claims + more > usize::try_from(limit).unwrap_or(usize::MAX))
     }
 
     fn unclaimed_pool(&self) -> Option<String> {

@@ -13,3 +13,4 @@
 mod claims;
 mod properties;
 mod scenarios;
+mod walk;

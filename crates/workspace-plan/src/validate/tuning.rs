@@ -56,7 +56,7 @@ fn method(spec: &TuningSpec) -> Result<TuningMethod, Problem> {
 }
 
 /// Reports an edit of the spec after the Job was created: a Job is immutable.
-fn edited(context: &PlanContext<'_>, spec: &TuningSpec) -> Option<Problem> {
+pub(super) fn edited(context: &PlanContext<'_>, spec: &TuningSpec) -> Option<Problem> {
     let created_from = annotation(&context.job()?.metadata, labels::SPEC_HASH)?;
     let cause = "tuning was edited; the Job does what it was made for";
     (created_from != render::spec_digest(spec)).then(|| Problem::new(WorkspaceReason::UpdateBlocked, cause))

@@ -278,6 +278,19 @@ fn nodes_are_given_back_some_time_after_the_job_ended() {
 }
 
 #[test]
+fn an_edit_is_reported_also_when_the_nodes_were_given_back() {
+    let ended = json!({"conditions": [
+        {"type": "Complete", "status": "True", "lastTransitionTime": objects::t(0).to_string()},
+    ]});
+    let mut case = with_status(ended)
+        .edit(|w| w.spec.tuning.as_mut().unwrap().output.image = "example.com/adapter:2".into());
+    case.now = objects::t(600);
+    let plan = case.plan();
+    assert!(condition(&plan, "ResourceReady").contains("NodesGivenBack"));
+    assert!(condition(&plan, "WorkspaceReady").contains("UpdateBlocked: tuning was edited"));
+}
+
+#[test]
 fn nodes_of_an_ended_tuning_can_be_kept() {
     let ended = json!({"conditions": [
         {"type": "Complete", "status": "True", "lastTransitionTime": objects::t(0).to_string()},
