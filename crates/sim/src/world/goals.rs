@@ -20,9 +20,8 @@ impl World {
         }
         for (key, value) in self.api.list(Kind::Workspace) {
             let state = json::text(value, &["status", "state"]);
-            if !["Ready", "Succeeded"].contains(&state)
-                && !(waits_for_room(value) && self.lacks_room(key, value))
-            {
+            let waits = || waits_for_room(value) && self.lacks_room(key, value);
+            if !["Ready", "Succeeded"].contains(&state) && !waits() {
                 return Some(format!("{} is {state:?}", shown(key)));
             }
         }
