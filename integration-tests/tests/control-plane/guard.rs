@@ -141,10 +141,7 @@ async fn foreign_claims_and_specs(world: &Tenants, controller: &Client) -> Resul
     )
     .await?;
     let marked = json!({"kaito.sh/workspace": "w", "kaito.sh/workspacenamespace": "n"});
-    // The fence on late writes demands its annotation of every new claim.
-    let fenced = json!({"kaito.sh/write-fence": "1/2026-01-01T00:00:00Z"});
-    let claim = with(machine("marked", marked.clone()), "/metadata/annotations", fenced);
-    check(world, controller, &claim, None).await?;
+    check(world, controller, &machine("marked", marked.clone()), None).await?;
     world.put(&unmarked).await?;
     let part = "must not change claims that belong to no Workspace";
     delete(controller, &unmarked, Some(part)).await?;
@@ -160,8 +157,11 @@ async fn foreign_claims_and_specs(world: &Tenants, controller: &Client) -> Resul
 }
 
 fn machine(name: &str, labels: Value) -> Value {
+    // The fence on late writes demands its annotation of every new claim.
+    let fence = json!({"kaito.sh/write-fence": "1/2026-01-01T00:00:00Z"});
     json!({
-        "apiVersion": "karpenter.sh/v1alpha5", "kind": "Machine", "metadata": {"name": name, "labels": labels},
+        "apiVersion": "karpenter.sh/v1alpha5", "kind": "Machine",
+        "metadata": {"name": name, "labels": labels, "annotations": fence},
         "spec": {"machineTemplateRef": {"name": "t"}},
     })
 }
