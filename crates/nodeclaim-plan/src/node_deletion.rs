@@ -82,16 +82,16 @@ fn meaning(context: &PlanContext<'_>, node: &Node) -> Meaning {
     }
 }
 
-/// Returns true if the instance was stopped or changed when its Node was deleted, as far as this process saw. The cloud
-/// deletes no Node whose kubelet reports that it is ready.
+/// Returns true if the instance was stopped or changed when its Node was deleted, as far as this process saw. While it
+/// changes, the cloud deletes no Node whose kubelet reports that it is ready; that of a stopped one is not up to date.
 fn is_taken_by_cloud(
     context: &PlanContext<'_>,
     node: &Node,
     instance: &Instance,
     deleted: Timestamp,
 ) -> bool {
-    let changes = instance.stopped || matches!(instance.state, InstanceState::Changing(_));
+    let changes = matches!(instance.state, InstanceState::Changing(_));
     let changed_since = context.state_since.is_some_and(|since| since >= deleted);
     let settled = instance.state == InstanceState::Succeeded;
-    !is_ready(node) && (changes || (settled && changed_since))
+    instance.stopped || (!is_ready(node) && (changes || (settled && changed_since)))
 }

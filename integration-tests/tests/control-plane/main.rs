@@ -14,6 +14,7 @@ mod holding_proxy;
 mod lifecycle;
 mod money;
 mod node_claims;
+mod power;
 mod probes;
 mod refusals;
 mod registry;

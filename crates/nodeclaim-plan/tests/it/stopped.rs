@@ -99,6 +99,13 @@ fn the_end_of_a_node_that_the_cloud_took_does_not_end_the_claim() {
     // A Node whose kubelet works was deleted by a person.
     let mut working = node();
     working.metadata.deletion_timestamp = Some(Time(t(0)));
+    let mut stale = stopped(InstanceState::Succeeded);
+    stale.observed.read_at = Some(t(5));
+    assert_eq!(
+        deeds(&stale.node(working.clone()).plan()),
+        kept,
+        "a stopped instance has no kubelet"
+    );
     let mut case = changing("Updating");
     case.observed.read_at = Some(t(5));
     assert_eq!(deeds(&case.node(working).plan()), ended);
