@@ -269,7 +269,7 @@ async fn refusals_say_what_helps() {
         ),
         (
             vec![("config.json", CONFIG), ("model.safetensors", "")],
-            "weights must be positive",
+            "must be from 1 to",
         ),
     ];
     for (files, words) in cases {
