@@ -309,6 +309,9 @@ async fn both_versions_serve_one_object_and_the_seed_s_columns_are_there() -> Re
         "WorkspaceSucceeded",
         "TargetNodeCount",
         "State",
+        "Reason",
+        "Model",
+        "Endpoint",
         "Age",
     ];
     ensure!(header == want, "{header:?}");

@@ -8,6 +8,7 @@ use sim::api_server::key;
 use sim::cloud::Fault;
 use sim::fixtures;
 use sim::world::World;
+use workspace_plan::NodeRetention;
 
 use super::{Snapshot, snapshot};
 
@@ -24,8 +25,11 @@ pub(super) struct SimulatedCluster {
 
 impl SimulatedCluster {
     pub(super) fn new(namespace: &str, workspace: &str) -> Self {
+        // The simulated cluster rests for longer than the retention of the real one, which is compared at once.
+        let mut setup = fixtures::setup(1);
+        setup.workspaces.tuning_node_retention = NodeRetention::Keep;
         Self {
-            world: World::new(fixtures::setup(1)),
+            world: World::new(setup),
             namespace: namespace.to_owned(),
             workspace: key(Kind::Workspace, namespace, workspace),
         }

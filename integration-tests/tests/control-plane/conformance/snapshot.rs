@@ -2,8 +2,8 @@
 
 use kaito_api::conditions::ClaimReason;
 use kaito_api::labels::{
-    CREATION_TIMESTAMP, LAUNCH_FAILURE, MACHINE_TYPE, NVIDIA_GPU, OPERATION_URL, ORDINAL, RENDERED_HASH,
-    WORKSPACE_NAMESPACE, WRITE_FENCE,
+    CREATION_TIMESTAMP, LAUNCH_FAILURE, LAUNCHED_IN, MACHINE_TYPE, NVIDIA_GPU, OPERATION_URL, ORDINAL,
+    RENDERED_HASH, WORKSPACE_NAMESPACE, WRITE_FENCE,
 };
 use plan::Kind;
 use serde_json::Value;
@@ -123,6 +123,8 @@ fn normalize(kind: Kind, value: &mut Value, names: &[(String, String)]) {
 fn without_environment(kind: Kind, value: &mut Value) {
     let annotations = &mut value["metadata"]["annotations"];
     forget(annotations, "deployment.kubernetes.io/revision");
+    // The simulated cloud has one cluster, and no name for it.
+    forget(annotations, LAUNCHED_IN);
     // The simulation has no lease.
     forget(annotations, WRITE_FENCE);
     if annotations[OPERATION_URL].is_string() {
