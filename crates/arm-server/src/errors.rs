@@ -284,7 +284,7 @@ impl Named {
                 400,
                 "ErrCode_InsufficientVCPUQuota",
                 &format!(
-                    "Insufficient vcpu quota requested 24, remaining 0 for \
+                    "Insufficient vcpu quota requested 24, remaining 12 for \
                 family {size} for region {place}."
                 ),
                 "",
