@@ -4,7 +4,7 @@
 //! depend on the number of presets. Names are checked on creation only: they are immutable, and a catalog that shrinks
 //! must not block edits of running Workspaces.
 
-use crate::policy::{Policy, Rule, Variable, WORKSPACE_CHANGES, rule, variable};
+use crate::policy::{ANNOTATIONS, Policy, Rule, Variable, WORKSPACE_CHANGES, rule, variable};
 
 /// The policy with the published table as its parameter.
 pub const CATALOG: Policy = Policy {
@@ -18,10 +18,7 @@ pub const CATALOG: Policy = Policy {
 
 const VARIABLES: &[Variable] = &[
     variable("data", "has(params.data) ? params.data : {}"),
-    variable(
-        "annotations",
-        "has(object.metadata.annotations) ? object.metadata.annotations : {}",
-    ),
+    ANNOTATIONS,
     variable(
         "oldAnnotations",
         "oldObject != null && has(oldObject.metadata.annotations) ? oldObject.metadata.annotations : {}",

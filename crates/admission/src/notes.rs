@@ -1,7 +1,7 @@
 //! Warnings for settings that are accepted and have no effect. The API server shows them at `kubectl apply`; nothing is
 //! rejected.
 
-use crate::policy::{Policy, Rule, Variable, WORKSPACE_CHANGES, rule, variable};
+use crate::policy::{ANNOTATIONS, Policy, Rule, Variable, WORKSPACE_CHANGES, rule, variable};
 
 /// Policy whose violations are warnings.
 pub const NOTES: Policy = Policy {
@@ -14,10 +14,7 @@ pub const NOTES: Policy = Policy {
 };
 
 const VARIABLES: &[Variable] = &[
-    variable(
-        "annotations",
-        "has(object.metadata.annotations) ? object.metadata.annotations : {}",
-    ),
+    ANNOTATIONS,
     variable(
         "modes",
         "(has(object.inference) && has(object.inference.preset) && has(object.inference.preset.accessMode) \

@@ -16,6 +16,12 @@ pub struct Variable {
     pub is_right: bool,
 }
 
+/// Annotations of the object; empty without any.
+pub(crate) const ANNOTATIONS: Variable = variable(
+    "annotations",
+    "has(object.metadata.annotations) ? object.metadata.annotations : {}",
+);
+
 /// One requirement.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Rule {

@@ -1,7 +1,7 @@
 //! Rules that need only the object, but that the CRD cannot express. CEL of a CRD sees neither annotations nor the node
 //! provisioner, and it cannot read schemaless fields.
 
-use crate::policy::{Policy, Rule, Variable, WORKSPACE_CHANGES, rule, variable};
+use crate::policy::{ANNOTATIONS, Policy, Rule, Variable, WORKSPACE_CHANGES, rule, variable};
 
 /// Policy without a parameter.
 pub const SHAPE: Policy = Policy {
@@ -14,10 +14,7 @@ pub const SHAPE: Policy = Policy {
 };
 
 const VARIABLES: &[Variable] = &[
-    variable(
-        "annotations",
-        "has(object.metadata.annotations) ? object.metadata.annotations : {}",
-    ),
+    ANNOTATIONS,
     variable(
         "instanceType",
         "has(object.resource) && has(object.resource.instanceType) ? object.resource.instanceType : ''",

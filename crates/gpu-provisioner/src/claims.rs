@@ -2,35 +2,8 @@
 //!
 //! A kind whose definition is not installed has an empty cache.
 
-use std::sync::Arc;
-
 use kaito_api::{Claim, ClaimKind, Machine, NodeClaim};
-use operator_runtime::{Cache, Enqueuer, Key, Watched};
-
-/// An object that is a claim.
-pub(crate) trait ClaimObject: Watched {
-    /// Its kind.
-    const CLAIM: ClaimKind;
-
-    /// Converts it to a claim.
-    fn claim(self: Arc<Self>) -> Claim;
-}
-
-impl ClaimObject for Machine {
-    const CLAIM: ClaimKind = ClaimKind::Machine;
-
-    fn claim(self: Arc<Self>) -> Claim {
-        self.into()
-    }
-}
-
-impl ClaimObject for NodeClaim {
-    const CLAIM: ClaimKind = ClaimKind::NodeClaim;
-
-    fn claim(self: Arc<Self>) -> Claim {
-        self.into()
-    }
-}
+use operator_runtime::{Cache, Enqueuer, Key};
 
 /// All claims.
 #[derive(Clone, Debug)]

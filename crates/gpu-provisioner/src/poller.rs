@@ -7,18 +7,18 @@ use std::time::Duration;
 
 use cloudprovider::ProviderError;
 use jiff::Timestamp;
-use kaito_api::{Machine, NodeClaim};
+use kaito_api::{ClaimObject, Machine, NodeClaim};
 use kube::Client;
 use nodeclaim_plan::garbage::Orphan;
 use nodeclaim_plan::observe::is_unsettled;
 use nodeclaim_plan::{Settings, cluster, garbage};
 use operator_runtime::live::{self, Existence};
-use operator_runtime::{Key, clock};
+use operator_runtime::{Key, Watched, clock};
 use serve::Gate;
 use telemetry::{Counter, Gauge, Metrics};
 use tokio_util::sync::CancellationToken;
 
-use crate::claims::{ClaimEnqueuers, ClaimObject, Claims};
+use crate::claims::{ClaimEnqueuers, Claims};
 use crate::tracked_cloud::TrackedCloud;
 
 /// Intervals between two listings.
@@ -243,7 +243,7 @@ impl InstancePoller {
         self.is_claimed_by::<Machine>(orphan).await || self.is_claimed_by::<NodeClaim>(orphan).await
     }
 
-    async fn is_claimed_by<K: ClaimObject>(&self, orphan: &Orphan) -> bool {
+    async fn is_claimed_by<K: ClaimObject + Watched>(&self, orphan: &Orphan) -> bool {
         match live::existence::<K>(&self.client, orphan.delete.instance()).await {
             Ok(Existence::Absent) => false,
             // A claim of the same name that was made again is another claim.

@@ -9,14 +9,13 @@ use std::time::Duration;
 use cloudprovider::{CallKind, CloudCall, ErrorClass, ProviderError};
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Node;
-use kaito_api::ClaimKind;
+use kaito_api::ClaimObject;
 use nodeclaim_plan::observe::observe_node;
 use nodeclaim_plan::{Observed, ObservedNode, Settings, orphan};
-use operator_runtime::{Error, Key, Reconciler, clock};
+use operator_runtime::{Error, Key, Reconciler, Watched, clock};
 use plan::{Kind, Plan, RefusedWrite, Report};
 
 use crate::caches::CacheSource;
-use crate::claims::ClaimObject;
 use crate::tracked_cloud::TrackedCloud;
 
 /// Time until the next reconcile after a call that succeeded.
@@ -46,11 +45,8 @@ impl<K> ClaimReconciler<K> {
     }
 }
 
-impl<K: ClaimObject> Reconciler for ClaimReconciler<K> {
-    const KIND: Kind = match K::CLAIM {
-        ClaimKind::Machine => Kind::Machine,
-        ClaimKind::NodeClaim => Kind::NodeClaim,
-    };
+impl<K: ClaimObject + Watched> Reconciler for ClaimReconciler<K> {
+    const KIND: Kind = Kind::of_claim(K::CLAIM);
     type Object = K;
     type Observed = Observed;
     type Cloud = CloudCall;

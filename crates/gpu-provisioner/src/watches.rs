@@ -1,6 +1,7 @@
 //! The watches, and the objects that each change enqueues.
 
 use k8s_openapi::api::core::v1::Node;
+use kaito_api::ClaimObject;
 use kaito_api::labels;
 use kube::runtime::watcher;
 use kube::{Client, ResourceExt as _};
@@ -9,7 +10,7 @@ use operator_runtime::{Cache, Caches, Change, Enqueuer, Index, Key, Runtime, Tas
 use tokio_util::sync::CancellationToken;
 
 use crate::caches::{CacheSource, node_of_pod, provider_id};
-use crate::claims::{ClaimEnqueuers, ClaimObject, Claims};
+use crate::claims::{ClaimEnqueuers, Claims};
 use crate::strip;
 
 /// Caches that the watches fill.
@@ -85,14 +86,19 @@ pub(crate) fn start(
     watched
 }
 
-fn spawn_claims<K: ClaimObject>(client: &Client, tasks: &mut Tasks, watch: Watch<K>, related: &Related) {
+fn spawn_claims<K: ClaimObject + operator_runtime::Watched>(
+    client: &Client,
+    tasks: &mut Tasks,
+    watch: Watch<K>,
+    related: &Related,
+) {
     let token = tasks.token();
     let watching = watch_claims(client.clone(), watch, related.clone(), token);
     tasks.spawn(K::CLAIM.definition(), watching);
 }
 
 /// Watches the claims of one kind, once its definition is installed.
-async fn watch_claims<K: ClaimObject>(
+async fn watch_claims<K: ClaimObject + operator_runtime::Watched>(
     client: Client,
     watch: Watch<K>,
     related: Related,

@@ -5,6 +5,7 @@
 
 pub mod claim;
 mod claim_kind;
+mod claim_object;
 pub mod conditions;
 pub mod crd;
 pub mod event_reasons;
@@ -28,6 +29,7 @@ pub mod workspace_rules;
 pub mod workspace_status;
 
 pub use claim::{Claim, ClaimKind};
+pub use claim_object::ClaimObject;
 pub use machine::{Machine, MachineSpec};
 pub use machine_status::{MachineCondition, MachineStatus};
 pub use node_claim::{NodeClaim, NodeClaimSpec, NodeClassRef};

@@ -44,6 +44,15 @@ pub enum Kind {
 }
 
 impl Kind {
+    /// Returns the kind of a claim, also in constants.
+    #[must_use]
+    pub const fn of_claim(kind: ClaimKind) -> Self {
+        match kind {
+            ClaimKind::Machine => Self::Machine,
+            ClaimKind::NodeClaim => Self::NodeClaim,
+        }
+    }
+
     /// Returns `kind` as it stands in an object.
     #[must_use]
     pub fn as_str(self) -> &'static str {
@@ -97,10 +106,7 @@ impl Kind {
 
 impl From<ClaimKind> for Kind {
     fn from(kind: ClaimKind) -> Self {
-        match kind {
-            ClaimKind::Machine => Self::Machine,
-            ClaimKind::NodeClaim => Self::NodeClaim,
-        }
+        Self::of_claim(kind)
     }
 }
 

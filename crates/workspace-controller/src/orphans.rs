@@ -7,37 +7,12 @@ use std::time::{Duration, Instant};
 
 use instance_types::Cloud;
 use jiff::Timestamp;
-use kaito_api::{Claim, ClaimKind, Machine, NodeClaim, Workspace};
+use kaito_api::{Claim, ClaimKind, ClaimObject, Workspace};
 use kube::Client;
 use operator_runtime::{Cache, Enqueuer, Error, Key, Reconciler, Watched, live};
 use plan::{Kind, NoCloud, Plan};
 use telemetry::{Counter, Metrics};
 use workspace_plan::{ClaimOwner, ObservedClaim, OrphanMemory, Ownership};
-
-/// An object that is a claim.
-pub(crate) trait ClaimObject: Watched {
-    /// Its kind.
-    const CLAIM: ClaimKind;
-
-    /// Converts it to a claim.
-    fn claim(self: Arc<Self>) -> Claim;
-}
-
-impl ClaimObject for Machine {
-    const CLAIM: ClaimKind = ClaimKind::Machine;
-
-    fn claim(self: Arc<Self>) -> Claim {
-        self.into()
-    }
-}
-
-impl ClaimObject for NodeClaim {
-    const CLAIM: ClaimKind = ClaimKind::NodeClaim;
-
-    fn claim(self: Arc<Self>) -> Claim {
-        self.into()
-    }
-}
 
 /// The queues of the collectors of both kinds.
 #[derive(Clone, Debug)]
@@ -128,11 +103,8 @@ impl<K> fmt::Debug for Orphans<K> {
     }
 }
 
-impl<K: ClaimObject> Reconciler for Orphans<K> {
-    const KIND: Kind = match K::CLAIM {
-        ClaimKind::Machine => Kind::Machine,
-        ClaimKind::NodeClaim => Kind::NodeClaim,
-    };
+impl<K: ClaimObject + Watched> Reconciler for Orphans<K> {
+    const KIND: Kind = Kind::of_claim(K::CLAIM);
     type Object = K;
     type Observed = ObservedClaim;
     type Cloud = NoCloud;

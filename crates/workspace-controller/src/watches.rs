@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use kaito_api::{ClaimKind, Workspace, labels};
+use kaito_api::{ClaimKind, ClaimObject, Workspace, labels};
 use kube::Resource;
 use kube::runtime::watcher;
 use operator_runtime::{Cache, Caches, Change, Enqueuer, Key, Runtime, Tasks, Watch, Watched};
@@ -15,7 +15,7 @@ use crate::ledger::SharedLedger;
 use crate::observe::{
     CacheSource, concerned, namespace_value, owner_key, owner_value, owner_value_namespaced,
 };
-use crate::orphans::{ClaimObject, OrphanEnqueuers};
+use crate::orphans::OrphanEnqueuers;
 use crate::strip;
 
 /// Starts the watches and returns their caches.
@@ -110,7 +110,7 @@ pub(crate) fn start(
 }
 
 /// Enqueues the Workspaces that wait for the room of a claim that is gone.
-fn free<K: ClaimObject>(ledger: &SharedLedger, change: &Change<K>) {
+fn free<K: ClaimObject + Watched>(ledger: &SharedLedger, change: &Change<K>) {
     if let (Some(old), None) = (&change.old, &change.new) {
         namespace_value(old.as_ref())
             .iter()
@@ -118,7 +118,7 @@ fn free<K: ClaimObject>(ledger: &SharedLedger, change: &Change<K>) {
     }
 }
 
-fn is_owned<K: ClaimObject>(claim: &K, workspaces: &Cache<Workspace>) -> bool {
+fn is_owned<K: ClaimObject + Watched>(claim: &K, workspaces: &Cache<Workspace>) -> bool {
     let workspace = owner_key(claim).and_then(|key| workspaces.get(&key));
     let uid = claim
         .meta()
@@ -182,7 +182,7 @@ impl Starter<'_> {
     }
 
     /// Runs the watch of one kind of claim. A change enqueues the Workspace; without one, the collector's key.
-    fn watch_claims<K: ClaimObject>(
+    fn watch_claims<K: ClaimObject + Watched>(
         &mut self,
         name: &'static str,
         watch: Watch<K>,

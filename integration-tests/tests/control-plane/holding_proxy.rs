@@ -8,9 +8,11 @@ use anyhow::Context as _;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{Request, State};
-use axum::http::{Method, StatusCode, header};
+use axum::http::{Method, StatusCode};
 use axum::response::{IntoResponse, Response};
 use tokio::sync::{mpsc, watch};
+
+use crate::proxy::{Listener, relay};
 
 /// A running proxy.
 pub(crate) struct HoldingProxy {
@@ -21,7 +23,7 @@ pub(crate) struct HoldingProxy {
     /// Receives status and body of the response to each request that was held.
     pub(crate) answered: mpsc::UnboundedReceiver<(StatusCode, String)>,
     release: watch::Sender<bool>,
-    task: tokio::task::JoinHandle<()>,
+    _listener: Listener,
 }
 
 struct Shared {
@@ -43,30 +45,20 @@ impl HoldingProxy {
             answered: answered_sender,
             released,
         });
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
-        let address = listener.local_addr()?;
         let router = Router::new().fallback(forward).with_state(shared);
-        let task = tokio::spawn(async move {
-            let _ = axum::serve(listener, router).await;
-        });
+        let listener = Listener::start(router).await?;
         Ok(Self {
-            address,
+            address: listener.address,
             held,
             answered,
             release,
-            task,
+            _listener: listener,
         })
     }
 
     /// Forwards everything that is held, and everything later at once.
     pub(crate) fn release(&self) {
         self.release.send_replace(true);
-    }
-}
-
-impl Drop for HoldingProxy {
-    fn drop(&mut self) {
-        self.task.abort();
     }
 }
 
@@ -77,7 +69,7 @@ async fn forward(State(shared): State<Arc<Shared>>, request: Request) -> Respons
         let task = tokio::spawn(hold(shared, request));
         task.await.context("the task panicked").flatten()
     } else {
-        relay(&shared, request).await
+        relay(&shared.client, request).await
     };
     result.unwrap_or_else(|error| (StatusCode::BAD_GATEWAY, error.to_string()).into_response())
 }
@@ -87,24 +79,10 @@ async fn hold(shared: Arc<Shared>, request: Request) -> anyhow::Result<Response>
     let body = axum::body::to_bytes(body, 8 << 20).await?;
     shared.held.send(format!("{} {}", parts.method, parts.uri))?;
     shared.released.clone().wait_for(|released| *released).await?;
-    let response = relay(&shared, Request::from_parts(parts, Body::from(body))).await?;
+    let response = relay(&shared.client, Request::from_parts(parts, Body::from(body))).await?;
     let (parts, body) = response.into_parts();
     let body = axum::body::to_bytes(body, 8 << 20).await?;
     let text = String::from_utf8_lossy(&body).into_owned();
     shared.answered.send((parts.status, text))?;
     Ok(Response::from_parts(parts, Body::from(body)))
-}
-
-async fn relay(shared: &Shared, request: Request) -> anyhow::Result<Response> {
-    let (mut parts, body) = request.into_parts();
-    let path = parts.uri.path_and_query().map_or("/", |p| p.as_str()).to_owned();
-    parts.uri = path.parse()?;
-    for name in [header::HOST, header::AUTHORIZATION, header::ACCEPT_ENCODING] {
-        parts.headers.remove(name);
-    }
-    let body = axum::body::to_bytes(body, 8 << 20).await?;
-    let request = axum::http::Request::from_parts(parts, kube::client::Body::from(body));
-    let response = shared.client.send(request).await?;
-    let (parts, body) = response.into_parts();
-    Ok(Response::from_parts(parts, Body::new(body)))
 }

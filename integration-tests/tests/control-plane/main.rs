@@ -16,6 +16,7 @@ mod money;
 mod node_claims;
 mod power;
 mod probes;
+mod proxy;
 mod refusals;
 mod registry;
 mod releases;

@@ -49,7 +49,7 @@ impl Helm {
     /// Installs or upgrades the chart without its Deployments: definitions, accounts, roles, Services, configuration.
     ///
     /// # Errors
-    /// What `helm` says.
+    /// `helm` fails; the error holds its output.
     pub async fn install(&self) -> Result<()> {
         self.install_with(&[]).await
     }
@@ -57,7 +57,7 @@ impl Helm {
     /// The same with further settings, such as `nodeProvisioner=nodeclaim`.
     ///
     /// # Errors
-    /// What `helm` says.
+    /// `helm` fails; the error holds its output.
     pub async fn install_with(&self, settings: &[&str]) -> Result<()> {
         self.upgrade("kaito", NAMESPACE, settings).await
     }
@@ -65,7 +65,7 @@ impl Helm {
     /// Installs the chart as another release in another namespace.
     ///
     /// # Errors
-    /// What `helm` says.
+    /// `helm` fails; the error holds its output.
     pub async fn install_as(&self, release: &str, namespace: &str) -> Result<()> {
         self.upgrade(release, namespace, &[]).await
     }
@@ -91,7 +91,7 @@ impl Helm {
     /// Runs `helm` with these arguments and returns what it prints.
     ///
     /// # Errors
-    /// What `helm` says.
+    /// `helm` fails; the error holds its output.
     pub async fn run(&self, args: &[&str]) -> Result<String> {
         let output = Command::new(&self.program)
             .args(args)
