@@ -180,7 +180,7 @@ async fn without_an_api_server_known_callers_stay_for_a_while_and_new_ones_wait(
     let good = token_for(AUDIENCE, "controller", true, 60);
     assert_eq!(ask(&running, &good).await, Code::Ok);
     api.down.store(true, Ordering::SeqCst);
-    let other = token_for(AUDIENCE, "controller", true, 59);
+    let other = token_for(AUDIENCE, "controller", true, 30);
     assert_eq!(ask(&running, &other).await, Code::Unavailable);
     tokio::time::sleep(Duration::from_millis(100)).await;
     assert_eq!(ask(&running, &good).await, Code::Ok);
