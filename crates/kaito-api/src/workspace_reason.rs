@@ -97,6 +97,20 @@ reasons! {
         ImageNameInvalid = "ImageNameInvalid" => "Correct the name of the image.",
         /// A container cannot be started.
         ContainerStartError = "ContainerStartError" => "Check the ConfigMaps, Secrets and volumes that the message names.",
+        /// A ConfigMap that the pods need, or a key of it, does not exist.
+        ConfigMapNotFound = "ConfigMapNotFound" => "Create the ConfigMap or the key that the message names in the Workspace's namespace; the pod is started by itself then.",
+        /// A Secret that the pods need, or a key of it, does not exist.
+        SecretNotFound = "SecretNotFound" => "Create the Secret or the key that the message names in the Workspace's namespace; the pod is started by itself then.",
+        /// A PersistentVolumeClaim that the pods need does not exist.
+        VolumeClaimNotFound = "PersistentVolumeClaimNotFound" => "Create the PersistentVolumeClaim that the message names in the Workspace's namespace; the pod is started by itself then.",
+        /// The ServiceAccount of the pods does not exist.
+        ServiceAccountNotFound = "ServiceAccountNotFound" => "Create the ServiceAccount that the message names in the Workspace's namespace; the pods are created by themselves then.",
+        /// A volume cannot be attached to the node.
+        VolumeAttachFailed = "VolumeAttachFailed" => "Free the volume that the message names, if another node holds it, and check the driver of its storage class.",
+        /// A volume cannot be mounted on the node.
+        VolumeMountFailed = "VolumeMountFailed" => "Check the volume that the message names, and its driver on the node.",
+        /// The node cannot make the sandbox of the pod, mostly for its network.
+        PodSandboxFailed = "PodSandboxFailed" => "Check the network plugin and the container runtime of the node; the kubelet tries again.",
         /// A container keeps crashing.
         ContainerCrashLoopBackOff = "ContainerCrashLoopBackOff" => "Read the logs of the container that the message names.",
         /// The node is short of disk.

@@ -73,6 +73,8 @@ pub struct CacheWriter<K> {
     ready: watch::Sender<bool>,
     /// Objects of a listing that is not complete yet.
     listing: BTreeMap<Key, Arc<K>>,
+    /// Most objects of one namespace.
+    per_namespace: usize,
 }
 
 impl<K> fmt::Debug for CacheWriter<K> {
@@ -102,7 +104,13 @@ impl<K: Watched> CacheWriter<K> {
             shared: Arc::new(RwLock::new(inner)),
             ready: watch::Sender::new(false),
             listing: BTreeMap::new(),
+            per_namespace: usize::MAX,
         }
+    }
+
+    /// Limits the objects of each namespace. Further ones are ignored until others are gone.
+    pub(crate) fn limit(&mut self, per_namespace: usize) {
+        self.per_namespace = per_namespace;
     }
 
     /// Returns a listed cache of these objects, for tests of readers.
@@ -157,6 +165,10 @@ impl<K: Watched> CacheWriter<K> {
             Event::InitDone => self.listed(),
             Event::Apply(DeserializeGuard(Ok(object))) => {
                 let (key, latest) = (Key::of(&object), resource_version(object.meta()));
+                if self.is_full(&read(&self.shared).objects, &key) {
+                    self.advance(latest);
+                    return Vec::new();
+                }
                 self.set(key, Some(Arc::new(object)), latest)
                     .into_iter()
                     .collect()
@@ -176,7 +188,10 @@ impl<K: Watched> CacheWriter<K> {
     fn list(&mut self, object: Result<K, ObjectMeta>) {
         match object {
             Ok(object) => {
-                self.listing.insert(Key::of(&object), Arc::new(object));
+                let key = Key::of(&object);
+                if !self.is_full(&self.listing, &key) {
+                    self.listing.insert(key, Arc::new(object));
+                }
             }
             Err(meta) => {
                 let key = key_of(&meta);
@@ -186,6 +201,20 @@ impl<K: Watched> CacheWriter<K> {
                 }
             }
         }
+    }
+
+    /// Returns true if the namespace has no room for one more object.
+    fn is_full(&self, objects: &BTreeMap<Key, Arc<K>>, key: &Key) -> bool {
+        if self.per_namespace == usize::MAX || objects.contains_key(key) {
+            return false;
+        }
+        let first = Key {
+            namespace: key.namespace.clone(),
+            name: String::new(),
+        };
+        let others = objects.range(first..).map(|(other, _)| &other.namespace);
+        let others = others.take_while(|namespace| **namespace == key.namespace);
+        others.take(self.per_namespace).count() == self.per_namespace
     }
 
     fn listed(&mut self) -> Vec<Change<K>> {

@@ -16,12 +16,14 @@ use crate::error::Chain;
 use crate::health::{Health, Pulse};
 use crate::metrics::RuntimeMetrics;
 
+type Matches<K> = Box<dyn Fn(&K) -> bool + Send>;
 type Source<K> = BoxStream<'static, Result<Event<DeserializeGuard<K>>, watcher::Error>>;
 
 /// A watch over all objects of one kind, not running yet.
 pub struct Watch<K> {
     writer: CacheWriter<K>,
     source: Source<K>,
+    matches: Option<Matches<K>>,
     strip: fn(&mut K),
     metrics: RuntimeMetrics,
     health: Health,
@@ -52,11 +54,21 @@ impl<K: Watched> Watch<K> {
         Self {
             writer: CacheWriter::new(),
             source,
+            matches: None,
             strip,
             metrics,
             health,
             pulse,
         }
+    }
+
+    /// Keeps only the objects that match, and at most `per_namespace` of them in a namespace. It is for kinds that others
+    /// create in any number. `matches` sees whole objects and may read other caches.
+    #[must_use]
+    pub fn keep_only(mut self, matches: impl Fn(&K) -> bool + Send + 'static, per_namespace: usize) -> Self {
+        self.matches = Some(Box::new(matches));
+        self.writer.limit(per_namespace);
+        self
     }
 
     /// Cache that the watch fills.
@@ -109,6 +121,12 @@ impl<K: Watched> Watch<K> {
                 "failed to read object, keeping its last readable form"
             );
         }
+        let event = match event {
+            Event::InitApply(guard) if !self.is_wanted(&guard) => return Vec::new(),
+            // It may have matched before.
+            Event::Apply(guard) if !self.is_wanted(&guard) => Event::Delete(guard),
+            event => event,
+        };
         let strip = self.strip;
         self.writer.apply(event.modify(|guard| {
             guard.meta_mut().managed_fields = None;
@@ -116,6 +134,14 @@ impl<K: Watched> Watch<K> {
                 strip(object);
             }
         }))
+    }
+
+    fn is_wanted(&self, guard: &DeserializeGuard<K>) -> bool {
+        match (&self.matches, &guard.0) {
+            (Some(matches), Ok(object)) => matches(object),
+            (Some(_), Err(_)) => false,
+            (None, _) => true,
+        }
     }
 
     fn report(&self, error: &watcher::Error) {

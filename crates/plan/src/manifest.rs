@@ -41,6 +41,7 @@ pub enum Kind {
     Job,
     Node,
     Pod,
+    Event,
 }
 
 impl Kind {
@@ -68,6 +69,7 @@ impl Kind {
             Self::Job => "Job",
             Self::Node => "Node",
             Self::Pod => "Pod",
+            Self::Event => "Event",
         }
     }
 
@@ -78,7 +80,7 @@ impl Kind {
             Self::Workspace => "kaito.sh/v1beta1",
             Self::Machine => ClaimKind::Machine.api_version(),
             Self::NodeClaim => ClaimKind::NodeClaim.api_version(),
-            Self::ConfigMap | Self::Service | Self::Node | Self::Pod => "v1",
+            Self::ConfigMap | Self::Service | Self::Node | Self::Pod | Self::Event => "v1",
             Self::Deployment | Self::StatefulSet => "apps/v1",
             Self::Job => "batch/v1",
             Self::NetworkPolicy => "networking.k8s.io/v1",
@@ -100,6 +102,7 @@ impl Kind {
             Self::Job => "jobs",
             Self::Node => "nodes",
             Self::Pod => "pods",
+            Self::Event => "events",
         }
     }
 }

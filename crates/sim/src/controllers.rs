@@ -57,6 +57,7 @@ impl Program {
                 Kind::Job,
                 Kind::Node,
                 Kind::Pod,
+                Kind::Event,
             ],
             Self::Provisioner => &[Kind::Machine, Kind::NodeClaim, Kind::Node, Kind::Pod],
         }

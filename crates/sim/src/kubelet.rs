@@ -4,6 +4,7 @@
 //! No container runs; pods get ready, jobs complete and pods end after a pause. Anti-affinity, volumes and
 //! priorities are not modeled.
 
+pub mod events;
 pub mod machines;
 pub mod nodes;
 pub mod pod_state;
@@ -32,6 +33,8 @@ pub struct PodPace {
     pub crash: bool,
     /// Pods of Jobs fail.
     pub fail_jobs: bool,
+    /// Pods that have not started cannot mount their volumes: a ConfigMap does not exist.
+    pub mounts_fail: bool,
 }
 
 impl Default for PodPace {
@@ -42,6 +45,7 @@ impl Default for PodPace {
             stop: SignedDuration::from_secs(3),
             crash: false,
             fail_jobs: false,
+            mounts_fail: false,
         }
     }
 }

@@ -10,7 +10,7 @@
 //! | `advance 5m` | plays for this time |
 //! | `until ready\|gone 90m` | plays until everything is ready, or nothing is left |
 //! | `fault WORD [once]`, `faults clear` | see [`crate::cloud::Fault`] |
-//! | `registry down\|up`, `containers crash\|run` | |
+//! | `registry down\|up`, `containers crash\|run`, `volumes fail\|work` | |
 //! | `foreign pool NAME`, `remove foreign pool NAME` | a pool of another owner |
 //! | `lose pool NAME`, `break machine NAME` | a loss |
 //! | `stop pool NAME`, `start pool NAME` | as `az aks nodepool stop` |
@@ -139,6 +139,10 @@ fn trouble(world: &mut World, words: &[&str]) -> Result<String, String> {
         }
         ["containers", state] => {
             world.kubelet.pods.crash = *state == "crash";
+            Ok(String::new())
+        }
+        ["volumes", state] => {
+            world.kubelet.pods.mounts_fail = *state == "fail";
             Ok(String::new())
         }
         ["foreign", "pool", name] => {

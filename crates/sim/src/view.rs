@@ -7,14 +7,14 @@ use std::sync::Arc;
 
 use k8s_openapi::api::apps::v1::{Deployment, StatefulSet};
 use k8s_openapi::api::batch::v1::Job;
-use k8s_openapi::api::core::v1::{ConfigMap, Node, Pod, Service};
+use k8s_openapi::api::core::v1::{ConfigMap, Event, Node, Pod, Service};
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kaito_api::{Claim, Machine, NodeClaim, Workspace};
 use plan::{Kind, ObjectRef, PendingWrite};
 use serde_json::Value;
 
-use crate::api_server::{ApiServer, Event};
+use crate::api_server::{self, ApiServer};
 
 /// One object as a program reads it.
 #[derive(Clone, Debug)]
@@ -31,6 +31,7 @@ pub enum Typed {
     Job(Arc<Job>),
     Node(Arc<Node>),
     Pod(Arc<Pod>),
+    Event(Arc<Event>),
 }
 
 macro_rules! readers {
@@ -74,7 +75,7 @@ readers!(
     node_claim node_claims NodeClaim, config_map config_maps ConfigMap,
     network_policy network_policies NetworkPolicy,
     service services Service, deployment deployments Deployment, stateful_set stateful_sets StatefulSet,
-    job jobs Job, node nodes Node, pod pods Pod,
+    job jobs Job, node nodes Node, pod pods Pod, event events Event,
 );
 
 /// One change of a cached object.
@@ -135,7 +136,7 @@ impl View {
         let Some(cursor) = self.cursors.get(&kind).copied() else {
             return Vec::new();
         };
-        let news: Vec<(usize, &Event)> = api
+        let news: Vec<(usize, &api_server::Event)> = api
             .events()
             .iter()
             .enumerate()

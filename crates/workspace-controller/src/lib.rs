@@ -19,6 +19,7 @@ mod registry_authorities;
 mod registry_client;
 pub mod registry_tls;
 mod strip;
+mod warnings;
 mod watches;
 
 pub use args::Args;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use k8s_openapi::api::apps::v1::{Deployment, StatefulSet};
 use k8s_openapi::api::batch::v1::Job;
-use k8s_openapi::api::core::v1::{ConfigMap, Node, Pod, Service};
+use k8s_openapi::api::core::v1::{ConfigMap, Event, Node, Pod, Service};
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use kaito_api::{Claim, Machine, NodeClaim, Workspace, labels};
 use kube::{Resource, ResourceExt as _};
@@ -43,6 +43,8 @@ pub(crate) struct CacheSource {
     /// Those that we made.
     pub(crate) config_maps: Cache<ConfigMap>,
     pub(crate) network_policies: Cache<NetworkPolicy>,
+    /// By [`warned_uid`].
+    pub(crate) warnings: Index<Event>,
 }
 
 impl Source for CacheSource {
@@ -122,6 +124,10 @@ impl Source for CacheSource {
     fn network_policy(&self, namespace: &str, name: &str) -> Option<Arc<NetworkPolicy>> {
         self.network_policies.get(&Key::namespaced(namespace, name))
     }
+
+    fn warnings(&self, uid: &str) -> Vec<Arc<Event>> {
+        self.warnings.get(uid)
+    }
 }
 
 fn index_value(namespace: &str, workspace: &str) -> String {
@@ -149,6 +155,11 @@ pub(crate) fn owner_value_namespaced<K: Resource>(object: &K) -> Vec<String> {
         .map(|workspace| index_value(&namespace, workspace))
         .into_iter()
         .collect()
+}
+
+/// Index value of a warning: the UID of the object that it is about.
+pub(crate) fn warned_uid(event: &Event) -> Vec<String> {
+    event.involved_object.uid.iter().cloned().collect()
 }
 
 /// The Workspace that a cluster-scoped object's labels name.

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use jiff::Timestamp;
+use k8s_openapi::api::core::v1::Event;
 use kaito_api::{ClaimKind, ClaimObject, Workspace, labels};
 use kube::Resource;
 use kube::runtime::watcher;
@@ -13,10 +14,11 @@ use workspace_plan::{ProvisionerMode, Settings};
 use crate::launch_backoff::SharedLaunchBackoffs;
 use crate::ledger::SharedLedger;
 use crate::observe::{
-    CacheSource, concerned, namespace_value, owner_key, owner_value, owner_value_namespaced,
+    CacheSource, concerned, namespace_value, owner_key, owner_value, owner_value_namespaced, warned_uid,
 };
 use crate::orphans::OrphanEnqueuers;
 use crate::strip;
+use crate::warnings::{self, WarningScope};
 
 /// Starts the watches and returns their caches.
 ///
@@ -43,6 +45,14 @@ pub(crate) fn start(
     let services = runtime.watch(all(), strip::service);
     let config_maps = runtime.watch(ours(), strip::config_map);
     let network_policies = runtime.watch(all(), strip::network_policy);
+    let scope = WarningScope {
+        workspaces: workspaces.cache(),
+        pods: pods.cache(),
+    };
+    let selected = scope.clone();
+    let mut warnings = runtime
+        .watch(warnings::selection(), warnings::strip)
+        .keep_only(move |event| selected.contains(event), warnings::PER_NAMESPACE);
     let source = CacheSource {
         workspaces: workspaces.cache(),
         machines: machines.cache(),
@@ -62,6 +72,7 @@ pub(crate) fn start(
         services: services.cache(),
         config_maps: config_maps.cache(),
         network_policies: network_policies.cache(),
+        warnings: warnings.index(warned_uid),
     };
     let mut caches = Caches::new()
         .with(&source.workspaces)
@@ -72,7 +83,8 @@ pub(crate) fn start(
         .with(&source.jobs)
         .with(&source.services)
         .with(&source.config_maps)
-        .with(&source.network_policies);
+        .with(&source.network_policies)
+        .with(&warnings.cache());
     let mut start = Starter {
         tasks,
         enqueuer,
@@ -106,6 +118,7 @@ pub(crate) fn start(
     start.watch("services", services, concerned);
     start.watch("configmaps", config_maps, concerned);
     start.watch("networkpolicies", network_policies, concerned);
+    start.watch_warnings(warnings, scope);
     (source, caches)
 }
 
@@ -179,6 +192,22 @@ impl Starter<'_> {
                 }
             }),
         );
+    }
+
+    /// Runs the watch of warnings, from the time when the Workspaces are known.
+    fn watch_warnings(&mut self, watch: Watch<Event>, scope: WarningScope) {
+        let (enqueuer, token) = (self.enqueuer.clone(), self.tasks.token());
+        self.tasks.spawn("events", async move {
+            tokio::select! {
+                () = scope.workspaces.ready() => {}
+                () = token.cancelled() => return Ok(()),
+            }
+            let enqueue = |change: &Change<Event>| {
+                let keys = change.both().flat_map(|event| scope.workspaces_of(event));
+                keys.for_each(|key| enqueuer.enqueue(key));
+            };
+            watch.run(token, enqueue).await
+        });
     }
 
     /// Runs the watch of one kind of claim. A change enqueues the Workspace; without one, the collector's key.

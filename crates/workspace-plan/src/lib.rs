@@ -38,6 +38,7 @@ mod retention;
 mod settings;
 mod status;
 mod validate;
+mod warnings;
 mod workload;
 mod workload_problem;
 
@@ -49,6 +50,7 @@ pub use observed::{Observed, PresetLookup, Workloads};
 pub use orphan::{ClaimOwner, ObservedClaim, OrphanMemory, Ownership, plan_claim};
 pub use preset_memory::{PresetAnswer, PresetMemory};
 pub use settings::{NodeLimit, NodeRetention, ProvisionerMode, Settings};
+pub use warnings::WARNINGS;
 
 use jiff::Timestamp;
 use kaito_api::labels::WORKSPACE_FINALIZER;

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::{Deployment, StatefulSet};
 use k8s_openapi::api::batch::v1::Job;
-use k8s_openapi::api::core::v1::{ConfigMap, Node, Pod, Service};
+use k8s_openapi::api::core::v1::{ConfigMap, Event, Node, Pod, Service};
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use kaito_api::{Claim, Workspace, names, selector};
 
@@ -66,6 +66,9 @@ pub trait Source {
 
     /// Returns the NetworkPolicy of this name.
     fn network_policy(&self, namespace: &str, name: &str) -> Option<Arc<NetworkPolicy>>;
+
+    /// Returns the Events about the object of this UID whose reason is one of [`crate::WARNINGS`].
+    fn warnings(&self, uid: &str) -> Vec<Arc<Event>>;
 }
 
 /// Name of the preset to look up before a Workspace is observed.
@@ -95,12 +98,14 @@ pub fn observe(
         ProvisionerMode::Byo => source.nodes_with_labels(&selected_labels(&workspace)),
     };
     let workloads = workloads(source, namespace, name);
+    let pods = source.pods(namespace, name);
     let mut observed = Observed {
         preset: model_commit::keep(preset, &workloads),
         same_named: Vec::new(),
         nodes,
+        warnings: warnings(source, &workloads, &pods),
         workloads,
-        pods: source.pods(namespace, name),
+        pods,
         launch_backoffs: source.launch_backoffs(namespace, name),
         claims: all_claims,
         grant: Grant::Granted,
@@ -150,6 +155,19 @@ fn selected_labels(workspace: &Workspace) -> BTreeMap<String, String> {
     resource
         .map(|resource| selector::labels(&resource.label_selector))
         .unwrap_or_default()
+}
+
+/// Returns the warnings about these objects. A Deployment's pods are created by a ReplicaSet, whose failure is a
+/// condition of the Deployment.
+fn warnings(source: &impl Source, workloads: &Workloads, pods: &[Arc<Pod>]) -> Vec<Arc<Event>> {
+    let sets = workloads.stateful_set.iter().map(|object| &object.metadata);
+    let jobs = workloads.job.iter().map(|object| &object.metadata);
+    let pods = pods.iter().map(|object| &object.metadata);
+    let uids = sets
+        .chain(jobs)
+        .chain(pods)
+        .filter_map(|metadata| metadata.uid.as_deref());
+    uids.flat_map(|uid| source.warnings(uid)).collect()
 }
 
 fn workloads(source: &impl Source, namespace: &str, name: &str) -> Workloads {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use k8s_openapi::api::apps::v1::{Deployment, StatefulSet};
 use k8s_openapi::api::batch::v1::Job;
-use k8s_openapi::api::core::v1::{ConfigMap, Node, Pod, Service};
+use k8s_openapi::api::core::v1::{ConfigMap, Event, Node, Pod, Service};
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use kaito_api::{Claim, Workspace};
 use preset_catalog::Preset;
@@ -36,6 +36,8 @@ pub struct Observed {
     pub workloads: Workloads,
     /// Pods of the namespace whose label names the Workspace, in any order.
     pub pods: Vec<Arc<Pod>>,
+    /// Warnings about these pods and about the workloads, in any order: see [`crate::WARNINGS`].
+    pub warnings: Vec<Arc<Event>>,
 }
 
 /// The objects of the names that we would give, also those of other owners.

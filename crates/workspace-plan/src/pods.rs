@@ -5,10 +5,13 @@
 
 mod ended;
 mod image_pull;
+mod missing;
+mod prepared;
 
 use k8s_openapi::api::core::v1::{ContainerStatus, Pod};
 use kaito_api::conditions::WorkspaceReason;
 
+pub(crate) use self::missing::MissingObject;
 use crate::context::PlanContext;
 use crate::metadata;
 use crate::pod_state::{containers, of_container, waiting};
@@ -37,6 +40,7 @@ pub(crate) fn problem(context: &PlanContext<'_>) -> Option<Problem> {
         .or_else(|| first(ended::crashing))
         .or_else(|| pods().find_map(evicted))
         .or_else(|| pods().find_map(unschedulable))
+        .or_else(|| pods().find_map(|pod| prepared::problem(context, pod)))
         .or_else(|| workload_problem::of(context))
 }
 
@@ -73,10 +77,20 @@ fn name(pod: &Pod) -> &str {
 
 fn not_started(_: &PlanContext<'_>, pod: &Pod, container: &ContainerStatus) -> Option<Problem> {
     let (reason, message) = waiting(container)?;
+    if !START_REASONS.contains(&reason) {
+        return None;
+    }
+    let what = format!("container {} of pod {}", container.name, name(pod));
+    let missing = MissingObject::in_message(message).into_iter().collect();
     let problem = format!("cannot be started ({reason}): {}", cut(message));
-    START_REASONS
-        .contains(&reason)
-        .then(|| of_container(WorkspaceReason::ContainerStartError, pod, container, &problem))
+    MissingObject::problem(&what, &missing).or_else(|| {
+        Some(of_container(
+            WorkspaceReason::ContainerStartError,
+            pod,
+            container,
+            &problem,
+        ))
+    })
 }
 
 fn evicted(pod: &Pod) -> Option<Problem> {
@@ -102,13 +116,25 @@ fn unschedulable(pod: &Pod) -> Option<Problem> {
             && condition.reason.as_deref() == Some("Unschedulable")
     })?;
     let message = unschedulable.message.as_deref().unwrap_or_default();
-    let pending = status.phase.as_deref() == Some("Pending");
-    pending.then(|| {
-        Problem::new(
-            WorkspaceReason::Unschedulable,
-            format!("pod {}: {}", name(pod), cut(message)),
-        )
+    if status.phase.as_deref() != Some("Pending") {
+        return None;
+    }
+    let what = format!("pod {}", name(pod));
+    let missing = MissingObject::in_message(message).into_iter().collect();
+    MissingObject::problem(&what, &missing).or_else(|| {
+        let cause = format!("{what}: {}", cut(message));
+        Some(Problem::new(WorkspaceReason::Unschedulable, cause))
     })
+}
+
+/// Returns the words that the stored status has after `start`, if the new ones differ in numbers only. So a message with a
+/// time or an identifier is not written at each attempt.
+fn settled(context: &PlanContext<'_>, start: &str, words: &str) -> String {
+    let stored = context.conditions().iter().find_map(|condition| {
+        let (_, rest) = condition.message.split_once(start)?;
+        ended::same_but_numbers(rest, words)
+    });
+    stored.unwrap_or(words).to_owned()
 }
 
 // Long enough to be useful, short enough to leave room for the remedy.

@@ -1,22 +1,44 @@
 //! Problems that the workload's controller reports: pods that it cannot create, and a deadline that has passed.
 
 use k8s_openapi::api::apps::v1::{Deployment, DeploymentCondition};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kaito_api::conditions::WorkspaceReason;
 use plan::refusal;
 
 use crate::condition::AnyReason;
 use crate::context::PlanContext;
 use crate::metadata;
+use crate::pods::MissingObject;
 use crate::problem::Problem;
+use crate::warnings::{self, CREATE};
 use crate::workload::Workload;
 
 /// Returns the problem that the conditions of the workload report.
 pub(crate) fn of(context: &PlanContext<'_>) -> Option<Problem> {
     match context.workload? {
         Workload::Deployment(deployment) => of_deployment(deployment),
-        // Their controllers write no such condition.
-        Workload::StatefulSet(_) | Workload::Job(_) => None,
+        // Their controllers write no such condition, but Events.
+        Workload::StatefulSet(set) => {
+            let pods = u32::try_from(context.pods.len()).unwrap_or(u32::MAX);
+            let lacks_pods = pods < Workload::StatefulSet(set).replicas();
+            lacks_pods
+                .then(|| warned(context, "StatefulSet", &set.metadata))
+                .flatten()
+        }
+        Workload::Job(job) => {
+            let lacks_pods = context.pods.is_empty() && !context.job_progress.is_finished();
+            lacks_pods
+                .then(|| warned(context, "Job", &job.metadata))
+                .flatten()
+        }
     }
+}
+
+/// Returns the problem that an Event about pods that cannot be created reports.
+fn warned(context: &PlanContext<'_>, kind: &str, metadata: &ObjectMeta) -> Option<Problem> {
+    let found = warnings::about(context, metadata);
+    let (_, text) = found.into_iter().find(|(reason, _)| *reason == CREATE)?;
+    Some(not_created(kind, metadata::name(metadata), Some(text)))
 }
 
 fn of_deployment(deployment: &Deployment) -> Option<Problem> {
@@ -41,6 +63,10 @@ fn of_deployment(deployment: &Deployment) -> Option<Problem> {
 /// Returns the problem of an object whose pods the API server refuses, with the part that refuses them as the reason.
 pub(crate) fn not_created(kind: &str, name: &str, message: Option<&str>) -> Problem {
     let message = message.unwrap_or_default();
+    let missing = MissingObject::in_message(message).into_iter().collect();
+    if let Some(problem) = MissingObject::problem(&format!("{kind} {name}"), &missing) {
+        return problem;
+    }
     let reason = refusal::by_text(message).map_or(
         AnyReason::Workspace(WorkspaceReason::PodsNotCreated),
         AnyReason::RefusedWrite,

@@ -273,6 +273,7 @@ fn observed(workspace: &Value, preset: &Arc<Preset>) -> Result<Observed> {
         nodes: Vec::new(),
         workloads: Workloads::default(),
         pods: Vec::new(),
+        warnings: Vec::new(),
     })
 }
 

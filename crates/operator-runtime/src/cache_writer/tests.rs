@@ -167,3 +167,29 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_limited_namespace_takes_no_more_objects_until_others_are_gone() {
+    let pod = |namespace: &str, name: &str| {
+        let mut node = node(name, 5, "a");
+        node.metadata.namespace = Some(namespace.to_owned());
+        node
+    };
+    let mut cache = CacheWriter::new();
+    cache.limit(2);
+    let listed = ["a", "b", "c"].map(|name| good(pod("full", name)));
+    list(
+        &mut cache,
+        listed.into_iter().chain([good(pod("other", "a"))]).collect(),
+    );
+    let reader = cache.cache();
+    assert_eq!(names(&reader.all()), ["a", "b", "a"]);
+    assert!(cache.apply(Event::Apply(good(pod("full", "d")))).is_empty());
+    let mut changed = pod("full", "b");
+    changed.metadata.labels = None;
+    changed.metadata.resource_version = Some("6".to_owned());
+    assert_eq!(cache.apply(Event::Apply(good(changed))).len(), 1);
+    assert_eq!(cache.apply(Event::Delete(good(pod("full", "a")))).len(), 1);
+    assert_eq!(cache.apply(Event::Apply(good(pod("full", "d")))).len(), 1);
+    assert_eq!(names(&reader.all()), ["b", "d", "a"]);
+}

@@ -77,3 +77,30 @@ async fn one_bad_object_does_not_break_the_list() {
     token.cancel();
     running.await.unwrap().unwrap();
 }
+
+#[tokio::test]
+async fn objects_that_do_not_match_are_not_kept() {
+    let (client, _log) = serve(|_| None);
+    let runtime = Runtime::new(client, "tester", &Metrics::new(), crate::Health::default());
+    let wanted = |object: &ConfigMap| {
+        let data = object.data.as_ref();
+        data.is_some_and(|data| data.contains_key("big"))
+    };
+    let mut watch = runtime
+        .watch::<ConfigMap>(watcher::Config::default(), strip)
+        .keep_only(wanted, 8);
+    let cache = watch.cache();
+    let object =
+        |name: &str, data: &Value| DeserializeGuard(Ok(serde_json::from_value(item(name, data)).unwrap()));
+    let big = json!({"big": "x"});
+    watch.take(Event::Init);
+    watch.take(Event::InitApply(object("a", &big)));
+    watch.take(Event::InitApply(object("b", &json!({}))));
+    watch.take(Event::InitDone);
+    assert_eq!(cache.len(), 1);
+    assert!(watch.take(Event::Apply(object("b", &json!({})))).is_empty());
+    assert_eq!(watch.take(Event::Apply(object("b", &big))).len(), 1);
+    // One that matches no longer leaves the cache.
+    assert_eq!(watch.take(Event::Apply(object("a", &json!({})))).len(), 1);
+    assert_eq!(cache.len(), 1);
+}

@@ -8,7 +8,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::{Deployment, StatefulSet};
 use k8s_openapi::api::batch::v1::Job;
-use k8s_openapi::api::core::v1::{ConfigMap, Node, Pod, Service};
+use k8s_openapi::api::core::v1::{ConfigMap, Event, Node, Pod, Service};
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use kaito_api::labels::{WORKSPACE, WORKSPACE_NAMESPACE};
 use kaito_api::{Claim, ClaimKind};
@@ -240,6 +240,11 @@ impl Source for Caches<'_> {
 
     fn network_policy(&self, namespace: &str, name: &str) -> Option<Arc<NetworkPolicy>> {
         self.view.network_policy(namespace, name)
+    }
+
+    fn warnings(&self, uid: &str) -> Vec<Arc<Event>> {
+        let is_about = |event: &&Arc<Event>| event.involved_object.uid.as_deref() == Some(uid);
+        self.view.events().filter(is_about).map(Arc::clone).collect()
     }
 }
 

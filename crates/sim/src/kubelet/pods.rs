@@ -5,7 +5,7 @@ use plan::{Kind, ObjectRef, Propagation};
 use serde_json::{Value, json};
 
 use super::pod_state::{is_over, is_ready};
-use super::{Kubelet, PodPace};
+use super::{Kubelet, PodPace, events};
 use crate::api_server::{ApiServer, is_deleting, key};
 use crate::json;
 
@@ -86,6 +86,10 @@ fn run(
     due: &mut Vec<Timestamp>,
 ) {
     if is_over(value) {
+        return;
+    }
+    if pace.mounts_fail && json::text(value, &["status", "phase"]) == "Pending" {
+        due.push(events::mount_failed(pod, value, now, api));
         return;
     }
     let bound = json::time(value, &["status", "startTime"])

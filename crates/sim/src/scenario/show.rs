@@ -16,6 +16,7 @@ pub(super) fn show(world: &World) -> String {
             Kind::Workspace => conditions(value, json::text(value, &["status", "state"])),
             Kind::Machine | Kind::NodeClaim => conditions(value, json::text(value, &["status", "nodeName"])),
             Kind::Node => conditions(value, &taints(value)),
+            Kind::Event => continue,
             Kind::Pod if key.namespace.as_deref() == Some("kube-system") => continue,
             Kind::Pod => pod(value),
             Kind::Deployment | Kind::StatefulSet => replicas(value),

@@ -112,7 +112,7 @@ fn apply(context: &PlanContext<'_>, manifest: Manifest) -> Option<Write> {
             apply_if_needed(manifest, all.service.as_deref())
         }
         Kind::Service => apply_if_needed(manifest, all.headless_service.as_deref()),
-        Kind::Workspace | Kind::Machine | Kind::NodeClaim | Kind::Node | Kind::Pod => None,
+        Kind::Workspace | Kind::Machine | Kind::NodeClaim | Kind::Node | Kind::Pod | Kind::Event => None,
     }
 }
 

@@ -3,6 +3,7 @@
 use k8s_openapi::api::core::v1::{ContainerState, ContainerStateTerminated, ContainerStatus, Pod};
 use kaito_api::conditions::WorkspaceReason;
 
+use super::settled;
 use crate::context::PlanContext;
 use crate::metadata;
 use crate::pod_state;
@@ -95,11 +96,7 @@ fn of_end(
         return Problem::new(reason, what);
     }
     let start = format!("{what}: ");
-    let stored = context.conditions().iter().find_map(|condition| {
-        let (_, rest) = condition.message.split_once(&start)?;
-        same_but_numbers(rest, &lines)
-    });
-    let lines = stored.unwrap_or(&lines);
+    let lines = settled(context, &start, &lines);
     Problem::new(reason, format!("{start}{lines}"))
 }
 
@@ -154,7 +151,7 @@ fn last_lines(message: &str) -> String {
 }
 
 /// Returns the start of `stored` that differs from `new` in words with digits only, such as times and addresses.
-fn same_but_numbers<'a>(stored: &'a str, new: &str) -> Option<&'a str> {
+pub(super) fn same_but_numbers<'a>(stored: &'a str, new: &str) -> Option<&'a str> {
     let words = new.split_whitespace().count();
     let end = stored
         .match_indices(' ')

@@ -7,6 +7,7 @@ use crate::context::PlanContext;
 use crate::metadata;
 use crate::pod_state;
 use crate::problem::Problem;
+use crate::warnings::{self, PULL_SECRET};
 
 /// Waiting reasons of a container whose image cannot be pulled.
 const REASONS: [&str; 6] = [
@@ -67,7 +68,27 @@ pub(super) fn problem(context: &PlanContext<'_>, pod: &Pod, container: &Containe
     let (reason, cause) = cause(waiting, message)
         .or_else(|| stored(context, &start))
         .unwrap_or((WorkspaceReason::ImagePullError, "it cannot be pulled"));
-    Some(Problem::new(reason, format!("{start}: {cause}")))
+    let secrets = match reason {
+        WorkspaceReason::ImagePullUnauthorized | WorkspaceReason::ImagePullError => {
+            missing_secrets(context, pod)
+        }
+        _ => None,
+    };
+    Some(match secrets {
+        Some(secrets) => {
+            let cause = format!("{start}: Secret {secrets} for the registry does not exist");
+            Problem::new(WorkspaceReason::SecretNotFound, cause)
+        }
+        None => Problem::new(reason, format!("{start}: {cause}")),
+    })
+}
+
+// `Unable to retrieve some image pull secrets (a, b); attempting to pull the image may not succeed.`
+fn missing_secrets<'a>(context: &PlanContext<'a>, pod: &Pod) -> Option<&'a str> {
+    let found = warnings::about(context, &pod.metadata);
+    let (_, text) = found.into_iter().find(|(reason, _)| *reason == PULL_SECRET)?;
+    let (_, rest) = text.split_once("image pull secrets (")?;
+    rest.split_once(')').map(|(names, _)| names)
 }
 
 fn cause(waiting: &str, message: &str) -> Option<(WorkspaceReason, &'static str)> {

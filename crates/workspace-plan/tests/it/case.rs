@@ -31,6 +31,7 @@ impl Case {
                 nodes: Vec::new(),
                 workloads: Workloads::default(),
                 pods: Vec::new(),
+                warnings: Vec::new(),
             },
             settings: Settings {
                 mode: ProvisionerMode::Machine,

@@ -21,3 +21,4 @@ mod refused;
 mod rejections;
 mod serving;
 mod tuning;
+mod warnings;

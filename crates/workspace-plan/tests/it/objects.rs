@@ -186,7 +186,7 @@ fn controlled_pod(name: &str, controller: &Value, status: Value) -> Pod {
         .unwrap()
         .extend(controller.as_object().unwrap().clone());
     parse(json!({
-        "metadata": {"name": name, "namespace": "default", "labels": {"kaito.sh/workspace": NAME}, "ownerReferences": [owner]},
+        "metadata": {"name": name, "namespace": "default", "uid": format!("uid-of-{name}"), "labels": {"kaito.sh/workspace": NAME}, "ownerReferences": [owner]},
         "spec": {"containers": [], "nodeName": "n"},
         "status": status,
     }))

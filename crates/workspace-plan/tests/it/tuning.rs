@@ -127,7 +127,7 @@ fn a_pod_that_cannot_start_says_why() {
     let says = condition(&case.plan(), "JobStarted");
     assert!(
         says.starts_with(
-            "False/ContainerStartError: container data-downloader of pod w-abc cannot be started"
+            "False/SecretNotFound: container data-downloader of pod w-abc needs what does not exist: Secret push"
         ),
         "{says}"
     );

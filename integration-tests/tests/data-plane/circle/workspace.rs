@@ -63,6 +63,7 @@ pub(crate) fn applied(workspace: Workspace, settings: &Settings) -> Vec<Manifest
         nodes: vec![Arc::new(serde_json::from_value(node).unwrap())],
         workloads: Workloads::default(),
         pods: Vec::new(),
+        warnings: Vec::new(),
     };
     let plan = workspace_plan::plan(Timestamp::UNIX_EPOCH, &observed, settings);
     assert_eq!(plan_check::check(&plan), [], "{:?}", plan.status);

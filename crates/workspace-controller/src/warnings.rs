@@ -1,0 +1,170 @@
+//! Events of type `Warning` about pods and workloads of Workspaces. It selects them, and decides nothing.
+//!
+//! A cluster has many Events, and tenants can create more. So the server drops the frequent reasons, and the cache takes
+//! those that concern a Workspace, stripped, and a limited number in each namespace.
+
+use std::collections::BTreeSet;
+
+use k8s_openapi::api::core::v1::{Event, ObjectReference, Pod};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
+use kaito_api::{Workspace, labels};
+use kube::ResourceExt as _;
+use kube::runtime::watcher;
+use operator_runtime::{Cache, Key};
+
+/// Most warnings that the cache keeps of one namespace.
+pub(crate) const PER_NAMESPACE: usize = 256;
+/// Longest text of a warning that is kept, in bytes.
+const LONGEST: usize = 1024;
+/// Warnings that the server does not send: they are frequent, and the status of a pod reports the same.
+const REPORTED_BY_PODS: [&str; 6] = [
+    "BackOff",
+    "Unhealthy",
+    "FailedScheduling",
+    "Failed",
+    "Evicted",
+    "NodeNotReady",
+];
+
+/// Returns the selection of Events by the server.
+pub(crate) fn selection() -> watcher::Config {
+    let mut fields = "type=Warning".to_owned();
+    for reason in REPORTED_BY_PODS {
+        fields.push_str(",reason!=");
+        fields.push_str(reason);
+    }
+    watcher::Config::default().fields(&fields)
+}
+
+/// Strips a warning to its object, reason, text and last time.
+pub(crate) fn strip(event: &mut Event) {
+    let last = [
+        event.series.take().and_then(|series| series.last_observed_time),
+        event.event_time.take(),
+    ];
+    let last = last.into_iter().flatten().map(|time| Time(time.0));
+    let last = last.chain(event.last_timestamp.take()).max_by_key(|time| time.0);
+    let metadata = std::mem::take(&mut event.metadata);
+    *event = Event {
+        metadata: ObjectMeta {
+            name: metadata.name,
+            namespace: metadata.namespace,
+            uid: metadata.uid,
+            resource_version: metadata.resource_version,
+            ..ObjectMeta::default()
+        },
+        involved_object: ObjectReference {
+            kind: event.involved_object.kind.take(),
+            name: event.involved_object.name.take(),
+            uid: event.involved_object.uid.take(),
+            ..ObjectReference::default()
+        },
+        reason: event.reason.take(),
+        message: event.message.take().map(|text| plan::text::cut(&text, LONGEST)),
+        last_timestamp: last,
+        ..Event::default()
+    };
+}
+
+/// Caches that tell which Workspace a warning concerns.
+#[derive(Clone, Debug)]
+pub(crate) struct WarningScope {
+    pub(crate) workspaces: Cache<Workspace>,
+    pub(crate) pods: Cache<Pod>,
+}
+
+impl WarningScope {
+    /// Returns true if a plan may read the warning.
+    pub(crate) fn contains(&self, event: &Event) -> bool {
+        let reason = event.reason.as_deref().unwrap_or_default();
+        workspace_plan::WARNINGS.contains(&reason) && !self.workspaces_of(event).is_empty()
+    }
+
+    /// Returns the existing Workspaces whose pods or workload the warning may be about. Names are enough: the planner
+    /// compares UIDs.
+    pub(crate) fn workspaces_of(&self, event: &Event) -> BTreeSet<Key> {
+        let namespace = event.namespace().unwrap_or_default();
+        let name = event.involved_object.name.as_deref().unwrap_or_default();
+        let key = |name: &str| Key::namespaced(namespace.clone(), name);
+        // A long name is cut before its suffix, so the label of a known pod counts too.
+        let pod = self.pods.get(&key(name));
+        let labeled = pod.and_then(|pod| pod.labels().get(labels::WORKSPACE).map(|name| key(name)));
+        let cuts = name.match_indices('-').filter_map(|(at, _)| name.get(..at));
+        cuts.chain([name])
+            .map(key)
+            .chain(labeled)
+            .filter(|key| self.workspaces.get(key).is_some())
+            .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use operator_runtime::CacheWriter;
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn event(name: &str, more: &Value) -> Event {
+        let mut value = json!({
+            "metadata": {"name": format!("{name}.1"), "namespace": "d", "uid": "u", "resourceVersion": "7",
+                "annotations": {"a": "b"}, "creationTimestamp": "2026-01-05T10:00:00Z"},
+            "involvedObject": {"kind": "Pod", "namespace": "d", "name": name, "uid": "p", "fieldPath": "f"},
+            "reason": "FailedMount", "type": "Warning", "message": "m", "count": 3,
+            "source": {"component": "kubelet", "host": "n"},
+            "firstTimestamp": "2026-01-05T10:00:00Z", "lastTimestamp": "2026-01-05T10:05:00Z",
+        });
+        let fields = value.as_object_mut().unwrap();
+        fields.extend(more.as_object().unwrap().clone());
+        serde_json::from_value(value).unwrap()
+    }
+
+    #[test]
+    fn what_no_plan_reads_is_stripped() {
+        let mut old = event("w", &json!({"message": "m".repeat(5000)}));
+        strip(&mut old);
+        let value = serde_json::to_value(&old).unwrap();
+        assert!(value.to_string().len() < 1400, "{value}");
+        assert_eq!(value["lastTimestamp"], "2026-01-05T10:05:00Z");
+        assert_eq!(
+            value["involvedObject"],
+            json!({"kind": "Pod", "name": "w", "uid": "p"})
+        );
+        let mut new = event(
+            "w",
+            &json!({"lastTimestamp": null, "eventTime": "2026-01-05T10:01:00.000000Z",
+                "series": {"count": 4, "lastObservedTime": "2026-01-05T10:09:00.000000Z"}}),
+        );
+        strip(&mut new);
+        let last = new.last_timestamp.unwrap().0;
+        assert_eq!(last, "2026-01-05T10:09:00Z".parse().unwrap());
+    }
+
+    #[test]
+    fn warnings_of_existing_workspaces_are_kept() {
+        let workspace = |name: &str| -> Workspace {
+            serde_json::from_value(json!({"apiVersion": "kaito.sh/v1beta1", "kind": "Workspace",
+                "metadata": {"name": name, "namespace": "d"}}))
+            .unwrap()
+        };
+        let pod: Pod = serde_json::from_value(json!({"metadata":
+            {"name": "cut-5d9x2", "namespace": "d", "labels": {"kaito.sh/workspace": "w-long"}}}))
+        .unwrap();
+        let scope = WarningScope {
+            workspaces: CacheWriter::of([workspace("w"), workspace("w-long")]).cache(),
+            pods: CacheWriter::of([pod]).cache(),
+        };
+        let found = |name: &str| -> Vec<String> {
+            let keys = scope.workspaces_of(&event(name, &json!({})));
+            keys.into_iter().map(|key| key.name).collect()
+        };
+        assert_eq!(found("w"), ["w"]);
+        assert_eq!(found("w-5c9d-x7k2p"), ["w"]);
+        assert_eq!(found("w-long-0"), ["w", "w-long"]);
+        assert_eq!(found("cut-5d9x2"), ["w-long"]);
+        assert_eq!(found("other-0"), Vec::<String>::new());
+        assert!(scope.contains(&event("w-0", &json!({}))));
+        assert!(!scope.contains(&event("w-0", &json!({"reason": "Preempted"}))));
+        assert!(!scope.contains(&event("other-0", &json!({}))));
+    }
+}

@@ -1,0 +1,53 @@
+//! Warnings: Events about pods and workloads that report what no status reports.
+//!
+//! An Event outlives its cause. So the callers look at warnings only while the state of the object agrees with them.
+
+use k8s_openapi::api::core::v1::Event;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+
+use crate::context::PlanContext;
+
+/// Reasons of the Events that plans read.
+pub const WARNINGS: [&str; 6] = [CREATE, MOUNT, MAP, ATTACH, SANDBOX, PULL_SECRET];
+
+/// A controller cannot create a pod.
+pub(crate) const CREATE: &str = "FailedCreate";
+/// The kubelet cannot mount a volume.
+pub(crate) const MOUNT: &str = "FailedMount";
+/// The kubelet cannot map a block volume.
+pub(crate) const MAP: &str = "FailedMapVolume";
+/// A volume cannot be attached to the node.
+pub(crate) const ATTACH: &str = "FailedAttachVolume";
+/// The kubelet cannot make the sandbox of a pod, mostly for its network.
+pub(crate) const SANDBOX: &str = "FailedCreatePodSandBox";
+/// The kubelet cannot find a Secret for pulling images.
+pub(crate) const PULL_SECRET: &str = "FailedToRetrieveImagePullSecret";
+
+/// Seconds after which a warning is older than what goes on. Their writers repeat them every few minutes, and slower if
+/// there are several.
+const STALE_SECONDS: i64 = 1200;
+
+/// Returns reason and text of the warnings about an object, without those that are no longer repeated while others are.
+/// Their order depends on their content alone.
+pub(crate) fn about<'a>(context: &PlanContext<'a>, object: &ObjectMeta) -> Vec<(&'a str, &'a str)> {
+    let observed = context.observed.warnings.iter().map(AsRef::as_ref);
+    let is_about = |event: &&Event| object.uid.is_some() && event.involved_object.uid == object.uid;
+    let all = || observed.clone().filter(is_about);
+    let newest = all().map(seconds).max().unwrap_or_default();
+    let mut found: Vec<_> = all()
+        .filter(|event| newest.saturating_sub(seconds(event)) <= STALE_SECONDS)
+        .map(|event| {
+            (
+                event.reason.as_deref().unwrap_or_default(),
+                event.message.as_deref().unwrap_or_default(),
+            )
+        })
+        .collect();
+    found.sort_unstable();
+    found
+}
+
+fn seconds(event: &Event) -> i64 {
+    let last = event.last_timestamp.as_ref();
+    last.map_or(0, |time| time.0.as_second())
+}
