@@ -18,6 +18,7 @@ mod finished;
 mod launch_backoff;
 mod ledger;
 mod metadata;
+mod missing;
 mod model_commit;
 mod needs;
 mod node;

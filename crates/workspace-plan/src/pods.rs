@@ -5,15 +5,15 @@
 
 mod ended;
 mod image_pull;
-mod missing;
 mod prepared;
+mod settled;
 
 use k8s_openapi::api::core::v1::{ContainerStatus, Pod};
 use kaito_api::conditions::WorkspaceReason;
 
-pub(crate) use self::missing::MissingObject;
 use crate::context::PlanContext;
 use crate::metadata;
+use crate::missing::MissingObject;
 use crate::pod_state::{containers, of_container, waiting};
 use crate::problem::Problem;
 use crate::workload_problem;
@@ -125,16 +125,6 @@ fn unschedulable(pod: &Pod) -> Option<Problem> {
         let cause = format!("{what}: {}", cut(message));
         Some(Problem::new(WorkspaceReason::Unschedulable, cause))
     })
-}
-
-/// Returns the words that the stored status has after `start`, if the new ones differ in numbers only. So a message with a
-/// time or an identifier is not written at each attempt.
-fn settled(context: &PlanContext<'_>, start: &str, words: &str) -> String {
-    let stored = context.conditions().iter().find_map(|condition| {
-        let (_, rest) = condition.message.split_once(start)?;
-        ended::same_but_numbers(rest, words)
-    });
-    stored.unwrap_or(words).to_owned()
 }
 
 // Long enough to be useful, short enough to leave room for the remedy.

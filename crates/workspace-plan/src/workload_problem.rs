@@ -8,7 +8,7 @@ use plan::refusal;
 use crate::condition::AnyReason;
 use crate::context::PlanContext;
 use crate::metadata;
-use crate::pods::MissingObject;
+use crate::missing::MissingObject;
 use crate::problem::Problem;
 use crate::warnings::{self, CREATE};
 use crate::workload::Workload;

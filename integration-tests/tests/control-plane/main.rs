@@ -23,4 +23,5 @@ mod releases;
 mod restore;
 mod restricted;
 mod tenants;
+mod warnings;
 mod world;

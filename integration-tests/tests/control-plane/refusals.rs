@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use crate::world::{self, LIMIT, World};
 
 /// Creates a quota and waits until it counts.
-async fn quota(world: &World, hard: Value) -> Result<Api<ResourceQuota>> {
+pub(crate) async fn quota(world: &World, hard: Value) -> Result<Api<ResourceQuota>> {
     let api: Api<ResourceQuota> = Api::namespaced(world.client.clone(), &world.namespace);
     let quota = serde_json::from_value(json!({"metadata": {"name": "q"}, "spec": {"hard": hard}}))?;
     api.create(&PostParams::default(), &quota).await?;
@@ -30,8 +30,8 @@ async fn quota(world: &World, hard: Value) -> Result<Api<ResourceQuota>> {
     Ok(api)
 }
 
-/// Checks that the controller writes no status while the refusal lasts.
-async fn no_status_is_written(world: &World) -> Result<()> {
+/// Checks that the controller writes no status while a problem lasts.
+pub(crate) async fn no_status_is_written(world: &World) -> Result<()> {
     let mine = |write: &String| write.contains(&world.namespace) && write.contains("status");
     world
         .env

@@ -3,7 +3,7 @@
 use k8s_openapi::api::core::v1::{ContainerState, ContainerStateTerminated, ContainerStatus, Pod};
 use kaito_api::conditions::WorkspaceReason;
 
-use super::settled;
+use super::settled::settled;
 use crate::context::PlanContext;
 use crate::metadata;
 use crate::pod_state;
@@ -150,23 +150,6 @@ fn last_lines(message: &str) -> String {
     plan::text::cut(&words.unwrap_or_default(), LONGEST)
 }
 
-/// Returns the start of `stored` that differs from `new` in words with digits only, such as times and addresses.
-pub(super) fn same_but_numbers<'a>(stored: &'a str, new: &str) -> Option<&'a str> {
-    let words = new.split_whitespace().count();
-    let end = stored
-        .match_indices(' ')
-        .nth(words.checked_sub(1)?)
-        .map_or(stored.len(), |(at, _)| at);
-    let start = stored.get(..end)?;
-    // The remedy follows a period, which the line may lack.
-    let start = if new.ends_with('.') {
-        start
-    } else {
-        start.trim_end_matches('.')
-    };
-    plan::refusal::differ_in_numbers_only(start, new).then_some(start)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -177,16 +160,5 @@ mod tests {
         assert_eq!(last_lines(log), "ValueError: max seq len 131072 is too long");
         assert_eq!(last_lines("a\n  b \n\n"), "b");
         assert_eq!(last_lines(""), "");
-    }
-
-    #[test]
-    fn a_line_with_another_time_is_not_new() {
-        let stored = "failed at 10:00 pid 7. Read the logs.";
-        assert_eq!(
-            same_but_numbers(stored, "failed at 10:01 pid 8"),
-            Some("failed at 10:00 pid 7")
-        );
-        assert_eq!(same_but_numbers(stored, "failed by 10:01 pid 8"), None);
-        assert_eq!(same_but_numbers("short", "failed at 10:01 pid 8"), None);
     }
 }

@@ -8,10 +8,10 @@ use k8s_openapi::api::core::v1::Pod;
 use kaito_api::conditions::WorkspaceReason;
 use plan::refusal;
 
-use super::missing::MissingObject;
-use super::settled;
+use super::settled::settled;
 use crate::context::PlanContext;
 use crate::metadata;
+use crate::missing::MissingObject;
 use crate::pod_state::has_begun;
 use crate::problem::Problem;
 use crate::warnings::{self, ATTACH, MAP, MOUNT, SANDBOX};
