@@ -4,7 +4,10 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
 use local_cluster::cluster::Detached;
-use local_cluster::{Assets, Cluster, ClusterOptions, Lifetime, Progress as _, Stderr, Tier, Tool};
+use local_cluster::nodes::{REGISTRY_ADDRESS, REGISTRY_NAME};
+use local_cluster::{
+    Assets, Cluster, ClusterOptions, Lifetime, NodeHost, NodeOptions, Progress as _, Stderr, Tier, Tool,
+};
 
 use crate::repository;
 
@@ -14,9 +17,12 @@ pub(crate) enum Command {
     Up {
         #[command(flatten)]
         place: Place,
-        /// 1: etcd and API server; 2: also controllers, scheduler and simulated GPU nodes
-        #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u8).range(1..=2))]
-        tier: u8,
+        /// Nodes: none and no controllers; those that KWOK simulates; or real ones of namespaces, which need root
+        #[arg(long, value_enum, default_value_t = Nodes::Simulated)]
+        nodes: Nodes,
+        /// Real nodes to boot, named node-1 and so on
+        #[arg(long, default_value_t = 1)]
+        count: u8,
     },
     /// Stop the cluster and remove its directory
     Down {
@@ -28,6 +34,23 @@ pub(crate) enum Command {
         #[command(flatten)]
         place: Place,
     },
+}
+
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+pub(crate) enum Nodes {
+    None,
+    Simulated,
+    Real,
+}
+
+impl Nodes {
+    const fn tier(self) -> Tier {
+        match self {
+            Self::None => Tier::ControlPlaneOnly,
+            Self::Simulated => Tier::WithNodes,
+            Self::Real => Tier::RealNodes,
+        }
+    }
 }
 
 #[derive(Debug, clap::Args)]
@@ -47,20 +70,13 @@ impl Place {
 
 pub(crate) fn run(command: &Command) -> Result<()> {
     match command {
-        Command::Up { place, tier } => up(
-            &place.dir(),
-            if *tier == 1 {
-                Tier::ControlPlaneOnly
-            } else {
-                Tier::WithNodes
-            },
-        ),
+        Command::Up { place, nodes, count } => up(&place.dir(), nodes.tier(), *count),
         Command::Down { place } => down(&place.dir()),
         Command::Status { place } => status(&place.dir()),
     }
 }
 
-fn up(dir: &Path, tier: Tier) -> Result<()> {
+fn up(dir: &Path, tier: Tier, count: u8) -> Result<()> {
     if let Some(running) = Detached::find(dir) {
         return already_there(dir, tier, &running);
     }
@@ -72,6 +88,9 @@ fn up(dir: &Path, tier: Tier) -> Result<()> {
         ..ClusterOptions::new(tier)
     };
     let cluster = Cluster::start(&options, &Stderr)?;
+    if tier == Tier::RealNodes {
+        boot(cluster.dir(), count)?;
+    }
     Stderr.say(&format!("ready after {:.1} s", began.elapsed().as_secs_f32()));
     println!("export KUBECONFIG={}", cluster.kubeconfig().display());
     println!(
@@ -82,6 +101,20 @@ fn up(dir: &Path, tier: Tier) -> Result<()> {
         "# stop it with: cargo xtask cluster down --dir {}",
         cluster.dir().display()
     );
+    Ok(())
+}
+
+/// Boots real nodes; they register themselves within seconds.
+fn boot(dir: &Path, count: u8) -> Result<()> {
+    let host = NodeHost::open(dir)?;
+    for number in 1..=count {
+        let options = NodeOptions {
+            name: format!("node-{number}"),
+            ..NodeOptions::default()
+        };
+        host.boot(&options)?;
+    }
+    println!("# push images to {REGISTRY_ADDRESS} (without TLS); pods name them {REGISTRY_NAME}/NAME:TAG");
     Ok(())
 }
 

@@ -1,14 +1,16 @@
-//! Starts and stops a cluster: etcd, an API server, and in the second tier controllers, a scheduler and
-//! simulated nodes. Puts nothing into it.
+//! Starts and stops a cluster: etcd, an API server, and in higher tiers controllers, a scheduler and nodes.
+//! Puts nothing into it, except for the name of DNS.
 
 mod control_plane;
+mod controllers;
 mod credentials;
 mod detached;
 mod home;
-mod nodes;
 mod options;
 mod probe;
+mod services;
 
+use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -18,6 +20,7 @@ use anyhow::{Context as _, Result, bail};
 use crate::assets::Assets;
 use crate::audit::AuditLog;
 use crate::kubeconfig::{self, Kubeconfig};
+use crate::nodes::{self, CLEAN_SCRIPT, HostConfig, Machine, Programs};
 use crate::process::{Attachment, Guard, Process, ProcessSpec, Roll, tail};
 use crate::progress::Progress;
 use credentials::ClusterCredentials;
@@ -46,6 +49,8 @@ pub struct Cluster {
     credentials: ClusterCredentials,
     roll: Roll,
     guard: Option<Guard>,
+    /// The claim on the machine, for real nodes.
+    machine: Option<Machine>,
     assets: Assets,
     keep: bool,
 }
@@ -57,6 +62,10 @@ impl Cluster {
     /// # Errors
     /// When a program cannot be obtained or a part does not come up; the error holds the end of its log.
     pub fn start(options: &ClusterOptions, progress: &dyn Progress) -> Result<Self> {
+        if options.tier == Tier::RealNodes {
+            nodes::ensure_root()?;
+            nodes::ensure_programs(progress)?;
+        }
         let assets = Assets::obtain(options.tier.tools(), progress)?;
         let home = Home::create(options.dir.as_deref())?;
         let roll = Roll::open(home.roll())?;
@@ -74,18 +83,32 @@ impl Cluster {
             credentials,
             roll,
             guard,
+            machine: None,
             assets,
         };
         if let (Some(guard), true) = (&mut cluster.guard, options.keep) {
             guard.keep_files();
         }
-        match cluster.start_parts(options) {
+        let started = cluster
+            .claim_machine(progress)
+            .and_then(|()| cluster.start_parts(options));
+        match started {
             Ok(()) => Ok(cluster),
             Err(error) => {
                 cluster.shut_down();
                 Err(error)
             }
         }
+    }
+
+    /// Makes the network of real nodes.
+    fn claim_machine(&mut self, progress: &dyn Progress) -> Result<()> {
+        if self.tier == Tier::RealNodes {
+            fs::write(self.home.clean_script(), CLEAN_SCRIPT)
+                .context("failed to write the script of the guard")?;
+            self.machine = Some(Machine::claim(self.home.dir(), self.roll.dir(), progress)?);
+        }
+        Ok(())
     }
 
     fn start_parts(&mut self, options: &ClusterOptions) -> Result<()> {
@@ -102,7 +125,7 @@ impl Cluster {
     }
 
     fn start_control_plane(&mut self, options: &ClusterOptions) -> Result<()> {
-        let ports = control_plane::Ports::pick()?;
+        let ports = control_plane::Ports::pick(self.tier)?;
         self.server = ports.server();
         self.start_part(&control_plane::etcd(
             self.assets.path(crate::Tool::Etcd)?,
@@ -135,7 +158,7 @@ impl Cluster {
         if self.tier == Tier::ControlPlaneOnly {
             return Ok(());
         }
-        for part in nodes::parts(&self.assets, &self.home, options)? {
+        for part in controllers::parts(&self.assets, &self.home, options)? {
             self.start_part(&part)?;
         }
         // The first visible result of the controllers; no pod is admitted before it.
@@ -145,7 +168,24 @@ impl Cluster {
         );
         let probe = Probe::new(&self.credentials)?;
         let token = self.credentials.admin().token.clone();
-        self.wait_for(|| probe.ok(&account, Some(&token)))
+        self.wait_for(|| probe.ok(&account, Some(&token)))?;
+        if self.tier == Tier::RealNodes {
+            self.prepare_for_nodes(&probe, &token)?;
+        }
+        Ok(())
+    }
+
+    fn prepare_for_nodes(&mut self, probe: &Probe, token: &str) -> Result<()> {
+        for (path, object) in services::dns_objects() {
+            probe.create(&format!("{}{path}", self.server), token, &object.to_string())?;
+        }
+        let registry = format!("http://{}/v2/", nodes::REGISTRY_ADDRESS);
+        self.wait_for(|| probe.ok(&registry, None))?;
+        let config = HostConfig {
+            server: self.server.clone(),
+            programs: Programs::of(&self.assets)?,
+        };
+        config.write(self.home.dir())
     }
 
     fn start_part(&mut self, spec: &ProcessSpec) -> Result<()> {
@@ -293,6 +333,7 @@ impl Cluster {
         self.stop_parts();
         // Whatever others started on the roll and still hold a handle of.
         let _ = Roll::kill_all(self.roll.dir());
+        drop(self.machine.take());
         if let Some(guard) = self.guard.take() {
             guard.disarm();
         }
@@ -314,6 +355,8 @@ impl Drop for Cluster {
         // A detached cluster has no guard and lives on.
         if self.guard.is_some() {
             self.shut_down();
+        } else if let Some(machine) = self.machine.take() {
+            machine.keep();
         }
     }
 }

@@ -154,7 +154,7 @@ impl TestEnv {
         let accounts = Api::namespaced(client, &name);
         match self.cluster.tier() {
             Tier::ControlPlaneOnly => create_default_account(&accounts).await?,
-            Tier::WithNodes => await_default_account(&accounts).await?,
+            Tier::WithNodes | Tier::RealNodes => await_default_account(&accounts).await?,
         }
         Ok(name)
     }

@@ -4,7 +4,7 @@ use std::io::IsTerminal as _;
 use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, Result, ensure};
-use local_cluster::{Assets, Stderr, Tier, Tool};
+use local_cluster::{Assets, Stderr, Tier, Tool, nodes};
 
 use super::chart;
 use super::step::TestStep;
@@ -209,7 +209,15 @@ fn cluster_programs() -> Result<()> {
             .iter()
             .all(|tool| CLUSTER_TOOLS.contains(tool))
     );
-    for (tool, path) in Assets::obtain(CLUSTER_TOOLS, &Stderr)?.iter() {
+    let mut tools = CLUSTER_TOOLS.to_vec();
+    match nodes::ensure_root() {
+        Ok(()) => {
+            nodes::ensure_programs(&Stderr)?;
+            tools.extend(Tier::RealNodes.tools());
+        }
+        Err(error) => println!("tests with real nodes will be skipped: {error}"),
+    }
+    for (tool, path) in Assets::obtain(&tools, &Stderr)?.iter() {
         println!("{:<26} {:<10} {}", tool.name(), tool.version(), path.display());
     }
     Ok(())

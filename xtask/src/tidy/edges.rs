@@ -162,7 +162,7 @@ pub(super) const TABLE: &[Allowed] = &[
     allow("tuning-job", &["kernels", "model", "serve", "telemetry"]),
     // test support and chores
     allow("arm-server", &["instance-types", "kaito-api"]),
-    allow("local-cluster", &[]),
+    allow("local-cluster", &["oci-image"]),
     allow("testkit", &["kaito-api", "local-cluster"]),
     allow("admission-cases", &[]),
     allow(

@@ -51,6 +51,7 @@ fn run(tool: Tool, slot: &Slot, output: &Path) -> Result<()> {
             "-ldflags",
         ])
         .arg(tool.module().linker_flags())
+        .args(tool.module().tags().map(|tags| format!("-tags={tags}")))
         .arg("-o")
         .args([output.as_os_str(), tool.package().as_ref()])
         .current_dir(&module_dir)

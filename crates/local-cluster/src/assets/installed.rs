@@ -15,6 +15,9 @@ pub(super) fn in_assets_dir(tool: Tool) -> Option<PathBuf> {
 
 /// The program on `PATH`, if it says that it is the pinned version.
 pub(super) fn on_path(tool: Tool, progress: &dyn Progress) -> Option<PathBuf> {
+    if !tool.may_be_installed() {
+        return None;
+    }
     let path = search(&std::env::var_os("PATH")?, tool.name())?;
     if is_pinned(tool, &path) {
         return Some(path);

@@ -14,7 +14,15 @@ pub enum GoModule {
     Kwok,
     /// Helm and grpcurl.
     Helm,
+    /// The container runtime and the network plugins of a node.
+    Node,
+    /// `CoreDNS`.
+    CoreDns,
 }
+
+/// The package of [`super::Tool::Pause`]: a program of ours, beside the module's `go.mod`.
+pub(super) const PAUSE_PACKAGE: &str = "./pause";
+const PAUSE: &str = include_str!("../../tools/node/pause/main.go");
 
 impl GoModule {
     /// The text of its `go.mod`.
@@ -23,6 +31,8 @@ impl GoModule {
             Self::Kubernetes => include_str!("../../tools/kubernetes/go.mod"),
             Self::Kwok => include_str!("../../tools/kwok/go.mod"),
             Self::Helm => include_str!("../../tools/helm/go.mod"),
+            Self::Node => include_str!("../../tools/node/go.mod"),
+            Self::CoreDns => include_str!("../../tools/coredns/go.mod"),
         }
     }
 
@@ -31,6 +41,8 @@ impl GoModule {
             Self::Kubernetes => include_str!("../../tools/kubernetes/go.sum"),
             Self::Kwok => include_str!("../../tools/kwok/go.sum"),
             Self::Helm => include_str!("../../tools/helm/go.sum"),
+            Self::Node => include_str!("../../tools/node/go.sum"),
+            Self::CoreDns => include_str!("../../tools/coredns/go.sum"),
         }
     }
 
@@ -39,6 +51,8 @@ impl GoModule {
             Self::Kubernetes => "kubernetes",
             Self::Kwok => "kwok",
             Self::Helm => "helm",
+            Self::Node => "node",
+            Self::CoreDns => "coredns",
         }
     }
 
@@ -62,10 +76,34 @@ impl GoModule {
         }
     }
 
+    /// The build tags. Without them the container runtime needs C libraries.
+    pub(super) const fn tags(self) -> Option<&'static str> {
+        match self {
+            Self::Node => Some("no_btrfs,no_devmapper,no_zfs"),
+            _ => None,
+        }
+    }
+
+    /// Programs of ours in the module: paths in it and texts.
+    const fn sources(self) -> &'static [(&'static str, &'static str)] {
+        match self {
+            Self::Node => &[("pause/main.go", PAUSE)],
+            _ => &[],
+        }
+    }
+
     /// The name of the cache entry: a hash over everything that decides what a build gives.
     pub(super) fn cache_key(self, go_version: &str) -> String {
         let mut hash = Sha256::new();
         for part in [self.go_mod(), self.go_sum(), &self.linker_flags(), go_version] {
+            hash.update(part.as_bytes());
+            hash.update([0]);
+        }
+        for part in self
+            .tags()
+            .into_iter()
+            .chain(self.sources().iter().map(|(_, text)| *text))
+        {
             hash.update(part.as_bytes());
             hash.update([0]);
         }
@@ -76,7 +114,13 @@ impl GoModule {
     pub(super) fn write_to(self, dir: &Path) -> io::Result<()> {
         fs::create_dir_all(dir)?;
         fs::write(dir.join("go.mod"), self.go_mod())?;
-        fs::write(dir.join("go.sum"), self.go_sum())
+        fs::write(dir.join("go.sum"), self.go_sum())?;
+        for (path, text) in self.sources() {
+            let path = dir.join(path);
+            path.parent().map_or(Ok(()), fs::create_dir_all)?;
+            fs::write(path, text)?;
+        }
+        Ok(())
     }
 }
 

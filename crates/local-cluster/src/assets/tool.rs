@@ -21,11 +21,31 @@ pub enum Tool {
     Helm,
     /// A gRPC client for the command line.
     Grpcurl,
+    /// Runs the pods of one node.
+    Kubelet,
+    /// Routes Services on one node.
+    KubeProxy,
+    /// The container runtime.
+    Containerd,
+    /// The parent of a container.
+    ContainerdShim,
+    /// The command line of the container runtime.
+    Ctr,
+    /// Network plugin: connects pods to a bridge.
+    CniBridge,
+    /// Network plugin: the loopback device of a pod.
+    CniLoopback,
+    /// Network plugin: the addresses of pods.
+    CniHostLocal,
+    /// The first process of a pod. It does nothing.
+    Pause,
+    /// Resolves names of Services.
+    CoreDns,
 }
 
 impl Tool {
     /// Every program.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 18] = [
         Self::Etcd,
         Self::KubeApiserver,
         Self::KubeControllerManager,
@@ -34,6 +54,16 @@ impl Tool {
         Self::Kwok,
         Self::Helm,
         Self::Grpcurl,
+        Self::Kubelet,
+        Self::KubeProxy,
+        Self::Containerd,
+        Self::ContainerdShim,
+        Self::Ctr,
+        Self::CniBridge,
+        Self::CniLoopback,
+        Self::CniHostLocal,
+        Self::Pause,
+        Self::CoreDns,
     ];
 
     /// The file name of the program.
@@ -47,6 +77,16 @@ impl Tool {
             Self::Kwok => "kwok",
             Self::Helm => "helm",
             Self::Grpcurl => "grpcurl",
+            Self::Kubelet => "kubelet",
+            Self::KubeProxy => "kube-proxy",
+            Self::Containerd => "containerd",
+            Self::ContainerdShim => "containerd-shim-runc-v2",
+            Self::Ctr => "ctr",
+            Self::CniBridge => "bridge",
+            Self::CniLoopback => "loopback",
+            Self::CniHostLocal => "host-local",
+            Self::Pause => "pause",
+            Self::CoreDns => "coredns",
         }
     }
 
@@ -57,9 +97,19 @@ impl Tool {
             | Self::KubeApiserver
             | Self::KubeControllerManager
             | Self::KubeScheduler
-            | Self::Kubectl => GoModule::Kubernetes,
+            | Self::Kubectl
+            | Self::Kubelet
+            | Self::KubeProxy => GoModule::Kubernetes,
             Self::Kwok => GoModule::Kwok,
             Self::Helm | Self::Grpcurl => GoModule::Helm,
+            Self::Containerd
+            | Self::ContainerdShim
+            | Self::Ctr
+            | Self::CniBridge
+            | Self::CniLoopback
+            | Self::CniHostLocal
+            | Self::Pause => GoModule::Node,
+            Self::CoreDns => GoModule::CoreDns,
         }
     }
 
@@ -74,6 +124,16 @@ impl Tool {
             Self::Kwok => "sigs.k8s.io/kwok/cmd/kwok",
             Self::Helm => "helm.sh/helm/v4/cmd/helm",
             Self::Grpcurl => "github.com/fullstorydev/grpcurl/cmd/grpcurl",
+            Self::Kubelet => "k8s.io/kubernetes/cmd/kubelet",
+            Self::KubeProxy => "k8s.io/kubernetes/cmd/kube-proxy",
+            Self::Containerd => "github.com/containerd/containerd/v2/cmd/containerd",
+            Self::ContainerdShim => "github.com/containerd/containerd/v2/cmd/containerd-shim-runc-v2",
+            Self::Ctr => "github.com/containerd/containerd/v2/cmd/ctr",
+            Self::CniBridge => "github.com/containernetworking/plugins/plugins/main/bridge",
+            Self::CniLoopback => "github.com/containernetworking/plugins/plugins/main/loopback",
+            Self::CniHostLocal => "github.com/containernetworking/plugins/plugins/ipam/host-local",
+            Self::Pause => super::module::PAUSE_PACKAGE,
+            Self::CoreDns => "github.com/coredns/coredns",
         }
     }
 
@@ -84,6 +144,13 @@ impl Tool {
             Self::Kwok => "sigs.k8s.io/kwok",
             Self::Helm => "helm.sh/helm/v4",
             Self::Grpcurl => "github.com/fullstorydev/grpcurl",
+            Self::Containerd | Self::ContainerdShim | Self::Ctr | Self::Pause => {
+                "github.com/containerd/containerd/v2"
+            }
+            Self::CniBridge | Self::CniLoopback | Self::CniHostLocal => {
+                "github.com/containernetworking/plugins"
+            }
+            Self::CoreDns => "github.com/coredns/coredns",
             _ => "k8s.io/kubernetes",
         }
     }
@@ -93,12 +160,19 @@ impl Tool {
         self.module().required(self.versioned_by()).unwrap_or("v0.0.0")
     }
 
+    /// Returns true if a program of this name on `PATH` is this program. `bridge` is also a program of iproute2, and a
+    /// shim must be of the version of its containerd.
+    pub(super) const fn may_be_installed(self) -> bool {
+        !matches!(self.module(), GoModule::Node)
+    }
+
     /// The arguments that make the program print its version; `None` where it has none.
     pub(super) const fn version_arguments(self) -> Option<&'static [&'static str]> {
         match self {
             Self::Kubectl => Some(&["version", "--client"]),
             Self::Helm => Some(&["version", "--short"]),
             Self::Grpcurl => None,
+            Self::CoreDns => Some(&["-version"]),
             _ => Some(&["--version"]),
         }
     }
@@ -109,8 +183,15 @@ impl Tool {
             Self::Etcd | Self::Grpcurl => "about 40 s",
             Self::KubeApiserver => "about 4 min",
             Self::KubeControllerManager | Self::Kwok => "about 90 s",
-            Self::KubeScheduler => "about 10 s",
-            Self::Kubectl => "about 20 s",
+            Self::KubeScheduler | Self::KubeProxy => "about 10 s",
+            Self::Kubectl | Self::Kubelet => "about 20 s",
+            Self::Containerd | Self::CoreDns => "about 90 s",
+            Self::ContainerdShim
+            | Self::Ctr
+            | Self::CniBridge
+            | Self::CniLoopback
+            | Self::CniHostLocal
+            | Self::Pause => "a few seconds",
             Self::Helm => "about 3 min",
         }
     }
@@ -126,7 +207,7 @@ mod tests {
             assert!(tool.version().starts_with('v'), "{tool:?}");
             assert_ne!(tool.version(), "v0.0.0", "{tool:?} has no version in its go.mod");
             assert!(
-                tool.module().go_mod().contains(tool.package()),
+                tool == Tool::Pause || tool.module().go_mod().contains(tool.package()),
                 "{tool:?} has no tool line"
             );
         }

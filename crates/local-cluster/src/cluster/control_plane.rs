@@ -4,7 +4,8 @@ use std::path::Path;
 
 use anyhow::Result;
 
-use super::{ClusterOptions, home::Home};
+use super::{ClusterOptions, Tier, home::Home};
+use crate::nodes::HOST_ADDRESS;
 use crate::ports;
 use crate::process::ProcessSpec;
 
@@ -14,20 +15,28 @@ pub(super) struct Ports {
     etcd_client: u16,
     etcd_peer: u16,
     apiserver: u16,
+    /// The address of the API server.
+    address: &'static str,
 }
 
 impl Ports {
-    pub(super) fn pick() -> Result<Self> {
+    pub(super) fn pick(tier: Tier) -> Result<Self> {
+        let address = if tier == Tier::RealNodes {
+            HOST_ADDRESS
+        } else {
+            "127.0.0.1"
+        };
         let [etcd_client, etcd_peer, apiserver] = ports::reserve::<3>()?;
         Ok(Self {
             etcd_client,
             etcd_peer,
             apiserver,
+            address,
         })
     }
 
     pub(super) fn server(&self) -> String {
-        format!("https://127.0.0.1:{}", self.apiserver)
+        format!("https://{}:{}", self.address, self.apiserver)
     }
 
     /// The prefix of this cluster's keys in etcd. It is unique, so an API server that is wrongly connected to another
@@ -76,12 +85,11 @@ pub(super) fn apiserver(program: &Path, home: &Home, ports: &Ports, options: &Cl
             format!("--service-account-key-file={}", file("sa.pub")),
             format!("--audit-policy-file={}", home.audit_policy().display()),
             format!("--audit-log-path={}", home.audit_log().display()),
+            format!("--bind-address={}", ports.address),
+            format!("--advertise-address={}", ports.address),
         ])
+        .args(for_nodes(&pki, options.tier))
         .args([
-            "--bind-address=127.0.0.1",
-            "--advertise-address=127.0.0.1",
-            // An endpoint in 127.0.0.0/8 would be refused.
-            "--endpoint-reconciler-type=none",
             "--authorization-mode=Node,RBAC",
             "--service-cluster-ip-range=10.96.0.0/16",
             "--service-account-issuer=https://kubernetes.default.svc",
@@ -90,4 +98,23 @@ pub(super) fn apiserver(program: &Path, home: &Home, ports: &Ports, options: &Cl
             "--audit-log-maxsize=4096",
         ])
         .args(&options.apiserver_args)
+}
+
+/// Flags for the nodes of a tier.
+fn for_nodes(pki: &Path, tier: Tier) -> Vec<String> {
+    if tier != Tier::RealNodes {
+        // An endpoint in 127.0.0.0/8 would be refused.
+        return vec!["--endpoint-reconciler-type=none".to_owned()];
+    }
+    let file = |flag: &str, name: &str| format!("--{flag}={}", pki.join(name).display());
+    vec![
+        file("client-ca-file", "ca.crt"),
+        file("kubelet-client-certificate", "kubelet-client.crt"),
+        file("kubelet-client-key", "kubelet-client.key"),
+        "--kubelet-preferred-address-types=InternalIP".to_owned(),
+        "--enable-admission-plugins=NodeRestriction".to_owned(),
+        "--default-not-ready-toleration-seconds=5".to_owned(),
+        "--default-unreachable-toleration-seconds=5".to_owned(),
+        "--enable-aggregator-routing=true".to_owned(),
+    ]
 }

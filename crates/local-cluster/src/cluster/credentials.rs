@@ -5,11 +5,14 @@ use std::io::Read as _;
 use std::path::Path;
 
 use anyhow::{Context as _, Result};
-use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, KeyUsagePurpose};
+use rcgen::KeyPair;
+
+use crate::nodes::{Authority, HOST_ADDRESS};
 
 /// The names by which clients reach the API server.
-const SERVER_NAMES: [&str; 6] = [
+const SERVER_NAMES: [&str; 7] = [
     "127.0.0.1",
+    HOST_ADDRESS,
     "10.96.0.1",
     "localhost",
     "kubernetes.default",
@@ -20,12 +23,13 @@ const SERVER_NAMES: [&str; 6] = [
 /// Users that the API server knows from the start: (name, user, groups).
 ///
 /// The controllers and the scheduler have the roles every cluster gives them. The node simulator stands
-/// in for all kubelets and may do everything, under a name of its own that the audit log shows.
-const USERS: [(&str, &str, &str); 4] = [
+/// in for all kubelets and may do everything, under a name of its own that the audit log shows. So may DNS, which reads only.
+const USERS: [(&str, &str, &str); 5] = [
     ("admin", "admin", "system:masters"),
     ("kube-controller-manager", "system:kube-controller-manager", ""),
     ("kube-scheduler", "system:kube-scheduler", ""),
     ("kwok", "kwok", "system:masters"),
+    ("coredns", "coredns", "system:masters"),
 ];
 
 /// A user with a token.
@@ -40,11 +44,11 @@ pub(super) struct User {
 #[derive(Debug)]
 pub(super) struct ClusterCredentials {
     pub(super) ca: String,
-    pub(super) users: [User; 4],
+    pub(super) users: [User; 5],
 }
 
 impl ClusterCredentials {
-    /// Makes everything and writes `ca.crt`, `apiserver.{crt,key}`, `sa.{key,pub}` and `tokens.csv`.
+    /// Makes everything and writes `ca.{crt,key}`, `{apiserver,kubelet-client}.{crt,key}`, `sa.{key,pub}` and `tokens.csv`.
     pub(super) fn create(pki: &Path) -> Result<Self> {
         let ca = write_certificates(pki)?;
         write_service_account_keys(pki)?;
@@ -68,29 +72,16 @@ impl ClusterCredentials {
     }
 }
 
-/// A certificate authority and the API server's certificate. Returns the authority's.
+/// A certificate authority, the API server's certificate, and the one by which it is a client of kubelets. Returns the
+/// authority's.
 fn write_certificates(pki: &Path) -> Result<String> {
-    let mut params = CertificateParams::new(Vec::new())?;
-    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
-    params
-        .distinguished_name
-        .push(DnType::CommonName, "local-cluster");
-    let ca_key = KeyPair::generate()?;
-    let ca = params.self_signed(&ca_key)?.pem();
-    let issuer = Issuer::new(params, ca_key);
-
-    let mut params = CertificateParams::new(SERVER_NAMES.map(str::to_owned))?;
-    params
-        .distinguished_name
-        .push(DnType::CommonName, "kube-apiserver");
-    params.extended_key_usages = vec![rcgen::ExtendedKeyUsagePurpose::ServerAuth];
-    let key = KeyPair::generate()?;
-    let certificate = params.signed_by(&key, &issuer)?.pem();
-
-    write(pki, "ca.crt", &ca)?;
-    write(pki, "apiserver.crt", &certificate)?;
-    write(pki, "apiserver.key", &key.serialize_pem())?;
+    let (authority, ca) = Authority::create(pki)?;
+    let server = authority.server("kube-apiserver", &SERVER_NAMES)?;
+    let client = authority.client("kube-apiserver-kubelet-client", "system:masters")?;
+    for (name, signed) in [("apiserver", server), ("kubelet-client", client)] {
+        write(pki, &format!("{name}.crt"), &signed.certificate)?;
+        write(pki, &format!("{name}.key"), &signed.key)?;
+    }
     Ok(ca)
 }
 

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result};
 
 use super::{Tier, home::Home, probe::Probe};
+use crate::nodes::Machine;
 use crate::process::{Member, Roll};
 
 /// A detached cluster, found by its directory.
@@ -35,12 +36,7 @@ impl Detached {
 
     /// Its tier; none if it never came up.
     pub fn tier(&self) -> Option<Tier> {
-        let state = self.home.read_state()?;
-        Some(if state.with_nodes {
-            Tier::WithNodes
-        } else {
-            Tier::ControlPlaneOnly
-        })
+        Some(self.home.read_state()?.tier)
     }
 
     /// The address of the API server; none if it never came up.
@@ -66,6 +62,7 @@ impl Detached {
     /// When a process cannot be killed; the directory stays then.
     pub fn stop(self) -> Result<()> {
         Roll::kill_all(&self.home.roll()).context("failed to stop the cluster")?;
+        Machine::release(self.home.dir())?;
         self.home.remove();
         Ok(())
     }

@@ -13,7 +13,7 @@ use super::Tier;
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct HomeState {
     pub(super) server: String,
-    pub(super) with_nodes: bool,
+    pub(super) tier: Tier,
 }
 
 /// The directory of one cluster.
@@ -86,6 +86,19 @@ impl Home {
         self.dir.join("etcd")
     }
 
+    pub(super) fn registry(&self) -> PathBuf {
+        self.dir.join("registry")
+    }
+
+    pub(super) fn dns(&self) -> PathBuf {
+        self.dir.join("Corefile")
+    }
+
+    /// The script by which the guard removes what nodes leave.
+    pub(super) fn clean_script(&self) -> PathBuf {
+        self.dir.join("clean.sh")
+    }
+
     pub(super) fn stages(&self) -> PathBuf {
         self.dir.join("stages.yaml")
     }
@@ -113,7 +126,7 @@ impl Home {
     pub(super) fn write_state(&self, tier: Tier, server: &str) -> Result<()> {
         let state = HomeState {
             server: server.to_owned(),
-            with_nodes: tier == Tier::WithNodes,
+            tier,
         };
         fs::write(self.state_file(), serde_json::to_string_pretty(&state)?)
             .context("failed to write the state file")
@@ -162,7 +175,7 @@ mod tests {
         let home = Home::create(Some(&dir.path().join("cluster"))).unwrap();
         home.write_state(Tier::WithNodes, "https://127.0.0.1:1").unwrap();
         let state = home.read_state().unwrap();
-        assert!(state.with_nodes);
+        assert_eq!(state.tier, Tier::WithNodes);
         assert_eq!(state.server, "https://127.0.0.1:1");
     }
 }

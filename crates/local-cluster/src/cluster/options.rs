@@ -3,15 +3,19 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use crate::assets::Tool;
 
 /// The parts of Kubernetes that run.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Tier {
     /// etcd and the API server. Deployments and Jobs are stored and nothing acts on them.
     ControlPlaneOnly,
     /// Also the controllers, the scheduler and simulated nodes.
     WithNodes,
+    /// The controllers, the scheduler, DNS and an image registry, for real nodes that [`crate::NodeHost`] boots. Needs root.
+    RealNodes,
 }
 
 impl Tier {
@@ -25,6 +29,22 @@ impl Tier {
                 Tool::KubeControllerManager,
                 Tool::KubeScheduler,
                 Tool::Kwok,
+            ],
+            Self::RealNodes => &[
+                Tool::Etcd,
+                Tool::KubeApiserver,
+                Tool::KubeControllerManager,
+                Tool::KubeScheduler,
+                Tool::Kubelet,
+                Tool::KubeProxy,
+                Tool::Containerd,
+                Tool::ContainerdShim,
+                Tool::Ctr,
+                Tool::CniBridge,
+                Tool::CniLoopback,
+                Tool::CniHostLocal,
+                Tool::Pause,
+                Tool::CoreDns,
             ],
         }
     }

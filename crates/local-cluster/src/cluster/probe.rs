@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 use ureq::tls::{Certificate, RootCerts, TlsConfig};
 
 use super::credentials::ClusterCredentials;
@@ -25,12 +25,30 @@ impl Probe {
             .build();
         let config = ureq::Agent::config_builder()
             .tls_config(tls)
-            .proxy(None) // everything asked here is on loopback
+            .proxy(None) // everything asked here is on this machine
             .http_status_as_error(false)
             .timeout_global(Some(Duration::from_secs(5)));
         Ok(Self {
             agent: config.build().into(),
         })
+    }
+
+    /// Creates an object at `address`, the collection of its kind.
+    pub(super) fn create(&self, address: &str, token: &str, object: &str) -> Result<()> {
+        let mut response = self
+            .agent
+            .post(address)
+            .header("authorization", format!("Bearer {token}"))
+            .header("content-type", "application/json")
+            .send(object)
+            .with_context(|| format!("failed to post to {address}"))?;
+        let body = response.body_mut().read_to_string().unwrap_or_default();
+        ensure!(
+            response.status() == 201,
+            "{address} answered {}: {body}",
+            response.status()
+        );
+        Ok(())
     }
 
     /// Ok when `address` answers 200, else why not.

@@ -22,6 +22,9 @@ for entry in $(ls -r "$roll.closed"); do
     is_member "$pid" "$since" && kill -9 "$pid"
 done
 
+# Nodes leave links and control groups outside the directory.
+[ -f "$dir/clean.sh" ] && sh "$dir/clean.sh" all && rm -rf /run/kaito-real-nodes
+
 [ -n "$keep" ] && exit 0
 # Files may still appear while the last of them dies.
 for _ in 1 2 3 4 5 6 7 8 9 10; do

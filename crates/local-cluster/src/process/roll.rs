@@ -65,10 +65,20 @@ impl Roll {
     /// When the roll cannot be read or a process survives for ten seconds.
     pub fn kill_all(dir: &Path) -> io::Result<()> {
         for member in Self::members(dir)? {
-            member.kill_and_wait()?;
-            let _ = fs::remove_file(&member.entry);
+            member.end()?;
         }
         Ok(())
+    }
+
+    /// Kills the members of one name, and waits until they are gone.
+    ///
+    /// # Errors
+    /// When the roll cannot be read or a process survives for ten seconds.
+    pub fn kill_named(dir: &Path, name: &str) -> io::Result<()> {
+        let members = Self::members(dir)?.into_iter();
+        members
+            .filter(|member| member.name == name)
+            .try_for_each(|member| member.end())
     }
 }
 
@@ -100,6 +110,12 @@ impl Member {
     /// Returns true while the process that signed in runs; a later process with its pid does not count.
     pub fn alive(&self) -> bool {
         running_since(self.pid) == Some(self.start_time)
+    }
+
+    fn end(&self) -> io::Result<()> {
+        self.kill_and_wait()?;
+        let _ = fs::remove_file(&self.entry);
+        Ok(())
     }
 
     fn kill_and_wait(&self) -> io::Result<()> {

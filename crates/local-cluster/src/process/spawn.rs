@@ -232,6 +232,12 @@ impl Process {
         Ok(())
     }
 
+    /// Gives the handle up: the process is reaped when it ends, and stays on the roll until then and after.
+    pub(crate) fn detach(mut self) {
+        self.kill_on_drop = false;
+        std::thread::spawn(move || self.child.wait());
+    }
+
     fn sign_out(&self) {
         // The file may be gone with the whole directory.
         let _ = fs::remove_file(&self.entry);

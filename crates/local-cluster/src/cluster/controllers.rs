@@ -1,23 +1,29 @@
-//! The command lines of the second tier: controllers, scheduler and the node simulator.
+//! The command lines of the controllers, the scheduler and the node simulator.
 
 use std::fs;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 
-use super::{ClusterOptions, home::Home};
+use super::{ClusterOptions, Tier, home::Home, services};
 use crate::assets::{Assets, Tool};
 use crate::process::ProcessSpec;
 
 const STAGES: &str = include_str!("stages.yaml");
 
-pub(super) fn parts(assets: &Assets, home: &Home, options: &ClusterOptions) -> Result<[ProcessSpec; 3]> {
-    fs::write(home.stages(), stages(options)).context("failed to write the stages of the node simulator")?;
-    Ok([
+pub(super) fn parts(assets: &Assets, home: &Home, options: &ClusterOptions) -> Result<Vec<ProcessSpec>> {
+    let mut parts = vec![
         controller_manager(assets, home, options.node_silence)?,
         scheduler(assets, home)?,
-        kwok(assets, home, options.node_silence)?,
-    ])
+    ];
+    if options.tier == Tier::RealNodes {
+        parts.extend(services::parts(assets, home)?);
+    } else {
+        fs::write(home.stages(), stages(options))
+            .context("failed to write the stages of the node simulator")?;
+        parts.push(kwok(assets, home, options.node_silence)?);
+    }
+    Ok(parts)
 }
 
 fn controller_manager(assets: &Assets, home: &Home, node_silence: Duration) -> Result<ProcessSpec> {
@@ -84,7 +90,6 @@ fn stages(options: &ClusterOptions) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cluster::Tier;
 
     #[test]
     fn every_delay_is_filled_in() {

@@ -3,6 +3,8 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod real_nodes;
+
 use std::io::Write as _;
 
 use local_cluster::{Assets, Cluster, ClusterOptions, Silent, Tier, WriteFilter};
@@ -17,12 +19,13 @@ fn at_hand(tier: Tier) -> bool {
         "the programs of {tier:?} are missing"
     );
     if !at_hand {
-        let _ = writeln!(
-            std::io::stderr(),
-            "SKIPPED: the programs of {tier:?} are not built yet"
-        );
+        skipped(&format!("the programs of {tier:?} are not built yet"));
     }
     at_hand
+}
+
+fn skipped(reason: &str) {
+    let _ = writeln!(std::io::stderr(), "SKIPPED: {reason}");
 }
 
 fn get(cluster: &Cluster, path: &str) -> (u16, String) {
