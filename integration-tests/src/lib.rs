@@ -1,1 +1,9 @@
-//! Nothing lives here: the tests are in `tests/it`.
+//! Helpers that the tests of several areas share; the tests are in `tests`.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "helpers of tests fail their test"
+)]
+
+pub mod programs;

@@ -10,6 +10,7 @@ mod simulate;
 mod stack;
 mod test;
 mod tidy;
+mod vllm;
 
 use std::process::ExitCode;
 

@@ -5,7 +5,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::programs::{Server, program, run};
+use integration_tests::programs::{Server, program, run};
 use serde_json::{Value, json};
 
 const QUESTION: &str = "What is the password of the harbour?";

@@ -14,4 +14,3 @@
 
 mod adapters;
 mod circle;
-mod programs;

@@ -8,7 +8,7 @@ use local_cluster::{Assets, Stderr, Tier, Tool, nodes};
 
 use super::chart;
 use super::step::TestStep;
-use crate::{generate, repository, simulate, tidy};
+use crate::{generate, repository, simulate, tidy, vllm};
 
 /// Makes a missing cluster program a failure instead of a skipped test.
 const CLUSTER_REQUIRED: (&str, &str) = ("KAITO_REQUIRE_CLUSTER", "1");
@@ -97,6 +97,12 @@ pub(super) fn nightly() -> Vec<TestStep> {
             "test --workspace --lib",
         ),
         step(
+            "vllm",
+            "real vLLM: command lines of all presets, and a model behind the front; 6 GB once",
+            "cargo xtask nightly vllm",
+            with_vllm,
+        ),
+        step(
             "repeated",
             "the integration tests ten times in a row: none may fail now and then",
             "cargo xtask nightly repeated",
@@ -105,11 +111,19 @@ pub(super) fn nightly() -> Vec<TestStep> {
     ]
 }
 
+fn with_vllm() -> Result<()> {
+    let python = vllm::python()?;
+    let python = python.to_str().context("expected a cache directory in UTF-8")?;
+    run_cargo("build --workspace --bins", &[])?;
+    run_cargo(VLLM_TESTS, &[("KAITO_VLLM_PYTHON", python)])
+}
+
 /// Runs of the integration tests in one night.
 const REPETITIONS: usize = 10;
 
 const CLUSTER: &str = "cargo xtask test cluster";
 const DATA_PLANE_TESTS: &str = "test --workspace --test data-plane";
+const VLLM_TESTS: &str = "test --workspace --test vllm -- --nocapture";
 const CLUSTER_TESTS: &str = "test --workspace --test cluster --test env";
 // Chosen by name among all packages, not by `--package`, which would mean other features and a rebuild.
 const INTEGRATION_TESTS: &str = "test --workspace --test control-plane";

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::SystemTime;
 
-use crate::programs::{Server, program, run};
+use integration_tests::programs::{Server, program, run};
 use k8s_openapi::api::core::v1::{Container, PodSpec, Volume, VolumeMount};
 use render::Images;
 

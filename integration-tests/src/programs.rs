@@ -14,7 +14,7 @@ const PAUSE: Duration = Duration::from_millis(100);
 /// # Panics
 /// When it is not built.
 #[must_use]
-pub(crate) fn program(name: &str) -> Command {
+pub fn program(name: &str) -> Command {
     let test = std::env::current_exe().unwrap();
     let path = test.parent().and_then(Path::parent).unwrap().join(name);
     assert!(
@@ -29,7 +29,7 @@ pub(crate) fn program(name: &str) -> Command {
 ///
 /// # Errors
 /// With what it said, when it failed.
-pub(crate) fn run(command: &mut Command) -> Result<(), String> {
+pub fn run(command: &mut Command) -> Result<(), String> {
     let output = command.output().unwrap();
     let said = format!(
         "{}{}",
@@ -45,7 +45,7 @@ pub(crate) fn run(command: &mut Command) -> Result<(), String> {
 
 /// A server; it ends with this value.
 #[derive(Debug)]
-pub(crate) struct Server {
+pub struct Server {
     child: Child,
     address: String,
 }
@@ -56,7 +56,7 @@ impl Server {
     /// # Panics
     /// When it ends before that.
     #[must_use]
-    pub(crate) fn start(command: &mut Command, path: &str) -> Self {
+    pub fn start(command: &mut Command, path: &str) -> Self {
         let mut child = command
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
@@ -81,7 +81,7 @@ impl Server {
     /// # Panics
     /// When the server does not listen.
     #[must_use]
-    pub(crate) fn ask(&self, method: &str, path: &str, body: &str) -> (u16, String) {
+    pub fn ask(&self, method: &str, path: &str, body: &str) -> (u16, String) {
         let mut stream = TcpStream::connect(&self.address).unwrap();
         let length = body.len();
         let head = format!(

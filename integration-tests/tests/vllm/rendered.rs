@@ -1,0 +1,127 @@
+//! Command lines of vLLM as a pod would start it.
+
+use instance_types::{Cloud, InstanceType};
+use kaito_api::Workspace;
+use plan::Manifest;
+use preset_catalog::estimate::Placement;
+use preset_catalog::fit::{FitOptions, compare_instance_types};
+use preset_catalog::{Catalog, Preset, Runtime};
+use render::{Downloads, Images, Inference, Isolation, Platform};
+use serde_json::{Value, json};
+
+/// Program of the base image. What follows it in a container's command are arguments of the engine.
+const WRAPPER: &str = "inference_api.py";
+/// Arguments that belong to the base image's wrapper.
+const WRAPPER_ONLY: &str = "--kaito-";
+/// Context to plan for, in tokens.
+const CONTEXT_TOKENS: u32 = 2048;
+
+/// One preset on nodes of one type.
+#[derive(Debug)]
+pub(crate) struct CommandLine {
+    /// Preset and instance type, for messages.
+    pub(crate) name: String,
+    pub(crate) nodes: u32,
+    /// Arguments for vLLM itself.
+    pub(crate) args: Vec<String>,
+}
+
+/// Renders every built-in preset on its best instance type, and on the best one of another number of GPUs.
+pub(crate) fn all() -> Vec<CommandLine> {
+    let catalog = Catalog::embedded().unwrap();
+    catalog
+        .iter()
+        .filter(|preset| runs_in_vllm(preset))
+        .flat_map(of_preset)
+        .collect()
+}
+
+fn runs_in_vllm(preset: &Preset) -> bool {
+    let profile = preset.inference.as_ref();
+    profile.is_some_and(|profile| profile.runtimes.contains(&Runtime::Vllm))
+}
+
+/// Renders one preset on its best instance types.
+pub(crate) fn of(name: &str) -> Vec<CommandLine> {
+    of_preset(Catalog::embedded().unwrap().find(name).unwrap())
+}
+
+fn of_preset(preset: &Preset) -> Vec<CommandLine> {
+    let types = instance_types::Catalog::embedded().unwrap();
+    let gpus: Vec<&InstanceType> = types.of(Cloud::Azure).filter(|kind| kind.gpus > 0).collect();
+    let report = compare_instance_types(preset, &gpus, CONTEXT_TOKENS, &FitOptions::default());
+    let mut fits = report.fits();
+    let (first, best) = fits
+        .next()
+        .unwrap_or_else(|| panic!("{} fits nowhere: {report:#?}", preset.name));
+    let other = fits.find(|(_, fit)| fit.gpus != best.gpus);
+    std::iter::once((first, best))
+        .chain(other)
+        .map(|(kind, fit)| command_line(preset, kind, fit.placement))
+        .collect()
+}
+
+fn command_line(preset: &Preset, instance_type: &InstanceType, placement: Placement) -> CommandLine {
+    let platform = Platform {
+        images: Images::default(),
+        downloads: Downloads::default(),
+        claimed: true,
+        aks: true,
+        isolation: Isolation::default(),
+    };
+    let hardware = instance_type.into();
+    let nodes = placement.nodes;
+    let inference = Inference {
+        workspace: &workspace(preset, &instance_type.name),
+        preset,
+        profile: preset.inference.as_ref().unwrap(),
+        engine: Runtime::Vllm,
+        placement,
+        hardware: &hardware,
+        max_context: None,
+        adapters: Vec::new(),
+        platform: &platform,
+    };
+    CommandLine {
+        name: format!("{} on {}", preset.name, instance_type.name),
+        nodes,
+        args: engine_args(&render::workload(&inference)),
+    }
+}
+
+fn workspace(preset: &Preset, instance_type: &str) -> Workspace {
+    let object = json!({
+        "apiVersion": "kaito.sh/v1beta1",
+        "kind": "Workspace",
+        "metadata": {"name": "w", "namespace": "team", "uid": "u1"},
+        "resource": {"instanceType": instance_type, "labelSelector": {"matchLabels": {"apps": "w"}}},
+        "inference": {"preset": {"name": preset.name}},
+    });
+    serde_json::from_value(object).unwrap()
+}
+
+/// The engine's arguments in the pod of a workload, without those that only the wrapper knows.
+fn engine_args(workload: &Manifest) -> Vec<String> {
+    let value = workload.to_value();
+    let containers = value.pointer("/spec/template/spec/containers").unwrap();
+    let words = |container: &Value| -> Vec<String> {
+        ["command", "args"]
+            .iter()
+            .flat_map(|key| container[*key].as_array().into_iter().flatten())
+            .map(|word| word.as_str().unwrap().to_owned())
+            .collect()
+    };
+    containers
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(words)
+        .find_map(|words| {
+            let wrapper = words.iter().position(|word| word.ends_with(WRAPPER))?;
+            Some(words[wrapper + 1..].to_vec())
+        })
+        .expect("a container runs the engine")
+        .into_iter()
+        .filter(|arg| !arg.starts_with(WRAPPER_ONLY))
+        .collect()
+}
