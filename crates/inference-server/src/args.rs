@@ -12,8 +12,8 @@ use model::Precision;
 use telemetry::TelemetryArgs;
 
 use crate::settings::{
-    AdapterMode, AdapterSettings, Backend, HubSettings, LoadSettings, ModelSettings, Pipeline, ProxySettings,
-    SecuritySettings, ServerSettings,
+    AdapterMode, AdapterSettings, Backend, DrainSettings, HubSettings, LoadSettings, ModelSettings, Pipeline,
+    ProxySettings, SecuritySettings, ServerSettings,
 };
 use config_file::ConfigFile;
 use dtype::Dtype;
@@ -58,9 +58,9 @@ pub struct Args {
     /// Directory of adapters: each subdirectory with an adapter_config.json is an adapter of that name.
     #[arg(long, default_value = "/mnt/adapter")]
     adapters_dir: PathBuf,
-    /// Use of adapters.
-    #[arg(long, value_enum, default_value_t = AdapterMode::Merge)]
-    adapter_mode: AdapterMode,
+    /// Use of adapters [default: merge]
+    #[arg(long, value_enum)]
+    adapter_mode: Option<AdapterMode>,
     /// Strength of an adapter, as NAME=NUMBER [default: 1]
     #[arg(long, value_parser = strength)]
     pub adapter_strength: Vec<(String, f32)>,
@@ -70,9 +70,9 @@ pub struct Args {
     /// Number format of the weights in memory [default: auto]
     #[arg(long, value_enum)]
     dtype: Option<Dtype>,
-    /// Input that /chat takes.
-    #[arg(long, value_enum, default_value_t = Pipeline::TextGeneration)]
-    pipeline: Pipeline,
+    /// Input that /chat takes [default: text-generation]
+    #[arg(long, value_enum)]
+    pipeline: Option<Pipeline>,
     /// Chat template that replaces the model's: a path, or the template itself if it contains `{` or a line end.
     #[arg(long)]
     chat_template: Option<String>,
@@ -100,9 +100,24 @@ pub struct Args {
     /// Private key (PEM) of the certificate. The server reloads the file when it changes.
     #[arg(long, requires = "tls_cert_file")]
     tls_key_file: Option<PathBuf>,
+    /// Origin whose web pages may use the API, such as https://chat.example.com; `*` stands for all. Repeated for several.
+    #[arg(long)]
+    cors_origin: Vec<String>,
+    /// Maximum of open connections; further clients wait.
+    #[arg(long, default_value_t = 1024)]
+    max_connections: usize,
     /// Forward requests to the OpenAI-compatible server at this URL instead of loading a model.
     #[arg(long)]
     engine_url: Option<String>,
+    /// Maximum of requests that wait for the engine; more get 429.
+    #[arg(long, default_value_t = 512, requires = "engine_url")]
+    max_in_flight: usize,
+    /// Loopback address at which `GET /drain` ends the server: new requests are refused, and the response comes after the last one.
+    #[arg(long, requires = "engine_url")]
+    drain_address: Option<SocketAddr>,
+    /// Seconds before `/drain` refuses new requests.
+    #[arg(long, default_value_t = 5)]
+    drain_delay_seconds: u64,
     /// Seconds that running requests have to finish after SIGTERM.
     #[arg(long, default_value_t = 25)]
     drain_seconds: u64,
@@ -128,15 +143,25 @@ impl Args {
         ServerSettings {
             address: SocketAddr::new(self.bind_address, self.port.saturating_add(self.local_rank)),
             drain_timeout: Duration::from_secs(self.drain_seconds),
+            max_connections: self.max_connections.max(1),
             security: SecuritySettings {
                 api_key_file: self.api_key_file.clone(),
                 tls_cert_file: self.tls_cert_file.clone(),
                 tls_key_file: self.tls_key_file.clone(),
+                cors_origins: self.cors_origin.clone(),
             },
             backend: match self.engine_url.clone() {
                 Some(url) => Backend::Proxy(ProxySettings {
                     url,
-                    pipeline: self.pipeline,
+                    pipeline: self
+                        .pipeline
+                        .or(file.native.pipeline)
+                        .unwrap_or(Pipeline::TextGeneration),
+                    max_in_flight: self.max_in_flight.max(1),
+                    drain: self.drain_address.map(|address| DrainSettings {
+                        address,
+                        delay: Duration::from_secs(self.drain_delay_seconds),
+                    }),
                 }),
                 None => Backend::Model(Box::new(self.model_settings(file))),
             },
@@ -160,8 +185,11 @@ impl Args {
             weights_dir: self.weights_dir,
             repository: self.model,
             precision,
-            pipeline: self.pipeline,
-            chat_template: self.chat_template,
+            pipeline: self
+                .pipeline
+                .or(native.pipeline)
+                .unwrap_or(Pipeline::TextGeneration),
+            chat_template: self.chat_template.or_else(|| native.chat_template.clone()),
             threads: self.threads.or(native.threads),
             max_context_tokens: self
                 .max_context_tokens
@@ -173,7 +201,10 @@ impl Args {
             cache_mib: self.cache_mib.or(native.cache_mib),
             adapters: AdapterSettings {
                 directory: self.adapters_dir,
-                mode: self.adapter_mode,
+                mode: self
+                    .adapter_mode
+                    .or(native.adapter_mode)
+                    .unwrap_or(AdapterMode::Merge),
                 strengths: self.adapter_strength,
             },
         };
@@ -231,8 +262,6 @@ mod tests {
         .unwrap();
         assert_eq!(args.adapter_strength, [("a=b".to_owned(), 0.5)]);
         assert_eq!(args.served_name(), "smollm2");
-        assert_eq!(args.pipeline, Pipeline::TextGeneration);
-        assert_eq!(args.adapter_mode, AdapterMode::Merge);
     }
 
     #[test]
@@ -244,11 +273,21 @@ mod tests {
 
     #[test]
     fn flags_win_over_the_file() {
-        let file = "vllm: {max-model-len: 100, cpu-offload-gb: 0}\nnative: {threads: 2, dtype: bfloat16}";
+        let file = "vllm: {max-model-len: 100, cpu-offload-gb: 0}\n\
+                    native: {threads: 2, dtype: bfloat16, adapter-mode: request, chat-template: '{{ a }}'}";
         let load = model_settings(&["--threads=3"], file).load;
         assert_eq!(
             (load.threads, load.max_context_tokens, load.precision),
             (Some(3), Some(100), Precision::Bf16)
+        );
+        assert_eq!(
+            (load.adapters.mode, load.pipeline, load.chat_template.as_deref()),
+            (AdapterMode::Request, Pipeline::TextGeneration, Some("{{ a }}"))
+        );
+        let load = model_settings(&["--adapter-mode=merge", "--chat-template=x"], file).load;
+        assert_eq!(
+            (load.adapters.mode, load.chat_template.as_deref()),
+            (AdapterMode::Merge, Some("x"))
         );
     }
 }

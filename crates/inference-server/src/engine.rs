@@ -17,9 +17,10 @@ use std::sync::mpsc;
 use model::Tokenizer;
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::sync::oneshot;
+use tokio_util::sync::CancellationToken;
 
 use crate::metrics::Metrics;
-pub(crate) use request::{AdaptedModel, CompletionEvent, Finish, FinishReason, Request, Token};
+pub(crate) use request::{AdaptedModel, CacheScope, CompletionEvent, Finish, FinishReason, Request, Token};
 pub(crate) use scheduler::{AdmissionError, SchedulerLimits};
 use worker::{EngineCommand, Worker};
 
@@ -36,6 +37,7 @@ pub(crate) enum SubmitError {
 #[derive(Clone, Debug)]
 pub(crate) struct Engine {
     commands: mpsc::Sender<EngineCommand>,
+    ended: CancellationToken,
 }
 
 impl Engine {
@@ -49,10 +51,21 @@ impl Engine {
     ) -> std::io::Result<Self> {
         let (commands, inbox) = mpsc::channel();
         let worker = Worker::new(model, tokenizer, limits, metrics, inbox);
+        let ended = CancellationToken::new();
+        // Dropped when the thread returns or panics.
+        let guard = ended.clone().drop_guard();
         std::thread::Builder::new()
             .name("engine".to_owned())
-            .spawn(move || pool.install(|| worker.run()))?;
-        Ok(Self { commands })
+            .spawn(move || {
+                let _guard = guard;
+                pool.install(|| worker.run());
+            })?;
+        Ok(Self { commands, ended })
+    }
+
+    /// Returns a token that is canceled when the thread has ended. Without it no request is answered any more.
+    pub(crate) fn ended(&self) -> CancellationToken {
+        self.ended.clone()
     }
 
     /// Submits a request. Dropping the receiver cancels it. The channel holds at most the tokens of one completion.
@@ -70,3 +83,6 @@ impl Engine {
             .map_err(SubmitError::Admission)
     }
 }
+
+#[cfg(test)]
+mod tests;

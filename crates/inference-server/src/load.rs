@@ -5,6 +5,7 @@ pub(crate) mod hub;
 mod loaded_model;
 mod memory;
 mod phase;
+pub(crate) mod special_tokens;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -15,16 +16,20 @@ use model::{ChatTemplate, Decoder, GenerationConfig, Spec, TensorStore, Tokenize
 use crate::engine::{AdaptedModel, Engine, SchedulerLimits};
 use crate::grammar::{Compiler, GrammarError};
 use crate::metrics::Metrics;
+use crate::reasoning;
 use crate::settings::LoadSettings;
 use crate::tool_calls::ToolCallFormat;
 use adapters::Adapters;
 pub(crate) use loaded_model::{LoadedModel, ModelChoice};
 pub(crate) use phase::{ServerPhase, SharedPhase};
+pub(crate) use special_tokens::SpecialTokens;
 
 /// Default of `step_tokens`: a chunk of a prompt this long delays generating sequences by less than a second on slow machines.
 const STEP_TOKENS: usize = 256;
 /// Default of `max_sequences`.
 const MAX_SEQUENCES: usize = 16;
+/// Lower bound for the longest token: normalization may shorten texts.
+const MIN_TOKEN_BYTES: usize = 64;
 /// Default of `max_waiting`.
 const MAX_WAITING: usize = 64;
 
@@ -59,7 +64,16 @@ pub(crate) fn load(
             max.min(spec.max_position_embeddings)
         })
         .max(1);
-    let limits = limits(settings, &spec, context);
+    let limits = limits(settings, &spec, context)?;
+    if limits.cache < context {
+        tracing::warn!(
+            context,
+            fits = limits.cache,
+            "the memory has room for fewer tokens than the context of the model"
+        );
+    }
+    let context = context.min(limits.cache);
+    metrics.cache_config(limits.cache);
     tracing::info!(
         weights_mb = decoder.weight_bytes() / 1_000_000, family = ?spec.family, threads, context, cache_positions = limits.cache,
         "model loaded"
@@ -69,19 +83,34 @@ pub(crate) fn load(
     Ok(LoadedModel {
         name: settings.served_name.clone(),
         engine,
-        tokenizer,
         tool_call_format: template
             .as_ref()
             .and_then(|template| ToolCallFormat::of_template(&template.source())),
+        thinks: template
+            .as_ref()
+            .is_some_and(|template| template.source().contains(reasoning::END)),
         template,
         generation,
         grammars,
         context,
         vocab_size: spec.vocab_size,
+        special_tokens: SpecialTokens::new(&tokenizer),
+        max_token_bytes: max_token_bytes(&tokenizer),
         pipeline: settings.pipeline,
         merged_adapters: adapters.merged_names(),
         adapters: adapter_names,
+        tokenizer,
     })
+}
+
+/// Returns the bytes of the longest token: a text of more than that for each position of the context cannot fit.
+fn max_token_bytes(tokenizer: &Tokenizer) -> usize {
+    let ids = 0..u32::try_from(tokenizer.vocab_size()).unwrap_or(u32::MAX);
+    let longest = ids
+        .filter_map(|id| tokenizer.id_to_token(id))
+        .map(|token| token.len())
+        .max();
+    longest.unwrap_or(0).max(MIN_TOKEN_BYTES)
 }
 
 fn compute_threads(threads: Option<usize>) -> anyhow::Result<(rayon::ThreadPool, usize)> {
@@ -96,9 +125,9 @@ fn compute_threads(threads: Option<usize>) -> anyhow::Result<(rayon::ThreadPool,
     Ok((pool, threads))
 }
 
-fn limits(settings: &LoadSettings, spec: &Spec, context: usize) -> SchedulerLimits {
+fn limits(settings: &LoadSettings, spec: &Spec, context: usize) -> anyhow::Result<SchedulerLimits> {
     let sequences = settings.max_sequences.unwrap_or(MAX_SEQUENCES).max(1);
-    SchedulerLimits {
+    Ok(SchedulerLimits {
         sequences,
         queue: settings.max_waiting.unwrap_or(MAX_WAITING),
         step_tokens: settings.step_tokens.unwrap_or(STEP_TOKENS).max(1),
@@ -108,8 +137,8 @@ fn limits(settings: &LoadSettings, spec: &Spec, context: usize) -> SchedulerLimi
             spec.kv_cache_bytes_per_token(),
             context,
             sequences,
-        ),
-    }
+        )?,
+    })
 }
 
 /// Structured output is optional: without it the model serves all other requests.

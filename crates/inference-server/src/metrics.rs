@@ -1,8 +1,9 @@
 //! The metrics of the server. Those that vLLM or upstream KAITO have too keep those names: dashboards and autoscalers use them.
 
-use std::time::Duration;
+use std::collections::BTreeSet;
+use std::time::{Duration, SystemTime};
 
-use telemetry::{Counter, Gauge, Histogram};
+use telemetry::{Buckets, Counter, Gauge, Histogram, InfoGauge};
 
 /// All metrics. Clones share the values.
 #[derive(Clone, Debug)]
@@ -21,6 +22,11 @@ pub(crate) struct Metrics {
     rejected: Counter<0>,
     first_token: Histogram<0>,
     next_token: Histogram<0>,
+    time_per_token: Histogram<0>,
+    prefix_queries: Counter<0>,
+    prefix_hits: Counter<0>,
+    cache_config: InfoGauge,
+    loras: InfoGauge,
     request: Histogram<0>,
     queued: Histogram<0>,
     step: Histogram<0>,
@@ -30,11 +36,15 @@ pub(crate) struct Metrics {
 
 impl Metrics {
     /// Registers all metrics and shows those that have label values with zeros: a series that appears later looks like a jump.
+    ///
+    /// Every metric has vLLM's labels: dashboards select by the name of the model, and by the engine, of which there is one.
     pub(crate) fn new(
         registry: &telemetry::Metrics,
+        model_name: &str,
         finish_reasons: &[&'static str],
         constraint_kinds: &[&'static str],
     ) -> Self {
+        let registry = &registry.with_labels(&[("model_name", model_name), ("engine", "0")]);
         let metrics = Self::register(registry);
         let gauges = [
             &metrics.running,
@@ -53,6 +63,8 @@ impl Metrics {
             &metrics.canceled,
             &metrics.rejected,
             &metrics.step_tokens,
+            &metrics.prefix_queries,
+            &metrics.prefix_hits,
         ];
         for counter in counters {
             counter.add([], 0);
@@ -70,7 +82,7 @@ impl Metrics {
     fn register(registry: &telemetry::Metrics) -> Self {
         let gauge = |name, help| registry.gauge(name, help, []);
         let counter = |name, help| registry.counter(name, help, []);
-        let histogram = |name, help| registry.histogram(name, help, []);
+        let histogram = |name, help| registry.histogram_with(name, help, [], Buckets::COMPLETIONS);
         Self {
             running: gauge(
                 "vllm:num_requests_running",
@@ -79,7 +91,7 @@ impl Metrics {
             waiting: gauge("vllm:num_requests_waiting", "Requests that wait to be admitted"),
             cache_use: gauge(
                 "vllm:kv_cache_usage_perc",
-                "Fraction of the KV cache that is reserved, 0 to 1",
+                "Fraction of the KV cache that running requests have filled, 0 to 1",
             ),
             load_progress: gauge(
                 "kaito_model_load_progress_ratio",
@@ -113,8 +125,25 @@ impl Metrics {
                 "Time from a request to its first token",
             ),
             next_token: histogram(
-                "vllm:time_per_output_token_seconds",
+                "vllm:inter_token_latency_seconds",
                 "Time from one token to the next",
+            ),
+            time_per_token: histogram(
+                "vllm:request_time_per_output_token_seconds",
+                "Mean time from one token to the next, of each finished request",
+            ),
+            prefix_queries: counter(
+                "vllm:prefix_cache_queries",
+                "Prompt tokens that were looked up in the prefix cache",
+            ),
+            prefix_hits: counter(
+                "vllm:prefix_cache_hits",
+                "Prompt tokens that were found in the prefix cache",
+            ),
+            cache_config: registry.info("vllm:cache_config_info", "Settings of the KV cache, as labels"),
+            loras: registry.info(
+                "vllm:lora_requests_info",
+                "Adapters of running and waiting requests, as labels; the number is the Unix time of the last step",
             ),
             request: histogram(
                 "vllm:e2e_request_latency_seconds",
@@ -163,6 +192,41 @@ impl Metrics {
 
     pub(crate) fn next_token(&self, took: Duration) {
         self.next_token.observe([], took);
+    }
+
+    pub(crate) fn time_per_token(&self, mean: Duration) {
+        self.time_per_token.observe([], mean);
+    }
+
+    pub(crate) fn prefix_queried(&self, tokens: usize) {
+        self.prefix_queries.add([], tokens as u64);
+    }
+
+    pub(crate) fn prefix_hit(&self, tokens: usize) {
+        self.prefix_hits.add([], tokens as u64);
+    }
+
+    /// Shows the size of the cache. A block is one position here: nothing is allocated in larger units.
+    pub(crate) fn cache_config(&self, positions: usize) {
+        let labels = [
+            ("block_size", "1".to_owned()),
+            ("num_gpu_blocks", positions.to_string()),
+            ("cache_dtype", "float32".to_owned()),
+            ("enable_prefix_caching", "True".to_owned()),
+        ];
+        self.cache_config.set(&labels, 1.0);
+    }
+
+    pub(crate) fn adapters(&self, max: usize, running: &BTreeSet<&str>, waiting: &BTreeSet<&str>) {
+        let list = |names: &BTreeSet<&str>| names.iter().copied().collect::<Vec<_>>().join(",");
+        let labels = [
+            ("max_lora", max.to_string()),
+            ("running_lora_adapters", list(running)),
+            ("waiting_lora_adapters", list(waiting)),
+        ];
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+        self.loras
+            .set(&labels, now.map_or(0.0, |since| since.as_secs_f64()));
     }
 
     pub(crate) fn step(&self, took: Duration, tokens: usize) {

@@ -6,27 +6,25 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use axum::Router;
-use serve::{Connections, Limits, StopSignals};
+use serve::{Connections, Limits, Reloaded, StopSignals};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use crate::api::{self, App};
 use crate::args::Args;
+use crate::drain;
 use crate::engine::FinishReason;
 use crate::grammar::Constraint;
 use crate::load::{self, ServerPhase, SharedPhase, hub};
 use crate::metrics::Metrics;
-use crate::proxy::Proxy;
+use crate::proxy::{self, Proxy};
 use crate::security::Security;
 use crate::settings::{Backend, ModelSettings, ServerSettings};
 
-/// Concurrent TLS handshakes, and the time for one.
-const HANDSHAKES: Limits = Limits {
-    connections: 256,
-    // A load balancer in front of the server is one address.
-    per_peer: None,
-    handshake: Duration::from_secs(10),
-};
+/// Time for the TLS handshake, or for the first byte of plain text.
+const HANDSHAKE: Duration = Duration::from_secs(10);
+/// Time for the headers of a request, also of the next one on an open connection: longer than clients keep idle ones.
+const HEADERS: Duration = Duration::from_secs(75);
 
 /// Runs the program until SIGTERM or SIGINT.
 ///
@@ -72,30 +70,60 @@ pub async fn serve(
         phase: phase.clone(),
         stop: stop.clone(),
         drain_timeout: settings.drain_timeout,
+        max_connections: settings.max_connections,
     };
     let model = match settings.backend {
-        Backend::Proxy(settings) => return server.run(Proxy::new(&settings)?.router()).await,
+        Backend::Proxy(settings) => {
+            let router = proxy::router(Proxy::new(&settings, phase)?);
+            return drain::serve_beside(settings.drain.as_ref(), &stop, server.run(router)).await;
+        }
         Backend::Model(model) => *model,
     };
     let finish_reasons = FinishReason::ALL.map(FinishReason::as_str);
-    let metrics = Metrics::new(&telemetry::Metrics::new(), &finish_reasons, &Constraint::KINDS);
+    let metrics = Metrics::new(
+        &telemetry::Metrics::new(),
+        &model.load.served_name,
+        &finish_reasons,
+        &Constraint::KINDS,
+    );
     let router = api::router(App::new(phase.clone(), metrics.clone()));
     let loading = async {
         // The server answers probes while the model loads. A stop does not wait for the load.
         let loaded = tokio::select! {
             loaded = load_model(model, metrics, phase) => loaded,
-            () = stop.cancelled() => Ok(()),
+            () = stop.cancelled() => return Ok(()),
         };
-        if loaded.is_err() {
+        let ended = match loaded {
+            Ok(engine_ended) => watch_engine(&engine_ended, &stop).await,
+            Err(error) => Err(error),
+        };
+        if ended.is_err() {
             stop.cancel();
         }
-        loaded
+        ended
     };
     let (loaded, served) = tokio::join!(loading, server.run(router));
     loaded.and(served)
 }
 
-async fn load_model(settings: ModelSettings, metrics: Metrics, phase: SharedPhase) -> anyhow::Result<()> {
+/// Waits for a stop, and reports an engine that ended before it: a server without one must be restarted.
+async fn watch_engine(engine_ended: &CancellationToken, stop: &CancellationToken) -> anyhow::Result<()> {
+    tokio::select! {
+        // At a stop the engine ends too.
+        biased;
+        () = stop.cancelled() => Ok(()),
+        () = engine_ended.cancelled() => {
+            anyhow::bail!("the thread of the engine has ended, so no request can be answered: see the log before this line")
+        }
+    }
+}
+
+/// Loads the model. Returns a token that is canceled when its engine has ended.
+async fn load_model(
+    settings: ModelSettings,
+    metrics: Metrics,
+    phase: SharedPhase,
+) -> anyhow::Result<CancellationToken> {
     if let Some(hub) = &settings.hub {
         hub::provide(hub, &metrics, &phase).await?;
     }
@@ -106,8 +134,9 @@ async fn load_model(settings: ModelSettings, metrics: Metrics, phase: SharedPhas
         })
     });
     let model = loading.await.context("failed to load the model")??;
+    let engine_ended = model.engine.ended();
     phase.set(ServerPhase::Ready(Arc::new(model)));
-    Ok(())
+    Ok(engine_ended)
 }
 
 /// The listener and everything that it needs to serve a router.
@@ -117,6 +146,7 @@ struct HttpServer {
     phase: SharedPhase,
     stop: CancellationToken,
     drain_timeout: Duration,
+    max_connections: usize,
 }
 
 impl HttpServer {
@@ -127,41 +157,34 @@ impl HttpServer {
             phase,
             stop,
             drain_timeout,
+            max_connections,
         } = self;
         let router = security.protect(router);
-        let draining = {
-            let stop = stop.clone();
-            async move {
-                stop.cancelled().await;
-                phase.set(ServerPhase::Draining);
-            }
+        let limits = Limits {
+            connections: max_connections,
+            // A load balancer in front of the server is one address.
+            per_peer: None,
+            handshake: HANDSHAKE,
         };
-        let serving = async {
-            match &security.encryption {
-                Some(encryption) => {
-                    let listener =
-                        Connections::accept(listener, Some(encryption.subscribe()), HANDSHAKES, || ())?;
-                    axum::serve(listener, router)
-                        .with_graceful_shutdown(draining)
-                        .await
-                }
-                None => {
-                    axum::serve(listener, router)
-                        .with_graceful_shutdown(draining)
-                        .await
-                }
-            }
+        let encryption = security.encryption.as_ref().map(Reloaded::subscribe);
+        let connections = Connections::accept(listener, encryption, limits, || ());
+        let draining = async {
+            stop.cancelled().await;
+            phase.set(ServerPhase::Draining);
+            std::future::pending::<Infallible>().await
         };
-        match serve::with_grace(serving, &stop, drain_timeout).await {
-            Some(served) => served.context("failed to serve"),
-            None => {
-                tracing::warn!(
-                    seconds = drain_timeout.as_secs(),
-                    "cut off open requests at the end of the drain timeout"
-                );
-                Ok(())
-            }
+        let serving = serve::http(connections, router, HEADERS, stop.clone());
+        let served = tokio::select! {
+            served = serve::with_grace(serving, &stop, drain_timeout) => served,
+            never = draining => match never {},
+        };
+        if served.is_none() {
+            tracing::warn!(
+                seconds = drain_timeout.as_secs(),
+                "cut off open requests at the end of the drain timeout"
+            );
         }
+        Ok(())
     }
 }
 
@@ -171,4 +194,19 @@ async fn stop_on(signals: StopSignals, stop: CancellationToken) -> Infallible {
     tracing::info!(signal, "stopping");
     stop.cancel();
     std::future::pending().await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn an_engine_that_ends_before_a_stop_is_an_error() {
+        let (engine, stop) = (CancellationToken::new(), CancellationToken::new());
+        engine.cancel();
+        let error = watch_engine(&engine, &stop).await.unwrap_err().to_string();
+        assert!(error.contains("engine has ended"), "{error}");
+        stop.cancel();
+        assert!(watch_engine(&engine, &stop).await.is_ok());
+    }
 }

@@ -1,28 +1,41 @@
-//! A proxy before another OpenAI-compatible server, which adds `/chat`, `/ui` and KAITO's metrics to it.
+//! A proxy before another OpenAI-compatible server, which adds `/chat`, `/ui`, limits and KAITO's metrics to it.
 //!
-//! Requests pass unchanged and responses are streamed back.
+//! Requests for the paths of the public API pass unchanged, and responses are streamed back. All other paths of the engine stay
+//! closed, since some of them change it.
 
+mod chat;
+mod engine;
+mod metrics;
+mod paths;
+
+use std::pin::Pin;
+use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::Context as _;
 use axum::Json;
 use axum::Router;
 use axum::body::{Body, Bytes};
-use axum::extract::{Extension, OriginalUri, State};
+use axum::extract::{DefaultBodyLimit, OriginalUri, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::middleware;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{any, get, post};
-use serde::Deserialize;
-use serde_json::{Value, json};
+use futures::{Stream, StreamExt as _};
+use serde_json::json;
+use tokio::sync::OwnedSemaphorePermit;
 
-use crate::api::{self, ApiError, GenerateKwargs, ReportedParameters, RequestContext, count, number, parse};
-use crate::settings::{Pipeline, ProxySettings};
+use crate::api::{self, ApiError, MAX_BODY_BYTES, MetricsFormat, ReportedParameters};
+use crate::load::ServerPhase;
+pub(crate) use engine::Proxy;
+use paths::{Forwarding, forwarding};
 
-/// Time for the engine to accept a connection.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Time for the engine to answer a health check.
 const HEALTH_TIMEOUT: Duration = Duration::from_secs(3);
+/// Time for the next part of a request's body.
+const BODY_TIMEOUT: Duration = Duration::from_secs(30);
+/// Maximum of a request's body, in bytes. Models that see get images in it, so it is larger than for texts.
+const MAX_FORWARDED_BYTES: usize = 64 << 20;
+const TEXT: &str = "text/plain; version=0.0.4; charset=utf-8";
 /// Headers of one connection, which the proxy does not forward.
 const HOP_HEADERS: [HeaderName; 6] = [
     header::CONNECTION,
@@ -32,76 +45,55 @@ const HOP_HEADERS: [HeaderName; 6] = [
     header::UPGRADE,
     header::TE,
 ];
-/// Maximum for numbers of tokens; the context of the model is the real bound.
-const MAX_TOKENS: i64 = 1 << 24;
-/// Default of `max_length`.
-const DEFAULT_MAX_LENGTH: usize = 200;
 
-/// The proxy.
-#[derive(Clone, Debug)]
-pub(crate) struct Proxy {
-    client: reqwest::Client,
-    url: String,
-    pipeline: Pipeline,
+/// Returns the routes of the proxy.
+pub(crate) fn router(proxy: Proxy) -> Router {
+    let context = middleware::from_fn_with_state(ReportedParameters::default(), api::with_context);
+    let limited = middleware::from_fn_with_state(proxy.clone(), limit);
+    let chat = post(chat::handle)
+        .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
+        .layer(context);
+    Router::new()
+        .route("/chat", chat)
+        .fallback(any(forward))
+        .layer(limited)
+        .route("/", get(api::root))
+        .route("/ui", get(api::ui))
+        .route("/live", get(api::live))
+        .route("/health", get(health))
+        .route("/healthz", get(health))
+        .route("/metrics", get(metrics))
+        .route("/metrics/prometheus", get(prometheus))
+        .method_not_allowed_fallback(api::method_not_allowed)
+        .with_state(proxy)
 }
 
-impl Proxy {
-    pub(crate) fn new(settings: &ProxySettings) -> anyhow::Result<Self> {
-        let url = settings.url.trim_end_matches('/').to_owned();
-        anyhow::ensure!(
-            url.starts_with("http://") || url.starts_with("https://"),
-            "--engine-url must begin with http:// or https://, not {url}"
-        );
-        // There is no timeout for responses, which take as long as the model needs.
-        let client = reqwest::Client::builder()
-            .connect_timeout(CONNECT_TIMEOUT)
-            .build()
-            .context("failed to create an HTTP client")?;
-        Ok(Self {
-            client,
-            url,
-            pipeline: settings.pipeline,
-        })
+/// Bounds the requests in flight, counts them, and refuses them while the server stops.
+async fn limit(
+    State(proxy): State<Proxy>,
+    request: axum::extract::Request,
+    next: middleware::Next,
+) -> Response {
+    if matches!(proxy.phase.get(), ServerPhase::Draining) {
+        return ApiError::unavailable("the server is stopping").into_response();
     }
+    let Ok(permit) = Arc::clone(&proxy.in_flight).try_acquire_owned() else {
+        proxy.metrics.rejected();
+        return ApiError::too_many().into_response();
+    };
+    let response = next.run(request).await;
+    proxy.metrics.answered(response.status());
+    let (parts, body) = response.into_parts();
+    Response::from_parts(parts, Body::from_stream(held(body, permit)))
+}
 
-    pub(crate) fn router(self) -> Router {
-        let context = middleware::from_fn_with_state(ReportedParameters::default(), api::with_context);
-        Router::new()
-            .route("/", get(api::root))
-            .route("/ui", get(api::ui))
-            .route("/health", get(health))
-            .route("/healthz", get(health))
-            .route("/metrics", get(metrics))
-            .route("/metrics/prometheus", get(prometheus))
-            .route("/chat", post(chat).layer(context))
-            .fallback(any(forward))
-            .layer(api::body_limit())
-            .with_state(self)
-    }
-
-    fn unreachable(&self, error: &reqwest::Error) -> ApiError {
-        tracing::warn!(url = %self.url, error = %error, "failed to reach the engine");
-        ApiError::unavailable("the engine behind this server does not answer")
-    }
-
-    async fn post(&self, path: &str, body: &Value) -> Result<Value, ApiError> {
-        let request = self.client.post(format!("{}{path}", self.url)).json(body);
-        let response = request.send().await.map_err(|error| self.unreachable(&error))?;
-        let status = StatusCode::from_u16(response.status().as_u16()).unwrap_or(StatusCode::BAD_GATEWAY);
-        let body: Value = response.json().await.map_err(|error| self.unreachable(&error))?;
-        if status.is_success() {
-            return Ok(body);
-        }
-        let message = body
-            .pointer("/error/message")
-            .or_else(|| body.get("message"))
-            .and_then(Value::as_str);
-        Err(ApiError {
-            status,
-            message: message.unwrap_or("the engine refused the request").to_owned(),
-            ..ApiError::internal("")
-        })
-    }
+/// Returns the stream of a body that holds the permit until it ends.
+fn held(body: Body, permit: OwnedSemaphorePermit) -> impl Stream<Item = Result<Bytes, axum::Error>> {
+    let stream = body.into_data_stream();
+    futures::stream::unfold((stream, permit), |(mut stream, permit)| async move {
+        let chunk = stream.next().await?;
+        Some((chunk, (stream, permit)))
+    })
 }
 
 async fn forward(
@@ -109,10 +101,39 @@ async fn forward(
     method: Method,
     OriginalUri(uri): OriginalUri,
     headers: HeaderMap,
-    body: Bytes,
+    body: Body,
 ) -> Result<Response, ApiError> {
+    match forwarding(&method, uri.path()) {
+        Forwarding::Allowed => {}
+        Forwarding::OtherMethod => return Err(ApiError::method_not_allowed(&method, uri.path())),
+        Forwarding::Unknown => return Err(ApiError::not_found(&method, uri.path())),
+    }
+    let length = headers.get(header::CONTENT_LENGTH);
+    let length: Option<usize> = length.and_then(|length| length.to_str().ok()?.parse().ok());
+    if length.is_some_and(|length| length > MAX_FORWARDED_BYTES) {
+        return Err(ApiError::body_too_large(MAX_FORWARDED_BYTES));
+    }
     let path = uri.path_and_query().map_or("/", |path| path.as_str());
+    let body = (method != Method::GET).then(|| reqwest::Body::wrap_stream(bounded(body)));
     send(&proxy, method, path, &headers, body).await
+}
+
+/// Returns the stream of a body that fails if it is too large or stalls, so that no client keeps the engine waiting.
+fn bounded(body: Body) -> impl Stream<Item = std::io::Result<Bytes>> + Send + 'static {
+    type Chunks = Pin<Box<dyn Stream<Item = Result<Bytes, axum::Error>> + Send>>;
+    let chunks: Chunks = Box::pin(body.into_data_stream());
+    futures::stream::try_unfold((chunks, 0), |(mut chunks, received)| async move {
+        let next = tokio::time::timeout(BODY_TIMEOUT, chunks.next()).await;
+        let Some(chunk) = next.map_err(std::io::Error::other)? else {
+            return Ok(None);
+        };
+        let chunk = chunk.map_err(std::io::Error::other)?;
+        let received = received + chunk.len();
+        if received > MAX_FORWARDED_BYTES {
+            return Err(std::io::Error::other("the body is too large"));
+        }
+        Ok(Some((chunk, (chunks, received))))
+    })
 }
 
 async fn send(
@@ -120,17 +141,23 @@ async fn send(
     method: Method,
     path: &str,
     headers: &HeaderMap,
-    body: Bytes,
+    body: Option<reqwest::Body>,
 ) -> Result<Response, ApiError> {
-    let mut request = proxy
-        .client
-        .request(method, format!("{}{path}", proxy.url))
-        .body(body);
+    let mut request = proxy.client.request(method, format!("{}{path}", proxy.url));
+    if let Some(body) = body {
+        request = request.body(body);
+    }
     let end_to_end = |(name, _): &(&HeaderName, &HeaderValue)| !HOP_HEADERS.contains(name);
     for (name, value) in headers.iter().filter(end_to_end) {
         request = request.header(name, value);
     }
-    let received = request.send().await.map_err(|error| proxy.unreachable(&error))?;
+    let received = request.send().await.map_err(|error| {
+        if error.is_body() || error.is_request() && !error.is_connect() {
+            tracing::debug!(%error, "failed to forward a request");
+            return ApiError::body_incomplete();
+        }
+        proxy.unreachable(&error)
+    })?;
     let mut response = Response::builder().status(received.status());
     for (name, value) in received.headers().iter().filter(end_to_end) {
         response = response.header(name, value);
@@ -141,6 +168,10 @@ async fn send(
 }
 
 async fn health(State(proxy): State<Proxy>) -> Response {
+    if matches!(proxy.phase.get(), ServerPhase::Draining) {
+        let body = json!({"detail": "Server is stopping", "status": "Draining"});
+        return (StatusCode::SERVICE_UNAVAILABLE, Json(body)).into_response();
+    }
     let response = proxy
         .client
         .get(format!("{}/health", proxy.url))
@@ -157,89 +188,32 @@ async fn health(State(proxy): State<Proxy>) -> Response {
     }
 }
 
-async fn metrics(State(proxy): State<Proxy>, headers: HeaderMap) -> Result<Response, ApiError> {
-    let accept = headers
-        .get(header::ACCEPT)
-        .and_then(|accept| accept.to_str().ok())
-        .unwrap_or_default();
-    if accept.contains("openmetrics") || accept.contains("text/plain") {
-        return prometheus(State(proxy)).await;
-    }
-    Ok(Json(telemetry::host::report().await).into_response())
-}
-
-async fn prometheus(State(proxy): State<Proxy>) -> Result<Response, ApiError> {
-    let text = HeaderMap::from_iter([(header::ACCEPT, HeaderValue::from_static("text/plain"))]);
-    send(&proxy, Method::GET, "/metrics", &text, Bytes::new()).await
-}
-
-/// The body of `POST /chat`. The engine checks prompt and messages, so they pass as sent.
-#[derive(Debug, Deserialize)]
-#[serde(expecting = "an object")]
-struct ProxyChatRequest {
-    prompt: Option<Value>,
-    messages: Option<Value>,
-    /// Default: true.
-    return_full_text: Option<bool>,
-    generate_kwargs: Option<GenerateKwargs>,
-}
-
-/// Answers `/chat` with the engine's OpenAI API.
-async fn chat(
-    State(proxy): State<Proxy>,
-    Extension(context): Extension<RequestContext>,
-    bytes: Bytes,
-) -> Response {
-    match translate(&proxy, &context, &bytes).await {
-        Ok(text) => Json(json!({"Result": text})).into_response(),
-        Err(error) => error.into_detail(),
+async fn metrics(State(proxy): State<Proxy>, headers: HeaderMap) -> Response {
+    match MetricsFormat::of(&headers) {
+        MetricsFormat::Json => Json(telemetry::host::report().await).into_response(),
+        // The engine's text has no end mark, so both together are the older format.
+        MetricsFormat::Text | MetricsFormat::OpenMetrics => prometheus(State(proxy)).await,
     }
 }
 
-async fn translate(proxy: &Proxy, context: &RequestContext, bytes: &[u8]) -> Result<String, ApiError> {
-    let request: ProxyChatRequest = parse(bytes, context)?;
-    let mut body = options(&request.generate_kwargs.unwrap_or_default())?;
-    let (path, name, input, completion_at) = match proxy.pipeline {
-        Pipeline::TextGeneration => ("/v1/completions", "prompt", request.prompt, "/choices/0/text"),
-        Pipeline::Conversational => (
-            "/v1/chat/completions",
-            "messages",
-            request.messages,
-            "/choices/0/message/content",
-        ),
-    };
-    let input = input.ok_or_else(|| ApiError::parameter(name, "must be given"))?;
-    body[name] = input.clone();
-    let response = proxy.post(path, &body).await?;
-    let completion = response
-        .pointer(completion_at)
-        .and_then(Value::as_str)
-        .unwrap_or_default();
-    let echo = proxy.pipeline == Pipeline::TextGeneration && request.return_full_text.unwrap_or(true);
-    let echoed = if echo {
-        input.as_str().unwrap_or_default()
-    } else {
-        ""
-    };
-    Ok(format!("{echoed}{completion}"))
+/// Answers with the metrics of both. Those of an engine that does not answer are left out.
+async fn prometheus(State(proxy): State<Proxy>) -> Response {
+    let in_flight = proxy.max_in_flight - proxy.in_flight.available_permits();
+    proxy.metrics.in_flight(in_flight);
+    let text = proxy.metrics.encode();
+    let engine = engine_metrics(&proxy).await.unwrap_or_default();
+    api::prometheus_response(text.map(|own| format!("{engine}{own}")), TEXT)
 }
 
-/// Translates `generate_kwargs`. `max_length` counts the prompt, which only the engine can, so it bounds the completion instead.
-fn options(kwargs: &GenerateKwargs) -> Result<Value, ApiError> {
-    let length = |name, value| count(name, value, 1..=MAX_TOKENS);
-    let max_tokens = match length("generate_kwargs.max_new_tokens", kwargs.max_new_tokens)? {
-        Some(max) => max,
-        None => length("generate_kwargs.max_length", kwargs.max_length)?.unwrap_or(DEFAULT_MAX_LENGTH),
-    };
-    let temperature = if kwargs.do_sample.unwrap_or(true) {
-        number("generate_kwargs.temperature", kwargs.temperature, 0.0..=2.0)?.unwrap_or(1.0)
-    } else {
-        0.0
-    };
-    Ok(json!({
-        "max_tokens": max_tokens,
-        "temperature": temperature,
-        "top_p": number("generate_kwargs.top_p", kwargs.top_p, 0.0..=1.0)?.unwrap_or(1.0),
-        "top_k": count("generate_kwargs.top_k", kwargs.top_k, 0..=MAX_TOKENS)?.unwrap_or(10),
-    }))
+async fn engine_metrics(proxy: &Proxy) -> Option<String> {
+    let request = proxy.client.get(format!("{}/metrics", proxy.url));
+    let request = request
+        .header(header::ACCEPT, "text/plain")
+        .timeout(HEALTH_TIMEOUT);
+    let response = request.send().await.ok()?.error_for_status().ok()?;
+    let mut text = response.text().await.ok()?;
+    if !text.ends_with('\n') {
+        text.push('\n');
+    }
+    Some(text)
 }

@@ -1,6 +1,7 @@
-//! API keys and the certificate that flags name. Both follow their files.
+//! API keys and the certificate that flags name, which follow their files, and the origins of web pages.
 
 mod access;
+mod cors;
 mod keys;
 
 use axum::Router;
@@ -9,6 +10,7 @@ use rustls::ServerConfig;
 use serve::{Reloaded, TlsFiles};
 
 use crate::settings::SecuritySettings;
+use cors::Origins;
 use keys::Keys;
 
 /// The protection of the server.
@@ -16,6 +18,7 @@ use keys::Keys;
 pub(crate) struct Security {
     keys: Option<Reloaded<Keys>>,
     pub(crate) encryption: Option<Reloaded<ServerConfig>>,
+    origins: Option<Origins>,
 }
 
 impl Security {
@@ -52,13 +55,21 @@ impl Security {
             (None, None) => None,
             _ => anyhow::bail!("--tls-cert-file and --tls-key-file must be given together"),
         };
-        Ok(Self { keys, encryption })
+        Ok(Self {
+            keys,
+            encryption,
+            origins: Origins::new(&settings.cors_origins)?,
+        })
     }
 
-    /// Adds the check of keys before all routes, if there are keys.
+    /// Adds the check of keys before all routes, if there are keys. Questions of browsers come before it: they have no key.
     pub(crate) fn protect(&self, router: Router) -> Router {
-        match &self.keys {
+        let router = match &self.keys {
             Some(keys) => router.layer(middleware::from_fn_with_state(keys.subscribe(), access::check)),
+            None => router,
+        };
+        match &self.origins {
+            Some(origins) => router.layer(middleware::from_fn_with_state(origins.clone(), cors::answer)),
             None => router,
         }
     }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use clap::ValueEnum;
 use model::Precision;
+use serde::Deserialize;
 
 /// Settings of the program.
 #[derive(Clone, Debug)]
@@ -14,6 +15,8 @@ pub struct ServerSettings {
     pub(crate) address: SocketAddr,
     /// Time that running requests have to finish after a stop.
     pub(crate) drain_timeout: Duration,
+    /// Maximum of open connections; further clients wait.
+    pub(crate) max_connections: usize,
     pub(crate) security: SecuritySettings,
     pub(crate) backend: Backend,
 }
@@ -40,14 +43,28 @@ pub(crate) struct ModelSettings {
 pub(crate) struct ProxySettings {
     pub(crate) url: String,
     pub(crate) pipeline: Pipeline,
+    /// Maximum of requests that are not answered yet.
+    pub(crate) max_in_flight: usize,
+    pub(crate) drain: Option<DrainSettings>,
 }
 
-/// Settings for API keys and TLS.
+/// Settings for the requested end of the server.
+#[derive(Clone, Debug)]
+pub(crate) struct DrainSettings {
+    /// Address at which the end is requested. Only this pod's containers may reach it.
+    pub(crate) address: SocketAddr,
+    /// Time before new requests are refused: clients learn with a delay that the pod ends.
+    pub(crate) delay: Duration,
+}
+
+/// Settings for API keys, TLS and pages of other origins.
 #[derive(Clone, Debug)]
 pub(crate) struct SecuritySettings {
     pub(crate) api_key_file: Option<PathBuf>,
     pub(crate) tls_cert_file: Option<PathBuf>,
     pub(crate) tls_key_file: Option<PathBuf>,
+    /// Origins whose pages may use the API; `*` stands for all.
+    pub(crate) cors_origins: Vec<String>,
 }
 
 /// Settings for loading a model. `None` means a default that depends on the machine or the model.
@@ -93,7 +110,8 @@ pub(crate) struct HubSettings {
 }
 
 /// Input that `/chat` takes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, ValueEnum)]
+#[serde(rename_all = "kebab-case")]
 pub(crate) enum Pipeline {
     /// `prompt`.
     TextGeneration,
@@ -102,7 +120,8 @@ pub(crate) enum Pipeline {
 }
 
 /// Use of adapters.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, ValueEnum)]
+#[serde(rename_all = "kebab-case")]
 pub(crate) enum AdapterMode {
     /// Merge all adapters into the weights at start.
     Merge,

@@ -153,11 +153,7 @@ fn candidates(logits: &[f32], settings: &SamplingParams) -> Vec<(u32, f32)> {
     let mut kept: Vec<(u32, f32)> = all
         .filter(|(_, weight)| *weight > 0.0 && *weight >= settings.min_p)
         .collect();
-    let by_weight = |a: &(u32, f32), b: &(u32, f32)| {
-        b.1.partial_cmp(&a.1)
-            .unwrap_or(Ordering::Equal)
-            .then(a.0.cmp(&b.0))
-    };
+    let by_weight = |a: &(u32, f32), b: &(u32, f32)| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0));
     if settings.top_k > 0 && settings.top_k < kept.len() {
         kept.select_nth_unstable_by(settings.top_k, by_weight);
         kept.truncate(settings.top_k);
@@ -214,13 +210,10 @@ pub fn log_probs(logits: &[f32], token: u32, top: usize) -> LogProbs {
     let log_prob = |logit: f32| (f64::from(logit) - normal) as f32;
     let mut order: Vec<(u32, f32)> = (0_u32..)
         .zip(logits)
+        .filter(|(_, logit)| !logit.is_nan())
         .map(|(token, logit)| (token, *logit))
         .collect();
-    let by_logit = |a: &(u32, f32), b: &(u32, f32)| {
-        b.1.partial_cmp(&a.1)
-            .unwrap_or(Ordering::Equal)
-            .then(a.0.cmp(&b.0))
-    };
+    let by_logit = |a: &(u32, f32), b: &(u32, f32)| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0));
     if top > 0 && top < order.len() {
         order.select_nth_unstable_by(top, by_logit);
     }
@@ -366,5 +359,23 @@ mod tests {
             [1, 0]
         );
         assert!((found.top[0].1.exp() - 0.6).abs() < 1e-6);
+    }
+
+    #[test]
+    fn nan_is_never_chosen_or_reported() {
+        let mut logits: Vec<f32> = (0..200_u8).map(f32::from).collect();
+        logits.iter_mut().step_by(3).for_each(|logit| *logit = f32::NAN);
+        let settings = SamplingParams {
+            top_k: 50,
+            top_p: 0.9,
+            ..SamplingParams::default()
+        };
+        let mut sampler = Sampler::new(settings, 7, &[]);
+        assert!((0..200).all(|_| !sampler.sample(&mut logits.clone(), &[]).is_multiple_of(3)));
+        let top = log_probs(&logits, 199, 30).top;
+        assert!(
+            top.len() == 30 && top.iter().all(|(token, _)| !token.is_multiple_of(3)),
+            "{top:?}"
+        );
     }
 }

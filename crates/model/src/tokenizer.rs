@@ -1,6 +1,7 @@
 //! `tokenizer.json`: encoding of texts and decoding of tokens, also token by token.
 
 use std::path::Path;
+use std::sync::OnceLock;
 
 use crate::error::{Error, Result};
 use crate::read;
@@ -14,6 +15,8 @@ const LOOK_BACK: usize = 8;
 #[derive(Clone, Debug)]
 pub struct Tokenizer {
     inner: tokenizers::Tokenizer,
+    /// The same, made at its first use, for which special tokens are ordinary text.
+    plain: OnceLock<tokenizers::Tokenizer>,
 }
 
 impl Tokenizer {
@@ -31,7 +34,10 @@ impl Tokenizer {
         inner
             .with_truncation(None)
             .map_err(|error| Error::file(&path, error.to_string()))?;
-        Ok(Self { inner })
+        Ok(Self {
+            inner,
+            plain: OnceLock::new(),
+        })
     }
 
     /// Encodes a text; `special` adds the special tokens around a plain text.
@@ -44,6 +50,30 @@ impl Tokenizer {
             .encode_fast(text, special)
             .map_err(|error| Error::Tokenizer(error.to_string()))?;
         Ok(encoding.get_ids().to_vec())
+    }
+
+    /// Encodes a text in which the texts of special tokens are ordinary text.
+    ///
+    /// # Errors
+    /// When the tokenizer cannot split the text.
+    pub fn encode_plain(&self, text: &str) -> Result<Vec<u32>> {
+        let plain = self.plain.get_or_init(|| {
+            let mut plain = self.inner.clone();
+            plain.set_encode_special_tokens(true);
+            plain
+        });
+        let encoding = plain
+            .encode_fast(text, false)
+            .map_err(|error| Error::Tokenizer(error.to_string()))?;
+        Ok(encoding.get_ids().to_vec())
+    }
+
+    /// Texts of the special tokens, such as `<|im_end|>`.
+    pub fn special_tokens(&self) -> impl Iterator<Item = String> {
+        let added = self.inner.get_added_tokens_decoder().into_values();
+        added
+            .filter(|token| token.special && !token.content.is_empty())
+            .map(|token| token.content)
     }
 
     /// Decodes tokens, without special ones if `skip_special`.

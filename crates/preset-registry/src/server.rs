@@ -94,9 +94,6 @@ pub enum ServeError {
     /// The descriptor of the contract cannot be read.
     #[error("failed to set up reflection")]
     Reflection(#[from] tonic_reflection::server::Error),
-    /// The listener cannot be used.
-    #[error("failed to accept connections")]
-    Listener(#[source] std::io::Error),
     /// The socket or a connection failed.
     #[error("the gRPC server failed")]
     Transport(#[from] tonic::transport::Error),
@@ -204,9 +201,8 @@ impl PresetServer {
             [],
         );
         let connections = Connections::accept(listener, self.encryption, self.connections, move || {
-            failures.inc([])
-        })
-        .map_err(ServeError::Listener)?;
+            failures.inc([]);
+        });
         let server = limited()
             .trace_fn(telemetry::grpc::server_span)
             .layer(AccessLayer(self.callers))

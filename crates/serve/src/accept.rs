@@ -8,7 +8,6 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::serve::Listener;
 use rustls::ServerConfig;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
@@ -61,28 +60,24 @@ pub enum Permit {
     Peer(PeerPermit),
 }
 
-/// The connections of a listener, for axum and others. Accepting ends when it is dropped.
+/// The connections of a listener. Accepting ends when it is dropped.
 #[derive(Debug)]
 pub struct Connections {
-    address: SocketAddr,
     ready: mpsc::Receiver<Accepted>,
 }
 
 impl Connections {
     /// Begins to accept. `on_failure` is called for each client that sent nothing or failed the handshake.
-    ///
-    /// # Errors
-    /// The listener has no local address.
+    #[must_use]
     pub fn accept(
         listener: TcpListener,
         encryption: Encryption,
         limits: Limits,
         on_failure: impl Fn() + Clone + Send + 'static,
-    ) -> io::Result<Self> {
+    ) -> Self {
         let (sender, ready) = mpsc::channel(16);
-        let address = listener.local_addr()?;
         tokio::spawn(accept(listener, encryption, limits, sender, on_failure));
-        Ok(Self { address, ready })
+        Self { ready }
     }
 
     /// The next connection. Waits forever if the runtime shuts down.
@@ -92,22 +87,6 @@ impl Connections {
             // The accepting task outlives this value.
             None => std::future::pending().await,
         }
-    }
-}
-
-impl Listener for Connections {
-    type Io = Io;
-    type Addr = SocketAddr;
-
-    async fn accept(&mut self) -> (Io, SocketAddr) {
-        let Accepted { io, peer, permit } = self.next().await;
-        // axum counts nothing: the limit is one of handshakes here.
-        drop(permit);
-        (io, peer)
-    }
-
-    fn local_addr(&self) -> io::Result<SocketAddr> {
-        Ok(self.address)
     }
 }
 
@@ -199,7 +178,7 @@ async fn accept_one(
 }
 
 /// Waits until the connection must make room for another peer's.
-async fn evicted(permit: &Permit) {
+pub(crate) async fn evicted(permit: &Permit) {
     match permit {
         Permit::Shared(_) => std::future::pending().await,
         Permit::Peer(permit) => permit.evicted().cancelled_owned().await,

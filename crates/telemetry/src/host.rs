@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::path::Path;
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -10,23 +11,45 @@ use serde_json::{Value, json};
 const WATCHED: Duration = Duration::from_millis(250);
 const GIB: f64 = 1_073_741_824.0;
 
+/// Directory of this process's control group, as a container sees it.
+const CGROUP: &str = "/sys/fs/cgroup";
+
 /// Bytes that this process may still allocate: the smaller of the host's free memory and the rest of its control group.
 #[must_use]
 pub fn available() -> Option<u64> {
     let machine = fs::read_to_string("/proc/meminfo")
         .ok()
         .and_then(|text| kibibytes(&text, "MemAvailable"));
-    let group = |name: &str| {
-        fs::read_to_string(format!("/sys/fs/cgroup/{name}"))
-            .ok()?
-            .trim()
-            .parse::<u64>()
-            .ok()
+    [machine, group_available(Path::new(CGROUP))]
+        .into_iter()
+        .flatten()
+        .min()
+}
+
+/// Rest of a control group of version 2 or 1; `None` without a limit. Files that the kernel caches for the group can be dropped, so
+/// they count as free.
+fn group_available(root: &Path) -> Option<u64> {
+    let read = |name: &str| fs::read_to_string(root.join(name)).ok();
+    let number = |name: &str| read(name)?.trim().parse::<u64>().ok();
+    let rest = |limit: &str, used: &str, stat: &str, cached: &str| {
+        let cached = read(stat)
+            .and_then(|text| {
+                let line = text
+                    .lines()
+                    .find_map(|line| line.strip_prefix(cached)?.strip_prefix(' '))?;
+                line.trim().parse::<u64>().ok()
+            })
+            .unwrap_or(0);
+        Some(number(limit)?.saturating_sub(number(used)?.saturating_sub(cached)))
     };
-    let left = group("memory.max")
-        .zip(group("memory.current"))
-        .map(|(most, now)| most.saturating_sub(now));
-    [machine, left].into_iter().flatten().min()
+    rest("memory.max", "memory.current", "memory.stat", "inactive_file").or_else(|| {
+        rest(
+            "memory/memory.limit_in_bytes",
+            "memory/memory.usage_in_bytes",
+            "memory/memory.stat",
+            "total_inactive_file",
+        )
+    })
 }
 
 /// Peak memory of this process in bytes.
@@ -146,5 +169,31 @@ mod tests {
         assert_eq!(cores(cpuinfo), Some(2));
         assert_eq!(cores(""), None);
         assert_eq!(gib(4 << 30), "4.00 GB");
+    }
+
+    #[test]
+    fn the_limit_of_either_version_of_control_groups_counts() {
+        let write = |files: &[(&str, &str)]| {
+            let root = tempfile::tempdir().unwrap();
+            for (name, text) in files {
+                let path = root.path().join(name);
+                fs::create_dir_all(path.parent().unwrap()).unwrap();
+                fs::write(path, text).unwrap();
+            }
+            root
+        };
+        let second = write(&[
+            ("memory.max", "1000\n"),
+            ("memory.current", "700\n"),
+            ("memory.stat", "anon 1\ninactive_file 200\n"),
+        ]);
+        assert_eq!(group_available(second.path()), Some(500));
+        let first = write(&[
+            ("memory/memory.limit_in_bytes", "1000\n"),
+            ("memory/memory.usage_in_bytes", "900\n"),
+        ]);
+        assert_eq!(group_available(first.path()), Some(100));
+        let unlimited = write(&[("memory.max", "max\n"), ("memory.current", "700\n")]);
+        assert_eq!(group_available(unlimited.path()), None);
     }
 }

@@ -13,5 +13,5 @@ pub mod process;
 
 pub use args::{LogFormat, TelemetryArgs};
 pub use init::{Guard, init};
-pub use metrics::{Counter, Gauge, Histogram, Metrics};
+pub use metrics::{Buckets, Counter, Gauge, Histogram, InfoGauge, Metrics};
 pub use outcome::{Operation, Operations, Outcome};

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use super::admission::Admission;
 use super::error::ApiError;
 use crate::load::{LoadedModel, ModelChoice, ServerPhase, SharedPhase};
 use crate::metrics::Metrics;
@@ -12,6 +13,7 @@ use crate::metrics::Metrics;
 pub(crate) struct App {
     pub(crate) phase: SharedPhase,
     pub(crate) metrics: Metrics,
+    pub(crate) admission: Admission,
     /// Start of the program, Unix time in seconds.
     pub(crate) started: u64,
 }
@@ -21,6 +23,7 @@ impl App {
         Self {
             phase,
             metrics,
+            admission: Admission::default(),
             started: unix_time(),
         }
     }

@@ -1,10 +1,12 @@
 //! `POST /v1/chat/completions`.
 
+use std::sync::Arc;
+
 use axum::Json;
 use axum::body::Bytes;
 use axum::extract::{Extension, State};
 use axum::response::{IntoResponse as _, Response};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::app::{self, App};
 use super::chat_response::{self, ChatResponse};
@@ -14,10 +16,11 @@ use super::error::ApiError;
 use super::requests::{ChatCompletionRequest, parse};
 use super::validate::{
     self, ConstraintFields, ConversationFields, ParameterConstraint, ToolFields, constraint_fields, count,
-    generation_fields, refuse_unless,
+    generation_fields, refuse_unless, refuse_unsupported, unsupported_fields,
 };
 use crate::engine::Request;
 use crate::load::LoadedModel;
+use crate::reasoning::{self, ReasoningParser};
 
 /// Default of `max_tokens`, as in the server of transformers.
 const DEFAULT_MAX_TOKENS: usize = 1024;
@@ -50,12 +53,20 @@ struct Chat {
 
 async fn validate(
     app: &App,
-    model: &LoadedModel,
-    request: ChatCompletionRequest,
+    model: &Arc<LoadedModel>,
+    mut request: ChatCompletionRequest,
     context: &RequestContext,
 ) -> Result<Chat, ApiError> {
     let choice = app::choose(model, request.model.as_deref())?;
     refuse_unless(&json!([]), "functions", request.functions.as_ref())?;
+    refuse_unless(&Value::Null, "chat_template", request.chat_template.as_ref())?;
+    refuse_unless(
+        &json!(false),
+        "continue_final_message",
+        request.continue_final_message.as_ref(),
+    )?;
+    refuse_unless(&json!(false), "echo", request.echo.as_ref())?;
+    refuse_unsupported(&unsupported_fields!(request))?;
     let log_probs = match request.logprobs.unwrap_or(false) {
         true => Some(count("top_logprobs", request.top_logprobs, 0..=20)?.unwrap_or(0)),
         false => None,
@@ -69,15 +80,19 @@ async fn validate(
         add_generation_prompt: request.add_generation_prompt,
         chat_template_kwargs: request.chat_template_kwargs,
     };
-    let prompt = validate::render(model, conversation)?;
-    let prompt = model
-        .tokenizer
-        .encode(&prompt, false)
-        .map_err(ApiError::internal)?;
+    let prompt = validate::conversation(app, model, conversation).await?;
+    options.scope = context.scope;
     let tool_calls = tools.parser(model);
     if let Some((format, _)) = &tool_calls {
         options.visible_special_tokens = validate::visible_markers(model, *format);
     }
+    // A constraint applies to the whole completion, which then is no reasoning.
+    let reasoning = (model.thinks && constraint.is_none()).then(|| {
+        let marks = validate::hidden_ids(model, [reasoning::BEGIN, reasoning::END]);
+        options.visible_special_tokens.extend(marks);
+        ReasoningParser::new(prompt.begins_reasoning)
+    });
+    let prompt = prompt.tokens;
     if let Some(constraint) = &constraint {
         options.grammar = Some(validate::matcher(model, &app.metrics, constraint).await?);
     }
@@ -89,6 +104,7 @@ async fn validate(
             created: app::unix_time(),
             model: choice.name,
             tool_calls,
+            reasoning,
         },
         usage: Usage::of_prompt(prompt.len()),
         stream: options.stream,

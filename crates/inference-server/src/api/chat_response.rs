@@ -10,6 +10,7 @@ use tokio::sync::mpsc::UnboundedReceiver;
 use super::completion::{self, Completion, Usage};
 use crate::engine::{CompletionEvent, FinishReason, Token};
 use crate::load::LoadedModel;
+use crate::reasoning::{self, ReasoningParser};
 use crate::tool_calls::{ParsedPart, ToolCall, ToolCallFormat, ToolCallParser};
 
 /// The fields that all chunks of a response share.
@@ -20,27 +21,70 @@ pub(crate) struct ChatResponse {
     pub(crate) model: String,
     /// Parser of tool calls, if there may be any.
     pub(crate) tool_calls: Option<(ToolCallFormat, ToolCallParser)>,
+    /// Parser of reasoning, if the model thinks.
+    pub(crate) reasoning: Option<ReasoningParser>,
+}
+
+/// A part of a completion.
+#[derive(Clone, Debug)]
+enum CompletionPart {
+    Reasoning(String),
+    Text(String),
+    ToolCall(ToolCall),
+}
+
+impl From<ParsedPart> for CompletionPart {
+    fn from(part: ParsedPart) -> Self {
+        match part {
+            ParsedPart::Text(text) => Self::Text(text),
+            ParsedPart::ToolCall(call) => Self::ToolCall(call),
+        }
+    }
 }
 
 /// One choice while it is parsed.
 #[derive(Debug)]
 struct Choice {
     parser: Option<(ToolCallFormat, ToolCallParser)>,
+    reasoning: Option<ReasoningParser>,
 }
 
 impl Choice {
-    fn push(&mut self, text: String) -> Vec<ParsedPart> {
-        match &mut self.parser {
-            Some((_, parser)) => parser.push(&text),
-            None if text.is_empty() => Vec::new(),
-            None => vec![ParsedPart::Text(text)],
+    fn push(&mut self, text: String) -> Vec<CompletionPart> {
+        match &mut self.reasoning {
+            None => self.push_answer(text),
+            Some(reasoning) => {
+                let parts = reasoning.push(&text);
+                parts.into_iter().flat_map(|part| self.push_part(part)).collect()
+            }
         }
     }
 
-    fn finish(&mut self) -> Vec<ParsedPart> {
-        self.parser
+    fn push_part(&mut self, part: reasoning::Text) -> Vec<CompletionPart> {
+        match part {
+            reasoning::Text::Reasoning(text) => vec![CompletionPart::Reasoning(text)],
+            reasoning::Text::Answer(text) => self.push_answer(text),
+        }
+    }
+
+    fn push_answer(&mut self, text: String) -> Vec<CompletionPart> {
+        match &mut self.parser {
+            Some((_, parser)) => parser.push(&text).into_iter().map(CompletionPart::from).collect(),
+            None if text.is_empty() => Vec::new(),
+            None => vec![CompletionPart::Text(text)],
+        }
+    }
+
+    fn finish(&mut self) -> Vec<CompletionPart> {
+        let rest = self
+            .reasoning
             .as_mut()
-            .map_or_else(Vec::new, |(_, parser)| parser.finish())
+            .map_or_else(Vec::new, ReasoningParser::finish);
+        let mut parts: Vec<CompletionPart> = rest.into_iter().flat_map(|part| self.push_part(part)).collect();
+        if let Some((_, parser)) = &mut self.parser {
+            parts.extend(parser.finish().into_iter().map(CompletionPart::from));
+        }
+        parts
     }
 
     fn calls(&self) -> usize {
@@ -89,15 +133,19 @@ impl ChatResponse {
         let mut choice = self.choice();
         let mut parts = choice.push(completion.text.clone());
         parts.extend(choice.finish());
-        let (mut text, mut calls) = (String::new(), Vec::new());
+        let (mut text, mut reasoning, mut calls) = (String::new(), String::new(), Vec::new());
         for part in parts {
             match part {
-                ParsedPart::Text(piece) => text.push_str(&piece),
-                ParsedPart::ToolCall(call) => calls.push(choice.call(&call)),
+                CompletionPart::Reasoning(piece) => reasoning.push_str(&piece),
+                CompletionPart::Text(piece) => text.push_str(&piece),
+                CompletionPart::ToolCall(call) => calls.push(choice.call(&call)),
             }
         }
         let reason = choice.reason(completion.finish.reason);
         let mut message = json!({"role": "assistant", "content": text});
+        if !reasoning.is_empty() {
+            message["reasoning_content"] = reasoning.into();
+        }
         if !calls.is_empty() {
             if text.is_empty() {
                 message["content"] = Value::Null;
@@ -110,6 +158,7 @@ impl ChatResponse {
     fn choice(&self) -> Choice {
         Choice {
             parser: self.tool_calls.clone(),
+            reasoning: self.reasoning.clone(),
         }
     }
 
@@ -126,18 +175,25 @@ impl ChatResponse {
     }
 
     /// Returns the chunks of parts that are certain. The first chunk has the log probabilities, or a chunk without text.
-    fn deltas(&self, index: usize, choice: &Choice, parts: Vec<ParsedPart>, log_probs: Value) -> Vec<Value> {
+    fn deltas(
+        &self,
+        index: usize,
+        choice: &Choice,
+        parts: Vec<CompletionPart>,
+        log_probs: Value,
+    ) -> Vec<Value> {
         let mut log_probs = log_probs;
         let mut call_index = choice.calls()
             - parts
                 .iter()
-                .filter(|part| matches!(part, ParsedPart::ToolCall(_)))
+                .filter(|part| matches!(part, CompletionPart::ToolCall(_)))
                 .count();
         let mut chunks = Vec::new();
         for part in parts {
             let delta = match part {
-                ParsedPart::Text(text) => json!({"content": text}),
-                ParsedPart::ToolCall(call) => {
+                CompletionPart::Reasoning(text) => json!({"reasoning_content": text}),
+                CompletionPart::Text(text) => json!({"content": text}),
+                CompletionPart::ToolCall(call) => {
                     let mut call = choice.call(&call);
                     call["index"] = call_index.into();
                     call_index += 1;
@@ -171,6 +227,7 @@ pub(crate) fn stream(
     let events = completion::merged(receivers).flat_map(move |(index, event)| {
         let choice = &mut choices[index];
         let chunks = match event {
+            CompletionEvent::Prompt(_) => Vec::new(),
             CompletionEvent::Token(token) => {
                 let log_probs = log_probs(&model, std::slice::from_ref(&token));
                 let parts = choice.push(token.text);

@@ -1,6 +1,7 @@
 //! Completions from the engine, for all endpoints that generate.
 
 use futures::stream::{SelectAll, Stream, StreamExt as _, select_all};
+use model::sampling::LogProbs;
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio_stream::wrappers::UnboundedReceiverStream;
 
@@ -14,6 +15,8 @@ use crate::load::LoadedModel;
 pub(crate) struct Completion {
     pub(crate) text: String,
     pub(crate) tokens: Vec<Token>,
+    /// See [`CompletionEvent::Prompt`].
+    pub(crate) prompt: Vec<LogProbs>,
     pub(crate) finish: Finish,
 }
 
@@ -58,9 +61,10 @@ pub(crate) async fn collect(
 }
 
 async fn finished(mut receiver: UnboundedReceiver<CompletionEvent>) -> Result<Completion, ApiError> {
-    let (mut text, mut tokens) = (String::new(), Vec::new());
+    let (mut text, mut tokens, mut prompt) = (String::new(), Vec::new(), Vec::new());
     while let Some(event) = receiver.recv().await {
         match event {
+            CompletionEvent::Prompt(log_probs) => prompt = log_probs,
             CompletionEvent::Token(token) => {
                 text.push_str(&token.text);
                 tokens.push(token);
@@ -72,19 +76,28 @@ async fn finished(mut receiver: UnboundedReceiver<CompletionEvent>) -> Result<Co
             CompletionEvent::Finish(finish) if finish.reason == FinishReason::Failed => break,
             CompletionEvent::Finish(finish) => {
                 text.push_str(&finish.text);
-                return Ok(Completion { text, tokens, finish });
+                return Ok(Completion {
+                    text,
+                    tokens,
+                    prompt,
+                    finish,
+                });
             }
         }
     }
-    Err(ApiError::internal("the completion failed; see the log"))
+    Err(failed())
 }
 
-/// Returns the last chunk of a stream whose grammar failed.
+fn failed() -> ApiError {
+    ApiError::internal("the completion failed; see the log")
+}
+
+/// Returns the last chunk of a stream that failed.
 pub(crate) fn failure(finish: &Finish) -> Option<serde_json::Value> {
-    finish
-        .constraint_error
-        .as_ref()
-        .map(|error| ApiError::constraint_failed(error).json())
+    match &finish.constraint_error {
+        Some(error) => Some(ApiError::constraint_failed(error).json()),
+        None => (finish.reason == FinishReason::Failed).then(|| failed().json()),
+    }
 }
 
 type Indexed = futures::stream::BoxStream<'static, (usize, CompletionEvent)>;

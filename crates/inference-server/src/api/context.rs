@@ -11,6 +11,8 @@ use axum::http::{HeaderName, HeaderValue};
 use axum::middleware::Next;
 use axum::response::Response;
 
+use crate::engine::CacheScope;
+
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// Lists the parameters of the body that have no effect.
 const IGNORED_PARAMETERS: HeaderName = HeaderName::from_static("x-ignored-parameters");
@@ -28,6 +30,8 @@ const MAX_REPORTED: usize = 256;
 pub(crate) struct RequestContext {
     /// The client's id of the request, or one of ours.
     pub(crate) id: String,
+    /// The clients that share cached prefixes with this one.
+    pub(crate) scope: CacheScope,
     ignored: Arc<Mutex<Vec<String>>>,
 }
 
@@ -37,6 +41,7 @@ impl RequestContext {
         let client_id = client_id.filter(|id| !id.is_empty() && id.len() <= MAX_ID_BYTES);
         Self {
             id: client_id.map_or_else(|| format!("{:032x}", fastrand::u128(..)), str::to_owned),
+            scope: CacheScope::default(),
             ignored: Arc::default(),
         }
     }
@@ -88,7 +93,8 @@ pub(crate) async fn with_context(
     next: Next,
 ) -> Response {
     let client_id = request.headers().get(&REQUEST_ID).and_then(|id| id.to_str().ok());
-    let context = RequestContext::new(client_id);
+    let mut context = RequestContext::new(client_id);
+    context.scope = request.extensions().get().copied().unwrap_or_default();
     request.extensions_mut().insert(context.clone());
     let mut response = next.run(request).await;
     if let Ok(id) = HeaderValue::from_str(&context.id) {

@@ -29,11 +29,11 @@ pub(crate) async fn handle(
     let request: EmbeddingRequest = parse(&bytes, &context)?;
     let choice = app::choose(&model, request.model.as_deref())?;
     refuse_unless(&Value::Null, "dimensions", request.dimensions.as_ref())?;
-    let inputs = validate::encode(&model, "input", request.input, MAX_INPUTS)?;
+    let inputs = validate::encode(&app, &model, "input", request.input, MAX_INPUTS).await?;
     let tokens: usize = inputs.iter().map(Vec::len).sum();
     let requests = inputs
         .into_iter()
-        .map(|input| validate::embedding(&model, choice.adapter, "input", input))
+        .map(|input| validate::embedding(&model, choice.adapter, "input", input, context.scope))
         .collect::<Result<Vec<_>, _>>()?;
     let (app, model) = (&app, &*model);
     let embeddings: Vec<Vec<f32>> = futures::stream::iter(requests)

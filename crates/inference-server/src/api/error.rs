@@ -1,12 +1,15 @@
 //! Errors in the shape that clients of OpenAI's API expect.
 
 use axum::Json;
-use axum::http::{HeaderValue, StatusCode, header};
+use axum::http::{HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 
 /// Seconds after which a refused client should retry.
 const RETRY_AFTER: HeaderValue = HeaderValue::from_static("1");
+
+/// Maximum of a path in a message, in characters.
+const MAX_PATH_CHARS: usize = 200;
 
 /// An error of a request.
 #[derive(Clone, Debug)]
@@ -76,6 +79,52 @@ impl ApiError {
             kind: "invalid_request_error",
             param: None,
             code: Some("constraint_failed"),
+        }
+    }
+
+    /// A path that the server does not have.
+    pub(crate) fn not_found(method: &Method, path: &str) -> Self {
+        let path: String = path.chars().take(MAX_PATH_CHARS).collect();
+        Self {
+            status: StatusCode::NOT_FOUND,
+            message: format!("Unknown request URL: {method} {path}."),
+            kind: "invalid_request_error",
+            param: None,
+            code: Some("unknown_url"),
+        }
+    }
+
+    /// A path that takes other methods.
+    pub(crate) fn method_not_allowed(method: &Method, path: &str) -> Self {
+        let path: String = path.chars().take(MAX_PATH_CHARS).collect();
+        Self {
+            status: StatusCode::METHOD_NOT_ALLOWED,
+            message: format!("Not allowed to {method} on {path}."),
+            kind: "invalid_request_error",
+            param: None,
+            code: Some("method_not_supported"),
+        }
+    }
+
+    /// A body that is larger than `max` bytes.
+    pub(crate) fn body_too_large(max: usize) -> Self {
+        Self {
+            status: StatusCode::PAYLOAD_TOO_LARGE,
+            message: format!("the body must have at most {max} bytes"),
+            kind: "invalid_request_error",
+            param: None,
+            code: Some("request_too_large"),
+        }
+    }
+
+    /// A body that did not arrive, in time or at all.
+    pub(crate) fn body_incomplete() -> Self {
+        Self {
+            status: StatusCode::REQUEST_TIMEOUT,
+            message: "failed to read the body: it must arrive in time".to_owned(),
+            kind: "invalid_request_error",
+            param: None,
+            code: Some("request_timeout"),
         }
     }
 

@@ -17,7 +17,7 @@ mod tools;
 pub(crate) use chat_completion::{ChatCompletionRequest, StreamOptions};
 pub(crate) use completion::CompletionRequest;
 pub(crate) use embedding::{EmbeddingRequest, EncodingFormat};
-pub(crate) use kaito_chat::{EosTokenId, GenerateKwargs, KaitoChatRequest};
+pub(crate) use kaito_chat::{GenerateKwargs, KaitoChatRequest};
 pub(crate) use message::{Content, ContentPart, Message};
 pub(crate) use parse::{parse, parse_value};
 pub(crate) use prompt::{Prompt, PromptList, StringList, StringOrList, TokenIds};

@@ -1,5 +1,7 @@
 //! `POST /tokenize` and `POST /detokenize`, as in vLLM.
 
+use std::sync::Arc;
+
 use axum::Json;
 use axum::body::Bytes;
 use axum::extract::{Extension, State};
@@ -9,7 +11,7 @@ use super::app::{self, App};
 use super::context::RequestContext;
 use super::error::ApiError;
 use super::requests::{DetokenizeRequest, TokenizeRequest, parse};
-use super::validate::{self, ConversationFields, ToolFields};
+use super::validate::{self, ConversationFields, ToolFields, refuse_unless};
 
 pub(crate) async fn tokenize(
     State(app): State<App>,
@@ -19,8 +21,16 @@ pub(crate) async fn tokenize(
     let model = app.model()?;
     let request: TokenizeRequest = parse(&bytes, &context)?;
     app::choose(&model, request.model.as_deref())?;
-    let (text, default_special) = match (request.prompt, request.messages) {
-        (Some(text), _) => (text, true),
+    let special = request.add_special_tokens;
+    let tokens = match (request.prompt, request.messages) {
+        (Some(text), _) => {
+            let model = Arc::clone(&model);
+            let work = move || {
+                let tokens = model.tokenizer.encode(&text, special.unwrap_or(true));
+                tokens.map_err(ApiError::internal)
+            };
+            app.admission.encode(work).await?
+        }
         (None, Some(messages)) => {
             let tools = ToolFields::new(request.tools, request.tool_choice, None);
             let conversation = ConversationFields {
@@ -29,14 +39,15 @@ pub(crate) async fn tokenize(
                 add_generation_prompt: request.add_generation_prompt,
                 chat_template_kwargs: request.chat_template_kwargs,
             };
-            (validate::render(&model, conversation)?, false)
+            refuse_unless(
+                &json!(false),
+                "add_special_tokens",
+                special.map(Value::from).as_ref(),
+            )?;
+            validate::conversation(&app, &model, conversation).await?.tokens
         }
         (None, None) => return Err(ApiError::parameter("prompt", "must be given, or `messages`")),
     };
-    let tokens = model
-        .tokenizer
-        .encode(&text, request.add_special_tokens.unwrap_or(default_special))
-        .map_err(ApiError::internal)?;
     let mut response = json!({"count": tokens.len(), "max_model_len": model.context, "tokens": tokens});
     if request.return_token_strs.unwrap_or(false) {
         response["token_strs"] = tokens.iter().map(|id| model.tokenizer.id_to_token(*id)).collect();

@@ -8,6 +8,7 @@ use anyhow::Context as _;
 use serde::Deserialize;
 
 use super::dtype::Dtype;
+use crate::settings::{AdapterMode, Pipeline};
 
 /// Maximum of a file, in bytes: a ConfigMap holds one MiB.
 const MAX_BYTES: u64 = 1 << 20;
@@ -32,6 +33,9 @@ pub(super) struct NativeSection {
     pub(super) max_waiting: Option<usize>,
     pub(super) step_tokens: Option<usize>,
     pub(super) cache_mib: Option<usize>,
+    pub(super) adapter_mode: Option<AdapterMode>,
+    pub(super) pipeline: Option<Pipeline>,
+    pub(super) chat_template: Option<String>,
 }
 
 /// The section `vllm`.

@@ -12,6 +12,10 @@ pub(crate) struct AdaptedModel {
     pub(crate) loras: Vec<Lora>,
 }
 
+/// The clients that may share cached prefixes: those with the same API key. Time and usage would tell others what was asked.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct CacheScope(pub(crate) u64);
+
 /// One completion, or one embedding, to compute.
 #[derive(Clone, Debug)]
 pub(crate) struct Request {
@@ -19,11 +23,13 @@ pub(crate) struct Request {
     pub(crate) prompt: Vec<u32>,
     /// Index into [`AdaptedModel::loras`]; `None` uses no adapter.
     pub(crate) adapter: Option<usize>,
+    /// Only requests with the same scope share cached prefixes.
+    pub(crate) scope: CacheScope,
     /// Compute the embedding of the prompt and generate nothing.
     pub(crate) embedding: bool,
     pub(crate) sampling: SamplingParams,
     pub(crate) seed: u64,
-    /// Upper bound of generated tokens; at least one unless this is an embedding.
+    /// Upper bound of generated tokens; 0 for an embedding, or for the log probabilities of the prompt alone.
     pub(crate) max_tokens: usize,
     /// Generated tokens before which no end token is sampled.
     pub(crate) min_tokens: usize,
@@ -34,6 +40,8 @@ pub(crate) struct Request {
     pub(crate) visible_special_tokens: Vec<u32>,
     /// Number of most likely tokens to report beside each token; `None` reports no log probabilities.
     pub(crate) log_probs: Option<usize>,
+    /// The same for the tokens of the prompt.
+    pub(crate) prompt_log_probs: Option<usize>,
     /// Grammar that constrains the completion.
     pub(crate) grammar: Option<Matcher>,
 }
@@ -41,6 +49,8 @@ pub(crate) struct Request {
 /// Events of one request, in order.
 #[derive(Clone, Debug)]
 pub(crate) enum CompletionEvent {
+    /// Log probabilities of the prompt's tokens after the first, if they were requested.
+    Prompt(Vec<LogProbs>),
     /// A token. Its text may come with a later one.
     Token(Token),
     /// The last event.
@@ -85,7 +95,7 @@ pub(crate) enum FinishReason {
 impl FinishReason {
     pub(crate) const ALL: [Self; 3] = [Self::Stop, Self::Length, Self::Failed];
 
-    /// Returns the word that OpenAI's API has for it.
+    /// Returns the word of the metrics. OpenAI's API has words for the first two only: a failed completion is an error there.
     pub(crate) fn as_str(self) -> &'static str {
         match self {
             Self::Stop => "stop",

@@ -87,9 +87,9 @@ impl Scheduler {
         self.waiting.is_empty() && self.running.is_empty()
     }
 
-    /// Returns the reserved fraction of the cache, 0 to 1.
-    pub(crate) fn cache_use(&self) -> f64 {
-        self.reserved() as f64 / self.limits.cache.max(1) as f64
+    /// Returns the positions of the whole cache.
+    pub(crate) fn cache(&self) -> usize {
+        self.limits.cache
     }
 
     fn reserved(&self) -> usize {
@@ -233,7 +233,7 @@ mod tests {
         scheduler.remove(3);
         // One slot and 20 positions are free.
         assert_eq!(scheduler.admit(), [4]);
-        assert!((scheduler.cache_use() - 35.0 / 40.0).abs() < 1e-9);
+        assert_eq!(scheduler.reserved(), 35);
     }
 
     #[test]
@@ -286,7 +286,7 @@ mod tests {
                 prop_assert!(!plan.is_empty() || scheduler.is_idle());
                 prop_assert!(plan.len() <= LIMITS.sequences);
                 prop_assert!(plan.iter().map(|chunk| chunk.tokens).sum::<usize>() <= LIMITS.step_tokens);
-                prop_assert!(scheduler.cache_use() <= 1.0);
+                prop_assert!(scheduler.reserved() <= LIMITS.cache);
                 scheduler.advance(&plan);
                 for chunk in plan {
                     let (prompt, completion) = left.get_mut(&chunk.id).unwrap();

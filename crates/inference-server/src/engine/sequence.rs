@@ -1,13 +1,13 @@
 //! One completion while it is generated: from logits to events.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use model::sampling::{Sampler, log_probs};
+use model::sampling::{LogProbs, Sampler, log_probs};
 use model::{DecodeStream, KvCache, Tokenizer};
 use tokio::sync::mpsc::UnboundedSender;
 
 use super::mean_pooling::MeanPooling;
-use super::request::{CompletionEvent, Finish, FinishReason, Request, Token};
+use super::request::{CacheScope, CompletionEvent, Finish, FinishReason, Request, Token};
 use super::stop_strings::StopStrings;
 use crate::grammar::ConstraintError;
 
@@ -27,7 +27,10 @@ pub(super) struct Sequence {
     /// See [`Finish::cached`].
     pub(super) cached: usize,
     pub(super) submitted: Instant,
+    first_token: Option<Instant>,
     pub(super) last_token: Option<Instant>,
+    /// Log probabilities of the prompt's tokens after the first, as far as they are computed.
+    prompt_log_probs: Vec<LogProbs>,
 }
 
 impl Sequence {
@@ -49,7 +52,9 @@ impl Sequence {
             events,
             cached: 0,
             submitted: Instant::now(),
+            first_token: None,
             last_token: None,
+            prompt_log_probs: Vec::new(),
             request,
         }
     }
@@ -57,6 +62,60 @@ impl Sequence {
     /// See [`Request::adapter`].
     pub(super) fn adapter(&self) -> Option<usize> {
         self.request.adapter
+    }
+
+    /// See [`Request::scope`].
+    pub(super) fn scope(&self) -> CacheScope {
+        self.request.scope
+    }
+
+    /// Returns the positions that the sequence needs at most.
+    pub(super) fn capacity(&self) -> usize {
+        self.request.prompt.len() + self.request.max_tokens
+    }
+
+    /// Returns true if the sequence no longer waits.
+    pub(super) fn has_begun(&self) -> bool {
+        self.cache.capacity() > 0
+    }
+
+    /// Returns true if a cached prefix is of no use: hidden states and logits of a prompt are not cached.
+    pub(super) fn needs_whole_prompt(&self) -> bool {
+        self.is_embedding() || self.request.prompt_log_probs.is_some()
+    }
+
+    /// Returns true if the next tokens to compute are tokens of a prompt whose log probabilities are wanted.
+    pub(super) fn scores_prompt(&self) -> bool {
+        self.request.prompt_log_probs.is_some() && self.cache.len() < self.request.prompt.len()
+    }
+
+    /// Returns true if the request is for a completion, not for its prompt alone.
+    pub(super) fn generates(&self) -> bool {
+        self.request.max_tokens > 0
+    }
+
+    /// Records log probabilities of the prompt's tokens after each of the `count` tokens that were just computed, and returns the
+    /// logits after the last one. Sends the log probabilities once they are complete.
+    pub(super) fn score_prompt(&mut self, count: usize, logits: Vec<f32>) -> Vec<f32> {
+        let Some(top) = self.request.prompt_log_probs else {
+            return logits;
+        };
+        if self.cache.len().saturating_sub(count) >= self.request.prompt.len() {
+            return logits;
+        }
+        let first = self.prompt_log_probs.len();
+        let vocab_size = logits.len() / count.max(1);
+        let rows = logits.chunks_exact(vocab_size.max(1));
+        let next = self.request.prompt.iter().skip(first + 1);
+        let scored = rows
+            .clone()
+            .zip(next)
+            .map(|(row, token)| log_probs(row, *token, top));
+        self.prompt_log_probs.extend(scored);
+        if self.cache.len() >= self.request.prompt.len() {
+            self.send(CompletionEvent::Prompt(self.prompt_log_probs.clone()));
+        }
+        rows.last().unwrap_or_default().to_vec()
     }
 
     /// See [`Request::embedding`].
@@ -91,6 +150,13 @@ impl Sequence {
 
     pub(super) fn generated(&self) -> usize {
         self.tokens.len() - self.request.prompt.len()
+    }
+
+    /// Returns the mean time between tokens, if there are two.
+    pub(super) fn time_per_token(&self) -> Option<Duration> {
+        let time = self.last_token?.duration_since(self.first_token?);
+        let gaps = u32::try_from(self.generated().checked_sub(1)?).ok()?;
+        time.checked_div(gaps)
     }
 
     /// Returns the next tokens to compute, at most `count`.
@@ -130,6 +196,7 @@ impl Sequence {
         };
         self.tokens.push(token);
         self.last_token = Some(Instant::now());
+        self.first_token = self.first_token.or(self.last_token);
         if self.request.end_tokens.contains(&token) {
             return Ok(Some(FinishReason::Stop));
         }

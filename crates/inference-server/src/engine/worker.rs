@@ -1,6 +1,6 @@
 //! The loop of the engine's thread.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::sync::mpsc::Receiver;
 use std::time::Instant;
@@ -11,7 +11,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio::sync::oneshot;
 
 use super::prefix_cache::PrefixCache;
-use super::request::{AdaptedModel, CompletionEvent, FinishReason, Request};
+use super::request::{AdaptedModel, CacheScope, CompletionEvent, FinishReason, Request};
 use super::scheduler::{AdmissionError, Id, ScheduledChunk, Scheduler, SchedulerLimits, SequenceJob};
 use super::sequence::Sequence;
 use crate::metrics::Metrics;
@@ -75,12 +75,31 @@ impl Worker {
             }
             let chunks = self.scheduler.plan();
             self.step(&chunks);
-            self.metrics.load(
-                self.scheduler.running(),
-                self.scheduler.waiting(),
-                self.scheduler.cache_use(),
-            );
+            self.report_load();
         }
+    }
+
+    fn report_load(&self) {
+        let used: usize = self.sequences.values().map(|sequence| sequence.cache.len()).sum();
+        let cache_use = used as f64 / self.scheduler.cache().max(1) as f64;
+        self.metrics
+            .load(self.scheduler.running(), self.scheduler.waiting(), cache_use);
+        if self.model.loras.is_empty() {
+            return;
+        }
+        let names = |runs: bool| -> BTreeSet<&str> {
+            let with_state = self
+                .sequences
+                .values()
+                .filter(|sequence| sequence.has_begun() == runs);
+            let adapters = with_state.filter_map(Sequence::adapter);
+            adapters
+                .filter_map(|index| self.model.loras.get(index))
+                .map(Lora::name)
+                .collect()
+        };
+        self.metrics
+            .adapters(self.model.loras.len(), &names(true), &names(false));
     }
 
     fn accept(&mut self, command: EngineCommand) {
@@ -94,9 +113,9 @@ impl Worker {
         };
         let accepted = self.scheduler.submit(job).map(|()| {
             let (events, receiver) = unbounded_channel();
-            // Memory is only touched once the sequence runs.
             let spec = self.model.decoder.spec();
-            let cache = KvCache::new(spec, job.capacity);
+            // A sequence that waits has no memory for keys and values yet.
+            let cache = KvCache::new(spec, 0);
             self.sequences
                 .insert(id, Sequence::new(request, spec.hidden_size, cache, events));
             receiver
@@ -127,14 +146,16 @@ impl Worker {
             return;
         };
         self.metrics.queued(sequence.submitted.elapsed());
-        if sequence.is_embedding() {
-            // An embedding needs the hidden states of all tokens, which are not cached.
+        sequence.cache = KvCache::new(self.model.decoder.spec(), sequence.capacity());
+        if sequence.needs_whole_prompt() {
             return;
         }
+        self.metrics.prefix_queried(sequence.tokens.len());
         let key = cache_key(&self.model, sequence);
         if let Some((length, cache)) = self.prefixes.find(&key, &sequence.tokens) {
             sequence.cache.copy_prefix(cache, length);
             sequence.cached = sequence.cache.len();
+            self.metrics.prefix_hit(sequence.cached);
             self.scheduler.skip(id, sequence.cached);
         }
     }
@@ -154,32 +175,22 @@ impl Worker {
             .iter()
             .map(|(chunk, sequence)| sequence.next(chunk.tokens).to_vec())
             .collect();
-        let outcome = forward(&self.model, &mut scheduled, &tokens);
+        let outcomes = compute(&self.model, &mut scheduled, &tokens);
         self.metrics
             .step(began.elapsed(), tokens.iter().map(Vec::len).sum());
         let mut finished = Vec::new();
-        match outcome {
-            Ok(outputs) => {
-                prepare_masks(&mut scheduled);
-                for ((chunk, sequence), output) in scheduled.iter_mut().zip(outputs) {
-                    let reason = if sequence.is_embedding() {
-                        sequence.pool(&output);
-                        chunk.samples.then_some(FinishReason::Stop)
-                    } else if chunk.samples {
-                        sample(sequence, &self.tokenizer, output, &self.metrics)
-                    } else {
-                        None
-                    };
-                    finished.extend(reason.map(|reason| (chunk.id, reason)));
+        prepare_masks(&mut scheduled);
+        for ((chunk, sequence), outcome) in scheduled.iter_mut().zip(outcomes) {
+            let reason = match outcome {
+                Ok(output) => apply(chunk, sequence, output, &self.tokenizer, &self.metrics),
+                Err(error) => {
+                    tracing::error!(%error, "failed to compute a sequence");
+                    Some(FinishReason::Failed)
                 }
-                self.scheduler.advance(chunks);
-            }
-            Err(error) => {
-                tracing::error!(%error, sequences = scheduled.len(), "failed to compute a step");
-                let ids = scheduled.iter().map(|(chunk, _)| chunk.id);
-                finished.extend(ids.map(|id| (id, FinishReason::Failed)));
-            }
+            };
+            finished.extend(reason.map(|reason| (chunk.id, reason)));
         }
+        self.scheduler.advance(chunks);
         for (id, reason) in finished {
             self.finish(id, reason);
         }
@@ -196,6 +207,9 @@ impl Worker {
                 sequence.generated(),
                 sequence.submitted.elapsed(),
             );
+            if let Some(time) = sequence.time_per_token() {
+                self.metrics.time_per_token(time);
+            }
             self.keep_prefix(sequence);
         }
     }
@@ -217,6 +231,7 @@ type Scheduled<'a> = (ScheduledChunk, &'a mut Sequence);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct CacheKey {
     adapter: Option<usize>,
+    scope: CacheScope,
     /// Models with two rope tables choose one by the length of the sequence.
     long_rope: bool,
 }
@@ -224,8 +239,56 @@ struct CacheKey {
 fn cache_key(model: &AdaptedModel, sequence: &Sequence) -> CacheKey {
     CacheKey {
         adapter: sequence.adapter(),
+        scope: sequence.scope(),
         long_rope: model.decoder.spec().uses_long_rope(sequence.cache.capacity()),
     }
+}
+
+/// Runs the model for all sequences together, or for each alone if that fails: one bad sequence must not end the others.
+///
+/// The decoder checks all sequences before it changes one, so a failed step can be repeated.
+fn compute(
+    model: &AdaptedModel,
+    scheduled: &mut [Scheduled<'_>],
+    tokens: &[Vec<u32>],
+) -> Vec<model::Result<Vec<f32>>> {
+    match forward(model, scheduled, tokens) {
+        Ok(outputs) => outputs.into_iter().map(Ok).collect(),
+        Err(error) if scheduled.len() < 2 => vec![Err(error)],
+        Err(_) => {
+            let alone = |(one, tokens): (&mut Scheduled<'_>, &Vec<u32>)| {
+                let outputs = forward(model, std::slice::from_mut(one), std::slice::from_ref(tokens));
+                outputs.map(|mut outputs| outputs.pop().unwrap_or_default())
+            };
+            scheduled.iter_mut().zip(tokens).map(alone).collect()
+        }
+    }
+}
+
+/// Uses what the model computed for a sequence. Returns the reason if the completion ends.
+fn apply(
+    chunk: &ScheduledChunk,
+    sequence: &mut Sequence,
+    output: Vec<f32>,
+    tokenizer: &Tokenizer,
+    metrics: &Metrics,
+) -> Option<FinishReason> {
+    if sequence.is_embedding() {
+        sequence.pool(&output);
+        return chunk.samples.then_some(FinishReason::Stop);
+    }
+    let logits = sequence.score_prompt(chunk.tokens, output);
+    if !chunk.samples {
+        return None;
+    }
+    if !sequence.generates() {
+        return Some(FinishReason::Length);
+    }
+    if logits.iter().any(|logit| logit.is_nan()) {
+        tracing::error!("the model computed logits that are not numbers");
+        return Some(FinishReason::Failed);
+    }
+    sample(sequence, tokenizer, logits, metrics)
 }
 
 /// Runs the model. Returns logits or hidden states of each sequence.
@@ -243,10 +306,14 @@ fn forward(
         .zip(tokens)
         .map(|((chunk, sequence), tokens)| Segment {
             tokens,
-            output: match (sequence.is_embedding(), chunk.samples) {
-                (true, _) => OutputMode::HiddenStates,
-                (false, true) => OutputMode::LastLogits,
-                (false, false) => OutputMode::None,
+            output: if sequence.is_embedding() {
+                OutputMode::HiddenStates
+            } else if sequence.scores_prompt() {
+                OutputMode::AllLogits
+            } else if chunk.samples {
+                OutputMode::LastLogits
+            } else {
+                OutputMode::None
             },
             cache: &mut sequence.cache,
         })

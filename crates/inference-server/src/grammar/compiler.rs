@@ -16,6 +16,8 @@ use super::vocabulary;
 
 /// Grammars that compile at the same time. Others wait, so that the engine keeps its processors.
 const CONCURRENCY: usize = 2;
+/// Threads that compile. The library cannot be stopped, so a thread goes on after its request gave up; others may start meanwhile.
+const MAX_THREADS: usize = 8;
 /// Time that a request waits for its grammar.
 const TIMEOUT: Duration = Duration::from_secs(10);
 /// Number of matchers in the cache.
@@ -27,7 +29,8 @@ const STACK: usize = 256 << 20;
 /// Makes matchers for one model.
 pub(crate) struct Compiler {
     factory: Arc<ParserFactory>,
-    permits: Arc<Semaphore>,
+    turns: Semaphore,
+    threads: Arc<Semaphore>,
     cache: Mutex<LruCache<Matcher>>,
 }
 
@@ -45,7 +48,8 @@ impl Compiler {
         *factory.limits_mut() = limits();
         Ok(Self {
             factory: Arc::new(factory),
-            permits: Arc::new(Semaphore::new(CONCURRENCY)),
+            turns: Semaphore::new(CONCURRENCY),
+            threads: Arc::new(Semaphore::new(MAX_THREADS)),
             cache: Mutex::new(LruCache::new(CACHED)),
         })
     }
@@ -72,15 +76,15 @@ impl Compiler {
 
     async fn compile(&self, grammar: TopLevelGrammar) -> Result<Matcher, GrammarError> {
         let gone = || GrammarError::Unavailable("failed to start a thread for its grammar".to_owned());
-        let permit = Arc::clone(&self.permits)
-            .acquire_owned()
-            .await
-            .map_err(|_| gone())?;
+        // Given back when the request gives up, so that stuck grammars do not block the others.
+        let _turn = self.turns.acquire().await.map_err(|_| gone())?;
+        let thread = Arc::clone(&self.threads).try_acquire_owned();
+        let thread = thread.map_err(|_| GrammarError::Slow(TIMEOUT.as_secs()))?;
         let (reply, compiled) = oneshot::channel();
         let factory = Arc::clone(&self.factory);
         let work = move || {
             let compiled = compile(&factory, grammar);
-            drop(permit);
+            drop(thread);
             // The request may be gone by now.
             let _ = reply.send(compiled);
         };

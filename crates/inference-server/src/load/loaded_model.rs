@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use model::{ChatTemplate, GenerationConfig, Tokenizer};
 
+use super::special_tokens::SpecialTokens;
 use crate::engine::Engine;
 use crate::grammar::{Compiler, GrammarError};
 use crate::settings::Pipeline;
@@ -24,6 +25,11 @@ pub(crate) struct LoadedModel {
     /// Maximum of positions of a request.
     pub(crate) context: usize,
     pub(crate) vocab_size: usize,
+    /// True if the chat template knows reasoning, which the model writes before its answer.
+    pub(crate) thinks: bool,
+    pub(crate) special_tokens: SpecialTokens,
+    /// Upper bound of the bytes of one token.
+    pub(crate) max_token_bytes: usize,
     pub(crate) pipeline: Pipeline,
     /// Adapters that are merged into the weights.
     pub(crate) merged_adapters: Vec<String>,

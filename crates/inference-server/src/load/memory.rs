@@ -23,24 +23,36 @@ pub(super) fn check_weights(spec: &Spec, stored_bytes: u64, precision: Precision
     Ok(())
 }
 
+/// Positions without which a server is of no use.
+const MIN_POSITIONS: usize = 256;
+
 /// Returns the number of positions in the cache. Pure.
 ///
 /// `requested_mib` wins. Otherwise the cache gets half of the `free` bytes, because scores and activations need memory too. It
-/// holds at least one context, without which no request of full length could run, and at most one for each sequence.
+/// holds at most one context for each sequence. It may hold less than one context, which then bounds the requests.
+///
+/// # Errors
+/// There is room for too few positions.
 pub(super) fn cache_positions(
     requested_mib: Option<usize>,
     free: Option<u64>,
     bytes_per_position: usize,
     context: usize,
     sequences: usize,
-) -> usize {
+) -> anyhow::Result<usize> {
     let bytes = match (requested_mib, free) {
         (Some(mib), _) => mib.saturating_mul(1 << 20),
         (None, Some(free)) => usize::try_from(free / 2).unwrap_or(usize::MAX),
         (None, None) => 1 << 30,
     };
-    let max = context.saturating_mul(sequences);
-    (bytes / bytes_per_position.max(1)).clamp(context, max.max(context))
+    let positions = (bytes / bytes_per_position.max(1)).min(context.saturating_mul(sequences));
+    ensure!(
+        positions >= MIN_POSITIONS.min(context),
+        "the cache has room for {positions} tokens and needs {}, which take {} MB: raise the memory limit, or --cache-mib if it is set",
+        MIN_POSITIONS.min(context),
+        MIN_POSITIONS.min(context).saturating_mul(bytes_per_position) / 1_000_000
+    );
+    Ok(positions)
 }
 
 #[cfg(test)]
@@ -48,10 +60,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_cache_holds_one_context_to_one_for_each_sequence() {
-        assert_eq!(cache_positions(Some(1), None, 1024, 100, 64), 1024);
-        assert_eq!(cache_positions(None, Some(1 << 20), 1024, 100, 64), 512);
-        assert_eq!(cache_positions(None, Some(0), 1024, 100, 64), 100);
-        assert_eq!(cache_positions(None, Some(1 << 40), 1024, 100, 64), 6400);
+    fn the_cache_never_exceeds_the_memory_or_one_context_for_each_sequence() {
+        let positions = |mib, free| cache_positions(mib, free, 1024, 1000, 64).ok();
+        assert_eq!(positions(Some(1), None), Some(1024));
+        assert_eq!(positions(None, Some(1 << 20)), Some(512));
+        assert_eq!(positions(None, Some(1 << 40)), Some(64_000));
+        assert_eq!(positions(None, Some(0)), None);
+        let small = cache_positions(None, Some(1 << 18), 1024, 100, 64);
+        assert_eq!(small.ok(), Some(128));
     }
 }

@@ -8,14 +8,16 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 use tokio::sync::watch;
 
-use super::keys::Keys;
+use super::keys::{self, Keys};
 use crate::api::ApiError;
+use crate::engine::CacheScope;
 
 /// Paths without a check: probes and scrapers have no key, and the page asks for one itself.
-const OPEN_PATHS: [&str; 6] = [
+const OPEN_PATHS: [&str; 7] = [
     "/",
     "/health",
     "/healthz",
+    "/live",
     "/metrics",
     "/metrics/prometheus",
     "/ui",
@@ -29,8 +31,12 @@ pub(crate) async fn check(
 ) -> Response {
     if !is_open(request.method(), request.uri().path()) {
         let keys = Arc::clone(&keys.borrow());
+        let mut scope = None;
         let refused = match bearer(request.headers()) {
-            Some(key) if keys.accepts(key) => None,
+            Some(key) if keys.accepts(key) => {
+                scope = Some(CacheScope(keys::scope(key)));
+                None
+            }
             Some(_) => Some("Incorrect API key provided."),
             None => Some("You didn't provide an API key: send it as `Authorization: Bearer KEY`."),
         };
@@ -40,6 +46,10 @@ pub(crate) async fn check(
                 .headers_mut()
                 .insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
             return response;
+        }
+        // Clients with different keys must not learn from the prefix cache what the others ask.
+        if let Some(scope) = scope {
+            request.extensions_mut().insert(scope);
         }
     }
     request.headers_mut().remove(header::AUTHORIZATION);

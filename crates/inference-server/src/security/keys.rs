@@ -45,6 +45,18 @@ impl Keys {
     }
 }
 
+/// Returns a number that differs for different keys and reveals nothing about one.
+pub(crate) fn scope(key: &[u8]) -> u64 {
+    let digest = Sha256::new()
+        .chain_update(b"prefix cache of ")
+        .chain_update(key)
+        .finalize();
+    let (start, _) = digest.split_at(8);
+    start
+        .iter()
+        .fold(0, |number, byte| number << 8 | u64::from(*byte))
+}
+
 fn digest(key: &[u8]) -> [u8; 32] {
     Sha256::digest(key).into()
 }

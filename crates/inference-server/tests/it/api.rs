@@ -24,7 +24,13 @@ async fn the_server_describes_itself() {
         (&json!("tiny"), &json!("kaito"))
     );
     assert_eq!(models["data"][0]["max_model_len"], 128);
-    let metrics = json("/metrics").await;
+    assert_eq!(json("/v1/models/tiny").await, models["data"][0]);
+    assert_eq!(json("/v1/models/a/b").await["error"]["code"], "model_not_found");
+    let accept = |value: &'static str| {
+        let request = server.client.get(format!("{}/metrics", server.url));
+        request.header("accept", value).send()
+    };
+    let metrics: Value = accept("application/json").await.unwrap().json().await.unwrap();
     assert_eq!(metrics["gpu_info"], Value::Null);
     assert!(
         metrics["cpu_info"]["memory"]["total"]
@@ -33,16 +39,158 @@ async fn the_server_describes_itself() {
             .ends_with(" GB")
     );
     assert!(metrics["cpu_info"]["total_cores"].as_u64().unwrap() > 0);
-    let page = server.get("/ui").await.text().await.unwrap();
+    let page = server.get("/ui").await;
+    let policy = page.headers()["content-security-policy"]
+        .to_str()
+        .unwrap()
+        .to_owned();
+    assert!(
+        policy.contains("default-src 'none'")
+            && policy.contains("script-src 'sha256-")
+            && !policy.contains("unsafe"),
+        "{policy}"
+    );
+    let page = page.text().await.unwrap();
     assert!(page.contains("<title>Chat</title>") && !page.contains("http://") && !page.contains("https://"));
-    let accept = server
-        .client
-        .get(format!("{}/metrics", server.url))
-        .header("accept", "text/plain")
-        .send()
-        .await
+    let openmetrics = accept("application/openmetrics-text").await.unwrap();
+    assert!(openmetrics.text().await.unwrap().ends_with("# EOF\n"));
+}
+
+#[tokio::test]
+async fn metrics_are_those_of_the_present_vllm() {
+    let server = Server::start(&[]).await;
+    let body = json!({"prompt": "the quick brown fox", "max_tokens": 4, "ignore_eos": true});
+    assert_eq!(server.ask("/v1/completions", &body).await.0, 200);
+    let response = server.get("/metrics").await;
+    assert_eq!(
+        response.headers()["content-type"],
+        "text/plain; version=0.0.4; charset=utf-8"
+    );
+    let text = response.text().await.unwrap();
+    let labels = "model_name=\"tiny\",engine=\"0\"";
+    for line in [
+        "# TYPE vllm:request_success_total counter".to_owned(),
+        format!("vllm:request_success_total{{{labels},finished_reason=\"length\"}} 1"),
+        format!("vllm:inter_token_latency_seconds_count{{{labels}}} 3"),
+        format!("vllm:request_time_per_output_token_seconds_count{{{labels}}} 1"),
+        format!("vllm:prefix_cache_hits_total{{{labels}}} 0"),
+        format!("vllm:e2e_request_latency_seconds_bucket{{{labels},le=\"2560.0\"}} 1"),
+    ] {
+        assert!(
+            text.lines().any(|other| other == line),
+            "{line} is missing in {text}"
+        );
+    }
+    assert!(
+        text.contains("vllm:cache_config_info{model_name=\"tiny\",engine=\"0\",block_size=\"1\""),
+        "{text}"
+    );
+    assert!(!text.contains("time_per_output_token_seconds_count{le") && !text.contains("# EOF"));
+}
+
+#[tokio::test]
+async fn errors_of_the_transport_have_the_shape_of_the_api() {
+    let server = Server::start(&[]).await;
+    let error = async |response: reqwest::Response| {
+        let status = response.status().as_u16();
+        let body: Value = response.json().await.unwrap();
+        (status, body["error"]["code"].as_str().unwrap().to_owned())
+    };
+    assert_eq!(
+        error(server.get("/v1/nothing").await).await,
+        (404, "unknown_url".to_owned())
+    );
+    let wrong = server.get("/v1/chat/completions").await;
+    assert_eq!(error(wrong).await, (405, "method_not_supported".to_owned()));
+    let large = server.client.post(format!("{}/v1/completions", server.url));
+    let large = large.body(vec![b' '; (8 << 20) + 1]).send().await.unwrap();
+    assert_eq!(error(large).await, (413, "request_too_large".to_owned()));
+    // The tokenizer never sees a text that cannot fit.
+    let long = json!({"prompt": "a ".repeat(1 << 20)});
+    let (status, reply) = server.ask("/v1/completions", &long).await;
+    assert_eq!(
+        (status, &reply["error"]["code"]),
+        (400, &json!("context_length_exceeded"))
+    );
+}
+
+#[tokio::test]
+async fn prompts_are_echoed_with_their_log_probabilities() {
+    let server = Server::start(&[]).await;
+    let body = json!({"prompt": "the quick", "temperature": 0, "max_tokens": 3, "logprobs": 2, "echo": true});
+    let (status, both) = server.ask("/v1/completions", &body).await;
+    assert_eq!(status, 200, "{both}");
+    let text = both["choices"][0]["text"].as_str().unwrap().to_owned();
+    let lists = &both["choices"][0]["logprobs"];
+    let count = usize::try_from(both["usage"]["total_tokens"].as_u64().unwrap()).unwrap();
+    for list in ["tokens", "token_logprobs", "top_logprobs", "text_offset"] {
+        assert_eq!(lists[list].as_array().unwrap().len(), count, "{list}: {lists}");
+    }
+    assert!(lists["token_logprobs"][0].is_null() && lists["top_logprobs"][0].is_null());
+    assert!(lists["token_logprobs"][1].as_f64().unwrap() < 0.0);
+
+    // Evaluations ask for a whole text as the prompt, and for nothing new.
+    let (_, tokens) = server.ask("/tokenize", &json!({"prompt": "the quick"})).await;
+    let mut alone = json!({"prompt": tokens["tokens"], "max_tokens": 0, "logprobs": 2, "echo": true});
+    let (status, reply) = server.ask("/v1/completions", &alone).await;
+    assert_eq!(
+        (status, &reply["usage"]["completion_tokens"]),
+        (200, &json!(0)),
+        "{reply}"
+    );
+    let prompt = tokens["tokens"].as_array().unwrap().len();
+    let scores = reply["choices"][0]["logprobs"]["token_logprobs"]
+        .as_array()
         .unwrap();
-    assert!(accept.text().await.unwrap().contains("vllm:num_requests_waiting"));
+    assert_eq!(scores, &lists["token_logprobs"].as_array().unwrap()[..prompt]);
+    alone["echo"] = false.into();
+    assert_eq!(server.ask("/v1/completions", &alone).await.0, 400);
+
+    let mut streamed = body.clone();
+    streamed["stream"] = true.into();
+    let chunks = server.stream("/v1/completions", &streamed).await;
+    let pieces: String = chunks
+        .iter()
+        .map(|chunk| chunk["choices"][0]["text"].as_str().unwrap())
+        .collect();
+    assert_eq!(pieces, text);
+    let scores: Vec<&Value> = chunks
+        .iter()
+        .filter_map(|chunk| chunk["choices"][0]["logprobs"]["token_logprobs"].as_array())
+        .flatten()
+        .collect();
+    assert_eq!(scores.len(), count);
+    let many = json!({"prompt": vec!["a"; 32], "max_tokens": 1});
+    assert_eq!(
+        server.ask("/v1/completions", &many).await.1["choices"]
+            .as_array()
+            .unwrap()
+            .len(),
+        32
+    );
+}
+
+#[tokio::test]
+async fn unsupported_parameters_are_refused_and_a_developer_is_the_system() {
+    let server = Server::start(&[]).await;
+    for (name, value) in [
+        ("use_beam_search", json!(true)),
+        ("bad_words", json!(["a"])),
+        ("prompt_logprobs", json!(1)),
+        ("truncate_prompt_tokens", json!(5)),
+    ] {
+        for path in ["/v1/chat/completions", "/v1/completions"] {
+            let mut body = json!({"messages": user("hi"), "prompt": "hi", "max_tokens": 2});
+            body[name] = value.clone();
+            let (status, reply) = server.ask(path, &body).await;
+            assert_eq!((status, &reply["error"]["param"]), (400, &json!(name)), "{path}");
+        }
+    }
+    let count = async |role: &str| {
+        let messages = json!([{"role": role, "content": "be brief"}, {"role": "user", "content": "hi"}]);
+        server.ask("/tokenize", &json!({"messages": messages})).await.1["tokens"].clone()
+    };
+    assert_eq!(count("developer").await, count("system").await);
 }
 
 #[tokio::test]
@@ -409,7 +557,7 @@ async fn the_first_api_still_works() {
     let (status, full) = server
         .ask(
             "/chat",
-            &json!({"prompt": "the quick", "generate_kwargs": kwargs}),
+            &json!({"prompt": "the quick", "return_full_text": true, "generate_kwargs": kwargs}),
         )
         .await;
     assert_eq!(status, 200, "{full}");
@@ -420,17 +568,21 @@ async fn the_first_api_still_works() {
         tokens["count"].as_u64().unwrap() <= 41,
         "prompt and answer have max_length tokens together"
     );
-    let (_, new) = server
+    // A plain prompt is a turn of the user.
+    let body = json!({"messages": user("the quick"), "temperature": 0, "top_k": 10, "max_tokens": 40});
+    let answer = server.ask("/v1/chat/completions", &body).await.1;
+    let (_, turn) = server
         .ask(
             "/chat",
-            &json!({"prompt": "the quick", "return_full_text": false, "generate_kwargs": kwargs}),
+            &json!({"prompt": "the quick", "generate_kwargs": kwargs}),
         )
         .await;
-    assert_eq!(format!("the quick{}", new["Result"].as_str().unwrap()), full);
+    assert_eq!(turn["Result"], text_of(&answer));
     let (_, several) = server
         .ask(
             "/chat",
-            &json!({"prompt": "a", "generate_kwargs": {"num_return_sequences": 2, "max_length": 9}}),
+            &json!({"prompt": "a", "return_full_text": true,
+                    "generate_kwargs": {"num_return_sequences": 2, "max_length": 9}}),
         )
         .await;
     let first = several["Result"].as_str().unwrap();

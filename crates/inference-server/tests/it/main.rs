@@ -9,11 +9,13 @@
 
 mod api;
 mod embeddings;
+mod front;
 mod hub;
 mod load;
 mod process;
 mod proxy;
 mod real;
+mod reasoning;
 mod scripted;
 mod security;
 mod server;

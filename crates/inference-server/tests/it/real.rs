@@ -132,8 +132,7 @@ async fn a_real_model_matches_torch() {
     assert_eq!(join_all(twice).await, expected);
 
     let kwargs = json!({"do_sample": false, "max_length": 64});
-    let prompt = "<|im_start|>user\nWhat is the capital of France?<|im_end|>\n<|im_start|>assistant\n";
-    let body = json!({"prompt": prompt, "return_full_text": false, "generate_kwargs": kwargs});
+    let body = json!({"prompt": "What is the capital of France?", "generate_kwargs": kwargs});
     let reply: Value = Client::new()
         .post(format!("{url}/chat"))
         .json(&body)
@@ -143,7 +142,8 @@ async fn a_real_model_matches_torch() {
         .json()
         .await
         .unwrap();
-    assert_eq!(reply["Result"], "The capital of France is Paris.");
+    let answer = reply["Result"].as_str().unwrap();
+    assert!(answer.starts_with("The capital of France is Paris."), "{answer}");
 
     let output = tokio::task::spawn_blocking(move || openai_client(CLIENT, &url))
         .await

@@ -114,7 +114,11 @@ impl Server {
     /// Returns the value of a metric.
     pub(crate) async fn metric(&self, name: &str) -> f64 {
         let text = self.get("/metrics/prometheus").await.text().await.unwrap();
-        let line = text.lines().find(|line| line.starts_with(&format!("{name} ")));
+        let of_name = |line: &&str| {
+            let rest = line.strip_prefix(name).unwrap_or_default();
+            rest.starts_with([' ', '{'])
+        };
+        let line = text.lines().find(of_name);
         line.and_then(|line| line.rsplit(' ').next()?.parse().ok())
             .unwrap_or_else(|| panic!("no {name} in {text}"))
     }

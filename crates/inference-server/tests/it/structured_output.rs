@@ -189,9 +189,9 @@ async fn limits_stop_strings_and_usage_still_apply() {
     );
     let text = server.get("/metrics/prometheus").await.text().await.unwrap();
     for count in [
-        "kaito_structured_output_requests_total{kind=\"json_schema\"} 4",
-        "kaito_structured_output_requests_total{kind=\"regex\"} 6",
-        "kaito_structured_output_requests_total{kind=\"tools\"} 0",
+        "kaito_structured_output_requests_total{model_name=\"tiny\",engine=\"0\",kind=\"json_schema\"} 4",
+        "kaito_structured_output_requests_total{model_name=\"tiny\",engine=\"0\",kind=\"regex\"} 6",
+        "kaito_structured_output_requests_total{model_name=\"tiny\",engine=\"0\",kind=\"tools\"} 0",
     ] {
         assert!(text.contains(count), "{count}: {text}");
     }

@@ -18,8 +18,7 @@ async fn silent_clients_are_dropped_and_block_no_others() {
     let (failure, mut failures) = tokio::sync::mpsc::unbounded_channel();
     let mut connections = Connections::accept(listener, None, limits, move || {
         let _ = failure.send(());
-    })
-    .unwrap();
+    });
     let mut silent = TcpStream::connect(address).await.unwrap();
     let mut loud = TcpStream::connect(address).await.unwrap();
     loud.write_all(b"hello").await.unwrap();

@@ -31,6 +31,12 @@ pub(crate) struct ChatCompletionRequest {
     pub(crate) chat_template_kwargs: Option<Map<String, Value>>,
     /// Refused unless empty; `tools` replaced it.
     pub(crate) functions: Option<Value>,
+    /// Refused; the server's flag sets it.
+    pub(crate) chat_template: Option<Value>,
+    /// Refused unless `false`.
+    pub(crate) continue_final_message: Option<Value>,
+    /// Refused unless `false`.
+    pub(crate) echo: Option<Value>,
 
     // Length. The defaults of all parameters below are in `validate::sampling`.
     /// Wins over `max_tokens`.
@@ -69,6 +75,18 @@ pub(crate) struct ChatCompletionRequest {
     pub(crate) top_logprobs: Option<i64>,
     pub(crate) stream: Option<bool>,
     pub(crate) stream_options: Option<StreamOptions>,
+
+    // Refused unless they have no effect; see `validate::unsupported`.
+    pub(crate) use_beam_search: Option<Value>,
+    pub(crate) length_penalty: Option<Value>,
+    pub(crate) no_repeat_ngram_size: Option<Value>,
+    pub(crate) bad_words: Option<Value>,
+    pub(crate) allowed_token_ids: Option<Value>,
+    pub(crate) logits_processors: Option<Value>,
+    pub(crate) prompt_logprobs: Option<Value>,
+    pub(crate) truncate_prompt_tokens: Option<Value>,
+    pub(crate) include_stop_str_in_output: Option<Value>,
+    pub(crate) skip_special_tokens: Option<Value>,
 }
 
 /// Options of a stream.

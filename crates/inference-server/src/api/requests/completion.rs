@@ -61,4 +61,16 @@ pub(crate) struct CompletionRequest {
     pub(crate) logprobs: Option<i64>,
     pub(crate) stream: Option<bool>,
     pub(crate) stream_options: Option<StreamOptions>,
+
+    // Refused unless they have no effect; see `validate::unsupported`.
+    pub(crate) use_beam_search: Option<Value>,
+    pub(crate) length_penalty: Option<Value>,
+    pub(crate) no_repeat_ngram_size: Option<Value>,
+    pub(crate) bad_words: Option<Value>,
+    pub(crate) allowed_token_ids: Option<Value>,
+    pub(crate) logits_processors: Option<Value>,
+    pub(crate) prompt_logprobs: Option<Value>,
+    pub(crate) truncate_prompt_tokens: Option<Value>,
+    pub(crate) include_stop_str_in_output: Option<Value>,
+    pub(crate) skip_special_tokens: Option<Value>,
 }

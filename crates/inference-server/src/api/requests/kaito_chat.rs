@@ -7,14 +7,14 @@ use super::message::Message;
 use super::prompt::{StringOrList, TokenIds};
 use super::tools::ToolChoice;
 
-/// The body of `POST /chat`. The pipeline of the server decides whether it takes a prompt or messages.
+/// The body of `POST /chat`. It has a prompt or messages.
 #[derive(Debug, Deserialize)]
 #[serde(expecting = "an object")]
 pub(crate) struct KaitoChatRequest {
     pub(crate) prompt: Option<String>,
     /// Text to put before the prompt.
     pub(crate) prefix: Option<String>,
-    /// Repeat the prompt before the completion. Default: true.
+    /// Complete the bare prompt and repeat it before the completion. Default: true if the model has no chat template.
     pub(crate) return_full_text: Option<bool>,
     /// The parameters for messages are those of a chat completion.
     pub(crate) messages: Option<Vec<Message>>,
@@ -63,6 +63,21 @@ pub(crate) struct GenerateKwargs {
     pub(crate) early_stopping: Option<Value>,
     /// Refused.
     pub(crate) penalty_alpha: Option<Value>,
+    /// Refused unless 0.
+    pub(crate) no_repeat_ngram_size: Option<Value>,
+    /// Refused.
+    pub(crate) bad_words_ids: Option<Value>,
+    /// Refused.
+    pub(crate) force_words_ids: Option<Value>,
+}
+
+impl EosTokenId {
+    pub(crate) fn into_list(self) -> Vec<u32> {
+        match self {
+            Self::One(token) => vec![token],
+            Self::Many(tokens) => tokens.0,
+        }
+    }
 }
 
 /// One end token or several.

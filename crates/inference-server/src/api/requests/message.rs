@@ -14,6 +14,17 @@ pub(crate) struct Message {
     pub(crate) other: Map<String, Value>,
 }
 
+impl Message {
+    /// Returns a user's message.
+    pub(crate) fn of_user(text: String) -> Self {
+        Self {
+            role: "user".to_owned(),
+            content: Some(Content::Text(text)),
+            other: Map::new(),
+        }
+    }
+}
+
 /// Content of a message.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(

@@ -20,7 +20,7 @@ pub(crate) struct TokenizeRequest {
     pub(crate) tool_choice: Option<ToolChoice>,
     pub(crate) add_generation_prompt: Option<bool>,
     pub(crate) chat_template_kwargs: Option<Map<String, Value>>,
-    /// Default: true for a prompt, false for messages.
+    /// Default: true for a prompt. Refused for messages unless `false`: the chat template writes them.
     pub(crate) add_special_tokens: Option<bool>,
     /// List the texts of the tokens too.
     pub(crate) return_token_strs: Option<bool>,

@@ -1,11 +1,16 @@
 //! Conversations, as the text that the chat template makes of them.
 
+use std::sync::Arc;
+
 use model::chat::Conversation;
 use serde_json::{Map, Value};
 
+use super::prompts::check_length;
+use crate::api::app::App;
 use crate::api::error::ApiError;
 use crate::api::requests::{Content, ContentPart, Message};
-use crate::load::LoadedModel;
+use crate::load::{LoadedModel, SpecialTokens, special_tokens};
+use crate::reasoning;
 
 /// Maximum of messages in a conversation.
 const MAX_MESSAGES: usize = 4096;
@@ -20,8 +25,33 @@ pub(crate) struct ConversationFields {
     pub(crate) chat_template_kwargs: Option<Map<String, Value>>,
 }
 
-/// Renders a conversation with the chat template.
-pub(crate) fn render(model: &LoadedModel, fields: ConversationFields) -> Result<String, ApiError> {
+/// A conversation as the model gets it.
+#[derive(Debug)]
+pub(crate) struct ConversationPrompt {
+    pub(crate) tokens: Vec<u32>,
+    /// True if the chat template has opened the model's reasoning already.
+    pub(crate) begins_reasoning: bool,
+}
+
+/// Renders a conversation with the chat template, and encodes it.
+pub(crate) async fn conversation(
+    app: &App,
+    model: &Arc<LoadedModel>,
+    fields: ConversationFields,
+) -> Result<ConversationPrompt, ApiError> {
+    let model = Arc::clone(model);
+    let work = move || {
+        let text = render(&model, fields)?;
+        check_length(&model, "messages", &text)?;
+        Ok(ConversationPrompt {
+            tokens: special_tokens::encode(&model.tokenizer, &text).map_err(ApiError::internal)?,
+            begins_reasoning: text.trim_end().ends_with(reasoning::BEGIN),
+        })
+    };
+    app.admission.encode(work).await
+}
+
+fn render(model: &LoadedModel, fields: ConversationFields) -> Result<String, ApiError> {
     let template = model
         .template
         .as_ref()
@@ -33,6 +63,16 @@ pub(crate) fn render(model: &LoadedModel, fields: ConversationFields) -> Result<
             format!("must have 1 to {MAX_MESSAGES} messages, not {count}"),
         ));
     }
+    let is_developer = |message: &Message| message.role == "developer";
+    // OpenAI's newer name of the system's role. Most templates refuse roles that they do not know.
+    let developer_is_system =
+        fields.messages.iter().any(is_developer) && !template.source().contains("developer");
+    let template_message = |mut message: Message| {
+        if developer_is_system && is_developer(&message) {
+            "system".clone_into(&mut message.role);
+        }
+        template_message(&model.special_tokens, message)
+    };
     let conversation = Conversation {
         messages: fields.messages.into_iter().map(template_message).collect(),
         tools: fields.tools,
@@ -44,9 +84,12 @@ pub(crate) fn render(model: &LoadedModel, fields: ConversationFields) -> Result<
         .map_err(|error| ApiError::parameter("messages", format!("must fit the chat template: {error}")))
 }
 
+/// Roles whose texts come from outside the application. Special tokens in them are ordinary text.
+const FOREIGN_ROLES: [&str; 5] = ["user", "tool", "function", "ipython", "observation"];
+
 /// Returns a message as templates expect it: with its content as one string.
-fn template_message(message: Message) -> Value {
-    let content = match message.content {
+fn template_message(special_tokens: &SpecialTokens, message: Message) -> Value {
+    let mut content = match message.content {
         None => String::new(),
         Some(Content::Text(text)) => text,
         Some(Content::Parts(parts)) => {
@@ -54,6 +97,11 @@ fn template_message(message: Message) -> Value {
             texts.collect()
         }
     };
+    if FOREIGN_ROLES.contains(&message.role.as_str())
+        && let Some(marked) = special_tokens.mark(&content)
+    {
+        content = marked;
+    }
     let mut map = Map::new();
     map.insert("role".to_owned(), message.role.into());
     map.insert("content".to_owned(), content.into());

@@ -1,20 +1,47 @@
 //! Prompts and inputs of embeddings, as tokens.
 
+use std::sync::Arc;
+
 use model::sampling::SamplingParams;
 
+use crate::api::app::App;
 use crate::api::error::ApiError;
 use crate::api::requests::{Prompt, PromptList};
-use crate::engine::Request;
+use crate::engine::{CacheScope, Request};
 use crate::load::LoadedModel;
 
 /// Encodes one to `max` prompts.
-pub(crate) fn encode(
+pub(crate) async fn encode(
+    app: &App,
+    model: &Arc<LoadedModel>,
+    name: &'static str,
+    prompts: PromptList,
+    max: usize,
+) -> Result<Vec<Vec<u32>>, ApiError> {
+    let model = Arc::clone(model);
+    let work = move || encode_here(&model, name, prompts, max);
+    app.admission.encode(work).await
+}
+
+/// Refuses a text that cannot fit, before the tokenizer spends time on it.
+pub(crate) fn check_length(model: &LoadedModel, name: &str, text: &str) -> Result<(), ApiError> {
+    let least_tokens = text.len() / model.max_token_bytes;
+    if least_tokens > model.context {
+        return Err(ApiError::too_long(name, least_tokens, 1, model.context));
+    }
+    Ok(())
+}
+
+fn encode_here(
     model: &LoadedModel,
     name: &str,
     prompts: PromptList,
     max: usize,
 ) -> Result<Vec<Vec<u32>>, ApiError> {
-    let encode = |text: &str| model.tokenizer.encode(text, true).map_err(ApiError::internal);
+    let encode = |text: &str| {
+        check_length(model, name, text)?;
+        model.tokenizer.encode(text, true).map_err(ApiError::internal)
+    };
     let prompts = match prompts {
         PromptList::Text(text) => return Ok(vec![encode(&text)?]),
         PromptList::Tokens(tokens) if !tokens.is_empty() => return Ok(vec![tokens]),
@@ -57,6 +84,7 @@ pub(crate) fn embedding(
     adapter: Option<usize>,
     name: &str,
     prompt: Vec<u32>,
+    scope: CacheScope,
 ) -> Result<Request, ApiError> {
     check_tokens(model, name, &prompt)?;
     if prompt.len() > model.context {
@@ -65,6 +93,7 @@ pub(crate) fn embedding(
     Ok(Request {
         prompt,
         adapter,
+        scope,
         embedding: true,
         sampling: SamplingParams::default(),
         seed: 0,
@@ -74,6 +103,7 @@ pub(crate) fn embedding(
         end_tokens: Vec::new(),
         visible_special_tokens: Vec::new(),
         log_probs: None,
+        prompt_log_probs: None,
         grammar: None,
     })
 }

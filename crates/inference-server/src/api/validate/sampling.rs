@@ -9,7 +9,7 @@ use super::numbers::{count, integer, number};
 use super::prompts::check_tokens;
 use crate::api::error::ApiError;
 use crate::api::requests::{StreamOptions, StringOrList, TokenIds};
-use crate::engine::Request;
+use crate::engine::{CacheScope, Request};
 use crate::grammar::Matcher;
 use crate::load::LoadedModel;
 
@@ -86,6 +86,10 @@ pub(crate) struct GenerationOptions {
     pub(crate) end_tokens: Vec<u32>,
     /// See [`Request::visible_special_tokens`].
     pub(crate) visible_special_tokens: Vec<u32>,
+    /// See [`Request::scope`].
+    pub(crate) scope: CacheScope,
+    /// See [`Request::prompt_log_probs`].
+    pub(crate) prompt_log_probs: Option<usize>,
     /// See [`Request::grammar`].
     pub(crate) grammar: Option<Matcher>,
     pub(crate) stream: bool,
@@ -120,6 +124,8 @@ impl GenerationFields {
             stop: strings("stop", self.stop)?,
             end_tokens,
             visible_special_tokens: Vec::new(),
+            scope: CacheScope::default(),
+            prompt_log_probs: None,
             grammar: None,
             stream: self.stream.unwrap_or(false),
             include_usage: self
@@ -175,9 +181,13 @@ impl GenerationOptions {
         default_max_tokens: usize,
     ) -> Result<Vec<Request>, ApiError> {
         check_tokens(model, name, prompt)?;
-        let room = model.context.saturating_sub(prompt.len());
+        if prompt.len() > model.context {
+            return Err(ApiError::too_long(name, prompt.len(), 1, model.context));
+        }
+        let room = model.context - prompt.len();
         let max_tokens = self.max_tokens.unwrap_or(default_max_tokens.min(room));
-        if room == 0 || max_tokens > room {
+        let is_empty = max_tokens == 0 && self.max_tokens != Some(0);
+        if is_empty || max_tokens > room {
             return Err(ApiError::too_long(
                 name,
                 prompt.len(),
@@ -188,6 +198,7 @@ impl GenerationOptions {
         let request = |choice: u64| Request {
             prompt: prompt.to_vec(),
             adapter,
+            scope: self.scope,
             embedding: false,
             sampling: self.sampling.clone(),
             seed: self.seed.wrapping_add(choice),
@@ -197,6 +208,7 @@ impl GenerationOptions {
             end_tokens: self.end_tokens.clone(),
             visible_special_tokens: self.visible_special_tokens.clone(),
             log_probs,
+            prompt_log_probs: self.prompt_log_probs,
             grammar: self.grammar.clone(),
         };
         Ok((0..self.choices as u64).map(request).collect())

@@ -97,10 +97,13 @@ impl ToolFields {
 
 /// Returns the special tokens that mark calls in a format, which the text would lack otherwise.
 pub(crate) fn visible_markers(model: &LoadedModel, format: ToolCallFormat) -> Vec<u32> {
-    let ids = format
-        .markers()
-        .into_iter()
-        .filter_map(|marker| model.tokenizer.token_to_id(marker));
+    hidden_ids(model, format.markers())
+}
+
+/// Returns the special tokens among these texts.
+pub(crate) fn hidden_ids(model: &LoadedModel, texts: impl IntoIterator<Item = &'static str>) -> Vec<u32> {
+    let texts = texts.into_iter();
+    let ids = texts.filter_map(|text| model.tokenizer.token_to_id(text));
     ids.filter(|id| is_hidden(model, *id)).collect()
 }
 
