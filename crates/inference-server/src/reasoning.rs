@@ -1,4 +1,4 @@
-//! What a model thinks before its answer: the text between `<think>` and `</think>` at the beginning of a completion.
+//! Reasoning of a model before its answer: the text between `<think>` and `</think>` at the beginning of a completion.
 //!
 //! Pure. Chat templates of models that think contain the mark; some write the first one themselves.
 

@@ -1,7 +1,7 @@
 //! Counters, gauges and histograms.
 //!
-//! Label values are `&'static str`, so that no name, message or id of an object can become a time series. A process may add labels
-//! to all of its metrics, such as the name of its model, and show texts of its configuration in an [`InfoGauge`].
+//! Label values are `&'static str`, so that no name, message or id of an object can become a time series. A process may add
+//! labels to all of its metrics, such as the name of its model. An [`InfoGauge`] shows texts of its configuration.
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;

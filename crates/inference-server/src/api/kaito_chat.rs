@@ -1,8 +1,9 @@
 //! `POST /chat`, the first API of KAITO.
 //!
-//! Three things differ from the original on purpose. A plain prompt to a model with a chat template is a turn of the user, and the
-//! result is the answer alone, unless `return_full_text` is true: a bare completion of a question is rarely an answer. The result of a conversation is the text of the completion, not Python's
-//! representation of a dictionary. Options that would change the completion and are not supported are refused.
+//! Three things differ from the original on purpose. A plain prompt to a model with a chat template is a turn of the user, since a
+//! bare completion of a question is rarely an answer. `return_full_text` asks for that one. The result of a conversation is the
+//! text of the completion, not Python's representation of a dictionary. Options that would change the completion and are not
+//! supported are refused.
 
 use std::sync::Arc;
 

@@ -16,7 +16,7 @@ use super::vocabulary;
 
 /// Grammars that compile at the same time. Others wait, so that the engine keeps its processors.
 const CONCURRENCY: usize = 2;
-/// Threads that compile. The library cannot be stopped, so a thread goes on after its request gave up; others may start meanwhile.
+/// Threads that compile. The library cannot be stopped, so a thread continues after its request gave up.
 const MAX_THREADS: usize = 8;
 /// Time that a request waits for its grammar.
 const TIMEOUT: Duration = Duration::from_secs(10);
