@@ -1,7 +1,7 @@
 //! Admission policies as data: the checks of the API server beyond the schema.
 //!
 //! For Workspaces, [`SHAPE`] needs only the object, [`AUTHOR`] asks for the rights of its author, and [`FINALIZER`] keeps
-//! our finalizer. [`CATALOG`] also reads the [`table`] of presets and instance types, which preset-registry publishes as
+//! our finalizer. [`REVISIONS`] keeps their records. [`CATALOG`] also reads the [`table`] of presets and instance types, which preset-registry publishes as
 //! a ConfigMap. [`CONTROLLER`] and [`PROVISIONER`] restrict our own accounts, and [`NOTES`]
 //! only warns. All are CEL, so the API server evaluates
 //! them while our programs are down, and `lint` evaluates the same text offline. This crate must not decide whether a
@@ -13,6 +13,7 @@ mod finalizer;
 mod guard;
 mod notes;
 mod policy;
+mod revisions;
 mod shape;
 pub mod table;
 
@@ -22,4 +23,5 @@ pub use finalizer::FINALIZER;
 pub use guard::{CONTROLLER, PROVISIONER};
 pub use notes::NOTES;
 pub use policy::{Policy, Rule, Variable, spec};
+pub use revisions::REVISIONS;
 pub use shape::SHAPE;

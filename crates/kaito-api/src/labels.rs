@@ -96,6 +96,15 @@ pub const PERFORMANCE_MODE: &str = "kaito.sh/performance-mode";
 pub const USE_LOCAL_WEIGHTS: &str = "kaito.sh/use-local-weights";
 /// Digest of the rendered object, which reveals removed fields. Annotation on applied objects.
 pub const RENDERED_HASH: &str = "kaito.sh/rendered-hash";
+/// Digest of what a Workspace says about its workload: its generation, annotations and nodes. Annotation on workloads and their revisions.
+pub const INPUTS_HASH: &str = "kaito.sh/inputs-hash";
+/// Number of the revision that was applied. Annotation on workloads.
+pub const REVISION: &str = "kaito.sh/revision";
+/// Request for the upgrade that is available, by any value. Annotation on Workspaces; workloads and revisions carry the
+/// value that was carried out, so that one value upgrades once.
+pub const UPGRADE: &str = "kaito.sh/upgrade";
+/// Name of a revision to return to. Annotation on Workspaces; revisions carry the value that was carried out.
+pub const ROLLBACK_TO: &str = "kaito.sh/rollback-to";
 /// Digest of the spec that a Job was created from. A Job is immutable, so an edit is only reported. Annotation on Jobs.
 pub const SPEC_HASH: &str = "kaito.sh/spec-hash";
 /// Number of nodes of a Workspace. Annotation on claims, where it fixes the size of what runs, and on workloads, where it

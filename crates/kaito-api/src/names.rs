@@ -33,6 +33,12 @@ pub fn network_policy(workspace: &str) -> String {
     format!("{workspace}-kaito")
 }
 
+/// Name of the revision that holds a rendered workload of this digest.
+#[must_use]
+pub fn revision(workspace: &str, digest: &str) -> String {
+    format!("{workspace}-{}", digest.get(..10).unwrap_or(digest))
+}
+
 /// Host name of pod 0 of a multi-node workload, as the other pods resolve it.
 #[must_use]
 pub fn leader_host(workspace: &str, namespace: &str) -> String {

@@ -77,6 +77,10 @@ reasons! {
         PriceUnknown = "PriceUnknown" => "Choose an instance type with a known price, or ask your administrator to lift the ceiling.",
         /// An object of a needed name belongs to another owner.
         NameConflict = "NameConflict" => "Rename the Workspace, or delete the object named in the message.",
+        /// This version of the operator would run the model differently.
+        UpgradeAvailable = "UpgradeAvailable" => "Set the annotation kaito.sh/upgrade to a new value to apply it; the model restarts.",
+        /// The workload cannot return to the revision that was asked for.
+        RollbackNotPossible = "RollbackNotPossible" => "Set the annotation kaito.sh/rollback-to to a revision that the message names, or remove it.",
         /// A load balancer was asked for without saying who may reach it.
         LoadBalancerNotCreated = "LoadBalancerNotCreated" => "Annotate the Workspace with kaito.sh/public: \"true\" for all clients, or with their CIDR blocks.",
         /// A container was killed for memory.

@@ -18,6 +18,9 @@ pub(super) fn check(manifest: &Manifest, found: &mut Findings) {
         Manifest::NodeClaim(claim) => check_claim(&claim.clone().into(), found),
         Manifest::ConfigMap(map) => check_config_map(map, found),
         Manifest::NetworkPolicy(policy) => check_network_policy(policy, found),
+        Manifest::ControllerRevision(revision) => {
+            found.unless(!revision.data.0.is_null(), || "there is no data".to_owned())
+        }
         Manifest::Service(service) => check_service(service, found),
         Manifest::Deployment(object) => {
             check_workload(

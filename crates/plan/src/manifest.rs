@@ -1,6 +1,6 @@
 //! The closed set of kinds that plans name or contain.
 
-use k8s_openapi::api::apps::v1::{Deployment, StatefulSet};
+use k8s_openapi::api::apps::v1::{ControllerRevision, Deployment, StatefulSet};
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{ConfigMap, Service};
 use k8s_openapi::api::networking::v1::NetworkPolicy;
@@ -20,6 +20,7 @@ pub enum Manifest {
     NodeClaim(NodeClaim),
     ConfigMap(ConfigMap),
     NetworkPolicy(NetworkPolicy),
+    ControllerRevision(ControllerRevision),
     Service(Service),
     Deployment(Deployment),
     StatefulSet(StatefulSet),
@@ -35,6 +36,7 @@ pub enum Kind {
     NodeClaim,
     ConfigMap,
     NetworkPolicy,
+    ControllerRevision,
     Service,
     Deployment,
     StatefulSet,
@@ -63,6 +65,7 @@ impl Kind {
             Self::NodeClaim => ClaimKind::NodeClaim.as_str(),
             Self::ConfigMap => "ConfigMap",
             Self::NetworkPolicy => "NetworkPolicy",
+            Self::ControllerRevision => "ControllerRevision",
             Self::Service => "Service",
             Self::Deployment => "Deployment",
             Self::StatefulSet => "StatefulSet",
@@ -81,7 +84,7 @@ impl Kind {
             Self::Machine => ClaimKind::Machine.api_version(),
             Self::NodeClaim => ClaimKind::NodeClaim.api_version(),
             Self::ConfigMap | Self::Service | Self::Node | Self::Pod | Self::Event => "v1",
-            Self::Deployment | Self::StatefulSet => "apps/v1",
+            Self::ControllerRevision | Self::Deployment | Self::StatefulSet => "apps/v1",
             Self::Job => "batch/v1",
             Self::NetworkPolicy => "networking.k8s.io/v1",
         }
@@ -96,6 +99,7 @@ impl Kind {
             Self::NodeClaim => ClaimKind::NodeClaim.plural(),
             Self::ConfigMap => "configmaps",
             Self::NetworkPolicy => "networkpolicies",
+            Self::ControllerRevision => "controllerrevisions",
             Self::Service => "services",
             Self::Deployment => "deployments",
             Self::StatefulSet => "statefulsets",
@@ -133,6 +137,7 @@ impl Manifest {
             Self::NodeClaim(_) => Kind::NodeClaim,
             Self::ConfigMap(_) => Kind::ConfigMap,
             Self::NetworkPolicy(_) => Kind::NetworkPolicy,
+            Self::ControllerRevision(_) => Kind::ControllerRevision,
             Self::Service(_) => Kind::Service,
             Self::Deployment(_) => Kind::Deployment,
             Self::StatefulSet(_) => Kind::StatefulSet,
@@ -148,6 +153,7 @@ impl Manifest {
             Self::NodeClaim(o) => &o.metadata,
             Self::ConfigMap(o) => &o.metadata,
             Self::NetworkPolicy(o) => &o.metadata,
+            Self::ControllerRevision(o) => &o.metadata,
             Self::Service(o) => &o.metadata,
             Self::Deployment(o) => &o.metadata,
             Self::StatefulSet(o) => &o.metadata,
@@ -162,6 +168,7 @@ impl Manifest {
             Self::NodeClaim(o) => &mut o.metadata,
             Self::ConfigMap(o) => &mut o.metadata,
             Self::NetworkPolicy(o) => &mut o.metadata,
+            Self::ControllerRevision(o) => &mut o.metadata,
             Self::Service(o) => &mut o.metadata,
             Self::Deployment(o) => &mut o.metadata,
             Self::StatefulSet(o) => &mut o.metadata,
@@ -188,6 +195,7 @@ impl Manifest {
             Self::NodeClaim(o) => serde_json::to_value(o),
             Self::ConfigMap(o) => serde_json::to_value(o),
             Self::NetworkPolicy(o) => serde_json::to_value(o),
+            Self::ControllerRevision(o) => serde_json::to_value(o),
             Self::Service(o) => serde_json::to_value(o),
             Self::Deployment(o) => serde_json::to_value(o),
             Self::StatefulSet(o) => serde_json::to_value(o),
@@ -210,6 +218,7 @@ from_kind!(
     NodeClaim,
     ConfigMap,
     NetworkPolicy,
+    ControllerRevision,
     Service,
     Deployment,
     StatefulSet,

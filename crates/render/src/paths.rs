@@ -1,4 +1,7 @@
 //! Directories and files inside our pods, and the ports they listen on.
+//!
+//! A running model keeps its pods through an upgrade of this program, and its Service does not. So the ports that a
+//! Service or NetworkPolicy names stay as they are.
 
 /// Model weights.
 pub(crate) const WEIGHTS: &str = "/workspace/weights";

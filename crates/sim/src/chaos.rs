@@ -93,8 +93,13 @@ pub(crate) fn act(world: &mut World, subject: Subject, rng: &mut Rng) {
         7 => remove(world, Kind::Pod, rng),
         8 => remove(
             world,
-            *rng.pick(&[Kind::Deployment, Kind::Service, Kind::StatefulSet])
-                .unwrap_or(&Kind::Service),
+            *rng.pick(&[
+                Kind::Deployment,
+                Kind::Service,
+                Kind::StatefulSet,
+                Kind::ControllerRevision,
+            ])
+            .unwrap_or(&Kind::Service),
             rng,
         ),
         9 => remove(world, claim_kind(rng), rng),
@@ -266,6 +271,7 @@ fn scribble(world: &mut World, rng: &mut Rng) {
 fn deny(world: &mut World, rng: &mut Rng) {
     let kinds = [
         Kind::Service,
+        Kind::ControllerRevision,
         Kind::Deployment,
         Kind::StatefulSet,
         Kind::Job,
@@ -295,6 +301,21 @@ fn claim_kind(rng: &mut Rng) -> Kind {
         .unwrap_or(&Kind::Machine)
 }
 
+/// A user asks for the upgrade of one model, or takes the request back.
+fn request_upgrade(world: &mut World, rng: &mut Rng) {
+    let all = world.api.list(Kind::Workspace);
+    let all: Vec<ObjectRef> = all.map(|(key, _)| key.clone()).collect();
+    let Some(key) = rng.pick(&all) else { return };
+    let value = match rng.below(4) {
+        0 => serde_json::Value::Null,
+        number => json!(number.to_string()),
+    };
+    world.scribble(
+        key,
+        &json!({"metadata": {"annotations": {labels::UPGRADE: value}}}),
+    );
+}
+
 fn switch(world: &mut World, rng: &mut Rng) {
     if rng.permille(400) {
         let other = match world.mode() {
@@ -302,6 +323,11 @@ fn switch(world: &mut World, rng: &mut Rng) {
             ProvisionerMode::NodeClaim | ProvisionerMode::Byo => ProvisionerMode::Machine,
         };
         world.claim_by(other);
+    } else if rng.permille(400) {
+        let image = format!("example.com/base:{}", rng.below(3));
+        world.upgrade(&image);
+    } else if rng.permille(300) {
+        request_upgrade(world, rng);
     } else if rng.permille(500) {
         world.registry.down = !world.registry.down;
         world.note(format!(

@@ -51,6 +51,7 @@ impl Program {
                 Kind::NodeClaim,
                 Kind::ConfigMap,
                 Kind::NetworkPolicy,
+                Kind::ControllerRevision,
                 Kind::Service,
                 Kind::Deployment,
                 Kind::StatefulSet,

@@ -6,6 +6,8 @@
 //! | `apply machine\|nodeclaim NAME` | a claim alone |
 //! | `claims machine\|nodeclaim` | the workspace controller restarts with this kind |
 //! | `delete workspace\|machine\|nodeclaim\|node NAME` | as a user; a Node is named by its pool |
+//! | `upgrade IMAGE` | the workspace controller restarts with this base image |
+//! | `annotate workspace NAME KEY VALUE` | as a user |
 //! | `strip workspace NAME` | a user deletes it and strips the finalizer |
 //! | `advance 5m` | plays for this time |
 //! | `until ready\|gone 90m` | plays until everything is ready, or nothing is left |
@@ -25,7 +27,7 @@ mod show;
 
 use jiff::SignedDuration;
 use plan::Kind;
-use serde_json::Value;
+use serde_json::{Value, json};
 use workspace_plan::ProvisionerMode;
 
 use crate::api_server::{key, shown};
@@ -91,6 +93,16 @@ fn command(world: &mut World, words: &[&str]) -> Result<String, String> {
         }
         ["delete", "workspace", name] => {
             world.delete(&key(Kind::Workspace, NAMESPACE, name));
+            Ok(String::new())
+        }
+        ["upgrade", image] => {
+            world.upgrade(image);
+            Ok(String::new())
+        }
+        ["annotate", "workspace", name, annotation, value] => {
+            let body = json!({"metadata": {"annotations": {*annotation: value}}});
+            let target = key(Kind::Workspace, NAMESPACE, name);
+            world.scribble(&target, &body);
             Ok(String::new())
         }
         ["strip", "workspace", name] => {

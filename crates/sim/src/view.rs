@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use k8s_openapi::api::apps::v1::{Deployment, StatefulSet};
+use k8s_openapi::api::apps::v1::{ControllerRevision, Deployment, StatefulSet};
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{ConfigMap, Event, Node, Pod, Service};
 use k8s_openapi::api::networking::v1::NetworkPolicy;
@@ -25,6 +25,7 @@ pub enum Typed {
     NodeClaim(Arc<NodeClaim>),
     ConfigMap(Arc<ConfigMap>),
     NetworkPolicy(Arc<NetworkPolicy>),
+    ControllerRevision(Arc<ControllerRevision>),
     Service(Arc<Service>),
     Deployment(Arc<Deployment>),
     StatefulSet(Arc<StatefulSet>),
@@ -74,6 +75,7 @@ readers!(
     workspace workspaces Workspace, machine machines Machine,
     node_claim node_claims NodeClaim, config_map config_maps ConfigMap,
     network_policy network_policies NetworkPolicy,
+    controller_revision controller_revisions ControllerRevision,
     service services Service, deployment deployments Deployment, stateful_set stateful_sets StatefulSet,
     job jobs Job, node nodes Node, pod pods Pod, event events Event,
 );

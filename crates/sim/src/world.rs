@@ -10,6 +10,7 @@ pub mod ledger;
 pub mod power;
 pub mod reconciles;
 pub mod restart;
+pub mod templates;
 pub mod users;
 
 use std::collections::BTreeMap;

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use k8s_openapi::api::apps::v1::{Deployment, StatefulSet};
+use k8s_openapi::api::apps::v1::{ControllerRevision, Deployment, StatefulSet};
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{ConfigMap, Event, Node, Pod, Service};
 use k8s_openapi::api::networking::v1::NetworkPolicy;
@@ -36,6 +36,8 @@ pub(crate) struct CacheSource {
     pub(crate) owned_nodes: Index<Node>,
     /// By [`owner_value_namespaced`].
     pub(crate) pods: Index<Pod>,
+    /// By [`owner_value_namespaced`].
+    pub(crate) revisions: Index<ControllerRevision>,
     pub(crate) deployments: Cache<Deployment>,
     pub(crate) stateful_sets: Cache<StatefulSet>,
     pub(crate) jobs: Cache<Job>,
@@ -99,6 +101,10 @@ impl Source for CacheSource {
 
     fn pods(&self, namespace: &str, workspace: &str) -> Vec<Arc<Pod>> {
         self.pods.get(&index_value(namespace, workspace))
+    }
+
+    fn revisions(&self, namespace: &str, workspace: &str) -> Vec<Arc<ControllerRevision>> {
+        self.revisions.get(&index_value(namespace, workspace))
     }
 
     fn deployment(&self, namespace: &str, name: &str) -> Option<Arc<Deployment>> {

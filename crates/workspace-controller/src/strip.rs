@@ -1,11 +1,13 @@
 //! Strips fields from cached objects that no plan reads. So they take less memory, and their changes enqueue nothing.
 
-use k8s_openapi::api::apps::v1::{Deployment, StatefulSet};
+use k8s_openapi::api::apps::v1::{ControllerRevision, Deployment, StatefulSet};
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{ConfigMap, Node, NodeSpec, Pod, PodSpec, Service};
 use k8s_openapi::api::networking::v1::NetworkPolicy;
+use k8s_openapi::apimachinery::pkg::runtime::RawExtension;
 use kaito_api::{Machine, NodeClaim, Workspace, labels};
 use kube::Resource;
+use plan::Kind;
 
 /// Keeps Workspaces whole.
 pub(crate) fn workspace(_: &mut Workspace) {}
@@ -106,6 +108,14 @@ pub(crate) fn network_policy(object: &mut NetworkPolicy) {
             ..NetworkPolicy::default()
         };
         strip_metadata(object);
+    }
+}
+
+/// Strips the data of revisions that a StatefulSet made: they carry the labels of its pods.
+pub(crate) fn controller_revision(object: &mut ControllerRevision) {
+    let mut owners = object.metadata.owner_references.iter().flatten();
+    if !owners.any(|owner| owner.kind == Kind::Workspace.as_str()) {
+        object.data = RawExtension::default();
     }
 }
 

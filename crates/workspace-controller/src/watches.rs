@@ -39,6 +39,7 @@ pub(crate) fn start(
     let mut node_claims = runtime.watch(all(), strip::node_claim);
     let mut nodes = runtime.watch(all(), strip::node);
     let mut pods = runtime.watch(ours(), strip::pod);
+    let mut revisions = runtime.watch(ours(), strip::controller_revision);
     let deployments = runtime.watch(all(), strip::deployment);
     let stateful_sets = runtime.watch(all(), strip::stateful_set);
     let jobs = runtime.watch(all(), strip::job);
@@ -66,6 +67,7 @@ pub(crate) fn start(
         nodes: nodes.cache(),
         owned_nodes: nodes.index(owner_value),
         pods: pods.index(owner_value_namespaced),
+        revisions: revisions.index(owner_value_namespaced),
         deployments: deployments.cache(),
         stateful_sets: stateful_sets.cache(),
         jobs: jobs.cache(),
@@ -78,6 +80,7 @@ pub(crate) fn start(
         .with(&source.workspaces)
         .with(&source.nodes)
         .with(&pods.cache())
+        .with(&revisions.cache())
         .with(&source.deployments)
         .with(&source.stateful_sets)
         .with(&source.jobs)
@@ -112,6 +115,7 @@ pub(crate) fn start(
         ProvisionerMode::Byo => start.watch_for_all("nodes", nodes),
     }
     start.watch("pods", pods, concerned);
+    start.watch("controllerrevisions", revisions, concerned);
     start.watch("deployments", deployments, concerned);
     start.watch("statefulsets", stateful_sets, concerned);
     start.watch("jobs", jobs, concerned);

@@ -13,6 +13,7 @@ use plan::{Manifest, Write};
 
 use crate::context::PlanContext;
 use crate::desired::{Desired, DesiredWorkload};
+use crate::rollout::Rollout;
 
 /// Renders the objects of the namespace, in the order in which they are applied: the workload last.
 pub(crate) fn manifests(context: &PlanContext<'_>, desired: &Desired<'_>) -> Vec<Manifest> {
@@ -31,7 +32,7 @@ pub(crate) fn manifests(context: &PlanContext<'_>, desired: &Desired<'_>) -> Vec
 pub(crate) fn writes(
     context: &PlanContext<'_>,
     desired: &Desired<'_>,
-    manifests: Vec<Manifest>,
+    rollout: Rollout,
     nodes_ready: bool,
 ) -> Vec<Write> {
     let is_tuning = matches!(desired.workload, DesiredWorkload::Tuning(_));
@@ -43,7 +44,7 @@ pub(crate) fn writes(
     }
     if !claims::creates_any(context, &writes) {
         let may_create = nodes_ready && claims_settled(context, desired);
-        writes.extend(workloads::writes(context, desired, manifests, may_create));
+        writes.extend(workloads::writes(context, desired, rollout, may_create));
     }
     writes
 }

@@ -10,6 +10,7 @@ use crate::exposure;
 use crate::ledger::Grant;
 use crate::node_set::NodeSet;
 use crate::problem::Problem;
+use crate::rollout;
 use crate::status::{self, StatusReport};
 
 /// Plans the writes that lead to the desired state. The workload is the last of the manifests.
@@ -17,10 +18,12 @@ pub(crate) fn plan(context: &PlanContext<'_>, desired: &Desired<'_>, manifests: 
     let sizing_summary = desired.sizing_summary.as_deref();
     let nodes = NodeSet::of(context, desired.nodes, desired.gpus_per_node).explained(sizing_summary);
     let resource = nodes.resource();
+    let mut rollout = rollout::of(context, desired, manifests);
+    let rollout_notes = std::mem::take(&mut rollout.notes);
     let mut plan = Plan::default();
     // The first plan only stores the finalizer and shows the size. So nothing is bought before both are there.
     if context.has_finalizer() {
-        plan.writes = build::writes(context, desired, manifests, resource.is_true());
+        plan.writes = build::writes(context, desired, rollout, resource.is_true());
     }
     plan.add_reason(reason_code(desired, resource.is_true()), &resource.message);
     let notes = desired.update_blocked.iter().chain(&desired.note).cloned();
@@ -28,7 +31,10 @@ pub(crate) fn plan(context: &PlanContext<'_>, desired: &Desired<'_>, manifests: 
         Grant::Granted => None,
         Grant::Refused(refusal) => Some(refusal.problem()),
     };
-    let notes = notes.chain(exposure_note(context, desired)).chain(refused);
+    let notes = notes
+        .chain(exposure_note(context, desired))
+        .chain(rollout_notes)
+        .chain(refused);
     let report = StatusReport {
         sizing_summary,
         ..StatusReport::new(context, resource, Some(nodes))

@@ -36,6 +36,7 @@ mod problem;
 mod refused;
 mod rejected;
 mod retention;
+mod rollout;
 mod settings;
 mod status;
 mod validate;

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use k8s_openapi::api::apps::v1::{Deployment, StatefulSet};
+use k8s_openapi::api::apps::v1::{ControllerRevision, Deployment, StatefulSet};
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{ConfigMap, Event, Node, Pod, Service};
 use k8s_openapi::api::networking::v1::NetworkPolicy;
@@ -48,6 +48,9 @@ pub trait Source {
 
     /// Returns the pods of the namespace whose label names the Workspace.
     fn pods(&self, namespace: &str, workspace: &str) -> Vec<Arc<Pod>>;
+
+    /// Returns the revisions of the namespace whose label names the Workspace.
+    fn revisions(&self, namespace: &str, workspace: &str) -> Vec<Arc<ControllerRevision>>;
 
     /// Returns the Deployment of this name.
     fn deployment(&self, namespace: &str, name: &str) -> Option<Arc<Deployment>>;
@@ -105,6 +108,7 @@ pub fn observe(
         nodes,
         warnings: warnings(source, &workloads, &pods),
         workloads,
+        revisions: source.revisions(namespace, name),
         pods,
         launch_backoffs: source.launch_backoffs(namespace, name),
         claims: all_claims,

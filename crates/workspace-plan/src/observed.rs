@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use k8s_openapi::api::apps::v1::{Deployment, StatefulSet};
+use k8s_openapi::api::apps::v1::{ControllerRevision, Deployment, StatefulSet};
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{ConfigMap, Event, Node, Pod, Service};
 use k8s_openapi::api::networking::v1::NetworkPolicy;
@@ -34,6 +34,8 @@ pub struct Observed {
     pub nodes: Vec<Arc<Node>>,
     /// Objects of the names that we would give.
     pub workloads: Workloads,
+    /// Revisions of the namespace whose label names the Workspace, also those of other owners, in any order.
+    pub revisions: Vec<Arc<ControllerRevision>>,
     /// Pods of the namespace whose label names the Workspace, in any order.
     pub pods: Vec<Arc<Pod>>,
     /// Warnings about these pods and about the workloads, in any order: see [`crate::WARNINGS`].

@@ -60,6 +60,8 @@ enum RefusalPlace {
 
 fn place(context: &PlanContext<'_>, refusal: &RefusedWrite) -> RefusalPlace {
     match (refusal.verb, refusal.target.kind) {
+        // What runs needs no record.
+        (_, Kind::ControllerRevision) => RefusalPlace::Note,
         (Verb::EnsureFinalizer, _) => RefusalPlace::Nodes,
         (Verb::Apply, _) if exists(context, &refusal.target) => RefusalPlace::Note,
         (Verb::Apply, Kind::Machine | Kind::NodeClaim) => RefusalPlace::Nodes,

@@ -23,5 +23,6 @@ mod releases;
 mod restore;
 mod restricted;
 mod tenants;
+mod upgrades;
 mod warnings;
 mod world;

@@ -264,6 +264,7 @@ fn manifests(workspace: &Value, preset: &Arc<Preset>) -> Result<Vec<Manifest>> {
 
 fn observed(workspace: &Value, preset: &Arc<Preset>) -> Result<Observed> {
     Ok(Observed {
+        revisions: Vec::new(),
         workspace: Arc::new(serde_json::from_value(workspace.clone())?),
         preset: PresetLookup::Found(Arc::clone(preset)),
         claims: Vec::new(),

@@ -501,3 +501,48 @@ async fn only_the_controller_and_administrators_remove_the_finalizer() -> Result
     strip(&world.admin, "stuck").await?.context("an administrator")?;
     Ok(())
 }
+
+#[tokio::test]
+async fn only_the_controller_and_administrators_write_revisions_of_workspaces() -> Result<()> {
+    let world = Tenants::start().await?;
+    world.in_force().await?;
+    let controller = world
+        .env
+        .service_account_kubeconfig(NAMESPACE, "workspace-controller")
+        .await?;
+    let controller = world.env.client_with(&controller).await?;
+    let owner = world
+        .user(
+            "owner",
+            json!([{"apiGroups": ["*"], "resources": ["*"], "verbs": ["*"]}]),
+        )
+        .await?;
+    let revision = |kind: &str, api_version: &str| {
+        world.here(json!({
+            "apiVersion": "apps/v1", "kind": "ControllerRevision", "revision": 1, "data": {},
+            "metadata": {
+                "name": "r",
+                "labels": {"kaito.sh/workspace": "w"},
+                "ownerReferences": [
+                    {"apiVersion": api_version, "kind": kind, "name": "w", "uid": "u", "controller": true},
+                ],
+            },
+        }))
+    };
+    let ours = revision("Workspace", "kaito.sh/v1beta1");
+    let verdict = async || {
+        let answer = apply(&owner, &ours, true).await?;
+        let message = answer.err().context("a tenant wrote it")?;
+        ensure!(message.contains("only workspace-controller records"), "{message}");
+        Ok(())
+    };
+    world.env.eventually("the policy", IN_FORCE, verdict).await?;
+    let accepted = async |client: &Client, object: &Value| {
+        let answer = apply(client, object, true).await?;
+        ensure!(answer.is_ok(), "{answer:?}");
+        anyhow::Ok(())
+    };
+    accepted(&owner, &revision("StatefulSet", "apps/v1")).await?;
+    accepted(&controller, &ours).await?;
+    accepted(&world.admin, &ours).await
+}

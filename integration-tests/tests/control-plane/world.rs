@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use arm_server::control::{ControlClient, PoolView};
+use k8s_openapi::api::apps::v1::ControllerRevision;
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::Node;
 use kaito_api::{Machine, NodeClaim, Workspace};
@@ -147,6 +148,12 @@ impl World {
         Ok(all.list(&self.labelled(name)).await?.items)
     }
 
+    pub(crate) async fn revisions(&self, name: &str) -> Result<Vec<ControllerRevision>> {
+        let all = Api::namespaced(self.client.clone(), &self.namespace);
+        let of_one = ListParams::default().labels(&format!("kaito.sh/workspace={name}"));
+        Ok(all.list(&of_one).await?.items)
+    }
+
     /// Chooses what carries the labels of one Workspace.
     fn labelled(&self, name: &str) -> ListParams {
         ListParams::default().labels(&format!(
@@ -224,6 +231,14 @@ impl World {
                     .map(ResourceExt::name_any)
                     .collect();
                 ensure!(nodes.is_empty(), "nodes {nodes:?}");
+                // The garbage collector deletes them.
+                let revisions: Vec<String> = self
+                    .revisions(name)
+                    .await?
+                    .iter()
+                    .map(ResourceExt::name_any)
+                    .collect();
+                ensure!(revisions.is_empty(), "revisions {revisions:?}");
                 Ok(())
             })
             .await

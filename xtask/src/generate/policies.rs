@@ -2,17 +2,18 @@
 
 use std::path::Path;
 
-use admission::{AUTHOR, CATALOG, CONTROLLER, FINALIZER, NOTES, PROVISIONER, Policy, SHAPE};
+use admission::{AUTHOR, CATALOG, CONTROLLER, FINALIZER, NOTES, PROVISIONER, Policy, REVISIONS, SHAPE};
 use anyhow::{Context as _, Result};
 
 use super::generated::Generated;
 
 const HEADER: &str = "# Made by `cargo xtask gen` from crates/admission. Do not edit.\n";
 
-const POLICIES: [&Policy; 7] = [
+const POLICIES: [&Policy; 8] = [
     &SHAPE,
     &AUTHOR,
     &FINALIZER,
+    &REVISIONS,
     &CATALOG,
     &CONTROLLER,
     &PROVISIONER,

@@ -35,6 +35,7 @@ fn immutable(kind: Kind) -> &'static [&'static [&'static str]] {
         ],
         Kind::Service => &[&["spec", "clusterIP"]],
         Kind::NodeClaim => &[&["spec"]],
+        Kind::ControllerRevision => &[&["data"]],
         Kind::Workspace => &[
             &["resource", "count"],
             &["resource", "labelSelector"],

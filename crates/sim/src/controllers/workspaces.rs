@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use k8s_openapi::api::apps::v1::{Deployment, StatefulSet};
+use k8s_openapi::api::apps::v1::{ControllerRevision, Deployment, StatefulSet};
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{ConfigMap, Event, Node, Pod, Service};
 use k8s_openapi::api::networking::v1::NetworkPolicy;
@@ -216,6 +216,18 @@ impl Source for Caches<'_> {
                 && label(&pod.metadata.labels, WORKSPACE).is_some_and(|name| name == workspace)
         };
         self.view.pods().filter(is_own).map(Arc::clone).collect()
+    }
+
+    fn revisions(&self, namespace: &str, workspace: &str) -> Vec<Arc<ControllerRevision>> {
+        let is_own = |revision: &&Arc<ControllerRevision>| {
+            revision.metadata.namespace.as_deref() == Some(namespace)
+                && label(&revision.metadata.labels, WORKSPACE).is_some_and(|name| name == workspace)
+        };
+        self.view
+            .controller_revisions()
+            .filter(is_own)
+            .map(Arc::clone)
+            .collect()
     }
 
     fn deployment(&self, namespace: &str, name: &str) -> Option<Arc<Deployment>> {

@@ -25,7 +25,7 @@ pub(super) fn show(world: &World) -> String {
                 count(value, "active"),
                 count(value, "succeeded")
             ),
-            Kind::Service | Kind::ConfigMap | Kind::NetworkPolicy => String::new(),
+            Kind::Service | Kind::ConfigMap | Kind::NetworkPolicy | Kind::ControllerRevision => String::new(),
         };
         let deleting = if is_deleting(value) {
             " (being deleted)"

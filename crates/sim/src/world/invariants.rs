@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, VecDeque};
 use cloudprovider::{InstanceState, Ownership};
 use jiff::Timestamp;
 use kaito_api::labels::{GPU_PROVISIONER, ORDINAL, WORKSPACE_CONTROLLER, WORKSPACE_NAMESPACE, WORKSPACE_UID};
-use plan::Kind;
+use plan::{Kind, ObjectRef};
 
 use super::World;
 use super::ledger::{WINDOW, push};
@@ -52,6 +52,9 @@ impl World {
                 );
             }
         }
+        let news = self.api.log().iter().skip(self.ledger.read_log);
+        let news: Vec<(&str, &ObjectRef)> = news.map(|line| (line.actor, &line.key)).collect();
+        self.ledger.templates.record(&self.api, &news)?;
         for (at, what) in self.cloud.requests().iter().skip(self.ledger.read_requests) {
             push(self.ledger.requests.entry(what.clone()).or_default(), *at);
         }

@@ -6,6 +6,7 @@ use cloudprovider::Instance;
 use jiff::{SignedDuration, Timestamp};
 use plan::ObjectRef;
 
+use super::templates::Templates;
 use crate::controllers::Program;
 
 /// Period for which work is remembered.
@@ -17,6 +18,7 @@ pub struct Ledger {
     pub(super) foreign: Vec<ObjectRef>,
     pub(super) foreign_pools: Vec<Instance>,
     pub(super) slots: BTreeMap<String, usize>,
+    pub(super) templates: Templates,
     pub(super) read_log: usize,
     pub(super) read_requests: usize,
     pub(super) reconciles: BTreeMap<(Program, ObjectRef), VecDeque<Timestamp>>,

@@ -126,6 +126,13 @@ impl World {
         self.kill(Program::Workspaces);
     }
 
+    /// Restarts the workspace controller with another base image, as an upgrade of the chart does.
+    pub fn upgrade(&mut self, image: &str) {
+        self.note(format!("the base image is {image}"));
+        self.setup.workspaces.images.base = image.to_owned();
+        self.kill(Program::Workspaces);
+    }
+
     /// Kind of claim that the workspace controller creates.
     #[must_use]
     pub fn mode(&self) -> ProvisionerMode {

@@ -228,7 +228,15 @@ fn normalize(kind: Kind, value: &mut Value) {
         json::remove(value, &["metadata", field]);
     }
     json::remove(value, &["metadata", "labels", labels::CREATION_TIMESTAMP]);
-    json::remove(value, &["metadata", "annotations", labels::OPERATION_URL]);
+    // The marks of a workload count its changes.
+    for mark in [
+        labels::OPERATION_URL,
+        labels::INPUTS_HASH,
+        labels::REVISION,
+        labels::RENDERED_HASH,
+    ] {
+        json::remove(value, &["metadata", "annotations", mark]);
+    }
     if kind == Kind::Workspace {
         only_reasons(value);
     }

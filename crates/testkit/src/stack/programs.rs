@@ -225,11 +225,23 @@ impl Programs {
         self.start_controller_with(env, &self.controller_kubeconfig)
     }
 
+    /// The workspace controller with further arguments, as an upgrade of the chart would give it.
+    ///
+    /// # Errors
+    /// When the program is not built or cannot be started.
+    pub fn start_upgraded_controller(&self, env: &TestEnv, args: &[&str]) -> Result<Running> {
+        self.controller(env, &self.controller_kubeconfig, args)
+    }
+
     /// The workspace controller with another way to the API server.
     ///
     /// # Errors
     /// When the program is not built or cannot be started.
     pub fn start_controller_with(&self, env: &TestEnv, kubeconfig: &Path) -> Result<Running> {
+        self.controller(env, kubeconfig, &[])
+    }
+
+    fn controller(&self, env: &TestEnv, kubeconfig: &Path, args: &[&str]) -> Result<Running> {
         self.with_admin(Program::named("workspace-controller"), 0)
             .args([
                 "--preset-registry",
@@ -251,6 +263,7 @@ impl Programs {
                 "--watch-silence-seconds",
                 &self.options.watch_silence_seconds.to_string(),
             ])
+            .args(args)
             .kubeconfig(kubeconfig)
             .start(env)
     }

@@ -8,20 +8,22 @@ use serde_json::{Value, json};
 use crate::context::PlanContext;
 use crate::desired::{Desired, DesiredWorkload};
 use crate::metadata::{annotation, is_live};
+use crate::rollout::Rollout;
 use crate::workload::{NamedObject, Workload, is_workload};
 
-/// Plans the writes that leave just these objects, the workload last in `manifests`.
+/// Plans the writes that leave just these objects.
 ///
 /// A workload is created when its nodes are ready and recorded, and its drift is repaired from then on. A stale workload of an
 /// earlier version is deleted first, since it holds the GPUs.
 pub(super) fn writes(
     context: &PlanContext<'_>,
     desired: &Desired<'_>,
-    manifests: Vec<Manifest>,
+    rollout: Rollout,
     may_create: bool,
 ) -> Vec<Write> {
-    let targets: Vec<ObjectRef> = manifests.iter().map(Manifest::target).collect();
-    let (workload, rest): (Vec<Manifest>, Vec<Manifest>) = manifests
+    let targets: Vec<ObjectRef> = rollout.manifests.iter().map(Manifest::target).collect();
+    let (workload, rest): (Vec<Manifest>, Vec<Manifest>) = rollout
+        .manifests
         .into_iter()
         .partition(|manifest| is_workload(manifest.kind()));
     let apply = |manifest| apply(context, manifest);
@@ -47,11 +49,12 @@ pub(super) fn writes(
         })
         .collect();
     let is_blocked = workload.is_empty() && !exists;
-    if !is_blocked {
+    if !is_blocked && rollout.deletes_stale {
         let live = stale.iter().filter(|object| is_live(object.metadata));
         writes.extend(live.map(|object| object.delete()));
     }
     if !stale.iter().any(|object| object.is_workload()) {
+        writes.extend(rollout.revisions);
         writes.extend(workload);
     }
     writes
@@ -112,7 +115,13 @@ fn apply(context: &PlanContext<'_>, manifest: Manifest) -> Option<Write> {
             apply_if_needed(manifest, all.service.as_deref())
         }
         Kind::Service => apply_if_needed(manifest, all.headless_service.as_deref()),
-        Kind::Workspace | Kind::Machine | Kind::NodeClaim | Kind::Node | Kind::Pod | Kind::Event => None,
+        Kind::Workspace
+        | Kind::Machine
+        | Kind::NodeClaim
+        | Kind::ControllerRevision
+        | Kind::Node
+        | Kind::Pod
+        | Kind::Event => None,
     }
 }
 

@@ -23,7 +23,12 @@ fn a_node_with_gpu_labels_serves() {
     let case = with(vec![brought("a", true, discovered("A100", 1, 81_920), 1)]);
     assert_eq!(
         actions(&case.plan()),
-        ["apply NetworkPolicy", "apply Service", "apply Deployment"]
+        [
+            "apply NetworkPolicy",
+            "apply Service",
+            "apply ControllerRevision",
+            "apply Deployment"
+        ]
     );
     let plan = case.plan();
     assert_eq!(
@@ -64,7 +69,12 @@ fn a_known_instance_type_needs_no_gpu_labels() {
     let case = with(vec![brought("a", true, labels, 1)]);
     assert_eq!(
         actions(&case.plan()),
-        ["apply NetworkPolicy", "apply Service", "apply Deployment"]
+        [
+            "apply NetworkPolicy",
+            "apply Service",
+            "apply ControllerRevision",
+            "apply Deployment"
+        ]
     );
 }
 

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use jiff::Timestamp;
+use k8s_openapi::api::apps::v1::ControllerRevision;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kaito_api::{Claim, ClaimKind, Workspace, WorkspaceStatus};
 use plan::{Finalizer, Manifest, Plan, Write};
@@ -30,6 +31,7 @@ impl Case {
                 launch_backoffs: std::collections::BTreeMap::new(),
                 nodes: Vec::new(),
                 workloads: Workloads::default(),
+                revisions: Vec::new(),
                 pods: Vec::new(),
                 warnings: Vec::new(),
             },
@@ -89,8 +91,15 @@ impl Case {
         })
     }
 
+    /// With a change of the Workspace. The API server counts those of its spec.
     pub(crate) fn edit(mut self, change: impl FnOnce(&mut Workspace)) -> Self {
-        change(Arc::make_mut(&mut self.observed.workspace));
+        let workspace = Arc::make_mut(&mut self.observed.workspace);
+        let before = workspace.spec.clone();
+        change(workspace);
+        if workspace.spec != before {
+            let generation = workspace.metadata.generation.get_or_insert_default();
+            *generation += 1;
+        }
         self
     }
 
@@ -181,6 +190,7 @@ impl Case {
                     .take_if(|object| gone(&object.metadata));
                 workloads.tuning_config.take_if(|object| gone(&object.metadata));
                 workloads.network_policy.take_if(|object| gone(&object.metadata));
+                self.observed.revisions.retain(|object| !gone(&object.metadata));
             }
             Write::Patch(patch) => self.patch(patch),
             Write::Evict(_) => panic!("a Workspace evicts nothing"),
@@ -219,6 +229,11 @@ impl Case {
             plan::Kind::Job => workloads.job = Some(Arc::new(parse(value))),
             plan::Kind::ConfigMap => workloads.tuning_config = Some(Arc::new(parse(value))),
             plan::Kind::NetworkPolicy => workloads.network_policy = Some(Arc::new(parse(value))),
+            plan::Kind::ControllerRevision => {
+                let same = |object: &&Arc<ControllerRevision>| object.metadata.name.as_deref() == Some(&name);
+                self.observed.revisions.retain(|object| !same(&object));
+                self.observed.revisions.push(Arc::new(parse(value)));
+            }
             plan::Kind::Service if name.ends_with("-headless") => {
                 workloads.headless_service = Some(Arc::new(parse(value)));
             }

@@ -21,4 +21,5 @@ mod refused;
 mod rejections;
 mod serving;
 mod tuning;
+mod upgrades;
 mod warnings;

@@ -41,6 +41,7 @@ fn a_service_that_a_quota_refuses_is_shown_and_the_model_is_deployed() {
             "apply Machine",
             "apply NetworkPolicy",
             "apply Service",
+            "apply ControllerRevision",
             "apply Deployment"
         ]
     );

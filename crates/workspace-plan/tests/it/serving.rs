@@ -57,6 +57,7 @@ fn a_life_from_claim_to_answer() {
             "apply Machine",
             "apply NetworkPolicy",
             "apply Service",
+            "apply ControllerRevision",
             "apply Deployment"
         ]
     );
@@ -104,11 +105,12 @@ fn a_model_that_spans_nodes_is_a_stateful_set_that_waits_for_all_of_them() {
     let all = case.with_nodes(3, 1);
     let made = actions(&all.plan());
     assert_eq!(
-        made[made.len() - 4..],
+        made[made.len() - 5..],
         [
             "apply NetworkPolicy",
             "apply Service",
             "apply Service",
+            "apply ControllerRevision",
             "apply StatefulSet"
         ]
     );
@@ -257,7 +259,12 @@ fn a_machine_of_upstream_takes_an_ordinal() {
     legacy.labels.as_mut().unwrap().remove("kaito.sh/workspace-uid");
     assert_eq!(
         actions(&case.plan()),
-        ["apply NetworkPolicy", "apply Service", "apply Deployment"]
+        [
+            "apply NetworkPolicy",
+            "apply Service",
+            "apply ControllerRevision",
+            "apply Deployment"
+        ]
     );
     assert_eq!(actions(&case.deleted().plan()), ["delete Machine ws0123456789"]);
 }
@@ -282,7 +289,10 @@ fn a_workload_of_another_kind_is_replaced_once_the_nodes_are_there() {
         ]
     );
     let gone = there.stored();
-    assert_eq!(actions(&gone.plan()), ["apply Deployment"]);
+    assert_eq!(
+        actions(&gone.plan()),
+        ["apply ControllerRevision", "apply Deployment"]
+    );
 }
 
 #[test]
@@ -310,7 +320,12 @@ fn a_cpu_preset_runs_without_gpus() {
     let plan = case.plan();
     assert_eq!(
         actions(&plan),
-        ["apply Machine", "apply Service", "apply Deployment"]
+        [
+            "apply Machine",
+            "apply Service",
+            "apply ControllerRevision",
+            "apply Deployment"
+        ]
     );
     assert_eq!(plan_check::check(&plan), vec![]);
 }

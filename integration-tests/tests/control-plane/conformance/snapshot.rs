@@ -11,12 +11,13 @@ use serde_json::Value;
 use super::Snapshot;
 
 /// Kinds that our programs write.
-pub(super) const KINDS: [Kind; 10] = [
+pub(super) const KINDS: [Kind; 11] = [
     Kind::Workspace,
     Kind::Machine,
     Kind::NodeClaim,
     Kind::ConfigMap,
     Kind::NetworkPolicy,
+    Kind::ControllerRevision,
     Kind::Service,
     Kind::Deployment,
     Kind::StatefulSet,
@@ -32,6 +33,10 @@ pub(super) fn belongs(kind: Kind, value: &Value, namespace: &str) -> bool {
         // Kubernetes puts this one into every namespace.
         Kind::ConfigMap if metadata["name"] == "kube-root-ca.crt" => false,
         Kind::Pod => false,
+        // A StatefulSet makes its own.
+        Kind::ControllerRevision if metadata["ownerReferences"][0]["kind"] != Kind::Workspace.as_str() => {
+            false
+        }
         _ => metadata["namespace"] == namespace,
     }
 }
@@ -72,6 +77,7 @@ fn placeholders(objects: &[(Kind, Value)]) -> Vec<(String, String)> {
         let name = text(&metadata["name"]).unwrap_or_default();
         match kind {
             Kind::Machine | Kind::NodeClaim => all.push((name, format!("<claim {ordinal}>"))),
+            Kind::ControllerRevision => all.push((name, format!("<revision {}>", value["revision"]))),
             Kind::Node => {
                 all.push((name, format!("<node {ordinal}>")));
                 if let Some(id) = text(&value["spec"]["providerID"]) {

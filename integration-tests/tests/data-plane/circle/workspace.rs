@@ -62,6 +62,7 @@ pub(crate) fn applied(workspace: Workspace, settings: &Settings) -> Vec<Manifest
         launch_backoffs: BTreeMap::new(),
         nodes: vec![Arc::new(serde_json::from_value(node).unwrap())],
         workloads: Workloads::default(),
+        revisions: Vec::new(),
         pods: Vec::new(),
         warnings: Vec::new(),
     };
