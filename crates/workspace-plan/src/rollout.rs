@@ -1,4 +1,4 @@
-//! Which rendering of the workload is applied: the recorded one, unless the Workspace changed or an upgrade was asked for.
+//! Choice of the rendering that is applied: the recorded one, unless the Workspace changed or an upgrade was asked for.
 //!
 //! A new version of the operator, its images or its catalog render another workload, and a running model must not
 //! restart for that. Each applied rendering is recorded in a ControllerRevision of the Workspace; the newest is the one
@@ -126,8 +126,8 @@ pub(crate) fn of(context: &PlanContext<'_>, desired: &Desired<'_>, mut manifests
     rollout
 }
 
-/// Number of the newest revision that was ever recorded. It is above the kept ones if somebody deleted the newest: an
-/// older one must not be taken for what runs.
+/// Number of the newest revision that was ever recorded. It is above the kept ones if a user deleted the newest: an older
+/// one must not be taken for what runs.
 fn newest_number(running: Option<Workload<'_>>, kept: &[Revision]) -> i64 {
     let newest = kept.first().map_or(0, |revision| revision.number);
     let mark = running.and_then(|workload| annotation(workload.metadata(), labels::REVISION)?.parse().ok());

@@ -20,7 +20,7 @@ pub struct Templates(BTreeMap<String, Template>);
 /// The template of one Workspace's workload.
 #[derive(Clone, Debug, Default)]
 struct Template {
-    /// What the Workspace says.
+    /// Generation and annotations of the Workspace.
     said: Value,
     /// Changes of that.
     edits: u32,
@@ -81,7 +81,7 @@ impl Templates {
         } else if is_ours && template.ours != now {
             template.rolls += 1;
             if template.rolls > template.edits {
-                return Err(format!("{} was rolled, and nobody asked for it", shown(key)));
+                return Err(format!("{} was rolled without a request", shown(key)));
             }
             template.ours = now;
         }

@@ -1,4 +1,4 @@
-//! What differs between two renderings, in few words.
+//! Differences between two renderings, in few words.
 
 use std::collections::BTreeSet;
 

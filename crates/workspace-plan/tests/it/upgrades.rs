@@ -1,4 +1,4 @@
-//! What runs keeps running: a new version of the operator changes no workload by itself.
+//! Revisions and upgrades on request: a new version of the operator changes no workload by itself.
 
 use std::sync::Arc;
 
