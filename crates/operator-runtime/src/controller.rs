@@ -6,6 +6,8 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use kube::Resource as _;
+use kube::core::ObjectMeta;
 use plan::{FailureClass, PendingWrites, Visibility};
 use tokio::task::{Id, JoinError, JoinSet};
 use tokio::time::Instant;
@@ -14,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 use crate::backoff;
 use crate::cache::Cache;
 use crate::caches::Caches;
+use crate::cooldown::Cooldowns;
 use crate::error::{Chain, Error};
 use crate::health::Health;
 use crate::key::Key;
@@ -88,10 +91,12 @@ struct ControllerLoop<R: Reconciler> {
     concurrency: usize,
     metrics: RuntimeMetrics,
     running: JoinSet<ReconcileOutcome>,
-    keys: HashMap<Id, Key>,
+    /// Objects that are reconciled now.
+    keys: HashMap<Id, (Key, Arc<R::Object>)>,
     started: Started,
     /// Failures in a row.
     failures: HashMap<Key, u32>,
+    cooldowns: Cooldowns,
     pending_writes: PendingWrites<Key, Instant>,
 }
 
@@ -115,6 +120,7 @@ impl<R: Reconciler> ControllerLoop<R> {
             keys: HashMap::new(),
             started: Started::default(),
             failures: HashMap::new(),
+            cooldowns: Cooldowns::default(),
             pending_writes: PendingWrites::default(),
         }
     }
@@ -145,6 +151,10 @@ impl<R: Reconciler> ControllerLoop<R> {
             self.forget(key);
             return;
         };
+        if let Some(left) = self.cooldowns.left(&key, object.meta(), Instant::now()) {
+            self.queue.done(key, Some(left));
+            return;
+        }
         if self.awaits_own_writes(&key) {
             self.metrics.postponed.inc([R::KIND.as_str()]);
             self.queue.done(key, Some(POSTPONE));
@@ -152,12 +162,12 @@ impl<R: Reconciler> ControllerLoop<R> {
         }
         let reconcile = Arc::clone(&self.reconcile);
         let failures = self.failures.get(&key).copied().unwrap_or_default();
-        let named = key.clone();
+        let (named, reconciled) = (key.clone(), Arc::clone(&object));
         let task = self
             .running
-            .spawn(async move { reconcile.run(&named, object, failures).await });
+            .spawn(async move { reconcile.run(&named, reconciled, failures).await });
         self.started.insert(key.clone());
-        self.keys.insert(task.id(), key);
+        self.keys.insert(task.id(), (key, object));
     }
 
     fn awaits_own_writes(&mut self, key: &Key) -> bool {
@@ -176,6 +186,7 @@ impl<R: Reconciler> ControllerLoop<R> {
 
     fn forget(&mut self, key: Key) {
         self.failures.remove(&key);
+        self.cooldowns.forget(&key);
         self.pending_writes.forget(&key);
         self.reconcile.reconciler.on_deleted(&key);
         self.queue.done(key, None);
@@ -186,26 +197,30 @@ impl<R: Reconciler> ControllerLoop<R> {
             Ok((id, outcome)) => (id, outcome),
             Err(error) => (error.id(), ReconcileOutcome::panicked()),
         };
-        let Some(key) = self.keys.remove(&id) else { return };
+        let Some((key, object)) = self.keys.remove(&id) else {
+            return;
+        };
         self.started.remove(&key);
         self.pending_writes
             .record(key.clone(), outcome.writes, Instant::now());
         let requeue = match outcome.result {
             Ok(executed) => {
                 self.failures.remove(&key);
+                self.cooldowns.forget(&key);
                 executed.requeue
             }
-            Err(error) => Some(self.record_failure(&key, &error)),
+            Err(error) => Some(self.record_failure(&key, object.meta(), &error)),
         };
         self.queue.done(key, requeue);
     }
 
-    fn record_failure(&mut self, key: &Key, error: &Error) -> Duration {
+    fn record_failure(&mut self, key: &Key, object: &ObjectMeta, error: &Error) -> Duration {
         let failures = self.failures.entry(key.clone()).or_default();
         let class = error.class();
         let delay = backoff::delay(class, *failures).max(backoff::asked(error.retry_after()));
         let delay = backoff::spread(delay, key, *failures);
         *failures = failures.saturating_add(1);
+        self.cooldowns.record(key, class, object, delay, Instant::now());
         self.metrics.errors.inc([R::KIND.as_str(), class.label()]);
         let (kind, retry_in_ms) = (R::KIND.as_str(), delay.as_millis());
         // Conflicts are normal: another writer was faster.

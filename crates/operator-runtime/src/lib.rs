@@ -16,6 +16,7 @@ mod caches;
 mod client;
 pub mod clock;
 mod controller;
+mod cooldown;
 pub mod crd_gate;
 mod election;
 mod error;

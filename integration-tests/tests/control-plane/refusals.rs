@@ -3,12 +3,14 @@
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
+use k8s_openapi::api::admissionregistration::v1::ValidatingAdmissionPolicyBinding;
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::{Namespace, ResourceQuota, Service};
-use kube::Api;
+use kube::{Api, ResourceExt as _};
 use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
 use serde_json::{Value, json};
 
+use crate::tenants::apply;
 use crate::world::{self, LIMIT, World};
 
 /// Creates a quota and waits until it counts.
@@ -106,5 +108,75 @@ async fn pods_that_a_quota_or_pod_security_refuses_are_shown() -> Result<()> {
         says.contains("violates PodSecurity \"restricted:latest\"") && says.contains("privileged"),
         "{says}"
     );
+    world.delete(&name).await
+}
+
+/// Creates a policy that denies gpu-provisioner every write to the Nodes of one Workspace.
+async fn deny_writes_to_nodes(world: &World, policy: &str, workspace: &str) -> Result<()> {
+    let group = "admissionregistration.k8s.io/v1";
+    let nodes = format!(
+        "object.metadata.?labels['kaito.sh/workspace'].orValue('') == '{workspace}' && \
+         object.metadata.?labels['kaito.sh/workspacenamespace'].orValue('') == '{}'",
+        world.namespace
+    );
+    let objects = [
+        json!({
+            "apiVersion": group, "kind": "ValidatingAdmissionPolicy", "metadata": {"name": policy},
+            "spec": {
+                "failurePolicy": "Fail",
+                "matchConstraints": {"resourceRules": [{
+                    "apiGroups": [""], "apiVersions": ["v1"], "resources": ["nodes"], "operations": ["UPDATE"]}]},
+                "matchConditions": [
+                    {"name": "account", "expression": "request.userInfo.username.endsWith(':gpu-provisioner')"},
+                    {"name": "nodes", "expression": nodes}],
+                "validations": [{"expression": "false", "message": "these Nodes are frozen"}],
+            },
+        }),
+        json!({
+            "apiVersion": group, "kind": "ValidatingAdmissionPolicyBinding", "metadata": {"name": policy},
+            "spec": {"policyName": policy, "validationActions": ["Deny"]},
+        }),
+    ];
+    for object in &objects {
+        apply(&world.client, object, false)
+            .await?
+            .map_err(anyhow::Error::msg)?;
+    }
+    Ok(())
+}
+
+/// Listings of the cloud and changes of the Node come several times a second here. None of them repeats a refused write.
+#[tokio::test]
+async fn a_refused_node_patch_is_repeated_at_the_pace_of_its_back_off() -> Result<()> {
+    const WATCHED: Duration = Duration::from_secs(40);
+    let world = world::shared().await?;
+    let policy = format!("freeze-{}", world.namespace);
+    deny_writes_to_nodes(&world, &policy, "frozen").await?;
+    let name = world.apply(&world.inference("frozen")).await?;
+    let says = world
+        .env
+        .eventually("the refusal in the claim", LIMIT, async || {
+            let machine = world.machines(&name).await?.pop().context("no Machine")?;
+            let conditions = machine.status.unwrap_or_default().conditions;
+            let mut said = conditions.into_iter().map(|condition| condition.message);
+            said.find(|message: &String| message.contains("these Nodes are frozen"))
+                .context("nothing is said")
+        })
+        .await?;
+    ensure!(says.contains("AdmissionPolicyDenied"), "{says}");
+    let node = world.nodes(&name).await?.pop().context("no Node")?.name_any();
+    let audit = world.env.audit();
+    let mark = audit.mark()?;
+    tokio::time::sleep(WATCHED).await;
+    let entries = audit.entries_since(mark)?;
+    let patches = entries.iter().filter(|entry| {
+        entry.resource == "nodes" && entry.name == node && entry.user.ends_with(":gpu-provisioner")
+    });
+    // The pauses are 10, 20 and 30 s, a quarter more or less.
+    let patches = patches.count();
+    ensure!((1..=4).contains(&patches), "{patches} writes in {WATCHED:?}");
+    let policies: Api<ValidatingAdmissionPolicyBinding> = Api::all(world.client.clone());
+    policies.delete(&policy, &DeleteParams::default()).await?;
+    world.ready(&name).await?;
     world.delete(&name).await
 }

@@ -193,6 +193,30 @@ async fn failures_back_off_and_success_forgets_them() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_failed_object_rests_although_others_wake_it() {
+    let script: Script = Box::new(|_| {
+        Err(Error::Timeout {
+            what: "ask".to_owned(),
+        })
+    });
+    let mut rig = rig(&["a"], 1, script);
+    for tenth in 0..3000 {
+        rig.enqueue("a");
+        sleep(Duration::from_millis(100)).await;
+        if tenth == 2900 {
+            // Each reconcile takes a second; the pauses double from half a second to half a minute.
+            assert!((10..=18).contains(&rig.observations()), "{}", rig.observations());
+            let mut edited = object("a", 2);
+            edited.metadata.annotations = Some([("repaired".to_owned(), String::new())].into());
+            rig.cache.apply(Event::Apply(DeserializeGuard(Ok(edited))));
+            rig.observations.lock().unwrap().clear();
+        }
+    }
+    // The edit woke it at once.
+    assert!(rig.observations() >= 1, "{}", rig.observations());
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_panic_costs_one_pass() {
     let script: Script = Box::new(|nth| {
         if nth == 1 {
