@@ -17,6 +17,7 @@ mod node_claims;
 mod power;
 mod probes;
 mod proxy;
+mod rbac;
 mod refusals;
 mod registry;
 mod releases;

@@ -13,6 +13,8 @@ pub struct StackOptions {
     pub capacity_backoff_seconds: f64,
     /// Time within which an unanswered create request may still take effect, in seconds.
     pub create_visibility_timeout_seconds: f64,
+    /// Time that a drain evicts pods before it deletes them, in seconds.
+    pub drain_timeout_seconds: f64,
     /// Requests a second that the provisioner allows itself; the cloud's real limits where `None`.
     pub unlimited_requests: bool,
     /// `RUST_LOG`-like filter of the programs.
@@ -44,6 +46,7 @@ impl Default for StackOptions {
             list_seconds: 0.2,
             capacity_backoff_seconds: 0.5,
             create_visibility_timeout_seconds: 5.0,
+            drain_timeout_seconds: 600.0,
             unlimited_requests: true,
             log_filter: "info,kube=warn,typespec_client_core=warn".to_owned(),
             lease_seconds: 15,

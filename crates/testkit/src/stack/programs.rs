@@ -305,6 +305,10 @@ impl Programs {
                 "--create-visibility-timeout-seconds",
                 &self.options.create_visibility_timeout_seconds.to_string(),
             ])
+            .args([
+                "--drain-timeout-seconds",
+                &self.options.drain_timeout_seconds.to_string(),
+            ])
             .arg("--allow-insecure-endpoints")
             .env("ARM_ENDPOINT", &arm)
             .env("AZURE_AUTHORITY_HOST", &arm)
