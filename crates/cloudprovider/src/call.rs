@@ -111,6 +111,8 @@ pub struct CallOutcome {
     pub error: Option<ProviderError>,
     /// Failures of this kind of request in a row; 0 after a success.
     pub failures: u32,
+    /// Accepted requests of this kind before this one, without another kind between them.
+    pub repeats: u32,
     /// URL of the operation that the request started.
     pub operation_url: Option<String>,
 }

@@ -3,6 +3,7 @@
 //! No planner and no program sees a cloud's own types or texts; an adapter (`cloudprovider-*`) maps them to these.
 //! Every call returns once the cloud has accepted it: progress is read, never awaited.
 
+mod brake;
 mod call;
 mod error;
 mod instance;
@@ -12,10 +13,11 @@ mod snapshot;
 pub mod tags;
 mod tracker;
 
+pub use brake::BRAKE_WINDOW;
 pub use call::{CallKind, CallOutcome, CloudCall, Deferral};
 pub use error::{ErrorClass, ProviderError};
 pub use instance::{Instance, InstanceState, Ownership};
 pub use launch::{LaunchLimits, LaunchSpec};
 pub use provider::{Accepted, CloudProvider, OperationStatus};
 pub use snapshot::InstanceLookup;
-pub use tracker::{InstanceFacts, InstanceTracker, Recorded};
+pub use tracker::{FullCluster, InstanceFacts, InstanceTracker, Recorded};

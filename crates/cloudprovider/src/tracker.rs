@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
 
+use crate::brake::DeletionBrake;
 use crate::call::{CallKind, CallOutcome, CloudCall, Deferral};
 use crate::error::{ErrorClass, ProviderError};
 use crate::instance::Instance;
@@ -29,6 +30,19 @@ pub struct InstanceTracker {
     first_seen: BTreeMap<String, Timestamp>,
     listing_wanted: bool,
     launches_held: bool,
+    full: Option<FullCluster>,
+    brake: DeletionBrake,
+}
+
+/// The cloud's refusal of an instance because the cluster has as many as it may have.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FullCluster {
+    /// Name of the claim whose request shows whether there is room again. The others wait for it.
+    pub claim: String,
+    /// Time of its last refusal.
+    pub at: Timestamp,
+    /// Number of instances at that time.
+    instances: usize,
 }
 
 /// Knowledge of one claim's instance.
@@ -46,6 +60,8 @@ pub struct InstanceFacts {
     pub read_at: Option<Timestamp>,
     /// Start of the first read of this process that showed the instance in its present state.
     pub state_since: Option<Timestamp>,
+    /// The cluster is full, as the request of another claim showed.
+    pub full: Option<FullCluster>,
 }
 
 impl InstanceFacts {
@@ -60,6 +76,9 @@ impl InstanceFacts {
         }
         self.read_at.iter_mut().for_each(shift);
         self.state_since.iter_mut().for_each(shift);
+        if let Some(full) = &mut self.full {
+            shift(&mut full.at);
+        }
         self
     }
 }
@@ -120,6 +139,7 @@ impl InstanceTracker {
             failure: self.failures.get(name).cloned(),
             read_at: times.map(|(at, _)| at),
             state_since: times.map(|(_, since)| since),
+            full: self.full.clone().filter(|full| full.claim != name),
         }
     }
 
@@ -133,6 +153,7 @@ impl InstanceTracker {
             failure: None,
             read_at: None,
             state_since: None,
+            full: None,
         }
     }
 
@@ -150,6 +171,21 @@ impl InstanceTracker {
     #[must_use]
     pub fn are_launches_held(&self) -> bool {
         self.launches_held
+    }
+
+    /// Returns the refusal that shows that the cluster is full; `None` if there may be room.
+    #[must_use]
+    pub fn full(&self) -> Option<&FullCluster> {
+        self.full.as_ref()
+    }
+
+    /// Permits the deletion of a claim whose Node was deleted, or returns the time at which it can be asked for again. At
+    /// most `most` claims are permitted in [`BRAKE_WINDOW`](crate::BRAKE_WINDOW).
+    ///
+    /// # Errors
+    /// The time of the next permission.
+    pub fn permit_deletion(&mut self, claim_uid: &str, most: usize, now: Timestamp) -> Result<(), Timestamp> {
+        self.brake.permit(claim_uid, most, now)
     }
 
     /// Looks an instance up by all reads, whatever claim it belongs to.
@@ -177,6 +213,7 @@ impl InstanceTracker {
         self.deferrals.remove(name);
         self.failures.remove(name);
         self.unread.remove(name);
+        self.full.take_if(|full| full.claim == name);
     }
 
     /// Every instance that exists, by name.
@@ -193,6 +230,7 @@ impl InstanceTracker {
 
     /// Records a complete listing that started at `started`. Returns the names of instances that are news.
     pub fn on_list(&mut self, started: Timestamp, instances: Vec<Instance>) -> Vec<String> {
+        self.full.take_if(|full| instances.len() < full.instances);
         let changed = self.snapshot.record_list(started, instances);
         let present: Vec<String> = self
             .snapshot
@@ -233,6 +271,7 @@ impl InstanceTracker {
         match answer {
             Ok(accepted) => {
                 self.record(at, name, CallKind::Create, None, accepted.operation_url);
+                self.full = None;
                 self.failures.remove(name);
                 self.unread.remove(name);
                 let instance = accepted.instance.unwrap_or_else(|| Instance::launching(spec));
@@ -241,6 +280,9 @@ impl InstanceTracker {
             }
             Err(error) => {
                 self.record(at, name, CallKind::Create, Some(&error), None);
+                if error.class == ErrorClass::ClusterFull {
+                    self.record_full(at, name);
+                }
                 // The request may have been carried out although its answer was lost: earlier reads prove nothing.
                 if error.class == ErrorClass::Transient {
                     self.snapshot.invalidate(at, name);
@@ -316,6 +358,16 @@ impl InstanceTracker {
         Recorded::done(Ok(true))
     }
 
+    /// Records that the cluster is full. The claim that showed it first asks for all, as long as there is no room.
+    fn record_full(&mut self, at: Timestamp, name: &str) {
+        let instances = self.snapshot.instances().count();
+        let claim = match self.full.take() {
+            Some(full) if self.calls.contains_key(&full.claim) => full.claim,
+            _ => name.to_owned(),
+        };
+        self.full = Some(FullCluster { claim, at, instances });
+    }
+
     fn record(
         &mut self,
         at: Timestamp,
@@ -340,12 +392,16 @@ impl InstanceTracker {
         }
         self.deferrals.remove(name);
         let before = self.calls.get(name).filter(|call| call.kind == kind);
-        let before = before.map_or(0, |call| call.failures);
+        let (before, repeats) = before.map_or((0, 0), |call| {
+            let accepted = u32::from(call.error.is_none());
+            (call.failures, call.repeats.saturating_add(accepted))
+        });
         let outcome = CallOutcome {
             at,
             kind,
             error: error.cloned(),
             failures: if error.is_some() { before + 1 } else { 0 },
+            repeats,
             operation_url,
         };
         self.calls.insert(name.to_owned(), outcome);

@@ -35,6 +35,10 @@ pub struct Args {
     /// First pause after the cloud had no quota or capacity, in seconds; doubled at each failure.
     #[arg(long, env = "CAPACITY_BACKOFF_SECONDS", default_value_t = 60.0, value_parser = positive)]
     pub capacity_backoff_seconds: f64,
+    /// Share of the claims, in percent, whose instances may be deleted within ten minutes because their Nodes were deleted.
+    /// One always may.
+    #[arg(long, env = "NODE_DELETION_PERCENT", default_value_t = 20, value_parser = clap::value_parser!(u8).range(0..=100))]
+    pub node_deletion_percent: u8,
     /// Metrics and probes.
     #[command(flatten)]
     pub admin: serve::AdminArgs,
@@ -71,6 +75,7 @@ impl Args {
             create_visibility_timeout: seconds(self.create_visibility_timeout_seconds),
             backoff: pauses(self.backoff_seconds, defaults.backoff),
             capacity_backoff: pauses(self.capacity_backoff_seconds, defaults.capacity_backoff),
+            node_deletion_percent: self.node_deletion_percent,
             poll: seconds(self.list_interval_seconds),
             ..defaults
         }

@@ -6,6 +6,7 @@ use k8s_openapi::api::core::v1::{Node, Pod};
 use k8s_openapi::api::storage::v1::VolumeAttachment;
 use kaito_api::Claim;
 use nodeclaim_plan::Source;
+use nodeclaim_plan::observe::is_of_fleet;
 use operator_runtime::Index;
 
 use crate::claims::Claims;
@@ -44,6 +45,14 @@ impl Source for CacheSource {
 
     fn attachments_of(&self, node: &str) -> Vec<Arc<VolumeAttachment>> {
         self.attachments_by_node.get(node)
+    }
+
+    fn fleet(&self) -> usize {
+        self.claims
+            .all()
+            .iter()
+            .filter(|claim| is_of_fleet(claim))
+            .count()
     }
 }
 

@@ -2,23 +2,26 @@
 //!
 //! The cloud has no watch. One listing serves all claims: often while something is under way, rarely otherwise.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use cloudprovider::ProviderError;
 use jiff::Timestamp;
+use k8s_openapi::api::core::v1::Node;
 use kaito_api::{ClaimObject, Machine, NodeClaim};
 use kube::Client;
 use nodeclaim_plan::garbage::Orphan;
-use nodeclaim_plan::observe::is_unsettled;
-use nodeclaim_plan::{Settings, cluster, garbage};
+use nodeclaim_plan::observe::{is_unsettled, observe_node};
+use nodeclaim_plan::{Settings, cluster, garbage, orphan};
 use operator_runtime::live::{self, Existence};
-use operator_runtime::{Key, Watched, clock};
+use operator_runtime::{Cache, Enqueuer, Key, Watched, clock};
 use serve::Gate;
 use telemetry::{Counter, Gauge, Metrics};
 use tokio_util::sync::CancellationToken;
 
-use crate::claims::{ClaimEnqueuers, Claims};
+use crate::caches::CacheSource;
+use crate::claims::ClaimEnqueuers;
 use crate::tracked_cloud::TrackedCloud;
 
 /// Intervals between two listings.
@@ -34,10 +37,14 @@ pub(crate) struct Intervals {
 pub(crate) struct InstancePoller {
     /// The cloud.
     pub(crate) cloud: Arc<TrackedCloud>,
-    /// All claims.
-    pub(crate) claims: Claims,
+    /// Claims, and Nodes by instance.
+    pub(crate) source: CacheSource,
+    /// All Nodes.
+    pub(crate) nodes: Cache<Node>,
     /// Queues of the claims.
     pub(crate) enqueuers: ClaimEnqueuers,
+    /// Queue of the Nodes.
+    pub(crate) node_enqueuer: Enqueuer,
     /// For the live read before an instance is deleted.
     pub(crate) client: Client,
     /// Settings of the planner.
@@ -48,6 +55,10 @@ pub(crate) struct InstancePoller {
     pub(crate) metrics: PollerMetrics,
     /// Readiness: the settings name the cluster of all instances.
     pub(crate) cluster_gate: Gate,
+    /// Readiness: the leader has listed the instances.
+    pub(crate) listing_gate: Gate,
+    /// The cluster was full at the last listing.
+    pub(crate) was_full: AtomicBool,
     /// Instances of upstream without a claim, as they were last reported.
     pub(crate) reported_upstream: Mutex<Vec<String>>,
 }
@@ -59,6 +70,7 @@ pub(crate) struct PollerMetrics {
     orphans_deleted: Counter<0>,
     last_listing: Gauge<0>,
     unclaimed_upstream: Gauge<0>,
+    cluster_full: Gauge<0>,
 }
 
 impl PollerMetrics {
@@ -85,6 +97,11 @@ impl PollerMetrics {
                 "Instances that another gpu-provisioner created and that no claim has the name of. They are never deleted.",
                 [],
             ),
+            cluster_full: metrics.gauge(
+                "kaito_cluster_full",
+                "1 while the cluster has as many instances as it may have and a claim waits for room, otherwise 0.",
+                [],
+            ),
         }
     }
 }
@@ -93,6 +110,8 @@ impl InstancePoller {
     /// Polls until the token is canceled. A failed listing is retried.
     pub(crate) async fn run(self, token: CancellationToken) {
         let mut failures = 0u32;
+        self.listing_gate
+            .set(false, "the instances of the cloud are not listed yet");
         loop {
             let pause = self.poll(&mut failures).await;
             tokio::select! {
@@ -129,11 +148,16 @@ impl InstancePoller {
         self.metrics
             .last_listing
             .set([], Timestamp::now().as_second() as f64);
+        // Claims are launched in the cluster that this check confirms.
+        let is_confirmed = self.check_cluster();
+        self.listing_gate.set(true, "");
         for name in changed {
-            self.enqueuers.enqueue_named(&self.claims, name);
+            self.enqueuers.enqueue_named(&self.source.claims, name);
         }
         let busy = self.enqueue_unsettled();
-        if self.check_cluster() {
+        self.enqueue_orphaned_nodes();
+        self.report_full();
+        if is_confirmed {
             self.delete_orphans().await;
         }
         if busy {
@@ -154,7 +178,7 @@ impl InstancePoller {
 
     /// Enqueues claims that wait for a listing, or whose instance is being created or deleted.
     fn enqueue_unsettled(&self) -> bool {
-        let mut all = self.claims.all();
+        let mut all = self.source.claims.all();
         all.retain(is_unsettled);
         for claim in &all {
             let enqueuer = self.enqueuers.of(claim.claim_kind());
@@ -163,10 +187,38 @@ impl InstancePoller {
         !all.is_empty()
     }
 
+    /// Enqueues the Nodes whose claim is gone: a listing shows that their instance is, too.
+    fn enqueue_orphaned_nodes(&self) {
+        for node in self.nodes.all() {
+            let key = Key::of(node.as_ref());
+            let observed = self
+                .cloud
+                .observe(|tracker| observe_node(&self.source, tracker, node));
+            if orphan::is_orphan(&observed) {
+                self.node_enqueuer.enqueue(key);
+            }
+        }
+    }
+
+    /// Reports a full cluster once, whatever the number of claims that wait.
+    fn report_full(&self) {
+        let full = self.cloud.observe(|tracker| tracker.full().cloned());
+        let is_full = full.is_some();
+        self.metrics.cluster_full.set([], f64::from(u8::from(is_full)));
+        let was_full = self.was_full.swap(is_full, Ordering::Relaxed);
+        match full {
+            Some(full) if !was_full => {
+                tracing::warn!(claim = full.claim, "cluster is full; claims wait for room");
+            }
+            None if was_full => tracing::info!("cluster has room again"),
+            _ => {}
+        }
+    }
+
     /// Compares the settings with the claims. While an instance is of another cluster, the program is not ready, launches
     /// nothing and collects nothing.
     fn check_cluster(&self) -> bool {
-        let claims = self.claims.all();
+        let claims = self.source.claims.all();
         let conflict = self
             .cloud
             .observe(|tracker| cluster::first_conflict(&claims, tracker, &self.settings));
@@ -190,7 +242,7 @@ impl InstancePoller {
 
     /// Deletes instances without a claim, and reports those of upstream. Called only after a complete listing.
     async fn delete_orphans(&self) {
-        let claims = self.claims.all();
+        let claims = self.source.claims.all();
         let now = clock::steady();
         let (orphans, of_upstream) = self.cloud.observe(|tracker| {
             let orphans = garbage::collect(now, tracker, &claims, &self.settings);
@@ -249,7 +301,7 @@ impl InstancePoller {
             // A claim of the same name that was made again is another claim.
             Ok(Existence::Exists { uid }) => uid == orphan.claim_uid,
             // A kind that is not served has no objects. One that was listed is served.
-            Ok(Existence::NotServed) => self.claims.is_listed(K::CLAIM),
+            Ok(Existence::NotServed) => self.source.claims.is_listed(K::CLAIM),
             Err(_) => true,
         }
     }

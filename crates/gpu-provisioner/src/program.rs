@@ -1,5 +1,6 @@
 //! The program: watches, leadership, reconcilers, the poller, listeners, and how they end together.
 
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -55,10 +56,14 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
             "definition is not installed; its claims are watched once it is"
         );
     }
-    let cluster_gate = readiness.gate("cluster");
+    let gates = Gates {
+        cluster: readiness.gate("cluster"),
+        listing: readiness.gate("instances"),
+    };
     // A replica that waits for the lease is ready, too.
-    cluster_gate.set(true, "");
-    let loops = Loops::new(&args, &cloud, &runtime, &mut tasks, &metrics, cluster_gate);
+    gates.cluster.set(true, "");
+    gates.listing.set(true, "");
+    let loops = Loops::new(&args, &cloud, &runtime, &mut tasks, &metrics, gates);
     let needed = loops.needed(&present);
     tasks.spawn("reconcile", async move {
         needed.ready(&listed, &token).await;
@@ -68,6 +73,12 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
         Box::pin(leadership.hold(loops.run(&runtime, &token))).await
     });
     tasks.run(GRACE).await
+}
+
+/// Parts of the readiness of a leader.
+struct Gates {
+    cluster: Gate,
+    listing: Gate,
 }
 
 /// The loops that run while this replica is the leader.
@@ -86,7 +97,7 @@ impl Loops {
         runtime: &Runtime,
         tasks: &mut Tasks,
         metrics: &Metrics,
-        cluster_gate: Gate,
+        gates: Gates,
     ) -> Self {
         let planner = args.settings(chosen);
         let cloud = Arc::new(TrackedCloud::new(Arc::clone(&chosen.provider)));
@@ -108,13 +119,17 @@ impl Loops {
         Self {
             poller: InstancePoller {
                 cloud: Arc::clone(&cloud),
-                claims: source.claims.clone(),
+                source: source.clone(),
+                nodes: nodes.clone(),
+                node_enqueuer,
                 enqueuers,
                 client: runtime.client().clone(),
                 settings: planner.clone(),
                 intervals: args.intervals(),
                 metrics: PollerMetrics::new(metrics),
-                cluster_gate,
+                cluster_gate: gates.cluster,
+                listing_gate: gates.listing,
+                was_full: AtomicBool::new(false),
                 reported_upstream: Mutex::default(),
             },
             machines: Controller {

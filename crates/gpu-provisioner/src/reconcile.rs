@@ -54,7 +54,14 @@ impl<K: ClaimObject + Watched> Reconciler for ClaimReconciler<K> {
     async fn observe(&self, object: Arc<K>) -> Result<Observed, Error> {
         Ok(self.cloud.observe(|tracker| {
             let (steady, ahead) = (clock::steady(), clock::ahead_of_steady());
-            nodeclaim_plan::observe(&self.caches, tracker, object.claim(), steady, ahead)
+            nodeclaim_plan::observe(
+                &self.caches,
+                tracker,
+                object.claim(),
+                &self.settings,
+                steady,
+                ahead,
+            )
         }))
     }
 

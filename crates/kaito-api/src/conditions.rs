@@ -267,8 +267,8 @@ reasons! {
         AwaitingReconciliation = "AwaitingReconciliation" => "",
         /// The state of the cloud is not known yet.
         AwaitingCloud = "AwaitingCloud" => "",
-        /// The agent pool is being created.
-        AgentPoolCreating = "AgentPoolCreating" => "",
+        /// The instance is being created.
+        InstanceCreating = "InstanceCreating" => "",
         /// Another operation holds the cluster; the request is repeated.
         WaitingForCluster = "WaitingForCluster" => "",
         /// Too many requests; the request is repeated later.
@@ -283,6 +283,8 @@ reasons! {
         NoAddresses = "NoAddresses" => "Enlarge the subnet or the pod network that the message names, or delete nodes; it is tried again.",
         /// The cluster has as many instances as it may have.
         ClusterFull = "ClusterFull" => "Delete instances that are not needed: a cluster has a largest number of them. The claim is launched when there is room.",
+        /// The cluster has as many instances as it may have, as another claim found out.
+        WaitingForRoom = "WaitingForRoom" => "Delete instances that are not needed: a cluster has a largest number of them. The claim is launched when there is room.",
         /// The cluster is stopped in the cloud.
         ClusterStopped = "ClusterStopped" => "Start the cluster in the cloud; then the request is repeated.",
         /// A policy of the cloud denies the request.
@@ -306,13 +308,13 @@ reasons! {
         /// The cloud rejects the request as invalid.
         InvalidRequest = "InvalidRequest" => "Correct what the message names; the request is repeated when the claim changes, and every six hours.",
         /// An older claim of the other kind has this name.
-        ClaimNameConflict = "ClaimNameConflict" => "Delete one of the two: a Machine and a NodeClaim of one name would share an agent pool.",
-        /// An agent pool of this name belongs to another owner.
-        AgentPoolNameConflict = "AgentPoolNameConflict" => "Rename or delete the agent pool of this name; it is not ours and is left alone.",
-        /// The agent pool failed; it is replaced.
-        AgentPoolFailed = "AgentPoolFailed" => "Nothing to do: the pool is deleted and made again. See the message for the cloud's reason.",
-        /// The agent pool of a live claim is being deleted.
-        AgentPoolDeleting = "AgentPoolDeleting" => "Nothing to do: it is made again when it is gone.",
+        ClaimNameConflict = "ClaimNameConflict" => "Delete one of the two: a Machine and a NodeClaim of one name would share an instance.",
+        /// An instance of this name belongs to another owner.
+        InstanceNameConflict = "InstanceNameConflict" => "Rename or delete the instance of this name in the cloud; it is not ours and is left alone.",
+        /// The instance failed; it is replaced.
+        InstanceFailed = "InstanceFailed" => "Nothing to do: the instance is deleted and made again. See the message for the cloud's reason.",
+        /// The instance of a live claim is being deleted.
+        InstanceDeleting = "InstanceDeleting" => "Nothing to do: the instance is made again when it is gone.",
         /// The cloud failed without a reason.
         LaunchFailed = "LaunchFailed" => "Nothing to do: it is tried again. If it lasts, look up the request id in the cloud's activity log.",
         /// There is no instance yet.
@@ -320,7 +322,9 @@ reasons! {
         /// No Node has joined yet.
         NodeNotFound = "NodeNotFound" => "If it lasts, look at the instance's boot log: network, API server address, bootstrap token.",
         /// More than one Node matches this claim.
-        MultipleNodesFound = "MultipleNodesFound" => "Scale the agent pool back to one node.",
+        MultipleNodesFound = "MultipleNodesFound" => "Scale the instance back to one node in the cloud: on AKS it is the agent pool of this name.",
+        /// Many Nodes were deleted at once, so this one's instance waits.
+        NodeDeletionHeld = "NodeDeletionHeld" => "Nothing to do: the instance is given back when its turn comes. Delete the claim to give it back now; stop the provisioner if the deletion was a mistake.",
         /// The Node is not ready.
         NodeNotReady = "NodeNotReady" => "Look at the Node's conditions and its kubelet.",
         /// A start-up taint is still there.
@@ -333,7 +337,7 @@ reasons! {
         Draining = "Draining" => "If it lasts, look at the pod named in the message: a disruption budget or a long grace period holds it.",
         /// Volumes are still attached.
         AwaitingVolumeDetachment = "AwaitingVolumeDetachment" => "",
-        /// The agent pool is being deleted.
+        /// The instance is being deleted.
         InstanceTerminating = "InstanceTerminating" => "",
     }
 }

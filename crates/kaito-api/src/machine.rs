@@ -25,7 +25,7 @@ use crate::machine_status::MachineStatus;
     status = "MachineStatus",
     derive = "Default",
     derive = "PartialEq",
-    doc = "Machine requests one node; the provisioner creates an agent pool of one node for it."
+    doc = "Machine requests one node; the provisioner creates an instance with one node for it."
 )]
 #[serde(rename_all = "camelCase")]
 pub struct MachineSpec {

@@ -97,6 +97,7 @@ mod tests {
             kind: CallKind::Create,
             error: Some(error),
             failures: 1,
+            repeats: 0,
             operation_url: None,
         };
         let due = due(&call, "uid", &Settings::default()).unwrap();

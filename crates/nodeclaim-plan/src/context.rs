@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use cloudprovider::{CallKind, CallOutcome, Deferral, ProviderError};
+use cloudprovider::{CallKind, CallOutcome, Deferral, FullCluster, ProviderError};
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{Node, Pod};
 use k8s_openapi::api::storage::v1::VolumeAttachment;
@@ -41,6 +41,10 @@ pub(crate) struct PlanContext<'a> {
     pub(crate) pods: Vec<&'a Pod>,
     /// Each once, by name.
     pub(crate) attachments: Vec<&'a VolumeAttachment>,
+    /// The cluster is full, as the request of another claim showed.
+    pub(crate) full: Option<&'a FullCluster>,
+    /// Time until which the claim is not deleted although its Node was.
+    pub(crate) deletion_held_until: Option<Timestamp>,
     /// The last request for a change of the instance.
     pub(crate) last_call: Option<&'a CallOutcome>,
     /// `last_call`, if it was a Create.
@@ -82,6 +86,8 @@ impl<'a> PlanContext<'a> {
                 (p.namespace(), p.name_any())
             }),
             attachments: by_key(observed.attachments.iter().map(|a| &**a), |a| a.name_any()),
+            full: observed.full.as_ref(),
+            deletion_held_until: observed.deletion_held_until,
             last_call,
             last_create,
             accepted_create: last_create.filter(|call| call.error.is_none()),

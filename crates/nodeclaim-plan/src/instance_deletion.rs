@@ -6,13 +6,16 @@ use std::time::Duration;
 use cloudprovider::{CallKind, CallOutcome, CloudCall, ErrorClass, Instance, InstanceState, ProviderError};
 use jiff::{SignedDuration, Timestamp};
 use kaito_api::conditions::ClaimReason;
+use plan::backoff::doubling;
 
 use crate::condition::{self, ConditionUpdate};
 use crate::context::PlanContext;
 use crate::{backoff, time};
 
-/// Time that an accepted request may take to show in the instance's state.
-const EFFECT_DELAY: SignedDuration = SignedDuration::from_mins(1);
+/// Time that an accepted request may take to show in the instance's state. It doubles with each request that was accepted
+/// before and that the cloud did not carry out, up to the longest.
+const EFFECT_DELAY: (SignedDuration, SignedDuration) =
+    (SignedDuration::from_mins(1), SignedDuration::from_mins(10));
 
 /// Time after which an unfinished deletion is reported. Recorded deletions took about a minute.
 const STUCK_AFTER: SignedDuration = SignedDuration::from_mins(15);
@@ -88,7 +91,8 @@ pub(crate) fn failure<'a>(context: &PlanContext<'a>, instance: &'a Instance) -> 
 
 /// Returns true if the request was accepted so recently that its effect may not show yet.
 pub(crate) fn is_fresh(call: &CallOutcome, now: Timestamp) -> bool {
-    call.error.is_none() && now < time::after(call.at, EFFECT_DELAY)
+    let (first, longest) = EFFECT_DELAY;
+    call.error.is_none() && now < time::after(call.at, doubling(first, longest, call.repeats))
 }
 
 fn delete(instance: &Instance) -> CloudCall {

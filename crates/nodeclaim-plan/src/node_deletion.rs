@@ -4,18 +4,23 @@
 
 use std::time::Duration;
 
-use cloudprovider::{CloudCall, Instance, InstanceState};
+use cloudprovider::{BRAKE_WINDOW, CloudCall, Instance, InstanceState};
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::Node;
+use kaito_api::conditions::{ClaimConditionType, ClaimReason};
 use kube::ResourceExt as _;
 use plan::{Delete, Plan, Propagation, Write};
 
 use crate::claim_edit;
 use crate::context::PlanContext;
 use crate::instance::InstanceView;
+use crate::launch::decision::LaunchState;
 use crate::node::edit::NodeEdit;
 use crate::node::facts::{has_finalizer, is_ready};
-use crate::time;
+use crate::observed::Observed;
+use crate::phase::{self, Phase};
+use crate::settings::Settings;
+use crate::{condition, status, time};
 
 /// Resolution of times of the API server, which cuts fractions of a second.
 const RESOLUTION: SignedDuration = SignedDuration::from_secs(1);
@@ -45,6 +50,9 @@ pub(crate) fn plan(context: &PlanContext<'_>, node: &Node) -> Plan<CloudCall> {
             plan.writes.extend(edit.into_write());
             plan.requeue = Some(context.poll);
         }
+        Meaning::ClaimUnwanted if let Some(until) = context.deletion_held_until => {
+            return held(context, node, until);
+        }
         Meaning::ClaimUnwanted => {
             plan.add_reason("node_deleted", node.name_any());
             plan.writes.push(Write::Delete(Delete {
@@ -55,6 +63,36 @@ pub(crate) fn plan(context: &PlanContext<'_>, node: &Node) -> Plan<CloudCall> {
             }));
         }
     }
+    plan
+}
+
+/// Reports whether the claim's Node was deleted by a user, so that the claim is to be deleted.
+pub(crate) fn takes_claim_along(now: Timestamp, observed: &Observed, settings: &Settings) -> bool {
+    let context = PlanContext::new(now, observed, settings);
+    match phase::of(&context) {
+        Phase::NodeDeleted(node) => matches!(meaning(&context, node), Meaning::ClaimUnwanted),
+        _ => false,
+    }
+}
+
+/// Keeps the claim for now and says so: many Nodes were deleted at once, perhaps by mistake.
+fn held(context: &PlanContext<'_>, node: &Node, until: Timestamp) -> Plan<CloudCall> {
+    let cause = format!(
+        "Node {} was deleted, as many others were; at most {} % of the nodes are given back in {} minutes",
+        node.name_any(),
+        context.settings.node_deletion_percent,
+        BRAKE_WINDOW.as_mins()
+    );
+    let registered = condition::unmet(ClaimReason::NodeDeletionHeld, &cause);
+    let initialized = condition::stored(context.claim, ClaimConditionType::Initialized);
+    let status = status::live(context, &LaunchState::Unchanged, registered, initialized);
+    let mut plan = Plan {
+        status: status.value,
+        events: status.events,
+        requeue: time::remaining(until, context.now).or(Some(READ_AGAIN)),
+        ..Plan::default()
+    };
+    plan.add_reason("node_deletion_held", node.name_any());
     plan
 }
 

@@ -16,7 +16,9 @@ use kube::ResourceExt as _;
 
 use crate::managed;
 use crate::node::ownership;
+use crate::node_deletion;
 use crate::observed::{Observed, ObservedNode};
+use crate::settings::Settings;
 
 /// Objects of the cluster, as far as the reader knows them.
 pub trait Source {
@@ -34,15 +36,19 @@ pub trait Source {
 
     /// Returns the volume attachments of a Node.
     fn attachments_of(&self, node: &str) -> Vec<Arc<VolumeAttachment>>;
+
+    /// Returns the number of live claims that this provisioner manages.
+    fn fleet(&self) -> usize;
 }
 
 /// Gathers everything about one claim. `steady` is the time of the tracker's clock, and `ahead` what the clock of the plan
-/// shows beyond it.
+/// shows beyond it. A claim whose Node was deleted asks the brake for its permission here, since only one asks at a time.
 #[must_use]
 pub fn observe(
     source: &impl Source,
     tracker: &mut InstanceTracker,
     claim: Claim,
+    settings: &Settings,
     steady: Timestamp,
     ahead: SignedDuration,
 ) -> Observed {
@@ -66,7 +72,7 @@ pub fn observe(
         tracker.view(name, claim.uid(), steady)
     };
     let facts = facts.by_clock(ahead);
-    Observed {
+    let mut observed = Observed {
         instance: facts.lookup,
         last_call: facts.last_call,
         deferral: facts.deferral,
@@ -81,8 +87,28 @@ pub fn observe(
         nodes,
         has_name_conflict,
         launches_held: tracker.are_launches_held(),
+        full: facts.full,
+        deletion_held_until: None,
         claim,
+    };
+    let by_plan = |at: Timestamp| at.saturating_add(ahead).unwrap_or(at);
+    if node_deletion::takes_claim_along(by_plan(steady), &observed, settings) {
+        let most = most_deletions(source.fleet(), settings.node_deletion_percent);
+        let permit = tracker.permit_deletion(observed.claim.uid(), most, steady);
+        observed.deletion_held_until = permit.err().map(by_plan);
     }
+    observed
+}
+
+/// Number of claims of a fleet that may be deleted within the time of the brake because their Nodes were deleted.
+fn most_deletions(fleet: usize, percent: u8) -> usize {
+    (fleet.saturating_mul(percent.into()) / 100).max(1)
+}
+
+/// Reports whether a claim counts as a part of the fleet.
+#[must_use]
+pub fn is_of_fleet(claim: &Claim) -> bool {
+    managed::is_managed(claim) && claim.metadata().deletion_timestamp.is_none()
 }
 
 /// Gathers what decides whether a Node is orphaned.

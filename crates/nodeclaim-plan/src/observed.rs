@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use cloudprovider::{CallOutcome, Deferral, InstanceLookup, ProviderError};
+use cloudprovider::{CallOutcome, Deferral, FullCluster, InstanceLookup, ProviderError};
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{Node, Pod};
 use k8s_openapi::api::storage::v1::VolumeAttachment;
@@ -35,6 +35,10 @@ pub struct Observed {
     ///
     /// An answer without a reason counts too, or it would be asked for again and again. An accepted Create clears it.
     pub failure: Option<ProviderError>,
+    /// The cluster is full, as the request of another claim showed.
+    pub full: Option<FullCluster>,
+    /// The Node was deleted, and so many others were that the claim is deleted only after this time.
+    pub deletion_held_until: Option<Timestamp>,
     /// No instance is launched, because the settings contradict another claim's instance. See [`crate::cluster`].
     pub launches_held: bool,
     /// A claim of the other kind has the same name and was created first, so the instance of that name is its own. See

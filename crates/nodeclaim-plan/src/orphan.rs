@@ -17,7 +17,7 @@ use crate::observed::ObservedNode;
 pub fn plan_node(observed: &ObservedNode) -> Plan<CloudCall> {
     let node = &*observed.node;
     let mut plan = Plan::default();
-    if observed.claim_exists || !managed::is_managed_node(node) || !has_finalizer(node) {
+    if !is_orphan(observed) {
         return plan;
     }
     match &observed.instance {
@@ -40,6 +40,13 @@ pub fn plan_node(observed: &ObservedNode) -> Plan<CloudCall> {
         InstanceLookup::Unknown | InstanceLookup::Absent { .. } | InstanceLookup::Found(_) => {}
     }
     plan
+}
+
+/// Reports whether a Node waits for the end of an instance whose claim is gone. Every listing may show that end.
+#[must_use]
+pub fn is_orphan(observed: &ObservedNode) -> bool {
+    let node = &observed.node;
+    !observed.claim_exists && managed::is_managed_node(node) && has_finalizer(node)
 }
 
 fn is_of_other_claim(instance: &Instance, node: &Node) -> bool {

@@ -24,6 +24,9 @@ pub struct Settings {
     /// Time after a create request during which the instance may still appear, although reads miss it. A claim that is
     /// deleted meanwhile waits for it.
     pub create_visibility_timeout: SignedDuration,
+    /// Share of the live claims, in percent, that may be deleted within ten minutes because their Nodes were deleted. One
+    /// always may.
+    pub node_deletion_percent: u8,
     /// First and longest pause after a failed request; doubled at each failure.
     pub backoff: (SignedDuration, SignedDuration),
     /// First and longest pause after a quota or capacity refusal; doubled at each failure.
@@ -42,6 +45,7 @@ impl Default for Settings {
             registration_timeout: SignedDuration::from_mins(15),
             launch_timeout: SignedDuration::from_mins(60),
             create_visibility_timeout: SignedDuration::from_mins(2),
+            node_deletion_percent: 20,
             backoff: (SignedDuration::from_secs(1), SignedDuration::from_mins(1)),
             capacity_backoff: (SignedDuration::from_mins(1), SignedDuration::from_mins(10)),
             poll: SignedDuration::from_secs(15),

@@ -154,7 +154,7 @@ async fn a_foreign_pool_of_our_name_is_left_alone() -> Result<()> {
     world.forget_leader("gpu-provisioner").await?;
     stack.provisioner = stack.programs.start_provisioner(env)?;
     world
-        .condition(&name, "ResourceReady", "False", Some("AgentPoolNameConflict"))
+        .condition(&name, "ResourceReady", "False", Some("InstanceNameConflict"))
         .await?;
     world.delete_but_keep_pools(&name).await?;
     let pools = cloud.pools().await?;

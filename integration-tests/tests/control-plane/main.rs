@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
 mod admission;
+mod brakes;
 mod conformance;
 mod crash;
 mod crash_proxy;

@@ -40,7 +40,7 @@ async fn stopped_instances_are_neither_replaced_nor_deleted() -> Result<()> {
 }
 
 /// Stops or starts an agent pool, once no operation runs on it.
-async fn turn(world: &World, cloud: &ControlClient, pool: &str, stopped: bool) -> Result<()> {
+pub(crate) async fn turn(world: &World, cloud: &ControlClient, pool: &str, stopped: bool) -> Result<()> {
     let edit = PoolEdit {
         stopped: Some(stopped),
         ..PoolEdit::default()
@@ -60,7 +60,7 @@ async fn turn(world: &World, cloud: &ControlClient, pool: &str, stopped: bool) -
 }
 
 /// The status says that the instance is stopped, and its Node goes.
-async fn stopped(world: &World, name: &str) -> Result<()> {
+pub(crate) async fn stopped(world: &World, name: &str) -> Result<()> {
     world
         .condition(name, "MachineReady", "False", Some("InstanceStopped"))
         .await?;

@@ -45,6 +45,9 @@ pub(crate) fn decide<'a>(context: &PlanContext<'a>, reads: u32) -> LaunchDecisio
     if let Some(decision) = awaiting_visibility(context) {
         return decision;
     }
+    if let Some(decision) = awaiting_room(context) {
+        return decision;
+    }
     if let Some(decision) = deferred(context) {
         return decision;
     }
@@ -69,7 +72,7 @@ pub(crate) fn decide<'a>(context: &PlanContext<'a>, reads: u32) -> LaunchDecisio
 
 fn requested(context: &PlanContext<'_>) -> condition::ConditionUpdate {
     let cause = format!("instance {} was requested", context.name);
-    condition::pending(ClaimReason::AgentPoolCreating, &cause)
+    condition::pending(ClaimReason::InstanceCreating, &cause)
 }
 
 /// Waits until the pause after a failure is over.
@@ -93,6 +96,22 @@ fn back_off<'a>(
         requeue: time::remaining(backoff.until, context.now),
         ..LaunchDecision::new("backing_off", state)
     }
+}
+
+/// Waits for room in a full cluster. One claim asks for all, and shows the cloud's refusal. It may have stopped to ask, so
+/// the others wait twice its longest pause at most.
+fn awaiting_room<'a>(context: &PlanContext<'a>) -> Option<LaunchDecision<'a>> {
+    let full = context.full?;
+    let (_, pause) = context.settings.capacity_backoff;
+    let left = time::remaining(time::after(full.at, pause.saturating_mul(2)), context.now)?;
+    let cause = format!(
+        "the cluster has as many instances as it may have; claim {} asks for room and shows the cloud's answer",
+        full.claim
+    );
+    Some(LaunchDecision {
+        requeue: Some(left),
+        ..LaunchDecision::pending("awaiting_room", ClaimReason::WaitingForRoom, &cause)
+    })
 }
 
 /// Waits until a limit of our own lets the request pass. Nothing was sent, so nothing is noted.

@@ -97,7 +97,7 @@ fn reason(class: ErrorClass, origin: Origin) -> ClaimReason {
         (ErrorClass::Unauthorized, _) => ClaimReason::AuthorizationFailed,
         (ErrorClass::ClusterNotFound, _) => ClaimReason::ClusterNotFound,
         (ErrorClass::Invalid, _) => ClaimReason::InvalidRequest,
-        (_, Origin::Operation) => ClaimReason::AgentPoolFailed,
+        (_, Origin::Operation) => ClaimReason::InstanceFailed,
         (ErrorClass::Busy | ErrorClass::LocallyLimited, Origin::RefusedWrite(_)) => {
             ClaimReason::WaitingForCluster
         }

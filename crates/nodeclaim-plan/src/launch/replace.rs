@@ -53,7 +53,7 @@ fn read_operation<'a>(context: &PlanContext<'a>, instance: &Instance, url: Strin
             url,
         }),
         requeue: Some(context.poll),
-        ..LaunchDecision::pending("reading_failure", ClaimReason::AgentPoolFailed, &cause)
+        ..LaunchDecision::pending("reading_failure", ClaimReason::InstanceFailed, &cause)
     }
 }
 
@@ -212,7 +212,7 @@ fn unexplained(instance: &Instance) -> ProviderError {
         "instance {} is in state {state} for no known reason",
         instance.name
     );
-    own_error(&format!("AgentPool{state}"), message)
+    own_error(&format!("Instance{state}"), message)
 }
 
 fn own_error(code: &str, message: String) -> ProviderError {

@@ -76,18 +76,14 @@ pub(crate) fn foreign<'a>(context: &PlanContext<'a>, instance: &Instance) -> Lau
         let cause = format!("instance {name} of an earlier claim is being deleted");
         return LaunchDecision {
             requeue,
-            ..LaunchDecision::pending(
-                "earlier_instance_deleting",
-                ClaimReason::AgentPoolDeleting,
-                &cause,
-            )
+            ..LaunchDecision::pending("earlier_instance_deleting", ClaimReason::InstanceDeleting, &cause)
         };
     }
     if of_claim && garbage::is_of_cluster(instance, context.settings) {
         let cause = format!("instance {name} of an earlier claim is still there and is about to be deleted");
         return LaunchDecision {
             requeue,
-            ..LaunchDecision::pending("earlier_instance", ClaimReason::AgentPoolDeleting, &cause)
+            ..LaunchDecision::pending("earlier_instance", ClaimReason::InstanceDeleting, &cause)
         };
     }
     let cause = if of_claim {
@@ -96,7 +92,7 @@ pub(crate) fn foreign<'a>(context: &PlanContext<'a>, instance: &Instance) -> Lau
         let kind = context.claim.claim_kind().as_str();
         format!("instance {name} exists and was not created for this {kind}")
     };
-    let update = condition::unmet(ClaimReason::AgentPoolNameConflict, &cause);
+    let update = condition::unmet(ClaimReason::InstanceNameConflict, &cause);
     LaunchDecision {
         requeue,
         ..LaunchDecision::new("instance_name_conflict", LaunchState::NotLaunched(update))
@@ -134,7 +130,7 @@ pub(crate) fn creating<'a>(context: &PlanContext<'a>, instance: &Instance) -> La
             instance.name,
             instance.state.as_str()
         );
-        LaunchDecision::pending("instance_creating", ClaimReason::AgentPoolCreating, &cause)
+        LaunchDecision::pending("instance_creating", ClaimReason::InstanceCreating, &cause)
     };
     LaunchDecision {
         claim_edit: note_operation(context),
@@ -217,7 +213,7 @@ pub(crate) fn deleting<'a>(context: &PlanContext<'a>) -> LaunchDecision<'a> {
         }
         _ => {
             let cause = format!("instance {} is being deleted", context.name);
-            LaunchDecision::pending("instance_deleting", ClaimReason::AgentPoolDeleting, &cause)
+            LaunchDecision::pending("instance_deleting", ClaimReason::InstanceDeleting, &cause)
         }
     };
     LaunchDecision {

@@ -9,7 +9,7 @@ use plan::Event;
 ///
 /// Having a remedy is not enough: many reasons with one pass by in every launch, such as `NodeNotReady`, and would warn
 /// about each healthy node.
-const WARNINGS: [ClaimReason; 22] = [
+const WARNINGS: [ClaimReason; 23] = [
     ClaimReason::SkuNotAvailable,
     ClaimReason::SubscriptionQuotaReached,
     ClaimReason::AllocationFailure,
@@ -19,9 +19,9 @@ const WARNINGS: [ClaimReason; 22] = [
     ClaimReason::InvalidNodeClaim,
     ClaimReason::ClaimNameConflict,
     ClaimReason::InvalidRequest,
-    ClaimReason::AgentPoolNameConflict,
-    ClaimReason::AgentPoolFailed,
-    ClaimReason::AgentPoolDeleting,
+    ClaimReason::InstanceNameConflict,
+    ClaimReason::InstanceFailed,
+    ClaimReason::InstanceDeleting,
     ClaimReason::LaunchFailed,
     ClaimReason::MultipleNodesFound,
     ClaimReason::NoAddresses,
@@ -32,6 +32,7 @@ const WARNINGS: [ClaimReason; 22] = [
     ClaimReason::InstanceStopped,
     ClaimReason::InstanceNotDeleted,
     ClaimReason::ClusterIdChanged,
+    ClaimReason::NodeDeletionHeld,
 ];
 
 /// One condition of either kind of claim.

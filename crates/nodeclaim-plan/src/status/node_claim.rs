@@ -23,7 +23,7 @@ const LASTING: [ClaimReason; 6] = [
     ClaimReason::SkuNotAvailable,
     ClaimReason::InvalidRequest,
     ClaimReason::InvalidNodeClaim,
-    ClaimReason::AgentPoolNameConflict,
+    ClaimReason::InstanceNameConflict,
     ClaimReason::ClaimNameConflict,
     ClaimReason::MultipleNodesFound,
 ];

@@ -229,6 +229,7 @@ pub(crate) fn outcome(kind: CallKind, at: Timestamp, error: Option<ProviderError
         kind,
         error,
         failures,
+        repeats: 0,
         operation_url: None,
     }
 }
@@ -256,6 +257,8 @@ impl Case {
             failure: None,
             has_name_conflict: false,
             launches_held: false,
+            full: None,
+            deletion_held_until: None,
         };
         Self {
             observed,

@@ -148,7 +148,7 @@ fn a_claim_made_again_waits_for_the_collector_and_is_not_told_of_a_conflict() {
     let plan = case.plan();
     assert_eq!(deeds(&plan), "");
     assert!(
-        conditions(&plan).starts_with("Unknown:AgentPoolDeleting"),
+        conditions(&plan).starts_with("Unknown:InstanceDeleting"),
         "{}",
         conditions(&plan)
     );
@@ -200,6 +200,10 @@ impl Source for Claims {
 
     fn attachments_of(&self, _: &str) -> Vec<Arc<VolumeAttachment>> {
         Vec::new()
+    }
+
+    fn fleet(&self) -> usize {
+        self.0.len()
     }
 }
 

@@ -70,11 +70,11 @@ fn without_a_listing_nothing_is_asked() {
 
 #[test]
 fn an_absent_instance_is_asked_for_once() {
-    check(&Case::absent(1), CREATE, "Unknown:AgentPoolCreating");
+    check(&Case::absent(1), CREATE, "Unknown:InstanceCreating");
     // Accepted, and not shown yet: look, don't ask again.
     let asked = Case::absent(2).last(outcome(CallKind::Create, t(-10), None));
-    check(&asked, "cloud get", "Unknown:AgentPoolCreating");
-    check(&asked.at(t(200)), CREATE, "Unknown:AgentPoolCreating");
+    check(&asked, "cloud get", "Unknown:InstanceCreating");
+    check(&asked.at(t(200)), CREATE, "Unknown:InstanceCreating");
 }
 
 #[test]
@@ -271,7 +271,7 @@ fn the_operation_is_noted_once() {
     let mut accepted = outcome(CallKind::Create, t(-5), None);
     accepted.operation_url = Some("https://op/1".into());
     let case = Case::found(instance(InstanceState::Creating)).last(accepted);
-    check(&case, "patch Machine ws0a1b2c3d4", "Unknown:AgentPoolCreating");
+    check(&case, "patch Machine ws0a1b2c3d4", "Unknown:InstanceCreating");
     let stored = case.stored();
     let annotations = stored.observed.claim.metadata().annotations.clone().unwrap();
     assert_eq!(annotations["kaito.sh/operation-url"], "https://op/1");
@@ -353,12 +353,12 @@ fn instances_of_others_are_never_touched() {
     ] {
         let mut case = Case::found(theirs).node(new_node());
         case.settings.cluster_id = "ours".into();
-        check(&case, "", "False:AgentPoolNameConflict");
+        check(&case, "", "False:InstanceNameConflict");
     }
     check(
         &Case::found(other_uid(InstanceState::Deleting)),
         "",
-        "Unknown:AgentPoolDeleting",
+        "Unknown:InstanceDeleting",
     );
 }
 
@@ -393,12 +393,12 @@ fn a_vanishing_instance_is_made_again_after_its_node_is_gone() {
     );
     let mut case = gone(2, dead);
     case.observed.nodes.clear();
-    check(&case, CREATE, "Unknown:AgentPoolCreating");
+    check(&case, CREATE, "Unknown:InstanceCreating");
 }
 
 #[test]
 fn a_instance_that_is_going_is_waited_for() {
     let case = Case::found(instance(InstanceState::Deleting));
-    check(&case, "", "Unknown:AgentPoolDeleting");
+    check(&case, "", "Unknown:InstanceDeleting");
     assert_eq!(requeue(&case.plan()), Some(15));
 }

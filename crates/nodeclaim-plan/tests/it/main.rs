@@ -7,6 +7,7 @@
     reason = "helpers of tests fail their test"
 )]
 
+mod brake;
 mod cluster;
 mod fixtures;
 mod garbage;

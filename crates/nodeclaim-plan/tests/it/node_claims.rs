@@ -87,7 +87,7 @@ fn the_finalizer_and_the_intent_are_stored_before_the_instance_is_asked_for() {
     assert_eq!(deeds(&plan), format!("patch NodeClaim {NAME}, cloud create"));
     assert_eq!(
         conditions(&plan),
-        "Unknown:AgentPoolCreating Unknown:AwaitingReconciliation Unknown:AwaitingReconciliation \
+        "Unknown:InstanceCreating Unknown:AwaitingReconciliation Unknown:AwaitingReconciliation \
          Unknown:ReconcilingDependents"
     );
     assert_eq!(

@@ -50,7 +50,7 @@ fn the_reason_is_read_before_the_instance_is_deleted() {
     );
     let plan = failed().plan();
     assert_eq!(deeds(&plan), format!("{PATCH}, cloud delete e1"));
-    assert!(conditions(&plan).starts_with("Unknown:AgentPoolFailed "));
+    assert!(conditions(&plan).starts_with("Unknown:InstanceFailed "));
 }
 
 #[test]

@@ -10,7 +10,7 @@ use k8s_openapi::api::core::v1::{Node, Pod};
 use k8s_openapi::api::storage::v1::VolumeAttachment;
 use kaito_api::Claim;
 use nodeclaim_plan::garbage::MAX_DELETIONS;
-use nodeclaim_plan::observe::{instance_names, is_unsettled, observe_node};
+use nodeclaim_plan::observe::{instance_names, is_of_fleet, is_unsettled, observe_node};
 use nodeclaim_plan::{Observed, ObservedNode, Settings, Source, cluster};
 use plan::clock::ServerClock;
 use plan::{Kind, ObjectRef, PendingWrites};
@@ -71,6 +71,7 @@ impl Provisioner {
             &self.view,
             &mut self.tracker,
             claim,
+            &self.settings,
             steady,
             ahead,
         ))
@@ -112,6 +113,20 @@ impl Provisioner {
             .flat_map(|name| self.view.claims_named(name))
             .collect();
         Some(touched.iter().map(key_of).chain(unsettled).collect())
+    }
+
+    /// Nodes whose claim is gone.
+    #[must_use]
+    pub fn orphaned_nodes(&self) -> Vec<ObjectRef> {
+        let observed = self
+            .view
+            .nodes()
+            .map(|node| observe_node(&self.view, &self.tracker, Arc::clone(node)));
+        let orphans = observed.filter(nodeclaim_plan::orphan::is_orphan);
+        orphans
+            .filter_map(|observed| observed.node.metadata.name.clone())
+            .map(|name| key(Kind::Node, "", &name))
+            .collect()
     }
 
     /// Claims that wait for something.
@@ -188,5 +203,9 @@ impl Source for View {
     fn attachments_of(&self, _node: &str) -> Vec<Arc<VolumeAttachment>> {
         // No simulated pod has a volume.
         Vec::new()
+    }
+
+    fn fleet(&self) -> usize {
+        self.claims().filter(is_of_fleet).count()
     }
 }

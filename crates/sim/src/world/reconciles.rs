@@ -306,26 +306,16 @@ impl World {
             );
         }
         // Nodes without a claim wait for the same listing.
-        let orphans: Vec<ObjectRef> = self
-            .api
-            .list(Kind::Node)
-            .filter(|(node, _)| self.is_orphan(&node.name))
-            .map(|(k, _)| k.clone())
-            .collect();
+        let provisioner = self.provisioner.as_ref();
+        let orphans = provisioner
+            .map(|shell| shell.orphaned_nodes())
+            .unwrap_or_default();
         for node in orphans {
             self.schedule(
                 Due::Reconcile(Program::Provisioner, node),
                 SignedDuration::from_millis(250),
             );
         }
-    }
-
-    fn is_orphan(&self, node: &str) -> bool {
-        let claim = node.split('-').nth(1).unwrap_or_default();
-        let kinds = [Kind::Machine, Kind::NodeClaim];
-        kinds
-            .iter()
-            .all(|kind| self.api.get(&key(*kind, "", claim)).is_none())
     }
 
     fn collected(&mut self, calls: &[CloudCall]) -> Result<(), Failure> {

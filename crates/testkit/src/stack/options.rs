@@ -15,6 +15,8 @@ pub struct StackOptions {
     pub create_visibility_timeout_seconds: f64,
     /// Time that a drain evicts pods before it deletes them, in seconds.
     pub drain_timeout_seconds: f64,
+    /// Share of the claims, in percent, that may be deleted in ten minutes because their Nodes were deleted.
+    pub node_deletion_percent: u8,
     /// Requests a second that the provisioner allows itself; the cloud's real limits where `None`.
     pub unlimited_requests: bool,
     /// `RUST_LOG`-like filter of the programs.
@@ -47,6 +49,8 @@ impl Default for StackOptions {
             capacity_backoff_seconds: 0.5,
             create_visibility_timeout_seconds: 5.0,
             drain_timeout_seconds: 600.0,
+            // Tests on one cluster must not wait for each other.
+            node_deletion_percent: 100,
             unlimited_requests: true,
             log_filter: "info,kube=warn,typespec_client_core=warn".to_owned(),
             lease_seconds: 15,

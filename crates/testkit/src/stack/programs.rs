@@ -306,6 +306,10 @@ impl Programs {
                 &self.options.create_visibility_timeout_seconds.to_string(),
             ])
             .args([
+                "--node-deletion-percent",
+                &self.options.node_deletion_percent.to_string(),
+            ])
+            .args([
                 "--drain-timeout-seconds",
                 &self.options.drain_timeout_seconds.to_string(),
             ])

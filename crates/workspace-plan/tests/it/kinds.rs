@@ -178,7 +178,7 @@ fn an_ordinal_waits_for_the_terminating_claim_of_the_other_kind() {
 fn of_two_claims_of_one_ordinal_the_less_preferred_is_deleted_while_nothing_runs() {
     for kind in ClaimKind::ALL {
         let mut case = Case::serving("phi-4").claiming(kind);
-        let waiting = Some(("AgentPoolCreating", "made"));
+        let waiting = Some(("InstanceCreating", "made"));
         case.observed.claims = vec![claim(kind, 0, waiting), claim(kind.other(), 0, None)];
         let lesser = format!("delete {} {}", kind.as_str(), claim_name(0));
         assert!(actions(&case.plan()).contains(&lesser), "the other one is ready");

@@ -41,7 +41,7 @@ fn claims() -> impl Strategy<Value = Vec<Claim>> {
         |(ordinal, stage, going, owner, kind)| {
             let stuck = [
                 None,
-                Some(("AgentPoolCreating", "made")),
+                Some(("InstanceCreating", "made")),
                 Some(("Throttled", "slow")),
                 Some(("Odd", "other")),
             ];

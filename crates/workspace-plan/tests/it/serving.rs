@@ -42,11 +42,11 @@ fn a_life_from_claim_to_answer() {
     );
     // The claim comes first and alone, whatever else is to be made.
     let mut launching = asked.clone().stored();
-    launching.observed.claims = vec![machine(0, Some(("AgentPoolCreating", "The pool is made."))).into()];
+    launching.observed.claims = vec![machine(0, Some(("InstanceCreating", "The pool is made."))).into()];
     check(
         &launching,
         "ResourceReady",
-        "False/AgentPoolCreating: 0 of 1 Machines are ready; Machine ws",
+        "False/InstanceCreating: 0 of 1 Machines are ready; Machine ws",
         &["apply Machine", "apply NetworkPolicy", "apply Service"],
     );
     let there = asked.with_nodes(1, 1);
@@ -119,7 +119,7 @@ fn a_model_that_spans_nodes_is_a_stateful_set_that_waits_for_all_of_them() {
 #[test]
 fn a_problem_of_a_machine_is_the_workspaces_problem_with_the_same_reason() {
     let mut case = Case::serving("llama-3.3-70b-instruct").with_nodes(3, 1);
-    case.observed.claims[0] = machine(0, Some(("AgentPoolCreating", "The pool is made."))).into();
+    case.observed.claims[0] = machine(0, Some(("InstanceCreating", "The pool is made."))).into();
     case.observed.claims[2] = machine(2, Some(("SubscriptionQuotaReached", "No quota left."))).into();
     let says = condition(&case.plan(), "ResourceReady");
     assert!(

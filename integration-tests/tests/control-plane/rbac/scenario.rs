@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail, ensure};
-use arm_server::control::{Action, FaultRule, Named, Verb};
+use arm_server::control::{Action, Behavior, FaultRule, Named, Verb};
 use k8s_openapi::api::core::v1::{Node, Pod};
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use kaito_api::{Machine, Workspace};
@@ -12,6 +12,7 @@ use kube::{Api, ResourceExt as _};
 use serde_json::{Value, json};
 use testkit::Stack;
 
+use crate::power;
 use crate::tenants::apply;
 use crate::world::{LIMIT, World};
 
@@ -20,12 +21,20 @@ pub(super) async fn play(world: &World, stack: &mut Stack) -> Result<()> {
     // Both nets under termination act after two minutes; the rest happens meanwhile.
     strip(world, stack, "orphan").await?;
     let leaked = leak(world, "leaky").await?;
+    // Nodes are then removed by the provisioner alone.
+    let cloud = world.cloud()?;
+    let behavior = Behavior {
+        leave_nodes: true,
+        ..cloud.behavior().await?
+    };
+    cloud.set_behavior(&behavior).await?;
     tokio::try_join!(
         stale_objects(world),
         stale_deployment(world),
         tuning(world),
         a_deleted_node(world),
         a_guarded_pod(world),
+        a_stopped_instance(world),
     )?;
     world.gone("orphan").await?;
     world
@@ -197,6 +206,19 @@ async fn a_deleted_node(world: &World) -> Result<()> {
             Ok(())
         })
         .await?;
+    world.ready(&name).await?;
+    world.delete(&name).await
+}
+
+/// A claim that becomes ready for the second time repeats its event.
+async fn a_stopped_instance(world: &World) -> Result<()> {
+    let name = world.apply(&world.inference("stopped")).await?;
+    world.ready(&name).await?;
+    let pool = world.pools(&name).await?.pop().context("no pool")?;
+    let cloud = world.cloud()?;
+    power::turn(world, &cloud, &pool, true).await?;
+    power::stopped(world, &name).await?;
+    power::turn(world, &cloud, &pool, false).await?;
     world.ready(&name).await?;
     world.delete(&name).await
 }
