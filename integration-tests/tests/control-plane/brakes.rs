@@ -10,8 +10,8 @@ use testkit::{Stack, StackOptions, TestEnv};
 
 use crate::world::{LIMIT, World};
 
-/// Agent pools of the simulated cluster, one of which is the system's.
-const MAX_POOLS: usize = 3;
+/// Most agent pools of the simulated cluster.
+const MAX_POOLS: usize = 2;
 
 #[tokio::test]
 async fn a_full_cluster_is_reported_once_and_deleted_nodes_follow_one_by_one() -> Result<()> {

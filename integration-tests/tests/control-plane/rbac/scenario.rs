@@ -21,13 +21,6 @@ pub(super) async fn play(world: &World, stack: &mut Stack) -> Result<()> {
     // Both nets under termination act after two minutes; the rest happens meanwhile.
     strip(world, stack, "orphan").await?;
     let leaked = leak(world, "leaky").await?;
-    // Nodes are then removed by the provisioner alone.
-    let cloud = world.cloud()?;
-    let behavior = Behavior {
-        leave_nodes: true,
-        ..cloud.behavior().await?
-    };
-    cloud.set_behavior(&behavior).await?;
     tokio::try_join!(
         stale_objects(world),
         stale_deployment(world),
@@ -36,6 +29,7 @@ pub(super) async fn play(world: &World, stack: &mut Stack) -> Result<()> {
         a_guarded_pod(world),
         a_stopped_instance(world),
     )?;
+    a_node_that_the_cloud_leaves(world).await?;
     world.gone("orphan").await?;
     world
         .env
@@ -207,6 +201,19 @@ async fn a_deleted_node(world: &World) -> Result<()> {
         })
         .await?;
     world.ready(&name).await?;
+    world.delete(&name).await
+}
+
+/// A Node that the cloud does not remove is removed with its claim.
+async fn a_node_that_the_cloud_leaves(world: &World) -> Result<()> {
+    let name = world.apply(&world.inference("left")).await?;
+    world.ready(&name).await?;
+    let cloud = world.cloud()?;
+    let behavior = Behavior {
+        leave_nodes: true,
+        ..cloud.behavior().await?
+    };
+    cloud.set_behavior(&behavior).await?;
     world.delete(&name).await
 }
 
