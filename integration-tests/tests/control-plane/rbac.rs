@@ -114,7 +114,7 @@ async fn every_granted_verb_is_used_and_every_used_verb_is_granted() -> Result<(
     };
     let mut stack = Stack::start(env, options).await?;
     let world = World::on(env, &stack.programs).await?;
-    scenario::play(&world, &mut stack).await?;
+    Box::pin(scenario::play(&world, &mut stack)).await?;
     // The log shows a watch when it ends.
     drop(stack);
     let granted = granted(&world.client).await?;
