@@ -1,4 +1,4 @@
-//! The brake on deletions that follow from deleted Nodes: a mistaken mass deletion of Nodes gives a small part of the fleet
+//! The brake on deletions that follow from deleted Nodes. A mistaken mass deletion of Nodes gives a small part of the fleet
 //! back, and leaves time to stop the rest.
 
 use std::collections::BTreeMap;

@@ -17,9 +17,6 @@ use crate::instance::InstanceView;
 use crate::launch::decision::LaunchState;
 use crate::node::edit::NodeEdit;
 use crate::node::facts::{has_finalizer, is_ready};
-use crate::observed::Observed;
-use crate::phase::{self, Phase};
-use crate::settings::Settings;
 use crate::{condition, status, time};
 
 /// Resolution of times of the API server, which cuts fractions of a second.
@@ -66,13 +63,9 @@ pub(crate) fn plan(context: &PlanContext<'_>, node: &Node) -> Plan<CloudCall> {
     plan
 }
 
-/// Reports whether the claim's Node was deleted by a user, so that the claim is to be deleted.
-pub(crate) fn takes_claim_along(now: Timestamp, observed: &Observed, settings: &Settings) -> bool {
-    let context = PlanContext::new(now, observed, settings);
-    match phase::of(&context) {
-        Phase::NodeDeleted(node) => matches!(meaning(&context, node), Meaning::ClaimUnwanted),
-        _ => false,
-    }
+/// Reports whether a user deleted the claim's Node, so that the claim is to be deleted.
+pub(crate) fn takes_claim_along(context: &PlanContext<'_>, node: &Node) -> bool {
+    matches!(meaning(context, node), Meaning::ClaimUnwanted)
 }
 
 /// Keeps the claim for now and says so: many Nodes were deleted at once, perhaps by mistake.

@@ -14,10 +14,12 @@ use kaito_api::conditions::{ClaimConditionType, ClaimReason};
 use kaito_api::{Claim, labels};
 use kube::ResourceExt as _;
 
+use crate::context::PlanContext;
 use crate::managed;
 use crate::node::ownership;
 use crate::node_deletion;
 use crate::observed::{Observed, ObservedNode};
+use crate::phase::{self, Phase};
 use crate::settings::Settings;
 
 /// Objects of the cluster, as far as the reader knows them.
@@ -92,12 +94,21 @@ pub fn observe(
         claim,
     };
     let by_plan = |at: Timestamp| at.saturating_add(ahead).unwrap_or(at);
-    if node_deletion::takes_claim_along(by_plan(steady), &observed, settings) {
+    if is_node_unwanted(by_plan(steady), &observed, settings) {
         let most = most_deletions(source.fleet(), settings.node_deletion_percent);
         let permit = tracker.permit_deletion(observed.claim.uid(), most, steady);
         observed.deletion_held_until = permit.err().map(by_plan);
     }
     observed
+}
+
+/// Reports whether a user deleted the claim's Node, so that the claim is to be deleted.
+fn is_node_unwanted(now: Timestamp, observed: &Observed, settings: &Settings) -> bool {
+    let context = PlanContext::new(now, observed, settings);
+    match phase::of(&context) {
+        Phase::NodeDeleted(node) => node_deletion::takes_claim_along(&context, node),
+        _ => false,
+    }
 }
 
 /// Number of claims of a fleet that may be deleted within the time of the brake because their Nodes were deleted.

@@ -1,4 +1,4 @@
-//! The roles of the chart are exact. A scenario makes the programs use every verb that they have; the audit log of the API
+//! The roles of the chart are exact. A scenario makes the programs use every verb that they have. The audit log of the API
 //! server shows no denial, and no right that is granted and never used.
 
 mod scenario;

@@ -1,6 +1,7 @@
 //! Tests of what is remembered of the cloud's answers.
 
 use super::*;
+use crate::call::CloudCall;
 use crate::instance::InstanceState;
 
 fn at(second: i64) -> Timestamp {

@@ -170,7 +170,7 @@ fn one_claim_asks_a_full_cluster_for_room_and_the_others_wait_for_it() {
             ..case.observed
         };
         let plan = nodeclaim_plan::plan(t(second), &observed, &case.settings);
-        deeds(&plan) == ""
+        deeds(&plan).is_empty()
             && conditions(&plan).starts_with("Unknown:WaitingForRoom")
             && plan.events.is_empty()
     };
@@ -197,7 +197,7 @@ fn one_claim_asks_a_full_cluster_for_room_and_the_others_wait_for_it() {
     assert!(waits(&mut tracker, "third", 7));
     let _ = tracker.on_create(t(8), &spec("second"), Ok(Accepted::default()));
     assert_eq!(tracker.full(), None);
-    // A claim that is gone asks for nobody.
+    // A claim that is gone does not ask any more.
     let _ = tracker.on_create(t(9), &spec("third"), Err(full()));
     tracker.forget("third");
     assert_eq!(tracker.full(), None);
