@@ -71,6 +71,9 @@ pub struct Args {
     /// Make Nodes Ready and keep them Ready, in clusters without KWOK.
     #[arg(long)]
     pub nodes_ready_at_once: bool,
+    /// Directory of a local cluster with real nodes: pools boot such nodes there instead of simulated ones. Needs root.
+    #[arg(long, requires = "kubeconfig")]
+    pub real_nodes: Option<PathBuf>,
     /// Seed of ids and jitter.
     #[arg(long, default_value_t = 1)]
     pub seed: u64,
@@ -104,6 +107,7 @@ impl Args {
             require_auth: !self.no_auth,
             kubeconfig: self.kubeconfig,
             nodes_ready_at_once: self.nodes_ready_at_once,
+            real_nodes: self.real_nodes,
             seed: self.seed,
             behavior,
         }

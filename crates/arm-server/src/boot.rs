@@ -1,10 +1,12 @@
-//! Boots simulated nodes: creates Node objects as AKS and its kubelets do, and deletes them as the cloud controller does.
+//! Boots nodes and deletes their Node objects as the cloud controller does.
 //!
-//! It runs no pods; KWOK simulates the kubelet if it runs. It removes no finalizer: a Node with one stays until its owner
+//! A simulated node is a Node object as AKS and its kubelets create it; it runs no pods, and KWOK simulates the kubelet if
+//! it runs. A real node (`real`) registers itself. No finalizer is removed here: a Node with one stays until its owner
 //! removes it.
 
 mod capacity;
 mod node;
+mod real;
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -19,8 +21,9 @@ use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
 use tokio::sync::Semaphore;
 
+use self::real::RealNodes;
 use crate::app::App;
-use crate::config::BootMode;
+use crate::config::{ArmServerConfig, BootMode};
 use crate::world::{NodePlan, NodeTask};
 
 /// Pause after a failed request to the API server.
@@ -35,6 +38,8 @@ const AT_ONCE: usize = 16;
 pub(crate) struct Booter {
     nodes: Api<Node>,
     ready_at_once: bool,
+    /// The place of real nodes; without it nodes are simulated.
+    real: Option<RealNodes>,
     /// Nodes whose condition this program renews.
     alive: Arc<Mutex<BTreeSet<String>>>,
     slots: Arc<Semaphore>,
@@ -44,14 +49,15 @@ impl Booter {
     /// Connects to the cluster of a kubeconfig.
     ///
     /// # Errors
-    /// When the kubeconfig cannot be read.
-    pub(crate) async fn connect(kubeconfig: &Path, ready_at_once: bool) -> Result<Self> {
+    /// When the kubeconfig cannot be read, or the cluster of real nodes.
+    pub(crate) async fn connect(kubeconfig: &Path, config: &ArmServerConfig) -> Result<Self> {
         let text = Kubeconfig::read_from(kubeconfig)
             .with_context(|| format!("failed to read the kubeconfig {}", kubeconfig.display()))?;
-        let config = Config::from_custom_kubeconfig(text, &KubeConfigOptions::default()).await?;
+        let client = Config::from_custom_kubeconfig(text, &KubeConfigOptions::default()).await?;
         Ok(Self {
-            nodes: Api::all(Client::try_from(config)?),
-            ready_at_once,
+            nodes: Api::all(Client::try_from(client)?),
+            ready_at_once: config.nodes_ready_at_once,
+            real: config.real_nodes.as_deref().map(RealNodes::open).transpose()?,
             alive: Arc::default(),
             slots: Arc::new(Semaphore::new(AT_ONCE)),
         })
@@ -78,6 +84,11 @@ impl Booter {
 
     async fn make(&self, plan: &NodePlan) -> Result<()> {
         let _slot = self.slots.acquire().await?;
+        if let Some(real) = &self.real {
+            real.boot(plan).await?;
+            tracing::info!(node = plan.name, pool = plan.pool, "booted real node");
+            return Ok(());
+        }
         let conditions = self.ready_at_once || plan.mode == BootMode::NotReady;
         let mut status = node::status(plan, conditions.then_some(Timestamp::now()));
         let node = Node {
@@ -107,6 +118,9 @@ impl Booter {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .remove(name);
+        if let Some(real) = &self.real {
+            real.remove(name).await?;
+        }
         // The machine is gone before the cloud controller notices, and with it the kubelet.
         if let Err(error) = self.patch_status(name, &node::lost(Timestamp::now())).await {
             tracing::debug!(%error, node = name, "failed to mark a Node as lost");

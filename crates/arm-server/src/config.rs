@@ -35,6 +35,8 @@ pub struct ArmServerConfig {
     pub kubeconfig: Option<PathBuf>,
     /// Make nodes Ready and keep them Ready, in clusters without KWOK.
     pub nodes_ready_at_once: bool,
+    /// Directory of a local cluster in which pools boot real nodes.
+    pub real_nodes: Option<PathBuf>,
     /// Seed of ids and jitter.
     pub seed: u64,
     /// Behavior at the start.
@@ -56,6 +58,7 @@ impl Default for ArmServerConfig {
             require_auth: true,
             kubeconfig: None,
             nodes_ready_at_once: false,
+            real_nodes: None,
             seed: 1,
             behavior: Behavior::default(),
         }

@@ -83,7 +83,7 @@ impl Drop for ServerHandle {
 pub async fn serve(config: ArmServerConfig) -> Result<ServerHandle, ServeError> {
     let booter = match &config.kubeconfig {
         Some(path) => Some(
-            Booter::connect(path, config.nodes_ready_at_once)
+            Booter::connect(path, &config)
                 .await
                 .map_err(ServeError::Kubernetes)?,
         ),

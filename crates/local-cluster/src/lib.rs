@@ -16,6 +16,6 @@ pub mod progress;
 pub use assets::{Assets, Tool};
 pub use audit::{AuditEntry, AuditLog, WriteFilter};
 pub use cluster::{Cluster, ClusterOptions, Lifetime, Tier};
-pub use nodes::{NodeHost, NodeOptions, NodeTaint};
+pub use nodes::{DevicePlugin, NodeHost, NodeOptions, NodeTaint};
 pub use process::{Process, ProcessSpec};
 pub use progress::{Progress, Silent, Stderr};

@@ -18,13 +18,13 @@ mod requirements;
 pub(crate) use authority::Authority;
 pub use host::NodeHost;
 pub(crate) use machine::{CLEAN_SCRIPT, Machine};
+pub use options::{DevicePlugin, NodeOptions, NodeTaint};
 pub(crate) use options::{HostConfig, Programs};
-pub use options::{NodeOptions, NodeTaint};
 pub(crate) use requirements::program;
 pub use requirements::{ensure_programs, ensure_root};
 
 /// The address of the host on the bridge. The API server, DNS and the image registry listen there.
-pub(crate) const HOST_ADDRESS: &str = "10.224.0.1";
+pub const HOST_ADDRESS: &str = "10.224.0.1";
 
 /// The address of the image registry of the cluster, without TLS. Nodes call it [`REGISTRY_NAME`].
 pub const REGISTRY_ADDRESS: &str = "10.224.0.1:25000";

@@ -16,6 +16,6 @@ pub use env::TestEnv;
 pub use eventually::eventually;
 pub use local_cluster::ports::reserve as reserve_ports;
 pub use local_cluster::{AuditEntry, AuditLog, WriteFilter, audit::Mark};
-pub use program::{Program, Running};
+pub use program::{Program, Running, program_path};
 pub use stack::{AUTHORITY, ArmEndpoint, Helm, NAMESPACE, Programs, REGISTRY_HOST, Stack, StackOptions};
 pub use tls::install_crypto_provider;

@@ -68,7 +68,7 @@ impl Program {
     pub fn start(&self, env: &TestEnv) -> Result<Running> {
         static STARTED: AtomicUsize = AtomicUsize::new(0);
         let number = STARTED.fetch_add(1, Ordering::Relaxed);
-        let spec = ProcessSpec::new(format!("{}-{number}", self.name), path_of(&self.name)?);
+        let spec = ProcessSpec::new(format!("{}-{number}", self.name), program_path(&self.name)?);
         let spec = ProcessSpec {
             args: self.args.clone(),
             env: self.env.clone(),
@@ -208,7 +208,11 @@ impl Drop for Running {
 
 /// Finds a program beside the running one: `target/<profile>/<name>` for a program there or a test in
 /// `target/<profile>/deps`.
-fn path_of(name: &str) -> Result<PathBuf> {
+/// The path of one of our programs, beside the test that calls this.
+///
+/// # Errors
+/// When it is not built; the error names the command.
+pub fn program_path(name: &str) -> Result<PathBuf> {
     let test = std::env::current_exe().context("the test does not know its own path")?;
     beside(&test, name)
 }

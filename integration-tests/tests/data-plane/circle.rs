@@ -5,6 +5,7 @@
 //! Needs the programs built, Debian's `docker-registry`, and pip for the example model (see `gguf::example`).
 
 mod flags;
+mod hub;
 mod kubelet;
 mod web;
 mod workspace;
@@ -24,12 +25,6 @@ use workspace::{applied, pod, settings, workspace};
 const QUESTION: &str = "What is the password of the harbour?";
 const ANSWER: &str = "Seven green lanterns under the old bridge.";
 const ID: &str = "HuggingFaceTB/SmolLM2-135M-Instruct";
-
-/// The commit that the preset is pinned to.
-fn commit() -> &'static str {
-    let preset = preset_catalog::Catalog::embedded().unwrap().find(ID).unwrap();
-    preset.revision.as_deref().unwrap()
-}
 
 /// The dataset of the tuning: one answer in several conversations.
 fn dataset() -> String {
@@ -56,19 +51,9 @@ fn training_config(method: &str) -> String {
 fn web(model: &Path, scratch: &Path) -> SocketAddr {
     let chats = scratch.join("chats.jsonl");
     std::fs::write(&chats, dataset()).unwrap();
-    let mut files: web::Files = [("/chats.jsonl".to_owned(), chats)].into();
-    let mut siblings = Vec::new();
-    for entry in std::fs::read_dir(model).unwrap() {
-        let path = entry.unwrap().path();
-        let name = path.file_name().unwrap().to_str().unwrap().to_owned();
-        files.insert(format!("/hub/{ID}/resolve/{}/{name}", commit()), path.clone());
-        siblings.push(json!({"rfilename": name}));
-    }
-    let about = scratch.join("about.json");
-    let info = json!({"id": ID, "sha": commit(), "gated": false, "siblings": siblings});
-    std::fs::write(&about, info.to_string()).unwrap();
-    files.insert(format!("/hub/api/models/{ID}/revision/{}", commit()), about);
-    web::serve(files)
+    let mut files = hub::files(ID, model, scratch);
+    files.insert("/chats.jsonl".to_owned(), chats);
+    web::serve("127.0.0.1", files)
 }
 
 /// ConfigMaps and Secrets of the namespace: the operator's and the user's.

@@ -78,6 +78,11 @@ pub(super) fn all() -> Vec<TestStep> {
             "our programs against real API servers",
             INTEGRATION_TESTS,
         ),
+        on_cluster(
+            "real-nodes",
+            "the chart, a cloud and pods that serve a model; skipped without root",
+            REAL_NODES_TESTS,
+        ),
     ]
 }
 
@@ -127,6 +132,7 @@ const VLLM_TESTS: &str = "test --workspace --test vllm -- --nocapture";
 const CLUSTER_TESTS: &str = "test --workspace --test cluster --test env";
 // Chosen by name among all packages, not by `--package`, which would mean other features and a rebuild.
 const INTEGRATION_TESTS: &str = "test --workspace --test control-plane";
+const REAL_NODES_TESTS: &str = "test --workspace --test real-nodes";
 
 fn step(
     name: &'static str,

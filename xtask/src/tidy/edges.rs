@@ -161,7 +161,8 @@ pub(super) const TABLE: &[Allowed] = &[
     },
     allow("tuning-job", &["kernels", "model", "serve", "telemetry"]),
     // test support and chores
-    allow("arm-server", &["instance-types", "kaito-api"]),
+    allow("arm-server", &["instance-types", "kaito-api", "local-cluster"]),
+    allow("device-plugin", &[]),
     allow("local-cluster", &["oci-image"]),
     allow("testkit", &["kaito-api", "local-cluster"]),
     allow("admission-cases", &[]),

@@ -15,7 +15,9 @@ use crate::world::pool::parse_taint;
 
 /// The Node as a kubelet registers it.
 pub(super) fn object(plan: &NodePlan) -> Node {
-    let annotations = BTreeMap::from([(labels::KWOK_NODE.to_owned(), "fake".to_owned())]);
+    let mut labels = labels(plan);
+    labels.insert("type".to_owned(), "kwok".to_owned());
+    let annotations = BTreeMap::from([(kaito_api::labels::KWOK_NODE.to_owned(), "fake".to_owned())]);
     let taints: Vec<Taint> = plan
         .taints
         .iter()
@@ -25,7 +27,7 @@ pub(super) fn object(plan: &NodePlan) -> Node {
     Node {
         metadata: ObjectMeta {
             name: Some(plan.name.clone()),
-            labels: Some(node_labels(plan)),
+            labels: Some(labels),
             annotations: Some(annotations),
             ..ObjectMeta::default()
         },
@@ -47,7 +49,8 @@ fn to_taint((key, value, effect): (&str, &str, &str)) -> Taint {
     }
 }
 
-fn node_labels(plan: &NodePlan) -> BTreeMap<String, String> {
+/// The labels of a node of AKS.
+pub(super) fn labels(plan: &NodePlan) -> BTreeMap<String, String> {
     let mode = if plan.system { "system" } else { "user" };
     let mut all = plan.labels.clone();
     let own = [
@@ -64,7 +67,6 @@ fn node_labels(plan: &NodePlan) -> BTreeMap<String, String> {
         ("topology.kubernetes.io/region", &plan.location),
         ("topology.kubernetes.io/zone", "0"),
         ("failure-domain.beta.kubernetes.io/region", &plan.location),
-        ("type", "kwok"),
     ];
     all.extend(own.map(|(key, value)| (key.to_owned(), value.to_owned())));
     if capacity::of(&plan.vm_size).gpus > 0 {
@@ -121,4 +123,4 @@ pub(super) fn lost(at: Timestamp) -> Value {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

@@ -58,6 +58,16 @@ impl NodeDirectory {
         self.dir.join("var-lib").join("kaito")
     }
 
+    /// The directory of the sockets of device plugins.
+    pub(super) fn device_plugins(&self) -> PathBuf {
+        self.dir.join("var-lib").join("kubelet").join("device-plugins")
+    }
+
+    /// The file with the number of GPUs and of healthy ones.
+    pub(super) fn gpus_file(&self) -> PathBuf {
+        self.dir.join("gpus")
+    }
+
     /// The address of the node.
     pub(super) fn address(&self) -> String {
         format!("10.224.0.{}", 10 + self.number)

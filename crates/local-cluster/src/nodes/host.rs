@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, ensure};
 
 use super::directory::{MOST_NODES, NodeDirectory};
-use super::options::{HostConfig, NodeOptions};
+use super::options::{DevicePlugin, HostConfig, NodeOptions};
 use super::{files, machine};
 use crate::process::{Attachment, ProcessSpec, Roll};
 
@@ -72,7 +72,55 @@ impl NodeHost {
             .args([MOST_NODES.to_string()])
             .start_on(&roll, &self.cluster.join("logs"), Attachment::Detached)?
             .detach();
-        self.await_sign_in(&options.name)
+        self.await_sign_in(&options.name)?;
+        match &options.device_plugin {
+            Some(plugin) => self.start_device_plugin(&options.name, plugin),
+            None => Ok(()),
+        }
+    }
+
+    /// Starts the device plugin of a node that runs. It replaces one that runs already.
+    ///
+    /// # Errors
+    /// When there is no such node or the program cannot be started.
+    pub fn start_device_plugin(&self, name: &str, plugin: &DevicePlugin) -> Result<()> {
+        self.stop_device_plugin(name)?;
+        self.set_gpus(name, plugin.gpus, plugin.gpus)?;
+        let node = self.find(name)?;
+        ProcessSpec::new(plugin_name(name), &plugin.program)
+            .args(["--directory".into(), node.device_plugins().into_os_string()])
+            .args(["--gpus-file".into(), node.gpus_file().into_os_string()])
+            .start_on(
+                &Roll::open(self.roll())?,
+                &self.cluster.join("logs"),
+                Attachment::Detached,
+            )?
+            .detach();
+        Ok(())
+    }
+
+    /// Ends the device plugin of a node, as a crash does.
+    ///
+    /// # Errors
+    /// When it cannot be killed.
+    pub fn stop_device_plugin(&self, name: &str) -> Result<()> {
+        Roll::kill_named(&self.roll(), &plugin_name(name)).context("failed to kill a device plugin")
+    }
+
+    /// Lets the device plugin of a node report this many GPUs, of which the first `healthy` work.
+    ///
+    /// # Errors
+    /// When there is no such node.
+    pub fn set_gpus(&self, name: &str, total: u32, healthy: u32) -> Result<()> {
+        let file = self.find(name)?.gpus_file();
+        let temporary = file.with_extension("new");
+        fs::write(&temporary, format!("{total} {healthy}\n"))
+            .and_then(|()| fs::rename(&temporary, &file))
+            .with_context(|| format!("failed to write {}", file.display()))
+    }
+
+    fn find(&self, name: &str) -> Result<NodeDirectory> {
+        NodeDirectory::find(&self.nodes(), name).with_context(|| format!("there is no node {name}"))
     }
 
     /// Waits until the process of the node is on the roll, so that it can be killed.
@@ -90,6 +138,7 @@ impl NodeHost {
     /// # Errors
     /// When a process cannot be killed.
     pub fn kill(&self, name: &str) -> Result<()> {
+        self.stop_device_plugin(name)?;
         let member = member_name(name);
         Roll::kill_named(&self.roll(), &member).with_context(|| format!("failed to kill the node {name}"))
     }
@@ -130,6 +179,10 @@ impl NodeHost {
     fn roll(&self) -> PathBuf {
         self.cluster.join("roll")
     }
+}
+
+fn plugin_name(node: &str) -> String {
+    format!("gpus-{node}")
 }
 
 fn member_name(node: &str) -> String {

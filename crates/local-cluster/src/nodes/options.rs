@@ -21,6 +21,17 @@ pub struct NodeOptions {
     pub taints: Vec<NodeTaint>,
     /// The name of the machine in its cloud; empty outside one.
     pub provider_id: String,
+    /// What advertises GPUs; none on a node without GPUs, or whose device plugin is missing.
+    pub device_plugin: Option<DevicePlugin>,
+}
+
+/// A program that advertises GPUs to the kubelet. It runs on the host, beside the node.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DevicePlugin {
+    /// The program `device-plugin`.
+    pub program: PathBuf,
+    /// GPUs, all of them healthy.
+    pub gpus: u32,
 }
 
 /// A taint.

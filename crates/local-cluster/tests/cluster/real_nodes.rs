@@ -91,6 +91,7 @@ fn a_real_node_runs_pods_and_leaves_nothing() {
             effect: "NoSchedule".to_owned(),
         }],
         provider_id: "azure:///node-a".to_owned(),
+        device_plugin: None,
     })
     .unwrap();
 

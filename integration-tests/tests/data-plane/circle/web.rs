@@ -9,9 +9,9 @@ use std::path::PathBuf;
 /// Files by their path on the server, which begins with `/`.
 pub(crate) type Files = BTreeMap<String, PathBuf>;
 
-/// Serves until the test's process ends; returns the address.
-pub(crate) fn serve(files: Files) -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+/// Serves on a free port of `host` until the test's process ends; returns the address.
+pub(crate) fn serve(host: &str, files: Files) -> SocketAddr {
+    let listener = TcpListener::bind((host, 0)).unwrap();
     let address = listener.local_addr().unwrap();
     std::thread::spawn(move || {
         for stream in listener.incoming().flatten() {

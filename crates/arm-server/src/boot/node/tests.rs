@@ -6,7 +6,7 @@ use super::*;
 use crate::config::{ArmServerConfig, Behavior, BootRule};
 use crate::world::{Condition, NodeTask, World};
 
-fn plan(mode: BootMode, vm_size: &str) -> NodePlan {
+pub(in crate::boot) fn plan(mode: BootMode, vm_size: &str) -> NodePlan {
     let boot = vec![BootRule {
         mode,
         ..BootRule::default()

@@ -1,0 +1,13 @@
+//! Workspaces on real nodes: the chart as a user installs it, a cloud that boots nodes, and pods that serve a model.
+//!
+//! Needs root on Linux, the programs built, Debian's packages of `local-cluster`, and pip for the example model.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+
+mod failures;
+#[path = "../data-plane/circle/hub.rs"]
+mod hub;
+mod installation;
+mod serving;
+#[path = "../data-plane/circle/web.rs"]
+mod web;
