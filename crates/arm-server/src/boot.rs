@@ -1,6 +1,6 @@
 //! Boots nodes and deletes their Node objects as the cloud controller does.
 //!
-//! A simulated node is a Node object as AKS and its kubelets create it; it runs no pods, and KWOK simulates the kubelet if
+//! A simulated node is a Node object as AKS and its kubelets create it. It runs no pods; KWOK simulates the kubelet if
 //! it runs. A real node (`real`) registers itself. No finalizer is removed here: a Node with one stays until its owner
 //! removes it.
 

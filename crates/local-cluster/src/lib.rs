@@ -1,7 +1,7 @@
 //! A real Kubernetes on this machine, for tests, demos and benchmarks: a control plane, and simulated or real nodes.
 //!
-//! [`assets`] finds or builds the programs, [`cluster`] starts and stops them, [`nodes`] boots and kills real nodes, and [`kubeconfig`] and [`audit`] give access to
-//! the result. Everything here blocks, and no Kubernetes client is used: the contents of the cluster are the caller's.
+//! [`assets`] finds or builds the programs, and [`cluster`] starts and stops them. [`nodes`] boots and kills real nodes, whose
+//! pods run [`images`]. [`kubeconfig`] and [`audit`] give access to the result. Everything here blocks, and no Kubernetes client is used: the contents of the cluster are the caller's.
 
 pub mod assets;
 pub mod audit;

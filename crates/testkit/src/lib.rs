@@ -10,6 +10,7 @@ pub mod image_registry;
 mod program;
 mod stack;
 mod tls;
+pub mod web;
 
 pub use crds::install_crds;
 pub use env::TestEnv;

@@ -5,9 +5,7 @@
 //! Needs the programs built, Debian's `docker-registry`, and pip for the example model (see `gguf::example`).
 
 mod flags;
-mod hub;
 mod kubelet;
-mod web;
 mod workspace;
 
 use std::net::SocketAddr;
@@ -18,6 +16,7 @@ use plan::Manifest;
 use render::Downloads;
 use serde_json::{Value, json};
 use testkit::image_registry::{Auth, Registry};
+use testkit::web;
 use workspace_plan::Settings;
 
 use workspace::{applied, pod, settings, workspace};
@@ -51,9 +50,10 @@ fn training_config(method: &str) -> String {
 fn web(model: &Path, scratch: &Path) -> SocketAddr {
     let chats = scratch.join("chats.jsonl");
     std::fs::write(&chats, dataset()).unwrap();
-    let mut files = hub::files(ID, model, scratch);
+    let preset = preset_catalog::Catalog::embedded().unwrap().find(ID).unwrap();
+    let mut files = web::hub_files(ID, preset.revision.as_deref().unwrap(), model, scratch).unwrap();
     files.insert("/chats.jsonl".to_owned(), chats);
-    web::serve("127.0.0.1", files)
+    web::serve("127.0.0.1", files).unwrap()
 }
 
 /// ConfigMaps and Secrets of the namespace: the operator's and the user's.

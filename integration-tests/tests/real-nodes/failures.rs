@@ -1,4 +1,4 @@
-//! What goes wrong on real nodes is named by the status of the Workspace.
+//! Failures on real nodes: the status of the Workspace names the cause.
 
 use anyhow::{Context as _, Result, ensure};
 use arm_server::config::{Behavior, BootMode, BootRule};

@@ -1,5 +1,6 @@
 //! The operator, installed as a user does: images in a registry, `helm install`, a cloud. All tests share one.
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -12,11 +13,10 @@ use kube::{Api, Client, ResourceExt as _};
 use local_cluster::images::{self, MachineImage};
 use local_cluster::nodes::{HOST_ADDRESS, REGISTRY_ADDRESS, REGISTRY_NAME};
 use local_cluster::{ClusterOptions, NodeHost, NodeOptions, Tier, nodes};
+use preset_catalog::Catalog;
 use serde_json::{Value, json};
-use testkit::{Helm, NAMESPACE, Program, Running, TestEnv};
+use testkit::{Helm, NAMESPACE, Program, Running, TestEnv, web};
 use tokio::sync::OnceCell;
-
-use crate::{hub, web};
 
 /// The time limit of every wait, sized for a busy machine.
 pub(crate) const LIMIT: Duration = Duration::from_secs(300);
@@ -29,6 +29,9 @@ const SYSTEM_NODE: &str = "system-1";
 
 /// The image of the GPU engine. The registry does not have it.
 pub(crate) const ABSENT_IMAGE: &str = "registry.test/absent:1";
+
+/// The image of a shell with curl.
+pub(crate) const SHELL_IMAGE: &str = "registry.test/shell:1";
 
 /// Programs of ours that run in pods.
 const PROGRAMS: [&str; 6] = [
@@ -84,7 +87,7 @@ impl Installation {
         tokio::task::spawn_blocking(move || push_images(&images_dir)).await??;
         let model = tokio::task::spawn_blocking(|| gguf::example::smollm2(&gguf::example::cache(), &|_| {}))
             .await??;
-        let hub = web::serve(HOST_ADDRESS, hub::files(MODEL, &model.dir, scratch.path()));
+        let hub = serve_hub(&model.dir, scratch.path())?;
         let installation = Self {
             env,
             host,
@@ -317,11 +320,19 @@ fn shell(script: &str) -> Result<Pod> {
             "restartPolicy": "Never",
             "securityContext": {"runAsNonRoot": true, "seccompProfile": {"type": "RuntimeDefault"}},
             "containers": [{
-                "name": "shell", "image": format!("{REGISTRY_NAME}/shell:1"), "args": ["-c", script],
+                "name": "shell", "image": SHELL_IMAGE, "args": ["-c", script],
                 "securityContext": {"allowPrivilegeEscalation": false, "capabilities": {"drop": ["ALL"]}},
             }],
         },
     }))?)
+}
+
+/// A hub with the model, on the address that pods reach.
+fn serve_hub(model: &Path, scratch: &Path) -> Result<SocketAddr> {
+    let catalog = Catalog::embedded()?;
+    let preset = catalog.find(MODEL).context("the model has no preset")?;
+    let commit = preset.revision.as_deref().context("the preset has no commit")?;
+    web::serve(HOST_ADDRESS, web::hub_files(MODEL, commit, model, scratch)?)
 }
 
 /// Azure's API on the address that pods reach; its pools boot real nodes.

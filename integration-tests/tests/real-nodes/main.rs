@@ -5,9 +5,6 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
 mod failures;
-#[path = "../data-plane/circle/hub.rs"]
-mod hub;
 mod installation;
+mod pods;
 mod serving;
-#[path = "../data-plane/circle/web.rs"]
-mod web;

@@ -17,6 +17,8 @@ use crate::repository;
 
 /// Dependencies that no word of the code shows, with the reason.
 const HIDDEN: &[(&str, &str, &str)] = &[
+    ("device-plugin", "prost", "generated code uses it"),
+    ("device-plugin", "tonic-prost", "generated code uses it"),
     ("preset-registry-api", "prost", "generated code uses it"),
     ("preset-registry-api", "tonic-prost", "generated code uses it"),
 ];

@@ -1,4 +1,4 @@
-//! What nodes need beside the control plane: DNS and an image registry, as processes of the host.
+//! DNS and an image registry, which nodes need beside the control plane. They are processes of the host.
 
 use std::fs;
 

@@ -1,4 +1,4 @@
-//! What decides a node: its options, and the cluster's facts for all nodes. Plain data.
+//! The options of a node, and the cluster's facts for all nodes. Plain data.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -21,7 +21,7 @@ pub struct NodeOptions {
     pub taints: Vec<NodeTaint>,
     /// The name of the machine in its cloud; empty outside one.
     pub provider_id: String,
-    /// What advertises GPUs; none on a node without GPUs, or whose device plugin is missing.
+    /// The program that advertises GPUs; none on a node without GPUs, or whose device plugin is missing.
     pub device_plugin: Option<DevicePlugin>,
 }
 
@@ -80,7 +80,7 @@ impl Programs {
     }
 }
 
-/// What a node must know of its cluster. It lies in the directory of the cluster.
+/// Facts about the cluster that each node needs. They lie in the directory of the cluster.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct HostConfig {
     pub(crate) server: String,
