@@ -156,6 +156,15 @@ pub(crate) fn presets() -> Cases {
         (preset("gemma-3-4b-instruct"), Accepted),
         (preset("llama-3.1-8b-instruct"), Accepted),
         (
+            unlicensed("llama-3.1-8b-instruct"),
+            Refused("preset llama-3.1-8b-instruct is gated at its model hub"),
+        ),
+        (
+            unlicensed("google/gemma-3-4b-it"),
+            Refused("presetOptions.modelAccessSecret must name a Secret"),
+        ),
+        (unlicensed("phi-4"), Accepted),
+        (
             preset("phi-5"),
             Refused("unknown preset phi-5; of a similar name are phi-"),
         ),

@@ -63,7 +63,14 @@ pub fn annotated(mut object: Value, name: &str, value: &str) -> Value {
     object
 }
 
+/// Serves a preset. The Secret is for gated ones.
 pub(crate) fn preset(name: &str) -> Value {
+    let options = json!({"modelAccessSecret": "hub"});
+    with(unlicensed(name), "/inference/preset/presetOptions", options)
+}
+
+/// Serves a preset, without a token for gated ones.
+pub(crate) fn unlicensed(name: &str) -> Value {
     with(inference(), "/inference/preset/name", name.into())
 }
 

@@ -43,6 +43,12 @@ const VARIABLES: &[Variable] = &[
         "has(object.inference) && has(object.inference.preset) ? object.inference.preset.name \
          : (has(object.tuning) && has(object.tuning.preset) ? object.tuning.preset.name : '')",
     ),
+    variable(
+        "namesAccessSecret",
+        "[has(object.inference) && has(object.inference.preset) ? [object.inference.preset] : [], \
+         has(object.tuning) && has(object.tuning.preset) ? [object.tuning.preset] : []].exists(l, l.exists(p, \
+         has(p.presetOptions) && has(p.presetOptions.modelAccessSecret) && p.presetOptions.modelAccessSecret != ''))",
+    ),
     // A key of a ConfigMap must not contain a slash. No preset name contains two dots in a row.
     variable(
         "presetKey",
@@ -159,6 +165,13 @@ const RULES: &[Rule] = &[
         "!variables.isNew || !variables.isKnown || !(('deprecated.' + variables.preset) in variables.data)",
         "'preset ' + variables.preset + ' must not be used any more: ' \
          + variables.data['deprecated.' + variables.preset]",
+    ),
+    rule(
+        "preset.presetOptions.modelAccessSecret",
+        "!variables.isNew || !variables.isKnown || variables.namesAccessSecret \
+         || !(('gated.' + variables.preset) in variables.data)",
+        "'preset ' + variables.preset + ' is gated at its model hub: presetOptions.modelAccessSecret must name a Secret \
+         whose key HF_TOKEN is a token of an account that accepted the license'",
     ),
     rule(
         "tuning.preset.name",

@@ -17,6 +17,7 @@
 //! | `best-vllm.SHORT`, `best-native.SHORT` | the cheapest nodes that hold the default context, as text |
 //! | `context.SHORT`, `memory.SHORT` | the model's maximum context; the least GiB of GPU memory on any type |
 //! | `cpu.SHORT`, `deprecated.SHORT` | `true` if it runs without a GPU; the reason why it is deprecated |
+//! | `gated.SHORT` | `true` if the weights are downloaded from a hub that asks for a token |
 
 use std::collections::BTreeMap;
 
@@ -40,6 +41,16 @@ pub enum Unlisted {
     MayBeOnHub,
 }
 
+/// Source of the weights that Workspaces download.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum WeightSource {
+    /// The hub that the catalog describes: it asks for a token for gated models.
+    #[default]
+    Hub,
+    /// A mirror, which asks for none.
+    Mirror,
+}
+
 /// Builds the table of a catalog for one cloud.
 ///
 /// If the table would exceed [`MAX_BYTES`], the result has no presets and rejects none.
@@ -49,6 +60,7 @@ pub fn table(
     instance_types: &instance_types::Catalog,
     cloud: Cloud,
     unlisted: Unlisted,
+    weights: WeightSource,
 ) -> BTreeMap<String, String> {
     let types = ranked(instance_types, cloud);
     let head = head(presets, &types, cloud);
@@ -59,7 +71,7 @@ pub fn table(
     };
     table.insert("open".to_owned(), open.to_owned());
     for preset in presets.iter() {
-        table.extend(entries(preset, &types));
+        table.extend(entries(preset, &types, weights));
     }
     let usable = || presets.iter().filter(|preset| preset.deprecated.is_none());
     table.insert("presets".to_owned(), names(usable()));
@@ -134,7 +146,7 @@ fn head(presets: &Catalog, types: &[&InstanceType], cloud: Cloud) -> BTreeMap<St
     table
 }
 
-fn entries(preset: &Preset, types: &[&InstanceType]) -> Vec<(String, String)> {
+fn entries(preset: &Preset, types: &[&InstanceType], weights: WeightSource) -> Vec<(String, String)> {
     let short = preset.name.as_str();
     let names = [short, preset.hub_id.as_str()]
         .into_iter()
@@ -151,6 +163,9 @@ fn entries(preset: &Preset, types: &[&InstanceType]) -> Vec<(String, String)> {
     if let Some(why) = &preset.deprecated {
         // The message of a policy must be one line.
         add("deprecated", why.split_whitespace().collect::<Vec<_>>().join(" "));
+    }
+    if preset.gated && weights == WeightSource::Hub {
+        add("gated", "true".to_owned());
     }
     if let Some(tuning) = &preset.tuning {
         let methods: Vec<&str> = tuning.methods.iter().map(|method| method.as_str()).collect();
@@ -255,7 +270,13 @@ mod tests {
 
     fn embedded(cloud: Cloud) -> BTreeMap<String, String> {
         let types = instance_types::Catalog::embedded().unwrap();
-        table(Catalog::embedded().unwrap(), types, cloud, Unlisted::Refused)
+        table(
+            Catalog::embedded().unwrap(),
+            types,
+            cloud,
+            Unlisted::Refused,
+            WeightSource::Hub,
+        )
     }
 
     #[test]
@@ -268,6 +289,20 @@ mod tests {
             }
             assert!(bytes(&table) < 200 * 1024, "{cloud}: {} bytes", bytes(&table));
         }
+    }
+
+    #[test]
+    fn a_mirror_asks_for_no_token() {
+        let types = instance_types::Catalog::embedded().unwrap();
+        let catalog = Catalog::embedded().unwrap();
+        let of = |weights| table(catalog, types, Cloud::Azure, Unlisted::Refused, weights);
+        let gated =
+            |table: &BTreeMap<String, String>| table.keys().filter(|key| key.starts_with("gated.")).count();
+        let hub = of(WeightSource::Hub);
+        assert_eq!(hub["gated.llama-3.3-70b-instruct"], "true");
+        assert!(!hub.contains_key("gated.phi-4"));
+        assert_eq!(gated(&hub), catalog.iter().filter(|preset| preset.gated).count());
+        assert_eq!(gated(&of(WeightSource::Mirror)), 0);
     }
 
     #[test]
@@ -333,7 +368,13 @@ mod tests {
             .overlay(many.iter().map(|(name, text)| (name.as_str(), text.as_str())))
             .unwrap();
         let types = instance_types::Catalog::embedded().unwrap();
-        let table = table(&overlay.catalog, types, Cloud::Aws, Unlisted::Refused);
+        let table = table(
+            &overlay.catalog,
+            types,
+            Cloud::Aws,
+            Unlisted::Refused,
+            WeightSource::Hub,
+        );
         assert_eq!(table["open"], "all");
         assert!(bytes(&table) < MAX_BYTES);
     }

@@ -57,6 +57,8 @@ reasons! {
         PresetDeprecated = "PresetDeprecated" => "Choose another preset.",
         /// The preset does not support the request.
         PresetUnsuitable = "PresetUnsuitable" => "Choose a preset that supports it.",
+        /// The preset is gated, and no Secret with a token is named.
+        ModelAccessSecretMissing = "ModelAccessSecretMissing" => "Create the Workspace again with presetOptions.modelAccessSecret: a Secret whose key HF_TOKEN is a token of an account that accepted the license.",
         /// The registry does not answer and its answer is needed.
         PresetRegistryUnavailable = "PresetRegistryUnavailable" => "Check the preset-registry Deployment and Service; nothing that runs is affected.",
         /// The registry was asked about the preset and has not answered yet.

@@ -167,6 +167,9 @@ pub(crate) struct LintArgs {
     /// Source of the cluster's nodes: the chart's nodeProvisioner.
     #[arg(long, value_enum, default_value_t)]
     pub(crate) node_provisioner: NodeProvisioner,
+    /// The cluster downloads weights from a mirror: gated presets need no token.
+    #[arg(long)]
+    pub(crate) weights_mirror: bool,
     /// Output format.
     #[arg(long, short, value_enum, default_value_t)]
     pub(crate) output: Format,

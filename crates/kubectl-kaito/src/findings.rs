@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use admission::table::Unlisted;
+use admission::table::{Unlisted, WeightSource};
 use anyhow::{Context as _, bail};
 use lint::{Linter, NodeSource, Origin, Settings, Violation};
 use preset_catalog::Catalog;
@@ -40,6 +40,11 @@ pub(crate) async fn run(source: &PresetSource, args: &LintArgs) -> anyhow::Resul
             NodeProvisioner::Byo => NodeSource::Existing,
         },
         unlisted,
+        weights: if args.weights_mirror {
+            WeightSource::Mirror
+        } else {
+            WeightSource::Hub
+        },
     })?;
     let mut found = Vec::new();
     for path in &args.filenames {

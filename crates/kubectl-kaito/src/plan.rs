@@ -15,6 +15,10 @@ use crate::output::{dollars, gib, printable, serialized, table};
 use crate::source::{PresetSource, Question};
 use crate::{documents, plan_json};
 
+/// Line about a gated preset.
+const NEEDS_TOKEN: &str =
+    "Gated at its model hub: presetOptions.modelAccessSecret must name a Secret with the key HF_TOKEN.\n";
+
 /// Subject of a plan: a preset or a Workspace.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Subject {
@@ -25,6 +29,8 @@ struct Subject {
     context_tokens: Option<u32>,
     /// Instance type of the Workspace; empty if none is set.
     instance_type: String,
+    /// True if the Workspace names a Secret with a token.
+    has_token: bool,
 }
 
 /// Plans for the preset, or for every Workspace of the file. It is a finding if nothing fits, or if the Workspace's instance
@@ -35,20 +41,25 @@ pub(crate) async fn run(source: &PresetSource, args: &PlanArgs) -> anyhow::Resul
     let mut plans = Vec::new();
     for subject in &subjects {
         let plan = source.plan(&question(subject, args)).await?;
-        findings |= !satisfied(subject, &plan);
-        plans.push(plan);
+        let needs_token = source.preset(&subject.preset).await?.gated && !subject.has_token;
+        findings |= !satisfied(subject, &plan) || needs_token && subject.workspace.is_some();
+        plans.push((plan, needs_token));
     }
     let described = subjects.iter().zip(&plans);
     let text = match args.output {
         Format::Table => described
-            .map(|(subject, plan)| shown(subject, plan, args))
+            .map(|(subject, (plan, needs_token))| shown(subject, plan, *needs_token, args))
             .collect::<Vec<_>>()
             .join("\n"),
         format => {
             let mut values: Vec<Value> = described
-                .map(|(subject, plan)| {
+                .map(|(subject, (plan, needs_token))| {
                     let workspace = subject.workspace.as_deref();
-                    plan_json::plan(plan, workspace.map(|name| (name, subject.instance_type.as_str())))
+                    plan_json::plan(
+                        plan,
+                        *needs_token,
+                        workspace.map(|name| (name, subject.instance_type.as_str())),
+                    )
                 })
                 .collect();
             // A single plan is printed alone, several as a list.
@@ -96,6 +107,7 @@ fn subjects(args: &PlanArgs) -> anyhow::Result<Vec<Subject>> {
             },
             context_tokens: None,
             instance_type: String::new(),
+            has_token: false,
         }]);
     };
     let documents = documents::read(path)?;
@@ -145,6 +157,9 @@ fn of_workspace(document: &Value) -> anyhow::Result<Subject> {
             .as_str()
             .unwrap_or_default()
             .to_owned(),
+        has_token: document[section]["preset"]["presetOptions"]["modelAccessSecret"]
+            .as_str()
+            .is_some_and(|secret| !secret.is_empty()),
     })
 }
 
@@ -156,7 +171,7 @@ fn satisfied(subject: &Subject, plan: &FitReport) -> bool {
     plan.fits().any(|(instance_type, _)| chosen(instance_type))
 }
 
-fn shown(subject: &Subject, plan: &FitReport, args: &PlanArgs) -> String {
+fn shown(subject: &Subject, plan: &FitReport, needs_token: bool, args: &PlanArgs) -> String {
     let mut text = String::new();
     // Writes to a String never fail.
     if let Some(name) = &subject.workspace {
@@ -167,6 +182,9 @@ fn shown(subject: &Subject, plan: &FitReport, args: &PlanArgs) -> String {
         Purpose::Inference => writeln!(text, "{preset}, room for {} tokens", plan.context_tokens),
         Purpose::Tuning => writeln!(text, "{preset}, fine-tuning"),
     };
+    if needs_token {
+        text.push_str(NEEDS_TOKEN);
+    }
     text.push_str(&fitting(subject, plan));
     text.push_str(&unfitting(subject, plan));
     if !subject.instance_type.is_empty() {

@@ -5,8 +5,8 @@ use serde_json::{Value, json};
 
 use crate::presets_json::known;
 
-/// Converts a plan. `workspace` is the name and the chosen instance type, if the plan is for a Workspace.
-pub(crate) fn plan(plan: &FitReport, workspace: Option<(&str, &str)>) -> Value {
+/// Converts a plan. `needs_token` says that the preset is gated and no Secret is named. `workspace` is the name and the chosen instance type, if the plan is for a Workspace.
+pub(crate) fn plan(plan: &FitReport, needs_token: bool, workspace: Option<(&str, &str)>) -> Value {
     let purpose = match plan.purpose {
         Purpose::Inference => "inference",
         Purpose::Tuning => "tuning",
@@ -22,6 +22,7 @@ pub(crate) fn plan(plan: &FitReport, workspace: Option<(&str, &str)>) -> Value {
             ),
         ),
         ("preset", json!(plan.preset)),
+        ("needsModelAccessSecret", json!(needs_token.then_some(true))),
         ("purpose", json!(purpose)),
         ("contextTokens", json!(plan.context_tokens)),
         ("candidates", plan.candidates.iter().map(candidate).collect()),

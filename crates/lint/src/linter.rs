@@ -25,6 +25,7 @@ use crate::{remedy, schema};
 ///     cloud: instance_types::Cloud::Azure,
 ///     nodes: NodeSource::default(),
 ///     unlisted: admission::table::Unlisted::Refused,
+///     weights: admission::table::WeightSource::Hub,
 /// })?;
 /// let workspace = json!({
 ///     "apiVersion": "kaito.sh/v1beta1",
@@ -70,6 +71,7 @@ impl<'a> Linter<'a> {
             settings.instance_types,
             settings.cloud,
             settings.unlisted,
+            settings.weights,
         );
         Ok(Self {
             validator: Validator::new(),

@@ -1,6 +1,6 @@
 //! Settings of the linter.
 
-use admission::table::Unlisted;
+use admission::table::{Unlisted, WeightSource};
 use instance_types::Cloud;
 use preset_catalog::Catalog;
 
@@ -27,4 +27,6 @@ pub struct Settings<'a> {
     pub nodes: NodeSource,
     /// True if its registry queries a model hub for unknown presets.
     pub unlisted: Unlisted,
+    /// Source of the weights of its Workspaces.
+    pub weights: WeightSource,
 }

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use admission::table::Unlisted;
+use admission::table::{Unlisted, WeightSource};
 use clap::Parser;
 use instance_types::Cloud;
 use operator_runtime::ClientArgs;
@@ -147,6 +147,9 @@ pub struct AdmissionArgs {
     /// Cloud whose instance types are published: azure, aws or arc.
     #[arg(long, env = "PUBLISH_CLOUD", default_value = "azure")]
     pub publish_cloud: Cloud,
+    /// Workspaces download weights from a mirror: gated presets need no token.
+    #[arg(long, env = "WEIGHTS_MIRROR")]
+    pub weights_mirror: bool,
 }
 
 impl Args {
@@ -162,6 +165,11 @@ impl Args {
             config_map: self.admission.publish_config_map.clone()?,
             cloud: self.admission.publish_cloud,
             unlisted,
+            weights: if self.admission.weights_mirror {
+                WeightSource::Mirror
+            } else {
+                WeightSource::Hub
+            },
         })
     }
 
@@ -337,16 +345,17 @@ mod tests {
             "--publish-config-map=a/b",
             "--publish-cloud=aws",
             "--hub-endpoint=https://h.co",
+            "--weights-mirror",
         ];
         let options = parse(&flags).unwrap().publish_options().unwrap();
         assert_eq!(
-            (options.cloud, options.unlisted),
-            (Cloud::Aws, Unlisted::MayBeOnHub)
+            (options.cloud, options.unlisted, options.weights),
+            (Cloud::Aws, Unlisted::MayBeOnHub, WeightSource::Mirror)
         );
         let options = parse(&flags[..1]).unwrap().publish_options().unwrap();
         assert_eq!(
-            (options.cloud, options.unlisted),
-            (Cloud::Azure, Unlisted::Refused)
+            (options.cloud, options.unlisted, options.weights),
+            (Cloud::Azure, Unlisted::Refused, WeightSource::Hub)
         );
     }
 

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use admission::table::{Unlisted, table};
+use admission::table::{Unlisted, WeightSource, table};
 use instance_types::Cloud;
 use k8s_openapi::api::core::v1::ConfigMap;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
@@ -65,6 +65,8 @@ pub struct PublishOptions {
     pub cloud: Cloud,
     /// The treatment of presets that are not in the catalog.
     pub unlisted: Unlisted,
+    /// The source of the weights of Workspaces.
+    pub weights: WeightSource,
 }
 
 /// Follows the catalog and writes the ConfigMap.
@@ -124,10 +126,11 @@ impl Publisher {
     /// Asks the planner thousands of questions, away from the threads that answer requests.
     async fn prepare(&self, catalog: Arc<Catalog>) -> Publication {
         let (cloud, unlisted) = (self.options.cloud, self.options.unlisted);
+        let weights = self.options.weights;
         let version = catalog.version().to_owned();
         let made = tokio::task::spawn_blocking(move || {
             let types = instance_types::Catalog::embedded().ok()?;
-            Some(table(&catalog, types, cloud, unlisted))
+            Some(table(&catalog, types, cloud, unlisted, weights))
         });
         Publication {
             version,

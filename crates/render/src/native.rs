@@ -22,7 +22,7 @@ use crate::{paths, pod, probe, server, volume};
 /// Volume with the hub's token, if the Workspace names a Secret.
 pub(crate) fn token(inference: &Inference<'_>) -> Option<(Volume, VolumeMount)> {
     let secret = pod::hub_secret(inference.options())?;
-    let volume = volume::hub_token(secret);
+    let volume = volume::hub_token(secret, inference.preset.gated);
     let mount = volume::mount_read_only(&volume.name, paths::HUB_SECRET);
     Some((volume, mount))
 }

@@ -85,12 +85,13 @@ pub(crate) fn hub_secret(options: Option<&PresetOptions>) -> Option<&str> {
     Some(options?.model_access_secret.as_str()).filter(|secret| !secret.is_empty())
 }
 
-/// Variable with the token for the model hub, if the Workspace names a Secret.
-pub(crate) fn hub_token(options: Option<&PresetOptions>) -> Option<EnvVar> {
+/// Variable with the token for the model hub, if the Workspace names a Secret. A gated model cannot do without: then the
+/// kubelet reports a missing Secret or key.
+pub(crate) fn hub_token(options: Option<&PresetOptions>, is_gated: bool) -> Option<EnvVar> {
     let key = SecretKeySelector {
         name: hub_secret(options)?.to_owned(),
         key: HUB_TOKEN.to_owned(),
-        optional: Some(true),
+        optional: Some(!is_gated),
     };
     Some(EnvVar {
         name: HUB_TOKEN.to_owned(),

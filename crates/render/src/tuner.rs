@@ -41,7 +41,7 @@ fn scripts(tuning: &Tuning<'_>) -> Container {
         env.push(pod::env("DEFAULT_TARGET_MODULES", PHI3_MODULES));
     }
     env.push(pod::env("PYTORCH_CUDA_ALLOC_CONF", "expandable_segments:True"));
-    env.extend(pod::hub_token(tuning.options()));
+    env.extend(pod::hub_token(tuning.options(), tuning.preset.gated));
     Container {
         image: Some(pod::image(tuning.options(), &tuning.platform.images.base)),
         command: Some(["/bin/sh".to_owned(), "-c".to_owned(), script].into()),

@@ -60,7 +60,7 @@ fn environment(inference: &Inference<'_>) -> Vec<EnvVar> {
         .or_insert_with(|| "0".to_owned());
     let mut env = pod::home_env();
     env.extend(extra.iter().map(|(name, value)| pod::env(name, value)));
-    env.extend(pod::hub_token(inference.options()));
+    env.extend(pod::hub_token(inference.options(), inference.preset.gated));
     env.extend(adapter::strength_env(&inference.adapters));
     if inference.spans_nodes() {
         env.push(pod::env("LEADER", &leader(inference)));

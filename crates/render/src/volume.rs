@@ -113,8 +113,9 @@ pub(crate) fn docker_configs(name: &str, secrets: &[String]) -> Volume {
     }
 }
 
-/// The token for the model hub. Without the Secret the volume is empty, and the server reports the missing token.
-pub(crate) fn hub_token(secret: &str) -> Volume {
+/// The token for the model hub. Without the Secret the volume is empty, and the server reports the missing token. A gated
+/// model cannot do without: then the kubelet reports a missing Secret or key.
+pub(crate) fn hub_token(secret: &str, is_gated: bool) -> Volume {
     let source = SecretVolumeSource {
         secret_name: Some(secret.to_owned()),
         items: Some(vec![KeyToPath {
@@ -123,7 +124,7 @@ pub(crate) fn hub_token(secret: &str) -> Volume {
             ..KeyToPath::default()
         }]),
         default_mode: Some(SECRET_MODE),
-        optional: Some(true),
+        optional: Some(!is_gated),
         ..SecretVolumeSource::default()
     };
     Volume {

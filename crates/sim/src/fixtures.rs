@@ -55,7 +55,8 @@ pub fn inference(name: &str, preset: &str, count: u32) -> Value {
             "labelSelector": {"matchLabels": {"apps": name}},
             "futureField": "kept",
         },
-        "inference": {"preset": {"name": preset}},
+        // The large preset is gated.
+        "inference": {"preset": {"name": preset, "presetOptions": {"modelAccessSecret": "hub"}}},
     })
 }
 

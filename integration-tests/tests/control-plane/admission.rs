@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use ::admission::table::Unlisted;
+use ::admission::table::{Unlisted, WeightSource};
 use anyhow::{Context as _, Result, bail, ensure};
 use instance_types::Cloud;
 use k8s_openapi::api::core::v1::ConfigMap;
@@ -147,6 +147,7 @@ fn settings() -> Result<Settings<'static>> {
         cloud: Cloud::Azure,
         nodes: NodeSource::Provisioned,
         unlisted: Unlisted::Refused,
+        weights: WeightSource::Hub,
     })
 }
 

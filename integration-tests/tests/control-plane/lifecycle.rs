@@ -161,7 +161,9 @@ async fn an_instance_type_that_does_not_fit_is_a_condition() -> Result<()> {
 async fn a_model_that_spans_nodes_gets_all_of_them() -> Result<()> {
     let world = world::shared().await?;
     let mut object = world.inference("large");
-    object["inference"]["preset"]["name"] = "llama-3.3-70b-instruct".into();
+    object["inference"]["preset"] = serde_json::json!({
+        "name": "llama-3.3-70b-instruct", "presetOptions": {"modelAccessSecret": "hub"},
+    });
     let name = world.apply(&object).await?;
     world.ready(&name).await?;
     ensure!(

@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use admission::table::Unlisted;
+use admission::table::{Unlisted, WeightSource};
 use admission_cases::{Case, Expect};
 use instance_types::Cloud;
 use lint::{Linter, NodeSource, Settings, Violation};
@@ -19,6 +19,7 @@ fn settings() -> Settings<'static> {
         cloud: Cloud::Azure,
         nodes: NodeSource::Provisioned,
         unlisted: Unlisted::Refused,
+        weights: WeightSource::Hub,
     }
 }
 
@@ -241,6 +242,25 @@ fn a_hub_may_know_more() {
     };
     assert_eq!(linter.create(&named("acme/unheard-of")), []);
     assert_eq!(linter.create(&named("unheard-of")).len(), 1);
+}
+
+#[test]
+fn a_gated_model_needs_a_token_unless_a_mirror_has_it() {
+    let gated = admission_cases::with(
+        admission_cases::inference(),
+        "/inference/preset/name",
+        "gemma-3-4b-instruct".into(),
+    );
+    let hub = Linter::new(settings()).unwrap();
+    let found = hub.create(&gated);
+    assert_eq!(found.len(), 1);
+    assert_eq!(found[0].path, "preset.presetOptions.modelAccessSecret");
+    let mirror = Linter::new(Settings {
+        weights: WeightSource::Mirror,
+        ..settings()
+    })
+    .unwrap();
+    assert_eq!(mirror.create(&gated), []);
 }
 
 #[test]

@@ -57,6 +57,7 @@ fn of_preset<'a>(
     let (preset, note) = preset::find(context, wanted)?;
     let profile = preset.inference.as_ref();
     let profile = profile.ok_or_else(|| Problem::unsuitable(preset, "cannot be served"))?;
+    preset::check_access(context, preset, wanted)?;
     let max_context = max_context(context, preset)?;
     let hardware = hardware::of_nodes(context, !profile.cpu)?;
     let engine = program::engine(context, preset, profile, &hardware)?;

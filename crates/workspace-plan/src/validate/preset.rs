@@ -3,6 +3,7 @@
 use kaito_api::PresetSpec;
 use kaito_api::conditions::WorkspaceReason;
 use preset_catalog::Preset;
+use render::Downloads;
 
 use crate::context::PlanContext;
 use crate::observed::PresetLookup;
@@ -40,6 +41,26 @@ pub(super) fn find<'a>(
         )),
         None => Ok((preset, note)),
     }
+}
+
+/// Checks that a gated preset comes with a token. A running workload has proved that it needs none.
+pub(super) fn check_access(
+    context: &PlanContext<'_>,
+    preset: &Preset,
+    wanted: &PresetSpec,
+) -> Result<(), Problem> {
+    let hub = &context.settings.downloads.hub;
+    // A mirror asks for no token of the hub.
+    let is_mirror = hub.trim_end_matches('/') != Downloads::default().hub;
+    let has_secret = !wanted.preset_options.model_access_secret.is_empty();
+    if !preset.gated || has_secret || is_mirror || context.workload.is_some() {
+        return Ok(());
+    }
+    let cause = format!(
+        "preset {} is gated at {hub}, and no Secret with a token is named",
+        preset.name
+    );
+    Err(Problem::new(WorkspaceReason::ModelAccessSecretMissing, cause))
 }
 
 fn unknown(name: &str, near: &[String]) -> Problem {

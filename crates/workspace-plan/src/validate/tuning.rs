@@ -25,6 +25,7 @@ pub(super) fn desired<'a>(context: &PlanContext<'a>, spec: &'a TuningSpec) -> Re
         let cause = format!("cannot be tuned by {}", method.as_str());
         return Err(Problem::unsuitable(preset, &cause));
     }
+    preset::check_access(context, preset, wanted)?;
     let hardware = hardware::of_nodes(context, !program::runs_on_cpu(preset))?;
     let tuner = program::tuner(context, preset, &hardware)?;
     let size = sizing::of_preset(context, preset, &hardware, Work::Tuning, Runtime::Vllm)?;

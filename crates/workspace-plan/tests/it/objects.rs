@@ -45,7 +45,14 @@ fn workspace(parts: Value) -> Value {
 }
 
 pub(crate) fn inference(preset: &str) -> Value {
-    workspace(json!({"inference": {"preset": {"name": preset}}}))
+    let is_gated = Catalog::embedded()
+        .unwrap()
+        .find(preset)
+        .is_some_and(|preset| preset.gated);
+    let options = is_gated.then(|| json!({"modelAccessSecret": "hub"}));
+    workspace(
+        json!({"inference": {"preset": {"name": preset, "presetOptions": options.unwrap_or(json!({}))}}}),
+    )
 }
 
 pub(crate) fn template(container: Value) -> Value {

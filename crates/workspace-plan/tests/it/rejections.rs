@@ -191,3 +191,33 @@ fn names_of_others_are_not_taken() {
         &[],
     );
 }
+
+#[test]
+fn a_gated_preset_without_a_token_buys_nothing() {
+    let gated = || {
+        Case::serving("llama-3.1-8b-instruct").edit(|workspace| {
+            let preset = workspace.spec.inference.as_mut().unwrap().preset.as_mut();
+            preset.unwrap().preset_options.model_access_secret = String::new();
+        })
+    };
+    check(
+        &gated(),
+        "ResourceReady",
+        "False/ModelAccessSecretMissing: preset llama-3.1-8b-instruct is gated at https://huggingface.co, and no Secret with a token is named. Create",
+        &[],
+    );
+    // With a Secret, at a mirror, or once it runs, there is nothing to check.
+    let machine = ["apply Machine"];
+    assert_eq!(actions(&Case::serving("llama-3.1-8b-instruct").plan()), machine);
+    let mut mirrored = gated();
+    mirrored.settings.downloads.hub = "https://mirror.example.com".to_owned();
+    assert_eq!(actions(&mirrored.plan()), machine);
+    let running = Case::serving("llama-3.1-8b-instruct").with_nodes(1, 1).stored();
+    let running = running.edit(|workspace| {
+        let preset = workspace.spec.inference.as_mut().unwrap().preset.as_mut();
+        preset.unwrap().preset_options.model_access_secret = String::new();
+        workspace.status = None;
+    });
+    let says = condition(&running.plan(), "ResourceReady");
+    assert!(says.starts_with("True"), "{says}");
+}
