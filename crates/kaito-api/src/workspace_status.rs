@@ -7,7 +7,7 @@
 
 use std::collections::BTreeMap;
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -41,6 +41,9 @@ pub struct WorkspaceStatus {
     /// Generation of the spec that this status describes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
+    /// Times of the first start, from the claims to the first answer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cold_start: Option<ColdStart>,
     /// Results of the start-up benchmark, by metric.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub performance: Option<PerformanceStatus>,
@@ -61,6 +64,85 @@ pub enum WorkspaceState {
     Succeeded,
     /// The tuning Job failed.
     Failed,
+}
+
+/// Times of the first start of a Workspace. Each is set once, when all nodes or pods have done the step.
+#[derive(JsonSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ColdStart {
+    /// The claims were created.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub claimed: Option<Time>,
+    /// The cloud had the instances.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub launched: Option<Time>,
+    /// The Nodes had joined the cluster.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub registered: Option<Time>,
+    /// The Nodes were ready and offered their GPUs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub initialized: Option<Time>,
+    /// The pods were bound to the Nodes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scheduled: Option<Time>,
+    /// The images were pulled and the containers started.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub started: Option<Time>,
+    /// The weights were loaded and the model answered; absent for a tuning.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ready: Option<Time>,
+    /// List price of the nodes in US dollars an hour, a decimal; absent if it is unknown.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub usd_per_hour: String,
+}
+
+impl ColdStart {
+    /// Returns the steps in their order, each with its time.
+    #[must_use]
+    pub fn steps(&self) -> [(ColdStartStep, Option<&Time>); 7] {
+        use ColdStartStep as Step;
+        [
+            (Step::Claimed, self.claimed.as_ref()),
+            (Step::Launched, self.launched.as_ref()),
+            (Step::Registered, self.registered.as_ref()),
+            (Step::Initialized, self.initialized.as_ref()),
+            (Step::Scheduled, self.scheduled.as_ref()),
+            (Step::Started, self.started.as_ref()),
+            (Step::Ready, self.ready.as_ref()),
+        ]
+    }
+}
+
+/// A step of the first start.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(
+    missing_docs,
+    reason = "each variant is the field of ColdStart that it is named after"
+)]
+pub enum ColdStartStep {
+    Claimed,
+    Launched,
+    Registered,
+    Initialized,
+    Scheduled,
+    Started,
+    Ready,
+}
+
+impl ColdStartStep {
+    /// Describes the completed step for people.
+    #[must_use]
+    pub fn describe(self) -> &'static str {
+        match self {
+            Self::Claimed => "claims created",
+            Self::Launched => "instances launched",
+            Self::Registered => "nodes registered",
+            Self::Initialized => "device plugins ready",
+            Self::Scheduled => "pods scheduled",
+            Self::Started => "images pulled, containers started",
+            Self::Ready => "weights loaded, first answer",
+        }
+    }
 }
 
 /// Results of the start-up benchmark.

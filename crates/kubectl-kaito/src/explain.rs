@@ -6,8 +6,10 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use jiff::SignedDuration;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kaito_api::conditions::ReasonText;
+use kaito_api::workspace_status::ColdStart;
 use kaito_api::{Workspace, WorkspaceStatus};
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Api, Client, Config};
@@ -92,6 +94,9 @@ fn explained(namespace: &str, workspace: &Workspace) -> Answer {
         "\n{}",
         table(&["CONDITION", "STATUS", "REASON", "~MESSAGE"], rows)
     );
+    if let Some(start) = &status.cold_start {
+        text.push_str(&timeline(start));
+    }
     let helps = remedies(&status.conditions);
     for ReasonText {
         reason,
@@ -104,6 +109,39 @@ fn explained(namespace: &str, workspace: &Workspace) -> Answer {
     Answer {
         text,
         findings: !helps.is_empty(),
+    }
+}
+
+/// Describes the first start: the time of its first step, then the time that each further one took.
+fn timeline(start: &ColdStart) -> String {
+    let mut text = String::from("\n");
+    let mut before = None;
+    let rows = start.steps().into_iter().filter_map(|(step, time)| {
+        let time = time?.0;
+        let shown = match before {
+            None => time.to_string(),
+            Some(before) => format!("+{}", lasted(time.duration_since(before))),
+        };
+        before = Some(time);
+        Some(vec![step.describe().to_owned(), shown])
+    });
+    let rows: Vec<_> = rows.collect();
+    if rows.is_empty() {
+        return String::new();
+    }
+    text.push_str(&table(&["FIRST START", "TIME"], rows));
+    if !start.usd_per_hour.is_empty() {
+        let price = printable(&start.usd_per_hour);
+        let _ = writeln!(text, "The nodes cost ${price} an hour (list price).");
+    }
+    text
+}
+
+fn lasted(duration: SignedDuration) -> String {
+    let seconds = duration.as_secs().max(0);
+    match seconds / 60 {
+        0 => format!("{seconds} s"),
+        minutes => format!("{minutes} min {} s", seconds % 60),
     }
 }
 
@@ -171,6 +209,35 @@ mod tests {
             1,
             "{}",
             answer.text
+        );
+    }
+
+    #[test]
+    fn the_first_start_is_a_timeline() {
+        let status = json!({
+            "state": "Ready", "targetNodeCount": 1, "observedGeneration": 2,
+            "coldStart": {
+                "claimed": "2026-01-01T10:00:00Z", "launched": "2026-01-01T10:03:10Z", "ready": "2026-01-01T10:03:50Z",
+                "usdPerHour": "3.67",
+            },
+            "conditions": [condition("WorkspaceSucceeded", "True", "workspaceSucceeded", "it answers")]
+        });
+        let answer = explained("default", &workspace(&status));
+        let lines: Vec<String> = answer
+            .text
+            .lines()
+            .skip_while(|line| !line.starts_with("FIRST START"))
+            .map(|line| line.split_whitespace().collect::<Vec<_>>().join(" "))
+            .collect();
+        assert_eq!(
+            lines,
+            [
+                "FIRST START TIME",
+                "claims created 2026-01-01T10:00:00Z",
+                "instances launched +3 min 10 s",
+                "weights loaded, first answer +40 s",
+                "The nodes cost $3.67 an hour (list price).",
+            ]
         );
     }
 

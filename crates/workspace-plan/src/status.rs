@@ -1,5 +1,6 @@
 //! The Workspace's status: computed whole in each plan and written only when it differs.
 
+mod cold_start;
 mod events;
 mod progress;
 
@@ -214,6 +215,7 @@ pub(crate) fn report(context: &PlanContext<'_>, report: &StatusReport<'_>, plan:
         conditions: conditions(context, &updates),
         target_node_count: nodes.and_then(|nodes| i32::try_from(nodes.wanted).ok()),
         observed_generation: Some(context.generation()),
+        cold_start: cold_start::of(context, nodes.map(|nodes| nodes.wanted)),
         performance: context.status().and_then(|old| old.performance.clone()),
     };
     plan.requeue = requeue(context);

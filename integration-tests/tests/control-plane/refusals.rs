@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
-use k8s_openapi::api::admissionregistration::v1::ValidatingAdmissionPolicyBinding;
+use k8s_openapi::api::admissionregistration::v1::{
+    ValidatingAdmissionPolicy, ValidatingAdmissionPolicyBinding,
+};
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::{Namespace, ResourceQuota, Service};
 use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
@@ -176,6 +178,93 @@ async fn a_refused_node_patch_is_repeated_at_the_pace_of_its_back_off() -> Resul
     let patches = patches.count();
     ensure!((1..=4).contains(&patches), "{patches} writes in {WATCHED:?}");
     let policies: Api<ValidatingAdmissionPolicyBinding> = Api::all(world.client.clone());
+    policies.delete(&policy, &DeleteParams::default()).await?;
+    world.ready(&name).await?;
+    world.delete(&name).await
+}
+
+#[tokio::test]
+async fn a_load_balancer_that_a_quota_refuses_is_shown_while_the_node_is_paid() -> Result<()> {
+    let world = world::shared().await?;
+    let quota = quota(&world, json!({"services.loadbalancers": "0"})).await?;
+    let mut workspace = world.inference("no-balancer");
+    workspace["metadata"]["annotations"] = json!({"kaito.sh/enablelb": "True", "kaito.sh/public": "true"});
+    let name = world.apply(&workspace).await?;
+    let refused = Some("ResourceQuotaExceeded");
+    let says = world.condition(&name, "InferenceReady", "False", refused).await?;
+    ensure!(
+        says.starts_with("Service no-balancer cannot be written: ")
+            && says.contains("services.loadbalancers=1")
+            && says.contains("Raise the ResourceQuota"),
+        "{says}"
+    );
+    let status = world.workspaces().get(&name).await?.status.context("no status")?;
+    ensure!(status.reason.as_deref() == refused, "{:?}", status.reason);
+    quota.delete("q", &DeleteParams::default()).await?;
+    world.ready(&name).await?;
+    let services: Api<Service> = Api::namespaced(world.client.clone(), &world.namespace);
+    let kind = services.get(&name).await?.spec.and_then(|spec| spec.type_);
+    ensure!(kind.as_deref() == Some("LoadBalancer"), "{kind:?}");
+    world.delete(&name).await
+}
+
+/// Creates a policy of another owner that denies Deployments in the namespace, and waits until it is in force.
+async fn deny_deployments(world: &World, name: &str) -> Result<()> {
+    let policies: Api<ValidatingAdmissionPolicy> = Api::all(world.client.clone());
+    let bindings: Api<ValidatingAdmissionPolicyBinding> = Api::all(world.client.clone());
+    let policy = json!({"metadata": {"name": name}, "spec": {
+        "matchConstraints": {
+            "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": world.namespace}},
+            "resourceRules": [{"apiGroups": ["apps"], "apiVersions": ["*"], "operations": ["CREATE"], "resources": ["deployments"]}],
+        },
+        "validations": [{"expression": "false", "message": "Deployments need a cost center"}],
+    }});
+    let binding =
+        json!({"metadata": {"name": name}, "spec": {"policyName": name, "validationActions": ["Deny"]}});
+    policies
+        .create(&PostParams::default(), &serde_json::from_value(policy)?)
+        .await?;
+    bindings
+        .create(&PostParams::default(), &serde_json::from_value(binding)?)
+        .await?;
+    let probe: Deployment = serde_json::from_value(json!({"metadata": {"name": "probe"}, "spec": {
+        "selector": {"matchLabels": {"a": "b"}},
+        "template": {"metadata": {"labels": {"a": "b"}}, "spec": {"containers": [{"name": "c", "image": "example.com/c:1"}]}},
+    }}))?;
+    let deployments: Api<Deployment> = Api::namespaced(world.client.clone(), &world.namespace);
+    let dry_run = PostParams {
+        dry_run: true,
+        ..PostParams::default()
+    };
+    world
+        .env
+        .eventually("the policy to deny", LIMIT, async || {
+            let created = deployments.create(&dry_run, &probe).await;
+            ensure!(created.is_err(), "it does not deny yet");
+            Ok(())
+        })
+        .await
+}
+
+#[tokio::test]
+async fn a_policy_of_another_owner_that_denies_the_workload_is_named() -> Result<()> {
+    let world = world::shared().await?;
+    let policy = format!("{}-costs", world.namespace);
+    deny_deployments(&world, &policy).await?;
+    let name = world.apply(&world.inference("denied")).await?;
+    let says = world
+        .condition(&name, "InferenceReady", "False", Some("AdmissionPolicyDenied"))
+        .await?;
+    ensure!(
+        says.starts_with("Deployment denied cannot be written: ")
+            && says.contains(&policy)
+            && says.contains("Deployments need a cost center"),
+        "{says}"
+    );
+    no_status_is_written(&world).await?;
+    let bindings: Api<ValidatingAdmissionPolicyBinding> = Api::all(world.client.clone());
+    bindings.delete(&policy, &DeleteParams::default()).await?;
+    let policies: Api<ValidatingAdmissionPolicy> = Api::all(world.client.clone());
     policies.delete(&policy, &DeleteParams::default()).await?;
     world.ready(&name).await?;
     world.delete(&name).await

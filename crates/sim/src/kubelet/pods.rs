@@ -109,7 +109,7 @@ fn run(
     } else if pace.crash && !job {
         crashing(value)
     } else {
-        running(value)
+        running(value, readies)
     };
     let _ = api.edit(ACTOR, pod, |value| {
         crate::api_server::fields::merge(value, &json!({ "status": status }))
@@ -120,11 +120,13 @@ fn over(phase: &str) -> Value {
     json!({"phase": phase, "conditions": [{"type": "Ready", "status": "False", "reason": "PodCompleted"}]})
 }
 
-fn running(pod: &Value) -> Value {
+fn running(pod: &Value, since: Timestamp) -> Value {
+    let since = json::stamp(since);
     let containers: Vec<Value> = container_names(pod)
-        .map(|name| json!({"name": name, "ready": true, "restartCount": 0, "image": "i", "imageID": "i", "state": {"running": {}}}))
+        .map(|name| json!({"name": name, "ready": true, "restartCount": 0, "image": "i", "imageID": "i", "state": {"running": {"startedAt": since}}}))
         .collect();
-    json!({"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}], "containerStatuses": containers})
+    let ready = json!({"type": "Ready", "status": "True", "lastTransitionTime": since});
+    json!({"phase": "Running", "conditions": [ready], "containerStatuses": containers})
 }
 
 fn crashing(pod: &Value) -> Value {

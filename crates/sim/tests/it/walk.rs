@@ -247,8 +247,9 @@ fn normalize(kind: Kind, value: &mut Value) {
     forget_runs(value);
 }
 
-/// Messages name pods. What served once is not ready, and what never served is pending.
+/// Messages name pods. A first start is told of a Workspace, not of its last spec. What served once is not ready, and what never served is pending.
 fn only_reasons(workspace: &mut Value) {
+    json::remove(workspace, &["status", "coldStart"]);
     if json::text(workspace, &["status", "state"]) == "NotReady" {
         json::set(workspace, &["status", "state"], json!("Pending"));
     }

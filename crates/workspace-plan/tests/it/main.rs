@@ -10,6 +10,7 @@
 
 mod byo;
 mod case;
+mod cold_start;
 mod deletion;
 mod events;
 mod kinds;

@@ -323,3 +323,66 @@ fn the_pushed_image_is_still_reported_when_its_pod_is_gone() {
     let says = condition(&case.plan(), "JobStarted");
     assert!(says.ends_with("pushed example.com/adapter@sha256:abc."), "{says}");
 }
+
+/// The text of `JobStarted` for a Job with this status and pod.
+fn says(job: Value, pod: Value) -> String {
+    let mut case = with_status(job);
+    case.observed.pods = vec![Arc::new(objects::job_pod("w-abc", pod))];
+    condition(
+        &case.edit(|workspace| workspace.status = None).plan(),
+        "JobStarted",
+    )
+}
+
+fn step(name: &str, state: Value) -> Value {
+    json!({"name": name, "image": "i", "imageID": "", "ready": false, "restartCount": 0, "state": state})
+}
+
+#[test]
+fn a_job_that_runs_names_its_step() {
+    let running = |name: &str| step(name, json!({"running": {"startedAt": "2026-01-05T10:00:00Z"}}));
+    let done = |name: &str| step(name, json!({"terminated": {"exitCode": 0}}));
+    let first = json!({"phase": "Pending", "initContainerStatuses": [running("data-downloader")]});
+    assert_eq!(
+        says(json!({"active": 1}), first),
+        "True/WorkspaceTuningJobStatusStarted: The tuning Job runs container data-downloader."
+    );
+    let trainer = json!({"phase": "Running", "initContainerStatuses": [done("data-downloader"), running("trainer")],
+        "containerStatuses": [step("pusher", json!({"waiting": {"reason": "PodInitializing"}}))]});
+    assert_eq!(
+        says(json!({"active": 1}), trainer),
+        "True/WorkspaceTuningJobStatusStarted: The tuning Job runs container trainer."
+    );
+    // Between two steps no container runs.
+    let between = json!({"phase": "Pending", "initContainerStatuses": [done("data-downloader")]});
+    assert_eq!(
+        says(json!({"active": 1}), between),
+        "True/WorkspaceTuningJobStatusStarted: The tuning Job runs."
+    );
+}
+
+#[test]
+fn a_job_that_failed_names_the_step_and_its_last_line() {
+    let failed = json!({"failed": 1, "conditions": [{"type": "Failed", "status": "True", "message": "too many retries"}]});
+    let ended = |code: i32, message: &str| json!({"terminated": {"exitCode": code, "message": message, "finishedAt": "2026-01-05T10:00:00Z"}});
+    let push = json!({"phase": "Failed", "initContainerStatuses": [step("trainer", ended(0, ""))],
+        "containerStatuses": [step("pusher", ended(3, "INFO pushing\nerror: 401 Unauthorized\n"))]});
+    assert_eq!(
+        says(failed.clone(), push),
+        "False/WorkspaceTuningJobStatusFailed: the tuning Job failed: container pusher of pod w-abc ended with exit code 3: \
+         error: 401 Unauthorized. Read the Job's pod logs; delete the Workspace and create it again to retry."
+    );
+    let mut killed = step(
+        "trainer",
+        json!({"terminated": {"reason": "OOMKilled", "exitCode": 137}}),
+    );
+    killed["resources"] = json!({"limits": {"memory": "8Gi"}});
+    assert_eq!(
+        says(
+            failed,
+            json!({"phase": "Failed", "initContainerStatuses": [killed]})
+        ),
+        "False/WorkspaceTuningJobStatusFailed: the tuning Job failed: container trainer of pod w-abc was killed for memory, \
+         at its limit of 8Gi. Read the Job's pod logs; delete the Workspace and create it again to retry."
+    );
+}

@@ -149,6 +149,8 @@ fn without_environment(kind: Kind, value: &mut Value) {
                 }
             }
         }
+        // Kubelets differ in what they report of the pods, and when.
+        Kind::Workspace => forget(&mut value["status"], "coldStart"),
         // `None` is ours: it makes a Service headless.
         Kind::Service if value["spec"]["clusterIP"] != "None" => {
             forget(&mut value["spec"], "clusterIP");
