@@ -23,7 +23,7 @@ pub(crate) const SANDBOX: &str = "FailedCreatePodSandBox";
 /// The kubelet cannot find a Secret for pulling images.
 pub(crate) const PULL_SECRET: &str = "FailedToRetrieveImagePullSecret";
 
-/// Seconds after which a warning is older than what goes on. Their writers repeat them every few minutes, and slower if
+/// Seconds after which a warning is outdated while others are repeated. Writers repeat them every few minutes, slower if
 /// there are several.
 const STALE_SECONDS: i64 = 1200;
 
