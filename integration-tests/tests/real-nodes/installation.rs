@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, ensure};
 use arm_server::control::ControlClient;
 use k8s_openapi::api::core::v1::{Namespace, Node, Pod};
-use kaito_api::Workspace;
+use kaito_api::{Machine, Workspace};
 use kube::api::{DeleteParams, ListParams, LogParams, Patch, PatchParams};
 use kube::{Api, Client, ResourceExt as _};
 use local_cluster::images::{self, MachineImage};
@@ -111,12 +111,15 @@ impl Installation {
             .await?;
         let values = self.env.cluster().dir().join("values.yaml");
         std::fs::write(&values, self.values(hub).to_string())?;
+        self.helm(&["install", "kaito"], &[]).await
+    }
+
+    /// Runs `helm` with the chart and the values of this installation, and waits until all pods are ready.
+    pub(crate) async fn helm(&self, command: &[&str], more: &[&str]) -> Result<()> {
         let text = |path: &Path| path.to_str().map(str::to_owned).context("the path is not UTF-8");
-        let chart = Path::new(env!("CARGO_MANIFEST_DIR")).join("../charts/kaito");
-        let (chart, values) = (text(&chart)?, text(&values)?);
-        let args = [
-            "install",
-            "kaito",
+        let chart = text(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../charts/kaito"))?;
+        let values = text(&self.env.cluster().dir().join("values.yaml"))?;
+        let rest = [
             &chart,
             "--namespace",
             NAMESPACE,
@@ -126,7 +129,12 @@ impl Installation {
             "--timeout",
             "4m",
         ];
-        if let Err(error) = Helm::of(&self.env).await?.run(&args).await {
+        self.helm_run(&[command, &rest, more].concat()).await
+    }
+
+    /// Runs `helm`, and describes the operator's pods if it fails.
+    pub(crate) async fn helm_run(&self, args: &[&str]) -> Result<()> {
+        if let Err(error) = Helm::of(&self.env).await?.run(args).await {
             return Err(error.context(self.describe(NAMESPACE).await));
         }
         Ok(())
@@ -200,6 +208,32 @@ impl Installation {
         let labels = format!("kaito.sh/workspace={name},kaito.sh/workspacenamespace={namespace}");
         let nodes = nodes.list(&ListParams::default().labels(&labels)).await?;
         Ok(nodes.iter().map(kube::ResourceExt::name_any).collect())
+    }
+
+    /// The containers and the claims of one Workspace: UIDs, and restarts.
+    pub(crate) async fn running(&self, namespace: &str, name: &str) -> Result<Vec<(String, i32)>> {
+        let client = self.client().await?;
+        let labels = ListParams::default().labels(&format!("kaito.sh/workspace={name}"));
+        let pods: Api<Pod> = Api::namespaced(client.clone(), namespace);
+        let machines: Api<Machine> = Api::all(client);
+        let uid = |uid: Option<String>| uid.unwrap_or_default();
+        let mut all = Vec::new();
+        for pod in pods.list(&labels).await? {
+            let statuses = pod
+                .status
+                .iter()
+                .flat_map(|status| status.container_statuses.iter().flatten());
+            all.push((uid(pod.uid()), statuses.map(|status| status.restart_count).sum()));
+        }
+        let of_namespace = labels.labels(&format!(
+            "kaito.sh/workspace={name},kaito.sh/workspacenamespace={namespace}"
+        ));
+        for machine in machines.list(&of_namespace).await? {
+            all.push((uid(machine.uid()), 0));
+        }
+        ensure!(all.len() == 2, "expected one pod and one Machine: {all:?}");
+        all.sort();
+        Ok(all)
     }
 
     /// Waits until a condition of a Workspace has this status.

@@ -7,6 +7,8 @@ use kube::Api;
 use kube::api::{DeleteParams, PostParams};
 use serde_json::{Value, json};
 
+use testkit::NAMESPACE;
+
 use crate::installation::{self, Installation, LIMIT};
 
 /// A Workspace for the small preset on a node without GPU.
@@ -39,6 +41,27 @@ async fn a_workspace_serves_from_a_node_of_its_own_and_gives_everything_back() -
 
     let service: Service = Api::namespaced(client.clone(), &namespace).get("small").await?;
     let address = service.spec.and_then(|spec| spec.cluster_ip).unwrap_or_default();
+    ensure_answers(system, &namespace, &address).await?;
+
+    // An upgrade and a rollback replace every pod of the operator. No model restarts, and no claim is lost.
+    let before = system.running(&namespace, "small").await?;
+    system
+        .helm(&["upgrade", "kaito"], &["--set", "podAnnotations.rolled=yes"])
+        .await?;
+    system
+        .helm_run(&[
+            "rollback",
+            "kaito",
+            "1",
+            "--namespace",
+            NAMESPACE,
+            "--wait",
+            "--timeout",
+            "4m",
+        ])
+        .await?;
+    let after = system.running(&namespace, "small").await?;
+    ensure!(before == after, "{before:?} became {after:?}");
     ensure_answers(system, &namespace, &address).await?;
 
     // A loss of power: the status names it. The user gives the Node up, it is replaced, and the model answers again.
