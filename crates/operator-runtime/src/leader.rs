@@ -4,7 +4,7 @@
 //! another starts at once.
 //!
 //! The lease also shows a restored etcd: its resource version then goes back. Watches would wait for ever for versions
-//! that no longer come, so the program ends and lists everything again.
+//! that no longer come, so the program ends and lists everything again. Without an election, `state_revision.rs` looks for it.
 
 use std::fmt;
 use std::time::Duration;
@@ -26,6 +26,7 @@ use crate::error::Chain;
 use crate::fence::{Fence, Moment};
 use crate::release;
 use crate::runtime::Runtime;
+use crate::state_revision::{self, went_back};
 
 /// Pause between a candidate's attempts, and after a failed renewal.
 const RETRY: Duration = Duration::from_secs(2);
@@ -132,6 +133,7 @@ impl Leadership {
             return tokio::select! {
                 result = work => result,
                 error = superseded => Err(error),
+                error = state_revision::goes_back(&self.installation.client) => Err(error),
             };
         };
         let result = tokio::select! {
@@ -173,12 +175,6 @@ enum Renewal {
     Lost,
     /// The lease is older than ours.
     WentBack,
-}
-
-fn went_back() -> anyhow::Error {
-    anyhow::anyhow!(
-        "the API server shows an older state than before, as after a restore of etcd; restart to list everything again"
-    )
 }
 
 impl Candidate {

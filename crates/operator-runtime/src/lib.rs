@@ -36,6 +36,7 @@ mod reconciler;
 mod release;
 mod run;
 mod runtime;
+mod state_revision;
 mod watch;
 
 pub use cache::{Cache, Index};

@@ -16,10 +16,11 @@ use kube::{Api, Client, Error};
 use preset_registry_api::published;
 use rustls::ServerConfig;
 use serde_json::json;
-use serve::Gate;
+use serve::{Checks, Gate};
 use telemetry::{Counter, Metrics};
 use tokio::sync::watch;
 
+use crate::beat::Beat;
 use crate::own_certificate::{OwnCertificate, OwnCertificateError};
 use crate::publish::ConfigMapName;
 
@@ -56,6 +57,7 @@ pub(crate) struct Authority {
     used: OwnCertificate,
     next: Option<Next>,
     config: watch::Sender<Arc<ServerConfig>>,
+    beat: Beat,
     writes: Counter<1>,
 }
 
@@ -83,6 +85,7 @@ impl Authority {
             used,
             next: None,
             config,
+            beat: Beat::new(),
             writes: metrics.counter(
                 "kaito_preset_registry_authority_publications",
                 "Writes of the ConfigMap with the authorities of the registry's certificates.",
@@ -96,11 +99,18 @@ impl Authority {
         self.config.subscribe()
     }
 
+    /// Adds a check that fails if certificates are not renewed any more.
+    pub(crate) fn add_check(&self, liveness: &Checks) {
+        let beat = self.beat.clone();
+        liveness.add("renewal of certificates", move || beat.check());
+    }
+
     /// Publishes and renews forever. The gate opens with the first publication.
     pub(crate) async fn follow(&mut self, gate: &Gate) {
         gate.set(false, "the authority of the certificate is not published yet");
         let mut failures: u32 = 0;
         loop {
+            self.beat.mark();
             self.renew(SystemTime::now());
             let pause = if self.publish().await {
                 gate.set(true, "");

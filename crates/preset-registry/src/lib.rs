@@ -7,6 +7,7 @@
 mod access;
 mod args;
 mod authority;
+mod beat;
 mod call;
 mod callers;
 mod catalog_delta;

@@ -36,14 +36,16 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
         Some((options, client)) => Some(Authority::new(options, client, &metrics)?),
         None => None,
     };
+    let liveness = Checks::new();
     if let Some(authority) = &authority {
         server.encrypt(authority);
+        authority.add_check(&liveness);
     }
     let certificate = readiness.gate("certificate");
     certificate.set(true, "");
     let grpc_listener = serve::bind(args.grpc_bind_address).await?;
     let admin_listeners = args.admin.bind().await?;
-    let admin = Admin::new(readiness, Checks::new(), move || encode.encode());
+    let admin = Admin::new(readiness, liveness, move || encode.encode());
     let grpc = async {
         server.serve(grpc_listener, &gate, stop.clone()).await?;
         stopped.cancel();

@@ -25,6 +25,8 @@ pub enum Due {
     List,
     /// A program starts again.
     Restart(Program),
+    /// A write that the network held arrives, by its number.
+    Arrive(u64),
 }
 
 /// Events to come.
@@ -63,7 +65,7 @@ impl Agenda {
         let is_its = |due: &Due| match due {
             Due::Watch(its) | Due::Reconcile(its, _) => *its == program,
             Due::List => program == Program::Provisioner,
-            Due::Cloud | Due::Kubelet | Due::Collect | Due::Restart(_) => false,
+            Due::Cloud | Due::Kubelet | Due::Collect | Due::Restart(_) | Due::Arrive(_) => false,
         };
         self.order.retain(|(_, _, due)| !is_its(due));
         self.places.retain(|due, _| !is_its(due));

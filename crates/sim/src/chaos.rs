@@ -41,6 +41,7 @@ pub fn trouble(world: &mut World, rng: &mut Rng) {
     world.trouble.behind = rng.between(0, 4);
     world.trouble.delay_ms = *rng.pick(&[0, 500, 3_000, 15_000]).unwrap_or(&0);
     world.trouble.crash_permille = *rng.pick(&[0, 0, 20, 80]).unwrap_or(&0);
+    world.trouble.hold_permille = *rng.pick(&[0, 300]).unwrap_or(&0);
     world.cloud.faults.chance = (*rng.pick(&[0, 50, 200]).unwrap_or(&0), PASSING.to_vec());
     let seconds = |rng: &mut Rng, low, high| {
         SignedDuration::from_secs(i64::try_from(rng.between(low, high)).unwrap_or(60))

@@ -3,6 +3,7 @@
 //! A shell decides nothing about objects. It observes by the product's code, asks the planner, and executes the plan.
 
 pub mod execute;
+pub mod held;
 pub mod pools;
 pub mod presets;
 pub mod provisioner;
@@ -86,9 +87,21 @@ pub struct Fuse {
     pub left: Option<u64>,
     /// Writes so far.
     pub spent: u64,
+    /// The last write does not take effect before the program dies: the network holds it.
+    pub holds: bool,
 }
 
 impl Fuse {
+    /// Returns true if the next write is held, and the program dies meanwhile.
+    pub fn is_held(&mut self) -> bool {
+        let is_held = self.holds && self.left == Some(1);
+        if is_held {
+            self.left = None;
+            self.holds = false;
+        }
+        is_held
+    }
+
     /// Counts a write. The program may die of it before it receives the response.
     ///
     /// # Errors

@@ -5,6 +5,7 @@
 pub mod checks;
 pub mod frozen;
 pub mod goals;
+pub mod held_writes;
 pub mod invariants;
 pub mod ledger;
 pub mod power;
@@ -21,6 +22,7 @@ use plan::{Kind, ObjectRef};
 use crate::agenda::{Agenda, Due};
 use crate::api_server::ApiServer;
 use crate::cloud::{Cloud, Pace};
+use crate::controllers::held::Held;
 use crate::controllers::presets::SimRegistry;
 use crate::controllers::provisioner::Provisioner;
 use crate::controllers::workspaces::Workspaces;
@@ -42,6 +44,9 @@ pub struct Trouble {
     pub delay_ms: u64,
     /// Number of reconciles in a thousand during which a program dies.
     pub crash_permille: u64,
+    /// Number in a thousand of those deaths at which the network holds the program's last write. It arrives while another
+    /// replica leads.
+    pub hold_permille: u64,
 }
 
 /// Settings of a world.
@@ -82,6 +87,10 @@ pub struct World {
     pub skew: SignedDuration,
     /// Writes until each program dies.
     pub fuses: BTreeMap<Program, Fuse>,
+    /// Writes that the network holds, by number.
+    held: BTreeMap<u64, Held>,
+    /// Changes of the holder of each program's lease.
+    transitions: BTreeMap<Program, u64>,
     workspaces: Option<Workspaces>,
     provisioner: Option<Provisioner>,
     agenda: Agenda,
@@ -111,6 +120,8 @@ impl World {
                 .into_iter()
                 .map(|program| (program, Fuse::default()))
                 .collect(),
+            held: BTreeMap::new(),
+            transitions: BTreeMap::new(),
             workspaces: None,
             provisioner: None,
             agenda: Agenda::default(),
@@ -204,6 +215,7 @@ impl World {
             Due::Reconcile(program, key) => return self.reconcile(program, &key),
             Due::List => return self.list_pools(),
             Due::Restart(program) => self.start(program),
+            Due::Arrive(number) => return self.arrive(number),
         }
         Ok(())
     }

@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use plan::outcome::BLOCKED_RETRY;
 use plan::{
-    Execution, ObjectRef, PendingWrite, Plan, RefusedWrite, Report, Step, Verb, Write, WriteOutcome, outcome,
+    Execution, NoCloud, ObjectRef, PendingWrite, Plan, RefusedWrite, Report, Step, Verb, Write, WriteOutcome,
+    outcome,
 };
 use serde_json::{Value, json};
 
@@ -61,6 +62,8 @@ pub struct Executor<'a> {
     pub writes: Vec<PendingWrite>,
     /// Lines for the trace.
     pub lines: Vec<String>,
+    /// The write that the network holds.
+    pub held: Option<(ReconciledObject, Step<NoCloud>)>,
 }
 
 impl Executor<'_> {
@@ -86,6 +89,13 @@ impl Executor<'_> {
                 continue;
             }
             let subject = step.write(&object.key);
+            if let Some(write) = write_of(&step)
+                && self.fuse.is_held()
+            {
+                self.lines.push("the network holds the next write".to_owned());
+                self.held = Some((object.clone(), write));
+                return Err(Halt::Crashed);
+            }
             let result = match step {
                 Step::EnsureFinalizer(name) => self.ensure(object, name),
                 Step::Write(write) => self.write(&write),
@@ -118,6 +128,22 @@ impl Executor<'_> {
             self.status(object, &status)?;
         }
         failure.map_or(Ok(requeue), Err)
+    }
+
+    /// Carries out a write that the network held.
+    ///
+    /// # Errors
+    /// If the server refuses it.
+    pub fn arrive(&mut self, object: &ReconciledObject, step: Step<NoCloud>) -> Result<(), Halt> {
+        match step {
+            Step::EnsureFinalizer(name) => self.ensure(object, name),
+            Step::Write(write) => self.write(&write),
+            Step::Status(status) => self.status(object, &status),
+            Step::ReleaseFinalizer(name) => self.release(object, name),
+            Step::Cloud(none) => match none {},
+            Step::Publish(_) => Ok(false),
+        }
+        .map(|_| ())
     }
 
     fn ensure(&mut self, object: &ReconciledObject, finalizer: &str) -> Result<bool, Halt> {
@@ -232,6 +258,17 @@ impl Executor<'_> {
             }),
         }
     }
+}
+
+/// Returns a copy of the step, if it is a write.
+fn write_of<C>(step: &Step<C>) -> Option<Step<NoCloud>> {
+    Some(match step {
+        Step::EnsureFinalizer(name) => Step::EnsureFinalizer(name),
+        Step::Write(write) => Step::Write(write.clone()),
+        Step::Status(status) => Step::Status(status.clone()),
+        Step::ReleaseFinalizer(name) => Step::ReleaseFinalizer(name),
+        Step::Cloud(_) | Step::Publish(_) => return None,
+    })
 }
 
 fn shown_verb(verb: Verb) -> &'static str {

@@ -26,6 +26,7 @@ impl World {
         let dies = self.rng.permille(self.trouble.crash_permille);
         if dies && let Some(fuse) = self.fuses.get_mut(&program) {
             fuse.left = Some(1 + self.rng.below(3));
+            fuse.holds = self.rng.permille(self.trouble.hold_permille);
         }
         let result = match (program, key.kind) {
             (Program::Workspaces, Kind::Machine | Kind::NodeClaim) => self.reconcile_orphan(key),
@@ -204,6 +205,7 @@ impl World {
             fuse: &mut fuse,
             writes: Vec::new(),
             lines: Vec::new(),
+            held: None,
         };
         let mut news = false;
         let call = |asked, fuse: &mut Fuse| {
@@ -215,10 +217,14 @@ impl World {
             std::mem::take(&mut executor.writes),
             std::mem::take(&mut executor.lines),
         );
+        let held = executor.held.take();
         self.api = api;
         self.fuses.insert(program, fuse);
         for line in lines {
             self.note(format!("    {line}"));
+        }
+        if let Some((object, step)) = held {
+            self.hold(program, object, step);
         }
         self.conclude(program, &object.key, &result, writes, news);
     }

@@ -16,6 +16,7 @@ impl World {
     /// Starts a program: it lists everything and reconciles every object.
     pub(super) fn start(&mut self, program: Program) {
         self.note(format!("{} starts", program.name()));
+        *self.transitions.entry(program).or_default() += 1;
         match program {
             Program::Workspaces => {
                 self.workspaces = Some(Workspaces::start(self.setup.workspaces.clone(), &self.api));

@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail, ensure};
 use arm_server::control::{Action, Behavior, FaultRule, Named, Verb};
+use k8s_openapi::api::apps::v1::ControllerRevision;
 use k8s_openapi::api::core::v1::{Node, Pod};
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use kaito_api::{Machine, Workspace};
-use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
+use kube::api::{DeleteParams, ListParams, Patch, PatchParams, PostParams};
 use kube::{Api, ResourceExt as _};
 use serde_json::{Value, json};
 use testkit::Stack;
@@ -28,6 +29,7 @@ pub(super) async fn play(world: &World, stack: &mut Stack) -> Result<()> {
         a_deleted_node(world),
         a_guarded_pod(world),
         a_stopped_instance(world),
+        many_revisions(world),
     )?;
     a_node_that_the_cloud_leaves(world).await?;
     world.gone("orphan").await?;
@@ -201,6 +203,31 @@ async fn a_deleted_node(world: &World) -> Result<()> {
         })
         .await?;
     world.ready(&name).await?;
+    world.delete(&name).await
+}
+
+/// Of many renderings that were applied, the oldest are deleted.
+async fn many_revisions(world: &World) -> Result<()> {
+    let name = world.apply(&world.inference("revised")).await?;
+    world.ready(&name).await?;
+    let revisions: Api<ControllerRevision> = Api::namespaced(world.client.clone(), &world.namespace);
+    let labeled = ListParams::default().labels(&format!("kaito.sh/workspace={name}"));
+    for number in 2..=7 {
+        let mut edited = world.inference(&name);
+        let image = format!("example.com/adapter:{number}");
+        edited["inference"]["adapters"] = json!([{"source": {"name": "style", "image": image}}]);
+        world.apply(&edited).await?;
+        world
+            .env
+            .eventually(&format!("revision {number}"), LIMIT, async || {
+                let kept = revisions.list(&labeled).await?.items;
+                let newest = kept.iter().filter_map(|kept| kept.revision).max();
+                ensure!(newest >= Some(number), "{newest:?}");
+                ensure!(kept.len() <= 5 + 1, "{} revisions", kept.len());
+                Ok(())
+            })
+            .await?;
+    }
     world.delete(&name).await
 }
 
