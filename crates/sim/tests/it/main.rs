@@ -11,6 +11,7 @@
 )]
 
 mod claims;
+mod held;
 mod properties;
 mod scenarios;
 mod walk;
