@@ -337,3 +337,27 @@ subjects:
   protocol: TCP
   appProtocol: http
 {{- end -}}
+
+{{/* Flags of the settings that change verdicts: workspace-controller and the policies have the same. */}}
+{{- define "kaito.verdictArgs" -}}
+- --base-image={{ .Values.workspaceImages.base }}
+{{- with .Values.workspaceImages.baseFacts.minComputeCapability }}
+- --base-image-min-compute-capability={{ . }}
+{{- end }}
+{{- if not (kindIs "invalid" .Values.workspaceImages.baseFacts.cudaToolkit) }}
+- --base-image-cuda-toolkit={{ .Values.workspaceImages.baseFacts.cudaToolkit }}
+{{- end }}
+- --retired-instance-types={{ .Values.retiredInstanceTypes }}
+{{- if not (kindIs "invalid" .Values.costs.workspaceCeiling.nodes) }}
+- --workspace-node-ceiling={{ int .Values.costs.workspaceCeiling.nodes }}
+{{- end }}
+{{- if not (kindIs "invalid" .Values.costs.workspaceCeiling.usdPerHour) }}
+- --workspace-price-ceiling={{ .Values.costs.workspaceCeiling.usdPerHour }}
+{{- end }}
+{{- if not (kindIs "invalid" .Values.costs.namespaceCeiling.nodes) }}
+- --namespace-node-ceiling={{ int .Values.costs.namespaceCeiling.nodes }}
+{{- end }}
+{{- if not (kindIs "invalid" .Values.costs.namespaceCeiling.usdPerHour) }}
+- --namespace-price-ceiling={{ .Values.costs.namespaceCeiling.usdPerHour }}
+{{- end }}
+{{- end -}}

@@ -236,7 +236,12 @@ pub(crate) fn types() -> Cases {
             cpu("Standard_NC24ads_A100_v5"),
             Refused("is not known in cloud azure"),
         ),
-        (cpu("Standard_NC4as_T4_v3"), Accepted),
+        (
+            cpu("Standard_NC4as_T4_v3"),
+            Refused(
+                "has GPUs of compute capability 7.5, and the image of the engine needs 8.0; what would work is 1 node",
+            ),
+        ),
         (
             annotated(cpu("Standard_D8s_v5"), "runtime", "vllm"),
             Refused("cannot run on instance type Standard_D8s_v5"),
@@ -312,7 +317,11 @@ pub(crate) fn annotations() -> Cases {
             old(),
             Refused("would not use the GPUs of instance type Standard_NC4as_T4_v3"),
         ),
-        (on_one_t4(preset("phi-4")), Accepted),
+        (on_one_t4(preset("phi-4")), Refused("needs 8.0")),
+        (
+            annotated(on_one_t4(preset("phi-4")), "bypass-resource-checks", ""),
+            Accepted,
+        ),
         (on_one_t4(preset("deepseek-v4-pro")), AsPlanned),
         (
             annotated(old(), "bypass-resource-checks", ""),

@@ -11,6 +11,7 @@
 
 mod case;
 mod created;
+mod hardware;
 mod selectors;
 mod updated;
 mod workloads;
@@ -35,6 +36,7 @@ fn created() -> Vec<Case> {
         created::shape(),
         created::presets(),
         created::types(),
+        hardware::hardware(),
         created::annotations(),
         selectors::selectors(),
         workloads::templates(),

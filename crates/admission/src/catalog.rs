@@ -4,7 +4,11 @@
 //! depend on the number of presets. Names are checked on creation only: they are immutable, and a catalog that shrinks
 //! must not block edits of running Workspaces.
 
-use crate::policy::{ANNOTATIONS, Policy, Rule, Variable, WORKSPACE_CHANGES, rule, variable};
+mod variables;
+
+pub(crate) use variables::VARIABLES;
+
+use crate::policy::{Policy, Rule, WORKSPACE_CHANGES, rule};
 
 /// The policy with the published table as its parameter.
 pub const CATALOG: Policy = Policy {
@@ -15,143 +19,6 @@ pub const CATALOG: Policy = Policy {
     variables: VARIABLES,
     rules: RULES,
 };
-
-const VARIABLES: &[Variable] = &[
-    variable("data", "has(params.data) ? params.data : {}"),
-    ANNOTATIONS,
-    variable(
-        "oldAnnotations",
-        "oldObject != null && has(oldObject.metadata.annotations) ? oldObject.metadata.annotations : {}",
-    ),
-    variable("isNew", "oldObject == null"),
-    variable("isTuning", "has(object.tuning)"),
-    variable(
-        "instanceType",
-        "has(object.resource) && has(object.resource.instanceType) ? object.resource.instanceType : ''",
-    ),
-    variable(
-        "isSizedAnew",
-        "variables.isNew \
-         || variables.instanceType != (has(oldObject.resource) && has(oldObject.resource.instanceType) \
-            ? oldObject.resource.instanceType : '') \
-         || ['kaito.sh/runtime', 'kaito.sh/max-context-tokens', 'kaito.sh/bypass-resource-checks'].exists(k, \
-            (k in variables.annotations) != (k in variables.oldAnnotations) \
-            || k in variables.annotations && variables.annotations[k] != variables.oldAnnotations[k])",
-    ),
-    variable(
-        "wanted",
-        "has(object.inference) && has(object.inference.preset) ? object.inference.preset.name \
-         : (has(object.tuning) && has(object.tuning.preset) ? object.tuning.preset.name : '')",
-    ),
-    variable(
-        "namesAccessSecret",
-        "[has(object.inference) && has(object.inference.preset) ? [object.inference.preset] : [], \
-         has(object.tuning) && has(object.tuning.preset) ? [object.tuning.preset] : []].exists(l, l.exists(p, \
-         has(p.presetOptions) && has(p.presetOptions.modelAccessSecret) && p.presetOptions.modelAccessSecret != ''))",
-    ),
-    // A key of a ConfigMap must not contain a slash. No preset name contains two dots in a row.
-    variable(
-        "presetKey",
-        "'preset.' + variables.wanted.lowerAscii().replace('/', '..')",
-    ),
-    variable("isKnown", "variables.presetKey in variables.data"),
-    variable(
-        "preset",
-        "variables.isKnown ? variables.data[variables.presetKey] : ''",
-    ),
-    // Unknown names may exist on a hub, or the table is too large to list all presets.
-    variable(
-        "isOpen",
-        "'open' in variables.data && (variables.data['open'] == 'all' \
-         || variables.data['open'] == 'hub' && variables.wanted.matches('^[^/]+/[^/]+$'))",
-    ),
-    variable(
-        "kin",
-        "variables.wanted.size() < 3 ? [] : variables.data['presets'].split(',').filter(p, \
-         p.startsWith(variables.wanted.split('/')[variables.wanted.split('/').size() - 1].lowerAscii().split('-')[0]) \
-         || p.startsWith(variables.wanted.lowerAscii().substring(0, 3)))",
-    ),
-    variable(
-        "typeKey",
-        "'instance-type.' + variables.instanceType.lowerAscii()",
-    ),
-    variable("isTypeKnown", "variables.typeKey in variables.data"),
-    variable(
-        "position",
-        "variables.isTypeKnown ? int(variables.data[variables.typeKey].split(' ')[0]) : -1",
-    ),
-    variable(
-        "gpus",
-        "variables.isTypeKnown ? int(variables.data[variables.typeKey].split(' ')[1]) : 0",
-    ),
-    variable(
-        "runtimes",
-        "('runtimes.' + variables.preset) in variables.data \
-         ? variables.data['runtimes.' + variables.preset].split(',') : []",
-    ),
-    variable("runsOnCpu", "('cpu.' + variables.preset) in variables.data"),
-    variable(
-        "askedRuntime",
-        "'kaito.sh/runtime' in variables.annotations \
-         ? variables.annotations['kaito.sh/runtime'].trim().lowerAscii().replace('transformers', \
-            variables.instanceType == '' ? '' : (variables.gpus > 0 ? 'vllm' : 'native')) : ''",
-    ),
-    variable(
-        "runtime",
-        "variables.askedRuntime != '' ? variables.askedRuntime \
-         : (variables.runsOnCpu && variables.isTypeKnown && variables.gpus == 0 ? 'native' \
-         : (variables.gpus > 0 ? 'vllm' : (variables.runtimes.size() > 0 ? variables.runtimes[0] : '')))",
-    ),
-    variable(
-        "methods",
-        "('tuning.' + variables.preset) in variables.data \
-         ? variables.data['tuning.' + variables.preset].split(',') : []",
-    ),
-    variable(
-        "limit",
-        "('context.' + variables.preset) in variables.data ? int(variables.data['context.' + variables.preset]) : 0",
-    ),
-    variable(
-        "askedContext",
-        "'kaito.sh/max-context-tokens' in variables.annotations \
-         && variables.annotations['kaito.sh/max-context-tokens'].trim().matches('^[0-9]{1,9}$') \
-         ? int(variables.annotations['kaito.sh/max-context-tokens'].trim()) : 0",
-    ),
-    variable(
-        "context",
-        "variables.askedContext > 0 ? variables.askedContext : int(variables.data['default-context'])",
-    ),
-    // The longest context that fits each instance type; 0 if none fits.
-    variable(
-        "fits",
-        "(variables.runtime + '.' + variables.preset) in variables.data \
-         ? variables.data[variables.runtime + '.' + variables.preset].split(',') : []",
-    ),
-    variable(
-        "longest",
-        "variables.position >= 0 && variables.position < variables.fits.size() \
-         ? int(variables.fits[variables.position]) : 0",
-    ),
-    variable(
-        "fitting",
-        "variables.data['instance-types'].split(',').filter(t, \
-         int(variables.fits[int(variables.data['instance-type.' + t.lowerAscii()].split(' ')[0])]) >= variables.context)",
-    ),
-    variable("best", "'best-' + variables.runtime + '.' + variables.preset"),
-    variable("gpuTypes", "variables.data['gpu-instance-types'].split(',')"),
-    variable(
-        "wouldWork",
-        "variables.isTuning || variables.fits.size() == 0 \
-         ? variables.gpuTypes.filter(t, variables.gpuTypes.indexOf(t) < 5).join(', ') \
-         : (variables.best in variables.data && variables.context <= int(variables.data['default-context']) \
-            ? variables.data[variables.best] \
-            : variables.fitting.filter(t, variables.fitting.indexOf(t) < 5).join(', '))",
-    ),
-    variable(
-        "bypasses",
-        "'kaito.sh/bypass-resource-checks' in variables.annotations",
-    ),
-];
 
 const RULES: &[Rule] = &[
     rule(
@@ -231,7 +98,29 @@ const RULES: &[Rule] = &[
     ),
     rule(
         "resource.instanceType",
+        "!variables.isSizedAnew || !variables.isRetired || variables.replacement != '' \
+         || (variables.replaces && variables.wanted != '' && !variables.isKnown)",
+        "'instance type ' + variables.instanceType + ' is retired since ' + variables.retired[0] \
+         + (variables.replaces ? ', and none that costs at most 1.5 times as much replaces it' : '') \
+         + (variables.wouldWork != '' ? '; what would work is ' + variables.wouldWork : '')",
+    ),
+    rule(
+        "resource.instanceType",
+        "!variables.isSizedAnew || !variables.isTooOld || variables.isRetired || variables.wanted == '' || variables.bypasses",
+        "'instance type ' + variables.instanceType + ' has GPUs of compute capability ' \
+         + variables.data[variables.typeKey].split(' ')[3] + ', and the image of the engine needs ' \
+         + variables.data['engine-floor'] + (variables.wouldWork != '' ? '; what would work is ' + variables.wouldWork : '')",
+    ),
+    rule(
+        "preset.name",
+        "!variables.isSizedAnew || !variables.lacksToolkit",
+        "'preset ' + variables.preset + ' needs the CUDA toolkit, which the image of the engine lacks; choose another preset, ' \
+         + 'or ask your administrator for an image with the toolkit'",
+    ),
+    rule(
+        "resource.instanceType",
         "!variables.isSizedAnew || variables.isTuning || !variables.isTypeKnown || variables.fits.size() == 0 \
+         || variables.isRetired || variables.isTooOld || variables.lacksToolkit \
          || (variables.gpus == 0 && !variables.runsOnCpu) \
          || !(variables.askedRuntime in [''] + variables.runtimes) || variables.askedContext > variables.limit \
          || (variables.bypasses && variables.gpus > 0) || variables.longest >= variables.context",
@@ -243,6 +132,36 @@ const RULES: &[Rule] = &[
             ? '; it needs at least ' + variables.data['memory.' + variables.preset] + ' GiB of GPU memory' : '') \
          + (variables.wouldWork != '' ? '; what would work is ' + variables.wouldWork \
             : '; no instance type of cloud ' + variables.data['cloud'] + ' holds so long a context')",
+    ),
+    rule(
+        "resource.instanceType",
+        "!variables.isBoughtAnew || variables.micros > 0 || variables.ceilings[2] + variables.ceilings[3] == -2",
+        "'the price of ' + variables.bought + ' is not known, and prices have a ceiling'",
+    ),
+    rule(
+        "resource",
+        "!variables.isBoughtAnew || variables.ceilings[0] < 0 || variables.nodes <= variables.ceilings[0]",
+        "variables.whatItCosts + '; a Workspace may have ' + string(variables.ceilings[0]) + ' nodes'",
+    ),
+    rule(
+        "resource",
+        "!variables.isBoughtAnew || variables.ceilings[1] < 0 || variables.nodes <= variables.ceilings[1]",
+        "variables.whatItCosts + '; all Workspaces of a namespace may have ' + string(variables.ceilings[1]) + ' nodes'",
+    ),
+    rule(
+        "resource",
+        "!variables.isBoughtAnew || variables.ceilings[2] < 0 || variables.cost <= variables.ceilings[2]",
+        "variables.whatItCosts + '; a Workspace may cost $' + string((variables.ceilings[2] + 5000) / 1000000) + '.' \
+         + ((variables.ceilings[2] + 5000) / 10000 % 100 < 10 ? '0' : '') \
+         + string((variables.ceilings[2] + 5000) / 10000 % 100) + '/h'",
+    ),
+    rule(
+        "resource",
+        "!variables.isBoughtAnew || variables.ceilings[3] < 0 || variables.cost <= variables.ceilings[3]",
+        "variables.whatItCosts + '; all Workspaces of a namespace may cost $' \
+         + string((variables.ceilings[3] + 5000) / 1000000) + '.' \
+         + ((variables.ceilings[3] + 5000) / 10000 % 100 < 10 ? '0' : '') \
+         + string((variables.ceilings[3] + 5000) / 10000 % 100) + '/h'",
     ),
 ];
 

@@ -1,9 +1,9 @@
 //! Admission policies as data: the checks of the API server beyond the schema.
 //!
 //! For Workspaces, [`SHAPE`] needs only the object, [`AUTHOR`] asks for the rights of its author, and [`FINALIZER`] keeps
-//! our finalizer. [`REVISIONS`] keeps their records. [`CATALOG`] also reads the [`table`] of presets and instance types, which preset-registry publishes as
-//! a ConfigMap. [`CONTROLLER`] and [`PROVISIONER`] restrict our own accounts, and [`NOTES`]
-//! only warns. All are CEL, so the API server evaluates
+//! our finalizer. [`REVISIONS`] keeps their records. [`CATALOG`] also reads the [`table`] of presets and instance types,
+//! which preset-registry publishes as a ConfigMap. [`CONTROLLER`] and [`PROVISIONER`] restrict our own accounts. [`NOTES`]
+//! and [`CATALOG_NOTES`] only warn. All are CEL, so the API server evaluates
 //! them while our programs are down, and `lint` evaluates the same text offline. This crate must not decide whether a
 //! model fits: the table holds the results of `preset_catalog`.
 
@@ -21,7 +21,7 @@ pub use author::AUTHOR;
 pub use catalog::CATALOG;
 pub use finalizer::FINALIZER;
 pub use guard::{CONTROLLER, PROVISIONER};
-pub use notes::NOTES;
+pub use notes::{CATALOG_NOTES, NOTES};
 pub use policy::{Policy, Rule, Variable, spec};
 pub use revisions::REVISIONS;
 pub use shape::SHAPE;

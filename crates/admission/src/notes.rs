@@ -1,6 +1,7 @@
-//! Warnings for settings that are accepted and have no effect. The API server shows them at `kubectl apply`; nothing is
-//! rejected.
+//! Warnings for settings that are accepted and have another effect than they say, or none. The API server shows them at
+//! `kubectl apply`; nothing is rejected.
 
+use crate::catalog;
 use crate::policy::{ANNOTATIONS, Policy, Rule, Variable, WORKSPACE_CHANGES, rule, variable};
 
 /// Policy whose violations are warnings.
@@ -12,6 +13,27 @@ pub const NOTES: Policy = Policy {
     variables: VARIABLES,
     rules: RULES,
 };
+
+/// Warnings that read the table: a retired instance type that is replaced.
+pub const CATALOG_NOTES: Policy = Policy {
+    name: "catalog-notes",
+    reason: "Invalid",
+    conditions: WORKSPACE_CHANGES,
+    fail_closed: false,
+    variables: catalog::VARIABLES,
+    rules: CATALOG_RULES,
+};
+
+const CATALOG_RULES: &[Rule] = &[rule(
+    "resource.instanceType",
+    "!variables.isBoughtAnew || variables.replacement == ''",
+    "'instance type ' + variables.instanceType + ' is retired since ' + variables.retired[0] + ': ' \
+     + variables.replacement + ' is bought instead, for $' + string((variables.micros + 5000) / 1000000) + '.' \
+     + ((variables.micros + 5000) / 10000 % 100 < 10 ? '0' : '') + string((variables.micros + 5000) / 10000 % 100) \
+     + '/h instead of $' + string((variables.microsOfAsked + 5000) / 1000000) + '.' \
+     + ((variables.microsOfAsked + 5000) / 10000 % 100 < 10 ? '0' : '') \
+     + string((variables.microsOfAsked + 5000) / 10000 % 100) + '/h for each node; write it into the Workspace'",
+)];
 
 const VARIABLES: &[Variable] = &[
     ANNOTATIONS,

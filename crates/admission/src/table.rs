@@ -8,48 +8,44 @@
 //! | `format`, `version`, `cloud` | [`FORMAT`], the version of the catalog, the cloud of the instance types |
 //! | `open` | `no`; `hub` if names with a slash may exist on a model hub; `all` if the table holds no presets |
 //! | `default-context` | context in tokens if the Workspace sets none |
-//! | `instance-types`, `gpu-instance-types` | names, cheapest first; the second holds types with NVIDIA GPUs only |
-//! | `instance-type.NAME` | index in `instance-types`, NVIDIA GPUs, GiB of GPU memory of a node |
+//! | `instance-types` | names, those with NVIDIA GPUs first, then cheapest first |
+//! | `gpu-instance-types` | those of them that can be bought and whose GPUs the image of the engine supports |
+//! | `instance-type.NAME` | index in `instance-types`, NVIDIA GPUs, GiB of GPU memory of a node, compute capability, millionths of a dollar per hour; `-` if unknown |
+//! | `engine-floor`, `too-old` | compute capability that the image of the engine needs; lower-case names of types below it |
+//! | `retired-instance-types` | `replace` or `refuse` |
+//! | `retired.NAME` | day of the retirement, replacement for templates, replacement for tunings; `-` if there is none |
+//! | `replaced.NAME.SHORT` | replacements, cheapest first: `TYPE:LONGEST` with the longest context on one node |
+//! | `ceiling-workspace-nodes`, `ceiling-namespace-nodes` | most nodes; absent without a ceiling |
+//! | `ceiling-workspace-usd`, `ceiling-namespace-usd` | highest list price in millionths of a dollar per hour; absent without a ceiling |
 //! | `presets`, `tunable` | short names of usable presets, and of tunable ones |
 //! | `preset.NAME` | short name of the preset with that name, alias or hub id, in lower case with `..` for `/` |
 //! | `runtimes.SHORT`, `tuning.SHORT` | engines that serve it, methods that tune it; absent if there are none |
 //! | `vllm.SHORT`, `native.SHORT` | the longest context that fits each instance type, or 0 |
 //! | `best-vllm.SHORT`, `best-native.SHORT` | the cheapest nodes that hold the default context, as text |
+//! | `nodes.SHORT` | nodes for the default context with vLLM on each instance type, or 0 |
+//! | `toolkit.SHORT` | `true` if it needs the CUDA toolkit, which the image of the engine lacks |
 //! | `context.SHORT`, `memory.SHORT` | the model's maximum context; the least GiB of GPU memory on any type |
 //! | `cpu.SHORT`, `deprecated.SHORT` | `true` if it runs without a GPU; the reason why it is deprecated |
 //! | `gated.SHORT` | `true` if the weights are downloaded from a hub that asks for a token |
 
+mod options;
+mod sizes;
+
 use std::collections::BTreeMap;
 
-use instance_types::{Cloud, InstanceType};
+use instance_types::{Ceiling, InstanceType};
 use preset_catalog::estimate::DEFAULT_CONTEXT_TOKENS;
-use preset_catalog::fit::{Candidate, FitOptions, FitOutcome, FitReport, Remedy, compare_instance_types};
+use preset_catalog::fit::like_for_like;
 use preset_catalog::{Catalog, Preset, Runtime};
+
+pub use options::{EngineImageArgs, TableOptions, Unlisted, VerdictArgs, WeightSource};
+use sizes::Sizes;
 
 /// Version of the format; it changes if an older policy would misread a newer table.
 pub(crate) const FORMAT: &str = "1";
 
 /// Most bytes of keys and values: the API server accepts objects of a little over 1 MiB.
 pub const MAX_BYTES: usize = 900 * 1024;
-
-/// Treatment of names outside the table.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Unlisted {
-    /// They are rejected.
-    Refused,
-    /// Names of the form `owner/repository` may exist on a model hub.
-    MayBeOnHub,
-}
-
-/// Source of the weights that Workspaces download.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum WeightSource {
-    /// The hub that the catalog describes: it asks for a token for gated models.
-    #[default]
-    Hub,
-    /// A mirror, which asks for none.
-    Mirror,
-}
 
 /// Builds the table of a catalog for one cloud.
 ///
@@ -58,20 +54,18 @@ pub enum WeightSource {
 pub fn table(
     presets: &Catalog,
     instance_types: &instance_types::Catalog,
-    cloud: Cloud,
-    unlisted: Unlisted,
-    weights: WeightSource,
+    options: &TableOptions,
 ) -> BTreeMap<String, String> {
-    let types = ranked(instance_types, cloud);
-    let head = head(presets, &types, cloud);
+    let types = ranked(instance_types, options);
+    let head = head(presets, &types, options);
     let mut table = head.clone();
-    let open = match unlisted {
+    let open = match options.unlisted {
         Unlisted::Refused => "no",
         Unlisted::MayBeOnHub => "hub",
     };
     table.insert("open".to_owned(), open.to_owned());
     for preset in presets.iter() {
-        table.extend(entries(preset, &types, weights));
+        table.extend(entries(preset, &types, options));
     }
     let usable = || presets.iter().filter(|preset| preset.deprecated.is_none());
     table.insert("presets".to_owned(), names(usable()));
@@ -98,55 +92,88 @@ fn names<'a>(presets: impl Iterator<Item = &'a Preset>) -> String {
 }
 
 /// Sorts types: NVIDIA GPUs first, then by list price (unknown last) and name.
-fn ranked(instance_types: &instance_types::Catalog, cloud: Cloud) -> Vec<&InstanceType> {
-    let mut types: Vec<&InstanceType> = instance_types.of(cloud).collect();
+fn ranked<'a>(instance_types: &'a instance_types::Catalog, options: &TableOptions) -> Vec<&'a InstanceType> {
+    let mut types: Vec<&InstanceType> = instance_types.of(options.cloud).collect();
     types.sort_by_key(|instance_type| {
-        let price = instance_type
-            .list_price
-            .as_ref()
-            .map(|price| price.usd_micros_per_hour);
+        let price = price(instance_type);
         let without_gpu = instance_type.nvidia_gpus() == 0;
         (without_gpu, price.is_none(), price, instance_type.name.clone())
     });
     types
 }
 
-fn head(presets: &Catalog, types: &[&InstanceType], cloud: Cloud) -> BTreeMap<String, String> {
-    let joined = |types: &mut dyn Iterator<Item = &&InstanceType>| {
-        let names: Vec<&str> = types.map(|instance_type| instance_type.name.as_str()).collect();
+fn price(instance_type: &InstanceType) -> Option<u64> {
+    let price = instance_type.list_price.as_ref();
+    price.map(|price| price.usd_micros_per_hour)
+}
+
+fn head(presets: &Catalog, types: &[&InstanceType], options: &TableOptions) -> BTreeMap<String, String> {
+    let is_too_old = |found: &InstanceType| {
+        found.compute_capability.is_some() && found.compute_capability < options.engine.min_compute_capability
+    };
+    let joined = |is_listed: &dyn Fn(&InstanceType) -> bool| {
+        let listed = types.iter().filter(|found| is_listed(found));
+        let names: Vec<&str> = listed.map(|found| found.name.as_str()).collect();
         names.join(",")
     };
+    let is_usable =
+        |found: &InstanceType| found.nvidia_gpus() > 0 && found.retired.is_none() && !is_too_old(found);
     let mut table: BTreeMap<String, String> = [
         ("format", FORMAT.to_owned()),
         ("version", presets.version().to_owned()),
-        ("cloud", cloud.to_string()),
+        ("cloud", options.cloud.to_string()),
         ("default-context", DEFAULT_CONTEXT_TOKENS.to_string()),
-        ("instance-types", joined(&mut types.iter())),
-        (
-            "gpu-instance-types",
-            joined(
-                &mut types
-                    .iter()
-                    .filter(|instance_type| instance_type.nvidia_gpus() > 0),
-            ),
-        ),
+        ("instance-types", joined(&|_| true)),
+        ("gpu-instance-types", joined(&is_usable)),
+        ("too-old", joined(&is_too_old).to_lowercase()),
+        ("engine-floor", or_dash(options.engine.min_compute_capability)),
+        ("retired-instance-types", options.retired.as_str().to_owned()),
     ]
     .map(|(key, value)| (key.to_owned(), value))
     .into();
-    table.extend(types.iter().enumerate().map(|(place, instance_type)| {
-        let gpus = instance_type.nvidia_gpus();
-        let memory = if gpus > 0 {
-            instance_type.gpu_memory_gib_total
-        } else {
-            0
-        };
-        let key = format!("instance-type.{}", instance_type.name.to_lowercase());
-        (key, format!("{place} {gpus} {memory}"))
-    }));
+    table.extend(ceilings(options));
+    for (place, found) in types.iter().enumerate() {
+        let name = found.name.to_lowercase();
+        table.insert(format!("instance-type.{name}"), facts(place, found));
+        if let Some(retired) = &found.retired {
+            let name_of = |found: Option<&InstanceType>| or_dash(found.map(|found| &found.name));
+            let same = name_of(like_for_like(types, found, None));
+            let tuning = name_of(like_for_like(types, found, options.engine.min_compute_capability));
+            table.insert(
+                format!("retired.{name}"),
+                format!("{} {same} {tuning}", retired.since),
+            );
+        }
+    }
     table
 }
 
-fn entries(preset: &Preset, types: &[&InstanceType], weights: WeightSource) -> Vec<(String, String)> {
+fn facts(place: usize, found: &InstanceType) -> String {
+    let gpus = found.nvidia_gpus();
+    let memory = if gpus > 0 { found.gpu_memory_gib_total } else { 0 };
+    let (capability, price) = (or_dash(found.compute_capability), or_dash(price(found)));
+    format!("{place} {gpus} {memory} {capability} {price}")
+}
+
+fn or_dash(value: Option<impl ToString>) -> String {
+    value.map_or_else(|| "-".to_owned(), |value| value.to_string())
+}
+
+fn ceilings(options: &TableOptions) -> impl Iterator<Item = (String, String)> {
+    let of = |whose: &str, ceiling: Ceiling| {
+        let nodes = ceiling.nodes.map(|nodes| nodes.to_string());
+        let usd = ceiling.usd_per_hour.map(|price| price.micros().to_string());
+        [("nodes", nodes), ("usd", usd)]
+            .map(|(what, value)| Some((format!("ceiling-{whose}-{what}"), value?)))
+    };
+    of("workspace", options.ceilings.workspace)
+        .into_iter()
+        .chain(of("namespace", options.ceilings.namespace))
+        .flatten()
+}
+
+fn entries(preset: &Preset, types: &[&InstanceType], options: &TableOptions) -> Vec<(String, String)> {
+    let engine = options.engine;
     let short = preset.name.as_str();
     let names = [short, preset.hub_id.as_str()]
         .into_iter()
@@ -164,7 +191,7 @@ fn entries(preset: &Preset, types: &[&InstanceType], weights: WeightSource) -> V
         // The message of a policy must be one line.
         add("deprecated", why.split_whitespace().collect::<Vec<_>>().join(" "));
     }
-    if preset.gated && weights == WeightSource::Hub {
+    if preset.gated && options.weights == WeightSource::Hub {
         add("gated", "true".to_owned());
     }
     if let Some(tuning) = &preset.tuning {
@@ -180,103 +207,43 @@ fn entries(preset: &Preset, types: &[&InstanceType], weights: WeightSource) -> V
     if profile.cpu {
         add("cpu", "true".to_owned());
     }
+    if profile.needs_cuda_toolkit && !engine.cuda_toolkit {
+        add("toolkit", "true".to_owned());
+    }
+    let sizes = Sizes { types, engine };
     for runtime in &profile.runtimes {
-        add(runtime.as_str(), contexts(preset, *runtime, types));
-        let best = best(preset, *runtime, types);
+        add(runtime.as_str(), sizes.contexts(preset, *runtime));
+        let best = sizes.best(preset, *runtime);
         if !best.is_empty() {
             add(&format!("best-{}", runtime.as_str()), best);
         }
     }
-    let memory = least_gpu_memory_gib(preset, types);
+    if profile.runtimes.contains(&Runtime::Vllm) {
+        add("nodes", sizes.nodes(preset));
+        for retired in types.iter().filter(|found| found.retired.is_some()) {
+            let replacements = sizes.replacements(preset, retired);
+            if !replacements.is_empty() {
+                add(&format!("replaced.{}", retired.name.to_lowercase()), replacements);
+            }
+        }
+    }
+    let memory = sizes.least_gpu_memory_gib(preset);
     entries.extend(memory.map(|gib| (format!("memory.{short}"), gib.to_string())));
     entries
 }
 
-fn options(runtime: Runtime) -> FitOptions {
-    FitOptions {
-        // The native engine uses one node.
-        max_nodes: (runtime == Runtime::Native).then_some(1),
-        ..FitOptions::default()
-    }
-}
-
-/// The first three results of the planner that this runtime can use.
-fn best(preset: &Preset, runtime: Runtime, types: &[&InstanceType]) -> String {
-    let plan = compare_instance_types(preset, types, DEFAULT_CONTEXT_TOKENS, &options(runtime));
-    let usable = plan
-        .fits()
-        .filter(|(_, fit)| runtime == Runtime::Native || fit.gpus > 0);
-    let words = usable.take(3).map(|(instance_type, fit)| {
-        let nodes = fit.placement.nodes;
-        let plural = if nodes == 1 { "" } else { "s" };
-        format!("{nodes} node{plural} of {}", instance_type.name)
-    });
-    words.collect::<Vec<_>>().join(" or ")
-}
-
-/// Longest context that fits each instance type, in the order of the types.
-fn contexts(preset: &Preset, runtime: Runtime, types: &[&InstanceType]) -> String {
-    let limit = preset.shape.max_context_tokens;
-    let plan = compare_instance_types(preset, types, limit, &options(runtime));
-    let longest = |instance_type: &&InstanceType| {
-        let usable = runtime == Runtime::Native || instance_type.nvidia_gpus() > 0;
-        let tokens = of(&plan, instance_type)
-            .filter(|_| usable)
-            .map_or(0, |candidate| longest(candidate, limit));
-        tokens.to_string()
-    };
-    types.iter().map(longest).collect::<Vec<_>>().join(",")
-}
-
-fn of<'a>(plan: &'a FitReport, instance_type: &InstanceType) -> Option<&'a Candidate> {
-    plan.candidates
-        .iter()
-        .find(|candidate| candidate.instance_type.name == instance_type.name)
-}
-
-/// Longest context that fits, taken from the planner's remedy for a context that does not fit.
-fn longest(candidate: &Candidate, limit: u32) -> u32 {
-    match &candidate.outcome {
-        FitOutcome::Fits(_) => limit,
-        FitOutcome::Unfit(unfit) => unfit
-            .remedies
-            .iter()
-            .find_map(|remedy| match remedy {
-                Remedy::SmallerContext { context_tokens } => Some(*context_tokens),
-                Remedy::MoreNodes { .. } | Remedy::OtherInstanceType { .. } => None,
-            })
-            .unwrap_or(0),
-    }
-}
-
-/// Least GiB of GPU memory, over all types, of the nodes that hold a default context.
-fn least_gpu_memory_gib(preset: &Preset, types: &[&InstanceType]) -> Option<u32> {
-    let plan = compare_instance_types(preset, types, DEFAULT_CONTEXT_TOKENS, &FitOptions::default());
-    plan.fits()
-        .filter(|(_, fit)| fit.gpus > 0)
-        .map(|(instance_type, fit)| {
-            instance_type
-                .gpu_memory_gib_total
-                .saturating_mul(fit.placement.nodes)
-        })
-        .min()
-}
-
 #[cfg(test)]
 mod tests {
+    use instance_types::Cloud;
+    use preset_catalog::EngineImage;
     use preset_catalog::estimate::{GpuNode, Work, place};
 
     use super::*;
 
     fn embedded(cloud: Cloud) -> BTreeMap<String, String> {
         let types = instance_types::Catalog::embedded().unwrap();
-        table(
-            Catalog::embedded().unwrap(),
-            types,
-            cloud,
-            Unlisted::Refused,
-            WeightSource::Hub,
-        )
+        let options = TableOptions::new(cloud, Unlisted::Refused);
+        table(Catalog::embedded().unwrap(), types, &options)
     }
 
     #[test]
@@ -295,7 +262,13 @@ mod tests {
     fn a_mirror_asks_for_no_token() {
         let types = instance_types::Catalog::embedded().unwrap();
         let catalog = Catalog::embedded().unwrap();
-        let of = |weights| table(catalog, types, Cloud::Azure, Unlisted::Refused, weights);
+        let of = |weights| {
+            let options = TableOptions {
+                weights,
+                ..TableOptions::new(Cloud::Azure, Unlisted::Refused)
+            };
+            table(catalog, types, &options)
+        };
         let gated =
             |table: &BTreeMap<String, String>| table.keys().filter(|key| key.starts_with("gated.")).count();
         let hub = of(WeightSource::Hub);
@@ -331,8 +304,12 @@ mod tests {
             let limit = preset.shape.max_context_tokens;
             for (name, longest) in order.iter().zip(row.split(',')) {
                 let instance_type = types.lookup(Cloud::Azure, name).unwrap();
-                let oldest = preset.inference.as_ref().unwrap().min_compute_capability;
-                if oldest.is_some_and(|oldest| instance_type.compute_capability < Some(oldest)) {
+                let profile = preset.inference.as_ref().unwrap();
+                let oldest = profile
+                    .min_compute_capability
+                    .max(EngineImage::KAITO_BASE.min_compute_capability);
+                let is_too_old = instance_type.nvidia_gpus() > 0 && instance_type.compute_capability < oldest;
+                if is_too_old || profile.needs_cuda_toolkit || instance_type.retired.is_some() {
                     assert_eq!(longest, "0");
                     continue;
                 }
@@ -349,6 +326,47 @@ mod tests {
             }
         }
         assert!(checked > 1000, "{checked}");
+    }
+
+    /// The policy chooses among the replacements as the controller does.
+    #[test]
+    fn replacements_are_those_of_the_planner() {
+        let table = embedded(Cloud::Azure);
+        let types = instance_types::Catalog::embedded().unwrap();
+        let all: Vec<&InstanceType> = types.of(Cloud::Azure).collect();
+        let retired = types.lookup(Cloud::Azure, "Standard_NC6s_v3").unwrap();
+        assert_eq!(
+            table["retired.standard_nc6s_v3"],
+            "2025-09-30 Standard_NV36ads_A10_v5 Standard_NV36ads_A10_v5"
+        );
+        let mut checked = 0;
+        for preset in Catalog::embedded().unwrap().iter() {
+            let Some(profile) = &preset.inference else {
+                continue;
+            };
+            if !profile.runtimes.contains(&Runtime::Vllm) {
+                continue;
+            }
+            let key = format!("replaced.standard_nc6s_v3.{}", preset.name);
+            let row = table.get(&key).map_or("", String::as_str);
+            let limit = preset.shape.max_context_tokens;
+            for context in [1, DEFAULT_CONTEXT_TOKENS, 20_000, limit / 2, limit] {
+                let context = context.clamp(1, limit);
+                let pairs = row.split(',').filter_map(|pair| pair.split_once(':'));
+                let mut fitting = pairs.filter(|(_, longest)| longest.parse::<u32>().unwrap() >= context);
+                let options = preset_catalog::fit::FitOptions::default();
+                let plan = preset_catalog::fit::compare_instance_types(preset, &all, context, &options);
+                let expected = plan.replacement(retired).map(|(found, _)| found.name.as_str());
+                assert_eq!(
+                    fitting.next().map(|(name, _)| name),
+                    expected,
+                    "{} {context}",
+                    preset.name
+                );
+                checked += usize::from(expected.is_some());
+            }
+        }
+        assert!(checked > 100, "{checked}");
     }
 
     #[test]
@@ -368,13 +386,8 @@ mod tests {
             .overlay(many.iter().map(|(name, text)| (name.as_str(), text.as_str())))
             .unwrap();
         let types = instance_types::Catalog::embedded().unwrap();
-        let table = table(
-            &overlay.catalog,
-            types,
-            Cloud::Aws,
-            Unlisted::Refused,
-            WeightSource::Hub,
-        );
+        let options = TableOptions::new(Cloud::Aws, Unlisted::Refused);
+        let table = table(&overlay.catalog, types, &options);
         assert_eq!(table["open"], "all");
         assert!(bytes(&table) < MAX_BYTES);
     }

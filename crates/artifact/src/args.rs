@@ -7,6 +7,7 @@ use clap::{Parser, Subcommand};
 use egress::{Retry, Settings};
 
 use crate::registry::RegistrySettings;
+use crate::strength::Strength;
 
 const GIB: u64 = 1 << 30;
 
@@ -80,6 +81,8 @@ pub(crate) enum Command {
     Fetch(Fetch),
     /// Put `/data` of an image, or the titled files of an artifact, into a directory
     Pull(Pull),
+    /// Copy the files of an adapter from a volume
+    Copy(Copy),
     /// Wait for the result of a tuning, pack it into an image and push it
     Push(Push),
 }
@@ -143,8 +146,24 @@ pub(crate) struct Pull {
     /// Most files, directories and links that are unpacked
     #[arg(long, default_value_t = 1_000_000)]
     pub(crate) max_entries: u64,
+    /// Multiply the scale of the pulled LoRA adapter by this number, from 0 to 1
+    #[arg(long, value_name = "NUMBER")]
+    pub(crate) lora_strength: Option<Strength>,
     /// Image or artifact, by tag or digest
     pub(crate) reference: String,
+}
+
+#[derive(Clone, Debug, clap::Args)]
+pub(crate) struct Copy {
+    /// Directory to copy from
+    #[arg(long, value_name = "DIR")]
+    pub(crate) from: PathBuf,
+    /// Directory to copy to
+    #[arg(long, value_name = "DIR")]
+    pub(crate) to: PathBuf,
+    /// Multiply the scale of the LoRA adapter by this number, from 0 to 1
+    #[arg(long, value_name = "NUMBER")]
+    pub(crate) lora_strength: Option<Strength>,
 }
 
 #[derive(Clone, Debug, clap::Args)]
@@ -193,7 +212,7 @@ mod tests {
 
     #[test]
     fn the_command_lines_of_our_pods_are_understood() {
-        let lines: [&[&str]; 3] = [
+        let lines: [&[&str]; 4] = [
             &[
                 "fetch",
                 "--to=/mnt/data",
@@ -204,7 +223,14 @@ mod tests {
                 "pull",
                 "--to=/mnt/adapter/x",
                 "--auth-dir=/secrets/pull",
+                "--lora-strength=0.5",
                 "example.com/x:1",
+            ],
+            &[
+                "copy",
+                "--from=/mnt/adapter-source/x",
+                "--to=/mnt/adapter/x",
+                "--lora-strength=0.5",
             ],
             &[
                 "push",

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `fetch` | downloads URLs to files, from public addresses only |
 //! | `pull` | puts `/data` of an image, or the titled files of an artifact, into a directory |
+//! | `copy` | copies an adapter from a volume, so that its strength can be written |
 //! | `push` | waits for the end of a tuning, packs its result into an image and pushes it |
 //!
 //! Each exits with 0 on success. Otherwise it prints one sentence, which is also the container's termination message, and
@@ -19,6 +20,7 @@
 //! ```
 
 mod args;
+mod copy;
 mod error;
 mod fetch;
 mod marker;
@@ -27,6 +29,7 @@ mod progress;
 mod pull;
 mod push;
 mod registry;
+mod strength;
 
 pub use args::Args;
 pub use error::{Error, NoResult, Result};

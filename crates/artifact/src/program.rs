@@ -11,7 +11,7 @@ use serve::StopSignals;
 use crate::args::{Args, Command};
 use crate::error::{Error, Result};
 use crate::progress::say;
-use crate::{fetch, pull, push};
+use crate::{copy, fetch, pull, push};
 
 /// Bytes of a termination message that the kubelet keeps.
 const TERMINATION_BYTES: usize = 4096;
@@ -61,6 +61,12 @@ async fn command(args: &Args) -> Result<Done> {
     match &args.command {
         Command::Fetch(fetch) => within(common.timeout, fetch::run(fetch, common)).await.map(quiet),
         Command::Pull(pull) => within(common.timeout, pull::run(pull, common)).await.map(quiet),
+        Command::Copy(args) => {
+            let args = args.clone();
+            let copied = tokio::task::spawn_blocking(move || copy::run(&args));
+            let copied = async { copied.await.map_err(|error| Error::task(&error))? };
+            within(common.timeout, copied).await.map(quiet)
+        }
         Command::Push(push) => {
             push::wait(push).await?;
             let image = within(common.timeout, push::run(push, common)).await?;

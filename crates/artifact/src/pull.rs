@@ -72,6 +72,9 @@ pub(crate) async fn run(args: &Pull, common: &Common) -> Result<String> {
             found: "nothing in /data",
         });
     }
+    if let Some(strength) = args.lora_strength {
+        strength.apply(staging.place())?;
+    }
     staging.publish(&args.to)?;
     Ok(format!(
         "pulled {files} files of {whole} to {}",

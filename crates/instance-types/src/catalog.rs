@@ -8,8 +8,8 @@ use std::sync::OnceLock;
 use serde::Deserialize;
 
 use crate::did_you_mean;
-use crate::price::{PriceSource, UsdPerHour};
-use crate::{Cloud, ComputeCapability, InstanceType, Vendor};
+use crate::price::{PriceSource, TablePrice};
+use crate::{Cloud, ComputeCapability, InstanceType, Retirement, Vendor};
 
 /// Built-in tables: label for messages, text.
 const EMBEDDED: [(&str, &str); 3] = [
@@ -53,6 +53,8 @@ struct Table {
     gpu_name_prefix: Option<String>,
     /// Required if a line has a price.
     prices: Option<PriceSource>,
+    /// Source of the days in `retired`; required if a line has one.
+    retirements: Option<String>,
     instance_types: Vec<Row>,
 }
 
@@ -69,17 +71,23 @@ struct Row {
     compute_capability: Option<ComputeCapability>,
     vcpus: Option<u32>,
     memory_gib: Option<u32>,
-    usd_per_hour: Option<UsdPerHour>,
+    usd_per_hour: Option<TablePrice>,
     /// Region of the price, if it differs from the table's.
     price_region: Option<String>,
+    /// Day since which the cloud creates no such node, `YYYY-MM-DD`.
+    retired: Option<String>,
 }
 
 impl Row {
-    fn on(self, cloud: Cloud, prices: Option<&PriceSource>) -> InstanceType {
+    fn on(self, cloud: Cloud, prices: Option<&PriceSource>, retirements: Option<&str>) -> InstanceType {
         let list_price = self
             .usd_per_hour
             .zip(prices)
             .map(|(usd, prices)| prices.price(usd, self.price_region));
+        let retired = self.retired.zip(retirements).map(|(since, source)| Retirement {
+            since,
+            source: source.to_owned(),
+        });
         InstanceType {
             name: self.name,
             cloud,
@@ -92,11 +100,12 @@ impl Row {
             vcpus: self.vcpus,
             memory_gib: self.memory_gib,
             list_price,
+            retired,
         }
     }
 
     /// Returns the first problem of the entry.
-    fn problem(&self, prices: Option<&PriceSource>) -> Option<&'static str> {
+    fn problem(&self, prices: Option<&PriceSource>, retirements: Option<&str>) -> Option<&'static str> {
         let has_gpu = self.gpus > 0;
         let nvidia = self.vendor == Some(Vendor::Nvidia);
         let rules = [
@@ -124,6 +133,10 @@ impl Row {
             (
                 self.usd_per_hour.is_some() && prices.is_none(),
                 "has a price, and the table does not say where and when it was read",
+            ),
+            (
+                self.retired.is_some() && retirements.is_none(),
+                "is retired, and the table does not say where that was read",
             ),
             (
                 self.price_region.is_some() && self.usd_per_hour.is_none(),
@@ -178,6 +191,7 @@ impl Catalog {
             self.gpu_name_prefixes.insert(table.cloud, prefix.to_lowercase());
         }
         let prices = table.prices.as_ref();
+        let retirements = table.retirements.as_deref();
         for row in table.instance_types {
             let name = row.name.clone();
             let key = (table.cloud, name.to_lowercase());
@@ -186,10 +200,10 @@ impl Catalog {
                 name,
                 problem,
             };
-            match row.problem(prices) {
+            match row.problem(prices, retirements) {
                 Some(problem) => return Err(invalid(problem)),
                 None if self.types.contains_key(&key) => return Err(invalid("must be listed once")),
-                None => self.types.insert(key, row.on(table.cloud, prices)),
+                None => self.types.insert(key, row.on(table.cloud, prices, retirements)),
             };
         }
         Ok(())
@@ -215,12 +229,18 @@ impl Catalog {
         prefix.is_some_and(|prefix| name.to_lowercase().starts_with(prefix))
     }
 
-    /// Suggests up to three names of this cloud for an unknown name, best first.
+    /// Suggests up to three names of this cloud for an unknown name, best first. They are not retired, and have GPUs if the name
+    /// says so.
     #[must_use]
     pub fn near(&self, cloud: Cloud, name: &str) -> Vec<&str> {
+        let needs_gpus = self.names_gpus(cloud, name);
         did_you_mean::nearest(
             name,
-            self.of(cloud).map(|instance_type| instance_type.name.as_str()),
+            self.of(cloud)
+                .filter(|instance_type| {
+                    instance_type.retired.is_none() && (instance_type.gpus > 0 || !needs_gpus)
+                })
+                .map(|instance_type| instance_type.name.as_str()),
             SUGGESTIONS,
         )
     }

@@ -147,6 +147,17 @@ pub struct InstanceType {
     pub memory_gib: Option<u32>,
     /// On-demand price of a node, if known.
     pub list_price: Option<ListPrice>,
+    /// Retirement; absent while the cloud creates such nodes.
+    pub retired: Option<Retirement>,
+}
+
+/// End of the creation of nodes of an instance type.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Retirement {
+    /// Day since which the cloud creates none, `YYYY-MM-DD`.
+    pub since: String,
+    /// Source of the day.
+    pub source: String,
 }
 
 /// On-demand price of a Linux node, without discounts.

@@ -4,9 +4,11 @@
 //! or read files, and it knows neither Kubernetes nor models.
 
 mod catalog;
+mod ceiling;
 pub mod did_you_mean;
 mod instance_type;
 mod price;
 
 pub use catalog::{Catalog, CatalogError};
-pub use instance_type::{Cloud, ComputeCapability, InstanceType, ListPrice, ParseError, Vendor};
+pub use ceiling::{Ceiling, Ceilings, UsdPerHour};
+pub use instance_type::{Cloud, ComputeCapability, InstanceType, ListPrice, ParseError, Retirement, Vendor};

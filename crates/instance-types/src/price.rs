@@ -19,7 +19,7 @@ pub(crate) struct PriceSource {
 }
 
 impl PriceSource {
-    pub(crate) fn price(&self, usd: UsdPerHour, region: Option<String>) -> ListPrice {
+    pub(crate) fn price(&self, usd: TablePrice, region: Option<String>) -> ListPrice {
         ListPrice {
             usd_micros_per_hour: usd.micros,
             region: region.unwrap_or_else(|| self.region.clone()),
@@ -41,11 +41,11 @@ pub(crate) enum BadText {
 /// Parses decimal dollars into millionths of a dollar; the result is positive.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "String")]
-pub(crate) struct UsdPerHour {
+pub(crate) struct TablePrice {
     micros: u64,
 }
 
-impl TryFrom<String> for UsdPerHour {
+impl TryFrom<String> for TablePrice {
     type Error = BadText;
 
     fn try_from(text: String) -> Result<Self, Self::Error> {
@@ -56,7 +56,8 @@ impl TryFrom<String> for UsdPerHour {
     }
 }
 
-fn micros(text: &str) -> Option<u64> {
+/// Parses decimal dollars into millionths of a dollar.
+pub(crate) fn micros(text: &str) -> Option<u64> {
     let (whole, decimals) = text.split_once('.').unwrap_or((text, "0"));
     let digits = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
     if !digits(whole) || !digits(decimals) || decimals.len() > MAX_DECIMALS {
@@ -121,7 +122,7 @@ mod tests {
             "1.1234567",
             "99999999999999",
         ] {
-            assert!(UsdPerHour::try_from(bad.to_owned()).is_err(), "{bad}");
+            assert!(TablePrice::try_from(bad.to_owned()).is_err(), "{bad}");
         }
         for bad in [
             "",

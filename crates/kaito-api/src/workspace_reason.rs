@@ -69,6 +69,12 @@ reasons! {
         ModelDoesNotFit = "ModelDoesNotFit" => "Choose an instance type with more GPU memory, or a smaller context.",
         /// The engine has no kernels of this model for GPUs that old.
         GpuTooOld = "GPUTooOld" => "Choose an instance type with newer GPUs; `kubectl kaito plan` lists those that work.",
+        /// The model needs a tool that the image of the engine lacks.
+        EngineLacksToolkit = "EngineLacksToolkit" => "Choose another preset, or ask your administrator for a base image with the CUDA toolkit (chart value workspaceImages.base).",
+        /// The instance type is retired and is not replaced.
+        InstanceTypeRetired = "InstanceTypeRetired" => "Create the Workspace again with a current instance type; `kubectl kaito plan` lists those that work.",
+        /// The instance type is retired, and another one is bought.
+        InstanceTypeReplaced = "InstanceTypeReplaced" => "Name the instance type that is bought in your manifests.",
         /// A spec edit is not applied to the running workload.
         UpdateBlocked = "UpdateBlocked" => "Delete the Workspace and create it again to apply the change.",
         /// The Workspace needs more nodes than one Workspace may have.

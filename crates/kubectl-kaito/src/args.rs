@@ -2,8 +2,10 @@
 
 use std::path::PathBuf;
 
+use admission::table::{EngineImageArgs, VerdictArgs};
 use clap::{Parser, Subcommand, ValueEnum};
 use instance_types::Cloud;
+use preset_catalog::fit::RetiredTypes;
 
 /// Plan, lint and explain Workspaces.
 #[derive(Clone, Debug, Parser)]
@@ -132,6 +134,12 @@ pub(crate) struct PlanArgs {
     /// Plan for fine-tuning a named preset.
     #[arg(long, conflicts_with = "filename")]
     pub(crate) tuning: bool,
+    /// Image of the GPU engine, for the built-in catalog; a registry knows its own.
+    #[command(flatten)]
+    pub(crate) engine: EngineImageArgs,
+    /// Treatment of retired instance types: the chart's retiredInstanceTypes.
+    #[arg(long, env = "RETIRED_INSTANCE_TYPES", default_value = "replace")]
+    pub(crate) retired_instance_types: RetiredTypes,
     /// Print the memory of the fullest GPU, for the best candidate and those of --instance-type.
     #[arg(long)]
     pub(crate) explain: bool,
@@ -167,9 +175,9 @@ pub(crate) struct LintArgs {
     /// Source of the cluster's nodes: the chart's nodeProvisioner.
     #[arg(long, value_enum, default_value_t)]
     pub(crate) node_provisioner: NodeProvisioner,
-    /// The cluster downloads weights from a mirror: gated presets need no token.
-    #[arg(long)]
-    pub(crate) weights_mirror: bool,
+    /// Settings of the cluster's installation.
+    #[command(flatten)]
+    pub(crate) verdicts: VerdictArgs,
     /// Output format.
     #[arg(long, short, value_enum, default_value_t)]
     pub(crate) output: Format,

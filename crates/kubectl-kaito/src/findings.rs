@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use admission::table::{Unlisted, WeightSource};
+use admission::table::Unlisted;
 use anyhow::{Context as _, bail};
 use lint::{Linter, NodeSource, Origin, Settings, Violation};
 use preset_catalog::Catalog;
@@ -34,17 +34,11 @@ pub(crate) async fn run(source: &PresetSource, args: &LintArgs) -> anyhow::Resul
         presets: &catalog,
         instance_types: instance_types::Catalog::embedded()
             .context("the tables of instance types are invalid")?,
-        cloud: args.cloud,
         nodes: match args.node_provisioner {
             NodeProvisioner::Machine | NodeProvisioner::NodeClaim => NodeSource::Provisioned,
             NodeProvisioner::Byo => NodeSource::Existing,
         },
-        unlisted,
-        weights: if args.weights_mirror {
-            WeightSource::Mirror
-        } else {
-            WeightSource::Hub
-        },
+        options: args.verdicts.options(args.cloud, unlisted),
     })?;
     let mut found = Vec::new();
     for path in &args.filenames {

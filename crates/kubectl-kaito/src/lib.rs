@@ -14,6 +14,7 @@ mod plan_json;
 mod presets;
 mod presets_json;
 mod registry_access;
+mod retired;
 mod source;
 
 use std::io::Write as _;

@@ -6,14 +6,14 @@ use anyhow::{Context as _, bail};
 use instance_types::InstanceType;
 use kaito_api::labels;
 use preset_catalog::estimate::{DEFAULT_CONTEXT_TOKENS, Placement};
-use preset_catalog::fit::{Candidate, Fit, FitOptions, FitOutcome, FitReport, Purpose, Remedy};
+use preset_catalog::fit::{Candidate, Fit, FitOptions, FitOutcome, FitReport, Purpose, Remedy, RetiredTypes};
 use serde_json::Value;
 
 use crate::answer::Answer;
 use crate::args::{Format, PlanArgs};
 use crate::output::{dollars, gib, printable, serialized, table};
 use crate::source::{PresetSource, Question};
-use crate::{documents, plan_json};
+use crate::{documents, plan_json, retired};
 
 /// Line about a gated preset.
 const NEEDS_TOKEN: &str =
@@ -42,7 +42,7 @@ pub(crate) async fn run(source: &PresetSource, args: &PlanArgs) -> anyhow::Resul
     for subject in &subjects {
         let plan = source.plan(&question(subject, args)).await?;
         let needs_token = source.preset(&subject.preset).await?.gated && !subject.has_token;
-        findings |= !satisfied(subject, &plan) || needs_token && subject.workspace.is_some();
+        findings |= !satisfied(subject, &plan, args) || needs_token && subject.workspace.is_some();
         plans.push((plan, needs_token));
     }
     let described = subjects.iter().zip(&plans);
@@ -55,11 +55,9 @@ pub(crate) async fn run(source: &PresetSource, args: &PlanArgs) -> anyhow::Resul
             let mut values: Vec<Value> = described
                 .map(|(subject, (plan, needs_token))| {
                     let workspace = subject.workspace.as_deref();
-                    plan_json::plan(
-                        plan,
-                        *needs_token,
-                        workspace.map(|name| (name, subject.instance_type.as_str())),
-                    )
+                    let bought = replaced(subject, plan, args).map(|(_, bought)| bought.name.as_str());
+                    let workspace = workspace.map(|name| (name, subject.instance_type.as_str()));
+                    plan_json::plan(plan, *needs_token, workspace, bought)
                 })
                 .collect();
             // A single plan is printed alone, several as a list.
@@ -86,6 +84,7 @@ fn question<'a>(subject: &'a Subject, args: &'a PlanArgs) -> Question<'a> {
         options: FitOptions {
             purpose: subject.purpose,
             max_nodes: args.max_nodes,
+            engine: args.engine.facts(),
         },
     }
 }
@@ -163,8 +162,26 @@ fn of_workspace(document: &Value) -> anyhow::Result<Subject> {
     })
 }
 
-/// Returns true if a candidate fits, and the chosen one does too.
-fn satisfied(subject: &Subject, plan: &FitReport) -> bool {
+/// Returns the retired type that the Workspace names, and the one that is bought instead.
+fn replaced<'a>(
+    subject: &Subject,
+    plan: &'a FitReport,
+    args: &PlanArgs,
+) -> Option<(&'a InstanceType, &'a InstanceType)> {
+    let mut candidates = plan.candidates.iter();
+    let asked = &candidates
+        .find(|candidate| is_chosen(subject, candidate))?
+        .instance_type;
+    let replaces = asked.retired.is_some() && args.retired_instance_types == RetiredTypes::Replace;
+    let (bought, _) = plan.replacement(asked).filter(|_| replaces)?;
+    Some((asked, bought))
+}
+
+/// Returns true if a candidate fits, and the chosen one or its replacement does too.
+fn satisfied(subject: &Subject, plan: &FitReport, args: &PlanArgs) -> bool {
+    if replaced(subject, plan, args).is_some() {
+        return true;
+    }
     let chosen = |instance_type: &InstanceType| {
         subject.instance_type.is_empty() || instance_type.name.eq_ignore_ascii_case(&subject.instance_type)
     };
@@ -198,6 +215,9 @@ fn shown(subject: &Subject, plan: &FitReport, needs_token: bool, args: &PlanArgs
             let name = printable(&subject.instance_type);
             writeln!(text, "The Workspace requests {name}, which is not listed.")
         };
+    }
+    if let Some((asked, bought)) = replaced(subject, plan, args) {
+        text.push_str(&retired::replacement(asked, bought));
     }
     text.push_str(&legend(plan));
     if args.explain {

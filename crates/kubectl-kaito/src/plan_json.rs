@@ -5,8 +5,14 @@ use serde_json::{Value, json};
 
 use crate::presets_json::known;
 
-/// Converts a plan. `needs_token` says that the preset is gated and no Secret is named. `workspace` is the name and the chosen instance type, if the plan is for a Workspace.
-pub(crate) fn plan(plan: &FitReport, needs_token: bool, workspace: Option<(&str, &str)>) -> Value {
+/// Converts a plan. `needs_token` is true for a gated preset without a Secret. `workspace` is the name and the chosen instance type, if the plan is for a Workspace. `replacement` is
+/// bought instead of a retired one.
+pub(crate) fn plan(
+    plan: &FitReport,
+    needs_token: bool,
+    workspace: Option<(&str, &str)>,
+    replacement: Option<&str>,
+) -> Value {
     let purpose = match plan.purpose {
         Purpose::Inference => "inference",
         Purpose::Tuning => "tuning",
@@ -21,6 +27,7 @@ pub(crate) fn plan(plan: &FitReport, needs_token: bool, workspace: Option<(&str,
                     .filter(|chosen| !chosen.is_empty())
             ),
         ),
+        ("replacedBy", json!(replacement)),
         ("preset", json!(plan.preset)),
         ("needsModelAccessSecret", json!(needs_token.then_some(true))),
         ("purpose", json!(purpose)),
@@ -52,6 +59,10 @@ fn candidate(candidate: &Candidate) -> Value {
         ("gpuModel", json!(instance_type.gpu_model)),
         ("gpuMemoryGibOfNode", json!(instance_type.gpu_memory_gib_total)),
         ("listPriceOfNode", json!(price)),
+        (
+            "retiredSince",
+            json!(instance_type.retired.as_ref().map(|retired| &retired.since)),
+        ),
         ("fit", fits),
         ("unfit", unfit),
     ])

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use admission::table::table;
-use admission::{AUTHOR, CATALOG, NOTES, SHAPE};
+use admission::{AUTHOR, CATALOG, CATALOG_NOTES, NOTES, SHAPE};
 use kube_cel::{CompiledSchema, Validator, apply_defaults, compile_schema};
 use serde_json::{Value, json};
 
@@ -17,15 +17,14 @@ use crate::{remedy, schema};
 ///
 /// ```
 /// use lint::{Linter, NodeSource, Settings};
+/// use admission::table::{TableOptions, Unlisted};
 /// use serde_json::json;
 ///
 /// let linter = Linter::new(Settings {
 ///     presets: preset_catalog::Catalog::embedded()?,
 ///     instance_types: instance_types::Catalog::embedded()?,
-///     cloud: instance_types::Cloud::Azure,
 ///     nodes: NodeSource::default(),
-///     unlisted: admission::table::Unlisted::Refused,
-///     weights: admission::table::WeightSource::Hub,
+///     options: TableOptions::new(instance_types::Cloud::Azure, Unlisted::Refused),
 /// })?;
 /// let workspace = json!({
 ///     "apiVersion": "kaito.sh/v1beta1",
@@ -47,14 +46,14 @@ pub struct Linter<'a> {
     validator: Validator,
     definition: CompiledSchema,
     policies: [Compiled; 3],
-    notes: Compiled,
+    notes: [Compiled; 2],
     parameters: Value,
 }
 
 impl fmt::Debug for Linter<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Linter")
-            .field("cloud", &self.settings.cloud)
+            .field("options", &self.settings.options)
             .finish_non_exhaustive()
     }
 }
@@ -66,13 +65,7 @@ impl<'a> Linter<'a> {
     /// Fails if a rule cannot be parsed, which the tests of this crate exclude.
     pub fn new(settings: Settings<'a>) -> Result<Self, LintError> {
         let schema = schema_of_workspaces()?;
-        let data = table(
-            settings.presets,
-            settings.instance_types,
-            settings.cloud,
-            settings.unlisted,
-            settings.weights,
-        );
+        let data = table(settings.presets, settings.instance_types, &settings.options);
         Ok(Self {
             validator: Validator::new(),
             definition: compile_schema(&schema),
@@ -82,7 +75,10 @@ impl<'a> Linter<'a> {
                 Compiled::of(&AUTHOR, Origin::AuthorPolicy)?,
                 Compiled::of(&CATALOG, Origin::CatalogPolicy)?,
             ],
-            notes: Compiled::of(&NOTES, Origin::NotePolicy)?,
+            notes: [
+                Compiled::of(&NOTES, Origin::NotePolicy)?,
+                Compiled::of(&CATALOG_NOTES, Origin::NotePolicy)?,
+            ],
             parameters: json!({"data": data}),
             settings,
         })
@@ -129,7 +125,7 @@ impl<'a> Linter<'a> {
         let request = self.request(&object, None, false);
         self.policies
             .iter()
-            .chain([&self.notes])
+            .chain(&self.notes)
             .flat_map(|policy| policy.violations(request))
             .collect()
     }

@@ -36,9 +36,9 @@ fn near_presets(settings: &Settings<'_>, object: &Value) -> Option<String> {
 
 fn near_types(settings: &Settings<'_>, object: &Value) -> Option<String> {
     let name = object["resource"]["instanceType"].as_str()?;
-    match settings.instance_types.lookup(settings.cloud, name) {
+    match settings.instance_types.lookup(settings.options.cloud, name) {
         Some(_) => None,
-        None => did_you_mean(&settings.instance_types.near(settings.cloud, name)),
+        None => did_you_mean(&settings.instance_types.near(settings.options.cloud, name)),
     }
 }
 
@@ -49,7 +49,7 @@ fn did_you_mean(names: &[&str]) -> Option<String> {
 /// Describes the cheapest instance type for the requested preset.
 fn best(settings: &Settings<'_>, object: &Value) -> Option<String> {
     let preset: &Preset = settings.presets.find(wanted(object)?)?;
-    let types: Vec<_> = settings.instance_types.of(settings.cloud).collect();
+    let types: Vec<_> = settings.instance_types.of(settings.options.cloud).collect();
     let purpose = if object["tuning"].is_object() {
         Purpose::Tuning
     } else {
@@ -57,6 +57,7 @@ fn best(settings: &Settings<'_>, object: &Value) -> Option<String> {
     };
     let options = FitOptions {
         purpose,
+        engine: settings.options.engine,
         ..FitOptions::default()
     };
     let asked = object["metadata"]["annotations"][kaito_api::labels::MAX_CONTEXT].as_str();

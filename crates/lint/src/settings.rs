@@ -1,7 +1,6 @@
 //! Settings of the linter.
 
-use admission::table::{Unlisted, WeightSource};
-use instance_types::Cloud;
+use admission::table::TableOptions;
 use preset_catalog::Catalog;
 
 /// Source of the nodes of Workspaces: the chart's `nodeProvisioner`.
@@ -21,12 +20,8 @@ pub struct Settings<'a> {
     pub presets: &'a Catalog,
     /// Instance types of all clouds.
     pub instance_types: &'a instance_types::Catalog,
-    /// Cloud of the cluster.
-    pub cloud: Cloud,
     /// Source of its nodes.
     pub nodes: NodeSource,
-    /// True if its registry queries a model hub for unknown presets.
-    pub unlisted: Unlisted,
-    /// Source of the weights of its Workspaces.
-    pub weights: WeightSource,
+    /// Settings of its installation.
+    pub options: TableOptions,
 }

@@ -76,6 +76,7 @@ fn inference_profile(name: &str, entry: &Entry, rules: &Rules) -> InferenceProfi
         trust_remote_code: entry.trust_remote_code,
         min_compute_capability: rules
             .min_compute_capability(&entry.architecture, entry.quantization.as_deref()),
+        needs_cuda_toolkit: rules.needs_cuda_toolkit(name, &entry.architecture),
         vllm_flags: vllm_flags(name, entry, rules),
         vllm_env: rules.env(name, &entry.architecture),
     }

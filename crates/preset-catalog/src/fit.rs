@@ -10,6 +10,7 @@ mod host;
 mod rank;
 mod reason;
 mod remedies;
+mod replacement;
 mod report;
 mod term;
 mod verdict;
@@ -19,6 +20,7 @@ use instance_types::InstanceType;
 use crate::preset::Preset;
 
 pub use reason::{Reason, Remedy};
+pub use replacement::{RetiredTypes, is_affordable, like_for_like};
 pub use report::{Candidate, Fit, FitOptions, FitOutcome, FitReport, Purpose, Unfit};
 pub use term::{Term, TermKind};
 

@@ -7,6 +7,7 @@
 mod catalog;
 mod derive;
 mod document;
+mod engine_image;
 mod entry;
 pub mod estimate;
 mod facts;
@@ -20,6 +21,7 @@ mod weights;
 
 pub use catalog::{Catalog, CatalogError};
 pub use document::{FileProblem, Position, file_schema};
+pub use engine_image::EngineImage;
 pub use facts::{FactsError, ModelFacts};
 pub use overlay::{FileReport, Overlay};
 pub use preset::{

@@ -124,6 +124,8 @@ pub struct InferenceProfile {
     pub trust_remote_code: bool,
     /// Lowest CUDA compute capability with kernels for the model; absent if any GPU works.
     pub min_compute_capability: Option<ComputeCapability>,
+    /// True if the engine compiles kernels for the model with the CUDA toolkit.
+    pub needs_cuda_toolkit: bool,
     /// vLLM flags that depend on the model alone, by name without dashes; an empty value is a bare flag.
     pub vllm_flags: BTreeMap<String, String>,
     /// Environment of the vLLM container that depends on the model alone.

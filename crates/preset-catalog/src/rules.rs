@@ -2,7 +2,7 @@
 //!
 //! A rule sees only these two. Flags that depend on the node or the number of nodes must not be derived here.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::OnceLock;
 
 use instance_types::ComputeCapability;
@@ -19,6 +19,17 @@ pub(crate) struct Rules {
     env: BTreeMap<String, Rule>,
     #[serde(default)]
     min_compute_capability: Kernels,
+    #[serde(default)]
+    needs_cuda_toolkit: ToolkitUsers,
+}
+
+/// Models for which the engine compiles kernels.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct ToolkitUsers {
+    architectures: BTreeSet<String>,
+    /// Short names.
+    names: BTreeSet<String>,
 }
 
 /// Lowest compute capabilities with kernels.
@@ -54,6 +65,12 @@ impl Rules {
         let of_architecture = kernels.by_architecture.get(architecture);
         let of_quantization = quantization.and_then(|method| kernels.by_quantization.get(method));
         of_architecture.max(of_quantization).copied()
+    }
+
+    /// Reports whether the engine compiles kernels for a model.
+    pub(crate) fn needs_cuda_toolkit(&self, name: &str, architecture: &str) -> bool {
+        let users = &self.needs_cuda_toolkit;
+        users.architectures.contains(architecture) || users.names.contains(name)
     }
 
     /// Returns the environment of a model.
@@ -145,6 +162,21 @@ env: {}
         assert_eq!(least("Sparse", None).as_deref(), Some("9.0"));
         assert_eq!(least("Other", Some("fp8")).as_deref(), Some("8.0"));
         assert_eq!(least("Other", Some("awq")), None);
+    }
+
+    #[test]
+    fn the_toolkit_is_needed_by_architecture_or_name() {
+        let rules = Rules::embedded().unwrap();
+        let needs = |name, architecture| rules.needs_cuda_toolkit(name, architecture);
+        assert!(needs("any", "DeepseekV32ForCausalLM"));
+        assert!(needs(
+            "mistral-small-4-119b-2603",
+            "Mistral3ForConditionalGeneration"
+        ));
+        assert!(!needs(
+            "mistral-small-4-119b-2603-nvfp4",
+            "Mistral3ForConditionalGeneration"
+        ));
     }
 
     #[test]

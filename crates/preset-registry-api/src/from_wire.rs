@@ -149,6 +149,7 @@ impl Reader {
         });
         Ok(InferenceProfile {
             min_compute_capability: capability.transpose()?,
+            needs_cuda_toolkit: message.needs_cuda_toolkit,
             runtimes: message
                 .runtimes
                 .into_iter()

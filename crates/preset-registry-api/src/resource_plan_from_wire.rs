@@ -2,7 +2,7 @@
 //!
 //! Checks only the form.
 
-use instance_types::{ComputeCapability, InstanceType, ListPrice};
+use instance_types::{ComputeCapability, InstanceType, ListPrice, Retirement};
 use preset_catalog::estimate::{MemoryTerms, Misfit, Placement};
 use preset_catalog::fit::{
     Candidate, Fit, FitOutcome, FitReport, Purpose, Reason, Remedy, Term, TermKind, Unfit,
@@ -110,6 +110,10 @@ impl Reader<'_> {
             vcpus: known(message.vcpus),
             memory_gib: known(message.memory_gib),
             list_price: message.list_price.map(list_price),
+            retired: message.retired.map(|retired| Retirement {
+                since: retired.since,
+                source: retired.source,
+            }),
         })
     }
 
@@ -169,10 +173,12 @@ impl Reader<'_> {
     }
 
     fn reason(self, message: &v1::Reason) -> Result<Reason, ConversionError> {
-        Ok(match self.need("reason.detail", message.detail)? {
+        Ok(match self.need("reason.detail", message.detail.clone())? {
             Detail::NotServed(_) => Misfit::NotServed.into(),
             Detail::NotTunable(_) => Misfit::NotTunable.into(),
             Detail::NoGpu(_) => Misfit::NoGpu.into(),
+            Detail::NoCudaToolkit(_) => Reason::NoCudaToolkit,
+            Detail::Retired(detail) => Reason::Retired { since: detail.since },
             Detail::GpuTooSmall(detail) => Misfit::GpuTooSmall {
                 context_tokens: detail.context_tokens,
                 memory: memory_terms(self.need("reason.memory", detail.memory)?),

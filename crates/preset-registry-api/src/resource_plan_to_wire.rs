@@ -63,6 +63,10 @@ impl From<&InstanceType> for v1::InstanceType {
             vcpus: instance_type.vcpus.unwrap_or_default(),
             memory_gib: instance_type.memory_gib.unwrap_or_default(),
             list_price: instance_type.list_price.as_ref().map(Into::into),
+            retired: instance_type.retired.as_ref().map(|retired| v1::Retirement {
+                since: retired.since.clone(),
+                source: retired.source.clone(),
+            }),
         }
     }
 }
@@ -174,6 +178,8 @@ impl From<&Reason> for v1::Reason {
                 needed_bytes: *needed_bytes,
                 available_bytes: *available_bytes,
             }),
+            Reason::NoCudaToolkit => Detail::NoCudaToolkit(reason::NoCudaToolkit {}),
+            Reason::Retired { since } => Detail::Retired(reason::Retired { since: since.clone() }),
             Reason::ComputeCapabilityTooLow { needed, available } => {
                 Detail::ComputeCapabilityTooLow(reason::ComputeCapabilityTooLow {
                     needed: Some((*needed).into()),

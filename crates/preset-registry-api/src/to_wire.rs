@@ -89,6 +89,7 @@ impl From<&InferenceProfile> for v1::InferenceProfile {
             trust_remote_code: profile.trust_remote_code,
             vllm_flags: profile.vllm_flags.clone(),
             vllm_env: profile.vllm_env.clone(),
+            needs_cuda_toolkit: profile.needs_cuda_toolkit,
             min_compute_capability: profile
                 .min_compute_capability
                 .map(|capability| capability.to_string())

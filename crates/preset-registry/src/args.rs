@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use admission::table::{Unlisted, WeightSource};
+use admission::table::{Unlisted, VerdictArgs};
 use clap::Parser;
 use instance_types::Cloud;
 use operator_runtime::ClientArgs;
@@ -147,9 +147,9 @@ pub struct AdmissionArgs {
     /// Cloud whose instance types are published: azure, aws or arc.
     #[arg(long, env = "PUBLISH_CLOUD", default_value = "azure")]
     pub publish_cloud: Cloud,
-    /// Workspaces download weights from a mirror: gated presets need no token.
-    #[arg(long, env = "WEIGHTS_MIRROR")]
-    pub weights_mirror: bool,
+    /// Settings of the installation that change verdicts.
+    #[command(flatten)]
+    pub verdicts: VerdictArgs,
 }
 
 impl Args {
@@ -163,13 +163,10 @@ impl Args {
         };
         Some(PublishOptions {
             config_map: self.admission.publish_config_map.clone()?,
-            cloud: self.admission.publish_cloud,
-            unlisted,
-            weights: if self.admission.weights_mirror {
-                WeightSource::Mirror
-            } else {
-                WeightSource::Hub
-            },
+            table: self
+                .admission
+                .verdicts
+                .options(self.admission.publish_cloud, unlisted),
         })
     }
 
@@ -233,6 +230,7 @@ impl Args {
             hub,
             presets_dir: self.presets_dir.clone(),
             tls,
+            engine: self.admission.verdicts.engine.facts(),
             max_connections: self.max_connections,
             max_connections_per_peer: self.max_connections_per_peer,
             ..ServerOptions::default()
@@ -258,126 +256,4 @@ fn replica(text: &str) -> Result<String, String> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn parse(flags: &[&str]) -> Result<Args, clap::Error> {
-        Args::try_parse_from(["preset-registry"].iter().chain(flags))
-    }
-
-    #[test]
-    fn a_certificate_takes_a_key_and_clients_take_a_certificate() {
-        let (cert, key, ca) = ("--tls-cert-file=c", "--tls-key-file=k", "--tls-client-ca-file=a");
-        for bad in [&[cert][..], &[key], &[ca], &[cert, ca]] {
-            assert!(parse(bad).is_err(), "{bad:?}");
-        }
-        let tls = parse(&[cert, key, ca]).unwrap().server_options().tls.unwrap();
-        assert_eq!(tls.client_authorities, Some("a".into()));
-        assert_eq!(parse(&[]).unwrap().server_options(), ServerOptions::default());
-    }
-
-    #[test]
-    fn encryption_and_callers_are_required_unless_given_up() {
-        let check = |flags: &[&str]| {
-            parse(flags)
-                .unwrap()
-                .check_access()
-                .map_err(|error| error.to_string())
-        };
-        let own = "--ca-config-map=ns/ca";
-        let (tokens, namespace) = ("--token-audience=a", "--access-namespace=ns");
-        let (cert, key, ca) = ("--tls-cert-file=c", "--tls-key-file=k", "--tls-client-ca-file=a");
-        for good in [
-            &["--insecure"][..],
-            &[own, tokens, namespace],
-            &[cert, key, tokens, namespace],
-            &[cert, key, ca],
-        ] {
-            assert_eq!(check(good), Ok(()), "{good:?}");
-        }
-        assert!(check(&[]).unwrap_err().contains("--ca-config-map"));
-        assert!(
-            check(&[tokens, namespace])
-                .unwrap_err()
-                .contains("--ca-config-map")
-        );
-        for bad in [&[own][..], &[cert, key]] {
-            assert!(check(bad).unwrap_err().contains("--token-audience"), "{bad:?}");
-        }
-        for bad in [
-            &["--insecure", own][..],
-            &["--insecure", tokens, namespace],
-            &[own, cert, key],
-            &[tokens],
-        ] {
-            assert!(parse(bad).is_err(), "{bad:?}");
-        }
-        let args = parse(&[
-            own,
-            tokens,
-            namespace,
-            "--tls-name=a.svc,b.svc",
-            "--replica-name=pod-1",
-        ])
-        .unwrap();
-        let options = args.authority_options().unwrap();
-        assert_eq!((options.names.len(), options.replica.as_str()), (2, "pod-1"));
-        assert!(
-            parse(&["--replica-name=a/b"]).is_err() && parse(&["--certificate-lifetime-seconds=9"]).is_err()
-        );
-    }
-
-    #[test]
-    fn nothing_about_a_hub_without_an_endpoint() {
-        assert!(parse(&["--hub-token-file=t"]).is_err() && parse(&["--hub-cache-dir=c"]).is_err());
-        let args = parse(&["--hub-endpoint=https://h.co", "--hub-token-file=t"]).unwrap();
-        let hub = args.server_options().hub.unwrap();
-        assert_eq!(hub.redirect_hosts, ["*.hf.co", "*.huggingface.co"]);
-        assert!(hub.token_file.is_some() && !hub.allow_private_endpoint);
-    }
-
-    #[test]
-    fn nothing_is_published_unless_told() {
-        assert_eq!(parse(&[]).unwrap().publish_options(), None);
-        assert!(parse(&["--publish-config-map=name"]).is_err());
-        assert!(parse(&["--publish-config-map=a/b", "--publish-cloud=gcp"]).is_err());
-        let flags = [
-            "--publish-config-map=a/b",
-            "--publish-cloud=aws",
-            "--hub-endpoint=https://h.co",
-            "--weights-mirror",
-        ];
-        let options = parse(&flags).unwrap().publish_options().unwrap();
-        assert_eq!(
-            (options.cloud, options.unlisted, options.weights),
-            (Cloud::Aws, Unlisted::MayBeOnHub, WeightSource::Mirror)
-        );
-        let options = parse(&flags[..1]).unwrap().publish_options().unwrap();
-        assert_eq!(
-            (options.cloud, options.unlisted, options.weights),
-            (Cloud::Azure, Unlisted::Refused, WeightSource::Hub)
-        );
-    }
-
-    #[test]
-    fn at_least_one_connection() {
-        assert!(parse(&["--max-connections=0"]).is_err() && parse(&["--max-connections=x"]).is_err());
-        assert_eq!(parse(&["--max-connections=7"]).unwrap().max_connections, 7);
-    }
-
-    #[test]
-    fn defaults_are_the_documented_ports() {
-        let args = Args::parse_from(["preset-registry"]);
-        let addresses = [
-            args.grpc_bind_address,
-            args.admin.metrics_bind_address,
-            args.admin.health_probe_bind_address,
-        ];
-        assert_eq!(addresses.map(|address| address.port()), [50051, 8080, 8081]);
-    }
-
-    #[test]
-    fn a_bad_address_is_refused() {
-        assert!(Args::try_parse_from(["preset-registry", "--grpc-bind-address", "localhost"]).is_err());
-    }
-}
+mod tests;

@@ -9,8 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use admission::table::{Unlisted, WeightSource, table};
-use instance_types::Cloud;
+use admission::table::{TableOptions, table};
 use k8s_openapi::api::core::v1::ConfigMap;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kaito_api::labels;
@@ -61,12 +60,8 @@ impl FromStr for ConfigMapName {
 pub struct PublishOptions {
     /// The ConfigMap.
     pub config_map: ConfigMapName,
-    /// The cloud whose instance types are published.
-    pub cloud: Cloud,
-    /// The treatment of presets that are not in the catalog.
-    pub unlisted: Unlisted,
-    /// The source of the weights of Workspaces.
-    pub weights: WeightSource,
+    /// The settings of the table.
+    pub table: TableOptions,
 }
 
 /// Follows the catalog and writes the ConfigMap.
@@ -125,12 +120,11 @@ impl Publisher {
 
     /// Asks the planner thousands of questions, away from the threads that answer requests.
     async fn prepare(&self, catalog: Arc<Catalog>) -> Publication {
-        let (cloud, unlisted) = (self.options.cloud, self.options.unlisted);
-        let weights = self.options.weights;
+        let options = self.options.table;
         let version = catalog.version().to_owned();
         let made = tokio::task::spawn_blocking(move || {
             let types = instance_types::Catalog::embedded().ok()?;
-            Some(table(&catalog, types, cloud, unlisted, weights))
+            Some(table(&catalog, types, &options))
         });
         Publication {
             version,

@@ -1,9 +1,9 @@
 //! The RPC `PlanResources`: from a request to a query of `preset_catalog::fit`.
 
 use instance_types::{Cloud, InstanceType};
-use preset_catalog::Preset;
 use preset_catalog::estimate::DEFAULT_CONTEXT_TOKENS;
 use preset_catalog::fit::{FitOptions, FitReport, compare_instance_types};
+use preset_catalog::{EngineImage, Preset};
 use preset_registry_api::v1;
 use tonic::Status;
 
@@ -22,7 +22,7 @@ pub(crate) struct ResourceQuery {
 
 impl ResourceQuery {
     /// Parses a request.
-    pub(crate) fn parse(request: &v1::PlanResourcesRequest) -> Result<Self, Status> {
+    pub(crate) fn parse(request: &v1::PlanResourcesRequest, engine: EngineImage) -> Result<Self, Status> {
         let cloud: Cloud = request
             .cloud
             .parse()
@@ -39,6 +39,7 @@ impl ResourceQuery {
             options: FitOptions {
                 purpose,
                 max_nodes: Some(request.max_nodes).filter(|nodes| *nodes > 0),
+                engine,
             },
         })
     }
@@ -142,7 +143,7 @@ mod tests {
                 purpose,
                 ..v1::PlanResourcesRequest::default()
             };
-            let plan = ResourceQuery::parse(&request).unwrap().plan(&preset);
+            let plan = ResourceQuery::parse(&request, EngineImage::default()).unwrap().plan(&preset);
             prop_assert_eq!(plan.candidates.len(), instance_types::Catalog::embedded().unwrap().of(Cloud::Azure).count());
         }
     }

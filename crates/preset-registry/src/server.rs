@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use preset_catalog::Catalog;
+use preset_catalog::{Catalog, EngineImage};
 use preset_registry_api::v1;
 use preset_registry_api::v1::preset_registry_server::PresetRegistryServer;
 use rustls::ServerConfig;
@@ -55,6 +55,8 @@ pub struct ServerOptions {
     pub hub: Option<HubOptions>,
     /// Certificates. Without them, the server uses plain text.
     pub tls: Option<TlsFiles>,
+    /// Image of the GPU engine.
+    pub engine: EngineImage,
     /// Most open connections. Beyond it, the address with the most connections loses one to another address.
     pub max_connections: usize,
     /// Most open connections of one address; further ones are closed at once.
@@ -71,6 +73,7 @@ impl Default for ServerOptions {
             presets_dir: None,
             hub: None,
             tls: None,
+            engine: EngineImage::default(),
             max_connections: 1024,
             max_connections_per_peer: 64,
             connection_times: ConnectionTimes::default(),
@@ -105,6 +108,7 @@ pub struct PresetServer {
     catalogs: Arc<CatalogStore>,
     users: Option<UserPresets>,
     hub: Option<Hub>,
+    engine: EngineImage,
     encryption: Encryption,
     /// Follows the certificate files, if there are any.
     _files: Option<Reloaded<ServerConfig>>,
@@ -139,6 +143,7 @@ impl PresetServer {
             catalogs,
             users,
             hub,
+            engine: options.engine,
             encryption: tls.as_ref().map(Reloaded::subscribe),
             _files: tls,
             callers: Callers::Any,
@@ -190,6 +195,7 @@ impl PresetServer {
             hub: self.hub.clone(),
             calls: Calls::new(&self.metrics),
             watchers: Watchers::new(&self.metrics, MAX_WATCHERS),
+            engine: self.engine,
             stop: token.clone(),
         };
         let registry = PresetRegistryServer::new(service).max_decoding_message_size(MAX_REQUEST_BYTES);

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::Stream;
-use preset_catalog::{Catalog, FileReport, Preset, Runtime};
+use preset_catalog::{Catalog, EngineImage, FileReport, Preset, Runtime};
 use preset_registry_api::v1::plan_resources_request::Model;
 use preset_registry_api::v1::preset_registry_server::PresetRegistry;
 use preset_registry_api::{not_found, v1};
@@ -37,6 +37,8 @@ pub(crate) struct Service {
     pub(crate) hub: Option<Hub>,
     pub(crate) calls: Calls,
     pub(crate) watchers: Watchers,
+    /// Image of the GPU engine.
+    pub(crate) engine: EngineImage,
     /// Canceled when streams must end.
     pub(crate) stop: CancellationToken,
 }
@@ -95,7 +97,7 @@ impl Service {
         &self,
         mut request: v1::PlanResourcesRequest,
     ) -> Result<v1::PlanResourcesResponse, Status> {
-        let query = ResourceQuery::parse(&request)?;
+        let query = ResourceQuery::parse(&request, self.engine)?;
         let now = self.catalogs.current();
         let (preset, origin) = match request.model.take() {
             Some(Model::Name(name)) => self.find(&now.catalog, &name).await?,

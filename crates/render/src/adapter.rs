@@ -1,12 +1,14 @@
 //! LoRA adapters of an inference workload, one directory each.
 
-use k8s_openapi::api::core::v1::{Container, EnvVar, Volume, VolumeMount};
+use k8s_openapi::api::core::v1::{Container, Volume, VolumeMount};
 
 use kaito_api::names;
 
+use preset_catalog::Runtime;
+
 use crate::artifact::{self, Payload};
 use crate::platform::Platform;
-use crate::{paths, pod, volume};
+use crate::{paths, volume};
 
 /// The volume that pulled adapters share.
 const VOLUME: &str = "adapter-volume";
@@ -31,22 +33,32 @@ pub(crate) struct Parts {
 }
 
 /// Renders the volumes, mounts and pullers of all adapters.
-pub(crate) fn parts(adapters: &[Adapter], platform: &Platform) -> Parts {
+///
+/// vLLM knows no strengths, so our tool writes them into the files that it pulls or copies. Our own engine takes them as
+/// flags.
+pub(crate) fn parts(adapters: &[Adapter], engine: Runtime, platform: &Platform) -> Parts {
     let mut parts = Parts::default();
-    if adapters
-        .iter()
-        .any(|adapter| matches!(adapter.payload, Payload::Image { .. }))
-    {
+    let is_written = |adapter: &Adapter| {
+        matches!(adapter.payload, Payload::Image { .. }) || written_strength(adapter, engine).is_some()
+    };
+    if adapters.iter().any(is_written) {
         parts.volumes.push(volume::empty(VOLUME));
         parts.mounts.push(volume::mount(VOLUME, paths::ADAPTERS));
     }
     for adapter in adapters {
-        add(&mut parts, adapter, platform);
+        add(&mut parts, adapter, written_strength(adapter, engine), platform);
     }
     parts
 }
 
-fn add(parts: &mut Parts, adapter: &Adapter, platform: &Platform) {
+/// The strength that must be written into the files; `None` for full strength, and if the engine takes it as a flag.
+fn written_strength(adapter: &Adapter, engine: Runtime) -> Option<&str> {
+    let strength = Some(adapter.strength.as_str()).filter(|_| engine == Runtime::Vllm)?;
+    let is_full = strength.parse::<f64>().is_ok_and(|number| number >= 1.0);
+    (!strength.is_empty() && !is_full).then_some(strength)
+}
+
+fn add(parts: &mut Parts, adapter: &Adapter, strength: Option<&str>, platform: &Platform) {
     let directory = format!("{}/{}", paths::ADAPTERS, adapter.name);
     match &adapter.payload {
         Payload::Image {
@@ -55,15 +67,42 @@ fn add(parts: &mut Parts, adapter: &Adapter, platform: &Platform) {
         } => {
             let name = format!("puller-{}", label(&adapter.name));
             let into = volume::mount(VOLUME, paths::ADAPTERS);
-            let (container, secrets) =
+            let (mut container, secrets) =
                 artifact::puller(&name, (reference, pull_secrets), (&directory, into), platform);
+            if let Some(strength) = strength {
+                let flags = container.args.get_or_insert_default();
+                // The reference is last.
+                flags.insert(
+                    flags.len().saturating_sub(1),
+                    format!("--lora-strength={strength}"),
+                );
+            }
             parts.init.push(container);
             parts.volumes.extend(secrets);
         }
         Payload::Volume(source) => {
             let name = format!("{VOLUME}-{}", label(&adapter.name));
             parts.volumes.push(volume::named(&name, source));
-            parts.mounts.push(volume::mount_read_only(&name, directory));
+            let Some(strength) = strength else {
+                parts.mounts.push(volume::mount_read_only(&name, directory));
+                return;
+            };
+            // The user's volume is not changed.
+            let from = format!("{}/{}", paths::ADAPTER_SOURCES, adapter.name);
+            let args = vec![
+                "copy".to_owned(),
+                format!("--from={from}"),
+                format!("--to={directory}"),
+                format!("--lora-strength={strength}"),
+            ];
+            let mounts = vec![
+                volume::mount_read_only(&name, from),
+                volume::mount(VOLUME, paths::ADAPTERS),
+            ];
+            let copier = format!("copier-{}", label(&adapter.name));
+            parts
+                .init
+                .push(artifact::container(&copier, args, mounts, platform));
         }
     }
 }
@@ -80,17 +119,6 @@ fn label(name: &str) -> String {
     }
     let start: String = name.replace('.', "-").chars().take(KEPT).collect();
     format!("{start}-{}", &names::digest(&[name])[..8])
-}
-
-/// Strengths as the base image reads them: environment variables named after the adapters. A variable cannot begin
-/// with a digit, so such an adapter has full strength there.
-pub(crate) fn strength_env(adapters: &[Adapter]) -> impl Iterator<Item = EnvVar> {
-    adapters
-        .iter()
-        .filter(|adapter| {
-            !adapter.strength.is_empty() && !adapter.name.starts_with(|c: char| c.is_ascii_digit())
-        })
-        .map(|adapter| pod::env(&adapter.name, &adapter.strength))
 }
 
 #[cfg(test)]

@@ -3,7 +3,8 @@
 //! | command line | effect |
 //! |---|---|
 //! | `fetch --to=DIR [--allow-http] [--allow-host=HOST]… URL…` | downloads each URL to a file in `DIR` |
-//! | `pull --to=DIR [--auth-dir=DIR] REFERENCE` | puts `/data` of an image, or the titled files of an artifact, into `DIR` |
+//! | `pull --to=DIR [--auth-dir=DIR] [--lora-strength=NUMBER] REFERENCE` | puts `/data` of an image, or the titled files of an artifact, into `DIR` |
+//! | `copy --from=DIR --to=DIR --lora-strength=NUMBER` | copies an adapter and writes its strength into the copy |
 //! | `push --from=DIR --wait-for=FILE --auth-dir=DIR --base-model=NAME REFERENCE` | packs a tuned adapter into an image and pushes it |
 //!
 //! `--auth-dir` holds Docker config files (`*.json`); anonymous access is tried first. Each command exits 0 on success.

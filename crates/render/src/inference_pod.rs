@@ -9,7 +9,7 @@ use crate::{adapter, meta, native, paths, pod, scheduling, vllm, volume};
 
 /// Renders the pod template.
 pub(crate) fn pod_template(inference: &Inference<'_>) -> PodTemplateSpec {
-    let adapters = adapter::parts(&inference.adapters, inference.platform);
+    let adapters = adapter::parts(&inference.adapters, inference.engine, inference.platform);
     let (mut volumes, mut mounts) = volumes(inference);
     if let Some((volume, mount)) = (inference.engine == Runtime::Native)
         .then(|| native::token(inference))

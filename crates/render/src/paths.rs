@@ -13,6 +13,8 @@ pub(crate) const INFERENCE_CONFIG_KEY: &str = "inference_config.yaml";
 pub(crate) const TRAINING_CONFIG_KEY: &str = "training_config.yaml";
 /// Adapters, one directory each.
 pub(crate) const ADAPTERS: &str = "/mnt/adapter";
+/// Adapters on volumes whose strength is written into a copy.
+pub(crate) const ADAPTER_SOURCES: &str = "/mnt/adapter-source";
 /// The data set.
 pub(crate) const DATA: &str = "/mnt/data";
 /// The tuned adapter.

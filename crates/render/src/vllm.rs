@@ -8,7 +8,7 @@ use k8s_openapi::api::core::v1::{Container, EnvVar, EnvVarSource, ObjectFieldSel
 use kaito_api::{labels, names};
 
 use crate::inference::Inference;
-use crate::{adapter, paths, pod, probe, server};
+use crate::{paths, pod, probe, server};
 
 /// Fraction of a GPU's memory that the engine takes.
 const GPU_MEMORY: &str = "0.84";
@@ -61,7 +61,6 @@ fn environment(inference: &Inference<'_>) -> Vec<EnvVar> {
     let mut env = pod::home_env();
     env.extend(extra.iter().map(|(name, value)| pod::env(name, value)));
     env.extend(pod::hub_token(inference.options(), inference.preset.gated));
-    env.extend(adapter::strength_env(&inference.adapters));
     if inference.spans_nodes() {
         env.push(pod::env("LEADER", &leader(inference)));
         env.push(pod::env("NODES", &inference.placement.nodes.to_string()));

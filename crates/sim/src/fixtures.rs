@@ -32,6 +32,8 @@ pub fn setup(seed: u64) -> Setup {
             node_claims: Default::default(),
             cloud: Cloud::Azure,
             tuning_node_retention: Default::default(),
+            engine: Default::default(),
+            retired_types: Default::default(),
             ceilings: Default::default(),
             max_nodes: Default::default(),
             node_image_family: "ubuntu".to_owned(),

@@ -1,10 +1,12 @@
 //! Command line of the workspace controller. Every flag can also be set as an environment variable.
 
 use clap::{Parser, ValueEnum};
-use instance_types::Cloud;
+use instance_types::{Ceiling, Ceilings, Cloud, ComputeCapability, UsdPerHour};
 use kaito_api::NodeClassRef;
+use preset_catalog::EngineImage;
+use preset_catalog::fit::RetiredTypes;
 use render::{Downloads, Images, Isolation, NodeClaimOptions};
-use workspace_plan::{Ceiling, Ceilings, NodeLimit, NodeRetention, ProvisionerMode, Settings, UsdPerHour};
+use workspace_plan::{NodeLimit, NodeRetention, ProvisionerMode, Settings};
 
 /// Reconciles Workspaces: nodes, model server or tuning Job, Service and status.
 #[derive(Clone, Debug, Parser)]
@@ -34,6 +36,9 @@ pub struct Args {
     /// Ceilings of nodes and of their price.
     #[command(flatten)]
     pub ceilings: CeilingArgs,
+    /// Treatment of retired instance types: replace buys a current one that costs at most 1.5 times as much; refuse does not.
+    #[arg(long, env = "RETIRED_INSTANCE_TYPES", default_value = "replace")]
+    pub retired_instance_types: RetiredTypes,
     /// Time for which the nodes of an ended tuning stay, such as 10m; `keep` leaves them until the Workspace is deleted.
     #[arg(long, env = "TUNING_NODE_RETENTION", default_value = "10m")]
     pub tuning_node_retention: NodeRetention,
@@ -168,6 +173,12 @@ pub struct ImageArgs {
     /// Image of vLLM and of the tuning scripts.
     #[arg(long, env = "BASE_IMAGE")]
     pub base_image: Option<String>,
+    /// Lowest CUDA compute capability that this image supports, such as 8.0; the default is known for kaito-base only.
+    #[arg(long, env = "BASE_IMAGE_MIN_COMPUTE_CAPABILITY", value_name = "VERSION")]
+    pub base_image_min_compute_capability: Option<ComputeCapability>,
+    /// True if this image contains the CUDA toolkit; the default is known for kaito-base only.
+    #[arg(long, env = "BASE_IMAGE_CUDA_TOOLKIT", value_name = "BOOL")]
+    pub base_image_cuda_toolkit: Option<bool>,
     /// Image of the inference server.
     #[arg(long, env = "INFERENCE_SERVER_IMAGE")]
     pub inference_server_image: Option<String>,
@@ -224,6 +235,7 @@ impl Args {
     pub fn settings(&self) -> Settings {
         let defaults = Images::default();
         let given = self.images.clone();
+        let base = given.base_image.unwrap_or(defaults.base);
         Settings {
             mode: match self.node_provisioner {
                 Provisioner::Machine => ProvisionerMode::Machine,
@@ -236,9 +248,14 @@ impl Args {
             ceilings: self.ceilings.ceilings(),
             tuning_node_retention: self.tuning_node_retention,
             node_image_family: self.default_node_image_family.clone(),
+            engine: EngineImage::of(&base).stated(
+                given.base_image_min_compute_capability,
+                given.base_image_cuda_toolkit,
+            ),
+            retired_types: self.retired_instance_types,
             images: Images {
                 preset_registry: given.preset_registry_name.unwrap_or(defaults.preset_registry),
-                base: given.base_image.unwrap_or(defaults.base),
+                base,
                 inference_server: given.inference_server_image.unwrap_or(defaults.inference_server),
                 tuning_job: given.tuning_job_image.unwrap_or(defaults.tuning_job),
                 artifact: given.artifact_image.unwrap_or(defaults.artifact),
@@ -327,7 +344,10 @@ mod tests {
 
     #[test]
     fn the_chart_names_flags_that_exist() {
-        let chart = include_str!("../../../charts/kaito/templates/workspace-controller/deployment.yaml");
+        let chart = concat!(
+            include_str!("../../../charts/kaito/templates/workspace-controller/deployment.yaml"),
+            include_str!("../../../charts/kaito/templates/_helpers.tpl"),
+        );
         let command = <Args as clap::CommandFactory>::command();
         let known: Vec<&str> = command.get_arguments().filter_map(clap::Arg::get_long).collect();
         let named = chart.lines().filter_map(|line| line.trim().strip_prefix("- --"));
@@ -344,6 +364,9 @@ mod tests {
             "workspace-node-ceiling",
             "workspace-price-ceiling",
             "namespace-node-ceiling",
+            "retired-instance-types",
+            "base-image-min-compute-capability",
+            "base-image-cuda-toolkit",
             "namespace-price-ceiling",
             "hub-endpoint",
             "data-allow-http",

@@ -1,105 +1,47 @@
 //! Ceilings of nodes and of their list price, for one Workspace and for all of a namespace.
 
-use std::str::FromStr;
-
+use instance_types::{Ceiling, Ceilings};
 use kaito_api::conditions::WorkspaceReason;
 
 use crate::price;
 use crate::problem::Problem;
 
-/// A price in US dollars per hour, in millionths.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct UsdPerHour(u64);
-
-impl FromStr for UsdPerHour {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let (whole, cents) = text.split_once('.').unwrap_or((text, "0"));
-        let is_number = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
-        let parsed = || {
-            let cents: u64 = format!("{cents:0<2}").parse().ok()?;
-            let whole: u64 = whole.parse().ok()?;
-            whole
-                .checked_mul(1_000_000)?
-                .checked_add(cents.checked_mul(10_000)?)
-        };
-        let good = is_number(whole) && is_number(cents) && cents.len() <= 2;
-        let micros = if good { parsed() } else { None };
-        micros
-            .map(Self)
-            .ok_or_else(|| "must be US dollars per hour, such as 25 or 7.50".to_owned())
+/// Returns the reason for which a Workspace may not have nodes of this cost beside `others`.
+pub(crate) fn refuse(
+    ceilings: &Ceilings,
+    namespace: &str,
+    instance_type: &str,
+    needs: Cost,
+    others: Cost,
+) -> Option<CeilingRefusal> {
+    let refusal = |cause| CeilingRefusal {
+        instance_type: instance_type.to_owned(),
+        needs,
+        cause,
+    };
+    if ceilings.limit_price() && needs.is_unpriced {
+        return Some(refusal(Cause::Unpriced));
     }
+    if let Some(exceeded) = exceeded(ceilings.workspace, needs, Cost::default()) {
+        return Some(refusal(Cause::Workspace(exceeded)));
+    }
+    let exceeded = exceeded(ceilings.namespace, needs, others)?;
+    Some(refusal(Cause::Namespace(namespace.to_owned(), exceeded)))
 }
 
-/// Ceiling of nodes and of their price; `None` is no ceiling.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Ceiling {
-    /// Number of nodes.
-    pub nodes: Option<u32>,
-    /// List price of all nodes.
-    pub usd_per_hour: Option<UsdPerHour>,
-}
-
-/// Ceilings of each Workspace and of each namespace.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Ceilings {
-    /// Ceiling of one Workspace.
-    pub workspace: Ceiling,
-    /// Ceiling of all Workspaces of one namespace together.
-    pub namespace: Ceiling,
-}
-
-impl Ceilings {
-    /// Returns true if nothing is limited.
-    #[must_use]
-    pub fn are_off(&self) -> bool {
-        *self == Self::default()
+fn exceeded(ceiling: Ceiling, needs: Cost, others: Cost) -> Option<Exceeded> {
+    let nodes = ceiling
+        .nodes
+        .filter(|limit| others.nodes.saturating_add(needs.nodes) > *limit);
+    if let Some(limit) = nodes {
+        return Some(Exceeded::Nodes {
+            left: limit.saturating_sub(others.nodes),
+            limit,
+        });
     }
-
-    fn limit_price(&self) -> bool {
-        self.workspace.usd_per_hour.is_some() || self.namespace.usd_per_hour.is_some()
-    }
-
-    /// Returns the reason for which a Workspace may not have nodes of this cost beside `others`.
-    pub(crate) fn refuse(
-        &self,
-        namespace: &str,
-        instance_type: &str,
-        needs: Cost,
-        others: Cost,
-    ) -> Option<CeilingRefusal> {
-        let refusal = |cause| CeilingRefusal {
-            instance_type: instance_type.to_owned(),
-            needs,
-            cause,
-        };
-        if self.limit_price() && needs.is_unpriced {
-            return Some(refusal(Cause::Unpriced));
-        }
-        if let Some(exceeded) = self.workspace.exceeded(needs, Cost::default()) {
-            return Some(refusal(Cause::Workspace(exceeded)));
-        }
-        let exceeded = self.namespace.exceeded(needs, others)?;
-        Some(refusal(Cause::Namespace(namespace.to_owned(), exceeded)))
-    }
-}
-
-impl Ceiling {
-    fn exceeded(self, needs: Cost, others: Cost) -> Option<Exceeded> {
-        let nodes = self
-            .nodes
-            .filter(|limit| others.nodes.saturating_add(needs.nodes) > *limit);
-        if let Some(limit) = nodes {
-            return Some(Exceeded::Nodes {
-                left: limit.saturating_sub(others.nodes),
-                limit,
-            });
-        }
-        let UsdPerHour(limit) = self.usd_per_hour?;
-        let left = limit.saturating_sub(others.usd_micros);
-        (needs.usd_micros > left).then_some(Exceeded::Price { left, limit })
-    }
+    let limit = ceiling.usd_per_hour?.micros();
+    let left = limit.saturating_sub(others.usd_micros);
+    (needs.usd_micros > left).then_some(Exceeded::Price { left, limit })
 }
 
 /// Nodes and their list price.
@@ -196,54 +138,44 @@ mod tests {
     use super::*;
 
     #[test]
-    fn prices_are_dollars_with_cents() {
-        assert_eq!("25".parse(), Ok(UsdPerHour(25_000_000)));
-        assert_eq!("7.5".parse(), Ok(UsdPerHour(7_500_000)));
-        assert_eq!("7.05".parse(), Ok(UsdPerHour(7_050_000)));
-        for wrong in ["", "-1", "1.", ".5", "1.234", "$3", "1e3", "99999999999999999999"] {
-            assert!(wrong.parse::<UsdPerHour>().is_err(), "{wrong}");
-        }
-    }
-
-    #[test]
     fn a_refusal_names_number_price_and_what_is_left() {
         let ceilings = Ceilings {
             workspace: Ceiling {
                 nodes: Some(4),
-                usd_per_hour: Some(UsdPerHour(20_000_000)),
+                usd_per_hour: "20".parse().ok(),
             },
             namespace: Ceiling {
                 nodes: Some(6),
-                usd_per_hour: Some(UsdPerHour(30_000_000)),
+                usd_per_hour: "30".parse().ok(),
             },
         };
-        let refuse = |nodes, each, others| {
-            let refusal = ceilings.refuse("team", "A", Cost::of(nodes, each), others);
+        let cause = |nodes, each, others| {
+            let refusal = refuse(&ceilings, "team", "A", Cost::of(nodes, each), others);
             refusal.map(|refusal| refusal.problem().cause)
         };
         let none = Cost::default();
         let check = |found: Option<String>, expected: &str| assert_eq!(found.as_deref(), Some(expected));
-        assert_eq!(refuse(4, Some(5_000_000), none), None);
+        assert_eq!(cause(4, Some(5_000_000), none), None);
         check(
-            refuse(5, Some(1_000_000), none),
+            cause(5, Some(1_000_000), none),
             "5 nodes of A would cost $5.00/h; a Workspace may have 4 nodes",
         );
         check(
-            refuse(1, Some(21_000_000), none),
+            cause(1, Some(21_000_000), none),
             "1 node of A would cost $21.00/h; a Workspace may cost $20.00/h",
         );
         let others = Cost::of(5, Some(5_000_000));
         check(
-            refuse(2, Some(1_000_000), others),
+            cause(2, Some(1_000_000), others),
             "2 nodes of A would cost $2.00/h; namespace team has 1 of 6 nodes left",
         );
         check(
-            refuse(1, Some(5_010_000), others),
+            cause(1, Some(5_010_000), others),
             "1 node of A would cost $5.01/h; namespace team has $5.00/h of $30.00/h left",
         );
-        assert_eq!(refuse(1, Some(5_000_000), others), None);
+        assert_eq!(cause(1, Some(5_000_000), others), None);
         check(
-            refuse(1, None, none),
+            cause(1, None, none),
             "the price of A is not known, and prices have a ceiling",
         );
     }

@@ -26,7 +26,7 @@ pub(crate) fn plan(context: &PlanContext<'_>, desired: &Desired<'_>, manifests: 
         plan.writes = build::writes(context, desired, rollout, resource.is_true());
     }
     plan.add_reason(reason_code(desired, resource.is_true()), &resource.message);
-    let notes = desired.update_blocked.iter().chain(&desired.note).cloned();
+    let notes = desired.update_blocked.iter().chain(&desired.notes).cloned();
     let refused = match &context.observed.grant {
         Grant::Granted => None,
         Grant::Refused(refusal) => Some(refusal.problem()),

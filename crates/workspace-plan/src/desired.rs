@@ -24,8 +24,8 @@ pub(crate) struct Desired<'a> {
     pub(crate) sizing_summary: Option<String>,
     /// Reason for which a changed spec is not applied to the running workload.
     pub(crate) update_blocked: Option<Problem>,
-    /// Problem to report although it prevents nothing.
-    pub(crate) note: Option<Problem>,
+    /// Problems to report although they prevent nothing.
+    pub(crate) notes: Vec<Problem>,
 }
 
 /// The workload that runs on the nodes.

@@ -10,7 +10,7 @@ use std::time::Duration;
 use instance_types::Cloud;
 use kaito_api::Claim;
 
-use crate::ceiling::{CeilingRefusal, Cost};
+use crate::ceiling::{CeilingRefusal, Cost, refuse};
 use crate::price;
 use crate::settings::Settings;
 
@@ -122,7 +122,7 @@ impl SpendLedger {
             let needs = Cost::of(request.claims.len(), request.usd_micros_each);
             let others = account.cost_without(&request.workspace, &wanted, &existing);
             let (namespace, instance_type) = (&request.namespace, &request.instance_type);
-            if let Some(refusal) = settings.ceilings.refuse(namespace, instance_type, needs, others) {
+            if let Some(refusal) = refuse(&settings.ceilings, namespace, instance_type, needs, others) {
                 account.waiting.insert(request.workspace.clone());
                 return (Grant::Refused(refusal), Vec::new());
             }

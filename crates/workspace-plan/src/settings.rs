@@ -2,11 +2,11 @@
 
 use std::str::FromStr;
 
-use instance_types::Cloud;
+use instance_types::{Ceilings, Cloud};
 use jiff::SignedDuration;
 use kaito_api::ClaimKind;
-
-use crate::ceiling::Ceilings;
+use preset_catalog::EngineImage;
+use preset_catalog::fit::RetiredTypes;
 
 /// Source of nodes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -123,6 +123,10 @@ pub struct Settings {
     pub ceilings: Ceilings,
     /// Time for which the nodes of an ended tuning stay.
     pub tuning_node_retention: NodeRetention,
+    /// Facts about the image of vLLM and of the tuning scripts.
+    pub engine: EngineImage,
+    /// Treatment of retired instance types.
+    pub retired_types: RetiredTypes,
     /// Images of our containers.
     pub images: render::Images,
     /// Allowed downloads of those containers.

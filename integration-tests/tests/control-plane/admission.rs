@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use ::admission::table::{Unlisted, WeightSource};
+use ::admission::table::{TableOptions, Unlisted};
 use anyhow::{Context as _, Result, bail, ensure};
 use instance_types::Cloud;
 use k8s_openapi::api::core::v1::ConfigMap;
@@ -144,10 +144,8 @@ fn settings() -> Result<Settings<'static>> {
     Ok(Settings {
         presets: Catalog::embedded()?,
         instance_types: instance_types::Catalog::embedded()?,
-        cloud: Cloud::Azure,
         nodes: NodeSource::Provisioned,
-        unlisted: Unlisted::Refused,
-        weights: WeightSource::Hub,
+        options: TableOptions::new(Cloud::Azure, Unlisted::Refused),
     })
 }
 

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use k8s_openapi::api::core::v1::Service;
+use kaito_api::labels;
 use kube::{Api, ResourceExt as _};
 
 use crate::world::{self, LIMIT};
@@ -32,6 +33,13 @@ async fn the_examples_become_ready_unchanged_and_give_their_nodes_back() -> Resu
             machines.len() == 1 && pools == [machines[0].name_any()],
             "{pools:?}"
         );
+        // The examples name a type that is retired.
+        let bought = machines[0].spec.requirements.iter();
+        let mut bought = bought.filter(|requirement| requirement.key == labels::INSTANCE_TYPE);
+        let bought = bought.next().context("no instance type")?;
+        ensure!(bought.values == ["Standard_NV36ads_A10_v5"], "{bought:?}");
+        let note = world.condition(name, "WorkspaceReady", "True", None).await?;
+        ensure!(note.contains("InstanceTypeReplaced"), "{note}");
         let service: Service = Api::namespaced(world.client.clone(), &world.namespace)
             .get(name)
             .await?;
@@ -153,7 +161,7 @@ async fn an_instance_type_that_does_not_fit_is_a_condition() -> Result<()> {
     let message = world
         .condition(&name, "ResourceReady", "False", Some("InstanceTypeUnknown"))
         .await?;
-    ensure!(message.contains("Standard_NC6s_v3"), "{message}");
+    ensure!(message.contains("did you mean Standard_N"), "{message}");
     world.delete(&name).await
 }
 

@@ -26,5 +26,6 @@ mod restore;
 mod restricted;
 mod tenants;
 mod upgrades;
+mod verdicts;
 mod warnings;
 mod world;

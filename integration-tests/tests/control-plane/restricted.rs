@@ -284,6 +284,8 @@ fn plan(observed: &Observed) -> plan::Plan {
         node_claims: render::NodeClaimOptions::default(),
         cloud: Cloud::Azure,
         tuning_node_retention: Default::default(),
+        engine: Default::default(),
+        retired_types: Default::default(),
         ceilings: Default::default(),
         max_nodes: workspace_plan::NodeLimit::default(),
         node_image_family: "ubuntu".to_owned(),

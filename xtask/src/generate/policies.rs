@@ -2,14 +2,16 @@
 
 use std::path::Path;
 
-use admission::{AUTHOR, CATALOG, CONTROLLER, FINALIZER, NOTES, PROVISIONER, Policy, REVISIONS, SHAPE};
+use admission::{
+    AUTHOR, CATALOG, CATALOG_NOTES, CONTROLLER, FINALIZER, NOTES, PROVISIONER, Policy, REVISIONS, SHAPE,
+};
 use anyhow::{Context as _, Result};
 
 use super::generated::Generated;
 
 const HEADER: &str = "# Made by `cargo xtask gen` from crates/admission. Do not edit.\n";
 
-const POLICIES: [&Policy; 8] = [
+const POLICIES: [&Policy; 9] = [
     &SHAPE,
     &AUTHOR,
     &FINALIZER,
@@ -18,6 +20,7 @@ const POLICIES: [&Policy; 8] = [
     &CONTROLLER,
     &PROVISIONER,
     &NOTES,
+    &CATALOG_NOTES,
 ];
 
 pub(super) fn files() -> Result<Vec<Generated>> {

@@ -119,6 +119,43 @@ async fn layers_of_every_compression_make_the_payload() {
 }
 
 #[tokio::test]
+async fn the_strength_of_an_adapter_is_written_into_its_configuration() {
+    let Some(registry) = Registry::start(&Auth::Nobody).unwrap() else {
+        return;
+    };
+    let writer = Writer::new(&registry, "adapter");
+    let config = json!({"r": 8, "lora_alpha": 32, "alpha_pattern": {"q_proj": 8}}).to_string();
+    let entries = [
+        ("data/adapter_config.json", config.as_bytes()),
+        ("data/adapter_model.safetensors", b"weights"),
+    ];
+    let layer = writer.blob(LAYER, &tar(&entries)).await;
+    writer.image("v1", &[layer]).await;
+    let to = tempfile::tempdir().unwrap();
+    for _ in 0..2 {
+        let flags = ["--lora-strength=0.25"];
+        pull(to.path(), &flags, &registry.reference("adapter:v1"))
+            .await
+            .good();
+        let read = |name: &str| std::fs::read(to.path().join(name)).unwrap();
+        let written: Value = serde_json::from_slice(&read("adapter_config.json")).unwrap();
+        let expected = json!({"r": 8, "lora_alpha": 8, "alpha_pattern": {"q_proj": 2}});
+        assert_eq!(written, expected, "also after a restart");
+        assert_eq!(read("adapter_model.safetensors"), b"weights");
+    }
+    // What is no adapter has no strength.
+    let layer = writer.blob(LAYER, &tar(&[("data/a", b"1")])).await;
+    writer.image("v2", &[layer]).await;
+    let failed = pull(
+        to.path(),
+        &["--lora-strength=0.25"],
+        &registry.reference("adapter:v2"),
+    )
+    .await;
+    assert!(failed.code != 0, "{}", failed.said);
+}
+
+#[tokio::test]
 async fn an_index_leads_to_the_image_of_this_machine() {
     let Some(registry) = Registry::start(&Auth::Nobody).unwrap() else {
         return;

@@ -108,7 +108,19 @@ fn suggestions() {
         catalog().near(Cloud::Azure, "Standard_NC24ads_A100_v5")[0],
         "Standard_NC24ads_A100_v4"
     );
-    assert_eq!(catalog().near(Cloud::Azure, "nc6s_v3"), ["Standard_NC6s_v3"]);
+    // A retired type is known, and never suggested.
+    assert!(
+        catalog()
+            .lookup(Cloud::Azure, "Standard_NC6s_v3")
+            .unwrap()
+            .retired
+            .is_some()
+    );
+    let near = catalog().near(Cloud::Azure, "Standard_NC6s_v4");
+    assert!(
+        !near.is_empty() && !near.contains(&"Standard_NC6s_v3"),
+        "{near:?}"
+    );
     assert_eq!(catalog().near(Cloud::Aws, "g5.xlagre")[0], "g5.xlarge");
     assert!(catalog().near(Cloud::Arc, "toaster").is_empty());
 }
@@ -149,6 +161,10 @@ fn contradictions_are_refused() {
     refused(
         "- {name: A, gpus: 0, gpu_memory_gib_total: 0, nvme: false, usd_per_hour: '3'}",
         "does not say where and when",
+    );
+    refused(
+        "- {name: A, gpus: 0, gpu_memory_gib_total: 0, nvme: false, retired: '2026-01-01'}",
+        "does not say where that was read",
     );
     refused(
         "- {name: A, gpus: 0, gpu_memory_gib_total: 0, nvme: false, price_region: x}",

@@ -127,6 +127,25 @@ fn plans() {
         &["plan", "-f", "manifests/wrong.yaml", "--max-nodes", "2"],
     );
     golden(
+        "plan-retired.txt",
+        0,
+        &[
+            "plan",
+            "-f",
+            "../../../examples/inference/kaito_workspace_phi_3.yaml",
+        ],
+    );
+    golden(
+        "plan-refused.txt",
+        1,
+        &[
+            "plan",
+            "-f",
+            "../../../examples/inference/kaito_workspace_phi_3.yaml",
+            "--retired-instance-types=refuse",
+        ],
+    );
+    golden(
         "plan-file.yaml",
         0,
         &[
@@ -170,6 +189,17 @@ fn lint() {
             "manifests/ours.yaml",
             "--presets",
             "manifests/presets.yaml",
+        ],
+    );
+    golden(
+        "lint-ceilings.txt",
+        1,
+        &[
+            "lint",
+            "-f",
+            "../../../examples/inference/kaito_workspace_phi_3.yaml",
+            "--workspace-price-ceiling=3",
+            "--namespace-node-ceiling=0",
         ],
     );
     golden("lint-no-presets.txt", 1, &["lint", "-f", "manifests/ours.yaml"]);

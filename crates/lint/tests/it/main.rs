@@ -2,13 +2,13 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use admission::table::{Unlisted, WeightSource};
+use admission::table::{TableOptions, Unlisted, WeightSource};
 use admission_cases::{Case, Expect};
 use instance_types::Cloud;
 use lint::{Linter, NodeSource, Settings, Violation};
-use preset_catalog::Catalog;
 use preset_catalog::estimate::DEFAULT_CONTEXT_TOKENS;
-use preset_catalog::fit::{FitOptions, compare_instance_types};
+use preset_catalog::fit::{FitOptions, RetiredTypes, compare_instance_types};
+use preset_catalog::{Catalog, EngineImage};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
@@ -16,10 +16,8 @@ fn settings() -> Settings<'static> {
     Settings {
         presets: Catalog::embedded().unwrap(),
         instance_types: instance_types::Catalog::embedded().unwrap(),
-        cloud: Cloud::Azure,
         nodes: NodeSource::Provisioned,
-        unlisted: Unlisted::Refused,
-        weights: WeightSource::Hub,
+        options: TableOptions::new(Cloud::Azure, Unlisted::Refused),
     }
 }
 
@@ -39,6 +37,11 @@ fn planned(object: &Value) -> bool {
         max_nodes: native.then_some(1),
         ..FitOptions::default()
     };
+    if instance_type.retired.is_some() {
+        let all: Vec<_> = settings.instance_types.of(Cloud::Azure).collect();
+        let plan = compare_instance_types(preset, &all, context, &options);
+        return plan.replacement(instance_type).is_some();
+    }
     compare_instance_types(preset, &[instance_type], context, &options)
         .best()
         .is_some()
@@ -168,6 +171,15 @@ fn settings_without_effect_are_warnings() {
             },
         );
     }
+    let retired = admission_cases::with(
+        admission_cases::inference(),
+        "/resource/instanceType",
+        json!("Standard_NC6s_v3"),
+    );
+    warned(
+        &admission_cases::with(retired, "/inference/preset/name", json!("phi-3-mini-4k-instruct")),
+        "is retired since 2025-09-30: Standard_NV36ads_A10_v5 is bought instead, for $3.20/h instead of $3.06/h",
+    );
     let preferred = admission_cases::with(
         admission_cases::inference(),
         "/resource/preferredNodes",
@@ -227,9 +239,87 @@ fn an_instance_type_that_is_set_late_is_looked_at() {
 }
 
 #[test]
+fn the_settings_of_the_installation_count() {
+    let check = |change: &dyn Fn(&mut TableOptions), object: &Value, expected: &[&str]| {
+        let mut settings = settings();
+        change(&mut settings.options);
+        let linter = Linter::new(settings).unwrap();
+        let found: Vec<String> = linter
+            .create(object)
+            .into_iter()
+            .map(|found| found.message)
+            .collect();
+        assert_eq!(found, expected);
+    };
+    let on = |object: Value, name: &str| admission_cases::with(object, "/resource/instanceType", json!(name));
+    let named = |name: &str| {
+        admission_cases::with(
+            admission_cases::inference(),
+            "/inference/preset/name",
+            json!(name),
+        )
+    };
+    let retired = on(named("phi-3-mini-4k-instruct"), "Standard_NC6s_v3");
+    check(
+        &|options| options.retired = RetiredTypes::Refuse,
+        &retired,
+        &[
+            "instance type Standard_NC6s_v3 is retired since 2025-09-30; what would work is 1 node of \
+           Standard_NV36ads_A10_v5 or 1 node of Standard_NC24ads_A100_v4 or 1 node of Standard_NV72ads_A10_v5",
+        ],
+    );
+    let t4 = on(named("phi-3-mini-4k-instruct"), "Standard_NC4as_T4_v3");
+    check(&|options| options.engine = EngineImage::UNKNOWN, &t4, &[]);
+    let large = admission_cases::with(
+        named("llama-3.3-70b-instruct"),
+        "/inference/preset/presetOptions",
+        json!({"modelAccessSecret": "hub"}),
+    );
+    let large = on(large, "Standard_NC24ads_A100_v4");
+    let nodes = |nodes| move |options: &mut TableOptions| options.ceilings.workspace.nodes = Some(nodes);
+    check(&nodes(3), &large, &[]);
+    check(
+        &nodes(2),
+        &large,
+        &["3 nodes of Standard_NC24ads_A100_v4 would cost $11.02/h; a Workspace may have 2 nodes"],
+    );
+    let usd = |usd: &'static str| {
+        move |options: &mut TableOptions| options.ceilings.namespace.usd_per_hour = usd.parse().ok()
+    };
+    check(&usd("11.019"), &large, &[]);
+    check(
+        &usd("11.01"),
+        &large,
+        &[
+            "3 nodes of Standard_NC24ads_A100_v4 would cost $11.02/h; all Workspaces of a namespace may cost $11.01/h",
+        ],
+    );
+    // The price is that of the node that is bought.
+    check(&usd("3.2"), &retired, &[]);
+    check(
+        &usd("3.10"),
+        &retired,
+        &[
+            "1 node of Standard_NV36ads_A10_v5 would cost $3.20/h; all Workspaces of a namespace may cost $3.10/h",
+        ],
+    );
+    let four = admission_cases::with(admission_cases::template(), "/resource/count", json!(4));
+    check(
+        &nodes(2),
+        &on(four, "Standard_D8s_v5"),
+        &["4 nodes of Standard_D8s_v5 would cost $1.54/h; a Workspace may have 2 nodes"],
+    );
+    check(
+        &usd("50"),
+        &on(admission_cases::template(), "Standard_E8s_v5"),
+        &["the price of Standard_E8s_v5 is not known, and prices have a ceiling"],
+    );
+}
+
+#[test]
 fn a_hub_may_know_more() {
     let linter = Linter::new(Settings {
-        unlisted: Unlisted::MayBeOnHub,
+        options: TableOptions::new(Cloud::Azure, Unlisted::MayBeOnHub),
         ..settings()
     })
     .unwrap();
@@ -256,7 +346,10 @@ fn a_gated_model_needs_a_token_unless_a_mirror_has_it() {
     assert_eq!(found.len(), 1);
     assert_eq!(found[0].path, "preset.presetOptions.modelAccessSecret");
     let mirror = Linter::new(Settings {
-        weights: WeightSource::Mirror,
+        options: TableOptions {
+            weights: WeightSource::Mirror,
+            ..TableOptions::new(Cloud::Azure, Unlisted::Refused)
+        },
         ..settings()
     })
     .unwrap();

@@ -26,6 +26,15 @@ pub enum Reason {
         /// Capability of the GPUs.
         available: ComputeCapability,
     },
+    /// The engine compiles kernels for the model, and its image lacks the compiler.
+    #[error("needs a CUDA toolkit, which the image of the engine lacks")]
+    NoCudaToolkit,
+    /// The cloud creates no such node any more.
+    #[error("is retired: the cloud creates none since {since}")]
+    Retired {
+        /// Day of the retirement, `YYYY-MM-DD`.
+        since: String,
+    },
     /// The preset needs more nodes than allowed.
     #[error("needs {needed} nodes, but at most {allowed} are allowed")]
     TooManyNodes {

@@ -2,6 +2,7 @@
 
 use instance_types::InstanceType;
 
+use crate::engine_image::EngineImage;
 use crate::estimate::Placement;
 
 use super::reason::{Reason, Remedy};
@@ -24,6 +25,8 @@ pub struct FitOptions {
     pub purpose: Purpose,
     /// Largest number of nodes; `None` for any number.
     pub max_nodes: Option<u32>,
+    /// Image of the GPU engine, or of the tuner.
+    pub engine: EngineImage,
 }
 
 /// Ranked instance types for a preset.

@@ -6,7 +6,7 @@ use proptest::sample::{Index, subsequence};
 
 use super::*;
 use crate::estimate::{DEFAULT_CONTEXT_TOKENS, GpuNode, Misfit, Work, place};
-use crate::{Catalog, Preset};
+use crate::{Catalog, EngineImage, Preset};
 
 const A10: &str = "Standard_NV36ads_A10_v5";
 const A100: &str = "Standard_NC24ads_A100_v4";
@@ -34,9 +34,16 @@ fn plan(name: &str, types: &[&str], context_tokens: u32, options: FitOptions) ->
 /// The only candidate's fit.
 #[track_caller]
 fn fit_on(name: &str, instance_type: &str, context_tokens: u32) -> Fit {
-    let plan = plan(name, &[instance_type], context_tokens, FitOptions::default());
+    // These tests are about memory, whatever the image of the engine lacks.
+    let plan = plan(name, &[instance_type], context_tokens, ANY_IMAGE);
     plan.best().expect("fits").1.clone()
 }
+
+const ANY_IMAGE: FitOptions = FitOptions {
+    purpose: Purpose::Inference,
+    max_nodes: None,
+    engine: EngineImage::UNKNOWN,
+};
 
 #[track_caller]
 fn unfit_on(name: &str, types: &[&str], context_tokens: u32, options: FitOptions) -> Unfit {
@@ -57,6 +64,7 @@ fn at_most(nodes: u32) -> FitOptions {
 const TUNING: FitOptions = FitOptions {
     purpose: Purpose::Tuning,
     max_nodes: None,
+    engine: EngineImage::KAITO_BASE,
 };
 
 #[test]
@@ -343,12 +351,7 @@ fn gpus_without_kernels_are_refused() {
         "use 1 node of Standard_NV36ads_A10_v5"
     );
     // Sparse attention has kernels for Hopper and later only.
-    let on_a100 = unfit_on(
-        "deepseek-v3.2",
-        &["Standard_ND96amsr_A100_v4"],
-        2048,
-        FitOptions::default(),
-    );
+    let on_a100 = unfit_on("deepseek-v3.2", &["Standard_ND96amsr_A100_v4"], 2048, ANY_IMAGE);
     assert_eq!(on_a100.reasons.len(), 1);
     assert_eq!(
         fit_on("deepseek-v3.2", "Standard_ND96isr_H200_v5", 2048)
@@ -356,13 +359,26 @@ fn gpus_without_kernels_are_refused() {
             .nodes,
         1
     );
-    // Models without quantization run on any GPU.
+    // Models without quantization run on any GPU that the image supports.
     assert_eq!(
-        fit_on("phi-4-mini-instruct", "Standard_NC6s_v3", 2048)
+        fit_on("phi-4-mini-instruct", "Standard_NC4as_T4_v3", 2048)
             .placement
             .nodes,
         1
     );
+    for options in [FitOptions::default(), TUNING] {
+        let on_t4 = unfit_on(
+            "phi-3-mini-4k-instruct",
+            &["Standard_NC4as_T4_v3", A10],
+            2048,
+            options,
+        );
+        let reasons: Vec<_> = on_t4.reasons.iter().map(ToString::to_string).collect();
+        assert_eq!(
+            reasons,
+            ["needs GPUs of compute capability 8.0, but these have 7.5"]
+        );
+    }
     let mut unknown = azure("Standard_NC4as_T4_v3").clone();
     unknown.compute_capability = None;
     let plan = compare_instance_types(preset("gpt-oss-20b"), &[&unknown], 2048, &FitOptions::default());
@@ -370,10 +386,79 @@ fn gpus_without_kernels_are_refused() {
 }
 
 #[test]
+fn an_image_without_a_compiler_serves_no_model_that_needs_it() {
+    let catalog = Catalog::embedded().unwrap();
+    let needs = |preset: &&Preset| {
+        preset
+            .inference
+            .as_ref()
+            .is_some_and(|profile| profile.needs_cuda_toolkit)
+    };
+    let names: Vec<_> = catalog.iter().filter(needs).map(|preset| &preset.name).collect();
+    assert_eq!(
+        names,
+        [
+            "deepseek-v3.2",
+            "deepseek-v4-flash-0731",
+            "deepseek-v4-pro",
+            "glm-5.2-fp8",
+            "mistral-small-4-119b-2603"
+        ]
+    );
+    for name in names {
+        let unfit = unfit_on(name, &[H100X8], 2048, FitOptions::default());
+        assert!(unfit.reasons.contains(&Reason::NoCudaToolkit), "{name}");
+        assert_eq!(unfit.remedies, [], "{name}");
+    }
+}
+
+#[test]
+fn a_retired_type_is_replaced_by_the_cheapest_that_costs_at_most_half_more() {
+    let azure_types: Vec<_> = all_types()
+        .into_iter()
+        .filter(|found| found.cloud == Cloud::Azure)
+        .collect();
+    let replacement = |name: &str, retired: &str, context, options: &FitOptions| {
+        let plan = compare_instance_types(preset(name), &azure_types, context, options);
+        let found = plan.replacement(azure(retired));
+        found.map(|(instance_type, fit)| (instance_type.name.clone(), fit.placement.nodes))
+    };
+    let default = FitOptions::default();
+    let one = |name: &str| Some((name.to_owned(), 1));
+    let phi = "phi-3-mini-128k-instruct";
+    assert_eq!(replacement(phi, "Standard_NC6s_v3", 2048, &default), one(A10));
+    assert_eq!(replacement(phi, "Standard_NC6s_v3", 2048, &TUNING), one(A10));
+    assert_eq!(replacement(phi, "Standard_NC6s_v3", 100_000, &default), one(A100));
+    assert_eq!(
+        replacement("llama-3.3-70b-instruct", "Standard_NC6s_v3", 2048, &default),
+        None,
+        "one node of a type that costs little more is too small"
+    );
+    let tuned = replacement(phi, "Standard_NC24s_v3", 2048, &TUNING);
+    assert_eq!(tuned, one("Standard_NC96ads_A100_v4"), "as many GPUs as before");
+    let unfit = unfit_on(phi, &["Standard_NC6s_v3", A10], 2048, default);
+    assert_eq!(
+        unfit.reasons[0].to_string(),
+        "is retired: the cloud creates none since 2025-09-30"
+    );
+    let template = like_for_like(&azure_types, azure("Standard_NC6s_v3"), None).unwrap();
+    assert_eq!(template.name, A10);
+    let mut cheap = azure("Standard_NC6s_v3").clone();
+    cheap.list_price.as_mut().unwrap().usd_micros_per_hour = 2_133_333;
+    assert_eq!(
+        like_for_like(&azure_types, &cheap, None).map(|found| &found.name),
+        None,
+        "the A10 costs a little more than half more"
+    );
+    cheap.list_price = None;
+    assert!(like_for_like(&azure_types, &cheap, None).is_none());
+}
+
+#[test]
 fn every_preset_that_is_served_fits_somewhere() {
     let types = all_types();
     for preset in Catalog::embedded().unwrap().iter() {
-        let plan = compare_instance_types(preset, &types, DEFAULT_CONTEXT_TOKENS, &FitOptions::default());
+        let plan = compare_instance_types(preset, &types, DEFAULT_CONTEXT_TOKENS, &ANY_IMAGE);
         assert_eq!(plan.candidates.len(), types.len());
         assert_eq!(
             plan.best().is_some(),
@@ -392,10 +477,13 @@ fn any_question() -> impl Strategy<Value = (&'static Preset, Vec<&'static Instan
     let some_types = subsequence(types, 0..count).prop_shuffle();
     let context = prop_oneof![0u32..10_000, 0u32..300_000, any::<u32>()];
     let nodes = prop_oneof![Just(None), (0u32..12).prop_map(Some)];
-    (any::<Index>(), some_types, context, nodes).prop_map(move |(index, types, context, max_nodes)| {
+    let engine = prop_oneof![Just(EngineImage::KAITO_BASE), Just(EngineImage::UNKNOWN)];
+    let nodes = (nodes, engine);
+    (any::<Index>(), some_types, context, nodes).prop_map(move |(index, types, context, limits)| {
         let options = FitOptions {
             purpose: Purpose::Inference,
-            max_nodes,
+            max_nodes: limits.0,
+            engine: limits.1,
         };
         (*index.get(&presets), types, context, options)
     })

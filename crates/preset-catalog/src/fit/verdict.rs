@@ -30,7 +30,9 @@ impl FitRequest<'_> {
             GpuNode::from(instance_type),
             self.work(context_tokens),
         );
-        let mut reasons: Vec<Reason> = self.no_kernels(instance_type).into_iter().collect();
+        let mut reasons: Vec<Reason> = is_retired(instance_type).into_iter().collect();
+        reasons.extend(self.no_kernels(instance_type));
+        reasons.extend(self.no_toolkit(instance_type));
         reasons.extend(self.beyond_model(context_tokens));
         match placed {
             Ok(placement) => {
@@ -62,10 +64,17 @@ impl FitRequest<'_> {
 
     /// An unknown capability is accepted.
     fn no_kernels(self, instance_type: &InstanceType) -> Option<Reason> {
-        let profile = self.preset.inference.as_ref().filter(|_| self.is_inference())?;
-        let needed = profile.min_compute_capability?;
+        let profile = self.preset.inference.as_ref().filter(|_| self.is_inference());
+        let of_model = profile.and_then(|profile| profile.min_compute_capability);
+        let needed = of_model.max(self.options.engine.min_compute_capability)?;
         let available = instance_type.compute_capability?;
         (available < needed).then_some(Reason::ComputeCapabilityTooLow { needed, available })
+    }
+
+    fn no_toolkit(self, instance_type: &InstanceType) -> Option<Reason> {
+        let profile = self.preset.inference.as_ref().filter(|_| self.is_inference())?;
+        let is_needed = profile.needs_cuda_toolkit && instance_type.nvidia_gpus() > 0;
+        (is_needed && !self.options.engine.cuda_toolkit).then_some(Reason::NoCudaToolkit)
     }
 
     fn beyond_model(self, context_tokens: u32) -> Option<Reason> {
@@ -99,4 +108,11 @@ impl FitRequest<'_> {
             available_bytes,
         })
     }
+}
+
+fn is_retired(instance_type: &InstanceType) -> Option<Reason> {
+    let retired = instance_type.retired.as_ref()?;
+    Some(Reason::Retired {
+        since: retired.since.clone(),
+    })
 }

@@ -24,7 +24,7 @@ fn plans() -> Vec<FitReport> {
             0,
             FitOptions {
                 purpose: Purpose::Tuning,
-                max_nodes: None,
+                ..FitOptions::default()
             },
         ),
     ];

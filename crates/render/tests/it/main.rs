@@ -206,6 +206,11 @@ fn vllm_with_everything() {
                 Adapter {
                     name: "tone".into(),
                     strength: String::new(),
+                    payload: Payload::Volume(Box::new(volume.clone())),
+                },
+                Adapter {
+                    name: "mood".into(),
+                    strength: "0.75".into(),
                     payload: Payload::Volume(Box::new(volume)),
                 },
             ];

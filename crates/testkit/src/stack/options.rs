@@ -37,6 +37,8 @@ pub struct StackOptions {
     pub node_provisioner: &'static str,
     /// Group, kind and name of the class of NodeClaims.
     pub node_class: [&'static str; 3],
+    /// Flags of the controller and of the registry alike: the settings that change verdicts.
+    pub verdict_flags: &'static [&'static str],
 }
 
 impl Default for StackOptions {
@@ -61,6 +63,7 @@ impl Default for StackOptions {
             concurrency: 16,
             node_provisioner: "machine",
             node_class: ["kaito.sh", "KaitoNodeClass", "default"],
+            verdict_flags: &[],
         }
     }
 }

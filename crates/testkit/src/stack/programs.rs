@@ -214,7 +214,7 @@ impl Programs {
         if self.options.publish_catalog {
             program = program.arg(format!("--publish-config-map={NAMESPACE}/{CATALOG}"));
         }
-        program
+        program.args(self.options.verdict_flags)
     }
 
     /// The workspace controller under its own ServiceAccount.
@@ -255,6 +255,7 @@ impl Programs {
             .args(["--node-class-group", self.options.node_class[0]])
             .args(["--node-class-kind", self.options.node_class[1]])
             .args(["--node-class-name", self.options.node_class[2]])
+            .args(self.options.verdict_flags)
             .args([
                 "--leader-election-namespace",
                 &self.lease_namespace,

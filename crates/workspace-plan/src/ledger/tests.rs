@@ -1,11 +1,11 @@
 //! Histories of grants.
 
+use instance_types::{Ceiling, Ceilings};
 use kaito_api::{Machine, labels};
 use proptest::prelude::*;
 use serde_json::json;
 
 use super::*;
-use crate::ceiling::{Ceiling, Ceilings};
 use crate::settings::{NodeLimit, ProvisionerMode};
 
 const A100: &str = "Standard_NC24ads_A100_v4";
@@ -26,6 +26,8 @@ fn settings(nodes: Option<u32>, usd: Option<&str>) -> Settings {
             },
         },
         tuning_node_retention: Default::default(),
+        engine: Default::default(),
+        retired_types: Default::default(),
         images: render::Images::default(),
         downloads: render::Downloads::default(),
         isolation: Default::default(),

@@ -6,12 +6,17 @@ use render::Hardware;
 
 use super::{node_labels, own_nodes};
 use crate::context::PlanContext;
-use crate::node;
+use crate::fits::NodeWork;
 use crate::problem::Problem;
+use crate::replacement;
 use crate::settings::ProvisionerMode;
 
-/// Returns the hardware of each node.
-pub(super) fn of_nodes(context: &PlanContext<'_>, needs_gpu: bool) -> Result<Hardware, Problem> {
+/// Returns the hardware of each node, and a note if it is not that of the named type.
+pub(super) fn of_nodes(
+    context: &PlanContext<'_>,
+    work: NodeWork<'_>,
+    needs_gpu: bool,
+) -> Result<(Hardware, Option<Problem>), Problem> {
     let resource = context.workspace().spec.resource.as_ref();
     let instance_type = resource
         .map(|resource| resource.instance_type.as_str())
@@ -19,22 +24,32 @@ pub(super) fn of_nodes(context: &PlanContext<'_>, needs_gpu: bool) -> Result<Har
     match context.settings.mode {
         ProvisionerMode::Machine | ProvisionerMode::NodeClaim => {
             node_labels::check(context)?;
-            of_instance_type(context, instance_type, needs_gpu)
+            of_instance_type(context, instance_type, work, needs_gpu)
         }
-        ProvisionerMode::Byo => own_nodes::hardware(context, instance_type, needs_gpu),
+        ProvisionerMode::Byo => Ok((own_nodes::hardware(context, instance_type, needs_gpu)?, None)),
     }
 }
 
-fn of_instance_type(context: &PlanContext<'_>, name: &str, needs_gpu: bool) -> Result<Hardware, Problem> {
+fn of_instance_type(
+    context: &PlanContext<'_>,
+    name: &str,
+    work: NodeWork<'_>,
+    needs_gpu: bool,
+) -> Result<(Hardware, Option<Problem>), Problem> {
     if name.is_empty() {
         return Err(Problem::invalid(
             "resource.instanceType must be set: nodes are made for this Workspace",
         ));
     }
-    match node::known(context.settings.cloud, name) {
-        Some(hardware) => Ok(hardware),
+    let catalog = Catalog::embedded().ok();
+    match catalog.and_then(|catalog| catalog.lookup(context.settings.cloud, name)) {
+        Some(asked) if asked.retired.is_some() => {
+            let bought = replacement::of(context, asked, work)?;
+            Ok((Hardware::from(bought), replacement::note(asked, bought)))
+        }
+        Some(asked) => Ok((Hardware::from(asked), None)),
         None if needs_gpu || names_gpus(context, name) => Err(unknown(context, name)),
-        None => Ok(Hardware::cpu(name)),
+        None => Ok((Hardware::cpu(name), None)),
     }
 }
 

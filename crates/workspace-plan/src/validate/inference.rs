@@ -1,14 +1,13 @@
 //! The desired state of a Workspace that serves.
 
-use kaito_api::conditions::WorkspaceReason;
 use kaito_api::{InferenceSpec, PresetSpec, labels};
 use preset_catalog::estimate::{DEFAULT_CONTEXT_TOKENS, Work};
-use preset_catalog::{InferenceProfile, Preset, Runtime};
-use render::Hardware;
+use preset_catalog::{Preset, Runtime};
 
-use super::{hardware, preset, program, sizing, sources};
+use super::{engine_image, hardware, preset, program, sizing, sources};
 use crate::context::PlanContext;
 use crate::desired::{Desired, DesiredInference, DesiredWorkload};
+use crate::fits::NodeWork;
 use crate::problem::Problem;
 
 /// Returns the desired state of an inference spec.
@@ -31,7 +30,7 @@ fn of_template<'a>(
 ) -> Result<Desired<'a>, Problem> {
     let template = render::parse_template(template)
         .map_err(|error| Problem::invalid(format!("inference.template is not a pod template: {error}")))?;
-    let hardware = hardware::of_nodes(context, false)?;
+    let (hardware, replaced) = hardware::of_nodes(context, NodeWork::Template, false)?;
     let resource = context.workspace().spec.resource.as_ref();
     let count = resource.map_or(1, |resource| resource.count);
     let count = u32::try_from(count).unwrap_or(1).max(1);
@@ -44,7 +43,7 @@ fn of_template<'a>(
         disk_gib: 0,
         sizing_summary: size.summary,
         update_blocked: size.update_blocked,
-        note: None,
+        notes: replaced.into_iter().collect(),
     })
 }
 
@@ -59,14 +58,17 @@ fn of_preset<'a>(
     let profile = profile.ok_or_else(|| Problem::unsuitable(preset, "cannot be served"))?;
     preset::check_access(context, preset, wanted)?;
     let max_context = max_context(context, preset)?;
-    let hardware = hardware::of_nodes(context, !profile.cpu)?;
+    let context_tokens = max_context.unwrap_or(DEFAULT_CONTEXT_TOKENS);
+    let node_work = NodeWork::Inference {
+        preset,
+        context_tokens,
+    };
+    let (hardware, replaced) = hardware::of_nodes(context, node_work, !profile.cpu)?;
     let engine = program::engine(context, preset, profile, &hardware)?;
     if engine == Runtime::Vllm {
-        check_compute_capability(context, preset, profile, &hardware)?;
+        engine_image::check(context, node_work, Some(profile), &hardware)?;
     }
-    let work = Work::Inference {
-        context_tokens: max_context.unwrap_or(DEFAULT_CONTEXT_TOKENS),
-    };
+    let work = Work::Inference { context_tokens };
     let size = sizing::of_preset(context, preset, &hardware, work, engine)?;
     let runs_on_cpu = engine == Runtime::Native && profile.cpu;
     Ok(Desired {
@@ -88,32 +90,8 @@ fn of_preset<'a>(
         disk_gib: profile.disk_gib,
         sizing_summary: size.summary,
         update_blocked: size.update_blocked,
-        note,
+        notes: note.into_iter().chain(replaced).collect(),
     })
-}
-
-/// Checks that the engine has kernels for the GPUs, as far as their compute capability is known.
-///
-/// A running workload has proved it already.
-fn check_compute_capability(
-    context: &PlanContext<'_>,
-    preset: &Preset,
-    profile: &InferenceProfile,
-    hardware: &Hardware,
-) -> Result<(), Problem> {
-    let known = profile.min_compute_capability.zip(hardware.compute_capability);
-    let Some((needed, available)) = known.filter(|(needed, available)| available < needed) else {
-        return Ok(());
-    };
-    let is_bypassed = context.workspace().is_annotated(labels::BYPASS_RESOURCE_CHECKS);
-    if context.workload.is_some() || is_bypassed {
-        return Ok(());
-    }
-    let cause = format!(
-        "preset {} needs GPUs of compute capability {needed}, and {} has {available}",
-        preset.name, hardware.instance_type
-    );
-    Err(Problem::new(WorkspaceReason::GpuTooOld, cause))
 }
 
 /// Longest context that the annotation asks for, if it is set.

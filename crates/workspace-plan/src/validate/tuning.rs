@@ -4,10 +4,12 @@ use kaito_api::conditions::WorkspaceReason;
 use kaito_api::{TuningSpec, labels};
 use preset_catalog::estimate::Work;
 use preset_catalog::{Runtime, TuningMethod};
+use render::Tuner;
 
-use super::{hardware, preset, program, sizing, sources};
+use super::{engine_image, hardware, preset, program, sizing, sources};
 use crate::context::PlanContext;
 use crate::desired::{Desired, DesiredTuning, DesiredWorkload};
+use crate::fits::NodeWork;
 use crate::metadata::annotation;
 use crate::problem::Problem;
 
@@ -26,8 +28,12 @@ pub(super) fn desired<'a>(context: &PlanContext<'a>, spec: &'a TuningSpec) -> Re
         return Err(Problem::unsuitable(preset, &cause));
     }
     preset::check_access(context, preset, wanted)?;
-    let hardware = hardware::of_nodes(context, !program::runs_on_cpu(preset))?;
+    let work = NodeWork::Tuning(preset);
+    let (hardware, replaced) = hardware::of_nodes(context, work, !program::runs_on_cpu(preset))?;
     let tuner = program::tuner(context, preset, &hardware)?;
+    if tuner == Tuner::Scripts {
+        engine_image::check(context, work, None, &hardware)?;
+    }
     let size = sizing::of_preset(context, preset, &hardware, Work::Tuning, Runtime::Vllm)?;
     Ok(Desired {
         workload: DesiredWorkload::Tuning(Box::new(DesiredTuning {
@@ -45,7 +51,7 @@ pub(super) fn desired<'a>(context: &PlanContext<'a>, spec: &'a TuningSpec) -> Re
         disk_gib: profile.disk_gib,
         sizing_summary: size.summary,
         update_blocked: edited(context, spec),
-        note,
+        notes: note.into_iter().chain(replaced).collect(),
     })
 }
 

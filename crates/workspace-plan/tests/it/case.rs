@@ -40,6 +40,8 @@ impl Case {
                 node_claims: render::NodeClaimOptions::default(),
                 cloud: instance_types::Cloud::Azure,
                 tuning_node_retention: Default::default(),
+                engine: Default::default(),
+                retired_types: Default::default(),
                 ceilings: Default::default(),
                 max_nodes: Default::default(),
                 node_image_family: "ubuntu".to_owned(),

@@ -172,7 +172,7 @@ fn tuner(case: &Case) -> String {
 #[test]
 fn a_gpu_is_never_replaced_by_a_cpu_silently() {
     const CPU: &str = "Standard_D8s_v5";
-    const GPU: &str = "Standard_NC6s_v3";
+    const GPU: &str = "Standard_NV36ads_A10_v5";
     let small = "smollm2-135m-instruct";
     let large = "phi-3-mini-4k-instruct";
     let ours = "tuning-job, GPUs: none";
@@ -196,7 +196,7 @@ fn a_gpu_is_never_replaced_by_a_cpu_silently() {
             small,
             GPU,
             Some("native"),
-            "would not use the GPUs of Standard_NC6s_v3",
+            "would not use the GPUs of Standard_NV36ads_A10_v5",
         ),
         (large, CPU, Some("native"), "too large for the runtime native"),
         (large, GPU, Some("native"), "too large for the runtime native"),

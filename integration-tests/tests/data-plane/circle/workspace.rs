@@ -19,6 +19,8 @@ pub(crate) fn settings(downloads: Downloads) -> Settings {
         node_claims: NodeClaimOptions::default(),
         cloud: instance_types::Cloud::Azure,
         tuning_node_retention: Default::default(),
+        engine: Default::default(),
+        retired_types: Default::default(),
         ceilings: Default::default(),
         max_nodes: workspace_plan::NodeLimit::default(),
         node_image_family: "ubuntu".to_owned(),

@@ -1,0 +1,244 @@
+//! Variables of the policies that read the table: the preset, the instance type, the fit of the two, and the price.
+
+use crate::policy::{ANNOTATIONS, Variable, variable};
+
+/// Variables; each uses those before it.
+pub(crate) const VARIABLES: &[Variable] = &[
+    variable("data", "has(params.data) ? params.data : {}"),
+    ANNOTATIONS,
+    variable(
+        "oldAnnotations",
+        "oldObject != null && has(oldObject.metadata.annotations) ? oldObject.metadata.annotations : {}",
+    ),
+    variable("isNew", "oldObject == null"),
+    variable("isTuning", "has(object.tuning)"),
+    variable(
+        "instanceType",
+        "has(object.resource) && has(object.resource.instanceType) ? object.resource.instanceType : ''",
+    ),
+    variable(
+        "isSizedAnew",
+        "variables.isNew \
+         || variables.instanceType != (has(oldObject.resource) && has(oldObject.resource.instanceType) \
+            ? oldObject.resource.instanceType : '') \
+         || ['kaito.sh/runtime', 'kaito.sh/max-context-tokens', 'kaito.sh/bypass-resource-checks'].exists(k, \
+            (k in variables.annotations) != (k in variables.oldAnnotations) \
+            || k in variables.annotations && variables.annotations[k] != variables.oldAnnotations[k])",
+    ),
+    variable(
+        "wanted",
+        "has(object.inference) && has(object.inference.preset) ? object.inference.preset.name \
+         : (has(object.tuning) && has(object.tuning.preset) ? object.tuning.preset.name : '')",
+    ),
+    variable(
+        "namesAccessSecret",
+        "[has(object.inference) && has(object.inference.preset) ? [object.inference.preset] : [], \
+         has(object.tuning) && has(object.tuning.preset) ? [object.tuning.preset] : []].exists(l, l.exists(p, \
+         has(p.presetOptions) && has(p.presetOptions.modelAccessSecret) && p.presetOptions.modelAccessSecret != ''))",
+    ),
+    // A key of a ConfigMap must not contain a slash. No preset name contains two dots in a row.
+    variable(
+        "presetKey",
+        "'preset.' + variables.wanted.lowerAscii().replace('/', '..')",
+    ),
+    variable("isKnown", "variables.presetKey in variables.data"),
+    variable(
+        "preset",
+        "variables.isKnown ? variables.data[variables.presetKey] : ''",
+    ),
+    // Unknown names may exist on a hub, or the table is too large to list all presets.
+    variable(
+        "isOpen",
+        "'open' in variables.data && (variables.data['open'] == 'all' \
+         || variables.data['open'] == 'hub' && variables.wanted.matches('^[^/]+/[^/]+$'))",
+    ),
+    variable(
+        "kin",
+        "variables.wanted.size() < 3 ? [] : variables.data['presets'].split(',').filter(p, \
+         p.startsWith(variables.wanted.split('/')[variables.wanted.split('/').size() - 1].lowerAscii().split('-')[0]) \
+         || p.startsWith(variables.wanted.lowerAscii().substring(0, 3)))",
+    ),
+    variable(
+        "typeKey",
+        "'instance-type.' + variables.instanceType.lowerAscii()",
+    ),
+    variable("isTypeKnown", "variables.typeKey in variables.data"),
+    variable(
+        "position",
+        "variables.isTypeKnown ? int(variables.data[variables.typeKey].split(' ')[0]) : -1",
+    ),
+    variable(
+        "gpus",
+        "variables.isTypeKnown ? int(variables.data[variables.typeKey].split(' ')[1]) : 0",
+    ),
+    variable(
+        "runtimes",
+        "('runtimes.' + variables.preset) in variables.data \
+         ? variables.data['runtimes.' + variables.preset].split(',') : []",
+    ),
+    variable("runsOnCpu", "('cpu.' + variables.preset) in variables.data"),
+    variable(
+        "askedRuntime",
+        "'kaito.sh/runtime' in variables.annotations \
+         ? variables.annotations['kaito.sh/runtime'].trim().lowerAscii().replace('transformers', \
+            variables.instanceType == '' ? '' : (variables.gpus > 0 ? 'vllm' : 'native')) : ''",
+    ),
+    variable(
+        "runtime",
+        "variables.askedRuntime != '' ? variables.askedRuntime \
+         : (variables.runsOnCpu && variables.isTypeKnown && variables.gpus == 0 ? 'native' \
+         : (variables.gpus > 0 ? 'vllm' : (variables.runtimes.size() > 0 ? variables.runtimes[0] : '')))",
+    ),
+    variable(
+        "methods",
+        "('tuning.' + variables.preset) in variables.data \
+         ? variables.data['tuning.' + variables.preset].split(',') : []",
+    ),
+    variable(
+        "limit",
+        "('context.' + variables.preset) in variables.data ? int(variables.data['context.' + variables.preset]) : 0",
+    ),
+    variable(
+        "askedContext",
+        "'kaito.sh/max-context-tokens' in variables.annotations \
+         && variables.annotations['kaito.sh/max-context-tokens'].trim().matches('^[0-9]{1,9}$') \
+         ? int(variables.annotations['kaito.sh/max-context-tokens'].trim()) : 0",
+    ),
+    variable(
+        "context",
+        "variables.askedContext > 0 ? variables.askedContext : int(variables.data['default-context'])",
+    ),
+    // The longest context that fits each instance type; 0 if none fits.
+    variable(
+        "fits",
+        "(variables.runtime + '.' + variables.preset) in variables.data \
+         ? variables.data[variables.runtime + '.' + variables.preset].split(',') : []",
+    ),
+    variable(
+        "longest",
+        "variables.position >= 0 && variables.position < variables.fits.size() \
+         ? int(variables.fits[variables.position]) : 0",
+    ),
+    variable(
+        "fitting",
+        "variables.data['instance-types'].split(',').filter(t, \
+         int(variables.fits[int(variables.data['instance-type.' + t.lowerAscii()].split(' ')[0])]) >= variables.context)",
+    ),
+    variable("best", "'best-' + variables.runtime + '.' + variables.preset"),
+    variable("gpuTypes", "variables.data['gpu-instance-types'].split(',')"),
+    variable(
+        "wouldWork",
+        "variables.isTuning || variables.fits.size() == 0 \
+         ? variables.gpuTypes.filter(t, variables.gpuTypes.indexOf(t) < 5).join(', ') \
+         : (variables.best in variables.data && variables.context <= int(variables.data['default-context']) \
+            ? variables.data[variables.best] \
+            : variables.fitting.filter(t, variables.fitting.indexOf(t) < 5).join(', '))",
+    ),
+    variable(
+        "bypasses",
+        "'kaito.sh/bypass-resource-checks' in variables.annotations",
+    ),
+    variable(
+        "isTooOld",
+        "'too-old' in variables.data && variables.instanceType.lowerAscii() in variables.data['too-old'].split(',')",
+    ),
+    // Bypassed, as on nodes of the user's own, where the controller reads the GPUs from the nodes.
+    variable(
+        "lacksToolkit",
+        "('toolkit.' + variables.preset) in variables.data && !variables.isTuning && !variables.bypasses \
+         && variables.runtime == 'vllm'",
+    ),
+    variable("retiredKey", "'retired.' + variables.instanceType.lowerAscii()"),
+    variable(
+        "isRetired",
+        "variables.makesNodes && variables.retiredKey in variables.data",
+    ),
+    // Day, replacement for templates, replacement for tunings.
+    variable(
+        "retired",
+        "variables.isRetired ? variables.data[variables.retiredKey].split(' ') : []",
+    ),
+    variable(
+        "replaces",
+        "'retired-instance-types' in variables.data && variables.data['retired-instance-types'] == 'replace'",
+    ),
+    variable(
+        "replacementsKey",
+        "'replaced.' + variables.instanceType.lowerAscii() + '.' + variables.preset",
+    ),
+    variable(
+        "replacements",
+        "variables.replacementsKey in variables.data \
+         ? variables.data[variables.replacementsKey].split(',').filter(r, int(r.split(':')[1]) >= variables.context) : []",
+    ),
+    // The type that is bought instead of a retired one; empty if there is none, or only the controller can tell.
+    variable(
+        "replacement",
+        "!variables.isRetired || !variables.replaces ? '' \
+         : (variables.isTuning ? variables.retired[2].replace('-', '') \
+         : (variables.replacements.size() > 0 ? variables.replacements[0].split(':')[0] \
+         : (variables.wanted == '' || variables.bypasses ? variables.retired[1].replace('-', '') : '')))",
+    ),
+    variable(
+        "bought",
+        "variables.replacement != '' ? variables.replacement : variables.instanceType",
+    ),
+    variable(
+        "microsOfAsked",
+        "variables.isTypeKnown && variables.data[variables.typeKey].split(' ')[4] != '-' \
+         ? int(variables.data[variables.typeKey].split(' ')[4]) : 0",
+    ),
+    variable("boughtKey", "'instance-type.' + variables.bought.lowerAscii()"),
+    variable(
+        "micros",
+        "variables.boughtKey in variables.data && variables.data[variables.boughtKey].split(' ')[4] != '-' \
+         ? int(variables.data[variables.boughtKey].split(' ')[4]) : 0",
+    ),
+    variable(
+        "isTemplate",
+        "has(object.inference) && has(object.inference.template)",
+    ),
+    variable(
+        "count",
+        "has(object.resource) && has(object.resource.count) ? object.resource.count : 1",
+    ),
+    variable(
+        "oldCount",
+        "oldObject != null && has(oldObject.resource) && has(oldObject.resource.count) ? oldObject.resource.count : 1",
+    ),
+    variable(
+        "isBoughtAnew",
+        "variables.makesNodes && variables.instanceType != '' \
+         && (variables.isSizedAnew || variables.isTemplate && variables.count != variables.oldCount)",
+    ),
+    variable(
+        "nodesRow",
+        "('nodes.' + variables.preset) in variables.data ? variables.data['nodes.' + variables.preset].split(',') : []",
+    ),
+    variable(
+        "nodesAtDefault",
+        "variables.runtime == 'vllm' && !variables.isRetired && variables.position >= 0 \
+         && variables.position < variables.nodesRow.size() ? int(variables.nodesRow[variables.position]) : 0",
+    ),
+    // The least number: a longer context may need more, which the controller computes.
+    variable(
+        "nodes",
+        "variables.isTemplate ? variables.count \
+         : (variables.isTuning || variables.bypasses || variables.nodesAtDefault < 1 \
+            || variables.context < int(variables.data['default-context']) ? 1 : variables.nodesAtDefault)",
+    ),
+    variable("cost", "variables.nodes * variables.micros"),
+    variable(
+        "whatItCosts",
+        "string(variables.nodes) + ' node' + (variables.nodes == 1 ? '' : 's') + ' of ' + variables.bought \
+         + (variables.micros == 0 ? '' : ' would cost $' + string((variables.cost + 5000) / 1000000) + '.' \
+            + ((variables.cost + 5000) / 10000 % 100 < 10 ? '0' : '') + string((variables.cost + 5000) / 10000 % 100) \
+            + '/h')",
+    ),
+    // A ceiling that is not set is -1.
+    variable(
+        "ceilings",
+        "['ceiling-workspace-nodes', 'ceiling-namespace-nodes', 'ceiling-workspace-usd', 'ceiling-namespace-usd'].map(k, \
+         k in variables.data ? int(variables.data[k]) : -1)",
+    ),
+];

@@ -1,0 +1,112 @@
+//! The instance type that is bought instead of a retired one.
+//!
+//! The choice is made once. Then the claims record it, which users cannot write. So a price that changes moves nothing.
+
+use instance_types::{Catalog, InstanceType};
+use kaito_api::conditions::WorkspaceReason;
+use preset_catalog::fit::{FitReport, RetiredTypes, like_for_like};
+
+use crate::claims;
+use crate::context::PlanContext;
+use crate::fits::{self, NodeWork};
+use crate::metadata::{is_live, label};
+use crate::price;
+use crate::problem::Problem;
+
+/// Returns the type to buy for this work instead of a retired one. It is the retired one where a claim of it exists.
+///
+/// # Errors
+/// When none is recorded, and none may be chosen.
+pub(crate) fn of(
+    context: &PlanContext<'_>,
+    retired: &InstanceType,
+    work: NodeWork<'_>,
+) -> Result<&'static InstanceType, Problem> {
+    if let Some(recorded) = recorded(context) {
+        return Ok(recorded);
+    }
+    let chosen = match context.settings.retired_types {
+        RetiredTypes::Replace => chosen(context, retired, work),
+        RetiredTypes::Refuse => None,
+    };
+    chosen.ok_or_else(|| refused(context, retired, work))
+}
+
+/// Type of the claims of the Workspace. Those that live, and the first ordinals, come first.
+fn recorded(context: &PlanContext<'_>) -> Option<&'static InstanceType> {
+    let all = claims::own(context).filter_map(|claim| {
+        let known = lookup(context, price::instance_type(claim)?)?;
+        let ordinal = label(claim.metadata(), kaito_api::labels::ORDINAL);
+        let ordinal = ordinal.and_then(|ordinal| ordinal.parse::<u32>().ok());
+        Some((!is_live(claim.metadata()), ordinal.unwrap_or(u32::MAX), known))
+    });
+    let first = all.min_by_key(|(is_terminating, ordinal, _)| (*is_terminating, *ordinal));
+    first.map(|(_, _, known)| known)
+}
+
+fn chosen(
+    context: &PlanContext<'_>,
+    retired: &InstanceType,
+    work: NodeWork<'_>,
+) -> Option<&'static InstanceType> {
+    let same = |floor| like_for_like(&fits::types(context), retired, floor);
+    let sized = |report: &FitReport| {
+        let (found, _) = report.replacement(retired)?;
+        lookup(context, &found.name)
+    };
+    match work {
+        NodeWork::Template => same(None),
+        NodeWork::Tuning(_) => same(context.settings.engine.min_compute_capability),
+        NodeWork::Inference { .. } => fits::report(context, work).as_ref().and_then(sized).or_else(|| {
+            let is_bypassed = context
+                .workspace()
+                .is_annotated(kaito_api::labels::BYPASS_RESOURCE_CHECKS);
+            is_bypassed.then(|| same(None)).flatten()
+        }),
+    }
+}
+
+fn lookup(context: &PlanContext<'_>, name: &str) -> Option<&'static InstanceType> {
+    Catalog::embedded().ok()?.lookup(context.settings.cloud, name)
+}
+
+fn refused(context: &PlanContext<'_>, retired: &InstanceType, work: NodeWork<'_>) -> Problem {
+    let why = match context.settings.retired_types {
+        RetiredTypes::Replace => ", and none that costs at most 1.5 times as much replaces it",
+        RetiredTypes::Refuse => "",
+    };
+    let cause = format!(
+        "instance type {} is retired since {}{why}{}",
+        retired.name,
+        since(retired),
+        fits::would_work(context, work)
+    );
+    Problem::new(WorkspaceReason::InstanceTypeRetired, cause)
+}
+
+/// Reports that another type is bought than the Workspace names. `None` if it is the same.
+pub(crate) fn note(asked: &InstanceType, bought: &InstanceType) -> Option<Problem> {
+    let price = |found: &InstanceType| {
+        let price = found.list_price.as_ref();
+        price.map_or_else(
+            || "an unknown price".to_owned(),
+            |price| price::shown(price.usd_micros_per_hour),
+        )
+    };
+    let cause = format!(
+        "instance type {} is retired since {}: {} is bought instead, for {} instead of {} for each node",
+        asked.name,
+        since(asked),
+        bought.name,
+        price(bought),
+        price(asked)
+    );
+    (asked.name != bought.name).then(|| Problem::new(WorkspaceReason::InstanceTypeReplaced, cause))
+}
+
+fn since(retired: &InstanceType) -> &str {
+    retired
+        .retired
+        .as_ref()
+        .map_or("an unknown day", |retired| &retired.since)
+}

@@ -1,0 +1,176 @@
+//! Instance types that are retired, or whose GPUs the image of the engine does not support.
+
+use ::instance_types::{Catalog, Cloud};
+use preset_catalog::EngineImage;
+use preset_catalog::fit::RetiredTypes;
+use serde_json::json;
+use workspace_plan::PresetLookup;
+
+use crate::case::{Case, actions, check};
+use crate::objects;
+
+const RETIRED: &str = "Standard_NC6s_v3";
+const A10: &str = "Standard_NV36ads_A10_v5";
+const T4: &str = "Standard_NC4as_T4_v3";
+
+#[track_caller]
+fn refused(case: &Case, starts: &str) {
+    check(case, "ResourceReady", starts, &[]);
+}
+
+/// Instance types of the claims that exist after the plan.
+fn bought(case: &Case) -> Vec<String> {
+    let claims = case.observed.claims.iter();
+    let types = claims.map(|claim| {
+        let requirements = claim.requirements();
+        let found = requirements
+            .iter()
+            .find(|requirement| requirement.key == "node.kubernetes.io/instance-type");
+        found.unwrap().values[0].clone()
+    });
+    types.collect()
+}
+
+fn ready(case: &Case) -> String {
+    let status = case.observed.workspace.status.as_ref().unwrap();
+    let ready = status
+        .conditions
+        .iter()
+        .find(|condition| condition.type_ == "WorkspaceReady");
+    ready.unwrap().message.clone()
+}
+
+#[test]
+fn a_retired_type_is_replaced_and_the_status_says_so() {
+    let template = objects::template(json!({"name": "server", "image": "server:1"}));
+    for case in [
+        Case::serving("phi-3-mini-128k-instruct"),
+        Case::tuning(),
+        Case::new(template, PresetLookup::NotNeeded),
+    ] {
+        let first = case.on(RETIRED);
+        let note = "InstanceTypeReplaced: instance type Standard_NC6s_v3 is retired since 2025-09-30: \
+                    Standard_NV36ads_A10_v5 is bought instead, for $3.20/h instead of $3.06/h for each node.";
+        let events = first.plan().events;
+        assert!(
+            events.iter().any(|event| event.reason == "InstanceTypeReplaced"),
+            "{events:?}"
+        );
+        let stored = first.stored();
+        assert!(ready(&stored).contains(note), "{}", ready(&stored));
+        let stored = stored.stored();
+        assert_eq!(bought(&stored), [A10]);
+        assert!(
+            stored
+                .plan()
+                .events
+                .iter()
+                .all(|event| event.reason != "InstanceTypeReplaced"),
+            "said once"
+        );
+    }
+}
+
+#[test]
+fn the_choice_is_never_made_again() {
+    let case = Case::serving("phi-3-mini-128k-instruct")
+        .on(RETIRED)
+        .stored()
+        .stored();
+    assert_eq!(bought(&case), [A10]);
+    // Another context would choose another type now, and so would a table with other prices.
+    let longer = case.clone().annotated("kaito.sh/max-context-tokens", "100000");
+    assert!(bought(&longer.stored()).iter().all(|found| found == A10));
+    let fresh = Case::serving("phi-3-mini-128k-instruct")
+        .on(RETIRED)
+        .annotated("kaito.sh/max-context-tokens", "100000");
+    assert_eq!(bought(&fresh.stored().stored()), ["Standard_NC24ads_A100_v4"]);
+    // What was bought before the retirement stays, even if retired types are refused now.
+    let mut refusing = case;
+    refusing.settings.retired_types = RetiredTypes::Refuse;
+    assert!(actions(&refusing.plan()).is_empty());
+    assert!(ready(&refusing.stored()).contains("is bought instead"));
+}
+
+#[test]
+fn without_a_replacement_the_status_says_what_would_work() {
+    let large = Case::serving("llama-3.3-70b-instruct").on(RETIRED);
+    refused(
+        &large,
+        "False/InstanceTypeRetired: instance type Standard_NC6s_v3 is retired since 2025-09-30, and none that costs at most \
+         1.5 times as much replaces it; what would work is 3 nodes of Standard_NC24ads_A100_v4",
+    );
+    let mut refusing = Case::serving("phi-3-mini-4k-instruct").on(RETIRED);
+    refusing.settings.retired_types = RetiredTypes::Refuse;
+    refused(
+        &refusing,
+        "False/InstanceTypeRetired: instance type Standard_NC6s_v3 is retired since 2025-09-30; what would work is 1 node of \
+         Standard_NV36ads_A10_v5",
+    );
+}
+
+#[test]
+fn no_replacement_costs_more_than_half_more() {
+    let types = Catalog::embedded().unwrap();
+    let price = |name: &str| {
+        let found = types.lookup(Cloud::Azure, name).unwrap();
+        found.list_price.as_ref().unwrap().usd_micros_per_hour
+    };
+    let mut replaced = 0;
+    for preset in preset_catalog::Catalog::embedded().unwrap().iter().step_by(4) {
+        for retired in types.of(Cloud::Azure).filter(|found| found.retired.is_some()) {
+            let case = Case::serving(&preset.name).on(&retired.name).stored().stored();
+            let all = bought(&case);
+            let cost: u64 = all.iter().map(|name| price(name)).sum();
+            assert!(
+                cost * 2 <= price(&retired.name) * 3,
+                "{} on {}: {all:?}",
+                preset.name,
+                retired.name
+            );
+            replaced += usize::from(!all.is_empty());
+        }
+    }
+    assert!(replaced > 20, "{replaced}");
+}
+
+#[test]
+fn gpus_that_the_image_does_not_support_are_not_paid_for() {
+    let phi = "phi-3-mini-4k-instruct";
+    refused(
+        &Case::serving(phi).on(T4),
+        "False/GPUTooOld: preset phi-3-mini-4k-instruct needs GPUs of compute capability 8.0, and Standard_NC4as_T4_v3 has \
+         7.5; what would work is 1 node of Standard_NV36ads_A10_v5 or 1 node of Standard_NC24ads_A100_v4",
+    );
+    refused(
+        &Case::tuning().on(T4),
+        "False/GPUTooOld: tuning of preset phi-3-mini-4k-instruct needs GPUs of compute capability 8.0",
+    );
+    let template = objects::template(json!({"name": "server", "image": "server:1"}));
+    let template = Case::new(template, PresetLookup::NotNeeded).on(T4);
+    assert_eq!(
+        bought(&template.stored().stored()),
+        [T4],
+        "the user's own image is the user's"
+    );
+    let mut another = Case::serving(phi).on(T4);
+    another.settings.engine = EngineImage::UNKNOWN;
+    assert_eq!(bought(&another.stored().stored()), [T4]);
+    let bypassed = Case::serving(phi)
+        .on(T4)
+        .annotated("kaito.sh/bypass-resource-checks", "");
+    assert_eq!(bought(&bypassed.stored().stored()), [T4]);
+}
+
+#[test]
+fn a_model_that_needs_a_compiler_needs_an_image_with_it() {
+    let case = Case::serving("deepseek-v3.2").on("Standard_ND96isr_H200_v5");
+    refused(
+        &case,
+        "False/EngineLacksToolkit: preset deepseek-v3.2 needs the CUDA toolkit, which image \
+         mcr.microsoft.com/aks/kaito/kaito-base:0.5.0 lacks",
+    );
+    let mut other = case;
+    other.settings.engine = EngineImage::KAITO_BASE.stated(None, Some(true));
+    assert_eq!(bought(&other.stored().stored()), ["Standard_ND96isr_H200_v5"]);
+}
