@@ -6,6 +6,7 @@ use comfy_table::{Cell, CellAlignment, ColumnConstraint, ContentArrangement, Tab
 use serde_json::Value;
 
 use crate::args::Format;
+use preset_catalog::estimate::Placement;
 
 /// Largest width of a table.
 const WIDTH: u16 = 100;
@@ -82,6 +83,20 @@ pub(crate) fn printable(text: &str) -> String {
     text.chars()
         .map(|c| if c.is_control() { ' ' } else { c })
         .collect()
+}
+
+/// Formats the parallelism in vLLM's abbreviations: tensor, pipeline, data parallel.
+pub(crate) fn parallel(placement: &Placement) -> String {
+    let parts = [
+        ("tp", placement.tensor_parallel),
+        ("pp", placement.pipeline_parallel),
+        ("dp", placement.data_parallel),
+    ];
+    let parts = parts.iter().filter(|(_, ways)| *ways > 1);
+    parts
+        .map(|(name, ways)| format!("{name}{ways}"))
+        .collect::<Vec<_>>()
+        .join(" ")
 }
 
 #[cfg(test)]

@@ -5,13 +5,13 @@ use std::fmt::Write as _;
 use anyhow::{Context as _, bail};
 use instance_types::InstanceType;
 use kaito_api::labels;
-use preset_catalog::estimate::{DEFAULT_CONTEXT_TOKENS, Placement};
+use preset_catalog::estimate::DEFAULT_CONTEXT_TOKENS;
 use preset_catalog::fit::{Candidate, Fit, FitOptions, FitOutcome, FitReport, Purpose, Remedy, RetiredTypes};
 use serde_json::Value;
 
 use crate::answer::Answer;
 use crate::args::{Format, PlanArgs};
-use crate::output::{dollars, gib, printable, serialized, table};
+use crate::output::{dollars, gib, parallel, printable, serialized, table};
 use crate::source::{PresetSource, Question};
 use crate::{documents, plan_json, retired};
 
@@ -302,20 +302,6 @@ fn unfitting(subject: &Subject, plan: &FitReport) -> String {
             table(&[" DOES NOT FIT", "~WHY, AND WHAT WOULD HELP"], rows)
         )
     }
-}
-
-/// Formats the parallelism in vLLM's abbreviations: tensor, pipeline, data parallel.
-fn parallel(placement: &Placement) -> String {
-    let parts = [
-        ("tp", placement.tensor_parallel),
-        ("pp", placement.pipeline_parallel),
-        ("dp", placement.data_parallel),
-    ];
-    let parts = parts.iter().filter(|(_, ways)| *ways > 1);
-    parts
-        .map(|(name, ways)| format!("{name}{ways}"))
-        .collect::<Vec<_>>()
-        .join(" ")
 }
 
 fn room(instance_type: &InstanceType, fit: &Fit) -> String {
