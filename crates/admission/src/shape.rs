@@ -188,6 +188,42 @@ const RULES: &[Rule] = &[
         "'annotation kaito.sh/performance-mode must be balanced, interactivity or throughput'",
     ),
     rule(
+        "metadata.annotations[kaito.sh/front]",
+        "!('kaito.sh/front' in variables.annotations) \
+         || variables.annotations['kaito.sh/front'].trim() in ['', 'enabled', 'disabled']",
+        "'annotation kaito.sh/front must be enabled or disabled'",
+    ),
+    rule(
+        "metadata.annotations[kaito.sh/adapter-mode]",
+        "!('kaito.sh/adapter-mode' in variables.annotations) \
+         || variables.annotations['kaito.sh/adapter-mode'].trim() in ['', 'merge', 'request']",
+        "'annotation kaito.sh/adapter-mode must be merge or request'",
+    ),
+    rule(
+        "metadata.annotations[kaito.sh/api-keys-secret]",
+        "!('kaito.sh/api-keys-secret' in variables.annotations) \
+         || variables.annotations['kaito.sh/api-keys-secret'].trim().matches('^([a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*)?$')",
+        "'annotation kaito.sh/api-keys-secret must be the name of a Secret'",
+    ),
+    rule(
+        "metadata.annotations[kaito.sh/tls-secret]",
+        "!('kaito.sh/tls-secret' in variables.annotations) \
+         || variables.annotations['kaito.sh/tls-secret'].trim().matches('^([a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*)?$')",
+        "'annotation kaito.sh/tls-secret must be the name of a Secret'",
+    ),
+    rule(
+        "metadata.annotations[kaito.sh/cpu]",
+        "!('kaito.sh/cpu' in variables.annotations) \
+         || variables.annotations['kaito.sh/cpu'].trim().matches('^([0-9]*[1-9][0-9]*m?|[0-9]+[.][0-9]*[1-9][0-9]*|)$')",
+        "'annotation kaito.sh/cpu must be a number of processors, such as 4 or 500m'",
+    ),
+    rule(
+        "metadata.annotations[kaito.sh/memory]",
+        "!('kaito.sh/memory' in variables.annotations) \
+         || variables.annotations['kaito.sh/memory'].trim().matches('^([0-9]*[1-9][0-9]*(Ki|Mi|Gi|Ti|k|M|G|T)?|)$')",
+        "'annotation kaito.sh/memory must be an amount of memory, such as 16Gi'",
+    ),
+    rule(
         "metadata.annotations[kaito.sh/use-local-weights]",
         "!('kaito.sh/use-local-weights' in variables.annotations) \
          || variables.annotations['kaito.sh/use-local-weights'] in ['true', 'false']",
@@ -261,6 +297,12 @@ mod tests {
             labels::RUNTIME,
             labels::MAX_CONTEXT,
             labels::NODE_IMAGE_FAMILY,
+            labels::FRONT,
+            labels::ADAPTER_MODE,
+            labels::API_KEYS_SECRET,
+            labels::TLS_SECRET,
+            labels::CPU,
+            labels::MEMORY,
             labels::PERFORMANCE_MODE,
             labels::USE_LOCAL_WEIGHTS,
         ];

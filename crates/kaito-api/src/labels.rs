@@ -90,6 +90,18 @@ pub const PUBLIC: &str = "kaito.sh/public";
 pub const BYPASS_RESOURCE_CHECKS: &str = "kaito.sh/bypass-resource-checks";
 /// Requested context length, in tokens. Annotation on Workspaces.
 pub const MAX_CONTEXT: &str = "kaito.sh/max-context-tokens";
+/// `enabled` or `disabled`: our server before engines that are not ours. Annotation on Workspaces.
+pub const FRONT: &str = "kaito.sh/front";
+/// Secret with API keys, one a line, under the key `keys`. Annotation on Workspaces.
+pub const API_KEYS_SECRET: &str = "kaito.sh/api-keys-secret";
+/// Secret of the type `kubernetes.io/tls` with the certificate of the API. Annotation on Workspaces.
+pub const TLS_SECRET: &str = "kaito.sh/tls-secret";
+/// `merge` or `request`: use of adapters by the runtime `native`. Annotation on Workspaces.
+pub const ADAPTER_MODE: &str = "kaito.sh/adapter-mode";
+/// Processors that the engine requests, such as `4`. Annotation on Workspaces.
+pub const CPU: &str = "kaito.sh/cpu";
+/// Memory that the engine requests and may use at most, such as `16Gi`. Annotation on Workspaces.
+pub const MEMORY: &str = "kaito.sh/memory";
 /// `balanced`, `interactivity` or `throughput`. Annotation on Workspaces; validated, without effect so far.
 pub const PERFORMANCE_MODE: &str = "kaito.sh/performance-mode";
 /// `true` or `false`. Annotation on Workspaces; validated, without effect so far.

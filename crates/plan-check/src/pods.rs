@@ -29,16 +29,18 @@ pub(super) fn check(spec: &PodSpec, found: &mut Findings) {
     for name in repeated(containers(spec).map(|container| container.name.as_str())) {
         found.unless(false, || format!("container {name} twice"));
     }
+    let declared = serving(spec).flat_map(|container| container.ports.iter().flatten());
+    let ports: Vec<i32> = declared.map(|port| port.container_port).collect();
     for container in containers(spec) {
         found.at(format!("container {}", container.name), |found| {
-            check_container(container, &volumes, found)
+            check_container(container, &volumes, &ports, found)
         });
     }
     check_ports_together(spec, found);
     security::check(spec, found);
 }
 
-fn check_container(container: &Container, volumes: &[&str], found: &mut Findings) {
+fn check_container(container: &Container, volumes: &[&str], ports: &[i32], found: &mut Findings) {
     found.unless(names::is_label(&container.name), || {
         "the name must be a DNS label".to_owned()
     });
@@ -59,7 +61,7 @@ fn check_container(container: &Container, volumes: &[&str], found: &mut Findings
         ("readinessProbe", &container.readiness_probe),
     ] {
         if let Some(probe) = probe {
-            found.at(kind, |found| check_probe(probe, container, found));
+            found.at(kind, |found| check_probe(probe, container, ports, found));
         }
     }
 }
@@ -109,12 +111,15 @@ fn check_ports(container: &Container, found: &mut Findings) {
     }
 }
 
+/// Containers that run together: all except init containers that end.
+fn serving(spec: &PodSpec) -> impl Iterator<Item = &Container> {
+    let init = spec.init_containers.iter().flatten();
+    let sidecars = init.filter(|container| container.restart_policy.as_deref() == Some("Always"));
+    spec.containers.iter().chain(sidecars)
+}
+
 fn check_ports_together(spec: &PodSpec, found: &mut Findings) {
-    let ports = || {
-        spec.containers
-            .iter()
-            .flat_map(|container| container.ports.iter().flatten())
-    };
+    let ports = || serving(spec).flat_map(|container| container.ports.iter().flatten());
     for name in repeated(ports().filter_map(|port| port.name.as_deref())) {
         found.unless(false, || format!("port name {name} twice"));
     }
@@ -125,7 +130,8 @@ fn check_ports_together(spec: &PodSpec, found: &mut Findings) {
     }
 }
 
-fn check_probe(probe: &Probe, container: &Container, found: &mut Findings) {
+/// `ports` are those of all containers that serve: a sidecar may answer the probes of another container.
+fn check_probe(probe: &Probe, container: &Container, ports: &[i32], found: &mut Findings) {
     let ways = [
         probe.exec.is_some(),
         probe.grpc.is_some(),
@@ -139,10 +145,13 @@ fn check_probe(probe: &Probe, container: &Container, found: &mut Findings) {
     let by_tcp = probe.tcp_socket.as_ref().map(|action| action.port.clone());
     let by_grpc = probe.grpc.as_ref().map(|action| IntOrString::Int(action.port));
     for port in by_http.into_iter().chain(by_tcp).chain(by_grpc) {
-        let exists = container.ports.iter().flatten().any(|declared| match &port {
-            IntOrString::Int(number) => declared.container_port == *number,
-            IntOrString::String(name) => declared.name.as_ref() == Some(name),
-        });
+        let exists = match &port {
+            IntOrString::Int(number) => ports.contains(number),
+            IntOrString::String(name) => {
+                let mut own = container.ports.iter().flatten();
+                own.any(|declared| declared.name.as_ref() == Some(name))
+            }
+        };
         found.unless(exists, || format!("probes undeclared port {port:?}"));
     }
 }

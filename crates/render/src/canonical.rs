@@ -85,14 +85,16 @@ fn container_quantities(container: &mut Container) {
     amounts.for_each(|(_, quantity)| rewrite(quantity));
 }
 
-fn rewrite(quantity: &mut Quantity) {
-    if let Some(text) = quantity_text(&quantity.0) {
-        quantity.0 = text;
+fn rewrite(amount: &mut Quantity) {
+    if let Some(text) = quantity(&amount.0) {
+        amount.0 = text;
     }
 }
 
-/// Canonical spelling of a quantity. `None` for other text, exponents, and values finer than a thousandth. Rules: <https://kubernetes.io/docs/reference/kubernetes-api/common-definitions/quantity/>.
-fn quantity_text(text: &str) -> Option<String> {
+/// Spells a quantity as the API server does. `None` for other text, exponents, and values finer than a thousandth. Rules:
+/// <https://kubernetes.io/docs/reference/kubernetes-api/common-definitions/quantity/>.
+#[must_use]
+pub fn quantity(text: &str) -> Option<String> {
     let end = text
         .find(|c: char| !(c.is_ascii_digit() || c == '.'))
         .unwrap_or(text.len());
@@ -173,7 +175,7 @@ mod tests {
             ("Gi", None),
             ("1.2.3k", None),
         ] {
-            assert_eq!(quantity_text(text).as_deref(), want, "{text}");
+            assert_eq!(quantity(text).as_deref(), want, "{text}");
         }
     }
 

@@ -8,6 +8,7 @@ use crate::adapter::Adapter;
 use crate::hardware::Hardware;
 use crate::paths;
 use crate::platform::Platform;
+use crate::serving::Serving;
 
 /// A preset to serve, with every decision about it.
 #[derive(Clone, Debug)]
@@ -28,6 +29,8 @@ pub struct Inference<'a> {
     pub max_context: Option<u32>,
     /// Adapters to load beside the model.
     pub adapters: Vec<Adapter>,
+    /// Front, keys, encryption, processors and memory.
+    pub serving: &'a Serving,
     /// The installation.
     pub platform: &'a Platform,
 }
@@ -37,6 +40,20 @@ impl Inference<'_> {
     #[must_use]
     pub fn spans_nodes(&self) -> bool {
         self.placement.nodes > 1
+    }
+
+    /// Returns true if our server stands before the engine.
+    pub(crate) fn has_front(&self) -> bool {
+        self.serving.front && self.engine == Runtime::Vllm
+    }
+
+    /// Port of the engine.
+    pub(crate) fn engine_port(&self) -> i32 {
+        if self.has_front() {
+            paths::ENGINE_PORT
+        } else {
+            paths::HTTP_PORT
+        }
     }
 
     /// GPUs of each pod.

@@ -5,7 +5,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use preset_catalog::Runtime;
 
 use crate::inference::Inference;
-use crate::{adapter, meta, native, paths, pod, scheduling, vllm, volume};
+use crate::{adapter, front, meta, native, paths, pod, scheduling, vllm, volume};
 
 /// Renders the pod template.
 pub(crate) fn pod_template(inference: &Inference<'_>) -> PodTemplateSpec {
@@ -24,14 +24,32 @@ pub(crate) fn pod_template(inference: &Inference<'_>) -> PodTemplateSpec {
         Runtime::Vllm => (vllm::container(inference), pod::BASE_USER),
         Runtime::Native => (native::container(inference), pod::OUR_USER),
     };
+    let (mut init, mut end) = (adapters.init, None);
+    match inference.engine {
+        Runtime::Vllm if inference.has_front() => {
+            // Last, so that it starts once the adapters are there.
+            init.push(front::container(inference));
+            volumes.extend(front::volumes(inference));
+            end = Some(front::engine_end());
+        }
+        Runtime::Vllm => {}
+        Runtime::Native => {
+            volumes.extend(front::volumes(inference));
+            mounts.extend(front::mounts(inference));
+            end = Some(front::own_end());
+        }
+    }
+    let (lifecycle, grace) = end.unzip();
     let spec = PodSpec {
         affinity: scheduling::affinity(inference.workspace, inference.platform),
         containers: vec![Container {
             volume_mounts: Some(mounts),
+            lifecycle,
             ..container
         }],
         image_pull_secrets: pod::pull_secrets(inference.options()),
-        init_containers: (!adapters.init.is_empty()).then_some(adapters.init),
+        init_containers: (!init.is_empty()).then_some(init),
+        termination_grace_period_seconds: grace,
         tolerations: Some(scheduling::tolerations(inference.workspace, inference.platform)),
         volumes: Some(volumes),
         ..PodSpec::default()

@@ -11,13 +11,17 @@
 //! | `--port` | port to listen on |
 //! | `--max-context-tokens` | longest context; absent leaves it to the server |
 //! | `--adapters-dir` | directory with one directory an adapter; absent without adapters |
+//! | `--adapter-mode=request` | adapters are used by the requests that name them; absent merges them |
+//! | `--api-key-file` | keys of clients; absent admits all |
+//! | `--tls-cert-file`, `--tls-key-file` | certificate of the API; absent for plain text |
 //! | `--adapter-strength=NAME=NUMBER` | merge strength of an adapter; repeated |
 //! | `--config-file` | the user's `inference_config.yaml` |
 
 use k8s_openapi::api::core::v1::{Container, Volume, VolumeMount};
 
 use crate::inference::Inference;
-use crate::{paths, pod, probe, server, volume};
+use crate::serving::AdapterMode;
+use crate::{front, paths, pod, probe, server, volume};
 
 /// Volume with the hub's token, if the Workspace names a Secret.
 pub(crate) fn token(inference: &Inference<'_>) -> Option<(Volume, VolumeMount)> {
@@ -36,7 +40,12 @@ pub(crate) fn container(inference: &Inference<'_>) -> Container {
         args: Some(arguments(inference)),
         ..base
     };
-    probe::http(container, inference.profile.readiness_timeout_seconds)
+    let scheme = inference.serving.scheme();
+    probe::http(
+        container,
+        inference.profile.readiness_timeout_seconds,
+        scheme.as_deref(),
+    )
 }
 
 fn arguments(inference: &Inference<'_>) -> Vec<String> {
@@ -62,6 +71,10 @@ fn arguments(inference: &Inference<'_>) -> Vec<String> {
     if !inference.adapters.is_empty() {
         args.push(format!("--adapters-dir={}", paths::ADAPTERS));
     }
+    if inference.serving.adapter_mode == AdapterMode::Request {
+        args.push("--adapter-mode=request".to_owned());
+    }
+    args.extend(front::protection(inference));
     let weighted = inference
         .adapters
         .iter()

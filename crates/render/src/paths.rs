@@ -27,6 +27,12 @@ pub(crate) const PULL_SECRETS: &str = "/secrets/pull";
 pub(crate) const PUSH_SECRET: &str = "/secrets/push";
 /// The token for the model hub.
 pub(crate) const HUB_SECRET: &str = "/secrets/hub";
+/// API keys, one a line.
+pub(crate) const API_KEYS: &str = "/secrets/api-keys";
+/// Key of the Secret with them.
+pub(crate) const API_KEYS_KEY: &str = "keys";
+/// Certificate of the API and its private key.
+pub(crate) const TLS: &str = "/secrets/tls";
 /// Home directory: an empty volume, because the image's file system belongs to root.
 pub(crate) const HOME: &str = "/home/kaito";
 /// Shared memory.
@@ -34,6 +40,10 @@ pub(crate) const SHM: &str = "/dev/shm";
 
 /// Port of every server, and of the metrics of a tuning.
 pub(crate) const HTTP_PORT: i32 = 5000;
+/// Port of an engine behind the front.
+pub(crate) const ENGINE_PORT: i32 = 5001;
+/// Port of the front's loopback at which its end is requested.
+pub(crate) const DRAIN_PORT: i32 = 5002;
 /// Port of Ray's head node.
 pub(crate) const RAY_PORT: i32 = 6379;
 /// Port of PyTorch's rendezvous.

@@ -11,8 +11,9 @@ pub(crate) fn container(inference: &Inference<'_>, image: &str, env: Vec<EnvVar>
         name: inference.workspace.name().to_owned(),
         image: Some(pod::image(inference.options(), image)),
         env: Some(env),
-        ports: Some(vec![http_port()]),
-        resources: pod::gpus(inference.gpus()),
+        // The front has the API's port.
+        ports: (!inference.has_front()).then(|| vec![http_port()]),
+        resources: pod::resources(inference),
         ..Container::default()
     }
 }

@@ -18,10 +18,24 @@ pub enum Exposure {
     },
 }
 
+/// Encryption of the API.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Transport {
+    /// Plain text, at port 80.
+    Http,
+    /// TLS, at port 443.
+    Https,
+}
+
 /// Renders the Service through which a Workspace is used; it has the Workspace's name. If the model spans nodes, it
 /// selects only the first pod.
 #[must_use]
-pub fn service(workspace: &Workspace, spans_nodes: bool, exposure: &Exposure) -> Service {
+pub fn service(
+    workspace: &Workspace,
+    spans_nodes: bool,
+    exposure: &Exposure,
+    transport: Transport,
+) -> Service {
     let mut selector = meta::pod_labels(workspace);
     if spans_nodes {
         selector.insert(
@@ -29,7 +43,10 @@ pub fn service(workspace: &Workspace, spans_nodes: bool, exposure: &Exposure) ->
             format!("{}-0", workspace.name()),
         );
     }
-    let http = port("http", 80, paths::HTTP_PORT);
+    let http = match transport {
+        Transport::Http => port("http", 80, paths::HTTP_PORT),
+        Transport::Https => port("https", 443, paths::HTTP_PORT),
+    };
     let torch = port("torch", paths::TORCH_PORT, paths::TORCH_PORT);
     let (type_, ports, from) = match exposure {
         Exposure::Cluster => ("ClusterIP", vec![http, torch], &[][..]),

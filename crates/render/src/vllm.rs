@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use k8s_openapi::api::core::v1::{Container, EnvVar, EnvVarSource, ObjectFieldSelector};
 use kaito_api::{labels, names};
 
+use crate::downloads::Downloads;
 use crate::inference::Inference;
 use crate::{paths, pod, probe, server};
 
@@ -34,7 +35,8 @@ pub(crate) fn container(inference: &Inference<'_>) -> Container {
             args: Some(arguments(inference)),
             ..base
         };
-        return probe::http(container, timeout);
+        let scheme = inference.serving.scheme().filter(|_| inference.has_front());
+        return probe::http(container, timeout, scheme.as_deref());
     }
     let shell = ["/bin/sh", "-c", GROUP_SCRIPT, "vllm"].map(str::to_owned);
     let args = engine.into_iter().chain(arguments(inference)).collect();
@@ -45,6 +47,7 @@ pub(crate) fn container(inference: &Inference<'_>) -> Container {
             ..base
         },
         &leader(inference),
+        inference.engine_port(),
         timeout,
     )
 }
@@ -60,6 +63,10 @@ fn environment(inference: &Inference<'_>) -> Vec<EnvVar> {
         .or_insert_with(|| "0".to_owned());
     let mut env = pod::home_env();
     env.extend(extra.iter().map(|(name, value)| pod::env(name, value)));
+    let hub = &inference.platform.downloads.hub;
+    if *hub != Downloads::default().hub {
+        env.push(pod::env("HF_ENDPOINT", hub));
+    }
     env.extend(pod::hub_token(inference.options(), inference.preset.gated));
     if inference.spans_nodes() {
         env.push(pod::env("LEADER", &leader(inference)));
@@ -117,6 +124,13 @@ fn flags(inference: &Inference<'_>) -> BTreeMap<String, String> {
     flags.insert("model".to_owned(), preset.hub_id.to_lowercase());
     flags.extend(chosen(inference));
     flags.extend(parallel(inference));
+    if inference.has_front() {
+        flags.insert("port".to_owned(), inference.engine_port().to_string());
+        if !inference.spans_nodes() {
+            // Only the front reaches the engine. The pods of a group ask each other for their health.
+            flags.insert("host".to_owned(), "127.0.0.1".to_owned());
+        }
+    }
     flags
 }
 

@@ -134,6 +134,26 @@ pub(crate) fn hub_token(secret: &str, is_gated: bool) -> Volume {
     }
 }
 
+/// These keys of a Secret. A pod without the Secret does not start.
+pub(crate) fn secret(name: &str, secret: &str, keys: &[&str]) -> Volume {
+    let item = |key: &&str| KeyToPath {
+        key: (*key).to_owned(),
+        path: (*key).to_owned(),
+        ..KeyToPath::default()
+    };
+    let source = SecretVolumeSource {
+        secret_name: Some(secret.to_owned()),
+        items: Some(keys.iter().map(item).collect()),
+        default_mode: Some(SECRET_MODE),
+        ..SecretVolumeSource::default()
+    };
+    Volume {
+        name: name.to_owned(),
+        secret: Some(source),
+        ..Volume::default()
+    }
+}
+
 /// Mount for writing.
 pub(crate) fn mount(name: &str, path: impl Into<String>) -> VolumeMount {
     VolumeMount {

@@ -5,7 +5,7 @@ use instance_types::{Ceiling, Ceilings, Cloud, ComputeCapability, UsdPerHour};
 use kaito_api::NodeClassRef;
 use preset_catalog::EngineImage;
 use preset_catalog::fit::RetiredTypes;
-use render::{Downloads, Images, Isolation, NodeClaimOptions};
+use render::{Downloads, Images, Isolation, NodeClaimOptions, Serving};
 use workspace_plan::{NodeLimit, NodeRetention, ProvisionerMode, Settings};
 
 /// Reconciles Workspaces: nodes, model server or tuning Job, Service and status.
@@ -54,6 +54,9 @@ pub struct Args {
     /// Allowed downloads of the deployed containers.
     #[command(flatten)]
     pub downloads: DownloadArgs,
+    /// Defaults of serving.
+    #[command(flatten)]
+    pub serving: ServingArgs,
     /// Separation of Workspaces.
     #[command(flatten)]
     pub isolation: IsolationArgs,
@@ -204,6 +207,25 @@ pub struct DownloadArgs {
     pub data_allow_host: Vec<String>,
 }
 
+/// Defaults of serving, which annotations of a Workspace change.
+#[derive(Clone, Debug, clap::Args)]
+#[command(next_help_heading = "Serving")]
+pub struct ServingArgs {
+    /// Put inference-server before engines that are not ours, as a sidecar.
+    #[arg(long, env = "FRONT", default_value_t = true, action = clap::ArgAction::Set, value_name = "BOOL")]
+    pub front: bool,
+    /// Secret with API keys in the namespace of every Workspace; empty admits every client.
+    #[arg(long, env = "API_KEYS_SECRET", default_value = "", value_name = "NAME")]
+    pub api_keys_secret: String,
+    /// Secret with the certificate of the API in the namespace of every Workspace; empty serves plain text.
+    #[arg(long, env = "TLS_SECRET", default_value = "", value_name = "NAME")]
+    pub tls_secret: String,
+}
+
+fn non_empty(text: &str) -> Option<String> {
+    (!text.is_empty()).then(|| text.to_owned())
+}
+
 /// Separation of the Workspaces from each other.
 #[derive(Clone, Debug, clap::Args)]
 #[command(next_help_heading = "Isolation")]
@@ -264,6 +286,12 @@ impl Args {
                 hub: self.downloads.hub_endpoint.clone(),
                 allow_http: self.downloads.data_allow_http,
                 allow_hosts: self.downloads.data_allow_host.clone(),
+            },
+            serving: Serving {
+                front: self.serving.front,
+                api_keys_secret: non_empty(&self.serving.api_keys_secret),
+                tls_secret: non_empty(&self.serving.tls_secret),
+                ..Serving::default()
             },
             isolation: Isolation {
                 taint: self.isolation.node_taint,
@@ -369,6 +397,9 @@ mod tests {
             "base-image-cuda-toolkit",
             "namespace-price-ceiling",
             "hub-endpoint",
+            "front",
+            "api-keys-secret",
+            "tls-secret",
             "data-allow-http",
             "data-allow-host",
         ] {

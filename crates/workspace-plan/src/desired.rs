@@ -4,7 +4,7 @@ use k8s_openapi::api::core::v1::PodTemplateSpec;
 use kaito_api::TuningSpec;
 use preset_catalog::estimate::Placement;
 use preset_catalog::{InferenceProfile, Preset, Runtime, TuningMethod, TuningProfile};
-use render::{Adapter, Hardware, Tuner, TuningInput, TuningOutput};
+use render::{Adapter, Hardware, Serving, Tuner, TuningInput, TuningOutput};
 
 use crate::problem::Problem;
 
@@ -49,6 +49,7 @@ pub(crate) struct DesiredInference<'a> {
     /// Longest context, in tokens; `None` leaves it to the engine.
     pub(crate) max_context: Option<u32>,
     pub(crate) adapters: Vec<Adapter>,
+    pub(crate) serving: Serving,
 }
 
 /// A preset to tune.

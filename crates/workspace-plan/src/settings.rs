@@ -131,6 +131,8 @@ pub struct Settings {
     pub images: render::Images,
     /// Allowed downloads of those containers.
     pub downloads: render::Downloads,
+    /// Defaults of serving, which annotations of a Workspace change.
+    pub serving: render::Serving,
     /// Separation of the Workspaces from each other.
     pub isolation: render::Isolation,
 }

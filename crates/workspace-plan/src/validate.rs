@@ -10,6 +10,7 @@ mod node_labels;
 mod own_nodes;
 mod preset;
 mod program;
+mod serving;
 mod sizing;
 mod sources;
 mod tuning;

@@ -8,8 +8,8 @@ use plan::Manifest;
 use preset_catalog::estimate::{self, GpuNode, Work};
 use preset_catalog::{Preset, Runtime, TuningMethod};
 use render::{
-    Adapter, ClaimRequest, Custom, Downloads, Exposure, Hardware, Images, Inference, Isolation,
-    NodeClaimOptions, Payload, Platform, Tuner, Tuning, TuningInput, TuningOutput,
+    Adapter, AdapterMode, ClaimRequest, Custom, Downloads, Exposure, Hardware, Images, Inference, Isolation,
+    NodeClaimOptions, Payload, Platform, Serving, Transport, Tuner, Tuning, TuningInput, TuningOutput,
 };
 use serde_json::{Value, json};
 
@@ -70,11 +70,14 @@ fn golden(name: &str, manifest: impl Into<Manifest>) {
 }
 
 /// Renders a preset served on nodes of an instance type; `change` has the last word.
-fn served(
-    (workspace, preset, hardware): (&Workspace, &Preset, &Hardware),
+fn served<'a>(
+    (workspace, preset, hardware): (&'a Workspace, &'a Preset, &'a Hardware),
     engine: Runtime,
-    change: impl FnOnce(&mut Inference<'_>),
+    change: impl FnOnce(&mut Inference<'a>),
 ) -> Manifest {
+    // Defaults that live as long as what a test puts in their place.
+    let (serving, platform): (&'a Serving, &'a Platform) =
+        (Box::leak(Box::default()), Box::leak(Box::new(platform())));
     let work = Work::Inference {
         context_tokens: estimate::DEFAULT_CONTEXT_TOKENS,
     };
@@ -87,7 +90,8 @@ fn served(
         hardware,
         max_context: None,
         adapters: Vec::new(),
-        platform: &platform(),
+        serving,
+        platform,
     };
     change(&mut inference);
     render::workload(&inference)
@@ -177,6 +181,51 @@ fn a_model_whose_heads_cannot_be_divided_runs_in_stages() {
     assert!(!args.contains("ray"), "one node needs no cluster: {args}");
 }
 
+/// Everything that annotations may ask for.
+fn protected() -> Serving {
+    Serving {
+        api_keys_secret: Some("keys".into()),
+        tls_secret: Some("certificate".into()),
+        adapter_mode: AdapterMode::Request,
+        cpu: Some("4".into()),
+        memory: Some("16Gi".into()),
+        ..Serving::default()
+    }
+}
+
+/// The command line of an engine must not change where its container is not.
+#[test]
+fn vllm_without_a_front_has_the_port_of_the_api() {
+    let workspace = workspace(&json!({"inference": {"preset": {"name": "phi-4"}}}));
+    let subject = (
+        &workspace,
+        &preset("phi-4"),
+        &hardware("Standard_NC24ads_A100_v4"),
+    );
+    let serving = Serving {
+        front: false,
+        ..Serving::default()
+    };
+    golden(
+        "deployment_vllm_alone",
+        served(subject, Runtime::Vllm, |inference| inference.serving = &serving),
+    );
+}
+
+/// Names of the containers of a pod are distinct whatever the Workspace is called.
+#[test]
+fn a_workspace_may_be_called_front() {
+    let mut workspace = workspace(&json!({"inference": {"preset": {"name": "phi-4"}}}));
+    workspace.metadata.name = Some("front".into());
+    let subject = (
+        &workspace,
+        &preset("phi-4"),
+        &hardware("Standard_NC24ads_A100_v4"),
+    );
+    let pod = served(subject, Runtime::Vllm, |_| {}).to_value()["spec"]["template"]["spec"].clone();
+    assert_ne!(pod["containers"][0]["name"], pod["initContainers"][0]["name"]);
+}
+
 #[test]
 fn vllm_with_everything() {
     let workspace = workspace(&json!({"inference": {
@@ -190,9 +239,14 @@ fn vllm_with_everything() {
     preset.inference.as_mut().unwrap().trust_remote_code = true;
     let volume = render::parse_volume(&serde_json::from_value(json!({"emptyDir": {}})).unwrap()).unwrap();
     let subject = (&workspace, &preset, &hardware("Standard_NC48ads_A100_v4"));
+    let serving = protected();
+    let mut platform = platform();
+    platform.downloads.hub = "https://hub.example.com".into();
     golden(
         "deployment_vllm_everything",
         served(subject, Runtime::Vllm, |inference| {
+            inference.serving = &serving;
+            inference.platform = &platform;
             inference.max_context = Some(4096);
             inference.adapters = vec![
                 Adapter {
@@ -230,7 +284,7 @@ fn vllm_on_several_nodes() {
     golden("service_headless", render::headless_service(&workspace));
     golden(
         "service_several_nodes",
-        render::service(&workspace, true, &Exposure::Cluster),
+        render::service(&workspace, true, &Exposure::Cluster, Transport::Http),
     );
 }
 
@@ -244,9 +298,11 @@ fn native_without_gpu() {
         &preset("smollm2-135m-instruct"),
         &hardware("Standard_D8s_v5"),
     );
+    let serving = protected();
     golden(
         "deployment_native",
         served(subject, Runtime::Native, |inference| {
+            inference.serving = &serving;
             inference.adapters = vec![Adapter {
                 name: "tone".into(),
                 strength: "0.25".into(),
@@ -262,7 +318,7 @@ fn native_without_gpu() {
     };
     golden(
         "service_load_balancer",
-        render::service(&workspace, false, &public),
+        render::service(&workspace, false, &public, Transport::Https),
     );
 }
 

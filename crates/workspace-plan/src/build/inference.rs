@@ -3,7 +3,7 @@
 use k8s_openapi::api::core::v1::PodTemplateSpec;
 use plan::Manifest;
 use preset_catalog::Runtime;
-use render::{Custom, Hardware, Inference};
+use render::{Custom, Hardware, Inference, Transport};
 
 use crate::context::PlanContext;
 use crate::desired::DesiredInference;
@@ -23,7 +23,7 @@ pub(super) fn of_template(
         platform: &context.platform,
     };
     vec![
-        render::service(workspace, false, &exposure::of(context).0).into(),
+        render::service(workspace, false, &exposure::of(context).0, Transport::Http).into(),
         custom.deployment().into(),
     ]
 }
@@ -44,6 +44,7 @@ pub(super) fn of_preset(
         hardware,
         max_context: desired.max_context,
         adapters: desired.adapters.clone(),
+        serving: &desired.serving,
         platform: &context.platform,
     };
     let spans_nodes = inference.spans_nodes();
@@ -51,7 +52,11 @@ pub(super) fn of_preset(
     // The native engine listens on the API's port alone.
     let closes_ports = context.platform.isolation.network_policy && desired.engine != Runtime::Native;
     let policy = closes_ports.then(|| render::network_policy(workspace, spans_nodes).into());
-    let service = render::service(workspace, spans_nodes, &exposure::of(context).0);
+    let transport = match desired.serving.tls_secret {
+        Some(_) => Transport::Https,
+        None => Transport::Http,
+    };
+    let service = render::service(workspace, spans_nodes, &exposure::of(context).0, transport);
     let mut manifests: Vec<Manifest> = policy.into_iter().chain([service.into()]).collect();
     manifests.extend(headless);
     manifests.push(render::workload(&inference));

@@ -1,7 +1,7 @@
 //! Manifests of a Workspace that tunes.
 
 use plan::Manifest;
-use render::{Exposure, Hardware, Tuner, Tuning};
+use render::{Exposure, Hardware, Transport, Tuner, Tuning};
 
 use crate::context::PlanContext;
 use crate::desired::DesiredTuning;
@@ -28,7 +28,7 @@ pub(super) fn manifests(
     let closes_ports = context.platform.isolation.network_policy && desired.tuner == Tuner::Scripts;
     let policy = closes_ports.then(|| render::network_policy(context.workspace(), false).into());
     let rest = [
-        render::service(context.workspace(), false, &Exposure::Cluster).into(),
+        render::service(context.workspace(), false, &Exposure::Cluster, Transport::Http).into(),
         render::job(&tuning).into(),
     ];
     policy.into_iter().chain(config).chain(rest).collect()

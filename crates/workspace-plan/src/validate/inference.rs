@@ -4,7 +4,7 @@ use kaito_api::{InferenceSpec, PresetSpec, labels};
 use preset_catalog::estimate::{DEFAULT_CONTEXT_TOKENS, Work};
 use preset_catalog::{Preset, Runtime};
 
-use super::{engine_image, hardware, preset, program, sizing, sources};
+use super::{engine_image, hardware, preset, program, serving, sizing, sources};
 use crate::context::PlanContext;
 use crate::desired::{Desired, DesiredInference, DesiredWorkload};
 use crate::fits::NodeWork;
@@ -68,6 +68,7 @@ fn of_preset<'a>(
     if engine == Runtime::Vllm {
         engine_image::check(context, node_work, Some(profile), &hardware)?;
     }
+    let serving = serving::of(context, engine)?;
     let work = Work::Inference { context_tokens };
     let size = sizing::of_preset(context, preset, &hardware, work, engine)?;
     let runs_on_cpu = engine == Runtime::Native && profile.cpu;
@@ -79,6 +80,7 @@ fn of_preset<'a>(
             placement: size.placement,
             max_context,
             adapters,
+            serving,
         }),
         nodes: size.placement.nodes,
         gpus_per_node: if runs_on_cpu {

@@ -13,6 +13,7 @@ mod case;
 mod cold_start;
 mod deletion;
 mod events;
+mod front;
 mod instance_types;
 mod kinds;
 mod money;

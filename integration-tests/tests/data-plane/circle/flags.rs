@@ -37,8 +37,15 @@ fn downloads() -> Downloads {
 }
 
 fn annotated(mut workspace: Workspace) -> Workspace {
-    let context = ("kaito.sh/max-context-tokens".to_owned(), "4096".to_owned());
-    workspace.metadata.annotations = Some([context].into());
+    let annotations = [
+        ("kaito.sh/max-context-tokens", "4096"),
+        ("kaito.sh/api-keys-secret", "keys"),
+        ("kaito.sh/tls-secret", "certificate"),
+        ("kaito.sh/adapter-mode", "request"),
+        ("kaito.sh/memory", "2Gi"),
+    ];
+    let annotations = annotations.map(|(name, value)| (name.to_owned(), value.to_owned()));
+    workspace.metadata.annotations = Some(annotations.into());
     workspace
 }
 
@@ -73,6 +80,54 @@ fn a_server_with_everything() {
         parsed.config_file.unwrap().to_str(),
         Some("/mnt/config/inference_config.yaml")
     );
+}
+
+#[test]
+fn the_front_of_vllm() {
+    let workspace = workspace("w", "inference", &json!({}));
+    let catalog = preset_catalog::Catalog::embedded().unwrap();
+    let preset = catalog.find("phi-4").unwrap();
+    let types = instance_types::Catalog::embedded().unwrap();
+    for (instance_type, nodes) in [("Standard_NC24ads_A100_v4", 1), ("Standard_NV36ads_A10_v5", 2)] {
+        let hardware: render::Hardware = types
+            .lookup(instance_types::Cloud::Azure, instance_type)
+            .unwrap()
+            .into();
+        let work = preset_catalog::estimate::Work::Inference { context_tokens: 2048 };
+        let serving = render::Serving {
+            api_keys_secret: Some("keys".to_owned()),
+            tls_secret: Some("certificate".to_owned()),
+            ..render::Serving::default()
+        };
+        let platform = render::Platform {
+            images: render::Images::default(),
+            downloads: downloads(),
+            claimed: true,
+            aks: true,
+            isolation: render::Isolation::default(),
+        };
+        let workload = render::workload(&render::Inference {
+            workspace: &workspace,
+            preset,
+            profile: preset.inference.as_ref().unwrap(),
+            engine: preset_catalog::Runtime::Vllm,
+            placement: preset_catalog::estimate::place(preset, hardware.gpu, work).unwrap(),
+            hardware: &hardware,
+            max_context: None,
+            adapters: Vec::new(),
+            serving: &serving,
+            platform: &platform,
+        });
+        assert_eq!(workload.to_value()["spec"]["replicas"], nodes, "{instance_type}");
+        let spec = workload.to_value()["spec"]["template"]["spec"].clone();
+        let spec: PodSpec = serde_json::from_value(spec).unwrap();
+        let front = spec.init_containers.unwrap().pop().unwrap();
+        let line = std::iter::once("inference-server".to_owned()).chain(front.args.unwrap());
+        inference_server::Args::try_parse_from(line)
+            .unwrap()
+            .settings()
+            .unwrap();
+    }
 }
 
 #[test]

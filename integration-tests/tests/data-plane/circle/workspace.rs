@@ -26,6 +26,7 @@ pub(crate) fn settings(downloads: Downloads) -> Settings {
         node_image_family: "ubuntu".to_owned(),
         images: Images::default(),
         downloads,
+        serving: render::Serving::default(),
         isolation: render::Isolation::default(),
     }
 }
