@@ -291,6 +291,7 @@ fn plan(observed: &Observed) -> plan::Plan {
         node_image_family: "ubuntu".to_owned(),
         images: render::Images::default(),
         downloads: render::Downloads::default(),
+        serving: Default::default(),
         isolation: render::Isolation::default(),
     };
     workspace_plan::plan(Timestamp::UNIX_EPOCH, observed, &settings)

@@ -6,7 +6,7 @@ use plan::Manifest;
 use preset_catalog::estimate::Placement;
 use preset_catalog::fit::{FitOptions, compare_instance_types};
 use preset_catalog::{Catalog, Preset, Runtime};
-use render::{Downloads, Images, Inference, Isolation, Platform};
+use render::{Downloads, Images, Inference, Isolation, Platform, Serving};
 use serde_json::{Value, json};
 
 /// Program of the base image. What follows it in a container's command are arguments of the engine.
@@ -80,6 +80,11 @@ fn command_line(preset: &Preset, instance_type: &InstanceType, placement: Placem
         hardware: &hardware,
         max_context: None,
         adapters: Vec::new(),
+        // The tests choose address and port of the engine themselves.
+        serving: &Serving {
+            front: false,
+            ..Serving::default()
+        },
         platform: &platform,
     };
     CommandLine {
