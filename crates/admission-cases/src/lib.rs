@@ -13,6 +13,7 @@ mod case;
 mod created;
 mod hardware;
 mod selectors;
+mod serving;
 mod updated;
 mod workloads;
 mod workspaces;
@@ -38,6 +39,7 @@ fn created() -> Vec<Case> {
         created::types(),
         hardware::hardware(),
         created::annotations(),
+        serving::annotations(),
         selectors::selectors(),
         workloads::templates(),
         workloads::adapted(),

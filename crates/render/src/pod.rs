@@ -6,10 +6,8 @@ use k8s_openapi::api::core::v1::{
 };
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use kaito_api::{PresetOptions, labels};
-use preset_catalog::Runtime;
 
-use crate::inference::Inference;
-use crate::{canonical, paths};
+use crate::paths;
 
 /// User id of pods that run the base image.
 pub(crate) const BASE_USER: i64 = 1000;
@@ -120,37 +118,6 @@ pub(crate) fn image(options: Option<&PresetOptions>, ours: &str) -> String {
     } else {
         theirs.to_owned()
     }
-}
-
-/// Memory that our own engine needs besides the weights, in bytes: a short context, buffers and the program.
-const OWN_MEMORY: u64 = 512 << 20;
-
-/// Resources of an engine: its GPUs, and what the Workspace asks for.
-///
-/// Without a wish an engine on GPUs requests nothing else: it may use all of its node. Our own engine requests memory for the
-/// weights, without which it would be the first pod to be evicted.
-pub(crate) fn resources(inference: &Inference<'_>) -> Option<ResourceRequirements> {
-    let serving = inference.serving;
-    let is_own = inference.engine == Runtime::Native;
-    let weights = inference.preset.shape.weights_bytes.saturating_add(OWN_MEMORY);
-    let own_memory = || format!("{}Mi", weights.div_ceil(1 << 20));
-    let own_memory = is_own.then(own_memory).as_deref().and_then(canonical::quantity);
-    let cpu = serving.cpu.clone().or_else(|| is_own.then(|| "500m".to_owned()));
-    let memory = serving.memory.clone().or(own_memory);
-    let mut all = gpus(inference.gpus()).unwrap_or_default();
-    let amounts = [("cpu", cpu), ("memory", memory)];
-    for (name, amount) in amounts
-        .into_iter()
-        .filter_map(|(name, amount)| Some((name, amount?)))
-    {
-        let requests = all.requests.get_or_insert_default();
-        requests.insert(name.to_owned(), Quantity(amount));
-    }
-    if let Some(memory) = &serving.memory {
-        let limits = all.limits.get_or_insert_default();
-        limits.insert("memory".to_owned(), Quantity(memory.clone()));
-    }
-    (all != ResourceRequirements::default()).then_some(all)
 }
 
 /// Requests GPUs only.

@@ -1,0 +1,39 @@
+//! Annotations about serving: the front, keys, certificates, adapters and resources.
+
+use crate::case::Cases;
+use crate::case::Expect::{Accepted, Refused};
+use crate::workspaces::*;
+
+pub(crate) fn annotations() -> Cases {
+    vec![
+        (annotated(inference(), "front", "disabled"), Accepted),
+        (
+            annotated(inference(), "front", "false"),
+            Refused("must be enabled or disabled"),
+        ),
+        (annotated(inference(), "adapter-mode", "request"), Accepted),
+        (
+            annotated(inference(), "adapter-mode", "mix"),
+            Refused("must be merge or request"),
+        ),
+        (annotated(inference(), "api-keys-secret", "team.keys"), Accepted),
+        (
+            annotated(inference(), "api-keys-secret", "Team_keys"),
+            Refused("must be the name of a Secret"),
+        ),
+        (
+            annotated(inference(), "tls-secret", "a..b"),
+            Refused("must be the name of a Secret"),
+        ),
+        (annotated(inference(), "cpu", "1.5"), Accepted),
+        (
+            annotated(inference(), "cpu", "0"),
+            Refused("must be a number of processors"),
+        ),
+        (annotated(inference(), "memory", "16Gi"), Accepted),
+        (
+            annotated(inference(), "memory", "16GiB"),
+            Refused("must be an amount of memory"),
+        ),
+    ]
+}
