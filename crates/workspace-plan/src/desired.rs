@@ -34,7 +34,7 @@ pub(crate) enum DesiredWorkload<'a> {
     /// A pod template of the user's own.
     Template(Box<PodTemplateSpec>),
     /// A preset that is served.
-    Inference(DesiredInference<'a>),
+    Inference(Box<DesiredInference<'a>>),
     /// A preset that is tuned.
     Tuning(Box<DesiredTuning<'a>>),
 }

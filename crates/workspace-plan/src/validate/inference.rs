@@ -73,7 +73,7 @@ fn of_preset<'a>(
     let size = sizing::of_preset(context, preset, &hardware, work, engine)?;
     let runs_on_cpu = engine == Runtime::Native && profile.cpu;
     Ok(Desired {
-        workload: DesiredWorkload::Inference(DesiredInference {
+        workload: DesiredWorkload::Inference(Box::new(DesiredInference {
             preset,
             profile,
             engine,
@@ -81,7 +81,7 @@ fn of_preset<'a>(
             max_context,
             adapters,
             serving,
-        }),
+        })),
         nodes: size.placement.nodes,
         gpus_per_node: if runs_on_cpu {
             0

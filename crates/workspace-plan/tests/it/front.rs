@@ -13,11 +13,11 @@ const TLS: &str = "kaito.sh/tls-secret";
 #[track_caller]
 fn applied(case: &Case, kind: Kind) -> Value {
     let writes = case.plan().writes;
-    let manifests = writes.iter().filter_map(|write| match write {
+    let mut manifests = writes.iter().filter_map(|write| match write {
         Write::Apply(manifest) if manifest.kind() == kind => Some(manifest.to_value()),
         _ => None,
     });
-    manifests.last().expect("an applied object")
+    manifests.next_back().expect("an applied object")
 }
 
 fn pod(case: &Case) -> Value {
