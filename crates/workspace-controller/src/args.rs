@@ -5,7 +5,7 @@ use instance_types::{Ceiling, Ceilings, Cloud, ComputeCapability, UsdPerHour};
 use kaito_api::NodeClassRef;
 use preset_catalog::EngineImage;
 use preset_catalog::fit::RetiredTypes;
-use render::{Downloads, Images, Isolation, NodeClaimOptions, Serving};
+use render::{Downloads, Images, Isolation, NodeClaimOptions};
 use workspace_plan::{NodeLimit, NodeRetention, ProvisionerMode, Settings};
 
 /// Reconciles Workspaces: nodes, model server or tuning Job, Service and status.
@@ -56,7 +56,7 @@ pub struct Args {
     pub downloads: DownloadArgs,
     /// Defaults of serving.
     #[command(flatten)]
-    pub serving: ServingArgs,
+    pub serving: crate::serving_args::ServingArgs,
     /// Separation of Workspaces.
     #[command(flatten)]
     pub isolation: IsolationArgs,
@@ -207,25 +207,6 @@ pub struct DownloadArgs {
     pub data_allow_host: Vec<String>,
 }
 
-/// Defaults of serving, which annotations of a Workspace change.
-#[derive(Clone, Debug, clap::Args)]
-#[command(next_help_heading = "Serving")]
-pub struct ServingArgs {
-    /// Put inference-server before engines that are not ours, as a sidecar.
-    #[arg(long, env = "FRONT", default_value_t = true, action = clap::ArgAction::Set, value_name = "BOOL")]
-    pub front: bool,
-    /// Secret with API keys in the namespace of every Workspace; empty admits every client.
-    #[arg(long, env = "API_KEYS_SECRET", default_value = "", value_name = "NAME")]
-    pub api_keys_secret: String,
-    /// Secret with the certificate of the API in the namespace of every Workspace; empty serves plain text.
-    #[arg(long, env = "TLS_SECRET", default_value = "", value_name = "NAME")]
-    pub tls_secret: String,
-}
-
-fn non_empty(text: &str) -> Option<String> {
-    (!text.is_empty()).then(|| text.to_owned())
-}
-
 /// Separation of the Workspaces from each other.
 #[derive(Clone, Debug, clap::Args)]
 #[command(next_help_heading = "Isolation")]
@@ -287,12 +268,7 @@ impl Args {
                 allow_http: self.downloads.data_allow_http,
                 allow_hosts: self.downloads.data_allow_host.clone(),
             },
-            serving: Serving {
-                front: self.serving.front,
-                api_keys_secret: non_empty(&self.serving.api_keys_secret),
-                tls_secret: non_empty(&self.serving.tls_secret),
-                ..Serving::default()
-            },
+            serving: self.serving.serving(),
             isolation: Isolation {
                 taint: self.isolation.node_taint,
                 restricted_label: self.isolation.node_restricted_label,

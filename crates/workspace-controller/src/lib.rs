@@ -18,6 +18,7 @@ mod reconcile;
 mod registry_authorities;
 mod registry_client;
 pub mod registry_tls;
+pub mod serving_args;
 mod strip;
 mod warnings;
 mod watches;

@@ -1,0 +1,34 @@
+//! Flags of the front, keys and certificates of Workspaces.
+
+use render::Serving;
+
+/// Defaults of serving, which annotations of a Workspace change.
+#[derive(Clone, Debug, clap::Args)]
+#[command(next_help_heading = "Serving")]
+pub struct ServingArgs {
+    /// Put inference-server before engines that are not ours, as a sidecar.
+    #[arg(long, env = "FRONT", default_value_t = true, action = clap::ArgAction::Set, value_name = "BOOL")]
+    pub front: bool,
+    /// Secret with API keys in the namespace of every Workspace; empty admits every client.
+    #[arg(long, env = "API_KEYS_SECRET", default_value = "", value_name = "NAME")]
+    pub api_keys_secret: String,
+    /// Secret with the certificate of the API in the namespace of every Workspace; empty serves plain text.
+    #[arg(long, env = "TLS_SECRET", default_value = "", value_name = "NAME")]
+    pub tls_secret: String,
+}
+
+impl ServingArgs {
+    /// Returns the defaults of serving.
+    pub(crate) fn serving(&self) -> Serving {
+        Serving {
+            front: self.front,
+            api_keys_secret: non_empty(&self.api_keys_secret),
+            tls_secret: non_empty(&self.tls_secret),
+            ..Serving::default()
+        }
+    }
+}
+
+fn non_empty(text: &str) -> Option<String> {
+    (!text.is_empty()).then(|| text.to_owned())
+}
