@@ -164,7 +164,8 @@ async fn stale_objects(world: &World) -> Result<()> {
 /// A model that grew beyond one node leaves a Deployment.
 async fn stale_deployment(world: &World) -> Result<()> {
     let mut large = world.inference("two");
-    large["inference"]["preset"]["name"] = "llama-3.3-70b-instruct".into();
+    large["inference"]["preset"] =
+        json!({"name": "llama-3.3-70b-instruct", "presetOptions": {"modelAccessSecret": "hub"}});
     let two = world.apply(&large).await?;
     let workspace = world.workspaces().get(&two).await?;
     let mut deployment = owned(&workspace, "Deployment", "apps/v1", &two);
