@@ -311,8 +311,10 @@ const VARIABLES: &[Variable] = {
         ),
         variable(
             "otherVolumes",
+            // The first of several in the order of names: maps have no order, and verdicts must not vary.
             "variables.newSourceVolumes.map(v, v.filter(k, !(k in ['name', 'persistentVolumeClaim', 'ephemeral', \
-             'emptyDir', 'configMap', 'csi', 'image', 'hostPath', 'nfs'])).join(', ')).filter(t, t != '')",
+             'emptyDir', 'configMap', 'csi', 'image', 'hostPath', 'nfs']))).filter(l, l.size() > 0)\
+             .map(l, l.filter(k, l.all(o, k <= o))[0])",
         ),
     ]
 };

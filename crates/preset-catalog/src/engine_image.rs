@@ -15,7 +15,7 @@ pub struct EngineImage {
 
 /// Known images by name without registry, path and tag.
 ///
-/// kaito-base 0.5.0 is vLLM 0.26 without `nvcc`; upstream requires Ampere for it.
+/// kaito-base 0.5.0 is vLLM 0.25.1 without `nvcc`; upstream requires Ampere for it.
 const KNOWN: [(&str, EngineImage); 1] = [("kaito-base", EngineImage::KAITO_BASE)];
 
 impl EngineImage {

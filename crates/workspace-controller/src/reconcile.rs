@@ -38,8 +38,13 @@ impl Reconciler for Workspaces {
             Some(name) => self.presets.lookup(name, &Key::of(workspace.as_ref())),
             None => PresetLookup::NotNeeded,
         };
-        let mut observed =
-            workspace_plan::observe(&self.caches, workspace, preset, Timestamp::now(), &self.settings);
+        let mut observed = workspace_plan::observe(
+            &self.caches,
+            workspace,
+            preset,
+            operator_runtime::clock::now(),
+            &self.settings,
+        );
         if observed.needs_live_claims() {
             observed.claims = self.live.claims(&observed.workspace).await?;
         }

@@ -3,7 +3,6 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Event;
 use kaito_api::{ClaimKind, ClaimObject, Workspace, labels};
 use kube::Resource;
@@ -104,7 +103,7 @@ pub(crate) fn start(
         caches = caches.with(&node_claims.cache());
         let (backoffs, ledger) = (source.launch_backoffs.clone(), source.ledger.clone());
         start.watch_claims("nodeclaims", node_claims, move |change| {
-            backoffs.record(change, Timestamp::now());
+            backoffs.record(change, operator_runtime::clock::now());
             free(&ledger, change);
         });
     }

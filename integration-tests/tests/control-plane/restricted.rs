@@ -15,7 +15,7 @@ use kube::Client;
 use kube::api::{Api, DynamicObject, Patch, PatchParams, PostParams};
 use kube::core::{ApiResource, GroupVersionKind};
 use plan::{Manifest, Write};
-use preset_catalog::{Catalog, Preset};
+use preset_catalog::{Catalog, EngineImage, Preset};
 use serde_json::{Value, json};
 use testkit::TestEnv;
 use workspace_plan::{Observed, PresetLookup, ProvisionerMode, Settings, Workloads};
@@ -284,7 +284,8 @@ fn plan(observed: &Observed) -> plan::Plan {
         node_claims: render::NodeClaimOptions::default(),
         cloud: Cloud::Azure,
         tuning_node_retention: Default::default(),
-        engine: Default::default(),
+        // Presets that the default image cannot serve have pods with other images.
+        engine: EngineImage::KAITO_BASE.stated(None, Some(true)),
         retired_types: Default::default(),
         ceilings: Default::default(),
         max_nodes: workspace_plan::NodeLimit::default(),
