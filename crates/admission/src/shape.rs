@@ -128,6 +128,24 @@ const VARIABLES: &[Variable] = &[
     ),
 ];
 
+/// A rule on an annotation of ours, if it is set: the test that follows its trimmed value, and what it must be.
+macro_rules! annotation {
+    ($name:literal, $test:expr, $must:literal) => {
+        rule(
+            concat!("metadata.annotations[kaito.sh/", $name, "]"),
+            concat!(
+                "!('kaito.sh/",
+                $name,
+                "' in variables.annotations) || variables.annotations['kaito.sh/",
+                $name,
+                "'].trim()",
+                $test
+            ),
+            concat!("'annotation kaito.sh/", $name, " must be ", $must, "'"),
+        )
+    };
+}
+
 const RULES: &[Rule] = &[
     rule(
         "resource.instanceType",
@@ -163,23 +181,20 @@ const RULES: &[Rule] = &[
         "'resource.labelSelector has labels that users cannot put on nodes: ' + variables.foreignKeys.join(', ') \
          + '; use a label such as apps or one with a domain of your own'",
     ),
-    rule(
-        "metadata.annotations[kaito.sh/runtime]",
-        "!('kaito.sh/runtime' in variables.annotations) \
-         || variables.annotations['kaito.sh/runtime'].trim().lowerAscii() in ['', 'vllm', 'native', 'transformers']",
-        "'annotation kaito.sh/runtime must be vllm or native (transformers is vllm on nodes with GPUs, and native on others)'",
+    annotation!(
+        "runtime",
+        ".lowerAscii() in ['', 'vllm', 'native', 'transformers']",
+        "vllm or native (transformers is vllm on nodes with GPUs, and native on others)"
     ),
-    rule(
-        "metadata.annotations[kaito.sh/max-context-tokens]",
-        "!('kaito.sh/max-context-tokens' in variables.annotations) \
-         || variables.annotations['kaito.sh/max-context-tokens'].trim().matches('^([1-9][0-9]{0,8})?$')",
-        "'annotation kaito.sh/max-context-tokens must be a number of tokens, such as 8192'",
+    annotation!(
+        "max-context-tokens",
+        ".matches('^([1-9][0-9]{0,8})?$')",
+        "a number of tokens, such as 8192"
     ),
-    rule(
-        "metadata.annotations[kaito.sh/node-image-family]",
-        "!('kaito.sh/node-image-family' in variables.annotations) \
-         || variables.annotations['kaito.sh/node-image-family'].trim().lowerAscii() in ['', 'ubuntu', 'azurelinux']",
-        "'annotation kaito.sh/node-image-family must be ubuntu or azurelinux'",
+    annotation!(
+        "node-image-family",
+        ".lowerAscii() in ['', 'ubuntu', 'azurelinux']",
+        "ubuntu or azurelinux"
     ),
     rule(
         "metadata.annotations[kaito.sh/performance-mode]",
@@ -187,41 +202,27 @@ const RULES: &[Rule] = &[
          || variables.annotations['kaito.sh/performance-mode'] in ['', 'balanced', 'interactivity', 'throughput']",
         "'annotation kaito.sh/performance-mode must be balanced, interactivity or throughput'",
     ),
-    rule(
-        "metadata.annotations[kaito.sh/front]",
-        "!('kaito.sh/front' in variables.annotations) \
-         || variables.annotations['kaito.sh/front'].trim() in ['', 'enabled', 'disabled']",
-        "'annotation kaito.sh/front must be enabled or disabled'",
+    annotation!("front", " in ['', 'enabled', 'disabled']", "enabled or disabled"),
+    annotation!("adapter-mode", " in ['', 'merge', 'request']", "merge or request"),
+    annotation!(
+        "api-keys-secret",
+        ".matches('^([a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*)?$')",
+        "the name of a Secret"
     ),
-    rule(
-        "metadata.annotations[kaito.sh/adapter-mode]",
-        "!('kaito.sh/adapter-mode' in variables.annotations) \
-         || variables.annotations['kaito.sh/adapter-mode'].trim() in ['', 'merge', 'request']",
-        "'annotation kaito.sh/adapter-mode must be merge or request'",
+    annotation!(
+        "tls-secret",
+        ".matches('^([a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*)?$')",
+        "the name of a Secret"
     ),
-    rule(
-        "metadata.annotations[kaito.sh/api-keys-secret]",
-        "!('kaito.sh/api-keys-secret' in variables.annotations) \
-         || variables.annotations['kaito.sh/api-keys-secret'].trim().matches('^([a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*)?$')",
-        "'annotation kaito.sh/api-keys-secret must be the name of a Secret'",
+    annotation!(
+        "cpu",
+        ".matches('^([0-9]*[1-9][0-9]*m?|[0-9]+[.][0-9]*[1-9][0-9]*|)$')",
+        "a number of processors, such as 4 or 500m"
     ),
-    rule(
-        "metadata.annotations[kaito.sh/tls-secret]",
-        "!('kaito.sh/tls-secret' in variables.annotations) \
-         || variables.annotations['kaito.sh/tls-secret'].trim().matches('^([a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*)?$')",
-        "'annotation kaito.sh/tls-secret must be the name of a Secret'",
-    ),
-    rule(
-        "metadata.annotations[kaito.sh/cpu]",
-        "!('kaito.sh/cpu' in variables.annotations) \
-         || variables.annotations['kaito.sh/cpu'].trim().matches('^([0-9]*[1-9][0-9]*m?|[0-9]+[.][0-9]*[1-9][0-9]*|)$')",
-        "'annotation kaito.sh/cpu must be a number of processors, such as 4 or 500m'",
-    ),
-    rule(
-        "metadata.annotations[kaito.sh/memory]",
-        "!('kaito.sh/memory' in variables.annotations) \
-         || variables.annotations['kaito.sh/memory'].trim().matches('^([0-9]*[1-9][0-9]*(Ki|Mi|Gi|Ti|k|M|G|T)?|)$')",
-        "'annotation kaito.sh/memory must be an amount of memory, such as 16Gi'",
+    annotation!(
+        "memory",
+        ".matches('^([0-9]*[1-9][0-9]*(Ki|Mi|Gi|Ti|k|M|G|T)?|)$')",
+        "an amount of memory, such as 16Gi"
     ),
     rule(
         "metadata.annotations[kaito.sh/use-local-weights]",

@@ -38,7 +38,7 @@ use preset_catalog::estimate::DEFAULT_CONTEXT_TOKENS;
 use preset_catalog::fit::like_for_like;
 use preset_catalog::{Catalog, Preset, Runtime};
 
-pub use options::{EngineImageArgs, TableOptions, Unlisted, VerdictArgs, WeightSource};
+pub use options::{CeilingArgs, EngineImageArgs, TableOptions, Unlisted, VerdictArgs, WeightSource};
 use sizes::Sizes;
 
 /// Version of the format; it changes if an older policy would misread a newer table.

@@ -135,7 +135,7 @@ pub(crate) struct PlanArgs {
     #[arg(long, conflicts_with = "filename")]
     pub(crate) tuning: bool,
     /// Image of the GPU engine, for the built-in catalog; a registry knows its own.
-    #[command(flatten)]
+    #[command(flatten, next_help_heading = "Settings of the installation")]
     pub(crate) engine: EngineImageArgs,
     /// Treatment of retired instance types: the chart's retiredInstanceTypes.
     #[arg(long, env = "RETIRED_INSTANCE_TYPES", default_value = "replace")]

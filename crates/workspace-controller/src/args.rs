@@ -1,9 +1,9 @@
 //! Command line of the workspace controller. Every flag can also be set as an environment variable.
 
+use admission::table::{CeilingArgs, EngineImageArgs};
 use clap::{Parser, ValueEnum};
-use instance_types::{Ceiling, Ceilings, Cloud, ComputeCapability, UsdPerHour};
+use instance_types::Cloud;
 use kaito_api::NodeClassRef;
-use preset_catalog::EngineImage;
 use preset_catalog::fit::RetiredTypes;
 use render::{Downloads, Images, Isolation, NodeClaimOptions};
 use workspace_plan::{NodeLimit, NodeRetention, ProvisionerMode, Settings};
@@ -34,7 +34,7 @@ pub struct Args {
     #[arg(long, env = "MAX_NODES_PER_WORKSPACE", default_value = "100")]
     pub max_nodes_per_workspace: NodeLimit,
     /// Ceilings of nodes and of their price.
-    #[command(flatten)]
+    #[command(flatten, next_help_heading = "Ceilings")]
     pub ceilings: CeilingArgs,
     /// Treatment of retired instance types: replace buys a current one that costs at most 1.5 times as much; refuse does not.
     #[arg(long, env = "RETIRED_INSTANCE_TYPES", default_value = "replace")]
@@ -107,39 +107,6 @@ pub struct NodeClaimArgs {
     pub node_zone: Vec<String>,
 }
 
-/// Ceilings of nodes and of their on-demand list price. Unset is no ceiling.
-#[derive(Clone, Debug, clap::Args)]
-#[command(next_help_heading = "Ceilings")]
-pub struct CeilingArgs {
-    /// Most nodes of one Workspace.
-    #[arg(long, env = "WORKSPACE_NODE_CEILING", value_name = "NODES")]
-    pub workspace_node_ceiling: Option<u32>,
-    /// Highest list price of one Workspace's nodes, in US dollars per hour.
-    #[arg(long, env = "WORKSPACE_PRICE_CEILING", value_name = "USD")]
-    pub workspace_price_ceiling: Option<UsdPerHour>,
-    /// Most nodes of all Workspaces of a namespace.
-    #[arg(long, env = "NAMESPACE_NODE_CEILING", value_name = "NODES")]
-    pub namespace_node_ceiling: Option<u32>,
-    /// Highest list price of the nodes of all Workspaces of a namespace, in US dollars per hour.
-    #[arg(long, env = "NAMESPACE_PRICE_CEILING", value_name = "USD")]
-    pub namespace_price_ceiling: Option<UsdPerHour>,
-}
-
-impl CeilingArgs {
-    fn ceilings(&self) -> Ceilings {
-        Ceilings {
-            workspace: Ceiling {
-                nodes: self.workspace_node_ceiling,
-                usd_per_hour: self.workspace_price_ceiling,
-            },
-            namespace: Ceiling {
-                nodes: self.namespace_node_ceiling,
-                usd_per_hour: self.namespace_price_ceiling,
-            },
-        }
-    }
-}
-
 impl NodeClaimArgs {
     fn options(&self) -> NodeClaimOptions {
         NodeClaimOptions {
@@ -173,15 +140,9 @@ pub struct ImageArgs {
     /// Registry and path of preset images.
     #[arg(long, env = "PRESET_REGISTRY_NAME")]
     pub preset_registry_name: Option<String>,
-    /// Image of vLLM and of the tuning scripts.
-    #[arg(long, env = "BASE_IMAGE")]
-    pub base_image: Option<String>,
-    /// Lowest CUDA compute capability that this image supports, such as 8.0; the default is known for kaito-base only.
-    #[arg(long, env = "BASE_IMAGE_MIN_COMPUTE_CAPABILITY", value_name = "VERSION")]
-    pub base_image_min_compute_capability: Option<ComputeCapability>,
-    /// True if this image contains the CUDA toolkit; the default is known for kaito-base only.
-    #[arg(long, env = "BASE_IMAGE_CUDA_TOOLKIT", value_name = "BOOL")]
-    pub base_image_cuda_toolkit: Option<bool>,
+    /// Image of the GPU engine.
+    #[command(flatten)]
+    pub engine: EngineImageArgs,
     /// Image of the inference server.
     #[arg(long, env = "INFERENCE_SERVER_IMAGE")]
     pub inference_server_image: Option<String>,
@@ -238,7 +199,6 @@ impl Args {
     pub fn settings(&self) -> Settings {
         let defaults = Images::default();
         let given = self.images.clone();
-        let base = given.base_image.unwrap_or(defaults.base);
         Settings {
             mode: match self.node_provisioner {
                 Provisioner::Machine => ProvisionerMode::Machine,
@@ -251,14 +211,11 @@ impl Args {
             ceilings: self.ceilings.ceilings(),
             tuning_node_retention: self.tuning_node_retention,
             node_image_family: self.default_node_image_family.clone(),
-            engine: EngineImage::of(&base).stated(
-                given.base_image_min_compute_capability,
-                given.base_image_cuda_toolkit,
-            ),
+            engine: given.engine.facts(),
             retired_types: self.retired_instance_types,
             images: Images {
                 preset_registry: given.preset_registry_name.unwrap_or(defaults.preset_registry),
-                base,
+                base: given.engine.base_image.unwrap_or(defaults.base),
                 inference_server: given.inference_server_image.unwrap_or(defaults.inference_server),
                 tuning_job: given.tuning_job_image.unwrap_or(defaults.tuning_job),
                 artifact: given.artifact_image.unwrap_or(defaults.artifact),

@@ -86,6 +86,7 @@ pub(super) const TABLE: &[Allowed] = &[
     Allowed {
         package: "workspace-controller",
         uses: &[
+            "admission",
             "instance-types",
             "kaito-api",
             "operator-runtime",

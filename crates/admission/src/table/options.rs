@@ -57,7 +57,6 @@ impl TableOptions {
 
 /// Flags about the image of the GPU engine.
 #[derive(Clone, Debug, Default, clap::Args)]
-#[command(next_help_heading = "Settings of the installation")]
 pub struct EngineImageArgs {
     /// Image of vLLM and of the tuning scripts; the default is that of the chart.
     #[arg(long, env = "BASE_IMAGE", value_name = "IMAGE")]
@@ -82,19 +81,9 @@ impl EngineImageArgs {
     }
 }
 
-/// Flags for the settings, with the names of the same flags of workspace-controller.
+/// Flags about ceilings of nodes and of their on-demand list price. Unset is no ceiling.
 #[derive(Clone, Debug, Default, clap::Args)]
-#[command(next_help_heading = "Settings of the installation")]
-pub struct VerdictArgs {
-    /// Image of the GPU engine.
-    #[command(flatten)]
-    pub engine: EngineImageArgs,
-    /// Workspaces download weights from a mirror: gated presets need no token.
-    #[arg(long, env = "WEIGHTS_MIRROR")]
-    pub weights_mirror: bool,
-    /// Treatment of retired instance types: replace or refuse.
-    #[arg(long, env = "RETIRED_INSTANCE_TYPES", default_value = "replace")]
-    pub retired_instance_types: RetiredTypes,
+pub struct CeilingArgs {
     /// Most nodes of one Workspace.
     #[arg(long, env = "WORKSPACE_NODE_CEILING", value_name = "NODES")]
     pub workspace_node_ceiling: Option<u32>,
@@ -107,6 +96,41 @@ pub struct VerdictArgs {
     /// Highest list price of the nodes of all Workspaces of a namespace, in US dollars per hour.
     #[arg(long, env = "NAMESPACE_PRICE_CEILING", value_name = "USD")]
     pub namespace_price_ceiling: Option<UsdPerHour>,
+}
+
+impl CeilingArgs {
+    /// Returns the ceilings of a Workspace and of a namespace.
+    #[must_use]
+    pub fn ceilings(&self) -> Ceilings {
+        Ceilings {
+            workspace: Ceiling {
+                nodes: self.workspace_node_ceiling,
+                usd_per_hour: self.workspace_price_ceiling,
+            },
+            namespace: Ceiling {
+                nodes: self.namespace_node_ceiling,
+                usd_per_hour: self.namespace_price_ceiling,
+            },
+        }
+    }
+}
+
+/// Flags for the settings. workspace-controller has the same flags, and for the most part these types.
+#[derive(Clone, Debug, Default, clap::Args)]
+#[command(next_help_heading = "Settings of the installation")]
+pub struct VerdictArgs {
+    /// Image of the GPU engine.
+    #[command(flatten)]
+    pub engine: EngineImageArgs,
+    /// Workspaces download weights from a mirror: gated presets need no token.
+    #[arg(long, env = "WEIGHTS_MIRROR")]
+    pub weights_mirror: bool,
+    /// Treatment of retired instance types: replace or refuse.
+    #[arg(long, env = "RETIRED_INSTANCE_TYPES", default_value = "replace")]
+    pub retired_instance_types: RetiredTypes,
+    /// Ceilings of nodes and of their price.
+    #[command(flatten)]
+    pub ceilings: CeilingArgs,
 }
 
 impl VerdictArgs {
@@ -123,16 +147,7 @@ impl VerdictArgs {
             },
             engine: self.engine.facts(),
             retired: self.retired_instance_types,
-            ceilings: Ceilings {
-                workspace: Ceiling {
-                    nodes: self.workspace_node_ceiling,
-                    usd_per_hour: self.workspace_price_ceiling,
-                },
-                namespace: Ceiling {
-                    nodes: self.namespace_node_ceiling,
-                    usd_per_hour: self.namespace_price_ceiling,
-                },
-            },
+            ceilings: self.ceilings.ceilings(),
         }
     }
 }
