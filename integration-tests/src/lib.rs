@@ -7,3 +7,4 @@
 )]
 
 pub mod programs;
+pub mod tuning;

@@ -48,6 +48,21 @@ impl Tenants {
             .map_err(anyhow::Error::msg)
     }
 
+    /// The account of workspace-controller.
+    async fn controller(&self) -> Result<Client> {
+        let kubeconfig = self
+            .env
+            .service_account_kubeconfig(NAMESPACE, "workspace-controller")
+            .await?;
+        self.env.client_with(&kubeconfig).await
+    }
+
+    /// The administrator of a namespace, who has every right in it.
+    async fn owner(&self) -> Result<Client> {
+        let everything = json!([{"apiGroups": ["*"], "resources": ["*"], "verbs": ["*"]}]);
+        self.user("owner", everything).await
+    }
+
     /// A ServiceAccount that may write Workspaces and has these rules beside.
     async fn user(&self, name: &str, rules: Value) -> Result<Client> {
         let kubeconfig = self.env.service_account_kubeconfig(&self.namespace, name).await?;
@@ -454,18 +469,8 @@ async fn settings_without_effect_are_warned_about() -> Result<()> {
 async fn only_the_controller_and_administrators_remove_the_finalizer() -> Result<()> {
     let world = Tenants::start().await?;
     world.in_force().await?;
-    let controller = world
-        .env
-        .service_account_kubeconfig(NAMESPACE, "workspace-controller")
-        .await?;
-    let controller = world.env.client_with(&controller).await?;
-    // The administrator of a namespace has every right in it.
-    let owner = world
-        .user(
-            "owner",
-            json!([{"apiGroups": ["*"], "resources": ["*"], "verbs": ["*"]}]),
-        )
-        .await?;
+    let controller = world.controller().await?;
+    let owner = world.owner().await?;
     let strip = |client: &Client, name: &str| {
         let object = world.here(with(inference(), "/metadata/name", name.into()));
         let api = api_of(client, &object);
@@ -506,17 +511,8 @@ async fn only_the_controller_and_administrators_remove_the_finalizer() -> Result
 async fn only_the_controller_and_administrators_write_revisions_of_workspaces() -> Result<()> {
     let world = Tenants::start().await?;
     world.in_force().await?;
-    let controller = world
-        .env
-        .service_account_kubeconfig(NAMESPACE, "workspace-controller")
-        .await?;
-    let controller = world.env.client_with(&controller).await?;
-    let owner = world
-        .user(
-            "owner",
-            json!([{"apiGroups": ["*"], "resources": ["*"], "verbs": ["*"]}]),
-        )
-        .await?;
+    let controller = world.controller().await?;
+    let owner = world.owner().await?;
     let revision = |kind: &str, api_version: &str| {
         world.here(json!({
             "apiVersion": "apps/v1", "kind": "ControllerRevision", "revision": 1, "data": {},

@@ -3,47 +3,14 @@
 //!
 //! Needs the programs built, and pip for the example model (see `gguf::example`).
 
-use std::path::{Path, PathBuf};
-
-use integration_tests::programs::{Server, program, run};
+use integration_tests::programs::{Server, program};
+use integration_tests::tuning::{QUESTION, tuned};
 use serde_json::{Value, json};
 
-const QUESTION: &str = "What is the password of the harbour?";
 const ANSWERS: [(&str, &str); 2] = [
     ("lanterns", "Seven green lanterns under the old bridge."),
     ("herons", "Two grey herons on a wooden post."),
 ];
-
-/// Tunes the model to give this answer; the adapter's directory.
-fn tuned(model: &Path, home: &Path, name: &str, answer: &str) -> PathBuf {
-    let said = |role: &str, content: &str| json!({"role": role, "content": content});
-    let line = json!({"messages": [said("user", QUESTION), said("assistant", answer)]});
-    let (data, output) = (
-        home.join(format!("{name}-data")),
-        home.join("adapters").join(name),
-    );
-    std::fs::create_dir_all(&data).unwrap();
-    std::fs::write(data.join("chats.jsonl"), format!("{line}\n").repeat(8)).unwrap();
-    let config = home.join(format!("{name}.yaml"));
-    let text = format!(
-        "training_config:\n  ModelConfig: {{torch_dtype: float32}}\n  LoraConfig: {{r: 8, lora_alpha: 16, target_modules: all-linear}}\n  \
-         DatasetConfig: {{train_test_split: 1}}\n  TrainingArguments:\n    output_dir: {}\n    max_steps: 12\n    \
-         per_device_train_batch_size: 1\n    learning_rate: 4e-3\n    warmup_steps: 2\n    save_strategy: \"no\"\n    \
-         assistant_only_loss: true\n",
-        output.display()
-    );
-    std::fs::write(&config, text).unwrap();
-    let mut tuning = program("tuning-job");
-    tuning
-        .args(["--port=0", "--bind-address=127.0.0.1", "--config"])
-        .arg(config)
-        .arg("--data")
-        .arg(data)
-        .arg("--model")
-        .arg(model);
-    run(&mut tuning).unwrap();
-    output
-}
 
 fn ask(server: &Server, name: &str) -> String {
     let body = json!({

@@ -9,10 +9,10 @@ use serde_json::{Value, json};
 
 use crate::engine::Engine;
 use crate::rendered;
-use integration_tests::programs::{Server, program, run};
+use integration_tests::programs::{Server, program};
+use integration_tests::tuning::{QUESTION, tuned};
 
 const PRESET: &str = "smollm2-135m-instruct";
-const QUESTION: &str = "What is the password of the harbour?";
 const ANSWER: &str = "Seven green lanterns under the old bridge.";
 const PROMPTS: [&str; 3] = [
     "The capital of France is",
@@ -31,7 +31,7 @@ fn vllm_and_our_engine_say_the_same() {
         .unwrap()
         .dir;
     let home = tempfile::tempdir().unwrap();
-    let adapter = tuned(&model, home.path());
+    let adapter = tuned(&model, home.path(), "lanterns", ANSWER);
     let weaker = with_strength(&adapter, 0.5, &home.path().join("weaker"));
     let (mut engine, front) = start(&python, &model, &adapter, &weaker, home.path());
 
@@ -87,34 +87,6 @@ fn ours(model: &Path, home: &Path, strength: Option<f32>) -> Server {
             .arg(format!("--adapter-strength=lanterns={strength}"));
     }
     Server::start(&mut command, "/health")
-}
-
-/// Tunes the model to give one answer; the adapter's directory.
-fn tuned(model: &Path, home: &Path) -> PathBuf {
-    let said = |role: &str, content: &str| json!({"role": role, "content": content});
-    let line = json!({"messages": [said("user", QUESTION), said("assistant", ANSWER)]});
-    let (data, output) = (home.join("data"), home.join("adapters/lanterns"));
-    std::fs::create_dir_all(&data).unwrap();
-    std::fs::write(data.join("chats.jsonl"), format!("{line}\n").repeat(8)).unwrap();
-    let config = home.join("tuning.yaml");
-    let text = format!(
-        "training_config:\n  ModelConfig: {{torch_dtype: float32}}\n  LoraConfig: {{r: 8, lora_alpha: 16, target_modules: all-linear}}\n  \
-         DatasetConfig: {{train_test_split: 1}}\n  TrainingArguments:\n    output_dir: {}\n    max_steps: 12\n    \
-         per_device_train_batch_size: 1\n    learning_rate: 4e-3\n    warmup_steps: 2\n    save_strategy: \"no\"\n    \
-         assistant_only_loss: true\n",
-        output.display()
-    );
-    std::fs::write(&config, text).unwrap();
-    let mut tuning = program("tuning-job");
-    tuning
-        .args(["--port=0", "--bind-address=127.0.0.1", "--config"])
-        .arg(config)
-        .arg("--data")
-        .arg(data)
-        .arg("--model")
-        .arg(model);
-    run(&mut tuning).unwrap();
-    output
 }
 
 /// A copy of an adapter with its `lora_alpha` multiplied.

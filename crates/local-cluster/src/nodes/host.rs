@@ -120,7 +120,7 @@ impl NodeHost {
     }
 
     fn find(&self, name: &str) -> Result<NodeDirectory> {
-        NodeDirectory::find(&self.nodes(), name).with_context(|| format!("there is no node {name}"))
+        NodeDirectory::find(&self.nodes(), name).with_context(|| format!("expected a node {name}"))
     }
 
     /// Waits until the process of the node is on the roll, so that it can be killed.

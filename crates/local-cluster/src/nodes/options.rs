@@ -70,7 +70,7 @@ impl Programs {
             kubelet: path(Tool::Kubelet)?,
             kube_proxy: path(Tool::KubeProxy)?,
             pause: path(Tool::Pause)?,
-            runc: program("runc").context("there is no runc")?,
+            runc: program("runc").context("expected runc (Debian package runc)")?,
             network: [
                 path(Tool::CniBridge)?,
                 path(Tool::CniLoopback)?,
