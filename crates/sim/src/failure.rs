@@ -16,7 +16,7 @@ pub struct Failure {
 }
 
 /// Number of shown lines of the trace.
-const SHOWN: usize = 120;
+const SHOWN: usize = 400;
 
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -63,6 +63,7 @@ pub fn run(seed: u64, subject: Subject, setup: impl FnOnce(&mut Setup)) -> Resul
     }
     chaos::calm(&mut world);
     let to_ready = settle(&mut world)?;
+    world.note("--- everything is settled ---");
     stay_quiet(&mut world)?;
     end(&mut world)?;
     Ok(Summary {

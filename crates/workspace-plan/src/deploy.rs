@@ -4,6 +4,7 @@ use kaito_api::event_reasons;
 use plan::{Event, Manifest, Plan};
 
 use crate::build;
+use crate::condition::ConditionUpdate;
 use crate::context::PlanContext;
 use crate::desired::{Desired, DesiredWorkload};
 use crate::exposure;
@@ -27,14 +28,11 @@ pub(crate) fn plan(context: &PlanContext<'_>, desired: &Desired<'_>, manifests: 
     }
     plan.add_reason(reason_code(desired, resource.is_true()), &resource.message);
     let notes = desired.update_blocked.iter().chain(&desired.notes).cloned();
-    let refused = match &context.observed.grant {
-        Grant::Granted => None,
-        Grant::Refused(refusal) => Some(refusal.problem()),
-    };
+    let (resource, refusal_note) = with_refused_grant(context, resource);
     let notes = notes
         .chain(exposure_note(context, desired))
         .chain(rollout_notes)
-        .chain(refused);
+        .chain(refusal_note);
     let report = StatusReport {
         sizing_summary,
         ..StatusReport::new(context, resource, Some(nodes))
@@ -45,6 +43,22 @@ pub(crate) fn plan(context: &PlanContext<'_>, desired: &Desired<'_>, manifests: 
         plan.events.push(Event::normal(event_reasons::SIZED, summary));
     }
     plan
+}
+
+/// Reports a ceiling that keeps the Workspace from its nodes as the cause, and as a note where all nodes are there or
+/// another problem comes first.
+fn with_refused_grant(
+    context: &PlanContext<'_>,
+    resource: ConditionUpdate,
+) -> (ConditionUpdate, Option<Problem>) {
+    let Grant::Refused(refusal) = &context.observed.grant else {
+        return (resource, None);
+    };
+    let problem = refusal.problem();
+    if resource.is_true() || resource.is_problem() {
+        return (resource, Some(problem));
+    }
+    (problem.condition(), None)
 }
 
 fn exposure_note(context: &PlanContext<'_>, desired: &Desired<'_>) -> Option<Problem> {

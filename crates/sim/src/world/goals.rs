@@ -1,9 +1,12 @@
 //! Goals of a world: everything ready, nothing written, or nothing left.
 
 use cloudprovider::Ownership;
-use kaito_api::labels::{GPU_PROVISIONER, WORKSPACE, WORKSPACE_CONTROLLER, WORKSPACE_NAMESPACE};
+use kaito_api::labels::{
+    GPU_PROVISIONER, WORKSPACE, WORKSPACE_CONTROLLER, WORKSPACE_NAMESPACE, WORKSPACE_UID,
+};
 use plan::{Kind, ObjectRef};
 use serde_json::Value;
+use workspace_plan::NodeRetention;
 
 use super::World;
 use crate::api_server::{is_deleting, key, shown};
@@ -22,16 +25,41 @@ impl World {
             let state = json::text(value, &["status", "state"]);
             let waits = || waits_for_room(value) && self.lacks_room(key, value);
             if !["Ready", "Succeeded"].contains(&state) && !waits() {
-                return Some(format!("{} is {state:?}", shown(key)));
+                return Some(format!("{} is {state:?}: {}", shown(key), conditions(value)));
             }
+        }
+        if let Some(why) = self.surplus_claim() {
+            return Some(why);
         }
         for (key, value) in self.managed_claims() {
             if !is_ready(value) {
-                return Some(format!("{} is not ready", shown(key)));
+                return Some(format!("{} is not ready: {}", shown(key), conditions(value)));
             }
         }
         self.unclaimed_pool()
             .map(|name| format!("instance {name} has no claim"))
+    }
+
+    /// Returns a claim that is to be given back: its Workspace is gone, or its tuning has ended. Nodes that come back
+    /// make room for those who wait for it.
+    fn surplus_claim(&self) -> Option<String> {
+        self.workspaces.as_ref()?;
+        let gives_back = matches!(self.setup.workspaces.tuning_node_retention, NodeRetention::For(_));
+        self.managed_claims().find_map(|(key, claim)| {
+            let uid = json::text(claim, &["metadata", "labels", WORKSPACE_UID]);
+            let owner = self
+                .api
+                .list(Kind::Workspace)
+                .find(|(_, workspace)| json::text(workspace, &["metadata", "uid"]) == uid);
+            match owner {
+                _ if uid.is_empty() || json::text(claim, &["metadata", "labels", "by"]) == "user" => None,
+                None => Some(format!("{} has no Workspace", shown(key))),
+                Some((_, owner)) if gives_back && json::text(owner, &["status", "state"]) == "Succeeded" => {
+                    Some(format!("{} is not given back", shown(key)))
+                }
+                Some(_) => None,
+            }
+        })
     }
 
     /// Returns an object or a pool that the programs created and that still exists.
@@ -127,6 +155,19 @@ fn waits_for_room(workspace: &Value) -> bool {
     json::list(workspace, &["status", "conditions"])
         .iter()
         .any(|c| json::text(c, &["reason"]) == "SpendingCeilingExceeded")
+}
+
+/// Returns the conditions that are not true.
+fn conditions(value: &Value) -> String {
+    let all = json::list(value, &["status", "conditions"]);
+    let shown = all
+        .iter()
+        .filter(|c| json::text(c, &["status"]) != "True")
+        .map(|c| {
+            let part = |name: &str| json::text(c, &[name]).to_owned();
+            format!("{} {}: {}", part("type"), part("reason"), part("message"))
+        });
+    shown.collect::<Vec<_>>().join("; ")
 }
 
 fn is_noted(value: &Value) -> bool {

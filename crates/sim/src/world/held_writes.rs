@@ -54,6 +54,8 @@ impl World {
             Err(refusal) => Err(refusal),
         };
         let lines = executor.lines;
+        // An object may arrive after its owner is gone, and the collector has looked already.
+        self.schedule(Due::Collect, SignedDuration::from_millis(500));
         self.note(format!("{}: a held write arrives", held.program.name()));
         for line in lines {
             self.note(format!("    {line}"));
