@@ -87,14 +87,18 @@ pub fn plant(world: &mut World) -> Result<(), Failure> {
     Ok(())
 }
 
+fn unsettled(world: &World) -> Option<String> {
+    world.unsettled().or_else(|| world.surplus_claim())
+}
+
 /// Plays until everything is ready, and returns the simulated time that it took.
 ///
 /// # Errors
 /// If it takes too long, or a promise is broken.
 pub fn settle(world: &mut World) -> Result<SignedDuration, Failure> {
     let begin = world.now();
-    if !world.advance_until(TO_READY, |world| world.unsettled().is_none())? {
-        let why = world.unsettled().unwrap_or_default();
+    if !world.advance_until(TO_READY, |world| unsettled(world).is_none())? {
+        let why = unsettled(world).unwrap_or_default();
         return Err(world.failure(format!(
             "not settled {} minutes after faults stopped: {why}",
             TO_READY.as_mins()
@@ -109,7 +113,7 @@ pub fn settle(world: &mut World) -> Result<SignedDuration, Failure> {
 /// If something is.
 pub fn stay_quiet(world: &mut World) -> Result<(), Failure> {
     world.advance(SignedDuration::from_mins(20))?;
-    if let Some(why) = world.unsettled() {
+    if let Some(why) = unsettled(world) {
         return Err(world.failure(format!("settled once, and then not: {why}")));
     }
     world.check_quiet()?;

@@ -28,9 +28,6 @@ impl World {
                 return Some(format!("{} is {state:?}: {}", shown(key), conditions(value)));
             }
         }
-        if let Some(why) = self.surplus_claim() {
-            return Some(why);
-        }
         for (key, value) in self.managed_claims() {
             if !is_ready(value) {
                 return Some(format!("{} is not ready: {}", shown(key), conditions(value)));
@@ -42,7 +39,8 @@ impl World {
 
     /// Returns a claim that is to be given back: its Workspace is gone, or its tuning has ended. Nodes that come back
     /// make room for those who wait for it.
-    fn surplus_claim(&self) -> Option<String> {
+    #[must_use]
+    pub fn surplus_claim(&self) -> Option<String> {
         self.workspaces.as_ref()?;
         let gives_back = matches!(self.setup.workspaces.tuning_node_retention, NodeRetention::For(_));
         self.managed_claims().find_map(|(key, claim)| {
