@@ -195,6 +195,43 @@ resources:
       fieldPath: metadata.namespace
 {{- end -}}
 
+{{/* Variables of programs that reach servers outside the cluster: proxies, and the file of authorities. */}}
+{{- define "kaito.outgoingEnv" -}}
+{{- with .Values.proxy }}
+{{- if .http }}
+- name: HTTP_PROXY
+  value: {{ .http | quote }}
+{{- end }}
+{{- if .https }}
+- name: HTTPS_PROXY
+  value: {{ .https | quote }}
+{{- end }}
+{{- if or .http .https }}
+- name: NO_PROXY
+  value: {{ concat (list "localhost" "127.0.0.1" "::1" ".svc" ".cluster.local") .noProxy | join "," | quote }}
+{{- end }}
+{{- end }}
+{{- if .Values.caBundle.configMap }}
+- name: SSL_CERT_FILE
+  value: /etc/kaito/ca/ca.crt
+{{- end }}
+{{- end -}}
+
+{{- define "kaito.caMount" -}}
+- name: ca-bundle
+  mountPath: /etc/kaito/ca
+  readOnly: true
+{{- end -}}
+
+{{- define "kaito.caVolume" -}}
+- name: ca-bundle
+  configMap:
+    name: {{ .Values.caBundle.configMap }}
+    items:
+      - key: {{ .Values.caBundle.key }}
+        path: ca.crt
+{{- end -}}
+
 {{- define "kaito.httpProbes" -}}
 startupProbe:
   httpGet:

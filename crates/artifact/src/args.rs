@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Parser, Subcommand};
-use egress::{Retry, Settings};
+use egress::{ProxySettings, Retry, Settings};
 
 use crate::registry::RegistrySettings;
 use crate::strength::Strength;
@@ -33,7 +33,7 @@ pub(crate) struct Common {
     )]
     pub(crate) termination_log: PathBuf,
     /// PEM file of certificates to trust, besides those of the web and of the system
-    #[arg(long, global = true, value_name = "FILE")]
+    #[arg(long, global = true, env = "SSL_CERT_FILE", value_name = "FILE")]
     pub(crate) ca_file: Option<PathBuf>,
     /// Attempts at a transfer
     #[arg(long, global = true, default_value_t = 6, value_parser = clap::value_parser!(u32).range(1..=100))]
@@ -62,14 +62,14 @@ impl Common {
         }
     }
 
-    /// The bounds of an HTTP client that uses the proxy of the environment.
+    /// The bounds of an HTTP client that uses the proxies of the environment.
     pub(crate) fn http(&self, silence: Duration, redirects: usize) -> Settings {
         Settings {
             user_agent: concat!("kaito-artifact/", env!("CARGO_PKG_VERSION")),
             connect_timeout: CONNECT,
             read_timeout: silence,
             redirects,
-            proxy: true,
+            proxy: ProxySettings::environment(),
             ca_file: self.ca_file.clone(),
         }
     }

@@ -6,8 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use egress::{
-    Client, DownloadSettings, Downloaded, Downloader, Policy as _, RemoteFile, Settings, WebPolicy,
-    without_secrets,
+    Client, DownloadSettings, Downloaded, Downloader, Policy as _, RemoteFile, WebPolicy, without_secrets,
 };
 use futures::{StreamExt as _, TryStreamExt as _};
 
@@ -36,12 +35,7 @@ pub(crate) async fn run(args: &Fetch, common: &Common) -> Result<String> {
     for file in &files {
         policy.check(&file.url).map_err(egress::Error::from)?;
     }
-    let settings = Settings {
-        // A proxy resolves names itself, so the policy would not see the addresses.
-        proxy: false,
-        ..common.http(SILENCE, REDIRECTS)
-    };
-    let client = Client::new(Arc::new(policy), settings)?;
+    let client = Client::new(Arc::new(policy), common.http(SILENCE, REDIRECTS))?;
     let settings = DownloadSettings {
         directory: args.to.clone(),
         retry: common.retry(),

@@ -1,5 +1,6 @@
 //! The HTTP client: resolves, checks and connects; follows redirects, each of them checked.
 
+mod proxies;
 mod resolver;
 mod roots;
 
@@ -16,7 +17,10 @@ use url::{Origin, Url};
 
 use crate::error::{Error, Result};
 use crate::policy::{Policy, Refusal, without_secrets};
+use proxies::Proxies;
 use resolver::Resolver;
+
+pub use proxies::ProxySettings;
 
 /// Bytes of the body of an error that are read.
 const WORDS_BYTES: usize = 8 << 10;
@@ -34,8 +38,8 @@ pub struct Settings {
     pub read_timeout: Duration,
     /// Most redirects of one request.
     pub redirects: usize,
-    /// Uses the proxy of the environment. A proxy resolves names itself, so nothing is known of their addresses.
-    pub proxy: bool,
+    /// Proxies. A proxy resolves names itself, so a name is checked here only if it has an address here.
+    pub proxy: ProxySettings,
     /// PEM file of further authorities. It is read again when it changes.
     pub ca_file: Option<PathBuf>,
 }
@@ -45,6 +49,7 @@ pub struct Settings {
 pub struct Client {
     policy: Arc<dyn Policy>,
     settings: Settings,
+    proxies: Proxies,
     /// The client in use, and the contents of the file of authorities that it was made with.
     current: Arc<Mutex<(Option<Vec<u8>>, reqwest::Client)>>,
 }
@@ -139,13 +144,15 @@ impl Client {
     /// Creates a client.
     ///
     /// # Errors
-    /// The file of authorities cannot be used.
+    /// The file of authorities or a proxy cannot be used.
     pub fn new(policy: Arc<dyn Policy>, settings: Settings) -> Result<Self> {
         let pem = roots::read(settings.ca_file.as_deref())?;
-        let client = build(&policy, &settings, pem.as_deref())?;
+        let proxies = Proxies::new(&settings.proxy);
+        let client = build(&policy, &proxies, &settings, pem.as_deref())?;
         Ok(Self {
             policy,
             settings,
+            proxies,
             current: Arc::new(Mutex::new((pem, client))),
         })
     }
@@ -179,6 +186,7 @@ impl Client {
         let mut at = request.url.clone();
         for _ in 0..=self.settings.redirects {
             self.policy.check(&at)?;
+            self.proxies.check(self.policy.as_ref(), &at).await?;
             let mut next = client
                 .request(request.method.clone(), at.clone())
                 .headers(request.headers.clone());
@@ -227,7 +235,7 @@ impl Client {
         // Files of authorities are small and requests rare, so that reading costs less than a task that follows the file.
         match roots::read(self.settings.ca_file.as_deref()) {
             Ok(pem) if pem == current.0 => {}
-            Ok(pem) => match build(&self.policy, &self.settings, pem.as_deref()) {
+            Ok(pem) => match build(&self.policy, &self.proxies, &self.settings, pem.as_deref()) {
                 Ok(client) => *current = (pem, client),
                 Err(error) => {
                     tracing::error!(%error, "failed to use changed certificates, keeping the previous ones");
@@ -240,19 +248,29 @@ impl Client {
     }
 }
 
-fn build(policy: &Arc<dyn Policy>, settings: &Settings, pem: Option<&[u8]>) -> Result<reqwest::Client> {
+fn build(
+    policy: &Arc<dyn Policy>,
+    proxies: &Proxies,
+    settings: &Settings,
+    pem: Option<&[u8]>,
+) -> Result<reqwest::Client> {
     // Fails only if a provider is installed already, which serves as well.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let mut builder = reqwest::Client::builder()
         .redirect(reqwest::redirect::Policy::none())
-        .dns_resolver(Resolver(Arc::clone(policy)))
+        .dns_resolver(Resolver {
+            policy: Arc::clone(policy),
+            proxies: proxies.clone(),
+        })
         .tls_certs_only(roots::all(settings.ca_file.as_deref(), pem)?)
         .connect_timeout(settings.connect_timeout)
         .read_timeout(settings.read_timeout)
         .user_agent(settings.user_agent)
-        .referer(false);
-    if !settings.proxy {
-        builder = builder.no_proxy();
+        .referer(false)
+        // Those of the environment are not used beside those of the settings.
+        .no_proxy();
+    for proxy in settings.proxy.for_client()? {
+        builder = builder.proxy(proxy);
     }
     builder.build().map_err(Error::Setup)
 }

@@ -185,7 +185,7 @@ mod tests {
             connect_timeout: Duration::from_secs(5),
             read_timeout: Duration::from_secs(5),
             redirects: 1,
-            proxy: false,
+            proxy: crate::client::ProxySettings::default(),
             ca_file: None,
         };
         let retry = Retry {

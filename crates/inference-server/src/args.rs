@@ -34,6 +34,9 @@ pub struct Args {
     /// File with the token for the hub.
     #[arg(long, requires = "hub_endpoint")]
     pub hub_token_file: Option<PathBuf>,
+    /// PEM file of further authorities for the hub's certificate.
+    #[arg(long, env = "SSL_CERT_FILE")]
+    hub_ca_file: Option<PathBuf>,
     /// Maximum of bytes to download.
     #[arg(long, default_value_t = 2 << 40)]
     max_bytes: u64,
@@ -176,6 +179,7 @@ impl Args {
             repository: self.model.clone(),
             revision: self.revision.clone(),
             token_file: self.hub_token_file.clone(),
+            ca_file: self.hub_ca_file.clone(),
             max_bytes: self.max_bytes,
             weights_dir: self.weights_dir.clone(),
             precision,

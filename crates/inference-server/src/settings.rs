@@ -104,6 +104,8 @@ pub(crate) struct HubSettings {
     /// Commit, branch or tag.
     pub(crate) revision: String,
     pub(crate) token_file: Option<PathBuf>,
+    /// PEM file of further authorities.
+    pub(crate) ca_file: Option<PathBuf>,
     pub(crate) max_bytes: u64,
     pub(crate) weights_dir: PathBuf,
     pub(crate) precision: Precision,

@@ -3,9 +3,9 @@
 //! | command line | effect |
 //! |---|---|
 //! | `fetch --to=DIR [--allow-http] [--allow-host=HOST]… URL…` | downloads each URL to a file in `DIR` |
-//! | `pull --to=DIR [--auth-dir=DIR] [--lora-strength=NUMBER] REFERENCE` | puts `/data` of an image, or the titled files of an artifact, into `DIR` |
+//! | `pull --to=DIR [--auth-dir=DIR] [--plain-http=REGISTRY]… [--lora-strength=NUMBER] REFERENCE` | puts `/data` of an image, or the titled files of an artifact, into `DIR` |
 //! | `copy --from=DIR --to=DIR --lora-strength=NUMBER` | copies an adapter and writes its strength into the copy |
-//! | `push --from=DIR --wait-for=FILE --auth-dir=DIR --base-model=NAME REFERENCE` | packs a tuned adapter into an image and pushes it |
+//! | `push --from=DIR --wait-for=FILE --auth-dir=DIR --base-model=NAME [--plain-http=REGISTRY]… REFERENCE` | packs a tuned adapter into an image and pushes it |
 //!
 //! `--auth-dir` holds Docker config files (`*.json`); anonymous access is tried first. Each command exits 0 on success.
 //! Otherwise it prints the problem to standard error.
@@ -77,6 +77,7 @@ pub(crate) fn puller(
         args.push(format!("--auth-dir={}", paths::PULL_SECRETS));
         mounts.push(volume::mount_read_only(&credentials.name, paths::PULL_SECRETS));
     }
+    args.extend(platform.downloads.registry_flags());
     args.push(reference.to_owned());
     (container(name, args, mounts, platform), credentials)
 }

@@ -40,7 +40,7 @@ pub(crate) fn pod_template(inference: &Inference<'_>) -> PodTemplateSpec {
         }
     }
     let (lifecycle, grace) = end.unzip();
-    let spec = PodSpec {
+    let mut spec = PodSpec {
         affinity: scheduling::affinity(inference.workspace, inference.platform),
         containers: vec![Container {
             volume_mounts: Some(mounts),
@@ -54,6 +54,7 @@ pub(crate) fn pod_template(inference: &Inference<'_>) -> PodTemplateSpec {
         volumes: Some(volumes),
         ..PodSpec::default()
     };
+    inference.platform.outgoing.add_to(&mut spec);
     PodTemplateSpec {
         metadata: Some(ObjectMeta {
             labels: Some(meta::pod_labels(inference.workspace)),

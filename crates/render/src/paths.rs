@@ -33,6 +33,10 @@ pub(crate) const API_KEYS: &str = "/secrets/api-keys";
 pub(crate) const API_KEYS_KEY: &str = "keys";
 /// Certificate of the API and its private key.
 pub(crate) const TLS: &str = "/secrets/tls";
+/// Authorities of the installation.
+pub(crate) const CA: &str = "/etc/kaito/ca";
+/// File with them.
+pub(crate) const CA_FILE: &str = "ca.crt";
 /// Home directory: an empty volume, because the image's file system belongs to root.
 pub(crate) const HOME: &str = "/home/kaito";
 /// Shared memory.

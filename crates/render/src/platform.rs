@@ -2,6 +2,7 @@
 
 use crate::downloads::Downloads;
 use crate::images::Images;
+use crate::outgoing::Outgoing;
 
 /// The installation for which a workload is rendered.
 #[derive(Clone, Debug, PartialEq)]
@@ -10,6 +11,8 @@ pub struct Platform {
     pub images: Images,
     /// Allowed sources of downloads.
     pub downloads: Downloads,
+    /// Proxies and authorities of the connections that pods open.
+    pub outgoing: Outgoing,
     /// True if nodes are created for one Workspace and carry its name; false for the user's own nodes.
     pub claimed: bool,
     /// True if nodes may carry the AKS taint of spot machines.

@@ -23,7 +23,7 @@ pub(crate) fn pod_template(tuning: &Tuning<'_>) -> PodTemplateSpec {
         Tuner::Scripts => pod::BASE_USER,
         Tuner::Native => pod::OUR_USER,
     };
-    let spec = PodSpec {
+    let mut spec = PodSpec {
         affinity: scheduling::affinity(tuning.workspace, tuning.platform),
         containers: parts.containers,
         image_pull_secrets: pod::pull_secrets(tuning.options()),
@@ -33,6 +33,7 @@ pub(crate) fn pod_template(tuning: &Tuning<'_>) -> PodTemplateSpec {
         volumes: Some(parts.volumes),
         ..PodSpec::default()
     };
+    tuning.platform.outgoing.add_to(&mut spec);
     PodTemplateSpec {
         metadata: Some(ObjectMeta {
             annotations: Some([(labels::DEFAULT_CONTAINER.to_owned(), name)].into()),
@@ -156,23 +157,29 @@ fn hub_download(tuning: &Tuning<'_>) -> Container {
     let url = |file: &String| format!("{hub}/{}/resolve/{revision}/{file}", preset.hub_id);
     let urls: Vec<String> = tuning.profile.weights_files.iter().map(url).collect();
     let (_, mount) = volume::weights();
-    artifact::fetcher(
+    let mut container = artifact::fetcher(
         "model-weights-downloader",
         &urls,
         (paths::WEIGHTS, mount),
         tuning.platform,
-    )
+    );
+    let args = container.args.get_or_insert_default();
+    // Before the URLs, which come last.
+    let at = args.len().saturating_sub(urls.len());
+    args.splice(at..at, tuning.platform.downloads.hub_flags());
+    container
 }
 
 fn pusher(tuning: &Tuning<'_>, reference: &str) -> Container {
-    let args = vec![
+    let mut args = vec![
         "push".to_owned(),
         format!("--from={}", paths::RESULTS),
         format!("--wait-for={}", paths::TUNING_DONE),
         format!("--auth-dir={}", paths::PUSH_SECRET),
         format!("--base-model={}", tuning.preset.name),
-        reference.to_owned(),
     ];
+    args.extend(tuning.platform.downloads.registry_flags());
+    args.push(reference.to_owned());
     let mounts = vec![
         volume::mount_read_only("results-volume", paths::RESULTS),
         volume::mount_read_only("push-secret", paths::PUSH_SECRET),

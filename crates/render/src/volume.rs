@@ -87,6 +87,24 @@ pub(crate) fn config(name: &str, config_map: &str) -> Volume {
     }
 }
 
+/// One key of a ConfigMap, as a file of another name.
+pub(crate) fn config_key(name: &str, config_map: &str, (key, file): (&str, &str)) -> Volume {
+    let source = ConfigMapVolumeSource {
+        name: config_map.to_owned(),
+        items: Some(vec![KeyToPath {
+            key: key.to_owned(),
+            path: file.to_owned(),
+            ..KeyToPath::default()
+        }]),
+        ..ConfigMapVolumeSource::default()
+    };
+    Volume {
+        name: name.to_owned(),
+        config_map: Some(source),
+        ..Volume::default()
+    }
+}
+
 /// Docker credentials of several Secrets, each as `<secret>.json`.
 pub(crate) fn docker_configs(name: &str, secrets: &[String]) -> Volume {
     let projection = |secret: &String| VolumeProjection {

@@ -39,6 +39,7 @@ pub fn setup(seed: u64) -> Setup {
             node_image_family: "ubuntu".to_owned(),
             images: Default::default(),
             downloads: Default::default(),
+            outgoing: Default::default(),
             serving: Default::default(),
             isolation: Default::default(),
         },

@@ -54,6 +54,9 @@ pub struct Args {
     /// Allowed downloads of the deployed containers.
     #[command(flatten)]
     pub downloads: DownloadArgs,
+    /// Connections that the deployed containers open.
+    #[command(flatten)]
+    pub outgoing: crate::outgoing_args::OutgoingArgs,
     /// Defaults of serving.
     #[command(flatten)]
     pub serving: crate::serving_args::ServingArgs,
@@ -166,6 +169,9 @@ pub struct DownloadArgs {
     /// Host that every Workspace may reach, even at a private address; may be repeated.
     #[arg(long, env = "DATA_ALLOW_HOSTS", value_delimiter = ',', value_name = "HOST", value_parser = host)]
     pub data_allow_host: Vec<String>,
+    /// Registry (HOST or HOST:PORT) of adapters, data and results without TLS; may be repeated.
+    #[arg(long, env = "PLAIN_HTTP_REGISTRIES", value_delimiter = ',', value_name = "REGISTRY", value_parser = host)]
+    pub plain_http_registry: Vec<String>,
 }
 
 /// Separation of the Workspaces from each other.
@@ -224,7 +230,9 @@ impl Args {
                 hub: self.downloads.hub_endpoint.clone(),
                 allow_http: self.downloads.data_allow_http,
                 allow_hosts: self.downloads.data_allow_host.clone(),
+                plain_http_registries: self.downloads.plain_http_registry.clone(),
             },
+            outgoing: self.outgoing.outgoing(),
             serving: self.serving.serving(),
             isolation: Isolation {
                 taint: self.isolation.node_taint,
@@ -253,11 +261,13 @@ mod tests {
             "--data-allow-http",
             "--data-allow-host=data.example.com",
             "--data-allow-host=10.1.2.3",
+            "--plain-http-registry=registry.example.com:5000",
         ]);
         let expected = Downloads {
             hub: "https://hub.example.com".to_owned(),
             allow_http: true,
             allow_hosts: vec!["data.example.com".to_owned(), "10.1.2.3".to_owned()],
+            plain_http_registries: vec!["registry.example.com:5000".to_owned()],
         };
         assert_eq!(asked, Ok(expected));
     }
@@ -335,6 +345,12 @@ mod tests {
             "tls-secret",
             "data-allow-http",
             "data-allow-host",
+            "plain-http-registry",
+            "pod-http-proxy",
+            "pod-https-proxy",
+            "pod-no-proxy",
+            "pod-ca-config-map",
+            "pod-ca-key",
         ] {
             assert!(named.contains(&flag), "{flag}");
         }

@@ -12,6 +12,7 @@ mod ledger;
 mod lookups;
 mod observe;
 mod orphans;
+mod outgoing_args;
 pub mod presets;
 mod program;
 mod reconcile;

@@ -58,6 +58,7 @@ impl<'a> PlanContext<'a> {
             platform: Platform {
                 images: settings.images.clone(),
                 downloads: settings.downloads.clone(),
+                outgoing: settings.outgoing.clone(),
                 claimed: settings.mode.claim_kind().is_some(),
                 aks: settings.cloud == instance_types::Cloud::Azure,
                 isolation: settings.isolation(),

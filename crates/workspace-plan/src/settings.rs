@@ -131,6 +131,8 @@ pub struct Settings {
     pub images: render::Images,
     /// Allowed downloads of those containers.
     pub downloads: render::Downloads,
+    /// Proxies and authorities of the connections that pods of Workspaces open.
+    pub outgoing: render::Outgoing,
     /// Defaults of serving, which annotations of a Workspace change.
     pub serving: render::Serving,
     /// Separation of the Workspaces from each other.

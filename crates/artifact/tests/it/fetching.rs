@@ -248,3 +248,78 @@ async fn nothing_inside_is_reached() {
     assert_eq!(web.seen().iter().filter(|(path, ..)| path == "/f").count(), 0);
     fetch(to.path(), &one, &[&web.url("/f")]).await.good();
 }
+
+/// Runs `fetch` with variables of the environment.
+async fn fetch_with(variables: &[(&str, String)], to: &std::path::Path, urls: &[&str]) -> Outcome {
+    let to = format!("--to={}", to.display());
+    let args: Vec<String> = ["fetch", &to, "--allow-http"]
+        .iter()
+        .chain(urls)
+        .map(|arg| (*arg).to_owned())
+        .collect();
+    let variables: Vec<(String, String)> = variables
+        .iter()
+        .map(|(name, value)| ((*name).to_owned(), value.clone()))
+        .collect();
+    let run = move || {
+        let termination = tempfile::NamedTempFile::new().unwrap();
+        let args: Vec<&str> = args.iter().map(String::as_str).collect();
+        let mut command = crate::command(&args, termination.path());
+        let output = command.envs(variables).output().unwrap();
+        Outcome {
+            code: output.status.code().unwrap(),
+            said: String::from_utf8(output.stderr).unwrap(),
+            termination: std::fs::read_to_string(termination.path()).unwrap(),
+        }
+    };
+    tokio::task::spawn_blocking(run).await.unwrap()
+}
+
+#[tokio::test]
+async fn a_proxy_is_used_for_names_that_are_not_inside() {
+    // A proxy for http serves the URL that it is asked for; this one has the page of every host.
+    let proxy = Web::start(&[("/f", Page::File(b"from outside".to_vec(), "\"v1\""))]).await;
+    let variables = |no: &str| {
+        [
+            ("HTTP_PROXY", proxy.url("")),
+            ("NO_PROXY", no.to_owned()),
+            ("no_proxy", no.to_owned()),
+        ]
+    };
+    let to = tempfile::tempdir().unwrap();
+    fetch_with(&variables(""), to.path(), &["http://data.invalid/f"])
+        .await
+        .good();
+    assert_eq!(files(to.path()), [("f".to_owned(), b"from outside".to_vec())]);
+    assert!(!proxy.seen().is_empty());
+
+    // Neither an address nor a name inside passes through it, and the proxy itself is none of the user's business.
+    let own = proxy.url("/f");
+    for url in [
+        "http://10.0.0.1/f",
+        "http://169.254.169.254/f",
+        "http://localhost/f",
+        &own,
+    ] {
+        fetch_with(&variables(""), to.path(), &[url])
+            .await
+            .bad(3, "--allow-host");
+    }
+    // A name without an address is not found where no proxy looks for it.
+    let outcome = fetch_with(&variables("data.invalid"), to.path(), &["http://data.invalid/f"]).await;
+    assert_eq!(outcome.code, 6, "{}", outcome.said);
+    assert_eq!(proxy.seen(), []);
+}
+
+#[tokio::test]
+async fn the_authorities_of_the_environment_are_read() {
+    let to = tempfile::tempdir().unwrap();
+    let missing = to.path().join("nothing.pem").display().to_string();
+    fetch_with(
+        &[("SSL_CERT_FILE", missing)],
+        to.path(),
+        &["https://data.invalid/f"],
+    )
+    .await
+    .bad(1, "nothing.pem");
+}

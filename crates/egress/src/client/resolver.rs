@@ -6,20 +6,31 @@ use std::sync::Arc;
 
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 
+use super::proxies::Proxies;
 use crate::policy::{Policy, Refusal};
 
-/// Resolves names to those of their addresses that the policy permits.
+/// Resolves names to those of their addresses that the policy permits. Names of proxies are exempt.
 #[derive(Clone, Debug)]
-pub(super) struct Resolver(pub(super) Arc<dyn Policy>);
+pub(super) struct Resolver {
+    pub(super) policy: Arc<dyn Policy>,
+    pub(super) proxies: Proxies,
+}
 
 impl Resolve for Resolver {
     fn resolve(&self, name: Name) -> Resolving {
-        let policy = Arc::clone(&self.0);
+        let policy = Arc::clone(&self.policy);
+        let proxies = self.proxies.clone();
         Box::pin(async move {
             let host = name.as_str().trim_end_matches('.').to_owned();
-            policy.check_name(&host)?;
+            let is_proxy = proxies.is_proxy(&host);
+            if !is_proxy {
+                policy.check_name(&host)?;
+            }
             // The client sets the port.
-            let found = tokio::net::lookup_host((name.as_str(), 0)).await?.collect();
+            let found: Vec<SocketAddr> = tokio::net::lookup_host((name.as_str(), 0)).await?.collect();
+            if is_proxy {
+                return Ok(Box::new(found.into_iter()) as Addrs);
+            }
             let permitted = permitted(policy.as_ref(), &host, found)?;
             Ok(Box::new(permitted.into_iter()) as Addrs)
         })

@@ -15,7 +15,7 @@ fn settings() -> Settings {
         connect_timeout: Duration::from_secs(5),
         read_timeout: Duration::from_secs(5),
         redirects: 3,
-        proxy: false,
+        proxy: crate::client::ProxySettings::default(),
         ca_file: None,
     }
 }

@@ -13,7 +13,7 @@ async fn names_stay_in_the_directory() {
         connect_timeout: Duration::from_secs(5),
         read_timeout: Duration::from_secs(5),
         redirects: 1,
-        proxy: false,
+        proxy: crate::client::ProxySettings::default(),
         ca_file: None,
     };
     let policy = WebPolicy {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use egress::{BearerToken, Chain, Client, Error, Hub, HubPolicy, Retry, Settings};
+use egress::{BearerToken, Chain, Client, Error, Hub, HubPolicy, ProxySettings, Retry, Settings};
 
 use super::options::{HubError, HubOptions};
 use super::problem::{HubFailure, HubProblem};
@@ -40,8 +40,7 @@ impl Http {
             connect_timeout: CONNECT,
             read_timeout: REQUEST,
             redirects: MAX_REDIRECTS,
-            // A proxy resolves names itself, so the policy would not see the addresses.
-            proxy: false,
+            proxy: ProxySettings::environment(),
             ca_file: options.ca_file.clone(),
         };
         // A client of ours waits, and asks again itself.

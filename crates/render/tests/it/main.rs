@@ -8,8 +8,9 @@ use plan::Manifest;
 use preset_catalog::estimate::{self, GpuNode, Work};
 use preset_catalog::{Preset, Runtime, TuningMethod};
 use render::{
-    Adapter, AdapterMode, ClaimRequest, Custom, Downloads, Exposure, Hardware, Images, Inference, Isolation,
-    NodeClaimOptions, Payload, Platform, Serving, Transport, Tuner, Tuning, TuningInput, TuningOutput,
+    Adapter, AdapterMode, CaBundle, ClaimRequest, Custom, Downloads, Exposure, Hardware, Images, Inference,
+    Isolation, NodeClaimOptions, Outgoing, Payload, Platform, Serving, Transport, Tuner, Tuning, TuningInput,
+    TuningOutput,
 };
 use serde_json::{Value, json};
 
@@ -33,6 +34,7 @@ fn platform() -> Platform {
     Platform {
         images: Images::default(),
         downloads: Downloads::default(),
+        outgoing: Outgoing::default(),
         claimed: true,
         aks: true,
         isolation: Isolation::default(),
@@ -226,6 +228,19 @@ fn a_workspace_may_be_called_front() {
     assert_ne!(pod["containers"][0]["name"], pod["initContainers"][0]["name"]);
 }
 
+/// A proxy and authorities of the installation.
+fn outgoing() -> Outgoing {
+    Outgoing {
+        http_proxy: Some("http://proxy.example.com:3128".into()),
+        https_proxy: Some("http://proxy.example.com:3128".into()),
+        no_proxy: vec!["10.0.0.0/8".into()],
+        ca_bundle: Some(CaBundle {
+            config_map: "trust".into(),
+            key: "bundle.pem".into(),
+        }),
+    }
+}
+
 #[test]
 fn vllm_with_everything() {
     let workspace = workspace(&json!({"inference": {
@@ -242,6 +257,7 @@ fn vllm_with_everything() {
     let serving = protected();
     let mut platform = platform();
     platform.downloads.hub = "https://hub.example.com".into();
+    platform.outgoing = outgoing();
     golden(
         "deployment_vllm_everything",
         served(subject, Runtime::Vllm, |inference| {
@@ -419,9 +435,11 @@ fn tuning_without_gpu() {
         hub: "https://hub.example.com/".into(),
         allow_http: true,
         allow_hosts: vec!["data.example.com".into(), "10.0.0.1".into()],
+        plain_http_registries: vec!["registry.example.com:5000".into()],
     };
     let platform = Platform {
         downloads,
+        outgoing: outgoing(),
         ..platform()
     };
     tuned(

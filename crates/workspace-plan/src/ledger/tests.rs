@@ -30,6 +30,7 @@ fn settings(nodes: Option<u32>, usd: Option<&str>) -> Settings {
         retired_types: Default::default(),
         images: render::Images::default(),
         downloads: render::Downloads::default(),
+        outgoing: render::Outgoing::default(),
         serving: render::Serving::default(),
         isolation: Default::default(),
     }

@@ -47,6 +47,7 @@ impl Case {
                 node_image_family: "ubuntu".to_owned(),
                 images: render::Images::default(),
                 downloads: render::Downloads::default(),
+                outgoing: render::Outgoing::default(),
                 serving: render::Serving::default(),
                 isolation: render::Isolation::default(),
             },

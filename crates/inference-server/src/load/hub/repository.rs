@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
 use egress::{
-    BearerToken, Client, DownloadSettings, Downloader, ErrorClass, Hub, RemoteFile, Retry, Settings,
-    WebPolicy,
+    BearerToken, Client, DownloadSettings, Downloader, ErrorClass, Hub, ProxySettings, RemoteFile, Retry,
+    Settings, WebPolicy,
 };
 use futures::{StreamExt as _, TryStreamExt as _};
 use hub_metadata::{HubId, ModelInfo};
@@ -73,9 +73,8 @@ impl Repository {
                 connect_timeout: CONNECT_TIMEOUT,
                 read_timeout: READ_TIMEOUT,
                 redirects: REDIRECTS,
-                // A proxy resolves names itself, so the policy would not see the addresses.
-                proxy: false,
-                ca_file: None,
+                proxy: ProxySettings::environment(),
+                ca_file: settings.ca_file.clone(),
             },
         )?;
         let token = match &settings.token_file {
