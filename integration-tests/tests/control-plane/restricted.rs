@@ -293,6 +293,7 @@ fn plan(observed: &Observed) -> plan::Plan {
         images: render::Images::default(),
         downloads: render::Downloads::default(),
         serving: Default::default(),
+        outgoing: render::Outgoing::default(),
         isolation: render::Isolation::default(),
     };
     workspace_plan::plan(Timestamp::UNIX_EPOCH, observed, &settings)

@@ -130,6 +130,7 @@ fn a_dataset_becomes_answers() {
         hub: format!("http://{web}/hub"),
         allow_http: true,
         allow_hosts: vec!["127.0.0.1".to_owned()],
+        ..Downloads::default()
     });
     let before = answer(json!([]), &settings);
     assert_ne!(before, ANSWER);

@@ -6,7 +6,7 @@ use plan::Manifest;
 use preset_catalog::estimate::Placement;
 use preset_catalog::fit::{FitOptions, compare_instance_types};
 use preset_catalog::{Catalog, Preset, Runtime};
-use render::{Downloads, Images, Inference, Isolation, Platform, Serving};
+use render::{Downloads, Images, Inference, Isolation, Outgoing, Platform, Serving};
 use serde_json::{Value, json};
 
 /// Program of the base image. What follows it in a container's command are arguments of the engine.
@@ -67,6 +67,7 @@ fn command_line(preset: &Preset, instance_type: &InstanceType, placement: Placem
         downloads: Downloads::default(),
         claimed: true,
         aks: true,
+        outgoing: Outgoing::default(),
         isolation: Isolation::default(),
     };
     let hardware = instance_type.into();
@@ -80,11 +81,7 @@ fn command_line(preset: &Preset, instance_type: &InstanceType, placement: Placem
         hardware: &hardware,
         max_context: None,
         adapters: Vec::new(),
-        // The tests choose address and port of the engine themselves.
-        serving: &Serving {
-            front: false,
-            ..Serving::default()
-        },
+        serving: &Serving::default(),
         platform: &platform,
     };
     CommandLine {

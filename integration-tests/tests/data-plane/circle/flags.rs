@@ -104,6 +104,7 @@ fn the_front_of_vllm() {
             downloads: downloads(),
             claimed: true,
             aks: true,
+            outgoing: render::Outgoing::default(),
             isolation: render::Isolation::default(),
         };
         let workload = render::workload(&render::Inference {

@@ -27,6 +27,7 @@ pub(crate) fn settings(downloads: Downloads) -> Settings {
         images: Images::default(),
         downloads,
         serving: render::Serving::default(),
+        outgoing: render::Outgoing::default(),
         isolation: render::Isolation::default(),
     }
 }
