@@ -6,6 +6,7 @@
 
 mod build;
 mod certificates;
+mod push;
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -79,6 +80,12 @@ pub(crate) struct Args {
     /// Build everything a second time, elsewhere, and fail if any digest differs
     #[arg(long)]
     twice: bool,
+    /// Registry and path to push the images to, and the chart below `charts`; `docker login` has the credentials
+    #[arg(long, value_name = "REGISTRY")]
+    push: Option<String>,
+    /// The registry has no TLS
+    #[arg(long, requires = "push")]
+    plain_http: bool,
 }
 
 /// The image of one program.
@@ -93,6 +100,10 @@ struct Made {
 pub(crate) fn run(args: &Args) -> Result<()> {
     let target = build::Target::new(args.target.as_deref())?;
     let images = repository::target().join("images");
+    let push = args.push.as_deref();
+    let registry = push
+        .map(|place| push::ImagePlace::new(place, args.plain_http))
+        .transpose()?;
     println!("{:<22} {:>9} {:>9}  digest", "image", "program", "image");
     for program in chosen(&args.programs)? {
         let executable = build::program(program.name, &target, &repository::target())?;
@@ -119,12 +130,15 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         if args.twice {
             again(program, &target, &args.tag, &made)?;
         }
+        if let Some(registry) = &registry {
+            registry.image(&images.join(program.name), program.name, &args.tag)?;
+        }
     }
     println!(
         "in {}: oci layouts, one for each image",
         repository::shown(&images)
     );
-    Ok(())
+    registry.map_or(Ok(()), |registry| registry.chart(&args.tag))
 }
 
 fn chosen(names: &[String]) -> Result<Vec<&'static ImageProgram>> {

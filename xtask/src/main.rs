@@ -37,7 +37,7 @@ enum Command {
     Tidy(tidy::Args),
     /// Make small images of our programs, without a container engine
     Image(image::Args),
-    /// Show the three examples become ready on a control plane of their own, and one deleted
+    /// Show a model that answers from a pod of a real node; without root, three examples on simulated nodes
     Demo(stack::Args),
     /// Measure
     #[command(subcommand)]

@@ -5,6 +5,7 @@
 use std::ffi::OsString;
 
 use anyhow::{Context as _, Result, ensure};
+use local_cluster::nodes;
 
 use crate::repository;
 
@@ -14,6 +15,15 @@ const PROGRAMS: [&str; 4] = [
     "gpu-provisioner",
     "preset-registry",
     "arm-server",
+];
+
+/// Programs that run in pods, or beside real nodes.
+const PROGRAMS_IN_PODS: [&str; 5] = [
+    "artifact",
+    "inference-server",
+    "tuning-job",
+    "device-plugin",
+    "played-engine",
 ];
 
 #[derive(Debug, clap::Args)]
@@ -48,8 +58,45 @@ pub(crate) fn demo(args: &Args) -> Result<()> {
         }
         return run("demo-chat", &[], "release", &["--release"], &Args { args });
     }
+    let mut args = args.args.clone();
+    let (nodes, programs) = match chosen_nodes(&mut args)? {
+        DemoNodes::Real => ("real", [&PROGRAMS[..], &PROGRAMS_IN_PODS].concat()),
+        DemoNodes::Simulated => ("simulated", PROGRAMS.to_vec()),
+    };
+    args.splice(0..0, ["--nodes".into(), nodes.into()]);
     println!("building the programs (minutes on a fresh machine, seconds afterwards)");
-    run("demo", &PROGRAMS, "debug", &[], args)
+    run("demo", &programs, "debug", &[], &Args { args })
+}
+
+/// The kind of the nodes of the demo.
+#[derive(Clone, Copy, clap::ValueEnum)]
+enum DemoNodes {
+    Real,
+    Simulated,
+}
+
+/// Real nodes where this machine can have them, unless `--nodes` says otherwise. Takes that flag out of the arguments.
+fn chosen_nodes(args: &mut Vec<OsString>) -> Result<DemoNodes> {
+    if let Some(at) = args.iter().position(|arg| arg == "--nodes") {
+        let value = args
+            .drain(at..(at + 2).min(args.len()))
+            .nth(1)
+            .unwrap_or_default();
+        return clap::ValueEnum::from_str(&value.to_string_lossy(), false)
+            .map_err(|_| anyhow::anyhow!("--nodes must be `real` or `simulated`"));
+    }
+    match nodes::ensure_root() {
+        Ok(()) => {
+            println!(
+                "real nodes: pods run and a model answers (`--nodes simulated` shows more Workspaces without pods)"
+            );
+            Ok(DemoNodes::Real)
+        }
+        Err(error) => {
+            println!("simulated nodes, whose pods do not run: {error}");
+            Ok(DemoNodes::Simulated)
+        }
+    }
 }
 
 pub(crate) fn bench(bench: &Bench) -> Result<()> {

@@ -85,6 +85,8 @@ pub(crate) enum Command {
     Copy(Copy),
     /// Wait for the result of a tuning, pack it into an image and push it
     Push(Push),
+    /// Push an image that lies in an OCI layout, as it is
+    Publish(Publish),
 }
 
 #[derive(Clone, Debug, clap::Args)]
@@ -185,6 +187,20 @@ pub(crate) struct Push {
     /// Repository of the same registry that may hold the same layers
     #[arg(long, value_name = "REPOSITORY")]
     pub(crate) mount_from: Option<String>,
+    /// Most bytes of one part of an upload
+    #[arg(long, default_value_t = 16 << 20, value_parser = clap::value_parser!(u64).range(1024..=GIB))]
+    pub(crate) chunk_bytes: u64,
+    /// Image to push to
+    pub(crate) reference: String,
+}
+
+#[derive(Clone, Debug, clap::Args)]
+pub(crate) struct Publish {
+    /// Directory of an OCI layout with one image
+    #[arg(long, value_name = "DIR")]
+    pub(crate) from: PathBuf,
+    #[command(flatten)]
+    pub(crate) access: Access,
     /// Most bytes of one part of an upload
     #[arg(long, default_value_t = 16 << 20, value_parser = clap::value_parser!(u64).range(1024..=GIB))]
     pub(crate) chunk_bytes: u64,

@@ -6,6 +6,7 @@
 //! | `pull` | puts `/data` of an image, or the titled files of an artifact, into a directory |
 //! | `copy` | copies an adapter from a volume, so that its strength can be written |
 //! | `push` | waits for the end of a tuning, packs its result into an image and pushes it |
+//! | `publish` | pushes an image that lies in an OCI layout |
 //!
 //! Each exits with 0 on success. Otherwise it prints one sentence, which is also the container's termination message, and
 //! exits with the code of [`Error::exit_code`].
@@ -15,8 +16,9 @@
 //!
 //! ```text
 //! program ─┬─► fetch ──────────────────┬─► egress (addresses that may be reached, downloads)
-//!          ├─► pull ───┬─► registry ───┘
-//!          └─► push ───┘
+//!          ├─► pull ────┬─► registry ──┘
+//!          ├─► push ────┤
+//!          └─► publish ─┘
 //! ```
 
 mod args;
@@ -26,6 +28,7 @@ mod fetch;
 mod marker;
 mod program;
 mod progress;
+mod publish;
 mod pull;
 mod push;
 mod registry;

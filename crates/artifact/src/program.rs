@@ -11,7 +11,7 @@ use serve::StopSignals;
 use crate::args::{Args, Command};
 use crate::error::{Error, Result};
 use crate::progress::say;
-use crate::{copy, fetch, pull, push};
+use crate::{copy, fetch, publish, pull, push};
 
 /// Bytes of a termination message that the kubelet keeps.
 const TERMINATION_BYTES: usize = 4096;
@@ -70,11 +70,18 @@ async fn command(args: &Args) -> Result<Done> {
         Command::Push(push) => {
             push::wait(push).await?;
             let image = within(common.timeout, push::run(push, common)).await?;
-            Ok(Done {
-                line: format!("pushed {image}"),
-                result: Some(image),
-            })
+            Ok(pushed(image))
         }
+        Command::Publish(publish) => within(common.timeout, publish::run(publish, common))
+            .await
+            .map(pushed),
+    }
+}
+
+fn pushed(image: String) -> Done {
+    Done {
+        line: format!("pushed {image}"),
+        result: Some(image),
     }
 }
 

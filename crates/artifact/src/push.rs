@@ -97,7 +97,7 @@ pub(crate) async fn run(args: &Push, common: &Common) -> Result<String> {
 }
 
 /// Parses a reference with a tag. The digest is the result of a push.
-fn tagged(reference: &str) -> Result<crate::registry::Target> {
+pub(crate) fn tagged(reference: &str) -> Result<crate::registry::Target> {
     let target = parse(reference)?;
     if target.reference.digest().is_some() {
         return Err(Error::Usage {

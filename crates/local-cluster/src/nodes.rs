@@ -36,4 +36,4 @@ pub const REGISTRY_NAME: &str = "registry.test";
 pub(crate) const DNS_ADDRESS: &str = "10.96.0.10";
 
 /// The port on which DNS listens at [`HOST_ADDRESS`].
-pub(crate) const DNS_PORT: u16 = 5353;
+pub(crate) const DNS_PORT: u16 = 53;

@@ -3,27 +3,33 @@
 use anyhow::{Context as _, Result, ensure};
 use arm_server::config::{Behavior, BootMode, BootRule};
 use arm_server::control::ControlClient;
+use installation::ABSENT_IMAGE;
 use kaito_api::Workspace;
 use kube::Api;
 use kube::api::PostParams;
 use local_cluster::DevicePlugin;
 use serde_json::json;
 
-use crate::installation;
+use crate::shared;
 
-/// A Workspace on a node with one GPU.
+/// A Workspace with a container of its own on a node with one GPU.
 fn workspace(name: &str) -> Result<Workspace> {
+    let container = json!({
+        "name": "main", "image": ABSENT_IMAGE, "resources": {"limits": {"nvidia.com/gpu": 1}},
+        "securityContext": {"allowPrivilegeEscalation": false, "capabilities": {"drop": ["ALL"]}},
+    });
+    let security = json!({"runAsNonRoot": true, "seccompProfile": {"type": "RuntimeDefault"}});
     Ok(serde_json::from_value(json!({
         "apiVersion": "kaito.sh/v1beta1", "kind": "Workspace", "metadata": {"name": name},
         "resource": {"instanceType": "Standard_NC24ads_A100_v4", "labelSelector": {"matchLabels": {"apps": name}}},
-        "inference": {"preset": {"name": "phi-4-mini-instruct"}},
+        "inference": {"template": {"spec": {"securityContext": security, "containers": [container]}}},
     }))?)
 }
 
 /// The device plugin is missing, then a GPU works, then the image is absent, then the GPU fails.
 #[tokio::test]
 async fn the_status_names_a_missing_device_plugin_and_a_missing_image() -> Result<()> {
-    let Some(system) = installation::shared().await? else {
+    let Some(system) = shared::operator().await? else {
         return Ok(());
     };
     let namespace = system.namespace().await?;
@@ -57,7 +63,7 @@ async fn the_status_names_a_missing_device_plugin_and_a_missing_image() -> Resul
         .await?;
 
     let found = until("InferenceReady", "ImageNotFound").await?;
-    ensure!(found.contains(installation::ABSENT_IMAGE), "{found}");
+    ensure!(found.contains(ABSENT_IMAGE), "{found}");
 
     system.host.set_gpus(node, 1, 0)?;
     until("ResourceReady", "NodePluginsNotReady").await?;

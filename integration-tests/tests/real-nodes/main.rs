@@ -5,6 +5,9 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
 mod failures;
-mod installation;
+mod interruptions;
+mod network;
 mod pods;
 mod serving;
+mod shared;
+mod uninstall;

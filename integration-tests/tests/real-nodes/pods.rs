@@ -1,12 +1,13 @@
 //! Pods of a user's own template that fail on a real kubelet: the status of the Workspace names the cause.
 
 use anyhow::{Result, ensure};
+use installation::SHELL_IMAGE;
 use kaito_api::Workspace;
 use kube::Api;
 use kube::api::PostParams;
 use serde_json::{Value, json};
 
-use crate::installation::{self, SHELL_IMAGE};
+use crate::shared;
 
 /// A Workspace with one container of its own on a node without GPU.
 fn workspace(name: &str, container: &Value) -> Result<Workspace> {
@@ -32,7 +33,7 @@ fn container(script: &str, more: &Value) -> Value {
 
 #[tokio::test]
 async fn the_status_names_missing_secrets_and_missing_memory() -> Result<()> {
-    let Some(system) = installation::shared().await? else {
+    let Some(system) = shared::operator().await? else {
         return Ok(());
     };
     let namespace = system.namespace().await?;

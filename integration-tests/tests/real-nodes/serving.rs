@@ -1,18 +1,20 @@
 //! A Workspace buys a node, serves a model, and gives everything back.
 
 use anyhow::{Result, ensure};
-use k8s_openapi::api::core::v1::{Node, Service};
+use installation::{Installation, LIMIT};
+use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::core::v1::Node;
 use kaito_api::Workspace;
-use kube::Api;
-use kube::api::{DeleteParams, PostParams};
+use kube::api::{DeleteParams, ListParams, PostParams};
+use kube::{Api, ResourceExt as _};
 use serde_json::{Value, json};
 
 use testkit::NAMESPACE;
 
-use crate::installation::{self, Installation, LIMIT};
+use crate::shared;
 
 /// A Workspace for the small preset on a node without GPU.
-fn workspace(name: &str) -> Result<Workspace> {
+pub(crate) fn workspace(name: &str) -> Result<Workspace> {
     Ok(serde_json::from_value(json!({
         "apiVersion": "kaito.sh/v1beta1", "kind": "Workspace", "metadata": {"name": name},
         "resource": {"instanceType": "Standard_D8s_v5", "labelSelector": {"matchLabels": {"apps": name}}},
@@ -22,7 +24,7 @@ fn workspace(name: &str) -> Result<Workspace> {
 
 #[tokio::test]
 async fn a_workspace_serves_from_a_node_of_its_own_and_gives_everything_back() -> Result<()> {
-    let Some(system) = installation::shared().await? else {
+    let Some(system) = shared::operator().await? else {
         return Ok(());
     };
     let namespace = system.namespace().await?;
@@ -39,30 +41,13 @@ async fn a_workspace_serves_from_a_node_of_its_own_and_gives_everything_back() -
     ensure!(nodes.len() == 1, "{nodes:?}");
     ensure!(system.host.is_running(&nodes[0])?);
 
-    let service: Service = Api::namespaced(client.clone(), &namespace).get("small").await?;
-    let address = service.spec.and_then(|spec| spec.cluster_ip).unwrap_or_default();
-    ensure_answers(system, &namespace, &address).await?;
+    let address = system.address(&namespace, "small").await?;
+    ensure_answers(&system, &namespace, &address).await?;
 
-    // An upgrade and a rollback replace every pod of the operator. No model restarts, and no claim is lost.
     let before = system.running(&namespace, "small").await?;
-    system
-        .helm(&["upgrade", "kaito"], &["--set", "podAnnotations.rolled=yes"])
-        .await?;
-    system
-        .helm_run(&[
-            "rollback",
-            "kaito",
-            "1",
-            "--namespace",
-            NAMESPACE,
-            "--wait",
-            "--timeout",
-            "4m",
-        ])
-        .await?;
+    replace_the_operator(&system, &namespace, &address).await?;
     let after = system.running(&namespace, "small").await?;
     ensure!(before == after, "{before:?} became {after:?}");
-    ensure_answers(system, &namespace, &address).await?;
 
     // A loss of power: the status names it. The user gives the Node up, it is replaced, and the model answers again.
     let lost = nodes[0].clone();
@@ -87,7 +72,7 @@ async fn a_workspace_serves_from_a_node_of_its_own_and_gives_everything_back() -
         system.host.directory(&lost).is_none(),
         "the lost machine is still there"
     );
-    ensure_answers(system, &namespace, &address).await?;
+    ensure_answers(&system, &namespace, &address).await?;
 
     let nodes = system.nodes(&namespace, "small").await?;
     system.delete(&namespace, "small").await?;
@@ -100,8 +85,60 @@ async fn a_workspace_serves_from_a_node_of_its_own_and_gives_everything_back() -
     Ok(())
 }
 
+/// Restarts, upgrades and rolls back every program of the operator while a client uses the model: no request fails.
+async fn replace_the_operator(system: &Installation, namespace: &str, address: &str) -> Result<()> {
+    let prompt = json!({"prompt": "Hello", "generate_kwargs": {"max_new_tokens": 4}});
+    let request = curl(&format!("http://{address}/chat"), &prompt);
+    let script =
+        format!("while :; do {request} --fail --output /dev/null && echo answered || echo failed; done");
+    let client = system.start_pod(namespace, &script).await?;
+    let _release = shared::release().await;
+    let deployments: Api<Deployment> = Api::namespaced(system.client().await?, NAMESPACE);
+    for deployment in deployments.list(&ListParams::default()).await? {
+        deployments.restart(&deployment.name_any()).await?;
+    }
+    system
+        .env
+        .eventually("the programs to be replaced", LIMIT, async || {
+            for deployment in deployments.list(&ListParams::default()).await? {
+                let status = deployment.status.clone().unwrap_or_default();
+                ensure!(
+                    status.observed_generation == deployment.metadata.generation
+                        && status.replicas == Some(2)
+                        && status.updated_replicas == Some(2)
+                        && status.available_replicas == Some(2),
+                    "{}: {status:?}",
+                    deployment.name_any()
+                );
+            }
+            Ok(())
+        })
+        .await?;
+    system
+        .helm(&["upgrade", "kaito"], &["--set", "podAnnotations.rolled=yes"])
+        .await?;
+    let rollback = [
+        "rollback",
+        "kaito",
+        "1",
+        "--namespace",
+        NAMESPACE,
+        "--wait",
+        "--timeout",
+        "4m",
+    ];
+    system.helm_run(&rollback).await?;
+    let log = system.end_pod(namespace, &client).await?;
+    let answered = log.matches("answered").count();
+    ensure!(
+        answered >= 10 && !log.contains("failed"),
+        "{answered} answers: {log}"
+    );
+    Ok(())
+}
+
 /// Asks the model through the cluster IP, from a pod: as the user's guide does, and as `OpenAI`'s clients do.
-async fn ensure_answers(system: &Installation, namespace: &str, address: &str) -> Result<()> {
+pub(crate) async fn ensure_answers(system: &Installation, namespace: &str, address: &str) -> Result<()> {
     let question = "What is the capital of France?";
     let prompt = json!({"prompt": question, "generate_kwargs": {"do_sample": false}});
     let answer = system

@@ -168,9 +168,21 @@ pub(super) const TABLE: &[Allowed] = &[
     allow("testkit", &["kaito-api", "local-cluster"]),
     allow("admission-cases", &[]),
     allow(
+        "installation",
+        &[
+            "arm-server",
+            "gguf",
+            "kaito-api",
+            "local-cluster",
+            "preset-catalog",
+            "testkit",
+        ],
+    ),
+    allow(
         "benches",
         &[
             "gguf",
+            "installation",
             "kaito-api",
             "local-cluster",
             "model",
@@ -190,6 +202,7 @@ pub(super) const TABLE: &[Allowed] = &[
             "artifact",
             "gguf",
             "inference-server",
+            "installation",
             "instance-types",
             "kaito-api",
             "lint",

@@ -140,7 +140,7 @@ pub(crate) const VARIABLES: &[Variable] = &[
     ),
     variable(
         "isTooOld",
-        "'too-old' in variables.data && variables.instanceType.lowerAscii() in variables.data['too-old'].split(',')",
+        "'too-old' in variables.data && variables.instanceType != '' && variables.instanceType.lowerAscii() in variables.data['too-old'].split(',')",
     ),
     // Bypassed, as on nodes of the user's own, where the controller reads the GPUs from the nodes.
     variable(

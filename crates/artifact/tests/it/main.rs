@@ -6,6 +6,7 @@
 mod docker_config;
 mod fetching;
 mod proxy;
+mod publishing;
 mod pulling;
 mod pushing;
 mod token_server;

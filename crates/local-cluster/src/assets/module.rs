@@ -18,6 +18,8 @@ pub enum GoModule {
     Node,
     /// `CoreDNS`.
     CoreDns,
+    /// The enforcer of network policies.
+    Policies,
 }
 
 /// The package of [`super::Tool::Pause`]: a program of ours, beside the module's `go.mod`.
@@ -33,6 +35,7 @@ impl GoModule {
             Self::Helm => include_str!("../../tools/helm/go.mod"),
             Self::Node => include_str!("../../tools/node/go.mod"),
             Self::CoreDns => include_str!("../../tools/coredns/go.mod"),
+            Self::Policies => include_str!("../../tools/policies/go.mod"),
         }
     }
 
@@ -43,6 +46,7 @@ impl GoModule {
             Self::Helm => include_str!("../../tools/helm/go.sum"),
             Self::Node => include_str!("../../tools/node/go.sum"),
             Self::CoreDns => include_str!("../../tools/coredns/go.sum"),
+            Self::Policies => include_str!("../../tools/policies/go.sum"),
         }
     }
 
@@ -53,6 +57,7 @@ impl GoModule {
             Self::Helm => "helm",
             Self::Node => "node",
             Self::CoreDns => "coredns",
+            Self::Policies => "policies",
         }
     }
 

@@ -41,11 +41,13 @@ pub enum Tool {
     Pause,
     /// Resolves names of Services.
     CoreDns,
+    /// Enforces network policies on one node.
+    KubeRouter,
 }
 
 impl Tool {
     /// Every program.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 19] = [
         Self::Etcd,
         Self::KubeApiserver,
         Self::KubeControllerManager,
@@ -64,6 +66,7 @@ impl Tool {
         Self::CniHostLocal,
         Self::Pause,
         Self::CoreDns,
+        Self::KubeRouter,
     ];
 
     /// The file name of the program.
@@ -87,6 +90,7 @@ impl Tool {
             Self::CniHostLocal => "host-local",
             Self::Pause => "pause",
             Self::CoreDns => "coredns",
+            Self::KubeRouter => "kube-router",
         }
     }
 
@@ -110,6 +114,7 @@ impl Tool {
             | Self::CniHostLocal
             | Self::Pause => GoModule::Node,
             Self::CoreDns => GoModule::CoreDns,
+            Self::KubeRouter => GoModule::Policies,
         }
     }
 
@@ -134,6 +139,7 @@ impl Tool {
             Self::CniHostLocal => "github.com/containernetworking/plugins/plugins/ipam/host-local",
             Self::Pause => super::module::PAUSE_PACKAGE,
             Self::CoreDns => "github.com/coredns/coredns",
+            Self::KubeRouter => "github.com/cloudnativelabs/kube-router/v2/cmd/kube-router",
         }
     }
 
@@ -151,6 +157,7 @@ impl Tool {
                 "github.com/containernetworking/plugins"
             }
             Self::CoreDns => "github.com/coredns/coredns",
+            Self::KubeRouter => "github.com/cloudnativelabs/kube-router/v2",
             _ => "k8s.io/kubernetes",
         }
     }
@@ -171,7 +178,7 @@ impl Tool {
         match self {
             Self::Kubectl => Some(&["version", "--client"]),
             Self::Helm => Some(&["version", "--short"]),
-            Self::Grpcurl => None,
+            Self::Grpcurl | Self::KubeRouter => None,
             Self::CoreDns => Some(&["-version"]),
             _ => Some(&["--version"]),
         }
@@ -180,7 +187,7 @@ impl Tool {
     /// The time of a cold build on two cores, in words.
     pub(super) const fn build_time(self) -> &'static str {
         match self {
-            Self::Etcd | Self::Grpcurl => "about 40 s",
+            Self::Etcd | Self::Grpcurl | Self::KubeRouter => "about 40 s",
             Self::KubeApiserver => "about 4 min",
             Self::KubeControllerManager | Self::Kwok => "about 90 s",
             Self::KubeScheduler | Self::KubeProxy => "about 10 s",

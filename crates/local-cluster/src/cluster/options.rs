@@ -45,6 +45,7 @@ impl Tier {
                 Tool::CniHostLocal,
                 Tool::Pause,
                 Tool::CoreDns,
+                Tool::KubeRouter,
             ],
         }
     }

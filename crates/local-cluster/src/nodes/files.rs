@@ -43,6 +43,8 @@ pub(super) fn write(
             "system:kube-proxy".to_owned(),
             "system:node-proxiers",
         ),
+        // It only reads, of kinds for which Kubernetes has no role.
+        ("kube-router", "kube-router".to_owned(), "system:masters"),
     ] {
         let signed = authority.client(&user, group)?;
         put(&format!("{program}.crt"), &signed.certificate)?;
@@ -78,6 +80,7 @@ fn programs(node: &NodeDirectory, programs: &Programs, options: &NodeOptions) ->
         line("CTR", &path(&programs.ctr)),
         line("KUBELET", &path(&programs.kubelet)),
         line("KUBE_PROXY", &path(&programs.kube_proxy)),
+        line("KUBE_ROUTER", &path(&programs.kube_router)),
         line("ADDRESS", &node.address()),
         line("LABELS", &labels.join(",")),
         line(

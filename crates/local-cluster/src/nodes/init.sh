@@ -26,6 +26,8 @@ own_value kernel/panic_on_oops 1
 own_value kernel/keys/root_maxkeys 1000000
 own_value kernel/keys/root_maxbytes 25000000
 echo 1 >/proc/sys/net/ipv4/ip_forward
+# Pods of one node meet network policies as well.
+echo 1 >/proc/sys/net/bridge/bridge-nf-call-iptables
 
 cd /var/lib/kaito
 . ./programs.sh
@@ -44,6 +46,14 @@ tar -C /var/lib/kaito/pause -c . | ctr images import --local --base-name local.t
 "$KUBE_PROXY" --kubeconfig=/var/lib/kaito/kube-proxy.kubeconfig --hostname-override="$name" --proxy-mode=nftables \
     --cluster-cidr=10.225.0.0/16 --conntrack-max-per-core=0 --conntrack-tcp-timeout-established=0 \
     --conntrack-tcp-timeout-close-wait=0 >/var/log/kube-proxy.log 2>&1 &
+
+# It ends where there is no Node yet.
+while :; do
+    "$KUBE_ROUTER" --kubeconfig=/var/lib/kaito/kube-router.kubeconfig --hostname-override="$name" \
+        --run-firewall=true --run-router=false --run-service-proxy=false --service-cluster-ip-range=10.96.0.0/16 \
+        --iptables-sync-period=30s --health-port=0 >>/var/log/kube-router.log 2>&1 || :
+    sleep 0.5
+done &
 
 # Orphans of containers become children of this process.
 while :; do

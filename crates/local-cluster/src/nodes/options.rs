@@ -53,6 +53,8 @@ pub(crate) struct Programs {
     pub(super) ctr: PathBuf,
     pub(super) kubelet: PathBuf,
     pub(super) kube_proxy: PathBuf,
+    /// Enforces network policies.
+    pub(super) kube_router: PathBuf,
     pub(super) pause: PathBuf,
     pub(super) runc: PathBuf,
     /// The plugins of the network of pods.
@@ -69,6 +71,7 @@ impl Programs {
             ctr: path(Tool::Ctr)?,
             kubelet: path(Tool::Kubelet)?,
             kube_proxy: path(Tool::KubeProxy)?,
+            kube_router: path(Tool::KubeRouter)?,
             pause: path(Tool::Pause)?,
             runc: program("runc").context("expected runc (Debian package runc)")?,
             network: [

@@ -8,9 +8,11 @@ use anyhow::{Context as _, Result, bail, ensure};
 use crate::progress::Progress;
 
 /// Programs that no Go module gives, and the Debian package of each.
-const PROGRAMS: [(&str, &str); 9] = [
+const PROGRAMS: [(&str, &str); 11] = [
     ("runc", "runc"),
     ("nft", "nftables"),
+    ("iptables", "iptables"),
+    ("ipset", "ipset"),
     ("docker-registry", "docker-registry"),
     ("ip", "iproute2"),
     ("nsenter", "util-linux"),

@@ -8,7 +8,6 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kaito_api::Workspace;
 use kube::api::ListParams;
 use kube::{Api, ResourceExt as _};
-use testkit::Stack;
 use testkit::TestEnv;
 
 /// Watches the Workspaces of the default namespace.
@@ -28,16 +27,16 @@ impl Progress {
         })
     }
 
-    /// Prints changes until `count` Workspaces are ready.
+    /// Prints changes until `count` Workspaces are ready. Fails as soon as `check` does.
     pub(crate) async fn until_ready(
         &mut self,
         count: usize,
         patience: Duration,
-        stack: &mut Stack,
+        mut check: impl FnMut() -> Result<()>,
     ) -> Result<()> {
         let deadline = Instant::now() + patience;
         loop {
-            stack.ensure_running()?;
+            check()?;
             let workspaces = self.api.list(&ListParams::default()).await?.items;
             workspaces.iter().for_each(|workspace| self.show(workspace));
             let ready = workspaces.iter().filter(|w| is_true(w, "WorkspaceReady")).count();

@@ -6,9 +6,9 @@ use std::process::Stdio;
 use anyhow::{Context as _, Result, ensure};
 use local_cluster::{Assets, Stderr, Tool};
 use serde_json::Value;
-use testkit::{AUTHORITY, NAMESPACE, REGISTRY_HOST, Stack, TestEnv};
+use testkit::{AUTHORITY, NAMESPACE, REGISTRY_HOST, TestEnv};
 use tokio::io::AsyncWriteExt as _;
-use tokio::process::Command;
+use tokio::process::{Child, Command};
 
 /// `kubectl` and `grpcurl` for one cluster.
 #[derive(Debug)]
@@ -79,7 +79,27 @@ impl Tools {
         Ok(())
     }
 
-    async fn kubectl(&self, args: &[&str]) -> Result<String> {
+    /// Forwards a port of loopback to a port of a Service, while the result lives, and returns its address.
+    pub(crate) fn forward(&self, service: &str, port: u16) -> Result<(Child, String)> {
+        let [own] = testkit::reserve_ports::<1>()?;
+        let child = Command::new(&self.kubectl)
+            .args([
+                "port-forward",
+                &format!("service/{service}"),
+                &format!("{own}:{port}"),
+            ])
+            .env("KUBECONFIG", &self.kubeconfig)
+            .env("NO_PROXY", "*")
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .kill_on_drop(true)
+            .spawn()
+            .context("failed to start kubectl")?;
+        Ok((child, format!("http://127.0.0.1:{own}")))
+    }
+
+    /// Runs `kubectl` and returns what it prints.
+    pub(crate) async fn kubectl(&self, args: &[&str]) -> Result<String> {
         let mut command = Command::new(&self.kubectl);
         command.args(args).env("KUBECONFIG", &self.kubeconfig);
         run(command).await
@@ -99,11 +119,23 @@ async fn run(mut command: Command) -> Result<String> {
     Ok(text(&output.stdout))
 }
 
-/// Names of the agent pools that the simulated cloud has.
-pub(crate) async fn agent_pools(stack: &Stack) -> Result<Vec<String>> {
-    let url = format!("{}/_control/pools", stack.programs.arm().url);
+/// The page at this address.
+pub(crate) async fn page(url: &str) -> Result<String> {
     let client = reqwest::Client::builder().no_proxy().build()?;
-    let pools: Value = client.get(url).send().await?.error_for_status()?.json().await?;
+    let answer = client.get(url).send().await?.error_for_status()?;
+    Ok(answer.text().await?)
+}
+
+/// Names of the agent pools that the cloud at this address has.
+pub(crate) async fn agent_pools(cloud: &str) -> Result<Vec<String>> {
+    let client = reqwest::Client::builder().no_proxy().build()?;
+    let pools: Value = client
+        .get(format!("{cloud}/_control/pools"))
+        .send()
+        .await?
+        .error_for_status()?
+        .json()
+        .await?;
     let list = pools
         .as_array()
         .or_else(|| pools["pools"].as_array())

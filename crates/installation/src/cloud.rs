@@ -1,0 +1,69 @@
+//! Azure, played on the address that pods reach, and a hub with one model.
+
+use std::net::SocketAddr;
+use std::path::Path;
+
+use anyhow::{Context as _, Result};
+use local_cluster::nodes::HOST_ADDRESS;
+use preset_catalog::Catalog;
+use serde_json::{Value, json};
+use testkit::{Program, Running, TestEnv, web};
+
+/// The model of the hub.
+const MODEL: &str = "HuggingFaceTB/SmolLM2-135M-Instruct";
+
+const SUBSCRIPTION: &str = "00000000-0000-0000-0000-000000000001";
+const TENANT: &str = "00000000-0000-0000-0000-000000000002";
+const CLIENT: &str = "00000000-0000-0000-0000-000000000003";
+
+/// Starts Azure's API; its pools boot real nodes.
+pub(crate) fn start(env: &TestEnv, port: u16) -> Result<Running> {
+    Program::named("arm-server")
+        .args(["--listen", &format!("{HOST_ADDRESS}:{port}")])
+        .args(["--subscription", SUBSCRIPTION, "--resource-group", "local"])
+        .args(["--cluster", "local", "--location", "westeurope"])
+        .args(["--tenant", TENANT, "--client-id", CLIENT])
+        .arg("--kubeconfig")
+        .arg(env.cluster().kubeconfig())
+        .arg("--real-nodes")
+        .arg(env.cluster().dir())
+        .env("NO_PROXY", "*")
+        .start(env)
+}
+
+/// Values of the chart for gpu-provisioner at this cloud.
+pub(crate) fn provisioner_values(url: &str) -> Value {
+    let env = |name: &str, value: &str| json!({"name": name, "value": value});
+    // What the webhook of workload identity adds on AKS. The token of the account stands for the federated one.
+    let identity = [
+        // The chart allows encrypted addresses only.
+        env("ARM_ENDPOINT", url),
+        env("AZURE_TENANT_ID", TENANT),
+        env("AZURE_CLIENT_ID", CLIENT),
+        env("AZURE_AUTHORITY_HOST", url),
+        env(
+            "AZURE_FEDERATED_TOKEN_FILE",
+            "/var/run/secrets/kubernetes.io/serviceaccount/token",
+        ),
+    ];
+    json!({
+        "replicas": 2,
+        "azure": {
+            "subscriptionId": SUBSCRIPTION, "resourceGroup": "local", "clusterName": "local", "location": "westeurope",
+        },
+        "workloadIdentity": {"clientId": CLIENT},
+        "drainTimeoutSeconds": 10,
+        "listIntervalSeconds": 1,
+        "idleListIntervalSeconds": 5,
+        "extraArgs": ["--allow-insecure-endpoints"],
+        "extraEnv": identity,
+    })
+}
+
+/// Serves the model in this directory as a hub does.
+pub(crate) fn serve_hub(model: &Path, scratch: &Path) -> Result<SocketAddr> {
+    let catalog = Catalog::embedded()?;
+    let preset = catalog.find(MODEL).context("the model has no preset")?;
+    let commit = preset.revision.as_deref().context("the preset has no commit")?;
+    web::serve(HOST_ADDRESS, web::hub_files(MODEL, commit, model, scratch)?)
+}
