@@ -117,7 +117,7 @@ pub(crate) struct Fetch {
 /// Flags about access to a registry.
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct Access {
-    /// Directory with Docker config files (`*.json`, `.dockerconfigjson`); anonymous access is tried first
+    /// Directory with Docker config files (`*.json`, `.dockerconfigjson`); anonymous access is tried last
     #[arg(long, value_name = "DIR")]
     pub(crate) auth_dir: Option<PathBuf>,
     /// Registry (`HOST[:PORT]`) to use without TLS; a registry on this machine is also used without, if it has none

@@ -1,9 +1,10 @@
 //! `pull`: an image or an artifact to a directory.
 //!
 //! Everything is unpacked to a hidden directory inside the target first. It is moved to its place when every digest is
-//! right.
+//! right. Bytes that arrived stay beside it until then, so that a restarted container continues.
 
 mod blobs;
+mod kept;
 mod pipe;
 mod staging;
 
@@ -16,6 +17,7 @@ use oci_image::{Descriptor, Limits, Unpacker};
 use tokio::sync::mpsc;
 
 use self::blobs::{Blob, Form, blobs, total};
+use self::kept::Kept;
 use self::pipe::Pipe;
 use self::staging::Staging;
 use crate::args::{Common, Pull};
@@ -57,6 +59,7 @@ pub(crate) async fn run(args: &Pull, common: &Common) -> Result<String> {
     ));
     std::fs::create_dir_all(&args.to).map_err(Error::local("create", &args.to))?;
     let staging = Staging::create(&args.to)?;
+    let kept = Kept::open(&args.to, &blobs)?;
     let limits = Limits {
         entries: args.max_entries,
         bytes: common.max_bytes,
@@ -64,7 +67,7 @@ pub(crate) async fn run(args: &Pull, common: &Common) -> Result<String> {
     let count = Arc::new(TransferCount::default());
     count.expect(size);
     let reporter = Reporter::start("pulled", Arc::clone(&count));
-    let files = fill(&mut registry, blobs, staging.place(), limits, &count).await?;
+    let files = fill(&mut registry, blobs, staging.place(), (limits, &kept), &count).await?;
     drop(reporter);
     if files == 0 {
         return Err(Error::NoPayload {
@@ -76,6 +79,7 @@ pub(crate) async fn run(args: &Pull, common: &Common) -> Result<String> {
         strength.apply(staging.place())?;
     }
     staging.publish(&args.to)?;
+    kept.remove()?;
     Ok(format!(
         "pulled {files} files of {whole} to {}",
         args.to.display()
@@ -87,7 +91,7 @@ async fn fill(
     registry: &mut Registry,
     blobs: Vec<Blob>,
     to: &Path,
-    limits: Limits,
+    (limits, kept): (Limits, &Kept),
     count: &TransferCount,
 ) -> Result<u64> {
     let mut layers = Unpacker::new(to, Some(PAYLOAD), limits);
@@ -95,8 +99,8 @@ async fn fill(
     let mut single = Vec::new();
     for blob in blobs {
         match blob.form {
-            Form::Layer => layers = unpack(registry, &blob.descriptor, layers, count).await?,
-            Form::Archive => archives = unpack(registry, &blob.descriptor, archives, count).await?,
+            Form::Layer => layers = unpack(registry, &blob.descriptor, layers, (kept, count)).await?,
+            Form::Archive => archives = unpack(registry, &blob.descriptor, archives, (kept, count)).await?,
             Form::File(path) => single.push((blob.descriptor, to.join(path))),
         }
     }
@@ -105,7 +109,7 @@ async fn fill(
         .map(|(descriptor, path)| {
             let mut registry = registry.clone();
             async move {
-                stream(&mut registry, &descriptor, count, move |source| {
+                stream(&mut registry, &descriptor, (kept, count), move |source| {
                     write(source, &path)
                 })
                 .await
@@ -121,9 +125,9 @@ async fn unpack(
     registry: &mut Registry,
     descriptor: &Descriptor,
     unpacker: Unpacker,
-    count: &TransferCount,
+    (kept, count): (&Kept, &TransferCount),
 ) -> Result<Unpacker> {
-    stream(registry, descriptor, count, move |source| {
+    stream(registry, descriptor, (kept, count), move |source| {
         let mut unpacker = unpacker;
         unpacker.apply(source)?;
         Ok(unpacker)
@@ -136,7 +140,7 @@ async fn unpack(
 async fn stream<T: Send + 'static>(
     registry: &mut Registry,
     descriptor: &Descriptor,
-    count: &TransferCount,
+    (kept, count): (&Kept, &TransferCount),
     consume: impl FnOnce(&mut Pipe) -> Result<T> + Send + 'static,
 ) -> Result<T> {
     let (sink, source) = mpsc::channel(PIECES);
@@ -144,7 +148,9 @@ async fn stream<T: Send + 'static>(
         let mut pipe = Pipe::new(source);
         consume(&mut pipe)
     });
-    let delivered = registry.blob(descriptor, sink, count).await;
+    let delivered = registry
+        .blob(descriptor, (sink, kept.file(descriptor)), count)
+        .await;
     let consumed = consumer.await.map_err(|error| Error::task(&error))?;
     // An error of the transfer explains any error of the consumer of half a blob.
     match (delivered?, consumed) {

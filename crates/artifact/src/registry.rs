@@ -4,6 +4,7 @@
 //! without taking credentials along, retries transient failures, and checks the digest of every blob.
 
 mod auth;
+mod azure;
 mod challenge;
 mod client;
 mod credentials;

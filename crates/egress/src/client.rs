@@ -1,5 +1,6 @@
 //! The HTTP client: resolves, checks and connects; follows redirects, each of them checked.
 
+mod body;
 mod proxies;
 mod resolver;
 mod roots;
@@ -8,7 +9,7 @@ use std::error::Error as _;
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue, LOCATION, RETRY_AFTER};
@@ -20,6 +21,7 @@ use crate::policy::{Policy, Refusal, without_secrets};
 use proxies::Proxies;
 use resolver::Resolver;
 
+pub use body::Body;
 pub use proxies::ProxySettings;
 
 /// Bytes of the body of an error that are read.
@@ -83,7 +85,7 @@ pub struct Request {
     /// Headers without credentials.
     pub headers: HeaderMap,
     /// The body.
-    pub body: Option<Bytes>,
+    pub body: Option<Body>,
 }
 
 impl Request {
@@ -195,7 +197,7 @@ impl Client {
                 next = next.header(AUTHORIZATION, credentials.authorization.clone());
             }
             if let Some(body) = &request.body {
-                next = next.body(body.clone());
+                next = next.body(body.to_http());
             }
             let response = next.send().await.map_err(|error| failure(doing, error))?;
             let reads = matches!(request.method, Method::GET | Method::HEAD);
@@ -367,10 +369,14 @@ fn plain(text: &str) -> String {
     words.chars().take(WORDS_SHOWN).collect()
 }
 
-/// `Retry-After` in seconds. Its form of a date is rare and ignored.
+/// `Retry-After`: seconds, or a date, which is in the past if it is due.
 fn retry_after(headers: &HeaderMap) -> Option<Duration> {
-    let text = headers.get(RETRY_AFTER)?.to_str().ok()?;
-    text.trim().parse().ok().map(Duration::from_secs)
+    let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
+    let seconds = text.parse().ok().map(Duration::from_secs);
+    seconds.or_else(|| {
+        let due = httpdate::parse_http_date(text).ok()?;
+        Some(due.duration_since(SystemTime::now()).unwrap_or_default())
+    })
 }
 
 #[cfg(test)]

@@ -22,7 +22,9 @@ mod retry;
 mod token;
 
 pub use chain::Chain;
-pub use client::{Client, Credentials, Follow, ProxySettings, Request, Settings, chunk, read, status_error};
+pub use client::{
+    Body, Client, Credentials, Follow, ProxySettings, Request, Settings, chunk, read, status_error,
+};
 pub use download::{DownloadSettings, Downloaded, Downloader, RemoteFile, TransferCount};
 pub use error::{Error, ErrorClass, Result};
 pub use hub::Hub;

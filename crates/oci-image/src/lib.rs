@@ -13,6 +13,7 @@ mod compression;
 mod digest;
 mod error;
 mod image;
+mod inflation;
 mod json;
 mod layer;
 mod layout;

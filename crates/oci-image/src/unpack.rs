@@ -15,6 +15,7 @@ use tar::EntryType;
 
 use crate::compression::decompressed;
 use crate::error::{Error, Result};
+use crate::inflation::Inflation;
 use crate::path;
 use crate::tarball::{Entry, Tarball};
 
@@ -66,14 +67,20 @@ impl Unpacker {
     /// # Errors
     /// The layer is damaged, hostile or too large, or the file system fails. The directory then holds a part of it.
     pub fn apply(&mut self, layer: impl Read) -> Result<()> {
+        let inflation = Inflation::default();
+        let applied = self.apply_within(layer, &inflation);
+        applied.map_err(|error| inflation.explain(error))
+    }
+
+    fn apply_within(&mut self, layer: impl Read, inflation: &Inflation) -> Result<()> {
         self.fresh.clear();
         let mut layer = layer;
         {
-            let reader = decompressed(&mut layer).map_err(|source| Error::Io {
+            let reader = decompressed(inflation.compressed(&mut layer)).map_err(|source| Error::Io {
                 doing: "read the layer".to_owned(),
                 source,
             })?;
-            let mut archive = Tarball::new(reader);
+            let mut archive = Tarball::new(inflation.plain(reader));
             while let Some(entry) = archive.next()? {
                 self.one(&entry, &mut archive)?;
             }

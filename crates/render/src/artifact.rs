@@ -7,7 +7,7 @@
 //! | `copy --from=DIR --to=DIR --lora-strength=NUMBER` | copies an adapter and writes its strength into the copy |
 //! | `push --from=DIR --wait-for=FILE --auth-dir=DIR --base-model=NAME [--plain-http=REGISTRY]… REFERENCE` | packs a tuned adapter into an image and pushes it |
 //!
-//! `--auth-dir` holds Docker config files (`*.json`); anonymous access is tried first. Each command exits 0 on success.
+//! `--auth-dir` holds Docker config files (`*.json`); anonymous access is tried last. Each command exits 0 on success.
 //! Otherwise it prints the problem to standard error.
 
 use k8s_openapi::api::core::v1::{Container, Volume, VolumeMount};

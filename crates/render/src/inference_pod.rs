@@ -55,9 +55,14 @@ pub(crate) fn pod_template(inference: &Inference<'_>) -> PodTemplateSpec {
         ..PodSpec::default()
     };
     inference.platform.outgoing.add_to(&mut spec);
+    let outgoing = &inference.platform.outgoing;
+    let annotations = outgoing.annotations(inference.workspace.name());
+    let mut labels = meta::pod_labels(inference.workspace);
+    labels.extend(outgoing.labels());
     PodTemplateSpec {
         metadata: Some(ObjectMeta {
-            labels: Some(meta::pod_labels(inference.workspace)),
+            annotations: (!annotations.is_empty()).then_some(annotations),
+            labels: Some(labels),
             ..ObjectMeta::default()
         }),
         spec: Some(pod::restricted(spec, user)),

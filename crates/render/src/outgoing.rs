@@ -1,4 +1,7 @@
-//! Proxies and authorities for the connections that pods open, by the variables that Python, OpenSSL and our programs read.
+//! Proxies, authorities and the identity for the connections that pods open, by the variables that Python, OpenSSL and our
+//! programs read.
+
+use std::collections::BTreeMap;
 
 use k8s_openapi::api::core::v1::{Container, EnvVar, PodSpec};
 
@@ -22,6 +25,8 @@ pub struct Outgoing {
     pub no_proxy: Vec<String>,
     /// Authorities that replace those of an image.
     pub ca_bundle: Option<CaBundle>,
+    /// Gives the containers that pull and push the workload identity of the namespace's default ServiceAccount.
+    pub azure_identity: bool,
 }
 
 /// A ConfigMap with authorities, which each namespace with Workspaces must have.
@@ -34,6 +39,19 @@ pub struct CaBundle {
 }
 
 impl Outgoing {
+    /// The label by which Azure's webhook finds pods with an identity.
+    pub(crate) fn labels(&self) -> BTreeMap<String, String> {
+        let label = ("azure.workload.identity/use".to_owned(), "true".to_owned());
+        self.azure_identity.then_some(label).into_iter().collect()
+    }
+
+    /// The annotation by which containers other than ours to pull and push get no identity: their images may be the user's.
+    pub(crate) fn annotations(&self, main_container: &str) -> BTreeMap<String, String> {
+        let skipped = format!("{main_container};front;kaito-front");
+        let annotation = ("azure.workload.identity/skip-containers".to_owned(), skipped);
+        self.azure_identity.then_some(annotation).into_iter().collect()
+    }
+
     /// Adds variables and the mount to all containers of a pod, and the volume to the pod.
     pub(crate) fn add_to(&self, spec: &mut PodSpec) {
         let variables = self.variables();

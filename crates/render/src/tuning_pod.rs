@@ -34,10 +34,15 @@ pub(crate) fn pod_template(tuning: &Tuning<'_>) -> PodTemplateSpec {
         ..PodSpec::default()
     };
     tuning.platform.outgoing.add_to(&mut spec);
+    let outgoing = &tuning.platform.outgoing;
+    let mut annotations = outgoing.annotations(&name);
+    annotations.insert(labels::DEFAULT_CONTAINER.to_owned(), name);
+    let mut pod_labels = meta::pod_labels(tuning.workspace);
+    pod_labels.extend(outgoing.labels());
     PodTemplateSpec {
         metadata: Some(ObjectMeta {
-            annotations: Some([(labels::DEFAULT_CONTAINER.to_owned(), name)].into()),
-            labels: Some(meta::pod_labels(tuning.workspace)),
+            annotations: Some(annotations),
+            labels: Some(pod_labels),
             ..ObjectMeta::default()
         }),
         spec: Some(pod::restricted(spec, user)),

@@ -351,6 +351,7 @@ mod tests {
             "pod-no-proxy",
             "pod-ca-config-map",
             "pod-ca-key",
+            "pod-azure-workload-identity",
         ] {
             assert!(named.contains(&flag), "{flag}");
         }

@@ -21,6 +21,9 @@ pub struct OutgoingArgs {
     /// Key of that ConfigMap.
     #[arg(long, env = "POD_CA_KEY", default_value = "ca.crt", value_name = "KEY")]
     pub pod_ca_key: String,
+    /// Give containers that pull and push the Azure workload identity of the namespace's default ServiceAccount.
+    #[arg(long, env = "POD_AZURE_WORKLOAD_IDENTITY")]
+    pub pod_azure_workload_identity: bool,
 }
 
 impl OutgoingArgs {
@@ -34,6 +37,7 @@ impl OutgoingArgs {
             https_proxy: self.pod_https_proxy.clone(),
             no_proxy: self.pod_no_proxy.clone(),
             ca_bundle: (!self.pod_ca_config_map.is_empty()).then(bundle),
+            azure_identity: self.pod_azure_workload_identity,
         }
     }
 }
@@ -76,6 +80,7 @@ mod tests {
             "--pod-no-proxy=10.0.0.0/8,.corp.example",
             "--pod-ca-config-map=trust",
             "--pod-ca-key=bundle.pem",
+            "--pod-azure-workload-identity",
         ]);
         let expected = Outgoing {
             http_proxy: Some("http://proxy:3128".to_owned()),
@@ -85,6 +90,7 @@ mod tests {
                 config_map: "trust".to_owned(),
                 key: "bundle.pem".to_owned(),
             }),
+            azure_identity: true,
         };
         assert_eq!(asked, Ok(expected));
     }

@@ -5,6 +5,10 @@ use std::path::{Path, PathBuf};
 use oci_image::{Descriptor, ImageManifest};
 
 const TITLE: &str = "org.opencontainers.image.title";
+/// Path of a file of a ModelPack model.
+const FILE_PATH: &str = "org.cncf.model.filepath";
+/// Beginning of the media types of ModelPack's layers: weights, their configuration, code, documents and data.
+const MODEL: &str = "application/vnd.cncf.model.";
 /// Marks a titled layer as an archive of a directory.
 const UNPACK: &str = "io.deis.oras.content.unpack";
 
@@ -30,10 +34,16 @@ pub(super) fn blobs(manifest: &ImageManifest) -> std::result::Result<Vec<Blob>, 
     let annotation = |layer: &Descriptor, name: &str| -> Option<String> {
         layer.annotations().as_ref()?.get(name).cloned()
     };
+    let title = |layer: &Descriptor| annotation(layer, FILE_PATH).or_else(|| annotation(layer, TITLE));
     let titled: Vec<_> = manifest
         .layers()
         .iter()
-        .filter_map(|layer| annotation(layer, TITLE).map(|title| (layer, title)))
+        .filter_map(|layer| {
+            Some((
+                layer,
+                title(layer).or_else(|| is_archive(layer).then(String::new))?,
+            ))
+        })
         .collect();
     if titled.is_empty() {
         let config = manifest.config().media_type().to_string();
@@ -51,7 +61,7 @@ pub(super) fn blobs(manifest: &ImageManifest) -> std::result::Result<Vec<Blob>, 
         return Ok(manifest.layers().iter().map(layer).collect());
     }
     let blobs = titled.into_iter().map(|(layer, title)| {
-        let form = if annotation(layer, UNPACK).as_deref() == Some("true") {
+        let form = if is_archive(layer) || annotation(layer, UNPACK).as_deref() == Some("true") {
             Form::Archive
         } else {
             Form::File(plain(&title).ok_or_else(|| format!("has a file with the unsafe title {title:?}"))?)
@@ -62,6 +72,17 @@ pub(super) fn blobs(manifest: &ImageManifest) -> std::result::Result<Vec<Blob>, 
         })
     });
     blobs.collect()
+}
+
+/// Reports whether a layer is an archive of a ModelPack model. The paths are those in the archive.
+fn is_archive(layer: &Descriptor) -> bool {
+    let kind = layer.media_type().to_string();
+    let rest = kind.strip_prefix(MODEL);
+    rest.is_some_and(|rest| {
+        [".tar", ".tar+gzip", ".tar+zstd"]
+            .iter()
+            .any(|end| rest.ends_with(end))
+    })
 }
 
 /// Bytes of all blobs. A manifest may state any sizes, so the sum saturates instead of wrapping to a small one.
@@ -130,6 +151,19 @@ mod tests {
         assert_eq!(
             forms("application/vnd.cncf.model.config.v1+json", &titled),
             [Form::File("sub/a.safetensors".into())]
+        );
+        let archive = "application/vnd.cncf.model.weight.v1.tar+gzip";
+        let raw = "application/vnd.cncf.model.weight.config.v1.raw";
+        assert_eq!(
+            forms(
+                "application/vnd.cncf.model.config.v1+json",
+                &[
+                    (archive, Some("weights")),
+                    (archive, None),
+                    (raw, Some("config.json"))
+                ]
+            ),
+            [Form::Archive, Form::Archive, Form::File("config.json".into())]
         );
         let error = blobs(&manifest("application/vnd.oci.empty.v1+json", &[(LAYER, None)])).unwrap_err();
         assert!(error.contains("neither an image"), "{error}");

@@ -36,7 +36,7 @@ impl Staging {
         for entry in std::fs::read_dir(&self.0).map_err(Error::local("list", &self.0))? {
             let entry = entry.map_err(Error::local("list", &self.0))?;
             let place = target.join(entry.file_name());
-            if place == self.0 {
+            if place == self.0 || entry.file_name() == super::kept::DIRECTORY {
                 return Err(Error::Payload {
                     payload: "the payload".to_owned(),
                     problem: format!("must not hold {}, a name that this program uses", place.display()),
@@ -59,7 +59,7 @@ impl Drop for Staging {
     }
 }
 
-fn remove(path: &Path) -> Result<()> {
+pub(super) fn remove(path: &Path) -> Result<()> {
     let removed = match std::fs::symlink_metadata(path) {
         Ok(there) if there.is_dir() => std::fs::remove_dir_all(path),
         Ok(_) => std::fs::remove_file(path),

@@ -1,13 +1,16 @@
 //! Finds the credentials that open a repository, and keeps the token that they were exchanged for.
 
+use std::sync::Arc;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use egress::{Client, Credentials as Header, Follow, Request, read, status_error, without_secrets};
+use egress::{Body, Client, Credentials as Header, Follow, Request, read, status_error, without_secrets};
 use reqwest::Method;
 use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderValue, WWW_AUTHENTICATE};
 use serde::Deserialize;
 use url::Url;
 
+use super::azure::WorkloadIdentity;
 use super::challenge::{Bearer, Challenge, choose};
 use super::credentials::Credential;
 use crate::error::{Error, Result};
@@ -15,11 +18,16 @@ use crate::error::{Error, Result};
 /// Most bytes of a token server's response.
 const ANSWER_BYTES: usize = 1 << 20;
 
-/// The credentials for one repository, tried in order. The first candidate is anonymous access.
+/// The credentials for one repository, tried in order. Anonymous access is the last candidate: registries limit it by address,
+/// which all pods of a node share.
 #[derive(Clone, Debug)]
 pub(crate) struct Authorizer {
     candidates: Vec<Option<Credential>>,
-    current: usize,
+    /// The candidate in use; `None` before the registry has asked for credentials.
+    current: Option<usize>,
+    /// Credentials were offered to a registry that limits anonymous requests.
+    identified: bool,
+    identity: Option<Arc<WorkloadIdentity>>,
     header: Option<HeaderValue>,
     /// The header was accepted for a request.
     proven: bool,
@@ -38,12 +46,16 @@ struct Token {
 }
 
 impl Authorizer {
-    pub(crate) fn new(credentials: Vec<Credential>, scopes: Vec<String>) -> Self {
+    pub(crate) fn new(
+        credentials: Vec<Credential>,
+        scopes: Vec<String>,
+        identity: Option<WorkloadIdentity>,
+    ) -> Self {
         Self {
-            candidates: std::iter::once(None)
-                .chain(credentials.into_iter().map(Some))
-                .collect(),
-            current: 0,
+            candidates: candidates(credentials),
+            current: None,
+            identified: false,
+            identity: identity.map(Arc::new),
             header: None,
             proven: false,
             challenge: None,
@@ -68,9 +80,7 @@ impl Authorizer {
 
     /// Takes credentials that were read again. Returns false if they are the same as before.
     pub(crate) fn renew(&mut self, credentials: Vec<Credential>) -> bool {
-        let candidates: Vec<_> = std::iter::once(None)
-            .chain(credentials.into_iter().map(Some))
-            .collect();
+        let candidates = candidates(credentials);
         if candidates == self.candidates {
             return false;
         }
@@ -79,9 +89,10 @@ impl Authorizer {
         true
     }
 
-    /// Starts over with anonymous access.
+    /// Starts over without a header.
     pub(crate) fn restart(&mut self) {
-        self.current = 0;
+        self.current = None;
+        self.identified = false;
         self.header = None;
         self.proven = false;
     }
@@ -92,15 +103,37 @@ impl Authorizer {
     /// As [`Self::answer`].
     pub(crate) async fn next(&mut self, client: &Client) -> Result<bool> {
         let challenge = self.challenge.clone().unwrap_or(Challenge::Basic);
-        while self.current + 1 < self.candidates.len() {
-            self.current += 1;
+        loop {
+            let next = self.current.map_or(0, |current| current + 1);
+            if next >= self.candidates.len() {
+                return Ok(false);
+            }
+            self.current = Some(next);
             self.proven = false;
             self.header = self.obtain(client, &challenge).await?;
             if self.header.is_some() {
                 return Ok(true);
             }
         }
-        Ok(false)
+    }
+
+    /// Takes credentials, if there are any, for a registry that limits requests without them and asks for none. Returns false
+    /// if there is nothing to try. `root` is the URL at which the registry says how it authenticates.
+    ///
+    /// # Errors
+    /// As [`Self::answer`].
+    pub(crate) async fn identify(&mut self, client: &Client, root: &Url) -> Result<bool> {
+        if self.current.is_some() || self.identified || !self.has_credentials() {
+            return Ok(false);
+        }
+        self.identified = true;
+        let ask = Request::new("ask how to authenticate", Method::GET, root.clone());
+        let response = client.send(&ask, None, Follow::None).await?;
+        if self.answer(client, response.headers()).await? {
+            return Ok(true);
+        }
+        // Without a challenge, a name and a password can be sent all the same.
+        self.next(client).await
     }
 
     /// Answers the challenge of a refusal. Returns false if nothing is left to try.
@@ -117,7 +150,7 @@ impl Authorizer {
         };
         self.challenge = Some(challenge.clone());
         // An accepted header has expired, so the same credentials may do again. One that was never accepted will not be.
-        if self.header.is_none() || self.proven {
+        if self.current.is_some() && self.proven {
             self.proven = false;
             self.header = self.obtain(client, &challenge).await?;
             if self.header.is_some() {
@@ -129,13 +162,22 @@ impl Authorizer {
 
     /// The header for the current credentials; `None` if they cannot answer the challenge.
     async fn obtain(&self, client: &Client, challenge: &Challenge) -> Result<Option<HeaderValue>> {
-        let credential = self.candidates.get(self.current).and_then(Option::as_ref);
+        let current = self.current.and_then(|current| self.candidates.get(current));
+        let credential = current.and_then(Option::as_ref);
         match (challenge, credential) {
             (_, Some(Credential::Bearer(token))) => bearer_header(token).map(Some),
             (Challenge::Basic, Some(Credential::Basic { user, password })) => {
                 basic_header(user, password).map(Some)
             }
             (Challenge::Basic, _) => Ok(None),
+            (Challenge::Bearer(bearer), Some(Credential::Azure)) => {
+                let Some(identity) = &self.identity else {
+                    return Ok(None);
+                };
+                let refresh = Credential::Identity(identity.refresh_token(client, bearer).await?);
+                let token = self.token(client, bearer, Some(&refresh)).await?;
+                token.as_deref().map(bearer_header).transpose()
+            }
             (Challenge::Bearer(bearer), credential) => {
                 let token = self.token(client, bearer, credential).await?;
                 token.as_deref().map(bearer_header).transpose()
@@ -191,7 +233,7 @@ impl Authorizer {
             let mut request = Request::new(doing, Method::POST, realm.clone());
             let form_type = HeaderValue::from_static("application/x-www-form-urlencoded");
             request.headers.insert(CONTENT_TYPE, form_type);
-            request.body = Some(self.form(bearer, identity).into());
+            request.body = Some(Body::from(self.form(bearer, identity)));
             return Ok((request, None));
         }
         let request = Request::new(doing, Method::GET, self.query(bearer, realm.clone()));
@@ -239,6 +281,11 @@ impl Authorizer {
         scopes.extend(asked.map(str::to_owned));
         scopes
     }
+}
+
+/// Credentials first, then anonymous access.
+fn candidates(credentials: Vec<Credential>) -> Vec<Option<Credential>> {
+    credentials.into_iter().map(Some).chain([None]).collect()
 }
 
 /// Reports whether a scope (`repository:NAME:ACTION,ACTION`) covers another. Registries name actions in any order.

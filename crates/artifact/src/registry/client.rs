@@ -9,6 +9,8 @@ use reqwest::{Method, Response, StatusCode};
 use url::Url;
 
 use super::auth::Authorizer;
+use super::azure;
+use super::azure::WorkloadIdentity;
 use super::credentials::{Credential, Credentials};
 use super::reference::Target;
 use crate::error::{Error, Result};
@@ -36,6 +38,8 @@ pub(crate) struct Registry {
     auth_dir: Option<PathBuf>,
     pub(super) target: Target,
     pub(super) retry: Retry,
+    /// The registry refuses uploads in several requests.
+    pub(super) refuses_chunks: bool,
 }
 
 /// Sets a header.
@@ -62,7 +66,12 @@ impl Registry {
         let own = format!("repository:{repository}:{actions}");
         let others = others.iter().map(|other| format!("repository:{other}:pull"));
         let credentials = credentials(&target, settings.auth_dir.as_ref())?;
-        let auth = Authorizer::new(credentials, std::iter::once(own).chain(others).collect());
+        let identity = WorkloadIdentity::from_environment(&target.host, &settings.http)?;
+        let auth = Authorizer::new(
+            credentials,
+            std::iter::once(own).chain(others).collect(),
+            identity,
+        );
         let plain = settings.plain_http.contains(&target.host);
         // Registries of the cluster have private addresses; the metadata services stay out of reach.
         let policy = |plain: bool| {
@@ -97,6 +106,7 @@ impl Registry {
             auth_dir: settings.auth_dir,
             target,
             retry: settings.retry,
+            refuses_chunks: false,
         })
     }
 
@@ -141,6 +151,10 @@ impl Registry {
                 // Some registries answer 404 for what the credentials may not see.
                 StatusCode::NOT_FOUND if is_secondary(request) => false,
                 StatusCode::FORBIDDEN | StatusCode::NOT_FOUND => self.auth.next(&self.client).await?,
+                StatusCode::TOO_MANY_REQUESTS => {
+                    let root = self.url("/v2/")?;
+                    self.auth.identify(&self.client, &root).await?
+                }
                 _ => false,
             };
             if again {
@@ -191,7 +205,19 @@ fn credentials(target: &Target, auth_dir: Option<&PathBuf>) -> Result<Vec<Creden
         None => Credentials::default(),
     };
     let reference = &target.reference;
-    Ok(all.for_repository(reference.registry(), reference.repository()))
+    for helper in all.unknown_helpers(reference.registry(), reference.repository()) {
+        say(&format!(
+            "the credential helper {helper:?} is not part of this program, which has acr-env only"
+        ));
+    }
+    let mut found = all.for_repository(reference.registry(), reference.repository());
+    if WorkloadIdentity::is_given()
+        && (azure::is_registry(reference.registry())
+            || all.names_azure(reference.registry(), reference.repository()))
+    {
+        found.push(Credential::Azure);
+    }
+    Ok(found)
 }
 
 /// The target of a `Location` header.

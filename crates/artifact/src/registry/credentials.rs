@@ -23,6 +23,8 @@ pub(crate) enum Credential {
     Identity(String),
     /// A token to use as it is.
     Bearer(String),
+    /// The pod's workload identity, exchanged for a token of Azure Container Registry.
+    Azure,
 }
 
 impl std::fmt::Debug for Credential {
@@ -31,6 +33,7 @@ impl std::fmt::Debug for Credential {
             Self::Basic { .. } => "Basic",
             Self::Identity(_) => "Identity",
             Self::Bearer(_) => "Bearer",
+            Self::Azure => "Azure",
         };
         f.debug_tuple(kind).field(&"…").finish()
     }
@@ -38,12 +41,24 @@ impl std::fmt::Debug for Credential {
 
 /// Credentials, each with the place that it is for.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Credentials(Vec<(String, Credential)>);
+pub(crate) struct Credentials {
+    entries: Vec<(String, Credential)>,
+    /// Helpers, each with the place that it is for; `None` is for all.
+    helpers: Vec<(Option<String>, String)>,
+}
+
+/// The helper that is part of this program: it exchanges a workload identity for a token of Azure Container Registry.
+const AZURE_HELPER: &str = "acr-env";
 
 #[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
 struct DockerConfig {
     #[serde(default)]
     auths: BTreeMap<String, Auth>,
+    #[serde(default)]
+    cred_helpers: BTreeMap<String, String>,
+    #[serde(default)]
+    creds_store: String,
 }
 
 #[derive(Default, Deserialize)]
@@ -82,7 +97,9 @@ impl Credentials {
                     file: path.clone(),
                     problem,
                 };
-                all.0.extend(Self::parse(&text).map_err(bad)?.0);
+                let one = Self::parse(&text).map_err(bad)?;
+                all.entries.extend(one.entries);
+                all.helpers.extend(one.helpers);
             }
         }
         Ok(all)
@@ -97,12 +114,41 @@ impl Credentials {
             let credential = credential(auth).map_err(|why| format!("{place}: {why}"))?;
             all.extend(credential.map(|credential| (place, credential)));
         }
-        Ok(Self(all))
+        let helpers = config.cred_helpers.into_iter();
+        let helpers = helpers.map(|(place, name)| (Some(place), name));
+        let store = (!config.creds_store.is_empty()).then_some((None, config.creds_store));
+        Ok(Self {
+            entries: all,
+            helpers: helpers.chain(store).collect(),
+        })
+    }
+
+    /// Names of the helpers for a repository that this program does not have.
+    pub(crate) fn unknown_helpers(&self, registry: &str, repository: &str) -> Vec<String> {
+        let unknown = self.helpers_for(registry, repository);
+        let unknown = unknown.filter(|name| *name != AZURE_HELPER);
+        unknown.map(str::to_owned).collect()
+    }
+
+    /// Reports whether the helper for a repository is that of Azure.
+    pub(crate) fn names_azure(&self, registry: &str, repository: &str) -> bool {
+        self.helpers_for(registry, repository)
+            .any(|name| name == AZURE_HELPER)
+    }
+
+    fn helpers_for<'a>(&'a self, registry: &'a str, repository: &'a str) -> impl Iterator<Item = &'a str> {
+        let fits = move |place: &Option<String>| {
+            place
+                .as_ref()
+                .is_none_or(|place| fit(place, registry, repository).is_some())
+        };
+        let fitting = self.helpers.iter().filter(move |(place, _)| fits(place));
+        fitting.map(|(_, name)| name.as_str())
     }
 
     /// The credentials for a repository, the most specific first.
     pub(crate) fn for_repository(&self, registry: &str, repository: &str) -> Vec<Credential> {
-        let fitting = self.0.iter().filter_map(|(place, credential)| {
+        let fitting = self.entries.iter().filter_map(|(place, credential)| {
             let fit = fit(place, registry, repository)?;
             Some((fit, credential))
         });
@@ -230,6 +276,11 @@ mod tests {
         assert_eq!(of("c.example"), [Credential::Identity("t".to_owned())]);
         assert_eq!(of("d.example"), [Credential::Bearer("r".to_owned())]);
         assert_eq!(of("e.example"), []);
+        assert_eq!(all.unknown_helpers("a.example", "x"), ["desktop"]);
+        let helpers = r#"{"credHelpers":{"*.azurecr.io":"acr-env","ecr.example":"ecr-login"}}"#;
+        let helpers = Credentials::parse(helpers).unwrap();
+        assert!(helpers.names_azure("mine.azurecr.io", "x") && !helpers.names_azure("ecr.example", "x"));
+        assert_eq!(helpers.unknown_helpers("ecr.example", "x"), ["ecr-login"]);
         assert_eq!(Credentials::parse("{}").unwrap(), Credentials::default());
     }
 

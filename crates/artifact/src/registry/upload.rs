@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use egress::{Request, TransferCount};
+use egress::{Body, Request, TransferCount};
 use oci_image::Descriptor;
 use reqwest::header::{CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, HeaderMap, RANGE};
 use reqwest::{Method, Response, StatusCode};
@@ -64,6 +64,7 @@ impl Registry {
         let mut session = None;
         let mut sent = false;
         loop {
+            let whole = self.refuses_chunks;
             let before = session.as_ref().map_or(0, |session: &Session| session.offset);
             let step = match session.take() {
                 None if self.has_blob(blob.descriptor).await? => return Ok(sent),
@@ -84,9 +85,12 @@ impl Registry {
                     }
                     session = Some(going);
                 }
+                Err(_) if self.refuses_chunks && !whole => session = None,
                 Err((session_left, error)) => {
                     attempts.after(error).await?;
                     session = match session_left {
+                        // Half of a single request is nothing to resume.
+                        Some(_) if whole => None,
                         Some(left) => self.state_of(blob, left).await,
                         None => None,
                     };
@@ -133,7 +137,11 @@ impl Registry {
                 let session = location(&call.url, response.headers()).map(|url| Session {
                     url,
                     offset: 0,
-                    chunk: blob.chunk.max(smallest.min(LARGEST_CHUNK)),
+                    chunk: if self.refuses_chunks {
+                        u64::MAX
+                    } else {
+                        blob.chunk.max(smallest.min(LARGEST_CHUNK))
+                    },
                 });
                 session
                     .map(UploadStep::Going)
@@ -153,11 +161,15 @@ impl Registry {
         let size = blob.descriptor.size();
         let length = session.chunk.min(size.saturating_sub(session.offset));
         let end = session.offset + length;
-        let part = match read(&blob.content, session.offset, length).await {
-            Ok(part) => part,
-            Err(error) => return Err((None, error)),
-        };
         let is_whole = session.offset == 0 && end == size;
+        let part = match (&blob.content, is_whole) {
+            // Too large for the memory, if the registry refuses chunks.
+            (Content::File(file), true) => Body::file(Arc::clone(file), size),
+            _ => match read(&blob.content, session.offset, length).await {
+                Ok(part) => Body::from(part),
+                Err(error) => return Err((None, error)),
+            },
+        };
         let is_last = session.offset == size || is_whole;
         let call = if is_last {
             let mut url = session.url.clone();
@@ -170,7 +182,7 @@ impl Registry {
             with_header(request, CONTENT_RANGE, &range)
         };
         let call = with_header(call, CONTENT_TYPE, "application/octet-stream");
-        let mut call = with_header(call, CONTENT_LENGTH, &part.len().to_string());
+        let mut call = with_header(call, CONTENT_LENGTH, &length.to_string());
         call.body = Some(part);
         let response = match self.once(&call).await {
             Ok(response) => response,
@@ -186,6 +198,10 @@ impl Registry {
                 })),
                 None => Err((None, no_location(&doing))),
             },
+            status if !is_last && session.offset == 0 && refuses_chunks(status) => {
+                self.refuses_chunks = true;
+                Err((None, refusal(&doing, response).await))
+            }
             _ => Err(lost(&doing, session, response).await),
         }
     }
@@ -218,7 +234,7 @@ impl Registry {
         let url = self.url(&format!("manifests/{}", self.target.version()))?;
         let call = Request::new(&doing, Method::PUT, url);
         let mut call = with_header(call, CONTENT_TYPE, descriptor.media_type().as_ref());
-        call.body = Some(Bytes::from(bytes));
+        call.body = Some(Body::from(bytes));
         let response = self.execute(&call).await?;
         if !response.status().is_success() {
             return Err(refusal(&doing, response).await);
@@ -235,6 +251,11 @@ impl Registry {
             _ => Ok(()),
         }
     }
+}
+
+/// Reports whether the response to a first chunk means that the registry takes whole blobs only, as some cloud registries do.
+fn refuses_chunks(status: StatusCode) -> bool {
+    matches!(status.as_u16(), 400 | 404 | 405 | 411 | 415 | 416 | 422 | 501)
 }
 
 /// The error of an unexpected response, and the session to resume, if any.

@@ -1,7 +1,7 @@
 //! `fetch`.
 
 use crate::web::{Page, Web};
-use crate::{Outcome, files, noise, run};
+use crate::{Outcome, files, noise, run, run_with};
 
 const FREE: [&str; 2] = ["--allow-http", "--allow-private"];
 
@@ -250,29 +250,9 @@ async fn nothing_inside_is_reached() {
 }
 
 /// Runs `fetch` with variables of the environment.
-async fn fetch_with(variables: &[(&str, String)], to: &std::path::Path, urls: &[&str]) -> Outcome {
+async fn fetch_with(variables: &[(&'static str, String)], to: &std::path::Path, url: &str) -> Outcome {
     let to = format!("--to={}", to.display());
-    let args: Vec<String> = ["fetch", &to, "--allow-http"]
-        .iter()
-        .chain(urls)
-        .map(|arg| (*arg).to_owned())
-        .collect();
-    let variables: Vec<(String, String)> = variables
-        .iter()
-        .map(|(name, value)| ((*name).to_owned(), value.clone()))
-        .collect();
-    let run = move || {
-        let termination = tempfile::NamedTempFile::new().unwrap();
-        let args: Vec<&str> = args.iter().map(String::as_str).collect();
-        let mut command = crate::command(&args, termination.path());
-        let output = command.envs(variables).output().unwrap();
-        Outcome {
-            code: output.status.code().unwrap(),
-            said: String::from_utf8(output.stderr).unwrap(),
-            termination: std::fs::read_to_string(termination.path()).unwrap(),
-        }
-    };
-    tokio::task::spawn_blocking(run).await.unwrap()
+    run_with(variables, &["fetch", &to, "--allow-http", url]).await
 }
 
 #[tokio::test]
@@ -287,7 +267,7 @@ async fn a_proxy_is_used_for_names_that_are_not_inside() {
         ]
     };
     let to = tempfile::tempdir().unwrap();
-    fetch_with(&variables(""), to.path(), &["http://data.invalid/f"])
+    fetch_with(&variables(""), to.path(), "http://data.invalid/f")
         .await
         .good();
     assert_eq!(files(to.path()), [("f".to_owned(), b"from outside".to_vec())]);
@@ -301,12 +281,12 @@ async fn a_proxy_is_used_for_names_that_are_not_inside() {
         "http://localhost/f",
         &own,
     ] {
-        fetch_with(&variables(""), to.path(), &[url])
+        fetch_with(&variables(""), to.path(), url)
             .await
             .bad(3, "--allow-host");
     }
     // A name without an address is not found where no proxy looks for it.
-    let outcome = fetch_with(&variables("data.invalid"), to.path(), &["http://data.invalid/f"]).await;
+    let outcome = fetch_with(&variables("data.invalid"), to.path(), "http://data.invalid/f").await;
     assert_eq!(outcome.code, 6, "{}", outcome.said);
     assert_eq!(proxy.seen(), []);
 }
@@ -315,11 +295,7 @@ async fn a_proxy_is_used_for_names_that_are_not_inside() {
 async fn the_authorities_of_the_environment_are_read() {
     let to = tempfile::tempdir().unwrap();
     let missing = to.path().join("nothing.pem").display().to_string();
-    fetch_with(
-        &[("SSL_CERT_FILE", missing)],
-        to.path(),
-        &["https://data.invalid/f"],
-    )
-    .await
-    .bad(1, "nothing.pem");
+    fetch_with(&[("SSL_CERT_FILE", missing)], to.path(), "https://data.invalid/f")
+        .await
+        .bad(1, "nothing.pem");
 }

@@ -5,10 +5,12 @@
 
 mod docker_config;
 mod fetching;
+mod played;
 mod proxy;
 mod publishing;
 mod pulling;
 mod pushing;
+mod registries;
 mod token_server;
 mod web;
 
@@ -58,9 +60,11 @@ fn command(args: &[&str], termination: &Path) -> Command {
     command
 }
 
-fn artifact(args: &[&str]) -> Outcome {
+fn artifact(variables: &[(&str, String)], args: &[&str]) -> Outcome {
     let termination = tempfile::NamedTempFile::new().unwrap();
-    let output = command(args, termination.path()).output().unwrap();
+    let mut command = command(args, termination.path());
+    let variables = variables.iter().map(|(name, value)| (name, value));
+    let output = command.envs(variables).output().unwrap();
     Outcome {
         code: output.status.code().unwrap(),
         said: String::from_utf8(output.stderr).unwrap(),
@@ -70,8 +74,14 @@ fn artifact(args: &[&str]) -> Outcome {
 
 /// Runs the program while servers of this test go on.
 async fn run(args: &[&str]) -> Outcome {
+    run_with(&[], args).await
+}
+
+/// The same, with variables of the environment.
+async fn run_with(variables: &[(&'static str, String)], args: &[&str]) -> Outcome {
     let args: Vec<String> = args.iter().map(|arg| (*arg).to_owned()).collect();
-    let run = move || artifact(&args.iter().map(String::as_str).collect::<Vec<_>>());
+    let variables = variables.to_vec();
+    let run = move || artifact(&variables, &args.iter().map(String::as_str).collect::<Vec<_>>());
     tokio::task::spawn_blocking(run).await.unwrap()
 }
 

@@ -58,6 +58,13 @@ fn a_server_may_ask_for_a_pause() {
         "failed to do it: the server answered 429 Too Many Requests (slow down)"
     );
     assert_eq!(plain("<html>"), "");
+    let later = SystemTime::now() + Duration::from_secs(90);
+    for (date, least) in [(later, 80), (SystemTime::UNIX_EPOCH, 0)] {
+        let text = httpdate::fmt_http_date(date);
+        headers.insert(RETRY_AFTER, HeaderValue::try_from(text).unwrap());
+        let pause = retry_after(&headers).unwrap().as_secs();
+        assert!((least..=least + 10).contains(&pause), "{pause}");
+    }
 }
 
 #[tokio::test]

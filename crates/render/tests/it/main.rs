@@ -238,6 +238,7 @@ fn outgoing() -> Outgoing {
             config_map: "trust".into(),
             key: "bundle.pem".into(),
         }),
+        azure_identity: true,
     }
 }
 
