@@ -6,11 +6,9 @@ use std::path::{Path, PathBuf};
 use oci_image::Descriptor;
 
 use super::blobs::{Blob, total};
-use super::staging::remove;
+use super::staging::{PARTIAL, remove};
 use crate::error::{Error, Result};
 
-/// The hidden directory inside the target.
-pub(super) const DIRECTORY: &str = ".artifact-partial";
 /// Smaller blobs are fetched again instead.
 const SMALLEST: u64 = 1 << 20;
 /// Room that the disk must have, in sizes of the image: its blobs, the unpacked payload, and as much for the other pods.
@@ -26,7 +24,7 @@ impl Kept {
     /// # Errors
     /// The file system fails.
     pub(super) fn open(target: &Path, blobs: &[Blob]) -> Result<Self> {
-        let place = target.join(DIRECTORY);
+        let place = target.join(PARTIAL);
         let wanted: BTreeSet<&str> = blobs
             .iter()
             .map(|blob| blob.descriptor.digest().digest())

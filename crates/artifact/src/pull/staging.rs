@@ -7,6 +7,9 @@ use egress::Chain;
 use crate::error::{Error, Result};
 use crate::progress::say;
 
+/// The hidden directory of blobs that may be incomplete. `kept` fills it.
+pub(super) const PARTIAL: &str = ".artifact-partial";
+
 /// The hidden directory. It is removed on drop.
 #[derive(Debug)]
 pub(super) struct Staging(PathBuf);
@@ -36,7 +39,7 @@ impl Staging {
         for entry in std::fs::read_dir(&self.0).map_err(Error::local("list", &self.0))? {
             let entry = entry.map_err(Error::local("list", &self.0))?;
             let place = target.join(entry.file_name());
-            if place == self.0 || entry.file_name() == super::kept::DIRECTORY {
+            if place == self.0 || entry.file_name() == PARTIAL {
                 return Err(Error::Payload {
                     payload: "the payload".to_owned(),
                     problem: format!("must not hold {}, a name that this program uses", place.display()),

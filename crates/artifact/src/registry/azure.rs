@@ -1,7 +1,7 @@
 //! Credentials of Azure Container Registry for a workload identity.
 //!
 //! The cluster gives the pod a token. Entra ID exchanges it for one of its own, and the registry exchanges that for a refresh
-//! token, which then opens repositories as an identity token does. The cluster's webhook sets the variables.
+//! token. It opens repositories as an identity token does. The cluster's webhook sets the variables.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -37,12 +37,12 @@ pub(crate) struct WorkloadIdentity {
     tenant: String,
     authority: Url,
     client: Client,
-    /// Host of the registry, with its port. Nobody else receives a token of Entra ID.
+    /// Host of the registry, with its port. No other host receives a token of Entra ID.
     registry: String,
 }
 
 #[derive(Deserialize)]
-struct Answer {
+struct ExchangedToken {
     #[serde(default)]
     access_token: String,
     #[serde(default)]
@@ -128,7 +128,7 @@ impl WorkloadIdentity {
     }
 }
 
-async fn post(client: &Client, doing: &str, url: Url, fields: &[(&str, &str)]) -> Result<Answer> {
+async fn post(client: &Client, doing: &str, url: Url, fields: &[(&str, &str)]) -> Result<ExchangedToken> {
     let mut request = Request::new(doing, Method::POST, url);
     let form = url::form_urlencoded::Serializer::new(String::new())
         .extend_pairs(fields)

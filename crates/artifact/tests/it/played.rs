@@ -12,7 +12,7 @@ use http::{HeaderMap, Method, StatusCode, Uri};
 use oci_image::digest_of;
 use serde_json::{Value, json};
 
-/// How the registry treats requests.
+/// Treatment of requests by the registry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Manner {
     Open,
