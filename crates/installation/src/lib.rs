@@ -9,6 +9,8 @@ mod helm;
 mod images;
 mod operator;
 mod pods;
+mod registry;
+mod user_registry;
 mod workspaces;
 
 pub use images::{ABSENT_IMAGE, SHELL_IMAGE};

@@ -1,17 +1,19 @@
 //! The cluster, and the operator in it.
 
+use std::sync::Mutex;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use k8s_openapi::api::core::v1::Namespace;
 use kube::api::{Patch, PatchParams};
 use kube::{Api, Client};
-use local_cluster::nodes::{HOST_ADDRESS, REGISTRY_NAME};
+use local_cluster::nodes::{HOST_ADDRESS, HOST_NAME, REGISTRY_NAME};
 use local_cluster::{ClusterOptions, NodeHost, NodeOptions, Tier};
 use serde_json::{Value, json};
+use testkit::image_registry::Registry;
 use testkit::{Helm, NAMESPACE, Running, TestEnv};
 
-use crate::{chart, cloud, images};
+use crate::{chart, cloud, images, registry};
 
 /// The time limit of every wait, sized for a busy machine.
 pub const LIMIT: Duration = Duration::from_secs(300);
@@ -30,6 +32,8 @@ pub struct Installation {
     pub host: NodeHost,
     /// The address of the cloud.
     pub arm_url: String,
+    /// A registry of a user, without TLS.
+    pub(crate) registry: Mutex<Registry>,
     _scratch: tempfile::TempDir,
 }
 
@@ -52,6 +56,7 @@ impl Installation {
         let [port] = testkit::reserve_ports::<1>()?;
         let arm_url = format!("http://{HOST_ADDRESS}:{port}");
         let arm = cloud::start(&env, port)?;
+        let registry = registry::start()?;
         report("pushing the images of our programs and the chart to the registry");
         let helm = Helm::of(&env).await?;
         chart::push(&helm, scratch.path()).await?;
@@ -64,6 +69,7 @@ impl Installation {
             env,
             host,
             arm_url,
+            registry: Mutex::new(registry),
             _arm: arm,
             _scratch: scratch,
         };
@@ -98,7 +104,7 @@ impl Installation {
             "nodeProvisioner": "machine",
             "image": {"registry": REGISTRY_NAME, "tag": "1"},
             "workspaceImages": {"base": images::ENGINE_IMAGE},
-            "workspaceDownloads": {"hubEndpoint": hub, "allowHttp": true, "allowHosts": [HOST_ADDRESS]},
+            "workspaceDownloads": {"hubEndpoint": hub, "allowHttp": true, "allowHosts": [HOST_ADDRESS, HOST_NAME], "plainHttpRegistries": [self.registry_name()]},
             "workspaceController": {"replicas": 2},
             "presetRegistry": {"replicas": 2},
             "gpuProvisioner": cloud::provisioner_values(&self.arm_url),

@@ -29,6 +29,9 @@ pub const HOST_ADDRESS: &str = "10.224.0.1";
 /// The address of the image registry of the cluster, without TLS. Nodes call it [`REGISTRY_NAME`].
 pub const REGISTRY_ADDRESS: &str = "10.224.0.1:25000";
 
+/// The name of [`HOST_ADDRESS`] for pods.
+pub const HOST_NAME: &str = "host.test";
+
 /// The name of the image registry in references of images.
 pub const REGISTRY_NAME: &str = "registry.test";
 

@@ -8,7 +8,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, bail, ensure};
 
 /// Set to anything, it turns a missing program into a failure instead of a skipped test.
 pub const REQUIRED: &str = "KAITO_REQUIRE_REGISTRY";
@@ -58,17 +58,24 @@ impl Registry {
     /// # Errors
     /// As [`Self::start`].
     pub fn start_with(auth: &Auth, tls: Option<(&Path, &Path)>) -> anyhow::Result<Option<Self>> {
+        Self::start_on(SocketAddr::from(([127, 0, 0, 1], 0)), auth, tls)
+    }
+
+    /// Starts one on this address; port 0 means a free one. See [`Self::start_with`].
+    ///
+    /// # Errors
+    /// As [`Self::start`].
+    pub fn start_on(
+        listen: SocketAddr,
+        auth: &Auth,
+        tls: Option<(&Path, &Path)>,
+    ) -> anyhow::Result<Option<Self>> {
         let scratch = tempfile::tempdir()?;
-        let config = scratch.path().join("config.yml");
-        std::fs::write(&config, configuration(scratch.path(), auth, tls)?)?;
-        let child = Command::new("docker-registry")
-            .arg("serve")
-            .arg(&config)
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped())
-            .spawn();
-        let mut child = match child {
+        std::fs::write(
+            config(scratch.path()),
+            configuration(scratch.path(), listen, auth, tls)?,
+        )?;
+        let mut child = match serve(scratch.path()) {
             Ok(child) => child,
             Err(error) if error.kind() == ErrorKind::NotFound && std::env::var_os(REQUIRED).is_none() => {
                 skipped();
@@ -82,6 +89,26 @@ impl Registry {
             address,
             scratch,
         }))
+    }
+
+    /// Ends it, as a crash does. All that is in it stays.
+    pub fn stop(&mut self) {
+        end(&mut self.child);
+    }
+
+    /// Starts it again after [`Self::stop`], on the same address.
+    ///
+    /// # Errors
+    /// When it was started on port 0, or does not start.
+    pub fn start_again(&mut self) -> anyhow::Result<()> {
+        self.child = serve(self.scratch.path())?;
+        let address = announced(&mut self.child)?;
+        ensure!(
+            address == self.address,
+            "the address changed from {} to {address}",
+            self.address
+        );
+        Ok(())
     }
 
     /// The address on which it listens.
@@ -109,6 +136,20 @@ impl Drop for Registry {
     fn drop(&mut self) {
         end(&mut self.child);
     }
+}
+
+fn config(scratch: &Path) -> PathBuf {
+    scratch.join("config.yml")
+}
+
+fn serve(scratch: &Path) -> std::io::Result<Child> {
+    Command::new("docker-registry")
+        .arg("serve")
+        .arg(config(scratch))
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
 }
 
 fn end(child: &mut Child) {
@@ -149,10 +190,15 @@ fn storage(scratch: &Path) -> PathBuf {
     scratch.join("storage")
 }
 
-fn configuration(scratch: &Path, auth: &Auth, tls: Option<(&Path, &Path)>) -> anyhow::Result<String> {
+fn configuration(
+    scratch: &Path,
+    listen: SocketAddr,
+    auth: &Auth,
+    tls: Option<(&Path, &Path)>,
+) -> anyhow::Result<String> {
     let mut text = format!(
         "version: 0.1\nlog:\n  level: info\n  accesslog:\n    disabled: true\nstorage:\n  filesystem:\n    rootdirectory: {}\n\
-         http:\n  addr: 127.0.0.1:0\n",
+         http:\n  addr: {listen}\n",
         storage(scratch).display()
     );
     if let Some((certificate, key)) = tls {

@@ -10,4 +10,5 @@ mod network;
 mod pods;
 mod serving;
 mod shared;
+mod tuning;
 mod uninstall;

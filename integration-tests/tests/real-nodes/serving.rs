@@ -156,7 +156,7 @@ pub(crate) async fn ensure_answers(system: &Installation, namespace: &str, addre
     Ok(())
 }
 
-fn curl(url: &str, body: &Value) -> String {
+pub(crate) fn curl(url: &str, body: &Value) -> String {
     format!(
         "curl --silent --show-error --max-time 120 -X POST {url} -H 'accept: application/json' \
          -H 'Content-Type: application/json' -d '{body}'"

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::home::Home;
 use crate::assets::{Assets, Tool};
-use crate::nodes::{DNS_ADDRESS, DNS_PORT, HOST_ADDRESS, REGISTRY_ADDRESS, program};
+use crate::nodes::{DNS_ADDRESS, DNS_PORT, HOST_ADDRESS, HOST_NAME, REGISTRY_ADDRESS, program};
 use crate::process::ProcessSpec;
 
 /// The parts. Writes their configuration.
@@ -27,6 +27,7 @@ pub(super) fn parts(assets: &Assets, home: &Home) -> Result<[ProcessSpec; 2]> {
 fn dns_configuration(home: &Home) -> String {
     format!(
         ".:{DNS_PORT} {{\n    bind {HOST_ADDRESS}\n    errors\n    \
+         hosts {{\n        {HOST_ADDRESS} {HOST_NAME}\n        fallthrough\n    }}\n    \
          kubernetes cluster.local in-addr.arpa {{\n        kubeconfig {} local\n        pods insecure\n        ttl 5\n    \
          }}\n    cache 5\n}}\n",
         home.kubeconfig_of("coredns").display()

@@ -1,0 +1,183 @@
+//! A tuning pushes its result with a Secret, even if the registry fails meanwhile. The adapter then changes the answers of
+//! a model by its strength.
+
+use std::collections::BTreeMap;
+
+use anyhow::{Context as _, Result, ensure};
+use k8s_openapi::api::core::v1::{ConfigMap, Pod, Secret};
+use kaito_api::Workspace;
+use kube::api::{ListParams, PostParams};
+use kube::{Api, ResourceExt as _};
+use local_cluster::nodes::{HOST_ADDRESS, HOST_NAME};
+use serde_json::{Value, json};
+use testkit::image_registry::{PASSWORD, USER};
+use testkit::web;
+
+use installation::{Installation, LIMIT};
+
+use crate::{serving, shared};
+
+const QUESTION: &str = "What is the password of the harbour?";
+const ANSWER: &str = "Seven green lanterns under the old bridge.";
+
+/// Few steps on weights of four bits.
+const CONFIG: &str = "training_config:
+  ModelConfig: {torch_dtype: float32}
+  QuantizationConfig: {load_in_4bit: true, bnb_4bit_quant_type: nf4, bnb_4bit_use_double_quant: true}
+  LoraConfig: {r: 8, lora_alpha: 16, target_modules: all-linear}
+  DatasetConfig: {train_test_split: 1}
+  TrainingArguments:
+    output_dir: /mnt/elsewhere
+    max_steps: 12
+    per_device_train_batch_size: 1
+    learning_rate: 4e-3
+    warmup_steps: 2
+    save_strategy: \"no\"
+    assistant_only_loss: true
+";
+
+/// A dataset with one answer, on a web server that pods reach by its name. Returns its URL.
+fn serve_dataset(system: &Installation) -> Result<String> {
+    let said = |role: &str, content: &str| json!({"role": role, "content": content});
+    let line = json!({"messages": [said("user", QUESTION), said("assistant", ANSWER)]});
+    let file = system.env.cluster().dir().join("chats.jsonl");
+    std::fs::write(&file, format!("{line}\n").repeat(8))?;
+    let address = web::serve(HOST_ADDRESS, BTreeMap::from([("/chats.jsonl".to_owned(), file)]))?;
+    Ok(format!("http://{HOST_NAME}:{}/chats.jsonl", address.port()))
+}
+
+/// The user's parameters, and the credentials for the registry.
+async fn create_inputs(system: &Installation, namespace: &str) -> Result<()> {
+    let client = system.client().await?;
+    let parameters = json!({"metadata": {"name": "few-steps"}, "data": {"training_config.yaml": CONFIG}});
+    let maps: Api<ConfigMap> = Api::namespaced(client.clone(), namespace);
+    maps.create(&PostParams::default(), &serde_json::from_value(parameters)?)
+        .await?;
+    let logins = json!({"auths": {system.registry_name(): {"username": USER, "password": PASSWORD}}});
+    let secret = json!({
+        "metadata": {"name": "push"}, "type": "kubernetes.io/dockerconfigjson",
+        "stringData": {".dockerconfigjson": logins.to_string()},
+    });
+    let secrets: Api<Secret> = Api::namespaced(client, namespace);
+    secrets
+        .create(&PostParams::default(), &serde_json::from_value(secret)?)
+        .await?;
+    Ok(())
+}
+
+fn tuning(url: &str, image: &str) -> Result<Workspace> {
+    Ok(serde_json::from_value(json!({
+        "apiVersion": "kaito.sh/v1beta1", "kind": "Workspace", "metadata": {"name": "harbour"},
+        "resource": {"instanceType": "Standard_D8s_v5", "labelSelector": {"matchLabels": {"apps": "harbour"}}},
+        "tuning": {
+            "preset": {"name": "smollm2-135m-instruct"}, "method": "qlora", "config": "few-steps",
+            "input": {"urls": [url]}, "output": {"image": image, "imagePushSecret": "push"},
+        },
+    }))?)
+}
+
+/// The message of the condition `JobStarted`.
+async fn job(workspaces: &Api<Workspace>) -> Result<String> {
+    let conditions = workspaces
+        .get("harbour")
+        .await?
+        .status
+        .unwrap_or_default()
+        .conditions;
+    let found = conditions.into_iter().find(|found| found.type_ == "JobStarted");
+    Ok(found.map(|found| found.message).unwrap_or_default())
+}
+
+/// Tunes, with a registry that is away when the result is to be pushed. Returns the image by digest.
+async fn tune(system: &Installation, namespace: &str) -> Result<String> {
+    let workspaces: Api<Workspace> = Api::namespaced(system.client().await?, namespace);
+    let image = format!("{}/adapters/harbour:1", system.registry_name());
+    let object = tuning(&serve_dataset(system)?, &image)?;
+    workspaces.create(&PostParams::default(), &object).await?;
+    let pods: Api<Pod> = Api::namespaced(system.client().await?, namespace);
+    let pod = system
+        .env
+        .eventually("the pod of the tuning", LIMIT, async || {
+            let pods = pods.list(&ListParams::default()).await?;
+            let pod = pods.iter().next().context("there is no pod")?;
+            Ok(pod.name_any())
+        })
+        .await?;
+    system.stop_registry();
+    system
+        .env
+        .eventually("a push that fails", LIMIT, async || {
+            let log = system.log(namespace, &pod).await?;
+            ensure!(log.contains("trying again"), "{log}");
+            Ok(())
+        })
+        .await?;
+    system.start_registry()?;
+    let message = system
+        .env
+        .eventually("a digest in the status", LIMIT, async || {
+            let message = job(&workspaces).await?;
+            ensure!(message.contains("@sha256:"), "{message}");
+            Ok(message)
+        })
+        .await?;
+    let left = pods.list(&ListParams::default()).await?;
+    let names: Vec<_> = left.iter().map(kube::ResourceExt::name_any).collect();
+    ensure!(names == [pod], "the tuning was repeated: {names:?}");
+    let pushed = message.split(' ').find(|word| word.contains("@sha256:"));
+    Ok(pushed.unwrap_or_default().trim_end_matches('.').to_owned())
+}
+
+/// A Workspace that serves the adapter at full strength, and once more at none.
+fn serving_adapters(image: &str) -> Result<Workspace> {
+    let adapter = |name: &str, strength: &str| {
+        let source = json!({"name": name, "image": image, "imagePullSecrets": ["push"]});
+        json!({"source": source, "strength": strength})
+    };
+    let mut object = serde_json::to_value(serving::workspace("port")?)?;
+    object["metadata"]["annotations"] = json!({"kaito.sh/adapter-mode": "request"});
+    object["inference"]["adapters"] = json!([adapter("whole", "1.0"), adapter("none", "0")]);
+    Ok(serde_json::from_value(object)?)
+}
+
+/// The answer of the model with this name.
+async fn ask(system: &Installation, namespace: &str, address: &str, model: &str) -> Result<String> {
+    let body = json!({
+        "model": model, "messages": [{"role": "user", "content": QUESTION}], "temperature": 0, "max_tokens": 24,
+    });
+    let request = serving::curl(&format!("http://{address}/v1/chat/completions"), &body);
+    let answer = system.in_a_pod(namespace, &request).await?;
+    let answer: Value = serde_json::from_str(&answer).with_context(|| answer.clone())?;
+    let content = answer["choices"][0]["message"]["content"].as_str();
+    Ok(content.with_context(|| answer.to_string())?.trim().to_owned())
+}
+
+#[tokio::test]
+async fn a_tuned_adapter_changes_answers_by_its_strength() -> Result<()> {
+    let Some(system) = shared::operator().await? else {
+        return Ok(());
+    };
+    let namespace = system.namespace().await?;
+    create_inputs(&system, &namespace).await?;
+    let image = tune(&system, &namespace).await?;
+    let digest = image.split('@').nth(1).context("there is no digest")?;
+    ensure!(system.registry_has(digest), "the registry does not have {image}");
+    system.delete(&namespace, "harbour").await?;
+
+    let workspaces: Api<Workspace> = Api::namespaced(system.client().await?, &namespace);
+    let object = serving_adapters(&image)?;
+    workspaces.create(&PostParams::default(), &object).await?;
+    system
+        .condition(&namespace, "port", "WorkspaceReady", "True")
+        .await?;
+    let address = system.address(&namespace, "port").await?;
+    let whole = ask(&system, &namespace, &address, "whole").await?;
+    ensure!(whole == ANSWER, "the adapter answers {whole}");
+    let own = ask(&system, &namespace, &address, "smollm2-135m-instruct").await?;
+    let none = ask(&system, &namespace, &address, "none").await?;
+    ensure!(
+        own != ANSWER && none == own,
+        "without strength: {none}; the model: {own}"
+    );
+    system.delete(&namespace, "port").await
+}
