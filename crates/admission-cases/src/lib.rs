@@ -11,6 +11,7 @@
 
 mod case;
 mod created;
+mod embedded;
 mod hardware;
 mod selectors;
 mod serving;
@@ -42,6 +43,8 @@ fn created() -> Vec<Case> {
         serving::annotations(),
         selectors::selectors(),
         workloads::templates(),
+        embedded::templates(),
+        embedded::volumes(),
         workloads::adapted(),
         workloads::tuned(),
     ];

@@ -14,11 +14,14 @@ pub(crate) fn templates() -> Cases {
             with(template(), "/inference/template", json!({})),
             Refused("must hold a container"),
         ),
-        (spec(json!({})), Refused("must hold a container")),
+        (
+            spec(json!({})),
+            Refused("inference.template.spec.containers: must be specified"),
+        ),
         (spec(json!({"containers": []})), Refused("must hold a container")),
         (
             spec(json!({"containers": [{"image": image}]})),
-            Refused("needs an image and a name"),
+            Refused("containers[0].name: must be specified"),
         ),
         (
             spec(json!({"containers": [{"name": "Server", "image": image}]})),
@@ -163,10 +166,7 @@ pub(crate) fn adapted() -> Cases {
             volume(json!({"secret": {"secretName": "s"}})),
             Refused("a volumeSource must be persistentVolumeClaim"),
         ),
-        (
-            volume(json!({"floppy": {}})),
-            Refused("a volumeSource must be persistentVolumeClaim"),
-        ),
+        (volume(json!({"floppy": {}})), Refused("floppy: unknown field")),
         (
             adapter(json!({"source": {"name": "a", "image": "https://example.com/a"}})),
             Refused("not an image reference"),
@@ -247,7 +247,7 @@ pub(crate) fn tuned() -> Cases {
             Accepted,
         ),
         (
-            output(json!({"volumeSource": {"a": {}, "b": {}}})),
+            output(json!({"volumeSource": {"emptyDir": {}, "configMap": {"name": "c"}}})),
             Refused("exactly one kind of volume"),
         ),
     ];

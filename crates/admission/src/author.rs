@@ -115,11 +115,30 @@ macro_rules! options {
     };
 }
 
+/// Secrets that annotations of a Workspace name, as the controller reads them.
+macro_rules! annotated {
+    ($object:literal) => {
+        concat!(
+            $object,
+            " != null && has(",
+            $object,
+            ".metadata.annotations) ? ['kaito.sh/api-keys-secret', 'kaito.sh/tls-secret']\
+             .filter(k, k in ",
+            $object,
+            ".metadata.annotations).map(k, ",
+            $object,
+            ".metadata.annotations[k].trim()) : []"
+        )
+    };
+}
+
 /// Names of Secrets, separated by commas: CEL cannot flatten lists.
 macro_rules! secrets {
-    ($options:literal, $sources:literal, $volumes:literal, $containers:literal, $spec:literal) => {
+    ($annotated:literal, $options:literal, $sources:literal, $volumes:literal, $containers:literal, $spec:literal) => {
         concat!(
             "[",
+            $annotated,
+            ".join(','), ",
             $options,
             ".map(o, (has(o.modelAccessSecret) ? [o.modelAccessSecret] : []) \
              + (has(o.imagePullSecrets) ? o.imagePullSecrets : [])).map(l, l.join(',')).join(','), ",
@@ -133,7 +152,7 @@ macro_rules! secrets {
              + (has(v.csi) && has(v.csi.nodePublishSecretRef) && has(v.csi.nodePublishSecretRef.name) \
                 ? [v.csi.nodePublishSecretRef.name] : []) \
              + (has(v.azureFile) && has(v.azureFile.secretName) ? [v.azureFile.secretName] : []) \
-             + ['cephfs', 'rbd', 'iscsi', 'flexVolume', 'scaleIO', 'storageos'].filter(k, k in v && has(v[k].secretRef) \
+             + ['cephfs', 'cinder', 'rbd', 'iscsi', 'flexVolume', 'scaleIO', 'storageos'].filter(k, k in v && has(v[k].secretRef) \
                 && has(v[k].secretRef.name)).map(k, v[k].secretRef.name)).map(l, l.join(',')).join(','), ",
             $containers,
             ".map(c, (has(c.env) ? c.env.filter(e, has(e.valueFrom) && has(e.valueFrom.secretKeyRef) \
@@ -220,11 +239,14 @@ const VARIABLES: &[Variable] = {
             "oldVolumes",
             "variables.oldSourceVolumes + (has(variables.oldSpec.volumes) ? variables.oldSpec.volumes : [])",
         ),
+        variable("annotated", annotated!("object")),
+        variable("oldAnnotated", annotated!("oldObject")),
         variable("options", options!("object")),
         variable("oldOptions", options!("oldObject")),
         variable(
             "oldSecrets",
             secrets!(
+                "variables.oldAnnotated",
                 "variables.oldOptions",
                 "variables.oldSources",
                 "variables.oldVolumes",
@@ -235,6 +257,7 @@ const VARIABLES: &[Variable] = {
         variable(
             "allSecrets",
             secrets!(
+                "variables.annotated",
                 "variables.options",
                 "variables.sources",
                 "variables.volumes",

@@ -1,5 +1,5 @@
 //! Rules that need only the object, but that the CRD cannot express. CEL of a CRD sees neither annotations nor the node
-//! provisioner, and it cannot read schemaless fields.
+//! provisioner, and rules on containers would exceed its cost budget.
 
 use crate::policy::{ANNOTATIONS, Policy, Rule, Variable, WORKSPACE_CHANGES, rule, variable};
 

@@ -8,6 +8,7 @@ mod claim_kind;
 mod claim_object;
 pub mod conditions;
 pub mod crd;
+mod embedded;
 pub mod event_reasons;
 pub mod labels;
 pub mod machine;

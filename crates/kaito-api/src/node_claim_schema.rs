@@ -9,12 +9,12 @@ use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
 };
 use serde_json::json;
 
+use crate::quantity;
 use crate::schema_path::at;
 
 const QUALIFIED_NAME: &str = r"^([a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*(\/))?([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]$";
 const CONDITION_TYPE: &str = r"^([a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*/)?(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])$";
 const CONDITION_REASON: &str = r"^([A-Za-z]([A-Za-z0-9_,:]*[A-Za-z0-9_])?|)$";
-const QUANTITY: &str = r"^(\+|-)?(([0-9]+(\.[0-9]*)?)|(\.[0-9]+))(([KMGTPE]i)|[numkMGTPE]|([eE](\+|-)?(([0-9]+(\.[0-9]*)?)|(\.[0-9]+))))?$";
 const DURATION: &str = r"^([0-9]+(s|m|h))+$";
 const DURATION_OR_NEVER: &str = r"^(([0-9]+(s|m|h))+|Never)$";
 
@@ -163,7 +163,7 @@ fn quantity() -> JSONSchemaProps {
     };
     JSONSchemaProps {
         any_of: Some(vec![of("integer"), of("string")]),
-        pattern: Some(QUANTITY.to_owned()),
+        pattern: Some(quantity::PATTERN.to_owned()),
         x_kubernetes_int_or_string: Some(true),
         ..JSONSchemaProps::default()
     }

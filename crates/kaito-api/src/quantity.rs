@@ -3,6 +3,9 @@
 //! Grammar: <https://kubernetes.io/docs/reference/kubernetes-api/common-definitions/quantity/>. Only reading:
 //! quantities are written as whole numbers with a suffix by those who write them.
 
+/// Text of a quantity, as CRDs of Kubernetes projects write it.
+pub(crate) const PATTERN: &str = r"^(\+|-)?(([0-9]+(\.[0-9]*)?)|(\.[0-9]+))(([KMGTPE]i)|[numkMGTPE]|([eE](\+|-)?(([0-9]+(\.[0-9]*)?)|(\.[0-9]+))))?$";
+
 /// A quantity in whole units (bytes, cores, devices), rounded up; `None` when the text is not a quantity or
 /// does not fit.
 #[must_use]

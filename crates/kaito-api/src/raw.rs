@@ -1,7 +1,7 @@
-//! An object whose fields the API server stores but does not check.
+//! An object of another API, kept exactly as the user wrote it.
 //!
-//! Pod templates and volume sources are Kubernetes types of thousands of schema lines; upstream leaves them
-//! schemaless and so do we. They are parsed where they are used, and what cannot be parsed is reported there.
+//! It is parsed where it is used, and what cannot be parsed is reported there. Templates and volumes of Workspaces have a
+//! schema ([`crate::embedded`]); the `kubelet` of a Machine has none.
 
 use std::borrow::Cow;
 

@@ -13,6 +13,7 @@ use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::embedded;
 use crate::raw::RawObject;
 use crate::workspace_status::WorkspaceStatus;
 
@@ -139,6 +140,7 @@ pub struct InferenceSpec {
     pub preset: Option<PresetSpec>,
     /// A pod template (`core/v1 PodTemplateSpec`) to run instead of a preset.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "embedded::pod_template")]
     pub template: Option<RawObject>,
     /// ConfigMap of this namespace with key `inference_config.yaml`: engine parameters.
     #[serde(default, skip_serializing_if = "String::is_empty")]
@@ -257,6 +259,7 @@ pub struct DataSource {
     pub urls: Vec<String>,
     /// A volume (`core/v1 Volume` without a name).
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "embedded::volume_source")]
     pub volume_source: Option<RawObject>,
     /// An image whose `/data` is the payload.
     #[serde(default, skip_serializing_if = "String::is_empty")]
@@ -274,6 +277,7 @@ pub struct DataSource {
 pub struct DataDestination {
     /// A volume (`core/v1 Volume` without a name).
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "embedded::volume_source")]
     pub volume_source: Option<RawObject>,
     /// Image reference to push the result to.
     #[serde(default, skip_serializing_if = "String::is_empty")]

@@ -2,6 +2,7 @@
 //!
 //! Supports the keywords that our CRD uses. It rejects unknown fields as `kubectl` does. It does not evaluate rules.
 
+use regex::Regex;
 use serde_json::Value;
 
 use crate::violation::{Origin, Violation};
@@ -42,8 +43,24 @@ impl Found {
             ("number", Value::Number(number)) => {
                 self.number(schema, number.as_f64().unwrap_or(f64::MAX), path);
             }
-            ("boolean", Value::Bool(_)) | ("", _) => {}
+            ("boolean", Value::Bool(_)) => {}
+            ("", value) => self.either(schema, value, path),
             (wanted, other) => self.add(path, format!("must be of type {wanted}, but is {}", kind(other))),
+        }
+    }
+
+    /// A value without a type: anything, or a quantity, a port and the like.
+    fn either(&mut self, schema: &Value, value: &Value, path: &str) {
+        if schema["x-kubernetes-int-or-string"] != Value::Bool(true) {
+            return;
+        }
+        match value {
+            Value::String(text) => self.text(schema, text, path),
+            Value::Number(number) if number.is_i64() || number.is_u64() => {}
+            other => self.add(
+                path,
+                format!("must be of type integer or string, but is {}", kind(other)),
+            ),
         }
     }
 
@@ -103,9 +120,19 @@ impl Found {
             let allowed: Vec<&str> = allowed.iter().filter_map(Value::as_str).collect();
             self.add(path, format!("must be one of {}", allowed.join(", ")));
         }
+        // An expression of ours that Rust cannot read is left to the API server.
+        let pattern = schema["pattern"].as_str().map(Regex::new);
+        if let Some(Ok(pattern)) = pattern
+            && !pattern.is_match(text)
+        {
+            self.add(path, format!("must match {pattern}"));
+        }
     }
 
     fn number(&mut self, schema: &Value, number: f64, path: &str) {
+        if schema["format"] == "int32" && !(f64::from(i32::MIN)..=f64::from(i32::MAX)).contains(&number) {
+            self.add(path, "must be a number of 32 bits");
+        }
         if let Some(least) = schema["minimum"].as_f64()
             && number < least
         {
@@ -150,10 +177,11 @@ mod tests {
             "type": "object", "required": ["name"],
             "properties": {
                 "name": {"type": "string", "minLength": 1, "maxLength": 3, "enum": ["abc", "b", "", "abcd"]},
-                "count": {"type": "integer", "minimum": 1.0, "maximum": 9.0},
+                "count": {"type": "integer", "format": "int32", "minimum": 1.0, "maximum": 9.0},
                 "list": {"type": "array", "maxItems": 1, "items": {"type": "string", "nullable": true}},
                 "map": {"type": "object", "maxProperties": 1, "additionalProperties": {"type": "boolean"}},
                 "raw": {"type": "object", "x-kubernetes-preserve-unknown-fields": true},
+                "size": {"x-kubernetes-int-or-string": true, "pattern": "^[0-9]+(Mi|Gi)?$"},
             }
         });
         let found: Vec<String> = violations(&schema, object)
@@ -203,6 +231,16 @@ mod tests {
         check(
             &json!({"name": "b", "map": {"a": true, "b": true}}),
             &["map: must have at most 1 entries"],
+        );
+        check(&json!({"name": "b", "size": 5}), &[]);
+        check(&json!({"name": "b", "size": "5Gi"}), &[]);
+        check(
+            &json!({"name": "b", "size": "5GB"}),
+            &["size: must match ^[0-9]+(Mi|Gi)?$"],
+        );
+        check(
+            &json!({"name": "b", "size": 0.5}),
+            &["size: must be of type integer or string, but is number"],
         );
         check(&json!([]), &["must be of type object, but is array"]);
     }

@@ -86,7 +86,11 @@ async fn wrong_workspaces_are_refused_with_a_sentence() -> Result<()> {
             "inference.preset or inference.template must be specified",
         ),
         (
-            with(inference(), "/inference/template", json!({"spec": {}})),
+            with(
+                inference(),
+                "/inference/template",
+                json!({"spec": {"containers": []}}),
+            ),
             "cannot be set at the same time",
         ),
         (

@@ -8,6 +8,7 @@ mod conformance;
 mod crash;
 mod crash_proxy;
 mod crd;
+mod embedded;
 mod faults;
 mod fencing;
 mod guard;

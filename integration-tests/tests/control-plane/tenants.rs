@@ -15,7 +15,7 @@ use local_cluster::{ClusterOptions, Tier};
 use serde_json::{Value, json};
 use testkit::{Helm, NAMESPACE, TestEnv};
 
-use admission_cases::{inference, template, tuning, with};
+use admission_cases::{annotated, inference, template, tuning, with};
 
 /// A policy or a role is in force a moment after it is stored.
 const IN_FORCE: Duration = Duration::from_secs(20);
@@ -182,6 +182,8 @@ fn with_secret() -> Vec<Value> {
     let adapter = json!([{"source": {"name": "a", "image": "i", "imagePullSecrets": ["s"]}}]);
     let csi = json!({"csi": {"driver": "d", "nodePublishSecretRef": {"name": "s"}}});
     vec![
+        annotated(inference(), "api-keys-secret", "s"),
+        annotated(inference(), "tls-secret", "s"),
         options(json!({"modelAccessSecret": "s"})),
         options(json!({"imagePullSecrets": ["s"]})),
         with(inference(), "/inference/adapters", adapter),
@@ -218,6 +220,7 @@ fn template_with_secret() -> Vec<Value> {
             json!({"name": "v", "projected": {"sources": [{"configMap": {"name": "c"}}, {"secret": {"name": "s"}}]}}),
         ),
         volume(json!({"name": "v", "csi": {"driver": "d", "nodePublishSecretRef": {"name": "s"}}})),
+        volume(json!({"name": "v", "cinder": {"volumeID": "v", "secretRef": {"name": "s"}}})),
         container(
             "env",
             json!([{"name": "A", "value": "b"}, {"name": "B", "valueFrom": {"secretKeyRef": {"name": "s", "key": "k"}}}]),
@@ -403,11 +406,18 @@ async fn updates(world: &Tenants, plain: &Client) -> Result<()> {
     let edit = with(secret, "/inference/adapters", adapter(json!(["s", "t"])));
     world.check(plain, &edit, Some("in this namespace: t")).await?;
 
+    let keys = named(annotated(inference(), "api-keys-secret", "s"), "keys");
+    world.put(&world.here(keys.clone())).await?;
+    let edit = annotated(keys.clone(), "front", "enabled");
+    world.check(plain, &edit, None).await?;
+    let edit = annotated(keys, "api-keys-secret", "t");
+    world.check(plain, &edit, Some("in this namespace: t")).await?;
+
     let pod = named(template(), "pod");
     world.put(&world.here(pod.clone())).await?;
     let labeled = with(pod.clone(), "/metadata/labels", json!({"a": "b"}));
     world.check(plain, &labeled, None).await?;
-    let annotated = admission_cases::annotated(pod.clone(), "enablelb", "False");
+    let annotated = annotated(pod.clone(), "enablelb", "False");
     world.check(plain, &annotated, None).await?;
     let image = "/inference/template/spec/containers/0/image";
     world
@@ -435,11 +445,7 @@ async fn system_namespaces(world: &Tenants) -> Result<()> {
 #[tokio::test]
 async fn settings_without_effect_are_warned_about() -> Result<()> {
     let world = Tenants::start().await?;
-    let object = world.here(admission_cases::annotated(
-        inference(),
-        "performance-mode",
-        "throughput",
-    ));
+    let object = world.here(annotated(inference(), "performance-mode", "throughput"));
     let uri = format!(
         "/apis/kaito.sh/v1beta1/namespaces/{}/workspaces?dryRun=All",
         world.namespace

@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod credentials;
+
 use admission::table::{TableOptions, Unlisted, WeightSource};
 use admission_cases::{Case, Expect};
 use instance_types::Cloud;
