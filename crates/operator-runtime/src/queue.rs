@@ -2,8 +2,12 @@
 //!
 //! A key is in it at most once, and is not handed out while it is being worked on. So a program that waits for the
 //! lease gathers at most one entry an object.
+//!
+//! Namespaces with due keys take turns, so a namespace with thousands of them delays another by one key. Within a namespace
+//! the key that is due first is first.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::ops::Bound;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -103,7 +107,10 @@ impl WorkQueue {
 #[derive(Debug, Default)]
 struct Entries {
     waiting: HashMap<Key, Instant>,
-    order: BTreeSet<(Instant, Key)>,
+    /// The waiting keys of each namespace in their order; `None` for objects without a namespace.
+    namespaces: BTreeMap<Option<String>, BTreeSet<(Instant, Key)>>,
+    /// The namespace whose turn was last.
+    last_turn: Option<String>,
     /// Keys being worked on, each with the time when it is due again.
     working: HashMap<Key, Option<Instant>>,
     /// Time at which a key was taken last.
@@ -120,21 +127,39 @@ impl Entries {
             if earlier <= at {
                 return;
             }
-            self.order.remove(&(earlier, key.clone()));
+            self.remove(earlier, &key);
         }
-        self.order.insert((at, key.clone()));
+        let keys = self.namespaces.entry(key.namespace.clone()).or_default();
+        keys.insert((at, key.clone()));
         self.waiting.insert(key, at);
     }
 
     fn take(&mut self, now: Instant) -> Option<Key> {
-        if self.order.first()?.0 > now {
-            return None;
-        }
-        let (_, key) = self.order.pop_first()?;
-        self.waiting.remove(&key);
+        let after = (Bound::Excluded(self.last_turn.clone()), Bound::Unbounded);
+        let mut turns = self.namespaces.range(after).chain(&self.namespaces);
+        let (at, key) = turns
+            .find_map(|(_, keys)| keys.first().filter(|(at, _)| *at <= now))?
+            .clone();
+        self.remove(at, &key);
+        self.last_turn.clone_from(&key.namespace);
         self.taken = Some(now);
         self.working.insert(key.clone(), None);
         Some(key)
+    }
+
+    fn remove(&mut self, at: Instant, key: &Key) {
+        self.waiting.remove(key);
+        if let Some(keys) = self.namespaces.get_mut(&key.namespace) {
+            keys.remove(&(at, key.clone()));
+            if keys.is_empty() {
+                self.namespaces.remove(&key.namespace);
+            }
+        }
+    }
+
+    /// The key that is due first, with its time.
+    fn first(&self) -> Option<&(Instant, Key)> {
+        self.namespaces.values().filter_map(BTreeSet::first).min()
     }
 
     /// A key that was enqueued meanwhile is due from now on, so it queues behind the keys that wait already.
@@ -146,7 +171,7 @@ impl Entries {
     }
 
     fn moves(&self, now: Instant, limit: Duration) -> Result<(), String> {
-        let Some((due, key)) = self.order.first() else {
+        let Some((due, key)) = self.first() else {
             return Ok(());
         };
         let stuck = now.saturating_duration_since(self.taken.map_or(*due, |taken| taken.max(*due)));
@@ -160,11 +185,12 @@ impl Entries {
     }
 
     fn next_at(&self) -> Option<Instant> {
-        self.order.first().map(|(at, _)| *at)
+        self.first().map(|(at, _)| *at)
     }
 
     fn due(&self, now: Instant) -> usize {
-        self.order.iter().take_while(|(at, _)| *at <= now).count()
+        let due = |keys: &BTreeSet<(Instant, Key)>| keys.iter().take_while(|(at, _)| *at <= now).count();
+        self.namespaces.values().map(due).sum()
     }
 }
 

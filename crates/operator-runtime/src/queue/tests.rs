@@ -1,6 +1,6 @@
 //! Each key once, never twice at a time, not before it is due.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use proptest::prelude::*;
 
@@ -92,6 +92,25 @@ async fn depth_counts_what_is_due() {
     assert_eq!(queue.depth(), 2);
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_namespace_with_many_keys_delays_another_by_one() {
+    let (enqueuer, queue) = super::queue(Duration::ZERO);
+    for number in 0..500 {
+        enqueuer.enqueue(Key::namespaced("a", format!("m{number}")));
+    }
+    for _ in 0..3 {
+        assert_eq!(queue.next().await.namespace.as_deref(), Some("a"));
+    }
+    enqueuer.enqueue(Key::namespaced("b", "w"));
+    enqueuer.enqueue(Key::namespaced("b", "later"));
+    enqueuer.enqueue(key("cluster"));
+    let mut taken = Vec::new();
+    for _ in 0..5 {
+        taken.push(queue.next().await.namespace.unwrap_or_default());
+    }
+    assert_eq!(taken, ["b", "", "a", "b", "a"]);
+}
+
 #[derive(Clone, Debug)]
 enum Op {
     Add(u8, u64),
@@ -102,12 +121,20 @@ enum Op {
 
 fn ops() -> impl Strategy<Value = Vec<Op>> {
     let op = prop_oneof![
-        (0_u8..5, 0_u64..100).prop_map(|(key, after)| Op::Add(key, after)),
+        (0_u8..9, 0_u64..100).prop_map(|(key, after)| Op::Add(key, after)),
         Just(Op::Take),
-        (0_u8..5, proptest::option::of(0_u64..100)).prop_map(|(key, after)| Op::Done(key, after)),
+        (0_u8..9, proptest::option::of(0_u64..100)).prop_map(|(key, after)| Op::Done(key, after)),
         (0_u64..50).prop_map(Op::Pass),
     ];
     proptest::collection::vec(op, 0..80)
+}
+
+/// Keys in two namespaces, and one without.
+fn spread(id: u8) -> Key {
+    match id % 3 {
+        0 => key(&id.to_string()),
+        namespace => Key::namespaced(namespace.to_string(), id.to_string()),
+    }
 }
 
 proptest! {
@@ -117,24 +144,36 @@ proptest! {
         let (mut entries, mut now) = (Entries::default(), start);
         let mut working = HashSet::new();
         let mut wanted = HashSet::new();
+        let mut passed_over = HashMap::<Option<String>, usize>::new();
         for op in ops {
             let at = |ms| now + Duration::from_millis(ms);
             match op {
                 Op::Add(id, after) => {
-                    entries.add(key(&id.to_string()), at(after));
-                    wanted.insert(key(&id.to_string()));
+                    entries.add(spread(id), at(after));
+                    wanted.insert(spread(id));
                 }
                 Op::Take => {
                     let due = entries.next_at().is_some_and(|first| first <= now);
                     let taken = entries.take(now);
                     prop_assert_eq!(taken.is_some(), due);
                     if let Some(taken) = taken {
+                        let is_due = |of: &Option<String>| {
+                            entries.namespaces.get(of).is_some_and(|keys| keys.first().unwrap().0 <= now)
+                        };
+                        passed_over.retain(|namespace, _| *namespace != taken.namespace && is_due(namespace));
+                        for namespace in entries.namespaces.keys().filter(|namespace| **namespace != taken.namespace) {
+                            if is_due(namespace) {
+                                let passed = passed_over.entry(namespace.clone()).or_default();
+                                *passed += 1;
+                                prop_assert!(*passed < 3, "one of three namespaces waits for the others once");
+                            }
+                        }
                         prop_assert!(wanted.remove(&taken));
                         prop_assert!(working.insert(taken));
                     }
                 }
                 Op::Done(id, after) => {
-                    let id = key(&id.to_string());
+                    let id = spread(id);
                     if working.remove(&id) {
                         if after.is_some() {
                             wanted.insert(id.clone());
@@ -144,7 +183,8 @@ proptest! {
                 }
                 Op::Pass(ms) => now += Duration::from_millis(ms),
             }
-            prop_assert_eq!(entries.order.len(), entries.waiting.len());
+            let ordered: usize = entries.namespaces.values().map(BTreeSet::len).sum();
+            prop_assert_eq!(ordered, entries.waiting.len());
             let held = entries.waiting.len() + entries.working.values().flatten().count();
             prop_assert_eq!(held, wanted.len());
         }

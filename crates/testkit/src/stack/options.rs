@@ -29,6 +29,8 @@ pub struct StackOptions {
     pub max_pools: usize,
     /// Publish the catalog, so that `kubectl apply` of an unknown preset is rejected.
     pub publish_catalog: bool,
+    /// URL of the registry's model hub; none where `None`.
+    pub hub_endpoint: Option<String>,
     /// Lifetime of the registry's own certificates, in seconds.
     pub certificate_lifetime_seconds: u32,
     /// Objects that each controller reconciles concurrently.
@@ -59,6 +61,7 @@ impl Default for StackOptions {
             watch_silence_seconds: 360,
             max_pools: 100,
             publish_catalog: false,
+            hub_endpoint: None,
             certificate_lifetime_seconds: 14 * 24 * 60 * 60,
             concurrency: 16,
             node_provisioner: "machine",

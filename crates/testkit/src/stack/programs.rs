@@ -214,6 +214,9 @@ impl Programs {
         if self.options.publish_catalog {
             program = program.arg(format!("--publish-config-map={NAMESPACE}/{CATALOG}"));
         }
+        if let Some(endpoint) = &self.options.hub_endpoint {
+            program = program.args(["--hub-endpoint", endpoint]);
+        }
         program.args(self.options.verdict_flags)
     }
 
