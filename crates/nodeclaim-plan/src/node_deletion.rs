@@ -55,6 +55,8 @@ pub(crate) fn plan(context: &PlanContext<'_>, node: &Node) -> Plan<CloudCall> {
             plan.writes.push(Write::Delete(Delete {
                 target: claim_edit::target(context.claim),
                 uid: context.claim.uid().to_owned(),
+                // A later leader may keep the claim: the cloud took the Node, or many were deleted at once.
+                resource_version: context.claim.metadata().resource_version.clone(),
                 propagation: Propagation::Background,
                 grace_seconds: None,
             }));

@@ -32,7 +32,7 @@ pub(crate) async fn apply(writer: &ApiWriter, manifest: &Manifest) -> Result<Wri
     result
 }
 
-/// Deletes the object with the UID that was observed.
+/// Deletes the object with the UID that was observed, and with its version if the plan names one.
 pub(crate) async fn delete(writer: &ApiWriter, delete: Delete) -> Result<WriteResult, Error> {
     let params = DeleteParams {
         grace_period_seconds: delete.grace_seconds,
@@ -42,7 +42,7 @@ pub(crate) async fn delete(writer: &ApiWriter, delete: Delete) -> Result<WriteRe
         }),
         preconditions: Some(Preconditions {
             uid: Some(delete.uid.clone()),
-            resource_version: None,
+            resource_version: delete.resource_version.clone(),
         }),
         ..DeleteParams::default()
     };

@@ -105,6 +105,7 @@ fn delete(uid: &str, target: ObjectRef) -> Write {
     Write::Delete(Delete {
         target,
         uid: uid.into(),
+        resource_version: None,
         propagation: Propagation::Background,
         grace_seconds: None,
     })

@@ -48,6 +48,7 @@ pub use write::{Delete, Evict, MergePatch, Propagation, Write};
 ///             name: "tuning".to_owned(),
 ///         },
 ///         uid: "7d1f4a52".to_owned(),
+///         resource_version: None,
 ///         propagation: Propagation::Background,
 ///         grace_seconds: None,
 ///     })],

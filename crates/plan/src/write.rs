@@ -54,6 +54,9 @@ pub struct Delete {
     pub target: ObjectRef,
     /// UID of the object that is meant; another object of the name stays.
     pub uid: String,
+    /// Version that was observed; the object stays if it has changed since. `None` if the decision is final, as it is once
+    /// the Workspace is being deleted. Otherwise a delayed request could delete what a later leader keeps.
+    pub resource_version: Option<String>,
     /// Treatment of dependents.
     pub propagation: Propagation,
     /// Grace period in seconds; `None` means the object's own.

@@ -254,6 +254,7 @@ fn record(
                 name: revision.name.clone(),
             },
             uid: revision.uid.clone(),
+            resource_version: None,
             propagation: Propagation::Background,
             grace_seconds: None,
         })

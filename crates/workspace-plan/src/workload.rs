@@ -166,18 +166,31 @@ impl NamedObject<'_> {
         is_workload(self.kind)
     }
 
-    /// The deletion of the object.
+    /// The deletion of the object, whatever happens to it until the request arrives.
     pub(crate) fn delete(&self) -> Write {
+        Write::Delete(self.deletion())
+    }
+
+    /// The deletion of an object that other settings may want again.
+    pub(crate) fn delete_unless_changed(&self) -> Write {
         Write::Delete(Delete {
+            resource_version: self.metadata.resource_version.clone(),
+            ..self.deletion()
+        })
+    }
+
+    fn deletion(&self) -> Delete {
+        Delete {
             target: ObjectRef {
                 kind: self.kind,
                 namespace: self.metadata.namespace.clone(),
                 name: self.metadata.name.clone().unwrap_or_default(),
             },
             uid: self.metadata.uid.clone().unwrap_or_default(),
+            resource_version: None,
             propagation: Propagation::Background,
             grace_seconds: None,
-        })
+        }
     }
 }
 

@@ -1,15 +1,18 @@
-//! A request for a claim that is delayed past the lease of its sender, or past the life of its Workspace, has no effect.
+//! A write of a claim that is delayed past the lease of its sender, or past the life of its Workspace, has no effect.
 
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
-use axum::http::StatusCode;
-use kube::api::DeleteParams;
+use axum::http::{Method, StatusCode};
+use k8s_openapi::api::core::v1::Node;
+use kube::ResourceExt as _;
+use kube::api::{Api, DeleteParams};
 use local_cluster::{ClusterOptions, Tier};
 use testkit::{Running, Stack, StackOptions, TestEnv};
 
 use crate::crash::proxied;
 use crate::holding_proxy::HoldingProxy;
+use crate::power::{stopped, turn};
 use crate::world::{LIMIT, World};
 
 /// Short enough for a test, long enough for a busy machine.
@@ -38,7 +41,7 @@ impl Delayed {
         let identity = env
             .client_with(stack.programs.kubeconfig("workspace-controller"))
             .await?;
-        let proxy = HoldingProxy::start(identity).await?;
+        let proxy = HoldingProxy::start(identity, Method::PATCH).await?;
         let kubeconfig = proxied(env, "delayed", proxy.address)?;
         stack.controller = stack.programs.start_controller_with(env, &kubeconfig)?;
         Ok(Self { world, stack, proxy })
@@ -118,4 +121,52 @@ async fn a_claim_delayed_past_its_workspace_has_no_effect() -> Result<()> {
     );
     system.world.gone(&name).await?;
     system.release(&name).await
+}
+
+/// The user deletes a Node, and the provisioner wants to delete its claim. The next leader keeps the claim, because the
+/// instance was stopped meanwhile.
+#[tokio::test]
+async fn a_deletion_delayed_past_the_lease_spares_a_claim_that_is_kept() -> Result<()> {
+    let env: &'static TestEnv = Box::leak(Box::new(
+        TestEnv::start(ClusterOptions::new(Tier::WithNodes)).await?,
+    ));
+    let options = StackOptions {
+        lease_seconds: LEASE_SECONDS,
+        ..StackOptions::default()
+    };
+    let mut stack = Stack::start(env, options).await?;
+    let world = World::on(env, &stack.programs).await?;
+    stack.provisioner.kill9()?;
+    world.forget_leader("gpu-provisioner").await?;
+    let identity = env
+        .client_with(stack.programs.kubeconfig("gpu-provisioner"))
+        .await?;
+    let mut proxy = HoldingProxy::start(identity, Method::DELETE).await?;
+    let kubeconfig = proxied(env, "deletions", proxy.address)?;
+    stack.provisioner = stack.programs.start_provisioner_with(env, &kubeconfig)?;
+    let name = world.apply(&world.inference("w")).await?;
+    world.ready(&name).await?;
+    let claim = world.machines(&name).await?.pop().context("no Machine")?;
+    let pool = world.pools(&name).await?.pop().context("no pool")?;
+
+    let nodes: Api<Node> = Api::all(world.client.clone());
+    let node = world.nodes(&name).await?.pop().context("no Node")?;
+    nodes.delete(&node.name_any(), &DeleteParams::default()).await?;
+    let held = tokio::time::timeout(LIMIT, proxy.held.recv()).await?;
+    held.context("the proxy ended")?;
+    stack.provisioner.suspend()?;
+    turn(&world, &world.cloud()?, &pool, true).await?;
+    let _successor = stack.programs.replica()?.start_provisioner(env)?;
+    stopped(&world, &name).await?;
+
+    proxy.release();
+    let first = tokio::time::timeout(LIMIT, proxy.answered.recv()).await?;
+    let (status, body) = first.context("the proxy ended")?;
+    ensure!(status == StatusCode::CONFLICT, "{status} {body}");
+    let kept = world.machines(&name).await?.pop().context("no Machine")?;
+    ensure!(
+        kept.metadata.uid == claim.metadata.uid && kept.metadata.deletion_timestamp.is_none(),
+        "a former leader deleted the claim"
+    );
+    Ok(())
 }

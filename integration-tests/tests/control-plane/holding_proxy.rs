@@ -1,5 +1,5 @@
-//! A slow network, as a proxy between one program and the API server. It holds requests for new claims back, and forwards
-//! them long after the program gave them up.
+//! A slow network, as a proxy between one program and the API server. It holds writes of claims back, and forwards them
+//! long after the program gave them up.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -31,11 +31,12 @@ struct Shared {
     held: mpsc::UnboundedSender<String>,
     answered: mpsc::UnboundedSender<(StatusCode, String)>,
     released: watch::Receiver<bool>,
+    method: Method,
 }
 
 impl HoldingProxy {
-    /// Forwards with `client`'s identity. Patches of Machines wait until [`HoldingProxy::release`].
-    pub(crate) async fn start(client: kube::Client) -> anyhow::Result<Self> {
+    /// Forwards with `client`'s identity. Requests with this method on a Machine wait until [`HoldingProxy::release`].
+    pub(crate) async fn start(client: kube::Client, method: Method) -> anyhow::Result<Self> {
         let (held_sender, held) = mpsc::unbounded_channel();
         let (answered_sender, answered) = mpsc::unbounded_channel();
         let (release, released) = watch::channel(false);
@@ -44,6 +45,7 @@ impl HoldingProxy {
             held: held_sender,
             answered: answered_sender,
             released,
+            method,
         });
         let router = Router::new().fallback(forward).with_state(shared);
         let listener = Listener::start(router).await?;
@@ -63,7 +65,7 @@ impl HoldingProxy {
 }
 
 async fn forward(State(shared): State<Arc<Shared>>, request: Request) -> Response {
-    let is_claim = request.method() == Method::PATCH && request.uri().path().contains("/machines/");
+    let is_claim = *request.method() == shared.method && is_machine(request.uri().path());
     let result = if is_claim && !*shared.released.borrow() {
         // In a task of its own: the request stays alive when the program closes its connection.
         let task = tokio::spawn(hold(shared, request));
@@ -72,6 +74,12 @@ async fn forward(State(shared): State<Arc<Shared>>, request: Request) -> Respons
         relay(&shared.client, request).await
     };
     result.unwrap_or_else(|error| (StatusCode::BAD_GATEWAY, error.to_string()).into_response())
+}
+
+/// Returns true for the path of a Machine, without a subresource.
+fn is_machine(path: &str) -> bool {
+    path.split_once("/machines/")
+        .is_some_and(|(_, name)| !name.contains('/'))
 }
 
 async fn hold(shared: Arc<Shared>, request: Request) -> anyhow::Result<Response> {

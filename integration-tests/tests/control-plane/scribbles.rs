@@ -97,6 +97,8 @@ async fn annotations_and_labels_buy_no_node_claim() -> Result<()> {
     ));
     let options = StackOptions {
         node_provisioner: "nodeclaim",
+        // An annotation of a pod may ask to be spared until then.
+        drain_timeout_seconds: 5.0,
         ..StackOptions::default()
     };
     let stack = Stack::start(env, options).await?;

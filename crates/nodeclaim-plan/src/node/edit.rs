@@ -154,6 +154,7 @@ pub(crate) fn remove(node: &Node) -> Vec<Write> {
         writes.push(Write::Delete(Delete {
             target: target(node),
             uid: node.uid().unwrap_or_default(),
+            resource_version: None,
             propagation: Propagation::Background,
             grace_seconds: None,
         }));

@@ -166,6 +166,7 @@ fn removal(pod: &Pod, mode: DrainMode) -> Write {
             name,
         },
         uid,
+        resource_version: None,
         propagation: Propagation::Background,
         grace_seconds: Some(u32::try_from(own).unwrap_or(0).min(LAST_GRACE)),
     })

@@ -125,6 +125,7 @@ pub(super) fn delete() -> Write {
     Write::Delete(Delete {
         target: pod(),
         uid: "u2".to_owned(),
+        resource_version: None,
         propagation,
         grace_seconds: Some(0),
     })

@@ -121,6 +121,13 @@ async fn a_deletion_means_one_uid() {
         (&body["propagationPolicy"], &body["gracePeriodSeconds"]),
         (&json!("Foreground"), &json!(0))
     );
+    let Write::Delete(mut versioned) = delete() else {
+        panic!("a deletion")
+    };
+    versioned.resource_version = Some("7".to_owned());
+    let ran = run(&[], writes(vec![Write::Delete(versioned)]), vec![written(9)]).await;
+    let expected = json!({ "uid": "u2", "resourceVersion": "7" });
+    assert_eq!(ran.seen(0).body["preconditions"], expected);
     for code in [404, 409] {
         let ran = run(&[], writes(vec![delete()]), vec![refusal(code)]).await;
         assert!(ran.result.is_ok() && ran.writes.is_empty(), "{code}");

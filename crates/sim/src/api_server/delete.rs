@@ -62,6 +62,19 @@ impl ApiServer {
         Ok(())
     }
 
+    /// Checks the precondition of a deletion on the version, if it has one.
+    ///
+    /// # Errors
+    /// If the object does not exist, or has another version.
+    pub fn expect_version(&self, key: &ObjectRef, version: Option<&str>) -> Result<(), ApiError> {
+        let stored = self.found(key)?;
+        let current = json::text(&stored.value, &["metadata", "resourceVersion"]);
+        if version.is_some_and(|version| version != current) {
+            return Err(ApiError::Conflict(format!("{}: another version", shown(key))));
+        }
+        Ok(())
+    }
+
     /// Evicts a pod, unless a budget holds it.
     ///
     /// # Errors

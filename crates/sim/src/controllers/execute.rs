@@ -183,13 +183,17 @@ impl Executor<'_> {
             }
             Write::Delete(delete) => {
                 let uid = Some(delete.uid.as_str());
-                let result = self.api.delete(
-                    self.program,
-                    &delete.target,
-                    uid,
-                    delete.propagation,
-                    delete.grace_seconds,
-                );
+                let version = delete.resource_version.as_deref();
+                let expected = self.api.expect_version(&delete.target, version);
+                let result = expected.and_then(|()| {
+                    self.api.delete(
+                        self.program,
+                        &delete.target,
+                        uid,
+                        delete.propagation,
+                        delete.grace_seconds,
+                    )
+                });
                 self.removed(Verb::Delete, &delete.target, &delete.uid, result)
             }
             Write::Patch(patch) => {

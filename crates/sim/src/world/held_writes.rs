@@ -2,7 +2,7 @@
 //! leads.
 
 use jiff::SignedDuration;
-use plan::{NoCloud, Step};
+use plan::{NoCloud, ObjectRef, Step};
 
 use super::World;
 use crate::agenda::Due;
@@ -27,6 +27,12 @@ impl World {
         self.held.insert(number, held);
         let seconds = i64::try_from(self.rng.below(300)).unwrap_or_default();
         self.schedule(Due::Arrive(number), SignedDuration::from_secs(seconds));
+    }
+
+    /// Returns the claim that a held write deletes, if there is one.
+    #[must_use]
+    pub fn held_deletion(&self) -> Option<&ObjectRef> {
+        self.held.values().find_map(Held::deleted_claim)
     }
 
     /// Hands a held write to the API server.

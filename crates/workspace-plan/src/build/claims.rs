@@ -20,7 +20,7 @@ pub(super) fn writes(context: &PlanContext<'_>, desired: &Desired<'_>) -> Vec<Wr
     };
     let mut writes = delete_orphans(context);
     if context.workload.is_none() {
-        writes.extend(claims::excess(context, desired.nodes).map(delete));
+        writes.extend(claims::excess(context, desired.nodes).map(delete_unless_changed));
     }
     let workspace = context.workspace();
     let image_family = workspace
@@ -76,18 +76,31 @@ pub(super) fn creates_any(context: &PlanContext<'_>, writes: &[Write]) -> bool {
     })
 }
 
-/// The deletion of one claim.
+/// The deletion of one claim, whatever happens to it until the request arrives.
 pub(crate) fn delete(claim: &Claim) -> Write {
+    Write::Delete(deletion(claim))
+}
+
+/// The deletion of one claim that may be needed again.
+fn delete_unless_changed(claim: &Claim) -> Write {
     Write::Delete(Delete {
+        resource_version: claim.metadata().resource_version.clone(),
+        ..deletion(claim)
+    })
+}
+
+fn deletion(claim: &Claim) -> Delete {
+    Delete {
         target: ObjectRef {
             kind: claim.claim_kind().into(),
             namespace: None,
             name: claim.name().to_owned(),
         },
         uid: claim.uid().to_owned(),
+        resource_version: None,
         propagation: Propagation::Background,
         grace_seconds: None,
-    })
+    }
 }
 
 /// Deletions of claims that an earlier Workspace of this name left.

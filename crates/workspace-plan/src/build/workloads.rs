@@ -51,7 +51,7 @@ pub(super) fn writes(
     let is_blocked = workload.is_empty() && !exists;
     if !is_blocked && rollout.deletes_stale {
         let live = stale.iter().filter(|object| is_live(object.metadata));
-        writes.extend(live.map(|object| object.delete()));
+        writes.extend(live.map(|object| object.delete_unless_changed()));
     }
     if !stale.iter().any(|object| object.is_workload()) {
         writes.extend(rollout.revisions);
