@@ -29,7 +29,7 @@ pub(crate) use admission::MAX_BODY_BYTES;
 pub(crate) use app::App;
 pub(crate) use context::{ReportedParameters, RequestContext, with_context};
 pub(crate) use error::ApiError;
-pub(crate) use info::{MetricsFormat, live, prometheus_response, root, ui};
+pub(crate) use info::{MetricsFormat, live, prometheus_response, root, stalled, ui};
 pub(crate) use kaito_chat::refuse_unsupported as refuse_kwargs;
 pub(crate) use requests::{GenerateKwargs, parse};
 pub(crate) use validate::{count, number};

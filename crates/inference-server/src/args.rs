@@ -118,6 +118,9 @@ pub struct Args {
     /// Loopback address at which `GET /drain` ends the server: new requests are refused, and the response comes after the last one.
     #[arg(long, requires = "engine_url")]
     drain_address: Option<SocketAddr>,
+    /// Seconds without any token, while requests are in flight, after which /health reports the engine as hung.
+    #[arg(long, default_value_t = 600, value_parser = clap::value_parser!(u64).range(1..))]
+    stall_seconds: u64,
     /// Seconds before `/drain` refuses new requests.
     #[arg(long, default_value_t = 5)]
     drain_delay_seconds: u64,
@@ -147,6 +150,7 @@ impl Args {
             address: SocketAddr::new(self.bind_address, self.port.saturating_add(self.local_rank)),
             drain_timeout: Duration::from_secs(self.drain_seconds),
             max_connections: self.max_connections.max(1),
+            stall: Duration::from_secs(self.stall_seconds),
             security: SecuritySettings {
                 api_key_file: self.api_key_file.clone(),
                 tls_cert_file: self.tls_cert_file.clone(),

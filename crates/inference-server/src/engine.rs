@@ -20,6 +20,7 @@ use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
 use crate::metrics::Metrics;
+use crate::progress::Progress;
 pub(crate) use request::{AdaptedModel, CacheScope, CompletionEvent, Finish, FinishReason, Request, Token};
 pub(crate) use scheduler::{AdmissionError, SchedulerLimits};
 use worker::{EngineCommand, Worker};
@@ -38,6 +39,7 @@ pub(crate) enum SubmitError {
 pub(crate) struct Engine {
     commands: mpsc::Sender<EngineCommand>,
     ended: CancellationToken,
+    progress: Progress,
 }
 
 impl Engine {
@@ -50,7 +52,8 @@ impl Engine {
         metrics: Metrics,
     ) -> std::io::Result<Self> {
         let (commands, inbox) = mpsc::channel();
-        let worker = Worker::new(model, tokenizer, limits, metrics, inbox);
+        let progress = Progress::new();
+        let worker = Worker::new(model, tokenizer, limits, (metrics, progress.clone()), inbox);
         let ended = CancellationToken::new();
         // Dropped when the thread returns or panics.
         let guard = ended.clone().drop_guard();
@@ -60,12 +63,21 @@ impl Engine {
                 let _guard = guard;
                 pool.install(|| worker.run());
             })?;
-        Ok(Self { commands, ended })
+        Ok(Self {
+            commands,
+            ended,
+            progress,
+        })
     }
 
     /// Returns a token that is canceled when the thread has ended. Without it no request is answered any more.
     pub(crate) fn ended(&self) -> CancellationToken {
         self.ended.clone()
+    }
+
+    /// Progress of the thread.
+    pub(crate) fn progress(&self) -> &Progress {
+        &self.progress
     }
 
     /// Submits a request. Dropping the receiver cancels it. The channel holds at most the tokens of one completion.
@@ -75,7 +87,11 @@ impl Engine {
     ) -> Result<UnboundedReceiver<CompletionEvent>, SubmitError> {
         let (reply, accepted) = oneshot::channel();
         self.commands
-            .send(EngineCommand { request, reply })
+            .send(EngineCommand {
+                request,
+                reply,
+                in_flight: self.progress.begin(),
+            })
             .map_err(|_| SubmitError::Stopped)?;
         accepted
             .await

@@ -14,6 +14,7 @@ mod grammar;
 mod load;
 mod metrics;
 mod program;
+mod progress;
 mod proxy;
 mod reasoning;
 mod security;

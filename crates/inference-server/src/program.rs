@@ -73,9 +73,9 @@ pub async fn serve(
         max_connections: settings.max_connections,
     };
     let model = match settings.backend {
-        Backend::Proxy(settings) => {
-            let router = proxy::router(Proxy::new(&settings, phase)?);
-            return drain::serve_beside(settings.drain.as_ref(), &stop, server.run(router)).await;
+        Backend::Proxy(proxied) => {
+            let router = proxy::router(Proxy::new(&proxied, phase, settings.stall)?);
+            return drain::serve_beside(proxied.drain.as_ref(), &stop, server.run(router)).await;
         }
         Backend::Model(model) => *model,
     };
@@ -86,7 +86,7 @@ pub async fn serve(
         &finish_reasons,
         &Constraint::KINDS,
     );
-    let router = api::router(App::new(phase.clone(), metrics.clone()));
+    let router = api::router(App::new(phase.clone(), metrics.clone(), settings.stall));
     let loading = async {
         // The server answers probes while the model loads. A stop does not wait for the load.
         let loaded = tokio::select! {

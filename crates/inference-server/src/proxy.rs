@@ -7,6 +7,7 @@ mod chat;
 mod engine;
 mod metrics;
 mod paths;
+mod stall;
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -26,8 +27,9 @@ use tokio::sync::OwnedSemaphorePermit;
 
 use crate::api::{self, ApiError, MAX_BODY_BYTES, MetricsFormat, ReportedParameters};
 use crate::load::ServerPhase;
+use crate::progress::InFlight;
 pub(crate) use engine::Proxy;
-use paths::{Forwarding, forwarding};
+use paths::{Forwarding, computes, forwarding};
 
 /// Time for the engine to answer a health check.
 const HEALTH_TIMEOUT: Duration = Duration::from_secs(3);
@@ -115,7 +117,24 @@ async fn forward(
     }
     let path = uri.path_and_query().map_or("/", |path| path.as_str());
     let body = (method != Method::GET).then(|| reqwest::Body::wrap_stream(bounded(body)));
-    send(&proxy, method, path, &headers, body).await
+    let in_flight = computes(&method, uri.path()).then(|| proxy.progress.begin());
+    let response = send(&proxy, method, path, &headers, body).await?;
+    Ok(match in_flight {
+        Some(in_flight) if response.status().is_success() => observed(response, &proxy, in_flight),
+        _ => response,
+    })
+}
+
+/// Returns the response whose parts are signs of progress.
+fn observed(response: Response, proxy: &Proxy, in_flight: InFlight) -> Response {
+    let progress = proxy.progress.clone();
+    let (parts, body) = response.into_parts();
+    let chunks = body.into_data_stream().inspect(move |_| {
+        // The request is in flight as long as its response.
+        let _ = &in_flight;
+        progress.made();
+    });
+    Response::from_parts(parts, Body::from_stream(chunks))
 }
 
 /// Returns the stream of a body that fails if it is too large or stalls, so that no client keeps the engine waiting.
@@ -179,13 +198,26 @@ async fn health(State(proxy): State<Proxy>) -> Response {
         .send()
         .await;
     match response {
-        Ok(response) if response.status().is_success() => Json(json!({"status": "Healthy"})).into_response(),
+        Ok(response) if response.status().is_success() => match silence(&proxy).await {
+            None => Json(json!({"status": "Healthy"})).into_response(),
+            Some(silence) => api::stalled(silence),
+        },
         _ => (
             StatusCode::INTERNAL_SERVER_ERROR,
             Json(json!({"detail": "Model not initialized"})),
         )
             .into_response(),
     }
+}
+
+/// Returns the time without progress, if it is too long. Requests that are not streamed show none until they end, so the
+/// engine's own counters are asked too.
+async fn silence(proxy: &Proxy) -> Option<Duration> {
+    proxy.progress.silence()?;
+    if let Some(tokens) = engine_metrics(proxy).await.as_deref().and_then(stall::tokens) {
+        proxy.progress.counted(tokens);
+    }
+    proxy.progress.stalled(proxy.stall)
 }
 
 async fn metrics(State(proxy): State<Proxy>, headers: HeaderMap) -> Response {

@@ -17,6 +17,8 @@ pub struct ServerSettings {
     pub(crate) drain_timeout: Duration,
     /// Maximum of open connections; further clients wait.
     pub(crate) max_connections: usize,
+    /// Time without a token, with requests in flight, after which the server is not healthy.
+    pub(crate) stall: Duration,
     pub(crate) security: SecuritySettings,
     pub(crate) backend: Backend,
 }

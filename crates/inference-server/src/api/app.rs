@@ -1,7 +1,7 @@
 //! State that all handlers share.
 
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use super::admission::Admission;
 use super::error::ApiError;
@@ -14,16 +14,19 @@ pub(crate) struct App {
     pub(crate) phase: SharedPhase,
     pub(crate) metrics: Metrics,
     pub(crate) admission: Admission,
+    /// Time without a token, with requests in flight, after which the server is not healthy.
+    pub(crate) stall: Duration,
     /// Start of the program, Unix time in seconds.
     pub(crate) started: u64,
 }
 
 impl App {
-    pub(crate) fn new(phase: SharedPhase, metrics: Metrics) -> Self {
+    pub(crate) fn new(phase: SharedPhase, metrics: Metrics, stall: Duration) -> Self {
         Self {
             phase,
             metrics,
             admission: Admission::default(),
+            stall,
             started: unix_time(),
         }
     }

@@ -1,6 +1,7 @@
 //! Information about the server: `/`, `/health`, `/live`, `/version`, `/v1/models`, `/metrics` and the page at `/ui`.
 
 use std::sync::LazyLock;
+use std::time::Duration;
 
 use axum::Json;
 use axum::extract::{Path, State};
@@ -28,10 +29,22 @@ pub(crate) async fn live() -> Json<Value> {
     Json(json!({"status": "Alive"}))
 }
 
+/// Reports an engine that hangs, so that a probe restarts it.
+pub(crate) fn stalled(silence: Duration) -> Response {
+    let seconds = silence.as_secs();
+    tracing::error!(seconds, "engine generates no token while requests are in flight");
+    let detail = format!("the engine has generated no token for {seconds} s while requests are in flight");
+    let body = json!({"detail": detail, "status": "Stalled"});
+    (StatusCode::INTERNAL_SERVER_ERROR, Json(body)).into_response()
+}
+
 /// Answers 200 while requests are served. All three kinds of probes use it.
 pub(crate) async fn health(State(app): State<App>) -> Response {
     match app.phase.get() {
-        ServerPhase::Ready(_) => Json(json!({"status": "Healthy"})).into_response(),
+        ServerPhase::Ready(model) => match model.engine.progress().stalled(app.stall) {
+            None => Json(json!({"status": "Healthy"})).into_response(),
+            Some(silence) => stalled(silence),
+        },
         ServerPhase::Downloading { received, total } => {
             let body = json!({
                 "detail": "Model not initialized", "status": "Downloading",

@@ -10,6 +10,7 @@ use super::mean_pooling::MeanPooling;
 use super::request::{CacheScope, CompletionEvent, Finish, FinishReason, Request, Token};
 use super::stop_strings::StopStrings;
 use crate::grammar::ConstraintError;
+use crate::progress::InFlight;
 
 #[derive(Debug)]
 pub(super) struct Sequence {
@@ -31,6 +32,8 @@ pub(super) struct Sequence {
     pub(super) last_token: Option<Instant>,
     /// Log probabilities of the prompt's tokens after the first, as far as they are computed.
     prompt_log_probs: Vec<LogProbs>,
+    /// Counts the request as long as the sequence exists.
+    _in_flight: InFlight,
 }
 
 impl Sequence {
@@ -39,7 +42,7 @@ impl Sequence {
         request: Request,
         hidden_size: usize,
         cache: KvCache,
-        events: UnboundedSender<CompletionEvent>,
+        (events, in_flight): (UnboundedSender<CompletionEvent>, InFlight),
     ) -> Self {
         Self {
             pooling: request.embedding.then(|| MeanPooling::new(hidden_size)),
@@ -55,6 +58,7 @@ impl Sequence {
             first_token: None,
             last_token: None,
             prompt_log_probs: Vec::new(),
+            _in_flight: in_flight,
             request,
         }
     }

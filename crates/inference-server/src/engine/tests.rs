@@ -126,3 +126,55 @@ async fn prompts_are_scored_as_completions_are() {
     assert_eq!(log_probs.len(), prompt.len() - 1);
     assert_eq!(log_probs[2..], expected);
 }
+
+#[tokio::test]
+async fn a_thread_that_stalls_is_noticed_until_it_continues() {
+    let weights = Path::new(env!("CARGO_MANIFEST_DIR")).join("../model/tests/data/llama");
+    let spec = model::Spec::open(&weights).unwrap();
+    let store = model::TensorStore::open(&weights).unwrap();
+    let decoder = model::Decoder::load(spec, &store, model::Precision::F32, &[], &|_| {}).unwrap();
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap();
+    let (release, blocked) = mpsc::channel::<()>();
+    // The only thread waits, so the engine computes nothing.
+    pool.spawn(move || {
+        let _ = blocked.recv();
+    });
+    let mut stalled = self::model();
+    stalled.engine = Engine::start(
+        AdaptedModel {
+            decoder,
+            loras: Vec::new(),
+        },
+        Arc::clone(&stalled.tokenizer),
+        pool,
+        SchedulerLimits {
+            sequences: 1,
+            queue: 1,
+            step_tokens: 8,
+            cache: 64,
+        },
+        Metrics::new(&telemetry::Metrics::new(), "tiny", &[], &[]),
+    )
+    .unwrap();
+    let engine = stalled.engine.clone();
+    let phase = crate::load::SharedPhase::new();
+    phase.set(crate::load::ServerPhase::Ready(Arc::new(stalled)));
+    let metrics = Metrics::new(&telemetry::Metrics::new(), "tiny", &[], &[]);
+    let limit = std::time::Duration::from_millis(50);
+    let app = crate::api::App::new(phase, metrics, limit);
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/health", listener.local_addr().unwrap());
+    tokio::spawn(async move { axum::serve(listener, crate::api::router(app)).await.unwrap() });
+    let health = async || reqwest::get(&url).await.unwrap().status().as_u16();
+
+    assert_eq!(health().await, 200);
+    let submitting = tokio::spawn({
+        let engine = engine.clone();
+        async move { finish(engine.submit(request(&[5, 6], 3)).await.unwrap()).await }
+    });
+    tokio::time::sleep(limit * 3).await;
+    assert_eq!(health().await, 500);
+    release.send(()).unwrap();
+    assert_eq!(submitting.await.unwrap().unwrap().0.generated, 3);
+    assert_eq!(health().await, 200);
+}

@@ -15,6 +15,7 @@ use super::request::{AdaptedModel, CacheScope, CompletionEvent, FinishReason, Re
 use super::scheduler::{AdmissionError, Id, ScheduledChunk, Scheduler, SchedulerLimits, SequenceJob};
 use super::sequence::Sequence;
 use crate::metrics::Metrics;
+use crate::progress::{InFlight, Progress};
 
 /// The prefix cache gets one part in this many of the positions.
 const PREFIX_CACHE_FRACTION: usize = 4;
@@ -23,6 +24,7 @@ const PREFIX_CACHE_FRACTION: usize = 4;
 #[derive(Debug)]
 pub(super) struct EngineCommand {
     pub(super) request: Request,
+    pub(super) in_flight: InFlight,
     pub(super) reply: oneshot::Sender<Result<UnboundedReceiver<CompletionEvent>, AdmissionError>>,
 }
 
@@ -30,6 +32,7 @@ pub(super) struct Worker {
     model: AdaptedModel,
     tokenizer: Arc<Tokenizer>,
     metrics: Metrics,
+    progress: Progress,
     inbox: Receiver<EngineCommand>,
     scheduler: Scheduler,
     sequences: BTreeMap<Id, Sequence>,
@@ -42,13 +45,14 @@ impl Worker {
         model: AdaptedModel,
         tokenizer: Arc<Tokenizer>,
         limits: SchedulerLimits,
-        metrics: Metrics,
+        (metrics, progress): (Metrics, Progress),
         inbox: Receiver<EngineCommand>,
     ) -> Self {
         Self {
             model,
             tokenizer,
             metrics,
+            progress,
             inbox,
             prefixes: PrefixCache::new(limits.cache / PREFIX_CACHE_FRACTION),
             scheduler: Scheduler::new(limits),
@@ -103,7 +107,11 @@ impl Worker {
     }
 
     fn accept(&mut self, command: EngineCommand) {
-        let EngineCommand { request, reply } = command;
+        let EngineCommand {
+            request,
+            reply,
+            in_flight,
+        } = command;
         let id = self.next_id;
         self.next_id += 1;
         let job = SequenceJob {
@@ -116,8 +124,10 @@ impl Worker {
             let spec = self.model.decoder.spec();
             // A sequence that waits has no memory for keys and values yet.
             let cache = KvCache::new(spec, 0);
-            self.sequences
-                .insert(id, Sequence::new(request, spec.hidden_size, cache, events));
+            self.sequences.insert(
+                id,
+                Sequence::new(request, spec.hidden_size, cache, (events, in_flight)),
+            );
             receiver
         });
         // If the caller is gone, the event channel is closed too, and the sequence is removed before the next step.
@@ -191,6 +201,7 @@ impl Worker {
             finished.extend(reason.map(|reason| (chunk.id, reason)));
         }
         self.scheduler.advance(chunks);
+        self.progress.made();
         for (id, reason) in finished {
             self.finish(id, reason);
         }

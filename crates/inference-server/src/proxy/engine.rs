@@ -11,6 +11,7 @@ use tokio::sync::Semaphore;
 use super::metrics::ProxyMetrics;
 use crate::api::ApiError;
 use crate::load::SharedPhase;
+use crate::progress::Progress;
 use crate::settings::{Pipeline, ProxySettings};
 
 /// Time for the engine to accept a connection.
@@ -27,10 +28,14 @@ pub(crate) struct Proxy {
     pub(super) in_flight: Arc<Semaphore>,
     pub(super) max_in_flight: usize,
     pub(super) metrics: ProxyMetrics,
+    /// Progress of requests that make the engine compute.
+    pub(super) progress: Progress,
+    /// Time without progress after which the engine hangs.
+    pub(super) stall: Duration,
 }
 
 impl Proxy {
-    pub(crate) fn new(settings: &ProxySettings, phase: SharedPhase) -> anyhow::Result<Self> {
+    pub(crate) fn new(settings: &ProxySettings, phase: SharedPhase, stall: Duration) -> anyhow::Result<Self> {
         let url = settings.url.trim_end_matches('/').to_owned();
         anyhow::ensure!(
             url.starts_with("http://") || url.starts_with("https://"),
@@ -51,6 +56,8 @@ impl Proxy {
             in_flight: Arc::new(Semaphore::new(settings.max_in_flight)),
             max_in_flight: settings.max_in_flight,
             metrics: ProxyMetrics::new(),
+            progress: Progress::new(),
+            stall,
         })
     }
 
@@ -62,11 +69,13 @@ impl Proxy {
 
     /// Posts to the engine. An answer that is not a success becomes an error of the same status.
     pub(super) async fn post(&self, path: &str, body: &Value) -> Result<Value, ApiError> {
+        let _in_flight = self.progress.begin();
         let request = self.client.post(format!("{}{path}", self.url)).json(body);
         let response = request.send().await.map_err(|error| self.unreachable(&error))?;
         let status = StatusCode::from_u16(response.status().as_u16()).unwrap_or(StatusCode::BAD_GATEWAY);
         let body: Value = response.json().await.map_err(|error| self.unreachable(&error))?;
         if status.is_success() {
+            self.progress.made();
             return Ok(body);
         }
         let message = body

@@ -22,6 +22,8 @@ const POST: [&str; 17] = [
     "/detokenize",
     "/v1/messages/count_tokens",
 ];
+/// Those that the engine's server answers without its model.
+const WITHOUT_MODEL: [&str; 3] = ["/tokenize", "/detokenize", "/v1/messages/count_tokens"];
 /// Paths that take `GET`.
 const GET: [&str; 2] = ["/v1/models", "/version"];
 /// Beginnings of paths that take `GET`: the rest is a name.
@@ -53,12 +55,19 @@ pub(super) fn forwarding(method: &Method, path: &str) -> Forwarding {
     }
 }
 
+/// Reports whether a request makes the engine compute.
+pub(super) fn computes(method: &Method, path: &str) -> bool {
+    *method == Method::POST && !WITHOUT_MODEL.contains(&path)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn only_the_public_api_is_forwarded() {
+        assert!(computes(&Method::POST, "/v1/completions"));
+        assert!(!computes(&Method::POST, "/tokenize") && !computes(&Method::GET, "/v1/models"));
         let get = |path: &str| forwarding(&Method::GET, path);
         let post = |path: &str| forwarding(&Method::POST, path);
         for path in ["/v1/models", "/v1/models/a/b", "/version"] {

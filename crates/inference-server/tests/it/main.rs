@@ -19,5 +19,6 @@ mod reasoning;
 mod scripted;
 mod security;
 mod server;
+mod stall;
 mod structured_output;
 mod tool_calls;
