@@ -16,6 +16,8 @@ mod error;
 mod info;
 mod kaito_chat;
 mod requests;
+mod responses;
+mod responses_output;
 mod tokenize;
 mod validate;
 
@@ -51,6 +53,7 @@ pub(crate) fn router(app: App) -> Router {
         .route("/v1/models/{*id}", get(info::model))
         .route("/v1/chat/completions", post(chat::handle))
         .route("/v1/completions", post(completions::handle))
+        .route("/v1/responses", post(responses::handle))
         .route("/v1/embeddings", post(embeddings::handle))
         .route("/tokenize", post(tokenize::tokenize))
         .route("/detokenize", post(tokenize::detokenize))

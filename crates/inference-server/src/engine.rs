@@ -20,7 +20,7 @@ use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
 use crate::metrics::Metrics;
-use crate::progress::Progress;
+use crate::progress::EngineProgress;
 pub(crate) use request::{AdaptedModel, CacheScope, CompletionEvent, Finish, FinishReason, Request, Token};
 pub(crate) use scheduler::{AdmissionError, SchedulerLimits};
 use worker::{EngineCommand, Worker};
@@ -39,7 +39,7 @@ pub(crate) enum SubmitError {
 pub(crate) struct Engine {
     commands: mpsc::Sender<EngineCommand>,
     ended: CancellationToken,
-    progress: Progress,
+    progress: EngineProgress,
 }
 
 impl Engine {
@@ -52,7 +52,7 @@ impl Engine {
         metrics: Metrics,
     ) -> std::io::Result<Self> {
         let (commands, inbox) = mpsc::channel();
-        let progress = Progress::new();
+        let progress = EngineProgress::new();
         let worker = Worker::new(model, tokenizer, limits, (metrics, progress.clone()), inbox);
         let ended = CancellationToken::new();
         // Dropped when the thread returns or panics.
@@ -76,7 +76,7 @@ impl Engine {
     }
 
     /// Progress of the thread.
-    pub(crate) fn progress(&self) -> &Progress {
+    pub(crate) fn progress(&self) -> &EngineProgress {
         &self.progress
     }
 

@@ -8,10 +8,10 @@ use std::time::{Duration, Instant};
 
 /// Requests in flight and the last sign of progress. Clones share them.
 #[derive(Clone, Debug)]
-pub(crate) struct Progress(Arc<Mutex<State>>);
+pub(crate) struct EngineProgress(Arc<Mutex<ProgressState>>);
 
 #[derive(Debug)]
-struct State {
+struct ProgressState {
     requests: usize,
     /// Time without progress before `since`. It outlasts requests: clients of a hung engine give up and ask again.
     silent: Duration,
@@ -22,11 +22,11 @@ struct State {
 
 /// One request in flight, until it is dropped.
 #[derive(Debug)]
-pub(crate) struct InFlight(Progress);
+pub(crate) struct InFlight(EngineProgress);
 
-impl Progress {
+impl EngineProgress {
     pub(crate) fn new() -> Self {
-        Self(Arc::new(Mutex::new(State {
+        Self(Arc::new(Mutex::new(ProgressState {
             requests: 0,
             silent: Duration::ZERO,
             since: Instant::now(),
@@ -69,12 +69,12 @@ impl Progress {
         self.silence().filter(|silence| *silence > limit)
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, ProgressState> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl State {
+impl ProgressState {
     fn made(&mut self) {
         self.silent = Duration::ZERO;
         self.since = Instant::now();
@@ -101,7 +101,7 @@ mod tests {
 
     #[test]
     fn only_requests_without_progress_count() {
-        let progress = Progress::new();
+        let progress = EngineProgress::new();
         std::thread::sleep(SHORT);
         assert_eq!(progress.silence(), None);
         let (one, two) = (progress.begin(), progress.begin());
@@ -119,7 +119,7 @@ mod tests {
 
     #[test]
     fn clients_that_ask_again_do_not_hide_a_hang() {
-        let progress = Progress::new();
+        let progress = EngineProgress::new();
         for _ in 0..3 {
             let request = progress.begin();
             std::thread::sleep(SHORT);

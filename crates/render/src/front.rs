@@ -90,7 +90,7 @@ fn resources() -> ResourceRequirements {
     }
 }
 
-/// Flags of keys and encryption, for the front and for our own engine.
+/// Flags of keys, encryption, web pages of other origins and health, for the front and for our own engine.
 pub(crate) fn protection(inference: &Inference<'_>) -> Vec<String> {
     let serving = &inference.serving;
     let keys = serving.api_keys_secret.iter();
@@ -101,7 +101,12 @@ pub(crate) fn protection(inference: &Inference<'_>) -> Vec<String> {
             format!("--tls-key-file={}/tls.key", paths::TLS),
         ]
     });
-    keys.chain(tls).collect()
+    let origins = serving.cors_origins.iter();
+    let origins = origins.map(|origin| format!("--cors-origin={origin}"));
+    let stall = serving
+        .stall_seconds
+        .map(|seconds| format!("--stall-seconds={seconds}"));
+    keys.chain(tls).chain(origins).chain(stall).collect()
 }
 
 /// Volumes of keys and of the certificate.

@@ -14,6 +14,8 @@
 //! | `--adapter-mode=request` | adapters are used by the requests that name them; absent merges them |
 //! | `--api-key-file` | keys of clients; absent admits all |
 //! | `--tls-cert-file`, `--tls-key-file` | certificate of the API; absent for plain text |
+//! | `--cors-origin` | origin whose web pages may use the API; repeated |
+//! | `--stall-seconds` | time without a token after which the engine counts as hung |
 //! | `--adapter-strength=NAME=NUMBER` | merge strength of an adapter; repeated |
 //! | `--config-file` | the user's `inference_config.yaml` |
 

@@ -9,6 +9,10 @@ pub struct Serving {
     pub api_keys_secret: Option<String>,
     /// Secret of the type `kubernetes.io/tls`; `None` serves plain text.
     pub tls_secret: Option<String>,
+    /// Origins whose web pages may use the API; `*` stands for all.
+    pub cors_origins: Vec<String>,
+    /// Seconds without a token, with requests in flight, after which an engine counts as hung; `None` is the server's default.
+    pub stall_seconds: Option<u32>,
     /// Use of adapters by our own engine.
     pub adapter_mode: AdapterMode,
     /// Processors that the engine asks for, as the API server spells them.
@@ -33,6 +37,8 @@ impl Default for Serving {
             front: true,
             api_keys_secret: None,
             tls_secret: None,
+            cors_origins: Vec::new(),
+            stall_seconds: None,
             adapter_mode: AdapterMode::default(),
             cpu: None,
             memory: None,

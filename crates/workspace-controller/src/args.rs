@@ -343,6 +343,8 @@ mod tests {
             "front",
             "api-keys-secret",
             "tls-secret",
+            "cors-origin",
+            "stall-seconds",
             "data-allow-http",
             "data-allow-host",
             "plain-http-registry",

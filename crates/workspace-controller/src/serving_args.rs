@@ -15,6 +15,13 @@ pub struct ServingArgs {
     /// Secret with the certificate of the API in the namespace of every Workspace; empty serves plain text.
     #[arg(long, env = "TLS_SECRET", default_value = "", value_name = "NAME")]
     pub tls_secret: String,
+    /// Origin whose web pages may use the API of every Workspace, such as https://chat.example.com; `*` stands for all; may be
+    /// repeated.
+    #[arg(long, env = "CORS_ORIGINS", value_delimiter = ',', value_name = "ORIGIN")]
+    pub cors_origin: Vec<String>,
+    /// Seconds without a token, with requests in flight, after which an engine counts as hung and is restarted.
+    #[arg(long, env = "STALL_SECONDS", value_parser = clap::value_parser!(u32).range(1..))]
+    pub stall_seconds: Option<u32>,
 }
 
 impl ServingArgs {
@@ -24,6 +31,8 @@ impl ServingArgs {
             front: self.front,
             api_keys_secret: non_empty(&self.api_keys_secret),
             tls_secret: non_empty(&self.tls_secret),
+            cors_origins: self.cors_origin.clone(),
+            stall_seconds: self.stall_seconds,
             ..Serving::default()
         }
     }

@@ -43,15 +43,15 @@ pub(crate) async fn handle(
 }
 
 /// A validated request.
-struct Chat {
-    requests: Vec<Request>,
-    response: ChatResponse,
-    usage: Usage,
+pub(super) struct Chat {
+    pub(super) requests: Vec<Request>,
+    pub(super) response: ChatResponse,
+    pub(super) usage: Usage,
     stream: bool,
     include_usage: bool,
 }
 
-async fn validate(
+pub(super) async fn validate(
     app: &App,
     model: &Arc<LoadedModel>,
     mut request: ChatCompletionRequest,

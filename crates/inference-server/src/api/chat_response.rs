@@ -27,7 +27,7 @@ pub(crate) struct ChatResponse {
 
 /// A part of a completion.
 #[derive(Clone, Debug)]
-enum CompletionPart {
+pub(crate) enum CompletionPart {
     Reasoning(String),
     Text(String),
     ToolCall(ToolCall),
@@ -44,13 +44,13 @@ impl From<ParsedPart> for CompletionPart {
 
 /// One choice while it is parsed.
 #[derive(Debug)]
-struct Choice {
+pub(crate) struct Choice {
     parser: Option<(ToolCallFormat, ToolCallParser)>,
     reasoning: Option<ReasoningParser>,
 }
 
 impl Choice {
-    fn push(&mut self, text: String) -> Vec<CompletionPart> {
+    pub(crate) fn push(&mut self, text: String) -> Vec<CompletionPart> {
         match &mut self.reasoning {
             None => self.push_answer(text),
             Some(reasoning) => {
@@ -75,7 +75,7 @@ impl Choice {
         }
     }
 
-    fn finish(&mut self) -> Vec<CompletionPart> {
+    pub(crate) fn finish(&mut self) -> Vec<CompletionPart> {
         let rest = self
             .reasoning
             .as_mut()
@@ -92,7 +92,7 @@ impl Choice {
     }
 
     /// Returns a call in OpenAI's shape, with a random id.
-    fn call(&self, call: &ToolCall) -> Value {
+    pub(crate) fn call(&self, call: &ToolCall) -> Value {
         let length = self.parser.as_ref().map_or(0, |(format, _)| format.id_length());
         let id: String = (0..length).map(|_| fastrand::alphanumeric()).collect();
         json!({"id": id, "type": "function", "function": {"name": call.name, "arguments": call.arguments}})
@@ -155,7 +155,8 @@ impl ChatResponse {
         (message, reason)
     }
 
-    fn choice(&self) -> Choice {
+    /// Returns the parser of one choice.
+    pub(crate) fn choice(&self) -> Choice {
         Choice {
             parser: self.tool_calls.clone(),
             reasoning: self.reasoning.clone(),

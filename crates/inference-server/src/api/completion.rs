@@ -133,6 +133,17 @@ impl Usage {
         self.cached = self.cached.max(finish.cached);
     }
 
+    /// Returns the numbers in the shape of `/v1/responses`.
+    pub(crate) fn response_json(self) -> serde_json::Value {
+        serde_json::json!({
+            "input_tokens": self.prompt,
+            "input_tokens_details": {"cached_tokens": self.cached},
+            "output_tokens": self.generated,
+            "output_tokens_details": {"reasoning_tokens": 0},
+            "total_tokens": self.prompt + self.generated,
+        })
+    }
+
     pub(crate) fn json(self) -> serde_json::Value {
         serde_json::json!({
             "prompt_tokens": self.prompt,

@@ -167,6 +167,7 @@ async fn a_thread_that_stalls_is_noticed_until_it_continues() {
     tokio::spawn(async move { axum::serve(listener, crate::api::router(app)).await.unwrap() });
     let health = async || reqwest::get(&url).await.unwrap().status().as_u16();
 
+    let _ = rustls::crypto::ring::default_provider().install_default();
     assert_eq!(health().await, 200);
     let submitting = tokio::spawn({
         let engine = engine.clone();

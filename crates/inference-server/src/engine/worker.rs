@@ -15,7 +15,7 @@ use super::request::{AdaptedModel, CacheScope, CompletionEvent, FinishReason, Re
 use super::scheduler::{AdmissionError, Id, ScheduledChunk, Scheduler, SchedulerLimits, SequenceJob};
 use super::sequence::Sequence;
 use crate::metrics::Metrics;
-use crate::progress::{InFlight, Progress};
+use crate::progress::{EngineProgress, InFlight};
 
 /// The prefix cache gets one part in this many of the positions.
 const PREFIX_CACHE_FRACTION: usize = 4;
@@ -32,7 +32,7 @@ pub(super) struct Worker {
     model: AdaptedModel,
     tokenizer: Arc<Tokenizer>,
     metrics: Metrics,
-    progress: Progress,
+    progress: EngineProgress,
     inbox: Receiver<EngineCommand>,
     scheduler: Scheduler,
     sequences: BTreeMap<Id, Sequence>,
@@ -45,7 +45,7 @@ impl Worker {
         model: AdaptedModel,
         tokenizer: Arc<Tokenizer>,
         limits: SchedulerLimits,
-        (metrics, progress): (Metrics, Progress),
+        (metrics, progress): (Metrics, EngineProgress),
         inbox: Receiver<EngineCommand>,
     ) -> Self {
         Self {

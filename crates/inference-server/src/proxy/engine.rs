@@ -11,7 +11,7 @@ use tokio::sync::Semaphore;
 use super::metrics::ProxyMetrics;
 use crate::api::ApiError;
 use crate::load::SharedPhase;
-use crate::progress::Progress;
+use crate::progress::EngineProgress;
 use crate::settings::{Pipeline, ProxySettings};
 
 /// Time for the engine to accept a connection.
@@ -29,7 +29,7 @@ pub(crate) struct Proxy {
     pub(super) max_in_flight: usize,
     pub(super) metrics: ProxyMetrics,
     /// Progress of requests that make the engine compute.
-    pub(super) progress: Progress,
+    pub(super) progress: EngineProgress,
     /// Time without progress after which the engine hangs.
     pub(super) stall: Duration,
 }
@@ -56,7 +56,7 @@ impl Proxy {
             in_flight: Arc::new(Semaphore::new(settings.max_in_flight)),
             max_in_flight: settings.max_in_flight,
             metrics: ProxyMetrics::new(),
-            progress: Progress::new(),
+            progress: EngineProgress::new(),
             stall,
         })
     }

@@ -26,6 +26,7 @@ impl Drop for Program {
 impl Program {
     /// Starts the program and waits until it listens.
     fn start(flags: &[&str]) -> Self {
+        let _ = rustls::crypto::ring::default_provider().install_default();
         let mut child = Command::new(env!("CARGO_BIN_EXE_inference-server"))
             .args(["--bind-address=127.0.0.1", "--port=0", "--log-format=json"])
             .args(flags)

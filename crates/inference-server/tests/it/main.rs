@@ -16,6 +16,7 @@ mod process;
 mod proxy;
 mod real;
 mod reasoning;
+mod responses;
 mod scripted;
 mod security;
 mod server;

@@ -188,6 +188,8 @@ fn protected() -> Serving {
     Serving {
         api_keys_secret: Some("keys".into()),
         tls_secret: Some("certificate".into()),
+        cors_origins: vec!["https://chat.example.com".into()],
+        stall_seconds: Some(300),
         adapter_mode: AdapterMode::Request,
         cpu: Some("4".into()),
         memory: Some("16Gi".into()),

@@ -31,6 +31,7 @@ pub(super) fn of(context: &PlanContext<'_>, engine: Runtime) -> Result<Serving, 
             "an amount of memory, such as 16Gi",
         )?
         .or(defaults.memory),
+        ..defaults
     };
     check(&serving, engine)?;
     Ok(serving)

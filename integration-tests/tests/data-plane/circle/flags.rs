@@ -97,6 +97,8 @@ fn the_front_of_vllm() {
         let serving = render::Serving {
             api_keys_secret: Some("keys".to_owned()),
             tls_secret: Some("certificate".to_owned()),
+            cors_origins: vec!["https://chat.example.com".to_owned()],
+            stall_seconds: Some(300),
             ..render::Serving::default()
         };
         let platform = render::Platform {

@@ -1,7 +1,7 @@
 //! Functions that a model may call.
 
 use serde::Deserialize;
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 /// Choice between text and tool calls.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
@@ -22,6 +22,18 @@ pub(crate) enum ToolChoiceMode {
     None,
     /// At least one function must be called.
     Required,
+}
+
+impl ToolChoice {
+    /// Returns the choice as clients write it.
+    pub(crate) fn json(&self) -> Value {
+        match self {
+            Self::Mode(ToolChoiceMode::Auto) => "auto".into(),
+            Self::Mode(ToolChoiceMode::None) => "none".into(),
+            Self::Mode(ToolChoiceMode::Required) => "required".into(),
+            Self::Function(name) => json!({"type": "function", "name": name}),
+        }
+    }
 }
 
 #[derive(Deserialize)]
@@ -79,8 +91,6 @@ pub(crate) struct FunctionDefinition {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
 
     #[test]
