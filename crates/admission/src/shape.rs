@@ -231,6 +231,11 @@ const RULES: &[Rule] = &[
         "'annotation kaito.sh/use-local-weights must be true or false'",
     ),
     rule(
+        "metadata.annotations[kaito.sh/upgrades]",
+        "!('kaito.sh/upgrades' in variables.annotations) || variables.annotations['kaito.sh/upgrades'] in ['', 'manual']",
+        "'annotation kaito.sh/upgrades must be manual, which keeps automatic upgrades away; remove it to allow them'",
+    ),
+    rule(
         "inference.template",
         "!variables.hasTemplate || variables.containers.size() > 0",
         "'inference.template.spec.containers must hold a container: without one no pod can be made'",

@@ -115,6 +115,13 @@ pub const REVISION: &str = "kaito.sh/revision";
 /// Request for the upgrade that is available, by any value. Annotation on Workspaces; workloads and revisions carry the
 /// value that was carried out, so that one value upgrades once.
 pub const UPGRADE: &str = "kaito.sh/upgrade";
+/// Time at which the automatic upgrade of a model began, RFC 3339. Annotation on its revision until the model serves.
+pub const AUTOMATIC_UPGRADE: &str = "kaito.sh/automatic-upgrade";
+/// Mark of a revision that was never ready since it was applied, until it is. The value is the number of the revision whose
+/// place it takes unasked because that one was never ready either; otherwise `0`. Annotation on revisions.
+pub const NEVER_READY: &str = "kaito.sh/never-ready";
+/// `manual` keeps automatic upgrades away from a model. Annotation on Workspaces.
+pub const UPGRADES: &str = "kaito.sh/upgrades";
 /// Name of a revision to return to. Annotation on Workspaces; revisions carry the value that was carried out.
 pub const ROLLBACK_TO: &str = "kaito.sh/rollback-to";
 /// Digest of the spec that a Job was created from. A Job is immutable, so an edit is only reported. Annotation on Jobs.

@@ -87,6 +87,10 @@ reasons! {
         NameConflict = "NameConflict" => "Rename the Workspace, or delete the object named in the message.",
         /// This version of the operator would run the model differently.
         UpgradeAvailable = "UpgradeAvailable" => "Set the annotation kaito.sh/upgrade to a new value to apply it; the model restarts.",
+        /// The model does not serve since its automatic upgrade.
+        UpgradeFailed = "UpgradeFailed" => "Repair the model, or set the annotation kaito.sh/rollback-to to an earlier revision; no other model is upgraded until this one serves without that annotation.",
+        /// The automatic upgrade of another model failed.
+        UpgradesStopped = "UpgradesStopped" => "Ask your administrator for the Workspace with the reason UpgradeFailed; to upgrade this model anyway, set the annotation kaito.sh/upgrade to a new value.",
         /// The workload cannot return to the revision that was asked for.
         RollbackNotPossible = "RollbackNotPossible" => "Set the annotation kaito.sh/rollback-to to a revision that the message names, or remove it.",
         /// A load balancer was asked for without saying who may reach it.

@@ -5,7 +5,7 @@
 
 use serde_json::Value;
 
-use crate::{Event, RefusedWrite, Step, Verb};
+use crate::{Event, Kind, RefusedWrite, Step, Verb, Write};
 
 /// Number of refusals in one reconcile after which no other write is tried.
 const MOST_REFUSALS: usize = 8;
@@ -29,6 +29,8 @@ pub struct Execution {
     refusals: Vec<RefusedWrite>,
     /// Set if the remaining writes depend on one that was refused.
     writes_end: bool,
+    /// Set if a revision was refused: the workload that it records is not written then.
+    is_unrecorded: bool,
 }
 
 impl Execution {
@@ -49,6 +51,9 @@ impl Execution {
     pub fn permits<C>(&self, step: &Step<C>) -> bool {
         match step {
             Step::EnsureFinalizer(_) => true,
+            Step::Write(Write::Apply(manifest)) if has_revisions(manifest.kind()) => {
+                !self.writes_end && !self.is_unrecorded
+            }
             Step::Write(_) => !self.writes_end,
             Step::Cloud(_) | Step::Status(_) | Step::ReleaseFinalizer(_) | Step::Publish(_) => {
                 self.refusals.is_empty()
@@ -59,10 +64,12 @@ impl Execution {
     /// Records a refused write.
     ///
     /// Whole objects, deletions and evictions are independent of each other. A patch is not: a Node is tainted before its
-    /// pods are evicted. Nothing is written without our finalizer, and a server that does not respond is left alone.
+    /// pods are evicted. A workload follows its revision: one that runs without a record could not be told from another.
+    /// Nothing is written without our finalizer, and a server that does not respond is left alone.
     pub fn record(&mut self, refusal: RefusedWrite) {
         let is_base = matches!(refusal.verb, Verb::EnsureFinalizer | Verb::Patch);
         let is_general = refusal.reason.is_server_wide();
+        self.is_unrecorded |= refusal.target.kind == Kind::ControllerRevision && refusal.verb == Verb::Apply;
         self.refusals.push(refusal);
         self.writes_end |= is_base || is_general || self.refusals.len() >= MOST_REFUSALS;
     }
@@ -81,6 +88,11 @@ impl Execution {
         let shown: Vec<RefusedWrite> = self.refusals.iter().filter(is_shown).cloned().collect();
         (!shown.is_empty()).then_some(shown)
     }
+}
+
+/// Returns true for the kinds whose renderings are recorded.
+fn has_revisions(kind: Kind) -> bool {
+    matches!(kind, Kind::Deployment | Kind::StatefulSet)
 }
 
 #[cfg(test)]

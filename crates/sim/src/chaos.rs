@@ -5,7 +5,7 @@ use jiff::SignedDuration;
 use kaito_api::labels;
 use plan::{Kind, ObjectRef};
 use serde_json::json;
-use workspace_plan::ProvisionerMode;
+use workspace_plan::{AutomaticUpgrades, ProvisionerMode, UpgradeWindow, Upgrades};
 
 use crate::api_server::{is_deleting, key};
 use crate::cloud::Fault;
@@ -66,6 +66,8 @@ pub fn calm(world: &mut World) {
     world.registry.down = false;
     world.api.denials.clear();
     world.kubelet.pods.crash = false;
+    // So the world comes to rest.
+    world.upgrades(Upgrades::Manual);
     let pods: Vec<ObjectRef> = world.api.list(Kind::Pod).map(|(key, _)| key.clone()).collect();
     for pod in pods {
         world
@@ -317,6 +319,24 @@ fn request_upgrade(world: &mut World, rng: &mut Rng) {
     );
 }
 
+/// The administrator chooses another time of upgrades.
+fn choose_upgrades(world: &mut World, rng: &mut Rng) {
+    let start = rng.pick(&["00:00", "12:00"]).and_then(|start| start.parse().ok());
+    let (Ok(days), Some(start)) = ("Mon,Wed,Thu,Fri,Sun".parse(), start) else {
+        return;
+    };
+    let hours = *rng.pick(&[1, 24]).unwrap_or(&24);
+    let automatic = Upgrades::Automatic(AutomaticUpgrades {
+        window: UpgradeWindow::new(days, start, SignedDuration::from_hours(hours)),
+        timeout: SignedDuration::from_mins(30),
+    });
+    world.upgrades(if rng.permille(200) {
+        Upgrades::Manual
+    } else {
+        automatic
+    });
+}
+
 fn switch(world: &mut World, rng: &mut Rng) {
     if rng.permille(400) {
         let other = match world.mode() {
@@ -329,6 +349,8 @@ fn switch(world: &mut World, rng: &mut Rng) {
         world.upgrade(&image);
     } else if rng.permille(300) {
         request_upgrade(world, rng);
+    } else if rng.permille(400) {
+        choose_upgrades(world, rng);
     } else if rng.permille(500) {
         world.registry.down = !world.registry.down;
         world.note(format!(

@@ -35,6 +35,7 @@ pub fn setup(seed: u64) -> Setup {
             engine: Default::default(),
             retired_types: Default::default(),
             ceilings: Default::default(),
+            upgrades: Default::default(),
             max_nodes: Default::default(),
             node_image_family: "ubuntu".to_owned(),
             images: Default::default(),

@@ -31,6 +31,8 @@ pub struct PodPace {
     pub stop: SignedDuration,
     /// Containers of long-running pods crash instead of getting ready.
     pub crash: bool,
+    /// Containers of this image crash.
+    pub broken_image: Option<String>,
     /// Pods of Jobs fail.
     pub fail_jobs: bool,
     /// Pods that have not started cannot mount their volumes: a ConfigMap does not exist.
@@ -44,6 +46,7 @@ impl Default for PodPace {
             run: SignedDuration::from_secs(300),
             stop: SignedDuration::from_secs(3),
             crash: false,
+            broken_image: None,
             fail_jobs: false,
             mounts_fail: false,
         }

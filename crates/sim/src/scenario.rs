@@ -7,11 +7,13 @@
 //! | `claims machine\|nodeclaim` | the workspace controller restarts with this kind |
 //! | `delete workspace\|machine\|nodeclaim\|node NAME` | as a user; a Node is named by its pool |
 //! | `upgrade IMAGE` | the workspace controller restarts with this base image |
-//! | `annotate workspace NAME KEY VALUE` | as a user |
+//! | `automatic DAYS HH:MM LENGTH TIMEOUT` | it restarts with automatic upgrades in this window |
+//! | `annotate workspace NAME KEY VALUE` | as a user; `none` removes the annotation |
 //! | `strip workspace NAME` | a user deletes it and strips the finalizer |
 //! | `advance 5m` | plays for this time |
 //! | `until ready\|gone 90m` | plays until everything is ready, or nothing is left |
 //! | `fault WORD [once]`, `faults clear` | see [`crate::cloud::Fault`] |
+//! | `broken image IMAGE` | its containers crash |
 //! | `registry down\|up`, `containers crash\|run`, `volumes fail\|work` | |
 //! | `foreign pool NAME`, `remove foreign pool NAME` | a pool of another owner |
 //! | `lose pool NAME`, `break machine NAME` | a loss |
@@ -28,7 +30,7 @@ mod show;
 use jiff::SignedDuration;
 use plan::Kind;
 use serde_json::{Value, json};
-use workspace_plan::ProvisionerMode;
+use workspace_plan::{AutomaticUpgrades, ProvisionerMode, UpgradeWindow, Upgrades};
 
 use crate::api_server::{key, shown};
 use crate::cloud::Fault;
@@ -99,7 +101,19 @@ fn command(world: &mut World, words: &[&str]) -> Result<String, String> {
             world.upgrade(image);
             Ok(String::new())
         }
+        ["automatic", days, start, length, timeout] => {
+            world.upgrades(Upgrades::Automatic(AutomaticUpgrades {
+                window: UpgradeWindow::new(days.parse()?, start.parse()?, duration(length)?),
+                timeout: duration(timeout)?,
+            }));
+            Ok(String::new())
+        }
         ["annotate", "workspace", name, annotation, value] => {
+            let value = if *value == "none" {
+                Value::Null
+            } else {
+                json!(value)
+            };
             let body = json!({"metadata": {"annotations": {*annotation: value}}});
             let target = key(Kind::Workspace, NAMESPACE, name);
             world.scribble(&target, &body);
@@ -147,6 +161,10 @@ fn trouble(world: &mut World, words: &[&str]) -> Result<String, String> {
         }
         ["registry", state] => {
             world.registry.down = *state == "down";
+            Ok(String::new())
+        }
+        ["broken", "image", image] => {
+            world.kubelet.pods.broken_image = Some((*image).to_owned());
             Ok(String::new())
         }
         ["containers", state] => {

@@ -289,7 +289,7 @@ impl World {
         let changes = match program {
             Program::Workspaces => self.workspaces.as_mut().map(|shell| {
                 let changes = shell.view.advance(&self.api, kind, behind);
-                shell.record_launches(&changes, self.now);
+                shell.record_changes(&changes, self.now);
                 changes
             }),
             Program::Provisioner => self

@@ -1,11 +1,14 @@
 //! Command line of the workspace controller. Every flag can also be set as an environment variable.
 
+mod upgrades;
+
 use admission::table::{CeilingArgs, EngineImageArgs};
 use clap::{Parser, ValueEnum};
 use instance_types::Cloud;
 use kaito_api::NodeClassRef;
 use preset_catalog::fit::RetiredTypes;
 use render::{Downloads, Images, Isolation, NodeClaimOptions};
+use upgrades::UpgradeArgs;
 use workspace_plan::{NodeLimit, NodeRetention, ProvisionerMode, Settings};
 
 /// Reconciles Workspaces: nodes, model server or tuning Job, Service and status.
@@ -42,6 +45,9 @@ pub struct Args {
     /// Time for which the nodes of an ended tuning stay, such as 10m; `keep` leaves them until the Workspace is deleted.
     #[arg(long, env = "TUNING_NODE_RETENTION", default_value = "10m")]
     pub tuning_node_retention: NodeRetention,
+    /// Time of upgrades.
+    #[command(flatten)]
+    pub upgrades: UpgradeArgs,
     /// Metrics and probes.
     #[command(flatten)]
     pub admin: serve::AdminArgs,
@@ -216,6 +222,7 @@ impl Args {
             max_nodes: self.max_nodes_per_workspace,
             ceilings: self.ceilings.ceilings(),
             tuning_node_retention: self.tuning_node_retention,
+            upgrades: self.upgrades.upgrades(),
             node_image_family: self.default_node_image_family.clone(),
             engine: given.engine.facts(),
             retired_types: self.retired_instance_types,
@@ -332,6 +339,11 @@ mod tests {
             "tuning-job-image",
             "max-nodes-per-workspace",
             "tuning-node-retention",
+            "upgrades",
+            "upgrade-window-days",
+            "upgrade-window-start",
+            "upgrade-window-length",
+            "upgrade-timeout",
             "workspace-node-ceiling",
             "workspace-price-ceiling",
             "namespace-node-ceiling",

@@ -21,6 +21,7 @@ mod registry_client;
 pub mod registry_tls;
 pub mod serving_args;
 mod strip;
+mod upgrades;
 mod warnings;
 mod watches;
 

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::{ControllerRevision, Deployment, StatefulSet};
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{ConfigMap, Event, Node, Pod, Service};
@@ -10,10 +11,11 @@ use k8s_openapi::api::networking::v1::NetworkPolicy;
 use kaito_api::{Claim, Machine, NodeClaim, Workspace, labels};
 use kube::{Resource, ResourceExt as _};
 use operator_runtime::{Cache, Index, Key};
-use workspace_plan::{Grant, GrantRequest, LaunchBackoff, Source};
+use workspace_plan::{Grant, GrantRequest, LaunchBackoff, Source, Turn, TurnRequest};
 
 use crate::launch_backoff::SharedLaunchBackoffs;
 use crate::ledger::SharedLedger;
+use crate::upgrades::SharedUpgradeQueue;
 
 /// Caches of every kind that a plan for a Workspace looks at.
 #[derive(Clone, Debug)]
@@ -30,6 +32,7 @@ pub(crate) struct CacheSource {
     /// By [`namespace_value`].
     pub(crate) node_claims_by_namespace: Index<NodeClaim>,
     pub(crate) ledger: SharedLedger,
+    pub(crate) upgrades: SharedUpgradeQueue,
     pub(crate) launch_backoffs: SharedLaunchBackoffs,
     pub(crate) nodes: Cache<Node>,
     /// By [`owner_value`].
@@ -105,6 +108,14 @@ impl Source for CacheSource {
 
     fn revisions(&self, namespace: &str, workspace: &str) -> Vec<Arc<ControllerRevision>> {
         self.revisions.get(&index_value(namespace, workspace))
+    }
+
+    fn upgrade_turn(&self, request: &TurnRequest, now: Timestamp) -> Turn {
+        self.upgrades.turn(request, now)
+    }
+
+    fn leave_upgrade_queue(&self, namespace: &str, workspace: &str) {
+        self.upgrades.withdraw(namespace, workspace);
     }
 
     fn deployment(&self, namespace: &str, name: &str) -> Option<Arc<Deployment>> {

@@ -11,7 +11,7 @@ use jiff::Timestamp;
 use kaito_api::labels::{WORKSPACE, WORKSPACE_NAMESPACE};
 use kaito_api::{Claim, ClaimKind, Machine, NodeClaim, Workspace};
 use kube::Client;
-use operator_runtime::{Error, Key, Reconciler, live};
+use operator_runtime::{Error, Key, Reconciler, clock, live};
 use plan::{Kind, NoCloud, Plan, RefusedWrite, Report};
 use workspace_plan::{Observed, PresetLookup, Settings};
 
@@ -38,13 +38,8 @@ impl Reconciler for Workspaces {
             Some(name) => self.presets.lookup(name, &Key::of(workspace.as_ref())),
             None => PresetLookup::NotNeeded,
         };
-        let mut observed = workspace_plan::observe(
-            &self.caches,
-            workspace,
-            preset,
-            operator_runtime::clock::now(),
-            &self.settings,
-        );
+        let mut observed =
+            workspace_plan::observe(&self.caches, workspace, preset, clock::now(), &self.settings);
         if observed.needs_live_claims() {
             observed.claims = self.live.claims(&observed.workspace).await?;
         }
@@ -64,9 +59,9 @@ impl Reconciler for Workspaces {
     }
 
     fn on_deleted(&self, key: &Key) {
-        self.caches
-            .ledger
-            .withdraw(key.namespace.as_deref().unwrap_or_default(), &key.name);
+        let namespace = key.namespace.as_deref().unwrap_or_default();
+        self.caches.ledger.withdraw(namespace, &key.name);
+        self.caches.upgrades.withdraw(namespace, &key.name);
     }
 }
 

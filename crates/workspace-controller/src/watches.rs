@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use k8s_openapi::api::apps::v1::ControllerRevision;
 use k8s_openapi::api::core::v1::Event;
 use kaito_api::{ClaimKind, ClaimObject, Workspace, labels};
 use kube::Resource;
@@ -17,6 +18,7 @@ use crate::observe::{
 };
 use crate::orphans::OrphanEnqueuers;
 use crate::strip;
+use crate::upgrades::{SharedUpgradeQueue, unfinished_value};
 use crate::warnings::{self, WarningScope};
 
 /// Starts the watches and returns their caches.
@@ -62,6 +64,12 @@ pub(crate) fn start(
         machines_by_namespace: machines.index(namespace_value),
         node_claims_by_namespace: node_claims.index(namespace_value),
         ledger: SharedLedger::new(settings, enqueuer),
+        upgrades: SharedUpgradeQueue::new(
+            settings,
+            enqueuer,
+            revisions.index(unfinished_value),
+            workspaces.cache(),
+        ),
         launch_backoffs: SharedLaunchBackoffs::default(),
         nodes: nodes.cache(),
         owned_nodes: nodes.index(owner_value),
@@ -114,7 +122,7 @@ pub(crate) fn start(
         ProvisionerMode::Byo => start.watch_for_all("nodes", nodes),
     }
     start.watch("pods", pods, concerned);
-    start.watch("controllerrevisions", revisions, concerned);
+    start.watch_revisions(revisions, source.upgrades.clone());
     start.watch("deployments", deployments, concerned);
     start.watch("statefulsets", stateful_sets, concerned);
     start.watch("jobs", jobs, concerned);
@@ -234,6 +242,20 @@ impl Starter<'_> {
                 {
                     orphans.enqueue(Key::of(claim.as_ref()));
                 }
+            }),
+        );
+    }
+
+    /// Runs the watch of revisions. The end of an automatic upgrade enqueues those that wait, too.
+    fn watch_revisions(&mut self, watch: Watch<ControllerRevision>, upgrades: SharedUpgradeQueue) {
+        let (enqueuer, workspaces) = (self.enqueuer.clone(), self.workspaces.clone());
+        self.tasks.spawn(
+            "controllerrevisions",
+            watch.run(self.tasks.token(), move |change: &Change<ControllerRevision>| {
+                upgrades.record(change);
+                let keys = change.both().flat_map(|revision| concerned(revision.as_ref()));
+                keys.filter(|key| workspaces.get(key).is_some())
+                    .for_each(|key| enqueuer.enqueue(key));
             }),
         );
     }

@@ -1,5 +1,8 @@
 //! Carries out a valid Workspace: claims first, then its objects, then its status.
 
+use std::time::Duration;
+
+use jiff::Timestamp;
 use kaito_api::event_reasons;
 use plan::{Event, Manifest, Plan};
 
@@ -21,6 +24,7 @@ pub(crate) fn plan(context: &PlanContext<'_>, desired: &Desired<'_>, manifests: 
     let resource = nodes.resource();
     let mut rollout = rollout::of(context, desired, manifests);
     let rollout_notes = std::mem::take(&mut rollout.notes);
+    let changes_at = rollout.changes_at;
     let mut plan = Plan::default();
     // The first plan only stores the finalizer and shows the size. So nothing is bought before both are there.
     if context.has_finalizer() {
@@ -39,6 +43,7 @@ pub(crate) fn plan(context: &PlanContext<'_>, desired: &Desired<'_>, manifests: 
     }
     .noting(notes);
     status::report(context, &report, &mut plan);
+    plan.requeue = plan.requeue.into_iter().chain(until(context, changes_at)).min();
     if let Some(summary) = sizing_summary.filter(|_| context.creates_nodes() && !context.has_finalizer()) {
         plan.events.push(Event::normal(event_reasons::SIZED, summary));
     }
@@ -59,6 +64,11 @@ fn with_refused_grant(
         return (resource, Some(problem));
     }
     (problem.condition(), None)
+}
+
+/// Time until then.
+fn until(context: &PlanContext<'_>, at: Option<Timestamp>) -> Option<Duration> {
+    Duration::try_from(at?.duration_since(context.now)).ok()
 }
 
 fn exposure_note(context: &PlanContext<'_>, desired: &Desired<'_>) -> Option<Problem> {

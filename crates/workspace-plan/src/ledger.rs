@@ -124,7 +124,14 @@ impl SpendLedger {
             let (namespace, instance_type) = (&request.namespace, &request.instance_type);
             if let Some(refusal) = refuse(&settings.ceilings, namespace, instance_type, needs, others) {
                 account.waiting.insert(request.workspace.clone());
-                return (Grant::Refused(refusal), Vec::new());
+                // Nothing else may tell when a hold ends that began before this Workspace waited.
+                let hold_ends = account.held.iter().map(|held| held.until).min();
+                let wake = hold_ends.map(|until| Wake {
+                    namespace: request.namespace.clone(),
+                    workspace: request.workspace.clone(),
+                    after: until.saturating_sub(now),
+                });
+                return (Grant::Refused(refusal), wake.into_iter().collect());
             }
         }
         account.waiting.remove(&request.workspace);

@@ -41,6 +41,9 @@ mod retention;
 mod rollout;
 mod settings;
 mod status;
+mod upgrade_queue;
+mod upgrade_request;
+mod upgrades;
 mod validate;
 mod warnings;
 mod workload;
@@ -54,6 +57,8 @@ pub use observed::{Observed, PresetLookup, Workloads};
 pub use orphan::{ClaimOwner, ObservedClaim, OrphanMemory, Ownership, plan_claim};
 pub use preset_memory::{PresetAnswer, PresetMemory};
 pub use settings::{NodeLimit, NodeRetention, ProvisionerMode, Settings};
+pub use upgrade_queue::{Turn, TurnRequest, UnfinishedUpgrade, UpgradeQueue};
+pub use upgrades::{AutomaticUpgrades, UpgradeWindow, Upgrades, WindowDays, WindowStart};
 pub use warnings::WARNINGS;
 
 use jiff::Timestamp;

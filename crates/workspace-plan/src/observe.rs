@@ -13,12 +13,16 @@ use k8s_openapi::api::core::v1::{ConfigMap, Event, Node, Pod, Service};
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use kaito_api::{Claim, Workspace, names, selector};
 
+use crate::context::PlanContext;
 use crate::launch_backoff::LaunchBackoff;
 use crate::ledger::{Grant, GrantRequest};
 use crate::model_commit;
 use crate::needs::{self, Needs};
 use crate::observed::{Observed, PresetLookup, Workloads};
 use crate::settings::{ProvisionerMode, Settings};
+use crate::upgrade_queue::{Turn, TurnRequest};
+use crate::upgrade_request;
+use crate::upgrades::Upgrades;
 
 /// Objects of the cluster, as far as the reader knows them.
 pub trait Source {
@@ -51,6 +55,12 @@ pub trait Source {
 
     /// Returns the revisions of the namespace whose label names the Workspace.
     fn revisions(&self, namespace: &str, workspace: &str) -> Vec<Arc<ControllerRevision>>;
+
+    /// Asks the queue of automatic upgrades for a turn.
+    fn upgrade_turn(&self, request: &TurnRequest, now: Timestamp) -> Turn;
+
+    /// Leaves the queue of automatic upgrades.
+    fn leave_upgrade_queue(&self, namespace: &str, workspace: &str);
 
     /// Returns the Deployment of this name.
     fn deployment(&self, namespace: &str, name: &str) -> Option<Arc<Deployment>>;
@@ -113,6 +123,7 @@ pub fn observe(
         launch_backoffs: source.launch_backoffs(namespace, name),
         claims: all_claims,
         grant: Grant::Granted,
+        turn: Turn::None,
         workspace,
     };
     match needs::of(now, &observed, settings) {
@@ -128,6 +139,16 @@ pub fn observe(
         }
         Needs::Nothing => source.withdraw(observed.workspace.namespace(), observed.workspace.name()),
         Needs::Unknown => {}
+    }
+    if settings.upgrades != Upgrades::Manual {
+        observed.turn = match upgrade_request::of(&PlanContext::new(now, &observed, settings)) {
+            Some(request) => source.upgrade_turn(&request, now),
+            None => {
+                let workspace = &observed.workspace;
+                source.leave_upgrade_queue(workspace.namespace(), workspace.name());
+                Turn::None
+            }
+        };
     }
     observed
 }

@@ -12,6 +12,7 @@ use preset_catalog::Preset;
 
 use crate::launch_backoff::LaunchBackoff;
 use crate::ledger::Grant;
+use crate::upgrade_queue::Turn;
 
 /// One Workspace and its surroundings.
 #[derive(Clone, Debug)]
@@ -27,6 +28,8 @@ pub struct Observed {
     pub same_named: Vec<Claim>,
     /// Answer of the ledger of nodes to the plan's needs.
     pub grant: Grant,
+    /// Answer of the queue of automatic upgrades.
+    pub turn: Turn,
     /// Back-offs after failed launches, by claim name.
     pub launch_backoffs: BTreeMap<String, LaunchBackoff>,
     /// Nodes that the claims name or whose labels name the Workspace. Where users bring their own nodes, those that match

@@ -8,6 +8,8 @@ use kaito_api::ClaimKind;
 use preset_catalog::EngineImage;
 use preset_catalog::fit::RetiredTypes;
 
+use crate::upgrades::Upgrades;
+
 /// Source of nodes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ProvisionerMode {
@@ -127,6 +129,8 @@ pub struct Settings {
     pub engine: EngineImage,
     /// Treatment of retired instance types.
     pub retired_types: RetiredTypes,
+    /// Time of upgrades.
+    pub upgrades: Upgrades,
     /// Images of our containers.
     pub images: render::Images,
     /// Allowed downloads of those containers.

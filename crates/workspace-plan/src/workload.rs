@@ -67,6 +67,52 @@ impl<'a> Workload<'a> {
             && i64::from(ready.unwrap_or_default()) >= i64::from(self.replicas().max(1))
     }
 
+    /// Returns true if all replicas are ready, and of the present template.
+    ///
+    /// After a change of the template, the pods of the last one count as ready for a while.
+    pub(crate) fn is_rolled_out(self) -> bool {
+        let (all, updated) = match self {
+            Self::Deployment(object) => object.status.as_ref().map(|s| (s.replicas, s.updated_replicas)),
+            Self::StatefulSet(object) => object
+                .status
+                .as_ref()
+                .map(|s| (Some(s.replicas), s.updated_replicas)),
+            Self::Job(_) => None,
+        }
+        .unwrap_or_default();
+        let is_wanted =
+            |replicas: Option<i32>| u32::try_from(replicas.unwrap_or_default()) == Ok(self.replicas());
+        self.is_serving() && is_wanted(all) && is_wanted(updated)
+    }
+
+    /// Returns true if a server is ready, of whichever template. The pods of a StatefulSet are one server.
+    pub(crate) fn has_ready_server(self) -> bool {
+        match self {
+            Self::Deployment(object) => object.status.as_ref().is_some_and(|status| {
+                let counts = [status.ready_replicas, status.available_replicas];
+                counts.into_iter().flatten().any(|count| count > 0)
+            }),
+            Self::StatefulSet(object) => {
+                let ready = object.status.as_ref().and_then(|status| status.ready_replicas);
+                i64::from(ready.unwrap_or_default()) >= i64::from(self.replicas().max(1))
+            }
+            Self::Job(_) => false,
+        }
+    }
+
+    /// Returns true if a server is ready, and all pods are of the present template.
+    pub(crate) fn has_updated_server(self) -> bool {
+        let Self::Deployment(object) = self else {
+            return self.is_rolled_out();
+        };
+        let generation = object.metadata.generation.unwrap_or_default();
+        self.has_ready_server()
+            && object.status.as_ref().is_some_and(|status| {
+                status.observed_generation.unwrap_or_default() >= generation
+                    && status.updated_replicas == status.replicas
+            })
+    }
+
     /// Returns true if the workload controls the pod: directly, or a Deployment through one of its ReplicaSets.
     ///
     /// ReplicaSets are not watched, so those of a Deployment are known by their name.

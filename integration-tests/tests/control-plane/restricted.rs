@@ -270,6 +270,7 @@ fn observed(workspace: &Value, preset: &Arc<Preset>) -> Result<Observed> {
         claims: Vec::new(),
         same_named: Vec::new(),
         grant: workspace_plan::Grant::Granted,
+        turn: workspace_plan::Turn::None,
         launch_backoffs: BTreeMap::new(),
         nodes: Vec::new(),
         workloads: Workloads::default(),
@@ -287,6 +288,7 @@ fn plan(observed: &Observed) -> plan::Plan {
         // Presets that the default image cannot serve have pods with other images.
         engine: EngineImage::KAITO_BASE.stated(None, Some(true)),
         retired_types: Default::default(),
+        upgrades: Default::default(),
         ceilings: Default::default(),
         max_nodes: workspace_plan::NodeLimit::default(),
         node_image_family: "ubuntu".to_owned(),

@@ -1,9 +1,10 @@
 //! Steps that a refusal prevents, and refusals that are reported.
 
+use k8s_openapi::api::apps::v1::{Deployment, StatefulSet};
 use serde_json::json;
 
 use super::*;
-use crate::{Evict, Kind, ObjectRef, Write};
+use crate::{Evict, Manifest, ObjectRef};
 
 fn refusal(verb: Verb, code: u16, message: &str) -> RefusedWrite {
     let target = ObjectRef {
@@ -54,6 +55,22 @@ fn independent_writes_continue_and_dependent_steps_do_not() {
     let webhook = refusal(Verb::Apply, 500, "failed calling webhook \"a\"");
     assert!(execution(0, vec![webhook]).permits(&write()));
     assert!(!execution(0, vec![quota(Verb::Apply); MOST_REFUSALS]).permits(&write()));
+}
+
+#[test]
+fn a_workload_is_not_written_without_its_revision() {
+    let of = |kind: Kind, verb: Verb| {
+        let mut refusal = quota(verb);
+        refusal.target.kind = kind;
+        execution(0, vec![refusal])
+    };
+    let workload: [Step<()>; 2] = [Deployment::default().into(), StatefulSet::default().into()]
+        .map(|manifest: Manifest| Step::Write(Write::Apply(Box::new(manifest))));
+    let permits = |kind, verb| workload.each_ref().map(|step| of(kind, verb).permits(step));
+    assert_eq!(permits(Kind::ControllerRevision, Verb::Apply), [false; 2]);
+    assert_eq!(permits(Kind::ControllerRevision, Verb::Delete), [true; 2]);
+    assert_eq!(permits(Kind::Service, Verb::Apply), [true; 2]);
+    assert!(of(Kind::ControllerRevision, Verb::Apply).permits(&write()));
 }
 
 #[test]

@@ -13,7 +13,7 @@ impl ApiServer {
     /// Applies an object. Fields that `actor` set before and does not set now are removed.
     ///
     /// # Errors
-    /// If the result would be invalid, or the UID is another object's.
+    /// If the result would be invalid, or the UID is another object's, or the version another one.
     pub fn apply(&mut self, actor: &'static str, key: &ObjectRef, value: &Value) -> Result<(), ApiError> {
         if let Some((code, message)) = self.denials.get(&key.kind) {
             return Err(ApiError::Denied(*code, message.clone()));
@@ -24,6 +24,10 @@ impl ApiServer {
         };
         if !uid.is_empty() && uid != json::text(&stored.value, &["metadata", "uid"]) {
             return Err(ApiError::Conflict(format!("{}: another uid", shown(key))));
+        }
+        let version = json::text(value, &["metadata", "resourceVersion"]);
+        if !version.is_empty() && version != json::text(&stored.value, &["metadata", "resourceVersion"]) {
+            return Err(ApiError::Conflict(format!("{}: another version", shown(key))));
         }
         let applied = fields::configuration(value);
         let (mut merged, owners) = merged(actor, &stored, &applied);

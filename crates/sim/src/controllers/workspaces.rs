@@ -15,7 +15,8 @@ use kaito_api::{Claim, ClaimKind};
 use plan::{Kind, ObjectRef, PendingWrites};
 use workspace_plan::{
     ClaimOwner, Grant, GrantRequest, LaunchBackoff, LaunchBackoffs, Observed, ObservedClaim, OrphanMemory,
-    Ownership, Settings, Source, SpendLedger, Wake,
+    Ownership, Settings, Source, SpendLedger, Turn, TurnRequest, UnfinishedUpgrade, UpgradeQueue, Upgrades,
+    Wake,
 };
 
 use super::Program;
@@ -39,7 +40,9 @@ pub struct Workspaces {
     pub orphans: OrphanMemory,
     /// The ledger of nodes.
     pub ledger: SpendLedger,
-    /// Workspaces for which room appeared.
+    /// The queue of automatic upgrades.
+    pub upgrades: UpgradeQueue,
+    /// Workspaces for which room appeared, or whose turn it may be.
     pub wakes: Vec<Wake>,
     /// Its own writes that the caches do not show yet.
     pub pending_writes: PendingWrites<ObjectRef, Timestamp>,
@@ -58,15 +61,23 @@ impl Workspaces {
             launch_backoffs: LaunchBackoffs::default(),
             orphans: OrphanMemory::default(),
             ledger: SpendLedger::default(),
+            upgrades: UpgradeQueue::default(),
             wakes: Vec::new(),
             pending_writes: PendingWrites::default(),
             failures: BTreeMap::new(),
         }
     }
 
-    /// Records failed launches, as the watch of NodeClaims shows them.
-    pub fn record_launches(&mut self, changes: &[Change], now: Timestamp) {
+    /// Records failed launches, claims that are gone, and upgrades that have ended, as the watches show them.
+    pub fn record_changes(&mut self, changes: &[Change], now: Timestamp) {
         for change in changes {
+            let is_unfinished = |object: &Option<Typed>| match object {
+                Some(Typed::ControllerRevision(revision)) => UnfinishedUpgrade::of(revision).is_some(),
+                _ => false,
+            };
+            if is_unfinished(&change.old) && !is_unfinished(&change.new) {
+                self.wakes.extend(self.upgrades.freed());
+            }
             let claim = |object: &Option<Typed>| match object {
                 Some(Typed::NodeClaim(claim)) => Some(Arc::clone(claim)),
                 _ => None,
@@ -96,6 +107,7 @@ impl Workspaces {
         let Some(workspace) = self.view.workspace(namespace, &key.name) else {
             let wakes = self.ledger.withdraw(namespace, &key.name, elapsed(now));
             self.wakes.extend(wakes);
+            self.wakes.extend(self.upgrades.withdraw(namespace, &key.name));
             return None;
         };
         let preset = self
@@ -107,8 +119,11 @@ impl Workspaces {
             settings: &self.settings,
             now: elapsed(now),
             ledger: RefCell::new((&mut self.ledger, &mut self.wakes)),
+            upgrades: RefCell::new((&mut self.upgrades, Vec::new())),
         };
         let mut observed = workspace_plan::observe(&caches, workspace, preset, now, &self.settings);
+        let (_, wakes) = caches.upgrades.into_inner();
+        self.wakes.extend(wakes);
         if observed.needs_live_claims() {
             let live = View::listed(api, &[Kind::Machine, Kind::NodeClaim]);
             observed.claims = claims_of(&live, namespace, &key.name);
@@ -159,6 +174,7 @@ struct Caches<'a> {
     settings: &'a Settings,
     now: Duration,
     ledger: RefCell<(&'a mut SpendLedger, &'a mut Vec<Wake>)>,
+    upgrades: RefCell<(&'a mut UpgradeQueue, Vec<Wake>)>,
 }
 
 impl Source for Caches<'_> {
@@ -228,6 +244,28 @@ impl Source for Caches<'_> {
             .filter(is_own)
             .map(Arc::clone)
             .collect()
+    }
+
+    fn upgrade_turn(&self, request: &TurnRequest, now: Timestamp) -> Turn {
+        let Upgrades::Automatic(settings) = &self.settings.upgrades else {
+            return Turn::None;
+        };
+        let all = self.view.controller_revisions();
+        let all = all.filter_map(|revision| UnfinishedUpgrade::of(revision));
+        let unfinished = all.filter(|upgrade| {
+            let workspace = self.view.workspace(&upgrade.namespace, &upgrade.workspace);
+            workspace.is_some_and(|workspace| workspace.uid() == upgrade.uid && !workspace.is_terminating())
+        });
+        let unfinished: Vec<UnfinishedUpgrade> = unfinished.collect();
+        self.upgrades
+            .borrow_mut()
+            .0
+            .request(settings, request, &unfinished, now)
+    }
+
+    fn leave_upgrade_queue(&self, namespace: &str, workspace: &str) {
+        let (queue, wakes) = &mut *self.upgrades.borrow_mut();
+        wakes.extend(queue.withdraw(namespace, workspace));
     }
 
     fn deployment(&self, namespace: &str, name: &str) -> Option<Arc<Deployment>> {

@@ -106,7 +106,7 @@ fn run(
         return;
     } else if job && now >= completes {
         over(if pace.fail_jobs { "Failed" } else { "Succeeded" })
-    } else if pace.crash && !job {
+    } else if !job && (pace.crash || is_broken(pace, value)) {
         crashing(value)
     } else {
         running(value, readies)
@@ -114,6 +114,12 @@ fn run(
     let _ = api.edit(ACTOR, pod, |value| {
         crate::api_server::fields::merge(value, &json!({ "status": status }))
     });
+}
+
+fn is_broken(pace: &PodPace, pod: &Value) -> bool {
+    let mut containers = json::list(pod, &["spec", "containers"]).iter();
+    let broken = pace.broken_image.as_deref();
+    broken.is_some_and(|broken| containers.any(|container| json::text(container, &["image"]) == broken))
 }
 
 fn over(phase: &str) -> Value {

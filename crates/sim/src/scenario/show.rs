@@ -1,5 +1,6 @@
 //! The state of a world in a few lines.
 
+use kaito_api::conditions::WorkspaceReason;
 use plan::Kind;
 use serde_json::Value;
 
@@ -13,7 +14,7 @@ pub(super) fn show(world: &World) -> String {
     let mut lines = Vec::new();
     for (key, value) in world.api.all() {
         let what = match key.kind {
-            Kind::Workspace => conditions(value, json::text(value, &["status", "state"])),
+            Kind::Workspace => conditions(value, json::text(value, &["status", "state"])) + &upgrades(value),
             Kind::Machine | Kind::NodeClaim => conditions(value, json::text(value, &["status", "nodeName"])),
             Kind::Node => conditions(value, &taints(value)),
             Kind::Event => continue,
@@ -46,6 +47,25 @@ pub(super) fn show(world: &World) -> String {
         .iter()
         .map(|line| format!("  | {}\n", line.trim_end_matches([' ', ':'])))
         .collect()
+}
+
+/// Notes of the status about upgrades, by reason.
+fn upgrades(workspace: &Value) -> String {
+    let conditions = json::list(workspace, &["status", "conditions"]);
+    let mut ready = conditions
+        .iter()
+        .filter(|c| json::text(c, &["type"]) == "WorkspaceReady");
+    let message = ready
+        .next()
+        .map_or("", |condition| json::text(condition, &["message"]));
+    let reasons = [
+        WorkspaceReason::UpgradeAvailable,
+        WorkspaceReason::UpgradeFailed,
+        WorkspaceReason::UpgradesStopped,
+    ];
+    let found = reasons.iter().map(|reason| reason.as_str());
+    let found = found.filter(|reason| message.contains(&format!("{reason}: ")));
+    found.map(|reason| format!(" {reason}")).collect()
 }
 
 fn conditions(value: &Value, first: &str) -> String {

@@ -54,7 +54,9 @@ impl World {
         }
         let news = self.api.log().iter().skip(self.ledger.read_log);
         let news: Vec<(&str, &ObjectRef)> = news.map(|line| (line.actor, &line.key)).collect();
-        self.ledger.templates.record(&self.api, &news)?;
+        self.ledger
+            .templates
+            .record(&self.api, &self.setup.workspaces.upgrades, &news)?;
         for (at, what) in self.cloud.requests().iter().skip(self.ledger.read_requests) {
             push(self.ledger.requests.entry(what.clone()).or_default(), *at);
         }

@@ -2,7 +2,7 @@
 
 use jiff::SignedDuration;
 use plan::{Kind, ObjectRef};
-use workspace_plan::ProvisionerMode;
+use workspace_plan::{ProvisionerMode, Upgrades};
 
 use super::World;
 use crate::agenda::Due;
@@ -131,6 +131,16 @@ impl World {
     pub fn upgrade(&mut self, image: &str) {
         self.note(format!("the base image is {image}"));
         self.setup.workspaces.images.base = image.to_owned();
+        self.kill(Program::Workspaces);
+    }
+
+    /// Restarts the workspace controller with this time of upgrades, if it is another.
+    pub fn upgrades(&mut self, upgrades: Upgrades) {
+        if self.setup.workspaces.upgrades == upgrades {
+            return;
+        }
+        self.note(format!("upgrades are {upgrades:?}"));
+        self.setup.workspaces.upgrades = upgrades;
         self.kill(Program::Workspaces);
     }
 

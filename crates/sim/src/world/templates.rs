@@ -1,21 +1,30 @@
 //! The invariant that what runs keeps running: no pod template changes unless its Workspace changed, or its upgrade was
 //! asked for.
 //!
+//! An automatic upgrade is such a reason: it begins within the window, and while no other is under way. A template that
+//! was never ready may change at any time.
+//!
 //! Caches are late, so a template may change long after the edit that it follows. Therefore changes are counted: a
 //! Workspace's templates never change more often than the Workspace.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use kaito_api::labels::WORKSPACE_CONTROLLER;
+use jiff::Timestamp;
+use kaito_api::labels::{AUTOMATIC_UPGRADE, NEVER_READY, REVISION, WORKSPACE_CONTROLLER};
 use plan::{Kind, ObjectRef};
 use serde_json::{Value, json};
+use workspace_plan::Upgrades;
 
-use crate::api_server::{ApiServer, shown};
+use crate::api_server::{ApiServer, is_deleting, shown};
 use crate::json;
 
 /// Templates of all Workspaces, by UID.
 #[derive(Clone, Debug, Default)]
-pub struct Templates(BTreeMap<String, Template>);
+pub struct Templates {
+    templates: BTreeMap<String, Template>,
+    /// Marks of automatic upgrades that were seen: UID of the Workspace, and time.
+    marks: BTreeSet<(String, Timestamp)>,
+}
 
 /// The template of one Workspace's workload.
 #[derive(Clone, Debug, Default)]
@@ -28,6 +37,8 @@ struct Template {
     workload: String,
     /// Its template, as the controller wrote it last.
     ours: Value,
+    /// Number of the revision that it was written from.
+    number: String,
     /// Changes of the template by the controller, while the workload existed.
     rolls: u32,
 }
@@ -37,13 +48,19 @@ impl Templates {
     ///
     /// # Errors
     /// When a template changed without a reason.
-    pub fn record(&mut self, api: &ApiServer, writes: &[(&str, &ObjectRef)]) -> Result<(), String> {
+    pub fn record(
+        &mut self,
+        api: &ApiServer,
+        upgrades: &Upgrades,
+        writes: &[(&str, &ObjectRef)],
+    ) -> Result<(), String> {
         for (actor, key) in writes {
             let Some(object) = api.get(key) else { continue };
             match key.kind {
                 Kind::Workspace => self.record_workspace(object),
+                Kind::ControllerRevision => self.record_revision(api, upgrades, object)?,
                 Kind::Deployment | Kind::StatefulSet => {
-                    self.record_workload(key, object, *actor == WORKSPACE_CONTROLLER)?;
+                    self.record_workload(api, key, object, *actor == WORKSPACE_CONTROLLER)?;
                 }
                 _ => {}
             }
@@ -55,7 +72,7 @@ impl Templates {
         let metadata = |field: &str| json::at(object, &["metadata", field]).cloned();
         let said = json!([metadata("generation"), metadata("annotations")]);
         let uid = json::text(object, &["metadata", "uid"]).to_owned();
-        let template = self.0.entry(uid).or_insert_with(|| Template {
+        let template = self.templates.entry(uid).or_insert_with(|| Template {
             said: said.clone(),
             ..Template::default()
         });
@@ -65,13 +82,56 @@ impl Templates {
         }
     }
 
-    fn record_workload(&mut self, key: &ObjectRef, object: &Value, is_ours: bool) -> Result<(), String> {
+    fn record_revision(
+        &mut self,
+        api: &ApiServer,
+        upgrades: &Upgrades,
+        object: &Value,
+    ) -> Result<(), String> {
+        let Some((uid, began)) = mark(object) else {
+            return Ok(());
+        };
+        if !self.marks.insert((uid.clone(), began)) {
+            return Ok(());
+        }
+        self.templates.entry(uid.clone()).or_default().edits += 1;
+        let is_open = matches!(upgrades, Upgrades::Automatic(settings) if settings.window.is_open(began));
+        if !is_open {
+            return Err(format!(
+                "Workspace {uid} was upgraded at {began}, outside the window"
+            ));
+        }
+        let live = api
+            .list(Kind::Workspace)
+            .filter(|(_, workspace)| !is_deleting(workspace));
+        let live: Vec<&str> = live
+            .map(|(_, workspace)| json::text(workspace, &["metadata", "uid"]))
+            .collect();
+        let revisions = api.list(Kind::ControllerRevision);
+        let mut others = revisions.filter_map(|(_, revision)| mark(revision));
+        let other = others.find(|(other, _)| *other != uid && live.contains(&other.as_str()));
+        other.map_or(Ok(()), |(other, began)| {
+            Err(format!(
+                "Workspace {uid} was upgraded while {other} was, which began at {began}"
+            ))
+        })
+    }
+
+    fn record_workload(
+        &mut self,
+        api: &ApiServer,
+        key: &ObjectRef,
+        object: &Value,
+        is_ours: bool,
+    ) -> Result<(), String> {
         let owners = json::list(object, &["metadata", "ownerReferences"]).iter();
-        let mut owned = owners.filter_map(|owner| self.0.get_key_value(json::text(owner, &["uid"])));
+        let mut owned = owners.filter_map(|owner| self.templates.get_key_value(json::text(owner, &["uid"])));
         let Some(workspace) = owned.next().map(|(uid, _)| uid.clone()) else {
             return Ok(());
         };
-        let template = self.0.entry(workspace).or_default();
+        let template = self.templates.entry(workspace.clone()).or_default();
+        let number = json::text(object, &["metadata", "annotations", REVISION]);
+        let before = std::mem::replace(&mut template.number, number.to_owned());
         let uid = json::text(object, &["metadata", "uid"]);
         let now = json::at(object, &["spec", "template"])
             .cloned()
@@ -79,6 +139,7 @@ impl Templates {
         if template.workload != uid {
             (template.workload, template.ours) = (uid.to_owned(), now);
         } else if is_ours && template.ours != now {
+            template.edits += u32::from(!is_ready(key, object) && was_never_ready(api, &workspace, &before));
             template.rolls += 1;
             if template.rolls > template.edits {
                 return Err(format!("{} was rolled without a request", shown(key)));
@@ -87,4 +148,34 @@ impl Templates {
         }
         Ok(())
     }
+}
+
+/// Returns true if a server of the workload is ready. The pods of a StatefulSet are one server.
+fn is_ready(key: &ObjectRef, workload: &Value) -> bool {
+    let number = |path: &[&str]| json::number(workload, path).unwrap_or_default();
+    let ready = number(&["status", "readyReplicas"]);
+    match key.kind {
+        Kind::StatefulSet => ready >= number(&["spec", "replicas"]).max(1),
+        _ => ready > 0,
+    }
+}
+
+/// Returns true if the revision of this number says that it was never ready.
+fn was_never_ready(api: &ApiServer, workspace: &str, number: &str) -> bool {
+    let revisions = api.list(Kind::ControllerRevision).map(|(_, revision)| revision);
+    let mut marked = revisions
+        .filter(|revision| !json::text(revision, &["metadata", "annotations", NEVER_READY]).is_empty());
+    marked.any(|revision| {
+        let owners = json::list(revision, &["metadata", "ownerReferences"]);
+        let is_of = |owner: &Value| json::text(owner, &["uid"]) == workspace;
+        owners.iter().any(is_of)
+            && json::number(revision, &["revision"]).is_some_and(|own| own.to_string() == number)
+    })
+}
+
+/// The Workspace of a revision, and the time at which its automatic upgrade began.
+fn mark(revision: &Value) -> Option<(String, Timestamp)> {
+    let owner = json::list(revision, &["metadata", "ownerReferences"]).first()?;
+    let began = json::time(revision, &["metadata", "annotations", AUTOMATIC_UPGRADE])?;
+    Some((json::text(owner, &["uid"]).to_owned(), began))
 }

@@ -1,5 +1,7 @@
 //! Options of the local system.
 
+use std::path::PathBuf;
+
 /// Times of the simulated cloud and settings of the programs.
 #[derive(Clone, Debug)]
 pub struct StackOptions {
@@ -31,6 +33,8 @@ pub struct StackOptions {
     pub publish_catalog: bool,
     /// URL of the registry's model hub; none where `None`.
     pub hub_endpoint: Option<String>,
+    /// Directory of presets of the user's own.
+    pub presets_dir: Option<PathBuf>,
     /// Lifetime of the registry's own certificates, in seconds.
     pub certificate_lifetime_seconds: u32,
     /// Objects that each controller reconciles concurrently.
@@ -62,6 +66,7 @@ impl Default for StackOptions {
             max_pools: 100,
             publish_catalog: false,
             hub_endpoint: None,
+            presets_dir: None,
             certificate_lifetime_seconds: 14 * 24 * 60 * 60,
             concurrency: 16,
             node_provisioner: "machine",

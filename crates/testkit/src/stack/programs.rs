@@ -211,6 +211,9 @@ impl Programs {
             .arg(format!("--token-audience={REGISTRY_HOST}"))
             .arg(format!("--access-namespace={NAMESPACE}"))
             .kubeconfig(&self.registry_kubeconfig);
+        if let Some(presets) = &self.options.presets_dir {
+            program = program.arg("--presets-dir").arg(presets);
+        }
         if self.options.publish_catalog {
             program = program.arg(format!("--publish-config-map={NAMESPACE}/{CATALOG}"));
         }

@@ -41,8 +41,8 @@ pub(super) fn writes(
     let workload = workload.into_iter().filter_map(apply);
     let workload: Vec<Write> = workload
         .filter_map(|write| {
-            if may_write(context, desired, &write) {
-                Some(write)
+            if !rollout.keeps_template && may_write(context, desired, &write) {
+                Some(expecting(rollout.expected_version.clone(), write))
             } else {
                 put_back_size(context, &write)
             }
@@ -58,6 +58,16 @@ pub(super) fn writes(
         writes.extend(workload);
     }
     writes
+}
+
+/// The apply with the version of the object that it depends on.
+fn expecting(version: Option<String>, mut write: Write) -> Write {
+    if let Write::Apply(manifest) = &mut write
+        && version.is_some()
+    {
+        manifest.metadata_mut().resource_version = version;
+    }
+    write
 }
 
 /// Returns true if the workload may be written.

@@ -28,6 +28,7 @@ fn settings(nodes: Option<u32>, usd: Option<&str>) -> Settings {
         tuning_node_retention: Default::default(),
         engine: Default::default(),
         retired_types: Default::default(),
+        upgrades: Default::default(),
         images: render::Images::default(),
         downloads: render::Downloads::default(),
         outgoing: render::Outgoing::default(),
@@ -161,6 +162,28 @@ fn waiting_workspaces_are_woken_when_room_appears() {
     assert_eq!(ledger.withdraw("ns", "b", SECOND * 70), []);
     assert_eq!(ledger.withdraw("ns", "b", SECOND * 200), []);
     assert!(ledger.accounts.is_empty(), "nothing is remembered for ever");
+}
+
+#[test]
+fn a_workspace_that_is_refused_for_a_hold_is_woken_when_it_ends() {
+    let settings = settings(Some(2), None);
+    let mut ledger = SpendLedger::default();
+    let mut ask = |workspace, now| {
+        let answer = ledger.request(&settings, &request(workspace, 2), &[], now);
+        (is_granted(&answer), answer.1)
+    };
+    assert_eq!(ask("a", SECOND), (true, vec![]));
+    assert_eq!(ask("b", SECOND), (false, vec![]), "nothing is held");
+    ledger.withdraw("ns", "b", SECOND);
+    assert_eq!(ledger.withdraw("ns", "a", SECOND), [], "nobody waits");
+    let (answer, wakes) = ledger.request(&settings, &request("b", 2), &[], SECOND * 11);
+    assert_ne!(answer, Grant::Granted);
+    let [wake] = wakes.as_slice() else {
+        panic!("{wakes:?}")
+    };
+    assert_eq!((wake.workspace.as_str(), wake.after), ("b", HOLD - SECOND * 10));
+    let again = ledger.request(&settings, &request("b", 2), &[], SECOND * 11 + wake.after);
+    assert!(is_granted(&again));
 }
 
 /// One step of a random history.

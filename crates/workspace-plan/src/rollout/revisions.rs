@@ -3,6 +3,7 @@
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
+use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::{ControllerRevision, Deployment, StatefulSet};
 use kaito_api::{labels, names};
 use plan::{Kind, Manifest};
@@ -38,6 +39,12 @@ pub(super) struct Revision {
     /// Digest of what the Workspace said when it was applied last.
     pub(super) inputs: String,
     pub(super) carried_out: Requests,
+    /// Time at which its automatic upgrade began; `None` if it was none, or the model served since.
+    pub(super) mark: Option<String>,
+    /// Set if it was never ready: the number of the revision that it replaced unasked, or 0.
+    pub(super) never_ready: Option<i64>,
+    /// Time at which it was recorded first.
+    pub(super) created: Option<Timestamp>,
     pub(super) workload: Manifest,
 }
 
@@ -66,11 +73,22 @@ pub(super) fn digest(workload: &Manifest) -> String {
 }
 
 /// Annotations of a revision.
-pub(super) fn annotations(inputs: &str, carried_out: &Requests) -> BTreeMap<String, String> {
+pub(super) fn annotations(
+    inputs: &str,
+    carried_out: &Requests,
+    mark: Option<&str>,
+    never_ready: Option<i64>,
+) -> BTreeMap<String, String> {
     let of = |key: &str, value: &str| (key.to_owned(), value.to_owned());
     let upgrade = carried_out.upgrade.as_deref();
     let rollback_to = carried_out.rollback_to.as_deref();
-    let requests = [(labels::UPGRADE, upgrade), (labels::ROLLBACK_TO, rollback_to)];
+    let never_ready = never_ready.map(|number| number.to_string());
+    let requests = [
+        (labels::NEVER_READY, never_ready.as_deref()),
+        (labels::UPGRADE, upgrade),
+        (labels::ROLLBACK_TO, rollback_to),
+        (labels::AUTOMATIC_UPGRADE, mark),
+    ];
     let requests = requests
         .into_iter()
         .filter_map(|(key, value)| Some(of(key, value?)));
@@ -95,6 +113,9 @@ fn read(context: &PlanContext<'_>, object: &ControllerRevision) -> Option<Revisi
             upgrade: request(labels::UPGRADE),
             rollback_to: request(labels::ROLLBACK_TO),
         },
+        mark: request(labels::AUTOMATIC_UPGRADE),
+        never_ready: request(labels::NEVER_READY).and_then(|number| number.parse().ok()),
+        created: object.metadata.creation_timestamp.as_ref().map(|time| time.0),
         workload,
     })
 }

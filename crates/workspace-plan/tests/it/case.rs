@@ -28,6 +28,7 @@ impl Case {
                 claims: Vec::new(),
                 same_named: Vec::new(),
                 grant: workspace_plan::Grant::Granted,
+                turn: workspace_plan::Turn::None,
                 launch_backoffs: std::collections::BTreeMap::new(),
                 nodes: Vec::new(),
                 workloads: Workloads::default(),
@@ -42,6 +43,7 @@ impl Case {
                 tuning_node_retention: Default::default(),
                 engine: Default::default(),
                 retired_types: Default::default(),
+                upgrades: Default::default(),
                 ceilings: Default::default(),
                 max_nodes: Default::default(),
                 node_image_family: "ubuntu".to_owned(),
@@ -254,12 +256,14 @@ impl Case {
             let replicas = deployment.spec.replicas;
             let status = deployment.status.get_or_insert_default();
             (status.observed_generation, status.available_replicas) = (Some(1), replicas);
+            (status.replicas, status.updated_replicas) = (replicas, replicas);
         }
         if let Some(set) = &mut workloads.stateful_set {
             let set = Arc::make_mut(set);
             let replicas = set.spec.replicas;
             let status = set.status.get_or_insert_default();
             (status.observed_generation, status.ready_replicas) = (Some(1), replicas);
+            (status.replicas, status.updated_replicas) = (replicas.unwrap_or(1), replicas);
         }
         self
     }

@@ -8,6 +8,7 @@
     reason = "helpers of tests fail their test"
 )]
 
+mod automatic;
 mod byo;
 mod case;
 mod cold_start;
@@ -17,6 +18,7 @@ mod front;
 mod instance_types;
 mod kinds;
 mod money;
+mod never_ready;
 mod objects;
 mod pods;
 mod properties;

@@ -69,7 +69,8 @@ fn a_life_from_claim_to_answer() {
     );
     let answering = deployed.answering();
     let plan = answering.plan();
-    assert_eq!((actions(&plan), state(&plan)), (vec![], "Ready".to_owned()));
+    let unmarked = vec!["apply ControllerRevision".to_owned()];
+    assert_eq!((actions(&plan), state(&plan)), (unmarked, "Ready".to_owned()));
     for kind in [
         "MachineReady",
         "NodesReady",

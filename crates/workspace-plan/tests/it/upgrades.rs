@@ -132,7 +132,7 @@ fn a_request_upgrades_once() {
     let case = case.stored();
     assert_eq!(image(&case), "example.com/base:2");
     assert!(!says(&case.clone().stored()).contains("UpgradeAvailable"));
-    let case = upgraded(case.stored(), "example.com/base:3").stored();
+    let case = upgraded(case.answering().stored(), "example.com/base:3").stored();
     assert_eq!(
         image(&case),
         "example.com/base:2",
@@ -184,6 +184,21 @@ fn a_workload_whose_revisions_are_gone_stays_until_it_is_asked() {
     let mut case = running();
     case.observed.revisions.clear();
     assert_eq!(actions(&case.plan()), ["apply ControllerRevision"]);
+}
+
+#[test]
+fn the_size_of_an_unknown_workload_is_repaired() {
+    let before = running();
+    let mut case = upgraded(before.clone(), "example.com/base:2");
+    case.observed.revisions.clear();
+    let deployment = Arc::make_mut(case.observed.workloads.deployment.as_mut().unwrap());
+    deployment.spec.replicas = Some(8);
+    assert_eq!(actions(&case.plan()), ["patch w"]);
+    let case = case.stored();
+    let deployment = case.observed.workloads.deployment.as_ref().unwrap();
+    assert_eq!(deployment.spec.replicas, Some(1));
+    assert_eq!(image(&case), image(&before));
+    assert!(case.stored().plan().is_noop());
 }
 
 #[test]
