@@ -386,11 +386,6 @@ pub(crate) fn annotations() -> Cases {
             annotated(inference(), "use-local-weights", "yes"),
             Refused("must be true or false"),
         ),
-        (annotated(inference(), "upgrades", "manual"), Accepted),
-        (
-            annotated(inference(), "upgrades", "automatic"),
-            Refused("must be manual"),
-        ),
         (annotated(inference(), "anything-else", "x"), Accepted),
         (
             with(

@@ -1,4 +1,4 @@
-//! Annotations about serving: the front, keys, certificates, adapters and resources.
+//! Annotations about serving: the front, keys, certificates, adapters, resources and upgrades.
 
 use crate::case::Cases;
 use crate::case::Expect::{Accepted, Refused};
@@ -34,6 +34,11 @@ pub(crate) fn annotations() -> Cases {
         (
             annotated(inference(), "memory", "16GiB"),
             Refused("must be an amount of memory"),
+        ),
+        (annotated(inference(), "upgrades", "manual"), Accepted),
+        (
+            annotated(inference(), "upgrades", "automatic"),
+            Refused("must be manual"),
         ),
     ]
 }

@@ -64,7 +64,7 @@ impl Execution {
     /// Records a refused write.
     ///
     /// Whole objects, deletions and evictions are independent of each other. A patch is not: a Node is tainted before its
-    /// pods are evicted. A workload follows its revision: one that runs without a record could not be told from another.
+    /// pods are evicted. A workload follows its revision: one that runs without a record is not known later.
     /// Nothing is written without our finalizer, and a server that does not respond is left alone.
     pub fn record(&mut self, refusal: RefusedWrite) {
         let is_base = matches!(refusal.verb, Verb::EnsureFinalizer | Verb::Patch);

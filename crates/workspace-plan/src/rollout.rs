@@ -16,11 +16,11 @@ mod situation;
 pub(crate) use automatic::request;
 
 use automatic::{available, is_fixed};
-use choice::{Choice, choose};
+use choice::choose;
 use jiff::Timestamp;
 use plan::{Manifest, Write};
 use record::Record;
-use situation::Situation;
+use situation::{Choice, Situation};
 
 use crate::context::PlanContext;
 use crate::desired::Desired;

@@ -1,15 +1,15 @@
 //! Automatic upgrades: who asks for a turn, how one is marked, and what the status says meanwhile.
 //!
 //! The mark is on the revision of the upgrade. It stays until the model serves, also if the model returns to an earlier
-//! revision in between: what failed here would fail elsewhere, so the others wait for a person.
+//! revision in between. What failed here would fail elsewhere, so the others wait for a person.
 
 use jiff::{SignedDuration, Timestamp};
 use kaito_api::conditions::WorkspaceReason;
 use kaito_api::labels;
 use plan::Manifest;
 
-use super::choice::{Choice, choose};
-use super::situation::Situation;
+use super::choice::choose;
+use super::situation::{Choice, Situation};
 use crate::context::PlanContext;
 use crate::desired::{Desired, DesiredWorkload};
 use crate::problem::Problem;

@@ -7,25 +7,10 @@ use plan::drift::apply_if_needed;
 use super::never_ready;
 use super::record::Record;
 use super::revisions::{Rendering, Requests, Revision};
-use super::situation::Situation;
+use super::situation::{Choice, Situation};
 use crate::metadata::annotation;
 use crate::problem::Problem;
 use crate::workload::Workload;
-
-/// The rendering to apply.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) enum Choice {
-    /// The one of this program.
-    Rendered,
-    /// The same, unasked: the one that was applied last was never ready.
-    Instead,
-    /// The same, and it runs already, without a record.
-    Running,
-    /// The kept revision of this name.
-    Recorded(String),
-    /// Nothing is recorded about the workload that runs: it stays as it is.
-    Unknown,
-}
 
 /// Chooses the rendering, and says which requests are carried out with it.
 pub(super) fn choose(situation: &Situation<'_>) -> (Choice, Requests, Option<Problem>) {

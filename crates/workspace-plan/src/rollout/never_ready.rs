@@ -3,9 +3,8 @@
 //! A revision carries a mark from the time at which it is applied until it is ready. So a restart of this program
 //! changes nothing, and a revision that was recorded again after a loss counts as one that served.
 
-use super::choice::Choice;
 use super::revisions::Revision;
-use super::situation::Situation;
+use super::situation::{Choice, Situation};
 
 /// Returns true if the current revision may be replaced unasked: it was never ready, and no server is ready.
 pub(super) fn may_replace(situation: &Situation<'_>) -> bool {

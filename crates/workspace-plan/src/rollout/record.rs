@@ -10,7 +10,7 @@ use super::situation::Situation;
 /// Revisions that are kept, with the one that runs.
 const KEPT: usize = 5;
 
-/// What is recorded with a workload.
+/// Facts that are recorded with a workload.
 #[derive(Debug)]
 pub(super) struct Record {
     /// Number of the revision; a higher one is newer.

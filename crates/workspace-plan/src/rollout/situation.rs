@@ -1,4 +1,4 @@
-//! Everything that the choice of a rendering depends on.
+//! Everything that the choice of a rendering depends on, and the possible choices.
 
 use kaito_api::{labels, names};
 use plan::Manifest;
@@ -12,6 +12,21 @@ use crate::workload::Workload;
 
 /// Revisions that may be lost since the newest one that is kept.
 const MOST_LOST: i64 = 10;
+
+/// The rendering to apply.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Choice {
+    /// The one of this program.
+    Rendered,
+    /// The same, unasked: the one that was applied last was never ready.
+    Instead,
+    /// The same, and it runs already, without a record.
+    Running,
+    /// The kept revision of this name.
+    Recorded(String),
+    /// Nothing is recorded about the workload that runs: it stays as it is.
+    Unknown,
+}
 
 /// Everything that the choice depends on.
 pub(super) struct Situation<'a> {

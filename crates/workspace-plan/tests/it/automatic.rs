@@ -148,7 +148,7 @@ fn a_failed_upgrade_says_so_and_its_mark_outlives_the_return() {
     let began: Timestamp = case.now;
     case.now = began + SignedDuration::from_hours(1);
     assert!(says(&case).contains("UpgradeFailed: "), "{}", says(&case));
-    // The other models wait until somebody has looked at it.
+    // The other models wait until a person has looked at it.
     let case = case.annotated("kaito.sh/rollback-to", &first).stored().stored();
     let case = case.answering().stored().stored();
     assert!(!says(&case).contains("UpgradeFailed"));
