@@ -10,10 +10,10 @@ use kube::{Api, Client};
 use local_cluster::nodes::{HOST_ADDRESS, HOST_NAME, REGISTRY_NAME};
 use local_cluster::{ClusterOptions, NodeHost, NodeOptions, Tier};
 use serde_json::{Value, json};
-use testkit::image_registry::Registry;
 use testkit::{Helm, NAMESPACE, Running, TestEnv};
 
-use crate::{chart, cloud, images, registry};
+use crate::registry::UserRegistry;
+use crate::{chart, cloud, images};
 
 /// The time limit of every wait, sized for a busy machine.
 pub const LIMIT: Duration = Duration::from_secs(300);
@@ -33,7 +33,7 @@ pub struct Installation {
     /// The address of the cloud.
     pub arm_url: String,
     /// A registry of a user, without TLS.
-    pub(crate) registry: Mutex<Registry>,
+    pub(crate) registry: Mutex<UserRegistry>,
     _scratch: tempfile::TempDir,
 }
 
@@ -56,7 +56,7 @@ impl Installation {
         let [port] = testkit::reserve_ports::<1>()?;
         let arm_url = format!("http://{HOST_ADDRESS}:{port}");
         let arm = cloud::start(&env, port)?;
-        let registry = registry::start()?;
+        let registry = UserRegistry::start(&env)?;
         report("pushing the images of our programs and the chart to the registry");
         let helm = Helm::of(&env).await?;
         chart::push(&helm, scratch.path()).await?;

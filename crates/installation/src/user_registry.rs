@@ -3,21 +3,23 @@
 use std::sync::{MutexGuard, PoisonError};
 
 use anyhow::Result;
-use local_cluster::nodes::HOST_NAME;
-use testkit::image_registry::Registry;
 
 use crate::Installation;
+use crate::registry::UserRegistry;
 
 impl Installation {
     /// `HOST:PORT` of the registry, for pods.
     #[must_use]
     pub fn registry_name(&self) -> String {
-        format!("{HOST_NAME}:{}", self.locked().address().port())
+        self.locked().name()
     }
 
     /// Ends the registry, as a crash does.
-    pub fn stop_registry(&self) {
-        self.locked().stop();
+    ///
+    /// # Errors
+    /// When it cannot be killed.
+    pub fn stop_registry(&self) -> Result<()> {
+        self.locked().stop()
     }
 
     /// Starts the registry again.
@@ -25,16 +27,16 @@ impl Installation {
     /// # Errors
     /// When it does not start.
     pub fn start_registry(&self) -> Result<()> {
-        self.locked().start_again()
+        self.locked().start_again(&self.env)
     }
 
     /// Reports whether the registry has a blob or a manifest with this digest.
     #[must_use]
     pub fn registry_has(&self, digest: &str) -> bool {
-        self.locked().blob(digest).is_file()
+        self.locked().has(digest)
     }
 
-    fn locked(&self) -> MutexGuard<'_, Registry> {
+    fn locked(&self) -> MutexGuard<'_, UserRegistry> {
         self.registry.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -8,7 +8,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
-use anyhow::{Context as _, bail, ensure};
+use anyhow::{Context as _, bail};
 
 /// Set to anything, it turns a missing program into a failure instead of a skipped test.
 pub const REQUIRED: &str = "KAITO_REQUIRE_REGISTRY";
@@ -58,24 +58,16 @@ impl Registry {
     /// # Errors
     /// As [`Self::start`].
     pub fn start_with(auth: &Auth, tls: Option<(&Path, &Path)>) -> anyhow::Result<Option<Self>> {
-        Self::start_on(SocketAddr::from(([127, 0, 0, 1], 0)), auth, tls)
-    }
-
-    /// Starts one on this address; port 0 means a free one. See [`Self::start_with`].
-    ///
-    /// # Errors
-    /// As [`Self::start`].
-    pub fn start_on(
-        listen: SocketAddr,
-        auth: &Auth,
-        tls: Option<(&Path, &Path)>,
-    ) -> anyhow::Result<Option<Self>> {
         let scratch = tempfile::tempdir()?;
-        std::fs::write(
-            config(scratch.path()),
-            configuration(scratch.path(), listen, auth, tls)?,
-        )?;
-        let mut child = match serve(scratch.path()) {
+        let config = configure(scratch.path(), SocketAddr::from(([127, 0, 0, 1], 0)), auth, tls)?;
+        let child = Command::new("docker-registry")
+            .arg("serve")
+            .arg(&config)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn();
+        let mut child = match child {
             Ok(child) => child,
             Err(error) if error.kind() == ErrorKind::NotFound && std::env::var_os(REQUIRED).is_none() => {
                 skipped();
@@ -89,26 +81,6 @@ impl Registry {
             address,
             scratch,
         }))
-    }
-
-    /// Ends it, as a crash does. All that is in it stays.
-    pub fn stop(&mut self) {
-        end(&mut self.child);
-    }
-
-    /// Starts it again after [`Self::stop`], on the same address.
-    ///
-    /// # Errors
-    /// When it was started on port 0, or does not start.
-    pub fn start_again(&mut self) -> anyhow::Result<()> {
-        self.child = serve(self.scratch.path())?;
-        let address = announced(&mut self.child)?;
-        ensure!(
-            address == self.address,
-            "the address changed from {} to {address}",
-            self.address
-        );
-        Ok(())
     }
 
     /// The address on which it listens.
@@ -126,30 +98,38 @@ impl Registry {
     /// The file of a blob, whose name is `sha256:` and 64 hex digits.
     #[must_use]
     pub fn blob(&self, digest: &str) -> PathBuf {
-        let hex = digest.trim_start_matches("sha256:");
-        let blobs = storage(self.scratch.path()).join("docker/registry/v2/blobs/sha256");
-        blobs.join(hex.get(..2).unwrap_or(hex)).join(hex).join("data")
+        blob(self.scratch.path(), digest)
     }
+}
+
+/// The file of a blob of a registry that keeps everything in this directory; see [`Registry::blob`].
+#[must_use]
+pub fn blob(directory: &Path, digest: &str) -> PathBuf {
+    let hex = digest.trim_start_matches("sha256:");
+    let blobs = storage(directory).join("docker/registry/v2/blobs/sha256");
+    blobs.join(hex.get(..2).unwrap_or(hex)).join(hex).join("data")
+}
+
+/// Writes the configuration of a registry that listens on this address and keeps everything in this directory. Returns
+/// the file, for `docker-registry serve`.
+///
+/// # Errors
+/// When a file cannot be written.
+pub fn configure(
+    directory: &Path,
+    listen: SocketAddr,
+    auth: &Auth,
+    tls: Option<(&Path, &Path)>,
+) -> anyhow::Result<PathBuf> {
+    let file = directory.join("config.yml");
+    std::fs::write(&file, configuration(directory, listen, auth, tls)?)?;
+    Ok(file)
 }
 
 impl Drop for Registry {
     fn drop(&mut self) {
         end(&mut self.child);
     }
-}
-
-fn config(scratch: &Path) -> PathBuf {
-    scratch.join("config.yml")
-}
-
-fn serve(scratch: &Path) -> std::io::Result<Child> {
-    Command::new("docker-registry")
-        .arg("serve")
-        .arg(config(scratch))
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::piped())
-        .spawn()
 }
 
 fn end(child: &mut Child) {

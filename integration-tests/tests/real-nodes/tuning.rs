@@ -103,7 +103,7 @@ async fn tune(system: &Installation, namespace: &str) -> Result<String> {
             Ok(pod.name_any())
         })
         .await?;
-    system.stop_registry();
+    system.stop_registry()?;
     system
         .env
         .eventually("a push that fails", LIMIT, async || {
