@@ -49,7 +49,10 @@ pub(crate) fn of(name: &str) -> Vec<CommandLine> {
 fn of_preset(preset: &Preset) -> Vec<CommandLine> {
     let types = instance_types::Catalog::embedded().unwrap();
     let gpus: Vec<&InstanceType> = types.of(Cloud::Azure).filter(|kind| kind.gpus > 0).collect();
-    let report = compare_instance_types(preset, &gpus, CONTEXT_TOKENS, &FitOptions::default());
+    // Models that need the CUDA toolkit run in an image that has it, with the same command lines.
+    let mut options = FitOptions::default();
+    options.engine.cuda_toolkit = true;
+    let report = compare_instance_types(preset, &gpus, CONTEXT_TOKENS, &options);
     let mut fits = report.fits();
     let (first, best) = fits
         .next()
