@@ -123,7 +123,7 @@ const RULES: &[Rule] = &[
          || variables.isRetired || variables.isTooOld || variables.lacksToolkit \
          || (variables.gpus == 0 && !variables.runsOnCpu) \
          || !(variables.askedRuntime in [''] + variables.runtimes) || variables.askedContext > variables.limit \
-         || (variables.bypasses && variables.gpus > 0) || variables.longest >= variables.context",
+         || ((variables.bypasses || variables.configures) && variables.gpus > 0) || variables.longest >= variables.context",
         "'preset ' + variables.preset + ' with a context of ' + string(variables.context) \
          + ' tokens cannot run on instance type ' + variables.instanceType \
          + (variables.runtime == 'native' ? ', of which the runtime native uses one node' : ', however many nodes') \

@@ -315,7 +315,7 @@ mod tests {
                 }
                 let node = GpuNode::from(instance_type);
                 let longest: u32 = longest.parse().unwrap();
-                let fits = |context_tokens| place(preset, node, Work::Inference { context_tokens }).is_ok();
+                let fits = |context_tokens| place(preset, node, Work::inference(context_tokens)).is_ok();
                 assert!(longest == 0 || fits(longest), "{} on {name}", preset.name);
                 assert!(
                     node.gpus == 0 || longest >= limit || !fits(longest + 1),

@@ -106,6 +106,8 @@ pub const MEMORY: &str = "kaito.sh/memory";
 pub const PERFORMANCE_MODE: &str = "kaito.sh/performance-mode";
 /// `true` or `false`. Annotation on Workspaces; validated, without effect so far.
 pub const USE_LOCAL_WEIGHTS: &str = "kaito.sh/use-local-weights";
+/// Digest of the user's ConfigMap. Annotation on pods that were made with its settings.
+pub const CONFIG_HASH: &str = "kaito.sh/config-hash";
 /// Digest of the rendered object, which reveals removed fields. Annotation on applied objects.
 pub const RENDERED_HASH: &str = "kaito.sh/rendered-hash";
 /// Digest of what a Workspace says about its workload: its generation, annotations and nodes. Annotation on workloads and their revisions.

@@ -114,7 +114,15 @@ reasons! {
         /// A container cannot be started.
         ContainerStartError = "ContainerStartError" => "Check the ConfigMaps, Secrets and volumes that the message names.",
         /// A ConfigMap that the pods need, or a key of it, does not exist.
-        ConfigMapNotFound = "ConfigMapNotFound" => "Create the ConfigMap or the key that the message names in the Workspace's namespace; the pod is started by itself then.",
+        ConfigMapNotFound = "ConfigMapNotFound" => "Create the ConfigMap or the key that the message names in the Workspace's namespace; everything else follows by itself.",
+        /// The ConfigMap that the Workspace names was not read yet.
+        ConfigMapPending = "ConfigMapPending" => "",
+        /// A key of the ConfigMap that the Workspace names is malformed, or has unknown settings.
+        ConfigMapInvalid = "ConfigMapInvalid" => "Correct the ConfigMap that the message names; everything else follows by itself.",
+        /// The ConfigMap sets a flag of the engine that a Workspace cannot set.
+        EngineFlagRefused = "EngineFlagRefused" => "Remove the flag that the message names from the ConfigMap; everything else follows by itself.",
+        /// The Workspaces of the namespace name more ConfigMaps than are read.
+        TooManyConfigMaps = "TooManyConfigMaps" => "Name one ConfigMap in several Workspaces, or delete Workspaces that are not needed.",
         /// A Secret that the pods need, or a key of it, does not exist.
         SecretNotFound = "SecretNotFound" => "Create the Secret or the key that the message names in the Workspace's namespace; the pod is started by itself then.",
         /// A PersistentVolumeClaim that the pods need does not exist.

@@ -62,6 +62,16 @@ pub(crate) fn is_workspace(document: &Value) -> bool {
     document["kind"] == "Workspace" && group.is_some_and(|(group, _)| group == "kaito.sh")
 }
 
+/// Finds the ConfigMap that a Workspace of the same file names.
+pub(crate) fn config_map<'a>(documents: &'a [Value], workspace: &Value, name: &str) -> Option<&'a Value> {
+    let namespace = |document: &Value| document["metadata"]["namespace"].as_str().map(str::to_owned);
+    documents.iter().find(|document| {
+        document["kind"] == "ConfigMap"
+            && document["metadata"]["name"] == name
+            && namespace(document) == namespace(workspace)
+    })
+}
+
 fn items(mut document: Value) -> Vec<Value> {
     match document {
         Value::Null => Vec::new(),

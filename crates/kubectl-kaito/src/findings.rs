@@ -42,8 +42,13 @@ pub(crate) async fn run(source: &PresetSource, args: &LintArgs) -> anyhow::Resul
     })?;
     let mut found = Vec::new();
     for path in &args.filenames {
-        for (index, document) in documents::read(path)?.iter().enumerate() {
+        let documents = documents::read(path)?;
+        for (index, document) in documents.iter().enumerate() {
             if documents::is_workspace(document) {
+                let named = lint::config_of(document);
+                let config_map = named.and_then(|name| documents::config_map(&documents, document, name));
+                let of_config = config_map.and_then(|config_map| linter.config_map(document, config_map));
+                let violations = linter.create(document).into_iter().chain(of_config);
                 found.push(Finding {
                     file: documents::name(path),
                     document: index + 1,
@@ -51,7 +56,7 @@ pub(crate) async fn run(source: &PresetSource, args: &LintArgs) -> anyhow::Resul
                         .as_str()
                         .unwrap_or("(without a name)")
                         .to_owned(),
-                    violations: linter.create(document),
+                    violations: violations.collect(),
                     warnings: linter.warnings(document),
                 });
             }
@@ -120,6 +125,7 @@ fn of_finding(finding: &Finding) -> Value {
             Origin::AuthorPolicy => "author",
             Origin::NotePolicy => "note",
             Origin::CatalogPolicy => "catalog",
+            Origin::ConfigMap => "configMap",
         };
         known([
             ("path", json!(violation.path)),

@@ -15,6 +15,7 @@ mod presets;
 mod presets_json;
 mod registry_access;
 mod retired;
+mod settings;
 mod source;
 
 use std::io::Write as _;

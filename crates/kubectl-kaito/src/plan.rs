@@ -5,7 +5,8 @@ use std::fmt::Write as _;
 use anyhow::{Context as _, bail};
 use instance_types::InstanceType;
 use kaito_api::labels;
-use preset_catalog::estimate::DEFAULT_CONTEXT_TOKENS;
+use preset_catalog::Runtime;
+use preset_catalog::estimate::{DEFAULT_CONTEXT_TOKENS, EngineOptions};
 use preset_catalog::fit::{Candidate, Fit, FitOptions, FitOutcome, FitReport, Purpose, Remedy, RetiredTypes};
 use serde_json::Value;
 
@@ -13,14 +14,14 @@ use crate::answer::Answer;
 use crate::args::{Format, PlanArgs};
 use crate::output::{dollars, gib, parallel, printable, serialized, table};
 use crate::source::{PresetSource, Question};
-use crate::{documents, plan_json, retired};
+use crate::{documents, plan_json, retired, settings};
 
 /// Line about a gated preset.
 const NEEDS_TOKEN: &str =
     "Gated at its model hub: presetOptions.modelAccessSecret must name a Secret with the key HF_TOKEN.\n";
 
-/// Subject of a plan: a preset or a Workspace.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// A preset or a Workspace.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 struct Subject {
     /// Name of the Workspace, if it is one.
     workspace: Option<String>,
@@ -29,8 +30,11 @@ struct Subject {
     context_tokens: Option<u32>,
     /// Instance type of the Workspace; empty if none is set.
     instance_type: String,
-    /// True if the Workspace names a Secret with a token.
     has_token: bool,
+    /// Settings of the ConfigMap that the Workspace names.
+    settings: EngineOptions,
+    /// Line about the ConfigMap; empty without one.
+    config: String,
 }
 
 /// Plans for the preset, or for every Workspace of the file. It is a finding if nothing fits, or if the Workspace's instance
@@ -57,7 +61,7 @@ pub(crate) async fn run(source: &PresetSource, args: &PlanArgs) -> anyhow::Resul
                     let workspace = subject.workspace.as_deref();
                     let bought = replaced(subject, plan, args).map(|(_, bought)| bought.name.as_str());
                     let workspace = workspace.map(|name| (name, subject.instance_type.as_str()));
-                    plan_json::plan(plan, *needs_token, workspace, bought)
+                    plan_json::plan(plan, (*needs_token, subject.settings), workspace, bought)
                 })
                 .collect();
             // A single plan is printed alone, several as a list.
@@ -85,6 +89,7 @@ fn question<'a>(subject: &'a Subject, args: &'a PlanArgs) -> Question<'a> {
             purpose: subject.purpose,
             max_nodes: args.max_nodes,
             engine: args.engine.facts(),
+            settings: subject.settings,
         },
     }
 }
@@ -104,23 +109,22 @@ fn subjects(args: &PlanArgs) -> anyhow::Result<Vec<Subject>> {
             } else {
                 Purpose::Inference
             },
-            context_tokens: None,
-            instance_type: String::new(),
-            has_token: false,
+            ..Subject::default()
         }]);
     };
     let documents = documents::read(path)?;
     let workspaces = documents
         .iter()
         .filter(|document| documents::is_workspace(document));
-    let subjects: Vec<Subject> = workspaces.map(of_workspace).collect::<anyhow::Result<_>>()?;
+    let subjects = workspaces.map(|workspace| of_workspace(workspace, &documents));
+    let subjects: Vec<Subject> = subjects.collect::<anyhow::Result<_>>()?;
     if subjects.is_empty() {
         bail!("no Workspace found in {}", documents::name(path));
     }
     Ok(subjects)
 }
 
-fn of_workspace(document: &Value) -> anyhow::Result<Subject> {
+fn of_workspace(document: &Value, documents: &[Value]) -> anyhow::Result<Subject> {
     let name = document["metadata"]["name"]
         .as_str()
         .unwrap_or("(without a name)");
@@ -147,11 +151,16 @@ fn of_workspace(document: &Value) -> anyhow::Result<Subject> {
             )
         })
     });
+    let (config, line) = settings::of(document, documents).with_context(|| format!("Workspace {name}"))?;
     Ok(Subject {
         workspace: Some(name.to_owned()),
         preset: preset.to_owned(),
         purpose,
-        context_tokens: context_tokens.transpose()?,
+        context_tokens: context_tokens
+            .transpose()?
+            .or(config.context_tokens(Runtime::Vllm)),
+        settings: config.options,
+        config: line,
         instance_type: document["resource"]["instanceType"]
             .as_str()
             .unwrap_or_default()
@@ -202,6 +211,7 @@ fn shown(subject: &Subject, plan: &FitReport, needs_token: bool, args: &PlanArgs
     if needs_token {
         text.push_str(NEEDS_TOKEN);
     }
+    text.push_str(&subject.config);
     text.push_str(&fitting(subject, plan));
     text.push_str(&unfitting(subject, plan));
     if !subject.instance_type.is_empty() {

@@ -1,15 +1,17 @@
 //! Plans as JSON values, with the field names of the gRPC contract in camel case, plus messages.
 
+use preset_catalog::estimate::EngineOptions;
 use preset_catalog::fit::{Candidate, Fit, FitOutcome, FitReport, Purpose, Term};
 use serde_json::{Value, json};
 
 use crate::presets_json::known;
 
-/// Converts a plan. `needs_token` is true for a gated preset without a Secret. `workspace` is the name and the chosen instance type, if the plan is for a Workspace. `replacement` is
+/// Converts a plan. `needs_token` is true for a gated preset without a Secret, `settings` are those
+/// of the engine. `workspace` is the name and the chosen instance type, if the plan is for a Workspace. `replacement` is
 /// bought instead of a retired one.
 pub(crate) fn plan(
     plan: &FitReport,
-    needs_token: bool,
+    (needs_token, settings): (bool, EngineOptions),
     workspace: Option<(&str, &str)>,
     replacement: Option<&str>,
 ) -> Value {
@@ -30,6 +32,10 @@ pub(crate) fn plan(
         ("replacedBy", json!(replacement)),
         ("preset", json!(plan.preset)),
         ("needsModelAccessSecret", json!(needs_token.then_some(true))),
+        (
+            "engineSettings",
+            json!(Some(settings.to_string()).filter(|settings| !settings.is_empty())),
+        ),
         ("purpose", json!(purpose)),
         ("contextTokens", json!(plan.context_tokens)),
         ("candidates", plan.candidates.iter().map(candidate).collect()),

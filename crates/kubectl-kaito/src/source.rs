@@ -5,6 +5,7 @@ use std::time::Duration;
 use admission::table::Unlisted;
 use anyhow::{Context as _, anyhow, bail};
 use instance_types::{Cloud, InstanceType};
+use preset_catalog::estimate::EngineOptions;
 use preset_catalog::fit::{FitOptions, FitReport, Purpose, compare_instance_types};
 use preset_catalog::{Catalog, Preset};
 use preset_registry_api::v1;
@@ -119,6 +120,13 @@ impl PresetSource {
                     question.context_tokens,
                     &question.options,
                 ))
+            }
+            // Settings of an engine are no part of the contract: the estimator is the same here.
+            Self::Registry(_) if question.options.settings != EngineOptions::DEFAULT => {
+                let types = instance_types(question.cloud, question.instance_types)?;
+                let preset = self.preset(question.preset).await?;
+                let (tokens, options) = (question.context_tokens, &question.options);
+                Ok(compare_instance_types(&preset, &types, tokens, options))
             }
             Self::Registry(client) => {
                 let request = request(question);

@@ -4,6 +4,7 @@
 //! Their table is built from a catalog. No rule is written twice; this crate only adds remedies, from the planner. It is
 //! pure: a catalog and an object in, violations out.
 
+mod config;
 mod error;
 mod evaluate;
 mod linter;
@@ -12,6 +13,7 @@ mod schema;
 mod settings;
 mod violation;
 
+pub use config::{config_of, engine_config};
 pub use error::LintError;
 pub use linter::Linter;
 pub use settings::{NodeSource, Settings};

@@ -11,7 +11,7 @@ use crate::error::LintError;
 use crate::evaluate::{AdmissionRequest, Compiled};
 use crate::settings::{NodeSource, Settings};
 use crate::violation::{Origin, Violation};
-use crate::{remedy, schema};
+use crate::{config, remedy, schema};
 
 /// Validates Workspaces. Construction is slow; reuse one linter.
 ///
@@ -128,6 +128,12 @@ impl<'a> Linter<'a> {
             .chain(&self.notes)
             .flat_map(|policy| policy.violations(request))
             .collect()
+    }
+
+    /// Returns the problem of the ConfigMap that a Workspace names.
+    #[must_use]
+    pub fn config_map(&self, workspace: &Value, config_map: &Value) -> Option<Violation> {
+        config::violation(self.settings.presets, workspace, config_map)
     }
 
     fn request<'b>(

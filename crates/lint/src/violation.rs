@@ -17,6 +17,8 @@ pub enum Origin {
     NotePolicy,
     /// The admission policy that reads the catalog.
     CatalogPolicy,
+    /// The controller's check of the ConfigMap that a Workspace names. The API server accepts such an object.
+    ConfigMap,
 }
 
 /// One reason why the API server rejects an object.

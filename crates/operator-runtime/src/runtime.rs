@@ -1,6 +1,7 @@
 //! The shared ground of a program: client, name and metrics.
 
 use kube::Client;
+use kube::core::NamespaceResourceScope;
 use kube::runtime::watcher;
 use telemetry::Metrics;
 
@@ -60,5 +61,15 @@ impl Runtime {
             self.metrics.clone(),
             self.health.clone(),
         )
+    }
+
+    /// Prepares a watch of one object by its name, which need not exist.
+    #[must_use]
+    pub fn watch_one<K>(&self, namespace: &str, name: &str, strip: fn(&mut K)) -> Watch<K>
+    where
+        K: Watched + kube::Resource<Scope = NamespaceResourceScope>,
+    {
+        let metrics = self.metrics.clone();
+        Watch::of_one(&self.client, (namespace, name), strip, metrics, &self.health)
     }
 }

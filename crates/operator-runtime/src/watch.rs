@@ -4,7 +4,7 @@ use std::fmt;
 
 use futures::stream::BoxStream;
 use futures::{StreamExt as _, TryStreamExt as _};
-use kube::core::DeserializeGuard;
+use kube::core::{DeserializeGuard, NamespaceResourceScope};
 use kube::runtime::watcher::{self, Event};
 use kube::runtime::{WatchStreamExt as _, watcher as start_watcher};
 use kube::{Api, Client, Resource as _};
@@ -19,14 +19,15 @@ use crate::metrics::RuntimeMetrics;
 type Matches<K> = Box<dyn Fn(&K) -> bool + Send>;
 type Source<K> = BoxStream<'static, Result<Event<DeserializeGuard<K>>, watcher::Error>>;
 
-/// A watch over all objects of one kind, not running yet.
+/// A watch over all objects of one kind, or over one object, not running yet.
 pub struct Watch<K> {
     writer: CacheWriter<K>,
     source: Source<K>,
     matches: Option<Matches<K>>,
     strip: fn(&mut K),
     metrics: RuntimeMetrics,
-    health: Health,
+    /// `None` for a watch that is no part of the probes.
+    health: Option<Health>,
     pulse: Pulse,
 }
 
@@ -50,15 +51,44 @@ impl<K: Watched> Watch<K> {
         let pulse = Pulse::new();
         let api: Api<DeserializeGuard<K>> = Api::all(pulse.listen(client));
         let config = config.timeout(health.watch_seconds());
-        let source = start_watcher(api, config).default_backoff().boxed();
+        Self {
+            health: Some(health),
+            pulse,
+            ..Self::of(api, config, strip, metrics)
+        }
+    }
+
+    /// Prepares a watch of one object. It comes and goes, so it is no part of the probes: those of whole kinds show the
+    /// state of the connection.
+    pub(crate) fn of_one(
+        client: &Client,
+        (namespace, name): (&str, &str),
+        strip: fn(&mut K),
+        metrics: RuntimeMetrics,
+        health: &Health,
+    ) -> Self
+    where
+        K: kube::Resource<Scope = NamespaceResourceScope>,
+    {
+        let api: Api<DeserializeGuard<K>> = Api::namespaced(client.clone(), namespace);
+        let config = watcher::Config::default().fields(&format!("metadata.name={name}"));
+        Self::of(api, config.timeout(health.watch_seconds()), strip, metrics)
+    }
+
+    fn of(
+        api: Api<DeserializeGuard<K>>,
+        config: watcher::Config,
+        strip: fn(&mut K),
+        metrics: RuntimeMetrics,
+    ) -> Self {
         Self {
             writer: CacheWriter::new(),
-            source,
+            source: start_watcher(api, config).default_backoff().boxed(),
             matches: None,
             strip,
             metrics,
-            health,
-            pulse,
+            health: None,
+            pulse: Pulse::new(),
         }
     }
 
@@ -94,7 +124,9 @@ impl<K: Watched> Watch<K> {
     ) -> anyhow::Result<()> {
         // From now on: the definition of a kind may be installed long after the program has started.
         self.pulse.record_success();
-        self.health.add_watch(K::kind_name(), &self.pulse);
+        if let Some(health) = &self.health {
+            health.add_watch(K::kind_name(), &self.pulse);
+        }
         loop {
             let event = tokio::select! {
                 () = token.cancelled() => return Ok(()),

@@ -19,13 +19,15 @@
 mod division;
 mod gpu_node;
 mod memory;
+mod options;
 
 use crate::preset::{InferenceProfile, ModelShape, Preset};
 
-use division::Division;
+use division::{Division, Fixed};
 pub use gpu_node::GpuNode;
-pub(crate) use memory::cache_parts;
 pub use memory::{EngineMemory, MemoryTerms};
+pub(crate) use memory::{cache_parts, gib};
+pub use options::{CacheFormat, EngineOptions, WeightsFormat};
 
 /// Default context, in tokens.
 pub const DEFAULT_CONTEXT_TOKENS: u32 = 2048;
@@ -37,9 +39,22 @@ pub enum Work {
     Inference {
         /// Tokens of one sequence, prompt and completion together.
         context_tokens: u32,
+        /// Settings of the engine.
+        options: EngineOptions,
     },
     /// Tuning, which always uses one node.
     Tuning,
+}
+
+impl Work {
+    /// Inference with a context of this length and an engine with our own settings.
+    #[must_use]
+    pub const fn inference(context_tokens: u32) -> Self {
+        Self::Inference {
+            context_tokens,
+            options: EngineOptions::DEFAULT,
+        }
+    }
 }
 
 /// Placement of a model: number of nodes and layout.
@@ -116,6 +131,20 @@ pub enum Misfit {
         /// Memory terms of one of these GPUs.
         memory: MemoryTerms,
     },
+    /// The user set a division that does not fit.
+    #[error(
+        "does not fit with {}, on nodes of {gpus_per_node} GPUs: layers are shared only by GPUs of one node, which must \
+         divide the heads of the model",
+        division(*.tensor_parallel, *.pipeline_parallel)
+    )]
+    FixedDivision {
+        /// GPUs that share every layer, if set.
+        tensor_parallel: Option<u32>,
+        /// Stages of layers, if set.
+        pipeline_parallel: Option<u32>,
+        /// GPUs of one node.
+        gpus_per_node: u32,
+    },
     /// The model needs several nodes, but cannot span nodes.
     #[error("needs {min_gpus} GPUs, but one node has {gpus_per_node} and the model cannot span nodes")]
     NotDistributed {
@@ -145,6 +174,16 @@ pub fn estimate_for(
     node: GpuNode,
     context_tokens: u32,
 ) -> Result<Placement, Misfit> {
+    estimate_divided(engine, shape, node, context_tokens, Fixed::default())
+}
+
+fn estimate_divided(
+    engine: &EngineMemory,
+    shape: &ModelShape,
+    node: GpuNode,
+    context_tokens: u32,
+    fixed: Fixed,
+) -> Result<Placement, Misfit> {
     if node.gpus == 0 {
         return Err(Misfit::NoGpu);
     }
@@ -153,6 +192,7 @@ pub fn estimate_for(
         shape,
         node,
         context_tokens,
+        fixed,
     };
     request
         .on_one_node()
@@ -165,18 +205,23 @@ struct EstimateRequest<'a> {
     shape: &'a ModelShape,
     node: GpuNode,
     context_tokens: u32,
+    fixed: Fixed,
 }
 
 impl EstimateRequest<'_> {
     fn on_one_node(&self) -> Option<Placement> {
-        division::of_one_node(self.shape, self.node)
+        division::of_one_node(self.shape, self.node, self.fixed)
             .into_iter()
             .find_map(|division| self.placement(1, division))
     }
 
     /// Binary search for the smallest number: more nodes never hold less.
     fn on_several_nodes(&self) -> Option<Placement> {
-        let most = division::most_nodes(self.shape, self.node.gpus);
+        if self.fixed.stages.is_some() {
+            let nodes = division::fixed_nodes(self.shape, self.node.gpus, self.fixed);
+            return self.on_nodes(nodes.filter(|nodes| *nodes > 1)?);
+        }
+        let most = division::most_nodes(self.shape, self.node.gpus, self.fixed);
         if most < 2 {
             return None;
         }
@@ -193,7 +238,7 @@ impl EstimateRequest<'_> {
     }
 
     fn on_nodes(&self, nodes: u32) -> Option<Placement> {
-        let division = division::of_nodes(self.shape, self.node.gpus, nodes)?;
+        let division = division::of_nodes(self.shape, self.node.gpus, nodes, self.fixed)?;
         self.placement(nodes, division)
     }
 
@@ -226,8 +271,15 @@ impl EstimateRequest<'_> {
 
     /// Returns the reason why even the largest useful number of nodes is not enough.
     fn misfit(&self) -> Misfit {
-        let most = division::most_nodes(self.shape, self.node.gpus).max(1);
-        let division = division::of_nodes(self.shape, self.node.gpus, most).unwrap_or(Division {
+        if self.fixed != Fixed::default() {
+            return Misfit::FixedDivision {
+                tensor_parallel: self.fixed.tensor,
+                pipeline_parallel: self.fixed.stages,
+                gpus_per_node: self.node.gpus,
+            };
+        }
+        let most = division::most_nodes(self.shape, self.node.gpus, self.fixed).max(1);
+        let division = division::of_nodes(self.shape, self.node.gpus, most, self.fixed).unwrap_or(Division {
             tensor: 1,
             stages: 1,
             copies: self.node.gpus,
@@ -257,7 +309,7 @@ impl EstimateRequest<'_> {
 /// let catalog = Catalog::embedded()?;
 /// let preset = catalog.find("phi-4").ok_or("unknown preset")?;
 /// let node = GpuNode { gpus: 1, memory_bytes_total: 80 << 30 };
-/// let placement = place(preset, node, Work::Inference { context_tokens: 2048 })?;
+/// let placement = place(preset, node, Work::inference(2048))?;
 /// assert_eq!((placement.nodes, placement.gpus_per_node), (1, 1));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
@@ -267,9 +319,12 @@ impl EstimateRequest<'_> {
 pub fn place(preset: &Preset, node: GpuNode, work: Work) -> Result<Placement, Misfit> {
     match work {
         Work::Tuning => place_tuning(preset, node),
-        Work::Inference { context_tokens } => {
+        Work::Inference {
+            context_tokens,
+            options,
+        } => {
             let profile = preset.inference.as_ref().ok_or(Misfit::NotServed)?;
-            place_inference(&preset.shape, profile, node, context_tokens)
+            place_inference(&preset.shape, profile, node, context_tokens, &options)
         }
     }
 }
@@ -290,11 +345,17 @@ fn place_inference(
     profile: &InferenceProfile,
     node: GpuNode,
     context_tokens: u32,
+    options: &EngineOptions,
 ) -> Result<Placement, Misfit> {
     if profile.cpu && node.gpus == 0 {
         return Ok(Placement::one_node(0));
     }
-    let placement = estimate(shape, node, context_tokens)?;
+    let (engine, held) = (options.memory(), options.shape(shape));
+    let fixed = Fixed {
+        tensor: options.tensor_parallel,
+        stages: options.pipeline_parallel,
+    };
+    let placement = estimate_divided(&engine, &held, node, context_tokens, fixed)?;
     if placement.nodes > 1 && !profile.distributed {
         return Err(Misfit::NotDistributed {
             min_gpus: placement.min_gpus,
@@ -304,8 +365,9 @@ fn place_inference(
     Ok(placement)
 }
 
-/// Formats bytes as GiB for messages, rounded to hundredths.
-pub(crate) fn gib(bytes: u64) -> String {
-    let hundredths = (u128::from(bytes) * 100 + (1 << 29)) >> 30;
-    format!("{}.{:02}", hundredths / 100, hundredths % 100)
+fn division(tensor: Option<u32>, stages: Option<u32>) -> String {
+    let tensor = tensor.map(|parts| format!("tensor-parallel-size {parts}"));
+    let stages = stages.map(|parts| format!("pipeline-parallel-size {parts}"));
+    let words: Vec<String> = tensor.into_iter().chain(stages).collect();
+    words.join(" and ")
 }

@@ -19,6 +19,7 @@ use instance_types::InstanceType;
 
 use crate::preset::Preset;
 
+pub use host::host_bytes;
 pub use reason::{Reason, Remedy};
 pub use replacement::{RetiredTypes, is_affordable, like_for_like};
 pub use report::{Candidate, Fit, FitOptions, FitOutcome, FitReport, Purpose, Unfit};

@@ -1,12 +1,13 @@
 //! Model presets as data, the estimator of the GPUs that they need, and the planner that compares instance types.
 //!
 //! `data/presets.yaml` has one entry per model; `data/vllm_rules.yaml` derives engine flags from a model's name or
-//! architecture. A new model is a new entry. This crate must not query a hub or read files, and it knows neither
+//! architecture; `data/vllm_flags.yaml` lists the flags that users may set. A new model is a new entry. This crate must not query a hub or read files, and it knows neither
 //! Kubernetes nor gRPC.
 
 mod catalog;
 mod derive;
 mod document;
+pub mod engine_config;
 mod engine_image;
 mod entry;
 pub mod estimate;
@@ -16,6 +17,7 @@ mod overlay;
 mod preset;
 mod problem;
 mod rules;
+pub mod training_config;
 mod validate;
 mod weights;
 

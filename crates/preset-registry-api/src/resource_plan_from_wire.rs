@@ -194,6 +194,12 @@ impl Reader<'_> {
                 gpus_per_node: detail.gpus_per_node,
             }
             .into(),
+            Detail::FixedDivision(detail) => Misfit::FixedDivision {
+                tensor_parallel: Some(detail.tensor_parallel).filter(|parts| *parts > 0),
+                pipeline_parallel: Some(detail.pipeline_parallel).filter(|parts| *parts > 0),
+                gpus_per_node: detail.gpus_per_node,
+            }
+            .into(),
             Detail::ContextBeyondModel(detail) => Reason::ContextBeyondModel {
                 wanted: detail.wanted,
                 limit: detail.limit,

@@ -219,6 +219,15 @@ fn misfit_detail(misfit: &Misfit) -> Detail {
             parts: *parts,
             memory: Some((*memory).into()),
         }),
+        Misfit::FixedDivision {
+            tensor_parallel,
+            pipeline_parallel,
+            gpus_per_node,
+        } => Detail::FixedDivision(reason::FixedDivision {
+            tensor_parallel: tensor_parallel.unwrap_or(0),
+            pipeline_parallel: pipeline_parallel.unwrap_or(0),
+            gpus_per_node: *gpus_per_node,
+        }),
         Misfit::NotDistributed {
             min_gpus,
             gpus_per_node,

@@ -1,7 +1,7 @@
 //! The RPC `PlanResources`: from a request to a query of `preset_catalog::fit`.
 
 use instance_types::{Cloud, InstanceType};
-use preset_catalog::estimate::DEFAULT_CONTEXT_TOKENS;
+use preset_catalog::estimate::{DEFAULT_CONTEXT_TOKENS, EngineOptions};
 use preset_catalog::fit::{FitOptions, FitReport, compare_instance_types};
 use preset_catalog::{EngineImage, Preset};
 use preset_registry_api::v1;
@@ -40,6 +40,7 @@ impl ResourceQuery {
                 purpose,
                 max_nodes: Some(request.max_nodes).filter(|nodes| *nodes > 0),
                 engine,
+                settings: EngineOptions::DEFAULT,
             },
         })
     }

@@ -1,5 +1,7 @@
 //! A preset to serve, with every decision about it. `workload.rs` renders it.
 
+use std::collections::BTreeMap;
+
 use kaito_api::{PresetOptions, Workspace};
 use preset_catalog::estimate::Placement;
 use preset_catalog::{InferenceProfile, Preset, Runtime};
@@ -27,6 +29,10 @@ pub struct Inference<'a> {
     pub hardware: &'a Hardware,
     /// Longest context, in tokens; `None` leaves it to the engine.
     pub max_context: Option<u32>,
+    /// Flags of the engine that the user sets, by name without dashes; an empty value is a bare flag.
+    pub user_flags: BTreeMap<String, String>,
+    /// Digest of the ConfigMap with these flags; empty without one.
+    pub config_hash: String,
     /// Adapters to load beside the model.
     pub adapters: Vec<Adapter>,
     /// Front, keys, encryption, processors and memory.
@@ -77,10 +83,5 @@ impl Inference<'_> {
         inference
             .map(|inference| inference.config.as_str())
             .unwrap_or_default()
-    }
-
-    /// Path of the user's settings, if there are any.
-    pub(crate) fn config_file(&self) -> Option<String> {
-        (!self.config().is_empty()).then(|| format!("{}/{}", paths::CONFIG, paths::INFERENCE_CONFIG_KEY))
     }
 }

@@ -56,7 +56,8 @@ pub(crate) fn pod_template(inference: &Inference<'_>) -> PodTemplateSpec {
     };
     inference.platform.outgoing.add_to(&mut spec);
     let outgoing = &inference.platform.outgoing;
-    let annotations = outgoing.annotations(inference.workspace.name());
+    let mut annotations = outgoing.annotations(inference.workspace.name());
+    annotations.extend(meta::config_hash(&inference.config_hash));
     let mut labels = meta::pod_labels(inference.workspace);
     labels.extend(outgoing.labels());
     PodTemplateSpec {
@@ -74,7 +75,8 @@ fn volumes(inference: &Inference<'_>) -> (Vec<Volume>, Vec<VolumeMount>) {
     let (mut volumes, mut mounts): (Vec<_>, Vec<_>) =
         [volume::home(), volume::weights(), shm].into_iter().unzip();
     if !inference.config().is_empty() {
-        volumes.push(volume::config("config-volume", inference.config()));
+        // The flags stand on the command line, so that a pod starts without the ConfigMap too. It may hold a chat template.
+        volumes.push(volume::optional_config("config-volume", inference.config()));
         mounts.push(volume::mount_read_only("config-volume", paths::CONFIG));
     }
     (volumes, mounts)

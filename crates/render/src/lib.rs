@@ -49,6 +49,7 @@ pub use inference::Inference;
 pub use job::{job, spec_digest};
 pub use network_policy::network_policy;
 pub use outgoing::{CaBundle, Outgoing};
+pub use paths::TUNING_RESULTS;
 pub use platform::{Isolation, Platform};
 pub use revision::revision;
 pub use scheduling::node_labels;

@@ -48,6 +48,12 @@ pub(crate) fn pod_labels(workspace: &Workspace) -> BTreeMap<String, String> {
     [(labels::WORKSPACE.to_owned(), workspace.name().to_owned())].into()
 }
 
+/// Annotation of pods that were made with the user's ConfigMap of this digest.
+pub(crate) fn config_hash(digest: &str) -> Option<(String, String)> {
+    let is_set = !digest.is_empty();
+    is_set.then(|| (labels::CONFIG_HASH.to_owned(), digest.to_owned()))
+}
+
 /// Selector of the Workspace's pods.
 pub(crate) fn pod_selector(workspace: &Workspace) -> LabelSelector {
     LabelSelector {

@@ -17,7 +17,7 @@
 //! | `--cors-origin` | origin whose web pages may use the API; repeated |
 //! | `--stall-seconds` | time without a token after which the engine counts as hung |
 //! | `--adapter-strength=NAME=NUMBER` | merge strength of an adapter; repeated |
-//! | `--config-file` | the user's `inference_config.yaml` |
+//! | the others | the section `native` of the user's `inference_config.yaml` |
 
 use k8s_openapi::api::core::v1::{Container, Volume, VolumeMount};
 
@@ -82,10 +82,12 @@ fn arguments(inference: &Inference<'_>) -> Vec<String> {
         .iter()
         .filter(|adapter| !adapter.strength.is_empty());
     args.extend(weighted.map(|adapter| format!("--adapter-strength={}={}", adapter.name, adapter.strength)));
-    args.extend(
-        inference
-            .config_file()
-            .map(|file| format!("--config-file={file}")),
-    );
+    for (name, value) in &inference.user_flags {
+        let flag = format!("--{name}=");
+        // What the Workspace itself says comes first.
+        if !args.iter().any(|arg| arg.starts_with(&flag)) {
+            args.push(format!("{flag}{}", pod::escape(value)));
+        }
+    }
     args
 }

@@ -7,10 +7,6 @@
 pub(crate) const WEIGHTS: &str = "/workspace/weights";
 /// Mount of the user's ConfigMap.
 pub(crate) const CONFIG: &str = "/mnt/config";
-/// Key of an inference ConfigMap.
-pub(crate) const INFERENCE_CONFIG_KEY: &str = "inference_config.yaml";
-/// Key of a tuning ConfigMap.
-pub(crate) const TRAINING_CONFIG_KEY: &str = "training_config.yaml";
 /// Adapters, one directory each.
 pub(crate) const ADAPTERS: &str = "/mnt/adapter";
 /// Adapters on volumes whose strength is written into a copy.
@@ -18,7 +14,7 @@ pub(crate) const ADAPTER_SOURCES: &str = "/mnt/adapter-source";
 /// The data set.
 pub(crate) const DATA: &str = "/mnt/data";
 /// The tuned adapter.
-pub(crate) const RESULTS: &str = "/mnt/results";
+pub const TUNING_RESULTS: &str = "/mnt/results";
 /// File that the tuning writes last, beside its result.
 pub(crate) const TUNING_DONE: &str = "/mnt/results/fine_tuning_completed.txt";
 /// Registry credentials for pulling, one Docker config file a Secret.

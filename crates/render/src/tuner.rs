@@ -11,6 +11,8 @@
 
 use k8s_openapi::api::core::v1::{Container, VolumeMount};
 
+use preset_catalog::training_config::TRAINING_CONFIG_KEY;
+
 use crate::tuning::{Tuner, Tuning};
 use crate::{paths, pod, server};
 
@@ -53,10 +55,10 @@ fn scripts(tuning: &Tuning<'_>) -> Container {
 
 fn native(tuning: &Tuning<'_>) -> Container {
     let args = vec![
-        format!("--config={}/{}", paths::CONFIG, paths::TRAINING_CONFIG_KEY),
+        format!("--config={}/{}", paths::CONFIG, TRAINING_CONFIG_KEY),
         format!("--data={}", paths::DATA),
         format!("--model={}", paths::WEIGHTS),
-        format!("--output-dir={}", paths::RESULTS),
+        format!("--output-dir={}", paths::TUNING_RESULTS),
         format!("--base-model-name={}", tuning.preset.hub_id),
         format!("--port={}", paths::HTTP_PORT),
     ];

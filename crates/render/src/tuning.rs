@@ -55,6 +55,8 @@ pub struct Tuning<'a> {
     pub tuner: Tuner,
     /// Hardware of the node.
     pub hardware: &'a Hardware,
+    /// Digest of the user's ConfigMap; empty without one.
+    pub config_hash: String,
     /// The data set.
     pub input: TuningInput,
     /// The result.

@@ -6,6 +6,7 @@
 use k8s_openapi::api::core::v1::ConfigMap;
 use kaito_api::names;
 use preset_catalog::TuningMethod;
+use preset_catalog::training_config::TRAINING_CONFIG_KEY;
 
 use crate::tuning::Tuning;
 use crate::{meta, paths};
@@ -21,7 +22,7 @@ pub fn tuning_config(tuning: &Tuning<'_>) -> ConfigMap {
     let text = training_config(tuning.method, dtype);
     ConfigMap {
         metadata: meta::owned(tuning.workspace, names::tuning_config(tuning.workspace.name())),
-        data: Some([(paths::TRAINING_CONFIG_KEY.to_owned(), text)].into()),
+        data: Some([(TRAINING_CONFIG_KEY.to_owned(), text)].into()),
         ..ConfigMap::default()
     }
 }
@@ -56,6 +57,6 @@ fn training_config(method: TuningMethod, dtype: &str) -> String {
     shuffle_dataset: true
     train_test_split: 1
 ",
-        results = paths::RESULTS
+        results = paths::TUNING_RESULTS
     )
 }

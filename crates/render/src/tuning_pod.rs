@@ -36,6 +36,7 @@ pub(crate) fn pod_template(tuning: &Tuning<'_>) -> PodTemplateSpec {
     tuning.platform.outgoing.add_to(&mut spec);
     let outgoing = &tuning.platform.outgoing;
     let mut annotations = outgoing.annotations(&name);
+    annotations.extend(meta::config_hash(&tuning.config_hash));
     annotations.insert(labels::DEFAULT_CONTAINER.to_owned(), name);
     let mut pod_labels = meta::pod_labels(tuning.workspace);
     pod_labels.extend(outgoing.labels());
@@ -131,7 +132,8 @@ impl Parts {
             .push(volume::config("config-volume", &tuning.config()));
         self.mounts
             .push(volume::mount_read_only("config-volume", paths::CONFIG));
-        self.mounts.push(volume::mount("results-volume", paths::RESULTS));
+        self.mounts
+            .push(volume::mount("results-volume", paths::TUNING_RESULTS));
         let trainer = tuner::container(tuning, std::mem::take(&mut self.mounts));
         match &tuning.output {
             TuningOutput::Volume(source) => {
@@ -178,7 +180,7 @@ fn hub_download(tuning: &Tuning<'_>) -> Container {
 fn pusher(tuning: &Tuning<'_>, reference: &str) -> Container {
     let mut args = vec![
         "push".to_owned(),
-        format!("--from={}", paths::RESULTS),
+        format!("--from={}", paths::TUNING_RESULTS),
         format!("--wait-for={}", paths::TUNING_DONE),
         format!("--auth-dir={}", paths::PUSH_SECRET),
         format!("--base-model={}", tuning.preset.name),
@@ -186,7 +188,7 @@ fn pusher(tuning: &Tuning<'_>, reference: &str) -> Container {
     args.extend(tuning.platform.downloads.registry_flags());
     args.push(reference.to_owned());
     let mounts = vec![
-        volume::mount_read_only("results-volume", paths::RESULTS),
+        volume::mount_read_only("results-volume", paths::TUNING_RESULTS),
         volume::mount_read_only("push-secret", paths::PUSH_SECRET),
     ];
     artifact::container("pusher", args, mounts, tuning.platform)

@@ -16,6 +16,9 @@ const GPU_MEMORY: &str = "0.84";
 /// The same for the A10, whose driver leaves less.
 const GPU_MEMORY_A10: &str = "0.82";
 
+/// Share of the node's memory for a part of the KV cache.
+const CPU_CACHE: &str = "kaito-kv-cache-cpu-memory-utilization";
+
 /// Script that starts the engine on the first pod and a Ray worker on the others. The engine's command comes as
 /// arguments, so nothing needs quoting.
 const GROUP_SCRIPT: &str = r#"if [ "$POD_INDEX" = "0" ]; then
@@ -103,7 +106,8 @@ fn arguments(inference: &Inference<'_>) -> Vec<String> {
     flags(inference).into_iter().map(argument).collect()
 }
 
-/// Flags of every model, overridden by the preset's, then by those of this Workspace and its nodes.
+/// Flags of every model, overridden by the preset's, then by those of this Workspace and its nodes, then by the user's. The
+/// user's were checked: none of them contradicts what was decided about the Workspace.
 fn flags(inference: &Inference<'_>) -> BTreeMap<String, String> {
     let preset = inference.preset;
     let memory = if inference.hardware.gpu_model == "NVIDIA A10" {
@@ -124,6 +128,11 @@ fn flags(inference: &Inference<'_>) -> BTreeMap<String, String> {
     flags.insert("model".to_owned(), preset.hub_id.to_lowercase());
     flags.extend(chosen(inference));
     flags.extend(parallel(inference));
+    override_by(&mut flags, &inference.user_flags);
+    // The cache in host memory supports only one engine process on one node.
+    if has_several_processes(inference) {
+        flags.insert(CPU_CACHE.to_owned(), "0".to_owned());
+    }
     if inference.has_front() {
         flags.insert("port".to_owned(), inference.engine_port().to_string());
         if !inference.spans_nodes() {
@@ -150,7 +159,6 @@ fn chosen(inference: &Inference<'_>) -> BTreeMap<String, String> {
             inference.max_context.map(|tokens| tokens.to_string()),
             "max-model-len",
         ),
-        valued(inference.config_file(), "kaito-config-file"),
         // The wrapper passes one to the weights and one to the model's code.
         valued(revision.cloned(), "revision"),
         valued(revision.cloned(), "code-revision"),
@@ -159,6 +167,30 @@ fn chosen(inference: &Inference<'_>) -> BTreeMap<String, String> {
     .flatten()
     .map(|(name, value)| (name.to_owned(), value))
     .collect()
+}
+
+/// Sets the user's flags. A bare flag replaces its other form, and a JSON value the parts of it that we set.
+fn override_by(flags: &mut BTreeMap<String, String>, theirs: &BTreeMap<String, String>) {
+    for (name, value) in theirs {
+        let other = match name.strip_prefix("no-") {
+            Some(positive) => positive.to_owned(),
+            None => format!("no-{name}"),
+        };
+        let is_replaced = |ours: &String| {
+            // Presets spell some flags with underscores.
+            let spelled = ours.replace('_', "-");
+            let is_part = ours
+                .strip_prefix(name.as_str())
+                .is_some_and(|rest| rest.starts_with('.'));
+            is_part || spelled == other || spelled == *name
+        };
+        flags.retain(|ours, _| theirs.contains_key(ours) || !is_replaced(ours));
+        flags.insert(name.clone(), value.clone());
+    }
+}
+
+fn has_several_processes(inference: &Inference<'_>) -> bool {
+    inference.spans_nodes() || inference.placement.data_parallel > 1
 }
 
 /// Flags that divide the model over GPUs and nodes.
@@ -173,10 +205,6 @@ fn parallel(inference: &Inference<'_>) -> BTreeMap<String, String> {
     }
     if inference.spans_nodes() {
         flags.insert("distributed-executor-backend", "ray".to_owned());
-    }
-    if inference.spans_nodes() || placement.data_parallel > 1 {
-        // The cache in host memory supports only one engine process on one node.
-        flags.insert("kaito-kv-cache-cpu-memory-utilization", "0".to_owned());
     }
     flags
         .into_iter()

@@ -105,6 +105,15 @@ pub(crate) fn config_key(name: &str, config_map: &str, (key, file): (&str, &str)
     }
 }
 
+/// Volume of a ConfigMap that may be missing.
+pub(crate) fn optional_config(name: &str, config_map: &str) -> Volume {
+    let mut volume = config(name, config_map);
+    if let Some(source) = &mut volume.config_map {
+        source.optional = Some(true);
+    }
+    volume
+}
+
 /// Docker credentials of several Secrets, each as `<secret>.json`.
 pub(crate) fn docker_configs(name: &str, secrets: &[String]) -> Volume {
     let projection = |secret: &String| VolumeProjection {

@@ -68,6 +68,7 @@ pub fn calm(world: &mut World) {
     world.kubelet.pods.crash = false;
     // So the world comes to rest.
     world.upgrades(Upgrades::Manual);
+    mend_settings(world);
     let pods: Vec<ObjectRef> = world.api.list(Kind::Pod).map(|(key, _)| key.clone()).collect();
     for pod in pods {
         world
@@ -87,7 +88,7 @@ pub fn calm(world: &mut World) {
 
 /// Does one random action of a user, or causes one random loss.
 pub(crate) fn act(world: &mut World, subject: Subject, rng: &mut Rng) {
-    match rng.below(18) {
+    match rng.below(20) {
         0..=2 => apply(world, subject, rng),
         3 => delete(world, subject, rng),
         4 => lose_pool(world, rng),
@@ -112,6 +113,7 @@ pub(crate) fn act(world: &mut World, subject: Subject, rng: &mut Rng) {
         13..=14 => scribble(world, rng),
         15 => deny(world, rng),
         16 => strip(world, rng),
+        17..=18 => configure(world, rng),
         _ => switch(world, rng),
     }
 }
@@ -152,11 +154,11 @@ const WORKSPACES: [&str; 4] = ["one", "two", "tune", "large"];
 
 fn apply_workspace(world: &mut World, namespace: &str, name: &str) {
     let (value, slots) = match name {
-        "one" => (fixtures::inference(name, fixtures::SMALL_PRESET, 1), 1),
+        "one" => (fixtures::configured(name, fixtures::SMALL_PRESET, 1), 1),
         "two" => (fixtures::template(name, 2), 2),
         "tune" => (fixtures::tuning(name), 1),
         _ => (
-            fixtures::inference(name, fixtures::LARGE_PRESET, 2),
+            fixtures::configured(name, fixtures::LARGE_PRESET, 2),
             fixtures::LARGE_SLOTS,
         ),
     };
@@ -241,6 +243,38 @@ fn strip(world: &mut World, rng: &mut Rng) {
         if rng.permille(500) {
             apply_workspace(world, key.namespace.as_deref().unwrap_or_default(), &key.name);
         }
+    }
+}
+
+/// Settings that tenants write: good ones, of which some need other nodes, and bad ones.
+const SETTINGS: [&str; 8] = [
+    "vllm: {max-num-seqs: 8}",
+    "vllm: {max-model-len: 4000, kv-cache-dtype: fp8}",
+    "vllm: {quantization: bitsandbytes}",
+    "vllm: {gpu-memory-utilization: 0.95}",
+    "vllm: {max-model-len: 100000000}",
+    "vllm: {host: 0.0.0.0}",
+    "vllm: {no-such-flag: 1}",
+    "vllm: [",
+];
+
+/// A tenant writes the ConfigMap of the Workspaces, breaks it, or deletes it.
+fn configure(world: &mut World, rng: &mut Rng) {
+    let namespace = *rng.pick(&NAMESPACES).unwrap_or(&"default");
+    let target = key(Kind::ConfigMap, namespace, fixtures::CONFIG);
+    if rng.permille(200) {
+        world.delete(&target);
+    } else if let Some(text) = rng.pick(&SETTINGS) {
+        world.note(format!("the settings of {namespace} are {text}"));
+        let _ = world.apply(&target, &fixtures::config_map(text));
+    }
+}
+
+/// Every tenant has settings that are good.
+fn mend_settings(world: &mut World) {
+    for namespace in NAMESPACES {
+        let target = key(Kind::ConfigMap, namespace, fixtures::CONFIG);
+        let _ = world.apply(&target, &fixtures::config_map("vllm: {max-num-seqs: 8}"));
     }
 }
 

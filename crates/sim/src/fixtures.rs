@@ -65,6 +65,23 @@ pub fn inference(name: &str, preset: &str, count: u32) -> Value {
     })
 }
 
+/// Name of the ConfigMap of [`configured`].
+pub const CONFIG: &str = "settings";
+
+/// Returns a Workspace that serves a preset with the settings of a ConfigMap.
+#[must_use]
+pub fn configured(name: &str, preset: &str, count: u32) -> Value {
+    let mut value = inference(name, preset, count);
+    value["inference"]["config"] = json!(CONFIG);
+    value
+}
+
+/// Returns a ConfigMap with settings of an engine.
+#[must_use]
+pub fn config_map(text: &str) -> Value {
+    json!({"data": {preset_catalog::engine_config::INFERENCE_CONFIG_KEY: text}})
+}
+
 /// Returns a Workspace that serves a user's own pod template.
 #[must_use]
 pub fn template(name: &str, count: u32) -> Value {

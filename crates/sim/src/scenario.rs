@@ -2,7 +2,8 @@
 //!
 //! | command | what it does |
 //! |---|---|
-//! | `apply workspace NAME inference\|large\|template\|tuning [COUNT]` | as a user |
+//! | `apply workspace NAME inference\|configured\|large\|template\|tuning [COUNT]` | as a user |
+//! | `configure TEXT`, `configure` | a user writes the ConfigMap of configured Workspaces, or deletes it |
 //! | `apply machine\|nodeclaim NAME` | a claim alone |
 //! | `claims machine\|nodeclaim` | the workspace controller restarts with this kind |
 //! | `delete workspace\|machine\|nodeclaim\|node NAME` | as a user; a Node is named by its pool |
@@ -81,6 +82,7 @@ fn command(world: &mut World, words: &[&str]) -> Result<String, String> {
                 .map_err(|e| e.to_string())
                 .map(|()| String::new())
         }
+        ["configure", text @ ..] => configure(world, &text.join(" ")),
         ["claims", kind] => {
             world.claim_by(match *kind {
                 "nodeclaim" => ProvisionerMode::NodeClaim,
@@ -236,6 +238,7 @@ fn apply_workspace(world: &mut World, name: &str, what: &str, count: &str) -> Re
     let count: u32 = count.parse().map_err(|_| format!("{count} must be a number"))?;
     let (value, slots): (Value, usize) = match what {
         "inference" => (fixtures::inference(name, fixtures::SMALL_PRESET, count), 1),
+        "configured" => (fixtures::configured(name, fixtures::SMALL_PRESET, count), 1),
         "large" => (
             fixtures::inference(name, fixtures::LARGE_PRESET, count),
             fixtures::LARGE_SLOTS,
@@ -249,6 +252,19 @@ fn apply_workspace(world: &mut World, name: &str, what: &str, count: &str) -> Re
     };
     world
         .apply_workspace(NAMESPACE, name, &value, slots)
+        .map_err(|e| e.to_string())
+        .map(|()| String::new())
+}
+
+fn configure(world: &mut World, text: &str) -> Result<String, String> {
+    let target = key(Kind::ConfigMap, NAMESPACE, fixtures::CONFIG);
+    if text.is_empty() {
+        world.delete(&target);
+        return Ok(String::new());
+    }
+    let value = fixtures::config_map(text);
+    world
+        .apply(&target, &value)
         .map_err(|e| e.to_string())
         .map(|()| String::new())
 }

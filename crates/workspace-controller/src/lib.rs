@@ -22,6 +22,7 @@ pub mod registry_tls;
 pub mod serving_args;
 mod strip;
 mod upgrades;
+mod user_configs;
 mod warnings;
 mod watches;
 

@@ -11,11 +11,12 @@ use k8s_openapi::api::networking::v1::NetworkPolicy;
 use kaito_api::{Claim, Machine, NodeClaim, Workspace, labels};
 use kube::{Resource, ResourceExt as _};
 use operator_runtime::{Cache, Index, Key};
-use workspace_plan::{Grant, GrantRequest, LaunchBackoff, Source, Turn, TurnRequest};
+use workspace_plan::{ConfigLookup, Grant, GrantRequest, LaunchBackoff, Source, Turn, TurnRequest};
 
 use crate::launch_backoff::SharedLaunchBackoffs;
 use crate::ledger::SharedLedger;
 use crate::upgrades::SharedUpgradeQueue;
+use crate::user_configs::UserConfigs;
 
 /// Caches of every kind that a plan for a Workspace looks at.
 #[derive(Clone, Debug)]
@@ -47,6 +48,7 @@ pub(crate) struct CacheSource {
     pub(crate) services: Cache<Service>,
     /// Those that we made.
     pub(crate) config_maps: Cache<ConfigMap>,
+    pub(crate) user_configs: UserConfigs,
     pub(crate) network_policies: Cache<NetworkPolicy>,
     /// By [`warned_uid`].
     pub(crate) warnings: Index<Event>,
@@ -136,6 +138,10 @@ impl Source for CacheSource {
 
     fn config_map(&self, namespace: &str, name: &str) -> Option<Arc<ConfigMap>> {
         self.config_maps.get(&Key::namespaced(namespace, name))
+    }
+
+    fn user_config(&self, namespace: &str, name: &str) -> ConfigLookup {
+        self.user_configs.lookup(namespace, name)
     }
 
     fn network_policy(&self, namespace: &str, name: &str) -> Option<Arc<NetworkPolicy>> {

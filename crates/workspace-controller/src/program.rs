@@ -109,6 +109,7 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
     };
     let (watch, workspaces) = (presets.watch(), source.workspaces.clone());
     let catalog = presets.clone();
+    let user_configs = source.user_configs.clone();
     let presets_token = token.clone();
     tasks.spawn("presets", async move {
         watch
@@ -137,6 +138,7 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
     tasks.spawn("reconcile", async move {
         caches.ready(&listed, &token).await;
         catalog.ready().await;
+        user_configs.ready(&token).await;
         match leader::acquire(&args.leader, &runtime, &release, &token).await? {
             Some(leadership) => {
                 let reconciling = async {

@@ -19,6 +19,7 @@ use crate::observe::{
 use crate::orphans::OrphanEnqueuers;
 use crate::strip;
 use crate::upgrades::{SharedUpgradeQueue, unfinished_value};
+use crate::user_configs::UserConfigs;
 use crate::warnings::{self, WarningScope};
 
 /// Starts the watches and returns their caches.
@@ -80,6 +81,7 @@ pub(crate) fn start(
         jobs: jobs.cache(),
         services: services.cache(),
         config_maps: config_maps.cache(),
+        user_configs: UserConfigs::new(runtime, enqueuer, &tasks.token()),
         network_policies: network_policies.cache(),
         warnings: warnings.index(warned_uid),
     };
@@ -178,10 +180,12 @@ impl Starter<'_> {
     /// Runs the watch of Workspaces. One that is gone enqueues its claims too: their collector looks for it.
     fn watch_workspaces(&mut self, watch: Watch<Workspace>, source: &CacheSource) {
         let (enqueuer, orphans) = (self.enqueuer.clone(), self.orphans.clone());
+        let user_configs = source.user_configs.clone();
         let (machines, node_claims) = (source.owned_machines.clone(), source.owned_node_claims.clone());
         self.tasks.spawn(
             "workspaces",
             watch.run(self.tasks.token(), move |change: &Change<Workspace>| {
+                user_configs.record(&change.key, change.new.as_deref());
                 for workspace in change.both() {
                     enqueuer.enqueue(Key::of(workspace.as_ref()));
                 }

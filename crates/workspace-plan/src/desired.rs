@@ -1,5 +1,7 @@
 //! The desired state of a Workspace: the values that `validate` derives from its spec and `build` renders.
 
+use std::collections::BTreeMap;
+
 use k8s_openapi::api::core::v1::PodTemplateSpec;
 use kaito_api::TuningSpec;
 use preset_catalog::estimate::Placement;
@@ -48,6 +50,10 @@ pub(crate) struct DesiredInference<'a> {
     pub(crate) placement: Placement,
     /// Longest context, in tokens; `None` leaves it to the engine.
     pub(crate) max_context: Option<u32>,
+    /// Flags of the engine that the user sets.
+    pub(crate) user_flags: BTreeMap<String, String>,
+    /// Digest of the user's ConfigMap; empty without one.
+    pub(crate) config_hash: String,
     pub(crate) adapters: Vec<Adapter>,
     pub(crate) serving: Serving,
 }
@@ -60,6 +66,8 @@ pub(crate) struct DesiredTuning<'a> {
     pub(crate) profile: &'a TuningProfile,
     pub(crate) method: TuningMethod,
     pub(crate) tuner: Tuner,
+    /// Digest of the user's ConfigMap; empty without one.
+    pub(crate) config_hash: String,
     pub(crate) input: TuningInput,
     pub(crate) output: TuningOutput,
 }

@@ -2,7 +2,7 @@
 
 use instance_types::{Catalog, InstanceType};
 use preset_catalog::Preset;
-use preset_catalog::estimate::DEFAULT_CONTEXT_TOKENS;
+use preset_catalog::estimate::{DEFAULT_CONTEXT_TOKENS, EngineOptions};
 use preset_catalog::fit::{FitOptions, FitReport, Purpose, compare_instance_types};
 
 use crate::context::PlanContext;
@@ -20,6 +20,8 @@ pub(crate) enum NodeWork<'a> {
         preset: &'a Preset,
         /// Tokens of one sequence.
         context_tokens: u32,
+        /// Settings of the engine.
+        options: EngineOptions,
     },
     /// A preset that is tuned.
     Tuning(&'a Preset),
@@ -36,18 +38,25 @@ pub(crate) fn types(context: &PlanContext<'_>) -> Vec<&'static InstanceType> {
 
 /// Compares the instance types for the work; `None` for pods of the user's own.
 pub(crate) fn report(context: &PlanContext<'_>, work: NodeWork<'_>) -> Option<FitReport> {
-    let (preset, purpose, context_tokens) = match work {
+    let (preset, purpose, context_tokens, settings) = match work {
         NodeWork::Template => return None,
         NodeWork::Inference {
             preset,
             context_tokens,
-        } => (preset, Purpose::Inference, context_tokens),
-        NodeWork::Tuning(preset) => (preset, Purpose::Tuning, DEFAULT_CONTEXT_TOKENS),
+            options,
+        } => (preset, Purpose::Inference, context_tokens, options),
+        NodeWork::Tuning(preset) => (
+            preset,
+            Purpose::Tuning,
+            DEFAULT_CONTEXT_TOKENS,
+            EngineOptions::DEFAULT,
+        ),
     };
     let options = FitOptions {
         purpose,
         max_nodes: None,
         engine: context.settings.engine,
+        settings,
     };
     Some(compare_instance_types(
         preset,

@@ -44,6 +44,7 @@ mod status;
 mod upgrade_queue;
 mod upgrade_request;
 mod upgrades;
+mod user_config;
 mod validate;
 mod warnings;
 mod workload;
@@ -59,6 +60,7 @@ pub use preset_memory::{PresetAnswer, PresetMemory};
 pub use settings::{NodeLimit, NodeRetention, ProvisionerMode, Settings};
 pub use upgrade_queue::{Turn, TurnRequest, UnfinishedUpgrade, UpgradeQueue};
 pub use upgrades::{AutomaticUpgrades, UpgradeWindow, Upgrades, WindowDays, WindowStart};
+pub use user_config::{ConfigLookup, MOST_USER_CONFIGS, config_to_look_up, strip as strip_user_config};
 pub use warnings::WARNINGS;
 
 use jiff::Timestamp;

@@ -23,6 +23,7 @@ use crate::settings::{ProvisionerMode, Settings};
 use crate::upgrade_queue::{Turn, TurnRequest};
 use crate::upgrade_request;
 use crate::upgrades::Upgrades;
+use crate::user_config::{ConfigLookup, config_to_look_up};
 
 /// Objects of the cluster, as far as the reader knows them.
 pub trait Source {
@@ -77,6 +78,9 @@ pub trait Source {
     /// Returns the ConfigMap of this name, if we made it.
     fn config_map(&self, namespace: &str, name: &str) -> Option<Arc<ConfigMap>>;
 
+    /// Returns the user's ConfigMap of this name. It is kept current as long as a Workspace names it.
+    fn user_config(&self, namespace: &str, name: &str) -> ConfigLookup;
+
     /// Returns the NetworkPolicy of this name.
     fn network_policy(&self, namespace: &str, name: &str) -> Option<Arc<NetworkPolicy>>;
 
@@ -114,6 +118,10 @@ pub fn observe(
     let pods = source.pods(namespace, name);
     let mut observed = Observed {
         preset: model_commit::keep(preset, &workloads),
+        config: match config_to_look_up(&workspace) {
+            Some(config) => source.user_config(namespace, config),
+            None => ConfigLookup::NotNeeded,
+        },
         same_named: Vec::new(),
         nodes,
         warnings: warnings(source, &workloads, &pods),

@@ -13,6 +13,7 @@ use preset_catalog::Preset;
 use crate::launch_backoff::LaunchBackoff;
 use crate::ledger::Grant;
 use crate::upgrade_queue::Turn;
+use crate::user_config::ConfigLookup;
 
 /// One Workspace and its surroundings.
 #[derive(Clone, Debug)]
@@ -21,6 +22,8 @@ pub struct Observed {
     pub workspace: Arc<Workspace>,
     /// Answer of the preset registry about the preset that the Workspace names.
     pub preset: PresetLookup,
+    /// The ConfigMap that the Workspace names.
+    pub config: ConfigLookup,
     /// Claims of both kinds whose labels name the Workspace, in any order. They include terminating claims, and those
     /// of an earlier Workspace of the same name.
     pub claims: Vec<Claim>,

@@ -61,7 +61,7 @@ fn valid<'a>(context: &PlanContext<'a>) -> Result<(Desired<'a>, Vec<Manifest>), 
     Ok((desired, manifests))
 }
 
-// These reasons concern presets and their registry, not the Workspace.
+// These reasons concern presets and their registry, or a ConfigMap that was not read yet, not the Workspace.
 fn is_about_presets(reason: AnyReason) -> bool {
     matches!(
         reason,
@@ -69,6 +69,7 @@ fn is_about_presets(reason: AnyReason) -> bool {
             WorkspaceReason::PresetRegistryUnavailable
                 | WorkspaceReason::PresetLookupPending
                 | WorkspaceReason::PresetDeprecated
+                | WorkspaceReason::ConfigMapPending
         )
     )
 }

@@ -44,6 +44,7 @@ impl Problem {
             Misfit::NoGpu
             | Misfit::GpuTooSmall { .. }
             | Misfit::PartTooLarge { .. }
+            | Misfit::FixedDivision { .. }
             | Misfit::NotDistributed { .. } => WorkspaceReason::ModelDoesNotFit,
         };
         let on = if hardware.instance_type.is_empty() {

@@ -28,8 +28,12 @@ pub(crate) fn keep_running(context: &PlanContext<'_>, problem: Problem) -> Plan 
         .as_ref()
         .map_or_else(|| problem.condition(), NodeSet::resource);
     // An answer that is on its way is nothing to read about.
-    let pending = AnyReason::Workspace(WorkspaceReason::PresetLookupPending);
-    let notes = Some(problem).filter(|problem| problem.reason != pending);
+    let pending = [
+        WorkspaceReason::PresetLookupPending,
+        WorkspaceReason::ConfigMapPending,
+    ];
+    let pending = pending.map(AnyReason::Workspace);
+    let notes = Some(problem).filter(|problem| !pending.contains(&problem.reason));
     let report = StatusReport::new(context, resource, nodes).noting(notes);
     status::report(context, &report, &mut plan);
     plan

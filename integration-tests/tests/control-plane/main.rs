@@ -27,6 +27,7 @@ mod releases;
 mod restore;
 mod restricted;
 mod scribbles;
+mod settings;
 mod tenants;
 mod upgrades;
 mod verdicts;

@@ -275,6 +275,7 @@ fn observed(workspace: &Value, preset: &Arc<Preset>) -> Result<Observed> {
         nodes: Vec::new(),
         workloads: Workloads::default(),
         pods: Vec::new(),
+        config: workspace_plan::ConfigLookup::NotNeeded,
         warnings: Vec::new(),
     })
 }

@@ -83,6 +83,8 @@ fn command_line(preset: &Preset, instance_type: &InstanceType, placement: Placem
         placement,
         hardware: &hardware,
         max_context: None,
+        user_flags: Default::default(),
+        config_hash: String::new(),
         adapters: Vec::new(),
         serving: &Serving::default(),
         platform: &platform,

@@ -138,6 +138,11 @@ pub(crate) const VARIABLES: &[Variable] = &[
         "bypasses",
         "'kaito.sh/bypass-resource-checks' in variables.annotations",
     ),
+    // The settings of a ConfigMap are not known here. The controller sizes with them before it buys nodes.
+    variable(
+        "configures",
+        "has(object.inference) && has(object.inference.config) && object.inference.config != ''",
+    ),
     variable(
         "isTooOld",
         "'too-old' in variables.data && variables.instanceType != '' && variables.instanceType.lowerAscii() in variables.data['too-old'].split(',')",
@@ -224,7 +229,7 @@ pub(crate) const VARIABLES: &[Variable] = &[
     variable(
         "nodes",
         "variables.isTemplate ? variables.count \
-         : (variables.isTuning || variables.bypasses || variables.nodesAtDefault < 1 \
+         : (variables.isTuning || variables.bypasses || variables.configures || variables.nodesAtDefault < 1 \
             || variables.context < int(variables.data['default-context']) ? 1 : variables.nodesAtDefault)",
     ),
     variable("cost", "variables.nodes * variables.micros"),

@@ -334,3 +334,82 @@ fn a_registry_that_is_down_is_said() {
         ran.err
     );
 }
+
+const CONFIGURED: &str = "apiVersion: kaito.sh/v1beta1
+kind: Workspace
+metadata: {name: large}
+resource:
+  instanceType: Standard_NC24ads_A100_v4
+  labelSelector: {matchLabels: {apps: large}}
+inference:
+  config: settings
+  preset: {name: llama-3.3-70b-instruct, presetOptions: {modelAccessSecret: hub}}
+";
+
+fn with_settings(text: &str) -> String {
+    format!(
+        "{CONFIGURED}---\napiVersion: v1\nkind: ConfigMap\nmetadata: {{name: settings}}\ndata:\n  \
+         inference_config.yaml: |\n    {text}\n"
+    )
+}
+
+#[test]
+fn settings_of_the_config_map_are_planned_for() {
+    let plan = |file: &str| run_with(&["plan", "-f", "-"], file);
+    let chosen = |ran: &Ran| {
+        let line = ran
+            .out
+            .lines()
+            .find(|line| line.starts_with("*Standard_NC24ads_A100_v4"));
+        let words: Vec<String> = line.unwrap().split_whitespace().map(str::to_owned).collect();
+        words[1].clone()
+    };
+    let without = plan(CONFIGURED);
+    assert!(
+        without.out.contains("ConfigMap settings is not in the file"),
+        "{}",
+        without.out
+    );
+    assert_eq!(chosen(&without), "3");
+    let with = plan(&with_settings(
+        "vllm: {quantization: bitsandbytes, max-model-len: 4096}",
+    ));
+    assert!(
+        with.out.contains("room for 4096 tokens")
+            && with
+                .out
+                .contains("Settings of ConfigMap settings that change the size: weights in 4 bits."),
+        "{}{}",
+        with.out,
+        with.err
+    );
+    assert_eq!(chosen(&with), "2");
+    let wrong = plan(&with_settings("vllm: {max-modl-len: 4096}"));
+    assert_eq!(wrong.code, 2);
+    assert!(
+        wrong.err.contains("unknown flag vllm.max-modl-len"),
+        "{}",
+        wrong.err
+    );
+}
+
+#[test]
+fn settings_of_the_config_map_are_linted() {
+    let lint = |text: &str| run_with(&["lint", "-f", "-"], &with_settings(text));
+    let good = lint("vllm: {max-num-seqs: 8}");
+    assert_eq!(good.code, 0, "{}", good.out);
+    for (text, part) in [
+        (
+            "vllm: {api-key: a}",
+            "inference.config: ConfigMap settings, inference_config.yaml: vllm.api-key cannot be set",
+        ),
+        (
+            "vllm: {max-model-len: 10000000}",
+            "is longer than the 131072 of preset llama-3.3-70b-instruct",
+        ),
+    ] {
+        let wrong = lint(text);
+        assert_eq!(wrong.code, 1);
+        assert!(wrong.out.contains(part), "{}", wrong.out);
+    }
+}

@@ -17,10 +17,39 @@ pub(super) struct Division {
     pub(super) copies: u32,
 }
 
+/// Numbers of a division that the user set.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct Fixed {
+    /// GPUs that share every layer.
+    pub(super) tensor: Option<u32>,
+    /// Pipeline stages.
+    pub(super) stages: Option<u32>,
+}
+
+impl Fixed {
+    fn allows(self, division: &Division) -> bool {
+        self.tensor.is_none_or(|tensor| tensor == division.tensor)
+            && self.stages.is_none_or(|stages| stages == division.stages)
+    }
+}
+
 /// Divisions within one node. If each GPU has twice the memory of the weights: whole copies on single GPUs. Otherwise every
 /// layer over all GPUs; if the heads do not allow that, copies over fewer GPUs, and finally stages.
-pub(super) fn of_one_node(shape: &ModelShape, node: GpuNode) -> Vec<Division> {
+pub(super) fn of_one_node(shape: &ModelShape, node: GpuNode, fixed: Fixed) -> Vec<Division> {
     let gpus = node.gpus;
+    if let Some(stages) = fixed.stages.filter(|stages| *stages > 1) {
+        let widths = tensor_widths(shape, gpus, fixed).into_iter();
+        let whole =
+            |tensor: &u32| stages <= most_stages(shape) && gpus.is_multiple_of(tensor.saturating_mul(stages));
+        return widths
+            .filter(whole)
+            .map(|tensor| Division {
+                tensor,
+                stages,
+                copies: gpus / tensor.saturating_mul(stages),
+            })
+            .collect();
+    }
     let mut found = Vec::new();
     if gpus > 1 && has_room_for_copies(shape, node) {
         found.push(Division {
@@ -29,7 +58,7 @@ pub(super) fn of_one_node(shape: &ModelShape, node: GpuNode) -> Vec<Division> {
             copies: gpus,
         });
     }
-    let widths = tensor_widths(shape, gpus);
+    let widths = tensor_widths(shape, gpus, fixed);
     let all_gpus = widths.first() == Some(&gpus);
     // The widest division leaves the most memory: narrower ones repeat a larger part of the weights.
     let tried = if all_gpus { 1 } else { widths.len() };
@@ -39,26 +68,35 @@ pub(super) fn of_one_node(shape: &ModelShape, node: GpuNode) -> Vec<Division> {
         copies: gpus / tensor,
     }));
     if !all_gpus {
-        found.extend(of_nodes(shape, gpus, 1));
+        found.extend(of_nodes(shape, gpus, 1, fixed));
     }
+    found.retain(|division| fixed.allows(division));
     found
 }
 
 /// Division over `nodes` nodes: layers as wide as the heads allow, the rest in stages. `None` if there are more stages than
 /// layers.
-pub(super) fn of_nodes(shape: &ModelShape, gpus: u32, nodes: u32) -> Option<Division> {
-    let tensor = tensor_widths(shape, gpus).first().copied()?;
+pub(super) fn of_nodes(shape: &ModelShape, gpus: u32, nodes: u32, fixed: Fixed) -> Option<Division> {
+    let tensor = tensor_widths(shape, gpus, fixed).first().copied()?;
     let stages = nodes.checked_mul(gpus / tensor)?;
-    (stages <= most_stages(shape)).then_some(Division {
+    let division = Division {
         tensor,
         stages,
         copies: 1,
-    })
+    };
+    (stages <= most_stages(shape) && fixed.allows(&division)).then_some(division)
+}
+
+/// Number of nodes that a fixed number of stages takes; `None` if nodes would be left over in part.
+pub(super) fn fixed_nodes(shape: &ModelShape, gpus: u32, fixed: Fixed) -> Option<u32> {
+    let tensor = tensor_widths(shape, gpus, fixed).first().copied()?;
+    let parts = fixed.stages?.checked_mul(tensor)?;
+    parts.is_multiple_of(gpus).then_some(parts / gpus)
 }
 
 /// Largest useful number of nodes.
-pub(super) fn most_nodes(shape: &ModelShape, gpus: u32) -> u32 {
-    let Some(tensor) = tensor_widths(shape, gpus).first().copied() else {
+pub(super) fn most_nodes(shape: &ModelShape, gpus: u32, fixed: Fixed) -> u32 {
+    let Some(tensor) = tensor_widths(shape, gpus, fixed).first().copied() else {
         return 1;
     };
     most_stages(shape) / (gpus / tensor)
@@ -75,11 +113,11 @@ fn has_room_for_copies(shape: &ModelShape, node: GpuNode) -> bool {
 }
 
 /// Numbers of GPUs of a node that can share a layer, largest first; not empty if there is a GPU.
-fn tensor_widths(shape: &ModelShape, gpus: u32) -> Vec<u32> {
+fn tensor_widths(shape: &ModelShape, gpus: u32, fixed: Fixed) -> Vec<u32> {
     divisors(gpus)
         .into_iter()
         .rev()
-        .filter(|tensor| heads_divide(shape, *tensor))
+        .filter(|tensor| fixed.tensor.is_none_or(|fixed| fixed == *tensor) && heads_divide(shape, *tensor))
         .collect()
 }
 
@@ -125,19 +163,28 @@ mod tests {
     #[test]
     fn heads_stay_whole() {
         // 40 query heads and 10 of keys and values.
-        assert_eq!(tensor_widths(shape("phi-4"), 8), [2, 1]);
+        assert_eq!(tensor_widths(shape("phi-4"), 8, Fixed::default()), [2, 1]);
         // 71 query heads.
-        assert_eq!(tensor_widths(shape("falcon-7b"), 4), [1]);
+        assert_eq!(tensor_widths(shape("falcon-7b"), 4, Fixed::default()), [1]);
         // 24 query heads, 4 of keys and values: two GPUs share one.
-        assert_eq!(tensor_widths(shape("qwen3.6-27b"), 8), [8, 4, 2, 1]);
-        assert_eq!(tensor_widths(shape("deepseek-r1-0528"), 8), [8, 4, 2, 1]);
+        assert_eq!(
+            tensor_widths(shape("qwen3.6-27b"), 8, Fixed::default()),
+            [8, 4, 2, 1]
+        );
+        assert_eq!(
+            tensor_widths(shape("deepseek-r1-0528"), 8, Fixed::default()),
+            [8, 4, 2, 1]
+        );
     }
 
     #[test]
     fn stages_never_outnumber_layers() {
         let falcon = shape("falcon-7b");
-        assert_eq!(most_nodes(falcon, 2), 16);
-        assert_eq!(of_nodes(falcon, 2, 16).map(|division| division.stages), Some(32));
-        assert_eq!(of_nodes(falcon, 2, 17), None);
+        assert_eq!(most_nodes(falcon, 2, Fixed::default()), 16);
+        assert_eq!(
+            of_nodes(falcon, 2, 16, Fixed::default()).map(|division| division.stages),
+            Some(32)
+        );
+        assert_eq!(of_nodes(falcon, 2, 17, Fixed::default()), None);
     }
 }

@@ -18,6 +18,8 @@ pub struct EngineMemory {
     pub activations_percent: u64,
     /// Bytes of the engine itself on each GPU.
     pub base_overhead_bytes: u64,
+    /// Bytes of the weights of each GPU that stay in the node's memory.
+    pub offload_bytes: u64,
 }
 
 impl EngineMemory {
@@ -28,6 +30,7 @@ impl EngineMemory {
         weights_percent: 102,
         activations_percent: 5,
         base_overhead_bytes: (23_u64 << 30).div_ceil(10),
+        offload_bytes: 0,
     };
 }
 
@@ -76,7 +79,9 @@ impl MemoryTerms {
         let weights = percent_up(shape.weights_bytes, engine.weights_percent);
         let kv_cache = cache_per_gpu(shape, division, context_tokens);
         let largest = Share::of_stage(shape.layers, division.stages).divided_by(u128::from(division.tensor));
-        let weights_per_gpu = largest.of(u128::from(weights));
+        // Activations are those of all layers, wherever the weights are.
+        let part = largest.of(u128::from(weights));
+        let weights_per_gpu = part.saturating_sub(engine.offload_bytes);
         let overhead = engine.base_overhead_bytes.saturating_add(kv_cache);
         let left = u128::from(available.saturating_sub(overhead));
         Self {
@@ -87,7 +92,7 @@ impl MemoryTerms {
             kv_cache_bytes_per_gpu: kv_cache,
             usable_bytes_per_gpu: saturate(left * 100 / u128::from(100 + engine.activations_percent)),
             weights_bytes_per_gpu: weights_per_gpu,
-            activations_bytes_per_gpu: percent_up(weights_per_gpu, engine.activations_percent),
+            activations_bytes_per_gpu: percent_up(part, engine.activations_percent),
         }
     }
 
@@ -220,4 +225,10 @@ fn percent_up(bytes: u64, percent: u64) -> u64 {
 
 pub(super) fn saturate(bytes: u128) -> u64 {
     u64::try_from(bytes).unwrap_or(u64::MAX)
+}
+
+/// Formats bytes as GiB for messages, rounded to hundredths.
+pub(crate) fn gib(bytes: u64) -> String {
+    let hundredths = (u128::from(bytes) * 100 + (1 << 29)) >> 30;
+    format!("{}.{:02}", hundredths / 100, hundredths % 100)
 }

@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 
 use instance_types::InstanceType;
 
-use crate::estimate::{EngineMemory, Placement, cache_parts, gib};
+use crate::estimate::{EngineMemory, EngineOptions, Placement, WeightsFormat, cache_parts, gib};
 use crate::preset::{AttentionKind, HybridCache, ModelShape};
 
 use super::host::{
@@ -31,13 +31,20 @@ pub(super) fn terms(
     } else if placement.gpus_per_node == 0 {
         on_host(shape, instance_type, context_tokens)
     } else {
-        on_gpu(shape, context_tokens, placement)
+        let settings = &request.options.settings;
+        on_gpu(&settings.shape(shape), settings, context_tokens, placement)
     }
 }
 
-fn on_gpu(shape: &ModelShape, context_tokens: u32, placement: &Placement) -> Vec<Term> {
+// `shape` is the model as the engine holds it in memory.
+fn on_gpu(
+    shape: &ModelShape,
+    settings: &EngineOptions,
+    context_tokens: u32,
+    placement: &Placement,
+) -> Vec<Term> {
     let memory = &placement.memory;
-    let engine = EngineMemory::VLLM;
+    let engine = settings.memory();
     let term = |kind, bytes, formula: String, source: &'static str| Term {
         kind,
         bytes,
@@ -58,7 +65,7 @@ fn on_gpu(shape: &ModelShape, context_tokens: u32, placement: &Placement) -> Vec
         term(
             TermKind::Weights,
             memory.weights_bytes_per_gpu,
-            weights_formula(shape, placement),
+            weights_formula(shape, settings, placement),
             if placement.pipeline_parallel > 1 {
                 OURS
             } else {
@@ -92,8 +99,13 @@ fn on_gpu(shape: &ModelShape, context_tokens: u32, placement: &Placement) -> Vec
     ]
 }
 
-fn weights_formula(shape: &ModelShape, placement: &Placement) -> String {
-    let mut text = format!("{} GiB of weight files", gib(shape.weights_bytes));
+fn weights_formula(shape: &ModelShape, settings: &EngineOptions, placement: &Placement) -> String {
+    let form = match settings.weights {
+        WeightsFormat::Published => "weight files",
+        WeightsFormat::Float32 => "weights in 32 bits",
+        WeightsFormat::BitsAndBytes => "weights in 4 bits, with embeddings as published",
+    };
+    let mut text = format!("{} GiB of {form}", gib(shape.weights_bytes));
     if let Some(method) = &shape.quantization {
         push(&mut text, format_args!(" ({method})"));
     }
@@ -103,6 +115,13 @@ fn weights_formula(shape: &ModelShape, placement: &Placement) -> String {
     );
     push_stage(&mut text, shape, placement);
     push_tensor(&mut text, placement.tensor_parallel);
+    if settings.offload_bytes_per_gpu > 0 {
+        let offloaded = gib(settings.offload_bytes_per_gpu);
+        push(
+            &mut text,
+            format_args!(", less {offloaded} GiB in the node's memory"),
+        );
+    }
     text
 }
 

@@ -13,7 +13,8 @@ pub(super) const HOST_WIDENING: u64 = 2;
 pub(super) const HOST_ENGINE_BYTES: u64 = 1 << 29;
 
 /// Bytes of a node's memory that pods may use; `None` if unknown.
-pub(super) fn host_bytes(instance_type: &InstanceType) -> Option<u64> {
+#[must_use]
+pub fn host_bytes(instance_type: &InstanceType) -> Option<u64> {
     let total = u64::from(instance_type.memory_gib?) << 30;
     Some(total / 100 * HOST_AVAILABLE_PERCENT)
 }

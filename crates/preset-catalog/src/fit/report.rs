@@ -3,7 +3,7 @@
 use instance_types::InstanceType;
 
 use crate::engine_image::EngineImage;
-use crate::estimate::Placement;
+use crate::estimate::{EngineOptions, Placement};
 
 use super::reason::{Reason, Remedy};
 use super::term::Term;
@@ -27,6 +27,8 @@ pub struct FitOptions {
     pub max_nodes: Option<u32>,
     /// Image of the GPU engine, or of the tuner.
     pub engine: EngineImage,
+    /// Settings of the engine that change the size.
+    pub settings: EngineOptions,
 }
 
 /// Ranked instance types for a preset.

@@ -5,7 +5,9 @@ use proptest::prelude::*;
 use proptest::sample::{Index, subsequence};
 
 use super::*;
-use crate::estimate::{DEFAULT_CONTEXT_TOKENS, GpuNode, Misfit, Work, place};
+use crate::estimate::{
+    CacheFormat, DEFAULT_CONTEXT_TOKENS, EngineOptions, GpuNode, Misfit, WeightsFormat, Work, place,
+};
 use crate::{Catalog, EngineImage, Preset};
 
 const A10: &str = "Standard_NV36ads_A10_v5";
@@ -43,6 +45,7 @@ const ANY_IMAGE: FitOptions = FitOptions {
     purpose: Purpose::Inference,
     max_nodes: None,
     engine: EngineImage::UNKNOWN,
+    settings: EngineOptions::DEFAULT,
 };
 
 #[track_caller]
@@ -65,6 +68,7 @@ const TUNING: FitOptions = FitOptions {
     purpose: Purpose::Tuning,
     max_nodes: None,
     engine: EngineImage::KAITO_BASE,
+    settings: EngineOptions::DEFAULT,
 };
 
 #[test]
@@ -469,6 +473,30 @@ fn every_preset_that_is_served_fits_somewhere() {
     }
 }
 
+/// Settings of the engine, mostly our own.
+fn any_settings() -> impl Strategy<Value = EngineOptions> {
+    let percent = proptest::option::of(1u32..=100);
+    let cache = prop_oneof![Just(CacheFormat::OfModel), Just(CacheFormat::EightBit)];
+    let weights = prop_oneof![
+        Just(WeightsFormat::Published),
+        Just(WeightsFormat::Float32),
+        Just(WeightsFormat::BitsAndBytes)
+    ];
+    let parts = || proptest::option::weighted(0.3, 1u32..9);
+    let settings = (percent, cache, weights, parts(), parts(), 0u64..200);
+    let settings = settings.prop_map(
+        |(memory_percent, cache, weights, tensor_parallel, pipeline_parallel, gib)| EngineOptions {
+            memory_percent,
+            cache,
+            weights,
+            tensor_parallel,
+            pipeline_parallel,
+            offload_bytes_per_gpu: gib << 30,
+        },
+    );
+    prop_oneof![Just(EngineOptions::DEFAULT), settings]
+}
+
 /// A preset, some instance types in any order, a context and a limit of nodes.
 fn any_question() -> impl Strategy<Value = (&'static Preset, Vec<&'static InstanceType>, u32, FitOptions)> {
     let presets: Vec<_> = Catalog::embedded().unwrap().iter().collect();
@@ -478,12 +506,13 @@ fn any_question() -> impl Strategy<Value = (&'static Preset, Vec<&'static Instan
     let context = prop_oneof![0u32..10_000, 0u32..300_000, any::<u32>()];
     let nodes = prop_oneof![Just(None), (0u32..12).prop_map(Some)];
     let engine = prop_oneof![Just(EngineImage::KAITO_BASE), Just(EngineImage::UNKNOWN)];
-    let nodes = (nodes, engine);
+    let nodes = (nodes, engine, any_settings());
     (any::<Index>(), some_types, context, nodes).prop_map(move |(index, types, context, limits)| {
         let options = FitOptions {
             purpose: Purpose::Inference,
             max_nodes: limits.0,
             engine: limits.1,
+            settings: limits.2,
         };
         (*index.get(&presets), types, context, options)
     })
@@ -512,7 +541,8 @@ proptest! {
     #[test]
     fn a_plan_says_what_place_does((preset, types, context, options) in any_question()) {
         for (instance_type, fit) in compare_instance_types(preset, &types, context, &options).fits() {
-            let placed = place(preset, GpuNode::from(instance_type), Work::Inference { context_tokens: context });
+            let work = Work::Inference { context_tokens: context, options: options.settings };
+            let placed = place(preset, GpuNode::from(instance_type), work);
             prop_assert_eq!(placed, Ok(fit.placement));
         }
     }

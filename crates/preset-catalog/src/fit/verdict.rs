@@ -38,6 +38,7 @@ impl FitRequest<'_> {
             Ok(placement) => {
                 reasons.extend(self.too_many_nodes(&placement));
                 reasons.extend(self.host_too_small(instance_type, context_tokens, &placement));
+                reasons.extend(self.offloads_too_much(instance_type, &placement));
                 if reasons.is_empty() {
                     Ok(placement)
                 } else {
@@ -57,7 +58,10 @@ impl FitRequest<'_> {
 
     fn work(self, context_tokens: u32) -> Work {
         match self.options.purpose {
-            Purpose::Inference => Work::Inference { context_tokens },
+            Purpose::Inference => Work::Inference {
+                context_tokens,
+                options: self.options.settings,
+            },
             Purpose::Tuning => Work::Tuning,
         }
     }
@@ -89,6 +93,19 @@ impl FitRequest<'_> {
         let allowed = self.options.max_nodes?;
         let needed = placement.nodes;
         (needed > allowed).then_some(Reason::TooManyNodes { needed, allowed })
+    }
+
+    /// The node's memory holds what the GPUs do not.
+    fn offloads_too_much(self, instance_type: &InstanceType, placement: &Placement) -> Option<Reason> {
+        if placement.gpus_per_node == 0 || !self.is_inference() {
+            return None;
+        }
+        let available_bytes = host::host_bytes(instance_type)?;
+        let needed_bytes = self.options.settings.offload_bytes(placement.gpus_per_node);
+        (needed_bytes > available_bytes).then_some(Reason::HostMemoryTooSmall {
+            needed_bytes,
+            available_bytes,
+        })
     }
 
     /// On the CPU the node's memory replaces the GPU's.

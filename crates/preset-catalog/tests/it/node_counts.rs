@@ -33,11 +33,7 @@ fn preset(name: &str) -> &'static Preset {
 }
 
 fn serve(name: &str, instance_type: &str, context_tokens: u32) -> Result<Placement, Misfit> {
-    place(
-        preset(name),
-        node(instance_type),
-        Work::Inference { context_tokens },
-    )
+    place(preset(name), node(instance_type), Work::inference(context_tokens))
 }
 
 /// The fields of a table, without its header.
@@ -178,7 +174,7 @@ fn each_kind_of_attention_has_its_cache() {
     );
     let mut shared = preset("minimax-m2.7").clone();
     shared.shape.kv_heads = Some(4);
-    let work = Work::Inference { context_tokens: 4096 };
+    let work = Work::inference(4096);
     let placement = place(&shared, node("Standard_ND96isr_H100_v5"), work).unwrap();
     assert_eq!(placement.memory.kv_cache_bytes_per_gpu, 4096 * 253_952 / 4);
     // 12 of 24 layers keep 4096 tokens and 12 keep 128.
@@ -212,6 +208,7 @@ fn an_exact_fit_is_none() {
         weights_percent: 100,
         activations_percent: 0,
         base_overhead_bytes: 0,
+        offload_bytes: 0,
     };
     let mut shape = preset("phi-4").shape.clone();
     let gpu = GpuNode {
@@ -335,7 +332,7 @@ fn misfits_say_what_is_needed() {
         gpus: 1,
         memory_bytes_total: 2 * GIB,
     };
-    let work = Work::Inference { context_tokens: 4096 };
+    let work = Work::inference(4096);
     let error = place(preset("phi-4-mini-instruct"), tiny, work).unwrap_err();
     assert_eq!(
         error.to_string(),
@@ -350,7 +347,7 @@ fn misfits_say_what_is_needed() {
     );
     let mut whole = preset("phi-4").clone();
     whole.inference.as_mut().unwrap().distributed = false;
-    let error = place(&whole, node(A10), Work::Inference { context_tokens: 2048 }).unwrap_err();
+    let error = place(&whole, node(A10), Work::inference(2048)).unwrap_err();
     assert_eq!(
         error,
         Misfit::NotDistributed {

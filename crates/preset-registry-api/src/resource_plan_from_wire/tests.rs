@@ -83,6 +83,12 @@ fn reasons_that_the_catalog_does_not_give_survive_too() {
         }
         .into(),
         Misfit::PartTooLarge { parts: 2, memory }.into(),
+        Misfit::FixedDivision {
+            tensor_parallel: Some(2),
+            pipeline_parallel: None,
+            gpus_per_node: 4,
+        }
+        .into(),
         Misfit::NotDistributed {
             min_gpus: 3,
             gpus_per_node: 4,

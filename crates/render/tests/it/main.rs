@@ -80,9 +80,7 @@ fn served<'a>(
     // Defaults that live as long as what a test puts in their place.
     let (serving, platform): (&'a Serving, &'a Platform) =
         (Box::leak(Box::default()), Box::leak(Box::new(platform())));
-    let work = Work::Inference {
-        context_tokens: estimate::DEFAULT_CONTEXT_TOKENS,
-    };
+    let work = Work::inference(estimate::DEFAULT_CONTEXT_TOKENS);
     let mut inference = Inference {
         workspace,
         preset,
@@ -91,6 +89,8 @@ fn served<'a>(
         placement: estimate::place(preset, hardware.gpu, work).unwrap(),
         hardware,
         max_context: None,
+        user_flags: Default::default(),
+        config_hash: String::new(),
         adapters: Vec::new(),
         serving,
         platform,
@@ -392,6 +392,7 @@ fn tuned(
         method: TuningMethod::Qlora,
         tuner,
         hardware,
+        config_hash: String::new(),
         input,
         output: destination,
         platform,

@@ -14,9 +14,9 @@ use kaito_api::labels::{WORKSPACE, WORKSPACE_NAMESPACE};
 use kaito_api::{Claim, ClaimKind};
 use plan::{Kind, ObjectRef, PendingWrites};
 use workspace_plan::{
-    ClaimOwner, Grant, GrantRequest, LaunchBackoff, LaunchBackoffs, Observed, ObservedClaim, OrphanMemory,
-    Ownership, Settings, Source, SpendLedger, Turn, TurnRequest, UnfinishedUpgrade, UpgradeQueue, Upgrades,
-    Wake,
+    ClaimOwner, ConfigLookup, Grant, GrantRequest, LaunchBackoff, LaunchBackoffs, Observed, ObservedClaim,
+    OrphanMemory, Ownership, Settings, Source, SpendLedger, Turn, TurnRequest, UnfinishedUpgrade,
+    UpgradeQueue, Upgrades, Wake,
 };
 
 use super::Program;
@@ -286,6 +286,17 @@ impl Source for Caches<'_> {
 
     fn config_map(&self, namespace: &str, name: &str) -> Option<Arc<ConfigMap>> {
         self.view.config_map(namespace, name)
+    }
+
+    fn user_config(&self, namespace: &str, name: &str) -> ConfigLookup {
+        match self.view.config_map(namespace, name) {
+            Some(found) => {
+                let mut found = ConfigMap::clone(&found);
+                workspace_plan::strip_user_config(&mut found);
+                ConfigLookup::Found(Arc::new(found))
+            }
+            None => ConfigLookup::Missing,
+        }
     }
 
     fn network_policy(&self, namespace: &str, name: &str) -> Option<Arc<NetworkPolicy>> {

@@ -1,5 +1,5 @@
-//! The invariant that what runs keeps running: no pod template changes unless its Workspace changed, or its upgrade was
-//! asked for.
+//! The invariant that what runs keeps running: no pod template changes unless its Workspace or the ConfigMap that it names
+//! changed, or its upgrade was asked for.
 //!
 //! An automatic upgrade is such a reason: it begins within the window, and while no other is under way. A template that
 //! was never ready may change at any time.
@@ -18,12 +18,14 @@ use workspace_plan::Upgrades;
 use crate::api_server::{ApiServer, is_deleting, shown};
 use crate::json;
 
-/// Templates of all Workspaces, by UID.
+/// Templates of all Workspaces, by UID, and the data of ConfigMaps.
 #[derive(Clone, Debug, Default)]
 pub struct Templates {
     templates: BTreeMap<String, Template>,
     /// Marks of automatic upgrades that were seen: UID of the Workspace, and time.
     marks: BTreeSet<(String, Timestamp)>,
+    /// Data of the users' ConfigMaps.
+    configs: BTreeMap<ObjectRef, Value>,
 }
 
 /// The template of one Workspace's workload.
@@ -31,7 +33,9 @@ pub struct Templates {
 struct Template {
     /// Generation and annotations of the Workspace.
     said: Value,
-    /// Changes of that.
+    /// The ConfigMap that it names.
+    config: Option<ObjectRef>,
+    /// Changes of both.
     edits: u32,
     /// UID of the workload.
     workload: String,
@@ -57,8 +61,9 @@ impl Templates {
         for (actor, key) in writes {
             let Some(object) = api.get(key) else { continue };
             match key.kind {
-                Kind::Workspace => self.record_workspace(object),
+                Kind::Workspace => self.record_workspace(key, object),
                 Kind::ControllerRevision => self.record_revision(api, upgrades, object)?,
+                Kind::ConfigMap => self.record_config_map(key, object),
                 Kind::Deployment | Kind::StatefulSet => {
                     self.record_workload(api, key, object, *actor == WORKSPACE_CONTROLLER)?;
                 }
@@ -68,13 +73,30 @@ impl Templates {
         Ok(())
     }
 
-    fn record_workspace(&mut self, object: &Value) {
+    fn record_config_map(&mut self, key: &ObjectRef, object: &Value) {
+        let data = object["data"].clone();
+        if self.configs.insert((*key).clone(), data.clone()) != Some(data) {
+            let named = |template: &&mut Template| template.config.as_ref() == Some(key);
+            self.templates
+                .values_mut()
+                .filter(named)
+                .for_each(|template| template.edits += 1);
+        }
+    }
+
+    fn record_workspace(&mut self, key: &ObjectRef, object: &Value) {
         let metadata = |field: &str| json::at(object, &["metadata", field]).cloned();
         let said = json!([metadata("generation"), metadata("annotations")]);
         let uid = json::text(object, &["metadata", "uid"]).to_owned();
         let template = self.templates.entry(uid).or_insert_with(|| Template {
             said: said.clone(),
             ..Template::default()
+        });
+        let config = json::text(object, &["inference", "config"]);
+        template.config = (!config.is_empty()).then(|| ObjectRef {
+            kind: Kind::ConfigMap,
+            namespace: key.namespace.clone(),
+            name: config.to_owned(),
         });
         if template.said != said {
             template.edits += 1;

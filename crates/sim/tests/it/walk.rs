@@ -23,7 +23,7 @@ const NAME: &str = "walker";
 /// Time without a write after which a world is at rest. Nodes of an ended tuning are given back earlier.
 const REST: SignedDuration = SignedDuration::from_mins(12);
 /// Reasons that explain why the objects are not those of a new Workspace.
-const EXPLANATIONS: [&str; 7] = [
+const EXPLANATIONS: [&str; 9] = [
     "UpdateBlocked",
     "InvalidSpec",
     "PresetUnknown",
@@ -31,6 +31,8 @@ const EXPLANATIONS: [&str; 7] = [
     "ModelDoesNotFit",
     "GPUTooOld",
     "TooManyNodes",
+    "ConfigMapNotFound",
+    "ConfigMapInvalid",
 ];
 /// Kinds that the programs write, and the Workspace itself.
 const KINDS: [Kind; 9] = [
@@ -87,7 +89,10 @@ fn of_preset() -> impl Strategy<Value = Edit> {
         adapter("two", "example.com/a:2"),
     ];
     prop_oneof![
-        at(&["inference", "config"], &[json!("config"), json!("other")]),
+        at(
+            &["inference", "config"],
+            &[json!("config"), json!("other"), json!("broken"), json!("missing")]
+        ),
         at(
             &["inference", "adapters"],
             &[json!([one]), json!([one, two]), json!([two, one])]
@@ -122,7 +127,7 @@ fn tuned() -> impl Strategy<Value = Edit> {
         json!(["https://example.com/more.parquet"]),
     ];
     prop_oneof![
-        at(&["tuning", "config"], &[json!("config")]),
+        at(&["tuning", "config"], &[json!("config"), json!("broken")]),
         replaced(&["tuning", "input", "urls"], &urls),
         replaced(&["tuning", "output", "image"], &[json!("example.com/adapter:2")]),
         replaced(&["tuning", "method"], &[json!("lora")]),
@@ -189,6 +194,29 @@ fn rest(world: &mut World) -> Result<(), Failure> {
         }
     }
     Err(world.failure("the world does not come to rest"))
+}
+
+/// A world with ConfigMaps for Workspaces.
+fn world(job: SignedDuration) -> World {
+    let mut world = World::new(setup(job));
+    let training = "training_config:\n  QuantizationConfig: {load_in_4bit: true}\n  \
+                    TrainingArguments: {output_dir: /mnt/results}\n";
+    for (name, inference, training) in [
+        ("config", "vllm: {max-num-seqs: 8}", training),
+        (
+            "other",
+            "vllm: {quantization: bitsandbytes, max-model-len: 1024}",
+            training,
+        ),
+        ("broken", "vllm: {no-such-flag: 1}", "training_config: []"),
+    ] {
+        let mut config_map = fixtures::config_map(inference);
+        config_map["data"]["training_config.yaml"] = json!(training);
+        world
+            .apply(&key(Kind::ConfigMap, NAMESPACE, name), &config_map)
+            .unwrap();
+    }
+    world
 }
 
 fn apply(world: &mut World, workspace: &Value) -> bool {
@@ -328,7 +356,7 @@ enum End {
 
 fn walk(start: &Value, job: SignedDuration, edits: &[Edit]) -> Result<End, String> {
     let shown = |failure: Failure| failure.to_string();
-    let mut world = World::new(setup(job));
+    let mut world = self::world(job);
     assert!(apply(&mut world, start), "the first spec is refused");
     rest(&mut world).map_err(shown)?;
     let mut spec = start.clone();
@@ -343,7 +371,7 @@ fn walk(start: &Value, job: SignedDuration, edits: &[Edit]) -> Result<End, Strin
         return Ok(End::Unmoved);
     }
     world.check_quiet().map_err(shown)?;
-    let mut fresh = World::new(setup(job));
+    let mut fresh = self::world(job);
     assert!(apply(&mut fresh, &spec), "the last spec is refused");
     rest(&mut fresh).map_err(shown)?;
     compare(start, &spec, &world, &fresh)

@@ -43,6 +43,8 @@ pub(super) fn of_preset(
         placement: desired.placement,
         hardware,
         max_context: desired.max_context,
+        user_flags: desired.user_flags.clone(),
+        config_hash: desired.config_hash.clone(),
         adapters: desired.adapters.clone(),
         serving: &desired.serving,
         platform: &context.platform,

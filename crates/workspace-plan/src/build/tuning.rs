@@ -19,6 +19,7 @@ pub(super) fn manifests(
         method: desired.method,
         tuner: desired.tuner,
         hardware,
+        config_hash: desired.config_hash.clone(),
         input: desired.input.clone(),
         output: desired.output.clone(),
         platform: &context.platform,

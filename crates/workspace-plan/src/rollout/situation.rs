@@ -8,6 +8,7 @@ use crate::context::PlanContext;
 use crate::desired::Desired;
 use crate::metadata::annotation;
 use crate::upgrade_queue::Turn;
+use crate::user_config::{self, ConfigLookup};
 use crate::workload::Workload;
 
 /// Revisions that may be lost since the newest one that is kept.
@@ -113,7 +114,7 @@ fn marked_number(workload: Workload<'_>) -> Option<i64> {
     annotation(workload.metadata(), labels::REVISION)?.parse().ok()
 }
 
-/// Digest of what the Workspace says about its workload, and of the number of nodes that it has.
+/// Digest of what the Workspace and its ConfigMap say about the workload, and of the number of nodes that it has.
 ///
 /// The generation stands for the spec: the API server counts its changes. A digest of the spec itself would change with
 /// a version of this program that knows another field.
@@ -131,9 +132,14 @@ fn inputs(context: &PlanContext<'_>, nodes: u32) -> String {
         let value = workspace.annotation(key)?;
         Some(format!("{key}={value}"))
     });
+    let config = match &context.observed.config {
+        ConfigLookup::Found(config_map) => Some(user_config::digest(config_map).to_owned()),
+        _ => None,
+    };
     let parts: Vec<String> = [context.generation().to_string(), nodes.to_string()]
         .into_iter()
         .chain(annotations)
+        .chain(config)
         .collect();
     let parts: Vec<&str> = parts.iter().map(String::as_str).collect();
     names::digest(&parts)[..16].to_owned()

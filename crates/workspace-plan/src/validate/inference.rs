@@ -1,10 +1,11 @@
 //! The desired state of a Workspace that serves.
 
+use kaito_api::conditions::WorkspaceReason;
 use kaito_api::{InferenceSpec, PresetSpec, labels};
 use preset_catalog::estimate::{DEFAULT_CONTEXT_TOKENS, Work};
 use preset_catalog::{Preset, Runtime};
 
-use super::{engine_image, hardware, preset, program, serving, sizing, sources};
+use super::{config, engine_image, hardware, preset, program, serving, sizing, sources};
 use crate::context::PlanContext;
 use crate::desired::{Desired, DesiredInference, DesiredWorkload};
 use crate::fits::NodeWork;
@@ -57,21 +58,38 @@ fn of_preset<'a>(
     let profile = preset.inference.as_ref();
     let profile = profile.ok_or_else(|| Problem::unsuitable(preset, "cannot be served"))?;
     preset::check_access(context, preset, wanted)?;
-    let max_context = max_context(context, preset)?;
-    let context_tokens = max_context.unwrap_or(DEFAULT_CONTEXT_TOKENS);
+    let has_own_image = !wanted.preset_options.image.trim().is_empty();
+    let (settings, mut wrong) = unless_running(context, config::of_engine(context, has_own_image))?;
+    let asked = asked_context(context, preset)?;
+    let context_tokens = asked.or_else(|| settings.config.context_tokens(Runtime::Vllm));
     let node_work = NodeWork::Inference {
         preset,
-        context_tokens,
+        context_tokens: context_tokens.unwrap_or(DEFAULT_CONTEXT_TOKENS),
+        options: settings.options(Runtime::Vllm),
     };
     let (hardware, replaced) = hardware::of_nodes(context, node_work, !profile.cpu)?;
     let engine = program::engine(context, preset, profile, &hardware)?;
     if engine == Runtime::Vllm {
         engine_image::check(context, node_work, Some(profile), &hardware)?;
     }
+    let checked = config::check(context, &settings, preset, &hardware, engine)
+        .and_then(|()| max_context(asked, settings.config.context_tokens(engine)));
+    let (max_context, wrong_for_model) = unless_running(context, checked)?;
+    wrong = wrong.or(wrong_for_model);
     let serving = serving::of(context, engine)?;
-    let work = Work::Inference { context_tokens };
-    let size = sizing::of_preset(context, preset, &hardware, work, engine)?;
+    let work = Work::Inference {
+        context_tokens: max_context.unwrap_or(DEFAULT_CONTEXT_TOKENS),
+        options: settings.options(engine),
+    };
+    let size = match wrong {
+        None => sizing::of_preset(context, preset, &hardware, work, engine)?,
+        Some(problem) => sizing::left_as_it_is(context, &hardware, problem)?,
+    };
     let runs_on_cpu = engine == Runtime::Native && profile.cpu;
+    let user_flags = match engine {
+        Runtime::Vllm => settings.config.vllm,
+        Runtime::Native => settings.config.native,
+    };
     Ok(Desired {
         workload: DesiredWorkload::Inference(Box::new(DesiredInference {
             preset,
@@ -79,6 +97,8 @@ fn of_preset<'a>(
             engine,
             placement: size.placement,
             max_context,
+            user_flags,
+            config_hash: settings.digest,
             adapters,
             serving,
         })),
@@ -96,8 +116,38 @@ fn of_preset<'a>(
     })
 }
 
+/// Returns the value. Where a model runs, a ConfigMap that is wrong is only reported, and the value is the default.
+fn unless_running<T: Default>(
+    context: &PlanContext<'_>,
+    checked: Result<T, Problem>,
+) -> Result<(T, Option<Problem>), Problem> {
+    let is_pending = |problem: &Problem| problem.reason == WorkspaceReason::ConfigMapPending.into();
+    match checked {
+        Ok(value) => Ok((value, None)),
+        Err(problem) if context.workload.is_some() && !is_pending(&problem) => {
+            Ok((T::default(), Some(problem)))
+        }
+        Err(problem) => Err(problem),
+    }
+}
+
+/// The longest context that annotation or ConfigMap ask for.
+fn max_context(asked: Option<u32>, of_config: Option<u32>) -> Result<Option<u32>, Problem> {
+    match (asked, of_config) {
+        (Some(asked), Some(other)) if asked != other => Err(Problem::new(
+            WorkspaceReason::ConfigMapInvalid,
+            format!(
+                "annotation {} is {asked}, and the ConfigMap of inference.config sets a context of {other} tokens; one of \
+                 them must be absent",
+                labels::MAX_CONTEXT
+            ),
+        )),
+        (asked, other) => Ok(asked.or(other)),
+    }
+}
+
 /// Longest context that the annotation asks for, if it is set.
-fn max_context(context: &PlanContext<'_>, preset: &Preset) -> Result<Option<u32>, Problem> {
+fn asked_context(context: &PlanContext<'_>, preset: &Preset) -> Result<Option<u32>, Problem> {
     let Some(text) = context.workspace().annotation(labels::MAX_CONTEXT) else {
         return Ok(None);
     };

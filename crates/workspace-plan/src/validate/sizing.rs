@@ -39,7 +39,14 @@ fn summary(
         return price.map(|price| nodes_for(placement.nodes, hardware, &price));
     }
     let context = match work {
-        Work::Inference { context_tokens } => format!(" with {context_tokens} tokens of context"),
+        Work::Inference {
+            context_tokens,
+            options,
+        } => {
+            let settings = options.to_string();
+            let and = if settings.is_empty() { "" } else { " and " };
+            format!(" with {context_tokens} tokens of context{and}{settings}")
+        }
         Work::Tuning => String::new(),
     };
     Some({
@@ -171,6 +178,25 @@ fn one_node_if_bypassed(
     }
 }
 
+/// Returns the size of a running workload that is left as it is for this problem.
+///
+/// # Errors
+/// With the problem, if nothing runs.
+pub(super) fn left_as_it_is(
+    context: &PlanContext<'_>,
+    hardware: &Hardware,
+    problem: Problem,
+) -> Result<Size, Problem> {
+    match node_count::running(context, 0) {
+        Some(nodes) => Ok(Size {
+            placement: divided(hardware.gpu, nodes),
+            update_blocked: Some(problem),
+            summary: None,
+        }),
+        None => Err(problem),
+    }
+}
+
 fn unchanged(hardware: &Hardware, nodes: u32, why: &str) -> Size {
     let cause = format!("{why}; what runs was made for {nodes} and is left as it is");
     Size {
@@ -193,6 +219,8 @@ fn bypassed(context: &PlanContext<'_>, hardware: &Hardware, why: Misfit) -> Resu
         _ if !context.workspace().is_annotated(labels::BYPASS_RESOURCE_CHECKS) => Err(why),
         Misfit::GpuTooSmall { .. } | Misfit::PartTooLarge { .. } => Ok(divided(hardware.gpu, nodes)),
         Misfit::NotDistributed { .. } => Ok(divided(hardware.gpu, 1)),
+        // The user's own numbers could contradict ours.
+        Misfit::FixedDivision { .. } => Err(why),
         Misfit::NotServed | Misfit::NotTunable | Misfit::NoGpu => Err(why),
     }
 }

@@ -6,7 +6,7 @@ use preset_catalog::estimate::Work;
 use preset_catalog::{Runtime, TuningMethod};
 use render::Tuner;
 
-use super::{engine_image, hardware, preset, program, sizing, sources};
+use super::{config, engine_image, hardware, preset, program, sizing, sources};
 use crate::context::PlanContext;
 use crate::desired::{Desired, DesiredTuning, DesiredWorkload};
 use crate::fits::NodeWork;
@@ -34,6 +34,7 @@ pub(super) fn desired<'a>(context: &PlanContext<'a>, spec: &'a TuningSpec) -> Re
     if tuner == Tuner::Scripts {
         engine_image::check(context, work, None, &hardware)?;
     }
+    config::check_tuning(context, method, tuner)?;
     let size = sizing::of_preset(context, preset, &hardware, Work::Tuning, Runtime::Vllm)?;
     Ok(Desired {
         workload: DesiredWorkload::Tuning(Box::new(DesiredTuning {
@@ -42,6 +43,7 @@ pub(super) fn desired<'a>(context: &PlanContext<'a>, spec: &'a TuningSpec) -> Re
             profile,
             method,
             tuner,
+            config_hash: config::tuning_digest(context),
             input,
             output,
         })),
@@ -64,7 +66,14 @@ fn method(spec: &TuningSpec) -> Result<TuningMethod, Problem> {
 
 /// Reports an edit of the spec after the Job was created: a Job is immutable.
 pub(super) fn edited(context: &PlanContext<'_>, spec: &TuningSpec) -> Option<Problem> {
-    let created_from = annotation(&context.job()?.metadata, labels::SPEC_HASH)?;
-    let cause = "tuning was edited; the Job does what it was made for";
-    (created_from != render::spec_digest(spec)).then(|| Problem::new(WorkspaceReason::UpdateBlocked, cause))
+    let job = context.job()?;
+    let created_from = annotation(&job.metadata, labels::SPEC_HASH)?;
+    let blocked = |what: &str| {
+        let cause = format!("{what} was edited; the Job does what it was made for");
+        Problem::new(WorkspaceReason::UpdateBlocked, cause)
+    };
+    if created_from != render::spec_digest(spec) {
+        return Some(blocked("tuning"));
+    }
+    config::is_edited(context).then(|| blocked("the ConfigMap of tuning.config"))
 }

@@ -34,6 +34,7 @@ impl Case {
                 workloads: Workloads::default(),
                 revisions: Vec::new(),
                 pods: Vec::new(),
+                config: workspace_plan::ConfigLookup::NotNeeded,
                 warnings: Vec::new(),
             },
             settings: Settings {

@@ -27,4 +27,5 @@ mod rejections;
 mod serving;
 mod tuning;
 mod upgrades;
+mod user_config;
 mod warnings;

@@ -93,7 +93,7 @@ fn the_front_of_vllm() {
             .lookup(instance_types::Cloud::Azure, instance_type)
             .unwrap()
             .into();
-        let work = preset_catalog::estimate::Work::Inference { context_tokens: 2048 };
+        let work = preset_catalog::estimate::Work::inference(2048);
         let serving = render::Serving {
             api_keys_secret: Some("keys".to_owned()),
             tls_secret: Some("certificate".to_owned()),
@@ -117,6 +117,8 @@ fn the_front_of_vllm() {
             placement: preset_catalog::estimate::place(preset, hardware.gpu, work).unwrap(),
             hardware: &hardware,
             max_context: None,
+            user_flags: Default::default(),
+            config_hash: String::new(),
             adapters: Vec::new(),
             serving: &serving,
             platform: &platform,

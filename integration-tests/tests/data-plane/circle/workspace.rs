@@ -70,6 +70,7 @@ pub(crate) fn applied(workspace: Workspace, settings: &Settings) -> Vec<Manifest
         workloads: Workloads::default(),
         revisions: Vec::new(),
         pods: Vec::new(),
+        config: workspace_plan::ConfigLookup::NotNeeded,
         warnings: Vec::new(),
     };
     let plan = workspace_plan::plan(Timestamp::UNIX_EPOCH, &observed, settings);
