@@ -247,12 +247,11 @@ fn strip(world: &mut World, rng: &mut Rng) {
 }
 
 /// Settings that tenants write: good ones, of which some need other nodes, and bad ones.
-const SETTINGS: [&str; 8] = [
+const SETTINGS: [&str; 7] = [
     "vllm: {max-num-seqs: 8}",
     "vllm: {max-model-len: 4000, kv-cache-dtype: fp8}",
     "vllm: {quantization: bitsandbytes}",
     "vllm: {gpu-memory-utilization: 0.95}",
-    "vllm: {max-model-len: 100000000}",
     "vllm: {host: 0.0.0.0}",
     "vllm: {no-such-flag: 1}",
     "vllm: [",
