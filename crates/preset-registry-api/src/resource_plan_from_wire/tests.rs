@@ -72,7 +72,7 @@ fn reasons_that_the_catalog_does_not_give_survive_too() {
         ..v1::MemoryTerms::default()
     });
     let capability = |major| ComputeCapability { major, minor: 5 };
-    let reasons: [Reason; 5] = [
+    let reasons: [Reason; 6] = [
         Reason::ComputeCapabilityTooLow {
             needed: capability(9),
             available: capability(7),
