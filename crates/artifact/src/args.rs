@@ -1,10 +1,12 @@
 //! The command line.
 
+use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Parser, Subcommand};
+use clap::{Parser, Subcommand, ValueEnum};
 use egress::{ProxySettings, Retry, Settings};
+use hub_files::Selection;
 
 use crate::registry::RegistrySettings;
 use crate::strength::Strength;
@@ -79,6 +81,8 @@ impl Common {
 pub(crate) enum Command {
     /// Download URLs, each to a file named after the last part of its path
     Fetch(Fetch),
+    /// Download the files of a model on a hub that an engine reads
+    Weights(Weights),
     /// Put `/data` of an image, or the titled files of an artifact, into a directory
     Pull(Pull),
     /// Copy the files of an adapter from a volume
@@ -112,6 +116,56 @@ pub(crate) struct Fetch {
     /// URLs to download; a checksum `#sha256=HEX` at the end is checked
     #[arg(required = true, value_name = "URL")]
     pub(crate) urls: Vec<String>,
+}
+
+#[derive(Clone, Debug, clap::Args)]
+pub(crate) struct Weights {
+    /// Directory to download to
+    #[arg(long, value_name = "DIR")]
+    pub(crate) to: PathBuf,
+    /// Model hub: a server with the paths of `https://huggingface.co`
+    #[arg(long, default_value = "https://huggingface.co", value_name = "URL")]
+    pub(crate) hub_endpoint: String,
+    /// File with the token for the hub; only the hub itself receives it
+    #[arg(long, value_name = "FILE")]
+    pub(crate) hub_token_file: Option<PathBuf>,
+    /// Repository
+    #[arg(long, value_name = "OWNER/NAME")]
+    pub(crate) model: String,
+    /// Commit, branch or tag
+    #[arg(long, default_value = "main")]
+    pub(crate) revision: String,
+    /// Layout of the weights that the engine reads
+    #[arg(long, default_value_t = Layout::Hub, value_enum)]
+    pub(crate) layout: Layout,
+}
+
+/// Layout of the weights in a repository.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Layout {
+    /// The hub's, in safetensors or PyTorch's form.
+    Hub,
+    /// Mistral's own.
+    Mistral,
+}
+
+impl Layout {
+    /// The choice of files.
+    pub(crate) fn selection(self) -> Selection {
+        match self {
+            Self::Hub => Selection::Hub,
+            Self::Mistral => Selection::Mistral,
+        }
+    }
+}
+
+impl fmt::Display for Layout {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Hub => "hub",
+            Self::Mistral => "mistral",
+        })
+    }
 }
 
 /// Flags about access to a registry.
@@ -228,7 +282,16 @@ mod tests {
 
     #[test]
     fn the_command_lines_of_our_pods_are_understood() {
-        let lines: [&[&str]; 4] = [
+        let lines: [&[&str]; 5] = [
+            &[
+                "weights",
+                "--to=/workspace/weights",
+                "--hub-endpoint=https://huggingface.co",
+                "--hub-token-file=/secrets/hub/HF_TOKEN",
+                "--model=mistralai/mistral-7b",
+                "--revision=0123456789abcdef0123456789abcdef01234567",
+                "--layout=mistral",
+            ],
             &[
                 "fetch",
                 "--to=/mnt/data",

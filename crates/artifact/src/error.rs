@@ -15,6 +15,9 @@ pub enum Error {
     /// A request or a download failed.
     #[error(transparent)]
     Egress(#[from] egress::Error),
+    /// A model of a hub cannot be had.
+    #[error(transparent)]
+    Hub(#[from] hub_files::Error),
     /// An image cannot be packed or unpacked.
     #[error(transparent)]
     Image(#[from] oci_image::Error),
@@ -161,6 +164,7 @@ impl Error {
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::Egress(error) => code_of(error.class()),
+            Self::Hub(error) => code_of_hub(error),
             Self::Image(error) => code_of_image(error),
             Self::Local { .. } | Self::Signals(_) => 1,
             Self::Usage { .. } | Self::DockerConfig { .. } => 2,
@@ -239,6 +243,17 @@ fn code_of(class: ErrorClass) -> u8 {
         ErrorClass::Unavailable => 6,
         ErrorClass::Corrupt => 7,
         ErrorClass::TooLarge => 8,
+    }
+}
+
+fn code_of_hub(error: &hub_files::Error) -> u8 {
+    use hub_files::Error as Hub;
+    match error {
+        Hub::Egress(error) | Hub::Refused { refusal: error, .. } => code_of(error.class()),
+        Hub::Local { .. } => 1,
+        Hub::Setting { .. } => 2,
+        Hub::NoWeights(_) => 5,
+        Hub::Metadata(_) | Hub::Index { .. } => 7,
     }
 }
 

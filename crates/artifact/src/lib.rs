@@ -33,6 +33,7 @@ mod pull;
 mod push;
 mod registry;
 mod strength;
+mod weights;
 
 pub use args::Args;
 pub use error::{Error, NoResult, Result};

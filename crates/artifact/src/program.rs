@@ -11,7 +11,7 @@ use serve::StopSignals;
 use crate::args::{Args, Command};
 use crate::error::{Error, Result};
 use crate::progress::say;
-use crate::{copy, fetch, publish, pull, push};
+use crate::{copy, fetch, publish, pull, push, weights};
 
 /// Bytes of a termination message that the kubelet keeps.
 const TERMINATION_BYTES: usize = 4096;
@@ -51,7 +51,7 @@ fn sentence(error: &Error) -> String {
 /// A line for the log, and a result for Kubernetes.
 struct Done {
     line: String,
-    /// The image that was pushed, by digest.
+    /// The image that was pushed, by digest, or facts about weights as JSON.
     result: Option<String>,
 }
 
@@ -60,6 +60,13 @@ async fn command(args: &Args) -> Result<Done> {
     let quiet = |line| Done { line, result: None };
     match &args.command {
         Command::Fetch(fetch) => within(common.timeout, fetch::run(fetch, common)).await.map(quiet),
+        Command::Weights(args) => {
+            let fetched = within(common.timeout, weights::run(args, common)).await?;
+            Ok(Done {
+                line: fetched.line,
+                result: Some(fetched.result),
+            })
+        }
         Command::Pull(pull) => within(common.timeout, pull::run(pull, common)).await.map(quiet),
         Command::Copy(args) => {
             let args = args.clone();

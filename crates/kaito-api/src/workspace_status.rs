@@ -85,6 +85,12 @@ pub struct ColdStart {
     /// The pods were bound to the Nodes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub scheduled: Option<Time>,
+    /// The weights of the model were on all nodes; absent for a tuning and for pod templates of the user's own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub downloaded: Option<Time>,
+    /// Bytes of the weights and the files beside them, on each node; absent before they are there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub weights_bytes: Option<i64>,
     /// The images were pulled and the containers started.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub started: Option<Time>,
@@ -99,7 +105,7 @@ pub struct ColdStart {
 impl ColdStart {
     /// Returns the steps in their order, each with its time.
     #[must_use]
-    pub fn steps(&self) -> [(ColdStartStep, Option<&Time>); 7] {
+    pub fn steps(&self) -> [(ColdStartStep, Option<&Time>); 8] {
         use ColdStartStep as Step;
         [
             (Step::Claimed, self.claimed.as_ref()),
@@ -107,6 +113,7 @@ impl ColdStart {
             (Step::Registered, self.registered.as_ref()),
             (Step::Initialized, self.initialized.as_ref()),
             (Step::Scheduled, self.scheduled.as_ref()),
+            (Step::Downloaded, self.downloaded.as_ref()),
             (Step::Started, self.started.as_ref()),
             (Step::Ready, self.ready.as_ref()),
         ]
@@ -125,6 +132,7 @@ pub enum ColdStartStep {
     Registered,
     Initialized,
     Scheduled,
+    Downloaded,
     Started,
     Ready,
 }
@@ -139,8 +147,9 @@ impl ColdStartStep {
             Self::Registered => "nodes registered",
             Self::Initialized => "device plugins ready",
             Self::Scheduled => "pods scheduled",
+            Self::Downloaded => "weights downloaded",
             Self::Started => "images pulled, containers started",
-            Self::Ready => "weights loaded, first answer",
+            Self::Ready => "model loaded, first answer",
         }
     }
 }

@@ -130,6 +130,10 @@ fn timeline(start: &ColdStart) -> String {
         return String::new();
     }
     text.push_str(&table(&["FIRST START", "TIME"], rows));
+    if let Some(bytes) = start.weights_bytes {
+        let gib = bytes as f64 / f64::from(1 << 30);
+        let _ = writeln!(text, "The weights have {gib:.1} GiB on each node.");
+    }
     if !start.usd_per_hour.is_empty() {
         let price = printable(&start.usd_per_hour);
         let _ = writeln!(text, "The nodes cost ${price} an hour (list price).");
@@ -217,8 +221,8 @@ mod tests {
         let status = json!({
             "state": "Ready", "targetNodeCount": 1, "observedGeneration": 2,
             "coldStart": {
-                "claimed": "2026-01-01T10:00:00Z", "launched": "2026-01-01T10:03:10Z", "ready": "2026-01-01T10:03:50Z",
-                "usdPerHour": "3.67",
+                "claimed": "2026-01-01T10:00:00Z", "launched": "2026-01-01T10:03:10Z", "downloaded": "2026-01-01T10:03:30Z",
+                "ready": "2026-01-01T10:03:50Z", "usdPerHour": "3.67", "weightsBytes": 16106127360_i64,
             },
             "conditions": [condition("WorkspaceSucceeded", "True", "workspaceSucceeded", "it answers")]
         });
@@ -235,7 +239,9 @@ mod tests {
                 "FIRST START TIME",
                 "claims created 2026-01-01T10:00:00Z",
                 "instances launched +3 min 10 s",
-                "weights loaded, first answer +40 s",
+                "weights downloaded +20 s",
+                "model loaded, first answer +20 s",
+                "The weights have 15.0 GiB on each node.",
                 "The nodes cost $3.67 an hour (list price).",
             ]
         );

@@ -3,6 +3,7 @@
 //! | command line | effect |
 //! |---|---|
 //! | `fetch --to=DIR [--allow-http] [--allow-host=HOST]… URL…` | downloads each URL to a file in `DIR` |
+//! | `weights --to=DIR --hub-endpoint=URL --model=OWNER/NAME [--revision=COMMIT] [--layout=mistral] [--hub-token-file=FILE]` | downloads the files of a model that an engine reads |
 //! | `pull --to=DIR [--auth-dir=DIR] [--plain-http=REGISTRY]… [--lora-strength=NUMBER] REFERENCE` | puts `/data` of an image, or the titled files of an artifact, into `DIR` |
 //! | `copy --from=DIR --to=DIR --lora-strength=NUMBER` | copies an adapter and writes its strength into the copy |
 //! | `push --from=DIR --wait-for=FILE --auth-dir=DIR --base-model=NAME [--plain-http=REGISTRY]… REFERENCE` | packs a tuned adapter into an image and pushes it |

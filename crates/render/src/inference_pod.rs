@@ -5,26 +5,23 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use preset_catalog::Runtime;
 
 use crate::inference::Inference;
-use crate::{adapter, front, meta, native, paths, pod, scheduling, vllm, volume};
+use crate::{adapter, front, meta, native, paths, pod, scheduling, vllm, volume, weights};
 
 /// Renders the pod template.
 pub(crate) fn pod_template(inference: &Inference<'_>) -> PodTemplateSpec {
     let adapters = adapter::parts(&inference.adapters, inference.engine, inference.platform);
     let (mut volumes, mut mounts) = volumes(inference);
-    if let Some((volume, mount)) = (inference.engine == Runtime::Native)
-        .then(|| native::token(inference))
-        .flatten()
-    {
-        volumes.push(volume);
-        mounts.push(mount);
-    }
+    let (weights, token) = weights::step(inference);
+    volumes.extend(token);
     volumes.extend(adapters.volumes);
     mounts.extend(adapters.mounts);
     let (container, user) = match inference.engine {
         Runtime::Vllm => (vllm::container(inference), pod::BASE_USER),
         Runtime::Native => (native::container(inference), pod::OUR_USER),
     };
-    let (mut init, mut end) = (adapters.init, None);
+    let mut init = vec![weights];
+    init.extend(adapters.init);
+    let mut end = None;
     match inference.engine {
         Runtime::Vllm if inference.has_front() => {
             // Last, so that it starts once the adapters are there.

@@ -36,6 +36,7 @@ mod tuning_config;
 mod tuning_pod;
 mod vllm;
 mod volume;
+mod weights;
 mod workload;
 
 pub use adapter::Adapter;
@@ -59,4 +60,5 @@ pub use template::{Custom, parse as parse_template};
 pub use tuning::{Tuner, Tuning, TuningInput, TuningOutput};
 pub use tuning_config::tuning_config;
 pub use volume::parse as parse_volume;
+pub use weights::WEIGHTS_STEP;
 pub use workload::workload;

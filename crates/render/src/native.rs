@@ -2,11 +2,7 @@
 //!
 //! | argument | meaning |
 //! |---|---|
-//! | `--model` | model hub repository, spelled as at the hub |
-//! | `--revision` | hub commit; absent for the default branch |
-//! | `--weights-dir` | directory of the weights; missing ones are downloaded to it |
-//! | `--hub-endpoint` | hub for downloads |
-//! | `--hub-token-file` | token for gated models; absent if the Workspace names no Secret |
+//! | `--weights-dir` | directory of the weights |
 //! | `--served-model-name` | name of the model in requests |
 //! | `--port` | port to listen on |
 //! | `--max-context-tokens` | longest context; absent leaves it to the server |
@@ -19,19 +15,11 @@
 //! | `--adapter-strength=NAME=NUMBER` | merge strength of an adapter; repeated |
 //! | the others | the section `native` of the user's `inference_config.yaml` |
 
-use k8s_openapi::api::core::v1::{Container, Volume, VolumeMount};
+use k8s_openapi::api::core::v1::Container;
 
 use crate::inference::Inference;
 use crate::serving::AdapterMode;
-use crate::{front, paths, pod, probe, server, volume};
-
-/// Volume with the hub's token, if the Workspace names a Secret.
-pub(crate) fn token(inference: &Inference<'_>) -> Option<(Volume, VolumeMount)> {
-    let secret = pod::hub_secret(inference.options())?;
-    let volume = volume::hub_token(secret, inference.preset.gated);
-    let mount = volume::mount_read_only(&volume.name, paths::HUB_SECRET);
-    Some((volume, mount))
-}
+use crate::{front, paths, pod, probe, server};
 
 /// Renders the container, without its mounts.
 pub(crate) fn container(inference: &Inference<'_>) -> Container {
@@ -52,18 +40,10 @@ pub(crate) fn container(inference: &Inference<'_>) -> Container {
 
 fn arguments(inference: &Inference<'_>) -> Vec<String> {
     let preset = inference.preset;
-    let mut args = vec![format!("--model={}", preset.hub_id)];
-    args.extend(
-        preset
-            .revision
-            .as_ref()
-            .map(|commit| format!("--revision={commit}")),
-    );
-    args.push(format!("--weights-dir={}", paths::WEIGHTS));
-    args.push(format!("--hub-endpoint={}", inference.platform.downloads.hub));
-    let token = pod::hub_secret(inference.options());
-    args.extend(token.map(|_| format!("--hub-token-file={}/{}", paths::HUB_SECRET, pod::HUB_TOKEN)));
-    args.push(format!("--served-model-name={}", preset.name));
+    let mut args = vec![
+        format!("--weights-dir={}", paths::WEIGHTS),
+        format!("--served-model-name={}", preset.name),
+    ];
     args.push(format!("--port={}", paths::HTTP_PORT));
     args.extend(
         inference

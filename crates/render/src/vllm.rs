@@ -70,7 +70,6 @@ fn environment(inference: &Inference<'_>) -> Vec<EnvVar> {
     if *hub != Downloads::default().hub {
         env.push(pod::env("HF_ENDPOINT", hub));
     }
-    env.extend(pod::hub_token(inference.options(), inference.preset.gated));
     if inference.spans_nodes() {
         env.push(pod::env("LEADER", &leader(inference)));
         env.push(pod::env("NODES", &inference.placement.nodes.to_string()));
@@ -117,15 +116,14 @@ fn flags(inference: &Inference<'_>) -> BTreeMap<String, String> {
     };
     let base = [
         ("compilation-config.pass_config.fuse_allreduce_rms", "False"),
-        ("download-dir", paths::WEIGHTS),
         ("gpu-memory-utilization", memory),
         ("max-model-len", "auto"),
+        ("model", paths::WEIGHTS),
         ("served-model-name", &preset.name),
     ];
     let mut flags: BTreeMap<String, String> =
         base.map(|(key, value)| (key.to_owned(), value.to_owned())).into();
     flags.extend(inference.profile.vllm_flags.clone());
-    flags.insert("model".to_owned(), preset.hub_id.to_lowercase());
     flags.extend(chosen(inference));
     flags.extend(parallel(inference));
     override_by(&mut flags, &inference.user_flags);
@@ -144,7 +142,6 @@ fn flags(inference: &Inference<'_>) -> BTreeMap<String, String> {
 }
 
 fn chosen(inference: &Inference<'_>) -> BTreeMap<String, String> {
-    let revision = inference.preset.revision.as_ref();
     let flag = |wanted: bool, name: &'static str| wanted.then(|| (name, String::new()));
     let valued = |value: Option<String>, name: &'static str| value.map(|value| (name, value));
     [
@@ -159,9 +156,6 @@ fn chosen(inference: &Inference<'_>) -> BTreeMap<String, String> {
             inference.max_context.map(|tokens| tokens.to_string()),
             "max-model-len",
         ),
-        // The wrapper passes one to the weights and one to the model's code.
-        valued(revision.cloned(), "revision"),
-        valued(revision.cloned(), "code-revision"),
     ]
     .into_iter()
     .flatten()

@@ -50,8 +50,8 @@ pub(crate) fn plan(context: &PlanContext<'_>, desired: &Desired<'_>, manifests: 
     plan
 }
 
-/// Reports a ceiling that keeps the Workspace from its nodes as the cause, and as a note where all nodes are there or
-/// another problem comes first.
+/// Reports a ceiling that keeps the Workspace from its nodes as the cause. It is a note where all nodes are there or another
+/// problem comes first.
 fn with_refused_grant(
     context: &PlanContext<'_>,
     resource: ConditionUpdate,

@@ -47,6 +47,7 @@ mod upgrades;
 mod user_config;
 mod validate;
 mod warnings;
+mod weights;
 mod workload;
 mod workload_problem;
 

@@ -47,7 +47,8 @@ fn running<'a>(preset: &Preset, workloads: &'a Workloads) -> Option<&'a str> {
 }
 
 fn commit_of<'a>(pod: &'a PodSpec, hub_id: &str) -> Option<&'a str> {
-    pod.containers.iter().find_map(|container| {
+    let init = pod.init_containers.iter().flatten();
+    init.chain(&pod.containers).find_map(|container| {
         let args = || container.command.iter().chain(&container.args).flatten();
         let value = |flag: &str| args().find_map(|arg| arg.strip_prefix(flag));
         let same_model = value("--model=").is_some_and(|model| model.eq_ignore_ascii_case(hub_id));

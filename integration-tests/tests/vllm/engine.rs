@@ -9,15 +9,8 @@ use std::time::{Duration, Instant};
 
 use crate::rendered::CommandLine;
 
-/// Flags whose values belong to a pod: files of the image, names on the hub, formats of GPUs.
-const REPLACED: [&str; 6] = [
-    "--model=",
-    "--download-dir=",
-    "--revision=",
-    "--code-revision=",
-    "--dtype=",
-    "--port=",
-];
+/// Flags whose values belong to a pod: directories and formats of GPUs.
+const REPLACED: [&str; 3] = ["--model=", "--dtype=", "--port="];
 /// Time to load the model and to compile it; minutes on two cores.
 const START: Duration = Duration::from_secs(20 * 60);
 /// Time to end after SIGTERM.

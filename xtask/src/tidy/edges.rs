@@ -69,6 +69,7 @@ pub(super) const TABLE: &[Allowed] = &[
     ),
     // shells
     allow("egress", &[]),
+    allow("hub-files", &["egress", "hub-metadata"]),
     allow("serve", &[]),
     allow("telemetry", &[]),
     allow("preset-registry-api", &["instance-types", "preset-catalog"]),
@@ -144,7 +145,7 @@ pub(super) const TABLE: &[Allowed] = &[
     allow("oci-image", &[]),
     Allowed {
         package: "artifact",
-        uses: &["egress", "oci-image", "serve"],
+        uses: &["egress", "hub-files", "oci-image", "serve"],
         tests_use: &["testkit"],
     },
     allow("amx", &[]),
@@ -157,7 +158,7 @@ pub(super) const TABLE: &[Allowed] = &[
     allow("model", &["kernels"]),
     Allowed {
         package: "inference-server",
-        uses: &["egress", "hub-metadata", "model", "serve", "telemetry"],
+        uses: &["egress", "hub-files", "model", "serve", "telemetry"],
         tests_use: &["gguf"],
     },
     allow("tuning-job", &["kernels", "model", "serve", "telemetry"]),

@@ -13,6 +13,7 @@ mod pushing;
 mod registries;
 mod token_server;
 mod web;
+mod weights;
 
 use std::path::Path;
 use std::process::{Command, Stdio};

@@ -1,25 +1,29 @@
 //! Weights from a model hub, if their directory holds none: the files of one commit, checked, with progress.
 //!
-//! `files` chooses the files, `repository` fetches them. `config.json` gets its name last, so a directory with one is complete.
-
-mod files;
-mod repository;
+//! `hub-files` chooses the files and fetches them. `config.json` gets its name last, so a directory with one is complete.
 
 use std::fs::{File, TryLockError};
 use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
+use egress::Retry;
 use futures::{StreamExt as _, TryStreamExt as _};
+use hub_files::{FILES, Repository, RepositorySettings, Selection};
 use model::Spec;
 
 use super::memory;
 use super::phase::{ServerPhase, SharedPhase};
 use crate::metrics::Metrics;
 use crate::settings::HubSettings;
-use files::{CONFIG, small};
-use repository::{FILES, Repository};
 
+/// The description of the model.
+const CONFIG: &str = "config.json";
+const RETRY: Retry = Retry {
+    attempts: 6,
+    first_pause: Duration::from_secs(1),
+    report: |line| tracing::warn!("{line}"),
+};
 /// Pause between two reports of progress.
 const PROGRESS: Duration = Duration::from_millis(250);
 /// Directory of `config.json` until all files are complete.
@@ -43,7 +47,7 @@ pub(crate) async fn provide(
         tracing::info!(directory = %directory.display(), "found weights; not asking the hub");
         return Ok(());
     }
-    let repository = Repository::new(settings)?;
+    let repository = Repository::new(repository_settings(settings)?)?;
     let _lock = lock(directory).await?;
     if directory.join(CONFIG).exists() {
         tracing::info!(directory = %directory.display(), "another server has fetched the weights");
@@ -57,8 +61,13 @@ pub(crate) async fn provide(
     let spec = Spec::open(&directory.join(INCOMING)).context("the model cannot be served here")?;
 
     let downloader = repository.downloader(directory);
-    let mut files = repository.describe(&info, small(&info.files)).await?;
-    let weights = repository.weights(&downloader, &info, directory).await?;
+    let mut files = repository
+        .describe(&info, Selection::OwnEngine.small(&info.files))
+        .await?;
+    let weights = repository
+        .weights(Selection::OwnEngine, &downloader, (&info, directory))
+        .await?
+        .files;
     files.extend(repository.describe(&info, weights.clone()).await?);
     let total: u64 = files.iter().filter_map(|(_, facts)| facts.size).sum();
     ensure!(
@@ -95,6 +104,20 @@ pub(crate) async fn provide(
     complete(directory)?;
     tracing::info!(bytes = total, "fetched model");
     Ok(())
+}
+
+fn repository_settings(settings: &HubSettings) -> anyhow::Result<RepositorySettings> {
+    let repository = settings.repository.clone();
+    Ok(RepositorySettings {
+        endpoint: settings.endpoint.clone(),
+        repository: repository.context("--hub-endpoint needs --model=OWNER/NAME, the repository to fetch")?,
+        revision: settings.revision.clone(),
+        token_file: settings.token_file.clone(),
+        ca_file: settings.ca_file.clone(),
+        max_bytes: settings.max_bytes,
+        user_agent: concat!("kaito-inference-server/", env!("CARGO_PKG_VERSION")),
+        retry: RETRY,
+    })
 }
 
 /// Waits until no other server fills the directory. The lock lasts as long as the file is open.

@@ -338,7 +338,7 @@ async fn wrong_flags_are_reported() {
         changed.collect()
     };
     let message = failure(&with("--model", "--model=acme/other")).await;
-    assert!(message.contains("misspelt"), "{message}");
+    assert!(message.contains("check the spelling of --model"), "{message}");
     let message = failure(&with("--model", "--model=../etc")).await;
     assert!(message.contains("OWNER/NAME"), "{message}");
     let message = failure(&with("--hub-endpoint", "--hub-endpoint=huggingface.co")).await;

@@ -11,6 +11,7 @@ use crate::claims;
 use crate::context::PlanContext;
 use crate::pod_state;
 use crate::price;
+use crate::weights;
 use crate::workload::Workload;
 
 /// Returns the times of a Workspace that needs `wanted` nodes; `None` before the first step.
@@ -41,6 +42,8 @@ pub(super) fn of(context: &PlanContext<'_>, wanted: Option<u32>) -> Option<ColdS
         registered: step(old.registered, condition(ClaimConditionType::Registered)),
         initialized: step(old.initialized, condition(ClaimConditionType::Initialized)),
         scheduled: step(old.scheduled, of_pods(context, scheduled)),
+        downloaded: step(old.downloaded, of_pods(context, weights::downloaded)),
+        weights_bytes: old.weights_bytes.or_else(|| weights::bytes(context)),
         started: step(old.started, of_pods(context, started)),
         ready: step(old.ready, ready(context)),
         usd_per_hour: match old.usd_per_hour.is_empty() {

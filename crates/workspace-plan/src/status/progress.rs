@@ -8,6 +8,7 @@ use crate::condition::ConditionUpdate;
 use crate::context::PlanContext;
 use crate::pods;
 use crate::problem::Problem;
+use crate::weights;
 use crate::workload::{JobProgress, Workload};
 
 /// True if the model is served. `refused` is the reason for which an object of it could not be created.
@@ -30,6 +31,7 @@ pub(super) fn inference(
         }
         Some(_) | None => match pods::problem(context) {
             Some(problem) => problem.condition(),
+            None if weights::are_awaited(context) => pending("the weights are being downloaded"),
             None => pending("the model is being loaded"),
         },
     }

@@ -40,6 +40,9 @@ fn running(at: i64) -> Value {
     json!({"phase": "Running",
         "conditions": [{"type": "PodScheduled", "status": "True", "lastTransitionTime": t(at).to_string()},
             {"type": "Ready", "status": "True", "lastTransitionTime": t(at + 60).to_string()}],
+        "initContainerStatuses": [{"name": "weights", "image": "i", "imageID": "", "ready": true, "restartCount": 0,
+            "state": {"terminated": {"exitCode": 0, "finishedAt": t(at + 20).to_string(),
+                "message": "{\"weightsBytes\":29360128000}"}}}],
         "containerStatuses": [{"name": "w", "image": "i", "imageID": "", "ready": true, "restartCount": 0,
             "state": {"running": {"startedAt": t(at + 30).to_string()}}}]})
 }
@@ -55,22 +58,29 @@ fn the_timeline_grows_step_by_step_and_stays() {
     )];
     let mut case = case.stored();
     let start = stored(&case);
-    assert_eq!(seconds(&start), [Some(-50), None, None, None, None, None, None]);
+    assert_eq!(
+        seconds(&start),
+        [Some(-50), None, None, None, None, None, None, None]
+    );
     assert_eq!(start.usd_per_hour, "3.67");
     case = case.with_nodes(1, 1);
     case.observed.claims = vec![machine(0, [100, 160, 200])];
     let mut case = case.stored().stored();
     assert_eq!(
         seconds(&stored(&case)),
-        [Some(-50), Some(100), Some(160), Some(200), None, None, None]
+        [Some(-50), Some(100), Some(160), Some(200), None, None, None, None]
     );
     // A clock that is late gives no step that ends before an earlier one.
     case.observed.pods = vec![Arc::new(pod("p0", running(190)))];
     let case = case.stored();
-    assert_eq!(seconds(&stored(&case))[4..], [Some(200), Some(220), None]);
+    assert_eq!(
+        seconds(&stored(&case))[4..],
+        [Some(200), Some(210), Some(220), None]
+    );
+    assert_eq!(stored(&case).weights_bytes, Some(29_360_128_000));
     let mut case = case.answering().stored();
     let whole = stored(&case);
-    assert_eq!(seconds(&whole)[4..], [Some(200), Some(220), Some(250)]);
+    assert_eq!(seconds(&whole)[4..], [Some(200), Some(210), Some(220), Some(250)]);
     assert!(case.plan().is_noop());
     // What is started again is no first start.
     case.observed.pods = vec![Arc::new(pod("p1", running(900)))];
@@ -82,7 +92,7 @@ fn the_timeline_grows_step_by_step_and_stays() {
 fn a_step_is_done_when_the_last_node_has_done_it() {
     let mut case = Case::serving("llama-3.3-70b-instruct").with_nodes(3, 1);
     case.observed.claims = vec![machine(0, [10, 20, 30]), machine(1, [40, 50, 60])];
-    assert_eq!(seconds(&stored(&case.clone().stored())), [None; 7]);
+    assert_eq!(seconds(&stored(&case.clone().stored())), [None; 8]);
     case.observed.claims.push(machine(2, [15, 25, 70]));
     let start = stored(&case.stored());
     assert_eq!(seconds(&start)[..4], [Some(-50), Some(40), Some(50), Some(70)]);

@@ -38,6 +38,22 @@ fn each_failure_has_its_reason() {
     let ended = |reason: &str, code: i32| json!({"terminated": {"reason": reason, "exitCode": code, "message": "boom"}});
     check(
         &[],
+        "False/WorkspaceInferenceStatusPending: the weights are being downloaded",
+    );
+    let step = |state: Value| {
+        json!({"initContainerStatuses": [{"name": "weights", "image": "i", "imageID": "", "ready": false, "restartCount": 0,
+            "state": state}]})
+    };
+    check(
+        &[step(json!({"running": {}}))],
+        "False/WorkspaceInferenceStatusPending: the weights are being downloaded",
+    );
+    check(
+        &[step(json!({"terminated": {"exitCode": 0}}))],
+        "False/WorkspaceInferenceStatusPending: the model is being loaded",
+    );
+    check(
+        &[container(json!({"running": {}}), json!({}))],
         "False/WorkspaceInferenceStatusPending: the model is being loaded",
     );
     check(

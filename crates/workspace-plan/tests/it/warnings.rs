@@ -79,7 +79,7 @@ fn each_warning_has_its_reason_and_names_the_object() {
     check(
         "FailedSomethingElse",
         "text",
-        "False/WorkspaceInferenceStatusPending: the model is being loaded",
+        "False/WorkspaceInferenceStatusPending: the weights are being downloaded",
     );
 }
 

@@ -1,0 +1,174 @@
+//! `weights`: the files of a model on a hub to a directory.
+//!
+//! A note in the directory says which model is complete there. So a directory that outlives its pod is filled once, and the
+//! hub is not asked again.
+
+use std::collections::HashSet;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use egress::RemoteFile;
+use futures::{StreamExt as _, TryStreamExt as _};
+use hub_files::{FILES, FileFacts, Repository, RepositorySettings};
+use serde::{Deserialize, Serialize};
+
+use crate::args::{Common, Weights};
+use crate::error::{Error, Result};
+use crate::progress::{Reporter, bytes, say};
+
+/// The note. No file of a repository can have its name: hidden names are refused.
+const NOTE: &str = ".complete.json";
+
+/// A complete model.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Note {
+    model: String,
+    /// The commit.
+    revision: String,
+    layout: String,
+    /// Bytes of all files.
+    bytes: u64,
+}
+
+/// The end of a fetch.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct FetchedWeights {
+    /// A line for the log.
+    pub(crate) line: String,
+    /// Bytes of all files, as JSON for the status of the container.
+    pub(crate) result: String,
+}
+
+impl FetchedWeights {
+    fn new(line: String, total: u64) -> Self {
+        Self {
+            line,
+            result: format!(r#"{{"weightsBytes":{total}}}"#),
+        }
+    }
+}
+
+/// Fetches all files that the engine reads, unless they are there.
+///
+/// # Errors
+/// See [`Error`].
+pub(crate) async fn run(args: &Weights, common: &Common) -> Result<FetchedWeights> {
+    let repository = Repository::new(RepositorySettings {
+        endpoint: args.hub_endpoint.clone(),
+        repository: args.model.clone(),
+        revision: args.revision.clone(),
+        token_file: args.hub_token_file.clone(),
+        ca_file: common.ca_file.clone(),
+        max_bytes: common.max_bytes,
+        user_agent: concat!("kaito-artifact/", env!("CARGO_PKG_VERSION")),
+        retry: common.retry(),
+    })?;
+    if let Some(note) = complete(args) {
+        let line = format!(
+            "{} is complete in {}; the hub is not asked",
+            note.model,
+            args.to.display()
+        );
+        return Ok(FetchedWeights::new(line, note.bytes));
+    }
+    let had_another = forget(&args.to)?;
+    let info = repository.info().await?;
+    say(&format!(
+        "fetching {} at {}",
+        info.id.as_str(),
+        info.revision.as_str()
+    ));
+    let downloader = repository.downloader(&args.to);
+    let _reporter = Reporter::start("fetched", downloader.count());
+    let selection = args.layout.selection();
+    let weights = repository
+        .weights(selection, &downloader, (&info, &args.to))
+        .await?;
+    let mut files = repository.describe(&info, selection.small(&info.files)).await?;
+    files.extend(repository.describe(&info, weights.files).await?);
+    let total = total(&files, common.max_bytes, info.id.as_str())?;
+    let (from, to) = (&repository, &downloader);
+    futures::stream::iter(&files)
+        .map(|(file, _)| async move { from.download(to, file).await })
+        .buffer_unordered(FILES)
+        .try_collect::<()>()
+        .await?;
+    let note = Note {
+        model: args.model.clone(),
+        revision: info.revision.as_str().to_owned(),
+        layout: args.layout.to_string(),
+        bytes: total,
+    };
+    if had_another {
+        let names = files.iter().map(|(file, _)| file.name.as_str());
+        let wanted: HashSet<&str> = names.chain(weights.index).collect();
+        remove_others(&args.to, &wanted)?;
+    }
+    keep(&note, &args.to)?;
+    let line = format!(
+        "fetched {} files of {} ({}) to {}",
+        files.len(),
+        info.id.as_str(),
+        bytes(total as f64),
+        args.to.display()
+    );
+    Ok(FetchedWeights::new(line, total))
+}
+
+/// Bytes of all files, as far as the hub states them.
+fn total(files: &[(RemoteFile, FileFacts)], limit: u64, model: &str) -> Result<u64> {
+    let total = files.iter().filter_map(|(_, facts)| facts.size).sum();
+    if total > limit {
+        return Err(Error::TooLarge {
+            what: model.to_owned(),
+            size: bytes(total as f64),
+        });
+    }
+    Ok(total)
+}
+
+/// The note about exactly this model. A branch may have moved since.
+fn complete(args: &Weights) -> Option<Note> {
+    let text = std::fs::read(note(&args.to)).ok()?;
+    let note: Note = serde_json::from_slice(&text).ok()?;
+    let is_same =
+        note.model == args.model && note.revision == args.revision && note.layout == args.layout.to_string();
+    is_same.then_some(note)
+}
+
+/// Removes the note, since the directory changes. Returns true if there was one: then it has files of another model or commit.
+fn forget(directory: &Path) -> Result<bool> {
+    let path = note(directory);
+    match std::fs::remove_file(&path) {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(Error::local("remove", &path)(error)),
+    }
+}
+
+/// Removes what an earlier fetch left: an engine would load all weights that it finds.
+fn remove_others(directory: &Path, wanted: &HashSet<&str>) -> Result<()> {
+    let entries = std::fs::read_dir(directory).map_err(Error::local("list", directory))?;
+    for entry in entries {
+        let entry = entry.map_err(Error::local("list", directory))?;
+        let name = entry.file_name();
+        let is_wanted = name.to_str().is_some_and(|name| wanted.contains(name));
+        let is_file = entry.file_type().is_ok_and(|kind| kind.is_file());
+        if is_file && !is_wanted {
+            std::fs::remove_file(entry.path()).map_err(Error::local("remove", &entry.path()))?;
+        }
+    }
+    Ok(())
+}
+
+fn keep(text: &Note, directory: &Path) -> Result<()> {
+    let path = note(directory);
+    let text = serde_json::to_vec(text).map_err(io::Error::other);
+    text.and_then(|text| std::fs::write(&path, text))
+        .map_err(Error::local("write", &path))
+}
+
+fn note(directory: &Path) -> PathBuf {
+    directory.join(NOTE)
+}
