@@ -132,7 +132,8 @@ const VLLM_TESTS: &str = "test --workspace --test vllm -- --nocapture";
 const CLUSTER_TESTS: &str = "test --workspace --test cluster --test env";
 // Chosen by name among all packages, not by `--package`, which would mean other features and a rebuild.
 const INTEGRATION_TESTS: &str = "test --workspace --test control-plane";
-const REAL_NODES_TESTS: &str = "test --workspace --test real-nodes";
+// The uninstallation is the last one by its name. With more threads it could begin before another test has the operator.
+const REAL_NODES_TESTS: &str = "test --workspace --test real-nodes -- --test-threads=2";
 
 fn step(
     name: &'static str,
