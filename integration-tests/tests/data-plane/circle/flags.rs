@@ -74,10 +74,8 @@ fn a_server_with_everything() {
     assert_eq!(parsed.hub_endpoint, None);
     assert_eq!(parsed.hub_token_file, None);
     assert_eq!(parsed.adapter_strength, [("legal".to_owned(), 0.5)]);
-    assert_eq!(
-        parsed.config_file.unwrap().to_str(),
-        Some("/mnt/config/inference_config.yaml")
-    );
+    // The settings of the ConfigMap are flags already.
+    assert_eq!(parsed.config_file, None);
 }
 
 #[test]
