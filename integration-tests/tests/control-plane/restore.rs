@@ -34,9 +34,8 @@ impl Part {
             .args(["-9", &self.pid.to_string()])
             .status()?;
         ensure!(status.success(), "kill {}: {status}", self.pid);
-        // It is gone when its command line is.
         for _ in 0..200 {
-            if std::fs::read(format!("/proc/{}/cmdline", self.pid)).map_or(true, |line| line.is_empty()) {
+            if has_no_files(self.pid) {
                 return Ok(());
             }
             std::thread::sleep(Duration::from_millis(50));
@@ -55,6 +54,17 @@ impl Part {
         };
         Ok((part, process))
     }
+}
+
+/// Returns true once no thread of the process has an open file. Until then its port is taken.
+fn has_no_files(pid: u32) -> bool {
+    let Ok(threads) = std::fs::read_dir(format!("/proc/{pid}/task")) else {
+        return true;
+    };
+    threads.flatten().all(|thread| {
+        let files = std::fs::read_dir(thread.path().join("fd"));
+        files.map_or(true, |mut files| files.next().is_none())
+    })
 }
 
 fn copy(from: &Path, to: &Path) -> Result<()> {
