@@ -9,6 +9,11 @@ use preset_catalog::Catalog;
 use serde_json::{Value, json};
 use testkit::{Program, Running, TestEnv, web};
 
+/// A model that needs two nodes. Its weights are played: no engine reads them.
+const GROUP_PRESET: &str = "falcon-40b-instruct";
+/// The head of the played repository.
+const HEAD: &str = "0123456789abcdef0123456789abcdef01234567";
+
 /// The model of the hub.
 const MODEL: &str = "HuggingFaceTB/SmolLM2-135M-Instruct";
 
@@ -65,5 +70,19 @@ pub(crate) fn serve_hub(model: &Path, scratch: &Path) -> Result<SocketAddr> {
     let catalog = Catalog::embedded()?;
     let preset = catalog.find(MODEL).context("the model has no preset")?;
     let commit = preset.revision.as_deref().context("the preset has no commit")?;
-    web::serve(HOST_ADDRESS, web::hub_files(MODEL, commit, model, scratch)?)
+    let mut files = web::hub_files(MODEL, commit, model, scratch)?;
+    let group = catalog.find(GROUP_PRESET).context("the group has no preset")?;
+    let commit = group.revision.as_deref().unwrap_or(HEAD);
+    let directory = scratch.join("group");
+    std::fs::create_dir_all(&directory)?;
+    for name in ["config.json", "model.safetensors"] {
+        std::fs::write(directory.join(name), "{}")?;
+    }
+    let about = scratch.join("about-group");
+    std::fs::create_dir_all(&about)?;
+    files.extend(web::hub_files(&group.hub_id, commit, &directory, &about)?);
+    // A preset without a commit asks for the default branch.
+    let of_main = format!("/hub/api/models/{}/revision/main", group.hub_id);
+    files.insert(of_main, about.join("about.json"));
+    web::serve(HOST_ADDRESS, files)
 }
