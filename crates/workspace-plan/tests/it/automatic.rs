@@ -24,17 +24,8 @@ fn says(case: &Case) -> String {
     // A plan without a status keeps the old one.
     match case.plan().status {
         Some(_) => condition(&case.plan(), "WorkspaceReady"),
-        None => condition_of(case),
+        None => case.stored_message(),
     }
-}
-
-fn condition_of(case: &Case) -> String {
-    let status = case.observed.workspace.status.as_ref().unwrap();
-    let ready = status
-        .conditions
-        .iter()
-        .find(|condition| condition.type_ == "WorkspaceReady");
-    ready.unwrap().message.clone()
 }
 
 /// Times of the marks, by revision number.

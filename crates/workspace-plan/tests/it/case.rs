@@ -20,6 +20,16 @@ pub(crate) struct Case {
 }
 
 impl Case {
+    /// Returns the message of the stored condition `WorkspaceReady`.
+    pub(crate) fn stored_message(&self) -> String {
+        let status = self.observed.workspace.status.as_ref().unwrap();
+        let ready = status
+            .conditions
+            .iter()
+            .find(|condition| condition.type_ == "WorkspaceReady");
+        ready.unwrap().message.clone()
+    }
+
     pub(crate) fn new(workspace: Value, preset: PresetLookup) -> Self {
         Self {
             observed: Observed {

@@ -31,15 +31,6 @@ fn bought(case: &Case) -> Vec<String> {
     types.collect()
 }
 
-fn ready(case: &Case) -> String {
-    let status = case.observed.workspace.status.as_ref().unwrap();
-    let ready = status
-        .conditions
-        .iter()
-        .find(|condition| condition.type_ == "WorkspaceReady");
-    ready.unwrap().message.clone()
-}
-
 #[test]
 fn a_retired_type_is_replaced_and_the_status_says_so() {
     let template = objects::template(json!({"name": "server", "image": "server:1"}));
@@ -57,7 +48,11 @@ fn a_retired_type_is_replaced_and_the_status_says_so() {
             "{events:?}"
         );
         let stored = first.stored();
-        assert!(ready(&stored).contains(note), "{}", ready(&stored));
+        assert!(
+            stored.stored_message().contains(note),
+            "{}",
+            stored.stored_message()
+        );
         let stored = stored.stored();
         assert_eq!(bought(&stored), [A10]);
         assert!(
@@ -89,7 +84,7 @@ fn the_choice_is_never_made_again() {
     let mut refusing = case;
     refusing.settings.retired_types = RetiredTypes::Refuse;
     assert!(actions(&refusing.plan()).is_empty());
-    assert!(ready(&refusing.stored()).contains("is bought instead"));
+    assert!(refusing.stored().stored_message().contains("is bought instead"));
 }
 
 #[test]

@@ -28,15 +28,6 @@ fn image(case: &Case) -> String {
     pod.containers[0].image.clone().unwrap()
 }
 
-fn says(case: &Case) -> String {
-    let status = case.observed.workspace.status.as_ref().unwrap();
-    let ready = status
-        .conditions
-        .iter()
-        .find(|condition| condition.type_ == "WorkspaceReady");
-    ready.unwrap().message.clone()
-}
-
 /// Names of the revisions, the newest first.
 fn revisions(case: &Case) -> Vec<String> {
     let mut all = case.observed.revisions.clone();
@@ -131,7 +122,13 @@ fn a_request_upgrades_once() {
     );
     let case = case.stored();
     assert_eq!(image(&case), "example.com/base:2");
-    assert!(!says(&case.clone().stored()).contains("UpgradeAvailable"));
+    assert!(
+        !case
+            .clone()
+            .stored()
+            .stored_message()
+            .contains("UpgradeAvailable")
+    );
     let case = upgraded(case.answering().stored(), "example.com/base:3").stored();
     assert_eq!(
         image(&case),
@@ -218,7 +215,11 @@ fn a_revision_is_returned_to_once() {
         (image(&first), name.as_str())
     );
     assert!(case.plan().is_noop());
-    assert!(says(&case).contains("UpgradeAvailable: "), "{}", says(&case));
+    assert!(
+        case.stored_message().contains("UpgradeAvailable: "),
+        "{}",
+        case.stored_message()
+    );
     let again = case.annotated("kaito.sh/upgrade", "now-2").stored().stored();
     assert_eq!(image(&again), "example.com/base:2");
     assert!(again.plan().is_noop());
