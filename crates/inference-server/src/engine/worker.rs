@@ -210,7 +210,6 @@ impl Worker {
     fn finish(&mut self, id: Id, reason: FinishReason) {
         self.scheduler.remove(id);
         if let Some(mut sequence) = self.sequences.remove(&id) {
-            sequence.finish(&self.tokenizer, reason);
             let prompt = sequence.tokens.len() - sequence.generated();
             self.metrics.finished(
                 reason.as_str(),
@@ -221,6 +220,8 @@ impl Worker {
             if let Some(time) = sequence.time_per_token() {
                 self.metrics.time_per_token(time);
             }
+            // The client is told last: who has the answer finds the request in the metrics.
+            sequence.finish(&self.tokenizer, reason);
             self.keep_prefix(sequence);
         }
     }
