@@ -71,6 +71,42 @@ app.kubernetes.io/managed-by: {{ .root.Release.Service }}
 {{ include "kaito.podLabels" . }}
 {{- end -}}
 
+{{/* Places a registry, with or without a path, behind global.imageRegistry: (dict "root" $ "registry" "…"). */}}
+{{- define "kaito.registry" -}}
+{{- $mirror := (.root.Values.global).imageRegistry | default "" | trimSuffix "/" -}}
+{{- $registry := trimSuffix "/" .registry -}}
+{{- if $mirror -}}
+{{- $parts := splitList "/" $registry -}}
+{{- $path := ternary (rest $parts) $parts (regexMatch "[.:]|^localhost$" (first $parts)) -}}
+{{ compact (concat (list $mirror) $path) | join "/" }}
+{{- else -}}
+{{ $registry }}
+{{- end -}}
+{{- end -}}
+
+{{/* Registry and path of our own images. There is no default: nobody publishes them for you. */}}
+{{- define "kaito.imageRegistry" -}}
+{{- $registry := include "kaito.registry" (dict "root" . "registry" .Values.image.registry) -}}
+{{- required "the images of this chart are in a registry of yours: push them with `cargo xtask image --push REGISTRY`, then set image.registry=REGISTRY." $registry -}}
+{{- end -}}
+
+{{/* Value of a program, or else that of all programs, as {"value": …}: (dict "root" $ "values" $v "key" "nodeSelector"). */}}
+{{- define "kaito.setting" -}}
+{{- dict "value" (get (ternary .values .root.Values (hasKey .values .key)) .key) | toJson -}}
+{{- end -}}
+
+{{/* Pull Secrets of the programs, those of a parent chart included, as a YAML list. */}}
+{{- define "kaito.pullSecrets" -}}
+{{- $names := list -}}
+{{- range concat ((.Values.global).imagePullSecrets | default list) .Values.image.pullSecrets -}}
+{{- $names = append $names (ternary . (get (ternary dict . (kindIs "string" .)) "name") (kindIs "string" .)) -}}
+{{- end -}}
+{{- range $index, $name := uniq $names }}
+{{- if $index }}{{ "\n" }}{{ end -}}
+- name: {{ $name }}
+{{- end -}}
+{{- end -}}
+
 {{/* Pod labels omit the chart version, so that an upgrade that changes nothing in a pod does not restart it. */}}
 {{- define "kaito.podLabels" -}}
 {{ include "kaito.selectorLabels" . }}
@@ -83,7 +119,7 @@ app.kubernetes.io/part-of: kaito
 
 {{- define "kaito.image" -}}
 {{- $image := .values.image -}}
-{{- $name := printf "%s/%s" (trimSuffix "/" .root.Values.image.registry) $image.name -}}
+{{- $name := printf "%s/%s" (include "kaito.imageRegistry" .root) $image.name -}}
 {{- if $image.digest -}}
 {{ $name }}@{{ $image.digest }}
 {{- else -}}
@@ -93,19 +129,19 @@ app.kubernetes.io/part-of: kaito
 
 {{/* An additional image: (dict "root" $ "name" "artifact"). */}}
 {{- define "kaito.sideImage" -}}
-{{ trimSuffix "/" .root.Values.image.registry }}/{{ .name }}:{{ .root.Values.image.tag | default .root.Chart.AppVersion }}
+{{ include "kaito.imageRegistry" .root }}/{{ .name }}:{{ .root.Values.image.tag | default .root.Chart.AppVersion }}
 {{- end -}}
 
 {{- define "kaito.podMetadata" -}}
 labels:
   {{- include "kaito.podLabels" . | nindent 2 }}
-  {{- with .root.Values.podLabels }}
+  {{- with merge (dict) (.values.podLabels | default dict) .root.Values.podLabels }}
   {{- toYaml . | nindent 2 }}
   {{- end }}
   {{- with .podLabels }}
   {{- toYaml . | nindent 2 }}
   {{- end }}
-{{- with .root.Values.podAnnotations }}
+{{- with merge (dict) (.values.podAnnotations | default dict) .root.Values.podAnnotations }}
 annotations:
   {{- toYaml . | nindent 2 }}
 {{- end }}
@@ -115,31 +151,23 @@ annotations:
 {{- define "kaito.podSpec" -}}
 serviceAccountName: {{ .values.serviceAccount.name }}
 enableServiceLinks: false
-terminationGracePeriodSeconds: 30
-{{- with .root.Values.priorityClassName }}
-priorityClassName: {{ . }}
+terminationGracePeriodSeconds: {{ int .root.Values.terminationGracePeriodSeconds }}
+{{- range $key := list "priorityClassName" "runtimeClassName" "dnsPolicy" }}
+{{- with include "kaito.setting" (dict "root" $.root "values" $.values "key" $key) | fromJson | dig "value" "" }}
+{{ $key }}: {{ . }}
 {{- end }}
-{{- with .root.Values.image.pullSecrets }}
+{{- end }}
+{{- with include "kaito.pullSecrets" .root }}
 imagePullSecrets:
+  {{- . | nindent 2 }}
+{{- end }}
+{{- range $key := list "podSecurityContext" "nodeSelector" "tolerations" "affinity" "dnsConfig" "hostAliases" }}
+{{- with include "kaito.setting" (dict "root" $.root "values" $.values "key" $key) | fromJson | dig "value" dict }}
+{{ ternary "securityContext" $key (eq $key "podSecurityContext") }}:
   {{- toYaml . | nindent 2 }}
 {{- end }}
-{{- with .root.Values.podSecurityContext }}
-securityContext:
-  {{- toYaml . | nindent 2 }}
 {{- end }}
-{{- with .root.Values.nodeSelector }}
-nodeSelector:
-  {{- toYaml . | nindent 2 }}
-{{- end }}
-{{- with .root.Values.tolerations }}
-tolerations:
-  {{- toYaml . | nindent 2 }}
-{{- end }}
-{{- with .root.Values.affinity }}
-affinity:
-  {{- toYaml . | nindent 2 }}
-{{- end }}
-{{- with .root.Values.topologySpreadConstraints }}
+{{- with include "kaito.setting" (dict "root" .root "values" .values "key" "topologySpreadConstraints") | fromJson | dig "value" list }}
 topologySpreadConstraints:
   {{- range . }}
   - {{ toYaml . | indent 4 | trim }}
@@ -156,7 +184,7 @@ topologySpreadConstraints:
 name: {{ .component }}
 image: {{ include "kaito.image" . | quote }}
 imagePullPolicy: {{ .root.Values.image.pullPolicy }}
-{{- with .root.Values.containerSecurityContext }}
+{{- with include "kaito.setting" (dict "root" .root "values" .values "key" "containerSecurityContext") | fromJson | dig "value" dict }}
 securityContext:
   {{- toYaml . | nindent 2 }}
 {{- end }}
@@ -276,6 +304,7 @@ spec:
 {{- end -}}
 
 {{- define "kaito.serviceAccount" -}}
+{{- if dig "create" true .values.serviceAccount -}}
 apiVersion: v1
 kind: ServiceAccount
 metadata:
@@ -289,6 +318,7 @@ metadata:
   {{- end }}
 # Pods that need a token mount one explicitly.
 automountServiceAccountToken: false
+{{- end -}}
 {{- end -}}
 
 {{/* The lease of a program in the release's namespace, and permissions on it. */}}
@@ -375,9 +405,24 @@ subjects:
   appProtocol: http
 {{- end -}}
 
+{{/* Fields of an endpoint that Prometheus scrapes; expects the values of a monitor. */}}
+{{- define "kaito.scrape" -}}
+interval: {{ .interval }}
+{{- range $key := list "scrapeTimeout" "relabelings" "metricRelabelings" }}
+{{- with get $ $key }}
+{{- if kindIs "string" . }}
+{{ $key }}: {{ . }}
+{{- else }}
+{{ $key }}:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end }}
+{{- end }}
+{{- end -}}
+
 {{/* Flags of the settings that change verdicts: workspace-controller and the policies have the same. */}}
 {{- define "kaito.verdictArgs" -}}
-- --base-image={{ .Values.workspaceImages.base }}
+- --base-image={{ include "kaito.registry" (dict "root" . "registry" .Values.workspaceImages.base) }}
 {{- with .Values.workspaceImages.baseFacts.minComputeCapability }}
 - --base-image-min-compute-capability={{ . }}
 {{- end }}

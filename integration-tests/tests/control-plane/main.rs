@@ -4,6 +4,7 @@
 
 mod admission;
 mod brakes;
+mod chart;
 mod conformance;
 mod crash;
 mod crash_proxy;

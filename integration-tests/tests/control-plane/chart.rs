@@ -1,0 +1,190 @@
+//! The chart as users set it: each example of values is installed in a namespace that enforces Pod Security `restricted`.
+//!
+//! The controllers of the cluster create the pods, so the API server checks them; no kubelet runs them here.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result, ensure};
+use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::authorization::v1::SubjectAccessReview;
+use k8s_openapi::api::core::v1::Namespace;
+use kube::api::{Api, DynamicObject, ListParams, Patch, PatchParams, PostParams};
+use kube::core::{ApiResource, GroupVersionKind};
+use kube::{Client, ResourceExt as _};
+use local_cluster::{ClusterOptions, Tier};
+use serde_json::{Value, json};
+use testkit::{Helm, NAMESPACE, TestEnv};
+
+use crate::world::LIMIT;
+
+/// Kinds of the Prometheus operator that the chart writes.
+const MONITORS: [(&str, &str); 2] = [
+    ("ServiceMonitor", "servicemonitors"),
+    ("PodMonitor", "podmonitors"),
+];
+
+#[tokio::test]
+async fn every_example_of_values_is_installed() -> Result<()> {
+    let env = TestEnv::start(ClusterOptions::new(Tier::WithNodes)).await?;
+    let client = env.client().await?;
+    prepare(&client).await?;
+    let helm = Helm::of(&env).await?;
+    let chart = chart();
+    let chart = chart.to_str().context("the chart's path is not UTF-8")?;
+    let refusal = helm
+        .run(&[
+            "install",
+            "kaito",
+            chart,
+            "--namespace",
+            NAMESPACE,
+            "--set=nodeProvisioner=byo",
+        ])
+        .await;
+    let refusal = format!("{:#}", refusal.err().context("the chart needs no registry")?);
+    ensure!(refusal.contains("set image.registry=REGISTRY"), "{refusal}");
+    let examples = examples()?;
+    ensure!(examples.len() >= 8, "{examples:?}");
+    for values in &examples {
+        let values = values.to_str().context("the path of the values is not UTF-8")?;
+        install(&env, &client, &helm, &[chart, "--values", values])
+            .await
+            .with_context(|| values.to_owned())?;
+    }
+    println!("{} examples of values are installed", examples.len());
+    Ok(())
+}
+
+/// Installs the chart, waits for the pods of its Deployments, and uninstalls it.
+async fn install(env: &TestEnv, client: &Client, helm: &Helm, args: &[&str]) -> Result<()> {
+    let command = ["install", "kaito", "--namespace", NAMESPACE];
+    helm.run(&[&command, args].concat()).await?;
+    let deployments: Api<Deployment> = Api::namespaced(client.clone(), NAMESPACE);
+    env.eventually("the pods of all Deployments", LIMIT, async || {
+        for deployment in deployments.list(&ListParams::default()).await? {
+            let wanted = deployment.spec.replicas;
+            let status = deployment.status.as_ref();
+            ensure!(
+                status.and_then(|status| status.replicas) == wanted,
+                "{}: {status:?}",
+                deployment.name_any()
+            );
+        }
+        Ok(())
+    })
+    .await?;
+    if args.iter().any(|arg| arg.ends_with("byo-values.yaml")) {
+        people_have_rights(env, client).await?;
+    }
+    helm.run(&["uninstall", "kaito", "--namespace", NAMESPACE, "--wait"])
+        .await?;
+    Ok(())
+}
+
+/// Checks the rights of users with the cluster's own roles.
+async fn people_have_rights(env: &TestEnv, client: &Client) -> Result<()> {
+    for (role, verb, resource, allowed) in [
+        ("view", "watch", "workspaces", true),
+        ("view", "create", "workspaces", false),
+        ("edit", "create", "workspaces", true),
+        ("edit", "deletecollection", "workspaces", true),
+        ("admin", "patch", "workspaces", true),
+        ("admin", "patch", "workspaces/status", false),
+        ("admin", "update", "workspaces/finalizers", false),
+    ] {
+        env.eventually(&format!("{role} for {verb} {resource}"), LIMIT, async || {
+            let (resource, subresource) = resource.split_once('/').unwrap_or((resource, ""));
+            let review = json!({
+                "apiVersion": "authorization.k8s.io/v1", "kind": "SubjectAccessReview", "metadata": {},
+                "spec": {"user": format!("of-{role}"), "resourceAttributes": {
+                    "namespace": NAMESPACE, "group": "kaito.sh", "verb": verb, "resource": resource,
+                    "subresource": subresource,
+                }},
+            });
+            let reviews: Api<SubjectAccessReview> = Api::all(client.clone());
+            let review = serde_json::from_value(review)?;
+            let review = reviews.create(&PostParams::default(), &review).await?;
+            let is = review.status.is_some_and(|status| status.allowed);
+            ensure!(is == allowed, "allowed: {is}");
+            Ok(())
+        })
+        .await?;
+    }
+    Ok(())
+}
+
+/// Creates what the examples name and the chart does not install.
+async fn prepare(client: &Client) -> Result<()> {
+    for name in [NAMESPACE, "monitoring"] {
+        let labels = json!({"pod-security.kubernetes.io/enforce": "restricted"});
+        let namespace = json!({
+            "apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels},
+        });
+        let namespaces: Api<Namespace> = Api::all(client.clone());
+        namespaces
+            .patch(name, &PatchParams::apply("user"), &Patch::Apply(&namespace))
+            .await?;
+    }
+    for (kind, plural) in MONITORS {
+        let group = "monitoring.coreos.com";
+        let any = json!({"type": "object", "x-kubernetes-preserve-unknown-fields": true});
+        let version = json!({
+            "name": "v1", "served": true, "storage": true, "schema": {"openAPIV3Schema": any},
+        });
+        let definition = json!({
+            "apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
+            "metadata": {"name": format!("{plural}.{group}")},
+            "spec": {
+                "group": group, "scope": "Namespaced", "versions": [version],
+                "names": {"kind": kind, "plural": plural, "singular": kind.to_lowercase()},
+            },
+        });
+        apply(client, None, &definition).await?;
+    }
+    let class = json!({
+        "apiVersion": "node.k8s.io/v1", "kind": "RuntimeClass", "metadata": {"name": "gvisor"}, "handler": "runsc",
+    });
+    apply(client, None, &class).await?;
+    let account = json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "existing"}});
+    apply(client, Some(NAMESPACE), &account).await?;
+    for role in ["view", "edit", "admin"] {
+        let binding = json!({
+            "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "RoleBinding",
+            "metadata": {"name": format!("of-{role}")},
+            "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": role},
+            "subjects": [{"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": format!("of-{role}")}],
+        });
+        apply(client, Some(NAMESPACE), &binding).await?;
+    }
+    Ok(())
+}
+
+async fn apply(client: &Client, namespace: Option<&str>, object: &Value) -> Result<()> {
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let version = text(&object["apiVersion"]);
+    let (group, version) = version.split_once('/').unwrap_or(("", &version));
+    let kind = ApiResource::from_gvk(&GroupVersionKind::gvk(group, version, &text(&object["kind"])));
+    let api: Api<DynamicObject> = match namespace {
+        Some(namespace) => Api::namespaced_with(client.clone(), namespace, &kind),
+        None => Api::all_with(client.clone(), &kind),
+    };
+    let name = text(&object["metadata"]["name"]);
+    api.patch(&name, &PatchParams::apply("user"), &Patch::Apply(object))
+        .await
+        .with_context(|| format!("failed to apply {name}"))?;
+    Ok(())
+}
+
+fn chart() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../charts/kaito")
+}
+
+/// The examples of values, in order of name.
+fn examples() -> Result<Vec<PathBuf>> {
+    let entries = std::fs::read_dir(chart().join("ci"))?;
+    let mut files = entries
+        .map(|entry| Ok(entry?.path()))
+        .collect::<Result<Vec<_>>>()?;
+    files.sort();
+    Ok(files)
+}
