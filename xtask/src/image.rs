@@ -10,10 +10,10 @@ mod push;
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail, ensure};
-use oci_image::{Image, ImageManifest, Layout, Platform};
+use oci_image::{Image, Layout, Platform};
 
 use crate::repository;
 
@@ -71,9 +71,9 @@ const PROGRAMS: &[ImageProgram] = &[
 pub(crate) struct Args {
     /// Programs to make images of; all, if none is named
     programs: Vec<String>,
-    /// Architecture and C library, in Rust's words; this machine's, with musl, if not given
-    #[arg(long)]
-    target: Option<String>,
+    /// Architectures, amd64 or arm64; this machine's, if none is named. Several become one image with an index
+    #[arg(long, value_delimiter = ',', value_name = "ARCH")]
+    arch: Vec<String>,
     /// Tag by which tools find the image in its layout
     #[arg(long, default_value = "latest")]
     tag: String,
@@ -91,47 +91,55 @@ pub(crate) struct Args {
 /// The image of one program.
 #[derive(Debug, PartialEq, Eq)]
 struct Made {
+    /// Of the manifest, or of the index if there are several architectures.
     digest: String,
+    parts: Vec<PlatformImage>,
+}
+
+/// The image of one program for one architecture.
+#[derive(Debug, PartialEq, Eq)]
+struct PlatformImage {
+    architecture: String,
     /// Bytes of all blobs.
     compressed: u64,
     program: u64,
 }
 
 pub(crate) fn run(args: &Args) -> Result<()> {
-    let target = build::Target::new(args.target.as_deref())?;
+    let targets = build::targets(&args.arch)?;
     let images = repository::target().join("images");
     let push = args.push.as_deref();
     let registry = push
         .map(|place| push::ImagePlace::new(place, args.plain_http))
         .transpose()?;
-    println!("{:<22} {:>9} {:>9}  digest", "image", "program", "image");
+    println!(
+        "{:<22} {:<6} {:>9} {:>9}  digest",
+        "image", "", "program", "image"
+    );
     for program in chosen(&args.programs)? {
-        let executable = build::program(program.name, &target, &repository::target())?;
-        let made = image(
-            program,
-            &executable,
-            &target,
-            &args.tag,
-            &images.join(program.name),
-        )?;
-        println!(
-            "{:<22} {:>9} {:>9}  {}",
-            program.name,
-            mebibytes(made.program),
-            mebibytes(made.compressed),
-            made.digest
-        );
-        ensure!(
-            made.compressed <= program.at_most,
-            "the image of {} has more than {}",
-            program.name,
-            mebibytes(program.at_most)
-        );
+        let to = images.join(program.name);
+        let made = made(program, &targets, &args.tag, &repository::target(), &to)?;
+        for part in &made.parts {
+            println!(
+                "{:<22} {:<6} {:>9} {:>9}  {}",
+                program.name,
+                part.architecture,
+                mebibytes(part.program),
+                mebibytes(part.compressed),
+                made.digest
+            );
+            ensure!(
+                part.compressed <= program.at_most,
+                "the image of {} has more than {}",
+                program.name,
+                mebibytes(program.at_most)
+            );
+        }
         if args.twice {
-            again(program, &target, &args.tag, &made)?;
+            again(program, &targets, &args.tag, &made)?;
         }
         if let Some(registry) = &registry {
-            registry.image(&images.join(program.name), program.name, &args.tag)?;
+            registry.image(&to, program.name, &args.tag)?;
         }
     }
     println!(
@@ -139,6 +147,21 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         repository::shown(&images)
     );
     registry.map_or(Ok(()), |registry| registry.chart(&args.tag))
+}
+
+/// Builds the program for each target below `directory`, and writes the layout of its image.
+fn made(
+    program: &ImageProgram,
+    targets: &[build::Target],
+    tag: &str,
+    directory: &Path,
+    to: &Path,
+) -> Result<Made> {
+    let built = targets.iter().map(|target| {
+        let executable = build::program(program.name, target, directory)?;
+        Ok((Platform::of(target.architecture()), executable))
+    });
+    image(program, &built.collect::<Result<Vec<_>>>()?, tag, to)
 }
 
 fn chosen(names: &[String]) -> Result<Vec<&'static ImageProgram>> {
@@ -153,44 +176,47 @@ fn chosen(names: &[String]) -> Result<Vec<&'static ImageProgram>> {
     Ok(PROGRAMS.iter().filter(wanted).collect())
 }
 
-/// Writes the layout of an image.
-fn image(
-    program: &ImageProgram,
-    executable: &Path,
-    target: &build::Target,
-    tag: &str,
-    to: &Path,
-) -> Result<Made> {
-    let file = File::open(executable).with_context(|| format!("failed to open {}", executable.display()))?;
-    let size = file.metadata()?.len();
+/// Writes the layout of an image, with an index if there are programs for several platforms.
+fn image(program: &ImageProgram, executables: &[(Platform, PathBuf)], tag: &str, to: &Path) -> Result<Made> {
     let layout = Layout::create(to)?;
-    let mut layers = Vec::new();
-    if program.certificates {
-        let bundle = certificates::bundle();
-        layers.push(layout.layer(EFFORT, |layer| {
-            for directory in ["etc", "etc/ssl", "etc/ssl/certs"] {
-                layer.directory(directory, 0o755)?;
-            }
-            layer.file(certificates::PATH, false, bundle.len() as u64, bundle.as_bytes())
-        })?);
+    let certificates = program
+        .certificates
+        .then(|| certificates::layer(&layout, EFFORT))
+        .transpose()?;
+    let mut images = Vec::new();
+    let mut parts = Vec::new();
+    for (platform, executable) in executables {
+        let file =
+            File::open(executable).with_context(|| format!("failed to open {}", executable.display()))?;
+        let size = file.metadata()?.len();
+        // Last, because it changes most: what is below is then there already.
+        let layer = layout.layer(EFFORT, |layer| layer.file(program.name, true, size, file))?;
+        let image = Image {
+            platform: platform.clone(),
+            layers: certificates.iter().cloned().chain([layer]).collect(),
+            entrypoint: vec![format!("/{}", program.name)],
+            user: USER.to_owned(),
+            annotations: annotations(program.name),
+        };
+        let assembled = image.assemble()?;
+        let layers = image.layers.iter().map(|layer| &layer.descriptor);
+        parts.push(PlatformImage {
+            architecture: platform.architecture.clone(),
+            compressed: layers
+                .chain([&assembled.config_descriptor])
+                .map(|blob| blob.size())
+                .sum(),
+            program: size,
+        });
+        images.push(image);
     }
-    // Last, because it changes most: what is below is then there already.
-    layers.push(layout.layer(EFFORT, |layer| layer.file(program.name, true, size, file))?);
-    let image = Image {
-        platform: Platform::of(target.architecture()),
-        layers,
-        entrypoint: vec![format!("/{}", program.name)],
-        user: USER.to_owned(),
-        annotations: annotations(program.name),
+    let descriptor = match &images[..] {
+        [one] => layout.image(one, tag)?,
+        several => layout.images(several, tag)?,
     };
-    let descriptor = layout.image(&image, tag)?;
-    let manifest = std::fs::read(layout.blob(descriptor.digest())).context("failed to read the manifest")?;
-    let manifest: ImageManifest = serde_json::from_slice(&manifest).context("the manifest is unreadable")?;
-    let blobs = manifest.layers().iter().chain([manifest.config()]);
     Ok(Made {
         digest: descriptor.digest().to_string(),
-        compressed: blobs.map(|blob| blob.size()).sum(),
-        program: size,
+        parts,
     })
 }
 
@@ -201,16 +227,10 @@ fn annotations(name: &str) -> BTreeMap<String, String> {
 }
 
 /// Builds the program from nothing in another place, and compares.
-fn again(program: &ImageProgram, target: &build::Target, tag: &str, first: &Made) -> Result<()> {
+fn again(program: &ImageProgram, targets: &[build::Target], tag: &str, first: &Made) -> Result<()> {
     let elsewhere = repository::target().join("image-again");
-    let executable = build::program(program.name, target, &elsewhere)?;
-    let second = image(
-        program,
-        &executable,
-        target,
-        tag,
-        &elsewhere.join("images").join(program.name),
-    )?;
+    let to = elsewhere.join("images").join(program.name);
+    let second = made(program, targets, tag, &elsewhere, &to)?;
     ensure!(
         second == *first,
         "a second build of {} is another image: {second:?}",
@@ -228,23 +248,30 @@ fn mebibytes(bytes: u64) -> String {
 mod tests {
     use super::*;
 
+    /// Programs of these architectures, and their image.
+    fn made_of(programs: &[(&str, &str)], mode: u32, at: &Path) -> Made {
+        use std::os::unix::fs::PermissionsExt as _;
+        let executables: Vec<_> = programs
+            .iter()
+            .map(|(architecture, code)| {
+                let executable = at.join(architecture);
+                std::fs::write(&executable, code).unwrap();
+                std::fs::set_permissions(&executable, std::fs::Permissions::from_mode(mode)).unwrap();
+                (Platform::of(architecture), executable)
+            })
+            .collect();
+        image(&PROGRAMS[0], &executables, "latest", &at.join("image")).unwrap()
+    }
+
+    fn blob(at: &Path, digest: &str) -> Vec<u8> {
+        std::fs::read(at.join("image/blobs/sha256").join(&digest["sha256:".len()..])).unwrap()
+    }
+
     #[test]
     fn the_same_program_is_the_same_image_wherever_it_lies() {
-        let target = build::Target::named("x86_64-unknown-linux-musl");
         let made = [0o755, 0o700].map(|mode| {
-            use std::os::unix::fs::PermissionsExt as _;
             let scratch = tempfile::tempdir().unwrap();
-            let executable = scratch.path().join("program");
-            std::fs::write(&executable, "machine code").unwrap();
-            std::fs::set_permissions(&executable, std::fs::Permissions::from_mode(mode)).unwrap();
-            let made = image(
-                &PROGRAMS[0],
-                &executable,
-                &target,
-                "latest",
-                &scratch.path().join("image"),
-            )
-            .unwrap();
+            let made = made_of(&[("x86_64", "machine code")], mode, scratch.path());
             (
                 made,
                 std::fs::read(scratch.path().join("image/index.json")).unwrap(),
@@ -252,34 +279,48 @@ mod tests {
         });
         assert_eq!(made[0], made[1]);
         let scratch = tempfile::tempdir().unwrap();
-        let executable = scratch.path().join("program");
-        std::fs::write(&executable, "other code").unwrap();
-        let other = image(
-            &PROGRAMS[0],
-            &executable,
-            &target,
-            "latest",
-            &scratch.path().join("image"),
-        )
-        .unwrap();
+        let other = made_of(&[("x86_64", "other code")], 0o755, scratch.path());
         assert_ne!(made[0].0.digest, other.digest);
     }
 
     #[test]
     fn an_image_holds_one_program_and_no_shell() {
-        let target = build::Target::named("aarch64-unknown-linux-musl");
         let scratch = tempfile::tempdir().unwrap();
-        let executable = scratch.path().join("code");
-        std::fs::write(&executable, "machine code").unwrap();
-        let place = scratch.path().join("image");
-        let made = image(&PROGRAMS[0], &executable, &target, "latest", &place).unwrap();
-        let blob = |digest: &str| {
-            std::fs::read(place.join("blobs/sha256").join(&digest["sha256:".len()..])).unwrap()
-        };
-        let manifest: ImageManifest = serde_json::from_slice(&blob(&made.digest)).unwrap();
+        let made = made_of(&[("aarch64", "machine code")], 0o755, scratch.path());
+        ensure_image(scratch.path(), &made.digest, "arm64", b"machine code");
+    }
+
+    #[test]
+    fn two_architectures_are_one_index() {
+        let scratch = tempfile::tempdir().unwrap();
+        let programs = [("x86_64", "code of one"), ("aarch64", "code of the other")];
+        let made = made_of(&programs, 0o755, scratch.path());
+        let architectures: Vec<_> = made.parts.iter().map(|part| &part.architecture).collect();
+        assert_eq!(architectures, ["amd64", "arm64"]);
+        let index: oci_image::ImageIndex =
+            serde_json::from_slice(&blob(scratch.path(), &made.digest)).unwrap();
+        let listed = index.manifests().iter().map(|manifest| {
+            let platform = manifest.platform().clone().unwrap();
+            (platform.architecture().to_string(), manifest.digest().to_string())
+        });
+        let listed: Vec<_> = listed.collect();
+        assert_eq!(listed.len(), 2);
+        for ((architecture, digest), (expected, code)) in listed
+            .iter()
+            .zip([("amd64", programs[0].1), ("arm64", programs[1].1)])
+        {
+            assert_eq!(architecture, expected);
+            ensure_image(scratch.path(), digest, expected, code.as_bytes());
+        }
+    }
+
+    /// Checks the image with this digest: its configuration and its only files.
+    #[track_caller]
+    fn ensure_image(at: &Path, digest: &str, architecture: &str, program: &[u8]) {
+        let manifest: oci_image::ImageManifest = serde_json::from_slice(&blob(at, digest)).unwrap();
         let config: serde_json::Value =
-            serde_json::from_slice(&blob(manifest.config().digest().as_ref())).unwrap();
-        assert_eq!(config["architecture"], "arm64");
+            serde_json::from_slice(&blob(at, manifest.config().digest().as_ref())).unwrap();
+        assert_eq!(config["architecture"], architecture);
         assert_eq!(config["config"]["User"], USER);
         assert_eq!(config["config"]["Entrypoint"][0], "/workspace-controller");
         let root = tempfile::tempdir().unwrap();
@@ -289,12 +330,12 @@ mod tests {
         };
         let mut unpacker = oci_image::Unpacker::new(root.path(), None, limits);
         for layer in manifest.layers() {
-            unpacker.apply(&blob(layer.digest().as_ref())[..]).unwrap();
+            unpacker.apply(&blob(at, layer.digest().as_ref())[..]).unwrap();
         }
         assert_eq!(unpacker.files(), 2);
         assert_eq!(
             std::fs::read(root.path().join("workspace-controller")).unwrap(),
-            b"machine code"
+            program
         );
         assert!(root.path().join(certificates::PATH).is_file());
     }

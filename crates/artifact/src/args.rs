@@ -250,7 +250,7 @@ pub(crate) struct Push {
 
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct Publish {
-    /// Directory of an OCI layout with one image
+    /// Directory of an OCI layout with one image, or one index of images
     #[arg(long, value_name = "DIR")]
     pub(crate) from: PathBuf,
     #[command(flatten)]

@@ -5,17 +5,18 @@ use std::path::Path;
 use std::sync::Arc;
 
 use egress::TransferCount;
-use oci_image::{Descriptor, ImageIndex, ImageManifest};
+use oci_image::{Descriptor, ImageIndex, ImageManifest, MediaType};
 
 use crate::args::{Common, Publish};
 use crate::error::{Error, Result};
 use crate::progress::{Reporter, say};
 use crate::registry::{Blob, Content, Registry};
 
-/// Pushes the one image of the layout, and returns it by digest. The registry receives only what it lacks.
+/// Pushes the image of the layout, or the index with all its images, and returns it by digest. The registry receives only
+/// what it lacks.
 ///
 /// # Errors
-/// The layout is damaged or holds several images, or the registry refuses.
+/// The layout is damaged or holds several images without an index, or the registry refuses.
 pub(crate) async fn run(args: &Publish, common: &Common) -> Result<String> {
     let target = crate::push::tagged(&args.reference)?;
     let whole = target.reference.whole();
@@ -26,14 +27,40 @@ pub(crate) async fn run(args: &Publish, common: &Common) -> Result<String> {
             expected: format!("a layout of one image, not of {}", index.manifests().len()),
         });
     };
-    let place = path(&args.from, descriptor);
-    let manifest: ImageManifest = parsed(&place)?;
-    let bytes = std::fs::read(&place).map_err(Error::local("read", &place))?;
+    let bytes = content(&args.from, descriptor)?;
+    let parts = match descriptor.media_type() {
+        MediaType::ImageIndex => parsed::<ImageIndex>(&path(&args.from, descriptor))?
+            .manifests()
+            .clone(),
+        _ => Vec::new(),
+    };
     say(&format!("pushing {whole} ({})", descriptor.digest()));
 
     let mut registry = Registry::open(target, args.access.settings(common), "pull,push", &[]).await?;
     let count = Arc::new(TransferCount::default());
     let _reporter = Reporter::start("pushed", Arc::clone(&count));
+    for part in &parts {
+        push_blobs(args, part, &mut registry, &count).await?;
+        registry.push_untagged(part, content(&args.from, part)?).await?;
+    }
+    if parts.is_empty() {
+        push_blobs(args, descriptor, &mut registry, &count).await?;
+    }
+    registry.push_manifest(descriptor, bytes).await?;
+    let repository = whole
+        .strip_suffix(&format!(":{}", registry.version()))
+        .unwrap_or(&whole);
+    Ok(format!("{repository}@{}", descriptor.digest()))
+}
+
+/// Pushes the layers and the configuration of one image.
+async fn push_blobs(
+    args: &Publish,
+    image: &Descriptor,
+    registry: &mut Registry,
+    count: &Arc<TransferCount>,
+) -> Result<()> {
+    let manifest: ImageManifest = parsed(&path(&args.from, image))?;
     for part in manifest.layers().iter().chain([manifest.config()]) {
         let place = path(&args.from, part);
         let file = File::open(&place).map_err(Error::local("open", &place))?;
@@ -43,13 +70,14 @@ pub(crate) async fn run(args: &Publish, common: &Common) -> Result<String> {
             chunk: args.chunk_bytes,
             mount_from: None,
         };
-        registry.push_blob(&blob, &count).await?;
+        registry.push_blob(&blob, count).await?;
     }
-    registry.push_manifest(descriptor, bytes).await?;
-    let repository = whole
-        .strip_suffix(&format!(":{}", registry.version()))
-        .unwrap_or(&whole);
-    Ok(format!("{repository}@{}", descriptor.digest()))
+    Ok(())
+}
+
+fn content(layout: &Path, descriptor: &Descriptor) -> Result<Vec<u8>> {
+    let place = path(layout, descriptor);
+    std::fs::read(&place).map_err(Error::local("read", &place))
 }
 
 fn path(layout: &Path, descriptor: &Descriptor) -> std::path::PathBuf {

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use oci_spec::image::{Descriptor, Digest, ImageIndexBuilder, MediaType, SCHEMA_VERSION};
 
+use crate::digest::digest_of;
 use crate::error::{Error, Result};
 use crate::image::Image;
 use crate::json::canonical;
@@ -61,18 +62,37 @@ impl Layout {
     /// # Errors
     /// The directory cannot be written.
     pub fn image(&self, image: &Image, name: &str) -> Result<Descriptor> {
+        let descriptor = self.store(image)?;
+        self.expose(&descriptor, name)?;
+        Ok(descriptor)
+    }
+
+    /// Stores images of different platforms under one name, after their layers. Returns the descriptor of their index.
+    ///
+    /// # Errors
+    /// The directory cannot be written.
+    pub fn images(&self, images: &[Image], name: &str) -> Result<Descriptor> {
+        let manifests = images.iter().map(|image| self.store(image));
+        let index = index(manifests.collect::<Result<Vec<_>>>()?)?;
+        let descriptor = Descriptor::new(MediaType::ImageIndex, index.len() as u64, digest_of(&index)?);
+        self.put(descriptor.digest(), &index)?;
+        self.expose(&descriptor, name)?;
+        Ok(descriptor)
+    }
+
+    /// Stores the documents of an image. Returns the descriptor of its manifest.
+    fn store(&self, image: &Image) -> Result<Descriptor> {
         let assembled = image.assemble()?;
         self.put(assembled.config_descriptor.digest(), &assembled.config)?;
         self.put(assembled.manifest_descriptor.digest(), &assembled.manifest)?;
-        let mut descriptor = assembled.manifest_descriptor.clone();
-        descriptor.set_annotations(Some([(REFERENCE_NAME.to_owned(), name.to_owned())].into()));
-        let index = ImageIndexBuilder::default()
-            .schema_version(SCHEMA_VERSION)
-            .media_type(MediaType::ImageIndex)
-            .manifests([descriptor])
-            .build()?;
-        self.write("index.json", &canonical(&index)?)?;
         Ok(assembled.manifest_descriptor)
+    }
+
+    /// Makes a manifest or an index the content of the layout.
+    fn expose(&self, content: &Descriptor, name: &str) -> Result<()> {
+        let mut named = content.clone();
+        named.set_annotations(Some([(REFERENCE_NAME.to_owned(), name.to_owned())].into()));
+        self.write("index.json", &index(vec![named])?)
     }
 
     /// The path of a blob.
@@ -91,6 +111,15 @@ impl Layout {
     fn write(&self, name: &str, bytes: &[u8]) -> Result<()> {
         write(&self.directory.join(name), bytes)
     }
+}
+
+fn index(manifests: Vec<Descriptor>) -> Result<Vec<u8>> {
+    let index = ImageIndexBuilder::default()
+        .schema_version(SCHEMA_VERSION)
+        .media_type(MediaType::ImageIndex)
+        .manifests(manifests)
+        .build()?;
+    canonical(&index)
 }
 
 fn write(path: &Path, bytes: &[u8]) -> Result<()> {

@@ -7,34 +7,49 @@ use anyhow::{Context as _, Result, bail, ensure};
 
 use crate::repository;
 
+/// Architectures as images name them, and as Rust does.
+const ARCHITECTURES: [(&str, &str); 2] = [("amd64", "x86_64"), ("arm64", "aarch64")];
+
 /// The platform of a build.
 #[derive(Debug)]
 pub(super) struct Target {
+    architecture: &'static str,
     triple: String,
+    /// The C compiler and linker, unless cargo finds them by itself.
+    compiler: Option<String>,
+}
+
+/// The targets of these architectures, once all that they need is there. This machine's, if none is named.
+pub(super) fn targets(architectures: &[String]) -> Result<Vec<Target>> {
+    let here = |(_, rust): &&(&str, &str)| *rust == std::env::consts::ARCH;
+    if architectures.is_empty() {
+        let (name, _) = ARCHITECTURES
+            .iter()
+            .find(here)
+            .with_context(|| format!("no image is built on {}: name an --arch", std::env::consts::ARCH))?;
+        return Ok(vec![Target::new(name)?]);
+    }
+    architectures.iter().map(|name| Target::new(name)).collect()
 }
 
 impl Target {
-    /// The target, once all that it needs is there.
-    pub(super) fn new(wished: Option<&str>) -> Result<Self> {
-        let ours = || format!("{}-unknown-linux-musl", std::env::consts::ARCH);
-        let target = Self {
-            triple: wished.map_or_else(ours, str::to_owned),
+    fn new(name: &str) -> Result<Self> {
+        let known = ARCHITECTURES.iter().find(|(known, _)| *known == name);
+        let (_, architecture) =
+            known.with_context(|| format!("--arch must be amd64 or arm64, not {name}"))?;
+        let mut target = Self {
+            architecture,
+            triple: format!("{architecture}-unknown-linux-musl"),
+            compiler: None,
         };
         target.ensure_library()?;
-        target.ensure_compiler()?;
+        target.compiler = target.find_compiler()?;
         Ok(target)
-    }
-
-    #[cfg(test)]
-    pub(super) fn named(triple: &str) -> Self {
-        Self {
-            triple: triple.to_owned(),
-        }
     }
 
     /// Rust's name of the architecture.
     pub(super) fn architecture(&self) -> &str {
-        self.triple.split('-').next().unwrap_or_default()
+        self.architecture
     }
 
     /// Rust's standard library for the target; asked of rustup if it is missing.
@@ -61,32 +76,48 @@ impl Target {
         Ok(())
     }
 
-    /// A C compiler for musl: the cryptography has parts in C.
-    fn ensure_compiler(&self) -> Result<()> {
-        let variable = format!("CC_{}", self.triple.replace('-', "_"));
-        if std::env::var_os(&variable).is_some() || !self.triple.ends_with("musl") {
-            return Ok(());
+    /// Finds a C compiler: parts of the cryptography and of decompression are in C. None if cargo finds it.
+    ///
+    /// For another architecture than this machine's, a compiler for its glibc will do, and links, too: the C parts use
+    /// no more of the library than what is alike in both, and Rust brings musl along.
+    fn find_compiler(&self) -> Result<Option<String>> {
+        let variable = self.variable("CC");
+        if std::env::var_os(&variable).is_some() {
+            return Ok(None);
         }
-        let wrappers = [
-            "musl-gcc".to_owned(),
-            format!("{}-linux-musl-gcc", self.architecture()),
-        ];
-        let runs = |name: &String| {
-            let mut version = Command::new(name);
-            version
-                .arg("--version")
-                .stdout(Stdio::null())
-                .stderr(Stdio::null());
-            version.status().is_ok_and(|status| status.success())
-        };
-        if !wrappers.iter().any(runs) {
-            bail!(
+        let musl = format!("{}-linux-musl-gcc", self.architecture);
+        if self.architecture == std::env::consts::ARCH {
+            ensure!(
+                runs("musl-gcc") || runs(&musl),
                 "there is no C compiler for {}: apt-get install musl-tools, or set {variable}",
                 self.triple
             );
+            return Ok(None);
         }
-        Ok(())
+        let gnu = format!("{}-linux-gnu-gcc", self.architecture);
+        match [musl, gnu].into_iter().find(|name| runs(name)) {
+            Some(compiler) => Ok(Some(compiler)),
+            None => bail!(
+                "there is no C compiler for {}: apt-get install gcc-{}-linux-gnu, or set {variable}",
+                self.triple,
+                self.architecture.replace('_', "-")
+            ),
+        }
     }
+
+    /// The variable of this target for a tool of cargo's C builds.
+    fn variable(&self, tool: &str) -> String {
+        format!("{tool}_{}", self.triple.replace('-', "_"))
+    }
+}
+
+fn runs(program: &str) -> bool {
+    let mut version = Command::new(program);
+    version
+        .arg("--version")
+        .stdout(Stdio::null())
+        .stderr(Stdio::null());
+    version.status().is_ok_and(|status| status.success())
 }
 
 /// Builds one program and gives its path.
@@ -94,7 +125,14 @@ impl Target {
 /// Each is built by itself: built together, packages share the features of all, and a program would depend on
 /// what else was asked for.
 pub(super) fn program(name: &str, target: &Target, directory: &Path) -> Result<PathBuf> {
-    let status = repository::cargo()
+    let mut cargo = repository::cargo();
+    if let Some(compiler) = &target.compiler {
+        let linker = format!("CARGO_TARGET_{}_LINKER", target.triple.replace('-', "_"));
+        cargo
+            .env(target.variable("CC"), compiler)
+            .env(linker.to_uppercase(), compiler);
+    }
+    let status = cargo
         .args([
             "build",
             "--profile",

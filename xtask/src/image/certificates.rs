@@ -2,14 +2,26 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use oci_image::{Layer, Layout};
 
 /// The path at which most systems keep them, without the leading slash.
 pub(super) const PATH: &str = "etc/ssl/certs/ca-certificates.crt";
 /// As RFC 7468 wants lines to be.
 const LINE: usize = 64;
 
+/// The layer with all of them.
+pub(super) fn layer(layout: &Layout, effort: u32) -> oci_image::Result<Layer> {
+    let bundle = bundle();
+    layout.layer(effort, |layer| {
+        for directory in ["etc", "etc/ssl", "etc/ssl/certs"] {
+            layer.directory(directory, 0o755)?;
+        }
+        layer.file(PATH, false, bundle.len() as u64, bundle.as_bytes())
+    })
+}
+
 /// All of them in PEM.
-pub(super) fn bundle() -> String {
+fn bundle() -> String {
     webpki_root_certs::TLS_SERVER_ROOT_CERTS
         .iter()
         .map(|der| pem(der))

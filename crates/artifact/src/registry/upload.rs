@@ -230,8 +230,22 @@ impl Registry {
     /// # Errors
     /// The registry refuses the manifest or stores something else.
     pub(crate) async fn push_manifest(&mut self, descriptor: &Descriptor, bytes: Vec<u8>) -> Result<()> {
+        let tag = self.target.version().to_owned();
+        self.put_manifest(&tag, descriptor, bytes).await
+    }
+
+    /// Pushes a manifest that an index names, without a tag.
+    ///
+    /// # Errors
+    /// The registry refuses the manifest or stores something else.
+    pub(crate) async fn push_untagged(&mut self, descriptor: &Descriptor, bytes: Vec<u8>) -> Result<()> {
+        self.put_manifest(descriptor.digest().as_ref(), descriptor, bytes)
+            .await
+    }
+
+    async fn put_manifest(&mut self, version: &str, descriptor: &Descriptor, bytes: Vec<u8>) -> Result<()> {
         let doing = format!("push {}", self.target.reference);
-        let url = self.url(&format!("manifests/{}", self.target.version()))?;
+        let url = self.url(&format!("manifests/{version}"))?;
         let call = Request::new(&doing, Method::PUT, url);
         let mut call = with_header(call, CONTENT_TYPE, descriptor.media_type().as_ref());
         call.body = Some(Body::from(bytes));

@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use oci_image::{Image, ImageManifest, LayerWriter, Layout, Platform, Unpacker, add_tree, digest_of};
+use oci_image::{
+    Image, ImageIndex, ImageManifest, LayerWriter, Layout, MediaType, Platform, Unpacker, add_tree, digest_of,
+};
 use proptest::prelude::*;
 
 use super::*;
@@ -75,6 +77,34 @@ fn a_layout_holds_what_its_documents_say() {
             .count(),
         3
     );
+}
+
+#[test]
+fn images_of_several_platforms_share_their_layers_and_have_one_index() {
+    let scratch = tempfile::tempdir().unwrap();
+    let layout = Layout::create(scratch.path()).unwrap();
+    let layer = layout
+        .layer(9, |layer| layer.file("program", true, 3, &b"abc"[..]))
+        .unwrap();
+    let images = ["x86_64", "aarch64"].map(|architecture| Image {
+        platform: Platform::of(architecture),
+        ..image(layer.clone())
+    });
+    let descriptor = layout.images(&images, "latest").unwrap();
+    let read = |path: &Path| -> ImageIndex { serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap() };
+    let top = read(&scratch.path().join("index.json"));
+    assert_eq!(top.manifests().len(), 1);
+    assert_eq!(top.manifests()[0].digest(), descriptor.digest());
+    assert_eq!(top.manifests()[0].media_type(), &MediaType::ImageIndex);
+    let index = read(&layout.blob(descriptor.digest()));
+    let platforms = index.manifests().iter().map(|manifest| {
+        assert!(layout.blob(manifest.digest()).is_file());
+        manifest.platform().as_ref().unwrap().architecture().to_string()
+    });
+    assert_eq!(platforms.collect::<Vec<_>>(), ["amd64", "arm64"]);
+    // The layer, the index, and a configuration and a manifest for each.
+    let blobs = std::fs::read_dir(scratch.path().join("blobs/sha256")).unwrap();
+    assert_eq!(blobs.count(), 6);
 }
 
 #[test]
