@@ -38,6 +38,8 @@ pub const NODE_POOL_KAITO: &str = "kaito";
 pub const KAITO_NODE_CLASS: &str = "kaito.sh/kaitonodeclass";
 /// `on-demand` or `spot`, also a requirement key.
 pub const CAPACITY_TYPE: &str = "karpenter.sh/capacity-type";
+/// Value of [`CAPACITY_TYPE`]: capacity that stays until it is given back.
+pub const ON_DEMAND: &str = "on-demand";
 /// Zone of a Node, also a requirement key.
 pub const ZONE: &str = "topology.kubernetes.io/zone";
 /// `true` on a Node that is registered to its claim.

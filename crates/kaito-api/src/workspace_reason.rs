@@ -13,8 +13,10 @@ reasons! {
         NodeClaimsReady = "NodeClaimsReady" => "",
         /// Not enough NodeClaims are ready.
         NodeClaimsNotReady = "NodeClaimNotReady" => "",
-        /// A provisioner deleted a NodeClaim before it had a node.
-        NodeClaimLost = "NodeClaimLost" => "Look at the events of NodeClaims for its provisioner's reason; another instance type or zone may have capacity.",
+        /// The provisioner of a NodeClaim's class cannot launch it.
+        NodeClaimNotLaunched = "NodeClaimNotLaunched" => "Read the provisioner's reason in the message: check the instance type, the node class and its disk. It is tried again.",
+        /// A NodeClaim was deleted before it had a node.
+        NodeClaimLost = "NodeClaimLost" => "Read the provisioner's reason in the message and its log; another instance type or zone may have capacity.",
         /// Enough nodes are ready.
         NodesReady = "NodesReady" => "",
         /// Not enough nodes are ready.

@@ -1,6 +1,7 @@
 //! The claim for one ordinal of a Workspace, as a Machine or as a NodeClaim.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use k8s_openapi::api::core::v1::Taint;
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
@@ -36,13 +37,15 @@ pub struct ClaimRequest<'a> {
 pub struct NodeClaimOptions {
     /// Node class, which selects the provisioner.
     pub class: NodeClassRef,
-    /// Allowed capacity types, such as `on-demand` and `spot`; empty leaves it to the provisioner.
+    /// Allowed capacity types, such as `on-demand` and `spot`; empty allows `on-demand` alone.
     pub capacity_types: Vec<String>,
     /// Allowed zones; empty leaves it to the provisioner.
     pub zones: Vec<String>,
     /// Disk of nodes whose preset needs no certain size, in GiB. Only gpu-provisioners read it, and upstream's refuses
     /// NodeClaims without a size.
     pub default_disk_gib: u32,
+    /// Time that a drain evicts pods before it deletes them. A gpu-provisioner has its own.
+    pub termination_grace_period: Duration,
 }
 
 impl Default for NodeClaimOptions {
@@ -52,6 +55,7 @@ impl Default for NodeClaimOptions {
             capacity_types: Vec::new(),
             zones: Vec::new(),
             default_disk_gib: 128,
+            termination_grace_period: Duration::from_mins(10),
         }
     }
 }
@@ -78,11 +82,13 @@ pub fn machine(request: &ClaimRequest<'_>) -> Machine {
 ///
 /// The provisioner copies these labels to the Node through the kubelet, which may not set `kubernetes.io/*`. So the
 /// claim carries none of those except the user's own.
+///
+/// With the class of a Karpenter the claim belongs to no NodePool. Karpenter would look up a NodePool that does not exist.
 #[must_use]
 pub fn node_claim(request: &ClaimRequest<'_>, options: &NodeClaimOptions) -> NodeClaim {
     let mut labels = claim_labels(request);
-    labels.insert(labels::NODE_POOL.to_owned(), labels::NODE_POOL_KAITO.to_owned());
     if options.class.is_kaito() {
+        labels.insert(labels::NODE_POOL.to_owned(), labels::NODE_POOL_KAITO.to_owned());
         labels.insert(options.class.label(), options.class.name.clone());
     }
     NodeClaim {
@@ -160,29 +166,52 @@ fn node_claim_spec(request: &ClaimRequest<'_>, options: &NodeClaimOptions) -> No
         let values: Vec<&str> = values.iter().map(String::as_str).collect();
         (!values.is_empty()).then(|| NodeClaimRequirement::is_in(key, &values))
     };
+    let is_kaito = options.class.is_kaito();
     let mut requirements = vec![
         one(labels::INSTANCE_TYPE, &request.hardware.instance_type),
-        // A NodePool that does not exist, so that no Karpenter consolidates the node.
-        one(labels::NODE_POOL, labels::NODE_POOL_KAITO),
         one(labels::OS, "linux"),
     ];
-    requirements.extend(some(labels::CAPACITY_TYPE, &options.capacity_types));
-    requirements.extend(some(labels::ZONE, &options.zones));
-    // Karpenter waits until the Node offers every requested resource, and no Node offers `storage`. With other classes,
-    // the node class sets the size of the disk.
-    let gib = match request.disk_gib {
-        0 => options.default_disk_gib,
-        asked => asked,
+    if is_kaito {
+        // The mark of claims of gpu-provisioners. The NodePool does not exist.
+        requirements.insert(1, one(labels::NODE_POOL, labels::NODE_POOL_KAITO));
+    }
+    let capacity_types = match options.capacity_types.as_slice() {
+        // A Karpenter buys what is cheapest, and that is `spot` unless it is excluded. A gpu-provisioner buys no other.
+        [] if !is_kaito => some(labels::CAPACITY_TYPE, &[labels::ON_DEMAND.to_owned()]),
+        asked => some(labels::CAPACITY_TYPE, asked),
     };
+    requirements.extend(capacity_types);
+    requirements.extend(some(labels::ZONE, &options.zones));
+    let grace = options.termination_grace_period.as_secs();
     NodeClaimSpec {
         taints: taints(request),
         requirements,
-        resources: options.class.is_kaito().then(|| disk(gib)),
+        resources: if is_kaito {
+            Some(disk(match request.disk_gib {
+                0 => options.default_disk_gib,
+                asked => asked,
+            }))
+        } else {
+            offered(request)
+        },
         node_class_ref: options.class.clone(),
+        // Without it a Karpenter waits for ever for pods that must not be evicted.
+        termination_grace_period: (!is_kaito).then(|| format!("{grace}s")),
         // Karpenter's default would delete the node after 30 days.
         expire_after: Some("Never".to_owned()),
         ..NodeClaimSpec::default()
     }
+}
+
+/// Resources that a Karpenter's node must offer. Karpenter chooses a node that has them, and initializes it once its
+/// kubelet reports them. No kubelet reports `storage`.
+fn offered(request: &ClaimRequest<'_>) -> Option<ResourceRequests> {
+    let gpus = request.hardware.gpu.gpus;
+    let gpus = (gpus > 0).then(|| (labels::NVIDIA_GPU.to_owned(), Quantity(gpus.to_string())));
+    let disk = request.disk_gib;
+    let disk = (disk > 0).then(|| ("ephemeral-storage".to_owned(), Quantity(format!("{disk}Gi"))));
+    let requests: BTreeMap<String, Quantity> = gpus.into_iter().chain(disk).collect();
+    (!requests.is_empty()).then_some(ResourceRequests { requests })
 }
 
 fn disk(gib: u32) -> ResourceRequests {

@@ -2,9 +2,12 @@
 
 mod upgrades;
 
+use std::time::Duration;
+
 use admission::table::{CeilingArgs, EngineImageArgs};
 use clap::{Parser, ValueEnum};
 use instance_types::Cloud;
+use jiff::SignedDuration;
 use kaito_api::NodeClassRef;
 use preset_catalog::fit::RetiredTypes;
 use render::{Downloads, Images, Isolation, NodeClaimOptions};
@@ -108,12 +111,15 @@ pub struct NodeClaimArgs {
     /// Name of the node class.
     #[arg(long, env = "NODE_CLASS_NAME", default_value = "default", value_parser = label_part)]
     pub node_class_name: String,
-    /// Allowed capacity type, on-demand or spot; may be repeated. Unset leaves it to the provisioner.
+    /// Allowed capacity type, on-demand or spot; may be repeated. Unset allows on-demand alone.
     #[arg(long, env = "NODE_CAPACITY_TYPES", value_delimiter = ',', value_name = "TYPE", value_parser = label_part)]
     pub node_capacity_type: Vec<String>,
     /// Allowed zone; may be repeated. Unset leaves it to the provisioner.
     #[arg(long, env = "NODE_ZONES", value_delimiter = ',', value_name = "ZONE", value_parser = label_part)]
     pub node_zone: Vec<String>,
+    /// Time that a Karpenter's drain evicts pods before it deletes them, such as 10m. gpu-provisioner has its own.
+    #[arg(long, env = "NODE_TERMINATION_GRACE_PERIOD", default_value = "10m", value_name = "TIME", value_parser = grace_period)]
+    pub node_termination_grace_period: Duration,
 }
 
 impl NodeClaimArgs {
@@ -126,9 +132,18 @@ impl NodeClaimArgs {
             },
             capacity_types: self.node_capacity_type.clone(),
             zones: self.node_zone.clone(),
+            termination_grace_period: self.node_termination_grace_period,
             ..NodeClaimOptions::default()
         }
     }
+}
+
+/// Parses a duration of whole seconds, at least one: that is all a NodeClaim can hold.
+fn grace_period(text: &str) -> Result<Duration, String> {
+    let time = text.parse::<SignedDuration>().ok();
+    let time = time.and_then(|time| Duration::try_from(time).ok());
+    time.filter(|time| time.as_secs() > 0 && time.subsec_nanos() == 0)
+        .ok_or_else(|| "must be a duration of whole seconds, such as 10m".to_owned())
 }
 
 /// Parses a part of a name or a label, which the API server would otherwise reject in every object.
@@ -297,13 +312,19 @@ mod tests {
             "--node-class-kind=AKSNodeClass",
             "--node-class-name=gpu",
             "--node-zone=eastus-1,eastus-2",
+            "--node-termination-grace-period=1h30m",
         ])
         .unwrap();
+        assert_eq!(settings.node_claims.termination_grace_period.as_secs(), 5400);
         assert_eq!(
             settings.node_claims.class.label(),
             "karpenter.azure.com/aksnodeclass"
         );
         assert_eq!(settings.node_claims.zones, ["eastus-1", "eastus-2"]);
+        for wrong in ["0s", "-5m", "soon", "500ms"] {
+            let error = of(&[&format!("--node-termination-grace-period={wrong}")]).unwrap_err();
+            assert!(error.contains("must be a duration of whole seconds"), "{wrong}");
+        }
         for wrong in ["--node-class-kind=", "--node-zone=a b", "--node-class-group=a/b"] {
             assert!(
                 of(&[wrong]).unwrap_err().contains("expected 1 to 63 letters"),
@@ -344,6 +365,7 @@ mod tests {
             "upgrade-window-start",
             "upgrade-window-length",
             "upgrade-timeout",
+            "node-termination-grace-period",
             "workspace-node-ceiling",
             "workspace-price-ceiling",
             "namespace-node-ceiling",

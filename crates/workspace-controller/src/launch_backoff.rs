@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use jiff::Timestamp;
 use kaito_api::NodeClaim;
-use operator_runtime::Change;
+use operator_runtime::{Change, Key};
 use workspace_plan::{LaunchBackoff, LaunchBackoffs};
 
 /// Back-offs of all Workspaces; clones share them.
@@ -22,6 +22,12 @@ impl SharedLaunchBackoffs {
     /// Returns the back-offs of one Workspace, by claim name.
     pub(crate) fn of(&self, namespace: &str, workspace: &str) -> BTreeMap<String, LaunchBackoff> {
         self.lock().of(namespace, workspace)
+    }
+
+    /// Returns the Workspace whose claim of this UID failed last.
+    pub(crate) fn owner_of(&self, uid: &str) -> Option<Key> {
+        let (namespace, name) = self.lock().owner_of(uid)?;
+        Some(Key::namespaced(namespace, name))
     }
 
     fn lock(&self) -> MutexGuard<'_, LaunchBackoffs> {

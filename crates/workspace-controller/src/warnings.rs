@@ -1,4 +1,4 @@
-//! Events of type `Warning` about pods and workloads of Workspaces. It selects them, and decides nothing.
+//! Events of type `Warning` about pods, workloads and NodeClaims of Workspaces. It selects them, and decides nothing.
 //!
 //! A cluster has many Events, and tenants can create more. So the server drops the frequent reasons, and the cache takes
 //! those that concern a Workspace, stripped, and a limited number in each namespace.
@@ -7,10 +7,13 @@ use std::collections::BTreeSet;
 
 use k8s_openapi::api::core::v1::{Event, ObjectReference, Pod};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
-use kaito_api::{Workspace, labels};
+use kaito_api::{NodeClaim, Workspace, labels};
 use kube::ResourceExt as _;
 use kube::runtime::watcher;
 use operator_runtime::{Cache, Key};
+
+use crate::launch_backoff::SharedLaunchBackoffs;
+use crate::observe::owner_key;
 
 /// Most warnings that the cache keeps of one namespace.
 pub(crate) const PER_NAMESPACE: usize = 256;
@@ -71,6 +74,8 @@ pub(crate) fn strip(event: &mut Event) {
 pub(crate) struct WarningScope {
     pub(crate) workspaces: Cache<Workspace>,
     pub(crate) pods: Cache<Pod>,
+    pub(crate) node_claims: Cache<NodeClaim>,
+    pub(crate) launch_backoffs: SharedLaunchBackoffs,
 }
 
 impl WarningScope {
@@ -80,11 +85,22 @@ impl WarningScope {
         workspace_plan::WARNINGS.contains(&reason) && !self.workspaces_of(event).is_empty()
     }
 
-    /// Returns the existing Workspaces whose pods or workload the warning may be about. Names are enough: the planner
-    /// compares UIDs.
+    /// Returns the existing Workspaces whose pods, workload or claims the warning may be about. Names are enough: the
+    /// planner compares UIDs.
     pub(crate) fn workspaces_of(&self, event: &Event) -> BTreeSet<Key> {
         let namespace = event.namespace().unwrap_or_default();
         let name = event.involved_object.name.as_deref().unwrap_or_default();
+        if event.involved_object.kind.as_deref() == Some("NodeClaim") {
+            let claim = self.node_claims.get(&Key::cluster(name));
+            let owner = claim.and_then(|claim| owner_key(claim.as_ref()));
+            // The claim may be gone before the Event about it arrives.
+            let uid = event.involved_object.uid.as_deref().unwrap_or_default();
+            return owner
+                .or_else(|| self.launch_backoffs.owner_of(uid))
+                .filter(|key| self.workspaces.get(key).is_some())
+                .into_iter()
+                .collect();
+        }
         let key = |name: &str| Key::namespaced(namespace.clone(), name);
         // A long name is cut before its suffix, so the label of a known pod counts too.
         let pod = self.pods.get(&key(name));
@@ -100,7 +116,7 @@ impl WarningScope {
 
 #[cfg(test)]
 mod tests {
-    use operator_runtime::CacheWriter;
+    use operator_runtime::{CacheWriter, Change};
     use serde_json::{Value, json};
 
     use super::*;
@@ -150,7 +166,26 @@ mod tests {
         let pod: Pod = serde_json::from_value(json!({"metadata":
             {"name": "cut-5d9x2", "namespace": "d", "labels": {"kaito.sh/workspace": "w-long"}}}))
         .unwrap();
+        let claim = |name: &str, workspace: &str| -> NodeClaim {
+            serde_json::from_value(json!({
+                "metadata": {"name": name, "labels": {
+                    "kaito.sh/workspace": workspace, "kaito.sh/workspacenamespace": "d"}},
+                "spec": {"nodeClassRef": {"group": "g", "kind": "k", "name": "n"}, "requirements": []},
+            }))
+            .unwrap()
+        };
+        let launch_backoffs = SharedLaunchBackoffs::default();
+        let mut lost = claim("ws4", "w");
+        lost.metadata.uid = Some("lost".to_owned());
+        let change = Change {
+            key: Key::cluster("ws4"),
+            old: Some(std::sync::Arc::new(lost)),
+            new: None,
+        };
+        launch_backoffs.record(&change, operator_runtime::clock::now());
         let scope = WarningScope {
+            launch_backoffs,
+            node_claims: CacheWriter::of([claim("ws1", "w"), claim("ws2", "other")]).cache(),
             workspaces: CacheWriter::of([workspace("w"), workspace("w-long")]).cache(),
             pods: CacheWriter::of([pod]).cache(),
         };
@@ -163,6 +198,21 @@ mod tests {
         assert_eq!(found("w-long-0"), ["w", "w-long"]);
         assert_eq!(found("cut-5d9x2"), ["w-long"]);
         assert_eq!(found("other-0"), Vec::<String>::new());
+        // Events about objects without a namespace are in the namespace `default`.
+        let about = |claim: &str| {
+            let more = json!({
+                "metadata": {"name": "e", "namespace": "default"}, "reason": "InsufficientCapacityError",
+                "involvedObject": {"kind": "NodeClaim", "name": claim, "uid": if claim == "ws4" { "lost" } else { "c" }},
+            });
+            let event = event(claim, &more);
+            assert_eq!(scope.contains(&event), ["ws1", "ws4"].contains(&claim), "{claim}");
+            scope.workspaces_of(&event)
+        };
+        assert_eq!(about("ws1"), [Key::namespaced("d", "w")].into());
+        assert_eq!(about("ws4"), [Key::namespaced("d", "w")].into());
+        for claim in ["ws2", "ws3", "w"] {
+            assert_eq!(about(claim), BTreeSet::new(), "{claim}");
+        }
         assert!(scope.contains(&event("w-0", &json!({}))));
         assert!(!scope.contains(&event("w-0", &json!({"reason": "Preempted"}))));
         assert!(!scope.contains(&event("other-0", &json!({}))));

@@ -51,6 +51,8 @@ pub(crate) fn start(
     let scope = WarningScope {
         workspaces: workspaces.cache(),
         pods: pods.cache(),
+        node_claims: node_claims.cache(),
+        launch_backoffs: SharedLaunchBackoffs::default(),
     };
     let selected = scope.clone();
     let mut warnings = runtime
@@ -71,7 +73,7 @@ pub(crate) fn start(
             revisions.index(unfinished_value),
             workspaces.cache(),
         ),
-        launch_backoffs: SharedLaunchBackoffs::default(),
+        launch_backoffs: scope.launch_backoffs.clone(),
         nodes: nodes.cache(),
         owned_nodes: nodes.index(owner_value),
         pods: pods.index(owner_value_namespaced),

@@ -3,9 +3,11 @@
 use k8s_openapi::api::core::v1::Node;
 use kaito_api::conditions::{ClaimConditionType, ClaimReason, Status, WorkspaceReason};
 use kaito_api::{Claim, ClaimKind};
+use plan::condition::ConditionReason;
 
+use crate::claim_problem;
 use crate::claims::{self, is_ready};
-use crate::condition::ConditionUpdate;
+use crate::condition::{AnyReason, ConditionUpdate};
 use crate::context::PlanContext;
 
 /// Readiness of a Workspace's claims.
@@ -26,11 +28,14 @@ impl<'a> ClaimStatus<'a> {
             .filter_map(|name| claims::live(context, name))
             .filter(|claim| !claims::is_legacy(claim));
         let claims: Vec<&Claim> = claims::legacy(context).chain(current).collect();
-        let backing_off = names().find(|name| {
-            claims::of_name(context, name).next().is_none() && claims::is_backing_off(context, name)
-        });
+        let lost = names()
+            .filter(|name| claims::of_name(context, name).next().is_none())
+            .find_map(|name| {
+                let backoff = claims::backing_off(context, name)?;
+                Some((name, claim_problem::lost_cause(context, backoff)))
+            });
         Self {
-            condition: condition(&claims, kind, wanted, backing_off),
+            condition: condition(&claims, kind, wanted, lost),
             nodes: nodes_of(context, &claims),
         }
     }
@@ -43,7 +48,12 @@ fn nodes_of<'a>(context: &PlanContext<'a>, claims: &[&Claim]) -> Vec<&'a Node> {
     nodes
 }
 
-fn condition(claims: &[&Claim], kind: ClaimKind, wanted: u32, backing_off: Option<&str>) -> ConditionUpdate {
+fn condition(
+    claims: &[&Claim],
+    kind: ClaimKind,
+    wanted: u32,
+    lost: Option<(&str, String)>,
+) -> ConditionUpdate {
     let (all_ready, waiting) = match kind {
         ClaimKind::Machine => (WorkspaceReason::MachinesReady, WorkspaceReason::MachinesNotReady),
         ClaimKind::NodeClaim => (
@@ -61,16 +71,15 @@ fn condition(claims: &[&Claim], kind: ClaimKind, wanted: u32, backing_off: Optio
         .filter(|claim| !is_ready(claim))
         .filter_map(|claim| Some((*claim, blocking_condition(claim)?)));
     // A problem comes before a mere wait.
-    let blocked = blocked.min_by_key(|(_, (reason, _))| reason.remedy().is_empty());
-    match (blocked, backing_off) {
+    let blocked = blocked.min_by_key(|(_, (reason, _))| ConditionReason::remedy(*reason).is_empty());
+    match (blocked, lost) {
         (None, None) => ConditionUpdate::unmet(waiting, count),
-        (None, Some(name)) => {
-            let cause =
-                "was deleted by its provisioner before it had a node; it is created again after a pause";
-            ConditionUpdate::unmet(
-                WorkspaceReason::NodeClaimLost,
-                format!("{count}; {} {name} {cause}", kind.as_str()),
-            )
+        (None, Some((name, cause))) => {
+            let kind = kind.as_str();
+            let again = "it is created again after a pause";
+            let message =
+                format!("{count}; {kind} {name} was deleted before it had a node; {again} ({cause})");
+            ConditionUpdate::unmet(WorkspaceReason::NodeClaimLost, message)
         }
         (Some((claim, (reason, message))), _) => {
             let (kind, name) = (claim.claim_kind().as_str(), claim.name());
@@ -82,16 +91,20 @@ fn condition(claims: &[&Claim], kind: ClaimKind, wanted: u32, backing_off: Optio
 /// Reason and message of the first condition that keeps a claim from being ready.
 ///
 /// Reasons of other provisioners are not in our set, so they go into the message.
-fn blocking_condition(claim: &Claim) -> Option<(ClaimReason, String)> {
+fn blocking_condition(claim: &Claim) -> Option<(AnyReason, String)> {
+    if let Some(report) = claim_problem::launch_failure(claim) {
+        return Some((WorkspaceReason::NodeClaimNotLaunched.into(), report));
+    }
     let mut steps = ClaimConditionType::STEPS
         .into_iter()
         .filter_map(|step| claim.condition(step));
     let blocking = steps.find(|condition| condition.status != Status::True);
     let blocking = blocking.or_else(|| claim.condition(ClaimConditionType::Ready))?;
     let message = blocking.message.trim();
-    Some(match ClaimReason::parse(blocking.reason) {
+    let (reason, message) = match ClaimReason::parse(blocking.reason) {
         Some(reason) if message.is_empty() => (reason, reason.as_str().to_owned()),
         Some(reason) => (reason, message.to_owned()),
         None => (ClaimReason::AwaitingCloud, [blocking.reason, message].join(": ")),
-    })
+    };
+    Some((reason.into(), message))
 }

@@ -7,6 +7,7 @@ use kaito_api::conditions::{ClaimConditionType, WorkspaceReason};
 use kaito_api::{Claim, ClaimKind, labels, names};
 
 use crate::context::PlanContext;
+use crate::launch_backoff::LaunchBackoff;
 use crate::metadata::{annotation, is_live, label};
 use crate::problem::Problem;
 use crate::settings::NodeLimit;
@@ -123,10 +124,10 @@ fn owner(claim: &Claim) -> Option<(&str, &str)> {
     label(metadata, labels::WORKSPACE_NAMESPACE).zip(label(metadata, labels::WORKSPACE))
 }
 
-/// Returns true while the pause after a failed launch of this claim lasts.
-pub(crate) fn is_backing_off(context: &PlanContext<'_>, name: &str) -> bool {
+/// Returns the failed launches of this claim while the pause after them lasts.
+pub(crate) fn backing_off<'a>(context: &PlanContext<'a>, name: &str) -> Option<&'a LaunchBackoff> {
     let backoff = context.observed.launch_backoffs.get(name);
-    backoff.is_some_and(|backoff| backoff.remaining(context.now).is_some())
+    backoff.filter(|backoff| backoff.remaining(context.now).is_some())
 }
 
 /// Returns true if the claim's node is ready.

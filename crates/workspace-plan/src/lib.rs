@@ -6,6 +6,7 @@
 
 mod build;
 mod ceiling;
+mod claim_problem;
 mod claim_status;
 mod claims;
 mod condition;

@@ -116,6 +116,7 @@ pub fn observe(
     };
     let workloads = workloads(source, namespace, name);
     let pods = source.pods(namespace, name);
+    let launch_backoffs = source.launch_backoffs(namespace, name);
     let mut observed = Observed {
         preset: model_commit::keep(preset, &workloads),
         config: match config_to_look_up(&workspace) {
@@ -124,11 +125,11 @@ pub fn observe(
         },
         same_named: Vec::new(),
         nodes,
-        warnings: warnings(source, &workloads, &pods),
+        warnings: warnings(source, &workloads, &pods, &launch_backoffs),
         workloads,
         revisions: source.revisions(namespace, name),
         pods,
-        launch_backoffs: source.launch_backoffs(namespace, name),
+        launch_backoffs,
         claims: all_claims,
         grant: Grant::Granted,
         turn: Turn::None,
@@ -192,7 +193,12 @@ fn selected_labels(workspace: &Workspace) -> BTreeMap<String, String> {
 
 /// Returns the warnings about these objects. A Deployment's pods are created by a ReplicaSet, whose failure is a
 /// condition of the Deployment.
-fn warnings(source: &impl Source, workloads: &Workloads, pods: &[Arc<Pod>]) -> Vec<Arc<Event>> {
+fn warnings(
+    source: &impl Source,
+    workloads: &Workloads,
+    pods: &[Arc<Pod>],
+    lost: &BTreeMap<String, LaunchBackoff>,
+) -> Vec<Arc<Event>> {
     let sets = workloads.stateful_set.iter().map(|object| &object.metadata);
     let jobs = workloads.job.iter().map(|object| &object.metadata);
     let pods = pods.iter().map(|object| &object.metadata);
@@ -200,6 +206,8 @@ fn warnings(source: &impl Source, workloads: &Workloads, pods: &[Arc<Pod>]) -> V
         .chain(jobs)
         .chain(pods)
         .filter_map(|metadata| metadata.uid.as_deref());
+    let lost = lost.values().map(|claim| claim.uid.as_str());
+    let uids = uids.chain(lost).filter(|uid| !uid.is_empty());
     uids.flat_map(|uid| source.warnings(uid)).collect()
 }
 

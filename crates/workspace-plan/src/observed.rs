@@ -44,7 +44,7 @@ pub struct Observed {
     pub revisions: Vec<Arc<ControllerRevision>>,
     /// Pods of the namespace whose label names the Workspace, in any order.
     pub pods: Vec<Arc<Pod>>,
-    /// Warnings about these pods and about the workloads, in any order: see [`crate::WARNINGS`].
+    /// Warnings about these pods, the workloads and lost claims, in any order: see [`crate::WARNINGS`].
     pub warnings: Vec<Arc<Event>>,
 }
 

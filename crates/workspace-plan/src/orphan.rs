@@ -11,6 +11,7 @@ use kaito_api::{Claim, ClaimKind, event_reasons, labels, names};
 use plan::{Event, Plan};
 
 use crate::build;
+use crate::claims;
 use crate::metadata::{is_live, label};
 use crate::price;
 
@@ -39,9 +40,9 @@ impl<'a> ClaimOwner<'a> {
     #[must_use]
     pub fn of(claim: &'a Claim) -> Option<Self> {
         let metadata = claim.metadata();
-        let (mark, value) = match claim.claim_kind() {
-            ClaimKind::Machine => (labels::MANAGED_BY, labels::WORKSPACE_CONTROLLER),
-            ClaimKind::NodeClaim => (labels::NODE_POOL, labels::NODE_POOL_KAITO),
+        let is_marked = match claim.claim_kind() {
+            ClaimKind::Machine => label(metadata, labels::MANAGED_BY) == Some(labels::WORKSPACE_CONTROLLER),
+            ClaimKind::NodeClaim => claims::recorded_nodes(claim).is_some(),
         };
         let owner = Self {
             namespace: label(metadata, labels::WORKSPACE_NAMESPACE)?,
@@ -49,8 +50,8 @@ impl<'a> ClaimOwner<'a> {
             uid: label(metadata, labels::WORKSPACE_UID)?,
         };
         let ordinal = label(metadata, labels::ORDINAL)?.parse().ok()?;
-        let is_ours = label(metadata, mark) == Some(value)
-            && claim.name() == names::claim(owner.namespace, owner.name, owner.uid, ordinal);
+        let is_ours =
+            is_marked && claim.name() == names::claim(owner.namespace, owner.name, owner.uid, ordinal);
         (is_ours && is_live(metadata)).then_some(owner)
     }
 }

@@ -12,6 +12,8 @@ use kaito_api::conditions::{NewCondition, WorkspaceConditionType, WorkspaceReaso
 use kaito_api::workspace_status::WorkspaceState;
 use plan::Plan;
 
+use crate::claim_problem;
+use crate::claims;
 use crate::condition::ConditionUpdate;
 use crate::context::PlanContext;
 use crate::node_set::NodeSet;
@@ -240,7 +242,7 @@ pub(crate) fn report_deletion(
     write(context, &status, plan);
 }
 
-/// Time of the next look if nothing changes: a registry must be asked again, and back-offs end by themselves.
+/// Time of the next look if nothing changes: a registry must be asked again, and back-offs and patience end by themselves.
 fn requeue(context: &PlanContext<'_>) -> Option<Duration> {
     let registry = match &context.observed.preset {
         PresetLookup::Unavailable { .. } | PresetLookup::Asking => Some(REGISTRY_UNAVAILABLE),
@@ -249,8 +251,15 @@ fn requeue(context: &PlanContext<'_>) -> Option<Duration> {
     };
     let backoffs = context.observed.launch_backoffs.values();
     let backoffs = backoffs.filter_map(|backoff| backoff.remaining(context.now));
+    let withdrawals = claims::own(context).filter_map(|claim| claim_problem::patience_left(context, claim));
+    let withdrawals = withdrawals.filter(|left| !left.is_zero());
     let retention = retention::remaining(context).filter(|remaining| !remaining.is_zero());
-    registry.into_iter().chain(backoffs).chain(retention).min()
+    registry
+        .into_iter()
+        .chain(backoffs)
+        .chain(withdrawals)
+        .chain(retention)
+        .min()
 }
 
 fn conditions(

@@ -1,4 +1,4 @@
-//! Warnings: Events about pods and workloads that report what no status reports.
+//! Warnings: Events about pods, workloads and NodeClaims that report what no status reports.
 //!
 //! An Event outlives its cause. So the callers look at warnings only while the state of the object agrees with them.
 
@@ -8,7 +8,16 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use crate::context::PlanContext;
 
 /// Reasons of the Events that plans read.
-pub const WARNINGS: [&str; 6] = [CREATE, MOUNT, MAP, ATTACH, SANDBOX, PULL_SECRET];
+pub const WARNINGS: [&str; 8] = [
+    CREATE,
+    MOUNT,
+    MAP,
+    ATTACH,
+    SANDBOX,
+    PULL_SECRET,
+    CAPACITY,
+    NODE_CLASS,
+];
 
 /// A controller cannot create a pod.
 pub(crate) const CREATE: &str = "FailedCreate";
@@ -23,6 +32,11 @@ pub(crate) const SANDBOX: &str = "FailedCreatePodSandBox";
 /// The kubelet cannot find a Secret for pulling images.
 pub(crate) const PULL_SECRET: &str = "FailedToRetrieveImagePullSecret";
 
+/// A Karpenter has no capacity for a claim, and deletes it.
+const CAPACITY: &str = "InsufficientCapacityError";
+/// The node class of a Karpenter's claim is not ready, so it deletes the claim.
+const NODE_CLASS: &str = "NodeClassNotReady";
+
 /// Seconds after which a warning is outdated while others are repeated. Writers repeat them every few minutes, slower if
 /// there are several.
 const STALE_SECONDS: i64 = 1200;
@@ -30,8 +44,13 @@ const STALE_SECONDS: i64 = 1200;
 /// Returns reason and text of the warnings about an object, without those that are no longer repeated while others are.
 /// Their order depends on their content alone.
 pub(crate) fn about<'a>(context: &PlanContext<'a>, object: &ObjectMeta) -> Vec<(&'a str, &'a str)> {
+    about_uid(context, object.uid.as_deref().unwrap_or_default())
+}
+
+/// The same for the object of this UID, which may be gone.
+pub(crate) fn about_uid<'a>(context: &PlanContext<'a>, uid: &str) -> Vec<(&'a str, &'a str)> {
     let observed = context.observed.warnings.iter().map(AsRef::as_ref);
-    let is_about = |event: &&Event| object.uid.is_some() && event.involved_object.uid == object.uid;
+    let is_about = |event: &&Event| !uid.is_empty() && event.involved_object.uid.as_deref() == Some(uid);
     let all = || observed.clone().filter(is_about);
     let newest = all().map(seconds).max().unwrap_or_default();
     let mut found: Vec<_> = all()

@@ -15,6 +15,7 @@ mod faults;
 mod fencing;
 mod guard;
 mod holding_proxy;
+mod karpenter;
 mod lifecycle;
 mod money;
 mod node_claims;

@@ -266,7 +266,11 @@ async fn a_karpenter_answers(world: &World, stack: &mut Stack) -> Result<()> {
         "{:?}",
         claim.spec
     );
-    ensure!(claim.spec.resources.is_none(), "no kubelet offers `storage`");
+    let resources = claim.spec.resources.as_ref().context("no resources")?;
+    ensure!(
+        !resources.requests.contains_key("storage"),
+        "no kubelet offers `storage`"
+    );
     claims(world)
         .delete(&claim.name_any(), &DeleteParams::default())
         .await?;

@@ -221,6 +221,8 @@ const CLUSTER_TOOLS: &[Tool] = &[
     Tool::KubeScheduler,
     Tool::Kwok,
     Tool::Helm,
+    Tool::Karpenter,
+    Tool::KarpenterDefinitions,
 ];
 
 fn cluster_programs() -> Result<()> {

@@ -20,11 +20,16 @@ pub enum GoModule {
     CoreDns,
     /// The enforcer of network policies.
     Policies,
+    /// Karpenter.
+    Karpenter,
 }
 
 /// The package of [`super::Tool::Pause`]: a program of ours, beside the module's `go.mod`.
 pub(super) const PAUSE_PACKAGE: &str = "./pause";
 const PAUSE: &str = include_str!("../../tools/node/pause/main.go");
+/// The package of [`super::Tool::KarpenterDefinitions`], also ours.
+pub(super) const DEFINITIONS_PACKAGE: &str = "./definitions";
+const DEFINITIONS: &str = include_str!("../../tools/karpenter/definitions/main.go");
 
 impl GoModule {
     /// The text of its `go.mod`.
@@ -36,6 +41,7 @@ impl GoModule {
             Self::Node => include_str!("../../tools/node/go.mod"),
             Self::CoreDns => include_str!("../../tools/coredns/go.mod"),
             Self::Policies => include_str!("../../tools/policies/go.mod"),
+            Self::Karpenter => include_str!("../../tools/karpenter/go.mod"),
         }
     }
 
@@ -47,6 +53,7 @@ impl GoModule {
             Self::Node => include_str!("../../tools/node/go.sum"),
             Self::CoreDns => include_str!("../../tools/coredns/go.sum"),
             Self::Policies => include_str!("../../tools/policies/go.sum"),
+            Self::Karpenter => include_str!("../../tools/karpenter/go.sum"),
         }
     }
 
@@ -58,6 +65,7 @@ impl GoModule {
             Self::Node => "node",
             Self::CoreDns => "coredns",
             Self::Policies => "policies",
+            Self::Karpenter => "karpenter",
         }
     }
 
@@ -93,6 +101,7 @@ impl GoModule {
     const fn sources(self) -> &'static [(&'static str, &'static str)] {
         match self {
             Self::Node => &[("pause/main.go", PAUSE)],
+            Self::Karpenter => &[("definitions/main.go", DEFINITIONS)],
             _ => &[],
         }
     }

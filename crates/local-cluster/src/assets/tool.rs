@@ -43,11 +43,15 @@ pub enum Tool {
     CoreDns,
     /// Enforces network policies on one node.
     KubeRouter,
+    /// Karpenter, whose provider makes Nodes for the node simulator.
+    Karpenter,
+    /// Prints the custom resource definitions of that Karpenter.
+    KarpenterDefinitions,
 }
 
 impl Tool {
     /// Every program.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 21] = [
         Self::Etcd,
         Self::KubeApiserver,
         Self::KubeControllerManager,
@@ -67,6 +71,8 @@ impl Tool {
         Self::Pause,
         Self::CoreDns,
         Self::KubeRouter,
+        Self::Karpenter,
+        Self::KarpenterDefinitions,
     ];
 
     /// The file name of the program.
@@ -91,6 +97,8 @@ impl Tool {
             Self::Pause => "pause",
             Self::CoreDns => "coredns",
             Self::KubeRouter => "kube-router",
+            Self::Karpenter => "karpenter",
+            Self::KarpenterDefinitions => "karpenter-definitions",
         }
     }
 
@@ -115,6 +123,7 @@ impl Tool {
             | Self::Pause => GoModule::Node,
             Self::CoreDns => GoModule::CoreDns,
             Self::KubeRouter => GoModule::Policies,
+            Self::Karpenter | Self::KarpenterDefinitions => GoModule::Karpenter,
         }
     }
 
@@ -140,6 +149,8 @@ impl Tool {
             Self::Pause => super::module::PAUSE_PACKAGE,
             Self::CoreDns => "github.com/coredns/coredns",
             Self::KubeRouter => "github.com/cloudnativelabs/kube-router/v2/cmd/kube-router",
+            Self::Karpenter => "sigs.k8s.io/karpenter/kwok",
+            Self::KarpenterDefinitions => super::module::DEFINITIONS_PACKAGE,
         }
     }
 
@@ -158,6 +169,7 @@ impl Tool {
             }
             Self::CoreDns => "github.com/coredns/coredns",
             Self::KubeRouter => "github.com/cloudnativelabs/kube-router/v2",
+            Self::Karpenter | Self::KarpenterDefinitions => "sigs.k8s.io/karpenter",
             _ => "k8s.io/kubernetes",
         }
     }
@@ -168,9 +180,9 @@ impl Tool {
     }
 
     /// Returns true if a program of this name on `PATH` is this program. `bridge` is also a program of iproute2, and a
-    /// shim must be of the version of its containerd.
+    /// shim must be of the version of its containerd. An installed `karpenter` has another provider.
     pub(super) const fn may_be_installed(self) -> bool {
-        !matches!(self.module(), GoModule::Node)
+        !matches!(self.module(), GoModule::Node | GoModule::Karpenter)
     }
 
     /// The arguments that make the program print its version; `None` where it has none.
@@ -178,7 +190,7 @@ impl Tool {
         match self {
             Self::Kubectl => Some(&["version", "--client"]),
             Self::Helm => Some(&["version", "--short"]),
-            Self::Grpcurl | Self::KubeRouter => None,
+            Self::Grpcurl | Self::KubeRouter | Self::Karpenter | Self::KarpenterDefinitions => None,
             Self::CoreDns => Some(&["-version"]),
             _ => Some(&["--version"]),
         }
@@ -198,8 +210,9 @@ impl Tool {
             | Self::CniBridge
             | Self::CniLoopback
             | Self::CniHostLocal
-            | Self::Pause => "a few seconds",
-            Self::Helm => "about 3 min",
+            | Self::Pause
+            | Self::KarpenterDefinitions => "a few seconds",
+            Self::Helm | Self::Karpenter => "about 3 min",
         }
     }
 }
@@ -214,7 +227,7 @@ mod tests {
             assert!(tool.version().starts_with('v'), "{tool:?}");
             assert_ne!(tool.version(), "v0.0.0", "{tool:?} has no version in its go.mod");
             assert!(
-                tool == Tool::Pause || tool.module().go_mod().contains(tool.package()),
+                tool.package().starts_with("./") || tool.module().go_mod().contains(tool.package()),
                 "{tool:?} has no tool line"
             );
         }

@@ -8,7 +8,7 @@ use kaito_api::Claim;
 use kaito_api::claim::ClaimRequirement;
 use kaito_api::labels::{
     ARCH, CAPACITY_TYPE, CREATION_TIMESTAMP, CREATION_TIMESTAMP_FORMAT, INSTANCE_TYPE, INSTANCE_TYPE_BETA,
-    NODE_IMAGE_FAMILY, NODE_POOL, NODE_POOL_KAITO, OS, ZONE, is_kubelet_label,
+    NODE_IMAGE_FAMILY, NODE_POOL, NODE_POOL_KAITO, ON_DEMAND, OS, ZONE, is_kubelet_label,
 };
 use kaito_api::quantity::ceil_gib;
 use kube::ResourceExt as _;
@@ -23,8 +23,6 @@ const OS_DEPRECATED: &str = "beta.kubernetes.io/os";
 const ARCH_DEPRECATED: &str = "beta.kubernetes.io/arch";
 /// Architecture of every Node.
 const AMD64: &str = "amd64";
-/// Capacity type of every instance.
-const ON_DEMAND: &str = "on-demand";
 
 /// Problem of a claim for which no instance can be launched.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

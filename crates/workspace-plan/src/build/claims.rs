@@ -5,6 +5,7 @@ use plan::drift::apply_if_needed;
 use plan::{Delete, ObjectRef, Propagation, Write};
 use render::ClaimRequest;
 
+use crate::claim_problem;
 use crate::claims;
 use crate::context::PlanContext;
 use crate::desired::Desired;
@@ -42,7 +43,7 @@ pub(super) fn writes(context: &PlanContext<'_>, desired: &Desired<'_>) -> Vec<Wr
     writes
 }
 
-/// Plans the write that creates a claim, or that restores the labels of an existing one.
+/// Plans the write that creates a claim, restores the labels of an existing one, or withdraws one that cannot be launched.
 fn ensure_claim(
     context: &PlanContext<'_>,
     kind: ClaimKind,
@@ -52,9 +53,10 @@ fn ensure_claim(
     match (kind, claims::live(context, name)) {
         // A claim of the other kind stays as it is.
         (_, Some(claim)) if claim.claim_kind() != kind => None,
+        (_, Some(claim)) if claim_problem::is_overdue(context, claim) => Some(delete(claim)),
         // A terminating claim may still have a node, so its successor waits.
         (_, None) if claims::of_name(context, name).next().is_some() => None,
-        (_, None) if claims::is_backing_off(context, name) => None,
+        (_, None) if claims::backing_off(context, name).is_some() => None,
         (_, None) if context.observed.grant != Grant::Granted => None,
         (ClaimKind::Machine, claim) => apply_if_needed(render::machine(request), claim),
         (ClaimKind::NodeClaim, claim) => {

@@ -14,12 +14,12 @@ fn object(ordinal: u32) -> Value {
             "uid": format!("uid-{ordinal}"),
             "labels": {
                 "app.kubernetes.io/managed-by": "workspace-controller",
-                "karpenter.sh/nodepool": "kaito",
                 "kaito.sh/workspace": "w",
                 "kaito.sh/workspacenamespace": "ns",
                 "kaito.sh/workspace-uid": "u",
                 "kaito.sh/ordinal": ordinal.to_string(),
             },
+            "annotations": {"kaito.sh/node-count": "2"},
         },
         "spec": {
             "nodeClassRef": {"group": "g", "kind": "k", "name": "n"},
@@ -68,10 +68,10 @@ fn only_claims_that_this_controller_made_have_an_owner() {
     let mut terminating = object(0);
     terminating["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z".into();
     assert_eq!(ClaimOwner::of(&machine(terminating)), None);
-    let mut karpenters = object(0);
-    karpenters["metadata"]["labels"]["karpenter.sh/nodepool"] = "gpu".into();
-    let karpenters: NodeClaim = serde_json::from_value(karpenters).unwrap();
-    assert_eq!(ClaimOwner::of(&karpenters.into()), None);
+    let mut unmarked = object(0);
+    unmarked["metadata"]["annotations"] = json!({});
+    let unmarked: NodeClaim = serde_json::from_value(unmarked).unwrap();
+    assert_eq!(ClaimOwner::of(&unmarked.into()), None);
 }
 
 #[test]

@@ -233,6 +233,7 @@ fn a_claim_that_its_provisioner_deleted_is_created_again_after_a_pause() {
         let backoff = LaunchBackoff {
             failed_at: case.now,
             failures,
+            ..LaunchBackoff::default()
         };
         case.observed.launch_backoffs.insert(claim_name(0), backoff);
         let plan = case.plan();
@@ -258,8 +259,11 @@ fn a_claim_that_its_provisioner_deleted_is_created_again_after_a_pause() {
     let backoff = LaunchBackoff {
         failed_at: case.now,
         failures: 3,
+        ..LaunchBackoff::default()
     };
-    case.observed.launch_backoffs.insert(claim_name(0), backoff);
+    case.observed
+        .launch_backoffs
+        .insert(claim_name(0), backoff.clone());
     assert!(condition(&case.plan(), "NodeClaimReady").starts_with("True/"));
     case.observed.claims.clear();
     case.observed.launch_backoffs = [(claim_name(7), backoff)].into();

@@ -16,6 +16,7 @@ mod deletion;
 mod events;
 mod front;
 mod instance_types;
+mod karpenter;
 mod kinds;
 mod money;
 mod never_ready;

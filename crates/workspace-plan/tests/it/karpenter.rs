@@ -1,0 +1,162 @@
+//! Claims of a Karpenter: its reports and its Events are shown with remedies that fit it. A claim that cannot launch is
+//! withdrawn.
+
+use std::sync::Arc;
+
+use k8s_openapi::api::core::v1::Event;
+use kaito_api::{ClaimKind, NodeClassRef};
+use plan::{Plan, Write};
+use serde_json::{Value, json};
+use workspace_plan::LaunchBackoff;
+
+use crate::case::{Case, actions, condition};
+use crate::objects::{claim_name, node_claim, parse, t};
+
+const NO_TYPE: &str = "unable to find instance type";
+
+fn class() -> NodeClassRef {
+    NodeClassRef {
+        group: "karpenter.example.com".into(),
+        kind: "ExampleNodeClass".into(),
+        name: "gpu".into(),
+    }
+}
+
+/// A Workspace whose claim of this class has these steps since this second: each a status, a reason and a message.
+fn claimed(class: &NodeClassRef, steps: [(&str, &str, &str); 3], since: i64) -> Case {
+    let mut claim = serde_json::to_value(node_claim(0, None)).unwrap();
+    claim["spec"]["nodeClassRef"] = serde_json::to_value(class).unwrap();
+    let types = ["Launched", "Registered", "Initialized"];
+    let conditions = types.iter().zip(steps).map(|(type_, (status, reason, message))| {
+        json!({
+            "type": type_, "status": status, "reason": reason, "message": message,
+            "lastTransitionTime": t(since).to_string(),
+        })
+    });
+    claim["status"] = json!({"nodeName": "", "conditions": conditions.collect::<Vec<Value>>()});
+    let mut case = Case::serving("phi-4").claiming(ClaimKind::NodeClaim);
+    case.settings.node_claims.class = class.clone();
+    case.observed.claims = vec![parse::<kaito_api::NodeClaim>(claim).into()];
+    case
+}
+
+const WAITING: (&str, &str, &str) = (
+    "Unknown",
+    "AwaitingReconciliation",
+    "object is awaiting reconciliation",
+);
+
+fn failing(class: &NodeClassRef, since: i64) -> Case {
+    claimed(
+        class,
+        [("Unknown", "LaunchFailed", NO_TYPE), WAITING, WAITING],
+        since,
+    )
+}
+
+fn deletions(plan: &Plan) -> usize {
+    let is_deletion = |write: &&Write| matches!(write, Write::Delete(_));
+    plan.writes.iter().filter(is_deletion).count()
+}
+
+#[test]
+fn the_reason_of_a_karpenter_is_shown_with_a_remedy_that_is_not_azures() {
+    let plan = failing(&class(), 0).plan();
+    assert_eq!(plan_check::check(&plan), vec![]);
+    let says = condition(&plan, "NodeClaimReady");
+    let name = claim_name(0);
+    let starts = format!(
+        "False/NodeClaimNotLaunched: 0 of 1 NodeClaims are ready; NodeClaim {name}: LaunchFailed: {NO_TYPE}. "
+    );
+    assert!(says.starts_with(&starts), "{says}");
+    assert!(
+        says.contains("node class") && !says.contains("activity log"),
+        "{says}"
+    );
+    // The same word of our provisioner keeps its own remedy.
+    let says = condition(&failing(&NodeClassRef::kaito(), 0).plan(), "NodeClaimReady");
+    assert!(says.contains("activity log"), "{says}");
+}
+
+#[test]
+fn a_claim_that_fails_to_launch_is_withdrawn() {
+    let case = |since| failing(&class(), since);
+    let plan = case(-5).plan();
+    assert_eq!(deletions(&plan), 0, "{:?}", actions(&plan));
+    assert_eq!(plan.requeue.map(|after| after.as_secs()), Some(10));
+    let plan = case(-15).plan();
+    assert!(
+        actions(&plan).contains(&format!("delete NodeClaim {}", claim_name(0))),
+        "{:?}",
+        actions(&plan)
+    );
+    assert_eq!(plan_check::check(&plan), vec![]);
+    let launched = ("True", "Launched", "");
+    let unregistered = ("Unknown", "NodeNotFound", "Node not registered with cluster");
+    for (what, case) in [
+        ("ours", failing(&NodeClassRef::kaito(), -900)),
+        (
+            "being launched",
+            claimed(&class(), [WAITING, WAITING, WAITING], -900),
+        ),
+        (
+            "launched",
+            claimed(&class(), [launched, unregistered, WAITING], -900),
+        ),
+    ] {
+        let plan = case.plan();
+        assert_eq!(deletions(&plan), 0, "{what}: {:?}", actions(&plan));
+        assert_eq!(plan.requeue, None, "{what}");
+    }
+    // A claim that terminates already is waited for.
+    let mut terminating = case(-900);
+    crate::objects::metadata(&mut terminating.observed.claims[0]).deletion_timestamp =
+        Some(k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(t(-5)));
+    assert_eq!(deletions(&terminating.plan()), 0);
+    assert_eq!(terminating.plan().requeue, None);
+}
+
+#[test]
+fn a_lost_claim_has_the_reason_of_its_provisioner() {
+    let lost = |cause: &str, events: &[(&str, &str)]| {
+        let mut case = Case::serving("phi-4").claiming(ClaimKind::NodeClaim);
+        let backoff = LaunchBackoff {
+            uid: "lost".into(),
+            cause: cause.into(),
+            failed_at: case.now,
+            failures: 1,
+        };
+        case.observed.launch_backoffs.insert(claim_name(0), backoff);
+        let event = |(uid, message): &(&str, &str)| -> Arc<Event> {
+            Arc::new(parse(json!({
+                "metadata": {"name": "e", "namespace": "default"}, "involvedObject": {"kind": "NodeClaim", "uid": uid},
+                "reason": "InsufficientCapacityError", "message": message, "lastTimestamp": t(0).to_string(),
+            })))
+        };
+        case.observed.warnings = events.iter().map(event).collect();
+        let plan = case.plan();
+        assert_eq!(plan_check::check(&plan), vec![]);
+        condition(&plan, "NodeClaimReady")
+    };
+    let ice = (
+        "lost",
+        "NodeClaim c event: all requested instance types were unavailable",
+    );
+    for (cause, events, shown) in [
+        ("", &[][..], "(its provisioner gave no reason)"),
+        ("LaunchFailed: no", &[], "(LaunchFailed: no)"),
+        ("", &[("another", ice.1)], "(its provisioner gave no reason)"),
+        (
+            "LaunchFailed: no",
+            &[ice],
+            "(InsufficientCapacityError: all requested instance types were unavailable)",
+        ),
+    ] {
+        let says = lost(cause, events);
+        assert!(
+            says.starts_with("False/NodeClaimLost: 0 of 1 NodeClaims are ready; "),
+            "{says}"
+        );
+        assert!(says.contains(shown), "{says} does not show {shown}");
+    }
+}
