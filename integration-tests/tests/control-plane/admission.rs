@@ -176,6 +176,8 @@ async fn policies_refuse_what_lint_refuses_and_follow_the_catalog() -> Result<()
         .await?;
     let compared = verdicts_are_equal(&world, &settings()?, admission_cases::cases()).await?;
     ensure!(compared >= 500, "only {compared} objects were compared");
+    let examples = verdicts_are_equal(&world, &settings()?, crate::examples::workspaces()?).await?;
+    ensure!(examples >= 30, "only {examples} examples");
 
     the_policy_follows_the_catalog(&world, &presets).await?;
     a_lost_catalog_is_published_again(&world, &registry).await?;

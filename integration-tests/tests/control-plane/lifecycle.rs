@@ -10,9 +10,9 @@ use kube::{Api, ResourceExt as _};
 use crate::world::{self, LIMIT};
 
 const EXAMPLES: [&str; 3] = [
-    "inference/kaito_workspace_phi_3.yaml",
-    "inference/kaito_workspace_phi_3_with_adapters.yaml",
-    "fine-tuning/kaito_workspace_tuning_phi_3.yaml",
+    "upstream/kaito_workspace_phi_3.yaml",
+    "upstream/kaito_workspace_phi_3_with_adapters.yaml",
+    "upstream/kaito_workspace_tuning_phi_3.yaml",
 ];
 
 #[tokio::test]

@@ -11,6 +11,7 @@ mod crash_proxy;
 mod crd;
 mod embedded;
 mod fairness;
+mod examples;
 mod faults;
 mod fencing;
 mod guard;

@@ -5,6 +5,8 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod examples;
+
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -132,7 +134,7 @@ fn plans() {
         &[
             "plan",
             "-f",
-            "../../../examples/inference/kaito_workspace_phi_3.yaml",
+            "../../../examples/upstream/kaito_workspace_phi_3.yaml",
         ],
     );
     golden(
@@ -141,7 +143,7 @@ fn plans() {
         &[
             "plan",
             "-f",
-            "../../../examples/inference/kaito_workspace_phi_3.yaml",
+            "../../../examples/upstream/kaito_workspace_phi_3.yaml",
             "--retired-instance-types=refuse",
         ],
     );
@@ -197,7 +199,7 @@ fn lint() {
         &[
             "lint",
             "-f",
-            "../../../examples/inference/kaito_workspace_phi_3.yaml",
+            "../../../examples/upstream/kaito_workspace_phi_3.yaml",
             "--workspace-price-ceiling=3",
             "--namespace-node-ceiling=0",
         ],

@@ -180,7 +180,7 @@ async fn stale_deployment(world: &World) -> Result<()> {
 
 async fn tuning(world: &World) -> Result<()> {
     let name = world
-        .apply_example("fine-tuning/kaito_workspace_tuning_phi_3.yaml")
+        .apply_example("upstream/kaito_workspace_tuning_phi_3.yaml")
         .await?;
     world.ready(&name).await?;
     world.delete(&name).await

@@ -11,7 +11,7 @@ use crate::common::{Args, PATIENCE, examples, say};
 use crate::progress::Progress;
 use crate::tools::{self, Tools};
 
-const EXAMPLE: &str = "inference/kaito_workspace_smollm2.yaml";
+const EXAMPLE: &str = "inference/smollm2-cpu.yaml";
 const WORKSPACE: &str = "workspace-smollm2";
 const QUESTION: &str = "What is the capital of France?";
 

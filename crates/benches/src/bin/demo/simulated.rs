@@ -12,9 +12,9 @@ use crate::progress::Progress;
 use crate::tools::{self, Tools};
 
 const EXAMPLES: [&str; 3] = [
-    "inference/kaito_workspace_phi_3.yaml",
-    "inference/kaito_workspace_phi_3_with_adapters.yaml",
-    "fine-tuning/kaito_workspace_tuning_phi_3.yaml",
+    "upstream/kaito_workspace_phi_3.yaml",
+    "upstream/kaito_workspace_phi_3_with_adapters.yaml",
+    "upstream/kaito_workspace_tuning_phi_3.yaml",
 ];
 const DELETED: &str = "workspace-phi-3-mini";
 
