@@ -131,6 +131,9 @@ pub(crate) struct PlanArgs {
     /// Largest number of nodes.
     #[arg(long, value_name = "NODES", value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) max_nodes: Option<u32>,
+    /// List divisions over several nodes too, although one node suffices.
+    #[arg(long)]
+    pub(crate) multi_node: bool,
     /// Plan for fine-tuning a named preset.
     #[arg(long, conflicts_with = "filename")]
     pub(crate) tuning: bool,

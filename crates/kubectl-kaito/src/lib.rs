@@ -11,11 +11,13 @@ mod findings;
 mod output;
 mod plan;
 mod plan_json;
+mod plan_sums;
 mod presets;
 mod presets_json;
 mod registry_access;
 mod retired;
 mod settings;
+mod several;
 mod source;
 
 use std::io::Write as _;

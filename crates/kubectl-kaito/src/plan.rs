@@ -14,7 +14,7 @@ use crate::answer::Answer;
 use crate::args::{Format, PlanArgs};
 use crate::output::{dollars, gib, parallel, printable, serialized, table};
 use crate::source::{PresetSource, Question};
-use crate::{documents, plan_json, retired, settings};
+use crate::{documents, plan_json, plan_sums, retired, settings, several};
 
 /// Line about a gated preset.
 const NEEDS_TOKEN: &str =
@@ -212,7 +212,7 @@ fn shown(subject: &Subject, plan: &FitReport, needs_token: bool, args: &PlanArgs
         text.push_str(NEEDS_TOKEN);
     }
     text.push_str(&subject.config);
-    text.push_str(&fitting(subject, plan));
+    text.push_str(&fitting(subject, plan, args));
     text.push_str(&unfitting(subject, plan));
     if !subject.instance_type.is_empty() {
         let known = plan
@@ -231,7 +231,9 @@ fn shown(subject: &Subject, plan: &FitReport, needs_token: bool, args: &PlanArgs
     }
     text.push_str(&legend(plan));
     if args.explain {
-        text.push_str(&sums(subject, plan, args));
+        let is_wanted =
+            |candidate: &Candidate| !args.instance_types.is_empty() || is_chosen(subject, candidate);
+        text.push_str(&plan_sums::of(plan, is_wanted));
     }
     text
 }
@@ -248,7 +250,7 @@ fn name_of(subject: &Subject, candidate: &Candidate) -> String {
     format!("{mark}{}", printable(&candidate.instance_type.name))
 }
 
-fn fitting(subject: &Subject, plan: &FitReport) -> String {
+fn fitting(subject: &Subject, plan: &FitReport, args: &PlanArgs) -> String {
     let header = [
         " INSTANCE TYPE",
         ">NODES",
@@ -258,8 +260,10 @@ fn fitting(subject: &Subject, plan: &FitReport) -> String {
         ">$/HOUR",
         "~ON EACH GPU",
     ];
+    let is_hidden =
+        |candidate: &Candidate| !is_chosen(subject, candidate) && several::is_hidden(candidate, plan, args);
     let row = |candidate: &Candidate| {
-        let (instance_type, fit) = candidate.fit()?;
+        let (instance_type, fit) = candidate.fit().filter(|_| !is_hidden(candidate))?;
         Some(vec![
             name_of(subject, candidate),
             fit.placement.nodes.to_string(),
@@ -273,10 +277,11 @@ fn fitting(subject: &Subject, plan: &FitReport) -> String {
         ])
     };
     let rows: Vec<_> = plan.candidates.iter().filter_map(row).collect();
+    let hidden = plan.candidates.iter().filter(|candidate| is_hidden(candidate));
     if rows.is_empty() {
         "Nothing fits.\n".to_owned()
     } else {
-        table(&header, rows)
+        table(&header, rows) + &several::note(hidden.count())
     }
 }
 
@@ -348,53 +353,4 @@ fn legend(plan: &FitReport) -> String {
         "" => String::new(),
         line => format!("\n{line}\n"),
     }
-}
-
-/// Explains the memory of the named or chosen candidates, otherwise of the best one.
-fn sums(subject: &Subject, plan: &FitReport, args: &PlanArgs) -> String {
-    let named = |candidate: &&Candidate| !args.instance_types.is_empty() || is_chosen(subject, candidate);
-    let mut wanted: Vec<_> = plan
-        .candidates
-        .iter()
-        .filter(named)
-        .filter_map(Candidate::fit)
-        .collect();
-    if wanted.is_empty() {
-        wanted.extend(plan.best());
-    }
-    wanted
-        .into_iter()
-        .map(|(instance_type, fit)| sum(instance_type, fit))
-        .collect()
-}
-
-fn sum(instance_type: &InstanceType, fit: &Fit) -> String {
-    let where_ = if fit.gpus > 0 {
-        "the fullest GPU"
-    } else {
-        "the memory of the node"
-    };
-    let name = &instance_type.name;
-    if fit.explanation.is_empty() {
-        return format!("\n{name}: sizing was not needed.\n");
-    }
-    let row = |name: &str, bytes: u64, formula: &str| vec![name.to_owned(), gib(bytes), printable(formula)];
-    let total = fit.explanation.iter().map(|term| term.bytes).sum();
-    let terms = fit.explanation.iter().map(|term| {
-        let source = if term.source.is_empty() {
-            String::new()
-        } else {
-            format!(" [{}]", term.source)
-        };
-        row(
-            term.kind.as_str(),
-            term.bytes,
-            &format!("{}{source}", term.formula),
-        )
-    });
-    let rows = terms.chain([row("together", total, "")]);
-    format!(
-        "\n{name}: what fills {where_}\n{}",
-        table(&["TERM", ">GiB", "~HOW [SOURCE]"], rows)
-    )
 }

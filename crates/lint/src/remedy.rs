@@ -67,13 +67,14 @@ fn best(settings: &Settings<'_>, object: &Value) -> Option<String> {
     let plan = compare_instance_types(preset, &types, context, &options);
     let (instance_type, fit) = plan.best()?;
     let nodes = fit.placement.nodes;
-    let plural = if nodes == 1 { "" } else { "s" };
     let name = &instance_type.name;
     let cents = fit.usd_micros_per_hour.map(|micros| micros.div_ceil(10_000));
     let price = cents.map_or_else(String::new, |cents| {
         format!(", ${}.{:02} an hour", cents / 100, cents % 100)
     });
-    Some(format!(
-        "the least costly that fits is {nodes} node{plural} of {name}{price}"
-    ))
+    Some(if nodes == 1 {
+        format!("the least costly of which one node suffices is {name}{price}")
+    } else {
+        format!("no single node suffices; the least costly that fits is {nodes} nodes of {name}{price}")
+    })
 }

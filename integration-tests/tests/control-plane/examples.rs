@@ -14,10 +14,16 @@ pub(crate) fn workspaces() -> Result<Vec<Case>> {
         for entry in std::fs::read_dir(examples.join(folder))? {
             let path = entry?.path();
             let text = std::fs::read_to_string(&path)?;
-            let documents: Vec<Value> = serde_saphyr::from_multiple(&text)
-                .with_context(|| path.display().to_string())?;
-            let workspaces = documents.into_iter().filter(|object| object["kind"] == "Workspace");
-            cases.extend(workspaces.map(|object| Case { old: None, object, expect: Expect::AsPlanned }));
+            let documents: Vec<Value> =
+                serde_saphyr::from_multiple(&text).with_context(|| path.display().to_string())?;
+            let workspaces = documents
+                .into_iter()
+                .filter(|object| object["kind"] == "Workspace");
+            cases.extend(workspaces.map(|object| Case {
+                old: None,
+                object,
+                expect: Expect::AsPlanned,
+            }));
         }
     }
     Ok(cases)

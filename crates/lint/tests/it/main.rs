@@ -116,7 +116,7 @@ fn a_refusal_says_what_would_work() {
     assert!(
         remedy(&wrong)
             .unwrap()
-            .starts_with("the least costly that fits is 1 node of Standard_N")
+            .starts_with("the least costly of which one node suffices is Standard_N")
     );
 }
 

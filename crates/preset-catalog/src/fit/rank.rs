@@ -4,7 +4,9 @@ use std::cmp::{Ordering, Reverse};
 
 use super::report::{Candidate, Fit};
 
-/// Compares two candidates: fit, price of all nodes (unknown last), number of nodes, headroom, name.
+/// Compares two candidates: fit, one node before several, price of all nodes (unknown last), number of nodes, headroom, name.
+///
+/// Between nodes, a network carries what NVLink or the bus of one node carries otherwise, and each node can fail.
 pub(super) fn order(left: &Candidate, right: &Candidate) -> Ordering {
     key(left).cmp(&key(right))
 }
@@ -24,6 +26,7 @@ fn key(candidate: &Candidate) -> impl Ord {
 fn fit_key(fit: &Fit) -> impl Ord + use<> {
     let price = fit.usd_micros_per_hour;
     (
+        fit.placement.nodes > 1,
         price.is_none(),
         price,
         fit.placement.nodes,
