@@ -4,7 +4,7 @@ use preset_catalog::fit::{Candidate, FitReport};
 
 use crate::args::PlanArgs;
 
-/// Returns true if a candidate takes several nodes, another one takes one, and nobody asked for it.
+/// Returns true if a candidate needs several nodes, another one needs only one, and the user did not ask for it.
 pub(crate) fn is_hidden(candidate: &Candidate, plan: &FitReport, args: &PlanArgs) -> bool {
     let is_asked_for = args.multi_node || !args.instance_types.is_empty();
     let takes_several = candidate.fit().is_some_and(|(_, fit)| fit.placement.nodes > 1);

@@ -1,7 +1,7 @@
 //! Our server before an engine that is not ours: a sidecar that listens on the API's port.
 //!
-//! It adds `/chat`, the page, keys, encryption and limits. The engine listens on the pod's loopback, or on all addresses where it
-//! spans nodes, because its health check asks the first pod from the others.
+//! It adds `/chat`, the page, keys, encryption and limits. The engine listens on the pod's loopback. If it spans nodes, it listens
+//! on all addresses, because its health check asks the first pod from the others.
 
 use std::collections::BTreeMap;
 

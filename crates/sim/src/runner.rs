@@ -44,7 +44,7 @@ pub fn run(seed: u64, subject: Subject, setup: impl FnOnce(&mut Setup)) -> Resul
     if rng.permille(500) {
         settings.workspaces.mode = ProvisionerMode::NodeClaim;
     }
-    // Claims that a user applies by hand have no ceiling.
+    // A ceiling concerns the claims of Workspaces only.
     if rng.permille(300) && subject == Subject::Workspaces {
         settings.workspaces.ceilings.namespace.nodes = Some(CEILING);
     }

@@ -49,7 +49,7 @@ async fn claim_node_and_pool_go_although_the_finalizer_was_stripped() -> Result<
     let world = World::on(env, &stack.programs).await?;
     let name = world.apply(&world.inference("stripped")).await?;
     world.ready(&name).await?;
-    // While nobody looks, so that nothing is deleted in time.
+    // Without the controller, no claim is deleted in time.
     stack.controller.kill9()?;
     let none = json!({"metadata": {"finalizers": null}});
     let workspaces = world.workspaces();

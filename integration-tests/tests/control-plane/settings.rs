@@ -77,7 +77,7 @@ async fn a_config_map_is_understood_before_nodes_are_bought_and_followed_afterwa
     let says = world.condition(&name, "ResourceReady", "False", invalid).await?;
     ensure!(says.contains("did you mean max-num-seqs"), "{says}");
     ensure!(world.machines(&name).await?.is_empty(), "nodes were bought");
-    // Corrected, it goes on by itself, and the edit of a running model rolls it.
+    // After the correction the model starts. A later edit restarts it.
     write(&world, "vllm: {max-num-seqs: 8, max-model-len: 4096}").await?;
     world.ready(&name).await?;
     let first = has_argument(&world, &name, "--max-num-seqs=8").await?;

@@ -1,7 +1,7 @@
 //! `POST /chat`, the first API of KAITO.
 //!
-//! Three things differ from the original on purpose. A plain prompt to a model with a chat template is a turn of the user, since a
-//! bare completion of a question is rarely an answer. `return_full_text` asks for that one. The result of a conversation is the
+//! Three things differ from the original on purpose. A plain prompt to a model with a chat template is a turn of the user:
+//! the bare completion of a question is rarely an answer. `return_full_text` asks for the bare one. The result of a conversation is the
 //! text of the completion, not Python's representation of a dictionary. Options that would change the completion and are not
 //! supported are refused.
 

@@ -220,7 +220,7 @@ impl Worker {
             if let Some(time) = sequence.time_per_token() {
                 self.metrics.time_per_token(time);
             }
-            // The client is told last: who has the answer finds the request in the metrics.
+            // Metrics come first: a client with an answer must find its request in them.
             sequence.finish(&self.tokenizer, reason);
             self.keep_prefix(sequence);
         }

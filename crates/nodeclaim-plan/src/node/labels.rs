@@ -7,8 +7,8 @@ const OWN_DOMAINS: [&str; 2] = ["kaito.sh", "karpenter.sh"];
 
 /// Returns true if a claim's label with this key is copied to its Node.
 ///
-/// Part of a claim's labels come from a Workspace's selector. Labels that decide where the pods of others run, or which
-/// agent pool a Node belongs to, are never copied, although the controller rejects them too.
+/// Part of a claim's labels come from a Workspace's selector. Labels that decide where other pods run, or to which
+/// agent pool a Node belongs, are never copied. The controller rejects them too.
 pub(crate) fn is_copied(key: &str) -> bool {
     let domain = key.split_once('/').map(|(domain, _)| domain);
     may_label_nodes(key) || domain.is_some_and(|domain| OWN_DOMAINS.contains(&domain))

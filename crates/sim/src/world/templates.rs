@@ -1,6 +1,6 @@
-//! The invariant that what runs keeps running: no pod template changes unless its Workspace or the ConfigMap that it names
-//! changed, or its upgrade was asked for.
+//! The invariant that what runs keeps running.
 //!
+//! A pod template changes only after its Workspace or the ConfigMap that it names changed, or after a request to upgrade.
 //! An automatic upgrade is such a reason: it begins within the window, and while no other is under way. A template that
 //! was never ready may change at any time.
 //!
