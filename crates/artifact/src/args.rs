@@ -87,8 +87,12 @@ pub(crate) enum Command {
     Pull(Pull),
     /// Copy the files of an adapter from a volume
     Copy(Copy),
+    /// Check that an image may be pushed: an upload is begun and canceled
+    CheckPush(CheckPush),
     /// Wait for the result of a tuning, pack it into an image and push it
     Push(Push),
+    /// Wait until `push` beside this program has pushed its image
+    AwaitPush(AwaitPush),
     /// Push an image that lies in an OCI layout, as it is
     Publish(Publish),
 }
@@ -223,6 +227,17 @@ pub(crate) struct Copy {
 }
 
 #[derive(Clone, Debug, clap::Args)]
+pub(crate) struct CheckPush {
+    #[command(flatten)]
+    pub(crate) access: Access,
+    /// Kubernetes Secret that holds the credentials; errors name it
+    #[arg(long, value_name = "NAME")]
+    pub(crate) secret: Option<String>,
+    /// Image that is pushed later
+    pub(crate) reference: String,
+}
+
+#[derive(Clone, Debug, clap::Args)]
 pub(crate) struct Push {
     /// Directory to pack
     #[arg(long, value_name = "DIR")]
@@ -244,8 +259,21 @@ pub(crate) struct Push {
     /// Most bytes of one part of an upload
     #[arg(long, default_value_t = 16 << 20, value_parser = clap::value_parser!(u64).range(1024..=GIB))]
     pub(crate) chunk_bytes: u64,
+    /// Kubernetes Secret that holds the credentials; errors name it
+    #[arg(long, value_name = "NAME")]
+    pub(crate) secret: Option<String>,
+    /// File for the outcome, which `await-push` reads; the program then lives for ten seconds at least
+    #[arg(long, value_name = "FILE")]
+    pub(crate) outcome: Option<PathBuf>,
     /// Image to push to
     pub(crate) reference: String,
+}
+
+#[derive(Clone, Debug, clap::Args)]
+pub(crate) struct AwaitPush {
+    /// File with the outcome of `push`; it may not exist yet
+    #[arg(long, value_name = "FILE")]
+    pub(crate) outcome: PathBuf,
 }
 
 #[derive(Clone, Debug, clap::Args)]
@@ -282,7 +310,7 @@ mod tests {
 
     #[test]
     fn the_command_lines_of_our_pods_are_understood() {
-        let lines: [&[&str]; 5] = [
+        let lines: [&[&str]; 7] = [
             &[
                 "weights",
                 "--to=/workspace/weights",
@@ -312,12 +340,26 @@ mod tests {
                 "--lora-strength=0.5",
             ],
             &[
+                "check-push",
+                "--auth-dir=/secrets/push",
+                "--secret=push",
+                "--attempts=14",
+                "example.com/x:1",
+            ],
+            &[
                 "push",
                 "--from=/mnt/results",
                 "--wait-for=/mnt/results/fine_tuning_completed.txt",
                 "--auth-dir=/secrets/push",
+                "--secret=push",
+                "--outcome=/mnt/push/outcome.json",
                 "--base-model=phi-4",
                 "example.com/x:1",
+            ],
+            &[
+                "await-push",
+                "--outcome=/mnt/push/outcome.json",
+                "--timeout=86400",
             ],
         ];
         for line in lines {

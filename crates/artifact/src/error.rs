@@ -53,6 +53,18 @@ pub enum Error {
         /// The remedy.
         remedy: &'static str,
     },
+    /// A registry does not permit a push, which was tried before there is anything to push.
+    #[error("registry {registry} {answer}: {remedy}")]
+    NoPush {
+        /// `HOST[:PORT]` as the image names it.
+        registry: String,
+        /// The answer of the registry, with the repository and the credentials: a verb phrase.
+        answer: String,
+        /// The remedy.
+        remedy: String,
+        /// The failure of the request.
+        cause: Box<Self>,
+    },
     /// A token that no header can carry.
     #[error("a token must be of printable characters")]
     TokenCharacters,
@@ -108,6 +120,16 @@ pub enum Error {
     /// Signals cannot be received.
     #[error(transparent)]
     Signals(#[from] serve::ListenError),
+    /// The push beside us did not succeed.
+    #[error("the result was not pushed{}: {error}", .within.map_or_else(String::new, |limit| format!(" within {} s", limit.as_secs())))]
+    NotPushed {
+        /// The time in which it was tried again; `None` if another attempt cannot help.
+        within: Option<Duration>,
+        /// The last error.
+        error: String,
+        /// The exit status of that error.
+        code: u8,
+    },
     /// A signal ended the program.
     #[error("stopped by {0} before the work was done")]
     Stopped(&'static str),
@@ -175,8 +197,18 @@ impl Error {
             Self::Corrupt { .. } => 7,
             Self::TooLarge { .. } | Self::Deadline(_) => 8,
             Self::NoResult(_) => 9,
+            Self::NotPushed { code, .. } => *code,
             Self::Stopped(_) => 143,
-            Self::GaveUp { last, .. } => last.exit_code(),
+            Self::NoPush { cause: last, .. } | Self::GaveUp { last, .. } => last.exit_code(),
+        }
+    }
+
+    /// Reports whether the same push may succeed later: the registry or its credentials may have been repaired until then.
+    pub(crate) fn may_be_repaired(&self) -> bool {
+        match self {
+            Self::Usage { .. } | Self::Image(_) | Self::NoResult(_) | Self::TooLarge { .. } => false,
+            Self::GaveUp { last, .. } => last.may_be_repaired(),
+            _ => true,
         }
     }
 

@@ -5,7 +5,9 @@
 //! | `fetch` | downloads URLs to files, from public addresses only |
 //! | `pull` | puts `/data` of an image, or the titled files of an artifact, into a directory |
 //! | `copy` | copies an adapter from a volume, so that its strength can be written |
+//! | `check-push` | asks a registry whether an image may be pushed |
 //! | `push` | waits for the end of a tuning, packs its result into an image and pushes it |
+//! | `await-push` | waits for a `push` in another container of the pod |
 //! | `publish` | pushes an image that lies in an OCI layout |
 //!
 //! Each exits with 0 on success. Otherwise it prints one sentence, which is also the container's termination message, and
@@ -22,10 +24,12 @@
 //! ```
 
 mod args;
+mod check_push;
 mod copy;
 mod error;
 mod fetch;
 mod marker;
+mod outcome;
 mod program;
 mod progress;
 mod publish;

@@ -11,7 +11,7 @@ use serve::StopSignals;
 use crate::args::{Args, Command};
 use crate::error::{Error, Result};
 use crate::progress::say;
-use crate::{copy, fetch, publish, pull, push, weights};
+use crate::{check_push, copy, fetch, outcome, publish, pull, push, weights};
 
 /// Bytes of a termination message that the kubelet keeps.
 const TERMINATION_BYTES: usize = 4096;
@@ -40,7 +40,7 @@ pub async fn run(args: Args) -> u8 {
 }
 
 /// The error with its causes and, if there is one, its remedy.
-fn sentence(error: &Error) -> String {
+pub(crate) fn sentence(error: &Error) -> String {
     let text = Chain(error).to_string();
     match error.remedy() {
         Some(remedy) => format!("{text}, {remedy}"),
@@ -74,11 +74,21 @@ async fn command(args: &Args) -> Result<Done> {
             let copied = async { copied.await.map_err(|error| Error::task(&error))? };
             within(common.timeout, copied).await.map(quiet)
         }
+        Command::CheckPush(args) => within(common.timeout, check_push::run(args, common))
+            .await
+            .map(quiet),
         Command::Push(push) => {
-            push::wait(push).await?;
-            let image = within(common.timeout, push::run(push, common)).await?;
+            let image = async {
+                push::wait(push).await?;
+                within(common.timeout, push::run(push, common)).await
+            };
+            let image = match &push.outcome {
+                Some(file) => outcome::stored(file, image).await?,
+                None => image.await?,
+            };
             Ok(pushed(image))
         }
+        Command::AwaitPush(args) => outcome::wait(args, common).await.map(pushed),
         Command::Publish(publish) => within(common.timeout, publish::run(publish, common))
             .await
             .map(pushed),

@@ -9,6 +9,7 @@ use egress::TransferCount;
 use oci_image::{Image, Layer, LayerWriter, Platform, add_tree};
 
 use crate::args::{Common, Push};
+use crate::check_push::Refused;
 use crate::error::{Error, NoResult, Result};
 use crate::marker::Markers;
 use crate::progress::{Reporter, bytes, say};
@@ -77,19 +78,24 @@ pub(crate) async fn run(args: &Push, common: &Common) -> Result<String> {
         chunk: args.chunk_bytes,
         mount_from: args.mount_from.as_deref(),
     };
-    if !registry.push_blob(&payload, &count).await? {
-        say("the registry has the payload already");
-    }
     let config = Blob {
         descriptor: &assembled.config_descriptor,
         content: Content::Bytes(Bytes::from(assembled.config)),
         chunk: args.chunk_bytes,
         mount_from: None,
     };
-    registry.push_blob(&config, &count).await?;
-    registry
-        .push_manifest(&assembled.manifest_descriptor, assembled.manifest)
-        .await?;
+    let sent = async {
+        if !registry.push_blob(&payload, &count).await? {
+            say("the registry has the payload already");
+        }
+        registry.push_blob(&config, &count).await?;
+        registry
+            .push_manifest(&assembled.manifest_descriptor, assembled.manifest)
+            .await
+    };
+    if let Err(error) = sent.await {
+        return Err(Refused::by(&registry, args.secret.as_deref()).explain(error));
+    }
     let repository = whole
         .strip_suffix(&format!(":{}", registry.version()))
         .unwrap_or(&whole);

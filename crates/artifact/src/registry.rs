@@ -6,6 +6,7 @@
 mod auth;
 mod azure;
 mod challenge;
+mod check;
 mod client;
 mod credentials;
 mod download;

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use egress::{Client, Credentials as Header, Follow, Request, Retry, Settings, WebPolicy};
+use oci_spec::distribution::Reference;
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue, LOCATION};
 use reqwest::{Method, Response, StatusCode};
 use url::Url;
@@ -110,6 +111,11 @@ impl Registry {
         })
     }
 
+    /// The reference that the repository was opened for.
+    pub(crate) fn reference(&self) -> &Reference {
+        &self.target.reference
+    }
+
     /// The tag or digest of the reference.
     pub(crate) fn version(&self) -> &str {
         self.target.version()
@@ -171,7 +177,13 @@ impl Registry {
         }
     }
 
-    async fn send(&self, request: &Request) -> Result<Response> {
+    /// Reports whether there are credentials for the repository besides anonymous access.
+    pub(crate) fn has_credentials(&self) -> bool {
+        self.auth.has_credentials()
+    }
+
+    /// Sends a request once, with the credentials that were found so far. Returns any response.
+    pub(super) async fn send(&self, request: &Request) -> Result<Response> {
         let header = self.auth.header().map(|authorization| Header {
             origin: self.base.origin(),
             authorization,

@@ -3,6 +3,8 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 #![allow(clippy::print_stderr, reason = "a skipped test says so")]
 
+mod awaiting;
+mod checking;
 mod docker_config;
 mod fetching;
 mod played;

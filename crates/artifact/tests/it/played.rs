@@ -20,6 +20,8 @@ pub(crate) enum Manner {
     LimitsAnonymous,
     /// Uploads are taken in one request only.
     RefusesChunks,
+    /// Repositories are created by their owners only.
+    NoRepository,
     /// Only tokens of Azure open it.
     Azure,
 }
@@ -142,6 +144,11 @@ impl Shelf {
         };
         match (self.manner, uri.path()) {
             (Manner::LimitsAnonymous, "/v2/") => challenge("Basic realm=\"played\"".to_owned()),
+            (Manner::NoRepository, path) if path.contains("/uploads/") => {
+                let error = json!({"errors": [{"code": "NAME_UNKNOWN", "message": "no such repository"}]});
+                let builder = Response::builder().status(404);
+                Some(builder.body(Body::from(error.to_string())).unwrap())
+            }
             (Manner::LimitsAnonymous, _) if authorization.is_none() => Some(status(429)),
             (Manner::Azure, "/the-tenant/oauth2/v2.0/token") => {
                 assert_eq!(field("client_assertion"), "the pod's token");

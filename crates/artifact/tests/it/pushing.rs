@@ -191,7 +191,7 @@ async fn credentials_are_found_and_their_lack_is_said() {
     let host = registry.address().to_string();
     let reference = registry.reference("a:v1");
     let none = push(from.path(), &[], &reference).await;
-    none.bad(4, "there are no credentials for this registry: name a Secret");
+    none.bad(4, "refuses a push to repository a with no credentials");
     push(from.path(), &["--auth-dir=/nowhere"], &reference)
         .await
         .bad(1, "failed to list /nowhere");
@@ -203,7 +203,7 @@ async fn credentials_are_found_and_their_lack_is_said() {
     )
     .await;
     assert!(!refused.said.contains("wr0ng"), "{}", refused.said);
-    refused.bad(4, "the credentials for this registry are refused");
+    refused.bad(4, "refuses a push to repository a with the credentials in --auth-dir");
 
     let right = auth_dir(&host, &login());
     // Credentials of another Secret for the same place are tried too, in turn.
@@ -237,7 +237,7 @@ async fn tokens_are_fetched_for_every_kind_of_credentials() {
     let reference = registry.reference("team/a:v1");
     push(from.path(), &[], &reference)
         .await
-        .bad(4, "there are no credentials");
+        .bad(4, "with no credentials");
     tokens.given();
     let entries = [login(), json!({"identitytoken": IDENTITY})];
     for (at, entry) in entries.iter().enumerate() {
