@@ -1,4 +1,4 @@
-//! Annotations about serving: the front, keys, certificates, adapters, resources and upgrades.
+//! Annotations about serving and tuning: the front, keys, certificates, adapters, the push, resources and upgrades.
 
 use crate::case::Cases;
 use crate::case::Expect::{Accepted, Refused};
@@ -24,6 +24,11 @@ pub(crate) fn annotations() -> Cases {
         (
             annotated(inference(), "tls-secret", "a..b"),
             Refused("must be the name of a Secret"),
+        ),
+        (annotated(tuning(), "push-retry-seconds", "599999"), Accepted),
+        (
+            annotated(tuning(), "push-retry-seconds", "600000"),
+            Refused("must be a number of seconds from 60"),
         ),
         (annotated(inference(), "cpu", "1.5"), Accepted),
         (

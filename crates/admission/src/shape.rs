@@ -214,6 +214,12 @@ const RULES: &[Rule] = &[
         ".matches('^([a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*)?$')",
         "the name of a Secret"
     ),
+    // From a minute to almost a week.
+    annotation!(
+        "push-retry-seconds",
+        ".matches('^([6-9][0-9]|[1-9][0-9]{2,4}|[1-5][0-9]{5}|)$')",
+        "a number of seconds from 60 to 599999"
+    ),
     annotation!(
         "cpu",
         ".matches('^([0-9]*[1-9][0-9]*m?|[0-9]+[.][0-9]*[1-9][0-9]*|)$')",
@@ -307,6 +313,7 @@ mod tests {
             labels::ADAPTER_MODE,
             labels::API_KEYS_SECRET,
             labels::TLS_SECRET,
+            labels::PUSH_RETRY_SECONDS,
             labels::CPU,
             labels::MEMORY,
             labels::PERFORMANCE_MODE,

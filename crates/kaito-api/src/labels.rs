@@ -100,6 +100,9 @@ pub const API_KEYS_SECRET: &str = "kaito.sh/api-keys-secret";
 pub const TLS_SECRET: &str = "kaito.sh/tls-secret";
 /// `merge` or `request`: use of adapters by the runtime `native`. Annotation on Workspaces.
 pub const ADAPTER_MODE: &str = "kaito.sh/adapter-mode";
+/// Seconds for which a failed push of a tuning's result is repeated. Annotation on Workspaces; a Job carries the number that it
+/// was made with.
+pub const PUSH_RETRY_SECONDS: &str = "kaito.sh/push-retry-seconds";
 /// Processors that the engine requests, such as `4`. Annotation on Workspaces.
 pub const CPU: &str = "kaito.sh/cpu";
 /// Memory that the engine requests and may use at most, such as `16Gi`. Annotation on Workspaces.

@@ -111,6 +111,10 @@ reasons! {
         ImageNotFound = "ImageNotFound" => "Correct the name and the tag of the image, or push it to the registry.",
         /// The registry of an image cannot be reached from the node.
         ImageRegistryUnreachable = "ImageRegistryUnreachable" => "Check the node's DNS, firewall and proxy, and the registry's certificate.",
+        /// The registry refuses a push of the result, as a check before the tuning found out.
+        ImagePushRefused = "ImagePushRefused" => "Nothing was trained. Do what the message says, then delete the Workspace and create it again.",
+        /// The tuning has ended, and the push of its result is repeated.
+        ImagePushRetried = "ImagePushRetried" => "Repair what the message names; the push is repeated by itself, without another tuning.",
         /// The name of an image is invalid.
         ImageNameInvalid = "ImageNameInvalid" => "Correct the name of the image.",
         /// A container cannot be started.

@@ -6,7 +6,9 @@
 //! | `weights --to=DIR --hub-endpoint=URL --model=OWNER/NAME [--revision=COMMIT] [--layout=mistral] [--hub-token-file=FILE]` | downloads the files of a model that an engine reads |
 //! | `pull --to=DIR [--auth-dir=DIR] [--plain-http=REGISTRY]… [--lora-strength=NUMBER] REFERENCE` | puts `/data` of an image, or the titled files of an artifact, into `DIR` |
 //! | `copy --from=DIR --to=DIR --lora-strength=NUMBER` | copies an adapter and writes its strength into the copy |
-//! | `push --from=DIR --wait-for=FILE --auth-dir=DIR --base-model=NAME [--plain-http=REGISTRY]… REFERENCE` | packs a tuned adapter into an image and pushes it |
+//! | `check-push --auth-dir=DIR --secret=NAME [--plain-http=REGISTRY]… REFERENCE` | checks that an image may be pushed |
+//! | `push --from=DIR --wait-for=FILE --outcome=FILE --auth-dir=DIR --secret=NAME --base-model=NAME [--plain-http=REGISTRY]… REFERENCE` | packs a tuned adapter into an image and pushes it |
+//! | `await-push --outcome=FILE --timeout=SECONDS` | waits for that push |
 //!
 //! `--auth-dir` holds Docker config files (`*.json`); anonymous access is tried last. Each command exits 0 on success.
 //! Otherwise it prints the problem to standard error.

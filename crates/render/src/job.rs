@@ -5,8 +5,8 @@ use k8s_openapi::api::batch::v1::{
 };
 use kaito_api::{TuningSpec, labels, names};
 
-use crate::tuning::Tuning;
-use crate::{meta, tuning_pod};
+use crate::tuning::{Tuning, TuningOutput};
+use crate::{meta, push, tuning_pod};
 
 /// Replacements of a failed pod: one, for accidents. A wrong setting would only fail again.
 const RETRIES: i32 = 1;
@@ -17,15 +17,19 @@ pub fn job(tuning: &Tuning<'_>) -> Job {
     let mut metadata = meta::workload(tuning.workspace, 1);
     let spec = tuning.workspace.spec.tuning.as_ref();
     let digest = spec.map(spec_digest).unwrap_or_default();
-    metadata
-        .annotations
-        .get_or_insert_default()
-        .insert(labels::SPEC_HASH.to_owned(), digest);
+    let annotations = metadata.annotations.get_or_insert_default();
+    annotations.insert(labels::SPEC_HASH.to_owned(), digest);
+    if let TuningOutput::Image(push) = &tuning.output {
+        annotations.insert(
+            labels::PUSH_RETRY_SECONDS.to_owned(),
+            push.retry_seconds.to_string(),
+        );
+    }
     Job {
         metadata,
         spec: Some(JobSpec {
             backoff_limit: Some(RETRIES),
-            pod_failure_policy: Some(ignore_disruptions()),
+            pod_failure_policy: Some(failure_policy(tuning)),
             template: tuning_pod::pod_template(tuning),
             ..JobSpec::default()
         }),
@@ -40,16 +44,18 @@ pub fn spec_digest(spec: &TuningSpec) -> String {
     names::digest(&[&text])[..16].to_owned()
 }
 
-fn ignore_disruptions() -> PodFailurePolicy {
+fn failure_policy(tuning: &Tuning<'_>) -> PodFailurePolicy {
     let disrupted = PodFailurePolicyOnPodConditionsPattern {
         status: Some("True".to_owned()),
         type_: "DisruptionTarget".to_owned(),
     };
+    let ignored = PodFailurePolicyRule {
+        action: "Ignore".to_owned(),
+        on_pod_conditions: Some(vec![disrupted]),
+        ..PodFailurePolicyRule::default()
+    };
+    let rules = push::failure_rules(&tuning.output);
     PodFailurePolicy {
-        rules: vec![PodFailurePolicyRule {
-            action: "Ignore".to_owned(),
-            on_pod_conditions: Some(vec![disrupted]),
-            ..PodFailurePolicyRule::default()
-        }],
+        rules: std::iter::once(ignored).chain(rules).collect(),
     }
 }

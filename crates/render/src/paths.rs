@@ -17,6 +17,10 @@ pub(crate) const DATA: &str = "/mnt/data";
 pub const TUNING_RESULTS: &str = "/mnt/results";
 /// File that the tuning writes last, beside its result.
 pub(crate) const TUNING_DONE: &str = "/mnt/results/fine_tuning_completed.txt";
+/// State of the push, which two containers share.
+pub(crate) const PUSH: &str = "/mnt/push";
+/// File with the outcome of the last push.
+pub(crate) const PUSH_OUTCOME: &str = "/mnt/push/outcome.json";
 /// Registry credentials for pulling, one Docker config file a Secret.
 pub(crate) const PULL_SECRETS: &str = "/secrets/pull";
 /// Registry credentials for pushing.

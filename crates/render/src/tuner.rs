@@ -11,13 +11,33 @@
 
 use k8s_openapi::api::core::v1::{Container, VolumeMount};
 
+use kaito_api::Workspace;
 use preset_catalog::training_config::TRAINING_CONFIG_KEY;
 
+use crate::push::{PUSH_CHECK, PUSH_RESULT, PUSHER};
 use crate::tuning::{Tuner, Tuning};
 use crate::{paths, pod, server};
 
 /// LoRA target modules of Phi-3, which the tuning scripts do not know.
 const PHI3_MODULES: &str = "k_proj,q_proj,v_proj,o_proj,gate_proj,down_proj,up_proj";
+
+/// Names of other containers of the pod.
+const TAKEN: [&str; 6] = [
+    PUSH_CHECK,
+    PUSHER,
+    PUSH_RESULT,
+    "model-weights-downloader",
+    "data-downloader",
+    "data-puller",
+];
+
+/// Name of the container that tunes: the Workspace's, unless another container has it.
+pub(crate) fn name(workspace: &Workspace) -> String {
+    match workspace.name() {
+        name if TAKEN.contains(&name) => "tuning".to_owned(),
+        name => name.to_owned(),
+    }
+}
 
 /// Renders the container that tunes. It serves its metrics meanwhile.
 pub(crate) fn container(tuning: &Tuning<'_>, mounts: Vec<VolumeMount>) -> Container {
@@ -26,7 +46,7 @@ pub(crate) fn container(tuning: &Tuning<'_>, mounts: Vec<VolumeMount>) -> Contai
         Tuner::Native => native(tuning),
     };
     Container {
-        name: tuning.workspace.name().to_owned(),
+        name: name(tuning.workspace),
         ports: Some(vec![server::http_port()]),
         volume_mounts: Some(mounts),
         ..container

@@ -21,14 +21,20 @@ pub enum TuningInput {
 #[derive(Clone, Debug, PartialEq)]
 pub enum TuningOutput {
     /// An image that is pushed.
-    Image {
-        /// The image.
-        reference: String,
-        /// Secret of the namespace with the credentials for pushing.
-        push_secret: String,
-    },
+    Image(ImagePush),
     /// An unnamed volume; see [`crate::parse_volume`].
     Volume(Box<Volume>),
+}
+
+/// Push of a result.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ImagePush {
+    /// The image.
+    pub reference: String,
+    /// Secret of the namespace with the credentials for pushing.
+    pub secret: String,
+    /// Seconds for which a failed push is repeated.
+    pub retry_seconds: u32,
 }
 
 /// The program that tunes.

@@ -1,8 +1,7 @@
 //! The pod of a tuning Job.
 //!
-//! Steps run one after the other as init containers: weights, data and, if the result is pushed, the tuning itself.
-//! The only ordinary container is then the push. So a failed step fails the pod. A pusher beside a failed tuning would
-//! wait for ever on a paid node.
+//! Steps run one after the other as init containers: the check of the right to push, weights, data and, if the result is pushed,
+//! the tuning itself. A failed step fails the pod. The push is repeated beside the container that waits for it: see `push.rs`.
 
 use k8s_openapi::api::core::v1::{Container, PodSpec, PodTemplateSpec, Volume, VolumeMount};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
@@ -10,15 +9,16 @@ use kaito_api::labels;
 
 use crate::artifact::{self, Payload};
 use crate::tuning::{Tuner, Tuning, TuningInput, TuningOutput};
-use crate::{meta, paths, pod, scheduling, tuner, volume};
+use crate::{meta, paths, pod, push, scheduling, tuner, volume};
 
 /// Renders the pod template.
 pub(crate) fn pod_template(tuning: &Tuning<'_>) -> PodTemplateSpec {
     let mut parts = Parts::default();
+    parts.add_check(tuning);
     parts.add_weights(tuning);
     parts.add_data(tuning);
     parts.add_result(tuning);
-    let name = tuning.workspace.name().to_owned();
+    let name = tuner::name(tuning.workspace);
     let user = match tuning.tuner {
         Tuner::Scripts => pod::BASE_USER,
         Tuner::Native => pod::OUR_USER,
@@ -72,6 +72,12 @@ impl Default for Parts {
 }
 
 impl Parts {
+    fn add_check(&mut self, tuning: &Tuning<'_>) {
+        if let TuningOutput::Image(image) = &tuning.output {
+            self.init.push(push::check(tuning, image));
+        }
+    }
+
     fn add_weights(&mut self, tuning: &Tuning<'_>) {
         if !tuning.profile.weights_files.is_empty() {
             self.init.push(hub_download(tuning));
@@ -140,17 +146,12 @@ impl Parts {
                 self.volumes.push(volume::named("results-volume", source));
                 self.containers.push(trainer);
             }
-            TuningOutput::Image {
-                reference,
-                push_secret,
-            } => {
+            TuningOutput::Image(image) => {
                 self.volumes.push(volume::empty("results-volume"));
-                self.volumes.push(volume::docker_configs(
-                    "push-secret",
-                    std::slice::from_ref(push_secret),
-                ));
+                self.volumes.extend(push::volumes(image));
                 self.init.push(trainer);
-                self.containers.push(pusher(tuning, reference));
+                self.init.push(push::pusher(tuning, image));
+                self.containers.push(push::result(tuning, image));
             }
         }
     }
@@ -175,21 +176,4 @@ fn hub_download(tuning: &Tuning<'_>) -> Container {
     let at = args.len().saturating_sub(urls.len());
     args.splice(at..at, tuning.platform.downloads.hub_flags());
     container
-}
-
-fn pusher(tuning: &Tuning<'_>, reference: &str) -> Container {
-    let mut args = vec![
-        "push".to_owned(),
-        format!("--from={}", paths::TUNING_RESULTS),
-        format!("--wait-for={}", paths::TUNING_DONE),
-        format!("--auth-dir={}", paths::PUSH_SECRET),
-        format!("--base-model={}", tuning.preset.name),
-    ];
-    args.extend(tuning.platform.downloads.registry_flags());
-    args.push(reference.to_owned());
-    let mounts = vec![
-        volume::mount_read_only("results-volume", paths::TUNING_RESULTS),
-        volume::mount_read_only("push-secret", paths::PUSH_SECRET),
-    ];
-    artifact::container("pusher", args, mounts, tuning.platform)
 }

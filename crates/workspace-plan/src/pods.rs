@@ -6,6 +6,7 @@
 mod ended;
 mod image_pull;
 mod prepared;
+mod push;
 mod settled;
 
 use k8s_openapi::api::core::v1::{ContainerStatus, Pod};
@@ -17,6 +18,8 @@ use crate::missing::MissingObject;
 use crate::pod_state::{containers, of_container, waiting};
 use crate::problem::Problem;
 use crate::workload_problem;
+
+pub(crate) use push::{refused as refused_push, retried as retried_push};
 
 /// Waiting reasons of a container that cannot be started.
 const START_REASONS: [&str; 6] = [

@@ -93,6 +93,9 @@ impl<'a> StatusReport<'a> {
             WorkspaceState::Ready => ready("The model answers."),
             WorkspaceState::Succeeded => ready("The tuning is done."),
             WorkspaceState::Failed => self.blocked(WorkspaceReason::WorkspaceFailed),
+            WorkspaceState::Running if self.job_problem().is_some() => {
+                self.blocked(WorkspaceReason::WorkspacePending)
+            }
             WorkspaceState::Running => {
                 ConditionUpdate::unmet(WorkspaceReason::WorkspacePending, "The tuning Job runs.")
             }
@@ -118,10 +121,17 @@ impl<'a> StatusReport<'a> {
             .or_else(|| unmet().next())
     }
 
+    /// The condition of a Job that runs, if a person should act.
+    fn job_problem(&self) -> Option<&ConditionUpdate> {
+        let job = self.job.as_ref();
+        job.filter(|condition| !condition.is_true() && condition.is_problem())
+    }
+
     /// The reason for which the Workspace is not ready, as one word.
     fn reason(&self) -> Option<&'static str> {
         match self.state {
-            WorkspaceState::Ready | WorkspaceState::Succeeded | WorkspaceState::Running => None,
+            WorkspaceState::Ready | WorkspaceState::Succeeded => None,
+            WorkspaceState::Running => self.job_problem().map(ConditionUpdate::reason_str),
             WorkspaceState::Pending | WorkspaceState::NotReady | WorkspaceState::Failed => {
                 self.blocking().map(ConditionUpdate::reason_str)
             }

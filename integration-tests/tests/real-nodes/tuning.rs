@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use anyhow::{Context as _, Result, ensure};
-use k8s_openapi::api::core::v1::{ConfigMap, Pod, Secret};
+use k8s_openapi::api::core::v1::{ConfigMap, ContainerStatus, Pod, Secret};
 use kaito_api::Workspace;
 use kube::api::{ListParams, PostParams};
 use kube::{Api, ResourceExt as _};
@@ -53,25 +53,31 @@ async fn create_inputs(system: &Installation, namespace: &str) -> Result<()> {
     let maps: Api<ConfigMap> = Api::namespaced(client.clone(), namespace);
     maps.create(&PostParams::default(), &serde_json::from_value(parameters)?)
         .await?;
-    let logins = json!({"auths": {system.registry_name(): {"username": USER, "password": PASSWORD}}});
+    create_secret(system, namespace, "push", PASSWORD).await?;
+    create_secret(system, namespace, "expired", "an old password").await
+}
+
+/// A Secret with this password for the registry.
+async fn create_secret(system: &Installation, namespace: &str, name: &str, password: &str) -> Result<()> {
+    let logins = json!({"auths": {system.registry_name(): {"username": USER, "password": password}}});
     let secret = json!({
-        "metadata": {"name": "push"}, "type": "kubernetes.io/dockerconfigjson",
+        "metadata": {"name": name}, "type": "kubernetes.io/dockerconfigjson",
         "stringData": {".dockerconfigjson": logins.to_string()},
     });
-    let secrets: Api<Secret> = Api::namespaced(client, namespace);
+    let secrets: Api<Secret> = Api::namespaced(system.client().await?, namespace);
     secrets
         .create(&PostParams::default(), &serde_json::from_value(secret)?)
         .await?;
     Ok(())
 }
 
-fn tuning(url: &str, image: &str) -> Result<Workspace> {
+fn tuning(url: &str, image: &str, secret: &str) -> Result<Workspace> {
     Ok(serde_json::from_value(json!({
         "apiVersion": "kaito.sh/v1beta1", "kind": "Workspace", "metadata": {"name": "harbour"},
         "resource": {"instanceType": "Standard_D8s_v5", "labelSelector": {"matchLabels": {"apps": "harbour"}}},
         "tuning": {
             "preset": {"name": "smollm2-135m-instruct"}, "method": "qlora", "config": "few-steps",
-            "input": {"urls": [url]}, "output": {"image": image, "imagePushSecret": "push"},
+            "input": {"urls": [url]}, "output": {"image": image, "imagePushSecret": secret},
         },
     }))?)
 }
@@ -88,27 +94,50 @@ async fn job(workspaces: &Api<Workspace>) -> Result<String> {
     Ok(found.map(|found| found.message).unwrap_or_default())
 }
 
+/// The only pod of the tuning.
+async fn pod(pods: &Api<Pod>) -> Result<Pod> {
+    let found = pods.list(&ListParams::default()).await?.items;
+    let names: Vec<_> = found.iter().map(kube::ResourceExt::name_any).collect();
+    ensure!(names.len() == 1, "the pods of the tuning: {names:?}");
+    found.into_iter().next().context("there is no pod")
+}
+
+/// Status of an init container.
+fn step<'a>(pod: &'a Pod, name: &str) -> Option<&'a ContainerStatus> {
+    let mut steps = pod.status.as_ref()?.init_container_statuses.iter().flatten();
+    steps.find(|step| step.name == name)
+}
+
 /// Tunes, with a registry that is away when the result is to be pushed. Returns the image by digest.
 async fn tune(system: &Installation, namespace: &str) -> Result<String> {
     let workspaces: Api<Workspace> = Api::namespaced(system.client().await?, namespace);
     let image = format!("{}/adapters/harbour:1", system.registry_name());
-    let object = tuning(&serve_dataset(system)?, &image)?;
+    let object = tuning(&serve_dataset(system)?, &image, "push")?;
     workspaces.create(&PostParams::default(), &object).await?;
     let pods: Api<Pod> = Api::namespaced(system.client().await?, namespace);
-    let pod = system
+    let first = system
         .env
-        .eventually("the pod of the tuning", LIMIT, async || {
-            let pods = pods.list(&ListParams::default()).await?;
-            let pod = pods.iter().next().context("there is no pod")?;
+        .eventually("a tuning that runs", LIMIT, async || {
+            let pod = pod(&pods).await?;
+            let state = step(&pod, "harbour").and_then(|step| step.state.as_ref());
+            ensure!(state.is_some_and(|state| state.waiting.is_none()), "{state:?}");
             Ok(pod.name_any())
         })
         .await?;
     system.stop_registry()?;
+    let retried = system
+        .reason(namespace, "harbour", "JobStarted", "ImagePushRetried")
+        .await?;
+    ensure!(
+        retried.contains("the result is trained") && retried.contains("is repeated until 2"),
+        "{retried}"
+    );
     system
         .env
-        .eventually("a push that fails", LIMIT, async || {
-            let log = system.log(namespace, &pod).await?;
-            ensure!(log.contains("trying again"), "{log}");
+        .eventually("a second push that fails", LIMIT, async || {
+            let pod = pod(&pods).await?;
+            let pusher = step(&pod, "pusher").context("there is no pusher")?;
+            ensure!(pusher.restart_count > 1, "{pusher:?}");
             Ok(())
         })
         .await?;
@@ -121,11 +150,50 @@ async fn tune(system: &Installation, namespace: &str) -> Result<String> {
             Ok(message)
         })
         .await?;
-    let left = pods.list(&ListParams::default()).await?;
-    let names: Vec<_> = left.iter().map(kube::ResourceExt::name_any).collect();
-    ensure!(names == [pod], "the tuning was repeated: {names:?}");
+    let last = pod(&pods).await?;
+    let trainer = step(&last, "harbour").map(|trainer| trainer.restart_count);
+    ensure!(
+        last.name_any() == first && trainer == Some(0),
+        "the tuning was repeated: {last:?}"
+    );
     let pushed = message.split(' ').find(|word| word.contains("@sha256:"));
     Ok(pushed.unwrap_or_default().trim_end_matches('.').to_owned())
+}
+
+/// A Secret that may not push ends the Job before anything is fetched or trained, and the status says so.
+#[tokio::test]
+async fn a_push_that_would_be_refused_trains_nothing() -> Result<()> {
+    let Some(system) = shared::operator().await? else {
+        return Ok(());
+    };
+    let namespace = system.namespace().await?;
+    create_inputs(&system, &namespace).await?;
+    let workspaces: Api<Workspace> = Api::namespaced(system.client().await?, &namespace);
+    let image = format!("{}/adapters/refused:1", system.registry_name());
+    let object = tuning(&serve_dataset(&system)?, &image, "expired")?;
+    workspaces.create(&PostParams::default(), &object).await?;
+    let refused = system
+        .reason(&namespace, "harbour", "JobStarted", "ImagePushRefused")
+        .await?;
+    let expected = format!(
+        "registry {} refuses a push to repository adapters/refused with the credentials of Secret expired (401 Unauthorized",
+        system.registry_name()
+    );
+    ensure!(
+        refused.contains(&expected) && refused.contains("Nothing was trained"),
+        "{refused}"
+    );
+    // The Job has failed, so no further pod comes.
+    let pods: Api<Pod> = Api::namespaced(system.client().await?, &namespace);
+    let pod = pod(&pods).await?;
+    for name in ["model-weights-downloader", "data-downloader", "harbour"] {
+        let state = step(&pod, name).and_then(|step| step.state.as_ref());
+        ensure!(
+            state.is_some_and(|state| state.waiting.is_some()),
+            "{name} ran: {state:?}"
+        );
+    }
+    system.delete(&namespace, "harbour").await
 }
 
 /// A Workspace that serves the adapter at full strength, and once more at none.

@@ -427,10 +427,11 @@ fn brought() -> Platform {
 }
 
 fn pushed() -> TuningOutput {
-    TuningOutput::Image {
+    TuningOutput::Image(render::ImagePush {
         reference: "r.io/out:1".into(),
-        push_secret: "push".into(),
-    }
+        secret: "push".into(),
+        retry_seconds: 3600,
+    })
 }
 
 #[test]

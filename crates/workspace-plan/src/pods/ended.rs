@@ -2,6 +2,7 @@
 
 use k8s_openapi::api::core::v1::{ContainerState, ContainerStateTerminated, ContainerStatus, Pod};
 use kaito_api::conditions::WorkspaceReason;
+use render::PUSHER;
 
 use super::settled::settled;
 use crate::context::PlanContext;
@@ -100,16 +101,24 @@ fn of_end(
     Problem::new(reason, format!("{start}{lines}"))
 }
 
-/// Returns the step of a Job that failed last, and why.
-pub(super) fn failed_step(context: &PlanContext<'_>) -> Option<String> {
+/// A container that ended with an error, its pod and its end.
+type Failed<'a> = (&'a Pod, &'a ContainerStatus, &'a ContainerStateTerminated);
+
+/// Returns the step of a Job that failed last.
+pub(super) fn last_failed<'a>(context: &PlanContext<'a>) -> Option<Failed<'a>> {
     let failed = context.pods.values().copied().flat_map(|pod| {
         pod_state::containers(pod).filter_map(|(pod, container)| {
             let end = container.state.as_ref()?.terminated.as_ref()?;
-            (end.exit_code != 0).then_some((pod, container, end))
+            // A sidecar is stopped with its pod. The container that waits for this one has its error.
+            (end.exit_code != 0 && container.name != PUSHER).then_some((pod, container, end))
         })
     });
-    let last = failed.max_by_key(|(.., end)| end.finished_at.as_ref().map(|time| time.0))?;
-    let (pod, container, end) = last;
+    failed.max_by_key(|(.., end)| end.finished_at.as_ref().map(|time| time.0))
+}
+
+/// Returns the step of a Job that failed last, and why.
+pub(super) fn failed_step(context: &PlanContext<'_>) -> Option<String> {
+    let (pod, container, end) = last_failed(context)?;
     let problem = out_of_memory(context, pod, container);
     Some(
         problem
@@ -133,7 +142,7 @@ fn meaning(end: &ContainerStateTerminated) -> String {
 }
 
 /// Returns the line that says why a container ended: the last one that names an error, else the last one.
-fn last_lines(message: &str) -> String {
+pub(super) fn last_lines(message: &str) -> String {
     let lines: Vec<&str> = message
         .lines()
         .map(str::trim)

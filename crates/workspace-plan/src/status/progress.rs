@@ -54,16 +54,23 @@ pub(super) fn job(
             Some(problem) => problem.condition(),
             None => pending("the Job's pod is starting"),
         },
-        JobProgress::Running => match (pods::problem(context), pods::running(context)) {
-            (Some(problem), None) => problem.condition(),
-            (_, Some(step)) => started(&format!("The tuning Job runs container {step}.")),
-            (None, None) => started("The tuning Job runs."),
+        JobProgress::Running => match (
+            pods::retried_push(context),
+            pods::problem(context),
+            pods::running(context),
+        ) {
+            (Some(problem), ..) | (None, Some(problem), None) => problem.condition(),
+            (None, _, Some(step)) => started(&format!("The tuning Job runs container {step}.")),
+            (None, None, None) => started("The tuning Job runs."),
         },
         JobProgress::Succeeded => match pods::pushed(context) {
             Some(reference) => started(&format!("The tuning Job succeeded and pushed {reference}.")),
             None => started(earlier_push(context).unwrap_or("The tuning Job succeeded.")),
         },
-        JobProgress::Failed => ConditionUpdate::unmet(WorkspaceReason::JobFailed, failure(context)),
+        JobProgress::Failed => match pods::refused_push(context) {
+            Some(problem) => problem.condition(),
+            None => ConditionUpdate::unmet(WorkspaceReason::JobFailed, failure(context)),
+        },
     }
 }
 

@@ -4,6 +4,7 @@ use kaito_api::labels;
 use preset_catalog::Runtime;
 use render::{AdapterMode, Serving};
 
+use super::annotations::parsed;
 use crate::context::PlanContext;
 use crate::problem::Problem;
 
@@ -53,24 +54,6 @@ fn check(serving: &Serving, engine: Runtime) -> Result<(), Problem> {
 }
 
 const SECRET_NAME: &str = "the name of a Secret";
-
-/// Parses an annotation, if it is set.
-fn parsed<T>(
-    context: &PlanContext<'_>,
-    annotation: &str,
-    parse: impl Fn(&str) -> Option<T>,
-    expected: &str,
-) -> Result<Option<T>, Problem> {
-    let Some(text) = context.workspace().annotation(annotation) else {
-        return Ok(None);
-    };
-    match parse(text.trim()) {
-        Some(value) => Ok(Some(value)),
-        None => Err(Problem::invalid(format!(
-            "annotation {annotation} is {text:?} and must be {expected}"
-        ))),
-    }
-}
 
 fn front(text: &str) -> Option<bool> {
     match text {

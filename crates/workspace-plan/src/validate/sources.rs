@@ -2,7 +2,7 @@
 
 use kaito_api::raw::RawObject;
 use kaito_api::{AdapterSpec, DataDestination, DataSource};
-use render::{Adapter, Payload, TuningInput, TuningOutput};
+use render::{Adapter, ImagePush, Payload, TuningInput, TuningOutput};
 
 use crate::problem::Problem;
 
@@ -42,8 +42,8 @@ pub(super) fn input(source: &DataSource) -> Result<TuningInput, Problem> {
         .ok_or_else(|| Problem::invalid("tuning.input names no source"))
 }
 
-/// Parses the destination of a tuning.
-pub(super) fn output(destination: &DataDestination) -> Result<TuningOutput, Problem> {
+/// Parses the destination of a tuning. A failed push is repeated for this time.
+pub(super) fn output(destination: &DataDestination, retry_seconds: u32) -> Result<TuningOutput, Problem> {
     if let Some(raw) = &destination.volume_source {
         return Ok(TuningOutput::Volume(Box::new(volume("tuning.output", raw)?)));
     }
@@ -52,10 +52,11 @@ pub(super) fn output(destination: &DataDestination) -> Result<TuningOutput, Prob
             "tuning.output names neither a volumeSource nor an image with its imagePushSecret",
         ));
     }
-    Ok(TuningOutput::Image {
+    Ok(TuningOutput::Image(ImagePush {
         reference: destination.image.clone(),
-        push_secret: destination.image_push_secret.clone(),
-    })
+        secret: destination.image_push_secret.clone(),
+        retry_seconds,
+    }))
 }
 
 fn payload(place: &str, source: &DataSource) -> Result<Option<Payload>, Problem> {

@@ -1,24 +1,30 @@
 //! The desired state of a Workspace that tunes.
 
+use std::ops::RangeInclusive;
+
 use kaito_api::conditions::WorkspaceReason;
 use kaito_api::{TuningSpec, labels};
 use preset_catalog::estimate::Work;
 use preset_catalog::{Runtime, TuningMethod};
 use render::Tuner;
 
-use super::{config, engine_image, hardware, preset, program, sizing, sources};
+use super::{annotations, config, engine_image, hardware, preset, program, sizing, sources};
 use crate::context::PlanContext;
 use crate::desired::{Desired, DesiredTuning, DesiredWorkload};
 use crate::fits::NodeWork;
 use crate::metadata::annotation;
 use crate::problem::Problem;
 
+/// Seconds for which a failed push may be repeated: a minute to almost a week.
+const RETRY_SECONDS: RangeInclusive<u32> = 60..=599_999;
+const DEFAULT_RETRY_SECONDS: u32 = 24 * 60 * 60;
+
 /// Returns the desired state of a tuning spec.
 pub(super) fn desired<'a>(context: &PlanContext<'a>, spec: &'a TuningSpec) -> Result<Desired<'a>, Problem> {
     let wanted = spec.preset.as_ref();
     let wanted = wanted.ok_or_else(|| Problem::invalid("tuning.preset must be set"))?;
     let input = sources::input(&spec.input)?;
-    let output = sources::output(&spec.output)?;
+    let output = sources::output(&spec.output, retry_seconds(context)?)?;
     let method = method(spec)?;
     let (preset, note) = preset::find(context, wanted)?;
     let profile = preset.tuning.as_ref();
@@ -55,6 +61,15 @@ pub(super) fn desired<'a>(context: &PlanContext<'a>, spec: &'a TuningSpec) -> Re
         update_blocked: edited(context, spec),
         notes: note.into_iter().chain(replaced).collect(),
     })
+}
+
+/// Seconds for which a failed push is repeated: a day, in which a person notices, unless an annotation says otherwise. The
+/// node is paid meanwhile.
+fn retry_seconds(context: &PlanContext<'_>) -> Result<u32, Problem> {
+    let parse = |text: &str| text.parse().ok().filter(|seconds| RETRY_SECONDS.contains(seconds));
+    let expected = "a number of seconds from 60 to 599999";
+    let annotated = annotations::parsed(context, labels::PUSH_RETRY_SECONDS, parse, expected)?;
+    Ok(annotated.unwrap_or(DEFAULT_RETRY_SECONDS))
 }
 
 fn method(spec: &TuningSpec) -> Result<TuningMethod, Problem> {

@@ -23,6 +23,7 @@ mod never_ready;
 mod objects;
 mod pods;
 mod properties;
+mod push;
 mod refused;
 mod rejections;
 mod serving;

@@ -12,7 +12,7 @@ fn started() -> Case {
     Case::tuning().with_nodes(1, 1).stored()
 }
 
-fn with_status(status: Value) -> Case {
+pub(crate) fn with_status(status: Value) -> Case {
     let mut case = started();
     Arc::make_mut(case.observed.workloads.job.as_mut().unwrap()).status = Some(parse(status));
     case
@@ -137,7 +137,7 @@ fn a_pod_that_cannot_start_says_why() {
 fn the_pushed_image_is_reported_by_digest() {
     let mut case =
         with_status(json!({"succeeded": 1, "conditions": [{"type": "Complete", "status": "True"}]}));
-    let ended = json!({"name": "pusher", "image": "i", "imageID": "", "ready": false, "restartCount": 0,
+    let ended = json!({"name": "push-result", "image": "i", "imageID": "", "ready": false, "restartCount": 0,
         "state": {"terminated": {"exitCode": 0, "message": "example.com/adapter@sha256:abc"}}});
     let status = json!({"phase": "Succeeded", "containerStatuses": [ended]});
     case.observed.pods = vec![Arc::new(objects::job_pod("w-abc", status))];
@@ -226,7 +226,7 @@ fn own_nodes_without_gpus_tune_small_models() {
 #[test]
 fn a_pod_of_another_owner_reports_no_result() {
     let digest = json!({"initContainerStatuses": [], "containerStatuses": [{
-        "name": "pusher", "image": "i", "imageID": "", "ready": false, "restartCount": 0,
+        "name": "push-result", "image": "i", "imageID": "", "ready": false, "restartCount": 0,
         "state": {"terminated": {"exitCode": 0, "message": "r.io/forged@sha256:00"}},
     }]});
     let mut case = Case::tuning().with_nodes(1, 1).stored();
@@ -313,7 +313,7 @@ fn the_pushed_image_is_still_reported_when_its_pod_is_gone() {
     let mut case = with_status(json!({"conditions": [
         {"type": "Complete", "status": "True", "lastTransitionTime": objects::t(0).to_string()},
     ]}));
-    let ended = json!({"name": "pusher", "image": "i", "imageID": "", "ready": false, "restartCount": 0,
+    let ended = json!({"name": "push-result", "image": "i", "imageID": "", "ready": false, "restartCount": 0,
         "state": {"terminated": {"exitCode": 0, "message": "example.com/adapter@sha256:abc"}}});
     let status = json!({"phase": "Succeeded", "containerStatuses": [ended]});
     case.observed.pods = vec![Arc::new(objects::job_pod("w-abc", status))];
@@ -325,7 +325,7 @@ fn the_pushed_image_is_still_reported_when_its_pod_is_gone() {
 }
 
 /// The text of `JobStarted` for a Job with this status and pod.
-fn says(job: Value, pod: Value) -> String {
+pub(crate) fn says(job: Value, pod: Value) -> String {
     let mut case = with_status(job);
     case.observed.pods = vec![Arc::new(objects::job_pod("w-abc", pod))];
     condition(
@@ -334,7 +334,7 @@ fn says(job: Value, pod: Value) -> String {
     )
 }
 
-fn step(name: &str, state: Value) -> Value {
+pub(crate) fn step(name: &str, state: Value) -> Value {
     json!({"name": name, "image": "i", "imageID": "", "ready": false, "restartCount": 0, "state": state})
 }
 
@@ -348,7 +348,7 @@ fn a_job_that_runs_names_its_step() {
         "True/WorkspaceTuningJobStatusStarted: The tuning Job runs container data-downloader."
     );
     let trainer = json!({"phase": "Running", "initContainerStatuses": [done("data-downloader"), running("trainer")],
-        "containerStatuses": [step("pusher", json!({"waiting": {"reason": "PodInitializing"}}))]});
+        "containerStatuses": [step("push-result", json!({"waiting": {"reason": "PodInitializing"}}))]});
     assert_eq!(
         says(json!({"active": 1}), trainer),
         "True/WorkspaceTuningJobStatusStarted: The tuning Job runs container trainer."
@@ -366,10 +366,10 @@ fn a_job_that_failed_names_the_step_and_its_last_line() {
     let failed = json!({"failed": 1, "conditions": [{"type": "Failed", "status": "True", "message": "too many retries"}]});
     let ended = |code: i32, message: &str| json!({"terminated": {"exitCode": code, "message": message, "finishedAt": "2026-01-05T10:00:00Z"}});
     let push = json!({"phase": "Failed", "initContainerStatuses": [step("trainer", ended(0, ""))],
-        "containerStatuses": [step("pusher", ended(3, "INFO pushing\nerror: 401 Unauthorized\n"))]});
+        "containerStatuses": [step("push-result", ended(3, "INFO pushing\nerror: 401 Unauthorized\n"))]});
     assert_eq!(
         says(failed.clone(), push),
-        "False/WorkspaceTuningJobStatusFailed: the tuning Job failed: container pusher of pod w-abc ended with exit code 3: \
+        "False/WorkspaceTuningJobStatusFailed: the tuning Job failed: container push-result of pod w-abc ended with exit code 3: \
          error: 401 Unauthorized. Read the Job's pod logs; delete the Workspace and create it again to retry."
     );
     let mut killed = step(

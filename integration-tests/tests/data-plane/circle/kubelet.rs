@@ -6,7 +6,8 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Child, Command};
+use std::sync::Mutex;
 use std::time::SystemTime;
 
 use integration_tests::programs::{Server, program, run};
@@ -25,6 +26,17 @@ pub(crate) struct Pod {
     spec: PodSpec,
     images: Images,
     scratch: tempfile::TempDir,
+    /// They end with this value.
+    sidecars: Mutex<Vec<Child>>,
+}
+
+impl Drop for Pod {
+    fn drop(&mut self) {
+        for mut sidecar in self.sidecars.lock().unwrap().drain(..) {
+            let _ = sidecar.kill();
+            let _ = sidecar.wait();
+        }
+    }
 }
 
 impl Pod {
@@ -34,6 +46,7 @@ impl Pod {
             spec,
             images: images.clone(),
             scratch: tempfile::tempdir().unwrap(),
+            sidecars: Mutex::default(),
         };
         for volume in pod.spec.volumes.iter().flatten() {
             fill(&pod.volume(&volume.name), volume, objects);
@@ -46,10 +59,18 @@ impl Pod {
         self.scratch.path().join("volumes").join(name)
     }
 
-    /// Runs the init containers, one after the other.
+    /// Runs the init containers, one after the other, and starts the sidecars among them.
     pub(crate) fn init(&self) -> Result<(), String> {
         let mut all = self.spec.init_containers.iter().flatten();
-        all.try_for_each(|container| self.run(container).map(drop))
+        all.try_for_each(|container| match container.restart_policy.as_deref() {
+            Some("Always") => {
+                let started = self.command(container).spawn().unwrap();
+                self.sidecars.lock().unwrap().push(started);
+                Ok(())
+            }
+            Some(other) => panic!("restartPolicy {other}"),
+            None => self.run(container).map(drop),
+        })
     }
 
     /// Runs the only ordinary container to its end; returns its termination message.
@@ -90,12 +111,15 @@ impl Pod {
             command.arg(format!("--termination-log={}", message.display()));
         }
         run(&mut command)?;
-        assert_eq!(
-            self.read_only(container),
-            before,
-            "{} wrote to a read-only volume",
-            container.name
-        );
+        // A sidecar may write to the same volume meanwhile.
+        if self.sidecars.lock().unwrap().is_empty() {
+            assert_eq!(
+                self.read_only(container),
+                before,
+                "{} wrote to a read-only volume",
+                container.name
+            );
+        }
         Ok(fs::read_to_string(message).unwrap())
     }
 
