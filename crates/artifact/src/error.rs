@@ -212,8 +212,17 @@ impl Error {
         }
     }
 
+    /// The error with its causes and, if there is one, its remedy.
+    pub(crate) fn sentence(&self) -> String {
+        let text = Chain(self).to_string();
+        match self.remedy() {
+            Some(remedy) => format!("{text}, {remedy}"),
+            None => text,
+        }
+    }
+
     /// The flags that would permit what was refused.
-    pub(crate) fn remedy(&self) -> Option<&'static str> {
+    fn remedy(&self) -> Option<&'static str> {
         match self {
             Self::Egress(egress::Error::Refused(refusal)) => match refusal {
                 Refusal::PlainHttp { .. } => Some("or --allow-http with a checksum"),

@@ -35,6 +35,7 @@ mod progress;
 mod publish;
 mod pull;
 mod push;
+mod refused;
 mod registry;
 mod strength;
 mod weights;

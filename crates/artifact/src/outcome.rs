@@ -14,8 +14,8 @@ use crate::progress::say;
 
 /// Pause between looks.
 const INTERVAL: Duration = Duration::from_millis(500);
-/// Shortest life of a sidecar. A kubelet starts the containers after a sidecar once it has seen it run, which it looks at every
-/// second; one that fails at once would keep them from starting.
+/// Shortest life of a sidecar. A kubelet looks at containers every second, and starts those after a sidecar once it has seen it
+/// run. A sidecar that fails at once would keep them from starting.
 const SHORTEST: Duration = Duration::from_secs(10);
 
 /// The outcome of the last attempt.
@@ -65,7 +65,7 @@ impl PushOutcome {
         match result {
             Ok(image) => Self::Pushed(image.clone()),
             Err(error) => Self::Failed {
-                error: crate::program::sentence(error),
+                error: error.sentence(),
                 code: error.exit_code(),
                 repairable: error.may_be_repaired(),
             },

@@ -5,7 +5,6 @@ use std::io::Write as _;
 use std::path::Path;
 use std::time::Duration;
 
-use egress::Chain;
 use serve::StopSignals;
 
 use crate::args::{Args, Command};
@@ -28,7 +27,7 @@ pub async fn run(args: Args) -> u8 {
     let (code, line, termination) = match outcome {
         Ok(done) => (0, done.line, done.result),
         Err(error) => {
-            let text = sentence(&error);
+            let text = error.sentence();
             (error.exit_code(), format!("error: {text}"), Some(text))
         }
     };
@@ -37,15 +36,6 @@ pub async fn run(args: Args) -> u8 {
         record(&args.common.termination_log, &text);
     }
     code
-}
-
-/// The error with its causes and, if there is one, its remedy.
-pub(crate) fn sentence(error: &Error) -> String {
-    let text = Chain(error).to_string();
-    match error.remedy() {
-        Some(remedy) => format!("{text}, {remedy}"),
-        None => text,
-    }
 }
 
 /// A line for the log, and a result for Kubernetes.

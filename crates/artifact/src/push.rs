@@ -9,10 +9,10 @@ use egress::TransferCount;
 use oci_image::{Image, Layer, LayerWriter, Platform, add_tree};
 
 use crate::args::{Common, Push};
-use crate::check_push::Refused;
 use crate::error::{Error, NoResult, Result};
 use crate::marker::Markers;
 use crate::progress::{Reporter, bytes, say};
+use crate::refused::Refused;
 use crate::registry::{Blob, Content, Registry, parse};
 
 /// The directory of the image that holds the payload.

@@ -1,7 +1,7 @@
 //! The pod of a tuning Job.
 //!
-//! Steps run one after the other as init containers: the check of the right to push, weights, data and, if the result is pushed,
-//! the tuning itself. A failed step fails the pod. The push is repeated beside the container that waits for it: see `push.rs`.
+//! Steps run one after the other as init containers: the check of the right to push, weights and data. The tuning itself is one
+//! too if its result is pushed. A failed step fails the pod. The push is repeated beside the container that waits for it: see `push.rs`.
 
 use k8s_openapi::api::core::v1::{Container, PodSpec, PodTemplateSpec, Volume, VolumeMount};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;

@@ -53,7 +53,9 @@ async fn a_refusal_names_the_secret_and_the_remedy() {
 
     let other = auth_dir("other.example.com", &login());
     let flag = format!("--auth-dir={}", other.path().display());
-    let part = format!("with no credentials (401 Unauthorized: UNAUTHORIZED: authentication required): put credentials for {host} into Secret push, which has none");
+    let part = format!(
+        "with no credentials (401 Unauthorized: UNAUTHORIZED: authentication required): put credentials for {host} into Secret push, which has none"
+    );
     check(&[&flag], &reference).await.bad(4, &part);
 
     // A pull by digest is possible, a push is not.

@@ -203,7 +203,10 @@ async fn credentials_are_found_and_their_lack_is_said() {
     )
     .await;
     assert!(!refused.said.contains("wr0ng"), "{}", refused.said);
-    refused.bad(4, "refuses a push to repository a with the credentials in --auth-dir");
+    refused.bad(
+        4,
+        "refuses a push to repository a with the credentials in --auth-dir",
+    );
 
     let right = auth_dir(&host, &login());
     // Credentials of another Secret for the same place are tried too, in turn.

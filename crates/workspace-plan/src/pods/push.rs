@@ -26,7 +26,10 @@ pub(crate) fn refused(context: &PlanContext<'_>) -> Option<Problem> {
         _ => WorkspaceReason::ImagePushRefused,
     };
     let pod = metadata::name(&pod.metadata);
-    let cause = format!("the tuning Job failed: container {PUSH_CHECK} of pod {pod}: {}", words(end));
+    let cause = format!(
+        "the tuning Job failed: container {PUSH_CHECK} of pod {pod}: {}",
+        words(end)
+    );
     Some(Problem::new(reason, cause))
 }
 

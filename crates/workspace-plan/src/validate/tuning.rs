@@ -66,7 +66,11 @@ pub(super) fn desired<'a>(context: &PlanContext<'a>, spec: &'a TuningSpec) -> Re
 /// Seconds for which a failed push is repeated: a day, in which a person notices, unless an annotation says otherwise. The
 /// node is paid meanwhile.
 fn retry_seconds(context: &PlanContext<'_>) -> Result<u32, Problem> {
-    let parse = |text: &str| text.parse().ok().filter(|seconds| RETRY_SECONDS.contains(seconds));
+    let parse = |text: &str| {
+        text.parse()
+            .ok()
+            .filter(|seconds| RETRY_SECONDS.contains(seconds))
+    };
     let expected = "a number of seconds from 60 to 599999";
     let annotated = annotations::parsed(context, labels::PUSH_RETRY_SECONDS, parse, expected)?;
     Ok(annotated.unwrap_or(DEFAULT_RETRY_SECONDS))

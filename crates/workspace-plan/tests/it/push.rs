@@ -32,12 +32,21 @@ fn a_refused_push_has_its_own_reason() {
     let said = "failed to begin an upload to r.io/out:1: connection refused (tried 14 times)";
     let pod = json!({"phase": "Failed", "initContainerStatuses": [step("push-check", ended(6, said))]});
     let shown = says(job_failed(), pod);
-    assert!(shown.starts_with("False/ImageRegistryUnreachable: ") && shown.contains(said), "{shown}");
+    assert!(
+        shown.starts_with("False/ImageRegistryUnreachable: ") && shown.contains(said),
+        "{shown}"
+    );
     // Another step failed after a check that an earlier pod did not pass.
     let mut later = ended(1, "error: no data");
     later["terminated"]["finishedAt"] = json!("2026-01-05T10:05:00Z");
-    let steps = [step("push-check", ended(6, "unreachable")), step("data-downloader", later)];
-    let shown = says(job_failed(), json!({"phase": "Failed", "initContainerStatuses": steps}));
+    let steps = [
+        step("push-check", ended(6, "unreachable")),
+        step("data-downloader", later),
+    ];
+    let shown = says(
+        job_failed(),
+        json!({"phase": "Failed", "initContainerStatuses": steps}),
+    );
     assert!(shown.contains("container data-downloader"), "{shown}");
 }
 
@@ -78,7 +87,10 @@ fn a_push_that_is_repeated_says_why_and_until_when() {
     // Before the container that gives up has started, nothing says when.
     let early = pushing(error, json!({"waiting": {"reason": "PodInitializing"}})).plan();
     let shown = condition(&early, "JobStarted");
-    assert!(shown.contains("adapter:1 is repeated: failed to begin"), "{shown}");
+    assert!(
+        shown.contains("adapter:1 is repeated: failed to begin"),
+        "{shown}"
+    );
 }
 
 #[test]
@@ -131,6 +143,9 @@ fn the_time_of_the_push_is_a_choice() {
     assert_eq!(seconds("600"), "600");
     for wrong in ["59", "600000", "1h", "-1"] {
         let said = seconds(wrong);
-        assert!(said.contains("must be a number of seconds from 60 to 599999"), "{said}");
+        assert!(
+            said.contains("must be a number of seconds from 60 to 599999"),
+            "{said}"
+        );
     }
 }
