@@ -25,6 +25,24 @@ pub(crate) fn annotations() -> Cases {
             annotated(inference(), "tls-secret", "a..b"),
             Refused("must be the name of a Secret"),
         ),
+        (
+            annotated(
+                inference(),
+                "cors-origins",
+                "https://chat.example.com, http://localhost:3000",
+            ),
+            Accepted,
+        ),
+        (annotated(inference(), "cors-origins", "none"), Accepted),
+        (
+            annotated(inference(), "cors-origins", "chat.example.com"),
+            Refused("must be origins such as https://chat.example.com"),
+        ),
+        (annotated(inference(), "stall-seconds", "120"), Accepted),
+        (
+            annotated(inference(), "stall-seconds", "2m"),
+            Refused("must be a number of seconds from 1"),
+        ),
         (annotated(tuning(), "push-retry-seconds", "599999"), Accepted),
         (
             annotated(tuning(), "push-retry-seconds", "600000"),

@@ -214,6 +214,17 @@ const RULES: &[Rule] = &[
         ".matches('^([a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*)?$')",
         "the name of a Secret"
     ),
+    // The controller also refuses spellings of addresses and ports that no browser uses.
+    annotation!(
+        "cors-origins",
+        ".matches('^([*]|none|https?://[a-z0-9]([-a-z0-9.]*[a-z0-9])?(:[1-9][0-9]{0,4})?( *, *https?://[a-z0-9]([-a-z0-9.]*[a-z0-9])?(:[1-9][0-9]{0,4})?)*|)$')",
+        "origins such as https://chat.example.com, separated by commas, or * or none"
+    ),
+    annotation!(
+        "stall-seconds",
+        ".matches('^([1-9][0-9]{0,5}|)$')",
+        "a number of seconds from 1 to 999999"
+    ),
     // From a minute to almost a week.
     annotation!(
         "push-retry-seconds",
@@ -313,6 +324,8 @@ mod tests {
             labels::ADAPTER_MODE,
             labels::API_KEYS_SECRET,
             labels::TLS_SECRET,
+            labels::CORS_ORIGINS,
+            labels::STALL_SECONDS,
             labels::PUSH_RETRY_SECONDS,
             labels::CPU,
             labels::MEMORY,

@@ -100,6 +100,10 @@ pub const API_KEYS_SECRET: &str = "kaito.sh/api-keys-secret";
 pub const TLS_SECRET: &str = "kaito.sh/tls-secret";
 /// `merge` or `request`: use of adapters by the runtime `native`. Annotation on Workspaces.
 pub const ADAPTER_MODE: &str = "kaito.sh/adapter-mode";
+/// Origins whose web pages may use the API, separated by commas; `*` for all, `none` for none. Annotation on Workspaces.
+pub const CORS_ORIGINS: &str = "kaito.sh/cors-origins";
+/// Seconds without a token, with requests in flight, after which an engine counts as hung. Annotation on Workspaces.
+pub const STALL_SECONDS: &str = "kaito.sh/stall-seconds";
 /// Seconds for which a failed push of a tuning's result is repeated. Annotation on Workspaces; a Job carries the number that it
 /// was made with.
 pub const PUSH_RETRY_SECONDS: &str = "kaito.sh/push-retry-seconds";

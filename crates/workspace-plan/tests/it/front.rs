@@ -7,6 +7,8 @@ use crate::case::{Case, check};
 
 const FRONT: &str = "kaito.sh/front";
 const KEYS: &str = "kaito.sh/api-keys-secret";
+const ORIGINS: &str = "kaito.sh/cors-origins";
+const STALL: &str = "kaito.sh/stall-seconds";
 const TLS: &str = "kaito.sh/tls-secret";
 
 /// The object of a kind that the plan applies.
@@ -49,6 +51,49 @@ fn annotations_win_over_the_installation() {
     assert_eq!(
         (&ports[0]["name"], &ports[0]["port"]),
         (&json!("https"), &json!(443))
+    );
+}
+
+#[test]
+fn origins_and_stall_seconds_are_the_choice_of_a_workspace() {
+    let mut case = Case::serving("phi-4").with_nodes(1, 1);
+    case.settings.serving.cors_origins = vec!["https://all.example.com".to_owned()];
+    let flags = |case: &Case| -> Vec<String> {
+        let args = pod(case)["initContainers"][1]["args"].clone();
+        let args: Vec<String> = serde_json::from_value(args).unwrap();
+        let ours = |arg: &String| arg.starts_with("--cors-origin") || arg.starts_with("--stall-seconds");
+        args.into_iter().filter(ours).collect()
+    };
+    assert_eq!(flags(&case), ["--cors-origin=https://all.example.com"]);
+    let own = case
+        .clone()
+        .annotated(ORIGINS, "https://a.example.com, http://localhost:3000")
+        .annotated(STALL, "120");
+    assert_eq!(
+        flags(&own),
+        [
+            "--cors-origin=https://a.example.com",
+            "--cors-origin=http://localhost:3000",
+            "--stall-seconds=120"
+        ]
+    );
+    assert_eq!(flags(&case.annotated(ORIGINS, "none")), [""; 0]);
+    for (annotation, value, problem) in [
+        (ORIGINS, "https://a.example.com/", "must be origins such as"),
+        (STALL, "0", "must be a number of seconds from 1 to 999999"),
+    ] {
+        let wrong = Case::serving("phi-4").annotated(annotation, value);
+        let starts = format!("False/InvalidSpec: annotation {annotation} is {value:?} and {problem}");
+        check(&wrong, "ResourceReady", &starts, &[]);
+    }
+    let alone = Case::serving("phi-4")
+        .annotated(FRONT, "disabled")
+        .annotated(ORIGINS, "*");
+    check(
+        &alone,
+        "ResourceReady",
+        "False/InvalidSpec: origins need the front",
+        &[],
     );
 }
 
