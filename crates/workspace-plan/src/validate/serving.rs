@@ -91,14 +91,19 @@ fn origins(text: &str) -> Option<Vec<String>> {
     match text {
         "none" => Some(Vec::new()),
         "*" => Some(vec!["*".to_owned()]),
-        _ => text.split(',').map(|origin| self::origin(origin.trim())).collect(),
+        _ => text
+            .split(',')
+            .map(|origin| self::origin(origin.trim()))
+            .collect(),
     }
 }
 
 /// An origin as browsers spell it: the server compares texts, and does not start with another spelling.
 fn origin(text: &str) -> Option<String> {
     let (scheme, rest) = text.split_once("://")?;
-    let (host, port) = rest.split_once(':').map_or((rest, None), |(host, port)| (host, Some(port)));
+    let (host, port) = rest
+        .split_once(':')
+        .map_or((rest, None), |(host, port)| (host, Some(port)));
     let default = match scheme {
         "https" => 443,
         "http" => 80,
@@ -120,7 +125,9 @@ fn origin(text: &str) -> Option<String> {
 }
 
 fn seconds(text: &str) -> Option<u32> {
-    text.parse().ok().filter(|seconds| (1..=999_999).contains(seconds))
+    text.parse()
+        .ok()
+        .filter(|seconds| (1..=999_999).contains(seconds))
 }
 
 /// A DNS subdomain, as names of Secrets are.
@@ -177,7 +184,10 @@ mod tests {
         ] {
             assert_eq!(origins(wrong), None, "{wrong}");
         }
-        assert_eq!((seconds("600"), seconds("0"), seconds("1000000")), (Some(600), None, None));
+        assert_eq!(
+            (seconds("600"), seconds("0"), seconds("1000000")),
+            (Some(600), None, None)
+        );
         for name in ["keys", "a.b-1"] {
             assert_eq!(secret(name).as_deref(), Some(name));
         }
