@@ -68,10 +68,10 @@ async fn command(args: &Args) -> Result<Done> {
             .await
             .map(quiet),
         Command::Push(push) => {
-            let image = async {
+            let image = Box::pin(async {
                 push::wait(push).await?;
                 within(common.timeout, push::run(push, common)).await
-            };
+            });
             let image = match &push.outcome {
                 Some(file) => outcome::stored(file, image).await?,
                 None => image.await?,

@@ -37,7 +37,6 @@ pub(super) fn of(context: &PlanContext<'_>, engine: Runtime) -> Result<Serving, 
             "an amount of memory, such as 16Gi",
         )?
         .or(defaults.memory),
-        ..defaults
     };
     check(context, &serving, engine)?;
     Ok(serving)
