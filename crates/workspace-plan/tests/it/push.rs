@@ -97,7 +97,7 @@ fn a_push_that_is_repeated_says_why_and_until_when() {
 fn another_attempt_with_other_numbers_is_not_written() {
     let running = || json!({"running": {"startedAt": "2026-01-05T10:00:00Z"}});
     let first = pushing("error: upload 17 was lost", running());
-    let stored = first.clone().stored();
+    let stored = first.stored();
     let mut next = stored;
     next.observed.pods = pushing("error: upload 18 was lost", running()).observed.pods;
     let plan = next.plan();
