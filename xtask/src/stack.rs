@@ -3,6 +3,7 @@
 //! The chat of `demo -- --chat` is a program of `inference-server`, whose tests play with it.
 
 use std::ffi::OsString;
+use std::os::unix::process::CommandExt as _;
 
 use anyhow::{Context as _, Result, ensure};
 use local_cluster::nodes;
@@ -133,11 +134,10 @@ fn run(program: &str, needs: &[&str], profile: &str, flags: &[&str], args: &Args
     let status = build.status().context("failed to run cargo")?;
     ensure!(status.success(), "cargo ended with {status}");
     let path = repository::target().join(profile).join(program);
-    let status = std::process::Command::new(&path)
+    // The program takes this one's place: Ctrl-C is for it, and a shell must wait until it has cleaned up.
+    let error = std::process::Command::new(&path)
         .args(&args.args)
         .current_dir(repository::root())
-        .status()
-        .with_context(|| format!("failed to run {}", path.display()))?;
-    ensure!(status.success(), "{program} ended with {status}");
-    Ok(())
+        .exec();
+    Err(error).with_context(|| format!("failed to run {}", path.display()))
 }

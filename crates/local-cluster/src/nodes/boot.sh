@@ -25,19 +25,9 @@ ip link set "kaito-veth$number" master kaito-br0 up
 ip route replace "10.225.$number.0/24" via "$(address "$number")"
 
 if [ -f /sys/fs/cgroup/cgroup.controllers ]; then
-    for controller in cpuset cpu io memory pids; do
-        echo "+$controller" >/sys/fs/cgroup/cgroup.subtree_control 2>/dev/null || :
-    done
-    mkdir -p "/sys/fs/cgroup/$ns"
+    make_unified_group /sys/fs/cgroup "$ns"
 else
-    for hierarchy in /sys/fs/cgroup/*; do
-        # The unified hierarchy beside those of version 1 has no resources.
-        [ -f "$hierarchy/cgroup.procs" ] && [ ! -f "$hierarchy/cgroup.controllers" ] || continue
-        mkdir -p "$hierarchy/$ns"
-        for file in cpuset.cpus cpuset.mems; do
-            [ ! -f "$hierarchy/$file" ] || cat "$hierarchy/$file" >"$hierarchy/$ns/$file"
-        done
-    done
+    make_groups /sys/fs/cgroup "$ns"
 fi
 
 # Not `ip netns exec`, which would mount another /sys without the control groups.

@@ -11,7 +11,7 @@ use super::options::{DevicePlugin, HostConfig, NodeOptions};
 use super::{files, machine};
 use crate::process::{Attachment, ProcessSpec, Roll};
 
-const BOOT: &str = include_str!("boot.sh");
+const BOOT: &str = concat!(include_str!("groups.sh"), include_str!("boot.sh"));
 
 /// Time that a shell needs to start on a busy machine.
 const SIGN_IN_LIMIT: Duration = Duration::from_secs(10);
@@ -188,3 +188,6 @@ fn plugin_name(node: &str) -> String {
 fn member_name(node: &str) -> String {
     format!("node-{node}")
 }
+
+#[cfg(test)]
+mod tests;
