@@ -27,9 +27,10 @@ pub(crate) struct Args {
 }
 
 /// Directories in which every file is generated. A file that is no longer generated is removed.
-const OWNED: [&str; 4] = [
+const OWNED: [&str; 5] = [
     "deploy/crds",
     "charts/kaito/crds",
+    "charts/kaito/definitions",
     "charts/kaito/policies",
     "deploy/schemas",
 ];

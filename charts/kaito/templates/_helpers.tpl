@@ -42,6 +42,18 @@
 {{- end -}}
 {{- end -}}
 
+{{/* Reports whether this release installs the definition of NodeClaims: "true" or empty. gpu-provisioner serves it, and no
+other owner has one in the cluster. The lookup is empty in `helm template`. */}}
+{{- define "kaito.nodeClaimDefinition" -}}
+{{- $foreign := and (eq .Values.nodeProvisioner "nodeclaim") (not (include "kaito.ownNodeClass" .)) -}}
+{{- if and .Values.nodeClaim.createDefinition (include "kaito.provisioner" .) (not $foreign) -}}
+{{- $found := lookup "apiextensions.k8s.io/v1" "CustomResourceDefinition" "" "nodeclaims.karpenter.sh" -}}
+{{- $marks := $found | dig "metadata" "annotations" dict -}}
+{{- $release := printf "%s/%s" (get $marks "meta.helm.sh/release-namespace") (get $marks "meta.helm.sh/release-name") -}}
+{{- if or (not $found) (eq $release (printf "%s/%s" .Release.Namespace .Release.Name)) -}}true{{- end -}}
+{{- end -}}
+{{- end -}}
+
 {{/* Name of the ConfigMap with user presets, either an existing one or the chart's; empty if there are none. */}}
 {{- define "kaito.userPresets" -}}
 {{- with .Values.presetRegistry.userPresets -}}

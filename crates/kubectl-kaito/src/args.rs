@@ -155,9 +155,9 @@ pub(crate) struct PlanArgs {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub(crate) enum NodeProvisioner {
     /// A Machine is created for each node.
-    #[default]
     Machine,
     /// A NodeClaim is created for each node.
+    #[default]
     #[value(name = "nodeclaim", aliases = ["azure-gpu-provisioner", "karpenter"])]
     NodeClaim,
     /// Existing nodes are selected by label.

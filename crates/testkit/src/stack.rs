@@ -39,12 +39,7 @@ impl Stack {
     /// When something is not built or does not come up; the reason names it.
     pub async fn start(env: &TestEnv, options: StackOptions) -> Result<Self> {
         let claims = format!("nodeProvisioner={}", options.node_provisioner);
-        let helm = Helm::of(env).await?;
-        if options.keep_definitions {
-            helm.install_beside(&[&claims]).await?;
-        } else {
-            helm.install_with(&[&claims]).await?;
-        }
+        Helm::of(env).await?.install_with(&[&claims]).await?;
         let programs = Programs::prepare(env, options).await?;
         let stack = Self {
             arm: programs.start_arm(env)?,

@@ -25,7 +25,7 @@ pub struct Args {
     #[command(flatten)]
     pub registry_tls: crate::registry_tls::RegistryTlsArgs,
     /// Source of nodes.
-    #[arg(long, env = "NODE_PROVISIONER", value_enum, default_value_t = Provisioner::Machine)]
+    #[arg(long, env = "NODE_PROVISIONER", value_enum, default_value_t = Provisioner::NodeClaim)]
     pub node_provisioner: Provisioner,
     /// Settings of NodeClaims.
     #[command(flatten)]
@@ -301,7 +301,7 @@ mod tests {
                 .map(|args| args.settings())
                 .map_err(|error| error.to_string())
         };
-        assert_eq!(of(&[]).unwrap().mode, ProvisionerMode::Machine);
+        assert_eq!(of(&[]).unwrap().mode, ProvisionerMode::NodeClaim);
         for word in ["nodeclaim", "azure-gpu-provisioner", "karpenter"] {
             let settings = of(&[&format!("--node-provisioner={word}")]).unwrap();
             assert_eq!(settings.mode, ProvisionerMode::NodeClaim, "{word}");

@@ -9,6 +9,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, bail, ensure};
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::{Event, Node, Pod};
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kaito_api::{NodeClaim, Workspace};
 use kube::api::{DeleteParams, DynamicObject, ListParams, Patch, PatchParams, PostParams};
 use kube::core::{ApiResource, GroupVersionKind};
@@ -36,10 +37,14 @@ async fn a_real_karpenter() -> Result<()> {
     let options = StackOptions {
         node_provisioner: "nodeclaim",
         node_class: CLASS,
-        keep_definitions: true,
         ..StackOptions::default()
     };
+    let before = definition(env).await?;
     let mut stack = Stack::start(env, options).await?;
+    ensure!(
+        definition(env).await? == before,
+        "the chart changed Karpenter's definition"
+    );
     let world = World::on(env, &stack.programs).await?;
     let name = taken_back_until_its_class_exists(&world).await?;
     a_whole_life(&world, &name).await?;
@@ -53,6 +58,14 @@ async fn a_real_karpenter() -> Result<()> {
     );
     ensure!(!log.contains("panic"), "it panicked");
     stack.ensure_running()
+}
+
+/// Labels, annotations and spec of the definition of NodeClaims.
+async fn definition(env: &TestEnv) -> Result<serde_json::Value> {
+    let all: Api<CustomResourceDefinition> = Api::all(env.client().await?);
+    let found = all.get("nodeclaims.karpenter.sh").await?;
+    let metadata = &found.metadata;
+    Ok(json!([metadata.labels, metadata.annotations, found.spec]))
 }
 
 fn dynamic(world: &World, group: &str, version: &str, kind: &str) -> Api<DynamicObject> {

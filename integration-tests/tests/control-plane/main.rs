@@ -9,6 +9,7 @@ mod conformance;
 mod crash;
 mod crash_proxy;
 mod crd;
+mod definitions;
 mod embedded;
 mod examples;
 mod fairness;

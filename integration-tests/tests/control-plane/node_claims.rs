@@ -387,7 +387,7 @@ async fn without_a_definition(world: &World, stack: &mut Stack) -> Result<()> {
     stack.programs.claim_by("machine");
     Helm::of(world.env)
         .await?
-        .install_with(&["nodeProvisioner=machine"])
+        .install_with(&["nodeProvisioner=machine", "nodeClaim.createDefinition=false"])
         .await?;
     stack.controller = stack.programs.start_controller(world.env)?;
     stack.await_ready(world.env).await?;

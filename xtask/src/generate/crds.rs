@@ -8,15 +8,24 @@ use super::generated::Generated;
 
 const HEADER: &str = "# Made by `cargo xtask gen` from crates/kaito-api. Do not edit.\n";
 
-/// The directories that hold them.
-const DIRECTORIES: [&str; 2] = ["deploy/crds", "charts/kaito/crds"];
+/// The directory of all of them.
+const ALL: &str = "deploy/crds";
+/// The directory of those that Helm installs before the chart.
+const OF_HELM: &str = "charts/kaito/crds";
+/// The directory of those that a template of the chart installs, if no Karpenter has them.
+const OF_TEMPLATES: &str = "charts/kaito/definitions";
 
 pub(super) fn files() -> Result<Vec<Generated>> {
     let mut files = Vec::new();
     for crd in kaito_api::crd::all() {
         let name = format!("{}_{}.yaml", crd.spec.group, crd.spec.names.plural);
         let yaml = serde_saphyr::to_string(&crd).with_context(|| format!("{name} must be YAML"))?;
-        for dir in DIRECTORIES {
+        let in_chart = if crd.spec.names.kind == "NodeClaim" {
+            OF_TEMPLATES
+        } else {
+            OF_HELM
+        };
+        for dir in [ALL, in_chart] {
             files.push(Generated {
                 path: Path::new(dir).join(&name),
                 contents: format!("{HEADER}{yaml}"),

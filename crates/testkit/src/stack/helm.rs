@@ -59,17 +59,7 @@ impl Helm {
     /// # Errors
     /// `helm` fails; the error holds its output.
     pub async fn install_with(&self, settings: &[&str]) -> Result<()> {
-        self.upgrade("kaito", NAMESPACE, settings, &[]).await
-    }
-
-    /// The same on a cluster with definitions of another owner, which stay as they are.
-    ///
-    /// # Errors
-    /// `helm` fails; the error holds its output.
-    pub async fn install_beside(&self, settings: &[&str]) -> Result<()> {
-        // With server-side apply Helm 4 reports a conflict instead.
-        let flags = ["--server-side=false"];
-        self.upgrade("kaito", NAMESPACE, settings, &flags).await
+        self.upgrade("kaito", NAMESPACE, settings).await
     }
 
     /// Installs the chart as another release in another namespace.
@@ -77,10 +67,10 @@ impl Helm {
     /// # Errors
     /// `helm` fails; the error holds its output.
     pub async fn install_as(&self, release: &str, namespace: &str) -> Result<()> {
-        self.upgrade(release, namespace, &[], &[]).await
+        self.upgrade(release, namespace, &[]).await
     }
 
-    async fn upgrade(&self, release: &str, namespace: &str, settings: &[&str], flags: &[&str]) -> Result<()> {
+    async fn upgrade(&self, release: &str, namespace: &str, settings: &[&str]) -> Result<()> {
         let chart = chart();
         let chart = chart.to_str().context("the chart's path is not UTF-8")?;
         let mut args = vec![
@@ -92,7 +82,6 @@ impl Helm {
             namespace,
             "--create-namespace",
         ];
-        args.extend(flags);
         for setting in SETTINGS.iter().chain(settings) {
             args.extend(["--set", setting]);
         }

@@ -43,8 +43,6 @@ pub struct StackOptions {
     pub node_provisioner: &'static str,
     /// Group, kind and name of the class of NodeClaims.
     pub node_class: [&'static str; 3],
-    /// Leave definitions of another owner as they are, such as those of a Karpenter.
-    pub keep_definitions: bool,
     /// Flags of the controller and of the registry alike: the settings that change verdicts.
     pub verdict_flags: &'static [&'static str],
 }
@@ -73,7 +71,6 @@ impl Default for StackOptions {
             concurrency: 16,
             node_provisioner: "machine",
             node_class: ["kaito.sh", "KaitoNodeClass", "default"],
-            keep_definitions: false,
             verdict_flags: &[],
         }
     }

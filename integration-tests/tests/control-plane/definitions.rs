@@ -1,0 +1,113 @@
+//! The definition of NodeClaims: the chart installs it where there is none, never gives it up, and leaves one of another
+//! owner alone.
+
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, ensure};
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use kube::api::{Api, DeleteParams, PostParams};
+use kube::runtime::wait::{await_condition, conditions::is_crd_established};
+use local_cluster::{ClusterOptions, Tier};
+use serde_json::{Value, json};
+use testkit::{Helm, NAMESPACE, TestEnv};
+
+const DEFINITION: &str = "nodeclaims.karpenter.sh";
+const LIMIT: Duration = Duration::from_secs(60);
+
+/// Settings of releases that a Karpenter's cluster may have.
+const KARPENTERS: [&[&str]; 4] = [
+    &[],
+    &["nodeProvisioner=machine"],
+    &["nodeProvisioner=byo"],
+    &[
+        "nodeClaim.nodeClassRef.group=karpenter.example.com",
+        "nodeClaim.nodeClassRef.kind=ExampleNodeClass",
+        "gpuProvisioner.enabled=false",
+    ],
+];
+
+#[tokio::test]
+async fn the_definition_of_node_claims_has_one_owner() -> Result<()> {
+    let env = TestEnv::start(ClusterOptions::new(Tier::ControlPlaneOnly)).await?;
+    let all: Api<CustomResourceDefinition> = Api::all(env.client().await?);
+    let helm = Helm::of(&env).await?;
+
+    // Releases without a use for it do not install it.
+    for settings in &KARPENTERS[2..] {
+        helm.install_with(settings).await?;
+        ensure!(all.get_opt(DEFINITION).await?.is_none(), "{settings:?}");
+        uninstall(&helm).await?;
+    }
+
+    // The default does. It is the release's, outlives it, and belongs to the next release of the name.
+    for _ in 0..2 {
+        helm.install().await?;
+        helm.install().await?;
+        await_condition(all.clone(), DEFINITION, is_crd_established()).await?;
+        let ours = all.get(DEFINITION).await?;
+        let owner = annotation(&ours, "meta.helm.sh/release-name");
+        ensure!(owner == Some("kaito"), "{:?}", ours.metadata);
+        uninstall(&helm).await?;
+        let kept = all.get(DEFINITION).await.context("it went with the release")?;
+        ensure!(kept.metadata.uid == ours.metadata.uid, "it was created again");
+    }
+    helm.install().await?;
+    helm.install_with(&["nodeClaim.createDefinition=false"]).await?;
+    ensure!(all.get_opt(DEFINITION).await?.is_some(), "it went with the value");
+    uninstall(&helm).await?;
+
+    // Another owner's stays as it is.
+    all.delete(DEFINITION, &DeleteParams::default()).await?;
+    env.eventually("the definition to go", LIMIT, async || {
+        ensure!(all.get_opt(DEFINITION).await?.is_none(), "it is there");
+        Ok(())
+    })
+    .await?;
+    all.create(&PostParams::default(), &theirs()?).await?;
+    await_condition(all.clone(), DEFINITION, is_crd_established()).await?;
+    let before = shown(&all.get(DEFINITION).await?);
+    for settings in KARPENTERS {
+        helm.install_with(settings).await?;
+        let after = shown(&all.get(DEFINITION).await?);
+        ensure!(after == before, "{settings:?} changed it: {after}");
+    }
+    uninstall(&helm).await?;
+    ensure!(shown(&all.get(DEFINITION).await?) == before, "it was changed");
+    Ok(())
+}
+
+async fn uninstall(helm: &Helm) -> Result<()> {
+    let args = ["uninstall", "kaito", "--namespace", NAMESPACE, "--wait"];
+    helm.run(&args).await.map(drop)
+}
+
+/// A definition as another chart installs it: with marks of its release, and a column that ours does not have.
+fn theirs() -> Result<CustomResourceDefinition> {
+    let mut all = kaito_api::crd::all().into_iter();
+    let ours = all.find(|crd| crd.spec.names.kind == "NodeClaim");
+    let mut value = serde_json::to_value(ours.context("no definition")?)?;
+    let marks = json!({
+        "meta.helm.sh/release-name": "karpenter-crd", "meta.helm.sh/release-namespace": "kube-system",
+    });
+    value["metadata"]["annotations"] = marks;
+    value["spec"]["versions"][0]["additionalPrinterColumns"] = json!([
+        {"name": "Theirs", "type": "string", "jsonPath": ".spec.nodeClassRef.name"},
+    ]);
+    Ok(serde_json::from_value(value)?)
+}
+
+/// What an owner decides about it.
+fn shown(definition: &CustomResourceDefinition) -> Value {
+    let metadata = &definition.metadata;
+    json!([
+        metadata.uid,
+        metadata.labels,
+        metadata.annotations,
+        definition.spec
+    ])
+}
+
+fn annotation<'a>(definition: &'a CustomResourceDefinition, key: &str) -> Option<&'a str> {
+    let annotations = definition.metadata.annotations.as_ref()?;
+    annotations.get(key).map(String::as_str)
+}
