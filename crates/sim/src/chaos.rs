@@ -55,6 +55,8 @@ pub fn trouble(world: &mut World, rng: &mut Rng) {
     pace.list_lag = seconds(rng, 0, 8);
     pace.refuses_early_delete = rng.permille(300);
     pace.hides_failures = rng.permille(300);
+    let seed = world.seed();
+    world.kubelet.karpenter.trouble(seed);
 }
 
 /// Makes the world reliable again and removes every obstacle.
@@ -66,6 +68,7 @@ pub fn calm(world: &mut World) {
     world.registry.down = false;
     world.api.denials.clear();
     world.kubelet.pods.crash = false;
+    world.kubelet.karpenter.heal();
     // So the world comes to rest.
     world.upgrades(Upgrades::Manual);
     mend_settings(world);
@@ -204,13 +207,7 @@ fn break_machine(world: &mut World, rng: &mut Rng) {
 }
 
 fn own_pool(world: &World, rng: &mut Rng) -> Option<String> {
-    let all: Vec<String> = world
-        .cloud
-        .pools()
-        .filter(|pool| pool.owner != Ownership::Foreign)
-        .map(|p| p.name.clone())
-        .collect();
-    rng.pick(&all).cloned()
+    rng.pick(&world.own_instances()).cloned()
 }
 
 fn fault(world: &mut World, rng: &mut Rng) {

@@ -50,6 +50,13 @@ pub fn setup(seed: u64) -> Setup {
     }
 }
 
+/// Lets the world's Karpenter serve the claims of Workspaces.
+pub fn use_karpenter(setup: &mut Setup) {
+    let [group, kind, name] = crate::kubelet::karpenter::CLASS.map(str::to_owned);
+    setup.workspaces.mode = ProvisionerMode::NodeClaim;
+    setup.workspaces.node_claims.class = kaito_api::NodeClassRef { group, kind, name };
+}
+
 /// Returns a Workspace that serves a preset.
 #[must_use]
 pub fn inference(name: &str, preset: &str, count: u32) -> Value {

@@ -5,6 +5,7 @@
 //! priorities are not modeled.
 
 pub mod events;
+pub mod karpenter;
 pub mod machines;
 pub mod nodes;
 pub mod pod_state;
@@ -18,6 +19,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::api_server::ApiServer;
 use crate::cloud::{MachineEvent, Pace};
+use karpenter::Karpenter;
 use machines::Vm;
 
 /// Behavior of pods.
@@ -58,6 +60,8 @@ impl Default for PodPace {
 pub struct Kubelet {
     /// Behavior of pods; may be changed at any time.
     pub pods: PodPace,
+    /// The cluster's Karpenter.
+    pub karpenter: Karpenter,
     vms: BTreeMap<String, Vm>,
     names: u64,
 }
@@ -68,6 +72,7 @@ impl Kubelet {
     pub fn new(pods: PodPace) -> Self {
         Self {
             pods,
+            karpenter: Karpenter::new(),
             vms: BTreeMap::new(),
             names: 0,
         }
@@ -93,11 +98,21 @@ impl Kubelet {
     pub fn tick(&mut self, now: Timestamp, pace: &Pace, api: &mut ApiServer) -> Option<Timestamp> {
         let mut due = Vec::new();
         self.tick_nodes(now, pace, api, &mut due);
+        self.tick_karpenter(now, pace, api, &mut due);
         self.tick_workloads(api);
         schedule::tick(now, api);
         self.tick_pods(now, api, &mut due);
         self.tick_statuses(now, api);
         due.into_iter().filter(|at| *at > now).min()
+    }
+
+    /// Names of the instances that a Karpenter runs.
+    pub fn karpenters_machines(&self) -> impl Iterator<Item = &str> {
+        let all = self
+            .vms
+            .values()
+            .filter(|vm| vm.is_karpenters && vm.ended.is_none());
+        all.map(|vm| vm.pool.name.as_str())
     }
 
     fn fresh_name(&mut self) -> String {

@@ -141,6 +141,12 @@ impl World {
         self.now
     }
 
+    /// Seed of all random decisions.
+    #[must_use]
+    pub fn seed(&self) -> u64 {
+        self.setup.seed
+    }
+
     /// Events so far, one line each.
     #[must_use]
     pub fn trace(&self) -> &[String] {

@@ -19,6 +19,8 @@ pub struct Vm {
     pub ended: Option<Timestamp>,
     /// Set once the cloud's node controller has removed its Node.
     pub forgotten: bool,
+    /// A Karpenter made it, so it belongs to no agent pool.
+    pub is_karpenters: bool,
 }
 
 impl Vm {
@@ -31,13 +33,37 @@ impl Vm {
             joined: false,
             ended: None,
             forgotten: false,
+            is_karpenters: false,
+        }
+    }
+
+    /// Returns a machine of a Karpenter that boots.
+    #[must_use]
+    pub(super) fn of_karpenter(pool: &Instance, joins: Timestamp) -> Self {
+        Self {
+            is_karpenters: true,
+            ..Self::boots(pool, joins)
         }
     }
 
     /// Name of its Node; a pool that is created again gets the same.
     #[must_use]
     pub fn node_name(&self) -> String {
-        node_name(&self.pool.name)
+        if self.is_karpenters {
+            karpenters_node_name(&self.pool.name)
+        } else {
+            node_name(&self.pool.name)
+        }
+    }
+
+    /// ID by which Node and claim name it.
+    #[must_use]
+    pub(super) fn provider_id(&self) -> String {
+        if self.is_karpenters {
+            format!("karpenter://{}", self.pool.name)
+        } else {
+            provider_id(&self.pool.name)
+        }
     }
 
     /// Number of GPUs that its device plugin offers.
@@ -58,7 +84,7 @@ impl Vm {
         taints.push(json!({"key": "node.kubernetes.io/not-ready", "effect": "NoSchedule"}));
         json!({
             "metadata": {"name": name, "labels": self.labels(&name)},
-            "spec": {"providerID": provider_id(&self.pool.name), "taints": taints},
+            "spec": {"providerID": self.provider_id(), "taints": taints},
             "status": {
                 "capacity": {"cpu": "24", "memory": "220Gi", "pods": "110"},
                 "allocatable": {"cpu": "23", "memory": "200Gi", "pods": "110"},
@@ -69,9 +95,12 @@ impl Vm {
     }
 
     fn labels(&self, name: &str) -> Value {
-        let own = [
+        let of_pool = [
             (labels::AGENT_POOL, self.pool.name.as_str()),
             (labels::AKS_AGENT_POOL, &self.pool.name),
+        ];
+        let of_pool = of_pool.into_iter().filter(|_| !self.is_karpenters);
+        let own = [
             (
                 labels::INSTANCE_TYPE,
                 self.pool.instance_type.as_deref().unwrap_or_default(),
@@ -87,7 +116,11 @@ impl Vm {
             .iter()
             .map(|(k, v)| (k.clone(), json!(v)))
             .collect();
-        all.extend(own.into_iter().map(|(key, value)| (key.to_owned(), json!(value))));
+        all.extend(
+            of_pool
+                .chain(own)
+                .map(|(key, value)| (key.to_owned(), json!(value))),
+        );
         Value::Object(all)
     }
 }
@@ -96,6 +129,12 @@ impl Vm {
 #[must_use]
 pub fn node_name(pool: &str) -> String {
     format!("aks-{pool}-10000000-vmss000000")
+}
+
+/// Name of the Node of a Karpenter's claim.
+#[must_use]
+pub(super) fn karpenters_node_name(claim: &str) -> String {
+    format!("{}{claim}", super::karpenter::NODE_PREFIX)
 }
 
 fn provider_id(pool: &str) -> String {

@@ -108,7 +108,7 @@ impl World {
             .map(|(k, _)| shown(k))
     }
 
-    /// Iterates over the claims that the provisioner serves.
+    /// Iterates over the claims that the provisioner and the world's Karpenter serve.
     pub fn managed_claims(&self) -> impl Iterator<Item = (&ObjectRef, &std::sync::Arc<Value>)> {
         let all = [Kind::Machine, Kind::NodeClaim].into_iter();
         all.flat_map(|kind| self.api.list(kind))
@@ -174,7 +174,10 @@ fn is_noted(value: &Value) -> bool {
 
 fn is_managed(kind: Kind, value: &Value) -> bool {
     let of_karpenter = match kind {
-        Kind::NodeClaim => json::text(value, &["spec", "nodeClassRef", "group"]) != "kaito.sh",
+        Kind::NodeClaim => {
+            let group = json::text(value, &["spec", "nodeClassRef", "group"]);
+            group != "kaito.sh" && !crate::kubelet::karpenter::is_its(value)
+        }
         _ => !json::text(value, &["metadata", "labels", "karpenter.azure.com/aksnodeclass"]).is_empty(),
     };
     !of_karpenter && !json::text(value, &["metadata", "labels", WORKSPACE]).is_empty()

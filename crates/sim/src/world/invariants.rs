@@ -12,6 +12,7 @@ use super::ledger::{WINDOW, push};
 use crate::api_server::{is_deleting, shown};
 use crate::failure::Failure;
 use crate::json;
+use crate::kubelet::karpenter;
 
 /// Most reconciles of one object in [`WINDOW`].
 const MOST_RECONCILES: usize = 600;
@@ -39,6 +40,12 @@ impl World {
                 return Err(format!(
                     "{} wrote {}, which is not its own",
                     line.actor,
+                    shown(&line.key)
+                ));
+            }
+            if line.actor == GPU_PROVISIONER && is_karpenters(self, &line.key) {
+                return Err(format!(
+                    "gpu-provisioner wrote {}, which is a Karpenter's",
                     shown(&line.key)
                 ));
             }
@@ -78,6 +85,15 @@ impl World {
             within(times, MOST_REQUESTS, || format!("the cloud is asked to {what}"))?;
         }
         Ok(())
+    }
+}
+
+fn is_karpenters(world: &World, key: &ObjectRef) -> bool {
+    let claim = || world.api.get(key).is_some_and(|claim| karpenter::is_its(claim));
+    match key.kind {
+        Kind::Node => key.name.starts_with(karpenter::NODE_PREFIX),
+        Kind::NodeClaim => claim(),
+        _ => false,
     }
 }
 

@@ -81,6 +81,10 @@ impl World {
             }
             Kind::Machine | Kind::NodeClaim => all().chain([changed.clone()]).collect(),
             Kind::Node => all().collect(),
+            // Events about claims are in the namespace `default`.
+            Kind::Event if self.api.get(changed).is_some_and(|event| is_about_claim(event)) => {
+                all().collect()
+            }
             _ => all().filter(|key| key.namespace == changed.namespace).collect(),
         }
     }
@@ -154,6 +158,10 @@ impl World {
     pub(super) fn named(program: Program, key: &ObjectRef) -> String {
         format!("{}: {}", program.name(), shown(key))
     }
+}
+
+fn is_about_claim(event: &serde_json::Value) -> bool {
+    json::text(event, &["involvedObject", "kind"]) == "NodeClaim"
 }
 
 // The claims of both kinds that may have the name.

@@ -1,6 +1,6 @@
 //! Actions of users and of other owners, and losses.
 
-use cloudprovider::Instance;
+use cloudprovider::{Instance, Ownership};
 use kaito_api::labels::WORKSPACE_FINALIZER;
 use kaito_api::names;
 use plan::{Kind, ObjectRef, Propagation};
@@ -96,8 +96,21 @@ impl World {
         self.cloud.lose(name);
     }
 
-    /// Removes a pool and its machine without a request.
+    /// Names of the instances that the programs and a Karpenter have created.
+    #[must_use]
+    pub fn own_instances(&self) -> Vec<String> {
+        let pools = self.cloud.pools();
+        let pools = pools.filter(|pool| pool.owner != Ownership::Foreign);
+        let pools = pools.map(|pool| pool.name.as_str());
+        let all = pools.chain(self.kubelet.karpenters_machines());
+        all.map(str::to_owned).collect()
+    }
+
+    /// Removes an instance and its machine without a request.
     pub fn lose_pool(&mut self, name: &str) {
+        if self.cloud.pool(name).is_none() {
+            return self.break_machine(name);
+        }
         self.note(format!("instance {name} vanishes"));
         self.cloud.lose(name);
     }

@@ -12,6 +12,7 @@
 
 mod claims;
 mod held;
+mod karpenter;
 mod properties;
 mod scenarios;
 mod walk;

@@ -2,7 +2,8 @@
 //! prints its trace.
 
 use sim::chaos::Subject;
-use sim::runner;
+use sim::world::Setup;
+use sim::{fixtures, runner};
 
 fn seeds(default: u64) -> std::ops::Range<u64> {
     let number = |name: &str| std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
@@ -15,10 +16,10 @@ fn seeds(default: u64) -> std::ops::Range<u64> {
     }
 }
 
-fn campaign(subject: Subject, default: u64) {
+fn campaign(subject: Subject, default: u64, setup: fn(&mut Setup)) {
     let mut failed = Vec::new();
     for seed in seeds(default) {
-        match runner::run(seed, subject, |_| ()) {
+        match runner::run(seed, subject, setup) {
             Ok(summary) => {
                 if std::env::var_os("SIM_SEED").is_some() {
                     println!("{}", summary.trace.join("\n"));
@@ -44,10 +45,15 @@ fn campaign(subject: Subject, default: u64) {
 
 #[test]
 fn claims_survive_chaos() {
-    campaign(Subject::Claims, 150);
+    campaign(Subject::Claims, 150, |_| ());
 }
 
 #[test]
 fn workspaces_survive_chaos() {
-    campaign(Subject::Workspaces, 40);
+    campaign(Subject::Workspaces, 40, |_| ());
+}
+
+#[test]
+fn workspaces_of_a_karpenter_survive_chaos() {
+    campaign(Subject::Workspaces, 15, fixtures::use_karpenter);
 }

@@ -1,0 +1,309 @@
+//! A Karpenter: it serves the NodeClaims of its class, as `sigs.k8s.io/karpenter` serves claims without a NodePool.
+//!
+//! Without capacity it deletes a claim, and an Event says why. Another failure stands in the claim, and the launch is tried
+//! again. A claim that has no instance in time, or whose instance does not join in time, is deleted.
+
+mod node;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use cloudprovider::Instance;
+use jiff::{SignedDuration, Timestamp};
+use kaito_api::labels::{INSTANCE_TYPE, TERMINATION_FINALIZER};
+use plan::{Kind, ObjectRef, Propagation};
+use serde_json::{Value, json};
+
+use super::Kubelet;
+use super::machines::Vm;
+use crate::api_server::{ApiServer, is_deleting, key};
+use crate::cloud::Pace;
+use crate::json;
+use crate::rng::Rng;
+
+const ACTOR: &str = "karpenter";
+/// Group, kind and name of the class of its claims.
+pub const CLASS: [&str; 3] = ["karpenter.example.com", "ExampleNodeClass", "gpu"];
+/// Begin of the names of its Nodes.
+pub(crate) const NODE_PREFIX: &str = "karpenter-";
+/// From a claim to the first attempt to launch it.
+const BEGINS: SignedDuration = SignedDuration::from_secs(2);
+/// From a failed attempt to the next one.
+const RETRY: SignedDuration = SignedDuration::from_secs(5);
+/// Age at which a claim without an instance is deleted.
+const LAUNCH_TIMEOUT: SignedDuration = SignedDuration::from_mins(5);
+/// Age at which a claim whose instance has not joined is deleted.
+const REGISTRATION_TIMEOUT: SignedDuration = SignedDuration::from_mins(15);
+/// Taint of a Node that its kubelet registered, and Karpenter has not.
+const UNREGISTERED: &str = "karpenter.sh/unregistered";
+
+/// Its chances, and what it remembers.
+#[derive(Clone, Debug)]
+pub struct Karpenter {
+    /// Attempts in a thousand that fail, in one of four ways.
+    failures_permille: u64,
+    /// Instances that it has launched.
+    pub launches: u64,
+    /// Times of the next attempts, by the claim's UID.
+    attempts: BTreeMap<String, Timestamp>,
+    /// The end of every attempt, in place of chance.
+    forced: Option<Attempt>,
+    rng: Rng,
+}
+
+/// End of one attempt.
+#[derive(Clone, Copy, Debug)]
+enum Attempt {
+    Launched,
+    /// The instance never joins.
+    Silent,
+    NoCapacity,
+    Failed,
+    /// The cloud does not answer until after the timeout.
+    Hangs,
+}
+
+impl Karpenter {
+    /// Returns one whose attempts all succeed.
+    #[must_use]
+    pub(super) fn new() -> Self {
+        Self {
+            failures_permille: 0,
+            launches: 0,
+            attempts: BTreeMap::new(),
+            forced: None,
+            rng: Rng::new(0x6b61),
+        }
+    }
+
+    /// Lets some attempts fail, as the seed chooses. Its stream is its own, so that worlds without it stay as they are.
+    pub(crate) fn trouble(&mut self, seed: u64) {
+        self.rng = Rng::new(seed);
+        self.failures_permille = *self.rng.pick(&[0, 200, 500]).unwrap_or(&0);
+    }
+
+    /// Lets every launch fail from now on.
+    pub fn only_failed_launches(&mut self) {
+        self.forced = Some(Attempt::Failed);
+    }
+
+    /// Lets no further instance join.
+    pub fn only_silent_instances(&mut self) {
+        self.forced = Some(Attempt::Silent);
+    }
+
+    /// Lets every attempt succeed from now on.
+    pub fn heal(&mut self) {
+        self.forced = None;
+        self.failures_permille = 0;
+    }
+
+    fn attempt(&mut self) -> Attempt {
+        if let Some(forced) = self.forced {
+            return forced;
+        }
+        if !self.rng.permille(self.failures_permille) {
+            return Attempt::Launched;
+        }
+        let ways = [
+            Attempt::Silent,
+            Attempt::NoCapacity,
+            Attempt::Failed,
+            Attempt::Hangs,
+        ];
+        *self.rng.pick(&ways).unwrap_or(&Attempt::Failed)
+    }
+}
+
+/// Returns true if this NodeClaim is of its class.
+pub(crate) fn is_its(claim: &Value) -> bool {
+    json::text(claim, &["spec", "nodeClassRef", "group"]) == CLASS[0]
+}
+
+impl Kubelet {
+    pub(super) fn tick_karpenter(
+        &mut self,
+        now: Timestamp,
+        pace: &Pace,
+        api: &mut ApiServer,
+        due: &mut Vec<Timestamp>,
+    ) {
+        let all = api.list(Kind::NodeClaim).filter(|(_, claim)| is_its(claim));
+        let all: Vec<(ObjectRef, Arc<Value>)> =
+            all.map(|(key, claim)| (key.clone(), Arc::clone(claim))).collect();
+        let exists = |uid: &String| all.iter().any(|(_, claim)| uid_of(claim) == uid);
+        self.karpenter.attempts.retain(|uid, _| exists(uid));
+        for (target, claim) in &all {
+            if is_deleting(claim) {
+                self.terminate(target, claim, now, api, due);
+            } else if !json::list(claim, &["metadata", "finalizers"]).contains(&json!(TERMINATION_FINALIZER))
+            {
+                accept(target, claim, now, api);
+                due.push(now.saturating_add(BEGINS).unwrap_or(now));
+            } else if !is_true(claim, "Launched") {
+                self.launch(target, claim, now, pace, api, due);
+            } else if is_true(claim, "Registered") {
+                self.watch_over(target, claim, now, api);
+            } else {
+                self.register(target, claim, now, api, due);
+            }
+        }
+    }
+
+    fn launch(
+        &mut self,
+        target: &ObjectRef,
+        claim: &Value,
+        now: Timestamp,
+        pace: &Pace,
+        api: &mut ApiServer,
+        due: &mut Vec<Timestamp>,
+    ) {
+        if is_older(claim, LAUNCH_TIMEOUT, now, due) {
+            return take_back(target, api);
+        }
+        let first = after(created(claim, now), BEGINS);
+        let next = *self
+            .karpenter
+            .attempts
+            .entry(uid_of(claim).to_owned())
+            .or_insert(first);
+        due.push(next);
+        if now < next {
+            return;
+        }
+        // A machine of the same name ends first.
+        let attempt = if self.vms.contains_key(&target.name) {
+            Attempt::Failed
+        } else {
+            self.karpenter.attempt()
+        };
+        let next = match attempt {
+            Attempt::Hangs => Timestamp::MAX,
+            _ => after(now, RETRY),
+        };
+        self.karpenter.attempts.insert(uid_of(claim).to_owned(), next);
+        due.push(next);
+        match attempt {
+            Attempt::Hangs => {}
+            Attempt::NoCapacity => {
+                report_no_capacity(target, claim, now, api);
+                take_back(target, api);
+            }
+            Attempt::Failed => {
+                let _ = api.edit(ACTOR, target, |claim| {
+                    set_condition(
+                        claim,
+                        "Launched",
+                        "Unknown",
+                        "LaunchFailed",
+                        "the cloud says no",
+                        now,
+                    );
+                });
+            }
+            Attempt::Launched | Attempt::Silent => {
+                let joins = match attempt {
+                    Attempt::Silent => Timestamp::MAX,
+                    _ => after(now, pace.join),
+                };
+                let vm = Vm::of_karpenter(&instance(target, claim), joins);
+                let _ = api.edit(ACTOR, target, |claim| {
+                    json::set(claim, &["status", "providerID"], json!(vm.provider_id()));
+                    set_condition(claim, "Launched", "True", "Launched", "", now);
+                    set_condition(
+                        claim,
+                        "Registered",
+                        "Unknown",
+                        "NodeNotFound",
+                        "Node not registered with cluster",
+                        now,
+                    );
+                });
+                self.vms.insert(target.name.clone(), vm);
+                self.karpenter.launches += 1;
+            }
+        }
+    }
+}
+
+/// Adds the finalizer and the conditions of a new claim.
+fn accept(target: &ObjectRef, claim: &Value, now: Timestamp, api: &mut ApiServer) {
+    let _ = api.set_finalizer(ACTOR, target, uid_of(claim), TERMINATION_FINALIZER, true);
+    let _ = api.edit(ACTOR, target, |claim| {
+        for type_ in ["Launched", "Registered", "Initialized", "Ready"] {
+            let message = "object is awaiting reconciliation";
+            set_condition(claim, type_, "Unknown", "AwaitingReconciliation", message, now);
+        }
+    });
+}
+
+/// Deletes a claim that is not wanted anymore.
+fn take_back(target: &ObjectRef, api: &mut ApiServer) {
+    let _ = api.delete(ACTOR, target, None, Propagation::Background, None);
+}
+
+fn report_no_capacity(target: &ObjectRef, claim: &Value, now: Timestamp, api: &mut ApiServer) {
+    let uid = uid_of(claim);
+    let event = json!({
+        "type": "Warning", "reason": "InsufficientCapacityError", "lastTimestamp": json::stamp(now), "count": 1,
+        "message": format!("NodeClaim {} event: no capacity", target.name),
+        "involvedObject": {"kind": "NodeClaim", "name": target.name, "uid": uid},
+    });
+    let _ = api.create(
+        ACTOR,
+        &key(Kind::Event, "default", &format!("{}.{uid}", target.name)),
+        event,
+    );
+}
+
+/// The machine that the claim asks for. Its kubelet knows neither labels nor taints of the claim.
+fn instance(target: &ObjectRef, claim: &Value) -> Instance {
+    let requirements = json::list(claim, &["spec", "requirements"]).iter();
+    let type_ = requirements
+        .filter(|requirement| json::text(requirement, &["key"]) == INSTANCE_TYPE)
+        .find_map(|requirement| json::list(requirement, &["values"]).first()?.as_str());
+    Instance {
+        name: target.name.clone(),
+        instance_type: type_.map(str::to_owned),
+        taints: vec![format!("{UNREGISTERED}:NoExecute")],
+        ..Instance::default()
+    }
+}
+
+fn uid_of(object: &Value) -> &str {
+    json::text(object, &["metadata", "uid"])
+}
+
+fn created(claim: &Value, now: Timestamp) -> Timestamp {
+    json::time(claim, &["metadata", "creationTimestamp"]).unwrap_or(now)
+}
+
+fn after(time: Timestamp, pause: SignedDuration) -> Timestamp {
+    time.saturating_add(pause).unwrap_or(Timestamp::MAX)
+}
+
+fn is_older(claim: &Value, age: SignedDuration, now: Timestamp, due: &mut Vec<Timestamp>) -> bool {
+    let end = after(created(claim, now), age);
+    due.push(end);
+    now >= end
+}
+
+fn is_true(claim: &Value, type_: &str) -> bool {
+    let mut all = json::list(claim, &["status", "conditions"]).iter();
+    all.any(|one| json::text(one, &["type"]) == type_ && json::text(one, &["status"]) == "True")
+}
+
+/// Sets a condition; its time changes with its status.
+fn set_condition(claim: &mut Value, type_: &str, status: &str, reason: &str, message: &str, now: Timestamp) {
+    let mut all = json::list(claim, &["status", "conditions"]).to_vec();
+    let old = all.iter().position(|one| json::text(one, &["type"]) == type_);
+    let old = old.map(|index| all.remove(index));
+    let since = old.filter(|old| json::text(old, &["status"]) == status);
+    let since = since.and_then(|old| old.get("lastTransitionTime").cloned());
+    all.push(json!({
+        "type": type_, "status": status, "reason": reason, "message": message,
+        "lastTransitionTime": since.unwrap_or_else(|| json::stamp(now)),
+    }));
+    json::set(claim, &["status", "conditions"], Value::Array(all));
+}
