@@ -19,7 +19,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::api_server::ApiServer;
 use crate::cloud::{MachineEvent, Pace};
-use karpenter::Karpenter;
+use karpenter::attempts::Karpenter;
 use machines::Vm;
 
 /// Behavior of pods.

@@ -96,7 +96,7 @@ fn theirs() -> Result<CustomResourceDefinition> {
     Ok(serde_json::from_value(value)?)
 }
 
-/// What an owner decides about it.
+/// Parts of the definition that its owner decides.
 fn shown(definition: &CustomResourceDefinition) -> Value {
     let metadata = &definition.metadata;
     json!([

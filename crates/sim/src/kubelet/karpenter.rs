@@ -3,9 +3,9 @@
 //! Without capacity it deletes a claim, and an Event says why. Another failure stands in the claim, and the launch is tried
 //! again. A claim that has no instance in time, or whose instance does not join in time, is deleted.
 
+pub mod attempts;
 mod node;
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use cloudprovider::Instance;
@@ -19,13 +19,11 @@ use super::machines::Vm;
 use crate::api_server::{ApiServer, is_deleting, key};
 use crate::cloud::Pace;
 use crate::json;
-use crate::rng::Rng;
+use attempts::Attempt;
 
 const ACTOR: &str = "karpenter";
 /// Group, kind and name of the class of its claims.
 pub const CLASS: [&str; 3] = ["karpenter.example.com", "ExampleNodeClass", "gpu"];
-/// Begin of the names of its Nodes.
-pub(crate) const NODE_PREFIX: &str = "karpenter-";
 /// From a claim to the first attempt to launch it.
 const BEGINS: SignedDuration = SignedDuration::from_secs(2);
 /// From a failed attempt to the next one.
@@ -36,84 +34,6 @@ const LAUNCH_TIMEOUT: SignedDuration = SignedDuration::from_mins(5);
 const REGISTRATION_TIMEOUT: SignedDuration = SignedDuration::from_mins(15);
 /// Taint of a Node that its kubelet registered, and Karpenter has not.
 const UNREGISTERED: &str = "karpenter.sh/unregistered";
-
-/// Its chances, and what it remembers.
-#[derive(Clone, Debug)]
-pub struct Karpenter {
-    /// Attempts in a thousand that fail, in one of four ways.
-    failures_permille: u64,
-    /// Instances that it has launched.
-    pub launches: u64,
-    /// Times of the next attempts, by the claim's UID.
-    attempts: BTreeMap<String, Timestamp>,
-    /// The end of every attempt, in place of chance.
-    forced: Option<Attempt>,
-    rng: Rng,
-}
-
-/// End of one attempt.
-#[derive(Clone, Copy, Debug)]
-enum Attempt {
-    Launched,
-    /// The instance never joins.
-    Silent,
-    NoCapacity,
-    Failed,
-    /// The cloud does not answer until after the timeout.
-    Hangs,
-}
-
-impl Karpenter {
-    /// Returns one whose attempts all succeed.
-    #[must_use]
-    pub(super) fn new() -> Self {
-        Self {
-            failures_permille: 0,
-            launches: 0,
-            attempts: BTreeMap::new(),
-            forced: None,
-            rng: Rng::new(0x6b61),
-        }
-    }
-
-    /// Lets some attempts fail, as the seed chooses. Its stream is its own, so that worlds without it stay as they are.
-    pub(crate) fn trouble(&mut self, seed: u64) {
-        self.rng = Rng::new(seed);
-        self.failures_permille = *self.rng.pick(&[0, 200, 500]).unwrap_or(&0);
-    }
-
-    /// Lets every launch fail from now on.
-    pub fn only_failed_launches(&mut self) {
-        self.forced = Some(Attempt::Failed);
-    }
-
-    /// Lets no further instance join.
-    pub fn only_silent_instances(&mut self) {
-        self.forced = Some(Attempt::Silent);
-    }
-
-    /// Lets every attempt succeed from now on.
-    pub fn heal(&mut self) {
-        self.forced = None;
-        self.failures_permille = 0;
-    }
-
-    fn attempt(&mut self) -> Attempt {
-        if let Some(forced) = self.forced {
-            return forced;
-        }
-        if !self.rng.permille(self.failures_permille) {
-            return Attempt::Launched;
-        }
-        let ways = [
-            Attempt::Silent,
-            Attempt::NoCapacity,
-            Attempt::Failed,
-            Attempt::Hangs,
-        ];
-        *self.rng.pick(&ways).unwrap_or(&Attempt::Failed)
-    }
-}
 
 /// Returns true if this NodeClaim is of its class.
 pub(crate) fn is_its(claim: &Value) -> bool {

@@ -6,6 +6,9 @@ use jiff::Timestamp;
 use kaito_api::labels;
 use serde_json::{Map, Value, json};
 
+/// Begin of the names of Nodes of a Karpenter.
+pub(crate) const KARPENTERS_PREFIX: &str = "karpenter-";
+
 /// One virtual machine.
 #[derive(Clone, Debug)]
 pub struct Vm {
@@ -134,7 +137,7 @@ pub fn node_name(pool: &str) -> String {
 /// Name of the Node of a Karpenter's claim.
 #[must_use]
 pub(super) fn karpenters_node_name(claim: &str) -> String {
-    format!("{}{claim}", super::karpenter::NODE_PREFIX)
+    format!("{}{claim}", KARPENTERS_PREFIX)
 }
 
 fn provider_id(pool: &str) -> String {

@@ -13,6 +13,7 @@ use crate::api_server::{is_deleting, shown};
 use crate::failure::Failure;
 use crate::json;
 use crate::kubelet::karpenter;
+use crate::kubelet::machines::KARPENTERS_PREFIX;
 
 /// Most reconciles of one object in [`WINDOW`].
 const MOST_RECONCILES: usize = 600;
@@ -91,7 +92,7 @@ impl World {
 fn is_karpenters(world: &World, key: &ObjectRef) -> bool {
     let claim = || world.api.get(key).is_some_and(|claim| karpenter::is_its(claim));
     match key.kind {
-        Kind::Node => key.name.starts_with(karpenter::NODE_PREFIX),
+        Kind::Node => key.name.starts_with(KARPENTERS_PREFIX),
         Kind::NodeClaim => claim(),
         _ => false,
     }
