@@ -48,6 +48,30 @@ pub(crate) fn annotations() -> Cases {
             annotated(tuning(), "push-retry-seconds", "600000"),
             Refused("must be a number of seconds from 60"),
         ),
+        (
+            annotated(
+                inference(),
+                "weights-image",
+                "registry.example.com:5000/weights/phi-4:v1",
+            ),
+            Accepted,
+        ),
+        (
+            annotated(inference(), "weights-image", "https://registry.example.com/phi-4"),
+            Refused("must be an image, such as"),
+        ),
+        (
+            annotated(
+                unlicensed("llama-3.1-8b-instruct"),
+                "weights-image",
+                "registry.example.com/llama:v1",
+            ),
+            Accepted,
+        ),
+        (
+            annotated(unlicensed("llama-3.1-8b-instruct"), "weights-image", " "),
+            Refused("preset llama-3.1-8b-instruct is gated at its model hub"),
+        ),
         (annotated(inference(), "cpu", "1.5"), Accepted),
         (
             annotated(inference(), "cpu", "0"),

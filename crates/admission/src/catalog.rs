@@ -35,7 +35,7 @@ const RULES: &[Rule] = &[
     ),
     rule(
         "preset.presetOptions.modelAccessSecret",
-        "!variables.isNew || !variables.isKnown || variables.namesAccessSecret \
+        "!variables.isNew || !variables.isKnown || variables.namesAccessSecret || variables.hasWeightsImage \
          || !(('gated.' + variables.preset) in variables.data)",
         "'preset ' + variables.preset + ' is gated at its model hub: presetOptions.modelAccessSecret must name a Secret \
          whose key HF_TOKEN is a token of an account that accepted the license'",

@@ -231,6 +231,12 @@ const RULES: &[Rule] = &[
         ".matches('^([6-9][0-9]|[1-9][0-9]{2,4}|[1-5][0-9]{5}|)$')",
         "a number of seconds from 60 to 599999"
     ),
+    // In lower case, unlike images of the spec: no published manifest has this annotation.
+    annotation!(
+        "weights-image",
+        ".matches('^(([A-Za-z0-9]([-A-Za-z0-9.]*[A-Za-z0-9])?(:[0-9]+)?/)?[a-z0-9]+(([.]|_|__|-+)[a-z0-9]+)*(/[a-z0-9]+(([.]|_|__|-+)[a-z0-9]+)*)*(:[A-Za-z0-9_][-A-Za-z0-9_.]{0,127})?(@sha256:[0-9a-f]{64})?)?$')",
+        "an image, such as registry.example.com/weights/phi-4@sha256:…"
+    ),
     annotation!(
         "cpu",
         ".matches('^([0-9]*[1-9][0-9]*m?|[0-9]+[.][0-9]*[1-9][0-9]*|)$')",
@@ -327,6 +333,7 @@ mod tests {
             labels::CORS_ORIGINS,
             labels::STALL_SECONDS,
             labels::PUSH_RETRY_SECONDS,
+            labels::WEIGHTS_IMAGE,
             labels::CPU,
             labels::MEMORY,
             labels::PERFORMANCE_MODE,

@@ -93,6 +93,8 @@ pub(crate) enum Command {
     Push(Push),
     /// Wait until `push` beside this program has pushed its image
     AwaitPush(AwaitPush),
+    /// Pack the weights of a model into an image and push it
+    PushWeights(PushWeights),
     /// Push an image that lies in an OCI layout, as it is
     Publish(Publish),
 }
@@ -274,6 +276,20 @@ pub(crate) struct AwaitPush {
     /// File with the outcome of `push`; it may not exist yet
     #[arg(long, value_name = "FILE")]
     pub(crate) outcome: PathBuf,
+}
+
+#[derive(Clone, Debug, clap::Args)]
+pub(crate) struct PushWeights {
+    /// Directory with the weights and all files beside them
+    #[arg(long, value_name = "DIR")]
+    pub(crate) from: PathBuf,
+    #[command(flatten)]
+    pub(crate) access: Access,
+    /// Most bytes of one part of an upload
+    #[arg(long, default_value_t = 16 << 20, value_parser = clap::value_parser!(u64).range(1024..=GIB))]
+    pub(crate) chunk_bytes: u64,
+    /// Image to push to
+    pub(crate) reference: String,
 }
 
 #[derive(Clone, Debug, clap::Args)]

@@ -152,6 +152,12 @@ pub enum NoResult {
         /// The reason that the tuning left.
         reason: Option<String>,
     },
+    /// The directory is no model.
+    #[error("{} holds no config.json and no params.json, so it is not a model", directory.display())]
+    NoModel {
+        /// The directory.
+        directory: PathBuf,
+    },
     /// The directory is no adapter.
     #[error("{} holds no {file}, so it is not an adapter", directory.display())]
     NoAdapter {

@@ -8,6 +8,7 @@
 //! | `check-push` | asks a registry whether an image may be pushed |
 //! | `push` | waits for the end of a tuning, packs its result into an image and pushes it |
 //! | `await-push` | waits for a `push` in another container of the pod |
+//! | `push-weights` | packs the weights of a model into an image and pushes it |
 //! | `publish` | pushes an image that lies in an OCI layout |
 //!
 //! Each exits with 0 on success. Otherwise it prints one sentence, which is also the container's termination message, and
@@ -35,6 +36,7 @@ mod progress;
 mod publish;
 mod pull;
 mod push;
+mod push_weights;
 mod refused;
 mod registry;
 mod strength;

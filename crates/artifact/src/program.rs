@@ -10,7 +10,7 @@ use serve::StopSignals;
 use crate::args::{Args, Command};
 use crate::error::{Error, Result};
 use crate::progress::say;
-use crate::{check_push, copy, fetch, outcome, publish, pull, push, weights};
+use crate::{check_push, copy, fetch, outcome, publish, pull, push, push_weights, weights};
 
 /// Bytes of a termination message that the kubelet keeps.
 const TERMINATION_BYTES: usize = 4096;
@@ -79,6 +79,9 @@ async fn command(args: &Args) -> Result<Done> {
             Ok(pushed(image))
         }
         Command::AwaitPush(args) => outcome::wait(args, common).await.map(pushed),
+        Command::PushWeights(args) => within(common.timeout, push_weights::run(args, common))
+            .await
+            .map(pushed),
         Command::Publish(publish) => within(common.timeout, publish::run(publish, common))
             .await
             .map(pushed),

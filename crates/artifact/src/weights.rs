@@ -137,6 +137,13 @@ fn complete(args: &Weights) -> Option<Note> {
     is_same.then_some(note)
 }
 
+/// Returns the model and the commit that are complete in a directory, if this command filled it.
+pub(crate) fn downloaded(directory: &Path) -> Option<(String, String)> {
+    let text = std::fs::read(note(directory)).ok()?;
+    let note: Note = serde_json::from_slice(&text).ok()?;
+    Some((note.model, note.revision))
+}
+
 /// Removes the note, since the directory changes. Returns true if there was one: then it has files of another model or commit.
 fn forget(directory: &Path) -> Result<bool> {
     let path = note(directory);

@@ -7,7 +7,8 @@ use anyhow::{Context as _, Result};
 use local_cluster::nodes::HOST_ADDRESS;
 use preset_catalog::Catalog;
 use serde_json::{Value, json};
-use testkit::{Program, Running, TestEnv, web};
+use testkit::web::{self, Clients};
+use testkit::{Program, Running, TestEnv};
 
 /// A model that needs two nodes. Its weights are played: no engine reads them.
 const GROUP_PRESET: &str = "falcon-40b-instruct";
@@ -15,7 +16,7 @@ const GROUP_PRESET: &str = "falcon-40b-instruct";
 const HEAD: &str = "0123456789abcdef0123456789abcdef01234567";
 
 /// The model of the hub.
-const MODEL: &str = "HuggingFaceTB/SmolLM2-135M-Instruct";
+pub(crate) const MODEL: &str = "HuggingFaceTB/SmolLM2-135M-Instruct";
 
 const SUBSCRIPTION: &str = "00000000-0000-0000-0000-000000000001";
 const TENANT: &str = "00000000-0000-0000-0000-000000000002";
@@ -66,7 +67,7 @@ pub(crate) fn provisioner_values(url: &str) -> Value {
 }
 
 /// Serves the model in this directory as a hub does.
-pub(crate) fn serve_hub(model: &Path, scratch: &Path) -> Result<SocketAddr> {
+pub(crate) fn serve_hub(model: &Path, scratch: &Path) -> Result<(SocketAddr, Clients)> {
     let catalog = Catalog::embedded()?;
     let preset = catalog.find(MODEL).context("the model has no preset")?;
     let commit = preset.revision.as_deref().context("the preset has no commit")?;
@@ -84,5 +85,5 @@ pub(crate) fn serve_hub(model: &Path, scratch: &Path) -> Result<SocketAddr> {
     // A preset without a commit asks for the default branch.
     let of_main = format!("/hub/api/models/{}/revision/main", group.hub_id);
     files.insert(of_main, about.join("about.json"));
-    web::serve(HOST_ADDRESS, files)
+    web::serve_counted(HOST_ADDRESS, files)
 }

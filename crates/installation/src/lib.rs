@@ -11,7 +11,9 @@ mod operator;
 mod pods;
 mod registry;
 mod user_registry;
+mod weights;
 mod workspaces;
 
 pub use images::{ABSENT_IMAGE, SHELL_IMAGE};
 pub use operator::{Installation, LIMIT};
+pub use weights::Requests;

@@ -10,6 +10,7 @@ use kube::{Api, Client};
 use local_cluster::nodes::{HOST_ADDRESS, HOST_NAME, REGISTRY_NAME};
 use local_cluster::{ClusterOptions, NodeHost, NodeOptions, Tier};
 use serde_json::{Value, json};
+use testkit::web::Clients;
 use testkit::{Helm, NAMESPACE, Running, TestEnv};
 
 use crate::registry::UserRegistry;
@@ -34,6 +35,10 @@ pub struct Installation {
     pub arm_url: String,
     /// A registry of a user, without TLS.
     pub(crate) registry: Mutex<UserRegistry>,
+    /// The played hub.
+    pub(crate) hub_url: String,
+    /// The clients of the hub.
+    pub(crate) hub_clients: Clients,
     _scratch: tempfile::TempDir,
 }
 
@@ -64,17 +69,19 @@ impl Installation {
         tokio::task::spawn_blocking(move || images::push(&images_dir)).await??;
         let get = move || gguf::example::smollm2(&gguf::example::cache(), &report);
         let model = tokio::task::spawn_blocking(get).await??;
-        let hub = cloud::serve_hub(&model.dir, scratch.path())?;
+        let (hub, hub_clients) = cloud::serve_hub(&model.dir, scratch.path())?;
         let installation = Self {
             env,
             host,
             arm_url,
             registry: Mutex::new(registry),
+            hub_url: format!("http://{hub}/hub"),
+            hub_clients,
             _arm: arm,
             _scratch: scratch,
         };
         report(&format!("helm install kaito {}", chart::address()));
-        installation.install(&format!("http://{hub}/hub"), port).await?;
+        installation.install(&installation.hub_url, port).await?;
         Ok(installation)
     }
 

@@ -111,6 +111,8 @@ pub const PUSH_RETRY_SECONDS: &str = "kaito.sh/push-retry-seconds";
 pub const CPU: &str = "kaito.sh/cpu";
 /// Memory that the engine requests and may use at most, such as `16Gi`. Annotation on Workspaces.
 pub const MEMORY: &str = "kaito.sh/memory";
+/// Image whose `/data` has the weights of the preset, instead of the hub. Annotation on Workspaces.
+pub const WEIGHTS_IMAGE: &str = "kaito.sh/weights-image";
 /// `balanced`, `interactivity` or `throughput`. Annotation on Workspaces; validated, without effect so far.
 pub const PERFORMANCE_MODE: &str = "kaito.sh/performance-mode";
 /// `true` or `false`. Annotation on Workspaces; validated, without effect so far.

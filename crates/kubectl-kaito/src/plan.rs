@@ -30,7 +30,8 @@ struct Subject {
     context_tokens: Option<u32>,
     /// Instance type of the Workspace; empty if none is set.
     instance_type: String,
-    has_token: bool,
+    /// True if the Workspace names a token for the hub, or an image with the weights.
+    has_access: bool,
     /// Settings of the ConfigMap that the Workspace names.
     settings: EngineOptions,
     /// Line about the ConfigMap; empty without one.
@@ -45,7 +46,7 @@ pub(crate) async fn run(source: &PresetSource, args: &PlanArgs) -> anyhow::Resul
     let mut plans = Vec::new();
     for subject in &subjects {
         let plan = source.plan(&question(subject, args)).await?;
-        let needs_token = source.preset(&subject.preset).await?.gated && !subject.has_token;
+        let needs_token = source.preset(&subject.preset).await?.gated && !subject.has_access;
         findings |= !satisfied(subject, &plan, args) || needs_token && subject.workspace.is_some();
         plans.push((plan, needs_token));
     }
@@ -165,10 +166,13 @@ fn of_workspace(document: &Value, documents: &[Value]) -> anyhow::Result<Subject
             .as_str()
             .unwrap_or_default()
             .to_owned(),
-        has_token: document[section]["preset"]["presetOptions"]["modelAccessSecret"]
-            .as_str()
-            .is_some_and(|secret| !secret.is_empty()),
+        has_access: is_set(&document[section]["preset"]["presetOptions"]["modelAccessSecret"])
+            || section == "inference" && is_set(&document["metadata"]["annotations"][labels::WEIGHTS_IMAGE]),
     })
+}
+
+fn is_set(value: &Value) -> bool {
+    value.as_str().is_some_and(|text| !text.trim().is_empty())
 }
 
 /// Returns the retired type that the Workspace names, and the one that is bought instead.

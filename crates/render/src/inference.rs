@@ -33,6 +33,8 @@ pub struct Inference<'a> {
     pub user_flags: BTreeMap<String, String>,
     /// Digest of the ConfigMap with these flags; empty without one.
     pub config_hash: String,
+    /// Image whose `/data` has the weights; `None` leaves them to the hub.
+    pub weights_image: Option<&'a str>,
     /// Adapters to load beside the model.
     pub adapters: Vec<Adapter>,
     /// Front, keys, encryption, processors and memory.

@@ -10,17 +10,16 @@ use crate::{adapter, front, meta, native, paths, pod, scheduling, vllm, volume, 
 /// Renders the pod template.
 pub(crate) fn pod_template(inference: &Inference<'_>) -> PodTemplateSpec {
     let adapters = adapter::parts(&inference.adapters, inference.engine, inference.platform);
-    let (mut volumes, mut mounts) = volumes(inference);
-    let (weights, token) = weights::step(inference);
-    volumes.extend(token);
+    let weights = weights::parts(inference);
+    let (mut volumes, mut mounts) = volumes(inference, weights.volume);
+    volumes.extend(weights.credentials);
     volumes.extend(adapters.volumes);
     mounts.extend(adapters.mounts);
     let (container, user) = match inference.engine {
         Runtime::Vllm => (vllm::container(inference), pod::BASE_USER),
         Runtime::Native => (native::container(inference), pod::OUR_USER),
     };
-    let mut init = vec![weights];
-    init.extend(adapters.init);
+    let mut init: Vec<Container> = weights.step.into_iter().chain(adapters.init).collect();
     let mut end = None;
     match inference.engine {
         Runtime::Vllm if inference.has_front() => {
@@ -67,10 +66,9 @@ pub(crate) fn pod_template(inference: &Inference<'_>) -> PodTemplateSpec {
     }
 }
 
-fn volumes(inference: &Inference<'_>) -> (Vec<Volume>, Vec<VolumeMount>) {
+fn volumes(inference: &Inference<'_>, weights: (Volume, VolumeMount)) -> (Vec<Volume>, Vec<VolumeMount>) {
     let shm = (volume::shm(inference.gpus()), volume::mount("dshm", paths::SHM));
-    let (mut volumes, mut mounts): (Vec<_>, Vec<_>) =
-        [volume::home(), volume::weights(), shm].into_iter().unzip();
+    let (mut volumes, mut mounts): (Vec<_>, Vec<_>) = [volume::home(), weights, shm].into_iter().unzip();
     if !inference.config().is_empty() {
         // The flags stand on the command line, so that a pod starts without the ConfigMap too. It may hold a chat template.
         volumes.push(volume::optional_config("config-volume", inference.config()));

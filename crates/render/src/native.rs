@@ -19,7 +19,7 @@ use k8s_openapi::api::core::v1::Container;
 
 use crate::inference::Inference;
 use crate::serving::AdapterMode;
-use crate::{front, paths, pod, probe, server};
+use crate::{front, paths, pod, probe, server, weights};
 
 /// Renders the container, without its mounts.
 pub(crate) fn container(inference: &Inference<'_>) -> Container {
@@ -41,7 +41,7 @@ pub(crate) fn container(inference: &Inference<'_>) -> Container {
 fn arguments(inference: &Inference<'_>) -> Vec<String> {
     let preset = inference.preset;
     let mut args = vec![
-        format!("--weights-dir={}", paths::WEIGHTS),
+        format!("--weights-dir={}", weights::directory(inference)),
         format!("--served-model-name={}", preset.name),
     ];
     args.push(format!("--port={}", paths::HTTP_PORT));

@@ -5,6 +5,9 @@
 
 /// Model weights.
 pub(crate) const WEIGHTS: &str = "/workspace/weights";
+/// The same where an image is mounted there: our images have their payload in `/data`. A mount of this directory alone, by
+/// `subPath`, would be simpler, but containerd before 2.2 mounts the whole image then, without an error.
+pub(crate) const WEIGHTS_OF_IMAGE: &str = "/workspace/weights/data";
 /// Mount of the user's ConfigMap.
 pub(crate) const CONFIG: &str = "/mnt/config";
 /// Adapters, one directory each.

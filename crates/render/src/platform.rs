@@ -17,6 +17,8 @@ pub struct Platform {
     pub claimed: bool,
     /// True if nodes may carry the AKS taint of spot machines.
     pub aks: bool,
+    /// True if kubelets mount images as volumes.
+    pub image_volumes: bool,
     /// Separation of the Workspaces from each other.
     pub isolation: Isolation,
 }

@@ -9,7 +9,7 @@ use kaito_api::{labels, names};
 
 use crate::downloads::Downloads;
 use crate::inference::Inference;
-use crate::{paths, pod, probe, server};
+use crate::{pod, probe, server, weights};
 
 /// Fraction of a GPU's memory that the engine takes.
 const GPU_MEMORY: &str = "0.84";
@@ -118,7 +118,7 @@ fn flags(inference: &Inference<'_>) -> BTreeMap<String, String> {
         ("compilation-config.pass_config.fuse_allreduce_rms", "False"),
         ("gpu-memory-utilization", memory),
         ("max-model-len", "auto"),
-        ("model", paths::WEIGHTS),
+        ("model", weights::directory(inference)),
         ("served-model-name", &preset.name),
     ];
     let mut flags: BTreeMap<String, String> =

@@ -1,8 +1,8 @@
 //! Volumes and their mounts; each constructor gives one volume.
 
 use k8s_openapi::api::core::v1::{
-    ConfigMapVolumeSource, EmptyDirVolumeSource, KeyToPath, ProjectedVolumeSource, SecretProjection,
-    SecretVolumeSource, Volume, VolumeMount, VolumeProjection,
+    ConfigMapVolumeSource, EmptyDirVolumeSource, ImageVolumeSource, KeyToPath, PodSpec,
+    ProjectedVolumeSource, SecretProjection, SecretVolumeSource, Volume, VolumeMount, VolumeProjection,
 };
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use kaito_api::raw::RawObject;
@@ -203,12 +203,34 @@ pub(crate) fn home() -> (Volume, VolumeMount) {
     (empty("home"), mount("home", paths::HOME))
 }
 
+/// Name of the volume with the weights.
+const WEIGHTS: &str = "model-weights-volume";
+
 /// Directory of the weights, which are downloaded at every start of the pod.
 pub(crate) fn weights() -> (Volume, VolumeMount) {
-    (
-        empty("model-weights-volume"),
-        mount("model-weights-volume", paths::WEIGHTS),
-    )
+    (empty(WEIGHTS), mount(WEIGHTS, paths::WEIGHTS))
+}
+
+/// Files of an image with the weights. The kubelet pulls it unless the node has it.
+pub(crate) fn weights_of_image(reference: &str) -> (Volume, VolumeMount) {
+    let source = ImageVolumeSource {
+        reference: Some(reference.to_owned()),
+        pull_policy: Some("IfNotPresent".to_owned()),
+    };
+    let volume = Volume {
+        name: WEIGHTS.to_owned(),
+        image: Some(source),
+        ..Volume::default()
+    };
+    (volume, mount_read_only(WEIGHTS, paths::WEIGHTS))
+}
+
+/// Returns the image with the weights of a pod, if it is mounted as a volume.
+#[must_use]
+pub fn weights_image(spec: &PodSpec) -> Option<&str> {
+    let volumes = spec.volumes.as_deref().unwrap_or_default();
+    let weights = volumes.iter().find(|volume| volume.name == WEIGHTS)?;
+    weights.image.as_ref()?.reference.as_deref()
 }
 
 #[cfg(test)]

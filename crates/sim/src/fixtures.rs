@@ -42,6 +42,7 @@ pub fn setup(seed: u64) -> Setup {
             downloads: Default::default(),
             outgoing: Default::default(),
             serving: Default::default(),
+            image_volumes: true,
             isolation: Default::default(),
         },
         provisioner: nodeclaim_plan::Settings::default(),

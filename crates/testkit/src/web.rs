@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{BufRead as _, BufReader, Write as _};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::{Context as _, Result};
 use serde_json::json;
@@ -17,15 +18,45 @@ type Files = BTreeMap<String, PathBuf>;
 /// # Errors
 /// When nothing can listen on that address.
 pub fn serve(host: &str, files: Files) -> Result<SocketAddr> {
+    serve_counted(host, files).map(|(address, _)| address)
+}
+
+/// The addresses of clients, one for each request so far.
+#[derive(Clone, Debug, Default)]
+pub struct Clients(Arc<Mutex<Vec<IpAddr>>>);
+
+impl Clients {
+    /// Number of requests from this address.
+    #[must_use]
+    pub fn requests(&self, from: IpAddr) -> usize {
+        let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        all.iter().filter(|client| **client == from).count()
+    }
+
+    fn add(&self, client: IpAddr) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(client);
+    }
+}
+
+/// The same, and notes who asks.
+///
+/// # Errors
+/// As [`serve`].
+pub fn serve_counted(host: &str, files: Files) -> Result<(SocketAddr, Clients)> {
     let listener = TcpListener::bind((host, 0)).with_context(|| format!("failed to listen on {host}"))?;
     let address = listener.local_addr()?;
+    let clients = Clients::default();
+    let noted = clients.clone();
     std::thread::spawn(move || {
         for stream in listener.incoming().flatten() {
+            if let Ok(peer) = stream.peer_addr() {
+                noted.add(peer.ip());
+            }
             // A client that disconnects early sends its request again.
             let _ = answer(stream, &files);
         }
     });
-    Ok(address)
+    Ok((address, clients))
 }
 
 /// The files of a model in the directory `model`, below `/hub`, at the addresses where Hugging Face has them. The

@@ -63,6 +63,9 @@ pub struct Args {
     /// Allowed downloads of the deployed containers.
     #[command(flatten)]
     pub downloads: DownloadArgs,
+    /// Images with weights as volumes, which the image store of a node keeps: auto mounts them from Kubernetes 1.35 on.
+    #[arg(long, env = "IMAGE_VOLUMES", value_enum, default_value = "auto")]
+    pub image_volumes: crate::image_volumes::ImageVolumes,
     /// Connections that the deployed containers open.
     #[command(flatten)]
     pub outgoing: crate::outgoing_args::OutgoingArgs,
@@ -221,7 +224,7 @@ fn host(text: &str) -> Result<String, String> {
 }
 
 impl Args {
-    /// Returns the planner's settings.
+    /// Returns the planner's settings. They have no image volumes until the API server has been asked.
     #[must_use]
     pub fn settings(&self) -> Settings {
         let defaults = Images::default();
@@ -256,6 +259,7 @@ impl Args {
             },
             outgoing: self.outgoing.outgoing(),
             serving: self.serving.serving(),
+            image_volumes: false,
             isolation: Isolation {
                 taint: self.isolation.node_taint,
                 restricted_label: self.isolation.node_restricted_label,
@@ -382,6 +386,7 @@ mod tests {
             "data-allow-http",
             "data-allow-host",
             "plain-http-registry",
+            "image-volumes",
             "pod-http-proxy",
             "pod-https-proxy",
             "pod-no-proxy",

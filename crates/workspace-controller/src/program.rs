@@ -37,7 +37,7 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
     let client = operator_runtime::connect(&args.client, NAME, env!("CARGO_PKG_VERSION")).await?;
     let health = args.health.health(&readiness, &liveness);
     let runtime = Runtime::new(client, NAME, &metrics, health);
-    let settings = args.settings();
+    let mut settings = args.settings();
     let token = tasks.token();
     let config_map = args.registry_tls.preset_registry_ca_config_map.as_deref();
     let authorities = config_map.map(AuthorityWatch::new).transpose()?;
@@ -70,6 +70,7 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
             "definition is not installed, ignoring claims of this kind"
         );
     }
+    settings.image_volumes = args.image_volumes.supported(runtime.client(), &token).await;
     let (machine_enqueuer, machine_queue) = operator_runtime::queue(DEBOUNCE);
     let (node_claim_enqueuer, node_claim_queue) = operator_runtime::queue(DEBOUNCE);
     let orphan_enqueuers = OrphanEnqueuers {

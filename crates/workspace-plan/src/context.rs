@@ -61,6 +61,7 @@ impl<'a> PlanContext<'a> {
                 outgoing: settings.outgoing.clone(),
                 claimed: settings.mode.claim_kind().is_some(),
                 aks: settings.cloud == instance_types::Cloud::Azure,
+                image_volumes: settings.image_volumes,
                 isolation: settings.isolation(),
             },
             claims: observed

@@ -54,6 +54,8 @@ pub(crate) struct DesiredInference<'a> {
     pub(crate) user_flags: BTreeMap<String, String>,
     /// Digest of the user's ConfigMap; empty without one.
     pub(crate) config_hash: String,
+    /// Image with the weights; `None` leaves them to the hub.
+    pub(crate) weights_image: Option<&'a str>,
     pub(crate) adapters: Vec<Adapter>,
     pub(crate) serving: Serving,
 }

@@ -139,6 +139,8 @@ pub struct Settings {
     pub outgoing: render::Outgoing,
     /// Defaults of serving, which annotations of a Workspace change.
     pub serving: render::Serving,
+    /// True if kubelets mount images as volumes.
+    pub image_volumes: bool,
     /// Separation of the Workspaces from each other.
     pub isolation: render::Isolation,
 }

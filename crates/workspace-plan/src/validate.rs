@@ -16,6 +16,7 @@ mod serving;
 mod sizing;
 mod sources;
 mod tuning;
+mod weights_image;
 
 use crate::context::PlanContext;
 use crate::desired::Desired;

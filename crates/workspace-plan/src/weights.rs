@@ -1,4 +1,4 @@
-//! The step that downloads the weights, as the pods of a Workspace report it.
+//! The weights, as the pods of a Workspace report them: a step downloads them, or the kubelet pulls their image.
 
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{ContainerStateTerminated, ContainerStatus, Pod};
@@ -7,15 +7,20 @@ use serde_json::Value;
 
 use crate::context::PlanContext;
 use crate::pod_state;
+use crate::workload::Workload;
 
-/// Returns true if a preset's weights are not in the volumes of all pods yet.
-pub(crate) fn are_awaited(context: &PlanContext<'_>) -> bool {
+/// Returns what is awaited if a preset's weights are not in the volumes of all pods yet.
+pub(crate) fn awaited(context: &PlanContext<'_>) -> Option<&'static str> {
     let inference = context.workspace().spec.inference.as_ref();
     let is_preset = inference.is_some_and(|inference| inference.preset.is_some());
-    is_preset && (context.pods.is_empty() || context.pods.values().any(|pod| awaits(pod)))
+    let is_awaited = is_preset && (context.pods.is_empty() || context.pods.values().any(|pod| awaits(pod)));
+    is_awaited.then(|| match context.workload.and_then(Workload::weights_image) {
+        Some(_) => "the image with the weights is being pulled",
+        None => "the weights are being downloaded",
+    })
 }
 
-/// Returns true if the step of this pod has not succeeded. A pod of an earlier version may have none.
+/// Returns true if the step of this pod has not succeeded. A pod whose weights are an image has none.
 fn awaits(pod: &Pod) -> bool {
     match step(pod) {
         Some(step) => success(step).is_none(),

@@ -36,6 +36,16 @@ impl<'a> Workload<'a> {
         replicas.map_or(1, |replicas| u32::try_from(replicas).unwrap_or_default())
     }
 
+    /// Returns the image with the weights, if pods mount one.
+    pub(crate) fn weights_image(self) -> Option<&'a str> {
+        let template = match self {
+            Self::Deployment(object) => &object.spec.template,
+            Self::StatefulSet(object) => &object.spec.template,
+            Self::Job(_) => return None,
+        };
+        render::weights_image(template.spec.as_ref()?)
+    }
+
     fn annotated_nodes(self) -> Option<u32> {
         metadata::annotation(self.metadata(), labels::NODE_COUNT)?
             .parse()

@@ -172,6 +172,16 @@ fn corpus(namespace: &str) -> Result<Vec<Case>> {
             add(format!("tune {} {what}", preset.name), preset, section);
         }
     }
+    for name in ["phi-4-mini-instruct", "smollm2-135m-instruct"] {
+        let preset = catalog.find(name).with_context(|| name.to_owned())?;
+        let mut stored = workspace(namespace, &json!({"inference": {"preset": {"name": name}}}));
+        stored["metadata"]["annotations"] = json!({"kaito.sh/weights-image": "r.io/weights:1"});
+        all.push((
+            format!("weights image of {name}"),
+            stored,
+            Arc::new(preset.clone()),
+        ));
+    }
     Ok(all)
 }
 
@@ -297,6 +307,7 @@ fn plan(observed: &Observed) -> plan::Plan {
         downloads: render::Downloads::default(),
         serving: Default::default(),
         outgoing: render::Outgoing::default(),
+        image_volumes: true,
         isolation: render::Isolation::default(),
     };
     workspace_plan::plan(Timestamp::UNIX_EPOCH, observed, &settings)

@@ -12,3 +12,4 @@ mod serving;
 mod shared;
 mod tuning;
 mod uninstall;
+mod weights;

@@ -71,6 +71,7 @@ fn command_line(preset: &Preset, instance_type: &InstanceType, placement: Placem
         claimed: true,
         aks: true,
         outgoing: Outgoing::default(),
+        image_volumes: true,
         isolation: Isolation::default(),
     };
     let hardware = instance_type.into();
@@ -85,6 +86,7 @@ fn command_line(preset: &Preset, instance_type: &InstanceType, placement: Placem
         max_context: None,
         user_flags: Default::default(),
         config_hash: String::new(),
+        weights_image: None,
         adapters: Vec::new(),
         serving: &Serving::default(),
         platform: &platform,

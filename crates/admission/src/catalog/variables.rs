@@ -36,6 +36,12 @@ pub(crate) const VARIABLES: &[Variable] = &[
          has(object.tuning) && has(object.tuning.preset) ? [object.tuning.preset] : []].exists(l, l.exists(p, \
          has(p.presetOptions) && has(p.presetOptions.modelAccessSecret) && p.presetOptions.modelAccessSecret != ''))",
     ),
+    // Then the hub is not asked.
+    variable(
+        "hasWeightsImage",
+        "!variables.isTuning && 'kaito.sh/weights-image' in variables.annotations \
+         && variables.annotations['kaito.sh/weights-image'].trim() != ''",
+    ),
     // A key of a ConfigMap must not contain a slash. No preset name contains two dots in a row.
     variable(
         "presetKey",

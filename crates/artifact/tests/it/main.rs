@@ -16,6 +16,7 @@ mod registries;
 mod token_server;
 mod web;
 mod weights;
+mod weights_image;
 
 use std::path::Path;
 use std::process::{Command, Stdio};

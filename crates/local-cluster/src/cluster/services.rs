@@ -36,7 +36,7 @@ fn dns_configuration(home: &Home) -> String {
 
 fn registry_configuration(home: &Home) -> String {
     format!(
-        "version: 0.1\nlog: {{level: warn, accesslog: {{disabled: true}}}}\n\
+        "version: 0.1\nlog: {{level: warn}}\n\
          storage: {{filesystem: {{rootdirectory: {}}}, delete: {{enabled: true}}}}\n\
          http: {{addr: \"{REGISTRY_ADDRESS}\"}}\n",
         home.registry().display()

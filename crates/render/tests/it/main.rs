@@ -37,6 +37,7 @@ fn platform() -> Platform {
         outgoing: Outgoing::default(),
         claimed: true,
         aks: true,
+        image_volumes: true,
         isolation: Isolation::default(),
     }
 }
@@ -91,6 +92,7 @@ fn served<'a>(
         max_context: None,
         user_flags: Default::default(),
         config_hash: String::new(),
+        weights_image: None,
         adapters: Vec::new(),
         serving,
         platform,
@@ -289,6 +291,39 @@ fn vllm_with_everything() {
             ];
         }),
     );
+}
+
+#[test]
+fn weights_in_an_image_are_a_volume_where_kubelets_mount_images() {
+    let workspace = workspace(
+        &json!({"inference": {"preset": {"name": "phi-4", "presetOptions": {
+            "modelAccessSecret": "hub", "imagePullSecrets": ["pull"],
+        }}}}),
+    );
+    let subject = (
+        &workspace,
+        &preset("phi-4"),
+        &hardware("Standard_NC24ads_A100_v4"),
+    );
+    let of = |engine, image_volumes| {
+        let mut platform = platform();
+        platform.image_volumes = image_volumes;
+        platform.downloads.plain_http_registries = vec!["r.io".into()];
+        served(subject, engine, |inference| {
+            inference.weights_image = Some("r.io/phi-4@sha256:1");
+            inference.platform = Box::leak(Box::new(platform));
+        })
+    };
+    golden("deployment_weights_volume", of(Runtime::Vllm, true));
+    golden("deployment_weights_pulled", of(Runtime::Vllm, false));
+    for (image_volumes, directory) in [(true, "/workspace/weights/data"), (false, "/workspace/weights")] {
+        let pod = of(Runtime::Native, image_volumes).to_value()["spec"]["template"]["spec"].clone();
+        let args = pod["containers"][0]["args"].as_array().unwrap();
+        assert!(
+            args.contains(&json!(format!("--weights-dir={directory}"))),
+            "{args:?}"
+        );
+    }
 }
 
 #[test]

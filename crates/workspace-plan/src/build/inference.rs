@@ -45,6 +45,7 @@ pub(super) fn of_preset(
         max_context: desired.max_context,
         user_flags: desired.user_flags.clone(),
         config_hash: desired.config_hash.clone(),
+        weights_image: desired.weights_image,
         adapters: desired.adapters.clone(),
         serving: &desired.serving,
         platform: &context.platform,

@@ -33,6 +33,7 @@ fn settings(nodes: Option<u32>, usd: Option<&str>) -> Settings {
         downloads: render::Downloads::default(),
         outgoing: render::Outgoing::default(),
         serving: render::Serving::default(),
+        image_volumes: true,
         isolation: Default::default(),
     }
 }

@@ -8,6 +8,7 @@ use crate::metadata;
 use crate::pod_state;
 use crate::problem::Problem;
 use crate::warnings::{self, PULL_SECRET};
+use crate::workload::Workload;
 
 /// Waiting reasons of a container whose image cannot be pulled.
 const REASONS: [&str; 6] = [
@@ -61,10 +62,17 @@ pub(super) fn problem(context: &PlanContext<'_>, pod: &Pod, container: &Containe
         return None;
     }
     let name = metadata::name(&pod.metadata);
-    let start = format!(
-        "container {} of pod {name} cannot get its image {}",
-        container.name, container.image
-    );
+    let weights = context.workload.and_then(Workload::weights_image);
+    let start = match weights.filter(|image| message.contains(image)) {
+        Some(image) => format!(
+            "container {} of pod {name} cannot get image {image} with the weights",
+            container.name
+        ),
+        None => format!(
+            "container {} of pod {name} cannot get its image {}",
+            container.name, container.image
+        ),
+    };
     let (reason, cause) = cause(waiting, message)
         .or_else(|| stored(context, &start))
         .unwrap_or((WorkspaceReason::ImagePullError, "it cannot be pulled"));

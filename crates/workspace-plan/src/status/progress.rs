@@ -31,8 +31,7 @@ pub(super) fn inference(
         }
         Some(_) | None => match pods::problem(context) {
             Some(problem) => problem.condition(),
-            None if weights::are_awaited(context) => pending("the weights are being downloaded"),
-            None => pending("the model is being loaded"),
+            None => pending(weights::awaited(context).unwrap_or("the model is being loaded")),
         },
     }
 }

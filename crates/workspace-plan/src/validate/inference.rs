@@ -5,7 +5,7 @@ use kaito_api::{InferenceSpec, PresetSpec, labels};
 use preset_catalog::estimate::{DEFAULT_CONTEXT_TOKENS, Work};
 use preset_catalog::{Preset, Runtime};
 
-use super::{config, engine_image, hardware, preset, program, serving, sizing, sources};
+use super::{config, engine_image, hardware, preset, program, serving, sizing, sources, weights_image};
 use crate::context::PlanContext;
 use crate::desired::{Desired, DesiredInference, DesiredWorkload};
 use crate::fits::NodeWork;
@@ -57,7 +57,10 @@ fn of_preset<'a>(
     let (preset, note) = preset::find(context, wanted)?;
     let profile = preset.inference.as_ref();
     let profile = profile.ok_or_else(|| Problem::unsuitable(preset, "cannot be served"))?;
-    preset::check_access(context, preset, wanted)?;
+    let weights_image = weights_image::of(context)?;
+    if weights_image.is_none() {
+        preset::check_access(context, preset, wanted)?;
+    }
     let has_own_image = !wanted.preset_options.image.trim().is_empty();
     let (settings, mut wrong) = unless_running(context, config::of_engine(context, has_own_image))?;
     let asked = asked_context(context, preset)?;
@@ -99,6 +102,7 @@ fn of_preset<'a>(
             max_context,
             user_flags,
             config_hash: settings.digest,
+            weights_image,
             adapters,
             serving,
         })),
@@ -109,7 +113,7 @@ fn of_preset<'a>(
             size.placement.gpus_per_node
         },
         hardware,
-        disk_gib: profile.disk_gib,
+        disk_gib: weights_image::disk_gib(context, (preset, profile), weights_image),
         sizing_summary: size.summary,
         update_blocked: size.update_blocked,
         notes: note.into_iter().chain(replaced).collect(),

@@ -62,6 +62,7 @@ impl Case {
                 downloads: render::Downloads::default(),
                 outgoing: render::Outgoing::default(),
                 serving: render::Serving::default(),
+                image_volumes: true,
                 isolation: render::Isolation::default(),
             },
             now: t(0),

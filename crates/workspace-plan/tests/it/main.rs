@@ -31,3 +31,4 @@ mod tuning;
 mod upgrades;
 mod user_config;
 mod warnings;
+mod weights_image;

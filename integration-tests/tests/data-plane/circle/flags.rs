@@ -103,6 +103,7 @@ fn the_front_of_vllm() {
             claimed: true,
             aks: true,
             outgoing: render::Outgoing::default(),
+            image_volumes: true,
             isolation: render::Isolation::default(),
         };
         let workload = render::workload(&render::Inference {
@@ -115,6 +116,7 @@ fn the_front_of_vllm() {
             max_context: None,
             user_flags: Default::default(),
             config_hash: String::new(),
+            weights_image: None,
             adapters: Vec::new(),
             serving: &serving,
             platform: &platform,

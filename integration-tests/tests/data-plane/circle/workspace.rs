@@ -29,6 +29,7 @@ pub(crate) fn settings(downloads: Downloads) -> Settings {
         downloads,
         serving: render::Serving::default(),
         outgoing: render::Outgoing::default(),
+        image_volumes: true,
         isolation: render::Isolation::default(),
     }
 }
