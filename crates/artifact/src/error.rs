@@ -301,6 +301,7 @@ fn code_of_hub(error: &hub_files::Error) -> u8 {
         Hub::Setting { .. } => 2,
         Hub::NoWeights(_) => 5,
         Hub::Metadata(_) | Hub::Index { .. } => 7,
+        Hub::TooLarge { .. } => 8,
     }
 }
 

@@ -7,9 +7,7 @@ use std::collections::HashSet;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use egress::RemoteFile;
-use futures::{StreamExt as _, TryStreamExt as _};
-use hub_files::{FILES, FileFacts, Repository, RepositorySettings};
+use hub_files::{Repository, RepositorySettings};
 use serde::{Deserialize, Serialize};
 
 use crate::args::{Common, Weights};
@@ -81,19 +79,10 @@ pub(crate) async fn run(args: &Weights, common: &Common) -> Result<FetchedWeight
     ));
     let downloader = repository.downloader(&args.to);
     let _reporter = Reporter::start("fetched", downloader.count());
-    let selection = args.layout.selection();
-    let weights = repository
-        .weights(selection, &downloader, (&info, &args.to))
-        .await?;
-    let mut files = repository.describe(&info, selection.small(&info.files)).await?;
-    files.extend(repository.describe(&info, weights.files).await?);
-    let total = total(&files, common.max_bytes, info.id.as_str())?;
-    let (from, to) = (&repository, &downloader);
-    futures::stream::iter(&files)
-        .map(|(file, _)| async move { from.download(to, file).await })
-        .buffer_unordered(FILES)
-        .try_collect::<()>()
-        .await?;
+    let (selection, place) = (args.layout.selection(), (&info, args.to.as_path()));
+    let files = repository.files(selection, &downloader, place).await?;
+    let total = files.bytes();
+    repository.download_all(&downloader, &files).await?;
     let note = Note {
         model: args.model.clone(),
         revision: info.revision.as_str().to_owned(),
@@ -101,31 +90,18 @@ pub(crate) async fn run(args: &Weights, common: &Common) -> Result<FetchedWeight
         bytes: total,
     };
     if had_another {
-        let names = files.iter().map(|(file, _)| file.name.as_str());
-        let wanted: HashSet<&str> = names.chain(weights.index).collect();
+        let wanted: HashSet<&str> = files.names().collect();
         remove_others(&args.to, &wanted)?;
     }
     keep(&note, &args.to)?;
     let line = format!(
         "fetched {} files of {} ({}) to {}",
-        files.len(),
+        files.count(),
         info.id.as_str(),
         bytes(total as f64),
         args.to.display()
     );
     Ok(FetchedWeights::new(line, total))
-}
-
-/// Bytes of all files, as far as the hub states them.
-fn total(files: &[(RemoteFile, FileFacts)], limit: u64, model: &str) -> Result<u64> {
-    let total = files.iter().filter_map(|(_, facts)| facts.size).sum();
-    if total > limit {
-        return Err(Error::TooLarge {
-            what: model.to_owned(),
-            size: bytes(total as f64),
-        });
-    }
-    Ok(total)
 }
 
 /// The note about exactly this model. A branch may have moved since.

@@ -36,6 +36,16 @@ pub enum Error {
     /// The repository holds weights in another form than the wanted one.
     #[error("the repository must hold {0}: other forms of weights cannot be served here")]
     NoWeights(&'static str),
+    /// The files have more bytes than allowed.
+    #[error("{model} has {bytes} bytes, and --max-bytes allows {limit}")]
+    TooLarge {
+        /// The repository.
+        model: String,
+        /// Bytes of all files.
+        bytes: u64,
+        /// The most bytes.
+        limit: u64,
+    },
     /// The index of the weights is no such index.
     #[error("{index} {problem}")]
     Index {

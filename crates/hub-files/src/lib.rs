@@ -5,8 +5,10 @@
 
 mod error;
 mod files;
+mod model_files;
 mod repository;
 
 pub use error::{Error, Result};
-pub use files::{FileFacts, Selection};
-pub use repository::{FILES, Repository, RepositorySettings, WeightFiles};
+pub use files::Selection;
+pub use model_files::ModelFiles;
+pub use repository::{Repository, RepositorySettings};

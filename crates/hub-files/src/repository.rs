@@ -16,7 +16,7 @@ use crate::error::{Error, Result};
 use crate::files::{self, FileFacts, Selection, WeightSource};
 
 /// Concurrent files. Their requests share the connections.
-pub const FILES: usize = 4;
+pub(crate) const FILES: usize = 4;
 /// Most bytes of the hub's response about a model, which lists its files.
 const INFO_BYTES: usize = 4 << 20;
 /// Bytes of one request. Larger files are fetched in parts.
@@ -55,11 +55,11 @@ pub struct RepositorySettings {
 
 /// Names of the files with the weights.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct WeightFiles {
+pub(crate) struct WeightFiles {
     /// The file that lists them, if there is one.
-    pub index: Option<&'static str>,
+    pub(crate) index: Option<&'static str>,
     /// The weights.
-    pub files: Vec<String>,
+    pub(crate) files: Vec<String>,
 }
 
 /// A repository of a hub.
@@ -68,7 +68,7 @@ pub struct Repository {
     hub: Hub,
     id: HubId,
     revision: String,
-    max_bytes: u64,
+    pub(crate) max_bytes: u64,
     with_token: bool,
     retry: Retry,
 }
@@ -176,7 +176,7 @@ impl Repository {
     ///
     /// # Errors
     /// The hub refuses or cannot be reached.
-    pub async fn describe(
+    pub(crate) async fn describe(
         &self,
         info: &ModelInfo,
         names: Vec<String>,
@@ -196,7 +196,7 @@ impl Repository {
     ///
     /// # Errors
     /// There are no weights of that form, or their index cannot be had or is malformed.
-    pub async fn weights(
+    pub(crate) async fn weights(
         &self,
         selection: Selection,
         downloader: &Downloader,

@@ -6,10 +6,9 @@ use std::fs::{File, TryLockError};
 use std::path::Path;
 use std::time::Duration;
 
-use anyhow::{Context as _, ensure};
+use anyhow::Context as _;
 use egress::Retry;
-use futures::{StreamExt as _, TryStreamExt as _};
-use hub_files::{FILES, Repository, RepositorySettings, Selection};
+use hub_files::{Repository, RepositorySettings, Selection};
 use model::Spec;
 
 use super::memory;
@@ -61,32 +60,13 @@ pub(crate) async fn provide(
     let spec = Spec::open(&directory.join(INCOMING)).context("the model cannot be served here")?;
 
     let downloader = repository.downloader(directory);
-    let mut files = repository
-        .describe(&info, Selection::OwnEngine.small(&info.files))
+    let place = (&info, directory);
+    let files = repository
+        .files(Selection::OwnEngine, &downloader, place)
         .await?;
-    let weights = repository
-        .weights(Selection::OwnEngine, &downloader, (&info, directory))
-        .await?
-        .files;
-    files.extend(repository.describe(&info, weights.clone()).await?);
-    let total: u64 = files.iter().filter_map(|(_, facts)| facts.size).sum();
-    ensure!(
-        total <= settings.max_bytes,
-        "{} has {total} bytes, and --max-bytes allows {}",
-        info.id,
-        settings.max_bytes
-    );
-    let stored = files
-        .iter()
-        .filter(|(file, _)| weights.contains(&file.name))
-        .filter_map(|(_, facts)| facts.size)
-        .sum();
-    memory::check_weights(&spec, stored, settings.precision)?;
-    let (from, to) = (&repository, &downloader);
-    let fetching = futures::stream::iter(files)
-        .map(|(file, _)| async move { from.download(to, &file).await })
-        .buffer_unordered(FILES)
-        .try_collect::<()>();
+    let total = files.bytes();
+    memory::check_weights(&spec, files.weight_bytes(), settings.precision)?;
+    let fetching = repository.download_all(&downloader, &files);
     tokio::pin!(fetching);
     let count = downloader.count();
     let mut ticks = tokio::time::interval(PROGRESS);
