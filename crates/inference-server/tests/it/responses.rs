@@ -123,6 +123,21 @@ async fn items_become_a_conversation_and_calls_become_items() {
     assert_eq!(done.unwrap()["output_index"], 1);
 }
 
+/// Sends a request with these fields and returns the message of its refusal, which names the parameter.
+async fn refusal(server: &Server, more: &Value, param: &str) -> String {
+    let mut body = json!({"input": "hi"});
+    body.as_object_mut()
+        .unwrap()
+        .extend(more.as_object().unwrap().clone());
+    let (status, reply) = server.ask("/v1/responses", &body).await;
+    assert_eq!(
+        (status, &reply["error"]["param"]),
+        (400, &json!(param)),
+        "{reply}"
+    );
+    reply["error"]["message"].as_str().unwrap().to_owned()
+}
+
 #[tokio::test]
 async fn what_needs_a_memory_is_refused() {
     let (server, _dir) = server(MESSAGES, &[Piece("Hello", false)]).await;
@@ -136,16 +151,7 @@ async fn what_needs_a_memory_is_refused() {
         ),
         (json!({"input": [{"role": "user"}]}), "input[0].content"),
     ] {
-        let mut body = json!({"input": "hi"});
-        body.as_object_mut()
-            .unwrap()
-            .extend(more.as_object().unwrap().clone());
-        let (status, reply) = server.ask("/v1/responses", &body).await;
-        assert_eq!(
-            (status, &reply["error"]["param"]),
-            (400, &json!(param)),
-            "{reply}"
-        );
+        refusal(&server, &more, param).await;
     }
     // Errors name the parameters of this API, not those of the chat completion that it becomes.
     let schema = json!({"type": "json_schema", "name": "x", "schema": {"type": "string"}});
@@ -153,19 +159,7 @@ async fn what_needs_a_memory_is_refused() {
         (json!({"text": {"format": schema}}), "text.format.schema"),
         (json!({"max_output_tokens": 0}), "max_output_tokens"),
     ] {
-        let mut body = json!({"input": "hi"});
-        body.as_object_mut()
-            .unwrap()
-            .extend(more.as_object().unwrap().clone());
-        let (status, reply) = server.ask("/v1/responses", &body).await;
-        assert_eq!(
-            (status, &reply["error"]["param"]),
-            (400, &json!(param)),
-            "{reply}"
-        );
-        assert!(
-            reply["error"]["message"].as_str().unwrap().contains(param),
-            "{reply}"
-        );
+        let message = refusal(&server, &more, param).await;
+        assert!(message.contains(param), "{message}");
     }
 }
