@@ -83,8 +83,10 @@ impl Repository {
     /// The hub refuses or cannot be reached, or a file has the wrong checksum.
     pub async fn download_all(&self, downloader: &Downloader, files: &ModelFiles) -> Result<()> {
         let all = files.small.iter().chain(&files.weights);
+        // Owned, so that the future can be sent between threads.
+        let all: Vec<RemoteFile> = all.map(|(file, _)| file.clone()).collect();
         futures::stream::iter(all)
-            .map(|(file, _)| self.download(downloader, file))
+            .map(|file| async move { self.download(downloader, &file).await })
             .buffer_unordered(FILES)
             .try_collect()
             .await

@@ -61,9 +61,7 @@ pub(crate) async fn provide(
 
     let downloader = repository.downloader(directory);
     let place = (&info, directory);
-    let files = repository
-        .files(Selection::OwnEngine, &downloader, place)
-        .await?;
+    let files = repository.files(Selection::OwnEngine, &downloader, place).await?;
     let total = files.bytes();
     memory::check_weights(&spec, files.weight_bytes(), settings.precision)?;
     let fetching = repository.download_all(&downloader, &files);
