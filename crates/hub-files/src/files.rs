@@ -153,11 +153,11 @@ pub(crate) fn is_revision(text: &str) -> bool {
 
 /// Facts of a hub about a file.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct FileFacts {
+pub(crate) struct FileFacts {
     /// Size in bytes.
-    pub size: Option<u64>,
+    pub(crate) size: Option<u64>,
     /// SHA-256 in lower-case hexadecimal. Hubs state it for files in git LFS.
-    pub sha256: Option<String>,
+    pub(crate) sha256: Option<String>,
 }
 
 impl FileFacts {
