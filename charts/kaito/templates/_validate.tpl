@@ -32,6 +32,14 @@
 {{- fail (printf "no provisioner handles NodeClaims of class kaito.sh/%s: set nodeClaim.nodeClassRef.kind=KaitoNodeClass, or the class of your Karpenter." .Values.nodeClaim.nodeClassRef.kind) -}}
 {{- end -}}
 {{- end -}}
+{{- /* Helm deletes what a release does not contain anymore, unless the object itself says keep. Its NodeClaims would go too. */ -}}
+{{- $release := lookup "rbac.authorization.k8s.io/v1" "ClusterRole" "" "kaito-release" | dig "metadata" "annotations" dict -}}
+{{- if and (get $release "kaito.sh/defines-node-claims") (not (include "kaito.nodeClaimDefinition" .)) -}}
+{{- $definition := lookup "apiextensions.k8s.io/v1" "CustomResourceDefinition" "" "nodeclaims.karpenter.sh" -}}
+{{- if and $definition (ne (dig "metadata" "annotations" "helm.sh/resource-policy" "" $definition) "keep") -}}
+{{- fail "this upgrade would delete the definition of NodeClaims with all NodeClaims, since another owner took it over: run `kubectl annotate customresourcedefinition nodeclaims.karpenter.sh helm.sh/resource-policy=keep`, and repeat the upgrade." -}}
+{{- end -}}
+{{- end -}}
 {{- if not (include "kaito.provisioner" .) -}}
 {{- /* Looks up objects in the cluster; the result is empty in `helm template`. */ -}}
 {{- $left := list -}}

@@ -5,13 +5,14 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
-use kube::api::{Api, DeleteParams, PostParams};
+use kube::api::{Api, DeleteParams, Patch, PatchParams, PostParams};
 use kube::runtime::wait::{await_condition, conditions::is_crd_established};
 use local_cluster::{ClusterOptions, Tier};
 use serde_json::{Value, json};
 use testkit::{Helm, NAMESPACE, TestEnv};
 
 const DEFINITION: &str = "nodeclaims.karpenter.sh";
+const KEEP: &str = "helm.sh/resource-policy=keep";
 const LIMIT: Duration = Duration::from_secs(60);
 
 /// Settings of releases that a Karpenter's cluster may have.
@@ -56,8 +57,12 @@ async fn the_definition_of_node_claims_has_one_owner() -> Result<()> {
     ensure!(all.get_opt(DEFINITION).await?.is_some(), "it went with the value");
     uninstall(&helm).await?;
 
+    taken_over(&env, &all, &helm).await?;
+
     // Another owner's stays as it is.
-    all.delete(DEFINITION, &DeleteParams::default()).await?;
+    if all.get_opt(DEFINITION).await?.is_some() {
+        all.delete(DEFINITION, &DeleteParams::default()).await?;
+    }
     env.eventually("the definition to go", LIMIT, async || {
         ensure!(all.get_opt(DEFINITION).await?.is_none(), "it is there");
         Ok(())
@@ -74,6 +79,54 @@ async fn the_definition_of_node_claims_has_one_owner() -> Result<()> {
     uninstall(&helm).await?;
     ensure!(shown(&all.get(DEFINITION).await?) == before, "it was changed");
     Ok(())
+}
+
+/// Another chart takes the definition over. Helm would delete it with the next upgrade of ours, and every NodeClaim with it.
+async fn taken_over(env: &TestEnv, all: &Api<CustomResourceDefinition>, helm: &Helm) -> Result<()> {
+    helm.install().await?;
+    let before = all.get(DEFINITION).await?.metadata.uid;
+    let chart = env.cluster().dir().join("karpenter-crd");
+    std::fs::create_dir_all(chart.join("templates"))?;
+    let about = "apiVersion: v2\nname: karpenter-crd\nversion: 1.14.1\n";
+    std::fs::write(chart.join("Chart.yaml"), about)?;
+    let mut theirs = theirs()?;
+    theirs.metadata.annotations = None;
+    let theirs = serde_json::to_string(&theirs)?;
+    std::fs::write(chart.join("templates/definition.yaml"), theirs)?;
+    let chart = chart.to_str().context("the chart's path is not UTF-8")?;
+    let take = [
+        "install",
+        "karpenter-crd",
+        chart,
+        "--namespace=kube-system",
+        "--take-ownership",
+    ];
+    helm.run(&take).await?;
+    let taken = all.get(DEFINITION).await?;
+    let owner = annotation(&taken, "meta.helm.sh/release-name");
+    ensure!(owner == Some("karpenter-crd"), "{:?}", taken.metadata);
+    let refusal = helm
+        .install()
+        .await
+        .err()
+        .context("the definition is in danger")?;
+    ensure!(format!("{refusal:#}").contains(KEEP), "{refusal:#}");
+    let (key, value) = KEEP.split_once('=').context("no value")?;
+    let keep = json!({"metadata": {"annotations": {key: value}}});
+    all.patch(DEFINITION, &PatchParams::default(), &Patch::Merge(keep))
+        .await?;
+    for _ in 0..2 {
+        helm.install().await?;
+        let now = all.get(DEFINITION).await?;
+        ensure!(
+            now.metadata.uid == before && now.spec == taken.spec,
+            "{:?}",
+            now.metadata
+        );
+    }
+    uninstall(helm).await?;
+    let args = ["uninstall", "karpenter-crd", "--namespace=kube-system", "--wait"];
+    helm.run(&args).await.map(drop)
 }
 
 async fn uninstall(helm: &Helm) -> Result<()> {
