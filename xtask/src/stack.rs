@@ -44,6 +44,8 @@ pub(crate) enum Bench {
     Inference(Args),
     /// Training steps beside PEFT's, where `--python` has it
     Tuning(Args),
+    /// Builds of inference-server beside each other: C libraries, allocators
+    Builds(Args),
 }
 
 pub(crate) fn demo(args: &Args) -> Result<()> {
@@ -107,6 +109,7 @@ pub(crate) fn bench(bench: &Bench) -> Result<()> {
         Bench::Registry(args) => ("bench-registry", &["preset-registry"], args),
         Bench::Inference(args) => ("bench-inference", &[], args),
         Bench::Tuning(args) => ("bench-tuning", &[], args),
+        Bench::Builds(args) => ("bench-builds", &[], args),
     };
     run(program, needs, "release", &["--release"], args)
 }
