@@ -65,6 +65,13 @@ other owner has one in the cluster. The lookup is empty in `helm template`. */}}
 {{- end -}}
 {{- end -}}
 
+{{/* The hub that the registry asks: for models outside the catalog, or only for commits. */}}
+{{- define "kaito.hubEndpoint" -}}
+{{- with .Values.presetRegistry.hub -}}
+{{- if .endpoint -}}{{ .endpoint }}{{- else if .commits -}}{{ $.Values.workspaceDownloads.hubEndpoint }}{{- end -}}
+{{- end -}}
+{{- end -}}
+
 {{/* The helpers below expect (dict "root" $ "component" "<name>" "values" <values of the component>). */}}
 
 {{- define "kaito.name" -}}

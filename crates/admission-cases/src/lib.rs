@@ -10,6 +10,7 @@
 )]
 
 mod case;
+mod choices;
 mod created;
 mod embedded;
 mod hardware;
@@ -40,6 +41,7 @@ fn created() -> Vec<Case> {
         created::types(),
         hardware::hardware(),
         created::annotations(),
+        choices::commits(),
         serving::annotations(),
         selectors::selectors(),
         workloads::templates(),

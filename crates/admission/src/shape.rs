@@ -202,6 +202,17 @@ const RULES: &[Rule] = &[
          || variables.annotations['kaito.sh/performance-mode'] in ['', 'balanced', 'interactivity', 'throughput']",
         "'annotation kaito.sh/performance-mode must be balanced, interactivity or throughput'",
     ),
+    annotation!(
+        "model-revision",
+        ".matches('^([0-9a-f]{40})?$')",
+        "a commit of the model on its hub: 40 digits of 0-9 and a-f"
+    ),
+    rule(
+        "metadata.annotations[kaito.sh/model-revision]",
+        "!('kaito.sh/model-revision' in variables.annotations) \
+         || variables.annotations['kaito.sh/model-revision'].trim() == '' || !variables.hasTemplate",
+        "'annotation kaito.sh/model-revision has no effect: the Workspace has a template of its own'",
+    ),
     annotation!("front", " in ['', 'enabled', 'disabled']", "enabled or disabled"),
     annotation!("adapter-mode", " in ['', 'merge', 'request']", "merge or request"),
     annotation!(
@@ -325,6 +336,7 @@ mod tests {
         let annotations = [
             labels::RUNTIME,
             labels::MAX_CONTEXT,
+            labels::MODEL_REVISION,
             labels::NODE_IMAGE_FAMILY,
             labels::FRONT,
             labels::ADAPTER_MODE,

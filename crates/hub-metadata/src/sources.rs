@@ -43,7 +43,8 @@ impl Sources {
         let shape = config.shape(self.weights_bytes, max_length, fallback)?;
         let facts = ModelFacts {
             hub_id: id.as_str().to_owned(),
-            revision: Some(revision.as_str().to_owned()),
+            revision: None,
+            head: Some(revision.as_str().to_owned()),
             license: self.license.clone(),
             gated: self.gated,
             shape,

@@ -133,6 +133,9 @@ pub const AUTOMATIC_UPGRADE: &str = "kaito.sh/automatic-upgrade";
 /// Mark of a revision that was never ready since it was applied, until it is. The value is the number of the revision whose
 /// place it takes unasked because that one was never ready either; otherwise `0`. Annotation on revisions.
 pub const NEVER_READY: &str = "kaito.sh/never-ready";
+/// Commit of the model's repository that is used, 40 hexadecimal digits. Annotation on Workspaces; a ControllerRevision carries
+/// the commit that a Workspace fixed at its first use.
+pub const MODEL_REVISION: &str = "kaito.sh/model-revision";
 /// `manual` keeps automatic upgrades away from a model. Annotation on Workspaces.
 pub const UPGRADES: &str = "kaito.sh/upgrades";
 /// Name of a revision to return to. Annotation on Workspaces; revisions carry the value that was carried out.

@@ -28,6 +28,9 @@ pub struct WorkspaceStatus {
     /// Preset that is served or tuned; absent with a pod template of the user's own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub model: Option<String>,
+    /// Commit of the model's repository; absent if nothing is downloaded from a hub.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub model_revision: Option<ModelRevision>,
     /// URL at which the model answers; absent while it does not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub endpoint: Option<String>,
@@ -47,6 +50,46 @@ pub struct WorkspaceStatus {
     /// Results of the start-up benchmark, by metric.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub performance: Option<PerformanceStatus>,
+}
+
+/// Commit of a model's repository, and where it is from.
+#[derive(JsonSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ModelRevision {
+    /// The commit; absent if each start downloads the head of the default branch.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub commit: Option<String>,
+    /// Origin of the commit: `Annotation`, `Preset`, `FirstUse`, `Revision` or `Unpinned`.
+    pub source: ModelRevisionSource,
+}
+
+/// Origin of the commit of a model.
+#[derive(JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ModelRevisionSource {
+    /// The annotation `kaito.sh/model-revision` names it.
+    Annotation,
+    /// The preset is pinned to it.
+    Preset,
+    /// The preset is unpinned, and the Workspace keeps the commit of its first use.
+    FirstUse,
+    /// It is from an earlier rendering, which a ControllerRevision holds.
+    Revision,
+    /// The preset is unpinned and nothing fixed a commit.
+    #[default]
+    Unpinned,
+}
+
+impl ModelRevisionSource {
+    /// Describes the origin for people.
+    #[must_use]
+    pub fn describe(self) -> &'static str {
+        match self {
+            Self::Annotation => "the annotation kaito.sh/model-revision",
+            Self::Preset => "pinned by the preset",
+            Self::FirstUse => "unpinned preset, fixed at the first use",
+            Self::Revision => "an earlier rendering",
+            Self::Unpinned => "unpinned: each start downloads the head of the default branch",
+        }
+    }
 }
 
 /// State of a Workspace, as one word.

@@ -78,6 +78,18 @@ fn explained(namespace: &str, workspace: &Workspace) -> Answer {
             let _ = writeln!(text, "{name}: {}", printable(value));
         }
     }
+    if let Some(revision) = &status.model_revision {
+        let commit = revision
+            .commit
+            .as_deref()
+            .map_or_else(String::new, |commit| format!("{commit}, "));
+        let _ = writeln!(
+            text,
+            "Commit: {}{}",
+            printable(&commit),
+            revision.source.describe()
+        );
+    }
     if !status.worker_nodes.is_empty() {
         let _ = writeln!(text, "Nodes: {}", printable(&status.worker_nodes.join(", ")));
     }
@@ -194,6 +206,7 @@ mod tests {
     fn what_helps_is_said_once() {
         let status = json!({
             "state": "Pending", "targetNodeCount": 2, "observedGeneration": 2, "workerNodes": ["n1"],
+            "modelRevision": {"commit": "abc", "source": "FirstUse"},
             "conditions": [
                 condition("ResourceReady", "False", "SubscriptionQuotaReached", "no quota for 24 vCPUs"),
                 condition("WorkspaceSucceeded", "False", "SubscriptionQuotaReached", "no quota for 24 vCPUs"),
@@ -204,7 +217,7 @@ mod tests {
         assert!(
             answer
                 .text
-                .starts_with("Workspace default/w: Pending, on 2 nodes\nNodes: n1\n"),
+                .starts_with("Workspace default/w: Pending, on 2 nodes\nCommit: abc, unpinned preset, fixed at the first use\nNodes: n1\n"),
             "{}",
             answer.text
         );

@@ -5,6 +5,7 @@
 
 mod answer;
 mod args;
+mod commit;
 mod documents;
 mod explain;
 mod findings;

@@ -12,6 +12,7 @@ use serde_json::Value;
 
 use crate::answer::Answer;
 use crate::args::{Format, PlanArgs};
+use crate::commit::{self, Commit, Model};
 use crate::output::{dollars, gib, parallel, printable, serialized, table};
 use crate::source::{PresetSource, Question};
 use crate::{documents, plan_json, plan_sums, retired, settings, several};
@@ -32,6 +33,10 @@ struct Subject {
     instance_type: String,
     /// True if the Workspace names a token for the hub, or an image with the weights.
     has_access: bool,
+    /// Commit that the annotation of the Workspace names.
+    commit: Option<String>,
+    /// True if an image has the weights.
+    has_image: bool,
     /// Settings of the ConfigMap that the Workspace names.
     settings: EngineOptions,
     /// Line about the ConfigMap; empty without one.
@@ -46,23 +51,30 @@ pub(crate) async fn run(source: &PresetSource, args: &PlanArgs) -> anyhow::Resul
     let mut plans = Vec::new();
     for subject in &subjects {
         let plan = source.plan(&question(subject, args)).await?;
-        let needs_token = source.preset(&subject.preset).await?.gated && !subject.has_access;
+        let preset = source.preset(&subject.preset).await?;
+        let needs_token = preset.gated && !subject.has_access;
         findings |= !satisfied(subject, &plan, args) || needs_token && subject.workspace.is_some();
-        plans.push((plan, needs_token));
+        let model = Model {
+            needs_token,
+            commit: commit::of(&preset, subject.purpose, subject.commit.as_deref())
+                .filter(|_| !subject.has_image),
+            settings: subject.settings,
+        };
+        plans.push((plan, model));
     }
     let described = subjects.iter().zip(&plans);
     let text = match args.output {
         Format::Table => described
-            .map(|(subject, (plan, needs_token))| shown(subject, plan, *needs_token, args))
+            .map(|(subject, (plan, model))| shown(subject, plan, model, args))
             .collect::<Vec<_>>()
             .join("\n"),
         format => {
             let mut values: Vec<Value> = described
-                .map(|(subject, (plan, needs_token))| {
+                .map(|(subject, (plan, model))| {
                     let workspace = subject.workspace.as_deref();
                     let bought = replaced(subject, plan, args).map(|(_, bought)| bought.name.as_str());
                     let workspace = workspace.map(|name| (name, subject.instance_type.as_str()));
-                    plan_json::plan(plan, (*needs_token, subject.settings), workspace, bought)
+                    plan_json::plan(plan, model, workspace, bought)
                 })
                 .collect();
             // A single plan is printed alone, several as a list.
@@ -153,6 +165,8 @@ fn of_workspace(document: &Value, documents: &[Value]) -> anyhow::Result<Subject
         })
     });
     let (config, line) = settings::of(document, documents).with_context(|| format!("Workspace {name}"))?;
+    let has_image =
+        section == "inference" && is_set(&document["metadata"]["annotations"][labels::WEIGHTS_IMAGE]);
     Ok(Subject {
         workspace: Some(name.to_owned()),
         preset: preset.to_owned(),
@@ -166,8 +180,9 @@ fn of_workspace(document: &Value, documents: &[Value]) -> anyhow::Result<Subject
             .as_str()
             .unwrap_or_default()
             .to_owned(),
-        has_access: is_set(&document[section]["preset"]["presetOptions"]["modelAccessSecret"])
-            || section == "inference" && is_set(&document["metadata"]["annotations"][labels::WEIGHTS_IMAGE]),
+        has_access: has_image || is_set(&document[section]["preset"]["presetOptions"]["modelAccessSecret"]),
+        commit: commit::named(document),
+        has_image,
     })
 }
 
@@ -201,7 +216,7 @@ fn satisfied(subject: &Subject, plan: &FitReport, args: &PlanArgs) -> bool {
     plan.fits().any(|(instance_type, _)| chosen(instance_type))
 }
 
-fn shown(subject: &Subject, plan: &FitReport, needs_token: bool, args: &PlanArgs) -> String {
+fn shown(subject: &Subject, plan: &FitReport, model: &Model, args: &PlanArgs) -> String {
     let mut text = String::new();
     // Writes to a String never fail.
     if let Some(name) = &subject.workspace {
@@ -212,9 +227,10 @@ fn shown(subject: &Subject, plan: &FitReport, needs_token: bool, args: &PlanArgs
         Purpose::Inference => writeln!(text, "{preset}, room for {} tokens", plan.context_tokens),
         Purpose::Tuning => writeln!(text, "{preset}, fine-tuning"),
     };
-    if needs_token {
+    if model.needs_token {
         text.push_str(NEEDS_TOKEN);
     }
+    text.push_str(&model.commit.as_ref().map(Commit::line).unwrap_or_default());
     text.push_str(&subject.config);
     text.push_str(&fitting(subject, plan, args));
     text.push_str(&unfitting(subject, plan));

@@ -1,17 +1,16 @@
 //! Plans as JSON values, with the field names of the gRPC contract in camel case, plus messages.
 
-use preset_catalog::estimate::EngineOptions;
 use preset_catalog::fit::{Candidate, Fit, FitOutcome, FitReport, Purpose, Term};
 use serde_json::{Value, json};
 
+use crate::commit::{Commit, Model};
 use crate::presets_json::known;
 
-/// Converts a plan. `needs_token` is true for a gated preset without a Secret, `settings` are those
-/// of the engine. `workspace` is the name and the chosen instance type, if the plan is for a Workspace. `replacement` is
+/// Converts a plan. `workspace` is the name and the chosen instance type, if the plan is for a Workspace. `replacement` is
 /// bought instead of a retired one.
 pub(crate) fn plan(
     plan: &FitReport,
-    (needs_token, settings): (bool, EngineOptions),
+    model: &Model,
     workspace: Option<(&str, &str)>,
     replacement: Option<&str>,
 ) -> Value {
@@ -31,10 +30,11 @@ pub(crate) fn plan(
         ),
         ("replacedBy", json!(replacement)),
         ("preset", json!(plan.preset)),
-        ("needsModelAccessSecret", json!(needs_token.then_some(true))),
+        ("needsModelAccessSecret", json!(model.needs_token.then_some(true))),
+        ("modelRevision", json!(model.commit.as_ref().map(Commit::json))),
         (
             "engineSettings",
-            json!(Some(settings.to_string()).filter(|settings| !settings.is_empty())),
+            json!(Some(model.settings.to_string()).filter(|settings| !settings.is_empty())),
         ),
         ("purpose", json!(purpose)),
         ("contextTokens", json!(plan.context_tokens)),

@@ -5,6 +5,7 @@ use serde_json::Value;
 
 use crate::answer::Answer;
 use crate::args::{Format, ListArgs, ShowArgs};
+use crate::commit::UNPINNED;
 use crate::output::{gib, printable, serialized, table};
 use crate::presets_json;
 use crate::source::PresetSource;
@@ -44,20 +45,24 @@ fn wanted(preset: &Preset, args: &ListArgs) -> bool {
 }
 
 fn listed(presets: &[Preset]) -> String {
-    let header = ["PRESET", ">GiB", ">CONTEXT", "~RUNTIMES", "TUNING", "~LICENCE"];
+    let header = ["PRESET", ">GiB", ">CONTEXT", "~RUNTIMES", "TUNING", "~LICENSE"];
     let row = |preset: &Preset| {
         let name = match &preset.deprecated {
             Some(_) => format!("{} (deprecated)", preset.name),
             None => preset.name.clone(),
         };
         let gated = if preset.gated { ", gated" } else { "" };
+        let unpinned = match preset.revision {
+            Some(_) => String::new(),
+            None => format!(", {UNPINNED}"),
+        };
         vec![
             printable(&name),
             gib(preset.shape.weights_bytes),
             preset.shape.max_context_tokens.to_string(),
             runtimes(preset).replace(", ", " "),
             methods(preset).replace(", ", " "),
-            printable(&format!("{}{gated}", preset.license)),
+            printable(&format!("{}{gated}{unpinned}", preset.license)),
         ]
     };
     table(&header, presets.iter().map(row))
@@ -97,7 +102,12 @@ fn shown(preset: &Preset) -> String {
     row("aliases", preset.aliases.join(", "));
     row("deprecated", preset.deprecated.clone().unwrap_or_default());
     row("model hub", preset.hub_id.clone());
-    let unpinned = || "unpinned: the head of the default branch at the first start".to_owned();
+    let unpinned = || match &preset.head {
+        Some(head) => {
+            format!("{UNPINNED}: a Workspace keeps the commit of its first use, which is {head} now")
+        }
+        None => format!("{UNPINNED}: a Workspace keeps the commit of its first use"),
+    };
     row("revision", preset.revision.clone().unwrap_or_else(unpinned));
     row("license", preset.license.clone());
     let gated =
@@ -112,7 +122,7 @@ fn shown(preset: &Preset) -> String {
     );
     row("architecture", shape.architecture.clone());
     row("weights", format!("{} GiB", gib(shape.weights_bytes)));
-    row("quantisation", shape.quantization.clone().unwrap_or_default());
+    row("quantization", shape.quantization.clone().unwrap_or_default());
     row("longest context", format!("{} tokens", shape.max_context_tokens));
     row(
         "KV cache",

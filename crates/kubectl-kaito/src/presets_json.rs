@@ -47,6 +47,7 @@ pub(crate) fn preset(preset: &Preset) -> Value {
         ("hubId", json!(preset.hub_id)),
         ("revision", json!(preset.revision)),
         ("pinned", json!(preset.revision.is_some())),
+        ("head", json!(preset.head)),
         ("license", json!(preset.license)),
         ("gated", json!(preset.gated)),
         ("deprecated", json!(preset.deprecated)),

@@ -32,6 +32,7 @@ pub(crate) fn preset(entry: Entry, rules: &Rules) -> Preset {
         aliases: entry.aliases.iter().map(|alias| alias.to_lowercase()).collect(),
         hub_id: entry.hub_id,
         revision: entry.revision,
+        head: None,
         license: entry.license,
         gated: entry.gated,
         deprecated: entry.deprecated,

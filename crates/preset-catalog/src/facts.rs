@@ -17,8 +17,10 @@ use crate::weights::Weights;
 pub struct ModelFacts {
     /// Model hub repository, spelled as at the hub.
     pub hub_id: String,
-    /// Commit that the facts describe.
+    /// Commit that the preset is pinned to.
     pub revision: Option<String>,
+    /// Commit at the head of the default branch, which the facts describe.
+    pub head: Option<String>,
     /// License identifier; `unknown` if the hub has none.
     pub license: String,
     /// True if the hub requires an account that has accepted the license.
@@ -51,7 +53,11 @@ impl ModelFacts {
     /// When the facts break a rule that every preset must keep.
     pub fn into_preset(self) -> Result<Preset, FactsError> {
         let rules = Rules::embedded().map_err(FactsError::Rules)?;
-        let preset = derive::preset(self.into_entry(), rules);
+        let head = self.head.clone();
+        let preset = Preset {
+            head,
+            ..derive::preset(self.into_entry(), rules)
+        };
         let problems = validate::own_problems(&preset);
         if problems.is_empty() {
             Ok(preset)
@@ -114,6 +120,7 @@ mod tests {
         ModelFacts {
             hub_id: preset.hub_id.clone(),
             revision: preset.revision.clone(),
+            head: None,
             license: preset.license.clone(),
             gated: preset.gated,
             shape: preset.shape.clone(),

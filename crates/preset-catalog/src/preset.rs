@@ -19,6 +19,9 @@ pub struct Preset {
     pub hub_id: String,
     /// Pinned hub commit; absent if it follows the default branch.
     pub revision: Option<String>,
+    /// Commit at the head of the hub's default branch, as it was read last; absent if it was not read. It moves, so each
+    /// user keeps the first one.
+    pub head: Option<String>,
     /// License identifier as the hub states it.
     pub license: String,
     /// True if the hub requires an account that accepted the license.

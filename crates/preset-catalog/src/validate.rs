@@ -82,6 +82,7 @@ pub(crate) fn own_problems(preset: &Preset) -> Vec<Problem> {
     problems.extend(zero_sizes(preset).map(Problem::Zero));
     problems.extend(contradictions(&preset.shape).map(Problem::Contradiction));
     problems.extend(revision_problems(preset));
+    problems.extend(head_problems(preset));
     problems.extend(bounds::problems(preset));
     problems.extend(preset.inference.iter().flat_map(inference_problems));
     problems.extend(preset.inference.iter().flat_map(engine::problems));
@@ -113,6 +114,11 @@ fn revision_problems(preset: &Preset) -> Option<Problem> {
         Some(revision) if is_commit(revision) => None,
         Some(revision) => Some(Problem::BadRevision(revision.clone())),
     }
+}
+
+fn head_problems(preset: &Preset) -> Option<Problem> {
+    let head = preset.head.as_ref().filter(|head| !is_commit(head))?;
+    Some(Problem::BadRevision(head.clone()))
 }
 
 /// Returns true for a commit of Git, which never changes: a branch or tag does.

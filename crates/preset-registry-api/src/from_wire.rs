@@ -53,6 +53,7 @@ impl TryFrom<v1::Preset> for Preset {
             aliases: message.aliases,
             hub_id: reader.text("hub_id", message.hub_id)?,
             revision: optional(message.revision),
+            head: optional(message.head),
             license: message.license,
             gated: message.gated,
             deprecated: optional(message.deprecated),

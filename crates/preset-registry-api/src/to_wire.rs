@@ -15,6 +15,7 @@ impl From<&Preset> for v1::Preset {
             aliases: preset.aliases.clone(),
             hub_id: preset.hub_id.clone(),
             revision: preset.revision.clone().unwrap_or_default(),
+            head: preset.head.clone().unwrap_or_default(),
             license: preset.license.clone(),
             gated: preset.gated,
             deprecated: preset.deprecated.clone().unwrap_or_default(),

@@ -55,7 +55,7 @@ pub struct Args {
     pub telemetry: telemetry::TelemetryArgs,
 }
 
-/// Flags about a model hub for names outside the catalog.
+/// Flags about a model hub: for names outside the catalog, and for commits of presets that are not pinned.
 #[derive(Clone, Debug, Default, clap::Args)]
 #[command(next_help_heading = "Model hub")]
 pub struct HubArgs {
@@ -82,6 +82,9 @@ pub struct HubArgs {
     /// Permit private addresses of the hub's name; implied if the endpoint is written as one.
     #[arg(long, env = "HUB_ALLOW_PRIVATE_ENDPOINT", requires = "hub_endpoint")]
     pub hub_allow_private_endpoint: bool,
+    /// Ask the hub only for the commits of presets that are not pinned. Models outside the catalog stay unknown.
+    #[arg(long, env = "HUB_COMMITS_ONLY", requires = "hub_endpoint")]
+    pub hub_commits_only: bool,
 }
 
 /// Flags about encryption. All files are PEM and read again when they change.
@@ -225,6 +228,7 @@ impl Args {
             cache_dir: self.hub.hub_cache_dir.clone(),
             redirect_hosts: self.hub.hub_redirect_host.clone(),
             allow_private_endpoint: self.hub.hub_allow_private_endpoint,
+            commits_only: self.hub.hub_commits_only,
         });
         ServerOptions {
             hub,

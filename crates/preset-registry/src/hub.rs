@@ -5,6 +5,8 @@
 
 mod disk_cache;
 mod fetch;
+mod freshness;
+mod heads;
 mod http;
 mod options;
 mod problem;
@@ -19,6 +21,8 @@ use telemetry::{Counter, Metrics};
 use tokio::sync::Semaphore;
 
 use disk_cache::DiskCache;
+use freshness::freshness;
+use heads::Heads;
 use http::Http;
 pub use options::{HubError, HubOptions};
 use problem::HubFailure;
@@ -30,12 +34,6 @@ const READING: usize = 4;
 const WAITING: usize = 64;
 /// Time for one model, below the time limit of our own requests.
 const TIMEOUT: Duration = Duration::from_secs(25);
-/// Time for which a preset is used without asking the hub.
-const FRESH: Duration = Duration::from_secs(600);
-/// Time for which a refusal is repeated: the user may have resolved it by then.
-const REFUSED_FRESH: Duration = Duration::from_secs(30);
-/// Time without requests to a hub that failed.
-const FAILED_FRESH: Duration = Duration::from_secs(5);
 /// Answers in memory.
 const MAX_ANSWERS: usize = 1000;
 
@@ -55,6 +53,9 @@ struct Inner {
     http: Http,
     cache: DiskCache,
     answers: Mutex<BTreeMap<String, Slot>>,
+    heads: Heads,
+    /// False if the hub is asked about models of the catalog only.
+    serves_models: bool,
     reading: Semaphore,
     waiting: Arc<Semaphore>,
     lookups: Counter<1>,
@@ -69,6 +70,8 @@ impl Hub {
             http,
             cache: DiskCache::new(options.cache_dir),
             answers: Mutex::default(),
+            heads: Heads::default(),
+            serves_models: !options.commits_only,
             reading: Semaphore::new(READING),
             waiting: Arc::new(Semaphore::new(WAITING)),
             lookups: metrics.counter(
@@ -82,6 +85,19 @@ impl Hub {
     /// The URL of the hub.
     pub(crate) fn endpoint(&self) -> &str {
         &self.0.endpoint
+    }
+
+    /// Reports whether models that are in no catalog are presets.
+    pub(crate) fn serves_models(&self) -> bool {
+        self.0.serves_models
+    }
+
+    /// Reads the commit at the head of a model's default branch; `None` if the hub has none to tell now.
+    pub(crate) async fn head(&self, hub_id: &str) -> Option<String> {
+        let answer = self.0.heads.head(&self.0.http, hub_id).await;
+        let label = answer.as_ref().map_or_else(HubProblem::label, |_| "head");
+        self.0.lookups.inc([label]);
+        answer.ok()
     }
 
     /// Looks up the preset of a model.
@@ -196,14 +212,5 @@ impl Inner {
             answers.retain(|_, slot| Arc::strong_count(slot) > 1);
         }
         Arc::clone(answers.entry(id.as_str().to_lowercase()).or_default())
-    }
-}
-
-fn freshness(answer: &Answer) -> Duration {
-    match answer {
-        Ok(_) => FRESH,
-        Err(HubProblem::Limited { retry_after }) => retry_after.unwrap_or(FAILED_FRESH),
-        Err(problem) if problem.is_transient() => FAILED_FRESH,
-        Err(_) => REFUSED_FRESH,
     }
 }

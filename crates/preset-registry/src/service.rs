@@ -58,7 +58,10 @@ impl Service {
 
     async fn get(&self, name: &str) -> Result<v1::GetPresetResponse, Status> {
         let now = self.catalogs.current();
-        let (preset, origin) = self.find(&now.catalog, name).await?;
+        let (mut preset, origin) = self.find(&now.catalog, name).await?;
+        if let (None, None, Some(hub)) = (&preset.revision, &preset.head, &self.hub) {
+            preset.to_mut().head = hub.head(&preset.hub_id).await;
+        }
         Ok(v1::GetPresetResponse {
             preset: Some(preset.as_ref().into()),
             catalog_version: now.catalog.version().to_owned(),
@@ -84,7 +87,8 @@ impl Service {
             };
             return Ok((Cow::Borrowed(preset), origin));
         }
-        let Some(hub) = self.hub.as_ref().filter(|_| name.contains('/')) else {
+        let hub = self.hub.as_ref();
+        let Some(hub) = hub.filter(|hub| hub.serves_models() && name.contains('/')) else {
             return Err(not_found(name, &catalog.near(name)));
         };
         match hub.preset(name).await {
@@ -123,6 +127,7 @@ impl Service {
             hub_endpoint: self
                 .hub
                 .as_ref()
+                .filter(|hub| hub.serves_models())
                 .map_or_else(String::new, |hub| hub.endpoint().to_owned()),
         }
     }

@@ -1,4 +1,4 @@
-//! The record of a rendered workload: what was applied, and what can be applied again.
+//! The records of a Workspace: rendered workloads, which can be applied again, and the commit of its model.
 
 use std::collections::BTreeMap;
 
@@ -25,5 +25,22 @@ pub fn revision(
         metadata,
         revision: Some(number),
         data: RawExtension(json!({ "workload": workload.to_value() })),
+    }
+}
+
+/// Renders the record of a model's commit, which its annotations hold: the data of a revision cannot change.
+#[must_use]
+pub fn model_record(
+    workspace: &Workspace,
+    (name, number): (String, i64),
+    annotations: BTreeMap<String, String>,
+    hub_id: &str,
+) -> ControllerRevision {
+    let mut metadata = meta::owned(workspace, name);
+    metadata.annotations = Some(annotations);
+    ControllerRevision {
+        metadata,
+        revision: Some(number),
+        data: RawExtension(json!({ "model": hub_id })),
     }
 }

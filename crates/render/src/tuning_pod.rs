@@ -8,6 +8,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kaito_api::labels;
 
 use crate::artifact::{self, Payload};
+use crate::model_commit::{DEFAULT_BRANCH, TUNING_WEIGHTS_STEP};
 use crate::tuning::{Tuner, Tuning, TuningInput, TuningOutput};
 use crate::{meta, paths, pod, push, scheduling, tuner, volume};
 
@@ -93,7 +94,7 @@ impl Parts {
             .unwrap_or_default();
         let (_, mount) = volume::weights();
         let (container, credentials) = artifact::puller(
-            "model-weights-downloader",
+            TUNING_WEIGHTS_STEP,
             (&reference, secrets),
             (paths::WEIGHTS, mount),
             tuning.platform,
@@ -160,13 +161,13 @@ impl Parts {
 /// Container that downloads the weights from the model hub.
 fn hub_download(tuning: &Tuning<'_>) -> Container {
     let preset = tuning.preset;
-    let revision = preset.revision.as_deref().unwrap_or("main");
+    let revision = preset.revision.as_deref().unwrap_or(DEFAULT_BRANCH);
     let hub = tuning.platform.downloads.hub.trim_end_matches('/');
     let url = |file: &String| format!("{hub}/{}/resolve/{revision}/{file}", preset.hub_id);
     let urls: Vec<String> = tuning.profile.weights_files.iter().map(url).collect();
     let (_, mount) = volume::weights();
     let mut container = artifact::fetcher(
-        "model-weights-downloader",
+        TUNING_WEIGHTS_STEP,
         &urls,
         (paths::WEIGHTS, mount),
         tuning.platform,

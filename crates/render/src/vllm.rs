@@ -127,6 +127,7 @@ fn flags(inference: &Inference<'_>) -> BTreeMap<String, String> {
     flags.extend(chosen(inference));
     flags.extend(parallel(inference));
     override_by(&mut flags, &inference.user_flags);
+    pin_code(&mut flags, preset.revision.as_deref());
     // The cache in host memory supports only one engine process on one node.
     if has_several_processes(inference) {
         flags.insert(CPU_CACHE.to_owned(), "0".to_owned());
@@ -161,6 +162,17 @@ fn chosen(inference: &Inference<'_>) -> BTreeMap<String, String> {
     .flatten()
     .map(|(name, value)| (name.to_owned(), value))
     .collect()
+}
+
+/// Fixes the commit of a model's own code. The weights are local, but their settings may name code of another repository,
+/// which the engine would take from its default branch. That repository does not have our commit, so it is refused.
+fn pin_code(flags: &mut BTreeMap<String, String>, commit: Option<&str>) {
+    let Some(commit) = commit.filter(|_| flags.contains_key("trust-remote-code")) else {
+        return;
+    };
+    for name in ["revision", "code-revision"] {
+        flags.insert(name.to_owned(), commit.to_owned());
+    }
 }
 
 /// Sets the user's flags. A bare flag replaces its other form, and a JSON value the parts of it that we set.

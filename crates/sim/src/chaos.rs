@@ -382,7 +382,7 @@ fn switch(world: &mut World, rng: &mut Rng) {
     } else if rng.permille(400) {
         choose_upgrades(world, rng);
     } else if rng.permille(500) {
-        world.registry.down = !world.registry.down;
+        world.registry.toggle();
         world.note(format!(
             "the registry is {}",
             if world.registry.down { "down" } else { "up" }

@@ -1,8 +1,8 @@
 //! Looks up presets: in the copy of the catalog, else in the remembered answers of the registry. A lookup never waits.
 //!
-//! The registry is asked only about presets outside its catalog, such as models of a hub, by tasks of their own. The
-//! Workspaces that want the answer are enqueued when it comes. The last good answer outlives a registry that is down. A
-//! failure is returned as data.
+//! The registry is asked only about what its catalog does not have: models of a hub, and commits of presets that are not pinned.
+//! Tasks of their own ask. The Workspaces that want the answer are enqueued when it comes. The last good answer outlives a registry
+//! that is down. A failure is returned as data.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -93,14 +93,18 @@ impl Presets {
     /// Looks up a preset for a Workspace, from memory. Requires a Tokio runtime, which asks the registry if need be.
     #[must_use]
     pub fn lookup(&self, name: &str, workspace: &Key) -> PresetLookup {
-        if let Some(preset) = self.0.catalog.current(name) {
-            return PresetLookup::Found(preset);
+        let listed = self.0.catalog.current(name);
+        if let Some(preset) = listed.as_ref().filter(|preset| preset.revision.is_some()) {
+            return PresetLookup::Found(Arc::clone(preset));
         }
         let answer = {
             let mut lookups = self.lookups();
             lookups.lookup(name, workspace, self.0.started.elapsed())
         };
         self.ask_next();
+        if let Some(preset) = listed {
+            return with_head(preset, answer);
+        }
         match answer {
             // A catalog that was complete is better than no answer.
             PresetLookup::Asking => match self.0.catalog.last_known(name) {
@@ -178,6 +182,28 @@ impl Presets {
             )))
         }
     }
+}
+
+/// Adds the commit of the hub to a preset that is not pinned. The catalog does not have it, and it is waited for only once: what
+/// the hub does not tell is no reason to serve nothing.
+fn with_head(preset: Arc<Preset>, answer: PresetLookup) -> PresetLookup {
+    let head = match answer {
+        PresetLookup::Asking => return PresetLookup::Asking,
+        PresetLookup::Found(asked)
+        | PresetLookup::Unavailable {
+            last_good: Some(asked),
+            ..
+        } if asked.hub_id == preset.hub_id => asked.head.clone(),
+        _ => None,
+    };
+    if head.is_none() {
+        return PresetLookup::Found(preset);
+    }
+    let preset = Preset {
+        head,
+        ..Preset::clone(&preset)
+    };
+    PresetLookup::Found(Arc::new(preset))
 }
 
 /// Reports whether a preset has the name that was asked for.

@@ -11,12 +11,12 @@ use k8s_openapi::api::apps::v1::{ControllerRevision, Deployment, StatefulSet};
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{ConfigMap, Event, Node, Pod, Service};
 use k8s_openapi::api::networking::v1::NetworkPolicy;
+use kaito_api::workspace_status::ModelRevisionSource;
 use kaito_api::{Claim, Workspace, names, selector};
 
 use crate::context::PlanContext;
 use crate::launch_backoff::LaunchBackoff;
 use crate::ledger::{Grant, GrantRequest};
-use crate::model_commit;
 use crate::needs::{self, Needs};
 use crate::observed::{Observed, PresetLookup, Workloads};
 use crate::settings::{ProvisionerMode, Settings};
@@ -118,7 +118,8 @@ pub fn observe(
     let pods = source.pods(namespace, name);
     let launch_backoffs = source.launch_backoffs(namespace, name);
     let mut observed = Observed {
-        preset: model_commit::keep(preset, &workloads),
+        preset,
+        model_source: ModelRevisionSource::default(),
         config: match config_to_look_up(&workspace) {
             Some(config) => source.user_config(namespace, config),
             None => ConfigLookup::NotNeeded,
@@ -134,7 +135,8 @@ pub fn observe(
         grant: Grant::Granted,
         turn: Turn::None,
         workspace,
-    };
+    }
+    .at_fixed_commit();
     match needs::of(now, &observed, settings) {
         Needs::Claims(request) => {
             let names = request.claims.iter();

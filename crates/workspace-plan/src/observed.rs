@@ -7,6 +7,7 @@ use k8s_openapi::api::apps::v1::{ControllerRevision, Deployment, StatefulSet};
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{ConfigMap, Event, Node, Pod, Service};
 use k8s_openapi::api::networking::v1::NetworkPolicy;
+use kaito_api::workspace_status::ModelRevisionSource;
 use kaito_api::{Claim, Workspace};
 use preset_catalog::Preset;
 
@@ -22,6 +23,8 @@ pub struct Observed {
     pub workspace: Arc<Workspace>,
     /// Answer of the preset registry about the preset that the Workspace names.
     pub preset: PresetLookup,
+    /// Origin of the commit that this preset has.
+    pub model_source: ModelRevisionSource,
     /// The ConfigMap that the Workspace names.
     pub config: ConfigLookup,
     /// Claims of both kinds whose labels name the Workspace, in any order. They include terminating claims, and those

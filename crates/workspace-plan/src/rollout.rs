@@ -23,7 +23,8 @@ use record::Record;
 use situation::{Choice, Situation};
 
 use crate::context::PlanContext;
-use crate::desired::Desired;
+use crate::desired::{Desired, DesiredWorkload};
+use crate::model_commit;
 use crate::problem::Problem;
 
 /// The objects to apply, and the record of the workload among them.
@@ -61,14 +62,30 @@ impl Rollout {
 
 /// Decides what is applied. The workload is the last of the manifests.
 pub(crate) fn of(context: &PlanContext<'_>, desired: &Desired<'_>, mut manifests: Vec<Manifest>) -> Rollout {
+    let model = match &desired.workload {
+        _ if desired.update_blocked.is_some() => None,
+        DesiredWorkload::Inference(inference) => model_commit::record(context, inference.preset),
+        DesiredWorkload::Tuning(tuning) if model_commit::downloads_for_tuning(tuning.preset) => {
+            model_commit::record(context, tuning.preset)
+        }
+        DesiredWorkload::Tuning(_) | DesiredWorkload::Template(_) => None,
+    };
     let Some(workload) = manifests.pop_if(|_| !is_fixed(desired)) else {
-        return Rollout::of(manifests);
+        return Rollout {
+            revisions: model.into_iter().collect(),
+            ..Rollout::of(manifests)
+        };
     };
     let situation = Situation::new(context, desired, workload);
     let (rendering, kept) = (&situation.rendering, &situation.kept);
     let (choice, mut carried_out, problem) = choose(&situation);
     let mut rollout = Rollout::of(manifests);
     rollout.notes.extend(problem);
+    if let DesiredWorkload::Inference(inference) = &desired.workload {
+        rollout
+            .notes
+            .extend(model_commit::newer(context, inference.preset));
+    }
     let workload = match &choice {
         Choice::Rendered | Choice::Instead | Choice::Running => rendering.workload.clone(),
         Choice::Recorded(name) => match kept.iter().find(|revision| revision.name == *name) {
@@ -116,7 +133,10 @@ pub(crate) fn of(context: &PlanContext<'_>, desired: &Desired<'_>, mut manifests
         .extend(automatic::failed(&situation, record.mark.as_deref()));
     rollout.changes_at = automatic::changes_at(&situation, record.mark.as_deref());
     rollout.expected_version = never_ready::expected_version(&situation, record.never_ready);
-    rollout.revisions = record.writes(&situation, &workload);
+    rollout.revisions = model
+        .into_iter()
+        .chain(record.writes(&situation, &workload))
+        .collect();
     rollout.manifests.push(record.marked(workload));
     rollout
 }

@@ -16,6 +16,7 @@ use crate::claim_problem;
 use crate::claims;
 use crate::condition::ConditionUpdate;
 use crate::context::PlanContext;
+use crate::model_commit;
 use crate::node_set::NodeSet;
 use crate::observed::PresetLookup;
 use crate::problem::Problem;
@@ -223,6 +224,7 @@ pub(crate) fn report(context: &PlanContext<'_>, report: &StatusReport<'_>, plan:
         state: Some(report.state),
         reason: report.reason().map(str::to_owned),
         model: context.workspace().preset_name().map(str::to_owned),
+        model_revision: model_commit::status(context),
         endpoint: report.inference.is_true().then(|| endpoint(context)).flatten(),
         conditions: conditions(context, &updates),
         target_node_count: nodes.and_then(|nodes| i32::try_from(nodes.wanted).ok()),

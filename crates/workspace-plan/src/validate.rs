@@ -20,6 +20,7 @@ mod weights_image;
 
 use crate::context::PlanContext;
 use crate::desired::Desired;
+use crate::model_commit;
 use crate::problem::Problem;
 
 /// Returns the desired state.
@@ -27,6 +28,7 @@ use crate::problem::Problem;
 /// # Errors
 /// With the problem for which the spec is rejected.
 pub(crate) fn desired<'a>(context: &PlanContext<'a>) -> Result<Desired<'a>, Problem> {
+    model_commit::check(context)?;
     let spec = &context.workspace().spec;
     match (&spec.inference, &spec.tuning) {
         (Some(inference), None) => inference::desired(context, inference),

@@ -2,6 +2,7 @@
 
 use k8s_openapi::api::apps::v1::{Deployment, StatefulSet};
 use k8s_openapi::api::batch::v1::{Job, JobStatus};
+use k8s_openapi::api::core::v1::PodSpec;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kaito_api::labels;
 use plan::{Delete, Kind, ObjectRef, Propagation, Write};
@@ -24,6 +25,16 @@ impl<'a> Workload<'a> {
             Self::StatefulSet(object) => &object.metadata,
             Self::Job(object) => &object.metadata,
         }
+    }
+
+    /// The spec of the pods.
+    pub(crate) fn pod_spec(self) -> Option<&'a PodSpec> {
+        let template = match self {
+            Self::Deployment(object) => &object.spec.template,
+            Self::StatefulSet(object) => &object.spec.template,
+            Self::Job(object) => &object.spec.as_ref()?.template,
+        };
+        template.spec.as_ref()
     }
 
     /// Number of pods that the workload runs, as anybody may have set it.

@@ -5,6 +5,7 @@
 mod admission;
 mod brakes;
 mod chart;
+mod commits;
 mod conformance;
 mod crash;
 mod crash_proxy;

@@ -277,6 +277,7 @@ fn observed(workspace: &Value, preset: &Arc<Preset>) -> Result<Observed> {
         revisions: Vec::new(),
         workspace: Arc::new(serde_json::from_value(workspace.clone())?),
         preset: PresetLookup::Found(Arc::clone(preset)),
+        model_source: Default::default(),
         claims: Vec::new(),
         same_named: Vec::new(),
         grant: workspace_plan::Grant::Granted,

@@ -26,7 +26,7 @@ fn sources() -> Sources {
 fn the_hub_gives_what_the_catalog_says() {
     let expected = Catalog::embedded().unwrap().find("phi-4").unwrap();
     let actual = sources().preset().unwrap();
-    assert_eq!(actual.revision.as_deref(), Some(sources().revision.as_str()));
+    assert_eq!(actual.head.as_deref(), Some(sources().revision.as_str()));
     assert_eq!(actual.shape, expected.shape);
     let (actual, expected) = (actual.inference.unwrap(), expected.inference.as_ref().unwrap());
     assert_eq!(actual.vllm_flags, expected.vllm_flags);

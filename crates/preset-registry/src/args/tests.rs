@@ -74,7 +74,10 @@ fn nothing_about_a_hub_without_an_endpoint() {
     let args = parse(&["--hub-endpoint=https://h.co", "--hub-token-file=t"]).unwrap();
     let hub = args.server_options().hub.unwrap();
     assert_eq!(hub.redirect_hosts, ["*.hf.co", "*.huggingface.co"]);
-    assert!(hub.token_file.is_some() && !hub.allow_private_endpoint);
+    assert!(hub.token_file.is_some() && !hub.allow_private_endpoint && !hub.commits_only);
+    assert!(parse(&["--hub-commits-only"]).is_err());
+    let args = parse(&["--hub-endpoint=https://h.co", "--hub-commits-only"]).unwrap();
+    assert!(args.server_options().hub.unwrap().commits_only);
 }
 
 #[test]

@@ -19,6 +19,8 @@ pub struct HubOptions {
     pub redirect_hosts: Vec<String>,
     /// Permits private addresses of the hub's name.
     pub allow_private_endpoint: bool,
+    /// Asks only for the commits of presets that are not pinned. Other models of the hub are unknown.
+    pub commits_only: bool,
 }
 
 /// Options that cannot be used.

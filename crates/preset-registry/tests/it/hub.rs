@@ -68,6 +68,10 @@ impl World {
     }
 
     async fn serve(&self) -> Running {
+        self.serve_with(false).await
+    }
+
+    async fn serve_with(&self, commits_only: bool) -> Running {
         std::fs::write(self.token_file(), "").unwrap();
         Running::with(ServerOptions {
             hub: Some(HubOptions {
@@ -77,6 +81,7 @@ impl World {
                 cache_dir: Some(self.directory.path().join("cache")),
                 redirect_hosts: vec!["cdn.example.com".to_owned()],
                 allow_private_endpoint: false,
+                commits_only,
             }),
             ..ServerOptions::default()
         })
@@ -103,7 +108,7 @@ async fn a_model_of_the_hub_is_a_preset() {
         (preset.name.as_str(), preset.hub_id.as_str()),
         ("qwen3-support", "Acme/Qwen3-Support")
     );
-    assert_eq!(preset.revision, Some("a".repeat(40)));
+    assert_eq!((preset.revision, preset.head), (None, Some("a".repeat(40))));
     assert_eq!(preset.license, "apache-2.0");
     // Qwen3-8B: 36 layers x 2 x 8 heads x 128 x 2 bytes.
     assert_eq!(
@@ -299,6 +304,7 @@ async fn a_hub_that_is_not_there_is_told() {
             cache_dir: None,
             redirect_hosts: Vec::new(),
             allow_private_endpoint: false,
+            commits_only: false,
         }),
         ..ServerOptions::default()
     })
@@ -429,7 +435,7 @@ async fn a_commit_is_read_once_and_outlives_the_hub() {
     world.hub.set(Mood::Fine);
     world.hub.add("Acme/Qwen3-Support", qwen('f'));
     let next = world.ask(name).await.unwrap();
-    assert_eq!(next.revision, Some("f".repeat(40)));
+    assert_eq!(next.head, Some("f".repeat(40)));
     // Gone is not down.
     world.hub.set(Mood::Refuses(StatusCode::NOT_FOUND, Vec::new()));
     assert_eq!(world.ask(name).await.unwrap_err().code(), Code::NotFound);
@@ -479,6 +485,7 @@ async fn an_encrypted_hub_is_trusted_by_its_authority() {
                 cache_dir: None,
                 redirect_hosts: Vec::new(),
                 allow_private_endpoint: false,
+                commits_only: false,
             }),
             ..ServerOptions::default()
         })
@@ -498,6 +505,7 @@ async fn options_that_endanger_are_refused() {
             cache_dir: None,
             redirect_hosts: Vec::new(),
             allow_private_endpoint: false,
+            commits_only: false,
         }),
         ..ServerOptions::default()
     };
@@ -506,4 +514,39 @@ async fn options_that_endanger_are_refused() {
     assert!(prepare(options("http://hub.example.com", true)).await.is_err());
     assert!(prepare(options("ftp://hub.example.com", false)).await.is_err());
     assert!(prepare(options("https://hub.example.com", true)).await.is_ok());
+}
+
+#[tokio::test]
+async fn a_preset_that_is_not_pinned_has_the_commit_of_the_hub() {
+    let world = World::new().await;
+    let catalog = preset_catalog::Catalog::embedded().unwrap();
+    let unpinned = catalog
+        .iter()
+        .find(|preset| preset.revision.is_none() && preset.deprecated.is_none());
+    let unpinned = unpinned.unwrap();
+    world.hub.add(&unpinned.hub_id, qwen('b'));
+    let running = world.serve_with(true).await;
+    let asked = running.get(&unpinned.name).await.unwrap();
+    let expected = Preset {
+        head: Some("b".repeat(40)),
+        ..unpinned.clone()
+    };
+    assert_eq!(asked, expected, "all else is the catalog's");
+    assert_eq!(world.hub.requests(), [format!("about {}", unpinned.hub_id)]);
+    running.get(&unpinned.name).await.unwrap();
+    assert!(running.get("phi-4").await.unwrap().head.is_none(), "it is pinned");
+    assert!(world.hub.requests().is_empty(), "asked once");
+    let other = running.get("acme/qwen3-support").await.unwrap_err();
+    assert_eq!(other.code(), Code::NotFound, "only commits are asked for");
+    let status = running
+        .presets()
+        .get_catalog_status(GetCatalogStatusRequest {})
+        .await;
+    assert_eq!(status.unwrap().into_inner().hub_endpoint, "");
+
+    // Without an answer of the hub the preset can be used all the same.
+    world
+        .hub
+        .set(Mood::Refuses(StatusCode::INTERNAL_SERVER_ERROR, Vec::new()));
+    assert_eq!(world.ask(&unpinned.name).await.unwrap(), *unpinned);
 }

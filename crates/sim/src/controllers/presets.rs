@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use preset_catalog::Catalog;
+use preset_catalog::{Catalog, Preset};
 use workspace_plan::{PresetAnswer, PresetLookup, PresetMemory};
 
 /// The registry.
@@ -13,13 +13,30 @@ use workspace_plan::{PresetAnswer, PresetLookup, PresetMemory};
 pub struct SimRegistry {
     /// Set while it does not answer.
     pub down: bool,
+    /// Commits that the hub had before. The head of its branches moves with each.
+    pub moves: u32,
 }
 
 impl SimRegistry {
+    /// Goes down or comes back. The hub moves its branches meanwhile.
+    pub(crate) fn toggle(&mut self) {
+        self.down = !self.down;
+        self.moves += 1;
+    }
+
+    /// Returns the preset with the commit of the hub, which pinned ones do not need.
+    fn with_head(&self, preset: &Preset) -> Arc<Preset> {
+        let head = preset.revision.is_none().then(|| format!("{:040x}", self.moves));
+        Arc::new(Preset {
+            head,
+            ..preset.clone()
+        })
+    }
+
     fn answer(&self, name: &str) -> PresetAnswer {
         match Catalog::embedded() {
             Ok(catalog) if !self.down => match catalog.find(name) {
-                Some(preset) => PresetAnswer::Found(Arc::new(preset.clone())),
+                Some(preset) => PresetAnswer::Found(self.with_head(preset)),
                 None => PresetAnswer::Unknown {
                     near: catalog.near(name).iter().map(|n| (*n).to_owned()).collect(),
                 },
@@ -56,7 +73,7 @@ impl Presets {
         if !registry.down
             && let Some(preset) = last()
         {
-            return PresetLookup::Found(preset);
+            return PresetLookup::Found(registry.with_head(&preset));
         }
         let elapsed = Duration::from_millis(u64::try_from(now.as_millisecond()).unwrap_or_default());
         let memory = self.memory.entry(name.to_owned()).or_default();

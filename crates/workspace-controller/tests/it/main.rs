@@ -188,6 +188,7 @@ async fn what_the_registry_says_of_a_hub_is_passed_on() {
         cache_dir: None,
         redirect_hosts: Vec::new(),
         allow_private_endpoint: false,
+        commits_only: false,
     };
     let address = serve(ServerOptions {
         hub: Some(hub),

@@ -119,9 +119,10 @@ fn marked_number(workload: Workload<'_>) -> Option<i64> {
 /// The generation stands for the spec: the API server counts its changes. A digest of the spec itself would change with
 /// a version of this program that knows another field.
 fn inputs(context: &PlanContext<'_>, nodes: u32) -> String {
-    const KEYS: [&str; 5] = [
+    const KEYS: [&str; 6] = [
         labels::RUNTIME,
         labels::MAX_CONTEXT,
+        labels::MODEL_REVISION,
         labels::BYPASS_RESOURCE_CHECKS,
         labels::PERFORMANCE_MODE,
         labels::USE_LOCAL_WEIGHTS,

@@ -9,6 +9,7 @@ use super::{config, engine_image, hardware, preset, program, serving, sizing, so
 use crate::context::PlanContext;
 use crate::desired::{Desired, DesiredInference, DesiredWorkload};
 use crate::fits::NodeWork;
+use crate::model_commit;
 use crate::problem::Problem;
 
 /// Returns the desired state of an inference spec.
@@ -29,6 +30,7 @@ fn of_template<'a>(
     context: &PlanContext<'a>,
     template: &kaito_api::raw::RawObject,
 ) -> Result<Desired<'a>, Problem> {
+    model_commit::check_effect(context, "the Workspace has a template of its own")?;
     let template = render::parse_template(template)
         .map_err(|error| Problem::invalid(format!("inference.template is not a pod template: {error}")))?;
     let (hardware, replaced) = hardware::of_nodes(context, NodeWork::Template, false)?;

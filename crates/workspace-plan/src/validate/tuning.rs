@@ -13,6 +13,7 @@ use crate::context::PlanContext;
 use crate::desired::{Desired, DesiredTuning, DesiredWorkload};
 use crate::fits::NodeWork;
 use crate::metadata::annotation;
+use crate::model_commit;
 use crate::problem::Problem;
 
 /// Seconds for which a failed push may be repeated: a minute to almost a week.
@@ -34,6 +35,10 @@ pub(super) fn desired<'a>(context: &PlanContext<'a>, spec: &'a TuningSpec) -> Re
         return Err(Problem::unsuitable(preset, &cause));
     }
     preset::check_access(context, preset, wanted)?;
+    if !model_commit::downloads_for_tuning(preset) {
+        let because = format!("the weights of preset {} for tuning are in an image", preset.name);
+        model_commit::check_effect(context, &because)?;
+    }
     let work = NodeWork::Tuning(preset);
     let (hardware, replaced) = hardware::of_nodes(context, work, !program::runs_on_cpu(preset))?;
     let tuner = program::tuner(context, preset, &hardware)?;
@@ -93,6 +98,9 @@ pub(super) fn edited(context: &PlanContext<'_>, spec: &TuningSpec) -> Option<Pro
     };
     if created_from != render::spec_digest(spec) {
         return Some(blocked("tuning"));
+    }
+    if model_commit::is_edited(context) {
+        return Some(blocked(&format!("annotation {}", labels::MODEL_REVISION)));
     }
     config::is_edited(context).then(|| blocked("the ConfigMap of tuning.config"))
 }

@@ -35,6 +35,7 @@ impl Case {
             observed: Observed {
                 workspace: Arc::new(parse(workspace)),
                 preset,
+                model_source: Default::default(),
                 claims: Vec::new(),
                 same_named: Vec::new(),
                 grant: workspace_plan::Grant::Granted,
@@ -144,12 +145,13 @@ impl Case {
     }
 
     pub(crate) fn plan(&self) -> Plan {
-        workspace_plan::plan(self.now, &self.observed, &self.settings)
+        workspace_plan::plan(self.now, &self.observed.clone().at_fixed_commit(), &self.settings)
     }
 
     /// The report about refused writes.
     pub(crate) fn report(&self, refusals: &[plan::RefusedWrite]) -> plan::Report {
-        workspace_plan::report(self.now, &self.observed, &self.settings, refusals)
+        let observed = self.observed.clone().at_fixed_commit();
+        workspace_plan::report(self.now, &observed, &self.settings, refusals)
     }
 
     /// With the plan executed, except for the writes that are refused: the status is the report's.

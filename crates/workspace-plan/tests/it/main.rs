@@ -12,6 +12,7 @@ mod automatic;
 mod byo;
 mod case;
 mod cold_start;
+mod commits;
 mod deletion;
 mod events;
 mod front;

@@ -62,6 +62,7 @@ pub(crate) fn applied(workspace: Workspace, settings: &Settings) -> Vec<Manifest
     let observed = Observed {
         workspace: Arc::new(workspace),
         preset: PresetLookup::Found(Arc::new(preset)),
+        model_source: Default::default(),
         claims: Vec::new(),
         same_named: Vec::new(),
         grant: workspace_plan::Grant::Granted,
