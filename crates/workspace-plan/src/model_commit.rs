@@ -190,8 +190,12 @@ pub(crate) fn status(context: &PlanContext<'_>) -> Option<ModelRevision> {
     };
     let source = context.observed.model_source;
     let Some(workload) = context.workload else {
-        let spec = &context.workspace().spec;
-        let wanted = wanted.filter(|preset| spec.tuning.is_none() || downloads_for_tuning(preset))?;
+        let workspace = context.workspace();
+        let downloads = |preset: &&Preset| match workspace.spec.tuning {
+            Some(_) => downloads_for_tuning(preset),
+            None => workspace.annotation(labels::WEIGHTS_IMAGE).is_none(),
+        };
+        let wanted = wanted.filter(downloads)?;
         let commit = wanted.revision.clone();
         return Some(ModelRevision { commit, source });
     };

@@ -64,11 +64,13 @@ impl Rollout {
 pub(crate) fn of(context: &PlanContext<'_>, desired: &Desired<'_>, mut manifests: Vec<Manifest>) -> Rollout {
     let model = match &desired.workload {
         _ if desired.update_blocked.is_some() => None,
-        DesiredWorkload::Inference(inference) => model_commit::record(context, inference.preset),
+        DesiredWorkload::Inference(inference) if inference.weights_image.is_none() => {
+            model_commit::record(context, inference.preset)
+        }
         DesiredWorkload::Tuning(tuning) if model_commit::downloads_for_tuning(tuning.preset) => {
             model_commit::record(context, tuning.preset)
         }
-        DesiredWorkload::Tuning(_) | DesiredWorkload::Template(_) => None,
+        DesiredWorkload::Inference(_) | DesiredWorkload::Tuning(_) | DesiredWorkload::Template(_) => None,
     };
     let Some(workload) = manifests.pop_if(|_| !is_fixed(desired)) else {
         return Rollout {
@@ -81,7 +83,9 @@ pub(crate) fn of(context: &PlanContext<'_>, desired: &Desired<'_>, mut manifests
     let (choice, mut carried_out, problem) = choose(&situation);
     let mut rollout = Rollout::of(manifests);
     rollout.notes.extend(problem);
-    if let DesiredWorkload::Inference(inference) = &desired.workload {
+    if let DesiredWorkload::Inference(inference) = &desired.workload
+        && inference.weights_image.is_none()
+    {
         rollout
             .notes
             .extend(model_commit::newer(context, inference.preset));

@@ -60,8 +60,9 @@ fn of_preset<'a>(
     let profile = preset.inference.as_ref();
     let profile = profile.ok_or_else(|| Problem::unsuitable(preset, "cannot be served"))?;
     let weights_image = weights_image::of(context)?;
-    if weights_image.is_none() {
-        preset::check_access(context, preset, wanted)?;
+    match weights_image {
+        None => preset::check_access(context, preset, wanted)?,
+        Some(_) => model_commit::check_effect(context, "the weights are in an image")?,
     }
     let has_own_image = !wanted.preset_options.image.trim().is_empty();
     let (settings, mut wrong) = unless_running(context, config::of_engine(context, has_own_image))?;

@@ -199,6 +199,11 @@ fn a_malformed_or_useless_annotation_is_refused() {
     let case = Case::new(objects::template(template), PresetLookup::NotNeeded).with_nodes(1, 1);
     let says = condition(&case.annotated(KEY, &commit('a')).plan(), "ResourceReady");
     assert!(says.contains("has no effect"), "{says}");
+    let image = serving(Some('a')).annotated("kaito.sh/weights-image", "example.com/weights:1");
+    let stored = image.clone().stored().stored();
+    assert!(stored_status(&stored).is_null() && stored.observed.revisions.len() == 1);
+    let says = condition(&image.annotated(KEY, &commit('a')).plan(), "ResourceReady");
+    assert!(says.contains("are in an image"), "{says}");
     let says = condition(
         &Case::tuning().annotated(KEY, &commit('a')).plan(),
         "ResourceReady",
