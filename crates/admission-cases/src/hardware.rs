@@ -18,7 +18,7 @@ pub(crate) fn hardware() -> Cases {
         (
             on(preset("llama-3.3-70b-instruct"), "Standard_NC6s_v3"),
             Refused(
-                "is retired since 2025-09-30, and none that costs at most 1.5 times as much replaces it; what would work is 3 nodes",
+                "is retired since 2025-09-30, and none that costs at most 1.5 times as much replaces it; what would work is 1 node of",
             ),
         ),
         (

@@ -93,7 +93,7 @@ fn without_a_replacement_the_status_says_what_would_work() {
     refused(
         &large,
         "False/InstanceTypeRetired: instance type Standard_NC6s_v3 is retired since 2025-09-30, and none that costs at most \
-         1.5 times as much replaces it; what would work is 3 nodes of Standard_NC24ads_A100_v4",
+         1.5 times as much replaces it; what would work is 1 node of Standard_NC80adis_H100_v5",
     );
     let mut refusing = Case::serving("phi-3-mini-4k-instruct").on(RETIRED);
     refusing.settings.retired_types = RetiredTypes::Refuse;
