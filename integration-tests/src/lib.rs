@@ -6,5 +6,8 @@
     reason = "helpers of tests fail their test"
 )]
 
+mod metrics;
 pub mod programs;
 pub mod tuning;
+
+pub use metrics::{charted_metrics, exported_metrics};

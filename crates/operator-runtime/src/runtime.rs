@@ -35,6 +35,7 @@ impl Runtime {
     /// only one: it registers its metrics.
     #[must_use]
     pub fn new(client: Client, program: &'static str, metrics: &Metrics, health: Health) -> Self {
+        metrics.build_info(program, env!("CARGO_PKG_VERSION"));
         Self {
             client,
             program,
@@ -42,6 +43,12 @@ impl Runtime {
             health,
             fence: Fence::default(),
         }
+    }
+
+    /// Returns a check that this replica may write, so that only one of several reports on objects.
+    pub fn writer_check(&self) -> impl Fn() -> bool + Send + Sync + 'static {
+        let fence = self.fence.clone();
+        move || fence.permit().is_some()
     }
 
     /// Client, for reads that come before the caches.

@@ -23,6 +23,7 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
     let (stop, stopped) = (CancellationToken::new(), CancellationToken::new());
     let signals = StopSignals::listen()?;
     let (metrics, readiness) = (Metrics::new(), Readiness::new());
+    metrics.build_info("preset-registry", env!("CARGO_PKG_VERSION"));
     let gate = readiness.gate("grpc");
     let encode = metrics.clone();
     let mut server = PresetServer::prepare(args.server_options(), &metrics).await?;

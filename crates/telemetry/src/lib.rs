@@ -4,6 +4,7 @@
 //! knows nothing of Kubernetes and nothing of what the programs do.
 
 pub mod args;
+pub mod collected;
 pub mod grpc;
 pub mod host;
 pub mod init;
@@ -12,6 +13,7 @@ pub mod outcome;
 pub mod process;
 
 pub use args::{LogFormat, TelemetryArgs};
+pub use collected::CollectedGauge;
 pub use init::{Guard, init};
 pub use metrics::{Buckets, Counter, Gauge, Histogram, InfoGauge, Metrics};
 pub use outcome::{Operation, Operations, Outcome};

@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::Context as _;
+use prometheus_client::collector::Collector;
 use prometheus_client::encoding::text;
 use prometheus_client::metrics::family::{Family, MetricConstructor};
 use prometheus_client::metrics::{counter, gauge, histogram};
@@ -61,8 +62,12 @@ impl Metrics {
     #[must_use]
     pub fn new() -> Self {
         let metrics = Self::without_process();
-        metrics.lock().register_collector(Box::new(Process));
+        metrics.register_collector(Box::new(Process));
         metrics
+    }
+
+    pub(crate) fn register_collector(&self, collector: Box<dyn Collector>) {
+        self.lock().register_collector(collector);
     }
 
     /// Creates an empty registry, for a program that shows the metrics of another process beside its own.
@@ -149,6 +154,13 @@ impl Metrics {
         let family = Family::<TextLabels, FloatGauge>::default();
         self.register(name, help, family.clone());
         InfoGauge { family }
+    }
+
+    /// Shows the version of a program, as every other metric of it lacks.
+    pub fn build_info(&self, program: &'static str, version: &'static str) {
+        let labels = ["program", "version"];
+        self.gauge("kaito_build_info", "The running program, as labels", labels)
+            .set([program, version], 1.0);
     }
 
     /// Encodes everything in the OpenMetrics text format.

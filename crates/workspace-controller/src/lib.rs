@@ -26,6 +26,7 @@ mod upgrades;
 mod user_configs;
 mod warnings;
 mod watches;
+mod workspace_metrics;
 
 pub use args::Args;
 pub use program::run;

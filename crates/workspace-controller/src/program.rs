@@ -14,7 +14,7 @@ use crate::orphans::{OrphanEnqueuers, OrphanShare, Orphans};
 use crate::presets::Presets;
 use crate::reconcile::{LiveClaims, Workspaces};
 use crate::registry_authorities::AuthorityWatch;
-use crate::watches;
+use crate::{watches, workspace_metrics};
 
 const NAME: &str = labels::WORKSPACE_CONTROLLER;
 /// Time that a key waits for further changes: a node that joins changes many objects at once.
@@ -85,6 +85,7 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
         &settings,
         &kinds,
     );
+    workspace_metrics::register(&metrics, runtime.writer_check(), &source);
     let share = Arc::new(OrphanShare::new(
         source.workspaces.clone(),
         runtime.client().clone(),

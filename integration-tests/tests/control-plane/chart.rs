@@ -18,9 +18,10 @@ use testkit::{Helm, NAMESPACE, TestEnv};
 use crate::world::LIMIT;
 
 /// Kinds of the Prometheus operator that the chart writes.
-const MONITORS: [(&str, &str); 2] = [
+const MONITORS: [(&str, &str); 3] = [
     ("ServiceMonitor", "servicemonitors"),
     ("PodMonitor", "podmonitors"),
+    ("PrometheusRule", "prometheusrules"),
 ];
 
 #[tokio::test]

@@ -20,6 +20,7 @@ mod guard;
 mod holding_proxy;
 mod karpenter;
 mod lifecycle;
+mod metrics;
 mod money;
 mod node_claims;
 mod power;

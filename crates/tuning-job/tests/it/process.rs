@@ -206,7 +206,14 @@ fn a_stopped_run_leaves_a_checkpoint_and_resumes_with_the_same_bits() {
             "the run ended too early to be stopped"
         );
     }
-    assert!(get(&address, "/metrics/prometheus").contains("kaito_tuning_loss"));
+    let metrics = get(&address, "/metrics/prometheus");
+    // The dashboards of the chart name these.
+    for name in ["loss", "eval_loss", "step", "max_steps"] {
+        assert!(
+            metrics.contains(&format!("\nkaito_tuning_{name} ")),
+            "{name}: {metrics}"
+        );
+    }
     assert!(get(&address, "/metrics").contains("\"physical_cores\""));
     let kill = Command::new("kill").arg(child.id().to_string()).status().unwrap();
     assert!(kill.success() && !child.wait().unwrap().success());
