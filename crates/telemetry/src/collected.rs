@@ -23,22 +23,22 @@ pub struct CollectedGauge {
     pub series: Vec<(Vec<(&'static str, String)>, f64)>,
 }
 
-struct Reader<F>(F);
+struct CollectedGauges<F>(F);
 
-impl<F> fmt::Debug for Reader<F> {
+impl<F> fmt::Debug for CollectedGauges<F> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Reader").finish_non_exhaustive()
+        f.debug_tuple("CollectedGauges").finish_non_exhaustive()
     }
 }
 
 impl Metrics {
     /// Registers gauges that `read` returns at each scrape. It must not wait.
     pub fn collect(&self, read: impl Fn() -> Vec<CollectedGauge> + Send + Sync + 'static) {
-        self.register_collector(Box::new(Reader(read)));
+        self.register_collector(Box::new(CollectedGauges(read)));
     }
 }
 
-impl<F: Fn() -> Vec<CollectedGauge> + Send + Sync + 'static> Collector for Reader<F> {
+impl<F: Fn() -> Vec<CollectedGauge> + Send + Sync + 'static> Collector for CollectedGauges<F> {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
         for gauge in (self.0)() {
             if gauge.series.is_empty() {
