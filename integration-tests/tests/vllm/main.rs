@@ -16,6 +16,7 @@
 
 mod command_lines;
 mod engine;
+mod flags;
 mod rendered;
 mod serving;
 
