@@ -72,7 +72,7 @@ const TUNING: FitOptions = FitOptions {
 };
 
 #[test]
-fn the_cheapest_way_comes_first() {
+fn one_node_comes_before_several_and_then_the_cheapest_way() {
     let types = [
         A10,
         "Standard_NV72ads_A10_v5",
@@ -95,10 +95,10 @@ fn the_cheapest_way_comes_first() {
         rows,
         [
             (A100, Some((1, Some(3_673_000)))),
-            // Two nodes at 3.20.
-            (A10, Some((2, Some(6_400_000)))),
             ("Standard_NV72ads_A10_v5", Some((1, Some(6_520_000)))),
             (H100X8, Some((1, Some(98_320_000)))),
+            // Two nodes at 3.20.
+            (A10, Some((2, Some(6_400_000)))),
             ("Standard_NG32adms_V620_v1", None),
         ]
     );
