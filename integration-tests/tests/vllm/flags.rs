@@ -47,7 +47,11 @@ fn listed() -> (Flags, Vec<String>) {
     };
     let mut allowed = Flags::new();
     for (list, kind) in [("values", "value"), ("switches", "switch"), ("bare", "bare")] {
-        allowed.extend(words(&lists[list]).into_iter().map(|name| (name, kind.to_owned())));
+        allowed.extend(
+            words(&lists[list])
+                .into_iter()
+                .map(|name| (name, kind.to_owned())),
+        );
     }
     let refused = lists["refused"].as_object().unwrap().values();
     (allowed, refused.flat_map(words).collect())
