@@ -110,6 +110,8 @@ fn answer(adapters: Value, settings: &Settings) -> String {
         "temperature": 0,
     });
     let server = pod.serve();
+    let answer: Value =
+        serde_json::from_str(&server.ask("POST", "/v1/chat/completions", &body.to_string()).1).unwrap();
     let found = integration_tests::exported_metrics(&server.ask("GET", "/metrics", "").1);
     let missing: Vec<String> = integration_tests::charted_metrics()
         .into_iter()
@@ -117,8 +119,6 @@ fn answer(adapters: Value, settings: &Settings) -> String {
         .filter(|name| !found.contains(name))
         .collect();
     assert!(missing.is_empty(), "dashboards name {missing:?}");
-    let answer: Value =
-        serde_json::from_str(&server.ask("POST", "/v1/chat/completions", &body.to_string()).1).unwrap();
     let said = answer["choices"][0]["message"]["content"].as_str();
     said.unwrap_or_else(|| panic!("{answer}")).trim().to_owned()
 }
