@@ -239,6 +239,18 @@ pub(crate) struct CheckPush {
     pub(crate) reference: String,
 }
 
+/// Destination of a push, and the access to it.
+#[derive(Clone, Debug, clap::Args)]
+pub(crate) struct PushTarget {
+    #[command(flatten)]
+    pub(crate) access: Access,
+    /// Most bytes of one part of an upload
+    #[arg(long, default_value_t = 16 << 20, value_parser = clap::value_parser!(u64).range(1024..=GIB))]
+    pub(crate) chunk_bytes: u64,
+    /// Image to push to
+    pub(crate) reference: String,
+}
+
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct Push {
     /// Directory to pack
@@ -250,25 +262,20 @@ pub(crate) struct Push {
     /// Fail when this file exists; by default `fine_tuning_failed.txt` beside the one that is waited for
     #[arg(long, value_name = "FILE")]
     pub(crate) failed_when: Option<PathBuf>,
-    #[command(flatten)]
-    pub(crate) access: Access,
     /// Preset that was tuned; requires an adapter in the directory
     #[arg(long, value_name = "NAME")]
     pub(crate) base_model: Option<String>,
     /// Repository of the same registry that may hold the same layers
     #[arg(long, value_name = "REPOSITORY")]
     pub(crate) mount_from: Option<String>,
-    /// Most bytes of one part of an upload
-    #[arg(long, default_value_t = 16 << 20, value_parser = clap::value_parser!(u64).range(1024..=GIB))]
-    pub(crate) chunk_bytes: u64,
     /// Kubernetes Secret that holds the credentials; errors name it
     #[arg(long, value_name = "NAME")]
     pub(crate) secret: Option<String>,
     /// File for the outcome, which `await-push` reads; the program then lives for ten seconds at least
     #[arg(long, value_name = "FILE")]
     pub(crate) outcome: Option<PathBuf>,
-    /// Image to push to
-    pub(crate) reference: String,
+    #[command(flatten)]
+    pub(crate) to: PushTarget,
 }
 
 #[derive(Clone, Debug, clap::Args)]
@@ -284,12 +291,7 @@ pub(crate) struct PushWeights {
     #[arg(long, value_name = "DIR")]
     pub(crate) from: PathBuf,
     #[command(flatten)]
-    pub(crate) access: Access,
-    /// Most bytes of one part of an upload
-    #[arg(long, default_value_t = 16 << 20, value_parser = clap::value_parser!(u64).range(1024..=GIB))]
-    pub(crate) chunk_bytes: u64,
-    /// Image to push to
-    pub(crate) reference: String,
+    pub(crate) to: PushTarget,
 }
 
 #[derive(Clone, Debug, clap::Args)]
@@ -298,12 +300,7 @@ pub(crate) struct Publish {
     #[arg(long, value_name = "DIR")]
     pub(crate) from: PathBuf,
     #[command(flatten)]
-    pub(crate) access: Access,
-    /// Most bytes of one part of an upload
-    #[arg(long, default_value_t = 16 << 20, value_parser = clap::value_parser!(u64).range(1024..=GIB))]
-    pub(crate) chunk_bytes: u64,
-    /// Image to push to
-    pub(crate) reference: String,
+    pub(crate) to: PushTarget,
 }
 
 fn seconds(text: &str) -> Result<Duration, String> {

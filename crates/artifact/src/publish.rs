@@ -18,7 +18,7 @@ use crate::registry::{Blob, Content, Registry};
 /// # Errors
 /// The layout is damaged or holds several images without an index, or the registry refuses.
 pub(crate) async fn run(args: &Publish, common: &Common) -> Result<String> {
-    let target = crate::push::tagged(&args.reference)?;
+    let target = crate::push::tagged(&args.to.reference)?;
     let whole = target.reference.whole();
     let index: ImageIndex = parsed(&args.from.join("index.json"))?;
     let [descriptor] = &index.manifests()[..] else {
@@ -36,7 +36,7 @@ pub(crate) async fn run(args: &Publish, common: &Common) -> Result<String> {
     };
     say(&format!("pushing {whole} ({})", descriptor.digest()));
 
-    let mut registry = Registry::open(target, args.access.settings(common), "pull,push", &[]).await?;
+    let mut registry = Registry::open(target, args.to.access.settings(common), "pull,push", &[]).await?;
     let count = Arc::new(TransferCount::default());
     let _reporter = Reporter::start("pushed", Arc::clone(&count));
     for part in &parts {
@@ -67,7 +67,7 @@ async fn push_blobs(
         let blob = Blob {
             descriptor: part,
             content: Content::File(Arc::new(file)),
-            chunk: args.chunk_bytes,
+            chunk: args.to.chunk_bytes,
             mount_from: None,
         };
         registry.push_blob(&blob, count).await?;

@@ -29,7 +29,7 @@ const EFFORT: u32 = 1;
 /// The tuning failed, or there is nothing to push.
 pub(crate) async fn wait(args: &Push) -> Result<()> {
     // Checked now, not after hours of tuning.
-    tagged(&args.reference)?;
+    tagged(&args.to.reference)?;
     if let Some(done) = &args.wait_for {
         Markers::new(done, args.failed_when.as_deref()).wait().await?;
     }
@@ -47,7 +47,7 @@ pub(crate) async fn wait(args: &Push) -> Result<()> {
 /// # Errors
 /// See [`Error`].
 pub(crate) async fn run(args: &Push, common: &Common) -> Result<String> {
-    let target = tagged(&args.reference)?;
+    let target = tagged(&args.to.reference)?;
     let whole = target.reference.whole();
     let (file, layer) = pack(args).await?;
     let size = layer.descriptor.size();
@@ -69,19 +69,19 @@ pub(crate) async fn run(args: &Push, common: &Common) -> Result<String> {
     say(&format!("pushing {whole} ({digest}, {})", bytes(size as f64)));
 
     let others: Vec<&str> = args.mount_from.as_deref().into_iter().collect();
-    let mut registry = Registry::open(target, args.access.settings(common), "pull,push", &others).await?;
+    let mut registry = Registry::open(target, args.to.access.settings(common), "pull,push", &others).await?;
     let count = Arc::new(TransferCount::default());
     let _reporter = Reporter::start("pushed", Arc::clone(&count));
     let payload = Blob {
         descriptor: &layer.descriptor,
         content: Content::File(Arc::new(file)),
-        chunk: args.chunk_bytes,
+        chunk: args.to.chunk_bytes,
         mount_from: args.mount_from.as_deref(),
     };
     let config = Blob {
         descriptor: &assembled.config_descriptor,
         content: Content::Bytes(Bytes::from(assembled.config)),
-        chunk: args.chunk_bytes,
+        chunk: args.to.chunk_bytes,
         mount_from: None,
     };
     let sent = async {

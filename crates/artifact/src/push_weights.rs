@@ -39,23 +39,23 @@ type Packed = (Layer, File);
 /// # Errors
 /// See [`Error`].
 pub(crate) async fn run(args: &PushWeights, common: &Common) -> Result<String> {
-    let target = crate::push::tagged(&args.reference)?;
+    let target = crate::push::tagged(&args.to.reference)?;
     let whole = target.reference.whole();
     if !CONFIGURATIONS.iter().any(|name| args.from.join(name).is_file()) {
         return Err(Error::NoResult(NoResult::NoModel {
             directory: args.from.clone(),
         }));
     }
-    let mut registry = Registry::open(target, args.access.settings(common), "pull,push", &[]).await?;
+    let mut registry = Registry::open(target, args.to.access.settings(common), "pull,push", &[]).await?;
     let count = Arc::new(TransferCount::default());
     let _reporter = Reporter::start("pushed", Arc::clone(&count));
     let from = args.from.clone();
     let (first, large) = blocking(move || small_files(&from)).await?;
-    let mut layers = vec![push(&mut registry, first, args.chunk_bytes, &count).await?];
+    let mut layers = vec![push(&mut registry, first, args.to.chunk_bytes, &count).await?];
     for group in groups(&large, LARGE_LAYERS) {
         let (from, group) = (args.from.clone(), group.to_vec());
         let packed = blocking(move || large_files(&from, &group)).await?;
-        layers.push(push(&mut registry, packed, args.chunk_bytes, &count).await?);
+        layers.push(push(&mut registry, packed, args.to.chunk_bytes, &count).await?);
     }
     let image = Image {
         platform: Platform::here(),
@@ -68,7 +68,7 @@ pub(crate) async fn run(args: &PushWeights, common: &Common) -> Result<String> {
     let config = Blob {
         descriptor: &assembled.config_descriptor,
         content: Content::Bytes(Bytes::from(assembled.config)),
-        chunk: args.chunk_bytes,
+        chunk: args.to.chunk_bytes,
         mount_from: None,
     };
     registry.push_blob(&config, &count).await?;

@@ -106,8 +106,7 @@ pub(crate) async fn run(args: &Weights, common: &Common) -> Result<FetchedWeight
 
 /// The note about exactly this model. A branch may have moved since.
 fn complete(args: &Weights) -> Option<Note> {
-    let text = std::fs::read(note(&args.to)).ok()?;
-    let note: Note = serde_json::from_slice(&text).ok()?;
+    let note = read(&args.to)?;
     let is_same =
         note.model == args.model && note.revision == args.revision && note.layout == args.layout.to_string();
     is_same.then_some(note)
@@ -115,9 +114,13 @@ fn complete(args: &Weights) -> Option<Note> {
 
 /// Returns the model and the commit that are complete in a directory, if this command filled it.
 pub(crate) fn downloaded(directory: &Path) -> Option<(String, String)> {
+    read(directory).map(|note| (note.model, note.revision))
+}
+
+/// The note of a directory; `None` if there is no readable one.
+fn read(directory: &Path) -> Option<Note> {
     let text = std::fs::read(note(directory)).ok()?;
-    let note: Note = serde_json::from_slice(&text).ok()?;
-    Some((note.model, note.revision))
+    serde_json::from_slice(&text).ok()
 }
 
 /// Removes the note, since the directory changes. Returns true if there was one: then it has files of another model or commit.

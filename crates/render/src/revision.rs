@@ -6,7 +6,7 @@ use k8s_openapi::api::apps::v1::ControllerRevision;
 use k8s_openapi::apimachinery::pkg::runtime::RawExtension;
 use kaito_api::Workspace;
 use plan::Manifest;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::meta;
 
@@ -19,28 +19,32 @@ pub fn revision(
     annotations: BTreeMap<String, String>,
     workload: &Manifest,
 ) -> ControllerRevision {
-    let mut metadata = meta::owned(workspace, name);
-    metadata.annotations = Some(annotations);
-    ControllerRevision {
-        metadata,
-        revision: Some(number),
-        data: RawExtension(json!({ "workload": workload.to_value() })),
-    }
+    let data = json!({ "workload": workload.to_value() });
+    record(workspace, (name, number), annotations, data)
 }
 
 /// Renders the record of a model's commit, which its annotations hold: the data of a revision cannot change.
 #[must_use]
 pub fn model_record(
     workspace: &Workspace,
-    (name, number): (String, i64),
+    place: (String, i64),
     annotations: BTreeMap<String, String>,
     hub_id: &str,
+) -> ControllerRevision {
+    record(workspace, place, annotations, json!({ "model": hub_id }))
+}
+
+fn record(
+    workspace: &Workspace,
+    (name, number): (String, i64),
+    annotations: BTreeMap<String, String>,
+    data: Value,
 ) -> ControllerRevision {
     let mut metadata = meta::owned(workspace, name);
     metadata.annotations = Some(annotations);
     ControllerRevision {
         metadata,
         revision: Some(number),
-        data: RawExtension(json!({ "model": hub_id })),
+        data: RawExtension(data),
     }
 }

@@ -194,14 +194,7 @@ async fn a_whole_life(world: &World, name: &str) -> Result<()> {
         !pods.items.is_empty() && pods.iter().all(|pod| on(pod) == Some(node.name_any())),
         "pods"
     );
-    world
-        .env
-        .eventually("three seconds without a write", LIMIT, async || {
-            let writes = world.writes_during(Duration::from_secs(3)).await?;
-            ensure!(writes.is_empty(), "{writes:?}");
-            Ok(())
-        })
-        .await?;
+    world.quiet("").await?;
     world.delete(name).await?;
     no_kwok_node_is_left(world).await
 }

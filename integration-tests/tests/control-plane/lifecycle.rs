@@ -1,7 +1,5 @@
 //! Workspaces become ready and give everything back, and in between nothing is written twice.
 
-use std::time::Duration;
-
 use anyhow::{Context as _, Result, ensure};
 use k8s_openapi::api::core::v1::Service;
 use kaito_api::labels;
@@ -55,30 +53,12 @@ async fn the_examples_become_ready_unchanged_and_give_their_nodes_back() -> Resu
     for example in EXAMPLES {
         world.apply_example(example).await?;
     }
-    quiet(&world).await?;
+    // The shared system serves other tests too.
+    world.quiet(&world.namespace).await?;
     for name in &names {
         world.delete(name).await?;
     }
     Ok(())
-}
-
-// The shared system serves other tests too, so quiet is asked of this test's objects only.
-async fn quiet(world: &world::World) -> Result<()> {
-    let namespace = world.namespace.clone();
-    world
-        .env
-        .eventually("three seconds without a write", LIMIT, async || {
-            let mine = |write: &String| write.contains(&namespace);
-            let writes: Vec<String> = world
-                .writes_during(Duration::from_secs(3))
-                .await?
-                .into_iter()
-                .filter(mine)
-                .collect();
-            ensure!(writes.is_empty(), "{writes:?}");
-            Ok(())
-        })
-        .await
 }
 
 #[tokio::test]

@@ -1,8 +1,6 @@
 //! NodeClaims on a real control plane, beside Machines and beside a Karpenter's claims. Switching between the kinds
 //! leaks no node and orders none twice.
 
-use std::time::Duration;
-
 use anyhow::{Context as _, Result, bail, ensure};
 use k8s_openapi::api::core::v1::Node;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
@@ -181,14 +179,7 @@ async fn a_whole_life(world: &World) -> Result<()> {
         owner.kind == "NodeClaim" && Some(&owner.uid) == claim.metadata.uid.as_ref(),
         "{owner:?}"
     );
-    world
-        .env
-        .eventually("three seconds without a write", LIMIT, async || {
-            let writes = world.writes_during(Duration::from_secs(3)).await?;
-            ensure!(writes.is_empty(), "{writes:?}");
-            Ok(())
-        })
-        .await?;
+    world.quiet("").await?;
     world.delete(&name).await?;
     // A claim that a user deletes is created again, and the model serves again.
     let name = world.apply(&world.inference("again")).await?;

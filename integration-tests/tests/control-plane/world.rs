@@ -244,6 +244,18 @@ impl World {
             .await
     }
 
+    /// Waits for three seconds without a write whose entry has this text: a namespace, or nothing for every write.
+    pub(crate) async fn quiet(&self, text: &str) -> Result<()> {
+        self.env
+            .eventually("three seconds without a write", LIMIT, async || {
+                let mut writes = self.writes_during(Duration::from_secs(3)).await?;
+                writes.retain(|write| write.contains(text));
+                ensure!(writes.is_empty(), "{writes:?}");
+                Ok(())
+            })
+            .await
+    }
+
     /// The writes of our controllers in a period, without Leases and Events.
     pub(crate) async fn writes_during(&self, while_: Duration) -> Result<Vec<String>> {
         let audit = self.env.audit();
