@@ -71,6 +71,11 @@ impl Booter {
                 let result = match &task {
                     NodeTask::Make(plan) if !app.lock().world.wants_node(&plan.name) => return,
                     NodeTask::Make(plan) => booter.make(plan).await,
+                    NodeTask::Announce(name) if !app.lock().world.wants_node(name) => return,
+                    NodeTask::Announce(name) => {
+                        let notice = node::evicted(Timestamp::now());
+                        booter.patch_status(name, &notice).await
+                    }
                     NodeTask::Remove(name) => booter.remove(name).await,
                 };
                 match result {

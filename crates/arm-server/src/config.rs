@@ -87,6 +87,11 @@ pub struct Behavior {
     pub page_size: Option<usize>,
     /// Most vCPUs by family; a family is named by any of its instance types. Absent families are unlimited.
     pub quota: BTreeMap<String, u32>,
+    /// Most vCPUs of all spot pools together, which count in no family; `None` is unlimited.
+    pub spot_quota: Option<u32>,
+    /// Free machines by size, zone and priority. The first rule whose machines are in use refuses a pool. Offerings
+    /// without a rule are unlimited.
+    pub offerings: Vec<OfferingRule>,
     /// Report a spent quota while the pool is created, not at once.
     pub quota_async: bool,
     /// Most pools in total.
@@ -132,6 +137,8 @@ impl Default for Behavior {
             get_lag_ms: 0,
             page_size: None,
             quota: BTreeMap::new(),
+            spot_quota: None,
+            offerings: Vec::new(),
             quota_async: false,
             max_pools: 100,
             delete_while_creating: true,
@@ -176,6 +183,37 @@ pub enum EndTime {
     Early,
     /// Never.
     Never,
+}
+
+/// Number of machines that exist of some offerings, and the error of pools beyond it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct OfferingRule {
+    /// Pattern of sizes; `*` matches any characters.
+    pub vm_size: String,
+    /// Zone, such as `1`; empty for pools without zones, `None` for any pool.
+    pub zone: Option<String>,
+    /// Spot pools only, or other pools only.
+    pub spot: Option<bool>,
+    /// Number of machines.
+    pub most: u64,
+    /// Error of a pool beyond it.
+    pub error: Named,
+    /// Refuse the request; otherwise the pool fails while it is created.
+    pub at_once: bool,
+}
+
+impl Default for OfferingRule {
+    fn default() -> Self {
+        Self {
+            vm_size: "*".to_owned(),
+            zone: None,
+            spot: None,
+            most: 0,
+            error: Named::Capacity,
+            at_once: false,
+        }
+    }
 }
 
 /// A rule of booting nodes.

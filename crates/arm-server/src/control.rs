@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-pub use crate::config::{Behavior, BootMode, BootRule, EndTime};
+pub use crate::config::{Behavior, BootMode, BootRule, EndTime, OfferingRule};
 pub use crate::errors::Named;
 pub use crate::faults::{Action, FaultRule, Verb};
 pub use crate::recorder::{Counters, Recorded};

@@ -6,11 +6,13 @@ mod edit;
 mod ids;
 mod node_plan;
 mod nodes;
+mod offering;
 mod operation;
 pub(crate) mod pool;
 mod power;
 mod quota;
 mod read;
+mod scarcity;
 mod write;
 
 use std::collections::BTreeMap;

@@ -65,7 +65,7 @@ pub(super) fn labels(plan: &NodePlan) -> BTreeMap<String, String> {
         (labels::ARCH, "amd64"),
         ("kubernetes.io/hostname", &plan.name),
         ("topology.kubernetes.io/region", &plan.location),
-        ("topology.kubernetes.io/zone", "0"),
+        (labels::ZONE, &plan.zone),
         ("failure-domain.beta.kubernetes.io/region", &plan.location),
     ];
     all.extend(own.map(|(key, value)| (key.to_owned(), value.to_owned())));
@@ -115,6 +115,15 @@ fn ready(ready: bool, at: Timestamp, changed: bool) -> Value {
         condition["lastTransitionTime"] = json!(at);
     }
     condition
+}
+
+/// The condition by which AKS announces the eviction of a spot machine.
+pub(super) fn evicted(at: Timestamp) -> Value {
+    let at = at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
+    json!({"status": {"conditions": [{
+        "type": "VMEventScheduled", "status": "True", "reason": "PreemptScheduled",
+        "message": "VM preemption is scheduled", "lastHeartbeatTime": at, "lastTransitionTime": at,
+    }]}})
 }
 
 /// The status of a Node whose kubelet is gone, as the node controller writes it.

@@ -132,6 +132,15 @@ impl ControlClient {
             .await
     }
 
+    /// Evicts the machines of a spot pool: at once, or this many milliseconds after their Nodes get the notice.
+    ///
+    /// # Errors
+    /// As [`Self::add_fault`], and when no spot pool has this name.
+    pub async fn evict_pool(&self, name: &str, notice_ms: u64) -> Result<()> {
+        let path = format!("/pools/{name}/evict?notice_ms={notice_ms}");
+        self.tell(self.request(Method::POST, &path)).await
+    }
+
     /// The requests after number `since`, oldest first.
     ///
     /// # Errors

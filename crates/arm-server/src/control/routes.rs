@@ -1,5 +1,7 @@
 //! Handlers of the control API.
 
+use std::time::Duration;
+
 use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
 use axum::routing::{get, post, put};
@@ -18,6 +20,7 @@ pub(crate) fn router() -> Router<App> {
         .route("/cluster", get(cluster).put(set_cluster))
         .route("/pools", get(pools))
         .route("/pools/{name}", put(edit_pool).delete(remove_pool))
+        .route("/pools/{name}/evict", post(evict_pool))
         .route("/requests", get(requests).delete(clear_requests))
         .route("/counters", get(counters))
         .route("/tokens/revoke", post(revoke_tokens))
@@ -83,6 +86,21 @@ async fn edit_pool(
 
 async fn remove_pool(State(app): State<App>, Path(name): Path<String>) -> StatusCode {
     found(app.change(|inner, now| inner.world.vanish(now, &name)))
+}
+
+#[derive(Deserialize)]
+struct Eviction {
+    #[serde(default)]
+    notice_ms: u64,
+}
+
+async fn evict_pool(
+    State(app): State<App>,
+    Path(name): Path<String>,
+    Query(eviction): Query<Eviction>,
+) -> StatusCode {
+    let notice = Duration::from_millis(eviction.notice_ms);
+    found(app.change(|inner, now| inner.world.evict(now, &name, notice)))
 }
 
 #[derive(Deserialize)]

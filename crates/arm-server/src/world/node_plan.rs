@@ -18,6 +18,10 @@ pub(crate) struct NodePlan {
     pub(crate) labels: BTreeMap<String, String>,
     pub(crate) taints: Vec<String>,
     pub(crate) mode: BootMode,
+    /// Zone, as the label of a Node has it.
+    pub(crate) zone: String,
+    /// A notice of its eviction is due.
+    pub(super) evicted: bool,
     /// Time at which it must be gone.
     pub(super) gone_at: Option<Duration>,
     /// The booter has received its task.
@@ -28,5 +32,7 @@ pub(crate) struct NodePlan {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum NodeTask {
     Make(Box<NodePlan>),
+    /// Announce the eviction of a spot machine.
+    Announce(String),
     Remove(String),
 }

@@ -76,6 +76,10 @@ impl World {
                 tasks.extend(plan.handed_out.then(|| NodeTask::Remove(name.clone())));
                 return false;
             }
+            if plan.evicted && plan.handed_out {
+                plan.evicted = false;
+                tasks.push(NodeTask::Announce(name.clone()));
+            }
             if !plan.handed_out {
                 plan.handed_out = true;
                 tasks.push(NodeTask::Make(Box::new(plan.clone())));
@@ -96,6 +100,13 @@ impl World {
     }
 
     fn node(&self, pool: &Pool, index: u64, mode: BootMode) -> NodePlan {
+        let zones = super::offering::zones(&pool.properties);
+        let at = usize::try_from(index).unwrap_or_default();
+        let zone = match zones.get(at % zones.len().max(1)) {
+            Some(zone) => format!("{}-{zone}", self.site.location),
+            // AKS labels nodes of a pool without zones with a fault domain.
+            None => "0".to_owned(),
+        };
         let scale_set = format!("aks-{}-{}-vmss", pool.name, pool.number);
         let group = format!(
             "mc_{}_{}_{}",
@@ -124,6 +135,8 @@ impl World {
                 .collect(),
             taints: taints.into_iter().flatten().filter_map(text).collect(),
             mode,
+            zone,
+            evicted: false,
             gone_at: None,
             handed_out: false,
         }

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use serde_json::{Map, Value, json};
 
-use crate::envelope::ArmError;
+use super::offering;
+use crate::envelope::{ArmError, flat};
 use crate::errors::invalid;
 
 /// State of a pool after its operation.
@@ -66,6 +67,15 @@ impl Pool {
             .get("count")
             .and_then(Value::as_u64)
             .unwrap_or_default()
+    }
+
+    /// Returns true if its nodes have machines: neither failed nor canceled.
+    pub(super) fn has_machines(&self) -> bool {
+        let ends_badly = self
+            .running
+            .as_ref()
+            .is_some_and(|running| matches!(running.ending, Ending::Fail(_)) && self.state == "Creating");
+        !ends_badly && !matches!(self.state.as_str(), "Failed" | "Canceled")
     }
 
     /// Returns true while an operation runs.
@@ -221,6 +231,7 @@ fn check(sent: &Map<String, Value>) -> Result<(), ArmError> {
             "The value of parameter agentPoolProfile.osDiskSizeGB is invalid.",
         ));
     }
+    check_offering(sent)?;
     let labels = sent.get("nodeLabels").and_then(Value::as_object);
     if let Some(key) = labels
         .into_iter()
@@ -243,6 +254,34 @@ fn check(sent: &Map<String, Value>) -> Result<(), ArmError> {
         ));
     }
     Ok(())
+}
+
+fn check_offering(sent: &Map<String, Value>) -> Result<(), ArmError> {
+    let text = |key: &str| sent.get(key).and_then(Value::as_str);
+    let spot = text("scaleSetPriority") == Some("Spot");
+    if spot && text("mode") == Some("System") {
+        let message = "A system agent pool cannot have the priority Spot.";
+        return Err(invalid("agentPoolProfile.scaleSetPriority", message));
+    }
+    if !spot && (text("scaleSetEvictionPolicy").is_some() || sent.contains_key("spotMaxPrice")) {
+        let message = "scaleSetEvictionPolicy and spotMaxPrice can only be set with scaleSetPriority Spot.";
+        return Err(invalid("agentPoolProfile.scaleSetEvictionPolicy", message));
+    }
+    match offering::zones(sent)
+        .iter()
+        .find(|zone| !matches!(zone.as_str(), "1" | "2" | "3"))
+    {
+        Some(zone) => Err(unknown_zone(zone)),
+        None => Ok(()),
+    }
+}
+
+fn unknown_zone(zone: &str) -> ArmError {
+    let message = format!(
+        "Preflight validation check for resource(s) for container service failed. Message: The zone(s) '{zone}' for resource \
+         'agentpool' is not supported. The supported zones are '1,2,3'."
+    );
+    flat(400, "AvailabilityZoneNotSupported", &message, "")
 }
 
 /// Key, value and effect of a taint.

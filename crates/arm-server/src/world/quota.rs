@@ -3,26 +3,40 @@
 use instance_types::{Catalog, Cloud};
 
 use super::World;
+use super::offering::Offering;
+use super::pool::Pool;
 
 /// vCPUs of a size that the catalog does not know.
 const UNKNOWN_VCPUS: u32 = 4;
 
 impl World {
-    /// Returns true if one more node of this size exceeds the quota of its family.
-    pub(super) fn quota_spent(&self, vm_size: &str) -> bool {
+    /// Returns true if one more node of this size exceeds the quota of its family, or that of all spot pools.
+    pub(super) fn quota_spent(&self, vm_size: &str, spot: bool) -> bool {
+        if spot {
+            return self.behavior.spot_quota.is_some_and(|limit| {
+                let used = self.vcpus_of(is_spot);
+                used + u64::from(vcpus(vm_size)) > u64::from(limit)
+            });
+        }
         let family = family(vm_size);
         let limits = self.behavior.quota.iter();
         let Some((_, limit)) = limits.into_iter().find(|(name, _)| self::family(name) == family) else {
             return false;
         };
-        let used: u64 = self
-            .pools
-            .values()
-            .filter(|pool| self::family(pool.vm_size()) == family)
-            .map(|pool| pool.count() * u64::from(vcpus(pool.vm_size())))
-            .sum();
+        let used = self.vcpus_of(|pool| !is_spot(pool) && self::family(pool.vm_size()) == family);
         used + u64::from(vcpus(vm_size)) > u64::from(*limit)
     }
+
+    fn vcpus_of(&self, counts: impl Fn(&Pool) -> bool) -> u64 {
+        let counted = self.pools.values().filter(|pool| counts(pool));
+        counted
+            .map(|pool| pool.count() * u64::from(vcpus(pool.vm_size())))
+            .sum()
+    }
+}
+
+fn is_spot(pool: &Pool) -> bool {
+    Offering::of(&pool.properties).spot
 }
 
 /// Family of a size: its name without the number of vCPUs, so `Standard_NC24ads_A100_v4` and `Standard_NC48ads_A100_v4`

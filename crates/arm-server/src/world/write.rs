@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 
+use super::offering::Offering;
 use super::operation::OperationProgress;
 use super::pool::{Ending, Pool, Running, completed};
 use super::{Reply, Scripted, World};
@@ -41,7 +42,7 @@ impl World {
             .to_owned();
         let is_new = !self.pools.contains_key(name);
         let spent = if is_new {
-            self.check_room(name, &size)?
+            self.check_room(name, &size, &properties)?
         } else {
             None
         };
@@ -232,12 +233,22 @@ impl World {
     }
 
     /// Refuses a new pool over the quota, or returns the error with which it fails later, as configured.
-    fn check_room(&self, name: &str, vm_size: &str) -> Result<Option<ArmError>, ArmError> {
+    fn check_room(
+        &self,
+        name: &str,
+        vm_size: &str,
+        properties: &Map<String, Value>,
+    ) -> Result<Option<ArmError>, ArmError> {
         let about = self.about(Some(name), Some(vm_size));
         if self.pools.len() >= self.behavior.max_pools {
             return Err(Named::TooManyPools.build(&about));
         }
-        let spent = self.quota_spent(vm_size);
+        let spent = self.quota_spent(vm_size, Offering::of(properties).spot);
+        match self.scarcity(properties, &about).filter(|_| !spent) {
+            Some((error, true)) => return Err(error),
+            Some((error, false)) => return Ok(Some(error)),
+            None => {}
+        }
         match (spent, self.behavior.quota_async) {
             (false, _) => Ok(None),
             (true, true) => Ok(Some(Named::QuotaAsync.build(&about))),
