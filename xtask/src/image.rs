@@ -4,9 +4,11 @@
 //! It has no shell and no other files, and runs as the user 65532. It depends on the sources and the compilers only:
 //! the same of both give the same digest.
 
-mod build;
+pub(crate) mod build;
 mod certificates;
 mod push;
+
+pub(crate) use push::ImagePlace;
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -25,16 +27,16 @@ const MEBIBYTE: u64 = 1 << 20;
 
 /// A program that has an image.
 #[derive(Debug)]
-struct ImageProgram {
+pub(crate) struct ImageProgram {
     /// Package, program and image have one name.
-    name: &'static str,
+    pub(crate) name: &'static str,
     /// Connects to servers of the internet by TLS and has no root certificates of its own.
     certificates: bool,
     /// Bytes of the compressed image.
     at_most: u64,
 }
 
-const PROGRAMS: &[ImageProgram] = &[
+pub(crate) const PROGRAMS: &[ImageProgram] = &[
     ImageProgram {
         name: "workspace-controller",
         certificates: true,
@@ -90,9 +92,9 @@ pub(crate) struct Args {
 
 /// The image of one program.
 #[derive(Debug, PartialEq, Eq)]
-struct Made {
+pub(crate) struct Made {
     /// Of the manifest, or of the index if there are several architectures.
-    digest: String,
+    pub(crate) digest: String,
     parts: Vec<PlatformImage>,
 }
 
@@ -110,7 +112,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let images = repository::target().join("images");
     let push = args.push.as_deref();
     let registry = push
-        .map(|place| push::ImagePlace::new(place, args.plain_http))
+        .map(|place| ImagePlace::new(place, args.plain_http))
         .transpose()?;
     println!(
         "{:<22} {:<6} {:>9} {:>9}  digest",
@@ -119,22 +121,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     for program in chosen(&args.programs)? {
         let to = images.join(program.name);
         let made = made(program, &targets, &args.tag, &repository::target(), &to)?;
-        for part in &made.parts {
-            println!(
-                "{:<22} {:<6} {:>9} {:>9}  {}",
-                program.name,
-                part.architecture,
-                mebibytes(part.program),
-                mebibytes(part.compressed),
-                made.digest
-            );
-            ensure!(
-                part.compressed <= program.at_most,
-                "the image of {} has more than {}",
-                program.name,
-                mebibytes(program.at_most)
-            );
-        }
+        show(program, &made)?;
         if args.twice {
             again(program, &targets, &args.tag, &made)?;
         }
@@ -146,11 +133,39 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         "in {}: oci layouts, one for each image",
         repository::shown(&images)
     );
-    registry.map_or(Ok(()), |registry| registry.chart(&args.tag))
+    if let Some(registry) = &registry {
+        registry.chart(&args.tag)?;
+        registry.say_how_to_install(&args.tag);
+    }
+    Ok(())
+}
+
+/// Prints the sizes of an image.
+///
+/// # Errors
+/// When it is larger than such an image may be.
+pub(crate) fn show(program: &ImageProgram, made: &Made) -> Result<()> {
+    for part in &made.parts {
+        println!(
+            "{:<22} {:<6} {:>9} {:>9}  {}",
+            program.name,
+            part.architecture,
+            mebibytes(part.program),
+            mebibytes(part.compressed),
+            made.digest
+        );
+        ensure!(
+            part.compressed <= program.at_most,
+            "the image of {} has more than {}",
+            program.name,
+            mebibytes(program.at_most)
+        );
+    }
+    Ok(())
 }
 
 /// Builds the program for each target below `directory`, and writes the layout of its image.
-fn made(
+pub(crate) fn made(
     program: &ImageProgram,
     targets: &[build::Target],
     tag: &str,
@@ -227,7 +242,7 @@ fn annotations(name: &str) -> BTreeMap<String, String> {
 }
 
 /// Builds the program from nothing in another place, and compares.
-fn again(program: &ImageProgram, targets: &[build::Target], tag: &str, first: &Made) -> Result<()> {
+pub(crate) fn again(program: &ImageProgram, targets: &[build::Target], tag: &str, first: &Made) -> Result<()> {
     let elsewhere = repository::target().join("image-again");
     let to = elsewhere.join("images").join(program.name);
     let second = made(program, targets, tag, &elsewhere, &to)?;

@@ -5,6 +5,7 @@
 mod cluster;
 mod generate;
 mod image;
+mod release;
 mod repository;
 mod simulate;
 mod stack;
@@ -37,6 +38,8 @@ enum Command {
     Tidy(tidy::Args),
     /// Make small images of our programs, without a container engine
     Image(image::Args),
+    /// Build one version and push it: images, chart, plugin, SBOMs, checksums, signatures
+    Release(release::Args),
     /// Show a model that answers from a pod of a real node; without root, three examples on simulated nodes
     Demo(stack::Args),
     /// Measure
@@ -65,6 +68,7 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Gen(args) => generate::run(args),
         Command::Tidy(args) => tidy::run(&args),
         Command::Image(args) => image::run(&args),
+        Command::Release(args) => release::run(&args),
         Command::Demo(args) => stack::demo(&args),
         Command::Bench(bench) => stack::bench(&bench),
         Command::Cluster(command) => cluster::run(&command),

@@ -3,6 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use anyhow::Context as _;
+
 /// The root of the repository.
 pub(crate) fn root() -> &'static Path {
     let here = Path::new(env!("CARGO_MANIFEST_DIR"));
@@ -27,6 +29,19 @@ pub(crate) fn packages() -> std::io::Result<Vec<PathBuf>> {
 /// The directory of cargo's build results.
 pub(crate) fn target() -> PathBuf {
     std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), |dir| root().join(dir))
+}
+
+/// The user's cache directory of this project.
+pub(crate) fn cache() -> anyhow::Result<PathBuf> {
+    let set = |name: &str| {
+        std::env::var_os(name)
+            .filter(|value| !value.is_empty())
+            .map(PathBuf::from)
+    };
+    set("XDG_CACHE_HOME")
+        .or_else(|| Some(set("HOME")?.join(".cache")))
+        .map(|base| base.join("kaito"))
+        .context("expected XDG_CACHE_HOME or HOME to be set")
 }
 
 /// A path as a person at the root of the repository would type it.

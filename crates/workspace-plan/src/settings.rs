@@ -4,10 +4,11 @@ use std::str::FromStr;
 
 use instance_types::{Ceilings, Cloud};
 use jiff::SignedDuration;
-use kaito_api::ClaimKind;
+use kaito_api::{Claim, ClaimKind};
 use preset_catalog::EngineImage;
 use preset_catalog::fit::RetiredTypes;
 
+use crate::claim_problem;
 use crate::upgrades::Upgrades;
 
 /// Source of nodes.
@@ -146,16 +147,18 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// Returns the separation that the provisioner of the nodes supports.
-    pub(crate) fn isolation(&self) -> render::Isolation {
+    /// Returns the separation that the provisioners of these claims, and of those to come, support.
+    pub(crate) fn isolation(&self, claims: &[Claim]) -> render::Isolation {
         let sets_label = match self.mode {
             ProvisionerMode::Machine => true,
-            // A Karpenter copies labels to its Nodes through the kubelet, which may not set this one.
             ProvisionerMode::NodeClaim => self.node_claims.class.is_kaito(),
             ProvisionerMode::Byo => false,
         };
+        // A Karpenter copies labels to its Nodes through the kubelet, which may not set this one. Its claims stay when
+        // other claims are created from now on.
+        let all_set_label = sets_label && !claims.iter().any(claim_problem::is_foreign);
         render::Isolation {
-            restricted_label: self.isolation.restricted_label && sets_label,
+            restricted_label: self.isolation.restricted_label && all_set_label,
             ..self.isolation
         }
     }

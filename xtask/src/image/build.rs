@@ -12,15 +12,55 @@ const ARCHITECTURES: [(&str, &str); 2] = [("amd64", "x86_64"), ("arm64", "aarch6
 
 /// The platform of a build.
 #[derive(Debug)]
-pub(super) struct Target {
+pub(crate) struct Target {
+    system: System,
     architecture: &'static str,
     triple: String,
     /// The C compiler and linker, unless cargo finds them by itself.
     compiler: Option<String>,
 }
 
+/// The operating system of a build.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum System {
+    Linux,
+    MacOs,
+    Windows,
+}
+
+impl System {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Linux => "linux",
+            Self::MacOs => "darwin",
+            Self::Windows => "windows",
+        }
+    }
+}
+
+/// A platform for which nothing is built here, and why.
+pub(crate) type LeftOut = (String, String);
+
+/// The targets of a client's other systems whose compilers are here, and those that are left out.
+pub(crate) fn other_systems() -> (Vec<Target>, Vec<LeftOut>) {
+    let all = [
+        (System::MacOs, "aarch64"),
+        (System::MacOs, "x86_64"),
+        (System::Windows, "x86_64"),
+    ];
+    let mut found = Vec::new();
+    let mut left_out = Vec::new();
+    for (system, architecture) in all {
+        match Target::of_other(system, architecture) {
+            Ok(target) => found.push(target),
+            Err(error) => left_out.push((format!("{}-{architecture}", system.name()), error.to_string())),
+        }
+    }
+    (found, left_out)
+}
+
 /// The targets of these architectures, once all that they need is there. This machine's, if none is named.
-pub(super) fn targets(architectures: &[String]) -> Result<Vec<Target>> {
+pub(crate) fn targets(architectures: &[String]) -> Result<Vec<Target>> {
     let here = |(_, rust): &&(&str, &str)| *rust == std::env::consts::ARCH;
     if architectures.is_empty() {
         let (name, _) = ARCHITECTURES
@@ -38,6 +78,7 @@ impl Target {
         let (_, architecture) =
             known.with_context(|| format!("--arch must be amd64 or arm64, not {name}"))?;
         let mut target = Self {
+            system: System::Linux,
             architecture,
             triple: format!("{architecture}-unknown-linux-musl"),
             compiler: None,
@@ -48,8 +89,48 @@ impl Target {
     }
 
     /// Rust's name of the architecture.
-    pub(super) fn architecture(&self) -> &str {
+    pub(crate) fn architecture(&self) -> &str {
         self.architecture
+    }
+
+    /// A target of another system than Linux, if its compiler is here.
+    fn of_other(system: System, architecture: &'static str) -> Result<Self> {
+        let (triple, compiler) = match system {
+            System::Windows => (
+                format!("{architecture}-pc-windows-gnu"),
+                Some(format!("{architecture}-w64-mingw32-gcc")),
+            ),
+            System::MacOs | System::Linux => (format!("{architecture}-apple-darwin"), None),
+        };
+        match &compiler {
+            Some(compiler) => ensure!(runs(compiler), "there is no {compiler}"),
+            None => ensure!(cfg!(target_os = "macos"), "it is built on macOS only"),
+        }
+        let target = Self {
+            system,
+            architecture,
+            triple,
+            compiler,
+        };
+        target.ensure_library()?;
+        Ok(target)
+    }
+
+    /// System and architecture, as names of releases spell them.
+    pub(crate) fn platform(&self) -> String {
+        let known = ARCHITECTURES
+            .iter()
+            .find(|(_, rust)| *rust == self.architecture);
+        let architecture = known.map_or(self.architecture, |(name, _)| name);
+        format!("{}-{architecture}", self.system.name())
+    }
+
+    /// What the names of executables end with.
+    pub(crate) fn suffix(&self) -> &'static str {
+        match self.system {
+            System::Windows => ".exe",
+            System::Linux | System::MacOs => "",
+        }
     }
 
     /// Rust's standard library for the target; asked of rustup if it is missing.
@@ -124,7 +205,7 @@ fn runs(program: &str) -> bool {
 ///
 /// Each is built by itself: built together, packages share the features of all, and a program would depend on
 /// what else was asked for.
-pub(super) fn program(name: &str, target: &Target, directory: &Path) -> Result<PathBuf> {
+pub(crate) fn program(name: &str, target: &Target, directory: &Path) -> Result<PathBuf> {
     let mut cargo = repository::cargo();
     if let Some(compiler) = &target.compiler {
         let linker = format!("CARGO_TARGET_{}_LINKER", target.triple.replace('-', "_"));
@@ -145,7 +226,7 @@ pub(super) fn program(name: &str, target: &Target, directory: &Path) -> Result<P
         ])
         .args(["--target", &target.triple])
         .env("CARGO_TARGET_DIR", directory)
-        .env("CARGO_ENCODED_RUSTFLAGS", flags()?.join("\u{1f}"))
+        .env("CARGO_ENCODED_RUSTFLAGS", flags(target.system)?.join("\u{1f}"))
         .env_remove("RUSTFLAGS")
         .status()
         .context("failed to run cargo")?;
@@ -153,11 +234,11 @@ pub(super) fn program(name: &str, target: &Target, directory: &Path) -> Result<P
         status.success(),
         "cargo could not build {name}: it ended with {status}"
     );
-    Ok(directory.join(&target.triple).join("dist").join(name))
+    Ok(directory.join(&target.triple).join("dist").join(format!("{name}{}", target.suffix())))
 }
 
 /// Takes the places of this machine out of the program, and its symbols, which are half of its size.
-fn flags() -> Result<Vec<String>> {
+fn flags(system: System) -> Result<Vec<String>> {
     let cargo = match std::env::var_os("CARGO_HOME") {
         Some(home) => PathBuf::from(home),
         None => std::env::home_dir()
@@ -165,11 +246,16 @@ fn flags() -> Result<Vec<String>> {
             .join(".cargo"),
     };
     let remap = |from: &Path, to: &str| format!("--remap-path-prefix={}={to}", from.display());
-    Ok(vec![
+    let own: &[&str] = match system {
+        System::Linux => &["-Ctarget-feature=+crt-static", "-Clink-arg=-Wl,--build-id=none"],
+        System::Windows => &["-Ctarget-feature=+crt-static", "-Clink-arg=-Wl,--no-insert-timestamp"],
+        System::MacOs => &[],
+    };
+    let mut all = vec![
         remap(repository::root(), "/kaito"),
         remap(&cargo, "/cargo"),
-        "-Ctarget-feature=+crt-static".to_owned(),
         "-Cstrip=symbols".to_owned(),
-        "-Clink-arg=-Wl,--build-id=none".to_owned(),
-    ])
+    ];
+    all.extend(own.iter().map(|flag| (*flag).to_owned()));
+    Ok(all)
 }

@@ -6,11 +6,12 @@ use std::process::Command;
 use anyhow::{Context as _, Result, ensure};
 use local_cluster::{Assets, Stderr, Tool};
 
+use crate::release::VERSION;
 use crate::repository;
 
 /// A place of images, such as `ghcr.io/team/kaito`.
 #[derive(Debug)]
-pub(super) struct ImagePlace {
+pub(crate) struct ImagePlace {
     place: String,
     plain_http: bool,
     publisher: PathBuf,
@@ -18,7 +19,7 @@ pub(super) struct ImagePlace {
 
 impl ImagePlace {
     /// The registry, once the program that pushes is built.
-    pub(super) fn new(place: &str, plain_http: bool) -> Result<Self> {
+    pub(crate) fn new(place: &str, plain_http: bool) -> Result<Self> {
         let status = repository::cargo()
             .args(["build", "--package", "artifact"])
             .status()
@@ -35,7 +36,7 @@ impl ImagePlace {
     }
 
     /// Pushes the image of a layout.
-    pub(super) fn image(&self, layout: &Path, name: &str, tag: &str) -> Result<()> {
+    pub(crate) fn image(&self, layout: &Path, name: &str, tag: &str) -> Result<()> {
         let reference = format!("{}/{name}:{tag}", self.place);
         let host = self.place.split('/').next().unwrap_or_default();
         let mut command = Command::new(&self.publisher);
@@ -54,40 +55,77 @@ impl ImagePlace {
         Ok(())
     }
 
-    /// Packs the chart and pushes it below `charts`. Says how it is installed.
-    pub(super) fn chart(&self, tag: &str) -> Result<()> {
+    /// Packs the chart for images of this tag, and pushes it below `charts`.
+    pub(crate) fn chart(&self, tag: &str) -> Result<PushedChart> {
         let assets = Assets::obtain(&[Tool::Helm], &Stderr)?;
         let helm = assets.path(Tool::Helm)?;
         let to = repository::target().join("charts");
-        let version = chart_version()?;
-        let package = to.join(format!("kaito-{version}.tgz"));
+        let file_name = format!("kaito-{VERSION}.tgz");
+        let package = to.join(&file_name);
         let chart = repository::root().join("charts").join("kaito");
         run(Command::new(helm)
             .arg("package")
             .arg(chart)
+            .args(["--version", VERSION, "--app-version", tag])
             .arg("--destination")
             .arg(to))?;
-        let plain = self.plain_http.then_some("--plain-http");
         let place = format!("oci://{}/charts", self.place);
-        run(Command::new(helm)
+        let said = run(Command::new(helm)
             .arg("push")
             .arg(&package)
             .arg(&place)
-            .args(plain))?;
+            .args(self.plain()))?;
+        let digest = digest_in(&said).with_context(|| format!("helm named no digest: {said}"))?;
+        Ok(PushedChart {
+            reference: format!("{}/charts/kaito:{VERSION}@{digest}", self.place),
+            package,
+            file_name,
+        })
+    }
+
+    /// Prints the command that installs what was pushed.
+    pub(crate) fn say_how_to_install(&self, tag: &str) {
+        let plain = self.plain().map(|flag| format!("{flag} ")).unwrap_or_default();
         println!(
-            "helm install kaito {place}/kaito --version {version} {}--namespace kaito-system --create-namespace \\\n  \
-             --set image.registry={} --set image.tag={tag} …    # and the values of docs/install.md",
-            plain.map(|flag| format!("{flag} ")).unwrap_or_default(),
+            "helm install kaito oci://{0}/charts/kaito --version {VERSION} {plain}--namespace kaito-system --create-namespace \\\n  \
+             --set image.registry={0} --set image.tag={tag} …    # and the values of docs/install.md",
             self.place
         );
-        Ok(())
+    }
+
+    fn plain(&self) -> Option<&'static str> {
+        self.plain_http.then_some("--plain-http")
     }
 }
 
-fn run(command: &mut Command) -> Result<()> {
-    let status = command.status().context("failed to run helm")?;
-    ensure!(status.success(), "helm ended with {status}");
-    Ok(())
+/// A chart in a registry.
+#[derive(Debug)]
+pub(crate) struct PushedChart {
+    /// By name, version and digest.
+    pub(crate) reference: String,
+    /// Its package on this machine.
+    pub(crate) package: PathBuf,
+    /// Name of the package.
+    pub(crate) file_name: String,
+}
+
+/// The digest in the words of `helm push`.
+fn digest_in(said: &str) -> Option<&str> {
+    let digest = said.lines().find_map(|line| line.strip_prefix("Digest: "))?.trim();
+    digest.starts_with("sha256:").then_some(digest)
+}
+
+/// Runs helm, and returns what it said.
+fn run(command: &mut Command) -> Result<String> {
+    let output = command.output().context("failed to run helm")?;
+    let said = [output.stdout, output.stderr].map(|text| String::from_utf8_lossy(&text).into_owned());
+    ensure!(
+        output.status.success(),
+        "helm ended with {}: {}",
+        output.status,
+        said.concat()
+    );
+    Ok(said.concat())
 }
 
 /// The directory in which `docker login` keeps credentials, if there is one.
@@ -97,10 +135,14 @@ fn docker_logins() -> Option<PathBuf> {
     directory.join("config.json").is_file().then_some(directory)
 }
 
-fn chart_version() -> Result<String> {
-    let file = repository::root().join("charts/kaito/Chart.yaml");
-    let text =
-        std::fs::read_to_string(&file).with_context(|| format!("failed to read {}", file.display()))?;
-    let version = text.lines().find_map(|line| line.strip_prefix("version: "));
-    Ok(version.context("the chart has no version")?.trim().to_owned())
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_digest_of_a_chart_is_found() {
+        let said = "Pushed: registry.example.com/charts/kaito:0.1.0\nDigest: sha256:0123\n";
+        assert_eq!(digest_in(said), Some("sha256:0123"));
+        assert_eq!(digest_in("Pushed: x"), None);
+    }
 }

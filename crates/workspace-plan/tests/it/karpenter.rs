@@ -160,3 +160,31 @@ fn a_lost_claim_has_the_reason_of_its_provisioner() {
         assert!(says.contains(shown), "{says} does not show {shown}");
     }
 }
+
+#[test]
+fn pods_fit_the_nodes_of_a_karpenter_after_machines_are_chosen() {
+    let requires_label = |case: &Case| {
+        let plan = case.plan();
+        assert_eq!(plan_check::check(&plan), vec![]);
+        let deployment = plan.writes.iter().find_map(|write| match write {
+            Write::Apply(manifest) if manifest.kind() == plan::Kind::Deployment => Some(format!("{manifest:?}")),
+            _ => None,
+        });
+        deployment
+            .expect("a Deployment is created")
+            .contains("node-restriction.kubernetes.io/kaito-workspace-uid")
+    };
+    let on_nodes_of = |class: &NodeClassRef| {
+        let mut case = Case::serving("phi-4")
+            .claiming(ClaimKind::NodeClaim)
+            .with_nodes(1, 1)
+            .claiming(ClaimKind::Machine);
+        case.settings.isolation.restricted_label = true;
+        let mut claim = serde_json::to_value(node_claim(0, None)).unwrap();
+        claim["spec"]["nodeClassRef"] = serde_json::to_value(class).unwrap();
+        case.observed.claims = vec![parse::<kaito_api::NodeClaim>(claim).into()];
+        case
+    };
+    assert!(requires_label(&on_nodes_of(&NodeClassRef::kaito())));
+    assert!(!requires_label(&on_nodes_of(&class())));
+}
