@@ -8,6 +8,7 @@ mod generated;
 mod policies;
 mod presets;
 mod reasons;
+mod reference;
 mod schemas;
 
 use std::collections::BTreeSet;
@@ -41,6 +42,7 @@ fn files() -> Result<Vec<Generated>> {
     files.extend(policies::files()?);
     files.extend(presets::files()?);
     files.extend(reasons::files()?);
+    files.extend(reference::files()?);
     files.extend(schemas::files()?);
     Ok(files)
 }

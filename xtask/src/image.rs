@@ -242,7 +242,12 @@ fn annotations(name: &str) -> BTreeMap<String, String> {
 }
 
 /// Builds the program from nothing in another place, and compares.
-pub(crate) fn again(program: &ImageProgram, targets: &[build::Target], tag: &str, first: &Made) -> Result<()> {
+pub(crate) fn again(
+    program: &ImageProgram,
+    targets: &[build::Target],
+    tag: &str,
+    first: &Made,
+) -> Result<()> {
     let elsewhere = repository::target().join("image-again");
     let to = elsewhere.join("images").join(program.name);
     let second = made(program, targets, tag, &elsewhere, &to)?;

@@ -8,6 +8,7 @@ mod image;
 mod release;
 mod repository;
 mod simulate;
+mod site;
 mod stack;
 mod test;
 mod tidy;
@@ -40,6 +41,8 @@ enum Command {
     Image(image::Args),
     /// Build one version and push it: images, chart, plugin, SBOMs, checksums, signatures
     Release(release::Args),
+    /// Make the site of the documentation
+    Site(site::Args),
     /// Show a model that answers from a pod of a real node; without root, three examples on simulated nodes
     Demo(stack::Args),
     /// Measure
@@ -69,6 +72,7 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Tidy(args) => tidy::run(&args),
         Command::Image(args) => image::run(&args),
         Command::Release(args) => release::run(&args),
+        Command::Site(args) => site::run(&args),
         Command::Demo(args) => stack::demo(&args),
         Command::Bench(bench) => stack::bench(&bench),
         Command::Cluster(command) => cluster::run(&command),

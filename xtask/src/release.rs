@@ -14,7 +14,6 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, ensure};
-use local_cluster::Stderr;
 
 use crate::image::{self, ImagePlace, Made, PROGRAMS, build};
 use crate::repository;
@@ -81,7 +80,7 @@ fn everything(args: &Args, place: &str, version: &str, to: &Path) -> Result<()> 
         }
         registry.image(&layout, program.name, version)?;
         references.push(reference(place, program.name, version, &made));
-        sbom::write(program.name, &to.join("sbom"), &Stderr)?;
+        sbom::write(program.name, &to.join("sbom"))?;
     }
     plugin(&targets, version, args.verify, to)?;
 
@@ -134,7 +133,7 @@ fn plugin(linux: &[build::Target], version: &str, verify: bool, to: &Path) -> Re
     for (platform, why) in missing {
         println!("{PLUGIN} for {platform} is left out: {why}");
     }
-    sbom::write(PLUGIN, &to.join("sbom"), &Stderr)
+    sbom::write(PLUGIN, &to.join("sbom"))
 }
 
 /// Files of the plugin's archive: name, executable or not, and source.

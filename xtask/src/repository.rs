@@ -3,7 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, ensure};
+use local_cluster::{Progress as _, Stderr};
 
 /// The root of the repository.
 pub(crate) fn root() -> &'static Path {
@@ -47,6 +48,36 @@ pub(crate) fn cache() -> anyhow::Result<PathBuf> {
 /// A path as a person at the root of the repository would type it.
 pub(crate) fn shown(path: &Path) -> String {
     path.strip_prefix(root()).unwrap_or(path).display().to_string()
+}
+
+/// A program of the package registry, built once and kept in the cache.
+pub(crate) fn installed(tool: &str, version: &str) -> anyhow::Result<PathBuf> {
+    let root = cache()?.join(format!("{tool}-{version}"));
+    let program = root.join("bin").join(tool);
+    if program.is_file() {
+        return Ok(program);
+    }
+    Stderr.say(&format!(
+        "building {tool} {version}, some minutes once; cached afterwards"
+    ));
+    let status = cargo()
+        .args([
+            "install",
+            tool,
+            "--version",
+            version,
+            "--locked",
+            "--quiet",
+            "--root",
+        ])
+        .arg(&root)
+        .status()
+        .context("failed to run cargo")?;
+    ensure!(
+        status.success(),
+        "cargo could not install {tool}: it ended with {status}"
+    );
+    Ok(program)
 }
 
 /// Variables that cargo sets for the program that it runs. They must not reach another cargo. Build scripts that watch them

@@ -3,6 +3,7 @@
 mod edges;
 mod graph;
 mod imports;
+pub(crate) mod links;
 mod lockfile;
 mod manifests;
 mod problem;
@@ -40,7 +41,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
 
 /// Checks all rules.
 pub(crate) fn check() -> Result<()> {
-    let rules: [(&str, Rule); 10] = [
+    let rules: [(&str, Rule); 11] = [
         ("crate edges", graph::edges),
         ("pure crates", graph::purity),
         ("lock file", lockfile::check),
@@ -49,6 +50,7 @@ pub(crate) fn check() -> Result<()> {
         ("import cycles", imports::check),
         ("unused dependencies", unused::dependencies),
         ("unused public items", unused::public_items),
+        ("links", links::check),
         ("sentences", sentences::check),
         ("type names", type_names::check),
     ];

@@ -4,11 +4,10 @@ use std::str::FromStr;
 
 use instance_types::{Ceilings, Cloud};
 use jiff::SignedDuration;
-use kaito_api::{Claim, ClaimKind};
+use kaito_api::{Claim, ClaimKind, NodeClassRef};
 use preset_catalog::EngineImage;
 use preset_catalog::fit::RetiredTypes;
 
-use crate::claim_problem;
 use crate::upgrades::Upgrades;
 
 /// Source of nodes.
@@ -149,14 +148,15 @@ pub struct Settings {
 impl Settings {
     /// Returns the separation that the provisioners of these claims, and of those to come, support.
     pub(crate) fn isolation(&self, claims: &[Claim]) -> render::Isolation {
-        let sets_label = match self.mode {
+        // A Karpenter copies labels to its Nodes through the kubelet, which may not set this one. Its claims stay when other
+        // claims are created from now on.
+        let sets_label = |class: Option<&NodeClassRef>| class.is_none_or(NodeClassRef::is_kaito);
+        let will_set_label = match self.mode {
             ProvisionerMode::Machine => true,
-            ProvisionerMode::NodeClaim => self.node_claims.class.is_kaito(),
+            ProvisionerMode::NodeClaim => sets_label(Some(&self.node_claims.class)),
             ProvisionerMode::Byo => false,
         };
-        // A Karpenter copies labels to its Nodes through the kubelet, which may not set this one. Its claims stay when
-        // other claims are created from now on.
-        let all_set_label = sets_label && !claims.iter().any(claim_problem::is_foreign);
+        let all_set_label = will_set_label && claims.iter().all(|claim| sets_label(claim.node_class()));
         render::Isolation {
             restricted_label: self.isolation.restricted_label && all_set_label,
             ..self.isolation

@@ -118,9 +118,7 @@ impl Target {
 
     /// System and architecture, as names of releases spell them.
     pub(crate) fn platform(&self) -> String {
-        let known = ARCHITECTURES
-            .iter()
-            .find(|(_, rust)| *rust == self.architecture);
+        let known = ARCHITECTURES.iter().find(|(_, rust)| *rust == self.architecture);
         let architecture = known.map_or(self.architecture, |(name, _)| name);
         format!("{}-{architecture}", self.system.name())
     }
@@ -234,7 +232,10 @@ pub(crate) fn program(name: &str, target: &Target, directory: &Path) -> Result<P
         status.success(),
         "cargo could not build {name}: it ended with {status}"
     );
-    Ok(directory.join(&target.triple).join("dist").join(format!("{name}{}", target.suffix())))
+    Ok(directory
+        .join(&target.triple)
+        .join("dist")
+        .join(format!("{name}{}", target.suffix())))
 }
 
 /// Takes the places of this machine out of the program, and its symbols, which are half of its size.
@@ -248,7 +249,10 @@ fn flags(system: System) -> Result<Vec<String>> {
     let remap = |from: &Path, to: &str| format!("--remap-path-prefix={}={to}", from.display());
     let own: &[&str] = match system {
         System::Linux => &["-Ctarget-feature=+crt-static", "-Clink-arg=-Wl,--build-id=none"],
-        System::Windows => &["-Ctarget-feature=+crt-static", "-Clink-arg=-Wl,--no-insert-timestamp"],
+        System::Windows => &[
+            "-Ctarget-feature=+crt-static",
+            "-Clink-arg=-Wl,--no-insert-timestamp",
+        ],
         System::MacOs => &[],
     };
     let mut all = vec![

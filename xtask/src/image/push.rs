@@ -111,7 +111,10 @@ pub(crate) struct PushedChart {
 
 /// The digest in the words of `helm push`.
 fn digest_in(said: &str) -> Option<&str> {
-    let digest = said.lines().find_map(|line| line.strip_prefix("Digest: "))?.trim();
+    let digest = said
+        .lines()
+        .find_map(|line| line.strip_prefix("Digest: "))?
+        .trim();
     digest.starts_with("sha256:").then_some(digest)
 }
 

@@ -40,7 +40,10 @@ impl Signer {
             .args(self.arguments(reference))
             .status()
             .context("failed to run cosign")?;
-        ensure!(status.success(), "cosign could not sign {reference}: it ended with {status}");
+        ensure!(
+            status.success(),
+            "cosign could not sign {reference}: it ended with {status}"
+        );
         Ok(())
     }
 

@@ -167,7 +167,9 @@ fn pods_fit_the_nodes_of_a_karpenter_after_machines_are_chosen() {
         let plan = case.plan();
         assert_eq!(plan_check::check(&plan), vec![]);
         let deployment = plan.writes.iter().find_map(|write| match write {
-            Write::Apply(manifest) if manifest.kind() == plan::Kind::Deployment => Some(format!("{manifest:?}")),
+            Write::Apply(manifest) if manifest.kind() == plan::Kind::Deployment => {
+                Some(format!("{manifest:?}"))
+            }
             _ => None,
         });
         deployment
