@@ -1,5 +1,8 @@
 //! Command line arguments.
 
+mod day_two;
+mod format;
+
 use std::path::PathBuf;
 
 use admission::table::{EngineImageArgs, VerdictArgs};
@@ -7,7 +10,10 @@ use clap::{Parser, Subcommand, ValueEnum};
 use instance_types::Cloud;
 use preset_catalog::fit::RetiredTypes;
 
-/// Plan, lint and explain Workspaces.
+pub(crate) use day_two::{ClusterArgs, ExplainArgs, Group, StatusArgs, TopArgs};
+pub(crate) use format::Format;
+
+/// Plan, lint, watch and explain Workspaces.
 #[derive(Clone, Debug, Parser)]
 #[command(
     name = "kubectl-kaito",
@@ -65,6 +71,10 @@ pub(crate) enum Command {
     Lint(LintArgs),
     /// Explain the state of a Workspace, with reasons and remedies.
     Explain(ExplainArgs),
+    /// Show how far Workspaces are, what they cost, and why they wait.
+    Status(StatusArgs),
+    /// Show nodes, GPUs and cost by Workspace, namespace or model.
+    Top(TopArgs),
 }
 
 #[derive(Clone, Debug, Subcommand)]
@@ -73,18 +83,6 @@ pub(crate) enum PresetsCommand {
     List(ListArgs),
     /// Show one preset.
     Show(ShowArgs),
-}
-
-/// Output format.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Format {
-    /// A table of at most 100 columns.
-    #[default]
-    Table,
-    /// JSON.
-    Json,
-    /// YAML.
-    Yaml,
 }
 
 #[derive(Clone, Debug, clap::Args)]
@@ -184,21 +182,6 @@ pub(crate) struct LintArgs {
     /// Output format.
     #[arg(long, short, value_enum, default_value_t)]
     pub(crate) output: Format,
-}
-
-#[derive(Clone, Debug, clap::Args)]
-pub(crate) struct ExplainArgs {
-    /// Name of the Workspace.
-    pub(crate) workspace: String,
-    /// Namespace; the default is the kubeconfig's.
-    #[arg(long, short)]
-    pub(crate) namespace: Option<String>,
-    /// Kubeconfig file; the default is $KUBECONFIG, then ~/.kube/config.
-    #[arg(long)]
-    pub(crate) kubeconfig: Option<PathBuf>,
-    /// Context of the kubeconfig.
-    #[arg(long)]
-    pub(crate) context: Option<String>,
 }
 
 #[cfg(test)]

@@ -3,62 +3,28 @@
 //! Reads one object. Reasons and remedies are the closed set of `kaito_api`.
 
 use std::fmt::Write as _;
-use std::time::Duration;
 
 use anyhow::Context as _;
-use jiff::SignedDuration;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kaito_api::conditions::ReasonText;
 use kaito_api::workspace_status::ColdStart;
 use kaito_api::{Workspace, WorkspaceStatus};
-use kube::config::{KubeConfigOptions, Kubeconfig};
-use kube::{Api, Client, Config};
+use kube::Api;
 
 use crate::answer::Answer;
 use crate::args::ExplainArgs;
-use crate::output::{printable, table};
-
-const TIMEOUT: Duration = Duration::from_secs(15);
+use crate::cluster::in_time;
+use crate::output::{lasted, printable, table};
 
 /// Reads the Workspace and describes its state. A reason with a remedy is a finding.
 pub(crate) async fn run(args: &ExplainArgs) -> anyhow::Result<Answer> {
-    let config = configuration(args).await?;
-    let namespace = args
-        .namespace
-        .clone()
-        .unwrap_or_else(|| config.default_namespace.clone());
-    let client = Client::try_from(config).context("failed to use the kubeconfig")?;
-    let api: Api<Workspace> = Api::namespaced(client, &namespace);
-    let workspace = tokio::time::timeout(TIMEOUT, api.get(&args.workspace)).await;
-    let workspace = workspace
-        .with_context(|| format!("the API server did not respond within {} s", TIMEOUT.as_secs()))?
+    let access = args.cluster.connect().await?;
+    let namespace = &access.namespace;
+    let api: Api<Workspace> = Api::namespaced(access.client.clone(), namespace);
+    let workspace = in_time(api.get(&args.workspace))
+        .await
         .with_context(|| format!("failed to read Workspace {namespace}/{}", args.workspace))?;
-    Ok(explained(&namespace, &workspace))
-}
-
-/// Loads the configuration as kubectl does: flag, `$KUBECONFIG`, `~/.kube/config`, service account.
-async fn configuration(args: &ExplainArgs) -> anyhow::Result<Config> {
-    let options = KubeConfigOptions {
-        context: args.context.clone(),
-        ..KubeConfigOptions::default()
-    };
-    let mut config = match &args.kubeconfig {
-        Some(path) => {
-            let read = Kubeconfig::read_from(path);
-            let kubeconfig = read.with_context(|| format!("failed to read {}", path.display()))?;
-            Config::from_custom_kubeconfig(kubeconfig, &options)
-                .await
-                .context("failed to use the kubeconfig")?
-        }
-        None if args.context.is_some() => Config::from_kubeconfig(&options)
-            .await
-            .context("failed to use the kubeconfig")?,
-        None => Config::infer()
-            .await
-            .context("no kubeconfig found: set $KUBECONFIG or --kubeconfig")?,
-    };
-    config.connect_timeout = Some(Duration::from_secs(5));
-    Ok(config)
+    Ok(explained(namespace, &workspace))
 }
 
 fn explained(namespace: &str, workspace: &Workspace) -> Answer {
@@ -132,7 +98,7 @@ fn timeline(start: &ColdStart) -> String {
         let time = time?.0;
         let shown = match before {
             None => time.to_string(),
-            Some(before) => format!("+{}", lasted(time.duration_since(before))),
+            Some(before) => format!("+{}", lasted(time.duration_since(before).as_secs())),
         };
         before = Some(time);
         Some(vec![step.describe().to_owned(), shown])
@@ -151,14 +117,6 @@ fn timeline(start: &ColdStart) -> String {
         let _ = writeln!(text, "The nodes cost ${price} an hour (list price).");
     }
     text
-}
-
-fn lasted(duration: SignedDuration) -> String {
-    let seconds = duration.as_secs().max(0);
-    match seconds / 60 {
-        0 => format!("{seconds} s"),
-        minutes => format!("{minutes} min {} s", seconds % 60),
-    }
 }
 
 fn headline(status: &WorkspaceStatus) -> String {

@@ -1,25 +1,32 @@
-//! `kubectl kaito`: lists presets, plans nodes and cost, lints manifests and explains Workspaces.
+//! `kubectl kaito`: lists presets, plans nodes and cost, lints manifests, follows and explains Workspaces.
 //!
-//! The plugin is read-only. All commands except `explain` work without a cluster, with the built-in catalog or with a
-//! registry's. `preset_catalog` and `lint` decide the results; this crate only formats them.
+//! The plugin is read-only. `presets`, `plan` and `lint` work without a cluster, with the built-in catalog or with a
+//! registry's; `preset_catalog` and `lint` decide their results. The other commands read the cluster of the kubeconfig once
+//! or by watches, and compute what they show without I/O.
 
 mod answer;
 mod args;
+mod cluster;
 mod commit;
 mod documents;
 mod explain;
 mod findings;
+mod money;
 mod output;
 mod plan;
 mod plan_json;
 mod plan_sums;
+mod pod_step;
 mod presets;
 mod presets_json;
 mod registry_access;
 mod retired;
+mod screen;
 mod settings;
 mod several;
 mod source;
+mod status;
+mod top;
 
 use std::io::Write as _;
 use std::process::ExitCode;
@@ -58,5 +65,7 @@ async fn answer(args: Args) -> anyhow::Result<Answer> {
         Command::Plan(plan) => plan::run(&PresetSource::of(&args.registry).await?, &plan).await,
         Command::Lint(lint) => findings::run(&PresetSource::of(&args.registry).await?, &lint).await,
         Command::Explain(explain) => explain::run(&explain).await,
+        Command::Status(status) => Box::pin(status::run(&status)).await,
+        Command::Top(top) => top::run(&top).await,
     }
 }

@@ -6,10 +6,8 @@ use comfy_table::{Cell, CellAlignment, ColumnConstraint, ContentArrangement, Tab
 use serde_json::Value;
 
 use crate::args::Format;
+use crate::screen;
 use preset_catalog::estimate::Placement;
-
-/// Largest width of a table.
-const WIDTH: u16 = 100;
 
 /// Formats a value as JSON or YAML, with keys in alphabetical order.
 ///
@@ -28,14 +26,14 @@ pub(crate) fn serialized(format: Format, value: &Value) -> anyhow::Result<String
     }
 }
 
-/// Formats rows under a header, in at most 100 columns. A header with the prefix `>` aligns its column to the right. A header
+/// Formats rows under a header, in the columns of the screen. A header with the prefix `>` aligns its column to the right. A header
 /// with the prefix `~` allows the column to wrap.
 pub(crate) fn table(header: &[&str], rows: impl IntoIterator<Item = Vec<String>>) -> String {
     let mut table = Table::new();
     table
         .load_style(NOTHING)
         .set_content_arrangement(ContentArrangement::Dynamic)
-        .set_width(WIDTH);
+        .set_width(screen::columns());
     if !header.is_empty() {
         table.set_header(
             header
@@ -78,6 +76,26 @@ pub(crate) fn dollars(micros: u64) -> String {
     format!("{}.{:02}", cents / 100, cents % 100)
 }
 
+/// Formats a time span in its two largest units.
+pub(crate) fn lasted(seconds: i64) -> String {
+    let seconds = seconds.max(0);
+    match (seconds / 3600, seconds / 60) {
+        (0, 0) => format!("{seconds} s"),
+        (0, minutes) => format!("{minutes} min {} s", seconds % 60),
+        (hours, minutes) => format!("{hours} h {} min", minutes % 60),
+    }
+}
+
+/// Formats an age in its largest unit, as kubectl does.
+pub(crate) fn age(seconds: i64) -> String {
+    match seconds.max(0) {
+        seconds @ ..120 => format!("{seconds}s"),
+        seconds @ 120..7_200 => format!("{}m", seconds / 60),
+        seconds @ 7_200..172_800 => format!("{}h", seconds / 3600),
+        seconds => format!("{}d", seconds / 86_400),
+    }
+}
+
 /// Removes control characters from untrusted text, so that it cannot control the terminal.
 pub(crate) fn printable(text: &str) -> String {
     text.chars()
@@ -112,6 +130,14 @@ mod tests {
         assert_eq!(
             (dollars(3_673_000), dollars(1)),
             ("3.68".to_owned(), "0.01".to_owned())
+        );
+        assert_eq!(
+            [lasted(-1), lasted(190), lasted(7_260)],
+            ["0 s", "3 min 10 s", "2 h 1 min"]
+        );
+        assert_eq!(
+            [age(119), age(120), age(7_200), age(172_800)],
+            ["119s", "2m", "2h", "2d"]
         );
     }
 

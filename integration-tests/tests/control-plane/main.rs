@@ -23,6 +23,7 @@ mod lifecycle;
 mod metrics;
 mod money;
 mod node_claims;
+mod plugin;
 mod power;
 mod probes;
 mod proxy;

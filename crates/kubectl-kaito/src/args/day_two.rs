@@ -1,0 +1,74 @@
+//! Arguments of the commands that read a cluster.
+
+use std::path::PathBuf;
+
+use clap::ValueEnum;
+
+use super::format::Format;
+
+/// The cluster, as kubectl finds it.
+#[derive(Clone, Debug, clap::Args)]
+#[command(next_help_heading = "Cluster")]
+pub(crate) struct ClusterArgs {
+    /// Namespace; the default is the kubeconfig's.
+    #[arg(long, short)]
+    pub(crate) namespace: Option<String>,
+    /// Kubeconfig file; the default is $KUBECONFIG, then ~/.kube/config.
+    #[arg(long)]
+    pub(crate) kubeconfig: Option<PathBuf>,
+    /// Context of the kubeconfig.
+    #[arg(long)]
+    pub(crate) context: Option<String>,
+}
+
+#[derive(Clone, Debug, clap::Args)]
+pub(crate) struct ExplainArgs {
+    /// Name of the Workspace.
+    pub(crate) workspace: String,
+    #[command(flatten)]
+    pub(crate) cluster: ClusterArgs,
+}
+
+#[derive(Clone, Debug, clap::Args)]
+pub(crate) struct StatusArgs {
+    /// Name of the Workspace; without it all Workspaces are listed.
+    pub(crate) workspace: Option<String>,
+    /// Follow changes. With a name, until the Workspace is ready, done, failed or deleted.
+    #[arg(long, short)]
+    pub(crate) watch: bool,
+    /// List the Workspaces of all namespaces.
+    #[arg(long, short = 'A', conflicts_with_all = ["workspace", "namespace"])]
+    pub(crate) all_namespaces: bool,
+    /// Output format.
+    #[arg(long, short, value_enum, default_value_t)]
+    pub(crate) output: Format,
+    #[command(flatten)]
+    pub(crate) cluster: ClusterArgs,
+}
+
+/// Rows of `top`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Group {
+    /// One row a namespace.
+    Namespace,
+    /// One row a Workspace.
+    #[default]
+    Workspace,
+    /// One row a model.
+    Model,
+}
+
+#[derive(Clone, Debug, clap::Args)]
+pub(crate) struct TopArgs {
+    /// Rows: the most expensive one comes first.
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) by: Group,
+    /// Count the Workspaces of all namespaces.
+    #[arg(long, short = 'A', conflicts_with = "namespace")]
+    pub(crate) all_namespaces: bool,
+    /// Output format.
+    #[arg(long, short, value_enum, default_value_t)]
+    pub(crate) output: Format,
+    #[command(flatten)]
+    pub(crate) cluster: ClusterArgs,
+}

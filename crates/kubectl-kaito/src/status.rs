@@ -1,0 +1,73 @@
+//! `status`: one Workspace as a tree of phases, or a list of Workspaces.
+//!
+//! `facts` reads the cluster, `view` decides what is shown without I/O, `text` draws it, and `watch` repeats it at each
+//! change.
+
+mod facts;
+mod listing;
+mod phases;
+mod text;
+mod view;
+mod watch;
+
+use anyhow::Context as _;
+use jiff::Timestamp;
+use kaito_api::Workspace;
+use kube::Api;
+use kube::api::ListParams;
+
+use crate::answer::Answer;
+use crate::args::{Format, StatusArgs};
+use crate::cluster::{self, in_time};
+use crate::output::serialized;
+use crate::screen::Screen;
+use facts::WorkspaceFacts;
+use view::StatusView;
+
+pub(crate) use listing::is_of;
+pub(crate) use view::bill as bill_of;
+
+/// Describes one Workspace or all. It is a finding if one is not ready.
+pub(crate) async fn run(args: &StatusArgs) -> anyhow::Result<Answer> {
+    let access = args.cluster.connect().await?;
+    if args.watch {
+        return watch::run(&access, args).await;
+    }
+    let now = Timestamp::now();
+    let Some(name) = &args.workspace else {
+        return list(&access, args, now).await;
+    };
+    let facts = WorkspaceFacts::read(&access, name).await?;
+    let view = StatusView::of(&facts, now);
+    let text = match args.output {
+        Format::Table => text::tree(&view, Screen::of_stdout()),
+        format => serialized(format, &serde_json::to_value(&view)?)?,
+    };
+    Ok(Answer {
+        text,
+        findings: !view.is_settled_well(),
+    })
+}
+
+async fn list(access: &cluster::ClusterAccess, args: &StatusArgs, now: Timestamp) -> anyhow::Result<Answer> {
+    let api: Api<Workspace> = match args.all_namespaces {
+        true => Api::all(access.client.clone()),
+        false => Api::namespaced(access.client.clone(), &access.namespace),
+    };
+    let workspaces = in_time(api.list(&ListParams::default()))
+        .await
+        .context("failed to list Workspaces")?
+        .items;
+    let mut notes = Vec::new();
+    let params = ListParams::default().labels(kaito_api::labels::WORKSPACE);
+    let claims = cluster::claims(&access.client, &params, &mut notes).await?;
+    let rows = listing::rows(&workspaces, claims.as_deref(), now);
+    let text = match args.output {
+        Format::Table => listing::table(&rows, args.all_namespaces, &access.namespace, &notes),
+        format => serialized(format, &serde_json::to_value(&rows)?)?,
+    };
+    Ok(Answer {
+        text,
+        findings: rows.iter().any(|row| !row.is_well),
+    })
+}

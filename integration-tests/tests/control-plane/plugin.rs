@@ -1,0 +1,212 @@
+//! The plugin on a real API server: what it says about Workspaces that live and die.
+
+use std::collections::BTreeSet;
+use std::process::Stdio;
+
+use anyhow::{Context as _, Result, ensure};
+use k8s_openapi::api::rbac::v1::RoleBinding;
+use kube::Api;
+use kube::api::PostParams;
+use serde_json::{Value, json};
+use tokio::process::Command;
+
+use crate::world::{self, LIMIT, World};
+
+/// A command of the plugin that ended.
+pub(crate) struct Said {
+    pub(crate) code: i32,
+    pub(crate) out: String,
+    pub(crate) err: String,
+}
+
+impl Said {
+    pub(crate) fn json(&self) -> Result<Value> {
+        serde_json::from_str(&self.out).with_context(|| format!("{}{}", self.out, self.err))
+    }
+}
+
+/// The plugin with the rights of a kubeconfig, in the namespace of the test.
+pub(crate) fn plugin(world: &World, kubeconfig: &std::path::Path, args: &[&str]) -> Result<Command> {
+    let mut command = Command::new(testkit::program_path("kubectl-kaito")?);
+    command
+        .args(args)
+        .env("KUBECONFIG", kubeconfig)
+        .env("NO_PROXY", "*")
+        .stdin(Stdio::null())
+        .kill_on_drop(true);
+    if !args.contains(&"--all-namespaces") {
+        command.args(["--namespace", &world.namespace]);
+    }
+    Ok(command)
+}
+
+/// Runs the plugin as a cluster administrator.
+pub(crate) async fn say(world: &World, args: &[&str]) -> Result<Said> {
+    let kubeconfig = world.env.cluster().kubeconfig();
+    said(plugin(world, &kubeconfig, args)?).await
+}
+
+async fn said(mut command: Command) -> Result<Said> {
+    let output = tokio::time::timeout(LIMIT, command.output()).await??;
+    Ok(Said {
+        code: output.status.code().context("the plugin was killed")?,
+        out: String::from_utf8(output.stdout)?,
+        err: String::from_utf8(output.stderr)?,
+    })
+}
+
+#[tokio::test]
+async fn status_follows_a_workspace_through_its_life() -> Result<()> {
+    let world = world::shared().await?;
+    let missing = say(&world, &["status", "followed"]).await?;
+    ensure!(
+        missing.code == 2 && missing.err.contains("failed to read Workspace"),
+        "{}",
+        missing.err
+    );
+    let empty = say(&world, &["status"]).await?;
+    ensure!(
+        empty.code == 0 && empty.out.contains("There are no Workspaces in namespace"),
+        "{}",
+        empty.out
+    );
+
+    let name = world.apply(&world.inference("followed")).await?;
+    // It ends by itself, with the exit code of a Workspace that serves.
+    let watched = say(&world, &["status", &name, "--watch"]).await?;
+    ensure!(
+        watched.code == 0 && watched.err.is_empty(),
+        "{}{}",
+        watched.out,
+        watched.err
+    );
+    let lines: Vec<&str> = watched.out.lines().collect();
+    ensure!(lines.len() >= 3, "no progress: {}", watched.out);
+    ensure!(
+        lines.iter().collect::<BTreeSet<_>>().len() == lines.len(),
+        "{}",
+        watched.out
+    );
+    ensure!(
+        lines.last().is_some_and(|line| line.contains(" Ready")),
+        "{}",
+        watched.out
+    );
+    ensure!(watched.out.contains(" Pending  instances"), "{}", watched.out);
+
+    let tree = say(&world, &["status", &name]).await?;
+    ensure!(tree.code == 0, "{}", tree.out);
+    for part in [
+        "✓ claims",
+        "✓ instances",
+        "✓ nodes",
+        "✓ device plugins",
+        "✓ load, first answer",
+        "$3.67 an hour",
+    ] {
+        ensure!(tree.out.contains(part), "{part} is missing:\n{}", tree.out);
+    }
+    ensure!(!tree.out.contains('\u{1b}'), "colors in a pipe: {}", tree.out);
+    let object = say(&world, &["status", &name, "-o", "json"]).await?.json()?;
+    ensure!(
+        object["state"] == "Ready" && object["claims"][0]["usdMicrosPerHour"] == 3_673_000,
+        "{object}"
+    );
+    ensure!(
+        object["phases"]
+            .as_array()
+            .is_some_and(|all| all.iter().all(|line| line["state"] == "done")),
+        "{object}"
+    );
+
+    sums_are_right(&world, &name).await?;
+    a_tenant_sees_less_and_is_told(&world, &name).await?;
+
+    let mut deleted = plugin(&world, &world.env.cluster().kubeconfig(), &["status", "--watch"])?;
+    let deleted = deleted.stdout(Stdio::piped()).spawn()?;
+    let mut deleted = tokio::io::BufReader::new(deleted.stdout.context("no output")?);
+    let mut line = String::new();
+    tokio::io::AsyncBufReadExt::read_line(&mut deleted, &mut line).await?;
+    ensure!(line.contains("/followed Ready 1/1 nodes, $3.67/h"), "{line}");
+    Ok(())
+}
+
+async fn sums_are_right(world: &World, first: &str) -> Result<()> {
+    let second = world.apply(&world.inference("second")).await?;
+    world.ready(&second).await?;
+    let top = say(world, &["top", "-o", "json"]).await?.json()?;
+    ensure!(top.as_array().is_some_and(|rows| rows.len() == 2), "{top}");
+    let by_namespace = say(world, &["top", "--by", "namespace", "-o", "json"])
+        .await?
+        .json()?;
+    let cost = &by_namespace[0]["cost"];
+    ensure!(
+        by_namespace[0]["workspaces"] == 2 && cost["nodes"] == 2 && cost["gpus"] == 2,
+        "{by_namespace}"
+    );
+    ensure!(cost["usdMicrosPerHour"] == 2 * 3_673_000, "{by_namespace}");
+    let text = say(world, &["top", "--by", "model"]).await?.out;
+    ensure!(
+        text.contains("phi-4-mini-instruct") && text.contains("7.35"),
+        "{text}"
+    );
+    let all = say(world, &["top", "--all-namespaces", "--by", "namespace"])
+        .await?
+        .out;
+    ensure!(all.contains(&world.namespace), "{all}");
+    let list = say(world, &["status"]).await?;
+    ensure!(
+        list.code == 0 && list.out.contains(first) && list.out.contains("1/1"),
+        "{}",
+        list.out
+    );
+    world.delete(&second).await
+}
+
+/// The role `view` of the cluster shows Workspaces, but no claims.
+async fn a_tenant_sees_less_and_is_told(world: &World, name: &str) -> Result<()> {
+    let kubeconfig = world
+        .env
+        .service_account_kubeconfig(&world.namespace, "reader")
+        .await?;
+    let bindings: Api<RoleBinding> = Api::namespaced(world.client.clone(), &world.namespace);
+    let binding = serde_json::from_value(json!({
+        "metadata": {"name": "reader"},
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "view"},
+        "subjects": [{"kind": "ServiceAccount", "name": "reader", "namespace": world.namespace}],
+    }))?;
+    bindings.create(&PostParams::default(), &binding).await?;
+    let told = testkit::eventually("the right to be noticed", LIMIT, async || {
+        let told = said(plugin(world, &kubeconfig, &["status", name])?).await?;
+        ensure!(told.code == 0, "{}{}", told.out, told.err);
+        Ok(told)
+    })
+    .await?;
+    ensure!(
+        told.out.contains("Note: You may not list machines"),
+        "{}",
+        told.out
+    );
+    // The price is in the status too.
+    ensure!(told.out.contains("$3.67 an hour"), "{}", told.out);
+    let watched = said(plugin(world, &kubeconfig, &["status", name, "--watch"])?).await?;
+    ensure!(
+        watched.code == 0 && watched.out.contains(" Ready"),
+        "{}{}",
+        watched.out,
+        watched.err
+    );
+    let top = said(plugin(world, &kubeconfig, &["top"])?).await?;
+    ensure!(
+        top.out.contains("3.67") && top.out.contains("Note: You may not list"),
+        "{}",
+        top.out
+    );
+    let all = said(plugin(world, &kubeconfig, &["top", "--all-namespaces"])?).await?;
+    ensure!(
+        all.code == 2 && all.err.contains("failed to list Workspaces"),
+        "{}",
+        all.err
+    );
+    Ok(())
+}
