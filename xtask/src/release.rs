@@ -4,6 +4,7 @@
 //! attaches to the release. It must not publish anything of another version than the sources name.
 
 mod archive;
+mod krew;
 mod sbom;
 mod sign;
 mod version;
@@ -17,9 +18,7 @@ use anyhow::{Context as _, Result, ensure};
 
 use crate::image::{self, ImagePlace, Made, PROGRAMS, build};
 use crate::repository;
-
-/// The plugin of kubectl.
-const PLUGIN: &str = "kubectl-kaito";
+use krew::PLUGIN;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
@@ -38,6 +37,12 @@ pub(crate) struct Args {
     /// The registry has no TLS
     #[arg(long)]
     plain_http: bool,
+    /// Directory with archives of the plugin that another machine built, to be released with those of this one
+    #[arg(long, value_name = "DIRECTORY", conflicts_with = "only_plugin")]
+    add: Option<PathBuf>,
+    /// URL below which the files of the release will lie; krew's manifest names it
+    #[arg(long, value_name = "URL", conflicts_with = "only_plugin")]
+    download_url: Option<String>,
     /// Key with which cosign signs images and chart; also a KMS reference
     #[arg(long, value_name = "KEY", conflicts_with = "sign_by_identity")]
     sign_key: Option<String>,
@@ -88,6 +93,13 @@ fn everything(args: &Args, place: &str, version: &str, to: &Path) -> Result<()> 
     let chart = registry.chart(version)?;
     fs::copy(&chart.package, to.join(&chart.file_name)).context("failed to copy the chart")?;
     fs::write(to.join("images.txt"), references.join("\n") + "\n").context("failed to write images.txt")?;
+    if let Some(from) = &args.add {
+        archive::add(from, to)?;
+    }
+    if let Some(url) = &args.download_url {
+        let manifest = krew::manifest(version, url, &archive::of_plugin(to)?)?;
+        fs::write(to.join("krew.yaml"), manifest).context("failed to write krew.yaml")?;
+    }
     archive::write_checksums(to, "SHA256SUMS")?;
 
     if let Some(signer) = signer {

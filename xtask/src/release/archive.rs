@@ -9,6 +9,8 @@ use anyhow::{Context as _, Result};
 use flate2::{Compression, GzBuilder};
 use sha2::{Digest as _, Sha256};
 
+use super::krew::PluginArchive;
+
 /// Packs files into a `.tar.gz`: each a name, whether it is executable, and its source.
 pub(super) fn write(to: &Path, files: &[(String, bool, PathBuf)]) -> Result<()> {
     let file = File::create(to).with_context(|| format!("failed to create {}", to.display()))?;
@@ -38,6 +40,35 @@ pub(super) fn digest(file: &Path) -> Result<String> {
         write!(text, "{byte:02x}")?;
     }
     Ok(text)
+}
+
+/// Copies the archives in a directory to another.
+pub(super) fn add(from: &Path, to: &Path) -> Result<()> {
+    for name in files(from)? {
+        if is_archive(&name) {
+            let target = to.join(name.file_name().context("an archive must have a name")?);
+            fs::copy(from.join(&name), &target)
+                .with_context(|| format!("failed to copy {}", name.display()))?;
+        }
+    }
+    Ok(())
+}
+
+/// The archives of the plugin in a directory.
+pub(super) fn of_plugin(directory: &Path) -> Result<Vec<PluginArchive>> {
+    let archives = files(directory)?.into_iter().filter(|name| is_archive(name));
+    archives
+        .map(|name| {
+            Ok(PluginArchive {
+                sha256: digest(&directory.join(&name))?,
+                file: name.display().to_string(),
+            })
+        })
+        .collect()
+}
+
+fn is_archive(name: &Path) -> bool {
+    name.to_string_lossy().ends_with(".tar.gz")
 }
 
 /// Writes the checksums of all files below a directory to a file in it, as `sha256sum --check` reads them.
