@@ -13,6 +13,11 @@
 {{ include "kaito.fullname" . }}-preset-registry-ca
 {{- end -}}
 
+{{/* Name of the ConfigMap in which gpu-provisioner publishes the instances of the cloud. */}}
+{{- define "kaito.fleetName" -}}
+{{ include "kaito.fullname" . }}-fleet
+{{- end -}}
+
 {{/* DNS name of preset-registry. It is also the audience of its callers' tokens. */}}
 {{- define "kaito.registryHost" -}}
 {{ include "kaito.fullname" . }}-preset-registry.{{ .Release.Namespace }}.svc

@@ -6,6 +6,7 @@ use clap::Parser;
 use jiff::SignedDuration;
 use nodeclaim_plan::Settings;
 
+use crate::fleet::FleetConfigMap;
 use crate::poller::Intervals;
 use crate::provider::{ChosenCloud, ProviderArgs};
 
@@ -39,6 +40,9 @@ pub struct Args {
     /// One always may.
     #[arg(long, env = "NODE_DELETION_PERCENT", default_value_t = 20, value_parser = clap::value_parser!(u8).range(0..=100))]
     pub node_deletion_percent: u8,
+    /// ConfigMap that shows the instances of the cloud to people, as NAMESPACE/NAME. It must exist.
+    #[arg(long, env = "FLEET_CONFIG_MAP")]
+    pub fleet_config_map: Option<FleetConfigMap>,
     /// Metrics and probes.
     #[command(flatten)]
     pub admin: serve::AdminArgs,

@@ -6,6 +6,7 @@
 pub mod args;
 mod caches;
 mod claims;
+pub mod fleet;
 mod poller;
 mod program;
 pub mod provider;

@@ -13,7 +13,7 @@ use kaito_api::{ClaimObject, Machine, NodeClaim};
 use kube::Client;
 use nodeclaim_plan::garbage::Orphan;
 use nodeclaim_plan::observe::{is_unsettled, observe_node};
-use nodeclaim_plan::{Settings, cluster, garbage, orphan};
+use nodeclaim_plan::{Settings, cluster, fleet, garbage, orphan};
 use operator_runtime::live::{self, Existence};
 use operator_runtime::{Cache, Enqueuer, Key, Watched, clock};
 use serve::Gate;
@@ -22,6 +22,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::caches::CacheSource;
 use crate::claims::ClaimEnqueuers;
+use crate::fleet::FleetReport;
 use crate::tracked_cloud::TrackedCloud;
 
 /// Intervals between two listings.
@@ -53,6 +54,8 @@ pub(crate) struct InstancePoller {
     pub(crate) intervals: Intervals,
     /// Metrics of the loop.
     pub(crate) metrics: PollerMetrics,
+    /// The record of instances for people.
+    pub(crate) fleet: FleetReport,
     /// Readiness: the settings name the cluster of all instances.
     pub(crate) cluster_gate: Gate,
     /// Readiness: the leader has listed the instances.
@@ -160,6 +163,7 @@ impl InstancePoller {
         if is_confirmed {
             self.delete_orphans().await;
         }
+        self.show_fleet().await;
         if busy {
             self.intervals.busy
         } else {
@@ -288,6 +292,15 @@ impl InstancePoller {
             }
             *reported = names.to_vec();
         }
+    }
+
+    async fn show_fleet(&self) {
+        let claims = self.source.claims.all();
+        let record = self.cloud.observe(|tracker| {
+            let conflict = cluster::first_conflict(&claims, tracker, &self.settings);
+            fleet::record(tracker, &claims, &self.settings, conflict.as_deref())
+        });
+        self.fleet.show(&record).await;
     }
 
     /// Reads past every cache whether the claim of the instance exists. If in doubt, it does.

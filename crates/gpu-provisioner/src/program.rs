@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::args::Args;
 use crate::claims::ClaimEnqueuers;
+use crate::fleet::FleetReport;
 use crate::poller::{InstancePoller, PollerMetrics};
 use crate::provider::ChosenCloud;
 use crate::reconcile::{ClaimReconciler, OrphanReconciler};
@@ -127,6 +128,7 @@ impl Loops {
                 settings: planner.clone(),
                 intervals: args.intervals(),
                 metrics: PollerMetrics::new(metrics),
+                fleet: FleetReport::new(args.fleet_config_map.as_ref(), runtime, metrics),
                 cluster_gate: gates.cluster,
                 listing_gate: gates.listing,
                 was_full: AtomicBool::new(false),

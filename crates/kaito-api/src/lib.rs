@@ -10,6 +10,7 @@ pub mod conditions;
 pub mod crd;
 mod embedded;
 pub mod event_reasons;
+pub mod fleet;
 pub mod labels;
 pub mod machine;
 pub mod machine_status;

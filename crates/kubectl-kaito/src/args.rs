@@ -10,7 +10,7 @@ use clap::{Parser, Subcommand, ValueEnum};
 use instance_types::Cloud;
 use preset_catalog::fit::RetiredTypes;
 
-pub(crate) use day_two::{ClusterArgs, ExplainArgs, Group, StatusArgs, TopArgs};
+pub(crate) use day_two::{ClusterArgs, DoctorArgs, ExplainArgs, Group, StatusArgs, TopArgs};
 pub(crate) use format::Format;
 
 /// Plan, lint, watch and explain Workspaces.
@@ -75,6 +75,8 @@ pub(crate) enum Command {
     Status(StatusArgs),
     /// Show nodes, GPUs and cost by Workspace, namespace or model.
     Top(TopArgs),
+    /// Find nodes that cost without use, and parts of the installation that do not work.
+    Doctor(DoctorArgs),
 }
 
 #[derive(Clone, Debug, Subcommand)]

@@ -8,6 +8,7 @@ mod answer;
 mod args;
 mod cluster;
 mod commit;
+mod doctor;
 mod documents;
 mod explain;
 mod findings;
@@ -67,5 +68,6 @@ async fn answer(args: Args) -> anyhow::Result<Answer> {
         Command::Explain(explain) => explain::run(&explain).await,
         Command::Status(status) => Box::pin(status::run(&status)).await,
         Command::Top(top) => top::run(&top).await,
+        Command::Doctor(doctor) => Box::pin(doctor::run(&doctor)).await,
     }
 }

@@ -96,6 +96,26 @@ pub(crate) fn age(seconds: i64) -> String {
     }
 }
 
+/// Breaks a text into lines of whole words.
+pub(crate) fn wrapped(text: &str, width: usize) -> String {
+    let mut lines = String::new();
+    let mut length = 0;
+    for word in text.split_whitespace() {
+        let size = word.chars().count();
+        if length > 0 && length + 1 + size > width {
+            lines.push('\n');
+            length = 0;
+        } else if length > 0 {
+            lines.push(' ');
+            length += 1;
+        }
+        lines.push_str(word);
+        length += size;
+    }
+    lines.push('\n');
+    lines
+}
+
 /// Removes control characters from untrusted text, so that it cannot control the terminal.
 pub(crate) fn printable(text: &str) -> String {
     text.chars()

@@ -12,6 +12,7 @@ mod claim_edit;
 pub mod cluster;
 mod condition;
 mod context;
+pub mod fleet;
 pub mod garbage;
 mod initialization;
 mod instance;

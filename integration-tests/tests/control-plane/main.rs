@@ -11,6 +11,7 @@ mod crash;
 mod crash_proxy;
 mod crd;
 mod definitions;
+mod doctor;
 mod embedded;
 mod examples;
 mod fairness;

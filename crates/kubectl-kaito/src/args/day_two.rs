@@ -72,3 +72,18 @@ pub(crate) struct TopArgs {
     #[command(flatten)]
     pub(crate) cluster: ClusterArgs,
 }
+
+#[derive(Clone, Debug, clap::Args)]
+pub(crate) struct DoctorArgs {
+    /// List what would leak or stop if the operator were uninstalled now.
+    #[arg(long)]
+    pub(crate) before_uninstall: bool,
+    /// Namespace and name of the release, for users who may not read its marker.
+    #[arg(long, default_value = "kaito-system/kaito", value_name = "NAMESPACE/RELEASE")]
+    pub(crate) release: String,
+    /// Output format.
+    #[arg(long, short, value_enum, default_value_t)]
+    pub(crate) output: Format,
+    #[command(flatten)]
+    pub(crate) cluster: ClusterArgs,
+}

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use super::phases::{PhaseLine, PhaseState, StartPhase};
 use super::view::{ClaimLine, StatusView};
 use crate::money::dollars;
-use crate::output::lasted;
+use crate::output::{lasted, wrapped};
 use crate::pod_step::PodStep;
 use crate::screen::{Screen, Tone};
 
@@ -217,24 +217,4 @@ pub(crate) fn change(view: &StatusView) -> anyhow::Result<String> {
         cost.remove("spentUsdMicros");
     }
     Ok(value.to_string())
-}
-
-/// Breaks a text into lines of whole words.
-pub(crate) fn wrapped(text: &str, width: usize) -> String {
-    let mut lines = String::new();
-    let mut length = 0;
-    for word in text.split_whitespace() {
-        let size = word.chars().count();
-        if length > 0 && length + 1 + size > width {
-            lines.push('\n');
-            length = 0;
-        } else if length > 0 {
-            lines.push(' ');
-            length += 1;
-        }
-        lines.push_str(word);
-        length += size;
-    }
-    lines.push('\n');
-    lines
 }

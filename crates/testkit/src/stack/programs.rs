@@ -320,6 +320,7 @@ impl Programs {
                 "--drain-timeout-seconds",
                 &self.options.drain_timeout_seconds.to_string(),
             ])
+            .args(["--fleet-config-map", &format!("{NAMESPACE}/kaito-fleet")])
             .arg("--allow-insecure-endpoints")
             .env("ARM_ENDPOINT", &arm)
             .env("AZURE_AUTHORITY_HOST", &arm)

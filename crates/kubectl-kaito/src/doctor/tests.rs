@@ -1,0 +1,272 @@
+//! Tests of the doctor, from facts to text.
+
+use k8s_openapi::api::core::v1::{Node, Pod};
+use kaito_api::fleet::FleetRecord;
+use kaito_api::{Claim, Machine, Workspace};
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+
+use super::*;
+
+fn now() -> Timestamp {
+    "2026-01-01T12:00:00Z".parse().unwrap()
+}
+
+fn parse<K: DeserializeOwned>(value: Value) -> K {
+    serde_json::from_value(value).unwrap()
+}
+
+fn workspace(name: &str) -> Workspace {
+    parse(json!({
+        "apiVersion": "kaito.sh/v1beta1", "kind": "Workspace",
+        "metadata": {"name": name, "namespace": "a", "uid": format!("uid-{name}")},
+    }))
+}
+
+/// A claim whose steps are done up to this one, since 10:00.
+fn claim(name: &str, workspace: &str, done: usize, reason: &str) -> Claim {
+    let steps = ["MachineLaunched", "MachineRegistered", "MachineInitialized"];
+    let conditions: Vec<Value> = steps
+        .iter()
+        .enumerate()
+        .map(|(index, step)| {
+            let (status, reason) = if index < done { ("True", "Done") } else { ("False", reason) };
+            json!({"type": step, "status": status, "reason": reason, "message": "m", "lastTransitionTime": "2026-01-01T10:00:00Z"})
+        })
+        .collect();
+    let machine: Machine = parse(json!({
+        "apiVersion": "karpenter.sh/v1alpha5", "kind": "Machine",
+        "metadata": {
+            "name": name, "creationTimestamp": "2026-01-01T09:00:00Z",
+            "labels": {
+                "kaito.sh/workspace": workspace, "kaito.sh/workspacenamespace": "a",
+                "kaito.sh/workspace-uid": format!("uid-{workspace}"),
+            },
+        },
+        "spec": {"requirements": [
+            {"key": "node.kubernetes.io/instance-type", "operator": "In", "values": ["Standard_NC24ads_A100_v4"]},
+        ]},
+        "status": {"nodeName": format!("node-{name}"), "conditions": conditions},
+    }));
+    machine.into()
+}
+
+fn node(name: &str, gpus: &str) -> Node {
+    parse(json!({
+        "metadata": {
+            "name": format!("node-{name}"), "finalizers": ["karpenter.sh/termination"],
+            "creationTimestamp": "2026-01-01T11:00:00Z",
+            "labels": {
+                "kaito.sh/workspace": "w", "agentpool": name, "node.kubernetes.io/instance-type": "Standard_NC24ads_A100_v4",
+            },
+        },
+        "status": {
+            "conditions": [{"type": "Ready", "status": "True"}], "allocatable": {"nvidia.com/gpu": gpus},
+        },
+    }))
+}
+
+fn pod(node: &str, phase: &str) -> Pod {
+    parse(
+        json!({"metadata": {"name": "p"}, "spec": {"nodeName": node, "containers": []}, "status": {"phase": phase}}),
+    )
+}
+
+fn fleet(instances: &Value) -> Option<FleetRecord> {
+    Some(parse(json!({"instances": instances})))
+}
+
+fn healthy() -> ClusterFacts {
+    ClusterFacts {
+        release: Some(ReleaseLine {
+            namespace: "kaito-system".to_owned(),
+            name: "kaito".to_owned(),
+            chart: "kaito-1.0.0".to_owned(),
+            version: "1.0.0".to_owned(),
+        }),
+        workspaces: vec![workspace("w")],
+        claims: vec![claim("ws1", "w", 3, "")],
+        nodes: vec![node("ws1", "1")],
+        pods: vec![pod("node-ws1", "Running")],
+        fleet: fleet(&json!([
+            {"name": "ws1", "owner": "claimed", "claim": "ws1", "state": "Succeeded"},
+            {"name": "system", "owner": "foreign", "state": "Succeeded", "instanceType": "Standard_D8s_v5"},
+        ])),
+        deployments: vec![parse(json!({
+            "metadata": {
+                "name": "kaito-gpu-provisioner", "namespace": "kaito-system",
+                "labels": {"app.kubernetes.io/version": "1.0.0", "app.kubernetes.io/component": "gpu-provisioner"},
+            },
+            "spec": {"replicas": 2, "selector": {}, "template": {"spec": {"serviceAccountName": "gpu-provisioner", "containers": []}}},
+            "status": {"readyReplicas": 2},
+        }))],
+        accounts: vec![parse(json!({
+            "metadata": {"name": "gpu-provisioner", "annotations": {"azure.workload.identity/client-id": "c"}},
+        }))],
+        leases: vec![parse(json!({
+            "metadata": {"name": "gpu-provisioner", "namespace": "kaito-system"},
+            "spec": {
+                "holderIdentity": "gpu-provisioner-1", "renewTime": "2026-01-01T11:59:57.000000Z", "leaseDurationSeconds": 15,
+            },
+        }))],
+        definitions: Some(vec![kaito_api::crd::workspace()]),
+        policies: vec!["kaito".to_owned()],
+        bound: vec!["kaito".to_owned()],
+        daemon_sets: Some(Vec::new()),
+        notes: Vec::new(),
+    }
+}
+
+fn kinds(report: &DoctorReport) -> Vec<(&str, &str)> {
+    let found = report.findings.iter();
+    found.map(|found| (found.kind, found.subject.as_str())).collect()
+}
+
+#[test]
+fn a_healthy_cluster_has_no_findings() {
+    let report = examine(&healthy(), now());
+    assert_eq!(
+        text::of(&report, false, Screen::PLAIN),
+        "\
+Release kaito-system/kaito, version 1.0.0 (kaito-1.0.0)
+✓ Deployment: kaito-gpu-provisioner: 2 of 2 replicas are ready
+✓ identity: ServiceAccount gpu-provisioner has client id c
+✓ leader: gpu-provisioner: gpu-provisioner-1, renewed 3 s ago
+✓ definition: workspaces.kaito.sh is that of this plugin
+✓ admission: 1 policies are bound
+✓ cloud: 2 instances
+
+NODES    COUNT  $/HOUR
+in use       1    3.67
+foreign      1    0.38
+
+Nothing is wrong.
+"
+    );
+}
+
+#[test]
+fn findings_are_sorted_by_cost() {
+    let mut facts = healthy();
+    facts.claims = vec![
+        claim("ws1", "w", 3, ""),
+        claim("ws2", "gone", 1, "NodeNotFound"),
+        claim("ws3", "w", 0, "SubscriptionQuotaReached"),
+        claim("ws4", "w", 3, ""),
+        claim("ws5", "w", 2, "NodeNotReady"),
+    ];
+    facts.nodes = vec![node("ws1", "0"), node("ws9", "1"), node("ws4", "1")];
+    facts.fleet = fleet(&json!([
+        {"name": "ws8", "owner": "orphaned", "state": "Failed", "instanceType": "Standard_ND96isr_H100_v5", "since": "2026-01-01T11:00:00Z"},
+        {"name": "old", "owner": "unclaimedUpstream", "state": "Succeeded", "instanceType": "unheard-of"},
+    ]));
+    let report = examine(&facts, now());
+    assert_eq!(
+        kinds(&report),
+        [
+            ("orphanedInstance", "instance ws8"),
+            ("orphanedClaim", "Machine ws2"),
+            ("idleNode", "Machine ws4"),
+            ("stuckClaim", "Machine ws5"),
+            ("noGpuOffered", "Node node-ws1"),
+            ("orphanedNode", "Node node-ws9"),
+            ("stuckClaim", "Machine ws3"),
+            ("unclaimedInstance", "instance old"),
+        ]
+    );
+    assert!(report.findings.iter().all(|found| !found.remedy.is_empty()));
+    let text = text::of(&report, false, Screen::PLAIN);
+    for part in [
+        "Findings: 8, $116.69 an hour\n✗ instance ws8 $98.32/h for 60m\n    It was made for a claim that is gone. Standard_ND96isr_H100_v5, Failed.\n",
+        "✗ Machine ws2 $3.67/h for 3h\n    Its Workspace a/gone does not exist.\n    Delete it: `kubectl delete machines ws2`.\n",
+        "✗ Machine ws3 for 2h\n    It is not launched. SubscriptionQuotaReached: m\n    Ask for more quota",
+        "It has no claim, and the cloud has no instance of its name.",
+    ] {
+        assert!(text.contains(part), "{part}\n{text}");
+    }
+}
+
+#[test]
+fn a_start_has_time_and_a_pod_that_ended_uses_no_node() {
+    let mut facts = healthy();
+    facts.claims.push(claim("ws2", "w", 1, "NodeNotFound"));
+    let soon: Timestamp = "2026-01-01T10:10:00Z".parse().unwrap();
+    facts.leases.clear();
+    facts.claims.retain(|claim| claim.name() == "ws1");
+    assert_eq!(kinds(&examine(&facts, soon)), []);
+    facts.pods = vec![pod("node-ws1", "Succeeded")];
+    assert_eq!(kinds(&examine(&facts, soon)), [("idleNode", "Machine ws1")]);
+}
+
+#[test]
+fn an_installation_that_does_not_work_is_described() {
+    let mut facts = healthy();
+    facts.deployments[0].status = None;
+    facts.deployments[0]
+        .metadata
+        .labels
+        .as_mut()
+        .unwrap()
+        .insert("app.kubernetes.io/version".to_owned(), "0.9.0".to_owned());
+    facts.accounts[0].metadata.annotations = None;
+    facts.leases[0].spec.as_mut().unwrap().lease_duration_seconds = Some(1);
+    facts.definitions = Some(Vec::new());
+    facts.bound.clear();
+    facts.nodes[0] = node("ws1", "0");
+    let found = examine(&facts, now());
+    let mut kinds: Vec<&str> = kinds(&found).into_iter().map(|(kind, _)| kind).collect();
+    kinds.sort_unstable();
+    assert_eq!(
+        kinds,
+        [
+            "identity",
+            "noDefinition",
+            "noDevicePlugin",
+            "noGpuOffered",
+            "noLeader",
+            "notReady",
+            "unboundPolicy",
+            "versions"
+        ]
+    );
+    facts.daemon_sets = Some(vec![parse(
+        json!({"metadata": {"name": "nvidia-device-plugin-daemonset"}}),
+    )]);
+    facts.fleet.as_mut().unwrap().held = "another cluster id".to_owned();
+    let found = examine(&facts, now());
+    let kinds: Vec<&str> = found.findings.iter().map(|found| found.kind).collect();
+    assert!(
+        !kinds.contains(&"noDevicePlugin") && kinds.contains(&"heldProvisioner"),
+        "{kinds:?}"
+    );
+    let nothing = examine(&ClusterFacts::default(), now());
+    assert_eq!(nothing.findings[0].kind, "notInstalled");
+}
+
+#[test]
+fn an_uninstallation_waits_for_all() {
+    let mut facts = healthy();
+    facts.fleet = fleet(
+        &json!([{"name": "ws8", "owner": "orphaned", "state": "Failed", "instanceType": "Standard_ND96isr_H100_v5"}]),
+    );
+    let report = before_uninstall(&facts, now());
+    assert_eq!(
+        kinds(&report),
+        [
+            ("instance", "instance ws8"),
+            ("claim", "Machine ws1"),
+            ("node", "Node node-ws1"),
+            ("workspace", "Workspace a/w"),
+        ]
+    );
+    let empty = ClusterFacts {
+        fleet: fleet(&json!([])),
+        ..ClusterFacts::default()
+    };
+    let report = before_uninstall(&empty, now());
+    assert!(report.findings.is_empty());
+    assert_eq!(
+        text::of(&report, true, Screen::PLAIN),
+        "\nNothing would leak or stop: the operator can be uninstalled.\n"
+    );
+}
