@@ -1,6 +1,7 @@
 //! Command line arguments.
 
 mod day_two;
+mod deploy;
 mod format;
 
 use std::path::PathBuf;
@@ -10,8 +11,11 @@ use clap::{Parser, Subcommand, ValueEnum};
 use instance_types::Cloud;
 use preset_catalog::fit::RetiredTypes;
 
-pub(crate) use day_two::{ClusterArgs, DoctorArgs, ExplainArgs, Group, StatusArgs, TopArgs};
-pub(crate) use format::Format;
+pub(crate) use day_two::{
+    ClusterArgs, DoctorArgs, EndpointArgs, ExplainArgs, Group, LogsArgs, StatusArgs, TopArgs,
+};
+pub(crate) use deploy::{CompletionArgs, CompletionShell, DeployArgs};
+pub(crate) use format::{Format, PlanFormat};
 
 /// Plan, lint, watch and explain Workspaces.
 #[derive(Clone, Debug, Parser)]
@@ -75,6 +79,21 @@ pub(crate) enum Command {
     Status(StatusArgs),
     /// Show nodes, GPUs and cost by Workspace, namespace or model.
     Top(TopArgs),
+    /// Print the address at which a model answers.
+    Endpoint(EndpointArgs),
+    /// Print the log of the container that matters now.
+    Logs(LogsArgs),
+    /// Create the Workspace of the best plan for a preset, after its cost was shown.
+    Deploy(DeployArgs),
+    /// Print the completion script of a shell.
+    Completion(CompletionArgs),
+    /// Complete a command line for kubectl.
+    #[command(name = "__complete", hide = true)]
+    Complete {
+        /// Words after the name of the plugin; the last one is completed.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        words: Vec<String>,
+    },
     /// Find nodes that cost without use, and parts of the installation that do not work.
     Doctor(DoctorArgs),
 }
@@ -146,9 +165,9 @@ pub(crate) struct PlanArgs {
     /// Print the memory of the fullest GPU, for the best candidate and those of --instance-type.
     #[arg(long)]
     pub(crate) explain: bool,
-    /// Output format.
+    /// Output format; `manifest` is the Workspace of the best candidate of a preset.
     #[arg(long, short, value_enum, default_value_t)]
-    pub(crate) output: Format,
+    pub(crate) output: PlanFormat,
 }
 
 /// Source of nodes.

@@ -13,29 +13,13 @@ mod text;
 mod uninstall;
 
 use jiff::Timestamp;
-use serde::Serialize;
 
 use crate::answer::Answer;
 use crate::args::{DoctorArgs, Format};
 use crate::output::serialized;
 use crate::screen::Screen;
-use diagnosis::{CheckLine, Diagnosis, NodeUse};
-use facts::{ClusterFacts, ReleaseLine};
-
-/// Report about one cluster.
-#[derive(Clone, Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
-struct DoctorReport {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    release: Option<ReleaseLine>,
-    plugin_version: &'static str,
-    checks: Vec<CheckLine>,
-    nodes: Vec<NodeUse>,
-    /// Findings, the most expensive first.
-    findings: Vec<Diagnosis>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    notes: Vec<String>,
-}
+use diagnosis::{CheckLine, Diagnosis, DoctorReport, NodeUse};
+use facts::ClusterFacts;
 
 /// Examines the cluster. Each finding costs money or needs a person.
 pub(crate) async fn run(args: &DoctorArgs) -> anyhow::Result<Answer> {

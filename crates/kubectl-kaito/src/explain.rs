@@ -12,9 +12,10 @@ use kaito_api::{Workspace, WorkspaceStatus};
 use kube::Api;
 
 use crate::answer::Answer;
-use crate::args::ExplainArgs;
+use crate::args::{ExplainArgs, Format};
 use crate::cluster::in_time;
-use crate::output::{lasted, printable, table};
+use crate::explain_json;
+use crate::output::{lasted, printable, serialized, table};
 
 /// Reads the Workspace and describes its state. A reason with a remedy is a finding.
 pub(crate) async fn run(args: &ExplainArgs) -> anyhow::Result<Answer> {
@@ -24,7 +25,14 @@ pub(crate) async fn run(args: &ExplainArgs) -> anyhow::Result<Answer> {
     let workspace = in_time(api.get(&args.workspace))
         .await
         .with_context(|| format!("failed to read Workspace {namespace}/{}", args.workspace))?;
-    Ok(explained(namespace, &workspace))
+    let answer = explained(namespace, &workspace);
+    Ok(match args.output {
+        Format::Table => answer,
+        format => Answer {
+            text: serialized(format, &explain_json::of(&workspace))?,
+            ..answer
+        },
+    })
 }
 
 fn explained(namespace: &str, workspace: &Workspace) -> Answer {

@@ -1,6 +1,6 @@
 //! `kubectl kaito`: lists presets, plans nodes and cost, lints manifests, follows and explains Workspaces.
 //!
-//! The plugin is read-only. `presets`, `plan` and `lint` work without a cluster, with the built-in catalog or with a
+//! Only `deploy` writes. `presets`, `plan` and `lint` work without a cluster, with the built-in catalog or with a
 //! registry's; `preset_catalog` and `lint` decide their results. The other commands read the cluster of the kubeconfig once
 //! or by watches, and compute what they show without I/O.
 
@@ -8,10 +8,16 @@ mod answer;
 mod args;
 mod cluster;
 mod commit;
+mod completion;
+mod deploy;
 mod doctor;
 mod documents;
+mod endpoint;
 mod explain;
+mod explain_json;
 mod findings;
+mod logs;
+mod manifest;
 mod money;
 mod output;
 mod plan;
@@ -68,6 +74,11 @@ async fn answer(args: Args) -> anyhow::Result<Answer> {
         Command::Explain(explain) => explain::run(&explain).await,
         Command::Status(status) => Box::pin(status::run(&status)).await,
         Command::Top(top) => top::run(&top).await,
+        Command::Endpoint(endpoint) => endpoint::run(&endpoint).await,
+        Command::Logs(logs) => logs::run(&logs).await,
+        Command::Deploy(deploy) => deploy::run(&PresetSource::of(&args.registry).await?, &deploy).await,
+        Command::Completion(completion) => Ok(completion::script(completion.shell)),
+        Command::Complete { words } => Ok(completion::answers(&words)),
         Command::Doctor(doctor) => Box::pin(doctor::run(&doctor)).await,
     }
 }

@@ -11,8 +11,9 @@ use preset_catalog::fit::{Candidate, Fit, FitOptions, FitOutcome, FitReport, Pur
 use serde_json::Value;
 
 use crate::answer::Answer;
-use crate::args::{Format, PlanArgs};
+use crate::args::{Format, PlanArgs, PlanFormat};
 use crate::commit::{self, Commit, Model};
+use crate::manifest::NewWorkspace;
 use crate::output::{dollars, gib, parallel, printable, serialized, table};
 use crate::source::{PresetSource, Question};
 use crate::{documents, plan_json, plan_sums, retired, settings, several};
@@ -64,7 +65,8 @@ pub(crate) async fn run(source: &PresetSource, args: &PlanArgs) -> anyhow::Resul
     }
     let described = subjects.iter().zip(&plans);
     let text = match args.output {
-        Format::Table => described
+        PlanFormat::Manifest => manifest(&plans, args)?,
+        PlanFormat::Table => described
             .map(|(subject, (plan, model))| shown(subject, plan, model, args))
             .collect::<Vec<_>>()
             .join("\n"),
@@ -83,10 +85,26 @@ pub(crate) async fn run(source: &PresetSource, args: &PlanArgs) -> anyhow::Resul
             } else {
                 values.into()
             };
+            let format = if format == PlanFormat::Yaml {
+                Format::Yaml
+            } else {
+                Format::Json
+            };
             serialized(format, &value)?
         }
     };
     Ok(Answer { text, findings })
+}
+
+/// The Workspace of the best candidate of a preset.
+fn manifest(plans: &[(FitReport, Model)], args: &PlanArgs) -> anyhow::Result<String> {
+    match (plans, &args.preset) {
+        ([(plan, model)], Some(_)) => {
+            let note = if model.needs_token { NEEDS_TOKEN } else { "" };
+            NewWorkspace::text(plan, args.context, note)
+        }
+        _ => bail!("-o manifest makes a Workspace of a preset, and -f names one already"),
+    }
 }
 
 fn question<'a>(subject: &'a Subject, args: &'a PlanArgs) -> Question<'a> {

@@ -31,6 +31,9 @@ pub(crate) struct PodStep {
     /// The log that explains the state is that of the container's previous run.
     #[serde(skip)]
     pub(crate) previous: bool,
+    /// Number of restarts of the container.
+    #[serde(skip)]
+    pub(crate) restarts: i32,
 }
 
 /// Finds the container of a pod that matters.
@@ -53,6 +56,7 @@ pub(crate) fn of(pod: &Pod) -> PodStep {
         has_log: is_running || state.is_some_and(|state| state.terminated.is_some()) || has_ended,
         is_running,
         previous: waits && has_ended,
+        restarts: status.map_or(0, |status| status.restart_count),
         container: name,
     }
 }

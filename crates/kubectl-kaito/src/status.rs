@@ -24,6 +24,7 @@ use crate::screen::Screen;
 use facts::WorkspaceFacts;
 use view::StatusView;
 
+pub(crate) use facts::of_workspace;
 pub(crate) use listing::is_of;
 pub(crate) use view::bill as bill_of;
 

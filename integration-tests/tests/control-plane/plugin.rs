@@ -210,3 +210,83 @@ async fn a_tenant_sees_less_and_is_told(world: &World, name: &str) -> Result<()>
     );
     Ok(())
 }
+
+#[tokio::test]
+async fn a_workspace_is_deployed_and_its_logs_and_address_are_found() -> Result<()> {
+    let world = world::shared().await?;
+    let deploy = ["deploy", "phi-4-mini-instruct", "--name", "deployed"];
+    let asked = say(&world, &deploy).await?;
+    ensure!(
+        asked.code == 2 && asked.err.contains("say --yes"),
+        "{}{}",
+        asked.out,
+        asked.err
+    );
+    ensure!(
+        world.workspaces().get_opt("deployed").await?.is_none(),
+        "nobody agreed"
+    );
+    let deployed = say(&world, &[&deploy[..], &["--yes"]].concat()).await?;
+    ensure!(deployed.code == 0, "{}{}", deployed.out, deployed.err);
+    ensure!(
+        deployed.out.contains(" an hour at list price"),
+        "{}",
+        deployed.out
+    );
+    let early = say(&world, &["endpoint", "deployed"]).await?;
+    ensure!(
+        early.code == 1 && early.out.contains("does not answer yet"),
+        "{}",
+        early.out
+    );
+    let again = say(&world, &[&deploy[..], &["--yes"]].concat()).await?;
+    ensure!(
+        again.code == 2 && again.err.contains("exists: delete it"),
+        "{}",
+        again.err
+    );
+    // The chart's policies judge it like any other.
+    let refused = ["--name", "refused", "--yes", "--context-tokens", "131072"];
+    let fits = say(&world, &[&["deploy", "phi-4"], &refused[..]].concat()).await?;
+    ensure!(
+        fits.code == 1 && fits.out.starts_with("Nothing fits."),
+        "{}{}",
+        fits.out,
+        fits.err
+    );
+
+    world.ready("deployed").await?;
+    let address = say(&world, &["endpoint", "deployed"]).await?;
+    ensure!(
+        address.code == 0 && address.out.starts_with("http"),
+        "{}",
+        address.out
+    );
+    ensure!(
+        address.out.contains(&format!("deployed.{}.svc", world.namespace)),
+        "{}",
+        address.out
+    );
+    let explained = say(&world, &["explain", "deployed", "-o", "json"]).await?;
+    ensure!(
+        explained.code == 0 && explained.json()?["endpoint"].as_str() == Some(address.out.trim()),
+        "{}",
+        explained.out
+    );
+
+    let logs = say(&world, &["logs", "nobody"]).await?;
+    ensure!(
+        logs.code == 1 && logs.out.contains("There is no pod yet"),
+        "{}",
+        logs.out
+    );
+    // The nodes of this cluster are simulated, so a log exists in name only: the kubelet cannot be asked.
+    let logs = say(&world, &["logs", "deployed"]).await?;
+    ensure!(
+        logs.code == 2 && logs.err.contains("failed to read the log of pod deployed-"),
+        "{}{}",
+        logs.out,
+        logs.err
+    );
+    world.delete("deployed").await
+}

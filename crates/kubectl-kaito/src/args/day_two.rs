@@ -25,6 +25,9 @@ pub(crate) struct ClusterArgs {
 pub(crate) struct ExplainArgs {
     /// Name of the Workspace.
     pub(crate) workspace: String,
+    /// Output format.
+    #[arg(long, short, value_enum, default_value_t)]
+    pub(crate) output: Format,
     #[command(flatten)]
     pub(crate) cluster: ClusterArgs,
 }
@@ -84,6 +87,37 @@ pub(crate) struct DoctorArgs {
     /// Output format.
     #[arg(long, short, value_enum, default_value_t)]
     pub(crate) output: Format,
+    #[command(flatten)]
+    pub(crate) cluster: ClusterArgs,
+}
+
+#[derive(Clone, Debug, clap::Args)]
+pub(crate) struct EndpointArgs {
+    /// Name of the Workspace.
+    pub(crate) workspace: String,
+    /// Output format; a table is the bare address.
+    #[arg(long, short, value_enum, default_value_t)]
+    pub(crate) output: Format,
+    #[command(flatten)]
+    pub(crate) cluster: ClusterArgs,
+}
+
+#[derive(Clone, Debug, clap::Args)]
+pub(crate) struct LogsArgs {
+    /// Name of the Workspace.
+    pub(crate) workspace: String,
+    /// Follow the log, and those of the containers that start next.
+    #[arg(long, short)]
+    pub(crate) follow: bool,
+    /// Print the logs of all pods; the default is the first that is not ready.
+    #[arg(long)]
+    pub(crate) all_pods: bool,
+    /// Container; the default is the step that runs or failed, else the engine.
+    #[arg(long, short, value_name = "NAME")]
+    pub(crate) container: Option<String>,
+    /// Number of last lines.
+    #[arg(long, value_name = "LINES", value_parser = clap::value_parser!(i64).range(0..))]
+    pub(crate) tail: Option<i64>,
     #[command(flatten)]
     pub(crate) cluster: ClusterArgs,
 }

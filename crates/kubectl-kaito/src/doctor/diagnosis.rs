@@ -3,6 +3,8 @@
 use jiff::Timestamp;
 use serde::Serialize;
 
+use super::facts::ReleaseLine;
+
 /// One finding: a sentence and a remedy.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -63,4 +65,19 @@ pub(super) struct NodeUse {
     pub(super) usage: &'static str,
     pub(super) count: u32,
     pub(super) usd_micros_per_hour: u64,
+}
+
+/// Report about one cluster.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct DoctorReport {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) release: Option<ReleaseLine>,
+    pub(super) plugin_version: &'static str,
+    pub(super) checks: Vec<CheckLine>,
+    pub(super) nodes: Vec<NodeUse>,
+    /// Findings, the most expensive first.
+    pub(super) findings: Vec<Diagnosis>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(super) notes: Vec<String>,
 }

@@ -6,6 +6,7 @@ use kaito_api::{Claim, Machine, Workspace};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
+use super::facts::ReleaseLine;
 use super::*;
 
 fn now() -> Timestamp {

@@ -2,8 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::DoctorReport;
-use super::diagnosis::Diagnosis;
+use super::diagnosis::{Diagnosis, DoctorReport};
 use crate::money::dollars;
 use crate::output::{age, table, wrapped};
 use crate::screen::{Screen, Tone};

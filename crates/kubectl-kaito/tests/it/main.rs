@@ -165,6 +165,74 @@ fn plans() {
 }
 
 #[test]
+fn manifests_of_plans() {
+    golden(
+        "plan-manifest.yaml",
+        0,
+        &["plan", "phi-4", "--context", "8192", "-o", "manifest"],
+    );
+    let manifest = std::fs::read_to_string(tests().join("golden/plan-manifest.yaml")).unwrap();
+    // What is printed passes the rules of admission.
+    let linted = run_with(&["lint", "-f", "-"], &manifest);
+    assert_eq!((linted.code, linted.err.as_str()), (0, ""), "{}", linted.out);
+    let gated = run(&["plan", "llama-3.3-70b-instruct", "-o", "manifest"]);
+    assert!(
+        gated.code == 0 && gated.out.starts_with("# Gated at its model hub"),
+        "{}",
+        gated.out
+    );
+    let deployed = run(&["deploy", "phi-4", "--context-tokens", "8192", "-o", "manifest"]);
+    assert_eq!((deployed.code, &deployed.out), (0, &manifest), "{}", deployed.err);
+    let named = run(&[
+        "deploy",
+        "llama-3.3-70b-instruct",
+        "--model-access-secret",
+        "hub",
+        "--name",
+        "mine",
+        "-o",
+        "manifest",
+    ]);
+    assert!(
+        named.out.contains("name: mine") && named.out.contains("modelAccessSecret: hub"),
+        "{}",
+        named.out
+    );
+    let linted = run_with(&["lint", "-f", "-"], &named.out);
+    assert_eq!((linted.code, linted.err.as_str()), (0, ""), "{}", linted.out);
+    let nothing = ["--instance-type", "Standard_NV36ads_A10_v5", "--max-nodes", "1"];
+    let unfit = run(&[&["deploy", "deepseek-r1-0528"][..], &nothing].concat());
+    assert!(
+        unfit.code == 1 && unfit.out.starts_with("Nothing fits.\nStandard_NV36ads_A10_v5: "),
+        "{}",
+        unfit.out
+    );
+}
+
+#[test]
+fn help_and_completion() {
+    golden("help.golden", 0, &["--help"]);
+    let completed = run(&["__complete", "doctor", "--before"]);
+    assert_eq!(
+        (completed.code, completed.out.as_str()),
+        (0, "--before-uninstall\n:4\n")
+    );
+    let script = run(&["completion", "bash"]);
+    let mut shell = Command::new("bash")
+        .args(["-n", "/dev/stdin"])
+        .stdin(Stdio::piped())
+        .spawn()
+        .unwrap();
+    shell
+        .stdin
+        .take()
+        .unwrap()
+        .write_all(script.out.as_bytes())
+        .unwrap();
+    assert!(shell.wait().unwrap().success(), "bash does not parse its script");
+}
+
+#[test]
 fn lint() {
     golden("lint-good.txt", 0, &["lint", "-f", "manifests/good.yaml"]);
     golden(
@@ -218,7 +286,7 @@ fn lint() {
 
 #[test]
 fn what_can_t_be_answered_ends_with_2() {
-    let cases: [(&[&str], &str); 12] = [
+    let cases: [(&[&str], &str); 18] = [
         (&["plan", "phi-44"], "unknown preset phi-44; did you mean phi-4"),
         (&["presets", "show", "nonsense"], "unknown preset nonsense"),
         (
@@ -250,6 +318,24 @@ fn what_can_t_be_answered_ends_with_2() {
         (
             &["presets", "list", "--registry", "https://localhost:1"],
             "an https registry needs --registry-ca-file",
+        ),
+        (
+            &["plan", "-f", "manifests/good.yaml", "-o", "manifest"],
+            "-o manifest makes",
+        ),
+        (
+            &["plan", "phi-4", "--tuning", "-o", "manifest"],
+            "see docs/tuning.md",
+        ),
+        (&["deploy", "llama-3.3-70b-instruct"], "--model-access-secret"),
+        (
+            &["deploy", "phi-4", "--name", "Phi 4", "-o", "manifest"],
+            "see --name",
+        ),
+        (&["status", "w", "-A"], "cannot be used with"),
+        (
+            &["status", "--watch", "--kubeconfig", "nowhere"],
+            "failed to read nowhere",
         ),
         (
             &["explain", "w", "--kubeconfig", "nowhere"],
