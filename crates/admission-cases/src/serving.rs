@@ -72,6 +72,22 @@ pub(crate) fn annotations() -> Cases {
             annotated(unlicensed("llama-3.1-8b-instruct"), "weights-image", " "),
             Refused("preset llama-3.1-8b-instruct is gated at its model hub"),
         ),
+        (
+            annotated(inference(), "weights-storage-class", "local-nvme.v1"),
+            Accepted,
+        ),
+        (
+            annotated(inference(), "weights-storage-class", "Local NVMe"),
+            Refused("must be the name of a storage class, or none"),
+        ),
+        (
+            annotated(
+                annotated(inference(), "weights-image", "registry.example.com/phi-4:v1"),
+                "weights-storage-class",
+                "local-nvme",
+            ),
+            Refused("has no effect beside kaito.sh/weights-image"),
+        ),
         (annotated(inference(), "cpu", "1.5"), Accepted),
         (
             annotated(inference(), "cpu", "0"),

@@ -249,6 +249,19 @@ const RULES: &[Rule] = &[
         "an image, such as registry.example.com/weights/phi-4@sha256:…"
     ),
     annotation!(
+        "weights-storage-class",
+        ".matches('^([a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*)?$')",
+        "the name of a storage class, or none"
+    ),
+    rule(
+        "metadata.annotations[kaito.sh/weights-storage-class]",
+        "!('kaito.sh/weights-storage-class' in variables.annotations) \
+         || variables.annotations['kaito.sh/weights-storage-class'].trim() in ['', 'none'] \
+         || !('kaito.sh/weights-image' in variables.annotations) \
+         || variables.annotations['kaito.sh/weights-image'].trim() == ''",
+        "'annotation kaito.sh/weights-storage-class has no effect beside kaito.sh/weights-image: remove one of them'",
+    ),
+    annotation!(
         "cpu",
         ".matches('^([0-9]*[1-9][0-9]*m?|[0-9]+[.][0-9]*[1-9][0-9]*|)$')",
         "a number of processors, such as 4 or 500m"
@@ -346,6 +359,7 @@ mod tests {
             labels::STALL_SECONDS,
             labels::PUSH_RETRY_SECONDS,
             labels::WEIGHTS_IMAGE,
+            labels::WEIGHTS_STORAGE_CLASS,
             labels::CPU,
             labels::MEMORY,
             labels::PERFORMANCE_MODE,

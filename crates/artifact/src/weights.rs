@@ -16,6 +16,8 @@ use crate::progress::{Reporter, bytes, say};
 
 /// The note. No file of a repository can have its name: hidden names are refused.
 const NOTE: &str = ".complete.json";
+/// Present while the directory is filled.
+const BEGUN: &str = ".incomplete";
 
 /// A complete model.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -70,7 +72,7 @@ pub(crate) async fn run(args: &Weights, common: &Common) -> Result<FetchedWeight
         );
         return Ok(FetchedWeights::new(line, note.bytes));
     }
-    let had_another = forget(&args.to)?;
+    let is_ours = begin(&args.to)?;
     let info = repository.info().await?;
     say(&format!(
         "fetching {} at {}",
@@ -82,6 +84,11 @@ pub(crate) async fn run(args: &Weights, common: &Common) -> Result<FetchedWeight
     let (selection, place) = (args.layout.selection(), (&info, args.to.as_path()));
     let files = repository.files(selection, &downloader, place).await?;
     let total = files.bytes();
+    let wanted: HashSet<&str> = files.names().collect();
+    if is_ours {
+        // First, so that a volume needs room for one model only.
+        remove_others(&args.to, &wanted, Kept::Hidden)?;
+    }
     repository.download_all(&downloader, &files).await?;
     let note = Note {
         model: args.model.clone(),
@@ -89,9 +96,8 @@ pub(crate) async fn run(args: &Weights, common: &Common) -> Result<FetchedWeight
         layout: args.layout.to_string(),
         bytes: total,
     };
-    if had_another {
-        let wanted: HashSet<&str> = files.names().collect();
-        remove_others(&args.to, &wanted)?;
+    if is_ours {
+        remove_others(&args.to, &wanted, Kept::Nothing)?;
     }
     keep(&note, &args.to)?;
     let line = format!(
@@ -123,25 +129,38 @@ fn read(directory: &Path) -> Option<Note> {
     serde_json::from_slice(&text).ok()
 }
 
-/// Removes the note, since the directory changes. Returns true if there was one: then it has files of another model or commit.
-fn forget(directory: &Path) -> Result<bool> {
-    let path = note(directory);
-    match std::fs::remove_file(&path) {
-        Ok(()) => Ok(true),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
-        Err(error) => Err(Error::local("remove", &path)(error)),
+/// Marks the directory as one that changes. Returns true if this command had written to it before: then it may have files of
+/// another model or commit, and no file of the user's.
+fn begin(directory: &Path) -> Result<bool> {
+    let (note, begun) = (note(directory), directory.join(BEGUN));
+    let is_ours = note.exists() || begun.exists();
+    std::fs::create_dir_all(directory).map_err(Error::local("create", directory))?;
+    std::fs::write(&begun, "").map_err(Error::local("write", &begun))?;
+    match std::fs::remove_file(&note) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(Error::local("remove", &note)(error)),
+        _ => Ok(is_ours),
     }
 }
 
+/// Files that stay although they are not wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kept {
+    /// Hidden files: parts that an interrupted download left.
+    Hidden,
+    /// None.
+    Nothing,
+}
+
 /// Removes what an earlier fetch left: an engine would load all weights that it finds.
-fn remove_others(directory: &Path, wanted: &HashSet<&str>) -> Result<()> {
+fn remove_others(directory: &Path, wanted: &HashSet<&str>, kept: Kept) -> Result<()> {
     let entries = std::fs::read_dir(directory).map_err(Error::local("list", directory))?;
     for entry in entries {
         let entry = entry.map_err(Error::local("list", directory))?;
         let name = entry.file_name();
         let is_wanted = name.to_str().is_some_and(|name| wanted.contains(name));
         let is_file = entry.file_type().is_ok_and(|kind| kind.is_file());
-        if is_file && !is_wanted {
+        let is_kept = kept == Kept::Hidden && name.as_encoded_bytes().starts_with(b".");
+        if is_file && !is_wanted && !is_kept {
             std::fs::remove_file(entry.path()).map_err(Error::local("remove", &entry.path()))?;
         }
     }
@@ -152,7 +171,12 @@ fn keep(text: &Note, directory: &Path) -> Result<()> {
     let path = note(directory);
     let text = serde_json::to_vec(text).map_err(io::Error::other);
     text.and_then(|text| std::fs::write(&path, text))
-        .map_err(Error::local("write", &path))
+        .map_err(Error::local("write", &path))?;
+    let begun = directory.join(BEGUN);
+    match std::fs::remove_file(&begun) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(Error::local("remove", &begun)(error)),
+        _ => Ok(()),
+    }
 }
 
 fn note(directory: &Path) -> PathBuf {

@@ -113,6 +113,8 @@ pub const CPU: &str = "kaito.sh/cpu";
 pub const MEMORY: &str = "kaito.sh/memory";
 /// Image whose `/data` has the weights of the preset, instead of the hub. Annotation on Workspaces.
 pub const WEIGHTS_IMAGE: &str = "kaito.sh/weights-image";
+/// Storage class of volumes that keep the weights from the hub when a pod ends; `none` for none. Annotation on Workspaces.
+pub const WEIGHTS_STORAGE_CLASS: &str = "kaito.sh/weights-storage-class";
 /// `balanced`, `interactivity` or `throughput`. Annotation on Workspaces; validated, without effect so far.
 pub const PERFORMANCE_MODE: &str = "kaito.sh/performance-mode";
 /// `true` or `false`. Annotation on Workspaces; validated, without effect so far.
@@ -187,6 +189,8 @@ pub const NVIDIA_COMPUTE_MAJOR: &str = "nvidia.com/gpu.compute.major";
 /// Second number of the GPUs' compute capability.
 pub const NVIDIA_COMPUTE_MINOR: &str = "nvidia.com/gpu.compute.minor";
 
+/// Node that the scheduler chose for a volume. Set by Kubernetes on PersistentVolumeClaims that wait for their first pod.
+pub const SELECTED_NODE: &str = "volume.kubernetes.io/selected-node";
 /// Annotation that the kubelet puts on its copies of static pods.
 pub const STATIC_POD_MIRROR: &str = "kubernetes.io/config.mirror";
 

@@ -133,6 +133,12 @@ reasons! {
         SecretNotFound = "SecretNotFound" => "Create the Secret or the key that the message names in the Workspace's namespace; the pod is started by itself then.",
         /// A PersistentVolumeClaim that the pods need does not exist.
         VolumeClaimNotFound = "PersistentVolumeClaimNotFound" => "Create the PersistentVolumeClaim that the message names in the Workspace's namespace; the pod is started by itself then.",
+        /// The storage class of the volumes with the weights does not exist.
+        StorageClassNotFound = "StorageClassNotFound" => "Create the storage class that the message names, or set the annotation kaito.sh/weights-storage-class to another one or to none.",
+        /// The storage class has not provided the volume with the weights.
+        WeightsVolumePending = "WeightsVolumePending" => "Check the provisioner of the storage class that the message names; the pod is started by itself then.",
+        /// The volume with the weights is on a node that is gone, and is replaced.
+        WeightsVolumeLost = "WeightsVolumeLost" => "",
         /// The ServiceAccount of the pods does not exist.
         ServiceAccountNotFound = "ServiceAccountNotFound" => "Create the ServiceAccount that the message names in the Workspace's namespace; the pods are created by themselves then.",
         /// A volume cannot be attached to the node.

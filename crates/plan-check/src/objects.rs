@@ -2,7 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use k8s_openapi::api::core::v1::{ConfigMap, PodTemplateSpec, Service};
+use k8s_openapi::api::apps::v1::StatefulSet;
+use k8s_openapi::api::core::v1::{
+    ConfigMap, PersistentVolumeClaimVolumeSource, PodTemplateSpec, Service, Volume,
+};
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use kaito_api::{Claim, labels};
@@ -33,7 +36,7 @@ pub(super) fn check(manifest: &Manifest, found: &mut Findings) {
         Manifest::StatefulSet(object) => {
             check_workload(
                 Some(&object.spec.selector),
-                &object.spec.template,
+                &with_claims(object, found),
                 &["Always"],
                 found,
             );
@@ -47,6 +50,31 @@ pub(super) fn check(manifest: &Manifest, found: &mut Findings) {
             None => found.unless(false, || "no spec".to_owned()),
         },
     }
+}
+
+/// The pods as the controller makes them: with a volume for each template of a claim.
+fn with_claims(object: &StatefulSet, found: &mut Findings) -> PodTemplateSpec {
+    let mut template = object.spec.template.clone();
+    let spec = template.spec.get_or_insert_default();
+    for claim in object.spec.volume_claim_templates.iter().flatten() {
+        let requests = claim
+            .spec
+            .as_ref()
+            .and_then(|spec| spec.resources.as_ref()?.requests.as_ref());
+        found.unless(requests.is_some_and(|all| all.contains_key("storage")), || {
+            "a claim for a volume without a size".to_owned()
+        });
+        let name = claim.metadata.name.clone().unwrap_or_default();
+        spec.volumes.get_or_insert_default().push(Volume {
+            name: name.clone(),
+            persistent_volume_claim: Some(PersistentVolumeClaimVolumeSource {
+                claim_name: format!("{name}-0"),
+                read_only: None,
+            }),
+            ..Volume::default()
+        });
+    }
+    template
 }
 
 fn check_workload(

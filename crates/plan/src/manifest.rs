@@ -41,6 +41,7 @@ pub enum Kind {
     Deployment,
     StatefulSet,
     Job,
+    PersistentVolumeClaim,
     Node,
     Pod,
     Event,
@@ -70,6 +71,7 @@ impl Kind {
             Self::Deployment => "Deployment",
             Self::StatefulSet => "StatefulSet",
             Self::Job => "Job",
+            Self::PersistentVolumeClaim => "PersistentVolumeClaim",
             Self::Node => "Node",
             Self::Pod => "Pod",
             Self::Event => "Event",
@@ -83,7 +85,12 @@ impl Kind {
             Self::Workspace => "kaito.sh/v1beta1",
             Self::Machine => ClaimKind::Machine.api_version(),
             Self::NodeClaim => ClaimKind::NodeClaim.api_version(),
-            Self::ConfigMap | Self::Service | Self::Node | Self::Pod | Self::Event => "v1",
+            Self::ConfigMap
+            | Self::Service
+            | Self::PersistentVolumeClaim
+            | Self::Node
+            | Self::Pod
+            | Self::Event => "v1",
             Self::ControllerRevision | Self::Deployment | Self::StatefulSet => "apps/v1",
             Self::Job => "batch/v1",
             Self::NetworkPolicy => "networking.k8s.io/v1",
@@ -104,6 +111,7 @@ impl Kind {
             Self::Deployment => "deployments",
             Self::StatefulSet => "statefulsets",
             Self::Job => "jobs",
+            Self::PersistentVolumeClaim => "persistentvolumeclaims",
             Self::Node => "nodes",
             Self::Pod => "pods",
             Self::Event => "events",

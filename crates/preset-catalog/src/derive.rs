@@ -5,13 +5,12 @@
 use std::collections::BTreeMap;
 
 use crate::entry::{Entry, HybridCacheEntry, TuningEntry};
-use crate::preset::{HybridCache, InferenceProfile, ModelShape, Preset, TuningProfile};
+use crate::preset::{
+    DISK_BESIDE_WEIGHTS_GIB, HybridCache, InferenceProfile, ModelShape, Preset, TuningProfile,
+};
 use crate::rules::Rules;
 
 const GIB: u64 = 1 << 30;
-
-/// Disk for the image, its layers and temporary files, in addition to the weights.
-const DISK_BESIDE_WEIGHTS_GIB: u64 = 80;
 
 /// Seconds until a server without weights is ready: image pull, engine start, compilation.
 const READINESS_BASE_SECONDS: u64 = 15 * 60;
@@ -127,7 +126,7 @@ fn vllm_flags(name: &str, entry: &Entry, rules: &Rules) -> BTreeMap<String, Stri
 
 /// Download plus the fixed share, in whole GiB, rounded down.
 fn disk_gib(fetched_bytes: u64) -> u32 {
-    u32::try_from(fetched_bytes / GIB + DISK_BESIDE_WEIGHTS_GIB).unwrap_or(u32::MAX)
+    u32::try_from(fetched_bytes / GIB + u64::from(DISK_BESIDE_WEIGHTS_GIB)).unwrap_or(u32::MAX)
 }
 
 /// Base plus loading time, between half an hour and three hours, in whole seconds, rounded down.

@@ -8,6 +8,9 @@ use instance_types::ComputeCapability;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+/// Disk for the image, its layers and temporary files, in addition to the weights.
+pub(crate) const DISK_BESIDE_WEIGHTS_GIB: u32 = 80;
+
 /// A model that can be served, and possibly tuned, without parameters of the user.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Preset {
@@ -133,6 +136,16 @@ pub struct InferenceProfile {
     pub vllm_flags: BTreeMap<String, String>,
     /// Environment of the vLLM container that depends on the model alone.
     pub vllm_env: BTreeMap<String, String>,
+}
+
+impl InferenceProfile {
+    /// Returns the size of the download that the disk of the node has room for, in GiB, rounded up.
+    #[must_use]
+    pub fn download_gib(&self) -> u32 {
+        self.disk_gib
+            .saturating_sub(DISK_BESIDE_WEIGHTS_GIB)
+            .saturating_add(1)
+    }
 }
 
 /// Tuning profile of a preset.

@@ -11,7 +11,12 @@ use crate::{adapter, front, meta, native, paths, pod, scheduling, vllm, volume, 
 pub(crate) fn pod_template(inference: &Inference<'_>) -> PodTemplateSpec {
     let adapters = adapter::parts(&inference.adapters, inference.engine, inference.platform);
     let weights = weights::parts(inference);
-    let (mut volumes, mut mounts) = volumes(inference, weights.volume);
+    let (mut volumes, mut mounts) = volumes(inference, weights.mount);
+    // After the home directory.
+    weights
+        .volume
+        .into_iter()
+        .for_each(|volume| volumes.insert(1, volume));
     volumes.extend(weights.credentials);
     volumes.extend(adapters.volumes);
     mounts.extend(adapters.mounts);
@@ -66,9 +71,10 @@ pub(crate) fn pod_template(inference: &Inference<'_>) -> PodTemplateSpec {
     }
 }
 
-fn volumes(inference: &Inference<'_>, weights: (Volume, VolumeMount)) -> (Vec<Volume>, Vec<VolumeMount>) {
-    let shm = (volume::shm(inference.gpus()), volume::mount("dshm", paths::SHM));
-    let (mut volumes, mut mounts): (Vec<_>, Vec<_>) = [volume::home(), weights, shm].into_iter().unzip();
+fn volumes(inference: &Inference<'_>, weights: VolumeMount) -> (Vec<Volume>, Vec<VolumeMount>) {
+    let (home, home_mount) = volume::home();
+    let mut volumes = vec![home, volume::shm(inference.gpus())];
+    let mut mounts = vec![home_mount, weights, volume::mount("dshm", paths::SHM)];
     if !inference.config().is_empty() {
         // The flags stand on the command line, so that a pod starts without the ConfigMap too. It may hold a chat template.
         volumes.push(volume::optional_config("config-volume", inference.config()));

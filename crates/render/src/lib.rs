@@ -63,6 +63,6 @@ pub use serving::{AdapterMode, Serving};
 pub use template::{Custom, parse as parse_template};
 pub use tuning::{ImagePush, Tuner, Tuning, TuningInput, TuningOutput};
 pub use tuning_config::tuning_config;
-pub use volume::{parse as parse_volume, weights_image};
+pub use volume::{parse as parse_volume, pod_of_weights_claim, weights_image};
 pub use weights::WEIGHTS_STEP;
 pub use workload::workload;

@@ -31,6 +31,9 @@ const REFUSALS: [i32; 5] = [1, 2, 3, 4, 5];
 /// Exit codes of `artifact` when the result could not be pushed in time. Another pod would repeat the training.
 const NOT_PUSHED: [i32; 9] = [1, 2, 3, 4, 5, 6, 7, 8, 9];
 
+/// Size of the volume with the outcome of the last push, a few lines of JSON.
+const OUTCOME_LIMIT: &str = "1Mi";
+
 /// Renders the container that checks the right to push.
 pub(crate) fn check(tuning: &Tuning<'_>, push: &ImagePush) -> Container {
     let mut args = vec!["check-push".to_owned()];
@@ -80,7 +83,7 @@ pub(crate) fn volumes(push: &ImagePush) -> [Volume; 2] {
     let secret = std::slice::from_ref(&push.secret);
     [
         volume::docker_configs("push-secret", secret),
-        volume::empty("push-outcome"),
+        volume::bounded("push-outcome", OUTCOME_LIMIT),
     ]
 }
 

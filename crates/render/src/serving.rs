@@ -15,6 +15,8 @@ pub struct Serving {
     pub stall_seconds: Option<u32>,
     /// Use of adapters by our own engine.
     pub adapter_mode: AdapterMode,
+    /// Storage class of volumes that keep the weights from the hub when a pod ends; `None` downloads them for each pod.
+    pub weights_class: Option<String>,
     /// Processors that the engine asks for, as the API server spells them.
     pub cpu: Option<String>,
     /// Memory that the engine asks for and may use at most, as the API server spells it.
@@ -40,6 +42,7 @@ impl Default for Serving {
             cors_origins: Vec::new(),
             stall_seconds: None,
             adapter_mode: AdapterMode::default(),
+            weights_class: None,
             cpu: None,
             memory: None,
         }

@@ -14,7 +14,7 @@ use crate::{meta, paths, pod, push, scheduling, tuner, volume};
 
 /// Renders the pod template.
 pub(crate) fn pod_template(tuning: &Tuning<'_>) -> PodTemplateSpec {
-    let mut parts = Parts::default();
+    let mut parts = Parts::new(tuning.profile.disk_gib);
     parts.add_check(tuning);
     parts.add_weights(tuning);
     parts.add_data(tuning);
@@ -60,9 +60,10 @@ struct Parts {
     mounts: Vec<VolumeMount>,
 }
 
-impl Default for Parts {
-    fn default() -> Self {
-        let (volumes, mounts) = [volume::home(), volume::weights()].into_iter().unzip();
+impl Parts {
+    fn new(disk_gib: u32) -> Self {
+        let weights = (volume::weights(disk_gib), volume::weights_mount());
+        let (volumes, mounts) = [volume::home(), weights].into_iter().unzip();
         Self {
             init: Vec::new(),
             containers: Vec::new(),
@@ -70,9 +71,7 @@ impl Default for Parts {
             mounts,
         }
     }
-}
 
-impl Parts {
     fn add_check(&mut self, tuning: &Tuning<'_>) {
         if let TuningOutput::Image(image) = &tuning.output {
             self.init.push(push::check(tuning, image));
@@ -92,7 +91,7 @@ impl Parts {
             .options()
             .map(|options| options.image_pull_secrets.as_slice())
             .unwrap_or_default();
-        let (_, mount) = volume::weights();
+        let mount = volume::weights_mount();
         let (container, credentials) = artifact::puller(
             TUNING_WEIGHTS_STEP,
             (&reference, secrets),
@@ -165,7 +164,7 @@ fn hub_download(tuning: &Tuning<'_>) -> Container {
     let hub = tuning.platform.downloads.hub.trim_end_matches('/');
     let url = |file: &String| format!("{hub}/{}/resolve/{revision}/{file}", preset.hub_id);
     let urls: Vec<String> = tuning.profile.weights_files.iter().map(url).collect();
-    let (_, mount) = volume::weights();
+    let mount = volume::weights_mount();
     let mut container = artifact::fetcher(
         TUNING_WEIGHTS_STEP,
         &urls,

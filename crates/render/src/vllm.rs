@@ -21,10 +21,14 @@ const CPU_CACHE: &str = "kaito-kv-cache-cpu-memory-utilization";
 
 /// Script that starts the engine on the first pod and a Ray worker on the others. The engine's command comes as
 /// arguments, so nothing needs quoting.
-const GROUP_SCRIPT: &str = r#"if [ "$POD_INDEX" = "0" ]; then
-  /workspace/vllm/multi-node-serving.sh leader --ray_cluster_size="$NODES" --ray_port=6379 && exec "$@"
+///
+/// Ray and vLLM would guess the address of a pod from its route to the Internet, and take the loopback where there is none.
+/// A pod is alone until the weights are on all nodes, so it waits as long as the model may take to start.
+const GROUP_SCRIPT: &str = r#"group="--ray_port=6379 --ray_init_timeout=$START_SECONDS --node-ip-address=$VLLM_HOST_IP"
+if [ "$POD_INDEX" = "0" ]; then
+  /workspace/vllm/multi-node-serving.sh leader --ray_cluster_size="$NODES" $group && exec "$@"
 else
-  exec /workspace/vllm/multi-node-serving.sh worker --ray_address="$LEADER" --ray_port=6379
+  exec /workspace/vllm/multi-node-serving.sh worker --ray_address="$LEADER" $group
 fi"#;
 
 /// Renders the container, without its mounts.
@@ -73,18 +77,25 @@ fn environment(inference: &Inference<'_>) -> Vec<EnvVar> {
     if inference.spans_nodes() {
         env.push(pod::env("LEADER", &leader(inference)));
         env.push(pod::env("NODES", &inference.placement.nodes.to_string()));
-        env.push(pod_index());
+        env.push(of_pod(
+            "POD_INDEX",
+            &format!("metadata.labels['{}']", labels::POD_INDEX),
+        ));
+        let seconds = inference.profile.readiness_timeout_seconds;
+        env.push(pod::env("START_SECONDS", &seconds.to_string()));
+        env.push(of_pod("VLLM_HOST_IP", "status.podIP"));
     }
     env
 }
 
-fn pod_index() -> EnvVar {
+/// Variable with a field of the pod.
+fn of_pod(name: &str, field: &str) -> EnvVar {
     let field_ref = ObjectFieldSelector {
-        field_path: format!("metadata.labels['{}']", labels::POD_INDEX),
+        field_path: field.to_owned(),
         ..ObjectFieldSelector::default()
     };
     EnvVar {
-        name: "POD_INDEX".to_owned(),
+        name: name.to_owned(),
         value_from: Some(EnvVarSource {
             field_ref: Some(field_ref),
             ..EnvVarSource::default()

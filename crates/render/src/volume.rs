@@ -1,14 +1,17 @@
 //! Volumes and their mounts; each constructor gives one volume.
 
 use k8s_openapi::api::core::v1::{
-    ConfigMapVolumeSource, EmptyDirVolumeSource, ImageVolumeSource, KeyToPath, PodSpec,
-    ProjectedVolumeSource, SecretProjection, SecretVolumeSource, Volume, VolumeMount, VolumeProjection,
+    ConfigMapVolumeSource, EmptyDirVolumeSource, ImageVolumeSource, KeyToPath, PersistentVolumeClaim,
+    PersistentVolumeClaimSpec, PodSpec, ProjectedVolumeSource, SecretProjection, SecretVolumeSource, Volume,
+    VolumeMount, VolumeProjection, VolumeResourceRequirements,
 };
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use kaito_api::Workspace;
 use kaito_api::raw::RawObject;
 
 use crate::pod::HUB_TOKEN;
-use crate::{canonical, paths};
+use crate::{canonical, meta, paths};
 
 /// Shared memory of the worker processes of one GPU, in GiB. It is limited because it counts as the node's memory.
 const SHM_GIB_PER_GPU: u32 = 8;
@@ -47,13 +50,27 @@ pub(crate) fn named(name: &str, volume: &Volume) -> Volume {
     }
 }
 
-/// An empty directory on the node's disk.
+/// An empty directory on the node's disk, of unknown size.
+///
+/// The kubelet evicts a pod whose directory grows above a limit. So there is none for caches of an engine, for files that users
+/// name, and for the results of their training: our tools bound what they download and unpack.
 pub(crate) fn empty(name: &str) -> Volume {
-    let empty_dir = Some(EmptyDirVolumeSource::default());
     Volume {
         name: name.to_owned(),
-        empty_dir,
+        empty_dir: Some(EmptyDirVolumeSource::default()),
         ..Volume::default()
+    }
+}
+
+/// An empty directory on the node's disk that does not grow above `limit`, a quantity as the API server spells it.
+pub(crate) fn bounded(name: &str, limit: &str) -> Volume {
+    let source = EmptyDirVolumeSource {
+        size_limit: Some(Quantity(limit.to_owned())),
+        ..EmptyDirVolumeSource::default()
+    };
+    Volume {
+        empty_dir: Some(source),
+        ..empty(name)
     }
 }
 
@@ -206,9 +223,44 @@ pub(crate) fn home() -> (Volume, VolumeMount) {
 /// Name of the volume with the weights.
 const WEIGHTS: &str = "model-weights-volume";
 
-/// Directory of the weights, which are downloaded at every start of the pod.
-pub(crate) fn weights() -> (Volume, VolumeMount) {
-    (empty(WEIGHTS), mount(WEIGHTS, paths::WEIGHTS))
+/// Directory of the weights, which are downloaded for every pod. They fit the disk for which nodes are sized.
+pub(crate) fn weights(disk_gib: u32) -> Volume {
+    let limit = canonical::quantity(&format!("{disk_gib}Gi")).filter(|_| disk_gib > 0);
+    limit.map_or_else(|| empty(WEIGHTS), |limit| bounded(WEIGHTS, &limit))
+}
+
+/// Template of volumes for the weights. Kubernetes makes one for each pod of a StatefulSet.
+pub(crate) fn claim_template(workspace: &Workspace, class: &str, gib: u64) -> PersistentVolumeClaim {
+    let size = format!("{gib}Gi");
+    let size = canonical::quantity(&size).unwrap_or(size);
+    PersistentVolumeClaim {
+        metadata: ObjectMeta {
+            name: Some(WEIGHTS.to_owned()),
+            labels: Some(meta::pod_labels(workspace)),
+            ..ObjectMeta::default()
+        },
+        spec: Some(PersistentVolumeClaimSpec {
+            access_modes: Some(vec!["ReadWriteOnce".to_owned()]),
+            storage_class_name: Some(class.to_owned()),
+            resources: Some(VolumeResourceRequirements {
+                requests: Some([("storage".to_owned(), Quantity(size))].into()),
+                ..VolumeResourceRequirements::default()
+            }),
+            ..PersistentVolumeClaimSpec::default()
+        }),
+        status: None,
+    }
+}
+
+/// Name of the pod for which a StatefulSet made a claim of this name.
+#[must_use]
+pub fn pod_of_weights_claim(claim: &str) -> Option<&str> {
+    claim.strip_prefix(WEIGHTS)?.strip_prefix('-')
+}
+
+/// Mount of the weights for a step that fills their volume.
+pub(crate) fn weights_mount() -> VolumeMount {
+    mount(WEIGHTS, paths::WEIGHTS)
 }
 
 /// Files of an image with the weights. The kubelet pulls it unless the node has it.

@@ -3,10 +3,13 @@
 //! A step downloads them from the hub. So the engine gets no token for the hub and no reason to leave the cluster, and its
 //! restart downloads nothing. Checksums are checked. The pod's status says when the weights were there and how large they are.
 //!
+//! A storage class keeps them beyond the pod, in a volume for each place in the StatefulSet. The step finds them complete at the
+//! next start. Other weights, of another commit or model, replace them.
+//!
 //! Weights in an image need no step where kubelets mount images: the image store of the node keeps them for later pods.
 //! Elsewhere the step pulls the image.
 
-use k8s_openapi::api::core::v1::{Container, Volume, VolumeMount};
+use k8s_openapi::api::core::v1::{Container, PersistentVolumeClaim, Volume, VolumeMount};
 use preset_catalog::Runtime;
 
 use crate::inference::Inference;
@@ -17,13 +20,17 @@ pub const WEIGHTS_STEP: &str = "weights";
 /// Flag of vLLM that names the layout, spelled as users and as presets do, and its value for Mistral's own.
 const LAYOUT: [&str; 2] = ["load-format", "load_format"];
 const MISTRAL: &str = "mistral";
+/// Room in a volume for the files beside the weights, in GiB.
+const RESERVE_GIB: u64 = 2;
 
 /// Additions to a pod.
 pub(crate) struct PodWeights {
     /// The step, if one fills the volume.
     pub(crate) step: Option<Container>,
-    /// The volume with the weights, and its mount for the engine.
-    pub(crate) volume: (Volume, VolumeMount),
+    /// The volume with the weights, unless the StatefulSet has a template of it.
+    pub(crate) volume: Option<Volume>,
+    /// Mount of the weights for the engine.
+    pub(crate) mount: VolumeMount,
     /// Credentials of the step.
     pub(crate) credentials: Option<Volume>,
 }
@@ -31,9 +38,11 @@ pub(crate) struct PodWeights {
 /// Renders the step and the volumes.
 pub(crate) fn parts(inference: &Inference<'_>) -> PodWeights {
     if let Some(image) = mounted_image(inference) {
+        let (volume, mount) = volume::weights_of_image(image);
         return PodWeights {
             step: None,
-            volume: volume::weights_of_image(image),
+            volume: Some(volume),
+            mount,
             credentials: None,
         };
     }
@@ -41,11 +50,29 @@ pub(crate) fn parts(inference: &Inference<'_>) -> PodWeights {
         Some(image) => pull(inference, image),
         None => download(inference),
     };
+    let volume = || volume::weights(inference.profile.disk_gib);
     PodWeights {
         step: Some(step),
-        volume: volume::weights(),
+        volume: storage_class(inference).is_none().then(volume),
+        mount: volume::weights_mount(),
         credentials,
     }
+}
+
+/// Storage class of volumes that keep the weights. They keep what the hub has: a registry is asked for every pod.
+pub(crate) fn storage_class<'a>(inference: &'a Inference<'_>) -> Option<&'a str> {
+    let class = inference.serving.weights_class.as_deref();
+    class.filter(|_| inference.weights_image.is_none())
+}
+
+/// Template of the volumes that keep the weights.
+pub(crate) fn claim_template(inference: &Inference<'_>) -> Option<PersistentVolumeClaim> {
+    let class = storage_class(inference)?;
+    let weights = inference.preset.shape.weights_bytes.div_ceil(1 << 30);
+    let gib = weights.max(u64::from(inference.profile.download_gib()));
+    // Some systems of files take a twentieth for themselves, and what was there before is removed first.
+    let gib = gib.saturating_add(gib.div_ceil(8)).saturating_add(RESERVE_GIB);
+    Some(volume::claim_template(inference.workspace, class, gib))
 }
 
 /// Directory from which the engine reads the weights.
@@ -68,7 +95,7 @@ fn pull(inference: &Inference<'_>, image: &str) -> (Container, Option<Volume>) {
     let secrets = inference
         .options()
         .map_or(&[][..], |options| &options.image_pull_secrets);
-    let (_, mount) = volume::weights();
+    let mount = volume::weights_mount();
     artifact::puller(
         WEIGHTS_STEP,
         (image, secrets),
@@ -95,7 +122,7 @@ fn download(inference: &Inference<'_>) -> (Container, Option<Volume>) {
     if is_mistral(inference) {
         args.push(format!("--layout={MISTRAL}"));
     }
-    let (_, mount) = volume::weights();
+    let mount = volume::weights_mount();
     let mut mounts = vec![mount];
     let token = token(inference).map(|(volume, mount)| {
         args.push(format!(

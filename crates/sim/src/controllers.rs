@@ -57,6 +57,7 @@ impl Program {
                 Kind::Deployment,
                 Kind::StatefulSet,
                 Kind::Job,
+                Kind::PersistentVolumeClaim,
                 Kind::Node,
                 Kind::Pod,
                 Kind::Event,

@@ -11,6 +11,7 @@ pub mod nodes;
 pub mod pod_state;
 pub mod pods;
 pub mod schedule;
+mod volumes;
 pub mod workloads;
 
 use std::collections::BTreeMap;

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use k8s_openapi::api::apps::v1::{ControllerRevision, Deployment, StatefulSet};
 use k8s_openapi::api::batch::v1::Job;
-use k8s_openapi::api::core::v1::{ConfigMap, Event, Node, Pod, Service};
+use k8s_openapi::api::core::v1::{ConfigMap, Event, Node, PersistentVolumeClaim, Pod, Service};
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kaito_api::{Claim, Machine, NodeClaim, Workspace};
@@ -30,6 +30,7 @@ pub enum Typed {
     Deployment(Arc<Deployment>),
     StatefulSet(Arc<StatefulSet>),
     Job(Arc<Job>),
+    PersistentVolumeClaim(Arc<PersistentVolumeClaim>),
     Node(Arc<Node>),
     Pod(Arc<Pod>),
     Event(Arc<Event>),
@@ -77,7 +78,7 @@ readers!(
     network_policy network_policies NetworkPolicy,
     controller_revision controller_revisions ControllerRevision,
     service services Service, deployment deployments Deployment, stateful_set stateful_sets StatefulSet,
-    job jobs Job, node nodes Node, pod pods Pod, event events Event,
+    job jobs Job, volume_claim volume_claims PersistentVolumeClaim, node nodes Node, pod pods Pod, event events Event,
 );
 
 /// One change of a cached object.

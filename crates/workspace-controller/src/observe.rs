@@ -6,7 +6,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::{ControllerRevision, Deployment, StatefulSet};
 use k8s_openapi::api::batch::v1::Job;
-use k8s_openapi::api::core::v1::{ConfigMap, Event, Node, Pod, Service};
+use k8s_openapi::api::core::v1::{ConfigMap, Event, Node, PersistentVolumeClaim, Pod, Service};
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use kaito_api::{Claim, Machine, NodeClaim, Workspace, labels};
 use kube::{Resource, ResourceExt as _};
@@ -50,6 +50,8 @@ pub(crate) struct CacheSource {
     pub(crate) config_maps: Cache<ConfigMap>,
     pub(crate) user_configs: UserConfigs,
     pub(crate) network_policies: Cache<NetworkPolicy>,
+    /// By [`owner_value_namespaced`].
+    pub(crate) weights_claims: Index<PersistentVolumeClaim>,
     /// By [`warned_uid`].
     pub(crate) warnings: Index<Event>,
 }
@@ -146,6 +148,10 @@ impl Source for CacheSource {
 
     fn network_policy(&self, namespace: &str, name: &str) -> Option<Arc<NetworkPolicy>> {
         self.network_policies.get(&Key::namespaced(namespace, name))
+    }
+
+    fn weights_claims(&self, namespace: &str, workspace: &str) -> Vec<Arc<PersistentVolumeClaim>> {
+        self.weights_claims.get(&index_value(namespace, workspace))
     }
 
     fn warnings(&self, uid: &str) -> Vec<Arc<Event>> {

@@ -22,6 +22,9 @@ pub struct ServingArgs {
     /// Seconds without a token, with requests in flight, after which an engine counts as hung and is restarted.
     #[arg(long, env = "STALL_SECONDS", value_parser = clap::value_parser!(u32).range(1..))]
     pub stall_seconds: Option<u32>,
+    /// Storage class of volumes that keep the weights from the hub when a pod ends; empty downloads them for each pod.
+    #[arg(long, env = "WEIGHTS_STORAGE_CLASS", default_value = "", value_name = "NAME")]
+    pub weights_storage_class: String,
 }
 
 impl ServingArgs {
@@ -33,6 +36,7 @@ impl ServingArgs {
             tls_secret: non_empty(&self.tls_secret),
             cors_origins: self.cors_origin.clone(),
             stall_seconds: self.stall_seconds,
+            weights_class: non_empty(&self.weights_storage_class),
             ..Serving::default()
         }
     }

@@ -2,7 +2,10 @@
 
 use k8s_openapi::api::apps::v1::{ControllerRevision, Deployment, StatefulSet};
 use k8s_openapi::api::batch::v1::Job;
-use k8s_openapi::api::core::v1::{ConfigMap, Node, NodeSpec, Pod, PodSpec, Service};
+use k8s_openapi::api::core::v1::{
+    ConfigMap, Node, NodeSpec, PersistentVolumeClaim, PersistentVolumeClaimSpec, PersistentVolumeClaimStatus,
+    Pod, PodSpec, Service,
+};
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use k8s_openapi::apimachinery::pkg::runtime::RawExtension;
 use kaito_api::{Machine, NodeClaim, Workspace, labels};
@@ -116,6 +119,23 @@ pub(crate) fn controller_revision(object: &mut ControllerRevision) {
     let mut owners = object.metadata.owner_references.iter().flatten();
     if !owners.any(|owner| owner.kind == Kind::Workspace.as_str()) {
         object.data = RawExtension::default();
+    }
+}
+
+/// Strips claims of volumes to their class, their phase and the node that was chosen for them.
+pub(crate) fn volume_claim(claim: &mut PersistentVolumeClaim) {
+    let class = claim.spec.take().and_then(|spec| spec.storage_class_name);
+    claim.spec = Some(PersistentVolumeClaimSpec {
+        storage_class_name: class,
+        ..PersistentVolumeClaimSpec::default()
+    });
+    let phase = claim.status.take().and_then(|status| status.phase);
+    claim.status = Some(PersistentVolumeClaimStatus {
+        phase,
+        ..PersistentVolumeClaimStatus::default()
+    });
+    if let Some(annotations) = &mut claim.metadata.annotations {
+        annotations.retain(|key, _| key == labels::SELECTED_NODE);
     }
 }
 

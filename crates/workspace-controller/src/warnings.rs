@@ -101,6 +101,8 @@ impl WarningScope {
                 .into_iter()
                 .collect();
         }
+        // The claim for a volume with weights has the name of its pod.
+        let name = render::pod_of_weights_claim(name).unwrap_or(name);
         let key = |name: &str| Key::namespaced(namespace.clone(), name);
         // A long name is cut before its suffix, so the label of a known pod counts too.
         let pod = self.pods.get(&key(name));
@@ -196,6 +198,7 @@ mod tests {
         assert_eq!(found("w"), ["w"]);
         assert_eq!(found("w-5c9d-x7k2p"), ["w"]);
         assert_eq!(found("w-long-0"), ["w", "w-long"]);
+        assert_eq!(found("model-weights-volume-w-0"), ["w"]);
         assert_eq!(found("cut-5d9x2"), ["w-long"]);
         assert_eq!(found("other-0"), Vec::<String>::new());
         // Events about objects without a namespace are in the namespace `default`.

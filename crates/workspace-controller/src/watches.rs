@@ -48,6 +48,7 @@ pub(crate) fn start(
     let services = runtime.watch(all(), strip::service);
     let config_maps = runtime.watch(ours(), strip::config_map);
     let network_policies = runtime.watch(all(), strip::network_policy);
+    let mut weights_claims = runtime.watch(ours(), strip::volume_claim);
     let scope = WarningScope {
         workspaces: workspaces.cache(),
         pods: pods.cache(),
@@ -85,6 +86,7 @@ pub(crate) fn start(
         config_maps: config_maps.cache(),
         user_configs: UserConfigs::new(runtime, enqueuer, &tasks.token()),
         network_policies: network_policies.cache(),
+        weights_claims: weights_claims.index(owner_value_namespaced),
         warnings: warnings.index(warned_uid),
     };
     let mut caches = Caches::new()
@@ -98,6 +100,7 @@ pub(crate) fn start(
         .with(&source.services)
         .with(&source.config_maps)
         .with(&source.network_policies)
+        .with(&weights_claims.cache())
         .with(&warnings.cache());
     let mut start = Starter {
         tasks,
@@ -133,6 +136,7 @@ pub(crate) fn start(
     start.watch("services", services, concerned);
     start.watch("configmaps", config_maps, concerned);
     start.watch("networkpolicies", network_policies, concerned);
+    start.watch("persistentvolumeclaims", weights_claims, concerned);
     start.watch_warnings(warnings, scope);
     (source, caches)
 }

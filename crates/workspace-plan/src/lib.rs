@@ -49,6 +49,7 @@ mod user_config;
 mod validate;
 mod warnings;
 mod weights;
+mod weights_volume;
 mod workload;
 mod workload_problem;
 
@@ -56,7 +57,7 @@ pub use ceiling::CeilingRefusal;
 pub use launch_backoff::{LaunchBackoff, LaunchBackoffs};
 pub use ledger::{Grant, GrantRequest, SpendLedger, Wake};
 pub use observe::{Source, observe, preset_to_look_up};
-pub use observed::{Observed, PresetLookup, Workloads};
+pub use observed::{Observed, PresetLookup, WeightsClaim, Workloads};
 pub use orphan::{ClaimOwner, ObservedClaim, OrphanMemory, Ownership, plan_claim};
 pub use preset_memory::{PresetAnswer, PresetMemory};
 pub use settings::{NodeLimit, NodeRetention, ProvisionerMode, Settings};

@@ -7,13 +7,18 @@ use kaito_api::conditions::WorkspaceReason;
 use crate::problem::Problem;
 
 /// Kinds by the words of the API server and the kubelet.
-const KINDS: [(WorkspaceReason, &str, &str); 4] = [
+const KINDS: [(WorkspaceReason, &str, &str); 5] = [
     (WorkspaceReason::ConfigMapNotFound, "configmap", "ConfigMap"),
     (WorkspaceReason::SecretNotFound, "secret", "Secret"),
     (
         WorkspaceReason::VolumeClaimNotFound,
         "persistentvolumeclaim",
         "PersistentVolumeClaim",
+    ),
+    (
+        WorkspaceReason::StorageClassNotFound,
+        "storageclass.storage.k8s.io",
+        "StorageClass",
     ),
     (
         WorkspaceReason::ServiceAccountNotFound,
@@ -126,6 +131,10 @@ mod tests {
         check(
             "Error creating: pods \"w-\" is forbidden: error looking up service account d/s: serviceaccount \"s\" not found",
             Some((Reason::ServiceAccountNotFound, "ServiceAccount s")),
+        );
+        check(
+            "storageclass.storage.k8s.io \"fast\" not found",
+            Some((Reason::StorageClassNotFound, "StorageClass fast")),
         );
         check("configmap \"a\" is too large", None);
         check(

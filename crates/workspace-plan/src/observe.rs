@@ -9,16 +9,17 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::{ControllerRevision, Deployment, StatefulSet};
 use k8s_openapi::api::batch::v1::Job;
-use k8s_openapi::api::core::v1::{ConfigMap, Event, Node, Pod, Service};
+use k8s_openapi::api::core::v1::{ConfigMap, Event, Node, PersistentVolumeClaim, Pod, Service};
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use kaito_api::workspace_status::ModelRevisionSource;
-use kaito_api::{Claim, Workspace, names, selector};
+use kaito_api::{Claim, Workspace, labels, names, selector};
 
 use crate::context::PlanContext;
 use crate::launch_backoff::LaunchBackoff;
 use crate::ledger::{Grant, GrantRequest};
+use crate::metadata;
 use crate::needs::{self, Needs};
-use crate::observed::{Observed, PresetLookup, Workloads};
+use crate::observed::{Observed, PresetLookup, WeightsClaim, Workloads};
 use crate::settings::{ProvisionerMode, Settings};
 use crate::upgrade_queue::{Turn, TurnRequest};
 use crate::upgrade_request;
@@ -84,6 +85,9 @@ pub trait Source {
     /// Returns the NetworkPolicy of this name.
     fn network_policy(&self, namespace: &str, name: &str) -> Option<Arc<NetworkPolicy>>;
 
+    /// Returns the claims of the namespace for volumes of weights whose label names the Workspace.
+    fn weights_claims(&self, namespace: &str, workspace: &str) -> Vec<Arc<PersistentVolumeClaim>>;
+
     /// Returns the Events about the object of this UID whose reason is one of [`crate::WARNINGS`].
     fn warnings(&self, uid: &str) -> Vec<Arc<Event>>;
 }
@@ -117,6 +121,7 @@ pub fn observe(
     let workloads = workloads(source, namespace, name);
     let pods = source.pods(namespace, name);
     let launch_backoffs = source.launch_backoffs(namespace, name);
+    let weights_claims = weights_claims(source, namespace, name);
     let mut observed = Observed {
         preset,
         model_source: ModelRevisionSource::default(),
@@ -126,10 +131,11 @@ pub fn observe(
         },
         same_named: Vec::new(),
         nodes,
-        warnings: warnings(source, &workloads, &pods, &launch_backoffs),
+        warnings: warnings(source, &workloads, &pods, &weights_claims, &launch_backoffs),
         workloads,
         revisions: source.revisions(namespace, name),
         pods,
+        weights_claims,
         launch_backoffs,
         claims: all_claims,
         grant: Grant::Granted,
@@ -186,6 +192,19 @@ fn nodes_of(source: &impl Source, namespace: &str, workspace: &str, claims: &[Cl
     all.into_values().collect()
 }
 
+fn weights_claims(source: &impl Source, namespace: &str, workspace: &str) -> Vec<WeightsClaim> {
+    let claims = source.weights_claims(namespace, workspace).into_iter();
+    let observed = claims.map(|claim| {
+        let name = metadata::annotation(&claim.metadata, labels::SELECTED_NODE);
+        let node = name.and_then(|name| source.node(name));
+        let made = claim.metadata.creation_timestamp.as_ref();
+        let is_younger = |node: &Node| node.metadata.creation_timestamp.as_ref() > made;
+        let node_is_gone = name.is_some() && node.is_none_or(|node| is_younger(&node));
+        WeightsClaim { claim, node_is_gone }
+    });
+    observed.collect()
+}
+
 fn selected_labels(workspace: &Workspace) -> BTreeMap<String, String> {
     let resource = workspace.spec.resource.as_ref();
     resource
@@ -199,6 +218,7 @@ fn warnings(
     source: &impl Source,
     workloads: &Workloads,
     pods: &[Arc<Pod>],
+    volumes: &[WeightsClaim],
     lost: &BTreeMap<String, LaunchBackoff>,
 ) -> Vec<Arc<Event>> {
     let sets = workloads.stateful_set.iter().map(|object| &object.metadata);
@@ -207,6 +227,7 @@ fn warnings(
     let uids = sets
         .chain(jobs)
         .chain(pods)
+        .chain(volumes.iter().map(|volume| &volume.claim.metadata))
         .filter_map(|metadata| metadata.uid.as_deref());
     let lost = lost.values().map(|claim| claim.uid.as_str());
     let uids = uids.chain(lost).filter(|uid| !uid.is_empty());

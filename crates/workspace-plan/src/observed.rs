@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use k8s_openapi::api::apps::v1::{ControllerRevision, Deployment, StatefulSet};
 use k8s_openapi::api::batch::v1::Job;
-use k8s_openapi::api::core::v1::{ConfigMap, Event, Node, Pod, Service};
+use k8s_openapi::api::core::v1::{ConfigMap, Event, Node, PersistentVolumeClaim, Pod, Service};
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use kaito_api::workspace_status::ModelRevisionSource;
 use kaito_api::{Claim, Workspace};
@@ -47,8 +47,19 @@ pub struct Observed {
     pub revisions: Vec<Arc<ControllerRevision>>,
     /// Pods of the namespace whose label names the Workspace, in any order.
     pub pods: Vec<Arc<Pod>>,
-    /// Warnings about these pods, the workloads and lost claims, in any order: see [`crate::WARNINGS`].
+    /// Claims of the namespace for volumes of weights whose label names the Workspace, in any order.
+    pub weights_claims: Vec<WeightsClaim>,
+    /// Warnings about these pods and volumes, the workloads and lost claims, in any order: see [`crate::WARNINGS`].
     pub warnings: Vec<Arc<Event>>,
+}
+
+/// The claim for a volume with weights.
+#[derive(Clone, Debug)]
+pub struct WeightsClaim {
+    /// The claim, whoever made it.
+    pub claim: Arc<PersistentVolumeClaim>,
+    /// True if the Node that was chosen for the volume does not exist, or is younger than the claim.
+    pub node_is_gone: bool,
 }
 
 /// The objects of the names that we would give, also those of other owners.

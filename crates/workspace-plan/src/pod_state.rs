@@ -56,3 +56,16 @@ pub(crate) fn waiting(container: &ContainerStatus) -> Option<(&str, &str)> {
         waiting.message.as_deref().unwrap_or_default(),
     ))
 }
+
+/// Returns the scheduler's words about a pod that fits no node.
+pub(crate) fn unschedulable(pod: &Pod) -> Option<&str> {
+    let status = pod.status.as_ref()?;
+    let mut conditions = status.conditions.iter().flatten();
+    let unschedulable = conditions.find(|condition| {
+        condition.type_ == "PodScheduled"
+            && condition.status == "False"
+            && condition.reason.as_deref() == Some("Unschedulable")
+    })?;
+    let is_pending = status.phase.as_deref() == Some("Pending");
+    is_pending.then(|| unschedulable.message.as_deref().unwrap_or_default())
+}

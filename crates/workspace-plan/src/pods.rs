@@ -15,8 +15,9 @@ use kaito_api::conditions::WorkspaceReason;
 use crate::context::PlanContext;
 use crate::metadata;
 use crate::missing::MissingObject;
-use crate::pod_state::{containers, of_container, waiting};
+use crate::pod_state::{self, containers, of_container, waiting};
 use crate::problem::Problem;
+use crate::weights_volume;
 use crate::workload_problem;
 
 pub(crate) use push::{refused as refused_push, retried as retried_push};
@@ -42,6 +43,7 @@ pub(crate) fn problem(context: &PlanContext<'_>) -> Option<Problem> {
         .or_else(|| first(not_started))
         .or_else(|| first(ended::crashing))
         .or_else(|| pods().find_map(evicted))
+        .or_else(|| weights_volume::problem(context))
         .or_else(|| pods().find_map(unschedulable))
         .or_else(|| pods().find_map(|pod| prepared::problem(context, pod)))
         .or_else(|| workload_problem::of(context))
@@ -111,17 +113,7 @@ fn evicted(pod: &Pod) -> Option<Problem> {
 }
 
 fn unschedulable(pod: &Pod) -> Option<Problem> {
-    let status = pod.status.as_ref()?;
-    let conditions = status.conditions.iter().flatten();
-    let unschedulable = conditions.into_iter().find(|condition| {
-        condition.type_ == "PodScheduled"
-            && condition.status == "False"
-            && condition.reason.as_deref() == Some("Unschedulable")
-    })?;
-    let message = unschedulable.message.as_deref().unwrap_or_default();
-    if status.phase.as_deref() != Some("Pending") {
-        return None;
-    }
+    let message = pod_state::unschedulable(pod)?;
     let what = format!("pod {}", name(pod));
     let missing = MissingObject::in_message(message).into_iter().collect();
     MissingObject::problem(&what, &missing).or_else(|| {

@@ -8,13 +8,14 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use crate::context::PlanContext;
 
 /// Reasons of the Events that plans read.
-pub const WARNINGS: [&str; 8] = [
+pub const WARNINGS: [&str; 9] = [
     CREATE,
     MOUNT,
     MAP,
     ATTACH,
     SANDBOX,
     PULL_SECRET,
+    PROVISION,
     CAPACITY,
     NODE_CLASS,
 ];
@@ -31,6 +32,9 @@ pub(crate) const ATTACH: &str = "FailedAttachVolume";
 pub(crate) const SANDBOX: &str = "FailedCreatePodSandBox";
 /// The kubelet cannot find a Secret for pulling images.
 pub(crate) const PULL_SECRET: &str = "FailedToRetrieveImagePullSecret";
+
+/// A storage class cannot provide a volume.
+pub(crate) const PROVISION: &str = "ProvisioningFailed";
 
 /// A Karpenter has no capacity for a claim, and deletes it.
 const CAPACITY: &str = "InsufficientCapacityError";

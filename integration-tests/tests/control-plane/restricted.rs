@@ -288,6 +288,7 @@ fn observed(workspace: &Value, preset: &Arc<Preset>) -> Result<Observed> {
         pods: Vec::new(),
         config: workspace_plan::ConfigLookup::NotNeeded,
         warnings: Vec::new(),
+        weights_claims: Vec::new(),
     })
 }
 

@@ -8,6 +8,7 @@
 
 mod failures;
 mod interruptions;
+mod kept_weights;
 mod network;
 mod pods;
 mod serving;

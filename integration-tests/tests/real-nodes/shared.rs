@@ -18,6 +18,13 @@ pub(crate) struct Tenant {
     _stays: RwLockReadGuard<'static, bool>,
 }
 
+impl Tenant {
+    /// The installation, which stays until all tests have ended.
+    pub(crate) fn installation(&self) -> &'static Installation {
+        self.installation
+    }
+}
+
 impl Deref for Tenant {
     type Target = Installation;
 

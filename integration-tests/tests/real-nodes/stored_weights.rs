@@ -50,13 +50,13 @@ fn start(pod: &Pod) -> Result<Duration> {
 }
 
 /// Two starts of a model on one node: their times, and the requests to the registry and to the hub.
-struct Starts {
-    first: (Duration, Requests),
-    second: (Duration, Requests),
+pub(crate) struct Starts {
+    pub(crate) first: (Duration, Requests),
+    pub(crate) second: (Duration, Requests),
 }
 
 /// Ends the pod, and waits until another one is ready on the same node.
-async fn start_twice(system: &Installation, namespace: &str, name: &str) -> Result<Starts> {
+pub(crate) async fn start_twice(system: &Installation, namespace: &str, name: &str) -> Result<Starts> {
     let first = ready_pod(system, namespace, name, None).await?;
     let before = system.requests(&first)?;
     let pods: Api<Pod> = Api::namespaced(system.client().await?, namespace);

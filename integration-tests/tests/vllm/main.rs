@@ -1,4 +1,5 @@
-//! Real vLLM, built for processors: it parses the command lines that `render` makes, and serves one of them behind the front.
+//! Real vLLM, built for processors: it parses the command lines that `render` makes, serves one of them behind the front,
+//! and over Ray.
 //!
 //! | variable | effect |
 //! |---|---|
@@ -17,6 +18,7 @@
 mod command_lines;
 mod engine;
 mod flags;
+mod ray;
 mod rendered;
 mod serving;
 

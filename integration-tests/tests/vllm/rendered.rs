@@ -1,12 +1,15 @@
 //! Command lines of vLLM as a pod would start it.
 
+use std::collections::BTreeMap;
+use std::path::Path;
+
 use instance_types::{Cloud, InstanceType};
 use kaito_api::Workspace;
 use plan::Manifest;
-use preset_catalog::estimate::Placement;
+use preset_catalog::estimate::{self, Placement, Work};
 use preset_catalog::fit::{FitOptions, compare_instance_types};
 use preset_catalog::{Catalog, Preset, Runtime};
-use render::{Downloads, Images, Inference, Isolation, Outgoing, Platform, Serving};
+use render::{Downloads, Hardware, Images, Inference, Isolation, Outgoing, Platform, Serving};
 use serde_json::{Value, json};
 
 /// Program of the base image. What follows it in a container's command are arguments of the engine.
@@ -64,7 +67,85 @@ fn of_preset(preset: &Preset) -> Vec<CommandLine> {
         .collect()
 }
 
+/// The container of each pod of a group.
+#[derive(Debug)]
+pub(crate) struct GroupPod {
+    /// Command and arguments.
+    pub(crate) command: Vec<String>,
+    /// Variables with a value; others come from the pod.
+    pub(crate) env: BTreeMap<String, String>,
+    /// Port of the engine.
+    pub(crate) port: u16,
+}
+
+impl GroupPod {
+    /// Returns it with scripts of another directory, and with a model in 32-bit floats.
+    pub(crate) fn with(mut self, scripts: &Path, theirs: &str, model: &Path) -> Self {
+        let ours = format!("{}/", scripts.display());
+        for word in &mut self.command {
+            *word = word.replace(theirs, &ours);
+            if word.starts_with("--model=") {
+                *word = format!("--model={}", model.display());
+            } else if word.starts_with("--dtype=") {
+                *word = "--dtype=float32".to_owned();
+            }
+        }
+        self
+    }
+}
+
+/// Renders a preset on two nodes with one GPU each.
+pub(crate) fn group(preset: &str) -> GroupPod {
+    let catalog = Catalog::embedded().unwrap();
+    let types = instance_types::Catalog::embedded().unwrap();
+    let kind = types.lookup(Cloud::Azure, "Standard_NV36ads_A10_v5").unwrap();
+    let preset = catalog.find(preset).unwrap();
+    let hardware = Hardware::from(kind);
+    let placement = Placement {
+        nodes: 2,
+        gpus_per_node: 1,
+        min_gpus: 2,
+        tensor_parallel: 1,
+        pipeline_parallel: 2,
+        data_parallel: 1,
+        ..estimate::place(preset, hardware.gpu, Work::inference(CONTEXT_TOKENS)).unwrap()
+    };
+    let workload = workload(preset, kind, placement).to_value();
+    assert_eq!(workload["kind"], "StatefulSet");
+    let container = &workload["spec"]["template"]["spec"]["containers"][0];
+    let command = words(container);
+    let port = command.iter().find_map(|word| word.strip_prefix("--port="));
+    let port = port.unwrap().parse().unwrap();
+    let variables = container["env"].as_array().unwrap().iter();
+    let pair = |variable: &Value| {
+        let value = variable["value"].as_str()?;
+        Some((variable["name"].as_str()?.to_owned(), value.to_owned()))
+    };
+    GroupPod {
+        env: variables.filter_map(pair).collect(),
+        command,
+        port,
+    }
+}
+
+/// Command and arguments of a container.
+fn words(container: &Value) -> Vec<String> {
+    ["command", "args"]
+        .iter()
+        .flat_map(|key| container[*key].as_array().into_iter().flatten())
+        .map(|word| word.as_str().unwrap().to_owned())
+        .collect()
+}
+
 fn command_line(preset: &Preset, instance_type: &InstanceType, placement: Placement) -> CommandLine {
+    CommandLine {
+        name: format!("{} on {}", preset.name, instance_type.name),
+        nodes: placement.nodes,
+        args: engine_args(&workload(preset, instance_type, placement)),
+    }
+}
+
+fn workload(preset: &Preset, instance_type: &InstanceType, placement: Placement) -> Manifest {
     let platform = Platform {
         images: Images::default(),
         downloads: Downloads::default(),
@@ -75,7 +156,6 @@ fn command_line(preset: &Preset, instance_type: &InstanceType, placement: Placem
         isolation: Isolation::default(),
     };
     let hardware = instance_type.into();
-    let nodes = placement.nodes;
     let inference = Inference {
         workspace: &workspace(preset, &instance_type.name),
         preset,
@@ -91,11 +171,7 @@ fn command_line(preset: &Preset, instance_type: &InstanceType, placement: Placem
         serving: &Serving::default(),
         platform: &platform,
     };
-    CommandLine {
-        name: format!("{} on {}", preset.name, instance_type.name),
-        nodes,
-        args: engine_args(&render::workload(&inference)),
-    }
+    render::workload(&inference)
 }
 
 fn workspace(preset: &Preset, instance_type: &str) -> Workspace {
@@ -113,13 +189,6 @@ fn workspace(preset: &Preset, instance_type: &str) -> Workspace {
 fn engine_args(workload: &Manifest) -> Vec<String> {
     let value = workload.to_value();
     let containers = value.pointer("/spec/template/spec/containers").unwrap();
-    let words = |container: &Value| -> Vec<String> {
-        ["command", "args"]
-            .iter()
-            .flat_map(|key| container[*key].as_array().into_iter().flatten())
-            .map(|word| word.as_str().unwrap().to_owned())
-            .collect()
-    };
     containers
         .as_array()
         .unwrap()

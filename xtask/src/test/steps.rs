@@ -103,7 +103,7 @@ pub(super) fn nightly() -> Vec<TestStep> {
         ),
         step(
             "vllm",
-            "real vLLM: command lines of all presets, and a model behind the front; 6 GB once",
+            "real vLLM: command lines of all presets, a model behind the front and over Ray; 6 GB once",
             "cargo xtask nightly vllm",
             with_vllm,
         ),

@@ -87,6 +87,35 @@ async fn what_an_engine_reads_is_fetched_once_and_checked() {
 }
 
 #[tokio::test]
+async fn a_fetch_that_was_interrupted_leaves_nothing_to_another_commit() {
+    let web = hub(
+        FIRST,
+        &[
+            ("config.json", page("{}")),
+            ("model.safetensors", Page::Lfs(noise(100, 4))),
+        ],
+    )
+    .await;
+    let to = tempfile::tempdir().unwrap();
+    // A file of the user's stays, unless an interrupted fetch had the directory before.
+    std::fs::write(to.path().join("notes.txt"), "mine").unwrap();
+    weights(&web, to.path(), FIRST, &[]).await.good();
+    assert_eq!(
+        names(to.path()),
+        ["config.json", "model.safetensors", "notes.txt"]
+    );
+    std::fs::rename(to.path().join(".complete.json"), to.path().join(".incomplete")).unwrap();
+    for left in ["model-1.safetensors", ".model-2.safetensors.part"] {
+        std::fs::write(to.path().join(left), "of another commit").unwrap();
+    }
+    // As some systems of files have it.
+    std::fs::create_dir(to.path().join("lost+found")).unwrap();
+    weights(&web, to.path(), FIRST, &[]).await.good();
+    let all: Vec<String> = files(to.path()).into_iter().map(|(name, _)| name).collect();
+    assert_eq!(all, [".complete.json", "config.json", "model.safetensors"]);
+}
+
+#[tokio::test]
 async fn mistrals_layout_is_another_choice() {
     let pages = [
         ("params.json", page("{}")),

@@ -8,7 +8,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::{ControllerRevision, Deployment, StatefulSet};
 use k8s_openapi::api::batch::v1::Job;
-use k8s_openapi::api::core::v1::{ConfigMap, Event, Node, Pod, Service};
+use k8s_openapi::api::core::v1::{ConfigMap, Event, Node, PersistentVolumeClaim, Pod, Service};
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use kaito_api::labels::{WORKSPACE, WORKSPACE_NAMESPACE};
 use kaito_api::{Claim, ClaimKind};
@@ -301,6 +301,15 @@ impl Source for Caches<'_> {
 
     fn network_policy(&self, namespace: &str, name: &str) -> Option<Arc<NetworkPolicy>> {
         self.view.network_policy(namespace, name)
+    }
+
+    fn weights_claims(&self, namespace: &str, workspace: &str) -> Vec<Arc<PersistentVolumeClaim>> {
+        let is_of = |claim: &&Arc<PersistentVolumeClaim>| {
+            let metadata = &claim.metadata;
+            metadata.namespace.as_deref() == Some(namespace)
+                && label(&metadata.labels, WORKSPACE).is_some_and(|found| found == workspace)
+        };
+        self.view.volume_claims().filter(is_of).map(Arc::clone).collect()
     }
 
     fn warnings(&self, uid: &str) -> Vec<Arc<Event>> {

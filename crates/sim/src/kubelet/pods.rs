@@ -5,7 +5,7 @@ use plan::{Kind, ObjectRef, Propagation};
 use serde_json::{Value, json};
 
 use super::pod_state::{is_over, is_ready};
-use super::{Kubelet, PodPace, events};
+use super::{Kubelet, PodPace, events, volumes};
 use crate::api_server::{ApiServer, is_deleting, key};
 use crate::json;
 
@@ -88,7 +88,9 @@ fn run(
     if is_over(value) {
         return;
     }
-    if pace.mounts_fail && json::text(value, &["status", "phase"]) == "Pending" {
+    let node = json::text(value, &["spec", "nodeName"]);
+    let mounts_fail = pace.mounts_fail || volumes::are_lost(api, pod, node);
+    if mounts_fail && json::text(value, &["status", "phase"]) == "Pending" {
         due.push(events::mount_failed(pod, value, now, api));
         return;
     }

@@ -6,10 +6,12 @@ use plan::{Kind, ObjectRef};
 use serde_json::{Value, json};
 
 use super::pod_state::is_over;
+use super::volumes;
 use crate::api_server::{ApiServer, is_deleting};
 use crate::json;
 
 const ACTOR: &str = "scheduler";
+const NO_NODES: &str = "0 nodes are available";
 
 /// Binds every pod that fits a node, and marks the others as unschedulable.
 pub fn tick(now: Timestamp, api: &mut ApiServer) {
@@ -20,10 +22,16 @@ pub fn tick(now: Timestamp, api: &mut ApiServer) {
         .collect();
     for pod in waiting {
         let node = api.get(&pod).and_then(|value| home(api, value));
+        let volume = volumes::node(api, &pod);
+        let conflict = node.is_some() && volume.is_some() && volume != node;
+        let node = node.filter(|_| !conflict);
         let _ = api.edit(ACTOR, &pod, |value| match &node {
             Some(node) => bind(value, node, now),
-            None => refuse(value),
+            None => refuse(value, if conflict { volumes::CONFLICT } else { NO_NODES }),
         });
+        if let Some(node) = node {
+            volumes::bind(api, &pod, &node);
+        }
     }
 }
 
@@ -128,10 +136,10 @@ fn bind(pod: &mut Value, node: &str, now: Timestamp) {
     );
 }
 
-fn refuse(pod: &mut Value) {
+fn refuse(pod: &mut Value, message: &str) {
     let condition = json!([{
         "type": "PodScheduled", "status": "False", "reason": "Unschedulable",
-        "message": "0 nodes are available",
+        "message": message,
     }]);
     json::set(pod, &["status", "conditions"], condition);
 }

@@ -6,8 +6,8 @@ use jiff::Timestamp;
 use plan::{Kind, ObjectRef, Propagation};
 use serde_json::{Value, json};
 
-use super::Kubelet;
 use super::pod_state::{is_over, is_ready};
+use super::{Kubelet, volumes};
 use crate::api_server::garbage::is_owned_by;
 use crate::api_server::{ApiServer, is_deleting, key};
 use crate::json;
@@ -92,6 +92,7 @@ fn stateful_set(owner: &ObjectRef, value: &Value, api: &mut ApiServer) {
             owner.namespace.as_deref().unwrap_or_default(),
             &format!("{}-{ordinal}", owner.name),
         );
+        volumes::ensure(api, owner, value, &pod.name);
         match api.get(&pod).cloned() {
             None => make(api, owner, value, &pod.name, &revision),
             Some(found) if !is_deleting(&found) && (!is_of(&found, &revision) || is_over(&found)) => {

@@ -26,6 +26,7 @@ pub(super) fn show(world: &World) -> String {
                 count(value, "active"),
                 count(value, "succeeded")
             ),
+            Kind::PersistentVolumeClaim => json::text(value, &["status", "phase"]).to_owned(),
             Kind::Service | Kind::ConfigMap | Kind::NetworkPolicy | Kind::ControllerRevision => String::new(),
         };
         let deleting = if is_deleting(value) {

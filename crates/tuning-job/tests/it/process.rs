@@ -239,6 +239,43 @@ fn a_stopped_run_leaves_a_checkpoint_and_resumes_with_the_same_bits() {
 }
 
 #[test]
+fn a_killed_run_continues_from_its_last_checkpoint() {
+    let place = Place::new();
+    let sections = config(
+        4000,
+        "    save_strategy: steps\n    save_steps: 3\n    save_total_limit: 2\n",
+    );
+    let (mut child, _) = start(place.command("out", &sections));
+    let checkpoints = || {
+        let entries = fs::read_dir(place.path("out")).into_iter().flatten();
+        let names = entries.map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned());
+        names.filter(|name| name.starts_with("checkpoint-")).count()
+    };
+    while checkpoints() < 2 {
+        assert!(
+            child.try_wait().unwrap().is_none(),
+            "the run ended too early to be killed"
+        );
+    }
+    // As the kernel ends a pod without memory, or a node without power.
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert!(!place.path("out/fine_tuning_completed.txt").exists());
+
+    let output = place.run("out", &sections);
+    assert!(
+        output.status.success() && text(&output).contains("continuing from checkpoint"),
+        "{}",
+        text(&output)
+    );
+    assert!(place.path("out/fine_tuning_completed.txt").exists());
+    let whole = place.run("whole", &sections);
+    assert!(whole.status.success(), "{}", text(&whole));
+    let adapter = |dir: &str| fs::read(place.path(dir).join("adapter_model.safetensors")).unwrap();
+    assert_eq!(adapter("out"), adapter("whole"));
+}
+
+#[test]
 fn a_checkpoint_of_another_run_is_not_resumed() {
     let place = Place::new();
     let saving = "    save_strategy: steps\n    save_steps: 2\n    save_total_limit: 2\n";

@@ -1,5 +1,7 @@
 //! Writes to the objects of the Workspace's namespace.
 
+use k8s_openapi::api::apps::v1::StatefulSetSpec;
+use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use kaito_api::labels;
 use plan::drift::{apply_if_needed, is_within};
 use plan::{Kind, Manifest, MergePatch, ObjectRef, Write};
@@ -9,6 +11,7 @@ use crate::context::PlanContext;
 use crate::desired::{Desired, DesiredWorkload};
 use crate::metadata::{annotation, is_live};
 use crate::rollout::Rollout;
+use crate::weights_volume;
 use crate::workload::{NamedObject, Workload, is_workload};
 
 /// Plans the writes that leave just these objects.
@@ -32,8 +35,12 @@ pub(super) fn writes(
         .named
         .iter()
         .filter(|object| context.owns(object.metadata));
-    let (current, stale): (Vec<&NamedObject<'_>>, Vec<&NamedObject<'_>>) =
-        own.partition(|object| targets.iter().any(|target| object.is(target)));
+    let lost = weights_volume::is_lost(context) && desired.update_blocked.is_none();
+    let replaced = lost || workload.first().is_some_and(|set| is_replaced(context, set));
+    let is_current = |object: &&NamedObject<'_>| {
+        targets.iter().any(|target| object.is(target)) && !(replaced && object.kind == Kind::StatefulSet)
+    };
+    let (current, stale): (Vec<&NamedObject<'_>>, Vec<&NamedObject<'_>>) = own.partition(is_current);
     let exists = current.iter().any(|object| object.is_workload());
     if !may_create && !exists {
         return writes;
@@ -48,16 +55,40 @@ pub(super) fn writes(
             }
         })
         .collect();
-    let is_blocked = workload.is_empty() && !exists;
+    let is_blocked = workload.is_empty() && !exists && !lost;
     if !is_blocked && rollout.deletes_stale {
         let live = stale.iter().filter(|object| is_live(object.metadata));
         writes.extend(live.map(|object| object.delete_unless_changed()));
     }
     if !stale.iter().any(|object| object.is_workload()) {
         writes.extend(rollout.revisions);
-        writes.extend(workload);
+        let waits = !exists && weights_volume::awaits_earlier(context);
+        writes.extend(workload.into_iter().filter(|_| !waits));
     }
     writes
+}
+
+/// Returns true if the StatefulSet must be deleted before it is as it should be: its volumes and its Service cannot be changed.
+fn is_replaced(context: &PlanContext<'_>, wanted: &Manifest) -> bool {
+    let (Manifest::StatefulSet(wanted), Some(observed)) =
+        (wanted, context.observed.workloads.stateful_set.as_deref())
+    else {
+        return false;
+    };
+    wanted.spec.service_name != observed.spec.service_name || volumes(&wanted.spec) != volumes(&observed.spec)
+}
+
+/// Storage class and size of the volumes that a StatefulSet makes.
+fn volumes(spec: &StatefulSetSpec) -> Vec<(Option<&str>, Option<&Quantity>)> {
+    let templates = spec.volume_claim_templates.iter().flatten();
+    let specs = templates.filter_map(|claim| claim.spec.as_ref());
+    specs
+        .map(|spec| {
+            let requests = spec.resources.as_ref().and_then(|all| all.requests.as_ref());
+            let size = requests.and_then(|all| all.get("storage"));
+            (spec.storage_class_name.as_deref(), size)
+        })
+        .collect()
 }
 
 /// The apply with the version of the object that it depends on.
@@ -129,6 +160,7 @@ fn apply(context: &PlanContext<'_>, manifest: Manifest) -> Option<Write> {
         | Kind::Machine
         | Kind::NodeClaim
         | Kind::ControllerRevision
+        | Kind::PersistentVolumeClaim
         | Kind::Node
         | Kind::Pod
         | Kind::Event => None,

@@ -119,13 +119,14 @@ fn marked_number(workload: Workload<'_>) -> Option<i64> {
 /// The generation stands for the spec: the API server counts its changes. A digest of the spec itself would change with
 /// a version of this program that knows another field.
 fn inputs(context: &PlanContext<'_>, nodes: u32) -> String {
-    const KEYS: [&str; 6] = [
+    const KEYS: [&str; 7] = [
         labels::RUNTIME,
         labels::MAX_CONTEXT,
         labels::MODEL_REVISION,
         labels::BYPASS_RESOURCE_CHECKS,
         labels::PERFORMANCE_MODE,
         labels::USE_LOCAL_WEIGHTS,
+        labels::WEIGHTS_STORAGE_CLASS,
     ];
     let workspace = context.workspace();
     // Absent annotations leave no trace, so that a key that is added here changes only Workspaces that carry it.

@@ -23,6 +23,7 @@ pub(super) fn of(context: &PlanContext<'_>, engine: Runtime) -> Result<Serving, 
         stall_seconds: parsed(context, labels::STALL_SECONDS, seconds, SECONDS)?.or(defaults.stall_seconds),
         adapter_mode: parsed(context, labels::ADAPTER_MODE, adapter_mode, "merge or request")?
             .unwrap_or(defaults.adapter_mode),
+        weights_class: weights_class(context)?.unwrap_or(defaults.weights_class),
         cpu: parsed(
             context,
             labels::CPU,
@@ -65,6 +66,25 @@ fn check(context: &PlanContext<'_>, serving: &Serving, engine: Runtime) -> Resul
     Ok(())
 }
 
+/// Storage class that the annotation asks for, if it is set; `none` switches the installation's off.
+fn weights_class(context: &PlanContext<'_>) -> Result<Option<Option<String>>, Problem> {
+    let class = |text: &str| match text {
+        "none" => Some(None),
+        _ => secret(text).map(Some),
+    };
+    let class = parsed(context, labels::WEIGHTS_STORAGE_CLASS, class, STORAGE_CLASS)?;
+    let has_image = context.workspace().annotation(labels::WEIGHTS_IMAGE).is_some();
+    if has_image && class.as_ref().is_some_and(Option::is_some) {
+        return Err(Problem::invalid(format!(
+            "annotation {} has no effect beside {}: volumes keep the weights of the hub; one of them must be absent",
+            labels::WEIGHTS_STORAGE_CLASS,
+            labels::WEIGHTS_IMAGE
+        )));
+    }
+    Ok(class)
+}
+
+const STORAGE_CLASS: &str = "the name of a storage class, or none";
 const SECRET_NAME: &str = "the name of a Secret";
 const ORIGINS: &str = "origins such as https://chat.example.com, separated by commas, or * or none";
 const SECONDS: &str = "a number of seconds from 1 to 999999";

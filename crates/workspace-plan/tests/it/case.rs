@@ -40,6 +40,7 @@ impl Case {
                 same_named: Vec::new(),
                 grant: workspace_plan::Grant::Granted,
                 turn: workspace_plan::Turn::None,
+                weights_claims: Vec::new(),
                 launch_backoffs: std::collections::BTreeMap::new(),
                 nodes: Vec::new(),
                 workloads: Workloads::default(),

@@ -33,3 +33,4 @@ mod upgrades;
 mod user_config;
 mod warnings;
 mod weights_image;
+mod weights_volume;

@@ -74,6 +74,7 @@ pub(crate) fn applied(workspace: Workspace, settings: &Settings) -> Vec<Manifest
         pods: Vec::new(),
         config: workspace_plan::ConfigLookup::NotNeeded,
         warnings: Vec::new(),
+        weights_claims: Vec::new(),
     };
     let plan = workspace_plan::plan(Timestamp::UNIX_EPOCH, &observed, settings);
     assert_eq!(plan_check::check(&plan), [], "{:?}", plan.status);
