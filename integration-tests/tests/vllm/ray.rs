@@ -114,7 +114,7 @@ impl Running {
             .arg(&place)
             .arg(format!("w-{index}"))
             .args(&pod.command)
-            .envs(pod.env.iter().map(|(name, value)| (name, value)))
+            .envs(&pod.env)
             .env("HOME", &place)
             .env("RAY_TMPDIR", &place)
             .env("PATH", paths(python))
