@@ -22,12 +22,6 @@
 {{- end -}}
 {{- if eq .Values.nodeProvisioner "nodeclaim" -}}
 {{- if include "kaito.ownNodeClass" . -}}
-{{- if .Values.nodeClaim.zones -}}
-{{- fail "gpu-provisioner cannot choose zones: leave nodeClaim.zones empty, or set nodeClaim.nodeClassRef to a node class of Karpenter." -}}
-{{- end -}}
-{{- if and .Values.nodeClaim.capacityTypes (not (has "on-demand" .Values.nodeClaim.capacityTypes)) -}}
-{{- fail "gpu-provisioner creates on-demand nodes only: leave nodeClaim.capacityTypes empty, or add on-demand." -}}
-{{- end -}}
 {{- else if eq (lower .Values.nodeClaim.nodeClassRef.group) "kaito.sh" -}}
 {{- fail (printf "no provisioner handles NodeClaims of class kaito.sh/%s: set nodeClaim.nodeClassRef.kind=KaitoNodeClass, or the class of your Karpenter." .Values.nodeClaim.nodeClassRef.kind) -}}
 {{- end -}}

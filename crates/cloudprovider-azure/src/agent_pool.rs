@@ -2,9 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use cloudprovider::{InstanceState, LaunchLimits, LaunchSpec, Ownership};
+use cloudprovider::{CapacityType, InstanceState, LaunchLimits, LaunchSpec, Ownership};
 use kaito_api::labels::{CREATION_TIMESTAMP, MACHINE_TYPE, NODE_POOL, RAG_ENGINE, WORKSPACE};
 
+/// Priority of pools that Azure may take back.
+pub(crate) const SPOT: &str = "Spot";
 /// Mode of pools that run workloads.
 pub(crate) const USER_MODE: &str = "User";
 /// Mode of pools that run the cluster's own pods.
@@ -15,11 +17,21 @@ const AZURE_LINUX: &str = "azurelinux";
 const GPU_SIZE: &str = "Standard_N";
 
 /// Limits of AKS: names of Linux pools have at most 12 characters, system disks 30 to 2048 GiB.
-pub(crate) fn limits() -> LaunchLimits {
+pub(crate) fn limits(region: &str) -> LaunchLimits {
     LaunchLimits {
         name_max: 12,
         disk_gib: 30..=2048,
         image_families: &["ubuntu", AZURE_LINUX],
+        zones: &["1", "2", "3"],
+        region: region.to_owned(),
+    }
+}
+
+/// Reads `scaleSetPriority`.
+pub(crate) fn capacity_type(priority: Option<&str>) -> CapacityType {
+    match priority {
+        Some(priority) if priority.eq_ignore_ascii_case(SPOT) => CapacityType::Spot,
+        _ => CapacityType::OnDemand,
     }
 }
 

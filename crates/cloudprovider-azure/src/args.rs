@@ -21,7 +21,7 @@ pub struct AzureArgs {
     /// Name of the AKS cluster.
     #[arg(long, env = "AZURE_CLUSTER_NAME", default_value = "")]
     pub azure_cluster_name: String,
-    /// Region of the AKS cluster; used in messages only.
+    /// Region of the AKS cluster: the first part of the names of its zones.
     #[arg(long, env = "LOCATION", default_value = "")]
     pub location: String,
     /// Entra tenant of the identity.

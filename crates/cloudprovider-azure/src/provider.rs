@@ -39,8 +39,8 @@ impl AzureProvider {
 
     /// Limits of AKS that a planner checks before it requests a pool.
     #[must_use]
-    pub fn launch_limits() -> LaunchLimits {
-        agent_pool::limits()
+    pub fn launch_limits(region: &str) -> LaunchLimits {
+        agent_pool::limits(region)
     }
 
     async fn send(&self, kind: RequestKind<'_>, call: Call) -> Result<Response, ProviderError> {

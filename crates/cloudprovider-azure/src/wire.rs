@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use cloudprovider::{Instance, InstanceState, LaunchSpec, tags};
+use cloudprovider::{CapacityType, Instance, InstanceState, LaunchSpec, tags};
 use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::{agent_pool, error};
@@ -32,6 +32,31 @@ struct RequestProperties<'a> {
     node_taints: &'a [String],
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     tags: &'a BTreeMap<String, String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    availability_zones: Vec<&'a str>,
+    #[serde(flatten)]
+    spot: Option<SpotRequest>,
+}
+
+/// A pool that Azure may take back. AKS labels and taints its nodes itself.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct SpotRequest {
+    scale_set_priority: &'static str,
+    /// The machine is deleted, so that a stopped one is not paid for.
+    scale_set_eviction_policy: &'static str,
+    /// At most the price of on-demand capacity.
+    spot_max_price: i8,
+}
+
+impl SpotRequest {
+    fn of(spec: &LaunchSpec) -> Option<Self> {
+        (spec.capacity_type == CapacityType::Spot).then_some(Self {
+            scale_set_priority: agent_pool::SPOT,
+            scale_set_eviction_policy: "Delete",
+            spot_max_price: -1,
+        })
+    }
 }
 
 impl<'a> PoolRequest<'a> {
@@ -49,6 +74,8 @@ impl<'a> PoolRequest<'a> {
                 node_labels: agent_pool::node_labels(spec),
                 node_taints: &spec.taints,
                 tags: &spec.tags,
+                availability_zones: spec.zone.as_deref().into_iter().collect(),
+                spot: SpotRequest::of(spec),
             },
         }
     }
@@ -86,6 +113,9 @@ struct PoolProperties {
     #[serde(deserialize_with = "text_values")]
     tags: BTreeMap<String, String>,
     e_tag: Option<String>,
+    scale_set_priority: Option<String>,
+    #[serde(deserialize_with = "null_is_default")]
+    availability_zones: Vec<String>,
     #[serde(deserialize_with = "null_is_default")]
     power_state: PowerState,
     #[serde(deserialize_with = "null_is_default")]
@@ -130,6 +160,8 @@ impl PoolBody {
             owner,
             cluster_id: tags::cluster_id(&properties.tags),
             instance_type: properties.vm_size,
+            capacity_type: agent_pool::capacity_type(properties.scale_set_priority.as_deref()),
+            zones: properties.availability_zones,
             labels: properties.node_labels,
             // Recordings show `[""]` for a pool without taints.
             taints: properties
@@ -266,16 +298,42 @@ mod tests {
             name: "p".into(),
             instance_type: "Standard_NC24ads_A100_v4".into(),
             disk_gib: Some(1024),
-            image_family: None,
-            labels: BTreeMap::new(),
             taints: vec!["sku=gpu:NoSchedule".into()],
-            tags: BTreeMap::new(),
+            ..LaunchSpec::default()
         };
         assert_eq!(
             serde_json::to_value(PoolRequest::new(&spec)).unwrap(),
             json!({"properties": {"count": 1, "type": "VirtualMachineScaleSets", "mode": "User", "osType": "Linux",
                 "osSKU": "Ubuntu", "osDiskSizeGB": 1024, "vmSize": "Standard_NC24ads_A100_v4",
                 "nodeLabels": {"kaito.sh/machine-type": "gpu"}, "nodeTaints": ["sku=gpu:NoSchedule"]}})
+        );
+    }
+
+    #[test]
+    fn zones_and_spot_are_sent_and_read_back() {
+        let spec = LaunchSpec {
+            name: "p".into(),
+            instance_type: "Standard_D4s_v5".into(),
+            capacity_type: CapacityType::Spot,
+            zone: Some("2".into()),
+            ..LaunchSpec::default()
+        };
+        let sent = serde_json::to_value(PoolRequest::new(&spec)).unwrap();
+        let properties = &sent["properties"];
+        let expected = json!({"availabilityZones": ["2"], "scaleSetPriority": "Spot", "scaleSetEvictionPolicy": "Delete",
+            "spotMaxPrice": -1});
+        for (key, value) in expected.as_object().unwrap() {
+            assert_eq!(&properties[key], value, "{key}");
+        }
+        assert_eq!(properties.get("nodeTaints"), None, "AKS adds the taint itself");
+        let found = pool(json!({"name": "p", "properties": properties.clone()}));
+        assert_eq!(found.offering(), Some(spec.offering()));
+        let plain = pool(
+            json!({"name": "p", "properties": {"vmSize": "S", "availabilityZones": null, "scaleSetPriority": "Regular"}}),
+        );
+        assert_eq!(
+            (plain.capacity_type, plain.zones.len()),
+            (CapacityType::OnDemand, 0)
         );
     }
 }

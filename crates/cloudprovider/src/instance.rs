@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::ProviderError;
 use crate::launch::LaunchSpec;
+use crate::offering::{CapacityType, Offering};
 use crate::tags;
 
 /// One machine of a cloud, made for one claim.
@@ -21,6 +22,10 @@ pub struct Instance {
     pub cluster_id: Option<String>,
     /// Instance type.
     pub instance_type: Option<String>,
+    /// Way of paying for it.
+    pub capacity_type: CapacityType,
+    /// Zones that it was asked for in; empty if the cloud chose.
+    pub zones: Vec<String>,
     /// Labels that the cloud puts on the Node.
     pub labels: BTreeMap<String, String>,
     /// Taints that the cloud puts on the Node, as `key=value:Effect`.
@@ -45,6 +50,8 @@ impl Instance {
             owner: Ownership::from_tags(&spec.tags).unwrap_or_default(),
             cluster_id: tags::cluster_id(&spec.tags),
             instance_type: Some(spec.instance_type.clone()),
+            capacity_type: spec.capacity_type,
+            zones: spec.zone.iter().cloned().collect(),
             labels: spec.labels.clone(),
             taints: spec.taints.clone(),
             version: None,
@@ -52,6 +59,16 @@ impl Instance {
             failure: None,
             stopped: false,
         }
+    }
+
+    /// The offering that was bought; `None` if the instance type is not known.
+    #[must_use]
+    pub fn offering(&self) -> Option<Offering> {
+        Some(Offering {
+            instance_type: self.instance_type.clone()?,
+            capacity_type: self.capacity_type,
+            zone: self.zones.first().cloned(),
+        })
     }
 }
 

@@ -5,6 +5,8 @@ use std::ops::RangeInclusive;
 
 use serde::{Deserialize, Serialize};
 
+use crate::offering::{CapacityType, Offering};
+
 /// An instance to create: always one Linux node.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LaunchSpec {
@@ -12,6 +14,10 @@ pub struct LaunchSpec {
     pub name: String,
     /// Instance type.
     pub instance_type: String,
+    /// Way of paying for it.
+    pub capacity_type: CapacityType,
+    /// Zone, one of [`LaunchLimits::zones`]; `None` lets the cloud choose.
+    pub zone: Option<String>,
     /// Family of the Node's image, one of [`LaunchLimits::image_families`] in any letter case; `None` means the cloud's
     /// default.
     pub image_family: Option<String>,
@@ -25,6 +31,18 @@ pub struct LaunchSpec {
     pub tags: BTreeMap<String, String>,
 }
 
+impl LaunchSpec {
+    /// The offering that is bought.
+    #[must_use]
+    pub fn offering(&self) -> Offering {
+        Offering {
+            instance_type: self.instance_type.clone(),
+            capacity_type: self.capacity_type,
+            zone: self.zone.clone(),
+        }
+    }
+}
+
 /// Limits of a cloud, given to the planner as data so that it can reject a claim without a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LaunchLimits {
@@ -34,6 +52,10 @@ pub struct LaunchLimits {
     pub disk_gib: RangeInclusive<u32>,
     /// Families of images, in lower case. Empty if the cloud takes any word.
     pub image_families: &'static [&'static str],
+    /// Zones in the cloud's short form, in its own order. Empty if zones cannot be chosen.
+    pub zones: &'static [&'static str],
+    /// Region of the cluster, the first part of a zone's long form `region-zone`. Empty if it is not known.
+    pub region: String,
 }
 
 impl Default for LaunchLimits {
@@ -43,6 +65,8 @@ impl Default for LaunchLimits {
             name_max: 63,
             disk_gib: 1..=u32::MAX,
             image_families: &[],
+            zones: &[],
+            region: String::new(),
         }
     }
 }

@@ -13,10 +13,12 @@ use crate::call::{CallKind, CallOutcome, Deferral};
 use crate::error::{ErrorClass, ProviderError};
 use crate::instance::Instance;
 use crate::launch::LaunchSpec;
+use crate::offering::RefusedOfferings;
 use crate::provider::{Accepted, OperationStatus};
 use crate::snapshot::{InstanceLookup, Snapshot};
 
 mod facts;
+mod learn;
 
 pub use facts::{FullCluster, InstanceFacts, Recorded};
 
@@ -35,6 +37,7 @@ pub struct InstanceTracker {
     listing_wanted: bool,
     launches_held: bool,
     full: Option<FullCluster>,
+    offerings: RefusedOfferings,
     brake: DeletionBrake,
 }
 
@@ -102,6 +105,12 @@ impl InstanceTracker {
         self.full.as_ref()
     }
 
+    /// Offerings that the cloud refused, whichever claim asked.
+    #[must_use]
+    pub fn refused_offerings(&self) -> &RefusedOfferings {
+        &self.offerings
+    }
+
     /// Permits the deletion of a claim whose Node was deleted, or returns the time at which it can be asked for again. At
     /// most `most` claims are permitted in [`BRAKE_WINDOW`](crate::BRAKE_WINDOW).
     ///
@@ -136,6 +145,7 @@ impl InstanceTracker {
         self.deferrals.remove(name);
         self.failures.remove(name);
         self.unread.remove(name);
+        self.offerings.stopped_asking(name);
         self.full.take_if(|full| full.claim == name);
     }
 
@@ -154,7 +164,12 @@ impl InstanceTracker {
     /// Records a complete listing that started at `started`. Returns the names of instances that are news.
     pub fn on_list(&mut self, started: Timestamp, instances: Vec<Instance>) -> Vec<String> {
         self.full.take_if(|full| instances.len() < full.instances);
+        let before: Vec<_> = instances.iter().map(|found| self.state(&found.name)).collect();
+        let after = instances.clone();
         let changed = self.snapshot.record_list(started, instances);
+        for (before, found) in before.iter().zip(&after) {
+            self.learn(before.as_ref(), found);
+        }
         let present: Vec<String> = self
             .snapshot
             .instances()
@@ -175,7 +190,12 @@ impl InstanceTracker {
         answer: Result<Instance, ProviderError>,
     ) -> Recorded {
         Recorded::done(match answer {
-            Ok(instance) => Ok(self.snapshot.record_found(started, instance)),
+            Ok(instance) => {
+                let before = self.state(name);
+                let news = self.snapshot.record_found(started, instance.clone());
+                self.learn(before.as_ref(), &instance);
+                Ok(news)
+            }
             Err(error) if error.class == ErrorClass::NotFound => {
                 Ok(self.snapshot.record_absent(started, name))
             }
@@ -195,6 +215,7 @@ impl InstanceTracker {
             Ok(accepted) => {
                 self.record(at, name, CallKind::Create, None, accepted.operation_url);
                 self.full = None;
+                self.offerings.asked(&spec.offering(), name, at);
                 self.failures.remove(name);
                 self.unread.remove(name);
                 let instance = accepted.instance.unwrap_or_else(|| Instance::launching(spec));
@@ -203,6 +224,7 @@ impl InstanceTracker {
             }
             Err(error) => {
                 self.record(at, name, CallKind::Create, Some(&error), None);
+                self.offerings.refused(&spec.offering(), at, at, &error);
                 if error.class == ErrorClass::ClusterFull {
                     self.record_full(at, name);
                 }
@@ -277,6 +299,9 @@ impl InstanceTracker {
                 unreadable(&error)
             }
         };
+        if let InstanceLookup::Found(instance) = self.lookup(name) {
+            self.learn_refusal(&instance, &failure);
+        }
         self.failures.insert(name.to_owned(), failure);
         Recorded::done(Ok(true))
     }

@@ -7,6 +7,7 @@ pub mod args;
 mod caches;
 mod claims;
 pub mod fleet;
+mod offering_metrics;
 mod poller;
 mod program;
 pub mod provider;

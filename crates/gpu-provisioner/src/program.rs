@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 use crate::args::Args;
 use crate::claims::ClaimEnqueuers;
 use crate::fleet::FleetReport;
+use crate::offering_metrics;
 use crate::poller::{InstancePoller, PollerMetrics};
 use crate::provider::ChosenCloud;
 use crate::reconcile::{ClaimReconciler, OrphanReconciler};
@@ -102,6 +103,7 @@ impl Loops {
     ) -> Self {
         let planner = args.settings(chosen);
         let cloud = Arc::new(TrackedCloud::new(Arc::clone(&chosen.provider)));
+        offering_metrics::register(metrics, &cloud, &planner);
         let (machine_enqueuer, machine_queue) = operator_runtime::queue(DEBOUNCE);
         let (node_claim_enqueuer, node_claim_queue) = operator_runtime::queue(DEBOUNCE);
         let (node_enqueuer, node_queue) = operator_runtime::queue(DEBOUNCE);

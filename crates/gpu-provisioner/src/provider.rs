@@ -48,7 +48,7 @@ impl ProviderArgs {
                 provider: Arc::new(self.azure.provider()?),
                 cluster_id: self.azure.cluster_id(),
                 place: self.azure.place(),
-                launch_limits: AzureProvider::launch_limits(),
+                launch_limits: AzureProvider::launch_limits(&self.azure.location),
             },
         })
     }

@@ -156,6 +156,8 @@ pub const OPERATION_URL: &str = "kaito.sh/operation-url";
 pub const LAUNCH_FAILURE: &str = "kaito.sh/launch-failure";
 /// Time of the last launch request of a claim, RFC 3339. Annotation on claims; stored before the request is sent.
 pub const LAUNCH_STARTED: &str = "kaito.sh/launch-started";
+/// Offering of the last launch request of a claim, as JSON. Annotation on claims; stored before the request is sent.
+pub const LAUNCH_OFFERING: &str = "kaito.sh/launch-offering";
 /// Time of the last launch request without an answer, RFC 3339. Annotation on claims.
 pub const LAUNCH_UNANSWERED: &str = "kaito.sh/launch-unanswered";
 /// Cluster of the cloud in which the instance of a claim was launched. Annotation on claims; it reveals changed settings.

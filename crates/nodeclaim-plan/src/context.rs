@@ -4,7 +4,9 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use cloudprovider::{CallKind, CallOutcome, Deferral, FullCluster, ProviderError};
+use cloudprovider::{
+    CallKind, CallOutcome, Deferral, FullCluster, Instance, ProviderError, RefusedOfferings,
+};
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{Node, Pod};
 use k8s_openapi::api::storage::v1::VolumeAttachment;
@@ -43,6 +45,8 @@ pub(crate) struct PlanContext<'a> {
     pub(crate) attachments: Vec<&'a VolumeAttachment>,
     /// The cluster is full, as the request of another claim showed.
     pub(crate) full: Option<&'a FullCluster>,
+    /// Offerings that the cloud refused, whichever claim asked.
+    pub(crate) refused: &'a RefusedOfferings,
     /// Time until which the claim is not deleted although its Node was.
     pub(crate) deletion_held_until: Option<Timestamp>,
     /// The last request for a change of the instance.
@@ -87,6 +91,7 @@ impl<'a> PlanContext<'a> {
             }),
             attachments: by_key(observed.attachments.iter().map(|a| &**a), |a| a.name_any()),
             full: observed.full.as_ref(),
+            refused: &observed.refused,
             deletion_held_until: observed.deletion_held_until,
             last_call,
             last_create,
@@ -98,6 +103,26 @@ impl<'a> PlanContext<'a> {
             record: LaunchRecord::read(claim),
             poll: time::to_std(settings.poll),
         }
+    }
+
+    /// Returns the instance, if it is the claim's own.
+    pub(crate) fn owned(&self) -> Option<&'a Instance> {
+        match self.instance {
+            InstanceView::Owned(instance) => Some(instance),
+            _ => None,
+        }
+    }
+
+    /// Returns the last request, if the cloud refused the offering that the claim records.
+    pub(crate) fn refused_offering(&self) -> Option<&'a CallOutcome> {
+        let of_offering = |call: &&CallOutcome| {
+            call.error
+                .as_ref()
+                .is_some_and(|error| error.class.is_of_offering())
+        };
+        let call = self.last_create.filter(of_offering)?;
+        // Once the next request was noted, the record is about that one.
+        (self.record.offering.is_some() && !self.is_intent_unsent()).then_some(call)
     }
 
     /// Returns the time left until a request of this kind may be sent that a limit of our own kept back.

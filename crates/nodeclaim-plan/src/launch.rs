@@ -1,10 +1,14 @@
 //! Launch: the instance of a claim that is wanted. Chooses the next step from the instance's state: one match arm each.
 
 mod backoff;
+mod choice;
 mod create;
 pub(crate) mod decision;
 pub(crate) mod error_reasons;
 mod failure;
+pub(crate) mod instance_type;
+mod invalid;
+pub mod offerings;
 mod replace;
 pub mod spec;
 pub(crate) mod visibility;

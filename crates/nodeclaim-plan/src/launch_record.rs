@@ -1,10 +1,10 @@
 //! Notes about launches that are stored on the claim as annotations. A restart then neither forgets a pause nor repeats
 //! a request that the cloud has refused for good.
 
-use cloudprovider::ProviderError;
+use cloudprovider::{Offering, ProviderError};
 use jiff::Timestamp;
 use kaito_api::Claim;
-use kaito_api::labels::{LAUNCH_FAILURE, LAUNCH_STARTED, LAUNCH_UNANSWERED, OPERATION_URL};
+use kaito_api::labels::{LAUNCH_FAILURE, LAUNCH_OFFERING, LAUNCH_STARTED, LAUNCH_UNANSWERED, OPERATION_URL};
 use kube::ResourceExt as _;
 use serde::{Deserialize, Serialize};
 
@@ -12,6 +12,8 @@ use serde::{Deserialize, Serialize};
 pub(crate) struct LaunchRecord {
     /// Time of the last intent to create an instance.
     pub(crate) started: Option<Timestamp>,
+    /// The offering that it asked for.
+    pub(crate) offering: Option<Offering>,
     /// Time of the last create request that got no answer.
     pub(crate) unanswered: Option<Timestamp>,
     /// Address at which the last create request can be followed.
@@ -33,8 +35,18 @@ pub(crate) struct LaunchFailure {
     pub(crate) count: u32,
     /// Generation of the claim that failed.
     pub(crate) generation: i64,
+    /// The offering that was asked for, if it is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) offering: Option<Offering>,
     /// Error of the cloud, or ours.
     pub(crate) error: ProviderError,
+}
+
+impl LaunchFailure {
+    /// Returns true if only the offering failed: another one may well be there.
+    pub(crate) fn is_of_offering(&self) -> bool {
+        self.offering.is_some() && self.error.class.is_of_offering()
+    }
 }
 
 impl LaunchRecord {
@@ -47,6 +59,7 @@ impl LaunchRecord {
         let generation = claim.metadata().generation.unwrap_or_default();
         Self {
             started: time(LAUNCH_STARTED),
+            offering: annotation(LAUNCH_OFFERING).and_then(|text| serde_json::from_str(text).ok()),
             unanswered: time(LAUNCH_UNANSWERED),
             operation_url: annotation(OPERATION_URL).cloned(),
             failed_at: failure.as_ref().map(|failure| failure.at),

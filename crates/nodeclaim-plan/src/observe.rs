@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use cloudprovider::{InstanceLookup, InstanceTracker};
+use cloudprovider::{InstanceLookup, InstanceTracker, RefusedOfferings};
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::{Node, Pod};
 use k8s_openapi::api::storage::v1::VolumeAttachment;
@@ -15,6 +15,7 @@ use kaito_api::{Claim, labels};
 use kube::ResourceExt as _;
 
 use crate::context::PlanContext;
+use crate::launch::instance_type::instance_type;
 use crate::managed;
 use crate::node::ownership;
 use crate::node_deletion;
@@ -90,6 +91,7 @@ pub fn observe(
         has_name_conflict,
         launches_held: tracker.are_launches_held(),
         full: facts.full,
+        refused: refused(tracker, &claim).by_clock(ahead),
         deletion_held_until: None,
         claim,
     };
@@ -100,6 +102,13 @@ pub fn observe(
         observed.deletion_held_until = permit.err().map(by_plan);
     }
     observed
+}
+
+fn refused(tracker: &InstanceTracker, claim: &Claim) -> RefusedOfferings {
+    match instance_type(claim) {
+        Ok(type_) => tracker.refused_offerings().of_type(&type_),
+        Err(_) => RefusedOfferings::default(),
+    }
 }
 
 /// Reports whether a user deleted the claim's Node, so that the claim is to be deleted.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use cloudprovider::{CallOutcome, Deferral, FullCluster, InstanceLookup, ProviderError};
+use cloudprovider::{CallOutcome, Deferral, FullCluster, InstanceLookup, ProviderError, RefusedOfferings};
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{Node, Pod};
 use k8s_openapi::api::storage::v1::VolumeAttachment;
@@ -37,6 +37,8 @@ pub struct Observed {
     pub failure: Option<ProviderError>,
     /// The cluster is full, as the request of another claim showed.
     pub full: Option<FullCluster>,
+    /// Offerings of the claim's instance type that the cloud refused, whichever claim asked.
+    pub refused: RefusedOfferings,
     /// The Node was deleted, and so many others were that the claim is deleted only after this time.
     pub deletion_held_until: Option<Timestamp>,
     /// No instance is launched, because the settings contradict another claim's instance. See [`crate::cluster`].

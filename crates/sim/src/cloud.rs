@@ -6,13 +6,16 @@
 pub mod faults;
 pub mod operations;
 pub mod requests;
+mod stock;
+pub mod supply;
 
 use std::collections::BTreeMap;
 
-use cloudprovider::{Instance, InstanceState, LaunchSpec, OperationStatus};
+use cloudprovider::{Instance, InstanceState, LaunchSpec, Offering, OperationStatus};
 use jiff::{SignedDuration, Timestamp};
 
 pub use faults::{Fault, Faults};
+pub use supply::{Attempt, Supply};
 
 /// Durations of operations and boots.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -107,6 +110,9 @@ pub struct Cloud {
     pub faults: Faults,
     /// The cluster is stopped, so changes are refused.
     pub stopped: bool,
+    /// Machines that the cloud has of scarce offerings. Others are unlimited.
+    pub supply: BTreeMap<Offering, Supply>,
+    attempts: Vec<Attempt>,
     pools: BTreeMap<String, Pool>,
     operations: BTreeMap<String, OperationStatus>,
     events: Vec<MachineEvent>,
@@ -125,6 +131,8 @@ impl Cloud {
             pace,
             faults: Faults::default(),
             stopped: false,
+            supply: BTreeMap::new(),
+            attempts: Vec::new(),
             pools: BTreeMap::new(),
             operations: BTreeMap::new(),
             events: Vec::new(),

@@ -24,6 +24,7 @@ mod lifecycle;
 mod metrics;
 mod money;
 mod node_claims;
+mod offerings;
 mod plugin;
 mod power;
 mod probes;

@@ -53,6 +53,13 @@ pub(super) const ROWS: &[Row] = &[
         texts: &["capacity restrictions"],
         ..ANY
     },
+    // Another zone, or none, may be had.
+    Row {
+        name: "zone code",
+        class: SkuUnavailable,
+        codes: &["AvailabilityZoneNotSupported"],
+        ..ANY
+    },
     Row {
         name: "sku code",
         class: SkuUnavailable,

@@ -54,6 +54,16 @@ fn refusals() -> Vec<Example> {
             "PreconditionFailed",
         ),
         (
+            "zone code",
+            400,
+            flat(
+                "AvailabilityZoneNotSupported",
+                "The zone(s) '3' for resource 'agentpool' is not supported.",
+            ),
+            SkuUnavailable,
+            "AvailabilityZoneNotSupported",
+        ),
+        (
             "sku code",
             400,
             flat("VMSizeNotSupported", "Virtual Machine size: 'X'"),

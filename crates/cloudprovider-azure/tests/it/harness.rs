@@ -148,11 +148,10 @@ pub(crate) fn spec(name: &str) -> LaunchSpec {
     LaunchSpec {
         name: name.to_owned(),
         instance_type: SIZE.to_owned(),
-        disk_gib: None,
-        image_family: None,
         labels: pairs(&[("kaito.sh/workspace", "w"), ("karpenter.sh/nodepool", "kaito")]),
         taints: vec!["sku=gpu:NoSchedule".to_owned()],
         tags: pairs(&[("kaito-managed-by", "gpu-provisioner"), ("kaito-claim-uid", "u1")]),
+        ..LaunchSpec::default()
     }
 }
 

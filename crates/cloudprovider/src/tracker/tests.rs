@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::call::CloudCall;
-use crate::instance::InstanceState;
+use crate::instance::{InstanceState, Ownership};
 
 fn at(second: i64) -> Timestamp {
     Timestamp::from_second(second).unwrap()
@@ -257,4 +257,79 @@ fn the_present_state_has_a_beginning() {
     assert_eq!(times(&mut tracker), (at(7), at(7)));
     tracker.on_list(at(9), vec![instance()]);
     assert_eq!(times(&mut tracker), (at(9), at(9)));
+}
+
+/// An instance of ours in zone 1.
+fn zonal(state: InstanceState, failure: Option<ProviderError>) -> Instance {
+    Instance {
+        owner: Ownership::Ours {
+            claim_uid: "uid".into(),
+        },
+        instance_type: Some("t".into()),
+        zones: vec!["1".into()],
+        state,
+        failure,
+        ..instance()
+    }
+}
+
+#[test]
+fn offerings_are_learnt_from_answers_and_from_instances() {
+    let zonal_spec = LaunchSpec {
+        instance_type: "t".into(),
+        zone: Some("1".into()),
+        ..spec()
+    };
+    let offering = zonal_spec.offering();
+    let count = |tracker: &InstanceTracker| {
+        tracker
+            .refused_offerings()
+            .get(&offering)
+            .map(|r| (r.count, r.at))
+    };
+    let mut tracker = InstanceTracker::default();
+    let _ = tracker.on_create(at(1), &zonal_spec, Err(error(ErrorClass::Quota)));
+    assert_eq!(count(&tracker), Some((1, at(1))));
+    // Accepted, and it fails while it is created: the first read that shows it counts.
+    let _ = tracker.on_create(at(100), &zonal_spec, Ok(Accepted::default()));
+    let failed = || zonal(InstanceState::Failed, Some(error(ErrorClass::Capacity)));
+    for second in [300, 310, 320] {
+        tracker.on_list(at(second), vec![failed()]);
+        assert_eq!(count(&tracker), Some((2, at(300))));
+    }
+    // An instance that was there before proves nothing, one that was just created does.
+    tracker.on_list(at(330), vec![zonal(InstanceState::Succeeded, None)]);
+    assert_eq!(count(&tracker), Some((2, at(300))));
+    let _ = tracker.on_create(at(400), &zonal_spec, Ok(Accepted::default()));
+    let _ = tracker.on_read(at(500), "ws1", Ok(zonal(InstanceState::Succeeded, None)));
+    assert_eq!(count(&tracker), None);
+    // An older API shows the reason in the operation only.
+    let hidden = zonal(InstanceState::Failed, None);
+    tracker.on_list(at(600), vec![hidden]);
+    let _ = tracker.on_operation("ws1", Ok(OperationStatus::Failed(error(ErrorClass::Capacity))));
+    assert_eq!(count(&tracker), Some((1, at(600))));
+    // Instances of others are not evidence.
+    let mut tracker = InstanceTracker::default();
+    let owner = Ownership::Foreign;
+    tracker.on_list(at(1), vec![Instance { owner, ..failed() }]);
+    assert_eq!(count(&tracker), None);
+}
+
+#[test]
+fn a_claim_that_is_gone_does_not_ask_for_the_others() {
+    let mut tracker = InstanceTracker::default();
+    view(&mut tracker);
+    let _ = tracker.on_create(at(1), &spec(), Err(error(ErrorClass::Quota)));
+    let _ = tracker.on_create(at(90), &spec(), Ok(Accepted::default()));
+    let asking = |tracker: &InstanceTracker| {
+        tracker
+            .refused_offerings()
+            .get(&spec().offering())
+            .unwrap()
+            .probe
+            .clone()
+    };
+    assert_eq!(asking(&tracker), Some(("ws1".to_owned(), at(90))));
+    tracker.forget("ws1");
+    assert_eq!(asking(&tracker), None);
 }

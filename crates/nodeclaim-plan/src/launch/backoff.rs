@@ -1,4 +1,4 @@
-//! The pause after a failed launch.
+//! The pause after a failed launch that no other offering would have saved. Refused offerings are in `choice`.
 
 use cloudprovider::{CallKind, ErrorClass, ProviderError};
 use jiff::Timestamp;
@@ -30,7 +30,12 @@ impl LaunchBackoff {
 
 /// Returns the newest failure that still counts, even if its pause is over.
 pub(crate) fn current(context: &PlanContext<'_>) -> Option<LaunchBackoff> {
-    let recorded = context.record.failure.as_ref().map(|failure| LaunchBackoff {
+    let failure = context
+        .record
+        .failure
+        .as_ref()
+        .filter(|failure| !failure.is_of_offering());
+    let recorded = failure.map(|failure| LaunchBackoff {
         until: until(failure, context),
         origin: Origin::Operation,
         unrecorded: None,
@@ -61,6 +66,9 @@ pub(crate) fn until(failure: &LaunchFailure, context: &PlanContext<'_>) -> Times
 fn refused(context: &PlanContext<'_>) -> Option<LaunchBackoff> {
     let call = context.last_create?;
     let error = call.error.clone()?;
+    if context.refused_offering().is_some() {
+        return None;
+    }
     // Once noted, only the annotation counts: it knows which generation was refused.
     if context.record.failed_at == Some(call.at) {
         return None;

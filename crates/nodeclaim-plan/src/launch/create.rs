@@ -1,10 +1,10 @@
 //! Creating: a claim without an instance. The only place that sends a create request.
 
-use cloudprovider::{CallKind, CloudCall, ErrorClass};
+use cloudprovider::{CallKind, CapacityType, CloudCall, ErrorClass, Offering};
 use k8s_openapi::api::core::v1::Node;
 use kaito_api::Claim;
 use kaito_api::conditions::ClaimReason;
-use kaito_api::labels::{LAUNCH_STARTED, LAUNCH_UNANSWERED, LAUNCHED_IN, OPERATION_URL};
+use kaito_api::labels::{LAUNCH_OFFERING, LAUNCH_STARTED, LAUNCH_UNANSWERED, LAUNCHED_IN, OPERATION_URL};
 use kube::ResourceExt as _;
 
 use crate::claim_edit::ClaimEdit;
@@ -12,25 +12,30 @@ use crate::condition;
 use crate::context::PlanContext;
 use crate::launch::backoff::{self, LaunchBackoff};
 use crate::launch::decision::{LaunchDecision, LaunchState};
-use crate::launch::spec::launch_spec;
-use crate::launch::{failure, visibility};
+use crate::launch::error_reasons::{self, Origin};
+use crate::launch::offerings::offerings;
+use crate::launch::spec::{self, launch_spec};
+use crate::launch::{choice, failure, visibility};
+use crate::launch_record::LaunchFailure;
 use crate::node::edit;
 use crate::node::facts::is_ready;
 use crate::time;
 
 /// Decides for a claim whose instance was absent in `reads` live reads.
 pub(crate) fn decide<'a>(context: &PlanContext<'a>, reads: u32) -> LaunchDecision<'a> {
-    let spec = match launch_spec(context.claim, context.settings) {
-        Ok(spec) => spec,
-        Err(error) => {
-            let reason = match context.claim {
-                Claim::Machine(_) => ClaimReason::InvalidMachine,
-                Claim::NodeClaim(_) => ClaimReason::InvalidNodeClaim,
-            };
-            let update = condition::unmet(reason, &error.to_string());
-            return LaunchDecision::new("invalid", LaunchState::NotLaunched(update));
-        }
-    };
+    let allowed = offerings(context.claim, context.settings);
+    let (spec, allowed) =
+        match launch_spec(context.claim, context.settings).and_then(|spec| Ok((spec, allowed?))) {
+            Ok(valid) => valid,
+            Err(error) => {
+                let reason = match context.claim {
+                    Claim::Machine(_) => ClaimReason::InvalidMachine,
+                    Claim::NodeClaim(_) => ClaimReason::InvalidNodeClaim,
+                };
+                let update = condition::unmet(reason, &error.to_string());
+                return LaunchDecision::new("invalid", LaunchState::NotLaunched(update));
+            }
+        };
     if context.launches_held {
         let cause = "another claim's instance is of another cluster, so the settings are in doubt";
         let update = condition::unmet(ClaimReason::ClusterIdChanged, cause);
@@ -52,22 +57,62 @@ pub(crate) fn decide<'a>(context: &PlanContext<'a>, reads: u32) -> LaunchDecisio
         return decision;
     }
     let backoff = backoff::current(context);
+    let choice = choice::choose(context, &allowed);
     let update = match &backoff {
         Some(backoff) => backoff.condition(),
-        None => requested(context),
+        None => last_refusal(context, &allowed).unwrap_or_else(|| choice.condition(context)),
     };
     let state = LaunchState::NotLaunched(update);
-    match backoff {
-        Some(backoff) if time::remaining(backoff.until, context.now).is_some() => {
+    match (backoff, &choice.offering) {
+        (Some(backoff), _) if time::remaining(backoff.until, context.now).is_some() => {
             back_off(context, &backoff, state)
         }
-        _ => LaunchDecision {
-            claim_edit: intent(context),
-            cloud: Some(CloudCall::Create(Box::new(spec))),
+        (_, None) => LaunchDecision {
+            claim_edit: note_refusal(context),
+            requeue: choice.until.and_then(|until| time::remaining(until, context.now)),
+            ..LaunchDecision::new("backing_off", state)
+        },
+        (_, Some(offering)) => LaunchDecision {
+            claim_edit: intent(context, offering),
+            cloud: Some(CloudCall::Create(Box::new(spec::take(spec, offering)))),
             requeue: Some(context.poll),
             ..LaunchDecision::new("create", state)
         },
     }
+}
+
+/// Returns the words of the last refusal, for a claim that has no other offering and therefore asks for the same again.
+fn last_refusal(context: &PlanContext<'_>, allowed: &[Offering]) -> Option<condition::ConditionUpdate> {
+    let [only] = allowed else { return None };
+    let answered = context.refused_offering().and_then(|call| {
+        let origin = Origin::RefusedWrite(call.failures);
+        Some((call.error.as_ref()?, origin))
+    });
+    let noted = context
+        .record
+        .failure
+        .as_ref()
+        .filter(|failure| failure.is_of_offering());
+    let of_only = |failure: &&LaunchFailure| failure.offering.as_ref() == Some(only);
+    let noted = noted
+        .filter(of_only)
+        .map(|failure| (&failure.error, Origin::Operation));
+    let is_plain = only.zone.is_none() && only.capacity_type == CapacityType::OnDemand;
+    let (error, origin) = answered.or(noted).filter(|_| is_plain)?;
+    Some(error_reasons::launched(error, origin))
+}
+
+/// Notes a refusal that will not change by itself, so that a restart does not repeat the request.
+fn note_refusal(context: &PlanContext<'_>) -> ClaimEdit {
+    let mut edit = ClaimEdit::default();
+    let call = context.refused_offering();
+    let unnoted = call.filter(|call| context.record.failed_at != Some(call.at));
+    if let Some((call, error)) = unnoted.and_then(|call| Some((call, call.error.as_ref()?)))
+        && error.class.is_terminal()
+    {
+        failure::note(context, call.at, error, &mut edit);
+    }
+    edit
 }
 
 fn requested(context: &PlanContext<'_>) -> condition::ConditionUpdate {
@@ -119,7 +164,15 @@ fn deferred<'a>(context: &PlanContext<'a>) -> Option<LaunchDecision<'a>> {
     let left = context.deferred(CallKind::Create)?;
     let update = match backoff::current(context) {
         Some(backoff) => backoff.condition(),
-        None => condition::pending(ClaimReason::WaitingForCluster, "the request waits for its turn"),
+        None => match context
+            .record
+            .failure
+            .as_ref()
+            .filter(|failure| failure.is_of_offering())
+        {
+            Some(failure) => choice::after_failure(context, &failure.error, Origin::Operation),
+            None => condition::pending(ClaimReason::WaitingForCluster, "the request waits for its turn"),
+        },
     };
     Some(LaunchDecision {
         requeue: Some(left),
@@ -129,9 +182,15 @@ fn deferred<'a>(context: &PlanContext<'a>) -> Option<LaunchDecision<'a>> {
 
 /// Stores that an instance is about to be asked for, together with our finalizer. Forgets the request before, unless it
 /// may still take effect.
-fn intent(context: &PlanContext<'_>) -> ClaimEdit {
-    let mut edit = ClaimEdit::default();
+fn intent(context: &PlanContext<'_>, offering: &Offering) -> ClaimEdit {
+    let mut edit = note_refusal(context);
     edit.protect(context.claim);
+    // Strings only, so this cannot fail.
+    edit.set(
+        context.claim,
+        LAUNCH_OFFERING,
+        serde_json::to_string(offering).ok(),
+    );
     if context.is_intent_unsent() {
         // The stored intent still holds.
         return edit;

@@ -9,6 +9,8 @@ use crate::condition::{self, ConditionUpdate};
 const ALL_TYPES_UNAVAILABLE: &str = "all requested instance types were unavailable during launch";
 /// Longest text of the cloud's own in a message, so that the remedy after it survives.
 const CLOUD_TEXT_MAX: usize = 500;
+/// Shortest text of the cloud's own in a message about several errors.
+const SHORT_TEXT_MIN: usize = 80;
 /// Number of failures in a row without a lasting cause after which they are reported.
 const TRANSIENT_TOLERATED: u32 = 3;
 
@@ -41,6 +43,25 @@ pub(crate) fn launched(error: &ProviderError, origin: Origin) -> ConditionUpdate
         return condition::pending(reason, &cause);
     }
     condition::pending(reason, &cause(error))
+}
+
+/// Returns the update of `Launched` for a claim all of whose offerings are refused, with the status and the reason of the
+/// decisive refusal.
+pub(crate) fn every_offering(decisive: Option<ConditionUpdate>, cause: &str) -> ConditionUpdate {
+    match decisive.and_then(|update| Some((update.reason?, update.status))) {
+        Some((reason @ ClaimReason::SkuNotAvailable, _)) => {
+            condition::unmet(reason, &format!("{cause}; {ALL_TYPES_UNAVAILABLE}"))
+        }
+        Some((reason, _)) => condition::pending(reason, cause),
+        None => condition::pending(ClaimReason::AllocationFailure, cause),
+    }
+}
+
+/// Returns the cloud's own words, cut to their share of a message about several errors.
+pub(crate) fn short_cause(error: &ProviderError, errors: usize) -> String {
+    let share = (CLOUD_TEXT_MAX / errors.max(1)).max(SHORT_TEXT_MIN);
+    let text = plan::text::cut(&cause(error), share);
+    text.trim_end_matches('.').to_owned()
 }
 
 /// Returns why the cloud keeps an instance that we want gone. The reason is the cloud's where a person can help.

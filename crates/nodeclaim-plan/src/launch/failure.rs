@@ -11,11 +11,19 @@ use crate::launch_record::LaunchFailure;
 
 /// Notes a failure, and forgets the operation that it ended.
 pub(crate) fn note(context: &PlanContext<'_>, at: Timestamp, error: &ProviderError, edit: &mut ClaimEdit) {
-    let earlier = context.record.failure.as_ref().map_or(0, |failure| failure.count);
+    let offering = match context.owned() {
+        Some(instance) => instance.offering(),
+        None => context.record.offering.clone(),
+    };
+    let earlier = context.record.failure.as_ref();
+    // The failures of another offering do not count.
+    let earlier = earlier.filter(|failure| !failure.is_of_offering() || failure.offering == offering);
+    let earlier = earlier.map_or(0, |failure| failure.count);
     let failure = LaunchFailure {
         at,
         count: earlier.saturating_add(1),
         generation: context.claim.metadata().generation.unwrap_or_default(),
+        offering,
         error: ProviderError {
             message: error_reasons::cut(&error.message),
             ..error.clone()

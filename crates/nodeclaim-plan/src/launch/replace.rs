@@ -9,7 +9,7 @@ use crate::claim_edit::ClaimEdit;
 use crate::context::PlanContext;
 use crate::launch::decision::{LaunchDecision, LaunchState};
 use crate::launch::error_reasons::{self, Origin};
-use crate::launch::{backoff, failure};
+use crate::launch::{backoff, choice, failure};
 use crate::launch_record::LaunchFailure;
 use crate::node::facts::{is_initialized, is_ready};
 use crate::node::matching::{self, NodeMatch};
@@ -136,7 +136,7 @@ fn next_abort(context: &PlanContext<'_>) -> Abort {
 
 fn replace<'a>(context: &PlanContext<'a>, instance: &Instance, error: &ProviderError) -> LaunchDecision<'a> {
     let mut claim_edit = ClaimEdit::default();
-    let update = error_reasons::launched(error, Origin::Operation);
+    let update = choice::after_failure(context, error, Origin::Operation);
     let wait = throttled(context, error);
     if noted(context).is_none() {
         failure::note(context, context.now, error, &mut claim_edit);

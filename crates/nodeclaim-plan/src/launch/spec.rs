@@ -1,106 +1,39 @@
 //! The launch that a claim asks for. It depends on the claim and the settings alone, so that a repeated request asks
 //! for the same instance.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
-use cloudprovider::{LaunchLimits, LaunchSpec, tags};
+use cloudprovider::{LaunchLimits, LaunchSpec, Offering, tags};
 use kaito_api::Claim;
 use kaito_api::claim::ClaimRequirement;
 use kaito_api::labels::{
     ARCH, CAPACITY_TYPE, CREATION_TIMESTAMP, CREATION_TIMESTAMP_FORMAT, INSTANCE_TYPE, INSTANCE_TYPE_BETA,
-    NODE_IMAGE_FAMILY, NODE_POOL, NODE_POOL_KAITO, ON_DEMAND, OS, ZONE, is_kubelet_label,
+    NODE_IMAGE_FAMILY, NODE_POOL, NODE_POOL_KAITO, OS, ZONE, is_kubelet_label,
 };
 use kaito_api::quantity::ceil_gib;
 use kube::ResourceExt as _;
 
+use crate::launch::instance_type::instance_type;
+use crate::launch::invalid::InvalidClaim;
+use crate::launch::offerings::{ZONE_DEPRECATED, offerings};
 use crate::node::facts::taint_text;
 use crate::node::labels::is_copied;
 use crate::settings::Settings;
 
 /// Older spellings of labels that a requirement may name.
-const ZONE_DEPRECATED: &str = "failure-domain.beta.kubernetes.io/zone";
 const OS_DEPRECATED: &str = "beta.kubernetes.io/os";
 const ARCH_DEPRECATED: &str = "beta.kubernetes.io/arch";
 /// Architecture of every Node.
 const AMD64: &str = "amd64";
 
-/// Problem of a claim for which no instance can be launched.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum InvalidClaim {
-    /// An instance cannot have this name.
-    #[error("name {name:?} must have 1 to {max} lower-case letters and digits, a letter first")]
-    Name {
-        /// Name of the claim.
-        name: String,
-        /// Most characters of a name.
-        max: usize,
-    },
-    /// No instance type is asked for.
-    #[error("no requirement names an instance type: add {INSTANCE_TYPE} In [<one type>]")]
-    NoInstanceType,
-    /// The requirements allow no instance type.
-    #[error("the requirements on the instance type contradict each other")]
-    NoInstanceTypeLeft,
-    /// The requirements allow several instance types.
-    #[error("the requirements leave several instance types ({0}): name exactly one")]
-    SeveralInstanceTypes(String),
-    /// The requirements exclude Linux.
-    #[error("expected the requirement {OS} In [linux]")]
-    NotLinux,
-    /// The requirements exclude the architecture of the Nodes.
-    #[error("expected the requirement {ARCH} In [amd64]")]
-    NotAmd64,
-    /// A requirement cannot be met, or its operator is not known.
-    #[error("the requirement {0} cannot be met: the instance will not satisfy it")]
-    Unmet(String),
-    /// A requirement wants a choice of values.
-    #[error("minValues {least} of the requirement on {key} must be at most 1: a claim has one instance")]
-    MinValues {
-        /// Label key.
-        key: String,
-        /// Least number of values.
-        least: i64,
-    },
-    /// The cloud has no image of this family.
-    #[error("unknown image family {family:?}: expected one of {known}")]
-    ImageFamily {
-        /// The family.
-        family: String,
-        /// Families that exist.
-        known: String,
-    },
-    /// The requirements exclude on-demand capacity.
-    #[error("expected the requirement {CAPACITY_TYPE} In [on-demand]")]
-    NotOnDemand,
-    /// The requirements choose a zone.
-    #[error("zones cannot be chosen: leave out the requirement on {ZONE}")]
-    Zone,
-    /// The disk size cannot be read.
-    #[error("storage request {0:?} must be a quantity")]
-    Storage(String),
-    /// The cloud has no disk of this size.
-    #[error("storage request {text} is {gib} GiB: a system disk must have {min} to {max} GiB")]
-    DiskSize {
-        /// The request.
-        text: String,
-        /// The request in GiB.
-        gib: u64,
-        /// Smallest disk.
-        min: u32,
-        /// Largest disk.
-        max: u32,
-    },
-}
-
-/// Builds the launch that a claim asks for.
+/// Builds the launch that a claim asks for, from the first of its offerings.
 ///
 /// # Errors
 /// The problem of the claim.
 pub fn launch_spec(claim: &Claim, settings: &Settings) -> Result<LaunchSpec, InvalidClaim> {
     let instance_type = instance_type(claim)?;
     check_requirements(claim, &instance_type)?;
-    Ok(LaunchSpec {
+    let spec = LaunchSpec {
         name: name(claim, &settings.launch_limits)?,
         disk_gib: disk_gib(claim, &settings.launch_limits)?,
         image_family: image_family(claim, &settings.launch_limits)?,
@@ -108,7 +41,21 @@ pub fn launch_spec(claim: &Claim, settings: &Settings) -> Result<LaunchSpec, Inv
         taints: claim.taints().iter().map(taint_text).collect(),
         tags: tags::of_claim(claim.uid(), &settings.cluster_id),
         instance_type,
-    })
+        ..LaunchSpec::default()
+    };
+    let first = offerings(claim, settings)?.into_iter().next();
+    Ok(take(spec, &first.unwrap_or_default()))
+}
+
+/// Returns the same launch from this offering. The Node is labeled with what is bought.
+pub(crate) fn take(mut spec: LaunchSpec, offering: &Offering) -> LaunchSpec {
+    let bought = offering.capacity_type.as_str().to_owned();
+    spec.labels.insert(CAPACITY_TYPE.to_owned(), bought);
+    LaunchSpec {
+        capacity_type: offering.capacity_type,
+        zone: offering.zone.clone(),
+        ..spec
+    }
 }
 
 fn name(claim: &Claim, limits: &LaunchLimits) -> Result<String, InvalidClaim> {
@@ -126,30 +73,7 @@ fn name(claim: &Claim, limits: &LaunchLimits) -> Result<String, InvalidClaim> {
     }
 }
 
-fn instance_type(claim: &Claim) -> Result<String, InvalidClaim> {
-    let left = allowed(claim, &[INSTANCE_TYPE, INSTANCE_TYPE_BETA]).ok_or(InvalidClaim::NoInstanceType)?;
-    let names: Vec<String> = left.into_iter().filter(|name| !name.is_empty()).collect();
-    match &names[..] {
-        [] => Err(InvalidClaim::NoInstanceTypeLeft),
-        [one] => Ok(one.clone()),
-        several => Err(InvalidClaim::SeveralInstanceTypes(several.join(", "))),
-    }
-}
-
-/// Returns the values that the requirements on a label allow, under all of its names; `None` if no requirement lists any.
-fn allowed(claim: &Claim, keys: &[&str]) -> Option<BTreeSet<String>> {
-    let all = claim.requirements();
-    let of_operator = |operator: &'static str| {
-        all.iter()
-            .filter(move |r| keys.contains(&r.key) && r.operator == operator)
-            .map(|r| r.values.iter().cloned().collect::<BTreeSet<_>>())
-    };
-    let allowed = of_operator("In").reduce(|a, b| &a & &b)?;
-    Some(of_operator("NotIn").fold(allowed, |a, b| &a - &b))
-}
-
-/// Checks every requirement against the instance that would be launched. Instances are Linux, amd64 and on-demand, in a zone
-/// that the cloud chooses.
+/// Checks every requirement against the instance that would be launched. Instances are Linux and amd64.
 ///
 /// `In` and `NotIn` on other labels are ignored, as Machines of upstream's controller carry such.
 fn check_requirements(claim: &Claim, instance_type: &str) -> Result<(), InvalidClaim> {
@@ -162,9 +86,15 @@ fn check_requirements(claim: &Claim, instance_type: &str) -> Result<(), InvalidC
             INSTANCE_TYPE | INSTANCE_TYPE_BETA => (Some(instance_type), None),
             OS | OS_DEPRECATED => (Some("linux"), Some(InvalidClaim::NotLinux)),
             ARCH | ARCH_DEPRECATED => (Some(AMD64), Some(InvalidClaim::NotAmd64)),
-            CAPACITY_TYPE => (Some(ON_DEMAND), Some(InvalidClaim::NotOnDemand)),
-            ZONE | ZONE_DEPRECATED if requirement.operator == "Exists" => continue,
-            ZONE | ZONE_DEPRECATED => return Err(InvalidClaim::Zone),
+            // The offerings of the claim meet the lists.
+            CAPACITY_TYPE | ZONE | ZONE_DEPRECATED
+                if matches!(requirement.operator, "In" | "NotIn" | "Exists") =>
+            {
+                continue;
+            }
+            CAPACITY_TYPE | ZONE | ZONE_DEPRECATED => {
+                return Err(InvalidClaim::Unmet(text(&requirement)));
+            }
             _ if matches!(requirement.operator, "In" | "NotIn") => continue,
             NODE_POOL => (Some(NODE_POOL_KAITO), None),
             other => (claim.labels().get(other).map(String::as_str), None),

@@ -11,7 +11,8 @@ use crate::condition;
 use crate::context::PlanContext;
 use crate::garbage;
 use crate::launch::decision::{LaunchDecision, LaunchState};
-use crate::launch::{backoff, failure, replace};
+use crate::launch::error_reasons::Origin;
+use crate::launch::{backoff, choice, failure, replace};
 use crate::node::edit::NodeEdit;
 use crate::node::matching::{self, NodeMatch};
 use crate::node::ownership;
@@ -207,11 +208,15 @@ pub(crate) fn deleting<'a>(context: &PlanContext<'a>) -> LaunchDecision<'a> {
         };
     }
     // If we deleted it because it failed, that failure is what people need to know.
-    let decision = match (&context.record.failure, backoff::current(context)) {
-        (Some(_), Some(backoff)) => {
-            LaunchDecision::new("instance_deleting", LaunchState::NotLaunched(backoff.condition()))
+    let decision = match &context.record.failure {
+        Some(failure) => {
+            let update = match backoff::current(context) {
+                Some(backoff) => backoff.condition(),
+                None => choice::after_failure(context, &failure.error, Origin::Operation),
+            };
+            LaunchDecision::new("instance_deleting", LaunchState::NotLaunched(update))
         }
-        _ => {
+        None => {
             let cause = format!("instance {} is being deleted", context.name);
             LaunchDecision::pending("instance_deleting", ClaimReason::InstanceDeleting, &cause)
         }

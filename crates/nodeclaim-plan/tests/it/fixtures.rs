@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use cloudprovider::{
     CallKind, CallOutcome, CloudCall, ErrorClass, Instance, InstanceLookup, InstanceState, LaunchLimits,
-    Ownership, ProviderError,
+    Ownership, ProviderError, RefusedOfferings,
 };
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::{Node, Pod};
@@ -118,6 +118,8 @@ pub(crate) fn settings() -> Settings {
             name_max: 12,
             disk_gib: 30..=2048,
             image_families: &["ubuntu", "azurelinux"],
+            zones: &["1", "2", "3"],
+            region: "eastus".to_owned(),
         },
         ..Settings::default()
     }
@@ -258,6 +260,7 @@ impl Case {
             has_name_conflict: false,
             launches_held: false,
             full: None,
+            refused: RefusedOfferings::default(),
             deletion_held_until: None,
         };
         Self {

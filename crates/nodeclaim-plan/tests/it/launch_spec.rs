@@ -16,6 +16,8 @@ fn the_whole_body() {
     insta::assert_yaml_snapshot!(launch_spec(&machine().into(), &settings).unwrap(), @r#"
     name: ws0a1b2c3d4
     instance_type: Standard_NC24ads_A100_v4
+    capacity_type: on-demand
+    zone: ~
     image_family: ~
     disk_gib: 80
     labels:
@@ -23,6 +25,7 @@ fn the_whole_body() {
       kaito.sh/creation-timestamp: 2026-01-05T09-59-00Z
       kaito.sh/workspace: w
       kaito.sh/workspacenamespace: default
+      karpenter.sh/capacity-type: on-demand
       karpenter.sh/nodepool: kaito
       karpenter.sh/provisioner-name: default
     taints:
@@ -165,9 +168,10 @@ fn a_requirement_is_met_or_the_claim_is_refused() {
         "expected the requirement kubernetes.io/os In [linux]",
     );
     check(with("karpenter.sh/capacity-type", "Exists", &[]), good);
+    check(with("karpenter.sh/capacity-type", "NotIn", &["on-demand"]), good);
     check(
-        with("karpenter.sh/capacity-type", "NotIn", &["on-demand"]),
-        "expected the requirement karpenter.sh/capacity-type In [on-demand]",
+        with("karpenter.sh/capacity-type", "DoesNotExist", &[]),
+        &unmet("karpenter.sh/capacity-type DoesNotExist []"),
     );
     check(with(TYPE, "Exists", &[]), good);
     check(

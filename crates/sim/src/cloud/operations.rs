@@ -1,16 +1,22 @@
 //! Operations that accepted requests start.
 
-use cloudprovider::{ErrorClass, Instance, InstanceState, LaunchSpec};
+use cloudprovider::{ErrorClass, Instance, InstanceState, LaunchSpec, ProviderError};
 use jiff::{SignedDuration, Timestamp};
 
 use super::faults::error;
 use super::{Cloud, Ending, Fault, MachineEvent, Work};
 
 impl Cloud {
-    /// Starts creating an instance. Returns the URL of the operation, and the instance.
-    pub(super) fn begin(&mut self, spec: &LaunchSpec, fault: Option<Fault>) -> (String, Instance) {
+    /// Starts creating an instance, which fails if a failure is given. Returns the URL of the operation, and the instance.
+    pub(super) fn begin(
+        &mut self,
+        spec: &LaunchSpec,
+        fault: Option<Fault>,
+        failure: Option<ProviderError>,
+    ) -> (String, Instance) {
         let facts = self.facts(spec);
         let ends = match fault {
+            _ if failure.is_some() => failure.map_or(Ending::Made, Ending::Failed),
             Some(Fault::Capacity) => Ending::Failed(error(
                 ErrorClass::Capacity,
                 "AllocationFailed",
@@ -82,7 +88,9 @@ impl Cloud {
         self.late = later;
         for (_, spec) in due {
             if self.pool(&spec.name).is_none() {
-                self.begin(&spec, None);
+                // A request that comes late finds what is left.
+                let failure = self.scarcity(&spec).map(|(failure, _)| failure);
+                self.begin(&spec, None, failure);
             }
         }
     }

@@ -55,7 +55,13 @@ impl Cloud {
                 .push((super::operations::later(self.now, 40), spec.clone()));
             return Err(error(ErrorClass::Transient, "Transport", "the answer was lost"));
         }
-        let (url, facts) = self.begin(spec, fault);
+        let scarcity = self.scarcity(spec);
+        let failure = match scarcity {
+            Some((refusal, true)) => return Err(refusal),
+            Some((failure, false)) => Some(failure),
+            None => None,
+        };
+        let (url, facts) = self.begin(spec, fault, failure);
         if fault == Some(Fault::Lost) {
             return Err(error(ErrorClass::Transient, "Transport", "the answer was lost"));
         }

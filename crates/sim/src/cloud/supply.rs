@@ -1,0 +1,28 @@
+//! Scarce offerings: the machines that the cloud has of them, and who asked for them.
+
+use cloudprovider::{ErrorClass, Offering};
+use jiff::Timestamp;
+
+/// Machines of an offering, and the error of a request beyond them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Supply {
+    /// Number of machines.
+    pub machines: usize,
+    /// Class of the error.
+    pub class: ErrorClass,
+    /// The request is refused; otherwise its instance fails later.
+    pub at_once: bool,
+}
+
+/// One request for an instance, from an offering.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Attempt {
+    /// Time of the request.
+    pub at: Timestamp,
+    /// Name of the instance.
+    pub name: String,
+    /// The offering.
+    pub offering: Offering,
+    /// The cloud had none.
+    pub is_refused: bool,
+}
