@@ -54,11 +54,18 @@ pub async fn run(args: Args) -> ExitCode {
             let _ = std::io::stdout().lock().write_all(answer.text.as_bytes());
             ExitCode::from(u8::from(answer.findings))
         }
+        Err(error) if is_closed_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
             let _ = writeln!(std::io::stderr().lock(), "error: {error:#}");
             ExitCode::from(2)
         }
     }
+}
+
+/// Returns true if the reader of standard output, such as `head`, has ended.
+fn is_closed_pipe(error: &anyhow::Error) -> bool {
+    let io = error.downcast_ref::<std::io::Error>();
+    io.is_some_and(|error| error.kind() == std::io::ErrorKind::BrokenPipe)
 }
 
 async fn answer(args: Args) -> anyhow::Result<Answer> {

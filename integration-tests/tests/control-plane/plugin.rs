@@ -8,6 +8,7 @@ use k8s_openapi::api::rbac::v1::RoleBinding;
 use kube::Api;
 use kube::api::PostParams;
 use serde_json::{Value, json};
+use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::Command;
 
 use crate::world::{self, LIMIT, World};
@@ -122,12 +123,17 @@ async fn status_follows_a_workspace_through_its_life() -> Result<()> {
     sums_are_right(&world, &name).await?;
     a_tenant_sees_less_and_is_told(&world, &name).await?;
 
-    let mut deleted = plugin(&world, &world.env.cluster().kubeconfig(), &["status", "--watch"])?;
-    let deleted = deleted.stdout(Stdio::piped()).spawn()?;
-    let mut deleted = tokio::io::BufReader::new(deleted.stdout.context("no output")?);
+    let mut watching = plugin(&world, &world.env.cluster().kubeconfig(), &["status", "--watch"])?;
+    let mut watching = watching.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
+    let mut out = BufReader::new(watching.stdout.take().context("no output")?);
     let mut line = String::new();
-    tokio::io::AsyncBufReadExt::read_line(&mut deleted, &mut line).await?;
+    out.read_line(&mut line).await?;
     ensure!(line.contains("/followed Ready 1/1 nodes, $3.67/h"), "{line}");
+    // The reader ends, and the next change finds a closed pipe, which is no error.
+    drop(out);
+    world.delete(&name).await?;
+    let ended = tokio::time::timeout(LIMIT, watching.wait_with_output()).await??;
+    ensure!(ended.status.success() && ended.stderr.is_empty(), "{ended:?}");
     Ok(())
 }
 

@@ -32,7 +32,7 @@ pub(super) fn examine(facts: &ClusterFacts, now: Timestamp) -> Vec<Diagnosis> {
         Diagnosis::new("claim", subject(claim), message, &remedy).costing(price(claim, now))
     });
     let nodes = facts.nodes.iter().filter(|node| is_registered(node)).map(|node| {
-        let message = "Its deletion would never end: only gpu-provisioner removes its finalizer.".to_owned();
+        let message = "Its deletion would never end: only a provisioner removes its finalizer.".to_owned();
         let remedy = "It goes with its claim; wait.";
         Diagnosis::new("node", format!("Node {}", node.name_any()), message, remedy)
     });
