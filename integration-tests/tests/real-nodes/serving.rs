@@ -1,6 +1,6 @@
 //! A Workspace buys a node, serves a model, and gives everything back.
 
-use anyhow::{Result, ensure};
+use anyhow::{Context as _, Result, ensure};
 use installation::{Installation, LIMIT};
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::Node;
@@ -10,6 +10,8 @@ use kube::{Api, ResourceExt as _};
 use serde_json::{Value, json};
 
 use testkit::NAMESPACE;
+use tokio::io::{AsyncBufReadExt as _, BufReader};
+use tokio::process::Command;
 
 use crate::shared;
 
@@ -43,6 +45,7 @@ async fn a_workspace_serves_from_a_node_of_its_own_and_gives_everything_back() -
 
     let address = system.address(&namespace, "small").await?;
     ensure_answers(&system, &namespace, &address).await?;
+    the_plugin_sees_it(&system, &namespace).await?;
 
     let before = system.running(&namespace, "small").await?;
     replace_the_operator(&system, &namespace, &address).await?;
@@ -82,6 +85,55 @@ async fn a_workspace_serves_from_a_node_of_its_own_and_gives_everything_back() -
             "the machine of {node} is still there"
         );
     }
+    Ok(())
+}
+
+/// The plugin shows the phases and the bytes of the weights, and prints the logs of a real kubelet.
+async fn the_plugin_sees_it(system: &Installation, namespace: &str) -> Result<()> {
+    let said = async |args: &[&str]| -> Result<String> {
+        let output = Command::new(testkit::program_path("kubectl-kaito")?)
+            .args(args)
+            .args(["--namespace", namespace])
+            .env("KUBECONFIG", system.env.cluster().kubeconfig())
+            .env("NO_PROXY", "*")
+            .output()
+            .await?;
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        let error = String::from_utf8_lossy(&output.stderr);
+        ensure!(output.status.success(), "{args:?}: {text}{error}");
+        Ok(text)
+    };
+    let tree = said(&["status", "small"]).await?;
+    for part in [
+        "✓ weights",
+        "GiB on each node",
+        "✓ load, first answer",
+        " ready\n",
+    ] {
+        ensure!(tree.contains(part), "{part} is missing:\n{tree}");
+    }
+    let engine = said(&["logs", "small"]).await?;
+    ensure!(!engine.is_empty(), "the engine has no log");
+    let last = said(&["logs", "small", "--tail", "1", "--all-pods"]).await?;
+    ensure!(
+        last.lines().count() == 1 && engine.contains(last.trim()),
+        "{last}\n{engine}"
+    );
+    let weights = said(&["logs", "small", "--container", "weights"]).await?;
+    ensure!(weights != engine, "{weights}");
+    // It follows what is written, until it is stopped.
+    let mut following = Command::new(testkit::program_path("kubectl-kaito")?)
+        .args(["logs", "small", "--follow", "--namespace", namespace])
+        .env("KUBECONFIG", system.env.cluster().kubeconfig())
+        .env("NO_PROXY", "*")
+        .stdout(std::process::Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()?;
+    let out = following.stdout.take().context("no output")?;
+    let mut lines = BufReader::new(out).lines();
+    let first = tokio::time::timeout(LIMIT, lines.next_line()).await??;
+    ensure!(first.is_some_and(|line| engine.starts_with(&line)), "{engine}");
+    ensure!(following.try_wait()?.is_none(), "it does not follow");
     Ok(())
 }
 
