@@ -4,6 +4,61 @@ use crate::case::Cases;
 use crate::case::Expect::{Accepted, Refused};
 use crate::workspaces::*;
 
+/// Ladders of instance types.
+pub(crate) fn ladders() -> Cases {
+    let phi = |ladder: &str| on(preset("phi-4"), ladder);
+    let none = "no instance type can be used: Standard_NC4as_T4_v3: the image of the engine needs GPUs of compute capability \
+                8.0; Standard_D8s_v5: it has no NVIDIA GPU";
+    vec![
+        (phi("Standard_NC24ads_A100_v4,Standard_NC40ads_H100_v5"), Accepted),
+        (
+            phi("standard_nc40ads_h100_v5 , Standard_NC24ads_A100_v4"),
+            Accepted,
+        ),
+        (phi("Standard_NC24ads_A100_v4,Standard_NC4as_T4_v3"), Accepted),
+        (
+            phi("Standard_NC4as_T4_v3,Standard_NC24ads_A100_v4,Standard_NC9zzz_v9"),
+            Accepted,
+        ),
+        (on(template(), "Standard_NC4as_T4_v3,Standard_D8s_v5"), Accepted),
+        (
+            on(tuning(), "Standard_NC6s_v3,Standard_NC24ads_A100_v4"),
+            Accepted,
+        ),
+        (phi("Standard_NC4as_T4_v3,Standard_D8s_v5"), Refused(none)),
+        (
+            on(
+                preset("llama-3.3-70b-instruct"),
+                "Standard_NC6s_v3,Standard_NC9zzz_v9",
+            ),
+            Refused(
+                "Standard_NC6s_v3: it is retired since 2025-09-30; Standard_NC9zzz_v9: it is not known in cloud azure",
+            ),
+        ),
+        (
+            annotated(
+                phi("Standard_NV36ads_A10_v5,Standard_NV72ads_A10_v5"),
+                "max-context-tokens",
+                "999999",
+            ),
+            Refused("must be at most 16384"),
+        ),
+        (
+            phi("Standard_NC24ads_A100_v4,"),
+            Refused("up to 8 different ones"),
+        ),
+        (
+            phi("Standard_NC24ads_A100_v4,,Standard_NC40ads_H100_v5"),
+            Refused("up to 8 different ones"),
+        ),
+        (
+            phi("Standard_NC24ads_A100_v4,standard_nc24ads_a100_v4"),
+            Refused("up to 8 different ones"),
+        ),
+        (phi("a,b,c,d,e,f,g,h,i"), Refused("up to 8 different ones")),
+    ]
+}
+
 pub(crate) fn hardware() -> Cases {
     vec![
         (

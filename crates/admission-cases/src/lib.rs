@@ -40,6 +40,7 @@ fn created() -> Vec<Case> {
         created::presets(),
         created::types(),
         hardware::hardware(),
+        hardware::ladders(),
         created::annotations(),
         choices::commits(),
         serving::annotations(),

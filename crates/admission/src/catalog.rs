@@ -78,6 +78,11 @@ const RULES: &[Rule] = &[
         "'annotation kaito.sh/max-context-tokens must be at most ' + string(variables.limit) \
          + ', the longest context of preset ' + variables.preset",
     ),
+    rule(
+        "resource.instanceType",
+        "!variables.isSizedAnew || variables.rungs.size() < 2 || variables.rungs.size() > variables.leftOut.size()",
+        "'no instance type can be used: ' + variables.leftOut.join('; ')",
+    ),
     // An unknown type cannot be sized. This matters only if a GPU is needed or the name says that the type has GPUs.
     rule(
         "resource.instanceType",

@@ -24,16 +24,23 @@ pub const CATALOG_NOTES: Policy = Policy {
     rules: CATALOG_RULES,
 };
 
-const CATALOG_RULES: &[Rule] = &[rule(
-    "resource.instanceType",
-    "!variables.isBoughtAnew || variables.replacement == ''",
-    "'instance type ' + variables.instanceType + ' is retired since ' + variables.retired[0] + ': ' \
+const CATALOG_RULES: &[Rule] = &[
+    rule(
+        "resource.instanceType",
+        "!variables.isSizedAnew || variables.rungs.size() < 2 || variables.leftOut.size() == 0",
+        "'left out of the instance types: ' + variables.leftOut.join('; ')",
+    ),
+    rule(
+        "resource.instanceType",
+        "!variables.isBoughtAnew || variables.replacement == ''",
+        "'instance type ' + variables.instanceType + ' is retired since ' + variables.retired[0] + ': ' \
      + variables.replacement + ' is bought instead, for $' + string((variables.micros + 5000) / 1000000) + '.' \
      + ((variables.micros + 5000) / 10000 % 100 < 10 ? '0' : '') + string((variables.micros + 5000) / 10000 % 100) \
      + '/h instead of $' + string((variables.microsOfAsked + 5000) / 1000000) + '.' \
      + ((variables.microsOfAsked + 5000) / 10000 % 100 < 10 ? '0' : '') \
      + string((variables.microsOfAsked + 5000) / 10000 % 100) + '/h for each node; write it into the Workspace'",
-)];
+    ),
+];
 
 const VARIABLES: &[Variable] = &[
     ANNOTATIONS,

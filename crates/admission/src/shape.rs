@@ -25,6 +25,10 @@ const VARIABLES: &[Variable] = &[
          ? oldObject.resource.instanceType : ''",
     ),
     variable(
+        "rungs",
+        "variables.instanceType.split(',').map(t, t.trim().lowerAscii())",
+    ),
+    variable(
         "matchLabels",
         "has(object.resource) && has(object.resource.labelSelector) && has(object.resource.labelSelector.matchLabels) \
          ? object.resource.labelSelector.matchLabels : {}",
@@ -151,6 +155,13 @@ const RULES: &[Rule] = &[
         "resource.instanceType",
         "!variables.makesNodes || variables.instanceType != ''",
         "'resource.instanceType must be set: nodes are made for this Workspace; `kubectl kaito plan` compares instance types'",
+    ),
+    // The spelling that `instance_types::ladder` reads.
+    rule(
+        "resource.instanceType",
+        "variables.instanceType == '' || variables.instanceType == variables.oldInstanceType \
+         || variables.rungs.size() <= 8 && variables.rungs.all(t, t != '' && variables.rungs.filter(u, u == t).size() == 1)",
+        "'resource.instanceType must name one instance type, or up to 8 different ones with commas between them, in the order in which they are tried'",
     ),
     // A value that was set before the switch to existing nodes may stay.
     rule(

@@ -7,6 +7,7 @@ mod catalog;
 mod ceiling;
 pub mod did_you_mean;
 mod instance_type;
+pub mod ladder;
 mod price;
 
 pub use catalog::{Catalog, CatalogError};

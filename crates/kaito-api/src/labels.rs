@@ -147,6 +147,9 @@ pub const SPEC_HASH: &str = "kaito.sh/spec-hash";
 /// Number of nodes of a Workspace. Annotation on claims, where it fixes the size of what runs, and on workloads, where it
 /// only informs: users can write workloads.
 pub const NODE_COUNT: &str = "kaito.sh/node-count";
+/// Instance type for which a workload was made, where the Workspace names several. Annotation on workloads; the copy in their
+/// revisions counts, which users cannot write.
+pub const MADE_FOR: &str = "kaito.sh/made-for-instance-type";
 /// Lease under which a claim was created: the changes of its holder, a slash and the time of the last renewal. Annotation
 /// on claims; the API server refuses a claim that arrives after the lease has moved on.
 pub const WRITE_FENCE: &str = "kaito.sh/write-fence";

@@ -104,7 +104,8 @@ pub struct ResourceSpec {
     #[serde(default = "default_count")]
     #[schemars(range(min = 1, max = 1000))]
     pub count: i32,
-    /// Cloud instance type of the nodes, such as `Standard_NC24ads_A100_v4`. Empty for the user's own nodes.
+    /// Cloud instance type of the nodes, such as `Standard_NC24ads_A100_v4`. Empty for the user's own nodes. Several types with
+    /// commas between them are tried in this order, until one can be had; all nodes are of the same type.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     #[schemars(length(max = 256))]
     pub instance_type: String,

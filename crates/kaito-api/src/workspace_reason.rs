@@ -77,6 +77,12 @@ reasons! {
         InstanceTypeRetired = "InstanceTypeRetired" => "Create the Workspace again with a current instance type; `kubectl kaito plan` lists those that work.",
         /// The instance type is retired, and another one is bought.
         InstanceTypeReplaced = "InstanceTypeReplaced" => "Name the instance type that is bought in your manifests.",
+        /// An instance type of the ladder cannot be used for this Workspace, so the next one is.
+        InstanceTypeSkipped = "InstanceTypeSkipped" => "Leave the instance type out of resource.instanceType, or change what the message names.",
+        /// An instance type of the ladder cannot be had now, so the next one is asked for.
+        InstanceTypeUnavailable = "InstanceTypeUnavailable" => "Nothing to do: the next instance type of resource.instanceType is asked for.",
+        /// No instance type of the ladder can be had now.
+        NoCapacity = "NoCapacity" => "Nothing to do: the types are asked for again, the first one first. More instance types, zones or capacity types in the Workspace raise the chance.",
         /// A spec edit is not applied to the running workload.
         UpdateBlocked = "UpdateBlocked" => "Delete the Workspace and create it again to apply the change.",
         /// The Workspace needs more nodes than one Workspace may have.

@@ -38,6 +38,12 @@ pub struct WorkspaceStatus {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
     pub conditions: Vec<Condition>,
+    /// Instance type of the nodes that were asked for; absent before, and on the user's own nodes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub instance_type: Option<String>,
+    /// Launches that were refused or left out, the oldest first. Only the last ones are kept.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub attempts: Vec<LaunchAttempt>,
     /// Number of nodes that the Workspace needs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub target_node_count: Option<i32>,
@@ -50,6 +56,24 @@ pub struct WorkspaceStatus {
     /// Results of the start-up benchmark, by metric.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub performance: Option<PerformanceStatus>,
+}
+
+/// One attempt to get nodes of an instance type that failed or was left out.
+#[derive(JsonSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct LaunchAttempt {
+    /// Time at which the failure was seen.
+    pub time: Time,
+    /// Instance type that was asked for.
+    pub instance_type: String,
+    /// Claim that asked for it; absent if the type was left out, because it was refused shortly before.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub claim: String,
+    /// Reason for the failure, as one word.
+    pub reason: String,
+    /// Words of the provisioner.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub message: String,
 }
 
 /// Commit of a model's repository, and where it is from.

@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 use anyhow::Context as _;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kaito_api::conditions::ReasonText;
-use kaito_api::workspace_status::ColdStart;
+use kaito_api::workspace_status::{ColdStart, LaunchAttempt};
 use kaito_api::{Workspace, WorkspaceStatus};
 use kube::Api;
 
@@ -47,7 +47,12 @@ fn explained(namespace: &str, workspace: &Workspace) -> Answer {
     if status.observed_generation < workspace.metadata.generation {
         text.push_str("The controller has not processed the last edit yet.\n");
     }
-    for (name, value) in [("Model", &status.model), ("Endpoint", &status.endpoint)] {
+    let lines = [
+        ("Model", &status.model),
+        ("Endpoint", &status.endpoint),
+        ("Instance type", &status.instance_type),
+    ];
+    for (name, value) in lines {
         if let Some(value) = value {
             let _ = writeln!(text, "{name}: {}", printable(value));
         }
@@ -80,6 +85,7 @@ fn explained(namespace: &str, workspace: &Workspace) -> Answer {
         "\n{}",
         table(&["CONDITION", "STATUS", "REASON", "~MESSAGE"], rows)
     );
+    text.push_str(&attempts(&status.attempts));
     if let Some(start) = &status.cold_start {
         text.push_str(&timeline(start));
     }
@@ -96,6 +102,25 @@ fn explained(namespace: &str, workspace: &Workspace) -> Answer {
         text,
         findings: !helps.is_empty(),
     }
+}
+
+/// Describes the launches that were refused or left out; empty without any.
+fn attempts(attempts: &[LaunchAttempt]) -> String {
+    if attempts.is_empty() {
+        return String::new();
+    }
+    let rows = attempts.iter().map(|attempt| {
+        let claim = if attempt.claim.is_empty() {
+            "left out"
+        } else {
+            &attempt.claim
+        };
+        let cells = [&attempt.instance_type, claim, &attempt.reason, &attempt.message];
+        let cells = cells.map(|cell| printable(cell));
+        [attempt.time.0.to_string()].into_iter().chain(cells).collect()
+    });
+    let header = ["ATTEMPT", "INSTANCE TYPE", "CLAIM", "REASON", "~MESSAGE"];
+    format!("\n{}", table(&header, rows))
 }
 
 /// Describes the first start: the time of its first step, then the time that each further one took.
@@ -224,6 +249,31 @@ mod tests {
                 "The nodes cost $3.67 an hour (list price).",
             ]
         );
+    }
+
+    #[test]
+    fn every_attempt_is_a_line() {
+        let status = json!({
+            "state": "Pending", "observedGeneration": 2, "instanceType": "B",
+            "attempts": [
+                {"time": "2026-01-01T10:00:00Z", "instanceType": "A", "claim": "ws1", "reason": "AllocationFailure",
+                    "message": "no capacity"},
+                {"time": "2026-01-01T10:01:00Z", "instanceType": "C", "reason": "SubscriptionQuotaReached"},
+            ],
+            "conditions": [],
+        });
+        let text = explained("default", &workspace(&status)).text;
+        let lines: Vec<String> = text
+            .lines()
+            .map(|line| line.split_whitespace().collect::<Vec<_>>().join(" "))
+            .collect();
+        for expected in [
+            "Instance type: B",
+            "2026-01-01T10:00:00Z A ws1 AllocationFailure no capacity",
+            "2026-01-01T10:01:00Z C left out SubscriptionQuotaReached",
+        ] {
+            assert!(lines.iter().any(|line| line == expected), "{text}");
+        }
     }
 
     #[test]

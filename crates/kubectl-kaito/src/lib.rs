@@ -16,6 +16,7 @@ mod endpoint;
 mod explain;
 mod explain_json;
 mod findings;
+mod ladder;
 mod logs;
 mod manifest;
 mod money;

@@ -7,7 +7,7 @@ use instance_types::InstanceType;
 use kaito_api::labels;
 use preset_catalog::Runtime;
 use preset_catalog::estimate::{DEFAULT_CONTEXT_TOKENS, EngineOptions};
-use preset_catalog::fit::{Candidate, Fit, FitOptions, FitOutcome, FitReport, Purpose, Remedy, RetiredTypes};
+use preset_catalog::fit::{Candidate, Fit, FitOptions, FitOutcome, FitReport, Purpose, Remedy};
 use serde_json::Value;
 
 use crate::answer::Answer;
@@ -16,6 +16,7 @@ use crate::commit::{self, Commit, Model};
 use crate::manifest::NewWorkspace;
 use crate::output::{dollars, gib, parallel, printable, serialized, table};
 use crate::source::{PresetSource, Question};
+use crate::ladder::{self, RungVerdict};
 use crate::{documents, plan_json, plan_sums, retired, settings, several};
 
 /// Line about a gated preset.
@@ -30,7 +31,7 @@ struct Subject {
     preset: String,
     purpose: Purpose,
     context_tokens: Option<u32>,
-    /// Instance type of the Workspace; empty if none is set.
+    /// Instance types of the Workspace, as it names them; empty if none is set.
     instance_type: String,
     /// True if the Workspace names a token for the hub, or an image with the weights.
     has_access: bool,
@@ -74,9 +75,11 @@ pub(crate) async fn run(source: &PresetSource, args: &PlanArgs) -> anyhow::Resul
             let mut values: Vec<Value> = described
                 .map(|(subject, (plan, model))| {
                     let workspace = subject.workspace.as_deref();
-                    let bought = replaced(subject, plan, args).map(|(_, bought)| bought.name.as_str());
+                    let bought = replaced(subject, plan, args).into_iter().next();
+                    let bought = bought.map(|(_, bought)| bought.name.as_str());
                     let workspace = workspace.map(|name| (name, subject.instance_type.as_str()));
-                    plan_json::plan(plan, model, workspace, bought)
+                    let rungs = ladder::json(&subject.rungs(), plan, args.retired_instance_types);
+                    plan_json::plan(plan, model, workspace, (bought.filter(|_| rungs.is_null()), rungs))
                 })
                 .collect();
             // A single plan is printed alone, several as a list.
@@ -208,30 +211,36 @@ fn is_set(value: &Value) -> bool {
     value.as_str().is_some_and(|text| !text.trim().is_empty())
 }
 
-/// Returns the retired type that the Workspace names, and the one that is bought instead.
+impl Subject {
+    /// The instance types in the order in which they are tried.
+    fn rungs(&self) -> Vec<&str> {
+        ladder::rungs(&self.instance_type)
+    }
+}
+
+/// Returns the retired types that the Workspace names, each with the one that is bought instead.
 fn replaced<'a>(
     subject: &Subject,
     plan: &'a FitReport,
     args: &PlanArgs,
-) -> Option<(&'a InstanceType, &'a InstanceType)> {
-    let mut candidates = plan.candidates.iter();
-    let asked = &candidates
-        .find(|candidate| is_chosen(subject, candidate))?
-        .instance_type;
-    let replaces = asked.retired.is_some() && args.retired_instance_types == RetiredTypes::Replace;
-    let (bought, _) = plan.replacement(asked).filter(|_| replaces)?;
-    Some((asked, bought))
+) -> Vec<(&'a InstanceType, &'a InstanceType)> {
+    let rungs = subject.rungs().into_iter();
+    let verdicts = rungs.map(|rung| ladder::verdict(rung, plan, args.retired_instance_types));
+    let pair = |verdict| match verdict {
+        RungVerdict::Replaced(asked, bought, _) => Some((asked, bought)),
+        RungVerdict::Fits(_) | RungVerdict::LeftOut(_) => None,
+    };
+    verdicts.filter_map(pair).collect()
 }
 
-/// Returns true if a candidate fits, and the chosen one or its replacement does too.
+/// Returns true if a candidate fits, and one of the chosen ones or its replacement does too.
 fn satisfied(subject: &Subject, plan: &FitReport, args: &PlanArgs) -> bool {
-    if replaced(subject, plan, args).is_some() {
-        return true;
-    }
-    let chosen = |instance_type: &InstanceType| {
-        subject.instance_type.is_empty() || instance_type.name.eq_ignore_ascii_case(&subject.instance_type)
+    let rungs = subject.rungs();
+    let is_usable = |rung: &&str| {
+        let verdict = ladder::verdict(rung, plan, args.retired_instance_types);
+        !matches!(verdict, RungVerdict::LeftOut(_))
     };
-    plan.fits().any(|(instance_type, _)| chosen(instance_type))
+    rungs.is_empty() && plan.fits().next().is_some() || rungs.iter().any(is_usable)
 }
 
 fn shown(subject: &Subject, plan: &FitReport, model: &Model, args: &PlanArgs) -> String {
@@ -259,14 +268,17 @@ fn shown(subject: &Subject, plan: &FitReport, model: &Model, args: &PlanArgs) ->
             .any(|candidate| is_chosen(subject, candidate));
         let _ = if known {
             writeln!(text, "* what the Workspace asks for")
+        } else if subject.rungs().len() > 1 {
+            Ok(())
         } else {
             let name = printable(&subject.instance_type);
             writeln!(text, "The Workspace requests {name}, which is not listed.")
         };
     }
-    if let Some((asked, bought)) = replaced(subject, plan, args) {
+    for (asked, bought) in replaced(subject, plan, args) {
         text.push_str(&retired::replacement(asked, bought));
     }
+    text.push_str(&ladder::of(&subject.rungs(), plan, args.retired_instance_types));
     text.push_str(&legend(plan));
     if args.explain {
         let is_wanted =
@@ -277,10 +289,9 @@ fn shown(subject: &Subject, plan: &FitReport, model: &Model, args: &PlanArgs) ->
 }
 
 fn is_chosen(subject: &Subject, candidate: &Candidate) -> bool {
-    candidate
-        .instance_type
-        .name
-        .eq_ignore_ascii_case(&subject.instance_type)
+    let name = &candidate.instance_type.name;
+    let rungs = subject.rungs();
+    rungs.iter().any(|rung| rung.eq_ignore_ascii_case(name))
 }
 
 fn name_of(subject: &Subject, candidate: &Candidate) -> String {

@@ -6,13 +6,13 @@ use serde_json::{Value, json};
 use crate::commit::{Commit, Model};
 use crate::presets_json::known;
 
-/// Converts a plan. `workspace` is the name and the chosen instance type, if the plan is for a Workspace. `replacement` is
-/// bought instead of a retired one.
+/// Converts a plan. `workspace` is the name and the chosen instance type, if the plan is for a Workspace. The `replacement` is
+/// bought instead of a retired one; several types are a ladder, which is null for a single one.
 pub(crate) fn plan(
     plan: &FitReport,
     model: &Model,
     workspace: Option<(&str, &str)>,
-    replacement: Option<&str>,
+    (replacement, ladder): (Option<&str>, Value),
 ) -> Value {
     let purpose = match plan.purpose {
         Purpose::Inference => "inference",
@@ -29,6 +29,7 @@ pub(crate) fn plan(
             ),
         ),
         ("replacedBy", json!(replacement)),
+        ("ladder", ladder),
         ("preset", json!(plan.preset)),
         ("needsModelAccessSecret", json!(model.needs_token.then_some(true))),
         ("modelRevision", json!(model.commit.as_ref().map(Commit::json))),

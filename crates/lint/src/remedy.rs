@@ -35,11 +35,11 @@ fn near_presets(settings: &Settings<'_>, object: &Value) -> Option<String> {
 }
 
 fn near_types(settings: &Settings<'_>, object: &Value) -> Option<String> {
-    let name = object["resource"]["instanceType"].as_str()?;
-    match settings.instance_types.lookup(settings.options.cloud, name) {
-        Some(_) => None,
-        None => did_you_mean(&settings.instance_types.near(settings.options.cloud, name)),
-    }
+    let names = object["resource"]["instanceType"].as_str()?;
+    let cloud = settings.options.cloud;
+    let is_unknown = |name: &&str| settings.instance_types.lookup(cloud, name).is_none();
+    let unknown = names.split(',').map(str::trim).find(is_unknown)?;
+    did_you_mean(&settings.instance_types.near(cloud, unknown))
 }
 
 fn did_you_mean(names: &[&str]) -> Option<String> {

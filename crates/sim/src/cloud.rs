@@ -6,10 +6,11 @@
 pub mod faults;
 pub mod operations;
 pub mod requests;
+mod scarcity;
 mod stock;
 pub mod supply;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use cloudprovider::{Instance, InstanceState, LaunchSpec, Offering, OperationStatus};
 use jiff::{SignedDuration, Timestamp};
@@ -108,6 +109,8 @@ pub struct Cloud {
     pub pace: Pace,
     /// Faults of requests.
     pub faults: Faults,
+    /// Instance types of which no machine is free, in lower case.
+    pub scarce: BTreeSet<String>,
     /// The cluster is stopped, so changes are refused.
     pub stopped: bool,
     /// Machines that the cloud has of scarce offerings. Others are unlimited.
@@ -130,6 +133,7 @@ impl Cloud {
             now,
             pace,
             faults: Faults::default(),
+            scarce: BTreeSet::new(),
             stopped: false,
             supply: BTreeMap::new(),
             attempts: Vec::new(),

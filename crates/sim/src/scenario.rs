@@ -17,6 +17,7 @@
 //! | `broken image IMAGE` | its containers crash |
 //! | `registry down\|up`, `containers crash\|run`, `volumes fail\|work` | |
 //! | `foreign pool NAME`, `remove foreign pool NAME` | a pool of another owner |
+//! | `scarce TYPE ...` | no machine of these types is free |
 //! | `lose pool NAME`, `break machine NAME` | a loss |
 //! | `stop pool NAME`, `start pool NAME` | as `az aks nodepool stop` |
 //! | `stop cluster`, `start cluster` | as `az aks stop` |
@@ -157,6 +158,10 @@ fn trouble(world: &mut World, words: &[&str]) -> Result<String, String> {
         ["fault", word, "once"] => fault(word)
             .map(|fault| world.cloud.faults.once(fault))
             .and_then(nothing),
+        ["scarce", types @ ..] => {
+            world.cloud.scarce = types.iter().map(|name| name.to_lowercase()).collect();
+            Ok(String::new())
+        }
         ["faults", "clear"] => {
             world.cloud.faults.clear();
             Ok(String::new())

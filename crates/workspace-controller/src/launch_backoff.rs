@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use jiff::Timestamp;
 use kaito_api::NodeClaim;
 use operator_runtime::{Change, Key};
-use workspace_plan::{LaunchBackoff, LaunchBackoffs};
+use workspace_plan::{LaunchBackoff, LaunchBackoffs, Offer};
 
 /// Back-offs of all Workspaces; clones share them.
 #[derive(Clone, Debug, Default)]
@@ -22,6 +22,11 @@ impl SharedLaunchBackoffs {
     /// Returns the back-offs of one Workspace, by claim name.
     pub(crate) fn of(&self, namespace: &str, workspace: &str) -> BTreeMap<String, LaunchBackoff> {
         self.lock().of(namespace, workspace)
+    }
+
+    /// Returns the offer of the claim of this UID, if it failed last.
+    pub(crate) fn offer_of(&self, uid: &str) -> Option<Offer> {
+        self.lock().offer_of(uid)
     }
 
     /// Returns the Workspace whose claim of this UID failed last.

@@ -22,6 +22,7 @@ mod registry_client;
 pub mod registry_tls;
 pub mod serving_args;
 mod strip;
+mod unavailable;
 mod upgrades;
 mod user_configs;
 mod warnings;

@@ -11,10 +11,13 @@ use k8s_openapi::api::networking::v1::NetworkPolicy;
 use kaito_api::{Claim, Machine, NodeClaim, Workspace, labels};
 use kube::{Resource, ResourceExt as _};
 use operator_runtime::{Cache, Index, Key};
-use workspace_plan::{ConfigLookup, Grant, GrantRequest, LaunchBackoff, Source, Turn, TurnRequest};
+use workspace_plan::{
+    ConfigLookup, Grant, GrantRequest, LaunchBackoff, Source, Turn, TurnRequest, UnavailableType,
+};
 
 use crate::launch_backoff::SharedLaunchBackoffs;
 use crate::ledger::SharedLedger;
+use crate::unavailable::SharedUnavailableTypes;
 use crate::upgrades::SharedUpgradeQueue;
 use crate::user_configs::UserConfigs;
 
@@ -35,6 +38,7 @@ pub(crate) struct CacheSource {
     pub(crate) ledger: SharedLedger,
     pub(crate) upgrades: SharedUpgradeQueue,
     pub(crate) launch_backoffs: SharedLaunchBackoffs,
+    pub(crate) unavailable: SharedUnavailableTypes,
     pub(crate) nodes: Cache<Node>,
     /// By [`owner_value`].
     pub(crate) owned_nodes: Index<Node>,
@@ -89,6 +93,10 @@ impl Source for CacheSource {
 
     fn launch_backoffs(&self, namespace: &str, workspace: &str) -> BTreeMap<String, LaunchBackoff> {
         self.launch_backoffs.of(namespace, workspace)
+    }
+
+    fn unavailable_types(&self, now: Timestamp) -> Vec<Arc<UnavailableType>> {
+        self.unavailable.all(now)
     }
 
     fn node(&self, name: &str) -> Option<Arc<Node>> {

@@ -12,6 +12,8 @@ use kube::ResourceExt as _;
 use kube::runtime::watcher;
 use operator_runtime::{Cache, Key};
 
+use workspace_plan::Offer;
+
 use crate::launch_backoff::SharedLaunchBackoffs;
 use crate::observe::owner_key;
 
@@ -76,6 +78,22 @@ pub(crate) struct WarningScope {
     pub(crate) pods: Cache<Pod>,
     pub(crate) node_claims: Cache<NodeClaim>,
     pub(crate) launch_backoffs: SharedLaunchBackoffs,
+}
+
+impl WarningScope {
+    /// Returns the offer of the claim that the warning is about; `None` if it is about another object.
+    pub(crate) fn offer_of(&self, event: &Event) -> Option<Offer> {
+        let about = &event.involved_object;
+        let uid = about
+            .uid
+            .as_deref()
+            .filter(|_| about.kind.as_deref() == Some("NodeClaim"))?;
+        let claim = self.node_claims.get(&Key::cluster(about.name.as_deref()?));
+        let claim = claim.filter(|claim| claim.metadata.uid.as_deref() == Some(uid));
+        claim
+            .and_then(|claim| Offer::of(&claim.into()))
+            .or_else(|| self.launch_backoffs.offer_of(uid))
+    }
 }
 
 impl WarningScope {

@@ -18,6 +18,7 @@ use crate::observe::{
 };
 use crate::orphans::OrphanEnqueuers;
 use crate::strip;
+use crate::unavailable::SharedUnavailableTypes;
 use crate::upgrades::{SharedUpgradeQueue, unfinished_value};
 use crate::user_configs::UserConfigs;
 use crate::warnings::{self, WarningScope};
@@ -75,6 +76,7 @@ pub(crate) fn start(
             workspaces.cache(),
         ),
         launch_backoffs: scope.launch_backoffs.clone(),
+        unavailable: SharedUnavailableTypes::default(),
         nodes: nodes.cache(),
         owned_nodes: nodes.index(owner_value),
         pods: pods.index(owner_value_namespaced),
@@ -111,14 +113,20 @@ pub(crate) fn start(
     start.watch_workspaces(workspaces, &source);
     if kinds.contains(&ClaimKind::Machine.definition()) {
         caches = caches.with(&machines.cache());
-        let ledger = source.ledger.clone();
-        start.watch_claims("machines", machines, move |change| free(&ledger, change));
+        let (unavailable, ledger) = (source.unavailable.clone(), source.ledger.clone());
+        start.watch_claims("machines", machines, move |change| {
+            unavailable.record(change, operator_runtime::clock::now());
+            free(&ledger, change);
+        });
     }
     if kinds.contains(&ClaimKind::NodeClaim.definition()) {
         caches = caches.with(&node_claims.cache());
         let (backoffs, ledger) = (source.launch_backoffs.clone(), source.ledger.clone());
+        let unavailable = source.unavailable.clone();
         start.watch_claims("nodeclaims", node_claims, move |change| {
-            backoffs.record(change, operator_runtime::clock::now());
+            let now = operator_runtime::clock::now();
+            backoffs.record(change, now);
+            unavailable.record(change, now);
             free(&ledger, change);
         });
     }
@@ -137,7 +145,7 @@ pub(crate) fn start(
     start.watch("configmaps", config_maps, concerned);
     start.watch("networkpolicies", network_policies, concerned);
     start.watch("persistentvolumeclaims", weights_claims, concerned);
-    start.watch_warnings(warnings, scope);
+    start.watch_warnings(warnings, scope, source.unavailable.clone());
     (source, caches)
 }
 
@@ -216,7 +224,12 @@ impl Starter<'_> {
     }
 
     /// Runs the watch of warnings, from the time when the Workspaces are known.
-    fn watch_warnings(&mut self, watch: Watch<Event>, scope: WarningScope) {
+    fn watch_warnings(
+        &mut self,
+        watch: Watch<Event>,
+        scope: WarningScope,
+        unavailable: SharedUnavailableTypes,
+    ) {
         let (enqueuer, token) = (self.enqueuer.clone(), self.tasks.token());
         self.tasks.spawn("events", async move {
             tokio::select! {
@@ -224,6 +237,11 @@ impl Starter<'_> {
                 () = token.cancelled() => return Ok(()),
             }
             let enqueue = |change: &Change<Event>| {
+                if let Some(event) = &change.new
+                    && let Some(offer) = scope.offer_of(event)
+                {
+                    unavailable.record_event(event, offer, operator_runtime::clock::now());
+                }
                 let keys = change.both().flat_map(|event| scope.workspaces_of(event));
                 keys.for_each(|key| enqueuer.enqueue(key));
             };

@@ -10,6 +10,7 @@ use kaito_api::conditions::ClaimConditionType;
 use kaito_api::workspace_status::ColdStartStep;
 use kaito_api::{Claim, ClaimObject as _, Workspace, labels};
 use telemetry::{CollectedGauge, Metrics};
+use workspace_plan::UnavailableType;
 
 use crate::observe::CacheSource;
 
@@ -22,7 +23,7 @@ pub(crate) fn register(
     source: &CacheSource,
 ) {
     let (workspaces, machines) = (source.workspaces.clone(), source.machines.clone());
-    let node_claims = source.node_claims.clone();
+    let (node_claims, unavailable) = (source.node_claims.clone(), source.unavailable.clone());
     metrics.collect(move || {
         if !leads() {
             return Vec::new();
@@ -31,6 +32,7 @@ pub(crate) fn register(
         let machines = machines.all().into_iter().map(|machine| machine.claim());
         let node_claims = node_claims.all().into_iter().map(|claim| claim.claim());
         gauges.push(of_claims(machines.chain(node_claims)));
+        gauges.push(of_unavailable(&unavailable.all(operator_runtime::clock::now())));
         gauges
     });
 }
@@ -85,13 +87,17 @@ fn info(workspace: &Workspace) -> Vec<(Labels, f64)> {
     } else {
         "inference"
     };
-    let instance_type = workspace.spec.resource.as_ref();
+    let status = workspace.status.as_ref();
+    let taken = status.and_then(|status| status.instance_type.clone());
+    let asked = workspace.spec.resource.as_ref();
     let labels = [
         ("work", work.to_owned()),
         ("model", workspace.preset_name().unwrap_or_default().to_owned()),
         (
             "instance_type",
-            instance_type.map_or_else(String::new, |spec| spec.instance_type.clone()),
+            taken
+                .or_else(|| asked.map(|spec| spec.instance_type.clone()))
+                .unwrap_or_default(),
         ),
     ];
     vec![(named(workspace, labels), 1.0)]
@@ -205,6 +211,14 @@ fn of_claims(claims: impl Iterator<Item = Claim>) -> CollectedGauge {
         name: "kaito_claims",
         help: "Claims of Workspaces",
         series: series.collect(),
+    }
+}
+
+fn of_unavailable(all: &[Arc<UnavailableType>]) -> CollectedGauge {
+    CollectedGauge {
+        name: "kaito_unavailable_instance_types",
+        help: "Instance types that were refused lately and that ladders leave out, with the reason",
+        series: all.iter().map(|found| (found.labels().into(), 1.0)).collect(),
     }
 }
 

@@ -13,15 +13,20 @@ use plan::{Manifest, Write};
 
 use crate::context::PlanContext;
 use crate::desired::{Desired, DesiredWorkload};
+use crate::ladder;
 use crate::rollout::Rollout;
 
 /// Renders the objects of the namespace, in the order in which they are applied: the workload last.
 pub(crate) fn manifests(context: &PlanContext<'_>, desired: &Desired<'_>) -> Vec<Manifest> {
-    match &desired.workload {
+    let mut manifests = match &desired.workload {
         DesiredWorkload::Template(template) => inference::of_template(context, template, desired.nodes),
         DesiredWorkload::Inference(inference) => inference::of_preset(context, inference, &desired.hardware),
         DesiredWorkload::Tuning(tuning) => tuning::manifests(context, tuning, &desired.hardware),
+    };
+    if desired.is_ladder {
+        ladder::mark(&mut manifests, &desired.hardware.instance_type);
     }
+    manifests
 }
 
 /// Plans the writes that lead to the desired state: claims, then the objects of the namespace.
@@ -50,5 +55,6 @@ pub(crate) fn writes(
 }
 
 fn claims_settled(context: &PlanContext<'_>, desired: &Desired<'_>) -> bool {
-    !context.creates_nodes() || crate::claims::are_settled(context, desired.nodes)
+    let has_others = ladder::of_other_type(context, desired).next().is_some();
+    !context.creates_nodes() || !has_others && crate::claims::are_settled(context, desired.nodes)
 }

@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 use kaito_api::Claim;
 use kaito_api::conditions::{ClaimConditionType, Status};
 
@@ -40,20 +40,31 @@ pub(crate) fn is_overdue(context: &PlanContext<'_>, claim: &Claim) -> bool {
 /// Time until a live claim that fails to launch is withdrawn; `None` for every other claim.
 pub(crate) fn patience_left(context: &PlanContext<'_>, claim: &Claim) -> Option<Duration> {
     launch_failure(claim).filter(|_| is_live(claim.metadata()))?;
+    Some(Duration::try_from(due(claim)?.duration_since(context.now)).unwrap_or_default())
+}
+
+/// Returns true if a Karpenter's claim fails to launch for so long that it is given up.
+pub(crate) fn has_lasted(claim: &Claim, now: Timestamp) -> bool {
+    launch_failure(claim)
+        .and_then(|_| due(claim))
+        .is_some_and(|due| due <= now)
+}
+
+fn due(claim: &Claim) -> Option<Timestamp> {
     let since = claim.condition(ClaimConditionType::Launched)?.since?;
-    let due = since.saturating_add(PATIENCE).unwrap_or(since);
-    Some(Duration::try_from(due.duration_since(context.now)).unwrap_or_default())
+    Some(since.saturating_add(PATIENCE).unwrap_or(since))
+}
+
+/// Returns the words of a Karpenter's Event without the name of the claim, with which they begin.
+pub(crate) fn words(message: &str) -> &str {
+    message.split_once(" event: ").map_or(message, |(_, rest)| rest)
 }
 
 /// Returns why a claim is gone: the Event of its provisioner, else its last report.
 pub(crate) fn lost_cause(context: &PlanContext<'_>, backoff: &LaunchBackoff) -> String {
     let event = warnings::about_uid(context, &backoff.uid).into_iter().next();
     match event {
-        // Karpenter's texts begin with the name of the claim.
-        Some((reason, message)) => {
-            let message = message.split_once(" event: ").map_or(message, |(_, rest)| rest);
-            format!("{reason}: {message}")
-        }
+        Some((reason, message)) => format!("{reason}: {}", words(message)),
         None if backoff.cause.is_empty() => "its provisioner gave no reason".to_owned(),
         None => backoff.cause.clone(),
     }

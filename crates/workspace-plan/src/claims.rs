@@ -9,6 +9,7 @@ use kaito_api::{Claim, ClaimKind, labels, names};
 use crate::context::PlanContext;
 use crate::launch_backoff::LaunchBackoff;
 use crate::metadata::{annotation, is_live, label};
+use crate::price;
 use crate::problem::Problem;
 use crate::settings::NodeLimit;
 
@@ -128,6 +129,18 @@ fn owner(claim: &Claim) -> Option<(&str, &str)> {
 pub(crate) fn backing_off<'a>(context: &PlanContext<'a>, name: &str) -> Option<&'a LaunchBackoff> {
     let backoff = context.observed.launch_backoffs.get(name);
     backoff.filter(|backoff| backoff.remaining(context.now).is_some())
+}
+
+/// Instance type of the claims of the Workspace, and true if they live. Those that live, and the first ordinals, come first.
+pub(crate) fn instance_type<'a>(context: &PlanContext<'a>) -> Option<(&'a str, bool)> {
+    let all = own(context).filter_map(|claim| {
+        let ordinal =
+            label(claim.metadata(), labels::ORDINAL).and_then(|ordinal| ordinal.parse::<u32>().ok());
+        let place = (!is_live(claim.metadata()), ordinal.unwrap_or(u32::MAX));
+        Some((place, price::instance_type(claim)?))
+    });
+    let first = all.min_by_key(|(place, _)| *place);
+    first.map(|((is_terminating, _), name)| (name, !is_terminating))
 }
 
 /// Returns true if the claim's node is ready.

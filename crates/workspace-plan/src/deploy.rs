@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
+use kaito_api::conditions::WorkspaceReason;
 use kaito_api::event_reasons;
+use plan::condition::ConditionReason as _;
 use plan::{Event, Manifest, Plan};
 
 use crate::build;
@@ -11,16 +13,23 @@ use crate::condition::ConditionUpdate;
 use crate::context::PlanContext;
 use crate::desired::{Desired, DesiredWorkload};
 use crate::exposure;
+use crate::ladder;
 use crate::ledger::Grant;
 use crate::node_set::NodeSet;
+use crate::price;
 use crate::problem::Problem;
 use crate::rollout;
 use crate::status::{self, StatusReport};
+use crate::unavailable;
 
 /// Plans the writes that lead to the desired state. The workload is the last of the manifests.
 pub(crate) fn plan(context: &PlanContext<'_>, desired: &Desired<'_>, manifests: Vec<Manifest>) -> Plan {
     let sizing_summary = desired.sizing_summary.as_deref();
-    let nodes = NodeSet::of(context, desired.nodes, desired.gpus_per_node).explained(sizing_summary);
+    let nodes = NodeSet::of(context, desired.nodes, desired.gpus_per_node);
+    let nodes = match moving(context, desired) {
+        Some(problem) => nodes.waiting(&problem),
+        None => nodes.explained(sizing_summary),
+    };
     let resource = nodes.resource();
     let mut rollout = rollout::of(context, desired, manifests);
     let rollout_notes = std::mem::take(&mut rollout.notes);
@@ -39,6 +48,11 @@ pub(crate) fn plan(context: &PlanContext<'_>, desired: &Desired<'_>, manifests: 
         .chain(refusal_note);
     let report = StatusReport {
         sizing_summary,
+        instance_type: if context.creates_nodes() {
+            &desired.hardware.instance_type
+        } else {
+            ""
+        },
         ..StatusReport::new(context, resource, Some(nodes))
     }
     .noting(notes);
@@ -64,6 +78,21 @@ fn with_refused_grant(
         return (resource, Some(problem));
     }
     (problem.condition(), None)
+}
+
+/// Reports that the claims of another instance type are given back before those of the one that is taken are created.
+fn moving(context: &PlanContext<'_>, desired: &Desired<'_>) -> Option<Problem> {
+    let mut others = ladder::of_other_type(context, desired);
+    let other = others.next()?;
+    let why = [other].into_iter().chain(others).find_map(unavailable::refusal);
+    let why = why.map(|(reason, words)| format!(" ({}: {})", reason.as_str(), words.trim_end_matches('.')));
+    let cause = format!(
+        "{} cannot be had{}: its claims are given back, and then {} is asked for",
+        price::instance_type(other).unwrap_or_default(),
+        why.unwrap_or_default(),
+        desired.hardware.instance_type
+    );
+    Some(Problem::new(WorkspaceReason::InstanceTypeUnavailable, cause))
 }
 
 /// Time until then.

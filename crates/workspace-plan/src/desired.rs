@@ -26,6 +26,8 @@ pub(crate) struct Desired<'a> {
     pub(crate) sizing_summary: Option<String>,
     /// Reason for which a changed spec is not applied to the running workload.
     pub(crate) update_blocked: Option<Problem>,
+    /// True if the Workspace names several instance types. Then claims of another type give way while nothing runs.
+    pub(crate) is_ladder: bool,
     /// Problems to report although they prevent nothing.
     pub(crate) notes: Vec<Problem>,
 }

@@ -11,6 +11,8 @@ use kaito_api::conditions::{ClaimConditionType, ClaimReason, Status};
 use kaito_api::labels::{WORKSPACE, WORKSPACE_NAMESPACE};
 use kaito_api::{Claim, NodeClaim};
 
+use crate::unavailable::Offer;
+
 /// Pause after the first failed launch; doubled after each further one in a row.
 const FIRST: SignedDuration = SignedDuration::from_secs(10);
 /// Longest pause.
@@ -23,6 +25,10 @@ const REMEMBERED: SignedDuration = SignedDuration::from_hours(1);
 pub struct LaunchBackoff {
     /// UID of the last claim that failed, to find the Events about it.
     pub uid: String,
+    /// Offer that it asked for; `None` if it named no instance type.
+    pub offer: Option<Offer>,
+    /// Time of its creation.
+    pub created_at: Timestamp,
     /// Last report of its provisioner; empty if there was none.
     pub cause: String,
     /// Time of the last failure.
@@ -66,6 +72,13 @@ impl LaunchBackoffs {
         self.0.get(&key).cloned().unwrap_or_default()
     }
 
+    /// Returns the offer of the claim of this UID, if it failed last.
+    #[must_use]
+    pub fn offer_of(&self, uid: &str) -> Option<Offer> {
+        let mut all = self.0.values().flat_map(BTreeMap::values);
+        all.find(|backoff| backoff.uid == uid)?.offer.clone()
+    }
+
     /// Returns namespace and name of the Workspace whose claim of this UID failed last.
     #[must_use]
     pub fn owner_of(&self, uid: &str) -> Option<(String, String)> {
@@ -84,9 +97,16 @@ impl LaunchBackoffs {
         };
         let claims = self.0.entry(owner).or_default();
         let failures = claims.get(name).map_or(0, |backoff| backoff.failures);
+        let failed = Claim::from(claim.clone());
         let backoff = LaunchBackoff {
             uid: claim.metadata.uid.clone().unwrap_or_default(),
-            cause: last_report(&Claim::from(claim.clone())).unwrap_or_default(),
+            offer: Offer::of(&failed),
+            created_at: claim
+                .metadata
+                .creation_timestamp
+                .as_ref()
+                .map_or(now, |time| time.0),
+            cause: last_report(&failed).unwrap_or_default(),
             failed_at: now,
             failures: failures.saturating_add(1),
         };

@@ -9,6 +9,7 @@ use crate::condition::ConditionUpdate;
 use crate::context::PlanContext;
 use crate::node::{has_condition, is_ready, name, offers};
 use crate::node_count;
+use crate::problem::Problem;
 use crate::settings::ProvisionerMode;
 
 /// The nodes of a Workspace.
@@ -54,6 +55,15 @@ impl<'a> NodeSet<'a> {
             claims: Some(condition.clone()),
             nodes: condition,
             workers: Vec::new(),
+        }
+    }
+
+    /// The same number of nodes, none of which counts for this reason.
+    pub(crate) fn waiting(self, problem: &Problem) -> Self {
+        Self {
+            claims: Some(problem.condition()),
+            nodes: problem.condition(),
+            ..self
         }
     }
 

@@ -15,12 +15,14 @@ use kaito_api::workspace_status::ModelRevisionSource;
 use kaito_api::{Claim, Workspace, labels, names, selector};
 
 use crate::context::PlanContext;
+use crate::ladder;
 use crate::launch_backoff::LaunchBackoff;
 use crate::ledger::{Grant, GrantRequest};
 use crate::metadata;
 use crate::needs::{self, Needs};
 use crate::observed::{Observed, PresetLookup, WeightsClaim, Workloads};
 use crate::settings::{ProvisionerMode, Settings};
+use crate::unavailable::UnavailableType;
 use crate::upgrade_queue::{Turn, TurnRequest};
 use crate::upgrade_request;
 use crate::upgrades::Upgrades;
@@ -42,6 +44,9 @@ pub trait Source {
 
     /// Returns the back-offs of the Workspace's claims, by claim name.
     fn launch_backoffs(&self, namespace: &str, workspace: &str) -> BTreeMap<String, LaunchBackoff>;
+
+    /// Returns the offers of instance types that were refused lately.
+    fn unavailable_types(&self, now: Timestamp) -> Vec<Arc<UnavailableType>>;
 
     /// Returns the Node of this name.
     fn node(&self, name: &str) -> Option<Arc<Node>>;
@@ -137,6 +142,11 @@ pub fn observe(
         pods,
         weights_claims,
         launch_backoffs,
+        unavailable: if ladder::names_several(&workspace) {
+            source.unavailable_types(now)
+        } else {
+            Vec::new()
+        },
         claims: all_claims,
         grant: Grant::Granted,
         turn: Turn::None,

@@ -13,6 +13,7 @@ use preset_catalog::Preset;
 
 use crate::launch_backoff::LaunchBackoff;
 use crate::ledger::Grant;
+use crate::unavailable::UnavailableType;
 use crate::upgrade_queue::Turn;
 use crate::user_config::ConfigLookup;
 
@@ -38,6 +39,8 @@ pub struct Observed {
     pub turn: Turn,
     /// Back-offs after failed launches, by claim name.
     pub launch_backoffs: BTreeMap<String, LaunchBackoff>,
+    /// Offers of instance types that were refused lately, in any order; empty unless the Workspace names several types.
+    pub unavailable: Vec<Arc<UnavailableType>>,
     /// Nodes that the claims name or whose labels name the Workspace. Where users bring their own nodes, those that match
     /// the Workspace's selector. Each once, in any order.
     pub nodes: Vec<Arc<Node>>,

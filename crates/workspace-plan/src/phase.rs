@@ -6,6 +6,7 @@ use plan::Manifest;
 use crate::condition::AnyReason;
 use crate::context::PlanContext;
 use crate::desired::Desired;
+use crate::ladder;
 use crate::ledger::Grant;
 use crate::problem::Problem;
 use crate::{build, claims, retention, validate};
@@ -52,8 +53,11 @@ fn of_live<'a>(context: &PlanContext<'a>) -> Phase<'a> {
 fn valid<'a>(context: &PlanContext<'a>) -> Result<(Desired<'a>, Vec<Manifest>), Problem> {
     let desired = validate::desired(context)?;
     claims::check_names(context, desired.nodes)?;
-    // Nothing runs yet, so the Workspace waits. A workload that runs keeps the nodes that it has.
-    if let (Grant::Refused(refusal), None) = (&context.observed.grant, context.workload) {
+    // Nothing runs yet, so the Workspace waits. A workload that runs keeps the nodes that it has. Claims of another type are
+    // given back first, which may make room.
+    if let (Grant::Refused(refusal), None) = (&context.observed.grant, context.workload)
+        && ladder::of_other_type(context, &desired).next().is_none()
+    {
         return Err(refusal.problem());
     }
     let manifests = build::manifests(context, &desired);

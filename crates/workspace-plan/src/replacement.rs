@@ -6,23 +6,22 @@ use instance_types::{Catalog, InstanceType};
 use kaito_api::conditions::WorkspaceReason;
 use preset_catalog::fit::{FitReport, RetiredTypes, like_for_like};
 
-use crate::claims;
 use crate::context::PlanContext;
 use crate::fits::{self, NodeWork};
-use crate::metadata::{is_live, label};
 use crate::price;
 use crate::problem::Problem;
 
-/// Returns the type to buy for this work instead of a retired one. It is the retired one where a claim of it exists.
+/// Returns the type to buy for this work instead of a retired one: the recorded one, which may be the retired one itself.
 ///
 /// # Errors
 /// When none is recorded, and none may be chosen.
 pub(crate) fn of(
     context: &PlanContext<'_>,
     retired: &InstanceType,
+    recorded: Option<&str>,
     work: NodeWork<'_>,
 ) -> Result<&'static InstanceType, Problem> {
-    if let Some(recorded) = recorded(context) {
+    if let Some(recorded) = recorded.and_then(|name| lookup(context, name)) {
         return Ok(recorded);
     }
     let chosen = match context.settings.retired_types {
@@ -30,18 +29,6 @@ pub(crate) fn of(
         RetiredTypes::Refuse => None,
     };
     chosen.ok_or_else(|| refused(context, retired, work))
-}
-
-/// Type of the claims of the Workspace. Those that live, and the first ordinals, come first.
-fn recorded(context: &PlanContext<'_>) -> Option<&'static InstanceType> {
-    let all = claims::own(context).filter_map(|claim| {
-        let known = lookup(context, price::instance_type(claim)?)?;
-        let ordinal = label(claim.metadata(), kaito_api::labels::ORDINAL);
-        let ordinal = ordinal.and_then(|ordinal| ordinal.parse::<u32>().ok());
-        Some((!is_live(claim.metadata()), ordinal.unwrap_or(u32::MAX), known))
-    });
-    let first = all.min_by_key(|(is_terminating, ordinal, _)| (*is_terminating, *ordinal));
-    first.map(|(_, _, known)| known)
 }
 
 fn chosen(

@@ -1,5 +1,6 @@
 //! The Workspace's status: computed whole in each plan and written only when it differs.
 
+mod attempts;
 mod cold_start;
 mod events;
 mod progress;
@@ -16,6 +17,7 @@ use crate::claim_problem;
 use crate::claims;
 use crate::condition::ConditionUpdate;
 use crate::context::PlanContext;
+use crate::ladder;
 use crate::model_commit;
 use crate::node_set::NodeSet;
 use crate::observed::PresetLookup;
@@ -45,6 +47,8 @@ pub(crate) struct StatusReport<'a> {
     pub(crate) state: WorkspaceState,
     /// Problems to report although they prevent nothing.
     pub(crate) notes: Vec<Problem>,
+    /// Instance type of the nodes; empty where none is asked for.
+    pub(crate) instance_type: &'a str,
     /// The arithmetic behind the number of nodes, in one line.
     pub(crate) sizing_summary: Option<&'a str>,
 }
@@ -75,6 +79,7 @@ impl<'a> StatusReport<'a> {
             job,
             state,
             notes: refused.note.into_iter().collect(),
+            instance_type: "",
             sizing_summary: None,
         }
     }
@@ -227,6 +232,8 @@ pub(crate) fn report(context: &PlanContext<'_>, report: &StatusReport<'_>, plan:
         model_revision: model_commit::status(context),
         endpoint: report.inference.is_true().then(|| endpoint(context)).flatten(),
         conditions: conditions(context, &updates),
+        instance_type: instance_type(context, report),
+        attempts: attempts::of(context),
         target_node_count: nodes.and_then(|nodes| i32::try_from(nodes.wanted).ok()),
         observed_generation: Some(context.generation()),
         cold_start: cold_start::of(context, nodes.map(|nodes| nodes.wanted)),
@@ -237,6 +244,15 @@ pub(crate) fn report(context: &PlanContext<'_>, report: &StatusReport<'_>, plan:
     plan.events.extend(events::of_conditions(context, &updates));
     plan.events.extend(events::of_notes(context, &report.notes));
     write(context, &status, plan);
+}
+
+/// The type that is asked for. What runs keeps it while its spec decides nothing.
+fn instance_type(context: &PlanContext<'_>, report: &StatusReport<'_>) -> Option<String> {
+    let old = context.status().and_then(|status| status.instance_type.clone());
+    match report.instance_type {
+        "" => old.filter(|_| report.nodes.as_ref().is_some_and(|nodes| nodes.wanted > 0)),
+        name => Some(name.to_owned()),
+    }
 }
 
 /// Adds the status of a terminating Workspace to the plan, with these conditions only.
@@ -271,6 +287,7 @@ fn requeue(context: &PlanContext<'_>) -> Option<Duration> {
         .chain(backoffs)
         .chain(withdrawals)
         .chain(retention)
+        .chain(ladder::next_look(context))
         .min()
 }
 

@@ -20,19 +20,28 @@ mod weights_image;
 
 use crate::context::PlanContext;
 use crate::desired::Desired;
+use crate::ladder::{self, Rung};
 use crate::model_commit;
 use crate::problem::Problem;
 
-/// Returns the desired state.
+/// Returns the desired state, on the instance type of the ladder that is taken.
 ///
 /// # Errors
 /// With the problem for which the spec is rejected.
 pub(crate) fn desired<'a>(context: &PlanContext<'a>) -> Result<Desired<'a>, Problem> {
     model_commit::check(context)?;
+    ladder::desired(context)
+}
+
+/// Returns the desired state on one rung of the ladder.
+///
+/// # Errors
+/// With the problem for which it is impossible there.
+pub(crate) fn on_rung<'a>(context: &PlanContext<'a>, rung: Rung<'a>) -> Result<Desired<'a>, Problem> {
     let spec = &context.workspace().spec;
     match (&spec.inference, &spec.tuning) {
-        (Some(inference), None) => inference::desired(context, inference),
-        (None, Some(tuning)) => tuning::desired(context, tuning),
+        (Some(inference), None) => inference::desired(context, inference, rung),
+        (None, Some(tuning)) => tuning::desired(context, tuning, rung),
         _ => Err(Problem::invalid(
             "exactly one of inference and tuning must be set",
         )),

@@ -37,7 +37,7 @@ pub(crate) const PULL_SECRET: &str = "FailedToRetrieveImagePullSecret";
 pub(crate) const PROVISION: &str = "ProvisioningFailed";
 
 /// A Karpenter has no capacity for a claim, and deletes it.
-const CAPACITY: &str = "InsufficientCapacityError";
+pub(crate) const CAPACITY: &str = "InsufficientCapacityError";
 /// The node class of a Karpenter's claim is not ready, so it deletes the claim.
 const NODE_CLASS: &str = "NodeClassNotReady";
 

@@ -20,6 +20,7 @@ mod fencing;
 mod guard;
 mod holding_proxy;
 mod karpenter;
+mod ladder;
 mod lifecycle;
 mod metrics;
 mod money;

@@ -50,6 +50,7 @@ impl Cloud {
             ));
         }
         self.note(format!("create {}", spec.name));
+        self.check_scarcity(spec)?;
         if fault == Some(Fault::Late) {
             self.late
                 .push((super::operations::later(self.now, 40), spec.clone()));

@@ -15,8 +15,8 @@ use kaito_api::{Claim, ClaimKind};
 use plan::{Kind, ObjectRef, PendingWrites};
 use workspace_plan::{
     ClaimOwner, ConfigLookup, Grant, GrantRequest, LaunchBackoff, LaunchBackoffs, Observed, ObservedClaim,
-    OrphanMemory, Ownership, Settings, Source, SpendLedger, Turn, TurnRequest, UnfinishedUpgrade,
-    UpgradeQueue, Upgrades, Wake,
+    Offer, OrphanMemory, Ownership, Settings, Source, SpendLedger, Turn, TurnRequest, UnavailableType,
+    UnavailableTypes, UnfinishedUpgrade, UpgradeQueue, Upgrades, Wake,
 };
 
 use super::Program;
@@ -36,6 +36,8 @@ pub struct Workspaces {
     pub presets: Presets,
     /// Failed launches.
     pub launch_backoffs: LaunchBackoffs,
+    /// Instance types that cannot be had.
+    pub unavailable: UnavailableTypes,
     /// Claims without a Workspace.
     pub orphans: OrphanMemory,
     /// The ledger of nodes.
@@ -59,6 +61,7 @@ impl Workspaces {
             view: View::listed(api, Program::Workspaces.kinds()),
             presets: Presets::default(),
             launch_backoffs: LaunchBackoffs::default(),
+            unavailable: UnavailableTypes::default(),
             orphans: OrphanMemory::default(),
             ledger: SpendLedger::default(),
             upgrades: UpgradeQueue::default(),
@@ -84,6 +87,13 @@ impl Workspaces {
             };
             let (old, new) = (claim(&change.old), claim(&change.new));
             self.launch_backoffs.record(old.as_deref(), new.as_deref(), now);
+            let (old, new) = (any_claim(&change.old), any_claim(&change.new));
+            self.unavailable.record(old.as_ref(), new.as_ref(), now);
+            if let Some(Typed::Event(event)) = &change.new
+                && let Some(offer) = self.offer_of(event)
+            {
+                self.unavailable.record_event(event, offer, now);
+            }
             if change.new.is_none()
                 && let Some(Typed::NodeClaim(_) | Typed::Machine(_)) = &change.old
             {
@@ -93,6 +103,18 @@ impl Workspaces {
                 self.wakes.extend(wakes);
             }
         }
+    }
+
+    fn offer_of(&self, event: &Event) -> Option<Offer> {
+        let about = &event.involved_object;
+        let uid = about
+            .uid
+            .as_deref()
+            .filter(|_| about.kind.as_deref() == Some("NodeClaim"))?;
+        let mut claims = self.view.claims_named(about.name.as_deref()?).into_iter();
+        let claim = claims.find(|claim| claim.uid() == uid);
+        let offer = claim.and_then(|claim| Offer::of(&claim));
+        offer.or_else(|| self.launch_backoffs.offer_of(uid))
     }
 
     /// Gathers everything about one Workspace; `None` if the cache does not contain it.
@@ -116,6 +138,7 @@ impl Workspaces {
         let caches = Caches {
             view: &self.view,
             launch_backoffs: &self.launch_backoffs,
+            unavailable: &self.unavailable,
             settings: &self.settings,
             now: elapsed(now),
             ledger: RefCell::new((&mut self.ledger, &mut self.wakes)),
@@ -171,6 +194,7 @@ impl Workspaces {
 struct Caches<'a> {
     view: &'a View,
     launch_backoffs: &'a LaunchBackoffs,
+    unavailable: &'a UnavailableTypes,
     settings: &'a Settings,
     now: Duration,
     ledger: RefCell<(&'a mut SpendLedger, &'a mut Vec<Wake>)>,
@@ -203,6 +227,10 @@ impl Source for Caches<'_> {
 
     fn launch_backoffs(&self, namespace: &str, workspace: &str) -> BTreeMap<String, LaunchBackoff> {
         self.launch_backoffs.of(namespace, workspace)
+    }
+
+    fn unavailable_types(&self, now: Timestamp) -> Vec<Arc<UnavailableType>> {
+        self.unavailable.all(now)
     }
 
     fn node(&self, name: &str) -> Option<Arc<Node>> {
@@ -315,6 +343,14 @@ impl Source for Caches<'_> {
     fn warnings(&self, uid: &str) -> Vec<Arc<Event>> {
         let is_about = |event: &&Arc<Event>| event.involved_object.uid.as_deref() == Some(uid);
         self.view.events().filter(is_about).map(Arc::clone).collect()
+    }
+}
+
+fn any_claim(object: &Option<Typed>) -> Option<Claim> {
+    match object {
+        Some(Typed::Machine(machine)) => Some(Arc::clone(machine).into()),
+        Some(Typed::NodeClaim(claim)) => Some(Arc::clone(claim).into()),
+        _ => None,
     }
 }
 

@@ -13,6 +13,7 @@
 mod claims;
 mod held;
 mod karpenter;
+mod ladder;
 mod offerings;
 mod properties;
 mod scenarios;

@@ -9,6 +9,7 @@ use crate::claim_problem;
 use crate::claims;
 use crate::context::PlanContext;
 use crate::desired::Desired;
+use crate::ladder;
 use crate::ledger::Grant;
 use crate::metadata::is_live;
 
@@ -21,7 +22,15 @@ pub(super) fn writes(context: &PlanContext<'_>, desired: &Desired<'_>) -> Vec<Wr
     };
     let mut writes = delete_orphans(context);
     if context.workload.is_none() {
-        writes.extend(claims::excess(context, desired.nodes).map(delete_unless_changed));
+        let excess = claims::excess(context, desired.nodes);
+        let others = ladder::of_other_type(context, desired).filter(|claim| is_live(claim.metadata()));
+        let others: Vec<&Claim> = others.collect();
+        let excess = excess.filter(|claim| !others.iter().any(|other| std::ptr::eq(*other, *claim)));
+        writes.extend(excess.chain(others.iter().copied()).map(delete_unless_changed));
+    }
+    // Nodes of one Workspace are of one type, and a terminating claim may still have a node.
+    if ladder::of_other_type(context, desired).next().is_some() {
+        return writes;
     }
     let workspace = context.workspace();
     let image_family = workspace
@@ -56,7 +65,7 @@ fn ensure_claim(
         (_, Some(claim)) if claim_problem::is_overdue(context, claim) => Some(delete(claim)),
         // A terminating claim may still have a node, so its successor waits.
         (_, None) if claims::of_name(context, name).next().is_some() => None,
-        (_, None) if claims::backing_off(context, name).is_some() => None,
+        (_, None) if backs_off(context, name, request) => None,
         (_, None) if context.observed.grant != Grant::Granted => None,
         (ClaimKind::Machine, claim) => apply_if_needed(render::machine(request), claim),
         (ClaimKind::NodeClaim, claim) => {
@@ -68,6 +77,15 @@ fn ensure_claim(
             apply_if_needed(desired, claim)
         }
     }
+}
+
+/// Returns true if a claim of this name and type was lost shortly before.
+fn backs_off(context: &PlanContext<'_>, name: &str, request: &ClaimRequest<'_>) -> bool {
+    let wanted = &request.hardware.instance_type;
+    claims::backing_off(context, name).is_some_and(|backoff| {
+        let lost = backoff.offer.as_ref();
+        lost.is_none_or(|offer| offer.instance_type().eq_ignore_ascii_case(wanted))
+    })
 }
 
 /// Returns true if the writes create claims.

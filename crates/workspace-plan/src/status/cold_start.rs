@@ -48,7 +48,7 @@ pub(super) fn of(context: &PlanContext<'_>, wanted: Option<u32>) -> Option<ColdS
         ready: step(old.ready, ready(context)),
         usd_per_hour: match old.usd_per_hour.is_empty() {
             true if claims.is_empty() => String::new(),
-            true => usd_per_hour(context, wanted).unwrap_or_default(),
+            true => usd_per_hour(context, &claims).unwrap_or_default(),
             false => old.usd_per_hour,
         },
     };
@@ -131,9 +131,12 @@ fn ready(context: &PlanContext<'_>) -> Option<Timestamp> {
 }
 
 /// Returns the list price of all nodes; `None` if it is unknown.
-fn usd_per_hour(context: &PlanContext<'_>, wanted: u32) -> Option<String> {
-    let resource = context.workspace().spec.resource.as_ref()?;
-    let each = price::of(context.settings.cloud, &resource.instance_type)?;
-    let cents = each.saturating_mul(wanted.into()).saturating_add(5_000) / 10_000;
+fn usd_per_hour(context: &PlanContext<'_>, claims: &[&Claim]) -> Option<String> {
+    let cloud = context.settings.cloud;
+    let resource = context.workspace().spec.resource.as_ref();
+    let named = resource.and_then(|resource| price::of(cloud, &resource.instance_type));
+    let mut prices = claims.iter().map(|claim| price::of_claim(cloud, claim).or(named));
+    let all = prices.try_fold(0_u64, |all, price| Some(all.saturating_add(price?)))?;
+    let cents = all.saturating_add(5_000) / 10_000;
     Some(format!("{}.{:02}", cents / 100, cents % 100))
 }

@@ -7,35 +7,34 @@ use render::Hardware;
 use super::{node_labels, own_nodes};
 use crate::context::PlanContext;
 use crate::fits::NodeWork;
+use crate::ladder::Rung;
 use crate::problem::Problem;
 use crate::replacement;
 use crate::settings::ProvisionerMode;
 
-/// Returns the hardware of each node, and a note if it is not that of the named type.
+/// Returns the hardware of each node on this rung, and a note if it is not that of the named type.
 pub(super) fn of_nodes(
     context: &PlanContext<'_>,
+    rung: Rung<'_>,
     work: NodeWork<'_>,
     needs_gpu: bool,
 ) -> Result<(Hardware, Option<Problem>), Problem> {
-    let resource = context.workspace().spec.resource.as_ref();
-    let instance_type = resource
-        .map(|resource| resource.instance_type.as_str())
-        .unwrap_or_default();
     match context.settings.mode {
         ProvisionerMode::Machine | ProvisionerMode::NodeClaim => {
             node_labels::check(context)?;
-            of_instance_type(context, instance_type, work, needs_gpu)
+            of_rung(context, rung, work, needs_gpu)
         }
-        ProvisionerMode::Byo => Ok((own_nodes::hardware(context, instance_type, needs_gpu)?, None)),
+        ProvisionerMode::Byo => Ok((own_nodes::hardware(context, rung.asked, needs_gpu)?, None)),
     }
 }
 
-fn of_instance_type(
+fn of_rung(
     context: &PlanContext<'_>,
-    name: &str,
+    rung: Rung<'_>,
     work: NodeWork<'_>,
     needs_gpu: bool,
 ) -> Result<(Hardware, Option<Problem>), Problem> {
+    let name = rung.asked;
     if name.is_empty() {
         return Err(Problem::invalid(
             "resource.instanceType must be set: nodes are made for this Workspace",
@@ -44,7 +43,7 @@ fn of_instance_type(
     let catalog = Catalog::embedded().ok();
     match catalog.and_then(|catalog| catalog.lookup(context.settings.cloud, name)) {
         Some(asked) if asked.retired.is_some() => {
-            let bought = replacement::of(context, asked, work)?;
+            let bought = replacement::of(context, asked, rung.recorded, work)?;
             Ok((Hardware::from(bought), replacement::note(asked, bought)))
         }
         Some(asked) => Ok((Hardware::from(asked), None)),

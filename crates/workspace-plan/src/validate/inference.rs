@@ -9,17 +9,19 @@ use super::{config, engine_image, hardware, preset, program, serving, sizing, so
 use crate::context::PlanContext;
 use crate::desired::{Desired, DesiredInference, DesiredWorkload};
 use crate::fits::NodeWork;
+use crate::ladder::Rung;
 use crate::model_commit;
 use crate::problem::Problem;
 
-/// Returns the desired state of an inference spec.
+/// Returns the desired state of an inference spec on this rung.
 pub(super) fn desired<'a>(
     context: &PlanContext<'a>,
     spec: &'a InferenceSpec,
+    rung: Rung<'a>,
 ) -> Result<Desired<'a>, Problem> {
     match (&spec.preset, &spec.template) {
-        (Some(preset), None) => of_preset(context, spec, preset),
-        (None, Some(template)) => of_template(context, template),
+        (Some(preset), None) => of_preset(context, spec, preset, rung),
+        (None, Some(template)) => of_template(context, template, rung),
         _ => Err(Problem::invalid(
             "exactly one of inference.preset and inference.template must be set",
         )),
@@ -29,11 +31,12 @@ pub(super) fn desired<'a>(
 fn of_template<'a>(
     context: &PlanContext<'a>,
     template: &kaito_api::raw::RawObject,
+    rung: Rung<'a>,
 ) -> Result<Desired<'a>, Problem> {
     model_commit::check_effect(context, "the Workspace has a template of its own")?;
     let template = render::parse_template(template)
         .map_err(|error| Problem::invalid(format!("inference.template is not a pod template: {error}")))?;
-    let (hardware, replaced) = hardware::of_nodes(context, NodeWork::Template, false)?;
+    let (hardware, replaced) = hardware::of_nodes(context, rung, NodeWork::Template, false)?;
     let resource = context.workspace().spec.resource.as_ref();
     let count = resource.map_or(1, |resource| resource.count);
     let count = u32::try_from(count).unwrap_or(1).max(1);
@@ -46,6 +49,7 @@ fn of_template<'a>(
         disk_gib: 0,
         sizing_summary: size.summary,
         update_blocked: size.update_blocked,
+        is_ladder: false,
         notes: replaced.into_iter().collect(),
     })
 }
@@ -54,6 +58,7 @@ fn of_preset<'a>(
     context: &PlanContext<'a>,
     spec: &'a InferenceSpec,
     wanted: &PresetSpec,
+    rung: Rung<'a>,
 ) -> Result<Desired<'a>, Problem> {
     let adapters = sources::adapters(&spec.adapters)?;
     let (preset, note) = preset::find(context, wanted)?;
@@ -73,7 +78,7 @@ fn of_preset<'a>(
         context_tokens: context_tokens.unwrap_or(DEFAULT_CONTEXT_TOKENS),
         options: settings.options(Runtime::Vllm),
     };
-    let (hardware, replaced) = hardware::of_nodes(context, node_work, !profile.cpu)?;
+    let (hardware, replaced) = hardware::of_nodes(context, rung, node_work, !profile.cpu)?;
     let engine = program::engine(context, preset, profile, &hardware)?;
     if engine == Runtime::Vllm {
         engine_image::check(context, node_work, Some(profile), &hardware)?;
@@ -119,6 +124,7 @@ fn of_preset<'a>(
         disk_gib: weights_image::disk_gib(context, (preset, profile), weights_image),
         sizing_summary: size.summary,
         update_blocked: size.update_blocked,
+        is_ladder: false,
         notes: note.into_iter().chain(replaced).collect(),
     })
 }

@@ -12,6 +12,7 @@ use super::{annotations, config, engine_image, hardware, preset, program, sizing
 use crate::context::PlanContext;
 use crate::desired::{Desired, DesiredTuning, DesiredWorkload};
 use crate::fits::NodeWork;
+use crate::ladder::Rung;
 use crate::metadata::annotation;
 use crate::model_commit;
 use crate::problem::Problem;
@@ -20,8 +21,12 @@ use crate::problem::Problem;
 const RETRY_SECONDS: RangeInclusive<u32> = 60..=599_999;
 const DEFAULT_RETRY_SECONDS: u32 = 24 * 60 * 60;
 
-/// Returns the desired state of a tuning spec.
-pub(super) fn desired<'a>(context: &PlanContext<'a>, spec: &'a TuningSpec) -> Result<Desired<'a>, Problem> {
+/// Returns the desired state of a tuning spec on this rung.
+pub(super) fn desired<'a>(
+    context: &PlanContext<'a>,
+    spec: &'a TuningSpec,
+    rung: Rung<'a>,
+) -> Result<Desired<'a>, Problem> {
     let wanted = spec.preset.as_ref();
     let wanted = wanted.ok_or_else(|| Problem::invalid("tuning.preset must be set"))?;
     let input = sources::input(&spec.input)?;
@@ -40,7 +45,7 @@ pub(super) fn desired<'a>(context: &PlanContext<'a>, spec: &'a TuningSpec) -> Re
         model_commit::check_effect(context, &because)?;
     }
     let work = NodeWork::Tuning(preset);
-    let (hardware, replaced) = hardware::of_nodes(context, work, !program::runs_on_cpu(preset))?;
+    let (hardware, replaced) = hardware::of_nodes(context, rung, work, !program::runs_on_cpu(preset))?;
     let tuner = program::tuner(context, preset, &hardware)?;
     if tuner == Tuner::Scripts {
         engine_image::check(context, work, None, &hardware)?;
@@ -64,6 +69,7 @@ pub(super) fn desired<'a>(context: &PlanContext<'a>, spec: &'a TuningSpec) -> Re
         disk_gib: profile.disk_gib,
         sizing_summary: size.summary,
         update_blocked: edited(context, spec),
+        is_ladder: false,
         notes: note.into_iter().chain(replaced).collect(),
     })
 }

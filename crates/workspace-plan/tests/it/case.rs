@@ -42,6 +42,7 @@ impl Case {
                 turn: workspace_plan::Turn::None,
                 weights_claims: Vec::new(),
                 launch_backoffs: std::collections::BTreeMap::new(),
+                unavailable: Vec::new(),
                 nodes: Vec::new(),
                 workloads: Workloads::default(),
                 revisions: Vec::new(),

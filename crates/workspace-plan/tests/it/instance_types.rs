@@ -19,7 +19,7 @@ fn refused(case: &Case, starts: &str) {
 }
 
 /// Instance types of the claims that exist after the plan.
-fn bought(case: &Case) -> Vec<String> {
+pub(crate) fn bought(case: &Case) -> Vec<String> {
     let claims = case.observed.claims.iter();
     let types = claims.map(|claim| {
         let requirements = claim.requirements();

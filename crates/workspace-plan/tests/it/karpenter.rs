@@ -125,6 +125,7 @@ fn a_lost_claim_has_the_reason_of_its_provisioner() {
             cause: cause.into(),
             failed_at: case.now,
             failures: 1,
+            ..LaunchBackoff::default()
         };
         case.observed.launch_backoffs.insert(claim_name(0), backoff);
         let event = |(uid, message): &(&str, &str)| -> Arc<Event> {

@@ -19,6 +19,7 @@ mod front;
 mod instance_types;
 mod karpenter;
 mod kinds;
+mod ladder;
 mod money;
 mod never_ready;
 mod objects;
