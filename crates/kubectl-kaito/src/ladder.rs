@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use crate::output::{dollars, printable, table};
 
 /// Verdict about one rung.
-pub(crate) enum RungVerdict<'a> {
+enum RungVerdict<'a> {
     /// It fits.
     Fits(&'a Fit),
     /// It is retired, and another type is bought.
@@ -22,7 +22,7 @@ pub(crate) fn rungs(text: &str) -> Vec<&str> {
 }
 
 /// Judges one rung.
-pub(crate) fn verdict<'a>(rung: &str, plan: &'a FitReport, retired: RetiredTypes) -> RungVerdict<'a> {
+fn verdict<'a>(rung: &str, plan: &'a FitReport, retired: RetiredTypes) -> RungVerdict<'a> {
     let named = |candidate: &&Candidate| candidate.instance_type.name.eq_ignore_ascii_case(rung);
     let Some(candidate) = plan.candidates.iter().find(named) else {
         return RungVerdict::LeftOut("it is not listed".to_owned());
@@ -39,6 +39,26 @@ pub(crate) fn verdict<'a>(rung: &str, plan: &'a FitReport, retired: RetiredTypes
             RungVerdict::LeftOut(reasons.join("; "))
         }
     }
+}
+
+/// Returns the retired types among the rungs, each with the one that is bought instead.
+pub(crate) fn replaced<'a>(
+    rungs: &[&str],
+    plan: &'a FitReport,
+    retired: RetiredTypes,
+) -> Vec<(&'a InstanceType, &'a InstanceType)> {
+    let verdicts = rungs.iter().map(|rung| verdict(rung, plan, retired));
+    let pair = |verdict| match verdict {
+        RungVerdict::Replaced(asked, bought, _) => Some((asked, bought)),
+        RungVerdict::Fits(_) | RungVerdict::LeftOut(_) => None,
+    };
+    verdicts.filter_map(pair).collect()
+}
+
+/// Returns true if one of the rungs or its replacement fits; without a rung, if anything does.
+pub(crate) fn is_satisfied(rungs: &[&str], plan: &FitReport, retired: RetiredTypes) -> bool {
+    let is_usable = |rung: &&str| !matches!(verdict(rung, plan, retired), RungVerdict::LeftOut(_));
+    rungs.is_empty() && plan.fits().next().is_some() || rungs.iter().any(is_usable)
 }
 
 /// Describes the rungs as a table in their order; empty for a single one.
@@ -59,7 +79,10 @@ pub(crate) fn of(rungs: &[&str], plan: &FitReport, retired: RetiredTypes) -> Str
             RungVerdict::LeftOut(why) => [String::new(), String::new(), format!("is left out: {why}")],
         };
         let name = format!("{}. {}", place + 1, printable(rung));
-        [name].into_iter().chain(cells.map(|cell| printable(&cell))).collect()
+        [name]
+            .into_iter()
+            .chain(cells.map(|cell| printable(&cell)))
+            .collect()
     };
     let rows = rungs.iter().enumerate().map(row);
     let header = ["TRIED IN THIS ORDER", ">NODES", ">$/HOUR", "~VERDICT"];

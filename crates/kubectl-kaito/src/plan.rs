@@ -13,10 +13,10 @@ use serde_json::Value;
 use crate::answer::Answer;
 use crate::args::{Format, PlanArgs, PlanFormat};
 use crate::commit::{self, Commit, Model};
+use crate::ladder;
 use crate::manifest::NewWorkspace;
 use crate::output::{dollars, gib, parallel, printable, serialized, table};
 use crate::source::{PresetSource, Question};
-use crate::ladder::{self, RungVerdict};
 use crate::{documents, plan_json, plan_sums, retired, settings, several};
 
 /// Line about a gated preset.
@@ -55,7 +55,8 @@ pub(crate) async fn run(source: &PresetSource, args: &PlanArgs) -> anyhow::Resul
         let plan = source.plan(&question(subject, args)).await?;
         let preset = source.preset(&subject.preset).await?;
         let needs_token = preset.gated && !subject.has_access;
-        findings |= !satisfied(subject, &plan, args) || needs_token && subject.workspace.is_some();
+        findings |= !ladder::is_satisfied(&subject.rungs(), &plan, args.retired_instance_types)
+            || needs_token && subject.workspace.is_some();
         let model = Model {
             needs_token,
             commit: commit::of(&preset, subject.purpose, subject.commit.as_deref())
@@ -75,11 +76,18 @@ pub(crate) async fn run(source: &PresetSource, args: &PlanArgs) -> anyhow::Resul
             let mut values: Vec<Value> = described
                 .map(|(subject, (plan, model))| {
                     let workspace = subject.workspace.as_deref();
-                    let bought = replaced(subject, plan, args).into_iter().next();
+                    let bought = ladder::replaced(&subject.rungs(), plan, args.retired_instance_types)
+                        .into_iter()
+                        .next();
                     let bought = bought.map(|(_, bought)| bought.name.as_str());
                     let workspace = workspace.map(|name| (name, subject.instance_type.as_str()));
                     let rungs = ladder::json(&subject.rungs(), plan, args.retired_instance_types);
-                    plan_json::plan(plan, model, workspace, (bought.filter(|_| rungs.is_null()), rungs))
+                    plan_json::plan(
+                        plan,
+                        model,
+                        workspace,
+                        (bought.filter(|_| rungs.is_null()), rungs),
+                    )
                 })
                 .collect();
             // A single plan is printed alone, several as a list.
@@ -218,31 +226,6 @@ impl Subject {
     }
 }
 
-/// Returns the retired types that the Workspace names, each with the one that is bought instead.
-fn replaced<'a>(
-    subject: &Subject,
-    plan: &'a FitReport,
-    args: &PlanArgs,
-) -> Vec<(&'a InstanceType, &'a InstanceType)> {
-    let rungs = subject.rungs().into_iter();
-    let verdicts = rungs.map(|rung| ladder::verdict(rung, plan, args.retired_instance_types));
-    let pair = |verdict| match verdict {
-        RungVerdict::Replaced(asked, bought, _) => Some((asked, bought)),
-        RungVerdict::Fits(_) | RungVerdict::LeftOut(_) => None,
-    };
-    verdicts.filter_map(pair).collect()
-}
-
-/// Returns true if a candidate fits, and one of the chosen ones or its replacement does too.
-fn satisfied(subject: &Subject, plan: &FitReport, args: &PlanArgs) -> bool {
-    let rungs = subject.rungs();
-    let is_usable = |rung: &&str| {
-        let verdict = ladder::verdict(rung, plan, args.retired_instance_types);
-        !matches!(verdict, RungVerdict::LeftOut(_))
-    };
-    rungs.is_empty() && plan.fits().next().is_some() || rungs.iter().any(is_usable)
-}
-
 fn shown(subject: &Subject, plan: &FitReport, model: &Model, args: &PlanArgs) -> String {
     let mut text = String::new();
     // Writes to a String never fail.
@@ -275,7 +258,7 @@ fn shown(subject: &Subject, plan: &FitReport, model: &Model, args: &PlanArgs) ->
             writeln!(text, "The Workspace requests {name}, which is not listed.")
         };
     }
-    for (asked, bought) in replaced(subject, plan, args) {
+    for (asked, bought) in ladder::replaced(&subject.rungs(), plan, args.retired_instance_types) {
         text.push_str(&retired::replacement(asked, bought));
     }
     text.push_str(&ladder::of(&subject.rungs(), plan, args.retired_instance_types));

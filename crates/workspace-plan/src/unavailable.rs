@@ -122,7 +122,11 @@ impl UnavailableTypes {
                 refusal(old).filter(|_| is_withdrawn && claim_problem::has_lasted(old, now))
             }
             (_, Some(new)) if claim_problem::is_foreign(new) => None,
-            (old, Some(new)) => refusal(new).filter(|found| old.and_then(refusal).as_ref() != Some(found)),
+            // A restart may have forgotten it.
+            (old, Some(new)) => refusal(new).filter(|found| {
+                let is_new = old.and_then(refusal).as_ref() != Some(found);
+                is_new || Offer::of(new).is_some_and(|offer| !self.0.contains_key(&offer))
+            }),
             (_, None) => None,
         };
         if let Some((reason, message)) = refused

@@ -44,10 +44,23 @@ async fn a_refused_type_gives_way_to_the_next_one() -> Result<()> {
         Ok(pools.iter().filter(of).map(|pool| pool.vm_size.clone()).collect())
     };
     ensure!(sizes(&first).await? == [H100], "{:?}", sizes(&first).await?);
-    let machines: Vec<String> = world.machines(&first).await?.iter().map(ResourceExt::name_any).collect();
-    ensure!(machines.len() == 1 && world.pools(&first).await? == machines, "{machines:?}");
+    let machines: Vec<String> = world
+        .machines(&first)
+        .await?
+        .iter()
+        .map(ResourceExt::name_any)
+        .collect();
+    ensure!(
+        machines.len() == 1 && world.pools(&first).await? == machines,
+        "{machines:?}"
+    );
 
-    let status = world.workspaces().get(&first).await?.status.context("no status")?;
+    let status = world
+        .workspaces()
+        .get(&first)
+        .await?
+        .status
+        .context("no status")?;
     ensure!(status.instance_type.as_deref() == Some(H100), "{status:?}");
     let attempt = status.attempts.first().context("no attempt")?;
     ensure!(
@@ -68,26 +81,42 @@ async fn a_refused_type_gives_way_to_the_next_one() -> Result<()> {
         is_its && request.verb == Some(Verb::Put)
     });
     ensure!(creations.count() == 1, "{asked:?}");
-    let status = world.workspaces().get(&second).await?.status.context("no status")?;
+    let status = world
+        .workspaces()
+        .get(&second)
+        .await?
+        .status
+        .context("no status")?;
     let left_out = status.attempts.first().context("no attempt")?;
-    ensure!(left_out.claim.is_empty() && left_out.instance_type == A100, "{left_out:?}");
+    ensure!(
+        left_out.claim.is_empty() && left_out.instance_type == A100,
+        "{left_out:?}"
+    );
 
     // The author of a ladder without a type that can be used is told why.
     let mut wrong = on("wrong");
     wrong["resource"]["instanceType"] = json!("Standard_NC4as_T4_v3,Standard_D8s_v5");
     let refusal = world.apply(&wrong).await.err().context("it was accepted")?;
     let text = format!("{refusal:#}");
-    ensure!(text.contains("no instance type can be used: Standard_NC4as_T4_v3"), "{text}");
+    ensure!(
+        text.contains("no instance type can be used: Standard_NC4as_T4_v3"),
+        "{text}"
+    );
 
     cloud.set_behavior(&usual).await?;
     let metrics = env
         .eventually("the metric of unavailable types", LIMIT, async || {
             let (_, text) = get(&stack.programs.metrics_url("controller")).await?;
-            let line = text.lines().find(|line| line.starts_with("kaito_unavailable_instance_types{"));
+            let line = text
+                .lines()
+                .find(|line| line.starts_with("kaito_unavailable_instance_types{"));
             line.map(str::to_owned).context("no such series")
         })
         .await?;
-    ensure!(metrics.contains("AllocationFailure") && metrics.contains(&A100.to_lowercase()), "{metrics}");
+    ensure!(
+        metrics.contains("AllocationFailure") && metrics.contains(&A100.to_lowercase()),
+        "{metrics}"
+    );
     world.delete(&first).await?;
     world.delete(&second).await
 }

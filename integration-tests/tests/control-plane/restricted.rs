@@ -283,6 +283,7 @@ fn observed(workspace: &Value, preset: &Arc<Preset>) -> Result<Observed> {
         grant: workspace_plan::Grant::Granted,
         turn: workspace_plan::Turn::None,
         launch_backoffs: BTreeMap::new(),
+        unavailable: Vec::new(),
         nodes: Vec::new(),
         workloads: Workloads::default(),
         pods: Vec::new(),

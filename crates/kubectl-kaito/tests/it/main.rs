@@ -137,6 +137,7 @@ fn plans() {
             "../../../examples/upstream/kaito_workspace_phi_3.yaml",
         ],
     );
+    golden("plan-ladder.txt", 0, &["plan", "-f", "manifests/ladder.yaml"]);
     golden(
         "plan-refused.txt",
         1,

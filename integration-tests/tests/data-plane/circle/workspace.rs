@@ -68,6 +68,7 @@ pub(crate) fn applied(workspace: Workspace, settings: &Settings) -> Vec<Manifest
         grant: workspace_plan::Grant::Granted,
         turn: workspace_plan::Turn::None,
         launch_backoffs: BTreeMap::new(),
+        unavailable: Vec::new(),
         nodes: vec![Arc::new(serde_json::from_value(node).unwrap())],
         workloads: Workloads::default(),
         revisions: Vec::new(),
