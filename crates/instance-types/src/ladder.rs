@@ -1,9 +1,9 @@
 //! The ladder of instance types: the value of `resource.instanceType`, in the order in which the types are tried.
 //!
-//! It reads spelling only. The catalog tells whether a type exists, and the planner whether a model fits it.
+//! It reads spelling only. The catalog knows the types, and the planner what fits them.
 
 /// Most types of one ladder.
-pub const MAX_RUNGS: usize = 8;
+const MAX_RUNGS: usize = 8;
 
 /// Error for a ladder that cannot be read.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -14,7 +14,7 @@ pub enum LadderError {
     /// A type is named twice.
     #[error("must name {0} once")]
     RepeatedRung(String),
-    /// There are more types than [`MAX_RUNGS`].
+    /// There are more than eight types.
     #[error("must name at most {MAX_RUNGS} types")]
     TooLong,
 }
@@ -22,7 +22,7 @@ pub enum LadderError {
 /// Splits a ladder such as `A, B` into the names of its types, in order. An empty text has no rung.
 ///
 /// # Errors
-/// Fails if a name is empty or repeated, or if there are more than [`MAX_RUNGS`]. Letter case is ignored.
+/// Fails if a name is empty or repeated, or if there are more than eight. Letter case is ignored.
 pub fn rungs(text: &str) -> Result<Vec<&str>, LadderError> {
     if text.trim().is_empty() {
         return Ok(Vec::new());

@@ -9,6 +9,7 @@ use crate::claim_problem;
 use crate::claims::{self, is_ready};
 use crate::condition::{AnyReason, ConditionUpdate};
 use crate::context::PlanContext;
+use crate::launch_report;
 
 /// Readiness of a Workspace's claims.
 #[derive(Debug)]
@@ -92,7 +93,7 @@ fn condition(
 ///
 /// Reasons of other provisioners are not in our set, so they go into the message.
 fn blocking_condition(claim: &Claim) -> Option<(AnyReason, String)> {
-    if let Some(report) = claim_problem::launch_failure(claim) {
+    if let Some(report) = launch_report::launch_failure(claim) {
         return Some((WorkspaceReason::NodeClaimNotLaunched.into(), report));
     }
     let mut steps = ClaimConditionType::STEPS

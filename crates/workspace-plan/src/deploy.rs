@@ -14,13 +14,13 @@ use crate::context::PlanContext;
 use crate::desired::{Desired, DesiredWorkload};
 use crate::exposure;
 use crate::ladder;
+use crate::launch_report;
 use crate::ledger::Grant;
 use crate::node_set::NodeSet;
 use crate::price;
 use crate::problem::Problem;
 use crate::rollout;
 use crate::status::{self, StatusReport};
-use crate::unavailable;
 
 /// Plans the writes that lead to the desired state. The workload is the last of the manifests.
 pub(crate) fn plan(context: &PlanContext<'_>, desired: &Desired<'_>, manifests: Vec<Manifest>) -> Plan {
@@ -84,7 +84,7 @@ fn with_refused_grant(
 fn moving(context: &PlanContext<'_>, desired: &Desired<'_>) -> Option<Problem> {
     let mut others = ladder::of_other_type(context, desired);
     let other = others.next()?;
-    let why = [other].into_iter().chain(others).find_map(unavailable::refusal);
+    let why = [other].into_iter().chain(others).find_map(launch_report::refusal);
     let why = why.map(|(reason, words)| format!(" ({}: {})", reason.as_str(), words.trim_end_matches('.')));
     let cause = format!(
         "{} cannot be had{}: its claims are given back, and then {} is asked for",

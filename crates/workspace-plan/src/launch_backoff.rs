@@ -11,7 +11,7 @@ use kaito_api::conditions::{ClaimConditionType, ClaimReason, Status};
 use kaito_api::labels::{WORKSPACE, WORKSPACE_NAMESPACE};
 use kaito_api::{Claim, NodeClaim};
 
-use crate::unavailable::Offer;
+use crate::offer::Offer;
 
 /// Pause after the first failed launch; doubled after each further one in a row.
 const FIRST: SignedDuration = SignedDuration::from_secs(10);

@@ -6,7 +6,7 @@ use crate::context::PlanContext;
 use crate::ledger::GrantRequest;
 use crate::observed::Observed;
 use crate::settings::Settings;
-use crate::{claims, price, validate};
+use crate::{claims, ladder, price};
 
 /// The needs of one Workspace.
 pub(crate) enum Needs {
@@ -24,7 +24,7 @@ pub(crate) fn of(now: Timestamp, observed: &Observed, settings: &Settings) -> Ne
     if !context.is_live() || !context.creates_nodes() || context.job_progress.is_finished() {
         return Needs::Nothing;
     }
-    let Ok(desired) = validate::desired(&context) else {
+    let Ok(desired) = ladder::desired(&context) else {
         return match context.workload {
             Some(_) => Needs::Unknown,
             None => Needs::Nothing,

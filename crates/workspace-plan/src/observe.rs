@@ -15,12 +15,12 @@ use kaito_api::workspace_status::ModelRevisionSource;
 use kaito_api::{Claim, Workspace, labels, names, selector};
 
 use crate::context::PlanContext;
-use crate::ladder;
 use crate::launch_backoff::LaunchBackoff;
 use crate::ledger::{Grant, GrantRequest};
 use crate::metadata;
 use crate::needs::{self, Needs};
 use crate::observed::{Observed, PresetLookup, WeightsClaim, Workloads};
+use crate::rung;
 use crate::settings::{ProvisionerMode, Settings};
 use crate::unavailable::UnavailableType;
 use crate::upgrade_queue::{Turn, TurnRequest};
@@ -142,7 +142,7 @@ pub fn observe(
         pods,
         weights_claims,
         launch_backoffs,
-        unavailable: if ladder::names_several(&workspace) {
+        unavailable: if rung::names_several(&workspace) {
             source.unavailable_types(now)
         } else {
             Vec::new()

@@ -9,7 +9,7 @@ use crate::desired::Desired;
 use crate::ladder;
 use crate::ledger::Grant;
 use crate::problem::Problem;
-use crate::{build, claims, retention, validate};
+use crate::{build, claims, retention};
 
 /// The next thing to do for a Workspace.
 #[derive(Debug)]
@@ -51,7 +51,7 @@ fn of_live<'a>(context: &PlanContext<'a>) -> Phase<'a> {
 }
 
 fn valid<'a>(context: &PlanContext<'a>) -> Result<(Desired<'a>, Vec<Manifest>), Problem> {
-    let desired = validate::desired(context)?;
+    let desired = ladder::desired(context)?;
     claims::check_names(context, desired.nodes)?;
     // Nothing runs yet, so the Workspace waits. A workload that runs keeps the nodes that it has. Claims of another type are
     // given back first, which may make room.

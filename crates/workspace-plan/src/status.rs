@@ -17,13 +17,13 @@ use crate::claim_problem;
 use crate::claims;
 use crate::condition::ConditionUpdate;
 use crate::context::PlanContext;
-use crate::ladder;
 use crate::model_commit;
 use crate::node_set::NodeSet;
 use crate::observed::PresetLookup;
 use crate::problem::Problem;
 use crate::refused::Refused;
 use crate::retention;
+use crate::rung;
 use crate::settings::ProvisionerMode;
 use crate::workload::JobProgress;
 
@@ -287,7 +287,7 @@ fn requeue(context: &PlanContext<'_>) -> Option<Duration> {
         .chain(backoffs)
         .chain(withdrawals)
         .chain(retention)
-        .chain(ladder::next_look(context))
+        .chain(rung::next_look(context))
         .min()
 }
 

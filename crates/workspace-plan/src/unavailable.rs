@@ -7,71 +7,17 @@ use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::Event;
-use kaito_api::conditions::{ClaimConditionType, ClaimReason, Status, WorkspaceReason};
-use kaito_api::{Claim, labels};
+use kaito_api::Claim;
+use kaito_api::conditions::{ClaimConditionType, ClaimReason, WorkspaceReason};
 use plan::condition::ConditionReason as _;
 
-use crate::claim_problem;
 use crate::condition::AnyReason;
+use crate::launch_report::{self, CAPACITY, MESSAGE, is_foreign, refusal};
 use crate::metadata::is_live;
-use crate::price;
-use crate::warnings;
+use crate::offer::Offer;
 
 /// Most offers that are remembered. Those that are forgotten soonest give way.
 const MOST: usize = 256;
-/// Most bytes of the provisioner's words.
-const MESSAGE: usize = 300;
-
-/// What a claim asks of a cloud: the instance type, and the capacity types and zones that it may have.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Offer {
-    /// In lower case.
-    instance_type: String,
-    /// Sorted; never empty.
-    capacity_types: Vec<String>,
-    /// Sorted; empty for any zone.
-    zones: Vec<String>,
-}
-
-impl Offer {
-    /// The offer of an instance type. Without capacity types it is on-demand, in any order.
-    pub(crate) fn new(instance_type: &str, capacity_types: &[String], zones: &[String]) -> Self {
-        let sorted = |values: &[String]| {
-            let mut values = values.to_vec();
-            values.sort();
-            values.dedup();
-            values
-        };
-        Self {
-            instance_type: instance_type.to_lowercase(),
-            capacity_types: match capacity_types {
-                [] => vec![labels::ON_DEMAND.to_owned()],
-                some => sorted(some),
-            },
-            zones: sorted(zones),
-        }
-    }
-
-    /// Instance type, in lower case.
-    pub(crate) fn instance_type(&self) -> &str {
-        &self.instance_type
-    }
-
-    /// The offer that the claim asks for; `None` if it names no instance type.
-    #[must_use]
-    pub fn of(claim: &Claim) -> Option<Self> {
-        let requirements = claim.requirements();
-        let values = |key: &str| {
-            let all = requirements.iter();
-            let found = all
-                .filter(|requirement| requirement.key == key && requirement.operator == "In")
-                .find(|requirement| !requirement.values.is_empty());
-            found.map_or(&[][..], |requirement| requirement.values)
-        };
-        let (capacity_types, zones) = (values(labels::CAPACITY_TYPE), values(labels::ZONE));
-        Some(Self::new(price::instance_type(claim)?, capacity_types, zones))
-    }
-}
 
 /// An offer that was refused, and until when it is left out.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -118,10 +64,10 @@ impl UnavailableTypes {
         let is_withdrawn = new.is_none_or(|new| !is_live(new.metadata()));
         let refused = match (old, new) {
             // A Karpenter repeats a launch for a while. It counts once it took so long that the claim is given up.
-            (Some(old), _) if claim_problem::is_foreign(old) => {
-                refusal(old).filter(|_| is_withdrawn && claim_problem::has_lasted(old, now))
+            (Some(old), _) if is_foreign(old) => {
+                refusal(old).filter(|_| is_withdrawn && launch_report::has_lasted(old, now))
             }
-            (_, Some(new)) if claim_problem::is_foreign(new) => None,
+            (_, Some(new)) if is_foreign(new) => None,
             // A restart may have forgotten it.
             (old, Some(new)) => refusal(new).filter(|found| {
                 let is_new = old.and_then(refusal).as_ref() != Some(found);
@@ -138,9 +84,9 @@ impl UnavailableTypes {
 
     /// Records an Event about a Karpenter's claim with this offer: it has no capacity.
     pub fn record_event(&mut self, event: &Event, offer: Offer, now: Timestamp) {
-        if event.reason.as_deref() == Some(warnings::CAPACITY) {
+        if event.reason.as_deref() == Some(CAPACITY) {
             let message = event.message.as_deref().unwrap_or_default();
-            let message = claim_problem::words(message);
+            let message = launch_report::words(message);
             self.add(offer, WorkspaceReason::NodeClaimLost.into(), message, now);
         }
     }
@@ -186,24 +132,6 @@ fn lasts(reason: AnyReason) -> SignedDuration {
         AnyReason::Claim(ClaimReason::SkuNotAvailable) => SignedDuration::from_mins(60),
         _ => SignedDuration::from_mins(10),
     }
-}
-
-/// Returns the reason and the words with which the provisioner refuses the claim's type; `None` for every other claim.
-pub(crate) fn refusal(claim: &Claim) -> Option<(AnyReason, String)> {
-    if claim_problem::is_foreign(claim) {
-        let report = claim_problem::launch_failure(claim)?;
-        return Some((WorkspaceReason::NodeClaimNotLaunched.into(), report));
-    }
-    let launched = claim.condition(ClaimConditionType::Launched)?;
-    let reason = ClaimReason::parse(launched.reason)?;
-    let is_about_type = matches!(
-        reason,
-        ClaimReason::AllocationFailure | ClaimReason::SubscriptionQuotaReached | ClaimReason::SkuNotAvailable
-    );
-    let words = launched.message.trim();
-    let words = words.strip_suffix(reason.remedy()).unwrap_or(words).trim_end();
-    (is_about_type && launched.status != Status::True)
-        .then(|| (reason.into(), plan::text::cut(words, MESSAGE)))
 }
 
 #[cfg(test)]

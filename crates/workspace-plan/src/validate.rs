@@ -20,18 +20,9 @@ mod weights_image;
 
 use crate::context::PlanContext;
 use crate::desired::Desired;
-use crate::ladder::{self, Rung};
-use crate::model_commit;
-use crate::problem::Problem;
 
-/// Returns the desired state, on the instance type of the ladder that is taken.
-///
-/// # Errors
-/// With the problem for which the spec is rejected.
-pub(crate) fn desired<'a>(context: &PlanContext<'a>) -> Result<Desired<'a>, Problem> {
-    model_commit::check(context)?;
-    ladder::desired(context)
-}
+use crate::problem::Problem;
+use crate::rung::Rung;
 
 /// Returns the desired state on one rung of the ladder.
 ///

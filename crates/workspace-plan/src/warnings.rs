@@ -6,6 +6,7 @@ use k8s_openapi::api::core::v1::Event;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
 use crate::context::PlanContext;
+use crate::launch_report::CAPACITY;
 
 /// Reasons of the Events that plans read.
 pub const WARNINGS: [&str; 9] = [
@@ -36,8 +37,6 @@ pub(crate) const PULL_SECRET: &str = "FailedToRetrieveImagePullSecret";
 /// A storage class cannot provide a volume.
 pub(crate) const PROVISION: &str = "ProvisioningFailed";
 
-/// A Karpenter has no capacity for a claim, and deletes it.
-pub(crate) const CAPACITY: &str = "InsufficientCapacityError";
 /// The node class of a Karpenter's claim is not ready, so it deletes the claim.
 const NODE_CLASS: &str = "NodeClassNotReady";
 

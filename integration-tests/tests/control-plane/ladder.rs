@@ -93,16 +93,6 @@ async fn a_refused_type_gives_way_to_the_next_one() -> Result<()> {
         "{left_out:?}"
     );
 
-    // The author of a ladder without a type that can be used is told why.
-    let mut wrong = on("wrong");
-    wrong["resource"]["instanceType"] = json!("Standard_NC4as_T4_v3,Standard_D8s_v5");
-    let refusal = world.apply(&wrong).await.err().context("it was accepted")?;
-    let text = format!("{refusal:#}");
-    ensure!(
-        text.contains("no instance type can be used: Standard_NC4as_T4_v3"),
-        "{text}"
-    );
-
     cloud.set_behavior(&usual).await?;
     let metrics = env
         .eventually("the metric of unavailable types", LIMIT, async || {

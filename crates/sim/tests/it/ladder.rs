@@ -101,8 +101,8 @@ fn the_next_type_is_taken_and_the_best_one_again_after_a_while() {
     runner::end(&mut world).unwrap();
 }
 
-/// Whatever is scarce and whenever the programs die: nodes of a Workspace are of one type, a type that is left out is in the
-/// status with its reason, and each Workspace serves once its types can be had.
+/// Nodes of a Workspace are of one type, whatever is scarce and whenever programs die. The status has the reason for each type
+/// that is left out, and each Workspace serves once its types can be had.
 #[test]
 fn scarce_capacity_is_climbed_under_any_seed() {
     let mut moved = 0;

@@ -84,7 +84,7 @@ fn backs_off(context: &PlanContext<'_>, name: &str, request: &ClaimRequest<'_>) 
     let wanted = &request.hardware.instance_type;
     claims::backing_off(context, name).is_some_and(|backoff| {
         let lost = backoff.offer.as_ref();
-        lost.is_none_or(|offer| offer.instance_type().eq_ignore_ascii_case(wanted))
+        lost.is_none_or(|offer| offer.instance_type.eq_ignore_ascii_case(wanted))
     })
 }
 

@@ -1,18 +1,20 @@
-//! The choice of a rung while nothing runs: the claims stay on theirs until it is refused; then the first one is taken that
-//! can be used and was not refused lately.
+//! The choice of a rung while nothing runs. Claims stay on their rung until it is refused.
+//!
+//! Then the first rung is taken that can be used and was not refused lately.
 
 use kaito_api::conditions::{ClaimConditionType, WorkspaceReason};
 use plan::condition::ConditionReason as _;
 
-use super::{Rung, offer, record, remembered};
+use super::record;
 use crate::ceiling::{Cost, refuse};
-use crate::claim_problem;
 use crate::claims;
 use crate::context::PlanContext;
 use crate::desired::Desired;
+use crate::launch_report::{has_lasted, is_foreign, refusal};
 use crate::price;
 use crate::problem::Problem;
-use crate::unavailable::{UnavailableType, refusal};
+use crate::rung::{Rung, offer, remembered};
+use crate::unavailable::UnavailableType;
 use crate::validate;
 
 /// A rung, and the desired state on it or the reason why it cannot be used.
@@ -68,9 +70,7 @@ fn is_refused(context: &PlanContext<'_>, desired: &Desired<'_>) -> bool {
             .into_iter()
             .filter_map(|(_, name)| match claims::live(context, &name) {
                 Some(claim) if claim.is_true(ClaimConditionType::Launched) => None,
-                Some(claim) if claim_problem::is_foreign(claim) => {
-                    Some(claim_problem::has_lasted(claim, context.now))
-                }
+                Some(claim) if is_foreign(claim) => Some(has_lasted(claim, context.now)),
                 Some(claim) => Some(refusal(claim).is_some()),
                 None => Some(claims::of_name(context, &name).next().is_none() && was_lost(&name)),
             });

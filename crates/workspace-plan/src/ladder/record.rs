@@ -7,10 +7,10 @@ use k8s_openapi::api::apps::v1::ControllerRevision;
 use kaito_api::labels;
 use plan::Manifest;
 
-use super::Rung;
 use crate::claims;
 use crate::context::PlanContext;
 use crate::metadata::{annotation, is_live};
+use crate::rung::Rung;
 
 /// The rung of what runs; `None` if nothing runs, or its type is not known.
 pub(super) fn running<'a>(context: &PlanContext<'a>, rungs: &[&'a str]) -> Option<Rung<'a>> {
@@ -49,7 +49,7 @@ pub(crate) fn mark(manifests: &mut [Manifest], instance_type: &str) {
     }
 }
 
-/// The type that the newest revision of the workload was made for. A Job has no revision, and so tells it itself.
+/// The type that the newest revision of the workload was made for. A Job has no revision, so its own annotation counts.
 fn made_for<'a>(context: &PlanContext<'a>) -> Option<&'a str> {
     let own = context.observed.revisions.iter().map(AsRef::as_ref);
     let own = own.filter(|revision: &&ControllerRevision| {

@@ -11,14 +11,12 @@ use crate::claim_problem;
 use crate::claims;
 use crate::condition::AnyReason;
 use crate::context::PlanContext;
-use crate::ladder;
+use crate::launch_report::{MESSAGE, refusal};
 use crate::price;
-use crate::unavailable::refusal;
+use crate::rung;
 
 /// Most attempts in a status.
 const KEPT: usize = 10;
-/// Most bytes of a message.
-const MESSAGE: usize = 300;
 
 /// Returns the attempts of the old status and the new ones.
 pub(super) fn of(context: &PlanContext<'_>) -> Vec<LaunchAttempt> {
@@ -36,11 +34,7 @@ pub(super) fn of(context: &PlanContext<'_>) -> Vec<LaunchAttempt> {
     let lost = context.observed.launch_backoffs.iter();
     let lost = lost.filter(|(_, backoff)| born.is_none_or(|born| born.0 <= backoff.created_at));
     for (name, backoff) in lost {
-        let Some(instance_type) = backoff
-            .offer
-            .as_ref()
-            .map(|offer| offer.instance_type().to_owned())
-        else {
+        let Some(instance_type) = backoff.offer.as_ref().map(|offer| offer.instance_type.clone()) else {
             continue;
         };
         let time = seconds(backoff.failed_at);
@@ -57,7 +51,7 @@ pub(super) fn of(context: &PlanContext<'_>) -> Vec<LaunchAttempt> {
             ));
         }
     }
-    for (rung, found) in ladder::left_out(context) {
+    for (rung, found) in rung::left_out(context) {
         let since = seconds(found.since);
         let is_known = |attempt: &LaunchAttempt| {
             attempt.instance_type.eq_ignore_ascii_case(rung) && attempt.time.0 >= since

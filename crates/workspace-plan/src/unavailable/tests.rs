@@ -1,4 +1,6 @@
-use kaito_api::NodeClaim;
+//! Tests of the memory: how long it lasts, what it counts, and its bounds.
+
+use kaito_api::{NodeClaim, labels};
 use serde_json::json;
 
 use super::*;

@@ -7,9 +7,9 @@ use render::Hardware;
 use super::{node_labels, own_nodes};
 use crate::context::PlanContext;
 use crate::fits::NodeWork;
-use crate::ladder::Rung;
 use crate::problem::Problem;
 use crate::replacement;
+use crate::rung::Rung;
 use crate::settings::ProvisionerMode;
 
 /// Returns the hardware of each node on this rung, and a note if it is not that of the named type.

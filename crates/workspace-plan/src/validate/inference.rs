@@ -9,9 +9,9 @@ use super::{config, engine_image, hardware, preset, program, serving, sizing, so
 use crate::context::PlanContext;
 use crate::desired::{Desired, DesiredInference, DesiredWorkload};
 use crate::fits::NodeWork;
-use crate::ladder::Rung;
 use crate::model_commit;
 use crate::problem::Problem;
+use crate::rung::Rung;
 
 /// Returns the desired state of an inference spec on this rung.
 pub(super) fn desired<'a>(

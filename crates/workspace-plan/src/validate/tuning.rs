@@ -12,10 +12,10 @@ use super::{annotations, config, engine_image, hardware, preset, program, sizing
 use crate::context::PlanContext;
 use crate::desired::{Desired, DesiredTuning, DesiredWorkload};
 use crate::fits::NodeWork;
-use crate::ladder::Rung;
 use crate::metadata::annotation;
 use crate::model_commit;
 use crate::problem::Problem;
+use crate::rung::Rung;
 
 /// Seconds for which a failed push may be repeated: a minute to almost a week.
 const RETRY_SECONDS: RangeInclusive<u32> = 60..=599_999;

@@ -19,7 +19,7 @@ const H100: &str = "Standard_NC40ads_H100_v5";
 const A10: &str = "Standard_NV36ads_A10_v5";
 const T4: &str = "Standard_NC4as_T4_v3";
 
-/// What the plan does to claims.
+/// Actions of the plan on claims.
 fn actions(plan: &plan::Plan) -> Vec<String> {
     let of_claim = |action: &String| action.contains(" Machine") || action.contains(" NodeClaim");
     crate::case::actions(plan).into_iter().filter(of_claim).collect()
@@ -319,7 +319,7 @@ fn a_retired_type_is_a_rung_too() {
     assert_eq!(actions(&case.plan()), Vec::<String>::new());
 }
 
-/// What runs stays on its type, even if all of its claims are lost.
+/// A running model stays on its type, even if all of its claims are lost.
 #[test]
 fn what_runs_stays_on_its_type() {
     let mut case = on(&[A100, H100]);
@@ -396,8 +396,8 @@ fn ladders() -> impl Strategy<Value = Vec<&'static str>> {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(24))]
 
-    /// A cloud that refuses some types for a while, in any order: never two claims of a slot, never two types, never a node
-    /// dearer than the dearest rung, no rung left out without a reason, and nodes once a type can be had.
+    /// A cloud refuses some types for a while. There are never two types, and no rung is left out without a reason. Nodes come
+    /// once a type can be had.
     #[test]
     fn a_scarce_cloud_is_climbed(
         ladder in ladders(),
