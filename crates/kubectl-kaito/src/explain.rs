@@ -116,7 +116,7 @@ fn attempts(attempts: &[LaunchAttempt]) -> String {
             &attempt.claim
         };
         let cells = [&attempt.instance_type, claim, &attempt.reason, &attempt.message];
-        let cells = cells.map(|cell| printable(cell));
+        let cells = cells.map(printable);
         [attempt.time.0.to_string()].into_iter().chain(cells).collect()
     });
     let header = ["ATTEMPT", "INSTANCE TYPE", "CLAIM", "REASON", "~MESSAGE"];
