@@ -53,7 +53,7 @@ pub use job::{job, spec_digest};
 pub use model_commit::commit_in;
 pub use network_policy::network_policy;
 pub use outgoing::{CaBundle, Outgoing};
-pub use paths::TUNING_RESULTS;
+pub use paths::{CONFIG, TUNING_RESULTS};
 pub use platform::{Isolation, Platform};
 pub use push::{PUSH_CHECK, PUSH_RESULT, PUSHER};
 pub use revision::{model_record, revision};

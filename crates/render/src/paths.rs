@@ -9,7 +9,7 @@ pub(crate) const WEIGHTS: &str = "/workspace/weights";
 /// `subPath`, would be simpler, but containerd before 2.2 mounts the whole image then, without an error.
 pub(crate) const WEIGHTS_OF_IMAGE: &str = "/workspace/weights/data";
 /// Mount of the user's ConfigMap.
-pub(crate) const CONFIG: &str = "/mnt/config";
+pub const CONFIG: &str = "/mnt/config";
 /// Adapters, one directory each.
 pub(crate) const ADAPTERS: &str = "/mnt/adapter";
 /// Adapters on volumes whose strength is written into a copy.

@@ -13,6 +13,8 @@ use crate::metadata::annotation;
 pub const MOST_USER_CONFIGS: usize = 128;
 /// Longest text of a key that is kept, in bytes: one more than is accepted.
 const LONGEST: usize = (64 << 10) + 1;
+/// Most keys whose names are kept. Their texts are files of the pod, which no plan reads.
+const MOST_KEYS: usize = 100;
 
 /// State of the ConfigMap that a Workspace names, as far as it is known.
 #[derive(Clone, Debug, PartialEq)]
@@ -52,9 +54,18 @@ pub fn strip(config_map: &mut ConfigMap) {
     let parts: Vec<&str> = parts.iter().map(String::as_str).collect();
     let digest = names::digest(&parts)[..16].to_owned();
     if let Some(data) = &mut config_map.data {
-        data.retain(|key, _| [INFERENCE_CONFIG_KEY, TRAINING_CONFIG_KEY].contains(&key.as_str()));
-        for text in data.values_mut() {
-            text.truncate(text.floor_char_boundary(LONGEST));
+        let is_read = |key: &str| [INFERENCE_CONFIG_KEY, TRAINING_CONFIG_KEY].contains(&key);
+        let mut others = 0;
+        data.retain(|key, _| {
+            others += usize::from(!is_read(key));
+            is_read(key) || others <= MOST_KEYS
+        });
+        for (key, text) in data {
+            text.truncate(if is_read(key) {
+                text.floor_char_boundary(LONGEST)
+            } else {
+                0
+            });
         }
     }
     config_map.binary_data = None;
@@ -65,6 +76,12 @@ pub fn strip(config_map: &mut ConfigMap) {
 /// Text of a key of a stripped ConfigMap.
 pub(crate) fn text<'a>(config_map: &'a ConfigMap, key: &str) -> Option<&'a str> {
     config_map.data.as_ref()?.get(key).map(String::as_str)
+}
+
+/// Reports whether a ConfigMap has a file of this name, as far as the names of its keys are kept.
+pub(crate) fn may_have(config_map: &ConfigMap, file: &str) -> bool {
+    let keys = config_map.data.as_ref();
+    keys.is_some_and(|keys| keys.contains_key(file) || keys.len() >= MOST_KEYS)
 }
 
 /// Digest of a ConfigMap before it was stripped.
@@ -95,7 +112,11 @@ mod tests {
         assert_ne!(digest(&one), digest(&other));
         assert_eq!(digest(&one).len(), 16);
         assert_eq!(text(&one, INFERENCE_CONFIG_KEY), Some("vllm: {}"));
-        assert_eq!(text(&one, "template.jinja"), None);
+        assert_eq!(text(&one, "template.jinja"), Some(""));
+        assert!(may_have(&one, "template.jinja") && !may_have(&one, "other.jinja"));
+        let many: serde_json::Map<_, _> = (0..5000).map(|n| (format!("k{n}"), json!("text"))).collect();
+        let many = stripped(&many.into());
+        assert!(many.data.as_ref().unwrap().len() <= MOST_KEYS && may_have(&many, "unknown"));
         assert_eq!(one.binary_data, None);
         let long = stripped(&json!({"inference_config.yaml": "ü".repeat(100_000)}));
         assert!(text(&long, INFERENCE_CONFIG_KEY).unwrap().len() <= LONGEST);

@@ -80,7 +80,26 @@ pub(super) fn check(
         );
         return Err(invalid(config_map, INFERENCE_CONFIG_KEY, &cause));
     }
+    check_template(config_map, settings, engine)?;
     check_offload(context, config_map, &settings.options(engine), hardware)
+}
+
+/// Checks that a chat template of the ConfigMap is there. Other templates are texts, or files of the image.
+fn check_template(config_map: &ConfigMap, settings: &UserSettings, engine: Runtime) -> Result<(), Problem> {
+    let (section, flags) = match engine {
+        Runtime::Vllm => ("vllm", &settings.config.vllm),
+        Runtime::Native => ("native", &settings.config.native),
+    };
+    let template = flags.get("chat-template").map(|text| text.trim());
+    let mounted = format!("{}/", render::CONFIG);
+    let Some(file) = template.and_then(|path| path.strip_prefix(&mounted)) else {
+        return Ok(());
+    };
+    if user_config::may_have(config_map, file) {
+        return Ok(());
+    }
+    let cause = format!("{section}.chat-template is {mounted}{file}, and the ConfigMap has no key {file:?}");
+    Err(invalid(config_map, INFERENCE_CONFIG_KEY, &cause))
 }
 
 /// Checks the parameters of a tuning that has not started. A Job is never changed.

@@ -111,6 +111,20 @@ fn nothing_is_bought_before_the_config_map_is_understood() {
 }
 
 #[test]
+fn a_template_of_the_config_map_must_be_there() {
+    let settings = "vllm: {chat-template: /mnt/config/mine.jinja}";
+    let of = |data: &Value| with(naming("phi-4"), config_map(data)).with_nodes(1, 1);
+    let missing = of(&json!({"inference_config.yaml": settings, "other.jinja": "{{ a }}"}));
+    let says = condition(&missing.plan(), "WorkspaceReady");
+    assert!(
+        says.contains("ConfigMapInvalid") && says.contains("the ConfigMap has no key \"mine.jinja\""),
+        "{says}"
+    );
+    let found = of(&json!({"inference_config.yaml": settings, "mine.jinja": "{{ a }}"})).stored();
+    assert!(args(&found.stored()).contains(&"--chat-template=/mnt/config/mine.jinja".to_owned()));
+}
+
+#[test]
 fn the_flags_are_sized_for_and_said() {
     let sized = |text: &str| {
         let plan = saying(naming("llama-3.3-70b-instruct"), text).plan();
