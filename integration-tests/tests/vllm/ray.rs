@@ -18,13 +18,17 @@ use crate::rendered::{self, GroupPod};
 const PRESET: &str = "smollm2-135m-instruct";
 /// Time until the leader has all workers and the model; minutes on two cores.
 const START: Duration = Duration::from_secs(20 * 60);
-/// Time in which the leader ends when a worker is gone.
+/// Time in which the leader ends when a worker is gone, or its liveness probe fails.
 const NOTICE: Duration = Duration::from_secs(90);
 const PAUSE: Duration = Duration::from_secs(2);
 /// Directory of the scripts in the base image.
 const SCRIPTS: &str = "/workspace/vllm/";
-const FILES: [(&str, &str); 3] = [
+const FILES: [(&str, &str); 4] = [
     ("multi-node-serving.sh", include_str!("ray/multi-node-serving.sh")),
+    (
+        "multi-node-health-check.py",
+        include_str!("ray/multi-node-health-check.py"),
+    ),
     ("inference_api.py", include_str!("ray/inference_api.py")),
     ("sitecustomize.py", include_str!("ray/sitecustomize.py")),
 ];
@@ -209,17 +213,40 @@ fn a_group_over_ray_answers_and_ends_when_it_loses_a_worker() {
     let text = answer["choices"][0]["text"].as_str().unwrap();
     assert!(text.trim_start().starts_with("Paris"), "{answer}");
 
+    assert!(is_alive(&network, python, home.path(), &pod), "{}", leader.tail());
     drop(worker);
     let lost = Instant::now();
-    while leader.child.try_wait().unwrap().is_none() {
-        assert!(
-            lost.elapsed() < NOTICE,
-            "the leader still runs: {}",
-            leader.tail()
-        );
-        std::thread::sleep(PAUSE);
-    }
-    println!("the leader ended {} s after its worker", lost.elapsed().as_secs());
+    let end = loop {
+        if let Some(end) = leader.child.try_wait().unwrap() {
+            break format!("the leader ended with {end}");
+        }
+        if !is_alive(&network, python, home.path(), &pod) {
+            break "the liveness probe of the leader failed".to_owned();
+        }
+        assert!(lost.elapsed() < NOTICE, "nothing was noticed: {}", leader.tail());
+    };
+    println!("{end} {} s after its worker", lost.elapsed().as_secs());
+}
+
+/// Runs the leader's liveness probe.
+fn is_alive(network: &Network, python: &Path, home: &Path, pod: &GroupPod) -> bool {
+    let probe = Command::new("ip")
+        .args(["netns", "exec", &network.space(0)])
+        .args(["unshare", "--mount", "bash", "-c"])
+        .arg(r#"mount --bind "$0/hosts" /etc/hosts; exec "$@""#)
+        .arg(home.join("0"))
+        .args(&pod.liveness)
+        .env("PATH", paths(python))
+        .env("RAY_TMPDIR", home.join("0"))
+        .output()
+        .unwrap();
+    println!(
+        "{}: {}{}",
+        probe.status,
+        String::from_utf8_lossy(&probe.stdout),
+        String::from_utf8_lossy(&probe.stderr)
+    );
+    probe.status.success()
 }
 
 /// Asks the leader from its own network; `None` while it does not answer.

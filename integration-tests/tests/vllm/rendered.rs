@@ -72,6 +72,8 @@ fn of_preset(preset: &Preset) -> Vec<CommandLine> {
 pub(crate) struct GroupPod {
     /// Command and arguments.
     pub(crate) command: Vec<String>,
+    /// Command of the liveness probe.
+    pub(crate) liveness: Vec<String>,
     /// Variables with a value; others come from the pod.
     pub(crate) env: BTreeMap<String, String>,
     /// Port of the engine.
@@ -82,7 +84,7 @@ impl GroupPod {
     /// Returns it with scripts of another directory, and with a model in 32-bit floats.
     pub(crate) fn with(mut self, scripts: &Path, theirs: &str, model: &Path) -> Self {
         let ours = format!("{}/", scripts.display());
-        for word in &mut self.command {
+        for word in self.command.iter_mut().chain(&mut self.liveness) {
             *word = word.replace(theirs, &ours);
             if word.starts_with("--model=") {
                 *word = format!("--model={}", model.display());
@@ -124,6 +126,7 @@ pub(crate) fn group(preset: &str) -> GroupPod {
     GroupPod {
         env: variables.filter_map(pair).collect(),
         command,
+        liveness: words(&container["livenessProbe"]["exec"]),
         port,
     }
 }
