@@ -8,6 +8,7 @@ mod node_plan;
 mod nodes;
 mod offering;
 mod operation;
+mod options;
 pub(crate) mod pool;
 mod power;
 mod quota;

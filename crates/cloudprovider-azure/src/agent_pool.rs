@@ -27,16 +27,20 @@ pub(crate) fn limits(region: &str) -> LaunchLimits {
     }
 }
 
-/// Reads `scaleSetPriority`.
-pub(crate) fn capacity_type(priority: Option<&str>) -> CapacityType {
+/// Reads `scaleSetPriority` and `capacityReservationGroupID`.
+pub(crate) fn capacity_type(priority: Option<&str>, reservation: Option<&str>) -> CapacityType {
     match priority {
         Some(priority) if priority.eq_ignore_ascii_case(SPOT) => CapacityType::Spot,
+        _ if reservation.is_some_and(|group| !group.is_empty()) => CapacityType::Reserved,
         _ => CapacityType::OnDemand,
     }
 }
 
-/// `osSKU` of an image family.
-pub(crate) fn os_sku(spec: &LaunchSpec) -> &'static str {
+/// `osSKU` of a launch: that of its node class, otherwise that of its image family.
+pub(crate) fn os_sku(spec: &LaunchSpec) -> &str {
+    if let Some(os) = &spec.options.os {
+        return os;
+    }
     match &spec.image_family {
         Some(family) if family.trim().eq_ignore_ascii_case(AZURE_LINUX) => "AzureLinux",
         _ => "Ubuntu",

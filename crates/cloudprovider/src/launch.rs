@@ -5,6 +5,7 @@ use std::ops::RangeInclusive;
 
 use serde::{Deserialize, Serialize};
 
+use crate::node_options::NodeOptions;
 use crate::offering::{CapacityType, Offering};
 
 /// An instance to create: always one Linux node.
@@ -27,6 +28,8 @@ pub struct LaunchSpec {
     pub labels: BTreeMap<String, String>,
     /// Taints of the Node, as `key=value:Effect`.
     pub taints: Vec<String>,
+    /// Properties beyond these.
+    pub options: NodeOptions,
     /// Tags of the instance, which carry the mark of ownership.
     pub tags: BTreeMap<String, String>,
 }

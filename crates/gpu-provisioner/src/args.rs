@@ -23,6 +23,9 @@ pub struct Args {
     /// Interval of listing all instances otherwise, in seconds.
     #[arg(long, env = "IDLE_LIST_INTERVAL_SECONDS", default_value_t = 60.0, value_parser = positive)]
     pub idle_list_interval_seconds: f64,
+    /// `KaitoNodeClass` of Machines without the annotation `kaito.sh/node-class`. `default` needs no object.
+    #[arg(long, env = "MACHINE_NODE_CLASS", default_value = kaito_api::node_class::DEFAULT)]
+    pub machine_node_class: String,
     /// Time that a drain evicts pods before it deletes them, in seconds.
     #[arg(long, env = "DRAIN_TIMEOUT_SECONDS", default_value_t = 600.0, value_parser = positive)]
     pub drain_timeout_seconds: f64,
@@ -74,6 +77,7 @@ impl Args {
         Settings {
             cluster_id: cloud.cluster_id.clone(),
             place: cloud.place.clone(),
+            machine_class: self.machine_node_class.clone(),
             launch_limits: cloud.launch_limits.clone(),
             drain_timeout: seconds(self.drain_timeout_seconds),
             create_visibility_timeout: seconds(self.create_visibility_timeout_seconds),

@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use k8s_openapi::api::core::v1::{Node, Pod};
 use k8s_openapi::api::storage::v1::VolumeAttachment;
-use kaito_api::Claim;
+use kaito_api::{Claim, KaitoNodeClass};
 use nodeclaim_plan::Source;
 use nodeclaim_plan::observe::is_of_fleet;
-use operator_runtime::Index;
+use operator_runtime::{Cache, Index, Key};
 
 use crate::claims::Claims;
 
@@ -16,6 +16,8 @@ use crate::claims::Claims;
 pub(crate) struct CacheSource {
     /// Claims of both kinds.
     pub(crate) claims: Claims,
+    /// Node classes; empty while their definition is not installed.
+    pub(crate) classes: Cache<KaitoNodeClass>,
     /// Nodes by the instance that their labels name.
     pub(crate) nodes_by_instance: Index<Node>,
     /// Nodes by [`provider_id`].
@@ -45,6 +47,10 @@ impl Source for CacheSource {
 
     fn attachments_of(&self, node: &str) -> Vec<Arc<VolumeAttachment>> {
         self.attachments_by_node.get(node)
+    }
+
+    fn node_class(&self, name: &str) -> Option<Arc<KaitoNodeClass>> {
+        self.classes.get(&Key::cluster(name))
     }
 
     fn fleet(&self) -> usize {

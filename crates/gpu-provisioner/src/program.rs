@@ -4,7 +4,7 @@ use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use kaito_api::{ClaimKind, Machine, NodeClaim, labels};
+use kaito_api::{ClaimKind, Machine, NodeClaim, labels, node_class};
 use operator_runtime::{
     Caches, Controller, ControllerSettings, Reconciler, Runtime, Tasks, crd_gate, leader,
 };
@@ -66,7 +66,9 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
     gates.cluster.set(true, "");
     gates.listing.set(true, "");
     let loops = Loops::new(&args, &cloud, &runtime, &mut tasks, &metrics, gates);
-    let needed = loops.needed(&present);
+    // A class that exists decides what is bought, so no launch precedes the first listing of classes.
+    let classes = crd_gate::present(runtime.client(), &[node_class::DEFINITION], &crds, &token).await;
+    let needed = loops.needed(&present, !classes.is_empty());
     tasks.spawn("reconcile", async move {
         needed.ready(&listed, &token).await;
         let Some(leadership) = leader::acquire(&args.leader, &runtime, &release, &token).await? else {
@@ -164,8 +166,11 @@ impl Loops {
     }
 
     /// Caches that must be filled before the first reconcile: those of kinds that are installed.
-    fn needed(&self, present: &[&str]) -> Caches {
+    fn needed(&self, present: &[&str], with_classes: bool) -> Caches {
         let mut needed = self.orphans.caches.clone();
+        if with_classes {
+            needed = needed.with(&self.poller.source.classes);
+        }
         if present.contains(&ClaimKind::Machine.definition()) {
             needed = needed.with(&self.machines.cache);
         }

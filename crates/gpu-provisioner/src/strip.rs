@@ -2,7 +2,7 @@
 
 use k8s_openapi::api::core::v1::{Node, Pod, PodSpec};
 use k8s_openapi::api::storage::v1::VolumeAttachment;
-use kaito_api::{Machine, NodeClaim};
+use kaito_api::{KaitoNodeClass, Machine, NodeClaim};
 
 /// Keeps Machines whole.
 pub(crate) fn machine(_: &mut Machine) {}
@@ -13,6 +13,9 @@ pub(crate) fn node_claim(claim: &mut NodeClaim) {
         status.last_pod_event_time = None;
     }
 }
+
+/// Keeps node classes whole.
+pub(crate) fn node_class(_: &mut KaitoNodeClass) {}
 
 /// Drops images, volumes and heartbeats of Nodes.
 pub(crate) fn node(node: &mut Node) {

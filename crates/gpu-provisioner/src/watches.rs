@@ -3,9 +3,10 @@
 use k8s_openapi::api::core::v1::Node;
 use kaito_api::ClaimObject;
 use kaito_api::labels;
+use kaito_api::node_class::{self, KaitoNodeClass};
 use kube::runtime::watcher;
 use kube::{Client, ResourceExt as _};
-use nodeclaim_plan::observe::instance_names;
+use nodeclaim_plan::observe::{instance_names, is_unsettled};
 use operator_runtime::{Cache, Caches, Change, Enqueuer, Index, Key, Runtime, Tasks, Watch, crd_gate};
 use tokio_util::sync::CancellationToken;
 
@@ -33,6 +34,7 @@ pub(crate) fn start(
     let all = watcher::Config::default;
     let machines = runtime.watch(all(), strip::machine);
     let node_claims = runtime.watch(all(), strip::node_claim);
+    let classes = runtime.watch(all(), strip::node_class);
     let mut nodes = runtime.watch(all(), strip::node);
     let mut pods = runtime.watch(all(), strip::pod);
     let mut attachments = runtime.watch(all(), strip::attachment);
@@ -41,6 +43,7 @@ pub(crate) fn start(
             machines: machines.cache(),
             node_claims: node_claims.cache(),
         },
+        classes: classes.cache(),
         nodes_by_instance: nodes.index(instance_names),
         nodes_by_provider_id: nodes.index(provider_id),
         pods_by_node: pods.index(node_of_pod),
@@ -61,6 +64,8 @@ pub(crate) fn start(
             .with(&attachments.cache()),
         source,
     };
+    let watching = watch_classes(runtime.client().clone(), classes, related.clone(), tasks.token());
+    tasks.spawn("kaitonodeclasses", watching);
     spawn_claims(runtime.client(), tasks, machines, &related);
     spawn_claims(runtime.client(), tasks, node_claims, &related);
     let token = tasks.token();
@@ -95,6 +100,22 @@ fn spawn_claims<K: ClaimObject + operator_runtime::Watched>(
     let token = tasks.token();
     let watching = watch_claims(client.clone(), watch, related.clone(), token);
     tasks.spawn(K::CLAIM.definition(), watching);
+}
+
+/// Watches node classes, once their definition is installed. Claims that wait for a class are enqueued.
+async fn watch_classes(
+    client: Client,
+    watch: Watch<KaitoNodeClass>,
+    related: Related,
+    token: CancellationToken,
+) -> anyhow::Result<()> {
+    crd_gate::appears(&client, node_class::DEFINITION, &token).await;
+    watch
+        .run(token, move |_: &Change<KaitoNodeClass>| {
+            let waiting = related.claims.all().into_iter().filter(is_unsettled);
+            related.enqueue_claims(waiting.map(|claim| claim.name().to_owned()));
+        })
+        .await
 }
 
 /// Watches the claims of one kind, once its definition is installed.

@@ -301,6 +301,8 @@ reasons! {
         AuthorizationFailed = "AuthorizationFailed" => "Give the provisioner's identity the Contributor role on the managed cluster and check its federated credential.",
         /// The managed cluster named in the configuration does not exist.
         ClusterNotFound = "ClusterNotFound" => "Check subscription, resource group and cluster name in the provisioner's settings.",
+        /// The claim's node class does not exist.
+        NodeClassNotFound = "NodeClassNotFound" => "Create the KaitoNodeClass that the message names, or delete the claim. The claim is launched once the class exists; nothing is paid for until then.",
         /// The Machine's spec cannot be carried out.
         InvalidMachine = "InvalidMachine" => "Correct the Machine's requirements; a Machine made by a Workspace follows its resource section.",
         /// The NodeClaim's spec cannot be carried out.

@@ -9,6 +9,7 @@ use kube::CustomResourceExt;
 use crate::machine::Machine;
 use crate::node_claim::NodeClaim;
 use crate::node_claim_schema;
+use crate::node_class::{self, KaitoNodeClass};
 use crate::schema_path::at;
 use crate::workspace::Workspace;
 use crate::workspace_rules::{CelRule, RULES};
@@ -16,7 +17,7 @@ use crate::workspace_rules::{CelRule, RULES};
 /// All CustomResourceDefinitions, ready to apply.
 #[must_use]
 pub fn all() -> Vec<CustomResourceDefinition> {
-    vec![workspace(), machine(), node_claim()]
+    vec![workspace(), machine(), node_claim(), node_class()]
 }
 
 /// `Workspace`, served as `v1alpha1` and `v1beta1` with one schema; `v1beta1` is stored.
@@ -71,6 +72,35 @@ pub fn node_claim() -> CustomResourceDefinition {
         .iter_mut()
         .for_each(|version| version.additional_printer_columns = Some(columns_node_claim()));
     crd
+}
+
+/// `KaitoNodeClass`, `v1alpha1`.
+#[must_use]
+pub fn node_class() -> CustomResourceDefinition {
+    let mut crd = KaitoNodeClass::crd();
+    for version in &mut crd.spec.versions {
+        if let Some(root) = root_schema(version) {
+            node_class::RULES.iter().for_each(|rule| inject(root, rule));
+            bound_tags(root);
+        }
+        version.additional_printer_columns = Some(vec![
+            column("Subnet", "string", ".spec.subnetId", true),
+            column("OS", "string", ".spec.osSku", false),
+            column("Driver", "string", ".spec.gpuDriver", false),
+            column("Age", "date", ".metadata.creationTimestamp", false),
+        ]);
+    }
+    crd
+}
+
+fn bound_tags(root: &mut JSONSchemaProps) {
+    if let Some(tags) = at(root, &["spec", "tags"]) {
+        // Azure permits 50 tags; AKS and gpu-provisioner set some.
+        tags.max_properties = Some(40);
+        if let Some(JSONSchemaPropsOrBool::Schema(value)) = &mut tags.additional_properties {
+            value.max_length = Some(256);
+        }
+    }
 }
 
 fn root_schema(version: &mut CustomResourceDefinitionVersion) -> Option<&mut JSONSchemaProps> {

@@ -159,6 +159,8 @@ pub const OPERATION_URL: &str = "kaito.sh/operation-url";
 pub const LAUNCH_FAILURE: &str = "kaito.sh/launch-failure";
 /// Time of the last launch request of a claim, RFC 3339. Annotation on claims; stored before the request is sent.
 pub const LAUNCH_STARTED: &str = "kaito.sh/launch-started";
+/// Name of the `KaitoNodeClass` of a Machine. Annotation on Machines; a NodeClaim names its class in its spec.
+pub const NODE_CLASS: &str = "kaito.sh/node-class";
 /// Offering of the last launch request of a claim, as JSON. Annotation on claims; stored before the request is sent.
 pub const LAUNCH_OFFERING: &str = "kaito.sh/launch-offering";
 /// Time of the last launch request without an answer, RFC 3339. Annotation on claims.

@@ -18,6 +18,7 @@ pub mod names;
 pub mod node_claim;
 mod node_claim_schema;
 pub mod node_claim_status;
+pub mod node_class;
 pub mod node_labels;
 pub mod quantity;
 pub mod raw;
@@ -36,6 +37,7 @@ pub use machine::{Machine, MachineSpec};
 pub use machine_status::{MachineCondition, MachineStatus};
 pub use node_claim::{NodeClaim, NodeClaimSpec, NodeClassRef};
 pub use node_claim_status::{NodeClaimCondition, NodeClaimStatus};
+pub use node_class::KaitoNodeClass;
 pub use workspace::{
     AdapterSpec, DataDestination, DataSource, InferenceSpec, PresetOptions, PresetSpec, ResourceSpec,
     TuningSpec, Workspace, WorkspaceSpec,

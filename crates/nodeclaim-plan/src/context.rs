@@ -10,7 +10,7 @@ use cloudprovider::{
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{Node, Pod};
 use k8s_openapi::api::storage::v1::VolumeAttachment;
-use kaito_api::Claim;
+use kaito_api::{Claim, KaitoNodeClass};
 use kube::ResourceExt as _;
 
 use crate::cluster;
@@ -45,6 +45,8 @@ pub(crate) struct PlanContext<'a> {
     pub(crate) attachments: Vec<&'a VolumeAttachment>,
     /// The cluster is full, as the request of another claim showed.
     pub(crate) full: Option<&'a FullCluster>,
+    /// The claim's node class, if that has an object.
+    pub(crate) class: Option<&'a KaitoNodeClass>,
     /// Offerings that the cloud refused, whichever claim asked.
     pub(crate) refused: &'a RefusedOfferings,
     /// Time until which the claim is not deleted although its Node was.
@@ -91,6 +93,7 @@ impl<'a> PlanContext<'a> {
             }),
             attachments: by_key(observed.attachments.iter().map(|a| &**a), |a| a.name_any()),
             full: observed.full.as_ref(),
+            class: observed.class.as_deref(),
             refused: &observed.refused,
             deletion_held_until: observed.deletion_held_until,
             last_call,

@@ -2,6 +2,7 @@
 
 mod backoff;
 mod choice;
+pub(crate) mod class;
 mod create;
 pub(crate) mod decision;
 pub(crate) mod error_reasons;

@@ -11,10 +11,11 @@ use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::{Node, Pod};
 use k8s_openapi::api::storage::v1::VolumeAttachment;
 use kaito_api::conditions::{ClaimConditionType, ClaimReason};
-use kaito_api::{Claim, labels};
+use kaito_api::{Claim, KaitoNodeClass, labels};
 use kube::ResourceExt as _;
 
 use crate::context::PlanContext;
+use crate::launch::class;
 use crate::launch::instance_type::instance_type;
 use crate::managed;
 use crate::node::ownership;
@@ -39,6 +40,9 @@ pub trait Source {
 
     /// Returns the volume attachments of a Node.
     fn attachments_of(&self, node: &str) -> Vec<Arc<VolumeAttachment>>;
+
+    /// Returns the node class of a name.
+    fn node_class(&self, name: &str) -> Option<Arc<KaitoNodeClass>>;
 
     /// Returns the number of live claims that this provisioner manages.
     fn fleet(&self) -> usize;
@@ -91,6 +95,7 @@ pub fn observe(
         has_name_conflict,
         launches_held: tracker.are_launches_held(),
         full: facts.full,
+        class: source.node_class(class::name(&claim, settings)),
         refused: refused(tracker, &claim).by_clock(ahead),
         deletion_held_until: None,
         claim,

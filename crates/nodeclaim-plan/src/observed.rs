@@ -6,7 +6,7 @@ use cloudprovider::{CallOutcome, Deferral, FullCluster, InstanceLookup, Provider
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{Node, Pod};
 use k8s_openapi::api::storage::v1::VolumeAttachment;
-use kaito_api::Claim;
+use kaito_api::{Claim, KaitoNodeClass};
 
 /// One claim and what belongs to it.
 #[derive(Clone, Debug)]
@@ -37,6 +37,8 @@ pub struct Observed {
     pub failure: Option<ProviderError>,
     /// The cluster is full, as the request of another claim showed.
     pub full: Option<FullCluster>,
+    /// The claim's node class, if that has an object.
+    pub class: Option<Arc<KaitoNodeClass>>,
     /// Offerings of the claim's instance type that the cloud refused, whichever claim asked.
     pub refused: RefusedOfferings,
     /// The Node was deleted, and so many others were that the claim is deleted only after this time.

@@ -15,6 +15,8 @@ pub struct Settings {
     /// The cluster of the cloud: subscription, group and name on Azure. Noted on every claim that is launched, and compared
     /// with the note. Empty means not compared.
     pub place: String,
+    /// Name of the `KaitoNodeClass` of Machines that name none.
+    pub machine_class: String,
     /// Time that a drain may take before pods are deleted rather than evicted.
     pub drain_timeout: SignedDuration,
     /// Time that an instance may be complete without a Node before it is replaced.
@@ -41,6 +43,7 @@ impl Default for Settings {
             launch_limits: LaunchLimits::default(),
             cluster_id: String::new(),
             place: String::new(),
+            machine_class: kaito_api::node_class::DEFAULT.to_owned(),
             drain_timeout: SignedDuration::from_mins(10),
             registration_timeout: SignedDuration::from_mins(15),
             launch_timeout: SignedDuration::from_mins(60),

@@ -25,6 +25,7 @@ mod lifecycle;
 mod metrics;
 mod money;
 mod node_claims;
+mod node_classes;
 mod offerings;
 mod plugin;
 mod power;

@@ -54,7 +54,8 @@ async fn offerings_are_tried_in_order_and_the_node_shows_what_was_bought() -> Re
     pools.retain(|name| name.starts_with("offer"));
     ensure!(pools == ["offera", "offerb", "offerc"], "{pools:?}");
     evicted(&world).await?;
-    unknown_zone(&world).await
+    unknown_zone(&world).await?;
+    crate::node_classes::are_checked_and_read(&world).await
 }
 
 async fn scarce(world: &World, spot_machines: u64) -> Result<()> {
@@ -208,7 +209,7 @@ async fn ready(world: &World, claim: &str) -> Result<Node> {
 }
 
 /// Waits until a claim is not launched for this reason; returns the message.
-async fn launched(world: &World, claim: &str, reason: &str) -> Result<String> {
+pub(crate) async fn launched(world: &World, claim: &str, reason: &str) -> Result<String> {
     let claims: Api<NodeClaim> = Api::all(world.client.clone());
     world
         .env

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use serde_json::{Map, Value, json};
 
-use super::offering;
-use crate::envelope::{ArmError, flat};
+use super::options::{check_offering, check_options};
+use crate::envelope::ArmError;
 use crate::errors::invalid;
 
 /// State of a pool after its operation.
@@ -232,6 +232,7 @@ fn check(sent: &Map<String, Value>) -> Result<(), ArmError> {
         ));
     }
     check_offering(sent)?;
+    check_options(sent)?;
     let labels = sent.get("nodeLabels").and_then(Value::as_object);
     if let Some(key) = labels
         .into_iter()
@@ -254,34 +255,6 @@ fn check(sent: &Map<String, Value>) -> Result<(), ArmError> {
         ));
     }
     Ok(())
-}
-
-fn check_offering(sent: &Map<String, Value>) -> Result<(), ArmError> {
-    let text = |key: &str| sent.get(key).and_then(Value::as_str);
-    let spot = text("scaleSetPriority") == Some("Spot");
-    if spot && text("mode") == Some("System") {
-        let message = "A system agent pool cannot have the priority Spot.";
-        return Err(invalid("agentPoolProfile.scaleSetPriority", message));
-    }
-    if !spot && (text("scaleSetEvictionPolicy").is_some() || sent.contains_key("spotMaxPrice")) {
-        let message = "scaleSetEvictionPolicy and spotMaxPrice can only be set with scaleSetPriority Spot.";
-        return Err(invalid("agentPoolProfile.scaleSetEvictionPolicy", message));
-    }
-    match offering::zones(sent)
-        .iter()
-        .find(|zone| !matches!(zone.as_str(), "1" | "2" | "3"))
-    {
-        Some(zone) => Err(unknown_zone(zone)),
-        None => Ok(()),
-    }
-}
-
-fn unknown_zone(zone: &str) -> ArmError {
-    let message = format!(
-        "Preflight validation check for resource(s) for container service failed. Message: The zone(s) '{zone}' for resource \
-         'agentpool' is not supported. The supported zones are '1,2,3'."
-    );
-    flat(400, "AvailabilityZoneNotSupported", &message, "")
 }
 
 /// Key, value and effect of a taint.
@@ -321,6 +294,11 @@ mod tests {
         assert_eq!(with("osDiskSizeGB", json!(4096)), 400);
         assert_eq!(with("nodeLabels", json!({"kubernetes.azure.com/mode": "x"})), 400);
         assert_eq!(with("nodeTaints", json!(["a=b"])), 400);
+        assert_eq!(with("osSKU", json!("Windows")), 400);
+        assert_eq!(with("vnetSubnetID", json!("s")), 400);
+        assert_eq!(with("podSubnetID", json!("/subscriptions/s/subnets/p")), 400);
+        assert_eq!(with("maxPods", json!(5)), 400);
+        assert_eq!(with("gpuInstanceProfile", json!("MIG9g")), 400);
         for name in ["", "A", "1a", "a-b", "abcdefghijklm"] {
             assert!(
                 completed(name, &json!({"properties": {"vmSize": "S"}})).is_err(),

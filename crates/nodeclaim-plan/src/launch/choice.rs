@@ -121,7 +121,7 @@ pub(crate) fn after_failure(
         (Origin::Operation, Some(instance)) => instance.offering(),
         _ => context.record.offering.clone(),
     };
-    let allowed = offerings(context.claim, context.settings).unwrap_or_default();
+    let allowed = offerings(context.claim, context.class, context.settings).unwrap_or_default();
     let place = allowed
         .iter()
         .position(|allowed| Some(allowed) == failed.as_ref());

@@ -15,7 +15,7 @@ use crate::launch::decision::{LaunchDecision, LaunchState};
 use crate::launch::error_reasons::{self, Origin};
 use crate::launch::offerings::offerings;
 use crate::launch::spec::{self, launch_spec};
-use crate::launch::{choice, failure, visibility};
+use crate::launch::{choice, class, failure, visibility};
 use crate::launch_record::LaunchFailure;
 use crate::node::edit;
 use crate::node::facts::is_ready;
@@ -23,9 +23,17 @@ use crate::time;
 
 /// Decides for a claim whose instance was absent in `reads` live reads.
 pub(crate) fn decide<'a>(context: &PlanContext<'a>, reads: u32) -> LaunchDecision<'a> {
-    let allowed = offerings(context.claim, context.settings);
+    let class = match class::of(context) {
+        Ok(class) => class,
+        // Nothing is asked for, so nothing is paid for.
+        Err(missing) => {
+            let update = condition::unmet(ClaimReason::NodeClassNotFound, &missing.to_string());
+            return LaunchDecision::new("no_node_class", LaunchState::NotLaunched(update));
+        }
+    };
+    let allowed = offerings(context.claim, class, context.settings);
     let (spec, allowed) =
-        match launch_spec(context.claim, context.settings).and_then(|spec| Ok((spec, allowed?))) {
+        match launch_spec(context.claim, class, context.settings).and_then(|spec| Ok((spec, allowed?))) {
             Ok(valid) => valid,
             Err(error) => {
                 let reason = match context.claim {

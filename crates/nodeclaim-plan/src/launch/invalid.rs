@@ -49,11 +49,11 @@ pub enum InvalidClaim {
         known: String,
     },
     /// The requirements allow no capacity type.
-    #[error("the requirements on {CAPACITY_TYPE} leave none of on-demand and spot")]
+    #[error("the requirements on {CAPACITY_TYPE} leave none of on-demand, spot and reserved")]
     NoCapacityTypeLeft,
-    /// This capacity type cannot be bought.
-    #[error("{0} capacity cannot be bought: leave it out of the requirement on {CAPACITY_TYPE}")]
-    CapacityType(&'static str),
+    /// No capacity was reserved.
+    #[error("capacity type reserved requires capacityReservationGroupId in the claim's KaitoNodeClass")]
+    NoReservation,
     /// The requirements allow no zone.
     #[error("the requirements on {ZONE} leave no zone: expected some of [{known}]")]
     NoZoneLeft {

@@ -3,9 +3,10 @@
 
 use cloudprovider::{CallKind, CapacityType, ErrorClass, LaunchLimits, Offering, OfferingRefusal};
 use jiff::{SignedDuration, Timestamp};
-use kaito_api::Claim;
 use kaito_api::labels::{CAPACITY_TYPE, ZONE};
+use kaito_api::{Claim, KaitoNodeClass};
 
+use crate::launch::class;
 use crate::launch::instance_type::instance_type;
 use crate::launch::invalid::InvalidClaim;
 use crate::settings::Settings;
@@ -18,10 +19,14 @@ pub(super) const ZONE_DEPRECATED: &str = "failure-domain.beta.kubernetes.io/zone
 ///
 /// # Errors
 /// The problem of the claim.
-pub fn offerings(claim: &Claim, settings: &Settings) -> Result<Vec<Offering>, InvalidClaim> {
+pub fn offerings(
+    claim: &Claim,
+    class: Option<&KaitoNodeClass>,
+    settings: &Settings,
+) -> Result<Vec<Offering>, InvalidClaim> {
     let instance_type = instance_type(claim)?;
     let zones = zones(claim, &settings.launch_limits)?;
-    let types = capacity_types(claim)?;
+    let types = capacity_types(claim, class::has_reservation(class))?;
     let in_zones = |capacity_type: CapacityType| zones.iter().map(move |zone| (capacity_type, zone.clone()));
     let all = types.into_iter().flat_map(in_zones);
     Ok(all
@@ -47,9 +52,9 @@ pub(super) fn pause(refusal: &OfferingRefusal, settings: &Settings) -> SignedDur
     pause.max(refusal.error.retry_after.unwrap_or_default())
 }
 
-fn capacity_types(claim: &Claim) -> Result<Vec<CapacityType>, InvalidClaim> {
-    let bought = [CapacityType::OnDemand, CapacityType::Spot];
-    let universe = bought.map(CapacityType::as_str);
+fn capacity_types(claim: &Claim, has_reservation: bool) -> Result<Vec<CapacityType>, InvalidClaim> {
+    let is_sold = |type_: &CapacityType| has_reservation || *type_ != CapacityType::Reserved;
+    let universe = [CapacityType::OnDemand, CapacityType::Spot].map(CapacityType::as_str);
     let parse = |word: &str| CapacityType::parse(word).map(|type_| type_.as_str().to_owned());
     let Some(words) = choice(claim, &[CAPACITY_TYPE], &universe, parse) else {
         return Ok(vec![CapacityType::OnDemand]);
@@ -58,8 +63,8 @@ fn capacity_types(claim: &Claim) -> Result<Vec<CapacityType>, InvalidClaim> {
         .iter()
         .filter_map(|word| CapacityType::parse(word))
         .collect();
-    match types.iter().find(|type_| !bought.contains(type_)) {
-        Some(type_) => Err(InvalidClaim::CapacityType(type_.as_str())),
+    match types.iter().find(|type_| !is_sold(type_)) {
+        Some(_) => Err(InvalidClaim::NoReservation),
         None if types.is_empty() => Err(InvalidClaim::NoCapacityTypeLeft),
         None => Ok(types),
     }

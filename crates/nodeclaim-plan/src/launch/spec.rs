@@ -3,16 +3,17 @@
 
 use std::collections::BTreeMap;
 
-use cloudprovider::{LaunchLimits, LaunchSpec, Offering, tags};
-use kaito_api::Claim;
+use cloudprovider::{CapacityType, LaunchLimits, LaunchSpec, Offering, tags};
 use kaito_api::claim::ClaimRequirement;
 use kaito_api::labels::{
     ARCH, CAPACITY_TYPE, CREATION_TIMESTAMP, CREATION_TIMESTAMP_FORMAT, INSTANCE_TYPE, INSTANCE_TYPE_BETA,
     NODE_IMAGE_FAMILY, NODE_POOL, NODE_POOL_KAITO, OS, ZONE, is_kubelet_label,
 };
 use kaito_api::quantity::ceil_gib;
+use kaito_api::{Claim, KaitoNodeClass};
 use kube::ResourceExt as _;
 
+use crate::launch::class;
 use crate::launch::instance_type::instance_type;
 use crate::launch::invalid::InvalidClaim;
 use crate::launch::offerings::{ZONE_DEPRECATED, offerings};
@@ -30,7 +31,11 @@ const AMD64: &str = "amd64";
 ///
 /// # Errors
 /// The problem of the claim.
-pub fn launch_spec(claim: &Claim, settings: &Settings) -> Result<LaunchSpec, InvalidClaim> {
+pub fn launch_spec(
+    claim: &Claim,
+    class: Option<&KaitoNodeClass>,
+    settings: &Settings,
+) -> Result<LaunchSpec, InvalidClaim> {
     let instance_type = instance_type(claim)?;
     check_requirements(claim, &instance_type)?;
     let spec = LaunchSpec {
@@ -43,14 +48,18 @@ pub fn launch_spec(claim: &Claim, settings: &Settings) -> Result<LaunchSpec, Inv
         instance_type,
         ..LaunchSpec::default()
     };
-    let first = offerings(claim, settings)?.into_iter().next();
-    Ok(take(spec, &first.unwrap_or_default()))
+    let first = offerings(claim, class, settings)?.into_iter().next();
+    Ok(take(class::apply(spec, class), &first.unwrap_or_default()))
 }
 
 /// Returns the same launch from this offering. The Node is labeled with what is bought.
 pub(crate) fn take(mut spec: LaunchSpec, offering: &Offering) -> LaunchSpec {
     let bought = offering.capacity_type.as_str().to_owned();
     spec.labels.insert(CAPACITY_TYPE.to_owned(), bought);
+    spec.options.reservation = spec
+        .options
+        .reservation
+        .filter(|_| offering.capacity_type == CapacityType::Reserved);
     LaunchSpec {
         capacity_type: offering.capacity_type,
         zone: offering.zone.clone(),

@@ -19,7 +19,8 @@ use crate::instance::InstanceView;
 use crate::status::report::{NodeFacts, NodeSource, StatusReport};
 
 /// Reasons that stay until a person acts.
-const LASTING: [ClaimReason; 6] = [
+const LASTING: [ClaimReason; 7] = [
+    ClaimReason::NodeClassNotFound,
     ClaimReason::SkuNotAvailable,
     ClaimReason::InvalidRequest,
     ClaimReason::InvalidNodeClaim,

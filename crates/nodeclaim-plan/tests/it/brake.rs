@@ -10,7 +10,7 @@ use jiff::SignedDuration;
 use k8s_openapi::api::core::v1::{Node, Pod};
 use k8s_openapi::api::storage::v1::VolumeAttachment;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
-use kaito_api::Claim;
+use kaito_api::{Claim, KaitoNodeClass};
 use nodeclaim_plan::{Observed, Source};
 
 use crate::fixtures::{
@@ -43,6 +43,10 @@ impl Source for Fleet {
 
     fn attachments_of(&self, _: &str) -> Vec<Arc<VolumeAttachment>> {
         Vec::new()
+    }
+
+    fn node_class(&self, _name: &str) -> Option<Arc<KaitoNodeClass>> {
+        None
     }
 
     fn fleet(&self) -> usize {

@@ -260,6 +260,7 @@ impl Case {
             has_name_conflict: false,
             launches_held: false,
             full: None,
+            class: None,
             refused: RefusedOfferings::default(),
             deletion_held_until: None,
         };

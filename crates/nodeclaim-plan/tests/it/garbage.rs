@@ -6,7 +6,7 @@ use cloudprovider::{Accepted, ErrorClass, Instance, InstanceLookup, InstanceStat
 use k8s_openapi::api::core::v1::{Node, Pod};
 use k8s_openapi::api::storage::v1::VolumeAttachment;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
-use kaito_api::{Claim, Machine};
+use kaito_api::{Claim, KaitoNodeClass, Machine};
 use nodeclaim_plan::garbage::{collect, unclaimed_upstream};
 use nodeclaim_plan::observe::observe_node;
 use nodeclaim_plan::{Settings, Source};
@@ -200,6 +200,10 @@ impl Source for Claims {
 
     fn attachments_of(&self, _: &str) -> Vec<Arc<VolumeAttachment>> {
         Vec::new()
+    }
+
+    fn node_class(&self, _name: &str) -> Option<Arc<KaitoNodeClass>> {
+        None
     }
 
     fn fleet(&self) -> usize {

@@ -13,7 +13,7 @@ fn the_whole_body() {
         cluster_id: "c1".into(),
         ..settings()
     };
-    insta::assert_yaml_snapshot!(launch_spec(&machine().into(), &settings).unwrap(), @r#"
+    insta::assert_yaml_snapshot!(launch_spec(&machine().into(), None, &settings).unwrap(), @r#"
     name: ws0a1b2c3d4
     instance_type: Standard_NC24ads_A100_v4
     capacity_type: on-demand
@@ -30,6 +30,18 @@ fn the_whole_body() {
       karpenter.sh/provisioner-name: default
     taints:
       - "sku=gpu:NoSchedule"
+    options:
+      subnet: ~
+      pod_subnet: ~
+      os: ~
+      local_disk: ~
+      gpu_driver: ~
+      gpu_partition: ~
+      fips: false
+      encryption_at_host: false
+      max_pods: ~
+      reservation: ~
+      proximity_group: ~
     tags:
       kaito-claim-uid: 7d1f4a52-0c3e-4b0a-9d57-6b8f1f0c2a11
       kaito-cluster: c1
@@ -41,7 +53,7 @@ fn the_whole_body() {
 fn check(change: impl FnOnce(&mut Machine), expect: &str) {
     let mut machine = machine();
     change(&mut machine);
-    let got = match launch_spec(&machine.into(), &settings()) {
+    let got = match launch_spec(&machine.into(), None, &settings()) {
         Ok(spec) => format!(
             "{} {:?} {}",
             spec.instance_type,

@@ -15,6 +15,7 @@ mod initialization;
 mod launch;
 mod launch_spec;
 mod node_claims;
+mod node_class;
 mod offerings;
 mod properties;
 mod registration;

@@ -98,8 +98,8 @@ fn the_finalizer_and_the_intent_are_stored_before_the_instance_is_asked_for() {
 
 #[test]
 fn the_instance_is_the_one_a_machine_would_get() {
-    let of_machine = launch_spec(&machine().into(), &Default::default()).unwrap();
-    let of_claim = launch_spec(&claim(), &Default::default()).unwrap();
+    let of_machine = launch_spec(&machine().into(), None, &Default::default()).unwrap();
+    let of_claim = launch_spec(&claim(), None, &Default::default()).unwrap();
     assert_eq!(of_claim, of_machine);
 }
 
@@ -116,7 +116,7 @@ fn an_impossible_requirement_is_rejected_by_name() {
     for (claim, says) in [
         (
             requires("karpenter.sh/capacity-type", &["leased"]),
-            "leave none of on-demand and spot",
+            "leave none of on-demand, spot and reserved",
         ),
         (
             requires("topology.kubernetes.io/zone", &["eastus-1"]),
@@ -136,7 +136,7 @@ fn an_impossible_requirement_is_rejected_by_name() {
         );
     }
     let either = requires("karpenter.sh/capacity-type", &["spot", "on-demand"]);
-    assert!(launch_spec(&either, &Default::default()).is_ok());
+    assert!(launch_spec(&either, None, &Default::default()).is_ok());
 }
 
 #[test]

@@ -66,7 +66,7 @@ fn refuse(case: &mut Case, offering: &Offering, class: ErrorClass, at: Timestamp
 fn the_written_order_counts_capacity_types_before_zones() {
     let settings = settings();
     let check = |requirements: &[(&str, &str, &[&str])], expected: &str| {
-        let found = match offerings(&with(requirements), &settings) {
+        let found = match offerings(&with(requirements), None, &settings) {
             Ok(all) => all.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "),
             Err(error) => error.to_string(),
         };
@@ -100,7 +100,7 @@ fn the_written_order_counts_capacity_types_before_zones() {
     );
     check(
         &[(CAPACITY_TYPE, "In", &["leased"])],
-        "the requirements on karpenter.sh/capacity-type leave none of on-demand and spot",
+        "the requirements on karpenter.sh/capacity-type leave none of on-demand, spot and reserved",
     );
 }
 
@@ -319,7 +319,7 @@ fn a_launch_says_what_it_buys() {
     };
     assert_eq!(spec.offering().to_string(), "on-demand");
     let settings = Settings::default();
-    let problem = offerings(&with(&[(ZONE, "In", &["1"])]), &settings).unwrap_err();
+    let problem = offerings(&with(&[(ZONE, "In", &["1"])]), None, &settings).unwrap_err();
     assert!(
         problem.to_string().contains("leave no zone"),
         "a cloud without zones"

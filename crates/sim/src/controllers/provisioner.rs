@@ -8,7 +8,7 @@ use cloudprovider::{CloudCall, InstanceTracker};
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::{Node, Pod};
 use k8s_openapi::api::storage::v1::VolumeAttachment;
-use kaito_api::Claim;
+use kaito_api::{Claim, KaitoNodeClass};
 use nodeclaim_plan::garbage::MAX_DELETIONS;
 use nodeclaim_plan::observe::{instance_names, is_of_fleet, is_unsettled, observe_node};
 use nodeclaim_plan::{Observed, ObservedNode, Settings, Source, cluster};
@@ -203,6 +203,11 @@ impl Source for View {
     fn attachments_of(&self, _node: &str) -> Vec<Arc<VolumeAttachment>> {
         // No simulated pod has a volume.
         Vec::new()
+    }
+
+    fn node_class(&self, _name: &str) -> Option<Arc<KaitoNodeClass>> {
+        // No simulated cluster has a class.
+        None
     }
 
     fn fleet(&self) -> usize {
