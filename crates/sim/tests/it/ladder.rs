@@ -114,7 +114,8 @@ fn scarce_capacity_is_climbed_under_any_seed() {
         }
         let mut world = World::new(setup);
         world.trouble.delay_ms = *rng.pick(&[0, 500, 3_000]).unwrap();
-        world.trouble.crash_permille = *rng.pick(&[0, 20]).unwrap();
+        // Each restart costs an attempt, and the writes of one claim are bounded.
+        world.trouble.crash_permille = *rng.pick(&[0, 3]).unwrap();
         for name in ["a", "b"] {
             let mut ladder = TYPES.to_vec();
             ladder.rotate_left(usize::try_from(rng.below(3)).unwrap());
