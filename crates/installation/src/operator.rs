@@ -39,7 +39,6 @@ pub struct Installation {
     pub(crate) hub_url: String,
     /// The clients of the hub.
     pub(crate) hub_clients: Clients,
-    _scratch: tempfile::TempDir,
 }
 
 impl Installation {
@@ -51,7 +50,9 @@ impl Installation {
     pub async fn start(report: impl Fn(&str) + Copy + Send + 'static) -> Result<Self> {
         report("starting etcd, kube-apiserver, controller-manager, scheduler, CoreDNS and a registry");
         let env = TestEnv::start(ClusterOptions::new(Tier::RealNodes)).await?;
-        let scratch = tempfile::tempdir()?;
+        // In the directory that goes with the cluster, also if this process is killed: images are large.
+        let scratch = env.cluster().dir().join("installation");
+        std::fs::create_dir_all(&scratch)?;
         report("booting a node: containerd, kubelet, kube-proxy and kube-router in namespaces of their own");
         let host = NodeHost::open(env.cluster().dir())?;
         host.boot(&NodeOptions {
@@ -64,12 +65,12 @@ impl Installation {
         let registry = UserRegistry::start(&env)?;
         report("pushing the images of our programs and the chart to the registry");
         let helm = Helm::of(&env).await?;
-        chart::push(&helm, scratch.path()).await?;
-        let images_dir = scratch.path().join("images");
+        chart::push(&helm, &scratch).await?;
+        let images_dir = scratch.join("images");
         tokio::task::spawn_blocking(move || images::push(&images_dir)).await??;
         let get = move || gguf::example::smollm2(&gguf::example::cache(), &report);
         let model = tokio::task::spawn_blocking(get).await??;
-        let (hub, hub_clients) = cloud::serve_hub(&model.dir, scratch.path())?;
+        let (hub, hub_clients) = cloud::serve_hub(&model.dir, &scratch)?;
         let installation = Self {
             env,
             host,
@@ -78,7 +79,6 @@ impl Installation {
             hub_url: format!("http://{hub}/hub"),
             hub_clients,
             _arm: arm,
-            _scratch: scratch,
         };
         report(&format!("helm install kaito {}", chart::address()));
         installation.install(&installation.hub_url, port).await?;
