@@ -52,6 +52,12 @@ pub(crate) const PROGRAMS: &[ImageProgram] = &[
         certificates: false,
         at_most: 20 * MEBIBYTE,
     },
+    // For `helm test`.
+    ImageProgram {
+        name: "kubectl-kaito",
+        certificates: false,
+        at_most: 20 * MEBIBYTE,
+    },
     ImageProgram {
         name: "artifact",
         certificates: false,

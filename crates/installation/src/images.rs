@@ -26,7 +26,8 @@ pub const ABSENT_IMAGE: &str = "registry.test/absent:1";
 pub const SHELL_IMAGE: &str = "registry.test/shell:1";
 
 /// Programs of ours that run in pods.
-const PROGRAMS: [&str; 6] = [
+const PROGRAMS: [&str; 7] = [
+    "kubectl-kaito",
     "workspace-controller",
     "gpu-provisioner",
     "preset-registry",
