@@ -12,6 +12,7 @@ mod endpoint;
 mod error;
 mod limiter;
 mod provider;
+mod spot;
 mod transport;
 mod wire;
 

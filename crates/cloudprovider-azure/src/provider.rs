@@ -4,6 +4,7 @@ use async_trait::async_trait;
 use azure_core::http::{Method, Url};
 use cloudprovider::{
     Accepted, CloudProvider, ErrorClass, Instance, LaunchLimits, LaunchSpec, OperationStatus, ProviderError,
+    SpotMarks,
 };
 use serde::de::DeserializeOwned;
 
@@ -12,6 +13,7 @@ use crate::arm::{ArmClient, Call, Response};
 use crate::config::{AzureConfig, ConnectError, Settings};
 use crate::error;
 use crate::limiter::{RateLimiter, RequestKind};
+use crate::spot;
 use crate::wire::{OperationBody, PoolBody, PoolPage, PoolRequest};
 
 /// Most pages of a listing. One with more is a loop: a cluster has at most 100 pools.
@@ -41,6 +43,12 @@ impl AzureProvider {
     #[must_use]
     pub fn launch_limits(region: &str) -> LaunchLimits {
         agent_pool::limits(region)
+    }
+
+    /// Marks of AKS's spot Nodes.
+    #[must_use]
+    pub fn spot_marks() -> SpotMarks {
+        spot::MARKS
     }
 
     async fn send(&self, kind: RequestKind<'_>, call: Call) -> Result<Response, ProviderError> {

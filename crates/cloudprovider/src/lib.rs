@@ -12,6 +12,7 @@ mod node_options;
 mod offering;
 mod provider;
 mod snapshot;
+mod spot;
 pub mod tags;
 mod tracker;
 
@@ -24,4 +25,5 @@ pub use node_options::NodeOptions;
 pub use offering::{CapacityType, Offering, OfferingRefusal, RefusedOfferings};
 pub use provider::{Accepted, CloudProvider, OperationStatus};
 pub use snapshot::InstanceLookup;
+pub use spot::SpotMarks;
 pub use tracker::{FullCluster, InstanceFacts, InstanceTracker, Recorded};

@@ -74,6 +74,11 @@ impl Snapshot {
         changed
     }
 
+    /// Start of the newest listing.
+    pub(crate) fn listed_at(&self) -> Option<Timestamp> {
+        self.listings.iter().max().copied()
+    }
+
     /// Records an instance that a read, or the answer to a write, showed. Returns true if it is news.
     pub(crate) fn record_found(&mut self, started: Timestamp, instance: Instance) -> bool {
         match self.instances.get_mut(&instance.name) {

@@ -3,7 +3,7 @@
 //! It is a value without I/O, lock or clock. Its times are those of one clock that never steps. The caller sends a
 //! [`CloudCall`](crate::CloudCall) and hands in the answer; the tracker may ask for a follow-up read. All of it is memory; a restart costs requests, never an instance.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
@@ -39,6 +39,8 @@ pub struct InstanceTracker {
     full: Option<FullCluster>,
     offerings: RefusedOfferings,
     brake: DeletionBrake,
+    /// Claims that are given up because their Nodes are to be replaced.
+    replaced: BTreeSet<String>,
 }
 
 /// Most failed reads of an operation. After them the instance counts as failed without a known reason.
@@ -120,6 +122,17 @@ impl InstanceTracker {
         self.brake.permit(claim_uid, most, now)
     }
 
+    /// Records that a claim is given up because its Node is to be replaced. Returns true if that is news.
+    pub fn begin_replacement(&mut self, name: &str) -> bool {
+        self.replaced.insert(name.to_owned())
+    }
+
+    /// Start of the newest complete listing.
+    #[must_use]
+    pub fn listed_at(&self) -> Option<Timestamp> {
+        self.snapshot.listed_at()
+    }
+
     /// Looks an instance up by all reads, whatever claim it belongs to.
     #[must_use]
     pub fn lookup(&self, name: &str) -> InstanceLookup {
@@ -146,6 +159,7 @@ impl InstanceTracker {
         self.failures.remove(name);
         self.unread.remove(name);
         self.offerings.stopped_asking(name);
+        self.replaced.remove(name);
         self.full.take_if(|full| full.claim == name);
     }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use clap::Parser;
 use jiff::SignedDuration;
-use nodeclaim_plan::Settings;
+use nodeclaim_plan::{RepairRules, Settings};
 
 use crate::fleet::FleetConfigMap;
 use crate::poller::Intervals;
@@ -39,13 +39,18 @@ pub struct Args {
     /// First pause after the cloud had no quota or capacity, in seconds; doubled at each failure.
     #[arg(long, env = "CAPACITY_BACKOFF_SECONDS", default_value_t = 60.0, value_parser = positive)]
     pub capacity_backoff_seconds: f64,
-    /// Share of the claims, in percent, whose instances may be deleted within ten minutes because their Nodes were deleted.
-    /// One always may.
+    /// Share of the claims, in percent, whose instances may be deleted within ten minutes because their Nodes were deleted or
+    /// are unhealthy. One always may.
     #[arg(long, env = "NODE_DELETION_PERCENT", default_value_t = 20, value_parser = clap::value_parser!(u8).range(0..=100))]
     pub node_deletion_percent: u8,
     /// ConfigMap that shows the instances of the cloud to people, as NAMESPACE/NAME. It must exist.
     #[arg(long, env = "FLEET_CONFIG_MAP")]
     pub fleet_config_map: Option<FleetConfigMap>,
+    /// Signs of unhealthy Nodes, each with the time after which the Node is replaced, separated by commas: `TYPE=STATUS:TIME`
+    /// for a condition, `taint/KEY[=VALUE]:TIME` for a taint, `gpus-lost:TIME` for GPUs that the Node does not offer any more.
+    /// An empty list replaces none.
+    #[arg(long, env = "REPAIR_RULES", default_value = RepairRules::DEFAULT, value_name = "RULES")]
+    pub repair_rules: RepairRules,
     /// Metrics and probes.
     #[command(flatten)]
     pub admin: serve::AdminArgs,
@@ -79,6 +84,10 @@ impl Args {
             place: cloud.place.clone(),
             machine_class: self.machine_node_class.clone(),
             launch_limits: cloud.launch_limits.clone(),
+            spot_marks: cloud.spot_marks,
+            repair_rules: self.repair_rules.clone(),
+            // A few listings may fail.
+            cloud_silence: seconds(self.idle_list_interval_seconds * 3.0).max(defaults.cloud_silence),
             drain_timeout: seconds(self.drain_timeout_seconds),
             create_visibility_timeout: seconds(self.create_visibility_timeout_seconds),
             backoff: pauses(self.backoff_seconds, defaults.backoff),

@@ -53,12 +53,10 @@ impl Source for CacheSource {
         self.classes.get(&Key::cluster(name))
     }
 
-    fn fleet(&self) -> usize {
-        self.claims
-            .all()
-            .iter()
-            .filter(|claim| is_of_fleet(claim))
-            .count()
+    fn fleet(&self) -> Vec<Claim> {
+        let mut all = self.claims.all();
+        all.retain(is_of_fleet);
+        all
     }
 }
 

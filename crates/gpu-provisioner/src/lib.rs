@@ -12,6 +12,7 @@ mod poller;
 mod program;
 pub mod provider;
 mod reconcile;
+mod repairs;
 mod strip;
 mod tracked_cloud;
 mod watches;

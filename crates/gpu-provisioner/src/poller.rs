@@ -23,6 +23,7 @@ use tokio_util::sync::CancellationToken;
 use crate::caches::CacheSource;
 use crate::claims::ClaimEnqueuers;
 use crate::fleet::FleetReport;
+use crate::repairs::Repairs;
 use crate::tracked_cloud::TrackedCloud;
 
 /// Intervals between two listings.
@@ -56,6 +57,8 @@ pub(crate) struct InstancePoller {
     pub(crate) metrics: PollerMetrics,
     /// The record of instances for people.
     pub(crate) fleet: FleetReport,
+    /// Metrics of unhealthy Nodes.
+    pub(crate) repairs: Repairs,
     /// Readiness: the settings name the cluster of all instances.
     pub(crate) cluster_gate: Gate,
     /// Readiness: the leader has listed the instances.
@@ -133,6 +136,7 @@ impl InstancePoller {
 
     /// Lists once. Returns the time until the next listing.
     async fn poll(&self, failures: &mut u32) -> Duration {
+        self.repairs.report(&self.source.claims.all());
         match self.cloud.list().await {
             Ok(changed) => {
                 *failures = 0;

@@ -19,6 +19,7 @@ use crate::offering_metrics;
 use crate::poller::{InstancePoller, PollerMetrics};
 use crate::provider::ChosenCloud;
 use crate::reconcile::{ClaimReconciler, OrphanReconciler};
+use crate::repairs::Repairs;
 use crate::tracked_cloud::TrackedCloud;
 use crate::watches::{self, Watched};
 
@@ -121,6 +122,7 @@ impl Loops {
         let settings = ControllerSettings {
             concurrency: args.concurrency.into(),
         };
+        let repairs = Repairs::new(runtime.client(), metrics);
         Self {
             poller: InstancePoller {
                 cloud: Arc::clone(&cloud),
@@ -133,6 +135,7 @@ impl Loops {
                 intervals: args.intervals(),
                 metrics: PollerMetrics::new(metrics),
                 fleet: FleetReport::new(args.fleet_config_map.as_ref(), runtime, metrics),
+                repairs: repairs.clone(),
                 cluster_gate: gates.cluster,
                 listing_gate: gates.listing,
                 was_full: AtomicBool::new(false),
@@ -140,14 +143,19 @@ impl Loops {
             },
             machines: Controller {
                 cache: source.claims.machines.clone(),
-                reconciler: ClaimReconciler::new(source.clone(), Arc::clone(&cloud), planner.clone()),
+                reconciler: ClaimReconciler::new(
+                    source.clone(),
+                    Arc::clone(&cloud),
+                    planner.clone(),
+                    repairs.clone(),
+                ),
                 caches: caches.clone().with(&source.claims.machines),
                 queue: machine_queue,
                 settings,
             },
             node_claims: Controller {
                 cache: source.claims.node_claims.clone(),
-                reconciler: ClaimReconciler::new(source.clone(), Arc::clone(&cloud), planner),
+                reconciler: ClaimReconciler::new(source.clone(), Arc::clone(&cloud), planner, repairs),
                 caches: caches.clone().with(&source.claims.node_claims),
                 queue: node_claim_queue,
                 settings,

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use clap::{Args, ValueEnum};
-use cloudprovider::{CloudProvider, LaunchLimits};
+use cloudprovider::{CloudProvider, LaunchLimits, SpotMarks};
 use cloudprovider_azure::{AzureArgs, AzureProvider};
 
 /// Flags of all clouds.
@@ -35,6 +35,8 @@ pub struct ChosenCloud {
     pub place: String,
     /// Limits of the cloud on a launch.
     pub launch_limits: LaunchLimits,
+    /// Marks of the cloud's spot Nodes.
+    pub spot_marks: SpotMarks,
 }
 
 impl ProviderArgs {
@@ -49,6 +51,7 @@ impl ProviderArgs {
                 cluster_id: self.azure.cluster_id(),
                 place: self.azure.place(),
                 launch_limits: AzureProvider::launch_limits(&self.azure.location),
+                spot_marks: AzureProvider::spot_marks(),
             },
         })
     }

@@ -16,6 +16,7 @@ use operator_runtime::{Error, Key, Reconciler, Watched, clock};
 use plan::{Kind, Plan, RefusedWrite, Report};
 
 use crate::caches::CacheSource;
+use crate::repairs::Repairs;
 use crate::tracked_cloud::TrackedCloud;
 
 /// Time until the next reconcile after a call that succeeded.
@@ -29,19 +30,38 @@ pub(crate) struct ClaimReconciler<K> {
     caches: CacheSource,
     cloud: Arc<TrackedCloud>,
     settings: Settings,
+    repairs: Repairs,
     kind: PhantomData<K>,
 }
 
 impl<K> ClaimReconciler<K> {
     /// A reconciler of the claims in `caches`.
-    pub(crate) fn new(caches: CacheSource, cloud: Arc<TrackedCloud>, settings: Settings) -> Self {
+    pub(crate) fn new(
+        caches: CacheSource,
+        cloud: Arc<TrackedCloud>,
+        settings: Settings,
+        repairs: Repairs,
+    ) -> Self {
         let kind = PhantomData;
         Self {
             caches,
             cloud,
             settings,
+            repairs,
             kind,
         }
+    }
+
+    /// Asks for the replacement of the claim's Node, if that is due. A deletion is final, so the Node is read live.
+    async fn ask_for_repair(&self, observed: &mut Observed) {
+        let Some(node) = nodeclaim_plan::due_node(clock::now(), observed, &self.settings) else {
+            return;
+        };
+        let live = self.repairs.read(&node).await;
+        self.cloud.observe(|tracker| {
+            let clocks = (clock::steady(), clock::ahead_of_steady());
+            nodeclaim_plan::authorize(&self.caches, tracker, observed, live, &self.settings, clocks);
+        });
     }
 }
 
@@ -52,7 +72,7 @@ impl<K: ClaimObject + Watched> Reconciler for ClaimReconciler<K> {
     type Cloud = CloudCall;
 
     async fn observe(&self, object: Arc<K>) -> Result<Observed, Error> {
-        Ok(self.cloud.observe(|tracker| {
+        let mut observed = self.cloud.observe(|tracker| {
             let (steady, ahead) = (clock::steady(), clock::ahead_of_steady());
             nodeclaim_plan::observe(
                 &self.caches,
@@ -62,11 +82,21 @@ impl<K: ClaimObject + Watched> Reconciler for ClaimReconciler<K> {
                 steady,
                 ahead,
             )
-        }))
+        });
+        self.ask_for_repair(&mut observed).await;
+        Ok(observed)
     }
 
     fn plan(&self, now: Timestamp, observed: &Observed) -> Plan<CloudCall> {
-        nodeclaim_plan::plan(now, observed, &self.settings)
+        let plan = nodeclaim_plan::plan(now, observed, &self.settings);
+        if let Some(cause) = nodeclaim_plan::replacement(&plan)
+            && self
+                .cloud
+                .observe(|tracker| tracker.begin_replacement(observed.claim.name()))
+        {
+            self.repairs.count(cause);
+        }
+        plan
     }
 
     fn report(&self, now: Timestamp, observed: &Observed, refusals: &[RefusedWrite]) -> Report {

@@ -59,6 +59,9 @@ pub(crate) fn provisioner_values(url: &str) -> Value {
         },
         "workloadIdentity": {"clientId": CLIENT},
         "drainTimeoutSeconds": 10,
+        // Tests on one cluster must not wait for each other.
+        "nodeDeletionPercent": 100,
+        "repair": {"rules": ["Ready=Unknown:20s"]},
         "listIntervalSeconds": 1,
         "idleListIntervalSeconds": 5,
         "extraArgs": ["--allow-insecure-endpoints"],

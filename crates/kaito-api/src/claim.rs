@@ -201,6 +201,15 @@ impl Claim {
         .unwrap_or_default()
     }
 
+    /// Amount of a resource that its Node has, as the status reports it.
+    #[must_use]
+    pub fn capacity(&self, resource: &str) -> Option<&Quantity> {
+        match self {
+            Self::Machine(machine) => machine.status.as_ref()?.capacity.get(resource),
+            Self::NodeClaim(claim) => claim.status.as_ref()?.capacity.get(resource),
+        }
+    }
+
     /// Returns the condition of this type.
     #[must_use]
     pub fn condition(&self, type_: ClaimConditionType) -> Option<ClaimCondition<'_>> {

@@ -69,6 +69,8 @@ pub enum ClaimConditionType {
     Initialized,
     /// All three are true.
     Ready,
+    /// The Node is healthy. The condition exists only while it is `False`.
+    NodeHealthy,
 }
 
 impl ClaimConditionType {
@@ -86,6 +88,7 @@ impl ClaimConditionType {
             (Self::Registered, ClaimKind::NodeClaim) => "Registered",
             (Self::Initialized, ClaimKind::NodeClaim) => "Initialized",
             (Self::Ready, _) => "Ready",
+            (Self::NodeHealthy, _) => "NodeHealthy",
         }
     }
 }

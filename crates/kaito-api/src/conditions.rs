@@ -327,6 +327,16 @@ reasons! {
         MultipleNodesFound = "MultipleNodesFound" => "Scale the instance back to one node in the cloud: on AKS it is the agent pool of this name.",
         /// Many Nodes were deleted at once, so this one's instance waits.
         NodeDeletionHeld = "NodeDeletionHeld" => "Nothing to do: the instance is given back when its turn comes. Delete the claim to give it back now; stop the provisioner if the deletion was a mistake.",
+        /// The Node is unhealthy, and is replaced if it stays so.
+        NodeUnhealthy = "NodeUnhealthy" => "Nothing to do: the node is replaced at the time in the message. To keep it, set the annotation kaito.sh/do-not-repair: \"true\" on its claim or Node.",
+        /// The Node offers fewer GPUs than it did, and is replaced if it stays so.
+        GpusLost = "GPUsLost" => "Look at the device plugin's pod on the Node. Otherwise nothing to do: the node is replaced at the time in the message.",
+        /// The Node is unhealthy, and its replacement waits.
+        NodeRepairHeld = "NodeRepairHeld" => "Look for a cause outside the node, which the message names. Delete the claim to replace the node now.",
+        /// The Node is unhealthy, and an annotation forbids its replacement.
+        NodeRepairForbidden = "NodeRepairForbidden" => "Remove the annotation kaito.sh/do-not-repair from the claim and its Node, or delete the claim.",
+        /// The cloud takes back the spot capacity of the Node.
+        SpotNodeReclaimed = "SpotNodeReclaimed" => "Nothing to do: another node is bought. Choose on-demand capacity for what must not be interrupted.",
         /// The Node is not ready.
         NodeNotReady = "NodeNotReady" => "Look at the Node's conditions and its kubelet.",
         /// A start-up taint is still there.
@@ -345,52 +355,4 @@ reasons! {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn reasons_read_back_and_are_one_word() {
-        for reason in ClaimReason::ALL {
-            assert_eq!(ClaimReason::parse(reason.as_str()), Some(*reason));
-        }
-        for reason in WorkspaceReason::ALL {
-            assert_eq!(WorkspaceReason::parse(reason.as_str()), Some(*reason));
-            assert!(reason.as_str().chars().all(|c| c.is_ascii_alphanumeric()));
-        }
-    }
-
-    #[test]
-    fn transition_time_moves_only_with_the_status() {
-        let early = Timestamp::from_second(1_000).unwrap();
-        let late = Timestamp::from_second(2_000).unwrap();
-        let not_ready = NewCondition {
-            type_: WorkspaceConditionType::ResourceReady.as_str(),
-            status: Status::False,
-            reason: WorkspaceReason::NodesNotReady.as_str(),
-            message: "a",
-        };
-        let first = not_ready.of_workspace(&[], 1, early);
-        let changed = NewCondition {
-            message: "b",
-            ..not_ready
-        };
-        let same = changed.of_workspace(std::slice::from_ref(&first), 2, late);
-        assert_eq!(same.last_transition_time, Time(early));
-        let ready = NewCondition {
-            status: Status::True,
-            reason: WorkspaceReason::ResourceReady.as_str(),
-            message: "",
-            ..not_ready
-        };
-        assert_eq!(
-            ready.of_workspace(&[same], 2, late).last_transition_time,
-            Time(late)
-        );
-    }
-
-    #[test]
-    fn long_messages_are_cut_at_a_character() {
-        let cut = cut(&"ä".repeat(MESSAGE_MAX), MESSAGE_MAX);
-        assert!(cut.len() <= MESSAGE_MAX && cut.ends_with("..."));
-    }
-}
+mod tests;

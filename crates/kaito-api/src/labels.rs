@@ -48,6 +48,8 @@ pub const REGISTERED: &str = "karpenter.sh/registered";
 pub const INITIALIZED: &str = "karpenter.sh/initialized";
 /// Annotation that keeps Karpenter from disrupting a node.
 pub const DO_NOT_DISRUPT: &str = "karpenter.sh/do-not-disrupt";
+/// `true` keeps the provisioner from replacing an unhealthy Node. Annotation on claims and Nodes.
+pub const DO_NOT_REPAIR: &str = "kaito.sh/do-not-repair";
 /// Label of a Node that does not get the taints of its claim.
 pub const DO_NOT_SYNC_TAINTS: &str = "karpenter.sh/do-not-sync-taints";
 /// Finalizer on claims and their Nodes.

@@ -3,7 +3,7 @@
 use kaito_api::Claim;
 use kaito_api::labels::TERMINATION_FINALIZER;
 use kube::ResourceExt as _;
-use plan::{MergePatch, ObjectRef, Write};
+use plan::{Delete, MergePatch, ObjectRef, Propagation, Write};
 use serde_json::{Map, Value, json};
 
 /// Annotations to set or, if null, to remove, and the finalizers if they change.
@@ -57,4 +57,16 @@ pub(crate) fn target(claim: &Claim) -> ObjectRef {
         namespace: None,
         name: claim.name_any(),
     }
+}
+
+/// Returns the deletion of the claim as it was observed. A later leader may keep it: the cloud took the Node, the Node
+/// recovered, or many were lost at once.
+pub(crate) fn delete(claim: &Claim) -> Write {
+    Write::Delete(Delete {
+        target: target(claim),
+        uid: claim.uid().to_owned(),
+        resource_version: claim.metadata().resource_version.clone(),
+        propagation: Propagation::Background,
+        grace_seconds: None,
+    })
 }

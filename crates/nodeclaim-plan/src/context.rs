@@ -18,6 +18,7 @@ use crate::instance::InstanceView;
 use crate::launch_record::LaunchRecord;
 use crate::node::ownership;
 use crate::observed::Observed;
+use crate::repair::answer::RepairAnswer;
 use crate::settings::Settings;
 use crate::time;
 
@@ -51,6 +52,8 @@ pub(crate) struct PlanContext<'a> {
     pub(crate) refused: &'a RefusedOfferings,
     /// Time until which the claim is not deleted although its Node was.
     pub(crate) deletion_held_until: Option<Timestamp>,
+    /// Answer to the replacement of an unhealthy Node.
+    pub(crate) repair: RepairAnswer,
     /// The last request for a change of the instance.
     pub(crate) last_call: Option<&'a CallOutcome>,
     /// `last_call`, if it was a Create.
@@ -96,6 +99,7 @@ impl<'a> PlanContext<'a> {
             class: observed.class.as_deref(),
             refused: &observed.refused,
             deletion_held_until: observed.deletion_held_until,
+            repair: observed.repair.clone(),
             last_call,
             last_create,
             accepted_create: last_create.filter(|call| call.error.is_none()),

@@ -14,6 +14,8 @@ mod condition;
 mod context;
 pub mod fleet;
 pub mod garbage;
+mod give_up;
+mod grant;
 mod initialization;
 mod instance;
 mod instance_deletion;
@@ -28,14 +30,20 @@ pub mod orphan;
 mod phase;
 mod refused;
 mod registration;
+mod repair;
 pub mod settings;
+mod spot;
 mod status;
 mod termination;
 mod time;
 
+pub use give_up::replacement;
+pub use grant::{authorize, due_node};
 pub use observe::{Source, observe};
 pub use observed::{Observed, ObservedNode};
 pub use refused::report;
+pub use repair::answer::{RepairAnswer, RepairHold};
+pub use repair::rule::{RepairRule, RepairRuleError, RepairRules};
 pub use settings::Settings;
 
 use cloudprovider::CloudCall;
@@ -55,6 +63,8 @@ pub fn plan(now: Timestamp, observed: &Observed, settings: &Settings) -> Plan<Cl
         Phase::Unprotected => protect(live(&context)),
         Phase::Live => live(&context),
         Phase::NodeDeleted(node) => node_deletion::plan(&context, node),
+        Phase::Reclaimed(node) => spot::plan(&context, node),
+        Phase::Unhealthy(unhealthy) => repair::plan(&context, &unhealthy),
         Phase::Terminating => termination::plan(&context),
     }
 }
@@ -64,11 +74,14 @@ fn live(context: &PlanContext<'_>) -> Plan<CloudCall> {
     let mut launch = launch::decide(context);
     let registered = registration::decide(context.claim, &mut launch.state);
     let initialized = initialization::decide(context.claim, &mut launch.state);
-    let status = status::live(context, &launch.state, registered, initialized);
+    let health = repair::health(context);
+    let status = status::live(context, &launch.state, registered, initialized, health.update);
+    let plan = launch.into_plan(context.claim);
     Plan {
         status: status.value,
         events: status.events,
-        ..launch.into_plan(context.claim)
+        requeue: plan.requeue.into_iter().chain(health.requeue).min(),
+        ..plan
     }
 }
 

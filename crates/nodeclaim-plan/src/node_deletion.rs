@@ -9,7 +9,7 @@ use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::Node;
 use kaito_api::conditions::{ClaimConditionType, ClaimReason};
 use kube::ResourceExt as _;
-use plan::{Delete, Plan, Propagation, Write};
+use plan::Plan;
 
 use crate::claim_edit;
 use crate::context::PlanContext;
@@ -17,7 +17,7 @@ use crate::instance::InstanceView;
 use crate::launch::decision::LaunchState;
 use crate::node::edit::NodeEdit;
 use crate::node::facts::{has_finalizer, is_ready};
-use crate::{condition, status, time};
+use crate::{condition, spot, status, time};
 
 /// Resolution of times of the API server, which cuts fractions of a second.
 const RESOLUTION: SignedDuration = SignedDuration::from_secs(1);
@@ -47,27 +47,21 @@ pub(crate) fn plan(context: &PlanContext<'_>, node: &Node) -> Plan<CloudCall> {
             plan.writes.extend(edit.into_write());
             plan.requeue = Some(context.poll);
         }
+        Meaning::ClaimUnwanted if spot::was_taken(context, node) => return spot::plan(context, node),
         Meaning::ClaimUnwanted if let Some(until) = context.deletion_held_until => {
             return held(context, node, until);
         }
         Meaning::ClaimUnwanted => {
             plan.add_reason("node_deleted", node.name_any());
-            plan.writes.push(Write::Delete(Delete {
-                target: claim_edit::target(context.claim),
-                uid: context.claim.uid().to_owned(),
-                // A later leader may keep the claim: the cloud took the Node, or many were deleted at once.
-                resource_version: context.claim.metadata().resource_version.clone(),
-                propagation: Propagation::Background,
-                grace_seconds: None,
-            }));
+            plan.writes.push(claim_edit::delete(context.claim));
         }
     }
     plan
 }
 
-/// Reports whether a user deleted the claim's Node, so that the claim is to be deleted.
+/// Reports whether a user deleted the claim's Node, so that the claim is to be deleted if the brake permits it.
 pub(crate) fn takes_claim_along(context: &PlanContext<'_>, node: &Node) -> bool {
-    matches!(meaning(context, node), Meaning::ClaimUnwanted)
+    matches!(meaning(context, node), Meaning::ClaimUnwanted) && !spot::was_taken(context, node)
 }
 
 /// Keeps the claim for now and says so: many Nodes were deleted at once, perhaps by mistake.
@@ -80,7 +74,7 @@ fn held(context: &PlanContext<'_>, node: &Node, until: Timestamp) -> Plan<CloudC
     );
     let registered = condition::unmet(ClaimReason::NodeDeletionHeld, &cause);
     let initialized = condition::stored(context.claim, ClaimConditionType::Initialized);
-    let status = status::live(context, &LaunchState::Unchanged, registered, initialized);
+    let status = status::live(context, &LaunchState::Unchanged, registered, initialized, None);
     let mut plan = Plan {
         status: status.value,
         events: status.events,

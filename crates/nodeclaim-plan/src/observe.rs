@@ -22,6 +22,7 @@ use crate::node::ownership;
 use crate::node_deletion;
 use crate::observed::{Observed, ObservedNode};
 use crate::phase::{self, Phase};
+use crate::repair::answer::RepairAnswer;
 use crate::settings::Settings;
 
 /// Objects of the cluster, as far as the reader knows them.
@@ -44,8 +45,8 @@ pub trait Source {
     /// Returns the node class of a name.
     fn node_class(&self, name: &str) -> Option<Arc<KaitoNodeClass>>;
 
-    /// Returns the number of live claims that this provisioner manages.
-    fn fleet(&self) -> usize;
+    /// Returns the live claims that this provisioner manages: those for which [`is_of_fleet`] is true.
+    fn fleet(&self) -> Vec<Claim>;
 }
 
 /// Gathers everything about one claim. `steady` is the time of the tracker's clock, and `ahead` what the clock of the plan
@@ -60,7 +61,7 @@ pub fn observe(
     ahead: SignedDuration,
 ) -> Observed {
     let name = claim.name();
-    let nodes = nodes(source, &claim);
+    let nodes = nodes_of(source, &claim);
     let terminating = |metadata: &kube::core::ObjectMeta| metadata.deletion_timestamp.is_some();
     // Only a drain looks at pods and volumes.
     let drained: Vec<String> =
@@ -98,11 +99,12 @@ pub fn observe(
         class: source.node_class(class::name(&claim, settings)),
         refused: refused(tracker, &claim).by_clock(ahead),
         deletion_held_until: None,
+        repair: RepairAnswer::NotAsked,
         claim,
     };
     let by_plan = |at: Timestamp| at.saturating_add(ahead).unwrap_or(at);
     if is_node_unwanted(by_plan(steady), &observed, settings) {
-        let most = most_deletions(source.fleet(), settings.node_deletion_percent);
+        let most = most_deletions(source.fleet().len(), settings.node_deletion_percent);
         let permit = tracker.permit_deletion(observed.claim.uid(), most, steady);
         observed.deletion_held_until = permit.err().map(by_plan);
     }
@@ -125,8 +127,8 @@ fn is_node_unwanted(now: Timestamp, observed: &Observed, settings: &Settings) ->
     }
 }
 
-/// Number of claims of a fleet that may be deleted within the time of the brake because their Nodes were deleted.
-fn most_deletions(fleet: usize, percent: u8) -> usize {
+/// Number of claims of a fleet that may be deleted within the time of the brake because of their Nodes.
+pub(crate) fn most_deletions(fleet: usize, percent: u8) -> usize {
     (fleet.saturating_mul(percent.into()) / 100).max(1)
 }
 
@@ -173,11 +175,14 @@ pub fn is_unsettled(claim: &Claim) -> bool {
     let stopped = claim
         .condition(ClaimConditionType::Registered)
         .is_some_and(|condition| condition.reason == ClaimReason::InstanceStopped.as_str());
-    let settled = (claim.is_true(ClaimConditionType::Ready) || stopped) && protected && live;
+    // An unhealthy Node may stay so, too. Its instance is complete.
+    let unhealthy = claim.condition(ClaimConditionType::NodeHealthy).is_some();
+    let settled = (claim.is_true(ClaimConditionType::Ready) || stopped || unhealthy) && protected && live;
     managed::is_managed(claim) && !settled
 }
 
-fn nodes(source: &impl Source, claim: &Claim) -> Vec<Arc<Node>> {
+/// Returns the Nodes of a claim: those whose labels name its instance, and those with its provider id.
+pub(crate) fn nodes_of(source: &impl Source, claim: &Claim) -> Vec<Arc<Node>> {
     let provider_id = Some(claim.provider_id()).filter(|id| !id.is_empty());
     let recorded = provider_id.map(|id| source.nodes_with_provider_id(id));
     let all: BTreeMap<String, Arc<Node>> = source

@@ -8,6 +8,8 @@ use k8s_openapi::api::core::v1::{Node, Pod};
 use k8s_openapi::api::storage::v1::VolumeAttachment;
 use kaito_api::{Claim, KaitoNodeClass};
 
+use crate::repair::answer::RepairAnswer;
+
 /// One claim and what belongs to it.
 #[derive(Clone, Debug)]
 pub struct Observed {
@@ -43,6 +45,8 @@ pub struct Observed {
     pub refused: RefusedOfferings,
     /// The Node was deleted, and so many others were that the claim is deleted only after this time.
     pub deletion_held_until: Option<Timestamp>,
+    /// The Node is unhealthy for so long that it is to be replaced: the answer to that.
+    pub repair: RepairAnswer,
     /// No instance is launched, because the settings contradict another claim's instance. See [`crate::cluster`].
     pub launches_held: bool,
     /// A claim of the other kind has the same name and was created first, so the instance of that name is its own. See

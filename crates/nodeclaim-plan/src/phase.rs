@@ -5,7 +5,8 @@ use kaito_api::labels::TERMINATION_FINALIZER;
 use kube::ResourceExt as _;
 
 use crate::context::PlanContext;
-use crate::{managed, node_deletion};
+use crate::repair::{self, Unhealthy};
+use crate::{managed, node_deletion, spot};
 
 /// A phase of a claim's life.
 pub(crate) enum Phase<'a> {
@@ -17,6 +18,10 @@ pub(crate) enum Phase<'a> {
     Live,
     /// Live, but its Node is being deleted.
     NodeDeleted(&'a Node),
+    /// Live, but the cloud is about to take its Node back.
+    Reclaimed(&'a Node),
+    /// Live, but its Node is unhealthy and is replaced now.
+    Unhealthy(Box<Unhealthy<'a>>),
     /// Being deleted.
     Terminating,
 }
@@ -34,9 +39,16 @@ pub(crate) fn of<'a>(context: &PlanContext<'a>) -> Phase<'a> {
         // Another claim owns the instance of this name: there is nothing to protect, and no Node to lose.
         (true, false, _) if context.has_name_conflict => Phase::Live,
         (true, false, false) => Phase::Unprotected,
-        (true, false, true) => match node_deletion::deleted_node(context) {
-            Some(node) => Phase::NodeDeleted(node),
-            None => Phase::Live,
-        },
+        (true, false, true) => live(context),
     }
+}
+
+fn live<'a>(context: &PlanContext<'a>) -> Phase<'a> {
+    if let Some(node) = spot::announced(context) {
+        return Phase::Reclaimed(node);
+    }
+    if let Some(node) = node_deletion::deleted_node(context) {
+        return Phase::NodeDeleted(node);
+    }
+    repair::granted(context).map_or(Phase::Live, |unhealthy| Phase::Unhealthy(Box::new(unhealthy)))
 }

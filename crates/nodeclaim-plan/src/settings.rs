@@ -1,13 +1,21 @@
 //! Settings of an administrator. The program parses them; here they are values.
 
-use cloudprovider::LaunchLimits;
+use cloudprovider::{LaunchLimits, SpotMarks};
 use jiff::SignedDuration;
+
+use crate::repair::rule::RepairRules;
 
 /// Settings of the planner.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
     /// Limits of the cloud on a launch.
     pub launch_limits: LaunchLimits,
+    /// Marks of the cloud's spot Nodes.
+    pub spot_marks: SpotMarks,
+    /// Signs of unhealthy Nodes, which are replaced. None replaces no Node.
+    pub repair_rules: RepairRules,
+    /// Age of the newest listing of the cloud above which no unhealthy Node is replaced.
+    pub cloud_silence: SignedDuration,
     /// Id of this cluster, written to every instance and compared before one is deleted. Empty means not compared.
     ///
     /// Two clusters that share a scope of the cloud thus never touch each other's instances.
@@ -26,8 +34,8 @@ pub struct Settings {
     /// Time after a create request during which the instance may still appear, although reads miss it. A claim that is
     /// deleted meanwhile waits for it.
     pub create_visibility_timeout: SignedDuration,
-    /// Share of the live claims, in percent, that may be deleted within ten minutes because their Nodes were deleted. One
-    /// always may.
+    /// Share of the live claims, in percent, that may be deleted within ten minutes because their Nodes were deleted or are
+    /// unhealthy. One always may.
     pub node_deletion_percent: u8,
     /// First and longest pause after a failed request; doubled at each failure.
     pub backoff: (SignedDuration, SignedDuration),
@@ -41,6 +49,9 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             launch_limits: LaunchLimits::default(),
+            spot_marks: SpotMarks::default(),
+            repair_rules: RepairRules::default(),
+            cloud_silence: SignedDuration::from_mins(5),
             cluster_id: String::new(),
             place: String::new(),
             machine_class: kaito_api::node_class::DEFAULT.to_owned(),

@@ -28,12 +28,13 @@ pub(crate) struct StatusUpdate {
     pub(crate) events: Vec<Event>,
 }
 
-/// Returns the status of a claim that is wanted.
+/// Returns the status of a claim that is wanted. `health` is the problem of its Node, if it is unhealthy.
 pub(crate) fn live(
     context: &PlanContext<'_>,
     state: &LaunchState<'_>,
     registered: ConditionUpdate,
     initialized: ConditionUpdate,
+    health: Option<ConditionUpdate>,
 ) -> StatusUpdate {
     let node = match (state, context.instance) {
         (LaunchState::Joined(edit), _) => NodeSource::Observed(edit.node()),
@@ -42,6 +43,7 @@ pub(crate) fn live(
     };
     let report = StatusReport {
         stages: [state.launched(context.claim), registered, initialized],
+        health,
         waiting_for: None,
         node,
     };
@@ -50,8 +52,13 @@ pub(crate) fn live(
 
 /// Returns the status of a claim that is being deleted: its stages stay as they were.
 pub(crate) fn terminating(context: &PlanContext<'_>, waiting_for: ConditionUpdate) -> StatusUpdate {
+    let health = ClaimConditionType::NodeHealthy;
     let report = StatusReport {
         stages: ClaimConditionType::STEPS.map(|type_| condition::stored(context.claim, type_)),
+        health: context
+            .claim
+            .condition(health)
+            .map(|_| condition::stored(context.claim, health)),
         waiting_for: Some(waiting_for),
         node: NodeSource::Stored,
     };
@@ -62,7 +69,7 @@ fn update(context: &PlanContext<'_>, report: StatusReport<'_>) -> StatusUpdate {
     let kind = context.claim.claim_kind().as_str();
     match context.claim {
         Claim::Machine(machine) => {
-            let status = machine::status(context.now, machine, report);
+            let status = machine::status(context.now, context.claim, machine, report);
             difference(kind, machine.status.as_ref(), &status)
         }
         Claim::NodeClaim(claim) => {

@@ -23,3 +23,8 @@ pub(crate) fn remaining(until: Timestamp, now: Timestamp) -> Option<Duration> {
 pub(crate) fn to_std(pause: SignedDuration) -> Duration {
     Duration::try_from(pause).unwrap_or_default()
 }
+
+/// Rounds a time down to whole seconds, as times in objects are.
+pub(crate) fn whole_seconds(at: Timestamp) -> Timestamp {
+    Timestamp::from_second(at.as_second()).unwrap_or(at)
+}

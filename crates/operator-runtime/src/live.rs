@@ -44,6 +44,21 @@ where
     }
 }
 
+/// Returns the cluster-scoped object of a name; `None` if it does not exist. It needs the permission to list only.
+///
+/// # Errors
+/// If the API server refuses, or does not answer in time.
+pub async fn named<K: Watched>(client: &Client, name: &str) -> Result<Option<K>, Error> {
+    let api: Api<K> = Api::all(client.clone());
+    let what = || format!("list the {} {name}", K::kind_name());
+    let only = ListParams::default().fields(&format!("metadata.name={name}"));
+    match tokio::time::timeout(TIMEOUT, api.list(&only)).await {
+        Ok(Ok(found)) => Ok(found.items.into_iter().next()),
+        Ok(Err(error)) => Err(Error::from_kube(what(), error)),
+        Err(_) => Err(Error::Timeout { what: what() }),
+    }
+}
+
 /// Result of [`existence`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Existence {

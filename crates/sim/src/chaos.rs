@@ -1,5 +1,7 @@
 //! Faults of a seeded run, and actions of users meanwhile.
 
+mod illness;
+
 use cloudprovider::Ownership;
 use jiff::SignedDuration;
 use kaito_api::labels;
@@ -69,7 +71,7 @@ pub fn calm(world: &mut World) {
     world.api.denials.clear();
     world.kubelet.pods.crash = false;
     world.kubelet.karpenter.heal();
-    // So the world comes to rest.
+    illness::mend(world);
     world.upgrades(Upgrades::Manual);
     mend_settings(world);
     let pods: Vec<ObjectRef> = world.api.list(Kind::Pod).map(|(key, _)| key.clone()).collect();
@@ -91,7 +93,7 @@ pub fn calm(world: &mut World) {
 
 /// Does one random action of a user, or causes one random loss.
 pub(crate) fn act(world: &mut World, subject: Subject, rng: &mut Rng) {
-    match rng.below(20) {
+    match rng.below(23) {
         0..=2 => apply(world, subject, rng),
         3 => delete(world, subject, rng),
         4 => lose_pool(world, rng),
@@ -117,6 +119,7 @@ pub(crate) fn act(world: &mut World, subject: Subject, rng: &mut Rng) {
         15 => deny(world, rng),
         16 => strip(world, rng),
         17..=18 => configure(world, rng),
+        19..=21 => illness::sicken(world, rng),
         _ => switch(world, rng),
     }
 }

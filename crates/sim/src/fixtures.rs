@@ -45,7 +45,15 @@ pub fn setup(seed: u64) -> Setup {
             image_volumes: true,
             isolation: Default::default(),
         },
-        provisioner: nodeclaim_plan::Settings::default(),
+        provisioner: nodeclaim_plan::Settings {
+            repair_rules: nodeclaim_plan::RepairRules::DEFAULT.parse().unwrap_or_default(),
+            spot_marks: cloudprovider::SpotMarks {
+                labels: &[(labels::AKS_SPOT, "spot")],
+                notices: &[(crate::kubelet::faults::PREEMPTION, "")],
+                taints: &[],
+            },
+            ..nodeclaim_plan::Settings::default()
+        },
         skew: jiff::SignedDuration::ZERO,
         waits_for_own_writes: true,
     }

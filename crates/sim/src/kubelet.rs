@@ -5,7 +5,9 @@
 //! priorities are not modeled.
 
 pub mod events;
+pub mod faults;
 pub mod karpenter;
+pub mod machine_faults;
 pub mod machines;
 pub mod nodes;
 pub mod pod_state;

@@ -202,6 +202,26 @@ fn trouble(world: &mut World, words: &[&str]) -> Result<String, String> {
             world.break_machine(&name);
             Ok(String::new())
         }
+        ["silence", name] => {
+            let name = machine(world, name);
+            world.silence(&name, true);
+            Ok(String::new())
+        }
+        ["mend", name] => {
+            let name = machine(world, name);
+            world.silence(&name, false);
+            Ok(String::new())
+        }
+        ["lose", "gpu", name] => {
+            let name = machine(world, name);
+            world.lose_gpus(&name, 1);
+            Ok(String::new())
+        }
+        ["reclaim", name] => {
+            let name = machine(world, name);
+            world.reclaim(&name, true);
+            Ok(String::new())
+        }
         ["stop" | "start", ..] => power(world, words),
         ["kill", name] => {
             let program = Program::ALL.into_iter().find(|program| program.name() == *name);

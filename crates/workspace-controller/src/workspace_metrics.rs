@@ -235,7 +235,7 @@ fn phase(claim: &Claim) -> &'static str {
         Some(ClaimConditionType::Initialized | ClaimConditionType::Ready) => "Initialized",
         Some(ClaimConditionType::Registered) => "Registered",
         Some(ClaimConditionType::Launched) => "Launched",
-        None => "Pending",
+        Some(ClaimConditionType::NodeHealthy) | None => "Pending",
     }
 }
 

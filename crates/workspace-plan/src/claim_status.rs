@@ -10,6 +10,7 @@ use crate::claims::{self, is_ready};
 use crate::condition::{AnyReason, ConditionUpdate};
 use crate::context::PlanContext;
 use crate::launch_report;
+use crate::replaced;
 
 /// Readiness of a Workspace's claims.
 #[derive(Debug)]
@@ -35,8 +36,9 @@ impl<'a> ClaimStatus<'a> {
                 let backoff = claims::backing_off(context, name)?;
                 Some((name, claim_problem::lost_cause(context, backoff)))
             });
+        let replaced = replaced::cause(context, names());
         Self {
-            condition: condition(&claims, kind, wanted, lost),
+            condition: condition(&claims, kind, wanted, replaced, lost),
             nodes: nodes_of(context, &claims),
         }
     }
@@ -53,6 +55,7 @@ fn condition(
     claims: &[&Claim],
     kind: ClaimKind,
     wanted: u32,
+    replaced: Option<(AnyReason, String)>,
     lost: Option<(&str, String)>,
 ) -> ConditionUpdate {
     let (all_ready, waiting) = match kind {
@@ -73,6 +76,9 @@ fn condition(
         .filter_map(|claim| Some((*claim, blocking_condition(claim)?)));
     // A problem comes before a mere wait.
     let blocked = blocked.min_by_key(|(_, (reason, _))| ConditionReason::remedy(*reason).is_empty());
+    if let (None, Some((reason, message))) = (&blocked, replaced) {
+        return ConditionUpdate::unmet(reason, format!("{count}; {message}"));
+    }
     match (blocked, lost) {
         (None, None) => ConditionUpdate::unmet(waiting, count),
         (None, Some((name, cause))) => {
@@ -98,6 +104,7 @@ fn blocking_condition(claim: &Claim) -> Option<(AnyReason, String)> {
     }
     let mut steps = ClaimConditionType::STEPS
         .into_iter()
+        .chain([ClaimConditionType::NodeHealthy])
         .filter_map(|step| claim.condition(step));
     let blocking = steps.find(|condition| condition.status != Status::True);
     let blocking = blocking.or_else(|| claim.condition(ClaimConditionType::Ready))?;

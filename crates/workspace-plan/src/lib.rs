@@ -40,6 +40,7 @@ mod price;
 mod problem;
 mod refused;
 mod rejected;
+mod replaced;
 mod replacement;
 mod retention;
 mod rollout;

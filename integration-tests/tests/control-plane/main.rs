@@ -35,6 +35,7 @@ mod rbac;
 mod refusals;
 mod registry;
 mod releases;
+mod repairs;
 mod restore;
 mod restricted;
 mod scribbles;

@@ -3,9 +3,8 @@
 use anyhow::{Context as _, Result, ensure};
 use installation::{Installation, LIMIT};
 use k8s_openapi::api::apps::v1::Deployment;
-use k8s_openapi::api::core::v1::Node;
 use kaito_api::Workspace;
-use kube::api::{DeleteParams, ListParams, PostParams};
+use kube::api::{ListParams, PostParams};
 use kube::{Api, ResourceExt as _};
 use serde_json::{Value, json};
 
@@ -31,7 +30,7 @@ async fn a_workspace_serves_from_a_node_of_its_own_and_gives_everything_back() -
     };
     let namespace = system.namespace().await?;
     let client = system.client().await?;
-    let workspaces: Api<Workspace> = Api::namespaced(client.clone(), &namespace);
+    let workspaces: Api<Workspace> = Api::namespaced(client, &namespace);
     workspaces
         .create(&PostParams::default(), &workspace("small")?)
         .await?;
@@ -52,14 +51,15 @@ async fn a_workspace_serves_from_a_node_of_its_own_and_gives_everything_back() -
     let after = system.running(&namespace, "small").await?;
     ensure!(before == after, "{before:?} became {after:?}");
 
-    // A loss of power: the status names it. The user gives the Node up, it is replaced, and the model answers again.
+    // A loss of power: the status names it. The node is replaced by itself, and the model answers again.
     let lost = nodes[0].clone();
     system.host.kill(&lost)?;
     system
         .condition(&namespace, "small", "ResourceReady", "False")
         .await?;
-    let all: Api<Node> = Api::all(client);
-    all.delete(&lost, &DeleteParams::default()).await?;
+    system
+        .reason(&namespace, "small", "ResourceReady", "NodeUnhealthy")
+        .await?;
     system
         .env
         .eventually("another node", LIMIT, async || {

@@ -119,10 +119,13 @@ fn ready(ready: bool, at: Timestamp, changed: bool) -> Value {
 
 /// The condition by which AKS announces the eviction of a spot machine.
 pub(super) fn evicted(at: Timestamp) -> Value {
+    let message = at
+        .strftime("Preempt Scheduled: %a, %d %b %Y %H:%M:%S GMT")
+        .to_string();
     let at = at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
     json!({"status": {"conditions": [{
-        "type": "VMEventScheduled", "status": "True", "reason": "PreemptScheduled",
-        "message": "VM preemption is scheduled", "lastHeartbeatTime": at, "lastTransitionTime": at,
+        "type": "VMEventScheduled", "status": "True", "reason": "VMEventScheduled",
+        "message": message, "lastHeartbeatTime": at, "lastTransitionTime": at,
     }]}})
 }
 

@@ -1,6 +1,6 @@
 //! Facts that a Node states about itself.
 
-use k8s_openapi::api::core::v1::{Node, Taint};
+use k8s_openapi::api::core::v1::{Node, NodeCondition, Taint};
 use kaito_api::labels::{INITIALIZED, TERMINATION_FINALIZER};
 use kube::ResourceExt as _;
 
@@ -18,16 +18,26 @@ pub(crate) fn provider_id(node: &Node) -> Option<&str> {
         .filter(|id| !id.is_empty())
 }
 
-/// Returns true if the kubelet reports the Node as ready.
-pub(crate) fn is_ready(node: &Node) -> bool {
-    let conditions = node
-        .status
+/// Returns the conditions of a Node.
+pub(crate) fn conditions(node: &Node) -> &[NodeCondition] {
+    node.status
         .as_ref()
         .and_then(|status| status.conditions.as_deref())
-        .unwrap_or_default();
-    conditions
+        .unwrap_or_default()
+}
+
+/// Returns true if the kubelet reports the Node as ready.
+pub(crate) fn is_ready(node: &Node) -> bool {
+    conditions(node)
         .iter()
         .any(|condition| condition.type_ == "Ready" && condition.status == "True")
+}
+
+/// Returns true if the kubelet of the Node does not report any more.
+pub(crate) fn is_silent(node: &Node) -> bool {
+    conditions(node)
+        .iter()
+        .any(|condition| condition.type_ == "Ready" && condition.status == "Unknown")
 }
 
 /// Returns true if the Node was once fit for work.

@@ -9,7 +9,7 @@ use plan::Event;
 ///
 /// Having a remedy is not enough: many reasons with one pass by in every launch, such as `NodeNotReady`, and would warn
 /// about each healthy node.
-const WARNINGS: [ClaimReason; 23] = [
+const WARNINGS: [ClaimReason; 28] = [
     ClaimReason::SkuNotAvailable,
     ClaimReason::SubscriptionQuotaReached,
     ClaimReason::AllocationFailure,
@@ -33,6 +33,11 @@ const WARNINGS: [ClaimReason; 23] = [
     ClaimReason::InstanceNotDeleted,
     ClaimReason::ClusterIdChanged,
     ClaimReason::NodeDeletionHeld,
+    ClaimReason::NodeUnhealthy,
+    ClaimReason::GpusLost,
+    ClaimReason::NodeRepairHeld,
+    ClaimReason::NodeRepairForbidden,
+    ClaimReason::SpotNodeReclaimed,
 ];
 
 /// One condition of either kind of claim.

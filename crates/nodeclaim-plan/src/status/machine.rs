@@ -6,24 +6,35 @@
 use jiff::Timestamp;
 use kaito_api::claim::ClaimKind;
 use kaito_api::conditions::{ClaimConditionType, NewCondition, Status};
-use kaito_api::{Machine, MachineStatus};
+use kaito_api::{Claim, Machine, MachineStatus};
 
 use crate::condition::ConditionUpdate;
 use crate::status::report::{NodeFacts, NodeSource, StatusReport};
 
 /// Returns the complete status.
-pub(crate) fn status(now: Timestamp, machine: &Machine, report: StatusReport<'_>) -> MachineStatus {
+pub(crate) fn status(
+    now: Timestamp,
+    claim: &Claim,
+    machine: &Machine,
+    report: StatusReport<'_>,
+) -> MachineStatus {
     let before = machine.status.as_ref();
     let mut status = match report.node {
         NodeSource::None => MachineStatus::default(),
         NodeSource::Stored => before.cloned().unwrap_or_default(),
-        NodeSource::Observed(node) => of_facts(NodeFacts::of(node)),
+        NodeSource::Observed(node) => of_facts(NodeFacts::of(node, claim)),
     };
-    let ready = report.waiting_for.unwrap_or_else(|| ready(&report.stages));
+    let ready = report
+        .waiting_for
+        .unwrap_or_else(|| ready(&report.stages, report.health.as_ref()));
+    let health = report
+        .health
+        .map(|health| (ClaimConditionType::NodeHealthy, health));
     let stages = ClaimConditionType::STEPS.into_iter().zip(report.stages);
     let old = before.map_or(&[][..], |status| &status.conditions);
     status.conditions = stages
         .chain([(ClaimConditionType::Ready, ready)])
+        .chain(health)
         .map(|(type_, update)| {
             let new = NewCondition {
                 type_: ClaimConditionType::as_str(type_, ClaimKind::Machine),
@@ -47,8 +58,8 @@ fn of_facts(facts: NodeFacts) -> MachineStatus {
     }
 }
 
-fn ready(stages: &[ConditionUpdate; 3]) -> ConditionUpdate {
-    let first = |status: Status| stages.iter().find(|stage| stage.status == status);
+fn ready(stages: &[ConditionUpdate; 3], health: Option<&ConditionUpdate>) -> ConditionUpdate {
+    let first = |status: Status| stages.iter().chain(health).find(|stage| stage.status == status);
     first(Status::False)
         .or_else(|| first(Status::Unknown))
         .cloned()

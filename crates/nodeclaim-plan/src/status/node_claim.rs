@@ -58,7 +58,7 @@ pub(crate) fn status(
     let mut status = match report.node {
         NodeSource::None => NodeClaimStatus::default(),
         NodeSource::Stored => before.cloned().unwrap_or_default(),
-        NodeSource::Observed(node) => of_facts(NodeFacts::of(node)),
+        NodeSource::Observed(node) => of_facts(NodeFacts::of(node, context.claim)),
     };
     if let (InstanceView::Owned(instance), false) = (context.instance, status.node_name.is_empty()) {
         status.image_id = instance.image.clone().unwrap_or_default();
@@ -77,7 +77,10 @@ fn updates(report: &StatusReport<'_>) -> Vec<TypedUpdate> {
         .zip(&report.stages)
         .map(|(type_, update)| stage(type_.as_str(ClaimKind::NodeClaim), update))
         .collect();
-    all.push(ready(&all));
+    let health = report.health.as_ref().map(unhealthy);
+    let ready = ready(&all, health.as_ref());
+    all.push(ready);
+    all.extend(health);
     if let Some(waiting_for) = &report.waiting_for {
         let [_, registered, _] = &report.stages;
         all.extend(terminating(registered.is_true(), waiting_for));
@@ -131,9 +134,19 @@ fn stage(type_: &'static str, update: &ConditionUpdate) -> TypedUpdate {
     }
 }
 
-fn ready(stages: &[TypedUpdate]) -> TypedUpdate {
+fn unhealthy(health: &ConditionUpdate) -> TypedUpdate {
+    TypedUpdate {
+        type_: ClaimConditionType::NodeHealthy.as_str(ClaimKind::NodeClaim),
+        status: health.status,
+        reason: health.reason_str(),
+        message: health.message.clone(),
+    }
+}
+
+fn ready(stages: &[TypedUpdate], health: Option<&TypedUpdate>) -> TypedUpdate {
     let undone: Vec<&TypedUpdate> = stages
         .iter()
+        .chain(health)
         .filter(|stage| stage.status != Status::True)
         .collect();
     let (status, reason) = if undone.is_empty() {

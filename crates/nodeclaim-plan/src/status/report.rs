@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 
 use k8s_openapi::api::core::v1::Node;
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
+use kaito_api::Claim;
 use kaito_api::labels::NVIDIA_GPU;
+use kaito_api::quantity::ceil_units;
 use kube::ResourceExt as _;
 
 use crate::condition::ConditionUpdate;
@@ -17,6 +19,8 @@ const COPIED: [&str; 5] = ["cpu", "memory", "pods", "ephemeral-storage", NVIDIA_
 pub(crate) struct StatusReport<'a> {
     /// Launched, registered, initialized.
     pub(crate) stages: [ConditionUpdate; 3],
+    /// Problem of the Node, if it is unhealthy.
+    pub(crate) health: Option<ConditionUpdate>,
     /// Cause for which a claim that is being deleted waits.
     pub(crate) waiting_for: Option<ConditionUpdate>,
     /// Source of the Node's facts.
@@ -42,12 +46,14 @@ pub(crate) struct NodeFacts {
 }
 
 impl NodeFacts {
-    pub(crate) fn of(node: &Node) -> Self {
+    pub(crate) fn of(node: &Node, claim: &Claim) -> Self {
         let status = node.status.as_ref();
+        let mut capacity = copied(status.and_then(|status| status.capacity.as_ref()));
+        keep_gpus(&mut capacity, node, claim);
         Self {
             node_name: node.name_any(),
             provider_id: provider_id(node).unwrap_or_default().to_owned(),
-            capacity: copied(status.and_then(|status| status.capacity.as_ref())),
+            capacity,
             allocatable: copied(status.and_then(|status| status.allocatable.as_ref())),
         }
     }
@@ -58,4 +64,17 @@ fn copied(all: Option<&BTreeMap<String, Quantity>>) -> BTreeMap<String, Quantity
     all.filter(|(name, _)| COPIED.contains(&name.as_str()))
         .map(|(n, q)| (n.clone(), q.clone()))
         .collect()
+}
+
+/// Keeps the largest number of GPUs that this Node ever had. A kubelet forgets those of a device plugin that is gone.
+fn keep_gpus(capacity: &mut BTreeMap<String, Quantity>, node: &Node, claim: &Claim) {
+    let stored = claim
+        .capacity(NVIDIA_GPU)
+        .filter(|_| claim.node_name() == node.name_any());
+    let units = |quantity: &Quantity| ceil_units(&quantity.0).unwrap_or_default();
+    if let Some(stored) = stored
+        && units(stored) > capacity.get(NVIDIA_GPU).map_or(0, units)
+    {
+        capacity.insert(NVIDIA_GPU.to_owned(), stored.clone());
+    }
 }

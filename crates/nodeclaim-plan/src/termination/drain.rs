@@ -5,16 +5,16 @@ use std::time::Duration;
 
 use jiff::SignedDuration;
 use k8s_openapi::api::core::v1::{Node, Pod, Taint};
-use kaito_api::conditions::ClaimReason;
+use kaito_api::conditions::{ClaimConditionType, ClaimReason};
 use kaito_api::labels::{DISRUPTED_TAINT, EXCLUDE_FROM_LB};
 use kube::ResourceExt as _;
 use plan::{Delete, Evict, Kind, ObjectRef, Propagation, Write};
 
 use crate::context::PlanContext;
 use crate::node::edit::NodeEdit;
-use crate::node::facts::has_finalizer;
+use crate::node::facts::{has_finalizer, is_silent};
 use crate::termination::evictable::{group, is_protected, is_waited_for};
-use crate::time;
+use crate::{spot, time};
 
 /// Most evictions in one reconcile.
 const MAX_EVICTIONS: usize = 10;
@@ -22,6 +22,8 @@ const MAX_EVICTIONS: usize = 10;
 const LAST_WAIT: SignedDuration = SignedDuration::from_mins(2);
 /// Longest grace period of a pod after the timeout, in seconds.
 const LAST_GRACE: u32 = 60;
+/// Longest grace period of a pod on a Node that the cloud takes back, in seconds. The notice may be as short as 30 seconds.
+const NOTICE_GRACE: u32 = 25;
 /// Time until a refused eviction is asked for again. The watch reports pods that end.
 const EVICTION_RETRY: Duration = Duration::from_secs(5);
 
@@ -43,8 +45,8 @@ pub(crate) enum Drain {
 enum DrainMode {
     /// Pods are asked to go.
     Evict,
-    /// Pods are deleted.
-    ForceDelete,
+    /// Pods are deleted, with a grace period of at most this many seconds.
+    ForceDelete { grace: u32 },
     /// The deadline has passed; remaining pods are no longer waited for.
     GiveUp,
 }
@@ -53,7 +55,7 @@ enum DrainMode {
 pub(crate) fn next(context: &PlanContext<'_>) -> Drain {
     let nodes = context.own_nodes.iter().copied();
     let nodes: Vec<&Node> = nodes.filter(|node| has_finalizer(node)).collect();
-    let mode = mode(context);
+    let mode = mode(context, &nodes);
     let Some(first) = nodes.first().filter(|_| mode != DrainMode::GiveUp) else {
         return Drain::Done;
     };
@@ -78,7 +80,21 @@ pub(crate) fn next(context: &PlanContext<'_>) -> Drain {
     }
 }
 
-fn mode(context: &PlanContext<'_>) -> DrainMode {
+fn mode(context: &PlanContext<'_>, nodes: &[&Node]) -> DrainMode {
+    let by_time = mode_by_time(context);
+    let is_unhealthy = context.claim.condition(ClaimConditionType::NodeHealthy).is_some();
+    let marks = &context.settings.spot_marks;
+    if by_time == DrainMode::Evict && nodes.iter().any(|node| spot::has_notice(marks, node)) {
+        return DrainMode::ForceDelete { grace: NOTICE_GRACE };
+    }
+    // Of a kubelet that was silent for so long nothing is heard any more.
+    if is_unhealthy && nodes.iter().all(|node| is_silent(node)) {
+        return DrainMode::GiveUp;
+    }
+    by_time
+}
+
+fn mode_by_time(context: &PlanContext<'_>) -> DrainMode {
     let Some(deleted) = context.claim.metadata().deletion_timestamp.as_ref() else {
         return DrainMode::Evict;
     };
@@ -88,7 +104,7 @@ fn mode(context: &PlanContext<'_>) -> DrainMode {
     let deadline = time::after(timeout, LAST_WAIT);
     match context.now {
         now if now < timeout => DrainMode::Evict,
-        now if now < deadline => DrainMode::ForceDelete,
+        now if now < deadline => DrainMode::ForceDelete { grace: LAST_GRACE },
         _ => DrainMode::GiveUp,
     }
 }
@@ -151,9 +167,9 @@ fn blocker(pods: &[&Pod]) -> String {
 fn removal(pod: &Pod, mode: DrainMode) -> Write {
     let (namespace, name) = (pod.namespace().unwrap_or_default(), pod.name_any());
     let uid = pod.uid().unwrap_or_default();
-    if mode == DrainMode::Evict {
+    let DrainMode::ForceDelete { grace } = mode else {
         return Write::Evict(Evict { namespace, name, uid });
-    }
+    };
     let own = pod
         .spec
         .as_ref()
@@ -168,7 +184,7 @@ fn removal(pod: &Pod, mode: DrainMode) -> Write {
         uid,
         resource_version: None,
         propagation: Propagation::Background,
-        grace_seconds: Some(u32::try_from(own).unwrap_or(0).min(LAST_GRACE)),
+        grace_seconds: Some(u32::try_from(own).unwrap_or(0).min(grace)),
     })
 }
 

@@ -49,8 +49,8 @@ impl Source for Fleet {
         None
     }
 
-    fn fleet(&self) -> usize {
-        self.0
+    fn fleet(&self) -> Vec<Claim> {
+        vec![machine().into(); self.0]
     }
 }
 

@@ -263,6 +263,7 @@ impl Case {
             class: None,
             refused: RefusedOfferings::default(),
             deletion_held_until: None,
+            repair: nodeclaim_plan::RepairAnswer::NotAsked,
         };
         Self {
             observed,

@@ -206,8 +206,8 @@ impl Source for Claims {
         None
     }
 
-    fn fleet(&self) -> usize {
-        self.0.len()
+    fn fleet(&self) -> Vec<Claim> {
+        Vec::new()
     }
 }
 

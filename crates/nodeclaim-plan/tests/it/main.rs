@@ -19,6 +19,8 @@ mod node_class;
 mod offerings;
 mod properties;
 mod registration;
+mod repair;
 mod replace;
+mod spot;
 mod stopped;
 mod termination;

@@ -63,18 +63,32 @@ impl Provisioner {
     }
 
     /// Gathers everything about one claim; `None` if the cache does not contain it.
-    pub fn observe(&mut self, key: &ObjectRef, now: Timestamp) -> Option<Observed> {
+    pub fn observe(&mut self, key: &ObjectRef, now: Timestamp, api: &ApiServer) -> Option<Observed> {
         let mut named = self.view.claims_named(&key.name).into_iter();
         let claim = named.find(|claim| Kind::from(claim.claim_kind()) == key.kind)?;
         let (steady, ahead) = (self.steady(now), self.clock.ahead_of(self.started.0));
-        Some(nodeclaim_plan::observe(
+        let mut observed = nodeclaim_plan::observe(
             &self.view,
             &mut self.tracker,
             claim,
             &self.settings,
             steady,
             ahead,
-        ))
+        );
+        if let Some(node) = nodeclaim_plan::due_node(self.time(now), &observed, &self.settings) {
+            let live = api.get(&self::key(Kind::Node, "", &node));
+            let live = live.and_then(|value| serde_json::from_value(serde_json::Value::clone(value)).ok());
+            let clocks = (steady, ahead);
+            nodeclaim_plan::authorize(
+                &self.view,
+                &mut self.tracker,
+                &mut observed,
+                Some(live),
+                &self.settings,
+                clocks,
+            );
+        }
+        Some(observed)
     }
 
     /// Time by which it plans: the API server's, as far as it knows.
@@ -210,7 +224,7 @@ impl Source for View {
         None
     }
 
-    fn fleet(&self) -> usize {
-        self.claims().filter(is_of_fleet).count()
+    fn fleet(&self) -> Vec<Claim> {
+        self.claims().filter(is_of_fleet).collect()
     }
 }

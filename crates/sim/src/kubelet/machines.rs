@@ -1,5 +1,6 @@
 //! The virtual machines behind pools, and the Node objects that their kubelets register.
 
+use super::machine_faults::MachineFaults;
 use cloudprovider::Instance;
 use instance_types::{Catalog, Cloud};
 use jiff::Timestamp;
@@ -20,6 +21,10 @@ pub struct Vm {
     pub joined: bool,
     /// Time at which it ended.
     pub ended: Option<Timestamp>,
+    /// Time at which it will end.
+    pub ends: Option<Timestamp>,
+    /// Faults that the cloud does not show.
+    pub faults: MachineFaults,
     /// Set once the cloud's node controller has removed its Node.
     pub forgotten: bool,
     /// A Karpenter made it, so it belongs to no agent pool.
@@ -35,6 +40,8 @@ impl Vm {
             joins,
             joined: false,
             ended: None,
+            ends: None,
+            faults: MachineFaults::default(),
             forgotten: false,
             is_karpenters: false,
         }

@@ -5,8 +5,8 @@ use kaito_api::labels::NVIDIA_GPU;
 use plan::{Kind, ObjectRef, Propagation};
 use serde_json::{Value, json};
 
-use super::Kubelet;
 use super::machines::{Vm, ready};
+use super::{Kubelet, faults};
 use crate::api_server::{ApiServer, key};
 use crate::cloud::Pace;
 use crate::json;
@@ -48,12 +48,17 @@ fn live(vm: &mut Vm, now: Timestamp, pace: &Pace, api: &mut ApiServer, due: &mut
     let readies = vm.joins.saturating_add(pace.ready).unwrap_or(vm.joins);
     let offers = vm.joins.saturating_add(pace.devices).unwrap_or(vm.joins);
     due.extend([readies, offers]);
-    if now >= readies {
-        set_ready(api, &node, "True", "KubeletReady", now);
+    if vm.faults.silent {
+        set_ready(api, &node, "Unknown", "NodeStatusUnknown", now);
+    } else {
+        if now >= readies {
+            set_ready(api, &node, "True", "KubeletReady", now);
+        }
+        if now >= offers && vm.gpus() > 0 {
+            offer(api, &node, vm.gpus(), vm.faults.lost_gpus);
+        }
     }
-    if now >= offers && vm.gpus() > 0 {
-        offer(api, &node, vm.gpus());
-    }
+    faults::show(vm, now, api, &node, due);
 }
 
 fn lost(
@@ -83,11 +88,10 @@ fn set_ready(api: &mut ApiServer, node: &ObjectRef, status: &str, reason: &str, 
         return;
     }
     let _ = api.edit(ACTOR, node, |value| {
-        json::set(
-            value,
-            &["status", "conditions"],
-            json!([ready(status, reason, now)]),
-        );
+        let mut conditions = json::list(value, &["status", "conditions"]).to_vec();
+        conditions.retain(|c| json::text(c, &["type"]) != "Ready");
+        conditions.insert(0, ready(status, reason, now));
+        json::set(value, &["status", "conditions"], Value::Array(conditions));
         set_taints(value, status == "True");
     });
 }
@@ -105,7 +109,7 @@ fn set_taints(value: &mut Value, is_ready: bool) {
     }
 }
 
-fn offer(api: &mut ApiServer, node: &ObjectRef, gpus: u32) {
+fn offer(api: &mut ApiServer, node: &ObjectRef, gpus: u32, lost: u32) {
     let _ = api.edit(ACTOR, node, |value| {
         json::set(
             value,
@@ -115,7 +119,7 @@ fn offer(api: &mut ApiServer, node: &ObjectRef, gpus: u32) {
         json::set(
             value,
             &["status", "allocatable", NVIDIA_GPU],
-            json!(gpus.to_string()),
+            json!(gpus.saturating_sub(lost).to_string()),
         );
     });
 }

@@ -25,7 +25,7 @@ impl Kubelet {
                 let alive = self
                     .vms
                     .values()
-                    .any(|vm| vm.joined && vm.ended.is_none() && vm.node_name() == node);
+                    .any(|vm| vm.joined && vm.ended.is_none() && !vm.faults.silent && vm.node_name() == node);
                 self.tick_bound(&pod, &value, alive, now, api, due);
             }
         }

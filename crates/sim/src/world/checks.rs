@@ -15,6 +15,7 @@ use plan::{Delete, Finalizer, Kind, Plan, Write};
 use crate::api_server::{ApiServer, garbage, key, shown};
 use crate::cloud::Cloud;
 use crate::json;
+use crate::kubelet::Kubelet;
 
 type Verdict = Result<(), String>;
 
@@ -167,6 +168,7 @@ pub fn claim(
     settings: &nodeclaim_plan::Settings,
     plan: &Plan<CloudCall>,
     cloud: &Cloud,
+    kubelet: &Kubelet,
 ) -> Verdict {
     common(plan)?;
     same(
@@ -187,6 +189,13 @@ pub fn claim(
     if let Some(call) = &plan.cloud {
         only_own_pool(call, &observed.claim, cloud)?;
         drained_first(now, call, observed, settings, cloud)?;
+    }
+    if let Some(cause) = nodeclaim_plan::replacement(plan)
+        && kubelet.is_healthy(name)
+    {
+        return Err(format!(
+            "the healthy Node of instance {name} is replaced ({cause})"
+        ));
     }
     let is_release = matches!(plan.finalizer, Finalizer::Release(_));
     if is_release && cloud.is_late(name) {

@@ -128,7 +128,7 @@ impl World {
         let Some(shell) = self.provisioner.as_mut() else {
             return Ok(());
         };
-        let Some(observed) = shell.observe(key, now) else {
+        let Some(observed) = shell.observe(key, now, &self.api) else {
             if shell.view.claims_named(&key.name).is_empty() {
                 shell.tracker.forget(&key.name);
             }
@@ -136,7 +136,7 @@ impl World {
         };
         let plan = nodeclaim_plan::plan(now, &observed, &shell.settings);
         let failures = failures(&shell.failures, key);
-        let verdict = checks::claim(now, &observed, &shell.settings, &plan, &self.cloud);
+        let verdict = checks::claim(now, &observed, &shell.settings, &plan, &self.cloud, &self.kubelet);
         if shell.tracker.take_listing_wanted() {
             self.schedule(Due::List, SignedDuration::from_secs(1));
         }

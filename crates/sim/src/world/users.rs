@@ -1,12 +1,14 @@
 //! Actions of users and of other owners, and losses.
 
 use cloudprovider::{Instance, Ownership};
+use jiff::SignedDuration;
 use kaito_api::labels::WORKSPACE_FINALIZER;
 use kaito_api::names;
 use plan::{Kind, ObjectRef, Propagation};
 use serde_json::Value;
 
 use super::World;
+use crate::agenda::Due;
 use crate::api_server::{ApiError, key, shown};
 use crate::cloud::MachineEvent;
 use crate::json;
@@ -125,6 +127,32 @@ impl World {
                 pool: pool.to_owned(),
             }],
         );
+    }
+
+    /// Stops the kubelet of an instance, or starts it again; the cloud does not show it.
+    pub fn silence(&mut self, pool: &str, silent: bool) {
+        let word = if silent { "falls silent" } else { "reports again" };
+        self.note(format!("the kubelet of instance {pool} {word}"));
+        self.kubelet.silence(pool, silent);
+        self.schedule(Due::Kubelet, SignedDuration::ZERO);
+    }
+
+    /// Breaks this many GPUs of an instance.
+    pub fn lose_gpus(&mut self, pool: &str, lost: u32) {
+        self.note(format!("{lost} GPUs of instance {pool} break"));
+        self.kubelet.lose_gpus(pool, lost);
+        self.schedule(Due::Kubelet, SignedDuration::ZERO);
+    }
+
+    /// Takes the spot capacity of an instance back: after a notice, or at once.
+    pub fn reclaim(&mut self, pool: &str, announced: bool) {
+        let word = if announced { "after a notice" } else { "at once" };
+        self.note(format!(
+            "the spot capacity of instance {pool} is taken back {word}"
+        ));
+        let now = self.now;
+        self.kubelet.reclaim(now, pool, announced);
+        self.schedule(Due::Kubelet, SignedDuration::ZERO);
     }
 
     /// UID of an object; empty if it does not exist.

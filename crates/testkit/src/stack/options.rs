@@ -17,8 +17,10 @@ pub struct StackOptions {
     pub create_visibility_timeout_seconds: f64,
     /// Time that a drain evicts pods before it deletes them, in seconds.
     pub drain_timeout_seconds: f64,
-    /// Share of the claims, in percent, that may be deleted in ten minutes because their Nodes were deleted.
+    /// Share of the claims, in percent, that may be deleted in ten minutes because of their Nodes.
     pub node_deletion_percent: u8,
+    /// Signs of unhealthy Nodes that are replaced, as the flag `--repair-rules` has them.
+    pub repair_rules: &'static str,
     /// Requests a second that the provisioner allows itself; the cloud's real limits where `None`.
     pub unlimited_requests: bool,
     /// `RUST_LOG`-like filter of the programs.
@@ -59,6 +61,7 @@ impl Default for StackOptions {
             drain_timeout_seconds: 600.0,
             // Tests on one cluster must not wait for each other.
             node_deletion_percent: 100,
+            repair_rules: "Ready=Unknown:10m",
             unlimited_requests: true,
             log_filter: "info,kube=warn,typespec_client_core=warn".to_owned(),
             lease_seconds: 15,

@@ -316,6 +316,7 @@ impl Programs {
                 "--node-deletion-percent",
                 &self.options.node_deletion_percent.to_string(),
             ])
+            .args(["--repair-rules", self.options.repair_rules])
             .args([
                 "--drain-timeout-seconds",
                 &self.options.drain_timeout_seconds.to_string(),

@@ -1,0 +1,58 @@
+//! The end of a claim whose Node is to be replaced: by repair, or because the cloud takes spot capacity back.
+
+use cloudprovider::CloudCall;
+use kaito_api::conditions::{ClaimConditionType, ClaimReason, Status};
+use plan::{Event, Plan};
+
+use crate::condition::{self, ConditionUpdate};
+use crate::context::PlanContext;
+use crate::launch::decision::LaunchState;
+use crate::{claim_edit, status};
+
+/// Stable word for spot capacity that is taken back.
+pub(crate) const SPOT: &str = "spot_node_reclaimed";
+
+/// Deletes a claim whose Node is of no more use, with this reason in its status and in an Event.
+pub(crate) fn plan(
+    context: &PlanContext<'_>,
+    reason: ClaimReason,
+    code: &'static str,
+    cause: &str,
+) -> Plan<CloudCall> {
+    let stored = |type_| condition::stored(context.claim, type_);
+    // The message has no remedy: it describes what happens.
+    let health = ConditionUpdate {
+        status: Status::False,
+        reason: Some(reason),
+        message: plan::text::sentence(cause),
+    };
+    let status = status::live(
+        context,
+        &LaunchState::Unchanged,
+        stored(ClaimConditionType::Registered),
+        stored(ClaimConditionType::Initialized),
+        Some(health),
+    );
+    let mut plan = Plan {
+        writes: vec![claim_edit::delete(context.claim)],
+        status: status.value,
+        events: vec![Event::warning(reason.as_str(), plan::text::sentence(cause))],
+        ..Plan::default()
+    };
+    plan.add_reason(code, cause);
+    plan
+}
+
+/// Returns a stable word for the cause, if the plan gives a claim up because its Node is to be replaced.
+#[must_use]
+pub fn replacement(plan: &Plan<CloudCall>) -> Option<&'static str> {
+    const CODES: [&str; 5] = [
+        "node_not_ready",
+        "node_condition",
+        "node_tainted",
+        "gpus_lost",
+        SPOT,
+    ];
+    let first = plan.reasons.first()?.code;
+    CODES.into_iter().find(|code| *code == first)
+}

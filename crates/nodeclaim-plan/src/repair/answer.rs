@@ -1,0 +1,28 @@
+//! The answer to the request to replace an unhealthy Node.
+
+use jiff::Timestamp;
+
+/// Answer to the request to replace an unhealthy Node.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum RepairAnswer {
+    /// The repair is not due.
+    #[default]
+    NotAsked,
+    /// The Node may be replaced.
+    Granted,
+    /// The Node stays for now.
+    Held(RepairHold),
+}
+
+/// Reason for which an unhealthy Node stays.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RepairHold {
+    /// The share of this time is used up, until then.
+    Brake(Timestamp),
+    /// Too many Nodes are unhealthy at once.
+    Many,
+    /// The cloud does not answer.
+    CloudSilent,
+    /// The API server does not answer.
+    NodeUnread,
+}
