@@ -46,9 +46,9 @@ pub struct Args {
     /// ConfigMap that shows the instances of the cloud to people, as NAMESPACE/NAME. It must exist.
     #[arg(long, env = "FLEET_CONFIG_MAP")]
     pub fleet_config_map: Option<FleetConfigMap>,
-    /// Signs of unhealthy Nodes, each with the time after which the Node is replaced, separated by commas: `TYPE=STATUS:TIME`
-    /// for a condition, `taint/KEY[=VALUE]:TIME` for a taint, `gpus-lost:TIME` for GPUs that the Node does not offer any more.
-    /// An empty list replaces none.
+    /// Signs of unhealthy Nodes, each with the time after which the Node is replaced, separated by commas. They are
+    /// `TYPE=STATUS:TIME` for a condition, `taint/KEY[=VALUE]:TIME` for a taint, and `gpus-lost:TIME`. An empty list replaces
+    /// none.
     #[arg(long, env = "REPAIR_RULES", default_value = RepairRules::DEFAULT, value_name = "RULES")]
     pub repair_rules: RepairRules,
     /// Metrics and probes.
