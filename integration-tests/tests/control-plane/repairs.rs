@@ -1,11 +1,11 @@
-//! Unhealthy Nodes are replaced, and not if many are unhealthy at once.
+//! Unhealthy Nodes are replaced; not if many are unhealthy at once, not beyond the brake, and not against an annotation.
 
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use k8s_openapi::api::core::v1::Node;
 use kaito_api::Machine;
-use kube::api::{Patch, PatchParams};
+use kube::api::{DeleteParams, Patch, PatchParams};
 use kube::{Api, ResourceExt as _};
 use local_cluster::{ClusterOptions, Tier};
 use serde_json::{Value, json};
@@ -34,6 +34,8 @@ async fn unhealthy_nodes_are_replaced_with_a_brake() -> Result<()> {
     let before = [machine(&world, "one").await?, machine(&world, "two").await?];
     many_at_once(&world, &before).await?;
     one_is_replaced(&world, &stack, &before).await?;
+    kept(&world, &before[1]).await?;
+    reclaimed(&world).await?;
     for name in ["one", "two"] {
         world.delete(name).await?;
     }
@@ -122,5 +124,72 @@ async fn one_is_replaced(world: &World, stack: &Stack, before: &[Machine; 2]) ->
     let (_, exported) = crate::probes::get(&stack.programs.metrics_url("provisioner")).await?;
     let counted = "kaito_nodes_replaced_total{cause=\"gpus_lost\"} 1";
     ensure!(exported.contains(counted), "{exported}");
+    Ok(())
+}
+
+/// Another Node becomes unhealthy. The share of these ten minutes is used up, an annotation forbids it anyway, and a person
+/// decides.
+async fn kept(world: &World, before: &Machine) -> Result<()> {
+    set_condition(world, "two", "True").await?;
+    let says = world
+        .condition("two", "ResourceReady", "False", Some("NodeRepairHeld"))
+        .await?;
+    ensure!(
+        says.contains("its condition GPUMissing is True") && says.contains("at most 50 % of the nodes"),
+        "{says}"
+    );
+    let machines: Api<Machine> = Api::all(world.client.clone());
+    let keep = json!({"metadata": {"annotations": {"kaito.sh/do-not-repair": "true"}}});
+    machines
+        .patch(&before.name_any(), &PatchParams::default(), &Patch::Merge(&keep))
+        .await?;
+    world
+        .condition("two", "ResourceReady", "False", Some("NodeRepairForbidden"))
+        .await?;
+    ensure!(
+        machine(world, "two").await?.uid() == before.uid(),
+        "it was replaced"
+    );
+    machines
+        .delete(&before.name_any(), &DeleteParams::default())
+        .await?;
+    world
+        .env
+        .eventually("another Machine", LIMIT, async || {
+            ensure!(machine(world, "two").await?.uid() != before.uid(), "the old one");
+            Ok(())
+        })
+        .await?;
+    world.ready("two").await
+}
+
+/// The cloud announces that it takes a spot node back: the brake, which is used up, does not hold that.
+async fn reclaimed(world: &World) -> Result<()> {
+    let before = machine(world, "one").await?;
+    let node = world.nodes("one").await?.pop().context("no Node")?;
+    let nodes: Api<Node> = Api::all(world.client.clone());
+    let spot = json!({"metadata": {"labels": {"kubernetes.azure.com/scalesetpriority": "spot"}}});
+    nodes
+        .patch(&node.name_any(), &PatchParams::default(), &Patch::Merge(&spot))
+        .await?;
+    let notice = json!({"conditions": [{
+        "type": "VMEventScheduled", "status": "True", "reason": "VMEventScheduled",
+        "message": "Preempt Scheduled: Mon, 02 Mar 2026 19:01:45 GMT",
+    }]});
+    patch_status(world, "one", &notice).await?;
+    world
+        .env
+        .eventually("another Machine", LIMIT, async || {
+            ensure!(machine(world, "one").await?.uid() != before.uid(), "the old one");
+            Ok(())
+        })
+        .await?;
+    world.ready("one").await?;
+    let events: Api<k8s_openapi::api::core::v1::Event> = Api::all(world.client.clone());
+    let of_reason = kube::api::ListParams::default().fields("reason=SpotNodeReclaimed");
+    ensure!(
+        !events.list(&of_reason).await?.items.is_empty(),
+        "no Event says so"
+    );
     Ok(())
 }

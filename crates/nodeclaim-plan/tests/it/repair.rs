@@ -181,7 +181,7 @@ fn what_is_no_fault_of_the_node_is_no_sign() {
     let silent = || with_conditions(&["Ready=Unknown"], -3600);
     let healthy = |case: &Case, what: &str| {
         let stored = case.clone().stored();
-        let later = stored.clone().at(t(7200));
+        let later = stored.at(t(7200));
         assert!(!due(&later), "{what}");
         let plan = granted(later).plan();
         assert!(
@@ -267,9 +267,9 @@ fn gpus_that_a_kubelet_forgot_are_remembered() {
     for second in [0, 60, 120] {
         case = seen(&case, forgot.clone(), second).stored();
     }
-    assert!(due(&case.clone().at(t(600))));
+    assert!(due(&case.at(t(600))));
     // A Node that never had any lost none.
-    let mut without = Case::found(instance(InstanceState::Succeeded)).node(forgot.clone());
+    let mut without = Case::found(instance(InstanceState::Succeeded)).node(forgot);
     without.settings = rules();
     let without = without.stored();
     assert!(!due(&without.at(t(7200))));
@@ -369,7 +369,7 @@ fn after_a_restart_the_time_that_passed_still_counts() {
     unknown.observed.instance = InstanceLookup::Unknown;
     let plan = unknown.plan();
     assert!(plan.status.is_none() && plan.writes.is_empty(), "{plan:?}");
-    unknown.observed.instance = ill.observed.instance.clone();
+    unknown.observed.instance = ill.observed.instance;
     assert!(due(&unknown.at(t(600))));
 }
 
