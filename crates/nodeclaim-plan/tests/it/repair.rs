@@ -6,7 +6,7 @@ use cloudprovider::{CloudCall, Instance, InstanceLookup, InstanceState, Instance
 use jiff::SignedDuration;
 use k8s_openapi::api::core::v1::{Node, Pod};
 use k8s_openapi::api::storage::v1::VolumeAttachment;
-use kaito_api::{Claim, ClaimKind};
+use kaito_api::{Claim, ClaimKind, KaitoNodeClass};
 use nodeclaim_plan::{Observed, RepairAnswer, RepairHold, RepairRules, Settings, Source};
 use plan::Plan;
 use proptest::prelude::*;
@@ -399,6 +399,10 @@ impl Source for Fleet {
 
     fn attachments_of(&self, _: &str) -> Vec<Arc<VolumeAttachment>> {
         Vec::new()
+    }
+
+    fn node_class(&self, _: &str) -> Option<Arc<KaitoNodeClass>> {
+        None
     }
 
     fn fleet(&self) -> Vec<Claim> {
