@@ -4,6 +4,7 @@ use k8s_openapi::api::core::v1::Node;
 use kaito_api::Claim;
 use kaito_api::conditions::{ClaimConditionType, ClaimReason};
 use kube::Client;
+use nodeclaim_plan::REPLACEMENT_CAUSES;
 use operator_runtime::live;
 use telemetry::{Counter, Gauge, Metrics};
 
@@ -33,13 +34,18 @@ impl std::fmt::Debug for Repairs {
 impl Repairs {
     /// Registers the metrics.
     pub(crate) fn new(client: &Client, metrics: &Metrics) -> Self {
+        let replaced = metrics.counter(
+            "kaito_nodes_replaced",
+            "Claims given up because their Node was unhealthy or its spot capacity was reclaimed, by cause.",
+            ["cause"],
+        );
+        // A rate needs a first value: an alert would miss the first replacement otherwise.
+        for cause in REPLACEMENT_CAUSES {
+            replaced.add([cause], 0);
+        }
         Self {
             client: client.clone(),
-            replaced: metrics.counter(
-                "kaito_nodes_replaced",
-                "Claims given up because their Node was unhealthy or its spot capacity was reclaimed, by cause.",
-                ["cause"],
-            ),
+            replaced,
             unhealthy: metrics.gauge(
                 "kaito_unhealthy_nodes",
                 "Claims whose Node is unhealthy, by the reason of their condition NodeHealthy.",

@@ -43,16 +43,18 @@ pub(crate) fn plan(
     plan
 }
 
+/// Causes for which a claim is given up because its Node is to be replaced, as stable words.
+pub const REPLACEMENT_CAUSES: [&str; 5] = [
+    "node_not_ready",
+    "node_condition",
+    "node_tainted",
+    "gpus_lost",
+    SPOT,
+];
+
 /// Returns a stable word for the cause, if the plan gives a claim up because its Node is to be replaced.
 #[must_use]
 pub fn replacement(plan: &Plan<CloudCall>) -> Option<&'static str> {
-    const CODES: [&str; 5] = [
-        "node_not_ready",
-        "node_condition",
-        "node_tainted",
-        "gpus_lost",
-        SPOT,
-    ];
     let first = plan.reasons.first()?.code;
-    CODES.into_iter().find(|code| *code == first)
+    REPLACEMENT_CAUSES.into_iter().find(|code| *code == first)
 }

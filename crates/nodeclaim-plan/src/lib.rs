@@ -37,7 +37,7 @@ mod status;
 mod termination;
 mod time;
 
-pub use give_up::replacement;
+pub use give_up::{REPLACEMENT_CAUSES, replacement};
 pub use grant::{authorize, due_node};
 pub use observe::{Source, observe};
 pub use observed::{Observed, ObservedNode};

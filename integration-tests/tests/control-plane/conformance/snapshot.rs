@@ -184,7 +184,9 @@ fn texts(value: &mut Value, change: &mut impl FnMut(&mut String)) {
 fn without_cloud_text(text: &mut String) {
     let code = "SkuNotAvailable: ";
     let remedy = ClaimReason::SkuNotAvailable.remedy();
-    if let (Some(start), Some(end)) = (text.find(code), text.find(remedy)) {
+    if let Some(start) = text.find(code) {
+        // An attempt of the ladder is told without a remedy.
+        let end = text.find(remedy).unwrap_or(text.len());
         text.replace_range(start + code.len()..end, "<cloud> ");
     }
 }
