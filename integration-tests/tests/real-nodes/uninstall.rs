@@ -46,6 +46,7 @@ async fn own_nodes_serve_and_an_uninstalled_operator_leaves_nothing() -> Result<
     let definitions: Api<CustomResourceDefinition> = Api::all(client.clone());
     for name in [
         "workspaces.kaito.sh",
+        "kaitonodeclasses.kaito.sh",
         "machines.karpenter.sh",
         "nodeclaims.karpenter.sh",
     ] {
