@@ -185,7 +185,7 @@ fn without_cloud_text(text: &mut String) {
     let code = "SkuNotAvailable: ";
     let remedy = ClaimReason::SkuNotAvailable.remedy();
     if let Some(start) = text.find(code) {
-        // An attempt of the ladder is told without a remedy.
+        // The message of an attempt has no remedy.
         let end = text.find(remedy).unwrap_or(text.len());
         text.replace_range(start + code.len()..end, "<cloud> ");
     }
