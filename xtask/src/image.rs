@@ -149,7 +149,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
 /// Prints the sizes of an image.
 ///
 /// # Errors
-/// When it is larger than such an image may be.
+/// Fails if it is larger than such an image may be.
 pub(crate) fn show(program: &ImageProgram, made: &Made) -> Result<()> {
     for part in &made.parts {
         println!(

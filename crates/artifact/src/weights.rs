@@ -136,9 +136,15 @@ fn begin(directory: &Path) -> Result<bool> {
     let is_ours = note.exists() || begun.exists();
     std::fs::create_dir_all(directory).map_err(Error::local("create", directory))?;
     std::fs::write(&begun, "").map_err(Error::local("write", &begun))?;
-    match std::fs::remove_file(&note) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(Error::local("remove", &note)(error)),
-        _ => Ok(is_ours),
+    remove(&note)?;
+    Ok(is_ours)
+}
+
+/// Removes a file, if there is one.
+fn remove(path: &Path) -> Result<()> {
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(Error::local("remove", path)(error)),
+        _ => Ok(()),
     }
 }
 
@@ -172,11 +178,7 @@ fn keep(text: &Note, directory: &Path) -> Result<()> {
     let text = serde_json::to_vec(text).map_err(io::Error::other);
     text.and_then(|text| std::fs::write(&path, text))
         .map_err(Error::local("write", &path))?;
-    let begun = directory.join(BEGUN);
-    match std::fs::remove_file(&begun) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(Error::local("remove", &begun)(error)),
-        _ => Ok(()),
-    }
+    remove(&directory.join(BEGUN))
 }
 
 fn note(directory: &Path) -> PathBuf {

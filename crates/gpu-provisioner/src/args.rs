@@ -5,8 +5,8 @@ use std::time::Duration;
 use clap::Parser;
 use jiff::SignedDuration;
 use nodeclaim_plan::{RepairRules, Settings};
+use operator_runtime::ConfigMapName;
 
-use crate::fleet::FleetConfigMap;
 use crate::poller::Intervals;
 use crate::provider::{ChosenCloud, ProviderArgs};
 
@@ -45,7 +45,7 @@ pub struct Args {
     pub node_deletion_percent: u8,
     /// ConfigMap that shows the instances of the cloud to people, as NAMESPACE/NAME. It must exist.
     #[arg(long, env = "FLEET_CONFIG_MAP")]
-    pub fleet_config_map: Option<FleetConfigMap>,
+    pub fleet_config_map: Option<ConfigMapName>,
     /// Signs of unhealthy Nodes, each with the time after which the Node is replaced, separated by commas. They are
     /// `TYPE=STATUS:TIME` for a condition, `taint/KEY[=VALUE]:TIME` for a taint, and `gpus-lost:TIME`. An empty list replaces
     /// none.

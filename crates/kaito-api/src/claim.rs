@@ -14,7 +14,9 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use serde::Serialize;
 
 pub use crate::claim_kind::{ClaimConditionType, ClaimKind};
+pub use crate::claim_requirement::ClaimRequirement;
 use crate::conditions::Status;
+use crate::labels;
 use crate::machine::Machine;
 use crate::node_claim::{NodeClaim, NodeClassRef, duration_seconds};
 use crate::node_claim_status::TERMINATION_CONDITIONS;
@@ -38,19 +40,6 @@ pub struct ClaimCondition<'a> {
     pub message: &'a str,
     /// Time of the last change of the status.
     pub since: Option<Timestamp>,
-}
-
-/// One requirement on the labels of the Node.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ClaimRequirement<'a> {
-    /// Label key.
-    pub key: &'a str,
-    /// `In`, `NotIn`, `Exists`, `DoesNotExist`, `Gt`, `Lt`, `Gte` or `Lte`.
-    pub operator: &'a str,
-    /// Label values.
-    pub values: &'a [String],
-    /// Least number of different values that a solution must leave; NodeClaims only.
-    pub min_values: Option<i64>,
 }
 
 /// Serializes the claim as the object that it is.
@@ -142,15 +131,23 @@ impl Claim {
         match self {
             Self::Machine(machine) => {
                 let all = machine.spec.requirements.iter();
-                all.map(|r| requirement(&r.key, &r.operator, &r.values, None))
+                all.map(|r| ClaimRequirement::new(&r.key, &r.operator, &r.values, None))
                     .collect()
             }
             Self::NodeClaim(claim) => {
                 let all = claim.spec.requirements.iter();
-                all.map(|r| requirement(&r.key, &r.operator, &r.values, r.min_values))
+                all.map(|r| ClaimRequirement::new(&r.key, &r.operator, &r.values, r.min_values))
                     .collect()
             }
         }
+    }
+
+    /// Returns the instance type that the claim asks for first; `None` if no requirement names one.
+    #[must_use]
+    pub fn instance_type(&self) -> Option<&str> {
+        let mut requirements = self.requirements().into_iter();
+        let found = requirements.find(|requirement| requirement.key == labels::INSTANCE_TYPE)?;
+        found.values.first().map(String::as_str)
     }
 
     /// Resources that its Node must offer.
@@ -264,20 +261,6 @@ impl Claim {
                 })
             }
         }
-    }
-}
-
-fn requirement<'a>(
-    key: &'a str,
-    operator: &'a str,
-    values: &'a [String],
-    min_values: Option<i64>,
-) -> ClaimRequirement<'a> {
-    ClaimRequirement {
-        key,
-        operator,
-        values,
-        min_values,
     }
 }
 

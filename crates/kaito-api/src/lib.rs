@@ -6,6 +6,7 @@
 pub mod claim;
 mod claim_kind;
 mod claim_object;
+mod claim_requirement;
 pub mod conditions;
 pub mod crd;
 mod embedded;

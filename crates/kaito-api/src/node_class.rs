@@ -16,6 +16,9 @@ pub const DEFAULT: &str = "default";
 /// Definition of the kind.
 pub const DEFINITION: &str = "kaitonodeclasses.kaito.sh";
 
+/// Resource id of a subnet.
+const SUBNET: &str = r"(?i)^/subscriptions/[^/]+/resourceGroups/[^/]+/providers/Microsoft\.Network/virtualNetworks/[^/]+/subnets/[^/]+$";
+
 /// Rules on the whole spec.
 pub(crate) const RULES: &[CelRule] = &[
     CelRule {
@@ -52,21 +55,11 @@ pub(crate) const RULES: &[CelRule] = &[
 pub struct KaitoNodeClassSpec {
     /// Subnet of the nodes, as an Azure resource id.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(
-        length(max = 512),
-        regex(
-            pattern = r"(?i)^/subscriptions/[^/]+/resourceGroups/[^/]+/providers/Microsoft\.Network/virtualNetworks/[^/]+/subnets/[^/]+$"
-        )
-    )]
+    #[schemars(length(max = 512), regex(pattern = SUBNET))]
     pub subnet_id: Option<String>,
     /// Subnet of the pods, as an Azure resource id. It requires a subnet of the nodes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(
-        length(max = 512),
-        regex(
-            pattern = r"(?i)^/subscriptions/[^/]+/resourceGroups/[^/]+/providers/Microsoft\.Network/virtualNetworks/[^/]+/subnets/[^/]+$"
-        )
-    )]
+    #[schemars(length(max = 512), regex(pattern = SUBNET))]
     pub pod_subnet_id: Option<String>,
     /// Tags of the agent pools. Those that begin with `kaito-` are gpu-provisioner's own.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use kaito_api::{Claim, Machine, NodeClaim};
+use kaito_api::{Claim, Machine, NodeClaim, Workspace, labels};
 use kube::api::ListParams;
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Api, Client, Config, Resource};
@@ -21,6 +21,41 @@ const TIMEOUT: Duration = Duration::from_secs(15);
 pub(crate) struct ClusterAccess {
     pub(crate) client: Client,
     pub(crate) namespace: String,
+}
+
+impl ClusterAccess {
+    /// Reads one Workspace of the namespace.
+    ///
+    /// # Errors
+    /// Fails if it does not exist or cannot be read.
+    pub(crate) async fn workspace(&self, name: &str) -> anyhow::Result<Workspace> {
+        let api: Api<Workspace> = Api::namespaced(self.client.clone(), &self.namespace);
+        in_time(api.get(name))
+            .await
+            .with_context(|| format!("failed to read Workspace {}/{name}", self.namespace))
+    }
+
+    /// Lists the Workspaces of the namespace, or of all, with the claims of all Workspaces. These are `None` if the user may
+    /// not list them, which a note says.
+    ///
+    /// # Errors
+    /// Fails if Workspaces cannot be listed, or the server does not respond.
+    pub(crate) async fn workspaces(
+        &self,
+        all_namespaces: bool,
+        notes: &mut Vec<String>,
+    ) -> anyhow::Result<(Vec<Workspace>, Option<Vec<Claim>>)> {
+        let api: Api<Workspace> = match all_namespaces {
+            true => Api::all(self.client.clone()),
+            false => Api::namespaced(self.client.clone(), &self.namespace),
+        };
+        let workspaces = in_time(api.list(&ListParams::default()))
+            .await
+            .context("failed to list Workspaces")?
+            .items;
+        let params = ListParams::default().labels(labels::WORKSPACE);
+        Ok((workspaces, claims(&self.client, &params, notes).await?))
+    }
 }
 
 impl ClusterArgs {

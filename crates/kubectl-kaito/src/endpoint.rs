@@ -1,22 +1,16 @@
 //! `endpoint`: the address at which a model answers.
 
-use anyhow::Context as _;
 use kaito_api::Workspace;
-use kube::Api;
 use serde_json::json;
 
 use crate::answer::Answer;
 use crate::args::{EndpointArgs, Format};
-use crate::cluster::in_time;
 use crate::output::{printable, serialized};
 
 /// Prints the address. It is a finding if the model does not answer.
 pub(crate) async fn run(args: &EndpointArgs) -> anyhow::Result<Answer> {
     let access = args.cluster.connect().await?;
-    let api: Api<Workspace> = Api::namespaced(access.client.clone(), &access.namespace);
-    let workspace = in_time(api.get(&args.workspace))
-        .await
-        .with_context(|| format!("failed to read Workspace {}/{}", access.namespace, args.workspace))?;
+    let workspace = access.workspace(&args.workspace).await?;
     shown(&workspace, args.output)
 }
 

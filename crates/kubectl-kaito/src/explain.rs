@@ -4,28 +4,21 @@
 
 use std::fmt::Write as _;
 
-use anyhow::Context as _;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kaito_api::conditions::ReasonText;
 use kaito_api::workspace_status::{ColdStart, LaunchAttempt};
 use kaito_api::{Workspace, WorkspaceStatus};
-use kube::Api;
 
 use crate::answer::Answer;
 use crate::args::{ExplainArgs, Format};
-use crate::cluster::in_time;
 use crate::explain_json;
 use crate::output::{lasted, printable, serialized, table};
 
 /// Reads the Workspace and describes its state. A reason with a remedy is a finding.
 pub(crate) async fn run(args: &ExplainArgs) -> anyhow::Result<Answer> {
     let access = args.cluster.connect().await?;
-    let namespace = &access.namespace;
-    let api: Api<Workspace> = Api::namespaced(access.client.clone(), namespace);
-    let workspace = in_time(api.get(&args.workspace))
-        .await
-        .with_context(|| format!("failed to read Workspace {namespace}/{}", args.workspace))?;
-    let answer = explained(namespace, &workspace);
+    let workspace = access.workspace(&args.workspace).await?;
+    let answer = explained(&access.namespace, &workspace);
     Ok(match args.output {
         Format::Table => answer,
         format => Answer {

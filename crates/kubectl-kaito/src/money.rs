@@ -3,7 +3,7 @@
 use instance_types::{Catalog, Cloud, InstanceType};
 use jiff::{SignedDuration, Timestamp};
 use kaito_api::conditions::ClaimConditionType;
-use kaito_api::{Claim, Workspace, labels};
+use kaito_api::{Claim, Workspace};
 use serde::Serialize;
 
 /// Micro-dollars of one dollar.
@@ -98,7 +98,7 @@ fn of_claim(claim: &Claim, now: Timestamp) -> Bill {
     let Some(since) = launched(claim) else {
         return Bill::default();
     };
-    let found = instance_type(named_type(claim).unwrap_or_default());
+    let found = instance_type(claim.instance_type().unwrap_or_default());
     let price = found.and_then(|found| found.list_price.as_ref());
     let price = price.map(|price| price.usd_micros_per_hour);
     Bill {
@@ -117,15 +117,6 @@ fn launched(claim: &Claim) -> Option<Timestamp> {
         .filter(|_| claim.is_true(ClaimConditionType::Launched))?;
     let created = claim.metadata().creation_timestamp.as_ref();
     condition.since.or(created.map(|time| time.0))
-}
-
-/// Instance type that a claim asks for first.
-pub(crate) fn named_type(claim: &Claim) -> Option<&str> {
-    let requirements = claim.requirements();
-    let found = requirements
-        .iter()
-        .find(|requirement| requirement.key == labels::INSTANCE_TYPE)?;
-    found.values.first().map(String::as_str)
 }
 
 /// Finds an instance type of any cloud.

@@ -10,23 +10,18 @@ mod text;
 mod view;
 mod watch;
 
-use anyhow::Context as _;
 use jiff::Timestamp;
-use kaito_api::Workspace;
-use kube::Api;
-use kube::api::ListParams;
 
 use crate::answer::Answer;
 use crate::args::{Format, StatusArgs};
-use crate::cluster::{self, in_time};
+use crate::cluster::ClusterAccess;
 use crate::output::serialized;
 use crate::screen::Screen;
 use facts::WorkspaceFacts;
 use view::StatusView;
 
 pub(crate) use facts::of_workspace;
-pub(crate) use listing::is_of;
-pub(crate) use view::bill as bill_of;
+pub(crate) use listing::bill_among;
 
 /// Describes one Workspace or all. It is a finding if one is not ready.
 pub(crate) async fn run(args: &StatusArgs) -> anyhow::Result<Answer> {
@@ -50,18 +45,9 @@ pub(crate) async fn run(args: &StatusArgs) -> anyhow::Result<Answer> {
     })
 }
 
-async fn list(access: &cluster::ClusterAccess, args: &StatusArgs, now: Timestamp) -> anyhow::Result<Answer> {
-    let api: Api<Workspace> = match args.all_namespaces {
-        true => Api::all(access.client.clone()),
-        false => Api::namespaced(access.client.clone(), &access.namespace),
-    };
-    let workspaces = in_time(api.list(&ListParams::default()))
-        .await
-        .context("failed to list Workspaces")?
-        .items;
+async fn list(access: &ClusterAccess, args: &StatusArgs, now: Timestamp) -> anyhow::Result<Answer> {
     let mut notes = Vec::new();
-    let params = ListParams::default().labels(kaito_api::labels::WORKSPACE);
-    let claims = cluster::claims(&access.client, &params, &mut notes).await?;
+    let (workspaces, claims) = access.workspaces(args.all_namespaces, &mut notes).await?;
     let rows = listing::rows(&workspaces, claims.as_deref(), now);
     let text = match args.output {
         Format::Table => listing::table(&rows, args.all_namespaces, &access.namespace, &notes),

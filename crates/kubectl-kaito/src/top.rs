@@ -2,19 +2,15 @@
 
 use std::collections::BTreeMap;
 
-use anyhow::Context as _;
 use jiff::Timestamp;
-use kaito_api::{Claim, Workspace, labels};
-use kube::Api;
-use kube::api::ListParams;
+use kaito_api::{Claim, Workspace};
 use serde::Serialize;
 
 use crate::answer::Answer;
 use crate::args::{Format, Group, TopArgs};
-use crate::cluster::{self, in_time};
 use crate::money::Bill;
 use crate::output::{age, printable, serialized, table};
-use crate::status::{bill_of, is_of};
+use crate::status::bill_among;
 
 /// One row.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
@@ -35,17 +31,8 @@ struct TopRow {
 /// Counts the nodes and their cost.
 pub(crate) async fn run(args: &TopArgs) -> anyhow::Result<Answer> {
     let access = args.cluster.connect().await?;
-    let api: Api<Workspace> = match args.all_namespaces {
-        true => Api::all(access.client.clone()),
-        false => Api::namespaced(access.client.clone(), &access.namespace),
-    };
-    let workspaces = in_time(api.list(&ListParams::default()))
-        .await
-        .context("failed to list Workspaces")?
-        .items;
     let mut notes = Vec::new();
-    let params = ListParams::default().labels(labels::WORKSPACE);
-    let claims = cluster::claims(&access.client, &params, &mut notes).await?;
+    let (workspaces, claims) = access.workspaces(args.all_namespaces, &mut notes).await?;
     let rows = rows(&workspaces, claims.as_deref(), args.by, Timestamp::now());
     let text = match args.output {
         Format::Table => shown(&rows, args.by, &notes),
@@ -57,10 +44,6 @@ pub(crate) async fn run(args: &TopArgs) -> anyhow::Result<Answer> {
 fn rows(workspaces: &[Workspace], claims: Option<&[Claim]>, by: Group, now: Timestamp) -> Vec<TopRow> {
     let mut groups: BTreeMap<(String, String), TopRow> = BTreeMap::new();
     for workspace in workspaces {
-        let own: Option<Vec<Claim>> = claims.map(|claims| {
-            let own = claims.iter().filter(|claim| is_of(claim, workspace));
-            own.cloned().collect()
-        });
         let namespace = workspace.namespace().to_owned();
         let model = printable(workspace.preset_name().unwrap_or("(template)"));
         let created = workspace.metadata.creation_timestamp.as_ref();
@@ -82,7 +65,7 @@ fn rows(workspaces: &[Workspace], claims: Option<&[Claim]>, by: Group, now: Time
         }
         row.workspaces = row.workspaces.saturating_add(1);
         row.age_seconds = row.age_seconds.max(age);
-        row.cost.add(&bill_of(workspace, own.as_deref(), now));
+        row.cost.add(&bill_among(workspace, claims, now));
     }
     let mut rows: Vec<TopRow> = groups.into_values().collect();
     rows.sort_by_key(|row| std::cmp::Reverse(row.cost.usd_micros_per_hour));

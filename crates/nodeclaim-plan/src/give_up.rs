@@ -7,6 +7,7 @@ use plan::{Event, Plan};
 use crate::condition::{self, ConditionUpdate};
 use crate::context::PlanContext;
 use crate::launch::decision::LaunchState;
+use crate::repair::symptom;
 use crate::{claim_edit, status};
 
 /// Stable word for spot capacity that is taken back.
@@ -45,10 +46,10 @@ pub(crate) fn plan(
 
 /// Causes for which a claim is given up because its Node is to be replaced, as stable words.
 pub const REPLACEMENT_CAUSES: [&str; 5] = [
-    "node_not_ready",
-    "node_condition",
-    "node_tainted",
-    "gpus_lost",
+    symptom::NOT_READY,
+    symptom::CONDITION,
+    symptom::TAINTED,
+    symptom::GPUS_LOST,
     SPOT,
 ];
 

@@ -10,6 +10,7 @@ use k8s_openapi::api::core::v1::ConfigMap;
 use kube::Api;
 use kube::api::{Patch, PatchParams};
 
+use crate::config_map_name::ConfigMapName;
 use crate::error::Error;
 use crate::fence::Fence;
 use crate::runtime::Runtime;
@@ -38,10 +39,10 @@ impl std::fmt::Debug for ConfigMapPublisher {
 impl ConfigMapPublisher {
     /// Prepares the writes of an existing ConfigMap.
     #[must_use]
-    pub fn new(runtime: &Runtime, namespace: &str, name: &str) -> Self {
+    pub fn new(runtime: &Runtime, config_map: &ConfigMapName) -> Self {
         Self {
-            api: Api::namespaced(runtime.client.clone(), namespace),
-            name: name.to_owned(),
+            api: Api::namespaced(runtime.client.clone(), &config_map.namespace),
+            name: config_map.name.clone(),
             program: runtime.program,
             fence: runtime.fence.clone(),
             published: Mutex::default(),

@@ -7,13 +7,13 @@ use std::time::Duration;
 use admission::table::{Unlisted, VerdictArgs};
 use clap::Parser;
 use instance_types::Cloud;
-use operator_runtime::ClientArgs;
+use operator_runtime::{ClientArgs, ConfigMapName};
 use serve::TlsFiles;
 
 use crate::authority::AuthorityOptions;
 use crate::callers::TokenOptions;
 use crate::hub::HubOptions;
-use crate::publish::{ConfigMapName, PublishOptions};
+use crate::publish::PublishOptions;
 use crate::server::ServerOptions;
 
 /// Serves model presets over gRPC.

@@ -13,6 +13,7 @@ use k8s_openapi::api::core::v1::ConfigMap;
 use kaito_api::labels;
 use kube::api::{Patch, PatchParams};
 use kube::{Api, Client, Error};
+use operator_runtime::ConfigMapName;
 use preset_registry_api::published;
 use rustls::ServerConfig;
 use serde_json::json;
@@ -22,7 +23,6 @@ use tokio::sync::watch;
 
 use crate::beat::Beat;
 use crate::own_certificate::{OwnCertificate, OwnCertificateError};
-use crate::publish::ConfigMapName;
 
 /// Pause between writes of unchanged authorities, in case a user removed or edited the ConfigMap.
 const REPAIR: Duration = Duration::from_secs(30);

@@ -32,5 +32,5 @@ pub use callers::TokenOptions;
 pub use connection::ConnectionTimes;
 pub use hub::{HubError, HubOptions};
 pub use program::run;
-pub use publish::{BadConfigMapName, ConfigMapName, PublishOptions};
+pub use publish::PublishOptions;
 pub use server::{PresetServer, ServeError, ServerOptions};

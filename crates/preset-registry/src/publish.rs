@@ -4,7 +4,6 @@
 //! and none needs to lead. A failing API server stops the publication only.
 
 use std::collections::BTreeMap;
-use std::str::FromStr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -15,6 +14,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kaito_api::labels;
 use kube::api::{Patch, PatchParams};
 use kube::{Api, Client};
+use operator_runtime::ConfigMapName;
 use preset_catalog::Catalog;
 use telemetry::{Counter, Metrics};
 
@@ -26,34 +26,6 @@ const REPAIR: Duration = Duration::from_secs(30);
 const FIRST_RETRY: Duration = Duration::from_millis(500);
 /// Time for one write.
 const TIMEOUT: Duration = Duration::from_secs(15);
-
-/// The name of a ConfigMap, as `namespace/name`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ConfigMapName {
-    /// The namespace.
-    pub namespace: String,
-    /// The name in the namespace.
-    pub name: String,
-}
-
-/// A text that is not of the form `namespace/name`.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("expected NAMESPACE/NAME, not `{0}`")]
-pub struct BadConfigMapName(String);
-
-impl FromStr for ConfigMapName {
-    type Err = BadConfigMapName;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        match text.split('/').collect::<Vec<_>>()[..] {
-            [namespace, name] if !namespace.is_empty() && !name.is_empty() => Ok(Self {
-                namespace: namespace.to_owned(),
-                name: name.to_owned(),
-            }),
-            _ => Err(BadConfigMapName(text.to_owned())),
-        }
-    }
-}
 
 /// Options of the publication.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -190,25 +162,5 @@ fn object(config_map: &ConfigMapName, data: BTreeMap<String, String>) -> ConfigM
         },
         data: Some(data),
         ..ConfigMap::default()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_place_is_a_namespace_and_a_name() {
-        let config_map: ConfigMapName = "kaito-system/catalog".parse().unwrap();
-        assert_eq!(
-            (config_map.namespace.as_str(), config_map.name.as_str()),
-            ("kaito-system", "catalog")
-        );
-        for bad in ["", "a", "/a", "a/", "a/b/c"] {
-            assert_eq!(
-                bad.parse::<ConfigMapName>(),
-                Err(BadConfigMapName(bad.to_owned()))
-            );
-        }
     }
 }

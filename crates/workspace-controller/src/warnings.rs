@@ -11,7 +11,6 @@ use kaito_api::{NodeClaim, Workspace, labels};
 use kube::ResourceExt as _;
 use kube::runtime::watcher;
 use operator_runtime::{Cache, Key};
-
 use workspace_plan::Offer;
 
 use crate::launch_backoff::SharedLaunchBackoffs;
@@ -94,9 +93,7 @@ impl WarningScope {
             .and_then(|claim| Offer::of(&claim.into()))
             .or_else(|| self.launch_backoffs.offer_of(uid))
     }
-}
 
-impl WarningScope {
     /// Returns true if a plan may read the warning.
     pub(crate) fn contains(&self, event: &Event) -> bool {
         let reason = event.reason.as_deref().unwrap_or_default();

@@ -9,7 +9,6 @@ use kaito_api::{Claim, ClaimKind, labels, names};
 use crate::context::PlanContext;
 use crate::launch_backoff::LaunchBackoff;
 use crate::metadata::{annotation, is_live, label};
-use crate::price;
 use crate::problem::Problem;
 use crate::settings::NodeLimit;
 
@@ -137,7 +136,7 @@ pub(crate) fn instance_type<'a>(context: &PlanContext<'a>) -> Option<(&'a str, b
         let ordinal =
             label(claim.metadata(), labels::ORDINAL).and_then(|ordinal| ordinal.parse::<u32>().ok());
         let place = (!is_live(claim.metadata()), ordinal.unwrap_or(u32::MAX));
-        Some((place, price::instance_type(claim)?))
+        Some((place, claim.instance_type()?))
     });
     let first = all.min_by_key(|(place, _)| *place);
     first.map(|((is_terminating, _), name)| (name, !is_terminating))

@@ -17,7 +17,6 @@ use crate::ladder;
 use crate::launch_report;
 use crate::ledger::Grant;
 use crate::node_set::NodeSet;
-use crate::price;
 use crate::problem::Problem;
 use crate::rollout;
 use crate::status::{self, StatusReport};
@@ -88,7 +87,7 @@ fn moving(context: &PlanContext<'_>, desired: &Desired<'_>) -> Option<Problem> {
     let why = why.map(|(reason, words)| format!(" ({}: {})", reason.as_str(), words.trim_end_matches('.')));
     let cause = format!(
         "{} cannot be had{}: its claims are given back, and then {} is asked for",
-        price::instance_type(other).unwrap_or_default(),
+        other.instance_type().unwrap_or_default(),
         why.unwrap_or_default(),
         desired.hardware.instance_type
     );

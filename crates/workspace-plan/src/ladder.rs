@@ -13,7 +13,6 @@ use crate::claims;
 use crate::context::PlanContext;
 use crate::desired::Desired;
 use crate::model_commit;
-use crate::price;
 use crate::problem::Problem;
 use crate::rung::{Rung, text};
 use crate::validate;
@@ -57,5 +56,5 @@ pub(crate) fn of_other_type<'a>(
     let taken = desired.hardware.instance_type.clone();
     let gives_way = desired.is_ladder && context.workload.is_none();
     let is_other = move |name: &str| !name.eq_ignore_ascii_case(&taken);
-    claims::own(context).filter(move |claim| gives_way && price::instance_type(claim).is_some_and(&is_other))
+    claims::own(context).filter(move |claim| gives_way && claim.instance_type().is_some_and(&is_other))
 }

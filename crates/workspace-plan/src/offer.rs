@@ -2,8 +2,6 @@
 
 use kaito_api::{Claim, labels};
 
-use crate::price;
-
 /// Instance type of a claim, and the capacity types and zones that it may have.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Offer {
@@ -46,6 +44,6 @@ impl Offer {
             found.map_or(&[][..], |requirement| requirement.values)
         };
         let (capacity_types, zones) = (values(labels::CAPACITY_TYPE), values(labels::ZONE));
-        Some(Self::new(price::instance_type(claim)?, capacity_types, zones))
+        Some(Self::new(claim.instance_type()?, capacity_types, zones))
     }
 }

@@ -116,7 +116,7 @@ fn message(claim: &Claim, cloud: Cloud) -> String {
         claim.name(),
         owner(labels::WORKSPACE_NAMESPACE),
         owner(labels::WORKSPACE),
-        price::instance_type(claim).unwrap_or("of an unknown instance type"),
+        claim.instance_type().unwrap_or("of an unknown instance type"),
     )
 }
 

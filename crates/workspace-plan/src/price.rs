@@ -1,7 +1,7 @@
 //! On-demand list prices of nodes. The cloud's bill decides.
 
 use instance_types::{Catalog, Cloud};
-use kaito_api::{Claim, labels};
+use kaito_api::Claim;
 
 /// Price of one node in millionths of a US dollar per hour; `None` if it is unknown.
 pub(crate) fn of(cloud: Cloud, instance_type: &str) -> Option<u64> {
@@ -11,14 +11,7 @@ pub(crate) fn of(cloud: Cloud, instance_type: &str) -> Option<u64> {
 
 /// Price of the claim's node; `None` if it is unknown.
 pub(crate) fn of_claim(cloud: Cloud, claim: &Claim) -> Option<u64> {
-    of(cloud, instance_type(claim)?)
-}
-
-/// Instance type that the claim asks for.
-pub(crate) fn instance_type(claim: &Claim) -> Option<&str> {
-    let mut requirements = claim.requirements().into_iter();
-    let found = requirements.find(|requirement| requirement.key == labels::INSTANCE_TYPE)?;
-    found.values.first().map(String::as_str)
+    of(cloud, claim.instance_type()?)
 }
 
 /// Formats a price, such as `$3.67/h`.

@@ -53,11 +53,11 @@ pub(crate) fn offer(context: &PlanContext<'_>, instance_type: &str) -> Offer {
 pub(crate) fn left_out<'a>(
     context: &PlanContext<'a>,
 ) -> impl Iterator<Item = (&'a str, &'a UnavailableType)> {
-    let waits = context.workload.is_none() && context.creates_nodes();
-    let text = text(context.workspace());
-    let rungs = rungs(text).unwrap_or_default().into_iter();
+    let workspace = context.workspace();
+    let waits = context.workload.is_none() && context.creates_nodes() && names_several(workspace);
+    let rungs = rungs(text(workspace)).unwrap_or_default().into_iter();
     rungs
-        .filter(move |_| waits && text.contains(','))
+        .filter(move |_| waits)
         .filter_map(|rung| Some((rung, remembered(context, rung)?)))
 }
 

@@ -1,6 +1,6 @@
 //! vLLM over Ray: the commands of the two pods of a StatefulSet, in two network namespaces without a way to the Internet.
 //!
-//! What is played of the base image is in `ray/`: its scripts, and the name of a device for vLLM on processors. vLLM's build for
+//! The played parts of the base image are in `ray/`: its scripts, and the name of a device for vLLM on processors. vLLM's build for
 //! processors shares memory between workers, so the two places share `/dev/shm` as no pods do.
 //! Needs root on Linux, and Ray beside vLLM.
 

@@ -123,7 +123,7 @@ impl Target {
         format!("{}-{architecture}", self.system.name())
     }
 
-    /// What the names of executables end with.
+    /// Suffix of the names of executables.
     pub(crate) fn suffix(&self) -> &'static str {
         match self.system {
             System::Windows => ".exe",

@@ -15,7 +15,7 @@ impl Signer {
     /// Returns the signer that is asked for; `None` if nothing is to be signed.
     ///
     /// # Errors
-    /// When one is asked for and there is no cosign. This is found before anything is built.
+    /// Fails if one is asked for without cosign, before anything is built.
     pub(super) fn of(key: Option<&str>, by_identity: bool) -> Result<Option<Self>> {
         if key.is_none() && !by_identity {
             return Ok(None);

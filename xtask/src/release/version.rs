@@ -10,7 +10,7 @@ pub(crate) const VERSION: &str = env!("CARGO_PKG_VERSION");
 /// Returns the version that is released.
 ///
 /// # Errors
-/// When the changelog has no section for it. That the chart names the same version is a rule of `cargo xtask tidy`.
+/// Fails if the changelog has no section for it.
 pub(super) fn checked() -> Result<String> {
     let path = repository::root().join("CHANGELOG.md");
     let changelog =

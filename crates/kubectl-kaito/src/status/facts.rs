@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use anyhow::Context as _;
 use futures::{AsyncBufReadExt as _, StreamExt as _};
 use k8s_openapi::api::core::v1::Pod;
 use kaito_api::{Claim, Workspace, labels};
@@ -35,10 +34,7 @@ impl WorkspaceFacts {
     /// Fails if the Workspace cannot be read.
     pub(super) async fn read(access: &ClusterAccess, name: &str) -> anyhow::Result<Self> {
         let namespace = &access.namespace;
-        let api: Api<Workspace> = Api::namespaced(access.client.clone(), namespace);
-        let workspace = in_time(api.get(name))
-            .await
-            .with_context(|| format!("failed to read Workspace {namespace}/{name}"))?;
+        let workspace = access.workspace(name).await?;
         let mut notes = Vec::new();
         let params = ListParams::default().labels(&claims_of(namespace, name));
         let claims = cluster::claims(&access.client, &params, &mut notes).await?;

@@ -38,10 +38,6 @@ pub(crate) fn rows(workspaces: &[Workspace], claims: Option<&[Claim]>, now: Time
 }
 
 fn row(workspace: &Workspace, claims: Option<&[Claim]>, now: Timestamp) -> WorkspaceRow {
-    let own: Option<Vec<Claim>> = claims.map(|claims| {
-        let own = claims.iter().filter(|claim| is_of(claim, workspace));
-        own.cloned().collect()
-    });
     let status = workspace.status.as_ref();
     let reason = status.and_then(|status| status.reason.as_deref());
     let state = state_word(workspace);
@@ -55,13 +51,22 @@ fn row(workspace: &Workspace, claims: Option<&[Claim]>, now: Timestamp) -> Works
         reason: printable(reason.unwrap_or_default()),
         ready_nodes: status.map_or(0, |status| status.worker_nodes.len()),
         target_nodes: status.and_then(|status| status.target_node_count),
-        cost: bill(workspace, own.as_deref(), now),
+        cost: bill_among(workspace, claims, now),
         age_seconds: created.map_or(0, |time| now.duration_since(time.0).as_secs().max(0)),
     }
 }
 
+/// Bill of a Workspace whose claims are among these; `None` if claims are unknown.
+pub(crate) fn bill_among(workspace: &Workspace, claims: Option<&[Claim]>, now: Timestamp) -> Bill {
+    let own: Option<Vec<Claim>> = claims.map(|claims| {
+        let own = claims.iter().filter(|claim| is_of(claim, workspace));
+        own.cloned().collect()
+    });
+    bill(workspace, own.as_deref(), now)
+}
+
 /// Returns true if the claim belongs to the Workspace.
-pub(crate) fn is_of(claim: &Claim, workspace: &Workspace) -> bool {
+fn is_of(claim: &Claim, workspace: &Workspace) -> bool {
     let labels = claim.metadata().labels.as_ref();
     let has = |key: &str, value: &str| {
         labels.is_some_and(|labels| labels.get(key).is_some_and(|found| found == value))

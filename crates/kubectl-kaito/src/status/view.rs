@@ -150,19 +150,19 @@ fn explained(status: &WorkspaceStatus) -> (String, Option<ReasonText>) {
 }
 
 fn claim_line(claim: &Claim) -> ClaimLine {
-    let instance_type = money::named_type(claim).unwrap_or_default();
+    let instance_type = claim.instance_type().unwrap_or_default();
     let unfinished = ClaimConditionType::STEPS.into_iter().find_map(|step| {
         let condition = claim.condition(step)?;
         (condition.status != Status::True).then_some(condition)
     });
-    let text = |read: fn(&str) -> String, text: Option<&str>| text.map(read).unwrap_or_default();
+    let text = |text: Option<&str>| text.map(printable).unwrap_or_default();
     ClaimLine {
         name: claim.name().to_owned(),
         instance_type: printable(instance_type),
         node: printable(claim.node_name()),
         usd_micros_per_hour: money::price_of(instance_type),
-        reason: text(printable, unfinished.map(|condition| condition.reason)),
-        message: text(printable, unfinished.map(|condition| condition.message)),
+        reason: text(unfinished.map(|condition| condition.reason)),
+        message: text(unfinished.map(|condition| condition.message)),
     }
 }
 

@@ -40,7 +40,7 @@ pub(crate) struct OfferingChoice {
 /// the claim pauses, and begins with the first that may be tried again.
 pub(crate) fn choose(context: &PlanContext<'_>, allowed: &[Offering]) -> OfferingChoice {
     let start = start(context, allowed);
-    let held = |offering: &Offering| refusal(context, offering).filter(|refused| refused.until > context.now);
+    let held = |offering: &Offering| refusal(context, offering);
     if let Some(offering) = allowed
         .iter()
         .skip(start)
@@ -59,10 +59,7 @@ pub(crate) fn choose(context: &PlanContext<'_>, allowed: &[Offering]) -> Offerin
             let first = allowed.iter().filter_map(held).map(|refused| refused.until).min();
             OfferingChoice {
                 offering: None,
-                refused: allowed
-                    .iter()
-                    .filter_map(|offering| refusal(context, offering))
-                    .collect(),
+                refused: allowed.iter().filter_map(held).collect(),
                 until: last.map(|refused| refused.until).max(first),
             }
         }
@@ -80,14 +77,9 @@ fn chosen(context: &PlanContext<'_>, allowed: &[Offering], offering: &Offering) 
 
 /// Returns the place in the order at which the claim's walk stands.
 fn start(context: &PlanContext<'_>, allowed: &[Offering]) -> usize {
-    let place = |offering: Option<&Offering>| {
-        let found = allowed.iter().position(|allowed| Some(allowed) == offering);
-        found.unwrap_or_default()
-    };
-    let behind = |offering: Option<&Offering>| {
-        let found = allowed.iter().position(|allowed| Some(allowed) == offering);
-        found.map_or(0, |found| found.saturating_add(1))
-    };
+    let found = |offering: Option<&Offering>| allowed.iter().position(|allowed| Some(allowed) == offering);
+    let place = |offering| found(offering).unwrap_or_default();
+    let behind = |offering| found(offering).map_or(0, |place| place.saturating_add(1));
     let record = &context.record;
     if context.refused_offering().is_some() {
         return behind(record.offering.as_ref());
@@ -128,12 +120,10 @@ pub(crate) fn after_failure(
     let Some(place) = place.filter(|_| error.class.is_of_offering() && allowed.len() > 1) else {
         return error_reasons::launched(error, origin);
     };
-    let held =
-        |offering: &&Offering| refusal(context, offering).is_some_and(|refused| refused.until > context.now);
     let next = allowed
         .iter()
         .skip(place.saturating_add(1))
-        .find(|offering| !held(offering));
+        .find(|offering| refusal(context, offering).is_none());
     let others = allowed.iter().take_while(|offering| Some(*offering) != next);
     let refused = others.enumerate().filter_map(|(index, offering)| {
         let own = (index == place).then(|| RefusedOffering {
@@ -209,7 +199,7 @@ impl RefusedOffering {
     }
 }
 
-/// Returns the refusal of an offering that holds longest, even if its pause is over.
+/// Returns the refusal of an offering that holds longest; `None` if it may be tried now.
 fn refusal(context: &PlanContext<'_>, offering: &Offering) -> Option<RefusedOffering> {
     let sources = [
         shared(context, offering),
@@ -266,14 +256,16 @@ fn noted(context: &PlanContext<'_>, offering: &Offering) -> Option<RefusedOfferi
 /// The answer to the last request.
 fn answered(context: &PlanContext<'_>, offering: &Offering) -> Option<RefusedOffering> {
     let call = context.refused_offering()?;
-    let error = call.error.clone()?;
-    (context.record.offering.as_ref() == Some(offering)).then(|| {
-        Some(RefusedOffering {
-            offering: offering.clone(),
-            error,
-            origin: Origin::RefusedWrite(call.failures),
-            until: backoff::due(call, context.claim.uid(), context.settings)?,
-            asking: None,
-        })
-    })?
+    context
+        .record
+        .offering
+        .as_ref()
+        .filter(|asked| *asked == offering)?;
+    Some(RefusedOffering {
+        offering: offering.clone(),
+        error: call.error.clone()?,
+        origin: Origin::RefusedWrite(call.failures),
+        until: backoff::due(call, context.claim.uid(), context.settings)?,
+        asking: None,
+    })
 }

@@ -10,7 +10,7 @@ use crate::launch::invalid::InvalidClaim;
 /// Returns the instance type that a claim asks for.
 ///
 /// # Errors
-/// When the requirements leave none or several.
+/// Fails if the requirements leave none or several.
 pub(crate) fn instance_type(claim: &Claim) -> Result<String, InvalidClaim> {
     let left = allowed(claim, &[INSTANCE_TYPE, INSTANCE_TYPE_BETA]).ok_or(InvalidClaim::NoInstanceType)?;
     let names: Vec<String> = left.into_iter().filter(|name| !name.is_empty()).collect();

@@ -10,6 +10,12 @@ use kube::ResourceExt as _;
 use crate::node::facts::{conditions, taints};
 use crate::repair::rule::{RepairRule, RepairRules, Sign};
 
+/// Stable words for metrics, one for each kind of sign.
+pub(crate) const NOT_READY: &str = "node_not_ready";
+pub(crate) const CONDITION: &str = "node_condition";
+pub(crate) const TAINTED: &str = "node_tainted";
+pub(crate) const GPUS_LOST: &str = "gpus_lost";
+
 /// A sign that a Node shows.
 pub(crate) struct Symptom<'a> {
     /// The rule that it breaks.
@@ -43,7 +49,7 @@ pub(crate) fn first<'a>(rules: &'a RepairRules, node: &Node, claim: &Claim) -> O
                 since: None,
                 text: format!("it has the taint {}", taint.key),
                 reason: ClaimReason::NodeUnhealthy,
-                code: "node_tainted",
+                code: TAINTED,
             })
         }
         Sign::GpusLost => lost_gpus(node, claim).map(|(had, has)| Symptom {
@@ -52,7 +58,7 @@ pub(crate) fn first<'a>(rules: &'a RepairRules, node: &Node, claim: &Claim) -> O
             since: ready(node).and_then(begin),
             text: format!("it offers {has} of {had} {NVIDIA_GPU}"),
             reason: ClaimReason::GpusLost,
-            code: "gpus_lost",
+            code: GPUS_LOST,
         }),
     })
 }
@@ -69,11 +75,7 @@ fn of_condition<'a>(rule: &'a RepairRule, condition: &NodeCondition) -> Symptom<
             condition.type_, condition.status
         ),
         reason: ClaimReason::NodeUnhealthy,
-        code: if is_ready {
-            "node_not_ready"
-        } else {
-            "node_condition"
-        },
+        code: if is_ready { NOT_READY } else { CONDITION },
     }
 }
 

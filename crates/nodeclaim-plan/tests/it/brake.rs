@@ -7,50 +7,25 @@ use cloudprovider::{
     ProviderError,
 };
 use jiff::SignedDuration;
-use k8s_openapi::api::core::v1::{Node, Pod};
-use k8s_openapi::api::storage::v1::VolumeAttachment;
+use k8s_openapi::api::core::v1::Node;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
-use kaito_api::{Claim, KaitoNodeClass};
 use nodeclaim_plan::{Observed, Source};
 
+use crate::cluster_objects::{ClusterObjects, instance_of};
 use crate::fixtures::{
     Case, NAME, conditions, deeds, instance, machine, message, node, outcome, settings, t,
 };
 
-/// A fleet of this size. Each claim has this Node, if there is one.
-struct Fleet(usize, Option<Node>);
-
-impl Source for Fleet {
-    fn claims(&self, _: &str) -> Vec<Claim> {
-        Vec::new()
-    }
-
-    fn nodes_of_instance(&self, name: &str) -> Vec<Arc<Node>> {
-        let of_claim = |mut node: Node| {
-            node.metadata.owner_references.as_mut().unwrap()[0].uid = format!("uid-{name}");
-            Arc::new(node)
-        };
-        self.1.clone().map(of_claim).into_iter().collect()
-    }
-
-    fn nodes_with_provider_id(&self, _: &str) -> Vec<Arc<Node>> {
-        Vec::new()
-    }
-
-    fn pods_on(&self, _: &str) -> Vec<Arc<Pod>> {
-        Vec::new()
-    }
-
-    fn attachments_of(&self, _: &str) -> Vec<Arc<VolumeAttachment>> {
-        Vec::new()
-    }
-
-    fn node_class(&self, _name: &str) -> Option<Arc<KaitoNodeClass>> {
-        None
-    }
-
-    fn fleet(&self) -> Vec<Claim> {
-        vec![machine().into(); self.0]
+/// A fleet of this size, and this Node for each of the names.
+fn fleet(size: usize, names: &[&str], node: &Node) -> ClusterObjects {
+    let of_claim = |name: &&str| {
+        let mut node = node.clone();
+        node.metadata.owner_references.as_mut().unwrap()[0].uid = format!("uid-{name}");
+        ((*name).to_owned(), node)
+    };
+    ClusterObjects {
+        claims: vec![machine().into(); size],
+        nodes: names.iter().map(of_claim).collect(),
     }
 }
 
@@ -62,21 +37,14 @@ fn observe(source: &impl Source, tracker: &mut InstanceTracker, name: &str, seco
     nodeclaim_plan::observe(source, tracker, claim.into(), &settings(), t(second), none)
 }
 
-fn instance_of(name: &str) -> cloudprovider::Instance {
-    cloudprovider::Instance {
-        name: name.into(),
-        owner: crate::fixtures::ours(&format!("uid-{name}")),
-        ..instance(InstanceState::Succeeded)
-    }
-}
-
 #[test]
 fn of_nodes_that_are_deleted_together_a_fifth_is_given_back_in_ten_minutes() {
     let mut going = node();
     going.metadata.deletion_timestamp = Some(Time(t(-60)));
-    for (fleet, expected) in [(1, 1), (4, 1), (10, 2), (25, 5)] {
-        let names: Vec<String> = (0..fleet).map(|i| format!("ws{i}")).collect();
-        let source = Fleet(fleet, Some(going.clone()));
+    for (size, expected) in [(1, 1), (4, 1), (10, 2), (25, 5)] {
+        let names: Vec<String> = (0..size).map(|i| format!("ws{i}")).collect();
+        let named: Vec<&str> = names.iter().map(String::as_str).collect();
+        let source = fleet(size, &named, &going);
         let mut tracker = InstanceTracker::default();
         for name in &names {
             tracker.view(name, &format!("uid-{name}"), t(-1));
@@ -99,8 +67,8 @@ fn of_nodes_that_are_deleted_together_a_fifth_is_given_back_in_ten_minutes() {
                 .filter(|plan| deeds(plan).starts_with("delete Machine"))
                 .count()
         };
-        assert_eq!(given_back(1), expected, "{fleet}");
-        assert_eq!(given_back(599), expected, "{fleet}");
+        assert_eq!(given_back(1), expected, "{size}");
+        assert_eq!(given_back(599), expected, "{size}");
     }
 }
 
@@ -109,7 +77,7 @@ fn a_node_that_the_cloud_took_does_not_use_the_brake() {
     let mut lost = node();
     lost.status = None;
     lost.metadata.deletion_timestamp = Some(Time(t(-60)));
-    let source = Fleet(1, Some(lost));
+    let source = fleet(1, &["stopped", "deleted"], &lost);
     let mut tracker = InstanceTracker::default();
     for name in ["stopped", "deleted"] {
         tracker.view(name, &format!("uid-{name}"), t(-1));
@@ -162,7 +130,7 @@ fn one_claim_asks_a_full_cluster_for_room_and_the_others_wait_for_it() {
     };
     let mut tracker = InstanceTracker::default();
     tracker.on_list(t(0), vec![instance_of("a"), instance_of("b")]);
-    let source = Fleet(9, None);
+    let source = fleet(9, &[], &node());
     let waits = |tracker: &mut InstanceTracker, name: &str, second: i64| {
         let full = observe(&source, tracker, name, second).full;
         let case = Case {

@@ -3,14 +3,13 @@
 use std::sync::Arc;
 
 use cloudprovider::{Accepted, ErrorClass, Instance, InstanceLookup, InstanceState, InstanceTracker};
-use k8s_openapi::api::core::v1::{Node, Pod};
-use k8s_openapi::api::storage::v1::VolumeAttachment;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
-use kaito_api::{Claim, KaitoNodeClass, Machine};
+use kaito_api::{Claim, Machine};
+use nodeclaim_plan::Settings;
 use nodeclaim_plan::garbage::{collect, unclaimed_upstream};
 use nodeclaim_plan::observe::observe_node;
-use nodeclaim_plan::{Settings, Source};
 
+use crate::cluster_objects::ClusterObjects;
 use crate::fixtures::{
     Case, NAME, NODE, UID, conditions, deeds, error, foreign_instance, instance, machine, message, node,
     orphan_plan, t, upstream_instance,
@@ -157,9 +156,9 @@ fn a_claim_made_again_waits_for_the_collector_and_is_not_told_of_a_conflict() {
     let mut old = node();
     old.metadata.deletion_timestamp = Some(Time(t(0)));
     let mut tracker = listed(&[], 0);
-    let observed = observe_node(&Claims(vec![renamed().into()]), &tracker, Arc::new(old.clone()));
+    let observed = observe_node(&alone(renamed()), &tracker, Arc::new(old.clone()));
     assert!(!observed.claim_exists);
-    let observed = observe_node(&Claims(vec![machine().into()]), &tracker, Arc::new(old.clone()));
+    let observed = observe_node(&alone(machine()), &tracker, Arc::new(old.clone()));
     assert!(observed.claim_exists);
     // It goes once the name's instance is the new claim's.
     let new = Instance {
@@ -167,47 +166,18 @@ fn a_claim_made_again_waits_for_the_collector_and_is_not_told_of_a_conflict() {
         ..ours()
     };
     tracker.on_list(t(1), vec![new]);
-    let observed = observe_node(&Claims(vec![renamed().into()]), &tracker, Arc::new(old));
+    let observed = observe_node(&alone(renamed()), &tracker, Arc::new(old));
     assert_eq!(
         deeds(&nodeclaim_plan::orphan::plan_node(&observed)),
         format!("patch Node {NODE}")
     );
 }
 
-/// Claims alone.
-struct Claims(Vec<Claim>);
-
-impl Source for Claims {
-    fn claims(&self, name: &str) -> Vec<Claim> {
-        self.0
-            .iter()
-            .filter(|claim| claim.name() == name)
-            .cloned()
-            .collect()
-    }
-
-    fn nodes_of_instance(&self, _: &str) -> Vec<Arc<Node>> {
-        Vec::new()
-    }
-
-    fn nodes_with_provider_id(&self, _: &str) -> Vec<Arc<Node>> {
-        Vec::new()
-    }
-
-    fn pods_on(&self, _: &str) -> Vec<Arc<Pod>> {
-        Vec::new()
-    }
-
-    fn attachments_of(&self, _: &str) -> Vec<Arc<VolumeAttachment>> {
-        Vec::new()
-    }
-
-    fn node_class(&self, _name: &str) -> Option<Arc<KaitoNodeClass>> {
-        None
-    }
-
-    fn fleet(&self) -> Vec<Claim> {
-        Vec::new()
+/// A cluster with this claim alone.
+fn alone(claim: impl Into<Claim>) -> ClusterObjects {
+    ClusterObjects {
+        claims: vec![claim.into()],
+        ..ClusterObjects::default()
     }
 }
 

@@ -9,6 +9,7 @@
 
 mod brake;
 mod cluster;
+mod cluster_objects;
 mod fixtures;
 mod garbage;
 mod initialization;

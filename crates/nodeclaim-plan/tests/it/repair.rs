@@ -4,17 +4,17 @@ use std::sync::Arc;
 
 use cloudprovider::{CloudCall, Instance, InstanceLookup, InstanceState, InstanceTracker};
 use jiff::SignedDuration;
-use k8s_openapi::api::core::v1::{Node, Pod};
-use k8s_openapi::api::storage::v1::VolumeAttachment;
-use kaito_api::{Claim, ClaimKind, KaitoNodeClass};
-use nodeclaim_plan::{Observed, RepairAnswer, RepairHold, RepairRules, Settings, Source};
+use k8s_openapi::api::core::v1::Node;
+use kaito_api::{Claim, ClaimKind};
+use nodeclaim_plan::{Observed, RepairAnswer, RepairHold, RepairRules, Settings};
 use plan::Plan;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
+use crate::cluster_objects::{ClusterObjects, instance_of};
 use crate::fixtures::{
-    Case, NAME, NODE, UID, conditions, deeds, instance, machine, merged, message, ours, patched, requeue,
-    settings, t,
+    Case, NAME, NODE, UID, conditions, deeds, instance, machine, merged, message, patched, requeue, settings,
+    t,
 };
 
 /// A Node after registration for a claim of either kind.
@@ -373,45 +373,8 @@ fn after_a_restart_the_time_that_passed_still_counts() {
     assert!(due(&unknown.at(t(600))));
 }
 
-/// A fleet: each claim and its Node. The claims were joined.
-struct Fleet(Vec<(Claim, Node)>);
-
-impl Source for Fleet {
-    fn claims(&self, name: &str) -> Vec<Claim> {
-        self.fleet()
-            .into_iter()
-            .filter(|claim| claim.name() == name)
-            .collect()
-    }
-
-    fn nodes_of_instance(&self, name: &str) -> Vec<Arc<Node>> {
-        let found = self.0.iter().filter(|(claim, _)| claim.name() == name);
-        found.map(|(_, node)| Arc::new(node.clone())).collect()
-    }
-
-    fn nodes_with_provider_id(&self, _: &str) -> Vec<Arc<Node>> {
-        Vec::new()
-    }
-
-    fn pods_on(&self, _: &str) -> Vec<Arc<Pod>> {
-        Vec::new()
-    }
-
-    fn attachments_of(&self, _: &str) -> Vec<Arc<VolumeAttachment>> {
-        Vec::new()
-    }
-
-    fn node_class(&self, _: &str) -> Option<Arc<KaitoNodeClass>> {
-        None
-    }
-
-    fn fleet(&self) -> Vec<Claim> {
-        self.0.iter().map(|(claim, _)| claim.clone()).collect()
-    }
-}
-
 /// A fleet of this size, of which the first `ill` are silent since second 0, and a tracker that lists it at `listed`.
-fn fleet(size: usize, ill: usize, listed: i64) -> (Fleet, InstanceTracker) {
+fn fleet(size: usize, ill: usize, listed: i64) -> (ClusterObjects, InstanceTracker) {
     let silent = with_conditions(&["Ready=Unknown"], 0);
     let all = (0..size).map(|i| {
         let name = format!("ws{i:09}");
@@ -433,33 +396,28 @@ fn fleet(size: usize, ill: usize, listed: i64) -> (Fleet, InstanceTracker) {
         let case = seen(&case, now.clone(), 0).stored();
         (case.observed.claim, now)
     });
-    let source = Fleet(all.collect());
+    let (claims, nodes): (Vec<Claim>, Vec<Node>) = all.unzip();
+    let names = claims.iter().map(|claim| claim.name().to_owned());
+    let nodes = names.zip(nodes).collect();
+    let source = ClusterObjects { claims, nodes };
     let mut tracker = InstanceTracker::default();
-    for (claim, _) in &source.0 {
+    for claim in &source.claims {
         tracker.view(claim.name(), claim.uid(), t(-1));
     }
-    let instances = source.0.iter().map(|(claim, _)| instance_of(claim.name()));
-    tracker.on_list(t(listed), instances.collect());
+    tracker.on_list(t(listed), source.instances());
     (source, tracker)
-}
-
-fn instance_of(name: &str) -> Instance {
-    Instance {
-        name: name.into(),
-        owner: ours(&format!("uid-{name}")),
-        ..instance(InstanceState::Succeeded)
-    }
 }
 
 /// Observes one claim of the fleet as the programs do; the API server shows the Node as `live` has it.
 fn ask(
-    source: &Fleet,
+    source: &ClusterObjects,
     tracker: &mut InstanceTracker,
     index: usize,
     second: i64,
     live: impl FnOnce(&Node) -> Option<Option<Node>>,
 ) -> Observed {
-    let (claim, node) = &source.0[index];
+    let claim = &source.claims[index];
+    let node = &source.nodes[claim.name()];
     let none = SignedDuration::ZERO;
     let mut observed = nodeclaim_plan::observe(source, tracker, claim.clone(), &rules(), t(second), none);
     if nodeclaim_plan::due_node(t(second), &observed, &rules()).is_some() {
@@ -524,14 +482,7 @@ fn nothing_is_replaced_while_cloud_or_api_server_are_impaired() {
         &ask(&source, &mut tracker, 0, 600, as_cached),
         &RepairHold::CloudSilent,
     );
-    let all = || {
-        source
-            .0
-            .iter()
-            .map(|(claim, _)| instance_of(claim.name()))
-            .collect()
-    };
-    tracker.on_list(t(601), all());
+    tracker.on_list(t(601), source.instances());
     held(
         &ask(&source, &mut tracker, 0, 602, |_| None),
         &RepairHold::NodeUnread,
@@ -569,14 +520,7 @@ fn repairs_and_deleted_nodes_share_the_brake() {
     assert_eq!(tracker.permit_deletion("uid-of-another", 1, t(100)), Ok(()));
     let observed = ask(&source, &mut tracker, 0, 600, as_cached);
     assert_eq!(observed.repair, RepairAnswer::Held(RepairHold::Brake(t(700))));
-    tracker.on_list(
-        t(690),
-        source
-            .0
-            .iter()
-            .map(|(claim, _)| instance_of(claim.name()))
-            .collect(),
-    );
+    tracker.on_list(t(690), source.instances());
     assert!(replaced(&ask(&source, &mut tracker, 0, 700, as_cached), 700));
     assert_eq!(tracker.permit_deletion("uid-of-a-third", 1, t(701)), Err(t(1300)));
 }
@@ -607,16 +551,16 @@ proptest! {
         let (mut now, mut gone) = (0, Vec::new());
         for (index, action, pause) in events {
             now += pause;
-            tracker.on_list(t(now), source.0.iter().map(|(claim, _)| instance_of(claim.name())).collect());
-            let metadata = source.0[index].1.metadata.clone();
+            tracker.on_list(t(now), source.instances());
+            let before = source.nodes[source.claims[index].name()].clone();
             if action != 2 {
                 let mut node = if action == 0 { ill.clone() } else { well.clone() };
                 let of = if action == 0 { with_conditions(&["Ready=Unknown"], now).status } else { well.status.clone() };
-                node.status = if action == 0 && since[index].is_some() { source.0[index].1.status.clone() } else { of };
-                node.metadata = metadata;
-                node.spec = source.0[index].1.spec.clone();
+                node.status = if action == 0 && since[index].is_some() { before.status.clone() } else { of };
+                node.metadata = before.metadata;
+                node.spec = before.spec;
                 since[index] = (action == 0).then(|| since[index].unwrap_or(now));
-                source.0[index].1 = node;
+                source.nodes.insert(source.claims[index].name().to_owned(), node);
             }
             for i in 0..4 {
                 let observed = ask(&source, &mut tracker, i, now, as_cached);
@@ -631,7 +575,7 @@ proptest! {
                     prop_assert!(recent.collect::<std::collections::BTreeSet<_>>().len() <= 1);
                     prop_assert!(since.iter().flatten().count() <= 1);
                 } else if let Some(status) = &plan.status {
-                    source.0[i].0 = crate::fixtures::with_status(&source.0[i].0, status);
+                    source.claims[i] = crate::fixtures::with_status(&source.claims[i], status);
                 }
             }
         }

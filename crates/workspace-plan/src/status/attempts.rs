@@ -12,7 +12,6 @@ use crate::claims;
 use crate::condition::AnyReason;
 use crate::context::PlanContext;
 use crate::launch_report::{MESSAGE, refusal};
-use crate::price;
 use crate::rung;
 
 /// Most attempts in a status.
@@ -67,7 +66,7 @@ pub(super) fn of(context: &PlanContext<'_>) -> Vec<LaunchAttempt> {
 /// The attempt of a claim whose type is refused, unless it is known. A claim that is refused for several reasons has several.
 fn of_claim(context: &PlanContext<'_>, claim: &Claim, known: &[LaunchAttempt]) -> Option<LaunchAttempt> {
     let (reason, message) = refusal(claim)?;
-    let instance_type = price::instance_type(claim)?;
+    let instance_type = claim.instance_type()?;
     let created = claim.metadata().creation_timestamp.as_ref()?.0;
     let is_known = |attempt: &&LaunchAttempt| {
         attempt.claim == claim.name() && attempt.reason == reason.as_str() && attempt.time.0 >= created
