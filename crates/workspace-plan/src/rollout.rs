@@ -9,6 +9,7 @@ mod automatic;
 mod choice;
 mod difference;
 mod never_ready;
+mod placement;
 mod record;
 mod revisions;
 mod situation;
@@ -104,6 +105,9 @@ pub(crate) fn of(context: &PlanContext<'_>, desired: &Desired<'_>, mut manifests
             return rollout;
         }
     };
+    // What is recorded about the rendering holds wherever its pods are placed.
+    let recorded = revisions::digest(&workload);
+    let workload = placement::follow(context, workload, &rendering.workload);
     let digest = revisions::digest(&workload);
     if digest != rendering.digest {
         let difference = difference::between(&workload.to_value(), &rendering.workload.to_value());
@@ -127,8 +131,8 @@ pub(crate) fn of(context: &PlanContext<'_>, desired: &Desired<'_>, mut manifests
     };
     let record = Record {
         number,
-        mark: automatic::mark(&situation, &digest),
-        never_ready: never_ready::mark(&situation, &choice, &digest),
+        mark: automatic::mark(&situation, &recorded),
+        never_ready: never_ready::mark(&situation, &choice, &recorded),
         inputs: rendering.inputs.clone(),
         carried_out,
     };

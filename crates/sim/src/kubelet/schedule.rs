@@ -42,13 +42,13 @@ fn home(api: &ApiServer, pod: &Value) -> Option<String> {
 }
 
 fn fits(api: &ApiServer, pod: &Value, node: &Value, name: &str) -> bool {
-    !is_deleting(node)
-        && is_ready(node)
-        && json::list(node, &["spec", "taints"])
-            .iter()
-            .all(|taint| is_tolerated(pod, taint))
-        && selects(pod, node)
-        && gpus(pod) + used(api, name) <= offered(node)
+    !is_deleting(node) && is_ready(node) && admits(pod, node) && gpus(pod) + used(api, name) <= offered(node)
+}
+
+/// Returns true if labels and taints of the Node admit the pod, or pods of the template.
+pub fn admits(pod: &Value, node: &Value) -> bool {
+    let taints = json::list(node, &["spec", "taints"]);
+    taints.iter().all(|taint| is_tolerated(pod, taint)) && selects(pod, node)
 }
 
 fn is_ready(node: &Value) -> bool {

@@ -33,8 +33,11 @@ impl World {
                 return Some(format!("{} is not ready: {}", shown(key), conditions(value)));
             }
         }
-        self.unclaimed_pool()
-            .map(|name| format!("instance {name} has no claim"))
+        let unclaimed = self.unclaimed_pool();
+        let unclaimed = unclaimed.map(|name| format!("instance {name} has no claim"));
+        // A machine that has just died is still reported as ready.
+        let ill = || self.kubelet.first_ill();
+        unclaimed.or_else(|| ill().map(|name| format!("the machine of instance {name} is ill")))
     }
 
     /// Returns a claim that is to be given back: its Workspace is gone, or its tuning has ended. Nodes that come back

@@ -2,7 +2,7 @@
 //!
 //! A pod template changes only after its Workspace or the ConfigMap that it names changed, or after a request to upgrade.
 //! An automatic upgrade is such a reason: it begins within the window, and while no other is under way. A template that
-//! was never ready may change at any time.
+//! was never ready may change at any time. The placement of pods may follow Nodes that exclude them.
 //!
 //! Caches are late, so a template may change long after the edit that it follows. Therefore changes are counted: a
 //! Workspace's templates never change more often than the Workspace.
@@ -10,13 +10,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
-use kaito_api::labels::{AUTOMATIC_UPGRADE, NEVER_READY, REVISION, WORKSPACE_CONTROLLER};
+use kaito_api::labels::{AUTOMATIC_UPGRADE, NEVER_READY, REVISION, WORKSPACE_CONTROLLER, WORKSPACE_UID};
 use plan::{Kind, ObjectRef};
 use serde_json::{Value, json};
 use workspace_plan::Upgrades;
 
 use crate::api_server::{ApiServer, is_deleting, shown};
 use crate::json;
+use crate::kubelet::schedule;
 
 /// Templates of all Workspaces, by UID, and the data of ConfigMaps.
 #[derive(Clone, Debug, Default)]
@@ -45,6 +46,27 @@ struct Template {
     number: String,
     /// Changes of the template by the controller, while the workload existed.
     rolls: u32,
+    /// Labels and taints of its Nodes, as they were once.
+    nodes: BTreeSet<String>,
+}
+
+impl Template {
+    /// Returns true if only the placement differs, and a Node that excluded the pods admits them now.
+    fn follows_nodes(&self, now: &Value) -> bool {
+        let unplaced = |template: &Value| {
+            let mut template = template.clone();
+            for field in ["affinity", "tolerations"] {
+                json::set(&mut template, &["spec", field], Value::Null);
+            }
+            template
+        };
+        let excluded = |node: &Value| !schedule::admits(&self.ours, node) && schedule::admits(now, node);
+        let mut nodes = self
+            .nodes
+            .iter()
+            .filter_map(|node| serde_json::from_str(node).ok());
+        unplaced(&self.ours) == unplaced(now) && nodes.any(|node: Value| excluded(&node))
+    }
 }
 
 impl Templates {
@@ -64,6 +86,7 @@ impl Templates {
                 Kind::Workspace => self.record_workspace(key, object),
                 Kind::ControllerRevision => self.record_revision(api, upgrades, object)?,
                 Kind::ConfigMap => self.record_config_map(key, object),
+                Kind::Node => self.record_node(object),
                 Kind::Deployment | Kind::StatefulSet => {
                     self.record_workload(api, key, object, *actor == WORKSPACE_CONTROLLER)?;
                 }
@@ -82,6 +105,20 @@ impl Templates {
                 .filter(named)
                 .for_each(|template| template.edits += 1);
         }
+    }
+
+    fn record_node(&mut self, node: &Value) {
+        let uid = json::text(node, &["metadata", "labels", WORKSPACE_UID]);
+        let Some(template) = self.templates.get_mut(uid) else {
+            return;
+        };
+        // Taints of its condition come and go.
+        let lasts = |taint: &&Value| !json::text(taint, &["key"]).starts_with("node.kubernetes.io/");
+        let taints = json::list(node, &["spec", "taints"]).iter();
+        let taints: Vec<&Value> = taints.filter(lasts).collect();
+        let labels = json::at(node, &["metadata", "labels"]);
+        let shape = json!({"metadata": {"labels": labels}, "spec": {"taints": taints}});
+        template.nodes.insert(shape.to_string());
     }
 
     fn record_workspace(&mut self, key: &ObjectRef, object: &Value) {
@@ -161,7 +198,9 @@ impl Templates {
         if template.workload != uid {
             (template.workload, template.ours) = (uid.to_owned(), now);
         } else if is_ours && template.ours != now {
-            template.edits += u32::from(!is_ready(key, object) && was_never_ready(api, &workspace, &before));
+            let is_free = !is_ready(key, object) && was_never_ready(api, &workspace, &before)
+                || template.follows_nodes(&now);
+            template.edits += u32::from(is_free);
             template.rolls += 1;
             if template.rolls > template.edits {
                 return Err(format!("{} was rolled without a request", shown(key)));

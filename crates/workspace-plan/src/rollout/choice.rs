@@ -4,10 +4,10 @@ use kaito_api::conditions::WorkspaceReason;
 use kaito_api::labels;
 use plan::drift::apply_if_needed;
 
-use super::never_ready;
 use super::record::Record;
 use super::revisions::{Rendering, Requests, Revision};
 use super::situation::{Choice, Situation};
+use super::{never_ready, placement};
 use crate::metadata::annotation;
 use crate::problem::Problem;
 use crate::workload::Workload;
@@ -74,9 +74,19 @@ fn unrecorded(situation: &Situation<'_>) -> Choice {
     };
     match drift {
         None => Choice::Running,
+        // No node is left for its pods, so nothing is lost with them.
+        Some(_) if is_stranded(situation, workload) => Choice::Rendered,
         Some(_) if has_same_inputs && !is_asked => Choice::Unknown,
         Some(_) => Choice::Rendered,
     }
+}
+
+/// Returns true if no server is ready, and the nodes exclude the pods of the workload.
+fn is_stranded(situation: &Situation<'_>, workload: Workload<'_>) -> bool {
+    let new = placement::pod_spec_of(&situation.rendering.workload);
+    let specs = workload.pod_spec().zip(new);
+    !workload.has_ready_server()
+        && specs.is_some_and(|(old, new)| placement::strands(situation.context, old, new))
 }
 
 fn not_possible(name: &str, found: Option<&Revision>, new: &Rendering, kept: &[Revision]) -> Problem {

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use workspace_plan::LaunchBackoff;
 
 use crate::case::{Case, actions, condition};
-use crate::objects::{claim_name, node_claim, parse, t};
+use crate::objects::{self, claim_name, node_claim, parse, t};
 
 const NO_TYPE: &str = "unable to find instance type";
 
@@ -190,4 +190,80 @@ fn pods_fit_the_nodes_of_a_karpenter_after_machines_are_chosen() {
     };
     assert!(requires_label(&on_nodes_of(&NodeClassRef::kaito())));
     assert!(!requires_label(&on_nodes_of(&class())));
+}
+
+/// A model that serves on the Node of a Machine, which is lost and replaced by one of a Karpenter.
+fn moved_to_a_karpenter(node_labels: &Value) -> Case {
+    let mut case = Case::serving("phi-4").with_nodes(1, 1);
+    case.settings.isolation.restricted_label = true;
+    let label = |case: &mut Case, labels: &Value| {
+        let node = Arc::make_mut(&mut case.observed.nodes[0]);
+        let all = node.metadata.labels.get_or_insert_default();
+        all.extend(parse::<std::collections::BTreeMap<String, String>>(
+            labels.clone(),
+        ));
+    };
+    let own = json!({"kaito.sh/workspace": "w", "kaito.sh/workspacenamespace": "default"});
+    label(&mut case, &own);
+    label(
+        &mut case,
+        &json!({"node-restriction.kubernetes.io/kaito-workspace-uid": "uid-of-w"}),
+    );
+    let mut case = case.stored().stored().answering().stored();
+    assert!(case.plan().is_noop(), "{:?}", case.plan());
+    // A new version of the operator, too.
+    case.settings.images.base = "example.com/base:2".to_owned();
+    let mut claim = serde_json::to_value(node_claim(0, None)).unwrap();
+    claim["spec"]["nodeClassRef"] = serde_json::to_value(class()).unwrap();
+    case.observed.claims = vec![parse::<kaito_api::NodeClaim>(claim).into()];
+    case.observed.nodes = vec![Arc::new(objects::node(&claim_name(0), true, 1))];
+    label(&mut case, &own);
+    label(&mut case, node_labels);
+    case
+}
+
+#[test]
+fn pods_follow_their_nodes_to_another_provisioner_and_nothing_else_changes() {
+    let before = moved_to_a_karpenter(&json!({}));
+    let image = |case: &Case| {
+        let deployment = case.observed.workloads.deployment.as_deref().unwrap();
+        let pods = deployment.spec.template.spec.as_ref().unwrap();
+        let affinity = serde_json::to_string(&pods.affinity).unwrap();
+        (
+            pods.containers[0].image.clone(),
+            affinity.contains("node-restriction"),
+        )
+    };
+    let (old, required) = image(&before);
+    assert!(required);
+    let after = before.stored();
+    assert_eq!(image(&after), (old.clone(), false));
+    let says = condition(&after.plan(), "WorkspaceReady");
+    assert!(says.contains("UpgradeAvailable: "), "{says}");
+    // The revision that follows is the recorded one in everything but the placement, so nothing replaces it unasked.
+    let mut after = after.stored();
+    assert!(actions(&after.plan()).is_empty(), "{:?}", after.plan());
+    Arc::make_mut(after.observed.workloads.deployment.as_mut().unwrap()).status = None;
+    assert!(actions(&after.plan()).is_empty(), "{:?}", after.plan());
+    assert_eq!(image(&after), (old, false));
+}
+
+#[test]
+fn pods_keep_their_placement_while_their_nodes_admit_them() {
+    let labels = json!({"node-restriction.kubernetes.io/kaito-workspace-uid": "uid-of-w"});
+    let case = moved_to_a_karpenter(&labels);
+    assert!(actions(&case.plan()).is_empty(), "{:?}", case.plan());
+}
+
+#[test]
+fn pods_follow_their_nodes_without_a_record_if_none_serves() {
+    let mut case = moved_to_a_karpenter(&json!({}));
+    case.observed.revisions.clear();
+    let workload = |plan: &Plan| {
+        let is_deployment = |write: &&Write| matches!(write, Write::Apply(manifest) if manifest.kind() == plan::Kind::Deployment);
+        plan.writes.iter().filter(is_deployment).count()
+    };
+    assert_eq!(workload(&case.plan()), 0);
+    Arc::make_mut(case.observed.workloads.deployment.as_mut().unwrap()).status = None;
+    assert_eq!(workload(&case.plan()), 1);
 }
