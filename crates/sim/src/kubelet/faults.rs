@@ -71,14 +71,6 @@ impl Kubelet {
         self.vms.values().filter(faulty).count()
     }
 
-    /// Returns the first instance of our provisioner whose machine has ended or is ill.
-    #[must_use]
-    pub fn first_ill(&self) -> Option<&str> {
-        let is_ill = |vm: &&Vm| !vm.is_karpenters && (vm.ended.is_some() || !vm.faults.is_healthy());
-        let mut vms = self.vms.values();
-        vms.find(is_ill).map(|vm| vm.pool.name.as_str())
-    }
-
     fn live_vm(&mut self, pool: &str) -> Option<&mut Vm> {
         let vm = self.vms.get_mut(pool)?;
         (vm.ended.is_none() && !vm.is_karpenters).then_some(vm)

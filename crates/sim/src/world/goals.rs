@@ -1,6 +1,6 @@
 //! Goals of a world: everything ready, nothing written, or nothing left.
 
-use cloudprovider::Ownership;
+use cloudprovider::{Instance, Ownership};
 use kaito_api::labels::{
     GPU_PROVISIONER, WORKSPACE, WORKSPACE_CONTROLLER, WORKSPACE_NAMESPACE, WORKSPACE_UID,
 };
@@ -35,9 +35,13 @@ impl World {
         }
         let unclaimed = self.unclaimed_pool();
         let unclaimed = unclaimed.map(|name| format!("instance {name} has no claim"));
-        // A machine that has just died is still reported as ready.
-        let ill = || self.kubelet.first_ill();
-        unclaimed.or_else(|| ill().map(|name| format!("the machine of instance {name} is ill")))
+        // A claim whose machine has just died is ready until its Node tells.
+        let ill = || {
+            self.cloud
+                .pools()
+                .find(|pool| is_ours(pool) && !self.kubelet.is_healthy(&pool.name))
+        };
+        unclaimed.or_else(|| ill().map(|pool| format!("the machine of instance {} is ill", pool.name)))
     }
 
     /// Returns a claim that is to be given back: its Workspace is gone, or its tuning has ended. Nodes that come back
@@ -72,8 +76,7 @@ impl World {
             Kind::Pod => key.namespace.as_deref() != Some("kube-system") && is_owned(value),
             _ => is_owned(value),
         });
-        let ours = |pool: &&cloudprovider::Instance| matches!(pool.owner, Ownership::Ours { .. });
-        let pool = self.cloud.pools().find(ours);
+        let pool = self.cloud.pools().find(|pool| is_ours(pool));
         object
             .map(|(key, _)| shown(key))
             .or_else(|| pool.map(|pool| format!("instance {}", pool.name)))
@@ -194,4 +197,8 @@ fn is_ready(claim: &Value) -> bool {
     json::list(claim, &["status", "conditions"])
         .iter()
         .any(|c| json::text(c, &["type"]) == "Ready" && json::text(c, &["status"]) == "True")
+}
+
+fn is_ours(pool: &Instance) -> bool {
+    matches!(pool.owner, Ownership::Ours { .. })
 }
