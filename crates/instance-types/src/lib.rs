@@ -13,3 +13,4 @@ mod price;
 pub use catalog::{Catalog, CatalogError};
 pub use ceiling::{Ceiling, Ceilings, UsdPerHour};
 pub use instance_type::{Cloud, ComputeCapability, InstanceType, ListPrice, ParseError, Retirement, Vendor};
+pub use price::dollars;

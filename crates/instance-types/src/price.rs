@@ -71,6 +71,13 @@ pub(crate) fn micros(text: &str) -> Option<u64> {
         .checked_add(fraction)
 }
 
+/// Formats an amount of money for people: dollars and cents, rounded to the nearest. What is not free never reads as 0.00.
+#[must_use]
+pub fn dollars(usd_micros: u64) -> String {
+    let cents = (usd_micros.saturating_add(5_000) / 10_000).max(u64::from(usd_micros > 0));
+    format!("{}.{:02}", cents / 100, cents % 100)
+}
+
 /// A day, `YYYY-MM-DD`.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "String")]
@@ -99,6 +106,12 @@ impl TryFrom<String> for Day {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn amounts_are_rounded_to_the_nearest_cent() {
+        let shown = [3_673_000, 995_000, 98_320_000, 1, 0].map(dollars);
+        assert_eq!(shown, ["3.67", "1.00", "98.32", "0.01", "0.00"]);
+    }
 
     #[test]
     fn prices_are_exact() {

@@ -1,5 +1,6 @@
 //! Command line arguments.
 
+mod chat;
 mod day_two;
 mod deploy;
 mod format;
@@ -11,9 +12,8 @@ use clap::{Parser, Subcommand, ValueEnum};
 use instance_types::Cloud;
 use preset_catalog::fit::RetiredTypes;
 
-pub(crate) use day_two::{
-    ClusterArgs, DoctorArgs, EndpointArgs, ExplainArgs, Group, LogsArgs, StatusArgs, TopArgs,
-};
+pub(crate) use chat::{ChatArgs, EndpointArgs};
+pub(crate) use day_two::{ClusterArgs, DoctorArgs, ExplainArgs, Group, LogsArgs, StatusArgs, TopArgs};
 pub(crate) use deploy::{CompletionArgs, CompletionShell, DeployArgs};
 pub(crate) use format::{Format, PlanFormat};
 
@@ -79,8 +79,10 @@ pub(crate) enum Command {
     Status(StatusArgs),
     /// Show nodes, GPUs and cost by Workspace, namespace or model.
     Top(TopArgs),
-    /// Print the address at which a model answers.
+    /// Print the address at which a model answers, or open it on this machine.
     Endpoint(EndpointArgs),
+    /// Ask a model, once or in a conversation.
+    Chat(ChatArgs),
     /// Print the log of the container that matters now.
     Logs(LogsArgs),
     /// Create the Workspace of the best plan for a preset, after its cost was shown.

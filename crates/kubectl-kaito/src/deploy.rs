@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 use std::io::{BufRead as _, IsTerminal as _, Write as _};
 
 use anyhow::{Context as _, bail};
+use instance_types::dollars;
 use kaito_api::Workspace;
 use kube::Api;
 use kube::api::PostParams;
@@ -14,7 +15,7 @@ use crate::answer::Answer;
 use crate::args::DeployArgs;
 use crate::cluster::{in_time, refusal};
 use crate::manifest::NewWorkspace;
-use crate::output::{dollars, printable};
+use crate::output::printable;
 use crate::source::{PresetSource, Question};
 
 /// Field manager of what the plugin creates.

@@ -23,14 +23,14 @@ use facts::ClusterFacts;
 
 /// Examines the cluster. Each finding costs money or needs a person.
 pub(crate) async fn run(args: &DoctorArgs) -> anyhow::Result<Answer> {
-    let access = args.cluster.connect().await?;
+    let access = args.read.cluster.connect().await?;
     let facts = ClusterFacts::read(&access, &args.release).await?;
     let now = Timestamp::now();
     let report = match args.before_uninstall {
         true => before_uninstall(&facts, now),
         false => examine(&facts, now),
     };
-    let text = match args.output {
+    let text = match args.read.output {
         Format::Table => text::of(&report, args.before_uninstall, Screen::of_stdout()),
         format => serialized(format, &serde_json::to_value(&report)?)?,
     };

@@ -16,10 +16,10 @@ use crate::output::{lasted, printable, serialized, table};
 
 /// Reads the Workspace and describes its state. A reason with a remedy is a finding.
 pub(crate) async fn run(args: &ExplainArgs) -> anyhow::Result<Answer> {
-    let access = args.cluster.connect().await?;
+    let access = args.read.cluster.connect().await?;
     let workspace = access.workspace(&args.workspace).await?;
     let answer = explained(&access.namespace, &workspace);
-    Ok(match args.output {
+    Ok(match args.read.output {
         Format::Table => answer,
         format => Answer {
             text: serialized(format, &explain_json::of(&workspace))?,

@@ -32,6 +32,8 @@ pub(crate) fn of(workspace: &Workspace) -> Value {
         ("endpoint", json!(status.endpoint)),
         ("targetNodes", json!(status.target_node_count)),
         ("nodes", json!(status.worker_nodes)),
+        ("instanceType", json!(status.instance_type)),
+        ("attempts", json!(status.attempts)),
         ("conditions", conditions.collect()),
         ("coldStart", json!(status.cold_start)),
     ])
@@ -42,10 +44,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_reason_has_its_remedy() {
+    fn a_reason_has_its_remedy_and_every_attempt_is_there() {
         let workspace = serde_json::from_value(json!({
             "apiVersion": "kaito.sh/v1beta1", "kind": "Workspace", "metadata": {"name": "w", "namespace": "n"},
-            "status": {"state": "Pending", "conditions": [{
+            "status": {"state": "Pending", "instanceType": "B", "attempts": [{
+                "time": "2026-01-01T00:00:00Z", "instanceType": "A", "claim": "ws1", "reason": "AllocationFailure",
+                "message": "no capacity",
+            }], "conditions": [{
                 "type": "ResourceReady", "status": "False", "reason": "SubscriptionQuotaReached", "message": "m",
                 "lastTransitionTime": "2026-01-01T00:00:00Z",
             }]},
@@ -59,5 +64,11 @@ mod tests {
         let remedy = shown["conditions"][0]["remedy"].as_str().unwrap();
         assert!(remedy.contains("Ask for more quota"), "{remedy}");
         assert!(shown.get("endpoint").is_none());
+        assert_eq!(shown["instanceType"], "B");
+        let attempt = json!({
+            "time": "2026-01-01T00:00:00Z", "instanceType": "A", "claim": "ws1", "reason": "AllocationFailure",
+            "message": "no capacity",
+        });
+        assert_eq!(shown["attempts"], json!([attempt]));
     }
 }

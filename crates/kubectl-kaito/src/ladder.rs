@@ -1,10 +1,10 @@
 //! The instance types that a Workspace names, in its order: what each would take and cost, or why it is left out.
 
-use instance_types::InstanceType;
+use instance_types::{InstanceType, dollars};
 use preset_catalog::fit::{Candidate, Fit, FitOutcome, FitReport, RetiredTypes};
 use serde_json::{Value, json};
 
-use crate::output::{dollars, printable, table};
+use crate::output::{printable, table};
 
 /// Verdict about one rung.
 enum RungVerdict<'a> {

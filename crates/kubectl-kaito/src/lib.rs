@@ -1,11 +1,12 @@
 //! `kubectl kaito`: lists presets, plans nodes and cost, lints manifests, follows and explains Workspaces.
 //!
-//! Only `deploy` writes. `presets`, `plan` and `lint` work without a cluster, with the built-in catalog or with a
+//! Only `deploy` writes, and only `chat` and a forwarded port reach pods. `presets`, `plan` and `lint` work without a cluster, with the built-in catalog or with a
 //! registry's; `preset_catalog` and `lint` decide their results. The other commands read the cluster of the kubeconfig once
 //! or by watches, and compute what they show without I/O.
 
 mod answer;
 mod args;
+mod chat;
 mod cluster;
 mod commit;
 mod completion;
@@ -27,6 +28,7 @@ mod plan_sums;
 mod pod_step;
 mod presets;
 mod presets_json;
+mod readiness;
 mod registry_access;
 mod retired;
 mod screen;
@@ -35,6 +37,7 @@ mod several;
 mod source;
 mod status;
 mod top;
+mod tunnel;
 
 use std::io::Write as _;
 use std::process::ExitCode;
@@ -83,6 +86,7 @@ async fn answer(args: Args) -> anyhow::Result<Answer> {
         Command::Status(status) => Box::pin(status::run(&status)).await,
         Command::Top(top) => top::run(&top).await,
         Command::Endpoint(endpoint) => endpoint::run(&endpoint).await,
+        Command::Chat(chat) => Box::pin(chat::run(&chat)).await,
         Command::Logs(logs) => logs::run(&logs).await,
         Command::Deploy(deploy) => deploy::run(&PresetSource::of(&args.registry).await?, &deploy).await,
         Command::Completion(completion) => Ok(completion::script(completion.shell)),

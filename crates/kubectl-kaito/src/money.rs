@@ -1,6 +1,6 @@
 //! The cost of nodes, from the list prices of their types and the ages of their claims. The cloud's bill decides.
 
-use instance_types::{Catalog, Cloud, InstanceType};
+use instance_types::{Catalog, Cloud, InstanceType, dollars};
 use jiff::{SignedDuration, Timestamp};
 use kaito_api::conditions::ClaimConditionType;
 use kaito_api::{Claim, Workspace};
@@ -146,12 +146,6 @@ fn micros(decimal: &str) -> Option<u64> {
 fn cost(price: u64, age: SignedDuration) -> u64 {
     let seconds = u128::from(u64::try_from(age.as_secs()).unwrap_or(0));
     u64::try_from(u128::from(price) * seconds / 3600).unwrap_or(u64::MAX)
-}
-
-/// Dollars and cents, rounded to the nearest.
-pub(crate) fn dollars(micros: u64) -> String {
-    let cents = micros.saturating_add(5_000) / 10_000;
-    format!("{}.{:02}", cents / 100, cents % 100)
 }
 
 #[cfg(test)]

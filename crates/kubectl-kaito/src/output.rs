@@ -70,12 +70,6 @@ pub(crate) fn gib(bytes: u64) -> String {
     format!("{}.{:02}", hundredths / 100, hundredths % 100)
 }
 
-/// Formats dollars and cents, rounded up.
-pub(crate) fn dollars(micros: u64) -> String {
-    let cents = micros.div_ceil(10_000);
-    format!("{}.{:02}", cents / 100, cents % 100)
-}
-
 /// Formats a time span in its two largest units.
 pub(crate) fn lasted(seconds: i64) -> String {
     let seconds = seconds.max(0);
@@ -146,10 +140,6 @@ mod tests {
         assert_eq!(
             (gib(1 << 30), gib(3 << 29)),
             ("1.00".to_owned(), "1.50".to_owned())
-        );
-        assert_eq!(
-            (dollars(3_673_000), dollars(1)),
-            ("3.68".to_owned(), "0.01".to_owned())
         );
         assert_eq!(
             [lasted(-1), lasted(190), lasted(7_260)],

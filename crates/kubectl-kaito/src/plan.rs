@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use anyhow::{Context as _, bail};
-use instance_types::InstanceType;
+use instance_types::{InstanceType, dollars};
 use kaito_api::labels;
 use preset_catalog::Runtime;
 use preset_catalog::estimate::{DEFAULT_CONTEXT_TOKENS, EngineOptions};
@@ -15,7 +15,7 @@ use crate::args::{Format, PlanArgs, PlanFormat};
 use crate::commit::{self, Commit, Model};
 use crate::ladder;
 use crate::manifest::NewWorkspace;
-use crate::output::{dollars, gib, parallel, printable, serialized, table};
+use crate::output::{gib, parallel, printable, serialized, table};
 use crate::source::{PresetSource, Question};
 use crate::{documents, plan_json, plan_sums, retired, settings, several};
 

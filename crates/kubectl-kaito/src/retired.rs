@@ -1,8 +1,8 @@
 //! The lines of a plan about a retired instance type.
 
-use instance_types::InstanceType;
+use instance_types::{InstanceType, dollars};
 
-use crate::output::{dollars, printable};
+use crate::output::printable;
 
 /// Says what is bought instead of the type that the Workspace names.
 pub(crate) fn replacement(asked: &InstanceType, bought: &InstanceType) -> String {

@@ -22,10 +22,11 @@ use view::StatusView;
 
 pub(crate) use facts::of_workspace;
 pub(crate) use listing::bill_among;
+pub(crate) use view::{message_and_remedy, state_word};
 
 /// Describes one Workspace or all. It is a finding if one is not ready.
 pub(crate) async fn run(args: &StatusArgs) -> anyhow::Result<Answer> {
-    let access = args.cluster.connect().await?;
+    let access = args.read.cluster.connect().await?;
     if args.watch {
         return watch::run(&access, args).await;
     }
@@ -35,7 +36,7 @@ pub(crate) async fn run(args: &StatusArgs) -> anyhow::Result<Answer> {
     };
     let facts = WorkspaceFacts::read(&access, name).await?;
     let view = StatusView::of(&facts, now);
-    let text = match args.output {
+    let text = match args.read.output {
         Format::Table => text::tree(&view, Screen::of_stdout()),
         format => serialized(format, &serde_json::to_value(&view)?)?,
     };
@@ -49,7 +50,7 @@ async fn list(access: &ClusterAccess, args: &StatusArgs, now: Timestamp) -> anyh
     let mut notes = Vec::new();
     let (workspaces, claims) = access.workspaces(args.all_namespaces, &mut notes).await?;
     let rows = listing::rows(&workspaces, claims.as_deref(), now);
-    let text = match args.output {
+    let text = match args.read.output {
         Format::Table => listing::table(&rows, args.all_namespaces, &access.namespace, &notes),
         format => serialized(format, &serde_json::to_value(&rows)?)?,
     };

@@ -30,11 +30,11 @@ struct TopRow {
 
 /// Counts the nodes and their cost.
 pub(crate) async fn run(args: &TopArgs) -> anyhow::Result<Answer> {
-    let access = args.cluster.connect().await?;
+    let access = args.read.cluster.connect().await?;
     let mut notes = Vec::new();
     let (workspaces, claims) = access.workspaces(args.all_namespaces, &mut notes).await?;
     let rows = rows(&workspaces, claims.as_deref(), args.by, Timestamp::now());
-    let text = match args.output {
+    let text = match args.read.output {
         Format::Table => shown(&rows, args.by, &notes),
         format => serialized(format, &serde_json::to_value(&rows)?)?,
     };

@@ -68,9 +68,8 @@ fn best(settings: &Settings<'_>, object: &Value) -> Option<String> {
     let (instance_type, fit) = plan.best()?;
     let nodes = fit.placement.nodes;
     let name = &instance_type.name;
-    let cents = fit.usd_micros_per_hour.map(|micros| micros.div_ceil(10_000));
-    let price = cents.map_or_else(String::new, |cents| {
-        format!(", ${}.{:02} an hour", cents / 100, cents % 100)
+    let price = fit.usd_micros_per_hour.map_or_else(String::new, |price| {
+        format!(", ${} an hour", instance_types::dollars(price))
     });
     Some(if nodes == 1 {
         format!("the least costly of which one node suffices is {name}{price}")

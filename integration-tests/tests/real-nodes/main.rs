@@ -6,6 +6,7 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
+mod chat;
 mod failures;
 mod interruptions;
 mod kept_weights;

@@ -12,7 +12,7 @@ use testkit::NAMESPACE;
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::Command;
 
-use crate::shared;
+use crate::{chat, shared};
 
 /// A Workspace for the small preset on a node without GPU.
 pub(crate) fn workspace(name: &str) -> Result<Workspace> {
@@ -45,6 +45,7 @@ async fn a_workspace_serves_from_a_node_of_its_own_and_gives_everything_back() -
     let address = system.address(&namespace, "small").await?;
     ensure_answers(&system, &namespace, &address).await?;
     the_plugin_sees_it(&system, &namespace).await?;
+    chat::ensure_forwarded(&system, &namespace, "small").await?;
 
     let before = system.running(&namespace, "small").await?;
     replace_the_operator(&system, &namespace, &address).await?;

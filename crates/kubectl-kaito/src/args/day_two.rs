@@ -21,15 +21,22 @@ pub(crate) struct ClusterArgs {
     pub(crate) context: Option<String>,
 }
 
+/// Flags of the commands that show what they read.
 #[derive(Clone, Debug, clap::Args)]
-pub(crate) struct ExplainArgs {
-    /// Name of the Workspace.
-    pub(crate) workspace: String,
+pub(crate) struct ReadArgs {
     /// Output format.
     #[arg(long, short, value_enum, default_value_t)]
     pub(crate) output: Format,
     #[command(flatten)]
     pub(crate) cluster: ClusterArgs,
+}
+
+#[derive(Clone, Debug, clap::Args)]
+pub(crate) struct ExplainArgs {
+    /// Name of the Workspace.
+    pub(crate) workspace: String,
+    #[command(flatten)]
+    pub(crate) read: ReadArgs,
 }
 
 #[derive(Clone, Debug, clap::Args)]
@@ -42,11 +49,8 @@ pub(crate) struct StatusArgs {
     /// List the Workspaces of all namespaces.
     #[arg(long, short = 'A', conflicts_with_all = ["workspace", "namespace"])]
     pub(crate) all_namespaces: bool,
-    /// Output format.
-    #[arg(long, short, value_enum, default_value_t)]
-    pub(crate) output: Format,
     #[command(flatten)]
-    pub(crate) cluster: ClusterArgs,
+    pub(crate) read: ReadArgs,
 }
 
 /// Rows of `top`.
@@ -69,11 +73,8 @@ pub(crate) struct TopArgs {
     /// Count the Workspaces of all namespaces.
     #[arg(long, short = 'A', conflicts_with = "namespace")]
     pub(crate) all_namespaces: bool,
-    /// Output format.
-    #[arg(long, short, value_enum, default_value_t)]
-    pub(crate) output: Format,
     #[command(flatten)]
-    pub(crate) cluster: ClusterArgs,
+    pub(crate) read: ReadArgs,
 }
 
 #[derive(Clone, Debug, clap::Args)]
@@ -84,22 +85,8 @@ pub(crate) struct DoctorArgs {
     /// Namespace and name of the release, for users who may not read its marker.
     #[arg(long, default_value = "kaito-system/kaito", value_name = "NAMESPACE/RELEASE")]
     pub(crate) release: String,
-    /// Output format.
-    #[arg(long, short, value_enum, default_value_t)]
-    pub(crate) output: Format,
     #[command(flatten)]
-    pub(crate) cluster: ClusterArgs,
-}
-
-#[derive(Clone, Debug, clap::Args)]
-pub(crate) struct EndpointArgs {
-    /// Name of the Workspace.
-    pub(crate) workspace: String,
-    /// Output format; a table is the bare address.
-    #[arg(long, short, value_enum, default_value_t)]
-    pub(crate) output: Format,
-    #[command(flatten)]
-    pub(crate) cluster: ClusterArgs,
+    pub(crate) read: ReadArgs,
 }
 
 #[derive(Clone, Debug, clap::Args)]

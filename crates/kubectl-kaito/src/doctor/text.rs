@@ -2,8 +2,9 @@
 
 use std::fmt::Write as _;
 
+use instance_types::dollars;
+
 use super::diagnosis::{Diagnosis, DoctorReport};
-use crate::money::dollars;
 use crate::output::{age, table, wrapped};
 use crate::screen::{Screen, Tone};
 

@@ -2,9 +2,10 @@
 
 use std::fmt::Write as _;
 
+use instance_types::dollars;
+
 use super::phases::{PhaseLine, PhaseState, StartPhase};
 use super::view::{ClaimLine, StatusView};
-use crate::money::dollars;
 use crate::output::{lasted, wrapped};
 use crate::pod_step::PodStep;
 use crate::screen::{Screen, Tone};

@@ -139,6 +139,12 @@ pub(crate) fn bill(workspace: &Workspace, claims: Option<&[Claim]>, now: Timesta
     }
 }
 
+/// Message of the reason for which a Workspace is not ready, and its remedy; both may be empty.
+pub(crate) fn message_and_remedy(status: &WorkspaceStatus) -> (String, &'static str) {
+    let (message, text) = explained(status);
+    (message, text.map_or("", |text| text.remedy))
+}
+
 /// Message of the condition that the state names, and the text about its reason.
 fn explained(status: &WorkspaceStatus) -> (String, Option<ReasonText>) {
     let mut conditions = status.conditions.iter();

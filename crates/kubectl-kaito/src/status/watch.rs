@@ -51,7 +51,7 @@ enum Seen {
 pub(super) async fn run(access: &ClusterAccess, args: &StatusArgs) -> anyhow::Result<Answer> {
     let mut watching = Watching::start(access, args);
     let screen = Screen::of_stdout();
-    let mut drawn = Drawn::new(screen, args.output);
+    let mut drawn = Drawn::new(screen, args.read.output);
     let (lines, mut downloads) = mpsc::unbounded_channel();
     let mut tick = tokio::time::interval(TICK);
     loop {

@@ -137,6 +137,5 @@ fn usd_per_hour(context: &PlanContext<'_>, claims: &[&Claim]) -> Option<String> 
     let named = resource.and_then(|resource| price::of(cloud, &resource.instance_type));
     let mut prices = claims.iter().map(|claim| price::of_claim(cloud, claim).or(named));
     let all = prices.try_fold(0_u64, |all, price| Some(all.saturating_add(price?)))?;
-    let cents = all.saturating_add(5_000) / 10_000;
-    Some(format!("{}.{:02}", cents / 100, cents % 100))
+    Some(instance_types::dollars(all))
 }
