@@ -218,10 +218,6 @@ pub(crate) fn types() -> Cases {
             Refused("is not known in cloud azure"),
         ),
         (on(inference(), "Standard_D8s_v5"), Refused("needs an NVIDIA GPU")),
-        (
-            on(inference(), "Standard_NG32ads_V620_v1"),
-            Refused("needs an NVIDIA GPU"),
-        ),
         (on(tuning(), "Standard_D8s_v5"), Refused("needs an NVIDIA GPU")),
         (
             on(tuning(), "Standard_D4s_v5"),

@@ -4,6 +4,35 @@ use crate::case::Cases;
 use crate::case::Expect::{Accepted, Refused};
 use crate::workspaces::*;
 
+/// Types on which no engine runs, and types that are new.
+pub(crate) fn supported() -> Cases {
+    vec![
+        (
+            on(inference(), "Standard_NG32ads_V620_v1"),
+            Refused(
+                "is not supported: its GPUs are from AMD, and the image of the engine is built for CUDA; what would work",
+            ),
+        ),
+        (
+            on(inference(), "Standard_ND96isr_MI300X_v5"),
+            Refused("is not supported: its GPUs are from AMD"),
+        ),
+        (
+            on(inference(), "Standard_ND128isr_NDR_GB200_v6"),
+            Refused("is not supported: its processors are arm64"),
+        ),
+        (on(template(), "Standard_ND96isr_MI300X_v5"), Accepted),
+        (on(inference(), "Standard_NC144lds_xl_RTXPRO6000BSE_v6"), Accepted),
+        (
+            on(
+                inference(),
+                "Standard_ND96isr_MI300X_v5,Standard_NC144ds_xl_RTXPRO6000BSE_v6",
+            ),
+            Accepted,
+        ),
+    ]
+}
+
 /// Ladders of instance types.
 pub(crate) fn ladders() -> Cases {
     let phi = |ladder: &str| on(preset("phi-4"), ladder);

@@ -41,6 +41,7 @@ fn created() -> Vec<Case> {
         created::types(),
         hardware::hardware(),
         hardware::ladders(),
+        hardware::supported(),
         created::annotations(),
         choices::commits(),
         serving::annotations(),

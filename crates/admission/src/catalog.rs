@@ -89,14 +89,19 @@ const RULES: &[Rule] = &[
         "!variables.isSizedAnew || variables.instanceType == '' || variables.isTypeKnown \
          || ((variables.wanted == '' || variables.runsOnCpu) \
              && !variables.instanceType.lowerAscii().startsWith('standard_n') \
-             && variables.instanceType.matches(variables.data['cloud'] == 'aws' \
-                ? '^[a-z][a-z0-9-]*[.][a-z0-9-]+$' : '^(?i)standard_[a-z]+[0-9]+[a-z0-9_-]*$'))",
+             && variables.instanceType.matches(variables.typeForm))",
         "'instance type ' + variables.instanceType + ' is not known in cloud ' + variables.data['cloud'] \
          + '; known are ' + variables.data['instance-types'].split(',').join(', ')",
     ),
     rule(
         "resource.instanceType",
-        "!variables.isSizedAnew || !variables.isTypeKnown || variables.gpus > 0 || variables.wanted == '' \
+        "!variables.isSizedAnew || !variables.isUnsupported || variables.wanted == ''",
+        "'instance type ' + variables.instanceType + ' is not supported: ' + variables.data[variables.unsupportedKey] \
+         + (variables.wouldWork != '' ? '; what would work is ' + variables.wouldWork : '')",
+    ),
+    rule(
+        "resource.instanceType",
+        "!variables.isSizedAnew || !variables.isTypeKnown || variables.gpus > 0 || variables.wanted == '' || variables.isUnsupported \
          || (variables.isKnown && (variables.runsOnCpu || !variables.isTuning && variables.runtimes.size() == 0))",
         "'preset ' + variables.wanted + ' needs an NVIDIA GPU and instance type ' + variables.instanceType \
          + ' has none; what would work is ' + variables.wouldWork",
@@ -125,7 +130,7 @@ const RULES: &[Rule] = &[
     rule(
         "resource.instanceType",
         "!variables.isSizedAnew || variables.isTuning || !variables.isTypeKnown || variables.fits.size() == 0 \
-         || variables.isRetired || variables.isTooOld || variables.lacksToolkit \
+         || variables.isRetired || variables.isTooOld || variables.isUnsupported || variables.lacksToolkit \
          || (variables.gpus == 0 && !variables.runsOnCpu) \
          || !(variables.askedRuntime in [''] + variables.runtimes) || variables.askedContext > variables.limit \
          || ((variables.bypasses || variables.configures) && variables.gpus > 0) || variables.longest >= variables.context",

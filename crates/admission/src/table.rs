@@ -12,6 +12,7 @@
 //! | `gpu-instance-types` | those of them that can be bought and whose GPUs the image of the engine supports |
 //! | `instance-type.NAME` | index in `instance-types`, NVIDIA GPUs, GiB of GPU memory of a node, compute capability, millionths of a dollar per hour; `-` if unknown |
 //! | `engine-floor`, `too-old` | compute capability that the image of the engine needs; lower-case names of types below it |
+//! | `unsupported.NAME` | reason for which no engine runs there, as a clause; absent if one does |
 //! | `retired-instance-types` | `replace` or `refuse` |
 //! | `retired.NAME` | day of the retirement, replacement for templates, replacement for tunings; `-` if there is none |
 //! | `replaced.NAME.SHORT` | replacements, cheapest first: `TYPE:LONGEST` with the longest context on one node |
@@ -135,6 +136,9 @@ fn head(presets: &Catalog, types: &[&InstanceType], options: &TableOptions) -> B
     for (place, found) in types.iter().enumerate() {
         let name = found.name.to_lowercase();
         table.insert(format!("instance-type.{name}"), facts(place, found));
+        if let Some(why) = &found.unsupported {
+            table.insert(format!("unsupported.{name}"), why.clone());
+        }
         if let Some(retired) = &found.retired {
             let name_of = |found: Option<&InstanceType>| or_dash(found.map(|found| &found.name));
             let same = name_of(like_for_like(types, found, None));

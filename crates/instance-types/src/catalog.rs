@@ -12,9 +12,10 @@ use crate::price::{PriceSource, TablePrice};
 use crate::{Cloud, ComputeCapability, InstanceType, Retirement, Vendor};
 
 /// Built-in tables: label for messages, text.
-const EMBEDDED: [(&str, &str); 3] = [
+const EMBEDDED: [(&str, &str); 4] = [
     ("azure.yaml", include_str!("../data/azure.yaml")),
     ("aws.yaml", include_str!("../data/aws.yaml")),
+    ("gcp.yaml", include_str!("../data/gcp.yaml")),
     ("arc.yaml", include_str!("../data/arc.yaml")),
 ];
 
@@ -76,6 +77,8 @@ struct Row {
     price_region: Option<String>,
     /// Day since which the cloud creates no such node, `YYYY-MM-DD`.
     retired: Option<String>,
+    /// Reason for which no engine runs there, if the vendor is not the reason.
+    unsupported: Option<String>,
 }
 
 impl Row {
@@ -88,7 +91,9 @@ impl Row {
             since,
             source: source.to_owned(),
         });
+        let vendors = || self.vendor.and_then(Vendor::unsupported).map(ToOwned::to_owned);
         InstanceType {
+            unsupported: self.unsupported.or_else(vendors),
             name: self.name,
             cloud,
             gpus: self.gpus,
@@ -110,6 +115,12 @@ impl Row {
         let nvidia = self.vendor == Some(Vendor::Nvidia);
         let rules = [
             (self.name.trim().is_empty(), "has no name"),
+            (
+                self.unsupported
+                    .as_deref()
+                    .is_some_and(|why| why.trim().is_empty() || why.contains('\n')),
+                "must say in one line why it is not supported",
+            ),
             (
                 (self.gpu_memory_gib_total > 0) != has_gpu,
                 "must have GPU memory exactly when it has GPUs",

@@ -11,7 +11,7 @@ use serde::Deserialize;
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ParseError {
     /// The cloud has no table of instance types.
-    #[error("unknown cloud `{0}`; expected azure, aws or arc")]
+    #[error("unknown cloud `{0}`; expected azure, aws, gcp or arc")]
     UnknownCloud(String),
     /// The text does not have the form `major.minor`.
     #[error("`{0}` must be a compute capability, such as 8.6")]
@@ -26,13 +26,15 @@ pub enum Cloud {
     Azure,
     /// Amazon Web Services.
     Aws,
+    /// Google Cloud.
+    Gcp,
     /// Azure Local, managed through Azure Arc.
     Arc,
 }
 
 impl Cloud {
     /// All clouds.
-    pub const ALL: [Self; 3] = [Self::Azure, Self::Aws, Self::Arc];
+    pub const ALL: [Self; 4] = [Self::Azure, Self::Aws, Self::Gcp, Self::Arc];
 
     /// Returns the lower-case name used in configuration.
     #[must_use]
@@ -40,6 +42,7 @@ impl Cloud {
         match self {
             Self::Azure => "azure",
             Self::Aws => "aws",
+            Self::Gcp => "gcp",
             Self::Arc => "arc",
         }
     }
@@ -74,6 +77,17 @@ pub enum Vendor {
     Amd,
     /// AWS Trainium and Inferentia.
     Aws,
+}
+
+impl Vendor {
+    /// Reason for which the engines do not use accelerators of the vendor; `None` if they do.
+    pub(crate) fn unsupported(self) -> Option<&'static str> {
+        match self {
+            Self::Nvidia => None,
+            Self::Amd => Some("its GPUs are from AMD, and the image of the engine is built for CUDA"),
+            Self::Aws => Some("its accelerators are from AWS, and the image of the engine is built for CUDA"),
+        }
+    }
 }
 
 /// CUDA compute capability, ordered by generation and revision.
@@ -149,6 +163,8 @@ pub struct InstanceType {
     pub list_price: Option<ListPrice>,
     /// Retirement; absent while the cloud creates such nodes.
     pub retired: Option<Retirement>,
+    /// Reason for which no engine runs on such nodes, as a clause; absent if one does.
+    pub unsupported: Option<String>,
 }
 
 /// End of the creation of nodes of an instance type.
@@ -174,11 +190,11 @@ pub struct ListPrice {
 }
 
 impl InstanceType {
-    /// Returns the number of `nvidia.com/gpu` that a node can advertise. It is 0 for other vendors, whose devices have
-    /// other resource names.
+    /// Returns the number of `nvidia.com/gpu` that an engine can use. It is 0 for other vendors, whose devices have other
+    /// resource names, and on nodes where no engine runs.
     #[must_use]
     pub fn nvidia_gpus(&self) -> u32 {
-        if self.vendor == Some(Vendor::Nvidia) {
+        if self.vendor == Some(Vendor::Nvidia) && self.unsupported.is_none() {
             self.gpus
         } else {
             0
@@ -210,10 +226,10 @@ mod tests {
             assert_eq!(cloud.to_string().to_uppercase().parse(), Ok(cloud));
         }
         assert_eq!(" Azure ".parse(), Ok(Cloud::Azure));
-        let error = "gcp".parse::<Cloud>().unwrap_err();
+        let error = "ibm".parse::<Cloud>().unwrap_err();
         assert_eq!(
             error.to_string(),
-            "unknown cloud `gcp`; expected azure, aws or arc"
+            "unknown cloud `ibm`; expected azure, aws, gcp or arc"
         );
     }
 

@@ -67,6 +67,8 @@ reasons! {
         PresetLookupPending = "PresetLookupPending" => "",
         /// The instance type is not in the tables.
         InstanceTypeUnknown = "InstanceTypeUnknown" => "Use an instance type of the tables, or the one suggested in the message.",
+        /// No engine runs on the instance type.
+        InstanceTypeUnsupported = "InstanceTypeUnsupported" => "Choose another instance type; `kubectl kaito plan` lists those that work.",
         /// The model does not fit the instance type.
         ModelDoesNotFit = "ModelDoesNotFit" => "Choose an instance type with more GPU memory, or a smaller context.",
         /// The engine has no kernels of this model for GPUs that old.

@@ -140,7 +140,7 @@ pub(crate) struct PlanArgs {
     /// File with Workspaces; - is standard input. Flags take precedence over the Workspace.
     #[arg(long, short = 'f', value_name = "FILE")]
     pub(crate) filename: Option<PathBuf>,
-    /// Cloud whose instance types are compared: azure, aws or arc.
+    /// Cloud whose instance types are compared: azure, aws, gcp or arc.
     #[arg(long, default_value = "azure")]
     pub(crate) cloud: Cloud,
     /// Instance type to compare; may be repeated. The default is all.
@@ -193,7 +193,7 @@ pub(crate) struct LintArgs {
     /// File with user presets of the registry; may be repeated.
     #[arg(long = "presets", value_name = "FILE", conflicts_with = "registry")]
     pub(crate) presets: Vec<PathBuf>,
-    /// Cloud of the cluster: azure, aws or arc.
+    /// Cloud of the cluster: azure, aws, gcp or arc.
     #[arg(long, default_value = "azure")]
     pub(crate) cloud: Cloud,
     /// Source of the cluster's nodes: the chart's nodeProvisioner.
@@ -242,6 +242,8 @@ mod tests {
         let parse = |flags: &[&str]| Args::try_parse_from(["kubectl-kaito", "plan"].iter().chain(flags));
         assert!(parse(&["phi-4"]).is_ok() && parse(&["-f", "-"]).is_ok());
         assert!(parse(&[]).is_err() && parse(&["phi-4", "-f", "-"]).is_err());
-        assert!(parse(&["phi-4", "--context", "0"]).is_err() && parse(&["phi-4", "--cloud", "gcp"]).is_err());
+        assert!(
+            parse(&["phi-4", "--context", "0"]).is_err() && parse(&["phi-4", "--cloud", "moon"]).is_err()
+        );
     }
 }

@@ -114,6 +114,7 @@ impl Reader<'_> {
                 since: retired.since,
                 source: retired.source,
             }),
+            unsupported: optional(message.unsupported),
         })
     }
 
@@ -178,6 +179,7 @@ impl Reader<'_> {
             Detail::NotTunable(_) => Misfit::NotTunable.into(),
             Detail::NoGpu(_) => Misfit::NoGpu.into(),
             Detail::NoCudaToolkit(_) => Reason::NoCudaToolkit,
+            Detail::Unsupported(detail) => Reason::Unsupported { why: detail.why },
             Detail::Retired(detail) => Reason::Retired { since: detail.since },
             Detail::GpuTooSmall(detail) => Misfit::GpuTooSmall {
                 context_tokens: detail.context_tokens,

@@ -67,6 +67,7 @@ impl From<&InstanceType> for v1::InstanceType {
                 since: retired.since.clone(),
                 source: retired.source.clone(),
             }),
+            unsupported: instance_type.unsupported.clone().unwrap_or_default(),
         }
     }
 }
@@ -179,6 +180,7 @@ impl From<&Reason> for v1::Reason {
                 available_bytes: *available_bytes,
             }),
             Reason::NoCudaToolkit => Detail::NoCudaToolkit(reason::NoCudaToolkit {}),
+            Reason::Unsupported { why } => Detail::Unsupported(reason::Unsupported { why: why.clone() }),
             Reason::Retired { since } => Detail::Retired(reason::Retired { since: since.clone() }),
             Reason::ComputeCapabilityTooLow { needed, available } => {
                 Detail::ComputeCapabilityTooLow(reason::ComputeCapabilityTooLow {

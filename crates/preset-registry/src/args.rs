@@ -147,7 +147,7 @@ pub struct AdmissionArgs {
     /// ConfigMap, as NAMESPACE/NAME, to publish the catalog in; without it, nothing is published.
     #[arg(long, env = "PUBLISH_CONFIG_MAP")]
     pub publish_config_map: Option<ConfigMapName>,
-    /// Cloud whose instance types are published: azure, aws or arc.
+    /// Cloud whose instance types are published: azure, aws, gcp or arc.
     #[arg(long, env = "PUBLISH_CLOUD", default_value = "azure")]
     pub publish_cloud: Cloud,
     /// Settings of the installation that change verdicts.

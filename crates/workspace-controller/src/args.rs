@@ -30,7 +30,7 @@ pub struct Args {
     /// Settings of NodeClaims.
     #[command(flatten)]
     pub node_claims: NodeClaimArgs,
-    /// Cloud whose instance types are used: azure, aws or arc.
+    /// Cloud whose instance types are used: azure, aws, gcp or arc.
     #[arg(long, env = "CLOUD_PROVIDER", default_value = "azure")]
     pub cloud_provider: Cloud,
     /// Default image family of nodes: ubuntu or azurelinux.

@@ -124,6 +124,12 @@ pub(crate) const VARIABLES: &[Variable] = &[
         "['ceiling-workspace-nodes', 'ceiling-namespace-nodes', 'ceiling-workspace-usd', 'ceiling-namespace-usd'].map(k, \
          k in variables.data ? int(variables.data[k]) : -1)",
     ),
+    // Form of the names of instance types.
+    variable(
+        "typeForm",
+        "variables.data['cloud'] == 'aws' ? '^[a-z][a-z0-9-]*[.][a-z0-9-]+$' \
+         : (variables.data['cloud'] == 'gcp' ? '^[a-z][a-z0-9]*-[a-z0-9-]+$' : '^(?i)standard_[a-z]+[0-9]+[a-z0-9_-]*$')",
+    ),
     // The types that are tried, in order. The lists that follow have the same order.
     variable(
         "rungs",
@@ -174,9 +180,10 @@ pub(crate) const VARIABLES: &[Variable] = &[
         "rungProblems",
         "variables.rungs.map(t, variables.rungGpus[variables.rungs.indexOf(t)] < 0 \
          && !((variables.wanted == '' || variables.runsOnCpu) && !t.lowerAscii().startsWith('standard_n') \
-              && t.matches(variables.data['cloud'] == 'aws' \
-                 ? '^[a-z][a-z0-9-]*[.][a-z0-9-]+$' : '^(?i)standard_[a-z]+[0-9]+[a-z0-9_-]*$')) \
+              && t.matches(variables.typeForm)) \
          ? 'it is not known in cloud ' + variables.data['cloud'] \
+         : (variables.wanted != '' && ('unsupported.' + t.lowerAscii()) in variables.data \
+         ? variables.data['unsupported.' + t.lowerAscii()] \
          : (variables.rungGpus[variables.rungs.indexOf(t)] == 0 && variables.wanted != '' \
             && !(variables.isKnown && (variables.runsOnCpu || !variables.isTuning && variables.runtimes.size() == 0)) \
          ? 'it has no NVIDIA GPU' \
@@ -192,7 +199,7 @@ pub(crate) const VARIABLES: &[Variable] = &[
          : (variables.rungLongest[variables.rungs.indexOf(t)] >= 0 \
             && variables.rungLongest[variables.rungs.indexOf(t)] < variables.context \
          ? 'preset ' + variables.preset + ' with a context of ' + string(variables.context) + ' tokens does not fit it' \
-         : ''))))))",
+         : '')))))))",
     ),
     variable(
         "leftOut",
@@ -282,6 +289,11 @@ pub(crate) const VARIABLES: &[Variable] = &[
             ? variables.data[variables.best] \
             : variables.fitting.filter(t, variables.fitting.indexOf(t) < 5).join(', '))",
     ),
+    variable(
+        "unsupportedKey",
+        "'unsupported.' + variables.instanceType.lowerAscii()",
+    ),
+    variable("isUnsupported", "variables.unsupportedKey in variables.data"),
     variable(
         "isTooOld",
         "'too-old' in variables.data && variables.instanceType != '' && variables.instanceType.lowerAscii() in variables.data['too-old'].split(',')",

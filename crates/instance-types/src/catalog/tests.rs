@@ -15,11 +15,7 @@ fn azure(name: &str) -> &'static InstanceType {
 #[test]
 fn every_table_is_there() {
     let count = |cloud| catalog().of(cloud).count();
-    // 15 current sizes, 8 with V100 or T4, 2 without a GPU.
-    assert_eq!(
-        [count(Cloud::Azure), count(Cloud::Aws), count(Cloud::Arc)],
-        [25, 35, 8]
-    );
+    assert_eq!(Cloud::ALL.map(count), [32, 58, 28, 8]);
 }
 
 #[test]
@@ -81,7 +77,17 @@ fn a_price_that_is_not_known_is_absent() {
         .filter(|instance_type| instance_type.list_price.is_none() && instance_type.cloud != Cloud::Arc)
         .map(|instance_type| instance_type.name.as_str())
         .collect();
-    assert_eq!(unknown, ["Standard_NG32adms_V620_v1", "p5e.48xlarge"]);
+    assert_eq!(
+        unknown,
+        [
+            "Standard_ND128isr_GB300_v6",
+            "Standard_NG32adms_V620_v1",
+            "p5e.48xlarge",
+            "a3-megagpu-8g",
+            "a3-ultragpu-8g",
+            "a4-highgpu-8g",
+        ]
+    );
     assert!(
         catalog()
             .of(Cloud::Arc)
@@ -90,13 +96,33 @@ fn a_price_that_is_not_known_is_absent() {
 }
 
 #[test]
-fn only_nvidia_types_offer_nvidia_gpus() {
+fn only_supported_nvidia_types_offer_nvidia_gpus() {
     for instance_type in Cloud::ALL.into_iter().flat_map(|cloud| catalog().of(cloud)) {
         let nvidia = instance_type
             .gpu_model
             .as_deref()
             .is_some_and(|model| model.starts_with("NVIDIA"));
+        let nvidia = nvidia && instance_type.unsupported.is_none();
         assert_eq!(instance_type.nvidia_gpus() > 0, nvidia, "{}", instance_type.name);
+    }
+    let reason = |cloud, name| catalog().lookup(cloud, name).unwrap().unsupported.as_deref();
+    assert!(
+        reason(Cloud::Azure, "Standard_ND96isr_MI300X_v5")
+            .unwrap()
+            .contains("AMD")
+    );
+    assert!(
+        reason(Cloud::Azure, "Standard_ND128isr_NDR_GB200_v6")
+            .unwrap()
+            .contains("arm64")
+    );
+    for (cloud, name) in [
+        (Cloud::Azure, "Standard_NC288ds_xl_RTXPRO6000BSE_v6"),
+        (Cloud::Aws, "g6e.xlarge"),
+        (Cloud::Aws, "p6-b200.48xlarge"),
+        (Cloud::Gcp, "a4-highgpu-8g"),
+    ] {
+        assert_eq!(reason(cloud, name), None, "{name}");
     }
     let trainium = catalog().lookup(Cloud::Aws, "trn1.32xlarge").unwrap();
     assert_eq!((trainium.gpus, trainium.nvidia_gpus()), (16, 0));
@@ -175,6 +201,10 @@ fn contradictions_are_refused() {
         "must be a price in dollars per hour",
     );
     refused(
+        "- {name: A, gpus: 0, gpu_memory_gib_total: 0, nvme: false, unsupported: ' '}",
+        "in one line why it is not supported",
+    );
+    refused(
         "- {name: A, gpus: 3, gpu_memory_gib_total: 32, gpu_model: M, vendor: amd, nvme: false}",
         "GPUs of equal memory",
     );
@@ -182,7 +212,7 @@ fn contradictions_are_refused() {
 
 proptest! {
     #[test]
-    fn any_spelling_of_a_name_is_found(index in 0usize..25, upper in any::<u64>()) {
+    fn any_spelling_of_a_name_is_found(index in 0usize..32, upper in any::<u64>()) {
         let name = &catalog().of(Cloud::Azure).nth(index).unwrap().name;
         let flip = |(i, c): (usize, char)| if upper >> (i % 64) & 1 == 1 { c.to_ascii_uppercase() } else { c.to_ascii_lowercase() };
         let spelled: String = name.chars().enumerate().map(flip).collect();

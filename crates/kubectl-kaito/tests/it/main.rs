@@ -294,7 +294,7 @@ fn what_can_t_be_answered_ends_with_2() {
             &["plan", "phi-4", "--instance-type", "Standard_NC24ads_A100_v5"],
             "did you mean Standard_NC",
         ),
-        (&["plan", "phi-4", "--cloud", "gcp"], "unknown cloud"),
+        (&["plan", "phi-4", "--cloud", "moon"], "unknown cloud"),
         (&["plan"], "required"),
         (
             &["plan", "-f", "golden/presets-show.yaml"],

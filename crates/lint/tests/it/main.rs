@@ -267,7 +267,7 @@ fn the_settings_of_the_installation_count() {
         &retired,
         &[
             "instance type Standard_NC6s_v3 is retired since 2025-09-30; what would work is 1 node of \
-           Standard_NV36ads_A10_v5 or 1 node of Standard_NC24ads_A100_v4 or 1 node of Standard_NV72ads_A10_v5",
+           Standard_NV36ads_A10_v5 or 1 node of Standard_NC24ads_A100_v4 or 1 node of Standard_NC144ds_xl_RTXPRO6000BSE_v6",
         ],
     );
     let t4 = on(named("phi-3-mini-4k-instruct"), "Standard_NC4as_T4_v3");

@@ -35,6 +35,12 @@ pub enum Reason {
         /// Day of the retirement, `YYYY-MM-DD`.
         since: String,
     },
+    /// No engine runs on such nodes.
+    #[error("is not supported: {why}")]
+    Unsupported {
+        /// The reason, as a clause.
+        why: String,
+    },
     /// The preset needs more nodes than allowed.
     #[error("needs {needed} nodes, but at most {allowed} are allowed")]
     TooManyNodes {

@@ -30,6 +30,9 @@ impl FitRequest<'_> {
             GpuNode::from(instance_type),
             self.work(context_tokens),
         );
+        if let Some(why) = &instance_type.unsupported {
+            return Err(vec![Reason::Unsupported { why: why.clone() }]);
+        }
         let mut reasons: Vec<Reason> = is_retired(instance_type).into_iter().collect();
         reasons.extend(self.no_kernels(instance_type));
         reasons.extend(self.no_toolkit(instance_type));

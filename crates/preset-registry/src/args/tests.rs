@@ -84,7 +84,7 @@ fn nothing_about_a_hub_without_an_endpoint() {
 fn nothing_is_published_unless_told() {
     assert_eq!(parse(&[]).unwrap().publish_options(), None);
     assert!(parse(&["--publish-config-map=name"]).is_err());
-    assert!(parse(&["--publish-config-map=a/b", "--publish-cloud=gcp"]).is_err());
+    assert!(parse(&["--publish-config-map=a/b", "--publish-cloud=moon"]).is_err());
     let flags = [
         "--publish-config-map=a/b",
         "--publish-cloud=aws",

@@ -80,7 +80,7 @@ async fn bad_questions_say_what_is_wrong() {
                 cloud: "moon".to_owned(),
                 ..named("phi-4")
             },
-            "cloud is refused: unknown cloud `moon`; expected azure, aws or arc",
+            "cloud is refused: unknown cloud `moon`; expected azure, aws, gcp or arc",
         ),
         (
             PlanResourcesRequest {

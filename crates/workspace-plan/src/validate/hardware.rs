@@ -1,12 +1,12 @@
 //! The hardware that each node of the Workspace has, or will have.
 
-use instance_types::Catalog;
+use instance_types::{Catalog, InstanceType};
 use kaito_api::conditions::WorkspaceReason;
 use render::Hardware;
 
 use super::{node_labels, own_nodes};
 use crate::context::PlanContext;
-use crate::fits::NodeWork;
+use crate::fits::{self, NodeWork};
 use crate::problem::Problem;
 use crate::replacement;
 use crate::rung::Rung;
@@ -42,6 +42,9 @@ fn of_rung(
     }
     let catalog = Catalog::embedded().ok();
     match catalog.and_then(|catalog| catalog.lookup(context.settings.cloud, name)) {
+        Some(asked) if asked.unsupported.is_some() && !matches!(work, NodeWork::Template) => {
+            Err(unsupported(context, asked, work))
+        }
         Some(asked) if asked.retired.is_some() => {
             let bought = replacement::of(context, asked, rung.recorded, work)?;
             Ok((Hardware::from(bought), replacement::note(asked, bought)))
@@ -50,6 +53,13 @@ fn of_rung(
         None if needs_gpu || names_gpus(context, name) => Err(unknown(context, name)),
         None => Ok((Hardware::cpu(name), None)),
     }
+}
+
+fn unsupported(context: &PlanContext<'_>, asked: &InstanceType, work: NodeWork<'_>) -> Problem {
+    let why = asked.unsupported.as_deref().unwrap_or_default();
+    let would_work = fits::would_work(context, work);
+    let cause = format!("instance type {} is not supported: {why}{would_work}", asked.name);
+    Problem::new(WorkspaceReason::InstanceTypeUnsupported, cause)
 }
 
 // An unlisted instance type with GPUs cannot be sized and would be expensive.

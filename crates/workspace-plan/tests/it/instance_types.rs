@@ -93,7 +93,7 @@ fn without_a_replacement_the_status_says_what_would_work() {
     refused(
         &large,
         "False/InstanceTypeRetired: instance type Standard_NC6s_v3 is retired since 2025-09-30, and none that costs at most \
-         1.5 times as much replaces it; what would work is 1 node of Standard_NC80adis_H100_v5",
+         1.5 times as much replaces it; what would work is 1 node of Standard_NC288ds_xl_RTXPRO6000BSE_v6",
     );
     let mut refusing = Case::serving("phi-3-mini-4k-instruct").on(RETIRED);
     refusing.settings.retired_types = RetiredTypes::Refuse;
@@ -168,4 +168,25 @@ fn a_model_that_needs_a_compiler_needs_an_image_with_it() {
     let mut other = case;
     other.settings.engine = EngineImage::KAITO_BASE.stated(None, Some(true));
     assert_eq!(bought(&other.stored().stored()), ["Standard_ND96isr_H200_v5"]);
+}
+
+#[test]
+fn a_type_on_which_no_engine_runs_is_refused_with_the_reason() {
+    for (name, why) in [
+        (
+            "Standard_ND96isr_MI300X_v5",
+            "its GPUs are from AMD, and the image of the engine is built for CUDA",
+        ),
+        (
+            "Standard_ND128isr_NDR_GB200_v6",
+            "its processors are arm64, and kaito-base is built for amd64",
+        ),
+    ] {
+        refused(
+            &Case::serving("phi-4").on(name),
+            &format!(
+                "False/InstanceTypeUnsupported: instance type {name} is not supported: {why}; what would work is"
+            ),
+        );
+    }
 }
