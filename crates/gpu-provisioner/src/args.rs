@@ -51,6 +51,12 @@ pub struct Args {
     /// none.
     #[arg(long, env = "REPAIR_RULES", default_value = RepairRules::DEFAULT, value_name = "RULES")]
     pub repair_rules: RepairRules,
+    /// Replace nodes whose KaitoNodeClass has changed since they were made, one of a Workspace at a time.
+    #[arg(long, env = "REPLACE_DRIFTED_NODES")]
+    pub replace_drifted_nodes: bool,
+    /// Replace nodes of NodeClaims that are older than their spec.expireAfter, one of a Workspace at a time.
+    #[arg(long, env = "REPLACE_EXPIRED_NODES")]
+    pub replace_expired_nodes: bool,
     /// Metrics and probes.
     #[command(flatten)]
     pub admin: serve::AdminArgs,
@@ -86,6 +92,8 @@ impl Args {
             launch_limits: cloud.launch_limits.clone(),
             spot_marks: cloud.spot_marks,
             repair_rules: self.repair_rules.clone(),
+            replaces_drifted: self.replace_drifted_nodes,
+            replaces_expired: self.replace_expired_nodes,
             // A few listings may fail.
             cloud_silence: seconds(self.idle_list_interval_seconds * 3.0).max(defaults.cloud_silence),
             drain_timeout: seconds(self.drain_timeout_seconds),

@@ -36,7 +36,7 @@ impl Repairs {
     pub(crate) fn new(client: &Client, metrics: &Metrics) -> Self {
         let replaced = metrics.counter(
             "kaito_nodes_replaced",
-            "Claims given up because their Node was unhealthy or its spot capacity was reclaimed, by cause.",
+            "Claims given up because their Node was unhealthy or outdated, or its spot capacity was reclaimed, by cause.",
             ["cause"],
         );
         // A rate needs a first value: an alert would miss the first replacement otherwise.

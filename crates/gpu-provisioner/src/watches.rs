@@ -102,7 +102,7 @@ fn spawn_claims<K: ClaimObject + operator_runtime::Watched>(
     tasks.spawn(K::CLAIM.definition(), watching);
 }
 
-/// Watches node classes, once their definition is installed. Claims that wait for a class are enqueued.
+/// Watches node classes, once their definition is installed. Any claim may wait for a class, or drift from it.
 async fn watch_classes(
     client: Client,
     watch: Watch<KaitoNodeClass>,
@@ -112,8 +112,8 @@ async fn watch_classes(
     crd_gate::appears(&client, node_class::DEFINITION, &token).await;
     watch
         .run(token, move |_: &Change<KaitoNodeClass>| {
-            let waiting = related.claims.all().into_iter().filter(is_unsettled);
-            related.enqueue_claims(waiting.map(|claim| claim.name().to_owned()));
+            let all = related.claims.all().into_iter();
+            related.enqueue_claims(all.map(|claim| claim.name().to_owned()));
         })
         .await
 }

@@ -71,6 +71,8 @@ pub enum ClaimConditionType {
     Ready,
     /// The Node is healthy. The condition exists only while it is `False`.
     NodeHealthy,
+    /// The node differs from what its class says now. The condition exists only while it is `True`.
+    Drifted,
 }
 
 impl ClaimConditionType {
@@ -89,6 +91,8 @@ impl ClaimConditionType {
             (Self::Initialized, ClaimKind::NodeClaim) => "Initialized",
             (Self::Ready, _) => "Ready",
             (Self::NodeHealthy, _) => "NodeHealthy",
+            (Self::Drifted, ClaimKind::Machine) => "MachineDrifted",
+            (Self::Drifted, ClaimKind::NodeClaim) => "Drifted",
         }
     }
 }

@@ -335,6 +335,8 @@ reasons! {
         NodeRepairHeld = "NodeRepairHeld" => "Look for a cause outside the node, which the message names. Delete the claim to replace the node now.",
         /// The Node is unhealthy, and an annotation forbids its replacement.
         NodeRepairForbidden = "NodeRepairForbidden" => "Remove the annotation kaito.sh/do-not-repair from the claim and its Node, or delete the claim.",
+        /// The node class has changed since the node was made.
+        NodeClassDrifted = "NodeClassDrifted" => "Delete the claim to make the node anew, or set gpuProvisioner.replaceDriftedNodes. Both restart the model.",
         /// The cloud takes back the spot capacity of the Node.
         SpotNodeReclaimed = "SpotNodeReclaimed" => "Nothing to do: another node is bought. Choose on-demand capacity for what must not be interrupted.",
         /// The Node is not ready.

@@ -165,6 +165,8 @@ pub const LAUNCH_STARTED: &str = "kaito.sh/launch-started";
 pub const NODE_CLASS: &str = "kaito.sh/node-class";
 /// Offering of the last launch request of a claim, as JSON. Annotation on claims; stored before the request is sent.
 pub const LAUNCH_OFFERING: &str = "kaito.sh/launch-offering";
+/// Digest of the `KaitoNodeClass` with which the instance of a claim was launched. Annotation on claims; it reveals drift.
+pub const LAUNCH_CLASS: &str = "kaito.sh/launch-class";
 /// Time of the last launch request without an answer, RFC 3339. Annotation on claims.
 pub const LAUNCH_UNANSWERED: &str = "kaito.sh/launch-unanswered";
 /// Cluster of the cloud in which the instance of a claim was launched. Annotation on claims; it reveals changed settings.

@@ -8,7 +8,8 @@ use crate::condition::{self, ConditionUpdate};
 use crate::context::PlanContext;
 use crate::launch::decision::LaunchState;
 use crate::repair::symptom;
-use crate::{claim_edit, status};
+use crate::status::{self, Findings};
+use crate::{claim_edit, outdated};
 
 /// Stable word for spot capacity that is taken back.
 pub(crate) const SPOT: &str = "spot_node_reclaimed";
@@ -32,7 +33,10 @@ pub(crate) fn plan(
         &LaunchState::Unchanged,
         stored(ClaimConditionType::Registered),
         stored(ClaimConditionType::Initialized),
-        Some(health),
+        Findings {
+            health: Some(health),
+            ..Findings::stored(context.claim)
+        },
     );
     let mut plan = Plan {
         writes: vec![claim_edit::delete(context.claim)],
@@ -45,12 +49,14 @@ pub(crate) fn plan(
 }
 
 /// Causes for which a claim is given up because its Node is to be replaced, as stable words.
-pub const REPLACEMENT_CAUSES: [&str; 5] = [
+pub const REPLACEMENT_CAUSES: [&str; 7] = [
     symptom::NOT_READY,
     symptom::CONDITION,
     symptom::TAINTED,
     symptom::GPUS_LOST,
     SPOT,
+    outdated::DRIFTED,
+    outdated::EXPIRED,
 ];
 
 /// Returns a stable word for the cause, if the plan gives a claim up because its Node is to be replaced.

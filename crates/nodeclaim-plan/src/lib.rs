@@ -27,6 +27,7 @@ mod node_deletion;
 pub mod observe;
 pub mod observed;
 pub mod orphan;
+mod outdated;
 mod phase;
 mod refused;
 mod registration;
@@ -53,6 +54,7 @@ use plan::{Finalizer, Plan};
 
 use crate::context::PlanContext;
 use crate::phase::Phase;
+use crate::status::Findings;
 
 /// Plans the next step of one claim.
 #[must_use]
@@ -65,6 +67,7 @@ pub fn plan(now: Timestamp, observed: &Observed, settings: &Settings) -> Plan<Cl
         Phase::NodeDeleted(node) => node_deletion::plan(&context, node),
         Phase::Reclaimed(node) => spot::plan(&context, node),
         Phase::Unhealthy(unhealthy) => repair::plan(&context, &unhealthy),
+        Phase::Outdated(outdated) => outdated::plan(&context, &outdated),
         Phase::Terminating => termination::plan(&context),
     }
 }
@@ -75,12 +78,19 @@ fn live(context: &PlanContext<'_>) -> Plan<CloudCall> {
     let registered = registration::decide(context.claim, &mut launch.state);
     let initialized = initialization::decide(context.claim, &mut launch.state);
     let health = repair::health(context);
-    let status = status::live(context, &launch.state, registered, initialized, health.update);
+    let findings = Findings {
+        health: health.update,
+        drift: outdated::drift(context),
+    };
+    let status = status::live(context, &launch.state, registered, initialized, findings);
     let plan = launch.into_plan(context.claim);
     Plan {
         status: status.value,
         events: status.events,
-        requeue: plan.requeue.into_iter().chain(health.requeue).min(),
+        requeue: [plan.requeue, health.requeue, outdated::requeue(context)]
+            .into_iter()
+            .flatten()
+            .min(),
         ..plan
     }
 }

@@ -17,7 +17,8 @@ use crate::instance::InstanceView;
 use crate::launch::decision::LaunchState;
 use crate::node::edit::NodeEdit;
 use crate::node::facts::{has_finalizer, is_ready};
-use crate::{condition, spot, status, time};
+use crate::status::{self, Findings};
+use crate::{condition, spot, time};
 
 /// Resolution of times of the API server, which cuts fractions of a second.
 const RESOLUTION: SignedDuration = SignedDuration::from_secs(1);
@@ -74,7 +75,17 @@ fn held(context: &PlanContext<'_>, node: &Node, until: Timestamp) -> Plan<CloudC
     );
     let registered = condition::unmet(ClaimReason::NodeDeletionHeld, &cause);
     let initialized = condition::stored(context.claim, ClaimConditionType::Initialized);
-    let status = status::live(context, &LaunchState::Unchanged, registered, initialized, None);
+    let findings = Findings {
+        health: None,
+        ..Findings::stored(context.claim)
+    };
+    let status = status::live(
+        context,
+        &LaunchState::Unchanged,
+        registered,
+        initialized,
+        findings,
+    );
     let mut plan = Plan {
         status: status.value,
         events: status.events,

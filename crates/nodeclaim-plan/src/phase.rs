@@ -5,6 +5,7 @@ use kaito_api::labels::TERMINATION_FINALIZER;
 use kube::ResourceExt as _;
 
 use crate::context::PlanContext;
+use crate::outdated::{self, Outdated};
 use crate::repair::{self, Unhealthy};
 use crate::{managed, node_deletion, spot};
 
@@ -22,6 +23,8 @@ pub(crate) enum Phase<'a> {
     Reclaimed(&'a Node),
     /// Live, but its Node is unhealthy and is replaced now.
     Unhealthy(Box<Unhealthy<'a>>),
+    /// Live, but its node is outdated and is replaced now.
+    Outdated(Outdated),
     /// Being deleted.
     Terminating,
 }
@@ -50,5 +53,8 @@ fn live<'a>(context: &PlanContext<'a>) -> Phase<'a> {
     if let Some(node) = node_deletion::deleted_node(context) {
         return Phase::NodeDeleted(node);
     }
-    repair::granted(context).map_or(Phase::Live, |unhealthy| Phase::Unhealthy(Box::new(unhealthy)))
+    if let Some(unhealthy) = repair::granted(context) {
+        return Phase::Unhealthy(Box::new(unhealthy));
+    }
+    outdated::granted(context).map_or(Phase::Live, Phase::Outdated)
 }

@@ -193,7 +193,7 @@ fn held(context: &PlanContext<'_>) -> (String, Option<Duration>) {
             "the API server did not show the Node when it was asked".to_owned(),
             again,
         ),
-        RepairAnswer::NotAsked | RepairAnswer::Granted => {
+        RepairAnswer::NotAsked | RepairAnswer::Granted | RepairAnswer::Held(RepairHold::Others) => {
             ("its replacement is about to be decided".to_owned(), again)
         }
     }

@@ -14,6 +14,10 @@ pub struct Settings {
     pub spot_marks: SpotMarks,
     /// Signs of unhealthy Nodes, which are replaced. None replaces no Node.
     pub repair_rules: RepairRules,
+    /// Replace nodes whose node class has changed since they were made.
+    pub replaces_drifted: bool,
+    /// Replace nodes of NodeClaims that are older than their `expireAfter`.
+    pub replaces_expired: bool,
     /// Age of the newest listing of the cloud above which no unhealthy Node is replaced.
     pub cloud_silence: SignedDuration,
     /// Id of this cluster, written to every instance and compared before one is deleted. Empty means not compared.
@@ -51,6 +55,8 @@ impl Default for Settings {
             launch_limits: LaunchLimits::default(),
             spot_marks: SpotMarks::default(),
             repair_rules: RepairRules::default(),
+            replaces_drifted: false,
+            replaces_expired: false,
             cloud_silence: SignedDuration::from_mins(5),
             cluster_id: String::new(),
             place: String::new(),

@@ -28,13 +28,33 @@ pub(crate) struct StatusUpdate {
     pub(crate) events: Vec<Event>,
 }
 
-/// Returns the status of a claim that is wanted. `health` is the problem of its Node, if it is unhealthy.
+/// Conditions that a claim has only while they say something.
+#[derive(Default)]
+pub(crate) struct Findings {
+    /// Problem of the Node, if it is unhealthy.
+    pub(crate) health: Option<ConditionUpdate>,
+    /// Difference between the node and its class, if there is one.
+    pub(crate) drift: Option<ConditionUpdate>,
+}
+
+impl Findings {
+    /// Returns what the claim's status has already.
+    pub(crate) fn stored(claim: &Claim) -> Self {
+        let of = |type_| claim.condition(type_).map(|_| condition::stored(claim, type_));
+        Self {
+            health: of(ClaimConditionType::NodeHealthy),
+            drift: of(ClaimConditionType::Drifted),
+        }
+    }
+}
+
+/// Returns the status of a claim that is wanted.
 pub(crate) fn live(
     context: &PlanContext<'_>,
     state: &LaunchState<'_>,
     registered: ConditionUpdate,
     initialized: ConditionUpdate,
-    health: Option<ConditionUpdate>,
+    findings: Findings,
 ) -> StatusUpdate {
     let node = match (state, context.instance) {
         (LaunchState::Joined(edit), _) => NodeSource::Observed(edit.node()),
@@ -43,7 +63,7 @@ pub(crate) fn live(
     };
     let report = StatusReport {
         stages: [state.launched(context.claim), registered, initialized],
-        health,
+        findings,
         waiting_for: None,
         node,
     };
@@ -52,13 +72,9 @@ pub(crate) fn live(
 
 /// Returns the status of a claim that is being deleted: its stages stay as they were.
 pub(crate) fn terminating(context: &PlanContext<'_>, waiting_for: ConditionUpdate) -> StatusUpdate {
-    let health = ClaimConditionType::NodeHealthy;
     let report = StatusReport {
         stages: ClaimConditionType::STEPS.map(|type_| condition::stored(context.claim, type_)),
-        health: context
-            .claim
-            .condition(health)
-            .map(|_| condition::stored(context.claim, health)),
+        findings: Findings::stored(context.claim),
         waiting_for: Some(waiting_for),
         node: NodeSource::Stored,
     };

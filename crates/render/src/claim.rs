@@ -46,7 +46,12 @@ pub struct NodeClaimOptions {
     pub default_disk_gib: u32,
     /// Time that a drain evicts pods before it deletes them. A gpu-provisioner has its own.
     pub termination_grace_period: Duration,
+    /// Age at which a node is to be replaced, such as `720h`, or `Never`.
+    pub expire_after: String,
 }
+
+/// Age of nodes that are never replaced for it.
+const NEVER: &str = "Never";
 
 impl Default for NodeClaimOptions {
     fn default() -> Self {
@@ -56,6 +61,7 @@ impl Default for NodeClaimOptions {
             zones: Vec::new(),
             default_disk_gib: 128,
             termination_grace_period: Duration::from_mins(10),
+            expire_after: NEVER.to_owned(),
         }
     }
 }
@@ -198,7 +204,7 @@ fn node_claim_spec(request: &ClaimRequest<'_>, options: &NodeClaimOptions) -> No
         // Without it a Karpenter waits for ever for pods that must not be evicted.
         termination_grace_period: (!is_kaito).then(|| format!("{grace}s")),
         // Karpenter's default would delete the node after 30 days.
-        expire_after: Some("Never".to_owned()),
+        expire_after: Some(options.expire_after.clone()),
         ..NodeClaimSpec::default()
     }
 }

@@ -123,6 +123,9 @@ pub struct NodeClaimArgs {
     /// Time that a Karpenter's drain evicts pods before it deletes them, such as 10m. gpu-provisioner has its own.
     #[arg(long, env = "NODE_TERMINATION_GRACE_PERIOD", default_value = "10m", value_name = "TIME", value_parser = grace_period)]
     pub node_termination_grace_period: Duration,
+    /// Age at which a node is replaced, such as 720h, or Never. gpu-provisioner has to allow it.
+    #[arg(long, env = "NODE_EXPIRE_AFTER", default_value = "Never", value_name = "TIME", value_parser = expiry)]
+    pub node_expire_after: String,
 }
 
 impl NodeClaimArgs {
@@ -136,8 +139,23 @@ impl NodeClaimArgs {
             capacity_types: self.node_capacity_type.clone(),
             zones: self.node_zone.clone(),
             termination_grace_period: self.node_termination_grace_period,
+            expire_after: self.node_expire_after.clone(),
             ..NodeClaimOptions::default()
         }
+    }
+}
+
+/// Parses an age as a NodeClaim holds it: hours, minutes and seconds, or `Never`.
+fn expiry(text: &str) -> Result<String, String> {
+    let is_age = || {
+        let is_written_so = text.chars().all(|c| c.is_ascii_digit() || "hms".contains(c));
+        let age = text.parse::<jiff::SignedDuration>();
+        is_written_so && age.is_ok_and(|age| age >= jiff::SignedDuration::from_hours(1))
+    };
+    if text == "Never" || is_age() {
+        Ok(text.to_owned())
+    } else {
+        Err("must be Never, or 1h or more, such as 720h".to_owned())
     }
 }
 
@@ -325,6 +343,11 @@ mod tests {
             "karpenter.azure.com/aksnodeclass"
         );
         assert_eq!(settings.node_claims.zones, ["eastus-1", "eastus-2"]);
+        let expiring = of(&["--node-expire-after=720h"]).unwrap();
+        assert_eq!(expiring.node_claims.expire_after, "720h");
+        for wrong in ["0s", "59m", "30d", "never", "-5h"] {
+            assert!(of(&[&format!("--node-expire-after={wrong}")]).is_err(), "{wrong}");
+        }
         for wrong in ["0s", "-5m", "soon", "500ms"] {
             let error = of(&[&format!("--node-termination-grace-period={wrong}")]).unwrap_err();
             assert!(error.contains("must be a duration of whole seconds"), "{wrong}");

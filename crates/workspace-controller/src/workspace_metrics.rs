@@ -235,7 +235,7 @@ fn phase(claim: &Claim) -> &'static str {
         Some(ClaimConditionType::Initialized | ClaimConditionType::Ready) => "Initialized",
         Some(ClaimConditionType::Registered) => "Registered",
         Some(ClaimConditionType::Launched) => "Launched",
-        Some(ClaimConditionType::NodeHealthy) | None => "Pending",
+        Some(ClaimConditionType::NodeHealthy | ClaimConditionType::Drifted) | None => "Pending",
     }
 }
 

@@ -3,7 +3,7 @@
 use anyhow::{Context as _, Result, bail, ensure};
 use kaito_api::{KaitoNodeClass, NodeClaim};
 use kube::Error;
-use kube::api::{Api, DeleteParams, Patch, PatchParams};
+use kube::api::{Api, Patch, PatchParams};
 use serde_json::{Value, json};
 
 use crate::offerings::launched;
@@ -68,10 +68,15 @@ pub(crate) async fn are_checked_and_read(world: &World) -> Result<()> {
         properties["tags"]["kaito-managed-by"] == "gpu-provisioner",
         "{properties}"
     );
-    claims.delete("classa", &DeleteParams::default()).await?;
+    // A claim without a Workspace is not made again.
+    crate::offerings::ready(world, "classa").await?;
+    let class = json!({"subnetId": SUBNET, "maxPods": 70});
+    apply(world, "private", &class)
+        .await?
+        .map_err(anyhow::Error::msg)?;
     world
         .env
-        .eventually("the pool to go", LIMIT, async || {
+        .eventually("the pool of the old class to go", LIMIT, async || {
             ensure!(pool(world).await?.is_none(), "it is there");
             Ok(())
         })

@@ -22,6 +22,7 @@ async fn offerings_are_tried_in_order_and_the_node_shows_what_was_bought() -> Re
     let options = StackOptions {
         node_provisioner: "nodeclaim",
         capacity_backoff_seconds: 20.0,
+        provisioner_flags: &["--replace-drifted-nodes"],
         ..StackOptions::default()
     };
     let stack = Stack::start(env, options).await?;
@@ -192,7 +193,7 @@ async fn node_name(world: &World, claim: &str) -> Result<String> {
 }
 
 /// Waits until a claim is registered; returns its Node.
-async fn ready(world: &World, claim: &str) -> Result<Node> {
+pub(crate) async fn ready(world: &World, claim: &str) -> Result<Node> {
     let claims: Api<NodeClaim> = Api::all(world.client.clone());
     world
         .env

@@ -4,7 +4,9 @@ use cloudprovider::{CallKind, CapacityType, CloudCall, ErrorClass, Offering};
 use k8s_openapi::api::core::v1::Node;
 use kaito_api::Claim;
 use kaito_api::conditions::ClaimReason;
-use kaito_api::labels::{LAUNCH_OFFERING, LAUNCH_STARTED, LAUNCH_UNANSWERED, LAUNCHED_IN, OPERATION_URL};
+use kaito_api::labels::{
+    LAUNCH_CLASS, LAUNCH_OFFERING, LAUNCH_STARTED, LAUNCH_UNANSWERED, LAUNCHED_IN, OPERATION_URL,
+};
 use kube::ResourceExt as _;
 
 use crate::claim_edit::ClaimEdit;
@@ -19,7 +21,7 @@ use crate::launch::{choice, class, failure, visibility};
 use crate::launch_record::LaunchFailure;
 use crate::node::edit;
 use crate::node::facts::is_ready;
-use crate::time;
+use crate::{outdated, time};
 
 /// Decides for a claim whose instance was absent in `reads` live reads.
 pub(crate) fn decide<'a>(context: &PlanContext<'a>, reads: u32) -> LaunchDecision<'a> {
@@ -199,6 +201,8 @@ fn intent(context: &PlanContext<'_>, offering: &Offering) -> ClaimEdit {
         LAUNCH_OFFERING,
         serde_json::to_string(offering).ok(),
     );
+    let class = outdated::mark(context.class);
+    edit.set(context.claim, LAUNCH_CLASS, Some(class));
     if context.is_intent_unsent() {
         // The stored intent still holds.
         return edit;

@@ -21,6 +21,8 @@ pub enum RepairHold {
     Brake(Timestamp),
     /// Too many Nodes are unhealthy at once.
     Many,
+    /// Other Nodes are unhealthy, or others of the same Workspace are not ready: an outdated node has time.
+    Others,
     /// The cloud does not answer.
     CloudSilent,
     /// The API server does not answer.

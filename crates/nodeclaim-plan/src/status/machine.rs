@@ -26,15 +26,17 @@ pub(crate) fn status(
     };
     let ready = report
         .waiting_for
-        .unwrap_or_else(|| ready(&report.stages, report.health.as_ref()));
-    let health = report
-        .health
-        .map(|health| (ClaimConditionType::NodeHealthy, health));
+        .unwrap_or_else(|| ready(&report.stages, report.findings.health.as_ref()));
+    let health = report.findings.health;
+    let health = health.map(|health| (ClaimConditionType::NodeHealthy, health));
+    let drift = report.findings.drift;
+    let drift = drift.map(|drift| (ClaimConditionType::Drifted, drift));
     let stages = ClaimConditionType::STEPS.into_iter().zip(report.stages);
     let old = before.map_or(&[][..], |status| &status.conditions);
     status.conditions = stages
         .chain([(ClaimConditionType::Ready, ready)])
         .chain(health)
+        .chain(drift)
         .map(|(type_, update)| {
             let new = NewCondition {
                 type_: ClaimConditionType::as_str(type_, ClaimKind::Machine),

@@ -77,10 +77,13 @@ fn updates(report: &StatusReport<'_>) -> Vec<TypedUpdate> {
         .zip(&report.stages)
         .map(|(type_, update)| stage(type_.as_str(ClaimKind::NodeClaim), update))
         .collect();
-    let health = report.health.as_ref().map(unhealthy);
+    let health = report.findings.health.as_ref();
+    let health = health.map(|health| found(ClaimConditionType::NodeHealthy, health));
+    let drift = report.findings.drift.as_ref();
     let ready = ready(&all, health.as_ref());
     all.push(ready);
     all.extend(health);
+    all.extend(drift.map(|drift| found(ClaimConditionType::Drifted, drift)));
     if let Some(waiting_for) = &report.waiting_for {
         let [_, registered, _] = &report.stages;
         all.extend(terminating(registered.is_true(), waiting_for));
@@ -134,12 +137,12 @@ fn stage(type_: &'static str, update: &ConditionUpdate) -> TypedUpdate {
     }
 }
 
-fn unhealthy(health: &ConditionUpdate) -> TypedUpdate {
+fn found(type_: ClaimConditionType, update: &ConditionUpdate) -> TypedUpdate {
     TypedUpdate {
-        type_: ClaimConditionType::NodeHealthy.as_str(ClaimKind::NodeClaim),
-        status: health.status,
-        reason: health.reason_str(),
-        message: health.message.clone(),
+        type_: type_.as_str(ClaimKind::NodeClaim),
+        status: update.status,
+        reason: update.reason_str(),
+        message: update.message.clone(),
     }
 }
 

@@ -11,6 +11,7 @@ use kube::ResourceExt as _;
 
 use crate::condition::ConditionUpdate;
 use crate::node::facts::provider_id;
+use crate::status::Findings;
 
 /// Resources that are copied from the Node; the others say nothing about a claim.
 const COPIED: [&str; 5] = ["cpu", "memory", "pods", "ephemeral-storage", NVIDIA_GPU];
@@ -19,8 +20,8 @@ const COPIED: [&str; 5] = ["cpu", "memory", "pods", "ephemeral-storage", NVIDIA_
 pub(crate) struct StatusReport<'a> {
     /// Launched, registered, initialized.
     pub(crate) stages: [ConditionUpdate; 3],
-    /// Problem of the Node, if it is unhealthy.
-    pub(crate) health: Option<ConditionUpdate>,
+    /// Health and drift.
+    pub(crate) findings: Findings,
     /// Cause for which a claim that is being deleted waits.
     pub(crate) waiting_for: Option<ConditionUpdate>,
     /// Source of the Node's facts.

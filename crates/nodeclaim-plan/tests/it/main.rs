@@ -18,6 +18,7 @@ mod launch_spec;
 mod node_claims;
 mod node_class;
 mod offerings;
+mod outdated;
 mod properties;
 mod registration;
 mod repair;

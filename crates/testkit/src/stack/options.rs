@@ -21,6 +21,8 @@ pub struct StackOptions {
     pub node_deletion_percent: u8,
     /// Signs of unhealthy Nodes that are replaced, as the flag `--repair-rules` has them.
     pub repair_rules: &'static str,
+    /// More flags of the provisioner.
+    pub provisioner_flags: &'static [&'static str],
     /// Requests a second that the provisioner allows itself; the cloud's real limits where `None`.
     pub unlimited_requests: bool,
     /// `RUST_LOG`-like filter of the programs.
@@ -62,6 +64,7 @@ impl Default for StackOptions {
             // Tests on one cluster must not wait for each other.
             node_deletion_percent: 100,
             repair_rules: "Ready=Unknown:10m",
+            provisioner_flags: &[],
             unlimited_requests: true,
             log_filter: "info,kube=warn,typespec_client_core=warn".to_owned(),
             lease_seconds: 15,

@@ -317,6 +317,7 @@ impl Programs {
                 &self.options.node_deletion_percent.to_string(),
             ])
             .args(["--repair-rules", self.options.repair_rules])
+            .args(self.options.provisioner_flags)
             .args([
                 "--drain-timeout-seconds",
                 &self.options.drain_timeout_seconds.to_string(),
