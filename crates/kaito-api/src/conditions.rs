@@ -336,7 +336,7 @@ reasons! {
         /// The Node is unhealthy, and an annotation forbids its replacement.
         NodeRepairForbidden = "NodeRepairForbidden" => "Remove the annotation kaito.sh/do-not-repair from the claim and its Node, or delete the claim.",
         /// The node class has changed since the node was made.
-        NodeClassDrifted = "NodeClassDrifted" => "Delete the claim to make the node anew, or set gpuProvisioner.replaceDriftedNodes. Both restart the model.",
+        NodeClassDrifted = "NodeClassDrifted" => "Delete the claim to replace the node, or set gpuProvisioner.replaceDriftedNodes. Both restart the model.",
         /// The cloud takes back the spot capacity of the Node.
         SpotNodeReclaimed = "SpotNodeReclaimed" => "Nothing to do: another node is bought. Choose on-demand capacity for what must not be interrupted.",
         /// The Node is not ready.

@@ -8,8 +8,8 @@ use crate::condition::{self, ConditionUpdate};
 use crate::context::PlanContext;
 use crate::launch::decision::LaunchState;
 use crate::repair::symptom;
-use crate::status::{self, Findings};
-use crate::{claim_edit, outdated};
+use crate::status::findings::Findings;
+use crate::{claim_edit, outdated, status};
 
 /// Stable word for spot capacity that is taken back.
 pub(crate) const SPOT: &str = "spot_node_reclaimed";

@@ -54,7 +54,7 @@ use plan::{Finalizer, Plan};
 
 use crate::context::PlanContext;
 use crate::phase::Phase;
-use crate::status::Findings;
+use crate::status::findings::Findings;
 
 /// Plans the next step of one claim.
 #[must_use]

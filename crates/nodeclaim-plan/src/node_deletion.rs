@@ -17,8 +17,8 @@ use crate::instance::InstanceView;
 use crate::launch::decision::LaunchState;
 use crate::node::edit::NodeEdit;
 use crate::node::facts::{has_finalizer, is_ready};
-use crate::status::{self, Findings};
-use crate::{condition, spot, time};
+use crate::status::findings::Findings;
+use crate::{condition, spot, status, time};
 
 /// Resolution of times of the API server, which cuts fractions of a second.
 const RESOLUTION: SignedDuration = SignedDuration::from_secs(1);

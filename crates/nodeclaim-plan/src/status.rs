@@ -2,6 +2,7 @@
 //! every reconcile and written only if it differs. How conditions follow from stages differs between the kinds.
 
 mod events;
+pub(crate) mod findings;
 mod machine;
 mod node_claim;
 mod report;
@@ -17,6 +18,7 @@ use crate::context::PlanContext;
 use crate::instance::InstanceView;
 use crate::launch::decision::LaunchState;
 use crate::status::events::HasConditions;
+use crate::status::findings::Findings;
 use crate::status::report::{NodeSource, StatusReport};
 
 /// A change of the claim's status.
@@ -26,26 +28,6 @@ pub(crate) struct StatusUpdate {
     pub(crate) value: Option<Value>,
     /// Events about the change.
     pub(crate) events: Vec<Event>,
-}
-
-/// Conditions that a claim has only while they say something.
-#[derive(Default)]
-pub(crate) struct Findings {
-    /// Problem of the Node, if it is unhealthy.
-    pub(crate) health: Option<ConditionUpdate>,
-    /// Difference between the node and its class, if there is one.
-    pub(crate) drift: Option<ConditionUpdate>,
-}
-
-impl Findings {
-    /// Returns what the claim's status has already.
-    pub(crate) fn stored(claim: &Claim) -> Self {
-        let of = |type_| claim.condition(type_).map(|_| condition::stored(claim, type_));
-        Self {
-            health: of(ClaimConditionType::NodeHealthy),
-            drift: of(ClaimConditionType::Drifted),
-        }
-    }
 }
 
 /// Returns the status of a claim that is wanted.

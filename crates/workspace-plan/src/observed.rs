@@ -59,7 +59,7 @@ pub struct Observed {
 /// The claim for a volume with weights.
 #[derive(Clone, Debug)]
 pub struct WeightsClaim {
-    /// The claim, whoever made it.
+    /// The claim. Any program may have created it.
     pub claim: Arc<PersistentVolumeClaim>,
     /// True if the Node that was chosen for the volume does not exist, or is younger than the claim.
     pub node_is_gone: bool,

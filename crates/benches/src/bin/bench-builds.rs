@@ -87,7 +87,7 @@ impl WorkSeconds {
     }
 }
 
-/// What one build needed, in the order of [`WORK`].
+/// Figures of one build, in the order of [`WORK`].
 #[derive(Debug)]
 struct Reached {
     costs: [WorkSeconds; WORK.len()],

@@ -11,7 +11,7 @@ use kube::ResourceExt as _;
 
 use crate::condition::ConditionUpdate;
 use crate::node::facts::provider_id;
-use crate::status::Findings;
+use crate::status::findings::Findings;
 
 /// Resources that are copied from the Node; the others say nothing about a claim.
 const COPIED: [&str; 5] = ["cpu", "memory", "pods", "ephemeral-storage", NVIDIA_GPU];

@@ -89,7 +89,7 @@ fn a_changed_class_is_shown_and_replaces_nothing_unasked() {
             plan.status.is_some() && message(&plan, type_).is_empty(),
             "{plan:?}"
         );
-        // Without its class nothing could be made anew.
+        // Without its class no node could replace this one.
         back.observed.class = None;
         let mut named = back.annotated("kaito.sh/node-class", "gone");
         if kind == ClaimKind::Machine {

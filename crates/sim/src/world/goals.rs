@@ -35,7 +35,7 @@ impl World {
         }
         let unclaimed = self.unclaimed_pool();
         let unclaimed = unclaimed.map(|name| format!("instance {name} has no claim"));
-        // A claim whose machine has just died is ready until its Node tells.
+        // A claim whose machine has just died stays ready until its Node is not.
         let ill = || {
             self.cloud
                 .pools()
