@@ -6,7 +6,7 @@ use kaito_api::labels;
 use kaito_api::node_class::{self, KaitoNodeClass};
 use kube::runtime::watcher;
 use kube::{Client, ResourceExt as _};
-use nodeclaim_plan::observe::{instance_names, is_unsettled};
+use nodeclaim_plan::observe::instance_names;
 use operator_runtime::{Cache, Caches, Change, Enqueuer, Index, Key, Runtime, Tasks, Watch, crd_gate};
 use tokio_util::sync::CancellationToken;
 
