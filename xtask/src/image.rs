@@ -17,6 +17,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result, bail, ensure};
 use oci_image::{Image, Layout, Platform};
 
+use crate::release::VERSION;
 use crate::repository;
 
 /// User and group of our pods, as the chart and `render` say; no account of the node has it.
@@ -82,8 +83,8 @@ pub(crate) struct Args {
     /// Architectures, amd64 or arm64; this machine's, if none is named. Several become one image with an index
     #[arg(long, value_delimiter = ',', value_name = "ARCH")]
     arch: Vec<String>,
-    /// Tag by which tools find the image in its layout
-    #[arg(long, default_value = "latest")]
+    /// Tag of the images; the chart asks for its own version unless told otherwise
+    #[arg(long, default_value = VERSION)]
     tag: String,
     /// Build everything a second time, elsewhere, and fail if any digest differs
     #[arg(long)]

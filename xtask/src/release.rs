@@ -7,7 +7,7 @@ mod archive;
 mod krew;
 mod sbom;
 mod sign;
-mod version;
+pub(crate) mod version;
 
 pub(crate) use version::VERSION;
 
@@ -52,15 +52,18 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: &Args) -> Result<()> {
-    let version = version::checked()?;
-    let to = repository::target().join(format!("release-{version}"));
+    let notes = version::notes()?;
+    let to = repository::target().join(format!("release-{VERSION}"));
     if to.exists() {
         fs::remove_dir_all(&to).with_context(|| format!("failed to remove {}", to.display()))?;
     }
     fs::create_dir_all(to.join("sbom")).with_context(|| format!("failed to create {}", to.display()))?;
     match &args.to {
-        Some(place) => everything(args, place, &version, &to)?,
-        None => only_plugin(args, &version, &to)?,
+        Some(place) => {
+            fs::write(to.join("notes.md"), notes).context("failed to write notes.md")?;
+            everything(args, place, VERSION, &to)?;
+        }
+        None => only_plugin(args, VERSION, &to)?,
     }
     println!("in {}:", repository::shown(&to));
     for name in archive::files(&to)? {

@@ -12,6 +12,7 @@ mod sources;
 mod text;
 mod type_names;
 mod unused;
+mod versions;
 
 use std::path::PathBuf;
 
@@ -41,7 +42,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
 
 /// Checks all rules.
 pub(crate) fn check() -> Result<()> {
-    let rules: [(&str, Rule); 11] = [
+    let rules: [(&str, Rule); 12] = [
         ("crate edges", graph::edges),
         ("pure crates", graph::purity),
         ("lock file", lockfile::check),
@@ -53,6 +54,7 @@ pub(crate) fn check() -> Result<()> {
         ("links", links::check),
         ("sentences", sentences::check),
         ("type names", type_names::check),
+        ("versions", versions::check),
     ];
     let mut count = 0;
     for (name, rule) in rules {

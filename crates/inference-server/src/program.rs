@@ -80,8 +80,10 @@ pub async fn serve(
         Backend::Model(model) => *model,
     };
     let finish_reasons = FinishReason::ALL.map(FinishReason::as_str);
+    let registry = telemetry::Metrics::new();
+    registry.build_info("inference-server", env!("CARGO_PKG_VERSION"));
     let metrics = Metrics::new(
-        &telemetry::Metrics::new(),
+        &registry,
         &model.load.served_name,
         &finish_reasons,
         &Constraint::KINDS,

@@ -1,4 +1,4 @@
-//! Images of our pods; chart values set them.
+//! Images of our pods. They have no default, since nothing of ours is in a public registry; chart values set them.
 
 /// Image references, complete with registry and tag.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -15,16 +15,17 @@ pub struct Images {
     pub artifact: String,
 }
 
-impl Default for Images {
-    /// Public images: upstream's base image, and our own at their current versions.
-    fn default() -> Self {
-        let registry = "mcr.microsoft.com/aks/kaito";
+impl Images {
+    /// Returns the images of a registry that holds all of them: ours of this version, and copies of upstream's.
+    #[must_use]
+    pub fn of_registry(registry: &str) -> Self {
+        let ours = |name: &str| format!("{registry}/{name}:{}", env!("CARGO_PKG_VERSION"));
         Self {
             preset_registry: registry.to_owned(),
             base: format!("{registry}/kaito-base:0.5.0"),
-            inference_server: format!("{registry}/inference-server:0.1.0"),
-            tuning_job: format!("{registry}/tuning-job:0.1.0"),
-            artifact: format!("{registry}/artifact:0.1.0"),
+            inference_server: ours("inference-server"),
+            tuning_job: ours("tuning-job"),
+            artifact: ours("artifact"),
         }
     }
 }

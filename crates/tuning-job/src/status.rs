@@ -35,6 +35,7 @@ pub(crate) struct JobStatus {
 impl JobStatus {
     pub(crate) fn new() -> Self {
         let metrics = Metrics::new();
+        metrics.build_info("tuning-job", env!("CARGO_PKG_VERSION"));
         let gauge = |name: &str, help: &str| metrics.gauge(&format!("kaito_tuning_{name}"), help, []);
         let status = Self {
             step: gauge("step", "Completed steps."),

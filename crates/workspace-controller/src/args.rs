@@ -5,7 +5,7 @@ mod upgrades;
 
 use std::time::Duration;
 
-use admission::table::{CeilingArgs, EngineImageArgs};
+use admission::table::CeilingArgs;
 use clap::{Parser, ValueEnum};
 use downloads::DownloadArgs;
 use instance_types::Cloud;
@@ -61,7 +61,7 @@ pub struct Args {
     pub concurrency: u16,
     /// Images of the deployed containers.
     #[command(flatten)]
-    pub images: ImageArgs,
+    pub images: crate::image_args::ImageArgs,
     /// Allowed downloads of the deployed containers.
     #[command(flatten)]
     pub downloads: DownloadArgs,
@@ -181,26 +181,6 @@ fn label_part(text: &str) -> Result<String, String> {
     }
 }
 
-/// Images of the deployed containers. Each has a built-in default.
-#[derive(Clone, Debug, clap::Args)]
-pub struct ImageArgs {
-    /// Registry and path of preset images.
-    #[arg(long, env = "PRESET_REGISTRY_NAME")]
-    pub preset_registry_name: Option<String>,
-    /// Image of the GPU engine.
-    #[command(flatten)]
-    pub engine: EngineImageArgs,
-    /// Image of the inference server.
-    #[arg(long, env = "INFERENCE_SERVER_IMAGE")]
-    pub inference_server_image: Option<String>,
-    /// Image of the tuner.
-    #[arg(long, env = "TUNING_JOB_IMAGE")]
-    pub tuning_job_image: Option<String>,
-    /// Image of the artifact tool.
-    #[arg(long, env = "ARTIFACT_IMAGE")]
-    pub artifact_image: Option<String>,
-}
-
 /// Separation of the Workspaces from each other.
 #[derive(Clone, Debug, clap::Args)]
 #[command(next_help_heading = "Isolation")]
@@ -219,9 +199,7 @@ pub struct IsolationArgs {
 impl Args {
     /// Returns the planner's settings. They have no image volumes until the API server has been asked.
     #[must_use]
-    pub fn settings(&self) -> Settings {
-        let defaults = Images::default();
-        let given = self.images.clone();
+    pub fn settings(&self, images: Images) -> Settings {
         Settings {
             mode: match self.node_provisioner {
                 Provisioner::Machine => ProvisionerMode::Machine,
@@ -235,15 +213,9 @@ impl Args {
             tuning_node_retention: self.tuning_node_retention,
             upgrades: self.upgrades.upgrades(),
             node_image_family: self.default_node_image_family.clone(),
-            engine: given.engine.facts(),
+            engine: self.images.engine.facts(),
             retired_types: self.retired_instance_types,
-            images: Images {
-                preset_registry: given.preset_registry_name.unwrap_or(defaults.preset_registry),
-                base: given.engine.base_image.unwrap_or(defaults.base),
-                inference_server: given.inference_server_image.unwrap_or(defaults.inference_server),
-                tuning_job: given.tuning_job_image.unwrap_or(defaults.tuning_job),
-                artifact: given.artifact_image.unwrap_or(defaults.artifact),
-            },
+            images,
             downloads: Downloads {
                 hub: self.downloads.hub_endpoint.clone(),
                 allow_http: self.downloads.data_allow_http,
@@ -268,8 +240,11 @@ mod tests {
 
     fn downloads(flags: &[&str]) -> Result<Downloads, String> {
         let args = Args::try_parse_from([&["workspace-controller"], flags].concat());
-        args.map(|args| args.settings().downloads)
-            .map_err(|error| error.to_string())
+        args.map(|args| {
+            args.settings(Images::of_registry("registry.example.com"))
+                .downloads
+        })
+        .map_err(|error| error.to_string())
     }
 
     #[test]
@@ -295,7 +270,7 @@ mod tests {
     fn names_that_upstream_uses_for_the_provisioner_are_accepted() {
         let of = |flags: &[&str]| {
             Args::try_parse_from([&["workspace-controller"], flags].concat())
-                .map(|args| args.settings())
+                .map(|args| args.settings(Images::of_registry("registry.example.com")))
                 .map_err(|error| error.to_string())
         };
         assert_eq!(of(&[]).unwrap().mode, ProvisionerMode::NodeClaim);

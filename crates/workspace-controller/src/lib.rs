@@ -7,6 +7,7 @@ mod args;
 mod catalog_cache;
 mod catalog_snapshot;
 mod catalog_watch;
+mod image_args;
 pub mod image_volumes;
 mod launch_backoff;
 mod ledger;

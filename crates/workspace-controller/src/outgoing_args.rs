@@ -63,8 +63,11 @@ mod tests {
 
     fn outgoing(flags: &[&str]) -> Result<Outgoing, String> {
         let args = crate::args::Args::try_parse_from([&["workspace-controller"], flags].concat());
-        args.map(|args| args.settings().outgoing)
-            .map_err(|error| error.to_string())
+        args.map(|args| {
+            args.settings(render::Images::of_registry("registry.example.com"))
+                .outgoing
+        })
+        .map_err(|error| error.to_string())
     }
 
     #[test]

@@ -25,8 +25,9 @@ const GRACE: Duration = Duration::from_secs(20);
 /// Runs the program until SIGTERM or SIGINT, or until the lease is lost.
 ///
 /// # Errors
-/// An address cannot be bound, the API server does not respond, or a task fails.
+/// An image has no reference, an address cannot be bound, the API server does not respond, or a task fails.
 pub async fn run(args: Args) -> anyhow::Result<()> {
+    let mut settings = args.settings(args.images.images()?);
     operator_runtime::install_tls_provider();
     let _guard = telemetry::init(&args.telemetry, NAME)?;
     let (metrics, readiness, liveness) = (Metrics::new(), Readiness::new(), Checks::new());
@@ -37,7 +38,6 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
     let client = operator_runtime::connect(&args.client, NAME, env!("CARGO_PKG_VERSION")).await?;
     let health = args.health.health(&readiness, &liveness);
     let runtime = Runtime::new(client, NAME, &metrics, health);
-    let mut settings = args.settings();
     let token = tasks.token();
     let config_map = args.registry_tls.preset_registry_ca_config_map.as_deref();
     let authorities = config_map.map(AuthorityWatch::new).transpose()?;

@@ -64,6 +64,7 @@ pub(super) const TABLE: &[Allowed] = &[
             "plan",
             "plan-check",
             "preset-catalog",
+            "render",
             "workspace-plan",
         ],
     ),

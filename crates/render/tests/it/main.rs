@@ -32,7 +32,7 @@ fn hardware(name: &str) -> Hardware {
 
 fn platform() -> Platform {
     Platform {
-        images: Images::default(),
+        images: Images::of_registry("registry.example.com/kaito"),
         downloads: Downloads::default(),
         outgoing: Outgoing::default(),
         claimed: true,

@@ -20,6 +20,20 @@ const CATALOG: &str = "kaito-catalog";
 pub const AUTHORITY: &str = "kaito-preset-registry-ca";
 /// The registry's DNS name in the cluster, which is the audience of its callers' tokens.
 pub const REGISTRY_HOST: &str = "kaito-preset-registry.kaito-system.svc";
+/// Images of Workspace pods. No such registry exists, and simulated nodes pull nothing.
+const IMAGES: [(&str, &str); 5] = [
+    ("--preset-registry-name", "registry.example.com/kaito"),
+    ("--base-image", "registry.example.com/kaito/kaito-base:0.5.0"),
+    (
+        "--inference-server-image",
+        "registry.example.com/kaito/inference-server:0.1.0",
+    ),
+    (
+        "--tuning-job-image",
+        "registry.example.com/kaito/tuning-job:0.1.0",
+    ),
+    ("--artifact-image", "registry.example.com/kaito/artifact:0.1.0"),
+];
 /// Longer than any test.
 const TOKEN_SECONDS: i64 = 12 * 60 * 60;
 
@@ -248,6 +262,9 @@ impl Programs {
     }
 
     fn controller(&self, env: &TestEnv, kubeconfig: &Path, args: &[&str]) -> Result<Running> {
+        let other = |flag: &str| args.iter().all(|arg| arg.split('=').next() != Some(flag));
+        let images = IMAGES.into_iter().filter(|(flag, _)| other(flag));
+        let images: Vec<_> = images.map(|(flag, image)| format!("{flag}={image}")).collect();
         self.with_admin(Program::named("workspace-controller"), 0)
             .args([
                 "--preset-registry",
@@ -256,6 +273,7 @@ impl Programs {
             .arg(format!("--preset-registry-ca-config-map={NAMESPACE}/{AUTHORITY}"))
             .arg("--preset-registry-token-file")
             .arg(&self.registry_token)
+            .args(images)
             .args(["--concurrency", &self.options.concurrency.to_string()])
             .args(["--node-provisioner", self.options.node_provisioner])
             .args(["--node-class-group", self.options.node_class[0]])

@@ -82,7 +82,10 @@ mod tests {
     fn upgrades_are_manual_unless_a_window_is_asked_for() {
         let of = |flags: &[&str]| {
             Args::try_parse_from([&["workspace-controller"], flags].concat())
-                .map(|args| args.settings().upgrades)
+                .map(|args| {
+                    args.settings(render::Images::of_registry("registry.example.com"))
+                        .upgrades
+                })
                 .map_err(|error| error.to_string())
         };
         assert_eq!(of(&[]), Ok(Upgrades::Manual));

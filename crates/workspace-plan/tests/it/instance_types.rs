@@ -163,7 +163,7 @@ fn a_model_that_needs_a_compiler_needs_an_image_with_it() {
     refused(
         &case,
         "False/EngineLacksToolkit: preset deepseek-v3.2 needs the CUDA toolkit, which image \
-         mcr.microsoft.com/aks/kaito/kaito-base:0.5.0 lacks",
+         registry.example.com/kaito/kaito-base:0.5.0 lacks",
     );
     let mut other = case;
     other.settings.engine = EngineImage::KAITO_BASE.stated(None, Some(true));
