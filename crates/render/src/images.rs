@@ -16,10 +16,10 @@ pub struct Images {
 }
 
 impl Images {
-    /// Returns the images of a registry that holds all of them: ours of this version, and copies of upstream's.
+    /// Returns the images of a registry that holds all of them: ours with a tag, and copies of upstream's.
     #[must_use]
-    pub fn of_registry(registry: &str) -> Self {
-        let ours = |name: &str| format!("{registry}/{name}:{}", env!("CARGO_PKG_VERSION"));
+    pub fn of_registry(registry: &str, tag: &str) -> Self {
+        let ours = |name: &str| format!("{registry}/{name}:{tag}");
         Self {
             preset_registry: registry.to_owned(),
             base: format!("{registry}/kaito-base:0.5.0"),

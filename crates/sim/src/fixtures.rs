@@ -38,7 +38,7 @@ pub fn setup(seed: u64) -> Setup {
             upgrades: Default::default(),
             max_nodes: Default::default(),
             node_image_family: "ubuntu".to_owned(),
-            images: render::Images::of_registry("registry.example.com/kaito"),
+            images: render::Images::of_registry("registry.example.com/kaito", "0.1.0"),
             downloads: Default::default(),
             outgoing: Default::default(),
             serving: Default::default(),

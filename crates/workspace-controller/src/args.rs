@@ -241,7 +241,7 @@ mod tests {
     fn downloads(flags: &[&str]) -> Result<Downloads, String> {
         let args = Args::try_parse_from([&["workspace-controller"], flags].concat());
         args.map(|args| {
-            args.settings(Images::of_registry("registry.example.com"))
+            args.settings(Images::of_registry("registry.example.com/kaito", "0.1.0"))
                 .downloads
         })
         .map_err(|error| error.to_string())
@@ -270,7 +270,7 @@ mod tests {
     fn names_that_upstream_uses_for_the_provisioner_are_accepted() {
         let of = |flags: &[&str]| {
             Args::try_parse_from([&["workspace-controller"], flags].concat())
-                .map(|args| args.settings(Images::of_registry("registry.example.com")))
+                .map(|args| args.settings(Images::of_registry("registry.example.com/kaito", "0.1.0")))
                 .map_err(|error| error.to_string())
         };
         assert_eq!(of(&[]).unwrap().mode, ProvisionerMode::NodeClaim);

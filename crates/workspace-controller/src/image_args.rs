@@ -96,7 +96,7 @@ mod tests {
 
     #[test]
     fn all_images_are_named() {
-        let ours = |name: &str| format!("--{name}-image={REGISTRY}/{name}:{}", env!("CARGO_PKG_VERSION"));
+        let ours = |name: &str| format!("--{name}-image={REGISTRY}/{name}:0.1.0");
         let said = images(&[
             &format!("--preset-registry-name={REGISTRY}"),
             &format!("--base-image={REGISTRY}/kaito-base:0.5.0"),
@@ -104,6 +104,6 @@ mod tests {
             &ours("tuning-job"),
             &ours("artifact"),
         ]);
-        assert_eq!(said, Ok(Images::of_registry(REGISTRY)));
+        assert_eq!(said, Ok(Images::of_registry(REGISTRY, "0.1.0")));
     }
 }

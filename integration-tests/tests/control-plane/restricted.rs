@@ -306,7 +306,7 @@ fn plan(observed: &Observed) -> plan::Plan {
         ceilings: Default::default(),
         max_nodes: workspace_plan::NodeLimit::default(),
         node_image_family: "ubuntu".to_owned(),
-        images: render::Images::of_registry("registry.example.com/kaito"),
+        images: render::Images::of_registry("registry.example.com/kaito", "0.1.0"),
         downloads: render::Downloads::default(),
         serving: Default::default(),
         outgoing: render::Outgoing::default(),

@@ -150,7 +150,7 @@ fn command_line(preset: &Preset, instance_type: &InstanceType, placement: Placem
 
 fn workload(preset: &Preset, instance_type: &InstanceType, placement: Placement) -> Manifest {
     let platform = Platform {
-        images: Images::of_registry("registry.example.com/kaito"),
+        images: Images::of_registry("registry.example.com/kaito", "0.1.0"),
         downloads: Downloads::default(),
         claimed: true,
         aks: true,

@@ -32,7 +32,7 @@ fn hardware(name: &str) -> Hardware {
 
 fn platform() -> Platform {
     Platform {
-        images: Images::of_registry("registry.example.com/kaito"),
+        images: Images::of_registry("registry.example.com/kaito", "0.1.0"),
         downloads: Downloads::default(),
         outgoing: Outgoing::default(),
         claimed: true,

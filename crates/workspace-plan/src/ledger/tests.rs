@@ -29,7 +29,7 @@ fn settings(nodes: Option<u32>, usd: Option<&str>) -> Settings {
         engine: Default::default(),
         retired_types: Default::default(),
         upgrades: Default::default(),
-        images: render::Images::of_registry("registry.example.com/kaito"),
+        images: render::Images::of_registry("registry.example.com/kaito", "0.1.0"),
         downloads: render::Downloads::default(),
         outgoing: render::Outgoing::default(),
         serving: render::Serving::default(),

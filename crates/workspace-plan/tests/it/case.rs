@@ -61,7 +61,7 @@ impl Case {
                 ceilings: Default::default(),
                 max_nodes: Default::default(),
                 node_image_family: "ubuntu".to_owned(),
-                images: render::Images::of_registry("registry.example.com/kaito"),
+                images: render::Images::of_registry("registry.example.com/kaito", "0.1.0"),
                 downloads: render::Downloads::default(),
                 outgoing: render::Outgoing::default(),
                 serving: render::Serving::default(),

@@ -98,7 +98,7 @@ fn the_front_of_vllm() {
             ..render::Serving::default()
         };
         let platform = render::Platform {
-            images: render::Images::of_registry("registry.example.com/kaito"),
+            images: render::Images::of_registry("registry.example.com/kaito", "0.1.0"),
             downloads: downloads(),
             claimed: true,
             aks: true,

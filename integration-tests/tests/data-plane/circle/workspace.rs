@@ -25,7 +25,7 @@ pub(crate) fn settings(downloads: Downloads) -> Settings {
         ceilings: Default::default(),
         max_nodes: workspace_plan::NodeLimit::default(),
         node_image_family: "ubuntu".to_owned(),
-        images: Images::of_registry("registry.example.com/kaito"),
+        images: Images::of_registry("registry.example.com/kaito", "0.1.0"),
         downloads,
         serving: render::Serving::default(),
         outgoing: render::Outgoing::default(),
