@@ -13,6 +13,8 @@ pub struct Images {
     pub tuning_job: String,
     /// Our fetch, pull and push tool.
     pub artifact: String,
+    /// Names of Secrets with credentials for these images, in the namespace of each Workspace.
+    pub pull_secrets: Vec<String>,
 }
 
 impl Images {
@@ -26,6 +28,7 @@ impl Images {
             inference_server: ours("inference-server"),
             tuning_job: ours("tuning-job"),
             artifact: ours("artifact"),
+            pull_secrets: Vec::new(),
         }
     }
 }

@@ -48,7 +48,7 @@ pub(crate) fn pod_template(inference: &Inference<'_>) -> PodTemplateSpec {
             lifecycle,
             ..container
         }],
-        image_pull_secrets: pod::pull_secrets(inference.options()),
+        image_pull_secrets: pod::image_pull_secrets(inference.options(), &inference.platform.images),
         init_containers: (!init.is_empty()).then_some(init),
         termination_grace_period_seconds: grace,
         tolerations: Some(scheduling::tolerations(inference.workspace, inference.platform)),

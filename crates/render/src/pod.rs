@@ -7,6 +7,7 @@ use k8s_openapi::api::core::v1::{
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use kaito_api::{PresetOptions, labels};
 
+use crate::images::Images;
 use crate::paths;
 
 /// User id of pods that run the base image.
@@ -103,11 +104,27 @@ pub(crate) fn hub_token(options: Option<&PresetOptions>, is_gated: bool) -> Opti
     })
 }
 
-/// Secrets with the kubelet's credentials for pulling the images of the pod.
-pub(crate) fn pull_secrets(options: Option<&PresetOptions>) -> Option<Vec<LocalObjectReference>> {
-    let names = &options?.image_pull_secrets;
-    let reference = |name: &String| LocalObjectReference { name: name.clone() };
-    (!names.is_empty()).then(|| names.iter().map(reference).collect())
+/// Names of the Secrets with credentials for the images of the pod: the user's, then the administrator's.
+pub(crate) fn pull_secrets(options: Option<&PresetOptions>, images: &Images) -> Vec<String> {
+    let mut names: Vec<String> = options
+        .map(|options| options.image_pull_secrets.clone())
+        .unwrap_or_default();
+    for name in &images.pull_secrets {
+        if !names.contains(name) {
+            names.push(name.clone());
+        }
+    }
+    names
+}
+
+/// The same, for the kubelet.
+pub(crate) fn image_pull_secrets(
+    options: Option<&PresetOptions>,
+    images: &Images,
+) -> Option<Vec<LocalObjectReference>> {
+    let names = pull_secrets(options, images).into_iter();
+    let references: Vec<_> = names.map(|name| LocalObjectReference { name }).collect();
+    (!references.is_empty()).then_some(references)
 }
 
 /// The user's image, else ours.

@@ -27,7 +27,7 @@ pub(crate) fn pod_template(tuning: &Tuning<'_>) -> PodTemplateSpec {
     let mut spec = PodSpec {
         affinity: scheduling::affinity(tuning.workspace, tuning.platform),
         containers: parts.containers,
-        image_pull_secrets: pod::pull_secrets(tuning.options()),
+        image_pull_secrets: pod::image_pull_secrets(tuning.options(), &tuning.platform.images),
         init_containers: Some(parts.init),
         restart_policy: Some("Never".to_owned()),
         tolerations: Some(scheduling::tolerations(tuning.workspace, tuning.platform)),
@@ -87,14 +87,11 @@ impl Parts {
             "{}/{}",
             tuning.platform.images.preset_registry, tuning.profile.weights_image
         );
-        let secrets = tuning
-            .options()
-            .map(|options| options.image_pull_secrets.as_slice())
-            .unwrap_or_default();
+        let secrets = pod::pull_secrets(tuning.options(), &tuning.platform.images);
         let mount = volume::weights_mount();
         let (container, credentials) = artifact::puller(
             TUNING_WEIGHTS_STEP,
-            (&reference, secrets),
+            (&reference, &secrets),
             (paths::WEIGHTS, mount),
             tuning.platform,
         );

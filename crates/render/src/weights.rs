@@ -92,13 +92,11 @@ fn mounted_image<'a>(inference: &Inference<'a>) -> Option<&'a str> {
 
 /// Container that pulls an image as the kubelet would: with the pull secrets of the pod.
 fn pull(inference: &Inference<'_>, image: &str) -> (Container, Option<Volume>) {
-    let secrets = inference
-        .options()
-        .map_or(&[][..], |options| &options.image_pull_secrets);
+    let secrets = pod::pull_secrets(inference.options(), &inference.platform.images);
     let mount = volume::weights_mount();
     artifact::puller(
         WEIGHTS_STEP,
-        (image, secrets),
+        (image, &secrets),
         (paths::WEIGHTS, mount),
         inference.platform,
     )

@@ -335,6 +335,7 @@ mod tests {
         }
         for flag in [
             "tuning-job-image",
+            "image-pull-secret",
             "max-nodes-per-workspace",
             "tuning-node-retention",
             "upgrades",

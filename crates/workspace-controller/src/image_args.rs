@@ -22,6 +22,9 @@ pub struct ImageArgs {
     /// Image of the artifact tool.
     #[arg(long, env = "ARTIFACT_IMAGE")]
     pub artifact_image: Option<String>,
+    /// Secret with credentials for the images, in the namespace of each Workspace; may be repeated.
+    #[arg(long, env = "IMAGE_PULL_SECRETS", value_delimiter = ',', value_name = "SECRET")]
+    pub image_pull_secret: Vec<String>,
 }
 
 /// Images without a reference.
@@ -55,6 +58,7 @@ impl ImageArgs {
             inference_server: named("--inference-server-image", &self.inference_server_image),
             tuning_job: named("--tuning-job-image", &self.tuning_job_image),
             artifact: named("--artifact-image", &self.artifact_image),
+            pull_secrets: self.image_pull_secret.clone(),
         };
         if flags.is_empty() {
             Ok(images)

@@ -261,6 +261,7 @@ fn vllm_with_everything() {
     let subject = (&workspace, &preset, &hardware("Standard_NC48ads_A100_v4"));
     let serving = protected();
     let mut platform = platform();
+    platform.images.pull_secrets = vec!["registry".into(), "pull".into()];
     platform.downloads.hub = "https://hub.example.com".into();
     platform.outgoing = outgoing();
     golden(
@@ -307,6 +308,7 @@ fn weights_in_an_image_are_a_volume_where_kubelets_mount_images() {
     );
     let of = |engine, image_volumes| {
         let mut platform = platform();
+        platform.images.pull_secrets = vec!["registry".into()];
         platform.image_volumes = image_volumes;
         platform.downloads.plain_http_registries = vec!["r.io".into()];
         served(subject, engine, |inference| {
