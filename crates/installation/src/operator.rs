@@ -112,6 +112,7 @@ impl Installation {
             "image": {"registry": REGISTRY_NAME, "tag": "1"},
             "workspaceImages": {"base": images::ENGINE_IMAGE},
             "workspaceDownloads": {"hubEndpoint": hub, "allowHttp": true, "allowHosts": [HOST_ADDRESS, HOST_NAME], "plainHttpRegistries": [self.registry_name()]},
+            "doctor": {"skip": ["noDevicePlugin"]},
             "workspaceController": {"replicas": 2},
             "presetRegistry": {"replicas": 2},
             "gpuProvisioner": cloud::provisioner_values(&self.arm_url),

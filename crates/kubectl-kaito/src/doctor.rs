@@ -26,10 +26,11 @@ pub(crate) async fn run(args: &DoctorArgs) -> anyhow::Result<Answer> {
     let access = args.read.cluster.connect().await?;
     let facts = ClusterFacts::read(&access, &args.release).await?;
     let now = Timestamp::now();
-    let report = match args.before_uninstall {
+    let mut report = match args.before_uninstall {
         true => before_uninstall(&facts, now),
         false => examine(&facts, now),
     };
+    report.leave_out(&args.skip);
     let text = match args.read.output {
         Format::Table => text::of(&report, args.before_uninstall, Screen::of_stdout()),
         format => serialized(format, &serde_json::to_value(&report)?)?,

@@ -32,6 +32,12 @@ async fn own_nodes_serve_and_an_uninstalled_operator_leaves_nothing() -> Result<
     };
     serve_from_own_nodes(system).await?;
 
+    // The doctor runs in the cluster, and finds an operator that works and no node that costs without use. Nodes of this
+    // cluster have a device plugin of their own, without a DaemonSet.
+    system
+        .helm_run(&["test", "kaito", "--namespace", NAMESPACE, "--logs"])
+        .await?;
+
     // The documented order: Workspaces, programs, definitions, namespace.
     let client = system.client().await?;
     let workspaces: Api<Workspace> = Api::all(client.clone());

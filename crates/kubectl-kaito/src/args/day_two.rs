@@ -82,6 +82,9 @@ pub(crate) struct DoctorArgs {
     /// List what would leak or stop if the operator were uninstalled now.
     #[arg(long)]
     pub(crate) before_uninstall: bool,
+    /// Kind of finding to leave out, such as noDevicePlugin; may be repeated. The report says how many were.
+    #[arg(long, value_delimiter = ',', value_name = "FINDING", conflicts_with = "before_uninstall")]
+    pub(crate) skip: Vec<String>,
     /// Namespace and name of the release, for users who may not read its marker.
     #[arg(long, default_value = "kaito-system/kaito", value_name = "NAMESPACE/RELEASE")]
     pub(crate) release: String,

@@ -81,3 +81,18 @@ pub(super) struct DoctorReport {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(super) notes: Vec<String>,
 }
+
+impl DoctorReport {
+    /// Takes out the findings of these kinds, and notes how many they were.
+    pub(super) fn leave_out(&mut self, kinds: &[String]) {
+        for kind in kinds {
+            let all = self.findings.len();
+            self.findings.retain(|finding| finding.kind != kind);
+            let count = all - self.findings.len();
+            if count > 0 {
+                self.notes
+                    .push(format!("{count} findings of kind {kind} are left out, as --skip says."));
+            }
+        }
+    }
+}

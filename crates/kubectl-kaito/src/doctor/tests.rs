@@ -240,6 +240,14 @@ fn an_installation_that_does_not_work_is_described() {
         !kinds.contains(&"noDevicePlugin") && kinds.contains(&"heldProvisioner"),
         "{kinds:?}"
     );
+    let mut left = examine(&facts, now());
+    left.leave_out(&["noGpuOffered".to_owned(), "noDevicePlugin".to_owned()]);
+    assert!(left.findings.iter().all(|found| found.kind != "noGpuOffered"));
+    assert_eq!(left.findings.len() + 1, found.findings.len());
+    assert_eq!(
+        left.notes,
+        ["1 findings of kind noGpuOffered are left out, as --skip says."]
+    );
     let nothing = examine(&ClusterFacts::default(), now());
     assert_eq!(nothing.findings[0].kind, "notInstalled");
 }
