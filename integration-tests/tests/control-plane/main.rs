@@ -23,6 +23,7 @@ mod karpenter;
 mod ladder;
 mod lifecycle;
 mod metrics;
+mod migration;
 mod money;
 mod node_claims;
 mod node_classes;
