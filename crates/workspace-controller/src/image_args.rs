@@ -23,7 +23,12 @@ pub struct ImageArgs {
     #[arg(long, env = "ARTIFACT_IMAGE")]
     pub artifact_image: Option<String>,
     /// Secret with credentials for the images, in the namespace of each Workspace; may be repeated.
-    #[arg(long, env = "IMAGE_PULL_SECRETS", value_delimiter = ',', value_name = "SECRET")]
+    #[arg(
+        long,
+        env = "IMAGE_PULL_SECRETS",
+        value_delimiter = ',',
+        value_name = "SECRET"
+    )]
     pub image_pull_secret: Vec<String>,
 }
 

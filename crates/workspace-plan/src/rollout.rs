@@ -97,10 +97,16 @@ pub(crate) fn of(context: &PlanContext<'_>, desired: &Desired<'_>, mut manifests
             Some(revision) => revision.workload.clone(),
             None => rendering.workload.clone(),
         },
-        Choice::Unknown => {
+        Choice::Unknown(reason) => {
             rollout.deletes_stale = false;
             rollout.keeps_template = true;
-            rollout.notes.push(available("the revision of what runs is gone"));
+            rollout.notes.push(available(reason));
+            if !context
+                .workload
+                .is_some_and(|runs| runs.is_like(&rendering.workload))
+            {
+                rollout.manifests.clear();
+            }
             rollout.manifests.push(rendering.workload.clone());
             return rollout;
         }

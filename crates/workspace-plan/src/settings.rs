@@ -4,10 +4,11 @@ use std::str::FromStr;
 
 use instance_types::{Ceilings, Cloud};
 use jiff::SignedDuration;
-use kaito_api::{Claim, ClaimKind, NodeClassRef};
+use kaito_api::{Claim, ClaimKind, NodeClassRef, labels};
 use preset_catalog::EngineImage;
 use preset_catalog::fit::RetiredTypes;
 
+use crate::metadata::label;
 use crate::upgrades::Upgrades;
 
 /// Source of nodes.
@@ -156,7 +157,11 @@ impl Settings {
             ProvisionerMode::NodeClaim => sets_label(Some(&self.node_claims.class)),
             ProvisionerMode::Byo => false,
         };
-        let all_set_label = will_set_label && claims.iter().all(|claim| sets_label(claim.node_class()));
+        // Claims of upstream's controller name no UID, so their Nodes have no label with it.
+        let has_label = |claim: &Claim| {
+            sets_label(claim.node_class()) && label(claim.metadata(), labels::WORKSPACE_UID).is_some()
+        };
+        let all_set_label = will_set_label && claims.iter().all(has_label);
         render::Isolation {
             restricted_label: self.isolation.restricted_label && all_set_label,
             ..self.isolation

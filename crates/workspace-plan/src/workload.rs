@@ -5,7 +5,7 @@ use k8s_openapi::api::batch::v1::{Job, JobStatus};
 use k8s_openapi::api::core::v1::PodSpec;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kaito_api::labels;
-use plan::{Delete, Kind, ObjectRef, Propagation, Write};
+use plan::{Delete, Kind, Manifest, ObjectRef, Propagation, Write};
 
 use crate::metadata;
 use crate::observed::Workloads;
@@ -104,6 +104,16 @@ impl<'a> Workload<'a> {
         let is_wanted =
             |replicas: Option<i32>| u32::try_from(replicas.unwrap_or_default()) == Ok(self.replicas());
         self.is_serving() && is_wanted(all) && is_wanted(updated)
+    }
+
+    /// Returns true if the manifest is of the same kind.
+    pub(crate) fn is_like(self, manifest: &Manifest) -> bool {
+        let kind = match self {
+            Self::Deployment(_) => Kind::Deployment,
+            Self::StatefulSet(_) => Kind::StatefulSet,
+            Self::Job(_) => Kind::Job,
+        };
+        manifest.kind() == kind
     }
 
     /// Returns true if a server is ready, of whichever template. The pods of a StatefulSet are one server.

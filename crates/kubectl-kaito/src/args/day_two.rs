@@ -83,7 +83,12 @@ pub(crate) struct DoctorArgs {
     #[arg(long)]
     pub(crate) before_uninstall: bool,
     /// Kind of finding to leave out, such as noDevicePlugin; may be repeated. The report says how many were.
-    #[arg(long, value_delimiter = ',', value_name = "FINDING", conflicts_with = "before_uninstall")]
+    #[arg(
+        long,
+        value_delimiter = ',',
+        value_name = "FINDING",
+        conflicts_with = "before_uninstall"
+    )]
     pub(crate) skip: Vec<String>,
     /// Namespace and name of the release, for users who may not read its marker.
     #[arg(long, default_value = "kaito-system/kaito", value_name = "NAMESPACE/RELEASE")]

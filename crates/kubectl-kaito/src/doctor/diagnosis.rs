@@ -90,8 +90,9 @@ impl DoctorReport {
             self.findings.retain(|finding| finding.kind != kind);
             let count = all - self.findings.len();
             if count > 0 {
-                self.notes
-                    .push(format!("{count} findings of kind {kind} are left out, as --skip says."));
+                self.notes.push(format!(
+                    "{count} findings of kind {kind} are left out, as --skip says."
+                ));
             }
         }
     }

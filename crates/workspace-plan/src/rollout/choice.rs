@@ -76,9 +76,21 @@ fn unrecorded(situation: &Situation<'_>) -> Choice {
         None => Choice::Running,
         // No node is left for its pods, so nothing is lost with them.
         Some(_) if is_stranded(situation, workload) => Choice::Rendered,
-        Some(_) if has_same_inputs && !is_asked => Choice::Unknown,
+        Some(_) if has_same_inputs && !is_asked => Choice::Unknown("the revision of what runs is gone"),
+        Some(_) if is_of_upstream(workload) && !is_asked => {
+            Choice::Unknown("what runs was made by another controller")
+        }
         Some(_) => Choice::Rendered,
     }
+}
+
+/// Returns true if the workload serves and has no mark of ours. Upstream's controller made it, and it serves on.
+fn is_of_upstream(workload: Workload<'_>) -> bool {
+    let marks = [labels::INPUTS_HASH, labels::REVISION, labels::NODE_COUNT];
+    let is_marked = marks
+        .into_iter()
+        .any(|key| annotation(workload.metadata(), key).is_some());
+    !is_marked && workload.has_ready_server()
 }
 
 /// Returns true if no server is ready, and the nodes exclude the pods of the workload.

@@ -25,8 +25,9 @@ pub(super) enum Choice {
     Running,
     /// The kept revision of this name.
     Recorded(String),
-    /// Nothing is recorded about the workload that runs: it stays as it is.
-    Unknown,
+    /// Nothing is recorded about the workload that runs, or upstream's controller made it: it stays as it is, for this
+    /// reason.
+    Unknown(&'static str),
 }
 
 /// Everything that the choice depends on.

@@ -271,6 +271,37 @@ fn a_machine_of_upstream_takes_an_ordinal() {
 }
 
 #[test]
+fn a_workload_of_upstream_serves_until_an_upgrade_is_asked_for() {
+    let mut case = Case::serving("phi-4").with_nodes(1, 1);
+    let legacy = objects::metadata(&mut case.observed.claims[0]);
+    legacy.name = Some("ws0123456789".into());
+    legacy.labels.as_mut().unwrap().remove("kaito.sh/workspace-uid");
+    let owners = json!([{"apiVersion": "kaito.sh/v1beta1", "kind": "Workspace", "name": "w", "uid": objects::UID, "controller": true}]);
+    case.observed.workloads.stateful_set = Some(Arc::new(parse(json!({
+        "metadata": {"name": "w", "namespace": "default", "uid": "uid-of-old", "ownerReferences": owners},
+        "spec": {"replicas": 1, "selector": {}, "template": {}, "serviceName": "w-headless"},
+        "status": {"replicas": 1, "readyReplicas": 1},
+    }))));
+    assert_eq!(actions(&case.plan()), [""; 0]);
+    let workspace = Arc::make_mut(&mut case.observed.workspace);
+    let annotations = workspace.metadata.annotations.get_or_insert_default();
+    annotations.insert("kaito.sh/upgrade".into(), "now".into());
+    let asked = case.plan();
+    assert!(
+        actions(&asked).contains(&"delete StatefulSet w".to_owned()),
+        "{:?}",
+        actions(&asked)
+    );
+    // The Nodes of upstream's claims do not have the label that no kubelet may set.
+    case.observed.workloads.stateful_set = None;
+    let written = format!("{:?}", case.plan().writes);
+    assert!(
+        written.contains("Deployment") && !written.contains("node-restriction"),
+        "{written}"
+    );
+}
+
+#[test]
 fn a_workload_of_another_kind_is_replaced_once_the_nodes_are_there() {
     let mut case = Case::serving("phi-4");
     let owners = json!([{"apiVersion": "kaito.sh/v1beta1", "kind": "Workspace", "name": "w", "uid": objects::UID, "controller": true}]);
