@@ -121,11 +121,18 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let registry = push
         .map(|place| ImagePlace::new(place, args.plain_http))
         .transpose()?;
+    let programs = chosen(&args.programs)?;
+    for (registry, program) in registry
+        .iter()
+        .flat_map(|to| programs.iter().map(move |one| (to, one)))
+    {
+        registry.check(program.name, &args.tag)?;
+    }
     println!(
         "{:<22} {:<6} {:>9} {:>9}  digest",
         "image", "", "program", "image"
     );
-    for program in chosen(&args.programs)? {
+    for program in programs {
         let to = images.join(program.name);
         let made = made(program, &targets, &args.tag, &repository::target(), &to)?;
         show(program, &made)?;

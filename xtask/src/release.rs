@@ -76,6 +76,9 @@ fn everything(args: &Args, place: &str, version: &str, to: &Path) -> Result<()> 
     let signer = sign::Signer::of(args.sign_key.as_deref(), args.sign_by_identity)?;
     let targets = build::targets(&args.arch)?;
     let registry = ImagePlace::new(place, args.plain_http)?;
+    for program in PROGRAMS {
+        registry.check(program.name, version)?;
+    }
 
     println!("kaito {version}: images");
     let mut references = Vec::new();

@@ -142,12 +142,13 @@ pub(crate) fn volume_claim(claim: &mut PersistentVolumeClaim) {
 /// Keeps ConfigMaps whole: only those with our label are watched.
 pub(crate) fn config_map(_: &mut ConfigMap) {}
 
+/// Returns true if we made the object, or a Workspace owns it: upstream's controller labels pods alone.
 fn is_ours<K: Resource>(object: &K) -> bool {
-    object
-        .meta()
-        .labels
-        .as_ref()
-        .is_some_and(|l| l.contains_key(labels::WORKSPACE))
+    let meta = object.meta();
+    let labels = meta.labels.as_ref();
+    let mut owners = meta.owner_references.iter().flatten();
+    labels.is_some_and(|labels| labels.contains_key(labels::WORKSPACE))
+        || owners.any(|owner| owner.kind == Kind::Workspace.as_str())
 }
 
 fn strip_metadata<K: Resource>(object: &mut K) {

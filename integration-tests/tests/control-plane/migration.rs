@@ -103,20 +103,21 @@ async fn upstream(world: &World) -> Result<Before> {
     for object in objects::serving(NAME, &world.namespace, &uid) {
         create(world, &object).await?;
     }
+    let sets: Api<StatefulSet> = Api::namespaced(world.client.clone(), &world.namespace);
+    let serves = world
+        .env
+        .eventually("upstream's model to serve", LIMIT, async || {
+            let set = sets.get(NAME).await?;
+            let ready = set.status.as_ref().and_then(|status| status.ready_replicas);
+            ensure!(ready == Some(1), "{ready:?}");
+            Ok(set)
+        });
+    let stateful_set = serves.await?;
     let pods: Api<Pod> = Api::namespaced(world.client.clone(), &world.namespace);
-    let pod = world.env.eventually("upstream's pod to run", LIMIT, async || {
-        let pod = pods.get(&format!("{NAME}-0")).await?;
-        let phase = pod.status.as_ref().and_then(|status| status.phase.as_deref());
-        ensure!(phase == Some("Running"), "{phase:?}");
-        Ok(pod)
-    });
-    let pod = pod.await?;
     Ok(Before {
         claim: Api::all(world.client.clone()).get(CLAIM).await?,
-        stateful_set: Api::namespaced(world.client.clone(), &world.namespace)
-            .get(NAME)
-            .await?,
-        pod,
+        stateful_set,
+        pod: pods.get(&format!("{NAME}-0")).await?,
     })
 }
 

@@ -35,24 +35,53 @@ impl ImagePlace {
         })
     }
 
+    /// Checks that the registry lets an image be pushed: a build takes long, and would be in vain otherwise.
+    pub(crate) fn check(&self, name: &str, tag: &str) -> Result<()> {
+        let reference = self.reference(name, tag);
+        let status = self
+            .artifact(&["check-push", "--attempts", "2"])
+            .arg(&reference)
+            .status()
+            .context("failed to run artifact")?;
+        ensure!(
+            status.success(),
+            "nothing can be pushed to {}: check its address, --plain-http and `docker login`",
+            self.place
+        );
+        Ok(())
+    }
+
     /// Pushes the image of a layout.
     pub(crate) fn image(&self, layout: &Path, name: &str, tag: &str) -> Result<()> {
-        let reference = format!("{}/{name}:{tag}", self.place);
+        let reference = self.reference(name, tag);
+        let status = self
+            .artifact(&["publish", "--from"])
+            .arg(layout)
+            .arg(&reference)
+            .status()
+            .context("failed to run artifact")?;
+        ensure!(status.success(), "failed to push {reference}");
+        Ok(())
+    }
+
+    fn reference(&self, name: &str, tag: &str) -> String {
+        format!("{}/{name}:{tag}", self.place)
+    }
+
+    /// The command of artifact, with the access to the registry before the other arguments.
+    fn artifact(&self, arguments: &[&str]) -> Command {
         let host = self.place.split('/').next().unwrap_or_default();
+        let (command_name, rest) = arguments.split_at(arguments.len().min(1));
         let mut command = Command::new(&self.publisher);
-        command.args(["publish", "--from"]).arg(layout);
+        command.args(command_name);
         if self.plain_http {
             command.args(["--plain-http", host]);
         }
         if let Some(logins) = docker_logins() {
             command.arg("--auth-dir").arg(logins);
         }
-        let status = command
-            .arg(&reference)
-            .status()
-            .context("failed to run artifact")?;
-        ensure!(status.success(), "failed to push {reference}");
-        Ok(())
+        command.args(rest);
+        command
     }
 
     /// Packs the chart for images of this tag, and pushes it below `charts`.
