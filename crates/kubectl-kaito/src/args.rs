@@ -12,7 +12,7 @@ use clap::{Parser, Subcommand, ValueEnum};
 use instance_types::Cloud;
 use preset_catalog::fit::RetiredTypes;
 
-pub(crate) use chat::{ChatArgs, EndpointArgs};
+pub(crate) use chat::{ChatArgs, DashboardArgs, EndpointArgs};
 pub(crate) use day_two::{ClusterArgs, DoctorArgs, ExplainArgs, Group, LogsArgs, StatusArgs, TopArgs};
 pub(crate) use deploy::{CompletionArgs, CompletionShell, DeployArgs};
 pub(crate) use format::{Format, PlanFormat};
@@ -83,6 +83,8 @@ pub(crate) enum Command {
     Endpoint(EndpointArgs),
     /// Ask a model, once or in a conversation.
     Chat(ChatArgs),
+    /// Serve a page on this machine that shows Workspaces, nodes and cost live.
+    Dashboard(DashboardArgs),
     /// Print the log of the container that matters now.
     Logs(LogsArgs),
     /// Create the Workspace of the best plan for a preset, after its cost was shown.

@@ -10,6 +10,7 @@ mod chat;
 mod cluster;
 mod commit;
 mod completion;
+mod dashboard;
 mod deploy;
 mod doctor;
 mod documents;
@@ -87,6 +88,7 @@ async fn answer(args: Args) -> anyhow::Result<Answer> {
         Command::Top(top) => top::run(&top).await,
         Command::Endpoint(endpoint) => endpoint::run(&endpoint).await,
         Command::Chat(chat) => Box::pin(chat::run(&chat)).await,
+        Command::Dashboard(dashboard) => Box::pin(dashboard::run(&dashboard)).await,
         Command::Logs(logs) => logs::run(&logs).await,
         Command::Deploy(deploy) => deploy::run(&PresetSource::of(&args.registry).await?, &deploy).await,
         Command::Completion(completion) => Ok(completion::script(completion.shell)),

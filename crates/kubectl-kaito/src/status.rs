@@ -9,6 +9,7 @@ mod phases;
 mod text;
 mod view;
 mod watch;
+mod watching;
 
 use jiff::Timestamp;
 
@@ -17,12 +18,11 @@ use crate::args::{Format, StatusArgs};
 use crate::cluster::ClusterAccess;
 use crate::output::serialized;
 use crate::screen::Screen;
-use facts::WorkspaceFacts;
-use view::StatusView;
 
-pub(crate) use facts::of_workspace;
+pub(crate) use facts::{WorkspaceFacts, of_workspace};
 pub(crate) use listing::bill_among;
-pub(crate) use view::{message_and_remedy, state_word};
+pub(crate) use view::{StatusView, message_and_remedy, state_word};
+pub(crate) use watching::{WatchScope, Watching};
 
 /// Describes one Workspace or all. It is a finding if one is not ready.
 pub(crate) async fn run(args: &StatusArgs) -> anyhow::Result<Answer> {

@@ -10,6 +10,7 @@ mod conformance;
 mod crash;
 mod crash_proxy;
 mod crd;
+mod dashboard;
 mod definitions;
 mod doctor;
 mod embedded;

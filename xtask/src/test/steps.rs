@@ -108,6 +108,12 @@ pub(super) fn nightly() -> Vec<TestStep> {
             with_vllm,
         ),
         step(
+            "dashboard",
+            "the plugin's page in a browser, which apt-get installs once",
+            "cargo xtask nightly dashboard",
+            with_browser,
+        ),
+        step(
             "repeated",
             "the integration tests ten times in a row: none may fail now and then",
             "cargo xtask nightly repeated",
@@ -122,6 +128,24 @@ fn with_vllm() -> Result<()> {
     run_cargo("build --workspace --bins", &[])?;
     run_cargo(VLLM_TESTS, &[("KAITO_VLLM_PYTHON", python)])
 }
+
+fn with_browser() -> Result<()> {
+    if Command::new(BROWSER).arg("--version").output().is_err() {
+        let mut install = Command::new("apt-get");
+        install.args(["install", "--yes", "--no-install-recommends", BROWSER]);
+        let status = install.status().context("failed to run apt-get")?;
+        ensure!(status.success(), "apt-get ended with {status}");
+    }
+    run_cargo("build --workspace --bins", &[])?;
+    run_cargo(
+        DASHBOARD_TESTS,
+        &[CLUSTER_REQUIRED, ("KAITO_REQUIRE_BROWSER", "1")],
+    )
+}
+
+/// Browser without a window, as Debian names it.
+const BROWSER: &str = "chromium-headless-shell";
+const DASHBOARD_TESTS: &str = "test --workspace --test control-plane -- dashboard::";
 
 /// Runs of the integration tests in one night.
 const REPETITIONS: usize = 10;

@@ -44,6 +44,18 @@ pub(crate) struct ChatArgs {
     pub(crate) cluster: ClusterArgs,
 }
 
+#[derive(Clone, Debug, clap::Args)]
+pub(crate) struct DashboardArgs {
+    /// Show the Workspaces of all namespaces.
+    #[arg(long, short = 'A', conflicts_with = "namespace")]
+    pub(crate) all_namespaces: bool,
+    /// Port of 127.0.0.1; 0 is any free one.
+    #[arg(long, default_value_t = 0)]
+    pub(crate) port: u16,
+    #[command(flatten)]
+    pub(crate) cluster: ClusterArgs,
+}
+
 fn temperature(text: &str) -> Result<f64, String> {
     let number: Option<f64> = text.parse().ok();
     let number = number.filter(|number| (0.0..=2.0).contains(number));
