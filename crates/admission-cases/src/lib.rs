@@ -14,6 +14,7 @@ mod choices;
 mod created;
 mod embedded;
 mod hardware;
+mod offerings;
 mod selectors;
 mod serving;
 mod updated;
@@ -44,6 +45,7 @@ fn created() -> Vec<Case> {
         hardware::supported(),
         created::annotations(),
         choices::commits(),
+        offerings::offerings(),
         serving::annotations(),
         selectors::selectors(),
         workloads::templates(),

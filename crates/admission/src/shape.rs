@@ -29,6 +29,16 @@ const VARIABLES: &[Variable] = &[
         "variables.instanceType.split(',').map(t, t.trim().lowerAscii())",
     ),
     variable(
+        "capacityTypes",
+        "'kaito.sh/capacity-types' in variables.annotations \
+         ? variables.annotations['kaito.sh/capacity-types'].split(',').map(t, t.trim()) : ['']",
+    ),
+    variable(
+        "zones",
+        "'kaito.sh/zones' in variables.annotations \
+         ? variables.annotations['kaito.sh/zones'].split(',').map(z, z.trim()) : ['']",
+    ),
+    variable(
         "matchLabels",
         "has(object.resource) && has(object.resource.labelSelector) && has(object.resource.labelSelector.matchLabels) \
          ? object.resource.labelSelector.matchLabels : {}",
@@ -207,6 +217,21 @@ const RULES: &[Rule] = &[
         ".lowerAscii() in ['', 'ubuntu', 'azurelinux']",
         "ubuntu or azurelinux"
     ),
+    // The spelling that `kaito_api::AllowedOfferings` reads, in both.
+    rule(
+        "metadata.annotations[kaito.sh/capacity-types]",
+        "variables.capacityTypes == [''] || variables.capacityTypes.size() <= 3 \
+         && variables.capacityTypes.all(t, t in ['spot', 'on-demand', 'reserved'] \
+         && variables.capacityTypes.filter(u, u == t).size() == 1)",
+        "'annotation kaito.sh/capacity-types must be spot, on-demand or reserved, or several of them, each once, with commas between them, in the order in which they are tried'",
+    ),
+    rule(
+        "metadata.annotations[kaito.sh/zones]",
+        "variables.zones == [''] || variables.zones.size() <= 8 \
+         && variables.zones.all(z, z.matches('^[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$') \
+         && variables.zones.filter(u, u == z).size() == 1)",
+        "'annotation kaito.sh/zones must be up to 8 different zones such as 1 or eastus2-1, with commas between them, in the order in which they are tried'",
+    ),
     rule(
         "metadata.annotations[kaito.sh/performance-mode]",
         "!('kaito.sh/performance-mode' in variables.annotations) \
@@ -328,56 +353,4 @@ const RULES: &[Rule] = &[
 ];
 
 #[cfg(test)]
-mod tests {
-    use kaito_api::labels;
-
-    use super::*;
-
-    fn has(needle: &str) -> bool {
-        let variables = VARIABLES.iter().map(|variable| variable.expression);
-        let rules = RULES.iter().map(|rule| rule.expression);
-        variables
-            .chain(rules)
-            .any(|text| text.contains(&format!("'{needle}'")))
-    }
-
-    #[test]
-    fn reserved_domains_are_those_of_the_vocabulary() {
-        for domain in kaito_api::node_labels::RESERVED_DOMAINS {
-            let quoted = domain.replace('.', "[.]");
-            let pattern = VARIABLES
-                .iter()
-                .find(|variable| variable.name == "foreignKeys")
-                .unwrap();
-            assert!(pattern.expression.contains(&quoted), "{domain}");
-        }
-        assert!(kaito_api::node_labels::RESERVED_KEYS.iter().all(|key| has(key)));
-        assert!(has(&format!("{}/", kaito_api::node_labels::OPEN_DOMAIN)));
-    }
-
-    #[test]
-    fn names_are_those_of_the_vocabulary() {
-        let annotations = [
-            labels::RUNTIME,
-            labels::MAX_CONTEXT,
-            labels::MODEL_REVISION,
-            labels::NODE_IMAGE_FAMILY,
-            labels::FRONT,
-            labels::ADAPTER_MODE,
-            labels::API_KEYS_SECRET,
-            labels::TLS_SECRET,
-            labels::CORS_ORIGINS,
-            labels::STALL_SECONDS,
-            labels::PUSH_RETRY_SECONDS,
-            labels::WEIGHTS_IMAGE,
-            labels::WEIGHTS_STORAGE_CLASS,
-            labels::CPU,
-            labels::MEMORY,
-            labels::PERFORMANCE_MODE,
-            labels::USE_LOCAL_WEIGHTS,
-        ];
-        for name in annotations.iter().chain(&labels::RESERVED_SELECTOR_KEYS) {
-            assert!(has(name), "{name}");
-        }
-    }
-}
+mod tests;

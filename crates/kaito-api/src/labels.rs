@@ -36,10 +36,14 @@ pub const NODE_POOL: &str = "karpenter.sh/nodepool";
 pub const NODE_POOL_KAITO: &str = "kaito";
 /// Node class of a Node that a gpu-provisioner launched for a NodeClaim; the value is the class's name.
 pub const KAITO_NODE_CLASS: &str = "kaito.sh/kaitonodeclass";
-/// `on-demand` or `spot`, also a requirement key.
+/// `on-demand`, `spot` or `reserved`, also a requirement key.
 pub const CAPACITY_TYPE: &str = "karpenter.sh/capacity-type";
 /// Value of [`CAPACITY_TYPE`]: capacity that stays until it is given back.
 pub const ON_DEMAND: &str = "on-demand";
+/// Value of [`CAPACITY_TYPE`]: cheaper capacity that the cloud takes back when it needs it.
+pub const SPOT: &str = "spot";
+/// Value of [`CAPACITY_TYPE`]: capacity of a reservation that the node class names.
+pub const RESERVED: &str = "reserved";
 /// Zone of a Node, also a requirement key.
 pub const ZONE: &str = "topology.kubernetes.io/zone";
 /// `true` on a Node that is registered to its claim.
@@ -83,6 +87,10 @@ pub const AKS_SPOT: &str = "kubernetes.azure.com/scalesetpriority";
 
 /// `ubuntu` or `azurelinux`. Annotation on Workspaces and claims.
 pub const NODE_IMAGE_FAMILY: &str = "kaito.sh/node-image-family";
+/// Capacity types of nodes in the order in which they are tried, such as `spot,on-demand`. Annotation on Workspaces.
+pub const CAPACITY_TYPES: &str = "kaito.sh/capacity-types";
+/// Zones of nodes in the order in which they are tried, such as `1,2`. Annotation on Workspaces.
+pub const ZONES: &str = "kaito.sh/zones";
 /// Engine that serves the model: `vllm`, `native` (alias `transformers`). Annotation on Workspaces.
 pub const RUNTIME: &str = "kaito.sh/runtime";
 /// `True` asks for a load balancer. Annotation on Workspaces; [`PUBLIC`] must say who may reach it.

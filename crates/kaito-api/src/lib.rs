@@ -3,6 +3,7 @@
 //! Nothing here does I/O, reads a clock or has a client. The CRD manifests under `deploy/crds` are generated from these
 //! types. Labels, annotations, finalizers, condition types and reasons are spelled here only.
 
+pub mod allowed_offerings;
 pub mod claim;
 mod claim_kind;
 mod claim_object;
@@ -32,6 +33,7 @@ pub mod workspace_reason;
 pub mod workspace_rules;
 pub mod workspace_status;
 
+pub use allowed_offerings::AllowedOfferings;
 pub use claim::{Claim, ClaimKind};
 pub use claim_object::ClaimObject;
 pub use machine::{Machine, MachineSpec};

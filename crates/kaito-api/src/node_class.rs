@@ -70,7 +70,7 @@ pub struct KaitoNodeClassSpec {
     /// Smallest system disk in GiB. A claim that asks for more gets more.
     #[serde(default, rename = "osDiskSizeGiB", skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 30, max = 2048))]
-    pub os_disk_size_gib: Option<u32>,
+    pub os_disk_size_gib: Option<i32>,
     /// Place of the system disk.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub os_disk_type: Option<OsDiskType>,
@@ -89,7 +89,7 @@ pub struct KaitoNodeClassSpec {
     /// Most pods of a node.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 10, max = 250))]
-    pub max_pods: Option<u32>,
+    pub max_pods: Option<i32>,
     /// Capacity reservation group, as an Azure resource id. The capacity type `reserved` is bought from it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(

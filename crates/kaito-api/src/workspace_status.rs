@@ -41,6 +41,9 @@ pub struct WorkspaceStatus {
     /// Instance type of the nodes that were asked for; absent before, and on the user's own nodes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub instance_type: Option<String>,
+    /// Capacity types and zones of the instances that were bought, with the number of instances of each.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub offerings: Vec<BoughtOffering>,
     /// Launches that were refused or left out, the oldest first. Only the last ones are kept.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub attempts: Vec<LaunchAttempt>,
@@ -56,6 +59,19 @@ pub struct WorkspaceStatus {
     /// Results of the start-up benchmark, by metric.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub performance: Option<PerformanceStatus>,
+}
+
+/// Instances of one capacity type in one zone.
+#[derive(JsonSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct BoughtOffering {
+    /// `on-demand`, `spot` or `reserved`.
+    pub capacity_type: String,
+    /// Zone; absent if it is not known.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub zone: String,
+    /// Number of instances.
+    pub nodes: i32,
 }
 
 /// One attempt to get nodes of an instance type that failed or was left out.

@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kaito_api::conditions::ReasonText;
-use kaito_api::workspace_status::{ColdStart, LaunchAttempt};
+use kaito_api::workspace_status::{BoughtOffering, ColdStart, LaunchAttempt};
 use kaito_api::{Workspace, WorkspaceStatus};
 
 use crate::answer::Answer;
@@ -49,6 +49,15 @@ fn explained(namespace: &str, workspace: &Workspace) -> Answer {
         if let Some(value) = value {
             let _ = writeln!(text, "{name}: {}", printable(value));
         }
+    }
+    let bought = |found: &BoughtOffering| {
+        let zone = Some(&found.zone).filter(|zone| !zone.is_empty());
+        let zone = zone.map_or_else(String::new, |zone| format!(" in {zone}"));
+        printable(&format!("{} {}{zone}", found.nodes, found.capacity_type))
+    };
+    if !status.offerings.is_empty() {
+        let all: Vec<String> = status.offerings.iter().map(bought).collect();
+        let _ = writeln!(text, "Bought: {}", all.join(", "));
     }
     if let Some(revision) = &status.model_revision {
         let commit = revision

@@ -33,6 +33,10 @@ pub(crate) fn of(workspace: &Workspace) -> Value {
         ("targetNodes", json!(status.target_node_count)),
         ("nodes", json!(status.worker_nodes)),
         ("instanceType", json!(status.instance_type)),
+        (
+            "offerings",
+            json!(Some(&status.offerings).filter(|all| !all.is_empty())),
+        ),
         ("attempts", json!(status.attempts)),
         ("conditions", conditions.collect()),
         ("coldStart", json!(status.cold_start)),

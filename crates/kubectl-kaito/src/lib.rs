@@ -22,6 +22,7 @@ mod ladder;
 mod logs;
 mod manifest;
 mod money;
+mod offerings;
 mod output;
 mod plan;
 mod plan_json;

@@ -3,6 +3,7 @@
 use instance_types::{Catalog, Cloud, InstanceType, dollars};
 use jiff::{SignedDuration, Timestamp};
 use kaito_api::conditions::ClaimConditionType;
+use kaito_api::labels::SPOT;
 use kaito_api::{Claim, Workspace};
 use serde::Serialize;
 
@@ -15,6 +16,9 @@ const MICROS: f64 = 1e6;
 pub(crate) struct Bill {
     /// Nodes that exist.
     pub(crate) nodes: u32,
+    /// Nodes on spot capacity, among them. They count at the on-demand price, which is more than they cost.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub(crate) spot_nodes: u32,
     /// GPUs of nodes whose type is known.
     pub(crate) gpus: u32,
     /// List price of the nodes, in millionths of a US dollar an hour.
@@ -35,6 +39,7 @@ impl Bill {
     /// Adds another bill.
     pub(crate) fn add(&mut self, other: &Self) {
         self.nodes = self.nodes.saturating_add(other.nodes);
+        self.spot_nodes = self.spot_nodes.saturating_add(other.spot_nodes);
         self.gpus = self.gpus.saturating_add(other.gpus);
         self.usd_micros_per_hour = self.usd_micros_per_hour.saturating_add(other.usd_micros_per_hour);
         self.spent_usd_micros = self.spent_usd_micros.saturating_add(other.spent_usd_micros);
@@ -59,9 +64,18 @@ impl Bill {
         let start = status.cold_start.as_ref();
         let price = start.and_then(|start| micros(&start.usd_per_hour));
         let since = start.and_then(|start| start.launched.as_ref().or(start.claimed.as_ref()));
+        let spot = status
+            .offerings
+            .iter()
+            .filter(|found| found.capacity_type == SPOT);
+        let spot_nodes = spot
+            .filter_map(|found| u32::try_from(found.nodes).ok())
+            .sum::<u32>();
+        let spot_nodes = spot_nodes.min(nodes);
         let Some(price) = price.filter(|_| nodes > 0) else {
             return Self {
                 nodes,
+                spot_nodes,
                 unpriced_nodes: nodes,
                 ..Self::default()
             };
@@ -70,6 +84,7 @@ impl Bill {
         let gpus = named.and_then(|resource| instance_type(&resource.instance_type));
         Self {
             nodes,
+            spot_nodes,
             gpus: gpus.map_or(0, |found| found.gpus.saturating_mul(nodes)),
             usd_micros_per_hour: price,
             spent_usd_micros: since.map_or(0, |since| cost(price, now.duration_since(since.0))),
@@ -103,6 +118,7 @@ fn of_claim(claim: &Claim, now: Timestamp) -> Bill {
     let price = price.map(|price| price.usd_micros_per_hour);
     Bill {
         nodes: 1,
+        spot_nodes: u32::from(claim.is_on_spot()),
         gpus: found.map_or(0, |found| found.gpus),
         usd_micros_per_hour: price.unwrap_or(0),
         spent_usd_micros: price.map_or(0, |price| cost(price, now.duration_since(since))),

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use anyhow::{Context as _, bail};
 use instance_types::{InstanceType, dollars};
-use kaito_api::labels;
+use kaito_api::{AllowedOfferings, labels};
 use preset_catalog::Runtime;
 use preset_catalog::estimate::{DEFAULT_CONTEXT_TOKENS, EngineOptions};
 use preset_catalog::fit::{Candidate, Fit, FitOptions, FitOutcome, FitReport, Purpose, Remedy};
@@ -17,7 +17,7 @@ use crate::ladder;
 use crate::manifest::NewWorkspace;
 use crate::output::{gib, parallel, printable, serialized, table};
 use crate::source::{PresetSource, Question};
-use crate::{documents, plan_json, plan_sums, retired, settings, several};
+use crate::{documents, offerings, plan_json, plan_sums, retired, settings, several};
 
 /// Line about a gated preset.
 const NEEDS_TOKEN: &str =
@@ -43,6 +43,8 @@ struct Subject {
     settings: EngineOptions,
     /// Line about the ConfigMap; empty without one.
     config: String,
+    /// Capacity types and zones that it names.
+    offerings: AllowedOfferings,
 }
 
 /// Plans for the preset, or for every Workspace of the file. It is a finding if nothing fits, or if the Workspace's instance
@@ -82,12 +84,10 @@ pub(crate) async fn run(source: &PresetSource, args: &PlanArgs) -> anyhow::Resul
                     let bought = bought.map(|(_, bought)| bought.name.as_str());
                     let workspace = workspace.map(|name| (name, subject.instance_type.as_str()));
                     let rungs = ladder::json(&subject.rungs(), plan, args.retired_instance_types);
-                    plan_json::plan(
-                        plan,
-                        model,
-                        workspace,
-                        (bought.filter(|_| rungs.is_null()), rungs),
-                    )
+                    let bought = (bought.filter(|_| rungs.is_null()), rungs);
+                    let mut value = plan_json::plan(plan, model, workspace, bought);
+                    offerings::add(&mut value, &subject.offerings);
+                    value
                 })
                 .collect();
             // A single plan is printed alone, several as a list.
@@ -205,6 +205,7 @@ fn of_workspace(document: &Value, documents: &[Value]) -> anyhow::Result<Subject
             .or(config.context_tokens(Runtime::Vllm)),
         settings: config.options,
         config: line,
+        offerings: offerings::of(document).with_context(|| format!("Workspace {name}"))?,
         instance_type: document["resource"]["instanceType"]
             .as_str()
             .unwrap_or_default()
@@ -242,6 +243,7 @@ fn shown(subject: &Subject, plan: &FitReport, model: &Model, args: &PlanArgs) ->
     }
     text.push_str(&model.commit.as_ref().map(Commit::line).unwrap_or_default());
     text.push_str(&subject.config);
+    text.push_str(&offerings::lines(&subject.offerings));
     text.push_str(&fitting(subject, plan, args));
     text.push_str(&unfitting(subject, plan));
     if !subject.instance_type.is_empty() {

@@ -81,7 +81,11 @@ fn shown(rows: &[TopRow], by: Group, notes: &[String]) -> String {
         Group::Workspace => vec!["NAMESPACE", "WORKSPACE", "MODEL"],
         Group::Model => vec!["MODEL", ">WORKSPACES"],
     };
-    let header = [&named[..], &[">NODES", ">GPUS", ">$/HOUR", ">SPENT", ">AGE"]].concat();
+    let header = [
+        &named[..],
+        &[">NODES", ">SPOT", ">GPUS", ">$/HOUR", ">SPENT", ">AGE"],
+    ]
+    .concat();
     let names = |row: &TopRow| match by {
         Group::Namespace => vec![row.namespace.clone(), row.workspaces.to_string()],
         Group::Workspace => vec![row.namespace.clone(), row.workspace.clone(), row.model.clone()],
@@ -91,7 +95,8 @@ fn shown(rows: &[TopRow], by: Group, notes: &[String]) -> String {
     rows.iter().for_each(|row| total.add(&row.cost));
     let sums = |cost: &Bill| {
         let gpus = cost.gpus.to_string();
-        vec![cost.nodes.to_string(), gpus, cost.price(), cost.spent()]
+        let (nodes, spot) = (cost.nodes.to_string(), cost.spot_nodes.to_string());
+        vec![nodes, spot, gpus, cost.price(), cost.spent()]
     };
     let lines = rows
         .iter()
@@ -102,6 +107,9 @@ fn shown(rows: &[TopRow], by: Group, notes: &[String]) -> String {
     text.push_str(
         "\n$/HOUR is the list price. SPENT estimates from it and the ages of the nodes that exist now.\n",
     );
+    if total.spot_nodes > 0 {
+        text.push_str("Spot nodes count at the on-demand price. The cloud bills less for them.\n");
+    }
     if total.unpriced_nodes > 0 {
         text.push_str(&format!(
             "Nodes without a known price count as free: {}.\n",

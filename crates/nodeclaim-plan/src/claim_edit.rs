@@ -1,4 +1,4 @@
-//! Changes to the claim's own annotations and finalizers, gathered into one patch with an optimistic lock.
+//! Changes to the claim's own annotations, labels and finalizers, gathered into one patch with an optimistic lock.
 
 use kaito_api::Claim;
 use kaito_api::labels::TERMINATION_FINALIZER;
@@ -6,10 +6,11 @@ use kube::ResourceExt as _;
 use plan::{Delete, MergePatch, ObjectRef, Propagation, Write};
 use serde_json::{Map, Value, json};
 
-/// Annotations to set or, if null, to remove, and the finalizers if they change.
+/// Annotations and labels to set or, if null, to remove, and the finalizers if they change.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct ClaimEdit {
     annotations: Map<String, Value>,
+    labels: Map<String, Value>,
     finalizers: Option<Vec<String>>,
 }
 
@@ -18,6 +19,14 @@ impl ClaimEdit {
     pub(crate) fn set(&mut self, claim: &Claim, key: &str, value: Option<String>) {
         if claim.annotations().get(key) != value.as_ref() {
             self.annotations
+                .insert(key.to_owned(), value.map_or(Value::Null, Value::String));
+        }
+    }
+
+    /// Sets a label, or removes it with `None`, unless it is so already.
+    pub(crate) fn set_label(&mut self, claim: &Claim, key: &str, value: Option<String>) {
+        if claim.labels().get(key) != value.as_ref() {
+            self.labels
                 .insert(key.to_owned(), value.map_or(Value::Null, Value::String));
         }
     }
@@ -36,6 +45,9 @@ impl ClaimEdit {
         let mut metadata = Map::new();
         if !self.annotations.is_empty() {
             metadata.insert("annotations".to_owned(), Value::Object(self.annotations));
+        }
+        if !self.labels.is_empty() {
+            metadata.insert("labels".to_owned(), Value::Object(self.labels));
         }
         if let Some(finalizers) = self.finalizers {
             metadata.insert("finalizers".to_owned(), json!(finalizers));

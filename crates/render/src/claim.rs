@@ -8,7 +8,7 @@ use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kaito_api::machine::{MachineTemplateRef, Requirement, ResourceRequests};
 use kaito_api::node_claim::{NodeClaimRequirement, NodeClassRef};
-use kaito_api::{Machine, MachineSpec, NodeClaim, NodeClaimSpec, Workspace, labels, names};
+use kaito_api::{AllowedOfferings, Machine, MachineSpec, NodeClaim, NodeClaimSpec, Workspace, labels, names};
 
 use crate::hardware::Hardware;
 use crate::scheduling;
@@ -28,6 +28,8 @@ pub struct ClaimRequest<'a> {
     pub disk_gib: u32,
     /// `ubuntu` or `azurelinux`.
     pub image_family: &'a str,
+    /// Capacity types and zones that its node may have, in the order in which they are tried.
+    pub offerings: &'a AllowedOfferings,
     /// Taint its node for the Workspace.
     pub taint: bool,
 }
@@ -37,10 +39,6 @@ pub struct ClaimRequest<'a> {
 pub struct NodeClaimOptions {
     /// Node class, which selects the provisioner.
     pub class: NodeClassRef,
-    /// Allowed capacity types, such as `on-demand` and `spot`; empty allows `on-demand` alone.
-    pub capacity_types: Vec<String>,
-    /// Allowed zones; empty leaves it to the provisioner.
-    pub zones: Vec<String>,
     /// Disk of nodes whose preset needs no certain size, in GiB. Only gpu-provisioners read it, and upstream's refuses
     /// NodeClaims without a size.
     pub default_disk_gib: u32,
@@ -57,8 +55,6 @@ impl Default for NodeClaimOptions {
     fn default() -> Self {
         Self {
             class: NodeClassRef::kaito(),
-            capacity_types: Vec::new(),
-            zones: Vec::new(),
             default_disk_gib: 128,
             termination_grace_period: Duration::from_mins(10),
             expire_after: NEVER.to_owned(),
@@ -145,18 +141,28 @@ fn annotations(request: &ClaimRequest<'_>) -> BTreeMap<String, String> {
 
 fn machine_spec(request: &ClaimRequest<'_>, name: String) -> MachineSpec {
     let hardware = request.hardware;
+    let mut requirements = vec![
+        Requirement::is_in(labels::INSTANCE_TYPE, &hardware.instance_type),
+        Requirement::is_in(labels::PROVISIONER_NAME, labels::PROVISIONER_DEFAULT),
+        Requirement::is_in(
+            labels::MACHINE_TYPE,
+            if hardware.accelerated { "gpu" } else { "cpu" },
+        ),
+        Requirement::is_in(labels::ARCH, "amd64"),
+        Requirement::is_in(labels::OS, "linux"),
+    ];
+    let chosen = [
+        (labels::CAPACITY_TYPE, &request.offerings.capacity_types),
+        (labels::ZONE, &request.offerings.zones),
+    ];
+    let chosen = chosen.into_iter().filter(|(_, values)| !values.is_empty());
+    requirements.extend(chosen.map(|(key, values)| Requirement {
+        values: values.clone(),
+        ..Requirement::is_in(key, "")
+    }));
     MachineSpec {
         taints: taints(request),
-        requirements: vec![
-            Requirement::is_in(labels::INSTANCE_TYPE, &hardware.instance_type),
-            Requirement::is_in(labels::PROVISIONER_NAME, labels::PROVISIONER_DEFAULT),
-            Requirement::is_in(
-                labels::MACHINE_TYPE,
-                if hardware.accelerated { "gpu" } else { "cpu" },
-            ),
-            Requirement::is_in(labels::ARCH, "amd64"),
-            Requirement::is_in(labels::OS, "linux"),
-        ],
+        requirements,
         resources: Some(disk(request.disk_gib)),
         machine_template_ref: Some(MachineTemplateRef {
             name,
@@ -181,13 +187,13 @@ fn node_claim_spec(request: &ClaimRequest<'_>, options: &NodeClaimOptions) -> No
         // The mark of claims of gpu-provisioners. The NodePool does not exist.
         requirements.insert(1, one(labels::NODE_POOL, labels::NODE_POOL_KAITO));
     }
-    let capacity_types = match options.capacity_types.as_slice() {
+    let capacity_types = match request.offerings.capacity_types.as_slice() {
         // A Karpenter buys what is cheapest, and that is `spot` unless it is excluded. A gpu-provisioner buys no other.
         [] if !is_kaito => some(labels::CAPACITY_TYPE, &[labels::ON_DEMAND.to_owned()]),
         asked => some(labels::CAPACITY_TYPE, asked),
     };
     requirements.extend(capacity_types);
-    requirements.extend(some(labels::ZONE, &options.zones));
+    requirements.extend(some(labels::ZONE, &request.offerings.zones));
     let grace = options.termination_grace_period.as_secs();
     NodeClaimSpec {
         taints: taints(request),

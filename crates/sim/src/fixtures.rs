@@ -30,6 +30,7 @@ pub fn setup(seed: u64) -> Setup {
         workspaces: workspace_plan::Settings {
             mode: ProvisionerMode::Machine,
             node_claims: Default::default(),
+            offerings: Default::default(),
             cloud: Cloud::Azure,
             tuning_node_retention: Default::default(),
             engine: Default::default(),

@@ -1,6 +1,7 @@
 //! Command line of the workspace controller. Every flag can also be set as an environment variable.
 
 mod downloads;
+mod offerings;
 mod upgrades;
 
 use std::time::Duration;
@@ -11,6 +12,7 @@ use downloads::DownloadArgs;
 use instance_types::Cloud;
 use jiff::SignedDuration;
 use kaito_api::NodeClassRef;
+use offerings::OfferingArgs;
 use preset_catalog::fit::RetiredTypes;
 use render::{Downloads, Images, Isolation, NodeClaimOptions};
 use upgrades::UpgradeArgs;
@@ -29,6 +31,9 @@ pub struct Args {
     /// Source of nodes.
     #[arg(long, env = "NODE_PROVISIONER", value_enum, default_value_t = Provisioner::NodeClaim)]
     pub node_provisioner: Provisioner,
+    /// Capacity types and zones of nodes.
+    #[command(flatten)]
+    pub offerings: OfferingArgs,
     /// Settings of NodeClaims.
     #[command(flatten)]
     pub node_claims: NodeClaimArgs,
@@ -116,12 +121,6 @@ pub struct NodeClaimArgs {
     /// Name of the node class.
     #[arg(long, env = "NODE_CLASS_NAME", default_value = "default", value_parser = label_part)]
     pub node_class_name: String,
-    /// Allowed capacity type, on-demand or spot; may be repeated. Unset allows on-demand alone.
-    #[arg(long, env = "NODE_CAPACITY_TYPES", value_delimiter = ',', value_name = "TYPE", value_parser = label_part)]
-    pub node_capacity_type: Vec<String>,
-    /// Allowed zone; may be repeated. Unset leaves it to the provisioner.
-    #[arg(long, env = "NODE_ZONES", value_delimiter = ',', value_name = "ZONE", value_parser = label_part)]
-    pub node_zone: Vec<String>,
     /// Time that a Karpenter's drain evicts pods before it deletes them, such as 10m. gpu-provisioner has its own.
     #[arg(long, env = "NODE_TERMINATION_GRACE_PERIOD", default_value = "10m", value_name = "TIME", value_parser = grace_period)]
     pub node_termination_grace_period: Duration,
@@ -138,8 +137,6 @@ impl NodeClaimArgs {
                 kind: self.node_class_kind.clone(),
                 name: self.node_class_name.clone(),
             },
-            capacity_types: self.node_capacity_type.clone(),
-            zones: self.node_zone.clone(),
             termination_grace_period: self.node_termination_grace_period,
             expire_after: self.node_expire_after.clone(),
             ..NodeClaimOptions::default()
@@ -207,6 +204,7 @@ impl Args {
                 Provisioner::Byo => ProvisionerMode::Byo,
             },
             node_claims: self.node_claims.options(),
+            offerings: self.offerings.allowed(),
             cloud: self.cloud_provider,
             max_nodes: self.max_nodes_per_workspace,
             ceilings: self.ceilings.ceilings(),
@@ -283,7 +281,6 @@ mod tests {
             "--node-class-group=karpenter.azure.com",
             "--node-class-kind=AKSNodeClass",
             "--node-class-name=gpu",
-            "--node-zone=eastus-1,eastus-2",
             "--node-termination-grace-period=1h30m",
         ])
         .unwrap();
@@ -292,7 +289,6 @@ mod tests {
             settings.node_claims.class.label(),
             "karpenter.azure.com/aksnodeclass"
         );
-        assert_eq!(settings.node_claims.zones, ["eastus-1", "eastus-2"]);
         let expiring = of(&["--node-expire-after=720h"]).unwrap();
         assert_eq!(expiring.node_claims.expire_after, "720h");
         for wrong in ["0s", "59m", "30d", "never", "-5h"] {
@@ -302,7 +298,7 @@ mod tests {
             let error = of(&[&format!("--node-termination-grace-period={wrong}")]).unwrap_err();
             assert!(error.contains("must be a duration of whole seconds"), "{wrong}");
         }
-        for wrong in ["--node-class-kind=", "--node-zone=a b", "--node-class-group=a/b"] {
+        for wrong in ["--node-class-kind=", "--node-class-group=a/b"] {
             assert!(
                 of(&[wrong]).unwrap_err().contains("expected 1 to 63 letters"),
                 "{wrong}"
@@ -344,6 +340,8 @@ mod tests {
             "upgrade-window-length",
             "upgrade-timeout",
             "node-termination-grace-period",
+            "node-capacity-types",
+            "node-zones",
             "workspace-node-ceiling",
             "workspace-price-ceiling",
             "namespace-node-ceiling",

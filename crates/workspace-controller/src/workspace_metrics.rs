@@ -190,7 +190,9 @@ fn of_claims(claims: impl Iterator<Item = Claim>) -> CollectedGauge {
         let labels = [
             claim.claim_kind().as_str().to_owned(),
             value(labels::INSTANCE_TYPE),
-            value(labels::CAPACITY_TYPE),
+            claim
+                .capacity_type()
+                .map_or_else(|| value(labels::CAPACITY_TYPE), str::to_owned),
             phase(&claim).to_owned(),
         ];
         let count = counts.entry(labels).or_default();

@@ -9,6 +9,7 @@ mod record;
 use instance_types::ladder::rungs;
 use kaito_api::Claim;
 
+use crate::allowed::allowed;
 use crate::claims;
 use crate::context::PlanContext;
 use crate::desired::Desired;
@@ -31,6 +32,7 @@ pub(crate) fn desired<'a>(context: &PlanContext<'a>) -> Result<Desired<'a>, Prob
     if !context.creates_nodes() {
         return on(text, None);
     }
+    allowed(context)?;
     let rungs = rungs(text).map_err(|error| Problem::invalid(format!("resource.instanceType {error}")))?;
     match rungs.as_slice() {
         [] => on("", None),

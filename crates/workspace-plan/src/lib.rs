@@ -4,6 +4,8 @@
 //! `status`. Every plan derives the phase from the cluster, and nothing else is remembered between plans. The number
 //! of nodes is decided once and then stored on the claims, which users cannot write.
 
+mod allowed;
+mod annotations;
 mod build;
 mod ceiling;
 mod claim_problem;

@@ -1,4 +1,7 @@
 //! On-demand list prices of nodes. The cloud's bill decides.
+//!
+//! They count for spot nodes too. A spot price moves, so a ceiling by it could be exceeded without a purchase. And a Workspace
+//! that may have either could move from spot to on-demand capacity past its ceiling.
 
 use instance_types::{Catalog, Cloud};
 use kaito_api::Claim;

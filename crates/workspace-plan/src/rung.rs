@@ -6,6 +6,7 @@ use std::time::Duration;
 use instance_types::ladder::rungs;
 use kaito_api::Workspace;
 
+use crate::allowed::allowed;
 use crate::context::PlanContext;
 use crate::offer::Offer;
 use crate::unavailable::UnavailableType;
@@ -40,13 +41,7 @@ pub(crate) fn remembered<'a>(context: &PlanContext<'a>, instance_type: &str) -> 
 
 /// The offer that claims of this type ask for.
 pub(crate) fn offer(context: &PlanContext<'_>, instance_type: &str) -> Offer {
-    let options = &context.settings.node_claims;
-    match context.settings.mode.claim_kind() {
-        Some(kaito_api::ClaimKind::NodeClaim) => {
-            Offer::new(instance_type, &options.capacity_types, &options.zones)
-        }
-        Some(kaito_api::ClaimKind::Machine) | None => Offer::new(instance_type, &[], &[]),
-    }
+    Offer::new(instance_type, &allowed(context).unwrap_or_default())
 }
 
 /// Offers that are left out now and that are rungs of the Workspace by their spelling.

@@ -4,7 +4,7 @@ use std::str::FromStr;
 
 use instance_types::{Ceilings, Cloud};
 use jiff::SignedDuration;
-use kaito_api::{Claim, ClaimKind, NodeClassRef, labels};
+use kaito_api::{AllowedOfferings, Claim, ClaimKind, NodeClassRef, labels};
 use preset_catalog::EngineImage;
 use preset_catalog::fit::RetiredTypes;
 
@@ -116,6 +116,8 @@ pub struct Settings {
     pub mode: ProvisionerMode,
     /// Settings of all NodeClaims.
     pub node_claims: render::NodeClaimOptions,
+    /// Capacity types and zones of the nodes of Workspaces whose annotations name none.
+    pub offerings: AllowedOfferings,
     /// Cloud whose instance types are used.
     pub cloud: Cloud,
     /// Default image family of nodes: `ubuntu` or `azurelinux`.

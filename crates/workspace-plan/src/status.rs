@@ -3,6 +3,7 @@
 mod attempts;
 mod cold_start;
 mod events;
+mod offerings;
 mod progress;
 
 use std::time::Duration;
@@ -233,6 +234,7 @@ pub(crate) fn report(context: &PlanContext<'_>, report: &StatusReport<'_>, plan:
         endpoint: report.inference.is_true().then(|| endpoint(context)).flatten(),
         conditions: conditions(context, &updates),
         instance_type: instance_type(context, report),
+        offerings: offerings::of(context),
         attempts: attempts::of(context),
         target_node_count: nodes.and_then(|nodes| i32::try_from(nodes.wanted).ok()),
         observed_generation: Some(context.generation()),

@@ -3,7 +3,6 @@
 //! The API server checks what one object can tell about itself. Here the spec is checked against presets, instance
 //! types and other objects. Everything that can be rejected is rejected here, before anything is written or paid for.
 
-mod annotations;
 mod config;
 mod engine_image;
 mod hardware;

@@ -46,4 +46,5 @@ mod tenants;
 mod upgrades;
 mod verdicts;
 mod warnings;
+mod workspace_offerings;
 mod world;

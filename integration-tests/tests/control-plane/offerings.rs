@@ -56,6 +56,7 @@ async fn offerings_are_tried_in_order_and_the_node_shows_what_was_bought() -> Re
     ensure!(pools == ["offera", "offerb", "offerc"], "{pools:?}");
     evicted(&world).await?;
     unknown_zone(&world).await?;
+    crate::workspace_offerings::follow_the_annotations(&world).await?;
     crate::node_classes::are_checked_and_read(&world).await
 }
 

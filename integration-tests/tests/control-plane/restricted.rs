@@ -297,6 +297,7 @@ fn plan(observed: &Observed) -> plan::Plan {
     let settings = Settings {
         mode: ProvisionerMode::Machine,
         node_claims: render::NodeClaimOptions::default(),
+        offerings: Default::default(),
         cloud: Cloud::Azure,
         tuning_node_retention: Default::default(),
         // Presets that the default image cannot serve have pods with other images.

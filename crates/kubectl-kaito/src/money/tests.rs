@@ -48,12 +48,15 @@ fn the_status_says_it_too() {
         "resource": {"instanceType": "Standard_NC24ads_A100_v4"},
         "status": {
             "workerNodes": ["a", "b"],
+            "offerings": [
+                {"capacityType": "spot", "zone": "eastus2-1", "nodes": 1}, {"capacityType": "on-demand", "nodes": 1},
+            ],
             "coldStart": {"launched": "2026-01-01T01:00:00Z", "usdPerHour": "7.35"},
         },
     }))
     .unwrap();
     let bill = Bill::of_status(&workspace, now());
-    assert_eq!((bill.nodes, bill.gpus), (2, 2));
+    assert_eq!((bill.nodes, bill.gpus, bill.spot_nodes), (2, 2, 1));
     assert_eq!((bill.price().as_str(), bill.spent().as_str()), ("7.35", "7.35"));
 }
 

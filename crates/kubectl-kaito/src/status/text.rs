@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use instance_types::dollars;
+use kaito_api::labels::ON_DEMAND;
 
 use super::phases::{PhaseLine, PhaseState, StartPhase};
 use super::view::{ClaimLine, StatusView};
@@ -136,8 +137,13 @@ fn claim_text(claim: &ClaimLine, screen: Screen) -> String {
         .map(|price| format!(" ${}/h", dollars(price)));
     let node = Some(&claim.node).filter(|node| !node.is_empty());
     let node = node.map(|node| format!(" node {node}"));
+    let zone = Some(&claim.zone).filter(|zone| !zone.is_empty());
+    let zone = zone.map(|zone| format!(" in {zone}")).unwrap_or_default();
+    // On-demand capacity is the usual one.
+    let kind = Some(&claim.capacity_type).filter(|kind| !["", ON_DEMAND].contains(&kind.as_str()));
+    let kind = kind.map(|kind| format!(" {kind}")).unwrap_or_default();
     let mut line = format!(
-        "    {} {}{}{}",
+        "    {} {}{kind}{zone}{}{}",
         claim.name,
         claim.instance_type,
         price.unwrap_or_default(),

@@ -55,6 +55,11 @@ pub(crate) struct ClaimLine {
     pub(crate) name: String,
     #[serde(skip_serializing_if = "String::is_empty")]
     pub(crate) instance_type: String,
+    /// Capacity type and zone of the instance; empty before there is one.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub(crate) capacity_type: String,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub(crate) zone: String,
     #[serde(skip_serializing_if = "String::is_empty")]
     pub(crate) node: String,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -162,9 +167,13 @@ fn claim_line(claim: &Claim) -> ClaimLine {
         (condition.status != Status::True).then_some(condition)
     });
     let text = |text: Option<&str>| text.map(printable).unwrap_or_default();
+    let is_launched = claim.is_true(ClaimConditionType::Launched);
+    let bought = |text: Option<&str>| text.filter(|_| is_launched).map(printable).unwrap_or_default();
     ClaimLine {
         name: claim.name().to_owned(),
         instance_type: printable(instance_type),
+        capacity_type: bought(claim.capacity_type()),
+        zone: bought(claim.zone()),
         node: printable(claim.node_name()),
         usd_micros_per_hour: money::price_of(instance_type),
         reason: text(unfinished.map(|condition| condition.reason)),

@@ -36,6 +36,12 @@ fn claim(namespace: &str, workspace: &str, instance_type: &str) -> Claim {
     machine.into()
 }
 
+fn on_spot(claim: Claim) -> Claim {
+    let mut value = serde_json::to_value(&claim).unwrap();
+    value["metadata"]["labels"]["karpenter.sh/capacity-type"] = "spot".into();
+    serde_json::from_value::<Machine>(value).unwrap().into()
+}
+
 #[test]
 fn rows_are_summed_and_the_most_expensive_comes_first() {
     let workspaces = [
@@ -44,7 +50,7 @@ fn rows_are_summed_and_the_most_expensive_comes_first() {
         workspace("b", "small", "phi-4"),
     ];
     let claims = [
-        claim("a", "small", "Standard_NC24ads_A100_v4"),
+        on_spot(claim("a", "small", "Standard_NC24ads_A100_v4")),
         claim("a", "large", "Standard_ND96isr_H100_v5"),
         claim("b", "small", "Standard_NC24ads_A100_v4"),
         claim("b", "other", "Standard_NC24ads_A100_v4"),
@@ -55,13 +61,14 @@ fn rows_are_summed_and_the_most_expensive_comes_first() {
     assert_eq!(
         text,
         "\
-NAMESPACE  WORKSPACE  MODEL                   NODES  GPUS  $/HOUR   SPENT  AGE
-a          large      llama-3.3-70b-instruct      1     8   98.32   98.32   2h
-a          small      phi-4                       1     1    3.67    3.67   2h
-b          small      phi-4                       2     1    3.67    3.67   2h
-TOTAL                                             4    10  105.67  105.67
+NAMESPACE  WORKSPACE  MODEL                   NODES  SPOT  GPUS  $/HOUR   SPENT  AGE
+a          large      llama-3.3-70b-instruct      1     0     8   98.32   98.32   2h
+a          small      phi-4                       1     1     1    3.67    3.67   2h
+b          small      phi-4                       2     0     1    3.67    3.67   2h
+TOTAL                                             4     1    10  105.67  105.67
 
 $/HOUR is the list price. SPENT estimates from it and the ages of the nodes that exist now.
+Spot nodes count at the on-demand price. The cloud bills less for them.
 Nodes without a known price count as free: 1.
 "
     );

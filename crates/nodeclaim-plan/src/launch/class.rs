@@ -47,7 +47,7 @@ pub(crate) fn apply(spec: LaunchSpec, class: Option<&KaitoNodeClass>) -> LaunchS
     tags.extend(spec.tags);
     LaunchSpec {
         tags,
-        disk_gib: spec.disk_gib.max(class.os_disk_size_gib),
+        disk_gib: spec.disk_gib.max(number(class.os_disk_size_gib)),
         options: NodeOptions {
             subnet: class.subnet_id.clone(),
             pod_subnet: class.pod_subnet_id.clone(),
@@ -59,12 +59,17 @@ pub(crate) fn apply(spec: LaunchSpec, class: Option<&KaitoNodeClass>) -> LaunchS
                 .map(|profile| profile.as_str().to_owned()),
             fips: class.fips,
             encryption_at_host: class.encryption_at_host,
-            max_pods: class.max_pods,
+            max_pods: number(class.max_pods),
             reservation: class.capacity_reservation_group_id.clone(),
             proximity_group: class.proximity_placement_group_id.clone(),
         },
         ..spec
     }
+}
+
+/// The API server admits no negative number.
+fn number(value: Option<i32>) -> Option<u32> {
+    u32::try_from(value?).ok()
 }
 
 /// Returns true if the class has capacity that was reserved before.

@@ -5,7 +5,8 @@ use k8s_openapi::api::core::v1::Node;
 use kaito_api::Claim;
 use kaito_api::conditions::ClaimReason;
 use kaito_api::labels::{
-    LAUNCH_CLASS, LAUNCH_OFFERING, LAUNCH_STARTED, LAUNCH_UNANSWERED, LAUNCHED_IN, OPERATION_URL,
+    CAPACITY_TYPE, LAUNCH_CLASS, LAUNCH_OFFERING, LAUNCH_STARTED, LAUNCH_UNANSWERED, LAUNCHED_IN,
+    OPERATION_URL, ZONE,
 };
 use kube::ResourceExt as _;
 
@@ -15,7 +16,7 @@ use crate::context::PlanContext;
 use crate::launch::backoff::{self, LaunchBackoff};
 use crate::launch::decision::{LaunchDecision, LaunchState};
 use crate::launch::error_reasons::{self, Origin};
-use crate::launch::offerings::offerings;
+use crate::launch::offerings::{offerings, zone_label};
 use crate::launch::spec::{self, launch_spec};
 use crate::launch::{choice, class, failure, visibility};
 use crate::launch_record::LaunchFailure;
@@ -203,6 +204,12 @@ fn intent(context: &PlanContext<'_>, offering: &Offering) -> ClaimEdit {
     );
     let class = outdated::mark(context.class);
     edit.set(context.claim, LAUNCH_CLASS, Some(class));
+    // As Karpenter labels its claims, so that both show what was bought in the same place.
+    let bought = offering.capacity_type.as_str().to_owned();
+    edit.set_label(context.claim, CAPACITY_TYPE, Some(bought));
+    let limits = &context.settings.launch_limits;
+    let zone = offering.zone.as_deref();
+    edit.set_label(context.claim, ZONE, zone.map(|zone| zone_label(zone, limits)));
     if context.is_intent_unsent() {
         // The stored intent still holds.
         return edit;

@@ -76,18 +76,20 @@ fn zones(claim: &Claim, limits: &LaunchLimits) -> Result<Vec<Option<String>>, In
         return Ok(vec![None]);
     };
     if zones.is_empty() {
-        let known = match limits.region.as_str() {
-            "" => limits.zones.join(", "),
-            region => limits
-                .zones
-                .iter()
-                .map(|zone| format!("{region}-{zone}"))
-                .collect::<Vec<_>>()
-                .join(", "),
-        };
-        return Err(InvalidClaim::NoZoneLeft { known });
+        let known: Vec<String> = limits.zones.iter().map(|zone| zone_label(zone, limits)).collect();
+        return Err(InvalidClaim::NoZoneLeft {
+            known: known.join(", "),
+        });
     }
     Ok(zones.into_iter().map(Some).collect())
+}
+
+/// Returns a zone as Nodes are labeled with it: `region-zone`; the short form if the region is not known.
+pub(super) fn zone_label(zone: &str, limits: &LaunchLimits) -> String {
+    match limits.region.as_str() {
+        "" => zone.to_owned(),
+        region => format!("{}-{zone}", region.replace(' ', "").to_lowercase()),
+    }
 }
 
 /// Returns a zone in the cloud's short form. The long form `region-zone` is read too; `None` for zones of other regions.

@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "helpers of tests fail their test")]
 
 use instance_types::Cloud;
-use kaito_api::{NodeClassRef, Workspace};
+use kaito_api::{AllowedOfferings, NodeClassRef, Workspace};
 use plan::Manifest;
 use preset_catalog::estimate::{self, GpuNode, Work};
 use preset_catalog::{Preset, Runtime, TuningMethod};
@@ -112,6 +112,7 @@ fn machine() {
             hardware,
             disk_gib,
             image_family: "ubuntu",
+            offerings: &AllowedOfferings::default(),
             taint: true,
         }
         .pipe(render::machine)
@@ -130,6 +131,7 @@ fn node_claim() {
         hardware: &gpu,
         disk_gib: 87,
         image_family: "ubuntu",
+        offerings: &AllowedOfferings::default(),
         taint: true,
     };
     let options = NodeClaimOptions::default();
@@ -140,14 +142,31 @@ fn node_claim() {
             kind: "EC2NodeClass".into(),
             name: "gpu".into(),
         },
-        capacity_types: vec!["on-demand".into()],
-        zones: vec!["eu-west-1a".into(), "eu-west-1b".into()],
         ..NodeClaimOptions::default()
+    };
+    // A Karpenter buys what is cheapest, so on-demand capacity is asked for even where nothing else is.
+    let asked = AllowedOfferings {
+        capacity_types: Vec::new(),
+        zones: vec!["eu-west-1a".into(), "eu-west-1b".into()],
+    };
+    let elsewhere = ClaimRequest {
+        offerings: &asked,
+        ..request
     };
     golden(
         "node_claim_of_another_class",
-        render::node_claim(&request, &other),
+        render::node_claim(&elsewhere, &other),
     );
+    let both = AllowedOfferings {
+        capacity_types: vec!["spot".into(), "on-demand".into()],
+        zones: vec!["2".into(), "1".into()],
+    };
+    let both = ClaimRequest {
+        offerings: &both,
+        ..request
+    };
+    golden("machine_with_offerings", render::machine(&both));
+    golden("node_claim_with_offerings", render::node_claim(&both, &options));
     let same = |claim: kaito_api::NodeClaim| claim.metadata.name;
     assert_eq!(
         same(render::node_claim(&request, &other)),

@@ -1,10 +1,11 @@
 //! Writes to the claims of a Workspace.
 
-use kaito_api::{Claim, ClaimKind, labels};
+use kaito_api::{AllowedOfferings, Claim, ClaimKind, labels};
 use plan::drift::apply_if_needed;
 use plan::{Delete, ObjectRef, Propagation, Write};
 use render::ClaimRequest;
 
+use crate::allowed::{allowed, is_outdated};
 use crate::claim_problem;
 use crate::claims;
 use crate::context::PlanContext;
@@ -12,6 +13,7 @@ use crate::desired::Desired;
 use crate::ladder;
 use crate::ledger::Grant;
 use crate::metadata::is_live;
+use crate::offer::Offer;
 
 /// Plans exactly one claim for each ordinal.
 ///
@@ -32,12 +34,21 @@ pub(super) fn writes(context: &PlanContext<'_>, desired: &Desired<'_>) -> Vec<Wr
     if ladder::of_other_type(context, desired).next().is_some() {
         return writes;
     }
+    let Ok(wanted) = allowed(context) else {
+        return writes;
+    };
     let workspace = context.workspace();
     let image_family = workspace
         .annotation(labels::NODE_IMAGE_FAMILY)
         .unwrap_or(&context.settings.node_image_family);
     let needed = claims::needed(context, desired.nodes);
     writes.extend(needed.iter().filter_map(|(ordinal, name)| {
+        let existing = claims::live(context, name);
+        if let Some(outdated) = existing.filter(|claim| is_outdated(claim, &wanted)) {
+            return Some(delete_unless_changed(outdated));
+        }
+        // What was bought stays as it was asked for.
+        let bought = existing.map(AllowedOfferings::of_claim);
         let request = ClaimRequest {
             workspace,
             ordinal: *ordinal,
@@ -45,6 +56,7 @@ pub(super) fn writes(context: &PlanContext<'_>, desired: &Desired<'_>) -> Vec<Wr
             hardware: &desired.hardware,
             disk_gib: desired.disk_gib,
             image_family,
+            offerings: bought.as_ref().unwrap_or(&wanted),
             taint: context.platform.isolation.taint,
         };
         ensure_claim(context, kind, name, &request)
@@ -79,13 +91,11 @@ fn ensure_claim(
     }
 }
 
-/// Returns true if a claim of this name and type was lost shortly before.
+/// Returns true if a claim of this name and offer was lost shortly before.
 fn backs_off(context: &PlanContext<'_>, name: &str, request: &ClaimRequest<'_>) -> bool {
-    let wanted = &request.hardware.instance_type;
-    claims::backing_off(context, name).is_some_and(|backoff| {
-        let lost = backoff.offer.as_ref();
-        lost.is_none_or(|offer| offer.instance_type.eq_ignore_ascii_case(wanted))
-    })
+    let wanted = Offer::new(&request.hardware.instance_type, request.offerings);
+    claims::backing_off(context, name)
+        .is_some_and(|backoff| backoff.offer.as_ref().is_none_or(|lost| *lost == wanted))
 }
 
 /// Returns true if the writes create claims.

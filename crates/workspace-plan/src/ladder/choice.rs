@@ -6,6 +6,7 @@ use kaito_api::conditions::{ClaimConditionType, WorkspaceReason};
 use plan::condition::ConditionReason as _;
 
 use super::record;
+use crate::allowed::{allowed, is_outdated};
 use crate::ceiling::{Cost, refuse};
 use crate::claims;
 use crate::context::PlanContext;
@@ -60,6 +61,7 @@ fn taken(context: &PlanContext<'_>, tried: &[Tried<'_>], claimed: Option<usize>)
 /// Returns true if no claim of the rung is on its way, and at least one is refused for its type.
 fn is_refused(context: &PlanContext<'_>, desired: &Desired<'_>) -> bool {
     let offer = offer(context, &desired.hardware.instance_type);
+    let wanted = allowed(context).unwrap_or_default();
     let was_lost = |name: &str| {
         let backoff = context.observed.launch_backoffs.get(name);
         let asked_for_it = backoff.is_some_and(|backoff| backoff.offer.as_ref() == Some(&offer));
@@ -70,6 +72,8 @@ fn is_refused(context: &PlanContext<'_>, desired: &Desired<'_>) -> bool {
             .into_iter()
             .filter_map(|(_, name)| match claims::live(context, &name) {
                 Some(claim) if claim.is_true(ClaimConditionType::Launched) => None,
+                // Its successor asks for other capacity types or zones.
+                Some(claim) if is_outdated(claim, &wanted) => Some(false),
                 Some(claim) if is_foreign(claim) => Some(has_lasted(claim, context.now)),
                 Some(claim) => Some(refusal(claim).is_some()),
                 None => Some(claims::of_name(context, &name).next().is_none() && was_lost(&name)),

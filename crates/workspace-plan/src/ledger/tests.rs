@@ -15,6 +15,7 @@ fn settings(nodes: Option<u32>, usd: Option<&str>) -> Settings {
     Settings {
         mode: ProvisionerMode::Machine,
         node_claims: render::NodeClaimOptions::default(),
+        offerings: Default::default(),
         cloud: Cloud::Azure,
         node_image_family: "ubuntu".to_owned(),
         max_nodes: NodeLimit::default(),
@@ -100,6 +101,23 @@ fn the_price_counts_and_an_unknown_one_is_refused() {
         panic!("the price is unknown");
     };
     assert!(refusal.problem().cause.starts_with("the price of"));
+}
+
+#[test]
+fn a_spot_node_counts_as_an_on_demand_one() {
+    let settings = settings(None, Some("4"));
+    let mut ledger = SpendLedger::default();
+    let mut value = serde_json::to_value(claim("a-0")).unwrap();
+    value["metadata"]["labels"][labels::CAPACITY_TYPE] = labels::SPOT.into();
+    let requirements = value["spec"]["requirements"].as_array_mut().unwrap();
+    requirements.push(json!({"key": labels::CAPACITY_TYPE, "operator": "In", "values": [labels::SPOT]}));
+    let spot: Claim = serde_json::from_value::<Machine>(value).unwrap().into();
+    let (answer, _) = ledger.request(&settings, &request("b", 1), &[spot], SECOND);
+    assert_ne!(
+        answer,
+        Grant::Granted,
+        "7.35 at the on-demand price is more than 4"
+    );
 }
 
 #[test]

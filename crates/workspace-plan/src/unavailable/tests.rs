@@ -73,16 +73,14 @@ fn refusals_are_remembered_for_a_while_and_a_launch_ends_them() {
 #[test]
 fn the_order_of_zones_and_capacity_types_does_not_matter() {
     let found = Offer::of(&claim("Big", "kaito.sh", "", false)).unwrap();
-    let text = |values: [&str; 2]| values.map(str::to_owned);
-    assert_eq!(
-        found,
-        Offer::new("big", &text(["on-demand", "spot"]), &text(["1", "2"]))
-    );
-    assert_ne!(found, Offer::new("big", &[], &text(["1", "2"])));
-    assert_eq!(
-        Offer::new("big", &[], &[]),
-        Offer::new("BIG", &["on-demand".to_owned()], &[])
-    );
+    let allowed = |types: &[&str], zones: &[&str]| kaito_api::AllowedOfferings {
+        capacity_types: types.iter().map(|&word| word.to_owned()).collect(),
+        zones: zones.iter().map(|&zone| zone.to_owned()).collect(),
+    };
+    let offer = |name: &str, types: &[&str], zones: &[&str]| Offer::new(name, &allowed(types, zones));
+    assert_eq!(found, offer("big", &["on-demand", "spot"], &["1", "2"]));
+    assert_ne!(found, offer("big", &[], &["1", "2"]));
+    assert_eq!(offer("big", &[], &[]), offer("BIG", &["on-demand"], &[]));
 }
 
 #[test]

@@ -6,7 +6,7 @@ use kaito_api::labels;
 use preset_catalog::Runtime;
 use render::{AdapterMode, Serving};
 
-use super::annotations::parsed;
+use crate::annotations::parsed;
 use crate::context::PlanContext;
 use crate::problem::Problem;
 

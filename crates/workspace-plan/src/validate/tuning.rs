@@ -8,7 +8,8 @@ use preset_catalog::estimate::Work;
 use preset_catalog::{Runtime, TuningMethod};
 use render::Tuner;
 
-use super::{annotations, config, engine_image, hardware, preset, program, sizing, sources};
+use super::{config, engine_image, hardware, preset, program, sizing, sources};
+use crate::annotations::parsed;
 use crate::context::PlanContext;
 use crate::desired::{Desired, DesiredTuning, DesiredWorkload};
 use crate::fits::NodeWork;
@@ -83,7 +84,7 @@ fn retry_seconds(context: &PlanContext<'_>) -> Result<u32, Problem> {
             .filter(|seconds| RETRY_SECONDS.contains(seconds))
     };
     let expected = "a number of seconds from 60 to 599999";
-    let annotated = annotations::parsed(context, labels::PUSH_RETRY_SECONDS, parse, expected)?;
+    let annotated = parsed(context, labels::PUSH_RETRY_SECONDS, parse, expected)?;
     Ok(annotated.unwrap_or(DEFAULT_RETRY_SECONDS))
 }
 

@@ -53,6 +53,7 @@ impl Case {
             settings: Settings {
                 mode: ProvisionerMode::Machine,
                 node_claims: render::NodeClaimOptions::default(),
+                offerings: Default::default(),
                 cloud: instance_types::Cloud::Azure,
                 tuning_node_retention: Default::default(),
                 engine: Default::default(),

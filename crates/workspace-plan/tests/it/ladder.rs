@@ -192,7 +192,7 @@ fn a_new_workspace_leaves_out_what_was_refused_for_another_one() {
     // The memory of another zone or capacity type says nothing about this one.
     let mut zoned = on(&[A100, H100]).claiming(ClaimKind::NodeClaim);
     remember(&mut zoned, &[A100], 0);
-    zoned.settings.node_claims.zones = vec!["1".to_owned()];
+    zoned.settings.offerings.zones = vec!["1".to_owned()];
     assert_eq!(bought(&zoned.stored()), [A100]);
 }
 

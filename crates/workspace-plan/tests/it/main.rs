@@ -23,6 +23,7 @@ mod ladder;
 mod money;
 mod never_ready;
 mod objects;
+mod offerings;
 mod pods;
 mod properties;
 mod push;

@@ -4,7 +4,7 @@ use crate::context::PlanContext;
 use crate::problem::Problem;
 
 /// Parses an annotation, if it is set.
-pub(super) fn parsed<T>(
+pub(crate) fn parsed<T>(
     context: &PlanContext<'_>,
     annotation: &str,
     parse: impl Fn(&str) -> Option<T>,
