@@ -98,7 +98,7 @@ fn what_cannot_be_read_buys_nothing_and_stops_nothing() {
             "{done:?}"
         );
     }
-    // Nodes of the user's own are bought by nobody.
+    // Nothing is bought where users bring their own nodes.
     let own = Case::serving("phi-4").byo().annotated(TYPES, "cheap");
     let says = condition(&own.plan(), "ResourceReady");
     assert!(!says.contains("must be spot"), "{says}");
