@@ -36,8 +36,8 @@ fn claim(namespace: &str, workspace: &str, instance_type: &str) -> Claim {
     machine.into()
 }
 
-fn on_spot(claim: Claim) -> Claim {
-    let mut value = serde_json::to_value(&claim).unwrap();
+fn on_spot(claim: &Claim) -> Claim {
+    let mut value = serde_json::to_value(claim).unwrap();
     value["metadata"]["labels"]["karpenter.sh/capacity-type"] = "spot".into();
     serde_json::from_value::<Machine>(value).unwrap().into()
 }
@@ -50,7 +50,7 @@ fn rows_are_summed_and_the_most_expensive_comes_first() {
         workspace("b", "small", "phi-4"),
     ];
     let claims = [
-        on_spot(claim("a", "small", "Standard_NC24ads_A100_v4")),
+        on_spot(&claim("a", "small", "Standard_NC24ads_A100_v4")),
         claim("a", "large", "Standard_ND96isr_H100_v5"),
         claim("b", "small", "Standard_NC24ads_A100_v4"),
         claim("b", "other", "Standard_NC24ads_A100_v4"),
