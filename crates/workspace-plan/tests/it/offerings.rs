@@ -155,7 +155,9 @@ fn a_lost_node_of_a_running_model_follows_the_annotation() {
     }
     case.observed.claims = vec![claim];
     case.observed.nodes = vec![std::sync::Arc::new(objects::node(&claim_name(0), true, 1))];
-    let mut running = case.stored().stored().answering().annotated(TYPES, "on-demand");
+    let settled = case.stored().stored().answering().stored();
+    assert_eq!(actions(&settled.plan()), Vec::<String>::new());
+    let mut running = settled.annotated(TYPES, "on-demand");
     assert_eq!(actions(&running.plan()), Vec::<String>::new());
     running.observed.claims.clear();
     running.observed.nodes.clear();

@@ -17,6 +17,7 @@ pub(crate) fn settings(downloads: Downloads) -> Settings {
     Settings {
         mode: ProvisionerMode::Byo,
         node_claims: NodeClaimOptions::default(),
+        offerings: Default::default(),
         cloud: instance_types::Cloud::Azure,
         tuning_node_retention: Default::default(),
         engine: Default::default(),
