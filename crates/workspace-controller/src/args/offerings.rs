@@ -50,7 +50,7 @@ mod tests {
     fn the_written_order_is_kept() {
         let of = |flags: &[&str]| {
             let args = Args::try_parse_from([&["workspace-controller"], flags].concat());
-            args.map(|args| args.settings().offerings)
+            args.map(|args| args.offerings.allowed())
                 .map_err(|error| error.to_string())
         };
         assert_eq!(of(&[]).unwrap(), Default::default());
