@@ -61,10 +61,11 @@ async fn a_pool_is_made_and_deleted() {
         .delete("ws1", done.version.as_deref())
         .await
         .unwrap();
-    assert_eq!(
-        stage.provider.get("ws1").await.unwrap().state,
-        InstanceState::Deleting
-    );
+    // On a busy machine the deletion may be done before the question.
+    match stage.provider.get("ws1").await {
+        Ok(instance) => assert_eq!(instance.state, InstanceState::Deleting),
+        Err(error) => assert_eq!(brief(&error), (ErrorClass::NotFound, "NotFound")),
+    }
     assert_eq!(
         stage.outcome(&deletion.operation_url.unwrap()).await,
         OperationStatus::Succeeded(None)
