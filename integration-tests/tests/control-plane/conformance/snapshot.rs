@@ -150,7 +150,12 @@ fn without_environment(kind: Kind, value: &mut Value) {
             }
         }
         // Kubelets differ in what they report of the pods, and when.
-        Kind::Workspace => forget(&mut value["status"], "coldStart"),
+        Kind::Workspace => {
+            forget(&mut value["status"], "coldStart");
+            // The cloud chooses the zone where nobody asks for one.
+            let offerings = value["status"]["offerings"].as_array_mut().into_iter().flatten();
+            offerings.for_each(|offering| forget(offering, "zone"));
+        }
         // `None` is ours: it makes a Service headless.
         Kind::Service if value["spec"]["clusterIP"] != "None" => {
             forget(&mut value["spec"], "clusterIP");
