@@ -63,7 +63,7 @@ async fn a_cluster_of_upstream_is_taken_over() -> Result<()> {
     Ok(())
 }
 
-/// What upstream left.
+/// Objects that upstream left.
 struct Before {
     claim: NodeClaim,
     stateful_set: StatefulSet,

@@ -61,7 +61,7 @@ async fn a_pool_is_made_and_deleted() {
         .delete("ws1", done.version.as_deref())
         .await
         .unwrap();
-    // On a busy machine the deletion may be done before the question.
+    // A busy machine may have deleted it by now.
     match stage.provider.get("ws1").await {
         Ok(instance) => assert_eq!(instance.state, InstanceState::Deleting),
         Err(error) => assert_eq!(brief(&error), (ErrorClass::NotFound, "NotFound")),

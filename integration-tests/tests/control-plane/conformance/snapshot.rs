@@ -152,7 +152,7 @@ fn without_environment(kind: Kind, value: &mut Value) {
         // Kubelets differ in what they report of the pods, and when.
         Kind::Workspace => {
             forget(&mut value["status"], "coldStart");
-            // The cloud chooses the zone where nobody asks for one.
+            // Without a zone in the Workspace, the cloud chooses one.
             let offerings = value["status"]["offerings"].as_array_mut().into_iter().flatten();
             offerings.for_each(|offering| forget(offering, "zone"));
         }

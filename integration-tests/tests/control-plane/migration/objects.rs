@@ -65,7 +65,7 @@ impl Claim<'_> {
         }})
     }
 
-    /// What the registration and KAITO add to the Node.
+    /// Fields that the registration and KAITO add to the Node.
     pub(crate) fn on_node(&self, uid: &str) -> Value {
         json!({"metadata": {
             "finalizers": ["karpenter.sh/termination"],
