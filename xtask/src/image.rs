@@ -83,7 +83,7 @@ pub(crate) struct Args {
     /// Architectures, amd64 or arm64; this machine's, if none is named. Several become one image with an index
     #[arg(long, value_delimiter = ',', value_name = "ARCH")]
     arch: Vec<String>,
-    /// Tag of the images; the chart asks for its own version unless told otherwise
+    /// Tag of the images. The chart's default is its own version
     #[arg(long, default_value = VERSION)]
     tag: String,
     /// Build everything a second time, elsewhere, and fail if any digest differs

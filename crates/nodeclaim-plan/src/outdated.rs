@@ -7,8 +7,9 @@ use std::time::Duration;
 
 use cloudprovider::CloudCall;
 use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::api::core::v1::Node;
 use kaito_api::conditions::{ClaimConditionType, ClaimReason, Status};
-use kaito_api::labels::{DO_NOT_REPAIR, LAUNCH_CLASS};
+use kaito_api::labels::LAUNCH_CLASS;
 use kaito_api::{Claim, KaitoNodeClass, names};
 use kube::ResourceExt as _;
 use plan::{Event, Plan};
@@ -17,6 +18,7 @@ use serde_json::Value;
 use crate::condition::ConditionUpdate;
 use crate::context::PlanContext;
 use crate::launch::class;
+use crate::node::facts::forbid_replacement;
 use crate::node::matching::{self, NodeMatch};
 use crate::repair::answer::RepairAnswer;
 use crate::{claim_edit, time};
@@ -30,7 +32,8 @@ const EXPIRED_EVENT: &str = "Expired";
 const ASK_AGAIN: Duration = Duration::from_mins(1);
 
 /// A node that is outdated, and is to be replaced.
-pub(crate) struct Outdated {
+pub(crate) struct Outdated<'a> {
+    node: &'a Node,
     code: &'static str,
     event: &'static str,
     cause: String,
@@ -61,46 +64,48 @@ pub(crate) fn drift(context: &PlanContext<'_>) -> Option<ConditionUpdate> {
     })
 }
 
-/// Returns why the node of a ready claim is to be replaced.
-pub(crate) fn due(context: &PlanContext<'_>) -> Option<Outdated> {
+/// Returns the node of a ready claim, if it is to be replaced.
+fn due<'a>(context: &PlanContext<'a>) -> Option<Outdated<'a>> {
     let claim = context.claim;
-    if !claim.is_true(ClaimConditionType::Ready) || is_kept(context) {
+    if !claim.is_true(ClaimConditionType::Ready) {
         return None;
     }
-    let expired = expires_at(context).filter(|at| *at <= context.now);
-    let expired = expired.map(|at| Outdated {
-        code: EXPIRED,
-        event: EXPIRED_EVENT,
-        cause: format!("the claim has expired at {}", time::whole_seconds(at)),
-    });
-    let drifted = || {
-        drift(context)
-            .filter(|_| context.settings.replaces_drifted)
-            .map(|_| Outdated {
-                code: DRIFTED,
-                event: ClaimReason::NodeClassDrifted.as_str(),
-                cause: format!(
-                    "KaitoNodeClass {} has changed",
-                    class::name(claim, context.settings)
-                ),
-            })
+    let NodeMatch::One(node) = matching::find(context) else {
+        return None;
     };
-    expired.or_else(drifted)
+    if forbid_replacement(claim.annotations()) || forbid_replacement(node.annotations()) {
+        return None;
+    }
+    if let Some(at) = expires_at(context).filter(|at| *at <= context.now) {
+        return Some(Outdated {
+            node,
+            code: EXPIRED,
+            event: EXPIRED_EVENT,
+            cause: format!("the claim has expired at {}", time::whole_seconds(at)),
+        });
+    }
+    let is_drifted = context.settings.replaces_drifted && drift(context).is_some();
+    is_drifted.then(|| Outdated {
+        node,
+        code: DRIFTED,
+        event: ClaimReason::NodeClassDrifted.as_str(),
+        cause: format!(
+            "KaitoNodeClass {} has changed",
+            class::name(claim, context.settings)
+        ),
+    })
 }
 
 /// Returns the name of the Node whose replacement is due.
 pub(crate) fn due_node(context: &PlanContext<'_>) -> Option<String> {
-    due(context)?;
-    match matching::find(context) {
-        NodeMatch::One(node) => Some(node.name_any()),
-        _ => None,
-    }
+    due(context).map(|outdated| outdated.node.name_any())
 }
 
-/// Returns the reason for the replacement that is granted.
-pub(crate) fn granted(context: &PlanContext<'_>) -> Option<Outdated> {
-    let is_granted = matches!(context.repair, RepairAnswer::Granted);
-    due(context).filter(|_| is_granted)
+/// Returns the node whose replacement is granted.
+pub(crate) fn granted<'a>(context: &PlanContext<'a>) -> Option<Outdated<'a>> {
+    matches!(context.repair, RepairAnswer::Granted)
+        .then(|| due(context))
+        .flatten()
 }
 
 /// Returns the time until the claim is to be looked at again.
@@ -117,7 +122,7 @@ pub(crate) fn is_settled(claim: &Claim) -> bool {
 }
 
 /// Deletes the claim of an outdated node. Its Workspace then creates another.
-pub(crate) fn plan(context: &PlanContext<'_>, outdated: &Outdated) -> Plan<CloudCall> {
+pub(crate) fn plan(context: &PlanContext<'_>, outdated: &Outdated<'_>) -> Plan<CloudCall> {
     let cause = format!("{}; the node is being replaced", outdated.cause);
     let mut plan = Plan {
         writes: vec![claim_edit::delete(context.claim)],
@@ -126,16 +131,6 @@ pub(crate) fn plan(context: &PlanContext<'_>, outdated: &Outdated) -> Plan<Cloud
     };
     plan.add_reason(outdated.code, &cause);
     plan
-}
-
-/// Returns true if an annotation of the claim or of its Node keeps the node.
-fn is_kept(context: &PlanContext<'_>) -> bool {
-    let keeps = |value: Option<&String>| value.is_some_and(|value| value == "true");
-    let of_node = match matching::find(context) {
-        NodeMatch::One(node) => keeps(node.annotations().get(DO_NOT_REPAIR)),
-        _ => false,
-    };
-    of_node || keeps(context.claim.annotations().get(DO_NOT_REPAIR))
 }
 
 /// Returns the end of the claim's life; `None` if it has none, or if claims do not expire.

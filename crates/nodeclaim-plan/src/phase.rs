@@ -24,7 +24,7 @@ pub(crate) enum Phase<'a> {
     /// Live, but its Node is unhealthy and is replaced now.
     Unhealthy(Box<Unhealthy<'a>>),
     /// Live, but its node is outdated and is replaced now.
-    Outdated(Outdated),
+    Outdated(Outdated<'a>),
     /// Being deleted.
     Terminating,
 }

@@ -13,14 +13,14 @@ use cloudprovider::{BRAKE_WINDOW, CloudCall, InstanceState};
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Node;
 use kaito_api::conditions::{ClaimConditionType, ClaimReason, Status};
-use kaito_api::labels::{DO_NOT_REPAIR, REGISTERED};
+use kaito_api::labels::REGISTERED;
 use kube::ResourceExt as _;
 use plan::Plan;
 
 use crate::condition::{self, ConditionUpdate};
 use crate::context::PlanContext;
 use crate::instance::InstanceView;
-use crate::node::facts::{has_finalizer, has_label, is_initialized};
+use crate::node::facts::{forbid_replacement, has_finalizer, has_label, is_initialized};
 use crate::node::matching::{self, NodeMatch};
 use crate::repair::answer::{RepairAnswer, RepairHold};
 use crate::repair::symptom::Symptom;
@@ -99,9 +99,7 @@ impl Unhealthy<'_> {
 
     /// Returns true if an annotation of the claim or of the Node forbids its replacement.
     pub(crate) fn is_forbidden(&self, context: &PlanContext<'_>) -> bool {
-        let forbids = |value: Option<&String>| value.is_some_and(|value| value == "true");
-        forbids(context.claim.annotations().get(DO_NOT_REPAIR))
-            || forbids(self.node.annotations().get(DO_NOT_REPAIR))
+        forbid_replacement(context.claim.annotations()) || forbid_replacement(self.node.annotations())
     }
 
     fn cause(&self) -> String {

@@ -1,12 +1,21 @@
 //! Facts that a Node states about itself.
 
+use std::collections::BTreeMap;
+
 use k8s_openapi::api::core::v1::{Node, NodeCondition, Taint};
-use kaito_api::labels::{INITIALIZED, TERMINATION_FINALIZER};
+use kaito_api::labels::{DO_NOT_REPAIR, INITIALIZED, TERMINATION_FINALIZER};
 use kube::ResourceExt as _;
 
 /// Returns true if a Node carries our finalizer.
 pub(crate) fn has_finalizer(node: &Node) -> bool {
     node.finalizers().iter().any(|f| f == TERMINATION_FINALIZER)
+}
+
+/// Returns true if these annotations, of a Node or of its claim, forbid to replace the Node.
+pub(crate) fn forbid_replacement(annotations: &BTreeMap<String, String>) -> bool {
+    annotations
+        .get(DO_NOT_REPAIR)
+        .is_some_and(|value| value == "true")
 }
 
 /// Returns the provider id of a Node, unless it is empty.
