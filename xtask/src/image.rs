@@ -6,76 +6,27 @@
 
 pub(crate) mod build;
 mod certificates;
+mod programs;
 mod push;
 
+pub(crate) use programs::{ImageProgram, PROGRAMS};
 pub(crate) use push::ImagePlace;
 
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Context as _, Result, ensure};
 use oci_image::{Image, Layout, Platform};
 
 use crate::release::VERSION;
 use crate::repository;
+use programs::{MEBIBYTE, chosen};
 
 /// User and group of our pods, as the chart and `render` say; no account of the node has it.
 const USER: &str = "65532:65532";
 /// The effort of gzip: images are built once and pulled often.
 const EFFORT: u32 = 9;
-const MEBIBYTE: u64 = 1 << 20;
-
-/// A program that has an image.
-#[derive(Debug)]
-pub(crate) struct ImageProgram {
-    /// Package, program and image have one name.
-    pub(crate) name: &'static str,
-    /// Connects to servers of the internet by TLS and has no root certificates of its own.
-    certificates: bool,
-    /// Bytes of the compressed image.
-    at_most: u64,
-}
-
-pub(crate) const PROGRAMS: &[ImageProgram] = &[
-    ImageProgram {
-        name: "workspace-controller",
-        certificates: true,
-        at_most: 20 * MEBIBYTE,
-    },
-    ImageProgram {
-        name: "gpu-provisioner",
-        certificates: true,
-        at_most: 20 * MEBIBYTE,
-    },
-    ImageProgram {
-        name: "preset-registry",
-        certificates: false,
-        at_most: 20 * MEBIBYTE,
-    },
-    // For `helm test`.
-    ImageProgram {
-        name: "kubectl-kaito",
-        certificates: false,
-        at_most: 20 * MEBIBYTE,
-    },
-    ImageProgram {
-        name: "artifact",
-        certificates: false,
-        at_most: 20 * MEBIBYTE,
-    },
-    ImageProgram {
-        name: "inference-server",
-        certificates: true,
-        at_most: 20 * MEBIBYTE,
-    },
-    ImageProgram {
-        name: "tuning-job",
-        certificates: false,
-        at_most: 20 * MEBIBYTE,
-    },
-];
-
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// Programs to make images of; all, if none is named
@@ -191,18 +142,6 @@ pub(crate) fn made(
         Ok((Platform::of(target.architecture()), executable))
     });
     image(program, &built.collect::<Result<Vec<_>>>()?, tag, to)
-}
-
-fn chosen(names: &[String]) -> Result<Vec<&'static ImageProgram>> {
-    if let Some(unknown) = names
-        .iter()
-        .find(|name| PROGRAMS.iter().all(|program| program.name != **name))
-    {
-        let known: Vec<_> = PROGRAMS.iter().map(|program| program.name).collect();
-        bail!("{unknown} has no image; there are {}", known.join(", "));
-    }
-    let wanted = |program: &&ImageProgram| names.is_empty() || names.iter().any(|name| name == program.name);
-    Ok(PROGRAMS.iter().filter(wanted).collect())
 }
 
 /// Writes the layout of an image, with an index if there are programs for several platforms.

@@ -5,6 +5,7 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, Result, bail, ensure};
 
+use super::programs::PROGRAMS;
 use crate::repository;
 
 /// Architectures as images name them, and as Rust does.
@@ -201,8 +202,8 @@ fn runs(program: &str) -> bool {
 
 /// Builds one program and gives its path.
 ///
-/// Each is built by itself: built together, packages share the features of all, and a program would depend on
-/// what else was asked for.
+/// Its features are those of all programs that have images, whichever are built. So what several programs share is compiled
+/// once, and a program does not depend on what else was asked for.
 pub(crate) fn program(name: &str, target: &Target, directory: &Path) -> Result<PathBuf> {
     let mut cargo = repository::cargo();
     if let Some(compiler) = &target.compiler {
@@ -212,16 +213,8 @@ pub(crate) fn program(name: &str, target: &Target, directory: &Path) -> Result<P
             .env(linker.to_uppercase(), compiler);
     }
     let status = cargo
-        .args([
-            "build",
-            "--profile",
-            "dist",
-            "--locked",
-            "--package",
-            name,
-            "--bin",
-            name,
-        ])
+        .args(["build", "--profile", "dist", "--locked", "--bin", name])
+        .args(packages(name, target.system))
         .args(["--target", &target.triple])
         .env("CARGO_TARGET_DIR", directory)
         .env("CARGO_ENCODED_RUSTFLAGS", flags(target.system)?.join("\u{1f}"))
@@ -236,6 +229,20 @@ pub(crate) fn program(name: &str, target: &Target, directory: &Path) -> Result<P
         .join(&target.triple)
         .join("dist")
         .join(format!("{name}{}", target.suffix())))
+}
+
+/// Arguments that select the packages whose features are united. Other systems than Linux get the client alone: the rest does
+/// not compile for them.
+fn packages(name: &str, system: System) -> Vec<String> {
+    let all = PROGRAMS.iter().map(|program| program.name);
+    let selected: Vec<&str> = match system {
+        System::Linux => all.collect(),
+        System::MacOs | System::Windows => vec![name],
+    };
+    selected
+        .iter()
+        .map(|package| format!("--package={package}"))
+        .collect()
 }
 
 /// Takes the places of this machine out of the program, and its symbols, which are half of its size.
