@@ -64,7 +64,7 @@ pub(crate) fn load(
             max.min(spec.max_position_embeddings)
         })
         .max(1);
-    let limits = limits(settings, &spec, context)?;
+    let limits = limits(settings, &decoder, context)?;
     if limits.cache < context {
         tracing::warn!(
             context,
@@ -125,7 +125,7 @@ fn compute_threads(threads: Option<usize>) -> anyhow::Result<(rayon::ThreadPool,
     Ok((pool, threads))
 }
 
-fn limits(settings: &LoadSettings, spec: &Spec, context: usize) -> anyhow::Result<SchedulerLimits> {
+fn limits(settings: &LoadSettings, decoder: &Decoder, context: usize) -> anyhow::Result<SchedulerLimits> {
     let sequences = settings.max_sequences.unwrap_or(MAX_SEQUENCES).max(1);
     Ok(SchedulerLimits {
         sequences,
@@ -134,7 +134,7 @@ fn limits(settings: &LoadSettings, spec: &Spec, context: usize) -> anyhow::Resul
         cache: memory::cache_positions(
             settings.cache_mib,
             telemetry::host::available(),
-            spec.kv_cache_bytes_per_token(),
+            decoder.cache_bytes_per_position(),
             context,
             sequences,
         )?,

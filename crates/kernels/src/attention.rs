@@ -2,6 +2,8 @@
 
 mod cached;
 mod causal;
+mod element;
 
 pub use cached::CachedAttention;
 pub use causal::CausalAttention;
+pub use element::{Bf16Pair, CacheElement};

@@ -1,4 +1,4 @@
-//! Products with weights that are packed once, in three precisions.
+//! Products with weights that are packed once, in four precisions.
 //!
 //! Every output of a product is summed in one order, whatever else is computed beside it.
 
@@ -8,7 +8,8 @@ mod apply;
 #[cfg(target_arch = "x86_64")]
 mod avx2;
 mod floats;
-mod int8;
+mod integers;
+mod line;
 mod panels;
 mod prefetch;
 mod product;
@@ -17,10 +18,10 @@ mod vnni;
 
 use ::amx::{Amx, Pairs};
 
-use panels::{Bf16Columns, F32Column, Int8Block, Panels};
+use panels::{Bf16Columns, F32Column, Int4Block, Int8Block, Panels};
 
 /// Precision of packed weights. Activations and sums are 32-bit floats, with two exceptions. Activations are rounded to eight bits
-/// beside [`Self::Int8`], and to bfloat16 beside [`Self::Bf16`] on processors with Intel AMX.
+/// beside [`Self::Int8`] and [`Self::Int4`], and to bfloat16 beside [`Self::Bf16`] on processors with Intel AMX.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
     /// 32-bit floats.
@@ -29,6 +30,8 @@ pub enum Format {
     Bf16,
     /// 8-bit integers with a scale for each 32.
     Int8,
+    /// 4-bit integers with a scale and a minimum for each 32: five bits a weight.
+    Int4,
 }
 
 /// A matrix `[outputs, inputs]`, laid out as products read it.
@@ -42,6 +45,7 @@ enum Stored {
     /// bfloat16, for processors with AMX.
     Amx(Panels<Pairs>),
     Int8(Panels<Int8Block>),
+    Int4(Panels<Int4Block>),
 }
 
 macro_rules! each {
@@ -51,6 +55,7 @@ macro_rules! each {
             Stored::Bf16($panels) => $value,
             Stored::Amx($panels) => $value,
             Stored::Int8($panels) => $value,
+            Stored::Int4($panels) => $value,
         }
     };
 }
@@ -64,6 +69,7 @@ impl PackedWeights {
             Format::Bf16 if Amx::detect().is_some() => Stored::Amx(Panels::zeros(outputs, inputs)),
             Format::Bf16 => Stored::Bf16(Panels::zeros(outputs, inputs)),
             Format::Int8 => Stored::Int8(Panels::zeros(outputs, inputs)),
+            Format::Int4 => Stored::Int4(Panels::zeros(outputs, inputs)),
         })
     }
 

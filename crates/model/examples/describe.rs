@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use model::{Spec, TensorStore};
+use model::{CacheFormat, Spec, TensorStore};
 
 #[expect(clippy::print_stdout, reason = "the result of the program")]
 fn main() -> anyhow::Result<()> {
@@ -17,9 +17,9 @@ fn main() -> anyhow::Result<()> {
     println!("parameters   {:.1} M", spec.num_parameters() as f64 / 1e6);
     println!("weights      {:.0} MB on disk", store.bytes() as f64 / 1e6);
     println!(
-        "context      {} tokens, {} bytes of cache each",
+        "context      {} tokens, {} bytes of cache each in bfloat16",
         spec.max_position_embeddings,
-        spec.kv_cache_bytes_per_token()
+        CacheFormat::Bf16.bytes_per_position(&spec)
     );
     Ok(())
 }

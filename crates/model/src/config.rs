@@ -49,7 +49,7 @@ impl Spec {
         {
             return Err(Error::config(
                 "quantization_config",
-                "must be absent: quantized checkpoints are not supported, use the unquantized one and `--dtype q8`",
+                "must be absent: quantized checkpoints are not supported, use the unquantized one and `--dtype q8` or `q4`",
             ));
         }
         // Models with vision keep the fields of the language model in an object of their own.

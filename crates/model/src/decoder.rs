@@ -7,7 +7,7 @@ mod fit;
 mod load;
 mod names;
 
-use crate::cache::KvCache;
+use crate::cache::{CacheFormat, KvCache};
 use crate::config::Spec;
 use crate::error::{Error, Result};
 use crate::layer::{Layer, Part};
@@ -20,14 +20,14 @@ pub use load::ProgressFn;
 ///
 /// ```
 /// use model::sampling::argmax;
-/// use model::{Decoder, KvCache, OutputMode, Precision, Segment, Spec, TensorStore};
+/// use model::{Decoder, OutputMode, Precision, Segment, Spec, TensorStore};
 ///
 /// let dir = std::path::Path::new("tests/data/llama");
 /// let store = TensorStore::open(dir)?;
 /// let decoder = Decoder::load(Spec::open(dir)?, &store, Precision::Auto, &[], &|_| {})?;
 ///
 /// let prompt = [5, 77, 31];
-/// let mut cache = KvCache::new(decoder.spec(), 16);
+/// let mut cache = decoder.cache(16);
 /// let segment = Segment {
 ///     tokens: &prompt,
 ///     cache: &mut cache,
@@ -49,6 +49,7 @@ pub struct Decoder {
     lm_head: Option<Linear>,
     /// Prefix of the names of weights.
     prefix: String,
+    cache_format: CacheFormat,
 }
 
 /// Rows that a forward pass returns for a segment.
@@ -80,6 +81,18 @@ impl Decoder {
     #[must_use]
     pub fn spec(&self) -> &Spec {
         &self.spec
+    }
+
+    /// An empty cache of a sequence of at most `capacity` positions, in the format that fits the precision of the weights.
+    #[must_use]
+    pub fn cache(&self, capacity: usize) -> KvCache {
+        KvCache::new(&self.spec, capacity, self.cache_format)
+    }
+
+    /// Bytes of the cache for one position.
+    #[must_use]
+    pub fn cache_bytes_per_position(&self) -> usize {
+        self.cache_format.bytes_per_position(&self.spec)
     }
 
     /// Bytes of the weights in memory.

@@ -1,9 +1,9 @@
 //! One block of the decoder.
 
-use kernels::attention::CachedAttention;
+use kernels::attention::{CacheElement, CachedAttention};
 use rayon::prelude::*;
 
-use crate::cache::KvCache;
+use crate::cache::{Head, KvCache};
 use crate::config::{LayerSpec, Spec};
 use crate::linear::Linear;
 use crate::lora::Routes;
@@ -139,10 +139,23 @@ impl Layer {
     }
 
     fn head(&self, spec: &Spec, index: usize, part: &Part<'_>, head: usize, queries: &[f32]) -> Vec<f32> {
-        let (keys, values) = part.cache.head(index, head);
+        match part.cache.head(index, head) {
+            Head::F32(keys, values) => self.attention(spec, index, part, queries, (keys, values)),
+            Head::Bf16(keys, values) => self.attention(spec, index, part, queries, (keys, values)),
+        }
+    }
+
+    fn attention<E: CacheElement>(
+        &self,
+        spec: &Spec,
+        index: usize,
+        part: &Part<'_>,
+        queries: &[f32],
+        (keys, values): (&[E], &[E]),
+    ) -> Vec<f32> {
         let group = spec.num_heads / spec.num_kv_heads;
         let mut out = vec![0.0; queries.len()];
-        let mut scores = vec![0.0; group * keys.len() / spec.head_dim];
+        let mut scores = vec![0.0; group * part.cache.filled(index)];
         CachedAttention {
             queries,
             keys,

@@ -22,7 +22,7 @@ mod tokenizer;
 pub mod weights;
 
 pub use adapter::Adapter;
-pub use cache::KvCache;
+pub use cache::{CacheFormat, KvCache};
 pub use chat::ChatTemplate;
 pub use config::{GenerationConfig, Spec};
 pub use decoder::{Decoder, OutputMode, ProgressFn, Segment};

@@ -2,6 +2,9 @@
 
 use kernels::packed::{Format, PackedWeights};
 
+use crate::cache::CacheFormat;
+use crate::config::Spec;
+
 /// Precision of weights in memory; see [`Format`] for the precision of activations.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Precision {
@@ -14,6 +17,9 @@ pub enum Precision {
     /// 8-bit integers with a scale for each 32 weights, and activations rounded the same way before each product: about 0.5 %
     /// error of each operand.
     Q8,
+    /// 4-bit integers with a scale and a minimum for each 32 weights, and activations as beside [`Self::Q8`]. Embeddings and the
+    /// output projection have 8 bits: what they round away cannot be made up for by other layers.
+    Q4,
 }
 
 impl Precision {
@@ -23,8 +29,43 @@ impl Precision {
             (Self::F32, _) | (Self::Auto, true) => Format::F32,
             (Self::Bf16, _) | (Self::Auto, false) => Format::Bf16,
             (Self::Q8, _) => Format::Int8,
+            (Self::Q4, _) => Format::Int4,
         };
         PackedWeights::zeros(format, outputs, inputs)
+    }
+
+    /// Precision of embeddings and of the output projection.
+    pub(crate) fn of_vocabulary(self) -> Self {
+        match self {
+            Self::Q4 => Self::Q8,
+            other => other,
+        }
+    }
+
+    /// Format of the cache beside weights that files hold in 32 bits (`wide`) or fewer.
+    #[must_use]
+    pub fn cache_format(self, wide: bool) -> CacheFormat {
+        match (self, wide) {
+            (Self::F32, _) | (Self::Auto, true) => CacheFormat::F32,
+            (Self::Auto, false) | (Self::Bf16 | Self::Q8 | Self::Q4, _) => CacheFormat::Bf16,
+        }
+    }
+
+    /// Bytes that the weights of a model take in memory, of which `stored` are in files.
+    #[must_use]
+    pub fn weight_bytes(self, spec: &Spec, stored: u64) -> u64 {
+        let all = spec.num_parameters();
+        match self {
+            Self::Auto => stored,
+            Self::F32 => all * 4,
+            Self::Bf16 => all * 2,
+            Self::Q8 => all * 17 / 16,
+            Self::Q4 => {
+                let matrices = if spec.tie_word_embeddings { 1 } else { 2 };
+                let vocabulary = (matrices * spec.vocab_size * spec.hidden_size) as u64;
+                vocabulary * 17 / 16 + all.saturating_sub(vocabulary) * 5 / 8
+            }
+        }
     }
 }
 
@@ -105,6 +146,7 @@ mod tests {
                     (Precision::F32, 1e-5),
                     (Precision::Bf16, 2e-2),
                     (Precision::Q8, 3e-2),
+                    (Precision::Q4, 4e-1),
                 ] {
                     let found = linear(precision, inputs, outputs).apply(&x);
                     let worst = found
@@ -120,7 +162,7 @@ mod tests {
 
     #[test]
     fn a_token_gets_the_same_bits_alone_and_in_company() {
-        for precision in [Precision::F32, Precision::Bf16, Precision::Q8] {
+        for precision in [Precision::F32, Precision::Bf16, Precision::Q8, Precision::Q4] {
             let map = linear(precision, 100, 70);
             let x = numbers(100 * 150, 4);
             let alone: Vec<f32> = x.chunks(100).flat_map(|x| map.apply(x)).collect();

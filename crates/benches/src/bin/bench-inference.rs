@@ -36,7 +36,7 @@ struct Args {
     /// Leave the Python engines out.
     #[arg(long)]
     own_only: bool,
-    /// Run one of our own precisions in this process: f32, bf16 or q8.
+    /// Run one of our own precisions in this process: f32, bf16, q8 or q4.
     #[arg(long, hide = true)]
     own: Option<String>,
 }
@@ -79,7 +79,7 @@ fn main() -> anyhow::Result<()> {
     );
     let me = std::env::current_exe()?;
     let threads = args.threads.to_string();
-    for precision in ["f32", "bf16", "q8"] {
+    for precision in ["f32", "bf16", "q8", "q4"] {
         let mut command = Command::new(&me);
         show(
             &format!("ours {precision}"),
@@ -150,6 +150,7 @@ fn own(dir: &Path, precision: &str, threads: usize, runs: usize) -> anyhow::Resu
         "f32" => Precision::F32,
         "bf16" => Precision::Bf16,
         "q8" => Precision::Q8,
+        "q4" => Precision::Q4,
         other => bail!("no precision {other}"),
     };
     let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build()?;
@@ -190,7 +191,7 @@ fn step(decoder: &Decoder, caches: &mut [KvCache], tokens: &[Vec<u32>]) -> anyho
 }
 
 fn single(decoder: &Decoder) -> anyhow::Result<(Pace, Pace)> {
-    let mut caches = [KvCache::new(decoder.spec(), PROMPT + ANSWER)];
+    let mut caches = [decoder.cache(PROMPT + ANSWER)];
     let watch = Watch::start()?;
     let mut next = step(decoder, &mut caches, &[prompt(1, PROMPT)])?;
     let prefill = watch.pace(PROMPT)?;
@@ -202,9 +203,7 @@ fn single(decoder: &Decoder) -> anyhow::Result<(Pace, Pace)> {
 }
 
 fn together(decoder: &Decoder) -> anyhow::Result<Pace> {
-    let mut caches: Vec<KvCache> = (0..STREAMS)
-        .map(|_| KvCache::new(decoder.spec(), SHORT + TOGETHER))
-        .collect();
+    let mut caches: Vec<KvCache> = (0..STREAMS).map(|_| decoder.cache(SHORT + TOGETHER)).collect();
     let prompts: Vec<Vec<u32>> = (0..STREAMS).map(|seed| prompt(seed, SHORT)).collect();
     let mut next = step(decoder, &mut caches, &prompts)?;
     let watch = Watch::start()?;

@@ -53,7 +53,7 @@ fn load(dir: &Path, precision: Precision) -> Decoder {
 fn greedy(decoder: &Decoder, prompts: &[&[u32]], count: usize) -> Vec<(Vec<u32>, Vec<f32>)> {
     let mut caches: Vec<KvCache> = prompts
         .iter()
-        .map(|prompt| KvCache::new(decoder.spec(), prompt.len() + count))
+        .map(|prompt| decoder.cache(prompt.len() + count))
         .collect();
     let mut next: Vec<Vec<u32>> = prompts.iter().map(|prompt| prompt.to_vec()).collect();
     let mut out: Vec<(Vec<u32>, Vec<f32>)> = vec![(vec![], vec![]); prompts.len()];
@@ -132,4 +132,11 @@ fn a_converted_model_matches_torch() {
         let (tokens, _) = greedy(&small, &prompts[..1], 8).remove(0);
         assert_eq!(tokens[..8], recorded.chats[0].greedy[..8], "{precision:?}");
     }
+    // Embeddings are a fifth of this model and have 8 bits.
+    let small = load(&dir, Precision::Q4);
+    assert!(
+        small.weight_bytes() * 11 < decoder.weight_bytes() * 2,
+        "{}",
+        small.weight_bytes()
+    );
 }

@@ -19,6 +19,8 @@ pub(super) enum Dtype {
     Bf16,
     /// 8-bit integers with a scale for each 32.
     Q8,
+    /// 4-bit integers with a scale and a minimum for each 32.
+    Q4,
 }
 
 impl From<Dtype> for Precision {
@@ -28,6 +30,7 @@ impl From<Dtype> for Precision {
             Dtype::F32 => Self::F32,
             Dtype::Bf16 => Self::Bf16,
             Dtype::Q8 => Self::Q8,
+            Dtype::Q4 => Self::Q4,
         }
     }
 }

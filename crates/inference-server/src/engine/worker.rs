@@ -121,12 +121,12 @@ impl Worker {
         };
         let accepted = self.scheduler.submit(job).map(|()| {
             let (events, receiver) = unbounded_channel();
-            let spec = self.model.decoder.spec();
+            let decoder = &self.model.decoder;
             // A sequence that waits has no memory for keys and values yet.
-            let cache = KvCache::new(spec, 0);
+            let cache = decoder.cache(0);
             self.sequences.insert(
                 id,
-                Sequence::new(request, spec.hidden_size, cache, (events, in_flight)),
+                Sequence::new(request, decoder.spec().hidden_size, cache, (events, in_flight)),
             );
             receiver
         });
@@ -156,7 +156,7 @@ impl Worker {
             return;
         };
         self.metrics.queued(sequence.submitted.elapsed());
-        sequence.cache = KvCache::new(self.model.decoder.spec(), sequence.capacity());
+        sequence.cache = self.model.decoder.cache(sequence.capacity());
         if sequence.needs_whole_prompt() {
             return;
         }

@@ -5,17 +5,11 @@ use model::{Precision, Spec};
 
 /// Refuses weights that do not fit the free memory, before they are read: the kernel would kill the process without a message.
 pub(super) fn check_weights(spec: &Spec, stored_bytes: u64, precision: Precision) -> anyhow::Result<()> {
-    let parameters = spec.num_parameters();
-    let needed = match precision {
-        Precision::Auto => stored_bytes,
-        Precision::F32 => parameters * 4,
-        Precision::Bf16 => parameters * 2,
-        Precision::Q8 => parameters * 17 / 16,
-    };
+    let needed = precision.weight_bytes(spec, stored_bytes);
     if let Some(free) = telemetry::host::available() {
         ensure!(
             needed <= free,
-            "the weights need {} MB and {} MB are free: raise the memory limit, or use --dtype q8",
+            "the weights need {} MB and {} MB are free: raise the memory limit, or use --dtype q8 or q4",
             needed / 1_000_000,
             free / 1_000_000
         );

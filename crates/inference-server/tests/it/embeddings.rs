@@ -3,7 +3,7 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use futures::future::join_all;
-use model::{Decoder, KvCache, OutputMode, Precision, Segment, Spec, TensorStore, Tokenizer};
+use model::{Decoder, OutputMode, Precision, Segment, Spec, TensorStore, Tokenizer};
 use serde_json::{Value, json};
 
 use crate::server::{Server, data};
@@ -29,7 +29,7 @@ fn expected(text: &str) -> Vec<f64> {
     let store = TensorStore::open(&dir).unwrap();
     let decoder = Decoder::load(Spec::open(&dir).unwrap(), &store, Precision::Auto, &[], &|_| {}).unwrap();
     let tokens = Tokenizer::open(&dir).unwrap().encode(text, true).unwrap();
-    let mut cache = KvCache::new(decoder.spec(), 128);
+    let mut cache = decoder.cache(128);
     let mut segments = [Segment {
         tokens: &tokens,
         cache: &mut cache,

@@ -1,7 +1,7 @@
 //! Activations, rearranged once before all rows read them.
 //!
 //! Tokens are put into tiles, as many as a product keeps in registers. Within a tile column follows column, and within a
-//! column token follows token. Beside 8-bit weights activations have 8 bits too, with a scale for each token and block.
+//! column token follows token. Beside 8-bit and 4-bit weights activations have 8 bits, with a scale for each token and block.
 
 use pulp::{Arch, Simd, WithSimd};
 
@@ -47,16 +47,22 @@ pub(crate) fn floats(x: &[f32], columns: usize, step: usize, sizes: &'static [us
     Activations { tokens, sizes, data }
 }
 
-/// Rearranges tokens for 8-bit weights.
+/// Rearranges tokens for 8-bit and 4-bit weights.
 ///
 /// A token has for each tile and block [`WORDS`] words of four integers, the bits of the scale, and a correction. The correction
-/// is added to the sum of products, because weights are stored around [`ZERO`].
+/// is added to the sum of products with 8-bit weights, because those are stored around [`ZERO`].
 pub(crate) fn int8(x: &[f32], columns: usize, sizes: &'static [usize]) -> Activations<i32> {
     Activations {
         tokens: x.len() / columns,
         sizes,
         data: Arch::new().dispatch(Rounding { x, columns, sizes }),
     }
+}
+
+/// Returns the sum of the integers of a token's block, which is in its correction.
+#[inline(always)]
+pub(crate) fn total_of(correction: i32) -> f32 {
+    (correction / -i32::from(ZERO)) as f32
 }
 
 struct Rounding<'a> {

@@ -7,6 +7,8 @@
 use half::bf16;
 use rayon::prelude::*;
 
+use super::line::Line;
+
 /// Rows of a panel.
 pub(crate) const ROWS: usize = 32;
 /// Columns that share one scale in the 8-bit precision.
@@ -14,6 +16,8 @@ pub(crate) const BLOCK: usize = 32;
 /// Weights in one word of the 8-bit precision, and words of a block.
 const WORD: usize = 4;
 pub(crate) const WORDS: usize = BLOCK / WORD;
+/// Words of a block in the 4-bit precision.
+pub(crate) const NIBBLE_WORDS: usize = WORDS / 2;
 /// The byte that stands for zero.
 pub(crate) const ZERO: u8 = 128;
 
@@ -46,6 +50,20 @@ pub(crate) struct Int8Block {
     /// Upper halves of 32-bit floats.
     pub(crate) scales: [u16; ROWS],
     pub(crate) words: [[u8; WORD * ROWS]; WORDS],
+}
+
+/// Columns of 4-bit integers, with a scale and the smallest weight for each row.
+///
+/// The lower halves of the bytes of word `i` are the columns of word `i` of 8-bit weights. The upper halves are those of word
+/// `i + NIBBLE_WORDS`.
+#[derive(Clone, Debug)]
+#[repr(C, align(64))]
+pub(crate) struct Int4Block {
+    /// Upper halves of 32-bit floats.
+    pub(crate) scales: [u16; ROWS],
+    /// Upper halves of 32-bit floats.
+    pub(crate) minima: [u16; ROWS],
+    pub(crate) words: [[u8; WORD * ROWS]; NIBBLE_WORDS],
 }
 
 impl Step for F32Column {
@@ -113,6 +131,38 @@ impl Step for Int8Block {
         for (at, weight) in weights.iter_mut().enumerate() {
             let byte = self.words[at / WORD][lane * WORD + at % WORD];
             *weight = (f32::from(byte) - f32::from(ZERO)) * scale;
+        }
+    }
+}
+
+impl Step for Int4Block {
+    const COLUMNS: usize = BLOCK;
+    const EMPTY: Self = Self {
+        scales: [0; ROWS],
+        minima: [0; ROWS],
+        words: [[0; WORD * ROWS]; NIBBLE_WORDS],
+    };
+
+    fn put(&mut self, lane: usize, weights: &[f32]) {
+        let line = Line::of(weights);
+        (self.scales[lane], self.minima[lane]) = (line.scale.to_bits(), line.minimum.to_bits());
+        let mut integers = [0; BLOCK];
+        line.integers(weights, &mut integers);
+        for (at, integer) in integers.iter().enumerate() {
+            let (word, shift) = (at / WORD % NIBBLE_WORDS, at / (WORD * NIBBLE_WORDS) * 4);
+            let byte = &mut self.words[word][lane * WORD + at % WORD];
+            *byte = *byte & !(15 << shift) | integer << shift;
+        }
+    }
+
+    fn get(&self, lane: usize, weights: &mut [f32]) {
+        let line = Line {
+            scale: bf16::from_bits(self.scales[lane]),
+            minimum: bf16::from_bits(self.minima[lane]),
+        };
+        for (at, weight) in weights.iter_mut().enumerate() {
+            let (word, shift) = (at / WORD % NIBBLE_WORDS, at / (WORD * NIBBLE_WORDS) * 4);
+            *weight = line.weight(self.words[word][lane * WORD + at % WORD] >> shift & 15);
         }
     }
 }
@@ -214,6 +264,32 @@ mod tests {
         round_trip::<::amx::Pairs>(0.001);
         // Half a step of 0.5 / 127, made coarser by rounding the scale up.
         round_trip::<Int8Block>(0.5 / 127.0 / 2.0 * 1.01);
+    }
+
+    #[test]
+    fn written_weights_can_be_read_in_four_bits() {
+        // The outermost weights may be cut off: a tenth of a range of 1, and half a step.
+        round_trip::<Int4Block>(0.14);
+    }
+
+    #[test]
+    fn a_line_of_few_weights_is_exact_and_extreme_values_survive_four_bits() {
+        let stairs: [f32; BLOCK] = std::array::from_fn(|at| (at % 16) as f32 * 0.5 - 4.0);
+        for weights in [stairs, [0.0; BLOCK], [-7.0; BLOCK], [2.0_f32.powi(-100); BLOCK]] {
+            let mut block = Int4Block::EMPTY;
+            block.put(31, &weights);
+            let mut found = [1.0; BLOCK];
+            block.get(31, &mut found);
+            assert_eq!(found, weights);
+        }
+        for extreme in [f32::MAX, f32::MIN, 1e-42] {
+            let mut block = Int4Block::EMPTY;
+            let mut weights = [extreme; BLOCK];
+            weights[0] = 0.0;
+            block.put(0, &weights);
+            block.get(0, &mut weights);
+            assert!(weights.iter().all(|weight| weight.is_finite()), "{weights:?}");
+        }
     }
 
     #[test]

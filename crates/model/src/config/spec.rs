@@ -72,12 +72,6 @@ pub struct Spec {
 }
 
 impl Spec {
-    /// Bytes of keys and values of one token, in f32.
-    #[must_use]
-    pub fn kv_cache_bytes_per_token(&self) -> usize {
-        2 * self.layers.len() * self.num_kv_heads * self.head_dim * size_of::<f32>()
-    }
-
     /// Reports whether sequences of this capacity use the frequencies of long ones. Sequences that differ in this cannot share a cache.
     #[must_use]
     pub fn uses_long_rope(&self, capacity: usize) -> bool {

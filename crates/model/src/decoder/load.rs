@@ -33,11 +33,9 @@ impl Decoder {
         };
         loader.check_adapters()?;
         let steps = (spec.layers.len() + 2) as f32;
-        let embed_tokens = loader.linear(
-            &[(names::EMBEDDINGS.to_owned(), spec.vocab_size)],
-            spec.hidden_size,
-            false,
-        )?;
+        let embed_tokens = loader.embeddings()?;
+        let wide = store.is_wide(&format!("{prefix}{}.weight", names::EMBEDDINGS));
+        let cache_format = precision.cache_format(wide);
         progress(1.0 / steps);
         let mut layers = Vec::with_capacity(spec.layers.len());
         for (index, layer) in spec.layers.iter().enumerate() {
@@ -55,6 +53,7 @@ impl Decoder {
             norm,
             lm_head,
             prefix,
+            cache_format,
             spec,
         })
     }
@@ -99,6 +98,17 @@ impl Loader<'_> {
         })
     }
 
+    fn embeddings(&self) -> Result<Linear> {
+        let name = format!("{}{}", self.prefix, names::EMBEDDINGS);
+        let precision = self.precision.of_vocabulary();
+        self.merged(
+            &[(name, self.spec.vocab_size)],
+            self.spec.hidden_size,
+            false,
+            precision,
+        )
+    }
+
     fn lm_head(&self) -> Result<Linear> {
         let [beside, alone] = names::lm_heads(self.prefix);
         let name = if self.store.contains(&format!("{beside}.weight")) {
@@ -106,7 +116,13 @@ impl Loader<'_> {
         } else {
             alone
         };
-        self.merged(&[(name, self.spec.vocab_size)], self.spec.hidden_size, false)
+        let precision = self.precision.of_vocabulary();
+        self.merged(
+            &[(name, self.spec.vocab_size)],
+            self.spec.hidden_size,
+            false,
+            precision,
+        )
     }
 
     fn norm(&self, name: &str, size: usize) -> Result<Vec<f32>> {
@@ -123,18 +139,24 @@ impl Loader<'_> {
             .iter()
             .map(|(name, outputs)| (format!("{}{name}", self.prefix), *outputs))
             .collect();
-        self.merged(&full, inputs, biased)
+        self.merged(&full, inputs, biased, self.precision)
     }
 
     /// Merges modules with the same inputs into one.
-    fn merged(&self, modules: &[(String, usize)], inputs: usize, biased: bool) -> Result<Linear> {
+    fn merged(
+        &self,
+        modules: &[(String, usize)],
+        inputs: usize,
+        biased: bool,
+        precision: Precision,
+    ) -> Result<Linear> {
         for (module, outputs) in modules {
             self.store
                 .check(&format!("{module}.weight"), &[*outputs, inputs])?;
         }
         let outputs = modules.iter().map(|(_, outputs)| outputs).sum();
         let wide = self.store.is_wide(&format!("{}.weight", modules[0].0));
-        let mut weights = self.precision.zeros(wide, outputs, inputs);
+        let mut weights = precision.zeros(wide, outputs, inputs);
         let mut first = 0;
         let mut bias = Vec::new();
         for (module, outputs) in modules {

@@ -29,7 +29,7 @@ fn load(dir: &Path, adapters: &[Adapter]) -> Decoder {
 }
 
 fn logits(decoder: &Decoder, adapter: Option<&Lora>, tokens: &[u32]) -> Vec<f32> {
-    let mut cache = KvCache::new(decoder.spec(), 64);
+    let mut cache = decoder.cache(64);
     let mut segments = [Segment {
         tokens,
         cache: &mut cache,
@@ -138,7 +138,7 @@ fn a_sequence_gets_the_same_bits_beside_those_with_other_adapters() {
             .zip(&tokens)
             .map(|(adapter, tokens)| logits(&base, *adapter, tokens))
             .collect();
-        let mut caches: Vec<KvCache> = tokens.iter().map(|_| KvCache::new(base.spec(), 64)).collect();
+        let mut caches: Vec<KvCache> = tokens.iter().map(|_| base.cache(64)).collect();
         let mut segments: Vec<Segment<'_>> = caches
             .iter_mut()
             .zip(&tokens)
@@ -197,7 +197,7 @@ fn hidden_states_are_those_that_logits_come_from() {
     // Tied: the logits are products of the hidden states with the embeddings.
     let dir = data("llama");
     let base = load(&dir, &[]);
-    let mut cache = KvCache::new(base.spec(), 64);
+    let mut cache = base.cache(64);
     let mut segments = [Segment {
         tokens: &TOKENS,
         cache: &mut cache,

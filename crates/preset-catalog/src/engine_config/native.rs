@@ -14,7 +14,10 @@ const NUMBERS: [(&str, u32); 6] = [
 ];
 /// Flags with one of some words.
 const WORDS: [(&str, &[&str]); 3] = [
-    ("dtype", &["auto", "f32", "float32", "bf16", "bfloat16", "q8"]),
+    (
+        "dtype",
+        &["auto", "f32", "float32", "bf16", "bfloat16", "q8", "q4"],
+    ),
     ("adapter-mode", &["merge", "request"]),
     ("pipeline", &["text-generation", "conversational"]),
 ];

@@ -11,7 +11,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use model::{Adapter, Decoder, KvCache, OutputMode, Segment, Spec, TensorStore};
+use model::{Adapter, Decoder, OutputMode, Segment, Spec, TensorStore};
 use safetensors::SafeTensors;
 use serde_json::Value;
 
@@ -85,7 +85,7 @@ fn logits(model: &Path, adapter: Option<&Path>) -> Vec<f32> {
     let store = TensorStore::open(model).unwrap();
     let spec = Spec::open(model).unwrap();
     let decoder = Decoder::load(spec, &store, model::Precision::F32, &adapters, &|_| {}).unwrap();
-    let mut cache = KvCache::new(decoder.spec(), IDS.len());
+    let mut cache = decoder.cache(IDS.len());
     let segment = Segment {
         tokens: &IDS,
         cache: &mut cache,

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 
-use model::{Adapter, Decoder, KvCache, OutputMode, Segment, Spec, TensorStore};
+use model::{Adapter, Decoder, OutputMode, Segment, Spec, TensorStore};
 use safetensors::SafeTensors;
 use tuning_job::config::{IntervalStrategy, SchedulerType};
 use tuning_job::data::{BatchSampler, Example, batch_of};
@@ -286,7 +286,7 @@ fn logits_with_an_adapter_match_peft() {
             &|_| {},
         )
         .unwrap();
-        let mut cache = KvCache::new(decoder.spec(), 12);
+        let mut cache = decoder.cache(12);
         let tokens = recorded.examples().remove(0).tokens;
         let segment = Segment {
             tokens: &tokens,

@@ -8,9 +8,11 @@
 mod bare;
 mod process;
 mod report;
+mod steady;
 mod times;
 mod watch;
 
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
@@ -23,7 +25,7 @@ use local_cluster::{ClusterOptions, Tier};
 use serde_json::json;
 use testkit::{Stack, StackOptions, TestEnv};
 
-use crate::report::Cost;
+use crate::report::{Books, Figures};
 use crate::times::Times;
 
 /// Measures the controllers on a control plane of their own.
@@ -35,6 +37,15 @@ struct Args {
     /// Time limit of the run, in minutes.
     #[arg(long, default_value_t = 15)]
     minutes: u64,
+    /// Time until a node of the simulated cloud joins, in seconds.
+    #[arg(long, default_value_t = 0.0)]
+    join_seconds: f64,
+    /// Time in which the cost of doing nothing is measured, in seconds.
+    #[arg(long, default_value_t = 30)]
+    idle_seconds: u64,
+    /// File for the figures as JSON.
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
 }
 
 #[tokio::main]
@@ -48,21 +59,27 @@ async fn main() -> Result<()> {
     })
     .await?;
     let client = env.client().await?;
-    println!("{} Workspaces of one GPU node each", args.workspaces);
-    let times = controllers(&env, &client, args.workspaces, limit).await?;
-    let bare = bare::write(&client, args.workspaces, limit).await?;
-    report::times("bare writer", bare, args.workspaces);
+    println!(
+        "{} Workspaces of one GPU node each, nodes join after {} s",
+        args.workspaces, args.join_seconds
+    );
+    let figures = measure(&env, &client, &args, limit).await?;
+    let (times, bare) = (figures.controllers, figures.bare_writer);
     println!(
         "controllers : bare writer    claims {:.2} x, ready {:.2} x",
         times.claims / bare.claims,
         times.ready / bare.ready
     );
+    if let Some(path) = &args.json {
+        steady::save(&figures, path)?;
+    }
     Ok(())
 }
 
-async fn controllers(env: &TestEnv, client: &Client, count: usize, limit: Duration) -> Result<Times> {
+async fn measure(env: &TestEnv, client: &Client, args: &Args, limit: Duration) -> Result<Figures> {
+    let count = args.workspaces;
     let options = StackOptions {
-        create_seconds: 0.0,
+        create_seconds: args.join_seconds,
         delete_seconds: 0.0,
         list_seconds: 1.0,
         // More than the real service allows, so that the controllers are the limit.
@@ -71,7 +88,29 @@ async fn controllers(env: &TestEnv, client: &Client, count: usize, limit: Durati
         ..StackOptions::default()
     };
     let mut stack = Stack::start(env, options).await?;
-    let cost = Cost::begin(env)?;
+    let books = Books::open(env)?;
+    let controllers = controllers(&mut stack, client, count, limit).await?;
+    report::times("controllers", controllers, count);
+    let cost = books.close(env, &stack, count)?;
+    cost.print();
+    let idle = steady::idle(env, &stack, Duration::from_secs(args.idle_seconds)).await?;
+    idle.iter().for_each(report::Idle::print);
+    let restart = steady::restart(env, &mut stack, count).await?;
+    restart.iter().for_each(report::Restart::print);
+    let bare_writer = bare::write(client, count, limit).await?;
+    report::times("bare writer", bare_writer, count);
+    Ok(Figures {
+        workspaces: count,
+        join_seconds: args.join_seconds,
+        controllers,
+        bare_writer,
+        cost,
+        idle,
+        restart,
+    })
+}
+
+async fn controllers(stack: &mut Stack, client: &Client, count: usize, limit: Duration) -> Result<Times> {
     let started = Instant::now();
     let run = async {
         tokio::try_join!(
@@ -82,12 +121,9 @@ async fn controllers(env: &TestEnv, client: &Client, count: usize, limit: Durati
     };
     let (_, claims, ready) = tokio::select! {
         times = run => times?,
-        Err(error) = watch_programs(&mut stack) => return Err(error),
+        Err(error) = watch_programs(stack) => return Err(error),
     };
-    let times = Times { claims, ready };
-    report::times("controllers", times, count);
-    cost.report(env, &stack, count)?;
-    Ok(times)
+    Ok(Times { claims, ready })
 }
 
 /// Fails as soon as one of the programs ends, which would never let the Workspaces become ready.
