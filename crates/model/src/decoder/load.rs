@@ -99,7 +99,11 @@ impl Loader<'_> {
     }
 
     fn embeddings(&self) -> Result<Linear> {
-        let name = format!("{}{}", self.prefix, names::EMBEDDINGS);
+        self.vocabulary(format!("{}{}", self.prefix, names::EMBEDDINGS))
+    }
+
+    /// Loads a module with a row for each token.
+    fn vocabulary(&self, name: String) -> Result<Linear> {
         let precision = self.precision.of_vocabulary();
         self.merged(
             &[(name, self.spec.vocab_size)],
@@ -116,13 +120,7 @@ impl Loader<'_> {
         } else {
             alone
         };
-        let precision = self.precision.of_vocabulary();
-        self.merged(
-            &[(name, self.spec.vocab_size)],
-            self.spec.hidden_size,
-            false,
-            precision,
-        )
+        self.vocabulary(name)
     }
 
     fn norm(&self, name: &str, size: usize) -> Result<Vec<f32>> {
